@@ -1,0 +1,106 @@
+//! A URL and a digest become bytes that are proven to match.
+//!
+//! Invariant: what a [`Source`] returns matches the digest that was asked for, whoever sent it;
+//! without a wanted digest, the digest that came is told. Unverified bytes never get a final name.
+
+use std::fs::File;
+
+use crate::model::Digest;
+use crate::monitor::{Interrupted, Monitor};
+
+/// What is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// Its public URL.
+    pub url: String,
+    /// Other URLs of the same bytes, tried after `url`.
+    pub also: Vec<String>,
+    /// The digest it must have; `None` when it is not known yet (first indexing).
+    pub sha256: Option<Digest>,
+    /// The size it must have, when known.
+    pub size: Option<u64>,
+}
+
+/// Bytes that arrived and are proven.
+#[derive(Debug)]
+pub struct Fetched {
+    /// Open for reading, at its start. May have no name any more.
+    pub file: File,
+    /// The digest of its bytes.
+    pub sha256: Digest,
+    /// The number of its bytes.
+    pub size: u64,
+    /// Who gave it: a URL, or the path of a pool or cache file.
+    pub from: String,
+}
+
+/// Gives packages: an origin server, a pool, a cache, or other sources in some order. Every
+/// implementation passes the same conformance suite.
+pub trait Source: Send + Sync {
+    /// Fetches `wanted`. Blocks until it is here; reports progress and asks for interruption through
+    /// `monitor`. May be called from several threads at once.
+    ///
+    /// # Errors
+    /// See [`FetchError`]. A failed call leaves at most a partial download that a later call resumes.
+    fn fetch(&self, wanted: &Wanted, monitor: &dyn Monitor) -> Result<Fetched, FetchError>;
+}
+
+/// Why something could not be fetched.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The source does not have it (a 404, a pool without it).
+    #[error("{from} does not have {url}")]
+    NotFound {
+        /// Which source.
+        from: String,
+        /// What was wanted.
+        url: String,
+    },
+    /// The source answered, with something else than what was wanted.
+    #[error("{from} gave other bytes: expected {expected}, found {found}")]
+    Mismatch {
+        /// Which source.
+        from: String,
+        /// The wanted digest or size.
+        expected: String,
+        /// What came.
+        found: String,
+        /// The unproven bytes, from their start: single files of it may still be proven one by one.
+        /// `None` when too little came to be of use.
+        file: Option<File>,
+    },
+    /// The source could not be reached, or kept failing.
+    #[error("cannot fetch {url}: {problem}")]
+    Unreachable {
+        /// The URL that was tried.
+        url: String,
+        /// What happened, after so many tries.
+        problem: String,
+    },
+    /// The URL is not one that may be fetched.
+    #[error("will not fetch {url}: {problem}")]
+    Refused {
+        /// The URL.
+        url: String,
+        /// Why.
+        problem: String,
+    },
+    /// Writing what came failed (the disk is full, ...).
+    #[error("cannot keep what was fetched from {url}")]
+    Disk {
+        /// The URL.
+        url: String,
+        /// What failed.
+        #[source]
+        error: std::io::Error,
+    },
+    /// Several sources were tried, in turn; each with its own error.
+    #[error("{} sources failed: {}", errors.len(), errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    All {
+        /// One for each source, in the order they were tried.
+        errors: Vec<FetchError>,
+    },
+    /// The monitor asked to stop.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+}

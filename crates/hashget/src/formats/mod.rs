@@ -1,0 +1,90 @@
+//! Package readers: one file a format, behind one trait, recognised by content and never by name.
+//!
+//! Invariant: a reader sees bytes and [`Limits`] only — no network, no path to write to, no database —
+//! and gives each member to the visitor in the package's own order, contents at most once.
+
+use std::fs::File;
+use std::io::{self, Read};
+
+use crate::limits::Limits;
+use crate::model::Member;
+
+/// The bytes of a package.
+pub enum Input<'a> {
+    /// A file, read from its start; a format that needs to seek does so.
+    File(&'a File),
+    /// Bytes that come once, such as a member of another package.
+    Stream(&'a mut dyn Read),
+}
+
+/// Takes the members of a package, one after the other.
+pub trait Visitor {
+    /// `member` is next; for a regular file `content` gives its bytes (holes as zeros), for anything
+    /// else it is empty. What is left unread of it is skipped by the reader.
+    ///
+    /// # Errors
+    /// Any error stops the reading and comes out of [`Format::read`] as [`FormatError::Visitor`].
+    fn visit(&mut self, member: Member, content: &mut dyn Read) -> Result<(), VisitorError>;
+}
+
+/// Why a visitor stopped the reading.
+pub type VisitorError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A package format.
+pub trait Format: Sync {
+    /// Its name in the HashDB and in manifests: `deb`, `tar`, `zip`, ...
+    fn name(&self) -> &'static str;
+
+    /// Do these first bytes (up to [`HEAD_BYTES`] of the package, fewer if it is shorter) begin a
+    /// package of this format? Compressed tars are recognised by looking inside the compression.
+    fn recognises(&self, head: &[u8]) -> bool;
+
+    /// Reads all members in order.
+    ///
+    /// # Errors
+    /// [`FormatError`] says what is wrong with the package; members visited before stay visited.
+    fn read(
+        &self,
+        input: Input<'_>,
+        limits: &Limits,
+        visitor: &mut dyn Visitor,
+    ) -> Result<(), FormatError>;
+}
+
+/// How many first bytes of a package [`Format::recognises`] is shown.
+pub const HEAD_BYTES: usize = 64 * 1024;
+
+/// What is wrong with a package.
+#[derive(Debug, thiserror::Error)]
+pub enum FormatError {
+    /// The bytes break the format's rules or end too early.
+    #[error("damaged {format}: {problem}")]
+    Damaged {
+        /// The format's name.
+        format: &'static str,
+        /// What was found, and what was expected.
+        problem: String,
+    },
+    /// A limit was exceeded: hostile, or larger than the user allows.
+    #[error("{what} is more than the limit of {limit}")]
+    Limit {
+        /// What is too much.
+        what: String,
+        /// The limit.
+        limit: u64,
+    },
+    /// The format has variants that we do not read.
+    #[error("unsupported {format}: {problem}")]
+    Unsupported {
+        /// The format's name.
+        format: &'static str,
+        /// The variant.
+        problem: String,
+    },
+    /// The package's bytes could not be read.
+    #[error("cannot read the package")]
+    Io(#[from] io::Error),
+    /// The visitor stopped.
+    #[error(transparent)]
+    Visitor(VisitorError),
+}

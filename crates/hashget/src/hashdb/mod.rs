@@ -1,0 +1,95 @@
+//! The HashDB: which packages are known, what is in them, and which of them hold a given file.
+//!
+//! Invariant: the HashDB is knowledge that can be rebuilt by indexing again; no archive needs it. A
+//! package is in it whole (record, members and look-up keys) or not at all.
+
+use crate::model::{Digest, Member, PackageRecord, Signature};
+
+/// Names a package within one HashDB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PackageId(pub i64);
+
+/// What a HashDB can do. Every implementation passes the same conformance suite.
+///
+/// Calls may block on the disk or the network. They may come from several threads at once.
+pub trait HashDb: Send + Sync {
+    /// Records a package and its members, replacing what was known of the same URL. Durable and
+    /// visible to other processes when it returns; atomic if the process dies.
+    fn put(&self, record: &PackageRecord, members: &[Member]) -> Result<PackageId, HashDbError>;
+
+    /// For each digest, in order, the packages that hold a regular file with it, or that themselves
+    /// have it (as a whole), ascending. Fastest when `digests` is sorted.
+    fn packages_with(&self, digests: &[Digest]) -> Result<Vec<Vec<PackageId>>, HashDbError>;
+
+    /// The record of a package, or `None` if it is not (or no longer) known.
+    fn package(&self, id: PackageId) -> Result<Option<PackageRecord>, HashDbError>;
+
+    /// The members of a package in the package's own order; empty when the package is not known.
+    fn members(&self, id: PackageId) -> Result<Vec<Member>, HashDbError>;
+
+    /// The package with this URL, as its own or as one of its other URLs.
+    fn by_url(&self, url: &str) -> Result<Option<PackageId>, HashDbError>;
+
+    /// The packages whose bytes have this digest.
+    fn by_sha256(&self, sha256: &Digest) -> Result<Vec<PackageId>, HashDbError>;
+
+    /// The packages with this signature.
+    fn by_signature(&self, signature: &Signature) -> Result<Vec<PackageId>, HashDbError>;
+
+    /// Every package with its record, by URL.
+    fn list(&self) -> Result<Vec<(PackageId, PackageRecord)>, HashDbError>;
+
+    /// Forgets a package. `false` when it was not known.
+    fn remove(&self, id: PackageId) -> Result<bool, HashDbError>;
+
+    /// How much is known.
+    fn status(&self) -> Result<Status, HashDbError>;
+}
+
+/// How much a HashDB knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// Where it is: a path or URL.
+    pub location: String,
+    /// Version of its schema.
+    pub schema: u32,
+    /// Packages known.
+    pub packages: u64,
+    /// Different digests of files known.
+    pub digests: u64,
+    /// Bytes of all packages together: what downloading them all would take.
+    pub package_bytes: u64,
+    /// Bytes it takes on disk.
+    pub disk_bytes: u64,
+}
+
+/// What can go wrong with a HashDB.
+#[derive(Debug, thiserror::Error)]
+pub enum HashDbError {
+    /// It is not a HashDB, or it is damaged.
+    #[error("{location} is not a whole HashDB: {problem}")]
+    Damaged {
+        /// The file.
+        location: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A newer hashget wrote it.
+    #[error("{location} has schema version {found}; this hashget knows versions up to {known}")]
+    TooNew {
+        /// The file.
+        location: String,
+        /// Its schema version.
+        found: u32,
+        /// The newest version we know.
+        known: u32,
+    },
+    /// The database, the disk or the network failed.
+    #[error("HashDB {location}: {problem}")]
+    Failed {
+        /// The file or URL.
+        location: String,
+        /// What failed.
+        problem: String,
+    },
+}

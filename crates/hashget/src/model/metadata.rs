@@ -1,0 +1,82 @@
+//! What a file system keeps about a file besides its contents.
+//!
+//! Invariant: a [`Timestamp`] has `nanoseconds < 1_000_000_000`, also before 1970 (so that
+//! 0.25 s before the epoch is `-1 s + 750_000_000 ns`); a mode is within `0o7777`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// A point in time: seconds since 1970 UTC, and nanoseconds after that second.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+pub struct Timestamp {
+    /// Whole seconds since 1970-01-01 00:00:00 UTC; negative before.
+    pub seconds: i64,
+    /// Nanoseconds after `seconds`, below 1,000,000,000.
+    pub nanoseconds: u32,
+}
+
+impl Timestamp {
+    /// A whole second.
+    pub const fn from_seconds(seconds: i64) -> Self {
+        Self { seconds, nanoseconds: 0 }
+    }
+}
+
+/// Extended attributes: name to raw value. ACLs and file capabilities are among them.
+pub type Xattrs = BTreeMap<Box<[u8]>, Box<[u8]>>;
+
+/// All metadata of an entry in a tree.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Metadata {
+    /// Permission bits with set-user-id, set-group-id and sticky: `0o7777`.
+    pub mode: u32,
+    /// Numeric owner.
+    pub uid: u32,
+    /// Numeric group.
+    pub gid: u32,
+    /// Time of the last change of the contents.
+    pub mtime: Timestamp,
+    /// Extended attributes.
+    pub xattrs: Xattrs,
+}
+
+/// The metadata that a package records for a member; `None` where its format has no such field.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct MemberMetadata {
+    /// Permission bits, `0o7777`.
+    pub mode: Option<u32>,
+    /// Numeric owner.
+    pub uid: Option<u32>,
+    /// Numeric group.
+    pub gid: Option<u32>,
+    /// Modification time. Where the format records a local time without a zone (zip), that local
+    /// time read as UTC.
+    pub mtime: Option<Timestamp>,
+    /// Extended attributes.
+    #[serde(with = "xattrs_as_pairs")]
+    pub xattrs: Xattrs,
+}
+
+/// A map with byte keys, for formats whose maps want text keys.
+mod xattrs_as_pairs {
+    use super::{Deserialize, Serialize, Xattrs};
+
+    pub(super) fn serialize<S: serde::Serializer>(
+        xattrs: &Xattrs,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let pairs: Vec<(&[u8], &[u8])> =
+            xattrs.iter().map(|(name, value)| (&**name, &**value)).collect();
+        pairs.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Xattrs, D::Error> {
+        let pairs = Vec::<(Vec<u8>, Vec<u8>)>::deserialize(deserializer)?;
+        Ok(pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+    }
+}

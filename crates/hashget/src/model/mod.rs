@@ -1,0 +1,17 @@
+//! The shared nouns: plain data, no I/O.
+//!
+//! Invariant: a value of one of these types is valid by construction (a [`RelPath`] never escapes its
+//! root, a [`Digest`] is 32 bytes), so no other layer checks again.
+
+mod digest;
+pub mod manifest;
+mod member;
+mod metadata;
+mod package;
+mod rel_path;
+
+pub use digest::{Digest, HashingReader, ParseDigestError};
+pub use member::{Extent, Kind, Member};
+pub use metadata::{MemberMetadata, Metadata, Timestamp, Xattrs};
+pub use package::{Evidence, PackageRecord, Signature};
+pub use rel_path::{BadPath, RelPath, escaped};

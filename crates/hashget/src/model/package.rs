@@ -1,0 +1,122 @@
+//! What is known of a package as a whole.
+//!
+//! Invariant: `sha256` and `size` are of the package's bytes as they were read; `url` is where the
+//! world finds it (never a mirror's address).
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::Digest;
+
+/// How it is known that a package's URL gives a member's bytes. Stronger is greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Evidence {
+    /// Only metadata on this machine says so.
+    Local,
+    /// The package's own list of digests was fetched from the URL, and the local bytes match it.
+    Declared,
+    /// A HashDB server says so, under a key that the user trusts.
+    Signed,
+    /// The package was fetched and every member hashed here.
+    Downloaded,
+}
+
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Local => "local",
+            Self::Declared => "declared",
+            Self::Signed => "signed",
+            Self::Downloaded => "downloaded",
+        })
+    }
+}
+
+impl FromStr for Evidence {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        [Self::Local, Self::Declared, Self::Signed, Self::Downloaded]
+            .into_iter()
+            .find(|level| level.to_string() == text)
+            .ok_or_else(|| format!("\"{text}\": expected downloaded, signed, declared or local"))
+    }
+}
+
+/// A package's name in its ecosystem, such as `deb` and `vim_2:9.0.1378-2_amd64`, or `crate` and
+/// `serde-1.0.200`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Signature {
+    /// The ecosystem: `deb`, `crate`, ... Has no `:`.
+    pub kind: String,
+    /// The name within it.
+    pub value: String,
+}
+
+impl fmt::Display for Signature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.kind, self.value)
+    }
+}
+
+impl FromStr for Signature {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            Some((kind, value)) if !kind.is_empty() && !value.is_empty() => {
+                Ok(Self { kind: kind.to_owned(), value: value.to_owned() })
+            }
+            _ => Err(format!(
+                "\"{text}\" is not a signature: expected TYPE:VALUE, as in deb:vim_9.0_amd64"
+            )),
+        }
+    }
+}
+
+/// What the HashDB keeps of a package, besides its members.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackageRecord {
+    /// The permanent public URL.
+    pub url: String,
+    /// Other URLs of the same bytes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
+    /// The digest of the package's bytes.
+    pub sha256: Digest,
+    /// The number of the package's bytes.
+    pub size: u64,
+    /// The name of the reader that read it: `deb`, `tar`, `zip`, `gem`, or `file` when the file itself
+    /// is the package.
+    pub format: String,
+    /// Its names in ecosystems.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signatures: Vec<Signature>,
+    /// The user's own grouping.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// The day after which the URL may be gone, `YYYY-MM-DD`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
+    /// When it was indexed: seconds since 1970 UTC.
+    pub indexed_at: i64,
+    /// How it is known that the URL gives these bytes.
+    pub evidence: Evidence,
+    /// The user gave the bytes (`index --file`) and vouches that the URL gives them.
+    #[serde(default)]
+    pub vouched: bool,
+    /// Packages within the package were read too.
+    #[serde(default)]
+    pub recursive: bool,
+}
+
+impl PackageRecord {
+    /// The last part of the URL's path: what a person calls the file.
+    pub fn base_name(&self) -> &str {
+        let path = self.url.split(['?', '#']).next().unwrap_or(&self.url);
+        path.trim_end_matches('/').rsplit('/').next().unwrap_or(path)
+    }
+}
