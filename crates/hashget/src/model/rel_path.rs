@@ -165,13 +165,16 @@ enum Text {
 }
 
 /// Serialises bytes (a name, a link target) as [`RelPath`] does; for `#[serde(with)]`.
-pub mod bytes_as_text {
+pub(super) mod bytes_as_text {
     use base64::Engine as _;
 
     use super::{BASE64_STANDARD, Deserialize, Serialize, Text};
 
     /// See the module.
-    pub fn serialize<S: serde::Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::model) fn serialize<S: serde::Serializer>(
+        bytes: &[u8],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         if !serializer.is_human_readable() {
             return serializer.serialize_bytes(bytes);
         }
@@ -182,7 +185,7 @@ pub mod bytes_as_text {
     }
 
     /// See the module.
-    pub fn deserialize<'de, D: serde::Deserializer<'de>>(
+    pub(in crate::model) fn deserialize<'de, D: serde::Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Box<[u8]>, D::Error> {
         if !deserializer.is_human_readable() {
