@@ -19,7 +19,7 @@ pub enum Kind {
     /// A symbolic link; the target is any bytes, never followed.
     Symlink {
         /// Where it points.
-        #[serde(with = "super::rel_path::bytes_as_text")]
+        #[serde(with = "crate::model::bytes_as_text")]
         target: Box<[u8]>,
     },
     /// Another name of a regular file: a member of the same package, or an entry of the same tree.
@@ -45,6 +45,21 @@ pub enum Kind {
     Fifo,
     /// A socket (in a tree only; never archived).
     Socket,
+}
+
+impl Kind {
+    /// The letter of the type in manifests and tree digests; a hard link is a file.
+    pub fn letter(&self) -> &'static str {
+        match self {
+            Self::File { .. } | Self::HardLink { .. } => "f",
+            Self::Directory => "d",
+            Self::Symlink { .. } => "l",
+            Self::CharDevice { .. } => "c",
+            Self::BlockDevice { .. } => "b",
+            Self::Fifo => "p",
+            Self::Socket => "s",
+        }
+    }
 }
 
 /// A stretch of a sparse file that holds data; what lies between extents is a hole.

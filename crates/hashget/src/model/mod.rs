@@ -4,6 +4,7 @@
 //! root, a [`Digest`] is 32 bytes), so no other layer checks again.
 
 mod digest;
+mod entry;
 pub mod manifest;
 mod member;
 mod metadata;
@@ -11,7 +12,9 @@ mod package;
 mod rel_path;
 
 pub use digest::{Digest, HashingReader, ParseDigestError};
+pub use entry::{Entry, TreeDigest, effective_mode, entry_digest};
 pub use member::{Extent, Kind, Member};
 pub use metadata::{MemberMetadata, Metadata, Timestamp, Xattrs};
 pub use package::{Evidence, PackageRecord, Signature};
+pub(crate) use rel_path::bytes_as_text;
 pub use rel_path::{BadPath, RelPath, escaped};

@@ -165,13 +165,13 @@ enum Text {
 }
 
 /// Serialises bytes (a name, a link target) as [`RelPath`] does; for `#[serde(with)]`.
-pub(super) mod bytes_as_text {
+pub(crate) mod bytes_as_text {
     use base64::Engine as _;
 
     use super::{BASE64_STANDARD, Deserialize, Serialize, Text};
 
     /// See the module.
-    pub(in crate::model) fn serialize<S: serde::Serializer>(
+    pub(crate) fn serialize<S: serde::Serializer>(
         bytes: &[u8],
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
@@ -185,7 +185,7 @@ pub(super) mod bytes_as_text {
     }
 
     /// See the module.
-    pub(in crate::model) fn deserialize<'de, D: serde::Deserializer<'de>>(
+    pub(crate) fn deserialize<'de, D: serde::Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Box<[u8]>, D::Error> {
         if !deserializer.is_human_readable() {

@@ -1,1 +1,3 @@
-//! pack
+//! STAGE 2
+//!
+//! Invariant: x

@@ -1,1 +1,1 @@
-//! restore
+//! STAGE 3: bring it back.

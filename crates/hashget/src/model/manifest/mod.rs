@@ -1,1 +1,83 @@
-//! manifest
+//! The restore manifest: `.hashget-restore.json`. `docs/format.md` is the normative text.
+//!
+//! Invariant: a [`Manifest`] that was read is of a version we know, and its names stay below the tree;
+//! what its trees mean is in one place, [`TreeCursor`], for packing and for restoring alike.
+
+mod cursor;
+mod table;
+mod v1;
+mod v2;
+
+pub use cursor::{Given, TreeCursor};
+pub use table::EntryTable;
+pub use v1::{FileV1, ManifestV1, PackageV1};
+pub use v2::{
+    Assignment, DigestColumn, Link, Manifest, MtimeAssignment, OneOrMany, Package, Prefix, Renamed,
+    Tree, TreeSummary, XattrAssignment,
+};
+
+/// The name of the manifest in an archive and at the top of an unpacked one.
+pub const MANIFEST_NAME: &str = ".hashget-restore.json";
+
+/// A manifest of any version.
+#[derive(Debug)]
+pub enum AnyManifest {
+    /// The older Python tool's.
+    V1(ManifestV1),
+    /// Ours.
+    V2(Box<Manifest>),
+}
+
+/// What is wrong with a manifest.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// Not JSON, or not of the expected shape.
+    #[error("not a restore manifest: {0}")]
+    Json(#[from] serde_json::Error),
+    /// Written by a newer hashget.
+    #[error(
+        "manifest version {found} is unknown; this hashget reads versions 1 and 2: a newer hashget wrote it"
+    )]
+    Version {
+        /// Its version.
+        found: u64,
+    },
+    /// A field contradicts the format.
+    #[error("manifest field {field}: {problem}")]
+    Field {
+        /// Which field.
+        field: String,
+        /// What was found, and what was expected.
+        problem: String,
+    },
+}
+
+impl ManifestError {
+    pub(super) fn field(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Field { field: field.into(), problem: problem.into() }
+    }
+}
+
+/// Just enough of a manifest to tell its version.
+#[derive(serde::Deserialize)]
+struct Probe {
+    version: Option<u64>,
+}
+
+impl AnyManifest {
+    /// Reads a manifest's JSON.
+    ///
+    /// # Errors
+    /// [`ManifestError`] when it is not JSON, of an unknown version, or a field is not what
+    /// `docs/format.md` says.
+    pub fn parse(json: &[u8]) -> Result<Self, ManifestError> {
+        match serde_json::from_slice::<Probe>(json)?.version {
+            None | Some(1) => Ok(Self::V1(ManifestV1::parse(json)?)),
+            Some(2) => Ok(Self::V2(Box::new(Manifest::parse(json)?))),
+            Some(found) => Err(ManifestError::Version { found }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,154 @@
+//! An entry: one path of a tree with all that must come back, and the digest over a whole tree.
+//!
+//! Invariant: two trees have the same tree digest exactly if every path, type, content, link,
+//! owner, mode, time and attribute is the same; `docs/format.md` fixes the bytes that are hashed.
+
+use sha2::{Digest as _, Sha256};
+
+use super::{Digest, Extent, Kind, Metadata, RelPath};
+
+/// One path of a tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Where it is; the empty path is the top folder.
+    pub path: RelPath,
+    /// What it is. Further names of a hard-linked file are [`Kind::HardLink`] to one that is a file.
+    pub kind: Kind,
+    /// Its metadata. For a hard link: that of the file, or unused.
+    pub metadata: Metadata,
+    /// The digest of a regular file's contents, once known.
+    pub sha256: Option<Digest>,
+    /// The data of a file with holes, in order.
+    pub extents: Option<Vec<Extent>>,
+}
+
+/// The permission bits that count for an entry: symbolic links have none of their own on Linux.
+pub fn effective_mode(kind: &Kind, mode: u32) -> u32 {
+    if matches!(kind, Kind::Symlink { .. }) { 0o777 } else { mode }
+}
+
+/// The digest of one entry's record. `sha256` and `first_name` (the first path, by bytes, of its
+/// hard-link group) are used for regular files only; a hard link is recorded as the file it names.
+pub fn entry_digest(
+    path: &RelPath,
+    kind: &Kind,
+    metadata: &Metadata,
+    sha256: &Digest,
+    first_name: &RelPath,
+) -> Digest {
+    let mut record = Record(Sha256::new());
+    record.field(path.as_bytes());
+    record.field(kind.letter().as_bytes());
+    record.number(effective_mode(kind, metadata.mode));
+    record.number(metadata.uid);
+    record.number(metadata.gid);
+    record.number(metadata.mtime.seconds);
+    record.number(metadata.mtime.nanoseconds);
+    match kind {
+        Kind::File { size } => {
+            record.number(size);
+            record.number(sha256);
+            record.field(first_name.as_bytes());
+        }
+        Kind::Symlink { target } => record.field(target),
+        Kind::CharDevice { major, minor } | Kind::BlockDevice { major, minor } => {
+            record.number(major);
+            record.number(minor);
+        }
+        Kind::Directory | Kind::Fifo | Kind::Socket | Kind::HardLink { .. } => {}
+    }
+    for (name, value) in &metadata.xattrs {
+        record.field(name);
+        record.number(value.len());
+        record.field(value);
+    }
+    Digest::from_bytes(record.0.finalize().into())
+}
+
+struct Record(Sha256);
+
+impl Record {
+    fn field(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+        self.0.update([0]);
+    }
+
+    fn number(&mut self, number: impl ToString) {
+        self.field(number.to_string().as_bytes());
+    }
+}
+
+/// Gathers entry digests, in any order, into a tree digest.
+#[derive(Debug, Default)]
+pub struct TreeDigest {
+    entries: Vec<(RelPath, Digest)>,
+}
+
+impl TreeDigest {
+    /// Adds an entry.
+    pub fn add(&mut self, path: RelPath, entry: Digest) {
+        self.entries.push((path, entry));
+    }
+
+    /// The digest over all entries that were added.
+    pub fn finish(mut self) -> Digest {
+        self.entries.sort_unstable();
+        let mut hasher = Sha256::new();
+        for (_, digest) in &self.entries {
+            hasher.update(digest.as_bytes());
+        }
+        Digest::from_bytes(hasher.finalize().into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Timestamp;
+
+    fn digest_of(kind: &Kind, metadata: &Metadata) -> Digest {
+        let path = RelPath::new("a").unwrap();
+        entry_digest(&path, kind, metadata, &Digest::of(b"x"), &path)
+    }
+
+    /// The record of docs/format.md, written out.
+    #[test]
+    fn the_record_is_the_documented_one() {
+        let metadata = Metadata {
+            mode: 0o644,
+            uid: 0,
+            gid: 4_294_967_294,
+            mtime: Timestamp { seconds: -1, nanoseconds: 5 },
+            xattrs: [(b"user.k"[..].into(), b"v\0"[..].into())].into(),
+        };
+        let sha256 = Digest::of(b"x");
+        let text = format!("a\0f\0420\00\04294967294\0-1\05\01\0{sha256}\0a\0user.k\02\0v\0\0");
+        assert_eq!(digest_of(&Kind::File { size: 1 }, &metadata), Digest::of(text.as_bytes()));
+    }
+
+    #[test]
+    fn every_field_counts_and_the_order_of_adding_does_not() {
+        let base = Metadata::default();
+        let kinds = [
+            Kind::File { size: 1 },
+            Kind::File { size: 2 },
+            Kind::Directory,
+            Kind::Fifo,
+            Kind::Symlink { target: b"t"[..].into() },
+            Kind::CharDevice { major: 1, minor: 2 },
+            Kind::BlockDevice { major: 1, minor: 2 },
+        ];
+        let digests: std::collections::HashSet<_> =
+            kinds.iter().map(|kind| digest_of(kind, &base)).collect();
+        assert_eq!(digests.len(), kinds.len());
+
+        let (a, b) = (RelPath::new("a").unwrap(), RelPath::new("b").unwrap());
+        let mut forward = TreeDigest::default();
+        forward.add(a.clone(), Digest::of(b"1"));
+        forward.add(b.clone(), Digest::of(b"2"));
+        let mut backward = TreeDigest::default();
+        backward.add(b, Digest::of(b"2"));
+        backward.add(a, Digest::of(b"1"));
+        assert_eq!(forward.finish(), backward.finish());
+    }
+}

@@ -1,0 +1,180 @@
+//! What trees mean, and which manifests are refused.
+
+use super::*;
+use crate::model::{
+    Digest, Entry, Extent, Kind, Member, MemberMetadata, Metadata, RelPath, Timestamp,
+};
+
+fn path(text: &str) -> RelPath {
+    RelPath::try_from(text).unwrap()
+}
+
+fn prefix(text: &str) -> Prefix {
+    Prefix(text.as_bytes().into())
+}
+
+fn member(name: &str, kind: Kind) -> Member {
+    Member {
+        path: path(name),
+        kind,
+        metadata: MemberMetadata {
+            mode: Some(0o664),
+            uid: Some(0),
+            gid: Some(0),
+            mtime: Some(Timestamp::from_seconds(1000)),
+            ..MemberMetadata::default()
+        },
+        sha256: None,
+        extents: None,
+    }
+}
+
+fn file(name: &str) -> Member {
+    member(name, Kind::File { size: 1 })
+}
+
+#[test]
+fn a_tree_gives_what_lies_under_from_and_is_not_excepted() {
+    let tree = Tree {
+        from: prefix("control/"),
+        to: prefix("info/vim."),
+        except: vec![prefix("control")],
+        ..Tree::default()
+    };
+    let mut cursor = TreeCursor::new(&tree);
+    assert_eq!(cursor.next(&file("control/control")).unwrap(), None);
+    assert_eq!(cursor.next(&file("data/x")).unwrap(), None);
+    let given = cursor.next(&file("control/md5sums")).unwrap().unwrap();
+    assert_eq!(given.path, path("info/vim.md5sums"));
+    assert_eq!(given.metadata.mode, 0o664);
+}
+
+#[test]
+fn assignments_apply_in_order_at_their_positions() {
+    let tree = Tree {
+        umask: Some(0o022),
+        uid: vec![
+            Assignment { at: None, is: OneOrMany::One(1000) },
+            Assignment { at: Some(vec![1]), is: OneOrMany::Many(vec![33]) },
+        ],
+        mtime: vec![
+            MtimeAssignment { shift: Some(3600), ..MtimeAssignment::default() },
+            MtimeAssignment {
+                at: Some(vec![1, 2]),
+                seconds: Some(vec![5, -3]),
+                nanoseconds: Some(vec![7, 8]),
+                ..MtimeAssignment::default()
+            },
+        ],
+        sha256: Some(DigestColumn { at: vec![2], is: vec![Digest::of(b"c")] }),
+        ..Tree::default()
+    };
+    let mut cursor = TreeCursor::new(&tree);
+    let given: Vec<Given> =
+        ["a", "b", "c"].iter().map(|name| cursor.next(&file(name)).unwrap().unwrap()).collect();
+    let field = |get: fn(&Given) -> i64| given.iter().map(get).collect::<Vec<_>>();
+    assert_eq!(field(|given| i64::from(given.metadata.mode)), [0o644; 3]);
+    assert_eq!(field(|given| i64::from(given.metadata.uid)), [1000, 33, 1000]);
+    assert_eq!(field(|given| given.metadata.mtime.seconds), [4600, 5, 2]);
+    assert_eq!(field(|given| i64::from(given.metadata.mtime.nanoseconds)), [0, 7, 8]);
+    assert_eq!(given[2].sha256, Some(Digest::of(b"c")));
+    assert_eq!(given[1].sha256, None);
+}
+
+#[test]
+fn a_tree_that_does_not_fit_its_package_is_an_error() {
+    let short = Tree {
+        uid: vec![Assignment { at: None, is: OneOrMany::Many(vec![1]) }],
+        ..Tree::default()
+    };
+    let mut cursor = TreeCursor::new(&short);
+    assert!(cursor.next(&file("a")).is_ok());
+    assert!(cursor.next(&file("b")).is_err());
+
+    let outside = Tree { to: prefix("../"), ..Tree::default() };
+    assert!(TreeCursor::new(&outside).next(&file("etc/passwd")).is_err());
+
+    let excepted = Tree { except: vec![prefix("a")], ..Tree::default() };
+    let link = member("b", Kind::HardLink { target: path("a") });
+    assert!(TreeCursor::new(&excepted).next(&link).is_err());
+
+    let mut bare = file("a");
+    bare.metadata.uid = None;
+    assert!(TreeCursor::new(&Tree::default()).next(&bare).is_err());
+}
+
+#[test]
+fn a_table_gives_its_entries_back() {
+    let entry = |name: &str, kind: Kind, seconds: i64| Entry {
+        path: path(name),
+        kind,
+        metadata: Metadata {
+            mode: 0o4755,
+            uid: 1,
+            gid: 2,
+            mtime: Timestamp { seconds, nanoseconds: 9 },
+            xattrs: [(b"user.\xff"[..].into(), b"\0"[..].into())].into(),
+        },
+        sha256: None,
+        extents: None,
+    };
+    let mut sparse = entry("b", Kind::File { size: 10_000 }, i64::MIN);
+    sparse.extents = Some(vec![Extent { offset: 4096, length: 100 }]);
+    sparse.sha256 = Some(Digest::of(b"b"));
+    let mut symlink = entry("c", Kind::Symlink { target: b"\xfe/x"[..].into() }, i64::MAX);
+    symlink.metadata.mode = 0o777;
+    let entries = [
+        entry("a", Kind::Directory, -5),
+        sparse,
+        symlink,
+        entry("d", Kind::CharDevice { major: 1, minor: 3 }, 0),
+        entry("e", Kind::Fifo, 1),
+    ];
+    let table = EntryTable::new(&entries);
+    let json = serde_json::to_string(&table).unwrap();
+    let read: EntryTable = serde_json::from_str(&json).unwrap();
+    read.check("t").unwrap();
+    let back: Vec<Entry> = read.entries().map(|entry| entry.unwrap().0).collect();
+    assert_eq!(back, entries);
+}
+
+type Edit = fn(&mut serde_json::Value);
+
+fn manifest(edit: impl FnOnce(&mut serde_json::Value)) -> Result<AnyManifest, ManifestError> {
+    let mut json = serde_json::json!({
+        "format": "hashget-restore", "version": 2, "tool": "t",
+        "tree": {"sha256": Digest::of(b""), "entries": 1, "files": 0, "bytes": 0},
+        "packages": [{"url": "http://a.example/p", "sha256": Digest::of(b"p"), "size": 1, "format": "tar",
+            "evidence": "downloaded", "trees": [{"from": "", "to": "", "uid": [{"at": [0, 2], "is": [1, 2]}]}]}],
+        "archived": {"path": [""], "type": "d", "mode": [493], "uid": [0], "gid": [0], "seconds": [0],
+            "nanoseconds": [0]},
+        "later_field": 1
+    });
+    edit(&mut json);
+    AnyManifest::parse(json.to_string().as_bytes())
+}
+
+#[test]
+fn manifests_that_contradict_the_format_are_refused_by_field() {
+    assert!(matches!(manifest(|_| {}), Ok(AnyManifest::V2(_))));
+    let broken: [(&str, Edit); 7] = [
+        ("version", |json| json["version"] = 3.into()),
+        ("format", |json| json["format"] = "zip".into()),
+        ("archived.mode", |json| json["archived"]["mode"] = serde_json::json!([])),
+        ("positions must ascend", |json| {
+            json["packages"][0]["trees"][0]["uid"][0]["at"] = serde_json::json!([2, 0]);
+        }),
+        ("2 positions and 1 values", |json| {
+            json["packages"][0]["trees"][0]["uid"][0]["is"] = serde_json::json!([1]);
+        }),
+        ("\"..\" component", |json| json["archived"]["path"] = serde_json::json!(["../x"])),
+        ("either shift or seconds", |json| {
+            json["packages"][0]["trees"][0]["mtime"] = serde_json::json!([{}]);
+        }),
+    ];
+    for (words, edit) in broken {
+        let message = manifest(edit).unwrap_err().to_string();
+        assert!(message.contains(words), "{words}: {message}");
+    }
+    assert!(matches!(AnyManifest::parse(b"no json"), Err(ManifestError::Json(_))));
+}
