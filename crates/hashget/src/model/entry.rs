@@ -27,15 +27,10 @@ pub fn effective_mode(kind: &Kind, mode: u32) -> u32 {
     if matches!(kind, Kind::Symlink { .. }) { 0o777 } else { mode }
 }
 
-/// The digest of one entry's record. `sha256` and `first_name` (the first path, by bytes, of its
-/// hard-link group) are used for regular files only; a hard link is recorded as the file it names.
-pub fn entry_digest(
-    path: &RelPath,
-    kind: &Kind,
-    metadata: &Metadata,
-    sha256: &Digest,
-    first_name: &RelPath,
-) -> Digest {
+/// The digest of the record of the entry at `path`. `file` is the entry itself or, for a hard link,
+/// the file that it names; `first_name` is the first path, by bytes, of its hard-link group.
+pub fn entry_digest(path: &RelPath, file: &Entry, first_name: &RelPath) -> Digest {
+    let Entry { kind, metadata, sha256, extents, .. } = file;
     let mut record = Record(Sha256::new());
     record.field(path.as_bytes());
     record.field(kind.letter().as_bytes());
@@ -47,8 +42,11 @@ pub fn entry_digest(
     match kind {
         Kind::File { size } => {
             record.number(size);
-            record.number(sha256);
-            record.field(first_name.as_bytes());
+            record.field(sha256.map(|digest| digest.to_string()).unwrap_or_default().as_bytes());
+            for extent in extents.iter().flatten() {
+                record.number(extent.offset);
+                record.number(extent.length);
+            }
         }
         Kind::Symlink { target } => record.field(target),
         Kind::CharDevice { major, minor } | Kind::BlockDevice { major, minor } => {
@@ -56,6 +54,9 @@ pub fn entry_digest(
             record.number(minor);
         }
         Kind::Directory | Kind::Fifo | Kind::Socket | Kind::HardLink { .. } => {}
+    }
+    if *kind != Kind::Directory {
+        record.field(first_name.as_bytes());
     }
     for (name, value) in &metadata.xattrs {
         record.field(name);
@@ -108,7 +109,14 @@ mod tests {
 
     fn digest_of(kind: &Kind, metadata: &Metadata) -> Digest {
         let path = RelPath::new("a").unwrap();
-        entry_digest(&path, kind, metadata, &Digest::of(b"x"), &path)
+        let entry = Entry {
+            path: path.clone(),
+            kind: kind.clone(),
+            metadata: metadata.clone(),
+            sha256: Some(Digest::of(b"x")),
+            extents: None,
+        };
+        entry_digest(&path, &entry, &path)
     }
 
     /// The record of docs/format.md, written out.

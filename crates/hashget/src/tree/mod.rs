@@ -1,1 +1,146 @@
-//! tree
+//! Reading a tree: every entry with its metadata, every file with its digest.
+//!
+//! Invariant: nothing in a tree is followed, changed or waited for: symbolic links are entries,
+//! fifos and devices are not opened, and what changes meanwhile is told, not hidden.
+
+mod contents;
+mod globs;
+mod inspect;
+mod open;
+mod walk;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+pub use contents::{Contents, read_contents};
+pub use globs::{BadGlob, Globs};
+pub use inspect::{Stamp, inspect_open_file};
+pub use open::TreeRoot;
+
+use crate::model::{Digest, Entry, Kind, RelPath, TreeDigest, entry_digest};
+use crate::monitor::{Event, Interrupted, Monitor, Step};
+
+/// How to scan.
+#[derive(Debug, Clone)]
+pub struct ScanOptions {
+    /// What is not part of the tree.
+    pub exclude: Globs,
+    /// Leave out what a `CACHEDIR.TAG` marks as a cache; the folder and its tag stay.
+    pub exclude_caches: bool,
+    /// Do not enter folders where another file system is mounted.
+    pub one_file_system: bool,
+    /// Files that are not part of the tree, by device and inode: the archive being written.
+    pub not_these: Vec<(u64, u64)>,
+    /// Files hashed at once; at least 1.
+    pub jobs: usize,
+}
+
+impl Default for ScanOptions {
+    fn default() -> Self {
+        Self {
+            exclude: Globs::default(),
+            exclude_caches: false,
+            one_file_system: false,
+            not_these: Vec::new(),
+            jobs: std::thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+}
+
+/// A tree as it was found.
+#[derive(Debug)]
+pub struct Scan {
+    /// The tree, open.
+    pub root: TreeRoot,
+    /// All entries sorted by the bytes of their paths, the top folder first. Of a hard-link group the
+    /// first name has the kind of the file, the others are [`Kind::HardLink`] to it. Every file has
+    /// its digest; what could not be read is not here, but was told to the monitor.
+    pub entries: Vec<Entry>,
+}
+
+/// Why a tree could not be scanned at all.
+#[derive(Debug, thiserror::Error)]
+pub enum ScanError {
+    /// The top folder cannot be opened.
+    #[error("cannot read the folder {}", path.display())]
+    Root {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        error: std::io::Error,
+    },
+    /// The monitor asked to stop.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+}
+
+/// Reads the tree at `root`: walks it in order while `options.jobs` threads hash the files.
+///
+/// # Errors
+/// Only if `root` itself is not a readable folder, or the monitor asks to stop. Trouble with single
+/// entries goes to the monitor.
+pub fn scan(root: &Path, options: &ScanOptions, monitor: &dyn Monitor) -> Result<Scan, ScanError> {
+    let root = TreeRoot::open(root)
+        .map_err(|error| ScanError::Root { path: root.to_path_buf(), error })?;
+    let name = root.path().display().to_string();
+    monitor.event(Event::Started { step: Step::Scan, name: &name, bytes: None });
+    let result = walk::walk(&root, options, &name, monitor);
+    monitor.event(Event::Finished { step: Step::Scan, name: &name });
+    let mut entries = result?;
+    entries.sort_unstable_by(|a, b| a.entry.path.cmp(&b.entry.path));
+    Ok(Scan { root, entries: link_groups(entries) })
+}
+
+/// Turns all but the first name of every hard-link group into links to that first name. `entries`
+/// are sorted by path.
+fn link_groups(found: Vec<walk::Found>) -> Vec<Entry> {
+    let mut first_names: HashMap<(u64, u64), usize> = HashMap::new();
+    let mut entries: Vec<Entry> = Vec::with_capacity(found.len());
+    for walk::Found { mut entry, group } in found {
+        if let Some(identity) = group {
+            if let Some(&first) = first_names.get(&identity) {
+                entry.kind = Kind::HardLink { target: entries[first].path.clone() };
+                entry.sha256 = None;
+                entry.extents = None;
+            } else {
+                first_names.insert(identity, entries.len());
+            }
+        }
+        entries.push(entry);
+    }
+    entries
+}
+
+impl Scan {
+    /// The entry at `path`.
+    pub fn get(&self, path: &RelPath) -> Option<&Entry> {
+        find(&self.entries, path)
+    }
+
+    /// The tree digest of what was found.
+    pub fn tree_digest(&self) -> Digest {
+        tree_digest(&self.entries)
+    }
+}
+
+/// The entry at `path` among `entries`, which are sorted by path.
+pub fn find<'a>(entries: &'a [Entry], path: &RelPath) -> Option<&'a Entry> {
+    entries.binary_search_by(|entry| entry.path.cmp(path)).ok().map(|index| &entries[index])
+}
+
+/// The tree digest of entries as [`Scan::entries`] has them.
+pub fn tree_digest(entries: &[Entry]) -> Digest {
+    let mut tree = TreeDigest::default();
+    for entry in entries {
+        let file = match &entry.kind {
+            Kind::HardLink { target } => find(entries, target).unwrap_or(entry),
+            _ => entry,
+        };
+        tree.add(entry.path.clone(), entry_digest(&entry.path, file, &file.path));
+    }
+    tree.finish()
+}
+
+#[cfg(test)]
+mod tests;

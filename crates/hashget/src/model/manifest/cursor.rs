@@ -79,7 +79,7 @@ impl<'a> TreeCursor<'a> {
     fn place(&self, path: &RelPath) -> Result<Option<RelPath>, ManifestError> {
         let tree = self.tree;
         let Some(rest) = path.as_bytes().strip_prefix(&*tree.from.0) else { return Ok(None) };
-        if rest.is_empty() || tree.except.binary_search_by(|except| (*except.0).cmp(rest)).is_ok() {
+        if rest.is_empty() || tree.excepts(rest) {
             return Ok(None);
         }
         RelPath::new([&*tree.to.0, rest].concat())

@@ -50,6 +50,14 @@ fn a_tree_gives_what_lies_under_from_and_is_not_excepted() {
 }
 
 #[test]
+fn an_exception_that_ends_in_a_slash_is_a_folder_with_all_below_it() {
+    let tree = Tree { except: vec![prefix("doc/"), prefix("x")], ..Tree::default() };
+    let gives = |name: &str| TreeCursor::new(&tree).next(&file(name)).unwrap().is_some();
+    assert_eq!(["doc", "doc/a", "doc/a/b", "x"].map(gives), [false; 4]);
+    assert_eq!(["docs", "a/doc/b", "x/y"].map(gives), [true; 3]);
+}
+
+#[test]
 fn assignments_apply_in_order_at_their_positions() {
     let tree = Tree {
         umask: Some(0o022),

@@ -90,7 +90,7 @@ pub struct Tree {
     pub from: Prefix,
     /// ... are entries at this and the rest of their path.
     pub to: Prefix,
-    /// Rests that are not given; sorted.
+    /// Rests that are not given, sorted; one ending in `/` is a folder with all below it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub except: Vec<Prefix>,
     /// Bits that are taken from every mode.
@@ -223,6 +223,17 @@ impl Manifest {
 }
 
 impl Tree {
+    /// Is the member with this rest (its path after `from`) excepted, by itself or with a folder?
+    pub(super) fn excepts(&self, rest: &[u8]) -> bool {
+        let listed = |bytes: &[u8]| self.except.binary_search_by(|one| (*one.0).cmp(bytes)).is_ok();
+        if self.except.is_empty() {
+            return false;
+        }
+        listed(rest)
+            || listed(&[rest, b"/"].concat())
+            || rest.iter().enumerate().any(|(at, &byte)| byte == b'/' && listed(&rest[..=at]))
+    }
+
     fn check(&self, name: &str) -> Result<(), ManifestError> {
         for (field, list) in [("mode", &self.mode), ("uid", &self.uid), ("gid", &self.gid)] {
             for assignment in list {
@@ -252,6 +263,9 @@ impl Tree {
         }
         if let Some(xattrs) = &self.xattrs {
             check_column(&format!("{name}.xattrs"), xattrs.at.as_deref(), Some(xattrs.is.len()))?;
+        }
+        if !self.except.is_sorted() {
+            return Err(ManifestError::field(format!("{name}.except"), "rests must be sorted"));
         }
         if let Some(digests) = &self.sha256 {
             check_column(&format!("{name}.sha256"), Some(&digests.at), Some(digests.is.len()))?;

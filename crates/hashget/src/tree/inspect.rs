@@ -1,0 +1,171 @@
+//! What the file system says of one entry.
+//!
+//! Invariant: everything is asked of the entry itself, never of what a symbolic link points to.
+
+use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use rustix::fs::{
+    AtFlags, FileType, Stat, fgetxattr, flistxattr, fstat, lgetxattr, llistxattr, major, minor,
+    readlinkat, statat,
+};
+use rustix::io::Errno;
+
+use crate::model::{Kind, Metadata, Timestamp, Xattrs};
+
+/// What changes when a file changes: device, inode, size, mtime and ctime.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    /// Device of the file system.
+    pub device: u64,
+    /// Inode number on it.
+    pub inode: u64,
+    /// Logical size in bytes.
+    pub size: u64,
+    /// Time of the last change of contents.
+    pub mtime: Timestamp,
+    /// Time of the last change of contents or metadata.
+    pub ctime: Timestamp,
+}
+
+/// What was found under a name.
+pub(super) struct Inspected {
+    pub(super) kind: Kind,
+    pub(super) metadata: Metadata,
+    pub(super) stamp: Stamp,
+    pub(super) several_names: bool,
+    pub(super) allocated: u64,
+}
+
+fn stamp(stat: &Stat) -> Stamp {
+    let time = |seconds: i64, nanoseconds: u64| Timestamp {
+        seconds,
+        nanoseconds: u32::try_from(nanoseconds).unwrap_or(0),
+    };
+    #[allow(
+        clippy::unnecessary_fallible_conversions,
+        clippy::useless_conversion,
+        reason = "field types differ between x86-64 and arm64"
+    )]
+    let nanoseconds = |value| u64::try_from(value).unwrap_or(0);
+    Stamp {
+        device: stat.st_dev,
+        inode: stat.st_ino,
+        size: u64::try_from(stat.st_size).unwrap_or(0),
+        mtime: time(stat.st_mtime, nanoseconds(stat.st_mtime_nsec)),
+        ctime: time(stat.st_ctime, nanoseconds(stat.st_ctime_nsec)),
+    }
+}
+
+fn metadata(stat: &Stat, stamp: &Stamp, xattrs: Xattrs) -> Metadata {
+    Metadata {
+        mode: stat.st_mode & 0o7777,
+        uid: stat.st_uid,
+        gid: stat.st_gid,
+        mtime: stamp.mtime,
+        xattrs,
+    }
+}
+
+/// Looks at `name` in the open folder `parent`. `parent_path` leads to that folder in paths that
+/// the kernel resolves (see [`procfs_path`]).
+pub(super) fn inspect(
+    parent: BorrowedFd<'_>,
+    parent_path: &Path,
+    name: &CStr,
+) -> io::Result<Inspected> {
+    let stat = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    let stamp = stamp(&stat);
+    let kind = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => Kind::File { size: stamp.size },
+        FileType::Directory => Kind::Directory,
+        FileType::Symlink => {
+            Kind::Symlink { target: readlinkat(parent, name, Vec::new())?.into_bytes().into() }
+        }
+        FileType::CharacterDevice => {
+            Kind::CharDevice { major: major(stat.st_rdev), minor: minor(stat.st_rdev) }
+        }
+        FileType::BlockDevice => {
+            Kind::BlockDevice { major: major(stat.st_rdev), minor: minor(stat.st_rdev) }
+        }
+        FileType::Fifo => Kind::Fifo,
+        _ => Kind::Socket,
+    };
+    let mut path = parent_path.as_os_str().as_bytes().to_vec();
+    path.push(b'/');
+    path.extend_from_slice(name.to_bytes());
+    let path = CString::new(path).map_err(|_| Errno::INVAL)?;
+    let xattrs = read_xattrs(
+        |buffer| llistxattr(&*path, buffer),
+        |name, buffer| lgetxattr(&*path, name, buffer),
+    )?;
+    Ok(Inspected {
+        kind,
+        metadata: metadata(&stat, &stamp, xattrs),
+        stamp,
+        several_names: stat.st_nlink > 1,
+        allocated: u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512),
+    })
+}
+
+/// A path by which the kernel finds the open folder `fd`, however long its real path is.
+pub(super) fn procfs_path(fd: BorrowedFd<'_>) -> std::path::PathBuf {
+    format!("/proc/self/fd/{}", fd.as_raw_fd()).into()
+}
+
+/// What an open regular file is now: its metadata and stamp.
+pub fn inspect_open_file(file: &File) -> io::Result<(Metadata, Stamp)> {
+    let stat = fstat(file)?;
+    let stamp = stamp(&stat);
+    let xattrs = read_xattrs(
+        |buffer| flistxattr(file, buffer),
+        |name, buffer| fgetxattr(file, name, buffer),
+    )?;
+    Ok((metadata(&stat, &stamp, xattrs), stamp))
+}
+
+/// The stamp of an open file.
+pub(super) fn stamp_of(file: &File) -> io::Result<Stamp> {
+    Ok(stamp(&fstat(file)?))
+}
+
+/// The largest list or value that Linux has.
+const XATTR_MAX: usize = 64 * 1024;
+
+fn read_xattrs(
+    list: impl Fn(&mut [u8]) -> rustix::io::Result<usize>,
+    get: impl Fn(&CStr, &mut [u8]) -> rustix::io::Result<usize>,
+) -> io::Result<Xattrs> {
+    let mut small = [0; 256];
+    let mut large = Vec::new();
+    let names = match list(&mut small) {
+        Ok(length) => &small[..length],
+        // A file system without attributes has none.
+        Err(Errno::NOTSUP | Errno::NOSYS) => return Ok(Xattrs::new()),
+        Err(Errno::RANGE) => {
+            large.resize(XATTR_MAX, 0);
+            let length = list(&mut large)?;
+            &large[..length]
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let mut xattrs = Xattrs::new();
+    let mut value = Vec::new();
+    for name in names.split_inclusive(|&byte| byte == 0) {
+        let Ok(name) = CStr::from_bytes_with_nul(name) else { continue };
+        value.resize(XATTR_MAX, 0);
+        match get(name, &mut value) {
+            Ok(length) => {
+                xattrs.insert(name.to_bytes().into(), value[..length].into());
+            }
+            // Gone since it was listed, or not for us to see.
+            Err(Errno::NODATA | Errno::PERM | Errno::ACCESS) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(xattrs)
+}

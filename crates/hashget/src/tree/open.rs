@@ -1,0 +1,73 @@
+//! Opening things below a tree, never through a symbolic link.
+//!
+//! Invariant: what is opened lies below the folder that was opened first, whatever happens to the tree
+//! meanwhile.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat, openat2};
+
+use crate::model::RelPath;
+
+/// The longest path that one system call takes; longer ones are opened in steps.
+const LONGEST_PATH: usize = 4000;
+
+/// The top folder of a tree, open.
+#[derive(Debug)]
+pub struct TreeRoot {
+    path: PathBuf,
+    fd: OwnedFd,
+}
+
+impl TreeRoot {
+    /// Opens the folder at `path`, which may itself be a symbolic link to one.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let path = fs_err::canonicalize(path)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = openat(rustix::fs::CWD, &path, flags, Mode::empty())?;
+        Ok(Self { path, fd })
+    }
+
+    /// Its absolute path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The open folder.
+    pub fn fd(&self) -> &OwnedFd {
+        &self.fd
+    }
+
+    /// Opens the folder at `path`.
+    pub fn open_directory(&self, path: &RelPath) -> io::Result<OwnedFd> {
+        self.open_below(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW)
+    }
+
+    /// Opens the regular file at `path` for reading. Never waits for a fifo or a device.
+    pub fn open_file(&self, path: &RelPath) -> io::Result<File> {
+        self.open_below(path, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK).map(File::from)
+    }
+
+    fn open_below(&self, path: &RelPath, flags: OFlags) -> io::Result<OwnedFd> {
+        let resolve =
+            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        let mut start: Option<OwnedFd> = None;
+        let mut rest = path.as_bytes();
+        while rest.len() > LONGEST_PATH {
+            let cut = rest[..LONGEST_PATH]
+                .iter()
+                .rposition(|&byte| byte == b'/')
+                .ok_or(rustix::io::Errno::NAMETOOLONG)?;
+            let from = start.as_ref().map_or(self.fd.as_fd(), AsFd::as_fd);
+            let step = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            start = Some(openat2(from, &rest[..cut], step, Mode::empty(), resolve)?);
+            rest = &rest[cut + 1..];
+        }
+        let from = start.as_ref().map_or(self.fd.as_fd(), AsFd::as_fd);
+        let rest = if rest.is_empty() { b"." } else { rest };
+        Ok(openat2(from, rest, flags | OFlags::CLOEXEC, Mode::empty(), resolve)?)
+    }
+}

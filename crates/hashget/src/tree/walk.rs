@@ -1,0 +1,348 @@
+//! Walking a tree in order, with other threads hashing its files.
+//!
+//! Invariant: each name is looked at once; folders are read to their end before they are entered, and
+//! no more than [`OPEN_FOLDERS`] of them are kept open by the walk, however deep the tree is.
+
+use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use rustix::fs::{Dir, Mode, OFlags, openat};
+
+use super::contents::{Contents, read_contents};
+use super::inspect::{Inspected, inspect, inspect_open_file, procfs_path};
+use super::open::TreeRoot;
+use super::{ScanError, ScanOptions};
+use crate::model::{Entry, Kind, Metadata, RelPath};
+use crate::monitor::{Event, Monitor, ProblemKind, Step};
+
+/// Folders above the current one that are kept open; those further up are opened again.
+const OPEN_FOLDERS: usize = 128;
+/// How often a file that changes while it is read is read again.
+const TRIES: usize = 3;
+/// The first bytes of a `CACHEDIR.TAG`, by the Cache Directory Tagging Specification.
+const CACHE_TAG: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55";
+
+/// An entry, and for one with several names which file it is.
+pub(super) struct Found {
+    pub(super) entry: Entry,
+    pub(super) group: Option<(u64, u64)>,
+}
+
+/// A file to hash: the entry's index, and where it is.
+struct Work {
+    index: usize,
+    parent: Arc<OwnedFd>,
+    name: CString,
+    allocated: u64,
+}
+
+/// What came of it: contents with the metadata of the same moment.
+struct Hashed {
+    index: usize,
+    result: io::Result<(Contents, Metadata)>,
+}
+
+pub(super) fn walk(
+    root: &TreeRoot,
+    options: &ScanOptions,
+    name: &str,
+    monitor: &dyn Monitor,
+) -> Result<Vec<Found>, ScanError> {
+    std::thread::scope(|scope| {
+        let (work_sender, work_receiver) = bounded::<Work>(256);
+        let (result_sender, result_receiver) = unbounded::<Hashed>();
+        for _ in 0..options.jobs.max(1) {
+            let (receiver, sender) = (work_receiver.clone(), result_sender.clone());
+            scope.spawn(move || hash_files(&receiver, &sender, name, monitor));
+        }
+        drop((work_receiver, result_sender));
+        let mut walker = Walker {
+            root,
+            options,
+            monitor,
+            device: 0,
+            found: Vec::new(),
+            work: work_sender,
+            results: result_receiver,
+            unreadable: Vec::new(),
+        };
+        walker.run()?;
+        Ok(walker.finish())
+    })
+}
+
+fn hash_files(work: &Receiver<Work>, results: &Sender<Hashed>, name: &str, monitor: &dyn Monitor) {
+    for work in work {
+        if monitor.interrupted() {
+            return;
+        }
+        let result = hash_file(&work, name, monitor);
+        if results.send(Hashed { index: work.index, result }).is_err() {
+            return;
+        }
+    }
+}
+
+fn hash_file(work: &Work, name: &str, monitor: &dyn Monitor) -> io::Result<(Contents, Metadata)> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let mut file = File::from(openat(&*work.parent, &*work.name, flags, Mode::empty())?);
+    let mut progress = |bytes| {
+        monitor.event(Event::Advanced { step: Step::Scan, name, bytes, files: 0 });
+    };
+    let mut tries = 0;
+    loop {
+        let (metadata, before) = inspect_open_file(&file)?;
+        let contents = read_contents(&mut file, work.allocated, &mut io::sink(), &mut progress)?;
+        tries += 1;
+        if (contents.steady && contents.stamp == before) || tries == TRIES {
+            monitor.event(Event::Advanced { step: Step::Scan, name, bytes: 0, files: 1 });
+            return Ok((contents, metadata));
+        }
+    }
+}
+
+/// A folder that is being walked.
+struct Level {
+    path: RelPath,
+    /// `None` while it is closed because the walk is far below.
+    fd: Option<Arc<OwnedFd>>,
+    /// The names that are still to be looked at, last first.
+    names: Vec<CString>,
+}
+
+struct Walker<'a> {
+    root: &'a TreeRoot,
+    options: &'a ScanOptions,
+    monitor: &'a dyn Monitor,
+    device: u64,
+    found: Vec<Found>,
+    work: Sender<Work>,
+    results: Receiver<Hashed>,
+    unreadable: Vec<usize>,
+}
+
+impl Walker<'_> {
+    fn run(&mut self) -> Result<(), ScanError> {
+        let top = self
+            .top()
+            .map_err(|error| ScanError::Root { path: self.root.path().to_path_buf(), error })?;
+        let mut levels = vec![top];
+        while let Some(level) = levels.last_mut() {
+            self.monitor.check_interrupted()?;
+            let Some(name) = level.names.pop() else {
+                levels.pop();
+                continue;
+            };
+            let parent = match self.folder(level) {
+                Ok(fd) => fd,
+                Err(error) => {
+                    self.problem(&level.path, &error);
+                    levels.pop();
+                    continue;
+                }
+            };
+            let Ok(path) = level.path.join(name.to_bytes()) else { continue };
+            if let Some(deeper) = self.entry(&parent, &name, path) {
+                levels.push(deeper);
+                if let Some(above) = levels.len().checked_sub(OPEN_FOLDERS + 1) {
+                    levels[above].fd = None;
+                }
+            }
+            self.take_results();
+        }
+        Ok(())
+    }
+
+    fn top(&mut self) -> io::Result<Level> {
+        let fd = Arc::new(self.root.open_directory(&RelPath::root())?);
+        let top = inspect(fd.as_fd(), &procfs_path(fd.as_fd()), c".")?;
+        self.device = top.stamp.device;
+        self.add(RelPath::root(), top);
+        let names = self.names(&fd)?;
+        Ok(Level { path: RelPath::root(), fd: Some(fd), names })
+    }
+
+    /// The open folder of a level, opened again if it was closed.
+    fn folder(&self, level: &mut Level) -> io::Result<Arc<OwnedFd>> {
+        if let Some(fd) = &level.fd {
+            return Ok(Arc::clone(fd));
+        }
+        let fd = Arc::new(self.root.open_directory(&level.path)?);
+        level.fd = Some(Arc::clone(&fd));
+        Ok(fd)
+    }
+
+    /// The names in a folder, sorted, last first.
+    fn names(&self, fd: &OwnedFd) -> io::Result<Vec<CString>> {
+        let mut names = Vec::new();
+        for entry in Dir::read_from(fd)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if name != c"." && name != c".." {
+                names.push(name.to_owned());
+            }
+        }
+        if self.options.exclude_caches && is_cache(fd) {
+            names.retain(|name| &**name == c"CACHEDIR.TAG");
+        }
+        names.sort_unstable_by(|a, b| b.cmp(a));
+        Ok(names)
+    }
+
+    /// Looks at one name; returns the folder to enter, if it is one.
+    fn entry(&mut self, parent: &Arc<OwnedFd>, name: &CStr, path: RelPath) -> Option<Level> {
+        if self.options.exclude.matches(self.root.path(), &path) {
+            return None;
+        }
+        let parent_path = self.parent_path(parent, &path);
+        let inspected = match inspect(parent.as_fd(), &parent_path, name) {
+            Ok(inspected) => inspected,
+            Err(error) => {
+                self.problem(&path, &error);
+                return None;
+            }
+        };
+        if self.options.not_these.contains(&(inspected.stamp.device, inspected.stamp.inode)) {
+            return None;
+        }
+        let entered = match inspected.kind {
+            Kind::Socket => {
+                self.monitor.event(Event::Skipped {
+                    object: &path.to_string(),
+                    reason: "a socket exists only while its program runs",
+                });
+                return None;
+            }
+            Kind::Directory => self.enter(parent, name, &path, &inspected),
+            Kind::File { .. } => {
+                let work = Work {
+                    index: self.found.len(),
+                    parent: Arc::clone(parent),
+                    name: name.to_owned(),
+                    allocated: inspected.allocated,
+                };
+                // Fails only when the workers stopped because of an interruption.
+                let _ = self.work.send(work);
+                None
+            }
+            _ => None,
+        };
+        self.add(path, inspected);
+        entered
+    }
+
+    fn enter(
+        &self,
+        parent: &OwnedFd,
+        name: &CStr,
+        path: &RelPath,
+        inspected: &Inspected,
+    ) -> Option<Level> {
+        if self.options.one_file_system && inspected.stamp.device != self.device {
+            self.monitor.event(Event::Skipped {
+                object: &path.to_string(),
+                reason: "another file system is mounted here",
+            });
+            return None;
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let opened = openat(parent, name, flags, Mode::empty())
+            .map_err(io::Error::from)
+            .and_then(|fd| self.names(&fd).map(|names| (fd, names)));
+        match opened {
+            Ok((fd, names)) => Some(Level { path: path.clone(), fd: Some(Arc::new(fd)), names }),
+            Err(error) => {
+                self.problem(path, &error);
+                None
+            }
+        }
+    }
+
+    /// How the kernel is told the folder of `path` where it has no call for an open folder.
+    fn parent_path(&self, parent: &OwnedFd, path: &RelPath) -> PathBuf {
+        let procfs = procfs_path(parent.as_fd());
+        // A system that is packed from a rescue shell may have no /proc.
+        if rustix::fs::access(&procfs, rustix::fs::Access::EXISTS).is_ok() {
+            return procfs;
+        }
+        path.parent().unwrap_or_default().below(self.root.path())
+    }
+
+    fn add(&mut self, path: RelPath, inspected: Inspected) {
+        let several = inspected.several_names && inspected.kind != Kind::Directory;
+        let stamp = inspected.stamp;
+        self.found.push(Found {
+            entry: Entry {
+                path,
+                kind: inspected.kind,
+                metadata: inspected.metadata,
+                sha256: None,
+                extents: None,
+            },
+            group: several.then_some((stamp.device, stamp.inode)),
+        });
+    }
+
+    fn take_results(&mut self) {
+        while let Ok(hashed) = self.results.try_recv() {
+            self.take(hashed);
+        }
+    }
+
+    fn take(&mut self, hashed: Hashed) {
+        let entry = &mut self.found[hashed.index].entry;
+        match hashed.result {
+            Ok((contents, metadata)) => {
+                entry.kind = Kind::File { size: contents.stamp.size };
+                entry.metadata = metadata;
+                entry.sha256 = Some(contents.sha256);
+                entry.extents = contents.extents;
+            }
+            Err(error) => {
+                let path = entry.path.clone();
+                self.problem(&path, &error);
+                self.unreadable.push(hashed.index);
+            }
+        }
+    }
+
+    /// Waits for the last files and drops those that could not be read.
+    fn finish(mut self) -> Vec<Found> {
+        // The workers end, and with them the results, once nothing can be sent any more.
+        self.work = bounded(0).0;
+        while let Ok(hashed) = self.results.recv() {
+            self.take(hashed);
+        }
+        let mut unreadable = self.unreadable;
+        unreadable.sort_unstable();
+        let mut index = 0;
+        self.found.retain(|_| {
+            index += 1;
+            unreadable.binary_search(&(index - 1)).is_err()
+        });
+        self.found
+    }
+
+    fn problem(&self, path: &RelPath, error: &io::Error) {
+        // What vanished between being listed and being looked at was never part of the tree.
+        let kind = if error.kind() == io::ErrorKind::NotFound {
+            ProblemKind::Note
+        } else {
+            ProblemKind::Incomplete
+        };
+        self.monitor.problem(kind, path, format!("cannot be read: {error}"));
+    }
+}
+
+fn is_cache(folder: &OwnedFd) -> bool {
+    use std::io::Read as _;
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let mut head = vec![0; CACHE_TAG.len()];
+    openat(folder, c"CACHEDIR.TAG", flags, Mode::empty())
+        .is_ok_and(|fd| File::from(fd).read_exact(&mut head).is_ok() && head == CACHE_TAG)
+}
