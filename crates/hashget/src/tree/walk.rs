@@ -38,7 +38,6 @@ struct Work {
     index: usize,
     parent: Arc<OwnedFd>,
     name: CString,
-    allocated: u64,
 }
 
 /// What came of it: contents with the metadata of the same moment.
@@ -224,7 +223,6 @@ impl Walker<'_> {
                     index: self.found.len(),
                     parent: Arc::clone(parent),
                     name: name.to_owned(),
-                    allocated: inspected.allocated,
                 };
                 // Fails only when the workers stopped because of an interruption.
                 let _ = self.work.send(work);
