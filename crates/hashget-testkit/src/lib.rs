@@ -1,1 +1,2 @@
 //! Test parts.
+pub mod origin;
