@@ -163,11 +163,18 @@ impl HashDb for LocalHashDb {
 
     fn members(&self, id: PackageId) -> Result<Vec<Member>, HashDbError> {
         self.with(|connection| {
-            let list: Option<Vec<u8>> = connection
-                .prepare_cached("SELECT list FROM members WHERE package = ?1")?
+            // Every package has a list; without the join, a lost one would look like an empty one.
+            let list: Option<Option<Vec<u8>>> = connection
+                .prepare_cached(
+                    "SELECT list FROM packages LEFT JOIN members ON package = id WHERE id = ?1",
+                )?
                 .query_row([id.0], |row| row.get(0))
                 .optional()?;
-            list.map_or(Ok(Vec::new()), |list| member_list::decode(&list).map_err(Problem::Damaged))
+            match list {
+                None => Ok(Vec::new()),
+                Some(Some(list)) => member_list::decode(&list).map_err(Problem::Damaged),
+                Some(None) => Err(Problem::Damaged("a package has lost its members".to_owned())),
+            }
         })
     }
 

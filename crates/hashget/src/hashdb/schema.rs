@@ -96,6 +96,7 @@ pub(super) fn connect(file: &Path) -> Result<Connection, HashDbError> {
         let problem = "it is a folder, not a file".to_owned();
         return Err(HashDbError::Damaged { location, problem });
     }
+    let bytes_before = fs_err::metadata(file).map_or(0, |metadata| metadata.len());
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -104,6 +105,13 @@ pub(super) fn connect(file: &Path) -> Result<Connection, HashDbError> {
     connection.busy_timeout(BUSY).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(32);
     let version = check_identity(&connection, &location, known_version())?;
+    // SQLite takes the stump of a first page for an empty database, and would write over it.
+    let pages: i64 =
+        connection.pragma_query_value(None, "page_count", |row| row.get(0)).map_err(failed)?;
+    if bytes_before > 0 && pages == 0 {
+        let problem = format!("it has only {bytes_before} bytes");
+        return Err(HashDbError::Damaged { location, problem });
+    }
     set_modes(&connection).map_err(failed)?;
     if version < known_version() {
         migrate(&mut connection, MIGRATIONS).map_err(failed)?;
