@@ -246,7 +246,11 @@ fn check_name(name: &str) -> Result<(), String> {
 }
 
 fn compile_pattern(pattern: &str) -> Result<Regex, String> {
-    RegexBuilder::new(pattern).multi_line(true).build().map_err(|error| error.to_string())
+    RegexBuilder::new(pattern)
+        .multi_line(true)
+        .crlf(true)
+        .build()
+        .map_err(|error| error.to_string())
 }
 
 /// The names of all groups; no two patterns may have the same.

@@ -8,6 +8,7 @@ use std::collections::btree_map::Entry;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
+use super::{IndexError, walk};
 use crate::detectors::{Candidate, DetectError, Detector};
 use crate::model::{RelPath, escaped};
 use crate::monitor::{Event, Monitor, ProblemKind, Step};
@@ -51,6 +52,21 @@ pub fn detect<'p>(
     tell(untold);
     monitor.event(Event::Finished { step: Step::Detect, name: &name });
     found.finish(monitor)
+}
+
+/// As [`detect`], for every entry of the tree at `root`: for a caller that does not walk it anyway.
+///
+/// # Errors
+/// When `root` is not a folder that can be read, or the monitor asked to stop.
+pub fn detect_tree(
+    root: &Path,
+    detectors: &[&dyn Detector],
+    monitor: &dyn Monitor,
+) -> Result<(Vec<Candidate>, Vec<DetectError>), IndexError> {
+    let paths = walk::interesting_paths(root, detectors, monitor)?;
+    let found = detect(root, &paths, detectors, monitor);
+    monitor.check_interrupted()?;
+    Ok(found)
 }
 
 /// What was found so far.

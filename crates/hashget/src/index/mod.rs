@@ -12,7 +12,7 @@ mod walk;
 
 use std::path::Path;
 
-pub use detect::detect;
+pub use detect::{detect, detect_tree};
 
 use crate::detectors::{Candidate, DetectError, Detector};
 use crate::fetch::{FetchError, Source};
@@ -202,8 +202,7 @@ impl Indexer<'_> {
         detectors: &[&dyn Detector],
         monitor: &dyn Monitor,
     ) -> Result<TreeIndexed, IndexError> {
-        let paths = walk::interesting_paths(root, detectors, monitor)?;
-        let (candidates, not_understood) = detect(root, &paths, detectors, monitor);
+        let (candidates, not_understood) = detect_tree(root, detectors, monitor)?;
         let indexed = self.index_candidates(candidates, monitor)?;
         Ok(TreeIndexed { not_understood, ..indexed })
     }
