@@ -32,11 +32,11 @@ pub fn detect<'p>(
     };
     let mut found = Found::default();
     let mut untold = 0;
-    for path in paths {
+    'paths: for path in paths {
         let interested = detectors.iter().filter(|detector| detector.interested_in(path));
         for detector in interested {
             if monitor.interrupted() {
-                break;
+                break 'paths;
             }
             match detector.detect(root, path) {
                 Ok(candidates) => candidates.into_iter().for_each(|new| found.add(root, new)),
