@@ -88,6 +88,22 @@ fn open_unnamed(path: &Path) -> io::Result<(File, Option<PathBuf>)> {
     Ok((fd.into(), Some(temporary)))
 }
 
+/// Puts a complete file under its name, and makes that durable.
+fn give_name(path: &Path, file: &File, temporary: &mut Option<PathBuf>) -> io::Result<()> {
+    let linked = if let Some(temporary) = temporary.take() {
+        temporary
+    } else {
+        // An unnamed file can get a new name only, so it takes the place of an old one in two steps.
+        let linked = temporary_name(path);
+        let _ = unlinkat(CWD, &linked, AtFlags::empty());
+        let procfs = format!("/proc/self/fd/{}", file.as_raw_fd());
+        linkat(CWD, procfs, CWD, &linked, AtFlags::SYMLINK_FOLLOW)?;
+        linked
+    };
+    renameat(CWD, &linked, CWD, path)?;
+    File::open(folder_of(path))?.sync_all()
+}
+
 impl OutputFile<'_> {
     /// What the encoder writes to.
     pub(super) fn writer(&mut self) -> impl Write + '_ {
@@ -100,22 +116,8 @@ impl OutputFile<'_> {
             Target::Stream(stream) => stream.flush().map_err(PackError::Write)?,
             Target::File { path, file, temporary } => {
                 file.sync_all().map_err(PackError::Write)?;
-                let give_name = || -> io::Result<()> {
-                    let linked = match temporary.take() {
-                        Some(temporary) => temporary,
-                        None => {
-                            let linked = temporary_name(path);
-                            let _ = unlinkat(CWD, &linked, AtFlags::empty());
-                            let procfs = format!("/proc/self/fd/{}", file.as_raw_fd());
-                            linkat(CWD, procfs, CWD, &linked, AtFlags::SYMLINK_FOLLOW)?;
-                            linked
-                        }
-                    };
-                    renameat(CWD, &linked, CWD, &*path)?;
-                    File::open(folder_of(path))?.sync_all()
-                };
-                let mut give_name = give_name;
-                give_name().map_err(|error| PackError::Output { path: path.clone(), error })?;
+                give_name(path, file, temporary)
+                    .map_err(|error| PackError::Output { path: path.clone(), error })?;
             }
         }
         Ok(self.bytes)

@@ -11,7 +11,7 @@ use crate::model::{Entry, Extent, Kind, Metadata, effective_mode};
 
 const BLOCK: usize = 512;
 /// Largest number of an 11-digit octal field.
-const OCTAL_MAX: u64 = 0o7777_7777_777;
+const OCTAL_MAX: u64 = 0o77_777_777_777;
 
 /// Writes entries, then two zero blocks.
 pub(super) struct TarWriter<W> {
@@ -76,7 +76,7 @@ impl<W: Write> TarWriter<W> {
     /// Pax sparse format 1.0: the map of the data stands before the data.
     fn sparse(
         &mut self,
-        mut header: Header<'_>,
+        header: Header<'_>,
         extents: &[Extent],
         content: &mut dyn Read,
     ) -> io::Result<()> {
@@ -95,10 +95,9 @@ impl<W: Write> TarWriter<W> {
             (b"GNU.sparse.realsize".to_vec(), header.size.to_string().into_bytes()),
         ]);
         let data: u64 = extents.iter().map(|extent| extent.length).sum();
-        header.size = map.len() as u64 + data;
         let placeholder = [b"GNUSparseFile.0/", file_name(header.name)].concat();
-        header.name = &placeholder;
-        self.plain(header, records, &mut map.chain(content))
+        let stored = Header { name: &placeholder, size: map.len() as u64 + data, ..header };
+        self.plain(stored, records, &mut map.chain(content))
     }
 
     fn plain(

@@ -35,7 +35,7 @@ pub(super) struct Written {
 pub(super) struct Writer<'a> {
     pub(super) scan: &'a mut Scan,
     pub(super) plan: &'a mut Plan,
-    pub(super) options: &'a PackOptions,
+    pub(super) options: &'a PackOptions<'a>,
     pub(super) monitor: &'a dyn Monitor,
     /// Did a file change since the first manifest?
     pub(super) outdated: bool,
