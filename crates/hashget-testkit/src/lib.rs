@@ -1,1 +1,3 @@
 //! Test parts.
+pub mod origin;
+pub mod small_disk;
