@@ -9,6 +9,7 @@ use hashget::formats::FormatError;
 use hashget::index::IndexError;
 use hashget::pack::PackError;
 use hashget::restore::RestoreError;
+use hashget::tree::ScanError;
 
 /// Any error.
 pub(crate) type AnyError = dyn Error + 'static;
@@ -40,8 +41,11 @@ fn wrapped(error: &AnyError) -> Vec<&AnyError> {
     if let Some(error) = error.downcast_ref::<PackError>() {
         return match error {
             PackError::HashDb(inner) => vec![inner],
-            PackError::Io(inner) => vec![inner],
+            PackError::Index(inner) => vec![inner],
+            PackError::Write(inner) => vec![inner],
             PackError::Interrupted(inner) => vec![inner],
+            PackError::Scan(ScanError::Interrupted(inner)) => vec![inner],
+            _ => Vec::new(),
         };
     }
     if let Some(error) = error.downcast_ref::<RestoreError>() {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use hashget::detectors::{Rule, RuleConfig};
-use hashget::fetch::{MirrorRule, Politeness};
+use hashget::fetch::{MirrorRule, HostLimits};
 use hashget::model::Evidence;
 use serde::{Deserialize, Deserializer};
 
@@ -32,7 +32,7 @@ pub(crate) struct Config {
     /// Mirrors, the first that matches counts.
     #[serde(default)]
     mirror: Vec<Mirror>,
-    /// Politeness, by host.
+    /// HostLimits, by host.
     #[serde(default)]
     host: BTreeMap<String, Host>,
     /// The user's own detectors.
@@ -118,13 +118,13 @@ impl Config {
     }
 
     /// The politeness as the library wants it.
-    pub(crate) fn hosts(&self) -> BTreeMap<String, Politeness> {
+    pub(crate) fn hosts(&self) -> BTreeMap<String, HostLimits> {
         self.host
             .iter()
             .map(|(name, host)| {
-                let politeness = Politeness {
+                let politeness = HostLimits {
                     connections: host.connections,
-                    requests_per_second: host.requests_per_second,
+                    requests_per_second: Some(host.requests_per_second),
                 };
                 (name.to_ascii_lowercase(), politeness)
             })

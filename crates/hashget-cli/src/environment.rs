@@ -69,6 +69,8 @@ impl<'a> Environment<'a> {
             mirrors: self.mirrors(),
             hosts: self.config.hosts(),
             offline: self.global.offline,
+            limits: self.limits.clone(),
+            ..FetchOptions::default()
         };
         fetch::standard_source(&options).context("cannot set up where packages come from")
     }

@@ -40,7 +40,10 @@ pub(super) fn print(
         "archived_bytes": summary.archived_bytes,
         "packages": summary.packages.len(),
         "package_bytes": package_bytes(summary),
-        "skipped_packages": summary.skipped_packages,
+        "not_worth": summary.not_worth.len(),
+        "detected": summary.detected,
+        "newly_indexed": summary.newly_indexed,
+        "not_indexed": summary.not_indexed,
         "changed_files": summary.changed_files,
         "archive_bytes": summary.archive_bytes,
     });
@@ -97,10 +100,10 @@ fn lines(verbose: bool, destination: &Destination, summary: &Summary) -> Vec<Str
     ];
     let rows: Vec<Vec<String>> = rows.map(|row| row.map(str::to_owned).to_vec()).to_vec();
     lines.extend(columns("ll", &rows));
-    if summary.skipped_packages > 0 {
+    if !summary.not_worth.is_empty() {
         lines.push(format!(
             "{} left alone: more to download than they save (see --max-fetch-ratio)",
-            counted(summary.skipped_packages, "package", "packages")
+            counted(summary.not_worth.len() as u64, "package", "packages")
         ));
     }
     lines
