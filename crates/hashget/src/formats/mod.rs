@@ -135,39 +135,3 @@ pub enum FormatError {
     #[error(transparent)]
     Visitor(VisitorError),
 }
-
-/// Stand-in until the readers are there: plain tars of files and folders; anything else is a `file`.
-pub fn read_package(
-    input: Input<'_>,
-    _recurse: &dyn Fn(&crate::model::RelPath) -> bool,
-    limits: &Limits,
-    visitor: &mut dyn Visitor,
-) -> Result<&'static str, FormatError> {
-    use crate::model::{Kind, MemberMetadata, RelPath};
-    let Input::File(mut file) = input else { return Ok("file") };
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
-    if bytes.get(257..262) != Some(b"ustar") {
-        return Ok("file");
-    }
-    let damaged = |problem: String| FormatError::Damaged { format: "tar", problem };
-    let mut archive = tar::Archive::new(&*bytes);
-    let mut count = 0;
-    for entry in archive.entries()? {
-        let mut entry = entry.map_err(|error| damaged(error.to_string()))?;
-        count += 1;
-        if count > limits.entries {
-            return Err(FormatError::Limit { what: "entries".to_owned(), limit: limits.entries });
-        }
-        let path =
-            RelPath::normalise(&entry.path_bytes()).map_err(|error| damaged(error.to_string()))?;
-        let kind = match entry.header().entry_type() {
-            tar::EntryType::Directory => Kind::Directory,
-            _ => Kind::File { size: entry.size() },
-        };
-        let metadata = MemberMetadata::default();
-        let member = Member { path, kind, metadata, sha256: None, extents: None };
-        visitor.visit(member, &mut entry).map_err(FormatError::Visitor)?;
-    }
-    Ok("tar")
-}

@@ -84,6 +84,7 @@ fn kind_of_fetch(error: &FetchError) -> ProblemKind {
     match error {
         FetchError::NotFound { .. }
         | FetchError::Unreachable { .. }
+        | FetchError::Transient { .. }
         | FetchError::Refused { .. } => ProblemKind::Unreachable,
         FetchError::Mismatch { .. } => ProblemKind::Verification,
         FetchError::Disk { .. } | FetchError::Interrupted(_) => ProblemKind::Incomplete,
