@@ -5,7 +5,8 @@ mod support;
 use support::{Ended, Machine, files_below};
 
 fn help(words: &[&str]) -> String {
-    let mut command = Machine::new().bare();
+    let machine = Machine::new();
+    let mut command = machine.bare();
     let ended = Ended::of(command.args(words).arg("--help")).expect(0);
     assert_eq!(ended.stderr, "");
     ended.stdout
@@ -43,7 +44,7 @@ fn help_of_every_command() {
 
 #[test]
 fn the_version_is_the_packages() {
-    let ended = Ended::of(Machine::new().bare().arg("--version")).expect(0);
+    let ended = Machine::new().hashget(&["--version"]).expect(0);
     assert_eq!(ended.stdout, format!("hashget {}\n", env!("CARGO_PKG_VERSION")));
 }
 
