@@ -50,9 +50,8 @@ fn wrapped(error: &AnyError) -> Vec<&AnyError> {
     }
     if let Some(error) = error.downcast_ref::<RestoreError>() {
         return match error {
-            RestoreError::Fetch(inner) => vec![inner],
-            RestoreError::Io(inner) => vec![inner],
             RestoreError::Interrupted(inner) => vec![inner],
+            _ => Vec::new(),
         };
     }
     match (error.downcast_ref::<FetchError>(), error.downcast_ref::<FormatError>()) {

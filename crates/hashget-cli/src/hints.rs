@@ -44,7 +44,12 @@ fn interrupted(cause: &AnyError, _: Situation) -> Option<String> {
 
 fn fetch(cause: &AnyError, situation: Situation) -> Option<String> {
     let text = match cause.downcast_ref::<FetchError>()? {
-        FetchError::NotFound { .. } | FetchError::Unreachable { .. } if situation.offline => {
+        FetchError::NotFound { .. }
+        | FetchError::Unreachable { .. }
+        | FetchError::Transient { .. }
+        | FetchError::Refused { .. }
+            if situation.offline =>
+        {
             "with --offline only pools and the cache are asked: leave it out, or give a folder that \
              has the package with --pool"
         }
@@ -52,7 +57,7 @@ fn fetch(cause: &AnyError, situation: Situation) -> Option<String> {
             "check the URL; if you have the file elsewhere, give its folder with --pool, or index it \
              with --file"
         }
-        FetchError::Unreachable { .. } => {
+        FetchError::Unreachable { .. } | FetchError::Transient { .. } => {
             "check the network and try again (downloads go on where they stopped), or give a folder \
              that has the package with --pool"
         }

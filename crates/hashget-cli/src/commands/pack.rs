@@ -31,7 +31,7 @@ pub(crate) struct Pack {
     file: Option<PathBuf>,
 
     /// Compression, if the ending of FILE does not say it
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, value_name = "tar|tar.gz|tar.zst|tar.xz", hide_possible_values = true)]
     format: Option<ArchiveFormat>,
 
     /// How hard to compress; gzip 0 to 9, zstd 1 to 22, xz 0 to 9
@@ -75,8 +75,9 @@ pub(crate) struct Pack {
     #[arg(long, value_name = "LEVEL")]
     evidence: Option<Evidence>,
 
-    /// Files whose digests the manifest keeps
-    #[arg(long, value_enum, default_value_t)]
+    /// Files whose digests the manifest keeps: those of 100 KiB or more, all, or none
+    #[arg(long, value_enum, default_value_t, value_name = "anchors|all|none")]
+    #[arg(hide_possible_values = true)]
     hashes: Hashes,
 
     /// Version of the manifest; 1 is for the older Python tool
