@@ -13,6 +13,9 @@ const ZSTD_WINDOW_LOG: u32 = 27;
 /// From this level on zstd searches the whole window.
 const ZSTD_LONG_LEVEL: i32 = 19;
 
+/// The library's output depends on how its input is cut: always into pieces of so many bytes.
+const GZIP_PIECE: usize = 1 << 16;
+
 /// Compresses what is written to it.
 pub trait Encoder: Write {
     /// Writes what is left, ends the compressed stream and flushes the output. Without it the output
@@ -42,7 +45,8 @@ pub fn encoder<'a>(
         }
         Codec::Gzip => {
             let level = flate2::Compression::new(in_range(codec, level, 0, 9, 6)?);
-            Box::new(flate2::GzBuilder::new().write(output, level))
+            let encoder = flate2::GzBuilder::new().write(output, level);
+            Box::new(Gzip { encoder, pending: Vec::with_capacity(GZIP_PIECE) })
         }
         Codec::Zstd => Box::new(zstd_encoder(output, level, threads)?),
         Codec::Xz => {
@@ -129,9 +133,40 @@ impl<W: Write> Encoder for Plain<W> {
     }
 }
 
-impl<W: Write> Encoder for flate2::write::GzEncoder<W> {
-    fn finish(self: Box<Self>) -> io::Result<()> {
-        (*self).finish()?.flush()
+/// Compresses pieces of one size.
+struct Gzip<W: Write> {
+    encoder: flate2::write::GzEncoder<W>,
+    pending: Vec<u8>,
+}
+
+impl<W: Write> Gzip<W> {
+    fn write_pending(&mut self) -> io::Result<()> {
+        self.encoder.write_all(&self.pending)?;
+        self.pending.clear();
+        Ok(())
+    }
+}
+
+impl<W: Write> Write for Gzip<W> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let count = buffer.len().min(GZIP_PIECE - self.pending.len());
+        self.pending.extend_from_slice(&buffer[..count]);
+        if self.pending.len() == GZIP_PIECE {
+            self.write_pending()?;
+        }
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.write_pending()?;
+        self.encoder.flush()
+    }
+}
+
+impl<W: Write> Encoder for Gzip<W> {
+    fn finish(mut self: Box<Self>) -> io::Result<()> {
+        self.write_pending()?;
+        self.encoder.finish()?.flush()
     }
 }
 

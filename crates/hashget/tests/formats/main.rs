@@ -1,0 +1,6 @@
+//! Package readers through their public face: every format in every compression, archives of other
+//! programs, damaged and hostile ones.
+
+mod codecs;
+mod collect;
+mod packages;
