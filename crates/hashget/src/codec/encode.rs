@@ -13,8 +13,8 @@ const ZSTD_WINDOW_LOG: u32 = 27;
 /// From this level on zstd searches the whole window.
 const ZSTD_LONG_LEVEL: i32 = 19;
 
-/// The library's output depends on how its input is cut: always into pieces of so many bytes.
-const GZIP_PIECE: usize = 1 << 16;
+/// The output of gzip and LZ4 depends on how the input is cut: always into pieces of so many bytes.
+const PIECE: usize = 1 << 16;
 
 /// Compresses what is written to it.
 pub trait Encoder: Write {
@@ -45,8 +45,7 @@ pub fn encoder<'a>(
         }
         Codec::Gzip => {
             let level = flate2::Compression::new(in_range(codec, level, 0, 9, 6)?);
-            let encoder = flate2::GzBuilder::new().write(output, level);
-            Box::new(Gzip { encoder, pending: Vec::with_capacity(GZIP_PIECE) })
+            Box::new(Pieces::new(flate2::GzBuilder::new().write(output, level)))
         }
         Codec::Zstd => Box::new(zstd_encoder(output, level, threads)?),
         Codec::Xz => {
@@ -65,7 +64,7 @@ pub fn encoder<'a>(
         Codec::Lz4 => {
             no_level(codec, level)?;
             let info = lz4_flex::frame::FrameInfo::new().content_checksum(true);
-            Box::new(lz4_flex::frame::FrameEncoder::with_frame_info(info, output))
+            Box::new(Pieces::new(lz4_flex::frame::FrameEncoder::with_frame_info(info, output)))
         }
     })
 }
@@ -133,13 +132,17 @@ impl<W: Write> Encoder for Plain<W> {
     }
 }
 
-/// Compresses pieces of one size.
-struct Gzip<W: Write> {
-    encoder: flate2::write::GzEncoder<W>,
+/// Gives an encoder its input in pieces of one size.
+struct Pieces<E> {
+    encoder: E,
     pending: Vec<u8>,
 }
 
-impl<W: Write> Gzip<W> {
+impl<E: Encoder> Pieces<E> {
+    fn new(encoder: E) -> Self {
+        Self { encoder, pending: Vec::with_capacity(PIECE) }
+    }
+
     fn write_pending(&mut self) -> io::Result<()> {
         self.encoder.write_all(&self.pending)?;
         self.pending.clear();
@@ -147,11 +150,11 @@ impl<W: Write> Gzip<W> {
     }
 }
 
-impl<W: Write> Write for Gzip<W> {
+impl<E: Encoder> Write for Pieces<E> {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        let count = buffer.len().min(GZIP_PIECE - self.pending.len());
+        let count = buffer.len().min(PIECE - self.pending.len());
         self.pending.extend_from_slice(&buffer[..count]);
-        if self.pending.len() == GZIP_PIECE {
+        if self.pending.len() == PIECE {
             self.write_pending()?;
         }
         Ok(count)
@@ -163,10 +166,16 @@ impl<W: Write> Write for Gzip<W> {
     }
 }
 
-impl<W: Write> Encoder for Gzip<W> {
+impl<E: Encoder> Encoder for Pieces<E> {
     fn finish(mut self: Box<Self>) -> io::Result<()> {
         self.write_pending()?;
-        self.encoder.finish()?.flush()
+        Box::new(self.encoder).finish()
+    }
+}
+
+impl<W: Write> Encoder for flate2::write::GzEncoder<W> {
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        (*self).finish()?.flush()
     }
 }
 

@@ -3,4 +3,10 @@
 
 mod codecs;
 mod collect;
+mod gnu_tar;
+mod hostile;
+mod hostile_tar;
+mod mutated;
+mod nested;
 mod packages;
+mod sparse;
