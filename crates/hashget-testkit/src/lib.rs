@@ -1,3 +1,5 @@
 //! Test parts.
 pub mod origin;
 pub mod small_disk;
+
+pub mod packages;
