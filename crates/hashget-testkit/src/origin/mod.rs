@@ -169,10 +169,15 @@ fn connection(stream: TcpStream, state: &State) -> io::Result<()> {
     stream.shutdown(Shutdown::Both)
 }
 
+/// The name of a page: the path without its query.
+fn page_of(path: &str) -> &str {
+    path.split('?').next().unwrap_or(path)
+}
+
 /// The faults that the next request of a path meets; takes the scripted one off its list.
 fn faults_of(state: &State, path: &str) -> Vec<Fault> {
     let mut pages = lock(&state.pages);
-    let Some(page) = pages.get_mut(path) else { return Vec::new() };
+    let Some(page) = pages.get_mut(page_of(path)) else { return Vec::new() };
     let scripted = page.script.pop_front();
     page.always.iter().cloned().chain(scripted).collect()
 }
