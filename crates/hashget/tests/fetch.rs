@@ -1,5 +1,7 @@
 //! Every source passes the conformance suite; and what each of them does beyond it.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test tells by panicking")]
+
 #[path = "conformance/source.rs"]
 mod conformance;
 

@@ -85,7 +85,11 @@ impl DirPool {
             .filter(|(_, size)| wanted.size.is_none_or(|wanted| wanted == *size))
             .map(|(path, _)| path)
             .collect();
-        fitting.sort_by_key(|path| !has_name(path));
+        let digests = self.digests.lock().expect("nothing panics while it looks");
+        let seen = |path: &PathBuf| {
+            digests.get(path).is_some_and(|(_, digest)| wanted.sha256 == Some(*digest))
+        };
+        fitting.sort_by_key(|path| (!seen(path), !has_name(path)));
         Ok(fitting.into_iter().cloned().collect())
     }
 
