@@ -3,15 +3,39 @@
 //! Invariant: a reader sees bytes and [`Limits`] only — no network, no path to write to, no database —
 //! and gives each member to the visitor in the package's own order, contents at most once.
 
+mod content;
+mod deb;
+mod gem;
+mod package;
+pub mod tar;
+mod zip;
+
 use std::fs::File;
 use std::io::{self, Read};
 
+pub use package::read_package;
+
 use crate::limits::Limits;
-use crate::model::Member;
+use crate::model::{Member, RelPath};
+
+/// All formats, in the order in which they are tried: a gem is a tar too.
+pub const FORMATS: &[&dyn Format] = &[&deb::Deb, &gem::Gem, &tar::Tar, &zip::Zip];
+
+/// The name of the format of a package that is no archive: the file itself is the package.
+pub const FILE: &str = "file";
+
+/// What stands between a package's path and the path of a member in it, for packages within packages.
+pub const PATH_SEPARATOR: &str = "!/";
+
+/// The format of a package that begins with `head` (up to [`HEAD_BYTES`], fewer if it is shorter).
+/// `None`: the file itself is the package.
+pub fn recognise(head: &[u8]) -> Option<&'static dyn Format> {
+    FORMATS.iter().copied().find(|format| format.recognises(head))
+}
 
 /// The bytes of a package.
 pub enum Input<'a> {
-    /// A file, read from its start; a format that needs to seek does so.
+    /// A regular file, read from its start whatever its cursor; a format that needs to seek does so.
     File(&'a File),
     /// Bytes that come once, such as a member of another package.
     Stream(&'a mut dyn Read),
@@ -25,6 +49,19 @@ pub trait Visitor {
     /// # Errors
     /// Any error stops the reading and comes out of [`Format::read`] as [`FormatError::Visitor`].
     fn visit(&mut self, member: Member, content: &mut dyn Read) -> Result<(), VisitorError>;
+
+    /// There is a member that cannot be one of ours: its name leads out of the package, it is
+    /// encrypted, ... It is not visited. `raw` is its name as stored, after the path of the package
+    /// that it is in; `reason` is safe for a terminal.
+    fn bad_member(&mut self, raw: &[u8], reason: &str) {
+        let _ = (raw, reason);
+    }
+
+    /// The member at `path` is a package whose members could not all be read; those that could have
+    /// been visited, and so was the member itself.
+    fn nested_problem(&mut self, path: &RelPath, error: &FormatError) {
+        let _ = (path, error);
+    }
 }
 
 /// Why a visitor stopped the reading.
@@ -39,7 +76,15 @@ pub trait Format: Sync {
     /// package of this format? Compressed tars are recognised by looking inside the compression.
     fn recognises(&self, head: &[u8]) -> bool;
 
-    /// Reads all members in order.
+    /// Does [`Format::read`] visit, besides the member at `path`, also what is in it? Then it is not
+    /// read as a package within the package once more.
+    fn opens(&self, path: &RelPath) -> bool {
+        let _ = path;
+        false
+    }
+
+    /// Reads all members in order. Folders and other members come with normalised paths; the top folder
+    /// (`./`) is no member.
     ///
     /// # Errors
     /// [`FormatError`] says what is wrong with the package; members visited before stay visited.
@@ -52,7 +97,9 @@ pub trait Format: Sync {
 }
 
 /// How many first bytes of a package [`Format::recognises`] is shown.
-pub const HEAD_BYTES: usize = 64 * 1024;
+///
+/// A bzip2 block comes out whole or not at all, and has up to 900,000 bytes.
+pub const HEAD_BYTES: usize = 1 << 20;
 
 /// What is wrong with a package.
 #[derive(Debug, thiserror::Error)]
@@ -83,7 +130,7 @@ pub enum FormatError {
     },
     /// The package's bytes could not be read.
     #[error("cannot read the package")]
-    Io(#[from] io::Error),
+    Io(#[source] io::Error),
     /// The visitor stopped.
     #[error(transparent)]
     Visitor(VisitorError),

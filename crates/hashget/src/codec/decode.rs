@@ -1,0 +1,212 @@
+//! Decoders of foreign bytes.
+//!
+//! Invariant: what comes out is bounded by [`Limits`]: bytes in all, bytes for each byte that went
+//! in, memory for windows; after an error or the end nothing more comes out.
+
+use std::cell::Cell;
+use std::io::{self, BufRead, BufReader, Read};
+use std::rc::Rc;
+
+use super::lz4::Lz4Reader;
+use super::xz::XzReader;
+use super::{Codec, LimitExceeded, damaged, truncated};
+use crate::limits::Limits;
+
+/// What is read at once from the compressed side, and handed out at once on the other.
+const BUFFER: usize = 128 * 1024;
+
+/// A decoder's input as the codecs take it.
+pub(super) type Input<'a> = BufReader<Metered<'a>>;
+
+/// Decodes all of `input`: every gzip member, zstd and LZ4 frame (skippable ones skipped), xz stream
+/// (with padding), bzip2 stream. `threads` serve xz files of several blocks.
+///
+/// # Errors
+/// The reader's errors: kind `UnexpectedEof` if the data ends too early, `InvalidData` if it is
+/// damaged or holds a [`LimitExceeded`]; errors of `input` come through as they are.
+/// This function's own: the codec's library could not start (out of memory).
+pub fn decoder<'a>(
+    codec: Codec,
+    input: Box<dyn Read + 'a>,
+    limits: &Limits,
+    threads: usize,
+) -> io::Result<Box<dyn Read + 'a>> {
+    let meter = Rc::new(Meter::default());
+    let metered = Metered { inner: input, meter: Rc::clone(&meter) };
+    let input = BufReader::with_capacity(BUFFER, metered);
+    let decoder: Box<dyn Read + 'a> = match codec {
+        Codec::None => Box::new(input),
+        Codec::Gzip => {
+            Box::new(GzipReader { member: Some(flate2::bufread::GzDecoder::new(input)) })
+        }
+        Codec::Zstd => {
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(input)?;
+            // 10 is the least window there is; 31 the greatest.
+            decoder.window_log_max(limits.window_bytes.max(1).ilog2().clamp(10, 31))?;
+            Box::new(decoder)
+        }
+        Codec::Xz => Box::new(XzReader::new(input, limits.window_bytes, threads)?),
+        Codec::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(input)),
+        Codec::Lz4 => Box::new(Lz4Reader::new(input)),
+    };
+    let guarded = Guarded {
+        codec,
+        decoder,
+        meter,
+        unpacked: 0,
+        unpacked_limit: limits.unpacked_bytes,
+        window_limit: limits.window_bytes,
+        ratio_limit: limits.ratio,
+        over: false,
+    };
+    Ok(Box::new(BufReader::with_capacity(BUFFER, guarded)))
+}
+
+/// The first unpacked bytes, at most `count`, of packed bytes that begin with `head`; fewer when `head`
+/// is damaged or too short to unpack them.
+pub(crate) fn first_bytes(codec: Codec, head: &[u8], limits: &Limits, count: usize) -> Vec<u8> {
+    if codec == Codec::Lz4 && !super::is_skippable(head) {
+        return super::lz4::first_bytes(head, count).unwrap_or_default();
+    }
+    let mut bytes = Vec::new();
+    if let Ok(decoder) = decoder(codec, Box::new(head), limits, 1) {
+        // An error only means that fewer bytes could be unpacked: those that were are in `bytes`.
+        let _ = decoder.take(count as u64).read_to_end(&mut bytes);
+    }
+    bytes
+}
+
+/// What went into a decoder.
+#[derive(Default)]
+struct Meter {
+    bytes: Cell<u64>,
+    failed: Cell<bool>,
+}
+
+/// Counts what a decoder reads.
+pub(super) struct Metered<'a> {
+    inner: Box<dyn Read + 'a>,
+    meter: Rc<Meter>,
+}
+
+impl Read for Metered<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer).inspect_err(|error| {
+            self.meter.failed.set(error.kind() != io::ErrorKind::Interrupted);
+        })?;
+        self.meter.bytes.set(self.meter.bytes.get().saturating_add(count as u64));
+        Ok(count)
+    }
+}
+
+/// Holds a decoder to the limits, and gives its errors one form.
+struct Guarded<'a> {
+    codec: Codec,
+    decoder: Box<dyn Read + 'a>,
+    meter: Rc<Meter>,
+    unpacked: u64,
+    unpacked_limit: u64,
+    window_limit: u64,
+    ratio_limit: u64,
+    over: bool,
+}
+
+impl Guarded<'_> {
+    fn check(&self) -> io::Result<()> {
+        let packed = self.meter.bytes.get().max(1);
+        if self.unpacked > self.unpacked_limit {
+            let what = "unpacked bytes".to_owned();
+            return Err(LimitExceeded { what, limit: self.unpacked_limit }.into_io());
+        }
+        if self.unpacked > Limits::RATIO_FLOOR && self.unpacked / packed > self.ratio_limit {
+            let what = format!("unpacked bytes for each byte of {} data", self.codec.name());
+            return Err(LimitExceeded { what, limit: self.ratio_limit }.into_io());
+        }
+        Ok(())
+    }
+
+    fn explain(&self, error: io::Error) -> io::Error {
+        if self.meter.failed.get() || LimitExceeded::in_io(&error).is_some() {
+            return error;
+        }
+        if error.kind() == io::ErrorKind::UnexpectedEof {
+            return truncated(self.codec);
+        }
+        let text = error.to_string();
+        if self.codec == Codec::Zstd && text.contains("incomplete frame") {
+            truncated(self.codec)
+        } else if self.codec == Codec::Zstd && text.contains("too much memory") {
+            let what = "bytes of a zstd window".to_owned();
+            LimitExceeded { what, limit: self.window_limit }.into_io()
+        } else {
+            damaged(self.codec, text)
+        }
+    }
+}
+
+impl Read for Guarded<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.over || buffer.is_empty() {
+            return Ok(0);
+        }
+        let count = match self.decoder.read(buffer) {
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
+            Err(error) => {
+                self.over = true;
+                return Err(self.explain(error));
+            }
+        };
+        self.unpacked = self.unpacked.saturating_add(count as u64);
+        self.over = count == 0;
+        self.check().inspect_err(|_| self.over = true)?;
+        Ok(count)
+    }
+}
+
+/// Reads gzip members one after the other; zeros may follow the last one (padding of tapes).
+struct GzipReader<R> {
+    member: Option<flate2::bufread::GzDecoder<R>>,
+}
+
+impl<R: BufRead> Read for GzipReader<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.member {
+            let count = member.read(buffer)?;
+            if count > 0 {
+                return Ok(count);
+            }
+            let Some(member) = self.member.take() else { break };
+            let mut input = member.into_inner();
+            match peek(&mut input)? {
+                None => {}
+                Some(0) => expect_zeros(&mut input)?,
+                Some(_) => self.member = Some(flate2::bufread::GzDecoder::new(input)),
+            }
+        }
+        Ok(0)
+    }
+}
+
+/// The next byte, still to be read; `None` at the end.
+pub(super) fn peek(input: &mut impl BufRead) -> io::Result<Option<u8>> {
+    loop {
+        match input.fill_buf() {
+            Ok(bytes) => return Ok(bytes.first().copied()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn expect_zeros(input: &mut impl BufRead) -> io::Result<()> {
+    while peek(input)?.is_some() {
+        let bytes = input.fill_buf()?;
+        if bytes.iter().any(|&byte| byte != 0) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "other bytes follow its end"));
+        }
+        let count = bytes.len();
+        input.consume(count);
+    }
+    Ok(())
+}

@@ -1,0 +1,160 @@
+//! Encoders whose output depends on the input and the level alone.
+//!
+//! Invariant: no time, name, or number of threads goes into the output.
+
+use std::io::{self, Write};
+
+use liblzma::stream::{Check, MtStreamBuilder};
+
+use super::Codec;
+
+/// The largest window that plain `zstd -d` (and so tar) opens.
+const ZSTD_WINDOW_LOG: u32 = 27;
+/// From this level on zstd searches the whole window.
+const ZSTD_LONG_LEVEL: i32 = 19;
+
+/// Compresses what is written to it.
+pub trait Encoder: Write {
+    /// Writes what is left, ends the compressed stream and flushes the output. Without it the output
+    /// is incomplete.
+    ///
+    /// # Errors
+    /// Those of the output.
+    fn finish(self: Box<Self>) -> io::Result<()>;
+}
+
+/// Compresses into `output`. `level` as the codec's own program takes it (gzip 0-9, default 6; zstd
+/// 1-22, 3; xz 0-9, 6; bzip2 1-9, 9; the others have none). `threads` serve zstd and xz.
+///
+/// # Errors
+/// A level that the codec does not have.
+pub fn encoder<'a>(
+    codec: Codec,
+    output: Box<dyn Write + 'a>,
+    level: Option<i32>,
+    threads: usize,
+) -> io::Result<Box<dyn Encoder + 'a>> {
+    let threads = u32::try_from(threads).unwrap_or(u32::MAX).clamp(1, 256);
+    Ok(match codec {
+        Codec::None => {
+            no_level(codec, level)?;
+            Box::new(Plain(output))
+        }
+        Codec::Gzip => {
+            let level = flate2::Compression::new(in_range(codec, level, 0, 9, 6)?);
+            Box::new(flate2::GzBuilder::new().write(output, level))
+        }
+        Codec::Zstd => Box::new(zstd_encoder(output, level, threads)?),
+        Codec::Xz => {
+            // The parallel encoder also for one thread: it alone cuts the input into blocks.
+            let stream = MtStreamBuilder::new()
+                .preset(in_range(codec, level, 0, 9, 6)?)
+                .check(Check::Crc64)
+                .threads(threads)
+                .encoder()?;
+            Box::new(liblzma::write::XzEncoder::new_stream(output, stream))
+        }
+        Codec::Bzip2 => {
+            let level = bzip2::Compression::new(in_range(codec, level, 1, 9, 9)?);
+            Box::new(bzip2::write::BzEncoder::new(output, level))
+        }
+        Codec::Lz4 => {
+            no_level(codec, level)?;
+            let info = lz4_flex::frame::FrameInfo::new().content_checksum(true);
+            Box::new(lz4_flex::frame::FrameEncoder::with_frame_info(info, output))
+        }
+    })
+}
+
+fn zstd_encoder<W: Write>(
+    output: W,
+    level: Option<i32>,
+    threads: u32,
+) -> io::Result<zstd::stream::write::Encoder<'static, W>> {
+    let level = in_range(Codec::Zstd, level, 1, 22, 3)?.cast_signed();
+    let mut encoder = zstd::stream::write::Encoder::new(output, level)?;
+    encoder.include_checksum(true)?;
+    // Workers also for one thread: they alone cut the input into jobs.
+    encoder.multithread(threads)?;
+    if level >= ZSTD_LONG_LEVEL {
+        encoder.long_distance_matching(true)?;
+        encoder.window_log(ZSTD_WINDOW_LOG)?;
+    }
+    Ok(encoder)
+}
+
+fn in_range(
+    codec: Codec,
+    level: Option<i32>,
+    least: u32,
+    greatest: u32,
+    default: u32,
+) -> io::Result<u32> {
+    let Some(level) = level else { return Ok(default) };
+    u32::try_from(level).ok().filter(|level| (least..=greatest).contains(level)).ok_or_else(|| {
+        let name = codec.name();
+        io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("{name} has no level {level}: expected {least} to {greatest}"),
+        )
+    })
+}
+
+fn no_level(codec: Codec, level: Option<i32>) -> io::Result<()> {
+    match level {
+        None => Ok(()),
+        Some(level) => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("compression {} has no levels, so no level {level}", codec.name()),
+        )),
+    }
+}
+
+/// Passes bytes on.
+struct Plain<W>(W);
+
+impl<W: Write> Write for Plain<W> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.0.write(buffer)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl<W: Write> Encoder for Plain<W> {
+    fn finish(mut self: Box<Self>) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl<W: Write> Encoder for flate2::write::GzEncoder<W> {
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        (*self).finish()?.flush()
+    }
+}
+
+impl<W: Write> Encoder for zstd::stream::write::Encoder<'static, W> {
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        (*self).finish()?.flush()
+    }
+}
+
+impl<W: Write> Encoder for liblzma::write::XzEncoder<W> {
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        (*self).finish()?.flush()
+    }
+}
+
+impl<W: Write> Encoder for bzip2::write::BzEncoder<W> {
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        (*self).finish()?.flush()
+    }
+}
+
+impl<W: Write> Encoder for lz4_flex::frame::FrameEncoder<W> {
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        (*self).finish()?.flush()
+    }
+}

@@ -1,0 +1,144 @@
+//! Compression, recognised by content: decoders that stop at a limit, encoders that repeat themselves.
+//!
+//! Invariant: a [`decoder`] ends without an error only after a whole, checked, compressed stream (all
+//! its members or frames); an [`encoder`] gives equal output for equal input, however many threads.
+
+mod decode;
+mod encode;
+mod lz4;
+mod xz;
+
+use std::fmt;
+use std::io;
+
+pub use decode::decoder;
+pub(crate) use decode::first_bytes;
+pub use encode::{Encoder, encoder};
+
+/// A way to compress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Codec {
+    /// Not compressed.
+    None,
+    /// gzip, one or several members.
+    Gzip,
+    /// Zstandard, one or several frames.
+    Zstd,
+    /// xz, one or several streams.
+    Xz,
+    /// bzip2, one or several streams.
+    Bzip2,
+    /// LZ4 frames.
+    Lz4,
+}
+
+/// Bytes that begin a skippable frame of zstd and LZ4: `5x 2a 4d 18`.
+const SKIPPABLE: [u8; 3] = [0x2a, 0x4d, 0x18];
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+const LZ4_MAGIC: [u8; 4] = [0x04, 0x22, 0x4d, 0x18];
+const XZ_MAGIC: [u8; 6] = [0xfd, b'7', b'z', b'X', b'Z', 0];
+const BZIP2_BLOCK: [u8; 6] = [0x31, 0x41, 0x59, 0x26, 0x53, 0x59];
+const BZIP2_END: [u8; 6] = [0x17, 0x72, 0x45, 0x38, 0x50, 0x90];
+
+impl Codec {
+    /// Every codec.
+    pub const ALL: [Self; 6] =
+        [Self::None, Self::Gzip, Self::Zstd, Self::Xz, Self::Bzip2, Self::Lz4];
+
+    /// What the bytes that begin with `head` are compressed by; [`Codec::None`] if by nothing known.
+    /// Ten bytes are enough, unless the bytes begin with skippable frames.
+    pub fn recognise(head: &[u8]) -> Self {
+        if is_skippable(head) {
+            return after_skippable(head);
+        }
+        let is_bzip2 = head.len() >= 10
+            && head.starts_with(b"BZh")
+            && matches!(head[3], b'1'..=b'9')
+            && (head[4..10] == BZIP2_BLOCK || head[4..10] == BZIP2_END);
+        match head {
+            [0x1f, 0x8b, 8, ..] => Self::Gzip,
+            _ if head.starts_with(&ZSTD_MAGIC) => Self::Zstd,
+            _ if head.starts_with(&XZ_MAGIC) => Self::Xz,
+            _ if head.starts_with(&LZ4_MAGIC) => Self::Lz4,
+            _ if is_bzip2 => Self::Bzip2,
+            _ => Self::None,
+        }
+    }
+
+    /// What a person calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+            Self::Xz => "xz",
+            Self::Bzip2 => "bzip2",
+            Self::Lz4 => "lz4",
+        }
+    }
+}
+
+/// Do these bytes begin a skippable frame?
+fn is_skippable(head: &[u8]) -> bool {
+    head.len() >= 4 && head[0] & 0xf0 == 0x50 && head[1..4] == SKIPPABLE
+}
+
+/// The codec of the first frame that is not skippable; zstd when `head` does not reach it, since
+/// its parallel writers begin with such frames.
+fn after_skippable(mut head: &[u8]) -> Codec {
+    while is_skippable(head) {
+        let Some(length) = head.get(4..8) else { return Codec::Zstd };
+        let length = u32::from_le_bytes([length[0], length[1], length[2], length[3]]);
+        let Some(rest) = usize::try_from(length).ok().and_then(|n| head.get(8 + n..)) else {
+            return Codec::Zstd;
+        };
+        head = rest;
+    }
+    match head {
+        _ if head.starts_with(&LZ4_MAGIC) => Codec::Lz4,
+        _ if head.len() < 4 || head.starts_with(&ZSTD_MAGIC) => Codec::Zstd,
+        _ => Codec::None,
+    }
+}
+
+/// A [limit](crate::limits::Limits) was exceeded while reading; travels inside an [`io::Error`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LimitExceeded {
+    /// What is too much, in the plural.
+    pub what: String,
+    /// The limit.
+    pub limit: u64,
+}
+
+impl LimitExceeded {
+    /// As an I/O error, for readers.
+    pub fn into_io(self) -> io::Error {
+        io::Error::new(io::ErrorKind::InvalidData, self)
+    }
+
+    /// The exceeded limit that `error` carries, if it does.
+    pub fn in_io(error: &io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
+    }
+}
+
+impl fmt::Display for LimitExceeded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} are more than the limit of {}", self.what, self.limit)
+    }
+}
+
+impl std::error::Error for LimitExceeded {}
+
+/// Bytes that are not what a codec writes.
+fn damaged(codec: Codec, problem: impl fmt::Display) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("damaged {} data: {problem}", codec.name()))
+}
+
+/// Bytes that end in the middle of a compressed stream.
+fn truncated(codec: Codec) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::UnexpectedEof,
+        format!("the {} data ends too early", codec.name()),
+    )
+}

@@ -1,0 +1,111 @@
+//! xz: streams one after the other, padding between them, blocks decoded in parallel.
+//!
+//! Invariant: no stream makes liblzma take more memory than the window limit and a little more.
+
+use std::io::{self, BufRead, Read};
+
+use liblzma::stream::{Action, Error, MtStreamBuilder, Status, Stream};
+
+use super::decode::{Input, peek};
+use super::{Codec, LimitExceeded, damaged, truncated};
+
+/// What liblzma needs besides the dictionary.
+const OVERHEAD: u64 = 2 << 20;
+
+/// Decodes xz streams to the end of the input.
+pub(super) struct XzReader<'a> {
+    input: Input<'a>,
+    /// The stream that is being decoded; `None` between streams.
+    stream: Option<Stream>,
+    window_bytes: u64,
+    threads: u32,
+}
+
+impl<'a> XzReader<'a> {
+    pub(super) fn new(input: Input<'a>, window_bytes: u64, threads: usize) -> io::Result<Self> {
+        // liblzma's own bound is 16384.
+        let threads = u32::try_from(threads).unwrap_or(u32::MAX).clamp(1, 256);
+        let mut reader = Self { input, stream: None, window_bytes, threads };
+        reader.stream = Some(reader.start()?);
+        Ok(reader)
+    }
+
+    fn start(&self) -> io::Result<Stream> {
+        let memory = self.window_bytes.saturating_add(OVERHEAD);
+        if self.threads == 1 {
+            return Ok(Stream::new_stream_decoder(memory, 0)?);
+        }
+        // Blocks too large to be held whole are decoded one by one instead.
+        let builder = &mut MtStreamBuilder::new();
+        builder.threads(self.threads).memlimit_threading(memory).memlimit_stop(memory);
+        Ok(builder.decoder()?)
+    }
+
+    /// Goes past the padding after a stream. `false` if nothing follows.
+    fn next_stream(&mut self) -> io::Result<bool> {
+        let mut padding = 0_u64;
+        loop {
+            match peek(&mut self.input)? {
+                Some(0) => {
+                    self.input.consume(1);
+                    padding += 1;
+                }
+                _ if !padding.is_multiple_of(4) => {
+                    return Err(damaged(Codec::Xz, "padding is not a multiple of 4 bytes"));
+                }
+                None => return Ok(false),
+                Some(_) => {
+                    self.stream = Some(self.start()?);
+                    return Ok(true);
+                }
+            }
+        }
+    }
+
+    fn explain(&self, error: Error) -> io::Error {
+        match error {
+            Error::MemLimit => {
+                let what = "bytes of an xz dictionary".to_owned();
+                LimitExceeded { what, limit: self.window_bytes }.into_io()
+            }
+            other => damaged(Codec::Xz, io::Error::from(other)),
+        }
+    }
+}
+
+impl Read for XzReader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let Some(stream) = &mut self.stream else {
+                if self.next_stream()? {
+                    continue;
+                }
+                return Ok(0);
+            };
+            let at_end = peek(&mut self.input)?.is_none();
+            let input = self.input.fill_buf()?;
+            let (read_before, written_before) = (stream.total_in(), stream.total_out());
+            let action = if at_end { Action::Finish } else { Action::Run };
+            let outcome = stream.process(input, buffer, action);
+            let consumed = count(stream.total_in() - read_before);
+            let written = count(stream.total_out() - written_before);
+            self.input.consume(consumed);
+            let status = outcome.map_err(|error| self.explain(error))?;
+            if status == Status::StreamEnd {
+                self.stream = None;
+            }
+            if written > 0 {
+                return Ok(written);
+            }
+            // liblzma says this only when it was called twice without any progress.
+            if status == Status::MemNeeded {
+                return Err(truncated(Codec::Xz));
+            }
+        }
+    }
+}
+
+/// A number of bytes within a buffer.
+fn count(bytes: u64) -> usize {
+    usize::try_from(bytes).expect("no more bytes than a buffer has")
+}

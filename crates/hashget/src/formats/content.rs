@@ -1,0 +1,178 @@
+//! How readers get at bytes, and hand contents to visitors.
+//!
+//! Invariant: an error in a member's contents is the package's, also when the visitor wraps it into
+//! an error of its own.
+
+use std::fs::File;
+use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt as _;
+
+use super::{FormatError, Input, Visitor};
+use crate::codec::LimitExceeded;
+use crate::model::Member;
+
+impl<'a> Input<'a> {
+    /// All bytes, from the start.
+    pub(super) fn into_reader(self) -> Box<dyn Read + 'a> {
+        match self {
+            Self::File(file) => Box::new(BufReader::with_capacity(1 << 16, FileReader::new(file))),
+            Self::Stream(stream) => Box::new(stream),
+        }
+    }
+}
+
+/// Reads a file without moving its shared cursor, so that several readers may use one open file.
+pub(super) struct FileReader<'a> {
+    file: &'a File,
+    position: u64,
+}
+
+impl<'a> FileReader<'a> {
+    /// At the start of `file`.
+    pub(super) fn new(file: &'a File) -> Self {
+        Self { file, position: 0 }
+    }
+}
+
+impl Read for FileReader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read_at(buffer, self.position)?;
+        self.position += count as u64;
+        Ok(count)
+    }
+}
+
+impl Seek for FileReader<'_> {
+    fn seek(&mut self, target: SeekFrom) -> io::Result<u64> {
+        let position = match target {
+            SeekFrom::Start(position) => Some(position),
+            SeekFrom::End(offset) => self.file.metadata()?.len().checked_add_signed(offset),
+            SeekFrom::Current(offset) => self.position.checked_add_signed(offset),
+        };
+        self.position = position.ok_or_else(|| {
+            io::Error::new(io::ErrorKind::InvalidInput, "a position before the start of the file")
+        })?;
+        Ok(self.position)
+    }
+}
+
+/// The first bytes of something, which can still be read whole.
+pub(super) struct Head<R> {
+    /// The first bytes.
+    pub(super) bytes: Vec<u8>,
+    rest: R,
+}
+
+impl<R: Read> Head<R> {
+    /// Reads up to `count` bytes.
+    pub(super) fn read(mut reader: R, count: usize) -> io::Result<Self> {
+        let mut bytes = Vec::new();
+        reader.by_ref().take(count as u64).read_to_end(&mut bytes)?;
+        Ok(Self { bytes, rest: reader })
+    }
+
+    /// Everything, the first bytes included.
+    pub(super) fn into_reader(self) -> impl Read {
+        Cursor::new(self.bytes).chain(self.rest)
+    }
+}
+
+/// All of `reader` in a file without a name, which is gone when it is closed.
+pub(super) fn spool(reader: &mut dyn Read) -> Result<File, SpoolError> {
+    let mut file = tempfile::tempfile().map_err(SpoolError::Spool)?;
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match reader.read(&mut buffer) {
+            Ok(0) => return Ok(file),
+            Ok(count) => file.write_all(&buffer[..count]).map_err(SpoolError::Spool)?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(SpoolError::Reader(error)),
+        }
+    }
+}
+
+/// Why something could not be spooled.
+pub(super) enum SpoolError {
+    /// It could not be read.
+    Reader(io::Error),
+    /// There is no room for it.
+    Spool(io::Error),
+}
+
+impl SpoolError {
+    /// As an error of `format`.
+    pub(super) fn explain(self, format: &'static str) -> FormatError {
+        match self {
+            Self::Reader(error) => FormatError::reading(format, error),
+            Self::Spool(error) => FormatError::Io(error),
+        }
+    }
+}
+
+/// Hands `member` to the visitor.
+pub(super) fn visit(
+    format: &'static str,
+    visitor: &mut dyn Visitor,
+    member: Member,
+    content: &mut dyn Read,
+) -> Result<(), FormatError> {
+    let mut content = Remembering { content, failure: None };
+    let outcome = visitor.visit(member, &mut content);
+    match content.failure {
+        Some(failure) => Err(FormatError::reading(format, failure)),
+        None => outcome.map_err(FormatError::Visitor),
+    }
+}
+
+/// Keeps the error that reading ended with.
+struct Remembering<'a> {
+    content: &'a mut dyn Read,
+    failure: Option<io::Error>,
+}
+
+impl Read for Remembering<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if let Some(failure) = &self.failure {
+            return Err(io::Error::new(failure.kind(), failure.to_string()));
+        }
+        match self.content.read(buffer) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                let told = io::Error::new(error.kind(), error.to_string());
+                self.failure = Some(error);
+                Err(told)
+            }
+            outcome => outcome,
+        }
+    }
+}
+
+/// How many threads a decoder may use.
+pub(super) fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+impl FormatError {
+    /// An error of reading a package's bytes, or of unpacking them.
+    pub(super) fn reading(format: &'static str, error: io::Error) -> Self {
+        if let Some(exceeded) = LimitExceeded::in_io(&error) {
+            return Self::Limit { what: exceeded.what.clone(), limit: exceeded.limit };
+        }
+        let damaged = matches!(
+            error.kind(),
+            io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::UnexpectedEof
+        );
+        if damaged && error.raw_os_error().is_none() {
+            return Self::Damaged { format, problem: error.to_string() };
+        }
+        Self::Io(error)
+    }
+}
+
+impl From<io::Error> for FormatError {
+    fn from(error: io::Error) -> Self {
+        match LimitExceeded::in_io(&error) {
+            Some(exceeded) => Self::Limit { what: exceeded.what.clone(), limit: exceeded.limit },
+            None => Self::Io(error),
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Debian packages: an ar archive of `debian-binary`, `control.tar` and `data.tar`.
+//!
+//! Invariant: members are `control/...` and `data/...`; a package without either part is damaged.
+
+use std::io::{self, Read};
+
+use super::content::Head;
+use super::{Format, FormatError, Input, Visitor, tar};
+use crate::limits::Limits;
+use crate::model::escaped;
+
+const FORMAT: &str = "deb";
+const MAGIC: &[u8] = b"!<arch>\n";
+const HEADER: usize = 60;
+
+/// The format.
+pub(super) struct Deb;
+
+impl Format for Deb {
+    fn name(&self) -> &'static str {
+        FORMAT
+    }
+
+    fn recognises(&self, head: &[u8]) -> bool {
+        head.strip_prefix(MAGIC).is_some_and(|rest| rest.starts_with(b"debian-binary"))
+    }
+
+    fn read(
+        &self,
+        input: Input<'_>,
+        limits: &Limits,
+        visitor: &mut dyn Visitor,
+    ) -> Result<(), FormatError> {
+        let mut archive = Ar::new(input.into_reader())?;
+        check_version(&mut archive)?;
+        for (part, prefix) in [("control.tar", b"control/".as_slice()), ("data.tar", b"data/")] {
+            let name = find(&mut archive, part)?;
+            visit_part(&mut archive, &name, limits, prefix, visitor)?;
+        }
+        // What follows is none of ours, but it shows whether the file is whole.
+        while archive.next()?.is_some() {}
+        Ok(())
+    }
+}
+
+fn check_version(archive: &mut Ar<'_>) -> Result<(), FormatError> {
+    if archive.next()?.as_deref() != Some(b"debian-binary") {
+        return Err(damaged("the first part is not debian-binary"));
+    }
+    let version = Head::read(archive, 64).map_err(reading)?.bytes;
+    if version.starts_with(b"2.") {
+        return Ok(());
+    }
+    let version = escaped(version.trim_ascii());
+    Err(FormatError::Unsupported { format: FORMAT, problem: format!("version {version}") })
+}
+
+/// Goes on to `part`, whatever it is compressed by; its full name. Parts that begin with `_` may lie
+/// between.
+fn find(archive: &mut Ar<'_>, part: &str) -> Result<String, FormatError> {
+    while let Some(name) = archive.next()? {
+        let extension = name.strip_prefix(part.as_bytes());
+        if extension.is_some_and(|extension| extension.is_empty() || extension[0] == b'.') {
+            return Ok(escaped(&name));
+        }
+        if !name.starts_with(b"_") {
+            let name = escaped(&name);
+            return Err(damaged(format!("found the part \"{name}\", expected {part}")));
+        }
+    }
+    Err(damaged(format!("it has no {part}")))
+}
+
+fn visit_part(
+    archive: &mut Ar<'_>,
+    name: &str,
+    limits: &Limits,
+    prefix: &[u8],
+    visitor: &mut dyn Visitor,
+) -> Result<(), FormatError> {
+    if name.ends_with(".lzma") {
+        let problem = format!("{name}: compressed by lzma, the predecessor of xz");
+        return Err(FormatError::Unsupported { format: FORMAT, problem });
+    }
+    let packed: Box<dyn Read + '_> = Box::new(archive);
+    tar::visit_all(FORMAT, packed, limits, prefix, visitor).map_err(|error| match error {
+        FormatError::Damaged { problem, .. } => damaged(format!("{name}: {problem}")),
+        other => other,
+    })
+}
+
+/// Reads an ar archive; after [`Ar::next`], that part's contents.
+struct Ar<'a> {
+    reader: Box<dyn Read + 'a>,
+    /// Bytes of the current part that are not yet read, and of the padding after it.
+    left: u64,
+    padding: u64,
+}
+
+impl<'a> Ar<'a> {
+    fn new(mut reader: Box<dyn Read + 'a>) -> Result<Self, FormatError> {
+        let mut magic = [0; MAGIC.len()];
+        reader.read_exact(&mut magic).map_err(reading)?;
+        if magic != MAGIC {
+            return Err(damaged("it does not begin as an ar archive"));
+        }
+        Ok(Self { reader, left: 0, padding: 0 })
+    }
+
+    /// The name of the next part; `None` at the end.
+    fn next(&mut self) -> Result<Option<Vec<u8>>, FormatError> {
+        io::copy(self, &mut io::sink()).map_err(reading)?;
+        // The last part's padding may be missing.
+        let padding = std::mem::take(&mut self.padding);
+        io::copy(&mut self.reader.by_ref().take(padding), &mut io::sink()).map_err(reading)?;
+        let header = Head::read(&mut self.reader, HEADER).map_err(reading)?.bytes;
+        if header.is_empty() {
+            return Ok(None);
+        }
+        if header.len() < HEADER || !header.ends_with(b"`\n") {
+            return Err(damaged("the header of a part is cut off, or is none"));
+        }
+        let size = header[48..58].trim_ascii();
+        let size = std::str::from_utf8(size).ok().and_then(|size| size.parse::<u64>().ok());
+        self.left = size.ok_or_else(|| {
+            damaged(format!("a part has the size \"{}\"", escaped(&header[48..58])))
+        })?;
+        self.padding = self.left % 2;
+        let name = header[..16].trim_ascii_end();
+        Ok(Some(name.strip_suffix(b"/").unwrap_or(name).to_vec()))
+    }
+}
+
+impl Read for Ar<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.reader.by_ref().take(self.left).read(buffer)?;
+        if count == 0 && self.left > 0 && !buffer.is_empty() {
+            let problem = "the file ends within a part";
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, problem));
+        }
+        self.left -= count as u64;
+        Ok(count)
+    }
+}
+
+fn damaged(problem: impl Into<String>) -> FormatError {
+    FormatError::Damaged { format: FORMAT, problem: problem.into() }
+}
+
+fn reading(error: io::Error) -> FormatError {
+    FormatError::reading(FORMAT, error)
+}

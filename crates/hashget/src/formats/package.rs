@@ -1,0 +1,229 @@
+//! Reading a package whose format is not known beforehand, with the packages within it.
+//!
+//! Invariant: entries and bytes are counted over all levels together and held to the limits; a
+//! package within the package that is damaged never keeps the outer one from being read.
+
+use std::cell::Cell;
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+
+use super::content::{Head, spool};
+use super::{
+    FILE, Format, FormatError, HEAD_BYTES, Input, PATH_SEPARATOR, Visitor, VisitorError, recognise,
+};
+use crate::limits::Limits;
+use crate::model::{Kind, Member, RelPath};
+
+/// Recognises a package by its content and visits all its members. Gives the format's name; [`FILE`],
+/// with nothing visited, if no format knows it: then the file itself is the package.
+///
+/// A regular file for which `recurse` says yes, and that is recognised as a package itself, is visited
+/// as any other; after it the members in it, their paths after its own and [`PATH_SEPARATOR`].
+///
+/// # Errors
+/// See [`FormatError`]. What is wrong with a package within the package goes to
+/// [`Visitor::nested_problem`] instead.
+pub fn read_package(
+    input: Input<'_>,
+    recurse: &dyn Fn(&RelPath) -> bool,
+    limits: &Limits,
+    visitor: &mut dyn Visitor,
+) -> Result<&'static str, FormatError> {
+    let budget = Budget::new(limits);
+    let outcome = match input {
+        Input::File(file) => {
+            budget.packed.set(file.metadata()?.len());
+            budget.packed_is_known.set(true);
+            let head = Head::read(Input::File(file).into_reader(), HEAD_BYTES)?.bytes;
+            recognise(&head).map(|format| {
+                let mut nest = Nest {
+                    format,
+                    prefix: Vec::new(),
+                    depth: 0,
+                    budget: &budget,
+                    recurse,
+                    visitor,
+                };
+                (format, format.read(Input::File(file), limits, &mut nest))
+            })
+        }
+        Input::Stream(stream) => {
+            let head = Head::read(Counting { stream, count: &budget.packed }, HEAD_BYTES)?;
+            recognise(&head.bytes).map(|format| {
+                let mut nest = Nest {
+                    format,
+                    prefix: Vec::new(),
+                    depth: 0,
+                    budget: &budget,
+                    recurse,
+                    visitor,
+                };
+                (format, format.read(Input::Stream(&mut head.into_reader()), limits, &mut nest))
+            })
+        }
+    };
+    match outcome {
+        None => Ok(FILE),
+        Some((format, Ok(()))) => Ok(format.name()),
+        Some((_, Err(FormatError::Visitor(error)))) => Err(match error.downcast::<Stop>() {
+            Ok(stop) => stop.0,
+            Err(error) => FormatError::Visitor(error),
+        }),
+        Some((_, Err(error))) => Err(error),
+    }
+}
+
+/// What has been taken out of the whole package so far.
+struct Budget<'a> {
+    limits: &'a Limits,
+    /// The package's own bytes: all, or those read so far.
+    packed: Cell<u64>,
+    packed_is_known: Cell<bool>,
+    entries: Cell<u64>,
+    unpacked: Cell<u64>,
+}
+
+impl<'a> Budget<'a> {
+    fn new(limits: &'a Limits) -> Self {
+        Self {
+            limits,
+            packed: Cell::new(0),
+            packed_is_known: Cell::new(false),
+            entries: Cell::new(0),
+            unpacked: Cell::new(0),
+        }
+    }
+
+    /// One more entry, with so many bytes.
+    fn charge(&self, bytes: u64) -> Result<(), Stop> {
+        let limits = self.limits;
+        let exceeded =
+            |what: &str, limit| Err(Stop(FormatError::Limit { what: what.into(), limit }));
+        let before = self.unpacked.get();
+        self.entries.set(self.entries.get() + 1);
+        self.unpacked.set(before.saturating_add(bytes));
+        if self.entries.get() > limits.entries {
+            return exceeded("entries", limits.entries);
+        }
+        if self.unpacked.get() > limits.unpacked_bytes {
+            return exceeded("unpacked bytes", limits.unpacked_bytes);
+        }
+        // Of a stream, this entry's packed bytes are still to come.
+        let unpacked = if self.packed_is_known.get() { self.unpacked.get() } else { before };
+        let ratio = unpacked / self.packed.get().max(1);
+        if unpacked > Limits::RATIO_FLOOR && ratio > limits.ratio {
+            return exceeded("unpacked bytes for each byte of the package", limits.ratio);
+        }
+        Ok(())
+    }
+}
+
+/// Why all reading must end, on whatever level; passes through the readers as a visitor's error.
+#[derive(Debug)]
+struct Stop(FormatError);
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Stop {}
+
+/// Counts the bytes of a stream.
+struct Counting<'a> {
+    stream: &'a mut dyn Read,
+    count: &'a Cell<u64>,
+}
+
+impl Read for Counting<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.stream.read(buffer)?;
+        self.count.set(self.count.get().saturating_add(count as u64));
+        Ok(count)
+    }
+}
+
+/// Visits the members of one package for the visitor of the whole.
+struct Nest<'a> {
+    format: &'static dyn Format,
+    /// Before the paths of members: empty, or the package's path with the separator.
+    prefix: Vec<u8>,
+    depth: u32,
+    budget: &'a Budget<'a>,
+    recurse: &'a dyn Fn(&RelPath) -> bool,
+    visitor: &'a mut dyn Visitor,
+}
+
+impl Visitor for Nest<'_> {
+    fn visit(&mut self, mut member: Member, content: &mut dyn Read) -> Result<(), VisitorError> {
+        self.budget.charge(member.size())?;
+        let opened = self.format.opens(&member.path);
+        self.move_below(&mut member)?;
+        let is_file = matches!(member.kind, Kind::File { .. });
+        if !is_file || opened || !(self.recurse)(&member.path) {
+            return self.visitor.visit(member, content);
+        }
+        let head = Head::read(content, HEAD_BYTES)?;
+        let Some(format) = recognise(&head.bytes) else {
+            return self.visitor.visit(member, &mut head.into_reader());
+        };
+        if self.depth == self.budget.limits.depth {
+            let limit = u64::from(self.depth);
+            let error = FormatError::Limit { what: "packages within packages".into(), limit };
+            let path = member.path.clone();
+            self.visitor.visit(member, &mut head.into_reader())?;
+            self.visitor.nested_problem(&path, &error);
+            return Ok(());
+        }
+        let file = spool(&mut head.into_reader()).map_err(|error| Stop(error.explain(FILE)))?;
+        let path = member.path.clone();
+        self.visitor.visit(member, &mut Input::File(&file).into_reader())?;
+        self.visit_inner(format, &path, &file)
+    }
+
+    fn bad_member(&mut self, raw: &[u8], reason: &str) {
+        self.visitor.bad_member(&[&self.prefix, raw].concat(), reason);
+    }
+}
+
+impl Nest<'_> {
+    /// Makes the member's path one of the whole package.
+    fn move_below(&self, member: &mut Member) -> Result<(), VisitorError> {
+        if self.prefix.is_empty() {
+            return Ok(());
+        }
+        let below = |path: &RelPath| RelPath::new([&self.prefix, path.as_bytes()].concat());
+        member.path = below(&member.path)?;
+        if let Kind::HardLink { target } = &mut member.kind {
+            *target = below(target)?;
+        }
+        Ok(())
+    }
+
+    /// Visits the members of the package at `path`, which is of `format`.
+    fn visit_inner(
+        &mut self,
+        format: &'static dyn Format,
+        path: &RelPath,
+        file: &File,
+    ) -> Result<(), VisitorError> {
+        let mut inner = Nest {
+            format,
+            prefix: [path.as_bytes(), PATH_SEPARATOR.as_bytes()].concat(),
+            depth: self.depth + 1,
+            budget: self.budget,
+            recurse: self.recurse,
+            visitor: &mut *self.visitor,
+        };
+        match format.read(Input::File(file), self.budget.limits, &mut inner) {
+            Ok(()) => Ok(()),
+            Err(FormatError::Visitor(error)) => Err(error),
+            Err(error) => {
+                self.visitor.nested_problem(path, &error);
+                Ok(())
+            }
+        }
+    }
+}

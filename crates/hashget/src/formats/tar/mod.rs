@@ -1,0 +1,132 @@
+//! tar archives as packages, compressed by anything or nothing (`.crate` files among them).
+//!
+//! Invariant: recognised by a first header whose checksum is right, inside the compression.
+
+mod header;
+mod pax;
+mod reader;
+mod sparse;
+
+use std::io::{self, Read};
+
+pub use reader::{RawKind, TarEntry, TarReader};
+
+use super::content::{Head, threads, visit};
+use super::{Format, FormatError, Input, Visitor};
+use crate::codec::{self, Codec};
+use crate::limits::Limits;
+use crate::model::{Kind, Member, RelPath};
+use header::{BLOCK, Header};
+
+/// The format.
+pub(super) struct Tar;
+
+impl Format for Tar {
+    fn name(&self) -> &'static str {
+        "tar"
+    }
+
+    fn recognises(&self, head: &[u8]) -> bool {
+        match Codec::recognise(head) {
+            Codec::None => first_name(head).is_some(),
+            codec => {
+                let limits = Limits::default();
+                first_name(&codec::first_bytes(codec, head, &limits, BLOCK)).is_some()
+            }
+        }
+    }
+
+    fn read(
+        &self,
+        input: Input<'_>,
+        limits: &Limits,
+        visitor: &mut dyn Visitor,
+    ) -> Result<(), FormatError> {
+        visit_all(self.name(), input.into_reader(), limits, b"", visitor)
+    }
+}
+
+/// The name in the header that begins an uncompressed tar archive.
+pub(super) fn first_name(head: &[u8]) -> Option<Vec<u8>> {
+    let block: &[u8; BLOCK] = head.first_chunk()?;
+    Header::parse(block).ok().map(|header| header.name()).filter(|name| !name.is_empty())
+}
+
+/// Where the second header begins, if the first entry's size says so.
+pub(super) fn second_header(head: &[u8]) -> Option<&[u8]> {
+    let block: &[u8; BLOCK] = head.first_chunk()?;
+    let size = Header::parse(block).ok()?.size().ok()?;
+    let blocks = usize::try_from(size.div_ceil(BLOCK as u64)).ok()?;
+    head.get(blocks.checked_add(1)?.checked_mul(BLOCK)?..)
+}
+
+/// Opens a tar archive that may be compressed.
+pub(super) fn open<'a>(
+    packed: Box<dyn Read + 'a>,
+    limits: &Limits,
+) -> io::Result<TarReader<Box<dyn Read + 'a>>> {
+    let head = Head::read(packed, BLOCK)?;
+    let codec = Codec::recognise(&head.bytes);
+    let unpacked = codec::decoder(codec, Box::new(head.into_reader()), limits, threads())?;
+    Ok(TarReader::new(unpacked, limits))
+}
+
+/// Visits all entries of a tar archive that may be compressed, their paths (and the targets of hard
+/// links) after `prefix`. Errors name `format`.
+pub(super) fn visit_all(
+    format: &'static str,
+    packed: Box<dyn Read + '_>,
+    limits: &Limits,
+    prefix: &[u8],
+    visitor: &mut dyn Visitor,
+) -> Result<(), FormatError> {
+    let mut archive = open(packed, limits).map_err(|error| FormatError::reading(format, error))?;
+    while let Some(mut entry) = archive.next()? {
+        match member(&mut entry, prefix) {
+            Ok(Some(member)) => visit(format, visitor, member, &mut entry)?,
+            Ok(None) => {}
+            Err(reason) => visitor.bad_member(&[prefix, &entry.path].concat(), &reason),
+        }
+    }
+    Ok(())
+}
+
+/// `entry` as a member; `None` for the top folder, the reason if it cannot be one.
+pub(super) fn member<R>(
+    entry: &mut TarEntry<'_, R>,
+    prefix: &[u8],
+) -> Result<Option<Member>, String> {
+    let path = RelPath::normalise(&entry.path).map_err(|error| error.to_string())?;
+    if path.is_root() {
+        return Ok(None);
+    }
+    let below = |path: &RelPath| {
+        RelPath::new([prefix, path.as_bytes()].concat()).map_err(|error| error.to_string())
+    };
+    let kind = match &entry.kind {
+        RawKind::File { size } => Kind::File { size: *size },
+        RawKind::Directory => Kind::Directory,
+        RawKind::Symlink { target } if target.contains(&0) => {
+            return Err("its target has a NUL byte".to_owned());
+        }
+        RawKind::Symlink { target } => Kind::Symlink { target: target.as_slice().into() },
+        RawKind::HardLink { target } => {
+            let target = RelPath::normalise(target).map_err(|error| error.to_string())?;
+            if target.is_root() {
+                return Err("it is a hard link to the top folder".to_owned());
+            }
+            Kind::HardLink { target: below(&target)? }
+        }
+        RawKind::CharDevice { major, minor } => Kind::CharDevice { major: *major, minor: *minor },
+        RawKind::BlockDevice { major, minor } => Kind::BlockDevice { major: *major, minor: *minor },
+        RawKind::Fifo => Kind::Fifo,
+    };
+    Ok(Some(Member {
+        path: below(&path)?,
+        kind,
+        metadata: std::mem::take(&mut entry.metadata),
+        sha256: None,
+        // The entry needs them to read its contents.
+        extents: entry.extents.clone(),
+    }))
+}

@@ -1,0 +1,547 @@
+//! The tar layer: entries as a tar archive stores them, in every variant that is in use.
+//!
+//! Invariant: names are given raw, contents expanded; headers whose checksum is wrong, maps that do
+//! not fit and archives that end within an entry are errors, never guesses.
+
+use std::io::{self, Read};
+
+use super::header::{BLOCK, Header, sparse_block};
+use super::pax::{self, Pax};
+use super::sparse;
+use crate::formats::FormatError;
+use crate::limits::Limits;
+use crate::model::{Extent, MemberMetadata, Timestamp, escaped};
+
+const FORMAT: &str = "tar";
+
+/// What an entry is; link targets raw, as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RawKind {
+    /// A regular file of so many bytes, holes counted.
+    File {
+        /// Logical size in bytes.
+        size: u64,
+    },
+    /// A folder.
+    Directory,
+    /// A symbolic link.
+    Symlink {
+        /// Where it points.
+        target: Vec<u8>,
+    },
+    /// Another name of an earlier entry.
+    HardLink {
+        /// That entry's name.
+        target: Vec<u8>,
+    },
+    /// A character device.
+    CharDevice {
+        /// Major number.
+        major: u32,
+        /// Minor number.
+        minor: u32,
+    },
+    /// A block device.
+    BlockDevice {
+        /// Major number.
+        major: u32,
+        /// Minor number.
+        minor: u32,
+    },
+    /// A named pipe.
+    Fifo,
+}
+
+/// Reads an uncompressed tar archive, once, from its start.
+pub struct TarReader<R> {
+    reader: R,
+    limits: Limits,
+    /// Bytes read so far, for messages.
+    offset: u64,
+    /// Bytes of the current entry's stored contents, and of the padding after them, not yet read.
+    stored_left: u64,
+    padding: u64,
+    globals: Pax,
+    entries: u64,
+    unpacked: u64,
+    ended: bool,
+}
+
+/// One entry. Reading it gives its contents, holes as zeros; what is left unread is skipped.
+pub struct TarEntry<'a, R> {
+    /// Its name, raw: it may be absolute, have `..` or a trailing `/`.
+    pub path: Vec<u8>,
+    /// What it is.
+    pub kind: RawKind,
+    /// Its metadata.
+    pub metadata: MemberMetadata,
+    /// Where its data lies, if it is stored sparse.
+    pub extents: Option<Vec<Extent>>,
+    archive: &'a mut TarReader<R>,
+    position: u64,
+    /// The first extent that is not yet read to its end.
+    extent: usize,
+}
+
+/// What the headers before an entry's own header said.
+#[derive(Default)]
+struct Extended {
+    long_name: Option<Vec<u8>>,
+    long_link: Option<Vec<u8>>,
+    pax: Pax,
+    /// Bytes of such headers; 0 if there were none.
+    bytes: u64,
+}
+
+impl<R: Read> TarReader<R> {
+    /// Reads the archive in `reader`.
+    pub fn new(reader: R, limits: &Limits) -> Self {
+        Self {
+            reader,
+            limits: limits.clone(),
+            offset: 0,
+            stored_left: 0,
+            padding: 0,
+            globals: Pax::default(),
+            entries: 0,
+            unpacked: 0,
+            ended: false,
+        }
+    }
+
+    /// The next entry; `None` after the last one, when the rest of `reader` has been read too (so that
+    /// a compressed archive is known to be whole).
+    ///
+    /// # Errors
+    /// [`FormatError::Damaged`], [`FormatError::Unsupported`] (parts of several volumes),
+    /// [`FormatError::Limit`], or those of `reader`. No entry comes after an error.
+    #[allow(clippy::should_implement_trait, reason = "an entry borrows the reader")]
+    pub fn next(&mut self) -> Result<Option<TarEntry<'_, R>>, FormatError> {
+        if self.ended {
+            return Ok(None);
+        }
+        // Set back when there is an entry: nothing comes after an error.
+        self.ended = true;
+        self.skip_contents()?;
+        let mut extended = Extended::default();
+        let mut block = [0; BLOCK];
+        loop {
+            if !self.read_header(&mut block)? {
+                if extended.bytes > 0 {
+                    return Err(self.damaged("the archive ends after an extended header"));
+                }
+                self.read_to_end()?;
+                return Ok(None);
+            }
+            let header = Header::parse(&block).map_err(|problem| self.damaged(problem))?;
+            if !self.read_extension(&header, &mut extended)? {
+                return self.entry(&header, extended).map(Some);
+            }
+        }
+    }
+
+    /// Takes in a header that says something of the next entry. `false` if `header` is an entry's own.
+    fn read_extension(
+        &mut self,
+        header: &Header<'_>,
+        extended: &mut Extended,
+    ) -> Result<bool, FormatError> {
+        match header.kind() {
+            b'L' => extended.long_name = Some(until_nul(self.read_text(header, extended)?)),
+            b'K' => extended.long_link = Some(until_nul(self.read_text(header, extended)?)),
+            b'x' | b'X' => {
+                let text = self.read_text(header, extended)?;
+                extended.pax.add(&text).map_err(|problem| self.damaged(problem))?;
+            }
+            b'g' => {
+                let text = self.read_text(header, extended)?;
+                self.globals.add(&text).map_err(|problem| self.damaged(problem))?;
+                // Only what makes sense for every entry alike; and so they cannot pile up.
+                self.globals.xattrs.clear();
+                self.globals.encoded_xattrs.clear();
+                self.globals.sparse = pax::PaxSparse::default();
+                extended.bytes = 0;
+            }
+            b'V' => {
+                let size = header.size().map_err(|problem| self.damaged(problem))?;
+                self.begin_contents(size);
+                self.skip_contents()?;
+            }
+            kind @ (b'M' | b'N') => {
+                let problem = match kind {
+                    b'M' => "a part of a file that begins in another volume",
+                    _ => "long names in the form of before 1990",
+                };
+                return Err(FormatError::Unsupported { format: FORMAT, problem: problem.into() });
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// The contents of an extended header.
+    fn read_text(
+        &mut self,
+        header: &Header<'_>,
+        extended: &mut Extended,
+    ) -> Result<Vec<u8>, FormatError> {
+        let size = header.size().map_err(|problem| self.damaged(problem))?;
+        extended.bytes = extended.bytes.saturating_add(size).max(1);
+        if extended.bytes > self.limits.header_bytes {
+            return Err(FormatError::Limit {
+                what: "bytes of an extended header".into(),
+                limit: self.limits.header_bytes,
+            });
+        }
+        self.begin_contents(size);
+        let mut text = Vec::new();
+        Contents(self).read_to_end(&mut text).map_err(reading)?;
+        self.skip_contents()?;
+        Ok(text)
+    }
+
+    /// The entry with this header.
+    fn entry(
+        &mut self,
+        header: &Header<'_>,
+        mut extended: Extended,
+    ) -> Result<TarEntry<'_, R>, FormatError> {
+        let metadata =
+            self.metadata(header, &mut extended.pax).map_err(|problem| self.damaged(problem))?;
+        let path = self.name(header, &mut extended);
+        let (kind, extents) = self.kind(header, &extended, &path).map_err(|error| match error {
+            FormatError::Damaged { format, problem } => FormatError::Damaged {
+                format,
+                problem: format!("{problem}, in the entry \"{}\"", escaped(&path)),
+            },
+            other => other,
+        })?;
+        self.entries += 1;
+        if self.entries > self.limits.entries {
+            let limit = self.limits.entries;
+            return Err(FormatError::Limit { what: "entries of a tar archive".into(), limit });
+        }
+        if let RawKind::File { size } = kind {
+            self.unpacked = self.unpacked.saturating_add(size);
+        }
+        if self.unpacked > self.limits.unpacked_bytes {
+            let limit = self.limits.unpacked_bytes;
+            return Err(FormatError::Limit { what: "unpacked bytes".into(), limit });
+        }
+        self.ended = false;
+        Ok(TarEntry { path, kind, metadata, extents, archive: self, position: 0, extent: 0 })
+    }
+
+    fn name(&self, header: &Header<'_>, extended: &mut Extended) -> Vec<u8> {
+        if let Some(name) = extended.pax.sparse.name.take() {
+            return name;
+        }
+        match said(&extended.pax.path, &self.globals.path) {
+            Some(path) => path.to_vec(),
+            None => extended.long_name.take().unwrap_or_else(|| header.name()),
+        }
+    }
+
+    fn metadata(&self, header: &Header<'_>, pax: &mut Pax) -> Result<MemberMetadata, String> {
+        let owner = |value: Option<&[u8]>, field, own: Result<Option<u32>, String>| match value {
+            Some(value) => Ok(u32::try_from(pax::decimal(field, value)?).ok()),
+            None => own,
+        };
+        Ok(MemberMetadata {
+            mode: header.mode()?,
+            uid: owner(said(&pax.uid, &self.globals.uid), "uid", header.uid())?,
+            gid: owner(said(&pax.gid, &self.globals.gid), "gid", header.gid())?,
+            mtime: match said(&pax.mtime, &self.globals.mtime) {
+                Some(value) => Some(pax::time(value)?),
+                None => header.mtime()?.map(Timestamp::from_seconds),
+            },
+            xattrs: pax.take_xattrs(),
+        })
+    }
+
+    /// What the entry is; begins its contents.
+    fn kind(
+        &mut self,
+        header: &Header<'_>,
+        extended: &Extended,
+        path: &[u8],
+    ) -> Result<(RawKind, Option<Vec<Extent>>), FormatError> {
+        let target = || match said(&extended.pax.link_path, &self.globals.link_path) {
+            Some(path) => path.to_vec(),
+            None => extended.long_link.clone().unwrap_or_else(|| header.link_name()),
+        };
+        let device = || header.device().map_err(|problem| self.damaged(problem));
+        // None of these has contents, whatever its size says (hard links tell their file's).
+        let kind = match header.kind() {
+            b'1' => RawKind::HardLink { target: target() },
+            b'2' => RawKind::Symlink { target: target() },
+            b'3' => device().map(|(major, minor)| RawKind::CharDevice { major, minor })?,
+            b'4' => device().map(|(major, minor)| RawKind::BlockDevice { major, minor })?,
+            b'5' => RawKind::Directory,
+            b'6' => RawKind::Fifo,
+            _ => return self.kind_with_contents(header, &extended.pax, path),
+        };
+        Ok((kind, None))
+    }
+
+    fn kind_with_contents(
+        &mut self,
+        header: &Header<'_>,
+        pax: &Pax,
+        path: &[u8],
+    ) -> Result<(RawKind, Option<Vec<Extent>>), FormatError> {
+        let stored = match said(&pax.size, &self.globals.size) {
+            Some(size) => pax::decimal("size", size),
+            None => header.size(),
+        };
+        let stored = stored.map_err(|problem| self.damaged(problem))?;
+        match header.kind() {
+            // The names of a folder's files, in a GNU incremental archive.
+            b'D' => {
+                self.begin_contents(stored);
+                Ok((RawKind::Directory, None))
+            }
+            b'S' => self.old_sparse(header, stored),
+            _ if pax.sparse.major.is_some() || pax.sparse.numbers.is_some() => {
+                self.pax_sparse(&pax.sparse, stored)
+            }
+            // Before there were types, folders were told by their names.
+            _ if path.ends_with(b"/") => match stored {
+                0 => Ok((RawKind::Directory, None)),
+                _ => Err(self.damaged("a folder with contents")),
+            },
+            _ => {
+                self.begin_contents(stored);
+                Ok((RawKind::File { size: stored }, None))
+            }
+        }
+    }
+
+    /// A sparse file in the format of GNU tar before pax: the map lies in the header and in blocks
+    /// after it.
+    fn old_sparse(
+        &mut self,
+        header: &Header<'_>,
+        stored: u64,
+    ) -> Result<(RawKind, Option<Vec<Extent>>), FormatError> {
+        let size = header.sparse_size().map_err(|problem| self.damaged(problem))?;
+        let (mut pairs, mut more) = header.sparse().map_err(|problem| self.damaged(problem))?;
+        let mut block = [0; BLOCK];
+        while more {
+            self.read_block(&mut block)?;
+            let (further, again) = sparse_block(&block).map_err(|problem| self.damaged(problem))?;
+            if further.is_empty() && again {
+                return Err(self.damaged("an empty block in a sparse file's map"));
+            }
+            pairs.extend(further);
+            self.check_extents(pairs.len())?;
+            more = again;
+        }
+        self.begin_contents(stored);
+        let extents =
+            sparse::extents(pairs, size, stored).map_err(|problem| self.damaged(problem))?;
+        Ok((RawKind::File { size }, Some(extents)))
+    }
+
+    /// A sparse file in one of the three formats within pax.
+    fn pax_sparse(
+        &mut self,
+        records: &pax::PaxSparse,
+        stored: u64,
+    ) -> Result<(RawKind, Option<Vec<Extent>>), FormatError> {
+        let size = records.size.ok_or_else(|| self.damaged("a sparse file without a size"))?;
+        self.begin_contents(stored);
+        let pairs = match (records.major.unwrap_or(0), records.minor.unwrap_or(0)) {
+            (0, _) => {
+                let numbers = records.numbers.as_deref().unwrap_or_default();
+                sparse::pairs(numbers).map_err(|problem| self.damaged(problem))?
+            }
+            (1, 0) => self.read_map()?,
+            (major, minor) => {
+                let problem = format!("sparse format {major}.{minor}");
+                return Err(FormatError::Unsupported { format: FORMAT, problem });
+            }
+        };
+        let extents = sparse::extents(pairs, size, self.stored_left)
+            .map_err(|problem| self.damaged(problem))?;
+        Ok((RawKind::File { size }, Some(extents)))
+    }
+
+    /// The map before the data (sparse format 1.0): the number of extents, then offset and length of
+    /// each, a decimal number a line, filled up with NULs to a whole block.
+    fn read_map(&mut self) -> Result<Vec<(u64, u64)>, FormatError> {
+        let mut numbers: Vec<u64> = Vec::new();
+        let mut line = Vec::new();
+        let mut block = [0; BLOCK];
+        loop {
+            Contents(self).read_exact(&mut block).map_err(|error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => self.damaged("a sparse file's map is cut off"),
+                _ => reading(error),
+            })?;
+            for &byte in &block {
+                let wanted = numbers.first().map_or(1, |count| count.saturating_mul(2) + 1);
+                if numbers.len() as u64 == wanted {
+                    break;
+                }
+                if byte != b'\n' {
+                    line.push(byte);
+                    continue;
+                }
+                let number = pax::decimal("a number of a sparse file's map", &line);
+                numbers.push(number.map_err(|problem| self.damaged(problem))?);
+                line.clear();
+            }
+            if let Some(&count) = numbers.first() {
+                self.check_extents(usize::try_from(count).unwrap_or(usize::MAX))?;
+                if numbers.len() as u64 == count * 2 + 1 {
+                    return sparse::pairs(&numbers[1..]).map_err(|problem| self.damaged(problem));
+                }
+            }
+            if line.len() > 20 {
+                return Err(self.damaged("a sparse file's map is not made of numbers"));
+            }
+        }
+    }
+
+    /// The extents of a file are a kind of header.
+    fn check_extents(&self, count: usize) -> Result<(), FormatError> {
+        let limit = self.limits.header_bytes;
+        if count as u64 > limit {
+            return Err(FormatError::Limit { what: "extents of a sparse file".into(), limit });
+        }
+        Ok(())
+    }
+
+    /// Reads the next header block. `false` at the end of the archive: two blocks of zeros, or no
+    /// more bytes (as GNU tar takes it).
+    fn read_header(&mut self, block: &mut [u8; BLOCK]) -> Result<bool, FormatError> {
+        if !self.read_block_or_end(block)? {
+            return Ok(false);
+        }
+        if block.iter().any(|&byte| byte != 0) {
+            return Ok(true);
+        }
+        if self.read_block_or_end(block)? && block.iter().any(|&byte| byte != 0) {
+            return Err(self.damaged("something follows a block of zeros"));
+        }
+        Ok(false)
+    }
+
+    fn read_block(&mut self, block: &mut [u8; BLOCK]) -> Result<(), FormatError> {
+        if self.read_block_or_end(block)? { Ok(()) } else { Err(self.cut_off()) }
+    }
+
+    fn read_block_or_end(&mut self, block: &mut [u8; BLOCK]) -> Result<bool, FormatError> {
+        let mut filled = 0;
+        while filled < BLOCK {
+            match self.reader.read(&mut block[filled..]) {
+                Ok(0) if filled == 0 => return Ok(false),
+                Ok(0) => return Err(self.cut_off()),
+                Ok(count) => {
+                    filled += count;
+                    self.offset += count as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(reading(error)),
+            }
+        }
+        Ok(true)
+    }
+
+    fn begin_contents(&mut self, stored: u64) {
+        self.stored_left = stored;
+        self.padding = stored.wrapping_neg() % BLOCK as u64;
+    }
+
+    fn skip_contents(&mut self) -> Result<(), FormatError> {
+        io::copy(&mut Contents(self), &mut io::sink()).map_err(reading)?;
+        let padding = std::mem::take(&mut self.padding);
+        let skipped = io::copy(&mut self.reader.by_ref().take(padding), &mut io::sink());
+        let skipped = skipped.map_err(reading)?;
+        self.offset += skipped;
+        if skipped < padding { Err(self.cut_off()) } else { Ok(()) }
+    }
+
+    fn read_to_end(&mut self) -> Result<(), FormatError> {
+        let limit = self.limits.unpacked_bytes;
+        let rest = io::copy(&mut self.reader.by_ref().take(limit), &mut io::sink());
+        if rest.map_err(reading)? == limit && limit > 0 {
+            let what = "bytes after the end of a tar archive".into();
+            return Err(FormatError::Limit { what, limit });
+        }
+        Ok(())
+    }
+
+    fn cut_off(&self) -> FormatError {
+        self.damaged("the archive ends within an entry")
+    }
+
+    fn damaged(&self, problem: impl std::fmt::Display) -> FormatError {
+        let problem = format!("{problem} (at byte {})", self.offset);
+        FormatError::Damaged { format: FORMAT, problem }
+    }
+}
+
+/// The stored contents of the current entry.
+struct Contents<'a, R>(&'a mut TarReader<R>);
+
+impl<R: Read> Read for Contents<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let archive = &mut *self.0;
+        if archive.stored_left == 0 || buffer.is_empty() {
+            return Ok(0);
+        }
+        let length = up_to(buffer.len(), archive.stored_left);
+        let count = archive.reader.read(&mut buffer[..length])?;
+        if count == 0 {
+            let problem = format!("the archive ends within an entry (at byte {})", archive.offset);
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, problem));
+        }
+        archive.stored_left -= count as u64;
+        archive.offset += count as u64;
+        Ok(count)
+    }
+}
+
+impl<R: Read> Read for TarEntry<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let RawKind::File { size } = self.kind else { return Ok(0) };
+        let Some(extents) = &self.extents else { return Contents(self.archive).read(buffer) };
+        let passed = |extent: &&Extent| extent.offset + extent.length <= self.position;
+        self.extent += extents[self.extent..].iter().take_while(passed).count();
+        let next = extents.get(self.extent);
+        let data = next.map_or(size, |extent| extent.offset);
+        let count = if self.position < data {
+            let length = up_to(buffer.len(), data - self.position);
+            buffer[..length].fill(0);
+            length
+        } else if let Some(extent) = next {
+            let length = up_to(buffer.len(), extent.offset + extent.length - self.position);
+            Contents(self.archive).read(&mut buffer[..length])?
+        } else {
+            0
+        };
+        self.position += count as u64;
+        Ok(count)
+    }
+}
+
+/// The lesser of the two.
+fn up_to(length: usize, bytes: u64) -> usize {
+    usize::try_from(bytes).map_or(length, |bytes| length.min(bytes))
+}
+
+/// What an entry's own extended header says, or else a global one; an empty value says nothing.
+fn said<'a>(own: &'a Option<Vec<u8>>, global: &'a Option<Vec<u8>>) -> Option<&'a [u8]> {
+    own.as_deref().or(global.as_deref()).filter(|value| !value.is_empty())
+}
+
+fn until_nul(mut text: Vec<u8>) -> Vec<u8> {
+    let end = text.iter().position(|&byte| byte == 0).unwrap_or(text.len());
+    text.truncate(end);
+    text
+}
+
+fn reading(error: io::Error) -> FormatError {
+    FormatError::reading(FORMAT, error)
+}

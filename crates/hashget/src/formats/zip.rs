@@ -1,0 +1,223 @@
+//! zip archives and what is built on them: wheels, jars, eggs.
+//!
+//! Invariant: the central directory alone says what is in the archive, in its order; contents have the
+//! size that it says and the right CRC.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+
+use ::zip::result::ZipError;
+use ::zip::{ExtraField, HasZipMetadata as _, System, ZipArchive};
+
+use super::content::{FileReader, spool, visit};
+use super::{Format, FormatError, Input, Visitor};
+use crate::limits::Limits;
+use crate::model::{Kind, Member, MemberMetadata, RelPath, Timestamp};
+
+const FORMAT: &str = "zip";
+/// Type bits of a Unix mode.
+const TYPE: u32 = 0o170_000;
+const DIRECTORY: u32 = 0o040_000;
+const SYMLINK: u32 = 0o120_000;
+const FIFO: u32 = 0o010_000;
+const SPECIAL: [u32; 3] = [0o020_000, 0o060_000, 0o140_000];
+
+/// The format.
+pub(super) struct Zip;
+
+type Archive<'a> = ZipArchive<BufReader<FileReader<'a>>>;
+type Entry<'a, 'b> = ::zip::read::ZipFile<'a, BufReader<FileReader<'b>>>;
+
+impl Format for Zip {
+    fn name(&self) -> &'static str {
+        FORMAT
+    }
+
+    fn recognises(&self, head: &[u8]) -> bool {
+        head.starts_with(b"PK\x03\x04") || head.starts_with(b"PK\x05\x06")
+    }
+
+    fn read(
+        &self,
+        input: Input<'_>,
+        limits: &Limits,
+        visitor: &mut dyn Visitor,
+    ) -> Result<(), FormatError> {
+        match input {
+            Input::File(file) => read_file(file, limits, visitor),
+            Input::Stream(stream) => {
+                let file = spool(&mut stream.take(limits.unpacked_bytes))
+                    .map_err(|error| error.explain(FORMAT))?;
+                read_file(&file, limits, visitor)
+            }
+        }
+    }
+}
+
+fn read_file(file: &File, limits: &Limits, visitor: &mut dyn Visitor) -> Result<(), FormatError> {
+    let mut archive = ZipArchive::new(BufReader::new(FileReader::new(file))).map_err(explain)?;
+    if archive.len() as u64 > limits.entries {
+        let what = "entries of a zip archive".into();
+        return Err(FormatError::Limit { what, limit: limits.entries });
+    }
+    let mut unpacked = 0_u64;
+    for index in 0..archive.len() {
+        let entry = archive.by_index_data(index).map_err(explain)?;
+        unpacked = unpacked.saturating_add(entry.size());
+        if unpacked > limits.unpacked_bytes {
+            let what = "unpacked bytes".into();
+            return Err(FormatError::Limit { what, limit: limits.unpacked_bytes });
+        }
+        let ratio = entry.size() / entry.compressed_size().max(1);
+        if entry.size() > Limits::RATIO_FLOOR && ratio > limits.ratio {
+            let what = "unpacked bytes for each byte of a zip entry".into();
+            return Err(FormatError::Limit { what, limit: limits.ratio });
+        }
+        visit_entry(&mut archive, index, limits, visitor)?;
+    }
+    Ok(())
+}
+
+fn visit_entry(
+    archive: &mut Archive<'_>,
+    index: usize,
+    limits: &Limits,
+    visitor: &mut dyn Visitor,
+) -> Result<(), FormatError> {
+    let directory_entry = archive.by_index_data(index).map_err(explain)?;
+    let raw = directory_entry.name_raw().to_vec();
+    if directory_entry.encrypted() {
+        visitor.bad_member(&raw, "it is encrypted");
+        return Ok(());
+    }
+    let path = match RelPath::normalise(&raw) {
+        Ok(path) if path.is_root() => return Ok(()),
+        Ok(path) => path,
+        Err(error) => {
+            visitor.bad_member(&raw, &error.to_string());
+            return Ok(());
+        }
+    };
+    let mut entry = match archive.by_index(index) {
+        Ok(entry) => entry,
+        Err(ZipError::UnsupportedArchive(reason)) => {
+            visitor.bad_member(&raw, reason);
+            return Ok(());
+        }
+        Err(error) => return Err(explain(error)),
+    };
+    let mode = unix_mode(&entry);
+    let metadata = MemberMetadata {
+        mode: mode.map(|mode| mode & 0o7777),
+        mtime: mtime(&entry),
+        ..MemberMetadata::default()
+    };
+    let size = entry.size();
+    let mut content = Exact { left: size, entry: &mut entry, ended: false };
+    let kind = match mode.unwrap_or(0) & TYPE {
+        SYMLINK => match read_target(&mut content, limits)? {
+            target if target.contains(&0) => {
+                visitor.bad_member(&raw, "its target has a NUL byte");
+                return Ok(());
+            }
+            target => Kind::Symlink { target: target.into() },
+        },
+        DIRECTORY => Kind::Directory,
+        FIFO => Kind::Fifo,
+        kind if SPECIAL.contains(&kind) => {
+            visitor.bad_member(&raw, "it is a device or a socket");
+            return Ok(());
+        }
+        _ if raw.ends_with(b"/") => Kind::Directory,
+        _ => Kind::File { size },
+    };
+    let is_file = matches!(kind, Kind::File { .. });
+    let member = Member { path, kind, metadata, sha256: None, extents: None };
+    if is_file {
+        visit(FORMAT, visitor, member, &mut content)
+    } else {
+        visit(FORMAT, visitor, member, &mut io::empty())
+    }
+}
+
+/// The mode, type bits included, where the archive was made by a system that has modes.
+fn unix_mode(entry: &Entry<'_, '_>) -> Option<u32> {
+    let has_modes = matches!(entry.system(), System::Unix | System::OsDarwin);
+    Some(entry.external_attributes() >> 16).filter(|&mode| has_modes && mode != 0)
+}
+
+/// The time in UTC where there is one; else the local time, read as UTC.
+fn mtime(entry: &Entry<'_, '_>) -> Option<Timestamp> {
+    let in_utc = entry.extra_data_fields().find_map(|field| match field {
+        ExtraField::ExtendedTimestamp(times) => times.mod_time(),
+        _ => None,
+    });
+    if let Some(seconds) = in_utc {
+        // Signed, though the crate says otherwise: times before 1970.
+        return Some(Timestamp::from_seconds(i64::from(seconds.cast_signed())));
+    }
+    let local = entry.last_modified()?;
+    let year = i16::try_from(local.year()).ok()?;
+    let (month, day) = (i8::try_from(local.month()).ok()?, i8::try_from(local.day()).ok()?);
+    let hour = i8::try_from(local.hour()).ok()?;
+    let (minute, second) = (i8::try_from(local.minute()).ok()?, i8::try_from(local.second()).ok()?);
+    let local = jiff::civil::DateTime::new(year, month, day, hour, minute, second, 0).ok()?;
+    let in_utc = local.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+    Some(Timestamp::from_seconds(in_utc.timestamp().as_second()))
+}
+
+fn read_target(content: &mut dyn Read, limits: &Limits) -> Result<Vec<u8>, FormatError> {
+    let limit = limits.header_bytes;
+    let mut target = Vec::new();
+    content
+        .take(limit.saturating_add(1))
+        .read_to_end(&mut target)
+        .map_err(|error| FormatError::reading(FORMAT, error))?;
+    if target.len() as u64 > limit {
+        return Err(FormatError::Limit { what: "bytes of a link's target".into(), limit });
+    }
+    Ok(target)
+}
+
+/// Contents of exactly the size that the directory says.
+struct Exact<'e, 'a, 'b> {
+    left: u64,
+    entry: &'e mut Entry<'a, 'b>,
+    ended: bool,
+}
+
+impl Read for Exact<'_, '_, '_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() || self.ended {
+            return Ok(0);
+        }
+        if self.left == 0 {
+            // The CRC is checked only when the end has been seen.
+            let count = self.entry.read(&mut [0])?;
+            self.ended = count == 0;
+            return if self.ended { Ok(0) } else { Err(wrong_size("more")) };
+        }
+        let length = usize::try_from(self.left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        let count = self.entry.read(&mut buffer[..length])?;
+        if count == 0 {
+            return Err(wrong_size("fewer"));
+        }
+        self.left -= count as u64;
+        Ok(count)
+    }
+}
+
+fn wrong_size(comparison: &str) -> io::Error {
+    let problem = format!("an entry has {comparison} bytes than the directory says");
+    io::Error::new(io::ErrorKind::InvalidData, problem)
+}
+
+fn explain(error: ZipError) -> FormatError {
+    match error {
+        ZipError::Io(error) => FormatError::reading(FORMAT, error),
+        ZipError::UnsupportedArchive(problem) => {
+            FormatError::Unsupported { format: FORMAT, problem: problem.into() }
+        }
+        other => FormatError::Damaged { format: FORMAT, problem: other.to_string() },
+    }
+}
