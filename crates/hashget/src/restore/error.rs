@@ -6,7 +6,9 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::fetch::FetchError;
 use crate::formats::FormatError;
+use crate::model::Digest;
 use crate::model::manifest::{MANIFEST_NAME, ManifestError};
 use crate::monitor::Interrupted;
 
@@ -75,6 +77,29 @@ pub enum RestoreError {
         #[source]
         error: io::Error,
     },
+    /// The package of a single file that was asked for could not be fetched.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// The package of a single file that was asked for could not be read.
+    #[error("cannot read the package {url}")]
+    Package {
+        /// Its URL, safe for a terminal.
+        url: String,
+        /// What is wrong with it.
+        #[source]
+        error: FormatError,
+    },
+    /// No member of the package has the digest that was asked for.
+    #[error("{url} has no file sha256:{sha256}: index it again")]
+    NoSuchFile {
+        /// The package's URL, safe for a terminal.
+        url: String,
+        /// What was asked for.
+        sha256: Digest,
+    },
+    /// Writing a single file that was asked for failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
     /// The monitor asked to stop.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),

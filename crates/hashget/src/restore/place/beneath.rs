@@ -23,8 +23,10 @@ pub(super) fn open(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<O
     let mut start: Option<OwnedFd> = None;
     let mut rest = path;
     while rest.len() > LONGEST_PATH {
-        let cut =
-            rest[..LONGEST_PATH].iter().rposition(|&byte| byte == b'/').ok_or(Errno::NAMETOOLONG)?;
+        let cut = rest[..LONGEST_PATH]
+            .iter()
+            .rposition(|&byte| byte == b'/')
+            .ok_or(Errno::NAMETOOLONG)?;
         let from = start.as_ref().map_or(root, |fd| fd.as_fd());
         let step = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         start = Some(open_short(from, &rest[..cut], step)?);

@@ -6,14 +6,14 @@
 use std::fs::File;
 use std::io::{self, Read, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::sync::Arc;
 
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
-use super::{Place, PlaceError, Target};
+use super::{Place, PlaceError, Target, lock};
 use crate::model::{Digest, Extent, HashingReader, Metadata, RelPath};
 
 /// Bytes that are read and written at once.
@@ -98,7 +98,8 @@ impl Target {
         let flags =
             OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let temporary = self.temporary_name();
-        let open = || rustix::fs::openat(&place.parent, &*temporary, flags, Mode::RUSR | Mode::WUSR);
+        let open =
+            || rustix::fs::openat(&place.parent, &*temporary, flags, Mode::RUSR | Mode::WUSR);
         let file = File::from(self.retry_opened_up(&place, path, open)?);
         Ok((Place { parent: place.parent, name: b"" }, temporary, file))
     }
@@ -118,8 +119,7 @@ impl Target {
     ) -> Result<Staged<'_>, PlaceError> {
         let (place, temporary, file) = self.new_file(path)?;
         let mut staged = self.staged(place, temporary, file);
-        let mut writer =
-            Writer { file: staged.file.try_clone()?, hasher: Sha256::new(), size: 0 };
+        let mut writer = Writer { file: staged.file.try_clone()?, hasher: Sha256::new(), size: 0 };
         writer.copy(content, &mut buffer(size))?;
         staged.finish(writer);
         Ok(staged)
@@ -213,8 +213,7 @@ impl Target {
         let mut both = HashingReader::new(existing.take(same));
         let (place, temporary, file) = self.new_file(path)?;
         let mut staged = self.staged(place, temporary, file);
-        let mut writer =
-            Writer { file: staged.file.try_clone()?, hasher: Sha256::new(), size: 0 };
+        let mut writer = Writer { file: staged.file.try_clone()?, hasher: Sha256::new(), size: 0 };
         let mut buffer = buffer(size);
         writer.copy(&mut both, &mut buffer)?;
         if both.finish() != (Digest::from_bytes(hasher.finalize().into()), same) {
@@ -309,10 +308,16 @@ impl Target {
         file: &File,
         metadata: &Metadata,
     ) -> Result<(), PlaceError> {
+        let found = file.metadata()?;
         if self.has_metadata(file.as_fd(), metadata)? {
+            if found.nlink() > 1 {
+                let identity = (found.dev(), found.ino());
+                let kept = (path.clone(), metadata.clone());
+                lock(&self.shared).entry(identity).or_default().push(kept);
+            }
             return Ok(());
         }
-        if file.metadata().map(|found| std::os::unix::fs::MetadataExt::nlink(&found))? > 1 {
+        if found.nlink() > 1 {
             return self.stage_copy(path, file)?.put(path, metadata);
         }
         match self.apply_open(file.as_fd(), metadata) {
@@ -324,5 +329,17 @@ impl Target {
             }
             other => other,
         }
+    }
+
+    /// Kept files that are one file under several names, but should each be their own, become that.
+    pub(in crate::restore) fn separate_shared(&self) -> Result<(), PlaceError> {
+        for files in std::mem::take(&mut *lock(&self.shared)).into_values() {
+            for (path, metadata) in &files[1..] {
+                if let Some(file) = self.open_file(path)? {
+                    self.stage_copy(path, &file)?.put(path, metadata)?;
+                }
+            }
+        }
+        Ok(())
     }
 }

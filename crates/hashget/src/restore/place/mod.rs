@@ -22,9 +22,10 @@ use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 pub(super) use contents::{Content, Staged};
+pub(super) use nodes::Made;
 
 use super::RestoreError;
-use crate::model::RelPath;
+use crate::model::{Metadata, RelPath};
 
 /// How many parents are kept open.
 const OPEN_PARENTS: usize = 64;
@@ -55,8 +56,7 @@ impl From<Errno> for PlaceError {
 
 impl PlaceError {
     /// Would every further write fail as well?
-    pub(super) fn stops_everything(&self) -> bool {
-        let Self::Io(error) = self else { return false };
+    pub(super) fn stops_everything(error: &io::Error) -> bool {
         matches!(
             Errno::from_io_error(error),
             Some(Errno::NOSPC | Errno::DQUOT | Errno::ROFS | Errno::IO | Errno::STALE)
@@ -73,11 +73,6 @@ pub(super) struct Found {
 impl Found {
     pub(super) fn file_type(&self) -> FileType {
         FileType::from_raw_mode(self.stat.st_mode)
-    }
-
-    /// Device and inode.
-    pub(super) fn identity(&self) -> (u64, u64) {
-        (self.stat.st_dev, self.stat.st_ino)
     }
 }
 
@@ -98,6 +93,8 @@ pub(super) struct Target {
     /// Folders that were made or opened up on the way, and the mode they get if nobody gives them.
     borrowed: Mutex<BTreeMap<RelPath, u32>>,
     not_applied: Mutex<BTreeMap<String, u64>>,
+    /// Files that were kept and have several names, by device and inode.
+    shared: Mutex<BTreeMap<(u64, u64), Vec<(RelPath, Metadata)>>>,
 }
 
 /// The open folder that holds an entry, and the entry's name in it.
@@ -150,6 +147,7 @@ impl Target {
             entries_like_leftovers: HashSet::new(),
             borrowed: Mutex::new(borrowed),
             not_applied: Mutex::default(),
+            shared: Mutex::default(),
         })
     }
 
@@ -265,9 +263,8 @@ impl Target {
         };
         for name in beneath::names(folder.as_fd())? {
             let ours = leftover_run(&name).is_some_and(|run| run != self.run);
-            let entry = || {
-                path.join(&name).is_ok_and(|path| self.entries_like_leftovers.contains(&path))
-            };
+            let entry =
+                || path.join(&name).is_ok_and(|path| self.entries_like_leftovers.contains(&path));
             if !ours || entry() {
                 continue;
             }
@@ -347,7 +344,10 @@ impl Target {
     }
 
     /// Gives folders that nobody gave a final mode.
-    pub(super) fn settle_folders(&self, given: impl Fn(&RelPath) -> bool) -> Result<(), PlaceError> {
+    pub(super) fn settle_folders(
+        &self,
+        given: impl Fn(&RelPath) -> bool,
+    ) -> Result<(), PlaceError> {
         for (path, mode) in std::mem::take(&mut *lock(&self.borrowed)).into_iter().rev() {
             if !given(&path) {
                 let flags = OFlags::PATH | OFlags::DIRECTORY;

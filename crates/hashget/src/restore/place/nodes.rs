@@ -7,7 +7,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, makedev};
 use rustix::io::Errno;
 
-use super::{Place, PlaceError, Target, WORKING_MODE, beneath, lock};
+use super::{Place, PlaceError, Target, WORKING_MODE, beneath};
 use crate::model::{Kind, Metadata, RelPath};
 
 /// How it went with a thing that may need rights that we do not have.
@@ -100,12 +100,11 @@ impl Target {
 
     /// Is exactly this thing there already?
     fn is_node(&self, place: &Place<'_>, kind: &Kind) -> Result<bool, PlaceError> {
-        let stat =
-            match rustix::fs::statat(&place.parent, place.name, AtFlags::SYMLINK_NOFOLLOW) {
-                Ok(stat) => stat,
-                Err(Errno::NOENT) => return Ok(false),
-                Err(error) => return Err(error.into()),
-            };
+        let stat = match rustix::fs::statat(&place.parent, place.name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => stat,
+            Err(Errno::NOENT) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
         let found = FileType::from_raw_mode(stat.st_mode);
         Ok(match kind {
             Kind::Symlink { target } => {
@@ -148,11 +147,6 @@ impl Target {
             let _ = rustix::fs::unlinkat(&new.parent, &*temporary, AtFlags::empty());
         }
         named
-    }
-
-    /// Folders that were opened before have other contents now.
-    pub(in crate::restore) fn forget_open_folders(&self) {
-        lock(&self.parents).clear();
     }
 }
 
