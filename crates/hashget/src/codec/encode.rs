@@ -13,6 +13,9 @@ const ZSTD_WINDOW_LOG: u32 = 27;
 /// From this level on zstd searches the whole window.
 const ZSTD_LONG_LEVEL: i32 = 19;
 
+/// The output of gzip and LZ4 depends on how the input is cut: always into pieces of so many bytes.
+const PIECE: usize = 1 << 16;
+
 /// Compresses what is written to it.
 pub trait Encoder: Write {
     /// Writes what is left, ends the compressed stream and flushes the output. Without it the output
@@ -42,7 +45,7 @@ pub fn encoder<'a>(
         }
         Codec::Gzip => {
             let level = flate2::Compression::new(in_range(codec, level, 0, 9, 6)?);
-            Box::new(flate2::GzBuilder::new().write(output, level))
+            Box::new(Pieces::new(flate2::GzBuilder::new().write(output, level)))
         }
         Codec::Zstd => Box::new(zstd_encoder(output, level, threads)?),
         Codec::Xz => {
@@ -61,7 +64,7 @@ pub fn encoder<'a>(
         Codec::Lz4 => {
             no_level(codec, level)?;
             let info = lz4_flex::frame::FrameInfo::new().content_checksum(true);
-            Box::new(lz4_flex::frame::FrameEncoder::with_frame_info(info, output))
+            Box::new(Pieces::new(lz4_flex::frame::FrameEncoder::with_frame_info(info, output)))
         }
     })
 }
@@ -126,6 +129,47 @@ impl<W: Write> Write for Plain<W> {
 impl<W: Write> Encoder for Plain<W> {
     fn finish(mut self: Box<Self>) -> io::Result<()> {
         self.0.flush()
+    }
+}
+
+/// Gives an encoder its input in pieces of one size.
+struct Pieces<E> {
+    encoder: E,
+    pending: Vec<u8>,
+}
+
+impl<E: Encoder> Pieces<E> {
+    fn new(encoder: E) -> Self {
+        Self { encoder, pending: Vec::with_capacity(PIECE) }
+    }
+
+    fn write_pending(&mut self) -> io::Result<()> {
+        self.encoder.write_all(&self.pending)?;
+        self.pending.clear();
+        Ok(())
+    }
+}
+
+impl<E: Encoder> Write for Pieces<E> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let count = buffer.len().min(PIECE - self.pending.len());
+        self.pending.extend_from_slice(&buffer[..count]);
+        if self.pending.len() == PIECE {
+            self.write_pending()?;
+        }
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.write_pending()?;
+        self.encoder.flush()
+    }
+}
+
+impl<E: Encoder> Encoder for Pieces<E> {
+    fn finish(mut self: Box<Self>) -> io::Result<()> {
+        self.write_pending()?;
+        Box::new(self.encoder).finish()
     }
 }
 

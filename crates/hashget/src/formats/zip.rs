@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 
 use ::zip::result::ZipError;
-use ::zip::{ExtraField, HasZipMetadata as _, System, ZipArchive};
+use ::zip::{ExtraField, System, ZipArchive};
 
 use super::content::{FileReader, spool, visit};
 use super::{Format, FormatError, Input, Visitor};

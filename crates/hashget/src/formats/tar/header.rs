@@ -89,9 +89,10 @@ impl<'a> Header<'a> {
         Ok(number("gid", &self.0[GID])?.and_then(|gid| u32::try_from(gid).ok()))
     }
 
-    /// The bytes that are stored after the header.
+    /// The bytes that are stored after the header; 0 if blank, as in labels of GNU tar.
     pub(super) fn size(&self) -> Result<u64, String> {
-        size("size", &self.0[SIZE])
+        let field = &self.0[SIZE];
+        if number("size", field)?.is_none() { Ok(0) } else { size("size", field) }
     }
 
     /// Seconds since 1970; `None` if blank.

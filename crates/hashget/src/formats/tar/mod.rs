@@ -49,7 +49,7 @@ impl Format for Tar {
 /// The name in the header that begins an uncompressed tar archive.
 pub(super) fn first_name(head: &[u8]) -> Option<Vec<u8>> {
     let block: &[u8; BLOCK] = head.first_chunk()?;
-    Header::parse(block).ok().map(|header| header.name()).filter(|name| !name.is_empty())
+    Header::parse(block).ok().map(|header| header.name())
 }
 
 /// Where the second header begins, if the first entry's size says so.

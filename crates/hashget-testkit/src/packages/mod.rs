@@ -1,0 +1,94 @@
+//! Packages built in memory, well-formed or not, for tests.
+//!
+//! Invariant: nothing here uses the library under test; the same calls give the same bytes.
+
+mod tar;
+mod zip;
+
+use std::io::Write as _;
+
+pub use tar::{TarBuilder, TarEntry, pax_records};
+pub use zip::{ZipEntry, zip};
+
+/// Every name that [`compress`] takes.
+pub const COMPRESSIONS: [&str; 6] = ["none", "gzip", "zstd", "xz", "bzip2", "lz4"];
+
+/// `bytes`, compressed by `codec`: `none`, `gzip`, `zstd`, `xz`, `bzip2` or `lz4`.
+///
+/// # Panics
+/// If there is no such codec.
+pub fn compress(codec: &str, bytes: &[u8]) -> Vec<u8> {
+    let written = "a vector takes everything";
+    match codec {
+        "none" => bytes.to_vec(),
+        "gzip" => {
+            let level = flate2::Compression::new(6);
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
+            encoder.write_all(bytes).expect(written);
+            encoder.finish().expect(written)
+        }
+        "zstd" => zstd::stream::encode_all(bytes, 3).expect(written),
+        "xz" => {
+            let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 6);
+            encoder.write_all(bytes).expect(written);
+            encoder.finish().expect(written)
+        }
+        "bzip2" => {
+            let level = bzip2::Compression::new(9);
+            let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), level);
+            encoder.write_all(bytes).expect(written);
+            encoder.finish().expect(written)
+        }
+        "lz4" => {
+            let mut encoder = lz4_flex::frame::FrameEncoder::new(Vec::new());
+            encoder.write_all(bytes).expect(written);
+            encoder.finish().expect(written)
+        }
+        other => panic!("no codec \"{other}\""),
+    }
+}
+
+/// An ar archive.
+pub fn ar(parts: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut bytes = b"!<arch>\n".to_vec();
+    for (name, content) in parts {
+        let size = content.len();
+        let header = format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{size:<10}`\n", 1, 0, 0, "100644");
+        bytes.extend_from_slice(header.as_bytes());
+        bytes.extend_from_slice(content);
+        if size % 2 == 1 {
+            bytes.push(b'\n');
+        }
+    }
+    bytes
+}
+
+/// A Debian package: `control` are the files of its control.tar, `data_tar` is uncompressed.
+pub fn deb(control: &[(&str, &[u8])], data_tar: &[u8], compression: &str) -> Vec<u8> {
+    let extension = match compression {
+        "none" => "",
+        "gzip" => ".gz",
+        "zstd" => ".zst",
+        "bzip2" => ".bz2",
+        "lz4" => ".lz4",
+        other => &format!(".{other}"),
+    };
+    let mut tar = TarBuilder::new().directory("./");
+    for (name, content) in control {
+        tar = tar.file(&format!("./{name}"), content);
+    }
+    ar(&[
+        ("debian-binary", b"2.0\n"),
+        (&format!("control.tar{extension}"), &compress(compression, &tar.finish())),
+        (&format!("data.tar{extension}"), &compress(compression, data_tar)),
+    ])
+}
+
+/// A Ruby gem: `data_tar` is uncompressed.
+pub fn gem(metadata: &[u8], data_tar: &[u8]) -> Vec<u8> {
+    TarBuilder::new()
+        .file("metadata.gz", &compress("gzip", metadata))
+        .file("data.tar.gz", &compress("gzip", data_tar))
+        .file("checksums.yaml.gz", &compress("gzip", b"---\n"))
+        .finish()
+}

@@ -1,0 +1,12 @@
+//! Package readers through their public face: every format in every compression, archives of other
+//! programs, damaged and hostile ones.
+
+mod codecs;
+mod collect;
+mod gnu_tar;
+mod hostile;
+mod hostile_tar;
+mod mutated;
+mod nested;
+mod packages;
+mod sparse;

@@ -1,0 +1,119 @@
+//! Random bytes and random damage: an error or members, never a panic, never an endless read.
+
+use std::sync::LazyLock;
+
+use hashget::limits::Limits;
+use hashget_testkit::packages::{
+    COMPRESSIONS, TarBuilder, TarEntry, ZipEntry, compress, deb, gem, zip,
+};
+use proptest::prelude::*;
+
+use crate::collect::{Collected, noise, read_with};
+
+static SAMPLES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+    let tar = TarBuilder::new()
+        .directory("d/")
+        .file("d/file", &noise(700))
+        .file(&"long/".repeat(30), b"x")
+        .sparse("sparse", 9000, &[(512, b"data"), (8000, b"more")])
+        .entry(&TarEntry {
+            name: b"xattr",
+            pax: vec![(b"SCHILY.xattr.user.a".to_vec(), b"b".to_vec())],
+            ..TarEntry::default()
+        })
+        .symlink("link", "d/file")
+        .hard_link("hard", "d/file")
+        .finish();
+    let zip = zip(&[
+        ZipEntry { name: b"a", content: &noise(300), utc: Some(5), ..ZipEntry::default() },
+        ZipEntry { name: b"b/", mode: Some(0o040_755), ..ZipEntry::default() },
+        ZipEntry { name: b"in.tar", content: &tar, ..ZipEntry::default() },
+    ]);
+    let mut samples: Vec<_> = COMPRESSIONS.iter().map(|codec| compress(codec, &tar)).collect();
+    samples.extend(COMPRESSIONS.iter().map(|codec| deb(&[("control", b"c")], &tar, codec)));
+    samples.push(gem(b"meta", &tar));
+    samples.push(zip);
+    samples
+});
+
+fn limits() -> Limits {
+    Limits { entries: 1000, unpacked_bytes: 1 << 20, depth: 3, ..Limits::default() }
+}
+
+/// What has been visited must obey the limits, whatever came of the whole.
+fn check(bytes: &[u8]) -> Collected {
+    let (collected, _) = read_with(bytes, true, &limits());
+    let size: u64 = collected.members.iter().map(|(member, _)| member.size()).sum();
+    assert!(size <= limits().unpacked_bytes);
+    assert!(collected.members.len() as u64 <= limits().entries);
+    collected
+}
+
+#[test]
+fn the_samples_are_whole() {
+    for sample in SAMPLES.iter() {
+        assert!(check(sample).members.len() >= 6);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn changed_bytes(
+        sample in any::<prop::sample::Index>(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+    ) {
+        let mut bytes = sample.get(&SAMPLES).clone();
+        for (at, value) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        check(&bytes);
+    }
+
+    #[test]
+    fn changed_fields_with_a_right_checksum(
+        block in any::<prop::sample::Index>(),
+        changes in prop::collection::vec((0_usize..512, any::<u8>()), 1..4),
+    ) {
+        let mut bytes = SAMPLES[0].clone();
+        let block = block.index(bytes.len() / 512) * 512;
+        let header = &mut bytes[block..block + 512];
+        for (at, value) in changes {
+            header[at] = value;
+        }
+        header[148..156].fill(b' ');
+        let sum: u32 = header.iter().map(|&byte| u32::from(byte)).sum();
+        header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        check(&bytes);
+    }
+
+    #[test]
+    fn cut_doubled_and_moved(
+        sample in any::<prop::sample::Index>(),
+        from in any::<prop::sample::Index>(),
+        to in any::<prop::sample::Index>(),
+        keep_head in any::<bool>(),
+    ) {
+        let bytes = sample.get(&SAMPLES);
+        let (from, to) = (from.index(bytes.len()), to.index(bytes.len()));
+        let moved = if keep_head {
+            [&bytes[..from], &bytes[to..]].concat()
+        } else {
+            bytes[from.min(to)..].to_vec()
+        };
+        check(&moved);
+    }
+
+    #[test]
+    fn random_bytes(
+        magic in prop::sample::select(vec![
+            &b""[..], b"!<arch>\ndebian-binary   ", b"PK\x03\x04", b"PK\x05\x06", b"\x1f\x8b\x08\0",
+            b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\0", b"BZh91AY&SY", b"\x04\x22\x4d\x18", b"\x50\x2a\x4d\x18",
+        ]),
+        bytes in prop::collection::vec(any::<u8>(), 0..2000),
+    ) {
+        check(&[magic, &bytes].concat());
+    }
+}
