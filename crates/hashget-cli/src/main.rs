@@ -1,2 +1,40 @@
-//! x
-fn main() {}
+//! The `hashget` program: arguments in, exit code out.
+//!
+//! Invariant: this crate is the only one that touches the terminal, the environment, the home
+//! directory and exit codes; what is done is done by the library.
+
+mod arguments;
+mod causes;
+mod commands;
+mod config;
+mod environment;
+mod exit;
+mod hints;
+mod interrupt;
+mod output;
+mod places;
+mod values;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use arguments::Arguments;
+use output::Console;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return exit::after_parsing(&error),
+    };
+    let global = &arguments.global;
+    global.color.apply();
+    let console = Console::new(global.verbosity(), global.json, interrupt::listen());
+    let outcome = commands::run(&arguments, &console);
+    let code = exit::code(outcome.as_ref().err(), &console.problems());
+    if let Err(error) = &outcome {
+        console.failure(error, code, hints::Situation { offline: global.offline });
+    }
+    console.close();
+    code.into()
+}

@@ -3,9 +3,24 @@
 //! Invariant: a detector reads files on this machine only — no network, no HashDB — and returns
 //! candidates; whether a candidate is known, fetched or used is decided by others.
 
+use std::fmt;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::model::{Digest, RelPath, Signature};
+use crate::model::{Digest, RelPath, Signature, escaped};
+
+mod address;
+mod cargo;
+mod hint;
+mod kernel;
+mod rules;
+mod text;
+
+pub use address::{NotPublic, public_url};
+pub use rules::{Rule, RuleConfig, RuleError};
+
+/// Every built-in detector, in the order in which they are asked. A new one is one file and one line.
+pub const DETECTORS: &[&dyn Detector] = &[&hint::Hint, &kernel::Kernel, &cargo::Cargo];
 
 /// A package that a tree seems to be made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,4 +66,47 @@ pub struct DetectError {
     pub path: String,
     /// What was found, and what was expected.
     pub problem: String,
+}
+
+impl DetectError {
+    /// `path` was found to have `problem`; both become safe for a terminal.
+    fn new(path: &Path, problem: impl fmt::Display) -> Self {
+        Self {
+            path: escaped(path.as_os_str().as_bytes()),
+            problem: escaped(problem.to_string().as_bytes()),
+        }
+    }
+}
+
+/// A name in `--detect` that no detector has.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no detector \"{}\": choose from all, none, {}", escaped(name.as_bytes()), known.join(", "))]
+pub struct UnknownDetector {
+    /// What was asked for.
+    pub name: String,
+    /// The detectors and rules there are.
+    pub known: Vec<String>,
+}
+
+/// The detectors that `names` chooses from the built-in ones and the user's `rules`, each once, in
+/// their own order. `all` chooses every one, `none` nothing; no names choose nothing.
+///
+/// # Errors
+/// The first name that is neither `all`, `none`, a detector nor a rule.
+pub fn select<'a>(
+    names: &[String],
+    rules: &'a [Rule],
+) -> Result<Vec<&'a dyn Detector>, UnknownDetector> {
+    let every = || DETECTORS.iter().copied().chain(rules.iter().map(|rule| rule as &dyn Detector));
+    let is_known = |name: &str| every().any(|detector| detector.name() == name);
+    if let Some(name) =
+        names.iter().find(|name| !matches!(name.as_str(), "all" | "none") && !is_known(name))
+    {
+        let known = every().map(|detector| detector.name().to_owned()).collect();
+        return Err(UnknownDetector { name: name.clone(), known });
+    }
+    let chosen = |detector: &&dyn Detector| {
+        names.iter().any(|name| name == "all" || name == detector.name())
+    };
+    Ok(every().filter(chosen).collect())
 }

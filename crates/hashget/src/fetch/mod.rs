@@ -3,7 +3,32 @@
 //! Invariant: what a [`Source`] returns matches the digest that was asked for, whoever sent it;
 //! without a wanted digest, the digest that came is told. Unverified bytes never get a final name.
 
+mod address;
+mod cache;
+mod clock;
+mod exchange;
+mod failover;
+mod mirror;
+mod origin;
+mod partial;
+mod politeness;
+mod pool;
+mod proof;
+mod retry;
+mod standard;
+
 use std::fs::File;
+use std::time::Duration;
+
+pub use cache::Cache;
+pub use clock::{Clock, SystemClock};
+pub use failover::{Failover, Offline};
+pub use mirror::{MirrorRule, Mirrors, public_url};
+pub use origin::{HttpOrigin, OriginOptions, TimeOuts};
+pub use politeness::{HostLimits, Permit, Politeness};
+pub use pool::{DirPool, HttpPool};
+pub use retry::{Retry, RetryOptions};
+pub use standard::{BadOption, FetchOptions, standard_source};
 
 use crate::model::Digest;
 use crate::monitor::{Interrupted, Monitor};
@@ -76,6 +101,19 @@ pub enum FetchError {
         url: String,
         /// What happened, after so many tries.
         problem: String,
+    },
+    /// It failed this time; trying again may help. [`Retry`] does so, and in the end makes an
+    /// [`Unreachable`](Self::Unreachable) of it.
+    #[error("cannot fetch {url}: {problem}")]
+    Transient {
+        /// The URL that was tried.
+        url: String,
+        /// What happened.
+        problem: String,
+        /// How long the server asked to wait before the next try.
+        retry_after: Option<Duration>,
+        /// Bytes from the start that are kept for the next try.
+        kept: u64,
     },
     /// The URL is not one that may be fetched.
     #[error("will not fetch {url}: {problem}")]

@@ -3,6 +3,12 @@
 //! Invariant: the HashDB is knowledge that can be rebuilt by indexing again; no archive needs it. A
 //! package is in it whole (record, members and look-up keys) or not at all.
 
+mod local;
+mod member_list;
+mod schema;
+
+pub use local::LocalHashDb;
+
 use crate::model::{Digest, Member, PackageRecord, Signature};
 
 /// Names a package within one HashDB.
@@ -19,6 +25,10 @@ pub trait HashDb: Send + Sync {
 
     /// For each digest, in order, the packages that hold a regular file with it, or that themselves
     /// have it (as a whole), ascending. Fastest when `digests` is sorted.
+    ///
+    /// It may name a package that does not hold the digest (look-up keys can be shorter than a
+    /// digest, and such collisions can be made on purpose), but never misses one that does: whoever
+    /// relies on an answer compares whole digests with those of [`Self::members`].
     fn packages_with(&self, digests: &[Digest]) -> Result<Vec<Vec<PackageId>>, HashDbError>;
 
     /// The record of a package, or `None` if it is not (or no longer) known.
@@ -67,7 +77,10 @@ pub struct Status {
 #[derive(Debug, thiserror::Error)]
 pub enum HashDbError {
     /// It is not a HashDB, or it is damaged.
-    #[error("{location} is not a whole HashDB: {problem}")]
+    #[error(
+        "{location} is not a whole HashDB: {problem}; what it knew comes back by indexing again \
+         into another --db"
+    )]
     Damaged {
         /// The file.
         location: String,

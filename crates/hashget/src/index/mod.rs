@@ -2,12 +2,24 @@
 //!
 //! Invariant: a package enters the HashDB whole, after every member has been read and hashed.
 
+mod candidates;
+mod detect;
+mod fetch;
+mod known;
+mod read;
+mod record;
+mod walk;
+
+use std::path::Path;
+
+pub use detect::{detect, detect_tree};
+
 use crate::detectors::{Candidate, DetectError, Detector};
 use crate::fetch::{FetchError, Source};
 use crate::formats::FormatError;
 use crate::hashdb::{HashDb, HashDbError, PackageId};
 use crate::limits::Limits;
-use crate::model::{Evidence, PackageRecord, Signature};
+use crate::model::{Digest, PackageRecord, Signature};
 use crate::monitor::{Interrupted, Monitor};
 
 /// A package to index.
@@ -18,7 +30,7 @@ pub struct Request {
     /// Other URLs of the same bytes.
     pub also: Vec<String>,
     /// The digest it must have, when known.
-    pub sha256: Option<crate::model::Digest>,
+    pub sha256: Option<Digest>,
     /// Its size, when known.
     pub size: Option<u64>,
     /// Take the bytes from this file; the user vouches that the URL gives them.
@@ -43,7 +55,7 @@ pub enum Indexed {
         /// Its id.
         id: PackageId,
         /// Its record.
-        record: PackageRecord,
+        record: Box<PackageRecord>,
         /// How many members it has.
         members: usize,
     },
@@ -105,20 +117,93 @@ pub struct TreeIndexed {
 impl Indexer<'_> {
     /// Indexes one package, unless the HashDB knows it already (same URL, and same digest if one is
     /// wanted, read as deeply as asked, at evidence `downloaded`).
+    ///
+    /// What the request says of a known package and its record does not (names, a project, an expiry
+    /// day, further URLs) is added to the record.
+    ///
+    /// # Errors
+    /// See [`IndexError`]. Nothing is recorded then.
     pub fn index(&self, request: &Request, monitor: &dyn Monitor) -> Result<Indexed, IndexError> {
-        let _ = (request, monitor, Evidence::Downloaded);
-        unimplemented!("index stage")
+        let user_file =
+            request.file.as_deref().map(|file| fetch::open(file, monitor)).transpose()?;
+        let sha256 = fetch::wanted_digest(request, user_file.as_ref())?;
+        if let Some(id) = known::known(self.hashdb, request, sha256)? {
+            return Ok(Indexed::Known(id));
+        }
+        let package = match user_file {
+            Some(file) => file,
+            None => fetch::fetch(self.source, request, monitor)?,
+        };
+        self.read_and_record(request, &package, monitor)
+    }
+
+    /// Indexes what a detector found: as [`Self::index`], but the package may lie on this machine.
+    fn index_candidate(
+        &self,
+        candidate: &Candidate,
+        monitor: &dyn Monitor,
+    ) -> Result<Indexed, IndexError> {
+        let mut request = Request {
+            url: candidate.url.clone(),
+            sha256: candidate.sha256,
+            size: candidate.size,
+            signatures: candidate.signature.clone().into_iter().collect(),
+            project: candidate.project.clone(),
+            ..Request::default()
+        };
+        if let Some(id) = known::known(self.hashdb, &request, request.sha256)? {
+            return Ok(Indexed::Known(id));
+        }
+        if let Some(package) = fetch::local(candidate, monitor)? {
+            return self.read_and_record(&request, &package, monitor);
+        }
+        if candidate.local_file.is_some() {
+            // The size was that of the local file, which turned out to be another one.
+            request.size = None;
+        }
+        let package = fetch::fetch(self.source, &request, monitor)?;
+        self.read_and_record(&request, &package, monitor)
+    }
+
+    fn read_and_record(
+        &self,
+        request: &Request,
+        package: &fetch::Package,
+        monitor: &dyn Monitor,
+    ) -> Result<Indexed, IndexError> {
+        let contents = read::read(package, request, self.limits, monitor)?;
+        package.check_unchanged()?;
+        record::record(self.hashdb, request, package, contents)
+    }
+
+    /// Indexes those of `candidates` that the HashDB does not know, several at once. A package that
+    /// fails is in the result and told to the monitor; the others go on. Each is recorded as soon as
+    /// it is read, so that running again after an interruption continues.
+    ///
+    /// # Errors
+    /// When the HashDB fails, or the monitor asked to stop.
+    pub fn index_candidates(
+        &self,
+        candidates: Vec<Candidate>,
+        monitor: &dyn Monitor,
+    ) -> Result<TreeIndexed, IndexError> {
+        candidates::index_all(self, candidates, monitor)
     }
 
     /// Runs the detectors over the tree at `root` and indexes what they find and the HashDB does not
     /// know. A package that fails is in the result and told to the monitor; the others go on.
+    ///
+    /// # Errors
+    /// When `root` is not a folder that can be read, when the HashDB fails, or the monitor asked to
+    /// stop.
     pub fn index_tree(
         &self,
-        root: &std::path::Path,
+        root: &Path,
         detectors: &[&dyn Detector],
         monitor: &dyn Monitor,
     ) -> Result<TreeIndexed, IndexError> {
-        let _ = (root, detectors, monitor);
-        unimplemented!("index stage")
+        let (candidates, not_understood) = detect_tree(root, detectors, monitor)?;
+        let indexed = self.index_candidates(candidates, monitor)?;
+        Ok(TreeIndexed { not_understood, ..indexed })
     }
 }

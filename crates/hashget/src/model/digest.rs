@@ -104,7 +104,13 @@ impl<R: Read> HashingReader<R> {
 
     /// The digest and the number of the bytes that went through.
     pub fn finish(self) -> (Digest, u64) {
-        (Digest(self.hasher.finalize().into()), self.bytes)
+        let (digest, bytes, _) = self.into_parts();
+        (digest, bytes)
+    }
+
+    /// The same with the reader that was wrapped.
+    pub fn into_parts(self) -> (Digest, u64, R) {
+        (Digest(self.hasher.finalize().into()), self.bytes, self.inner)
     }
 }
 

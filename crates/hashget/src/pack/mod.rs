@@ -1,3 +1,399 @@
-//! STAGE 2
+//! STAGE 2: what can be left out of a backup of this tree?
 //!
-//! Invariant: x
+//! Scan the tree, let the detectors name packages and index what is not known, match contents with
+//! the HashDB, plan, replay the plan, write.
+//!
+//! Invariant: whatever is not proven to come back exactly goes into the archive, and the archive
+//! appears under its name only when it is complete.
+
+mod assign;
+mod cover;
+mod lay;
+mod matching;
+mod output;
+mod plan;
+mod replay;
+mod tar_writer;
+mod v1;
+mod write;
+
+use std::collections::HashSet;
+use std::path::Path;
+
+pub use output::Output;
+pub use plan::PackageUse;
+pub use replay::ReplayError;
+
+use crate::codec::Codec;
+use crate::detectors::Detector;
+use crate::fetch::Source;
+use crate::hashdb::{HashDb, HashDbError};
+use crate::index::{self, IndexError, Indexer};
+use crate::limits::Limits;
+use crate::model::manifest::MANIFEST_NAME;
+use crate::model::{BadPath, Entry, Evidence, Kind};
+use crate::monitor::{Event, Interrupted, Monitor, ProblemKind, Step};
+use crate::tree::{BadGlob, Globs, Scan, ScanError, ScanOptions, scan};
+
+/// Which digests of single files the manifest keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HashesKept {
+    /// Of files of 100 KiB or more.
+    Anchors,
+    /// Of every file.
+    All,
+    /// Of none: the packages' own digests pin them.
+    None,
+}
+
+impl HashesKept {
+    /// The size in bytes from which a file is an anchor; the Python tool's measure.
+    const ANCHOR_BYTES: u64 = 100 * 1024;
+
+    fn keeps(self, size: u64) -> bool {
+        match self {
+            Self::Anchors => size >= Self::ANCHOR_BYTES,
+            Self::All => true,
+            Self::None => false,
+        }
+    }
+
+    fn archived(self) -> bool {
+        self != Self::None
+    }
+}
+
+/// Which format the manifest has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ManifestVersion {
+    /// The older Python tool's: its restore works, but metadata that it cannot say is archived.
+    One,
+    /// Ours.
+    Two,
+}
+
+/// How to pack.
+pub struct PackOptions<'a> {
+    /// Patterns of what is not in the backup at all (see [`Globs`]).
+    pub exclude: Vec<String>,
+    /// Patterns of what is archived without looking it up.
+    pub skip: Vec<String>,
+    /// Leave out what a `CACHEDIR.TAG` marks.
+    pub exclude_caches: bool,
+    /// Do not enter other file systems.
+    pub one_file_system: bool,
+    /// Smaller files, in bytes, are just archived.
+    pub min_size: u64,
+    /// Digests of single files in the manifest.
+    pub hashes: HashesKept,
+    /// Format of the manifest.
+    pub manifest_version: ManifestVersion,
+    /// `YYYY-MM-DD`: the backup must be restorable until then; packages that expire earlier are not
+    /// relied on.
+    pub expires: Option<String>,
+    /// The weakest evidence that is relied on.
+    pub evidence: Evidence,
+    /// Compression of the archive.
+    pub codec: Codec,
+    /// Its level; the codec's own default if absent.
+    pub level: Option<i32>,
+    /// A package is relied on while it costs at most this many bytes to download for each byte that
+    /// it alone saves.
+    pub max_fetch_ratio: f64,
+    /// Which detectors look for packages.
+    pub detectors: Vec<&'a dyn Detector>,
+    /// Index what the detectors find and the HashDB does not know.
+    pub index: bool,
+}
+
+impl PackOptions<'_> {
+    /// Ten bytes of download for each byte saved: more is slower to restore than it is worth.
+    pub const MAX_FETCH_RATIO: f64 = 10.0;
+}
+
+impl Default for PackOptions<'_> {
+    fn default() -> Self {
+        Self {
+            exclude: Vec::new(),
+            skip: Vec::new(),
+            exclude_caches: false,
+            one_file_system: false,
+            min_size: 0,
+            hashes: HashesKept::Anchors,
+            manifest_version: ManifestVersion::Two,
+            expires: None,
+            evidence: Evidence::Signed,
+            codec: Codec::Zstd,
+            level: None,
+            max_fetch_ratio: Self::MAX_FETCH_RATIO,
+            detectors: Vec::new(),
+            index: true,
+        }
+    }
+}
+
+/// What packing stands on.
+pub struct Packer<'a> {
+    /// What is known.
+    pub hashdb: &'a dyn HashDb,
+    /// Where packages come from that have to be indexed first.
+    pub source: &'a dyn Source,
+    /// Bounds on foreign input.
+    pub limits: &'a Limits,
+    /// Threads; at least 1.
+    pub jobs: usize,
+}
+
+/// What was packed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Entries of the tree.
+    pub entries: u64,
+    /// Regular files among them, each name counted.
+    pub files: u64,
+    /// Their bytes, each hard-link group once.
+    pub bytes: u64,
+    /// Files that packages give back.
+    pub left_out_files: u64,
+    /// Their bytes.
+    pub left_out_bytes: u64,
+    /// Files in the archive.
+    pub archived_files: u64,
+    /// Their bytes.
+    pub archived_bytes: u64,
+    /// The packages that are relied on, by URL.
+    pub packages: Vec<PackageUse>,
+    /// Packages that were left alone because downloading them would cost more than they save.
+    pub not_worth: Vec<PackageUse>,
+    /// Bytes of the archive; 0 for a dry run.
+    pub archive_bytes: u64,
+    /// Files that changed while they were read.
+    pub changed_files: u64,
+    /// Packages that the detectors found.
+    pub detected: usize,
+    /// Of those, indexed now.
+    pub newly_indexed: usize,
+    /// Of those, not indexed: their files may be archived.
+    pub not_indexed: usize,
+}
+
+/// Why a tree was not packed.
+#[derive(Debug, thiserror::Error)]
+pub enum PackError {
+    /// The tree cannot be read.
+    #[error(transparent)]
+    Scan(#[from] ScanError),
+    /// A pattern cannot be understood.
+    #[error(transparent)]
+    Glob(#[from] BadGlob),
+    /// The HashDB failed.
+    #[error(transparent)]
+    HashDb(#[from] HashDbError),
+    /// Indexing failed as a whole.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// The archive cannot be made under its name.
+    #[error("cannot make {}", path.display())]
+    Output {
+        /// Its name.
+        path: std::path::PathBuf,
+        /// Why.
+        #[source]
+        error: std::io::Error,
+    },
+    /// The archive cannot be written (the disk is full, the pipe is closed).
+    #[error("cannot write the archive; nothing was left under its name")]
+    Write(#[source] std::io::Error),
+    /// Version 1 cannot say what this tree needs.
+    #[error(
+        "manifest version 1 cannot hold a tree with its own top-level {MANIFEST_NAME}; use version 2, or exclude it"
+    )]
+    VersionOne,
+    /// A name of ours is no path.
+    #[error(transparent)]
+    Path(#[from] BadPath),
+    /// The manifest would be wrong.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    /// The monitor asked to stop.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+}
+
+impl Packer<'_> {
+    /// Packs the tree at `tree` into `output`.
+    ///
+    /// # Errors
+    /// When there is no archive: the tree, the HashDB or the output failed. Trouble with single
+    /// files or packages goes to the monitor, and the rest is packed.
+    pub fn pack(
+        &self,
+        tree: &Path,
+        output: Output<'_>,
+        options: &PackOptions<'_>,
+        monitor: &dyn Monitor,
+    ) -> Result<Summary, PackError> {
+        let mut scan = self.scan(tree, &output, options, monitor)?;
+        let mut summary = Summary::default();
+        self.index(&scan, options, &mut summary, monitor)?;
+        let eligible = eligible(&scan, options)?;
+        let today = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
+        let matched = matching::matched(self.hashdb, &scan.entries, &eligible, options, &today)?;
+        summary.not_worth = matched.not_worth;
+        for package in &summary.not_worth {
+            monitor.event(Event::Skipped {
+                object: &package.url,
+                reason: "downloading it would cost more than it saves",
+            });
+        }
+        let packages = &matched.packages;
+        let (mut plan, json) = match options.manifest_version {
+            ManifestVersion::Two => {
+                let keep = |size| options.hashes.keeps(size);
+                let mut plan = plan::plan(&scan.entries, eligible, packages, &keep);
+                replay::replay(&scan.entries, packages, &mut plan)?;
+                let json = write::manifest(&scan, &plan, options).to_json();
+                (plan, json)
+            }
+            ManifestVersion::One => {
+                let own = scan
+                    .entries
+                    .iter()
+                    .any(|entry| entry.path.as_bytes() == MANIFEST_NAME.as_bytes());
+                if own {
+                    return Err(PackError::VersionOne);
+                }
+                let expires = options.expires.clone();
+                let (plan, manifest) = v1::plan(&scan.entries, &eligible, packages, expires);
+                (plan, manifest.to_json())
+            }
+        };
+        summary.count(&scan, &plan);
+        self.write(output, &mut scan, &mut plan, &json, options, &mut summary, monitor)?;
+        Ok(summary)
+    }
+
+    fn scan(
+        &self,
+        tree: &Path,
+        output: &Output<'_>,
+        options: &PackOptions<'_>,
+        monitor: &dyn Monitor,
+    ) -> Result<Scan, PackError> {
+        let scan_options = ScanOptions {
+            exclude: Globs::new(&options.exclude)?,
+            exclude_caches: options.exclude_caches,
+            one_file_system: options.one_file_system,
+            not_these: output.existing_file().into_iter().collect(),
+            jobs: self.jobs,
+        };
+        Ok(scan(tree, &scan_options, monitor)?)
+    }
+
+    /// Lets the detectors name packages and indexes the unknown ones.
+    fn index(
+        &self,
+        scan: &Scan,
+        options: &PackOptions<'_>,
+        summary: &mut Summary,
+        monitor: &dyn Monitor,
+    ) -> Result<(), PackError> {
+        if !options.index || options.detectors.is_empty() {
+            return Ok(());
+        }
+        let paths = scan.entries.iter().map(|entry| &entry.path);
+        let (candidates, not_understood) =
+            index::detect(scan.root.path(), paths, &options.detectors, monitor);
+        for error in not_understood {
+            monitor.problem(ProblemKind::Note, &error.path, &error.problem);
+        }
+        let indexer = Indexer {
+            hashdb: self.hashdb,
+            source: self.source,
+            limits: self.limits,
+            jobs: self.jobs,
+        };
+        let indexed = indexer.index_candidates(candidates, monitor)?;
+        summary.detected = indexed.candidates.len();
+        summary.newly_indexed = indexed.new;
+        summary.not_indexed = indexed.failed.len();
+        Ok(())
+    }
+
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "the last step of the story needs all that came before"
+    )]
+    fn write(
+        &self,
+        output: Output<'_>,
+        scan: &mut Scan,
+        plan: &mut plan::Plan,
+        json: &[u8],
+        options: &PackOptions<'_>,
+        summary: &mut Summary,
+        monitor: &dyn Monitor,
+    ) -> Result<(), PackError> {
+        let Some(mut file) = output.create()? else { return Ok(()) };
+        let name = scan.root.path().display().to_string();
+        let bytes = Some(summary.archived_bytes);
+        monitor.event(Event::Started { step: Step::Write, name: &name, bytes });
+        let mut writer =
+            write::Writer { scan, plan, options, monitor, outdated: false, gone: HashSet::new() };
+        let encoder =
+            crate::codec::encoder(options.codec, Box::new(file.writer()), options.level, self.jobs)
+                .map_err(PackError::Write)?;
+        let result = writer.write(encoder, json).and_then(|(encoder, written)| {
+            encoder.finish().map_err(PackError::Write)?;
+            Ok(written)
+        });
+        monitor.event(Event::Finished { step: Step::Write, name: &name });
+        let written = result?;
+        summary.archive_bytes = file.finish()?;
+        summary.archived_files = written.files;
+        summary.archived_bytes = written.bytes;
+        summary.changed_files = written.changed;
+        Ok(())
+    }
+}
+
+/// For each entry whether a package may give it.
+fn eligible(scan: &Scan, options: &PackOptions<'_>) -> Result<Vec<bool>, PackError> {
+    let skip = Globs::new(&options.skip)?;
+    let own_manifest = |entry: &Entry| {
+        let rest = entry.path.as_bytes().strip_prefix(MANIFEST_NAME.as_bytes());
+        rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+    };
+    let may = |entry: &Entry| {
+        let large_enough = match entry.kind {
+            Kind::File { size } => size >= options.min_size,
+            _ => true,
+        };
+        large_enough
+            && entry.extents.is_none()
+            && !own_manifest(entry)
+            && !skip.matches_within(scan.root.path(), &entry.path)
+    };
+    Ok(scan.entries.iter().map(may).collect())
+}
+
+impl Summary {
+    fn count(&mut self, scan: &Scan, plan: &plan::Plan) {
+        for (entry, archived) in scan.entries.iter().zip(&plan.archived) {
+            self.entries += 1;
+            if let Kind::File { size } = entry.kind {
+                self.bytes += size;
+                if *archived {
+                    self.archived_files += 1;
+                    self.archived_bytes += size;
+                }
+            }
+            if matches!(entry.kind, Kind::File { .. } | Kind::HardLink { .. }) {
+                self.files += 1;
+            }
+        }
+        self.packages.clone_from(&plan.uses);
+        self.left_out_files = plan.uses.iter().map(|used| used.files).sum();
+        self.left_out_bytes = plan.uses.iter().map(|used| used.bytes).sum();
+    }
+}

@@ -4,7 +4,8 @@
 //! written without them (see "holes" in `docs/format.md`).
 
 use std::fs::File;
-use std::io::{self, Read, Seek as _, SeekFrom, Write};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::FileExt as _;
 
 use rustix::fs::{SeekFrom as DataSeek, seek};
 use rustix::io::Errno;
@@ -27,35 +28,15 @@ pub struct Contents {
 
 /// Reads an open regular file from its start, telling `progress` the bytes as they are read.
 pub fn read_contents(
-    file: &mut File,
-    allocated: u64,
+    file: File,
     sink: &mut dyn Write,
     progress: &mut dyn FnMut(u64),
-) -> io::Result<Contents> {
-    let stamp = stamp_of(file)?;
-    let extents = if allocated < stamp.size { data_extents(file, stamp.size)? } else { None };
-    file.seek(SeekFrom::Start(0))?;
-    let (sha256, bytes) = match &extents {
-        None => copy(Read::by_ref(file).take(stamp.size), sink, progress)?,
-        Some(extents) => copy(ExtentReader { file, extents, done: 0 }, sink, progress)?,
-    };
-    let expected = extents
-        .as_ref()
-        .map_or(stamp.size, |extents| extents.iter().map(|extent| extent.length).sum());
-    let steady = bytes == expected && stamp_of(file)? == stamp;
-    Ok(Contents { sha256, extents, stamp, steady })
-}
-
-fn copy(
-    input: impl Read,
-    sink: &mut dyn Write,
-    progress: &mut dyn FnMut(u64),
-) -> io::Result<(Digest, u64)> {
-    let mut input = HashingReader::new(input);
+) -> io::Result<(Contents, File)> {
+    let mut reader = ContentsReader::new(file)?;
     let mut buffer = [0; 128 * 1024];
     loop {
-        match input.read(&mut buffer) {
-            Ok(0) => return Ok(input.finish()),
+        match reader.read(&mut buffer) {
+            Ok(0) => return reader.finish(),
             Ok(count) => {
                 sink.write_all(&buffer[..count])?;
                 progress(count as u64);
@@ -63,6 +44,49 @@ fn copy(
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
+    }
+}
+
+/// Gives the contents of a file, holes left out, and digests them on the way.
+pub struct ContentsReader {
+    data: HashingReader<ExtentReader>,
+    extents: Option<Vec<Extent>>,
+    stamp: Stamp,
+    expected: u64,
+}
+
+impl ContentsReader {
+    /// Starts at the beginning of an open regular file.
+    pub fn new(file: File) -> io::Result<Self> {
+        let (stamp, allocated) = stamp_of(&file)?;
+        let extents = if allocated < stamp.size { data_extents(&file, stamp.size)? } else { None };
+        let all = vec![Extent { offset: 0, length: stamp.size }];
+        let reader = ExtentReader::new(file, extents.clone().unwrap_or(all));
+        let expected = reader.extents.iter().map(|extent| extent.length).sum();
+        Ok(Self { data: HashingReader::new(reader), extents, stamp, expected })
+    }
+
+    /// How the file is at the start.
+    pub fn stamp(&self) -> &Stamp {
+        &self.stamp
+    }
+
+    /// The data of a file with holes.
+    pub fn extents(&self) -> Option<&[Extent]> {
+        self.extents.as_deref()
+    }
+
+    /// What was read so far, and whether the file held still; with the file.
+    pub fn finish(self) -> io::Result<(Contents, File)> {
+        let (sha256, bytes, reader) = self.data.into_parts();
+        let steady = bytes == self.expected && stamp_of(&reader.file)?.0 == self.stamp;
+        Ok((Contents { sha256, extents: self.extents, stamp: self.stamp, steady }, reader.file))
+    }
+}
+
+impl Read for ContentsReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.data.read(buffer)
     }
 }
 
@@ -89,29 +113,34 @@ fn data_extents(file: &File, size: u64) -> io::Result<Option<Vec<Extent>>> {
 }
 
 /// Reads the data of a file, hole after hole skipped.
-struct ExtentReader<'a> {
-    file: &'a File,
-    extents: &'a [Extent],
-    /// Bytes of the first extent that are read.
+struct ExtentReader {
+    file: File,
+    extents: Vec<Extent>,
+    /// The extent that is being read.
+    current: usize,
+    /// Bytes of it that are read.
     done: u64,
 }
 
-impl Read for ExtentReader<'_> {
+impl ExtentReader {
+    fn new(file: File, extents: Vec<Extent>) -> Self {
+        Self { file, extents, current: 0, done: 0 }
+    }
+}
+
+impl Read for ExtentReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        use std::os::unix::fs::FileExt as _;
-        while let Some(extent) = self.extents.first() {
+        while let Some(extent) = self.extents.get(self.current) {
             let left = extent.length - self.done;
+            if left == 0 {
+                self.current += 1;
+                self.done = 0;
+                continue;
+            }
             let length = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
             let count = self.file.read_at(&mut buffer[..length], extent.offset + self.done)?;
-            if left > 0 && count > 0 {
-                self.done += count as u64;
-                return Ok(count);
-            }
-            if left > 0 {
-                return Ok(0);
-            }
-            self.extents = &self.extents[1..];
-            self.done = 0;
+            self.done += count as u64;
+            return Ok(count);
         }
         Ok(0)
     }

@@ -38,7 +38,6 @@ pub(super) struct Inspected {
     pub(super) metadata: Metadata,
     pub(super) stamp: Stamp,
     pub(super) several_names: bool,
-    pub(super) allocated: u64,
 }
 
 fn stamp(stat: &Stat) -> Stamp {
@@ -108,7 +107,6 @@ pub(super) fn inspect(
         metadata: metadata(&stat, &stamp, xattrs),
         stamp,
         several_names: stat.st_nlink > 1,
-        allocated: u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512),
     })
 }
 
@@ -128,9 +126,11 @@ pub fn inspect_open_file(file: &File) -> io::Result<(Metadata, Stamp)> {
     Ok((metadata(&stat, &stamp, xattrs), stamp))
 }
 
-/// The stamp of an open file.
-pub(super) fn stamp_of(file: &File) -> io::Result<Stamp> {
-    Ok(stamp(&fstat(file)?))
+/// The stamp of an open file, and the bytes that are allocated for it.
+pub(super) fn stamp_of(file: &File) -> io::Result<(Stamp, u64)> {
+    let stat = fstat(file)?;
+    let allocated = u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512);
+    Ok((stamp(&stat), allocated))
 }
 
 /// The largest list or value that Linux has.

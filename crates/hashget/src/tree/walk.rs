@@ -38,7 +38,6 @@ struct Work {
     index: usize,
     parent: Arc<OwnedFd>,
     name: CString,
-    allocated: u64,
 }
 
 /// What came of it: contents with the metadata of the same moment.
@@ -97,7 +96,8 @@ fn hash_file(work: &Work, name: &str, monitor: &dyn Monitor) -> io::Result<(Cont
     let mut tries = 0;
     loop {
         let (metadata, before) = inspect_open_file(&file)?;
-        let contents = read_contents(&mut file, work.allocated, &mut io::sink(), &mut progress)?;
+        let contents;
+        (contents, file) = read_contents(file, &mut io::sink(), &mut progress)?;
         tries += 1;
         if (contents.steady && contents.stamp == before) || tries == TRIES {
             monitor.event(Event::Advanced { step: Step::Scan, name, bytes: 0, files: 1 });
@@ -224,7 +224,6 @@ impl Walker<'_> {
                     index: self.found.len(),
                     parent: Arc::clone(parent),
                     name: name.to_owned(),
-                    allocated: inspected.allocated,
                 };
                 // Fails only when the workers stopped because of an interruption.
                 let _ = self.work.send(work);

@@ -10,6 +10,7 @@ mod v2;
 
 pub use cursor::{Given, TreeCursor};
 pub use table::EntryTable;
+pub(crate) use table::xattrs_to_map;
 pub use v1::{FileV1, ManifestV1, PackageV1};
 pub use v2::{
     Assignment, DigestColumn, Link, Manifest, MtimeAssignment, OneOrMany, Package, Prefix, Renamed,

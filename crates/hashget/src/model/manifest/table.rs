@@ -45,10 +45,10 @@ pub struct EntryTable {
 struct Target(#[serde(with = "crate::model::bytes_as_text")] Box<[u8]>);
 
 /// Name of an attribute to base64 of its value.
-pub(super) type XattrMap = BTreeMap<String, String>;
+pub(crate) type XattrMap = BTreeMap<String, String>;
 
 /// Attribute names as JSON keys: UTF-8 as it is; other bytes are `base64:...`.
-pub(super) fn xattrs_to_map(xattrs: &Xattrs) -> XattrMap {
+pub(crate) fn xattrs_to_map(xattrs: &Xattrs) -> XattrMap {
     let key = |name: &[u8]| match std::str::from_utf8(name) {
         Ok(text) if !text.starts_with("base64:") => text.to_owned(),
         _ => format!("base64:{}", BASE64_STANDARD.encode(name)),

@@ -1,0 +1,32 @@
+//! `hashget completions`: completions for a shell.
+//!
+//! Invariant: needs no configuration, no HashDB, nothing but standard output.
+
+use clap::{Args, CommandFactory as _};
+use clap_complete::Shell;
+
+use crate::arguments::Arguments;
+use crate::output::Console;
+
+/// Print completions for a shell
+#[derive(Debug, Args)]
+#[command(after_help = "Example: hashget completions bash > /etc/bash_completion.d/hashget")]
+pub(crate) struct Completions {
+    /// The shell
+    #[arg(value_enum)]
+    shell: Shell,
+}
+
+impl Completions {
+    pub(crate) fn run(&self, console: &Console) -> anyhow::Result<()> {
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut Arguments::command(), "hashget", &mut script);
+        console.data(
+            String::from_utf8_lossy(&script).trim_end(),
+            "completions",
+            serde_json::json!({ "shell": self.shell.to_string(), "script": String::from_utf8_lossy(&script) }),
+        )?;
+        console.summary("completions", (), &[])?;
+        Ok(())
+    }
+}

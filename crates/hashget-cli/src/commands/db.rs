@@ -1,0 +1,257 @@
+//! `hashget db`: what the HashDB knows.
+//!
+//! Invariant: nothing is removed that was not picked by name.
+
+use clap::{Args, Subcommand};
+use hashget::hashdb::{HashDb, PackageId};
+use hashget::model::{Kind, Member, PackageRecord};
+use serde_json::json;
+
+use self::spec::PackageSpec;
+use crate::environment::Environment;
+use crate::output::{columns, counted, safe, size};
+
+mod spec;
+
+/// Look into the HashDB, and forget packages
+#[derive(Debug, Args)]
+pub(crate) struct Db {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Say where the HashDB is and how much it knows
+    Status,
+    /// List packages
+    List(Picked),
+    /// Show packages with all their members
+    #[command(group = clap::ArgGroup::new("picked").required(true).multiple(true).args(["package", "project"]))]
+    Show(Picked),
+    /// Forget packages; indexing them again brings them back
+    #[command(group = clap::ArgGroup::new("picked").required(true).multiple(true).args(["package", "project"]))]
+    Remove(Picked),
+}
+
+/// Which packages.
+#[derive(Debug, Args)]
+struct Picked {
+    /// URL, file name, sig:TYPE:VALUE, expired, expired:YYYY-MM-DD or all; repeatable
+    #[arg(long, value_name = "SPEC", value_parser = spec::parse)]
+    package: Vec<PackageSpec>,
+
+    /// Only those of this project
+    #[arg(long, value_name = "NAME")]
+    project: Option<String>,
+}
+
+type Packages = Vec<(PackageId, PackageRecord)>;
+
+impl Db {
+    pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
+        let hashdb = environment.hashdb()?;
+        match &self.action {
+            Action::Status => status(&hashdb, environment),
+            Action::List(picked) => list(&picked.packages(&hashdb)?, environment),
+            Action::Show(picked) => {
+                let packages = picked.packages(&hashdb)?;
+                picked.expect_some(&packages)?;
+                show(&hashdb, &packages, environment)
+            }
+            Action::Remove(picked) => {
+                let packages = picked.packages(&hashdb)?;
+                picked.expect_some(&packages)?;
+                remove(&hashdb, &packages, environment)
+            }
+        }
+    }
+}
+
+impl Picked {
+    /// The packages that any of the specs picks, and the project has; by URL.
+    fn packages(&self, hashdb: &dyn HashDb) -> anyhow::Result<Packages> {
+        let today = jiff::Zoned::now().date().to_string();
+        let mut packages = hashdb.list()?;
+        packages.retain(|(_, record)| {
+            let picked = self.package.is_empty()
+                || self.package.iter().any(|spec| spec.picks(record, &today));
+            picked && (self.project.is_none() || record.project == self.project)
+        });
+        Ok(packages)
+    }
+
+    fn expect_some(&self, packages: &Packages) -> anyhow::Result<()> {
+        let asked: Vec<String> = self.package.iter().map(ToString::to_string).collect();
+        let project = self.project.as_ref().map(|name| format!(" in project {name}"));
+        anyhow::ensure!(
+            !packages.is_empty(),
+            "no package matches {}{}: `hashget db list` shows what there is",
+            if asked.is_empty() { "all".to_owned() } else { asked.join(", ") },
+            project.unwrap_or_default()
+        );
+        Ok(())
+    }
+}
+
+fn status(hashdb: &dyn HashDb, environment: &Environment<'_>) -> anyhow::Result<()> {
+    let status = hashdb.status()?;
+    let console = environment.console;
+    let record = json!({
+        "location": status.location,
+        "schema": status.schema,
+        "packages": status.packages,
+        "digests": status.digests,
+        "package_bytes": status.package_bytes,
+        "disk_bytes": status.disk_bytes,
+    });
+    let rows = [
+        ["HashDB", &safe(&status.location)],
+        ["Schema", &format!("version {}", status.schema)],
+        ["Packages", &counted(status.packages, "package", "packages")],
+        ["Digests", &counted(status.digests, "different file", "different files")],
+        ["Downloads", &format!("{} for all packages together", size(status.package_bytes))],
+        ["On disk", &size(status.disk_bytes)],
+    ];
+    if !console.is_json() {
+        for line in columns("ll", &rows.map(|row| row.map(str::to_owned).to_vec())) {
+            console.line(&line)?;
+        }
+    }
+    console.summary("db status", record, &[])?;
+    Ok(())
+}
+
+fn list(packages: &Packages, environment: &Environment<'_>) -> anyhow::Result<()> {
+    let console = environment.console;
+    let row = |(_, record): &(PackageId, PackageRecord)| {
+        vec![
+            size(record.size),
+            day(record.indexed_at),
+            record.evidence.to_string(),
+            record.project.as_deref().map_or("-".to_owned(), safe),
+            safe(&record.url),
+        ]
+    };
+    let mut rows: Vec<Vec<String>> =
+        vec![["SIZE", "INDEXED", "EVIDENCE", "PROJECT", "URL"].map(str::to_owned).to_vec()];
+    rows.extend(packages.iter().map(row));
+    let lines = columns("rllll", &rows);
+    if !console.is_json() && !packages.is_empty() {
+        console.line(&lines[0])?;
+    }
+    for (line, (_, record)) in lines.iter().skip(1).zip(packages) {
+        console.data(line, "package", record)?;
+    }
+    let number = u64::try_from(packages.len()).unwrap_or(u64::MAX);
+    let bytes: u64 = packages.iter().map(|(_, record)| record.size).sum();
+    let line = format!("{}, {}", counted(number, "package", "packages"), size(bytes));
+    console.summary("db list", json!({ "packages": number, "package_bytes": bytes }), &[line])?;
+    Ok(())
+}
+
+fn show(
+    hashdb: &dyn HashDb,
+    packages: &Packages,
+    environment: &Environment<'_>,
+) -> anyhow::Result<()> {
+    let console = environment.console;
+    let mut total = 0usize;
+    for (id, record) in packages {
+        let members = hashdb.members(*id)?;
+        total += members.len();
+        console.record("package", record)?;
+        if !console.is_json() {
+            for line in columns("ll", &facts(record)) {
+                console.line(&line)?;
+            }
+        }
+        for member in &members {
+            console.data(&member_line(member), "member", member_record(record, member))?;
+        }
+        if !console.is_json() {
+            console.line("")?;
+        }
+    }
+    let record = json!({ "packages": packages.len(), "members": total });
+    console.summary("db show", record, &[])?;
+    Ok(())
+}
+
+/// The record of a package, as rows.
+fn facts(record: &PackageRecord) -> Vec<Vec<String>> {
+    let mut facts = vec![("url", safe(&record.url))];
+    facts.extend(record.also.iter().map(|url| ("also", safe(url))));
+    facts.push(("sha256", record.sha256.to_string()));
+    facts.push(("size", format!("{} ({} bytes)", size(record.size), record.size)));
+    facts.push(("format", safe(&record.format)));
+    facts.extend(
+        record.signatures.iter().map(|signature| ("signature", safe(&signature.to_string()))),
+    );
+    facts.extend(record.project.iter().map(|project| ("project", safe(project))));
+    facts.extend(record.expires.iter().map(|expires| ("expires", safe(expires))));
+    facts.push(("indexed", day(record.indexed_at)));
+    let vouched = if record.vouched { ", of a file that the user vouched for" } else { "" };
+    facts.push(("evidence", format!("{}{vouched}", record.evidence)));
+    facts.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect()
+}
+
+fn member_line(member: &Member) -> String {
+    let digest = member.sha256.map_or_else(|| "-".to_owned(), |digest| digest.to_string());
+    let target = match &member.kind {
+        Kind::Symlink { target } => format!(" -> {}", hashget::model::escaped(target)),
+        Kind::HardLink { target } => format!(" link to {target}"),
+        _ => String::new(),
+    };
+    let letter = member.kind.letter();
+    format!("{letter} {:>12} {digest:<64} {}{target}", member.size(), member.path)
+}
+
+fn member_record(record: &PackageRecord, member: &Member) -> serde_json::Value {
+    json!({
+        "url": record.url,
+        "path": member.path,
+        "kind": member.kind.letter(),
+        "size": member.size(),
+        "sha256": member.sha256,
+    })
+}
+
+fn remove(
+    hashdb: &dyn HashDb,
+    packages: &Packages,
+    environment: &Environment<'_>,
+) -> anyhow::Result<()> {
+    let console = environment.console;
+    let mut removed = 0;
+    for (id, record) in packages {
+        if hashdb.remove(*id)? {
+            removed += 1;
+            console.record("removed", json!({ "url": record.url }))?;
+            console.detail(&format!("Forgot {}", safe(&record.url)));
+        }
+    }
+    let line = format!("{} removed from the HashDB", counted(removed, "package", "packages"));
+    console.summary("db remove", json!({ "removed": removed }), &[line])?;
+    Ok(())
+}
+
+/// The day of a time in seconds since 1970, UTC.
+fn day(seconds: i64) -> String {
+    jiff::Timestamp::from_second(seconds).map_or_else(
+        |_| "unknown".to_owned(),
+        |time| time.to_zoned(jiff::tz::TimeZone::UTC).date().to_string(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_utc_and_nonsense_is_unknown() {
+        assert_eq!(day(0), "1970-01-01");
+        assert_eq!(day(1_709_164_800 - 1), "2024-02-28");
+        assert_eq!(day(i64::MAX), "unknown");
+    }
+}

@@ -1,0 +1,175 @@
+//! `hashget get`: one file or package that the HashDB knows, fetched and proven.
+//!
+//! Invariant: the file appears under its name only when its bytes are proven.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::Args;
+use hashget::fetch::Wanted;
+use hashget::hashdb::{HashDb, PackageId};
+use hashget::model::{Digest, PackageRecord, RelPath, escaped};
+use hashget::monitor::Interrupted;
+use hashget::restore::Restorer;
+use serde_json::json;
+
+use crate::causes;
+use crate::environment::Environment;
+use crate::exit::UsageError;
+use crate::output::{safe, size};
+use crate::values::{self, Thing};
+
+mod partial;
+
+use partial::Partial;
+
+/// Fetch one file by its digest, or one package by its signature
+#[derive(Debug, Args)]
+#[command(after_help = "Example: hashget get deb:vim_9.0_amd64 -o .")]
+pub(crate) struct Get {
+    /// sha256:HEX of a file or package, or a package's TYPE:VALUE
+    #[arg(value_name = "HASHSPEC|SIGNATURE", value_parser = values::thing)]
+    what: Thing,
+
+    /// The folder to put it in
+    #[arg(short, long = "output", value_name = "DIR")]
+    output: PathBuf,
+}
+
+/// A file or package that was found in the HashDB.
+struct Found {
+    package: PackageRecord,
+    /// The path of the wanted file in the package; the package itself if absent.
+    member: Option<(RelPath, Digest)>,
+}
+
+impl Get {
+    pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
+        if !fs_err::metadata(&self.output).context("there is no place to put it")?.is_dir() {
+            let wrong = format!("{} is not a folder: -o takes a folder", self.output.display());
+            return Err(UsageError(wrong).into());
+        }
+        let hashdb = environment.hashdb()?;
+        let found = self.find(&hashdb)?;
+        let source = environment.source()?;
+        let restorer =
+            Restorer { source: &*source, limits: &environment.limits, jobs: environment.jobs };
+        let mut last = None;
+        for thing in &found {
+            match fetch(&restorer, thing, &self.output, environment) {
+                Ok((file, bytes)) => return report(environment, thing, &file, bytes),
+                Err(error)
+                    if causes::causes(error.as_ref())
+                        .iter()
+                        .any(|cause| cause.is::<Interrupted>()) =>
+                {
+                    return Err(error);
+                }
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| {
+            anyhow::anyhow!("the HashDB knows nothing of it: index the package that has it first")
+        }))
+    }
+
+    /// All that the HashDB knows of it.
+    fn find(&self, hashdb: &dyn HashDb) -> anyhow::Result<Vec<Found>> {
+        match &self.what {
+            Thing::Signature(signature) => whole(hashdb, &hashdb.by_signature(signature)?),
+            Thing::Digest(digest) => {
+                let mut found = whole(hashdb, &hashdb.by_sha256(digest)?)?;
+                for id in hashdb.packages_with(&[*digest])?.into_iter().flatten() {
+                    let (Some(package), members) = (hashdb.package(id)?, hashdb.members(id)?)
+                    else {
+                        continue;
+                    };
+                    let member = members.into_iter().find(|member| member.sha256 == Some(*digest));
+                    if let Some(member) = member {
+                        found.push(Found { package, member: Some((member.path, *digest)) });
+                    }
+                }
+                // The least to download first.
+                found.sort_by_key(|found| found.package.size);
+                Ok(found)
+            }
+        }
+    }
+}
+
+fn whole(hashdb: &dyn HashDb, ids: &[PackageId]) -> anyhow::Result<Vec<Found>> {
+    let mut found = Vec::new();
+    for &id in ids {
+        found.extend(hashdb.package(id)?.map(|package| Found { package, member: None }));
+    }
+    Ok(found)
+}
+
+/// Fetches it into `folder`: the path of the new file and its size.
+fn fetch(
+    restorer: &Restorer<'_>,
+    found: &Found,
+    folder: &Path,
+    environment: &Environment<'_>,
+) -> anyhow::Result<(PathBuf, u64)> {
+    let name = found.name();
+    let path = name.below(folder);
+    let mut partial = Partial::create(&path)?;
+    let package = &found.package;
+    let bytes = match &found.member {
+        Some((_, digest)) => restorer
+            .get(package, digest, &mut partial, environment.console)
+            .with_context(|| format!("cannot get {name} from {}", safe(&package.url)))?,
+        None => {
+            let wanted = Wanted {
+                url: package.url.clone(),
+                also: package.also.clone(),
+                sha256: Some(package.sha256),
+                size: Some(package.size),
+            };
+            let mut fetched = restorer
+                .source
+                .fetch(&wanted, environment.console)
+                .with_context(|| format!("cannot get {}", safe(&package.url)))?;
+            io::copy(&mut fetched.file, &mut partial)?
+        }
+    };
+    partial.complete()?;
+    Ok((path, bytes))
+}
+
+impl Found {
+    /// What the file is called: the last part of its path, or of the package's URL.
+    fn name(&self) -> RelPath {
+        let last = match &self.member {
+            Some((path, _)) => path.file_name(),
+            None => self.package.base_name().as_bytes(),
+        };
+        // A package inside a package is called OUTER! where it is unpacked.
+        let fallback = || self.package.sha256.to_string().into_bytes();
+        RelPath::new(last)
+            .ok()
+            .filter(|name| !name.is_root() && name.parent() == Some(RelPath::root()))
+            .or_else(|| RelPath::new(fallback()).ok())
+            .expect("a digest in hex is a valid name")
+    }
+}
+
+fn report(
+    environment: &Environment<'_>,
+    found: &Found,
+    file: &Path,
+    bytes: u64,
+) -> anyhow::Result<()> {
+    let shown = escaped(file.as_os_str().as_encoded_bytes());
+    let line = format!("{shown}, {}, from {}", size(bytes), safe(&found.package.url));
+    let record = json!({
+        "file": file.to_string_lossy(),
+        "bytes": bytes,
+        "url": found.package.url,
+        "member": found.member.as_ref().map(|(path, _)| path),
+    });
+    environment.console.summary("get", record, &[line])?;
+    Ok(())
+}

@@ -1,0 +1,46 @@
+//! The commands: one file each, with its options and what it does.
+//!
+//! Invariant: a command reads its options, calls one stage of the library and tells what came of it.
+
+mod completions;
+mod db;
+mod get;
+mod index;
+mod man;
+mod pack;
+mod restore;
+mod unpack;
+
+use clap::Subcommand;
+
+use crate::arguments::Arguments;
+use crate::environment::Environment;
+use crate::output::Console;
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Pack(Box<pack::Pack>),
+    Unpack(unpack::Unpack),
+    Restore(restore::Restore),
+    Index(index::Index),
+    Get(get::Get),
+    Db(db::Db),
+    Completions(completions::Completions),
+    Man(man::Man),
+}
+
+/// Does it.
+pub(crate) fn run(arguments: &Arguments, console: &Console) -> anyhow::Result<()> {
+    let environment = || Environment::new(&arguments.global, console);
+    match &arguments.command {
+        Command::Pack(pack) => pack.run(&environment()?),
+        Command::Unpack(unpack) => unpack.run(&environment()?),
+        Command::Restore(restore) => restore.run(&environment()?),
+        Command::Index(index) => index.run(&environment()?),
+        Command::Get(get) => get.run(&environment()?),
+        Command::Db(db) => db.run(&environment()?),
+        Command::Completions(completions) => completions.run(console),
+        Command::Man(man) => man.run(console),
+    }
+}

@@ -1,0 +1,192 @@
+//! `hashget pack`: a folder becomes an archive.
+//!
+//! Invariant: an archive never goes to a terminal, and never into itself.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::{ArgGroup, Args, ValueEnum};
+use hashget::model::Evidence;
+use hashget::pack::{HashesKept, ManifestVersion, Output, PackOptions, Packer};
+
+use self::destination::{ArchiveFormat, Destination};
+use crate::environment::Environment;
+use crate::exit::UsageError;
+use crate::values;
+
+mod destination;
+mod report;
+
+/// Pack a folder: what public packages give back is left out, the rest becomes an archive
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("where").required(true).multiple(true).args(["file", "dry_run"]))]
+#[command(after_help = "Example: hashget pack /srv/www -f www.tar.zst --exclude '*.log'")]
+pub(crate) struct Pack {
+    /// The folder
+    #[arg(value_name = "DIR")]
+    tree: PathBuf,
+
+    /// The archive to write; `-` is standard output
+    #[arg(short, long, value_name = "FILE|-")]
+    file: Option<PathBuf>,
+
+    /// Compression, if the ending of FILE does not say it
+    #[arg(long, value_enum)]
+    format: Option<ArchiveFormat>,
+
+    /// How hard to compress; gzip 0 to 9, zstd 1 to 22, xz 0 to 9
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    level: Option<i32>,
+
+    /// What is not in the backup at all; repeatable
+    #[arg(long, value_name = "GLOB")]
+    exclude: Vec<String>,
+
+    /// What is archived without looking it up; repeatable
+    #[arg(long, value_name = "GLOB")]
+    skip: Vec<String>,
+
+    /// Leave out what is in folders marked by a CACHEDIR.TAG
+    #[arg(long)]
+    exclude_caches: bool,
+
+    /// Stay on the file system of DIR
+    #[arg(long)]
+    one_file_system: bool,
+
+    /// Which detectors look for packages: `all`, `none`, or names
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_value = "all")]
+    detect: Vec<String>,
+
+    /// Index nothing: rely on the HashDB as it is
+    #[arg(long)]
+    no_index: bool,
+
+    /// Smaller files are archived without looking them up
+    #[arg(long, value_name = "BYTES", value_parser = values::bytes, default_value = "0")]
+    min_size: u64,
+
+    /// Leave a package alone that costs more than so many bytes of download for each byte it saves
+    #[arg(long, value_name = "N", value_parser = values::ratio)]
+    max_fetch_ratio: Option<f64>,
+
+    /// The weakest evidence that a package gives a file back: downloaded, signed, declared or local
+    /// [default: signed]
+    #[arg(long, value_name = "LEVEL")]
+    evidence: Option<Evidence>,
+
+    /// Files whose digests the manifest keeps
+    #[arg(long, value_enum, default_value_t)]
+    hashes: Hashes,
+
+    /// Version of the manifest; 1 is for the older Python tool
+    #[arg(long, value_name = "2|1", value_parser = clap::value_parser!(u8).range(1..=2), default_value_t = 2)]
+    manifest_version: u8,
+
+    /// The day after which packages may be gone; noted in the manifest
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = values::date)]
+    expires: Option<String>,
+
+    /// Do everything but write the archive
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+}
+
+/// Digests in the manifest.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Hashes {
+    /// Of files of 100 KiB or more
+    #[default]
+    Anchors,
+    /// Of every file
+    All,
+    /// Of none: the packages' own digests pin them
+    None,
+}
+
+impl Pack {
+    pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
+        let console = environment.console;
+        if !fs_err::metadata(&self.tree).context("there is nothing to pack")?.is_dir() {
+            let tree = self.tree.display();
+            return Err(UsageError(format!("{tree} is not a folder: pack takes a folder")).into());
+        }
+        let destination = self.destination(console.is_json())?;
+        let mut options = self.options(environment)?;
+        if let Some(format) = destination.format {
+            options.codec = format.codec();
+            options.level = format.checked_level(self.level)?;
+        }
+        options.exclude.extend(destination.exclusion(&self.tree)?);
+
+        let hashdb = environment.hashdb()?;
+        let source = environment.source()?;
+        let packer = Packer {
+            hashdb: &hashdb,
+            source: &*source,
+            limits: &environment.limits,
+            jobs: environment.jobs,
+        };
+        let summary = packer
+            .pack(&self.tree, destination.open()?, &options, console)
+            .with_context(|| format!("cannot pack {}", self.tree.display()))?;
+        report::print(console, &self.tree, &destination, &summary)
+    }
+
+    fn destination(&self, json: bool) -> Result<Destination, UsageError> {
+        match &self.file {
+            _ if self.dry_run => Ok(Destination::nowhere()),
+            Some(file) if file == Path::new("-") && json => Err(UsageError(
+                "the archive and the --json records cannot both go to standard output: \
+                 give a FILE"
+                    .to_owned(),
+            )),
+            Some(file) => Destination::new(file, self.format),
+            None => Err(UsageError("expected -f FILE".to_owned())),
+        }
+    }
+
+    fn options<'a>(&self, environment: &'a Environment<'_>) -> Result<PackOptions<'a>, UsageError> {
+        let config = &environment.config;
+        let mut options = PackOptions {
+            exclude: config.exclude.iter().chain(&self.exclude).cloned().collect(),
+            skip: self.skip.clone(),
+            exclude_caches: self.exclude_caches,
+            one_file_system: self.one_file_system,
+            min_size: self.min_size,
+            hashes: match self.hashes {
+                Hashes::Anchors => HashesKept::Anchors,
+                Hashes::All => HashesKept::All,
+                Hashes::None => HashesKept::None,
+            },
+            manifest_version: match self.manifest_version {
+                1 => ManifestVersion::One,
+                _ => ManifestVersion::Two,
+            },
+            expires: self.expires.clone(),
+            evidence: self.evidence.or(config.evidence).unwrap_or(Evidence::Signed),
+            detectors: environment.detectors(&self.detect)?,
+            index: !self.no_index,
+            ..PackOptions::default()
+        };
+        if let Some(ratio) = self.max_fetch_ratio {
+            options.max_fetch_ratio = ratio;
+        }
+        Ok(options)
+    }
+}
+
+impl Destination {
+    /// Opens what the library writes to.
+    fn open(&self) -> anyhow::Result<Output> {
+        use destination::Target;
+        Ok(match &self.target {
+            Target::Nowhere => Output::Nothing,
+            Target::File(file) => Output::File(file.clone()),
+            Target::Device(file) => {
+                Output::Stream(Box::new(fs_err::OpenOptions::new().write(true).open(file)?))
+            }
+            Target::StandardOutput => Output::Stream(Box::new(std::io::stdout())),
+        })
+    }
+}

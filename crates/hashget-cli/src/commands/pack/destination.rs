@@ -1,0 +1,242 @@
+//! Where an archive goes, and in which compression.
+//!
+//! Invariant: what is not a regular file (a pipe, a tape) is written to, never replaced.
+
+use std::ffi::OsStr;
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+use hashget::codec::Codec;
+
+use crate::exit::UsageError;
+
+/// An archive's format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ArchiveFormat {
+    /// Not compressed
+    #[value(name = "tar")]
+    Tar,
+    /// gzip
+    #[value(name = "tar.gz")]
+    TarGz,
+    /// zstd
+    #[value(name = "tar.zst")]
+    TarZst,
+    /// xz
+    #[value(name = "tar.xz")]
+    TarXz,
+}
+
+/// The endings of file names, and what they say.
+const ENDINGS: &[(&str, ArchiveFormat)] = &[
+    (".tar", ArchiveFormat::Tar),
+    (".tar.gz", ArchiveFormat::TarGz),
+    (".tgz", ArchiveFormat::TarGz),
+    (".tar.zst", ArchiveFormat::TarZst),
+    (".tzst", ArchiveFormat::TarZst),
+    (".tar.xz", ArchiveFormat::TarXz),
+    (".txz", ArchiveFormat::TarXz),
+];
+
+impl ArchiveFormat {
+    fn of_name(file: &Path) -> Option<Self> {
+        let name = file.file_name()?.to_string_lossy().to_ascii_lowercase();
+        let ends = |ending: &str| name.len() > ending.len() && name.ends_with(ending);
+        ENDINGS.iter().find(|(ending, _)| ends(ending)).map(|&(_, format)| format)
+    }
+
+    /// The compression.
+    pub(super) fn codec(self) -> Codec {
+        match self {
+            Self::Tar => Codec::None,
+            Self::TarGz => Codec::Gzip,
+            Self::TarZst => Codec::Zstd,
+            Self::TarXz => Codec::Xz,
+        }
+    }
+
+    /// The level, if this compression has it.
+    pub(super) fn checked_level(self, level: Option<i32>) -> Result<Option<i32>, UsageError> {
+        let (name, range) = match self {
+            Self::Tar => ("tar (it does not compress)", 0..=0),
+            Self::TarGz => ("tar.gz", 0..=9),
+            Self::TarZst => ("tar.zst", 1..=22),
+            Self::TarXz => ("tar.xz", 0..=9),
+        };
+        match level {
+            Some(level) if !range.contains(&level) => Err(UsageError(format!(
+                "--level {level}: {name} has levels from {} to {}",
+                range.start(),
+                range.end()
+            ))),
+            level => Ok(level),
+        }
+    }
+}
+
+/// What is written to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    /// Nothing: a dry run.
+    Nowhere,
+    /// A regular file, which appears when it is complete.
+    File(PathBuf),
+    /// A pipe or device that is there already.
+    Device(PathBuf),
+    /// Standard output.
+    StandardOutput,
+}
+
+/// Where an archive goes.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Destination {
+    /// As the user calls it.
+    pub(super) name: String,
+    /// What is written to.
+    pub(super) target: Target,
+    /// In which format; none in a dry run.
+    pub(super) format: Option<ArchiveFormat>,
+}
+
+impl Destination {
+    /// A dry run's.
+    pub(super) fn nowhere() -> Self {
+        Self { name: String::new(), target: Target::Nowhere, format: None }
+    }
+
+    /// The file of this name, or standard output for `-`.
+    pub(super) fn new(file: &Path, format: Option<ArchiveFormat>) -> Result<Self, UsageError> {
+        let name = file.display().to_string();
+        if file == Path::new("-") {
+            let format = format.ok_or_else(|| {
+                UsageError("for standard output, say the compression: --format tar.zst".to_owned())
+            })?;
+            if std::io::stdout().is_terminal() {
+                return Err(UsageError(
+                    "will not write an archive to a terminal: redirect standard output, or give -f FILE"
+                        .to_owned(),
+                ));
+            }
+            return Ok(Self { name, target: Target::StandardOutput, format: Some(format) });
+        }
+        let format = format.or_else(|| ArchiveFormat::of_name(file)).ok_or_else(|| {
+            let endings: Vec<&str> = ENDINGS.iter().map(|(ending, _)| *ending).collect();
+            let endings = endings.join(" ");
+            UsageError(format!(
+                "the ending of {name} does not say the compression: use one of {endings}, or --format"
+            ))
+        })?;
+        // A link's target is what is replaced, not the link.
+        let target = match fs_err::metadata(file) {
+            Ok(found) if found.is_dir() => {
+                return Err(UsageError(format!("{name} is a folder: expected a file to write to")));
+            }
+            Ok(found) if found.is_file() => {
+                Target::File(fs_err::canonicalize(file).unwrap_or_else(|_| file.to_path_buf()))
+            }
+            Ok(_) => Target::Device(file.to_path_buf()),
+            Err(_) => Target::File(file.to_path_buf()),
+        };
+        Ok(Self { name, target, format: Some(format) })
+    }
+
+    /// The glob that keeps the archive out of itself, if it lies in the tree.
+    pub(super) fn exclusion(&self, tree: &Path) -> Result<Option<String>, UsageError> {
+        let Target::File(file) = &self.target else {
+            return Ok(None);
+        };
+        let folder = match file.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        };
+        let (Ok(tree), Ok(folder)) = (fs_err::canonicalize(tree), fs_err::canonicalize(folder))
+        else {
+            return Ok(None);
+        };
+        let Ok(below) = folder.strip_prefix(&tree) else {
+            return Ok(None);
+        };
+        let inside = below.join(file.file_name().unwrap_or(OsStr::new("")));
+        match inside.to_str() {
+            Some(path) => Ok(Some(format!("/{}", literally(path)))),
+            None => Err(UsageError(format!(
+                "{} lies in the folder that is packed, and its path is not UTF-8: \
+                 put the archive elsewhere",
+                self.name
+            ))),
+        }
+    }
+}
+
+/// A glob that matches this path alone.
+fn literally(path: &str) -> String {
+    let mut glob = String::with_capacity(path.len());
+    for character in path.chars() {
+        if matches!(character, '*' | '?' | '[' | ']' | '{' | '}' | '\\' | '!') {
+            glob.push('[');
+            glob.push(character);
+            glob.push(']');
+        } else {
+            glob.push(character);
+        }
+    }
+    glob
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ending_says_the_compression() {
+        for (name, expected) in [
+            ("a.tar", Some(ArchiveFormat::Tar)),
+            ("a.tar.gz", Some(ArchiveFormat::TarGz)),
+            ("A.TGZ", Some(ArchiveFormat::TarGz)),
+            ("/x/a.tar.zst", Some(ArchiveFormat::TarZst)),
+            ("a.txz", Some(ArchiveFormat::TarXz)),
+            ("a.zip", None),
+            ("tar", None),
+            (".tar", None),
+        ] {
+            assert_eq!(ArchiveFormat::of_name(Path::new(name)), expected, "{name}");
+        }
+        let error = Destination::new(Path::new("a.zip"), None).unwrap_err().to_string();
+        assert!(error.contains(".tar.zst") && error.contains("--format"), "{error}");
+    }
+
+    #[test]
+    fn levels_have_ranges() {
+        assert_eq!(ArchiveFormat::TarZst.checked_level(Some(19)).unwrap(), Some(19));
+        assert_eq!(ArchiveFormat::TarGz.checked_level(None).unwrap(), None);
+        assert!(ArchiveFormat::TarGz.checked_level(Some(10)).is_err());
+        assert!(ArchiveFormat::Tar.checked_level(Some(1)).is_err());
+    }
+
+    #[test]
+    fn what_is_no_file_is_written_to_and_never_replaced() {
+        let format = Some(ArchiveFormat::Tar);
+        let null = Destination::new(Path::new("/dev/null"), format).unwrap();
+        assert_eq!(null.target, Target::Device("/dev/null".into()));
+        assert!(Destination::new(Path::new("/dev"), format).is_err());
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("a.tar"), folder.path().join("link.tar"));
+        fs_err::write(&file, "").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        let resolved = fs_err::canonicalize(&file).unwrap();
+        assert_eq!(Destination::new(&link, None).unwrap().target, Target::File(resolved));
+    }
+
+    #[test]
+    fn an_archive_in_the_tree_is_kept_out_of_itself() {
+        let tree = tempfile::tempdir().unwrap();
+        fs_err::create_dir(tree.path().join("sub[1]")).unwrap();
+        let inside = Destination::new(&tree.path().join("sub[1]/a*.tar"), None).unwrap();
+        let glob = inside.exclusion(tree.path()).unwrap();
+        assert_eq!(glob.as_deref(), Some("/sub[[]1[]]/a[*].tar"));
+        let elsewhere = tempfile::tempdir().unwrap();
+        let outside = Destination::new(&elsewhere.path().join("a.tar"), None).unwrap();
+        assert_eq!(outside.exclusion(tree.path()).unwrap(), None);
+    }
+}

@@ -1,0 +1,136 @@
+//! `hashget restore`: after a plain `tar xf`, the manifest's files are filled in.
+//!
+//! Invariant: the HashDB is not opened; running it again goes on where it stopped.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::Args;
+use hashget::model::manifest::MANIFEST_NAME;
+use hashget::restore::{RestoreOptions, Restorer, Summary};
+use serde_json::json;
+
+use crate::environment::Environment;
+use crate::exit::UsageError;
+use crate::output::{Console, counted, safe, size};
+
+/// Fill in what a folder's manifest names, after a plain `tar xf` of an archive
+#[derive(Debug, Args)]
+#[command(after_help = "Example: tar -xf www.tar.zst -C /srv/www && hashget restore /srv/www")]
+pub(crate) struct Restore {
+    /// The folder with the manifest `.hashget-restore.json`
+    #[arg(value_name = "DIR")]
+    target: PathBuf,
+
+    #[command(flatten)]
+    how: How,
+}
+
+/// Options that unpack and restore share.
+#[derive(Debug, Args)]
+pub(super) struct How {
+    /// Let the files belong to who runs this (the default when not root)
+    #[arg(long)]
+    no_same_owner: bool,
+
+    /// Leave the manifest in the folder when everything is back
+    #[arg(long)]
+    keep_manifest: bool,
+}
+
+impl How {
+    pub(super) fn options(&self, environment: &Environment<'_>) -> RestoreOptions {
+        RestoreOptions {
+            same_owner: environment.is_root() && !self.no_same_owner,
+            keep_manifest: self.keep_manifest,
+        }
+    }
+}
+
+impl Restore {
+    pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
+        let target = self.target.display();
+        if !fs_err::metadata(&self.target).context("cannot restore")?.is_dir() {
+            let wrong = format!("{target} is not a folder: for an archive, use hashget unpack");
+            return Err(UsageError(wrong).into());
+        }
+        let manifest = self.target.join(MANIFEST_NAME);
+        fs_err::symlink_metadata(&manifest).with_context(|| {
+            format!(
+                "{target} has no manifest: it is restored already, or not from a hashget archive"
+            )
+        })?;
+        let source = environment.source()?;
+        let restorer =
+            Restorer { source: &*source, limits: &environment.limits, jobs: environment.jobs };
+        let options = self.how.options(environment);
+        let summary = restorer
+            .restore(&self.target, &options, environment.console)
+            .with_context(|| format!("cannot restore {target}"))?;
+        report(environment.console, "restore", &self.target, &summary)
+    }
+}
+
+/// Says what came of it.
+pub(super) fn report(
+    console: &Console,
+    command: &str,
+    target: &Path,
+    summary: &Summary,
+) -> anyhow::Result<()> {
+    for (path, reason) in &summary.missing {
+        console.record("missing", json!({ "path": path, "reason": reason }))?;
+        console.detail(&format!("missing {path}: {reason}"));
+    }
+    let record = json!({
+        "target": target.to_string_lossy(),
+        "entries": summary.entries,
+        "files": summary.files,
+        "bytes": summary.bytes,
+        "files_from_packages": summary.files_from_packages,
+        "bytes_from_packages": summary.bytes_from_packages,
+        "kept_files": summary.kept_files,
+        "packages": summary.packages,
+        "packages_used": summary.packages_used,
+        "missing": summary.missing.len(),
+        "not_applied": summary.not_applied,
+        "proven": summary.proven,
+    });
+    console.summary(command, record, &lines(target, summary))?;
+    Ok(())
+}
+
+fn lines(target: &Path, summary: &Summary) -> Vec<String> {
+    let files = |number| counted(number, "file", "files");
+    let mut lines = vec![format!(
+        "Restored {}, {} into {}; of these {}, {} from {}",
+        files(summary.files),
+        size(summary.bytes),
+        safe(&target.display().to_string()),
+        files(summary.files_from_packages),
+        size(summary.bytes_from_packages),
+        counted(summary.packages_used, "package", "packages"),
+    )];
+    if summary.kept_files > 0 {
+        lines.push(format!("{} were right already", files(summary.kept_files)));
+    }
+    for (what, number) in &summary.not_applied {
+        lines.push(format!("Not set for {}: {what}", counted(*number, "entry", "entries")));
+    }
+    let missing = u64::try_from(summary.missing.len()).unwrap_or(u64::MAX);
+    if missing > 0 {
+        lines.push(format!(
+            "{} missing; the manifest stays: `hashget restore` tries again",
+            counted(missing, "entry is", "entries are")
+        ));
+    }
+    lines.push(
+        match summary.proven {
+            Some(true) => "Proven: the folder is exactly what was packed",
+            Some(false) => "NOT proven: the folder differs from what was packed",
+            None => "Each file is proven; the archive holds no proof of the folder as a whole",
+        }
+        .to_owned(),
+    );
+    lines
+}

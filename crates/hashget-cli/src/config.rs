@@ -1,0 +1,265 @@
+//! The configuration file, all of it optional. `docs/cli.md` describes it for people.
+//!
+//! Invariant: a configuration that was read is valid; an error names the file, the line and the key.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use hashget::detectors::{Rule, RuleConfig};
+use hashget::fetch::{MirrorRule, HostLimits};
+use hashget::model::Evidence;
+use serde::{Deserialize, Deserializer};
+
+use crate::exit::UsageError;
+use crate::values;
+
+/// What the configuration file says.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// Folder of the HashDB.
+    pub(crate) db: Option<PathBuf>,
+    /// Folder of downloads.
+    pub(crate) cache: Option<PathBuf>,
+    /// Folders and addresses of packages.
+    #[serde(default, deserialize_with = "pools")]
+    pub(crate) pool: Vec<String>,
+    /// Globs of what is not in any backup.
+    #[serde(default)]
+    pub(crate) exclude: Vec<String>,
+    /// The weakest evidence that `pack` relies on.
+    pub(crate) evidence: Option<Evidence>,
+    /// Mirrors, the first that matches counts.
+    #[serde(default)]
+    mirror: Vec<Mirror>,
+    /// HostLimits, by host.
+    #[serde(default)]
+    host: BTreeMap<String, Host>,
+    /// The user's own detectors.
+    #[serde(default)]
+    rule: Vec<RuleConfig>,
+    /// The same, checked.
+    #[serde(skip)]
+    pub(crate) rules: Vec<Rule>,
+}
+
+/// URLs that are fetched from somewhere else.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Mirror {
+    #[serde(deserialize_with = "url_prefix")]
+    prefix: String,
+    #[serde(rename = "use", deserialize_with = "url_prefixes")]
+    use_urls: Vec<String>,
+}
+
+/// How gently a host is asked.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Host {
+    #[serde(default = "Host::default_connections", deserialize_with = "connections")]
+    connections: usize,
+    #[serde(default = "Host::default_rate", deserialize_with = "rate")]
+    requests_per_second: f64,
+}
+
+impl Host {
+    fn default_connections() -> usize {
+        4
+    }
+
+    fn default_rate() -> f64 {
+        f64::INFINITY
+    }
+}
+
+impl Config {
+    /// Reads the file; an absent one counts as empty unless it `must_exist`.
+    pub(crate) fn read(file: &Path, must_exist: bool) -> anyhow::Result<Self> {
+        let text = match fs_err::read_to_string(file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_exist => {
+                return Ok(Self::default());
+            }
+            Err(error) => {
+                let wrong = UsageError(format!("cannot read the configuration: {error}"));
+                return Err(wrong.into());
+            }
+        };
+        Ok(Self::parse(&text, file)?)
+    }
+
+    fn parse(text: &str, file: &Path) -> Result<Self, UsageError> {
+        let mut config: Self = toml::from_str(text).map_err(|error| explain(&error, text, file))?;
+        config.rules = Rule::compile_all(&config.rule)
+            .map_err(|error| UsageError(format!("{}: {error}", file.display())))?;
+        // A relative path means a place beside the file that names it.
+        let folder = file.parent().unwrap_or(Path::new(""));
+        for place in [&mut config.db, &mut config.cache].into_iter().flatten() {
+            *place = folder.join(&*place);
+        }
+        for pool in config.pool.iter_mut().filter(|pool| !pool.contains("://")) {
+            if let Some(joined) = folder.join(&*pool).to_str() {
+                *pool = joined.to_owned();
+            }
+        }
+        Ok(config)
+    }
+
+    /// The mirrors as the library wants them.
+    pub(crate) fn mirrors(&self) -> Vec<MirrorRule> {
+        self.mirror
+            .iter()
+            .map(|mirror| MirrorRule {
+                prefix: mirror.prefix.clone(),
+                use_urls: mirror.use_urls.clone(),
+            })
+            .collect()
+    }
+
+    /// The politeness as the library wants it.
+    pub(crate) fn hosts(&self) -> BTreeMap<String, HostLimits> {
+        self.host
+            .iter()
+            .map(|(name, host)| {
+                let politeness = HostLimits {
+                    connections: host.connections,
+                    requests_per_second: Some(host.requests_per_second),
+                };
+                (name.to_ascii_lowercase(), politeness)
+            })
+            .collect()
+    }
+}
+
+/// File, line and what is wrong; the line itself shows the key.
+fn explain(error: &toml::de::Error, text: &str, file: &Path) -> UsageError {
+    let message = error.message().replace('\n', "; ").replace('`', "\"");
+    let Some(span) = error.span() else {
+        return UsageError(format!("{}: {message}", file.display()));
+    };
+    let before = &text.as_bytes()[..span.start.min(text.len())];
+    let number = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
+    let line = text.lines().nth(number - 1).unwrap_or("").trim();
+    UsageError(format!("{}, line {number}: {message}, in: {line}", file.display()))
+}
+
+fn checked<'de, D: Deserializer<'de>, T: Deserialize<'de>, R>(
+    deserializer: D,
+    check: impl Fn(T) -> Result<R, String>,
+) -> Result<R, D::Error> {
+    check(T::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+}
+
+fn pools<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    checked(deserializer, |pools: Vec<String>| {
+        pools
+            .iter()
+            .map(|pool| values::pool(pool).map_err(|problem| format!("pool \"{pool}\": {problem}")))
+            .collect()
+    })
+}
+
+fn http(url: &str) -> Result<String, String> {
+    match url::Url::parse(url) {
+        Ok(parsed) if matches!(parsed.scheme(), "http" | "https") => Ok(url.to_owned()),
+        _ => Err(format!("\"{url}\": expected a URL that begins with http:// or https://")),
+    }
+}
+
+fn url_prefix<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    checked(deserializer, |url: String| http(&url))
+}
+
+fn url_prefixes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    checked(deserializer, |urls: Vec<String>| {
+        if urls.is_empty() {
+            return Err("expected at least one URL".to_owned());
+        }
+        urls.iter().map(|url| http(url)).collect()
+    })
+}
+
+fn connections<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    checked(deserializer, |connections: usize| match connections {
+        1..=64 => Ok(connections),
+        _ => Err("expected from 1 to 64 connections".to_owned()),
+    })
+}
+
+fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    checked(deserializer, |rate: f64| match rate {
+        rate if rate > 0.0 => Ok(rate),
+        _ => Err("expected a number greater than 0".to_owned()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, String> {
+        Config::parse(text, Path::new("/etc/hashget/config.toml"))
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn all_of_it_is_understood() {
+        let config = parse(
+            r#"
+            db      = "/srv/hashdb"
+            cache   = "downloads"
+            pool    = ["/srv/pool", "pool", "https://example.org/pool/"]
+            exclude = ["/proc", "/sys"]
+            evidence = "downloaded"
+
+            [[mirror]]
+            prefix = "https://snapshot.example/"
+            use    = ["http://mirror.example/snapshot/", "https://snapshot.example/"]
+
+            [host."Snapshot.example"]
+            connections = 2
+            requests_per_second = 2
+
+            [[rule]]
+            name = "our-builds"
+            path = "opt/*/VERSION"
+            url  = "https://builds.example/a.tar.gz"
+            "#,
+        )
+        .unwrap();
+        assert_eq!(config.db.as_deref(), Some(Path::new("/srv/hashdb")));
+        assert_eq!(config.cache.as_deref(), Some(Path::new("/etc/hashget/downloads")));
+        assert_eq!(config.pool, ["/srv/pool", "/etc/hashget/pool", "https://example.org/pool/"]);
+        assert_eq!(config.evidence, Some(Evidence::Downloaded));
+        assert_eq!(config.mirrors()[0].use_urls.len(), 2);
+        assert_eq!(config.hosts()["snapshot.example"].connections, 2);
+        assert_eq!(config.rules.len(), 1);
+    }
+
+    #[test]
+    fn an_empty_file_is_a_configuration() {
+        let config = parse("# nothing\n").unwrap();
+        assert!(config.pool.is_empty() && config.rules.is_empty() && config.evidence.is_none());
+    }
+
+    #[test]
+    fn errors_name_file_line_and_key() {
+        for (text, expected) in [
+            ("\n\npol = []\n", ["config.toml, line 3:", "pol", "expected one of"]),
+            ("pool = 3\n", ["config.toml, line 1:", "pool = 3", "sequence"]),
+            ("evidence = \"hearsay\"", ["line 1:", "hearsay", "downloaded"]),
+            ("[host.\"a\"]\nconnections = 0\n", ["line 2:", "connections = 0", "1 to 64"]),
+            ("[[mirror]]\nprefix = \"x\"\nuse = []\n", ["line 2:", "prefix = \"x\"", "http://"]),
+            ("[[rule]]\nnome = \"x\"\n", ["line 2:", "nome", "unknown field"]),
+            ("pool = [\"s3://x\"]", ["line 1:", "s3://", "not supported"]),
+            ("exclude = [\n", ["line ", "exclude", "config.toml"]),
+        ] {
+            let error = parse(text).unwrap_err();
+            for part in expected {
+                assert!(error.contains(part), "{text:?} gave {error:?} without {part:?}");
+            }
+            assert!(!error.contains('\n'), "{error:?}");
+        }
+    }
+}

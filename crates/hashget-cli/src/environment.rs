@@ -1,0 +1,88 @@
+//! What a command works with: the global options, the environment and the configuration made into a
+//! HashDB, a source and limits.
+//!
+//! Invariant: a HashDB or a source is opened only by the commands that ask for it.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use hashget::detectors::{self, Detector};
+use hashget::fetch::{self, FetchOptions, MirrorRule, Source};
+use hashget::hashdb::LocalHashDb;
+use hashget::limits::Limits;
+
+use crate::arguments::Global;
+use crate::config::Config;
+use crate::exit::UsageError;
+use crate::output::Console;
+use crate::places::Surroundings;
+
+/// What a command works with.
+pub(crate) struct Environment<'a> {
+    pub(crate) console: &'a Console,
+    pub(crate) config: Config,
+    pub(crate) limits: Limits,
+    /// Threads, at least 1.
+    pub(crate) jobs: usize,
+    surroundings: Surroundings,
+    global: &'a Global,
+}
+
+impl<'a> Environment<'a> {
+    /// Reads the configuration.
+    pub(crate) fn new(global: &'a Global, console: &'a Console) -> anyhow::Result<Self> {
+        let surroundings = Surroundings::of_process();
+        let config = match surroundings.config_file(global.config.as_deref()) {
+            Some((file, must_exist)) => Config::read(&file, must_exist)?,
+            None => Config::default(),
+        };
+        let jobs = global
+            .jobs
+            .or_else(|| std::thread::available_parallelism().ok().map(usize::from))
+            .unwrap_or(1);
+        Ok(Self { console, config, limits: Limits::default(), jobs, surroundings, global })
+    }
+
+    /// Does hashget run as root?
+    pub(crate) fn is_root(&self) -> bool {
+        self.surroundings.is_root()
+    }
+
+    /// The HashDB, created where there is none.
+    pub(crate) fn hashdb(&self) -> anyhow::Result<LocalHashDb> {
+        let folder = self.hashdb_folder()?;
+        LocalHashDb::open(&folder)
+            .with_context(|| format!("cannot open the HashDB in {}", folder.display()))
+    }
+
+    fn hashdb_folder(&self) -> Result<PathBuf, UsageError> {
+        self.surroundings.hashdb(self.global.db.as_deref(), self.config.db.as_deref())
+    }
+
+    /// Where packages come from.
+    pub(crate) fn source(&self) -> anyhow::Result<Box<dyn Source>> {
+        let options = FetchOptions {
+            cache_dir: self
+                .surroundings
+                .cache(self.global.cache.as_deref(), self.config.cache.as_deref()),
+            pools: self.surroundings.pools(&self.global.pool, &self.config.pool)?,
+            mirrors: self.mirrors(),
+            hosts: self.config.hosts(),
+            offline: self.global.offline,
+            limits: self.limits.clone(),
+            ..FetchOptions::default()
+        };
+        fetch::standard_source(&options).context("cannot set up where packages come from")
+    }
+
+    /// The mirrors of the configuration.
+    pub(crate) fn mirrors(&self) -> Vec<MirrorRule> {
+        self.config.mirrors()
+    }
+
+    /// The detectors and rules of these names.
+    pub(crate) fn detectors(&self, names: &[String]) -> Result<Vec<&dyn Detector>, UsageError> {
+        detectors::select(names, &self.config.rules)
+            .map_err(|error| UsageError(format!("--detect: {error}")))
+    }
+}

@@ -1,0 +1,24 @@
+//! Ctrl-C and friends: the first one asks the stage to end cleanly, the second one ends at once.
+//!
+//! Invariant: the flag only ever goes from false to true.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
+
+use crate::exit::Code;
+
+/// A flag that is set by the first signal. After it, a further signal ends the process.
+pub(crate) fn listen() -> Arc<AtomicBool> {
+    let flag = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        // The order matters: the shutdown must see the flag as the signals before have left it. Where
+        // a handler cannot be set, the signal ends the process, as it does by default.
+        let code = i32::from(Code::Interrupted.number());
+        let _ = flag::register_conditional_shutdown(signal, code, Arc::clone(&flag))
+            .and_then(|_| flag::register(signal, Arc::clone(&flag)));
+    }
+    flag
+}

@@ -1,0 +1,327 @@
+//! The console: listens to the stages and prints for the commands.
+//!
+//! Invariant: with `--json` every line on standard output is one record with a `type`; a reader that
+//! goes away is no error.
+
+use std::io::{self, Write as _};
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anstream::stderr;
+use clap::builder::styling::{AnsiColor, Style};
+use hashget::monitor::{Event, Monitor, ProblemKind};
+use serde::Serialize;
+use serde_json::json;
+
+use super::progress::{Bars, verb};
+use super::text::safe;
+use crate::causes;
+use crate::exit::Code;
+use crate::hints::{self, Situation};
+
+/// How much is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Verbosity {
+    /// Problems and errors.
+    Quiet,
+    /// Summaries, notes and progress too.
+    Normal,
+    /// Everything.
+    Verbose,
+}
+
+/// How many problems of each kind were heard.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Problems {
+    /// Worth knowing.
+    pub(crate) notes: u64,
+    /// Not read, or not restored.
+    pub(crate) incomplete: u64,
+    /// Sources that could not be reached.
+    pub(crate) unreachable: u64,
+    /// Bytes that are not what they should be.
+    pub(crate) verification: u64,
+}
+
+/// What a command prints with and a stage talks to.
+#[derive(Debug)]
+pub(crate) struct Console {
+    verbosity: Verbosity,
+    json: bool,
+    bars: Option<Bars>,
+    problems: Mutex<Problems>,
+    interrupted: Arc<AtomicBool>,
+    interruption_told: AtomicBool,
+}
+
+/// A line of JSON.
+#[derive(Serialize)]
+struct Record<'a, T> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    #[serde(flatten)]
+    body: T,
+}
+
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+const NOTE: Style = AnsiColor::Cyan.on_default().bold();
+
+impl Console {
+    /// A console that is interrupted when the flag is set.
+    pub(crate) fn new(verbosity: Verbosity, json: bool, interrupted: Arc<AtomicBool>) -> Self {
+        let wants_bars = verbosity > Verbosity::Quiet && !json;
+        Self {
+            verbosity,
+            json,
+            bars: if wants_bars { Bars::on_terminal() } else { None },
+            problems: Mutex::default(),
+            interrupted,
+            interruption_told: AtomicBool::new(false),
+        }
+    }
+
+    /// Was `--json` given?
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Was `--verbose` given?
+    pub(crate) fn is_verbose(&self) -> bool {
+        self.verbosity >= Verbosity::Verbose
+    }
+
+    /// The problems heard so far.
+    pub(crate) fn problems(&self) -> Problems {
+        *self.problems.lock().expect("counting does not panic")
+    }
+
+    /// Prints a line of data, or its JSON record.
+    pub(crate) fn data(&self, line: &str, kind: &str, record: impl Serialize) -> io::Result<()> {
+        if self.json { self.record(kind, record) } else { self.line(line) }
+    }
+
+    /// Prints a line to standard output.
+    pub(crate) fn line(&self, line: &str) -> io::Result<()> {
+        let mut result = Ok(());
+        self.aside(|| result = writeln!(anstream::stdout(), "{line}"));
+        // A reader that has gone away has seen enough.
+        result.or_else(|error| match error.kind() {
+            io::ErrorKind::BrokenPipe => Ok(()),
+            _ => Err(error),
+        })
+    }
+
+    /// Prints a JSON record, if JSON is wanted.
+    pub(crate) fn record(&self, kind: &str, body: impl Serialize) -> io::Result<()> {
+        if !self.json {
+            return Ok(());
+        }
+        self.line(&serde_json::to_string(&Record { kind, body })?)
+    }
+
+    /// Ends a command: its summary record, or lines for a person.
+    pub(crate) fn summary(
+        &self,
+        command: &str,
+        body: impl Serialize,
+        lines: &[String],
+    ) -> io::Result<()> {
+        #[derive(Serialize)]
+        struct Summary<'a, T> {
+            command: &'a str,
+            #[serde(flatten)]
+            body: T,
+            problems: Problems,
+        }
+        if self.json {
+            let problems = self.problems();
+            return self.record("summary", Summary { command, body, problems });
+        }
+        for line in lines {
+            self.say(line);
+        }
+        Ok(())
+    }
+
+    /// Tells a person something on standard error, unless `--quiet`.
+    pub(crate) fn say(&self, line: &str) {
+        if self.verbosity >= Verbosity::Normal && !self.json {
+            self.aside(|| complain(&safe(line)));
+        }
+    }
+
+    /// The same, with `--verbose` only.
+    pub(crate) fn detail(&self, line: &str) {
+        if self.is_verbose() {
+            self.say(line);
+        }
+    }
+
+    /// Prints the error that ended the command: the chain of causes, and what to do.
+    pub(crate) fn failure(&self, error: &anyhow::Error, code: Code, situation: Situation) {
+        let messages = causes::messages(error);
+        let hint = hints::hint(error, situation);
+        self.aside(|| print_failure(&messages, hint.as_deref()));
+        let record = json!({
+            "exit_code": code.number(),
+            "message": messages.join(": "),
+            "causes": messages,
+            "hint": hint,
+        });
+        // With nowhere to write to there is nothing to be done.
+        let _ = self.record("error", record);
+    }
+
+    /// Takes the progress bars away.
+    pub(crate) fn close(&self) {
+        if let Some(bars) = &self.bars {
+            bars.close();
+        }
+    }
+
+    fn aside(&self, print: impl FnOnce()) {
+        match &self.bars {
+            Some(bars) => bars.aside(print),
+            None => print(),
+        }
+    }
+
+    fn problem(&self, kind: ProblemKind, object: &str, message: &str) {
+        let mut problems = self.problems.lock().expect("counting does not panic");
+        let (count, style, label, name) = match kind {
+            ProblemKind::Note => (&mut problems.notes, NOTE, "note", "note"),
+            ProblemKind::Incomplete => (&mut problems.incomplete, WARNING, "warning", "incomplete"),
+            ProblemKind::Unreachable => {
+                (&mut problems.unreachable, WARNING, "warning", "unreachable")
+            }
+            ProblemKind::Verification => {
+                (&mut problems.verification, ERROR, "error", "verification")
+            }
+        };
+        *count += 1;
+        drop(problems);
+        if self.json {
+            // What cannot be written here cannot be written at the end, which is told then.
+            let record = json!({ "kind": name, "object": object, "message": message });
+            let _ = self.record("problem", record);
+        } else if kind != ProblemKind::Note || self.verbosity >= Verbosity::Normal {
+            let (object, message) = (safe(object), safe(message));
+            self.aside(|| complain(&format!("{style}{label}:{style:#} {object}: {message}")));
+        }
+    }
+
+    fn step(&self, event: &Event<'_>) {
+        if let Some(bars) = &self.bars {
+            bars.event(event);
+        }
+        if !self.json || !self.is_verbose() {
+            return;
+        }
+        let record = match *event {
+            Event::Started { step, name, bytes } => {
+                json!({ "step": verb(step).to_lowercase(), "state": "started", "name": name, "bytes": bytes })
+            }
+            Event::Finished { step, name } => {
+                json!({ "step": verb(step).to_lowercase(), "state": "finished", "name": name })
+            }
+            _ => return,
+        };
+        let _ = self.record("step", record);
+    }
+}
+
+impl Monitor for Console {
+    fn event(&self, event: Event<'_>) {
+        match event {
+            Event::Problem { kind, object, message } => self.problem(kind, object, message),
+            Event::Skipped { object, reason } if self.is_verbose() => {
+                if self.json {
+                    let _ = self.record("skipped", json!({ "object": object, "reason": reason }));
+                } else {
+                    self.say(&format!("skipped {object}: {reason}"));
+                }
+            }
+            Event::Skipped { .. } => {}
+            _ => self.step(&event),
+        }
+    }
+
+    fn interrupted(&self) -> bool {
+        let interrupted = self.interrupted.load(Ordering::Relaxed);
+        if interrupted && !self.interruption_told.swap(true, Ordering::Relaxed) {
+            self.say("Stopping cleanly; a second Ctrl-C stops at once.");
+        }
+        interrupted
+    }
+}
+
+/// Prints a line to standard error. Without one there is nobody to tell.
+fn complain(line: &str) {
+    let _ = writeln!(stderr(), "{line}");
+}
+
+fn print_failure(messages: &[String], hint: Option<&str>) {
+    let label =
+        if messages.len() == 1 && messages[0] == "interrupted" { "stopped" } else { "error" };
+    for (position, message) in messages.iter().enumerate() {
+        let message = safe(message);
+        match position {
+            0 => complain(&format!("{ERROR}{label}:{ERROR:#} {message}")),
+            _ => complain(&format!("  cause: {message}")),
+        }
+    }
+    if let Some(hint) = hint {
+        complain(&format!("{NOTE}hint:{NOTE:#} {}", safe(hint)));
+    }
+}
+
+/// Prints what clap says of a wrong command line; as an `error` record too if that was wanted.
+pub(crate) fn print_usage_error(error: &clap::Error) {
+    // Without a standard error there is nobody to tell.
+    let _ = error.print();
+    if std::env::args_os().skip(1).take_while(|word| word != "--").any(|word| word == "--json") {
+        let console = Console::new(Verbosity::Quiet, true, Arc::default());
+        let text = error.render().to_string();
+        let message = text.lines().next().unwrap_or("").trim_start_matches("error: ");
+        let record = json!({
+            "exit_code": Code::Usage.number(),
+            "message": message,
+            "causes": [message],
+            "hint": "see --help",
+        });
+        let _ = console.record("error", record);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn problems_are_counted_by_kind() {
+        let console = Console::new(Verbosity::Quiet, false, Arc::default());
+        for kind in [ProblemKind::Incomplete, ProblemKind::Incomplete, ProblemKind::Unreachable] {
+            console.event(Event::Problem { kind, object: "a", message: "b" });
+        }
+        let expected = Problems { incomplete: 2, unreachable: 1, ..Problems::default() };
+        assert_eq!(console.problems(), expected);
+    }
+
+    #[test]
+    fn the_flag_interrupts() {
+        let flag = Arc::new(AtomicBool::new(false));
+        let console = Console::new(Verbosity::Quiet, false, Arc::clone(&flag));
+        assert!(!console.interrupted());
+        flag.store(true, Ordering::Relaxed);
+        assert!(console.interrupted());
+        assert!((&console as &dyn Monitor).check_interrupted().is_err());
+    }
+
+    #[test]
+    fn a_record_begins_with_its_type() {
+        let record = Record { kind: "package", body: json!({ "a": 1 }) };
+        assert_eq!(serde_json::to_string(&record).unwrap(), r#"{"type":"package","a":1}"#);
+    }
+}

@@ -1,0 +1,173 @@
+//! Where things are kept on this machine: HashDB, cache, configuration.
+//!
+//! Invariant: a flag wins over an environment variable, that over the configuration, that over the
+//! default; nothing is created here.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use crate::exit::UsageError;
+
+/// What the process was started with.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Surroundings {
+    variables: BTreeMap<OsString, OsString>,
+    is_root: bool,
+}
+
+impl Surroundings {
+    /// Those of this process.
+    pub(crate) fn of_process() -> Self {
+        Self {
+            variables: std::env::vars_os().collect(),
+            is_root: rustix::process::geteuid().is_root(),
+        }
+    }
+
+    /// Does the process run as root?
+    pub(crate) fn is_root(&self) -> bool {
+        self.is_root
+    }
+
+    /// A variable that is set to something.
+    pub(crate) fn variable(&self, name: &str) -> Option<&OsString> {
+        self.variables.get(Path::new(name).as_os_str()).filter(|value| !value.is_empty())
+    }
+
+    /// The folder of the HashDB.
+    pub(crate) fn hashdb(
+        &self,
+        flag: Option<&Path>,
+        configured: Option<&Path>,
+    ) -> Result<PathBuf, UsageError> {
+        self.chosen(flag, "HASHGET_DB", configured)
+            .or_else(|| self.home("/var/lib", "XDG_DATA_HOME", ".local/share"))
+            .ok_or_else(|| {
+                UsageError(
+                    "HOME is not set, so there is no place for the HashDB: give --db DIR".into(),
+                )
+            })
+    }
+
+    /// The folder of downloads; `None` when there is no place for one.
+    pub(crate) fn cache(&self, flag: Option<&Path>, configured: Option<&Path>) -> Option<PathBuf> {
+        self.chosen(flag, "HASHGET_CACHE", configured)
+            .or_else(|| self.home("/var/cache", "XDG_CACHE_HOME", ".cache"))
+    }
+
+    /// The configuration file, and whether it must be there (because somebody named it).
+    pub(crate) fn config_file(&self, flag: Option<&Path>) -> Option<(PathBuf, bool)> {
+        match self.chosen(flag, "HASHGET_CONFIG", None) {
+            Some(file) => Some((file, true)),
+            None => self
+                .home("/etc", "XDG_CONFIG_HOME", ".config")
+                .map(|folder| (folder.join("config.toml"), false)),
+        }
+    }
+
+    /// Pools: those of the flags, of the environment, of the configuration; all count.
+    pub(crate) fn pools(
+        &self,
+        flags: &[String],
+        configured: &[String],
+    ) -> Result<Vec<String>, UsageError> {
+        let mut pools = flags.to_vec();
+        if let Some(pool) = self.variable("HASHGET_POOL") {
+            let pool = pool
+                .to_str()
+                .ok_or_else(|| "it is not UTF-8".to_owned())
+                .and_then(crate::values::pool)
+                .map_err(|problem| UsageError(format!("HASHGET_POOL: {problem}")))?;
+            pools.push(pool);
+        }
+        pools.extend_from_slice(configured);
+        Ok(pools)
+    }
+
+    fn chosen(
+        &self,
+        flag: Option<&Path>,
+        variable: &str,
+        configured: Option<&Path>,
+    ) -> Option<PathBuf> {
+        flag.map(Path::to_path_buf)
+            .or_else(|| self.variable(variable).map(PathBuf::from))
+            .or_else(|| configured.map(Path::to_path_buf))
+    }
+
+    /// `hashget` in the system's folder for root, else in the user's.
+    fn home(&self, system: &str, xdg: &str, below_home: &str) -> Option<PathBuf> {
+        if self.is_root {
+            return Some(Path::new(system).join("hashget"));
+        }
+        // The XDG rules say that relative paths are to be ignored.
+        let absolute = |variable: &str| {
+            self.variable(variable).map(PathBuf::from).filter(|path| path.is_absolute())
+        };
+        absolute(xdg)
+            .or_else(|| absolute("HOME").map(|home| home.join(below_home)))
+            .map(|folder| folder.join("hashget"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn surroundings(is_root: bool, variables: &[(&str, &str)]) -> Surroundings {
+        let variables = variables.iter().map(|(name, value)| (name.into(), value.into())).collect();
+        Surroundings { variables, is_root }
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_environment_that_over_the_configuration_that_over_the_default() {
+        let flag = Some(Path::new("/flag"));
+        let configured = Some(Path::new("/configured"));
+        let with = surroundings(false, &[("HOME", "/home/u"), ("HASHGET_DB", "/variable")]);
+        let without = surroundings(false, &[("HOME", "/home/u"), ("HASHGET_DB", "")]);
+        assert_eq!(with.hashdb(flag, configured).unwrap(), Path::new("/flag"));
+        assert_eq!(with.hashdb(None, configured).unwrap(), Path::new("/variable"));
+        assert_eq!(without.hashdb(None, configured).unwrap(), Path::new("/configured"));
+        assert_eq!(without.hashdb(None, None).unwrap(), Path::new("/home/u/.local/share/hashget"));
+    }
+
+    #[test]
+    fn users_have_their_own_places_and_root_has_the_systems() {
+        let variables =
+            [("HOME", "/home/u"), ("XDG_CACHE_HOME", "/fast"), ("XDG_DATA_HOME", "rel")];
+        let user = surroundings(false, &variables);
+        assert_eq!(user.cache(None, None).unwrap(), Path::new("/fast/hashget"));
+        assert_eq!(user.hashdb(None, None).unwrap(), Path::new("/home/u/.local/share/hashget"));
+        let file = PathBuf::from("/home/u/.config/hashget/config.toml");
+        assert_eq!(user.config_file(None), Some((file, false)));
+        let root = surroundings(true, &variables);
+        assert_eq!(root.cache(None, None).unwrap(), Path::new("/var/cache/hashget"));
+        assert_eq!(root.hashdb(None, None).unwrap(), Path::new("/var/lib/hashget"));
+        let file = PathBuf::from("/etc/hashget/config.toml");
+        assert_eq!(root.config_file(None), Some((file, false)));
+    }
+
+    #[test]
+    fn a_named_configuration_must_be_there() {
+        let named = surroundings(true, &[("HASHGET_CONFIG", "/x.toml")]);
+        assert_eq!(named.config_file(None), Some((PathBuf::from("/x.toml"), true)));
+        let flag = named.config_file(Some(Path::new("/y.toml")));
+        assert_eq!(flag, Some((PathBuf::from("/y.toml"), true)));
+    }
+
+    #[test]
+    fn without_a_home_only_the_hashdb_is_missed() {
+        let homeless = surroundings(false, &[]);
+        assert!(homeless.hashdb(None, None).unwrap_err().to_string().contains("--db"));
+        assert_eq!(homeless.cache(None, None), None);
+        assert_eq!(homeless.config_file(None), None);
+    }
+
+    #[test]
+    fn all_pools_count_flags_first() {
+        let surroundings = surroundings(false, &[("HASHGET_POOL", "/b")]);
+        let pools = surroundings.pools(&["/a".into()], &["/c".into()]).unwrap();
+        assert_eq!(pools, ["/a", "/b", "/c"]);
+    }
+}

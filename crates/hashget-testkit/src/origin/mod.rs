@@ -1,0 +1,208 @@
+//! A scripted HTTP/1.1 server on a loopback port: serves what it is given, and misbehaves as told.
+//!
+//! Invariant: every request is in the log before its answer can be seen, and nothing is left running
+//! once the [`Origin`] is dropped.
+
+mod answer;
+mod fault;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{self, BufRead, BufReader, Read};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+pub use fault::Fault;
+
+/// A request that came, and what was answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// `GET`, `HEAD`, ...
+    pub method: String,
+    /// The path with its query, as sent.
+    pub path: String,
+    /// The `Range` header.
+    pub range: Option<String>,
+    /// The `If-Range` header.
+    pub if_range: Option<String>,
+    /// The status answered; 0 when the connection was dropped or left hanging.
+    pub status: u16,
+    /// Bytes of the body handed to the connection.
+    pub bytes: u64,
+}
+
+/// What is served at one path.
+#[derive(Default, Clone)]
+struct Page {
+    content: Option<Arc<Vec<u8>>>,
+    script: VecDeque<Fault>,
+    always: Vec<Fault>,
+}
+
+#[derive(Default)]
+struct State {
+    pages: Mutex<BTreeMap<String, Page>>,
+    log: Mutex<Vec<Request>>,
+    connections: Mutex<Vec<TcpStream>>,
+    stopped: AtomicBool,
+    at_once: AtomicUsize,
+    most_at_once: AtomicUsize,
+}
+
+/// A test that panicked must not hide its own message behind a poisoned lock.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The server. Stops when dropped.
+pub struct Origin {
+    address: SocketAddr,
+    state: Arc<State>,
+    acceptor: Option<JoinHandle<()>>,
+}
+
+impl Origin {
+    /// Starts a server on a free port of 127.0.0.1.
+    pub fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port is free");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        let state = Arc::new(State::default());
+        let shared = Arc::clone(&state);
+        let acceptor = std::thread::spawn(move || accept(&listener, &shared));
+        Self { address, state, acceptor: Some(acceptor) }
+    }
+
+    /// The URL of `path`, which begins with `/`.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Serves `content` at `path` from now on, instead of what was there. Faults stay.
+    pub fn serve(&self, path: &str, content: impl Into<Vec<u8>>) {
+        let content = Some(Arc::new(content.into()));
+        lock(&self.state.pages).entry(path.to_owned()).or_default().content = content;
+    }
+
+    /// The next requests of `path` meet these faults, one each, in order.
+    pub fn script(&self, path: &str, faults: impl IntoIterator<Item = Fault>) {
+        lock(&self.state.pages).entry(path.to_owned()).or_default().script.extend(faults);
+    }
+
+    /// Every request of `path` meets this fault, besides the scripted one.
+    pub fn always(&self, path: &str, fault: Fault) {
+        lock(&self.state.pages).entry(path.to_owned()).or_default().always.push(fault);
+    }
+
+    /// Forgets all faults of `path`.
+    pub fn heal(&self, path: &str) {
+        if let Some(page) = lock(&self.state.pages).get_mut(path) {
+            page.script.clear();
+            page.always.clear();
+        }
+    }
+
+    /// Every request so far, in order of arrival.
+    pub fn requests(&self) -> Vec<Request> {
+        lock(&self.state.log).clone()
+    }
+
+    /// The requests of one path so far.
+    pub fn requests_of(&self, path: &str) -> Vec<Request> {
+        self.requests().into_iter().filter(|request| request.path == path).collect()
+    }
+
+    /// The highest number of requests that were being answered at the same time.
+    pub fn most_at_once(&self) -> usize {
+        self.state.most_at_once.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Origin {
+    fn drop(&mut self) {
+        self.state.stopped.store(true, Ordering::SeqCst);
+        // Wakes the acceptor, which then sees that it should stop.
+        drop(TcpStream::connect(self.address));
+        if let Some(acceptor) = self.acceptor.take() {
+            drop(acceptor.join());
+        }
+    }
+}
+
+/// Takes connections until the origin stops, then ends them all.
+fn accept(listener: &TcpListener, state: &Arc<State>) {
+    let mut threads = Vec::new();
+    for stream in listener.incoming() {
+        if state.stopped.load(Ordering::SeqCst) {
+            break;
+        }
+        let Ok(stream) = stream else { continue };
+        if let Ok(handle) = stream.try_clone() {
+            lock(&state.connections).push(handle);
+        }
+        let state = Arc::clone(state);
+        // An error of a connection is the client's business: it went away.
+        threads.push(std::thread::spawn(move || drop(connection(stream, &state))));
+    }
+    for stream in lock(&state.connections).drain(..) {
+        drop(stream.shutdown(Shutdown::Both));
+    }
+    for thread in threads {
+        drop(thread.join());
+    }
+}
+
+/// Answers the requests of one connection, until either side has had enough.
+fn connection(stream: TcpStream, state: &State) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut reader = BufReader::new(stream.try_clone()?);
+    while let Some((request, keep_alive)) = read_request(&mut reader)? {
+        let count = state.at_once.fetch_add(1, Ordering::SeqCst) + 1;
+        state.most_at_once.fetch_max(count, Ordering::SeqCst);
+        let faults = faults_of(state, &request.path);
+        let open = answer::answer(&stream, state, request, &faults);
+        state.at_once.fetch_sub(1, Ordering::SeqCst);
+        if !open? || !keep_alive {
+            break;
+        }
+    }
+    stream.shutdown(Shutdown::Both)
+}
+
+/// The faults that the next request of a path meets; takes the scripted one off its list.
+fn faults_of(state: &State, path: &str) -> Vec<Fault> {
+    let mut pages = lock(&state.pages);
+    let Some(page) = pages.get_mut(path) else { return Vec::new() };
+    let scripted = page.script.pop_front();
+    page.always.iter().cloned().chain(scripted).collect()
+}
+
+/// Reads a request's head; `None` when the client has closed. Also says whether it stays.
+fn read_request(reader: &mut BufReader<TcpStream>) -> io::Result<Option<(Request, bool)>> {
+    // More than any client of ours sends.
+    let mut reader = reader.take(64 * 1024);
+    let mut line = String::new();
+    if reader.read_line(&mut line)? == 0 {
+        return Ok(None);
+    }
+    let mut words = line.split_whitespace();
+    let method = words.next().unwrap_or_default().to_owned();
+    let path = words.next().unwrap_or_default().to_owned();
+    let (mut range, mut if_range, mut keep_alive) = (None, None, true);
+    loop {
+        let mut header = String::new();
+        if reader.read_line(&mut header)? == 0 || header.trim().is_empty() {
+            break;
+        }
+        let Some((name, value)) = header.split_once(':') else { continue };
+        let value = value.trim().to_owned();
+        match name.to_ascii_lowercase().as_str() {
+            "range" => range = Some(value),
+            "if-range" => if_range = Some(value),
+            "connection" => keep_alive = !value.eq_ignore_ascii_case("close"),
+            _ => {}
+        }
+    }
+    let request = Request { method, path, range, if_range, status: 0, bytes: 0 };
+    Ok(Some((request, keep_alive)))
+}

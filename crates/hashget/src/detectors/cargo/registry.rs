@@ -1,0 +1,200 @@
+//! What Cargo keeps of a registry on disk: `index/HOST-HASH/config.json` and its cache of the index.
+//!
+//! Invariant: errors name the registry's folder, so that one registry's trouble is told once, however
+//! many crates it has.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::Package;
+use crate::detectors::{DetectError, public_url, text};
+use crate::model::Digest;
+
+/// More bytes than this are no config.json.
+const MAX_CONFIG_BYTES: u64 = 64 * 1024;
+
+/// More bytes than this are not what Cargo keeps of one crate.
+const MAX_INDEX_BYTES: u64 = 64 * 1024 * 1024;
+
+/// A registry that anybody may download from.
+pub(super) struct Registry {
+    index: PathBuf,
+    download: String,
+}
+
+/// `config.json`, as far as it matters here.
+#[derive(Deserialize)]
+struct Config {
+    dl: String,
+    #[serde(default, rename = "auth-required")]
+    auth_required: bool,
+}
+
+/// One line of the index, as far as it matters here.
+#[derive(Deserialize)]
+struct Line {
+    vers: String,
+    cksum: Digest,
+}
+
+impl Registry {
+    /// The registry whose index is kept in the folder `index`.
+    ///
+    /// # Errors
+    /// When its configuration is missing, damaged, or within a Git repository, or when it is private.
+    pub(super) fn open(index: &Path) -> Result<Self, DetectError> {
+        let wrong = |problem: String| DetectError::new(index, problem);
+        let Some(json) = text::read_whole(&index.join("config.json"), MAX_CONFIG_BYTES)? else {
+            return Err(wrong(if text::is_folder(&index.join(".git")) {
+                "this registry's index is a Git repository, which is not read: use the registry's sparse \
+                 index and run \"cargo fetch\" once, or index its crates by URL"
+                    .to_owned()
+            } else {
+                "there is no config.json of this registry: expected Cargo's index folder beside src and \
+                 cache; \"cargo fetch\" makes it"
+                    .to_owned()
+            }));
+        };
+        let config: Config = serde_json::from_slice(&json)
+            .map_err(|error| wrong(format!("its config.json is damaged: {error}")))?;
+        if config.auth_required {
+            return Err(wrong(
+                "this registry asks for a login: its crates are not public".to_owned(),
+            ));
+        }
+        Ok(Self { index: index.to_path_buf(), download: config.dl })
+    }
+
+    /// The digest that the index has for `package`.
+    ///
+    /// # Errors
+    /// When the index on this machine does not have the package, or is damaged.
+    pub(super) fn checksum(&self, package: &Package) -> Result<Digest, DetectError> {
+        let name = package.name.to_lowercase();
+        let file = self.index.join(".cache").join(prefix(&name)).join(&name);
+        let wrong = |problem: String| DetectError::new(&self.index, problem);
+        let Some(bytes) = text::read_whole(&file, MAX_INDEX_BYTES)? else {
+            return Err(wrong(format!(
+                "this registry's index on this machine does not have {package}: \"cargo fetch\" in a \
+                 project that uses it gets it"
+            )));
+        };
+        let line = line_of(&bytes, &package.version).map_err(|problem| {
+            wrong(format!("its entry for {} is damaged: {problem}", package.name))
+        })?;
+        line.map(|line| line.cksum).ok_or_else(|| {
+            wrong(format!("this registry's index on this machine does not have {package}"))
+        })
+    }
+
+    /// The URL that the registry gives `package` from.
+    ///
+    /// # Errors
+    /// When it is no public URL.
+    pub(super) fn url(&self, package: &Package, sha256: &Digest) -> Result<String, DetectError> {
+        let prefix = prefix(&package.name);
+        let markers = [
+            ("{crate}", package.name.clone()),
+            ("{version}", package.version.clone()),
+            ("{lowerprefix}", prefix.to_lowercase()),
+            ("{prefix}", prefix),
+            ("{sha256-checksum}", sha256.to_string()),
+        ];
+        let url = if markers.iter().any(|(marker, _)| self.download.contains(marker)) {
+            markers
+                .iter()
+                .fold(self.download.clone(), |url, (marker, value)| url.replace(marker, value))
+        } else {
+            format!("{}/{}/{}/download", self.download, package.name, package.version)
+        };
+        public_url(&url).map_err(|error| {
+            DetectError::new(&self.index, format!("bad \"dl\" in its config.json: {error}"))
+        })
+    }
+}
+
+/// The folder of a crate within an index.
+fn prefix(name: &str) -> String {
+    match name.len() {
+        length @ 1..=2 => length.to_string(),
+        3 => format!("3/{}", &name[..1]),
+        _ => format!("{}/{}", &name[..2], &name[2..4]),
+    }
+}
+
+/// Finds a version in Cargo's cache of one crate's index lines: a version byte (since 2 followed by
+/// the schema's version in four bytes), then texts that each end with a NUL: the state of the index,
+/// and pairs of a crate's version and its line of JSON.
+fn line_of(bytes: &[u8], version: &str) -> Result<Option<Line>, String> {
+    let texts = match bytes {
+        [1, rest @ ..] | [2 | 3, _, _, _, _, rest @ ..] => rest,
+        [] => return Err("it is empty".to_owned()),
+        [found, ..] => return Err(format!("its format {found} is not known: expected 1, 2 or 3")),
+    };
+    let plain = |version: &str| version.split('+').next().unwrap_or_default().to_owned();
+    let mut texts = texts.split(|&byte| byte == 0).skip(1);
+    while let (Some(key), Some(json)) = (texts.next(), texts.next()) {
+        // Format 1 and 2 dropped what follows a "+" from the key; the line itself has it.
+        let same = std::str::from_utf8(key).is_ok_and(|key| plain(key) == plain(version));
+        if !same {
+            continue;
+        }
+        let line: Line = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+        if line.vers == version {
+            return Ok(Some(line));
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cache(format: &[u8], lines: &[(&str, &str, Digest)]) -> Vec<u8> {
+        let mut bytes = [format, b"etag: x\0"].concat();
+        for (key, vers, cksum) in lines {
+            bytes.extend(format!("{key}\0{{\"vers\":\"{vers}\",\"cksum\":\"{cksum}\"}}\0").bytes());
+        }
+        bytes
+    }
+
+    #[test]
+    fn prefixes_are_those_of_the_index() {
+        for (name, expected) in
+            [("a", "1"), ("ab", "2"), ("url", "3/u"), ("serde", "se/rd"), ("Inflector", "In/fl")]
+        {
+            assert_eq!(prefix(name), expected);
+        }
+    }
+
+    #[test]
+    fn lines_are_found_in_every_format_and_builds_told_apart() {
+        let (one, two) = (Digest::of(b"1"), Digest::of(b"2"));
+        let v3 = cache(
+            &[3, 2, 0, 0, 0],
+            &[("110.0.0", "110.0.0", one), ("110.0.0+b", "110.0.0+b", two)],
+        );
+        let v1 = cache(&[1], &[("110.0.0", "110.0.0", one), ("110.0.0", "110.0.0+b", two)]);
+        for bytes in [v3, v1] {
+            assert_eq!(line_of(&bytes, "110.0.0").unwrap().unwrap().cksum, one);
+            assert_eq!(line_of(&bytes, "110.0.0+b").unwrap().unwrap().cksum, two);
+            assert!(line_of(&bytes, "110.0.1").unwrap().is_none());
+        }
+    }
+
+    #[test]
+    fn damaged_entries_are_errors_and_never_panics() {
+        let whole = cache(&[3, 2, 0, 0, 0], &[("1.0.0", "1.0.0", Digest::of(b"1"))]);
+        for end in 0..whole.len() - 1 {
+            let found = line_of(&whole[..end], "1.0.0");
+            assert!(!matches!(found, Ok(Some(_))), "cut at {end}");
+        }
+        assert!(line_of(&[9, 0, 0], "1.0.0").is_err());
+        assert!(
+            line_of(b"\x03\x02\0\0\0x\x001.0.0\0{\"vers\":\"1.0.0\",\"cksum\":\"12\"}\0", "1.0.0")
+                .is_err()
+        );
+    }
+}

@@ -1,0 +1,69 @@
+//! Hint files: a small JSON file beside files tells which package they came from.
+//!
+//! Invariant: a hint gives exactly one candidate or one error; nothing is guessed.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::{Candidate, DetectError, Detector, public_url, text};
+use crate::model::{Digest, RelPath};
+
+/// Recognises `hashget-hint.json` and `.hashget-hint.json`.
+pub(super) struct Hint;
+
+/// More bytes than this are no hint.
+const MAX_BYTES: u64 = 64 * 1024;
+
+/// The grouping of packages whose hint names none.
+const DEFAULT_PROJECT: &str = "_hints";
+
+/// What a hint file says. Other fields are for other readers.
+#[derive(Deserialize)]
+struct HintFile {
+    url: Option<String>,
+    project: Option<String>,
+    sha256: Option<Digest>,
+    size: Option<u64>,
+}
+
+impl Detector for Hint {
+    fn name(&self) -> &str {
+        "hint"
+    }
+
+    fn interested_in(&self, path: &RelPath) -> bool {
+        matches!(path.file_name(), b"hashget-hint.json" | b".hashget-hint.json")
+    }
+
+    fn detect(&self, root: &Path, path: &RelPath) -> Result<Vec<Candidate>, DetectError> {
+        let file = path.below(root);
+        let wrong = |problem: String| DetectError::new(&file, problem);
+        let Some(bytes) = text::read_whole(&file, MAX_BYTES)? else {
+            return Ok(Vec::new());
+        };
+        let json: serde_json::Value = serde_json::from_slice(&bytes)
+            .map_err(|error| wrong(format!("it is not JSON: {error}")))?;
+        if !json.is_object() {
+            return Err(wrong("expected a JSON object with a \"url\"".to_owned()));
+        }
+        let hint: HintFile = serde_json::from_value(json)
+            .map_err(|error| wrong(format!("it is not a hint: {error}")))?;
+        let url = hint.url.ok_or_else(|| {
+            wrong(
+                "it has no \"url\": expected the URL of the package that gives these files"
+                    .to_owned(),
+            )
+        })?;
+        let url = public_url(&url).map_err(|error| wrong(format!("bad \"url\": {error}")))?;
+        Ok(vec![Candidate {
+            url,
+            sha256: hint.sha256,
+            size: hint.size,
+            signature: None,
+            project: Some(hint.project.unwrap_or_else(|| DEFAULT_PROJECT.to_owned())),
+            local_file: None,
+            found_at: path.clone(),
+        }])
+    }
+}

@@ -1,0 +1,58 @@
+//! Time as the sources see it, so that tests need not wait.
+//!
+//! Invariant: whoever waits does so through [`wait`], which looks every 100 ms whether to stop.
+
+use std::time::{Duration, Instant};
+
+use crate::monitor::{Interrupted, Monitor};
+
+/// A clock that can be waited on.
+pub trait Clock: Send + Sync {
+    /// Time since some fixed moment.
+    fn now(&self) -> Duration;
+
+    /// Returns after `time`.
+    fn sleep(&self, time: Duration);
+}
+
+/// The real clock.
+#[derive(Debug, Clone, Copy)]
+pub struct SystemClock {
+    start: Instant,
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self { start: Instant::now() }
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn sleep(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
+}
+
+/// How long an interruption may go unnoticed.
+pub(super) const ATTENTION: Duration = Duration::from_millis(100);
+
+/// Waits for `time`, or until the monitor asks to stop.
+pub(super) fn wait(
+    clock: &dyn Clock,
+    time: Duration,
+    monitor: &dyn Monitor,
+) -> Result<(), Interrupted> {
+    let end = clock.now().saturating_add(time);
+    loop {
+        monitor.check_interrupted()?;
+        let left = end.saturating_sub(clock.now());
+        if left.is_zero() {
+            return Ok(());
+        }
+        clock.sleep(left.min(ATTENTION));
+    }
+}

@@ -1,0 +1,279 @@
+//! One HTTP request and its answer, on a thread of its own.
+//!
+//! Invariant: the caller never waits on the network itself, so that it hears an interruption within
+//! [`ATTENTION`]; every phase of the exchange has a time-out, so that the thread ends by itself.
+
+use std::io::Read as _;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use ureq::http::{HeaderMap, Response};
+use ureq::tls::{RootCerts, TlsConfig};
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::DefaultConnector;
+use ureq::{Agent, Body, Proxy};
+
+use super::address::{PrivateAddress, PublicOnly, Target};
+use super::clock::ATTENTION;
+use super::origin::TimeOuts;
+use super::politeness::Permit;
+use crate::model::escaped;
+use crate::monitor::{Interrupted, Monitor};
+
+/// Bytes of the body handed over at once.
+const PIECE: usize = 128 * 1024;
+
+/// Pieces that may wait to be taken.
+const WAITING: usize = 8;
+
+/// The connections to servers. Nothing of TLS is set up before the first https request.
+#[derive(Debug)]
+pub(super) struct Client {
+    time_outs: TimeOuts,
+    proxy: Option<String>,
+    user_agent: String,
+    open: OnceLock<Agent>,
+    public_only: OnceLock<Agent>,
+}
+
+/// What went wrong with an exchange.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// Trying again may help.
+    Passing(String),
+    /// Trying again would give the same.
+    Lasting(String),
+    /// It may not be fetched.
+    Refused(String),
+    /// The monitor asked to stop.
+    Interrupted,
+}
+
+impl From<Interrupted> for Trouble {
+    fn from(_: Interrupted) -> Self {
+        Self::Interrupted
+    }
+}
+
+/// The start of an answer.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) status: u16,
+    /// `Content-Length`.
+    pub(super) length: Option<u64>,
+    headers: HeaderMap,
+}
+
+impl Head {
+    /// A header's value, if there is one and it is text.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
+/// An answer whose body is still coming.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    pub(super) head: Head,
+    body: Receiver<Message>,
+}
+
+enum Message {
+    Head(Head),
+    Bytes(Vec<u8>),
+    End,
+    Failed(Trouble),
+}
+
+impl Client {
+    /// A client without any connection yet.
+    pub(super) fn new(time_outs: TimeOuts, proxy: Option<String>, user_agent: String) -> Self {
+        Self { time_outs, proxy, user_agent, open: OnceLock::new(), public_only: OnceLock::new() }
+    }
+
+    /// Sends a GET and waits for the head of the answer. With `public_only` it connects to no private
+    /// address (a proxy, if there is one, resolves names on its own).
+    pub(super) fn get(
+        &self,
+        target: &Target,
+        headers: Vec<(&'static str, String)>,
+        public_only: bool,
+        permit: Permit,
+        monitor: &dyn Monitor,
+    ) -> Result<Exchange, Trouble> {
+        let agent = self.agent(public_only && self.proxy.is_none())?.clone();
+        let url = target.as_str().to_owned();
+        let (sender, body) = bounded(WAITING);
+        std::thread::Builder::new()
+            .name("hashget-fetch".to_owned())
+            .spawn(move || {
+                // The receiver may have gone: nobody waits for the answer any more.
+                drop(run(&agent, &url, &headers, &sender));
+                drop(permit);
+            })
+            .map_err(|error| Trouble::Passing(format!("no thread could be started ({error})")))?;
+        match receive(&body, monitor)? {
+            Message::Head(head) => Ok(Exchange { head, body }),
+            Message::Failed(trouble) => Err(trouble),
+            Message::Bytes(_) | Message::End => {
+                Err(Trouble::Lasting("the answer has no head".to_owned()))
+            }
+        }
+    }
+
+    fn agent(&self, public_only: bool) -> Result<&Agent, Trouble> {
+        let slot = if public_only { &self.public_only } else { &self.open };
+        if let Some(agent) = slot.get() {
+            return Ok(agent);
+        }
+        let proxy = self.proxy.as_deref().map(Proxy::new).transpose().map_err(|_| {
+            Trouble::Refused("the proxy of the configuration is not a proxy's URL".to_owned())
+        })?;
+        let times = self.time_outs;
+        let config = Agent::config_builder()
+            .proxy(proxy)
+            .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
+            .http_status_as_error(false)
+            // Redirects are followed by the origin, which looks at each.
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .user_agent(self.user_agent.as_str())
+            .accept_encoding("identity")
+            .timeout_resolve(Some(times.resolve))
+            .timeout_connect(Some(times.connect))
+            .timeout_send_request(Some(times.send))
+            .timeout_recv_response(Some(times.answer))
+            .timeout_per_read(Some(times.stall))
+            .timeout_per_write(Some(times.send))
+            .build();
+        let connector = DefaultConnector::new();
+        Ok(slot.get_or_init(|| {
+            if public_only {
+                Agent::with_parts(config, connector, PublicOnly::default())
+            } else {
+                Agent::with_parts(config, connector, DefaultResolver::default())
+            }
+        }))
+    }
+}
+
+impl Exchange {
+    /// The next bytes of the body; `None` at its end.
+    pub(super) fn next(&self, monitor: &dyn Monitor) -> Result<Option<Vec<u8>>, Trouble> {
+        match receive(&self.body, monitor)? {
+            Message::Bytes(bytes) => Ok(Some(bytes)),
+            Message::Failed(trouble) => Err(trouble),
+            Message::Head(_) | Message::End => Ok(None),
+        }
+    }
+}
+
+/// The next message, unless the monitor asks to stop before it comes.
+fn receive(messages: &Receiver<Message>, monitor: &dyn Monitor) -> Result<Message, Trouble> {
+    loop {
+        monitor.check_interrupted()?;
+        match messages.recv_timeout(ATTENTION) {
+            Ok(message) => return Ok(message),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(Trouble::Passing("the exchange broke off".to_owned()));
+            }
+        }
+    }
+}
+
+/// The thread's work. `Err` when nobody listens any more.
+fn run(
+    agent: &Agent,
+    url: &str,
+    headers: &[(&'static str, String)],
+    to: &Sender<Message>,
+) -> Result<(), crossbeam_channel::SendError<Message>> {
+    let mut request = agent.get(url);
+    for (name, value) in headers {
+        request = request.header(*name, value);
+    }
+    let response = match request.call() {
+        Ok(response) => response,
+        Err(error) => return to.send(Message::Failed(trouble(error))),
+    };
+    to.send(Message::Head(head_of(&response)))?;
+    let mut body = response.into_body().into_with_config().limit(u64::MAX).reader();
+    loop {
+        let mut piece = vec![0; PIECE];
+        match body.read(&mut piece) {
+            Ok(0) => return to.send(Message::End),
+            Ok(count) => {
+                piece.truncate(count);
+                to.send(Message::Bytes(piece))?;
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return to.send(Message::Failed(trouble(error.into()))),
+        }
+    }
+}
+
+fn head_of(response: &Response<Body>) -> Head {
+    let headers = response.headers().clone();
+    let length = response.body().content_length();
+    Head { status: response.status().as_u16(), length, headers }
+}
+
+/// What an error of the client means. Its text may hold what the server sent.
+fn trouble(error: ureq::Error) -> Trouble {
+    use std::io::ErrorKind as Io;
+    use ureq::Error as E;
+    let text = |error: &dyn std::fmt::Display| escaped(error.to_string().as_bytes());
+    match error {
+        E::Other(error) if error.is::<PrivateAddress>() => Trouble::Refused(text(&error)),
+        E::Timeout(phase) => Trouble::Passing(format!("no answer in time ({phase})")),
+        E::HostNotFound => Trouble::Lasting("no such host".to_owned()),
+        E::Io(error) if error.kind() == Io::UnexpectedEof => {
+            Trouble::Passing("the connection was closed too early".to_owned())
+        }
+        // The certificate, or what the server calls TLS, is not right.
+        E::Io(error) if error.kind() == Io::InvalidData => Trouble::Lasting(text(&error)),
+        // How the resolver of the C library words that a name does not exist.
+        E::Io(error) if error.to_string().contains("Name or service not known") => {
+            Trouble::Lasting("no such host".to_owned())
+        }
+        E::Io(error) => Trouble::Passing(text(&error)),
+        error @ (E::Protocol(_)
+        | E::ConnectionFailed
+        | E::ConnectProxyFailed(_)
+        | E::BodyStalled) => Trouble::Passing(text(&error)),
+        error => Trouble::Lasting(text(&error)),
+    }
+}
+
+/// How fast bytes must come: counts them in windows of time.
+#[derive(Debug)]
+pub(super) struct Pace {
+    window: Duration,
+    least: u64,
+    began: std::time::Instant,
+    bytes: u64,
+}
+
+impl Pace {
+    /// At least `least` bytes in every `window`.
+    pub(super) fn new(window: Duration, least: u64) -> Self {
+        Self { window, least, began: std::time::Instant::now(), bytes: 0 }
+    }
+
+    /// So many bytes came; an error when they come too slowly.
+    pub(super) fn came(&mut self, bytes: usize) -> Result<(), Trouble> {
+        self.bytes += bytes as u64;
+        if self.began.elapsed() < self.window {
+            return Ok(());
+        }
+        if self.bytes < self.least {
+            let (bytes, seconds) = (self.bytes, self.window.as_secs_f64());
+            return Err(Trouble::Passing(format!("too slow: {bytes} bytes in {seconds} s")));
+        }
+        self.began = std::time::Instant::now();
+        self.bytes = 0;
+        Ok(())
+    }
+}

@@ -1,0 +1,143 @@
+//! Sources in turn: the first that has the right bytes gives them.
+//!
+//! Invariant: a source that fails, for whatever reason but an interruption, only moves on to the next.
+
+use super::address::shown;
+use super::{FetchError, Fetched, Source, Wanted};
+use crate::monitor::{Monitor, ProblemKind};
+
+/// Tries its sources in order.
+pub struct Failover {
+    sources: Vec<Box<dyn Source>>,
+}
+
+impl Failover {
+    /// These sources, in this order.
+    pub fn new(sources: Vec<Box<dyn Source>>) -> Self {
+        Self { sources }
+    }
+}
+
+impl Source for Failover {
+    fn fetch(&self, wanted: &Wanted, monitor: &dyn Monitor) -> Result<Fetched, FetchError> {
+        let mut errors = Vec::new();
+        for (position, source) in self.sources.iter().enumerate() {
+            match source.fetch(wanted, monitor) {
+                Err(FetchError::Interrupted(interrupted)) => return Err(interrupted.into()),
+                Err(error) => {
+                    if position + 1 < self.sources.len() {
+                        tell_mismatch(&error, wanted, monitor);
+                    }
+                    errors.push(error);
+                }
+                fetched => return fetched,
+            }
+        }
+        if errors.is_empty() {
+            let from = "no source at all".to_owned();
+            return Err(FetchError::NotFound { from, url: shown(&wanted.url) });
+        }
+        Err(combine(errors))
+    }
+}
+
+/// Names a source that gave wrong bytes, when another one is tried after it.
+pub(super) fn tell_mismatch(error: &FetchError, wanted: &Wanted, monitor: &dyn Monitor) {
+    match error {
+        FetchError::Mismatch { .. } => {
+            monitor.problem(
+                ProblemKind::Note,
+                shown(&wanted.url),
+                format!("{error}; trying the next source"),
+            );
+        }
+        FetchError::All { errors } => {
+            errors.iter().for_each(|error| tell_mismatch(error, wanted, monitor));
+        }
+        _ => {}
+    }
+}
+
+/// One error out of those of several sources. Bytes that may still be proven file by file come first;
+/// that a source does not have it is worth a word only when no other source failed otherwise.
+pub(super) fn combine(errors: Vec<FetchError>) -> FetchError {
+    let mut flat = Vec::new();
+    flatten(errors, &mut flat);
+    let with_file =
+        flat.iter().position(|error| matches!(error, FetchError::Mismatch { file: Some(_), .. }));
+    if let Some(position) = with_file {
+        return flat.swap_remove(position);
+    }
+    let last = flat.pop().expect("a source that fails has an error");
+    let mut real: Vec<FetchError> =
+        flat.into_iter().filter(|error| !matches!(error, FetchError::NotFound { .. })).collect();
+    match (&last, real.len()) {
+        (_, 0) => last,
+        (FetchError::NotFound { .. }, 1) => real.pop().expect("there is one"),
+        (FetchError::NotFound { .. }, _) => FetchError::All { errors: real },
+        _ => {
+            real.push(last);
+            FetchError::All { errors: real }
+        }
+    }
+}
+
+fn flatten(errors: Vec<FetchError>, flat: &mut Vec<FetchError>) {
+    for error in errors {
+        match error {
+            FetchError::All { errors } => flatten(errors, flat),
+            error => flat.push(error),
+        }
+    }
+}
+
+/// Stands where the network would be: fetches nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Offline;
+
+impl Source for Offline {
+    fn fetch(&self, wanted: &Wanted, _monitor: &dyn Monitor) -> Result<Fetched, FetchError> {
+        let problem = "offline, and neither the cache nor a pool has it".to_owned();
+        Err(FetchError::Refused { url: shown(&wanted.url), problem })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn not_found(from: &str) -> FetchError {
+        FetchError::NotFound { from: from.to_owned(), url: "u".to_owned() }
+    }
+
+    fn unreachable(problem: &str) -> FetchError {
+        FetchError::Unreachable { url: "u".to_owned(), problem: problem.to_owned() }
+    }
+
+    fn mismatch(file: bool) -> FetchError {
+        let file = file.then(|| tempfile::tempfile().unwrap());
+        FetchError::Mismatch { from: "f".into(), expected: "e".into(), found: "f".into(), file }
+    }
+
+    #[test]
+    fn the_error_that_helps_is_the_one_told() {
+        let table = [
+            (vec![not_found("pool"), not_found("origin")], "origin does not have u"),
+            (vec![not_found("pool"), unreachable("gone")], "cannot fetch u: gone"),
+            (vec![unreachable("gone"), not_found("origin")], "cannot fetch u: gone"),
+            (
+                vec![
+                    FetchError::All { errors: vec![unreachable("a"), not_found("m")] },
+                    unreachable("b"),
+                ],
+                "2 sources failed: cannot fetch u: a; cannot fetch u: b",
+            ),
+            (vec![mismatch(true), unreachable("b")], "f gave other bytes: expected e, found f"),
+        ];
+        for (errors, text) in table {
+            assert_eq!(combine(errors).to_string(), text);
+        }
+        let without_file = combine(vec![mismatch(false), mismatch(true)]);
+        assert!(matches!(without_file, FetchError::Mismatch { file: Some(_), .. }));
+    }
+}

@@ -1,0 +1,134 @@
+//! Mirrors: a URL that begins with a prefix is fetched from other places.
+//!
+//! Invariant: what is recorded is always the public URL; a mirror's address is only ever fetched from.
+
+use super::failover::{combine, tell_mismatch};
+use super::{FetchError, Fetched, Source, Wanted};
+use crate::monitor::Monitor;
+
+/// Where to fetch URLs of one prefix from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MirrorRule {
+    /// What the public URLs begin with.
+    pub prefix: String,
+    /// What to put instead, in turn. The public place itself is asked only if it is among them.
+    pub use_urls: Vec<String>,
+}
+
+/// Fetches by the rules.
+pub struct Mirrors {
+    rules: Vec<MirrorRule>,
+    inner: Box<dyn Source>,
+}
+
+impl Mirrors {
+    /// These rules before `inner`. Of several that fit a URL the longest prefix counts.
+    pub fn new(rules: Vec<MirrorRule>, inner: Box<dyn Source>) -> Self {
+        Self { rules, inner }
+    }
+
+    /// The public URL of a URL learned on this machine; see [`public_url`].
+    pub fn public_url(&self, url: &str) -> String {
+        public_url(&self.rules, url)
+    }
+
+    /// The places to ask for a URL.
+    fn places(&self, url: &str) -> Vec<String> {
+        let fitting = self
+            .rules
+            .iter()
+            .filter_map(|rule| Some((rule, rest_after(url, &rule.prefix)?)))
+            .max_by_key(|(rule, _)| rule.prefix.len());
+        match fitting {
+            Some((rule, rest)) => {
+                rule.use_urls.iter().map(|place| format!("{place}{rest}")).collect()
+            }
+            None => vec![url.to_owned()],
+        }
+    }
+}
+
+impl Source for Mirrors {
+    fn fetch(&self, wanted: &Wanted, monitor: &dyn Monitor) -> Result<Fetched, FetchError> {
+        let mut places: Vec<String> = Vec::new();
+        for url in std::iter::once(&wanted.url).chain(&wanted.also) {
+            for place in self.places(url) {
+                if !places.contains(&place) {
+                    places.push(place);
+                }
+            }
+        }
+        let mut errors = Vec::new();
+        let count = places.len();
+        for (position, url) in places.into_iter().enumerate() {
+            let there = Wanted { url, also: Vec::new(), ..*wanted };
+            match self.inner.fetch(&there, monitor) {
+                Err(FetchError::Interrupted(interrupted)) => return Err(interrupted.into()),
+                Err(error) => {
+                    if position + 1 < count {
+                        tell_mismatch(&error, &there, monitor);
+                    }
+                    errors.push(error);
+                }
+                fetched => return fetched,
+            }
+        }
+        if errors.is_empty() {
+            let problem = "the mirror rule for it names no place to fetch from";
+            return Err(super::address::refused(&wanted.url, problem));
+        }
+        Err(combine(errors))
+    }
+}
+
+/// The public URL of `url`: if it begins with a place that some rule uses, the rule's prefix and the
+/// rest (the longest such place counts); else itself.
+pub fn public_url(rules: &[MirrorRule], url: &str) -> String {
+    rules
+        .iter()
+        .flat_map(|rule| rule.use_urls.iter().map(move |place| (place, &rule.prefix)))
+        .filter_map(|(place, prefix)| Some((place.len(), prefix, rest_after(url, place)?)))
+        .max_by_key(|(length, ..)| *length)
+        .map_or_else(|| url.to_owned(), |(_, prefix, rest)| format!("{prefix}{rest}"))
+}
+
+/// What follows `prefix` in `url`. A prefix that ends within the host's name (`http://example.org`) does
+/// not fit another host (`http://example.org.evil/`).
+fn rest_after<'a>(url: &'a str, prefix: &str) -> Option<&'a str> {
+    let rest = url.strip_prefix(prefix)?;
+    let after_scheme = prefix.split_once("://").map_or(prefix, |(_, after)| after);
+    let host_is_whole = after_scheme.contains('/') || rest.is_empty() || rest.starts_with('/');
+    host_is_whole.then_some(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(prefix: &str, use_urls: &[&str]) -> MirrorRule {
+        let use_urls = use_urls.iter().map(|&place| place.to_owned()).collect();
+        MirrorRule { prefix: prefix.to_owned(), use_urls }
+    }
+
+    #[test]
+    fn what_a_mirror_gave_is_recorded_under_its_public_url() {
+        let rules = [
+            rule(
+                "https://example.org/",
+                &["http://mirror.example.com/org/", "https://example.org/"],
+            ),
+            rule("https://special.example.org/", &["http://mirror.example.com/org/special/"]),
+            rule("https://bare.example.org", &["http://bare.example.com"]),
+        ];
+        for (url, public) in [
+            ("http://mirror.example.com/org/a/b", "https://example.org/a/b"),
+            ("http://mirror.example.com/org/special/b", "https://special.example.org/b"),
+            ("http://mirror.example.com/other/b", "http://mirror.example.com/other/b"),
+            ("https://example.org/a", "https://example.org/a"),
+            ("http://bare.example.com/a", "https://bare.example.org/a"),
+            ("http://bare.example.com.evil/a", "http://bare.example.com.evil/a"),
+        ] {
+            assert_eq!(public_url(&rules, url), public);
+        }
+    }
+}

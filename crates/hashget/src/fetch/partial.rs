@@ -1,0 +1,201 @@
+//! Partial downloads: a `.part` file named by the digest of its URL, and what is known of it beside it.
+//!
+//! Invariant: whoever holds a [`Partial`] holds the lock of its file, and the file is still the one that
+//! its name points to; so two downloads of one URL never interleave, in any number of processes.
+
+use std::fs::{File, TryLockError};
+use std::io::{self, Seek as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::clock::ATTENTION;
+use super::proof::Unproven;
+use crate::model::Digest;
+use crate::monitor::Monitor;
+
+/// What the server said of the content that a partial download is part of.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct Note {
+    /// The URL.
+    pub(super) url: String,
+    /// Its `ETag`.
+    pub(super) etag: Option<String>,
+    /// Its `Last-Modified`.
+    pub(super) last_modified: Option<String>,
+    /// Bytes in all, when it said so.
+    pub(super) total: Option<u64>,
+}
+
+impl Note {
+    /// What `If-Range` can ask for: a strong tag, else the date.
+    pub(super) fn validator(&self) -> Option<&str> {
+        let strong = self.etag.as_deref().filter(|tag| tag.starts_with('"'));
+        strong.or(self.last_modified.as_deref())
+    }
+}
+
+/// A partial download that nobody else works on.
+#[derive(Debug)]
+pub(super) struct Partial {
+    file: File,
+    /// Where it is; `None` for one without a name, which ends with this process.
+    path: Option<PathBuf>,
+    note: Option<Note>,
+}
+
+/// The name of the partial download of `url` in the folder `dir`.
+pub(super) fn path_of(dir: &Path, url: &str) -> PathBuf {
+    dir.join(format!("{}.part", Digest::of(url.as_bytes())))
+}
+
+fn note_path(path: &Path) -> PathBuf {
+    path.with_extension("part.json")
+}
+
+impl Partial {
+    /// The partial download of `url` in `dir`, begun now or before; waits while another one works on
+    /// it. Without a folder, or where the folder cannot be written, a file without a name.
+    pub(super) fn open(
+        dir: Option<&Path>,
+        url: &str,
+        monitor: &dyn Monitor,
+    ) -> Result<Self, Unproven> {
+        let Some(dir) = dir else { return Ok(Self::nameless()?) };
+        let path = path_of(dir, url);
+        let opened = fs_err::create_dir_all(dir).map_err(Into::into);
+        match opened.and_then(|()| open_locked(&path, monitor)) {
+            Ok(file) => {
+                let note = read_note(&path).filter(|note| note.url == url);
+                Ok(Self { file, path: Some(path), note })
+            }
+            Err(Unproven::Io(error)) if is_unwritable(&error) => Ok(Self::nameless()?),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn nameless() -> io::Result<Self> {
+        Ok(Self { file: tempfile::tempfile()?, path: None, note: None })
+    }
+
+    /// The file, to be read.
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// What the server said of its content, if anything is kept of it.
+    pub(super) fn note(&self) -> Option<&Note> {
+        self.note.as_ref()
+    }
+
+    /// Bytes that it has.
+    pub(super) fn length(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    /// Bytes that are there for the next try: none when the file ends with this process.
+    pub(super) fn kept(&self) -> u64 {
+        if self.path.is_some() { self.length().unwrap_or(0) } else { 0 }
+    }
+
+    /// Begins again with nothing, of a content of which the server says `note`.
+    pub(super) fn begin(&mut self, note: Note) -> io::Result<()> {
+        // Without its note the file is never resumed, so the note goes first and comes last.
+        if let Some(path) = &self.path {
+            remove(&note_path(path))?;
+        }
+        self.file.set_len(0)?;
+        self.file.rewind()?;
+        if let Some(path) = &self.path {
+            let text = serde_json::to_vec(&note).map_err(io::Error::other)?;
+            fs_err::write(note_path(path), text)?;
+        }
+        self.note = Some(note);
+        Ok(())
+    }
+
+    /// Begins again with nothing, of a content of which nothing is known.
+    pub(super) fn clear(&mut self) -> io::Result<()> {
+        if let Some(path) = &self.path {
+            remove(&note_path(path))?;
+        }
+        self.note = None;
+        self.file.set_len(0)?;
+        self.file.rewind()
+    }
+
+    /// Writes on where the file stands.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)
+    }
+
+    /// The file at its start. Its name is gone, unless `keep_name`: then it stays, without a note and so
+    /// never resumed, for the cache to take; the lock is kept as long as the name.
+    pub(super) fn finish(mut self, keep_name: bool) -> io::Result<File> {
+        if let Some(path) = &self.path {
+            remove(&note_path(path))?;
+            if !keep_name {
+                remove(path)?;
+            }
+        }
+        if !keep_name {
+            self.file.unlock()?;
+        }
+        self.file.rewind()?;
+        Ok(self.file)
+    }
+}
+
+/// Is `file` what `path` names?
+pub(super) fn is_named(file: &File, path: &Path) -> bool {
+    match (file.metadata(), fs_err::symlink_metadata(path)) {
+        (Ok(file), Ok(named)) => file.dev() == named.dev() && file.ino() == named.ino(),
+        _ => false,
+    }
+}
+
+/// Opens (or creates) a file and locks it, waiting for whoever has it. What is locked is what the name
+/// points to: the holder before may have taken the name away.
+pub(super) fn open_locked(path: &Path, monitor: &dyn Monitor) -> Result<File, Unproven> {
+    loop {
+        let file = fs_err::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)?
+            .into_parts()
+            .0;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) => return Err(error.into()),
+            }
+            monitor.check_interrupted().map_err(Unproven::Interrupted)?;
+            std::thread::sleep(ATTENTION / 4);
+        }
+        if is_named(&file, path) {
+            return Ok(file);
+        }
+    }
+}
+
+/// Can the place not be written at all, by anybody of us?
+pub(super) fn is_unwritable(error: &io::Error) -> bool {
+    use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem};
+    matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem | NotADirectory | NotFound)
+}
+
+/// Removes a file that need not be there.
+pub(super) fn remove(path: &Path) -> io::Result<()> {
+    match fs_err::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn read_note(path: &Path) -> Option<Note> {
+    serde_json::from_slice(&fs_err::read(note_path(path)).ok()?).ok()
+}

@@ -1,0 +1,65 @@
+//! Proving a file that is there: hashing it from its start, with an ear for interruptions.
+//!
+//! Invariant: a file that was proven stands at its start again, and the digest is of the bytes of that
+//! same open file, whatever its name points to by now.
+
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::model::Digest;
+use crate::monitor::{Interrupted, Monitor};
+
+/// Why a file was not hashed to its end.
+#[derive(Debug)]
+pub(super) enum Unproven {
+    Io(io::Error),
+    Interrupted(Interrupted),
+}
+
+impl From<io::Error> for Unproven {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// The hash state and length of the first `limit` bytes of a file, which then stands after them.
+pub(super) fn hash_start(
+    mut file: &File,
+    limit: u64,
+    monitor: &dyn Monitor,
+) -> Result<(Sha256, u64), Unproven> {
+    file.rewind()?;
+    let mut left = file.take(limit);
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 256 * 1024];
+    let mut bytes = 0;
+    loop {
+        monitor.check_interrupted().map_err(Unproven::Interrupted)?;
+        match left.read(&mut buffer) {
+            Ok(0) => return Ok((hasher, bytes)),
+            Ok(count) => {
+                hasher.update(&buffer[..count]);
+                bytes += count as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// The digest that a hash state ends in.
+pub(super) fn digest_of(hasher: Sha256) -> Digest {
+    Digest::from_bytes(hasher.finalize().into())
+}
+
+/// The digest and length of a whole file, which then stands at its start.
+pub(super) fn hash_whole(
+    mut file: &File,
+    monitor: &dyn Monitor,
+) -> Result<(Digest, u64), Unproven> {
+    let (hasher, bytes) = hash_start(file, u64::MAX, monitor)?;
+    file.rewind()?;
+    Ok((digest_of(hasher), bytes))
+}

@@ -1,0 +1,130 @@
+//! Trying again what failed for the moment, later and later.
+//!
+//! Invariant: only [`FetchError::Transient`] is tried again, and none comes out.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::clock::{Clock, SystemClock, wait};
+use super::{FetchError, Fetched, Source, Wanted};
+use crate::monitor::{Monitor, ProblemKind};
+
+/// A try that kept so many more bytes than any before it was worth it: the count begins again.
+const PROGRESS: u64 = 1 << 20;
+
+/// How often and how patiently to try.
+#[derive(Debug, Clone, Copy)]
+pub struct RetryOptions {
+    /// Tries in all without progress; at least 1.
+    pub tries: u32,
+    /// The pause after the first try (half to all of it, by chance); doubles each time.
+    pub first_pause: Duration,
+    /// The longest such pause.
+    pub longest_pause: Duration,
+    /// The longest pause that a server's `Retry-After` gets.
+    pub longest_retry_after: Duration,
+}
+
+impl Default for RetryOptions {
+    fn default() -> Self {
+        Self {
+            tries: 5,
+            first_pause: Duration::from_millis(500),
+            longest_pause: Duration::from_secs(30),
+            longest_retry_after: Duration::from_secs(120),
+        }
+    }
+}
+
+/// Tries a source again when it may help.
+pub struct Retry {
+    inner: Box<dyn Source>,
+    options: RetryOptions,
+    clock: Arc<dyn Clock>,
+}
+
+impl Retry {
+    /// Tries `inner` again by the real clock.
+    pub fn new(inner: Box<dyn Source>, options: RetryOptions) -> Self {
+        Self::with_clock(inner, options, Arc::new(SystemClock::default()))
+    }
+
+    /// Tries `inner` again by another clock.
+    pub fn with_clock(
+        inner: Box<dyn Source>,
+        options: RetryOptions,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { inner, options, clock }
+    }
+
+    fn pause(&self, failures: u32, asked: Option<Duration>) -> Duration {
+        if let Some(asked) = asked {
+            return asked.min(self.options.longest_retry_after);
+        }
+        let doubled = 2u32.saturating_pow(failures.saturating_sub(1));
+        let full = self.options.first_pause.saturating_mul(doubled).min(self.options.longest_pause);
+        // Anything unpredictable will do: many clients must not come back at the same moment.
+        let chance = RandomState::new().hash_one(failures) % 1000;
+        full / 2 + full.mul_f64(0.0005 * f64::from(u32::try_from(chance).unwrap_or(0)))
+    }
+}
+
+impl Source for Retry {
+    fn fetch(&self, wanted: &Wanted, monitor: &dyn Monitor) -> Result<Fetched, FetchError> {
+        let (mut tries, mut failures, mut most_kept) = (0, 0, 0);
+        loop {
+            let error = match self.inner.fetch(wanted, monitor) {
+                Ok(fetched) => return Ok(fetched),
+                Err(error) => error,
+            };
+            let Some((asked, kept)) = passing(&error) else {
+                return Err(settled(error, tries + 1));
+            };
+            tries += 1;
+            failures += 1;
+            if kept >= most_kept + PROGRESS {
+                most_kept = kept;
+                failures = 1;
+            }
+            if failures >= self.options.tries {
+                return Err(settled(error, tries));
+            }
+            let pause = self.pause(failures, asked);
+            let seconds = pause.as_secs_f64();
+            monitor.problem(
+                ProblemKind::Note,
+                super::address::shown(&wanted.url),
+                format!("{error}; trying again in {seconds:.1} s"),
+            );
+            wait(&*self.clock, pause, monitor)?;
+        }
+    }
+}
+
+/// The pause that was asked for and the bytes kept, if trying again may help.
+fn passing(error: &FetchError) -> Option<(Option<Duration>, u64)> {
+    match error {
+        FetchError::Transient { retry_after, kept, .. } => Some((*retry_after, *kept)),
+        FetchError::All { errors } => errors
+            .iter()
+            .filter_map(passing)
+            .reduce(|(asked, kept), (other, more)| (asked.max(other), kept.max(more))),
+        _ => None,
+    }
+}
+
+/// The error once no further try is made.
+fn settled(error: FetchError, tries: u32) -> FetchError {
+    match error {
+        FetchError::Transient { url, problem, .. } if tries > 1 => {
+            FetchError::Unreachable { url, problem: format!("{problem} (tried {tries} times)") }
+        }
+        FetchError::Transient { url, problem, .. } => FetchError::Unreachable { url, problem },
+        FetchError::All { errors } => FetchError::All {
+            errors: errors.into_iter().map(|error| settled(error, tries)).collect(),
+        },
+        error => error,
+    }
+}

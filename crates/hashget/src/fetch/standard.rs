@@ -1,0 +1,129 @@
+//! The usual arrangement of sources: pools, cache, mirrors, retries, origin.
+//!
+//! Invariant: with `offline` nothing in the arrangement can reach a network.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{
+    Cache, Clock, DirPool, Failover, FetchError, Fetched, HostLimits, HttpOrigin, HttpPool,
+    MirrorRule, Mirrors, Offline, OriginOptions, Politeness, Retry, RetryOptions, Source,
+    SystemClock, TimeOuts, Wanted,
+};
+use crate::limits::Limits;
+use crate::monitor::Monitor;
+
+/// What a program knows of where packages come from.
+#[derive(Debug, Clone, Default)]
+pub struct FetchOptions {
+    /// The cache's folder; without one nothing is kept and downloads go through nameless files.
+    pub cache_dir: Option<PathBuf>,
+    /// Pools in the order they are asked: a folder's path, or an http or https URL. Folders go first.
+    pub pools: Vec<String>,
+    /// Mirrors.
+    pub mirrors: Vec<MirrorRule>,
+    /// Politeness by host; other hosts have the default.
+    pub hosts: BTreeMap<String, HostLimits>,
+    /// Use no network.
+    pub offline: bool,
+    /// Bounds on foreign input.
+    pub limits: Limits,
+    /// Time-outs of requests.
+    pub time_outs: TimeOuts,
+    /// Tries and pauses.
+    pub retry: RetryOptions,
+    /// An HTTP or SOCKS proxy's URL.
+    pub proxy: Option<String>,
+}
+
+/// An option that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{option}: {problem}")]
+pub struct BadOption {
+    /// Which option, with its value.
+    pub option: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+/// Shares one source between several places of the arrangement.
+struct Shared(Arc<dyn Source>);
+
+impl Source for Shared {
+    fn fetch(&self, wanted: &Wanted, monitor: &dyn Monitor) -> Result<Fetched, FetchError> {
+        self.0.fetch(wanted, monitor)
+    }
+}
+
+/// Folders of packages first, then the cache, which keeps what comes from HTTP pools, mirrors and origins.
+///
+/// # Errors
+/// A pool that is not there, a mirror rule without places or with other than http and https.
+pub fn standard_source(options: &FetchOptions) -> Result<Box<dyn Source>, BadOption> {
+    check_mirrors(&options.mirrors)?;
+    let (remote_pools, local_pools): (Vec<&String>, Vec<&String>) =
+        options.pools.iter().partition(|pool| is_url(pool));
+    let mut first: Vec<Box<dyn Source>> = Vec::new();
+    for pool in local_pools {
+        let opened = DirPool::open(Path::new(pool)).map_err(|error| BadOption {
+            option: format!("pool {}", crate::model::escaped(pool.as_bytes())),
+            problem: error.to_string(),
+        })?;
+        first.push(Box::new(opened));
+    }
+    let network: Box<dyn Source> =
+        if options.offline { Box::new(Offline) } else { network(options, &remote_pools) };
+    first.push(match &options.cache_dir {
+        Some(dir) => Box::new(Cache::new(dir.clone(), network)),
+        None => network,
+    });
+    Ok(Box::new(Failover::new(first)))
+}
+
+/// Everything that needs the network.
+fn network(options: &FetchOptions, pools: &[&String]) -> Box<dyn Source> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let origin = HttpOrigin::new(OriginOptions {
+        partial_dir: options.cache_dir.as_deref().map(Cache::partial_dir),
+        keep_name: options.cache_dir.is_some(),
+        limits: options.limits.clone(),
+        politeness: Arc::new(Politeness::new(options.hosts.clone(), Arc::clone(&clock))),
+        time_outs: options.time_outs,
+        proxy: options.proxy.clone(),
+        ..OriginOptions::default()
+    });
+    let patient: Arc<dyn Source> =
+        Arc::new(Retry::with_clock(Box::new(origin), options.retry, clock));
+    let mut sources: Vec<Box<dyn Source>> = Vec::new();
+    for pool in pools {
+        sources.push(Box::new(HttpPool::new(pool, Arc::clone(&patient))));
+    }
+    sources.push(Box::new(Mirrors::new(options.mirrors.clone(), Box::new(Shared(patient)))));
+    Box::new(Failover::new(sources))
+}
+
+fn is_url(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    text.starts_with("http://") || text.starts_with("https://")
+}
+
+fn check_mirrors(rules: &[MirrorRule]) -> Result<(), BadOption> {
+    for rule in rules {
+        let bad = |problem: String| BadOption {
+            option: format!("mirror of {}", crate::model::escaped(rule.prefix.as_bytes())),
+            problem,
+        };
+        if rule.prefix.is_empty() {
+            return Err(bad("its prefix is empty".to_owned()));
+        }
+        if rule.use_urls.is_empty() {
+            return Err(bad("it names no place to fetch from".to_owned()));
+        }
+        if let Some(place) = rule.use_urls.iter().find(|place| !is_url(place)) {
+            let place = super::address::shown(place);
+            return Err(bad(format!("{place} is not an http or https URL")));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,383 @@
+//! The HashDB in one SQLite file, for any number of processes at once.
+//!
+//! Invariant: every change is one transaction. Look-up keys are the first 16 bytes of a digest: an
+//! accident never makes two of them equal, an attacker's collision only makes a look-up over-report.
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior, params};
+
+use super::{HashDb, HashDbError, PackageId, Status, member_list, schema};
+use crate::model::{Digest, Evidence, Member, PackageRecord, Signature, escaped};
+
+/// The name of the file in the HashDB's folder.
+const FILE_NAME: &str = "hashdb.sqlite";
+
+/// How many bytes of a digest are a look-up key.
+const PREFIX: usize = 16;
+
+/// Connections kept open when nobody uses them.
+const IDLE: usize = 16;
+
+const RECORD: &str = "SELECT id, url, sha256, size, format, project, expires, indexed_at, evidence, \
+                      vouched, recursive FROM packages";
+
+/// A HashDB in a folder of this machine.
+#[derive(Debug)]
+pub struct LocalHashDb {
+    file: PathBuf,
+    location: String,
+    /// Each thread that works takes one out, so that readers do not wait for each other.
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl LocalHashDb {
+    /// The HashDB in the folder `dir`. The folder and the file `hashdb.sqlite` in it are created when
+    /// they are missing; an older schema is brought up to date.
+    ///
+    /// # Errors
+    /// `Damaged` for a file that is no HashDB, `TooNew` for one of a newer hashget, `Failed` when the
+    /// folder cannot be used.
+    pub fn open(dir: &Path) -> Result<Self, HashDbError> {
+        let file = dir.join(FILE_NAME);
+        let location = escaped(file.as_os_str().as_encoded_bytes());
+        fs_err::create_dir_all(dir).map_err(|error| HashDbError::Failed {
+            location: location.clone(),
+            problem: error.to_string(),
+        })?;
+        let connection = schema::connect(&file)?;
+        Ok(Self { file, location, idle: Mutex::new(vec![connection]) })
+    }
+
+    /// Runs `work` on a connection of its own.
+    fn with<T>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> Result<T, Problem>,
+    ) -> Result<T, HashDbError> {
+        let idle = self.idle.lock().expect("nothing panics while it holds the list").pop();
+        let mut connection = match idle {
+            Some(connection) => connection,
+            None => schema::connect(&self.file)?,
+        };
+        let result = work(&mut connection);
+        let mut idle = self.idle.lock().expect("nothing panics while it holds the list");
+        if idle.len() < IDLE {
+            idle.push(connection);
+        }
+        drop(idle);
+        result.map_err(|problem| match problem {
+            Problem::Sqlite(error) => schema::failure(&self.location, &error),
+            Problem::Damaged(problem) => {
+                HashDbError::Damaged { location: self.location.clone(), problem }
+            }
+            Problem::Impossible(problem) => {
+                HashDbError::Failed { location: self.location.clone(), problem }
+            }
+        })
+    }
+
+    /// Ids that a query of one parameter gives, ascending.
+    fn ids(&self, query: &str, key: impl rusqlite::Params) -> Result<Vec<PackageId>, HashDbError> {
+        self.with(|connection| {
+            let mut statement = connection.prepare_cached(query)?;
+            let ids = statement.query_map(key, |row| row.get(0).map(PackageId))?;
+            Ok(ids.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+}
+
+/// Why work on a connection failed, before it is known which HashDB it was.
+enum Problem {
+    Sqlite(rusqlite::Error),
+    Damaged(String),
+    Impossible(String),
+}
+
+impl From<rusqlite::Error> for Problem {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl HashDb for LocalHashDb {
+    fn put(&self, record: &PackageRecord, members: &[Member]) -> Result<PackageId, HashDbError> {
+        // Outside the transaction: others may write meanwhile.
+        let list = member_list::encode(members);
+        let keys = look_up_keys(record, members);
+        self.with(|connection| {
+            let list = list.map_err(Problem::Impossible)?;
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let old: Option<i64> = transaction
+                .prepare_cached("SELECT id FROM packages WHERE url = ?1")?
+                .query_row([&record.url], |row| row.get(0))
+                .optional()?;
+            if let Some(old) = old {
+                forget(&transaction, old)?;
+            }
+            let id = insert_record(&transaction, record)?;
+            transaction
+                .prepare_cached("INSERT INTO members (package, list) VALUES (?1, ?2)")?
+                .execute(params![id, list])?;
+            let mut insert = transaction
+                .prepare_cached("INSERT INTO files (prefix, package) VALUES (?1, ?2)")?;
+            for key in &keys {
+                insert.execute(params![key, id])?;
+            }
+            drop(insert);
+            transaction.commit()?;
+            Ok(PackageId(id))
+        })
+    }
+
+    fn packages_with(&self, digests: &[Digest]) -> Result<Vec<Vec<PackageId>>, HashDbError> {
+        self.with(|connection| {
+            // One transaction: one view of the database, and no locking for each digest.
+            let transaction = connection.transaction()?;
+            let mut statement = transaction
+                .prepare_cached("SELECT package FROM files WHERE prefix = ?1 ORDER BY package")?;
+            let mut found = Vec::with_capacity(digests.len());
+            for digest in digests {
+                let mut rows = statement.query([prefix(digest)])?;
+                let mut ids = Vec::new();
+                while let Some(row) = rows.next()? {
+                    ids.push(PackageId(row.get(0)?));
+                }
+                found.push(ids);
+            }
+            Ok(found)
+        })
+    }
+
+    fn package(&self, id: PackageId) -> Result<Option<PackageRecord>, HashDbError> {
+        self.with(|connection| {
+            let transaction = connection.transaction()?;
+            let record = transaction
+                .prepare_cached(&format!("{RECORD} WHERE id = ?1"))?
+                .query_row([id.0], record_of)
+                .optional()?;
+            record.map(|(id, record)| complete(&transaction, id, record)).transpose()
+        })
+    }
+
+    fn members(&self, id: PackageId) -> Result<Vec<Member>, HashDbError> {
+        self.with(|connection| {
+            // Every package has a list; without the join, a lost one would look like an empty one.
+            let list: Option<Option<Vec<u8>>> = connection
+                .prepare_cached(
+                    "SELECT list FROM packages LEFT JOIN members ON package = id WHERE id = ?1",
+                )?
+                .query_row([id.0], |row| row.get(0))
+                .optional()?;
+            match list {
+                None => Ok(Vec::new()),
+                Some(Some(list)) => member_list::decode(&list).map_err(Problem::Damaged),
+                Some(None) => Err(Problem::Damaged("a package has lost its members".to_owned())),
+            }
+        })
+    }
+
+    fn by_url(&self, url: &str) -> Result<Option<PackageId>, HashDbError> {
+        let own = self.ids("SELECT id FROM packages WHERE url = ?1", [url])?;
+        if let Some(id) = own.first() {
+            return Ok(Some(*id));
+        }
+        let query = "SELECT package FROM package_urls WHERE url = ?1 ORDER BY package";
+        Ok(self.ids(query, [url])?.first().copied())
+    }
+
+    fn by_sha256(&self, sha256: &Digest) -> Result<Vec<PackageId>, HashDbError> {
+        self.ids("SELECT id FROM packages WHERE sha256 = ?1 ORDER BY id", [sha256.as_bytes()])
+    }
+
+    fn by_signature(&self, signature: &Signature) -> Result<Vec<PackageId>, HashDbError> {
+        self.ids(
+            "SELECT package FROM signatures WHERE kind = ?1 AND value = ?2 ORDER BY package",
+            [&signature.kind, &signature.value],
+        )
+    }
+
+    fn list(&self) -> Result<Vec<(PackageId, PackageRecord)>, HashDbError> {
+        self.with(|connection| {
+            let transaction = connection.transaction()?;
+            let mut statement = transaction.prepare_cached(&format!("{RECORD} ORDER BY url"))?;
+            let records = statement.query_map([], record_of)?;
+            records
+                .map(|row| {
+                    let (id, record) = row?;
+                    Ok((PackageId(id), complete(&transaction, id, record)?))
+                })
+                .collect()
+        })
+    }
+
+    fn remove(&self, id: PackageId) -> Result<bool, HashDbError> {
+        self.with(|connection| {
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let known = forget(&transaction, id.0)?;
+            transaction.commit()?;
+            Ok(known)
+        })
+    }
+
+    fn status(&self) -> Result<Status, HashDbError> {
+        let (packages, package_bytes, digests) = self.with(|connection| {
+            let transaction = connection.transaction()?;
+            let (packages, bytes) = transaction.query_row(
+                "SELECT count(*), coalesce(sum(size), 0) FROM packages",
+                [],
+                |row| Ok((unsigned(row, 0)?, unsigned(row, 1)?)),
+            )?;
+            // Grouping follows the primary key's order; count(DISTINCT) would build a copy.
+            let digests = transaction.query_row(
+                "SELECT count(*) FROM (SELECT 1 FROM files GROUP BY prefix)",
+                [],
+                |row| unsigned(row, 0),
+            )?;
+            Ok((packages, bytes, digests))
+        })?;
+        let bytes_of = |ending: &str| {
+            let mut name = self.file.clone().into_os_string();
+            name.push(ending);
+            fs_err::metadata(name).map_or(0, |metadata| metadata.len())
+        };
+        Ok(Status {
+            location: self.location.clone(),
+            schema: schema::known_version(),
+            packages,
+            digests,
+            package_bytes,
+            disk_bytes: bytes_of("") + bytes_of("-wal"),
+        })
+    }
+}
+
+fn prefix(digest: &Digest) -> &[u8] {
+    &digest.as_bytes()[..PREFIX]
+}
+
+/// The keys of a package: its own digest and those of its regular members, sorted, each once.
+fn look_up_keys<'a>(record: &'a PackageRecord, members: &'a [Member]) -> Vec<&'a [u8]> {
+    let digests = members.iter().filter_map(|member| member.sha256.as_ref());
+    let mut keys: Vec<&[u8]> = digests.chain([&record.sha256]).map(prefix).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys
+}
+
+fn insert_record(transaction: &Transaction<'_>, record: &PackageRecord) -> Result<i64, Problem> {
+    let size = i64::try_from(record.size)
+        .map_err(|_| Problem::Impossible(format!("no package has {} bytes", record.size)))?;
+    transaction
+        .prepare_cached(
+            "INSERT INTO packages (url, sha256, size, format, project, expires, indexed_at, evidence, \
+             vouched, recursive) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        )?
+        .execute(params![
+            record.url,
+            record.sha256.as_bytes(),
+            size,
+            record.format,
+            record.project,
+            record.expires,
+            record.indexed_at,
+            record.evidence.to_string(),
+            record.vouched,
+            record.recursive,
+        ])?;
+    let id = transaction.last_insert_rowid();
+    let mut urls = transaction.prepare_cached(
+        "INSERT OR IGNORE INTO package_urls (url, package, position) VALUES (?1, ?2, ?3)",
+    )?;
+    for (position, url) in (0i64..).zip(&record.also) {
+        urls.execute(params![url, id, position])?;
+    }
+    let mut signatures = transaction.prepare_cached(
+        "INSERT OR IGNORE INTO signatures (kind, value, package, position) VALUES (?1, ?2, ?3, ?4)",
+    )?;
+    for (position, signature) in (0i64..).zip(&record.signatures) {
+        signatures.execute(params![signature.kind, signature.value, id, position])?;
+    }
+    Ok(id)
+}
+
+/// Takes a package out, with its keys. `false` when it was not known.
+fn forget(transaction: &Transaction<'_>, id: i64) -> Result<bool, Problem> {
+    let found: Option<(Vec<u8>, Option<Vec<u8>>)> = transaction
+        .prepare_cached(
+            "SELECT sha256, list FROM packages LEFT JOIN members ON package = id WHERE id = ?1",
+        )?
+        .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((own, list)) = found else { return Ok(false) };
+    match list.map(|list| member_list::decode(&list)) {
+        Some(Ok(members)) => {
+            let mut keys: Vec<&[u8]> = members
+                .iter()
+                .filter_map(|member| member.sha256.as_ref().map(prefix))
+                .chain(own.get(..PREFIX))
+                .collect();
+            keys.sort_unstable();
+            keys.dedup();
+            let mut delete = transaction
+                .prepare_cached("DELETE FROM files WHERE prefix = ?1 AND package = ?2")?;
+            for key in keys {
+                delete.execute(params![key, id])?;
+            }
+        }
+        // Its list is damaged: slow, but it must be possible to get rid of it.
+        _ => {
+            transaction.execute("DELETE FROM files WHERE package = ?1", [id])?;
+        }
+    }
+    transaction.prepare_cached("DELETE FROM packages WHERE id = ?1")?.execute([id])?;
+    Ok(true)
+}
+
+/// A count or size, which SQLite keeps signed.
+fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    let value: i64 = row.get(column)?;
+    u64::try_from(value).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, value))
+}
+
+/// The record in a row of [`RECORD`], still without what lies in other tables.
+fn record_of(row: &Row<'_>) -> rusqlite::Result<(i64, PackageRecord)> {
+    let evidence = row.get::<_, String>(8)?.parse::<Evidence>().map_err(|problem| {
+        rusqlite::Error::FromSqlConversionFailure(8, rusqlite::types::Type::Text, problem.into())
+    })?;
+    let record = PackageRecord {
+        url: row.get(1)?,
+        also: Vec::new(),
+        sha256: Digest::from_bytes(row.get(2)?),
+        size: unsigned(row, 3)?,
+        format: row.get(4)?,
+        signatures: Vec::new(),
+        project: row.get(5)?,
+        expires: row.get(6)?,
+        indexed_at: row.get(7)?,
+        evidence,
+        vouched: row.get(9)?,
+        recursive: row.get(10)?,
+    };
+    Ok((row.get(0)?, record))
+}
+
+/// Adds the other URLs and the signatures to a record.
+fn complete(
+    transaction: &Transaction<'_>,
+    id: i64,
+    mut record: PackageRecord,
+) -> Result<PackageRecord, Problem> {
+    let mut urls = transaction
+        .prepare_cached("SELECT url FROM package_urls WHERE package = ?1 ORDER BY position")?;
+    record.also = urls.query_map([id], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    let mut signatures = transaction.prepare_cached(
+        "SELECT kind, value FROM signatures WHERE package = ?1 ORDER BY position",
+    )?;
+    record.signatures = signatures
+        .query_map([id], |row| Ok(Signature { kind: row.get(0)?, value: row.get(1)? }))?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(record)
+}

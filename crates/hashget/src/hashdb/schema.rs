@@ -1,0 +1,241 @@
+//! The tables of the local HashDB, and the steps from one version of them to the next.
+//!
+//! Invariant: a file is touched only after it is known to be ours (`application_id`) and not newer
+//! than we are (`user_version`); a step and the new version number are one transaction.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+
+use super::HashDbError;
+
+/// "hget" in ASCII: marks the SQLite file as a HashDB.
+const APPLICATION_ID: i32 = 0x6867_6574;
+
+/// How long a call waits for another process that is writing.
+const BUSY: Duration = Duration::from_secs(60);
+
+/// One step from a version of the schema to the next.
+type Migration = fn(&Transaction<'_>) -> rusqlite::Result<()>;
+
+/// Step `n` (from 0) leads from version `n` to version `n + 1`. A step that was released never changes.
+const MIGRATIONS: &[Migration] = &[first_tables];
+
+/// The version of the schema that this program reads and writes.
+pub(super) fn known_version() -> u32 {
+    u32::try_from(MIGRATIONS.len()).expect("there are few migrations")
+}
+
+fn first_tables(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    // `files` has no foreign key: it would need a second index as large as the table itself. Ids are
+    // never used twice, so that a key without a package is harmless.
+    transaction.execute_batch(
+        "CREATE TABLE packages (
+             id INTEGER PRIMARY KEY AUTOINCREMENT,
+             url TEXT NOT NULL UNIQUE,
+             sha256 BLOB NOT NULL,
+             size INTEGER NOT NULL,
+             format TEXT NOT NULL,
+             project TEXT,
+             expires TEXT,
+             indexed_at INTEGER NOT NULL,
+             evidence TEXT NOT NULL,
+             vouched INTEGER NOT NULL,
+             recursive INTEGER NOT NULL
+         ) STRICT;
+         CREATE INDEX packages_by_sha256 ON packages (sha256);
+         CREATE TABLE package_urls (
+             url TEXT NOT NULL,
+             package INTEGER NOT NULL REFERENCES packages (id) ON DELETE CASCADE,
+             position INTEGER NOT NULL,
+             PRIMARY KEY (url, package)
+         ) STRICT, WITHOUT ROWID;
+         CREATE INDEX package_urls_by_package ON package_urls (package);
+         CREATE TABLE signatures (
+             kind TEXT NOT NULL,
+             value TEXT NOT NULL,
+             package INTEGER NOT NULL REFERENCES packages (id) ON DELETE CASCADE,
+             position INTEGER NOT NULL,
+             PRIMARY KEY (kind, value, package)
+         ) STRICT, WITHOUT ROWID;
+         CREATE INDEX signatures_by_package ON signatures (package);
+         CREATE TABLE members (
+             package INTEGER PRIMARY KEY REFERENCES packages (id) ON DELETE CASCADE,
+             list BLOB NOT NULL
+         ) STRICT;
+         CREATE TABLE files (
+             prefix BLOB NOT NULL,
+             package INTEGER NOT NULL,
+             PRIMARY KEY (prefix, package)
+         ) STRICT, WITHOUT ROWID;",
+    )
+}
+
+/// What SQLite reported, as an error of the HashDB at `location`.
+pub(super) fn failure(location: &str, error: &rusqlite::Error) -> HashDbError {
+    use rusqlite::Error as E;
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    let (location, problem) = (location.to_owned(), error.to_string());
+    match error {
+        E::FromSqlConversionFailure(..)
+        | E::IntegralValueOutOfRange(..)
+        | E::InvalidColumnType(..)
+        | E::Utf8Error(..) => HashDbError::Damaged { location, problem },
+        _ if matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase)) => {
+            HashDbError::Damaged { location, problem }
+        }
+        _ => HashDbError::Failed { location, problem },
+    }
+}
+
+/// Opens one connection to the file, which may not be there yet; brings its schema up to date.
+pub(super) fn connect(file: &Path) -> Result<Connection, HashDbError> {
+    let location = crate::model::escaped(file.as_os_str().as_encoded_bytes());
+    if file.is_dir() {
+        let problem = "it is a folder, not a file".to_owned();
+        return Err(HashDbError::Damaged { location, problem });
+    }
+    let bytes_before = fs_err::metadata(file).map_or(0, |metadata| metadata.len());
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let failed = |error: rusqlite::Error| failure(&location, &error);
+    let mut connection = Connection::open_with_flags(file, flags).map_err(failed)?;
+    connection.busy_timeout(BUSY).map_err(failed)?;
+    connection.set_prepared_statement_cache_capacity(32);
+    let version = check_identity(&connection, &location, known_version())?;
+    // SQLite takes the stump of a first page for an empty database, and would write over it.
+    let pages: i64 =
+        connection.pragma_query_value(None, "page_count", |row| row.get(0)).map_err(failed)?;
+    if bytes_before > 0 && pages == 0 {
+        let problem = format!("it has only {bytes_before} bytes");
+        return Err(HashDbError::Damaged { location, problem });
+    }
+    set_modes(&connection).map_err(failed)?;
+    if version < known_version() {
+        migrate(&mut connection, MIGRATIONS).map_err(failed)?;
+    }
+    Ok(connection)
+}
+
+/// The schema's version, 0 for a file without tables; an error for what is not ours or too new.
+fn check_identity(connection: &Connection, location: &str, known: u32) -> Result<u32, HashDbError> {
+    let failed = |error: rusqlite::Error| failure(location, &error);
+    let pragma = |name: &str| -> rusqlite::Result<i32> {
+        connection.pragma_query_value(None, name, |row| row.get(0))
+    };
+    let application = pragma("application_id").map_err(failed)?;
+    let version = pragma("user_version").map_err(failed)?;
+    let objects: i64 = connection
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .map_err(failed)?;
+    let location = location.to_owned();
+    if objects == 0 && application == 0 && version == 0 {
+        return Ok(0);
+    }
+    if application != APPLICATION_ID {
+        let problem = "it is an SQLite database of another program".to_owned();
+        return Err(HashDbError::Damaged { location, problem });
+    }
+    match u32::try_from(version) {
+        Ok(found) if found > known => Err(HashDbError::TooNew { location, found, known }),
+        Ok(found) if found > 0 => Ok(found),
+        _ => {
+            let problem = format!("its schema version is {version}");
+            Err(HashDbError::Damaged { location, problem })
+        }
+    }
+}
+
+/// Settings of a connection. WAL lets others read while one writes; FULL makes a commit durable.
+fn set_modes(connection: &Connection) -> rusqlite::Result<()> {
+    // SQLite does not wait for the busy time-out when two processes switch to WAL at once.
+    let mut tries = 0;
+    loop {
+        let result = connection.pragma_update(None, "journal_mode", "WAL");
+        match result {
+            Err(error)
+                if tries < 200
+                    && error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) =>
+            {
+                tries += 1;
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            other => break other?,
+        }
+    }
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    // In KiB when negative.
+    connection.pragma_update(None, "cache_size", -32_768)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")
+}
+
+/// Runs the steps that are missing, all of them in one transaction.
+fn migrate(connection: &mut Connection, steps: &[Migration]) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Another process may have done it while this one waited for the lock.
+    let version: usize = transaction
+        .pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))
+        .map(|version| usize::try_from(version).unwrap_or(0))?;
+    for step in steps.iter().skip(version) {
+        step(&transaction)?;
+    }
+    if version < steps.len() {
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", i64::try_from(steps.len()).unwrap_or(0))?;
+    }
+    transaction.commit()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn add_a_column(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+        transaction.execute_batch("ALTER TABLE packages ADD COLUMN seen INTEGER NOT NULL DEFAULT 7")
+    }
+
+    fn fails(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+        transaction.execute_batch("DROP TABLE files; SELECT no_such_function()")
+    }
+
+    fn version_one(dir: &tempfile::TempDir) -> (std::path::PathBuf, Connection) {
+        let file = dir.path().join("hashdb.sqlite");
+        let mut connection = Connection::open(&file).unwrap();
+        migrate(&mut connection, &[first_tables]).unwrap();
+        connection
+            .execute(
+                "INSERT INTO packages VALUES (1, 'u', x'00', 1, 'tar', NULL, NULL, 0, 'local', 0, 0)",
+                [],
+            )
+            .unwrap();
+        (file, connection)
+    }
+
+    #[test]
+    fn a_step_is_run_once_and_keeps_what_is_known() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_, mut connection) = version_one(&dir);
+        for _ in 0..2 {
+            migrate(&mut connection, &[first_tables, add_a_column]).unwrap();
+        }
+        let seen: i64 =
+            connection.query_row("SELECT seen FROM packages", [], |row| row.get(0)).unwrap();
+        assert_eq!(seen, 7);
+        assert_eq!(check_identity(&connection, "here", 2).unwrap(), 2);
+    }
+
+    #[test]
+    fn a_step_that_fails_leaves_the_older_version_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, mut connection) = version_one(&dir);
+        migrate(&mut connection, &[first_tables, add_a_column, fails]).unwrap_err();
+        drop(connection);
+        let connection = connect(&file).unwrap();
+        assert_eq!(check_identity(&connection, "here", 1).unwrap(), 1);
+        connection.query_row("SELECT count(*) FROM files", [], |row| row.get::<_, i64>(0)).unwrap();
+        connection.query_row("SELECT seen FROM packages", [], |_| Ok(())).unwrap_err();
+    }
+}

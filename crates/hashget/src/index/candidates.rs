@@ -1,0 +1,110 @@
+//! Many candidates, several at once.
+//!
+//! Invariant: every candidate is counted exactly once, as known, new or failed; only a failing HashDB
+//! and the user's wish stop the others.
+
+use super::{IndexError, Indexed, Indexer, TreeIndexed};
+use crate::detectors::Candidate;
+use crate::fetch::FetchError;
+use crate::model::escaped;
+use crate::monitor::{Monitor, ProblemKind};
+
+/// Indexes all of `candidates` with the indexer's number of threads.
+pub(super) fn index_all(
+    indexer: &Indexer<'_>,
+    candidates: Vec<Candidate>,
+    monitor: &dyn Monitor,
+) -> Result<TreeIndexed, IndexError> {
+    let (give, take) = crossbeam_channel::unbounded::<&Candidate>();
+    let (tell, hear) = crossbeam_channel::unbounded();
+    candidates.iter().for_each(|candidate| give.send(candidate).expect("we hold the other end"));
+    drop(give);
+    let mut indexed = TreeIndexed::default();
+    let workers = indexer.jobs.clamp(1, candidates.len().max(1));
+    let stopped = std::thread::scope(|scope| {
+        for _ in 0..workers {
+            let (take, tell) = (take.clone(), tell.clone());
+            scope.spawn(move || {
+                for candidate in take {
+                    let result = indexer.index_candidate(candidate, monitor);
+                    // Nobody listens any more once the work is stopped.
+                    if tell.send((candidate, result)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop((take, tell));
+        hear.into_iter().find_map(|(candidate, result)| {
+            indexed
+                .count(candidate, result, monitor)
+                .and_then(|()| Ok(monitor.check_interrupted()?))
+                .err()
+        })
+    });
+    match stopped {
+        Some(error) => Err(error),
+        None => Ok(TreeIndexed { candidates, ..indexed }),
+    }
+}
+
+impl TreeIndexed {
+    /// Counts one result; gives back an error that must stop all others.
+    fn count(
+        &mut self,
+        candidate: &Candidate,
+        result: Result<Indexed, IndexError>,
+        monitor: &dyn Monitor,
+    ) -> Result<(), IndexError> {
+        match result {
+            Ok(Indexed::Known(_)) => self.known += 1,
+            Ok(Indexed::New { .. }) => self.new += 1,
+            Err(error @ (IndexError::HashDb(_) | IndexError::Interrupted(_))) => return Err(error),
+            Err(error) => {
+                monitor.problem(kind_of(&error), escaped(candidate.url.as_bytes()), chain(&error));
+                self.failed.push((candidate.url.clone(), error));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What kind of trouble it is for the user.
+fn kind_of(error: &IndexError) -> ProblemKind {
+    match error {
+        IndexError::Format { .. } => ProblemKind::Verification,
+        IndexError::Fetch(error) => kind_of_fetch(error),
+        IndexError::HashDb(_) | IndexError::Io(_) | IndexError::Interrupted(_) => {
+            ProblemKind::Incomplete
+        }
+    }
+}
+
+fn kind_of_fetch(error: &FetchError) -> ProblemKind {
+    match error {
+        FetchError::NotFound { .. }
+        | FetchError::Unreachable { .. }
+        | FetchError::Transient { .. }
+        | FetchError::Refused { .. } => ProblemKind::Unreachable,
+        FetchError::Mismatch { .. } => ProblemKind::Verification,
+        FetchError::Disk { .. } | FetchError::Interrupted(_) => ProblemKind::Incomplete,
+        // Some source had it and lied: that is the graver news.
+        FetchError::All { errors } => errors
+            .iter()
+            .map(kind_of_fetch)
+            .max_by_key(|kind| *kind == ProblemKind::Verification)
+            .unwrap_or(ProblemKind::Unreachable),
+    }
+}
+
+/// The error and what caused it, on one line.
+fn chain(error: &IndexError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,145 @@
+//! Third step: the package's bytes, from the user's file, from this machine, or from the source.
+//!
+//! Invariant: every [`Package`] has been hashed as a whole, and has the wanted digest if there is one.
+
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use super::{IndexError, Request};
+use crate::detectors::Candidate;
+use crate::fetch::{FetchError, Source, Wanted};
+use crate::model::{Digest, HashingReader, escaped};
+use crate::monitor::Monitor;
+
+/// The bytes of a package, open at their start.
+pub(super) struct Package {
+    pub(super) file: File,
+    pub(super) sha256: Digest,
+    pub(super) size: u64,
+    /// The user vouches that the URL gives these bytes.
+    pub(super) vouched: bool,
+    /// What a file on this machine was like before it was hashed.
+    before: Option<Stamp>,
+}
+
+/// Changes when somebody writes into a file: size, and times of content and inode.
+#[derive(PartialEq, Eq)]
+struct Stamp([i64; 5]);
+
+impl Stamp {
+    fn of(file: &File) -> io::Result<Self> {
+        let metadata = file.metadata()?;
+        Ok(Self([
+            metadata.size().cast_signed(),
+            metadata.mtime(),
+            metadata.mtime_nsec(),
+            metadata.ctime(),
+            metadata.ctime_nsec(),
+        ]))
+    }
+}
+
+impl Package {
+    /// Fails when the file was written to since it was hashed: its members may then be of other bytes.
+    pub(super) fn check_unchanged(&self) -> io::Result<()> {
+        match &self.before {
+            Some(before) if *before != Stamp::of(&self.file)? => Err(io::Error::other(
+                "the package's file was changed while it was read: index it again",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Opens and hashes a file on this machine, which the user vouches for.
+pub(super) fn open(path: &Path, monitor: &dyn Monitor) -> Result<Package, IndexError> {
+    // A fifo would wait for a writer for ever.
+    let is_file = fs_err::metadata(path)?.is_file();
+    if !is_file {
+        let problem = format!("{} is not a regular file", shown(path));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, problem).into());
+    }
+    let mut file = fs_err::File::open(path)?.into_file();
+    let before = Stamp::of(&file)?;
+    let mut hashing = HashingReader::new(&file);
+    let mut buffer = vec![0; 1 << 18];
+    while hashing.read(&mut buffer)? > 0 {
+        monitor.check_interrupted()?;
+    }
+    let (sha256, size) = hashing.finish();
+    file.rewind()?;
+    Ok(Package { file, sha256, size, vouched: true, before: Some(before) })
+}
+
+/// The digest that the request's package must have: the one asked for, and that of the user's file.
+pub(super) fn wanted_digest(
+    request: &Request,
+    user_file: Option<&Package>,
+) -> Result<Option<Digest>, IndexError> {
+    let (Some(package), Some(path)) = (user_file, &request.file) else {
+        return Ok(request.sha256);
+    };
+    let mismatch = |expected: String, found: String| FetchError::Mismatch {
+        from: shown(path),
+        expected,
+        found,
+        file: None,
+    };
+    if let Some(wanted) = request.sha256.filter(|wanted| *wanted != package.sha256) {
+        return Err(
+            mismatch(format!("sha256:{wanted}"), format!("sha256:{}", package.sha256)).into()
+        );
+    }
+    if let Some(size) = request.size.filter(|size| *size != package.size) {
+        return Err(mismatch(format!("{size} bytes"), format!("{} bytes", package.size)).into());
+    }
+    Ok(Some(package.sha256))
+}
+
+/// A candidate's file on this machine, if it has the digest that the candidate must have. Anything
+/// else about it (gone, unreadable, other bytes) is no error: the source is asked instead.
+pub(super) fn local(
+    candidate: &Candidate,
+    monitor: &dyn Monitor,
+) -> Result<Option<Package>, IndexError> {
+    let (Some(path), Some(wanted)) = (&candidate.local_file, candidate.sha256) else {
+        return Ok(None);
+    };
+    match open(path, monitor) {
+        Ok(package) if package.sha256 == wanted => Ok(Some(Package { vouched: false, ..package })),
+        Err(error @ IndexError::Interrupted(_)) => Err(error),
+        Ok(_) | Err(_) => Ok(None),
+    }
+}
+
+/// Asks the source.
+pub(super) fn fetch(
+    source: &dyn Source,
+    request: &Request,
+    monitor: &dyn Monitor,
+) -> Result<Package, IndexError> {
+    let wanted = Wanted {
+        url: request.url.clone(),
+        also: request.also.clone(),
+        sha256: request.sha256,
+        size: request.size,
+    };
+    let fetched = source.fetch(&wanted, monitor).map_err(|error| match error {
+        FetchError::Interrupted(interrupted) => IndexError::Interrupted(interrupted),
+        error => IndexError::Fetch(error),
+    })?;
+    Ok(Package {
+        file: fetched.file,
+        sha256: fetched.sha256,
+        size: fetched.size,
+        vouched: false,
+        before: None,
+    })
+}
+
+fn shown(path: &Path) -> String {
+    escaped(path.as_os_str().as_bytes())
+}

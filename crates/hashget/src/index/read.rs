@@ -1,0 +1,123 @@
+//! Fourth step: every member of the package, with the digests of the regular files.
+//!
+//! Invariant: every regular file in [`Contents`] has the digest of as many bytes as it declares.
+
+use std::io::Read;
+
+use super::fetch::Package;
+use super::{IndexError, Request};
+use crate::formats::{self, FormatError, Input, Visitor, VisitorError};
+use crate::limits::Limits;
+use crate::model::{HashingReader, Kind, Member, RelPath, escaped};
+use crate::monitor::{Event, Interrupted, Monitor, Step};
+
+/// What is inside a package.
+pub(super) struct Contents {
+    /// The name of the format that it was read as.
+    pub(super) format: &'static str,
+    /// Its members, in the package's own order.
+    pub(super) members: Vec<Member>,
+}
+
+/// Reads and hashes all members of `package`.
+pub(super) fn read(
+    package: &Package,
+    request: &Request,
+    limits: &Limits,
+    monitor: &dyn Monitor,
+) -> Result<Contents, IndexError> {
+    let name = escaped(request.url.as_bytes());
+    monitor.event(Event::Started { step: Step::Read, name: &name, bytes: None });
+    let mut collector = Collector::new(&name, monitor);
+    let recurse = |_: &RelPath| request.recursive;
+    let read = formats::read_package(Input::File(&package.file), &recurse, limits, &mut collector);
+    collector.tell();
+    monitor.event(Event::Finished { step: Step::Read, name: &name });
+    match read {
+        Ok(format) => Ok(Contents { format, members: collector.members }),
+        Err(FormatError::Visitor(error)) if error.is::<Interrupted>() => {
+            Err(IndexError::Interrupted(Interrupted))
+        }
+        Err(error) => Err(IndexError::Format { url: name, error }),
+    }
+}
+
+/// A member whose content is not what the package says.
+#[derive(Debug, thiserror::Error)]
+enum BadMember {
+    #[error("cannot read {path}")]
+    Unreadable {
+        path: RelPath,
+        #[source]
+        error: std::io::Error,
+    },
+    #[error("damaged package: {path} declares {declared} bytes and has {found}")]
+    Size { path: RelPath, declared: u64, found: u64 },
+}
+
+/// Members are hashed in pieces of this many bytes; between them the monitor may interrupt.
+const PIECE: usize = 1 << 17;
+
+/// The monitor is told after so many bytes or files, not for each small one.
+const TELL_BYTES: u64 = 4 << 20;
+const TELL_FILES: u64 = 256;
+
+/// Hashes members and keeps them.
+struct Collector<'a> {
+    members: Vec<Member>,
+    buffer: Vec<u8>,
+    name: &'a str,
+    monitor: &'a dyn Monitor,
+    untold_bytes: u64,
+    untold_files: u64,
+}
+
+impl<'a> Collector<'a> {
+    fn new(name: &'a str, monitor: &'a dyn Monitor) -> Self {
+        let buffer = vec![0; PIECE];
+        Self { members: Vec::new(), buffer, name, monitor, untold_bytes: 0, untold_files: 0 }
+    }
+
+    /// Tells the monitor what was done since it was last told.
+    fn tell(&mut self) {
+        let (bytes, files) = (self.untold_bytes, self.untold_files);
+        (self.untold_bytes, self.untold_files) = (0, 0);
+        if bytes > 0 || files > 0 {
+            self.monitor.event(Event::Advanced { step: Step::Read, name: self.name, bytes, files });
+        }
+    }
+}
+
+impl Visitor for Collector<'_> {
+    fn visit(&mut self, mut member: Member, content: &mut dyn Read) -> Result<(), VisitorError> {
+        self.monitor.check_interrupted()?;
+        if let Kind::File { size: declared } = member.kind {
+            let mut hashing = HashingReader::new(content);
+            loop {
+                match hashing.read(&mut self.buffer) {
+                    Ok(0) => break,
+                    Ok(count) => self.untold_bytes += count as u64,
+                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                    Err(error) => {
+                        return Err(BadMember::Unreadable { path: member.path, error }.into());
+                    }
+                }
+                if self.untold_bytes >= TELL_BYTES {
+                    self.tell();
+                    self.monitor.check_interrupted()?;
+                }
+            }
+            let (sha256, found) = hashing.finish();
+            if found != declared {
+                return Err(BadMember::Size { path: member.path, declared, found }.into());
+            }
+            member.sha256 = Some(sha256);
+        }
+        self.members.push(member);
+        self.untold_files += 1;
+        if self.untold_files >= TELL_FILES {
+            self.tell();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,42 @@
+//! Last step: the package enters the HashDB.
+//!
+//! Invariant: only packages whose members have all been read come here.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::fetch::Package;
+use super::read::Contents;
+use super::{IndexError, Indexed, Request};
+use crate::hashdb::HashDb;
+use crate::model::{Evidence, PackageRecord};
+
+/// Records `package` with what is inside it.
+pub(super) fn record(
+    hashdb: &dyn HashDb,
+    request: &Request,
+    package: &Package,
+    contents: Contents,
+) -> Result<Indexed, IndexError> {
+    let record = PackageRecord {
+        url: request.url.clone(),
+        also: request.also.clone(),
+        sha256: package.sha256,
+        size: package.size,
+        format: contents.format.to_owned(),
+        signatures: request.signatures.clone(),
+        project: request.project.clone(),
+        expires: request.expires.clone(),
+        indexed_at: now(),
+        evidence: Evidence::Downloaded,
+        vouched: package.vouched,
+        recursive: request.recursive,
+    };
+    let id = hashdb.put(&record, &contents.members)?;
+    Ok(Indexed::New { id, record: Box::new(record), members: contents.members.len() })
+}
+
+/// Seconds since 1970 UTC; 0 on a machine whose clock stands before that.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}

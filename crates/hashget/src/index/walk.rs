@@ -1,0 +1,61 @@
+//! The entries of a tree that some detector wants to see.
+//!
+//! Invariant: symbolic links are not followed; a folder that cannot be read is told and left out.
+
+use std::fs::FileType;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use super::IndexError;
+use crate::detectors::Detector;
+use crate::model::RelPath;
+use crate::monitor::{Monitor, ProblemKind};
+
+/// The paths below `root` that interest one of `detectors`, each folder's entries sorted by name.
+///
+/// # Errors
+/// When `root` itself cannot be read, or the monitor asked to stop.
+pub(super) fn interesting_paths(
+    root: &Path,
+    detectors: &[&dyn Detector],
+    monitor: &dyn Monitor,
+) -> Result<Vec<RelPath>, IndexError> {
+    let mut interesting = Vec::new();
+    let mut folders = vec![RelPath::root()];
+    while let Some(folder) = folders.pop() {
+        monitor.check_interrupted()?;
+        let entries = match entries_of(root, &folder) {
+            Ok(entries) => entries,
+            Err(error) if folder.is_root() => return Err(error.into()),
+            Err(error) => {
+                monitor.problem(ProblemKind::Incomplete, &folder, error);
+                continue;
+            }
+        };
+        // The stack gives the last one first.
+        for (path, file_type) in entries.iter().rev() {
+            if file_type.is_dir() {
+                folders.push(path.clone());
+            }
+        }
+        for (path, _) in entries {
+            if detectors.iter().any(|detector| detector.interested_in(&path)) {
+                interesting.push(path);
+            }
+        }
+    }
+    Ok(interesting)
+}
+
+fn entries_of(root: &Path, folder: &RelPath) -> std::io::Result<Vec<(RelPath, FileType)>> {
+    let mut entries = Vec::new();
+    for entry in fs_err::read_dir(folder.below(root))? {
+        let entry = entry?;
+        let path = folder
+            .join(entry.file_name().as_bytes())
+            .expect("the operating system gives plain names");
+        entries.push((path, entry.file_type()?));
+    }
+    entries.sort_by(|(one, _), (other, _)| one.cmp(other));
+    Ok(entries)
+}

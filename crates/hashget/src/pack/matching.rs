@@ -1,0 +1,89 @@
+//! Which packages hold the tree's contents: asks the HashDB, then chooses what to rely on.
+//!
+//! Invariant: only packages with enough evidence, that will not expire before the backup does, are
+//! ever chosen.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::cover::{Offer, choose};
+use super::plan::{ChosenPackage, PackageUse};
+use super::{PackError, PackOptions};
+use crate::hashdb::{HashDb, PackageId};
+use crate::model::{Digest, Entry, Kind, PackageRecord};
+
+/// What will be relied on.
+pub(super) struct Matched {
+    /// The chosen packages, by URL.
+    pub(super) packages: Vec<ChosenPackage>,
+    /// Those that are not worth their download.
+    pub(super) not_worth: Vec<PackageUse>,
+}
+
+/// Looks up the contents of all eligible files and chooses packages.
+pub(super) fn matched(
+    hashdb: &dyn HashDb,
+    entries: &[Entry],
+    eligible: &[bool],
+    options: &PackOptions,
+    today: &str,
+) -> Result<Matched, PackError> {
+    let contents = contents(entries, eligible);
+    let digests: Vec<Digest> = contents.keys().copied().collect();
+    let weights: Vec<u64> = contents.values().copied().collect();
+    let mut holders: BTreeMap<PackageId, Vec<u32>> = BTreeMap::new();
+    for (content, packages) in hashdb.packages_with(&digests)?.into_iter().enumerate() {
+        let content = u32::try_from(content).expect("a tree has fewer than 2^32 files");
+        for id in packages {
+            holders.entry(id).or_default().push(content);
+        }
+    }
+    let mut records: HashMap<PackageId, PackageRecord> = HashMap::new();
+    for &id in holders.keys() {
+        if let Some(record) = hashdb.package(id)?.filter(|record| reliable(record, options, today))
+        {
+            records.insert(id, record);
+        }
+    }
+    let mut offers: Vec<Offer> = holders
+        .into_iter()
+        .filter_map(|(id, contents)| Some(Offer { id, size: records.get(&id)?.size, contents }))
+        .collect();
+    offers.sort_by(|a, b| records[&a.id].url.cmp(&records[&b.id].url));
+
+    let choice = choose(&offers, &weights, options.max_fetch_ratio);
+    let mut packages = Vec::new();
+    for id in choice.chosen {
+        let Some(record) = records.remove(&id) else { continue };
+        packages.push(ChosenPackage { record, members: hashdb.members(id)? });
+    }
+    packages.sort_by(|a, b| a.record.url.cmp(&b.record.url));
+    let mut not_worth: Vec<PackageUse> = choice
+        .not_worth
+        .into_iter()
+        .filter_map(|(id, bytes)| {
+            let record = records.get(&id)?;
+            Some(PackageUse { url: record.url.clone(), size: record.size, files: 0, bytes })
+        })
+        .collect();
+    not_worth.sort_by(|a, b| a.url.cmp(&b.url));
+    Ok(Matched { packages, not_worth })
+}
+
+/// The different contents worth looking up, with the bytes that leaving each out saves.
+fn contents(entries: &[Entry], eligible: &[bool]) -> BTreeMap<Digest, u64> {
+    let mut contents = BTreeMap::new();
+    for (entry, _) in entries.iter().zip(eligible).filter(|(_, eligible)| **eligible) {
+        if let (Kind::File { size }, Some(sha256)) = (&entry.kind, entry.sha256)
+            && *size > 0
+        {
+            *contents.entry(sha256).or_default() += size;
+        }
+    }
+    contents
+}
+
+fn reliable(record: &PackageRecord, options: &PackOptions, today: &str) -> bool {
+    let needed_until = options.expires.as_deref().unwrap_or(today);
+    record.evidence >= options.evidence
+        && record.expires.as_deref().is_none_or(|expires| expires >= needed_until)
+}

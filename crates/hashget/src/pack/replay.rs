@@ -1,0 +1,137 @@
+//! Follows a manifest before it is written, as restoring will, and compares with the tree.
+//!
+//! Invariant: no archive is written whose manifest would not give back exactly what was scanned.
+
+use std::collections::HashMap;
+
+use super::plan::{ChosenPackage, Plan};
+use crate::model::manifest::{ManifestError, TreeCursor};
+use crate::model::{Digest, Entry, Kind, Metadata, RelPath};
+use crate::tree::find;
+
+/// The manifest would not give an entry back as it is: a defect of ours, told rather than stored.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// An entry would come back wrong, twice, or not at all.
+    #[error(
+        "internal error: {path} would not be restored as it is ({problem}); nothing was written"
+    )]
+    Entry {
+        /// Which.
+        path: RelPath,
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// The manifest contradicts itself.
+    #[error("internal error: the manifest does not fit its package; nothing was written")]
+    Manifest(#[from] ManifestError),
+}
+
+struct Replay<'a> {
+    entries: &'a [Entry],
+    restored: Vec<bool>,
+}
+
+/// Replays `plan` over the members of its packages; counts what each package gives on the way.
+pub(super) fn replay(
+    entries: &[Entry],
+    packages: &[ChosenPackage],
+    plan: &mut Plan,
+) -> Result<(), ReplayError> {
+    let mut replay = Replay { entries, restored: vec![false; entries.len()] };
+    let Plan { packages: manifest, uses, chosen, archived, links } = plan;
+    for ((package, used), &index) in manifest.iter().zip(uses).zip(chosen.iter()) {
+        let members = &packages[index].members;
+        for tree in &package.trees {
+            let mut cursor = TreeCursor::new(tree);
+            for member in members {
+                let Some(given) = cursor.next(member)? else { continue };
+                replay.restore(&given.path, &given.kind, &given.metadata, member.sha256)?;
+                if let Kind::File { size } = given.kind {
+                    used.files += 1;
+                    used.bytes += size;
+                }
+            }
+        }
+        let digests: HashMap<&RelPath, Option<Digest>> =
+            members.iter().map(|member| (&member.path, member.sha256)).collect();
+        for row in package.files.entries() {
+            let (row, from) = row?;
+            let sha256 = match &from {
+                None => Some(packages[index].record.sha256),
+                Some(from) => digests.get(from).copied().flatten(),
+            };
+            replay.restore(&row.path, &row.kind, &row.metadata, sha256)?;
+            used.files += 1;
+            used.bytes += if let Kind::File { size } = row.kind { size } else { 0 };
+        }
+    }
+    for (index, _) in archived.iter().enumerate().filter(|(_, archived)| **archived) {
+        replay.once(index)?;
+    }
+    for link in links {
+        let kind = Kind::HardLink { target: link.to.clone() };
+        replay.restore(&link.path, &kind, &Metadata::default(), None)?;
+    }
+    match replay.restored.iter().position(|restored| !restored) {
+        Some(index) => Err(replay.error(index, "nothing gives it")),
+        None => Ok(()),
+    }
+}
+
+impl Replay<'_> {
+    fn error(&self, index: usize, problem: &'static str) -> ReplayError {
+        ReplayError::Entry { path: self.entries[index].path.clone(), problem }
+    }
+
+    fn once(&mut self, index: usize) -> Result<(), ReplayError> {
+        if std::mem::replace(&mut self.restored[index], true) {
+            return Err(self.error(index, "it is given twice"));
+        }
+        Ok(())
+    }
+
+    /// The first name of the entry at `path`, with its index.
+    fn file(&self, path: &RelPath) -> Option<&Entry> {
+        match find(self.entries, path) {
+            Some(Entry { kind: Kind::HardLink { target }, .. }) => find(self.entries, target),
+            found => found,
+        }
+    }
+
+    fn restore(
+        &mut self,
+        path: &RelPath,
+        kind: &Kind,
+        metadata: &Metadata,
+        sha256: Option<Digest>,
+    ) -> Result<(), ReplayError> {
+        let found = self.entries.binary_search_by(|entry| entry.path.cmp(path)).ok();
+        let (Some(index), Some(file)) = (found, self.file(path)) else {
+            return Err(ReplayError::Entry { path: path.clone(), problem: "the tree has none" });
+        };
+        if *kind == Kind::Directory && self.restored[index] {
+            // An earlier tree decided.
+            return Ok(());
+        }
+        if let Kind::HardLink { target } = kind {
+            let same = self.file(target).is_some_and(|target| target.path == file.path);
+            if !same {
+                return Err(self.error(index, "it would be linked to another file"));
+            }
+        } else if *kind != file.kind {
+            return Err(self.error(index, "it would be of another type, size or target"));
+        } else if *metadata != file.metadata && !mode_alone_differs(kind, metadata, file) {
+            return Err(self.error(index, "its metadata would differ"));
+        } else if matches!(kind, Kind::File { .. }) && sha256 != file.sha256 {
+            return Err(self.error(index, "its contents would differ"));
+        }
+        self.once(index)
+    }
+}
+
+/// Symbolic links have no mode of their own.
+fn mode_alone_differs(kind: &Kind, metadata: &Metadata, file: &Entry) -> bool {
+    matches!(kind, Kind::Symlink { .. })
+        && Metadata { mode: file.metadata.mode, ..metadata.clone() } == file.metadata
+}

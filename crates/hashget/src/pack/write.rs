@@ -1,0 +1,365 @@
+//! Writes the archive: the manifest, then every archived entry in order.
+//!
+//! Invariant: what the manifest says of an archived file is what the tar holds. A file that changed since
+//! the scan is stored as it is now, and a corrected manifest at the end replaces the first one.
+
+use std::collections::HashSet;
+use std::io::{self, Read, Write};
+
+use super::plan::Plan;
+use super::tar_writer::TarWriter;
+use super::{PackError, PackOptions};
+use crate::model::manifest::{EntryTable, MANIFEST_NAME, Manifest, Renamed, TreeSummary};
+use crate::model::{Digest, Entry, Extent, HashingReader, Kind, Metadata, RelPath};
+use crate::monitor::{Event, Monitor, ProblemKind, Step};
+use crate::tree::{Contents, ContentsReader, Scan, inspect_open_file, tree_digest};
+
+/// Files up to this size are read whole before they are written, so that one that changes meanwhile can be
+/// read again.
+const SMALL: u64 = 4 << 20;
+/// How often such a file is read again.
+const TRIES: usize = 3;
+
+/// What became of the archived entries.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    /// Bytes of archived files.
+    pub(super) bytes: u64,
+    /// Regular files archived.
+    pub(super) files: u64,
+    /// Files that would not hold still.
+    pub(super) changed: u64,
+}
+
+/// Writes one archive.
+pub(super) struct Writer<'a> {
+    pub(super) scan: &'a mut Scan,
+    pub(super) plan: &'a mut Plan,
+    pub(super) options: &'a PackOptions<'a>,
+    pub(super) monitor: &'a dyn Monitor,
+    /// Did a file change since the first manifest?
+    pub(super) outdated: bool,
+    /// Files that could not be archived after all.
+    pub(super) gone: HashSet<RelPath>,
+}
+
+/// The manifest of a plan.
+pub(super) fn manifest(scan: &Scan, plan: &Plan, options: &PackOptions) -> Manifest {
+    let entries = &scan.entries;
+    let archived = entries.iter().zip(&plan.archived).filter(|(_, archived)| **archived);
+    let table = EntryTable::new(archived.map(|(entry, _)| entry));
+    let earliest = plan.packages.iter().filter_map(|package| package.expires.clone()).min();
+    let file_size = |entry: &Entry| match entry.kind {
+        Kind::File { size } => Some(size),
+        _ => None,
+    };
+    let own_manifest = RelPath::new(MANIFEST_NAME).expect("it is a plain name");
+    let renamed = (scan.get(&own_manifest).is_some())
+        .then(|| Renamed { stored: stored_name(entries), name: own_manifest });
+    Manifest {
+        format: Manifest::FORMAT.to_owned(),
+        version: 2,
+        tool: concat!("hashget ", env!("CARGO_PKG_VERSION")).to_owned(),
+        expires: options.expires.clone().or(earliest),
+        tree: TreeSummary {
+            sha256: tree_digest(entries),
+            entries: entries.len() as u64,
+            files: entries.iter().filter(|entry| is_file(entries, entry)).count() as u64,
+            bytes: entries.iter().filter_map(file_size).sum(),
+        },
+        packages: plan.packages.clone(),
+        archived: if options.hashes.archived() { table } else { table.without_digests() },
+        links: plan.links.clone(),
+        renamed: renamed.into_iter().collect(),
+    }
+}
+
+fn is_file(entries: &[Entry], entry: &Entry) -> bool {
+    match &entry.kind {
+        Kind::File { .. } => true,
+        Kind::HardLink { target } => crate::tree::find(entries, target)
+            .is_some_and(|first| matches!(first.kind, Kind::File { .. })),
+        _ => false,
+    }
+}
+
+/// A free name for the tree's own file of the manifest's name.
+fn stored_name(entries: &[Entry]) -> RelPath {
+    (0_u64..)
+        .map(|number| format!("{MANIFEST_NAME}.stored{number}"))
+        .filter_map(|name| RelPath::new(name).ok())
+        .find(|name| crate::tree::find(entries, name).is_none())
+        .expect("a tree has fewer names than there are numbers")
+}
+
+impl Writer<'_> {
+    /// Writes everything to `output` and gives it back, complete but not flushed.
+    pub(super) fn write<W: Write>(
+        &mut self,
+        output: W,
+        manifest_json: &[u8],
+    ) -> Result<(W, Written), PackError> {
+        let mut tar = TarWriter::new(output);
+        let mut written = Written::default();
+        put_manifest(&mut tar, manifest_json)?;
+        let stored = self.stored();
+        let renamed = stored_name(&self.scan.entries);
+        for index in (0..stored.len()).filter(|&index| stored[index]) {
+            self.monitor.check_interrupted()?;
+            self.put(&mut tar, index, &renamed, &mut written)?;
+        }
+        if self.outdated || !self.gone.is_empty() {
+            self.drop_gone();
+            let json = manifest(self.scan, self.plan, self.options).to_json();
+            put_manifest(&mut tar, &json)?;
+        }
+        Ok((tar.finish().map_err(PackError::Write)?, written))
+    }
+
+    /// Which entries the tar holds: the archived ones, the folders above them, and further names of
+    /// archived files.
+    fn stored(&self) -> Vec<bool> {
+        let entries = &self.scan.entries;
+        let position = |path: &RelPath| entries.binary_search_by(|one| one.path.cmp(path)).ok();
+        let mut stored = self.plan.archived.clone();
+        for index in (0..entries.len()).filter(|&index| self.plan.archived[index]) {
+            let mut folder = entries[index].path.parent();
+            while let Some(path) = folder {
+                match position(&path) {
+                    Some(above) if !stored[above] => stored[above] = true,
+                    _ => break,
+                }
+                folder = path.parent();
+            }
+        }
+        for link in &self.plan.links {
+            if let (Some(name), Some(to)) = (position(&link.path), position(&link.to))
+                && self.plan.archived[to]
+            {
+                stored[name] = true;
+            }
+        }
+        stored
+    }
+
+    fn put<W: Write>(
+        &mut self,
+        tar: &mut TarWriter<W>,
+        index: usize,
+        renamed: &RelPath,
+        written: &mut Written,
+    ) -> Result<(), PackError> {
+        let name = name_in_tar(&self.scan.entries[index].path, renamed);
+        if let Kind::File { .. } = self.scan.entries[index].kind {
+            return self.put_file(tar, index, &name, written);
+        }
+        let mut entry = self.scan.entries[index].clone();
+        if let Kind::HardLink { target } = &entry.kind {
+            let first = crate::tree::find(&self.scan.entries, target);
+            let Some(first) = first.filter(|_| !self.gone.contains(target)) else { return Ok(()) };
+            entry.metadata = first.metadata.clone();
+            let target = RelPath::new(name_in_tar(target, renamed))?;
+            entry.kind = Kind::HardLink { target };
+            entry.extents = None;
+        }
+        tar.entry(&name, &entry, &mut io::empty()).map_err(PackError::Write)?;
+        Ok(())
+    }
+
+    fn put_file<W: Write>(
+        &mut self,
+        tar: &mut TarWriter<W>,
+        index: usize,
+        name: &[u8],
+        written: &mut Written,
+    ) -> Result<(), PackError> {
+        let path = self.scan.entries[index].path.clone();
+        let (metadata, source) = match self.open(&path) {
+            Ok(opened) => opened,
+            Err(error) => {
+                let problem =
+                    format!("cannot be read any more, and is not in the archive: {error}");
+                self.monitor.problem(ProblemKind::Incomplete, &path, problem);
+                self.gone.insert(path);
+                return Ok(());
+            }
+        };
+        let mut now = Entry {
+            path: path.clone(),
+            kind: Kind::File { size: source.size() },
+            metadata,
+            sha256: None,
+            extents: source.extents().map(<[_]>::to_vec),
+        };
+        let (sha256, doubt) = source.store(tar, name, &now)?;
+        now.sha256 = Some(sha256);
+        if let Some(doubt) = doubt {
+            let problem = format!("{doubt}; the archive has it as it was read");
+            self.monitor.problem(ProblemKind::Incomplete, &path, problem);
+            written.changed += 1;
+        }
+        written.files += 1;
+        let size = if let Kind::File { size } = now.kind { size } else { 0 };
+        written.bytes += size;
+        let name = self.scan.root.path().display().to_string();
+        self.monitor.event(Event::Advanced {
+            step: Step::Write,
+            name: &name,
+            bytes: size,
+            files: 1,
+        });
+        if self.scan.entries[index] != now {
+            self.scan.entries[index] = now;
+            self.outdated = true;
+        }
+        Ok(())
+    }
+
+    /// Opens a file, and reads it if it is small.
+    fn open(&self, path: &RelPath) -> io::Result<(Metadata, Source)> {
+        let mut file = self.scan.root.open_file(path)?;
+        for attempt in 1.. {
+            if !file.metadata()?.is_file() {
+                break;
+            }
+            let (metadata, before) = inspect_open_file(&file)?;
+            let mut reader = ContentsReader::new(file)?;
+            if before.size > SMALL {
+                return Ok((metadata, Source::Large(Box::new(reader))));
+            }
+            let mut data = Vec::new();
+            reader.read_to_end(&mut data)?;
+            let (mut contents, again) = reader.finish()?;
+            contents.steady &= contents.stamp == before;
+            if contents.steady || attempt == TRIES {
+                return Ok((metadata, Source::Small { data, contents }));
+            }
+            file = again;
+        }
+        Err(io::Error::other("it is no regular file any more"))
+    }
+
+    /// Takes the files that could not be archived after all out of the plan, with their further names.
+    fn drop_gone(&mut self) {
+        let gone = &self.gone;
+        let remains = |entry: &Entry| {
+            let linked = matches!(&entry.kind, Kind::HardLink { target } if gone.contains(target));
+            !linked && !gone.contains(&entry.path)
+        };
+        let remaining: Vec<bool> = self.scan.entries.iter().map(remains).collect();
+        let mut each = remaining.iter();
+        self.plan.archived.retain(|_| *each.next().expect("one for each entry"));
+        let mut each = remaining.iter();
+        self.scan.entries.retain(|_| *each.next().expect("one for each entry"));
+        self.plan.links.retain(|link| !gone.contains(&link.to));
+    }
+}
+
+/// A file that is open to be archived.
+enum Source {
+    /// Read already.
+    Small { data: Vec<u8>, contents: Contents },
+    /// To be read while it is written.
+    Large(Box<ContentsReader>),
+}
+
+impl Source {
+    fn size(&self) -> u64 {
+        match self {
+            Self::Small { contents, .. } => contents.stamp.size,
+            Self::Large(reader) => reader.stamp().size,
+        }
+    }
+
+    fn extents(&self) -> Option<&[Extent]> {
+        match self {
+            Self::Small { contents, .. } => contents.extents.as_deref(),
+            Self::Large(reader) => reader.extents(),
+        }
+    }
+
+    /// Writes the entry; returns the digest of its contents in the tar, and why they may not be a
+    /// state that the file ever had.
+    fn store<W: Write>(
+        self,
+        tar: &mut TarWriter<W>,
+        name: &[u8],
+        entry: &Entry,
+    ) -> Result<(Digest, Option<String>), PackError> {
+        let changed = |steady: bool| (!steady).then(|| "it changed while it was read".to_owned());
+        match self {
+            Self::Small { data, contents } => {
+                let (digest, error) = store_data(tar, name, entry, &mut &*data)?;
+                Ok((digest, error.or_else(|| changed(contents.steady))))
+            }
+            Self::Large(mut reader) => {
+                let (digest, error) = store_data(tar, name, entry, &mut *reader)?;
+                let steady = reader.finish().is_ok_and(|(contents, _)| contents.steady);
+                Ok((digest, error.or_else(|| changed(steady))))
+            }
+        }
+    }
+}
+
+/// Writes an entry with exactly as much data as its header says: zeros where reading ended early.
+fn store_data<W: Write>(
+    tar: &mut TarWriter<W>,
+    name: &[u8],
+    entry: &Entry,
+    data: &mut dyn Read,
+) -> Result<(Digest, Option<String>), PackError> {
+    let size = if let Kind::File { size } = entry.kind { size } else { 0 };
+    let length = entry
+        .extents
+        .as_ref()
+        .map_or(size, |extents| extents.iter().map(|extent| extent.length).sum());
+    let mut forgiving = Forgiving { inner: data, error: None };
+    let mut hashing = HashingReader::new((&mut forgiving).chain(io::repeat(0)).take(length));
+    tar.entry(name, entry, &mut hashing).map_err(PackError::Write)?;
+    let (digest, _) = hashing.finish();
+    Ok((digest, forgiving.error.map(|error| format!("it could not be read to its end: {error}"))))
+}
+
+/// Ends where reading fails, and remembers why: the entry's header is written already.
+struct Forgiving<'a> {
+    inner: &'a mut dyn Read,
+    error: Option<io::Error>,
+}
+
+impl Read for Forgiving<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.error.is_some() {
+            return Ok(0);
+        }
+        match self.inner.read(buffer) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                self.error = Some(error);
+                Ok(0)
+            }
+            result => result,
+        }
+    }
+}
+
+/// The path of an entry in the tar: its own, unless it is the tree's own `.hashget-restore.json` or
+/// lies below it.
+fn name_in_tar(path: &RelPath, renamed: &RelPath) -> Vec<u8> {
+    if path.is_root() {
+        return b".".to_vec();
+    }
+    match path.as_bytes().strip_prefix(MANIFEST_NAME.as_bytes()) {
+        Some(rest) if rest.is_empty() || rest[0] == b'/' => [renamed.as_bytes(), rest].concat(),
+        _ => path.as_bytes().to_vec(),
+    }
+}
+
+fn put_manifest<W: Write>(tar: &mut TarWriter<W>, json: &[u8]) -> Result<(), PackError> {
+    let entry = Entry {
+        path: RelPath::new(MANIFEST_NAME)?,
+        kind: Kind::File { size: json.len() as u64 },
+        metadata: Metadata { mode: 0o644, ..Metadata::default() },
+        sha256: None,
+        extents: None,
+    };
+    tar.entry(MANIFEST_NAME.as_bytes(), &entry, &mut &*json).map_err(PackError::Write)
+}

@@ -1,0 +1,199 @@
+//! What the tests of the index stage stand on: a HashDB in memory, a scripted source, built tars.
+//!
+//! Invariant: the source gives only bytes that have the wanted digest, as every source must.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::{Seek as _, Write as _};
+use std::sync::Mutex;
+
+use hashget::fetch::{FetchError, Fetched, Source, Wanted};
+use hashget::hashdb::{HashDb, HashDbError, PackageId, Status};
+use hashget::index::Indexer;
+use hashget::limits::Limits;
+use hashget::model::{Digest, Member, PackageRecord, Signature};
+use hashget::monitor::{Event, Monitor, Step};
+
+/// A HashDB that forgets everything when it is dropped.
+#[derive(Default)]
+pub(crate) struct MemoryDb {
+    packages: Mutex<BTreeMap<PackageId, (PackageRecord, Vec<Member>)>>,
+    broken: bool,
+}
+
+impl MemoryDb {
+    /// One that cannot record anything.
+    pub(crate) fn broken() -> Self {
+        Self { broken: true, ..Self::default() }
+    }
+
+    fn ids(&self, chosen: impl Fn(&PackageRecord, &[Member]) -> bool) -> Vec<PackageId> {
+        let packages = self.packages.lock().unwrap();
+        let matching = packages.iter().filter(|(_, (record, members))| chosen(record, members));
+        matching.map(|(id, _)| *id).collect()
+    }
+
+    /// All URLs, sorted.
+    pub(crate) fn urls(&self) -> Vec<String> {
+        self.list().unwrap().into_iter().map(|(_, record)| record.url).collect()
+    }
+}
+
+impl HashDb for MemoryDb {
+    fn put(&self, record: &PackageRecord, members: &[Member]) -> Result<PackageId, HashDbError> {
+        if self.broken {
+            return Err(HashDbError::Failed {
+                location: "memory".to_owned(),
+                problem: "the disk is full".to_owned(),
+            });
+        }
+        let mut packages = self.packages.lock().unwrap();
+        packages.retain(|_, (known, _)| known.url != record.url);
+        let id = PackageId(packages.keys().next_back().map_or(1, |last| last.0 + 1));
+        packages.insert(id, (record.clone(), members.to_vec()));
+        Ok(id)
+    }
+
+    fn packages_with(&self, digests: &[Digest]) -> Result<Vec<Vec<PackageId>>, HashDbError> {
+        let holds = |digest: &Digest, members: &[Member]| {
+            members.iter().any(|member| member.sha256 == Some(*digest))
+        };
+        let found = digests.iter().map(|digest| {
+            self.ids(|record, members| record.sha256 == *digest || holds(digest, members))
+        });
+        Ok(found.collect())
+    }
+
+    fn package(&self, id: PackageId) -> Result<Option<PackageRecord>, HashDbError> {
+        Ok(self.packages.lock().unwrap().get(&id).map(|(record, _)| record.clone()))
+    }
+
+    fn members(&self, id: PackageId) -> Result<Vec<Member>, HashDbError> {
+        let packages = self.packages.lock().unwrap();
+        Ok(packages.get(&id).map(|(_, members)| members.clone()).unwrap_or_default())
+    }
+
+    fn by_url(&self, url: &str) -> Result<Option<PackageId>, HashDbError> {
+        let names = |record: &PackageRecord| {
+            record.url == url || record.also.iter().any(|other| other == url)
+        };
+        Ok(self.ids(|record, _| names(record)).first().copied())
+    }
+
+    fn by_sha256(&self, sha256: &Digest) -> Result<Vec<PackageId>, HashDbError> {
+        Ok(self.ids(|record, _| record.sha256 == *sha256))
+    }
+
+    fn by_signature(&self, signature: &Signature) -> Result<Vec<PackageId>, HashDbError> {
+        Ok(self.ids(|record, _| record.signatures.contains(signature)))
+    }
+
+    fn list(&self) -> Result<Vec<(PackageId, PackageRecord)>, HashDbError> {
+        let packages = self.packages.lock().unwrap();
+        let mut all: Vec<_> =
+            packages.iter().map(|(id, (record, _))| (*id, record.clone())).collect();
+        all.sort_by(|(_, one), (_, other)| one.url.cmp(&other.url));
+        Ok(all)
+    }
+
+    fn remove(&self, id: PackageId) -> Result<bool, HashDbError> {
+        Ok(self.packages.lock().unwrap().remove(&id).is_some())
+    }
+
+    fn status(&self) -> Result<Status, HashDbError> {
+        Ok(Status {
+            location: "memory".to_owned(),
+            schema: 1,
+            packages: self.packages.lock().unwrap().len() as u64,
+            digests: 0,
+            package_bytes: 0,
+            disk_bytes: 0,
+        })
+    }
+}
+
+/// What a server answers.
+pub(crate) enum Answer {
+    /// These bytes.
+    Bytes(Vec<u8>),
+    /// A 404.
+    NotFound,
+    /// Nothing at all.
+    Silence,
+}
+
+/// A source with one answer for each URL, and the requests it got.
+#[derive(Default)]
+pub(crate) struct Server {
+    answers: HashMap<String, Answer>,
+    /// Every request, in order.
+    pub(crate) asked: Mutex<Vec<Wanted>>,
+}
+
+impl Server {
+    /// Answers `url` so.
+    pub(crate) fn with(mut self, url: &str, answer: Answer) -> Self {
+        self.answers.insert(url.to_owned(), answer);
+        self
+    }
+
+    /// The URLs that were asked for, in order.
+    pub(crate) fn asked_urls(&self) -> Vec<String> {
+        self.asked.lock().unwrap().iter().map(|wanted| wanted.url.clone()).collect()
+    }
+}
+
+impl Source for Server {
+    fn fetch(&self, wanted: &Wanted, monitor: &dyn Monitor) -> Result<Fetched, FetchError> {
+        self.asked.lock().unwrap().push(wanted.clone());
+        monitor.check_interrupted()?;
+        let (from, url) = ("server".to_owned(), wanted.url.clone());
+        let bytes = match self.answers.get(&wanted.url) {
+            Some(Answer::Bytes(bytes)) => bytes,
+            Some(Answer::Silence) => {
+                return Err(FetchError::Unreachable { url, problem: "timed out".to_owned() });
+            }
+            Some(Answer::NotFound) | None => return Err(FetchError::NotFound { from, url }),
+        };
+        let (step, name) = (Step::Download, wanted.url.as_str());
+        let size = bytes.len() as u64;
+        monitor.event(Event::Started { step, name, bytes: Some(size) });
+        monitor.event(Event::Advanced { step, name, bytes: size, files: 1 });
+        monitor.event(Event::Finished { step, name });
+        let sha256 = Digest::of(bytes);
+        let other_size = wanted.size.is_some_and(|wanted| wanted != size);
+        if other_size || wanted.sha256.is_some_and(|wanted| wanted != sha256) {
+            let (expected, found) = (format!("{:?}", wanted.sha256), sha256.to_string());
+            return Err(FetchError::Mismatch { from, expected, found, file: None });
+        }
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        file.rewind().unwrap();
+        Ok(Fetched { file, sha256, size, from })
+    }
+}
+
+/// An indexer of two jobs over these.
+pub(crate) fn indexer<'a>(
+    hashdb: &'a MemoryDb,
+    server: &'a Server,
+    limits: &'a Limits,
+) -> Indexer<'a> {
+    Indexer { hashdb, source: server, limits, jobs: 2 }
+}
+
+/// A tar with these files, and the folder `etc`.
+pub(crate) fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_ustar();
+    header.set_entry_type(tar::EntryType::Directory);
+    header.set_mode(0o755);
+    header.set_size(0);
+    builder.append_data(&mut header, "etc/", &b""[..]).unwrap();
+    for (name, content) in files {
+        let mut header = tar::Header::new_ustar();
+        header.set_mode(0o644);
+        header.set_size(content.len() as u64);
+        builder.append_data(&mut header, name, *content).unwrap();
+    }
+    builder.into_inner().unwrap()
+}
