@@ -3,3 +3,4 @@ pub mod origin;
 pub mod small_disk;
 
 pub mod packages;
+
