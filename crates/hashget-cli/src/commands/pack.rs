@@ -179,7 +179,7 @@ impl Pack {
 
 impl Destination {
     /// Opens what the library writes to.
-    fn open(&self) -> anyhow::Result<Output> {
+    fn open(&self) -> anyhow::Result<Output<'_>> {
         use destination::Target;
         Ok(match &self.target {
             Target::Nowhere => Output::Nothing,
