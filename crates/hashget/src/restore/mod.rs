@@ -1,63 +1,33 @@
-//! STAGE 3: bring it back.
+//! STAGE 3: bring it back. Read the manifest, fetch the packages, place every file, prove it.
+//!
+//! Invariant: nothing outside the target is changed, no name points to bytes that are not proven, and
+//! whatever cannot be restored is named while everything else is restored.
+
+mod archived;
+mod error;
+mod extract;
+mod finish;
+mod get;
+mod ledger;
+mod packages;
+mod place;
+mod plan;
+mod v1;
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::Path;
 
-use crate::fetch::{FetchError, Source};
+pub use error::RestoreError;
+
+use crate::fetch::Source;
 use crate::limits::Limits;
-use crate::model::{Digest, PackageRecord, RelPath};
-use crate::monitor::{Interrupted, Monitor};
-
-/// How to restore.
-#[derive(Debug, Clone, Default)]
-pub struct RestoreOptions {
-    /// Set owner and group.
-    pub same_owner: bool,
-    /// Leave the manifest in the tree.
-    pub keep_manifest: bool,
-}
-
-/// What was restored.
-#[derive(Debug, Clone, Default)]
-pub struct Summary {
-    /// Entries of the tree.
-    pub entries: u64,
-    /// Regular files.
-    pub files: u64,
-    /// Of those, from packages.
-    pub files_from_packages: u64,
-    /// Bytes.
-    pub bytes: u64,
-    /// Of those, from packages.
-    pub bytes_from_packages: u64,
-    /// Files that were right already.
-    pub kept_files: u64,
-    /// Packages in the manifest.
-    pub packages: u64,
-    /// Packages used.
-    pub packages_used: u64,
-    /// What is missing, and why.
-    pub missing: Vec<(RelPath, String)>,
-    /// Metadata that could not be set, by kind.
-    pub not_applied: BTreeMap<String, u64>,
-    /// Is the tree digest right? `None` when it cannot tell.
-    pub proven: Option<bool>,
-}
-
-/// Why a tree was not restored.
-#[derive(Debug, thiserror::Error)]
-pub enum RestoreError {
-    /// A package could not be had.
-    #[error(transparent)]
-    Fetch(#[from] FetchError),
-    /// Reading or writing failed.
-    #[error(transparent)]
-    Io(#[from] std::io::Error),
-    /// The monitor asked to stop.
-    #[error(transparent)]
-    Interrupted(#[from] Interrupted),
-}
+use crate::model::manifest::{AnyManifest, MANIFEST_NAME, Manifest, ManifestV1, Renamed};
+use crate::model::{Metadata, RelPath};
+use crate::monitor::{Event, Monitor, Step};
+use extract::Extracted;
+use ledger::Ledger;
+use place::{PlaceError, Target};
 
 /// What restoring stands on.
 pub struct Restorer<'a> {
@@ -65,12 +35,74 @@ pub struct Restorer<'a> {
     pub source: &'a dyn Source,
     /// Bounds on foreign input.
     pub limits: &'a Limits,
-    /// Threads.
+    /// Packages that are worked on at once; at least 1.
     pub jobs: usize,
 }
 
+/// How to restore.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestoreOptions {
+    /// Give entries their owners and groups. By default only if we are root.
+    pub same_owner: bool,
+    /// Leave the manifest in the tree when everything is done.
+    pub keep_manifest: bool,
+}
+
+impl Default for RestoreOptions {
+    fn default() -> Self {
+        Self { same_owner: rustix::process::geteuid().is_root(), keep_manifest: false }
+    }
+}
+
+/// What was restored.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Paths of the tree, the top folder included. Of a version 1 archive: files alone.
+    pub entries: u64,
+    /// Paths of regular files.
+    pub files: u64,
+    /// Of those, files that packages gave.
+    pub files_from_packages: u64,
+    /// Bytes of the regular files, each hard-link group once.
+    pub bytes: u64,
+    /// Of those, bytes that packages gave.
+    pub bytes_from_packages: u64,
+    /// Files that were right already.
+    pub kept_files: u64,
+    /// Packages in the manifest.
+    pub packages: u64,
+    /// Packages that were fetched and read.
+    pub packages_used: u64,
+    /// What was not restored, and why; sorted. A folder stands for what a package gives below it.
+    pub missing: Vec<(RelPath, String)>,
+    /// Metadata that could not be set, by what it is, with the number of entries.
+    pub not_applied: BTreeMap<String, u64>,
+    /// Is the tree digest right? `None` for version 1, and if something is missing.
+    pub proven: Option<bool>,
+}
+
+/// What all steps of one restoring share.
+struct Run<'r> {
+    source: &'r dyn Source,
+    limits: &'r Limits,
+    jobs: usize,
+    target: &'r Target,
+    monitor: &'r dyn Monitor,
+    /// The target, for the monitor.
+    name: String,
+    ledger: Ledger,
+    /// The paths that the archive holds, sorted.
+    archived: &'r [RelPath],
+    renamed: &'r [Renamed],
+}
+
 impl Restorer<'_> {
-    /// Unpacks an archive.
+    /// Unpacks an archive: the tree that was packed is at `target` again. `target` is made if it is not
+    /// there, but its parent must be. Files that are in the way are replaced.
+    ///
+    /// # Errors
+    /// See [`RestoreError`]. Trouble with single entries and packages is in the summary and has been
+    /// told to `monitor`; the manifest is left in `target` then, for [`Restorer::restore`].
     pub fn unpack(
         &self,
         archive: &mut (dyn Read + Send),
@@ -78,30 +110,179 @@ impl Restorer<'_> {
         options: &RestoreOptions,
         monitor: &dyn Monitor,
     ) -> Result<Summary, RestoreError> {
-        let _ = (archive, target, options, monitor);
-        Ok(Summary::default())
+        let target = Target::open(target, true, options.same_owner)?;
+        let mut extracted = extract::extract(archive, &target, self.limits, monitor)?;
+        let Some(json) = extracted.manifest.take() else {
+            finish::settle(&target, &extracted.folders)?;
+            return Err(RestoreError::NoManifestInArchive);
+        };
+        match AnyManifest::parse(&json)? {
+            AnyManifest::V1(manifest) => {
+                self.fill_v1(&target, &manifest, Some(extracted), options, monitor)
+            }
+            AnyManifest::V2(manifest) => {
+                self.fill(&target, &manifest, Some(extracted), options, monitor)
+            }
+        }
     }
 
-    /// Fills a tree in.
+    /// Fills in a folder into which an archive was unpacked by any tar program, or in which restoring
+    /// was interrupted. What is right already is kept.
+    ///
+    /// # Errors
+    /// As [`Restorer::unpack`].
     pub fn restore(
         &self,
         target: &Path,
         options: &RestoreOptions,
         monitor: &dyn Monitor,
     ) -> Result<Summary, RestoreError> {
-        let _ = (target, options, monitor);
-        Ok(Summary::default())
+        let mut target = Target::open(target, false, options.same_owner)?;
+        match AnyManifest::parse(&read_manifest(&target, self.limits)?)? {
+            AnyManifest::V1(manifest) => self.fill_v1(&target, &manifest, None, options, monitor),
+            AnyManifest::V2(manifest) => {
+                target.protect(manifest.archived.paths().iter());
+                if let Some(summary) = finish::all_done(&target, &manifest, options, monitor)? {
+                    return Ok(summary);
+                }
+                self.fill(&target, &manifest, None, options, monitor)
+            }
+        }
     }
 
-    /// Writes the file with this digest, a member of `package`, to `output`; proven when it returns.
-    pub fn get(
+    /// The manifest is known: everything else.
+    fn fill(
         &self,
-        package: &PackageRecord,
-        sha256: &Digest,
-        output: &mut dyn Write,
+        target: &Target,
+        manifest: &Manifest,
+        extracted: Option<Extracted>,
+        options: &RestoreOptions,
         monitor: &dyn Monitor,
-    ) -> Result<u64, RestoreError> {
-        let _ = (package, sha256, output, monitor);
-        Ok(0)
+    ) -> Result<Summary, RestoreError> {
+        let run = self.run(target, manifest.archived.paths(), &manifest.renamed, monitor);
+        let (bytes, name) = (Some(manifest.tree.bytes), run.name.as_str());
+        monitor.event(Event::Started { step: Step::Place, name, bytes });
+        let entries = extracted.as_ref().map(|extracted| &extracted.entries);
+        archived::check_archived(&run, &manifest.archived, entries)?;
+        packages::restore_packages(&run, &manifest.packages)?;
+        let summary = finish::finish(run, manifest, extracted, options)?;
+        Ok(Summary { packages: count(manifest.packages.len()), ..summary })
     }
+
+    /// As [`Restorer::fill`], for the Python tool's manifest.
+    fn fill_v1(
+        &self,
+        target: &Target,
+        manifest: &ManifestV1,
+        extracted: Option<Extracted>,
+        options: &RestoreOptions,
+        monitor: &dyn Monitor,
+    ) -> Result<Summary, RestoreError> {
+        let run = self.run(target, &[], &[], monitor);
+        let bytes = Some(manifest.files.iter().map(|file| file.size).sum());
+        monitor.event(Event::Started { step: Step::Place, name: &run.name, bytes });
+        v1::restore_files(&run, manifest)?;
+        let summary = finish::finish_v1(run, extracted, options)?;
+        Ok(Summary { packages: count(manifest.packages.len()), ..summary })
+    }
+
+    fn run<'r>(
+        &'r self,
+        target: &'r Target,
+        archived: &'r [RelPath],
+        renamed: &'r [Renamed],
+        monitor: &'r dyn Monitor,
+    ) -> Run<'r> {
+        Run {
+            source: self.source,
+            limits: self.limits,
+            jobs: self.jobs.max(1),
+            target,
+            monitor,
+            name: target.path().display().to_string(),
+            ledger: Ledger::default(),
+            archived,
+            renamed,
+        }
+    }
+}
+
+impl Run<'_> {
+    /// Does the archive hold this path, as something else than a folder?
+    fn is_archived(&self, path: &RelPath) -> bool {
+        self.archived.binary_search(path).is_ok()
+    }
+
+    /// Where an archived entry lies until the end: under another path if the archive has it so.
+    fn stored(&self, path: &RelPath) -> RelPath {
+        for Renamed { stored, name } in self.renamed {
+            let Some(rest) = path.as_bytes().strip_prefix(name.as_bytes()) else { continue };
+            let below = rest.is_empty() || rest.starts_with(b"/");
+            let there = self.target.find(stored).is_ok_and(|found| found.is_some());
+            if below && (there || name == &manifest_path()) {
+                let bytes = [stored.as_bytes(), rest].concat();
+                return RelPath::new(bytes).expect("two valid paths, one after the other");
+            }
+        }
+        path.clone()
+    }
+
+    /// A file with so many bytes is in its place.
+    fn advance(&self, bytes: u64) {
+        let (step, name) = (Step::Place, self.name.as_str());
+        self.monitor.event(Event::Advanced { step, name, bytes, files: 1 });
+    }
+
+    /// The error again, unless nothing can be written any more.
+    fn unless_fatal(&self, error: PlaceError) -> Result<PlaceError, RestoreError> {
+        fatal(self.target, error)
+    }
+}
+
+/// The error again, unless nothing can be written any more.
+fn fatal(target: &Target, error: PlaceError) -> Result<PlaceError, RestoreError> {
+    match error {
+        PlaceError::Io(error) if PlaceError::stops_everything(&error) => {
+            Err(RestoreError::Disk { target: target.path().to_path_buf(), error })
+        }
+        error => Ok(error),
+    }
+}
+
+/// Where the manifest is.
+fn manifest_path() -> RelPath {
+    RelPath::new(MANIFEST_NAME).expect("it is one component")
+}
+
+/// Files of our own belong to us.
+fn own_metadata() -> Metadata {
+    Metadata {
+        uid: rustix::process::geteuid().as_raw(),
+        gid: rustix::process::getegid().as_raw(),
+        ..Metadata::default()
+    }
+}
+
+fn read_manifest(target: &Target, limits: &Limits) -> Result<Vec<u8>, RestoreError> {
+    let path = target.path().to_path_buf();
+    let file = match target.open_file(&manifest_path()) {
+        Ok(Some(file)) => file,
+        Ok(None) => return Err(RestoreError::NoManifest { target: path }),
+        Err(PlaceError::Io(error) | PlaceError::Read(error)) => {
+            return Err(RestoreError::Target { target: path, error });
+        }
+        Err(PlaceError::Blocked(_)) => return Err(RestoreError::NoManifest { target: path }),
+    };
+    let limit = limits.manifest_bytes;
+    let mut json = Vec::new();
+    let read = file.take(limit.saturating_add(1)).read_to_end(&mut json);
+    read.map_err(|error| RestoreError::Target { target: path, error })?;
+    if count(json.len()) > limit {
+        return Err(RestoreError::ManifestSize { limit });
+    }
+    Ok(json)
+}
+
+fn count(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
 }

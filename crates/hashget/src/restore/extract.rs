@@ -1,0 +1,297 @@
+//! Unpacking the archive's own entries, one pass over the tar.
+//!
+//! Invariant: an entry whose name or link leaves the target is refused and named, and all others go
+//! on; the manifest is known as soon as it passed.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::{self, Read};
+
+use super::packages::chain;
+use super::place::{Made, PlaceError, Target};
+use super::{RestoreError, fatal};
+use crate::codec::{self, Codec};
+use crate::formats::FormatError;
+use crate::formats::tar::{RawKind, TarEntry, TarReader};
+use crate::limits::Limits;
+use crate::model::manifest::MANIFEST_NAME;
+use crate::model::{Digest, Kind, MemberMetadata, Metadata, RelPath, escaped};
+use crate::monitor::{Event, Monitor, ProblemKind, Step};
+
+/// How many first bytes tell the compression.
+const HEAD_BYTES: u64 = 4096;
+
+/// What came out of the archive.
+#[derive(Default)]
+pub(super) struct Extracted {
+    /// The last manifest that passed.
+    pub(super) manifest: Option<Vec<u8>>,
+    /// Entries that are no folders; with the digest of files without holes.
+    pub(super) entries: HashMap<RelPath, Option<Digest>>,
+    /// Folders.
+    pub(super) folders: BTreeMap<RelPath, Metadata>,
+    /// Further names of other entries.
+    pub(super) links: Vec<(RelPath, RelPath)>,
+    /// What was not unpacked, and why.
+    pub(super) missing: Vec<(RelPath, String)>,
+    /// Regular files, and their bytes.
+    pub(super) files: u64,
+    /// See `files`.
+    pub(super) bytes: u64,
+}
+
+/// Unpacks `archive` into `target`.
+///
+/// # Errors
+/// [`RestoreError::NotAnArchive`] and those after which nothing can go on. An archive that is damaged
+/// further on is a problem for the monitor.
+pub(super) fn extract(
+    archive: &mut (dyn Read + Send),
+    target: &Target,
+    limits: &Limits,
+    monitor: &dyn Monitor,
+) -> Result<Extracted, RestoreError> {
+    let name = target.path().display().to_string();
+    monitor.event(Event::Started { step: Step::Extract, name: &name, bytes: None });
+    let outcome = Extracting { target, limits, monitor, name: &name, found: Extracted::default() }
+        .extract(archive);
+    monitor.event(Event::Finished { step: Step::Extract, name: &name });
+    outcome
+}
+
+struct Extracting<'x> {
+    target: &'x Target,
+    limits: &'x Limits,
+    monitor: &'x dyn Monitor,
+    name: &'x str,
+    found: Extracted,
+}
+
+/// Why an entry was not unpacked.
+enum Refusal {
+    /// It is hostile.
+    Hostile(String),
+    /// It could not be placed.
+    Place(PlaceError),
+    /// Nothing can go on.
+    Stop(RestoreError),
+}
+
+impl From<PlaceError> for Refusal {
+    fn from(error: PlaceError) -> Self {
+        Self::Place(error)
+    }
+}
+
+type Tar<'a> = TarReader<Box<dyn Read + 'a>>;
+
+impl Extracting<'_> {
+    fn extract(mut self, archive: &mut (dyn Read + Send)) -> Result<Extracted, RestoreError> {
+        let mut tar = open(archive, self.limits)?;
+        let mut first = true;
+        loop {
+            self.monitor.check_interrupted()?;
+            let error = match tar.next() {
+                Ok(Some(mut entry)) => {
+                    first = false;
+                    match self.entry(&mut entry) {
+                        Ok(()) => continue,
+                        Err(error) => error,
+                    }
+                }
+                Ok(None) => break,
+                Err(error) if first => return Err(RestoreError::NotAnArchive { error }),
+                Err(error) => chain(&error).into(),
+            };
+            match error {
+                EntryError::Stop(error) => return Err(error),
+                EntryError::Damage(problem) => {
+                    let message = format!(
+                        "the archive is damaged ({problem}): what comes after is not unpacked"
+                    );
+                    self.monitor.problem(ProblemKind::Incomplete, self.name, &message);
+                    self.found.missing.push((RelPath::root(), message));
+                    break;
+                }
+            }
+        }
+        Ok(self.found)
+    }
+
+    fn entry(&mut self, entry: &mut TarEntry<'_, Box<dyn Read + '_>>) -> Result<(), EntryError> {
+        let raw = entry.path.clone();
+        let refusal = match self.unpack(entry) {
+            Ok(()) => return Ok(()),
+            Err(refusal) => refusal,
+        };
+        let (kind, reason) = match refusal {
+            Refusal::Stop(error) => return Err(EntryError::Stop(error)),
+            Refusal::Place(PlaceError::Read(error)) => {
+                self.monitor.check_interrupted().map_err(RestoreError::from)?;
+                return Err(chain(&error).into());
+            }
+            Refusal::Place(error) => (ProblemKind::Incomplete, chain(&fatal(self.target, error)?)),
+            Refusal::Hostile(reason) => (ProblemKind::Verification, format!("refused: {reason}")),
+        };
+        let name = escaped(&raw);
+        self.monitor.problem(kind, &name, &reason);
+        match RelPath::normalise(&raw) {
+            Ok(path) => self.found.missing.push((path, reason)),
+            Err(_) => self.found.missing.push((RelPath::root(), format!("{name}: {reason}"))),
+        }
+        Ok(())
+    }
+
+    fn unpack(&mut self, entry: &mut TarEntry<'_, Box<dyn Read + '_>>) -> Result<(), Refusal> {
+        if entry.path.first() == Some(&b'/') {
+            return Err(Refusal::Hostile("its name is absolute".into()));
+        }
+        let path =
+            RelPath::normalise(&entry.path).map_err(|error| Refusal::Hostile(error.to_string()))?;
+        let manifest = path.as_bytes() == MANIFEST_NAME.as_bytes();
+        let metadata = complete(&entry.metadata);
+        match entry.kind.clone() {
+            RawKind::File { size } if manifest => return self.manifest(size, entry),
+            _ if manifest => {
+                return Err(Refusal::Hostile("a manifest is a regular file".into()));
+            }
+            RawKind::Directory => {
+                self.target.make_folder(&path)?;
+                self.found.folders.insert(path, metadata);
+            }
+            _ if path.is_root() => {
+                return Err(Refusal::Hostile("the top folder is a folder".into()));
+            }
+            RawKind::File { size } => self.file(path, size, &metadata, entry)?,
+            RawKind::HardLink { target } => {
+                if target.first() == Some(&b'/') {
+                    return Err(Refusal::Hostile(format!("a link to {}", escaped(&target))));
+                }
+                let to = RelPath::normalise(&target)
+                    .map_err(|error| Refusal::Hostile(format!("a link: {error}")))?;
+                self.link(path, to)?;
+            }
+            RawKind::Symlink { target } => {
+                let kind = Kind::Symlink { target: target.into() };
+                self.node(path, &kind, &metadata)?;
+            }
+            RawKind::CharDevice { major, minor } => {
+                self.node(path, &Kind::CharDevice { major, minor }, &metadata)?;
+            }
+            RawKind::BlockDevice { major, minor } => {
+                self.node(path, &Kind::BlockDevice { major, minor }, &metadata)?;
+            }
+            RawKind::Fifo => self.node(path, &Kind::Fifo, &metadata)?,
+        }
+        Ok(())
+    }
+
+    fn manifest(&mut self, size: u64, content: &mut dyn Read) -> Result<(), Refusal> {
+        let limit = self.limits.manifest_bytes;
+        if size > limit {
+            return Err(Refusal::Stop(RestoreError::ManifestSize { limit }));
+        }
+        let mut json = Vec::new();
+        content.read_to_end(&mut json).map_err(PlaceError::Read)?;
+        let path = super::manifest_path();
+        // It is there from now on, so that `restore` can continue when this is interrupted.
+        let staged = self.target.stage(&path, size, &mut &json[..])?;
+        staged.put(&path, &Metadata { mode: 0o644, ..super::own_metadata() })?;
+        self.found.manifest = Some(json);
+        Ok(())
+    }
+
+    fn file(
+        &mut self,
+        path: RelPath,
+        size: u64,
+        metadata: &Metadata,
+        entry: &mut TarEntry<'_, Box<dyn Read + '_>>,
+    ) -> Result<(), Refusal> {
+        let staged = match entry.extents.clone() {
+            Some(extents) => self.target.stage_with_holes(&path, size, &extents, entry)?,
+            None => self.target.stage(&path, size, entry)?,
+        };
+        let sha256 = entry.extents.is_none().then_some(staged.sha256);
+        staged.put(&path, metadata)?;
+        self.found.folders.remove(&path);
+        self.found.entries.insert(path, sha256);
+        self.found.files += 1;
+        self.found.bytes += size;
+        self.monitor.event(Event::Advanced {
+            step: Step::Extract,
+            name: self.name,
+            bytes: size,
+            files: 1,
+        });
+        Ok(())
+    }
+
+    fn link(&mut self, path: RelPath, to: RelPath) -> Result<(), Refusal> {
+        // Only to what the archive itself brought: anything else in the target is not its to share.
+        let Some(&sha256) = self.found.entries.get(&to) else {
+            return Err(Refusal::Hostile(format!(
+                "a link to {to}, which is not an earlier entry of the archive"
+            )));
+        };
+        self.target.link(&path, &to)?;
+        self.found.entries.insert(path.clone(), sha256);
+        self.found.links.push((path, to));
+        Ok(())
+    }
+
+    fn node(&mut self, path: RelPath, kind: &Kind, metadata: &Metadata) -> Result<(), Refusal> {
+        match self.target.make_node(&path, kind, metadata)? {
+            Made::Yes => {
+                self.found.entries.insert(path, None);
+            }
+            Made::NotAllowed => {}
+        }
+        Ok(())
+    }
+}
+
+/// Why no further entry can be unpacked.
+enum EntryError {
+    /// Restoring ends.
+    Stop(RestoreError),
+    /// The archive is damaged.
+    Damage(String),
+}
+
+impl From<String> for EntryError {
+    fn from(problem: String) -> Self {
+        Self::Damage(problem)
+    }
+}
+
+impl From<RestoreError> for EntryError {
+    fn from(error: RestoreError) -> Self {
+        Self::Stop(error)
+    }
+}
+
+fn open<'a>(archive: &'a mut (dyn Read + Send), limits: &Limits) -> Result<Tar<'a>, RestoreError> {
+    let read = |error| RestoreError::Archive { error };
+    let mut head = Vec::new();
+    (&mut *archive).take(HEAD_BYTES).read_to_end(&mut head).map_err(read)?;
+    if head.is_empty() {
+        let error = FormatError::Damaged { format: "tar", problem: "it is empty".into() };
+        return Err(RestoreError::NotAnArchive { error });
+    }
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let codec = Codec::recognise(&head);
+    let all = Box::new(io::Cursor::new(head).chain(archive));
+    Ok(TarReader::new(codec::decoder(codec, all, limits, threads).map_err(read)?, limits))
+}
+
+/// What a tar entry says; what it does not say is as for a plain file of ours.
+fn complete(metadata: &MemberMetadata) -> Metadata {
+    let own = super::own_metadata();
+    Metadata {
+        mode: metadata.mode.unwrap_or(0o644) & 0o7777,
+        uid: metadata.uid.unwrap_or(own.uid),
+        gid: metadata.gid.unwrap_or(own.gid),
+        mtime: metadata.mtime.unwrap_or_default(),
+        xattrs: metadata.xattrs.clone(),
+    }
+}

@@ -1,0 +1,337 @@
+//! The end of restoring: further names, folders' metadata, the proof, and the manifest's removal.
+//!
+//! Invariant: the manifest goes only when everything is in its place and proven (or, of version 1,
+//! nothing is missing); nothing but the top folder's time is changed after that.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::extract::Extracted;
+use super::ledger::State;
+use super::packages::chain;
+use super::place::{PlaceError, Target};
+use super::{RestoreError, RestoreOptions, Run, Summary, count, fatal, manifest_path};
+use crate::model::manifest::{Manifest, Renamed};
+use crate::model::{Kind, Metadata, RelPath};
+use crate::monitor::{Event, Interrupted, Monitor, ProblemKind, Step};
+use crate::tree::{self, ScanOptions};
+
+/// Finishes a version 2 archive.
+pub(super) fn finish(
+    mut run: Run<'_>,
+    manifest: &Manifest,
+    extracted: Option<Extracted>,
+    options: &RestoreOptions,
+) -> Result<Summary, RestoreError> {
+    run.monitor.check_interrupted()?;
+    for link in &manifest.links {
+        run.ledger.link(link.path.clone(), link.to.clone());
+    }
+    let mut state = std::mem::take(&mut run.ledger).into_state();
+    run.target.separate_shared().map_err(|error| stop(run.target, error))?;
+    let links = make_links(&run, &mut state)?;
+    let mut odd_folders = BTreeMap::new();
+    if let Some(extracted) = extracted {
+        odd_folders = name_strangers(&run, &mut state, &links, extracted);
+    }
+    for (path, metadata) in odd_folders.iter().rev() {
+        finish_folder(&run, path, metadata)?;
+    }
+    let mut problems = Vec::new();
+    for (path, metadata) in state.folders().filter(|(path, _)| !path.is_root()) {
+        if let Some(reason) = finish_folder(&run, &run.stored(path), metadata)? {
+            problems.push((path.clone(), reason));
+        }
+    }
+    for (path, reason) in problems {
+        state.add_missing(path, reason);
+    }
+    // Folders whose time the removal of the manifest and the last renames change.
+    let touched = touched_folders(&state, manifest);
+    let target = run.target;
+    let settled = target.settle_folders(|path| state.gives_folder(path));
+    settled.map_err(|error| stop(target, error))?;
+
+    let mut summary = state.summarise(&links, Some(manifest.tree.sha256));
+    summary.not_applied = target.not_applied();
+    tell(&run, &summary);
+    if summary.proven == Some(true) && !summary.not_applied.contains_key("device") {
+        put_renamed(&run, &manifest.renamed, options)
+            .and_then(|()| {
+                if options.keep_manifest || owns_the_name(manifest) {
+                    Ok(())
+                } else {
+                    target.remove(&manifest_path())
+                }
+            })
+            .map_err(|error| stop(target, error))?;
+    }
+    for (path, metadata) in touched.iter().rev() {
+        finish_folder(&run, path, metadata)?;
+    }
+    end(&run)?;
+    Ok(summary)
+}
+
+/// Has the tree a manifest of its own?
+fn owns_the_name(manifest: &Manifest) -> bool {
+    manifest.renamed.iter().any(|renamed| renamed.name == manifest_path())
+}
+
+fn end(run: &Run<'_>) -> Result<(), RestoreError> {
+    let synced = run.target.sync();
+    run.monitor.event(Event::Finished { step: Step::Place, name: &run.name });
+    synced.map_err(|error| stop(run.target, error))
+}
+
+/// An error after which it cannot be said that everything is well.
+fn stop(target: &Target, error: PlaceError) -> RestoreError {
+    let path = target.path().to_path_buf();
+    match fatal(target, error) {
+        Err(error) => error,
+        Ok(PlaceError::Io(error) | PlaceError::Read(error)) => {
+            RestoreError::Target { target: path, error }
+        }
+        Ok(PlaceError::Blocked(why)) => {
+            RestoreError::Target { target: path, error: std::io::Error::other(why) }
+        }
+    }
+}
+
+fn make_links(run: &Run<'_>, state: &mut State) -> Result<Vec<(RelPath, RelPath)>, RestoreError> {
+    let mut made = Vec::new();
+    for (path, to) in state.take_links() {
+        run.monitor.check_interrupted()?;
+        if state.knows(&path) {
+            let why = "it is given by itself and as a further name of another entry";
+            run.monitor.problem(ProblemKind::Verification, &path, why);
+            state.contradict();
+            continue;
+        }
+        let reason = match &to {
+            None => "what it is another name of is not restored".to_owned(),
+            Some(to) => match run.target.link(&run.stored(&path), &run.stored(to)) {
+                Ok(()) => {
+                    made.push((path, to.clone()));
+                    continue;
+                }
+                Err(error) => {
+                    let reason = chain(&run.unless_fatal(error)?);
+                    run.monitor.problem(ProblemKind::Incomplete, &path, &reason);
+                    reason
+                }
+            },
+        };
+        state.add_missing(path, reason);
+    }
+    Ok(made)
+}
+
+/// Names what the archive holds but its manifest does not; gives the folders among it.
+fn name_strangers(
+    run: &Run<'_>,
+    state: &mut State,
+    links: &[(RelPath, RelPath)],
+    extracted: Extracted,
+) -> BTreeMap<RelPath, Metadata> {
+    for (path, reason) in extracted.missing {
+        state.add_missing(path, reason);
+    }
+    let stored: Vec<RelPath> = run
+        .archived
+        .iter()
+        .map(|path| run.stored(path))
+        .filter(|path| !state.knows(path))
+        .collect();
+    let expected = |path: &RelPath| {
+        state.knows(path)
+            || stored.contains(path)
+            || links.binary_search_by(|(link, _)| link.cmp(path)).is_ok()
+    };
+    let odd_files =
+        extracted.entries.into_keys().filter(|path| !expected(path)).collect::<Vec<_>>();
+    let mut odd_folders = extracted.folders;
+    odd_folders.retain(|path, _| !expected(path));
+    let why = "the archive holds it, but its manifest does not say so";
+    for path in odd_files.iter().chain(odd_folders.keys()) {
+        run.monitor.problem(ProblemKind::Verification, path, why);
+        state.contradict();
+    }
+    odd_folders
+}
+
+/// Gives a folder its metadata; the reason if that failed.
+fn finish_folder(
+    run: &Run<'_>,
+    path: &RelPath,
+    metadata: &Metadata,
+) -> Result<Option<String>, RestoreError> {
+    match run.target.finish_folder(path, metadata) {
+        Ok(()) => Ok(None),
+        Err(error) => {
+            let reason = chain(&run.unless_fatal(error)?);
+            run.monitor.problem(ProblemKind::Incomplete, path, &reason);
+            Ok(Some(reason))
+        }
+    }
+}
+
+fn touched_folders(state: &State, manifest: &Manifest) -> BTreeMap<RelPath, Metadata> {
+    let ends = manifest.renamed.iter().flat_map(|renamed| [&renamed.stored, &renamed.name]);
+    let parents: Vec<_> = ends.filter_map(RelPath::parent).chain([RelPath::root()]).collect();
+    state
+        .folders()
+        .filter(|(path, _)| parents.contains(path))
+        .map(|(path, metadata)| (path.clone(), metadata.clone()))
+        .collect()
+}
+
+/// Gives entries that the tar held under other paths their own.
+fn put_renamed(
+    run: &Run<'_>,
+    renamed: &[Renamed],
+    options: &RestoreOptions,
+) -> Result<(), PlaceError> {
+    for Renamed { stored, name } in renamed {
+        let manifest = *name == manifest_path();
+        if manifest && options.keep_manifest {
+            let why = format!("the manifest has this name: the tree's own is at {stored}");
+            run.monitor.problem(ProblemKind::Note, name, why);
+        } else if let Some(found) = run.target.find(stored)? {
+            if manifest && found.file_type().is_dir() {
+                run.target.remove(name)?;
+            }
+            run.target.rename(stored, name)?;
+        }
+    }
+    Ok(())
+}
+
+fn tell(run: &Run<'_>, summary: &Summary) {
+    for (what, number) in &summary.not_applied {
+        let kind = if what == "device" { ProblemKind::Incomplete } else { ProblemKind::Note };
+        run.monitor.problem(kind, &run.name, format!("{what} not restored for {number} entries"));
+    }
+    if summary.proven == Some(false) {
+        let why =
+            "the tree that was restored is not the one that was packed: its tree digest differs";
+        run.monitor.problem(ProblemKind::Verification, &run.name, why);
+    }
+}
+
+/// Finishes a version 1 archive.
+pub(super) fn finish_v1(
+    mut run: Run<'_>,
+    extracted: Option<Extracted>,
+    options: &RestoreOptions,
+) -> Result<Summary, RestoreError> {
+    let mut state = std::mem::take(&mut run.ledger).into_state();
+    let extracted = extracted.unwrap_or_default();
+    for (path, reason) in extracted.missing {
+        state.add_missing(path, reason);
+    }
+    let complete = state.is_complete();
+    let mut summary = state.summarise(&[], None);
+    summary.files = summary.files_from_packages + extracted.files;
+    summary.entries = summary.files;
+    summary.bytes = summary.bytes_from_packages + extracted.bytes;
+    if complete && !options.keep_manifest {
+        run.target.remove(&manifest_path()).map_err(|error| stop(run.target, error))?;
+    }
+    settle(run.target, &extracted.folders)?;
+    summary.not_applied = run.target.not_applied();
+    tell(&run, &summary);
+    end(&run)?;
+    Ok(summary)
+}
+
+/// Gives the folders of a tar archive the metadata that it has of them.
+pub(super) fn settle(
+    target: &Target,
+    folders: &BTreeMap<RelPath, Metadata>,
+) -> Result<(), RestoreError> {
+    for (path, metadata) in folders.iter().rev() {
+        target.finish_folder(path, metadata).map_err(|error| stop(target, error))?;
+    }
+    target.settle_folders(|path| folders.contains_key(path)).map_err(|error| stop(target, error))
+}
+
+/// Is the whole tree there already, and right? Then nothing needs to be fetched.
+pub(super) fn all_done(
+    target: &Target,
+    manifest: &Manifest,
+    options: &RestoreOptions,
+    monitor: &dyn Monitor,
+) -> Result<Option<Summary>, RestoreError> {
+    let expected = manifest.tree.entries;
+    if owns_the_name(manifest) || !has_entries(target.path(), expected.saturating_add(1)) {
+        return Ok(None);
+    }
+    let quiet = Quiet(monitor);
+    let scan = match tree::scan(target.path(), &ScanOptions::default(), &quiet) {
+        Ok(scan) => scan,
+        Err(tree::ScanError::Interrupted(Interrupted)) => return Err(Interrupted.into()),
+        Err(_) => return Ok(None),
+    };
+    let mut entries = scan.entries;
+    entries.retain(|entry| entry.path != manifest_path());
+    if tree::tree_digest(&entries) != manifest.tree.sha256 {
+        return Ok(None);
+    }
+    if !options.keep_manifest {
+        target
+            .remove(&manifest_path())
+            .and_then(|()| match entries.first() {
+                Some(top) if top.kind == Kind::Directory && top.path.is_root() => {
+                    target.finish_folder(&top.path, &top.metadata)
+                }
+                _ => Ok(()),
+            })
+            .and_then(|()| target.sync())
+            .map_err(|error| stop(target, error))?;
+    }
+    Ok(Some(Summary {
+        entries: expected,
+        files: manifest.tree.files,
+        bytes: manifest.tree.bytes,
+        kept_files: manifest.tree.files,
+        packages: count(manifest.packages.len()),
+        proven: Some(true),
+        ..Summary::default()
+    }))
+}
+
+/// Are there exactly so many entries at and below `folder`?
+fn has_entries(folder: &Path, expected: u64) -> bool {
+    let mut found = 1_u64;
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = fs_err::read_dir(&folder) else { return false };
+        for entry in entries {
+            let Ok(entry) = entry else { return false };
+            found += 1;
+            if found > expected {
+                return false;
+            }
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                folders.push(entry.path());
+            }
+        }
+    }
+    found == expected
+}
+
+/// Passes on progress, not problems: what a look at an unfinished tree finds is no problem yet.
+struct Quiet<'m>(&'m dyn Monitor);
+
+impl Monitor for Quiet<'_> {
+    fn event(&self, event: Event<'_>) {
+        if !matches!(event, Event::Problem { .. } | Event::Skipped { .. }) {
+            self.0.event(event);
+        }
+    }
+
+    fn interrupted(&self) -> bool {
+        self.0.interrupted()
+    }
+}

@@ -1,0 +1,345 @@
+//! Contents of files: written under a temporary name, digested on the way, then given their name.
+//!
+//! Invariant: a [`Staged`] file that is not put in place disappears; the digest that is told is of the
+//! bytes that were written (or, of a kept file, read).
+
+use std::fs::File;
+use std::io::{self, Read, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::io::Errno;
+use sha2::{Digest as _, Sha256};
+
+use super::{Place, PlaceError, Target, lock};
+use crate::model::{Digest, Extent, HashingReader, Metadata, RelPath};
+
+/// Bytes that are read and written at once.
+const BUFFER: usize = 128 * 1024;
+
+/// Contents that are not yet in their place.
+pub(in crate::restore) struct Staged<'t> {
+    target: &'t Target,
+    parent: Arc<OwnedFd>,
+    temporary: String,
+    file: File,
+    /// Of what was written.
+    pub(in crate::restore) sha256: Digest,
+    /// How much that was, holes counted.
+    pub(in crate::restore) size: u64,
+    placed: bool,
+}
+
+/// Where the contents of a file are.
+pub(in crate::restore) enum Content<'t> {
+    /// They were in place already: the file, and the digest of what it holds.
+    Kept(File, Digest),
+    /// They were written.
+    Staged(Staged<'t>),
+}
+
+impl Drop for Staged<'_> {
+    fn drop(&mut self) {
+        if !self.placed {
+            // It holds nothing of worth; if it cannot be removed now, the next run does.
+            let _ = rustix::fs::unlinkat(&self.parent, &*self.temporary, AtFlags::empty());
+        }
+    }
+}
+
+/// Writes and digests what is written.
+struct Writer {
+    file: File,
+    hasher: Sha256,
+    size: u64,
+}
+
+impl Writer {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), PlaceError> {
+        self.file.write_all(bytes)?;
+        self.hasher.update(bytes);
+        self.size += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn copy(&mut self, content: &mut dyn Read, buffer: &mut [u8]) -> Result<(), PlaceError> {
+        loop {
+            match read(content, buffer)? {
+                0 => return Ok(()),
+                count => self.write(&buffer[..count])?,
+            }
+        }
+    }
+}
+
+/// Fills `buffer` as far as there are bytes.
+fn read(content: &mut dyn Read, buffer: &mut [u8]) -> Result<usize, PlaceError> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match content.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(PlaceError::Read(error)),
+        }
+    }
+    Ok(filled)
+}
+
+fn buffer(size: u64) -> Vec<u8> {
+    vec![0; usize::try_from(size).map_or(BUFFER, |size| size.clamp(512, BUFFER))]
+}
+
+impl Target {
+    fn new_file(&self, path: &RelPath) -> Result<(Place<'static>, String, File), PlaceError> {
+        let place = self.place(path)?;
+        let flags =
+            OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let temporary = self.temporary_name();
+        let open =
+            || rustix::fs::openat(&place.parent, &*temporary, flags, Mode::RUSR | Mode::WUSR);
+        let file = File::from(self.retry_opened_up(&place, path, open)?);
+        Ok((Place { parent: place.parent, name: b"" }, temporary, file))
+    }
+
+    fn staged(&self, place: Place<'_>, temporary: String, file: File) -> Staged<'_> {
+        let parent = place.parent;
+        let sha256 = Digest::of(b"");
+        Staged { target: self, parent, temporary, file, sha256, size: 0, placed: false }
+    }
+
+    /// Writes all of `content`, about `size` bytes, under a temporary name beside `path`.
+    pub(in crate::restore) fn stage(
+        &self,
+        path: &RelPath,
+        size: u64,
+        content: &mut dyn Read,
+    ) -> Result<Staged<'_>, PlaceError> {
+        let (place, temporary, file) = self.new_file(path)?;
+        let mut staged = self.staged(place, temporary, file);
+        let mut writer = Writer { file: staged.file.try_clone()?, hasher: Sha256::new(), size: 0 };
+        writer.copy(content, &mut buffer(size))?;
+        staged.finish(writer);
+        Ok(staged)
+    }
+
+    /// As [`Target::stage`], leaving holes between `extents` wherever `content` has only zeros there.
+    pub(in crate::restore) fn stage_with_holes(
+        &self,
+        path: &RelPath,
+        size: u64,
+        extents: &[Extent],
+        content: &mut dyn Read,
+    ) -> Result<Staged<'_>, PlaceError> {
+        let (place, temporary, file) = self.new_file(path)?;
+        let mut staged = self.staged(place, temporary, file);
+        let mut hasher = Sha256::new();
+        let mut buffer = buffer(size);
+        let mut extents = extents.iter().peekable();
+        let mut offset = 0;
+        loop {
+            // Never across the border between data and a hole.
+            while extents.next_if(|extent| extent.offset + extent.length <= offset).is_some() {}
+            let (hole, end) = match extents.peek() {
+                Some(extent) if extent.offset <= offset => (false, extent.offset + extent.length),
+                Some(extent) => (true, extent.offset),
+                None => (true, u64::MAX),
+            };
+            let most = usize::try_from(end - offset).unwrap_or(usize::MAX).min(buffer.len());
+            let count = read(content, &mut buffer[..most])?;
+            if count == 0 {
+                break;
+            }
+            let bytes = &buffer[..count];
+            hasher.update(bytes);
+            if !hole || bytes.iter().any(|&byte| byte != 0) {
+                staged.file.write_all_at(bytes, offset)?;
+            }
+            offset += count as u64;
+        }
+        staged.file.set_len(offset)?;
+        staged.sha256 = Digest::from_bytes(hasher.finalize().into());
+        staged.size = offset;
+        Ok(staged)
+    }
+
+    /// Keeps the file at `path` if it holds exactly `content`, else stages that.
+    pub(in crate::restore) fn keep_or_stage(
+        &self,
+        path: &RelPath,
+        size: u64,
+        content: &mut dyn Read,
+    ) -> Result<Content<'_>, PlaceError> {
+        let existing = match self.open_file(path) {
+            Ok(Some(file)) if file.metadata()?.len() == size => file,
+            // One that we may not read is replaced.
+            _ => return Ok(Content::Staged(self.stage(path, size, content)?)),
+        };
+        let (mut ours, mut theirs) = (buffer(size), buffer(size));
+        let mut hasher = Sha256::new();
+        let mut offset = 0;
+        loop {
+            let count = read(content, &mut theirs)?;
+            if count == 0 {
+                let sha256 = Digest::from_bytes(hasher.finalize().into());
+                return Ok(Content::Kept(existing, sha256));
+            }
+            let same = existing.read_exact_at(&mut ours[..count], offset).is_ok()
+                && ours[..count] == theirs[..count];
+            if !same {
+                let mut rest = theirs[..count].chain(content);
+                return self.replace_from(path, size, &existing, offset, hasher, &mut rest);
+            }
+            hasher.update(&theirs[..count]);
+            offset += count as u64;
+        }
+    }
+
+    /// Stages the first `same` bytes of `existing`, whose digest is in `hasher`, and then `rest`.
+    fn replace_from(
+        &self,
+        path: &RelPath,
+        size: u64,
+        existing: &File,
+        same: u64,
+        hasher: Sha256,
+        rest: &mut dyn Read,
+    ) -> Result<Content<'_>, PlaceError> {
+        use std::io::Seek as _;
+        let mut existing = existing;
+        existing.rewind()?;
+        let mut both = HashingReader::new(existing.take(same));
+        let (place, temporary, file) = self.new_file(path)?;
+        let mut staged = self.staged(place, temporary, file);
+        let mut writer = Writer { file: staged.file.try_clone()?, hasher: Sha256::new(), size: 0 };
+        let mut buffer = buffer(size);
+        writer.copy(&mut both, &mut buffer)?;
+        if both.finish() != (Digest::from_bytes(hasher.finalize().into()), same) {
+            return Err(PlaceError::Blocked("another program changes it meanwhile".into()));
+        }
+        writer.copy(rest, &mut buffer)?;
+        staged.finish(writer);
+        Ok(Content::Staged(staged))
+    }
+
+    /// Stages a copy of what an open file holds.
+    pub(in crate::restore) fn stage_copy(
+        &self,
+        path: &RelPath,
+        file: &File,
+    ) -> Result<Staged<'_>, PlaceError> {
+        let size = file.metadata()?.len();
+        self.stage(path, size, &mut ReadFrom { file, offset: 0 })
+    }
+
+    /// The digest of an open file's data: of all of it, or of the `extents` only.
+    pub(in crate::restore) fn digest(
+        file: &File,
+        extents: Option<&[Extent]>,
+    ) -> Result<Digest, PlaceError> {
+        let Some(extents) = extents else {
+            let all = ReadFrom { file, offset: 0 };
+            return Digest::of_reader(io::BufReader::with_capacity(BUFFER, all))
+                .map_err(PlaceError::Read);
+        };
+        let mut hasher = Sha256::new();
+        for extent in extents {
+            let mut part = ReadFrom { file, offset: extent.offset }.take(extent.length);
+            let mut buffer = buffer(extent.length);
+            loop {
+                match read(&mut part, &mut buffer)? {
+                    0 => break,
+                    count => hasher.update(&buffer[..count]),
+                }
+            }
+        }
+        Ok(Digest::from_bytes(hasher.finalize().into()))
+    }
+}
+
+/// Reads an open file from somewhere, whoever else reads it.
+struct ReadFrom<'f> {
+    file: &'f File,
+    offset: u64,
+}
+
+impl Read for ReadFrom<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read_at(buffer, self.offset)?;
+        self.offset += count as u64;
+        Ok(count)
+    }
+}
+
+impl Staged<'_> {
+    fn finish(&mut self, writer: Writer) {
+        self.sha256 = Digest::from_bytes(writer.hasher.finalize().into());
+        self.size = writer.size;
+    }
+
+    /// The staged contents, open.
+    pub(in crate::restore) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Gives the contents their metadata and then their name, `path`, beside which they were staged.
+    pub(in crate::restore) fn put(
+        mut self,
+        path: &RelPath,
+        metadata: &Metadata,
+    ) -> Result<(), PlaceError> {
+        let target = self.target;
+        target.apply_open(self.file.as_fd(), metadata)?;
+        let place = Place { parent: Arc::clone(&self.parent), name: path.file_name() };
+        target.put_name(&place, &self.temporary)?;
+        self.placed = true;
+        Ok(())
+    }
+}
+
+impl Target {
+    /// Gives the regular file at `path`, which holds the right contents, its metadata. A file that has
+    /// other names is copied first: those are not ours.
+    pub(in crate::restore) fn adjust_file(
+        &self,
+        path: &RelPath,
+        file: &File,
+        metadata: &Metadata,
+    ) -> Result<(), PlaceError> {
+        let found = file.metadata()?;
+        if self.has_metadata(file.as_fd(), metadata)? {
+            if found.nlink() > 1 {
+                let identity = (found.dev(), found.ino());
+                let kept = (path.clone(), metadata.clone());
+                lock(&self.shared).entry(identity).or_default().push(kept);
+            }
+            return Ok(());
+        }
+        if found.nlink() > 1 {
+            return self.stage_copy(path, file)?.put(path, metadata);
+        }
+        match self.apply_open(file.as_fd(), metadata) {
+            Err(PlaceError::Io(error))
+                if Errno::from_io_error(&error).is_some_and(|e| e == Errno::PERM) =>
+            {
+                // Another user's file in a folder of ours: ours takes its place.
+                self.stage_copy(path, file)?.put(path, metadata)
+            }
+            other => other,
+        }
+    }
+
+    /// Kept files that are one file under several names, but should each be their own, become that.
+    pub(in crate::restore) fn separate_shared(&self) -> Result<(), PlaceError> {
+        for files in std::mem::take(&mut *lock(&self.shared)).into_values() {
+            for (path, metadata) in &files[1..] {
+                if let Some(file) = self.open_file(path)? {
+                    self.stage_copy(path, &file)?.put(path, metadata)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,380 @@
+//! The only code that writes into the target.
+//!
+//! Invariant: every path is resolved below the target's open folder without following any symbolic
+//! link, whatever happens to the tree meanwhile; a name points to contents only when they are whole;
+//! what is changed in place has no other name.
+
+mod beneath;
+mod contents;
+mod metadata;
+mod nodes;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs::File;
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, Stat};
+use rustix::io::Errno;
+
+pub(super) use contents::{Content, Staged};
+pub(super) use nodes::Made;
+
+use super::RestoreError;
+use crate::model::{Metadata, RelPath};
+
+/// How many parents are kept open.
+const OPEN_PARENTS: usize = 64;
+/// The mode of a folder while it is being filled.
+const WORKING_MODE: Mode = Mode::RWXU;
+/// The mode of a folder of which nobody says anything.
+const PLAIN_FOLDER: u32 = 0o755;
+
+/// Why one entry could not be placed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PlaceError {
+    /// Something of the user's, or of the archive's own, is in the way.
+    #[error("{0}")]
+    Blocked(String),
+    /// The contents could not be read from where they come.
+    #[error("cannot read it")]
+    Read(#[source] io::Error),
+    /// The system refused.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+impl From<Errno> for PlaceError {
+    fn from(error: Errno) -> Self {
+        Self::Io(error.into())
+    }
+}
+
+impl PlaceError {
+    /// Would every further write fail as well?
+    pub(super) fn stops_everything(error: &io::Error) -> bool {
+        matches!(
+            Errno::from_io_error(error),
+            Some(Errno::NOSPC | Errno::DQUOT | Errno::ROFS | Errno::IO | Errno::STALE)
+        )
+    }
+}
+
+/// What was found under a name.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) stat: Stat,
+}
+
+impl Found {
+    pub(super) fn file_type(&self) -> FileType {
+        FileType::from_raw_mode(self.stat.st_mode)
+    }
+}
+
+/// The folder that is restored into. May be used from several threads at once.
+pub(super) struct Target {
+    path: PathBuf,
+    root: OwnedFd,
+    same_owner: bool,
+    /// Was it empty when it was opened? Then there is nothing to keep and nothing left over.
+    empty: bool,
+    /// Marks the temporary names of this run.
+    run: u32,
+    counter: AtomicU64,
+    parents: Mutex<HashMap<RelPath, Arc<OwnedFd>>>,
+    cleaned: Mutex<HashSet<RelPath>>,
+    /// Names that look like temporary ones but are entries of the tree.
+    entries_like_leftovers: HashSet<RelPath>,
+    /// Folders that were made or opened up on the way, and the mode they get if nobody gives them.
+    borrowed: Mutex<BTreeMap<RelPath, u32>>,
+    not_applied: Mutex<BTreeMap<String, u64>>,
+    /// Files that were kept and have several names, by device and inode.
+    shared: Mutex<BTreeMap<(u64, u64), Vec<(RelPath, Metadata)>>>,
+}
+
+/// The open folder that holds an entry, and the entry's name in it.
+pub(super) struct Place<'p> {
+    parent: Arc<OwnedFd>,
+    name: &'p [u8],
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().expect("no holder of this lock panics")
+}
+
+impl Target {
+    /// Opens the folder at `path`, which may itself be a symbolic link to one; makes it first if
+    /// `create`. Its parent must exist.
+    ///
+    /// # Errors
+    /// [`RestoreError::Target`], or [`RestoreError::Busy`] while another process restores into it.
+    pub(super) fn open(path: &Path, create: bool, same_owner: bool) -> Result<Self, RestoreError> {
+        let fail = |error: io::Error| RestoreError::Target { target: path.to_path_buf(), error };
+        let mut borrowed = BTreeMap::new();
+        if create {
+            match rustix::fs::mkdir(path, WORKING_MODE) {
+                Ok(()) => {
+                    borrowed.insert(RelPath::root(), PLAIN_FOLDER);
+                }
+                Err(Errno::EXIST) => {}
+                Err(error) => return Err(fail(error.into())),
+            }
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::open(path, flags, Mode::empty()).map_err(|e| fail(e.into()))?;
+        // File systems without locks are used without.
+        if let Err(Errno::WOULDBLOCK) =
+            rustix::fs::flock(&root, FlockOperation::NonBlockingLockExclusive)
+        {
+            return Err(RestoreError::Busy { target: path.to_path_buf() });
+        }
+        let empty = beneath::names(root.as_fd()).map_err(fail)?.is_empty();
+        let random = std::hash::RandomState::new().build_hasher().finish();
+        Ok(Self {
+            path: path.to_path_buf(),
+            root,
+            same_owner,
+            empty,
+            run: u32::try_from(random & u64::from(u32::MAX)).unwrap_or_default(),
+            counter: AtomicU64::new(0),
+            parents: Mutex::default(),
+            cleaned: Mutex::default(),
+            entries_like_leftovers: HashSet::new(),
+            borrowed: Mutex::new(borrowed),
+            not_applied: Mutex::default(),
+            shared: Mutex::default(),
+        })
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Was it empty when it was opened?
+    pub(super) fn was_empty(&self) -> bool {
+        self.empty
+    }
+
+    /// These are entries of the tree; those that look like leftovers of a killed run stay.
+    pub(super) fn protect<'a>(&mut self, paths: impl Iterator<Item = &'a RelPath>) {
+        self.entries_like_leftovers
+            .extend(paths.filter(|path| leftover_run(path.file_name()).is_some()).cloned());
+    }
+
+    /// What could not be applied so far, by kind.
+    pub(super) fn not_applied(&self) -> BTreeMap<String, u64> {
+        lock(&self.not_applied).clone()
+    }
+
+    fn count_not_applied(&self, what: &str) {
+        *lock(&self.not_applied).entry(what.to_owned()).or_default() += 1;
+    }
+
+    /// What is at `path`, if anything.
+    pub(super) fn find(&self, path: &RelPath) -> Result<Option<Found>, PlaceError> {
+        if path.is_root() {
+            return Ok(Some(Found { stat: rustix::fs::fstat(&self.root)? }));
+        }
+        let parent = match beneath::open(
+            self.root.as_fd(),
+            parent_of(path).as_bytes(),
+            OFlags::PATH | OFlags::DIRECTORY,
+        ) {
+            Ok(parent) => parent,
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        match rustix::fs::statat(&parent, path.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(Found { stat })),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Opens the regular file at `path` for reading; `None` if there is none.
+    pub(super) fn open_file(&self, path: &RelPath) -> Result<Option<File>, PlaceError> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        match beneath::open(self.root.as_fd(), path.as_bytes(), flags) {
+            Ok(fd) => {
+                let regular = FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode).is_file();
+                Ok(regular.then(|| File::from(fd)))
+            }
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The folder that holds `path`, made with all above it if it is not there.
+    fn place<'p>(&self, path: &'p RelPath) -> Result<Place<'p>, PlaceError> {
+        Ok(Place { parent: self.folder(&parent_of(path))?, name: path.file_name() })
+    }
+
+    fn folder(&self, path: &RelPath) -> Result<Arc<OwnedFd>, PlaceError> {
+        if let Some(open) = lock(&self.parents).get(path) {
+            return Ok(Arc::clone(open));
+        }
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        let opened = match beneath::open(self.root.as_fd(), path.as_bytes(), flags) {
+            Err(Errno::NOENT) if !path.is_root() => {
+                let above = self.place(path)?;
+                match self.retry_opened_up(&above, path, || {
+                    rustix::fs::mkdirat(&above.parent, above.name, WORKING_MODE)
+                }) {
+                    Ok(()) => {
+                        lock(&self.borrowed).insert(path.clone(), PLAIN_FOLDER);
+                    }
+                    Err(Errno::EXIST) => {}
+                    Err(error) => return Err(error.into()),
+                }
+                beneath::open(self.root.as_fd(), path.as_bytes(), flags)
+            }
+            other => other,
+        };
+        let folder = Arc::new(opened.map_err(|error| match error {
+            Errno::LOOP | Errno::NOTDIR => PlaceError::Blocked(format!(
+                "on the way to it, in {path}, there is a symbolic link or a file instead of a folder"
+            )),
+            error => error.into(),
+        })?);
+        self.remove_leftovers(path, &folder)?;
+        let mut parents = lock(&self.parents);
+        if parents.len() >= OPEN_PARENTS {
+            parents.clear();
+        }
+        parents.insert(path.clone(), Arc::clone(&folder));
+        Ok(folder)
+    }
+
+    /// Removes what a killed run left in a folder, the first time it is used.
+    fn remove_leftovers(&self, path: &RelPath, folder: &OwnedFd) -> Result<(), PlaceError> {
+        if self.empty || !lock(&self.cleaned).insert(path.clone()) {
+            return Ok(());
+        }
+        let readable = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let Ok(folder) = rustix::fs::openat(folder, ".", readable, Mode::empty()) else {
+            // A folder that may not be listed: nothing in it can be told from the user's files.
+            return Ok(());
+        };
+        for name in beneath::names(folder.as_fd())? {
+            let ours = leftover_run(&name).is_some_and(|run| run != self.run);
+            let entry =
+                || path.join(&name).is_ok_and(|path| self.entries_like_leftovers.contains(&path));
+            if !ours || entry() {
+                continue;
+            }
+            let stat = rustix::fs::statat(&folder, &*name, AtFlags::SYMLINK_NOFOLLOW);
+            if stat.is_ok_and(|stat| !FileType::from_raw_mode(stat.st_mode).is_dir()) {
+                match rustix::fs::unlinkat(&folder, &*name, AtFlags::empty()) {
+                    Ok(()) | Err(Errno::NOENT) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs `change` in a folder; if its owner (we) took the right to write away from it, gives that
+    /// back and tries again.
+    fn retry_opened_up<T>(
+        &self,
+        place: &Place<'_>,
+        path: &RelPath,
+        change: impl Fn() -> rustix::io::Result<T>,
+    ) -> rustix::io::Result<T> {
+        match change() {
+            Err(Errno::ACCESS) => {
+                let mode = rustix::fs::fstat(&place.parent)?.st_mode & 0o7777;
+                metadata::chmod_path_only(place.parent.as_fd(), mode | WORKING_MODE.bits())?;
+                lock(&self.borrowed).entry(parent_of(path)).or_insert(mode);
+                change()
+            }
+            other => other,
+        }
+    }
+
+    /// A name that nobody has, of this run.
+    fn temporary_name(&self) -> String {
+        let number = self.counter.fetch_add(1, Ordering::Relaxed);
+        format!(".hashget-{:08x}{:08x}.part", self.run, number & u64::from(u32::MAX))
+    }
+
+    /// Points the name of `place` to what is under `temporary` in the same folder, replacing what is
+    /// there unless that is a folder with something in it.
+    fn put_name(&self, place: &Place<'_>, temporary: &str) -> Result<(), PlaceError> {
+        let (parent, name) = (&place.parent, place.name);
+        match rustix::fs::renameat(parent, temporary, parent, name) {
+            Err(Errno::ISDIR | Errno::EXIST | Errno::NOTEMPTY) => {
+                match rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR) {
+                    Ok(()) => {}
+                    Err(Errno::NOTEMPTY | Errno::EXIST) => {
+                        return Err(PlaceError::Blocked(
+                            "a folder that is not empty is in its place: move that away".into(),
+                        ));
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+                lock(&self.parents).clear();
+                Ok(rustix::fs::renameat(parent, temporary, parent, name)?)
+            }
+            other => Ok(other?),
+        }
+    }
+
+    /// Removes the file at `path`, if there is one.
+    pub(super) fn remove(&self, path: &RelPath) -> Result<(), PlaceError> {
+        let place = self.place(path)?;
+        match rustix::fs::unlinkat(&place.parent, place.name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Gives what is at `from` the name `to`.
+    pub(super) fn rename(&self, from: &RelPath, to: &RelPath) -> Result<(), PlaceError> {
+        let (old, new) = (self.place(from)?, self.place(to)?);
+        rustix::fs::renameat(&old.parent, old.name, &new.parent, new.name)?;
+        lock(&self.parents).clear();
+        Ok(())
+    }
+
+    /// Gives folders that nobody gave a final mode.
+    pub(super) fn settle_folders(
+        &self,
+        given: impl Fn(&RelPath) -> bool,
+    ) -> Result<(), PlaceError> {
+        for (path, mode) in std::mem::take(&mut *lock(&self.borrowed)).into_iter().rev() {
+            if !given(&path) {
+                let flags = OFlags::PATH | OFlags::DIRECTORY;
+                let folder = beneath::open(self.root.as_fd(), path.as_bytes(), flags)?;
+                metadata::chmod_path_only(folder.as_fd(), mode)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes all that was written durable.
+    pub(super) fn sync(&self) -> Result<(), PlaceError> {
+        Ok(rustix::fs::syncfs(&self.root)?)
+    }
+}
+
+/// The folder that holds `path`; the top folder for itself.
+fn parent_of(path: &RelPath) -> RelPath {
+    path.parent().unwrap_or_default()
+}
+
+/// The run that a temporary name belongs to; `None` for any other name.
+fn leftover_run(name: &[u8]) -> Option<u32> {
+    let digits = name.strip_prefix(b".hashget-")?.strip_suffix(b".part")?;
+    let lower_hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    if digits.len() != 16 || !digits.iter().all(lower_hex) {
+        return None;
+    }
+    u32::from_str_radix(std::str::from_utf8(&digits[..8]).ok()?, 16).ok()
+}

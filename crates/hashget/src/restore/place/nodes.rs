@@ -1,0 +1,173 @@
+//! Everything that is not contents: folders, symbolic links, devices, fifos, and further names.
+//!
+//! Invariant: a thing is made under a temporary name, gets its metadata, and then its name.
+
+use std::os::fd::{AsFd as _, OwnedFd};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, makedev};
+use rustix::io::Errno;
+
+use super::{Place, PlaceError, Target, WORKING_MODE, beneath};
+use crate::model::{Kind, Metadata, RelPath};
+
+/// How it went with a thing that may need rights that we do not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::restore) enum Made {
+    /// It is there.
+    Yes,
+    /// Devices need root: it was counted, nothing is there.
+    NotAllowed,
+}
+
+impl Target {
+    /// There is a folder at `path` that can be filled. Anything but a folder that has its name goes.
+    pub(in crate::restore) fn make_folder(&self, path: &RelPath) -> Result<(), PlaceError> {
+        if path.is_root() {
+            return Ok(());
+        }
+        let place = self.place(path)?;
+        let make = || rustix::fs::mkdirat(&place.parent, place.name, WORKING_MODE);
+        match self.retry_opened_up(&place, path, make) {
+            Ok(()) => return Ok(()),
+            Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let stat = rustix::fs::statat(&place.parent, place.name, AtFlags::SYMLINK_NOFOLLOW)?;
+        if FileType::from_raw_mode(stat.st_mode).is_dir() {
+            return Ok(());
+        }
+        rustix::fs::unlinkat(&place.parent, place.name, AtFlags::empty())?;
+        Ok(rustix::fs::mkdirat(&place.parent, place.name, WORKING_MODE)?)
+    }
+
+    /// Gives the folder at `path` its metadata.
+    pub(in crate::restore) fn finish_folder(
+        &self,
+        path: &RelPath,
+        metadata: &Metadata,
+    ) -> Result<(), PlaceError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let folder = match beneath::open(self.root.as_fd(), path.as_bytes(), flags) {
+            Err(Errno::ACCESS) => {
+                let flags = OFlags::PATH | OFlags::DIRECTORY;
+                let folder = beneath::open(self.root.as_fd(), path.as_bytes(), flags)?;
+                return self.apply_path_only(folder.as_fd(), metadata);
+            }
+            other => other?,
+        };
+        if self.has_metadata(folder.as_fd(), metadata)? {
+            return Ok(());
+        }
+        self.apply_open(folder.as_fd(), metadata)
+    }
+
+    /// Makes the symbolic link, device or fifo `kind` at `path`, or keeps one that is the same.
+    pub(in crate::restore) fn make_node(
+        &self,
+        path: &RelPath,
+        kind: &Kind,
+        metadata: &Metadata,
+    ) -> Result<Made, PlaceError> {
+        let place = self.place(path)?;
+        if self.is_node(&place, kind)? {
+            let node = open_node(&place, place.name)?;
+            if rustix::fs::fstat(&node)?.st_nlink == 1 {
+                self.apply_path_only(node.as_fd(), metadata)?;
+                return Ok(Made::Yes);
+            }
+        }
+        let temporary = self.temporary_name();
+        let make = || make(&place, &temporary, kind);
+        match self.retry_opened_up(&place, path, make) {
+            Ok(()) => {}
+            Err(Errno::PERM)
+                if matches!(kind, Kind::CharDevice { .. } | Kind::BlockDevice { .. }) =>
+            {
+                self.count_not_applied("device");
+                return Ok(Made::NotAllowed);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        let named = open_node(&place, temporary.as_bytes())
+            .map_err(PlaceError::from)
+            .and_then(|node| self.apply_path_only(node.as_fd(), metadata))
+            .and_then(|()| self.put_name(&place, &temporary));
+        if named.is_err() {
+            let _ = rustix::fs::unlinkat(&place.parent, &*temporary, AtFlags::empty());
+        }
+        named.map(|()| Made::Yes)
+    }
+
+    /// Is exactly this thing there already?
+    fn is_node(&self, place: &Place<'_>, kind: &Kind) -> Result<bool, PlaceError> {
+        let stat = match rustix::fs::statat(&place.parent, place.name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => stat,
+            Err(Errno::NOENT) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        let found = FileType::from_raw_mode(stat.st_mode);
+        Ok(match kind {
+            Kind::Symlink { target } => {
+                found.is_symlink()
+                    && rustix::fs::readlinkat(&place.parent, place.name, Vec::new())?.as_bytes()
+                        == &**target
+            }
+            Kind::CharDevice { major, minor } => {
+                found.is_char_device() && stat.st_rdev == makedev(*major, *minor)
+            }
+            Kind::BlockDevice { major, minor } => {
+                found.is_block_device() && stat.st_rdev == makedev(*major, *minor)
+            }
+            Kind::Fifo => found.is_fifo(),
+            _ => false,
+        })
+    }
+
+    /// Makes `path` another name of what is at `to`.
+    pub(in crate::restore) fn link(&self, path: &RelPath, to: &RelPath) -> Result<(), PlaceError> {
+        let (old, new) = (self.place(to)?, self.place(path)?);
+        let stat = rustix::fs::statat(&old.parent, old.name, AtFlags::SYMLINK_NOFOLLOW)?;
+        if FileType::from_raw_mode(stat.st_mode).is_dir() {
+            return Err(PlaceError::Blocked(format!("{to} is a folder")));
+        }
+        match rustix::fs::statat(&new.parent, new.name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(found) if (found.st_dev, found.st_ino) == (stat.st_dev, stat.st_ino) => {
+                return Ok(());
+            }
+            Ok(_) | Err(Errno::NOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let temporary = self.temporary_name();
+        let link = || {
+            rustix::fs::linkat(&old.parent, old.name, &new.parent, &*temporary, AtFlags::empty())
+        };
+        self.retry_opened_up(&new, path, link)?;
+        let named = self.put_name(&new, &temporary);
+        if named.is_err() {
+            let _ = rustix::fs::unlinkat(&new.parent, &*temporary, AtFlags::empty());
+        }
+        named
+    }
+}
+
+/// Opens a thing without touching it.
+fn open_node(place: &Place<'_>, name: &[u8]) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(&place.parent, name, flags, Mode::empty())
+}
+
+fn make(place: &Place<'_>, temporary: &str, kind: &Kind) -> rustix::io::Result<()> {
+    let mode = Mode::RUSR | Mode::WUSR;
+    let device = |file_type, major, minor| {
+        rustix::fs::mknodat(&place.parent, temporary, file_type, mode, makedev(major, minor))
+    };
+    match kind {
+        Kind::Symlink { target } => rustix::fs::symlinkat(&**target, &place.parent, temporary),
+        Kind::CharDevice { major, minor } => device(FileType::CharacterDevice, *major, *minor),
+        Kind::BlockDevice { major, minor } => device(FileType::BlockDevice, *major, *minor),
+        Kind::Fifo => device(FileType::Fifo, 0, 0),
+        Kind::File { .. } | Kind::Directory | Kind::HardLink { .. } | Kind::Socket => {
+            Err(Errno::INVAL)
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! What becomes of each member of a package. Pure: no disk, no network.
+//!
+//! Invariant: members are followed in the package's own order, each by every tree; a tree that does
+//! not fit the package gives nothing from there on, and says so.
+
+use std::collections::{BTreeSet, HashMap};
+
+use crate::formats::PATH_SEPARATOR;
+use crate::model::manifest::{ManifestError, Package, Tree, TreeCursor};
+use crate::model::{Digest, Entry, Kind, Member, Metadata, RelPath};
+
+/// Where a member goes, and with what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Destination {
+    pub(super) path: RelPath,
+    /// What it is there. A hard link's target is a path of the tree.
+    pub(super) kind: Kind,
+    pub(super) metadata: Metadata,
+    /// The digest that the manifest has of it.
+    pub(super) sha256: Option<Digest>,
+    pub(super) origin: Origin,
+}
+
+/// Which part of the manifest sends it there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The tree with this index.
+    Tree(usize),
+    /// The entry with this index of the package's `files`.
+    File(usize),
+}
+
+/// One package of the manifest, while its members are followed.
+pub(super) struct PackagePlan<'m> {
+    package: &'m Package,
+    trees: Vec<Following<'m>>,
+    files: Vec<Single>,
+    /// Members that `files` want, and the indices of who wants them.
+    wanted: HashMap<RelPath, Vec<usize>>,
+    inner: BTreeSet<Vec<u8>>,
+}
+
+/// A tree and how far it came.
+struct Following<'m> {
+    from: &'m [u8],
+    cursor: TreeCursor<'m>,
+    /// Why it gives nothing any more.
+    broken: Option<String>,
+}
+
+/// An entry of `files` and how it went.
+struct Single {
+    entry: Entry,
+    from: Option<RelPath>,
+    outcome: Outcome,
+}
+
+/// How it went with an entry of `files`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Outcome {
+    /// Its member has not come yet.
+    Waiting,
+    /// It is in its place.
+    Done,
+    /// It came, but could not be placed.
+    Failed(String),
+}
+
+impl<'m> PackagePlan<'m> {
+    /// Starts before the first member.
+    pub(super) fn new(package: &'m Package) -> Result<Self, ManifestError> {
+        let mut wanted: HashMap<RelPath, Vec<usize>> = HashMap::new();
+        let mut files = Vec::with_capacity(package.files.len());
+        for (index, item) in package.files.entries().enumerate() {
+            let (entry, from) = item?;
+            if let (Some(from), Kind::File { .. }) = (&from, &entry.kind) {
+                wanted.entry(from.clone()).or_default().push(index);
+            }
+            files.push(Single { entry, from, outcome: Outcome::Waiting });
+        }
+        let follow = |tree: &'m Tree| Following {
+            from: &tree.from.0,
+            cursor: TreeCursor::new(tree),
+            broken: None,
+        };
+        let trees: Vec<_> = package.trees.iter().map(follow).collect();
+        let sources = wanted.keys().map(RelPath::as_bytes);
+        let inner = trees.iter().map(|tree| tree.from).chain(sources).flat_map(inner_of).collect();
+        Ok(Self { package, trees, files, wanted, inner })
+    }
+
+    fn single(&self, index: usize) -> Destination {
+        let Entry { path, kind, metadata, sha256, .. } = self.files[index].entry.clone();
+        Destination { path, kind, metadata, sha256, origin: Origin::File(index) }
+    }
+
+    /// Entries of `files` that need none of the package's bytes: all that are no regular files.
+    pub(super) fn without_contents(&self) -> Vec<Destination> {
+        (0..self.files.len())
+            .filter(|&index| !matches!(self.files[index].entry.kind, Kind::File { .. }))
+            .map(|index| self.single(index))
+            .collect()
+    }
+
+    /// Entries of `files` that are the package itself.
+    pub(super) fn itself(&self) -> Vec<Destination> {
+        (0..self.files.len())
+            .filter(|&index| {
+                let single = &self.files[index];
+                single.from.is_none() && matches!(single.entry.kind, Kind::File { .. })
+            })
+            .map(|index| self.single(index))
+            .collect()
+    }
+
+    /// Entries of `files` that are not in their places, if no tree wants the package.
+    pub(super) fn only_these(&self) -> Option<Vec<Destination>> {
+        let waiting = |index: &usize| self.files[*index].outcome == Outcome::Waiting;
+        let indices = (0..self.files.len()).filter(waiting);
+        self.trees.is_empty().then(|| indices.map(|index| self.single(index)).collect())
+    }
+
+    /// Must its members be read at all?
+    pub(super) fn needs_members(&self) -> bool {
+        !self.trees.is_empty() || !self.wanted.is_empty()
+    }
+
+    /// The packages inside the package that something is wanted of: the beginnings of paths in them.
+    pub(super) fn inner_packages(&self) -> &BTreeSet<Vec<u8>> {
+        &self.inner
+    }
+
+    /// The next member: where it goes.
+    pub(super) fn next(&mut self, member: &Member) -> Vec<Destination> {
+        let mut destinations = Vec::new();
+        let path = member.path.as_bytes();
+        let inside = self.inner.iter().filter(|inner| path.starts_with(inner)).next_back().cloned();
+        for (index, tree) in self.trees.iter_mut().enumerate() {
+            // What is inside a member is given by trees that begin inside it, too.
+            let apart = |inner: &&[u8]| !tree.from.starts_with(inner);
+            if tree.broken.is_some() || inside.as_deref().is_some_and(|inner| apart(&inner)) {
+                continue;
+            }
+            match tree.cursor.next(member) {
+                Ok(None) => {}
+                Ok(Some(given)) => destinations.push(Destination {
+                    path: given.path,
+                    kind: given.kind,
+                    metadata: given.metadata,
+                    sha256: given.sha256,
+                    origin: Origin::Tree(index),
+                }),
+                Err(error) => tree.broken = Some(error.to_string()),
+            }
+        }
+        let Some(indices) = self.wanted.get(&member.path) else { return destinations };
+        for &index in indices {
+            let single = &mut self.files[index];
+            match (&member.kind, &single.entry.kind) {
+                (Kind::File { size }, Kind::File { size: expected }) if size != expected => {
+                    single.fail(format!("its member has {size} bytes, expected {expected}"));
+                }
+                (Kind::File { .. }, _) => destinations.push(self.single(index)),
+                _ => single.fail("its member is not a regular file".to_owned()),
+            }
+        }
+        destinations
+    }
+
+    /// An entry of `files` is in its place.
+    pub(super) fn done(&mut self, origin: Origin) {
+        if let Origin::File(index) = origin {
+            self.files[index].outcome = Outcome::Done;
+        }
+    }
+
+    /// An entry of `files` could not be placed. False if it is none of them.
+    pub(super) fn failed(&mut self, origin: Origin, reason: &str) -> bool {
+        let Origin::File(index) = origin else { return false };
+        self.files[index].fail(reason.to_owned());
+        true
+    }
+
+    /// All that is not in its place, and why; `problem` says what was wrong with the package as a
+    /// whole, if anything was.
+    pub(super) fn missing(&self, problem: Option<&str>) -> Vec<(RelPath, String)> {
+        let mut missing = Vec::new();
+        let package = crate::model::escaped(self.package.url.as_bytes());
+        for (tree, following) in self.package.trees.iter().zip(&self.trees) {
+            let Some(why) = following.broken.as_deref().or(problem) else { continue };
+            let to = &*tree.to.0;
+            let folder = to.iter().rposition(|&byte| byte == b'/').map_or(&b""[..], |at| &to[..at]);
+            let folder = RelPath::normalise(folder).unwrap_or_default();
+            let what = format!("what {package} gives under \"{}\"", crate::model::escaped(to));
+            missing.push((folder, format!("{what}: {why}")));
+        }
+        for single in &self.files {
+            let why = match (&single.outcome, problem) {
+                (Outcome::Done, _) => continue,
+                (Outcome::Failed(why), _) => why.clone(),
+                (Outcome::Waiting, Some(problem)) => problem.to_owned(),
+                (Outcome::Waiting, None) => match &single.from {
+                    Some(from) => format!("{package} has no member {from}"),
+                    None => format!("{package} could not be copied"),
+                },
+            };
+            missing.push((single.entry.path.clone(), why));
+        }
+        missing
+    }
+}
+
+/// The beginnings of `path` that end where a package inside a package begins.
+fn inner_of(path: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    let separator = PATH_SEPARATOR.as_bytes();
+    let ends = path.windows(separator.len()).enumerate();
+    ends.filter(move |(_, window)| *window == separator)
+        .map(move |(at, _)| path[..at + separator.len()].to_vec())
+}
+
+impl Single {
+    fn fail(&mut self, reason: String) {
+        if self.outcome != Outcome::Done {
+            self.outcome = Outcome::Failed(reason);
+        }
+    }
+}

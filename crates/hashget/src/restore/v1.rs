@@ -1,0 +1,218 @@
+//! Archives of the older Python tool: files are found by their digests, in any of the packages.
+//!
+//! Invariant: a file is placed only if its digest is the manifest's, so packages need not be proven.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
+use std::sync::Mutex;
+
+use super::packages::{Gotten, chain, fetch, in_parallel};
+use super::place::{PlaceError, Staged, Target};
+use super::{RestoreError, Run};
+use crate::fetch::Wanted;
+use crate::formats::{self, FormatError, Input, Visitor, VisitorError};
+use crate::model::manifest::{FileV1, ManifestV1, PackageV1};
+use crate::model::{Digest, Kind, Member, Metadata, RelPath, Timestamp, escaped};
+use crate::monitor::{Event, ProblemKind, Step};
+
+/// Files that are not in their places yet.
+struct Waiting<'m> {
+    /// By size and digest.
+    files: Mutex<HashMap<(u64, Digest), Vec<&'m FileV1>>>,
+}
+
+impl<'m> Waiting<'m> {
+    fn files(&self) -> std::sync::MutexGuard<'_, HashMap<(u64, Digest), Vec<&'m FileV1>>> {
+        self.files.lock().expect("no holder of this lock panics")
+    }
+
+    /// Beside which path contents of this size may be staged, if some file has it.
+    fn place_for(&self, size: u64) -> Option<RelPath> {
+        self.files()
+            .iter()
+            .find(|((wanted, _), _)| *wanted == size)
+            .map(|(_, files)| files[0].file.clone())
+    }
+}
+
+/// Restores the files of a version 1 manifest.
+pub(super) fn restore_files(run: &Run<'_>, manifest: &ManifestV1) -> Result<(), RestoreError> {
+    let mut waiting: HashMap<(u64, Digest), Vec<&FileV1>> = HashMap::new();
+    for file in &manifest.files {
+        run.monitor.check_interrupted()?;
+        if file.file.is_root() || !is_there(run, file)? {
+            waiting.entry((file.size, file.sha256)).or_default().push(file);
+        }
+    }
+    let waiting = Waiting { files: Mutex::new(waiting) };
+    let problems = Mutex::new(Vec::new());
+    in_parallel(run.jobs, manifest.packages.len(), |index| {
+        run.monitor.check_interrupted()?;
+        if waiting.files().is_empty() {
+            return Ok(());
+        }
+        if let Some(problem) = search(run, &waiting, &manifest.packages[index])? {
+            problems.lock().expect("no holder of this lock panics").push(problem);
+        }
+        Ok(())
+    })?;
+    let problems = problems.into_inner().expect("no holder of this lock panics");
+    let why = match problems.first() {
+        Some(problem) => problem.clone(),
+        None => "no package of the manifest has a file of its digest".to_owned(),
+    };
+    for file in waiting.files().values().flatten() {
+        if problems.is_empty() {
+            run.monitor.problem(ProblemKind::Incomplete, &file.file, &why);
+        }
+        run.ledger.missing(file.file.clone(), why.clone());
+    }
+    Ok(())
+}
+
+fn metadata(file: &FileV1) -> Metadata {
+    Metadata {
+        mode: file.mode & 0o7777,
+        uid: file.uid,
+        gid: file.gid,
+        mtime: Timestamp::from_seconds(file.mtime),
+        ..Metadata::default()
+    }
+}
+
+/// Is a file in its place already? Its metadata is made right then.
+fn is_there(run: &Run<'_>, file: &FileV1) -> Result<bool, RestoreError> {
+    if run.target.was_empty() {
+        return Ok(false);
+    }
+    let Ok(Some(existing)) = run.target.open_file(&file.file) else { return Ok(false) };
+    let right = existing.metadata().is_ok_and(|found| found.len() == file.size)
+        && Target::digest(&existing, None).is_ok_and(|found| found == file.sha256);
+    if !right {
+        return Ok(false);
+    }
+    match run.target.adjust_file(&file.file, &existing, &metadata(file)) {
+        Ok(()) => {
+            run.ledger.file_from_package(file.size, true);
+            run.advance(file.size);
+            Ok(true)
+        }
+        Err(error) => run.unless_fatal(error).map(|_| false),
+    }
+}
+
+/// Looks for waiting files in one package; what was wrong with it, if anything.
+fn search(
+    run: &Run<'_>,
+    waiting: &Waiting<'_>,
+    package: &PackageV1,
+) -> Result<Option<String>, RestoreError> {
+    let name = escaped(package.url.as_bytes());
+    let wanted = Wanted {
+        url: package.url.clone(),
+        also: Vec::new(),
+        sha256: Some(package.hash),
+        size: None,
+    };
+    let (file, problem) = match fetch(run, &wanted)? {
+        Gotten::Proven(file) => (file, None),
+        Gotten::Other(file, why) => (file, Some(format!("{name}: {why}"))),
+        Gotten::Nothing(why) => return Ok(Some(format!("{name}: {why}"))),
+    };
+    run.ledger.package_used();
+    run.monitor.event(Event::Started { step: Step::Read, name: &name, bytes: None });
+    let read = read(run, waiting, &file);
+    run.monitor.event(Event::Finished { step: Step::Read, name: &name });
+    if let Some(why) = read? {
+        run.monitor.problem(ProblemKind::Incomplete, &name, format!("cannot be read: {why}"));
+        return Ok(Some(format!("{name}: {why}")));
+    }
+    Ok(problem)
+}
+
+fn read(run: &Run<'_>, waiting: &Waiting<'_>, file: &File) -> Result<Option<String>, RestoreError> {
+    use std::io::Seek as _;
+    let mut searching = Searching { run, waiting };
+    // The package itself may be one of the files.
+    let mut whole = file;
+    let size = file.metadata().map_or(0, |found| found.len());
+    if let Err(error) = whole.rewind() {
+        return Ok(Some(error.to_string()));
+    }
+    if let Err(error) = searching.look_at(size, &mut whole) {
+        return problem(error);
+    }
+    match formats::read_package(Input::File(file), &|_| true, run.limits, &mut searching) {
+        Ok(_) => Ok(None),
+        Err(FormatError::Visitor(error)) if error.is::<AllFound>() => Ok(None),
+        Err(FormatError::Visitor(error)) => problem(error),
+        Err(error) => Ok(Some(chain(&error))),
+    }
+}
+
+fn problem(error: VisitorError) -> Result<Option<String>, RestoreError> {
+    match error.downcast::<RestoreError>() {
+        Ok(error) => Err(*error),
+        Err(error) => Ok(Some(chain(&*error))),
+    }
+}
+
+/// Nothing is waiting any more.
+#[derive(Debug, thiserror::Error)]
+#[error("everything is found")]
+struct AllFound;
+
+struct Searching<'r, 'm> {
+    run: &'r Run<'r>,
+    waiting: &'r Waiting<'m>,
+}
+
+impl Searching<'_, '_> {
+    /// Places contents of `size` bytes wherever they are waited for.
+    fn look_at(&mut self, size: u64, content: &mut dyn Read) -> Result<(), VisitorError> {
+        let Some(beside) = self.waiting.place_for(size) else { return Ok(()) };
+        let staged = match self.run.target.stage(&beside, size, content) {
+            Ok(staged) => staged,
+            Err(PlaceError::Read(error)) => return Err(error.into()),
+            Err(error) => {
+                let error = self.run.unless_fatal(error)?;
+                self.run.monitor.problem(ProblemKind::Incomplete, beside, chain(&error));
+                return Ok(());
+            }
+        };
+        let files = self.waiting.files().remove(&(staged.size, staged.sha256));
+        for file in files.into_iter().flatten() {
+            if let Err(error) = self.place(file, &staged) {
+                let reason = chain(&self.run.unless_fatal(error)?);
+                self.run.monitor.problem(ProblemKind::Incomplete, &file.file, &reason);
+                self.run.ledger.missing(file.file.clone(), reason);
+            }
+        }
+        Ok(())
+    }
+
+    fn place(&self, file: &FileV1, staged: &Staged<'_>) -> Result<(), PlaceError> {
+        let copy = self.run.target.stage_copy(&file.file, staged.file())?;
+        if copy.sha256 != file.sha256 {
+            return Err(PlaceError::Blocked("another program changes it meanwhile".into()));
+        }
+        copy.put(&file.file, &metadata(file))?;
+        self.run.ledger.file_from_package(file.size, false);
+        self.run.advance(file.size);
+        Ok(())
+    }
+}
+
+impl Visitor for Searching<'_, '_> {
+    fn visit(&mut self, member: Member, content: &mut dyn Read) -> Result<(), VisitorError> {
+        self.run.monitor.check_interrupted().map_err(RestoreError::from)?;
+        if self.waiting.files().is_empty() {
+            return Err(AllFound.into());
+        }
+        match member.kind {
+            Kind::File { size } => self.look_at(size, content),
+            _ => Ok(()),
+        }
+    }
+}
