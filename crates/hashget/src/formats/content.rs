@@ -168,6 +168,30 @@ impl FormatError {
     }
 }
 
+impl FormatError {
+    /// The same, of a package of `format` that is made of other formats.
+    pub(super) fn of_format(self, format: &'static str) -> Self {
+        match self {
+            Self::Damaged { problem, .. } => Self::Damaged { format, problem },
+            Self::Unsupported { problem, .. } => Self::Unsupported { format, problem },
+            other => other,
+        }
+    }
+
+    /// The same, said of a part of the package.
+    pub(super) fn in_part(self, part: &str) -> Self {
+        match self {
+            Self::Damaged { format, problem } => {
+                Self::Damaged { format, problem: format!("{part}: {problem}") }
+            }
+            Self::Unsupported { format, problem } => {
+                Self::Unsupported { format, problem: format!("{part}: {problem}") }
+            }
+            other => other,
+        }
+    }
+}
+
 impl From<io::Error> for FormatError {
     fn from(error: io::Error) -> Self {
         match LimitExceeded::in_io(&error) {
