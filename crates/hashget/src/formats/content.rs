@@ -104,7 +104,10 @@ impl SpoolError {
     pub(super) fn explain(self, format: &'static str) -> FormatError {
         match self {
             Self::Reader(error) => FormatError::reading(format, error),
-            Self::Spool(error) => FormatError::Io(error),
+            Self::Spool(error) => {
+                let problem = format!("cannot keep a copy in the temporary folder: {error}");
+                FormatError::Io(io::Error::new(error.kind(), problem))
+            }
         }
     }
 }
