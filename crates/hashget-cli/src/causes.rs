@@ -52,7 +52,9 @@ fn wrapped(error: &AnyError) -> Vec<&AnyError> {
         return match error {
             RestoreError::Fetch(inner) => vec![inner],
             RestoreError::Io(inner) => vec![inner],
+            RestoreError::Manifest(inner) => vec![inner],
             RestoreError::Interrupted(inner) => vec![inner],
+            _ => Vec::new(),
         };
     }
     match (error.downcast_ref::<FetchError>(), error.downcast_ref::<FormatError>()) {

@@ -1,8 +1,5 @@
 //! Test parts.
-<<<<<<< HEAD
 
-pub mod packages;
-=======
 pub mod origin;
+pub mod packages;
 pub mod small_disk;
->>>>>>> main
