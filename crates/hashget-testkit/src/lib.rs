@@ -1,5 +1,8 @@
-//! Test parts.
-pub mod origin;
-pub mod small_disk;
+//! Test parts of hashget: a scripted HTTP origin, package builders, disks that fill up.
+//!
+//! Invariant: nothing here depends on hashget, so that what it builds and checks is independent of
+//! what it tests; every server listens on loopback only.
 
+pub mod origin;
 pub mod packages;
+pub mod small_disk;

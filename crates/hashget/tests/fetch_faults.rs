@@ -194,6 +194,14 @@ fn without_a_digest_only_what_the_server_vouches_for_is_resumed() {
     assert_eq!(stage.fetch(false).unwrap().sha256, Digest::of(&stage.content));
     assert_eq!(stage.origin.requests()[1].range, None);
 
+    // A part that is not the one that was asked for is not glued on.
+    for lie in [Fault::WrongContentRange, Fault::LyingContentRange] {
+        let stage = Stage::new();
+        stage.origin.script("/p", [Fault::Truncate(100_000), lie]);
+        assert_eq!(stage.outcome(false), Transient);
+        assert_eq!(stage.fetch(false).unwrap().sha256, Digest::of(&stage.content));
+    }
+
     // Another version meanwhile, of a server that ignores If-Range: that version, and no mixture.
     let stage = Stage::new();
     stage.origin.script("/p", [Fault::Truncate(100_000)]);

@@ -86,9 +86,11 @@ impl Index {
         }
         let hashdb = environment.hashdb()?;
         let source = environment.source()?;
+        let mirrors = environment.mirrors();
         let indexer = Indexer {
             hashdb: &hashdb,
             source: &*source,
+            mirrors: &mirrors,
             limits: &environment.limits,
             jobs: environment.jobs,
         };
@@ -113,12 +115,11 @@ impl Index {
         indexer: &Indexer<'_>,
         environment: &Environment<'_>,
     ) -> anyhow::Result<Outcome> {
-        let mirrors = environment.mirrors();
         let requests: Vec<Request> = self
             .urls
             .iter()
             .map(|url| Request {
-                url: fetch::public_url(&mirrors, url),
+                url: url.clone(),
                 file: self.file.clone(),
                 signatures: self.signature.clone(),
                 project: self.project.clone(),

@@ -123,9 +123,11 @@ impl Pack {
 
         let hashdb = environment.hashdb()?;
         let source = environment.source()?;
+        let mirrors = environment.mirrors();
         let packer = Packer {
             hashdb: &hashdb,
             source: &*source,
+            mirrors: &mirrors,
             limits: &environment.limits,
             jobs: environment.jobs,
         };
@@ -180,7 +182,7 @@ impl Pack {
 
 impl Destination {
     /// Opens what the library writes to.
-    fn open(&self) -> anyhow::Result<Output<'_>> {
+    fn open(&self) -> anyhow::Result<Output<'static>> {
         use destination::Target;
         Ok(match &self.target {
             Target::Nowhere => Output::Nothing,
