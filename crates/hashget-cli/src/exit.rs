@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use hashget::fetch::FetchError;
 use hashget::index::IndexError;
 use hashget::monitor::{Interrupted, ProblemKind};
+use hashget::tree::BadGlob;
 
 use crate::causes::{AnyError, causes};
 use crate::output::{Problems, print_usage_error};
@@ -95,7 +96,7 @@ fn of_error(error: &AnyError) -> Code {
     };
     if any(&|cause| cause.is::<Interrupted>()) {
         Code::Interrupted
-    } else if any(&|cause| cause.is::<UsageError>()) {
+    } else if any(&|cause| cause.is::<UsageError>() || cause.is::<BadGlob>()) {
         Code::Usage
     } else if fetch(|error| matches!(error, FetchError::Mismatch { .. }))
         || any(&|cause| matches!(cause.downcast_ref(), Some(IndexError::Format { .. })))

@@ -12,6 +12,7 @@ use hashget::formats::FormatError;
 use hashget::hashdb::HashDbError;
 use hashget::model::manifest::ManifestError;
 use hashget::monitor::Interrupted;
+use hashget::restore::RestoreError;
 
 use crate::causes::{AnyError, causes};
 
@@ -25,7 +26,7 @@ pub(crate) struct Situation {
 type Hint = fn(&AnyError, Situation) -> Option<String>;
 
 /// Each entry knows one kind of cause.
-const HINTS: &[Hint] = &[interrupted, fetch, hashdb, manifest, format, rule, system];
+const HINTS: &[Hint] = &[interrupted, fetch, hashdb, restore, manifest, format, rule, system];
 
 /// The hint for `error`, if there is one.
 pub(crate) fn hint(error: &anyhow::Error, situation: Situation) -> Option<String> {
@@ -86,6 +87,19 @@ fn hashdb(cause: &AnyError, _: Situation) -> Option<String> {
                 .to_owned(),
         ),
     }
+}
+
+fn restore(cause: &AnyError, _: Situation) -> Option<String> {
+    let text = match cause.downcast_ref::<RestoreError>()? {
+        RestoreError::NotAnArchive { .. } => {
+            "give a file that `hashget pack` has written, whole and as it was written"
+        }
+        RestoreError::NoManifest { .. } => {
+            "unpack the archive there first; a folder that is all restored has no manifest any more"
+        }
+        _ => return None,
+    };
+    Some(text.to_owned())
 }
 
 fn manifest(cause: &AnyError, _: Situation) -> Option<String> {

@@ -1,8 +1,28 @@
 //! What `--help` says of each command: reviewed as snapshots, because people and scripts rely on it.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+
 mod support;
 
 use support::{Ended, Machine, files_below};
+
+/// Every command.
+const COMMANDS: &[&[&str]] = &[
+    &[],
+    &["pack"],
+    &["unpack"],
+    &["restore"],
+    &["index"],
+    &["get"],
+    &["db"],
+    &["db", "status"],
+    &["db", "list"],
+    &["db", "show"],
+    &["db", "remove"],
+    &["completions"],
+    &["man"],
+];
 
 fn help(words: &[&str]) -> String {
     let machine = Machine::new();
@@ -14,21 +34,7 @@ fn help(words: &[&str]) -> String {
 
 #[test]
 fn help_of_every_command() {
-    for words in [
-        &[][..],
-        &["pack"],
-        &["unpack"],
-        &["restore"],
-        &["index"],
-        &["get"],
-        &["db"],
-        &["db", "status"],
-        &["db", "list"],
-        &["db", "show"],
-        &["db", "remove"],
-        &["completions"],
-        &["man"],
-    ] {
+    for words in COMMANDS {
         let whole = help(words);
         // The global options are the same everywhere: once is enough.
         let text = match whole.split_once("\nGlobal options:\n") {
@@ -38,7 +44,8 @@ fn help_of_every_command() {
             }
             _ => whole,
         };
-        insta::assert_snapshot!(["hashget", &words.join("-")].join("-"), text);
+        let name: Vec<&str> = [&["hashget"], *words].concat();
+        insta::assert_snapshot!(name.join("-"), text);
     }
 }
 
@@ -68,4 +75,28 @@ fn there_is_a_manual_page_for_each_command() {
     }
     let page = fs_err::read_to_string(machine.path("man1/hashget-pack.1")).unwrap();
     assert!(page.contains("one\\-file\\-system"));
+}
+
+/// The long options that a text names.
+fn long_options(text: &str) -> BTreeSet<String> {
+    let is_name = |character: &char| character.is_ascii_lowercase() || *character == '-';
+    text.split("--")
+        .skip(1)
+        .map(|rest| rest.chars().take_while(is_name).collect::<String>())
+        .filter(|name| name.len() > 1 && !name.starts_with('-'))
+        .collect()
+}
+
+#[test]
+fn the_page_names_every_option_and_no_other() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/cli.md");
+    let page = long_options(&fs_err::read_to_string(page).unwrap());
+    let mut known = BTreeSet::new();
+    for words in COMMANDS {
+        known.extend(long_options(&help(words)));
+    }
+    let unnamed: Vec<_> = known.difference(&page).filter(|name| *name != "version").collect();
+    assert!(unnamed.is_empty(), "docs/cli.md does not name {unnamed:?}");
+    let unknown: Vec<_> = page.difference(&known).collect();
+    assert!(unknown.is_empty(), "docs/cli.md names {unknown:?}");
 }

@@ -1,5 +1,7 @@
 //! Which HashDB, cache and configuration the program uses: flag, environment, configuration, default.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 mod support;
 
 use support::{Ended, Machine};

@@ -68,7 +68,7 @@ fn things_that_are_not_there_are_failures_with_a_hint() {
         ("pack nowhere -f a.tar", "nowhere"),
         ("unpack nowhere.tar -C out", "nowhere.tar"),
         ("restore nowhere", "nowhere"),
-        ("restore tree", "no manifest"),
+        ("restore tree", "no .hashget-restore.json"),
         ("get deb:vim_9.0_amd64 -o nowhere", "nowhere"),
         ("index --tree nowhere", "nowhere"),
     ] {

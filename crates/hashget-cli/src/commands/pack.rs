@@ -84,7 +84,8 @@ pub(crate) struct Pack {
     #[arg(long, value_name = "2|1", value_parser = clap::value_parser!(u8).range(1..=2), default_value_t = 2)]
     manifest_version: u8,
 
-    /// The day after which packages may be gone; noted in the manifest
+    /// The day until which the backup must be restorable: packages that expire earlier are not relied
+    /// on
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = values::date)]
     expires: Option<String>,
 

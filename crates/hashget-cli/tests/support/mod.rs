@@ -3,6 +3,7 @@
 //! Invariant: nothing of the user who runs the tests (home, configuration, variables) is seen.
 
 #![allow(dead_code, reason = "each test file uses its own part of it")]
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use std::path::{Path, PathBuf};
 
