@@ -208,7 +208,9 @@ impl Extracting<'_> {
         entry: &mut TarEntry<'_, Box<dyn Read + '_>>,
     ) -> Result<(), Refusal> {
         let staged = match entry.extents.clone() {
-            Some(extents) => self.target.stage_with_holes(&path, size, &extents, entry)?,
+            Some(extents) => {
+                self.target.stage_with_holes(&path, size, &extents, &mut entry.stored())?
+            }
             None => self.target.stage(&path, size, entry)?,
         };
         let sha256 = entry.extents.is_none().then_some(staged.sha256);

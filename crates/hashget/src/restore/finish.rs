@@ -3,7 +3,7 @@
 //! Invariant: the manifest goes only when everything is in its place and proven (or, of version 1,
 //! nothing is missing); nothing but the top folder's time is changed after that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use super::extract::Extracted;
@@ -137,17 +137,15 @@ fn name_strangers(
     for (path, reason) in extracted.missing {
         state.add_missing(path, reason);
     }
-    let stored: Vec<RelPath> = run
+    // Where the tar has entries under other paths than the tree.
+    let stored: HashSet<RelPath> = run
         .archived
         .iter()
+        .chain(links.iter().map(|(link, _)| link))
         .map(|path| run.stored(path))
         .filter(|path| !state.knows(path))
         .collect();
-    let expected = |path: &RelPath| {
-        state.knows(path)
-            || stored.contains(path)
-            || links.binary_search_by(|(link, _)| link.cmp(path)).is_ok()
-    };
+    let expected = |path: &RelPath| state.knows(path) || stored.contains(path);
     let odd_files =
         extracted.entries.into_keys().filter(|path| !expected(path)).collect::<Vec<_>>();
     let mut odd_folders = extracted.folders;

@@ -25,7 +25,7 @@ pub(in crate::restore) struct Staged<'t> {
     parent: Arc<OwnedFd>,
     temporary: String,
     file: File,
-    /// Of what was written.
+    /// Of what was written, holes left out.
     pub(in crate::restore) sha256: Digest,
     /// How much that was, holes counted.
     pub(in crate::restore) size: u64,
@@ -125,43 +125,36 @@ impl Target {
         Ok(staged)
     }
 
-    /// As [`Target::stage`], leaving holes between `extents` wherever `content` has only zeros there.
+    /// As [`Target::stage`] for a file of `size` bytes with holes between its `extents`; `data` gives what
+    /// lies in those, one after the other. The holes cost nothing, however large they are.
     pub(in crate::restore) fn stage_with_holes(
         &self,
         path: &RelPath,
         size: u64,
         extents: &[Extent],
-        content: &mut dyn Read,
+        data: &mut dyn Read,
     ) -> Result<Staged<'_>, PlaceError> {
         let (place, temporary, file) = self.new_file(path)?;
         let mut staged = self.staged(place, temporary, file);
         let mut hasher = Sha256::new();
-        let mut buffer = buffer(size);
-        let mut extents = extents.iter().peekable();
-        let mut offset = 0;
-        loop {
-            // Never across the border between data and a hole.
-            while extents.next_if(|extent| extent.offset + extent.length <= offset).is_some() {}
-            let (hole, end) = match extents.peek() {
-                Some(extent) if extent.offset <= offset => (false, extent.offset + extent.length),
-                Some(extent) => (true, extent.offset),
-                None => (true, u64::MAX),
-            };
-            let most = usize::try_from(end - offset).unwrap_or(usize::MAX).min(buffer.len());
-            let count = read(content, &mut buffer[..most])?;
-            if count == 0 {
-                break;
+        let mut buffer = buffer(extents.iter().map(|extent| extent.length).max().unwrap_or(0));
+        for extent in extents {
+            let mut done = 0;
+            while done < extent.length {
+                let left = usize::try_from(extent.length - done).unwrap_or(usize::MAX);
+                let most = left.min(buffer.len());
+                let count = read(data, &mut buffer[..most])?;
+                if count == 0 {
+                    return Err(PlaceError::Read(io::ErrorKind::UnexpectedEof.into()));
+                }
+                hasher.update(&buffer[..count]);
+                staged.file.write_all_at(&buffer[..count], extent.offset + done)?;
+                done += count as u64;
             }
-            let bytes = &buffer[..count];
-            hasher.update(bytes);
-            if !hole || bytes.iter().any(|&byte| byte != 0) {
-                staged.file.write_all_at(bytes, offset)?;
-            }
-            offset += count as u64;
         }
-        staged.file.set_len(offset)?;
+        staged.file.set_len(size)?;
         staged.sha256 = Digest::from_bytes(hasher.finalize().into());
-        staged.size = offset;
+        staged.size = size;
         Ok(staged)
     }
 
