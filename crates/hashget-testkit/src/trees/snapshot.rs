@@ -65,8 +65,11 @@ pub fn snapshot(root: &Path) -> Snapshot {
 type Inodes = BTreeMap<(u64, u64), Vec<u8>>;
 
 fn walk(folder: &OwnedFd, path: &[u8], snapshot: &mut Snapshot, inodes: &mut Inodes) {
-    let mut names: Vec<CString> = Dir::read_from(folder)
-        .expect("an open folder can be listed")
+    let Ok(listing) = Dir::read_from(folder) else {
+        snapshot.get_mut(path).expect("it was looked at").closed = true;
+        return;
+    };
+    let mut names: Vec<CString> = listing
         .map(|entry| entry.expect("and is not damaged").file_name().to_owned())
         .filter(|name| ![c".", c".."].contains(&&**name))
         .collect();

@@ -110,6 +110,15 @@ fn make_links(run: &Run<'_>, state: &mut State) -> Result<Vec<(RelPath, RelPath)
         }
         let reason = match &to {
             None => "what it is another name of is not restored".to_owned(),
+            // A device that only root may make: it was counted.
+            Some(to)
+                if state.is_device(to)
+                    && run.target.find(&run.stored(to)).is_ok_and(|found| found.is_none()) =>
+            {
+                run.target.count_not_applied("device");
+                made.push((path, to.clone()));
+                continue;
+            }
             Some(to) => match run.target.link(&run.stored(&path), &run.stored(to)) {
                 Ok(()) => {
                     made.push((path, to.clone()));

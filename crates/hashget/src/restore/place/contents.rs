@@ -9,7 +9,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
@@ -227,6 +227,14 @@ impl Target {
         self.stage(path, size, &mut ReadFrom { file, offset: 0 })
     }
 
+    /// Stages another file with the data and the holes of an open one.
+    fn stage_twin(&self, path: &RelPath, file: &File) -> Result<Staged<'_>, PlaceError> {
+        let size = file.metadata()?.len();
+        let extents = extents_of(file, size)?;
+        let mut data = ReadExtents { file, extents: &extents, done: 0 };
+        self.stage_with_holes(path, size, &extents, &mut data)
+    }
+
     /// The digest of an open file's data: of all of it, or of the `extents` only.
     pub(in crate::restore) fn digest(
         file: &File,
@@ -263,6 +271,49 @@ impl Read for ReadFrom<'_> {
         let count = self.file.read_at(buffer, self.offset)?;
         self.offset += count as u64;
         Ok(count)
+    }
+}
+
+/// Where the data of an open file lies; all of it where the file system cannot tell.
+fn extents_of(file: &File, size: u64) -> Result<Vec<Extent>, PlaceError> {
+    let mut extents = Vec::new();
+    let mut at = 0;
+    while at < size {
+        let offset = match rustix::fs::seek(file, SeekFrom::Data(at)) {
+            Ok(offset) => offset,
+            Err(Errno::NXIO) => break,
+            Err(_) => return Ok(vec![Extent { offset: 0, length: size }]),
+        };
+        let end = rustix::fs::seek(file, SeekFrom::Hole(offset))?.min(size);
+        if end > offset {
+            extents.push(Extent { offset, length: end - offset });
+        }
+        at = end.max(offset + 1);
+    }
+    Ok(extents)
+}
+
+/// Reads what lies in the extents of an open file, one after the other.
+struct ReadExtents<'f> {
+    file: &'f File,
+    extents: &'f [Extent],
+    /// Bytes of the first extent that are read.
+    done: u64,
+}
+
+impl Read for ReadExtents<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some((extent, rest)) = self.extents.split_first() {
+            if self.done < extent.length {
+                let left = usize::try_from(extent.length - self.done).unwrap_or(usize::MAX);
+                let most = left.min(buffer.len());
+                let count = self.file.read_at(&mut buffer[..most], extent.offset + self.done)?;
+                self.done += count as u64;
+                return Ok(count);
+            }
+            (self.extents, self.done) = (rest, 0);
+        }
+        Ok(0)
     }
 }
 
@@ -311,14 +362,14 @@ impl Target {
             return Ok(());
         }
         if found.nlink() > 1 {
-            return self.stage_copy(path, file)?.put(path, metadata);
+            return self.stage_twin(path, file)?.put(path, metadata);
         }
         match self.apply_open(file.as_fd(), metadata) {
             Err(PlaceError::Io(error))
                 if Errno::from_io_error(&error).is_some_and(|e| e == Errno::PERM) =>
             {
                 // Another user's file in a folder of ours: ours takes its place.
-                self.stage_copy(path, file)?.put(path, metadata)
+                self.stage_twin(path, file)?.put(path, metadata)
             }
             other => other,
         }
@@ -329,7 +380,7 @@ impl Target {
         for files in std::mem::take(&mut *lock(&self.shared)).into_values() {
             for (path, metadata) in &files[1..] {
                 if let Some(file) = self.open_file(path)? {
-                    self.stage_copy(path, &file)?.put(path, metadata)?;
+                    self.stage_twin(path, &file)?.put(path, metadata)?;
                 }
             }
         }
