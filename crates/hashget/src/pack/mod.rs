@@ -19,7 +19,7 @@ mod tar_writer;
 mod v1;
 mod write;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 pub use options::{HashesKept, ManifestVersion, PackOptions};
@@ -247,8 +247,15 @@ impl Packer<'_> {
         let name = scan.root.path().display().to_string();
         let bytes = Some(summary.archived_bytes);
         monitor.event(Event::Started { step: Step::Write, name: &name, bytes });
-        let mut writer =
-            write::Writer { scan, plan, options, monitor, outdated: false, gone: HashSet::new() };
+        let mut writer = write::Writer {
+            scan,
+            plan,
+            options,
+            monitor,
+            outdated: false,
+            gone: HashSet::new(),
+            names: HashMap::new(),
+        };
         let encoder =
             crate::codec::encoder(options.codec, Box::new(file.writer()), options.level, self.jobs)
                 .map_err(PackError::Write)?;
