@@ -100,6 +100,8 @@ fn stop(target: &Target, error: PlaceError) -> RestoreError {
 
 fn make_links(run: &Run<'_>, state: &mut State) -> Result<Vec<(RelPath, RelPath)>, RestoreError> {
     let mut made = Vec::new();
+    // Else what is missing was told, and these with it.
+    let nothing_told = state.is_complete();
     for (path, to) in state.take_links() {
         run.monitor.check_interrupted()?;
         if state.knows(&path) {
@@ -109,7 +111,13 @@ fn make_links(run: &Run<'_>, state: &mut State) -> Result<Vec<(RelPath, RelPath)
             continue;
         }
         let reason = match &to {
-            None => "what it is another name of is not restored".to_owned(),
+            None => {
+                let reason = "what it is another name of is not restored";
+                if nothing_told {
+                    run.monitor.problem(ProblemKind::Incomplete, &path, reason);
+                }
+                reason.to_owned()
+            }
             // A device that only root may make: it was counted.
             Some(to)
                 if state.is_device(to)
