@@ -3,6 +3,8 @@
 //! Invariant: whatever is restored goes into a new folder, is compared with the tree as it was before it
 //! was packed, and must have been proven without a word of trouble.
 
+#![allow(dead_code, reason = "each test program uses its part")]
+
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::process::Command;
