@@ -23,10 +23,6 @@ const TRIES: usize = 3;
 /// What became of the archived entries.
 #[derive(Debug, Default)]
 pub(super) struct Written {
-    /// Bytes of archived files.
-    pub(super) bytes: u64,
-    /// Regular files archived.
-    pub(super) files: u64,
     /// Files that would not hold still.
     pub(super) changed: u64,
 }
@@ -198,9 +194,7 @@ impl Writer<'_> {
             self.monitor.problem(ProblemKind::Incomplete, &path, problem);
             written.changed += 1;
         }
-        written.files += 1;
         let size = if let Kind::File { size } = now.kind { size } else { 0 };
-        written.bytes += size;
         let name = self.scan.root.path().display().to_string();
         self.monitor.event(Event::Advanced {
             step: Step::Write,
