@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use hashget::detectors::{Rule, RuleConfig};
-use hashget::fetch::{MirrorRule, HostLimits};
+use hashget::fetch::{HostLimits, MirrorRule};
 use hashget::model::Evidence;
 use serde::{Deserialize, Deserializer};
 

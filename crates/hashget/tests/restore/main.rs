@@ -1,0 +1,4 @@
+//! The restore stage: whole trees brought back, through the public interface alone.
+
+mod fidelity;
+mod support;
