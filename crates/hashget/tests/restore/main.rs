@@ -1,4 +1,8 @@
 //! The restore stage: whole trees brought back, through the public interface alone.
 
 mod fidelity;
+mod hostile;
 mod support;
+mod trouble;
+mod unprivileged;
+mod version_one;
