@@ -1,5 +1,6 @@
 //! The restore stage: whole trees brought back, through the public interface alone.
 
+mod by_hand;
 mod fidelity;
 mod hostile;
 mod support;
