@@ -70,7 +70,8 @@ pub(crate) struct Global {
     pub(crate) json: bool,
 
     /// Colours in messages
-    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t)]
+    #[arg(long, global = true, value_name = "auto|always|never", value_enum, default_value_t)]
+    #[arg(hide_possible_values = true)]
     pub(crate) color: Color,
 }
 

@@ -44,7 +44,9 @@ fn wrapped(error: &AnyError) -> Vec<&AnyError> {
             PackError::Index(inner) => vec![inner],
             PackError::Write(inner) => vec![inner],
             PackError::Interrupted(inner) => vec![inner],
-            PackError::Scan(ScanError::Interrupted(inner)) => vec![inner],
+            PackError::Scan(inner) => vec![inner],
+            PackError::Glob(inner) => vec![inner],
+            PackError::Replay(inner) => vec![inner],
             _ => Vec::new(),
         };
     }
@@ -52,10 +54,12 @@ fn wrapped(error: &AnyError) -> Vec<&AnyError> {
         return match error {
             RestoreError::Fetch(inner) => vec![inner],
             RestoreError::Io(inner) => vec![inner],
-            RestoreError::Manifest(inner) => vec![inner],
             RestoreError::Interrupted(inner) => vec![inner],
             _ => Vec::new(),
         };
+    }
+    if let Some(ScanError::Interrupted(inner)) = error.downcast_ref::<ScanError>() {
+        return vec![inner];
     }
     match (error.downcast_ref::<FetchError>(), error.downcast_ref::<FormatError>()) {
         (Some(FetchError::All { errors }), _) => {

@@ -29,10 +29,13 @@ pub(crate) struct Config {
     pub(crate) exclude: Vec<String>,
     /// The weakest evidence that `pack` relies on.
     pub(crate) evidence: Option<Evidence>,
-    /// Mirrors, the first that matches counts.
+    /// Address of an HTTP or SOCKS proxy that everything is fetched through.
+    #[serde(default, deserialize_with = "proxy")]
+    pub(crate) proxy: Option<String>,
+    /// Mirrors; of several that fit a URL the longest prefix counts.
     #[serde(default)]
     mirror: Vec<Mirror>,
-    /// HostLimits, by host.
+    /// Politeness, by host.
     #[serde(default)]
     host: BTreeMap<String, Host>,
     /// The user's own detectors.
@@ -57,20 +60,10 @@ struct Mirror {
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Host {
-    #[serde(default = "Host::default_connections", deserialize_with = "connections")]
-    connections: usize,
-    #[serde(default = "Host::default_rate", deserialize_with = "rate")]
-    requests_per_second: f64,
-}
-
-impl Host {
-    fn default_connections() -> usize {
-        4
-    }
-
-    fn default_rate() -> f64 {
-        f64::INFINITY
-    }
+    #[serde(default, deserialize_with = "connections")]
+    connections: Option<usize>,
+    #[serde(default, deserialize_with = "rate")]
+    requests_per_second: Option<f64>,
 }
 
 impl Config {
@@ -122,11 +115,12 @@ impl Config {
         self.host
             .iter()
             .map(|(name, host)| {
-                let politeness = HostLimits {
-                    connections: host.connections,
-                    requests_per_second: Some(host.requests_per_second),
+                let default = HostLimits::default();
+                let limits = HostLimits {
+                    connections: host.connections.unwrap_or(default.connections),
+                    requests_per_second: host.requests_per_second.or(default.requests_per_second),
                 };
-                (name.to_ascii_lowercase(), politeness)
+                (name.to_ascii_lowercase(), limits)
             })
             .collect()
     }
@@ -180,16 +174,25 @@ fn url_prefixes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String
     })
 }
 
-fn connections<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+fn proxy<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    checked(deserializer, |proxy: String| match url::Url::parse(&proxy) {
+        Ok(url) if matches!(url.scheme(), "http" | "https" | "socks4" | "socks5") => {
+            Ok(Some(proxy))
+        }
+        _ => Err(format!("\"{proxy}\": expected an http://, https:// or socks5:// address")),
+    })
+}
+
+fn connections<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
     checked(deserializer, |connections: usize| match connections {
-        1..=64 => Ok(connections),
+        1..=64 => Ok(Some(connections)),
         _ => Err("expected from 1 to 64 connections".to_owned()),
     })
 }
 
-fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
     checked(deserializer, |rate: f64| match rate {
-        rate if rate > 0.0 => Ok(rate),
+        rate if rate > 0.0 && rate.is_finite() => Ok(Some(rate)),
         _ => Err("expected a number greater than 0".to_owned()),
     })
 }
@@ -212,6 +215,7 @@ mod tests {
             pool    = ["/srv/pool", "pool", "https://example.org/pool/"]
             exclude = ["/proc", "/sys"]
             evidence = "downloaded"
+            proxy   = "http://proxy.example:3128"
 
             [[mirror]]
             prefix = "https://snapshot.example/"

@@ -70,9 +70,10 @@ impl<'a> Environment<'a> {
             hosts: self.config.hosts(),
             offline: self.global.offline,
             limits: self.limits.clone(),
+            proxy: self.config.proxy.clone(),
             ..FetchOptions::default()
         };
-        fetch::standard_source(&options).context("cannot set up where packages come from")
+        Ok(fetch::standard_source(&options).map_err(|error| UsageError(error.to_string()))?)
     }
 
     /// The mirrors of the configuration.

@@ -7,7 +7,9 @@ use std::fmt;
 use std::process::ExitCode;
 
 use hashget::fetch::FetchError;
+use hashget::index::IndexError;
 use hashget::monitor::{Interrupted, ProblemKind};
+use hashget::tree::BadGlob;
 
 use crate::causes::{AnyError, causes};
 use crate::output::{Problems, print_usage_error};
@@ -94,12 +96,15 @@ fn of_error(error: &AnyError) -> Code {
     };
     if any(&|cause| cause.is::<Interrupted>()) {
         Code::Interrupted
-    } else if any(&|cause| cause.is::<UsageError>()) {
+    } else if any(&|cause| cause.is::<UsageError>() || cause.is::<BadGlob>()) {
         Code::Usage
-    } else if fetch(|error| matches!(error, FetchError::Mismatch { .. })) {
+    } else if fetch(|error| matches!(error, FetchError::Mismatch { .. }))
+        || any(&|cause| matches!(cause.downcast_ref(), Some(IndexError::Format { .. })))
+    {
         Code::Verification
     } else if fetch(|error| {
-        matches!(error, FetchError::NotFound { .. } | FetchError::Unreachable { .. })
+        use FetchError::{NotFound, Refused, Transient, Unreachable};
+        matches!(error, NotFound { .. } | Unreachable { .. } | Transient { .. } | Refused { .. })
     }) {
         Code::Unreachable
     } else {
@@ -130,7 +135,7 @@ pub(crate) fn after_parsing(error: &clap::Error) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use anyhow::Context as _;
-    use hashget::index::IndexError;
+    use hashget::formats::FormatError;
 
     use super::*;
 
@@ -153,7 +158,10 @@ mod tests {
 
     #[test]
     fn errors_by_table() {
-        let table: [(anyhow::Result<()>, Code); 8] = [
+        let damaged = FormatError::Damaged { format: "zip", problem: "it ends early".to_owned() };
+        let damaged = IndexError::Format { url: "u".to_owned(), error: damaged };
+        let table: [(anyhow::Result<()>, Code); 9] = [
+            (failed(damaged), Code::Verification),
             (failed(std::io::Error::other("disk")), Code::Failed),
             (failed(UsageError("no".to_owned())), Code::Usage),
             (failed(not_found()), Code::Unreachable),

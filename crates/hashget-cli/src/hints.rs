@@ -12,6 +12,7 @@ use hashget::formats::FormatError;
 use hashget::hashdb::HashDbError;
 use hashget::model::manifest::ManifestError;
 use hashget::monitor::Interrupted;
+use hashget::restore::RestoreError;
 
 use crate::causes::{AnyError, causes};
 
@@ -25,7 +26,7 @@ pub(crate) struct Situation {
 type Hint = fn(&AnyError, Situation) -> Option<String>;
 
 /// Each entry knows one kind of cause.
-const HINTS: &[Hint] = &[interrupted, fetch, hashdb, manifest, format, rule, system];
+const HINTS: &[Hint] = &[interrupted, fetch, hashdb, restore, manifest, format, rule, system];
 
 /// The hint for `error`, if there is one.
 pub(crate) fn hint(error: &anyhow::Error, situation: Situation) -> Option<String> {
@@ -44,7 +45,12 @@ fn interrupted(cause: &AnyError, _: Situation) -> Option<String> {
 
 fn fetch(cause: &AnyError, situation: Situation) -> Option<String> {
     let text = match cause.downcast_ref::<FetchError>()? {
-        FetchError::NotFound { .. } | FetchError::Unreachable { .. } if situation.offline => {
+        FetchError::NotFound { .. }
+        | FetchError::Unreachable { .. }
+        | FetchError::Transient { .. }
+        | FetchError::Refused { .. }
+            if situation.offline =>
+        {
             "with --offline only pools and the cache are asked: leave it out, or give a folder that \
              has the package with --pool"
         }
@@ -52,7 +58,7 @@ fn fetch(cause: &AnyError, situation: Situation) -> Option<String> {
             "check the URL; if you have the file elsewhere, give its folder with --pool, or index it \
              with --file"
         }
-        FetchError::Unreachable { .. } => {
+        FetchError::Unreachable { .. } | FetchError::Transient { .. } => {
             "check the network and try again (downloads go on where they stopped), or give a folder \
              that has the package with --pool"
         }
@@ -81,6 +87,19 @@ fn hashdb(cause: &AnyError, _: Situation) -> Option<String> {
                 .to_owned(),
         ),
     }
+}
+
+fn restore(cause: &AnyError, _: Situation) -> Option<String> {
+    let text = match cause.downcast_ref::<RestoreError>()? {
+        RestoreError::NotAnArchive { .. } => {
+            "give a file that `hashget pack` has written, whole and as it was written"
+        }
+        RestoreError::NoManifest { .. } => {
+            "unpack the archive there first; a folder that is all restored has no manifest any more"
+        }
+        _ => return None,
+    };
+    Some(text.to_owned())
 }
 
 fn manifest(cause: &AnyError, _: Situation) -> Option<String> {

@@ -1,5 +1,7 @@
 //! The local HashDB: the conformance suite, several processes at once, and every kind of damage.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test tells by panicking")]
+
 #[path = "conformance/hashdb.rs"]
 mod conformance;
 

@@ -3,6 +3,9 @@
 //! Invariant: a package that fails does not keep the others from being indexed.
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::ScopedJoinHandle;
 
 use anyhow::Context as _;
 use clap::{ArgGroup, Args};
@@ -14,7 +17,7 @@ use serde_json::json;
 
 use crate::environment::Environment;
 use crate::exit::{UsageError, problem_kind};
-use crate::output::{counted, safe, size};
+use crate::output::{Console, counted, safe, size};
 use crate::{causes, values};
 
 /// Fetch packages and record what is inside them
@@ -83,9 +86,11 @@ impl Index {
         }
         let hashdb = environment.hashdb()?;
         let source = environment.source()?;
+        let mirrors = environment.mirrors();
         let indexer = Indexer {
             hashdb: &hashdb,
             source: &*source,
+            mirrors: &mirrors,
             limits: &environment.limits,
             jobs: environment.jobs,
         };
@@ -110,71 +115,44 @@ impl Index {
         indexer: &Indexer<'_>,
         environment: &Environment<'_>,
     ) -> anyhow::Result<Outcome> {
-        let mut outcome = Outcome::default();
-        let mirrors = environment.mirrors();
-        for url in &self.urls {
-            let request = Request {
-                url: fetch::public_url(&mirrors, url),
+        let requests: Vec<Request> = self
+            .urls
+            .iter()
+            .map(|url| Request {
+                url: url.clone(),
                 file: self.file.clone(),
                 signatures: self.signature.clone(),
                 project: self.project.clone(),
                 expires: self.expires.clone(),
                 recursive: self.recursive,
                 ..Request::default()
-            };
-            match indexer.index(&request, environment.console) {
-                Ok(indexed) => self.tell(indexer, &indexed, environment, &mut outcome)?,
-                Err(IndexError::HashDb(error)) => return Err(error.into()),
-                Err(error) => {
-                    if self.urls.len() == 1 || is_interruption(&error) {
-                        return Err(error).with_context(|| format!("cannot index {}", safe(url)));
-                    }
-                    outcome.failed += 1;
-                    let kind = problem_kind(&error);
-                    let message = causes::messages(&error.into()).join(": ");
-                    (environment.console as &dyn Monitor).problem(kind, safe(url), message);
-                }
+            })
+            .collect();
+        let outcome = Mutex::new(Outcome::default());
+        let next = AtomicUsize::new(0);
+        // Each thread takes the next package until none is left, or one fails in a way that all would.
+        let work = || -> anyhow::Result<()> {
+            while let Some(request) = requests.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let indexed = index_one(indexer, request, requests.len() == 1, environment);
+                let indexed =
+                    indexed.inspect_err(|_| next.store(requests.len(), Ordering::Relaxed))?;
+                outcome.lock().expect("counting does not panic").count(indexed.as_ref());
             }
-        }
+            Ok(())
+        };
+        let threads = indexer.jobs.min(requests.len());
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+            let join = |thread: ScopedJoinHandle<'_, _>| {
+                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            };
+            threads.into_iter().try_for_each(join)
+        })?;
+        let outcome = outcome.into_inner().expect("counting does not panic");
         if outcome.new + outcome.known == 0 {
             anyhow::bail!("none of {} packages could be indexed", self.urls.len());
         }
         Ok(outcome)
-    }
-
-    fn tell(
-        &self,
-        indexer: &Indexer<'_>,
-        indexed: &Indexed,
-        environment: &Environment<'_>,
-        outcome: &mut Outcome,
-    ) -> anyhow::Result<()> {
-        let console = environment.console;
-        match indexed {
-            Indexed::New { record, members, .. } => {
-                outcome.new += 1;
-                let number = u64::try_from(*members).unwrap_or(u64::MAX);
-                console.record(
-                    "package",
-                    json!({ "state": "new", "members": members, "record": record }),
-                )?;
-                console.say(&format!(
-                    "Indexed {}: {}, {}, format {}",
-                    safe(&record.url),
-                    size(record.size),
-                    counted(number, "member", "members"),
-                    record.format
-                ));
-            }
-            Indexed::Known(id) => {
-                outcome.known += 1;
-                if let Some(record) = indexer.hashdb.package(*id)? {
-                    console.say(&format!("Known already: {}", safe(&record.url)));
-                    console.record("package", json!({ "state": "known", "record": record }))?;
-                }
-            }
-        }
-        Ok(())
     }
 
     fn index_tree(
@@ -209,6 +187,67 @@ impl Index {
             failed: number(indexed.failed.len()),
         })
     }
+}
+
+impl Outcome {
+    /// Counts a package; `None` is one that failed.
+    fn count(&mut self, indexed: Option<&Indexed>) {
+        match indexed {
+            Some(Indexed::New { .. }) => self.new += 1,
+            Some(Indexed::Known(_)) => self.known += 1,
+            None => self.failed += 1,
+        }
+    }
+}
+
+/// Indexes one package and says so. `None` when it failed and others are left to be tried.
+fn index_one(
+    indexer: &Indexer<'_>,
+    request: &Request,
+    is_only_one: bool,
+    environment: &Environment<'_>,
+) -> anyhow::Result<Option<Indexed>> {
+    let url = safe(&request.url);
+    match indexer.index(request, environment.console) {
+        Ok(indexed) => {
+            tell(indexer, &indexed, environment.console)?;
+            Ok(Some(indexed))
+        }
+        Err(IndexError::HashDb(error)) => Err(error.into()),
+        Err(error) if is_only_one || is_interruption(&error) => {
+            Err(error).with_context(|| format!("cannot index {url}"))
+        }
+        Err(error) => {
+            let kind = problem_kind(&error);
+            let message = causes::messages(&error.into()).join(": ");
+            (environment.console as &dyn Monitor).problem(kind, url, message);
+            Ok(None)
+        }
+    }
+}
+
+fn tell(indexer: &Indexer<'_>, indexed: &Indexed, console: &Console) -> anyhow::Result<()> {
+    match indexed {
+        Indexed::New { record, members, .. } => {
+            let number = u64::try_from(*members).unwrap_or(u64::MAX);
+            let body = json!({ "state": "new", "members": members, "record": record });
+            console.record("package", body)?;
+            console.say(&format!(
+                "Indexed {}: {}, {}, format {}",
+                safe(&record.url),
+                size(record.size),
+                counted(number, "member", "members"),
+                record.format
+            ));
+        }
+        Indexed::Known(id) => {
+            if let Some(record) = indexer.hashdb.package(*id)? {
+                console.say(&format!("Known already: {}", safe(&record.url)));
+                console.record("package", json!({ "state": "known", "record": record }))?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn is_interruption(error: &IndexError) -> bool {

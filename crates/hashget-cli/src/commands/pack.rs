@@ -31,7 +31,7 @@ pub(crate) struct Pack {
     file: Option<PathBuf>,
 
     /// Compression, if the ending of FILE does not say it
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, value_name = "tar|tar.gz|tar.zst|tar.xz", hide_possible_values = true)]
     format: Option<ArchiveFormat>,
 
     /// How hard to compress; gzip 0 to 9, zstd 1 to 22, xz 0 to 9
@@ -75,15 +75,17 @@ pub(crate) struct Pack {
     #[arg(long, value_name = "LEVEL")]
     evidence: Option<Evidence>,
 
-    /// Files whose digests the manifest keeps
-    #[arg(long, value_enum, default_value_t)]
+    /// Files whose digests the manifest keeps: those of 100 KiB or more, all, or none
+    #[arg(long, value_enum, default_value_t, value_name = "anchors|all|none")]
+    #[arg(hide_possible_values = true)]
     hashes: Hashes,
 
     /// Version of the manifest; 1 is for the older Python tool
     #[arg(long, value_name = "2|1", value_parser = clap::value_parser!(u8).range(1..=2), default_value_t = 2)]
     manifest_version: u8,
 
-    /// The day after which packages may be gone; noted in the manifest
+    /// The day until which the backup must be restorable: packages that expire earlier are not relied
+    /// on
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = values::date)]
     expires: Option<String>,
 
@@ -121,9 +123,11 @@ impl Pack {
 
         let hashdb = environment.hashdb()?;
         let source = environment.source()?;
+        let mirrors = environment.mirrors();
         let packer = Packer {
             hashdb: &hashdb,
             source: &*source,
+            mirrors: &mirrors,
             limits: &environment.limits,
             jobs: environment.jobs,
         };
@@ -178,7 +182,7 @@ impl Pack {
 
 impl Destination {
     /// Opens what the library writes to.
-    fn open(&self) -> anyhow::Result<Output> {
+    fn open(&self) -> anyhow::Result<Output<'static>> {
         use destination::Target;
         Ok(match &self.target {
             Target::Nowhere => Output::Nothing,

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
-use hashget::model::manifest::MANIFEST_NAME;
 use hashget::restore::{RestoreOptions, Restorer, Summary};
 use serde_json::json;
 
@@ -54,12 +53,6 @@ impl Restore {
             let wrong = format!("{target} is not a folder: for an archive, use hashget unpack");
             return Err(UsageError(wrong).into());
         }
-        let manifest = self.target.join(MANIFEST_NAME);
-        fs_err::symlink_metadata(&manifest).with_context(|| {
-            format!(
-                "{target} has no manifest: it is restored already, or not from a hashget archive"
-            )
-        })?;
         let source = environment.source()?;
         let restorer =
             Restorer { source: &*source, limits: &environment.limits, jobs: environment.jobs };

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{Fault, Request, State, lock};
+use super::{Fault, Request, State, lock, page_of};
 
 const ETAG: &str = "\"first\"";
 const OTHER_ETAG: &str = "\"second\"";
@@ -58,7 +58,8 @@ pub(super) fn answer(
         out.write_all(b"\x00\x01\x1b[31m not HTTP at all\r\n\r\n")?;
         return Ok(false);
     }
-    let content = lock(&state.pages).get(&request.path).and_then(|page| page.content.clone());
+    let content =
+        lock(&state.pages).get(page_of(&request.path)).and_then(|page| page.content.clone());
     let plan = plan(&request, content, faults);
     request.status = plan.status;
     let head_only = request.method == "HEAD";
@@ -127,7 +128,8 @@ fn instead(fault: &Fault, path: &str) -> Option<Plan> {
         Fault::RetryAfterText(status, text) => with(*status, "Retry-After", text.clone()),
         Fault::RedirectTo(location) => with(302, "Location", location.clone()),
         Fault::RedirectLoop => with(302, "Location", path.to_owned()),
-        Fault::RedirectForEver => with(302, "Location", format!("{path}x")),
+        Fault::RedirectForEver if path.contains('?') => with(302, "Location", format!("{path}x")),
+        Fault::RedirectForEver => with(302, "Location", format!("{path}?x")),
         _ => None,
     }
 }

@@ -7,7 +7,7 @@ mod answer;
 mod fault;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -156,6 +156,11 @@ fn accept(listener: &TcpListener, state: &Arc<State>) {
 fn connection(stream: TcpStream, state: &State) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut reader = BufReader::new(stream.try_clone()?);
+    // Not the first letter of a method: a client that speaks TLS, say.
+    if reader.fill_buf()?.first().is_some_and(|byte| !byte.is_ascii_uppercase()) {
+        (&stream).write_all(b"HTTP/1.1 400 Scripted\r\nContent-Length: 0\r\n\r\n")?;
+        return stream.shutdown(Shutdown::Both);
+    }
     while let Some((request, keep_alive)) = read_request(&mut reader)? {
         let count = state.at_once.fetch_add(1, Ordering::SeqCst) + 1;
         state.most_at_once.fetch_max(count, Ordering::SeqCst);
@@ -169,10 +174,15 @@ fn connection(stream: TcpStream, state: &State) -> io::Result<()> {
     stream.shutdown(Shutdown::Both)
 }
 
+/// The name of a page: the path without its query.
+fn page_of(path: &str) -> &str {
+    path.split('?').next().unwrap_or(path)
+}
+
 /// The faults that the next request of a path meets; takes the scripted one off its list.
 fn faults_of(state: &State, path: &str) -> Vec<Fault> {
     let mut pages = lock(&state.pages);
-    let Some(page) = pages.get_mut(path) else { return Vec::new() };
+    let Some(page) = pages.get_mut(page_of(path)) else { return Vec::new() };
     let scripted = page.script.pop_front();
     page.always.iter().cloned().chain(scripted).collect()
 }

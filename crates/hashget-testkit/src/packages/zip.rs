@@ -88,8 +88,8 @@ pub fn zip(entries: &[ZipEntry<'_>]) -> Vec<u8> {
 /// From the version needed to the length of the name: the same in both headers.
 fn common_fields(entry: &ZipEntry<'_>, stored: usize) -> Vec<u8> {
     let (year, month, day, hour, minute, second) = entry.local;
-    let time = hour << 11 | minute << 5 | second / 2;
-    let date = (year - 1980) << 9 | month << 5 | day;
+    let time = (hour << 11) | (minute << 5) | (second / 2);
+    let date = ((year - 1980) << 9) | (month << 5) | day;
     let mut crc = flate2::Crc::new();
     crc.update(entry.content);
     let size = u32::try_from(entry.content.len()).expect("a small entry");

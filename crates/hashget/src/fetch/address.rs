@@ -211,6 +211,18 @@ mod tests {
     }
 
     #[test]
+    fn a_redirected_public_client_connects_to_no_private_address() {
+        let config = ureq::Agent::config_builder().build();
+        let resolve = |uri: &'static str| {
+            let uri = Uri::from_static(uri);
+            PublicOnly::default().resolve(&uri, &config, NextTimeout::default())
+        };
+        let error = resolve("http://127.0.0.1/").unwrap_err().to_string();
+        assert!(error.contains("private network"), "{error}");
+        assert_eq!(resolve("http://1.1.1.1/").unwrap().len(), 1);
+    }
+
+    #[test]
     fn private_addresses_are_known_in_all_their_disguises() {
         for private in [
             "http://127.0.0.1/",

@@ -227,7 +227,7 @@ fn trouble(error: ureq::Error) -> Trouble {
     let text = |error: &dyn std::fmt::Display| escaped(error.to_string().as_bytes());
     match error {
         E::Other(error) if error.is::<PrivateAddress>() => Trouble::Refused(text(&error)),
-        E::Timeout(phase) => Trouble::Passing(format!("no answer in time ({phase})")),
+        E::Timeout(phase) => Trouble::Passing(late(phase).to_owned()),
         E::HostNotFound => Trouble::Lasting("no such host".to_owned()),
         E::Io(error) if error.kind() == Io::UnexpectedEof => {
             Trouble::Passing("the connection was closed too early".to_owned())
@@ -244,6 +244,19 @@ fn trouble(error: ureq::Error) -> Trouble {
         | E::ConnectProxyFailed(_)
         | E::BodyStalled) => Trouble::Passing(text(&error)),
         error => Trouble::Lasting(text(&error)),
+    }
+}
+
+/// What took too long.
+fn late(phase: ureq::Timeout) -> &'static str {
+    match phase {
+        ureq::Timeout::Resolve => "its host's name could not be looked up in time",
+        ureq::Timeout::Connect => "no connection in time",
+        ureq::Timeout::SendRequest | ureq::Timeout::PerWrite => {
+            "the server took no request in time"
+        }
+        ureq::Timeout::PerRead => "the server fell silent",
+        _ => "no answer in time",
     }
 }
 

@@ -6,6 +6,7 @@
 mod address;
 mod cache;
 mod clock;
+mod download;
 mod exchange;
 mod failover;
 mod mirror;

@@ -14,7 +14,7 @@ use super::address::shown;
 use super::proof::{Unproven, hash_whole};
 use super::{FetchError, Fetched, Source, Wanted};
 use crate::model::{Digest, escaped};
-use crate::monitor::{Monitor, ProblemKind};
+use crate::monitor::{Interrupted, Monitor, ProblemKind};
 
 /// The path of a digest below a pool: `sha256/ab/cd/ef/REST`.
 fn canonical(sha256: &Digest) -> String {
@@ -61,8 +61,18 @@ impl DirPool {
     }
 
     /// Files that may be what is wanted, the likely ones first.
-    fn candidates(&self, wanted: &Wanted, monitor: &dyn Monitor) -> Vec<PathBuf> {
-        let files = self.files.get_or_init(|| walk(&self.dir, monitor));
+    fn candidates(
+        &self,
+        wanted: &Wanted,
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<PathBuf>, Interrupted> {
+        let files = match self.files.get() {
+            Some(files) => files,
+            None => {
+                let files = walk(&self.dir, monitor)?;
+                self.files.get_or_init(|| files)
+            }
+        };
         let names: Vec<&[u8]> = std::iter::once(&wanted.url)
             .chain(&wanted.also)
             .map(|url| base_name(url).as_bytes())
@@ -75,8 +85,12 @@ impl DirPool {
             .filter(|(_, size)| wanted.size.is_none_or(|wanted| wanted == *size))
             .map(|(path, _)| path)
             .collect();
-        fitting.sort_by_key(|path| !has_name(path));
-        fitting.into_iter().cloned().collect()
+        let digests = self.digests.lock().expect("nothing panics while it looks");
+        let seen = |path: &PathBuf| {
+            digests.get(path).is_some_and(|(_, digest)| wanted.sha256 == Some(*digest))
+        };
+        fitting.sort_by_key(|path| (!seen(path), !has_name(path)));
+        Ok(fitting.into_iter().cloned().collect())
     }
 
     /// The file at `path`, if its bytes have the digest.
@@ -116,31 +130,41 @@ impl Source for DirPool {
     fn fetch(&self, wanted: &Wanted, monitor: &dyn Monitor) -> Result<Fetched, FetchError> {
         let not_found = || FetchError::NotFound { from: self.shown_dir(), url: shown(&wanted.url) };
         let Some(sha256) = &wanted.sha256 else { return Err(not_found()) };
-        let usual = self.usual_places(sha256);
-        for (is_usual, path) in usual
-            .iter()
-            .map(|path| (true, path.clone()))
-            // Walking the folder waits until the usual places have been looked at.
-            .chain(
-                std::iter::once_with(|| self.candidates(wanted, monitor))
-                    .flatten()
-                    .map(|path| (false, path)),
-            )
-        {
+        for path in self.usual_places(sha256) {
             match self.proven(&path, sha256, monitor) {
-                Ok(Some(fetched)) => return Ok(fetched),
-                Ok(None) => {}
-                Err(Unproven::Interrupted(interrupted)) => return Err(interrupted.into()),
-                Err(Unproven::Io(error)) if is_usual && is_absent(&error) => {}
-                Err(Unproven::Io(error)) => {
-                    let object = escaped(path.as_os_str().as_encoded_bytes());
-                    let problem = format!("a file of the pool cannot be read ({error})");
-                    monitor.problem(ProblemKind::Note, object, problem);
+                Err(Unproven::Io(error)) if is_absent(&error) => {}
+                outcome => {
+                    if let Some(fetched) = passed_over(&path, outcome, monitor)? {
+                        return Ok(fetched);
+                    }
                 }
             }
         }
-        monitor.check_interrupted()?;
+        for path in self.candidates(wanted, monitor)? {
+            let outcome = self.proven(&path, sha256, monitor);
+            if let Some(fetched) = passed_over(&path, outcome, monitor)? {
+                return Ok(fetched);
+            }
+        }
         Err(not_found())
+    }
+}
+
+/// A file that cannot be read is told, and the next one is looked at.
+fn passed_over(
+    path: &Path,
+    outcome: Result<Option<Fetched>, Unproven>,
+    monitor: &dyn Monitor,
+) -> Result<Option<Fetched>, Interrupted> {
+    match outcome {
+        Ok(found) => Ok(found),
+        Err(Unproven::Interrupted(interrupted)) => Err(interrupted),
+        Err(Unproven::Io(error)) => {
+            let object = escaped(path.as_os_str().as_encoded_bytes());
+            let problem = format!("a file of the pool cannot be read ({error})");
+            monitor.problem(ProblemKind::Note, object, problem);
+            Ok(None)
+        }
     }
 }
 
@@ -155,13 +179,11 @@ fn base_name(url: &str) -> &str {
 }
 
 /// All files below a folder, sorted by path. What cannot be read is told and passed over.
-fn walk(dir: &Path, monitor: &dyn Monitor) -> Vec<(PathBuf, u64)> {
+fn walk(dir: &Path, monitor: &dyn Monitor) -> Result<Vec<(PathBuf, u64)>, Interrupted> {
     let mut files = Vec::new();
     let mut folders = vec![dir.to_owned()];
     while let Some(folder) = folders.pop() {
-        if monitor.interrupted() {
-            break;
-        }
+        monitor.check_interrupted()?;
         let mut look = || -> io::Result<()> {
             for entry in fs_err::read_dir(&folder)? {
                 let entry = entry?;
@@ -183,7 +205,7 @@ fn walk(dir: &Path, monitor: &dyn Monitor) -> Vec<(PathBuf, u64)> {
         }
     }
     files.sort();
-    files
+    Ok(files)
 }
 
 /// Packages behind an HTTP address: `BASE/sha256/ab/cd/ef/REST`.

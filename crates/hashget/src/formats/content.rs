@@ -104,7 +104,10 @@ impl SpoolError {
     pub(super) fn explain(self, format: &'static str) -> FormatError {
         match self {
             Self::Reader(error) => FormatError::reading(format, error),
-            Self::Spool(error) => FormatError::Io(error),
+            Self::Spool(error) => {
+                let problem = format!("cannot keep a copy in the temporary folder: {error}");
+                FormatError::Io(io::Error::new(error.kind(), problem))
+            }
         }
     }
 }
@@ -165,6 +168,30 @@ impl FormatError {
             return Self::Damaged { format, problem: error.to_string() };
         }
         Self::Io(error)
+    }
+}
+
+impl FormatError {
+    /// The same, of a package of `format` that is made of other formats.
+    pub(super) fn of_format(self, format: &'static str) -> Self {
+        match self {
+            Self::Damaged { problem, .. } => Self::Damaged { format, problem },
+            Self::Unsupported { problem, .. } => Self::Unsupported { format, problem },
+            other => other,
+        }
+    }
+
+    /// The same, said of a part of the package.
+    pub(super) fn in_part(self, part: &str) -> Self {
+        match self {
+            Self::Damaged { format, problem } => {
+                Self::Damaged { format, problem: format!("{part}: {problem}") }
+            }
+            Self::Unsupported { format, problem } => {
+                Self::Unsupported { format, problem: format!("{part}: {problem}") }
+            }
+            other => other,
+        }
     }
 }
 

@@ -83,10 +83,7 @@ fn visit_part(
         return Err(FormatError::Unsupported { format: FORMAT, problem });
     }
     let packed: Box<dyn Read + '_> = Box::new(archive);
-    tar::visit_all(FORMAT, packed, limits, prefix, visitor).map_err(|error| match error {
-        FormatError::Damaged { problem, .. } => damaged(format!("{name}: {problem}")),
-        other => other,
-    })
+    tar::visit_all(FORMAT, packed, limits, prefix, visitor).map_err(|error| error.in_part(name))
 }
 
 /// Reads an ar archive; after [`Ar::next`], that part's contents.

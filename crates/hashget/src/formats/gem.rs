@@ -41,7 +41,7 @@ impl Format for Gem {
     ) -> Result<(), FormatError> {
         let mut archive = tar::open(input.into_reader(), limits)
             .map_err(|error| FormatError::reading(FORMAT, error))?;
-        while let Some(mut entry) = archive.next()? {
+        while let Some(mut entry) = archive.next().map_err(|error| error.of_format(FORMAT))? {
             let member = match tar::member(&mut entry, b"") {
                 Ok(Some(member)) => member,
                 Ok(None) => continue,
@@ -58,7 +58,8 @@ impl Format for Gem {
             let file = spool(&mut entry).map_err(|error| error.explain(FORMAT))?;
             visit(FORMAT, visitor, member, &mut Input::File(&file).into_reader())?;
             let data = Input::File(&file).into_reader();
-            tar::visit_all(FORMAT, data, limits, b"data/", visitor)?;
+            tar::visit_all(FORMAT, data, limits, b"data/", visitor)
+                .map_err(|error| error.in_part("data.tar.gz"))?;
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 
 use ::zip::result::ZipError;
-use ::zip::{ExtraField, System, ZipArchive};
+use ::zip::{ExtraField, SUPPORTED_COMPRESSION_METHODS, System, ZipArchive};
 
 use super::content::{FileReader, spool, visit};
 use super::{Format, FormatError, Input, Visitor};
@@ -98,38 +98,25 @@ fn visit_entry(
             return Ok(());
         }
     };
-    let mut entry = match archive.by_index(index) {
-        Ok(entry) => entry,
-        Err(ZipError::UnsupportedArchive(reason)) => {
-            visitor.bad_member(&raw, reason);
-            return Ok(());
-        }
-        Err(error) => return Err(explain(error)),
-    };
+    let method = directory_entry.compression();
+    if !SUPPORTED_COMPRESSION_METHODS.contains(&method) {
+        visitor.bad_member(&raw, &format!("it is compressed by a method we do not read: {method}"));
+        return Ok(());
+    }
+    let mut entry = archive.by_index(index).map_err(explain)?;
     let mode = unix_mode(&entry);
     let metadata = MemberMetadata {
         mode: mode.map(|mode| mode & 0o7777),
         mtime: mtime(&entry),
         ..MemberMetadata::default()
     };
-    let size = entry.size();
-    let mut content = Exact { left: size, entry: &mut entry, ended: false };
-    let kind = match mode.unwrap_or(0) & TYPE {
-        SYMLINK => match read_target(&mut content, limits)? {
-            target if target.contains(&0) => {
-                visitor.bad_member(&raw, "its target has a NUL byte");
-                return Ok(());
-            }
-            target => Kind::Symlink { target: target.into() },
-        },
-        DIRECTORY => Kind::Directory,
-        FIFO => Kind::Fifo,
-        kind if SPECIAL.contains(&kind) => {
-            visitor.bad_member(&raw, "it is a device or a socket");
+    let mut content = Exact { left: entry.size(), entry: &mut entry, ended: false };
+    let kind = match kind(&raw, mode.unwrap_or(0), &mut content, limits)? {
+        Ok(kind) => kind,
+        Err(reason) => {
+            visitor.bad_member(&raw, reason);
             return Ok(());
         }
-        _ if raw.ends_with(b"/") => Kind::Directory,
-        _ => Kind::File { size },
     };
     let is_file = matches!(kind, Kind::File { .. });
     let member = Member { path, kind, metadata, sha256: None, extents: None };
@@ -138,6 +125,29 @@ fn visit_entry(
     } else {
         visit(FORMAT, visitor, member, &mut io::empty())
     }
+}
+
+/// What an entry is, or why it cannot be a member.
+fn kind(
+    raw: &[u8],
+    mode: u32,
+    content: &mut Exact<'_, '_, '_>,
+    limits: &Limits,
+) -> Result<Result<Kind, &'static str>, FormatError> {
+    Ok(Ok(match mode & TYPE {
+        SYMLINK => {
+            let target = read_target(content, limits)?;
+            if target.contains(&0) {
+                return Ok(Err("its target has a NUL byte"));
+            }
+            Kind::Symlink { target: target.into() }
+        }
+        DIRECTORY => Kind::Directory,
+        FIFO => Kind::Fifo,
+        special if SPECIAL.contains(&special) => return Ok(Err("it is a device or a socket")),
+        _ if raw.ends_with(b"/") => Kind::Directory,
+        _ => Kind::File { size: content.left },
+    }))
 }
 
 /// The mode, type bits included, where the archive was made by a system that has modes.

@@ -18,7 +18,7 @@ const FILE_NAME: &str = "hashdb.sqlite";
 const PREFIX: usize = 16;
 
 /// Connections kept open when nobody uses them.
-const IDLE: usize = 16;
+const IDLE: usize = 8;
 
 const RECORD: &str = "SELECT id, url, sha256, size, format, project, expires, indexed_at, evidence, \
                       vouched, recursive FROM packages";

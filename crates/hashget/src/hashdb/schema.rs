@@ -167,8 +167,10 @@ fn set_modes(connection: &Connection) -> rusqlite::Result<()> {
     }
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    // The log gives its room back after a large package: bytes.
+    connection.pragma_update(None, "journal_size_limit", 4 << 20)?;
     // In KiB when negative.
-    connection.pragma_update(None, "cache_size", -32_768)?;
+    connection.pragma_update(None, "cache_size", -8_192)?;
     connection.pragma_update(None, "temp_store", "MEMORY")
 }
 

@@ -15,7 +15,7 @@ use std::path::Path;
 pub use detect::{detect, detect_tree};
 
 use crate::detectors::{Candidate, DetectError, Detector};
-use crate::fetch::{FetchError, Source};
+use crate::fetch::{FetchError, MirrorRule, Source, public_url};
 use crate::formats::FormatError;
 use crate::hashdb::{HashDb, HashDbError, PackageId};
 use crate::limits::Limits;
@@ -25,7 +25,7 @@ use crate::monitor::{Interrupted, Monitor};
 /// A package to index.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
-    /// The permanent URL to record (already rewritten from a mirror's address to the public one).
+    /// Its URL.
     pub url: String,
     /// Other URLs of the same bytes.
     pub also: Vec<String>,
@@ -93,6 +93,8 @@ pub struct Indexer<'a> {
     pub hashdb: &'a dyn HashDb,
     /// Where packages come from.
     pub source: &'a dyn Source,
+    /// A URL learned on this machine that is a mirror's is recorded as the public one.
+    pub mirrors: &'a [MirrorRule],
     /// Bounds on foreign input.
     pub limits: &'a Limits,
     /// Packages at once; at least 1.
@@ -124,6 +126,7 @@ impl Indexer<'_> {
     /// # Errors
     /// See [`IndexError`]. Nothing is recorded then.
     pub fn index(&self, request: &Request, monitor: &dyn Monitor) -> Result<Indexed, IndexError> {
+        let request = &Request { url: public_url(self.mirrors, &request.url), ..request.clone() };
         let user_file =
             request.file.as_deref().map(|file| fetch::open(file, monitor)).transpose()?;
         let sha256 = fetch::wanted_digest(request, user_file.as_ref())?;
@@ -144,7 +147,7 @@ impl Indexer<'_> {
         monitor: &dyn Monitor,
     ) -> Result<Indexed, IndexError> {
         let mut request = Request {
-            url: candidate.url.clone(),
+            url: public_url(self.mirrors, &candidate.url),
             sha256: candidate.sha256,
             size: candidate.size,
             signatures: candidate.signature.clone().into_iter().collect(),

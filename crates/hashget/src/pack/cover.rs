@@ -120,7 +120,8 @@ mod tests {
 
     #[test]
     fn the_cheapest_packages_that_cover_are_chosen() {
-        let cases: [(&str, Vec<Offer>, &[u64], &[i64]); 5] = [
+        type Case = (&'static str, Vec<Offer>, &'static [u64], &'static [i64]);
+        let cases: [Case; 5] = [
             ("one covers all", vec![offer(1, 10, &[0, 1]), offer(2, 10, &[0])], &[100, 100], &[1]),
             (
                 "the small one saves the same",

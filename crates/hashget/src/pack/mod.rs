@@ -7,9 +7,11 @@
 //! appears under its name only when it is complete.
 
 mod assign;
+mod candidates;
 mod cover;
 mod lay;
 mod matching;
+mod options;
 mod output;
 mod plan;
 mod replay;
@@ -20,117 +22,19 @@ mod write;
 use std::collections::HashSet;
 use std::path::Path;
 
+pub use options::{HashesKept, ManifestVersion, PackOptions};
 pub use output::Output;
 pub use plan::PackageUse;
 pub use replay::ReplayError;
 
-use crate::codec::Codec;
-use crate::detectors::Detector;
-use crate::fetch::Source;
+use crate::fetch::{MirrorRule, Source};
 use crate::hashdb::{HashDb, HashDbError};
 use crate::index::{self, IndexError, Indexer};
 use crate::limits::Limits;
 use crate::model::manifest::MANIFEST_NAME;
-use crate::model::{BadPath, Entry, Evidence, Kind};
+use crate::model::{BadPath, Entry, Kind};
 use crate::monitor::{Event, Interrupted, Monitor, ProblemKind, Step};
 use crate::tree::{BadGlob, Globs, Scan, ScanError, ScanOptions, scan};
-
-/// Which digests of single files the manifest keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HashesKept {
-    /// Of files of 100 KiB or more.
-    Anchors,
-    /// Of every file.
-    All,
-    /// Of none: the packages' own digests pin them.
-    None,
-}
-
-impl HashesKept {
-    /// The size in bytes from which a file is an anchor; the Python tool's measure.
-    const ANCHOR_BYTES: u64 = 100 * 1024;
-
-    fn keeps(self, size: u64) -> bool {
-        match self {
-            Self::Anchors => size >= Self::ANCHOR_BYTES,
-            Self::All => true,
-            Self::None => false,
-        }
-    }
-
-    fn archived(self) -> bool {
-        self != Self::None
-    }
-}
-
-/// Which format the manifest has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ManifestVersion {
-    /// The older Python tool's: its restore works, but metadata that it cannot say is archived.
-    One,
-    /// Ours.
-    Two,
-}
-
-/// How to pack.
-pub struct PackOptions<'a> {
-    /// Patterns of what is not in the backup at all (see [`Globs`]).
-    pub exclude: Vec<String>,
-    /// Patterns of what is archived without looking it up.
-    pub skip: Vec<String>,
-    /// Leave out what a `CACHEDIR.TAG` marks.
-    pub exclude_caches: bool,
-    /// Do not enter other file systems.
-    pub one_file_system: bool,
-    /// Smaller files, in bytes, are just archived.
-    pub min_size: u64,
-    /// Digests of single files in the manifest.
-    pub hashes: HashesKept,
-    /// Format of the manifest.
-    pub manifest_version: ManifestVersion,
-    /// `YYYY-MM-DD`: the backup must be restorable until then; packages that expire earlier are not
-    /// relied on.
-    pub expires: Option<String>,
-    /// The weakest evidence that is relied on.
-    pub evidence: Evidence,
-    /// Compression of the archive.
-    pub codec: Codec,
-    /// Its level; the codec's own default if absent.
-    pub level: Option<i32>,
-    /// A package is relied on while it costs at most this many bytes to download for each byte that
-    /// it alone saves.
-    pub max_fetch_ratio: f64,
-    /// Which detectors look for packages.
-    pub detectors: Vec<&'a dyn Detector>,
-    /// Index what the detectors find and the HashDB does not know.
-    pub index: bool,
-}
-
-impl PackOptions<'_> {
-    /// Ten bytes of download for each byte saved: more is slower to restore than it is worth.
-    pub const MAX_FETCH_RATIO: f64 = 10.0;
-}
-
-impl Default for PackOptions<'_> {
-    fn default() -> Self {
-        Self {
-            exclude: Vec::new(),
-            skip: Vec::new(),
-            exclude_caches: false,
-            one_file_system: false,
-            min_size: 0,
-            hashes: HashesKept::Anchors,
-            manifest_version: ManifestVersion::Two,
-            expires: None,
-            evidence: Evidence::Signed,
-            codec: Codec::Zstd,
-            level: None,
-            max_fetch_ratio: Self::MAX_FETCH_RATIO,
-            detectors: Vec::new(),
-            index: true,
-        }
-    }
-}
 
 /// What packing stands on.
 pub struct Packer<'a> {
@@ -138,6 +42,8 @@ pub struct Packer<'a> {
     pub hashdb: &'a dyn HashDb,
     /// Where packages come from that have to be indexed first.
     pub source: &'a dyn Source,
+    /// A URL learned on this machine that is a mirror's is recorded as the public one.
+    pub mirrors: &'a [MirrorRule],
     /// Bounds on foreign input.
     pub limits: &'a Limits,
     /// Threads; at least 1.
@@ -310,11 +216,14 @@ impl Packer<'_> {
         let indexer = Indexer {
             hashdb: self.hashdb,
             source: self.source,
+            mirrors: self.mirrors,
             limits: self.limits,
             jobs: self.jobs,
         };
+        let detected = candidates.len();
+        let candidates = candidates::of_use(self.hashdb, candidates, &scan.entries)?;
         let indexed = indexer.index_candidates(candidates, monitor)?;
-        summary.detected = indexed.candidates.len();
+        summary.detected = detected;
         summary.newly_indexed = indexed.new;
         summary.not_indexed = indexed.failed.len();
         Ok(())

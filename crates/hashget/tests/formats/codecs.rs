@@ -74,17 +74,19 @@ fn what_goes_in_comes_out() {
 #[test]
 fn output_depends_on_input_and_level_alone() {
     let sample = sample();
+    // More than one job of zstd.
+    let large = sample.repeat(12);
     for (codec, level) in [
         (Codec::Gzip, None),
         (Codec::Zstd, None),
-        (Codec::Zstd, Some(19)),
         (Codec::Xz, Some(0)),
         (Codec::Bzip2, None),
         (Codec::Lz4, None),
     ] {
-        let once = encode(codec, &sample, level, 1, 4096);
+        let sample = if codec == Codec::Zstd { &large } else { &sample };
+        let once = encode(codec, sample, level, 1, 4096);
         for (threads, chunk) in [(1, 100_000), (3, 777), (8, usize::MAX)] {
-            let again = encode(codec, &sample, level, threads, chunk);
+            let again = encode(codec, sample, level, threads, chunk);
             assert!(once == again, "{} with {threads} threads", codec.name());
         }
     }
@@ -221,10 +223,10 @@ fn changed_bytes_are_noticed() {
 
 #[test]
 fn bombs_stop_at_the_ratio() {
-    let bomb = vec![0; 80 << 20];
     let limits = Limits { ratio: 20, ..Limits::default() };
     for name in ["gzip", "zstd", "xz", "bzip2", "lz4"] {
-        let packed = compress(name, &bomb);
+        // Many streams one after the other unpack as one.
+        let packed = compress(name, &[0; 1 << 20]).repeat(66);
         let mut reader = decoder(codec_of(name), Box::new(&packed[..]), &limits, 1).unwrap();
         let mut unpacked = 0;
         let error = loop {
@@ -238,9 +240,6 @@ fn bombs_stop_at_the_ratio() {
         assert_eq!(exceeded.limit, 20);
         assert!(unpacked < Limits::RATIO_FLOOR + (1 << 20), "{name}: {unpacked}");
         assert!(reader.read(&mut [0; 10]).is_ok_and(|count| count == 0), "nothing comes after it");
-        drop(reader);
-        let generous = Limits { ratio: u64::MAX, ..Limits::default() };
-        assert!(decode(codec_of(name), &packed, &generous, 2).is_ok(), "{name}");
     }
 }
 

@@ -199,3 +199,37 @@ fn a_hundred_thousand_entries() {
     let (error, _) = read_error(&package, &limits);
     assert!(matches!(error, FormatError::Limit { limit: 99_999, .. }), "{error:?}");
 }
+
+#[test]
+fn zip64_directories_that_lie() {
+    let whole = zip(&[named(b"a", b"1")]);
+    let (entries, end) = whole.split_at(whole.len() - 22);
+    let zip64 = |record_size: u64, count: u64, size: u64, offset: u64| {
+        let mut bytes = entries.to_vec();
+        let record = bytes.len() as u64;
+        bytes.extend_from_slice(b"PK\x06\x06");
+        bytes.extend_from_slice(&record_size.to_le_bytes());
+        bytes.extend_from_slice(&[45, 3, 45, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        for value in [count, count, size, offset] {
+            bytes.extend_from_slice(&value.to_le_bytes());
+        }
+        bytes.extend_from_slice(b"PK\x06\x07\0\0\0\0");
+        bytes.extend_from_slice(&record.to_le_bytes());
+        bytes.extend_from_slice(&[1, 0, 0, 0]);
+        bytes.extend_from_slice(&end[..8]);
+        bytes.extend_from_slice(&[0xff; 12]);
+        bytes.extend_from_slice(&[0, 0]);
+        bytes
+    };
+    let directory = whole.windows(4).position(|bytes| bytes == b"PK\x01\x02").unwrap() as u64;
+    let size = entries.len() as u64 - directory;
+    assert_eq!(read(&zip64(44, 1, size, directory)).1.paths(), ["a"]);
+    for (record_size, count, size, offset) in [
+        (44, 1 << 38, 1 << 60, 1 << 39),
+        (44, u64::MAX, u64::MAX, u64::MAX),
+        (44, 1000, size, directory),
+        (u64::MAX - 100, 1, size, directory),
+    ] {
+        assert_damaged(&zip64(record_size, count, size, offset), "zip");
+    }
+}

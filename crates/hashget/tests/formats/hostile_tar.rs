@@ -18,7 +18,8 @@ fn record(key: &str, value: &str) -> (Vec<u8>, Vec<u8>) {
 /// Reads a damaged tar; the members before the damage must be right.
 #[track_caller]
 fn assert_damaged(bytes: &[u8], expected: &str) {
-    let (error, _) = read_error(bytes, &Limits::default());
+    let limits = Limits { ratio: u64::MAX, ..Limits::default() };
+    let (error, _) = read_error(bytes, &limits);
     assert!(matches!(error, FormatError::Damaged { .. }), "{error:?}");
     assert!(error.to_string().contains(expected), "{error}");
 }
@@ -77,8 +78,8 @@ fn cut_compressed_archives_are_errors() {
             let (_, outcome) = read_with(&packed[..length], false, &Limits::default());
             match outcome {
                 Err(FormatError::Damaged { .. }) => {}
-                // bzip2 gives nothing of a block that is cut, so nothing shows that it is a tar.
-                Ok("file") if codec == "bzip2" => {}
+                // These give nothing of a block that is cut, so nothing shows that it is a tar.
+                Ok("file") if ["bzip2", "zstd"].contains(&codec) => {}
                 other => panic!("{codec}: {other:?}"),
             }
         }
@@ -151,7 +152,7 @@ fn extended_headers_that_lie() {
         before.clone().entry(&header).file("y", b"").finish()
     };
     for records in
-        [&b"99999999 path=x\n"[..], b"10 path=x\n", b"x path=y\n", b"9 path=x_\n", b"5 a\n"]
+        [&b"99999999 path=x\n"[..], b"11 path=x\n", b"x path=y\n", b"9 path=x_\n", b"5 a\n"]
     {
         assert_damaged(&extended(b'x', records, None), "record");
         assert_damaged(&extended(b'g', records, None), "record");

@@ -1,6 +1,9 @@
 //! Package readers through their public face: every format in every compression, archives of other
 //! programs, damaged and hostile ones.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "helpers of tests are tests too")]
+
+mod attacks;
 mod codecs;
 mod collect;
 mod gnu_tar;

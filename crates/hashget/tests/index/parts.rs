@@ -178,7 +178,7 @@ pub(crate) fn indexer<'a>(
     server: &'a Server,
     limits: &'a Limits,
 ) -> Indexer<'a> {
-    Indexer { hashdb, source: server, limits, jobs: 2 }
+    Indexer { hashdb, source: server, mirrors: &[], limits, jobs: 2 }
 }
 
 /// A tar with these files, and the folder `etc`.

@@ -159,7 +159,7 @@ impl Destination {
         };
         let inside = below.join(file.file_name().unwrap_or(OsStr::new("")));
         match inside.to_str() {
-            Some(path) => Ok(Some(format!("/{}", literally(path)))),
+            Some(path) => Ok(Some(format!("./{}", literally(path)))),
             None => Err(UsageError(format!(
                 "{} lies in the folder that is packed, and its path is not UTF-8: \
                  put the archive elsewhere",
@@ -173,19 +173,19 @@ impl Destination {
 fn literally(path: &str) -> String {
     let mut glob = String::with_capacity(path.len());
     for character in path.chars() {
-        if matches!(character, '*' | '?' | '[' | ']' | '{' | '}' | '\\' | '!') {
-            glob.push('[');
-            glob.push(character);
-            glob.push(']');
-        } else {
-            glob.push(character);
+        if matches!(character, '*' | '?' | '[' | ']' | '{' | '}' | ',' | '\\') {
+            glob.push('\\');
         }
+        glob.push(character);
     }
     glob
 }
 
 #[cfg(test)]
 mod tests {
+    use hashget::model::RelPath;
+    use hashget::tree::Globs;
+
     use super::*;
 
     #[test]
@@ -233,8 +233,10 @@ mod tests {
         let tree = tempfile::tempdir().unwrap();
         fs_err::create_dir(tree.path().join("sub[1]")).unwrap();
         let inside = Destination::new(&tree.path().join("sub[1]/a*.tar"), None).unwrap();
-        let glob = inside.exclusion(tree.path()).unwrap();
-        assert_eq!(glob.as_deref(), Some("/sub[[]1[]]/a[*].tar"));
+        let globs = Globs::new(inside.exclusion(tree.path()).unwrap().as_slice()).unwrap();
+        let excludes = |path: &str| globs.matches(tree.path(), &RelPath::try_from(path).unwrap());
+        assert!(excludes("sub[1]/a*.tar"));
+        assert!(!excludes("sub[1]/ab.tar") && !excludes("x/sub[1]/a*.tar"));
         let elsewhere = tempfile::tempdir().unwrap();
         let outside = Destination::new(&elsewhere.path().join("a.tar"), None).unwrap();
         assert_eq!(outside.exclusion(tree.path()).unwrap(), None);

@@ -2,6 +2,7 @@
 //!
 //! Invariant: recognised by a first header whose checksum is right, inside the compression.
 
+mod entry;
 mod header;
 mod pax;
 mod reader;
@@ -9,7 +10,8 @@ mod sparse;
 
 use std::io::{self, Read};
 
-pub use reader::{RawKind, TarEntry, TarReader};
+pub use entry::{RawKind, TarEntry};
+pub use reader::TarReader;
 
 use super::content::{Head, threads, visit};
 use super::{Format, FormatError, Input, Visitor};
@@ -81,7 +83,7 @@ pub(super) fn visit_all(
     visitor: &mut dyn Visitor,
 ) -> Result<(), FormatError> {
     let mut archive = open(packed, limits).map_err(|error| FormatError::reading(format, error))?;
-    while let Some(mut entry) = archive.next()? {
+    while let Some(mut entry) = archive.next().map_err(|error| error.of_format(format))? {
         match member(&mut entry, prefix) {
             Ok(Some(member)) => visit(format, visitor, member, &mut entry)?,
             Ok(None) => {}

@@ -44,8 +44,8 @@ impl Pax {
             if bytes.iter().all(|&byte| byte == 0) {
                 break;
             }
-            let (key, value, rest) = record(bytes)?;
-            self.set(key, value)?;
+            let (record, rest) = Record::split(bytes)?;
+            self.set(record.key, record.value)?;
             bytes = rest;
         }
         Ok(())
@@ -129,22 +129,31 @@ impl PaxSparse {
     }
 }
 
-/// The key and value of the first record, and what follows it.
-fn record(bytes: &[u8]) -> Result<(&[u8], &[u8], &[u8]), String> {
-    let bad = |problem: &str| {
-        let start = &bytes[..bytes.len().min(40)];
-        format!("an extended header's record \"{}\" {problem}", escaped(start))
-    };
-    let space = bytes.iter().take(20).position(|&byte| byte == b' ');
-    let space = space.ok_or_else(|| bad("does not begin with its length"))?;
-    let length = decimal("length", &bytes[..space]).map_err(|problem| bad(&problem))?;
-    let record = usize::try_from(length).ok().and_then(|length| bytes.get(..length));
-    let record = record.ok_or_else(|| bad("is longer than the header"))?;
-    let text = record.get(space + 1..).and_then(|text| text.strip_suffix(b"\n"));
-    let text = text.ok_or_else(|| bad("does not end where it says"))?;
-    let equals = text.iter().position(|&byte| byte == b'=');
-    let equals = equals.ok_or_else(|| bad("has no value"))?;
-    Ok((&text[..equals], &text[equals + 1..], &bytes[record.len()..]))
+/// `LENGTH KEY=VALUE\n`.
+struct Record<'a> {
+    key: &'a [u8],
+    value: &'a [u8],
+}
+
+impl<'a> Record<'a> {
+    /// The first record of `bytes`, and what follows it.
+    fn split(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), String> {
+        let bad = |problem: &str| {
+            let start = &bytes[..bytes.len().min(40)];
+            format!("an extended header's record \"{}\" {problem}", escaped(start))
+        };
+        let space = bytes.iter().take(20).position(|&byte| byte == b' ');
+        let space = space.ok_or_else(|| bad("does not begin with its length"))?;
+        let length = decimal("length", &bytes[..space]).map_err(|problem| bad(&problem))?;
+        let record = usize::try_from(length).ok().and_then(|length| bytes.get(..length));
+        let record = record.ok_or_else(|| bad("is longer than the header"))?;
+        let text = record.get(space + 1..).and_then(|text| text.strip_suffix(b"\n"));
+        let text = text.ok_or_else(|| bad("does not end where it says"))?;
+        let equals = text.iter().position(|&byte| byte == b'=');
+        let equals = equals.ok_or_else(|| bad("has no value"))?;
+        let record_length = record.len();
+        Ok((Self { key: &text[..equals], value: &text[equals + 1..] }, &bytes[record_length..]))
+    }
 }
 
 /// A decimal number without a sign.
@@ -234,7 +243,7 @@ mod tests {
     #[test]
     fn only_whole_records_are_records() {
         let mut pax = Pax::default();
-        pax.add(b"11 path=ab\n22 SCHILY.xattr.user.x==\n\0\0").unwrap();
+        pax.add(b"11 path=ab\n25 SCHILY.xattr.user.x==\n\0\0").unwrap();
         assert_eq!(pax.path.as_deref(), Some(&b"ab"[..]));
         assert_eq!(pax.xattrs[&b"user.x"[..]].as_ref(), b"=");
         for bad in [
@@ -256,7 +265,7 @@ mod tests {
     fn encoded_attributes_yield_to_raw_ones() {
         let mut pax = Pax::default();
         pax.add(b"35 LIBARCHIVE.xattr.user.%61b=YWJj\n").unwrap();
-        pax.add(b"33 LIBARCHIVE.xattr.user.raw=MQ\n").unwrap();
+        pax.add(b"32 LIBARCHIVE.xattr.user.raw=MQ\n").unwrap();
         pax.add(b"25 SCHILY.xattr.user.raw\n").unwrap_err();
         pax.add(b"27 SCHILY.xattr.user.raw=2\n").unwrap();
         let xattrs = pax.take_xattrs();

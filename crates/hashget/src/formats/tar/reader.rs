@@ -5,82 +5,28 @@
 
 use std::io::{self, Read};
 
-use super::header::{BLOCK, Header, sparse_block};
+use super::entry::{Contents, RawKind, TarEntry};
+use super::header::{BLOCK, Header};
 use super::pax::{self, Pax};
-use super::sparse;
 use crate::formats::FormatError;
 use crate::limits::Limits;
 use crate::model::{Extent, MemberMetadata, Timestamp, escaped};
 
-const FORMAT: &str = "tar";
-
-/// What an entry is; link targets raw, as stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RawKind {
-    /// A regular file of so many bytes, holes counted.
-    File {
-        /// Logical size in bytes.
-        size: u64,
-    },
-    /// A folder.
-    Directory,
-    /// A symbolic link.
-    Symlink {
-        /// Where it points.
-        target: Vec<u8>,
-    },
-    /// Another name of an earlier entry.
-    HardLink {
-        /// That entry's name.
-        target: Vec<u8>,
-    },
-    /// A character device.
-    CharDevice {
-        /// Major number.
-        major: u32,
-        /// Minor number.
-        minor: u32,
-    },
-    /// A block device.
-    BlockDevice {
-        /// Major number.
-        major: u32,
-        /// Minor number.
-        minor: u32,
-    },
-    /// A named pipe.
-    Fifo,
-}
+pub(super) const FORMAT: &str = "tar";
 
 /// Reads an uncompressed tar archive, once, from its start.
 pub struct TarReader<R> {
-    reader: R,
-    limits: Limits,
+    pub(super) reader: R,
+    pub(super) limits: Limits,
     /// Bytes read so far, for messages.
-    offset: u64,
+    pub(super) offset: u64,
     /// Bytes of the current entry's stored contents, and of the padding after them, not yet read.
-    stored_left: u64,
+    pub(super) stored_left: u64,
     padding: u64,
     globals: Pax,
     entries: u64,
     unpacked: u64,
     ended: bool,
-}
-
-/// One entry. Reading it gives its contents, holes as zeros; what is left unread is skipped.
-pub struct TarEntry<'a, R> {
-    /// Its name, raw: it may be absolute, have `..` or a trailing `/`.
-    pub path: Vec<u8>,
-    /// What it is.
-    pub kind: RawKind,
-    /// Its metadata.
-    pub metadata: MemberMetadata,
-    /// Where its data lies, if it is stored sparse.
-    pub extents: Option<Vec<Extent>>,
-    archive: &'a mut TarReader<R>,
-    position: u64,
-    /// The first extent that is not yet read to its end.
-    extent: usize,
 }
 
 /// What the headers before an entry's own header said.
@@ -317,101 +263,6 @@ impl<R: Read> TarReader<R> {
         }
     }
 
-    /// A sparse file in the format of GNU tar before pax: the map lies in the header and in blocks
-    /// after it.
-    fn old_sparse(
-        &mut self,
-        header: &Header<'_>,
-        stored: u64,
-    ) -> Result<(RawKind, Option<Vec<Extent>>), FormatError> {
-        let size = header.sparse_size().map_err(|problem| self.damaged(problem))?;
-        let (mut pairs, mut more) = header.sparse().map_err(|problem| self.damaged(problem))?;
-        let mut block = [0; BLOCK];
-        while more {
-            self.read_block(&mut block)?;
-            let (further, again) = sparse_block(&block).map_err(|problem| self.damaged(problem))?;
-            if further.is_empty() && again {
-                return Err(self.damaged("an empty block in a sparse file's map"));
-            }
-            pairs.extend(further);
-            self.check_extents(pairs.len())?;
-            more = again;
-        }
-        self.begin_contents(stored);
-        let extents =
-            sparse::extents(pairs, size, stored).map_err(|problem| self.damaged(problem))?;
-        Ok((RawKind::File { size }, Some(extents)))
-    }
-
-    /// A sparse file in one of the three formats within pax.
-    fn pax_sparse(
-        &mut self,
-        records: &pax::PaxSparse,
-        stored: u64,
-    ) -> Result<(RawKind, Option<Vec<Extent>>), FormatError> {
-        let size = records.size.ok_or_else(|| self.damaged("a sparse file without a size"))?;
-        self.begin_contents(stored);
-        let pairs = match (records.major.unwrap_or(0), records.minor.unwrap_or(0)) {
-            (0, _) => {
-                let numbers = records.numbers.as_deref().unwrap_or_default();
-                sparse::pairs(numbers).map_err(|problem| self.damaged(problem))?
-            }
-            (1, 0) => self.read_map()?,
-            (major, minor) => {
-                let problem = format!("sparse format {major}.{minor}");
-                return Err(FormatError::Unsupported { format: FORMAT, problem });
-            }
-        };
-        let extents = sparse::extents(pairs, size, self.stored_left)
-            .map_err(|problem| self.damaged(problem))?;
-        Ok((RawKind::File { size }, Some(extents)))
-    }
-
-    /// The map before the data (sparse format 1.0): the number of extents, then offset and length of
-    /// each, a decimal number a line, filled up with NULs to a whole block.
-    fn read_map(&mut self) -> Result<Vec<(u64, u64)>, FormatError> {
-        let mut numbers: Vec<u64> = Vec::new();
-        let mut line = Vec::new();
-        let mut block = [0; BLOCK];
-        loop {
-            Contents(self).read_exact(&mut block).map_err(|error| match error.kind() {
-                io::ErrorKind::UnexpectedEof => self.damaged("a sparse file's map is cut off"),
-                _ => reading(error),
-            })?;
-            for &byte in &block {
-                let wanted = numbers.first().map_or(1, |count| count.saturating_mul(2) + 1);
-                if numbers.len() as u64 == wanted {
-                    break;
-                }
-                if byte != b'\n' {
-                    line.push(byte);
-                    continue;
-                }
-                let number = pax::decimal("a number of a sparse file's map", &line);
-                numbers.push(number.map_err(|problem| self.damaged(problem))?);
-                line.clear();
-            }
-            if let Some(&count) = numbers.first() {
-                self.check_extents(usize::try_from(count).unwrap_or(usize::MAX))?;
-                if numbers.len() as u64 == count * 2 + 1 {
-                    return sparse::pairs(&numbers[1..]).map_err(|problem| self.damaged(problem));
-                }
-            }
-            if line.len() > 20 {
-                return Err(self.damaged("a sparse file's map is not made of numbers"));
-            }
-        }
-    }
-
-    /// The extents of a file are a kind of header.
-    fn check_extents(&self, count: usize) -> Result<(), FormatError> {
-        let limit = self.limits.header_bytes;
-        if count as u64 > limit {
-            return Err(FormatError::Limit { what: "extents of a sparse file".into(), limit });
-        }
-        Ok(())
-    }
-
     /// Reads the next header block. `false` at the end of the archive: two blocks of zeros, or no
     /// more bytes (as GNU tar takes it).
     fn read_header(&mut self, block: &mut [u8; BLOCK]) -> Result<bool, FormatError> {
@@ -427,7 +278,7 @@ impl<R: Read> TarReader<R> {
         Ok(false)
     }
 
-    fn read_block(&mut self, block: &mut [u8; BLOCK]) -> Result<(), FormatError> {
+    pub(super) fn read_block(&mut self, block: &mut [u8; BLOCK]) -> Result<(), FormatError> {
         if self.read_block_or_end(block)? { Ok(()) } else { Err(self.cut_off()) }
     }
 
@@ -448,7 +299,7 @@ impl<R: Read> TarReader<R> {
         Ok(true)
     }
 
-    fn begin_contents(&mut self, stored: u64) {
+    pub(super) fn begin_contents(&mut self, stored: u64) {
         self.stored_left = stored;
         self.padding = stored.wrapping_neg() % BLOCK as u64;
     }
@@ -476,59 +327,10 @@ impl<R: Read> TarReader<R> {
         self.damaged("the archive ends within an entry")
     }
 
-    fn damaged(&self, problem: impl std::fmt::Display) -> FormatError {
+    pub(super) fn damaged(&self, problem: impl std::fmt::Display) -> FormatError {
         let problem = format!("{problem} (at byte {})", self.offset);
         FormatError::Damaged { format: FORMAT, problem }
     }
-}
-
-/// The stored contents of the current entry.
-struct Contents<'a, R>(&'a mut TarReader<R>);
-
-impl<R: Read> Read for Contents<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let archive = &mut *self.0;
-        if archive.stored_left == 0 || buffer.is_empty() {
-            return Ok(0);
-        }
-        let length = up_to(buffer.len(), archive.stored_left);
-        let count = archive.reader.read(&mut buffer[..length])?;
-        if count == 0 {
-            let problem = format!("the archive ends within an entry (at byte {})", archive.offset);
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, problem));
-        }
-        archive.stored_left -= count as u64;
-        archive.offset += count as u64;
-        Ok(count)
-    }
-}
-
-impl<R: Read> Read for TarEntry<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let RawKind::File { size } = self.kind else { return Ok(0) };
-        let Some(extents) = &self.extents else { return Contents(self.archive).read(buffer) };
-        let passed = |extent: &&Extent| extent.offset + extent.length <= self.position;
-        self.extent += extents[self.extent..].iter().take_while(passed).count();
-        let next = extents.get(self.extent);
-        let data = next.map_or(size, |extent| extent.offset);
-        let count = if self.position < data {
-            let length = up_to(buffer.len(), data - self.position);
-            buffer[..length].fill(0);
-            length
-        } else if let Some(extent) = next {
-            let length = up_to(buffer.len(), extent.offset + extent.length - self.position);
-            Contents(self.archive).read(&mut buffer[..length])?
-        } else {
-            0
-        };
-        self.position += count as u64;
-        Ok(count)
-    }
-}
-
-/// The lesser of the two.
-fn up_to(length: usize, bytes: u64) -> usize {
-    usize::try_from(bytes).map_or(length, |bytes| length.min(bytes))
 }
 
 /// What an entry's own extended header says, or else a global one; an empty value says nothing.
@@ -542,6 +344,6 @@ fn until_nul(mut text: Vec<u8>) -> Vec<u8> {
     text
 }
 
-fn reading(error: io::Error) -> FormatError {
+pub(super) fn reading(error: io::Error) -> FormatError {
     FormatError::reading(FORMAT, error)
 }

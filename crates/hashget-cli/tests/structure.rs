@@ -1,0 +1,308 @@
+//! The layout of the sources, as `docs/architecture.md` describes it: who may import whom, registries,
+//! sizes. A failure here means: change the code, or change the page and this table together.
+
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// A module of the library, and the modules it may import. Lower ones come first; nothing imports one
+/// that is below it in this table.
+const MODULES: &[(&str, &[&str])] = &[
+    ("model", &[]),
+    ("limits", &[]),
+    ("monitor", &["model"]),
+    ("codec", &["model", "limits", "monitor"]),
+    ("formats", &["model", "limits", "codec"]),
+    ("tree", &["model", "limits", "monitor"]),
+    ("fetch", &["model", "limits", "monitor"]),
+    ("hashdb", &["model", "limits", "codec"]),
+    ("detectors", &["model", "limits", "formats", "tree"]),
+    (
+        "index",
+        &["model", "limits", "monitor", "codec", "formats", "tree", "fetch", "hashdb", "detectors"],
+    ),
+    (
+        "pack",
+        &[
+            "model",
+            "limits",
+            "monitor",
+            "codec",
+            "formats",
+            "tree",
+            "fetch",
+            "hashdb",
+            "detectors",
+            "index",
+        ],
+    ),
+    ("restore", &["model", "limits", "monitor", "codec", "formats", "tree", "fetch", "hashdb"]),
+];
+
+/// Lines of a source file, tests included.
+const MOST_LINES: usize = 600;
+
+/// Names that say nothing about what is inside.
+const MEANINGLESS: &[&str] =
+    &["util", "utils", "common", "misc", "helper", "helpers", "core", "tools"];
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_path_buf()
+}
+
+/// All Rust files below a folder of the workspace, with their text.
+fn sources(below: &str) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![workspace().join(below)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs_err::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs_err::read_to_string(&path).unwrap();
+                found.push((path.strip_prefix(workspace()).unwrap().to_path_buf(), text));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The sources of the library's module of this name.
+fn module(name: &str) -> Vec<(PathBuf, String)> {
+    let folder = Path::new("crates/hashget/src");
+    let mut sources = sources("crates/hashget/src");
+    sources.retain(|(path, _)| {
+        path.starts_with(folder.join(name)) || *path == folder.join(name).with_extension("rs")
+    });
+    sources
+}
+
+/// The text without comments.
+fn code(text: &str) -> String {
+    let lines =
+        text.lines().map(|line| if line.trim_start().starts_with("//") { "" } else { line });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The top-level modules that a text names after `crate::`, in groups too.
+fn imports(text: &str) -> BTreeSet<String> {
+    let is_name = |byte: &char| byte.is_ascii_alphanumeric() || *byte == '_';
+    let mut found = BTreeSet::new();
+    for rest in code(text).split("crate::").skip(1) {
+        let Some(group) = rest.strip_prefix('{') else {
+            found.insert(rest.chars().take_while(is_name).collect());
+            continue;
+        };
+        // The names at the first level of a `crate::{a::b, c}`.
+        let (mut depth, mut name) = (0, String::new());
+        for character in group.chars() {
+            match character {
+                '{' => depth += 1,
+                '}' if depth == 0 => break,
+                '}' => depth -= 1,
+                ',' if depth == 0 => name.clear(),
+                character if depth == 0 && is_name(&character) => name.push(character),
+                ':' if depth == 0 && !name.is_empty() => {
+                    found.insert(std::mem::take(&mut name));
+                }
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn imports_are_found_alone_and_in_groups() {
+    let text = "use crate::a::B;\n// crate::comment\nuse crate::{c::{D, e}, f::g};\nfn x() { crate::h::i() }";
+    let names: Vec<String> = imports(text).into_iter().collect();
+    assert_eq!(names, ["a", "c", "f", "h"]);
+}
+
+#[test]
+fn modules_import_only_what_lies_below_them() {
+    let mut wrong = Vec::new();
+    for (position, (name, allowed)) in MODULES.iter().enumerate() {
+        let below: Vec<&str> = MODULES[..position].iter().map(|(name, _)| *name).collect();
+        assert!(allowed.iter().all(|import| below.contains(import)), "the table itself: {name}");
+        let files = module(name);
+        assert!(!files.is_empty(), "the table names {name}, which is not there");
+        for (path, text) in files {
+            let is_module = |import: &str| MODULES.iter().any(|(name, _)| *name == import);
+            for import in imports(&text).iter().filter(|import| is_module(import)) {
+                if import != name && !allowed.contains(&import.as_str()) {
+                    wrong.push(format!("{}: {name} may not import {import}", path.display()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_module_of_the_library_is_in_the_table() {
+    let library = fs_err::read_to_string(workspace().join("crates/hashget/src/lib.rs")).unwrap();
+    let declared = code(&library);
+    let declared: BTreeSet<&str> = declared
+        .lines()
+        .filter_map(|line| {
+            line.trim().strip_prefix("pub mod ").or(line.trim().strip_prefix("mod "))
+        })
+        .map(|name| name.trim_end_matches(';'))
+        .collect();
+    let table: BTreeSet<&str> = MODULES.iter().map(|(name, _)| *name).collect();
+    assert_eq!(declared, table);
+}
+
+#[test]
+fn the_library_leaves_terminal_environment_and_process_to_programs() {
+    let forbidden = [
+        "std::env::",
+        "env::var",
+        "std::io::stdout",
+        "io::stdout(",
+        "io::stderr(",
+        "io::stdin(",
+        "process::exit",
+        "std::process::Command",
+        "anyhow",
+        "clap::",
+        "indicatif",
+    ];
+    let mut wrong = Vec::new();
+    for (path, text) in sources("crates/hashget/src") {
+        for word in forbidden.iter().filter(|word| code(&text).contains(**word)) {
+            wrong.push(format!("{}: {word}", path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn formats_see_no_network_no_path_to_write_and_no_database() {
+    let forbidden = ["ureq", "rusqlite", "std::net", "create_dir", "File::create", "fs_err::write"];
+    for (path, text) in module("formats") {
+        for word in forbidden {
+            assert!(!code(&text).contains(word), "{}: {word}", path.display());
+        }
+    }
+    for (path, text) in module("detectors") {
+        for word in ["ureq", "rusqlite", "std::net", "create_dir", "File::create", "fs_err::write"]
+        {
+            assert!(!code(&text).contains(word), "{}: {word}", path.display());
+        }
+    }
+}
+
+/// The types that implement `interface` in a module, and the text of the module's registry.
+fn registered(name: &str, interface: &str, registry: &str) -> (Vec<String>, String) {
+    let files = module(name);
+    let start = format!("impl {interface} for ");
+    let implementors = files
+        .iter()
+        .flat_map(|(_, text)| text.split(&start).skip(1).collect::<Vec<_>>())
+        .map(|rest| rest.chars().take_while(char::is_ascii_alphanumeric).collect())
+        .collect();
+    let (_, text) = files.iter().find(|(path, _)| path.ends_with("mod.rs")).unwrap();
+    let list = text.split(registry).nth(1).expect("the registry is in mod.rs");
+    (implementors, list.split(';').next().unwrap().to_owned())
+}
+
+#[test]
+fn registries_list_every_format_and_every_detector() {
+    let (formats, list) = registered("formats", "Format", "pub const FORMATS");
+    assert!(formats.len() >= 4, "{formats:?}");
+    for format in formats {
+        assert!(list.contains(&format!("::{format}")), "{format} is not in FORMATS");
+    }
+    let (detectors, list) = registered("detectors", "Detector", "pub const DETECTORS");
+    assert!(detectors.len() >= 4, "{detectors:?}");
+    // Rules are the user's own detectors: they come from the configuration.
+    for detector in detectors.iter().filter(|detector| *detector != "Rule") {
+        assert!(list.contains(&format!("::{detector}")), "{detector} is not in DETECTORS");
+    }
+}
+
+#[test]
+fn commands_are_declared_and_run() {
+    let text =
+        fs_err::read_to_string(workspace().join("crates/hashget-cli/src/commands/mod.rs")).unwrap();
+    for entry in fs_err::read_dir(workspace().join("crates/hashget-cli/src/commands")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        if path.is_file() && name != "mod" {
+            assert!(
+                text.contains(&format!("{name}::")) && text.contains(&format!("{name}.run(")),
+                "{name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn files_open_with_what_they_are_for_and_stay_readable() {
+    let sources = sources("crates");
+    assert!(sources.len() > 60);
+    let mut wrong = Vec::new();
+    for (path, text) in sources {
+        let first = text.lines().next().unwrap_or("");
+        if first.strip_prefix("//! ").is_none_or(|purpose| purpose.len() < 10) {
+            wrong.push(format!("{}: does not open with `//!` and what it is for", path.display()));
+        }
+        let lines = text.lines().count();
+        if lines > MOST_LINES {
+            wrong.push(format!("{}: {lines} lines; split it", path.display()));
+        }
+        let names = path.with_extension("");
+        if names.iter().any(|name| MEANINGLESS.iter().any(|word| name == *word)) {
+            wrong.push(format!("{}: a name from the glossary, please", path.display()));
+        }
+    }
+    let main = workspace().join("crates/hashget-cli/src/main.rs");
+    if fs_err::read_to_string(main).unwrap().lines().count() >= 80 {
+        wrong.push("main.rs of the program has 80 lines or more".to_owned());
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn crates_depend_downwards() {
+    let manifest = |name: &str| {
+        let path = workspace().join("crates").join(name).join("Cargo.toml");
+        let manifest: toml::Table = fs_err::read_to_string(path).unwrap().parse().unwrap();
+        manifest
+    };
+    let depends = |name: &str, on: &str| {
+        manifest(name).get("dependencies").is_some_and(|list| list.get(on).is_some())
+    };
+    assert!(depends("hashget-cli", "hashget"));
+    for (name, on) in [
+        ("hashget", "hashget-cli"),
+        ("hashget", "hashget-testkit"),
+        ("hashget", "anyhow"),
+        ("hashget", "clap"),
+        ("hashget-cli", "hashget-testkit"),
+        ("hashget-testkit", "hashget"),
+        ("hashget-testkit", "hashget-cli"),
+    ] {
+        assert!(!depends(name, on), "{name} must not depend on {on}");
+    }
+}
+
+#[test]
+fn pages_name_only_files_that_are_there() {
+    for page in ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/cli.md"] {
+        let text = fs_err::read_to_string(workspace().join(page)).unwrap();
+        for quoted in text.split('`').skip(1).step_by(2) {
+            let is_path = quoted.contains('/')
+                && ["crates/", "docs/", "tests/", "./"]
+                    .iter()
+                    .any(|start| quoted.starts_with(start))
+                && !quoted.contains(['*', ' ', '<', 'X']);
+            assert!(!is_path || workspace().join(quoted).exists(), "{page} names {quoted}");
+        }
+    }
+}

@@ -1,0 +1,375 @@
+//! One URL being downloaded: requests, redirects, resuming, and the proof at the end.
+//!
+//! Invariant: every byte that is counted was written to the partial download and hashed; every redirect
+//! was looked at before it is followed.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::time::{Duration, SystemTime};
+
+use super::address::{Target, refused};
+use super::exchange::{Client, Exchange, Head, Pace, Trouble};
+use super::origin::OriginOptions;
+use super::partial::{Note, Partial};
+use super::proof::{Unproven, digest_of, hash_start};
+use super::{FetchError, Wanted};
+use crate::model::{Digest, escaped};
+use crate::monitor::{Event, Monitor, Step};
+
+/// Redirects followed for one download.
+const REDIRECTS: usize = 10;
+
+/// What one request came to.
+pub(super) enum Outcome {
+    /// All bytes are there, proven where a digest was wanted.
+    Whole { sha256: Digest, size: u64 },
+    /// What was kept from before does not fit what the server has now.
+    BeginAgain,
+}
+
+/// A failed attempt, and whether it began with bytes of an earlier one.
+pub(super) struct Failure {
+    pub(super) error: FetchError,
+    pub(super) resumed: bool,
+}
+
+impl From<FetchError> for Failure {
+    fn from(error: FetchError) -> Self {
+        Self { error, resumed: false }
+    }
+}
+
+/// A URL, what is wanted of it, and what is there already.
+pub(super) struct Download<'a> {
+    pub(super) client: &'a Client,
+    pub(super) options: &'a OriginOptions,
+    pub(super) target: Target,
+    pub(super) wanted: &'a Wanted,
+    pub(super) monitor: &'a dyn Monitor,
+    pub(super) part: Partial,
+}
+
+impl Download<'_> {
+    /// One request, from what is there to the end.
+    pub(super) fn attempt(&mut self) -> Result<Outcome, Failure> {
+        let offset = self.resumable().map_err(|error| of_disk(&self.target, error))?;
+        let total = self.part.note().and_then(|note| note.total).or(self.wanted.size);
+        // Everything is there, and the digest can prove it.
+        if offset > 0 && total == Some(offset) && self.wanted.sha256.is_some() {
+            return self.body(None, offset, offset);
+        }
+        let exchange = self.answered(offset)?;
+        let head = &exchange.head;
+        let size = self.wanted.size;
+        match head.status {
+            200 => {
+                self.check_encoding(head)?;
+                let total = head.length;
+                let note = self.note_of(head, total);
+                self.check_announced(total)?;
+                self.part.begin(note).map_err(|error| of_disk(&self.target, error))?;
+                self.body(Some(&exchange), 0, total.or(size).unwrap_or(0))
+            }
+            206 if offset > 0 => {
+                let Some(total) = self.fitting_part(head, offset) else {
+                    return Ok(Outcome::BeginAgain);
+                };
+                self.body(Some(&exchange), offset, total)
+            }
+            416 if offset > 0 => {
+                let range = head.header("content-range").unwrap_or_default();
+                if range == format!("bytes */{offset}") {
+                    return self.body(None, offset, offset);
+                }
+                Ok(Outcome::BeginAgain)
+            }
+            _ => Err(self.status_error(head).into()),
+        }
+    }
+
+    /// How many bytes of an earlier try can be built upon.
+    fn resumable(&self) -> std::io::Result<u64> {
+        let Some(note) = self.part.note() else { return Ok(0) };
+        let provable = self.wanted.sha256.is_some() || note.validator().is_some();
+        let length = self.part.length()?;
+        let too_long = note.total.or(self.wanted.size).is_some_and(|total| length > total);
+        Ok(if provable && !too_long { length } else { 0 })
+    }
+
+    /// Sends the request and follows redirects, each one looked at.
+    fn answered(&self, offset: u64) -> Result<Exchange, FetchError> {
+        let mut headers = vec![("accept-encoding", "identity".to_owned())];
+        if offset > 0 {
+            headers.push(("range", format!("bytes={offset}-")));
+            if let Some(validator) = self.part.note().and_then(Note::validator) {
+                headers.push(("if-range", validator.to_owned()));
+            }
+        }
+        let mut target = self.target.clone();
+        let mut visited = BTreeSet::new();
+        let mut public_only = false;
+        loop {
+            let permit = self.options.politeness.enter(&target.host(), self.monitor)?;
+            let exchange = self
+                .client
+                .get(&target, headers.clone(), public_only, permit, self.monitor)
+                .map_err(|trouble| self.troubled(trouble))?;
+            let Some(location) = redirect(&exchange.head) else { return Ok(exchange) };
+            visited.insert(target.as_str().to_owned());
+            let next = target.join(location)?;
+            self.check_redirect(&target, &next, &visited)?;
+            public_only = !self.target.is_private();
+            if public_only && next.is_private_by_name() {
+                let problem = "a public server redirects to a private network";
+                return Err(refused(next.as_str(), problem));
+            }
+            target = next;
+        }
+    }
+
+    fn check_redirect(
+        &self,
+        from: &Target,
+        to: &Target,
+        visited: &BTreeSet<String>,
+    ) -> Result<(), FetchError> {
+        if visited.contains(to.as_str()) || visited.len() > REDIRECTS {
+            let problem = if visited.contains(to.as_str()) {
+                "it redirects in a circle".to_owned()
+            } else {
+                format!("it redirects more than {REDIRECTS} times")
+            };
+            return Err(self.unreachable(problem));
+        }
+        if from.is_secure() && !to.is_secure() && self.wanted.sha256.is_none() {
+            let problem =
+                format!("it redirects from https to {}, and no digest is known", to.as_str());
+            return Err(refused(self.target.as_str(), &problem));
+        }
+        Ok(())
+    }
+
+    /// Takes the body (if bytes are still to come) and proves the whole. `total` is what to expect, 0
+    /// when nobody said.
+    fn body(
+        &mut self,
+        exchange: Option<&Exchange>,
+        offset: u64,
+        total: u64,
+    ) -> Result<Outcome, Failure> {
+        let resumed = offset > 0;
+        let failure = |error| Failure { error, resumed };
+        let (mut hasher, mut size) = hash_start(self.part.file(), offset, self.monitor)
+            .map_err(|unproven| failure(of_unproven(&self.target, unproven)))?;
+        if let Some(exchange) = exchange {
+            let progress = Progress::start(self.monitor, &self.target, total.checked_sub(offset));
+            let times = self.options.time_outs;
+            let mut pace = Pace::new(times.slow_window, times.slow_bytes);
+            let most = self.most();
+            loop {
+                let next = exchange.next(self.monitor);
+                let Some(mut bytes) = next.map_err(|trouble| failure(self.troubled(trouble)))?
+                else {
+                    break;
+                };
+                let room = usize::try_from(most - size).unwrap_or(usize::MAX);
+                let too_much = bytes.len() > room;
+                bytes.truncate(room);
+                sha2::Digest::update(&mut hasher, &bytes);
+                size += bytes.len() as u64;
+                self.part.write(&bytes).map_err(|error| failure(of_disk(&self.target, error)))?;
+                progress.advanced(bytes.len() as u64);
+                if too_much {
+                    return Err(failure(self.too_long(&format!("more than {most} bytes"))));
+                }
+                pace.came(bytes.len()).map_err(|trouble| failure(self.troubled(trouble)))?;
+            }
+        }
+        let sha256 = digest_of(hasher);
+        let right_digest = self.wanted.sha256.is_none_or(|wanted| wanted == sha256);
+        let right_size = self.wanted.sha256.is_some() || self.wanted.size.is_none_or(|s| s == size);
+        if right_digest && right_size {
+            return Ok(Outcome::Whole { sha256, size });
+        }
+        Err(failure(self.mismatch(format!("{sha256} ({size} bytes)"))))
+    }
+
+    /// The most bytes to take. A package whose bytes changed may still serve file by file, so that a
+    /// little more than the wanted size is let in.
+    fn most(&self) -> u64 {
+        match self.wanted.size {
+            Some(size) => size.saturating_add(size / 8).saturating_add(64 * 1024),
+            None => self.options.limits.download_bytes,
+        }
+    }
+
+    /// Refuses a body that is announced longer than we take.
+    fn check_announced(&self, total: Option<u64>) -> Result<(), FetchError> {
+        match total {
+            Some(total) if total > self.most() => Err(self.too_long(&format!("{total} bytes"))),
+            _ => Ok(()),
+        }
+    }
+
+    fn too_long(&self, found: &str) -> FetchError {
+        if self.wanted.size.is_some() {
+            return self.mismatch(found.to_owned());
+        }
+        let limit = self.options.limits.download_bytes;
+        refused(self.target.as_str(), &format!("it has {found}; the limit is {limit} bytes"))
+    }
+
+    fn mismatch(&self, found: String) -> FetchError {
+        let digest = self.wanted.sha256.map(|sha256| sha256.to_string());
+        let size = self.wanted.size.map(|size| format!("{size} bytes"));
+        let expected = match (digest, size) {
+            (Some(digest), Some(size)) => format!("{digest} ({size})"),
+            (digest, size) => digest.or(size).unwrap_or_default(),
+        };
+        FetchError::Mismatch { from: self.target.as_str().to_owned(), expected, found, file: None }
+    }
+
+    /// On-the-fly compression would give us other bytes than the file's. Where the digest is known it
+    /// decides; and servers call a file `.gz` "encoded" that they send as it is.
+    fn check_encoding(&self, head: &Head) -> Result<(), FetchError> {
+        let encoding = head.header("content-encoding").unwrap_or("identity").to_ascii_lowercase();
+        let path = self.target.path().to_ascii_lowercase();
+        let file_is_gzip = encoding.ends_with("gzip") && (path.ends_with("gz"));
+        if encoding == "identity" || file_is_gzip || self.wanted.sha256.is_some() {
+            return Ok(());
+        }
+        let encoding = escaped(encoding.as_bytes());
+        Err(self.unreachable(format!("the server insists on sending it encoded as {encoding}")))
+    }
+
+    fn note_of(&self, head: &Head, total: Option<u64>) -> Note {
+        let header = |name| head.header(name).map(str::to_owned);
+        let (etag, last_modified) = (header("etag"), header("last-modified"));
+        Note { url: self.target.as_str().to_owned(), etag, last_modified, total }
+    }
+
+    /// The total length, if an answer 206 continues exactly what we have.
+    fn fitting_part(&self, head: &Head, offset: u64) -> Option<u64> {
+        let note = self.part.note()?;
+        let changed = |name: &str, known: &Option<String>| {
+            head.header(name).zip(known.as_deref()).is_some_and(|(now, then)| now != then)
+        };
+        if changed("etag", &note.etag) || changed("last-modified", &note.last_modified) {
+            return None;
+        }
+        let range = head.header("content-range")?.strip_prefix("bytes ")?;
+        let (span, total) = range.split_once('/')?;
+        let (first, last) = span.split_once('-')?;
+        let (first, last, total): (u64, u64, u64) =
+            (first.parse().ok()?, last.parse().ok()?, total.parse().ok()?);
+        let length = last.checked_sub(first)?.checked_add(1)?;
+        let fits = first == offset
+            && last.checked_add(1)? == total
+            && head.length.is_none_or(|announced| announced == length)
+            && note.total.is_none_or(|known| known == total)
+            && total <= self.most();
+        fits.then_some(total)
+    }
+
+    fn status_error(&self, head: &Head) -> FetchError {
+        let url = self.target.as_str().to_owned();
+        let reason = ureq::http::StatusCode::from_u16(head.status).ok();
+        let reason = reason.and_then(|status| status.canonical_reason()).unwrap_or("?");
+        let problem = format!("the server answers {} {reason}", head.status);
+        match head.status {
+            404 | 410 => FetchError::NotFound { from: self.target.host(), url },
+            408 | 425 | 429 | 500 | 502 | 503 | 504 => {
+                let retry_after = head.header("retry-after").and_then(pause_asked);
+                self.transient(problem, retry_after)
+            }
+            _ => self.unreachable(problem),
+        }
+    }
+
+    fn troubled(&self, trouble: Trouble) -> FetchError {
+        match trouble {
+            Trouble::Passing(problem) => self.transient(problem, None),
+            Trouble::Lasting(problem) => self.unreachable(problem),
+            Trouble::Refused(problem) => refused(self.target.as_str(), &problem),
+            Trouble::Interrupted => crate::monitor::Interrupted.into(),
+        }
+    }
+
+    pub(super) fn transient(&self, problem: String, retry_after: Option<Duration>) -> FetchError {
+        let kept = self.part.kept();
+        FetchError::Transient { url: self.target.as_str().to_owned(), problem, retry_after, kept }
+    }
+
+    fn unreachable(&self, problem: String) -> FetchError {
+        FetchError::Unreachable { url: self.target.as_str().to_owned(), problem }
+    }
+
+    /// The final error. What is there stays for a later try, unless it would only be in the way: wrong
+    /// bytes are handed over without a name, and a full disk gets its room back.
+    pub(super) fn give_up(self, error: FetchError) -> FetchError {
+        let holds_bytes = self.part.length().is_ok_and(|length| length > 0);
+        match error {
+            FetchError::Mismatch { from, expected, found, .. } => {
+                let file: Option<File> = self.part.finish(false).ok().filter(|_| holds_bytes);
+                FetchError::Mismatch { from, expected, found, file }
+            }
+            error @ (FetchError::Transient { .. } | FetchError::Interrupted(_)) if holds_bytes => {
+                error
+            }
+            error => {
+                drop(self.part.finish(false));
+                error
+            }
+        }
+    }
+}
+
+/// Where an answer redirects to.
+fn redirect(head: &Head) -> Option<&str> {
+    matches!(head.status, 301 | 302 | 303 | 307 | 308).then(|| head.header("location")).flatten()
+}
+
+/// How long `Retry-After` asks to wait: seconds, or until a date.
+fn pause_asked(text: &str) -> Option<Duration> {
+    if let Ok(seconds) = text.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    Some(date.duration_since(SystemTime::now()).unwrap_or_default())
+}
+
+pub(super) fn of_disk(target: &Target, error: std::io::Error) -> FetchError {
+    FetchError::Disk { url: target.as_str().to_owned(), error }
+}
+
+pub(super) fn of_unproven(target: &Target, unproven: Unproven) -> FetchError {
+    match unproven {
+        Unproven::Io(error) => of_disk(target, error),
+        Unproven::Interrupted(interrupted) => interrupted.into(),
+    }
+}
+
+/// Tells the monitor how a body comes along; its end too, however it ends.
+struct Progress<'a> {
+    monitor: &'a dyn Monitor,
+    name: &'a str,
+}
+
+impl<'a> Progress<'a> {
+    fn start(monitor: &'a dyn Monitor, target: &'a Target, bytes: Option<u64>) -> Self {
+        let name = target.as_str();
+        monitor.event(Event::Started { step: Step::Download, name, bytes });
+        Self { monitor, name }
+    }
+
+    fn advanced(&self, bytes: u64) {
+        let (step, name) = (Step::Download, self.name);
+        self.monitor.event(Event::Advanced { step, name, bytes, files: 0 });
+    }
+}
+
+impl Drop for Progress<'_> {
+    fn drop(&mut self) {
+        self.monitor.event(Event::Finished { step: Step::Download, name: self.name });
+    }
+}

@@ -1,0 +1,164 @@
+//! Trying again: what, how often, how long to wait, and when to stop.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test tells by panicking")]
+
+mod stage;
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use hashget::fetch::{
+    Clock, FetchError, Fetched, HttpOrigin, OriginOptions, Retry, RetryOptions, Source, Wanted,
+};
+use hashget::model::Digest;
+use hashget::monitor::{Event, Monitor, Recorder, Silent};
+use hashget_testkit::origin::{Fault, Origin};
+use stage::{SIZE, Stage, bytes};
+
+/// A clock that moves only when somebody waits, and writes down for how long.
+#[derive(Default)]
+struct Waits {
+    slept: Mutex<Duration>,
+}
+
+impl Clock for Waits {
+    fn now(&self) -> Duration {
+        *self.slept.lock().unwrap()
+    }
+
+    fn sleep(&self, time: Duration) {
+        *self.slept.lock().unwrap() += time;
+    }
+}
+
+/// A server, a patient client, and how long it waited.
+fn patient(faults: Vec<Fault>) -> (Origin, Result<Fetched, FetchError>, Duration, Recorder) {
+    let stage = Stage::new();
+    stage.origin.script("/p", faults);
+    let wanted = Wanted {
+        url: stage.origin.url("/p"),
+        also: vec![],
+        sha256: Some(Digest::of(&stage.content)),
+        size: Some(SIZE as u64),
+    };
+    let clock = Arc::new(Waits::default());
+    let source: Box<dyn Source> = Box::new(stage.source);
+    let retry = Retry::with_clock(source, RetryOptions::default(), Arc::<Waits>::clone(&clock));
+    let monitor = Recorder::default();
+    let result = retry.fetch(&wanted, &monitor);
+    let slept = *clock.slept.lock().unwrap();
+    (stage.origin, result, slept, monitor)
+}
+
+#[test]
+fn what_may_pass_is_tried_again_later_and_later() {
+    let seconds = Duration::from_secs_f64;
+    let in_two_minutes = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(90));
+    let table = [
+        (vec![], 0.0, 0.0),
+        (vec![Fault::Status(500)], 0.25, 0.5),
+        (
+            vec![Fault::Drop, Fault::Status(502), Fault::Truncate(1000)],
+            0.25 + 0.5 + 1.0,
+            0.5 + 1.0 + 2.0,
+        ),
+        (vec![Fault::RetryAfter(503, 7), Fault::RetryAfter(429, 3)], 10.0, 10.0),
+        (vec![Fault::RetryAfter(503, 0)], 0.0, 0.0),
+        // A server may ask for more than anybody waits.
+        (vec![Fault::RetryAfter(503, u64::MAX)], 120.0, 120.0),
+        (vec![Fault::RetryAfterText(503, in_two_minutes)], 60.0, 90.0),
+        (vec![Fault::RetryAfterText(503, "Sun, 06 Nov 1994 08:49:37 GMT".to_owned())], 0.0, 0.0),
+        (vec![Fault::RetryAfterText(503, "soon".to_owned())], 0.25, 0.5),
+    ];
+    for (faults, least, most) in table {
+        let count = faults.len();
+        let (origin, result, slept, monitor) = patient(faults.clone());
+        result.unwrap();
+        assert_eq!(origin.requests().len(), count + 1, "{faults:?}");
+        assert!(seconds(least) <= slept && slept <= seconds(most), "{faults:?}: {slept:?}");
+        assert_eq!(monitor.recorded().problems.len(), count, "each pause is told");
+    }
+}
+
+#[test]
+fn what_does_not_pass_is_not_tried_again() {
+    for fault in [
+        Fault::Status(403),
+        Fault::Status(404),
+        Fault::Status(410),
+        Fault::Other,
+        Fault::RedirectLoop,
+        Fault::RedirectTo("file:///".to_owned()),
+    ] {
+        let (origin, result, slept, _) = patient(vec![fault.clone()]);
+        assert!(result.is_err(), "{fault:?}");
+        assert_eq!(origin.requests().len(), 1, "{fault:?}");
+        assert_eq!(slept, Duration::ZERO, "{fault:?}");
+    }
+}
+
+#[test]
+fn five_tries_without_progress_are_enough() {
+    let (origin, result, slept, _) = patient(vec![Fault::Status(503); 20]);
+    let error = result.unwrap_err();
+    assert!(matches!(error, FetchError::Unreachable { .. }), "{error:?}");
+    assert!(error.to_string().contains("tried 5 times"), "{error}");
+    assert_eq!(origin.requests().len(), 5);
+    assert!(slept >= Duration::from_secs_f64(0.25 + 0.5 + 1.0 + 2.0), "{slept:?}");
+}
+
+#[test]
+fn a_long_download_may_break_off_often_as_long_as_it_moves_on() {
+    let content = bytes(10 << 20);
+    let stage = Stage::new();
+    stage.origin.serve("/p", content.clone());
+    stage.origin.always("/p", Fault::Truncate(1 << 20));
+    let wanted = Wanted {
+        url: stage.origin.url("/p"),
+        also: vec![],
+        sha256: Some(Digest::of(&content)),
+        size: Some(10 << 20),
+    };
+    let retry = |source: HttpOrigin| {
+        Retry::with_clock(Box::new(source), RetryOptions::default(), Arc::new(Waits::default()))
+    };
+    retry(stage.source).fetch(&wanted, &Silent).unwrap();
+    assert_eq!(stage.origin.requests().len(), 10);
+
+    // Where each try begins again there is no moving on.
+    stage.origin.always("/p", Fault::NoRange);
+    let source = HttpOrigin::new(OriginOptions {
+        partial_dir: Some(stage.dir.path().to_owned()),
+        ..OriginOptions::default()
+    });
+    let error = retry(source).fetch(&wanted, &Silent).unwrap_err();
+    assert!(matches!(error, FetchError::Unreachable { .. }), "{error:?}");
+    assert!(stage.origin.requests().len() <= 10 + 6);
+}
+
+/// A clock on which somebody loses patience after a second.
+struct OneSecond<'a>(&'a Waits);
+
+impl Monitor for OneSecond<'_> {
+    fn event(&self, _event: Event<'_>) {}
+
+    fn interrupted(&self) -> bool {
+        self.0.now() >= Duration::from_secs(1)
+    }
+}
+
+#[test]
+fn waiting_can_be_interrupted() {
+    let stage = Stage::new();
+    stage.origin.script("/p", [Fault::RetryAfter(503, 100)]);
+    let wanted = Wanted { url: stage.origin.url("/p"), also: vec![], sha256: None, size: None };
+    let clock = Arc::new(Waits::default());
+    let retry = Retry::with_clock(
+        Box::new(stage.source),
+        RetryOptions::default(),
+        Arc::<Waits>::clone(&clock),
+    );
+    let error = retry.fetch(&wanted, &OneSecond(&clock)).unwrap_err();
+    assert!(matches!(error, FetchError::Interrupted(_)), "{error:?}");
+    assert!(clock.now() <= Duration::from_millis(1200), "{:?}", clock.now());
+}

@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Builds hashget and does its main job on real input: the sources of the crates that the build itself
+# has downloaded. Packs them, unpacks the archive again without any network, and compares.
+set -euo pipefail
+cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
+
+echo "Building hashget ..."
+cargo build --release --quiet -p hashget-cli
+hashget=${CARGO_TARGET_DIR:-$PWD/target}/release/hashget
+
+registry=${CARGO_HOME:-$HOME/.cargo}/registry
+tree=$registry/src
+if [ -z "$(ls -A "$tree" 2>/dev/null)" ] || [ -z "$(ls -A "$registry/cache" 2>/dev/null)" ]; then
+    echo "There are no crates in $registry: nothing to show it on." >&2
+    exit 1
+fi
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+# Nothing of yours is used or changed: HashDB, cache and configuration are the demo's own.
+export HASHGET_DB=$work/hashdb HASHGET_CACHE=$work/cache HASHGET_CONFIG=/dev/null
+unset HASHGET_POOL
+
+listing() { # type, mode, owner, group, time, link target and size of every entry
+    (cd "$1" && find . -type d -printf '%P %y %m %U %G %T@\n' -o -printf '%P %y %m %U %G %T@ %s %l\n' |
+        LC_ALL=C sort)
+}
+
+echo
+echo "Packing $tree (no network: the downloaded crates lie beside it) ..."
+"$hashget" pack "$tree" -f "$work/crates.tar.zst" --offline
+
+# A backup is restored on another machine: without the HashDB and with an empty cache. The folder of
+# downloaded crates stands for the network here.
+echo
+echo "Unpacking it without HashDB and network ..."
+rm -rf "$work/hashdb" "$work/cache"
+"$hashget" unpack "$work/crates.tar.zst" -C "$work/restored" --offline --pool "$registry/cache"
+
+echo
+echo "Comparing the original with what was unpacked ..."
+diff -r --no-dereference "$tree" "$work/restored"
+diff <(listing "$tree") <(listing "$work/restored")
+echo "Identical: contents, types, modes, owners, times, links."
+
+files=$(find "$tree" -type f | wc -l)
+bytes=$(find "$tree" -type f -printf '%s\n' | awk '{ sum += $1 } END { printf "%.0f", sum }')
+row() { # label, bytes
+    awk -v label="$1" -v size="$2" -v all="$bytes" 'BEGIN {
+        printf "  %-28s %15.0f bytes   %9.1f times smaller\n", label, size, all / size }'
+}
+echo
+echo "Crate sources: $files files"
+printf '  %-28s %15.0f bytes\n' "the folder" "$bytes"
+row "tar + gzip" "$(tar -C "$tree" -c . | gzip -6 | wc -c)"
+if command -v zstd >/dev/null; then
+    row "tar + zstd" "$(tar -C "$tree" -c . | zstd -q -3 | wc -c)"
+fi
+row "hashget (.tar.zst)" "$(wc -c <"$work/crates.tar.zst")"
