@@ -23,9 +23,10 @@ fn two_packages() -> Fixture {
         let at = folder.path().join("tree").join(name);
         fs_err::create_dir_all(&at).unwrap();
         for number in 0..50_u8 {
-            let content: Vec<u8> = (0..10_000_u32)
-                .map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8 ^ number)
-                .collect();
+            // Something that does not compress.
+            let digests = (0..313_u16)
+                .map(|at| *Digest::of(&[&[number][..], &at.to_le_bytes()].concat()).as_bytes());
+            let content: Vec<u8> = digests.flatten().collect();
             fs_err::write(at.join(format!("{number:02}")), content).unwrap();
         }
         let arguments = ["--create", "--format=posix", "--sort=name", "--file=../package", name];

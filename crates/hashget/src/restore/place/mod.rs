@@ -94,8 +94,11 @@ pub(super) struct Target {
     borrowed: Mutex<BTreeMap<RelPath, u32>>,
     not_applied: Mutex<BTreeMap<String, u64>>,
     /// Files that were kept and have several names, by device and inode.
-    shared: Mutex<BTreeMap<(u64, u64), Vec<(RelPath, Metadata)>>>,
+    shared: Mutex<BTreeMap<Identity, Vec<(RelPath, Metadata)>>>,
 }
+
+/// A device, and an inode on it.
+type Identity = (u64, u64);
 
 /// The open folder that holds an entry, and the entry's name in it.
 pub(super) struct Place<'p> {
