@@ -199,9 +199,9 @@ impl From<RestoreError> for Trouble {
 }
 
 /// Contents that end with an error once the monitor asks to stop.
-struct Watched<'c> {
-    content: &'c mut dyn Read,
-    monitor: &'c dyn Monitor,
+pub(super) struct Watched<'c> {
+    pub(super) content: &'c mut dyn Read,
+    pub(super) monitor: &'c dyn Monitor,
 }
 
 impl Read for Watched<'_> {
