@@ -2,6 +2,7 @@
 //!
 //! Invariant: an archive never goes to a terminal, and never into itself.
 
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -190,7 +191,11 @@ impl Destination {
             Target::Device(file) => {
                 Output::Stream(Box::new(fs_err::OpenOptions::new().write(true).open(file)?))
             }
-            Target::StandardOutput => Output::Stream(Box::new(std::io::stdout())),
+            Target::StandardOutput => {
+                // The descriptor itself: an archive has no lines to be buffered by.
+                let descriptor = std::io::stdout().as_fd().try_clone_to_owned()?;
+                Output::Stream(Box::new(std::fs::File::from(descriptor)))
+            }
         })
     }
 }
