@@ -247,19 +247,25 @@ impl Packer<'_> {
         let name = scan.root.path().display().to_string();
         let bytes = Some(summary.archived_bytes);
         monitor.event(Event::Started { step: Step::Write, name: &name, bytes });
-        let mut writer =
-            write::Writer { scan, plan, options, monitor, outdated: false, gone: HashSet::new() };
+        let mut writer = write::Writer {
+            scan,
+            plan,
+            options,
+            monitor,
+            outdated: false,
+            changed: 0,
+            gone: HashSet::new(),
+        };
         let encoder =
             crate::codec::encoder(options.codec, Box::new(file.writer()), options.level, self.jobs)
                 .map_err(PackError::Write)?;
-        let result = writer.write(encoder, json).and_then(|(encoder, written)| {
-            encoder.finish().map_err(PackError::Write)?;
-            Ok(written)
-        });
+        let result = writer
+            .write(encoder, json)
+            .and_then(|encoder| encoder.finish().map_err(PackError::Write));
+        summary.changed_files = writer.changed;
         monitor.event(Event::Finished { step: Step::Write, name: &name });
-        let written = result?;
+        result?;
         summary.archive_bytes = file.finish()?;
-        summary.changed_files = written.changed;
         Ok(())
     }
 }
