@@ -62,8 +62,7 @@ fn another_file_or_an_endless_one_is_refused_when_the_digest_is_known() {
         origin.serve("/tool.tar.gz", package());
         let machine = Machine::new();
         machine.hashget(&["index", &origin.url("/tool.tar.gz")]).expect(0);
-        let text = "text".to_owned();
-        machine.write("tree/tool/text", &text);
+        machine.write("tree/own", "my own words");
         machine.write("tree/noise", noise());
         machine.hashget(&["pack", "tree", "-f", "a.tar.zst"]).expect(0);
 
@@ -72,7 +71,7 @@ fn another_file_or_an_endless_one_is_refused_when_the_digest_is_known() {
         let ended = machine.hashget(&away).expect(4).says(&["tool.tar.gz", "noise"]);
         assert!(!ended.stderr.contains("Proven"), "{}", ended.stderr);
         // What the archive itself holds is there, and so is the manifest to go on with.
-        assert!(machine.path("back/tool/text").exists());
+        assert!(machine.path("back/own").exists());
         assert!(!machine.path("back/noise").exists());
         origin.heal("/tool.tar.gz");
         machine.hashget(&["--cache", "other", "restore", "back"]).expect(0).says(&["Proven"]);
