@@ -1,5 +1,7 @@
 //! The main job with the real program: index, pack, unpack, restore, on packages from loopback.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
