@@ -36,9 +36,9 @@ fn listing(root: &Path) -> Vec<String> {
             let path = entry.unwrap().path();
             let metadata = fs_err::symlink_metadata(&path).unwrap();
             if metadata.is_dir() {
-                folders.push(path)
+                folders.push(path);
             } else {
-                lines.push(line(root, &path, &metadata))
+                lines.push(line(root, &path, &metadata));
             }
         }
     }
