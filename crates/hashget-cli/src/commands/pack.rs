@@ -132,9 +132,10 @@ impl Pack {
             limits: &environment.limits,
             jobs: environment.jobs,
         };
-        let summary = packer
-            .pack(&self.tree, destination.open()?, &options, console)
-            .with_context(|| format!("cannot pack {}", self.tree.display()))?;
+        let summary =
+            packer.pack(&self.tree, destination.open()?, &options, console).with_context(|| {
+                format!("cannot pack {} into {}", self.tree.display(), destination.name)
+            })?;
         report::print(console, &self.tree, &destination, &summary)
     }
 

@@ -54,7 +54,9 @@ impl<'r, 'm> Restoring<'r, 'm> {
             sha256: Some(self.package.sha256),
             size: Some(self.package.size),
         };
-        let (file, mut problem) = match fetch(self.run, &wanted)? {
+        let gotten = fetch(self.run, &wanted)?;
+        let other = matches!(gotten, Gotten::Other(..));
+        let (file, mut problem) = match gotten {
             Gotten::Proven(file) => {
                 self.proven = true;
                 (Some(file), None)
@@ -71,7 +73,11 @@ impl<'r, 'm> Restoring<'r, 'm> {
             let read = self.read(&file)?;
             problem = problem.or(read);
         }
-        for (path, reason) in self.plan.missing(problem.as_deref()) {
+        let missing = self.plan.missing(problem.as_deref());
+        if let (Some(why), true, false) = (&problem, other, missing.is_empty()) {
+            self.run.monitor.problem(ProblemKind::Verification, &self.name, why);
+        }
+        for (path, reason) in missing {
             if problem.is_none() {
                 self.run.monitor.problem(ProblemKind::Incomplete, &path, &reason);
             }
@@ -135,7 +141,7 @@ impl<'r, 'm> Restoring<'r, 'm> {
             },
             Err(error) => chain(&error),
         };
-        let kind = if self.proven { ProblemKind::Incomplete } else { ProblemKind::Verification };
+        let kind = if self.proven { ProblemKind::Incomplete } else { ProblemKind::Note };
         run.monitor.problem(kind, &name, format!("cannot be read to its end: {problem}"));
         Ok(Some(problem))
     }

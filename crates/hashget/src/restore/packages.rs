@@ -71,7 +71,8 @@ pub(super) fn fetch(run: &Run<'_>, wanted: &Wanted) -> Result<Gotten, RestoreErr
     let message = chain(&error);
     let (kind, gotten) = match other_bytes(error) {
         Some(Some(file)) => {
-            (ProblemKind::Verification, Gotten::Other(file, format!("wrong bytes: {message}")))
+            // No loss as long as every file that is wanted of it proves to be right.
+            (ProblemKind::Note, Gotten::Other(file, format!("wrong bytes: {message}")))
         }
         Some(None) => (ProblemKind::Verification, Gotten::Nothing(message.clone())),
         None => (ProblemKind::Unreachable, Gotten::Nothing(message.clone())),
