@@ -140,15 +140,24 @@ pub fn find<'a>(entries: &'a [Entry], path: &RelPath) -> Option<&'a Entry> {
 
 /// The tree digest of entries as [`Scan::entries`] has them.
 pub fn tree_digest(entries: &[Entry]) -> Digest {
-    let mut tree = TreeDigest::default();
-    for entry in entries {
-        let file = match &entry.kind {
-            Kind::HardLink { target } => find(entries, target).unwrap_or(entry),
-            _ => entry,
-        };
-        tree.add(entry.path.clone(), entry_digest(&entry.path, file, &file.path));
-    }
-    tree.finish()
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let digests = |part: &[Entry]| -> Vec<Digest> {
+        part.iter().map(|entry| digest_of(entries, entry)).collect()
+    };
+    let parts: Vec<Vec<Digest>> = std::thread::scope(|scope| {
+        let parts = entries.chunks(entries.len().div_ceil(threads).max(1));
+        let working: Vec<_> = parts.map(|part| scope.spawn(move || digests(part))).collect();
+        working.into_iter().map(|part| part.join().expect("digesting does not panic")).collect()
+    });
+    TreeDigest::of_sorted(parts.iter().flatten())
+}
+
+fn digest_of(entries: &[Entry], entry: &Entry) -> Digest {
+    let file = match &entry.kind {
+        Kind::HardLink { target } => find(entries, target).unwrap_or(entry),
+        _ => entry,
+    };
+    entry_digest(&entry.path, file, &file.path)
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::hash::Hasher;
 use std::io::{self, Write as _};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -51,22 +52,43 @@ type Line = (Fingerprint, Digest);
 #[derive(Debug)]
 pub(super) struct ScanCache {
     file: PathBuf,
-    /// Sorted by fingerprint.
-    before: Vec<Line>,
+    before: HashMap<Fingerprint, Digest, BuildFirstBytes>,
     after: Vec<Line>,
     started: i64,
     /// For each device whether its file system is trusted.
     trusted: HashMap<u64, bool>,
 }
 
-fn fingerprint(stamp: &Stamp) -> Fingerprint {
-    let mut bytes = Vec::with_capacity(64);
-    for number in [stamp.device, stamp.inode, stamp.size] {
-        bytes.extend_from_slice(&number.to_le_bytes());
+/// Fingerprints are digests already: their first bytes are as good a hash as any.
+#[derive(Debug, Default)]
+struct FirstBytes(u64);
+
+type BuildFirstBytes = std::hash::BuildHasherDefault<FirstBytes>;
+
+impl Hasher for FirstBytes {
+    fn finish(&self) -> u64 {
+        self.0
     }
-    for time in [stamp.mtime, stamp.ctime] {
-        bytes.extend_from_slice(&time.seconds.to_le_bytes());
-        bytes.extend_from_slice(&time.nanoseconds.to_le_bytes());
+
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(first) = bytes.first_chunk() {
+            self.0 = u64::from_le_bytes(*first);
+        }
+    }
+}
+
+fn fingerprint(stamp: &Stamp) -> Fingerprint {
+    let mut bytes = [0; 48];
+    let numbers = [
+        stamp.device,
+        stamp.inode,
+        stamp.size,
+        stamp.mtime.seconds.cast_unsigned(),
+        stamp.ctime.seconds.cast_unsigned(),
+        u64::from(stamp.mtime.nanoseconds) << 32 | u64::from(stamp.ctime.nanoseconds),
+    ];
+    for (place, number) in bytes.chunks_exact_mut(8).zip(numbers) {
+        place.copy_from_slice(&number.to_le_bytes());
     }
     let digest = Digest::of(&bytes);
     let mut fingerprint = Fingerprint::default();
@@ -94,8 +116,7 @@ impl ScanCache {
     /// The digest of a file that has not changed since it was read, remembered for the next scan.
     pub(super) fn get(&mut self, stamp: &Stamp) -> Option<Digest> {
         let fingerprint = fingerprint(stamp);
-        let found = self.before.binary_search_by(|line| line.0.cmp(&fingerprint)).ok()?;
-        let digest = self.before[found].1;
+        let digest = *self.before.get(&fingerprint)?;
         self.after.push((fingerprint, digest));
         Some(digest)
     }
@@ -148,7 +169,7 @@ impl ScanCache {
 }
 
 /// The lines of a whole cache file from before `now`.
-fn read(file: &Path, now: i64) -> Option<Vec<Line>> {
+fn read(file: &Path, now: i64) -> Option<HashMap<Fingerprint, Digest, BuildFirstBytes>> {
     let file = File::open(file).ok()?;
     let length = usize::try_from(file.metadata().ok()?.len()).ok()?;
     let lines = length.checked_sub(MAGIC.len() + 8 + 32)?;
@@ -160,17 +181,17 @@ fn read(file: &Path, now: i64) -> Option<Vec<Line>> {
     if head[..8] != MAGIC || started > now || lines % 48 != 0 {
         return None;
     }
-    let mut before = Vec::with_capacity(lines / 48);
+    let mut before = HashMap::with_capacity_and_hasher(lines / 48, BuildFirstBytes::default());
     for _ in 0..lines / 48 {
         let mut line = [0; 48];
         io::Read::read_exact(&mut reader, &mut line).ok()?;
         let (fingerprint, digest) = line.split_at(16);
-        before.push((fingerprint.try_into().ok()?, Digest::from_bytes(digest.try_into().ok()?)));
+        before.insert(fingerprint.try_into().ok()?, Digest::from_bytes(digest.try_into().ok()?));
     }
     let (digest, _, mut rest) = reader.into_parts();
     let mut checksum = [0; 32];
     io::Read::read_exact(&mut rest, &mut checksum).ok()?;
-    (digest.as_bytes() == &checksum && before.is_sorted()).then_some(before)
+    (digest.as_bytes() == &checksum).then_some(before)
 }
 
 #[cfg(test)]
