@@ -2,6 +2,7 @@
 //!
 //! Invariant: an archive never goes to a terminal, and never into itself.
 
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -61,6 +62,10 @@ pub(crate) struct Pack {
     /// Index nothing: rely on the HashDB as it is
     #[arg(long)]
     no_index: bool,
+
+    /// Read every file, also those that have not changed since the last time
+    #[arg(long)]
+    no_scan_cache: bool,
 
     /// Smaller files are archived without looking them up
     #[arg(long, value_name = "BYTES", value_parser = values::bytes, default_value = "0")]
@@ -131,9 +136,10 @@ impl Pack {
             limits: &environment.limits,
             jobs: environment.jobs,
         };
-        let summary = packer
-            .pack(&self.tree, destination.open()?, &options, console)
-            .with_context(|| format!("cannot pack {}", self.tree.display()))?;
+        let summary =
+            packer.pack(&self.tree, destination.open()?, &options, console).with_context(|| {
+                format!("cannot pack {} into {}", self.tree.display(), destination.name)
+            })?;
         report::print(console, &self.tree, &destination, &summary)
     }
 
@@ -171,6 +177,7 @@ impl Pack {
             evidence: self.evidence.or(config.evidence).unwrap_or(Evidence::Signed),
             detectors: environment.detectors(&self.detect)?,
             index: !self.no_index,
+            scan_cache: environment.scan_cache().filter(|_| !self.no_scan_cache),
             ..PackOptions::default()
         };
         if let Some(ratio) = self.max_fetch_ratio {
@@ -190,7 +197,11 @@ impl Destination {
             Target::Device(file) => {
                 Output::Stream(Box::new(fs_err::OpenOptions::new().write(true).open(file)?))
             }
-            Target::StandardOutput => Output::Stream(Box::new(std::io::stdout())),
+            Target::StandardOutput => {
+                // The descriptor itself: an archive has no lines to be buffered by.
+                let descriptor = std::io::stdout().as_fd().try_clone_to_owned()?;
+                Output::Stream(Box::new(std::fs::File::from(descriptor)))
+            }
         })
     }
 }

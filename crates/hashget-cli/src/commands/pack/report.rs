@@ -55,6 +55,14 @@ fn package_bytes(summary: &Summary) -> u64 {
     summary.packages.iter().map(|package| package.size).sum()
 }
 
+fn archive_size(summary: &Summary) -> String {
+    let bytes = size(summary.archive_bytes);
+    if summary.archive_bytes >= summary.bytes {
+        return bytes;
+    }
+    format!("{bytes}, {} smaller than the folder", ratio(summary.bytes, summary.archive_bytes))
+}
+
 fn lines(verbose: bool, destination: &Destination, summary: &Summary) -> Vec<String> {
     let mut lines = Vec::new();
     if verbose {
@@ -73,12 +81,8 @@ fn lines(verbose: bool, destination: &Destination, summary: &Summary) -> Vec<Str
     let packages = u64::try_from(summary.packages.len()).unwrap_or(u64::MAX);
     let archive = match destination.target {
         Target::Nowhere => "not written (dry run)".to_owned(),
-        _ => format!(
-            "{}, {} smaller than the folder: {}",
-            size(summary.archive_bytes),
-            ratio(summary.bytes, summary.archive_bytes),
-            safe(&destination.name)
-        ),
+        Target::StandardOutput => archive_size(summary),
+        _ => format!("{}: {}", archive_size(summary), safe(&destination.name)),
     };
     let rows = [
         ["Folder", &format!("{}, {}", files(summary.files), size(summary.bytes))],
