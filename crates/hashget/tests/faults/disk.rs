@@ -135,7 +135,6 @@ fn a_hashdb_and_a_cache_that_do_not_fit_stay_whole() {
                 assert_eq!(node.digest, Some(*Digest::of(&package).as_bytes()));
             }
         }
-        drop(indexer);
         let packages = hashdb.list().unwrap().len();
         assert_eq!(packages, usize::from(outcome.is_ok()));
         outcome.is_ok()

@@ -72,14 +72,14 @@ fn refused() -> Vec<Attack> {
             "paths-out-of-order.json",
             with_entry(|table| {
                 *table = json!({"path": ["b", "a"], "type": "dd",
-            "mode": [0, 0], "uid": [0, 0], "gid": [0, 0], "seconds": [0, 0], "nanoseconds": [0, 0]})
+            "mode": [0, 0], "uid": [0, 0], "gid": [0, 0], "seconds": [0, 0], "nanoseconds": [0, 0]});
             }),
         ),
         (
             "one-path-twice.json",
             with_entry(|table| {
                 *table = json!({"path": ["a", "a"], "type": "dd",
-            "mode": [0, 0], "uid": [0, 0], "gid": [0, 0], "seconds": [0, 0], "nanoseconds": [0, 0]})
+            "mode": [0, 0], "uid": [0, 0], "gid": [0, 0], "seconds": [0, 0], "nanoseconds": [0, 0]});
             }),
         ),
         ("columns-of-other-lengths.json", with_entry(|table| table["mode"] = json!([]))),
@@ -266,7 +266,7 @@ fn told() -> Vec<Attack> {
             told(Incomplete),
             with_entry(|table| {
                 *table = json!({"path": ["x", "x/y"], "type": "fp",
-            "mode": [0, 0], "uid": [0, 0], "gid": [0, 0], "seconds": [0, 0], "nanoseconds": [0, 0], "size": [1, null]})
+            "mode": [0, 0], "uid": [0, 0], "gid": [0, 0], "seconds": [0, 0], "nanoseconds": [0, 0], "size": [1, null]});
             }),
         ),
         (

@@ -278,8 +278,7 @@ fn a_large_file_that_changes_while_it_is_written_is_named_and_the_archive_is_who
         fs_err::OpenOptions::new().write(true).open(path).unwrap().set_len(3 << 20).unwrap();
     };
     // What was appended is not in the archive: the file as it was before is, as the first manifest says.
-    let changes: [(fn(&Path), usize); 2] = [(append, 1), (cut, 2)];
-    for (change, expected) in changes {
+    for (change, expected) in [(append as fn(&Path), 1), (cut, 2)] {
         let (scene, told, summary, archive) = packed_midway(change);
         assert_eq!(serious(&told), [(ProblemKind::Incomplete, "large".to_owned())]);
         assert_eq!((summary.changed_files, manifests(&archive)), (1, expected));
