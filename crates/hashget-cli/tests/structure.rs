@@ -17,7 +17,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("tree", &["model", "limits", "monitor"]),
     ("fetch", &["model", "limits", "monitor"]),
     ("hashdb", &["model", "limits", "codec"]),
-    ("detectors", &["model", "limits", "formats", "tree"]),
+    ("detectors", &["model", "limits", "codec", "formats", "tree"]),
     (
         "index",
         &["model", "limits", "monitor", "codec", "formats", "tree", "fetch", "hashdb", "detectors"],
