@@ -7,7 +7,7 @@ use super::{IndexError, Indexed, Indexer, TreeIndexed};
 use crate::detectors::Candidate;
 use crate::fetch::FetchError;
 use crate::model::escaped;
-use crate::monitor::{Monitor, ProblemKind};
+use crate::monitor::{Event, Monitor, ProblemKind};
 
 /// Indexes all of `candidates` with the indexer's number of threads.
 pub(super) fn index_all(
@@ -42,6 +42,7 @@ pub(super) fn index_all(
                 .err()
         })
     });
+    indexed.unreliable.sort();
     match stopped {
         Some(error) => Err(error),
         None => Ok(TreeIndexed { candidates, ..indexed }),
@@ -60,6 +61,11 @@ impl TreeIndexed {
             Ok(Indexed::Known(_)) => self.known += 1,
             Ok(Indexed::New { .. }) => self.new += 1,
             Err(error @ (IndexError::HashDb(_) | IndexError::Interrupted(_))) => return Err(error),
+            Err(IndexError::Unreliable { package, reason }) => {
+                let reason = format!("not relied on: {reason}");
+                monitor.event(Event::Skipped { object: &package, reason: &reason });
+                self.unreliable.push(package);
+            }
             Err(error) => {
                 monitor.problem(kind_of(&error), escaped(candidate.url.as_bytes()), chain(&error));
                 self.failed.push((candidate.url.clone(), error));
@@ -72,7 +78,8 @@ impl TreeIndexed {
 /// What kind of trouble it is for the user.
 fn kind_of(error: &IndexError) -> ProblemKind {
     match error {
-        IndexError::Format { .. } => ProblemKind::Verification,
+        IndexError::Format { .. } | IndexError::Lookup { .. } => ProblemKind::Verification,
+        IndexError::Unreliable { .. } => ProblemKind::Note,
         IndexError::Fetch(error) => kind_of_fetch(error),
         IndexError::HashDb(_) | IndexError::Io(_) | IndexError::Interrupted(_) => {
             ProblemKind::Incomplete
@@ -98,7 +105,7 @@ fn kind_of_fetch(error: &FetchError) -> ProblemKind {
 }
 
 /// The error and what caused it, on one line.
-fn chain(error: &IndexError) -> String {
+pub(super) fn chain(error: &IndexError) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {

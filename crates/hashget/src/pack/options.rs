@@ -77,6 +77,24 @@ pub struct PackOptions<'a> {
     pub index: bool,
 }
 
+/// What no backup of a whole running system wants: file systems of the kernel, what is gone after a
+/// restart, what apt can fetch again, and room for swapping. The folders themselves stay.
+pub const SYSTEM_EXCLUDES: &[&str] = &[
+    "/dev/*",
+    "/proc/*",
+    "/run/*",
+    "/sys/*",
+    "/tmp/*",
+    "/lost+found",
+    "/swapfile",
+    "/swap.img",
+    "/var/cache/apt/*.bin",
+    "/var/cache/apt/archives/*.deb",
+    "/var/cache/apt/archives/partial/*",
+    "/var/cache/hashget/*",
+    "/var/lib/apt/lists/*",
+];
+
 impl PackOptions<'_> {
     /// Ten bytes of download for each byte saved: more is slower to restore than it is worth.
     pub const MAX_FETCH_RATIO: f64 = 10.0;
