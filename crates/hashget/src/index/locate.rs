@@ -165,12 +165,12 @@ fn by_places(
     let place = &places[0];
     let by_sha1 = archives::by_sha1(&place.sha1);
     if let Some(file) = &candidate.local_file
-        && let Ok(package) = fetch::open(file, monitor)
+        && let Ok(mut package) = fetch::open(file, monitor)
         && candidate.sha256.is_none_or(|sha256| sha256 == package.sha256)
     {
         let sha1 = sha1_of(&package)?;
         if let Some(place) = places.iter().find(|place| place.sha1 == sha1) {
-            let package = Package { vouched: false, ..package };
+            package.vouched = false;
             let also = vec![archives::by_sha1(&place.sha1)];
             return Ok(Located { url: place.url.clone(), also, package });
         }
