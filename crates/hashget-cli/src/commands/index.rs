@@ -9,7 +9,6 @@ use std::thread::ScopedJoinHandle;
 
 use anyhow::Context as _;
 use clap::{ArgGroup, Args};
-use hashget::fetch;
 use hashget::index::{IndexError, Indexed, Indexer, Request};
 use hashget::model::{Evidence, Signature};
 use hashget::monitor::{Interrupted, Monitor};
