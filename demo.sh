@@ -28,14 +28,14 @@ listing() { # type, mode, owner, group, time, link target and size of every entr
 
 echo
 echo "Packing $tree (no network: the downloaded crates lie beside it) ..."
-"$hashget" pack "$tree" -f "$work/crates.tar.zst" --offline
+"$hashget" pack "$tree" -f "$work/crates.tar.zst" --offline 2>&1
 
 # A backup is restored on another machine: without the HashDB and with an empty cache. The folder of
 # downloaded crates stands for the network here.
 echo
 echo "Unpacking it without HashDB and network ..."
 rm -rf "$work/hashdb" "$work/cache"
-"$hashget" unpack "$work/crates.tar.zst" -C "$work/restored" --offline --pool "$registry/cache"
+"$hashget" unpack "$work/crates.tar.zst" -C "$work/restored" --offline --pool "$registry/cache" 2>&1
 
 echo
 echo "Comparing the original with what was unpacked ..."

@@ -61,7 +61,7 @@ pub(crate) struct Global {
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
 
-    /// Say more: each package, and what was left alone on purpose
+    /// Say more: each package, and all that was left alone on purpose
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
 

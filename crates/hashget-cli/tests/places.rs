@@ -38,7 +38,7 @@ fn pools_of_all_places_are_asked() {
     }
     let config = machine.write("config.toml", "pool = [\"configured\"]\n");
     // What is known of a package is its digest: a package was indexed once, with its file at hand.
-    let urls = ["a", "b", "c"].map(|name| format!("http://127.0.0.1:9/{name}"));
+    let urls = ["a", "b", "c"].map(|name| format!("http://127.0.0.1:9/{name}.bin"));
     for (url, pool) in urls.iter().zip(["flag", "variable", "configured"]) {
         let file = machine.path(pool).join("package");
         machine

@@ -140,18 +140,23 @@ fn fetch(
 }
 
 impl Found {
-    /// What the file is called: the last part of its path, or of the package's URL.
+    /// What the file is called: the last part of its path in the package; of a package, the last part
+    /// of its URL or, where that says nothing (`.../serde/1.0.200/download`), its signature.
     fn name(&self) -> RelPath {
+        let package = &self.package;
         let last = match &self.member {
-            Some((path, _)) => path.file_name(),
-            None => self.package.base_name().as_bytes(),
+            Some((path, _)) => path.file_name().to_vec(),
+            None => match package.signatures.first() {
+                Some(signature) if !package.base_name().contains('.') => {
+                    signature.value.replace('/', "-").into_bytes()
+                }
+                _ => package.base_name().as_bytes().to_vec(),
+            },
         };
-        // A package inside a package is called OUTER! where it is unpacked.
-        let fallback = || self.package.sha256.to_string().into_bytes();
         RelPath::new(last)
             .ok()
-            .filter(|name| !name.is_root() && name.parent() == Some(RelPath::root()))
-            .or_else(|| RelPath::new(fallback()).ok())
+            .filter(|name| name.parent() == Some(RelPath::root()))
+            .or_else(|| RelPath::new(package.sha256.to_string()).ok())
             .expect("a digest in hex is a valid name")
     }
 }
@@ -172,4 +177,52 @@ fn report(
     });
     environment.console.summary("get", record, &[line])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use hashget::model::Evidence;
+
+    use super::*;
+
+    fn name(url: &str, signature: Option<&str>, member: Option<&str>) -> String {
+        let package = PackageRecord {
+            url: url.to_owned(),
+            also: Vec::new(),
+            sha256: Digest::of(b""),
+            size: 0,
+            format: "file".to_owned(),
+            signatures: signature.into_iter().map(|text| text.parse().unwrap()).collect(),
+            project: None,
+            expires: None,
+            indexed_at: 0,
+            evidence: Evidence::Downloaded,
+            vouched: false,
+            recursive: false,
+        };
+        let member = member.map(|path| (RelPath::try_from(path).unwrap(), Digest::of(b"")));
+        Found { package, member }.name().to_string()
+    }
+
+    #[test]
+    fn a_file_has_its_own_name_and_a_package_that_of_its_url() {
+        let url = "https://example.org/pool/vim.deb?x=1";
+        assert_eq!(name(url, None, None), "vim.deb");
+        assert_eq!(name(url, Some("deb:vim"), Some("data/usr/bin/vim")), "vim");
+        let url = "https://example.org/crates/serde/1.0.200/download";
+        assert_eq!(name(url, Some("crate:serde-1.0.200"), None), "serde-1.0.200");
+        assert_eq!(name(url, Some("npm:@a/b"), None), "@a-b");
+        assert_eq!(name(url, None, None), "download");
+    }
+
+    #[test]
+    fn a_name_never_leads_out_of_the_folder() {
+        let digest = Digest::of(b"").to_string();
+        assert_eq!(name("https://example.org/..", None, None), digest);
+        assert_eq!(name("https://example.org/a", Some("x:.."), None), digest);
+        assert_eq!(
+            name("https://example.org/a", Some("x:../../etc/passwd"), None),
+            "..-..-etc-passwd"
+        );
+    }
 }

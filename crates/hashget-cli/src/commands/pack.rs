@@ -2,14 +2,13 @@
 //!
 //! Invariant: an archive never goes to a terminal, and never into itself.
 
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{ArgGroup, Args, ValueEnum};
 use hashget::model::Evidence;
-use hashget::pack::{
-    HashesKept, ManifestVersion, Output, PackOptions, Packer, SYSTEM_EXCLUDES,
-};
+use hashget::pack::{HashesKept, ManifestVersion, Output, PackOptions, Packer, SYSTEM_EXCLUDES};
 
 use self::destination::{ArchiveFormat, Destination};
 use crate::environment::Environment;
@@ -146,9 +145,10 @@ impl Pack {
             limits: &environment.limits,
             jobs: environment.jobs,
         };
-        let summary = packer
-            .pack(&self.tree, destination.open()?, &options, console)
-            .with_context(|| format!("cannot pack {}", self.tree.display()))?;
+        let summary =
+            packer.pack(&self.tree, destination.open()?, &options, console).with_context(|| {
+                format!("cannot pack {} into {}", self.tree.display(), destination.name)
+            })?;
         report::print(console, &self.tree, &destination, &summary)
     }
 
@@ -205,7 +205,11 @@ impl Destination {
             Target::Device(file) => {
                 Output::Stream(Box::new(fs_err::OpenOptions::new().write(true).open(file)?))
             }
-            Target::StandardOutput => Output::Stream(Box::new(std::io::stdout())),
+            Target::StandardOutput => {
+                // The descriptor itself: an archive has no lines to be buffered by.
+                let descriptor = std::io::stdout().as_fd().try_clone_to_owned()?;
+                Output::Stream(Box::new(std::fs::File::from(descriptor)))
+            }
         })
     }
 }

@@ -6,7 +6,7 @@
 use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use anstream::stderr;
 use clap::builder::styling::{AnsiColor, Style};
@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::progress::{Bars, verb};
-use super::text::safe;
+use super::text::{counted, safe};
 use crate::causes;
 use crate::exit::Code;
 use crate::hints::{self, Situation};
@@ -53,6 +53,7 @@ pub(crate) struct Console {
     problems: Mutex<Problems>,
     interrupted: Arc<AtomicBool>,
     interruption_told: AtomicBool,
+    skipped: AtomicU64,
 }
 
 /// A line of JSON.
@@ -63,6 +64,9 @@ struct Record<'a, T> {
     #[serde(flatten)]
     body: T,
 }
+
+/// So many skipped things are named without `--verbose`.
+const SHOWN_SKIPPED: u64 = 5;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
@@ -79,6 +83,7 @@ impl Console {
             problems: Mutex::default(),
             interrupted,
             interruption_told: AtomicBool::new(false),
+            skipped: AtomicU64::new(0),
         }
     }
 
@@ -139,6 +144,11 @@ impl Console {
             let problems = self.problems();
             return self.record("summary", Summary { command, body, problems });
         }
+        let skipped = self.skipped.load(Ordering::Relaxed);
+        if skipped > SHOWN_SKIPPED && !self.is_verbose() {
+            let more = counted(skipped - SHOWN_SKIPPED, "thing", "things");
+            self.say(&format!("Skipped {more} more: --verbose names them"));
+        }
         for line in lines {
             self.say(line);
         }
@@ -163,7 +173,7 @@ impl Console {
     pub(crate) fn failure(&self, error: &anyhow::Error, code: Code, situation: Situation) {
         let messages = causes::messages(error);
         let hint = hints::hint(error, situation);
-        self.aside(|| print_failure(&messages, hint.as_deref()));
+        self.aside(|| print_failure(&messages, code, hint.as_deref()));
         let record = json!({
             "exit_code": code.number(),
             "message": messages.join(": "),
@@ -212,6 +222,16 @@ impl Console {
         }
     }
 
+    fn skip(&self, object: &str, reason: &str) {
+        let before = self.skipped.fetch_add(1, Ordering::Relaxed);
+        if self.json {
+            // What cannot be written here cannot be written at the end, which is told then.
+            let _ = self.record("skipped", json!({ "object": object, "reason": reason }));
+        } else if before < SHOWN_SKIPPED || self.is_verbose() {
+            self.say(&format!("Skipped {object}: {reason}"));
+        }
+    }
+
     fn step(&self, event: &Event<'_>) {
         if let Some(bars) = &self.bars {
             bars.event(event);
@@ -236,14 +256,7 @@ impl Monitor for Console {
     fn event(&self, event: Event<'_>) {
         match event {
             Event::Problem { kind, object, message } => self.problem(kind, object, message),
-            Event::Skipped { object, reason } if self.is_verbose() => {
-                if self.json {
-                    let _ = self.record("skipped", json!({ "object": object, "reason": reason }));
-                } else {
-                    self.say(&format!("skipped {object}: {reason}"));
-                }
-            }
-            Event::Skipped { .. } => {}
+            Event::Skipped { object, reason } => self.skip(object, reason),
             _ => self.step(&event),
         }
     }
@@ -262,9 +275,8 @@ fn complain(line: &str) {
     let _ = writeln!(stderr(), "{line}");
 }
 
-fn print_failure(messages: &[String], hint: Option<&str>) {
-    let label =
-        if messages.len() == 1 && messages[0] == "interrupted" { "stopped" } else { "error" };
+fn print_failure(messages: &[String], code: Code, hint: Option<&str>) {
+    let label = if code == Code::Interrupted { "stopped" } else { "error" };
     for (position, message) in messages.iter().enumerate() {
         let message = safe(message);
         match position {

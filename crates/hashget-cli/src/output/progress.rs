@@ -62,11 +62,12 @@ impl Bars {
         let mut shown = self.shown.lock().expect("drawing does not panic");
         match *event {
             Event::Started { step, name, bytes } if shown.len() < MOST => {
-                let bar =
-                    self.multi.add(ProgressBar::new(bytes.unwrap_or(0)).with_style(style(bytes)));
-                bar.set_prefix(verb(step));
                 let name = short(name);
-                bar.set_message(name.clone());
+                // Complete before it is first drawn.
+                let bar = ProgressBar::hidden().with_style(style(bytes)).with_prefix(verb(step));
+                let bar = bar.with_message(name.clone());
+                bar.set_length(bytes.unwrap_or(0));
+                let bar = self.multi.add(bar);
                 let bar = Bar { bar, name, bytes: 0, files: 0, drawn: Instant::now() };
                 if let Some(forgotten) = shown.insert(key(step, event), bar) {
                     self.multi.remove(&forgotten.bar);
@@ -140,11 +141,22 @@ pub(super) fn verb(step: Step) -> &'static str {
     }
 }
 
-/// A URL by its last part; anything else whole.
+/// A URL by its last parts, as many as say something; anything else whole.
 fn short(name: &str) -> String {
-    match name.split_once("://") {
-        Some((_, rest)) => rest.trim_end_matches('/').rsplit('/').next().unwrap_or(rest).to_owned(),
-        None => name.to_owned(),
+    const ENOUGH: usize = 48;
+    let Some((_, rest)) = name.split_once("://") else {
+        return name.to_owned();
+    };
+    let rest = rest.trim_end_matches('/');
+    if rest.len() <= ENOUGH {
+        return rest.to_owned();
+    }
+    // The longest end that begins after a `/` and is short enough; at least the last part.
+    let fits = |(start, _): &(usize, &str)| rest.len() - start <= ENOUGH;
+    let start = rest.match_indices('/').find(fits).map(|(start, _)| start);
+    match start.or_else(|| rest.rfind('/')) {
+        Some(start) => format!("...{}", &rest[start..]),
+        None => rest.to_owned(),
     }
 }
 
@@ -168,12 +180,22 @@ mod tests {
         bars.event(&Event::Advanced { step, name, bytes: 5, files: 1 });
         let shown = bars.shown.lock().unwrap();
         let bar = &shown[&(step, name.to_owned())];
-        assert_eq!((bar.bytes, bar.files, bar.name.as_str()), (9, 2, "a.deb"));
+        assert_eq!((bar.bytes, bar.files, bar.name.as_str()), (9, 2, "example.org/a.deb"));
         drop(shown);
         bars.event(&Event::Finished { step, name });
         assert_eq!(bars.shown.lock().unwrap().len(), 1);
         bars.close();
         assert!(bars.shown.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_long_url_is_told_by_its_end() {
+        let url = "https://example.org/a/very/long/path/to/crates/serde/1.0.200/download";
+        assert_eq!(short(url), ".../very/long/path/to/crates/serde/1.0.200/download");
+        let last = "x".repeat(80);
+        assert_eq!(short(&format!("https://example.org/a/{last}")), format!(".../{last}"));
+        assert_eq!(short("https://example.org/a.deb"), "example.org/a.deb");
+        assert_eq!(short("/srv/www"), "/srv/www");
     }
 
     #[test]

@@ -24,9 +24,7 @@ pub(crate) fn counted(number: u64, one: &str, many: &str) -> String {
 
 /// How many times smaller `small` is than `large`: `1,234 times`.
 pub(crate) fn ratio(large: u64, small: u64) -> String {
-    if small == 0 {
-        return "infinitely".to_owned();
-    }
+    let small = small.max(1);
     let (whole, tenth) = (large / small, large % small * 10 / small);
     if whole < 10 { format!("{whole}.{tenth} times") } else { counted(whole, "time", "times") }
 }
@@ -63,7 +61,7 @@ mod tests {
     fn ratios_have_a_digit_where_it_counts() {
         assert_eq!(ratio(15, 10), "1.5 times");
         assert_eq!(ratio(10_000, 8), "1,250 times");
-        assert_eq!(ratio(5, 0), "infinitely");
+        assert_eq!(ratio(5, 0), "5.0 times");
     }
 
     #[test]

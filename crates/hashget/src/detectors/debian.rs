@@ -95,11 +95,8 @@ impl Detector for Debian {
         let root = fs_err::canonicalize(root).map_err(|error| DetectError::new(root, error))?;
         let entry = path.below(&root);
         let system_root = system.below(&root);
-        let installed = if text::is_folder(&entry) {
-            in_folder(&entry, note)?
-        } else {
-            in_file(&entry, note)?
-        };
+        let installed =
+            if text::is_folder(&entry) { in_folder(&entry, note)? } else { in_file(&entry, note)? };
         if installed.is_empty() {
             return Ok(Vec::new());
         }
@@ -147,10 +144,7 @@ fn system_of(path: &RelPath) -> Option<RelPath> {
     RelPath::new(folder.strip_suffix(b"/")?).ok()
 }
 
-fn in_file(
-    file: &Path,
-    note: &mut dyn FnMut(DetectError),
-) -> Result<Vec<Installed>, DetectError> {
+fn in_file(file: &Path, note: &mut dyn FnMut(DetectError)) -> Result<Vec<Installed>, DetectError> {
     let Some(bytes) = text::read_whole(file, MAX_BYTES)? else { return Ok(Vec::new()) };
     let (installed, notes) =
         status::read(&bytes[..]).map_err(|error| DetectError::new(file, error))?;
@@ -216,7 +210,12 @@ impl Knowledge {
     }
 
     /// `None` when nothing says that its archive keeps it.
-    fn candidate(&self, package: &Installed, found_at: &RelPath, info: &RelPath) -> Option<Candidate> {
+    fn candidate(
+        &self,
+        package: &Installed,
+        found_at: &RelPath,
+        info: &RelPath,
+    ) -> Option<Candidate> {
         let own = self.lists.of(package);
         let entries = if own.is_empty() { self.lists_of_machine.of(package) } else { own };
         // Different files of one name and version: nobody can tell which of them was installed.

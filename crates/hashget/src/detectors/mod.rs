@@ -22,7 +22,8 @@ pub use debian::{DebPackage, DebPlace, Debian, Diversions};
 pub use rules::{Rule, RuleConfig, RuleError};
 
 /// Every built-in detector, in the order in which they are asked. A new one is one file and one line.
-pub const DETECTORS: &[&dyn Detector] = &[&hint::Hint, &kernel::Kernel, &cargo::Cargo, &Debian::new("/")];
+pub const DETECTORS: &[&dyn Detector] =
+    &[&hint::Hint, &kernel::Kernel, &cargo::Cargo, &Debian::new("/")];
 
 /// A package that a tree seems to be made of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

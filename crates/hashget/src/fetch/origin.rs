@@ -115,8 +115,8 @@ impl Source for HttpOrigin {
     ) -> Result<Part, FetchError> {
         let target = Target::parse(url)?;
         let wanted = Wanted { url: url.to_owned(), also: Vec::new(), sha256: None, size: None };
-        let part = Partial::open(None, url, monitor)
-            .map_err(|unproven| of_unproven(&target, unproven))?;
+        let part =
+            Partial::open(None, url, monitor).map_err(|unproven| of_unproven(&target, unproven))?;
         let (client, options) = (&self.client, &self.options);
         Download { client, options, target, wanted: &wanted, monitor, part }.part(first, count)
     }

@@ -114,10 +114,8 @@ fn network(options: &FetchOptions, pools: &[&String]) -> Box<dyn Source> {
 }
 
 /// Hosts that ask to be spared, unless the user says otherwise: their limits.
-const SPARED: &[(&str, HostLimits)] = &[(
-    "snapshot.debian.org",
-    HostLimits { connections: 2, requests_per_second: Some(2.0) },
-)];
+const SPARED: &[(&str, HostLimits)] =
+    &[("snapshot.debian.org", HostLimits { connections: 2, requests_per_second: Some(2.0) })];
 
 /// The politeness by host: what the user says, and what hosts are known to ask for.
 fn hosts(options: &FetchOptions) -> BTreeMap<String, HostLimits> {

@@ -16,7 +16,9 @@ use crate::detectors::debian::status;
 use crate::detectors::{Candidate, DebPackage, DebPlace};
 use crate::fetch::FetchError;
 use crate::formats::{control_end, control_members};
-use crate::model::{Digest, Evidence, HashingReader, Kind, Member, MemberMetadata, PackageRecord, RelPath};
+use crate::model::{
+    Digest, Evidence, HashingReader, Kind, Member, MemberMetadata, PackageRecord, RelPath,
+};
 use crate::monitor::{Event, Monitor, ProblemKind};
 use crate::tree::TreeRoot;
 
@@ -37,7 +39,8 @@ pub(super) fn index(
     deb: &DebPackage,
     monitor: &dyn Monitor,
 ) -> Result<Option<Indexed>, IndexError> {
-    let (Some(sha256), Some(size), DebPlace::Known) = (candidate.sha256, candidate.size, &deb.place)
+    let (Some(sha256), Some(size), DebPlace::Known) =
+        (candidate.sha256, candidate.size, &deb.place)
     else {
         monitor.event(Event::Skipped {
             object: &deb.name,
@@ -52,7 +55,8 @@ pub(super) fn index(
             Ok((members, url)) => (members, Evidence::Declared, url),
             Err(error @ (IndexError::HashDb(_) | IndexError::Interrupted(_))) => return Err(error),
             Err(error) => {
-                let problem = format!("{}; trying to download it", super::candidates::chain(&error));
+                let problem =
+                    format!("{}; trying to download it", super::candidates::chain(&error));
                 monitor.problem(ProblemKind::Note, &candidate.url, problem);
                 return Ok(None);
             }
@@ -198,11 +202,7 @@ fn matching(
     Ok(members)
 }
 
-fn digests(
-    tree: &TreeRoot,
-    path: &RelPath,
-    buffer: &mut [u8],
-) -> Option<([u8; 16], Digest, u64)> {
+fn digests(tree: &TreeRoot, path: &RelPath, buffer: &mut [u8]) -> Option<([u8; 16], Digest, u64)> {
     let file = tree.open_file_as_root(path).ok()?;
     if !file.metadata().ok()?.is_file() {
         return None;

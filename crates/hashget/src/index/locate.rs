@@ -48,11 +48,7 @@ pub(super) fn index_deb(
     let located = locate(indexer, candidate, deb, monitor)?;
     let control = control_members(&mut &located.package.file, indexer.limits);
     check_name(control, deb, &located.url)?;
-    let request = Request {
-        url: located.url,
-        also: located.also,
-        ..indexer.request_of(candidate)
-    };
+    let request = Request { url: located.url, also: located.also, ..indexer.request_of(candidate) };
     indexer.read_and_record(&request, &located.package, monitor)
 }
 
@@ -107,11 +103,8 @@ fn by_digest(
                 // Pools and the cache go by the digest.
                 places.push(candidate.url.clone());
             }
-            let request = Request {
-                url: places.remove(0),
-                also: places,
-                ..indexer.request_of(candidate)
-            };
+            let request =
+                Request { url: places.remove(0), also: places, ..indexer.request_of(candidate) };
             fetch::fetch(indexer.source, &request, monitor)?
         }
     };
@@ -149,7 +142,8 @@ pub(super) fn ask(
     })?;
     if places.is_empty() {
         let architecture = &deb.architecture;
-        let reason = format!("the snapshots of Debian's archives do not have it for {architecture}");
+        let reason =
+            format!("the snapshots of Debian's archives do not have it for {architecture}");
         return Err(unreliable(deb, reason));
     }
     Ok(places)

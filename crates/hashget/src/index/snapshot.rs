@@ -162,11 +162,12 @@ mod tests {
 
     #[test]
     fn the_place_of_the_right_architecture_is_found() {
-        let places = super::places(&answer("", ""), &deb("amd64"), Some(10)).unwrap();
-        let url =
-            format!("{SNAPSHOT}archive/debian/20240101T000000Z/pool/main/g/gcc/g%2B%2B_12_amd64.deb");
-        assert_eq!(places, [Place { sha1: SHA1.to_owned(), url, size: 10 }]);
-        assert_eq!(super::places(&answer("", ""), &deb("arm64"), None).unwrap(), []);
+        let found = places(&answer("", ""), &deb("amd64"), Some(10)).unwrap();
+        let url = format!(
+            "{SNAPSHOT}archive/debian/20240101T000000Z/pool/main/g/gcc/g%2B%2B_12_amd64.deb"
+        );
+        assert_eq!(found, [Place { sha1: SHA1.to_owned(), url, size: 10 }]);
+        assert_eq!(places(&answer("", ""), &deb("arm64"), None).unwrap(), []);
     }
 
     #[test]
@@ -182,11 +183,11 @@ mod tests {
             ("name", ".."),
             ("path", "/pool/../../x"),
         ] {
-            let found = super::places(&answer(field, value), &deb("amd64"), None);
+            let found = places(&answer(field, value), &deb("amd64"), None);
             assert!(found.is_err(), "{field} {value}: {found:?}");
         }
         for text in ["", "<html>", "[]", "{}", "{\"result\": 3, \"fileinfo\": {}}"] {
-            assert!(super::places(text.as_bytes(), &deb("amd64"), None).is_err(), "{text}");
+            assert!(places(text.as_bytes(), &deb("amd64"), None).is_err(), "{text}");
         }
     }
 }

@@ -45,7 +45,7 @@ pub enum ManifestVersion {
 
 /// How to pack.
 pub struct PackOptions<'a> {
-    /// Patterns of what is not in the backup at all (see [`Globs`]).
+    /// Patterns of what is not in the backup at all (see [`Globs`](crate::tree::Globs)).
     pub exclude: Vec<String>,
     /// Patterns of what is archived without looking it up.
     pub skip: Vec<String>,

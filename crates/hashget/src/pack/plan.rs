@@ -127,7 +127,9 @@ pub(super) fn plan(
         packages.iter().map(|package| package_head(&package.record)).collect();
     // Positions count all members of a package: where not all are known, files can only be listed.
     let complete = |chosen: &ChosenPackage| chosen.record.evidence >= Evidence::Signed;
-    for (package, chosen) in manifest.iter_mut().zip(packages).filter(|(_, chosen)| complete(chosen)) {
+    for (package, chosen) in
+        manifest.iter_mut().zip(packages).filter(|(_, chosen)| complete(chosen))
+    {
         lay_down(package, chosen, entries, &by_digest, &mut claims, keep_digest);
     }
     // Single files come after all trees: a file that lies where its package puts it needs no word.

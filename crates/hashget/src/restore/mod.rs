@@ -9,9 +9,11 @@ mod extract;
 mod finish;
 mod get;
 mod ledger;
+mod package;
 mod packages;
 mod place;
 mod plan;
+mod spread;
 mod v1;
 
 use std::collections::BTreeMap;

@@ -134,7 +134,7 @@ impl<'m> PackagePlan<'m> {
     pub(super) fn next(&mut self, member: &Member) -> Vec<Destination> {
         let mut destinations = Vec::new();
         let path = member.path.as_bytes();
-        let inside = self.inner.iter().filter(|inner| path.starts_with(inner)).next_back().cloned();
+        let inside = self.inner.iter().rfind(|inner| path.starts_with(inner)).cloned();
         for (index, tree) in self.trees.iter_mut().enumerate() {
             // What is inside a member is given by trees that begin inside it, too.
             let apart = |inner: &&[u8]| !tree.from.starts_with(inner);

@@ -178,7 +178,14 @@ pub(crate) fn indexer<'a>(
     server: &'a Server,
     limits: &'a Limits,
 ) -> Indexer<'a> {
-    Indexer { hashdb, source: server, mirrors: &[], limits, jobs: 2, evidence: Evidence::Downloaded }
+    Indexer {
+        hashdb,
+        source: server,
+        mirrors: &[],
+        limits,
+        jobs: 2,
+        evidence: Evidence::Downloaded,
+    }
 }
 
 /// A tar with these files, and the folder `etc`.

@@ -70,6 +70,14 @@ pub(crate) fn unreliable(names: &[String], verbose: bool) -> String {
     format!("{number} not relied on, having no permanent URL: {listed}{more}")
 }
 
+fn archive_size(summary: &Summary) -> String {
+    let bytes = size(summary.archive_bytes);
+    if summary.archive_bytes >= summary.bytes {
+        return bytes;
+    }
+    format!("{bytes}, {} smaller than the folder", ratio(summary.bytes, summary.archive_bytes))
+}
+
 fn lines(verbose: bool, destination: &Destination, summary: &Summary) -> Vec<String> {
     let mut lines = Vec::new();
     if verbose {
@@ -88,12 +96,8 @@ fn lines(verbose: bool, destination: &Destination, summary: &Summary) -> Vec<Str
     let packages = u64::try_from(summary.packages.len()).unwrap_or(u64::MAX);
     let archive = match destination.target {
         Target::Nowhere => "not written (dry run)".to_owned(),
-        _ => format!(
-            "{}, {} smaller than the folder: {}",
-            size(summary.archive_bytes),
-            ratio(summary.bytes, summary.archive_bytes),
-            safe(&destination.name)
-        ),
+        Target::StandardOutput => archive_size(summary),
+        _ => format!("{}: {}", archive_size(summary), safe(&destination.name)),
     };
     let rows = [
         ["Folder", &format!("{}, {}", files(summary.files), size(summary.bytes))],

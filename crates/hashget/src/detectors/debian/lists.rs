@@ -98,8 +98,7 @@ impl Lists {
 
     /// What they say of one; several when archives have different files of this name and version.
     pub(super) fn of(&self, package: &Installed) -> &[Listed] {
-        let key =
-            (package.name.clone(), package.version.clone(), package.architecture.clone());
+        let key = (package.name.clone(), package.version.clone(), package.architecture.clone());
         self.found.get(&key).map_or(&[], Vec::as_slice)
     }
 }
@@ -196,9 +195,8 @@ impl Release {
         let filename = field("Filename")?;
         let filename = filename.strip_prefix("./").unwrap_or(&filename).to_owned();
         RelPath::try_from(&*filename).ok()?;
-        let mirrors = servers.iter().map(|server| {
-            format!("{server}{}", super::archives::quoted(&filename))
-        });
+        let mirrors =
+            servers.iter().map(|server| format!("{server}{}", super::archives::quoted(&filename)));
         let listed = Listed {
             size: entry.get("Size")?.parse().ok()?,
             sha256: entry.get("SHA256")?.parse().ok()?,

@@ -126,7 +126,8 @@ mod tests {
             Suites: bookworm bookworm-updates\nComponents: main\n\n\
             Types: deb\nEnabled: no\nURIs: http://off.example\nSuites: x\n";
         fs_err::write(apt.join("sources.list.d/x.sources"), parts).unwrap();
-        fs_err::write(apt.join("sources.list.d/x.save"), "deb http://save.example/ x main").unwrap();
+        fs_err::write(apt.join("sources.list.d/x.save"), "deb http://save.example/ x main")
+            .unwrap();
         let sources = Sources::read(root.path());
         let servers = |prefix: &str| sources.servers(prefix).join(" ");
         assert_eq!(servers("one.example_debian_dists_bookworm_"), "http://one.example/debian/");

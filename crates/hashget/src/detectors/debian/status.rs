@@ -49,9 +49,9 @@ fn understand(paragraph: &Paragraph) -> Result<Option<Installed>, String> {
     }
     let field = |name: &'static str, allowed: &str| -> Result<String, String> {
         let value = paragraph.get(name).ok_or_else(|| format!("it has no {name}"))?;
-        let plain = value.bytes().all(|byte| {
-            byte.is_ascii_alphanumeric() || allowed.as_bytes().contains(&byte)
-        });
+        let plain = value
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || allowed.as_bytes().contains(&byte));
         if plain && value.starts_with(|first: char| first.is_ascii_alphanumeric()) {
             Ok(value.to_owned())
         } else {
@@ -111,7 +111,9 @@ mod tests {
     #[test]
     fn every_state_and_every_kind_of_version() {
         let stanza = |name: &str, status: &str, version: &str| {
-            format!("Package: {name}\nStatus: {status}\nArchitecture: amd64\nVersion: {version}\n\n")
+            format!(
+                "Package: {name}\nStatus: {status}\nArchitecture: amd64\nVersion: {version}\n\n"
+            )
         };
         let text = [
             stanza("vim", "install ok installed", "2:9.0.1378-2+deb12u2"),
@@ -146,7 +148,10 @@ mod tests {
                      Architecture: all\n\n";
         for length in 0..whole.len() {
             let (found, _) = names(&whole[..length]);
-            assert!(found.iter().all(|name| name == "a_1_all" || name == "b_1.25_all"), "{found:?}");
+            assert!(
+                found.iter().all(|name| name == "a_1_all" || name == "b_1.25_all"),
+                "{found:?}"
+            );
         }
         assert_eq!(names(whole).0, ["a_1_all", "b_1.25_all"]);
     }
