@@ -198,7 +198,8 @@ fn plain(status: u16, text: &str) -> Plan {
 fn wanted_bytes(range: &str) -> Option<(usize, Option<usize>)> {
     let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
     let last = if last.is_empty() { None } else { Some(last.parse().ok()?) };
-    Some((first.parse().ok()?, last))
+    let first = first.parse().ok()?;
+    last.is_none_or(|last| last >= first).then_some((first, last))
 }
 
 fn size(count: u64) -> usize {
