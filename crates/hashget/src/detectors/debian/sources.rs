@@ -29,13 +29,17 @@ impl Sources {
         files.sort();
         for file in files {
             let Ok(Some(bytes)) = text::read_whole(&file, MAX_BYTES) else { continue };
-            match file.extension().and_then(|extension| extension.to_str()) {
-                Some("list") => sources.add_lines(&bytes),
-                Some("sources") => sources.add_paragraphs(&bytes),
-                _ => {}
-            }
+            sources.add_file(file.extension().and_then(|extension| extension.to_str()), &bytes);
         }
         sources
+    }
+
+    fn add_file(&mut self, extension: Option<&str>, bytes: &[u8]) {
+        match extension {
+            Some("list") => self.add_lines(bytes),
+            Some("sources") => self.add_paragraphs(bytes),
+            _ => {}
+        }
     }
 
     /// The servers whose lists begin with `prefix`: addresses that end with `/`.
@@ -113,28 +117,29 @@ mod tests {
 
     #[test]
     fn both_kinds_of_files_are_understood() {
-        let root = tempfile::tempdir().unwrap();
-        let apt = root.path().join("etc/apt");
-        fs_err::create_dir_all(apt.join("sources.list.d")).unwrap();
-        let list = "# deb http://old.example/ x main\n\
+        let mut sources = Sources::default();
+        let list = b"# deb http://old.example/ x main\n\
             deb [arch=amd64 signed-by=/k] http://one.example/debian bookworm main contrib\n\
             deb-src http://src.example/debian bookworm main\n\
             deb http://user:secret@private.example/debian bookworm main\n\
             deb cdrom:[disc]/ bookworm main\ndeb https://flat.example/a_b/ ./\nbroken";
-        fs_err::write(apt.join("sources.list"), list).unwrap();
-        let parts = "Types: deb deb-src\nURIs: http://two.example/debian/ http://one.example/debian\n\
+        sources.add_file(Some("list"), list);
+        let parts =
+            b"Types: deb deb-src\nURIs: http://two.example/debian/ http://one.example/debian\n\
             Suites: bookworm bookworm-updates\nComponents: main\n\n\
             Types: deb\nEnabled: no\nURIs: http://off.example\nSuites: x\n";
-        fs_err::write(apt.join("sources.list.d/x.sources"), parts).unwrap();
-        fs_err::write(apt.join("sources.list.d/x.save"), "deb http://save.example/ x main")
-            .unwrap();
-        let sources = Sources::read(root.path());
+        sources.add_file(Some("sources"), parts);
+        sources.add_file(Some("save"), b"deb http://save.example/ x main");
         let servers = |prefix: &str| sources.servers(prefix).join(" ");
         assert_eq!(servers("one.example_debian_dists_bookworm_"), "http://one.example/debian/");
         let prefix = "two.example_debian_dists_bookworm-updates_";
         assert_eq!(servers(prefix), "http://two.example/debian/");
         assert_eq!(servers("flat.example_a%5fb_"), "https://flat.example/a_b/");
         assert_eq!(sources.by_prefix.len(), 5, "{sources:?}");
-        assert_eq!(Sources::read(&root.path().join("nothing")).by_prefix.len(), 0);
+    }
+
+    #[test]
+    fn a_system_without_apt_has_none() {
+        assert_eq!(Sources::read(Path::new("/nothing/is/here")).by_prefix.len(), 0);
     }
 }
