@@ -37,6 +37,7 @@ fn wrapped(error: &AnyError) -> Vec<&AnyError> {
             IndexError::Interrupted(inner) => vec![inner],
             IndexError::Format { .. }
             | IndexError::Lookup { .. }
+            | IndexError::NotAsked { .. }
             | IndexError::Unreliable { .. } => Vec::new(),
         };
     }

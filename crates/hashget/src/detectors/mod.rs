@@ -23,7 +23,7 @@ pub use rules::{Rule, RuleConfig, RuleError};
 
 /// Every built-in detector, in the order in which they are asked. A new one is one file and one line.
 pub const DETECTORS: &[&dyn Detector] =
-    &[&hint::Hint, &kernel::Kernel, &cargo::Cargo, &debian::Debian::new("/")];
+    &[&hint::Hint, &kernel::Kernel, &cargo::Cargo, &Debian::new("/")];
 
 /// A package that a tree seems to be made of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

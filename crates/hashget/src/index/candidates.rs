@@ -3,6 +3,7 @@
 //! Invariant: every candidate is counted exactly once, as known, new or failed; only a failing HashDB
 //! and the user's wish stop the others.
 
+use super::locate::Gate;
 use super::{IndexError, Indexed, Indexer, TreeIndexed};
 use crate::detectors::Candidate;
 use crate::fetch::FetchError;
@@ -20,13 +21,14 @@ pub(super) fn index_all(
     candidates.iter().for_each(|candidate| give.send(candidate).expect("we hold the other end"));
     drop(give);
     let mut indexed = TreeIndexed::default();
+    let gate = Gate::default();
     let workers = indexer.jobs.clamp(1, candidates.len().max(1));
     let stopped = std::thread::scope(|scope| {
         for _ in 0..workers {
-            let (take, tell) = (take.clone(), tell.clone());
+            let (take, tell, gate) = (take.clone(), tell.clone(), &gate);
             scope.spawn(move || {
                 for candidate in take {
-                    let result = indexer.index_candidate(candidate, monitor);
+                    let result = indexer.index_candidate(candidate, gate, monitor);
                     // Nobody listens any more once the work is stopped.
                     if tell.send((candidate, result)).is_err() {
                         return;
@@ -43,6 +45,16 @@ pub(super) fn index_all(
         })
     });
     indexed.unreliable.sort();
+    let not_asked =
+        indexed.failed.iter().filter(|(_, error)| matches!(error, IndexError::NotAsked { .. }));
+    match not_asked.count() {
+        0 => {}
+        count => monitor.problem(
+            ProblemKind::Unreachable,
+            format!("{count} more packages"),
+            "not asked for, after several in a row could not be had: is there a network?",
+        ),
+    }
     match stopped {
         Some(error) => Err(error),
         None => Ok(TreeIndexed { candidates, ..indexed }),
@@ -66,6 +78,10 @@ impl TreeIndexed {
                 monitor.event(Event::Skipped { object: &package, reason: &reason });
                 self.unreliable.push(package);
             }
+            Err(error @ IndexError::NotAsked { .. }) => {
+                // Told once, for all of them.
+                self.failed.push((candidate.url.clone(), error));
+            }
             Err(error) => {
                 monitor.problem(kind_of(&error), escaped(candidate.url.as_bytes()), chain(&error));
                 self.failed.push((candidate.url.clone(), error));
@@ -79,6 +95,7 @@ impl TreeIndexed {
 fn kind_of(error: &IndexError) -> ProblemKind {
     match error {
         IndexError::Format { .. } | IndexError::Lookup { .. } => ProblemKind::Verification,
+        IndexError::NotAsked { .. } => ProblemKind::Unreachable,
         IndexError::Unreliable { .. } => ProblemKind::Note,
         IndexError::Fetch(error) => kind_of_fetch(error),
         IndexError::HashDb(_) | IndexError::Io(_) | IndexError::Interrupted(_) => {

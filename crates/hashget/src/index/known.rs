@@ -32,13 +32,20 @@ pub(super) fn known(
     }
 }
 
-/// A package with the candidate's name (and digest, if one is known) at the evidence that is asked for.
+/// A package with the candidate's name (and its digest, if one is known), or with its digest, at the evidence that is
+/// asked for.
 pub(super) fn known_by_name(
     indexer: &Indexer<'_>,
     candidate: &Candidate,
 ) -> Result<Option<PackageId>, IndexError> {
-    let Some(name) = &candidate.signature else { return Ok(None) };
-    for id in indexer.hashdb.by_signature(name)? {
+    let mut ids = Vec::new();
+    if let Some(name) = &candidate.signature {
+        ids = indexer.hashdb.by_signature(name)?;
+    }
+    if let Some(sha256) = &candidate.sha256 {
+        ids.extend(indexer.hashdb.by_sha256(sha256)?);
+    }
+    for id in ids {
         let known = indexer.hashdb.package(id)?.is_some_and(|record| {
             record.evidence >= indexer.evidence
                 && candidate.sha256.is_none_or(|sha256| sha256 == record.sha256)

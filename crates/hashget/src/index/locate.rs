@@ -5,6 +5,10 @@
 //! of a signed list, or by the SHA-1 that the snapshots give. A .deb that says to be another package is
 //! refused.
 
+use std::fs::File;
+use std::io::Seek as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use sha1::{Digest as _, Sha1};
 
 use super::fetch::{self, Package};
@@ -15,7 +19,8 @@ use crate::detectors::debian::first_paragraph;
 use crate::detectors::{Candidate, DebPackage, DebPlace};
 use crate::fetch::FetchError;
 use crate::formats::{FormatError, control_members};
-use crate::model::{Evidence, Member, escaped};
+use crate::limits::Limits;
+use crate::model::{Evidence, Member, Signature, escaped};
 use crate::monitor::Monitor;
 
 /// A .deb and its permanent URLs.
@@ -25,16 +30,45 @@ struct Located {
     package: Package,
 }
 
+/// Closes once the network seems to be gone: trying in vain takes minutes for each package.
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    failures: AtomicUsize,
+}
+
+impl Gate {
+    /// So many packages in a row whose servers could not be reached are enough.
+    const MOST: usize = 5;
+
+    fn is_closed(&self) -> bool {
+        self.failures.load(Ordering::Relaxed) >= Self::MOST
+    }
+
+    fn failed(&self, error: &IndexError) {
+        if let IndexError::Fetch(FetchError::Unreachable { .. }) = error {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn open(&self) {
+        self.failures.store(0, Ordering::Relaxed);
+    }
+}
+
 /// Indexes the .deb of `candidate`, unless a package of its name is known at the evidence that is asked
 /// for.
 pub(super) fn index_deb(
     indexer: &Indexer<'_>,
     candidate: &Candidate,
     deb: &DebPackage,
+    gate: &Gate,
     monitor: &dyn Monitor,
 ) -> Result<Indexed, IndexError> {
     if let Some(id) = known::known_by_name(indexer, candidate)? {
         return Ok(Indexed::Known(id));
+    }
+    if gate.is_closed() {
+        return Err(IndexError::NotAsked { package: name_of(deb) });
     }
     if let DebPlace::Nowhere { origin } = &deb.place {
         let reason = format!("it is of the archive \"{origin}\", which keeps no old packages");
@@ -45,7 +79,9 @@ pub(super) fn index_deb(
     {
         return Ok(indexed);
     }
-    let located = locate(indexer, candidate, deb, monitor)?;
+    let located =
+        locate(indexer, candidate, deb, monitor).inspect_err(|error| gate.failed(error))?;
+    gate.open();
     let control = control_members(&mut &located.package.file, indexer.limits);
     check_name(control, deb, &located.url)?;
     let request = Request { url: located.url, also: located.also, ..indexer.request_of(candidate) };
@@ -208,18 +244,33 @@ pub(super) fn check_name(
     let format = |error| IndexError::Format { url: escaped(url.as_bytes()), error };
     let damaged = |problem| format(FormatError::Damaged { format: "deb", problem });
     let members = control.map_err(format)?;
-    let fields = members
-        .iter()
-        .find(|(member, _)| member.path.as_bytes() == b"control/control")
-        .and_then(|(_, text)| first_paragraph(text));
-    let Some(fields) = fields else { return Err(damaged("it has no control file".to_owned())) };
-    let field = |name| escaped(fields.get(name).unwrap_or_default().as_bytes());
-    let found = format!("{}_{}_{}", field("Package"), field("Version"), field("Architecture"));
-    let wanted = format!("{}_{}_{}", deb.name, deb.version, deb.architecture);
+    let Some(found) = name_in(&members) else {
+        return Err(damaged("it has no control file with a name".to_owned()));
+    };
+    let found = escaped(found.as_bytes());
+    let wanted = name_of(deb);
     if found != wanted {
         return Err(damaged(format!("it is the package {found}, expected {wanted}")));
     }
     Ok(members)
+}
+
+/// The name, version and architecture in a control file.
+fn name_in(control: &[(Member, Vec<u8>)]) -> Option<String> {
+    let file = |(member, _): &&(Member, Vec<u8>)| member.path.as_bytes() == b"control/control";
+    let fields = first_paragraph(&control.iter().find(file)?.1)?;
+    let (name, version) = (fields.get("Package")?, fields.get("Version")?);
+    Some(format!("{name}_{version}_{}", fields.get("Architecture")?))
+}
+
+/// What the .deb in `file` calls itself, so that it is known by name wherever it came from.
+pub(super) fn own_name(mut file: &File, limits: &Limits) -> Option<Signature> {
+    file.rewind().ok()?;
+    let name = name_in(&control_members(&mut file, limits).ok()?);
+    file.rewind().ok()?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.:~_".contains(&byte);
+    let value = name.filter(|name| name.bytes().all(plain))?;
+    Some(Signature { kind: "deb".to_owned(), value })
 }
 
 fn sha1_of(package: &Package) -> Result<String, IndexError> {

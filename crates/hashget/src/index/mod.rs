@@ -16,6 +16,8 @@ mod walk;
 
 use std::path::Path;
 
+use self::locate::Gate;
+
 pub use detect::{detect, detect_tree};
 
 use crate::detectors::{Candidate, Debian, DetectError, Detector};
@@ -96,6 +98,12 @@ pub enum IndexError {
         /// Why not.
         reason: String,
     },
+    /// The servers of several packages before it could not be reached.
+    #[error("{package} was not asked for: the server could not be reached")]
+    NotAsked {
+        /// Its name.
+        package: String,
+    },
     /// The HashDB failed.
     #[error(transparent)]
     HashDb(#[from] HashDbError),
@@ -169,10 +177,11 @@ impl Indexer<'_> {
     fn index_candidate(
         &self,
         candidate: &Candidate,
+        gate: &Gate,
         monitor: &dyn Monitor,
     ) -> Result<Indexed, IndexError> {
         if let Some(deb) = &candidate.deb {
-            return locate::index_deb(self, candidate, deb, monitor);
+            return locate::index_deb(self, candidate, deb, gate, monitor);
         }
         let mut request = self.request_of(candidate);
         if let Some(id) = known::known(self.hashdb, &request, request.sha256, self.evidence)? {
@@ -209,7 +218,13 @@ impl Indexer<'_> {
     ) -> Result<Indexed, IndexError> {
         let contents = read::read(package, request, self.limits, monitor)?;
         package.check_unchanged()?;
-        record::record(self.hashdb, request, package, contents)
+        let mut request = request.clone();
+        let own_name = (contents.format == "deb")
+            .then(|| locate::own_name(&package.file, self.limits))
+            .flatten()
+            .filter(|name| !request.signatures.contains(name));
+        request.signatures.extend(own_name);
+        record::record(self.hashdb, &request, package, contents)
     }
 
     /// Indexes those of `candidates` that the HashDB does not know, several at once. A package that

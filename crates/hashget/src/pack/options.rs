@@ -120,3 +120,36 @@ impl Default for PackOptions<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::model::RelPath;
+    use crate::tree::Globs;
+
+    #[test]
+    fn of_a_whole_system_the_folders_stay() {
+        let globs = Globs::new(SYSTEM_EXCLUDES).unwrap();
+        for (path, excluded) in [
+            ("proc", false),
+            ("proc/1", true),
+            ("tmp/.hidden", true),
+            ("home/user/tmp/x", false),
+            ("usr/lib/sys/x", false),
+            ("var/tmp/x", false),
+            ("var/lib/apt/lists", false),
+            ("var/lib/apt/lists/x_InRelease", true),
+            ("var/cache/apt/archives/x.deb", true),
+            ("var/cache/apt/archives/lock", false),
+            ("var/cache/apt/pkgcache.bin", true),
+            ("var/lib/dpkg/status", false),
+            ("swapfile", true),
+            ("etc/swapfile", false),
+        ] {
+            let found = globs.matches(Path::new("/"), &RelPath::new(path).unwrap());
+            assert_eq!(found, excluded, "{path}");
+        }
+    }
+}

@@ -279,3 +279,42 @@ fn this_machines_own_packages_are_all_understood() {
     assert!(broken.is_empty(), "{broken:?}");
     assert!(!found.is_empty() || !notes.is_empty());
 }
+
+#[test]
+fn without_a_network_it_gives_up_soon() {
+    let system = System::new();
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
+    for name in names {
+        let package = Package::new(name, "1");
+        system.install(&package);
+        system.origin.always(&question(&package), Fault::Drop);
+    }
+    let (indexed, recorder) = system.index(Evidence::Downloaded);
+    assert_eq!((indexed.new, indexed.failed.len()), (0, names.len()));
+    // Two work at once: the other one may have begun.
+    assert!((5..=6).contains(&system.asked().len()), "{:?}", system.asked());
+    let problems = recorder.recorded().problems;
+    assert!(problems.last().unwrap().1.ends_with("more packages"), "{problems:?}");
+}
+
+#[test]
+fn a_deb_that_was_indexed_by_hand_is_known_by_its_name() {
+    let (system, vim) = (System::new(), vim());
+    system.install(&vim);
+    system.origin.serve("/by/hand.deb", vim.deb());
+    let (limits, source) = (hashget::limits::Limits::default(), system.source());
+    let indexer = hashget::index::Indexer {
+        hashdb: &system.hashdb,
+        source: &*source,
+        mirrors: &[],
+        limits: &limits,
+        jobs: 1,
+        evidence: Evidence::Downloaded,
+    };
+    let request =
+        hashget::index::Request { url: system.origin.url("/by/hand.deb"), ..Default::default() };
+    indexer.index(&request, &hashget::monitor::Silent).unwrap();
+    assert_eq!(record(&system).signatures[0].value, vim.signature());
+    let (indexed, _) = system.index(Evidence::Downloaded);
+    assert_eq!((indexed.known, system.asked().len()), (1, 1));
+}
