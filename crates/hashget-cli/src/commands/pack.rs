@@ -69,6 +69,10 @@ pub(crate) struct Pack {
     #[arg(long)]
     no_index: bool,
 
+    /// Read every file, also those that have not changed since the last time
+    #[arg(long)]
+    no_scan_cache: bool,
+
     /// Smaller files are archived without looking them up
     #[arg(long, value_name = "BYTES", value_parser = values::bytes, default_value = "0")]
     min_size: u64,
@@ -186,6 +190,7 @@ impl Pack {
             evidence: self.evidence.or(config.evidence).unwrap_or(Evidence::Signed),
             detectors: environment.detectors(&self.detect)?,
             index: !self.no_index,
+            scan_cache: environment.scan_cache().filter(|_| !self.no_scan_cache),
             ..PackOptions::default()
         };
         if let Some(ratio) = self.max_fetch_ratio {

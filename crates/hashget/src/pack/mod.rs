@@ -193,6 +193,7 @@ impl Packer<'_> {
             exclude_caches: options.exclude_caches,
             one_file_system: options.one_file_system,
             not_these: output.existing_file().into_iter().collect(),
+            cache: options.scan_cache.clone(),
             jobs: self.jobs,
         };
         Ok(scan(tree, &scan_options, monitor)?)

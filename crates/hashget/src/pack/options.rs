@@ -2,6 +2,8 @@
 //!
 //! Invariant: the defaults rely only on what was proven, and leave out as much as that allows.
 
+use std::path::PathBuf;
+
 use crate::codec::Codec;
 use crate::detectors::Detector;
 use crate::model::Evidence;
@@ -75,6 +77,8 @@ pub struct PackOptions<'a> {
     pub detectors: Vec<&'a dyn Detector>,
     /// Index what the detectors find and the HashDB does not know.
     pub index: bool,
+    /// The folder of the scan cache: what has not changed since the last scan is not read again.
+    pub scan_cache: Option<PathBuf>,
 }
 
 /// What no backup of a whole running system wants: file systems of the kernel, what is gone after a
@@ -117,6 +121,7 @@ impl Default for PackOptions<'_> {
             max_fetch_ratio: Self::MAX_FETCH_RATIO,
             detectors: Vec::new(),
             index: true,
+            scan_cache: None,
         }
     }
 }

@@ -28,7 +28,11 @@ pub(super) fn finish(
         run.ledger.link(link.path.clone(), link.to.clone());
     }
     let mut state = std::mem::take(&mut run.ledger).into_state();
-    run.target.separate_shared().map_err(|error| stop(run.target, error))?;
+    for (path, error) in run.target.separate_shared() {
+        let reason = chain(&run.unless_fatal(error)?);
+        run.monitor.problem(ProblemKind::Incomplete, &path, &reason);
+        state.add_missing(path, reason);
+    }
     let links = make_links(&run, &mut state)?;
     let mut odd_folders = BTreeMap::new();
     if let Some(extracted) = extracted {
@@ -240,22 +244,30 @@ pub(super) fn finish_v1(
     if complete && !options.keep_manifest {
         run.target.remove(&manifest_path()).map_err(|error| stop(run.target, error))?;
     }
-    settle(run.target, &extracted.folders)?;
+    for (path, reason) in settle(run.target, &extracted.folders)? {
+        run.monitor.problem(ProblemKind::Incomplete, &path, &reason);
+        summary.missing.push((path, reason));
+    }
     summary.not_applied = run.target.not_applied();
     tell(&run, &summary);
     end(&run)?;
     Ok(summary)
 }
 
-/// Gives the folders of a tar archive the metadata that it has of them.
+/// Gives the folders of a tar archive the metadata that it has of them; those for which that failed.
 pub(super) fn settle(
     target: &Target,
     folders: &BTreeMap<RelPath, Metadata>,
-) -> Result<(), RestoreError> {
+) -> Result<Vec<(RelPath, String)>, RestoreError> {
+    let mut failed = Vec::new();
     for (path, metadata) in folders.iter().rev() {
-        target.finish_folder(path, metadata).map_err(|error| stop(target, error))?;
+        if let Err(error) = target.finish_folder(path, metadata) {
+            failed.push((path.clone(), chain(&fatal(target, error)?)));
+        }
     }
-    target.settle_folders(|path| folders.contains_key(path)).map_err(|error| stop(target, error))
+    let settled = target.settle_folders(|path| folders.contains_key(path));
+    settled.map_err(|error| stop(target, error))?;
+    Ok(failed)
 }
 
 /// Is the whole tree there already, and right? Then nothing needs to be fetched.

@@ -335,14 +335,18 @@ impl Target {
     }
 
     /// Kept files that are one file under several names, but should each be their own, become that.
-    pub(in crate::restore) fn separate_shared(&self) -> Result<(), PlaceError> {
-        for files in std::mem::take(&mut *lock(&self.shared)).into_values() {
-            for (path, metadata) in &files[1..] {
-                if let Some(file) = self.open_file(path)? {
-                    self.stage_copy(path, &file)?.put(path, metadata)?;
-                }
-            }
-        }
-        Ok(())
+    /// Gives those for which it failed.
+    pub(in crate::restore) fn separate_shared(&self) -> Vec<(RelPath, PlaceError)> {
+        let shared = std::mem::take(&mut *lock(&self.shared));
+        let further = shared.into_values().flat_map(|files| files.into_iter().skip(1));
+        further
+            .filter_map(|(path, metadata)| {
+                let separated = self.open_file(&path).and_then(|file| match file {
+                    Some(file) => self.stage_copy(&path, &file)?.put(&path, &metadata),
+                    None => Err(PlaceError::Blocked("another program took it away".into())),
+                });
+                separated.err().map(|error| (path, error))
+            })
+            .collect()
     }
 }

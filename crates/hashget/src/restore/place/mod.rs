@@ -356,8 +356,12 @@ impl Target {
         for (path, mode) in std::mem::take(&mut *lock(&self.borrowed)).into_iter().rev() {
             if !given(&path) {
                 let flags = OFlags::PATH | OFlags::DIRECTORY;
-                let folder = beneath::open(self.root.as_fd(), path.as_bytes(), flags)?;
-                metadata::chmod_path_only(folder.as_fd(), mode)?;
+                match beneath::open(self.root.as_fd(), path.as_bytes(), flags) {
+                    Ok(folder) => metadata::chmod_path_only(folder.as_fd(), mode)?,
+                    // Somebody took it away meanwhile.
+                    Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
+                    Err(error) => return Err(error.into()),
+                }
             }
         }
         Ok(())
