@@ -1,7 +1,12 @@
 //! Evidence below `downloaded`: what is fetched for it, what is relied on, and what raises it.
 
+use hashget::detectors::Debian;
 use hashget::hashdb::HashDb as _;
+use hashget::limits::Limits;
 use hashget::model::{Digest, Evidence, Member, PackageRecord};
+use hashget::monitor::Silent;
+use hashget::pack::{Output, PackOptions, Packer};
+use hashget::restore::{RestoreOptions, Restorer};
 use hashget_testkit::origin::Fault;
 
 use crate::system::{Package, System};
@@ -188,4 +193,42 @@ fn indexing_raises_and_nothing_lowers() {
     system.hashdb.put(&weaker, &[]).unwrap();
     assert_eq!(known(&system), (record, members));
     assert_eq!(package.signature(), "tool_1:1.0_amd64");
+}
+
+#[test]
+fn a_system_comes_back_on_any_evidence() {
+    let limits = Limits::default();
+    for evidence in [Evidence::Local, Evidence::Declared, Evidence::Downloaded] {
+        let (system, package) = listed();
+        system.write("etc/own.conf", "my own words");
+        let (source, debian) = (system.source(), Debian::new("/nothing/is/here"));
+        let packer = Packer {
+            hashdb: &system.hashdb,
+            source: &*source,
+            mirrors: &[],
+            limits: &limits,
+            jobs: 2,
+        };
+        let options = PackOptions {
+            evidence,
+            detectors: vec![&debian],
+            min_size: 1,
+            max_fetch_ratio: f64::INFINITY,
+            ..PackOptions::default()
+        };
+        let archive = system.path("a.tar.zst");
+        let output = Output::File(archive.clone());
+        let packed = packer.pack(&system.root(), output, &options, &Silent).unwrap();
+        // The program and its copyright; with the control part, dpkg's list of MD5s too.
+        let expected = if evidence == Evidence::Local { 2 } else { 3 };
+        assert_eq!(packed.left_out_files, expected, "{evidence}");
+        let restorer = Restorer { source: &*source, limits: &limits, jobs: 2 };
+        let mut archive = fs_err::File::open(archive).unwrap();
+        let (back, options) = (system.path("back"), RestoreOptions::default());
+        let restored = restorer.unpack(&mut archive, &back, &options, &Silent).unwrap();
+        assert_eq!((restored.missing.len(), restored.proven), (0, Some(true)), "{evidence}");
+        assert_eq!(fs_err::read(back.join("bin/tool")).unwrap(), package.files[0].1);
+        let own = fs_err::read_to_string(back.join("etc/own.conf")).unwrap();
+        assert_eq!(own, "my own words");
+    }
 }
