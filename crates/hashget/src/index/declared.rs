@@ -14,7 +14,7 @@ use super::record::now;
 use super::{IndexError, Indexed, Indexer};
 use crate::detectors::debian::status;
 use crate::detectors::{Candidate, DebPackage, DebPlace};
-use crate::fetch::FetchError;
+use crate::fetch::{FetchError, public_url};
 use crate::formats::{control_end, control_members};
 use crate::model::{
     Digest, Evidence, HashingReader, Kind, Member, MemberMetadata, PackageRecord, RelPath,
@@ -64,7 +64,7 @@ pub(super) fn index(
     };
     let record = PackageRecord {
         url,
-        also: deb.mirrors.clone(),
+        also: deb.mirrors.iter().map(|url| public_url(indexer.mirrors, url)).collect(),
         sha256,
         size,
         format: "deb".to_owned(),

@@ -17,7 +17,7 @@ use super::{IndexError, Indexed, Indexer, Request, declared, known};
 use crate::detectors::debian::archives::{self, SNAPSHOT};
 use crate::detectors::debian::first_paragraph;
 use crate::detectors::{Candidate, DebPackage, DebPlace};
-use crate::fetch::FetchError;
+use crate::fetch::{FetchError, public_url};
 use crate::formats::{FormatError, control_members};
 use crate::limits::Limits;
 use crate::model::{Evidence, Member, Signature, escaped};
