@@ -6,7 +6,7 @@ use hashget::codec::Codec;
 use hashget::fetch::{FetchOptions, standard_source};
 use hashget::hashdb::{HashDb as _, LocalHashDb};
 use hashget::index::{Indexer, Request};
-use hashget::model::Digest;
+use hashget::model::{Digest, Evidence};
 use hashget::monitor::{Recorder, Silent};
 use hashget::pack::{Output, PackError, PackOptions};
 use hashget::restore::{RestoreError, RestoreOptions};
@@ -126,6 +126,7 @@ fn a_hashdb_and_a_cache_that_do_not_fit_stay_whole() {
             mirrors: &[],
             limits: &scene.limits,
             jobs: 1,
+            evidence: Evidence::Downloaded,
         };
         let request = Request { url: url.clone(), ..Request::default() };
         let outcome = indexer.index(&request, &Silent);

@@ -14,7 +14,7 @@ use hashget::fetch::{HttpOrigin, OriginOptions};
 use hashget::hashdb::LocalHashDb;
 use hashget::index::{Indexer, Request};
 use hashget::limits::Limits;
-use hashget::model::RelPath;
+use hashget::model::{Evidence, RelPath};
 use hashget::monitor::{Monitor, ProblemKind, Recorder, Silent};
 use hashget::pack::{Output, PackError, PackOptions, Packer, Summary as Packed};
 use hashget::restore::{RestoreOptions, Restorer, Summary as Restored};
@@ -72,6 +72,7 @@ impl Scene {
             mirrors: &[],
             limits: &self.limits,
             jobs: 1,
+            evidence: Evidence::Downloaded,
         };
         let url = self.origin.url(&format!("/{name}"));
         indexer.index(&Request { url, recursive: true, ..Request::default() }, &Silent).unwrap();
