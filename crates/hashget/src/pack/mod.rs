@@ -19,7 +19,7 @@ mod tar_writer;
 mod v1;
 mod write;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 pub use options::{HashesKept, ManifestVersion, PackOptions, SYSTEM_EXCLUDES};
@@ -257,6 +257,7 @@ impl Packer<'_> {
             outdated: false,
             changed: 0,
             gone: HashSet::new(),
+            names: HashMap::new(),
         };
         let encoder =
             crate::codec::encoder(options.codec, Box::new(file.writer()), options.level, self.jobs)
