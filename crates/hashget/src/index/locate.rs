@@ -84,7 +84,8 @@ pub(super) fn index_deb(
     gate.open();
     let control = control_members(&mut &located.package.file, indexer.limits);
     check_name(control, deb, &located.url)?;
-    let request = Request { url: located.url, also: located.also, ..indexer.request_of(candidate) };
+    let also = located.also.iter().map(|url| public_url(indexer.mirrors, url)).collect();
+    let request = Request { url: located.url, also, ..indexer.request_of(candidate) };
     indexer.read_and_record(&request, &located.package, monitor)
 }
 
