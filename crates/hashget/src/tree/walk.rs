@@ -169,7 +169,7 @@ impl Walker<'_> {
 
     fn top(&mut self) -> io::Result<Level> {
         let fd = Arc::new(self.root.open_directory(&RelPath::root())?);
-        let top = inspect(fd.as_fd(), &procfs_path(fd.as_fd()), c".")?;
+        let top = inspect(fd.as_fd(), &self.kernel_path(&fd, &RelPath::root()), c".")?;
         self.device = top.stamp.device;
         self.add(RelPath::root(), top, None);
         let names = self.names(&fd)?;
