@@ -10,7 +10,7 @@ export RUSTC_BOOTSTRAP=1
 export RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 -Cllvm-args=-sanitizer-coverage-trace-compares -Cdebug-assertions -Coverflow-checks"
-nice -n 15 cargo build --release --target "$host"
+nice cargo build --release --target "$host"
 targets=("$@")
 [ "${#targets[@]}" -gt 0 ] || targets=(package tar manifest detectors unpack)
 for target in "${targets[@]}"; do
@@ -18,7 +18,7 @@ for target in "${targets[@]}"; do
     mkdir -p "$corpus" "artifacts/$target"
     case $target in
         manifest) cp ../testdata/hostile/manifests/* "$corpus" ;;
-        unpack | tar) cp ../testdata/hostile/archives/* ../testdata/hostile/*.tar "$corpus" ;;
+        unpack | tar) cp ../testdata/hostile/archives/* "$corpus" && cp ../testdata/hostile/*.tar "$corpus" ;;
         *) cp $(find ../testdata/hostile -maxdepth 1 -type f) "$corpus" ;;
     esac
     echo "== $target"

@@ -89,6 +89,9 @@ pub(super) fn failure(location: &str, error: &rusqlite::Error) -> HashDbError {
     }
 }
 
+/// Bytes of the first page of a whole file.
+const FIRST_PAGE: u64 = 4096;
+
 /// Opens one connection to the file, which may not be there yet; brings its schema up to date.
 pub(super) fn connect(file: &Path) -> Result<Connection, HashDbError> {
     let location = crate::model::escaped(file.as_os_str().as_encoded_bytes());
@@ -96,7 +99,6 @@ pub(super) fn connect(file: &Path) -> Result<Connection, HashDbError> {
         let problem = "it is a folder, not a file".to_owned();
         return Err(HashDbError::Damaged { location, problem });
     }
-    let bytes_before = fs_err::metadata(file).map_or(0, |metadata| metadata.len());
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -105,11 +107,13 @@ pub(super) fn connect(file: &Path) -> Result<Connection, HashDbError> {
     connection.busy_timeout(BUSY).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(32);
     let version = check_identity(&connection, &location, known_version())?;
-    // SQLite takes the stump of a first page for an empty database, and would write over it.
+    // SQLite takes the stump of a first page for an empty database, and would write over it. A whole first
+    // page without pages is another thing: a killed process's, taken back, or one that is just being made.
     let pages: i64 =
         connection.pragma_query_value(None, "page_count", |row| row.get(0)).map_err(failed)?;
-    if bytes_before > 0 && pages == 0 {
-        let problem = format!("it has only {bytes_before} bytes");
+    let bytes = fs_err::metadata(file).map_or(0, |metadata| metadata.len());
+    if pages == 0 && (1..FIRST_PAGE).contains(&bytes) {
+        let problem = format!("it has only {bytes} bytes");
         return Err(HashDbError::Damaged { location, problem });
     }
     set_modes(&connection).map_err(failed)?;

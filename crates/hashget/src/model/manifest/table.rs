@@ -163,7 +163,7 @@ impl EntryTable {
     pub(super) fn check(&self, name: &str) -> Result<(), ManifestError> {
         let count = self.path.len();
         let required = [
-            ("type", self.kind.chars().count()),
+            ("type", self.kind.len()),
             ("mode", self.mode.len()),
             ("uid", self.uid.len()),
             ("gid", self.gid.len()),
