@@ -76,6 +76,12 @@ impl<'a> Environment<'a> {
         Ok(fetch::standard_source(&options).map_err(|error| UsageError(error.to_string()))?)
     }
 
+    /// Where scans leave what they hashed; nowhere without a cache.
+    pub(crate) fn scan_cache(&self) -> Option<PathBuf> {
+        let (flag, configured) = (self.global.cache.as_deref(), self.config.cache.as_deref());
+        self.surroundings.cache(flag, configured).map(|cache| cache.join("scan"))
+    }
+
     /// The mirrors of the configuration.
     pub(crate) fn mirrors(&self) -> Vec<MirrorRule> {
         self.config.mirrors()

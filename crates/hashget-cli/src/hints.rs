@@ -94,6 +94,9 @@ fn restore(cause: &AnyError, _: Situation) -> Option<String> {
         RestoreError::NotAnArchive { .. } => {
             "give a file that `hashget pack` has written, whole and as it was written"
         }
+        RestoreError::NoManifestInArchive => {
+            "if it is a tar of another program, it is all there; if hashget wrote it, take another copy"
+        }
         RestoreError::NoManifest { .. } => {
             "unpack the archive there first; a folder that is all restored has no manifest any more"
         }

@@ -63,6 +63,10 @@ pub(crate) struct Pack {
     #[arg(long)]
     no_index: bool,
 
+    /// Read every file, also those that have not changed since the last time
+    #[arg(long)]
+    no_scan_cache: bool,
+
     /// Smaller files are archived without looking them up
     #[arg(long, value_name = "BYTES", value_parser = values::bytes, default_value = "0")]
     min_size: u64,
@@ -132,9 +136,10 @@ impl Pack {
             limits: &environment.limits,
             jobs: environment.jobs,
         };
-        let summary = packer
-            .pack(&self.tree, destination.open()?, &options, console)
-            .with_context(|| format!("cannot pack {}", self.tree.display()))?;
+        let summary =
+            packer.pack(&self.tree, destination.open()?, &options, console).with_context(|| {
+                format!("cannot pack {} into {}", self.tree.display(), destination.name)
+            })?;
         report::print(console, &self.tree, &destination, &summary)
     }
 
@@ -172,6 +177,7 @@ impl Pack {
             evidence: self.evidence.or(config.evidence).unwrap_or(Evidence::Signed),
             detectors: environment.detectors(&self.detect)?,
             index: !self.no_index,
+            scan_cache: environment.scan_cache().filter(|_| !self.no_scan_cache),
             ..PackOptions::default()
         };
         if let Some(ratio) = self.max_fetch_ratio {

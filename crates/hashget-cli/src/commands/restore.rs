@@ -110,20 +110,37 @@ fn lines(target: &Path, summary: &Summary) -> Vec<String> {
     for (what, number) in &summary.not_applied {
         lines.push(format!("Not set for {}: {what}", counted(*number, "entry", "entries")));
     }
-    let missing = u64::try_from(summary.missing.len()).unwrap_or(u64::MAX);
-    if missing > 0 {
-        lines.push(format!(
-            "{} missing; the manifest stays: `hashget restore` tries again",
-            counted(missing, "entry is", "entries are")
-        ));
-    }
-    lines.push(
-        match summary.proven {
-            Some(true) => "Proven: the folder is exactly what was packed",
-            Some(false) => "NOT proven: the folder differs from what was packed",
-            None => "Each file is proven; the archive holds no proof of the folder as a whole",
+    lines.extend(missing(summary));
+    let proof = match summary.proven {
+        Some(true) => Some("Proven: the folder is exactly what was packed"),
+        Some(false) => Some("NOT proven: the folder differs from what was packed"),
+        None if summary.missing.is_empty() => {
+            Some("Each file is proven; the archive holds no proof of the folder as a whole")
         }
-        .to_owned(),
-    );
+        None => None,
+    };
+    lines.extend(proof.map(str::to_owned));
+    lines
+}
+
+/// How many of the missing entries are named without `-v`.
+const NAMED: usize = 5;
+
+/// What is missing: the first entries by name, and how many in all.
+fn missing(summary: &Summary) -> Vec<String> {
+    if summary.missing.is_empty() {
+        return Vec::new();
+    }
+    let named = summary.missing.iter().take(NAMED);
+    let mut lines: Vec<String> =
+        named.map(|(path, reason)| format!("Missing: {path} ({reason})")).collect();
+    if summary.missing.len() > NAMED {
+        lines.push(format!("and {} more; -v names all", summary.missing.len() - NAMED));
+    }
+    let all = u64::try_from(summary.missing.len()).unwrap_or(u64::MAX);
+    lines.push(format!(
+        "{} missing; the manifest stays: `hashget restore` tries again",
+        counted(all, "entry is", "entries are")
+    ));
     lines
 }

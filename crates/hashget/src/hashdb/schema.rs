@@ -122,14 +122,17 @@ pub(super) fn connect(file: &Path) -> Result<Connection, HashDbError> {
 /// The schema's version, 0 for a file without tables; an error for what is not ours or too new.
 fn check_identity(connection: &Connection, location: &str, known: u32) -> Result<u32, HashDbError> {
     let failed = |error: rusqlite::Error| failure(location, &error);
+    // One transaction, so that all three are of one moment: another process may be making the tables.
+    let moment = connection.unchecked_transaction().map_err(failed)?;
     let pragma = |name: &str| -> rusqlite::Result<i32> {
-        connection.pragma_query_value(None, name, |row| row.get(0))
+        moment.pragma_query_value(None, name, |row| row.get(0))
     };
     let application = pragma("application_id").map_err(failed)?;
     let version = pragma("user_version").map_err(failed)?;
-    let objects: i64 = connection
+    let objects: i64 = moment
         .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
         .map_err(failed)?;
+    drop(moment);
     let location = location.to_owned();
     if objects == 0 && application == 0 && version == 0 {
         return Ok(0);

@@ -3,6 +3,8 @@
 //! Invariant: two trees have the same tree digest exactly if every path, type, content, link,
 //! owner, mode, time and attribute is the same; `docs/format.md` fixes the bytes that are hashed.
 
+use std::io::Write as _;
+
 use sha2::{Digest as _, Sha256};
 
 use super::{Digest, Extent, Kind, Metadata, RelPath};
@@ -31,7 +33,7 @@ pub fn effective_mode(kind: &Kind, mode: u32) -> u32 {
 /// the file that it names; `first_name` is the first path, by bytes, of its hard-link group.
 pub fn entry_digest(path: &RelPath, file: &Entry, first_name: &RelPath) -> Digest {
     let Entry { kind, metadata, sha256, extents, .. } = file;
-    let mut record = Record(Sha256::new());
+    let mut record = Record(Vec::with_capacity(256));
     record.field(path.as_bytes());
     record.field(kind.letter().as_bytes());
     record.number(effective_mode(kind, metadata.mode));
@@ -42,7 +44,10 @@ pub fn entry_digest(path: &RelPath, file: &Entry, first_name: &RelPath) -> Diges
     match kind {
         Kind::File { size } => {
             record.number(size);
-            record.field(sha256.map(|digest| digest.to_string()).unwrap_or_default().as_bytes());
+            match sha256 {
+                Some(digest) => record.number(digest),
+                None => record.field(b""),
+            }
             for extent in extents.iter().flatten() {
                 record.number(extent.offset);
                 record.number(extent.length);
@@ -63,19 +68,20 @@ pub fn entry_digest(path: &RelPath, file: &Entry, first_name: &RelPath) -> Diges
         record.number(value.len());
         record.field(value);
     }
-    Digest::from_bytes(record.0.finalize().into())
+    Digest::of(&record.0)
 }
 
-struct Record(Sha256);
+/// The bytes of a record: fields, each followed by a NUL.
+struct Record(Vec<u8>);
 
 impl Record {
     fn field(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
-        self.0.update([0]);
+        self.0.extend_from_slice(bytes);
+        self.0.push(0);
     }
 
-    fn number(&mut self, number: impl ToString) {
-        self.field(number.to_string().as_bytes());
+    fn number(&mut self, number: impl std::fmt::Display) {
+        write!(self.0, "{number}\0").expect("a vector takes everything");
     }
 }
 
@@ -94,8 +100,13 @@ impl TreeDigest {
     /// The digest over all entries that were added.
     pub fn finish(mut self) -> Digest {
         self.entries.sort_unstable();
+        Self::of_sorted(self.entries.iter().map(|(_, digest)| digest))
+    }
+
+    /// The digest over entries whose own digests come sorted by path.
+    pub fn of_sorted<'a>(entries: impl Iterator<Item = &'a Digest>) -> Digest {
         let mut hasher = Sha256::new();
-        for (_, digest) in &self.entries {
+        for digest in entries {
             hasher.update(digest.as_bytes());
         }
         Digest::from_bytes(hasher.finalize().into())

@@ -139,7 +139,7 @@ fn twice<'a>(members: &'a [Member], from: &Prefix) -> HashSet<&'a [u8]> {
     let mut seen = HashSet::with_capacity(members.len());
     members
         .iter()
-        .filter_map(|member| member.path.as_bytes().strip_prefix(&*from.0))
+        .filter_map(|member| from.rest_of(&member.path))
         .filter(|rest| !seen.insert(*rest))
         .collect()
 }
@@ -192,7 +192,7 @@ struct Laying<'a> {
 
 impl Laying<'_> {
     fn rest<'m>(&self, path: &'m RelPath) -> Option<&'m [u8]> {
-        path.as_bytes().strip_prefix(&*self.from.0).filter(|rest| !rest.is_empty())
+        self.from.rest_of(path)
     }
 
     /// The entry where a member lies.

@@ -59,11 +59,11 @@ pub struct Summary {
     pub files: u64,
     /// Their bytes, each hard-link group once.
     pub bytes: u64,
-    /// Files that packages give back.
+    /// Files that packages give back, each name counted.
     pub left_out_files: u64,
     /// Their bytes.
     pub left_out_bytes: u64,
-    /// Files in the archive.
+    /// Files in the archive, each name counted.
     pub archived_files: u64,
     /// Their bytes.
     pub archived_bytes: u64,
@@ -191,6 +191,7 @@ impl Packer<'_> {
             exclude_caches: options.exclude_caches,
             one_file_system: options.one_file_system,
             not_these: output.existing_file().into_iter().collect(),
+            cache: options.scan_cache.clone(),
             jobs: self.jobs,
         };
         Ok(scan(tree, &scan_options, monitor)?)
@@ -247,21 +248,25 @@ impl Packer<'_> {
         let name = scan.root.path().display().to_string();
         let bytes = Some(summary.archived_bytes);
         monitor.event(Event::Started { step: Step::Write, name: &name, bytes });
-        let mut writer =
-            write::Writer { scan, plan, options, monitor, outdated: false, gone: HashSet::new() };
+        let mut writer = write::Writer {
+            scan,
+            plan,
+            options,
+            monitor,
+            outdated: false,
+            changed: 0,
+            gone: HashSet::new(),
+        };
         let encoder =
             crate::codec::encoder(options.codec, Box::new(file.writer()), options.level, self.jobs)
                 .map_err(PackError::Write)?;
-        let result = writer.write(encoder, json).and_then(|(encoder, written)| {
-            encoder.finish().map_err(PackError::Write)?;
-            Ok(written)
-        });
+        let result = writer
+            .write(encoder, json)
+            .and_then(|encoder| encoder.finish().map_err(PackError::Write));
+        summary.changed_files = writer.changed;
         monitor.event(Event::Finished { step: Step::Write, name: &name });
-        let written = result?;
+        result?;
         summary.archive_bytes = file.finish()?;
-        summary.archived_files = written.files;
-        summary.archived_bytes = written.bytes;
-        summary.changed_files = written.changed;
         Ok(())
     }
 }
@@ -288,21 +293,26 @@ fn eligible(scan: &Scan, options: &PackOptions<'_>) -> Result<Vec<bool>, PackErr
 
 impl Summary {
     fn count(&mut self, scan: &Scan, plan: &plan::Plan) {
-        for (entry, archived) in scan.entries.iter().zip(&plan.archived) {
-            self.entries += 1;
-            if let Kind::File { size } = entry.kind {
-                self.bytes += size;
-                if *archived {
-                    self.archived_files += 1;
-                    self.archived_bytes += size;
-                }
-            }
-            if matches!(entry.kind, Kind::File { .. } | Kind::HardLink { .. }) {
-                self.files += 1;
+        let entries = &scan.entries;
+        self.entries = entries.len() as u64;
+        for (index, entry) in entries.iter().enumerate() {
+            let first = match &entry.kind {
+                Kind::HardLink { target } => entries.binary_search_by(|one| one.path.cmp(target)),
+                _ => Ok(index),
+            };
+            let Ok(first) = first else { continue };
+            let Kind::File { size } = entries[first].kind else { continue };
+            let bytes = if first == index { size } else { 0 };
+            self.files += 1;
+            self.bytes += bytes;
+            if plan.archived[first] {
+                self.archived_files += 1;
+                self.archived_bytes += bytes;
+            } else {
+                self.left_out_files += 1;
+                self.left_out_bytes += bytes;
             }
         }
         self.packages.clone_from(&plan.uses);
-        self.left_out_files = plan.uses.iter().map(|used| used.files).sum();
-        self.left_out_bytes = plan.uses.iter().map(|used| used.bytes).sum();
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Invariant: the defaults rely only on what was proven, and leave out as much as that allows.
 
+use std::path::PathBuf;
+
 use crate::codec::Codec;
 use crate::detectors::Detector;
 use crate::model::Evidence;
@@ -45,7 +47,7 @@ pub enum ManifestVersion {
 
 /// How to pack.
 pub struct PackOptions<'a> {
-    /// Patterns of what is not in the backup at all (see [`Globs`]).
+    /// Patterns of what is not in the backup at all (see [`Globs`](crate::tree::Globs)).
     pub exclude: Vec<String>,
     /// Patterns of what is archived without looking it up.
     pub skip: Vec<String>,
@@ -75,6 +77,8 @@ pub struct PackOptions<'a> {
     pub detectors: Vec<&'a dyn Detector>,
     /// Index what the detectors find and the HashDB does not know.
     pub index: bool,
+    /// The folder of the scan cache: what has not changed since the last scan is not read again.
+    pub scan_cache: Option<PathBuf>,
 }
 
 impl PackOptions<'_> {
@@ -99,6 +103,7 @@ impl Default for PackOptions<'_> {
             max_fetch_ratio: Self::MAX_FETCH_RATIO,
             detectors: Vec::new(),
             index: true,
+            scan_cache: None,
         }
     }
 }

@@ -20,17 +20,6 @@ const SMALL: u64 = 4 << 20;
 /// How often such a file is read again.
 const TRIES: usize = 3;
 
-/// What became of the archived entries.
-#[derive(Debug, Default)]
-pub(super) struct Written {
-    /// Bytes of archived files.
-    pub(super) bytes: u64,
-    /// Regular files archived.
-    pub(super) files: u64,
-    /// Files that would not hold still.
-    pub(super) changed: u64,
-}
-
 /// Writes one archive.
 pub(super) struct Writer<'a> {
     pub(super) scan: &'a mut Scan,
@@ -39,6 +28,8 @@ pub(super) struct Writer<'a> {
     pub(super) monitor: &'a dyn Monitor,
     /// Did a file change since the first manifest?
     pub(super) outdated: bool,
+    /// How many files would not hold still.
+    pub(super) changed: u64,
     /// Files that could not be archived after all.
     pub(super) gone: HashSet<RelPath>,
 }
@@ -98,22 +89,21 @@ impl Writer<'_> {
         &mut self,
         output: W,
         manifest_json: &[u8],
-    ) -> Result<(W, Written), PackError> {
+    ) -> Result<W, PackError> {
         let mut tar = TarWriter::new(output);
-        let mut written = Written::default();
         put_manifest(&mut tar, manifest_json)?;
         let stored = self.stored();
         let renamed = stored_name(&self.scan.entries);
         for index in (0..stored.len()).filter(|&index| stored[index]) {
             self.monitor.check_interrupted()?;
-            self.put(&mut tar, index, &renamed, &mut written)?;
+            self.put(&mut tar, index, &renamed)?;
         }
         if self.outdated || !self.gone.is_empty() {
             self.drop_gone();
             let json = manifest(self.scan, self.plan, self.options).to_json();
             put_manifest(&mut tar, &json)?;
         }
-        Ok((tar.finish().map_err(PackError::Write)?, written))
+        tar.finish().map_err(PackError::Write)
     }
 
     /// Which entries the tar holds: the archived ones, the folders above them, and further names of
@@ -147,11 +137,10 @@ impl Writer<'_> {
         tar: &mut TarWriter<W>,
         index: usize,
         renamed: &RelPath,
-        written: &mut Written,
     ) -> Result<(), PackError> {
         let name = name_in_tar(&self.scan.entries[index].path, renamed);
         if let Kind::File { .. } = self.scan.entries[index].kind {
-            return self.put_file(tar, index, &name, written);
+            return self.put_file(tar, index, &name);
         }
         let mut entry = self.scan.entries[index].clone();
         if let Kind::HardLink { target } = &entry.kind {
@@ -171,7 +160,6 @@ impl Writer<'_> {
         tar: &mut TarWriter<W>,
         index: usize,
         name: &[u8],
-        written: &mut Written,
     ) -> Result<(), PackError> {
         let path = self.scan.entries[index].path.clone();
         let (metadata, source) = match self.open(&path) {
@@ -196,11 +184,9 @@ impl Writer<'_> {
         if let Some(doubt) = doubt {
             let problem = format!("{doubt}; the archive has it as it was read");
             self.monitor.problem(ProblemKind::Incomplete, &path, problem);
-            written.changed += 1;
+            self.changed += 1;
         }
-        written.files += 1;
         let size = if let Kind::File { size } = now.kind { size } else { 0 };
-        written.bytes += size;
         let name = self.scan.root.path().display().to_string();
         self.monitor.event(Event::Advanced {
             step: Step::Write,

@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt as _;
 
 use super::ledger::{ARCHIVED, Facts};
 use super::packages::{chain, in_parallel};
-use super::place::{Made, PlaceError, Target};
+use super::place::{PlaceError, Target};
 use super::{RestoreError, Run};
 use crate::model::manifest::EntryTable;
 use crate::model::{Digest, Entry, Kind, RelPath};
@@ -69,12 +69,9 @@ fn check(
             Some(found) => sha256 = Some(found),
             None => return Ok(()),
         },
+        // A device that needs root is counted; nothing more can be done about it.
         _ => {
-            if run.target.make_node(&stored, &entry.kind, &entry.metadata)? == Made::NotAllowed
-                && extracted.is_none()
-            {
-                // Counted once; it is not there, but nothing more can be done about it.
-            }
+            run.target.make_node(&stored, &entry.kind, &entry.metadata)?;
         }
     }
     let Entry { kind, metadata, extents, .. } = entry.clone();

@@ -8,6 +8,7 @@ use std::io::{self, Read};
 
 use super::packages::chain;
 use super::place::{Made, PlaceError, Target};
+use super::spread::Watched;
 use super::{RestoreError, fatal};
 use crate::codec::{self, Codec};
 use crate::formats::FormatError;
@@ -207,11 +208,13 @@ impl Extracting<'_> {
         metadata: &Metadata,
         entry: &mut TarEntry<'_, Box<dyn Read + '_>>,
     ) -> Result<(), Refusal> {
-        let staged = match entry.extents.clone() {
-            Some(extents) => self.target.stage_with_holes(&path, size, &extents, entry)?,
-            None => self.target.stage(&path, size, entry)?,
+        let extents = entry.extents.clone();
+        let mut content = Watched { content: entry, monitor: self.monitor };
+        let staged = match &extents {
+            Some(extents) => self.target.stage_with_holes(&path, size, extents, &mut content)?,
+            None => self.target.stage(&path, size, &mut content)?,
         };
-        let sha256 = entry.extents.is_none().then_some(staged.sha256);
+        let sha256 = extents.is_none().then_some(staged.sha256);
         staged.put(&path, metadata)?;
         self.found.folders.remove(&path);
         self.found.entries.insert(path, sha256);

@@ -9,7 +9,7 @@ use std::path::Path;
 use super::extract::Extracted;
 use super::ledger::State;
 use super::packages::chain;
-use super::place::{PlaceError, Target};
+use super::place::{DEVICE, PlaceError, Target};
 use super::{RestoreError, RestoreOptions, Run, Summary, count, fatal, manifest_path};
 use crate::model::manifest::{Manifest, Renamed};
 use crate::model::{Kind, Metadata, RelPath};
@@ -28,7 +28,11 @@ pub(super) fn finish(
         run.ledger.link(link.path.clone(), link.to.clone());
     }
     let mut state = std::mem::take(&mut run.ledger).into_state();
-    run.target.separate_shared().map_err(|error| stop(run.target, error))?;
+    for (path, error) in run.target.separate_shared() {
+        let reason = chain(&run.unless_fatal(error)?);
+        run.monitor.problem(ProblemKind::Incomplete, &path, &reason);
+        state.add_missing(path, reason);
+    }
     let links = make_links(&run, &mut state)?;
     let mut odd_folders = BTreeMap::new();
     if let Some(extracted) = extracted {
@@ -37,38 +41,40 @@ pub(super) fn finish(
     for (path, metadata) in odd_folders.iter().rev() {
         finish_folder(&run, path, metadata)?;
     }
-    let mut problems = Vec::new();
-    for (path, metadata) in state.folders().filter(|(path, _)| !path.is_root()) {
-        if let Some(reason) = finish_folder(&run, &run.stored(path), metadata)? {
-            problems.push((path.clone(), reason));
-        }
-    }
-    for (path, reason) in problems {
-        state.add_missing(path, reason);
-    }
     // Folders whose time the removal of the manifest and the last renames change.
     let touched = touched_folders(&state, manifest);
+    let mut failed = Vec::new();
+    for (path, metadata) in state.folders().filter(|(path, _)| !touched.contains_key(path)) {
+        if let Some(reason) = finish_folder(&run, &run.stored(path), metadata)? {
+            failed.push((path.clone(), reason));
+        }
+    }
+    for (path, reason) in failed {
+        state.add_missing(path, reason);
+    }
     let target = run.target;
     let settled = target.settle_folders(|path| state.gives_folder(path));
     settled.map_err(|error| stop(target, error))?;
 
     let mut summary = state.summarise(&links, Some(manifest.tree.sha256));
-    summary.not_applied = target.not_applied();
-    tell(&run, &summary);
-    if summary.proven == Some(true) && !summary.not_applied.contains_key("device") {
+    if summary.proven == Some(true) && !target.not_applied().contains_key(DEVICE) {
         put_renamed(&run, &manifest.renamed, options)
             .and_then(|()| {
                 if options.keep_manifest || owns_the_name(manifest) {
-                    Ok(())
-                } else {
-                    target.remove(&manifest_path())
+                    return Ok(());
                 }
+                target.remove(&manifest_path())
             })
             .map_err(|error| stop(target, error))?;
     }
     for (path, metadata) in touched.iter().rev() {
-        finish_folder(&run, path, metadata)?;
+        if let Some(reason) = finish_folder(&run, path, metadata)? {
+            summary.missing.push((path.clone(), reason));
+            summary.proven = None;
+        }
     }
+    summary.not_applied = target.not_applied();
+    tell(&run, &summary);
     end(&run)?;
     Ok(summary)
 }
@@ -209,7 +215,7 @@ fn put_renamed(
 
 fn tell(run: &Run<'_>, summary: &Summary) {
     for (what, number) in &summary.not_applied {
-        let kind = if what == "device" { ProblemKind::Incomplete } else { ProblemKind::Note };
+        let kind = if what == DEVICE { ProblemKind::Incomplete } else { ProblemKind::Note };
         run.monitor.problem(kind, &run.name, format!("{what} not restored for {number} entries"));
     }
     if summary.proven == Some(false) {
@@ -238,22 +244,30 @@ pub(super) fn finish_v1(
     if complete && !options.keep_manifest {
         run.target.remove(&manifest_path()).map_err(|error| stop(run.target, error))?;
     }
-    settle(run.target, &extracted.folders)?;
+    for (path, reason) in settle(run.target, &extracted.folders)? {
+        run.monitor.problem(ProblemKind::Incomplete, &path, &reason);
+        summary.missing.push((path, reason));
+    }
     summary.not_applied = run.target.not_applied();
     tell(&run, &summary);
     end(&run)?;
     Ok(summary)
 }
 
-/// Gives the folders of a tar archive the metadata that it has of them.
+/// Gives the folders of a tar archive the metadata that it has of them; those for which that failed.
 pub(super) fn settle(
     target: &Target,
     folders: &BTreeMap<RelPath, Metadata>,
-) -> Result<(), RestoreError> {
+) -> Result<Vec<(RelPath, String)>, RestoreError> {
+    let mut failed = Vec::new();
     for (path, metadata) in folders.iter().rev() {
-        target.finish_folder(path, metadata).map_err(|error| stop(target, error))?;
+        if let Err(error) = target.finish_folder(path, metadata) {
+            failed.push((path.clone(), chain(&fatal(target, error)?)));
+        }
     }
-    target.settle_folders(|path| folders.contains_key(path)).map_err(|error| stop(target, error))
+    let settled = target.settle_folders(|path| folders.contains_key(path));
+    settled.map_err(|error| stop(target, error))?;
+    Ok(failed)
 }
 
 /// Is the whole tree there already, and right? Then nothing needs to be fetched.

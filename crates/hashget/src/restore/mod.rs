@@ -9,9 +9,11 @@ mod extract;
 mod finish;
 mod get;
 mod ledger;
+mod package;
 mod packages;
 mod place;
 mod plan;
+mod spread;
 mod v1;
 
 use std::collections::BTreeMap;
@@ -24,7 +26,7 @@ use crate::fetch::Source;
 use crate::limits::Limits;
 use crate::model::manifest::{AnyManifest, MANIFEST_NAME, Manifest, ManifestV1, Renamed};
 use crate::model::{Metadata, RelPath};
-use crate::monitor::{Event, Monitor, Step};
+use crate::monitor::{Event, Monitor, ProblemKind, Step};
 use extract::Extracted;
 use ledger::Ledger;
 use place::{PlaceError, Target};
@@ -113,7 +115,9 @@ impl Restorer<'_> {
         let target = Target::open(target, true, options.same_owner)?;
         let mut extracted = extract::extract(archive, &target, self.limits, monitor)?;
         let Some(json) = extracted.manifest.take() else {
-            finish::settle(&target, &extracted.folders)?;
+            for (path, reason) in finish::settle(&target, &extracted.folders)? {
+                monitor.problem(ProblemKind::Incomplete, path, reason);
+            }
             return Err(RestoreError::NoManifestInArchive);
         };
         match AnyManifest::parse(&json)? {

@@ -133,12 +133,8 @@ impl<'m> PackagePlan<'m> {
     /// The next member: where it goes.
     pub(super) fn next(&mut self, member: &Member) -> Vec<Destination> {
         let mut destinations = Vec::new();
-        let path = member.path.as_bytes();
-        let inside = self.inner.iter().filter(|inner| path.starts_with(inner)).next_back().cloned();
         for (index, tree) in self.trees.iter_mut().enumerate() {
-            // What is inside a member is given by trees that begin inside it, too.
-            let apart = |inner: &&[u8]| !tree.from.starts_with(inner);
-            if tree.broken.is_some() || inside.as_deref().is_some_and(|inner| apart(&inner)) {
+            if tree.broken.is_some() {
                 continue;
             }
             match tree.cursor.next(member) {

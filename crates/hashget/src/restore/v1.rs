@@ -16,36 +16,45 @@ use crate::model::manifest::{FileV1, ManifestV1, PackageV1};
 use crate::model::{Digest, Kind, Member, Metadata, RelPath, Timestamp, escaped};
 use crate::monitor::{Event, ProblemKind, Step};
 
-/// Files that are not in their places yet.
-struct Waiting<'m> {
-    /// By size and digest.
-    files: Mutex<HashMap<(u64, Digest), Vec<&'m FileV1>>>,
-}
+/// Files that are not in their places yet, by size and digest.
+type BySize<'m> = HashMap<u64, HashMap<Digest, Vec<&'m FileV1>>>;
+
+/// The same for all threads.
+struct Waiting<'m>(Mutex<BySize<'m>>);
 
 impl<'m> Waiting<'m> {
-    fn files(&self) -> std::sync::MutexGuard<'_, HashMap<(u64, Digest), Vec<&'m FileV1>>> {
-        self.files.lock().expect("no holder of this lock panics")
+    fn files(&self) -> std::sync::MutexGuard<'_, BySize<'m>> {
+        self.0.lock().expect("no holder of this lock panics")
     }
 
     /// Beside which path contents of this size may be staged, if some file has it.
     fn place_for(&self, size: u64) -> Option<RelPath> {
-        self.files()
-            .iter()
-            .find(|((wanted, _), _)| *wanted == size)
-            .map(|(_, files)| files[0].file.clone())
+        let files = self.files();
+        files.get(&size)?.values().next().map(|files| files[0].file.clone())
+    }
+
+    /// The files that wait for these contents; they wait no longer.
+    fn take(&self, size: u64, sha256: Digest) -> Vec<&'m FileV1> {
+        let mut files = self.files();
+        let Some(of_size) = files.get_mut(&size) else { return Vec::new() };
+        let taken = of_size.remove(&sha256).unwrap_or_default();
+        if of_size.is_empty() {
+            files.remove(&size);
+        }
+        taken
     }
 }
 
 /// Restores the files of a version 1 manifest.
 pub(super) fn restore_files(run: &Run<'_>, manifest: &ManifestV1) -> Result<(), RestoreError> {
-    let mut waiting: HashMap<(u64, Digest), Vec<&FileV1>> = HashMap::new();
+    let mut waiting = BySize::new();
     for file in &manifest.files {
         run.monitor.check_interrupted()?;
         if file.file.is_root() || !is_there(run, file)? {
-            waiting.entry((file.size, file.sha256)).or_default().push(file);
+            waiting.entry(file.size).or_default().entry(file.sha256).or_default().push(file);
         }
     }
-    let waiting = Waiting { files: Mutex::new(waiting) };
+    let waiting = Waiting(Mutex::new(waiting));
     let problems = Mutex::new(Vec::new());
     in_parallel(run.jobs, manifest.packages.len(), |index| {
         run.monitor.check_interrupted()?;
@@ -62,7 +71,7 @@ pub(super) fn restore_files(run: &Run<'_>, manifest: &ManifestV1) -> Result<(), 
         Some(problem) => problem.clone(),
         None => "no package of the manifest has a file of its digest".to_owned(),
     };
-    for file in waiting.files().values().flatten() {
+    for file in waiting.files().values().flat_map(HashMap::values).flatten() {
         if problems.is_empty() {
             run.monitor.problem(ProblemKind::Incomplete, &file.file, &why);
         }
@@ -181,8 +190,7 @@ impl Searching<'_, '_> {
                 return Ok(());
             }
         };
-        let files = self.waiting.files().remove(&(staged.size, staged.sha256));
-        for file in files.into_iter().flatten() {
+        for file in self.waiting.take(staged.size, staged.sha256) {
             if let Err(error) = self.place(file, &staged) {
                 let reason = chain(&self.run.unless_fatal(error)?);
                 self.run.monitor.problem(ProblemKind::Incomplete, &file.file, &reason);

@@ -7,6 +7,7 @@ mod contents;
 mod globs;
 mod inspect;
 mod open;
+mod scan_cache;
 mod walk;
 
 use std::collections::HashMap;
@@ -18,7 +19,8 @@ pub use inspect::{Stamp, inspect_open_file};
 pub use open::TreeRoot;
 
 use crate::model::{Digest, Entry, Kind, RelPath, TreeDigest, entry_digest};
-use crate::monitor::{Event, Interrupted, Monitor, Step};
+use crate::monitor::{Event, Interrupted, Monitor, ProblemKind, Step};
+use scan_cache::ScanCache;
 
 /// How to scan.
 #[derive(Debug, Clone)]
@@ -31,6 +33,8 @@ pub struct ScanOptions {
     pub one_file_system: bool,
     /// Files that are not part of the tree, by device and inode: the archive being written.
     pub not_these: Vec<(u64, u64)>,
+    /// Where scans leave what they hashed, so that the next one need not read what has not changed.
+    pub cache: Option<PathBuf>,
     /// Files hashed at once; at least 1.
     pub jobs: usize,
 }
@@ -42,6 +46,7 @@ impl Default for ScanOptions {
             exclude_caches: false,
             one_file_system: false,
             not_these: Vec::new(),
+            cache: None,
             jobs: std::thread::available_parallelism().map_or(1, usize::from),
         }
     }
@@ -85,9 +90,13 @@ pub fn scan(root: &Path, options: &ScanOptions, monitor: &dyn Monitor) -> Result
         .map_err(|error| ScanError::Root { path: root.to_path_buf(), error })?;
     let name = root.path().display().to_string();
     monitor.event(Event::Started { step: Step::Scan, name: &name, bytes: None });
-    let result = walk::walk(&root, options, &name, monitor);
+    let mut cache = options.cache.as_deref().map(|folder| ScanCache::open(folder, root.path()));
+    let result = walk::walk(&root, options, &mut cache, &name, monitor);
     monitor.event(Event::Finished { step: Step::Scan, name: &name });
     let mut entries = result?;
+    if let Some(Err(error)) = cache.map(ScanCache::save) {
+        monitor.problem(ProblemKind::Note, &name, format!("cannot keep the scan cache: {error}"));
+    }
     entries.sort_unstable_by(|a, b| a.entry.path.cmp(&b.entry.path));
     Ok(Scan { root, entries: link_groups(entries) })
 }
@@ -131,15 +140,24 @@ pub fn find<'a>(entries: &'a [Entry], path: &RelPath) -> Option<&'a Entry> {
 
 /// The tree digest of entries as [`Scan::entries`] has them.
 pub fn tree_digest(entries: &[Entry]) -> Digest {
-    let mut tree = TreeDigest::default();
-    for entry in entries {
-        let file = match &entry.kind {
-            Kind::HardLink { target } => find(entries, target).unwrap_or(entry),
-            _ => entry,
-        };
-        tree.add(entry.path.clone(), entry_digest(&entry.path, file, &file.path));
-    }
-    tree.finish()
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let digests = |part: &[Entry]| -> Vec<Digest> {
+        part.iter().map(|entry| digest_of(entries, entry)).collect()
+    };
+    let parts: Vec<Vec<Digest>> = std::thread::scope(|scope| {
+        let parts = entries.chunks(entries.len().div_ceil(threads).max(1));
+        let working: Vec<_> = parts.map(|part| scope.spawn(move || digests(part))).collect();
+        working.into_iter().map(|part| part.join().expect("digesting does not panic")).collect()
+    });
+    TreeDigest::of_sorted(parts.iter().flatten())
+}
+
+fn digest_of(entries: &[Entry], entry: &Entry) -> Digest {
+    let file = match &entry.kind {
+        Kind::HardLink { target } => find(entries, target).unwrap_or(entry),
+        _ => entry,
+    };
+    entry_digest(&entry.path, file, &file.path)
 }
 
 #[cfg(test)]

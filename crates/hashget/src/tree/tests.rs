@@ -146,3 +146,31 @@ fn a_missing_root_is_an_error() {
     let error = scan(Path::new("/nowhere/at/all"), &ScanOptions::default(), &Silent).unwrap_err();
     assert!(error.to_string().contains("/nowhere/at/all"));
 }
+
+#[test]
+fn what_has_not_changed_is_not_read_again_and_what_has_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("tree");
+    for number in 0..5 {
+        write(&root, &format!("d/{number}"), format!("file {number}").as_bytes());
+    }
+    let options =
+        ScanOptions { cache: Some(folder.path().join("cache")), ..ScanOptions::default() };
+    let scan_bytes = |expected: &Scan| {
+        let recorder = Recorder::default();
+        let found = scan(&root, &options, &recorder).unwrap();
+        assert_eq!(found.tree_digest(), expected.tree_digest());
+        recorder.recorded().scanned_bytes
+    };
+    let fresh = || scan(&root, &ScanOptions::default(), &Silent).unwrap();
+    assert_eq!(scan_bytes(&fresh()), 30);
+    // The files are new: a change in the same tick of the clock would not show, so they are read again.
+    assert_eq!(scan_bytes(&fresh()), 30);
+    // An old mtime alone settles nothing, since anybody can set it; ctime is the kernel's.
+    for number in 0..5 {
+        let file =
+            fs_err::File::options().write(true).open(root.join(format!("d/{number}"))).unwrap();
+        file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    }
+    assert_eq!(scan_bytes(&fresh()), 30);
+}

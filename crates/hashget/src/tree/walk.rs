@@ -7,7 +7,7 @@ use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
@@ -16,8 +16,9 @@ use rustix::fs::{Dir, Mode, OFlags, openat};
 use super::contents::{Contents, read_contents};
 use super::inspect::{Inspected, inspect, inspect_open_file, procfs_path};
 use super::open::TreeRoot;
+use super::scan_cache::ScanCache;
 use super::{ScanError, ScanOptions};
-use crate::model::{Entry, Kind, Metadata, RelPath};
+use crate::model::{Digest, Entry, Kind, Metadata, RelPath};
 use crate::monitor::{Event, Monitor, ProblemKind, Step};
 
 /// Folders above the current one that are kept open; those further up are opened again.
@@ -49,6 +50,7 @@ struct Hashed {
 pub(super) fn walk(
     root: &TreeRoot,
     options: &ScanOptions,
+    cache: &mut Option<ScanCache>,
     name: &str,
     monitor: &dyn Monitor,
 ) -> Result<Vec<Found>, ScanError> {
@@ -63,6 +65,7 @@ pub(super) fn walk(
         let mut walker = Walker {
             root,
             options,
+            cache,
             monitor,
             device: 0,
             found: Vec::new(),
@@ -111,6 +114,8 @@ struct Level {
     path: RelPath,
     /// `None` while it is closed because the walk is far below.
     fd: Option<Arc<OwnedFd>>,
+    /// A path that leads to it in calls that take no open folder.
+    kernel_path: PathBuf,
     /// The names that are still to be looked at, last first.
     names: Vec<CString>,
 }
@@ -118,6 +123,7 @@ struct Level {
 struct Walker<'a> {
     root: &'a TreeRoot,
     options: &'a ScanOptions,
+    cache: &'a mut Option<ScanCache>,
     monitor: &'a dyn Monitor,
     device: u64,
     found: Vec<Found>,
@@ -147,7 +153,7 @@ impl Walker<'_> {
                 }
             };
             let Ok(path) = level.path.join(name.to_bytes()) else { continue };
-            if let Some(deeper) = self.entry(&parent, &name, path) {
+            if let Some(deeper) = self.entry(&parent, &level.kernel_path.clone(), &name, path) {
                 levels.push(deeper);
                 if let Some(above) = levels.len().checked_sub(OPEN_FOLDERS + 1) {
                     levels[above].fd = None;
@@ -162,9 +168,10 @@ impl Walker<'_> {
         let fd = Arc::new(self.root.open_directory(&RelPath::root())?);
         let top = inspect(fd.as_fd(), &procfs_path(fd.as_fd()), c".")?;
         self.device = top.stamp.device;
-        self.add(RelPath::root(), top);
+        self.add(RelPath::root(), top, None);
         let names = self.names(&fd)?;
-        Ok(Level { path: RelPath::root(), fd: Some(fd), names })
+        self.meet(&fd);
+        Ok(self.level(RelPath::root(), fd, names))
     }
 
     /// The open folder of a level, opened again if it was closed.
@@ -173,6 +180,7 @@ impl Walker<'_> {
             return Ok(Arc::clone(fd));
         }
         let fd = Arc::new(self.root.open_directory(&level.path)?);
+        level.kernel_path = self.kernel_path(&fd, &level.path);
         level.fd = Some(Arc::clone(&fd));
         Ok(fd)
     }
@@ -195,12 +203,17 @@ impl Walker<'_> {
     }
 
     /// Looks at one name; returns the folder to enter, if it is one.
-    fn entry(&mut self, parent: &Arc<OwnedFd>, name: &CStr, path: RelPath) -> Option<Level> {
+    fn entry(
+        &mut self,
+        parent: &Arc<OwnedFd>,
+        parent_path: &Path,
+        name: &CStr,
+        path: RelPath,
+    ) -> Option<Level> {
         if self.options.exclude.matches(self.root.path(), &path) {
             return None;
         }
-        let parent_path = self.parent_path(parent, &path);
-        let inspected = match inspect(parent.as_fd(), &parent_path, name) {
+        let inspected = match inspect(parent.as_fd(), parent_path, name) {
             Ok(inspected) => inspected,
             Err(error) => {
                 self.problem(&path, &error);
@@ -220,6 +233,11 @@ impl Walker<'_> {
             }
             Kind::Directory => self.enter(parent, name, &path, &inspected),
             Kind::File { .. } => {
+                let known = self.cache.as_mut().and_then(|cache| cache.get(&inspected.stamp));
+                if known.is_some() {
+                    self.add(path, inspected, known);
+                    return None;
+                }
                 let work = Work {
                     index: self.found.len(),
                     parent: Arc::clone(parent),
@@ -231,12 +249,12 @@ impl Walker<'_> {
             }
             _ => None,
         };
-        self.add(path, inspected);
+        self.add(path, inspected, None);
         entered
     }
 
     fn enter(
-        &self,
+        &mut self,
         parent: &OwnedFd,
         name: &CStr,
         path: &RelPath,
@@ -254,7 +272,12 @@ impl Walker<'_> {
             .map_err(io::Error::from)
             .and_then(|fd| self.names(&fd).map(|names| (fd, names)));
         match opened {
-            Ok((fd, names)) => Some(Level { path: path.clone(), fd: Some(Arc::new(fd)), names }),
+            Ok((fd, names)) => {
+                if inspected.stamp.device != self.device {
+                    self.meet(&fd);
+                }
+                Some(self.level(path.clone(), Arc::new(fd), names))
+            }
             Err(error) => {
                 self.problem(path, &error);
                 None
@@ -262,17 +285,30 @@ impl Walker<'_> {
         }
     }
 
-    /// How the kernel is told the folder of `path` where it has no call for an open folder.
-    fn parent_path(&self, parent: &OwnedFd, path: &RelPath) -> PathBuf {
-        let procfs = procfs_path(parent.as_fd());
+    fn level(&self, path: RelPath, fd: Arc<OwnedFd>, names: Vec<CString>) -> Level {
+        Level { kernel_path: self.kernel_path(&fd, &path), path, fd: Some(fd), names }
+    }
+
+    /// How the kernel is told an open folder where it has no call for one.
+    fn kernel_path(&self, folder: &OwnedFd, path: &RelPath) -> PathBuf {
+        let procfs = procfs_path(folder.as_fd());
         // A system that is packed from a rescue shell may have no /proc.
         if rustix::fs::access(&procfs, rustix::fs::Access::EXISTS).is_ok() {
             return procfs;
         }
-        path.parent().unwrap_or_default().below(self.root.path())
+        path.below(self.root.path())
     }
 
-    fn add(&mut self, path: RelPath, inspected: Inspected) {
+    /// Tells the cache of the file system of an open folder.
+    fn meet(&mut self, folder: &OwnedFd) {
+        if let Some(cache) = self.cache
+            && let Ok(status) = rustix::fs::fstat(folder)
+        {
+            cache.meet(status.st_dev, folder);
+        }
+    }
+
+    fn add(&mut self, path: RelPath, inspected: Inspected, sha256: Option<Digest>) {
         let several = inspected.several_names && inspected.kind != Kind::Directory;
         let stamp = inspected.stamp;
         self.found.push(Found {
@@ -280,7 +316,7 @@ impl Walker<'_> {
                 path,
                 kind: inspected.kind,
                 metadata: inspected.metadata,
-                sha256: None,
+                sha256,
                 extents: None,
             },
             group: several.then_some((stamp.device, stamp.inode)),
@@ -297,6 +333,13 @@ impl Walker<'_> {
         let entry = &mut self.found[hashed.index].entry;
         match hashed.result {
             Ok((contents, metadata)) => {
+                // A file with holes is cheap to read again, and its digest alone does not say where they
+                // are.
+                if let (Some(cache), true, None) =
+                    (&mut *self.cache, contents.steady, &contents.extents)
+                {
+                    cache.put(&contents.stamp, contents.sha256);
+                }
                 entry.kind = Kind::File { size: contents.stamp.size };
                 entry.metadata = metadata;
                 entry.sha256 = Some(contents.sha256);

@@ -78,10 +78,9 @@ impl<'a> TreeCursor<'a> {
     /// Where the tree puts the member at `path`, if it lies under `from` and is not excepted.
     fn place(&self, path: &RelPath) -> Result<Option<RelPath>, ManifestError> {
         let tree = self.tree;
-        let Some(rest) = path.as_bytes().strip_prefix(&*tree.from.0) else { return Ok(None) };
-        if rest.is_empty() || tree.excepts(rest) {
+        let Some(rest) = tree.from.rest_of(path).filter(|rest| !tree.excepts(rest)) else {
             return Ok(None);
-        }
+        };
         RelPath::new([&*tree.to.0, rest].concat())
             .map(Some)
             .map_err(|error| ManifestError::field("to", error.to_string()))

@@ -58,6 +58,14 @@ fn an_exception_that_ends_in_a_slash_is_a_folder_with_all_below_it() {
 }
 
 #[test]
+fn a_tree_gives_what_lies_in_an_inner_package_only_if_it_begins_there() {
+    let inner = file("src/a.tar!/x");
+    assert!(TreeCursor::new(&Tree::default()).next(&inner).unwrap().is_none());
+    let tree = Tree { from: prefix("src/a.tar!/"), ..Tree::default() };
+    assert_eq!(TreeCursor::new(&tree).next(&inner).unwrap().unwrap().path, path("x"));
+}
+
+#[test]
 fn assignments_apply_in_order_at_their_positions() {
     let tree = Tree {
         umask: Some(0o022),

@@ -83,6 +83,16 @@ pub struct Package {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Prefix(#[serde(with = "crate::model::bytes_as_text")] pub Box<[u8]>);
 
+impl Prefix {
+    /// The rest of a member's path, if it begins with this prefix and does not go on into a package
+    /// inside the package.
+    pub(crate) fn rest_of<'m>(&self, member: &'m RelPath) -> Option<&'m [u8]> {
+        let rest = member.as_bytes().strip_prefix(&*self.0)?;
+        let inside = rest.windows(INNER.len()).any(|window| window == INNER);
+        (!rest.is_empty() && !inside).then_some(rest)
+    }
+}
+
 /// "This package is laid down here."
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Tree {
@@ -189,6 +199,9 @@ pub struct Renamed {
     /// Its path in the tree.
     pub name: RelPath,
 }
+
+/// Stands between the path of a package inside a package and the paths in it.
+const INNER: &[u8] = b"!/";
 
 impl Manifest {
     /// The `format` field.

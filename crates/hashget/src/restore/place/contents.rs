@@ -50,13 +50,21 @@ impl Drop for Staged<'_> {
 }
 
 /// Writes and digests what is written.
-struct Writer {
-    file: File,
+struct Writer<'f> {
+    file: &'f File,
     hasher: Sha256,
     size: u64,
 }
 
-impl Writer {
+impl<'f> Writer<'f> {
+    fn new(file: &'f File) -> Self {
+        Self { file, hasher: Sha256::new(), size: 0 }
+    }
+
+    fn finish(self) -> (Digest, u64) {
+        (Digest::from_bytes(self.hasher.finalize().into()), self.size)
+    }
+
     fn write(&mut self, bytes: &[u8]) -> Result<(), PlaceError> {
         self.file.write_all(bytes)?;
         self.hasher.update(bytes);
@@ -119,9 +127,9 @@ impl Target {
     ) -> Result<Staged<'_>, PlaceError> {
         let (place, temporary, file) = self.new_file(path)?;
         let mut staged = self.staged(place, temporary, file);
-        let mut writer = Writer { file: staged.file.try_clone()?, hasher: Sha256::new(), size: 0 };
+        let mut writer = Writer::new(&staged.file);
         writer.copy(content, &mut buffer(size))?;
-        staged.finish(writer);
+        (staged.sha256, staged.size) = writer.finish();
         Ok(staged)
     }
 
@@ -213,14 +221,14 @@ impl Target {
         let mut both = HashingReader::new(existing.take(same));
         let (place, temporary, file) = self.new_file(path)?;
         let mut staged = self.staged(place, temporary, file);
-        let mut writer = Writer { file: staged.file.try_clone()?, hasher: Sha256::new(), size: 0 };
+        let mut writer = Writer::new(&staged.file);
         let mut buffer = buffer(size);
         writer.copy(&mut both, &mut buffer)?;
         if both.finish() != (Digest::from_bytes(hasher.finalize().into()), same) {
             return Err(PlaceError::Blocked("another program changes it meanwhile".into()));
         }
         writer.copy(rest, &mut buffer)?;
-        staged.finish(writer);
+        (staged.sha256, staged.size) = writer.finish();
         Ok(Content::Staged(staged))
     }
 
@@ -274,11 +282,6 @@ impl Read for ReadFrom<'_> {
 }
 
 impl Staged<'_> {
-    fn finish(&mut self, writer: Writer) {
-        self.sha256 = Digest::from_bytes(writer.hasher.finalize().into());
-        self.size = writer.size;
-    }
-
     /// The staged contents, open.
     pub(in crate::restore) fn file(&self) -> &File {
         &self.file
@@ -332,14 +335,18 @@ impl Target {
     }
 
     /// Kept files that are one file under several names, but should each be their own, become that.
-    pub(in crate::restore) fn separate_shared(&self) -> Result<(), PlaceError> {
-        for files in std::mem::take(&mut *lock(&self.shared)).into_values() {
-            for (path, metadata) in &files[1..] {
-                if let Some(file) = self.open_file(path)? {
-                    self.stage_copy(path, &file)?.put(path, metadata)?;
-                }
-            }
-        }
-        Ok(())
+    /// Gives those for which it failed.
+    pub(in crate::restore) fn separate_shared(&self) -> Vec<(RelPath, PlaceError)> {
+        let shared = std::mem::take(&mut *lock(&self.shared));
+        let further = shared.into_values().flat_map(|files| files.into_iter().skip(1));
+        further
+            .filter_map(|(path, metadata)| {
+                let separated = self.open_file(&path).and_then(|file| match file {
+                    Some(file) => self.stage_copy(&path, &file)?.put(&path, &metadata),
+                    None => Err(PlaceError::Blocked("another program took it away".into())),
+                });
+                separated.err().map(|error| (path, error))
+            })
+            .collect()
     }
 }

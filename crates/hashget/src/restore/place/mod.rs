@@ -22,7 +22,7 @@ use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 pub(super) use contents::{Content, Staged};
-pub(super) use nodes::Made;
+pub(super) use nodes::{DEVICE, Made};
 
 use super::RestoreError;
 use crate::model::{Metadata, RelPath};
@@ -94,8 +94,11 @@ pub(super) struct Target {
     borrowed: Mutex<BTreeMap<RelPath, u32>>,
     not_applied: Mutex<BTreeMap<String, u64>>,
     /// Files that were kept and have several names, by device and inode.
-    shared: Mutex<BTreeMap<(u64, u64), Vec<(RelPath, Metadata)>>>,
+    shared: Mutex<BTreeMap<Identity, Vec<(RelPath, Metadata)>>>,
 }
+
+/// A device, and an inode on it.
+type Identity = (u64, u64);
 
 /// The open folder that holds an entry, and the entry's name in it.
 pub(super) struct Place<'p> {
@@ -329,7 +332,8 @@ impl Target {
     /// Removes the file at `path`, if there is one.
     pub(super) fn remove(&self, path: &RelPath) -> Result<(), PlaceError> {
         let place = self.place(path)?;
-        match rustix::fs::unlinkat(&place.parent, place.name, AtFlags::empty()) {
+        let unlink = || rustix::fs::unlinkat(&place.parent, place.name, AtFlags::empty());
+        match self.retry_opened_up(&place, path, unlink) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -338,7 +342,8 @@ impl Target {
     /// Gives what is at `from` the name `to`.
     pub(super) fn rename(&self, from: &RelPath, to: &RelPath) -> Result<(), PlaceError> {
         let (old, new) = (self.place(from)?, self.place(to)?);
-        rustix::fs::renameat(&old.parent, old.name, &new.parent, new.name)?;
+        let rename = || rustix::fs::renameat(&old.parent, old.name, &new.parent, new.name);
+        self.retry_opened_up(&new, to, rename)?;
         lock(&self.parents).clear();
         Ok(())
     }
@@ -351,8 +356,12 @@ impl Target {
         for (path, mode) in std::mem::take(&mut *lock(&self.borrowed)).into_iter().rev() {
             if !given(&path) {
                 let flags = OFlags::PATH | OFlags::DIRECTORY;
-                let folder = beneath::open(self.root.as_fd(), path.as_bytes(), flags)?;
-                metadata::chmod_path_only(folder.as_fd(), mode)?;
+                match beneath::open(self.root.as_fd(), path.as_bytes(), flags) {
+                    Ok(folder) => metadata::chmod_path_only(folder.as_fd(), mode)?,
+                    // Somebody took it away meanwhile.
+                    Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
+                    Err(error) => return Err(error.into()),
+                }
             }
         }
         Ok(())

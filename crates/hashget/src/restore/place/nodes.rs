@@ -10,6 +10,9 @@ use rustix::io::Errno;
 use super::{Place, PlaceError, Target, WORKING_MODE, beneath};
 use crate::model::{Kind, Metadata, RelPath};
 
+/// What a person calls devices that could not be made.
+pub(in crate::restore) const DEVICE: &str = "device";
+
 /// How it went with a thing that may need rights that we do not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::restore) enum Made {
@@ -83,7 +86,7 @@ impl Target {
             Err(Errno::PERM)
                 if matches!(kind, Kind::CharDevice { .. } | Kind::BlockDevice { .. }) =>
             {
-                self.count_not_applied("device");
+                self.count_not_applied(DEVICE);
                 return Ok(Made::NotAllowed);
             }
             Err(error) => return Err(error.into()),

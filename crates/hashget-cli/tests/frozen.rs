@@ -1,0 +1,70 @@
+//! Archives of every version of the format, written long ago, are restored as they were.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use support::{Machine, files_below};
+
+fn frozen(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/frozen").join(name)
+}
+
+/// Unpacks a frozen archive with nothing but its package in a pool.
+fn unpacked(archive: &str) -> (Machine, PathBuf) {
+    let machine = Machine::new();
+    fs_err::create_dir(machine.path("pool")).unwrap();
+    fs_err::copy(frozen("tool-1.0.tar.gz"), machine.path("pool/any name")).unwrap();
+    let archive = frozen(archive);
+    let arguments =
+        ["--offline", "--pool", "pool", "unpack", archive.to_str().unwrap(), "-C", "back"];
+    machine.hashget(&arguments).expect(0);
+    let back = machine.path("back");
+    (machine, back)
+}
+
+fn check_contents(back: &Path) {
+    let text = |name: &str| fs_err::read_to_string(back.join(name)).unwrap();
+    assert_eq!(text("tool-1.0/own.conf"), "my own settings\n");
+    assert!(text("tool-1.0/src/3.c").starts_with("/* part 3 */\nint f3_0(void);\n"));
+    assert_eq!(text("copy.c"), text("tool-1.0/src/5.c"));
+    assert_eq!(text("tool-1.0/doc/README"), "read me\n".repeat(400));
+    assert_eq!(fs_err::read(back.join(OsStr::from_bytes(b"caf\xe9.txt"))).unwrap(), b"caf\xe9");
+    assert_eq!(fs_err::read_link(back.join("tool-1.0/latest")).unwrap(), Path::new("src/6.c"));
+    assert!(!back.join("tool-1.0/src/4.c").exists());
+    assert_eq!(files_below(back).len(), 11, "{:?}", files_below(back));
+    let mode = |name: &str| fs_err::metadata(back.join(name)).unwrap().mode() & 0o7777;
+    assert_eq!(
+        ["tool-1.0/own.conf", "tool-1.0/src/2.c", "tool-1.0/src/3.c", "copy.c"].map(mode),
+        [0o600, 0o755, 0o700, 0o644]
+    );
+}
+
+#[test]
+fn version_2() {
+    for archive in ["v2.tar.zst", "v2.tar.gz"] {
+        let (_machine, back) = unpacked(archive);
+        check_contents(&back);
+        let metadata = |name: &str| fs_err::metadata(back.join(name)).unwrap();
+        let own = metadata("tool-1.0/own.conf");
+        assert_eq!((own.mtime(), own.mtime_nsec()), (1_643_767_322, 123_456_789));
+        assert_eq!(metadata("tool-1.0/src/1.c").mtime(), 1_614_834_367);
+        assert_eq!(metadata("tool-1.0/src/1.c").ino(), metadata("tool-1.0/doc/example.c").ino());
+    }
+}
+
+#[test]
+fn version_1() {
+    let (_machine, back) = unpacked("v1.tar.gz");
+    check_contents(&back);
+    let mtime = |name: &str| fs_err::metadata(back.join(name)).unwrap().mtime();
+    assert_eq!(
+        ["tool-1.0/own.conf", "tool-1.0/src/1.c"].map(mtime),
+        [1_643_767_322, 1_614_834_367]
+    );
+}

@@ -1,0 +1,264 @@
+//! One package: every given member is put in its place while the package is read.
+//!
+//! Invariant: what a package gives is placed only if the package's own digest is right, or the
+//! manifest has the digest of that one file and it is right.
+
+use std::fs::File;
+use std::io::Read;
+
+use super::ledger::{self, Facts};
+use super::packages::{Gotten, chain, fetch};
+use super::place::{PlaceError, Target};
+use super::plan::{Destination, Origin, PackagePlan};
+use super::spread::Trouble;
+use super::{RestoreError, Run};
+use crate::fetch::Wanted;
+use crate::formats::{self, FormatError, Input, PATH_SEPARATOR, Visitor, VisitorError};
+use crate::model::manifest::Package;
+use crate::model::{Digest, Kind, Member, RelPath, escaped};
+use crate::monitor::{Event, ProblemKind, Step};
+
+/// One package while it is restored.
+pub(super) struct Restoring<'r, 'm> {
+    pub(super) run: &'r Run<'r>,
+    pub(super) package: &'m Package,
+    index: usize,
+    pub(super) name: String,
+    plan: PackagePlan<'m>,
+    /// Is every byte of the package proven?
+    pub(super) proven: bool,
+}
+
+impl<'r, 'm> Restoring<'r, 'm> {
+    pub(super) fn new(
+        run: &'r Run<'r>,
+        packages: &'m [Package],
+        index: usize,
+    ) -> Result<Self, RestoreError> {
+        let package = &packages[index];
+        let plan = PackagePlan::new(package)?;
+        let name = escaped(package.url.as_bytes());
+        Ok(Self { run, package, index, name, plan, proven: false })
+    }
+
+    pub(super) fn restore(mut self) -> Result<(), RestoreError> {
+        for destination in self.plan.without_contents() {
+            self.place_node(&destination)?;
+        }
+        if self.is_here_already()? {
+            return Ok(());
+        }
+        let wanted = Wanted {
+            url: self.package.url.clone(),
+            also: self.package.also.clone(),
+            sha256: Some(self.package.sha256),
+            size: Some(self.package.size),
+        };
+        let gotten = fetch(self.run, &wanted)?;
+        let other = matches!(gotten, Gotten::Other(..));
+        let (file, mut problem) = match gotten {
+            Gotten::Proven(file) => {
+                self.proven = true;
+                (Some(file), None)
+            }
+            Gotten::Other(file, why) => (Some(file), Some(why)),
+            Gotten::Nothing(why) => (None, Some(why)),
+        };
+        if let Some(file) = file {
+            self.run.ledger.package_used();
+            let itself = self.plan.itself();
+            if !itself.is_empty() {
+                self.place_itself(&itself, &file)?;
+            }
+            let read = self.read(&file)?;
+            problem = problem.or(read);
+        }
+        let missing = self.plan.missing(problem.as_deref());
+        if let (Some(why), true, false) = (&problem, other, missing.is_empty()) {
+            self.run.monitor.problem(ProblemKind::Verification, &self.name, why);
+        }
+        for (path, reason) in missing {
+            if problem.is_none() {
+                self.run.monitor.problem(ProblemKind::Incomplete, &path, &reason);
+            }
+            self.run.ledger.missing(path, reason);
+        }
+        Ok(())
+    }
+
+    /// Is everything that the package gives in its place, as far as the manifest alone can tell?
+    fn is_here_already(&mut self) -> Result<bool, RestoreError> {
+        let Some(destinations) = self.plan.only_these() else { return Ok(false) };
+        if self.run.target.was_empty() && !destinations.is_empty() {
+            return Ok(false);
+        }
+        for destination in destinations {
+            let (Some(expected), Kind::File { size }) = (destination.sha256, &destination.kind)
+            else {
+                return Ok(false);
+            };
+            let kept = match self.run.target.open_file(&destination.path) {
+                Ok(Some(file))
+                    if file.metadata().is_ok_and(|found| found.len() == *size)
+                        && Target::digest(&file, None).is_ok_and(|found| found == expected) =>
+                {
+                    self.adjust(&destination, &file, expected)?
+                }
+                _ => false,
+            };
+            if !kept {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Reads the package's members; what was wrong with it, if anything.
+    fn read(&mut self, file: &File) -> Result<Option<String>, RestoreError> {
+        if !self.plan.needs_members() {
+            return Ok(None);
+        }
+        let run = self.run;
+        let name = self.name.clone();
+        run.monitor.event(Event::Started {
+            step: Step::Read,
+            name: &name,
+            bytes: Some(self.package.size),
+        });
+        let inner = self.plan.inner_packages().clone();
+        let recurse = |path: &RelPath| {
+            let inside = [path.as_bytes(), PATH_SEPARATOR.as_bytes()].concat();
+            inner.contains(&inside)
+        };
+        let outcome = formats::read_package(Input::File(file), &recurse, run.limits, self);
+        run.monitor.event(Event::Finished { step: Step::Read, name: &name });
+        let problem = match outcome {
+            Ok(found) if found == formats::FILE => "it is no package that can be read".to_owned(),
+            Ok(_) => return Ok(None),
+            Err(FormatError::Visitor(error)) => match error.downcast::<RestoreError>() {
+                Ok(error) => return Err(*error),
+                Err(error) => chain(&*error),
+            },
+            Err(error) => chain(&error),
+        };
+        let kind = if self.proven { ProblemKind::Incomplete } else { ProblemKind::Note };
+        run.monitor.problem(kind, &name, format!("cannot be read to its end: {problem}"));
+        Ok(Some(problem))
+    }
+
+    fn rank(&self, origin: Origin) -> ledger::Rank {
+        ledger::rank(self.index, if let Origin::Tree(tree) = origin { tree } else { usize::MAX })
+    }
+
+    fn placed(&mut self, destination: &Destination, sha256: Option<Digest>) {
+        let Destination { path, kind, metadata, .. } = destination.clone();
+        self.plan.done(destination.origin);
+        let facts = Facts { kind, metadata, sha256, extents: None };
+        let by = self.rank(destination.origin);
+        if !self.run.ledger.placed(path, by, facts) {
+            let why = format!("two packages give it, one of them {}", self.name);
+            self.run.monitor.problem(ProblemKind::Verification, &destination.path, why);
+        }
+    }
+
+    pub(super) fn placed_file(&mut self, destination: &Destination, sha256: Digest, kept: bool) {
+        let Kind::File { size } = destination.kind else { return };
+        self.placed(destination, Some(sha256));
+        self.run.ledger.file_from_package(size, kept);
+        self.run.advance(size);
+    }
+
+    pub(super) fn failed(&mut self, destination: &Destination, kind: ProblemKind, reason: &str) {
+        if !self.plan.failed(destination.origin, reason) {
+            self.run.monitor.problem(kind, &destination.path, reason);
+            self.run.ledger.missing(destination.path.clone(), reason);
+        } else if kind == ProblemKind::Verification {
+            self.run.monitor.problem(kind, &destination.path, reason);
+        }
+    }
+
+    /// An entry could not be placed: goes on, unless nothing can be written any more.
+    pub(super) fn not_placed(
+        &mut self,
+        destination: &Destination,
+        error: PlaceError,
+    ) -> Result<(), RestoreError> {
+        let error = self.run.unless_fatal(error)?;
+        self.failed(destination, ProblemKind::Incomplete, &chain(&error));
+        Ok(())
+    }
+
+    /// Is this place the archive's own? Then the package may not have it.
+    pub(super) fn is_archived(&mut self, destination: &Destination) -> bool {
+        if !self.run.is_archived(&destination.path) {
+            return false;
+        }
+        let why = format!("{} gives it, but the archive holds it", self.name);
+        self.run.ledger.contradicted();
+        self.failed(destination, ProblemKind::Verification, &why);
+        true
+    }
+
+    fn place_node(&mut self, destination: &Destination) -> Result<(), RestoreError> {
+        let run = self.run;
+        let Destination { path, kind, metadata, .. } = destination;
+        if matches!(kind, Kind::Directory) {
+            return match run.target.make_folder(path) {
+                Ok(()) => {
+                    let by = self.rank(destination.origin);
+                    run.ledger.folder(path.clone(), by, metadata.clone());
+                    self.plan.done(destination.origin);
+                    Ok(())
+                }
+                Err(error) => self.not_placed(destination, error),
+            };
+        }
+        if self.is_archived(destination) {
+            return Ok(());
+        }
+        if let Kind::HardLink { target } = kind {
+            run.ledger.link(path.clone(), target.clone());
+            return Ok(());
+        }
+        match run.target.make_node(path, kind, metadata) {
+            Ok(_) => self.placed(destination, None),
+            Err(error) => self.not_placed(destination, error)?,
+        }
+        Ok(())
+    }
+}
+
+impl Visitor for Restoring<'_, '_> {
+    fn visit(&mut self, member: Member, content: &mut dyn Read) -> Result<(), VisitorError> {
+        self.run.monitor.check_interrupted().map_err(RestoreError::from)?;
+        let destinations = self.plan.next(&member);
+        if let Kind::File { size } = member.kind {
+            let (files, other): (Vec<_>, Vec<_>) =
+                destinations.into_iter().partition(|one| matches!(one.kind, Kind::File { .. }));
+            debug_assert!(other.is_empty(), "a file is given as a file");
+            if files.is_empty() {
+                return Ok(());
+            }
+            return self.place_contents(files, size, content).map_err(|trouble| match trouble {
+                Trouble::Restore(error) => error.into(),
+                Trouble::Package(error) => VisitorError::from(error),
+            });
+        }
+        if self.proven {
+            for destination in destinations {
+                self.place_node(&destination)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn bad_member(&mut self, raw: &[u8], reason: &str) {
+        let object = format!("{} in {}", escaped(raw), self.name);
+        self.run.monitor.event(Event::Skipped { object: &object, reason });
+    }
+
+    fn nested_problem(&mut self, path: &RelPath, error: &FormatError) {
+        let object = format!("{path} in {}", self.name);
+        self.run.monitor.problem(ProblemKind::Incomplete, object, chain(error));
+    }
+}

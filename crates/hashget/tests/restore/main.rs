@@ -1,0 +1,11 @@
+//! The restore stage: whole trees brought back, through the public interface alone.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
+
+mod by_hand;
+mod fidelity;
+mod hostile;
+mod support;
+mod trouble;
+mod unprivileged;
+mod version_one;

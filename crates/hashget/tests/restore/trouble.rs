@@ -1,0 +1,354 @@
+//! What goes wrong is named, everything else is restored, and trying again completes it.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use hashget::limits::Limits;
+use hashget::model::manifest::{DigestColumn, EntryTable, MANIFEST_NAME, ManifestError};
+use hashget::model::{Digest, Evidence, PackageRecord};
+use hashget::monitor::{Event, Monitor, ProblemKind, Recorder, Silent};
+use hashget::restore::{RestoreError, Restorer};
+use hashget_testkit::packages::{TarBuilder, compress};
+use hashget_testkit::small_disk::SmallDisk;
+
+use crate::support::*;
+
+const ONE: &str = "http://packages.example/one.tar";
+const TWO: &str = "http://packages.example/two.tar.gz";
+
+/// A tree that two packages give: `one/` and `two/`, of 50 files each.
+fn two_packages() -> Fixture {
+    let folder = tempfile::tempdir().unwrap();
+    let mut packages = Vec::new();
+    for (name, url) in [("one", ONE), ("two", TWO)] {
+        let at = folder.path().join("tree").join(name);
+        fs_err::create_dir_all(&at).unwrap();
+        for number in 0..50_u8 {
+            // Something that does not compress.
+            let digests = (0..313_u16)
+                .map(|at| *Digest::of(&[&[number][..], &at.to_le_bytes()].concat()).as_bytes());
+            let content: Vec<u8> = digests.flatten().collect();
+            fs_err::write(at.join(format!("{number:02}")), content).unwrap();
+        }
+        let arguments = ["--create", "--format=posix", "--sort=name", "--file=../package", name];
+        run("tar", &arguments, &folder.path().join("tree"));
+        let tar = fs_err::read(folder.path().join("package")).unwrap();
+        let bytes = if name == "two" { compress("gzip", &tar) } else { tar };
+        packages.push((package(url, &bytes, "tar", vec![tree("", "")]), bytes));
+    }
+    Fixture::new(folder, packages)
+}
+
+#[test]
+fn a_package_that_cannot_be_had_leaves_the_others_restored() {
+    let fixture = two_packages();
+    let source = MemorySource::default().with(ONE, &fixture.packages[ONE]);
+    let recorder = Recorder::default();
+    let target = fixture.target();
+    let summary = unpack(&source, &fixture.archive(), &target, &recorder).unwrap();
+    assert_eq!((summary.files_from_packages, summary.proven), (50, None));
+    let [(_, why)] = &summary.missing[..] else { panic!("{:?}", summary.missing) };
+    assert!(why.contains("two.tar.gz") && why.contains("does not have"), "{why}");
+    let told = recorder.recorded().problems;
+    assert!(matches!(told[..], [(ProblemKind::Unreachable, ..)]), "{told:?}");
+    assert!(target.join(MANIFEST_NAME).exists(), "so that it can be continued");
+
+    let recorder = Recorder::default();
+    let summary = restore(&fixture.source(), &target, &recorder).unwrap();
+    assert_eq!(summary.kept_files, 50);
+    fixture.assert_restored(&summary, &recorder);
+}
+
+#[test]
+fn other_bytes_serve_file_by_file_where_the_manifest_has_digests() {
+    let mut fixture = two_packages();
+    let scan = scan_of(&fixture.tree());
+    let digest = |name: &str| scan.get(&path(name)).unwrap().sha256.unwrap();
+    // Position 0 is the folder; the last digest is wrong.
+    let column = DigestColumn {
+        at: vec![1, 2, 50],
+        is: vec![digest("two/00"), digest("two/01"), Digest::of(b"another")],
+    };
+    fixture.manifest.packages[1].trees[0].sha256 = Some(column);
+    // Compressed anew, the files are the same and the package is not.
+    let tar = {
+        let folder = fixture.tree();
+        run(
+            "tar",
+            &["--create", "--format=posix", "--sort=name", "--file=../again", "two"],
+            &folder,
+        );
+        fs_err::read(fixture.folder.path().join("again")).unwrap()
+    };
+    let source =
+        MemorySource::default().with(ONE, &fixture.packages[ONE]).with(TWO, &compress("xz", &tar));
+    let recorder = Recorder::default();
+    let summary = unpack(&source, &fixture.archive(), &fixture.target(), &recorder).unwrap();
+    assert_eq!((summary.files_from_packages, summary.proven), (52, None));
+    let told = problems(&recorder);
+    assert!(told.contains("Verification http://packages.example/two.tar.gz"), "{told}");
+    assert!(fixture.target().join("two/01").exists() && !fixture.target().join("two/02").exists());
+    assert!(summary.missing.iter().any(|(name, _)| *name == path("two/49")), "{summary:?}");
+}
+
+#[test]
+fn wrong_digests_in_a_right_package_place_nothing() {
+    let mut fixture = two_packages();
+    let column = DigestColumn { at: vec![5], is: vec![Digest::of(b"something else")] };
+    fixture.manifest.packages[0].trees[0].sha256 = Some(column);
+    let (summary, recorder) = fixture.unpack();
+    assert_eq!(summary.missing.len(), 1);
+    assert_eq!(summary.missing[0].0, path("one/04"));
+    assert!(problems(&recorder).starts_with("Verification one/04: "), "{}", problems(&recorder));
+    assert!(!fixture.target().join("one/04").exists());
+}
+
+#[test]
+fn a_package_that_is_damaged_halfway_gives_what_came_before() {
+    let mut fixture = two_packages();
+    let whole = fixture.packages[TWO].clone();
+    let half = &whole[..whole.len() / 2];
+    fixture.manifest.packages[1].sha256 = Digest::of(half);
+    let source = MemorySource::default().with(ONE, &fixture.packages[ONE]).with(TWO, half);
+    let recorder = Recorder::default();
+    let summary = unpack(&source, &fixture.archive(), &fixture.target(), &recorder).unwrap();
+    assert!((60..95).contains(&summary.files_from_packages), "{summary:?}");
+    assert_eq!((summary.missing.len(), summary.proven), (1, None));
+    assert!(fixture.target().join("two/05").exists());
+    assert_no_leftovers(&fixture.target());
+
+    fixture.packages.insert(TWO.to_owned(), b"this is no package at all".to_vec());
+    let nothing = b"this is no package at all";
+    fixture.manifest.packages[1].sha256 = Digest::of(nothing);
+    let target = fixture.folder.path().join("other");
+    let summary = unpack(&fixture.source(), &fixture.archive(), &target, &recorder).unwrap();
+    assert!(summary.missing[0].1.contains("no package"), "{:?}", summary.missing);
+}
+
+#[test]
+fn members_that_are_not_there_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    fs_err::create_dir(folder.path().join("tree")).unwrap();
+    for name in ["a", "b"] {
+        fs_err::write(folder.path().join("tree").join(name), name).unwrap();
+    }
+    let bytes = TarBuilder::new().file("a", b"a").file("longer", b"bb").finish();
+    let scan = scan_of(&folder.path().join("tree"));
+    let entries = ["a", "b"].map(|name| scan.get(&path(name)).unwrap().clone());
+    for (from, why) in [("nowhere", "has no member nowhere"), ("longer", "has 2 bytes")] {
+        let mut package = package(ONE, &bytes, "tar", Vec::new());
+        package.files =
+            EntryTable::new(&entries).with_from(vec![Some(path("a")), Some(path(from))]);
+        let here = tempfile::tempdir().unwrap();
+        run("cp", &["-a", folder.path().join("tree").to_str().unwrap(), "tree"], here.path());
+        let fixture = Fixture::new(here, vec![(package, bytes.clone())]);
+        let (summary, recorder) = fixture.unpack();
+        let [(name, reason)] = &summary.missing[..] else { panic!("{summary:?}") };
+        assert!(*name == path("b") && reason.contains(why), "{reason}");
+        assert!(problems(&recorder).starts_with("Incomplete b: "), "{}", problems(&recorder));
+        assert_eq!(fs_err::read(fixture.target().join("a")).unwrap(), b"a");
+    }
+}
+
+#[test]
+fn an_archive_that_differs_from_its_manifest_is_told_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    fs_err::create_dir(folder.path().join("tree")).unwrap();
+    for name in ["a", "b", "c"] {
+        fs_err::write(folder.path().join("tree").join(name), name).unwrap();
+    }
+    let fixture = Fixture::new(folder, vec![]);
+    let json = fixture.manifest.to_json();
+    let archive = TarBuilder::new()
+        .file(MANIFEST_NAME, &json)
+        .directory("./")
+        .file("a", b"X")
+        .file("b", b"bb")
+        .finish();
+    let recorder = Recorder::default();
+    let summary = unpack(&fixture.source(), &archive, &fixture.target(), &recorder).unwrap();
+    let told = problems(&recorder);
+    assert!(told.contains("Verification a: it has sha256"), "{told}");
+    assert!(told.contains("Verification b: it has 2 bytes, but 1 were packed"), "{told}");
+    assert_eq!(summary.missing.len(), 1);
+    assert_eq!(summary.missing[0].0, path("c"));
+}
+
+#[test]
+fn an_archive_that_ends_too_early_restores_what_it_can() {
+    let fixture = two_packages();
+    fs_err::write(fixture.tree().join("zzz"), vec![1; 100_000]).unwrap();
+    let packages = fixture.manifest.packages.iter().cloned();
+    let packages =
+        packages.map(|package| (package.clone(), fixture.packages[&package.url].clone()));
+    let packages = packages.collect();
+    let fixture = Fixture::new(fixture.folder, packages);
+    let archive = fixture.archive();
+    let cut = &archive[..archive.len() - 50_000];
+    let recorder = Recorder::default();
+    let summary = unpack(&fixture.source(), cut, &fixture.target(), &recorder).unwrap();
+    assert_eq!(summary.files_from_packages, 100);
+    assert!(problems(&recorder).contains("the archive is damaged"), "{}", problems(&recorder));
+    assert!(!fixture.target().join("zzz").exists());
+    assert_no_leftovers(&fixture.target());
+}
+
+#[test]
+fn what_is_no_archive_of_ours_is_an_error_that_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let source = MemorySource::default();
+    let run = |bytes: &[u8], name: &str| unpack(&source, bytes, &at(name), &Silent);
+
+    let error = run(b"certainly no tar archive, however long this text may be", "a").unwrap_err();
+    assert!(matches!(error, RestoreError::NotAnArchive { .. }), "{error:?}");
+    assert!(matches!(run(b"", "b"), Err(RestoreError::NotAnArchive { .. })));
+    let gzipped = compress("gzip", b"text");
+    assert!(matches!(run(&gzipped, "c"), Err(RestoreError::NotAnArchive { .. })));
+
+    let plain = TarBuilder::new().file("x", b"x").finish();
+    assert!(matches!(run(&plain, "d"), Err(RestoreError::NoManifestInArchive)));
+    assert_eq!(fs_err::read(at("d/x")).unwrap(), b"x");
+
+    let newer = TarBuilder::new().file(MANIFEST_NAME, br#"{"version": 3}"#).finish();
+    let error = run(&newer, "e").unwrap_err();
+    assert!(
+        matches!(error, RestoreError::Manifest(ManifestError::Version { found: 3 })),
+        "{error:?}"
+    );
+    let odd = TarBuilder::new().file(MANIFEST_NAME, b"{").finish();
+    assert!(matches!(run(&odd, "f"), Err(RestoreError::Manifest(ManifestError::Json(_)))));
+
+    assert!(matches!(run(&plain, "no/parent"), Err(RestoreError::Target { .. })));
+    fs_err::write(at("file"), "x").unwrap();
+    assert!(matches!(run(&plain, "file"), Err(RestoreError::Target { .. })));
+    assert!(matches!(restore(&source, &at("nothing"), &Silent), Err(RestoreError::Target { .. })));
+    assert!(matches!(restore(&source, &at("d"), &Silent), Err(RestoreError::NoManifest { .. })));
+
+    let limits = Limits { manifest_bytes: 5, ..Limits::default() };
+    let restorer = Restorer { source: &source, limits: &limits, jobs: 1 };
+    let result = restorer.unpack(
+        &mut &newer[..],
+        &at("g"),
+        &hashget::restore::RestoreOptions::default(),
+        &Silent,
+    );
+    assert!(matches!(result, Err(RestoreError::ManifestSize { limit: 5 })), "{result:?}");
+}
+
+/// Asks to stop at the n-th event.
+struct StopAt(AtomicUsize);
+
+impl Monitor for StopAt {
+    fn event(&self, _event: Event<'_>) {
+        let before = self.0.load(Ordering::Relaxed);
+        self.0.store(before.saturating_sub(1), Ordering::Relaxed);
+    }
+
+    fn interrupted(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == 0
+    }
+}
+
+#[test]
+fn after_an_interruption_anywhere_restoring_again_completes_it() {
+    let fixture = two_packages();
+    let archive = fixture.archive();
+    let mut interrupted = 0;
+    for events in [3, 4, 5, 7, 10, 30, 60, 100, 105] {
+        let target = fixture.target();
+        if target.exists() {
+            fs_err::remove_dir_all(&target).unwrap();
+        }
+        let monitor = StopAt(AtomicUsize::new(events));
+        let result = unpack(&fixture.source(), &archive, &target, &monitor);
+        assert_no_leftovers(&target);
+        match result {
+            Err(RestoreError::Interrupted(_)) if target.join(MANIFEST_NAME).exists() => {
+                interrupted += 1;
+                let recorder = Recorder::default();
+                let summary = restore(&fixture.source(), &target, &recorder).unwrap();
+                fixture.assert_restored(&summary, &recorder);
+            }
+            Err(RestoreError::Interrupted(_)) => {
+                assert_eq!(scan_of(&target).entries.len(), 1, "nothing was unpacked yet");
+            }
+            other => assert_eq!(other.unwrap().proven, Some(true)),
+        }
+    }
+    assert!(interrupted > 5);
+}
+
+#[test]
+fn a_full_disk_stops_with_a_clear_error_and_nothing_half_written() {
+    let fixture = two_packages();
+    let target = fixture.target();
+    fs_err::create_dir(&target).unwrap();
+    let Some(_disk) = SmallDisk::mount(&target, 600 * 1024) else {
+        eprintln!("skipped: a small file system cannot be mounted here");
+        return;
+    };
+    let result = unpack(&fixture.source(), &fixture.archive(), &target, &Silent);
+    assert!(matches!(&result, Err(RestoreError::Disk { .. })), "{result:?}");
+    assert_no_leftovers(&target);
+    let (found, expected) = (scan_of(&target), scan_of(&fixture.tree()));
+    let files = found.entries.iter().filter(|entry| entry.sha256.is_some());
+    let mut whole = 0;
+    for file in files.filter(|file| file.path.as_bytes() != MANIFEST_NAME.as_bytes()) {
+        assert_eq!(file.sha256, expected.get(&file.path).unwrap().sha256);
+        whole += 1;
+    }
+    assert!(whole > 10, "{whole}");
+}
+
+#[test]
+fn one_at_a_time() {
+    let fixture = two_packages();
+    fs_err::create_dir(fixture.target()).unwrap();
+    let lock = std::fs::File::open(fixture.target()).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let result = unpack(&fixture.source(), &fixture.archive(), &fixture.target(), &Silent);
+    assert!(matches!(result, Err(RestoreError::Busy { .. })), "{result:?}");
+}
+
+#[test]
+fn one_file_out_of_a_package() {
+    let inner = TarBuilder::new().file("deep", b"in a package within").finish();
+    let bytes = TarBuilder::new().file("a", b"aaa").file("inner.tar", &inner).finish();
+    let source = MemorySource::default().with(ONE, &bytes);
+    let limits = Limits::default();
+    let restorer = Restorer { source: &source, limits: &limits, jobs: 1 };
+    let mut record = PackageRecord {
+        url: ONE.to_owned(),
+        also: Vec::new(),
+        sha256: Digest::of(&bytes),
+        size: bytes.len() as u64,
+        format: "tar".to_owned(),
+        signatures: Vec::new(),
+        project: None,
+        expires: None,
+        indexed_at: 0,
+        evidence: Evidence::Downloaded,
+        vouched: false,
+        recursive: true,
+    };
+    for content in [&b"aaa"[..], b"in a package within"] {
+        let mut output = Vec::new();
+        let size = restorer.get(&record, &Digest::of(content), &mut output, &Silent).unwrap();
+        assert_eq!((size, &*output), (content.len() as u64, content));
+    }
+    record.recursive = false;
+    let wanted = Digest::of(b"in a package within");
+    let result = restorer.get(&record, &wanted, &mut Vec::new(), &Silent);
+    assert!(matches!(result, Err(RestoreError::NoSuchFile { .. })), "{result:?}");
+    record.url = "http://packages.example/gone".to_owned();
+    let result = restorer.get(&record, &wanted, &mut Vec::new(), &Silent);
+    assert!(matches!(result, Err(RestoreError::Fetch(_))), "{result:?}");
+}
+
+fn assert_no_leftovers(folder: &std::path::Path) {
+    let left = scan_of(folder)
+        .entries
+        .into_iter()
+        .filter(|entry| entry.path.file_name().ends_with(b".part"));
+    assert_eq!(left.count(), 0);
+}

@@ -1,0 +1,78 @@
+//! Without root, everything comes back but what only root may do; that is counted.
+
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::process::Command;
+
+use hashget::model::manifest::MANIFEST_NAME;
+use hashget::monitor::{Recorder, Silent};
+use hashget_testkit::packages::{TarBuilder, TarEntry};
+
+use crate::support::*;
+
+const NOBODY: u32 = 65_534;
+
+fn entry<'a>(name: &'a [u8], kind: u8, mode: u32) -> TarEntry<'a> {
+    TarEntry { name, kind, mode, uid: 0, gid: 0, ..TarEntry::default() }
+}
+
+/// Restores as a user who is not root: in this process if it is none, else in one of its own.
+#[test]
+fn everything_but_owners_and_devices_comes_back() {
+    if is_root() {
+        let program = std::env::current_exe().unwrap();
+        let id = NOBODY.to_string();
+        let status = Command::new("setpriv")
+            .args(["--reuid", &id, "--regid", &id, "--clear-groups", "--"])
+            .arg(program)
+            .args(["--exact", "unprivileged::everything_but_owners_and_devices_comes_back"])
+            .current_dir("/")
+            .status();
+        match status {
+            Ok(status) => assert!(status.success()),
+            Err(error) => eprintln!("skipped: cannot run as another user: {error}"),
+        }
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("target");
+    let url = "http://packages.example/p.tar";
+    let bytes = TarBuilder::new()
+        .entry(&entry(b"locked/", b'5', 0o555))
+        .entry(&TarEntry { content: b"1", ..entry(b"locked/one", b'0', 0o444) })
+        .entry(&TarEntry { content: b"2", ..entry(b"locked/two", b'0', 0o4755) })
+        .entry(&TarEntry { device: (1, 7), ..entry(b"full", b'3', 0o666) })
+        .entry(&TarEntry { mtime: 5, ..entry(b"fifo", b'6', 0o600) })
+        .finish();
+    let package = package(url, &bytes, "tar", vec![tree("", "")]);
+    let json = serde_json::json!({
+        "format": "hashget-restore", "version": 2, "tool": "test", "packages": [package],
+        "tree": {"sha256": "0".repeat(64), "entries": 6, "files": 2, "bytes": 2},
+        "archived": {"path": [""], "type": "d", "mode": [0o755], "uid": [0], "gid": [0],
+            "seconds": [1], "nanoseconds": [0]},
+    });
+    let archive = TarBuilder::new()
+        .file(MANIFEST_NAME, json.to_string().as_bytes())
+        .entry(&entry(b"./", b'5', 0o755))
+        .finish();
+    let source = MemorySource::default().with(url, &bytes);
+    let recorder = Recorder::default();
+    let summary = unpack(&source, &archive, &target, &recorder).unwrap();
+    let counted = |what: &str| summary.not_applied.get(what).copied().unwrap_or(0);
+    assert!(counted("owner") >= 5, "{summary:?}");
+    assert_eq!(counted("device"), 1);
+    assert_eq!(counted("set-user-id or set-group-id bit"), 1);
+    let mode = |name: &str| target.join(name).metadata().unwrap().permissions().mode() & 0o7777;
+    assert_eq!([mode("locked"), mode("locked/one"), mode("locked/two")], [0o555, 0o444, 0o755]);
+    assert_eq!(target.join("fifo").symlink_metadata().unwrap().mtime(), 5);
+    assert_eq!(target.metadata().unwrap().mtime(), 1);
+
+    // Again, into folders that may not be written to any more.
+    let writable = std::fs::Permissions::from_mode(0o755);
+    fs_err::set_permissions(target.join("locked"), writable).unwrap();
+    fs_err::remove_file(target.join("locked/one")).unwrap();
+    fs_err::set_permissions(target.join("locked"), std::fs::Permissions::from_mode(0o555)).unwrap();
+    restore(&source, &target, &Silent).unwrap();
+    assert_eq!(fs_err::read(target.join("locked/one")).unwrap(), b"1");
+    assert_eq!(mode("locked"), 0o555);
+    fs_err::set_permissions(target.join("locked"), std::fs::Permissions::from_mode(0o755)).unwrap();
+}
