@@ -35,7 +35,10 @@ fn wrapped(error: &AnyError) -> Vec<&AnyError> {
             IndexError::HashDb(inner) => vec![inner],
             IndexError::Io(inner) => vec![inner],
             IndexError::Interrupted(inner) => vec![inner],
-            IndexError::Format { .. } => Vec::new(),
+            IndexError::Format { .. }
+            | IndexError::Lookup { .. }
+            | IndexError::NotAsked { .. }
+            | IndexError::Unreliable { .. } => Vec::new(),
         };
     }
     if let Some(error) = error.downcast_ref::<PackError>() {

@@ -1,4 +1,4 @@
-//! Test parts of hashget: a scripted HTTP origin, package builders, disks that fill up.
+//! Test parts of hashget: a scripted HTTP origin, package builders, disks that fill up, nasty trees.
 //!
 //! Invariant: nothing here depends on hashget, so that what it builds and checks is independent of
 //! what it tests; every server listens on loopback only.
@@ -6,3 +6,4 @@
 pub mod origin;
 pub mod packages;
 pub mod small_disk;
+pub mod trees;

@@ -34,7 +34,7 @@ mod selecting {
         let json = r#"{"name": "house", "path": "**", "url": "https://packages.example/x"}"#;
         let config: RuleConfig = serde_json::from_str(json).unwrap();
         let rules = [Rule::compile(&config).unwrap()];
-        assert_eq!(names(&["all"], &rules), ["hint", "kernel", "cargo", "house"]);
+        assert_eq!(names(&["all"], &rules), ["hint", "kernel", "cargo", "debian", "house"]);
         assert_eq!(names(&["none"], &rules), [""; 0]);
         assert_eq!(names(&["house", "hint", "house"], &rules), ["hint", "house"]);
         assert_eq!(names(&["all"], &[]).len(), DETECTORS.len());
@@ -45,7 +45,7 @@ mod selecting {
         let error = select(&["hint".to_owned(), "hnit\u{1b}".to_owned()], &[]).err().unwrap();
         let text = error.to_string();
         assert!(text.contains("\"hnit\\u{1b}\""), "{text}");
-        assert!(text.contains("all, none, hint, kernel, cargo"), "{text}");
+        assert!(text.contains("all, none, hint, kernel, cargo, debian"), "{text}");
     }
 }
 

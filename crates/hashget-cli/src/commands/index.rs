@@ -10,10 +10,11 @@ use std::thread::ScopedJoinHandle;
 use anyhow::Context as _;
 use clap::{ArgGroup, Args};
 use hashget::index::{IndexError, Indexed, Indexer, Request};
-use hashget::model::Signature;
+use hashget::model::{Evidence, Signature};
 use hashget::monitor::{Interrupted, Monitor};
 use serde_json::json;
 
+use super::pack::unreliable;
 use crate::environment::Environment;
 use crate::exit::{UsageError, problem_kind};
 use crate::output::{Console, counted, safe, size};
@@ -30,7 +31,7 @@ pub(crate) struct Index {
     #[arg(value_name = "URL", value_parser = values::package_url)]
     urls: Vec<String>,
 
-    /// Run the detectors on this folder and index what they find
+    /// Run the detectors on this folder and index what they find; `:debian` is this Debian system
     #[arg(long, value_name = "DIR", conflicts_with_all = ["file", "project", "expires", "signature", "recursive"])]
     tree: Option<PathBuf>,
 
@@ -71,7 +72,12 @@ struct Outcome {
     new: u64,
     known: u64,
     failed: u64,
+    /// Names of packages without a permanent URL.
+    unreliable: Vec<String>,
 }
+
+/// Stands for the Debian system that runs.
+const THIS_SYSTEM: &str = ":debian";
 
 impl Index {
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
@@ -92,6 +98,7 @@ impl Index {
             mirrors: &mirrors,
             limits: &environment.limits,
             jobs: environment.jobs,
+            evidence: Evidence::Downloaded,
         };
         let outcome = match &self.tree {
             Some(tree) => self.index_tree(&indexer, tree, environment)?,
@@ -103,9 +110,17 @@ impl Index {
             outcome.known,
             outcome.failed
         );
-        let record =
-            json!({ "new": outcome.new, "known": outcome.known, "failed": outcome.failed });
-        environment.console.summary("index", record, &[line])?;
+        let record = json!({
+            "new": outcome.new,
+            "known": outcome.known,
+            "failed": outcome.failed,
+            "unreliable": outcome.unreliable,
+        });
+        let mut lines = vec![line];
+        if !outcome.unreliable.is_empty() {
+            lines.push(unreliable(&outcome.unreliable, environment.console.is_verbose()));
+        }
+        environment.console.summary("index", record, &lines)?;
         Ok(())
     }
 
@@ -160,14 +175,18 @@ impl Index {
         tree: &Path,
         environment: &Environment<'_>,
     ) -> anyhow::Result<Outcome> {
-        if !fs_err::metadata(tree).context("cannot look for packages")?.is_dir() {
-            return Err(UsageError(format!("{} is not a folder", tree.display())).into());
-        }
         let console = environment.console;
-        let detectors = environment.detectors(&self.detect)?;
-        let indexed = indexer
-            .index_tree(tree, &detectors, console)
-            .with_context(|| format!("cannot index what is in {}", tree.display()))?;
+        let indexed = if tree == Path::new(THIS_SYSTEM) {
+            indexer.index_system(Path::new("/"), console)
+        } else {
+            if !fs_err::metadata(tree).context("cannot look for packages")?.is_dir() {
+                return Err(UsageError(format!("{} is not a folder", tree.display())).into());
+            }
+            let detectors = environment.detectors(&self.detect)?;
+            indexer.index_tree(tree, &detectors, console)
+        };
+        let indexed =
+            indexed.with_context(|| format!("cannot index what is in {}", tree.display()))?;
         for candidate in &indexed.candidates {
             console.detail(&format!("{}: {}", candidate.found_at, safe(&candidate.url)));
             console.record(
@@ -184,6 +203,7 @@ impl Index {
             new: number(indexed.new),
             known: number(indexed.known),
             failed: number(indexed.failed.len()),
+            unreliable: indexed.unreliable,
         })
     }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::{ArgGroup, Args, ValueEnum};
 use hashget::model::Evidence;
-use hashget::pack::{HashesKept, ManifestVersion, Output, PackOptions, Packer};
+use hashget::pack::{HashesKept, ManifestVersion, Output, PackOptions, Packer, SYSTEM_EXCLUDES};
 
 use self::destination::{ArchiveFormat, Destination};
 use crate::environment::Environment;
@@ -17,6 +17,8 @@ use crate::values;
 
 mod destination;
 mod report;
+
+pub(crate) use report::unreliable;
 
 /// Pack a folder: what public packages give back is left out, the rest becomes an archive
 #[derive(Debug, Args)]
@@ -42,6 +44,10 @@ pub(crate) struct Pack {
     /// What is not in the backup at all; repeatable
     #[arg(long, value_name = "GLOB")]
     exclude: Vec<String>,
+
+    /// Pack also what no backup of `/` wants (/proc, /tmp, apt's lists, ...)
+    #[arg(long)]
+    no_default_excludes: bool,
 
     /// What is archived without looking it up; repeatable
     #[arg(long, value_name = "GLOB")]
@@ -125,6 +131,13 @@ impl Pack {
             options.level = format.checked_level(self.level)?;
         }
         options.exclude.extend(destination.exclusion(&self.tree)?);
+        if !self.no_default_excludes && fs_err::canonicalize(&self.tree)? == Path::new("/") {
+            options.exclude.extend(SYSTEM_EXCLUDES.iter().map(|&pattern| pattern.to_owned()));
+            console.say(&format!(
+                "Not in a backup of / (see --no-default-excludes): {}",
+                SYSTEM_EXCLUDES.join(" ")
+            ));
+        }
 
         let hashdb = environment.hashdb()?;
         let source = environment.source()?;

@@ -95,21 +95,21 @@ fn plan(request: &Request, content: Option<Arc<Vec<u8>>>, faults: &[Fault]) -> P
     let range = (!has(Fault::NoRange) && unchanged)
         .then_some(request.range.as_deref())
         .flatten()
-        .and_then(first_byte);
+        .and_then(wanted_bytes);
     let total = content.len();
     let (status, body) = match range {
         None => (200, content),
-        Some(first) if first >= total => {
+        Some((first, _)) if first >= total => {
             let mut plan = plain(416, "");
             plan.headers.push(("Content-Range", format!("bytes */{total}")));
             return plan;
         }
-        Some(first) => {
+        Some((first, last)) => {
             let from = if has(Fault::WrongContentRange) { first.saturating_sub(1) } else { first };
             let said = if has(Fault::LyingContentRange) { first + 1 } else { from };
-            let last = total - 1;
+            let last = last.unwrap_or(usize::MAX).min(total - 1);
             headers.push(("Content-Range", format!("bytes {said}-{last}/{total}")));
-            (206, content[from..].to_vec())
+            (206, content[from..=last].to_vec())
         }
     };
     framed(Plan { status, headers, framing: Framing::Length(0), ..of_body(body) }, faults)
@@ -194,9 +194,12 @@ fn plain(status: u16, text: &str) -> Plan {
     Plan { status, ..of_body(text.as_bytes().to_vec()) }
 }
 
-/// N of `bytes=N-`; nothing else is understood, as a server may do.
-fn first_byte(range: &str) -> Option<usize> {
-    range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok()
+/// N and M of `bytes=N-M`, or N of `bytes=N-`; nothing else is understood, as a server may do.
+fn wanted_bytes(range: &str) -> Option<(usize, Option<usize>)> {
+    let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
+    let last = if last.is_empty() { None } else { Some(last.parse().ok()?) };
+    let first = first.parse().ok()?;
+    last.is_none_or(|last| last >= first).then_some((first, last))
 }
 
 fn size(count: u64) -> usize {

@@ -48,6 +48,12 @@ pub fn compress(codec: &str, bytes: &[u8]) -> Vec<u8> {
     }
 }
 
+/// The SHA-1 of `bytes`, in hex digits.
+pub fn sha1_hex(bytes: &[u8]) -> String {
+    use sha1::Digest as _;
+    hex::encode(sha1::Sha1::digest(bytes))
+}
+
 /// An ar archive.
 pub fn ar(parts: &[(&str, &[u8])]) -> Vec<u8> {
     let mut bytes = b"!<arch>\n".to_vec();

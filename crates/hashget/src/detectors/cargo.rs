@@ -53,6 +53,7 @@ impl Detector for Cargo {
             project: None,
             local_file: size.map(|_| packed),
             found_at: path.clone(),
+            ..Candidate::default()
         }])
     }
 }

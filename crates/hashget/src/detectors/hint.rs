@@ -64,6 +64,7 @@ impl Detector for Hint {
             project: Some(hint.project.unwrap_or_else(|| DEFAULT_PROJECT.to_owned())),
             local_file: None,
             found_at: path.clone(),
+            ..Candidate::default()
         }])
     }
 }

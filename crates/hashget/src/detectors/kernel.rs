@@ -40,6 +40,7 @@ impl Detector for Kernel {
             project: None,
             local_file: None,
             found_at: path.clone(),
+            ..Candidate::default()
         };
         Ok(url.map(candidate).into_iter().collect())
     }

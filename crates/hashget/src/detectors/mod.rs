@@ -11,19 +11,22 @@ use crate::model::{Digest, RelPath, Signature, escaped};
 
 mod address;
 mod cargo;
+pub(crate) mod debian;
 mod hint;
 mod kernel;
 mod rules;
 mod text;
 
 pub use address::{NotPublic, public_url};
+pub use debian::{DebPackage, DebPlace, Debian, Diversions};
 pub use rules::{Rule, RuleConfig, RuleError};
 
 /// Every built-in detector, in the order in which they are asked. A new one is one file and one line.
-pub const DETECTORS: &[&dyn Detector] = &[&hint::Hint, &kernel::Kernel, &cargo::Cargo];
+pub const DETECTORS: &[&dyn Detector] =
+    &[&hint::Hint, &kernel::Kernel, &cargo::Cargo, &Debian::new("/")];
 
 /// A package that a tree seems to be made of.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Candidate {
     /// Its permanent public URL, without credentials.
     pub url: String,
@@ -40,6 +43,8 @@ pub struct Candidate {
     pub local_file: Option<PathBuf>,
     /// The entry that led to it.
     pub found_at: RelPath,
+    /// For a .deb: how to look it up, and what its files in the tree should be.
+    pub deb: Option<Box<DebPackage>>,
 }
 
 /// Recognises one ecosystem.
@@ -56,6 +61,21 @@ pub trait Detector: Send + Sync {
     /// # Errors
     /// When the entry is of this ecosystem but cannot be understood; the others go on.
     fn detect(&self, root: &Path, path: &RelPath) -> Result<Vec<Candidate>, DetectError>;
+
+    /// As [`Self::detect`], for an entry that names many packages: `note` is told of those that cannot be
+    /// understood.
+    ///
+    /// # Errors
+    /// When nothing of the entry can be understood.
+    fn detect_noting(
+        &self,
+        root: &Path,
+        path: &RelPath,
+        note: &mut dyn FnMut(DetectError),
+    ) -> Result<Vec<Candidate>, DetectError> {
+        let _ = note;
+        self.detect(root, path)
+    }
 }
 
 /// An entry that a detector could not understand.

@@ -188,6 +188,7 @@ impl Rule {
             project: filled(&self.project),
             local_file: None,
             found_at: path.clone(),
+            ..Candidate::default()
         })
     }
 }

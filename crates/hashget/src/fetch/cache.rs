@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::partial::{self, is_named, open_locked, path_of};
 use super::proof::{Unproven, hash_whole};
-use super::{FetchError, Fetched, Source, Wanted};
+use super::{FetchError, Fetched, Part, Source, Wanted};
 use crate::model::{Digest, escaped};
 use crate::monitor::{Monitor, ProblemKind};
 
@@ -161,6 +161,17 @@ impl Source for Cache {
             return Ok(fetched);
         }
         self.fetch_and_keep(wanted, monitor)
+    }
+
+    fn fetch_part(
+        &self,
+        url: &str,
+        first: u64,
+        count: u64,
+        monitor: &dyn Monitor,
+    ) -> Result<Part, FetchError> {
+        // Unproven, and so not kept.
+        self.inner.fetch_part(url, first, count, monitor)
     }
 }
 

@@ -58,7 +58,14 @@ impl Download<'_> {
         if offset > 0 && total == Some(offset) && self.wanted.sha256.is_some() {
             return self.body(None, offset, offset);
         }
-        let exchange = self.answered(offset)?;
+        let mut headers = Vec::new();
+        if offset > 0 {
+            headers.push(("range", format!("bytes={offset}-")));
+            if let Some(validator) = self.part.note().and_then(Note::validator) {
+                headers.push(("if-range", validator.to_owned()));
+            }
+        }
+        let exchange = self.answered(headers)?;
         let head = &exchange.head;
         let size = self.wanted.size;
         match head.status {
@@ -97,14 +104,11 @@ impl Download<'_> {
     }
 
     /// Sends the request and follows redirects, each one looked at.
-    fn answered(&self, offset: u64) -> Result<Exchange, FetchError> {
-        let mut headers = vec![("accept-encoding", "identity".to_owned())];
-        if offset > 0 {
-            headers.push(("range", format!("bytes={offset}-")));
-            if let Some(validator) = self.part.note().and_then(Note::validator) {
-                headers.push(("if-range", validator.to_owned()));
-            }
-        }
+    pub(super) fn answered(
+        &self,
+        mut headers: Vec<(&'static str, String)>,
+    ) -> Result<Exchange, FetchError> {
+        headers.push(("accept-encoding", "identity".to_owned()));
         let mut target = self.target.clone();
         let mut visited = BTreeSet::new();
         let mut public_only = false;
@@ -271,7 +275,7 @@ impl Download<'_> {
         fits.then_some(total)
     }
 
-    fn status_error(&self, head: &Head) -> FetchError {
+    pub(super) fn status_error(&self, head: &Head) -> FetchError {
         let url = self.target.as_str().to_owned();
         let reason = ureq::http::StatusCode::from_u16(head.status).ok();
         let reason = reason.and_then(|status| status.canonical_reason()).unwrap_or("?");
@@ -286,7 +290,7 @@ impl Download<'_> {
         }
     }
 
-    fn troubled(&self, trouble: Trouble) -> FetchError {
+    pub(super) fn troubled(&self, trouble: Trouble) -> FetchError {
         match trouble {
             Trouble::Passing(problem) => self.transient(problem, None),
             Trouble::Lasting(problem) => self.unreachable(problem),
@@ -295,12 +299,17 @@ impl Download<'_> {
         }
     }
 
+    /// Tells the monitor of bytes that come.
+    pub(super) fn progress(&self, bytes: Option<u64>) -> Progress<'_> {
+        Progress::start(self.monitor, &self.target, bytes)
+    }
+
     pub(super) fn transient(&self, problem: String, retry_after: Option<Duration>) -> FetchError {
         let kept = self.part.kept();
         FetchError::Transient { url: self.target.as_str().to_owned(), problem, retry_after, kept }
     }
 
-    fn unreachable(&self, problem: String) -> FetchError {
+    pub(super) fn unreachable(&self, problem: String) -> FetchError {
         FetchError::Unreachable { url: self.target.as_str().to_owned(), problem }
     }
 
@@ -350,7 +359,7 @@ pub(super) fn of_unproven(target: &Target, unproven: Unproven) -> FetchError {
 }
 
 /// Tells the monitor how a body comes along; its end too, however it ends.
-struct Progress<'a> {
+pub(super) struct Progress<'a> {
     monitor: &'a dyn Monitor,
     name: &'a str,
 }
@@ -362,7 +371,7 @@ impl<'a> Progress<'a> {
         Self { monitor, name }
     }
 
-    fn advanced(&self, bytes: u64) {
+    pub(super) fn advanced(&self, bytes: u64) {
         let (step, name) = (Step::Download, self.name);
         self.monitor.event(Event::Advanced { step, name, bytes, files: 0 });
     }

@@ -3,7 +3,7 @@
 //! Invariant: a source that fails, for whatever reason but an interruption, only moves on to the next.
 
 use super::address::shown;
-use super::{FetchError, Fetched, Source, Wanted};
+use super::{FetchError, Fetched, Part, Source, Wanted};
 use crate::monitor::{Monitor, ProblemKind};
 
 /// Tries its sources in order.
@@ -38,6 +38,25 @@ impl Source for Failover {
             return Err(FetchError::NotFound { from, url: shown(&wanted.url) });
         }
         Err(combine(errors))
+    }
+
+    fn fetch_part(
+        &self,
+        url: &str,
+        first: u64,
+        count: u64,
+        monitor: &dyn Monitor,
+    ) -> Result<Part, FetchError> {
+        // Pools have whole packages, and only by their digest: they refuse.
+        let mut last = super::address::refused(url, "no source gives parts of it");
+        for source in &self.sources {
+            match source.fetch_part(url, first, count, monitor) {
+                Err(FetchError::Interrupted(interrupted)) => return Err(interrupted.into()),
+                Err(error) => last = error,
+                part => return part,
+            }
+        }
+        Err(last)
     }
 }
 
@@ -99,6 +118,17 @@ impl Source for Offline {
     fn fetch(&self, wanted: &Wanted, _monitor: &dyn Monitor) -> Result<Fetched, FetchError> {
         let problem = "offline, and neither the cache nor a pool has it".to_owned();
         Err(FetchError::Refused { url: shown(&wanted.url), problem })
+    }
+
+    fn fetch_part(
+        &self,
+        url: &str,
+        _first: u64,
+        _count: u64,
+        _monitor: &dyn Monitor,
+    ) -> Result<Part, FetchError> {
+        let problem = "offline: only whole packages of pools and the cache can be had".to_owned();
+        Err(FetchError::Refused { url: shown(url), problem })
     }
 }
 

@@ -3,7 +3,7 @@
 //! Invariant: what is recorded is always the public URL; a mirror's address is only ever fetched from.
 
 use super::failover::{combine, tell_mismatch};
-use super::{FetchError, Fetched, Source, Wanted};
+use super::{FetchError, Fetched, Part, Source, Wanted};
 use crate::monitor::Monitor;
 
 /// Where to fetch URLs of one prefix from.
@@ -76,6 +76,28 @@ impl Source for Mirrors {
         if errors.is_empty() {
             let problem = "the mirror rule for it names no place to fetch from";
             return Err(super::address::refused(&wanted.url, problem));
+        }
+        Err(combine(errors))
+    }
+
+    fn fetch_part(
+        &self,
+        url: &str,
+        first: u64,
+        count: u64,
+        monitor: &dyn Monitor,
+    ) -> Result<Part, FetchError> {
+        let mut errors = Vec::new();
+        for place in self.places(url) {
+            match self.inner.fetch_part(&place, first, count, monitor) {
+                Err(FetchError::Interrupted(interrupted)) => return Err(interrupted.into()),
+                Err(error) => errors.push(error),
+                part => return part,
+            }
+        }
+        if errors.is_empty() {
+            let problem = "the mirror rule for it names no place to fetch from";
+            return Err(super::address::refused(url, problem));
         }
         Err(combine(errors))
     }

@@ -1,7 +1,8 @@
 //! A URL and a digest become bytes that are proven to match.
 //!
 //! Invariant: what a [`Source`] returns matches the digest that was asked for, whoever sent it;
-//! without a wanted digest, the digest that came is told. Unverified bytes never get a final name.
+//! without a wanted digest, the digest that came is told. Unverified bytes never get a final name. (A
+//! [`Part`] is what a server says, and no more.)
 
 mod address;
 mod cache;
@@ -11,6 +12,7 @@ mod exchange;
 mod failover;
 mod mirror;
 mod origin;
+mod part;
 mod partial;
 mod politeness;
 mod pool;
@@ -60,6 +62,15 @@ pub struct Fetched {
     pub from: String,
 }
 
+/// A stretch of bytes as a server gave them: proven by nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// The bytes, from where they were asked for; fewer than asked for only at the end.
+    pub bytes: Vec<u8>,
+    /// How many bytes there are in all, when the server said so.
+    pub total: Option<u64>,
+}
+
 /// Gives packages: an origin server, a pool, a cache, or other sources in some order. Every
 /// implementation passes the same conformance suite.
 pub trait Source: Send + Sync {
@@ -69,6 +80,22 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// See [`FetchError`]. A failed call leaves at most a partial download that a later call resumes.
     fn fetch(&self, wanted: &Wanted, monitor: &dyn Monitor) -> Result<Fetched, FetchError>;
+
+    /// `count` bytes from `first` on of what lies at `url` now (all that is left, if it is less). Nothing
+    /// proves them. A server that gives no parts is read up to the last wanted byte.
+    ///
+    /// # Errors
+    /// See [`FetchError`]; [`FetchError::Refused`] by sources that give whole packages only.
+    fn fetch_part(
+        &self,
+        url: &str,
+        first: u64,
+        count: u64,
+        monitor: &dyn Monitor,
+    ) -> Result<Part, FetchError> {
+        let _ = (first, count, monitor);
+        Err(address::refused(url, "no part of it can be had"))
+    }
 }
 
 /// Why something could not be fetched.

@@ -13,7 +13,7 @@ use super::exchange::Client;
 use super::failover::combine;
 use super::partial::Partial;
 use super::politeness::Politeness;
-use super::{FetchError, Fetched, Source, Wanted};
+use super::{FetchError, Fetched, Part, Source, Wanted};
 use crate::limits::Limits;
 use crate::monitor::Monitor;
 
@@ -104,6 +104,21 @@ impl Source for HttpOrigin {
             }
         }
         Err(combine(errors))
+    }
+
+    fn fetch_part(
+        &self,
+        url: &str,
+        first: u64,
+        count: u64,
+        monitor: &dyn Monitor,
+    ) -> Result<Part, FetchError> {
+        let target = Target::parse(url)?;
+        let wanted = Wanted { url: url.to_owned(), also: Vec::new(), sha256: None, size: None };
+        let part =
+            Partial::open(None, url, monitor).map_err(|unproven| of_unproven(&target, unproven))?;
+        let (client, options) = (&self.client, &self.options);
+        Download { client, options, target, wanted: &wanted, monitor, part }.part(first, count)
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::clock::{Clock, SystemClock, wait};
-use super::{FetchError, Fetched, Source, Wanted};
+use super::{FetchError, Fetched, Part, Source, Wanted};
 use crate::monitor::{Monitor, ProblemKind};
 
 /// A try that kept so many more bytes than any before it was worth it: the count begins again.
@@ -73,9 +73,32 @@ impl Retry {
 
 impl Source for Retry {
     fn fetch(&self, wanted: &Wanted, monitor: &dyn Monitor) -> Result<Fetched, FetchError> {
+        self.patiently(&wanted.url, &|| self.inner.fetch(wanted, monitor), monitor)
+    }
+
+    fn fetch_part(
+        &self,
+        url: &str,
+        first: u64,
+        count: u64,
+        monitor: &dyn Monitor,
+    ) -> Result<Part, FetchError> {
+        let ask = || self.inner.fetch_part(url, first, count, monitor);
+        self.patiently(url, &ask, monitor)
+    }
+}
+
+impl Retry {
+    /// Asks again and again, as the options say.
+    fn patiently<T>(
+        &self,
+        url: &str,
+        ask: &dyn Fn() -> Result<T, FetchError>,
+        monitor: &dyn Monitor,
+    ) -> Result<T, FetchError> {
         let (mut tries, mut failures, mut most_kept) = (0, 0, 0);
         loop {
-            let error = match self.inner.fetch(wanted, monitor) {
+            let error = match ask() {
                 Ok(fetched) => return Ok(fetched),
                 Err(error) => error,
             };
@@ -95,7 +118,7 @@ impl Source for Retry {
             let seconds = pause.as_secs_f64();
             monitor.problem(
                 ProblemKind::Note,
-                super::address::shown(&wanted.url),
+                super::address::shown(url),
                 format!("{error}; trying again in {seconds:.1} s"),
             );
             wait(&*self.clock, pause, monitor)?;

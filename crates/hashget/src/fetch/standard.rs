@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::{
     Cache, Clock, DirPool, Failover, FetchError, Fetched, HostLimits, HttpOrigin, HttpPool,
-    MirrorRule, Mirrors, Offline, OriginOptions, Politeness, Retry, RetryOptions, Source,
+    MirrorRule, Mirrors, Offline, OriginOptions, Part, Politeness, Retry, RetryOptions, Source,
     SystemClock, TimeOuts, Wanted,
 };
 use crate::limits::Limits;
@@ -54,6 +54,16 @@ impl Source for Shared {
     fn fetch(&self, wanted: &Wanted, monitor: &dyn Monitor) -> Result<Fetched, FetchError> {
         self.0.fetch(wanted, monitor)
     }
+
+    fn fetch_part(
+        &self,
+        url: &str,
+        first: u64,
+        count: u64,
+        monitor: &dyn Monitor,
+    ) -> Result<Part, FetchError> {
+        self.0.fetch_part(url, first, count, monitor)
+    }
 }
 
 /// Folders of packages first, then the cache, which keeps what comes from HTTP pools, mirrors and origins.
@@ -88,7 +98,7 @@ fn network(options: &FetchOptions, pools: &[&String]) -> Box<dyn Source> {
         partial_dir: options.cache_dir.as_deref().map(Cache::partial_dir),
         keep_name: options.cache_dir.is_some(),
         limits: options.limits.clone(),
-        politeness: Arc::new(Politeness::new(options.hosts.clone(), Arc::clone(&clock))),
+        politeness: Arc::new(Politeness::new(hosts(options), Arc::clone(&clock))),
         time_outs: options.time_outs,
         proxy: options.proxy.clone(),
         ..OriginOptions::default()
@@ -101,6 +111,16 @@ fn network(options: &FetchOptions, pools: &[&String]) -> Box<dyn Source> {
     }
     sources.push(Box::new(Mirrors::new(options.mirrors.clone(), Box::new(Shared(patient)))));
     Box::new(Failover::new(sources))
+}
+
+/// Hosts that ask to be spared, unless the user says otherwise: their limits.
+const SPARED: &[(&str, HostLimits)] =
+    &[("snapshot.debian.org", HostLimits { connections: 2, requests_per_second: Some(2.0) })];
+
+/// The politeness by host: what the user says, and what hosts are known to ask for.
+fn hosts(options: &FetchOptions) -> BTreeMap<String, HostLimits> {
+    let spared = SPARED.iter().map(|(host, limits)| ((*host).to_owned(), *limits));
+    spared.chain(options.hosts.clone()).collect()
 }
 
 fn is_url(text: &str) -> bool {

@@ -2,7 +2,11 @@
 //!
 //! Invariant: members are `control/...` and `data/...`; a package without either part is damaged.
 
+mod control;
+
 use std::io::{self, Read};
+
+pub use control::{control_end, control_members};
 
 use super::content::Head;
 use super::{Format, FormatError, Input, Visitor, tar};

@@ -13,6 +13,7 @@ mod zip;
 use std::fs::File;
 use std::io::{self, Read};
 
+pub use deb::{control_end, control_members};
 pub use package::read_package;
 
 use crate::limits::Limits;

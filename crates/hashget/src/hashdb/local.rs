@@ -109,11 +109,14 @@ impl HashDb for LocalHashDb {
             let list = list.map_err(Problem::Impossible)?;
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let old: Option<i64> = transaction
-                .prepare_cached("SELECT id FROM packages WHERE url = ?1")?
-                .query_row([&record.url], |row| row.get(0))
+            let old: Option<(i64, String)> = transaction
+                .prepare_cached("SELECT id, evidence FROM packages WHERE url = ?1")?
+                .query_row([&record.url], |row| Ok((row.get(0)?, row.get(1)?)))
                 .optional()?;
-            if let Some(old) = old {
+            if let Some((old, evidence)) = old {
+                if evidence.parse::<Evidence>().is_ok_and(|known| known > record.evidence) {
+                    return Ok(PackageId(old));
+                }
                 forget(&transaction, old)?;
             }
             let id = insert_record(&transaction, record)?;

@@ -19,8 +19,9 @@ pub struct PackageId(pub i64);
 ///
 /// Calls may block on the disk or the network. They may come from several threads at once.
 pub trait HashDb: Send + Sync {
-    /// Records a package and its members, replacing what was known of the same URL. Durable and
-    /// visible to other processes when it returns; atomic if the process dies.
+    /// Records a package and its members, replacing what was known of the same URL (unless that was known
+    /// at stronger evidence: then nothing changes). Durable and visible to other processes when it
+    /// returns; atomic if the process dies.
     fn put(&self, record: &PackageRecord, members: &[Member]) -> Result<PackageId, HashDbError>;
 
     /// For each digest, in order, the packages that hold a regular file with it, or that themselves

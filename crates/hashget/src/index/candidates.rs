@@ -3,11 +3,12 @@
 //! Invariant: every candidate is counted exactly once, as known, new or failed; only a failing HashDB
 //! and the user's wish stop the others.
 
+use super::locate::Gate;
 use super::{IndexError, Indexed, Indexer, TreeIndexed};
 use crate::detectors::Candidate;
 use crate::fetch::FetchError;
 use crate::model::escaped;
-use crate::monitor::{Monitor, ProblemKind};
+use crate::monitor::{Event, Monitor, ProblemKind};
 
 /// Indexes all of `candidates` with the indexer's number of threads.
 pub(super) fn index_all(
@@ -20,13 +21,14 @@ pub(super) fn index_all(
     candidates.iter().for_each(|candidate| give.send(candidate).expect("we hold the other end"));
     drop(give);
     let mut indexed = TreeIndexed::default();
+    let gate = Gate::default();
     let workers = indexer.jobs.clamp(1, candidates.len().max(1));
     let stopped = std::thread::scope(|scope| {
         for _ in 0..workers {
-            let (take, tell) = (take.clone(), tell.clone());
+            let (take, tell, gate) = (take.clone(), tell.clone(), &gate);
             scope.spawn(move || {
                 for candidate in take {
-                    let result = indexer.index_candidate(candidate, monitor);
+                    let result = indexer.index_candidate(candidate, gate, monitor);
                     // Nobody listens any more once the work is stopped.
                     if tell.send((candidate, result)).is_err() {
                         return;
@@ -42,6 +44,17 @@ pub(super) fn index_all(
                 .err()
         })
     });
+    indexed.unreliable.sort();
+    let not_asked =
+        indexed.failed.iter().filter(|(_, error)| matches!(error, IndexError::NotAsked { .. }));
+    match not_asked.count() {
+        0 => {}
+        count => monitor.problem(
+            ProblemKind::Unreachable,
+            format!("{count} more packages"),
+            "not asked for, after several in a row could not be had: is there a network?",
+        ),
+    }
     match stopped {
         Some(error) => Err(error),
         None => Ok(TreeIndexed { candidates, ..indexed }),
@@ -60,6 +73,15 @@ impl TreeIndexed {
             Ok(Indexed::Known(_)) => self.known += 1,
             Ok(Indexed::New { .. }) => self.new += 1,
             Err(error @ (IndexError::HashDb(_) | IndexError::Interrupted(_))) => return Err(error),
+            Err(IndexError::Unreliable { package, reason }) => {
+                let reason = format!("not relied on: {reason}");
+                monitor.event(Event::Skipped { object: &package, reason: &reason });
+                self.unreliable.push(package);
+            }
+            Err(error @ IndexError::NotAsked { .. }) => {
+                // Told once, for all of them.
+                self.failed.push((candidate.url.clone(), error));
+            }
             Err(error) => {
                 monitor.problem(kind_of(&error), escaped(candidate.url.as_bytes()), chain(&error));
                 self.failed.push((candidate.url.clone(), error));
@@ -72,7 +94,9 @@ impl TreeIndexed {
 /// What kind of trouble it is for the user.
 fn kind_of(error: &IndexError) -> ProblemKind {
     match error {
-        IndexError::Format { .. } => ProblemKind::Verification,
+        IndexError::Format { .. } | IndexError::Lookup { .. } => ProblemKind::Verification,
+        IndexError::NotAsked { .. } => ProblemKind::Unreachable,
+        IndexError::Unreliable { .. } => ProblemKind::Note,
         IndexError::Fetch(error) => kind_of_fetch(error),
         IndexError::HashDb(_) | IndexError::Io(_) | IndexError::Interrupted(_) => {
             ProblemKind::Incomplete
@@ -98,7 +122,7 @@ fn kind_of_fetch(error: &FetchError) -> ProblemKind {
 }
 
 /// The error and what caused it, on one line.
-fn chain(error: &IndexError) -> String {
+pub(super) fn chain(error: &IndexError) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {

@@ -1,6 +1,6 @@
 //! First step: which packages is this tree made of?
 //!
-//! Invariant: each URL is a candidate once, whatever led to it, and each file's or folder's trouble is
+//! Invariant: each package is a candidate once, whatever led to it, and each file's or folder's trouble is
 //! told once, however many entries have it.
 
 use std::collections::BTreeMap;
@@ -38,7 +38,8 @@ pub fn detect<'p>(
             if monitor.interrupted() {
                 break 'paths;
             }
-            match detector.detect(root, path) {
+            let noted = &mut |error| found.add_error(error);
+            match detector.detect_noting(root, path, noted) {
                 Ok(candidates) => candidates.into_iter().for_each(|new| found.add(root, new)),
                 Err(error) => found.add_error(error),
             }
@@ -72,8 +73,8 @@ pub fn detect_tree(
 /// What was found so far.
 #[derive(Default)]
 struct Found {
-    /// By URL.
-    candidates: BTreeMap<String, Candidate>,
+    /// By URL, and by name where one URL asks for several packages.
+    candidates: BTreeMap<(String, Option<String>), Candidate>,
     /// In the order they occurred; how many more there were of each.
     errors: Vec<(DetectError, usize)>,
     /// Where in `errors` each path is.
@@ -82,7 +83,8 @@ struct Found {
 
 impl Found {
     fn add(&mut self, root: &Path, new: Candidate) {
-        let known = match self.candidates.entry(new.url.clone()) {
+        let name = new.deb.as_ref().and(new.signature.as_ref()).map(ToString::to_string);
+        let known = match self.candidates.entry((new.url.clone(), name)) {
             Entry::Vacant(vacant) => {
                 vacant.insert(new);
                 return;

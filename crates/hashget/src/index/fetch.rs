@@ -21,6 +21,8 @@ pub(super) struct Package {
     pub(super) size: u64,
     /// The user vouches that the URL gives these bytes.
     pub(super) vouched: bool,
+    /// Who gave it, when it was fetched.
+    pub(super) from: Option<String>,
     /// What a file on this machine was like before it was hashed.
     before: Option<Stamp>,
 }
@@ -71,7 +73,7 @@ pub(super) fn open(path: &Path, monitor: &dyn Monitor) -> Result<Package, IndexE
     }
     let (sha256, size) = hashing.finish();
     file.rewind()?;
-    Ok(Package { file, sha256, size, vouched: true, before: Some(before) })
+    Ok(Package { file, sha256, size, vouched: true, from: None, before: Some(before) })
 }
 
 /// The digest that the request's package must have: the one asked for, and that of the user's file.
@@ -127,17 +129,23 @@ pub(super) fn fetch(
         sha256: request.sha256,
         size: request.size,
     };
-    let fetched = source.fetch(&wanted, monitor).map_err(|error| match error {
-        FetchError::Interrupted(interrupted) => IndexError::Interrupted(interrupted),
-        error => IndexError::Fetch(error),
-    })?;
+    let fetched = source.fetch(&wanted, monitor).map_err(explain)?;
     Ok(Package {
         file: fetched.file,
         sha256: fetched.sha256,
         size: fetched.size,
         vouched: false,
+        from: Some(fetched.from),
         before: None,
     })
+}
+
+/// A source's error, where an interruption is no failure.
+pub(super) fn explain(error: FetchError) -> IndexError {
+    match error {
+        FetchError::Interrupted(interrupted) => IndexError::Interrupted(interrupted),
+        error => IndexError::Fetch(error),
+    }
 }
 
 fn shown(path: &Path) -> String {

@@ -1,17 +1,19 @@
 //! Second step: does the HashDB know the package already?
 //!
-//! Invariant: a package counts as known only if fetching and reading it again could add nothing.
+//! Invariant: a package counts as known only if its record is as good as what is asked for.
 
-use super::{IndexError, Request};
+use super::{IndexError, Indexer, Request};
+use crate::detectors::Candidate;
 use crate::hashdb::{HashDb, PackageId};
 use crate::model::{Digest, Evidence, PackageRecord};
 
-/// The package of `request`, if it is known with the digest `sha256` (if one is wanted), at evidence
-/// `downloaded` and as deeply as asked. Its record is completed by what only the request says.
+/// The package of `request`, if it is known with the digest `sha256` (if one is wanted), at `evidence` and
+/// as deeply as asked. Its record is completed by what only the request says.
 pub(super) fn known(
     hashdb: &dyn HashDb,
     request: &Request,
     sha256: Option<Digest>,
+    evidence: Evidence,
 ) -> Result<Option<PackageId>, IndexError> {
     let Some(id) = hashdb.by_url(&request.url)? else {
         return Ok(None);
@@ -21,13 +23,38 @@ pub(super) fn known(
     };
     let same_bytes = sha256.is_none_or(|wanted| wanted == record.sha256);
     let as_deep = record.recursive || !request.recursive;
-    if !same_bytes || !as_deep || record.evidence < Evidence::Downloaded {
+    if !same_bytes || !as_deep || record.evidence < evidence {
         return Ok(None);
     }
     match completed(&record, request) {
         Some(completed) => Ok(Some(hashdb.put(&completed, &hashdb.members(id)?)?)),
         None => Ok(Some(id)),
     }
+}
+
+/// A package with the candidate's name (and its digest, if one is known), or with its digest, at the evidence that is
+/// asked for.
+pub(super) fn known_by_name(
+    indexer: &Indexer<'_>,
+    candidate: &Candidate,
+) -> Result<Option<PackageId>, IndexError> {
+    let mut ids = Vec::new();
+    if let Some(name) = &candidate.signature {
+        ids = indexer.hashdb.by_signature(name)?;
+    }
+    if let Some(sha256) = &candidate.sha256 {
+        ids.extend(indexer.hashdb.by_sha256(sha256)?);
+    }
+    for id in ids {
+        let known = indexer.hashdb.package(id)?.is_some_and(|record| {
+            record.evidence >= indexer.evidence
+                && candidate.sha256.is_none_or(|sha256| sha256 == record.sha256)
+        });
+        if known {
+            return Ok(Some(id));
+        }
+    }
+    Ok(None)
 }
 
 /// `record` with what only `request` says; `None` when that is nothing.

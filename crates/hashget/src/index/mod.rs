@@ -1,25 +1,31 @@
 //! STAGE 1: what is inside this package? Known already? Else fetch it, read its members, record them.
 //!
-//! Invariant: a package enters the HashDB whole, after every member has been read and hashed.
+//! Invariant: a package enters the HashDB whole, after every member has been read and hashed; or, where the
+//! user allows weaker evidence, with the members that this evidence is of.
 
 mod candidates;
+mod declared;
 mod detect;
 mod fetch;
 mod known;
+mod locate;
 mod read;
 mod record;
+mod snapshot;
 mod walk;
 
 use std::path::Path;
 
+use self::locate::Gate;
+
 pub use detect::{detect, detect_tree};
 
-use crate::detectors::{Candidate, DetectError, Detector};
+use crate::detectors::{Candidate, Debian, DetectError, Detector};
 use crate::fetch::{FetchError, MirrorRule, Source, public_url};
 use crate::formats::FormatError;
 use crate::hashdb::{HashDb, HashDbError, PackageId};
 use crate::limits::Limits;
-use crate::model::{Digest, PackageRecord, Signature};
+use crate::model::{Digest, Evidence, PackageRecord, RelPath, Signature};
 use crate::monitor::{Interrupted, Monitor};
 
 /// A package to index.
@@ -76,6 +82,28 @@ pub enum IndexError {
         #[source]
         error: FormatError,
     },
+    /// The archive's answer to where it is makes no sense.
+    #[error("cannot look up {package}: {problem}")]
+    Lookup {
+        /// Its name.
+        package: String,
+        /// What is wrong with the answer.
+        problem: String,
+    },
+    /// It has no permanent URL: its files are archived.
+    #[error("{package} has no permanent URL: {reason}")]
+    Unreliable {
+        /// Its name.
+        package: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The servers of several packages before it could not be reached.
+    #[error("{package} was not asked for: the server could not be reached")]
+    NotAsked {
+        /// Its name.
+        package: String,
+    },
     /// The HashDB failed.
     #[error(transparent)]
     HashDb(#[from] HashDbError),
@@ -99,6 +127,9 @@ pub struct Indexer<'a> {
     pub limits: &'a Limits,
     /// Packages at once; at least 1.
     pub jobs: usize,
+    /// The weakest evidence that is enough. Below `signed`, a package that a detector found need not be
+    /// downloaded where less tells what is in it.
+    pub evidence: Evidence,
 }
 
 /// What came of indexing a tree.
@@ -112,13 +143,15 @@ pub struct TreeIndexed {
     pub new: usize,
     /// Of those, not indexed: URL and why.
     pub failed: Vec<(String, IndexError)>,
+    /// Names of those without a permanent URL, sorted.
+    pub unreliable: Vec<String>,
     /// Entries that a detector could not understand.
     pub not_understood: Vec<DetectError>,
 }
 
 impl Indexer<'_> {
     /// Indexes one package, unless the HashDB knows it already (same URL, and same digest if one is
-    /// wanted, read as deeply as asked, at evidence `downloaded`).
+    /// wanted, read as deeply as asked, at the indexer's evidence).
     ///
     /// What the request says of a known package and its record does not (names, a project, an expiry
     /// day, further URLs) is added to the record.
@@ -130,7 +163,7 @@ impl Indexer<'_> {
         let user_file =
             request.file.as_deref().map(|file| fetch::open(file, monitor)).transpose()?;
         let sha256 = fetch::wanted_digest(request, user_file.as_ref())?;
-        if let Some(id) = known::known(self.hashdb, request, sha256)? {
+        if let Some(id) = known::known(self.hashdb, request, sha256, self.evidence)? {
             return Ok(Indexed::Known(id));
         }
         let package = match user_file {
@@ -144,17 +177,14 @@ impl Indexer<'_> {
     fn index_candidate(
         &self,
         candidate: &Candidate,
+        gate: &Gate,
         monitor: &dyn Monitor,
     ) -> Result<Indexed, IndexError> {
-        let mut request = Request {
-            url: public_url(self.mirrors, &candidate.url),
-            sha256: candidate.sha256,
-            size: candidate.size,
-            signatures: candidate.signature.clone().into_iter().collect(),
-            project: candidate.project.clone(),
-            ..Request::default()
-        };
-        if let Some(id) = known::known(self.hashdb, &request, request.sha256)? {
+        if let Some(deb) = &candidate.deb {
+            return locate::index_deb(self, candidate, deb, gate, monitor);
+        }
+        let mut request = self.request_of(candidate);
+        if let Some(id) = known::known(self.hashdb, &request, request.sha256, self.evidence)? {
             return Ok(Indexed::Known(id));
         }
         if let Some(package) = fetch::local(candidate, monitor)? {
@@ -168,6 +198,18 @@ impl Indexer<'_> {
         self.read_and_record(&request, &package, monitor)
     }
 
+    /// What a candidate asks for.
+    fn request_of(&self, candidate: &Candidate) -> Request {
+        Request {
+            url: public_url(self.mirrors, &candidate.url),
+            sha256: candidate.sha256,
+            size: candidate.size,
+            signatures: candidate.signature.clone().into_iter().collect(),
+            project: candidate.project.clone(),
+            ..Request::default()
+        }
+    }
+
     fn read_and_record(
         &self,
         request: &Request,
@@ -176,7 +218,13 @@ impl Indexer<'_> {
     ) -> Result<Indexed, IndexError> {
         let contents = read::read(package, request, self.limits, monitor)?;
         package.check_unchanged()?;
-        record::record(self.hashdb, request, package, contents)
+        let mut request = request.clone();
+        let own_name = (contents.format == "deb")
+            .then(|| locate::own_name(&package.file, self.limits))
+            .flatten()
+            .filter(|name| !request.signatures.contains(name));
+        request.signatures.extend(own_name);
+        record::record(self.hashdb, &request, package, contents)
     }
 
     /// Indexes those of `candidates` that the HashDB does not know, several at once. A package that
@@ -206,6 +254,24 @@ impl Indexer<'_> {
         monitor: &dyn Monitor,
     ) -> Result<TreeIndexed, IndexError> {
         let (candidates, not_understood) = detect_tree(root, detectors, monitor)?;
+        let indexed = self.index_candidates(candidates, monitor)?;
+        Ok(TreeIndexed { not_understood, ..indexed })
+    }
+
+    /// Indexes the packages of the Debian system at `root` (`/`: this machine), without looking at the rest
+    /// of it.
+    ///
+    /// # Errors
+    /// When the HashDB fails, or the monitor asked to stop.
+    pub fn index_system(
+        &self,
+        root: &Path,
+        monitor: &dyn Monitor,
+    ) -> Result<TreeIndexed, IndexError> {
+        const PLACES: [&str; 2] = ["var/lib/dpkg/status", "var/lib/dpkg/status.d"];
+        let paths = PLACES.map(|path| RelPath::try_from(path).expect("it is a plain path"));
+        let detectors: [&dyn Detector; 1] = [&Debian::new("/")];
+        let (candidates, not_understood) = detect(root, &paths, &detectors, monitor);
         let indexed = self.index_candidates(candidates, monitor)?;
         Ok(TreeIndexed { not_understood, ..indexed })
     }

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::fetch::Package;
 use super::read::Contents;
 use super::{IndexError, Indexed, Request};
-use crate::hashdb::HashDb;
+use crate::hashdb::{HashDb, PackageId};
 use crate::model::{Evidence, PackageRecord};
 
 /// Records `package` with what is inside it.
@@ -32,11 +32,30 @@ pub(super) fn record(
         recursive: request.recursive,
     };
     let id = hashdb.put(&record, &contents.members)?;
+    forget_weaker(hashdb, id, &record)?;
     Ok(Indexed::New { id, record: Box::new(record), members: contents.members.len() })
 }
 
+/// The same package may have been recorded under another URL, before its members were all read.
+fn forget_weaker(
+    hashdb: &dyn HashDb,
+    id: PackageId,
+    record: &PackageRecord,
+) -> Result<(), IndexError> {
+    for other in hashdb.by_sha256(&record.sha256)? {
+        let weaker = other != id
+            && hashdb
+                .package(other)?
+                .is_some_and(|other| other.evidence < Evidence::Signed.min(record.evidence));
+        if weaker {
+            hashdb.remove(other)?;
+        }
+    }
+    Ok(())
+}
+
 /// Seconds since 1970 UTC; 0 on a machine whose clock stands before that.
-fn now() -> i64 {
+pub(super) fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

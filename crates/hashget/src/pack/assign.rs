@@ -22,6 +22,14 @@ pub(super) struct Pair<'a> {
     pub(super) decides: bool,
 }
 
+impl Pair<'_> {
+    /// Must something be said where the package says nothing? For a link nothing is needed; for a
+    /// folder it is, even if an earlier tree decides.
+    fn lacks<T>(&self, own: Option<T>) -> bool {
+        own.is_none() && !matches!(self.kind, Kind::HardLink { .. })
+    }
+}
+
 /// From this share of exceptions on, in quarters, values for all positions are shorter.
 const MOSTLY: usize = 3;
 
@@ -71,8 +79,11 @@ fn numbers(
     actual: impl Fn(&Pair<'_>) -> u32,
 ) -> Vec<Assignment> {
     let exceptions = |constant: Option<u32>| -> Vec<usize> {
-        let differs = |pair: &Pair<'_>| constant.or(own(pair)) != Some(actual(pair));
-        (0..pairs.len()).filter(|&at| pairs[at].decides && differs(&pairs[at])).collect()
+        let wrong = |pair: &Pair<'_>| match constant.or(own(pair)) {
+            Some(value) => pair.decides && value != actual(pair),
+            None => pair.decides || pair.lacks(own(pair)),
+        };
+        (0..pairs.len()).filter(|&at| wrong(&pairs[at])).collect()
     };
     let mut assignments = Vec::new();
     let mut rest = exceptions(None);
@@ -121,7 +132,8 @@ fn times(pairs: &[Pair<'_>]) -> Vec<MtimeAssignment> {
         let whole = own.nanoseconds == actual.nanoseconds;
         if whole { actual.seconds.checked_sub(own.seconds) } else { None }
     };
-    let deciding: Vec<usize> = (0..pairs.len()).filter(|&at| pairs[at].decides).collect();
+    let counts = |pair: &Pair<'_>| pair.decides || pair.lacks(pair.own.mtime);
+    let deciding: Vec<usize> = (0..pairs.len()).filter(|&at| counts(&pairs[at])).collect();
     let mut by_shift: HashMap<i64, Vec<usize>> = HashMap::new();
     for &at in &deciding {
         if let Some(shift) = shift_of(&pairs[at]) {

@@ -205,13 +205,16 @@ impl Laying<'_> {
     fn role(&mut self, member: &Member) -> Option<(usize, Role)> {
         let index = self.entry(&member.path)?;
         let first = self.claims.first_name(index);
+        if !self.claims.may_leave_out(first) {
+            return None;
+        }
         let file = &self.entries[first];
         if file.kind == Kind::Directory {
             let same = member.kind == Kind::Directory;
             let role = if self.claims.is_given(index) { Role::Again } else { Role::Made };
             return same.then_some((index, role));
         }
-        if self.claims.is_given(index) || !self.claims.may_leave_out(first) {
+        if self.claims.is_given(index) {
             return None;
         }
         if let Kind::HardLink { target } = &member.kind {

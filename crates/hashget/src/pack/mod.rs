@@ -19,10 +19,10 @@ mod tar_writer;
 mod v1;
 mod write;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-pub use options::{HashesKept, ManifestVersion, PackOptions};
+pub use options::{HashesKept, ManifestVersion, PackOptions, SYSTEM_EXCLUDES};
 pub use output::Output;
 pub use plan::PackageUse;
 pub use replay::ReplayError;
@@ -33,7 +33,7 @@ use crate::index::{self, IndexError, Indexer};
 use crate::limits::Limits;
 use crate::model::manifest::MANIFEST_NAME;
 use crate::model::{BadPath, Entry, Kind};
-use crate::monitor::{Event, Interrupted, Monitor, ProblemKind, Step};
+use crate::monitor::{Event, Interrupted, Monitor, Step};
 use crate::tree::{BadGlob, Globs, Scan, ScanError, ScanOptions, scan};
 
 /// What packing stands on.
@@ -81,6 +81,8 @@ pub struct Summary {
     pub newly_indexed: usize,
     /// Of those, not indexed: their files may be archived.
     pub not_indexed: usize,
+    /// Names of those without a permanent URL: their files are archived.
+    pub unreliable: Vec<String>,
 }
 
 /// Why a tree was not packed.
@@ -209,17 +211,15 @@ impl Packer<'_> {
             return Ok(());
         }
         let paths = scan.entries.iter().map(|entry| &entry.path);
-        let (candidates, not_understood) =
-            index::detect(scan.root.path(), paths, &options.detectors, monitor);
-        for error in not_understood {
-            monitor.problem(ProblemKind::Note, &error.path, &error.problem);
-        }
+        // What is not understood has been told to the monitor.
+        let (candidates, _) = index::detect(scan.root.path(), paths, &options.detectors, monitor);
         let indexer = Indexer {
             hashdb: self.hashdb,
             source: self.source,
             mirrors: self.mirrors,
             limits: self.limits,
             jobs: self.jobs,
+            evidence: options.evidence,
         };
         let detected = candidates.len();
         let candidates = candidates::of_use(self.hashdb, candidates, &scan.entries)?;
@@ -227,6 +227,7 @@ impl Packer<'_> {
         summary.detected = detected;
         summary.newly_indexed = indexed.new;
         summary.not_indexed = indexed.failed.len();
+        summary.unreliable = indexed.unreliable;
         Ok(())
     }
 
@@ -256,6 +257,7 @@ impl Packer<'_> {
             outdated: false,
             changed: 0,
             gone: HashSet::new(),
+            names: HashMap::new(),
         };
         let encoder =
             crate::codec::encoder(options.codec, Box::new(file.writer()), options.level, self.jobs)

@@ -81,6 +81,24 @@ pub struct PackOptions<'a> {
     pub scan_cache: Option<PathBuf>,
 }
 
+/// What no backup of a whole running system wants: file systems of the kernel, what is gone after a
+/// restart, what apt can fetch again, and room for swapping. The folders themselves stay.
+pub const SYSTEM_EXCLUDES: &[&str] = &[
+    "/dev/*",
+    "/proc/*",
+    "/run/*",
+    "/sys/*",
+    "/tmp/*",
+    "/lost+found",
+    "/swapfile",
+    "/swap.img",
+    "/var/cache/apt/*.bin",
+    "/var/cache/apt/archives/*.deb",
+    "/var/cache/apt/archives/partial/*",
+    "/var/cache/hashget/*",
+    "/var/lib/apt/lists/*",
+];
+
 impl PackOptions<'_> {
     /// Ten bytes of download for each byte saved: more is slower to restore than it is worth.
     pub const MAX_FETCH_RATIO: f64 = 10.0;
@@ -104,6 +122,39 @@ impl Default for PackOptions<'_> {
             detectors: Vec::new(),
             index: true,
             scan_cache: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::model::RelPath;
+    use crate::tree::Globs;
+
+    #[test]
+    fn of_a_whole_system_the_folders_stay() {
+        let globs = Globs::new(SYSTEM_EXCLUDES).unwrap();
+        for (path, excluded) in [
+            ("proc", false),
+            ("proc/1", true),
+            ("tmp/.hidden", true),
+            ("home/user/tmp/x", false),
+            ("usr/lib/sys/x", false),
+            ("var/tmp/x", false),
+            ("var/lib/apt/lists", false),
+            ("var/lib/apt/lists/x_InRelease", true),
+            ("var/cache/apt/archives/x.deb", true),
+            ("var/cache/apt/archives/lock", false),
+            ("var/cache/apt/pkgcache.bin", true),
+            ("var/lib/dpkg/status", false),
+            ("swapfile", true),
+            ("etc/swapfile", false),
+        ] {
+            let found = globs.matches(Path::new("/"), &RelPath::new(path).unwrap());
+            assert_eq!(found, excluded, "{path}");
         }
     }
 }

@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsRawFd as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -72,11 +73,35 @@ fn temporary_name(path: &Path) -> PathBuf {
     folder_of(path).join(name)
 }
 
+/// Removes what runs that were killed just before the end left beside `path`: unfinished archives of
+/// processes that are no more.
+fn remove_leftovers(path: &Path) {
+    let prefix = [b".", path.file_name().unwrap_or_default().as_bytes(), b"."].concat();
+    let Ok(names) = fs_err::read_dir(folder_of(path)) else { return };
+    for entry in names.flatten() {
+        let name = entry.file_name();
+        let process = name.as_bytes().strip_prefix(&*prefix);
+        let process = process.and_then(|rest| rest.strip_suffix(b".part"));
+        let Some(process) = process.and_then(|digits| str::from_utf8(digits).ok()) else {
+            continue;
+        };
+        let is_number = process.bytes().all(|byte| byte.is_ascii_digit()) && !process.is_empty();
+        if is_number
+            && Path::new("/proc/self").exists()
+            && !Path::new("/proc").join(process).exists()
+        {
+            // One that cannot be removed is in nobody's way.
+            let _ = fs_err::remove_file(entry.path());
+        }
+    }
+}
+
 /// A file without a name, or with a temporary one where the file system has no unnamed files.
 fn open_unnamed(path: &Path) -> io::Result<(File, Option<PathBuf>)> {
     if path.file_name().is_none() || path.is_dir() {
         return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder"));
     }
+    remove_leftovers(path);
     let mode = Mode::from_raw_mode(0o666);
     let unnamed = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     if let Ok(fd) = openat(CWD, folder_of(path), unnamed, mode) {

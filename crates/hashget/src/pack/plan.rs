@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::lay::{self, Role};
 use crate::model::manifest::{EntryTable, Link, Package};
-use crate::model::{Digest, Entry, Kind, Member, PackageRecord, RelPath};
+use crate::model::{Digest, Entry, Evidence, Kind, Member, PackageRecord, RelPath};
 
 /// A package that was chosen, with what is in it.
 #[derive(Debug)]
@@ -125,7 +125,11 @@ pub(super) fn plan(
     let by_digest = entries_by_digest(entries, &claims);
     let mut manifest: Vec<Package> =
         packages.iter().map(|package| package_head(&package.record)).collect();
-    for (package, chosen) in manifest.iter_mut().zip(packages) {
+    // Positions count all members of a package: where not all are known, files can only be listed.
+    let complete = |chosen: &ChosenPackage| chosen.record.evidence >= Evidence::Signed;
+    for (package, chosen) in
+        manifest.iter_mut().zip(packages).filter(|(_, chosen)| complete(chosen))
+    {
         lay_down(package, chosen, entries, &by_digest, &mut claims, keep_digest);
     }
     // Single files come after all trees: a file that lies where its package puts it needs no word.

@@ -138,7 +138,7 @@ impl<W: Write> TarWriter<W> {
             put_octal(&mut block[337..345], u64::from(minor));
         }
         for (name, value) in &metadata.xattrs {
-            records.insert([b"SCHILY.xattr.", &**name].concat(), value.to_vec());
+            records.insert([b"SCHILY.xattr.", &*encoded(name)].concat(), value.to_vec());
         }
         if !records.is_empty() {
             self.extended_header(&name, &records)?;
@@ -254,6 +254,19 @@ fn decimal_time(metadata: &Metadata) -> Vec<u8> {
         format!("{sign}{seconds}.{fraction:09}")
     };
     text.into_bytes()
+}
+
+/// The name of an attribute in a keyword, which ends at the first `=`: as GNU tar writes it.
+fn encoded(name: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(name.len());
+    for &byte in name {
+        match byte {
+            b'%' => text.extend_from_slice(b"%25"),
+            b'=' => text.extend_from_slice(b"%3D"),
+            byte => text.push(byte),
+        }
+    }
+    text
 }
 
 /// `LENGTH KEYWORD=VALUE\n`, where LENGTH counts itself.

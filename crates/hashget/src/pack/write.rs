@@ -3,16 +3,16 @@
 //! Invariant: what the manifest says of an archived file is what the tar holds. A file that changed since
 //! the scan is stored as it is now, and a corrected manifest at the end replaces the first one.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Read, Write};
 
 use super::plan::Plan;
 use super::tar_writer::TarWriter;
-use super::{PackError, PackOptions};
+use super::{ManifestVersion, PackError, PackOptions};
 use crate::model::manifest::{EntryTable, MANIFEST_NAME, Manifest, Renamed, TreeSummary};
 use crate::model::{Digest, Entry, Extent, HashingReader, Kind, Metadata, RelPath};
 use crate::monitor::{Event, Monitor, ProblemKind, Step};
-use crate::tree::{Contents, ContentsReader, Scan, inspect_open_file, tree_digest};
+use crate::tree::{Contents, ContentsReader, Scan, Stamp, inspect_open_file, tree_digest};
 
 /// Files up to this size are read whole before they are written, so that one that changes meanwhile can be
 /// read again.
@@ -32,6 +32,8 @@ pub(super) struct Writer<'a> {
     pub(super) changed: u64,
     /// Files that could not be archived after all.
     pub(super) gone: HashSet<RelPath>,
+    /// The further names of archived files, by the first name.
+    pub(super) names: HashMap<RelPath, Vec<usize>>,
 }
 
 /// The manifest of a plan.
@@ -93,12 +95,15 @@ impl Writer<'_> {
         let mut tar = TarWriter::new(output);
         put_manifest(&mut tar, manifest_json)?;
         let stored = self.stored();
+        self.gather_names();
         let renamed = stored_name(&self.scan.entries);
         for index in (0..stored.len()).filter(|&index| stored[index]) {
             self.monitor.check_interrupted()?;
             self.put(&mut tar, index, &renamed)?;
         }
-        if self.outdated || !self.gone.is_empty() {
+        // A manifest of version 1 says nothing of what the tar holds.
+        let says_it = self.options.manifest_version == ManifestVersion::Two;
+        if says_it && (self.outdated || !self.gone.is_empty()) {
             self.drop_gone();
             let json = manifest(self.scan, self.plan, self.options).to_json();
             put_manifest(&mut tar, &json)?;
@@ -130,6 +135,44 @@ impl Writer<'_> {
             }
         }
         stored
+    }
+
+    fn gather_names(&mut self) {
+        for (index, entry) in self.scan.entries.iter().enumerate() {
+            if let Kind::HardLink { target } = &entry.kind {
+                self.names.entry(target.clone()).or_default().push(index);
+            }
+        }
+    }
+
+    /// Parts from the archived file `first` those further names that are not names of `now` any more:
+    /// they are archived as a file of their own, each, so that nothing of theirs is lost.
+    fn part_names(&mut self, first: &RelPath, now: Option<&Stamp>) {
+        let Some(names) = self.names.remove(first) else { return };
+        let is_same = |&name: &usize| {
+            let path = &self.scan.entries[name].path;
+            let opened = self.scan.root.open_file(path);
+            let stamp = opened.and_then(|file| Ok(inspect_open_file(&file)?.1));
+            let same = |stamp: Stamp| {
+                now.is_some_and(|now| (now.device, now.inode) == (stamp.device, stamp.inode))
+            };
+            stamp.is_ok_and(same)
+        };
+        let parted: Vec<usize> = names.into_iter().filter(|name| !is_same(name)).collect();
+        let Some((&head, further)) = parted.split_first() else { return };
+        let to = self.scan.entries[head].path.clone();
+        self.scan.entries[head].kind = Kind::File { size: 0 };
+        self.plan.archived[head] = true;
+        self.plan.links.retain(|link| link.path != to);
+        for &name in further {
+            let entry = &mut self.scan.entries[name];
+            entry.kind = Kind::HardLink { target: to.clone() };
+            for link in self.plan.links.iter_mut().filter(|link| link.path == entry.path) {
+                link.to = to.clone();
+            }
+        }
+        self.names.insert(to, further.to_vec());
+        self.outdated = true;
     }
 
     fn put<W: Write>(
@@ -165,6 +208,7 @@ impl Writer<'_> {
         let (metadata, source) = match self.open(&path) {
             Ok(opened) => opened,
             Err(error) => {
+                self.part_names(&path, None);
                 let problem =
                     format!("cannot be read any more, and is not in the archive: {error}");
                 self.monitor.problem(ProblemKind::Incomplete, &path, problem);
@@ -172,6 +216,7 @@ impl Writer<'_> {
                 return Ok(());
             }
         };
+        self.part_names(&path, Some(source.stamp()));
         let mut now = Entry {
             path: path.clone(),
             kind: Kind::File { size: source.size() },
@@ -250,11 +295,15 @@ enum Source {
 }
 
 impl Source {
-    fn size(&self) -> u64 {
+    fn stamp(&self) -> &Stamp {
         match self {
-            Self::Small { contents, .. } => contents.stamp.size,
-            Self::Large(reader) => reader.stamp().size,
+            Self::Small { contents, .. } => &contents.stamp,
+            Self::Large(reader) => reader.stamp(),
         }
+    }
+
+    fn size(&self) -> u64 {
+        self.stamp().size
     }
 
     fn extents(&self) -> Option<&[Extent]> {

@@ -3,7 +3,7 @@
 //! Invariant: an entry whose name or link leaves the target is refused and named, and all others go
 //! on; the manifest is known as soon as it passed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, Read};
 
 use super::packages::chain;
@@ -32,6 +32,8 @@ pub(super) struct Extracted {
     pub(super) folders: BTreeMap<RelPath, Metadata>,
     /// Further names of other entries.
     pub(super) links: Vec<(RelPath, RelPath)>,
+    /// Devices that only root may make, under all their names.
+    pub(super) not_made: HashSet<RelPath>,
     /// What was not unpacked, and why.
     pub(super) missing: Vec<(RelPath, String)>,
     /// Regular files, and their bytes.
@@ -209,10 +211,13 @@ impl Extracting<'_> {
         entry: &mut TarEntry<'_, Box<dyn Read + '_>>,
     ) -> Result<(), Refusal> {
         let extents = entry.extents.clone();
-        let mut content = Watched { content: entry, monitor: self.monitor };
+        let monitor = self.monitor;
         let staged = match &extents {
-            Some(extents) => self.target.stage_with_holes(&path, size, extents, &mut content)?,
-            None => self.target.stage(&path, size, &mut content)?,
+            Some(extents) => {
+                let mut data = Watched { content: &mut entry.stored(), monitor };
+                self.target.stage_with_holes(&path, size, extents, &mut data)?
+            }
+            None => self.target.stage(&path, size, &mut Watched { content: entry, monitor })?,
         };
         let sha256 = extents.is_none().then_some(staged.sha256);
         staged.put(&path, metadata)?;
@@ -231,6 +236,10 @@ impl Extracting<'_> {
 
     fn link(&mut self, path: RelPath, to: RelPath) -> Result<(), Refusal> {
         // Only to what the archive itself brought: anything else in the target is not its to share.
+        if self.found.not_made.contains(&to) {
+            self.found.not_made.insert(path);
+            return Ok(());
+        }
         let Some(&sha256) = self.found.entries.get(&to) else {
             return Err(Refusal::Hostile(format!(
                 "a link to {to}, which is not an earlier entry of the archive"
@@ -247,7 +256,9 @@ impl Extracting<'_> {
             Made::Yes => {
                 self.found.entries.insert(path, None);
             }
-            Made::NotAllowed => {}
+            Made::NotAllowed => {
+                self.found.not_made.insert(path);
+            }
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 //! Invariant: the manifest goes only when everything is in its place and proven (or, of version 1,
 //! nothing is missing); nothing but the top folder's time is changed after that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use super::extract::Extracted;
@@ -106,6 +106,8 @@ fn stop(target: &Target, error: PlaceError) -> RestoreError {
 
 fn make_links(run: &Run<'_>, state: &mut State) -> Result<Vec<(RelPath, RelPath)>, RestoreError> {
     let mut made = Vec::new();
+    // Else what is missing was told, and these with it.
+    let nothing_told = state.is_complete();
     for (path, to) in state.take_links() {
         run.monitor.check_interrupted()?;
         if state.knows(&path) {
@@ -115,7 +117,22 @@ fn make_links(run: &Run<'_>, state: &mut State) -> Result<Vec<(RelPath, RelPath)
             continue;
         }
         let reason = match &to {
-            None => "what it is another name of is not restored".to_owned(),
+            None => {
+                let reason = "what it is another name of is not restored";
+                if nothing_told {
+                    run.monitor.problem(ProblemKind::Incomplete, &path, reason);
+                }
+                reason.to_owned()
+            }
+            // A device that only root may make: it was counted.
+            Some(to)
+                if state.is_device(to)
+                    && run.target.find(&run.stored(to)).is_ok_and(|found| found.is_none()) =>
+            {
+                run.target.count_not_applied("device");
+                made.push((path, to.clone()));
+                continue;
+            }
             Some(to) => match run.target.link(&run.stored(&path), &run.stored(to)) {
                 Ok(()) => {
                     made.push((path, to.clone()));
@@ -143,17 +160,15 @@ fn name_strangers(
     for (path, reason) in extracted.missing {
         state.add_missing(path, reason);
     }
-    let stored: Vec<RelPath> = run
+    // Where the tar has entries under other paths than the tree.
+    let stored: HashSet<RelPath> = run
         .archived
         .iter()
+        .chain(links.iter().map(|(link, _)| link))
         .map(|path| run.stored(path))
         .filter(|path| !state.knows(path))
         .collect();
-    let expected = |path: &RelPath| {
-        state.knows(path)
-            || stored.contains(path)
-            || links.binary_search_by(|(link, _)| link.cmp(path)).is_ok()
-    };
+    let expected = |path: &RelPath| state.knows(path) || stored.contains(path);
     let odd_files =
         extracted.entries.into_keys().filter(|path| !expected(path)).collect::<Vec<_>>();
     let mut odd_folders = extracted.folders;

@@ -134,6 +134,13 @@ impl State {
         self.placed.contains_key(path) || self.folders.contains_key(path)
     }
 
+    /// Is `path` a device?
+    pub(super) fn is_device(&self, path: &RelPath) -> bool {
+        self.placed.get(path).is_some_and(|placed| {
+            matches!(placed.facts.kind, Kind::CharDevice { .. } | Kind::BlockDevice { .. })
+        })
+    }
+
     /// Is `path` a folder that somebody gave?
     pub(super) fn gives_folder(&self, path: &RelPath) -> bool {
         self.folders.contains_key(path)

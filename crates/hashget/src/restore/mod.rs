@@ -125,6 +125,8 @@ impl Restorer<'_> {
                 self.fill_v1(&target, &manifest, Some(extracted), options, monitor)
             }
             AnyManifest::V2(manifest) => {
+                // It says the same of every entry, which is then tried again.
+                target.forget_not_applied();
                 self.fill(&target, &manifest, Some(extracted), options, monitor)
             }
         }

@@ -59,7 +59,11 @@ impl ContentsReader {
     /// Starts at the beginning of an open regular file.
     pub fn new(file: File) -> io::Result<Self> {
         let (stamp, allocated) = stamp_of(&file)?;
-        let extents = if allocated < stamp.size { data_extents(&file, stamp.size)? } else { None };
+        let extents = if allocated < stamp.size {
+            data_extents(&file, stamp.size, MOST_EXTENTS)?
+        } else {
+            None
+        };
         let all = vec![Extent { offset: 0, length: stamp.size }];
         let reader = ExtentReader::new(file, extents.clone().unwrap_or(all));
         let expected = reader.extents.iter().map(|extent| extent.length).sum();
@@ -90,8 +94,12 @@ impl Read for ContentsReader {
     }
 }
 
-/// Where the data of a file lies; `None` when it has no hole.
-fn data_extents(file: &File, size: u64) -> io::Result<Option<Vec<Extent>>> {
+/// A file with more stretches of data than this is taken as one without holes: readers of archives
+/// bound how many they follow.
+const MOST_EXTENTS: usize = 500_000;
+
+/// Where the data of a file lies; `None` when it has no hole, or more than `most` extents.
+fn data_extents(file: &File, size: u64, most: usize) -> io::Result<Option<Vec<Extent>>> {
     let mut extents = Vec::new();
     let mut at = 0;
     while at < size {
@@ -105,6 +113,9 @@ fn data_extents(file: &File, size: u64) -> io::Result<Option<Vec<Extent>>> {
         let end = seek(file, DataSeek::Hole(offset))?.min(size);
         if end > offset {
             extents.push(Extent { offset, length: end - offset });
+        }
+        if extents.len() > most {
+            return Ok(None);
         }
         at = end.max(offset + 1);
     }
@@ -143,5 +154,25 @@ impl Read for ExtentReader {
             return Ok(count);
         }
         Ok(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_too_many_extents_has_none() {
+        let file = tempfile::tempfile().unwrap();
+        for number in 0..5_u64 {
+            file.write_all_at(&[1; 4096], number << 20).unwrap();
+        }
+        let size = file.metadata().unwrap().len();
+        let Some(extents) = data_extents(&file, size, 5).unwrap() else {
+            eprintln!("skipped: a file system without holes");
+            return;
+        };
+        assert_eq!(extents.len(), 5);
+        assert!(data_extents(&file, size, 4).unwrap().is_none());
     }
 }

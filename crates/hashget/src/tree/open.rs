@@ -1,4 +1,4 @@
-//! Opening things below a tree, never through a symbolic link.
+//! Opening things below a tree, never out of it (and where nothing else is said, through no symbolic link).
 //!
 //! Invariant: what is opened lies below the folder that was opened first, whatever happens to the tree
 //! meanwhile.
@@ -49,6 +49,15 @@ impl TreeRoot {
     /// Opens the regular file at `path` for reading. Never waits for a fifo or a device.
     pub fn open_file(&self, path: &RelPath) -> io::Result<File> {
         self.open_below(path, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK).map(File::from)
+    }
+
+    /// Opens the regular file at `path` for reading, as a process would whose root this folder is: links
+    /// among the folders on the way are followed, but never out of it, and the last name is none.
+    pub fn open_file_as_root(&self, path: &RelPath) -> io::Result<File> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let path = path.as_bytes();
+        Ok(openat2(&self.fd, path, flags, Mode::empty(), resolve).map(File::from)?)
     }
 
     fn open_below(&self, path: &RelPath, flags: OFlags) -> io::Result<OwnedFd> {

@@ -93,6 +93,9 @@ fn hash_files(work: &Receiver<Work>, results: &Sender<Hashed>, name: &str, monit
 fn hash_file(work: &Work, name: &str, monitor: &dyn Monitor) -> io::Result<(Contents, Metadata)> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let mut file = File::from(openat(&*work.parent, &*work.name, flags, Mode::empty())?);
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no regular file any more"));
+    }
     let mut progress = |bytes| {
         monitor.event(Event::Advanced { step: Step::Scan, name, bytes, files: 0 });
     };
@@ -330,9 +333,13 @@ impl Walker<'_> {
     }
 
     fn take(&mut self, hashed: Hashed) {
-        let entry = &mut self.found[hashed.index].entry;
+        let Found { entry, group } = &mut self.found[hashed.index];
         match hashed.result {
             Ok((contents, metadata)) => {
+                if group.is_some() {
+                    // Another file may have taken the name since: the other names are not its own.
+                    *group = Some((contents.stamp.device, contents.stamp.inode));
+                }
                 // A file with holes is cheap to read again, and its digest alone does not say where they
                 // are.
                 if let (Some(cache), true, None) =

@@ -84,6 +84,7 @@ pub(crate) fn check(db: &dyn HashDb) {
     look_ups_answer_in_the_order_of_the_question(db);
     a_package_is_found_by_all_its_names(db);
     putting_again_replaces(db);
+    weaker_evidence_replaces_nothing(db);
     many_threads_at_once(db);
 }
 
@@ -213,6 +214,23 @@ fn putting_again_replaces(db: &dyn HashDb) {
         assert_eq!(db.package(old_id).unwrap(), None);
         assert_eq!(db.members(old_id).unwrap(), []);
     }
+    empty(db);
+}
+
+fn weaker_evidence_replaces_nothing(db: &dyn HashDb) {
+    let (strong, members) = package("strong", 2);
+    let id = db.put(&strong, &members).unwrap();
+    for evidence in [Evidence::Local, Evidence::Declared, Evidence::Signed] {
+        let weak = PackageRecord { evidence, size: 1, ..strong.clone() };
+        assert_eq!(db.put(&weak, &[]).unwrap(), id);
+        assert_eq!(db.list().unwrap(), [(id, strong.clone())]);
+        assert_eq!(db.members(id).unwrap(), members);
+    }
+    empty(db);
+    let weak = PackageRecord { evidence: Evidence::Local, ..strong.clone() };
+    db.put(&weak, &[]).unwrap();
+    let id = db.put(&strong, &members).unwrap();
+    assert_eq!(db.list().unwrap(), [(id, strong)]);
     empty(db);
 }
 

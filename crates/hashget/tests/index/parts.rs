@@ -10,7 +10,7 @@ use hashget::fetch::{FetchError, Fetched, Source, Wanted};
 use hashget::hashdb::{HashDb, HashDbError, PackageId, Status};
 use hashget::index::Indexer;
 use hashget::limits::Limits;
-use hashget::model::{Digest, Member, PackageRecord, Signature};
+use hashget::model::{Digest, Evidence, Member, PackageRecord, Signature};
 use hashget::monitor::{Event, Monitor, Step};
 
 /// A HashDB that forgets everything when it is dropped.
@@ -178,7 +178,14 @@ pub(crate) fn indexer<'a>(
     server: &'a Server,
     limits: &'a Limits,
 ) -> Indexer<'a> {
-    Indexer { hashdb, source: server, mirrors: &[], limits, jobs: 2 }
+    Indexer {
+        hashdb,
+        source: server,
+        mirrors: &[],
+        limits,
+        jobs: 2,
+        evidence: Evidence::Downloaded,
+    }
 }
 
 /// A tar with these files, and the folder `etc`.

@@ -8,7 +8,7 @@ use hashget::fetch::FetchError;
 use hashget::hashdb::HashDb as _;
 use hashget::index::{IndexError, Indexer};
 use hashget::limits::Limits;
-use hashget::model::{Digest, Evidence, RelPath};
+use hashget::model::{Digest, Evidence};
 use hashget::monitor::{Event, Monitor, ProblemKind, Recorder, Silent, Step};
 
 use crate::parts::{Answer, MemoryDb, Server, indexer, tar};
@@ -38,15 +38,7 @@ fn package(name: &str) -> Vec<u8> {
 }
 
 fn candidate(name: &str) -> Candidate {
-    Candidate {
-        url: url(name),
-        sha256: None,
-        size: None,
-        signature: None,
-        project: None,
-        local_file: None,
-        found_at: RelPath::root(),
-    }
+    Candidate { url: url(name), ..Candidate::default() }
 }
 
 #[test]

@@ -44,6 +44,7 @@ pub(super) fn print(
         "detected": summary.detected,
         "newly_indexed": summary.newly_indexed,
         "not_indexed": summary.not_indexed,
+        "unreliable": summary.unreliable,
         "changed_files": summary.changed_files,
         "archive_bytes": summary.archive_bytes,
     });
@@ -53,6 +54,20 @@ pub(super) fn print(
 
 fn package_bytes(summary: &Summary) -> u64 {
     summary.packages.iter().map(|package| package.size).sum()
+}
+
+/// Names the packages without a permanent URL; a few of them, if there are many.
+pub(crate) fn unreliable(names: &[String], verbose: bool) -> String {
+    const SHOWN: usize = 10;
+    let shown = if verbose { names.len() } else { SHOWN.min(names.len()) };
+    let listed: Vec<String> = names[..shown].iter().map(|name| safe(name)).collect();
+    let more = match names.len() - shown {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let number = counted(u64::try_from(names.len()).unwrap_or(u64::MAX), "package", "packages");
+    let listed = listed.join(" ");
+    format!("{number} not relied on, having no permanent URL: {listed}{more}")
 }
 
 fn archive_size(summary: &Summary) -> String {
@@ -104,6 +119,9 @@ fn lines(verbose: bool, destination: &Destination, summary: &Summary) -> Vec<Str
     ];
     let rows: Vec<Vec<String>> = rows.map(|row| row.map(str::to_owned).to_vec()).to_vec();
     lines.extend(columns("ll", &rows));
+    if !summary.unreliable.is_empty() {
+        lines.push(unreliable(&summary.unreliable, verbose));
+    }
     if !summary.not_worth.is_empty() {
         lines.push(format!(
             "{} left alone: more to download than they save (see --max-fetch-ratio)",

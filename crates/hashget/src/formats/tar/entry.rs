@@ -83,6 +83,14 @@ impl<R: Read> Read for Contents<'_, R> {
     }
 }
 
+impl<R: Read> TarEntry<'_, R> {
+    /// The contents as they are stored: of a sparse file its data alone, extent after extent. For an
+    /// entry of which nothing was read yet.
+    pub fn stored(&mut self) -> impl Read + '_ {
+        Contents(self.archive)
+    }
+}
+
 impl<R: Read> Read for TarEntry<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let RawKind::File { size } = self.kind else { return Ok(0) };

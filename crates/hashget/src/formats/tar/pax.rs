@@ -61,7 +61,7 @@ impl Pax {
             b"mtime" => &mut self.mtime,
             _ => {
                 if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
-                    self.xattrs.insert(name.into(), value.into());
+                    self.xattrs.insert(gnu_decoded(name).into(), value.into());
                 } else if let Some(name) = key.strip_prefix(b"LIBARCHIVE.xattr.") {
                     self.set_encoded_xattr(name, value)?;
                 } else if let Some(name) = key.strip_prefix(b"GNU.sparse.") {
@@ -214,6 +214,19 @@ fn percent_decoded(name: &[u8]) -> Vec<u8> {
     decoded
 }
 
+/// The name of an attribute as GNU tar writes it: `=` as `%3D`, `%` as `%25`, all else as it is.
+fn gnu_decoded(mut name: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(name.len());
+    while let Some((&byte, rest)) = name.split_first() {
+        (name, _) = match name {
+            [b'%', b'3', b'D', rest @ ..] => (rest, decoded.push(b'=')),
+            [b'%', b'2', b'5', rest @ ..] => (rest, decoded.push(b'%')),
+            _ => (rest, decoded.push(byte)),
+        };
+    }
+    decoded
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -268,7 +281,9 @@ mod tests {
         pax.add(b"32 LIBARCHIVE.xattr.user.raw=MQ\n").unwrap();
         pax.add(b"25 SCHILY.xattr.user.raw\n").unwrap_err();
         pax.add(b"27 SCHILY.xattr.user.raw=2\n").unwrap();
+        pax.add(b"35 SCHILY.xattr.user.a%3Db%25%41=3\n").unwrap();
         let xattrs = pax.take_xattrs();
+        assert_eq!(xattrs[&b"user.a=b%%41"[..]].as_ref(), b"3");
         assert_eq!(xattrs[&b"user.ab"[..]].as_ref(), b"abc");
         assert_eq!(xattrs[&b"user.raw"[..]].as_ref(), b"2");
     }

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
@@ -25,7 +25,7 @@ pub(in crate::restore) struct Staged<'t> {
     parent: Arc<OwnedFd>,
     temporary: String,
     file: File,
-    /// Of what was written.
+    /// Of what was written, holes left out.
     pub(in crate::restore) sha256: Digest,
     /// How much that was, holes counted.
     pub(in crate::restore) size: u64,
@@ -133,43 +133,36 @@ impl Target {
         Ok(staged)
     }
 
-    /// As [`Target::stage`], leaving holes between `extents` wherever `content` has only zeros there.
+    /// As [`Target::stage`] for a file of `size` bytes with holes between its `extents`; `data` gives what
+    /// lies in those, one after the other. The holes cost nothing, however large they are.
     pub(in crate::restore) fn stage_with_holes(
         &self,
         path: &RelPath,
         size: u64,
         extents: &[Extent],
-        content: &mut dyn Read,
+        data: &mut dyn Read,
     ) -> Result<Staged<'_>, PlaceError> {
         let (place, temporary, file) = self.new_file(path)?;
         let mut staged = self.staged(place, temporary, file);
         let mut hasher = Sha256::new();
-        let mut buffer = buffer(size);
-        let mut extents = extents.iter().peekable();
-        let mut offset = 0;
-        loop {
-            // Never across the border between data and a hole.
-            while extents.next_if(|extent| extent.offset + extent.length <= offset).is_some() {}
-            let (hole, end) = match extents.peek() {
-                Some(extent) if extent.offset <= offset => (false, extent.offset + extent.length),
-                Some(extent) => (true, extent.offset),
-                None => (true, u64::MAX),
-            };
-            let most = usize::try_from(end - offset).unwrap_or(usize::MAX).min(buffer.len());
-            let count = read(content, &mut buffer[..most])?;
-            if count == 0 {
-                break;
+        let mut buffer = buffer(extents.iter().map(|extent| extent.length).max().unwrap_or(0));
+        for extent in extents {
+            let mut done = 0;
+            while done < extent.length {
+                let left = usize::try_from(extent.length - done).unwrap_or(usize::MAX);
+                let most = left.min(buffer.len());
+                let count = read(data, &mut buffer[..most])?;
+                if count == 0 {
+                    return Err(PlaceError::Read(io::ErrorKind::UnexpectedEof.into()));
+                }
+                hasher.update(&buffer[..count]);
+                staged.file.write_all_at(&buffer[..count], extent.offset + done)?;
+                done += count as u64;
             }
-            let bytes = &buffer[..count];
-            hasher.update(bytes);
-            if !hole || bytes.iter().any(|&byte| byte != 0) {
-                staged.file.write_all_at(bytes, offset)?;
-            }
-            offset += count as u64;
         }
-        staged.file.set_len(offset)?;
+        staged.file.set_len(size)?;
         staged.sha256 = Digest::from_bytes(hasher.finalize().into());
-        staged.size = offset;
+        staged.size = size;
         Ok(staged)
     }
 
@@ -242,6 +235,14 @@ impl Target {
         self.stage(path, size, &mut ReadFrom { file, offset: 0 })
     }
 
+    /// Stages another file with the data and the holes of an open one.
+    fn stage_twin(&self, path: &RelPath, file: &File) -> Result<Staged<'_>, PlaceError> {
+        let size = file.metadata()?.len();
+        let extents = extents_of(file, size)?;
+        let mut data = ReadExtents { file, extents: &extents, done: 0 };
+        self.stage_with_holes(path, size, &extents, &mut data)
+    }
+
     /// The digest of an open file's data: of all of it, or of the `extents` only.
     pub(in crate::restore) fn digest(
         file: &File,
@@ -278,6 +279,49 @@ impl Read for ReadFrom<'_> {
         let count = self.file.read_at(buffer, self.offset)?;
         self.offset += count as u64;
         Ok(count)
+    }
+}
+
+/// Where the data of an open file lies; all of it where the file system cannot tell.
+fn extents_of(file: &File, size: u64) -> Result<Vec<Extent>, PlaceError> {
+    let mut extents = Vec::new();
+    let mut at = 0;
+    while at < size {
+        let offset = match rustix::fs::seek(file, SeekFrom::Data(at)) {
+            Ok(offset) => offset,
+            Err(Errno::NXIO) => break,
+            Err(_) => return Ok(vec![Extent { offset: 0, length: size }]),
+        };
+        let end = rustix::fs::seek(file, SeekFrom::Hole(offset))?.min(size);
+        if end > offset {
+            extents.push(Extent { offset, length: end - offset });
+        }
+        at = end.max(offset + 1);
+    }
+    Ok(extents)
+}
+
+/// Reads what lies in the extents of an open file, one after the other.
+struct ReadExtents<'f> {
+    file: &'f File,
+    extents: &'f [Extent],
+    /// Bytes of the first extent that are read.
+    done: u64,
+}
+
+impl Read for ReadExtents<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some((extent, rest)) = self.extents.split_first() {
+            if self.done < extent.length {
+                let left = usize::try_from(extent.length - self.done).unwrap_or(usize::MAX);
+                let most = left.min(buffer.len());
+                let count = self.file.read_at(&mut buffer[..most], extent.offset + self.done)?;
+                self.done += count as u64;
+                return Ok(count);
+            }
+            (self.extents, self.done) = (rest, 0);
+        }
+        Ok(0)
     }
 }
 
@@ -321,14 +365,14 @@ impl Target {
             return Ok(());
         }
         if found.nlink() > 1 {
-            return self.stage_copy(path, file)?.put(path, metadata);
+            return self.stage_twin(path, file)?.put(path, metadata);
         }
         match self.apply_open(file.as_fd(), metadata) {
             Err(PlaceError::Io(error))
                 if Errno::from_io_error(&error).is_some_and(|e| e == Errno::PERM) =>
             {
                 // Another user's file in a folder of ours: ours takes its place.
-                self.stage_copy(path, file)?.put(path, metadata)
+                self.stage_twin(path, file)?.put(path, metadata)
             }
             other => other,
         }
@@ -342,7 +386,7 @@ impl Target {
         further
             .filter_map(|(path, metadata)| {
                 let separated = self.open_file(&path).and_then(|file| match file {
-                    Some(file) => self.stage_copy(&path, &file)?.put(&path, &metadata),
+                    Some(file) => self.stage_twin(&path, &file)?.put(&path, &metadata),
                     None => Err(PlaceError::Blocked("another program took it away".into())),
                 });
                 separated.err().map(|error| (path, error))

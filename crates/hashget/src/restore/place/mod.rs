@@ -175,7 +175,7 @@ impl Target {
         lock(&self.not_applied).clone()
     }
 
-    fn count_not_applied(&self, what: &str) {
+    pub(super) fn count_not_applied(&self, what: &str) {
         *lock(&self.not_applied).entry(what.to_owned()).or_default() += 1;
     }
 
@@ -200,10 +200,20 @@ impl Target {
         }
     }
 
-    /// Opens the regular file at `path` for reading; `None` if there is none.
+    /// Forgets what could not be applied: it will be tried, and counted, once more.
+    pub(super) fn forget_not_applied(&self) {
+        lock(&self.not_applied).clear();
+    }
+
+    /// Opens the regular file at `path` for reading, also one of ours that we may not read; `None` if
+    /// there is none.
     pub(super) fn open_file(&self, path: &RelPath) -> Result<Option<File>, PlaceError> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        match beneath::open(self.root.as_fd(), path.as_bytes(), flags) {
+        let opened = match beneath::open(self.root.as_fd(), path.as_bytes(), flags) {
+            Err(Errno::ACCESS) => self.open_closed_file(path, flags),
+            other => other,
+        };
+        match opened {
             Ok(fd) => {
                 let regular = FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode).is_file();
                 Ok(regular.then(|| File::from(fd)))
@@ -211,6 +221,35 @@ impl Target {
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Opens a file of ours whose mode keeps us from reading it. The mode stays as it is.
+    fn open_closed_file(&self, path: &RelPath, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+        let closed = beneath::open(self.root.as_fd(), path.as_bytes(), OFlags::PATH)?;
+        let stat = rustix::fs::fstat(&closed)?;
+        let ours = stat.st_uid == rustix::process::geteuid().as_raw();
+        if !ours || !FileType::from_raw_mode(stat.st_mode).is_file() {
+            return Err(Errno::ACCESS);
+        }
+        let mode = stat.st_mode & 0o7777;
+        metadata::chmod_path_only(closed.as_fd(), mode | Mode::RUSR.bits())?;
+        let opened = beneath::open(self.root.as_fd(), path.as_bytes(), flags);
+        metadata::chmod_path_only(closed.as_fd(), mode)?;
+        opened
+    }
+
+    /// A folder of ours in which we may not work is opened up until it gets its final mode.
+    fn open_up(&self, path: &RelPath, place: &Place<'_>, stat: &Stat) -> Result<(), PlaceError> {
+        let mode = stat.st_mode & 0o7777;
+        let user = rustix::process::geteuid();
+        let closed = mode & WORKING_MODE.bits() != WORKING_MODE.bits();
+        if closed && !user.is_root() && stat.st_uid == user.as_raw() {
+            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let folder = rustix::fs::openat(&place.parent, place.name, flags, Mode::empty())?;
+            metadata::chmod_path_only(folder.as_fd(), mode | WORKING_MODE.bits())?;
+            lock(&self.borrowed).entry(path.clone()).or_insert(mode);
+        }
+        Ok(())
     }
 
     /// The folder that holds `path`, made with all above it if it is not there.

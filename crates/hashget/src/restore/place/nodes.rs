@@ -37,7 +37,7 @@ impl Target {
         }
         let stat = rustix::fs::statat(&place.parent, place.name, AtFlags::SYMLINK_NOFOLLOW)?;
         if FileType::from_raw_mode(stat.st_mode).is_dir() {
-            return Ok(());
+            return self.open_up(path, &place, &stat);
         }
         rustix::fs::unlinkat(&place.parent, place.name, AtFlags::empty())?;
         Ok(rustix::fs::mkdirat(&place.parent, place.name, WORKING_MODE)?)

@@ -1,0 +1,125 @@
+//! Which archives keep packages for ever, and what their URLs look like.
+//!
+//! Invariant: every URL made here is permanent, and a version's epoch, `+` and `~` stand in it as the
+//! archive expects them.
+
+use super::status::Installed;
+
+/// Where snapshots of Debian's archives are.
+pub(crate) const SNAPSHOT: &str = "https://snapshot.debian.org/";
+
+/// Where every package that Ubuntu ever published is.
+const LAUNCHPAD: &str = "https://launchpad.net/ubuntu/+archive/primary/+files/";
+
+/// An archive that keeps packages for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Permanent {
+    /// One of those in Debian's snapshots; the name is empty where only the snapshots know.
+    Debian(&'static str),
+    /// Ubuntu's primary archive.
+    Ubuntu,
+}
+
+impl Permanent {
+    /// The archive that a system's `os-release` names.
+    pub(super) fn of_system(id: &str) -> Option<Self> {
+        match id {
+            "debian" => Some(Self::Debian("")),
+            "ubuntu" => Some(Self::Ubuntu),
+            _ => None,
+        }
+    }
+
+    /// The archive that a signed Release file is of.
+    pub(super) fn of_release(origin: &str, label: &str) -> Option<Self> {
+        match (origin, label) {
+            ("Debian", "Debian") | ("Debian Backports", _) | ("Debian", "Debian Backports") => {
+                Some(Self::Debian("debian"))
+            }
+            ("Debian", "Debian-Security") => Some(Self::Debian("debian-security")),
+            ("Debian", "Debian debug") => Some(Self::Debian("debian-debug")),
+            ("Ubuntu", "Ubuntu") => Some(Self::Ubuntu),
+            _ => None,
+        }
+    }
+
+    /// The URL of a package that lay at `filename` in the archive at `stamp` (`YYYYMMDDTHHMMSSZ`).
+    pub(super) fn url_at(self, package: &Installed, filename: &str, stamp: &str) -> Option<String> {
+        match self {
+            Self::Debian("") => None,
+            Self::Debian(archive) => {
+                Some(format!("{SNAPSHOT}archive/{archive}/{stamp}/{}", quoted(filename)))
+            }
+            Self::Ubuntu => Some(launchpad(package)),
+        }
+    }
+}
+
+/// The URL of an Ubuntu package.
+pub(super) fn launchpad(package: &Installed) -> String {
+    let version = package.version.split_once(':').map_or(&*package.version, |(_, rest)| rest);
+    let file = format!("{}_{version}_{}.deb", package.name, package.architecture);
+    format!("{LAUNCHPAD}{}", quoted(&file))
+}
+
+/// The question to the snapshots where a version of a package is.
+pub(crate) fn question(name: &str, version: &str) -> String {
+    format!("{SNAPSHOT}mr/binary/{}/{}/binfiles?fileinfo=1", quoted(name), quoted(version))
+}
+
+/// The URL of the file with this SHA-1 in the snapshots.
+pub(crate) fn by_sha1(sha1: &str) -> String {
+    format!("{SNAPSHOT}file/{sha1}")
+}
+
+/// Text as part of a URL's path: `/` stays, and of all others only those that mean themselves
+/// everywhere.
+pub(crate) fn quoted(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
+            quoted.push(char::from(byte));
+        } else {
+            quoted.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn installed(name: &str, version: &str) -> Installed {
+        Installed {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            architecture: "amd64".to_owned(),
+            multi_arch_same: false,
+            conffiles: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn odd_characters_are_quoted() {
+        assert_eq!(
+            question("libstdc++6", "1:2.0~rc1+b1"),
+            format!("{SNAPSHOT}mr/binary/libstdc%2B%2B6/1%3A2.0~rc1%2Bb1/binfiles?fileinfo=1")
+        );
+        let package = installed("g++", "4:12.2.0-3");
+        assert_eq!(launchpad(&package), format!("{LAUNCHPAD}g%2B%2B_12.2.0-3_amd64.deb"));
+        let url = Permanent::Debian("debian-security").url_at(&package, "pool/g++.deb", "S");
+        let expected = format!("{SNAPSHOT}archive/debian-security/S/pool/g%2B%2B.deb");
+        assert_eq!(url.as_deref(), Some(&*expected));
+        assert_eq!(Permanent::Debian("").url_at(&package, "pool/x.deb", "S"), None);
+    }
+
+    #[test]
+    fn only_known_archives_are_permanent() {
+        assert_eq!(Permanent::of_release("Debian", "Debian"), Some(Permanent::Debian("debian")));
+        assert_eq!(Permanent::of_release("Ubuntu", "Ubuntu"), Some(Permanent::Ubuntu));
+        assert_eq!(Permanent::of_release("LP-PPA-somebody", "Ubuntu"), None);
+        assert_eq!(Permanent::of_release("Raspbian", "Raspbian"), None);
+        assert_eq!(Permanent::of_system("linuxmint"), None);
+    }
+}

@@ -1,0 +1,55 @@
+//! Single stretches of what lies at a URL.
+//!
+//! Invariant: no more than the wanted bytes are kept, and reading stops with the last of them.
+
+use super::download::Download;
+use super::exchange::Head;
+use super::{FetchError, Part};
+
+impl Download<'_> {
+    /// Asks for `count` bytes from `first` on.
+    pub(super) fn part(&self, first: u64, count: u64) -> Result<Part, FetchError> {
+        if count == 0 {
+            return Ok(Part { bytes: Vec::new(), total: None });
+        }
+        let last = first.saturating_add(count - 1);
+        let exchange = self.answered(vec![("range", format!("bytes={first}-{last}"))])?;
+        let head = &exchange.head;
+        let (mut before, total) = match head.status {
+            200 => (first, head.length),
+            206 => match range_of(head) {
+                Some((begin, total)) if begin == first => (0, total),
+                _ => {
+                    return Err(self.unreachable("it gives another part than asked for".to_owned()));
+                }
+            },
+            416 => return Ok(Part { bytes: Vec::new(), total: range_of(head).and_then(|r| r.1) }),
+            _ => return Err(self.status_error(head)),
+        };
+        let progress = self.progress(Some(count));
+        let wanted = usize::try_from(count).unwrap_or(usize::MAX);
+        let mut bytes = Vec::new();
+        while bytes.len() < wanted {
+            let next = exchange.next(self.monitor).map_err(|trouble| self.troubled(trouble))?;
+            let Some(piece) = next else { break };
+            progress.advanced(piece.len() as u64);
+            let skipped = usize::try_from(before).unwrap_or(usize::MAX).min(piece.len());
+            before -= skipped as u64;
+            let room = wanted - bytes.len();
+            bytes.extend(piece[skipped..].iter().take(room));
+        }
+        let end = first.saturating_add(bytes.len() as u64);
+        if bytes.len() < wanted && total.is_some_and(|total| total > end) {
+            return Err(self.transient("the answer ended too early".to_owned(), None));
+        }
+        Ok(Part { bytes, total })
+    }
+}
+
+/// Where the part begins, and the total, if it is told.
+fn range_of(head: &Head) -> Option<(u64, Option<u64>)> {
+    let range = head.header("content-range")?.strip_prefix("bytes ")?;
+    let (span, total) = range.split_once('/')?;
+    let first = span.split('-').next()?.parse().unwrap_or(0);
+    Some((first, total.parse().ok()))
+}

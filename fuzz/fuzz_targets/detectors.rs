@@ -1,0 +1,34 @@
+//! Any bytes in the files that detectors look for; the first byte says in which.
+#![no_main]
+
+use hashget::detectors::DETECTORS;
+use hashget::model::RelPath;
+use libfuzzer_sys::fuzz_target;
+
+const NAMES: [&str; 6] = [
+    "hashget-hint.json",
+    ".hashget-hint.json",
+    "Makefile",
+    "registry/src/example.org-0123456789abcdef/xy-1.0.0/Cargo.toml",
+    "registry/index/example.org-0123456789abcdef/config.json",
+    "registry/index/example.org-0123456789abcdef/.cache/2/xy",
+];
+
+fuzz_target!(|bytes: &[u8]| {
+    let Some((&first, text)) = bytes.split_first() else { return };
+    let folder = tempfile::tempdir_in("/dev/shm").expect("a folder in memory");
+    for name in NAMES {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("there is room");
+        let wanted = name == NAMES[usize::from(first) % NAMES.len()];
+        std::fs::write(path, if wanted { text } else { b"" }).expect("there is room");
+    }
+    for detector in DETECTORS {
+        for name in NAMES {
+            let path = RelPath::new(name).expect("a path");
+            if detector.interested_in(&path) {
+                let _ = detector.detect(folder.path(), &path);
+            }
+        }
+    }
+});
