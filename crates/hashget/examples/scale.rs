@@ -4,7 +4,12 @@
 //! JSON object of what it measured.
 //!
 //! Invariant: equal arguments make equal contents; nothing but the standard output is written outside FOLDER.
-#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a measurement fails by panicking")]
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a measurement fails by panicking"
+)]
 
 use std::collections::HashMap;
 use std::fs::File;
