@@ -7,10 +7,10 @@ use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt as _;
 
 use super::ledger::{ARCHIVED, Facts};
-use super::packages::{chain, in_parallel};
+use super::packages::chain;
 use super::place::{PlaceError, Target};
 use super::{RestoreError, Run};
-use crate::model::manifest::EntryTable;
+use crate::model::manifest::{EntryTable, ManifestError};
 use crate::model::{Digest, Entry, Kind, RelPath};
 use crate::monitor::ProblemKind;
 
@@ -24,30 +24,66 @@ pub(super) fn check_archived(
     table: &EntryTable,
     extracted: Option<&HashMap<RelPath, Option<Digest>>>,
 ) -> Result<(), RestoreError> {
-    let entries = table
-        .entries()
-        .map(|entry| entry.map(|(entry, _)| entry))
-        .collect::<Result<Vec<_>, _>>()?;
     // Folders first and in order: what is in them may need them to be opened up.
-    let (folders, others): (Vec<_>, Vec<_>) =
-        entries.into_iter().partition(|entry| entry.kind == Kind::Directory);
-    for folder in folders {
+    for entry in table.entries() {
+        let (entry, _) = entry?;
+        if entry.kind != Kind::Directory {
+            continue;
+        }
         run.monitor.check_interrupted()?;
-        match run.target.make_folder(&run.stored(&folder.path)) {
-            Ok(()) => run.ledger.folder(folder.path, ARCHIVED, folder.metadata),
-            Err(error) => not_placed(run, &folder.path, error)?,
+        match run.target.make_folder(&run.stored(&entry.path)) {
+            Ok(()) => run.ledger.folder(entry.path, ARCHIVED, entry.metadata),
+            Err(error) => not_placed(run, &entry.path, error)?,
         }
     }
-    let batches: Vec<&[Entry]> = others.chunks(BATCH).collect();
-    in_parallel(run.jobs, batches.len(), |index| {
-        for entry in batches[index] {
-            run.monitor.check_interrupted()?;
-            if let Err(error) = check(run, entry, extracted) {
-                not_placed(run, &entry.path, error)?;
+    let others = table
+        .entries()
+        .filter(|entry| entry.as_ref().map_or(true, |(entry, _)| entry.kind != Kind::Directory));
+    in_batches(run.jobs, others.map(|entry| entry.map(|(entry, _)| entry)), |entry| {
+        run.monitor.check_interrupted()?;
+        check(run, entry, extracted).or_else(|error| not_placed(run, &entry.path, error))
+    })
+}
+
+/// Does `work` for each of `entries` on `jobs` threads, with few of them in memory at a time. Stops
+/// early at the first error.
+fn in_batches(
+    jobs: usize,
+    entries: impl Iterator<Item = Result<Entry, ManifestError>>,
+    work: impl Fn(&Entry) -> Result<(), RestoreError> + Sync,
+) -> Result<(), RestoreError> {
+    let (give, take) = crossbeam_channel::bounded::<Vec<Entry>>(2 * jobs);
+    let (failed, failures) = crossbeam_channel::bounded(1);
+    let given = std::thread::scope(|scope| {
+        for _ in 0..jobs.max(1) {
+            scope.spawn(|| {
+                // After a failure the rest is taken without being worked on: nobody waits for ever.
+                for batch in &take {
+                    if failed.is_empty()
+                        && let Err(error) = batch.iter().try_for_each(&work)
+                    {
+                        // Only the first one is told.
+                        let _ = failed.try_send(error);
+                    }
+                }
+            });
+        }
+        let give = give;
+        let mut batch = Vec::with_capacity(BATCH);
+        for entry in entries {
+            if !failed.is_empty() {
+                break;
+            }
+            batch.push(entry?);
+            if batch.len() == BATCH {
+                let full = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
+                give.send(full).expect("the receiver lives as long as the scope");
             }
         }
+        give.send(batch).expect("the receiver lives as long as the scope");
         Ok(())
-    })
+    });
+    failures.try_recv().map_or(given, Err)
 }
 
 fn not_placed(run: &Run<'_>, path: &RelPath, error: PlaceError) -> Result<(), RestoreError> {

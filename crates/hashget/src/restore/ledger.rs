@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 
 use super::Summary;
-use crate::model::{Digest, Entry, Kind, Metadata, RelPath, TreeDigest, entry_digest};
+use crate::model::{
+    Digest, Entry, Extent, Kind, Metadata, RelPath, Timestamp, TreeDigest, Xattrs, entry_digest,
+};
 
 /// Who says what a folder's metadata is; the least decides. The archive is before all packages.
 pub(super) type Rank = (usize, usize);
@@ -44,10 +46,31 @@ pub(super) struct State {
     packages_used: u64,
 }
 
-/// An entry that is in its place.
+/// An entry that is in its place. Small: there may be millions.
 struct Placed {
-    by: Rank,
-    facts: Facts,
+    /// The package's rank.
+    by: u32,
+    mode: u32,
+    uid: u32,
+    gid: u32,
+    seconds: i64,
+    nanoseconds: u32,
+    sha256: Option<Digest>,
+    what: What,
+    rare: Option<Box<Rare>>,
+}
+
+/// What kind of entry it is.
+enum What {
+    /// A regular file of so many bytes.
+    File(u64),
+    Other(Box<Kind>),
+}
+
+/// What few entries have.
+struct Rare {
+    xattrs: Xattrs,
+    extents: Option<Vec<Extent>>,
 }
 
 /// What an entry is; all that its record needs.
@@ -55,7 +78,46 @@ pub(super) struct Facts {
     pub(super) kind: Kind,
     pub(super) metadata: Metadata,
     pub(super) sha256: Option<Digest>,
-    pub(super) extents: Option<Vec<crate::model::Extent>>,
+    pub(super) extents: Option<Vec<Extent>>,
+}
+
+impl Placed {
+    fn new(by: Rank, facts: Facts) -> Self {
+        let Facts { kind, metadata, sha256, extents } = facts;
+        let rare = !metadata.xattrs.is_empty() || extents.is_some();
+        Self {
+            by: u32::try_from(by.0).expect("a manifest has fewer than 2^32 packages"),
+            mode: metadata.mode,
+            uid: metadata.uid,
+            gid: metadata.gid,
+            seconds: metadata.mtime.seconds,
+            nanoseconds: metadata.mtime.nanoseconds,
+            sha256,
+            what: match kind {
+                Kind::File { size } => What::File(size),
+                other => What::Other(Box::new(other)),
+            },
+            rare: rare.then(|| Box::new(Rare { xattrs: metadata.xattrs, extents })),
+        }
+    }
+
+    fn is_device(&self) -> bool {
+        let What::Other(kind) = &self.what else { return false };
+        matches!(**kind, Kind::CharDevice { .. } | Kind::BlockDevice { .. })
+    }
+
+    /// The whole entry again, which lies at `path`.
+    fn into_entry(self, path: RelPath) -> Entry {
+        let Self { mode, uid, gid, seconds, nanoseconds, sha256, .. } = self;
+        let (xattrs, extents) =
+            self.rare.map_or_else(Default::default, |rare| (rare.xattrs, rare.extents));
+        let mtime = Timestamp { seconds, nanoseconds };
+        let kind = match self.what {
+            What::File(size) => Kind::File { size },
+            What::Other(kind) => *kind,
+        };
+        Entry { path, kind, metadata: Metadata { mode, uid, gid, mtime, xattrs }, sha256, extents }
+    }
 }
 
 impl Ledger {
@@ -66,8 +128,10 @@ impl Ledger {
     /// `path` is in its place. False if somebody else placed it before.
     pub(super) fn placed(&self, path: RelPath, by: Rank, facts: Facts) -> bool {
         let mut state = self.state();
-        let before = state.placed.insert(path, Placed { by, facts });
-        let alone = before.is_none_or(|before| before.by.0 == by.0);
+        let placed = Placed::new(by, facts);
+        let package = placed.by;
+        let before = state.placed.insert(path, placed);
+        let alone = before.is_none_or(|before| before.by == package);
         state.contradicted |= !alone;
         alone
     }
@@ -136,9 +200,7 @@ impl State {
 
     /// Is `path` a device?
     pub(super) fn is_device(&self, path: &RelPath) -> bool {
-        self.placed.get(path).is_some_and(|placed| {
-            matches!(placed.facts.kind, Kind::CharDevice { .. } | Kind::BlockDevice { .. })
-        })
+        self.placed.get(path).is_some_and(Placed::is_device)
     }
 
     /// Is `path` a folder that somebody gave?
@@ -207,14 +269,13 @@ impl State {
         let mut tree = TreeDigest::default();
         let further = group(links);
         for (path, placed) in self.placed {
-            let Facts { kind, metadata, sha256, extents } = placed.facts;
             let names = further.get(&path).map_or(&[][..], Vec::as_slice);
-            if let Kind::File { size } = kind {
+            let first = first_names.get(&path).copied().unwrap_or(&path).clone();
+            let entry = placed.into_entry(path);
+            if let Kind::File { size } = entry.kind {
                 summary.files += 1 + count(names.len());
                 summary.bytes += size;
             }
-            let first = first_names.get(&path).copied().unwrap_or(&path).clone();
-            let entry = Entry { path, kind, metadata, sha256, extents };
             for name in names {
                 tree.add((*name).clone(), entry_digest(name, &entry, &first));
             }

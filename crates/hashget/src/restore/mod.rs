@@ -120,7 +120,10 @@ impl Restorer<'_> {
             }
             return Err(RestoreError::NoManifestInArchive);
         };
-        match AnyManifest::parse(&json)? {
+        let manifest = AnyManifest::parse(&json)?;
+        // It can be as large as everything that is made of it.
+        drop(json);
+        match manifest {
             AnyManifest::V1(manifest) => {
                 self.fill_v1(&target, &manifest, Some(extracted), options, monitor)
             }

@@ -1,0 +1,185 @@
+#!/usr/bin/env python3
+"""Writes docs/benchmarks.md and its plots out of the results of bench/run.
+
+    report.py RESULTS.json DOCS
+"""
+import json
+import os
+import sys
+
+import measure
+import plot
+
+TREES = {"wordpress": "WordPress", "debian-lamp": "Debian LAMP", "linux": "kernel"}
+SIZES = [
+    # tree, tool, bytes, the limit in words
+    ("linux", "hashget", 64_000, "64 KB; its anchors alone are 48 KB"),
+    ("linux", "hashget --hashes none", 4_000, "4 KB; one URL and its digest are 0.2 KB"),
+    ("wordpress", "hashget", 8_000, "8 KB; its anchors alone are 4.2 KB"),
+    ("wordpress", "hashget --hashes none", 4_000, "4 KB"),
+    ("debian-lamp", "hashget .tar.zst, level 19", 1_100_000, "1.10 MB; the unknown files alone are 0.94 MB"),
+    ("debian-lamp", "hashget .tar.gz", 1_950_000, "1.95 MB; the unknown files alone are 1.67 MB"),
+]
+
+
+def seconds(value):
+    return f"{value:.2f}" if value < 10 else f"{value:.1f}"
+
+
+def size(value):
+    for unit, bytes_each in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
+        if value >= bytes_each:
+            return f"{value / bytes_each:.4g} {unit}"
+    return f"{value} B"
+
+
+def verdict(value, limit):
+    return "yes" if value <= limit else "**no**"
+
+
+def table(columns, rows):
+    lines = [columns, ["---"] + ["---:"] * (len(columns) - 1)] + rows
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines) + "\n"
+
+
+def find(done, name, tree, tool):
+    return next((job for job in done if (job["table"], job["tree"], job["tool"]) == (name, tree, tool)), None)
+
+
+def wall(job):
+    return measure.summary(job["runs"], "wall")[0]
+
+
+def figures(done, scale):
+    """Which figures are reached: what, measured, wanted, yes or no."""
+    rows = []
+    for job in done:
+        if not job["limit"]:
+            continue
+        tool, factor = job["limit"]
+        other = find(done, job["table"], job["tree"], tool)
+        if not other:
+            continue
+        ratio = wall(job) / wall(other)
+        wanted = f"<= {factor} x {tool}"
+        rows.append([f"{job['table']}, {TREES[job['tree']]}", f"{ratio:.2f} x", wanted, verdict(ratio, factor)])
+    two, one = (find(done, "index", "debian-lamp", tool) for tool in ("hashget", "hashget --jobs 1"))
+    if two and one:
+        ratio = wall(one) / wall(two)
+        rows.append(["index, Debian LAMP: all cores against one job", f"{ratio:.2f} x faster", ">= 1.7 x",
+                     verdict(1.7, ratio)])
+    for tree, tool, most, words in SIZES:
+        job = find(done, "pack, first scan", tree, tool)
+        if job:
+            rows.append([f"archive, {TREES[tree]}: {tool}", size(job["bytes"]), f"<= {words}",
+                         verdict(job["bytes"], most)])
+    return rows + scale_figures(scale)
+
+
+def scale_figures(scale):
+    rows = []
+    for one in [one for one in scale if one["kind"] == "hashdb"][-1:]:
+        what = f"HashDB of {one['hashes']:,} hashes"
+        for key, most, unit in (("look_up_bytes", 40, "B each in the look-up table"),
+                                ("look_up_microseconds", 2, "us each look-up in a sorted batch"),
+                                ("open_milliseconds", 10, "ms to open")):
+            rows.append([what, f"{one[key]:.2f} {unit}", f"<= {most}", verdict(one[key], most)])
+    most = max([one["files"] for one in scale if one["kind"] == "tree"], default=0)
+    for one in scale:
+        if one["kind"] == "tree" and one["files"] == most and one["step"] != "index":
+            memory = one["memory"] / 2**20
+            rows.append([f"memory: {one['step']}, {most:,} files", f"{memory:.0f} MiB", "<= 300 MiB",
+                         verdict(memory, 300)])
+        if one["kind"] == "plan" and one["files"] == most:
+            rows.append([f"plan, {most:,} files in {one['packages']:,} packages", f"{one['seconds']:.2f} s",
+                         "<= 2 s", verdict(one["seconds"], 2)])
+    return rows
+
+
+def job_table(done, name, tree):
+    jobs = [job for job in done if (job["table"], job["tree"]) == (name, tree)]
+    ours = wall(find(done, name, tree, "hashget"))
+    rows = []
+    for job in jobs:
+        middle, least, most = measure.summary(job["runs"], "wall")
+        rows.append([job["tool"], seconds(middle), f"{seconds(least)} - {seconds(most)}",
+                     seconds(measure.summary(job["runs"], "cpu")[0]),
+                     f"{measure.summary(job['runs'], 'memory')[0] / 2**20:.0f}",
+                     size(job["bytes"]) if job["bytes"] else "", f"{middle / ours:.2f}", len(job["runs"])])
+    columns = ["", "wall s", "least - most", "CPU s", "memory MiB", "size", "x ours", "runs"]
+    return table(columns, rows)
+
+
+def scale_tables(scale):
+    hashes = [[f"{one['hashes']:,}"] + [f"{one[key]:.2f}" for key in
+              ("look_up_microseconds", "put_microseconds", "open_milliseconds", "look_up_bytes", "member_list_bytes",
+               "all_bytes")] for one in scale if one["kind"] == "hashdb"]
+    files = [[one["step"], f"{one['files']:,}", seconds(one["wall"]), f"{one['wall'] * 1e6 / one['files']:.0f}",
+              f"{one['cpu'] * 1e6 / one['files']:.0f}", f"{one['memory'] / 2**20:.0f}",
+              f"{one['memory'] / one['files']:.0f}"] for one in sorted(
+                  (one for one in scale if one["kind"] == "tree"), key=lambda one: (one["step"], one["files"]))]
+    plans = [[f"{one['files']:,}", f"{one['packages']:,}", seconds(one["seconds"]),
+              f"{one['seconds'] * 1e6 / one['files']:.2f}"] for one in scale if one["kind"] == "plan"]
+    return "\n".join([
+        "### HashDB", "", "Each hash; look-ups in one sorted batch of 200,000, half of them unknown.", "",
+        table(["hashes", "look-up us", "put us", "opening ms", "look-up table B", "member lists B", "all B"], hashes),
+        "### Trees", "", "Small files, 100 in a folder; all archived, or all out of one package.", "",
+        table(["", "files", "wall s", "us a file", "CPU us a file", "memory MiB", "memory B a file"], files),
+        "### Plan", "", "From the end of the scan to the end of a dry run, with a HashDB that costs nothing.", "",
+        table(["files", "packages", "s", "us a file"], plans)])
+
+
+def plots(done, scale, folder):
+    """Writes the plots; their names and titles."""
+    os.makedirs(folder, exist_ok=True)
+    made = {}
+    for name in dict.fromkeys(job["table"] for job in done):
+        groups = []
+        for tree, title in TREES.items():
+            bars = [(job["tool"], *measure.summary(job["runs"], "wall")) for job in done
+                    if (job["table"], job["tree"]) == (name, tree)]
+            groups.append((title, bars))
+        file = "".join(letter if letter.isalnum() else "-" for letter in name) + ".svg"
+        plot.bars(os.path.join(folder, file), f"{name}: seconds, median with least and most", groups)
+        made[name] = file
+    per_hash = [(one["hashes"], one["look_up_microseconds"]) for one in scale if one["kind"] == "hashdb"]
+    steps = dict.fromkeys(one["step"] for one in scale if one["kind"] == "tree")
+    per_file = {step: [(one["files"], one["cpu"] * 1e6 / one["files"]) for one in scale
+                       if one["kind"] == "tree" and one["step"] == step] for step in steps}
+    per_file["plan"] = [(one["files"], one["seconds"] * 1e6 / one["files"]) for one in scale if one["kind"] == "plan"]
+    if scale:
+        plot.lines(os.path.join(folder, "hashes.svg"), "microseconds a look-up, by hashes in the HashDB",
+                   {"look-up, sorted batch": per_hash})
+        plot.lines(os.path.join(folder, "files.svg"), "CPU microseconds a file, by files in the tree", per_file)
+    return made
+
+
+def write(results, docs):
+    done = [job for job in results["jobs"] if job["runs"]]
+    scale = results["scale"]
+    made = plots(done, scale, os.path.join(docs, "benchmarks"))
+    text = ["# Benchmarks", "",
+            "Written by `bench/run`; do not edit. Every job ran in turn with the others, "
+            f"{results['runs']} times; the median is told, and the least and the most. CPU seconds are user and system "
+            "together; memory is the peak of the largest process. `bench/jobs.py` has every command.", ""]
+    if results["small"]:
+        text += ["This is the small size (`--small`): what takes minutes is left out.", ""]
+    text += [f"* {key}: {value}" for key, value in results["machine"].items()]
+    loads = [run["load"] for job in done for run in job["runs"]]
+    text += [f"* load average while it ran: {min(loads):.1f} to {max(loads):.1f}", "",
+             "## Figures to reach", "", table(["", "measured", "to reach", "reached"], figures(done, scale))]
+    for name, file in made.items():
+        text += [f"## {name[0].upper()}{name[1:]}", "", f"![{name}](benchmarks/{file})", ""]
+        for tree, title in TREES.items():
+            if find(done, name, tree, "hashget"):
+                text += [f"### {title}", "", job_table(done, name, tree)]
+    if scale:
+        text += ["## Growth", "", "![look-ups](benchmarks/hashes.svg)", "", "![files](benchmarks/files.svg)", "",
+                 scale_tables(scale)]
+    with open(os.path.join(docs, "benchmarks.md"), "w") as file:
+        file.write("\n".join(text).rstrip() + "\n")
+
+
+if __name__ == "__main__":
+    with open(sys.argv[1]) as kept:
+        write(json.load(kept), sys.argv[2])

@@ -1,0 +1,76 @@
+#!/usr/bin/env python3
+"""Serves the inputs' packages from loopback: files by path, and Debian packages by the part of the snapshot
+interface that the Python tool asks for.
+
+    server.py FOLDER PORT
+"""
+import hashlib
+import http.server
+import json
+import os
+import sys
+import urllib.parse
+
+
+def packages(folder):
+    """Debian packages: (name, version) to architectures and digests, digest to path, file name to path."""
+    by_name, by_digest, by_file = {}, {}, {}
+    for file in sorted(os.listdir(folder)):
+        name, version, architecture = urllib.parse.unquote(file).removesuffix(".deb").split("_")
+        path = os.path.join(folder, file)
+        with open(path, "rb") as content:
+            digest = hashlib.file_digest(content, "sha1").hexdigest()
+        by_name.setdefault((name, version), []).append((architecture, digest))
+        by_digest[digest] = path
+        by_file[urllib.parse.unquote(file)] = path
+    return by_name, by_digest, by_file
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    """GET /mr/..., /file/DIGEST, /archive/..., or a path below the folder."""
+    protocol_version = "HTTP/1.1"
+    # Without this the last piece of every answer waits 40 ms for an acknowledgement.
+    disable_nagle_algorithm = True
+    by_name, by_digest, by_file = {}, {}, {}
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        if self.path.startswith("/mr/"):
+            self.answer(self.snapshot([urllib.parse.unquote(part) for part in self.path.split("?")[0].split("/")[2:]]))
+        else:
+            super().do_GET()
+
+    def snapshot(self, parts):
+        if parts[0] == "binary":
+            found = self.by_name.get((parts[1], parts[2]), [])
+            return {"result": [{"architecture": kind, "hash": digest} for kind, digest in found]}
+        path = self.by_digest[parts[1]]
+        return {"result": [{"archive_name": "debian", "first_seen": "20240101T000000Z", "path": "/pool",
+                            "name": os.path.basename(path), "size": os.path.getsize(path)}]}
+
+    def answer(self, value):
+        body = json.dumps(value).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def translate_path(self, path):
+        path = urllib.parse.unquote(path)
+        if path.startswith("/file/"):
+            return self.by_digest.get(path[6:], "/nonexistent")
+        if path.startswith("/archive/"):
+            return self.by_file.get(path.split("/")[-1], "/nonexistent")
+        return os.path.join(self.directory, path.lstrip("/"))
+
+
+if __name__ == "__main__":
+    root = os.path.abspath(sys.argv[1])
+    Handler.by_name, Handler.by_digest, Handler.by_file = packages(os.path.join(root, "debs"))
+    make = lambda *arguments: Handler(*arguments, directory=root)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[2])), make)
+    print("listening", flush=True)
+    server.serve_forever()
