@@ -107,7 +107,7 @@ pub(super) fn refused(url: &str, problem: &str) -> FetchError {
 }
 
 /// A URL for a message: without user name and password, safe for a terminal.
-pub(super) fn shown(url: &str) -> String {
+pub fn shown(url: &str) -> String {
     let text = match Url::parse(url) {
         Ok(mut parsed) if !parsed.username().is_empty() || parsed.password().is_some() => {
             // Both fail only for URLs that cannot have credentials.

@@ -23,6 +23,7 @@ mod standard;
 use std::fs::File;
 use std::time::Duration;
 
+pub use address::shown;
 pub use cache::Cache;
 pub use clock::{Clock, SystemClock};
 pub use failover::{Failover, Offline};

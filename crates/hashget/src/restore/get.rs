@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use super::{RestoreError, Restorer};
 use crate::fetch::Wanted;
 use crate::formats::{self, FormatError, Input, Visitor, VisitorError};
-use crate::model::{Digest, HashingReader, Kind, Member, PackageRecord, RelPath, escaped};
+use crate::model::{Digest, HashingReader, Kind, Member, PackageRecord, RelPath};
 use crate::monitor::Monitor;
 
 impl Restorer<'_> {
@@ -31,7 +31,7 @@ impl Restorer<'_> {
             size: Some(package.size),
         };
         let fetched = self.source.fetch(&wanted, monitor)?;
-        let url = escaped(package.url.as_bytes());
+        let url = crate::fetch::shown(&package.url);
         let mut search = Search { sha256, monitor, found: None };
         let recurse = |_: &RelPath| package.recursive;
         let read = |visitor: &mut dyn Visitor| {

@@ -37,7 +37,7 @@ impl<'r, 'm> Restoring<'r, 'm> {
     ) -> Result<Self, RestoreError> {
         let package = &packages[index];
         let plan = PackagePlan::new(package)?;
-        let name = escaped(package.url.as_bytes());
+        let name = crate::fetch::shown(&package.url);
         Ok(Self { run, package, index, name, plan, proven: false })
     }
 

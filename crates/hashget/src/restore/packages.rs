@@ -7,7 +7,6 @@ use std::fs::File;
 use super::package::Restoring;
 use super::{RestoreError, Run};
 use crate::fetch::{FetchError, Wanted};
-use crate::model::escaped;
 use crate::model::manifest::Package;
 use crate::monitor::ProblemKind;
 
@@ -61,7 +60,7 @@ pub(super) enum Gotten {
 
 /// Fetches `wanted`, and tells the monitor if that does not work.
 pub(super) fn fetch(run: &Run<'_>, wanted: &Wanted) -> Result<Gotten, RestoreError> {
-    let name = escaped(wanted.url.as_bytes());
+    let name = crate::fetch::shown(&wanted.url);
     let error = match run.source.fetch(wanted, run.monitor) {
         Ok(fetched) => return Ok(Gotten::Proven(fetched.file)),
         Err(FetchError::Interrupted(interrupted)) => return Err(interrupted.into()),

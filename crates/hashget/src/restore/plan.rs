@@ -181,7 +181,7 @@ impl<'m> PackagePlan<'m> {
     /// whole, if anything was.
     pub(super) fn missing(&self, problem: Option<&str>) -> Vec<(RelPath, String)> {
         let mut missing = Vec::new();
-        let package = crate::model::escaped(self.package.url.as_bytes());
+        let package = crate::fetch::shown(&self.package.url);
         for (tree, following) in self.package.trees.iter().zip(&self.trees) {
             let Some(why) = following.broken.as_deref().or(problem) else { continue };
             let to = &*tree.to.0;

@@ -13,7 +13,7 @@ use super::{RestoreError, Run};
 use crate::fetch::Wanted;
 use crate::formats::{self, FormatError, Input, Visitor, VisitorError};
 use crate::model::manifest::{FileV1, ManifestV1, PackageV1};
-use crate::model::{Digest, Kind, Member, Metadata, RelPath, Timestamp, escaped};
+use crate::model::{Digest, Kind, Member, Metadata, RelPath, Timestamp};
 use crate::monitor::{Event, ProblemKind, Step};
 
 /// Files that are not in their places yet, by size and digest.
@@ -117,7 +117,7 @@ fn search(
     waiting: &Waiting<'_>,
     package: &PackageV1,
 ) -> Result<Option<String>, RestoreError> {
-    let name = escaped(package.url.as_bytes());
+    let name = crate::fetch::shown(&package.url);
     let wanted = Wanted {
         url: package.url.clone(),
         also: Vec::new(),
