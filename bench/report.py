@@ -161,7 +161,7 @@ def write(results, docs):
     text = ["# Benchmarks", "",
             "Written by `bench/run`; do not edit. Every job ran in turn with the others, "
             f"{results['runs']} times; the median is told, and the least and the most. CPU seconds are user and system "
-            "together; memory is the peak of the largest process. `bench/jobs.py` has every command.", ""]
+            "together; memory is the peak of the largest process (below 25 MiB it is the harness's own). `bench/jobs.py` has every command.", ""]
     if results["small"]:
         text += ["This is the small size (`--small`): what takes minutes is left out.", ""]
     text += [f"* {key}: {value}" for key, value in results["machine"].items()]
