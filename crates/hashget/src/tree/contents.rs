@@ -4,7 +4,7 @@
 //! written without them (see "holes" in `docs/format.md`).
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt as _;
 
 use rustix::fs::{SeekFrom as DataSeek, seek};
@@ -26,21 +26,18 @@ pub struct Contents {
     pub steady: bool,
 }
 
-/// Reads an open regular file from its start, telling `progress` the bytes as they are read.
-pub fn read_contents(
+/// Reads an open regular file from its start through `buffer`, telling `progress` the bytes as they
+/// are read. Gives the file back.
+pub(super) fn read_contents(
     file: File,
-    sink: &mut dyn Write,
+    buffer: &mut [u8],
     progress: &mut dyn FnMut(u64),
 ) -> io::Result<(Contents, File)> {
     let mut reader = ContentsReader::new(file)?;
-    let mut buffer = [0; 128 * 1024];
     loop {
-        match reader.read(&mut buffer) {
+        match reader.read(buffer) {
             Ok(0) => return reader.finish(),
-            Ok(count) => {
-                sink.write_all(&buffer[..count])?;
-                progress(count as u64);
-            }
+            Ok(count) => progress(count as u64),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }

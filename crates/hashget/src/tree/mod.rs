@@ -13,7 +13,7 @@ mod walk;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-pub use contents::{Contents, ContentsReader, read_contents};
+pub use contents::{Contents, ContentsReader};
 pub use globs::{BadGlob, Globs};
 pub use inspect::{Stamp, inspect_open_file};
 pub use open::TreeRoot;

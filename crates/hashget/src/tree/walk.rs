@@ -23,6 +23,8 @@ use crate::monitor::{Event, Monitor, ProblemKind, Step};
 
 /// Folders above the current one that are kept open; those further up are opened again.
 const OPEN_FOLDERS: usize = 128;
+/// Bytes read of a file at once.
+const BUFFER_BYTES: usize = 128 * 1024;
 /// How often a file that changes while it is read is read again.
 const TRIES: usize = 3;
 /// The first bytes of a `CACHEDIR.TAG`, by the Cache Directory Tagging Specification.
@@ -79,18 +81,25 @@ pub(super) fn walk(
 }
 
 fn hash_files(work: &Receiver<Work>, results: &Sender<Hashed>, name: &str, monitor: &dyn Monitor) {
+    // One for all files: making it anew for each would take longer than hashing most of them.
+    let mut buffer = vec![0; BUFFER_BYTES];
     for work in work {
         if monitor.interrupted() {
             return;
         }
-        let result = hash_file(&work, name, monitor);
+        let result = hash_file(&work, &mut buffer, name, monitor);
         if results.send(Hashed { index: work.index, result }).is_err() {
             return;
         }
     }
 }
 
-fn hash_file(work: &Work, name: &str, monitor: &dyn Monitor) -> io::Result<(Contents, Metadata)> {
+fn hash_file(
+    work: &Work,
+    buffer: &mut [u8],
+    name: &str,
+    monitor: &dyn Monitor,
+) -> io::Result<(Contents, Metadata)> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let mut file = File::from(openat(&*work.parent, &*work.name, flags, Mode::empty())?);
     if !file.metadata()?.is_file() {
@@ -103,7 +112,7 @@ fn hash_file(work: &Work, name: &str, monitor: &dyn Monitor) -> io::Result<(Cont
     loop {
         let (metadata, before) = inspect_open_file(&file)?;
         let contents;
-        (contents, file) = read_contents(file, &mut io::sink(), &mut progress)?;
+        (contents, file) = read_contents(file, buffer, &mut progress)?;
         tries += 1;
         if (contents.steady && contents.stamp == before) || tries == TRIES {
             monitor.event(Event::Advanced { step: Step::Scan, name, bytes: 0, files: 1 });
