@@ -13,7 +13,8 @@ pub use zip::{ZipEntry, zip};
 /// Every name that [`compress`] takes.
 pub const COMPRESSIONS: [&str; 6] = ["none", "gzip", "zstd", "xz", "bzip2", "lz4"];
 
-/// `bytes`, compressed by `codec`: `none`, `gzip`, `zstd`, `xz`, `bzip2` or `lz4`.
+/// `bytes`, compressed by `codec`: one of [`COMPRESSIONS`], or `lzma` (as old .debs
+/// have it).
 ///
 /// # Panics
 /// If there is no such codec.
@@ -30,6 +31,14 @@ pub fn compress(codec: &str, bytes: &[u8]) -> Vec<u8> {
         "zstd" => zstd::stream::encode_all(bytes, 3).expect(written),
         "xz" => {
             let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 6);
+            encoder.write_all(bytes).expect(written);
+            encoder.finish().expect(written)
+        }
+        "lzma" => {
+            let options = liblzma::stream::LzmaOptions::new_preset(6).expect("6 is a preset");
+            let stream =
+                liblzma::stream::Stream::new_lzma_encoder(&options).expect("it has memory");
+            let mut encoder = liblzma::write::XzEncoder::new_stream(Vec::new(), stream);
             encoder.write_all(bytes).expect(written);
             encoder.finish().expect(written)
         }

@@ -31,9 +31,7 @@ pub fn decoder<'a>(
     limits: &Limits,
     threads: usize,
 ) -> io::Result<Box<dyn Read + 'a>> {
-    let meter = Rc::new(Meter::default());
-    let metered = Metered { inner: input, meter: Rc::clone(&meter) };
-    let input = BufReader::with_capacity(BUFFER, metered);
+    let (input, meter) = metered(input);
     let decoder: Box<dyn Read + 'a> = match codec {
         Codec::None => Box::new(input),
         Codec::Gzip => {
@@ -49,6 +47,38 @@ pub fn decoder<'a>(
         Codec::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(input)),
         Codec::Lz4 => Box::new(Lz4Reader::new(input)),
     };
+    Ok(guarded(codec, decoder, meter, limits))
+}
+
+/// Decodes a `.lzma` stream, the predecessor of xz. Nothing in its first bytes tells for sure what it is,
+/// so that only a name can (`data.tar.lzma` in old .debs).
+///
+/// # Errors
+/// As those of [`decoder`].
+pub(crate) fn lzma_decoder<'a>(
+    input: Box<dyn Read + 'a>,
+    limits: &Limits,
+) -> io::Result<Box<dyn Read + 'a>> {
+    let (input, meter) = metered(input);
+    let stream = liblzma::stream::Stream::new_lzma_decoder(limits.window_bytes)?;
+    let decoder = liblzma::bufread::XzDecoder::new_stream(input, stream);
+    Ok(guarded(Codec::Xz, Box::new(decoder), meter, limits))
+}
+
+/// Counts what is read of `input`.
+fn metered<'a>(input: Box<dyn Read + 'a>) -> (Input<'a>, Rc<Meter>) {
+    let meter = Rc::new(Meter::default());
+    let metered = Metered { inner: input, meter: Rc::clone(&meter) };
+    (BufReader::with_capacity(BUFFER, metered), meter)
+}
+
+/// Holds `decoder` to the limits.
+fn guarded<'a>(
+    codec: Codec,
+    decoder: Box<dyn Read + 'a>,
+    meter: Rc<Meter>,
+    limits: &Limits,
+) -> Box<dyn Read + 'a> {
     let guarded = Guarded {
         codec,
         decoder,
@@ -59,7 +89,7 @@ pub fn decoder<'a>(
         ratio_limit: limits.ratio,
         over: false,
     };
-    Ok(Box::new(BufReader::with_capacity(BUFFER, guarded)))
+    Box::new(BufReader::with_capacity(BUFFER, guarded))
 }
 
 /// The first unpacked bytes, at most `count`, of packed bytes that begin with `head`; fewer when `head`
@@ -138,10 +168,19 @@ impl Guarded<'_> {
         } else if self.codec == Codec::Zstd && text.contains("too much memory") {
             let what = "bytes of a zstd window".to_owned();
             LimitExceeded { what, limit: self.window_limit }.into_io()
+        } else if is_memory_limit(&error) {
+            let what = "bytes of an lzma dictionary".to_owned();
+            LimitExceeded { what, limit: self.window_limit }.into_io()
         } else {
             damaged(self.codec, text)
         }
     }
+}
+
+/// Did liblzma's own readers stop at the memory that they may take?
+fn is_memory_limit(error: &io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<liblzma::stream::Error>());
+    matches!(inner, Some(liblzma::stream::Error::MemLimit))
 }
 
 impl Read for Guarded<'_> {

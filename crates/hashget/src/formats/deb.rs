@@ -10,6 +10,7 @@ pub use control::{control_end, control_members};
 
 use super::content::Head;
 use super::{Format, FormatError, Input, Visitor, tar};
+use crate::codec::lzma_decoder;
 use crate::limits::Limits;
 use crate::model::escaped;
 
@@ -82,11 +83,11 @@ fn visit_part(
     prefix: &[u8],
     visitor: &mut dyn Visitor,
 ) -> Result<(), FormatError> {
+    let mut packed: Box<dyn Read + '_> = Box::new(archive);
     if name.ends_with(".lzma") {
-        let problem = format!("{name}: compressed by lzma, the predecessor of xz");
-        return Err(FormatError::Unsupported { format: FORMAT, problem });
+        packed = lzma_decoder(packed, limits)
+            .map_err(|error| FormatError::reading(FORMAT, error).in_part(name))?;
     }
-    let packed: Box<dyn Read + '_> = Box::new(archive);
     tar::visit_all(FORMAT, packed, limits, prefix, visitor).map_err(|error| error.in_part(name))
 }
 

@@ -36,9 +36,25 @@ fn debs_that_are_not_whole() {
     let (error, _) =
         read_error(&ar(&[("debian-binary", b"3.0\n"), control, data]), &Limits::default());
     assert!(matches!(error, FormatError::Unsupported { .. }), "{error:?}");
-    let lzma = ar(&[version, control, ("data.tar.lzma", b"]\0\0")]);
-    let (error, _) = read_error(&lzma, &Limits::default());
-    assert!(error.to_string().contains("lzma"), "{error}");
+    assert_damaged(&ar(&[version, control, ("data.tar.lzma", b"]\0\0")]), "data.tar.lzma");
+}
+
+#[test]
+fn debs_of_the_time_before_xz() {
+    let tar = TarBuilder::new().file("y", &noise(5000)).finish();
+    let whole = deb(&[("control", b"c")], &tar, "lzma");
+    let (format, collected) = read(&whole);
+    assert_eq!(
+        (format, collected.paths()),
+        ("deb", vec!["control/control".into(), "data/y".into()])
+    );
+    // A small window is a limit, not damage; zeros without end are stopped by their ratio.
+    let limits = Limits { window_bytes: 1 << 16, ..Limits::default() };
+    assert!(matches!(read_error(&whole, &limits).0, FormatError::Limit { .. }));
+    let zeros = TarBuilder::new().file("y", &vec![0; 80 << 20]).finish();
+    let limits = Limits { ratio: 1000, ..Limits::default() };
+    let bomb = deb(&[("control", b"c")], &zeros, "lzma");
+    assert!(matches!(read_error(&bomb, &limits).0, FormatError::Limit { .. }));
 }
 
 #[test]
