@@ -5,6 +5,7 @@
 
 mod contents;
 mod globs;
+mod hashing;
 mod inspect;
 mod open;
 mod scan_cache;

@@ -13,20 +13,16 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use rustix::fs::{Dir, Mode, OFlags, openat};
 
-use super::contents::{Contents, read_contents};
-use super::inspect::{Inspected, inspect, inspect_open_file, procfs_path};
+use super::hashing::{Hashed, Work, hash_files};
+use super::inspect::{Inspected, inspect, procfs_path};
 use super::open::TreeRoot;
 use super::scan_cache::ScanCache;
 use super::{ScanError, ScanOptions};
-use crate::model::{Digest, Entry, Kind, Metadata, RelPath};
-use crate::monitor::{Event, Monitor, ProblemKind, Step};
+use crate::model::{Digest, Entry, Kind, RelPath};
+use crate::monitor::{Event, Monitor, ProblemKind};
 
 /// Folders above the current one that are kept open; those further up are opened again.
 const OPEN_FOLDERS: usize = 128;
-/// Bytes read of a file at once.
-const BUFFER_BYTES: usize = 128 * 1024;
-/// How often a file that changes while it is read is read again.
-const TRIES: usize = 3;
 /// The first bytes of a `CACHEDIR.TAG`, by the Cache Directory Tagging Specification.
 const CACHE_TAG: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55";
 
@@ -34,19 +30,6 @@ const CACHE_TAG: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55";
 pub(super) struct Found {
     pub(super) entry: Entry,
     pub(super) group: Option<(u64, u64)>,
-}
-
-/// A file to hash: the entry's index, and where it is.
-struct Work {
-    index: usize,
-    parent: Arc<OwnedFd>,
-    name: CString,
-}
-
-/// What came of it: contents with the metadata of the same moment.
-struct Hashed {
-    index: usize,
-    result: io::Result<(Contents, Metadata)>,
 }
 
 pub(super) fn walk(
@@ -78,47 +61,6 @@ pub(super) fn walk(
         walker.run()?;
         Ok(walker.finish())
     })
-}
-
-fn hash_files(work: &Receiver<Work>, results: &Sender<Hashed>, name: &str, monitor: &dyn Monitor) {
-    // One for all files: making it anew for each would take longer than hashing most of them.
-    let mut buffer = vec![0; BUFFER_BYTES];
-    for work in work {
-        if monitor.interrupted() {
-            return;
-        }
-        let result = hash_file(&work, &mut buffer, name, monitor);
-        if results.send(Hashed { index: work.index, result }).is_err() {
-            return;
-        }
-    }
-}
-
-fn hash_file(
-    work: &Work,
-    buffer: &mut [u8],
-    name: &str,
-    monitor: &dyn Monitor,
-) -> io::Result<(Contents, Metadata)> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let mut file = File::from(openat(&*work.parent, &*work.name, flags, Mode::empty())?);
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no regular file any more"));
-    }
-    let mut progress = |bytes| {
-        monitor.event(Event::Advanced { step: Step::Scan, name, bytes, files: 0 });
-    };
-    let mut tries = 0;
-    loop {
-        let (metadata, before) = inspect_open_file(&file)?;
-        let contents;
-        (contents, file) = read_contents(file, buffer, &mut progress)?;
-        tries += 1;
-        if (contents.steady && contents.stamp == before) || tries == TRIES {
-            monitor.event(Event::Advanced { step: Step::Scan, name, bytes: 0, files: 1 });
-            return Ok((contents, metadata));
-        }
-    }
 }
 
 /// A folder that is being walked.
