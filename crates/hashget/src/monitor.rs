@@ -119,6 +119,20 @@ impl dyn Monitor + '_ {
     }
 }
 
+/// An error and its causes on one line: the message of a problem.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.ends_with(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        cause = inner.source();
+    }
+    text
+}
+
 /// Listens to nothing.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Silent;

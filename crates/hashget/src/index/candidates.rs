@@ -8,7 +8,7 @@ use super::{IndexError, Indexed, Indexer, TreeIndexed};
 use crate::detectors::Candidate;
 use crate::fetch::FetchError;
 use crate::model::escaped;
-use crate::monitor::{Event, Monitor, ProblemKind};
+use crate::monitor::{Event, Monitor, ProblemKind, chain};
 
 /// Indexes all of `candidates` with the indexer's number of threads.
 pub(super) fn index_all(
@@ -119,16 +119,4 @@ fn kind_of_fetch(error: &FetchError) -> ProblemKind {
             .max_by_key(|kind| *kind == ProblemKind::Verification)
             .unwrap_or(ProblemKind::Unreachable),
     }
-}
-
-/// The error and what caused it, on one line.
-pub(super) fn chain(error: &IndexError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -107,7 +107,7 @@ pub(super) fn lay(
 ) -> Proposal {
     let mut laying =
         Laying { entries, claims, from, to, made: HashSet::new(), heads: HashMap::new() };
-    let twice = twice(members, from);
+    let twice = repeated(members.iter().filter_map(|member| from.rest_of(&member.path)));
     let (mut given, mut excepted) = (Vec::new(), Vec::new());
     for (index, member) in members.iter().enumerate() {
         let Some(rest) = laying.rest(&member.path) else { continue };
@@ -134,14 +134,10 @@ pub(super) fn lay(
     Proposal { tree, given }
 }
 
-/// Rests that occur more than once: which of them counts depends on the reader, so none is given.
-fn twice<'a>(members: &'a [Member], from: &Prefix) -> HashSet<&'a [u8]> {
-    let mut seen = HashSet::with_capacity(members.len());
-    members
-        .iter()
-        .filter_map(|member| from.rest_of(&member.path))
-        .filter(|rest| !seen.insert(*rest))
-        .collect()
+/// The paths that occur more than once: which of them counts depends on the reader, so none is given.
+pub(super) fn repeated<'a>(paths: impl Iterator<Item = &'a [u8]>) -> HashSet<&'a [u8]> {
+    let mut seen = HashSet::new();
+    paths.filter(|path| !seen.insert(*path)).collect()
 }
 
 /// The shortest list that excepts every rest of `excepted` and none of `given`: whole folders where

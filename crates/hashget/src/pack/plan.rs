@@ -3,7 +3,7 @@
 //! Invariant: pure (no disk, no network); every entry of the tree is given by a package, archived, or
 //! a link to one that is, exactly once.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::lay::{self, Role};
 use crate::model::manifest::{EntryTable, Link, Package};
@@ -136,7 +136,7 @@ pub(super) fn plan(
     for (package, chosen) in manifest.iter_mut().zip(packages) {
         list_files(package, chosen, entries, &by_digest, &mut claims, keep_digest);
     }
-    finish(entries, packages, manifest, &claims)
+    finish(entries, manifest, &claims)
 }
 
 fn package_head(record: &PackageRecord) -> Package {
@@ -212,17 +212,11 @@ fn list_files(
     keep_digest: KeepDigest<'_>,
 ) {
     let mut rows: Vec<(Entry, Option<RelPath>)> = Vec::new();
-    let mut twice: HashSet<&RelPath> = HashSet::new();
-    let mut seen: HashSet<&RelPath> = HashSet::with_capacity(chosen.members.len());
-    for member in &chosen.members {
-        if !seen.insert(&member.path) {
-            twice.insert(&member.path);
-        }
-    }
+    let twice = lay::repeated(chosen.members.iter().map(|member| member.path.as_bytes()));
     let members = chosen
         .members
         .iter()
-        .filter(|member| !twice.contains(&member.path))
+        .filter(|member| !twice.contains(member.path.as_bytes()))
         .filter_map(|member| Some((member.sha256?, Some(&member.path))));
     for (sha256, from) in members.chain([(chosen.record.sha256, None)]) {
         for &index in by_digest.get(&sha256).into_iter().flatten() {
@@ -247,12 +241,7 @@ fn size_of(entry: &Entry) -> u64 {
     if let Kind::File { size } = entry.kind { size } else { 0 }
 }
 
-fn finish(
-    entries: &[Entry],
-    packages: &[ChosenPackage],
-    manifest: Vec<Package>,
-    claims: &Claims,
-) -> Plan {
+fn finish(entries: &[Entry], manifest: Vec<Package>, claims: &Claims) -> Plan {
     let mut plan = Plan {
         packages: Vec::new(),
         uses: Vec::new(),
@@ -280,7 +269,6 @@ fn finish(
             None => plan.archived[index] = true,
         }
     }
-    debug_assert!(plan.chosen.iter().all(|&index| index < packages.len()));
     plan
 }
 

@@ -3,11 +3,11 @@
 //! Invariant: only what version 1 can say exactly is left out: regular files of one name without special
 //! bits, attributes, holes or fractions of a second; everything else is archived.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::plan::{ChosenPackage, PackageUse, Plan};
-use crate::model::manifest::{FileV1, ManifestV1, PackageV1};
-use crate::model::{Digest, Entry, Kind};
+use crate::model::manifest::{FileV1, Link, ManifestV1, PackageV1};
+use crate::model::{Digest, Entry, Kind, RelPath};
 
 /// Decides what a version 1 archive leaves out. `packages` are sorted by URL.
 pub(super) fn plan(
@@ -16,17 +16,8 @@ pub(super) fn plan(
     packages: &[ChosenPackage],
     expires: Option<String>,
 ) -> (Plan, ManifestV1) {
-    let mut holders: HashMap<Digest, usize> = HashMap::new();
-    for (index, package) in packages.iter().enumerate().rev() {
-        holders.insert(package.record.sha256, index);
-        // The Python tool unpacks a .deb's data only, and looks into inner packages only if told to.
-        let found = package.members.iter().filter(|member| {
-            let path = member.path.as_bytes();
-            let inner = path.windows(2).any(|pair| pair == b"!/");
-            !inner && (package.record.format != "deb" || path.starts_with(b"data/"))
-        });
-        holders.extend(found.filter_map(|member| Some((member.sha256?, index))));
-    }
+    let holders = holders(packages);
+    let links = links(entries);
     let mut uses: Vec<PackageUse> = packages
         .iter()
         .map(|package| PackageUse {
@@ -36,13 +27,7 @@ pub(super) fn plan(
             bytes: 0,
         })
         .collect();
-    let several: std::collections::HashSet<_> = entries
-        .iter()
-        .filter_map(|entry| match &entry.kind {
-            Kind::HardLink { target } => Some(target),
-            _ => None,
-        })
-        .collect();
+    let several: HashSet<&RelPath> = links.iter().map(|link| &link.to).collect();
     let mut archived: Vec<bool> =
         entries.iter().map(|entry| !matches!(entry.kind, Kind::HardLink { .. })).collect();
     let mut files = Vec::new();
@@ -54,15 +39,6 @@ pub(super) fn plan(
             uses[holder].files += 1;
             uses[holder].bytes += file.size;
             files.push(file);
-        }
-    }
-    let mut links = Vec::new();
-    for entry in entries {
-        if let Kind::HardLink { target } = &entry.kind {
-            links.push(crate::model::manifest::Link {
-                path: entry.path.clone(),
-                to: target.clone(),
-            });
         }
     }
     let used = (0..packages.len()).filter(|&index| uses[index].files > 0);
@@ -81,6 +57,31 @@ pub(super) fn plan(
     };
     uses.retain(|used| used.files > 0);
     (Plan { packages: Vec::new(), uses, chosen, archived, links }, manifest)
+}
+
+/// For each content the first package that has it, where the Python tool looks.
+fn holders(packages: &[ChosenPackage]) -> HashMap<Digest, usize> {
+    let mut holders: HashMap<Digest, usize> = HashMap::new();
+    for (index, package) in packages.iter().enumerate().rev() {
+        holders.insert(package.record.sha256, index);
+        // The Python tool unpacks a .deb's data only, and looks into inner packages only if told to.
+        let found = package.members.iter().filter(|member| {
+            let path = member.path.as_bytes();
+            let inner = path.windows(2).any(|pair| pair == b"!/");
+            !inner && (package.record.format != "deb" || path.starts_with(b"data/"))
+        });
+        holders.extend(found.filter_map(|member| Some((member.sha256?, index))));
+    }
+    holders
+}
+
+/// All further names of files; each file itself is archived.
+fn links(entries: &[Entry]) -> Vec<Link> {
+    let link = |entry: &Entry| match &entry.kind {
+        Kind::HardLink { target } => Some(Link { path: entry.path.clone(), to: target.clone() }),
+        _ => None,
+    };
+    entries.iter().filter_map(link).collect()
 }
 
 fn version_1_says(entry: &Entry) -> bool {

@@ -7,12 +7,11 @@ use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt as _;
 
 use super::ledger::{ARCHIVED, Facts};
-use super::packages::chain;
 use super::place::{PlaceError, Target};
 use super::{RestoreError, Run};
 use crate::model::manifest::{EntryTable, ManifestError};
 use crate::model::{Digest, Entry, Kind, RelPath};
-use crate::monitor::ProblemKind;
+use crate::monitor::{ProblemKind, chain};
 
 /// Entries that are checked in one go by one thread.
 const BATCH: usize = 256;

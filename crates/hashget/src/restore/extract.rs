@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, Read};
 
-use super::packages::chain;
 use super::place::{Made, PlaceError, Target};
 use super::spread::Watched;
 use super::{RestoreError, fatal};
@@ -16,7 +15,7 @@ use crate::formats::tar::{RawKind, TarEntry, TarReader};
 use crate::limits::Limits;
 use crate::model::manifest::MANIFEST_NAME;
 use crate::model::{Digest, Kind, MemberMetadata, Metadata, RelPath, escaped};
-use crate::monitor::{Event, Monitor, ProblemKind, Step};
+use crate::monitor::{Event, Monitor, ProblemKind, Step, chain};
 
 /// How many first bytes tell the compression.
 const HEAD_BYTES: u64 = 4096;

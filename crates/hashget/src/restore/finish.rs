@@ -8,12 +8,11 @@ use std::path::Path;
 
 use super::extract::Extracted;
 use super::ledger::State;
-use super::packages::chain;
 use super::place::{DEVICE, PlaceError, Target};
 use super::{RestoreError, RestoreOptions, Run, Summary, count, fatal, manifest_path};
 use crate::model::manifest::{Manifest, Renamed};
 use crate::model::{Kind, Metadata, RelPath};
-use crate::monitor::{Event, Interrupted, Monitor, ProblemKind, Step};
+use crate::monitor::{Event, Interrupted, Monitor, ProblemKind, Step, chain};
 use crate::tree::{self, ScanOptions};
 
 /// Finishes a version 2 archive.

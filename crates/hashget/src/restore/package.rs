@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::Read;
 
 use super::ledger::{self, Facts};
-use super::packages::{Gotten, chain, fetch};
+use super::packages::{Gotten, fetch};
 use super::place::{PlaceError, Target};
 use super::plan::{Destination, Origin, PackagePlan};
 use super::spread::Trouble;
@@ -16,7 +16,7 @@ use crate::fetch::Wanted;
 use crate::formats::{self, FormatError, Input, PATH_SEPARATOR, Visitor, VisitorError};
 use crate::model::manifest::Package;
 use crate::model::{Digest, Kind, Member, RelPath, escaped};
-use crate::monitor::{Event, ProblemKind, Step};
+use crate::monitor::{Event, ProblemKind, Step, chain};
 
 /// One package while it is restored.
 pub(super) struct Restoring<'r, 'm> {

@@ -8,7 +8,7 @@ use super::package::Restoring;
 use super::{RestoreError, Run};
 use crate::fetch::{FetchError, Wanted};
 use crate::model::manifest::Package;
-use crate::monitor::ProblemKind;
+use crate::monitor::{ProblemKind, chain};
 
 /// Restores what all packages give, `run.jobs` packages at once.
 pub(super) fn restore_packages(run: &Run<'_>, packages: &[Package]) -> Result<(), RestoreError> {
@@ -89,18 +89,4 @@ fn other_bytes(error: FetchError) -> Option<Option<File>> {
         }
         _ => None,
     }
-}
-
-/// An error and its causes on one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        if !text.ends_with(&inner_text) {
-            text = format!("{text}: {inner_text}");
-        }
-        cause = inner.source();
-    }
-    text
 }

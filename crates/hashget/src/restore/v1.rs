@@ -7,14 +7,14 @@ use std::fs::File;
 use std::io::Read;
 use std::sync::Mutex;
 
-use super::packages::{Gotten, chain, fetch, in_parallel};
+use super::packages::{Gotten, fetch, in_parallel};
 use super::place::{PlaceError, Staged, Target};
 use super::{RestoreError, Run};
 use crate::fetch::Wanted;
 use crate::formats::{self, FormatError, Input, Visitor, VisitorError};
 use crate::model::manifest::{FileV1, ManifestV1, PackageV1};
 use crate::model::{Digest, Kind, Member, Metadata, RelPath, Timestamp};
-use crate::monitor::{Event, ProblemKind, Step};
+use crate::monitor::{Event, ProblemKind, Step, chain};
 
 /// Files that are not in their places yet, by size and digest.
 type BySize<'m> = HashMap<u64, HashMap<Digest, Vec<&'m FileV1>>>;
