@@ -17,7 +17,12 @@ pub(super) struct Matched {
     pub(super) packages: Vec<ChosenPackage>,
     /// Those that are not worth their download.
     pub(super) not_worth: Vec<PackageUse>,
+    /// The contents that were looked up.
+    pub(super) held: Held,
 }
+
+/// For each content that was looked up: does some package have it, relied on or not?
+pub(super) type Held = HashMap<Digest, bool>;
 
 /// Looks up the contents of all eligible files and chooses packages.
 pub(super) fn matched(
@@ -31,7 +36,9 @@ pub(super) fn matched(
     let digests: Vec<Digest> = contents.keys().copied().collect();
     let weights: Vec<u64> = contents.values().copied().collect();
     let mut holders: BTreeMap<PackageId, Vec<u32>> = BTreeMap::new();
+    let mut held = Held::with_capacity(digests.len());
     for (content, packages) in hashdb.packages_with(&digests)?.into_iter().enumerate() {
+        held.insert(digests[content], !packages.is_empty());
         let content = u32::try_from(content).expect("a tree has fewer than 2^32 files");
         for id in packages {
             holders.entry(id).or_default().push(content);
@@ -66,7 +73,7 @@ pub(super) fn matched(
         })
         .collect();
     not_worth.sort_by(|a, b| a.url.cmp(&b.url));
-    Ok(Matched { packages, not_worth })
+    Ok(Matched { packages, not_worth, held })
 }
 
 /// The different contents worth looking up, with the bytes that leaving each out saves.
