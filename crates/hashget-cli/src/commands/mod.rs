@@ -4,6 +4,7 @@
 
 mod completions;
 mod db;
+mod explain;
 mod get;
 mod index;
 mod info;
@@ -27,6 +28,7 @@ pub(crate) enum Command {
     Index(index::Index),
     Get(get::Get),
     Info(info::Info),
+    Explain(explain::Explain),
     Db(db::Db),
     Completions(completions::Completions),
     Man(man::Man),
@@ -42,6 +44,7 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> anyhow::Result<()
         Command::Index(index) => index.run(&environment()?),
         Command::Get(get) => get.run(&environment()?),
         Command::Info(info) => info.run(&environment()?),
+        Command::Explain(explain) => explain.run(&environment()?),
         Command::Db(db) => db.run(&environment()?),
         Command::Completions(completions) => completions.run(console),
         Command::Man(man) => man.run(console),

@@ -46,8 +46,8 @@ pub(super) fn matched(
     }
     let mut records: HashMap<PackageId, PackageRecord> = HashMap::new();
     for &id in holders.keys() {
-        if let Some(record) = hashdb.package(id)?.filter(|record| reliable(record, options, today))
-        {
+        let reliable = |record: &PackageRecord| obstacle(record, options, today).is_none();
+        if let Some(record) = hashdb.package(id)?.filter(reliable) {
             records.insert(id, record);
         }
     }
@@ -89,8 +89,25 @@ fn contents(entries: &[Entry], eligible: &[bool]) -> BTreeMap<Digest, u64> {
     contents
 }
 
-fn reliable(record: &PackageRecord, options: &PackOptions, today: &str) -> bool {
+/// Why a package that has a file is not relied on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Obstacle {
+    /// Less is known of it than is asked for.
+    Evidence,
+    /// It may be gone before this day, `YYYY-MM-DD`.
+    Expires(String),
+}
+
+/// What keeps a package from being relied on.
+pub(super) fn obstacle(
+    record: &PackageRecord,
+    options: &PackOptions,
+    today: &str,
+) -> Option<Obstacle> {
     let needed_until = options.expires.as_deref().unwrap_or(today);
-    record.evidence >= options.evidence
-        && record.expires.as_deref().is_none_or(|expires| expires >= needed_until)
+    if record.evidence < options.evidence {
+        return Some(Obstacle::Evidence);
+    }
+    let expires = record.expires.as_deref().is_some_and(|expires| expires < needed_until);
+    expires.then(|| Obstacle::Expires(needed_until.to_owned()))
 }

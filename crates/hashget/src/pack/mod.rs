@@ -9,6 +9,7 @@
 mod assign;
 mod candidates;
 mod cover;
+mod explain;
 mod heaviest;
 mod lay;
 mod matching;
@@ -23,7 +24,9 @@ mod write;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
+pub use explain::{Explained, Fate, Holder, explain};
 pub use heaviest::Heavy;
+pub use matching::Obstacle;
 pub use options::{HashesKept, ManifestVersion, PackOptions, SYSTEM_EXCLUDES};
 pub use output::Output;
 pub use plan::PackageUse;
