@@ -16,6 +16,7 @@ const COMMANDS: &[&[&str]] = &[
     &["index"],
     &["get"],
     &["info"],
+    &["report"],
     &["db"],
     &["db", "status"],
     &["db", "list"],

@@ -9,6 +9,7 @@ mod index;
 mod info;
 mod man;
 mod pack;
+mod report;
 mod restore;
 mod unpack;
 
@@ -27,6 +28,7 @@ pub(crate) enum Command {
     Index(index::Index),
     Get(get::Get),
     Info(info::Info),
+    Report(report::Report),
     Db(db::Db),
     Completions(completions::Completions),
     Man(man::Man),
@@ -42,6 +44,7 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> anyhow::Result<()
         Command::Index(index) => index.run(&environment()?),
         Command::Get(get) => get.run(&environment()?),
         Command::Info(info) => info.run(&environment()?),
+        Command::Report(report) => report.run(&environment()?),
         Command::Db(db) => db.run(&environment()?),
         Command::Completions(completions) => completions.run(console),
         Command::Man(man) => man.run(console),

@@ -22,7 +22,7 @@ use std::io::Read;
 use std::path::Path;
 
 pub use error::RestoreError;
-pub use needs::{Amount, NeededPackage, Needs, archive_manifest, folder_manifest, host_of};
+pub use needs::{NeededPackage, Needs, archive_manifest, folder_manifest, host_of};
 
 use crate::fetch::Source;
 use crate::limits::Limits;
