@@ -15,6 +15,7 @@ const COMMANDS: &[&[&str]] = &[
     &["restore"],
     &["index"],
     &["get"],
+    &["info"],
     &["db"],
     &["db", "status"],
     &["db", "list"],
