@@ -4,6 +4,7 @@
 //! root, a [`Digest`] is 32 bytes), so no other layer checks again.
 
 mod amount;
+mod checksum;
 mod digest;
 mod entry;
 pub mod manifest;
@@ -13,6 +14,7 @@ mod package;
 mod rel_path;
 
 pub use amount::Amount;
+pub use checksum::{Algorithm, Checksum, Hasher};
 pub use digest::{Digest, HashingReader, ParseDigestError};
 pub use entry::{Entry, TreeDigest, effective_mode, entry_digest};
 pub use member::{Extent, Kind, Member};
