@@ -17,6 +17,7 @@ const COMMANDS: &[&[&str]] = &[
     &["get"],
     &["info"],
     &["explain"],
+    &["report"],
     &["db"],
     &["db", "status"],
     &["db", "list"],

@@ -10,6 +10,7 @@ mod index;
 mod info;
 mod man;
 mod pack;
+mod report;
 mod restore;
 mod unpack;
 
@@ -29,6 +30,7 @@ pub(crate) enum Command {
     Get(get::Get),
     Info(info::Info),
     Explain(explain::Explain),
+    Report(report::Report),
     Db(db::Db),
     Completions(completions::Completions),
     Man(man::Man),
@@ -45,6 +47,7 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> anyhow::Result<()
         Command::Get(get) => get.run(&environment()?),
         Command::Info(info) => info.run(&environment()?),
         Command::Explain(explain) => explain.run(&environment()?),
+        Command::Report(report) => report.run(&environment()?),
         Command::Db(db) => db.run(&environment()?),
         Command::Completions(completions) => completions.run(console),
         Command::Man(man) => man.run(console),

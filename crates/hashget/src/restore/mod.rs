@@ -24,7 +24,7 @@ use std::path::Path;
 
 pub use error::RestoreError;
 pub use given::{MembersOf, Origin, given_entries, origins};
-pub use needs::{Amount, NeededPackage, Needs, archive_manifest, folder_manifest, host_of};
+pub use needs::{NeededPackage, Needs, archive_manifest, folder_manifest, host_of};
 
 use crate::fetch::Source;
 use crate::limits::Limits;
