@@ -9,6 +9,9 @@ use hashget_testkit::packages::{
 
 use crate::collect::{noise, read, read_error, read_with};
 
+/// What a header has.
+type Tags = Vec<(u32, RpmValue)>;
+
 fn file<'a>(name: &'a [u8], content: &'a [u8]) -> RpmFile<'a> {
     RpmFile { name, content, ..RpmFile::default() }
 }
@@ -156,7 +159,7 @@ fn names_that_cannot_be_members_are_told() {
 fn headers_that_lie() {
     let files = [file(b"/x", b"1"), file(b"/y", b"2")];
     let archive = [cpio_named(b"./x", b"1"), cpio_named(b"./y", b"2"), trailer()].concat();
-    let with = |change: &dyn Fn(&mut Vec<(u32, RpmValue)>)| {
+    let with = |change: &dyn Fn(&mut Tags)| {
         let mut tags = rpm_tags(&files);
         change(&mut tags);
         rpm_of(&rpm_header(&tags), &archive)
@@ -167,7 +170,7 @@ fn headers_that_lie() {
     assert_damaged(&without(1118), "names is cut off");
     assert_eq!(read(&without(1034)).1.member("x").metadata.mtime, None);
     assert_damaged(&with(&|tags| tags.push((1030, RpmValue::Int16(vec![1])))), "1 values for 2");
-    let folders = |tags: &mut Vec<(u32, RpmValue)>| {
+    let folders = |tags: &mut Tags| {
         tags.push((1116, RpmValue::Int32(vec![0, u32::MAX])));
     };
     assert_damaged(&with(&folders), "no name of file 1");
