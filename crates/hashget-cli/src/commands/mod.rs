@@ -4,6 +4,7 @@
 
 mod completions;
 mod db;
+mod explain;
 mod get;
 mod index;
 mod info;
@@ -12,6 +13,7 @@ mod pack;
 mod report;
 mod restore;
 mod unpack;
+mod verify;
 
 use clap::Subcommand;
 
@@ -28,7 +30,9 @@ pub(crate) enum Command {
     Index(index::Index),
     Get(get::Get),
     Info(info::Info),
+    Explain(explain::Explain),
     Report(report::Report),
+    Verify(verify::Verify),
     Db(db::Db),
     Completions(completions::Completions),
     Man(man::Man),
@@ -44,7 +48,9 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> anyhow::Result<()
         Command::Index(index) => index.run(&environment()?),
         Command::Get(get) => get.run(&environment()?),
         Command::Info(info) => info.run(&environment()?),
+        Command::Explain(explain) => explain.run(&environment()?),
         Command::Report(report) => report.run(&environment()?),
+        Command::Verify(verify) => verify.run(&environment()?),
         Command::Db(db) => db.run(&environment()?),
         Command::Completions(completions) => completions.run(console),
         Command::Man(man) => man.run(console),
