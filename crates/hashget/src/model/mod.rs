@@ -11,6 +11,7 @@ mod metadata;
 mod package;
 mod rel_path;
 
+pub(crate) use digest::HashingWriter;
 pub use digest::{Digest, HashingReader, ParseDigestError};
 pub use entry::{Entry, TreeDigest, effective_mode, entry_digest};
 pub use member::{Extent, Kind, Member};
