@@ -4,6 +4,7 @@
 //! fifos and devices are not opened, and what changes meanwhile is told, not hidden.
 
 mod contents;
+mod find;
 mod globs;
 mod hashing;
 mod inspect;
@@ -17,6 +18,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 pub use contents::{Contents, ContentsReader};
+pub(crate) use find::Finder;
+pub use find::find;
 pub use globs::{BadGlob, Globs};
 pub use inspect::{Stamp, inspect_open_file};
 pub use open::TreeRoot;
@@ -129,11 +132,6 @@ impl Scan {
     pub fn tree_digest(&self) -> Digest {
         tree_digest(&self.entries)
     }
-}
-
-/// The entry at `path` among `entries`, which are sorted by path.
-pub fn find<'a>(entries: &'a [Entry], path: &RelPath) -> Option<&'a Entry> {
-    entries.binary_search_by(|entry| entry.path.cmp(path)).ok().map(|index| &entries[index])
 }
 
 /// The tree digest of entries as [`Scan::entries`] has them.
