@@ -10,7 +10,7 @@ use super::cover::{Offer, choose};
 use super::plan::{ChosenPackage, PackageUse};
 use super::{PackError, PackOptions};
 use crate::hashdb::{HashDb, HashDbError, PackageId};
-use crate::model::{Digest, PackageRecord};
+use crate::model::{Digest, Entry, PackageRecord};
 
 /// So many digests are looked up at once: enough for the HashDB, little in memory.
 const BATCH: usize = 1 << 16;
@@ -21,20 +21,27 @@ pub(super) struct Matched {
     pub(super) packages: Vec<ChosenPackage>,
     /// Those that are not worth their download.
     pub(super) not_worth: Vec<PackageUse>,
+    /// What the HashDB knows of the entries.
+    pub(super) held: Held,
 }
+
+/// For each entry whose contents were looked up: does some package have it, relied on or not?
+pub(super) type Held = Vec<Option<bool>>;
 
 /// Looks up the contents of all eligible files and chooses packages.
 pub(super) fn matched(
     hashdb: &dyn HashDb,
+    entries: &[Entry],
     contents: &Contents<'_>,
     options: &PackOptions,
     today: &str,
 ) -> Result<Matched, PackError> {
     let mut found: Vec<(PackageRecord, Offer)> = Vec::new();
-    for holder in holders(hashdb, contents)?.chunk_by(|(a, _), (b, _)| a == b) {
+    let mut held = vec![None; entries.len()];
+    let reliable = |record: &PackageRecord| obstacle(record, options, today).is_none();
+    for holder in holders(hashdb, contents, &mut held)?.chunk_by(|(a, _), (b, _)| a == b) {
         let id = holder[0].0;
-        if let Some(record) = hashdb.package(id)?.filter(|record| reliable(record, options, today))
-        {
+        if let Some(record) = hashdb.package(id)?.filter(reliable) {
             let contents = holder.iter().map(|&(_, content)| content).collect();
             let size = record.size;
             found.push((record, Offer { id, size, contents }));
@@ -67,16 +74,18 @@ pub(super) fn matched(
             packages.push(ChosenPackage::new(record, hashdb.members(id)?, contents));
         }
     }
-    Ok(Matched { packages, not_worth })
+    Ok(Matched { packages, not_worth, held })
 }
 
 /// Which packages hold which contents, sorted.
 fn holders(
     hashdb: &dyn HashDb,
     contents: &Contents<'_>,
+    held: &mut Held,
 ) -> Result<Vec<(PackageId, u32)>, HashDbError> {
     let mut holders = Vec::new();
     look_up(hashdb, contents, |content, packages| {
+        contents.names(content).for_each(|entry| held[entry] = Some(!packages.is_empty()));
         holders.extend(packages.into_iter().map(|id| (id, content)));
     })?;
     holders.sort_unstable();
@@ -102,8 +111,25 @@ pub(super) fn look_up(
     Ok(())
 }
 
-fn reliable(record: &PackageRecord, options: &PackOptions, today: &str) -> bool {
+/// Why a package that has a file is not relied on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Obstacle {
+    /// Less is known of it than is asked for.
+    Evidence,
+    /// It may be gone before this day, `YYYY-MM-DD`.
+    Expires(String),
+}
+
+/// What keeps a package from being relied on.
+pub(super) fn obstacle(
+    record: &PackageRecord,
+    options: &PackOptions,
+    today: &str,
+) -> Option<Obstacle> {
     let needed_until = options.expires.as_deref().unwrap_or(today);
-    record.evidence >= options.evidence
-        && record.expires.as_deref().is_none_or(|expires| expires >= needed_until)
+    if record.evidence < options.evidence {
+        return Some(Obstacle::Evidence);
+    }
+    let expires = record.expires.as_deref().is_some_and(|expires| expires < needed_until);
+    expires.then(|| Obstacle::Expires(needed_until.to_owned()))
 }

@@ -10,6 +10,8 @@ mod assign;
 mod candidates;
 mod contents;
 mod cover;
+mod explain;
+mod heaviest;
 mod lay;
 mod matching;
 mod options;
@@ -23,6 +25,9 @@ mod write;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
+pub use explain::{Explained, Fate, Holder, explain};
+pub use heaviest::Heavy;
+pub use matching::Obstacle;
 pub use options::{HashesKept, ManifestVersion, PackOptions, SYSTEM_EXCLUDES};
 pub use output::Output;
 pub use plan::PackageUse;
@@ -71,6 +76,16 @@ pub struct Summary {
     pub archived_files: u64,
     /// Their bytes.
     pub archived_bytes: u64,
+    /// Archived files whose contents no package in the HashDB has; each name counted.
+    pub unknown_files: u64,
+    /// Their bytes.
+    pub unknown_bytes: u64,
+    /// Archived files whose contents some package has, but none that is relied on.
+    pub not_relied_files: u64,
+    /// Their bytes.
+    pub not_relied_bytes: u64,
+    /// The paths that hold most of the archived bytes, heaviest first.
+    pub heaviest: Vec<Heavy>,
     /// The packages that are relied on, by URL.
     pub packages: Vec<PackageUse>,
     /// Packages that were left alone because downloading them would cost more than they save.
@@ -87,6 +102,14 @@ pub struct Summary {
     pub not_indexed: usize,
     /// Names of those without a permanent URL: their files are archived.
     pub unreliable: Vec<String>,
+}
+
+/// Where every entry comes from.
+struct Planned {
+    plan: Plan,
+    /// The manifest that says so, if it is of version 1.
+    version_one: Option<ManifestV1>,
+    held: matching::Held,
 }
 
 /// Why a tree was not packed.
@@ -147,8 +170,10 @@ impl Packer<'_> {
     ) -> Result<Summary, PackError> {
         let mut scan = self.scan(tree, &output, options, monitor)?;
         let mut summary = Summary::default();
-        let (mut plan, version_one) = self.plan(&scan, options, &mut summary, monitor)?;
-        summary.count(&scan, &plan);
+        let Planned { mut plan, version_one, held } =
+            self.plan(&scan, options, &mut summary, monitor)?;
+        summary.count(&scan, &plan, &held);
+        drop(held);
         let version_one = version_one.as_ref();
         self.write(output, &mut scan, &mut plan, version_one, options, &mut summary, monitor)?;
         Ok(summary)
@@ -161,13 +186,14 @@ impl Packer<'_> {
         options: &PackOptions<'_>,
         summary: &mut Summary,
         monitor: &dyn Monitor,
-    ) -> Result<(Plan, Option<ManifestV1>), PackError> {
+    ) -> Result<Planned, PackError> {
         let entries = &scan.entries;
         let claims = Claims::new(entries, eligible(scan, options)?);
         let contents = Contents::new(entries, &claims);
         self.index(scan, &contents, options, summary, monitor)?;
         let today = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
-        let matched = matching::matched(self.hashdb, &contents, options, &today)?;
+        let matched = matching::matched(self.hashdb, entries, &contents, options, &today)?;
+        let held = matched.held;
         summary.not_worth = matched.not_worth;
         for package in &summary.not_worth {
             monitor.event(Event::Skipped {
@@ -181,7 +207,7 @@ impl Packer<'_> {
                 let keep = |size| options.hashes.keeps(size);
                 let mut plan = plan::plan(entries, claims, &contents, packages, &keep);
                 replay::replay(entries, packages, &mut plan)?;
-                Ok((plan, None))
+                Ok(Planned { plan, version_one: None, held })
             }
             ManifestVersion::One => {
                 let own = |entry: &Entry| entry.path.as_bytes() == MANIFEST_NAME.as_bytes();
@@ -190,7 +216,7 @@ impl Packer<'_> {
                 }
                 let expires = options.expires.clone();
                 let (plan, manifest) = v1::plan(entries, &claims, packages, expires);
-                Ok((plan, Some(manifest)))
+                Ok(Planned { plan, version_one: Some(manifest), held })
             }
         }
     }
@@ -310,7 +336,7 @@ fn eligible(scan: &Scan, options: &PackOptions<'_>) -> Result<Vec<bool>, PackErr
 }
 
 impl Summary {
-    fn count(&mut self, scan: &Scan, plan: &Plan) {
+    fn count(&mut self, scan: &Scan, plan: &Plan, held: &matching::Held) {
         let entries = &scan.entries;
         self.entries = entries.len() as u64;
         for (index, entry) in entries.iter().enumerate() {
@@ -326,11 +352,20 @@ impl Summary {
             if plan.archived[first] {
                 self.archived_files += 1;
                 self.archived_bytes += bytes;
+                if let Some(held) = held[first] {
+                    let (sum, sum_bytes) = match held {
+                        true => (&mut self.not_relied_files, &mut self.not_relied_bytes),
+                        false => (&mut self.unknown_files, &mut self.unknown_bytes),
+                    };
+                    *sum += 1;
+                    *sum_bytes += bytes;
+                }
             } else {
                 self.left_out_files += 1;
                 self.left_out_bytes += bytes;
             }
         }
+        self.heaviest = heaviest::heaviest(entries, &plan.archived);
         self.packages.clone_from(&plan.uses);
     }
 }
