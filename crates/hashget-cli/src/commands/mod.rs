@@ -10,9 +10,11 @@ mod index;
 mod info;
 mod man;
 mod pack;
+mod pool;
 mod report;
 mod restore;
 mod unpack;
+mod verify;
 
 use clap::Subcommand;
 
@@ -31,6 +33,8 @@ pub(crate) enum Command {
     Info(info::Info),
     Explain(explain::Explain),
     Report(report::Report),
+    Verify(verify::Verify),
+    Pool(pool::Pool),
     Db(db::Db),
     Completions(completions::Completions),
     Man(man::Man),
@@ -48,6 +52,8 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> anyhow::Result<()
         Command::Info(info) => info.run(&environment()?),
         Command::Explain(explain) => explain.run(&environment()?),
         Command::Report(report) => report.run(&environment()?),
+        Command::Verify(verify) => verify.run(&environment()?),
+        Command::Pool(pool) => pool.run(&environment()?),
         Command::Db(db) => db.run(&environment()?),
         Command::Completions(completions) => completions.run(console),
         Command::Man(man) => man.run(console),
