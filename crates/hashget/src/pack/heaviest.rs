@@ -90,16 +90,16 @@ fn folders(entries: &[Entry], archived: &[bool]) -> Folders {
 /// The heaviest that are directly in a folder.
 fn within(entries: &[Entry], archived: &[bool], folders: &Folders, folder: &RelPath) -> Vec<Heavy> {
     let below = if folder.is_root() { Vec::new() } else { [folder.as_bytes(), b"/"].concat() };
-    let first = entries.partition_point(|entry| entry.path.as_bytes() < &below[..]);
-    let is_below = |entry: &Entry| entry.path.as_bytes().starts_with(&below);
-    let after = first + entries[first..].partition_point(is_below);
-    let directly = |path: &RelPath| !path.as_bytes()[below.len()..].contains(&b'/');
-    let files = files(&entries[first..after], &archived[first..after])
+    let directly = |path: &RelPath| {
+        let rest = path.as_bytes().strip_prefix(&*below);
+        rest.is_some_and(|rest| !rest.contains(&b'/'))
+    };
+    let files = files(entries, archived)
         .filter(|(path, _)| directly(path))
         .map(|(path, bytes)| (bytes, 1, path, false));
     let inner = folders
         .iter()
-        .filter(|(path, _)| path.as_bytes().starts_with(&below) && directly(path))
+        .filter(|(path, _)| directly(path))
         .map(|(path, &(bytes, files))| (bytes, files, path, true));
     // The least of those that are kept comes first.
     let mut kept = BinaryHeap::new();
