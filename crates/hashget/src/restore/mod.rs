@@ -11,6 +11,7 @@ mod get;
 mod ledger;
 mod package;
 mod packages;
+mod path_map;
 mod place;
 mod plan;
 mod spread;
@@ -24,7 +25,7 @@ pub use error::RestoreError;
 
 use crate::fetch::Source;
 use crate::limits::Limits;
-use crate::model::manifest::{AnyManifest, MANIFEST_NAME, Manifest, ManifestV1, Renamed};
+use crate::model::manifest::{AnyManifest, EntryTable, MANIFEST_NAME, Manifest, ManifestV1, Renamed};
 use crate::model::{Metadata, RelPath};
 use crate::monitor::{Event, Monitor, ProblemKind, Step};
 use extract::Extracted;
@@ -92,9 +93,9 @@ struct Run<'r> {
     monitor: &'r dyn Monitor,
     /// The target, for the monitor.
     name: String,
-    ledger: Ledger,
-    /// The paths that the archive holds, sorted.
-    archived: &'r [RelPath],
+    ledger: Ledger<'r>,
+    /// What the archive holds.
+    table: &'r EntryTable,
     renamed: &'r [Renamed],
 }
 
@@ -113,17 +114,14 @@ impl Restorer<'_> {
         monitor: &dyn Monitor,
     ) -> Result<Summary, RestoreError> {
         let target = Target::open(target, true, options.same_owner)?;
-        let mut extracted = extract::extract(archive, &target, self.limits, monitor)?;
-        let Some(json) = extracted.manifest.take() else {
+        let extracted = extract::extract(archive, &target, self.limits, monitor)?;
+        if !extracted.manifest {
             for (path, reason) in finish::settle(&target, &extracted.folders)? {
                 monitor.problem(ProblemKind::Incomplete, path, reason);
             }
             return Err(RestoreError::NoManifestInArchive);
-        };
-        let manifest = AnyManifest::parse(&json)?;
-        // It can be as large as everything that is made of it.
-        drop(json);
-        match manifest {
+        }
+        match read_manifest(&target, self.limits)? {
             AnyManifest::V1(manifest) => {
                 self.fill_v1(&target, &manifest, Some(extracted), options, monitor)
             }
@@ -147,11 +145,11 @@ impl Restorer<'_> {
         monitor: &dyn Monitor,
     ) -> Result<Summary, RestoreError> {
         let mut target = Target::open(target, false, options.same_owner)?;
-        match AnyManifest::parse(&read_manifest(&target, self.limits)?)? {
+        match read_manifest(&target, self.limits)? {
             AnyManifest::V1(manifest) => self.fill_v1(&target, &manifest, None, options, monitor),
             AnyManifest::V2(manifest) => {
                 target.protect(manifest.archived.paths().iter());
-                if let Some(summary) = finish::all_done(&target, &manifest, options, monitor)? {
+                if let Some(summary) = finish::all_done(&target, &manifest, options, self.jobs, monitor)? {
                     return Ok(summary);
                 }
                 self.fill(&target, &manifest, None, options, monitor)
@@ -164,15 +162,18 @@ impl Restorer<'_> {
         &self,
         target: &Target,
         manifest: &Manifest,
-        extracted: Option<Extracted>,
+        mut extracted: Option<Extracted>,
         options: &RestoreOptions,
         monitor: &dyn Monitor,
     ) -> Result<Summary, RestoreError> {
-        let run = self.run(target, manifest.archived.paths(), &manifest.renamed, monitor);
+        let run = self.run(target, &manifest.archived, &manifest.renamed, monitor);
         let (bytes, name) = (Some(manifest.tree.bytes), run.name.as_str());
         monitor.event(Event::Started { step: Step::Place, name, bytes });
         let entries = extracted.as_ref().map(|extracted| &extracted.entries);
-        archived::check_archived(&run, &manifest.archived, entries)?;
+        archived::check_archived(&run, entries)?;
+        if let Some(extracted) = &mut extracted {
+            extracted.keep_strangers(run.archived());
+        }
         packages::restore_packages(&run, &manifest.packages)?;
         let summary = finish::finish(run, manifest, extracted, options)?;
         Ok(Summary { packages: count(manifest.packages.len()), ..summary })
@@ -187,7 +188,8 @@ impl Restorer<'_> {
         options: &RestoreOptions,
         monitor: &dyn Monitor,
     ) -> Result<Summary, RestoreError> {
-        let run = self.run(target, &[], &[], monitor);
+        let nothing = EntryTable::default();
+        let run = self.run(target, &nothing, &[], monitor);
         let bytes = Some(manifest.files.iter().map(|file| file.size).sum());
         monitor.event(Event::Started { step: Step::Place, name: &run.name, bytes });
         v1::restore_files(&run, manifest)?;
@@ -198,7 +200,7 @@ impl Restorer<'_> {
     fn run<'r>(
         &'r self,
         target: &'r Target,
-        archived: &'r [RelPath],
+        table: &'r EntryTable,
         renamed: &'r [Renamed],
         monitor: &'r dyn Monitor,
     ) -> Run<'r> {
@@ -209,17 +211,22 @@ impl Restorer<'_> {
             target,
             monitor,
             name: target.path().display().to_string(),
-            ledger: Ledger::default(),
-            archived,
+            ledger: Ledger::new(table),
+            table,
             renamed,
         }
     }
 }
 
-impl Run<'_> {
+impl<'r> Run<'r> {
+    /// The paths that the archive holds, sorted.
+    fn archived(&self) -> &'r [RelPath] {
+        self.table.paths()
+    }
+
     /// Does the archive hold this path, as something else than a folder?
     fn is_archived(&self, path: &RelPath) -> bool {
-        self.archived.binary_search(path).is_ok()
+        self.archived().binary_search(path).is_ok()
     }
 
     /// Where an archived entry lies until the end: under another path if the archive has it so.
@@ -272,24 +279,24 @@ fn own_metadata() -> Metadata {
     }
 }
 
-fn read_manifest(target: &Target, limits: &Limits) -> Result<Vec<u8>, RestoreError> {
+/// The manifest that is in the target. It is parsed while it is read: a large one is never in memory twice.
+fn read_manifest(target: &Target, limits: &Limits) -> Result<AnyManifest, RestoreError> {
     let path = target.path().to_path_buf();
     let file = match target.open_file(&manifest_path()) {
         Ok(Some(file)) => file,
-        Ok(None) => return Err(RestoreError::NoManifest { target: path }),
+        Ok(None) | Err(PlaceError::Blocked(_)) => {
+            return Err(RestoreError::NoManifest { target: path });
+        }
         Err(PlaceError::Io(error) | PlaceError::Read(error)) => {
             return Err(RestoreError::Target { target: path, error });
         }
-        Err(PlaceError::Blocked(_)) => return Err(RestoreError::NoManifest { target: path }),
     };
     let limit = limits.manifest_bytes;
-    let mut json = Vec::new();
-    let read = file.take(limit.saturating_add(1)).read_to_end(&mut json);
-    read.map_err(|error| RestoreError::Target { target: path, error })?;
-    if count(json.len()) > limit {
-        return Err(RestoreError::ManifestSize { limit });
+    match file.metadata() {
+        Ok(found) if found.len() > limit => Err(RestoreError::ManifestSize { limit }),
+        Ok(_) => Ok(AnyManifest::read(&file, limit)?),
+        Err(error) => Err(RestoreError::Target { target: path, error }),
     }
-    Ok(json)
 }
 
 fn count(length: usize) -> u64 {

@@ -20,7 +20,7 @@ use crate::monitor::{Event, ProblemKind, Step, chain};
 
 /// One package while it is restored.
 pub(super) struct Restoring<'r, 'm> {
-    pub(super) run: &'r Run<'r>,
+    pub(super) run: &'r Run<'m>,
     pub(super) package: &'m Package,
     index: usize,
     pub(super) name: String,
@@ -31,7 +31,7 @@ pub(super) struct Restoring<'r, 'm> {
 
 impl<'r, 'm> Restoring<'r, 'm> {
     pub(super) fn new(
-        run: &'r Run<'r>,
+        run: &'r Run<'m>,
         packages: &'m [Package],
         index: usize,
     ) -> Result<Self, RestoreError> {
@@ -151,11 +151,11 @@ impl<'r, 'm> Restoring<'r, 'm> {
     }
 
     fn placed(&mut self, destination: &Destination, sha256: Option<Digest>) {
-        let Destination { path, kind, metadata, .. } = destination.clone();
+        let Destination { kind, metadata, .. } = destination.clone();
         self.plan.done(destination.origin);
-        let facts = Facts { kind, metadata, sha256, extents: None };
+        let facts = Facts { kind, metadata, sha256 };
         let by = self.rank(destination.origin);
-        if !self.run.ledger.placed(path, by, facts) {
+        if !self.run.ledger.placed(&destination.path, by, facts) {
             let why = format!("two packages give it, one of them {}", self.name);
             self.run.monitor.problem(ProblemKind::Verification, &destination.path, why);
         }
