@@ -170,12 +170,9 @@ impl Restoring<'_, '_> {
             self.adjust(destination, &existing, staged.sha256)?;
             return Ok(());
         }
-        let copied = target.stage_copy(&destination.path, staged.file()).and_then(|copy| {
-            if copy.sha256 != staged.sha256 {
-                return Err(PlaceError::Blocked("another program changes it meanwhile".into()));
-            }
-            copy.put(&destination.path, &destination.metadata)
-        });
+        let copied = target
+            .stage_copy(&destination.path, staged)
+            .and_then(|copy| copy.put(&destination.path, &destination.metadata));
         match copied {
             Ok(()) => self.placed_file(destination, staged.sha256, false),
             Err(error) => self.not_placed(destination, error)?,
