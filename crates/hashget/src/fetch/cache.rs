@@ -101,8 +101,8 @@ impl Cache {
         let partial_dir = Self::partial_dir(&self.dir);
         let download = path_of(&partial_dir, &fetched.from);
         if is_named(&fetched.file, &download) {
-            let taken = fs_err::create_dir_all(parent)
-                .and_then(|()| fs_err::rename(&download, &path));
+            let taken =
+                fs_err::create_dir_all(parent).and_then(|()| fs_err::rename(&download, &path));
             if taken.is_err() {
                 partial::remove(&download)?;
             }

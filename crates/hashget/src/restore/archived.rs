@@ -58,7 +58,8 @@ fn in_batches(
                 // After a failure the rest is taken without being worked on: nobody waits for ever.
                 for batch in &take {
                     if failed.is_empty()
-                        && let Err(error) = batch.iter().try_for_each(|(row, entry)| work(*row, entry))
+                        && let Err(error) =
+                            batch.iter().try_for_each(|(row, entry)| work(*row, entry))
                     {
                         // Only the first one is told.
                         let _ = failed.try_send(error);

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Read};
 
-use super::path_map::PathMap;
+use super::path_map::{PathMap, path_of};
 use super::place::{Made, PlaceError, Target};
 use super::spread::Watched;
 use super::{RestoreError, fatal};
@@ -46,9 +46,9 @@ impl Extracted {
     /// Forgets the entries that the manifest has, too.
     pub(super) fn keep_strangers(&mut self, archived: &[RelPath]) {
         let all = std::mem::take(&mut self.entries);
-        for (path, sha256) in all.iter() {
-            if archived.binary_search(&path).is_err() {
-                self.entries.insert(&path, *sha256);
+        for (name, sha256) in all.iter() {
+            if archived.binary_search_by(|path| path.as_bytes().cmp(name)).is_err() {
+                self.entries.insert(&path_of(name), *sha256);
             }
         }
     }
@@ -97,11 +97,11 @@ impl From<PlaceError> for Refusal {
     }
 }
 
-type Tar<'a> = TarReader<Box<dyn Read + 'a>>;
+pub(super) type Tar<'a> = TarReader<Box<dyn Read + 'a>>;
 
 impl Extracting<'_> {
     fn extract(mut self, archive: &mut (dyn Read + Send)) -> Result<Extracted, RestoreError> {
-        let mut tar = open(archive, self.limits)?;
+        let mut tar = open(head(archive)?, archive, self.limits)?;
         let mut first = true;
         loop {
             self.monitor.check_interrupted()?;
@@ -294,17 +294,29 @@ impl From<RestoreError> for EntryError {
     }
 }
 
-fn open<'a>(archive: &'a mut (dyn Read + Send), limits: &Limits) -> Result<Tar<'a>, RestoreError> {
-    let read = |error| RestoreError::Archive { error };
+/// The first bytes of an archive.
+pub(super) fn head(archive: &mut (dyn Read + Send)) -> Result<Vec<u8>, RestoreError> {
     let mut head = Vec::new();
-    (&mut *archive).take(HEAD_BYTES).read_to_end(&mut head).map_err(read)?;
+    let read = archive.take(HEAD_BYTES).read_to_end(&mut head);
+    read.map_err(|error| RestoreError::Archive { error })?;
     if head.is_empty() {
         let error = FormatError::Damaged { format: "tar", problem: "it is empty".into() };
         return Err(RestoreError::NotAnArchive { error });
     }
+    Ok(head)
+}
+
+/// The tar that begins with `head` and goes on with `archive`.
+pub(super) fn open<'a>(
+    head: Vec<u8>,
+    archive: &'a mut (dyn Read + Send),
+    limits: &Limits,
+) -> Result<Tar<'a>, RestoreError> {
     let codec = Codec::recognise(&head);
     let all = Box::new(io::Cursor::new(head).chain(archive));
-    Ok(TarReader::new(codec::decoder(codec, all, limits, limits.threads).map_err(read)?, limits))
+    let decoder = codec::decoder(codec, all, limits, limits.threads);
+    let decoder = decoder.map_err(|error| RestoreError::Archive { error })?;
+    Ok(TarReader::new(decoder, limits))
 }
 
 /// What a tar entry says; what it does not say is as for a plain file of ours.

@@ -168,8 +168,7 @@ fn name_strangers(
         .filter(|path| !state.knows(path))
         .collect();
     let expected = |path: &RelPath| state.knows(path) || stored.contains(path);
-    let odd_files: Vec<_> =
-        extracted.entries.iter().map(|(path, _)| path).filter(|path| !expected(path)).collect();
+    let odd_files: Vec<_> = extracted.entries.paths().filter(|path| !expected(path)).collect();
     let mut odd_folders = extracted.folders;
     odd_folders.retain(|path, _| !expected(path));
     let why = "the archive holds it, but its manifest does not say so";

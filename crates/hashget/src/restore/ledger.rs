@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 
 use super::Summary;
-use super::path_map::PathMap;
+use super::path_map::{PathMap, path_of};
 use crate::model::manifest::{EntryTable, ManifestError};
 use crate::model::{
     Digest, Entry, Kind, Metadata, RelPath, Timestamp, TreeDigest, Xattrs, entry_digest,
@@ -319,14 +319,15 @@ impl<'m> State<'m> {
                 Row::Node => None,
                 Row::File(sha256) => Some(sha256),
             };
-            proof.add(&entry, &mut summary);
+            proof.add(self.table.paths()[row].as_bytes(), &entry, &mut summary);
         }
-        for (path, placed) in self.placed.iter() {
-            proof.add(&placed.entry(path), &mut summary);
+        for (name, placed) in self.placed.iter() {
+            proof.add(name, &placed.entry(path_of(name)), &mut summary);
         }
-        for (path, (_, metadata)) in self.folders {
+        for (path, (_, metadata)) in &self.folders {
             let (kind, sha256, extents) = (Kind::Directory, None, None);
-            proof.add(&Entry { path, kind, metadata, sha256, extents }, &mut summary);
+            let (name, path, metadata) = (path.as_bytes(), path.clone(), metadata.clone());
+            proof.add(name, &Entry { path, kind, metadata, sha256, extents }, &mut summary);
         }
         let proven = !self.contradicted && expected.is_some_and(|digest| proof.finish() == digest);
         summary.proven = expected.filter(|_| self.missing.is_empty()).map(|_| proven);
@@ -340,7 +341,7 @@ impl<'m> State<'m> {
 struct Proof<'l> {
     /// Entries with further names, and those, sorted.
     further: HashMap<&'l RelPath, Vec<&'l RelPath>>,
-    tree: TreeDigest,
+    tree: TreeDigest<'l>,
 }
 
 impl<'l> Proof<'l> {
@@ -352,8 +353,8 @@ impl<'l> Proof<'l> {
         Self { further, tree: TreeDigest::default() }
     }
 
-    /// Adds an entry under all its names.
-    fn add(&mut self, entry: &Entry, summary: &mut Summary) {
+    /// Adds the entry at the path with the bytes `name`, under all its names.
+    fn add(&mut self, name: &'l [u8], entry: &Entry, summary: &mut Summary) {
         let names = self.further.get(&entry.path).map_or(&[][..], Vec::as_slice);
         let first = names.iter().copied().chain([&entry.path]).min().unwrap_or(&entry.path);
         let all = 1 + count(names.len());
@@ -362,8 +363,9 @@ impl<'l> Proof<'l> {
             summary.files += all;
             summary.bytes += size;
         }
-        for name in names.iter().copied().chain([&entry.path]) {
-            self.tree.add(name.clone(), entry_digest(name, entry, first));
+        self.tree.add(name, entry_digest(&entry.path, entry, first));
+        for name in names {
+            self.tree.add(name.as_bytes(), entry_digest(name, entry, first));
         }
     }
 

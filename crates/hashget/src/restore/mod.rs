@@ -8,7 +8,9 @@ mod error;
 mod extract;
 mod finish;
 mod get;
+mod given;
 mod ledger;
+mod needs;
 mod package;
 mod packages;
 mod path_map;
@@ -18,14 +20,19 @@ mod spread;
 mod v1;
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 pub use error::RestoreError;
+pub use given::{MembersOf, Origin, given_entries, origins};
+pub use needs::{NeededPackage, Needs, archive_manifest, folder_manifest, host_of};
 
 use crate::fetch::Source;
 use crate::limits::Limits;
-use crate::model::manifest::{AnyManifest, EntryTable, MANIFEST_NAME, Manifest, ManifestV1, Renamed};
+use crate::model::manifest::{
+    AnyManifest, EntryTable, MANIFEST_NAME, Manifest, ManifestV1, Renamed,
+};
 use crate::model::{Metadata, RelPath};
 use crate::monitor::{Event, Monitor, ProblemKind, Step};
 use extract::Extracted;
@@ -149,7 +156,9 @@ impl Restorer<'_> {
             AnyManifest::V1(manifest) => self.fill_v1(&target, &manifest, None, options, monitor),
             AnyManifest::V2(manifest) => {
                 target.protect(manifest.archived.paths().iter());
-                if let Some(summary) = finish::all_done(&target, &manifest, options, self.jobs, monitor)? {
+                if let Some(summary) =
+                    finish::all_done(&target, &manifest, options, self.jobs, monitor)?
+                {
                     return Ok(summary);
                 }
                 self.fill(&target, &manifest, None, options, monitor)
@@ -291,12 +300,20 @@ fn read_manifest(target: &Target, limits: &Limits) -> Result<AnyManifest, Restor
             return Err(RestoreError::Target { target: path, error });
         }
     };
+    parse(&file, limits, |error| RestoreError::Target { target: path.clone(), error })
+}
+
+/// The manifest in an open file, if that is not longer than the limit.
+fn parse(
+    file: &File,
+    limits: &Limits,
+    failed: impl FnOnce(std::io::Error) -> RestoreError,
+) -> Result<AnyManifest, RestoreError> {
     let limit = limits.manifest_bytes;
-    match file.metadata() {
-        Ok(found) if found.len() > limit => Err(RestoreError::ManifestSize { limit }),
-        Ok(_) => Ok(AnyManifest::read(&file, limit)?),
-        Err(error) => Err(RestoreError::Target { target: path, error }),
+    if file.metadata().map_err(failed)?.len() > limit {
+        return Err(RestoreError::ManifestSize { limit });
     }
+    Ok(AnyManifest::read(file, limit)?)
 }
 
 fn count(length: usize) -> u64 {

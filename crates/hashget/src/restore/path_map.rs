@@ -74,13 +74,20 @@ impl<V> PathMap<V> {
         None
     }
 
-    /// All paths and their values, in the order in which they came.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (RelPath, &V)> {
-        self.values.iter().enumerate().map(|(at, value)| {
-            let bytes = name(&self.names, &self.ends, at);
-            (RelPath::new(bytes).expect("it was a path when it was inserted"), value)
-        })
+    /// The bytes of all paths, and their values, in the order in which they came.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &V)> {
+        self.values.iter().enumerate().map(|(at, value)| (name(&self.names, &self.ends, at), value))
     }
+
+    /// All paths.
+    pub(super) fn paths(&self) -> impl Iterator<Item = RelPath> {
+        self.iter().map(|(name, _)| path_of(name))
+    }
+}
+
+/// The path that has these bytes, which are a path's.
+pub(super) fn path_of(name: &[u8]) -> RelPath {
+    RelPath::new(name).expect("it was a path when it was inserted")
 }
 
 #[cfg(test)]
@@ -106,6 +113,7 @@ mod tests {
         }
         assert!(!map.contains(&path(5000)) && map.get(&RelPath::root()) == Some(&7));
         assert_eq!(map.iter().count(), 5001);
-        assert_eq!(map.iter().nth(2), Some((path(1), &1)));
+        assert_eq!(map.iter().nth(2), Some((path(1).as_bytes(), &1)));
+        assert_eq!(map.paths().nth(2), Some(path(1)));
     }
 }

@@ -102,7 +102,10 @@ fn buffer(size: u64) -> Vec<u8> {
 }
 
 impl Target {
-    pub(super) fn new_file(&self, path: &RelPath) -> Result<(Place<'static>, String, File), PlaceError> {
+    pub(super) fn new_file(
+        &self,
+        path: &RelPath,
+    ) -> Result<(Place<'static>, String, File), PlaceError> {
         let place = self.place(path)?;
         let flags =
             OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
