@@ -212,6 +212,8 @@ def write(results, docs):
     text = ["# Benchmarks", "", INTRODUCTION.format(runs=results["runs"])]
     if results["small"]:
         text += ["This is the small size (`--small`): what takes minutes is left out.", ""]
+    if results.get("failed"):
+        text += ["**These failed, and what builds on them means nothing:** " + "; ".join(results["failed"]) + ".", ""]
     text += [f"* {key}: {value}" for key, value in results["machine"].items()]
     loads = [run["load"] for job in done for run in job["runs"]] or [0]
     text += [f"* load average while it ran: {min(loads):.1f} to {max(loads):.1f}", "",
