@@ -186,7 +186,7 @@ def plots(done, scale, folder):
                        if one["kind"] == "tree" and one["step"] == step] for step in steps}
     memory = {step: [(one["files"], one["memory"] / 2**20) for one in scale
                      if one["kind"] == "tree" and one["step"] == step] for step in steps}
-    per_file["plan"] = [(one["files"], one["seconds"] * 1e6 / one["files"]) for one in scale if one["kind"] == "plan"]
+    per_file["plan, wall"] = [(one["files"], one["seconds"] * 1e6 / one["files"]) for one in scale if one["kind"] == "plan"]
     if scale:
         plot.lines(os.path.join(folder, "hashes.svg"), "microseconds a look-up, by hashes in the HashDB",
                    {"look-up, sorted batch": per_hash})
