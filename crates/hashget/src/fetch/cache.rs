@@ -172,6 +172,11 @@ impl Source for Cache {
         // Unproven, and so not kept.
         self.inner.fetch_part(url, first, count, monitor)
     }
+
+    fn is_at_hand(&self, wanted: &Wanted, monitor: &dyn Monitor) -> bool {
+        wanted.sha256.is_some_and(|sha256| Self::path(&self.dir, &sha256).is_file())
+            || self.inner.is_at_hand(wanted, monitor)
+    }
 }
 
 /// The right to fetch one digest; its file goes with it.

@@ -13,6 +13,7 @@ mod ledger;
 mod needs;
 mod package;
 mod packages;
+mod parts;
 mod path_map;
 mod place;
 mod plan;

@@ -24,7 +24,7 @@ pub(super) struct Restoring<'r, 'm> {
     pub(super) package: &'m Package,
     index: usize,
     pub(super) name: String,
-    plan: PackagePlan<'m>,
+    pub(super) plan: PackagePlan<'m>,
     /// Is every byte of the package proven?
     pub(super) proven: bool,
 }
@@ -45,15 +45,15 @@ impl<'r, 'm> Restoring<'r, 'm> {
         for destination in self.plan.without_contents() {
             self.place_node(&destination)?;
         }
-        if self.is_here_already()? {
-            return Ok(());
-        }
         let wanted = Wanted {
             url: self.package.url.clone(),
             also: self.package.also.clone(),
             sha256: Some(self.package.sha256),
             size: Some(self.package.size),
         };
+        if self.is_here_already()? || self.restore_parts(&wanted)? {
+            return Ok(());
+        }
         let gotten = fetch(self.run, &wanted)?;
         let other = matches!(gotten, Gotten::Other(..));
         let (file, mut problem) = match gotten {

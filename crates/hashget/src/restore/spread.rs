@@ -88,7 +88,8 @@ impl Restoring<'_, '_> {
         self.place_staged(&wanted, size, first)
     }
 
-    fn place_staged(
+    /// Puts contents that are somewhere already in all the places that want them.
+    pub(super) fn place_staged(
         &mut self,
         wanted: &[Destination],
         size: u64,
