@@ -40,7 +40,8 @@ impl<'a> Environment<'a> {
             .jobs
             .or_else(|| std::thread::available_parallelism().ok().map(usize::from))
             .unwrap_or(1);
-        Ok(Self { console, config, limits: Limits::default(), jobs, surroundings, global })
+        let limits = Limits { threads: jobs, ..Limits::default() };
+        Ok(Self { console, config, limits, jobs, surroundings, global })
     }
 
     /// Does hashget run as root?
@@ -72,6 +73,15 @@ impl<'a> Environment<'a> {
     /// Folders of packages and the cache alone.
     pub(crate) fn local(&self) -> anyhow::Result<Box<dyn Source>> {
         made(&FetchOptions { offline: true, ..self.fetch_options()? })
+    }
+
+    /// The folder of packages that is worked on: the first of the pools that is one.
+    pub(crate) fn pool_folder(&self) -> Result<PathBuf, UsageError> {
+        let pools = self.surroundings.pools(&self.global.pool, &self.config.pool)?;
+        let folder = pools.into_iter().find(|pool| !pool.contains("://"));
+        folder.map(PathBuf::from).ok_or_else(|| {
+            UsageError("no folder of packages is named: give one with --pool DIR".to_owned())
+        })
     }
 
     fn fetch_options(&self) -> Result<FetchOptions, UsageError> {

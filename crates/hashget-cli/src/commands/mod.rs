@@ -10,6 +10,8 @@ mod index;
 mod info;
 mod man;
 mod pack;
+mod pool;
+mod prepare;
 mod report;
 mod restore;
 mod unpack;
@@ -27,12 +29,14 @@ pub(crate) enum Command {
     Pack(Box<pack::Pack>),
     Unpack(unpack::Unpack),
     Restore(restore::Restore),
+    Prepare(Box<prepare::Prepare>),
     Index(index::Index),
     Get(get::Get),
     Info(info::Info),
     Explain(explain::Explain),
     Report(report::Report),
     Verify(verify::Verify),
+    Pool(pool::Pool),
     Db(db::Db),
     Completions(completions::Completions),
     Man(man::Man),
@@ -45,12 +49,14 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> anyhow::Result<()
         Command::Pack(pack) => pack.run(&environment()?),
         Command::Unpack(unpack) => unpack.run(&environment()?),
         Command::Restore(restore) => restore.run(&environment()?),
+        Command::Prepare(prepare) => prepare.run(&environment()?),
         Command::Index(index) => index.run(&environment()?),
         Command::Get(get) => get.run(&environment()?),
         Command::Info(info) => info.run(&environment()?),
         Command::Explain(explain) => explain.run(&environment()?),
         Command::Report(report) => report.run(&environment()?),
         Command::Verify(verify) => verify.run(&environment()?),
+        Command::Pool(pool) => pool.run(&environment()?),
         Command::Db(db) => db.run(&environment()?),
         Command::Completions(completions) => completions.run(console),
         Command::Man(man) => man.run(console),

@@ -17,7 +17,7 @@ use crate::model::{Digest, escaped};
 use crate::monitor::{Interrupted, Monitor, ProblemKind};
 
 /// The path of a digest below a pool: `sha256/ab/cd/ef/REST`.
-fn canonical(sha256: &Digest) -> String {
+pub(super) fn canonical(sha256: &Digest) -> String {
     let hex = sha256.to_string();
     format!("sha256/{}/{}/{}/{}", &hex[..2], &hex[2..4], &hex[4..6], &hex[6..])
 }
@@ -147,6 +147,13 @@ impl Source for DirPool {
             }
         }
         Err(not_found())
+    }
+
+    fn is_at_hand(&self, wanted: &Wanted, monitor: &dyn Monitor) -> bool {
+        let usual = wanted
+            .sha256
+            .is_some_and(|sha256| self.usual_places(&sha256).iter().any(|path| path.is_file()));
+        usual || self.candidates(wanted, monitor).is_ok_and(|paths| !paths.is_empty())
     }
 }
 

@@ -4,10 +4,11 @@
 
 use std::collections::HashMap;
 
-use super::plan::{ChosenPackage, Plan};
-use crate::model::manifest::{ManifestError, TreeCursor};
+use super::PackError;
+use super::plan::{ChosenPackage, Members, PackageUse, Plan, ReadMembers};
+use crate::model::manifest::{ManifestError, Package, TreeCursor};
 use crate::model::{Digest, Entry, Kind, Metadata, RelPath};
-use crate::tree::find;
+use crate::tree::{Finder, find};
 
 /// The manifest would not give an entry back as it is: a defect of ours, told rather than stored.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +30,7 @@ pub enum ReplayError {
 
 struct Replay<'a> {
     entries: &'a [Entry],
+    finder: Finder<'a>,
     restored: Vec<bool>,
 }
 
@@ -36,35 +38,15 @@ struct Replay<'a> {
 pub(super) fn replay(
     entries: &[Entry],
     packages: &[ChosenPackage],
+    read: ReadMembers<'_>,
     plan: &mut Plan,
-) -> Result<(), ReplayError> {
-    let mut replay = Replay { entries, restored: vec![false; entries.len()] };
+) -> Result<(), PackError> {
+    let mut replay =
+        Replay { entries, finder: Finder::new(entries), restored: vec![false; entries.len()] };
     let Plan { packages: manifest, uses, chosen, archived, links } = plan;
     for ((package, used), &index) in manifest.iter().zip(uses).zip(chosen.iter()) {
-        let members = &packages[index].members;
-        for tree in &package.trees {
-            let mut cursor = TreeCursor::new(tree);
-            for member in members {
-                let Some(given) = cursor.next(member)? else { continue };
-                replay.restore(&given.path, &given.kind, &given.metadata, member.sha256)?;
-                if let Kind::File { size } = given.kind {
-                    used.files += 1;
-                    used.bytes += size;
-                }
-            }
-        }
-        let digests: HashMap<&RelPath, Option<Digest>> =
-            members.iter().map(|member| (&member.path, member.sha256)).collect();
-        for row in package.files.entries() {
-            let (row, from) = row?;
-            let sha256 = match &from {
-                None => Some(packages[index].record.sha256),
-                Some(from) => digests.get(from).copied().flatten(),
-            };
-            replay.restore(&row.path, &row.kind, &row.metadata, sha256)?;
-            used.files += 1;
-            used.bytes += if let Kind::File { size } = row.kind { size } else { 0 };
-        }
+        let chosen = &packages[index];
+        chosen.with_members(read, |members| replay.package(package, used, chosen, members))??;
     }
     for (index, _) in archived.iter().enumerate().filter(|(_, archived)| **archived) {
         replay.once(index)?;
@@ -74,12 +56,49 @@ pub(super) fn replay(
         replay.restore(&link.path, &kind, &Metadata::default(), None)?;
     }
     match replay.restored.iter().position(|restored| !restored) {
-        Some(index) => Err(replay.error(index, "nothing gives it")),
+        Some(index) => Err(replay.error(index, "nothing gives it").into()),
         None => Ok(()),
     }
 }
 
-impl Replay<'_> {
+impl<'a> Replay<'a> {
+    /// What one package gives.
+    fn package(
+        &mut self,
+        package: &Package,
+        used: &mut PackageUse,
+        chosen: &ChosenPackage,
+        members: &Members,
+    ) -> Result<(), ReplayError> {
+        for tree in &package.trees {
+            let mut cursor = TreeCursor::new(tree);
+            for member in &members.members {
+                let Some(given) = cursor.next(member)? else { continue };
+                self.restore(&given.path, &given.kind, &given.metadata, member.sha256)?;
+                if let Kind::File { size } = given.kind {
+                    used.files += 1;
+                    used.bytes += size;
+                }
+            }
+        }
+        if package.files.is_empty() {
+            return Ok(());
+        }
+        let digests: HashMap<&RelPath, Option<Digest>> =
+            members.members.iter().map(|member| (&member.path, member.sha256)).collect();
+        for row in package.files.entries() {
+            let (row, from) = row?;
+            let sha256 = match &from {
+                None => Some(chosen.record.sha256),
+                Some(from) => digests.get(from).copied().flatten(),
+            };
+            self.restore(&row.path, &row.kind, &row.metadata, sha256)?;
+            used.files += 1;
+            used.bytes += if let Kind::File { size } = row.kind { size } else { 0 };
+        }
+        Ok(())
+    }
+
     fn error(&self, index: usize, problem: &'static str) -> ReplayError {
         ReplayError::Entry { path: self.entries[index].path.clone(), problem }
     }
@@ -91,11 +110,11 @@ impl Replay<'_> {
         Ok(())
     }
 
-    /// The first name of the entry at `path`, with its index.
-    fn file(&self, path: &RelPath) -> Option<&Entry> {
-        match find(self.entries, path) {
-            Some(Entry { kind: Kind::HardLink { target }, .. }) => find(self.entries, target),
-            found => found,
+    /// The first name of an entry.
+    fn file(&self, entry: &'a Entry) -> Option<&'a Entry> {
+        match &entry.kind {
+            Kind::HardLink { target } => find(self.entries, target),
+            _ => Some(entry),
         }
     }
 
@@ -106,8 +125,9 @@ impl Replay<'_> {
         metadata: &Metadata,
         sha256: Option<Digest>,
     ) -> Result<(), ReplayError> {
-        let found = self.entries.binary_search_by(|entry| entry.path.cmp(path)).ok();
-        let (Some(index), Some(file)) = (found, self.file(path)) else {
+        let found = self.finder.find(path.as_bytes());
+        let file = found.and_then(|index| self.file(&self.entries[index]));
+        let (Some(index), Some(file)) = (found, file) else {
             return Err(ReplayError::Entry { path: path.clone(), problem: "the tree has none" });
         };
         if *kind == Kind::Directory && self.restored[index] {
@@ -115,7 +135,8 @@ impl Replay<'_> {
             return Ok(());
         }
         if let Kind::HardLink { target } = kind {
-            let same = self.file(target).is_some_and(|target| target.path == file.path);
+            let target = find(self.entries, target).and_then(|entry| self.file(entry));
+            let same = target.is_some_and(|target| target.path == file.path);
             if !same {
                 return Err(self.error(index, "it would be linked to another file"));
             }
