@@ -2,12 +2,12 @@
 //!
 //! Invariant: the HashDB is not opened; archives never need it.
 
-use std::fs::File;
 use std::io::{IsTerminal as _, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
+use fs_err::File;
 use hashget::restore::Restorer;
 
 use super::restore::{How, report};
@@ -45,8 +45,7 @@ impl Unpack {
 
     fn open(&self) -> anyhow::Result<Box<dyn Read + Send>> {
         if self.archive != Path::new("-") {
-            let (file, _) =
-                fs_err::File::open(&self.archive).context("cannot unpack")?.into_parts();
+            let file = File::open(&self.archive).context("cannot unpack")?;
             return Ok(Box::new(regular(file, &self.archive)?));
         }
         if std::io::stdin().is_terminal() {
@@ -60,7 +59,7 @@ impl Unpack {
 
 /// The file, unless it is a folder.
 fn regular(file: File, path: &Path) -> anyhow::Result<File> {
-    if file.metadata()?.is_dir() {
+    if file.metadata().context("cannot unpack")?.is_dir() {
         let path = path.display();
         let wrong = format!(
             "{path} is a folder, not an archive: after a plain `tar xf`, use \
