@@ -1,7 +1,7 @@
 //! Any bytes in the files that detectors look for; the first byte says in which.
 #![no_main]
 
-use hashget::detectors::DETECTORS;
+use hashget::detectors::{DETECTORS, Machine};
 use hashget::model::RelPath;
 use libfuzzer_sys::fuzz_target;
 
@@ -27,7 +27,7 @@ fuzz_target!(|bytes: &[u8]| {
         for name in NAMES {
             let path = RelPath::new(name).expect("a path");
             if detector.interested_in(&path) {
-                let _ = detector.detect(folder.path(), &path);
+                let _ = detector.detect(&Machine::default(), folder.path(), &path);
             }
         }
     }

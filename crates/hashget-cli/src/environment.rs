@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use hashget::detectors::{self, Detector};
+use hashget::detectors::{self, Detector, Machine};
 use hashget::fetch::{self, FetchOptions, MirrorRule, Source};
 use hashget::hashdb::LocalHashDb;
 use hashget::limits::Limits;
@@ -85,6 +85,11 @@ impl<'a> Environment<'a> {
     /// The mirrors of the configuration.
     pub(crate) fn mirrors(&self) -> Vec<MirrorRule> {
         self.config.mirrors()
+    }
+
+    /// What detectors may know of this machine besides the tree.
+    pub(crate) fn machine(&self) -> Machine {
+        self.surroundings.machine()
     }
 
     /// The detectors and rules of these names.

@@ -3,6 +3,7 @@
 //! Invariant: this crate is the only one that touches the terminal, the environment, the home
 //! directory and exit codes; what is done is done by the library.
 
+mod archive;
 mod arguments;
 mod causes;
 mod commands;
@@ -12,6 +13,7 @@ mod exit;
 mod hints;
 mod interrupt;
 mod output;
+mod partial;
 mod places;
 mod values;
 

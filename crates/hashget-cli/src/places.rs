@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use hashget::detectors::Machine;
+
 use crate::exit::UsageError;
 
 /// What the process was started with.
@@ -33,6 +35,16 @@ impl Surroundings {
     /// A variable that is set to something.
     pub(crate) fn variable(&self, name: &str) -> Option<&OsString> {
         self.variables.get(Path::new(name).as_os_str()).filter(|value| !value.is_empty())
+    }
+
+    /// What detectors may know of this machine: its root, the user's home folder, the environment.
+    pub(crate) fn machine(&self) -> Machine {
+        let home = self.variable("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
+        Machine {
+            root: Some(PathBuf::from("/")),
+            homes: home.into_iter().collect(),
+            variables: self.variables.clone(),
+        }
     }
 
     /// The folder of the HashDB.

@@ -15,6 +15,8 @@ const COMMANDS: &[&[&str]] = &[
     &["restore"],
     &["index"],
     &["get"],
+    &["info"],
+    &["report"],
     &["db"],
     &["db", "status"],
     &["db", "list"],

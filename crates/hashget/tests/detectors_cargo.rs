@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use hashget::detectors::{Candidate, DetectError, select};
+use hashget::detectors::{Candidate, DetectError, Machine, select};
 use hashget::index::detect_tree;
 use hashget::model::Digest;
 use hashget::monitor::Silent;
@@ -21,7 +21,8 @@ fn write(root: &Path, path: &str, content: impl AsRef<[u8]>) {
 }
 
 fn found(root: &Path) -> (Vec<Candidate>, Vec<DetectError>) {
-    detect_tree(root, &select(&["cargo".to_owned()], &[]).unwrap(), &Silent).unwrap()
+    detect_tree(root, &select(&["cargo".to_owned()], &[]).unwrap(), &Machine::default(), &Silent)
+        .unwrap()
 }
 
 /// Writes a registry of crates, each unpacked and packed, below `home`.

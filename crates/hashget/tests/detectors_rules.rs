@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use hashget::detectors::{Candidate, DetectError, Rule, RuleConfig};
+use hashget::detectors::{Candidate, DetectError, Machine, Rule, RuleConfig};
 use hashget::index::detect_tree;
 use hashget::model::Digest;
 use hashget::monitor::Silent;
@@ -22,7 +22,7 @@ fn rule(config: serde_json::Value) -> Result<Rule, String> {
 }
 
 fn found(root: &Path, rule: &Rule) -> (Vec<Candidate>, Vec<DetectError>) {
-    detect_tree(root, &[rule], &Silent).unwrap()
+    detect_tree(root, &[rule], &Machine::default(), &Silent).unwrap()
 }
 
 #[test]

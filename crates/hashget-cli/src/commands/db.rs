@@ -9,7 +9,7 @@ use serde_json::json;
 
 use self::spec::PackageSpec;
 use crate::environment::Environment;
-use crate::output::{columns, counted, safe, size};
+use crate::output::{columns, counted, day, safe, size};
 
 mod spec;
 
@@ -234,24 +234,4 @@ fn remove(
     let line = format!("{} removed from the HashDB", counted(removed, "package", "packages"));
     console.summary("db remove", json!({ "removed": removed }), &[line])?;
     Ok(())
-}
-
-/// The day of a time in seconds since 1970, UTC.
-fn day(seconds: i64) -> String {
-    jiff::Timestamp::from_second(seconds).map_or_else(
-        |_| "unknown".to_owned(),
-        |time| time.to_zoned(jiff::tz::TimeZone::UTC).date().to_string(),
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn days_are_utc_and_nonsense_is_unknown() {
-        assert_eq!(day(0), "1970-01-01");
-        assert_eq!(day(1_709_164_800 - 1), "2024-02-28");
-        assert_eq!(day(i64::MAX), "unknown");
-    }
 }

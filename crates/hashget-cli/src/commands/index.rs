@@ -176,14 +176,15 @@ impl Index {
         environment: &Environment<'_>,
     ) -> anyhow::Result<Outcome> {
         let console = environment.console;
+        let machine = environment.machine();
         let indexed = if tree == Path::new(THIS_SYSTEM) {
-            indexer.index_system(Path::new("/"), console)
+            indexer.index_system(Path::new("/"), &machine, console)
         } else {
             if !fs_err::metadata(tree).context("cannot look for packages")?.is_dir() {
                 return Err(UsageError(format!("{} is not a folder", tree.display())).into());
             }
             let detectors = environment.detectors(&self.detect)?;
-            indexer.index_tree(tree, &detectors, console)
+            indexer.index_tree(tree, &detectors, &machine, console)
         };
         let indexed =
             indexed.with_context(|| format!("cannot index what is in {}", tree.display()))?;

@@ -6,8 +6,10 @@ mod completions;
 mod db;
 mod get;
 mod index;
+mod info;
 mod man;
 mod pack;
+mod report;
 mod restore;
 mod unpack;
 
@@ -25,6 +27,8 @@ pub(crate) enum Command {
     Restore(restore::Restore),
     Index(index::Index),
     Get(get::Get),
+    Info(info::Info),
+    Report(report::Report),
     Db(db::Db),
     Completions(completions::Completions),
     Man(man::Man),
@@ -39,6 +43,8 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> anyhow::Result<()
         Command::Restore(restore) => restore.run(&environment()?),
         Command::Index(index) => index.run(&environment()?),
         Command::Get(get) => get.run(&environment()?),
+        Command::Info(info) => info.run(&environment()?),
+        Command::Report(report) => report.run(&environment()?),
         Command::Db(db) => db.run(&environment()?),
         Command::Completions(completions) => completions.run(console),
         Command::Man(man) => man.run(console),

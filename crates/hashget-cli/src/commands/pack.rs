@@ -189,6 +189,7 @@ impl Pack {
             expires: self.expires.clone(),
             evidence: self.evidence.or(config.evidence).unwrap_or(Evidence::Signed),
             detectors: environment.detectors(&self.detect)?,
+            machine: environment.machine(),
             index: !self.no_index,
             scan_cache: environment.scan_cache().filter(|_| !self.no_scan_cache),
             ..PackOptions::default()

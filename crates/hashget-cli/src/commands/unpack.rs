@@ -2,17 +2,15 @@
 //!
 //! Invariant: the HashDB is not opened; archives never need it.
 
-use std::io::{IsTerminal as _, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
-use fs_err::File;
 use hashget::restore::Restorer;
 
 use super::restore::{How, report};
+use crate::archive;
 use crate::environment::Environment;
-use crate::exit::UsageError;
 
 /// Unpack an archive and fetch what it leaves out: the same folder again, proven
 #[derive(Debug, Args)]
@@ -32,7 +30,8 @@ pub(crate) struct Unpack {
 
 impl Unpack {
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
-        let mut archive = self.open()?;
+        let for_a_folder = "after a plain `tar xf`, use hashget restore";
+        let mut archive = archive::open(&self.archive, for_a_folder).context("cannot unpack")?;
         let source = environment.source()?;
         let restorer =
             Restorer { source: &*source, limits: &environment.limits, jobs: environment.jobs };
@@ -42,30 +41,4 @@ impl Unpack {
             .with_context(|| format!("cannot unpack {}", self.archive.display()))?;
         report(environment.console, "unpack", &self.target, &summary)
     }
-
-    fn open(&self) -> anyhow::Result<Box<dyn Read + Send>> {
-        if self.archive != Path::new("-") {
-            let file = File::open(&self.archive).context("cannot unpack")?;
-            return Ok(Box::new(regular(file, &self.archive)?));
-        }
-        if std::io::stdin().is_terminal() {
-            let wrong =
-                "an archive cannot come from a terminal: redirect standard input, or give a FILE";
-            return Err(UsageError(wrong.to_owned()).into());
-        }
-        Ok(Box::new(std::io::stdin()))
-    }
-}
-
-/// The file, unless it is a folder.
-fn regular(file: File, path: &Path) -> anyhow::Result<File> {
-    if file.metadata().context("cannot unpack")?.is_dir() {
-        let path = path.display();
-        let wrong = format!(
-            "{path} is a folder, not an archive: after a plain `tar xf`, use \
-                             hashget restore"
-        );
-        return Err(UsageError(wrong).into());
-    }
-    Ok(file)
 }

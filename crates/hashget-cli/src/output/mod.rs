@@ -11,4 +11,4 @@ mod text;
 
 pub(crate) use console::{Console, Problems, Verbosity, print_usage_error};
 pub(crate) use table::columns;
-pub(crate) use text::{counted, ratio, safe, size};
+pub(crate) use text::{counted, day, ratio, safe, size};

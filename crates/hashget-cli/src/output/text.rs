@@ -29,6 +29,14 @@ pub(crate) fn ratio(large: u64, small: u64) -> String {
     if whole < 10 { format!("{whole}.{tenth} times") } else { counted(whole, "time", "times") }
 }
 
+/// The day of a time in seconds since 1970, UTC.
+pub(crate) fn day(seconds: i64) -> String {
+    jiff::Timestamp::from_second(seconds).map_or_else(
+        |_| "unknown".to_owned(),
+        |time| time.to_zoned(jiff::tz::TimeZone::UTC).date().to_string(),
+    )
+}
+
 /// The text with every character that could move a terminal made visible. Text that was made safe
 /// before stays as it is.
 pub(crate) fn safe(text: &str) -> String {
@@ -62,6 +70,13 @@ mod tests {
         assert_eq!(ratio(15, 10), "1.5 times");
         assert_eq!(ratio(10_000, 8), "1,250 times");
         assert_eq!(ratio(5, 0), "5.0 times");
+    }
+
+    #[test]
+    fn days_are_utc_and_nonsense_is_unknown() {
+        assert_eq!(day(0), "1970-01-01");
+        assert_eq!(day(1_709_164_800 - 1), "2024-02-28");
+        assert_eq!(day(i64::MAX), "unknown");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use super::{Candidate, DetectError, Detector, text};
+use super::{Candidate, DetectError, Detector, Machine, text};
 use crate::model::{RelPath, Signature};
 
 mod registry;
@@ -28,7 +28,12 @@ impl Detector for Cargo {
         Names::read(path).is_some()
     }
 
-    fn detect(&self, root: &Path, path: &RelPath) -> Result<Vec<Candidate>, DetectError> {
+    fn detect(
+        &self,
+        _machine: &Machine,
+        root: &Path,
+        path: &RelPath,
+    ) -> Result<Vec<Candidate>, DetectError> {
         // The tree may begin anywhere below ~/.cargo: the folders above it are part of the pattern, too.
         let root = fs_err::canonicalize(root).map_err(|error| DetectError::new(root, error))?;
         let entry = path.below(&root);

@@ -8,7 +8,7 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Candidate, DetectError, Detector, text};
+use super::{Candidate, DetectError, Detector, Machine, text};
 use crate::model::{RelPath, Signature};
 
 pub(crate) mod archives;
@@ -24,11 +24,10 @@ use status::Installed;
 /// More bytes than this are no file of dpkg.
 const MAX_BYTES: u64 = 256 << 20;
 
-/// Recognises a Debian system by `var/lib/dpkg/status`, or `status.d` (images without dpkg).
+/// Recognises a Debian system by `var/lib/dpkg/status`, or `status.d` (images without dpkg). Package lists and
+/// packages of the machine are used, too.
 #[derive(Debug)]
-pub struct Debian {
-    machine: &'static str,
-}
+pub struct Debian;
 
 /// What is known of a .deb beyond a [`Candidate`]'s fields: enough to look it up, and to judge the files
 /// that it put into the tree.
@@ -81,12 +80,18 @@ impl Detector for Debian {
         system_of(path).is_some()
     }
 
-    fn detect(&self, root: &Path, path: &RelPath) -> Result<Vec<Candidate>, DetectError> {
-        self.detect_noting(root, path, &mut |_| {})
+    fn detect(
+        &self,
+        machine: &Machine,
+        root: &Path,
+        path: &RelPath,
+    ) -> Result<Vec<Candidate>, DetectError> {
+        self.detect_noting(machine, root, path, &mut |_| {})
     }
 
     fn detect_noting(
         &self,
+        machine: &Machine,
         root: &Path,
         path: &RelPath,
         note: &mut dyn FnMut(DetectError),
@@ -100,7 +105,7 @@ impl Detector for Debian {
         if installed.is_empty() {
             return Ok(Vec::new());
         }
-        let knowledge = Knowledge::gather(&system_root, Path::new(self.machine), &installed, note);
+        let knowledge = Knowledge::gather(&system_root, machine, &installed, note);
         let info = path.parent().unwrap_or_default();
         let mut unknown = 0;
         let mut candidates = Vec::with_capacity(installed.len());
@@ -121,14 +126,6 @@ impl Detector for Debian {
             ));
         }
         Ok(candidates)
-    }
-}
-
-impl Debian {
-    /// Of this machine, too, package lists and packages are used: they are below `machine`, which is
-    /// `/` for the system that runs.
-    pub const fn new(machine: &'static str) -> Self {
-        Self { machine }
     }
 }
 
@@ -172,7 +169,8 @@ fn in_folder(
 /// What a tree and this machine know of packages, read once.
 struct Knowledge {
     root: PathBuf,
-    machine: PathBuf,
+    /// The root of the machine, where that is another one.
+    machine: Option<PathBuf>,
     /// The ID of the system in the tree.
     system: String,
     lists: Lists,
@@ -183,25 +181,26 @@ struct Knowledge {
 impl Knowledge {
     fn gather(
         root: &Path,
-        machine: &Path,
+        machine: &Machine,
         installed: &[Installed],
         note: &mut dyn FnMut(DetectError),
     ) -> Self {
         let lists = Lists::read(root, &installed.iter().collect::<Vec<_>>());
         let missing: Vec<&Installed> =
             installed.iter().filter(|package| lists.of(package).is_empty()).collect();
-        let is_machine = fs_err::canonicalize(machine).is_ok_and(|machine| machine == root);
-        let lists_of_machine = if is_machine || missing.is_empty() {
-            Lists::default()
-        } else {
-            Lists::read(machine, &missing)
+        let is_root =
+            |machine: &PathBuf| fs_err::canonicalize(machine).is_ok_and(|machine| machine == root);
+        let machine = machine.root.clone().filter(|machine| !is_root(machine));
+        let lists_of_machine = match &machine {
+            Some(machine) if !missing.is_empty() => Lists::read(machine, &missing),
+            _ => Lists::default(),
         };
         for (path, problem) in lists.notes.iter().chain(&lists_of_machine.notes) {
             note(DetectError::new(path, problem));
         }
         Self {
             root: root.to_path_buf(),
-            machine: machine.to_path_buf(),
+            machine,
             system: system_id(root),
             lists,
             lists_of_machine,
@@ -235,7 +234,6 @@ impl Knowledge {
                 kind: "deb".to_owned(),
                 value: format!("{name}_{version}_{architecture}"),
             }),
-            project: None,
             local_file: self.local_file(package),
             found_at: found_at.clone(),
             deb: Some(Box::new(DebPackage {
@@ -249,6 +247,7 @@ impl Knowledge {
                 conffiles: package.conffiles.clone(),
                 diversions: Arc::clone(&self.diversions),
             })),
+            ..Candidate::default()
         })
     }
 
@@ -276,9 +275,9 @@ impl Knowledge {
     fn local_file(&self, package: &Installed) -> Option<PathBuf> {
         let version = package.version.replace(':', "%3a");
         let name = format!("{}_{version}_{}.deb", package.name, package.architecture);
-        [&self.root, &self.machine]
+        std::iter::once(&self.root)
+            .chain(&self.machine)
             .map(|root| root.join("var/cache/apt/archives").join(&name))
-            .into_iter()
             .find(|file| text::is_file(file))
     }
 

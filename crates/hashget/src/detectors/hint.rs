@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{Candidate, DetectError, Detector, public_url, text};
+use super::{Candidate, DetectError, Detector, Machine, public_url, text};
 use crate::model::{Digest, RelPath};
 
 /// Recognises `hashget-hint.json` and `.hashget-hint.json`.
@@ -36,7 +36,12 @@ impl Detector for Hint {
         matches!(path.file_name(), b"hashget-hint.json" | b".hashget-hint.json")
     }
 
-    fn detect(&self, root: &Path, path: &RelPath) -> Result<Vec<Candidate>, DetectError> {
+    fn detect(
+        &self,
+        _machine: &Machine,
+        root: &Path,
+        path: &RelPath,
+    ) -> Result<Vec<Candidate>, DetectError> {
         let file = path.below(root);
         let wrong = |problem: String| DetectError::new(&file, problem);
         let Some(bytes) = text::read_whole(&file, MAX_BYTES)? else {

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use super::{Candidate, DetectError, Detector, text};
+use super::{Candidate, DetectError, Detector, Machine, text};
 use crate::model::RelPath;
 
 /// Recognises kernel sources.
@@ -26,7 +26,12 @@ impl Detector for Kernel {
         path.file_name() == b"Makefile" || tarball_url(path.file_name()).is_some()
     }
 
-    fn detect(&self, root: &Path, path: &RelPath) -> Result<Vec<Candidate>, DetectError> {
+    fn detect(
+        &self,
+        _machine: &Machine,
+        root: &Path,
+        path: &RelPath,
+    ) -> Result<Vec<Candidate>, DetectError> {
         let file = path.below(root);
         let url = match tarball_url(path.file_name()) {
             Some(url) => text::is_file(&file).then_some(url),

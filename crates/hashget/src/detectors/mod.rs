@@ -5,47 +5,28 @@
 
 use std::fmt;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::model::{Digest, RelPath, Signature, escaped};
+use crate::model::{RelPath, escaped};
 
 mod address;
+mod candidate;
 mod cargo;
 pub(crate) mod debian;
 mod hint;
 mod kernel;
+mod machine;
 mod rules;
 mod text;
 
 pub use address::{NotPublic, public_url};
+pub use candidate::{Answer, Candidate, FileList, Listed, Parts, Question};
 pub use debian::{DebPackage, DebPlace, Debian, Diversions};
+pub use machine::Machine;
 pub use rules::{Rule, RuleConfig, RuleError};
 
 /// Every built-in detector, in the order in which they are asked. A new one is one file and one line.
-pub const DETECTORS: &[&dyn Detector] =
-    &[&hint::Hint, &kernel::Kernel, &cargo::Cargo, &Debian::new("/")];
-
-/// A package that a tree seems to be made of.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Candidate {
-    /// Its permanent public URL, without credentials.
-    pub url: String,
-    /// Its digest, where the machine knows it (an index, a lock file).
-    pub sha256: Option<Digest>,
-    /// Its size, where the machine knows it.
-    pub size: Option<u64>,
-    /// Its name in its ecosystem.
-    pub signature: Option<Signature>,
-    /// The grouping that a hint asks for.
-    pub project: Option<String>,
-    /// The package itself, where it lies on this machine. Used only if `sha256` is known and matches
-    /// its bytes; otherwise the URL is asked.
-    pub local_file: Option<PathBuf>,
-    /// The entry that led to it.
-    pub found_at: RelPath,
-    /// For a .deb: how to look it up, and what its files in the tree should be.
-    pub deb: Option<Box<DebPackage>>,
-}
+pub const DETECTORS: &[&dyn Detector] = &[&hint::Hint, &kernel::Kernel, &cargo::Cargo, &Debian];
 
 /// Recognises one ecosystem.
 pub trait Detector: Send + Sync {
@@ -56,11 +37,17 @@ pub trait Detector: Send + Sync {
     fn interested_in(&self, path: &RelPath) -> bool;
 
     /// Reads what it needs around `path` (an entry of the tree at `root`, one that
-    /// [`Self::interested_in`] chose) and names the packages.
+    /// [`Self::interested_in`] chose) and names the packages. `machine` is what is known of the machine
+    /// besides the tree: configuration of clients, for the most part.
     ///
     /// # Errors
     /// When the entry is of this ecosystem but cannot be understood; the others go on.
-    fn detect(&self, root: &Path, path: &RelPath) -> Result<Vec<Candidate>, DetectError>;
+    fn detect(
+        &self,
+        machine: &Machine,
+        root: &Path,
+        path: &RelPath,
+    ) -> Result<Vec<Candidate>, DetectError>;
 
     /// As [`Self::detect`], for an entry that names many packages: `note` is told of those that cannot be
     /// understood.
@@ -69,12 +56,13 @@ pub trait Detector: Send + Sync {
     /// When nothing of the entry can be understood.
     fn detect_noting(
         &self,
+        machine: &Machine,
         root: &Path,
         path: &RelPath,
         note: &mut dyn FnMut(DetectError),
     ) -> Result<Vec<Candidate>, DetectError> {
         let _ = note;
-        self.detect(root, path)
+        self.detect(machine, root, path)
     }
 }
 

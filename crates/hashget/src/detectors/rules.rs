@@ -10,7 +10,7 @@ use globset::{GlobBuilder, GlobMatcher};
 use regex::{Captures, Regex, RegexBuilder};
 use serde::Deserialize;
 
-use super::{Candidate, DETECTORS, DetectError, Detector, public_url, text};
+use super::{Candidate, DETECTORS, DetectError, Detector, Machine, public_url, text};
 use crate::model::{Digest, RelPath, Signature, escaped};
 
 mod template;
@@ -206,7 +206,12 @@ impl Detector for Rule {
                 .is_none_or(|pattern| pattern.is_match(&String::from_utf8_lossy(path.as_bytes())))
     }
 
-    fn detect(&self, root: &Path, path: &RelPath) -> Result<Vec<Candidate>, DetectError> {
+    fn detect(
+        &self,
+        _machine: &Machine,
+        root: &Path,
+        path: &RelPath,
+    ) -> Result<Vec<Candidate>, DetectError> {
         let entry = path.below(root);
         let mut values = BTreeMap::new();
         if let Some(pattern) = &self.path_pattern {

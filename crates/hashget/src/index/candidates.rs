@@ -4,12 +4,22 @@
 //! and the user's wish stop the others.
 
 use super::locate::Gate;
+use super::question::Pages;
 use super::{IndexError, Indexed, Indexer, TreeIndexed};
 use crate::detectors::Candidate;
 use crate::fetch::FetchError;
 use crate::formats::FormatError;
 use crate::model::escaped;
 use crate::monitor::{Event, Monitor, ProblemKind, chain};
+
+/// What the candidates of one run share.
+#[derive(Debug, Default)]
+pub(super) struct Run {
+    /// Is the archive of .debs within reach?
+    pub(super) debs: Gate,
+    /// What indexes answered.
+    pub(super) pages: Pages,
+}
 
 /// Indexes all of `candidates` with the indexer's number of threads.
 pub(super) fn index_all(
@@ -22,14 +32,14 @@ pub(super) fn index_all(
     candidates.iter().for_each(|candidate| give.send(candidate).expect("we hold the other end"));
     drop(give);
     let mut indexed = TreeIndexed::default();
-    let gate = Gate::default();
+    let run = Run::default();
     let workers = indexer.jobs.clamp(1, candidates.len().max(1));
     let stopped = std::thread::scope(|scope| {
         for _ in 0..workers {
-            let (take, tell, gate) = (take.clone(), tell.clone(), &gate);
+            let (take, tell, run) = (take.clone(), tell.clone(), &run);
             scope.spawn(move || {
                 for candidate in take {
-                    let result = indexer.index_candidate(candidate, gate, monitor);
+                    let result = indexer.index_candidate(candidate, run, monitor);
                     // Nobody listens any more once the work is stopped.
                     if tell.send((candidate, result)).is_err() {
                         return;

@@ -1,4 +1,4 @@
-//! Evidence without the package: what its own list of MD5s says of the files in the tree.
+//! Evidence without the .deb: what its own list of MD5s says of the files in the tree.
 //!
 //! Invariant: a package gets here only if a signed list gives its SHA-256 and size; only files in the tree
 //! that have the MD5 that the list says are members, with the SHA-256 of the very bytes that matched. Such
@@ -6,19 +6,15 @@
 
 use std::io::Read as _;
 
-use md5::{Digest as _, Md5};
-
 use super::fetch;
+use super::listed::{Members, record_of};
 use super::locate::{self, check_name};
-use super::record::now;
 use super::{IndexError, Indexed, Indexer};
 use crate::detectors::debian::status;
-use crate::detectors::{Candidate, DebPackage, DebPlace};
+use crate::detectors::{Candidate, DebPackage, DebPlace, Listed};
 use crate::fetch::{FetchError, public_url};
 use crate::formats::{control_end, control_members};
-use crate::model::{
-    Digest, Evidence, HashingReader, Kind, Member, MemberMetadata, PackageRecord, RelPath,
-};
+use crate::model::{Algorithm, Checksum, Evidence, Member, MemberMetadata, PackageRecord, RelPath};
 use crate::monitor::{Event, Monitor, ProblemKind};
 use crate::tree::TreeRoot;
 
@@ -64,16 +60,7 @@ pub(super) fn index(
     let record = PackageRecord {
         url,
         also: deb.mirrors.iter().map(|url| public_url(indexer.mirrors, url)).collect(),
-        sha256,
-        size,
-        format: "deb".to_owned(),
-        signatures: candidate.signature.clone().into_iter().collect(),
-        project: candidate.project.clone(),
-        expires: None,
-        indexed_at: now(),
-        evidence,
-        vouched: false,
-        recursive: false,
+        ..record_of(indexer, candidate, "deb", evidence, (sha256, size))
     };
     let id = indexer.hashdb.put(&record, &members)?;
     Ok(Some(Indexed::New { id, record: Box::new(record), members: members.len() }))
@@ -177,43 +164,17 @@ fn matching(
     tree: &TreeRoot,
     monitor: &dyn Monitor,
 ) -> Result<Vec<Member>, IndexError> {
-    let mut members = Vec::new();
-    let mut buffer = vec![0; 1 << 17];
-    for (path, wanted) in expected {
-        monitor.check_interrupted()?;
+    let listed = |(path, md5): &(RelPath, [u8; 16])| {
         let place = match deb.diversions.get(path) {
             Some((to, owner)) if owner.as_deref() != Some(&deb.name) => to,
             _ => path,
         };
-        // A file that cannot be read is none that could be left out.
-        let Some((md5, sha256, size)) = digests(tree, place, &mut buffer) else { continue };
-        let Ok(path) = RelPath::new([b"data/", path.as_bytes()].concat()) else { continue };
-        if md5 == *wanted && size > 0 {
-            members.push(Member {
-                path,
-                kind: Kind::File { size },
-                metadata: MemberMetadata::default(),
-                sha256: Some(sha256),
-                extents: None,
-            });
-        }
-    }
-    Ok(members)
-}
-
-fn digests(tree: &TreeRoot, path: &RelPath, buffer: &mut [u8]) -> Option<([u8; 16], Digest, u64)> {
-    let file = tree.open_file_as_root(path).ok()?;
-    if !file.metadata().ok()?.is_file() {
-        return None;
-    }
-    let mut reader = HashingReader::new(file);
-    let mut md5 = Md5::new();
-    loop {
-        match reader.read(buffer).ok()? {
-            0 => break,
-            count => md5.update(&buffer[..count]),
-        }
-    }
-    let (sha256, size) = reader.finish();
-    Some((md5.finalize().into(), sha256, size))
+        let member = RelPath::new([b"data/", path.as_bytes()].concat()).ok()?;
+        let checksum = Checksum::new(Algorithm::Md5, md5)?;
+        Some(Listed { member, path: place.clone(), checksum })
+    };
+    let listed: Vec<Listed> = expected.iter().filter_map(listed).collect();
+    let mut members = Members::default();
+    members.add(tree, &listed, monitor)?;
+    Ok(members.found)
 }

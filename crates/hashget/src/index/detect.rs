@@ -9,20 +9,21 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use super::{IndexError, walk};
-use crate::detectors::{Candidate, DetectError, Detector};
+use crate::detectors::{Candidate, DetectError, Detector, Machine};
 use crate::model::{RelPath, escaped};
 use crate::monitor::{Event, Monitor, ProblemKind, Step};
 
 /// The monitor is told after so many entries.
 const TELL_FILES: u64 = 4096;
 
-/// Asks `detectors` about the entries `paths` of the tree at `root`. Gives the candidates by URL, each
+/// Asks `detectors` about the entries `paths` of the tree at `root`, which lies on `machine`. Gives the candidates by URL, each
 /// once, and what could not be understood (told to the monitor as notes, too: nothing is lost by it).
 /// Ends early, with what it has, once the monitor asks to stop.
 pub fn detect<'p>(
     root: &Path,
     paths: impl IntoIterator<Item = &'p RelPath>,
     detectors: &[&dyn Detector],
+    machine: &Machine,
     monitor: &dyn Monitor,
 ) -> (Vec<Candidate>, Vec<DetectError>) {
     let name = escaped(root.as_os_str().as_bytes());
@@ -39,7 +40,7 @@ pub fn detect<'p>(
                 break 'paths;
             }
             let noted = &mut |error| found.add_error(error);
-            match detector.detect_noting(root, path, noted) {
+            match detector.detect_noting(machine, root, path, noted) {
                 Ok(candidates) => candidates.into_iter().for_each(|new| found.add(root, new)),
                 Err(error) => found.add_error(error),
             }
@@ -62,10 +63,11 @@ pub fn detect<'p>(
 pub fn detect_tree(
     root: &Path,
     detectors: &[&dyn Detector],
+    machine: &Machine,
     monitor: &dyn Monitor,
 ) -> Result<(Vec<Candidate>, Vec<DetectError>), IndexError> {
     let paths = walk::interesting_paths(root, detectors, monitor)?;
-    let found = detect(root, &paths, detectors, monitor);
+    let found = detect(root, &paths, detectors, machine, monitor);
     monitor.check_interrupted()?;
     Ok(found)
 }
@@ -83,7 +85,9 @@ struct Found {
 
 impl Found {
     fn add(&mut self, root: &Path, new: Candidate) {
-        let name = new.deb.as_ref().and(new.signature.as_ref()).map(ToString::to_string);
+        // A question's page is about many packages.
+        let by_name = new.deb.is_some() || new.question.is_some();
+        let name = new.signature.as_ref().filter(|_| by_name).map(ToString::to_string);
         let known = match self.candidates.entry((new.url.clone(), name)) {
             Entry::Vacant(vacant) => {
                 vacant.insert(new);
@@ -109,7 +113,10 @@ impl Found {
         known.size = known.size.or(new.size);
         known.signature = known.signature.take().or(new.signature);
         known.project = known.project.take().or(new.project);
+        known.checksum = known.checksum.take().or(new.checksum);
         known.local_file = known.local_file.take().or(new.local_file);
+        known.question = known.question.take().or(new.question);
+        known.lists.extend(new.lists);
     }
 
     fn add_error(&mut self, error: DetectError) {

@@ -5,13 +5,13 @@
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 
 use super::{IndexError, Request};
 use crate::detectors::Candidate;
 use crate::fetch::{FetchError, Source, Wanted};
-use crate::model::{Digest, HashingReader, escaped};
+use crate::model::{Algorithm, Checksum, Digest, HashingReader, escaped};
 use crate::monitor::Monitor;
 
 /// The bytes of a package, open at their start.
@@ -53,6 +53,33 @@ impl Package {
             )),
             _ => Ok(()),
         }
+    }
+
+    /// Its checksum by the algorithm of `wanted`.
+    pub(super) fn checksum(&self, wanted: Algorithm) -> io::Result<Checksum> {
+        let mut hasher = wanted.hasher();
+        let mut buffer = vec![0; 1 << 17];
+        let mut position = 0;
+        loop {
+            match self.file.read_at(&mut buffer, position)? {
+                0 => return Ok(hasher.finish()),
+                count => {
+                    hasher.update(&buffer[..count]);
+                    position += count as u64;
+                }
+            }
+        }
+    }
+
+    /// Fails when it does not have the checksum.
+    pub(super) fn check(&self, wanted: &Checksum) -> Result<(), IndexError> {
+        let found = self.checksum(wanted.algorithm())?;
+        if found == *wanted {
+            return Ok(());
+        }
+        let from = self.from.clone().unwrap_or_else(|| "a file on this machine".to_owned());
+        let (expected, found) = (wanted.to_string(), found.to_string());
+        Err(FetchError::Mismatch { from, expected, found, file: None }.into())
     }
 }
 
@@ -101,17 +128,22 @@ pub(super) fn wanted_digest(
     Ok(Some(package.sha256))
 }
 
-/// A candidate's file on this machine, if it has the digest that the candidate must have. Anything
+/// A candidate's file on this machine, if it has the digests that the candidate must have. Anything
 /// else about it (gone, unreadable, other bytes) is no error: the source is asked instead.
 pub(super) fn local(
     candidate: &Candidate,
     monitor: &dyn Monitor,
 ) -> Result<Option<Package>, IndexError> {
-    let (Some(path), Some(wanted)) = (&candidate.local_file, candidate.sha256) else {
+    let Some(path) = &candidate.local_file else { return Ok(None) };
+    if candidate.sha256.is_none() && candidate.checksum.is_none() {
         return Ok(None);
+    }
+    let is_it = |package: &Package| {
+        candidate.sha256.is_none_or(|wanted| wanted == package.sha256)
+            && candidate.checksum.as_ref().is_none_or(|wanted| package.check(wanted).is_ok())
     };
     match open(path, monitor) {
-        Ok(package) if package.sha256 == wanted => Ok(Some(Package { vouched: false, ..package })),
+        Ok(package) if is_it(&package) => Ok(Some(Package { vouched: false, ..package })),
         Err(error @ IndexError::Interrupted(_)) => Err(error),
         Ok(_) | Err(_) => Ok(None),
     }

@@ -9,8 +9,6 @@ use std::fs::File;
 use std::io::Seek as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use sha1::{Digest as _, Sha1};
-
 use super::fetch::{self, Package};
 use super::snapshot::{self, Place};
 use super::{IndexError, Indexed, Indexer, Request, declared, known};
@@ -20,7 +18,7 @@ use crate::detectors::{Candidate, DebPackage, DebPlace};
 use crate::fetch::{FetchError, public_url};
 use crate::formats::{FormatError, control_members};
 use crate::limits::Limits;
-use crate::model::{Evidence, Member, Signature, escaped};
+use crate::model::{Algorithm, Evidence, Member, Signature, escaped};
 use crate::monitor::Monitor;
 
 /// A .deb and its permanent URLs.
@@ -275,18 +273,7 @@ pub(super) fn own_name(mut file: &File, limits: &Limits) -> Option<Signature> {
 }
 
 fn sha1_of(package: &Package) -> Result<String, IndexError> {
-    use std::os::unix::fs::FileExt as _;
-    let mut hasher = Sha1::new();
-    let mut buffer = vec![0; 1 << 17];
-    let mut position = 0;
-    loop {
-        let count = package.file.read_at(&mut buffer, position)?;
-        if count == 0 {
-            return Ok(hex::encode(hasher.finalize()));
-        }
-        hasher.update(&buffer[..count]);
-        position += count as u64;
-    }
+    Ok(hex::encode(package.checksum(Algorithm::Sha1)?.as_bytes()))
 }
 
 /// How a package is called in messages.

@@ -8,7 +8,9 @@ mod declared;
 mod detect;
 mod fetch;
 mod known;
+mod listed;
 mod locate;
+mod question;
 mod read;
 mod record;
 mod snapshot;
@@ -16,11 +18,11 @@ mod walk;
 
 use std::path::Path;
 
-use self::locate::Gate;
+use self::candidates::Run;
 
 pub use detect::{detect, detect_tree};
 
-use crate::detectors::{Candidate, Debian, DetectError, Detector};
+use crate::detectors::{Candidate, Debian, DetectError, Detector, Machine};
 use crate::fetch::{FetchError, MirrorRule, Source, public_url};
 use crate::formats::FormatError;
 use crate::hashdb::{HashDb, HashDbError, PackageId};
@@ -82,7 +84,7 @@ pub enum IndexError {
         #[source]
         error: FormatError,
     },
-    /// The archive's answer to where it is makes no sense.
+    /// An archive's or index's answer to where it is makes no sense.
     #[error("cannot look up {package}: {problem}")]
     Lookup {
         /// Its name.
@@ -177,15 +179,31 @@ impl Indexer<'_> {
     fn index_candidate(
         &self,
         candidate: &Candidate,
-        gate: &Gate,
+        run: &Run,
         monitor: &dyn Monitor,
     ) -> Result<Indexed, IndexError> {
         if let Some(deb) = &candidate.deb {
-            return locate::index_deb(self, candidate, deb, gate, monitor);
+            return locate::index_deb(self, candidate, deb, &run.debs, monitor);
         }
+        let answered;
+        let candidate = match &candidate.question {
+            None => candidate,
+            Some(question) => {
+                if let Some(id) = known::known_by_name(self, candidate)? {
+                    return Ok(Indexed::Known(id));
+                }
+                answered = run.pages.answered(self, candidate, &**question, monitor)?;
+                &answered
+            }
+        };
         let mut request = self.request_of(candidate);
         if let Some(id) = known::known(self.hashdb, &request, request.sha256, self.evidence)? {
             return Ok(Indexed::Known(id));
+        }
+        if self.evidence < Evidence::Signed
+            && let Some(indexed) = listed::index(self, candidate, monitor)?
+        {
+            return Ok(indexed);
         }
         if let Some(package) = fetch::local(candidate, monitor)? {
             return self.read_and_record(&request, &package, monitor);
@@ -195,6 +213,9 @@ impl Indexer<'_> {
             request.size = None;
         }
         let package = fetch::fetch(self.source, &request, monitor)?;
+        if let Some(checksum) = &candidate.checksum {
+            package.check(checksum)?;
+        }
         self.read_and_record(&request, &package, monitor)
     }
 
@@ -241,7 +262,7 @@ impl Indexer<'_> {
         candidates::index_all(self, candidates, monitor)
     }
 
-    /// Runs the detectors over the tree at `root` and indexes what they find and the HashDB does not
+    /// Runs the detectors over the tree at `root`, which lies on `machine`, and indexes what they find and the HashDB does not
     /// know. A package that fails is in the result and told to the monitor; the others go on.
     ///
     /// # Errors
@@ -251,27 +272,28 @@ impl Indexer<'_> {
         &self,
         root: &Path,
         detectors: &[&dyn Detector],
+        machine: &Machine,
         monitor: &dyn Monitor,
     ) -> Result<TreeIndexed, IndexError> {
-        let (candidates, not_understood) = detect_tree(root, detectors, monitor)?;
+        let (candidates, not_understood) = detect_tree(root, detectors, machine, monitor)?;
         let indexed = self.index_candidates(candidates, monitor)?;
         Ok(TreeIndexed { not_understood, ..indexed })
     }
 
-    /// Indexes the packages of the Debian system at `root` (`/`: this machine), without looking at the rest
-    /// of it.
+    /// Indexes the packages of the Debian system at `root`, without looking at the rest of it.
     ///
     /// # Errors
     /// When the HashDB fails, or the monitor asked to stop.
     pub fn index_system(
         &self,
         root: &Path,
+        machine: &Machine,
         monitor: &dyn Monitor,
     ) -> Result<TreeIndexed, IndexError> {
         const PLACES: [&str; 2] = ["var/lib/dpkg/status", "var/lib/dpkg/status.d"];
         let paths = PLACES.map(|path| RelPath::try_from(path).expect("it is a plain path"));
-        let detectors: [&dyn Detector; 1] = [&Debian::new("/")];
-        let (candidates, not_understood) = detect(root, &paths, &detectors, monitor);
+        let detectors: [&dyn Detector; 1] = [&Debian];
+        let (candidates, not_understood) = detect(root, &paths, &detectors, machine, monitor);
         let indexed = self.index_candidates(candidates, monitor)?;
         Ok(TreeIndexed { not_understood, ..indexed })
     }

@@ -212,7 +212,8 @@ impl Packer<'_> {
         }
         let paths = scan.entries.iter().map(|entry| &entry.path);
         // What is not understood has been told to the monitor.
-        let (candidates, _) = index::detect(scan.root.path(), paths, &options.detectors, monitor);
+        let (root, detectors, machine) = (scan.root.path(), &options.detectors, &options.machine);
+        let (candidates, _) = index::detect(root, paths, detectors, machine, monitor);
         let indexer = Indexer {
             hashdb: self.hashdb,
             source: self.source,

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use crate::codec::Codec;
-use crate::detectors::Detector;
+use crate::detectors::{Detector, Machine};
 use crate::model::Evidence;
 
 /// Which digests of single files the manifest keeps.
@@ -75,6 +75,8 @@ pub struct PackOptions<'a> {
     pub max_fetch_ratio: f64,
     /// Which detectors look for packages.
     pub detectors: Vec<&'a dyn Detector>,
+    /// What they may know of the machine besides the tree.
+    pub machine: Machine,
     /// Index what the detectors find and the HashDB does not know.
     pub index: bool,
     /// The folder of the scan cache: what has not changed since the last scan is not read again.
@@ -120,6 +122,7 @@ impl Default for PackOptions<'_> {
             level: None,
             max_fetch_ratio: Self::MAX_FETCH_RATIO,
             detectors: Vec::new(),
+            machine: Machine::default(),
             index: true,
             scan_cache: None,
         }

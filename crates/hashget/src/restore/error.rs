@@ -31,8 +31,8 @@ pub enum RestoreError {
     },
     /// The archive was read to its end.
     #[error(
-        "the archive has no {MANIFEST_NAME}: it is a plain tar; its own entries are unpacked, and \
-         nothing says what else belongs there"
+        "the archive has no {MANIFEST_NAME}: it is a plain tar, and nothing says what else belongs to \
+         its entries"
     )]
     NoManifestInArchive,
     /// The folder has no manifest.

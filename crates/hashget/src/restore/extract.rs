@@ -84,11 +84,11 @@ impl From<PlaceError> for Refusal {
     }
 }
 
-type Tar<'a> = TarReader<Box<dyn Read + 'a>>;
+pub(super) type Tar<'a> = TarReader<Box<dyn Read + 'a>>;
 
 impl Extracting<'_> {
     fn extract(mut self, archive: &mut (dyn Read + Send)) -> Result<Extracted, RestoreError> {
-        let mut tar = open(archive, self.limits)?;
+        let mut tar = open(head(archive)?, archive, self.limits)?;
         let mut first = true;
         loop {
             self.monitor.check_interrupted()?;
@@ -283,18 +283,30 @@ impl From<RestoreError> for EntryError {
     }
 }
 
-fn open<'a>(archive: &'a mut (dyn Read + Send), limits: &Limits) -> Result<Tar<'a>, RestoreError> {
-    let read = |error| RestoreError::Archive { error };
+/// The first bytes of an archive.
+pub(super) fn head(archive: &mut (dyn Read + Send)) -> Result<Vec<u8>, RestoreError> {
     let mut head = Vec::new();
-    (&mut *archive).take(HEAD_BYTES).read_to_end(&mut head).map_err(read)?;
+    let read = archive.take(HEAD_BYTES).read_to_end(&mut head);
+    read.map_err(|error| RestoreError::Archive { error })?;
     if head.is_empty() {
         let error = FormatError::Damaged { format: "tar", problem: "it is empty".into() };
         return Err(RestoreError::NotAnArchive { error });
     }
+    Ok(head)
+}
+
+/// The tar that begins with `head` and goes on with `archive`.
+pub(super) fn open<'a>(
+    head: Vec<u8>,
+    archive: &'a mut (dyn Read + Send),
+    limits: &Limits,
+) -> Result<Tar<'a>, RestoreError> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let codec = Codec::recognise(&head);
     let all = Box::new(io::Cursor::new(head).chain(archive));
-    Ok(TarReader::new(codec::decoder(codec, all, limits, threads).map_err(read)?, limits))
+    let decoder = codec::decoder(codec, all, limits, threads);
+    let decoder = decoder.map_err(|error| RestoreError::Archive { error })?;
+    Ok(TarReader::new(decoder, limits))
 }
 
 /// What a tar entry says; what it does not say is as for a plain file of ours.

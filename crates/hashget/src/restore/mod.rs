@@ -9,6 +9,7 @@ mod extract;
 mod finish;
 mod get;
 mod ledger;
+mod needs;
 mod package;
 mod packages;
 mod place;
@@ -21,6 +22,7 @@ use std::io::Read;
 use std::path::Path;
 
 pub use error::RestoreError;
+pub use needs::{NeededPackage, Needs, archive_manifest, folder_manifest, host_of};
 
 use crate::fetch::Source;
 use crate::limits::Limits;
@@ -282,10 +284,18 @@ fn read_manifest(target: &Target, limits: &Limits) -> Result<Vec<u8>, RestoreErr
         }
         Err(PlaceError::Blocked(_)) => return Err(RestoreError::NoManifest { target: path }),
     };
+    read_limited(file, limits, |error| RestoreError::Target { target: path.clone(), error })
+}
+
+/// Reads a manifest, no more of it than the limit lets in.
+fn read_limited(
+    reader: impl Read,
+    limits: &Limits,
+    failed: impl FnOnce(std::io::Error) -> RestoreError,
+) -> Result<Vec<u8>, RestoreError> {
     let limit = limits.manifest_bytes;
     let mut json = Vec::new();
-    let read = file.take(limit.saturating_add(1)).read_to_end(&mut json);
-    read.map_err(|error| RestoreError::Target { target: path, error })?;
+    reader.take(limit.saturating_add(1)).read_to_end(&mut json).map_err(failed)?;
     if count(json.len()) > limit {
         return Err(RestoreError::ManifestSize { limit });
     }

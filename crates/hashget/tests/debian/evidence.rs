@@ -201,7 +201,7 @@ fn a_system_comes_back_on_any_evidence() {
     for evidence in [Evidence::Local, Evidence::Declared, Evidence::Downloaded] {
         let (system, package) = listed();
         system.write("etc/own.conf", "my own words");
-        let (source, debian) = (system.source(), Debian::new("/nothing/is/here"));
+        let source = system.source();
         let packer = Packer {
             hashdb: &system.hashdb,
             source: &*source,
@@ -211,7 +211,7 @@ fn a_system_comes_back_on_any_evidence() {
         };
         let options = PackOptions {
             evidence,
-            detectors: vec![&debian],
+            detectors: vec![&Debian],
             min_size: 1,
             max_fetch_ratio: f64::INFINITY,
             ..PackOptions::default()

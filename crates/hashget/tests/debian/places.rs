@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use hashget::detectors::{DETECTORS, DebPlace, Debian, Detector as _};
+use hashget::detectors::{DETECTORS, DebPlace, Debian, Detector as _, Machine};
 use hashget::hashdb::HashDb as _;
 use hashget::index::IndexError;
 use hashget::model::{Digest, Evidence, PackageRecord, RelPath};
@@ -252,14 +252,13 @@ fn images_without_dpkg_and_systems_within_a_tree_are_recognised() {
     system.write("var/lib/dpkg/status.d/vim", vim.control());
     system.write("var/lib/dpkg/status.d/vim.md5sums", vim.md5sums());
     let path = RelPath::new("root/var/lib/dpkg/status.d").unwrap();
-    let detector = Debian::new("/nothing/is/here");
-    assert!(detector.interested_in(&path));
-    let found = detector.detect(&system.path(""), &path).unwrap();
+    assert!(Debian.interested_in(&path));
+    let found = Debian.detect(&Machine::default(), &system.path(""), &path).unwrap();
     assert_eq!(found[0].signature.as_ref().unwrap().value, vim.signature());
     let deb = found[0].deb.as_ref().unwrap();
     assert_eq!(deb.root, fs_err::canonicalize(system.root()).unwrap());
     for path in ["var/lib/dpkg/status-old", "xvar/lib/dpkg/status", "status"] {
-        assert!(!detector.interested_in(&RelPath::new(path).unwrap()), "{path}");
+        assert!(!Debian.interested_in(&RelPath::new(path).unwrap()), "{path}");
     }
 }
 
@@ -273,7 +272,9 @@ fn this_machines_own_packages_are_all_understood() {
     }
     let debian = DETECTORS.iter().find(|detector| detector.name() == "debian").unwrap();
     let mut notes = Vec::new();
-    let found = debian.detect_noting(root, &status, &mut |note| notes.push(note)).unwrap();
+    let machine = Machine { root: Some(root.to_owned()), ..Machine::default() };
+    let note = &mut |note| notes.push(note);
+    let found = debian.detect_noting(&machine, root, &status, note).unwrap();
     let broken: Vec<_> =
         notes.iter().filter(|note| note.problem.contains("passed over: it has no")).collect();
     assert!(broken.is_empty(), "{broken:?}");

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use hashget::detectors::{Candidate, Debian, Detector};
+use hashget::detectors::{Candidate, Debian, Detector, Machine};
 use hashget::fetch::{FetchOptions, MirrorRule, RetryOptions, Source, standard_source};
 use hashget::hashdb::LocalHashDb;
 use hashget::index::{Indexer, TreeIndexed};
@@ -195,11 +195,11 @@ impl System {
     }
 
     pub(crate) fn candidates(&self) -> (Vec<Candidate>, Vec<String>) {
-        let detector = Debian::new("/nothing/is/here");
         let mut notes = Vec::new();
         let status = RelPath::new("var/lib/dpkg/status").unwrap();
         let note = &mut |error: hashget::detectors::DetectError| notes.push(error.to_string());
-        let candidates = detector.detect_noting(&self.root(), &status, note).unwrap();
+        let candidates =
+            Debian.detect_noting(&Machine::default(), &self.root(), &status, note).unwrap();
         (candidates, notes)
     }
 

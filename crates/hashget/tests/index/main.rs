@@ -4,4 +4,5 @@
 
 mod one_package;
 mod parts;
+mod questions;
 mod whole_tree;

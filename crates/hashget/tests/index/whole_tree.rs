@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use hashget::detectors::{Candidate, Detector, select};
+use hashget::detectors::{Candidate, Detector, Machine, select};
 use hashget::fetch::FetchError;
 use hashget::hashdb::HashDb as _;
 use hashget::index::{IndexError, Indexer};
@@ -51,12 +51,12 @@ fn a_second_run_downloads_nothing() {
     let indexer = indexer(&hashdb, &server, &limits);
     let tree = tree(&names);
     let (first, second) = (Recorder::default(), Recorder::default());
-    let indexed = indexer.index_tree(tree.path(), &hints(), &first).unwrap();
+    let indexed = indexer.index_tree(tree.path(), &hints(), &Machine::default(), &first).unwrap();
     assert_eq!((indexed.new, indexed.known, indexed.failed.len()), (3, 0, 0));
     let found: Vec<String> = indexed.candidates.into_iter().map(|found| found.url).collect();
     assert_eq!(found, names.map(url));
     assert_eq!(first.recorded().downloads, 3);
-    let indexed = indexer.index_tree(tree.path(), &hints(), &second).unwrap();
+    let indexed = indexer.index_tree(tree.path(), &hints(), &Machine::default(), &second).unwrap();
     assert_eq!((indexed.new, indexed.known, indexed.failed.len()), (0, 3, 0));
     assert_eq!((second.recorded().downloads, second.recorded().downloaded_bytes), (0, 0));
     let record = hashdb.list().unwrap()[0].1.clone();
@@ -82,7 +82,8 @@ fn those_that_fail_are_told_and_the_others_go_on() {
             .with(&url("other"), Answer::Bytes(package("other")));
         let indexer = Indexer { jobs, ..indexer(&hashdb, &server, &limits) };
         let monitor = Recorder::default();
-        let mut indexed = indexer.index_tree(tree.path(), &hints(), &monitor).unwrap();
+        let mut indexed =
+            indexer.index_tree(tree.path(), &hints(), &Machine::default(), &monitor).unwrap();
         assert_eq!((indexed.candidates.len(), indexed.new, indexed.known), (5, 1, 0));
         assert_eq!(hashdb.urls(), [url("good")]);
         assert_eq!(indexed.not_understood.len(), 1);
@@ -157,9 +158,9 @@ fn a_tree_that_is_not_there_is_an_error_and_an_empty_one_is_not() {
     let indexer = indexer(&hashdb, &server, &limits);
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("missing");
-    let error = indexer.index_tree(&missing, &hints(), &Silent).unwrap_err();
+    let error = indexer.index_tree(&missing, &hints(), &Machine::default(), &Silent).unwrap_err();
     assert!(error.to_string().contains(missing.to_str().unwrap()), "{error}");
-    let empty = indexer.index_tree(folder.path(), &hints(), &Silent).unwrap();
+    let empty = indexer.index_tree(folder.path(), &hints(), &Machine::default(), &Silent).unwrap();
     assert_eq!((empty.candidates.len(), empty.new), (0, 0));
 }
 
@@ -170,8 +171,9 @@ fn links_are_not_followed() {
     let inside = tempfile::tempdir().unwrap();
     fs_err::os::unix::fs::symlink(outside.path(), inside.path().join("out")).unwrap();
     fs_err::os::unix::fs::symlink(Path::new("."), inside.path().join("loop")).unwrap();
-    let indexed =
-        indexer(&hashdb, &server, &limits).index_tree(inside.path(), &hints(), &Silent).unwrap();
+    let indexed = indexer(&hashdb, &server, &limits)
+        .index_tree(inside.path(), &hints(), &Machine::default(), &Silent)
+        .unwrap();
     assert!(indexed.candidates.is_empty());
 }
 
@@ -203,10 +205,10 @@ fn an_interrupted_run_is_continued_by_the_next() {
     let indexer = Indexer { jobs: 1, ..indexer(&hashdb, &server, &limits) };
     let tree = tree(&names);
     let stop = StopAfter { packages: 2, read: AtomicUsize::new(0) };
-    let error = indexer.index_tree(tree.path(), &hints(), &stop).unwrap_err();
+    let error = indexer.index_tree(tree.path(), &hints(), &Machine::default(), &stop).unwrap_err();
     assert!(matches!(error, IndexError::Interrupted(_)), "{error:?}");
     assert_eq!(hashdb.urls().len(), 2, "what was read is kept, and no more is begun");
-    let indexed = indexer.index_tree(tree.path(), &hints(), &Silent).unwrap();
+    let indexed = indexer.index_tree(tree.path(), &hints(), &Machine::default(), &Silent).unwrap();
     assert_eq!((indexed.known, indexed.new), (2, 4));
 }
 
@@ -216,7 +218,7 @@ fn a_run_that_is_stopped_before_it_begins_does_nothing() {
     let indexer = indexer(&hashdb, &server, &limits);
     let stop = StopAfter { packages: 0, read: AtomicUsize::new(0) };
     let tree = tree(&["a"]);
-    let error = indexer.index_tree(tree.path(), &hints(), &stop).unwrap_err();
+    let error = indexer.index_tree(tree.path(), &hints(), &Machine::default(), &stop).unwrap_err();
     assert!(matches!(error, IndexError::Interrupted(_)), "{error:?}");
     let error = indexer.index_candidates(vec![candidate("a")], &stop).unwrap_err();
     assert!(matches!(error, IndexError::Interrupted(_)), "{error:?}");

@@ -1,0 +1,55 @@
+//! An archive as people name it: a file, `-` for standard input, or a folder into which one was
+//! unpacked.
+//!
+//! Invariant: nothing is written, and an archive is never read from a terminal.
+
+use std::io::{IsTerminal as _, Read};
+use std::path::Path;
+
+use anyhow::Context as _;
+use fs_err::File;
+use hashget::model::manifest::AnyManifest;
+use hashget::restore;
+
+use crate::environment::Environment;
+use crate::exit::UsageError;
+
+/// An archive's bytes.
+pub(crate) type Bytes = Box<dyn Read + Send>;
+
+/// Opens the file; standard input for `-`. A folder is refused with what to do about it.
+pub(crate) fn open(archive: &Path, for_a_folder: &str) -> anyhow::Result<Bytes> {
+    if archive == Path::new("-") {
+        if std::io::stdin().is_terminal() {
+            let wrong =
+                "an archive cannot come from a terminal: redirect standard input, or give a FILE";
+            return Err(UsageError(wrong.to_owned()).into());
+        }
+        return Ok(Box::new(std::io::stdin()));
+    }
+    let file = File::open(archive)?;
+    if file.metadata()?.is_dir() {
+        let name = archive.display();
+        return Err(
+            UsageError(format!("{name} is a folder, not an archive: {for_a_folder}")).into()
+        );
+    }
+    Ok(Box::new(file))
+}
+
+/// The manifest of an archive, or of the folder into which one was unpacked.
+pub(crate) fn manifest(
+    archive: &Path,
+    environment: &Environment<'_>,
+) -> anyhow::Result<AnyManifest> {
+    let name = archive.display().to_string();
+    let context = || format!("cannot read the manifest of {name}");
+    let is_folder = archive != Path::new("-") && archive.is_dir();
+    let read = if is_folder {
+        restore::folder_manifest(archive, &environment.limits)
+    } else {
+        let mut bytes = open(archive, "").with_context(context)?;
+        restore::archive_manifest(&mut *bytes, &name, &environment.limits, environment.console)
+    };
+    read.with_context(context)
+}

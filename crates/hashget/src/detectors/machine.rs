@@ -1,0 +1,48 @@
+//! What the machine has besides the tree: where clients of registries keep their configuration.
+//!
+//! Invariant: a detector knows of the machine only what the program says here, and what lies on the disk
+//! above the entry that it looks at.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::text;
+
+/// The machine on which a tree lies. The default is one of which nothing is known.
+#[derive(Debug, Clone, Default)]
+pub struct Machine {
+    /// The root of its file system, where its own packages and `etc` are. Without one they are not looked
+    /// at.
+    pub root: Option<PathBuf>,
+    /// Home folders of the users whose configuration counts, the first one first.
+    pub homes: Vec<PathBuf>,
+    /// Variables of the environment: clients are configured by them, too.
+    pub variables: BTreeMap<OsString, OsString>,
+}
+
+impl Machine {
+    /// The variable `name`, if it is set to some text.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        let value = self.variables.get(Path::new(name).as_os_str())?.to_str()?;
+        (!value.is_empty()).then_some(value)
+    }
+
+    /// Regular files with one of these names (paths, in the order of their rank), for who works at `entry`, an
+    /// absolute path: in each folder above it, the nearest first, then in the home folders, then below the root.
+    ///
+    /// So a tree that is somebody's home folder, holds homes or is a whole system brings its own configuration,
+    /// and one that lies in a home folder has that of its user.
+    pub fn files_for(&self, entry: &Path, names: &[&str]) -> Vec<PathBuf> {
+        let mut found: Vec<PathBuf> = Vec::new();
+        let above = entry.ancestors().skip(1).filter(|folder| folder.has_root());
+        let homes = self.homes.iter().chain(&self.root).map(PathBuf::as_path);
+        for file in above.chain(homes).flat_map(|folder| names.iter().map(|name| folder.join(name)))
+        {
+            if text::is_file(&file) && !found.contains(&file) {
+                found.push(file);
+            }
+        }
+        found
+    }
+}

@@ -1,0 +1,202 @@
+//! Evidence without the package: what lists of digests say of the files in the tree.
+//!
+//! Invariant: only packages whose SHA-256 and size are known get here: restoring proves them by these. Only files
+//! in the tree that have the digest of the list are members, with the SHA-256 of the very bytes that matched.
+//! Such members are not all that the package has, and say nothing of owner, mode and time.
+
+use std::collections::BTreeSet;
+use std::io::{self, Read as _};
+
+use super::record::now;
+use super::{IndexError, Indexed, Indexer, fetch};
+use crate::detectors::{Candidate, FileList, Listed};
+use crate::fetch::{FetchError, public_url, shown};
+use crate::model::{
+    Algorithm, Checksum, Digest, Evidence, HashingReader, Kind, Member, MemberMetadata,
+    PackageRecord, RelPath, escaped,
+};
+use crate::monitor::{Event, Interrupted, Monitor, ProblemKind};
+use crate::tree::TreeRoot;
+
+/// Records the package of `candidate` by the weakest evidence that is allowed. `None` when that is not
+/// possible, and it must be had as a whole.
+pub(super) fn index(
+    indexer: &Indexer<'_>,
+    candidate: &Candidate,
+    monitor: &dyn Monitor,
+) -> Result<Option<Indexed>, IndexError> {
+    let Some(first) = candidate.lists.first() else { return Ok(None) };
+    let name = escaped(candidate.url.as_bytes());
+    let (Some(sha256), Some(size)) = (candidate.sha256, candidate.size) else {
+        let reason = "nothing gives its SHA-256 and size: it has to be downloaded";
+        monitor.event(Event::Skipped { object: &name, reason });
+        return Ok(None);
+    };
+    let mut members = Members::default();
+    let mut evidence = Evidence::Local;
+    for list in &candidate.lists {
+        let listed = match local(indexer, &**list, &name, monitor) {
+            Some(listed) => listed,
+            None => match declared(indexer, candidate, &**list, size, monitor) {
+                Ok(Some(listed)) => {
+                    evidence = Evidence::Declared;
+                    listed
+                }
+                Ok(None) => return Ok(None),
+                Err(error @ IndexError::Interrupted(_)) => return Err(error),
+                Err(error) => {
+                    let problem =
+                        format!("{}; trying to download it", crate::monitor::chain(&error));
+                    monitor.problem(ProblemKind::Note, &name, problem);
+                    return Ok(None);
+                }
+            },
+        };
+        members.add(&TreeRoot::open(list.root())?, &listed, monitor)?;
+    }
+    let record = record_of(indexer, candidate, first.format(), evidence, (sha256, size));
+    let id = indexer.hashdb.put(&record, &members.found)?;
+    let count = members.found.len();
+    Ok(Some(Indexed::New { id, record: Box::new(record), members: count }))
+}
+
+/// The record of a package that was not read.
+pub(super) fn record_of(
+    indexer: &Indexer<'_>,
+    candidate: &Candidate,
+    format: &str,
+    evidence: Evidence,
+    (sha256, size): (Digest, u64),
+) -> PackageRecord {
+    PackageRecord {
+        url: public_url(indexer.mirrors, &candidate.url),
+        also: Vec::new(),
+        sha256,
+        size,
+        format: format.to_owned(),
+        signatures: candidate.signature.clone().into_iter().collect(),
+        project: candidate.project.clone(),
+        expires: None,
+        indexed_at: now(),
+        evidence,
+        vouched: false,
+        recursive: false,
+    }
+}
+
+/// The list that this machine keeps, where that is allowed and there is one.
+fn local(
+    indexer: &Indexer<'_>,
+    list: &dyn FileList,
+    name: &str,
+    monitor: &dyn Monitor,
+) -> Option<Vec<Listed>> {
+    if indexer.evidence > Evidence::Local {
+        return None;
+    }
+    list.local().unwrap_or_else(|problem| {
+        monitor.problem(ProblemKind::Note, name, escaped(problem.as_bytes()));
+        None
+    })
+}
+
+/// The list within the package, of which only that much is fetched.
+fn declared(
+    indexer: &Indexer<'_>,
+    candidate: &Candidate,
+    list: &dyn FileList,
+    size: u64,
+    monitor: &dyn Monitor,
+) -> Result<Option<Vec<Listed>>, IndexError> {
+    let url = &candidate.url;
+    let mut part = |first: u64, count: u64| {
+        let part =
+            indexer.source.fetch_part(url, first, count, monitor).map_err(io::Error::other)?;
+        match part.total.filter(|total| *total != size) {
+            None => Ok(part.bytes),
+            Some(found) => Err(io::Error::other(FetchError::Mismatch {
+                from: shown(url),
+                expected: format!("{size} bytes"),
+                found: format!("{found} bytes"),
+                file: None,
+            })),
+        }
+    };
+    list.declared(&mut part, size, indexer.limits).map_err(|error| {
+        match error.downcast::<FetchError>() {
+            Ok(error) => fetch::explain(error),
+            Err(error) => match error.downcast::<Interrupted>() {
+                Ok(interrupted) => interrupted.into(),
+                Err(error) => IndexError::Io(error),
+            },
+        }
+    })
+}
+
+/// Members that files in the tree vouch for.
+#[derive(Debug, Default)]
+pub(super) struct Members {
+    pub(super) found: Vec<Member>,
+    known: BTreeSet<RelPath>,
+}
+
+impl Members {
+    /// Adds those of the `listed` files whose bytes below `tree` have the digest.
+    pub(super) fn add(
+        &mut self,
+        tree: &TreeRoot,
+        listed: &[Listed],
+        monitor: &dyn Monitor,
+    ) -> Result<(), Interrupted> {
+        let mut buffer = vec![0; 1 << 17];
+        for Listed { member, path, checksum } in listed {
+            monitor.check_interrupted()?;
+            if self.known.contains(member) {
+                continue;
+            }
+            // A file that cannot be read is none that could be left out.
+            let Some((found, sha256, size)) =
+                digests(tree, path, checksum.algorithm(), &mut buffer)
+            else {
+                continue;
+            };
+            if found == *checksum && size > 0 {
+                self.known.insert(member.clone());
+                self.found.push(Member {
+                    path: member.clone(),
+                    kind: Kind::File { size },
+                    metadata: MemberMetadata::default(),
+                    sha256: Some(sha256),
+                    extents: None,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn digests(
+    tree: &TreeRoot,
+    path: &RelPath,
+    algorithm: Algorithm,
+    buffer: &mut [u8],
+) -> Option<(Checksum, Digest, u64)> {
+    let file = tree.open_file_as_root(path).ok()?;
+    if !file.metadata().ok()?.is_file() {
+        return None;
+    }
+    let mut reader = HashingReader::new(file);
+    let mut hasher = (algorithm != Algorithm::Sha256).then(|| algorithm.hasher());
+    loop {
+        match reader.read(buffer).ok()? {
+            0 => break,
+            count => {
+                if let Some(hasher) = &mut hasher {
+                    hasher.update(&buffer[..count]);
+                }
+            }
+        }
+    }
+    let (sha256, size) = reader.finish();
+    Some((hasher.map_or_else(|| sha256.into(), crate::model::Hasher::finish), sha256, size))
+}
