@@ -44,7 +44,7 @@ fn cases() -> Vec<Case> {
         both("404", Fault::Status(404), 5, &["does not have"]),
         both("500", Fault::Status(500), 5, &["500 Internal Server Error", "tried 5 times"]),
         both("503", Fault::Status(503), 5, &["503 Service Unavailable", "tried 5 times"]),
-        both("truncate", Fault::Truncate(half), 5, &["closed too early", "tried 5 times"]),
+        both("truncate", Fault::Truncate(0), 5, &["closed too early", "tried 5 times"]),
         both("drop", Fault::Drop, 5, &["closed too early", "tried 5 times"]),
         both("loop", Fault::RedirectLoop, 5, &["redirects in a circle"]),
         fails(
@@ -68,6 +68,8 @@ fn cases() -> Vec<Case> {
         once("503 once", Fault::Status(503)),
         once("truncate once", Fault::Truncate(half)),
         once("drop once", Fault::Drop),
+        // A half of what is left each time: it comes in the end.
+        well("truncate to a half", Fault::Truncate(half)),
         well("norange", Fault::NoRange),
         well("noetag", Fault::NoEtag),
         well("slow", Fault::Slow),
