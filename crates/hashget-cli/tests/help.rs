@@ -16,6 +16,7 @@ const COMMANDS: &[&[&str]] = &[
     &["index"],
     &["get"],
     &["info"],
+    &["explain"],
     &["report"],
     &["db"],
     &["db", "status"],

@@ -4,6 +4,7 @@
 
 mod completions;
 mod db;
+mod explain;
 mod get;
 mod index;
 mod info;
@@ -28,6 +29,7 @@ pub(crate) enum Command {
     Index(index::Index),
     Get(get::Get),
     Info(info::Info),
+    Explain(explain::Explain),
     Report(report::Report),
     Db(db::Db),
     Completions(completions::Completions),
@@ -44,6 +46,7 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> anyhow::Result<()
         Command::Index(index) => index.run(&environment()?),
         Command::Get(get) => get.run(&environment()?),
         Command::Info(info) => info.run(&environment()?),
+        Command::Explain(explain) => explain.run(&environment()?),
         Command::Report(report) => report.run(&environment()?),
         Command::Db(db) => db.run(&environment()?),
         Command::Completions(completions) => completions.run(console),

@@ -9,7 +9,7 @@ mod schema;
 
 pub use local::LocalHashDb;
 
-use crate::model::{Digest, Member, PackageRecord, Signature};
+use crate::model::{Digest, Evidence, Member, PackageRecord, Signature};
 
 /// Names a package within one HashDB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,6 +55,23 @@ pub trait HashDb: Send + Sync {
 
     /// How much is known.
     fn status(&self) -> Result<Status, HashDbError>;
+}
+
+/// All members of the package with this digest, if a HashDB knows them all: of weak evidence there are only
+/// some.
+///
+/// # Errors
+/// The HashDB failed.
+pub fn complete_members(
+    hashdb: &dyn HashDb,
+    sha256: &Digest,
+) -> Result<Option<Vec<Member>>, HashDbError> {
+    for id in hashdb.by_sha256(sha256)? {
+        if hashdb.package(id)?.is_some_and(|record| record.evidence >= Evidence::Signed) {
+            return Ok(Some(hashdb.members(id)?));
+        }
+    }
+    Ok(None)
 }
 
 /// How much a HashDB knows.

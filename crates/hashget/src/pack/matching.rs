@@ -17,7 +17,12 @@ pub(super) struct Matched {
     pub(super) packages: Vec<ChosenPackage>,
     /// Those that are not worth their download.
     pub(super) not_worth: Vec<PackageUse>,
+    /// The contents that were looked up.
+    pub(super) held: Held,
 }
+
+/// For each content that was looked up: does some package have it, relied on or not?
+pub(super) type Held = HashMap<Digest, bool>;
 
 /// Looks up the contents of all eligible files and chooses packages.
 pub(super) fn matched(
@@ -31,7 +36,9 @@ pub(super) fn matched(
     let digests: Vec<Digest> = contents.keys().copied().collect();
     let weights: Vec<u64> = contents.values().copied().collect();
     let mut holders: BTreeMap<PackageId, Vec<u32>> = BTreeMap::new();
+    let mut held = Held::with_capacity(digests.len());
     for (content, packages) in hashdb.packages_with(&digests)?.into_iter().enumerate() {
+        held.insert(digests[content], !packages.is_empty());
         let content = u32::try_from(content).expect("a tree has fewer than 2^32 files");
         for id in packages {
             holders.entry(id).or_default().push(content);
@@ -39,8 +46,8 @@ pub(super) fn matched(
     }
     let mut records: HashMap<PackageId, PackageRecord> = HashMap::new();
     for &id in holders.keys() {
-        if let Some(record) = hashdb.package(id)?.filter(|record| reliable(record, options, today))
-        {
+        let reliable = |record: &PackageRecord| obstacle(record, options, today).is_none();
+        if let Some(record) = hashdb.package(id)?.filter(reliable) {
             records.insert(id, record);
         }
     }
@@ -66,7 +73,7 @@ pub(super) fn matched(
         })
         .collect();
     not_worth.sort_by(|a, b| a.url.cmp(&b.url));
-    Ok(Matched { packages, not_worth })
+    Ok(Matched { packages, not_worth, held })
 }
 
 /// The different contents worth looking up, with the bytes that leaving each out saves.
@@ -82,8 +89,25 @@ fn contents(entries: &[Entry], eligible: &[bool]) -> BTreeMap<Digest, u64> {
     contents
 }
 
-fn reliable(record: &PackageRecord, options: &PackOptions, today: &str) -> bool {
+/// Why a package that has a file is not relied on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Obstacle {
+    /// Less is known of it than is asked for.
+    Evidence,
+    /// It may be gone before this day, `YYYY-MM-DD`.
+    Expires(String),
+}
+
+/// What keeps a package from being relied on.
+pub(super) fn obstacle(
+    record: &PackageRecord,
+    options: &PackOptions,
+    today: &str,
+) -> Option<Obstacle> {
     let needed_until = options.expires.as_deref().unwrap_or(today);
-    record.evidence >= options.evidence
-        && record.expires.as_deref().is_none_or(|expires| expires >= needed_until)
+    if record.evidence < options.evidence {
+        return Some(Obstacle::Evidence);
+    }
+    let expires = record.expires.as_deref().is_some_and(|expires| expires < needed_until);
+    expires.then(|| Obstacle::Expires(needed_until.to_owned()))
 }

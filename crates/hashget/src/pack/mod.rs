@@ -9,6 +9,8 @@
 mod assign;
 mod candidates;
 mod cover;
+mod explain;
+mod heaviest;
 mod lay;
 mod matching;
 mod options;
@@ -22,6 +24,9 @@ mod write;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
+pub use explain::{Explained, Fate, Holder, explain};
+pub use heaviest::Heavy;
+pub use matching::Obstacle;
 pub use options::{HashesKept, ManifestVersion, PackOptions, SYSTEM_EXCLUDES};
 pub use output::Output;
 pub use plan::PackageUse;
@@ -67,6 +72,16 @@ pub struct Summary {
     pub archived_files: u64,
     /// Their bytes.
     pub archived_bytes: u64,
+    /// Archived files whose contents no package in the HashDB has; each name counted.
+    pub unknown_files: u64,
+    /// Their bytes.
+    pub unknown_bytes: u64,
+    /// Archived files whose contents some package has, but none that is relied on.
+    pub not_relied_files: u64,
+    /// Their bytes.
+    pub not_relied_bytes: u64,
+    /// The paths that hold most of the archived bytes, heaviest first.
+    pub heaviest: Vec<Heavy>,
     /// The packages that are relied on, by URL.
     pub packages: Vec<PackageUse>,
     /// Packages that were left alone because downloading them would cost more than they save.
@@ -176,7 +191,7 @@ impl Packer<'_> {
                 (plan, manifest.to_json())
             }
         };
-        summary.count(&scan, &plan);
+        summary.count(&scan, &plan, &matched.held);
         self.write(output, &mut scan, &mut plan, &json, options, &mut summary, monitor)?;
         Ok(summary)
     }
@@ -295,7 +310,7 @@ fn eligible(scan: &Scan, options: &PackOptions<'_>) -> Result<Vec<bool>, PackErr
 }
 
 impl Summary {
-    fn count(&mut self, scan: &Scan, plan: &plan::Plan) {
+    fn count(&mut self, scan: &Scan, plan: &plan::Plan, held: &matching::Held) {
         let entries = &scan.entries;
         self.entries = entries.len() as u64;
         for (index, entry) in entries.iter().enumerate() {
@@ -311,11 +326,21 @@ impl Summary {
             if plan.archived[first] {
                 self.archived_files += 1;
                 self.archived_bytes += bytes;
+                let held = entries[first].sha256.and_then(|sha256| held.get(&sha256));
+                if let Some(held) = held {
+                    let (sum, sum_bytes) = match held {
+                        true => (&mut self.not_relied_files, &mut self.not_relied_bytes),
+                        false => (&mut self.unknown_files, &mut self.unknown_bytes),
+                    };
+                    *sum += 1;
+                    *sum_bytes += bytes;
+                }
             } else {
                 self.left_out_files += 1;
                 self.left_out_bytes += bytes;
             }
         }
+        self.heaviest = heaviest::heaviest(entries, &plan.archived);
         self.packages.clone_from(&plan.uses);
     }
 }

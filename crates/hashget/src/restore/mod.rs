@@ -8,6 +8,7 @@ mod error;
 mod extract;
 mod finish;
 mod get;
+mod given;
 mod ledger;
 mod needs;
 mod package;
@@ -22,6 +23,7 @@ use std::io::Read;
 use std::path::Path;
 
 pub use error::RestoreError;
+pub use given::{MembersOf, Origin, given_entries, origins};
 pub use needs::{NeededPackage, Needs, archive_manifest, folder_manifest, host_of};
 
 use crate::fetch::Source;

@@ -12,6 +12,9 @@ mod scan_cache;
 mod walk;
 
 use std::collections::HashMap;
+use std::ffi::CString;
+use std::os::fd::AsFd as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 pub use contents::{Contents, ContentsReader};
@@ -100,6 +103,37 @@ pub fn scan(root: &Path, options: &ScanOptions, monitor: &dyn Monitor) -> Result
     }
     entries.sort_unstable_by(|a, b| a.entry.path.cmp(&b.entry.path));
     Ok(Scan { root, entries: link_groups(entries) })
+}
+
+/// Reads the one entry at `path`, of which only the last component is not followed; not what is below it.
+///
+/// # Errors
+/// It is not there, or cannot be read.
+pub fn read_entry(path: &Path) -> std::io::Result<Entry> {
+    let parent = path.parent().filter(|parent| *parent != Path::new(""));
+    let root = TreeRoot::open(parent.unwrap_or(Path::new(".")))?;
+    let Some(name) = path.file_name() else {
+        return Err(std::io::Error::other("its path has no last name"));
+    };
+    let relative = RelPath::new(name.as_bytes()).map_err(std::io::Error::other)?;
+    let name = CString::new(name.as_bytes())?;
+    let folder = root.open_directory(&RelPath::root())?;
+    let found = inspect::inspect(folder.as_fd(), root.path(), &name)?;
+    let mut entry = Entry {
+        path: relative,
+        kind: found.kind,
+        metadata: found.metadata,
+        sha256: None,
+        extents: None,
+    };
+    if matches!(entry.kind, Kind::File { .. }) {
+        let mut reader = ContentsReader::new(root.open_file(&entry.path)?)?;
+        std::io::copy(&mut reader, &mut std::io::sink())?;
+        let (contents, _) = reader.finish()?;
+        entry.kind = Kind::File { size: contents.stamp.size };
+        (entry.sha256, entry.extents) = (Some(contents.sha256), contents.extents);
+    }
+    Ok(entry)
 }
 
 /// Turns all but the first name of every hard-link group into links to that first name. `entries`
