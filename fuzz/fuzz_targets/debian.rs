@@ -2,7 +2,7 @@
 //! lists are always the ones that their Release file names.
 #![no_main]
 
-use hashget::detectors::{Debian, Detector as _};
+use hashget::detectors::{Debian, Detector as _, Machine};
 use hashget::model::{Digest, RelPath};
 use libfuzzer_sys::fuzz_target;
 
@@ -43,5 +43,5 @@ fuzz_target!(|bytes: &[u8]| {
         std::fs::write(path, content).expect("there is room");
     }
     let path = RelPath::new(STATUS).expect("a path");
-    let _ = Debian::new("/nowhere").detect_noting(folder.path(), &path, &mut |_| {});
+    let _ = Debian.detect_noting(&Machine::default(), folder.path(), &path, &mut |_| {});
 });

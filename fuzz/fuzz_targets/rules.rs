@@ -1,7 +1,7 @@
 //! Any bytes as rules of a configuration (TOML, up to the first NUL), and as the file that they look for.
 #![no_main]
 
-use hashget::detectors::{Detector as _, Rule, RuleConfig};
+use hashget::detectors::{Detector as _, Machine, Rule, RuleConfig};
 use hashget::model::RelPath;
 use libfuzzer_sys::fuzz_target;
 
@@ -22,7 +22,7 @@ fuzz_target!(|bytes: &[u8]| {
     for name in ["app", "app/VERSION"] {
         let path = RelPath::new(name).expect("a path");
         for rule in rules.iter().filter(|rule| rule.interested_in(&path)) {
-            let _ = rule.detect(folder.path(), &path);
+            let _ = rule.detect(&Machine::default(), folder.path(), &path);
         }
     }
 });
