@@ -194,9 +194,10 @@ impl Scene {
         }
     }
 
-    fn assert_no_litter(&self, what: &str) {
+    /// But for a download that could not be looked at or removed: that is swept some other day.
+    fn assert_no_litter(&self, failed: &str, what: &str) {
         let mut litter = files_below(&self.machine.path("."));
-        litter.retain(|name| is_litter(name));
+        litter.retain(|name| is_litter(name) && !failed.contains(&format!("/{name}")));
         assert!(litter.is_empty(), "{what}: {litter:?}");
     }
 }
@@ -235,7 +236,7 @@ fn with_fault(supervisor: &Supervisor, scene: &Scene, name: &str, failing: Faili
         scene.machine.hashget(&strs(&scene.operation(name).arguments)).expect(0);
         scene.assert_done(name, &format!("after {what}"));
     }
-    scene.assert_no_litter(&what);
+    scene.assert_no_litter(&failed, &what);
     true
 }
 
