@@ -5,7 +5,7 @@ cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 command -v cargo-deb >/dev/null || cargo install --quiet cargo-deb --locked
 target=${CARGO_TARGET_DIR:-target}
 cargo build --release --quiet -p hashget-cli
-made=$target/packaging
+made=$target/release/packaging
 rm -rf "$made"
 mkdir -p "$made/completions"
 "$target/release/hashget" -q man "$made/man"

@@ -61,7 +61,21 @@ impl<'a> Environment<'a> {
 
     /// Where packages come from.
     pub(crate) fn source(&self) -> anyhow::Result<Box<dyn Source>> {
-        let options = FetchOptions {
+        made(&self.fetch_options()?)
+    }
+
+    /// The network alone: nothing that was fetched before answers for it.
+    pub(crate) fn network(&self) -> anyhow::Result<Box<dyn Source>> {
+        made(&FetchOptions { cache_dir: None, pools: Vec::new(), ..self.fetch_options()? })
+    }
+
+    /// Folders of packages and the cache alone.
+    pub(crate) fn local(&self) -> anyhow::Result<Box<dyn Source>> {
+        made(&FetchOptions { offline: true, ..self.fetch_options()? })
+    }
+
+    fn fetch_options(&self) -> Result<FetchOptions, UsageError> {
+        Ok(FetchOptions {
             cache_dir: self
                 .surroundings
                 .cache(self.global.cache.as_deref(), self.config.cache.as_deref()),
@@ -72,8 +86,7 @@ impl<'a> Environment<'a> {
             limits: self.limits.clone(),
             proxy: self.config.proxy.clone(),
             ..FetchOptions::default()
-        };
-        Ok(fetch::standard_source(&options).map_err(|error| UsageError(error.to_string()))?)
+        })
     }
 
     /// Where scans leave what they hashed; nowhere without a cache.
@@ -97,4 +110,8 @@ impl<'a> Environment<'a> {
         detectors::select(names, &self.config.rules)
             .map_err(|error| UsageError(format!("--detect: {error}")))
     }
+}
+
+fn made(options: &FetchOptions) -> anyhow::Result<Box<dyn Source>> {
+    Ok(fetch::standard_source(options).map_err(|error| UsageError(error.to_string()))?)
 }

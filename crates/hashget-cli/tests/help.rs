@@ -18,6 +18,7 @@ const COMMANDS: &[&[&str]] = &[
     &["info"],
     &["explain"],
     &["report"],
+    &["verify"],
     &["db"],
     &["db", "status"],
     &["db", "list"],

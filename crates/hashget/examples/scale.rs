@@ -19,7 +19,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime};
 
 use hashget::fetch::{FetchError, Fetched, Source, Wanted};
-use hashget::hashdb::{HashDb, HashDbError, LocalHashDb, PackageId, Status};
+use hashget::hashdb::{Check, HashDb, HashDbError, LocalHashDb, PackageId, Status};
 use hashget::limits::Limits;
 use hashget::model::{
     Digest, Evidence, Kind, Member, MemberMetadata, PackageRecord, RelPath, Signature, Timestamp,
@@ -262,6 +262,14 @@ impl HashDb for Synthetic {
 
     fn remove(&self, _: PackageId) -> Result<bool, HashDbError> {
         Ok(false)
+    }
+
+    fn put_check(&self, _: &Check) -> Result<(), HashDbError> {
+        Ok(())
+    }
+
+    fn checks(&self, _: &Digest) -> Result<Vec<Check>, HashDbError> {
+        Ok(Vec::new())
     }
 
     fn status(&self) -> Result<Status, HashDbError> {

@@ -13,6 +13,7 @@ mod pack;
 mod report;
 mod restore;
 mod unpack;
+mod verify;
 
 use clap::Subcommand;
 
@@ -31,6 +32,7 @@ pub(crate) enum Command {
     Info(info::Info),
     Explain(explain::Explain),
     Report(report::Report),
+    Verify(verify::Verify),
     Db(db::Db),
     Completions(completions::Completions),
     Man(man::Man),
@@ -48,6 +50,7 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> anyhow::Result<()
         Command::Info(info) => info.run(&environment()?),
         Command::Explain(explain) => explain.run(&environment()?),
         Command::Report(report) => report.run(&environment()?),
+        Command::Verify(verify) => verify.run(&environment()?),
         Command::Db(db) => db.run(&environment()?),
         Command::Completions(completions) => completions.run(console),
         Command::Man(man) => man.run(console),

@@ -3,10 +3,12 @@
 //! Invariant: the HashDB is knowledge that can be rebuilt by indexing again; no archive needs it. A
 //! package is in it whole (record, members and look-up keys) or not at all.
 
+mod check;
 mod local;
 mod member_list;
 mod schema;
 
+pub use check::{Check, CheckOutcome};
 pub use local::LocalHashDb;
 
 use crate::model::{Digest, Evidence, Member, PackageRecord, Signature};
@@ -52,6 +54,13 @@ pub trait HashDb: Send + Sync {
 
     /// Forgets a package. `false` when it was not known.
     fn remove(&self, id: PackageId) -> Result<bool, HashDbError>;
+
+    /// Keeps the answer of a place to the question for a package, which need not be known. Replaces an
+    /// older one of the same digest, URL and depth.
+    fn put_check(&self, check: &Check) -> Result<(), HashDbError>;
+
+    /// The answers for a package, by URL, the shallow before the deep one.
+    fn checks(&self, sha256: &Digest) -> Result<Vec<Check>, HashDbError>;
 
     /// How much is known.
     fn status(&self) -> Result<Status, HashDbError>;

@@ -17,6 +17,7 @@ mod place;
 mod plan;
 mod spread;
 mod v1;
+mod verify;
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -25,6 +26,9 @@ use std::path::Path;
 pub use error::RestoreError;
 pub use given::{MembersOf, Origin, given_entries, origins};
 pub use needs::{NeededPackage, Needs, archive_manifest, folder_manifest, host_of};
+pub use verify::{
+    AtMost, Standing, Verified, VerifiedPackage, Verifier, VerifyError, VerifyOptions,
+};
 
 use crate::fetch::Source;
 use crate::limits::Limits;

@@ -21,6 +21,7 @@ pub use contents::{Contents, ContentsReader};
 pub use globs::{BadGlob, Globs};
 pub use inspect::{Stamp, inspect_open_file};
 pub use open::TreeRoot;
+pub(crate) use open::need_procfs;
 
 use crate::model::{Digest, Entry, Kind, RelPath, TreeDigest, entry_digest};
 use crate::monitor::{Event, Interrupted, Monitor, ProblemKind, Step};
