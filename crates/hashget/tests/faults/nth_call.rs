@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hashget::fetch::{FetchError, Fetched, Part as Bytes, Source, Wanted};
-use hashget::hashdb::{HashDb, HashDbError, LocalHashDb, PackageId, Status};
+use hashget::hashdb::{Check, HashDb, HashDbError, LocalHashDb, PackageId, Status};
 use hashget::index::{Indexer, Request};
 use hashget::limits::Limits;
 use hashget::model::{Digest, Evidence, Member, PackageRecord, Signature};
@@ -94,6 +94,16 @@ impl HashDb for FaultyHashDb<'_> {
     fn remove(&self, id: PackageId) -> Result<bool, HashDbError> {
         self.check()?;
         self.inner.remove(id)
+    }
+
+    fn put_check(&self, check: &Check) -> Result<(), HashDbError> {
+        self.check()?;
+        self.inner.put_check(check)
+    }
+
+    fn checks(&self, sha256: &Digest) -> Result<Vec<Check>, HashDbError> {
+        self.check()?;
+        self.inner.checks(sha256)
     }
 
     fn status(&self) -> Result<Status, HashDbError> {
