@@ -74,6 +74,15 @@ impl<'a> Environment<'a> {
         made(&FetchOptions { offline: true, ..self.fetch_options()? })
     }
 
+    /// The folder of packages that is worked on: the first of the pools that is one.
+    pub(crate) fn pool_folder(&self) -> Result<PathBuf, UsageError> {
+        let pools = self.surroundings.pools(&self.global.pool, &self.config.pool)?;
+        let folder = pools.into_iter().find(|pool| !pool.contains("://"));
+        folder.map(PathBuf::from).ok_or_else(|| {
+            UsageError("no folder of packages is named: give one with --pool DIR".to_owned())
+        })
+    }
+
     fn fetch_options(&self) -> Result<FetchOptions, UsageError> {
         Ok(FetchOptions {
             cache_dir: self

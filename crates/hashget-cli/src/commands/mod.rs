@@ -10,6 +10,7 @@ mod index;
 mod info;
 mod man;
 mod pack;
+mod pool;
 mod report;
 mod restore;
 mod unpack;
@@ -33,6 +34,7 @@ pub(crate) enum Command {
     Explain(explain::Explain),
     Report(report::Report),
     Verify(verify::Verify),
+    Pool(pool::Pool),
     Db(db::Db),
     Completions(completions::Completions),
     Man(man::Man),
@@ -51,6 +53,7 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> anyhow::Result<()
         Command::Explain(explain) => explain.run(&environment()?),
         Command::Report(report) => report.run(&environment()?),
         Command::Verify(verify) => verify.run(&environment()?),
+        Command::Pool(pool) => pool.run(&environment()?),
         Command::Db(db) => db.run(&environment()?),
         Command::Completions(completions) => completions.run(console),
         Command::Man(man) => man.run(console),

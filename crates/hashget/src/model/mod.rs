@@ -15,6 +15,7 @@ mod rel_path;
 
 pub use amount::Amount;
 pub use checksum::{Algorithm, Checksum, Hasher};
+pub(crate) use digest::HashingWriter;
 pub use digest::{Digest, HashingReader, ParseDigestError};
 pub use entry::{Entry, TreeDigest, effective_mode, entry_digest};
 pub use member::{Extent, Kind, Member};

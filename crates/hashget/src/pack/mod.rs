@@ -8,6 +8,7 @@
 
 mod assign;
 mod candidates;
+mod contents;
 mod cover;
 mod explain;
 mod heaviest;
@@ -32,11 +33,14 @@ pub use output::Output;
 pub use plan::PackageUse;
 pub use replay::ReplayError;
 
+use contents::Contents;
+use plan::{Claims, Plan};
+
 use crate::fetch::{MirrorRule, Source};
 use crate::hashdb::{HashDb, HashDbError};
 use crate::index::{self, IndexError, Indexer};
 use crate::limits::Limits;
-use crate::model::manifest::MANIFEST_NAME;
+use crate::model::manifest::{MANIFEST_NAME, ManifestV1};
 use crate::model::{BadPath, Entry, Kind};
 use crate::monitor::{Event, Interrupted, Monitor, Step};
 use crate::tree::{BadGlob, Globs, Scan, ScanError, ScanOptions, scan};
@@ -100,6 +104,14 @@ pub struct Summary {
     pub unreliable: Vec<String>,
 }
 
+/// Where every entry comes from.
+struct Planned {
+    plan: Plan,
+    /// The manifest that says so, if it is of version 1.
+    version_one: Option<ManifestV1>,
+    held: matching::Held,
+}
+
 /// Why a tree was not packed.
 #[derive(Debug, thiserror::Error)]
 pub enum PackError {
@@ -158,10 +170,30 @@ impl Packer<'_> {
     ) -> Result<Summary, PackError> {
         let mut scan = self.scan(tree, &output, options, monitor)?;
         let mut summary = Summary::default();
-        self.index(&scan, options, &mut summary, monitor)?;
-        let eligible = eligible(&scan, options)?;
+        let Planned { mut plan, version_one, held } =
+            self.plan(&scan, options, &mut summary, monitor)?;
+        summary.count(&scan, &plan, &held);
+        drop(held);
+        let version_one = version_one.as_ref();
+        self.write(output, &mut scan, &mut plan, version_one, options, &mut summary, monitor)?;
+        Ok(summary)
+    }
+
+    /// Decides where every entry comes from; for version 1 with the manifest that says so.
+    fn plan(
+        &self,
+        scan: &Scan,
+        options: &PackOptions<'_>,
+        summary: &mut Summary,
+        monitor: &dyn Monitor,
+    ) -> Result<Planned, PackError> {
+        let entries = &scan.entries;
+        let claims = Claims::new(entries, eligible(scan, options)?);
+        let contents = Contents::new(entries, &claims);
+        self.index(scan, &contents, options, summary, monitor)?;
         let today = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
-        let matched = matching::matched(self.hashdb, &scan.entries, &eligible, options, &today)?;
+        let matched = matching::matched(self.hashdb, entries, &contents, options, &today)?;
+        let held = matched.held;
         summary.not_worth = matched.not_worth;
         for package in &summary.not_worth {
             monitor.event(Event::Skipped {
@@ -170,30 +202,23 @@ impl Packer<'_> {
             });
         }
         let packages = &matched.packages;
-        let (mut plan, json) = match options.manifest_version {
+        match options.manifest_version {
             ManifestVersion::Two => {
                 let keep = |size| options.hashes.keeps(size);
-                let mut plan = plan::plan(&scan.entries, eligible, packages, &keep);
-                replay::replay(&scan.entries, packages, &mut plan)?;
-                let json = write::manifest(&scan, &plan, options).to_json();
-                (plan, json)
+                let mut plan = plan::plan(entries, claims, &contents, packages, &keep);
+                replay::replay(entries, packages, &mut plan)?;
+                Ok(Planned { plan, version_one: None, held })
             }
             ManifestVersion::One => {
-                let own = scan
-                    .entries
-                    .iter()
-                    .any(|entry| entry.path.as_bytes() == MANIFEST_NAME.as_bytes());
-                if own {
+                let own = |entry: &Entry| entry.path.as_bytes() == MANIFEST_NAME.as_bytes();
+                if entries.iter().any(own) {
                     return Err(PackError::VersionOne);
                 }
                 let expires = options.expires.clone();
-                let (plan, manifest) = v1::plan(&scan.entries, &eligible, packages, expires);
-                (plan, manifest.to_json())
+                let (plan, manifest) = v1::plan(entries, &claims, packages, expires);
+                Ok(Planned { plan, version_one: Some(manifest), held })
             }
-        };
-        summary.count(&scan, &plan, &matched.held);
-        self.write(output, &mut scan, &mut plan, &json, options, &mut summary, monitor)?;
-        Ok(summary)
+        }
     }
 
     fn scan(
@@ -218,6 +243,7 @@ impl Packer<'_> {
     fn index(
         &self,
         scan: &Scan,
+        contents: &Contents<'_>,
         options: &PackOptions<'_>,
         summary: &mut Summary,
         monitor: &dyn Monitor,
@@ -238,7 +264,7 @@ impl Packer<'_> {
             evidence: options.evidence,
         };
         let detected = candidates.len();
-        let candidates = candidates::of_use(self.hashdb, candidates, &scan.entries)?;
+        let candidates = candidates::of_use(self.hashdb, candidates, &scan.entries, contents)?;
         let indexed = indexer.index_candidates(candidates, monitor)?;
         summary.detected = detected;
         summary.newly_indexed = indexed.new;
@@ -255,8 +281,8 @@ impl Packer<'_> {
         &self,
         output: Output<'_>,
         scan: &mut Scan,
-        plan: &mut plan::Plan,
-        json: &[u8],
+        plan: &mut Plan,
+        version_one: Option<&ManifestV1>,
         options: &PackOptions<'_>,
         summary: &mut Summary,
         monitor: &dyn Monitor,
@@ -279,7 +305,7 @@ impl Packer<'_> {
             crate::codec::encoder(options.codec, Box::new(file.writer()), options.level, self.jobs)
                 .map_err(PackError::Write)?;
         let result = writer
-            .write(encoder, json)
+            .write(encoder, version_one)
             .and_then(|encoder| encoder.finish().map_err(PackError::Write));
         summary.changed_files = writer.changed;
         monitor.event(Event::Finished { step: Step::Write, name: &name });
@@ -310,7 +336,7 @@ fn eligible(scan: &Scan, options: &PackOptions<'_>) -> Result<Vec<bool>, PackErr
 }
 
 impl Summary {
-    fn count(&mut self, scan: &Scan, plan: &plan::Plan, held: &matching::Held) {
+    fn count(&mut self, scan: &Scan, plan: &Plan, held: &matching::Held) {
         let entries = &scan.entries;
         self.entries = entries.len() as u64;
         for (index, entry) in entries.iter().enumerate() {
@@ -326,8 +352,7 @@ impl Summary {
             if plan.archived[first] {
                 self.archived_files += 1;
                 self.archived_bytes += bytes;
-                let held = entries[first].sha256.and_then(|sha256| held.get(&sha256));
-                if let Some(held) = held {
+                if let Some(held) = held[first] {
                     let (sum, sum_bytes) = match held {
                         true => (&mut self.not_relied_files, &mut self.not_relied_bytes),
                         false => (&mut self.unknown_files, &mut self.unknown_bytes),
