@@ -12,10 +12,17 @@ use crate::model::{RelPath, escaped};
 mod address;
 mod candidate;
 mod cargo;
+mod conda;
 pub(crate) mod debian;
+mod downloads;
+mod gems;
+mod go;
+mod gradle;
 mod hint;
+mod hugging_face;
 mod kernel;
 mod machine;
+mod maven;
 mod rules;
 mod text;
 
@@ -26,7 +33,19 @@ pub use machine::Machine;
 pub use rules::{Rule, RuleConfig, RuleError};
 
 /// Every built-in detector, in the order in which they are asked. A new one is one file and one line.
-pub const DETECTORS: &[&dyn Detector] = &[&hint::Hint, &kernel::Kernel, &cargo::Cargo, &Debian];
+pub const DETECTORS: &[&dyn Detector] = &[
+    &hint::Hint,
+    &kernel::Kernel,
+    &cargo::Cargo,
+    &Debian,
+    &go::Go,
+    &maven::Maven,
+    &gradle::Gradle,
+    &gems::Gems,
+    &conda::Conda,
+    &hugging_face::HuggingFace,
+    &downloads::Downloads,
+];
 
 /// Recognises one ecosystem.
 pub trait Detector: Send + Sync {
