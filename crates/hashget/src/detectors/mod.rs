@@ -25,6 +25,7 @@ mod machine;
 mod maven;
 mod rules;
 mod text;
+mod wordpress;
 
 pub use address::{NotPublic, public_url};
 pub use candidate::{Answer, Candidate, FileList, Listed, Parts, Question};
@@ -44,6 +45,7 @@ pub const DETECTORS: &[&dyn Detector] = &[
     &gems::Gems,
     &conda::Conda,
     &hugging_face::HuggingFace,
+    &wordpress::WordPress,
     &downloads::Downloads,
 ];
 

@@ -17,7 +17,7 @@ use crate::tree::{self, ScanOptions};
 
 /// Finishes a version 2 archive.
 pub(super) fn finish(
-    mut run: Run<'_>,
+    run: Run<'_>,
     manifest: &Manifest,
     extracted: Option<Extracted>,
     options: &RestoreOptions,
@@ -26,7 +26,7 @@ pub(super) fn finish(
     for link in &manifest.links {
         run.ledger.link(link.path.clone(), link.to.clone());
     }
-    let mut state = std::mem::take(&mut run.ledger).into_state();
+    let mut state = run.ledger.take();
     for (path, error) in run.target.separate_shared() {
         let reason = chain(&run.unless_fatal(error)?);
         run.monitor.problem(ProblemKind::Incomplete, &path, &reason);
@@ -55,7 +55,7 @@ pub(super) fn finish(
     let settled = target.settle_folders(|path| state.gives_folder(path));
     settled.map_err(|error| stop(target, error))?;
 
-    let mut summary = state.summarise(&links, Some(manifest.tree.sha256));
+    let mut summary = state.summarise(&links, Some(manifest.tree.sha256))?;
     let done = summary.proven == Some(true) && !target.not_applied().contains_key(DEVICE);
     if done {
         put_renamed(&run, &manifest.renamed, options)
@@ -155,7 +155,7 @@ fn make_links(run: &Run<'_>, state: &mut State) -> Result<Vec<(RelPath, RelPath)
 /// Names what the archive holds but its manifest does not; gives the folders among it.
 fn name_strangers(
     run: &Run<'_>,
-    state: &mut State,
+    state: &mut State<'_>,
     links: &[(RelPath, RelPath)],
     extracted: Extracted,
 ) -> BTreeMap<RelPath, Metadata> {
@@ -164,15 +164,14 @@ fn name_strangers(
     }
     // Where the tar has entries under other paths than the tree.
     let stored: HashSet<RelPath> = run
-        .archived
+        .archived()
         .iter()
         .chain(links.iter().map(|(link, _)| link))
         .map(|path| run.stored(path))
         .filter(|path| !state.knows(path))
         .collect();
     let expected = |path: &RelPath| state.knows(path) || stored.contains(path);
-    let odd_files =
-        extracted.entries.into_keys().filter(|path| !expected(path)).collect::<Vec<_>>();
+    let odd_files: Vec<_> = extracted.entries.paths().filter(|path| !expected(path)).collect();
     let mut odd_folders = extracted.folders;
     odd_folders.retain(|path, _| !expected(path));
     let why = "the archive holds it, but its manifest does not say so";
@@ -215,7 +214,7 @@ fn finish_last(
     }
 }
 
-fn touched_folders(state: &State, manifest: &Manifest) -> BTreeMap<RelPath, Metadata> {
+fn touched_folders(state: &State<'_>, manifest: &Manifest) -> BTreeMap<RelPath, Metadata> {
     let ends = manifest.renamed.iter().flat_map(|renamed| [&renamed.stored, &renamed.name]);
     let parents: Vec<_> = ends.filter_map(RelPath::parent).chain([RelPath::root()]).collect();
     state
@@ -260,17 +259,17 @@ fn tell(run: &Run<'_>, summary: &Summary) {
 
 /// Finishes a version 1 archive.
 pub(super) fn finish_v1(
-    mut run: Run<'_>,
+    run: Run<'_>,
     extracted: Option<Extracted>,
     options: &RestoreOptions,
 ) -> Result<Summary, RestoreError> {
-    let mut state = std::mem::take(&mut run.ledger).into_state();
+    let mut state = run.ledger.take();
     let extracted = extracted.unwrap_or_default();
     for (path, reason) in extracted.missing {
         state.add_missing(path, reason);
     }
     let complete = state.is_complete();
-    let mut summary = state.summarise(&[], None);
+    let mut summary = state.summarise(&[], None)?;
     summary.files = summary.files_from_packages + extracted.files;
     summary.entries = summary.files;
     summary.bytes = summary.bytes_from_packages + extracted.bytes;
@@ -308,6 +307,7 @@ pub(super) fn all_done(
     target: &Target,
     manifest: &Manifest,
     options: &RestoreOptions,
+    jobs: usize,
     monitor: &dyn Monitor,
 ) -> Result<Option<Summary>, RestoreError> {
     let expected = manifest.tree.entries;
@@ -315,7 +315,8 @@ pub(super) fn all_done(
         return Ok(None);
     }
     let quiet = Quiet(monitor);
-    let scan = match tree::scan(target.path(), &ScanOptions::default(), &quiet) {
+    let scanning = ScanOptions { jobs, ..ScanOptions::default() };
+    let scan = match tree::scan(target.path(), &scanning, &quiet) {
         Ok(scan) => scan,
         Err(tree::ScanError::Interrupted(Interrupted)) => return Err(Interrupted.into()),
         Err(_) => return Ok(None),

@@ -11,7 +11,10 @@ use crate::model::manifest::Package;
 use crate::monitor::{ProblemKind, chain};
 
 /// Restores what all packages give, `run.jobs` packages at once.
-pub(super) fn restore_packages(run: &Run<'_>, packages: &[Package]) -> Result<(), RestoreError> {
+pub(super) fn restore_packages<'m>(
+    run: &Run<'m>,
+    packages: &'m [Package],
+) -> Result<(), RestoreError> {
     in_parallel(run.jobs, packages.len(), |index| {
         run.monitor.check_interrupted()?;
         Restoring::new(run, packages, index)?.restore()

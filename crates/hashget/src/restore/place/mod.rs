@@ -6,6 +6,7 @@
 
 mod beneath;
 mod contents;
+mod copies;
 mod metadata;
 mod nodes;
 
@@ -15,7 +16,7 @@ use std::hash::{BuildHasher as _, Hasher as _};
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, Stat};
@@ -87,6 +88,8 @@ pub(super) struct Target {
     /// Marks the temporary names of this run.
     run: u32,
     counter: AtomicU64,
+    /// Is there still hope that the file system shares contents between files?
+    can_clone: AtomicBool,
     parents: Mutex<HashMap<RelPath, Arc<OwnedFd>>>,
     cleaned: Mutex<HashSet<RelPath>>,
     /// Names that look like temporary ones but are entries of the tree.
@@ -147,6 +150,7 @@ impl Target {
             empty,
             run: u32::try_from(random & u64::from(u32::MAX)).unwrap_or_default(),
             counter: AtomicU64::new(0),
+            can_clone: AtomicBool::new(true),
             parents: Mutex::default(),
             cleaned: Mutex::default(),
             entries_like_leftovers: HashSet::new(),
