@@ -254,6 +254,35 @@ fn a_file_from_the_cache_outlives_its_entry() {
 }
 
 #[test]
+fn downloads_that_were_given_up_long_ago_are_swept() {
+    let (origin, content, dir) = (Origin::start(), bytes(1000), tempfile::tempdir().unwrap());
+    origin.serve("/p", content.clone());
+    let partial = Cache::partial_dir(dir.path());
+    fs_err::create_dir_all(&partial).unwrap();
+    let weeks_ago = std::time::SystemTime::now() - Duration::from_secs(15 * 24 * 60 * 60);
+    let put = |name: &str, old: bool| {
+        let file = fs_err::File::create(partial.join(name)).unwrap().into_parts().0;
+        if old {
+            file.set_modified(weeks_ago).unwrap();
+        }
+        file
+    };
+    for name in ["a.part", "a.part.json", "b.part.json", "c.lock", "copy-d", "other"] {
+        put(name, true);
+    }
+    for name in ["e.part", "f.lock", "copy-g"] {
+        put(name, false);
+    }
+    // Somebody works on this one, slowly.
+    let busy = put("h.part", true);
+    busy.lock().unwrap();
+    put("h.part.json", true);
+    cached_origin(dir.path()).fetch(&wanted(origin.url("/p"), &content), &Silent).unwrap();
+    let left: Vec<String> = files_below(&partial).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(left, ["copy-g", "e.part", "f.lock", "h.part", "h.part.json", "other"]);
+}
+
+#[test]
 fn a_cache_that_cannot_be_written_is_no_cache() {
     let stage = Stage::new();
     // A file where the folder should be: nobody can write below it.

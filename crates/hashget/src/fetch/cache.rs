@@ -10,6 +10,7 @@ use std::fs::File;
 use std::io::{self, Seek as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::partial::{self, is_named, open_locked, path_of};
@@ -23,13 +24,14 @@ pub struct Cache {
     dir: PathBuf,
     inner: Box<dyn Source>,
     told_unwritable: AtomicBool,
+    swept: Once,
 }
 
 impl Cache {
     /// A cache in `dir` (created when first needed) before `inner`. A folder that cannot be written
     /// serves what it has, and keeps nothing.
     pub fn new(dir: PathBuf, inner: Box<dyn Source>) -> Self {
-        Self { dir, inner, told_unwritable: AtomicBool::new(false) }
+        Self { dir, inner, told_unwritable: AtomicBool::new(false), swept: Once::new() }
     }
 
     /// The folder for downloads under way in the cache folder `dir`; see
@@ -81,6 +83,7 @@ impl Cache {
         wanted: &Wanted,
         monitor: &dyn Monitor,
     ) -> Result<Fetched, FetchError> {
+        self.swept.call_once(|| partial::sweep(&Self::partial_dir(&self.dir)));
         let mut fetched = self.inner.fetch(wanted, monitor)?;
         if let Err(error) = self.keep(&mut fetched) {
             if !self.told_unwritable.swap(true, Ordering::Relaxed) {
@@ -112,7 +115,8 @@ impl Cache {
         }
         fs_err::create_dir_all(parent)?;
         fs_err::create_dir_all(&partial_dir)?;
-        let mut copy = tempfile::Builder::new().prefix("copy-").tempfile_in(&partial_dir)?;
+        let mut copy =
+            tempfile::Builder::new().prefix(partial::COPY_PREFIX).tempfile_in(&partial_dir)?;
         fetched.file.rewind()?;
         let size = io::copy(&mut fetched.file, copy.as_file_mut())?;
         if size != fetched.size {

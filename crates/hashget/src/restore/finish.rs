@@ -11,7 +11,7 @@ use super::ledger::State;
 use super::place::{DEVICE, PlaceError, Target};
 use super::{RestoreError, RestoreOptions, Run, Summary, count, fatal, manifest_path};
 use crate::model::manifest::{Manifest, Renamed};
-use crate::model::{Kind, Metadata, RelPath};
+use crate::model::{Metadata, RelPath};
 use crate::monitor::{Event, Interrupted, Monitor, ProblemKind, Step, chain};
 use crate::tree::{self, ScanOptions};
 
@@ -56,7 +56,8 @@ pub(super) fn finish(
     settled.map_err(|error| stop(target, error))?;
 
     let mut summary = state.summarise(&links, Some(manifest.tree.sha256))?;
-    if summary.proven == Some(true) && !target.not_applied().contains_key(DEVICE) {
+    let done = summary.proven == Some(true) && !target.not_applied().contains_key(DEVICE);
+    if done {
         put_renamed(&run, &manifest.renamed, options)
             .and_then(|()| {
                 if options.keep_manifest || owns_the_name(manifest) {
@@ -67,7 +68,9 @@ pub(super) fn finish(
             .map_err(|error| stop(target, error))?;
     }
     for (path, metadata) in touched.iter().rev() {
-        if let Some(reason) = finish_folder(&run, path, metadata)? {
+        if done {
+            finish_last(target, path, metadata, run.monitor, &mut summary);
+        } else if let Some(reason) = finish_folder(&run, path, metadata)? {
             summary.missing.push((path.clone(), reason));
             summary.proven = None;
         }
@@ -195,6 +198,22 @@ fn finish_folder(
     }
 }
 
+/// Gives a folder its metadata when the manifest is gone: if that fails it is told, and nothing is said to
+/// go on from here.
+fn finish_last(
+    target: &Target,
+    path: &RelPath,
+    metadata: &Metadata,
+    monitor: &dyn Monitor,
+    summary: &mut Summary,
+) {
+    if let Err(error) = target.finish_folder(path, metadata) {
+        monitor.problem(ProblemKind::Incomplete, path, chain(&error));
+        target.count_not_applied("metadata");
+        summary.proven = None;
+    }
+}
+
 fn touched_folders(state: &State<'_>, manifest: &Manifest) -> BTreeMap<RelPath, Metadata> {
     let ends = manifest.renamed.iter().flat_map(|renamed| [&renamed.stored, &renamed.name]);
     let parents: Vec<_> = ends.filter_map(RelPath::parent).chain([RelPath::root()]).collect();
@@ -307,19 +326,7 @@ pub(super) fn all_done(
     if tree::tree_digest(&entries) != manifest.tree.sha256 {
         return Ok(None);
     }
-    if !options.keep_manifest {
-        target
-            .remove(&manifest_path())
-            .and_then(|()| match entries.first() {
-                Some(top) if top.kind == Kind::Directory && top.path.is_root() => {
-                    target.finish_folder(&top.path, &top.metadata)
-                }
-                _ => Ok(()),
-            })
-            .and_then(|()| target.sync())
-            .map_err(|error| stop(target, error))?;
-    }
-    Ok(Some(Summary {
+    let mut summary = Summary {
         entries: expected,
         files: manifest.tree.files,
         bytes: manifest.tree.bytes,
@@ -327,7 +334,16 @@ pub(super) fn all_done(
         packages: count(manifest.packages.len()),
         proven: Some(true),
         ..Summary::default()
-    }))
+    };
+    if !options.keep_manifest {
+        target.remove(&manifest_path()).map_err(|error| stop(target, error))?;
+        if let Some(top) = entries.first().filter(|top| top.path.is_root()) {
+            finish_last(target, &top.path, &top.metadata, monitor, &mut summary);
+        }
+        target.sync().map_err(|error| stop(target, error))?;
+        summary.not_applied = target.not_applied();
+    }
+    Ok(Some(summary))
 }
 
 /// Are there exactly so many entries at and below `folder`?

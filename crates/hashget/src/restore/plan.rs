@@ -205,7 +205,11 @@ impl<'m> PackagePlan<'m> {
             let to = &*tree.to.0;
             let folder = to.iter().rposition(|&byte| byte == b'/').map_or(&b""[..], |at| &to[..at]);
             let folder = RelPath::normalise(folder).unwrap_or_default();
-            let what = format!("what {package} gives under \"{}\"", crate::model::escaped(to));
+            let what = if to.is_empty() {
+                format!("everything that {package} gives")
+            } else {
+                format!("everything below \"{}\" that {package} gives", crate::model::escaped(to))
+            };
             missing.push((folder, format!("{what}: {why}")));
         }
         for single in &self.files {
