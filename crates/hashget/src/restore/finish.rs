@@ -63,6 +63,8 @@ pub(super) fn finish(
     }
     let done = summary.proven == Some(true) && !target.not_applied().contains_key(DEVICE);
     if done {
+        // Without the manifest nothing goes on from here: all that it says is durable before.
+        target.sync().map_err(|error| stop(target, error))?;
         put_renamed(&run, &manifest.renamed, options)
             .and_then(|()| {
                 if options.keep_manifest || owns_the_name(manifest) {
