@@ -16,7 +16,10 @@ pub(crate) mod debian;
 mod hint;
 mod kernel;
 mod machine;
+mod npm;
+mod pypi;
 mod rules;
+mod rustup;
 mod text;
 
 pub use address::{NotPublic, public_url};
@@ -26,7 +29,15 @@ pub use machine::Machine;
 pub use rules::{Rule, RuleConfig, RuleError};
 
 /// Every built-in detector, in the order in which they are asked. A new one is one file and one line.
-pub const DETECTORS: &[&dyn Detector] = &[&hint::Hint, &kernel::Kernel, &cargo::Cargo, &Debian];
+pub const DETECTORS: &[&dyn Detector] = &[
+    &hint::Hint,
+    &kernel::Kernel,
+    &cargo::Cargo,
+    &Debian,
+    &pypi::PyPi,
+    &npm::Npm,
+    &rustup::Rustup,
+];
 
 /// Recognises one ecosystem.
 pub trait Detector: Send + Sync {
