@@ -8,7 +8,7 @@ use hashget::fetch::FetchError;
 use hashget::formats::FormatError;
 use hashget::index::IndexError;
 use hashget::pack::PackError;
-use hashget::restore::RestoreError;
+use hashget::restore::{RestoreError, VerifyError};
 use hashget::tree::ScanError;
 
 /// Any error.
@@ -59,6 +59,13 @@ fn wrapped(error: &AnyError) -> Vec<&AnyError> {
             RestoreError::Io(inner) => vec![inner],
             RestoreError::Interrupted(inner) => vec![inner],
             _ => Vec::new(),
+        };
+    }
+    if let Some(error) = error.downcast_ref::<VerifyError>() {
+        return match error {
+            VerifyError::HashDb(inner) => vec![inner],
+            VerifyError::Interrupted(inner) => vec![inner],
+            VerifyError::Manifest(_) => Vec::new(),
         };
     }
     if let Some(ScanError::Interrupted(inner)) = error.downcast_ref::<ScanError>() {

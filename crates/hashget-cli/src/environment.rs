@@ -61,7 +61,30 @@ impl<'a> Environment<'a> {
 
     /// Where packages come from.
     pub(crate) fn source(&self) -> anyhow::Result<Box<dyn Source>> {
-        let options = FetchOptions {
+        made(&self.fetch_options()?)
+    }
+
+    /// The network alone: nothing that was fetched before answers for it.
+    pub(crate) fn network(&self) -> anyhow::Result<Box<dyn Source>> {
+        made(&FetchOptions { cache_dir: None, pools: Vec::new(), ..self.fetch_options()? })
+    }
+
+    /// Folders of packages and the cache alone.
+    pub(crate) fn local(&self) -> anyhow::Result<Box<dyn Source>> {
+        made(&FetchOptions { offline: true, ..self.fetch_options()? })
+    }
+
+    /// The folder of packages that is worked on: the first of the pools that is one.
+    pub(crate) fn pool_folder(&self) -> Result<PathBuf, UsageError> {
+        let pools = self.surroundings.pools(&self.global.pool, &self.config.pool)?;
+        let folder = pools.into_iter().find(|pool| !pool.contains("://"));
+        folder.map(PathBuf::from).ok_or_else(|| {
+            UsageError("no folder of packages is named: give one with --pool DIR".to_owned())
+        })
+    }
+
+    fn fetch_options(&self) -> Result<FetchOptions, UsageError> {
+        Ok(FetchOptions {
             cache_dir: self
                 .surroundings
                 .cache(self.global.cache.as_deref(), self.config.cache.as_deref()),
@@ -72,8 +95,7 @@ impl<'a> Environment<'a> {
             limits: self.limits.clone(),
             proxy: self.config.proxy.clone(),
             ..FetchOptions::default()
-        };
-        Ok(fetch::standard_source(&options).map_err(|error| UsageError(error.to_string()))?)
+        })
     }
 
     /// Where scans leave what they hashed; nowhere without a cache.
@@ -97,4 +119,8 @@ impl<'a> Environment<'a> {
         detectors::select(names, &self.config.rules)
             .map_err(|error| UsageError(format!("--detect: {error}")))
     }
+}
+
+fn made(options: &FetchOptions) -> anyhow::Result<Box<dyn Source>> {
+    Ok(fetch::standard_source(options).map_err(|error| UsageError(error.to_string()))?)
 }

@@ -81,8 +81,12 @@ pub(crate) fn code(error: Option<&anyhow::Error>, problems: &Problems) -> Code {
         return from_problems;
     };
     match (of_error(error.as_ref()), from_problems) {
-        // The problems before it tell more than "failed".
-        (Code::Failed, Code::Verification | Code::Unreachable) => from_problems,
+        // An error without a cause of its own ("nothing could be indexed") sums up the problems before it.
+        (Code::Failed, Code::Verification | Code::Unreachable)
+            if causes(error.as_ref()).len() == 1 =>
+        {
+            from_problems
+        }
         (code, _) => code,
     }
 }
@@ -205,5 +209,8 @@ mod tests {
         assert_eq!(code(Some(&interrupted), &problems), Code::Interrupted);
         let incomplete = Problems { incomplete: 1, ..Problems::default() };
         assert_eq!(code(Some(&plain), &incomplete), Code::Failed);
+        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let full = anyhow::Error::new(full).context("cannot pack");
+        assert_eq!(code(Some(&full), &problems), Code::Failed);
     }
 }

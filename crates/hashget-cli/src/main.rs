@@ -13,6 +13,7 @@ mod exit;
 mod hints;
 mod interrupt;
 mod output;
+mod partial;
 mod places;
 mod values;
 

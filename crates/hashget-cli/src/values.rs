@@ -2,7 +2,10 @@
 //!
 //! Invariant: each function says in its error what was expected.
 
+use std::time::Duration;
+
 use hashget::model::{Digest, Signature};
+use hashget::restore::AtMost;
 use url::Url;
 
 /// A day, `YYYY-MM-DD`; comes back in that very form.
@@ -39,6 +42,24 @@ pub(crate) fn bytes(text: &str) -> Result<u64, String> {
     let unit = 1u64 << shift;
     let fraction = fraction * unit / scale;
     whole.checked_mul(unit).and_then(|whole| whole.checked_add(fraction)).ok_or_else(expected)
+}
+
+/// How much is done in one run: bytes, or a time (`30s`, `10min`, `2h`, `1d`).
+pub(crate) fn at_most(text: &str) -> Result<AtMost, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let seconds = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "s" => 1,
+        "min" => 60,
+        "h" => 60 * 60,
+        "d" => 24 * 60 * 60,
+        _ => return bytes(text).map(AtMost::Bytes).map_err(|_| expected_amount()),
+    };
+    let time = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(seconds));
+    time.map(|time| AtMost::Time(Duration::from_secs(time))).ok_or_else(expected_amount)
+}
+
+fn expected_amount() -> String {
+    "expected bytes, such as 500M, or a time, such as 30s, 10min or 2h".to_owned()
 }
 
 /// How many things are done at once.
@@ -135,6 +156,16 @@ mod tests {
         }
         for bad in ["", "K", "-1", "1.5", "1.K", "1 K", "1X", "99999999999T", "1.1234567K"] {
             assert!(bytes(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn at_most_is_bytes_or_a_time() {
+        assert_eq!(at_most("500M"), Ok(AtMost::Bytes(500 << 20)));
+        assert_eq!(at_most("10min"), Ok(AtMost::Time(Duration::from_secs(600))));
+        assert_eq!(at_most("2h"), Ok(AtMost::Time(Duration::from_secs(7200))));
+        for bad in ["", "min", "-1s", "1.5h", "2 h", "soon", "99999999999999999999s"] {
+            assert!(at_most(bad).is_err(), "{bad}");
         }
     }
 

@@ -38,6 +38,7 @@ const MODULES: &[(&str, &[&str])] = &[
         ],
     ),
     ("restore", &["model", "limits", "monitor", "codec", "formats", "tree", "fetch", "hashdb"]),
+    ("survey", &["model", "hashdb"]),
 ];
 
 /// Lines of a source file, tests included.

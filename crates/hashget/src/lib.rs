@@ -22,4 +22,5 @@ pub mod model;
 pub mod monitor;
 pub mod pack;
 pub mod restore;
+pub mod survey;
 pub mod tree;

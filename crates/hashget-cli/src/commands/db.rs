@@ -11,7 +11,7 @@ use self::spec::PackageSpec;
 use crate::environment::Environment;
 use crate::output::{columns, counted, day, safe, size};
 
-mod spec;
+pub(super) mod spec;
 
 /// Look into the HashDB, and forget packages
 #[derive(Debug, Args)]

@@ -18,11 +18,8 @@ use crate::causes;
 use crate::environment::Environment;
 use crate::exit::UsageError;
 use crate::output::{safe, size};
+use crate::partial::Partial;
 use crate::values::{self, Thing};
-
-mod partial;
-
-use partial::Partial;
 
 /// Fetch one file by its digest, or one package by its signature
 #[derive(Debug, Args)]

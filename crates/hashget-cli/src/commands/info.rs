@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use hashget::fetch::shown;
-use hashget::model::Timestamp;
-use hashget::restore::{Amount, NeededPackage, Needs};
+use hashget::model::{Amount, Timestamp};
+use hashget::restore::{NeededPackage, Needs};
 use serde_json::json;
 
 use crate::archive;

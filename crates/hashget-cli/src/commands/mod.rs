@@ -4,13 +4,17 @@
 
 mod completions;
 mod db;
+mod explain;
 mod get;
 mod index;
 mod info;
 mod man;
 mod pack;
+mod pool;
+mod report;
 mod restore;
 mod unpack;
+mod verify;
 
 use clap::Subcommand;
 
@@ -27,6 +31,10 @@ pub(crate) enum Command {
     Index(index::Index),
     Get(get::Get),
     Info(info::Info),
+    Explain(explain::Explain),
+    Report(report::Report),
+    Verify(verify::Verify),
+    Pool(pool::Pool),
     Db(db::Db),
     Completions(completions::Completions),
     Man(man::Man),
@@ -42,6 +50,10 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> anyhow::Result<()
         Command::Index(index) => index.run(&environment()?),
         Command::Get(get) => get.run(&environment()?),
         Command::Info(info) => info.run(&environment()?),
+        Command::Explain(explain) => explain.run(&environment()?),
+        Command::Report(report) => report.run(&environment()?),
+        Command::Verify(verify) => verify.run(&environment()?),
+        Command::Pool(pool) => pool.run(&environment()?),
         Command::Db(db) => db.run(&environment()?),
         Command::Completions(completions) => completions.run(console),
         Command::Man(man) => man.run(console),

@@ -2,11 +2,17 @@
 //!
 //! Invariant: nothing here uses the library under test; the same calls give the same bytes.
 
+mod rpm;
+mod seven_zip;
 mod tar;
 mod zip;
 
 use std::io::Write as _;
 
+pub use rpm::{
+    RpmFile, RpmValue, cpio_listed, cpio_named, cpio_sized, rpm, rpm_header, rpm_of, rpm_tags,
+};
+pub use seven_zip::{SevenZipEntry, SevenZipMethod, seven_zip, seven_zip_of};
 pub use tar::{TarBuilder, TarEntry, pax_records};
 pub use zip::{ZipEntry, zip};
 
@@ -106,4 +112,28 @@ pub fn gem(metadata: &[u8], data_tar: &[u8]) -> Vec<u8> {
         .file("data.tar.gz", &compress("gzip", data_tar))
         .file("checksums.yaml.gz", &compress("gzip", b"---\n"))
         .finish()
+}
+
+/// A package of Alpine: `control` are the files of its second part, `data_tar` is uncompressed.
+pub fn apk(is_signed: bool, control: &[(&str, &[u8])], data_tar: &[u8]) -> Vec<u8> {
+    let signature = TarBuilder::new().file(".SIGN.RSA.key.rsa.pub", &[7; 256]).without_end();
+    let mut tar = TarBuilder::new();
+    for (name, content) in control {
+        tar = tar.file(name, content);
+    }
+    let signature = if is_signed { compress("gzip", &signature) } else { Vec::new() };
+    let control = compress("gzip", &tar.without_end());
+    [signature, control, compress("gzip", data_tar)].concat()
+}
+
+/// A package of conda of two tars, uncompressed.
+pub fn conda(package_tar: &[u8], info_tar: &[u8]) -> Vec<u8> {
+    let package = compress("zstd", package_tar);
+    let info = compress("zstd", info_tar);
+    let stored = |name, content| ZipEntry { name, content, deflate: false, ..ZipEntry::default() };
+    zip(&[
+        stored(&b"metadata.json"[..], b"{\"conda_pkg_format_version\": 2}"),
+        stored(b"pkg-sample-1.0-0.tar.zst", &package),
+        stored(b"info-sample-1.0-0.tar.zst", &info),
+    ])
 }

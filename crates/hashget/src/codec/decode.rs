@@ -65,6 +65,14 @@ pub(crate) fn lzma_decoder<'a>(
     Ok(guarded(Codec::Xz, Box::new(decoder), meter, limits))
 }
 
+/// Decodes the one gzip member at the start of `input`, and leaves what follows it there.
+pub(crate) fn gzip_member<'a>(input: &'a mut dyn BufRead, limits: &Limits) -> Box<dyn Read + 'a> {
+    let meter = Rc::new(Meter::default());
+    let input = MeteredBuffer { inner: input, meter: Rc::clone(&meter) };
+    let decoder = flate2::bufread::GzDecoder::new(input);
+    guarded(Codec::Gzip, Box::new(decoder), meter, limits)
+}
+
 /// Counts what is read of `input`.
 fn metered<'a>(input: Box<dyn Read + 'a>) -> (Input<'a>, Rc<Meter>) {
     let meter = Rc::new(Meter::default());
@@ -126,6 +134,33 @@ impl Read for Metered<'_> {
         })?;
         self.meter.bytes.set(self.meter.bytes.get().saturating_add(count as u64));
         Ok(count)
+    }
+}
+
+/// Counts what a decoder takes out of a buffer that others read too.
+struct MeteredBuffer<'a> {
+    inner: &'a mut dyn BufRead,
+    meter: Rc<Meter>,
+}
+
+impl Read for MeteredBuffer<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.fill_buf()?.read(buffer)?;
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+impl BufRead for MeteredBuffer<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.inner.fill_buf().inspect_err(|error| {
+            self.meter.failed.set(error.kind() != io::ErrorKind::Interrupted);
+        })
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.inner.consume(count);
+        self.meter.bytes.set(self.meter.bytes.get().saturating_add(count as u64));
     }
 }
 

@@ -12,7 +12,7 @@ use std::fmt;
 use std::io;
 
 pub use decode::decoder;
-pub(crate) use decode::{first_bytes, lzma_decoder};
+pub(crate) use decode::{first_bytes, gzip_member, lzma_decoder};
 pub use encode::{Encoder, encoder};
 
 /// A way to compress.

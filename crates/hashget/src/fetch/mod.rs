@@ -16,6 +16,7 @@ mod part;
 mod partial;
 mod politeness;
 mod pool;
+mod pool_folder;
 mod proof;
 mod retry;
 mod standard;
@@ -31,6 +32,7 @@ pub use mirror::{MirrorRule, Mirrors, public_url};
 pub use origin::{HttpOrigin, OriginOptions, TimeOuts};
 pub use politeness::{HostLimits, Permit, Politeness};
 pub use pool::{DirPool, HttpPool};
+pub use pool_folder::{PoolFolder, Pooled};
 pub use retry::{Retry, RetryOptions};
 pub use standard::{BadOption, FetchOptions, standard_source};
 

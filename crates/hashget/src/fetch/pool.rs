@@ -17,7 +17,7 @@ use crate::model::{Digest, escaped};
 use crate::monitor::{Interrupted, Monitor, ProblemKind};
 
 /// The path of a digest below a pool: `sha256/ab/cd/ef/REST`.
-fn canonical(sha256: &Digest) -> String {
+pub(super) fn canonical(sha256: &Digest) -> String {
     let hex = sha256.to_string();
     format!("sha256/{}/{}/{}/{}", &hex[..2], &hex[2..4], &hex[4..6], &hex[6..])
 }

@@ -3,10 +3,14 @@
 //! Invariant: a reader sees bytes and [`Limits`] only — no network, no path to write to, no database —
 //! and gives each member to the visitor in the package's own order, contents at most once.
 
+mod apk;
+mod conda;
 mod content;
 mod deb;
 mod gem;
 mod package;
+mod rpm;
+mod seven_zip;
 pub mod tar;
 mod zip;
 
@@ -19,8 +23,18 @@ pub use package::read_package;
 use crate::limits::Limits;
 use crate::model::{Member, RelPath};
 
-/// All formats, in the order in which they are tried: a gem is a tar too.
-pub const FORMATS: &[&dyn Format] = &[&deb::Deb, &gem::Gem, &tar::Tar, &zip::Zip];
+/// All formats, in the order in which they are tried: a gem and an apk are tars too, and a package of
+/// conda is a zip.
+pub const FORMATS: &[&dyn Format] = &[
+    &deb::Deb,
+    &rpm::Rpm,
+    &seven_zip::SevenZip,
+    &apk::Apk,
+    &gem::Gem,
+    &tar::Tar,
+    &conda::Conda,
+    &zip::Zip,
+];
 
 /// The name of the format of a package that is no archive: the file itself is the package.
 pub const FILE: &str = "file";

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior, params};
 
-use super::{HashDb, HashDbError, PackageId, Status, member_list, schema};
+use super::{Check, HashDb, HashDbError, PackageId, Status, member_list, schema};
 use crate::model::{Digest, Evidence, Member, PackageRecord, Signature, escaped};
 
 /// The name of the file in the HashDB's folder.
@@ -222,6 +222,42 @@ impl HashDb for LocalHashDb {
             let known = forget(&transaction, id.0)?;
             transaction.commit()?;
             Ok(known)
+        })
+    }
+
+    fn put_check(&self, check: &Check) -> Result<(), HashDbError> {
+        self.with(|connection| {
+            connection
+                .prepare_cached(
+                    "INSERT OR REPLACE INTO checks (sha256, url, deep, checked_at, outcome) \
+                     VALUES (?1, ?2, ?3, ?4, ?5)",
+                )?
+                .execute(params![
+                    check.sha256.as_bytes(),
+                    check.url,
+                    check.deep,
+                    check.checked_at,
+                    check.outcome.to_string(),
+                ])?;
+            Ok(())
+        })
+    }
+
+    fn checks(&self, sha256: &Digest) -> Result<Vec<Check>, HashDbError> {
+        self.with(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT url, deep, checked_at, outcome FROM checks WHERE sha256 = ?1 \
+                 ORDER BY url, deep",
+            )?;
+            let rows = statement.query_map([sha256.as_bytes()], |row| {
+                let outcome = row.get::<_, String>(3)?.parse().map_err(|problem: String| {
+                    let text = rusqlite::types::Type::Text;
+                    rusqlite::Error::FromSqlConversionFailure(3, text, problem.into())
+                })?;
+                let (url, deep, checked_at) = (row.get(0)?, row.get(1)?, row.get(2)?);
+                Ok(Check { sha256: *sha256, url, deep, checked_at, outcome })
+            })?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
         })
     }
 

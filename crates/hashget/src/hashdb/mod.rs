@@ -3,13 +3,15 @@
 //! Invariant: the HashDB is knowledge that can be rebuilt by indexing again; no archive needs it. A
 //! package is in it whole (record, members and look-up keys) or not at all.
 
+mod check;
 mod local;
 mod member_list;
 mod schema;
 
+pub use check::{Check, CheckOutcome};
 pub use local::LocalHashDb;
 
-use crate::model::{Digest, Member, PackageRecord, Signature};
+use crate::model::{Digest, Evidence, Member, PackageRecord, Signature};
 
 /// Names a package within one HashDB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,8 +55,32 @@ pub trait HashDb: Send + Sync {
     /// Forgets a package. `false` when it was not known.
     fn remove(&self, id: PackageId) -> Result<bool, HashDbError>;
 
+    /// Keeps the answer of a place to the question for a package, which need not be known. Replaces an
+    /// older one of the same digest, URL and depth.
+    fn put_check(&self, check: &Check) -> Result<(), HashDbError>;
+
+    /// The answers for a package, by URL, the shallow before the deep one.
+    fn checks(&self, sha256: &Digest) -> Result<Vec<Check>, HashDbError>;
+
     /// How much is known.
     fn status(&self) -> Result<Status, HashDbError>;
+}
+
+/// All members of the package with this digest, if a HashDB knows them all: of weak evidence there are only
+/// some.
+///
+/// # Errors
+/// The HashDB failed.
+pub fn complete_members(
+    hashdb: &dyn HashDb,
+    sha256: &Digest,
+) -> Result<Option<Vec<Member>>, HashDbError> {
+    for id in hashdb.by_sha256(sha256)? {
+        if hashdb.package(id)?.is_some_and(|record| record.evidence >= Evidence::Signed) {
+            return Ok(Some(hashdb.members(id)?));
+        }
+    }
+    Ok(None)
 }
 
 /// How much a HashDB knows.

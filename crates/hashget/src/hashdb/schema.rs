@@ -20,7 +20,7 @@ const BUSY: Duration = Duration::from_secs(60);
 type Migration = fn(&Transaction<'_>) -> rusqlite::Result<()>;
 
 /// Step `n` (from 0) leads from version `n` to version `n + 1`. A step that was released never changes.
-const MIGRATIONS: &[Migration] = &[first_tables];
+const MIGRATIONS: &[Migration] = &[first_tables, table_of_checks];
 
 /// The version of the schema that this program reads and writes.
 pub(super) fn known_version() -> u32 {
@@ -68,6 +68,20 @@ fn first_tables(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
              prefix BLOB NOT NULL,
              package INTEGER NOT NULL,
              PRIMARY KEY (prefix, package)
+         ) STRICT, WITHOUT ROWID;",
+    )
+}
+
+fn table_of_checks(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    // No foreign key: packages of an archive are asked for that this HashDB never indexed.
+    transaction.execute_batch(
+        "CREATE TABLE checks (
+             sha256 BLOB NOT NULL,
+             url TEXT NOT NULL,
+             deep INTEGER NOT NULL,
+             checked_at INTEGER NOT NULL,
+             outcome TEXT NOT NULL,
+             PRIMARY KEY (sha256, url, deep)
          ) STRICT, WITHOUT ROWID;",
     )
 }
@@ -242,8 +256,11 @@ mod tests {
         let (file, mut connection) = version_one(&dir);
         migrate(&mut connection, &[first_tables, add_a_column, fails]).unwrap_err();
         drop(connection);
+        let version =
+            |connection: &Connection| check_identity(connection, "here", known_version()).unwrap();
+        assert_eq!(version(&Connection::open(&file).unwrap()), 1);
         let connection = connect(&file).unwrap();
-        assert_eq!(check_identity(&connection, "here", 1).unwrap(), 1);
+        assert_eq!(version(&connection), known_version());
         connection.query_row("SELECT count(*) FROM files", [], |row| row.get::<_, i64>(0)).unwrap();
         connection.query_row("SELECT seen FROM packages", [], |_| Ok(())).unwrap_err();
     }

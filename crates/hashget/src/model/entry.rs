@@ -3,8 +3,6 @@
 //! Invariant: two trees have the same tree digest exactly if every path, type, content, link,
 //! owner, mode, time and attribute is the same; `docs/format.md` fixes the bytes that are hashed.
 
-use std::io::Write as _;
-
 use sha2::{Digest as _, Sha256};
 
 use super::{Digest, Extent, Kind, Metadata, RelPath};
@@ -36,16 +34,16 @@ pub fn entry_digest(path: &RelPath, file: &Entry, first_name: &RelPath) -> Diges
     let mut record = Record(Vec::with_capacity(256));
     record.field(path.as_bytes());
     record.field(kind.letter().as_bytes());
-    record.number(effective_mode(kind, metadata.mode));
-    record.number(metadata.uid);
-    record.number(metadata.gid);
-    record.number(metadata.mtime.seconds);
-    record.number(metadata.mtime.nanoseconds);
+    record.number(effective_mode(kind, metadata.mode).into());
+    record.number(metadata.uid.into());
+    record.number(metadata.gid.into());
+    record.signed(metadata.mtime.seconds);
+    record.number(metadata.mtime.nanoseconds.into());
     match kind {
         Kind::File { size } => {
-            record.number(size);
+            record.number(*size);
             match sha256 {
-                Some(digest) => record.number(digest),
+                Some(digest) => record.digest(digest),
                 None => record.field(b""),
             }
             for extent in extents.iter().flatten() {
@@ -55,8 +53,8 @@ pub fn entry_digest(path: &RelPath, file: &Entry, first_name: &RelPath) -> Diges
         }
         Kind::Symlink { target } => record.field(target),
         Kind::CharDevice { major, minor } | Kind::BlockDevice { major, minor } => {
-            record.number(major);
-            record.number(minor);
+            record.number((*major).into());
+            record.number((*minor).into());
         }
         Kind::Directory | Kind::Fifo | Kind::Socket | Kind::HardLink { .. } => {}
     }
@@ -65,7 +63,7 @@ pub fn entry_digest(path: &RelPath, file: &Entry, first_name: &RelPath) -> Diges
     }
     for (name, value) in &metadata.xattrs {
         record.field(name);
-        record.number(value.len());
+        record.number(value.len() as u64);
         record.field(value);
     }
     Digest::of(&record.0)
@@ -80,8 +78,33 @@ impl Record {
         self.0.push(0);
     }
 
-    fn number(&mut self, number: impl std::fmt::Display) {
-        write!(self.0, "{number}\0").expect("a vector takes everything");
+    /// Written by hand: each entry of a tree has six or more, and the machinery of formatting would take
+    /// longer than the digest.
+    fn number(&mut self, number: u64) {
+        let mut digits = [0; 20];
+        let (mut at, mut rest) = (digits.len(), number);
+        loop {
+            at -= 1;
+            digits[at] = b"0123456789"[(rest % 10) as usize];
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        self.field(&digits[at..]);
+    }
+
+    fn signed(&mut self, number: i64) {
+        if number < 0 {
+            self.0.push(b'-');
+        }
+        self.number(number.unsigned_abs());
+    }
+
+    fn digest(&mut self, digest: &Digest) {
+        let mut digits = [0; 64];
+        hex::encode_to_slice(digest.as_bytes(), &mut digits).expect("it is twice as long");
+        self.field(&digits);
     }
 }
 

@@ -4,6 +4,7 @@
 //! 0.25 s before the epoch is `-1 s + 750_000_000 ns`); a mode is within `0o7777`.
 
 use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
 
 use serde::{Deserialize, Serialize};
 
@@ -25,8 +26,58 @@ impl Timestamp {
     }
 }
 
+type XattrMap = BTreeMap<Box<[u8]>, Box<[u8]>>;
+
 /// Extended attributes: name to raw value. ACLs and file capabilities are among them.
-pub type Xattrs = BTreeMap<Box<[u8]>, Box<[u8]>>;
+///
+/// A map that takes one word while it is empty: most files have none, and there may be millions of them.
+#[derive(Debug, Clone, Default)]
+pub struct Xattrs(Option<Box<XattrMap>>);
+
+impl Deref for Xattrs {
+    type Target = XattrMap;
+
+    fn deref(&self) -> &XattrMap {
+        static NONE: XattrMap = BTreeMap::new();
+        self.0.as_deref().unwrap_or(&NONE)
+    }
+}
+
+impl DerefMut for Xattrs {
+    fn deref_mut(&mut self) -> &mut XattrMap {
+        self.0.get_or_insert_default()
+    }
+}
+
+impl PartialEq for Xattrs {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Xattrs {}
+
+impl<M: Into<XattrMap>> From<M> for Xattrs {
+    fn from(map: M) -> Self {
+        map.into().into_iter().collect()
+    }
+}
+
+impl FromIterator<(Box<[u8]>, Box<[u8]>)> for Xattrs {
+    fn from_iter<I: IntoIterator<Item = (Box<[u8]>, Box<[u8]>)>>(pairs: I) -> Self {
+        let map: XattrMap = pairs.into_iter().collect();
+        Self((!map.is_empty()).then(|| Box::new(map)))
+    }
+}
+
+impl<'a> IntoIterator for &'a Xattrs {
+    type Item = (&'a Box<[u8]>, &'a Box<[u8]>);
+    type IntoIter = std::collections::btree_map::Iter<'a, Box<[u8]>, Box<[u8]>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
 
 /// All metadata of an entry in a tree.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

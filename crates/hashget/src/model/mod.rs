@@ -3,6 +3,7 @@
 //! Invariant: a value of one of these types is valid by construction (a [`RelPath`] never escapes its
 //! root, a [`Digest`] is 32 bytes), so no other layer checks again.
 
+mod amount;
 mod checksum;
 mod digest;
 mod entry;
@@ -12,7 +13,9 @@ mod metadata;
 mod package;
 mod rel_path;
 
+pub use amount::Amount;
 pub use checksum::{Algorithm, Checksum, Hasher};
+pub(crate) use digest::HashingWriter;
 pub use digest::{Digest, HashingReader, ParseDigestError};
 pub use entry::{Entry, TreeDigest, effective_mode, entry_digest};
 pub use member::{Extent, Kind, Member};

@@ -6,9 +6,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::assign::{Pair, assign};
-use super::plan::Claims;
+use super::plan::{ChosenPackage, Claims};
 use crate::model::manifest::{DigestColumn, Prefix, Tree};
-use crate::model::{Digest, Entry, Kind, Member, RelPath};
+use crate::model::{Digest, Entry, Kind, Member};
+use crate::tree::Finder;
 
 /// A tree of the manifest that could be, with the entries it gives.
 pub(super) struct Proposal {
@@ -51,34 +52,40 @@ const TREE_COST: usize = 60;
 const COMMON: usize = 8;
 
 /// Where the package's folders seem to lie: pairs of prefixes, the best supported first. `matches` are
-/// the entries whose contents the package has, with the members that have them.
-pub(super) fn prefixes(
-    entries: &[Entry],
-    members: &[Member],
-    matches: &[(usize, Vec<usize>)],
+/// contents that both have, each with the members and the entries that have it.
+pub(super) fn prefixes<'a>(
+    entries: &'a [Entry],
+    members: &'a [Member],
+    matches: impl Iterator<Item = (&'a [(u32, u32)], impl Iterator<Item = usize> + Clone)>,
 ) -> Vec<(Prefix, Prefix)> {
     let mut votes: BTreeMap<(&[u8], &[u8]), usize> = BTreeMap::new();
-    let mut names: HashMap<&[usize], usize> = HashMap::new();
-    for (_, candidates) in matches {
-        *names.entry(candidates).or_default() += 1;
-    }
-    for (entry, candidates) in matches {
-        if candidates.len() > COMMON || names[&candidates[..]] > COMMON {
+    // Most matches vote as the one before did.
+    let (mut same, mut count) = ((&[][..], &[][..]), 0);
+    for (candidates, names) in matches {
+        if candidates.len() > COMMON || names.clone().nth(COMMON).is_some() {
             continue;
         }
-        let path = entries[*entry].path.as_bytes();
-        let best = candidates
-            .iter()
-            .map(|&member| members[member].path.as_bytes())
-            .map(|member| (common_rest(member, path), member))
-            .max_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(a.1)));
-        if let Some((rest, member)) = best
-            && rest > 0
-        {
-            let pair = (&member[..member.len() - rest], &path[..path.len() - rest]);
-            *votes.entry(pair).or_default() += 1;
+        for entry in names {
+            let path = entries[entry].path.as_bytes();
+            let best = candidates
+                .iter()
+                .map(|&(_, member)| members[member as usize].path.as_bytes())
+                .map(|member| (common_rest(member, path), member))
+                .max_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(a.1)));
+            if let Some((rest, member)) = best
+                && rest > 0
+            {
+                let pair = (&member[..member.len() - rest], &path[..path.len() - rest]);
+                if pair != same {
+                    *votes.entry(same).or_default() += count;
+                    (same, count) = (pair, 0);
+                }
+                count += 1;
+            }
         }
     }
+    *votes.entry(same).or_default() += count;
+    votes.retain(|_, votes| *votes > 0);
     let mut pairs: Vec<_> = votes.into_iter().collect();
     pairs.sort_by(|(a, a_votes), (b, b_votes)| b_votes.cmp(a_votes).then(a.cmp(b)));
     pairs.into_iter().map(|((from, to), _)| (Prefix(from.into()), Prefix(to.into()))).collect()
@@ -102,16 +109,24 @@ pub(super) fn lay(
     from: &Prefix,
     to: &Prefix,
     entries: &[Entry],
-    members: &[Member],
+    package: &ChosenPackage,
     claims: &Claims,
 ) -> Proposal {
-    let mut laying =
-        Laying { entries, claims, from, to, made: HashSet::new(), heads: HashMap::new() };
-    let twice = repeated(members.iter().filter_map(|member| from.rest_of(&member.path)));
+    let members = &package.members;
+    let mut laying = Laying {
+        entries,
+        claims,
+        from,
+        to,
+        finder: Finder::new(entries),
+        path: Vec::new(),
+        heads: HashMap::new(),
+    };
     let (mut given, mut excepted) = (Vec::new(), Vec::new());
     for (index, member) in members.iter().enumerate() {
-        let Some(rest) = laying.rest(&member.path) else { continue };
-        let role = if twice.contains(rest) { None } else { laying.role(member) };
+        let Some(rest) = from.rest_of(&member.path) else { continue };
+        // Which of several members of one path counts depends on the reader, so none is given.
+        let role = if package.occurs_twice(index) { None } else { laying.role(member, rest) };
         match role {
             Some((entry, role)) => given.push(Given { member: index, entry, role }),
             None => excepted.push(rest),
@@ -132,12 +147,6 @@ pub(super) fn lay(
         .collect();
     assign(&mut tree, &pairs);
     Proposal { tree, given }
-}
-
-/// The paths that occur more than once: which of them counts depends on the reader, so none is given.
-pub(super) fn repeated<'a>(paths: impl Iterator<Item = &'a [u8]>) -> HashSet<&'a [u8]> {
-    let mut seen = HashSet::new();
-    paths.filter(|path| !seen.insert(*path)).collect()
 }
 
 /// The shortest list that excepts every rest of `excepted` and none of `given`: whole folders where
@@ -180,26 +189,25 @@ struct Laying<'a> {
     claims: &'a Claims,
     from: &'a Prefix,
     to: &'a Prefix,
-    /// Entries that this tree makes.
-    made: HashSet<usize>,
+    finder: Finder<'a>,
+    /// The path that is looked for: one vector for all.
+    path: Vec<u8>,
     /// First names of hard-link groups of which this tree makes the file, and the name it makes.
     heads: HashMap<usize, usize>,
 }
 
 impl Laying<'_> {
-    fn rest<'m>(&self, path: &'m RelPath) -> Option<&'m [u8]> {
-        self.from.rest_of(path)
-    }
-
-    /// The entry where a member lies.
-    fn entry(&self, path: &RelPath) -> Option<usize> {
-        let path = [&*self.to.0, self.rest(path)?].concat();
-        self.entries.binary_search_by(|entry| entry.path.as_bytes().cmp(&path)).ok()
+    /// The entry where a member with this rest lies.
+    fn entry(&mut self, rest: &[u8]) -> Option<usize> {
+        self.path.clear();
+        self.path.extend_from_slice(&self.to.0);
+        self.path.extend_from_slice(rest);
+        self.finder.find(&self.path)
     }
 
     /// How the tree gives this member, if it can.
-    fn role(&mut self, member: &Member) -> Option<(usize, Role)> {
-        let index = self.entry(&member.path)?;
+    fn role(&mut self, member: &Member, rest: &[u8]) -> Option<(usize, Role)> {
+        let index = self.entry(rest)?;
         let first = self.claims.first_name(index);
         if !self.claims.may_leave_out(first) {
             return None;
@@ -214,8 +222,8 @@ impl Laying<'_> {
             return None;
         }
         if let Kind::HardLink { target } = &member.kind {
-            let target = self.entry(target)?;
-            let linked = self.heads.get(&first) == Some(&target) && self.made.contains(&target);
+            let target = self.entry(self.from.rest_of(target)?)?;
+            let linked = self.heads.get(&first) == Some(&target);
             return linked.then_some((index, Role::Link));
         }
         let same = match &member.kind {
@@ -227,11 +235,15 @@ impl Laying<'_> {
             kind => *kind == file.kind,
         };
         // A group of hard links has one file; its other names are links to it.
-        if !same || self.claims.head(first).is_some() || self.heads.contains_key(&first) {
+        if !same {
             return None;
         }
-        self.made.insert(index);
-        self.heads.insert(first, index);
+        if self.claims.has_links(first) {
+            if self.claims.head(first).is_some() || self.heads.contains_key(&first) {
+                return None;
+            }
+            self.heads.insert(first, index);
+        }
         Some((index, Role::Made))
     }
 }

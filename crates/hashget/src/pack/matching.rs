@@ -3,13 +3,17 @@
 //! Invariant: only packages with enough evidence, that will not expire before the backup does, are
 //! ever chosen.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
+use super::contents::Contents;
 use super::cover::{Offer, choose};
 use super::plan::{ChosenPackage, PackageUse};
 use super::{PackError, PackOptions};
-use crate::hashdb::{HashDb, PackageId};
-use crate::model::{Digest, Entry, Kind, PackageRecord};
+use crate::hashdb::{HashDb, HashDbError, PackageId};
+use crate::model::{Digest, Entry, PackageRecord};
+
+/// So many digests are looked up at once: enough for the HashDB, little in memory.
+const BATCH: usize = 1 << 16;
 
 /// What will be relied on.
 pub(super) struct Matched {
@@ -17,73 +21,115 @@ pub(super) struct Matched {
     pub(super) packages: Vec<ChosenPackage>,
     /// Those that are not worth their download.
     pub(super) not_worth: Vec<PackageUse>,
+    /// What the HashDB knows of the entries.
+    pub(super) held: Held,
 }
+
+/// For each entry whose contents were looked up: does some package have it, relied on or not?
+pub(super) type Held = Vec<Option<bool>>;
 
 /// Looks up the contents of all eligible files and chooses packages.
 pub(super) fn matched(
     hashdb: &dyn HashDb,
     entries: &[Entry],
-    eligible: &[bool],
+    contents: &Contents<'_>,
     options: &PackOptions,
     today: &str,
 ) -> Result<Matched, PackError> {
-    let contents = contents(entries, eligible);
-    let digests: Vec<Digest> = contents.keys().copied().collect();
-    let weights: Vec<u64> = contents.values().copied().collect();
-    let mut holders: BTreeMap<PackageId, Vec<u32>> = BTreeMap::new();
-    for (content, packages) in hashdb.packages_with(&digests)?.into_iter().enumerate() {
-        let content = u32::try_from(content).expect("a tree has fewer than 2^32 files");
-        for id in packages {
-            holders.entry(id).or_default().push(content);
+    let mut found: Vec<(PackageRecord, Offer)> = Vec::new();
+    let mut held = vec![None; entries.len()];
+    let reliable = |record: &PackageRecord| obstacle(record, options, today).is_none();
+    for holder in holders(hashdb, contents, &mut held)?.chunk_by(|(a, _), (b, _)| a == b) {
+        let id = holder[0].0;
+        if let Some(record) = hashdb.package(id)?.filter(reliable) {
+            let contents = holder.iter().map(|&(_, content)| content).collect();
+            let size = record.size;
+            found.push((record, Offer { id, size, contents }));
         }
     }
-    let mut records: HashMap<PackageId, PackageRecord> = HashMap::new();
-    for &id in holders.keys() {
-        if let Some(record) = hashdb.package(id)?.filter(|record| reliable(record, options, today))
-        {
-            records.insert(id, record);
-        }
-    }
-    let mut offers: Vec<Offer> = holders
-        .into_iter()
-        .filter_map(|(id, contents)| Some(Offer { id, size: records.get(&id)?.size, contents }))
-        .collect();
-    offers.sort_by(|a, b| records[&a.id].url.cmp(&records[&b.id].url));
+    found.sort_by(|(a, _), (b, _)| a.url.cmp(&b.url));
+    let (records, offers): (Vec<PackageRecord>, Vec<Offer>) = found.into_iter().unzip();
+    let positions: HashMap<PackageId, usize> =
+        offers.iter().enumerate().map(|(position, offer)| (offer.id, position)).collect();
 
+    let weights: Vec<u64> = (0..contents.len()).map(|content| contents.weight(content)).collect();
     let choice = choose(&offers, &weights, options.max_fetch_ratio);
-    let mut packages = Vec::new();
-    for id in choice.chosen {
-        let Some(record) = records.remove(&id) else { continue };
-        packages.push(ChosenPackage { record, members: hashdb.members(id)? });
-    }
-    packages.sort_by(|a, b| a.record.url.cmp(&b.record.url));
-    let mut not_worth: Vec<PackageUse> = choice
-        .not_worth
-        .into_iter()
-        .filter_map(|(id, bytes)| {
-            let record = records.get(&id)?;
-            Some(PackageUse { url: record.url.clone(), size: record.size, files: 0, bytes })
-        })
-        .collect();
-    not_worth.sort_by(|a, b| a.url.cmp(&b.url));
-    Ok(Matched { packages, not_worth })
-}
-
-/// The different contents worth looking up, with the bytes that leaving each out saves.
-fn contents(entries: &[Entry], eligible: &[bool]) -> BTreeMap<Digest, u64> {
-    let mut contents = BTreeMap::new();
-    for (entry, _) in entries.iter().zip(eligible).filter(|(_, eligible)| **eligible) {
-        if let (Kind::File { size }, Some(sha256)) = (&entry.kind, entry.sha256)
-            && *size > 0
-        {
-            *contents.entry(sha256).or_default() += size;
+    drop(offers);
+    // Positions are in the order of the URLs.
+    let mut not_worth: Vec<(usize, u64)> =
+        choice.not_worth.iter().map(|(id, bytes)| (positions[id], *bytes)).collect();
+    not_worth.sort_unstable();
+    let not_worth = not_worth.into_iter().map(|(position, bytes)| {
+        let record = &records[position];
+        PackageUse { url: record.url.clone(), size: record.size, files: 0, bytes }
+    });
+    let not_worth = not_worth.collect();
+    let mut chosen: Vec<(usize, PackageId)> =
+        choice.chosen.iter().map(|id| (positions[id], *id)).collect();
+    chosen.sort_unstable();
+    let mut chosen = chosen.into_iter().peekable();
+    let mut packages = Vec::with_capacity(chosen.len());
+    for (position, record) in records.into_iter().enumerate() {
+        if let Some((_, id)) = chosen.next_if(|&(next, _)| next == position) {
+            packages.push(ChosenPackage::new(record, hashdb.members(id)?, contents));
         }
     }
-    contents
+    Ok(Matched { packages, not_worth, held })
 }
 
-fn reliable(record: &PackageRecord, options: &PackOptions, today: &str) -> bool {
+/// Which packages hold which contents, sorted.
+fn holders(
+    hashdb: &dyn HashDb,
+    contents: &Contents<'_>,
+    held: &mut Held,
+) -> Result<Vec<(PackageId, u32)>, HashDbError> {
+    let mut holders = Vec::new();
+    look_up(hashdb, contents, |content, packages| {
+        contents.names(content).for_each(|entry| held[entry] = Some(!packages.is_empty()));
+        holders.extend(packages.into_iter().map(|id| (id, content)));
+    })?;
+    holders.sort_unstable();
+    Ok(holders)
+}
+
+/// Asks the HashDB for the packages of every content that has any bytes.
+pub(super) fn look_up(
+    hashdb: &dyn HashDb,
+    contents: &Contents<'_>,
+    mut found: impl FnMut(u32, Vec<PackageId>),
+) -> Result<(), HashDbError> {
+    let all = u32::try_from(contents.len()).expect("a tree has fewer than 2^32 files");
+    let mut wanted = (0..all).filter(|&content| contents.weight(content as usize) > 0).peekable();
+    while wanted.peek().is_some() {
+        let batch: Vec<u32> = wanted.by_ref().take(BATCH).collect();
+        let digests: Vec<Digest> =
+            batch.iter().map(|&content| contents.digest(content as usize)).collect();
+        for (content, packages) in batch.into_iter().zip(hashdb.packages_with(&digests)?) {
+            found(content, packages);
+        }
+    }
+    Ok(())
+}
+
+/// Why a package that has a file is not relied on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Obstacle {
+    /// Less is known of it than is asked for.
+    Evidence,
+    /// It may be gone before this day, `YYYY-MM-DD`.
+    Expires(String),
+}
+
+/// What keeps a package from being relied on.
+pub(super) fn obstacle(
+    record: &PackageRecord,
+    options: &PackOptions,
+    today: &str,
+) -> Option<Obstacle> {
     let needed_until = options.expires.as_deref().unwrap_or(today);
-    record.evidence >= options.evidence
-        && record.expires.as_deref().is_none_or(|expires| expires >= needed_until)
+    if record.evidence < options.evidence {
+        return Some(Obstacle::Evidence);
+    }
+    let expires = record.expires.as_deref().is_some_and(|expires| expires < needed_until);
+    expires.then(|| Obstacle::Expires(needed_until.to_owned()))
 }

@@ -8,7 +8,10 @@
 
 mod assign;
 mod candidates;
+mod contents;
 mod cover;
+mod explain;
+mod heaviest;
 mod lay;
 mod matching;
 mod options;
@@ -22,16 +25,22 @@ mod write;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
+pub use explain::{Explained, Fate, Holder, explain};
+pub use heaviest::Heavy;
+pub use matching::Obstacle;
 pub use options::{HashesKept, ManifestVersion, PackOptions, SYSTEM_EXCLUDES};
 pub use output::Output;
 pub use plan::PackageUse;
 pub use replay::ReplayError;
 
+use contents::Contents;
+use plan::{Claims, Plan};
+
 use crate::fetch::{MirrorRule, Source};
 use crate::hashdb::{HashDb, HashDbError};
 use crate::index::{self, IndexError, Indexer};
 use crate::limits::Limits;
-use crate::model::manifest::MANIFEST_NAME;
+use crate::model::manifest::{MANIFEST_NAME, ManifestV1};
 use crate::model::{BadPath, Entry, Kind};
 use crate::monitor::{Event, Interrupted, Monitor, Step};
 use crate::tree::{BadGlob, Globs, Scan, ScanError, ScanOptions, scan};
@@ -67,6 +76,16 @@ pub struct Summary {
     pub archived_files: u64,
     /// Their bytes.
     pub archived_bytes: u64,
+    /// Archived files whose contents no package in the HashDB has; each name counted.
+    pub unknown_files: u64,
+    /// Their bytes.
+    pub unknown_bytes: u64,
+    /// Archived files whose contents some package has, but none that is relied on.
+    pub not_relied_files: u64,
+    /// Their bytes.
+    pub not_relied_bytes: u64,
+    /// The paths that hold most of the archived bytes, heaviest first.
+    pub heaviest: Vec<Heavy>,
     /// The packages that are relied on, by URL.
     pub packages: Vec<PackageUse>,
     /// Packages that were left alone because downloading them would cost more than they save.
@@ -83,6 +102,14 @@ pub struct Summary {
     pub not_indexed: usize,
     /// Names of those without a permanent URL: their files are archived.
     pub unreliable: Vec<String>,
+}
+
+/// Where every entry comes from.
+struct Planned {
+    plan: Plan,
+    /// The manifest that says so, if it is of version 1.
+    version_one: Option<ManifestV1>,
+    held: matching::Held,
 }
 
 /// Why a tree was not packed.
@@ -143,10 +170,30 @@ impl Packer<'_> {
     ) -> Result<Summary, PackError> {
         let mut scan = self.scan(tree, &output, options, monitor)?;
         let mut summary = Summary::default();
-        self.index(&scan, options, &mut summary, monitor)?;
-        let eligible = eligible(&scan, options)?;
+        let Planned { mut plan, version_one, held } =
+            self.plan(&scan, options, &mut summary, monitor)?;
+        summary.count(&scan, &plan, &held);
+        drop(held);
+        let version_one = version_one.as_ref();
+        self.write(output, &mut scan, &mut plan, version_one, options, &mut summary, monitor)?;
+        Ok(summary)
+    }
+
+    /// Decides where every entry comes from; for version 1 with the manifest that says so.
+    fn plan(
+        &self,
+        scan: &Scan,
+        options: &PackOptions<'_>,
+        summary: &mut Summary,
+        monitor: &dyn Monitor,
+    ) -> Result<Planned, PackError> {
+        let entries = &scan.entries;
+        let claims = Claims::new(entries, eligible(scan, options)?);
+        let contents = Contents::new(entries, &claims);
+        self.index(scan, &contents, options, summary, monitor)?;
         let today = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
-        let matched = matching::matched(self.hashdb, &scan.entries, &eligible, options, &today)?;
+        let matched = matching::matched(self.hashdb, entries, &contents, options, &today)?;
+        let held = matched.held;
         summary.not_worth = matched.not_worth;
         for package in &summary.not_worth {
             monitor.event(Event::Skipped {
@@ -155,30 +202,23 @@ impl Packer<'_> {
             });
         }
         let packages = &matched.packages;
-        let (mut plan, json) = match options.manifest_version {
+        match options.manifest_version {
             ManifestVersion::Two => {
                 let keep = |size| options.hashes.keeps(size);
-                let mut plan = plan::plan(&scan.entries, eligible, packages, &keep);
-                replay::replay(&scan.entries, packages, &mut plan)?;
-                let json = write::manifest(&scan, &plan, options).to_json();
-                (plan, json)
+                let mut plan = plan::plan(entries, claims, &contents, packages, &keep);
+                replay::replay(entries, packages, &mut plan)?;
+                Ok(Planned { plan, version_one: None, held })
             }
             ManifestVersion::One => {
-                let own = scan
-                    .entries
-                    .iter()
-                    .any(|entry| entry.path.as_bytes() == MANIFEST_NAME.as_bytes());
-                if own {
+                let own = |entry: &Entry| entry.path.as_bytes() == MANIFEST_NAME.as_bytes();
+                if entries.iter().any(own) {
                     return Err(PackError::VersionOne);
                 }
                 let expires = options.expires.clone();
-                let (plan, manifest) = v1::plan(&scan.entries, &eligible, packages, expires);
-                (plan, manifest.to_json())
+                let (plan, manifest) = v1::plan(entries, &claims, packages, expires);
+                Ok(Planned { plan, version_one: Some(manifest), held })
             }
-        };
-        summary.count(&scan, &plan);
-        self.write(output, &mut scan, &mut plan, &json, options, &mut summary, monitor)?;
-        Ok(summary)
+        }
     }
 
     fn scan(
@@ -203,6 +243,7 @@ impl Packer<'_> {
     fn index(
         &self,
         scan: &Scan,
+        contents: &Contents<'_>,
         options: &PackOptions<'_>,
         summary: &mut Summary,
         monitor: &dyn Monitor,
@@ -223,7 +264,7 @@ impl Packer<'_> {
             evidence: options.evidence,
         };
         let detected = candidates.len();
-        let candidates = candidates::of_use(self.hashdb, candidates, &scan.entries)?;
+        let candidates = candidates::of_use(self.hashdb, candidates, &scan.entries, contents)?;
         let indexed = indexer.index_candidates(candidates, monitor)?;
         summary.detected = detected;
         summary.newly_indexed = indexed.new;
@@ -240,8 +281,8 @@ impl Packer<'_> {
         &self,
         output: Output<'_>,
         scan: &mut Scan,
-        plan: &mut plan::Plan,
-        json: &[u8],
+        plan: &mut Plan,
+        version_one: Option<&ManifestV1>,
         options: &PackOptions<'_>,
         summary: &mut Summary,
         monitor: &dyn Monitor,
@@ -264,7 +305,7 @@ impl Packer<'_> {
             crate::codec::encoder(options.codec, Box::new(file.writer()), options.level, self.jobs)
                 .map_err(PackError::Write)?;
         let result = writer
-            .write(encoder, json)
+            .write(encoder, version_one)
             .and_then(|encoder| encoder.finish().map_err(PackError::Write));
         summary.changed_files = writer.changed;
         monitor.event(Event::Finished { step: Step::Write, name: &name });
@@ -295,7 +336,7 @@ fn eligible(scan: &Scan, options: &PackOptions<'_>) -> Result<Vec<bool>, PackErr
 }
 
 impl Summary {
-    fn count(&mut self, scan: &Scan, plan: &plan::Plan) {
+    fn count(&mut self, scan: &Scan, plan: &Plan, held: &matching::Held) {
         let entries = &scan.entries;
         self.entries = entries.len() as u64;
         for (index, entry) in entries.iter().enumerate() {
@@ -311,11 +352,20 @@ impl Summary {
             if plan.archived[first] {
                 self.archived_files += 1;
                 self.archived_bytes += bytes;
+                if let Some(held) = held[first] {
+                    let (sum, sum_bytes) = match held {
+                        true => (&mut self.not_relied_files, &mut self.not_relied_bytes),
+                        false => (&mut self.unknown_files, &mut self.unknown_bytes),
+                    };
+                    *sum += 1;
+                    *sum_bytes += bytes;
+                }
             } else {
                 self.left_out_files += 1;
                 self.left_out_bytes += bytes;
             }
         }
+        self.heaviest = heaviest::heaviest(entries, &plan.archived);
         self.packages.clone_from(&plan.uses);
     }
 }

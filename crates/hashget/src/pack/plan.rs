@@ -3,11 +3,12 @@
 //! Invariant: pure (no disk, no network); every entry of the tree is given by a package, archived, or
 //! a link to one that is, exactly once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
+use super::contents::{Contents, NONE};
 use super::lay::{self, Role};
 use crate::model::manifest::{EntryTable, Link, Package};
-use crate::model::{Digest, Entry, Evidence, Kind, Member, PackageRecord, RelPath};
+use crate::model::{Entry, Evidence, Kind, Member, PackageRecord, RelPath};
 
 /// A package that was chosen, with what is in it.
 #[derive(Debug)]
@@ -16,6 +17,42 @@ pub(super) struct ChosenPackage {
     pub(super) record: PackageRecord,
     /// Its members, in its own order.
     pub(super) members: Vec<Member>,
+    /// The number of each member's contents, and of the package itself.
+    contents: Vec<u32>,
+    own_contents: u32,
+    /// The members whose path another one has too, ascending. Hardly ever any.
+    twice: Vec<usize>,
+}
+
+impl ChosenPackage {
+    pub(super) fn new(
+        record: PackageRecord,
+        members: Vec<Member>,
+        contents: &Contents<'_>,
+    ) -> Self {
+        let own_contents = contents.number(&record.sha256);
+        let (contents, twice) = (contents.numbers(&members), repeated(&members));
+        Self { record, members, contents, own_contents, twice }
+    }
+
+    /// Has another member the path of this one?
+    pub(super) fn occurs_twice(&self, member: usize) -> bool {
+        self.twice.binary_search(&member).is_ok()
+    }
+}
+
+/// The members whose path occurs more than once.
+fn repeated(members: &[Member]) -> Vec<usize> {
+    if members.is_sorted_by(|a, b| a.path < b.path) {
+        return Vec::new();
+    }
+    let mut seen = HashSet::with_capacity(members.len());
+    let again: HashSet<&RelPath> =
+        members.iter().map(|member| &member.path).filter(|path| !seen.insert(*path)).collect();
+    if again.is_empty() {
+        return Vec::new();
+    }
+    (0..members.len()).filter(|&index| again.contains(&members[index].path)).collect()
 }
 
 /// Which entries are given so far, and which names belong to which file.
@@ -27,6 +64,8 @@ pub(super) struct Claims {
     given: Vec<bool>,
     /// For each entry whether a package may give it.
     eligible: Vec<bool>,
+    /// For each entry whether there are links to it.
+    has_links: Vec<bool>,
     /// For first names of hard-link groups: the name under which a package gives the file.
     heads: HashMap<usize, usize>,
 }
@@ -34,20 +73,26 @@ pub(super) struct Claims {
 impl Claims {
     /// Nothing is given yet. `eligible` says for each entry whether it may be left out at all.
     pub(super) fn new(entries: &[Entry], eligible: Vec<bool>) -> Self {
+        let mut has_links = vec![false; entries.len()];
         let first_names = entries
             .iter()
             .enumerate()
             .map(|(index, entry)| {
                 let first = match &entry.kind {
-                    Kind::HardLink { target } => entries
-                        .binary_search_by(|other| other.path.cmp(target))
-                        .expect("a scan has the first name of every group"),
+                    Kind::HardLink { target } => {
+                        let first = entries
+                            .binary_search_by(|other| other.path.cmp(target))
+                            .expect("a scan has the first name of every group");
+                        has_links[first] = true;
+                        first
+                    }
                     _ => index,
                 };
                 u32::try_from(first).expect("a tree has fewer than 2^32 entries")
             })
             .collect();
-        Self { first_names, given: vec![false; entries.len()], eligible, heads: HashMap::new() }
+        let (given, heads) = (vec![false; entries.len()], HashMap::new());
+        Self { first_names, given, eligible, has_links, heads }
     }
 
     pub(super) fn first_name(&self, entry: usize) -> usize {
@@ -67,15 +112,21 @@ impl Claims {
         self.eligible[first_name]
     }
 
-    /// The name under which the file of this group is given.
+    /// Has this file further names?
+    pub(super) fn has_links(&self, first_name: usize) -> bool {
+        self.has_links[first_name]
+    }
+
+    /// The name under which the file of this group is given, if it has several names.
     pub(super) fn head(&self, first_name: usize) -> Option<usize> {
         self.heads.get(&first_name).copied()
     }
 
     fn give(&mut self, entry: usize, role: Role) {
         self.given[entry] = true;
-        if role == Role::Made {
-            self.heads.insert(self.first_name(entry), entry);
+        let first = self.first_name(entry);
+        if role == Role::Made && self.has_links(first) {
+            self.heads.insert(first, entry);
         }
     }
 }
@@ -117,12 +168,11 @@ const MOST_TREES: usize = 64;
 /// Decides where each entry comes from. `packages` are sorted by URL.
 pub(super) fn plan(
     entries: &[Entry],
-    eligible: Vec<bool>,
+    mut claims: Claims,
+    contents: &Contents<'_>,
     packages: &[ChosenPackage],
     keep_digest: KeepDigest<'_>,
 ) -> Plan {
-    let mut claims = Claims::new(entries, eligible);
-    let by_digest = entries_by_digest(entries, &claims);
     let mut manifest: Vec<Package> =
         packages.iter().map(|package| package_head(&package.record)).collect();
     // Positions count all members of a package: where not all are known, files can only be listed.
@@ -130,11 +180,11 @@ pub(super) fn plan(
     for (package, chosen) in
         manifest.iter_mut().zip(packages).filter(|(_, chosen)| complete(chosen))
     {
-        lay_down(package, chosen, entries, &by_digest, &mut claims, keep_digest);
+        lay_down(package, chosen, entries, contents, &mut claims, keep_digest);
     }
     // Single files come after all trees: a file that lies where its package puts it needs no word.
     for (package, chosen) in manifest.iter_mut().zip(packages) {
-        list_files(package, chosen, entries, &by_digest, &mut claims, keep_digest);
+        list_files(package, chosen, entries, contents, &mut claims, keep_digest);
     }
     finish(entries, manifest, &claims)
 }
@@ -154,45 +204,24 @@ fn package_head(record: &PackageRecord) -> Package {
     }
 }
 
-type ByDigest = HashMap<Digest, Vec<usize>>;
-
-/// The names of every file that may be left out, by its contents.
-fn entries_by_digest(entries: &[Entry], claims: &Claims) -> ByDigest {
-    let mut map = ByDigest::new();
-    for index in 0..entries.len() {
-        let first = claims.first_name(index);
-        if let (true, Some(sha256)) = (claims.may_leave_out(first), entries[first].sha256) {
-            map.entry(sha256).or_default().push(index);
-        }
-    }
-    map
-}
-
 fn lay_down(
     package: &mut Package,
     chosen: &ChosenPackage,
     entries: &[Entry],
-    by_digest: &ByDigest,
+    contents: &Contents<'_>,
     claims: &mut Claims,
     keep_digest: KeepDigest<'_>,
 ) {
-    let mut members: HashMap<Digest, Vec<usize>> = HashMap::new();
-    for (index, member) in chosen.members.iter().enumerate() {
-        if let Some(sha256) = member.sha256.filter(|sha256| by_digest.contains_key(sha256)) {
-            members.entry(sha256).or_default().push(index);
-        }
-    }
-    let mut matches: Vec<(usize, Vec<usize>)> = members
-        .into_iter()
-        .flat_map(|(sha256, members)| {
-            by_digest[&sha256].iter().map(move |&entry| (entry, members.clone()))
-        })
-        .filter(|(entry, _)| !claims.is_given(*entry))
-        .collect();
-    matches.sort_unstable();
-    for (from, to) in lay::prefixes(entries, &chosen.members, &matches).into_iter().take(MOST_TREES)
+    let mut members: Vec<(u32, u32)> =
+        chosen.contents.iter().copied().zip(0..).filter(|&(content, _)| content != NONE).collect();
+    members.sort_unstable();
+    let not_given = |&entry: &usize| !claims.is_given(entry);
+    let matches = members
+        .chunk_by(|(a, _), (b, _)| a == b)
+        .map(|members| (members, contents.names(members[0].0).filter(not_given)));
+    for (from, to) in lay::prefixes(entries, &chosen.members, matches).into_iter().take(MOST_TREES)
     {
-        let mut proposal = lay::lay(&from, &to, entries, &chosen.members, claims);
+        let mut proposal = lay::lay(&from, &to, entries, chosen, claims);
         if proposal.is_worth(entries) {
             proposal.keep_digests(entries, &chosen.members, keep_digest);
             for given in &proposal.given {
@@ -207,19 +236,16 @@ fn list_files(
     package: &mut Package,
     chosen: &ChosenPackage,
     entries: &[Entry],
-    by_digest: &ByDigest,
+    contents: &Contents<'_>,
     claims: &mut Claims,
     keep_digest: KeepDigest<'_>,
 ) {
     let mut rows: Vec<(Entry, Option<RelPath>)> = Vec::new();
-    let twice = lay::repeated(chosen.members.iter().map(|member| member.path.as_bytes()));
-    let members = chosen
-        .members
-        .iter()
-        .filter(|member| !twice.contains(member.path.as_bytes()))
-        .filter_map(|member| Some((member.sha256?, Some(&member.path))));
-    for (sha256, from) in members.chain([(chosen.record.sha256, None)]) {
-        for &index in by_digest.get(&sha256).into_iter().flatten() {
+    let members = (0..chosen.members.len())
+        .filter(|&member| chosen.contents[member] != NONE && !chosen.occurs_twice(member))
+        .map(|member| (chosen.contents[member], Some(&chosen.members[member].path)));
+    for (content, from) in members.chain([(chosen.own_contents, None)]) {
+        for index in contents.names(content) {
             let first = claims.first_name(index);
             let taken = claims.is_given(index) || claims.head(first).is_some();
             // An empty file is shorter archived than listed.
@@ -231,6 +257,9 @@ fn list_files(
             row.sha256 = row.sha256.filter(|_| keep_digest(size_of(&row)));
             rows.push((row, from.cloned()));
         }
+    }
+    if rows.is_empty() {
+        return;
     }
     rows.sort_by(|(a, _), (b, _)| a.path.cmp(&b.path));
     let from = rows.iter().map(|(_, from)| from.clone()).collect();

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use super::plan::{ChosenPackage, Plan};
 use crate::model::manifest::{ManifestError, TreeCursor};
 use crate::model::{Digest, Entry, Kind, Metadata, RelPath};
-use crate::tree::find;
+use crate::tree::{Finder, find};
 
 /// The manifest would not give an entry back as it is: a defect of ours, told rather than stored.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +29,7 @@ pub enum ReplayError {
 
 struct Replay<'a> {
     entries: &'a [Entry],
+    finder: Finder<'a>,
     restored: Vec<bool>,
 }
 
@@ -38,7 +39,8 @@ pub(super) fn replay(
     packages: &[ChosenPackage],
     plan: &mut Plan,
 ) -> Result<(), ReplayError> {
-    let mut replay = Replay { entries, restored: vec![false; entries.len()] };
+    let mut replay =
+        Replay { entries, finder: Finder::new(entries), restored: vec![false; entries.len()] };
     let Plan { packages: manifest, uses, chosen, archived, links } = plan;
     for ((package, used), &index) in manifest.iter().zip(uses).zip(chosen.iter()) {
         let members = &packages[index].members;
@@ -53,8 +55,11 @@ pub(super) fn replay(
                 }
             }
         }
-        let digests: HashMap<&RelPath, Option<Digest>> =
-            members.iter().map(|member| (&member.path, member.sha256)).collect();
+        let digests: HashMap<&RelPath, Option<Digest>> = if package.files.is_empty() {
+            HashMap::new()
+        } else {
+            members.iter().map(|member| (&member.path, member.sha256)).collect()
+        };
         for row in package.files.entries() {
             let (row, from) = row?;
             let sha256 = match &from {
@@ -79,7 +84,7 @@ pub(super) fn replay(
     }
 }
 
-impl Replay<'_> {
+impl<'a> Replay<'a> {
     fn error(&self, index: usize, problem: &'static str) -> ReplayError {
         ReplayError::Entry { path: self.entries[index].path.clone(), problem }
     }
@@ -91,11 +96,11 @@ impl Replay<'_> {
         Ok(())
     }
 
-    /// The first name of the entry at `path`, with its index.
-    fn file(&self, path: &RelPath) -> Option<&Entry> {
-        match find(self.entries, path) {
-            Some(Entry { kind: Kind::HardLink { target }, .. }) => find(self.entries, target),
-            found => found,
+    /// The first name of an entry.
+    fn file(&self, entry: &'a Entry) -> Option<&'a Entry> {
+        match &entry.kind {
+            Kind::HardLink { target } => find(self.entries, target),
+            _ => Some(entry),
         }
     }
 
@@ -106,8 +111,9 @@ impl Replay<'_> {
         metadata: &Metadata,
         sha256: Option<Digest>,
     ) -> Result<(), ReplayError> {
-        let found = self.entries.binary_search_by(|entry| entry.path.cmp(path)).ok();
-        let (Some(index), Some(file)) = (found, self.file(path)) else {
+        let found = self.finder.find(path.as_bytes());
+        let file = found.and_then(|index| self.file(&self.entries[index]));
+        let (Some(index), Some(file)) = (found, file) else {
             return Err(ReplayError::Entry { path: path.clone(), problem: "the tree has none" });
         };
         if *kind == Kind::Directory && self.restored[index] {
@@ -115,7 +121,8 @@ impl Replay<'_> {
             return Ok(());
         }
         if let Kind::HardLink { target } = kind {
-            let same = self.file(target).is_some_and(|target| target.path == file.path);
+            let target = find(self.entries, target).and_then(|entry| self.file(entry));
+            let same = target.is_some_and(|target| target.path == file.path);
             if !same {
                 return Err(self.error(index, "it would be linked to another file"));
             }

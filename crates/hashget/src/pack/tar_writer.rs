@@ -49,28 +49,32 @@ impl<W: Write> TarWriter<W> {
         entry: &Entry,
         content: &mut dyn Read,
     ) -> io::Result<()> {
-        let (kind, link, device): (u8, &[u8], _) = match &entry.kind {
-            Kind::File { .. } => (b'0', b"", None),
-            Kind::HardLink { target } => (b'1', target.as_bytes(), None),
-            Kind::Symlink { target } => (b'2', target, None),
-            Kind::CharDevice { major, minor } => (b'3', b"", Some((*major, *minor))),
-            Kind::BlockDevice { major, minor } => (b'4', b"", Some((*major, *minor))),
-            Kind::Directory => (b'5', b"", None),
-            Kind::Fifo | Kind::Socket => (b'6', b"", None),
-        };
-        let header = Header {
-            name,
-            link,
-            kind,
-            size: if let Kind::File { size } = entry.kind { size } else { 0 },
-            device,
-            metadata: &entry.metadata,
-            mode: effective_mode(&entry.kind, entry.metadata.mode),
-        };
+        let header = header(name, entry);
         match &entry.extents {
             Some(extents) => self.sparse(header, extents, content),
             None => self.plain(header, Records::new(), content),
         }
+    }
+
+    /// The same for a file without holes whose data `write` writes.
+    ///
+    /// # Errors
+    /// When writing fails, or what is written is not as long as the entry: the archive is broken then.
+    pub(super) fn written_entry(
+        &mut self,
+        name: &[u8],
+        entry: &Entry,
+        write: &dyn Fn(&mut dyn Write) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let size = self.head(header(name, entry), Records::new())?;
+        let mut data =
+            io::BufWriter::with_capacity(1 << 16, Counted { inner: &mut self.output, bytes: 0 });
+        write(&mut data)?;
+        let bytes = data.into_inner().map_err(io::IntoInnerError::into_error)?.bytes;
+        if bytes != size {
+            return Err(io::Error::other("an entry has not got the length that its header says"));
+        }
+        self.fill(size)
     }
 
     /// Pax sparse format 1.0: the map of the data stands before the data.
@@ -103,9 +107,16 @@ impl<W: Write> TarWriter<W> {
     fn plain(
         &mut self,
         header: Header<'_>,
-        mut records: Records,
+        records: Records,
         content: &mut dyn Read,
     ) -> io::Result<()> {
+        let is_file = header.kind == b'0';
+        let size = self.head(header, records)?;
+        if is_file { self.data(size, content) } else { Ok(()) }
+    }
+
+    /// Writes the header; gives the number of bytes that have to follow it.
+    fn head(&mut self, header: Header<'_>, mut records: Records) -> io::Result<u64> {
         let mut name = header.name.to_vec();
         if header.kind == b'5' {
             name.push(b'/');
@@ -146,7 +157,7 @@ impl<W: Write> TarWriter<W> {
         put_checksum(&mut block);
         self.output.write_all(&block)?;
         self.written += BLOCK as u64;
-        if header.kind == b'0' { self.data(size, content) } else { Ok(()) }
+        Ok(size)
     }
 
     fn extended_header(&mut self, name: &[u8], records: &Records) -> io::Result<()> {
@@ -176,6 +187,11 @@ impl<W: Write> TarWriter<W> {
         if copied != size {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
+        self.fill(size)
+    }
+
+    /// Fills the last block of `size` bytes that were written.
+    fn fill(&mut self, size: u64) -> io::Result<()> {
         let padded = size.next_multiple_of(BLOCK as u64);
         io::copy(&mut io::repeat(0).take(padded - size), &mut self.output)?;
         self.written += padded;
@@ -188,6 +204,46 @@ impl<W: Write> TarWriter<W> {
         let end = (self.written + 2 * BLOCK as u64).next_multiple_of(record);
         io::copy(&mut io::repeat(0).take(end - self.written), &mut self.output)?;
         Ok(self.output)
+    }
+}
+
+/// Passes bytes on and counts them.
+struct Counted<W> {
+    inner: W,
+    bytes: u64,
+}
+
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let count = self.inner.write(buffer)?;
+        self.bytes += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+/// The values of the plain header for an entry.
+fn header<'a>(name: &'a [u8], entry: &'a Entry) -> Header<'a> {
+    let (kind, link, device): (u8, &[u8], _) = match &entry.kind {
+        Kind::File { .. } => (b'0', b"", None),
+        Kind::HardLink { target } => (b'1', target.as_bytes(), None),
+        Kind::Symlink { target } => (b'2', target, None),
+        Kind::CharDevice { major, minor } => (b'3', b"", Some((*major, *minor))),
+        Kind::BlockDevice { major, minor } => (b'4', b"", Some((*major, *minor))),
+        Kind::Directory => (b'5', b"", None),
+        Kind::Fifo | Kind::Socket => (b'6', b"", None),
+    };
+    Header {
+        name,
+        link,
+        kind,
+        size: if let Kind::File { size } = entry.kind { size } else { 0 },
+        device,
+        metadata: &entry.metadata,
+        mode: effective_mode(&entry.kind, entry.metadata.mode),
     }
 }
 

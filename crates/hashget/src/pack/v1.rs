@@ -5,14 +5,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::plan::{ChosenPackage, PackageUse, Plan};
+use super::plan::{ChosenPackage, Claims, PackageUse, Plan};
 use crate::model::manifest::{FileV1, Link, ManifestV1, PackageV1};
 use crate::model::{Digest, Entry, Kind, RelPath};
 
 /// Decides what a version 1 archive leaves out. `packages` are sorted by URL.
 pub(super) fn plan(
     entries: &[Entry],
-    eligible: &[bool],
+    claims: &Claims,
     packages: &[ChosenPackage],
     expires: Option<String>,
 ) -> (Plan, ManifestV1) {
@@ -31,7 +31,9 @@ pub(super) fn plan(
     let mut archived: Vec<bool> =
         entries.iter().map(|entry| !matches!(entry.kind, Kind::HardLink { .. })).collect();
     let mut files = Vec::new();
-    for (index, entry) in entries.iter().enumerate().filter(|&(index, _)| eligible[index]) {
+    for (index, entry) in
+        entries.iter().enumerate().filter(|&(index, _)| claims.may_leave_out(index))
+    {
         let sayable = version_1_says(entry) && !several.contains(&entry.path);
         let holder = entry.sha256.and_then(|sha256| holders.get(&sha256)).filter(|_| sayable);
         if let (Some(&holder), Some(file)) = (holder, file_v1(entry)) {

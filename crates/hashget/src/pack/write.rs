@@ -8,8 +8,10 @@ use std::io::{self, Read, Write};
 
 use super::plan::Plan;
 use super::tar_writer::TarWriter;
-use super::{ManifestVersion, PackError, PackOptions};
-use crate::model::manifest::{EntryTable, MANIFEST_NAME, Manifest, Renamed, TreeSummary};
+use super::{PackError, PackOptions};
+use crate::model::manifest::{
+    EntryColumns, MANIFEST_NAME, Manifest, ManifestV1, Renamed, TreeSummary,
+};
 use crate::model::{Digest, Entry, Extent, HashingReader, Kind, Metadata, RelPath};
 use crate::monitor::{Event, Monitor, ProblemKind, Step};
 use crate::tree::{Contents, ContentsReader, Scan, Stamp, inspect_open_file, tree_digest};
@@ -36,20 +38,24 @@ pub(super) struct Writer<'a> {
     pub(super) names: HashMap<RelPath, Vec<usize>>,
 }
 
-/// The manifest of a plan.
-pub(super) fn manifest(scan: &Scan, plan: &Plan, options: &PackOptions) -> Manifest {
+/// Writes the manifest of a plan into the tar. It is written as it is made: for a large tree it takes more
+/// memory than all that it says.
+fn put_manifest<W: Write>(
+    tar: &mut TarWriter<W>,
+    scan: &Scan,
+    plan: &mut Plan,
+    options: &PackOptions,
+) -> Result<(), PackError> {
     let entries = &scan.entries;
-    let archived = entries.iter().zip(&plan.archived).filter(|(_, archived)| **archived);
-    let table = EntryTable::new(archived.map(|(entry, _)| entry));
     let earliest = plan.packages.iter().filter_map(|package| package.expires.clone()).min();
     let file_size = |entry: &Entry| match entry.kind {
         Kind::File { size } => Some(size),
         _ => None,
     };
-    let own_manifest = RelPath::new(MANIFEST_NAME).expect("it is a plain name");
+    let own_manifest = RelPath::new(MANIFEST_NAME)?;
     let renamed = (scan.get(&own_manifest).is_some())
         .then(|| Renamed { stored: stored_name(entries), name: own_manifest });
-    Manifest {
+    let manifest = Manifest {
         format: Manifest::FORMAT.to_owned(),
         version: 2,
         tool: concat!("hashget ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -60,10 +66,44 @@ pub(super) fn manifest(scan: &Scan, plan: &Plan, options: &PackOptions) -> Manif
             files: entries.iter().filter(|entry| is_file(entries, entry)).count() as u64,
             bytes: entries.iter().filter_map(file_size).sum(),
         },
-        packages: plan.packages.clone(),
-        archived: if options.hashes.archived() { table } else { table.without_digests() },
-        links: plan.links.clone(),
+        packages: std::mem::take(&mut plan.packages),
+        archived: EntryColumns::new(entries, &plan.archived, options.hashes.archived()),
+        links: std::mem::take(&mut plan.links),
         renamed: renamed.into_iter().collect(),
+    };
+    let written = put_text(tar, &|output| manifest.write_json(output));
+    (plan.packages, plan.links) = (manifest.packages, manifest.links);
+    written
+}
+
+/// Writes a manifest that `write` writes, twice: first to know its length.
+fn put_text<W: Write>(
+    tar: &mut TarWriter<W>,
+    write: &dyn Fn(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), PackError> {
+    let mut length = Counter(0);
+    write(&mut length).map_err(PackError::Write)?;
+    let entry = Entry {
+        path: RelPath::new(MANIFEST_NAME)?,
+        kind: Kind::File { size: length.0 },
+        metadata: Metadata { mode: 0o644, ..Metadata::default() },
+        sha256: None,
+        extents: None,
+    };
+    tar.written_entry(MANIFEST_NAME.as_bytes(), &entry, write).map_err(PackError::Write)
+}
+
+/// Counts what is written.
+struct Counter(u64);
+
+impl Write for Counter {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.0 += buffer.len() as u64;
+        Ok(buffer.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -90,10 +130,16 @@ impl Writer<'_> {
     pub(super) fn write<W: Write>(
         &mut self,
         output: W,
-        manifest_json: &[u8],
+        version_one: Option<&ManifestV1>,
     ) -> Result<W, PackError> {
         let mut tar = TarWriter::new(output);
-        put_manifest(&mut tar, manifest_json)?;
+        match version_one {
+            Some(manifest) => {
+                let json = manifest.to_json();
+                put_text(&mut tar, &|output| output.write_all(&json))?;
+            }
+            None => put_manifest(&mut tar, self.scan, self.plan, self.options)?,
+        }
         let stored = self.stored();
         self.gather_names();
         let renamed = stored_name(&self.scan.entries);
@@ -102,11 +148,9 @@ impl Writer<'_> {
             self.put(&mut tar, index, &renamed)?;
         }
         // A manifest of version 1 says nothing of what the tar holds.
-        let says_it = self.options.manifest_version == ManifestVersion::Two;
-        if says_it && (self.outdated || !self.gone.is_empty()) {
+        if version_one.is_none() && (self.outdated || !self.gone.is_empty()) {
             self.drop_gone();
-            let json = manifest(self.scan, self.plan, self.options).to_json();
-            put_manifest(&mut tar, &json)?;
+            put_manifest(&mut tar, self.scan, self.plan, self.options)?;
         }
         tar.finish().map_err(PackError::Write)
     }
@@ -117,8 +161,14 @@ impl Writer<'_> {
         let entries = &self.scan.entries;
         let position = |path: &RelPath| entries.binary_search_by(|one| one.path.cmp(path)).ok();
         let mut stored = self.plan.archived.clone();
+        let mut last_folder = None;
         for index in (0..entries.len()).filter(|&index| self.plan.archived[index]) {
             let mut folder = entries[index].path.parent();
+            // Most entries lie beside the one before.
+            if folder == last_folder {
+                continue;
+            }
+            last_folder.clone_from(&folder);
             while let Some(path) = folder {
                 match position(&path) {
                     Some(above) if !stored[above] => stored[above] = true,
@@ -386,15 +436,4 @@ fn name_in_tar(path: &RelPath, renamed: &RelPath) -> Vec<u8> {
         Some(rest) if rest.is_empty() || rest[0] == b'/' => [renamed.as_bytes(), rest].concat(),
         _ => path.as_bytes().to_vec(),
     }
-}
-
-fn put_manifest<W: Write>(tar: &mut TarWriter<W>, json: &[u8]) -> Result<(), PackError> {
-    let entry = Entry {
-        path: RelPath::new(MANIFEST_NAME)?,
-        kind: Kind::File { size: json.len() as u64 },
-        metadata: Metadata { mode: 0o644, ..Metadata::default() },
-        sha256: None,
-        extents: None,
-    };
-    tar.entry(MANIFEST_NAME.as_bytes(), &entry, &mut &*json).map_err(PackError::Write)
 }

@@ -8,6 +8,7 @@ mod error;
 mod extract;
 mod finish;
 mod get;
+mod given;
 mod ledger;
 mod needs;
 mod package;
@@ -16,13 +17,18 @@ mod place;
 mod plan;
 mod spread;
 mod v1;
+mod verify;
 
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
 pub use error::RestoreError;
-pub use needs::{Amount, NeededPackage, Needs, archive_manifest, folder_manifest, host_of};
+pub use given::{MembersOf, Origin, given_entries, origins};
+pub use needs::{NeededPackage, Needs, archive_manifest, folder_manifest, host_of};
+pub use verify::{
+    AtMost, Standing, Verified, VerifiedPackage, Verifier, VerifyError, VerifyOptions,
+};
 
 use crate::fetch::Source;
 use crate::limits::Limits;

@@ -13,7 +13,7 @@ use crate::limits::Limits;
 use crate::model::manifest::{
     AnyManifest, MANIFEST_NAME, Manifest, ManifestError, ManifestV1, Package,
 };
-use crate::model::{Digest, Evidence, Kind, RelPath, Timestamp};
+use crate::model::{Amount, Digest, Evidence, Kind, RelPath, Timestamp};
 use crate::monitor::{Event, Monitor, Step};
 use crate::tree::TreeRoot;
 
@@ -36,15 +36,6 @@ pub struct Needs {
     pub archived_times: Option<(Timestamp, Timestamp)>,
     /// The packages, in the manifest's order.
     pub packages: Vec<NeededPackage>,
-}
-
-/// So many files, with so many bytes (each hard-link group once).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Amount {
-    /// Regular files, each name counted.
-    pub files: u64,
-    /// Their bytes.
-    pub bytes: u64,
 }
 
 /// A package that an archive needs. What version 1 does not say is `None`.

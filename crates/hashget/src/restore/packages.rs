@@ -19,11 +19,11 @@ pub(super) fn restore_packages(run: &Run<'_>, packages: &[Package]) -> Result<()
 }
 
 /// Does `work` for each number below `count`, on `jobs` threads. Stops early at the first error.
-pub(super) fn in_parallel(
+pub(super) fn in_parallel<E: Send>(
     jobs: usize,
     count: usize,
-    work: impl Fn(usize) -> Result<(), RestoreError> + Sync,
-) -> Result<(), RestoreError> {
+    work: impl Fn(usize) -> Result<(), E> + Sync,
+) -> Result<(), E> {
     let (sender, receiver) = crossbeam_channel::bounded(count.max(1));
     for index in 0..count {
         sender.send(index).expect("the receiver is right here");

@@ -56,7 +56,7 @@ pub(super) fn restore_files(run: &Run<'_>, manifest: &ManifestV1) -> Result<(), 
     }
     let waiting = Waiting(Mutex::new(waiting));
     let problems = Mutex::new(Vec::new());
-    in_parallel(run.jobs, manifest.packages.len(), |index| {
+    in_parallel::<RestoreError>(run.jobs, manifest.packages.len(), |index| {
         run.monitor.check_interrupted()?;
         if waiting.files().is_empty() {
             return Ok(());

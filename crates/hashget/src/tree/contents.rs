@@ -26,14 +26,13 @@ pub struct Contents {
     pub steady: bool,
 }
 
-/// Reads an open regular file from its start through `buffer`, telling `progress` the bytes as they
-/// are read. Gives the file back.
+/// Reads a file to its end through `buffer`, telling `progress` the bytes as they are read. Gives the file
+/// back.
 pub(super) fn read_contents(
-    file: File,
+    mut reader: ContentsReader,
     buffer: &mut [u8],
     progress: &mut dyn FnMut(u64),
 ) -> io::Result<(Contents, File)> {
-    let mut reader = ContentsReader::new(file)?;
     loop {
         match reader.read(buffer) {
             Ok(0) => return reader.finish(),
@@ -56,6 +55,11 @@ impl ContentsReader {
     /// Starts at the beginning of an open regular file.
     pub fn new(file: File) -> io::Result<Self> {
         let (stamp, allocated) = stamp_of(&file)?;
+        Self::of(file, stamp, allocated)
+    }
+
+    /// The same for a file that was just found to be as `stamp` says, with so many bytes allocated.
+    pub(super) fn of(file: File, stamp: Stamp, allocated: u64) -> io::Result<Self> {
         let extents = if allocated < stamp.size {
             data_extents(&file, stamp.size, MOST_EXTENTS)?
         } else {

@@ -1,19 +1,16 @@
-//! Hashing the files of a tree, on threads beside the walk.
+//! Hashing the files of a tree.
 //!
 //! Invariant: the digest, the size and the metadata that come of a file are of one moment; a file that
 //! does not hold still is read again, up to [`TRIES`] times.
 
-use std::ffi::CString;
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::os::fd::AsFd;
 
-use crossbeam_channel::{Receiver, Sender};
 use rustix::fs::{Mode, OFlags, openat};
 
-use super::contents::{Contents, read_contents};
-use super::inspect::inspect_open_file;
+use super::contents::{Contents, ContentsReader, read_contents};
+use super::inspect::inspect_open;
 use crate::model::Metadata;
 use crate::monitor::{Event, Monitor, Step};
 
@@ -21,62 +18,64 @@ use crate::monitor::{Event, Monitor, Step};
 const BUFFER_BYTES: usize = 128 * 1024;
 /// How often a file that changes while it is read is read again.
 const TRIES: usize = 3;
-/// A file to hash: the entry's index, and where it is.
-pub(super) struct Work {
-    pub(super) index: usize,
-    pub(super) parent: Arc<OwnedFd>,
-    pub(super) name: CString,
+/// The monitor is told after so many bytes.
+const TELL_BYTES: u64 = 1 << 20;
+
+/// Hashes files, one after the other.
+pub(super) struct FileHasher<'a> {
+    /// One for all files: making it anew for each would take longer than hashing most of them.
+    buffer: Vec<u8>,
+    /// What is scanned, for the monitor.
+    name: &'a str,
+    monitor: &'a dyn Monitor,
+    /// What the monitor has not been told: it is shared by all threads, and most files are small.
+    bytes: u64,
+    files: u64,
 }
 
-/// What came of it: contents with the metadata of the same moment.
-pub(super) struct Hashed {
-    pub(super) index: usize,
-    pub(super) result: io::Result<(Contents, Metadata)>,
-}
+impl<'a> FileHasher<'a> {
+    pub(super) fn new(name: &'a str, monitor: &'a dyn Monitor) -> Self {
+        Self { buffer: vec![0; BUFFER_BYTES], name, monitor, bytes: 0, files: 0 }
+    }
 
-/// Hashes files until there are no more, or the monitor asks to stop.
-pub(super) fn hash_files(
-    work: &Receiver<Work>,
-    results: &Sender<Hashed>,
-    name: &str,
-    monitor: &dyn Monitor,
-) {
-    // One for all files: making it anew for each would take longer than hashing most of them.
-    let mut buffer = vec![0; BUFFER_BYTES];
-    for work in work {
-        if monitor.interrupted() {
-            return;
-        }
-        let result = hash_file(&work, &mut buffer, name, monitor);
-        if results.send(Hashed { index: work.index, result }).is_err() {
-            return;
+    /// The contents of the file `name` in an open folder, with the metadata of the same moment.
+    pub(super) fn hash(
+        &mut self,
+        parent: impl AsFd,
+        name: &[u8],
+    ) -> io::Result<(Contents, Metadata)> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let mut file = File::from(openat(parent, name, flags, Mode::empty())?);
+        let mut tries = 0;
+        loop {
+            let (metadata, stamp, allocated) = inspect_open(&file)?;
+            let reader = ContentsReader::of(file, stamp, allocated)?;
+            let mut buffer = std::mem::take(&mut self.buffer);
+            let read = read_contents(reader, &mut buffer, &mut |bytes| self.tell(bytes, 0));
+            self.buffer = buffer;
+            let contents;
+            (contents, file) = read?;
+            tries += 1;
+            if contents.steady || tries == TRIES {
+                self.tell(0, 1);
+                return Ok((contents, metadata));
+            }
         }
     }
-}
 
-fn hash_file(
-    work: &Work,
-    buffer: &mut [u8],
-    name: &str,
-    monitor: &dyn Monitor,
-) -> io::Result<(Contents, Metadata)> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let mut file = File::from(openat(&*work.parent, &*work.name, flags, Mode::empty())?);
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no regular file any more"));
+    fn tell(&mut self, bytes: u64, files: u64) {
+        self.bytes += bytes;
+        self.files += files;
+        if self.bytes >= TELL_BYTES {
+            self.tell_rest();
+        }
     }
-    let mut progress = |bytes| {
-        monitor.event(Event::Advanced { step: Step::Scan, name, bytes, files: 0 });
-    };
-    let mut tries = 0;
-    loop {
-        let (metadata, before) = inspect_open_file(&file)?;
-        let contents;
-        (contents, file) = read_contents(file, buffer, &mut progress)?;
-        tries += 1;
-        if (contents.steady && contents.stamp == before) || tries == TRIES {
-            monitor.event(Event::Advanced { step: Step::Scan, name, bytes: 0, files: 1 });
-            return Ok((contents, metadata));
+
+    /// Tells the monitor what it has not been told yet.
+    pub(super) fn tell_rest(&mut self) {
+        let (bytes, files) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.files));
+        if (bytes, files) != (0, 0) {
+            self.monitor.event(Event::Advanced { step: Step::Scan, name: self.name, bytes, files });
         }
     }
 }

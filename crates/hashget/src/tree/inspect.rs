@@ -2,12 +2,10 @@
 //!
 //! Invariant: everything is asked of the entry itself, never of what a symbolic link points to.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
 
 use rustix::fs::{
     AtFlags, FileType, Stat, fgetxattr, flistxattr, fstat, lgetxattr, llistxattr, major, minor,
@@ -35,6 +33,7 @@ pub struct Stamp {
 /// What was found under a name.
 pub(super) struct Inspected {
     pub(super) kind: Kind,
+    /// Still without extended attributes: see [`attributes`].
     pub(super) metadata: Metadata,
     pub(super) stamp: Stamp,
     pub(super) several_names: bool,
@@ -70,13 +69,8 @@ fn metadata(stat: &Stat, stamp: &Stamp, xattrs: Xattrs) -> Metadata {
     }
 }
 
-/// Looks at `name` in the open folder `parent`. `parent_path` leads to that folder in paths that
-/// the kernel resolves (see [`procfs_path`]).
-pub(super) fn inspect(
-    parent: BorrowedFd<'_>,
-    parent_path: &Path,
-    name: &CStr,
-) -> io::Result<Inspected> {
+/// Looks at `name` in the open folder `parent`.
+pub(super) fn inspect(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<Inspected> {
     let stat = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
     let stamp = stamp(&stat);
     let kind = match FileType::from_raw_mode(stat.st_mode) {
@@ -94,20 +88,18 @@ pub(super) fn inspect(
         FileType::Fifo => Kind::Fifo,
         _ => Kind::Socket,
     };
-    let mut path = parent_path.as_os_str().as_bytes().to_vec();
-    path.push(b'/');
-    path.extend_from_slice(name.to_bytes());
-    let path = CString::new(path).map_err(|_| Errno::INVAL)?;
-    let xattrs = read_xattrs(
-        |buffer| llistxattr(&*path, buffer),
-        |name, buffer| lgetxattr(&*path, name, buffer),
-    )?;
     Ok(Inspected {
         kind,
-        metadata: metadata(&stat, &stamp, xattrs),
+        metadata: metadata(&stat, &stamp, Xattrs::default()),
         stamp,
         several_names: stat.st_nlink > 1,
     })
+}
+
+/// The extended attributes of what lies at `path`, itself. (There is no call that takes an open folder
+/// and a name: see [`procfs_path`].)
+pub(super) fn attributes(path: &[u8]) -> io::Result<Xattrs> {
+    read_xattrs(|buffer| llistxattr(path, buffer), |name, buffer| lgetxattr(path, name, buffer))
 }
 
 /// A path by which the kernel finds the open folder `fd`, however long its real path is.
@@ -116,21 +108,35 @@ pub(super) fn procfs_path(fd: BorrowedFd<'_>) -> std::path::PathBuf {
 }
 
 /// What an open regular file is now: its metadata and stamp.
+///
+/// # Errors
+/// When it cannot be asked, or is no regular file.
 pub fn inspect_open_file(file: &File) -> io::Result<(Metadata, Stamp)> {
+    inspect_open(file).map(|(metadata, stamp, _)| (metadata, stamp))
+}
+
+/// The same with the bytes that are allocated for it.
+pub(super) fn inspect_open(file: &File) -> io::Result<(Metadata, Stamp, u64)> {
     let stat = fstat(file)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(io::Error::other("it is no regular file any more"));
+    }
     let stamp = stamp(&stat);
     let xattrs = read_xattrs(
         |buffer| flistxattr(file, buffer),
         |name, buffer| fgetxattr(file, name, buffer),
     )?;
-    Ok((metadata(&stat, &stamp, xattrs), stamp))
+    Ok((metadata(&stat, &stamp, xattrs), stamp, allocated(&stat)))
+}
+
+fn allocated(stat: &Stat) -> u64 {
+    u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512)
 }
 
 /// The stamp of an open file, and the bytes that are allocated for it.
 pub(super) fn stamp_of(file: &File) -> io::Result<(Stamp, u64)> {
     let stat = fstat(file)?;
-    let allocated = u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512);
-    Ok((stamp(&stat), allocated))
+    Ok((stamp(&stat), allocated(&stat)))
 }
 
 /// The largest list or value that Linux has.
@@ -145,7 +151,7 @@ fn read_xattrs(
     let names = match list(&mut small) {
         Ok(length) => &small[..length],
         // A file system without attributes has none.
-        Err(Errno::NOTSUP | Errno::NOSYS) => return Ok(Xattrs::new()),
+        Err(Errno::NOTSUP | Errno::NOSYS) => return Ok(Xattrs::default()),
         Err(Errno::RANGE) => {
             large.resize(XATTR_MAX, 0);
             let length = list(&mut large)?;
@@ -153,7 +159,7 @@ fn read_xattrs(
         }
         Err(error) => return Err(error.into()),
     };
-    let mut xattrs = Xattrs::new();
+    let mut xattrs = Xattrs::default();
     let mut value = Vec::new();
     for name in names.split_inclusive(|&byte| byte == 0) {
         let Ok(name) = CStr::from_bytes_with_nul(name) else { continue };

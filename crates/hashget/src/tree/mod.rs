@@ -4,20 +4,29 @@
 //! fifos and devices are not opened, and what changes meanwhile is told, not hidden.
 
 mod contents;
+mod find;
 mod globs;
 mod hashing;
 mod inspect;
 mod open;
+mod order;
 mod scan_cache;
+mod tasks;
 mod walk;
 
 use std::collections::HashMap;
+use std::ffi::CString;
+use std::os::fd::AsFd as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 pub use contents::{Contents, ContentsReader};
+pub(crate) use find::Finder;
+pub use find::find;
 pub use globs::{BadGlob, Globs};
 pub use inspect::{Stamp, inspect_open_file};
 pub use open::TreeRoot;
+pub(crate) use open::need_procfs;
 
 use crate::model::{Digest, Entry, Kind, RelPath, TreeDigest, entry_digest};
 use crate::monitor::{Event, Interrupted, Monitor, ProblemKind, Step};
@@ -36,7 +45,7 @@ pub struct ScanOptions {
     pub not_these: Vec<(u64, u64)>,
     /// Where scans leave what they hashed, so that the next one need not read what has not changed.
     pub cache: Option<PathBuf>,
-    /// Files hashed at once; at least 1.
+    /// Threads that walk and hash; at least 1.
     pub jobs: usize,
 }
 
@@ -81,7 +90,7 @@ pub enum ScanError {
     Interrupted(#[from] Interrupted),
 }
 
-/// Reads the tree at `root`: walks it in order while `options.jobs` threads hash the files.
+/// Reads the tree at `root`: `options.jobs` threads walk it and hash its files.
 ///
 /// # Errors
 /// Only if `root` itself is not a readable folder, or the monitor asks to stop. Trouble with single
@@ -91,35 +100,63 @@ pub fn scan(root: &Path, options: &ScanOptions, monitor: &dyn Monitor) -> Result
         .map_err(|error| ScanError::Root { path: root.to_path_buf(), error })?;
     let name = root.path().display().to_string();
     monitor.event(Event::Started { step: Step::Scan, name: &name, bytes: None });
-    let mut cache = options.cache.as_deref().map(|folder| ScanCache::open(folder, root.path()));
-    let result = walk::walk(&root, options, &mut cache, &name, monitor);
+    let cache = options.cache.as_deref().map(|folder| ScanCache::open(folder, root.path()));
+    let found = walk::walk(&root, options, cache.as_ref(), &name, monitor);
     monitor.event(Event::Finished { step: Step::Scan, name: &name });
-    let mut entries = result?;
-    if let Some(Err(error)) = cache.map(ScanCache::save) {
+    let walk::Found { mut entries, several_names, lines } = found?;
+    if let Some(Err(error)) = cache.map(|cache| cache.save(lines)) {
         monitor.problem(ProblemKind::Note, &name, format!("cannot keep the scan cache: {error}"));
     }
-    entries.sort_unstable_by(|a, b| a.entry.path.cmp(&b.entry.path));
-    Ok(Scan { root, entries: link_groups(entries) })
+    link_names(&mut entries, several_names);
+    Ok(Scan { root, entries })
 }
 
-/// Turns all but the first name of every hard-link group into links to that first name. `entries`
-/// are sorted by path.
-fn link_groups(found: Vec<walk::Found>) -> Vec<Entry> {
-    let mut first_names: HashMap<(u64, u64), usize> = HashMap::new();
-    let mut entries: Vec<Entry> = Vec::with_capacity(found.len());
-    for walk::Found { mut entry, group } in found {
-        if let Some(identity) = group {
-            if let Some(&first) = first_names.get(&identity) {
-                entry.kind = Kind::HardLink { target: entries[first].path.clone() };
-                entry.sha256 = None;
-                entry.extents = None;
-            } else {
-                first_names.insert(identity, entries.len());
-            }
-        }
-        entries.push(entry);
+/// Reads the one entry at `path`, of which only the last component is not followed; not what is below it.
+///
+/// # Errors
+/// It is not there, or cannot be read.
+pub fn read_entry(path: &Path) -> std::io::Result<Entry> {
+    let parent = path.parent().filter(|parent| *parent != Path::new(""));
+    let root = TreeRoot::open(parent.unwrap_or(Path::new(".")))?;
+    let Some(name) = path.file_name() else {
+        return Err(std::io::Error::other("its path has no last name"));
+    };
+    let relative = RelPath::new(name.as_bytes()).map_err(std::io::Error::other)?;
+    let name = CString::new(name.as_bytes())?;
+    let folder = root.open_directory(&RelPath::root())?;
+    let mut found = inspect::inspect(folder.as_fd(), &name)?;
+    let path = [root.path().as_os_str().as_bytes(), b"/", name.to_bytes()].concat();
+    found.metadata.xattrs = inspect::attributes(&path)?;
+    let mut entry = Entry {
+        path: relative,
+        kind: found.kind,
+        metadata: found.metadata,
+        sha256: None,
+        extents: None,
+    };
+    if matches!(entry.kind, Kind::File { .. }) {
+        let mut reader = ContentsReader::new(root.open_file(&entry.path)?)?;
+        std::io::copy(&mut reader, &mut std::io::sink())?;
+        let (contents, _) = reader.finish()?;
+        entry.kind = Kind::File { size: contents.stamp.size };
+        (entry.sha256, entry.extents) = (Some(contents.sha256), contents.extents);
     }
-    entries
+    Ok(entry)
+}
+
+/// Turns all but the first name of every hard-link group into links to that first name.
+fn link_names(entries: &mut [Entry], several_names: Vec<(usize, walk::Identity)>) {
+    let mut first_names: HashMap<walk::Identity, usize> = HashMap::new();
+    for (index, identity) in several_names {
+        let first = *first_names.entry(identity).or_insert(index);
+        if first != index {
+            let target = entries[first].path.clone();
+            let entry = &mut entries[index];
+            entry.kind = Kind::HardLink { target };
+            entry.sha256 = None;
+            entry.extents = None;
+        }
+    }
 }
 
 impl Scan {
@@ -132,11 +169,6 @@ impl Scan {
     pub fn tree_digest(&self) -> Digest {
         tree_digest(&self.entries)
     }
-}
-
-/// The entry at `path` among `entries`, which are sorted by path.
-pub fn find<'a>(entries: &'a [Entry], path: &RelPath) -> Option<&'a Entry> {
-    entries.binary_search_by(|entry| entry.path.cmp(path)).ok().map(|index| &entries[index])
 }
 
 /// The tree digest of entries as [`Scan::entries`] has them.

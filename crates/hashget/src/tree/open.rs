@@ -15,6 +15,21 @@ use crate::model::RelPath;
 /// The longest path that one system call takes; longer ones are opened in steps.
 const LONGEST_PATH: usize = 4000;
 
+/// Makes sure that `/proc` is there. Attributes of links and devices, very long paths, and names for unnamed files
+/// can be had through it alone; without it they would look as if they had vanished.
+///
+/// # Errors
+/// It is not mounted.
+pub(crate) fn need_procfs() -> io::Result<()> {
+    match rustix::fs::stat("/proc/self/fd") {
+        Ok(_) => Ok(()),
+        Err(_) => Err(io::Error::other(
+            "there is no /proc, which is needed for long paths and attributes: mount it first \
+             (mount -t proc proc /proc)",
+        )),
+    }
+}
+
 /// The top folder of a tree, open.
 #[derive(Debug)]
 pub struct TreeRoot {
@@ -25,6 +40,7 @@ pub struct TreeRoot {
 impl TreeRoot {
     /// Opens the folder at `path`, which may itself be a symbolic link to one.
     pub fn open(path: &Path) -> io::Result<Self> {
+        need_procfs()?;
         let path = fs_err::canonicalize(path)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = openat(rustix::fs::CWD, &path, flags, Mode::empty())?;

@@ -10,71 +10,76 @@
 //! memory map to a page that is dirty already (it changes no time until the page has been written
 //! back, half a minute later), and file systems that make their times up. So a file is remembered only
 //! once its times are [`SETTLED_SECONDS`] old; a cache from the future is dropped whole; and only
-//! local file systems known to keep ctime are remembered at all.
+//! local file systems known to keep ctime are remembered at all. Some of these are known to set it at every
+//! change of the extended attributes too: a file that had none there has none now, and is not asked.
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::hash::Hasher;
 use std::io::{self, Write as _};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Stamp;
-use crate::model::{Digest, HashingReader};
+use crate::model::{Digest, HashingReader, HashingWriter};
 
 /// How old both times of a file must be, in seconds, before its digest is remembered: twice the time
 /// after which Linux writes dirty pages back.
 const SETTLED_SECONDS: i64 = 60;
 
 /// The first bytes of a cache file; the last one is its version.
-const MAGIC: [u8; 8] = *b"hgscan\0\x01";
+const MAGIC: [u8; 8] = *b"hgscan\0\x02";
+
+/// What can be believed of a file whose ctime has not changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    Nothing,
+    Contents,
+    ContentsAndAttributes,
+}
 
 /// File systems that keep ctime as Linux means it, by the magic numbers of `statfs(2)`.
-const TRUSTED_FILE_SYSTEMS: [i64; 8] = [
-    0xef53,      // ext2, ext3, ext4
-    0x5846_5342, // xfs
-    0x9123_683e, // btrfs
-    0x0102_1994, // tmpfs
-    0x794c_7630, // overlayfs
-    0xf2f5_2010, // f2fs
-    0x2fc1_2fc1, // zfs
-    0xca45_1a4e, // bcachefs
+const TRUSTED_FILE_SYSTEMS: [(i64, Trust); 8] = [
+    (0xef53, Trust::ContentsAndAttributes), // ext2, ext3, ext4
+    (0x5846_5342, Trust::ContentsAndAttributes), // xfs
+    (0x9123_683e, Trust::ContentsAndAttributes), // btrfs
+    (0x0102_1994, Trust::Contents),         // tmpfs
+    (0x794c_7630, Trust::Contents),         // overlayfs
+    (0xf2f5_2010, Trust::Contents),         // f2fs
+    (0x2fc1_2fc1, Trust::Contents),         // zfs
+    (0xca45_1a4e, Trust::Contents),         // bcachefs
 ];
 
-/// All that must be unchanged, in 16 bytes.
+/// All that must be unchanged, in 127 bits; the last one says that the file is bare.
 type Fingerprint = [u8; 16];
 
-/// One file of the cache: 48 bytes.
-type Line = (Fingerprint, Digest);
+/// That bit, in the last byte.
+const BARE: u8 = 1;
 
-/// What a former scan of a tree left, and what this one will leave.
+/// One file of the cache: 48 bytes.
+pub(super) type Line = (Fingerprint, Digest);
+
+/// What is known of a file that has not changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Known {
+    pub(super) sha256: Digest,
+    /// Has it certainly no extended attributes?
+    pub(super) bare: bool,
+}
+
+/// What a former scan of a tree left.
 #[derive(Debug)]
 pub(super) struct ScanCache {
     file: PathBuf,
-    before: HashMap<Fingerprint, Digest, BuildFirstBytes>,
-    after: Vec<Line>,
+    /// Sorted: a search needs no memory beside the lines themselves.
+    before: Vec<Line>,
+    /// Which of them were met again.
+    met: Vec<AtomicBool>,
     started: i64,
-    /// For each device whether its file system is trusted.
-    trusted: HashMap<u64, bool>,
-}
-
-/// Fingerprints are digests already: their first bytes are as good a hash as any.
-#[derive(Debug, Default)]
-struct FirstBytes(u64);
-
-type BuildFirstBytes = std::hash::BuildHasherDefault<FirstBytes>;
-
-impl Hasher for FirstBytes {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some(first) = bytes.first_chunk() {
-            self.0 = u64::from_le_bytes(*first);
-        }
-    }
+    /// For each device what its file system is trusted with.
+    trust: Mutex<HashMap<u64, Trust>>,
 }
 
 fn fingerprint(stamp: &Stamp) -> Fingerprint {
@@ -93,6 +98,7 @@ fn fingerprint(stamp: &Stamp) -> Fingerprint {
     let digest = Digest::of(&bytes);
     let mut fingerprint = Fingerprint::default();
     fingerprint.copy_from_slice(&digest.as_bytes()[..16]);
+    fingerprint[15] &= !BARE;
     fingerprint
 }
 
@@ -110,66 +116,92 @@ impl ScanCache {
         let file = folder.join(&name[..32]);
         let started = now();
         let before = read(&file, started).unwrap_or_default();
-        Self { file, before, after: Vec::new(), started, trusted: HashMap::new() }
+        let met = before.iter().map(|_| AtomicBool::new(false)).collect();
+        Self { file, before, met, started, trust: Mutex::default() }
     }
 
-    /// The digest of a file that has not changed since it was read, remembered for the next scan.
-    pub(super) fn get(&mut self, stamp: &Stamp) -> Option<Digest> {
-        let fingerprint = fingerprint(stamp);
-        let digest = *self.before.get(&fingerprint)?;
-        self.after.push((fingerprint, digest));
-        Some(digest)
+    /// What is known of a file that has not changed since it was read; it is remembered for the next scan.
+    pub(super) fn get(&self, stamp: &Stamp) -> Option<Known> {
+        let wanted = fingerprint(stamp);
+        let at = self.before.partition_point(|(fingerprint, _)| *fingerprint < wanted);
+        let (fingerprint, sha256) = self.before.get(at)?;
+        let bare = fingerprint[15] & BARE != 0;
+        let same = fingerprint[..15] == wanted[..15] && fingerprint[15] & !BARE == wanted[15];
+        same.then(|| {
+            self.met[at].store(true, Ordering::Relaxed);
+            Known { sha256: *sha256, bare }
+        })
     }
 
-    /// Remembers the digest of a file that held still while it was read.
-    pub(super) fn put(&mut self, stamp: &Stamp, digest: Digest) {
+    /// How to remember a file that held still while it was read; `None` if it must not be.
+    pub(super) fn line(&self, stamp: &Stamp, known: Known) -> Option<Line> {
         let newest = stamp.mtime.seconds.max(stamp.ctime.seconds);
-        let trusted = self.trusted.get(&stamp.device).copied().unwrap_or(false);
-        if trusted && newest.saturating_add(SETTLED_SECONDS) < self.started {
-            self.after.push((fingerprint(stamp), digest));
+        let trust = self.trust().get(&stamp.device).copied().unwrap_or(Trust::Nothing);
+        if trust == Trust::Nothing || newest.saturating_add(SETTLED_SECONDS) >= self.started {
+            return None;
         }
+        let mut fingerprint = fingerprint(stamp);
+        if known.bare && trust == Trust::ContentsAndAttributes {
+            fingerprint[15] |= BARE;
+        }
+        Some((fingerprint, known.sha256))
+    }
+
+    fn trust(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Trust>> {
+        self.trust.lock().expect("nothing panics while it holds the map")
     }
 
     /// Learns once for each device whether its file system is one to trust. `folder` is open there.
-    pub(super) fn meet(&mut self, device: u64, folder: impl AsFd) {
-        self.trusted.entry(device).or_insert_with(|| {
+    pub(super) fn meet(&self, folder: impl AsFd) {
+        let Ok(status) = rustix::fs::fstat(&folder) else { return };
+        self.trust().entry(status.st_dev).or_insert_with(|| {
             #[allow(
                 clippy::unnecessary_cast,
                 clippy::cast_possible_wrap,
                 reason = "the type of f_type differs between machines"
             )]
-            rustix::fs::fstatfs(folder)
-                .is_ok_and(|status| TRUSTED_FILE_SYSTEMS.contains(&(status.f_type as i64)))
+            let kind = rustix::fs::fstatfs(folder).map(|status| status.f_type as i64);
+            let known = TRUSTED_FILE_SYSTEMS.iter().find(|(magic, _)| kind == Ok(*magic));
+            known.map_or(Trust::Nothing, |(_, trust)| *trust)
         });
     }
 
-    /// Leaves what this scan knows for the next one.
+    /// Leaves what this scan knows for the next one: what it met of the former scan's lines, and `new` ones.
     ///
     /// # Errors
     /// When it cannot be written; the next scan then reads everything.
-    pub(super) fn save(mut self) -> io::Result<()> {
-        self.after.sort_unstable();
-        self.after.dedup();
-        let folder = self.file.parent().unwrap_or(Path::new("."));
-        fs_err::create_dir_all(folder)?;
-        let mut bytes = Vec::with_capacity(24 + self.after.len() * 48 + 32);
-        bytes.extend_from_slice(&MAGIC);
-        bytes.extend_from_slice(&self.started.to_le_bytes());
-        for (fingerprint, digest) in &self.after {
-            bytes.extend_from_slice(fingerprint);
-            bytes.extend_from_slice(digest.as_bytes());
+    pub(super) fn save(self, mut new: Vec<Line>) -> io::Result<()> {
+        let Self { file, before, met, started, .. } = self;
+        let was_met = |at: usize| met[at].load(Ordering::Relaxed);
+        if new.is_empty() && !before.is_empty() && (0..before.len()).all(was_met) {
+            // Nothing to say that the file does not say. (That it is older takes nothing away: what it
+            // remembers was settled when it was written.)
+            return Ok(());
         }
-        let checksum = Digest::of(&bytes);
-        bytes.extend_from_slice(checksum.as_bytes());
-        let mut temporary = tempfile::Builder::new().prefix(".scan-").tempfile_in(folder)?;
-        temporary.write_all(&bytes)?;
-        temporary.persist(&self.file)?;
+        new.extend(before.iter().enumerate().filter(|&(at, _)| was_met(at)).map(|(_, line)| *line));
+        drop(before);
+        new.sort_unstable();
+        new.dedup_by_key(|(fingerprint, _)| *fingerprint);
+        let folder = file.parent().unwrap_or(Path::new("."));
+        fs_err::create_dir_all(folder)?;
+        let temporary = tempfile::Builder::new().prefix(".scan-").tempfile_in(folder)?;
+        let mut writer = io::BufWriter::with_capacity(1 << 16, HashingWriter::new(temporary));
+        writer.write_all(&MAGIC)?;
+        writer.write_all(&started.to_le_bytes())?;
+        for (fingerprint, digest) in &new {
+            writer.write_all(fingerprint)?;
+            writer.write_all(digest.as_bytes())?;
+        }
+        let writer = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
+        let (checksum, mut temporary) = writer.finish();
+        temporary.write_all(checksum.as_bytes())?;
+        temporary.persist(&file)?;
         Ok(())
     }
 }
 
 /// The lines of a whole cache file from before `now`.
-fn read(file: &Path, now: i64) -> Option<HashMap<Fingerprint, Digest, BuildFirstBytes>> {
+fn read(file: &Path, now: i64) -> Option<Vec<Line>> {
     let file = File::open(file).ok()?;
     let length = usize::try_from(file.metadata().ok()?.len()).ok()?;
     let lines = length.checked_sub(MAGIC.len() + 8 + 32)?;
@@ -181,17 +213,23 @@ fn read(file: &Path, now: i64) -> Option<HashMap<Fingerprint, Digest, BuildFirst
     if head[..8] != MAGIC || started > now || lines % 48 != 0 {
         return None;
     }
-    let mut before = HashMap::with_capacity_and_hasher(lines / 48, BuildFirstBytes::default());
-    for _ in 0..lines / 48 {
-        let mut line = [0; 48];
-        io::Read::read_exact(&mut reader, &mut line).ok()?;
-        let (fingerprint, digest) = line.split_at(16);
-        before.insert(fingerprint.try_into().ok()?, Digest::from_bytes(digest.try_into().ok()?));
+    let mut before = Vec::with_capacity(lines / 48);
+    let mut some = vec![0; 48 * 1024];
+    let mut left = lines;
+    while left > 0 {
+        let some = &mut some[..left.min(48 * 1024)];
+        io::Read::read_exact(&mut reader, some).ok()?;
+        for line in some.chunks_exact(48) {
+            let (fingerprint, digest) = line.split_at(16);
+            before
+                .push((fingerprint.try_into().ok()?, Digest::from_bytes(digest.try_into().ok()?)));
+        }
+        left -= some.len();
     }
     let (digest, _, mut rest) = reader.into_parts();
     let mut checksum = [0; 32];
     io::Read::read_exact(&mut rest, &mut checksum).ok()?;
-    (digest.as_bytes() == &checksum).then_some(before)
+    (digest.as_bytes() == &checksum && before.is_sorted()).then_some(before)
 }
 
 #[cfg(test)]
@@ -205,20 +243,24 @@ mod tests {
     }
 
     fn cache(folder: &Path) -> ScanCache {
-        let mut cache = ScanCache::open(folder, Path::new("/tree"));
-        cache.trusted.insert(1, true);
+        let cache = ScanCache::open(folder, Path::new("/tree"));
+        cache.trust().insert(1, Trust::ContentsAndAttributes);
+        cache.trust().insert(3, Trust::Contents);
         cache
+    }
+
+    fn known(bare: bool) -> Known {
+        Known { sha256: Digest::of(b"x"), bare }
     }
 
     #[test]
     fn what_is_unchanged_is_remembered_and_what_differs_in_anything_is_not() {
         let folder = tempfile::tempdir().unwrap();
-        let mut first = cache(folder.path());
-        let digest = Digest::of(b"x");
-        first.put(&stamp(7, 1000), digest);
-        first.save().unwrap();
-        let mut second = cache(folder.path());
-        assert_eq!(second.get(&stamp(7, 1000)), Some(digest));
+        let first = cache(folder.path());
+        let line = first.line(&stamp(7, 1000), known(true));
+        first.save(line.into_iter().collect()).unwrap();
+        let second = cache(folder.path());
+        assert_eq!(second.get(&stamp(7, 1000)), Some(known(true)));
         let same = stamp(7, 1000);
         let others = [
             Stamp { device: 2, ..same },
@@ -228,34 +270,54 @@ mod tests {
             Stamp { ctime: Timestamp { seconds: 1001, nanoseconds: 0 }, ..same },
         ];
         assert!(others.iter().all(|other| second.get(other).is_none()));
-        // What is used stays; what a scan did not meet is forgotten.
-        second.save().unwrap();
+        // What is used stays, also beside new lines; what a scan did not meet is forgotten.
+        second.save(Vec::new()).unwrap();
+        let third = cache(folder.path());
+        assert_eq!(third.get(&stamp(7, 1000)), Some(known(true)));
+        let line = third.line(&stamp(8, 1000), known(false));
+        third.save(line.into_iter().collect()).unwrap();
+        let fourth = cache(folder.path());
+        assert_eq!(fourth.before.len(), 2);
+        assert_eq!(fourth.get(&stamp(8, 1000)), Some(known(false)));
+        fourth.save(Vec::new()).unwrap();
         assert_eq!(cache(folder.path()).before.len(), 1);
-        cache(folder.path()).save().unwrap();
+        cache(folder.path()).save(Vec::new()).unwrap();
         assert_eq!(cache(folder.path()).before.len(), 0);
     }
 
     #[test]
     fn files_that_changed_just_now_and_strange_file_systems_are_not_remembered() {
         let folder = tempfile::tempdir().unwrap();
-        let mut first = cache(folder.path());
+        let first = cache(folder.path());
         let now = first.started;
         for seconds in [now, now - 5, now + 3600] {
-            first.put(&stamp(1, seconds), Digest::of(b"x"));
+            assert_eq!(first.line(&stamp(1, seconds), known(true)), None);
         }
-        first.put(&Stamp { device: 99, ..stamp(2, 1000) }, Digest::of(b"x"));
-        assert_eq!(first.after, []);
-        first.put(&stamp(3, now - 3600), Digest::of(b"x"));
-        assert_eq!(first.after.len(), 1);
+        assert_eq!(first.line(&Stamp { device: 99, ..stamp(2, 1000) }, known(true)), None);
+        assert!(first.line(&stamp(3, now - 3600), known(true)).is_some());
+    }
+
+    #[test]
+    fn that_a_file_is_bare_is_believed_only_where_attributes_change_its_ctime() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = cache(folder.path());
+        let elsewhere = Stamp { device: 3, ..stamp(2, 1000) };
+        let files = [(stamp(1, 1000), true), (stamp(2, 1000), false), (elsewhere, true)];
+        let lines = files.iter().filter_map(|(stamp, bare)| first.line(stamp, known(*bare)));
+        let lines = lines.collect();
+        first.save(lines).unwrap();
+        let second = cache(folder.path());
+        let bare = files.map(|(stamp, _)| second.get(&stamp).unwrap().bare);
+        assert_eq!(bare, [true, false, false]);
     }
 
     #[test]
     fn a_cache_from_the_future_or_a_damaged_one_is_dropped() {
         let folder = tempfile::tempdir().unwrap();
-        let mut first = cache(folder.path());
-        first.put(&stamp(7, 1000), Digest::of(b"x"));
+        let first = cache(folder.path());
+        let line = first.line(&stamp(7, 1000), known(true));
         let (file, started) = (first.file.clone(), first.started);
-        first.save().unwrap();
+        first.save(line.into_iter().collect()).unwrap();
         assert_eq!(read(&file, started).unwrap().len(), 1);
         assert!(read(&file, started - 1).is_none());
         let whole = fs_err::read(&file).unwrap();

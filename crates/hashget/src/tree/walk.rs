@@ -1,237 +1,319 @@
-//! Walking a tree in order, with other threads hashing its files.
+//! Walking a tree: threads take folders from one list, look at every name in them and hash the files.
 //!
-//! Invariant: each name is looked at once; folders are read to their end before they are entered, and
-//! no more than [`OPEN_FOLDERS`] of them are kept open by the walk, however deep the tree is.
+//! Invariant: each name is looked at once, and what comes out does not depend on which thread did what.
+//! Files are hashed before further folders are opened, so that few folders are open at a time, however
+//! deep or wide the tree is.
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use rustix::fs::{Dir, Mode, OFlags, openat};
 
-use super::hashing::{Hashed, Work, hash_files};
-use super::inspect::{Inspected, inspect, procfs_path};
+use super::hashing::FileHasher;
+use super::inspect::{Inspected, attributes, inspect, procfs_path};
 use super::open::TreeRoot;
-use super::scan_cache::ScanCache;
+use super::order::{Part, arrange, places};
+use super::scan_cache::{Known, Line, ScanCache};
+use super::tasks::{Task, Tasks};
 use super::{ScanError, ScanOptions};
-use crate::model::{Digest, Entry, Kind, RelPath};
-use crate::monitor::{Event, Monitor, ProblemKind};
+use crate::model::{Entry, Kind, RelPath};
+use crate::monitor::{Event, Interrupted, Monitor, ProblemKind};
 
-/// Folders above the current one that are kept open; those further up are opened again.
-const OPEN_FOLDERS: usize = 128;
 /// The first bytes of a `CACHEDIR.TAG`, by the Cache Directory Tagging Specification.
 const CACHE_TAG: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55";
+/// So many files, or files of so many bytes, are hashed by one thread before it looks for other work.
+const BATCH_FILES: usize = 64;
+const BATCH_BYTES: u64 = 4 << 20;
 
-/// An entry, and for one with several names which file it is.
+/// Device and inode: which file a name is a name of.
+pub(super) type Identity = (u64, u64);
+
+/// What a walk found.
 pub(super) struct Found {
-    pub(super) entry: Entry,
-    pub(super) group: Option<(u64, u64)>,
+    /// Sorted by path; each name of a file with several is a file.
+    pub(super) entries: Vec<Entry>,
+    /// The names that share a file, or could: their indices, ascending, and which file each is.
+    pub(super) several_names: Vec<(usize, Identity)>,
+    /// What the scan cache is to remember.
+    pub(super) lines: Vec<Line>,
 }
 
 pub(super) fn walk(
     root: &TreeRoot,
     options: &ScanOptions,
-    cache: &mut Option<ScanCache>,
+    cache: Option<&ScanCache>,
     name: &str,
     monitor: &dyn Monitor,
-) -> Result<Vec<Found>, ScanError> {
-    std::thread::scope(|scope| {
-        let (work_sender, work_receiver) = bounded::<Work>(256);
-        let (result_sender, result_receiver) = unbounded::<Hashed>();
-        for _ in 0..options.jobs.max(1) {
-            let (receiver, sender) = (work_receiver.clone(), result_sender.clone());
-            scope.spawn(move || hash_files(&receiver, &sender, name, monitor));
+) -> Result<Found, ScanError> {
+    let unreadable = |error| ScanError::Root { path: root.path().to_path_buf(), error };
+    let jobs = options.jobs.max(1);
+    let mut walker = Walker {
+        root,
+        options,
+        cache,
+        monitor,
+        name,
+        device: 0,
+        procfs: procfs_path(root.fd().as_fd()).exists(),
+        tasks: Tasks::new(jobs),
+        folders: AtomicU32::new(1),
+        entries: Mutex::default(),
+    };
+    let (open, names) = walker.open(RelPath::root()).map_err(unreadable)?;
+    let mut top = inspect(open.fd.as_fd(), c".").map_err(unreadable)?;
+    walker.device = top.stamp.device;
+    top.metadata.xattrs = open.attributes(c".").map_err(unreadable)?;
+    let top = entry(RelPath::root(), top);
+    let walker = walker;
+    walker.entries().push(top);
+    let results: Vec<Work<'_>> = std::thread::scope(|scope| {
+        let helpers: Vec<_> =
+            (1..jobs).map(|_| scope.spawn(|| Work::new(&walker).run(None))).collect();
+        let own = Work::new(&walker).run(Some((Arc::new(open), names)));
+        let joined = helpers.into_iter().map(|helper| helper.join().expect("no thread panics"));
+        [own].into_iter().chain(joined).collect()
+    });
+    if walker.tasks.stopped() {
+        return Err(Interrupted.into());
+    }
+    let entries = std::mem::take(&mut *walker.entries());
+    Ok(gather(entries, results, monitor))
+}
+
+/// Puts together what the threads did, in an order that none of them decides.
+fn gather(mut entries: Vec<Entry>, results: Vec<Work<'_>>, monitor: &dyn Monitor) -> Found {
+    let (mut parts, mut folders, mut told) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut several_names, mut lines) = (Vec::new(), Vec::new());
+    for mut work in results {
+        parts.append(&mut work.parts);
+        folders.append(&mut work.folders);
+        told.append(&mut work.told);
+        several_names.append(&mut work.several_names);
+        lines.append(&mut work.lines);
+    }
+    told.sort_by(|(one, _), (other, _)| one.cmp(other));
+    for (path, told) in told {
+        match told {
+            Told::Skipped(reason) => {
+                monitor.event(Event::Skipped { object: &path.to_string(), reason });
+            }
+            Told::Problem(kind, message) => monitor.problem(kind, &path, message),
         }
-        drop((work_receiver, result_sender));
-        let mut walker = Walker {
-            root,
-            options,
-            cache,
-            monitor,
-            device: 0,
-            found: Vec::new(),
-            work: work_sender,
-            results: result_receiver,
-            unreadable: Vec::new(),
-        };
-        walker.run()?;
-        Ok(walker.finish())
-    })
+    }
+    let places = places(&entries, parts, folders);
+    for (index, _) in &mut several_names {
+        *index = places[*index] as usize;
+    }
+    several_names.sort_unstable();
+    arrange(&mut entries, places);
+    Found { entries, several_names, lines }
 }
 
-/// A folder that is being walked.
-struct Level {
-    path: RelPath,
-    /// `None` while it is closed because the walk is far below.
-    fd: Option<Arc<OwnedFd>>,
-    /// A path that leads to it in calls that take no open folder.
-    kernel_path: PathBuf,
-    /// The names that are still to be looked at, last first.
-    names: Vec<CString>,
+fn entry(path: RelPath, inspected: Inspected) -> Entry {
+    let Inspected { kind, metadata, .. } = inspected;
+    Entry { path, kind, metadata, sha256: None, extents: None }
 }
 
+/// What all threads share.
 struct Walker<'a> {
     root: &'a TreeRoot,
     options: &'a ScanOptions,
-    cache: &'a mut Option<ScanCache>,
+    cache: Option<&'a ScanCache>,
     monitor: &'a dyn Monitor,
+    name: &'a str,
+    /// The file system of the top folder.
     device: u64,
-    found: Vec<Found>,
-    work: Sender<Work>,
-    results: Receiver<Hashed>,
-    unreadable: Vec<usize>,
+    /// Is there a /proc? A system that is packed from a rescue shell may have none.
+    procfs: bool,
+    tasks: Tasks<Folder, Batch>,
+    /// The number of the next folder.
+    folders: AtomicU32,
+    /// All that was found, in the order in which threads were done with it: one list, since merging
+    /// several would take twice the memory.
+    entries: Mutex<Vec<Entry>>,
+}
+
+/// A folder to walk.
+struct Folder {
+    path: RelPath,
+    number: u32,
+}
+
+/// A folder that is being walked.
+struct OpenFolder {
+    path: RelPath,
+    fd: OwnedFd,
+    /// A path that leads to it in calls that take no open folder.
+    kernel_path: PathBuf,
+}
+
+/// Neighbours in a folder; files among them may still have to be hashed.
+struct Batch {
+    folder: Arc<OpenFolder>,
+    /// The number of the folder, and of this batch among the folder's.
+    number: (u32, u32),
+    found: Vec<Item>,
+    /// How many files are to be hashed, and how many bytes they have.
+    files: usize,
+    bytes: u64,
+}
+
+struct Item {
+    entry: Entry,
+    /// Which file it is, if it may be one of several names.
+    identity: Option<Identity>,
+    /// The number of a folder that is walked too.
+    folder: Option<u32>,
+}
+
+enum Told {
+    Skipped(&'static str),
+    Problem(ProblemKind, String),
+}
+
+impl OpenFolder {
+    fn attributes(&self, name: &CStr) -> io::Result<crate::model::Xattrs> {
+        let folder = self.kernel_path.as_os_str().as_bytes();
+        attributes(&[folder, b"/", name.to_bytes()].concat())
+    }
 }
 
 impl Walker<'_> {
-    fn run(&mut self) -> Result<(), ScanError> {
-        let top = self
-            .top()
-            .map_err(|error| ScanError::Root { path: self.root.path().to_path_buf(), error })?;
-        let mut levels = vec![top];
-        while let Some(level) = levels.last_mut() {
-            self.monitor.check_interrupted()?;
-            let Some(name) = level.names.pop() else {
-                levels.pop();
-                continue;
-            };
-            let parent = match self.folder(level) {
-                Ok(fd) => fd,
-                Err(error) => {
-                    self.problem(&level.path, &error);
-                    levels.pop();
-                    continue;
-                }
-            };
-            let Ok(path) = level.path.join(name.to_bytes()) else { continue };
-            if let Some(deeper) = self.entry(&parent, &level.kernel_path.clone(), &name, path) {
-                levels.push(deeper);
-                if let Some(above) = levels.len().checked_sub(OPEN_FOLDERS + 1) {
-                    levels[above].fd = None;
-                }
-            }
-            self.take_results();
-        }
-        Ok(())
+    fn entries(&self) -> std::sync::MutexGuard<'_, Vec<Entry>> {
+        self.entries.lock().expect("no thread panics")
     }
 
-    fn top(&mut self) -> io::Result<Level> {
-        let fd = Arc::new(self.root.open_directory(&RelPath::root())?);
-        let top = inspect(fd.as_fd(), &self.kernel_path(&fd, &RelPath::root()), c".")?;
-        self.device = top.stamp.device;
-        self.add(RelPath::root(), top, None);
-        let names = self.names(&fd)?;
-        self.meet(&fd);
-        Ok(self.level(RelPath::root(), fd, names))
-    }
-
-    /// The open folder of a level, opened again if it was closed.
-    fn folder(&self, level: &mut Level) -> io::Result<Arc<OwnedFd>> {
-        if let Some(fd) = &level.fd {
-            return Ok(Arc::clone(fd));
-        }
-        let fd = Arc::new(self.root.open_directory(&level.path)?);
-        level.kernel_path = self.kernel_path(&fd, &level.path);
-        level.fd = Some(Arc::clone(&fd));
-        Ok(fd)
-    }
-
-    /// The names in a folder, sorted, last first.
-    fn names(&self, fd: &OwnedFd) -> io::Result<Vec<CString>> {
+    /// Opens a folder and reads its names, sorted.
+    fn open(&self, path: RelPath) -> io::Result<(OpenFolder, Vec<CString>)> {
+        let fd = self.root.open_directory(&path)?;
         let mut names = Vec::new();
-        for entry in Dir::read_from(fd)? {
+        for entry in Dir::read_from(&fd)? {
             let entry = entry?;
             let name = entry.file_name();
             if name != c"." && name != c".." {
                 names.push(name.to_owned());
             }
         }
-        if self.options.exclude_caches && is_cache(fd) {
+        if self.options.exclude_caches && is_cache(&fd) {
             names.retain(|name| &**name == c"CACHEDIR.TAG");
         }
-        names.sort_unstable_by(|a, b| b.cmp(a));
-        Ok(names)
+        names.sort_unstable();
+        if let Some(cache) = self.cache {
+            cache.meet(&fd);
+        }
+        let kernel_path =
+            if self.procfs { procfs_path(fd.as_fd()) } else { path.below(self.root.path()) };
+        Ok((OpenFolder { path, fd, kernel_path }, names))
+    }
+}
+
+/// What one thread does, and what came of it.
+struct Work<'a> {
+    walker: &'a Walker<'a>,
+    hasher: FileHasher<'a>,
+    parts: Vec<Part>,
+    /// The folders that are walked: index of the entry, number.
+    folders: Vec<(usize, u32)>,
+    several_names: Vec<(usize, Identity)>,
+    lines: Vec<Line>,
+    told: Vec<(RelPath, Told)>,
+}
+
+impl<'a> Work<'a> {
+    fn new(walker: &'a Walker<'a>) -> Self {
+        Self {
+            walker,
+            hasher: FileHasher::new(walker.name, walker.monitor),
+            parts: Vec::new(),
+            folders: Vec::new(),
+            several_names: Vec::new(),
+            lines: Vec::new(),
+            told: Vec::new(),
+        }
     }
 
-    /// Looks at one name; returns the folder to enter, if it is one.
-    fn entry(
-        &mut self,
-        parent: &Arc<OwnedFd>,
-        parent_path: &Path,
-        name: &CStr,
-        path: RelPath,
-    ) -> Option<Level> {
-        if self.options.exclude.matches(self.root.path(), &path) {
-            return None;
+    /// Works until there is nothing left, or the monitor asks to stop. One thread has the top folder.
+    fn run(mut self, top: Option<(Arc<OpenFolder>, Vec<CString>)>) -> Self {
+        let tasks = &self.walker.tasks;
+        if let Some((folder, names)) = top {
+            self.look(&folder, 0, &names);
+            tasks.done();
         }
-        let inspected = match inspect(parent.as_fd(), parent_path, name) {
-            Ok(inspected) => inspected,
-            Err(error) => {
-                self.problem(&path, &error);
-                return None;
-            }
-        };
-        if self.options.not_these.contains(&(inspected.stamp.device, inspected.stamp.inode)) {
-            return None;
-        }
-        let entered = match inspected.kind {
-            Kind::Socket => {
-                self.monitor.event(Event::Skipped {
-                    object: &path.to_string(),
-                    reason: "a socket exists only while its program runs",
-                });
-                return None;
-            }
-            Kind::Directory => self.enter(parent, name, &path, &inspected),
-            Kind::File { .. } => {
-                let known = self.cache.as_mut().and_then(|cache| cache.get(&inspected.stamp));
-                if known.is_some() {
-                    self.add(path, inspected, known);
-                    return None;
+        while let Some(task) = tasks.next() {
+            if self.walker.monitor.interrupted() {
+                tasks.stop();
+            } else {
+                match task {
+                    Task::Folder(folder) => self.folder(folder),
+                    Task::Batch(batch) => self.hash(batch),
                 }
-                let work = Work {
-                    index: self.found.len(),
-                    parent: Arc::clone(parent),
-                    name: name.to_owned(),
-                };
-                // Fails only when the workers stopped because of an interruption.
-                let _ = self.work.send(work);
-                None
             }
-            _ => None,
-        };
-        self.add(path, inspected, None);
-        entered
+            tasks.done();
+        }
+        self.hasher.tell_rest();
+        self
     }
 
-    fn enter(
-        &mut self,
-        parent: &OwnedFd,
-        name: &CStr,
-        path: &RelPath,
-        inspected: &Inspected,
-    ) -> Option<Level> {
-        if self.options.one_file_system && inspected.stamp.device != self.device {
-            self.monitor.event(Event::Skipped {
-                object: &path.to_string(),
-                reason: "another file system is mounted here",
-            });
+    fn folder(&mut self, folder: Folder) {
+        let Folder { path, number } = folder;
+        match self.walker.open(path.clone()) {
+            Ok((open, names)) => self.look(&Arc::new(open), number, &names),
+            Err(error) => self.problem(path, &error),
+        }
+    }
+
+    /// Looks at all names in a folder, and leaves files to be hashed to whoever has time.
+    fn look(&mut self, folder: &Arc<OpenFolder>, number: u32, names: &[CString]) {
+        let batch = |part| Batch {
+            folder: Arc::clone(folder),
+            number: (number, part),
+            found: Vec::new(),
+            files: 0,
+            bytes: 0,
+        };
+        let mut current = batch(0);
+        current.found.reserve_exact(names.len());
+        for name in names {
+            if let Some(item) = self.item(folder, name) {
+                if item.entry.sha256.is_none()
+                    && let Kind::File { size } = item.entry.kind
+                {
+                    current.files += 1;
+                    current.bytes += size;
+                }
+                current.found.push(item);
+            }
+            if current.files == BATCH_FILES || current.bytes >= BATCH_BYTES {
+                let next = batch(current.number.1 + 1);
+                self.pass_on(std::mem::replace(&mut current, next));
+            }
+        }
+        self.pass_on(current);
+    }
+
+    fn pass_on(&mut self, batch: Batch) {
+        if batch.files == 0 {
+            self.keep(batch);
+        } else if let Err(batch) = self.walker.tasks.offer(batch) {
+            self.hash(batch);
+        }
+    }
+
+    /// Looks at one name.
+    fn item(&mut self, folder: &Arc<OpenFolder>, name: &CStr) -> Option<Item> {
+        let path = folder.path.join(name.to_bytes()).ok()?;
+        let options = self.walker.options;
+        if options.exclude.matches(self.walker.root.path(), &path) {
             return None;
         }
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let opened = openat(parent, name, flags, Mode::empty())
-            .map_err(io::Error::from)
-            .and_then(|fd| self.names(&fd).map(|names| (fd, names)));
-        match opened {
-            Ok((fd, names)) => {
-                if inspected.stamp.device != self.device {
-                    self.meet(&fd);
-                }
-                Some(self.level(path.clone(), Arc::new(fd), names))
-            }
+        match self.inspected(folder, name, path.clone()) {
+            Ok(item) => item,
             Err(error) => {
                 self.problem(path, &error);
                 None
@@ -239,103 +321,115 @@ impl Walker<'_> {
         }
     }
 
-    fn level(&self, path: RelPath, fd: Arc<OwnedFd>, names: Vec<CString>) -> Level {
-        Level { kernel_path: self.kernel_path(&fd, &path), path, fd: Some(fd), names }
-    }
-
-    /// How the kernel is told an open folder where it has no call for one.
-    fn kernel_path(&self, folder: &OwnedFd, path: &RelPath) -> PathBuf {
-        let procfs = procfs_path(folder.as_fd());
-        // A system that is packed from a rescue shell may have no /proc.
-        if rustix::fs::access(&procfs, rustix::fs::Access::EXISTS).is_ok() {
-            return procfs;
-        }
-        path.below(self.root.path())
-    }
-
-    /// Tells the cache of the file system of an open folder.
-    fn meet(&mut self, folder: &OwnedFd) {
-        if let Some(cache) = self.cache
-            && let Ok(status) = rustix::fs::fstat(folder)
-        {
-            cache.meet(status.st_dev, folder);
-        }
-    }
-
-    fn add(&mut self, path: RelPath, inspected: Inspected, sha256: Option<Digest>) {
-        let several = inspected.several_names && inspected.kind != Kind::Directory;
+    fn inspected(
+        &mut self,
+        folder: &Arc<OpenFolder>,
+        name: &CStr,
+        path: RelPath,
+    ) -> io::Result<Option<Item>> {
+        let mut inspected = inspect(folder.fd.as_fd(), name)?;
         let stamp = inspected.stamp;
-        self.found.push(Found {
-            entry: Entry {
-                path,
-                kind: inspected.kind,
-                metadata: inspected.metadata,
-                sha256,
-                extents: None,
-            },
-            group: several.then_some((stamp.device, stamp.inode)),
-        });
-    }
-
-    fn take_results(&mut self) {
-        while let Ok(hashed) = self.results.try_recv() {
-            self.take(hashed);
+        let identity = (stamp.device, stamp.inode);
+        if self.walker.options.not_these.contains(&identity) {
+            return Ok(None);
         }
-    }
-
-    fn take(&mut self, hashed: Hashed) {
-        let Found { entry, group } = &mut self.found[hashed.index];
-        match hashed.result {
-            Ok((contents, metadata)) => {
-                if group.is_some() {
-                    // Another file may have taken the name since: the other names are not its own.
-                    *group = Some((contents.stamp.device, contents.stamp.inode));
-                }
-                // A file with holes is cheap to read again, and its digest alone does not say where they
-                // are.
-                if let (Some(cache), true, None) =
-                    (&mut *self.cache, contents.steady, &contents.extents)
-                {
-                    cache.put(&contents.stamp, contents.sha256);
-                }
-                entry.kind = Kind::File { size: contents.stamp.size };
-                entry.metadata = metadata;
-                entry.sha256 = Some(contents.sha256);
-                entry.extents = contents.extents;
+        let (mut known, mut number) = (None, None);
+        match inspected.kind {
+            Kind::Socket => {
+                let reason = "a socket exists only while its program runs";
+                self.told.push((path, Told::Skipped(reason)));
+                return Ok(None);
             }
-            Err(error) => {
-                let path = entry.path.clone();
-                self.problem(&path, &error);
-                self.unreadable.push(hashed.index);
+            Kind::File { .. } => known = self.walker.cache.and_then(|cache| cache.get(&stamp)),
+            Kind::Directory => number = self.enter(&path, stamp.device),
+            _ => {}
+        }
+        // A file that will be hashed is asked when it is open; of some it is known that they have none.
+        let to_be_hashed = known.is_none() && matches!(inspected.kind, Kind::File { .. });
+        if !to_be_hashed && !known.is_some_and(|known| known.bare) {
+            inspected.metadata.xattrs = folder.attributes(name)?;
+        }
+        let several = inspected.several_names && inspected.kind != Kind::Directory;
+        let mut entry = entry(path, inspected);
+        entry.sha256 = known.map(|known| known.sha256);
+        Ok(Some(Item { entry, identity: several.then_some(identity), folder: number }))
+    }
+
+    /// Puts a folder on the list; returns its number, unless it is not to be entered.
+    fn enter(&mut self, path: &RelPath, device: u64) -> Option<u32> {
+        if self.walker.options.one_file_system && device != self.walker.device {
+            let reason = "another file system is mounted here";
+            self.told.push((path.clone(), Told::Skipped(reason)));
+            return None;
+        }
+        let number = self.walker.folders.fetch_add(1, Ordering::Relaxed);
+        self.walker.tasks.add(Folder { path: path.clone(), number });
+        Some(number)
+    }
+
+    /// Hashes what there is to hash in a batch.
+    fn hash(&mut self, mut batch: Batch) {
+        let folder = Arc::clone(&batch.folder);
+        batch.found.retain_mut(|item| {
+            let waits = item.entry.sha256.is_none() && matches!(item.entry.kind, Kind::File { .. });
+            if !waits {
+                return true;
             }
-        }
-    }
-
-    /// Waits for the last files and drops those that could not be read.
-    fn finish(mut self) -> Vec<Found> {
-        // The workers end, and with them the results, once nothing can be sent any more.
-        self.work = bounded(0).0;
-        while let Ok(hashed) = self.results.recv() {
-            self.take(hashed);
-        }
-        let mut unreadable = self.unreadable;
-        unreadable.sort_unstable();
-        let mut index = 0;
-        self.found.retain(|_| {
-            index += 1;
-            unreadable.binary_search(&(index - 1)).is_err()
+            if self.walker.monitor.interrupted() {
+                self.walker.tasks.stop();
+                return true;
+            }
+            match self.hash_item(&folder, item) {
+                Ok(()) => true,
+                Err(error) => {
+                    self.problem(item.entry.path.clone(), &error);
+                    false
+                }
+            }
         });
-        self.found
+        self.keep(batch);
     }
 
-    fn problem(&self, path: &RelPath, error: &io::Error) {
+    fn hash_item(&mut self, folder: &OpenFolder, item: &mut Item) -> io::Result<()> {
+        let entry = &mut item.entry;
+        let (contents, metadata) = self.hasher.hash(&folder.fd, entry.path.file_name())?;
+        if item.identity.is_some() {
+            // Another file may have taken the name since: the other names are not its own.
+            item.identity = Some((contents.stamp.device, contents.stamp.inode));
+        }
+        // A file with holes is cheap to read again, and its digest alone does not say where they are.
+        if let (Some(cache), true, None) = (self.walker.cache, contents.steady, &contents.extents) {
+            let known = Known { sha256: contents.sha256, bare: metadata.xattrs.is_empty() };
+            self.lines.extend(cache.line(&contents.stamp, known));
+        }
+        entry.kind = Kind::File { size: contents.stamp.size };
+        entry.metadata = metadata;
+        entry.sha256 = Some(contents.sha256);
+        entry.extents = contents.extents;
+        Ok(())
+    }
+
+    /// Puts a batch that is complete to what was found.
+    fn keep(&mut self, batch: Batch) {
+        let mut entries = self.walker.entries();
+        let (start, count) = (entries.len(), batch.found.len());
+        let (folder, number) = batch.number;
+        self.parts.push(Part { folder, number, start, count });
+        for (item, index) in batch.found.into_iter().zip(start..) {
+            self.several_names.extend(item.identity.map(|identity| (index, identity)));
+            self.folders.extend(item.folder.map(|number| (index, number)));
+            entries.push(item.entry);
+        }
+    }
+
+    fn problem(&mut self, path: RelPath, error: &io::Error) {
         // What vanished between being listed and being looked at was never part of the tree.
         let kind = if error.kind() == io::ErrorKind::NotFound {
             ProblemKind::Note
         } else {
             ProblemKind::Incomplete
         };
-        self.monitor.problem(kind, path, format!("cannot be read: {error}"));
+        self.told.push((path, Told::Problem(kind, format!("cannot be read: {error}"))));
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Invariant: the suite uses nothing but the trait.
 
-use hashget::hashdb::{HashDb, PackageId};
+use hashget::hashdb::{Check, CheckOutcome, HashDb, PackageId};
 use hashget::model::{
     Digest, Evidence, Extent, Kind, Member, MemberMetadata, PackageRecord, RelPath, Signature,
     Timestamp,
@@ -85,6 +85,7 @@ pub(crate) fn check(db: &dyn HashDb) {
     a_package_is_found_by_all_its_names(db);
     putting_again_replaces(db);
     weaker_evidence_replaces_nothing(db);
+    answers_of_places_are_kept(db);
     many_threads_at_once(db);
 }
 
@@ -232,6 +233,31 @@ fn weaker_evidence_replaces_nothing(db: &dyn HashDb) {
     let id = db.put(&strong, &members).unwrap();
     assert_eq!(db.list().unwrap(), [(id, strong)]);
     empty(db);
+}
+
+fn answers_of_places_are_kept(db: &dyn HashDb) {
+    let sha256 = Digest::of(b"a package that is not known");
+    assert_eq!(db.checks(&sha256).unwrap(), []);
+    let check = |url: &str, deep, checked_at, outcome| Check {
+        sha256,
+        url: url.to_owned(),
+        deep,
+        checked_at,
+        outcome,
+    };
+    let first = check("https://b.example/", false, 1_700_000_000, CheckOutcome::Unreachable);
+    let deep = check("https://b.example/", true, 1_700_000_001, CheckOutcome::Differs);
+    let other = check("https://a.example/", false, i64::MAX, CheckOutcome::Gone);
+    for check in [&first, &deep, &other] {
+        db.put_check(check).unwrap();
+    }
+    assert_eq!(db.checks(&sha256).unwrap(), [other.clone(), first, deep.clone()]);
+    let again = check("https://b.example/", false, 1_600_000_000, CheckOutcome::Present);
+    db.put_check(&again).unwrap();
+    assert_eq!(db.checks(&sha256).unwrap(), [other, again, deep]);
+    assert_eq!(db.checks(&Digest::of(b"another")).unwrap(), []);
+    // It is no package because of that.
+    an_empty_one_knows_nothing(db);
 }
 
 fn many_threads_at_once(db: &dyn HashDb) {

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use hashget::formats::FormatError;
 use hashget::limits::Limits;
 use hashget_testkit::packages::{
-    TarBuilder, TarEntry, ZipEntry, ar, compress, deb, pax_records, zip,
+    RpmFile, RpmValue, SevenZipEntry, SevenZipMethod, TarBuilder, TarEntry, ZipEntry, apk, ar,
+    compress, conda, cpio_listed, cpio_named, cpio_sized, deb, pax_records, rpm, rpm_header,
+    rpm_of, rpm_tags, seven_zip, seven_zip_of, zip,
 };
 
 use crate::collect::read_with;
@@ -129,9 +131,64 @@ fn other_attacks() -> Vec<(&'static str, Outcome, Vec<u8>)> {
     ]
 }
 
+fn rpm_attacks() -> Vec<(&'static str, Outcome, Vec<u8>)> {
+    use Outcome::{Damaged, Limit, Read};
+    let file = |name: &'static [u8]| RpmFile { name, content: b"1", ..RpmFile::default() };
+    let files = [file(b"/x"), RpmFile { inode: 5, ..file(b"/y") }];
+    let header = rpm_header(&rpm_tags(&files));
+    let link = RpmFile { content: b"", size: Some(1), ..files[1].clone() };
+    let mut beyond = rpm_tags(&files);
+    beyond.push((1116, RpmValue::Int32(vec![0, 9])));
+    let mut huge = rpm(&files, "gzip", false);
+    huge[96 + 8..96 + 16].fill(0xff);
+    vec![
+        ("name-with-dot-dot.rpm", Read(1, 1), rpm(&[file(b"/../x"), file(b"/y")], "zstd", true)),
+        ("header-of-gibibytes.rpm", Limit, huge),
+        ("folder-beyond-the-list.rpm", Damaged, rpm_of(&rpm_header(&beyond), b"")),
+        ("entry-beyond-the-list.rpm", Damaged, rpm_of(&header, &cpio_listed(7, b"1"))),
+        ("file-twice.rpm", Damaged, rpm_of(&header, &cpio_listed(0, b"1").repeat(2))),
+        ("entry-beyond-the-end.rpm", Damaged, rpm_of(&header, &cpio_sized(b"./x", b"1", 1 << 20))),
+        ("entry-without-the-header.rpm", Damaged, rpm_of(&header, &cpio_named(b"./z", b"1"))),
+        (
+            "hard-links-without-contents.rpm",
+            Damaged,
+            rpm(&[link.clone(), RpmFile { name: b"/z", ..link }], "none", false),
+        ),
+    ]
+}
+
+fn attacks_of_the_others() -> Vec<(&'static str, Outcome, Vec<u8>)> {
+    use Outcome::{Damaged, Limit, Read};
+    let tar = TarBuilder::new().file("x", b"1").finish();
+    let escape = TarBuilder::new().file("../control/x", b"1").finish();
+    let control: [(&str, &[u8]); 1] = [(".PKGINFO", b"\ndatahash = 0\n")];
+    let package = apk(true, &control, &tar);
+    let data = compress("gzip", &tar).len();
+    let mut part = conda(&tar, &tar);
+    let at = part.windows(4).position(|bytes| bytes == b"\x28\xb5\x2f\xfd").unwrap();
+    part[at + 8] ^= 0xff;
+    let entry = |size| SevenZipEntry { content: b"1", size, ..SevenZipEntry::default() };
+    let lzma = SevenZipMethod { id: &[3, 1, 1], properties: &[0x5d, 0, 0, 0, 0x40] };
+    vec![
+        ("without-data.apk", Damaged, package[..package.len() - data].to_vec()),
+        ("cut-within-its-data.apk", Damaged, package[..package.len() - 9].to_vec()),
+        ("name-with-dot-dot.apk", Read(2, 1), apk(true, &control, &escape)),
+        ("part-damaged.conda", Damaged, part),
+        ("name-with-dot-dot.conda", Read(2, 1), conda(&escape, &tar)),
+        ("entry-of-an-exbibyte.7z", Limit, seven_zip(&[entry(Some(1 << 60))])),
+        ("larger-than-its-contents.7z", Damaged, seven_zip(&[entry(Some(2))])),
+        ("dictionary-of-a-gibibyte.7z", Limit, seven_zip_of(&[entry(None)], lzma, &[0; 20])),
+        (
+            "name-with-dot-dot.7z",
+            Read(0, 1),
+            seven_zip(&[SevenZipEntry { name: "../x", ..entry(None) }]),
+        ),
+    ]
+}
+
 #[test]
 fn each_attack_fails_as_it_should() {
-    let attacks = [tar_attacks(), other_attacks()].concat();
+    let attacks = [tar_attacks(), other_attacks(), rpm_attacks(), attacks_of_the_others()].concat();
     let mut known: Vec<&str> = attacks.iter().map(|(name, ..)| *name).collect();
     for (name, expected, bytes) in &attacks {
         let path = folder().join(name);
@@ -148,7 +205,7 @@ fn each_attack_fails_as_it_should() {
         };
         assert_eq!(found, *expected, "{name}");
     }
-    let packages = ["tar", "gz", "deb", "zip"];
+    let packages = ["tar", "gz", "deb", "zip", "rpm", "apk", "conda", "7z"];
     let mut stored: Vec<String> = std::fs::read_dir(folder())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())

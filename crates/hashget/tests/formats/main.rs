@@ -11,5 +11,7 @@ mod hostile;
 mod hostile_tar;
 mod mutated;
 mod nested;
+mod other_packages;
 mod packages;
+mod rpm;
 mod sparse;

@@ -4,7 +4,8 @@ use std::sync::LazyLock;
 
 use hashget::limits::Limits;
 use hashget_testkit::packages::{
-    COMPRESSIONS, TarBuilder, TarEntry, ZipEntry, compress, deb, gem, zip,
+    COMPRESSIONS, RpmFile, SevenZipEntry, TarBuilder, TarEntry, ZipEntry, apk, compress, conda,
+    deb, gem, rpm, seven_zip, zip,
 };
 use proptest::prelude::*;
 
@@ -33,8 +34,37 @@ static SAMPLES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     samples.extend(COMPRESSIONS.iter().map(|codec| deb(&[("control", b"c")], &tar, codec)));
     samples.push(gem(b"meta", &tar));
     samples.push(zip);
+    let info: [(&str, &[u8]); 2] = [(".PKGINFO", b"\ndatahash = 0\n"), (".pre-install", b"#!")];
+    samples.push(apk(true, &info, &tar));
+    samples.push(conda(&tar, &tar));
+    samples.push(seven_zip(&seven_zip_entries(&noise(300))));
+    for (codec, stripped) in [("none", false), ("none", true), ("gzip", true), ("zstd", false)] {
+        samples.push(rpm(&rpm_files(&noise(300)), codec, stripped));
+    }
     samples
 });
+
+fn seven_zip_entries(content: &[u8]) -> Vec<SevenZipEntry<'_>> {
+    ["a", "b/c", "b/d", "empty", "e", "f"]
+        .map(|name| SevenZipEntry {
+            name,
+            content: if name == "empty" { b"" } else { content },
+            ..SevenZipEntry::default()
+        })
+        .to_vec()
+}
+
+fn rpm_files(content: &[u8]) -> Vec<RpmFile<'_>> {
+    let file = |name: &'static [u8]| RpmFile { name, ..RpmFile::default() };
+    vec![
+        RpmFile { mode: 0o040_755, ..file(b"/d") },
+        RpmFile { inode: 1, size: Some(300), ..file(b"/d/first") },
+        RpmFile { mode: 0o120_777, target: b"first", ..file(b"/d/link") },
+        RpmFile { inode: 1, content, ..file(b"/d/second") },
+        RpmFile { content, ..file(b"/e") },
+        file(b"/f"),
+    ]
+}
 
 fn limits() -> Limits {
     Limits { entries: 1000, unpacked_bytes: 1 << 20, depth: 3, ..Limits::default() }
@@ -112,7 +142,8 @@ proptest! {
     #[test]
     fn random_bytes(
         magic in prop::sample::select(vec![
-            &b""[..], b"!<arch>\ndebian-binary   ", b"PK\x03\x04", b"PK\x05\x06", b"\x1f\x8b\x08\0",
+            &b""[..], b"!<arch>\ndebian-binary   ", b"PK\x03\x04", b"PK\x05\x06",
+            b"7z\xbc\xaf\x27\x1c\0\x04", b"\xed\xab\xee\xdb\x03\0", b"ADBd", b"ADB.pckg", b"\x1f\x8b\x08\0",
             b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\0", b"BZh91AY&SY", b"\x04\x22\x4d\x18", b"\x50\x2a\x4d\x18",
         ]),
         bytes in prop::collection::vec(any::<u8>(), 0..2000),

@@ -293,7 +293,7 @@ fn the_visitor_may_leave_contents_unread() {
 fn format_names_are_distinct() {
     let mut names: Vec<_> = FORMATS.iter().map(|format| format.name()).collect();
     names.push(FILE);
-    assert_eq!(names, ["deb", "gem", "tar", "zip", "file"]);
+    assert_eq!(names, ["deb", "rpm", "7z", "apk", "gem", "tar", "conda", "zip", "file"]);
 }
 
 #[test]

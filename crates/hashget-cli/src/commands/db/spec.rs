@@ -11,7 +11,7 @@ use crate::values;
 
 /// Picks packages.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum PackageSpec {
+pub(crate) enum PackageSpec {
     /// Every package.
     All,
     /// Its URL, or one of its other URLs.
@@ -25,7 +25,7 @@ pub(super) enum PackageSpec {
 }
 
 /// What `--package` means.
-pub(super) fn parse(text: &str) -> Result<PackageSpec, String> {
+pub(crate) fn parse(text: &str) -> Result<PackageSpec, String> {
     match text.split_once(':') {
         _ if text.contains("://") => Ok(PackageSpec::Url(text.to_owned())),
         Some(("sig", signature)) => signature.parse().map(PackageSpec::Signature),
@@ -43,7 +43,7 @@ pub(super) fn parse(text: &str) -> Result<PackageSpec, String> {
 
 impl PackageSpec {
     /// Does it pick this one? `today` as `YYYY-MM-DD`.
-    pub(super) fn picks(&self, record: &PackageRecord, today: &str) -> bool {
+    pub(crate) fn picks(&self, record: &PackageRecord, today: &str) -> bool {
         match self {
             Self::All => true,
             Self::Url(url) => record.url == *url || record.also.contains(url),

@@ -2,9 +2,13 @@
 //!
 //! Invariant: a person and a program are told the same numbers.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use hashget::pack::Summary;
+use hashget::fetch::shown;
+use hashget::pack::{Heavy, PackageUse, Summary};
+use hashget::restore::host_of;
 use serde_json::json;
 
 use super::destination::{Destination, Target};
@@ -28,6 +32,15 @@ pub(super) fn print(
             }),
         )?;
     }
+    for heavy in &summary.heaviest {
+        let (path, files, bytes) = (&heavy.path, heavy.files, heavy.bytes);
+        console.record("archived", json!({ "path": path, "files": files, "bytes": bytes }))?;
+    }
+    if destination.target == Target::Nowhere && !console.is_json() {
+        for line in plan(summary) {
+            console.line(&line)?;
+        }
+    }
     let record = json!({
         "tree": tree.to_string_lossy(),
         "archive": (destination.target != Target::Nowhere).then_some(&destination.name),
@@ -38,8 +51,13 @@ pub(super) fn print(
         "left_out_bytes": summary.left_out_bytes,
         "archived_files": summary.archived_files,
         "archived_bytes": summary.archived_bytes,
+        "unknown_files": summary.unknown_files,
+        "unknown_bytes": summary.unknown_bytes,
+        "not_relied_files": summary.not_relied_files,
+        "not_relied_bytes": summary.not_relied_bytes,
         "packages": summary.packages.len(),
         "package_bytes": package_bytes(summary),
+        "hosts": hosts(summary),
         "not_worth": summary.not_worth.len(),
         "detected": summary.detected,
         "newly_indexed": summary.newly_indexed,
@@ -78,46 +96,79 @@ fn archive_size(summary: &Summary) -> String {
     format!("{bytes}, {} smaller than the folder", ratio(summary.bytes, summary.archive_bytes))
 }
 
-fn lines(verbose: bool, destination: &Destination, summary: &Summary) -> Vec<String> {
-    let mut lines = Vec::new();
-    if verbose {
-        let row = |package: &hashget::pack::PackageUse| {
-            vec![
-                counted(package.files, "file", "files"),
-                size(package.bytes),
-                format!("from {}", size(package.size)),
-                safe(&package.url),
-            ]
-        };
-        let rows: Vec<Vec<String>> = summary.packages.iter().map(row).collect();
-        lines.extend(columns("rrll", &rows));
+/// The hosts that restoring needs; the one with most packages first.
+fn hosts(summary: &Summary) -> Vec<String> {
+    let mut hosts: BTreeMap<String, u64> = BTreeMap::new();
+    for package in &summary.packages {
+        *hosts.entry(host_of(&package.url)).or_default() += 1;
     }
-    let files = |number| counted(number, "file", "files");
-    let packages = u64::try_from(summary.packages.len()).unwrap_or(u64::MAX);
+    let mut hosts: Vec<(String, u64)> = hosts.into_iter().collect();
+    hosts.sort_by_key(|(_, packages)| Reverse(*packages));
+    hosts.into_iter().map(|(host, _)| host).collect()
+}
+
+/// What a dry run is for: each package with what it gives back, and the heaviest of what is archived.
+fn plan(summary: &Summary) -> Vec<String> {
+    let mut lines = Vec::new();
+    if !summary.packages.is_empty() {
+        let header = ["FILES", "GIVES BACK", "DOWNLOAD", "PACKAGE"].map(str::to_owned).to_vec();
+        let row = |package: &PackageUse| {
+            let bytes = size(package.bytes);
+            vec![package.files.to_string(), bytes, size(package.size), shown(&package.url)]
+        };
+        let rows: Vec<_> =
+            std::iter::once(header).chain(summary.packages.iter().map(row)).collect();
+        lines.extend(columns("rrrl", &rows));
+        lines.push(String::new());
+    }
+    let header = ["FILES", "ARCHIVED", "PATH"].map(str::to_owned).to_vec();
+    let rows = summary
+        .heaviest
+        .iter()
+        .map(|heavy| vec![heavy.files.to_string(), size(heavy.bytes), path_of(heavy)]);
+    lines.extend(columns("rrl", &std::iter::once(header).chain(rows).collect::<Vec<_>>()));
+    lines
+}
+
+fn path_of(heavy: &Heavy) -> String {
+    format!("{}{}", heavy.path, if heavy.is_folder { "/" } else { "" })
+}
+
+/// How many of the heaviest paths a summary names.
+const NAMED: usize = 3;
+
+fn lines(verbose: bool, destination: &Destination, summary: &Summary) -> Vec<String> {
+    let dry = destination.target == Target::Nowhere;
     let archive = match destination.target {
         Target::Nowhere => "not written (dry run)".to_owned(),
         Target::StandardOutput => archive_size(summary),
         _ => format!("{}: {}", archive_size(summary), safe(&destination.name)),
     };
-    let rows = [
-        ["Folder", &format!("{}, {}", files(summary.files), size(summary.bytes))],
-        [
-            "Left out",
-            &format!(
-                "{}, {}; {} to download for restoring: {}",
-                files(summary.left_out_files),
-                size(summary.left_out_bytes),
-                counted(packages, "package", "packages"),
-                size(package_bytes(summary))
-            ),
-        ],
-        [
-            "Archived",
-            &format!("{}, {}", files(summary.archived_files), size(summary.archived_bytes)),
-        ],
-        ["Archive", &archive],
+    let amount = |files, bytes| format!("{}, {}", counted(files, "file", "files"), size(bytes));
+    let mut rows = vec![
+        ["Folder", &amount(summary.files, summary.bytes)].map(str::to_owned),
+        ["Left out", &amount(summary.left_out_files, summary.left_out_bytes)].map(str::to_owned),
     ];
-    let rows: Vec<Vec<String>> = rows.map(|row| row.map(str::to_owned).to_vec()).to_vec();
+    if !summary.packages.is_empty() {
+        rows.push(["To restore", &download(summary)].map(str::to_owned));
+    }
+    let archived = amount(summary.archived_files, summary.archived_bytes);
+    rows.push(["Archived".to_owned(), archived]);
+    rows.extend(reasons(summary).into_iter().map(|reason| [String::new(), reason]));
+    if !dry {
+        for (position, heavy) in summary.heaviest.iter().take(NAMED).enumerate() {
+            let label = if position == 0 { "Mostly" } else { "" };
+            let line = format!("{} in {}", size(heavy.bytes), path_of(heavy));
+            rows.push([label.to_owned(), line]);
+        }
+    }
+    rows.push(["Archive".to_owned(), archive]);
+    let rows: Vec<Vec<String>> = rows.into_iter().map(|row| row.to_vec()).collect();
+    let mut lines = Vec::new();
+    if verbose && !dry {
+        lines.extend(plan(summary));
+        lines.push(String::new());
+    }
     lines.extend(columns("ll", &rows));
     if !summary.unreliable.is_empty() {
         lines.push(unreliable(&summary.unreliable, verbose));
@@ -129,4 +180,33 @@ fn lines(verbose: bool, destination: &Destination, summary: &Summary) -> Vec<Str
         ));
     }
     lines
+}
+
+/// What restoring will have to download, and from where.
+fn download(summary: &Summary) -> String {
+    const SHOWN: usize = 3;
+    let packages = u64::try_from(summary.packages.len()).unwrap_or(u64::MAX);
+    let packages = counted(packages, "package", "packages");
+    let hosts = hosts(summary);
+    let named: Vec<String> = hosts.iter().take(SHOWN).map(|host| safe(host)).collect();
+    let more = match hosts.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more hosts"),
+    };
+    let bytes = size(package_bytes(summary));
+    format!("{packages}, {bytes} to download from {}{more}", named.join(", "))
+}
+
+/// Why files are archived, as far as it is worth a word.
+fn reasons(summary: &Summary) -> Vec<String> {
+    let mut reasons = Vec::new();
+    let mut tell = |files, bytes, why: &str| {
+        if files > 0 {
+            reasons.push(format!("{}, {} {why}", counted(files, "file", "files"), size(bytes)));
+        }
+    };
+    tell(summary.unknown_files, summary.unknown_bytes, "in no package that is known");
+    let relied = "in packages that are not relied on (hashget explain PATH says why)";
+    tell(summary.not_relied_files, summary.not_relied_bytes, relied);
+    reasons
 }

@@ -87,7 +87,9 @@ impl Pax {
     /// All extended attributes.
     pub(super) fn take_xattrs(&mut self) -> Xattrs {
         let mut xattrs = std::mem::take(&mut self.encoded_xattrs);
-        xattrs.append(&mut self.xattrs);
+        if !self.xattrs.is_empty() {
+            xattrs.append(&mut self.xattrs);
+        }
         xattrs
     }
 }

@@ -3,11 +3,13 @@
 //! Invariant: a [`Manifest`] that was read is of a version we know, and its names stay below the tree;
 //! what its trees mean is in one place, [`TreeCursor`], for packing and for restoring alike.
 
+mod columns;
 mod cursor;
 mod table;
 mod v1;
 mod v2;
 
+pub use columns::EntryColumns;
 pub use cursor::{Given, TreeCursor};
 pub use table::EntryTable;
 pub(crate) use table::xattrs_to_map;

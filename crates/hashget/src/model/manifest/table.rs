@@ -42,7 +42,7 @@ pub struct EntryTable {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Target(#[serde(with = "crate::model::bytes_as_text")] Box<[u8]>);
+pub(super) struct Target(#[serde(with = "crate::model::bytes_as_text")] Box<[u8]>);
 
 /// Name of an attribute to base64 of its value.
 pub(crate) type XattrMap = BTreeMap<String, String>;
@@ -88,22 +88,15 @@ impl EntryTable {
             table.seconds.push(metadata.mtime.seconds.wrapping_sub(before));
             before = metadata.mtime.seconds;
             table.nanoseconds.push(metadata.mtime.nanoseconds);
-            let (mut size, mut target, mut device) = (None, None, None);
-            match &entry.kind {
-                Kind::File { size: bytes } => size = Some(*bytes),
-                Kind::Symlink { target: bytes } => target = Some(Target(bytes.clone())),
-                Kind::CharDevice { major, minor } | Kind::BlockDevice { major, minor } => {
-                    device = Some([*major, *minor]);
-                }
-                Kind::Directory | Kind::Fifo | Kind::Socket | Kind::HardLink { .. } => {}
-            }
-            table
-                .holes
-                .push(entry.extents.as_ref().map(|extents| holes(extents, size.unwrap_or(0))));
+            let size = match entry.kind {
+                Kind::File { size } => Some(size),
+                _ => None,
+            };
+            table.holes.push(holes_of(entry));
             table.size.push(size);
             table.sha256.push(entry.sha256);
-            table.target.push(target);
-            table.device.push(device);
+            table.target.push(target_of(&entry.kind));
+            table.device.push(device_of(&entry.kind));
             table
                 .xattrs
                 .push((!metadata.xattrs.is_empty()).then(|| xattrs_to_map(&metadata.xattrs)));
@@ -249,7 +242,7 @@ impl EntryTable {
         }
         let xattrs = match self.xattrs.get(index).and_then(Option::as_ref) {
             Some(map) => xattrs_from_map(map)?,
-            None => Xattrs::new(),
+            None => Xattrs::default(),
         };
         Ok(Entry {
             path: path.clone(),
@@ -267,7 +260,28 @@ impl EntryTable {
     }
 }
 
-/// What lies between extents: `[offset, length]` each.
+pub(super) fn target_of(kind: &Kind) -> Option<Target> {
+    match kind {
+        Kind::Symlink { target } => Some(Target(target.clone())),
+        _ => None,
+    }
+}
+
+pub(super) fn device_of(kind: &Kind) -> Option<[u32; 2]> {
+    match kind {
+        Kind::CharDevice { major, minor } | Kind::BlockDevice { major, minor } => {
+            Some([*major, *minor])
+        }
+        _ => None,
+    }
+}
+
+/// What lies between the extents of a file with holes: `[offset, length]` each.
+pub(super) fn holes_of(entry: &Entry) -> Option<Vec<[u64; 2]>> {
+    let size = if let Kind::File { size } = entry.kind { size } else { 0 };
+    entry.extents.as_ref().map(|extents| holes(extents, size))
+}
+
 fn holes(extents: &[Extent], size: u64) -> Vec<[u64; 2]> {
     let mut holes = Vec::new();
     let mut end = 0;

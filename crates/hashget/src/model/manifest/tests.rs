@@ -194,3 +194,56 @@ fn manifests_that_contradict_the_format_are_refused_by_field() {
     }
     assert!(matches!(AnyManifest::parse(b"no json"), Err(ManifestError::Json(_))));
 }
+
+/// Entries of every kind, with everything that an entry can have.
+fn entries_of_every_kind() -> Vec<Entry> {
+    let metadata = Metadata {
+        mode: 0o644,
+        uid: 1,
+        gid: 2,
+        mtime: Timestamp { seconds: 1_000, nanoseconds: 5 },
+        xattrs: Default::default(),
+    };
+    let with_xattr = Metadata {
+        mtime: Timestamp::from_seconds(-7),
+        xattrs: [(b"user.k"[..].into(), b"v"[..].into())].into(),
+        ..metadata.clone()
+    };
+    let kinds = [
+        Kind::Directory,
+        Kind::File { size: 100 },
+        Kind::Symlink { target: b"\xff"[..].into() },
+        Kind::CharDevice { major: 1, minor: 2 },
+        Kind::BlockDevice { major: 3, minor: 4 },
+        Kind::Fifo,
+        Kind::File { size: 0 },
+    ];
+    let entry = |(number, kind): (usize, Kind)| Entry {
+        path: path(&format!("entry-{number}")),
+        sha256: matches!(kind, Kind::File { .. }).then(|| Digest::of(&[1])),
+        extents: (kind == Kind::File { size: 100 })
+            .then(|| vec![Extent { offset: 10, length: 20 }, Extent { offset: 90, length: 10 }]),
+        kind,
+        metadata: if number % 2 == 0 { metadata.clone() } else { with_xattr.clone() },
+    };
+    kinds.into_iter().enumerate().map(entry).collect()
+}
+
+#[test]
+fn columns_written_from_entries_are_those_of_a_table() {
+    let entries = entries_of_every_kind();
+    // All of them; some; each alone, so that every column is needed and not needed; none.
+    let mut choices: Vec<Vec<bool>> = vec![vec![true; 7], (0..7).map(|at| at % 2 == 1).collect()];
+    choices.extend((0..7).map(|chosen| (0..7).map(|at| at == chosen).collect()));
+    choices.push(vec![false; 7]);
+    for chosen in choices {
+        let rows = entries.iter().zip(&chosen).filter(|(_, chosen)| **chosen);
+        let table = EntryTable::new(rows.map(|(entry, _)| entry));
+        for (digests, table) in [(true, table.clone()), (false, table.without_digests())] {
+            let columns = EntryColumns::new(&entries, &chosen, digests);
+            let written = serde_json::to_string(&columns).unwrap();
+            assert_eq!(written, serde_json::to_string(&table).unwrap());
+            assert_eq!(serde_json::from_str::<EntryTable>(&written).unwrap(), table);
+        }
+    }
+}

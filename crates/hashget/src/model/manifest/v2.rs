@@ -4,15 +4,17 @@
 //! read has columns of fitting lengths and ascending positions.
 
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 
 use serde::{Deserialize, Serialize};
 
 use super::{EntryTable, ManifestError};
 use crate::model::{Digest, Evidence, RelPath};
 
-/// A manifest, version 2.
+/// A manifest, version 2. To be written, it need not hold the archived entries itself: see
+/// [`EntryColumns`](super::EntryColumns).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Manifest {
+pub struct Manifest<Archived = EntryTable> {
     /// `"hashget-restore"`.
     pub format: String,
     /// 2.
@@ -27,7 +29,7 @@ pub struct Manifest {
     /// What it relies on, by URL.
     pub packages: Vec<Package>,
     /// What the tar holds.
-    pub archived: EntryTable,
+    pub archived: Archived,
     /// Further hard links.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<Link>,
@@ -88,7 +90,8 @@ impl Prefix {
     /// inside the package.
     pub(crate) fn rest_of<'m>(&self, member: &'m RelPath) -> Option<&'m [u8]> {
         let rest = member.as_bytes().strip_prefix(&*self.0)?;
-        let inside = rest.windows(INNER.len()).any(|window| window == INNER);
+        // Hardly any path has the first byte; looking for one byte is quick.
+        let inside = rest.contains(&INNER[0]) && rest.windows(INNER.len()).any(|w| w == INNER);
         (!rest.is_empty() && !inside).then_some(rest)
     }
 }
@@ -225,13 +228,23 @@ impl Manifest {
         }
         Ok(manifest)
     }
+}
 
+impl<Archived: Serialize> Manifest<Archived> {
     /// The JSON, without needless white space.
     pub fn to_json(&self) -> Vec<u8> {
-        let mut json =
-            serde_json::to_vec(self).expect("a manifest has nothing that JSON cannot hold");
-        json.push(b'\n');
+        let mut json = Vec::new();
+        self.write_json(&mut json).expect("a vector takes everything");
         json
+    }
+
+    /// Writes the JSON to `output`, in small pieces.
+    ///
+    /// # Errors
+    /// Only those of `output`: a manifest has nothing that JSON cannot hold.
+    pub fn write_json(&self, mut output: impl Write) -> io::Result<()> {
+        serde_json::to_writer(&mut output, self)?;
+        output.write_all(b"\n")
     }
 }
 

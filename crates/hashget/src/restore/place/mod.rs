@@ -26,6 +26,7 @@ pub(super) use nodes::{DEVICE, Made};
 
 use super::RestoreError;
 use crate::model::{Metadata, RelPath};
+use crate::tree::need_procfs;
 
 /// How many parents are kept open.
 const OPEN_PARENTS: usize = 64;
@@ -118,6 +119,7 @@ impl Target {
     /// [`RestoreError::Target`], or [`RestoreError::Busy`] while another process restores into it.
     pub(super) fn open(path: &Path, create: bool, same_owner: bool) -> Result<Self, RestoreError> {
         let fail = |error: io::Error| RestoreError::Target { target: path.to_path_buf(), error };
+        need_procfs().map_err(fail)?;
         let mut borrowed = BTreeMap::new();
         if create {
             match rustix::fs::mkdir(path, WORKING_MODE) {

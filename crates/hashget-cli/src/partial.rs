@@ -1,6 +1,7 @@
 //! A file that gets its name when it is complete.
 //!
-//! Invariant: given up, it leaves nothing behind; an existing file of the name is never replaced.
+//! Invariant: given up, it leaves nothing behind; an existing file of the name is replaced only when that is
+//! asked for.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use fs_err::{File, OpenOptions};
 
 /// A file under a temporary name.
 #[derive(Debug)]
-pub(super) struct Partial {
+pub(crate) struct Partial {
     file: File,
     temporary: PathBuf,
     name: PathBuf,
@@ -17,19 +18,25 @@ pub(super) struct Partial {
 
 impl Partial {
     /// A new file that will be called `name`.
-    pub(super) fn create(name: &Path) -> io::Result<Self> {
+    pub(crate) fn create(name: &Path) -> io::Result<Self> {
         let folder = name.parent().unwrap_or(Path::new(""));
         let temporary = folder.join(format!(".hashget-{}.part", std::process::id()));
         let file = OpenOptions::new().write(true).create_new(true).open(&temporary)?;
         Ok(Self { file, temporary, name: name.to_path_buf() })
     }
 
-    /// Gives it its name, once it is on the disk.
-    pub(super) fn complete(self) -> io::Result<()> {
+    /// Gives it its name, once it is on the disk. Fails where there is a file of that name already.
+    pub(crate) fn complete(self) -> io::Result<()> {
         self.file.sync_all()?;
         // A second name, unlike a rename, fails where there is a file already; the first one goes
         // when `self` is dropped.
         fs_err::hard_link(&self.temporary, &self.name)
+    }
+
+    /// Gives it its name, once it is on the disk; a file of that name goes.
+    pub(crate) fn replace(self) -> io::Result<()> {
+        self.file.sync_all()?;
+        fs_err::rename(&self.temporary, &self.name)
     }
 }
 
@@ -82,6 +89,11 @@ mod tests {
         let error = Partial::create(&name).unwrap().complete().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs_err::read(&name).unwrap(), b"mine");
+        assert_eq!(names(folder.path()), ["a"]);
+        let mut partial = Partial::create(&name).unwrap();
+        partial.write_all(b"new").unwrap();
+        partial.replace().unwrap();
+        assert_eq!(fs_err::read(&name).unwrap(), b"new");
         assert_eq!(names(folder.path()), ["a"]);
     }
 }

@@ -1,0 +1,68 @@
+//! `explain --archive`: where the entries of an existing archive come from.
+//!
+//! Invariant: paths are those of the packed tree; the disk is not looked at.
+
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use hashget::hashdb::{HashDb, complete_members};
+use hashget::model::{RelPath, escaped};
+use hashget::restore::{Needs, Origin, origins};
+use serde_json::json;
+
+use crate::archive;
+use crate::environment::Environment;
+use crate::exit::UsageError;
+use crate::output::{safe, size};
+
+/// Tells of each path where the archive has it from.
+pub(super) fn explain(
+    archive: &Path,
+    paths: &[PathBuf],
+    hashdb: &dyn HashDb,
+    environment: &Environment<'_>,
+) -> anyhow::Result<()> {
+    let console = environment.console;
+    let manifest = archive::manifest(archive, environment)?;
+    let needs = Needs::of(&manifest)?;
+    let normalised = |path: &PathBuf| {
+        let bytes = path.as_os_str().as_bytes();
+        let below = bytes.iter().position(|&byte| byte != b'/').map_or(&b""[..], |at| &bytes[at..]);
+        RelPath::normalise(below)
+            .map_err(|error| UsageError(format!("{}: {error}", escaped(bytes))))
+    };
+    let paths: Vec<RelPath> = paths.iter().map(normalised).collect::<Result<_, _>>()?;
+    let found = origins(&manifest, &paths, &|sha256| -> anyhow::Result<_> {
+        Ok(complete_members(hashdb, sha256)?)
+    })?;
+    let mut missing = 0_u64;
+    for (path, origin) in paths.iter().zip(found) {
+        let (fate, why) = match &origin {
+            Origin::Archived => ("archived", "the archive holds it".to_owned()),
+            Origin::Packages(_) => ("left_out", "left out: a package gives it back".to_owned()),
+            Origin::Link(to) => ("link", format!("a hard link to {to}")),
+            Origin::Unknown => (
+                "unknown",
+                "not in the archive itself; the HashDB does not know all of its packages, so that \
+                 it cannot tell which one gives it, if any does"
+                    .to_owned(),
+            ),
+            Origin::Nowhere => {
+                missing += 1;
+                ("absent", "the archive knows nothing of it".to_owned())
+            }
+        };
+        let indices = if let Origin::Packages(indices) = origin { indices } else { Vec::new() };
+        let packages = indices.iter().map(|&index| &needs.packages[index]);
+        let urls: Vec<&String> = packages.clone().map(|package| &package.url).collect();
+        let record = json!({ "path": path, "fate": fate, "reason": why, "packages": urls });
+        console.data(&format!("{path}: {why}"), "explained", record)?;
+        for package in packages.filter(|_| !console.is_json()) {
+            let bytes = package.size.map_or(String::new(), |bytes| format!(", {}", size(bytes)));
+            let level = package.evidence.map_or(String::new(), |level| format!(", {level}"));
+            console.line(&format!("    {}{bytes}{level}", safe(&package.url)))?;
+        }
+    }
+    console.summary("explain", json!({ "absent": missing }), &[])?;
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! `hashget report`: one page to look at, of what a backup is made of.
+//!
+//! Invariant: nothing is fetched; the page appears under its name only when it is complete.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::Args;
+use hashget::model::manifest::AnyManifest;
+use hashget::restore::Needs;
+use hashget::survey::{self, Folder, Survey};
+use serde_json::json;
+
+use crate::archive;
+use crate::environment::Environment;
+use crate::exit::UsageError;
+use crate::output::{safe, size};
+use crate::partial::Partial;
+
+mod page;
+
+/// Write a page to look at: what is left out, what fills the archive, what it depends on
+#[derive(Debug, Args)]
+#[command(after_help = "Example: hashget report www.tar.zst -o www.html")]
+pub(crate) struct Report {
+    /// The archive, or the folder into which it was unpacked by tar; `-` is standard input
+    #[arg(value_name = "FILE|DIR|-")]
+    archive: PathBuf,
+
+    /// The page to write; `-` is standard output
+    #[arg(short, long, value_name = "FILE|-")]
+    output: PathBuf,
+}
+
+impl Report {
+    pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
+        let console = environment.console;
+        let to_stdout = self.output == Path::new("-");
+        if to_stdout && console.is_json() {
+            let wrong = "--json and a page cannot both go to standard output: name a file with -o";
+            return Err(UsageError(wrong.to_owned()).into());
+        }
+        let any = archive::manifest(&self.archive, environment)?;
+        let needs = Needs::of(&any)?;
+        let AnyManifest::V2(manifest) = &any else {
+            let wrong = "a report needs a manifest of version 2; this one is of the older Python tool: unpack it and \
+                         pack the folder again, or ask `hashget info`";
+            anyhow::bail!(wrong);
+        };
+        let hashdb = environment.hashdb()?;
+        let survey = survey::survey(manifest, &hashdb)?;
+        let page = self.page(&survey, &needs);
+        if to_stdout {
+            std::io::stdout().lock().write_all(page.as_bytes())?;
+        } else {
+            write(&self.output, &page)
+                .with_context(|| format!("cannot write {}", self.output.display()))?;
+        }
+        let unknown = survey.packages.iter().filter(|package| !package.is_complete).count();
+        let record = json!({
+            "output": self.output.to_string_lossy(),
+            "files": survey.files.len(),
+            "packages": survey.packages.len(),
+            "unknown_packages": unknown,
+        });
+        let mut lines = Vec::new();
+        if !to_stdout {
+            let name = self.output.display().to_string();
+            lines.push(format!("Wrote {}, {}", safe(&name), size(page.len() as u64)));
+        }
+        if unknown > 0 {
+            lines.push(format!(
+                "{unknown} of {} packages are not in the HashDB: their files are counted, not shown. \
+                 `hashget index` with their URLs (hashget info --list) makes them known",
+                survey.packages.len()
+            ));
+        }
+        console.summary("report", record, &lines)?;
+        Ok(())
+    }
+
+    fn page(&self, survey: &Survey, needs: &Needs) -> String {
+        let hosts: Vec<(String, u64)> =
+            needs.hosts().into_iter().map(|(host, _, bytes)| (host, bytes)).collect();
+        let is_file = fs_err::metadata(&self.archive).is_ok_and(|found| found.is_file());
+        let archive_bytes =
+            is_file.then(|| fs_err::metadata(&self.archive).map_or(0, |found| found.len()));
+        let name = match self.archive.to_str() {
+            Some("-") => "An archive".to_owned(),
+            _ => self.archive.display().to_string(),
+        };
+        let now = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
+        let facts = page::Facts { name: &name, archive_bytes, hosts: &hosts, now: &now };
+        page::page(survey, &Folder::tree(&survey.files), &facts)
+    }
+}
+
+fn write(path: &Path, page: &str) -> std::io::Result<()> {
+    let mut partial = Partial::create(path)?;
+    partial.write_all(page.as_bytes())?;
+    partial.replace()
+}

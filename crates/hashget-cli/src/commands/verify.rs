@@ -1,0 +1,116 @@
+//! `hashget verify`: is everything that an archive needs still there?
+//!
+//! Invariant: what is kept is the answers in the HashDB; nothing that is downloaded stays.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+use hashget::restore::{AtMost, Standing, Verified, VerifiedPackage, Verifier, VerifyOptions};
+use serde_json::json;
+
+use crate::archive;
+use crate::environment::Environment;
+use crate::output::{counted, safe};
+use crate::values;
+
+/// Ask whether everything that an archive needs is still there
+#[derive(Debug, Args)]
+#[command(after_help = "Example: hashget verify www.tar.zst")]
+pub(crate) struct Verify {
+    /// An archive, a folder into which one was unpacked, or `-` for standard input
+    #[arg(value_name = "FILE|DIR|-")]
+    archive: PathBuf,
+
+    /// Download each package and prove it
+    #[arg(long)]
+    deep: bool,
+
+    /// Begin with no further package after so many bytes or so long; the next run goes on
+    #[arg(long, value_name = "BYTES|TIME", value_parser = values::at_most)]
+    at_most: Option<AtMost>,
+}
+
+impl Verify {
+    pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
+        let console = environment.console;
+        let manifest = archive::manifest(&self.archive, environment)?;
+        let hashdb = environment.hashdb()?;
+        let (network, local) = (environment.network()?, environment.local()?);
+        let verifier = Verifier {
+            network: &*network,
+            local: &*local,
+            hashdb: &hashdb,
+            jobs: environment.jobs,
+        };
+        let options = VerifyOptions { deep: self.deep, at_most: self.at_most };
+        let verified = verifier
+            .verify(&manifest, &options, console)
+            .with_context(|| format!("cannot verify {}", self.archive.display()))?;
+        for package in &verified.packages {
+            console.record("package", record(package))?;
+            if package.standing() == Standing::Lost && console.is_verbose() {
+                for file in &package.files {
+                    console.line(&format!("{}: {file}", safe(&package.package.url)))?;
+                }
+            }
+        }
+        self.summary(&verified, environment)
+    }
+
+    fn summary(&self, verified: &Verified, environment: &Environment<'_>) -> anyhow::Result<()> {
+        let number = |standing| {
+            let of = verified.packages.iter().filter(|package| package.standing() == standing);
+            u64::try_from(of.count()).unwrap_or(u64::MAX)
+        };
+        let present = number(Standing::Present);
+        let (lost, unreachable) = (number(Standing::Lost), number(Standing::Unreachable));
+        let packages = |number| counted(number, "package", "packages");
+        let how = if self.deep { "proven" } else { "there, as far as their size tells" };
+        let mut lines = vec![format!("{} {how}", packages(present))];
+        let mut tell = |number, what: &str| {
+            if number > 0 {
+                lines.push(format!("{} {what}", packages(number)));
+            }
+        };
+        tell(lost, "LOST: what hangs on them cannot be restored any more");
+        tell(unreachable, "could not be asked for: try again later");
+        tell(verified.not_asked, "left for the next run (--at-most)");
+        if lost > 0 {
+            lines.push(
+                "If you have a lost package elsewhere, keep it in a pool: `hashget pool add`"
+                    .to_owned(),
+            );
+        }
+        let record = json!({
+            "deep": self.deep,
+            "present": present,
+            "lost": lost,
+            "unreachable": unreachable,
+            "not_asked": verified.not_asked,
+        });
+        environment.console.summary("verify", record, &lines)?;
+        Ok(())
+    }
+}
+
+fn record(package: &VerifiedPackage) -> serde_json::Value {
+    let state = match package.standing() {
+        Standing::Present => "present",
+        Standing::Unreachable => "unreachable",
+        Standing::Lost => "lost",
+    };
+    let place = |(url, outcome, found): &(String, _, String)| {
+        let outcome: &hashget::hashdb::CheckOutcome = outcome;
+        json!({ "url": url, "outcome": outcome.to_string(), "found": found })
+    };
+    json!({
+        "url": package.package.url,
+        "sha256": package.package.sha256,
+        "state": state,
+        "places": package.places.iter().map(place).collect::<Vec<_>>(),
+        "local": package.local,
+        "files": package.files,
+        "under": package.under,
+    })
+}

@@ -1,0 +1,95 @@
+//! `explain`: what becomes of a file, why, and what to do about it.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use hashget_testkit::origin::Origin;
+use hashget_testkit::packages::TarBuilder;
+use support::Machine;
+
+fn machine(origin: &Origin) -> Machine {
+    let machine = Machine::new();
+    let (good, brief) = ("good".repeat(2000), "brief".repeat(2000));
+    let tar = TarBuilder::new()
+        .directory("tool/")
+        .file("tool/good", good.as_bytes())
+        .file("tool/tiny", b"tiny")
+        .finish();
+    origin.serve("/good.tar", tar);
+    origin.serve("/brief.tar", TarBuilder::new().file("brief", brief.as_bytes()).finish());
+    machine.hashget(&["index", &origin.url("/good.tar")]).expect(0);
+    machine.hashget(&["index", &origin.url("/brief.tar"), "--expires", "2020-01-01"]).expect(0);
+    for (name, text) in [("good", &*good), ("tiny", "tiny"), ("own", "mine"), ("empty", "")] {
+        machine.write(&format!("tree/{name}"), text);
+    }
+    machine.write("tree/sub/brief", brief);
+    fs_err::hard_link(machine.path("tree/good"), machine.path("tree/twin")).unwrap();
+    std::os::unix::fs::symlink("good", machine.path("tree/link")).unwrap();
+    let holes = fs_err::File::create(machine.path("tree/holes")).unwrap();
+    holes.set_len(1 << 22).unwrap();
+    machine
+}
+
+#[test]
+fn each_fate_is_told_with_its_reason() {
+    let origin = Origin::start();
+    let machine = machine(&origin);
+    for (path, parts) in [
+        (
+            "tree/good",
+            &["tree/good: left out: a package gives it back", "/good.tar", "as tool/good"][..],
+        ),
+        ("tree/tiny", &["left out: if the tree has more of the package", "as tool/tiny"]),
+        ("tree/own", &["archived: no package that is known has it", "hashget index"]),
+        ("tree/empty", &["archived: it is empty"]),
+        ("tree/sub/brief", &["not relied on: it may be gone after 2020-01-01", "as brief"]),
+        ("tree/link", &["archived: it is no regular file"]),
+        ("tree/holes", &["archived: it has holes"]),
+    ] {
+        let told = machine.hashget(&["explain", path]).expect(0).stdout;
+        for part in parts {
+            assert!(told.contains(part), "no {part:?} in {told}");
+        }
+    }
+    let whole = machine.hashget(&["explain", "tree", "--json"]).expect(0);
+    let records = whole.records();
+    let fate = |name: &str| {
+        let found = records.iter().find(|record| record["path"] == format!("tree/{name}"));
+        found.unwrap_or_else(|| panic!("{name} in {records:?}"))["fate"].clone()
+    };
+    assert_eq!(
+        [fate("twin"), fate("good"), fate("sub/brief")],
+        ["left_out", "left_out", "archived"]
+    );
+    let summary = whole.last_record();
+    assert_eq!((&summary["left_out"], &summary["archived"]), (&3.into(), &5.into()));
+    machine.hashget(&["explain", "nowhere"]).expect(1).says(&["nowhere", "hint:"]);
+}
+
+#[test]
+fn weak_evidence_is_told_with_what_would_make_it_strong() {
+    let origin = Origin::start();
+    let machine = machine(&origin);
+    let told = machine.hashget(&["explain", "tree/good", "--expires", "2040-01-01"]).expect(0);
+    assert!(told.stdout.contains("left out"), "a package that never expires: {}", told.stdout);
+    let told = machine.hashget(&["explain", "tree/sub/brief", "--expires", "2019-01-01"]).expect(0);
+    assert!(told.stdout.contains("left out"), "{}", told.stdout);
+}
+
+#[test]
+fn an_archive_says_where_it_has_its_entries_from() {
+    let origin = Origin::start();
+    let machine = machine(&origin);
+    machine.hashget(&["pack", "tree", "-f", "a.tar"]).expect(0);
+    let paths = ["good", "/own", "twin", "./sub/brief", "other"];
+    let explain = [&["explain", "--json", "--archive", "a.tar"][..], &paths].concat();
+    let records = machine.hashget(&explain).expect(0).records();
+    let fates: Vec<&str> =
+        records[..5].iter().map(|record| record["fate"].as_str().unwrap()).collect();
+    assert_eq!(fates, ["left_out", "archived", "link", "archived", "absent"]);
+    assert_eq!(records[0]["packages"][0], origin.url("/good.tar"));
+    let told = machine.hashget(&["explain", "--archive", "a.tar", "good"]).expect(0).stdout;
+    assert!(told.contains("good: left out") && told.contains("/good.tar"), "{told}");
+    machine.hashget(&["explain", "--archive", "a.tar", "../x"]).expect(2).says(&["../x"]);
+}

@@ -1,0 +1,152 @@
+//! `verify`: packages that are gone, changed, or out of reach, and the files that hang on them.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use hashget_testkit::origin::{Fault, Origin};
+use hashget_testkit::packages::TarBuilder;
+use serde_json::Value;
+use support::Machine;
+
+const NAMES: [&str; 4] = ["first", "second", "third", "fourth"];
+
+/// A machine with an archive that needs four packages of two files each.
+fn machine(origin: &Origin) -> Machine {
+    let machine = Machine::new();
+    for name in NAMES {
+        let (a, b) = (format!("{name} a").repeat(2000), format!("{name} b").repeat(2000));
+        let tar = TarBuilder::new().file("x/a", a.as_bytes()).file("x/b", b.as_bytes()).finish();
+        origin.serve(&format!("/{name}.tar"), tar);
+        machine.write(&format!("tree/{name}/a"), a);
+        machine.write(&format!("tree/{name}/b"), b);
+        machine.hashget(&["index", &origin.url(&format!("/{name}.tar"))]).expect(0);
+    }
+    machine.hashget(&["pack", "tree", "-f", "a.tar.zst"]).expect(0);
+    machine
+}
+
+fn away(machine: &Machine) -> Machine {
+    let away = Machine::new();
+    fs_err::copy(machine.path("a.tar.zst"), away.path("a.tar.zst")).unwrap();
+    away
+}
+
+fn states(records: &[Value]) -> Vec<(String, String)> {
+    let package = |record: &Value| {
+        let url = record["url"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+        (url, record["state"].as_str().unwrap().to_owned())
+    };
+    records.iter().filter(|record| record["type"] == "package").map(package).collect()
+}
+
+#[test]
+fn what_is_there_costs_a_byte_each_and_is_remembered() {
+    let origin = Origin::start();
+    let machine = machine(&origin);
+    let asked = origin.requests().len();
+    let ended = machine.hashget(&["verify", "a.tar.zst"]).expect(0);
+    ended.says(&["4 packages there, as far as their size tells"]);
+    let requests = origin.requests();
+    assert_eq!(requests.len(), asked + 4);
+    assert!(requests[asked..].iter().all(|request| request.bytes == 1), "{requests:?}");
+    machine.hashget(&["verify", "--deep", "a.tar.zst"]).expect(0).says(&["4 packages proven"]);
+}
+
+#[test]
+fn a_lost_package_is_named_with_its_files_and_others_are_not() {
+    let origin = Origin::start();
+    let machine = machine(&origin);
+    origin.always("/second.tar", Fault::Status(404));
+    // The cache has it still: a note.
+    let ended = machine.hashget(&["verify", "a.tar.zst", "--json"]).expect(0);
+    assert_eq!(ended.last_record()["problems"]["notes"], 1);
+    fs_err::remove_dir_all(machine.path("cache")).unwrap();
+    let ended = machine.hashget(&["verify", "a.tar.zst"]).expect(4);
+    let ended = ended.says(&["second.tar", "it is lost", "second/a, second/b", "1 package LOST"]);
+    assert!(!ended.stderr.contains("first") && !ended.stderr.contains("third"), "{}", ended.stderr);
+    let records = machine.hashget(&["verify", "a.tar.zst", "--json"]).expect(4).records();
+    let expected =
+        [("first", "present"), ("fourth", "present"), ("second", "lost"), ("third", "present")];
+    let expected = expected.map(|(name, state)| (format!("{name}.tar"), state.to_owned()));
+    assert_eq!(states(&records), expected);
+    // Without a HashDB that knows the package: where its files are.
+    let ended = away(&machine).hashget(&["verify", "a.tar.zst"]).expect(4);
+    ended.says(&["second.tar", "what it gives under \"second/\""]);
+    // A pool has it: a note again.
+    let whole = TarBuilder::new()
+        .file("x/a", "second a".repeat(2000).as_bytes())
+        .file("x/b", "second b".repeat(2000).as_bytes());
+    machine.write("pool/anything", whole.finish());
+    machine.hashget(&["--pool", "pool", "verify", "a.tar.zst"]).expect(0).says(&["pool/anything"]);
+}
+
+#[test]
+fn changed_damaged_and_silent_places_are_told_apart() {
+    let origin = Origin::start();
+    let machine = machine(&origin);
+    fs_err::remove_dir_all(machine.path("cache")).unwrap();
+    origin.serve("/first.tar", "short");
+    origin.always("/third.tar", Fault::Status(403));
+    let ended = machine.hashget(&["verify", "a.tar.zst", "--json"]).expect(4);
+    let found = states(&ended.records());
+    let state =
+        |name: &str| found.iter().find(|(url, _)| *url == format!("{name}.tar")).unwrap().1.clone();
+    assert_eq!(NAMES.map(state), ["lost", "present", "unreachable", "present"]);
+    // Same size, other bytes: only a deep look sees it.
+    origin.always("/fourth.tar", Fault::Corrupt(3000));
+    let state = |record: &[Value]| {
+        states(record).into_iter().find(|(url, _)| url == "fourth.tar").unwrap().1
+    };
+    assert_eq!(
+        state(&machine.hashget(&["verify", "a.tar.zst", "--json"]).expect(4).records()),
+        "present"
+    );
+    let deep = machine.hashget(&["verify", "a.tar.zst", "--json", "--deep"]).expect(4).records();
+    assert_eq!(state(&deep), "lost");
+    assert!(!machine.path("cache/sha256").exists(), "nothing is kept");
+    origin.serve("/first.tar", "");
+    origin.always("/first.tar", Fault::Status(403));
+    for name in ["second", "third", "fourth"] {
+        origin.heal(&format!("/{name}.tar"));
+    }
+    machine.hashget(&["verify", "a.tar.zst"]).expect(5).says(&["could not be asked for"]);
+}
+
+#[test]
+fn several_small_runs_cover_everything_oldest_first() {
+    let origin = Origin::start();
+    let machine = machine(&origin);
+    let mut seen = Vec::new();
+    for run in 1..=4 {
+        let verify = ["verify", "a.tar.zst", "--at-most", "1", "--json", "--jobs", "1"];
+        let ended = machine.hashget(&verify).expect(0);
+        assert_eq!(ended.last_record()["not_asked"], 3, "run {run}");
+        seen.extend(states(&ended.records()).into_iter().map(|(url, _)| url));
+    }
+    seen.sort();
+    assert_eq!(seen, ["first.tar", "fourth.tar", "second.tar", "third.tar"]);
+    machine.hashget(&["verify", "a.tar.zst", "--at-most", "1h"]).expect(0).says(&["4 packages"]);
+    machine.hashget(&["verify", "a.tar.zst", "--at-most", "soon"]).expect(2).says(&["10min"]);
+}
+
+#[test]
+fn offline_only_pools_and_the_cache_count() {
+    let origin = Origin::start();
+    let machine = machine(&origin);
+    machine.hashget(&["--offline", "verify", "a.tar.zst"]).expect(0);
+    let asked = origin.requests().len();
+    away(&machine).hashget(&["--offline", "verify", "a.tar.zst"]).expect(5);
+    assert_eq!(origin.requests().len(), asked);
+}
+
+#[test]
+fn the_python_tools_archives_too() {
+    let frozen = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/frozen");
+    let machine = Machine::new();
+    fs_err::create_dir(machine.path("pool")).unwrap();
+    fs_err::copy(frozen.join("tool-1.0.tar.gz"), machine.path("pool/tool")).unwrap();
+    let archive = frozen.join("v1.tar.gz");
+    let verify = ["--offline", "--pool", "pool", "verify", archive.to_str().unwrap()];
+    machine.hashget(&verify).expect(0).says(&["1 package"]);
+}

@@ -1,0 +1,156 @@
+//! A pool of our own: a folder in which each package lies by its digest, `sha256/ab/cd/ef/REST`, so that any
+//! web server can serve it.
+//!
+//! Invariant: a file appears under its digest's name whole, proven and durable, or not at all.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use super::pool::canonical;
+use super::proof::{Unproven, hash_whole};
+use crate::model::{Digest, HashingReader, escaped};
+use crate::monitor::{Event, Interrupted, Monitor, Step};
+
+/// The folder.
+#[derive(Debug)]
+pub struct PoolFolder {
+    dir: PathBuf,
+}
+
+/// A package in it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Pooled {
+    /// By its name.
+    pub sha256: Digest,
+    /// In bytes.
+    pub size: u64,
+    /// Where it lies.
+    pub path: PathBuf,
+}
+
+impl PoolFolder {
+    /// The pool in `dir`; made when something is added, if it is not there.
+    pub fn new(dir: &Path) -> Self {
+        Self { dir: dir.to_owned() }
+    }
+
+    /// Makes the folder, if it is not there.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn create(&self) -> io::Result<()> {
+        fs_err::create_dir_all(self.dir.join("sha256"))
+    }
+
+    fn path(&self, sha256: &Digest) -> PathBuf {
+        self.dir.join(canonical(sha256))
+    }
+
+    /// Is a file of this digest's name there, with the right size as far as it is known?
+    pub fn has(&self, sha256: &Digest, size: Option<u64>) -> bool {
+        let found = fs_err::metadata(self.path(sha256));
+        found.is_ok_and(|found| found.is_file() && size.is_none_or(|size| size == found.len()))
+    }
+
+    /// Adds all that `content` gives. With `expected`, only if its digest is that. What lies there under
+    /// the same digest is replaced: it may have been damaged.
+    ///
+    /// # Errors
+    /// It could not be read or written, or is not what was expected.
+    pub fn add(&self, content: impl Read, expected: Option<Digest>) -> io::Result<Pooled> {
+        self.create()?;
+        let mut copy = tempfile::Builder::new().prefix(".adding-").tempfile_in(&self.dir)?;
+        let mut content = HashingReader::new(content);
+        io::copy(&mut content, copy.as_file_mut())?;
+        let (sha256, size) = content.finish();
+        if let Some(expected) = expected.filter(|expected| *expected != sha256) {
+            return Err(io::Error::other(format!("it has sha256 {sha256}, expected {expected}")));
+        }
+        let path = self.path(&sha256);
+        let parent = path.parent().unwrap_or(&self.dir);
+        fs_err::create_dir_all(parent)?;
+        copy.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+        copy.as_file().sync_all()?;
+        copy.persist(&path).map_err(|error| error.error)?;
+        File::open(parent)?.sync_all()?;
+        Ok(Pooled { sha256, size, path })
+    }
+
+    /// All packages, by digest. Files under other names are none of ours.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn list(&self) -> io::Result<Vec<Pooled>> {
+        let mut found = Vec::new();
+        let mut folders = vec![(self.dir.join("sha256"), String::new())];
+        fs_err::read_dir(&self.dir)?;
+        while let Some((folder, digits)) = folders.pop() {
+            let entries = match fs_err::read_dir(&folder) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                entries => entries?,
+            };
+            for entry in entries {
+                let entry = entry?;
+                let Ok(name) = entry.file_name().into_string() else { continue };
+                let (kind, whole) = (entry.file_type()?, format!("{digits}{name}"));
+                if kind.is_dir() && name.len() == 2 && whole.len() <= 6 {
+                    folders.push((entry.path(), whole));
+                } else if let (true, Ok(sha256)) = (kind.is_file(), whole.parse::<Digest>())
+                    && entry.path() == self.path(&sha256)
+                {
+                    let size = entry.metadata()?.len();
+                    found.push(Pooled { sha256, size, path: entry.path() });
+                }
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    /// What is wrong with a package of the pool, if anything.
+    ///
+    /// # Errors
+    /// The monitor asked to stop.
+    pub fn damage(
+        &self,
+        pooled: &Pooled,
+        monitor: &dyn Monitor,
+    ) -> Result<Option<String>, Interrupted> {
+        let name = escaped(pooled.path.as_os_str().as_encoded_bytes());
+        let bytes = Some(pooled.size);
+        monitor.event(Event::Started { step: Step::Check, name: &name, bytes });
+        let hashed = File::open(&pooled.path)
+            .map_err(Unproven::Io)
+            .and_then(|file| hash_whole(&file, monitor));
+        monitor.event(Event::Finished { step: Step::Check, name: &name });
+        match hashed {
+            Ok((found, _)) if found == pooled.sha256 => Ok(None),
+            Ok((found, size)) => {
+                Ok(Some(format!("it is damaged: its {size} bytes have sha256 {found}")))
+            }
+            Err(Unproven::Io(error)) => Ok(Some(format!("it cannot be read ({error})"))),
+            Err(Unproven::Interrupted(interrupted)) => Err(interrupted),
+        }
+    }
+
+    /// Takes a package out, with the folders that are empty then. `false` when it is not there.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub fn remove(&self, sha256: &Digest) -> io::Result<bool> {
+        let path = self.path(sha256);
+        match fs_err::remove_file(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            removed => removed?,
+        }
+        // A folder that is not empty stays.
+        for folder in path.ancestors().skip(1).take(3) {
+            if fs_err::remove_dir(folder).is_err() {
+                break;
+            }
+        }
+        Ok(true)
+    }
+}

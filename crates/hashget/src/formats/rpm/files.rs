@@ -1,0 +1,255 @@
+//! The list of files in the header of an rpm.
+//!
+//! Invariant: every list that is there has one value for each file.
+
+use std::collections::HashMap;
+
+use super::header::{Numbers, RpmHeader, Texts};
+use super::{FormatError, damaged};
+use crate::limits::Limits;
+use crate::model::{Kind, Member, MemberMetadata, RelPath, Timestamp};
+
+const OLD_NAMES: u32 = 1027;
+const SIZES: u32 = 1028;
+const MODES: u32 = 1030;
+const DEVICE_NUMBERS: u32 = 1033;
+const MTIMES: u32 = 1034;
+const LINK_TARGETS: u32 = 1036;
+const FLAGS: u32 = 1037;
+const OWNERS: u32 = 1039;
+const GROUPS: u32 = 1040;
+const FILE_SYSTEMS: u32 = 1095;
+const INODES: u32 = 1096;
+const FOLDER_INDEXES: u32 = 1116;
+const BASE_NAMES: u32 = 1117;
+const FOLDERS: u32 = 1118;
+const LARGE_SIZES: u32 = 5008;
+
+/// Names of all files together: those of the largest packages have some 20 MiB.
+const MOST_NAME_BYTES: usize = 256 << 20;
+
+/// A file that the package owns but does not hold.
+const GHOST: u64 = 1 << 6;
+
+const TYPE: u64 = 0o170_000;
+const FIFO: u64 = 0o010_000;
+const CHAR_DEVICE: u64 = 0o020_000;
+const DIRECTORY: u64 = 0o040_000;
+const BLOCK_DEVICE: u64 = 0o060_000;
+const FILE: u64 = 0o100_000;
+const SYMLINK: u64 = 0o120_000;
+
+/// The names of one file: file system and inode on the machine that built the package.
+pub(super) type Group = (u64, u64);
+
+/// What the header says of the files.
+pub(super) struct Files<'a> {
+    names: Names<'a>,
+    modes: Numbers<'a>,
+    sizes: Numbers<'a>,
+    mtimes: Option<Numbers<'a>>,
+    devices: Option<Numbers<'a>>,
+    targets: Option<Texts<'a>>,
+    owners: Option<Texts<'a>>,
+    groups: Option<Texts<'a>>,
+    places: HashMap<RelPath, usize>,
+    /// The groups of more than one name, by place; and the last place of each.
+    links: HashMap<usize, Group>,
+    last: HashMap<Group, usize>,
+}
+
+/// The two forms in which names are kept.
+enum Names<'a> {
+    Whole(Texts<'a>),
+    Split { folders: Texts<'a>, folder_of: Numbers<'a>, names: Texts<'a> },
+    None,
+}
+
+impl<'a> Files<'a> {
+    pub(super) fn of(header: &'a RpmHeader, limits: &Limits) -> Result<Self, FormatError> {
+        let count = header.count(BASE_NAMES).max(header.count(OLD_NAMES));
+        if count as u64 > limits.entries || header.count(FOLDERS) as u64 > limits.entries {
+            return Err(FormatError::Limit { what: "entries".into(), limit: limits.entries });
+        }
+        let names = Names::of(header)?;
+        let numbers = |tag| checked(header.numbers(tag), header.count(tag), count);
+        let texts = |tag| checked(header.texts(tag), header.count(tag), count);
+        let needed = |list: Option<Numbers<'a>>| match list {
+            Some(list) => Ok(list),
+            None if count == 0 => Ok(Numbers::default()),
+            None => Err(damaged("its header has no modes or no sizes of files")),
+        };
+        let sizes = numbers(LARGE_SIZES)?;
+        let mut files = Self {
+            modes: needed(numbers(MODES)?)?,
+            sizes: needed(if sizes.is_some() { sizes } else { numbers(SIZES)? })?,
+            mtimes: numbers(MTIMES)?,
+            devices: numbers(DEVICE_NUMBERS)?,
+            targets: texts(LINK_TARGETS)?,
+            owners: texts(OWNERS)?,
+            groups: texts(GROUPS)?,
+            places: HashMap::new(),
+            links: HashMap::new(),
+            last: HashMap::new(),
+            names,
+        };
+        let mut bytes = 0;
+        for at in 0..count {
+            let name = files.names.get(at)?;
+            // A long name of a folder can be said again for every file.
+            bytes += name.len();
+            if bytes > MOST_NAME_BYTES {
+                let what = "bytes of an rpm's names".into();
+                return Err(FormatError::Limit { what, limit: MOST_NAME_BYTES as u64 });
+            }
+            if let Ok(path) = RelPath::normalise(&name) {
+                files.places.entry(path).or_insert(at);
+            }
+        }
+        files.find_links(count, numbers(FILE_SYSTEMS)?, numbers(INODES)?, numbers(FLAGS)?);
+        Ok(files)
+    }
+
+    fn find_links(
+        &mut self,
+        count: usize,
+        file_systems: Option<Numbers<'_>>,
+        inodes: Option<Numbers<'_>>,
+        flags: Option<Numbers<'_>>,
+    ) {
+        let Some(inodes) = inodes else { return };
+        let at_place = |list: Option<Numbers<'_>>, at| list.and_then(|list| list.get(at));
+        let mut places: HashMap<Group, Vec<usize>> = HashMap::new();
+        for at in 0..count {
+            let is_here = at_place(flags, at).unwrap_or(0) & GHOST == 0;
+            let is_file = self.modes.get(at).is_some_and(|mode| mode & TYPE == FILE);
+            if let Some(inode) = inodes.get(at).filter(|_| is_here && is_file) {
+                let group = (at_place(file_systems, at).unwrap_or(0), inode);
+                places.entry(group).or_default().push(at);
+            }
+        }
+        for (group, places) in places {
+            let Some(last) = places.last().filter(|_| places.len() > 1) else { continue };
+            self.last.insert(group, *last);
+            self.links.extend(places.iter().map(|place| (*place, group)));
+        }
+    }
+
+    /// The place of the file at this path.
+    pub(super) fn find(&self, path: &RelPath) -> Option<usize> {
+        self.places.get(path).copied()
+    }
+
+    /// The names that are one file with this one, if there are others.
+    pub(super) fn group(&self, at: usize) -> Option<Group> {
+        self.links.get(&at).copied()
+    }
+
+    /// The size that the header says; 0 if there is no such file.
+    pub(super) fn size(&self, at: usize) -> u64 {
+        self.sizes.get(at).unwrap_or(0)
+    }
+
+    /// The bytes that the archive holds of the file at this place, where the archive itself does not
+    /// say: of hard links the last one has the contents.
+    pub(super) fn stored_bytes(&self, at: usize) -> Result<u64, FormatError> {
+        let mode = self.modes.get(at);
+        let mode = mode.ok_or_else(|| damaged(format!("its header has no file {at}")))?;
+        Ok(match mode & TYPE {
+            FILE => match self.group(at) {
+                Some(group) if self.last.get(&group) != Some(&at) => 0,
+                _ => self.size(at),
+            },
+            SYMLINK => self.target(at).len() as u64,
+            _ => 0,
+        })
+    }
+
+    /// The file at this place as a member with so many bytes of contents; its name and the reason if it
+    /// cannot be one.
+    pub(super) fn member(
+        &self,
+        at: usize,
+        size: u64,
+    ) -> Result<Result<Member, (Vec<u8>, String)>, FormatError> {
+        let name = self.names.get(at)?;
+        let path = match RelPath::normalise(&name) {
+            Ok(path) => path,
+            Err(error) => return Ok(Err((name, error.to_string()))),
+        };
+        let mode = self.modes.get(at).unwrap_or(0);
+        let kind = match mode & TYPE {
+            FILE => Kind::File { size },
+            DIRECTORY => Kind::Directory,
+            FIFO => Kind::Fifo,
+            SYMLINK if self.target(at).is_empty() => {
+                return Ok(Err((name, "it is a link without a target".to_owned())));
+            }
+            SYMLINK => Kind::Symlink { target: self.target(at).into() },
+            special @ (CHAR_DEVICE | BLOCK_DEVICE) => {
+                let device = self.devices.and_then(|devices| devices.get(at)).unwrap_or(0);
+                let [.., major, minor] = device.to_be_bytes().map(u32::from);
+                match special {
+                    CHAR_DEVICE => Kind::CharDevice { major, minor },
+                    _ => Kind::BlockDevice { major, minor },
+                }
+            }
+            _ => return Ok(Err((name, "it is of no known type".to_owned()))),
+        };
+        let mtime = self.mtimes.and_then(|mtimes| i64::try_from(mtimes.get(at)?).ok());
+        let metadata = MemberMetadata {
+            mode: u32::try_from(mode & 0o7777).ok(),
+            uid: id(self.owners.as_ref(), at),
+            gid: id(self.groups.as_ref(), at),
+            mtime: mtime.map(Timestamp::from_seconds),
+            ..MemberMetadata::default()
+        };
+        Ok(Ok(Member { path, kind, metadata, sha256: None, extents: None }))
+    }
+
+    fn target(&self, at: usize) -> &[u8] {
+        self.targets.as_ref().and_then(|targets| targets.get(at)).unwrap_or_default()
+    }
+}
+
+impl<'a> Names<'a> {
+    fn of(header: &'a RpmHeader) -> Result<Self, FormatError> {
+        let cut_off = || damaged("its header's list of names is cut off");
+        if header.count(BASE_NAMES) > 0 {
+            let names = header.texts(BASE_NAMES).ok_or_else(cut_off)?;
+            let folders = header.texts(FOLDERS).ok_or_else(cut_off)?;
+            let folder_of = header.numbers(FOLDER_INDEXES).ok_or_else(cut_off)?;
+            return Ok(Self::Split { folders, folder_of, names });
+        }
+        if header.count(OLD_NAMES) > 0 {
+            return Ok(Self::Whole(header.texts(OLD_NAMES).ok_or_else(cut_off)?));
+        }
+        Ok(Self::None)
+    }
+
+    fn get(&self, at: usize) -> Result<Vec<u8>, FormatError> {
+        let name = match self {
+            Self::Whole(names) => names.get(at).map(<[u8]>::to_vec),
+            Self::Split { folders, folder_of, names } => {
+                let folder = folder_of.get(at).and_then(|folder| usize::try_from(folder).ok());
+                let folder = folder.and_then(|folder| folders.get(folder));
+                folder.zip(names.get(at)).map(|(folder, name)| [folder, name].concat())
+            }
+            Self::None => None,
+        };
+        name.ok_or_else(|| damaged(format!("its header has no name of file {at}")))
+    }
+}
+
+/// `list`, which must have a value for each file if the header has it at all.
+fn checked<T>(list: Option<T>, found: usize, files: usize) -> Result<Option<T>, FormatError> {
+    if found == 0 || (found == files && list.is_some()) {
+        return Ok(list.filter(|_| found > 0));
+    }
+    Err(damaged(format!("its header has a list of {found} values for {files} files")))
+}
+
+/// The number of an owner or group: names mean something only on a machine, but for root.
+fn id(names: Option<&Texts<'_>>, at: usize) -> Option<u32> {
+    names?.get(at).filter(|name| *name == b"root").map(|_| 0)
+}

@@ -1,0 +1,174 @@
+//! The headers of rpm: tagged values in one block, in packages and in rpm's own database.
+//!
+//! Invariant: a value is given only when all of it lies within the header; nothing is allocated by what
+//! a header merely says of its size.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+
+use super::{FormatError, damaged, reading};
+
+/// How a header begins in a file: magic number, version, four unused bytes.
+const MAGIC: [u8; 4] = [0x8e, 0xad, 0xe8, 0x01];
+/// Bytes of one entry of the index.
+const ENTRY: usize = 16;
+/// Larger headers are hostile: those of the largest packages have some 20 MiB.
+const MOST_BYTES: u64 = 64 << 20;
+
+const INT16: u32 = 3;
+const INT32: u32 = 4;
+const INT64: u32 = 5;
+const STRING: u32 = 6;
+const STRING_ARRAY: u32 = 8;
+const TRANSLATED: u32 = 9;
+
+/// A header: values by their tags.
+pub(super) struct RpmHeader {
+    index: BTreeMap<u32, Entry>,
+    data: Vec<u8>,
+}
+
+/// Where a value lies.
+#[derive(Clone, Copy)]
+struct Entry {
+    kind: u32,
+    offset: usize,
+    count: usize,
+}
+
+impl RpmHeader {
+    /// The header at the start of `input`, as it lies in packages; the bytes that it has.
+    pub(super) fn read(input: &mut dyn Read) -> Result<(Self, u64), FormatError> {
+        let mut intro = [0; 16];
+        input.read_exact(&mut intro).map_err(reading)?;
+        if !intro.starts_with(&MAGIC) {
+            return Err(damaged("a header does not begin as one"));
+        }
+        let length = length(&intro[8..])?;
+        let mut bytes = intro[8..].to_vec();
+        input.take(length - 8).read_to_end(&mut bytes).map_err(reading)?;
+        Ok((Self::parse(bytes)?, length + 8))
+    }
+
+    /// A header as it lies in rpm's database: two lengths, the index, the values.
+    ///
+    /// # Errors
+    /// [`FormatError::Damaged`] and [`FormatError::Limit`].
+    pub(super) fn parse(mut bytes: Vec<u8>) -> Result<Self, FormatError> {
+        let expected = length(&bytes)?;
+        if bytes.len() as u64 != expected {
+            let problem = format!("a header of {expected} bytes has {}", bytes.len());
+            return Err(damaged(problem));
+        }
+        let end = 8 + number(&bytes, 0) * ENTRY;
+        let data = bytes.split_off(end);
+        let mut index = BTreeMap::new();
+        for entry in bytes[8..].chunks_exact(ENTRY) {
+            let value =
+                Entry { kind: word(entry, 4), offset: number(entry, 8), count: number(entry, 12) };
+            index.insert(word(entry, 0), value);
+        }
+        Ok(Self { index, data })
+    }
+
+    /// How many values the tag has; 0 without it.
+    pub(super) fn count(&self, tag: u32) -> usize {
+        self.index.get(&tag).map_or(0, |entry| entry.count)
+    }
+
+    /// The one text of the tag (the first one, where it is translated or there are several).
+    pub(super) fn text(&self, tag: u32) -> Option<&[u8]> {
+        let entry = self.index.get(&tag)?;
+        if ![STRING, STRING_ARRAY, TRANSLATED].contains(&entry.kind) || entry.count == 0 {
+            return None;
+        }
+        text_at(&self.data, entry.offset)
+    }
+
+    /// All texts of the tag; `None` if it has none, or they do not lie within the header.
+    pub(super) fn texts(&self, tag: u32) -> Option<Texts<'_>> {
+        let entry = self.index.get(&tag)?;
+        if ![STRING, STRING_ARRAY].contains(&entry.kind) {
+            return None;
+        }
+        let mut starts = Vec::new();
+        let mut at = entry.offset;
+        for _ in 0..entry.count {
+            starts.push(u32::try_from(at).ok()?);
+            at += text_at(&self.data, at)?.len() + 1;
+        }
+        Some(Texts { data: &self.data, starts })
+    }
+
+    /// All numbers of the tag, whatever their width; `None` as for [`Self::texts`].
+    pub(super) fn numbers(&self, tag: u32) -> Option<Numbers<'_>> {
+        let entry = self.index.get(&tag)?;
+        let width = match entry.kind {
+            INT16 => 2,
+            INT32 => 4,
+            INT64 => 8,
+            _ => return None,
+        };
+        let end = entry.count.checked_mul(width)?.checked_add(entry.offset)?;
+        Some(Numbers { bytes: self.data.get(entry.offset..end)?, width })
+    }
+}
+
+/// Texts of a tag.
+pub(super) struct Texts<'a> {
+    data: &'a [u8],
+    starts: Vec<u32>,
+}
+
+impl<'a> Texts<'a> {
+    /// The text at this place in the list.
+    pub(super) fn get(&self, at: usize) -> Option<&'a [u8]> {
+        text_at(self.data, usize::try_from(*self.starts.get(at)?).ok()?)
+    }
+}
+
+/// Numbers of a tag.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Numbers<'a> {
+    bytes: &'a [u8],
+    width: usize,
+}
+
+impl Numbers<'_> {
+    /// The number at this place in the list.
+    pub(super) fn get(&self, at: usize) -> Option<u64> {
+        let start = at.checked_mul(self.width)?;
+        let bytes = self.bytes.get(start..start.checked_add(self.width)?)?;
+        Some(bytes.iter().fold(0, |value, &byte| value << 8 | u64::from(byte)))
+    }
+}
+
+/// Bytes of the header that begins with these two lengths, themselves included.
+fn length(lengths: &[u8]) -> Result<u64, FormatError> {
+    if lengths.len() < 8 {
+        return Err(damaged("a header has less than its lengths"));
+    }
+    let bytes = 8 + u64::from(word(lengths, 0)) * ENTRY as u64 + u64::from(word(lengths, 4));
+    if bytes > MOST_BYTES {
+        return Err(FormatError::Limit {
+            what: "bytes of an rpm header".into(),
+            limit: MOST_BYTES,
+        });
+    }
+    Ok(bytes)
+}
+
+fn text_at(data: &[u8], at: usize) -> Option<&[u8]> {
+    let rest = data.get(at..)?;
+    rest.iter().position(|&byte| byte == 0).map(|end| &rest[..end])
+}
+
+/// Four bytes as a number, the most significant one first.
+fn word(bytes: &[u8], at: usize) -> u32 {
+    bytes[at..at + 4].iter().fold(0, |value, &byte| value << 8 | u32::from(byte))
+}
+
+/// The same, as a place in memory; too large a number is beyond every header's end.
+fn number(bytes: &[u8], at: usize) -> usize {
+    usize::try_from(word(bytes, at)).unwrap_or(usize::MAX)
+}

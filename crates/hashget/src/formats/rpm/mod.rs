@@ -1,0 +1,199 @@
+//! rpm packages: a lead, a header of signatures, a header, and a compressed cpio archive.
+//!
+//! Invariant: which files there are says the archive, what they are says the header; of the names of one
+//! file (hard links) the one with the contents is the file, and the others follow it.
+
+mod cpio;
+mod files;
+mod header;
+
+use std::collections::{HashMap, HashSet};
+use std::io::{self, Read};
+
+use super::content::{Head, threads, visit};
+use super::{Format, FormatError, Input, Visitor};
+use crate::codec::{self, Codec};
+use crate::limits::Limits;
+use crate::model::{Kind, Member, RelPath, escaped};
+use cpio::{Cpio, Entry, skip};
+use files::{Files, Group};
+use header::RpmHeader;
+
+const FORMAT: &str = "rpm";
+const MAGIC: [u8; 4] = [0xed, 0xab, 0xee, 0xdb];
+/// Bytes of the lead.
+const LEAD: usize = 96;
+/// Where the lead says what form the signatures have, and the only form since 1997.
+const SIGNATURE_FORM: usize = 78;
+const AS_HEADER: [u8; 2] = [0, 5];
+
+const PAYLOAD_FORMAT: u32 = 1124;
+const PAYLOAD_COMPRESSOR: u32 = 1125;
+
+/// The format.
+pub(super) struct Rpm;
+
+impl Format for Rpm {
+    fn name(&self) -> &'static str {
+        FORMAT
+    }
+
+    fn recognises(&self, head: &[u8]) -> bool {
+        head.starts_with(&MAGIC)
+    }
+
+    fn read(
+        &self,
+        input: Input<'_>,
+        limits: &Limits,
+        visitor: &mut dyn Visitor,
+    ) -> Result<(), FormatError> {
+        let mut input = input.into_reader();
+        let header = read_headers(&mut *input)?;
+        let files = Files::of(&header, limits)?;
+        let archive = payload(&header, input, limits)?;
+        let archive = Cpio::new(archive, limits.header_bytes);
+        let (seen, links) = (HashSet::new(), HashMap::new());
+        Reading { files, archive, seen, visitor, links }.read()
+    }
+}
+
+/// The package's header; `input` is then at its archive.
+fn read_headers(input: &mut dyn Read) -> Result<RpmHeader, FormatError> {
+    let mut lead = [0; LEAD];
+    input.read_exact(&mut lead).map_err(reading)?;
+    if lead[SIGNATURE_FORM..].first_chunk() != Some(&AS_HEADER) {
+        let problem = "a form of signatures from before 1997".into();
+        return Err(FormatError::Unsupported { format: FORMAT, problem });
+    }
+    let (_, length) = RpmHeader::read(input).map_err(|error| error.in_part("signatures"))?;
+    skip(input, length.wrapping_neg() % 8)?;
+    Ok(RpmHeader::read(input).map_err(|error| error.in_part("header"))?.0)
+}
+
+/// The unpacked cpio archive that follows the header.
+fn payload<'a>(
+    header: &RpmHeader,
+    packed: Box<dyn Read + 'a>,
+    limits: &Limits,
+) -> Result<Box<dyn Read + 'a>, FormatError> {
+    let format = header.text(PAYLOAD_FORMAT).unwrap_or(b"cpio");
+    if format != b"cpio" {
+        let problem = format!("its files are in the form \"{}\"", escaped(format));
+        return Err(FormatError::Unsupported { format: FORMAT, problem });
+    }
+    if header.text(PAYLOAD_COMPRESSOR) == Some(b"lzma") {
+        return codec::lzma_decoder(packed, limits).map_err(reading);
+    }
+    let head = Head::read(packed, 16).map_err(reading)?;
+    let codec = Codec::recognise(&head.bytes);
+    codec::decoder(codec, Box::new(head.into_reader()), limits, threads()).map_err(reading)
+}
+
+/// Visits the files of a package.
+struct Reading<'a, R> {
+    files: Files<'a>,
+    archive: Cpio<R>,
+    /// Places of files that were in the archive.
+    seen: HashSet<usize>,
+    visitor: &'a mut dyn Visitor,
+    /// What was seen of each group of hard links.
+    links: HashMap<Group, Links>,
+}
+
+/// Names of one file.
+enum Links {
+    /// The contents are still to come.
+    Waiting(Vec<Member>),
+    /// This name had them.
+    Visited(RelPath),
+}
+
+impl<R: Read> Reading<'_, R> {
+    fn read(mut self) -> Result<(), FormatError> {
+        while let Some(entry) = self.archive.next()? {
+            self.visit_entry(entry)?;
+        }
+        if self.links.values().any(|links| matches!(links, Links::Waiting(_))) {
+            return Err(damaged("a file with several names has its contents under none of them"));
+        }
+        Ok(())
+    }
+
+    fn visit_entry(&mut self, entry: Entry) -> Result<(), FormatError> {
+        let (at, stored) = match entry {
+            Entry::Named(name, stored) => {
+                let known = RelPath::normalise(&name).map(|path| self.files.find(&path));
+                match known {
+                    Ok(Some(at)) => (at, stored),
+                    Ok(None) => {
+                        self.visitor.bad_member(&name, "the package's header does not name it");
+                        return Ok(());
+                    }
+                    Err(error) => {
+                        self.visitor.bad_member(&name, &error.to_string());
+                        return Ok(());
+                    }
+                }
+            }
+            Entry::Listed(at) => {
+                let stored = self.files.stored_bytes(at)?;
+                self.archive.begin(stored);
+                (at, stored)
+            }
+        };
+        if !self.seen.insert(at) {
+            return Err(damaged(format!("its archive has file {at} twice")));
+        }
+        match self.files.member(at, stored)? {
+            Ok(member) if member.path.is_root() => Ok(()),
+            Ok(member) => self.visit_member(at, member),
+            Err((name, reason)) => {
+                self.visitor.bad_member(&name, &reason);
+                Ok(())
+            }
+        }
+    }
+
+    fn visit_member(&mut self, at: usize, mut member: Member) -> Result<(), FormatError> {
+        let Kind::File { size } = member.kind else {
+            return visit(FORMAT, self.visitor, member, &mut io::empty());
+        };
+        let Some(group) = self.files.group(at) else {
+            return visit(FORMAT, self.visitor, member, &mut self.archive);
+        };
+        let waiting = match self.links.get_mut(&group) {
+            Some(Links::Visited(target)) if size == 0 => {
+                member.kind = Kind::HardLink { target: target.clone() };
+                return visit(FORMAT, self.visitor, member, &mut io::empty());
+            }
+            Some(Links::Visited(_)) => Vec::new(),
+            Some(Links::Waiting(names)) if size == 0 && self.files.size(at) > 0 => {
+                names.push(member);
+                return Ok(());
+            }
+            Some(Links::Waiting(names)) => std::mem::take(names),
+            None if size == 0 && self.files.size(at) > 0 => {
+                self.links.insert(group, Links::Waiting(vec![member]));
+                return Ok(());
+            }
+            None => Vec::new(),
+        };
+        let target = member.path.clone();
+        self.links.insert(group, Links::Visited(target.clone()));
+        visit(FORMAT, self.visitor, member, &mut self.archive)?;
+        for mut name in waiting {
+            name.kind = Kind::HardLink { target: target.clone() };
+            visit(FORMAT, self.visitor, name, &mut io::empty())?;
+        }
+        Ok(())
+    }
+}
+
+fn damaged(problem: impl Into<String>) -> FormatError {
+    FormatError::Damaged { format: FORMAT, problem: problem.into() }
+}
+
+fn reading(error: io::Error) -> FormatError {
+    FormatError::reading(FORMAT, error)
+}

@@ -1,0 +1,162 @@
+//! The different contents of a tree, each with a number.
+//!
+//! Invariant: numbers ascend with the digests; all of matching and planning works with them, so that each
+//! digest of a package is looked up once.
+
+use super::plan::Claims;
+use crate::model::{Digest, Entry, Kind, Member};
+
+/// Stands for contents that the tree does not have.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// So many bits of a digest are kept beside each name: two contents hardly ever share them.
+fn head(digest: &Digest) -> u64 {
+    u64::from_be_bytes(*digest.as_bytes().first_chunk().expect("a digest has 32 bytes"))
+}
+
+/// The contents of all files that may be left out.
+///
+/// Sorted lists, since they take a fifth of the memory of a hash map, and sorting whole numbers is quick.
+pub(super) struct Contents<'a> {
+    entries: &'a [Entry],
+    /// The names of every content, one content after the other: head of the digest, index of the entry;
+    /// and the index of the entry that has the digest, another one for hard links.
+    names: Vec<(u64, u32, u32)>,
+    /// Where the names of each content begin; and one more at the end.
+    starts: Vec<u32>,
+    /// For each value of a digest's first bits the first content that has it or a greater one.
+    buckets: Vec<u32>,
+    /// How far a head is shifted to be an index of `buckets`.
+    shift: u32,
+}
+
+impl<'a> Contents<'a> {
+    pub(super) fn new(entries: &'a [Entry], claims: &Claims) -> Self {
+        let digest = |first: u32| entries[first as usize].sha256.as_ref();
+        let mut names: Vec<(u64, u32, u32)> = (0..entries.len())
+            .filter_map(|index| {
+                let first = claims.first_name(index);
+                let sha256 = entries[first].sha256.filter(|_| claims.may_leave_out(first))?;
+                Some((head(&sha256), number(index), number(first)))
+            })
+            .collect();
+        names.sort_unstable_by(|a, b| {
+            let digests = || digest(a.2).cmp(&digest(b.2));
+            a.0.cmp(&b.0).then_with(digests).then(a.1.cmp(&b.1))
+        });
+        let same =
+            |a: &(u64, u32, u32), b: &(u64, u32, u32)| a.0 == b.0 && digest(a.2) == digest(b.2);
+        let mut starts = vec![0];
+        for content in names.chunk_by(same) {
+            starts.push(starts[starts.len() - 1] + number(content.len()));
+        }
+        // About two contents for each bucket.
+        let bits = (starts.len() / 2).max(2).ilog2();
+        let shift = u64::BITS - bits;
+        let mut buckets = Vec::with_capacity((1 << bits) + 1);
+        for (content, &start) in starts[..starts.len() - 1].iter().enumerate() {
+            let bucket = usize::try_from(names[start as usize].0 >> shift).unwrap_or(usize::MAX);
+            while buckets.len() <= bucket {
+                buckets.push(number(content));
+            }
+        }
+        buckets.resize((1 << bits) + 1, number(starts.len() - 1));
+        Self { entries, names, starts, buckets, shift }
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    /// The digest of a content.
+    pub(super) fn digest(&self, content: usize) -> Digest {
+        let (_, _, first) = self.names[self.starts[content] as usize];
+        self.entries[first as usize].sha256.expect("only files with a digest are here")
+    }
+
+    /// The bytes that leaving out a content saves.
+    pub(super) fn weight(&self, content: usize) -> u64 {
+        let names = self.range(content).map(|at| self.names[at]);
+        let sizes =
+            names.filter(|(_, index, first)| index == first).map(|(_, index, _)| {
+                match self.entries[index as usize].kind {
+                    Kind::File { size } => size,
+                    _ => 0,
+                }
+            });
+        sizes.sum()
+    }
+
+    /// The number of a content, [`NONE`] when the tree has not got it.
+    pub(super) fn number(&self, digest: &Digest) -> u32 {
+        let head = head(digest);
+        let bucket = usize::try_from(head >> self.shift).unwrap_or(usize::MAX);
+        (self.buckets[bucket]..self.buckets[bucket + 1])
+            .find(|&content| {
+                let (first_bits, ..) = self.names[self.starts[content as usize] as usize];
+                first_bits == head && self.digest(content as usize) == *digest
+            })
+            .unwrap_or(NONE)
+    }
+
+    /// The numbers of what the members of a package hold.
+    pub(super) fn numbers(&self, members: &[Member]) -> Vec<u32> {
+        let number = |member: &Member| member.sha256.map_or(NONE, |sha256| self.number(&sha256));
+        members.iter().map(number).collect()
+    }
+
+    /// The entries that have a content, ascending; none for [`NONE`].
+    pub(super) fn names(&self, content: u32) -> impl Iterator<Item = usize> + Clone + '_ {
+        let range = if content == NONE { 0..0 } else { self.range(content as usize) };
+        range.map(|at| self.names[at].1 as usize)
+    }
+
+    fn range(&self, content: usize) -> std::ops::Range<usize> {
+        self.starts[content] as usize..self.starts[content + 1] as usize
+    }
+}
+
+fn number(index: usize) -> u32 {
+    u32::try_from(index).expect("a tree has fewer than 2^32 entries")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Metadata, RelPath};
+
+    fn file(name: usize, text: &str) -> Entry {
+        Entry {
+            path: RelPath::new(format!("{name:05}")).unwrap(),
+            kind: Kind::File { size: text.len() as u64 },
+            metadata: Metadata::default(),
+            sha256: Some(Digest::of(text.as_bytes())),
+            extents: None,
+        }
+    }
+
+    #[test]
+    fn every_content_has_a_number_and_what_is_not_there_has_none() {
+        for count in [0, 1, 2, 3, 100, 5000] {
+            // Every third one has the contents of the one before.
+            let text =
+                |index: usize| format!("text {}", if index % 3 == 2 { index - 1 } else { index });
+            let entries: Vec<Entry> = (0..count).map(|index| file(index, &text(index))).collect();
+            let claims = Claims::new(&entries, vec![true; count]);
+            let contents = Contents::new(&entries, &claims);
+            for (index, entry) in entries.iter().enumerate() {
+                let sha256 = entry.sha256.unwrap();
+                let number = contents.number(&sha256);
+                assert_eq!(contents.digest(number as usize), sha256);
+                assert!(contents.names(number).any(|name| name == index));
+                let names = contents.names(number).count() as u64;
+                assert_eq!(contents.weight(number as usize), names * text(index).len() as u64);
+            }
+            assert_eq!(contents.number(&Digest::of(b"another")), NONE);
+            assert_eq!(contents.names(NONE).count(), 0);
+            let digests: Vec<Digest> = (0..contents.len()).map(|at| contents.digest(at)).collect();
+            assert!(digests.is_sorted_by(|a, b| a < b));
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Which entries of a tree a package of a manifest gives, told from the list of its members. Pure.
+//!
+//! Invariant: the same plan is followed as when restoring.
+
+use super::plan::PackagePlan;
+use crate::model::manifest::{AnyManifest, Manifest, ManifestError, ManifestV1, Package};
+use crate::model::{Digest, Kind, Member, RelPath};
+
+/// The entries that `package` gives: those that are no folders, sorted. Without its `members` (all of them,
+/// in the package's own order) only single files can be told.
+///
+/// # Errors
+/// The manifest contradicts itself, or does not fit the members.
+pub fn given_entries(
+    package: &Package,
+    members: Option<&[Member]>,
+) -> Result<Vec<RelPath>, ManifestError> {
+    if members.is_none() {
+        return Ok(package.files.paths().to_vec());
+    }
+    let mut plan = PackagePlan::new(package)?;
+    let mut given: Vec<RelPath> = package.files.paths().to_vec();
+    for member in members.into_iter().flatten() {
+        let destinations = plan.next(member).into_iter();
+        let others = destinations.filter(|destination| destination.kind != Kind::Directory);
+        given.extend(others.map(|destination| destination.path));
+    }
+    given.sort_unstable();
+    given.dedup();
+    Ok(given)
+}
+
+/// Where an entry of an archive's tree comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// The archive holds it.
+    Archived,
+    /// These packages, by their indices in the manifest; a file has one, folders may have several.
+    Packages(Vec<usize>),
+    /// It is a further name of this entry.
+    Link(RelPath),
+    /// Some package whose members are not known may give it.
+    Unknown,
+    /// It is not in the tree.
+    Nowhere,
+}
+
+/// Gives all members of the package with this digest, where they are known.
+pub type MembersOf<'a, E> = &'a dyn Fn(&Digest) -> Result<Option<Vec<Member>>, E>;
+
+/// Where each of `paths` comes from.
+///
+/// # Errors
+/// See [`given_entries`], and what `members` fails with.
+pub fn origins<E: From<ManifestError>>(
+    manifest: &AnyManifest,
+    paths: &[RelPath],
+    members: MembersOf<'_, E>,
+) -> Result<Vec<Origin>, E> {
+    match manifest {
+        AnyManifest::V1(manifest) => origins_v1(manifest, paths, members),
+        AnyManifest::V2(manifest) => origins_v2(manifest, paths, members),
+    }
+}
+
+fn origins_v2<E: From<ManifestError>>(
+    manifest: &Manifest,
+    paths: &[RelPath],
+    members: MembersOf<'_, E>,
+) -> Result<Vec<Origin>, E> {
+    let mut packages: Vec<Vec<usize>> = vec![Vec::new(); paths.len()];
+    let mut all_known = true;
+    for (index, package) in manifest.packages.iter().enumerate() {
+        let known = if package.trees.is_empty() { None } else { members(&package.sha256)? };
+        all_known &= package.trees.is_empty() || known.is_some();
+        let given = given_entries(package, known.as_deref())?;
+        for (packages, path) in packages.iter_mut().zip(paths) {
+            if given.binary_search(path).is_ok() {
+                packages.push(index);
+            }
+        }
+    }
+    let origin = |(packages, path): (Vec<usize>, &RelPath)| {
+        let link = manifest.links.iter().find(|link| link.path == *path);
+        match link {
+            _ if manifest.archived.paths().binary_search(path).is_ok() => Origin::Archived,
+            Some(link) => Origin::Link(link.to.clone()),
+            None if !packages.is_empty() => Origin::Packages(packages),
+            None if !all_known => Origin::Unknown,
+            None => Origin::Nowhere,
+        }
+    };
+    Ok(packages.into_iter().zip(paths).map(origin).collect())
+}
+
+/// Version 1 finds files by their digest, and says nothing of what the archive holds.
+fn origins_v1<E>(
+    manifest: &ManifestV1,
+    paths: &[RelPath],
+    members: MembersOf<'_, E>,
+) -> Result<Vec<Origin>, E> {
+    let mut wanted = paths.iter().map(|path| manifest.files.iter().find(|one| one.file == *path));
+    let wanted: Vec<Option<Digest>> =
+        wanted.by_ref().map(|file| file.map(|file| file.sha256)).collect();
+    let mut packages: Vec<Vec<usize>> = vec![Vec::new(); paths.len()];
+    for (index, package) in manifest.packages.iter().enumerate() {
+        let members = members(&package.hash)?.unwrap_or_default();
+        let has = |digest| members.iter().any(|member| member.sha256 == digest);
+        for (packages, digest) in packages.iter_mut().zip(&wanted) {
+            if digest.is_some() && (*digest == Some(package.hash) || has(*digest)) {
+                packages.push(index);
+            }
+        }
+    }
+    let origin = |(packages, digest): (Vec<usize>, &Option<Digest>)| match digest {
+        None => Origin::Nowhere,
+        Some(_) if packages.is_empty() => Origin::Unknown,
+        Some(_) => Origin::Packages(packages),
+    };
+    Ok(packages.into_iter().zip(&wanted).map(origin).collect())
+}

@@ -1,0 +1,323 @@
+//! Can an archive still be restored? Asks every place of every package.
+//!
+//! Invariant: a package counts as lost only if every place said that it is not there; what cannot be
+//! reached may be back tomorrow. Every answer is kept in the HashDB with its date.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::packages::in_parallel;
+use super::{NeededPackage, Needs, count, given_entries};
+use crate::fetch::{FetchError, Source, Wanted, shown};
+use crate::hashdb::{Check, CheckOutcome, HashDb, HashDbError, complete_members};
+use crate::model::manifest::{AnyManifest, ManifestError};
+use crate::model::{RelPath, escaped};
+use crate::monitor::{Event, Interrupted, Monitor, ProblemKind, Step, chain};
+
+/// What verifying stands on.
+pub struct Verifier<'a> {
+    /// The network, without a cache or pools: every place is asked itself.
+    pub network: &'a dyn Source,
+    /// Pools and the cache, without the network.
+    pub local: &'a dyn Source,
+    /// Where answers are kept, and what tells the members of packages.
+    pub hashdb: &'a dyn HashDb,
+    /// Packages that are asked for at once; at least 1.
+    pub jobs: usize,
+}
+
+/// How to verify.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct VerifyOptions {
+    /// Download each package and prove it, instead of asking for its size.
+    pub deep: bool,
+    /// Begin with no further package after so much.
+    pub at_most: Option<AtMost>,
+}
+
+/// A bound on one run; the next one goes on with what was not asked for longest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AtMost {
+    /// Packages of so many bytes together.
+    Bytes(u64),
+    /// So long.
+    Time(Duration),
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// The packages that were asked for, in the manifest's order.
+    pub packages: Vec<VerifiedPackage>,
+    /// Packages that were left for another time.
+    pub not_asked: u64,
+}
+
+/// A package and where it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedPackage {
+    /// The package.
+    pub package: NeededPackage,
+    /// What each of its URLs answered, and what was found there.
+    pub places: Vec<(String, CheckOutcome, String)>,
+    /// The file of a pool or the cache that has it, looked for when no URL has it.
+    pub local: Option<String>,
+    /// The entries that hang on it, told when no URL has it: as far as they are known ...
+    pub files: Vec<RelPath>,
+    /// ... and the beginnings of the paths of all others.
+    pub under: Vec<String>,
+}
+
+/// What is left of a package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Some place has it.
+    Present,
+    /// No place could be reached, or none that would have it.
+    Unreachable,
+    /// No place has it.
+    Lost,
+}
+
+/// Why verifying stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The manifest contradicts itself.
+    #[error("the manifest cannot be used")]
+    Manifest(#[from] ManifestError),
+    /// The HashDB failed.
+    #[error(transparent)]
+    HashDb(#[from] HashDbError),
+    /// The monitor asked to stop.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+}
+
+impl VerifiedPackage {
+    /// What is left of it.
+    pub fn standing(&self) -> Standing {
+        let any = |wanted| self.places.iter().any(|(_, outcome, _)| *outcome == wanted);
+        if self.local.is_some() || any(CheckOutcome::Present) {
+            Standing::Present
+        } else if any(CheckOutcome::Unreachable) || self.places.is_empty() {
+            Standing::Unreachable
+        } else {
+            Standing::Lost
+        }
+    }
+}
+
+impl Verifier<'_> {
+    /// Asks for the packages of a manifest, those first that were not asked for longest.
+    ///
+    /// # Errors
+    /// See [`VerifyError`]. A package that is not there is in the result, and told to `monitor`.
+    pub fn verify(
+        &self,
+        manifest: &AnyManifest,
+        options: &VerifyOptions,
+        monitor: &dyn Monitor,
+    ) -> Result<Verified, VerifyError> {
+        let needs = Needs::of(manifest)?;
+        let order = self.oldest_first(&needs, options.deep)?;
+        let name = "packages";
+        monitor.event(Event::Started {
+            step: Step::Check,
+            name,
+            bytes: Some(needs.package_bytes()),
+        });
+        let (began, asked_bytes) = (Instant::now(), AtomicU64::new(0));
+        let found: Mutex<Vec<(usize, VerifiedPackage)>> = Mutex::default();
+        let outcome = in_parallel(self.jobs, order.len(), |position| {
+            monitor.check_interrupted()?;
+            let index = order[position];
+            let bytes = needs.packages[index].size.unwrap_or(0);
+            let before = asked_bytes.fetch_add(bytes, Ordering::Relaxed);
+            let enough = match options.at_most {
+                Some(AtMost::Bytes(most)) => position > 0 && before.saturating_add(bytes) > most,
+                Some(AtMost::Time(most)) => position > 0 && began.elapsed() > most,
+                None => false,
+            };
+            if !enough {
+                let verified =
+                    self.ask(&needs.packages[index], index, manifest, options, monitor)?;
+                found.lock().expect("pushing does not panic").push((index, verified));
+            }
+            monitor.event(Event::Advanced { step: Step::Check, name, bytes, files: 0 });
+            Ok::<(), VerifyError>(())
+        });
+        monitor.event(Event::Finished { step: Step::Check, name });
+        outcome?;
+        let mut found = found.into_inner().expect("pushing does not panic");
+        found.sort_unstable_by_key(|(index, _)| *index);
+        let packages: Vec<VerifiedPackage> = found.into_iter().map(|(_, found)| found).collect();
+        let not_asked = count(needs.packages.len() - packages.len());
+        Ok(Verified { packages, not_asked })
+    }
+
+    /// The packages by when they were last asked for, never comes first.
+    fn oldest_first(&self, needs: &Needs, deep: bool) -> Result<Vec<usize>, HashDbError> {
+        let mut ages = Vec::with_capacity(needs.packages.len());
+        for (index, package) in needs.packages.iter().enumerate() {
+            let checks = self.hashdb.checks(&package.sha256)?;
+            let fitting = checks.iter().filter(|check| check.deep || !deep);
+            ages.push((fitting.map(|check| check.checked_at).max(), index));
+        }
+        ages.sort_unstable();
+        Ok(ages.into_iter().map(|(_, index)| index).collect())
+    }
+
+    fn ask(
+        &self,
+        package: &NeededPackage,
+        index: usize,
+        manifest: &AnyManifest,
+        options: &VerifyOptions,
+        monitor: &dyn Monitor,
+    ) -> Result<VerifiedPackage, VerifyError> {
+        let mut places = Vec::new();
+        for url in package.urls() {
+            let (outcome, what) = self.ask_place(package, url, options.deep, monitor)?;
+            self.hashdb.put_check(&Check {
+                sha256: package.sha256,
+                url: url.to_owned(),
+                deep: options.deep,
+                checked_at: jiff::Timestamp::now().as_second(),
+                outcome,
+            })?;
+            places.push((url.to_owned(), outcome, what));
+        }
+        let mut verified = VerifiedPackage {
+            package: package.clone(),
+            places,
+            local: None,
+            files: Vec::new(),
+            under: Vec::new(),
+        };
+        if verified.standing() != Standing::Present {
+            verified.local = match self.local.fetch(&package.wanted(), monitor) {
+                Ok(fetched) => Some(fetched.from),
+                Err(FetchError::Interrupted(interrupted)) => return Err(interrupted.into()),
+                Err(_) => None,
+            };
+            (verified.files, verified.under) = self.dependents(index, manifest)?;
+        }
+        tell(&verified, monitor);
+        Ok(verified)
+    }
+
+    fn ask_place(
+        &self,
+        package: &NeededPackage,
+        url: &str,
+        deep: bool,
+        monitor: &dyn Monitor,
+    ) -> Result<(CheckOutcome, String), Interrupted> {
+        let answer = if deep {
+            let wanted = Wanted { url: url.to_owned(), also: Vec::new(), ..package.wanted() };
+            self.network.fetch(&wanted, monitor).map(|fetched| Some(fetched.size))
+        } else {
+            self.network.fetch_part(url, 0, 1, monitor).map(|part| part.total)
+        };
+        let (outcome, what) = match answer {
+            Ok(Some(found)) if package.size.is_some_and(|size| size != found) => {
+                let expected = package.size.unwrap_or_default();
+                let what = format!("it has {found} bytes now, expected {expected}");
+                (CheckOutcome::Differs, what)
+            }
+            Ok(_) if deep => (CheckOutcome::Present, "its bytes are proven".to_owned()),
+            Ok(Some(_)) => (CheckOutcome::Present, "it is there, with the right size".to_owned()),
+            Ok(None) => (CheckOutcome::Present, "something is there, of no told size".to_owned()),
+            Err(FetchError::Interrupted(interrupted)) => return Err(interrupted),
+            Err(error) => (outcome_of(&error), chain(&error)),
+        };
+        Ok((outcome, what))
+    }
+
+    /// What hangs on a package: entries by name, and the beginnings of the paths of those whose names
+    /// only the package has.
+    fn dependents(
+        &self,
+        index: usize,
+        manifest: &AnyManifest,
+    ) -> Result<(Vec<RelPath>, Vec<String>), VerifyError> {
+        match manifest {
+            AnyManifest::V2(manifest) => {
+                let package = &manifest.packages[index];
+                let members = complete_members(self.hashdb, &package.sha256)?;
+                let files = given_entries(package, members.as_deref())?;
+                let trees = package.trees.iter().filter(|_| members.is_none());
+                Ok((files, trees.map(|tree| escaped(&tree.to.0)).collect()))
+            }
+            AnyManifest::V1(manifest) => {
+                let package = &manifest.packages[index];
+                let Some(members) = complete_members(self.hashdb, &package.hash)? else {
+                    return Ok((Vec::new(), vec![String::new()]));
+                };
+                let hangs = |digest| {
+                    digest == package.hash || members.iter().any(|one| one.sha256 == Some(digest))
+                };
+                let files = manifest.files.iter().filter(|file| hangs(file.sha256));
+                Ok((files.map(|file| file.file.clone()).collect(), Vec::new()))
+            }
+        }
+    }
+}
+
+fn outcome_of(error: &FetchError) -> CheckOutcome {
+    match error {
+        FetchError::NotFound { .. } => CheckOutcome::Gone,
+        FetchError::Mismatch { .. } => CheckOutcome::Differs,
+        FetchError::All { errors } => {
+            errors.iter().map(outcome_of).max().unwrap_or(CheckOutcome::Unreachable)
+        }
+        _ => CheckOutcome::Unreachable,
+    }
+}
+
+/// Tells what is wrong with a package, if anything is.
+fn tell(verified: &VerifiedPackage, monitor: &dyn Monitor) {
+    let name = shown(&verified.package.url);
+    let bad = verified.places.iter().filter(|(_, outcome, _)| *outcome != CheckOutcome::Present);
+    let bad: Vec<String> =
+        bad.map(|(url, outcome, what)| format!("{} {outcome}: {what}", shown(url))).collect();
+    if bad.is_empty() {
+        return;
+    }
+    let bad = bad.join("; ");
+    let (kind, message) = match (verified.standing(), &verified.local) {
+        (Standing::Present, Some(local)) => {
+            (ProblemKind::Note, format!("only {local} has it still ({bad})"))
+        }
+        (Standing::Present, None) => {
+            (ProblemKind::Note, format!("another place has it still ({bad})"))
+        }
+        (Standing::Unreachable, _) => {
+            (ProblemKind::Unreachable, format!("no place could be asked ({bad})"))
+        }
+        (Standing::Lost, _) => (
+            ProblemKind::Verification,
+            format!("it is lost: no place has it ({bad}); {}", hanging(verified)),
+        ),
+    };
+    monitor.problem(kind, name, message);
+}
+
+/// What hangs on a package, in a few words.
+fn hanging(verified: &VerifiedPackage) -> String {
+    const NAMED: usize = 5;
+    let named: Vec<String> = verified.files.iter().take(NAMED).map(ToString::to_string).collect();
+    let more = verified.files.len().saturating_sub(NAMED);
+    let mut parts = Vec::new();
+    if !named.is_empty() {
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        parts.push(format!("{}{more}", named.join(", ")));
+    }
+    parts.extend(verified.under.iter().map(|under| format!("what it gives under \"{under}\"")));
+    if parts.is_empty() {
+        "nothing hangs on it".to_owned()
+    } else {
+        format!("on it hang {}", parts.join("; "))
+    }
+}

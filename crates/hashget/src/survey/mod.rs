@@ -1,0 +1,160 @@
+//! What an archive is made of: every file of the packed tree, its bytes, and who gives it back.
+//!
+//! Invariant: nothing is fetched. The HashDB tells what is in a package; the files of a package that it does
+//! not know are counted, not named.
+
+mod folders;
+
+pub use folders::{Folder, Part};
+
+use crate::hashdb::{HashDb, HashDbError};
+use crate::model::manifest::{EntryTable, Manifest, ManifestError, Package, TreeCursor};
+use crate::model::{Amount, Evidence, Kind, Member, RelPath};
+
+/// What an archive is made of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// The regular files, by path.
+    pub files: Vec<SurveyedFile>,
+    /// The packages, in the order of the manifest.
+    pub packages: Vec<SurveyedPackage>,
+    /// Files that packages give back which the HashDB does not know.
+    pub unnamed: Amount,
+}
+
+/// A file of the tree.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SurveyedFile {
+    /// Where it is in the tree.
+    pub path: RelPath,
+    /// Its bytes; none for further names of a file.
+    pub bytes: u64,
+    /// The index of the package that gives it back; `None` if the archive holds it.
+    pub given_by: Option<usize>,
+}
+
+/// What a package does for the archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SurveyedPackage {
+    /// Its URL.
+    pub url: String,
+    /// What downloading it takes.
+    pub size: u64,
+    /// How it was known that the URL gives the bytes.
+    pub evidence: Evidence,
+    /// `YYYY-MM-DD`, after which it may be gone.
+    pub expires: Option<String>,
+    /// The files that are known to come from it.
+    pub gives: Amount,
+    /// Are these all, or does the HashDB not know what is in it?
+    pub is_complete: bool,
+}
+
+/// What the archive of `manifest` is made of, as far as `hashdb` knows the packages.
+///
+/// # Errors
+/// When the HashDB fails or a field of the manifest contradicts the format.
+pub fn survey(manifest: &Manifest, hashdb: &dyn HashDb) -> Result<Survey, SurveyError> {
+    let mut survey = Survey::default();
+    for (index, package) in manifest.packages.iter().enumerate() {
+        let members = members_of(package, hashdb)?;
+        let before = survey.files.len();
+        survey.add_table(&package.files, Some(index))?;
+        let is_complete = match members {
+            Some(members) => survey.add_trees(package, index, &members),
+            None => package.trees.is_empty(),
+        };
+        survey.packages.push(SurveyedPackage {
+            url: package.url.clone(),
+            size: package.size,
+            evidence: package.evidence,
+            expires: package.expires.clone(),
+            gives: survey.files[before..].iter().map(SurveyedFile::amount).sum(),
+            is_complete,
+        });
+    }
+    survey.add_table(&manifest.archived, None)?;
+    let named: Amount = survey.files.iter().map(SurveyedFile::amount).sum();
+    let links = u64::try_from(manifest.links.len()).unwrap_or(u64::MAX);
+    survey.unnamed = Amount {
+        files: manifest.tree.files.saturating_sub(named.files.saturating_add(links)),
+        bytes: manifest.tree.bytes.saturating_sub(named.bytes),
+    };
+    survey.files.sort_unstable();
+    Ok(survey)
+}
+
+/// What is wrong with the manifest or the HashDB.
+#[derive(Debug, thiserror::Error)]
+pub enum SurveyError {
+    /// A field of the manifest contradicts the format.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The HashDB failed.
+    #[error(transparent)]
+    HashDb(#[from] HashDbError),
+}
+
+/// All members of a package of the manifest, if they are known.
+fn members_of(package: &Package, hashdb: &dyn HashDb) -> Result<Option<Vec<Member>>, HashDbError> {
+    for id in hashdb.by_sha256(&package.sha256)? {
+        // At weaker evidence only those members are known that some tree was seen to have.
+        if hashdb.package(id)?.is_some_and(|record| record.evidence >= Evidence::Signed) {
+            return hashdb.members(id).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+impl Survey {
+    fn add_table(
+        &mut self,
+        table: &EntryTable,
+        given_by: Option<usize>,
+    ) -> Result<(), ManifestError> {
+        for entry in table.entries() {
+            let (entry, _) = entry?;
+            if let Kind::File { size } = entry.kind {
+                self.files.push(SurveyedFile { path: entry.path, bytes: size, given_by });
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds what the trees of a package give. False if the members do not fit them.
+    fn add_trees(&mut self, package: &Package, index: usize, members: &[Member]) -> bool {
+        for tree in &package.trees {
+            let mut cursor = TreeCursor::new(tree);
+            for member in members {
+                let Ok(given) = cursor.next(member) else { return false };
+                let (path, bytes) = match given {
+                    Some(given) => match given.kind {
+                        Kind::File { size } => (given.path, size),
+                        Kind::HardLink { .. } => (given.path, 0),
+                        _ => continue,
+                    },
+                    None => continue,
+                };
+                self.files.push(SurveyedFile { path, bytes, given_by: Some(index) });
+            }
+        }
+        true
+    }
+
+    /// What packages give back, all together.
+    pub fn given(&self) -> Amount {
+        let given = self.files.iter().filter(|file| file.given_by.is_some());
+        given.map(SurveyedFile::amount).chain([self.unnamed]).sum()
+    }
+
+    /// What the archive holds.
+    pub fn archived(&self) -> Amount {
+        self.files.iter().filter(|file| file.given_by.is_none()).map(SurveyedFile::amount).sum()
+    }
+}
+
+impl SurveyedFile {
+    fn amount(&self) -> Amount {
+        Amount { files: 1, bytes: self.bytes }
+    }
+}

@@ -1,0 +1,100 @@
+//! Finding entries by their paths.
+//!
+//! Invariant: the entries that are searched are sorted by the bytes of their paths.
+
+use std::cmp::Ordering;
+
+use crate::model::{Entry, RelPath};
+
+/// The entry at `path` among `entries`, which are sorted by path.
+pub fn find<'a>(entries: &'a [Entry], path: &RelPath) -> Option<&'a Entry> {
+    entries.binary_search_by(|entry| entry.path.cmp(path)).ok().map(|index| &entries[index])
+}
+
+/// Finds one entry after the other, fastest where each lies near the one before: members of a package
+/// do. Needs no memory, as an index of all paths would.
+pub(crate) struct Finder<'a> {
+    entries: &'a [Entry],
+    /// Where the last search ended.
+    last: usize,
+}
+
+impl<'a> Finder<'a> {
+    pub(crate) fn new(entries: &'a [Entry]) -> Self {
+        Self { entries, last: 0 }
+    }
+
+    /// The index of the entry at `path`.
+    pub(crate) fn find(&mut self, path: &[u8]) -> Option<usize> {
+        let compare = |index: usize| self.entries[index].path.as_bytes().cmp(path);
+        // What is sought lies in this range, if anywhere; steps double until it is known to.
+        let (mut low, mut high) = (0, self.entries.len());
+        let (mut at, mut step) = (self.last.min(high.checked_sub(1)?), 1);
+        loop {
+            match compare(at) {
+                Ordering::Equal => {
+                    self.last = at;
+                    return Some(at);
+                }
+                Ordering::Less if high <= at + step => {
+                    low = at + 1;
+                    break;
+                }
+                Ordering::Less => {
+                    low = at + 1;
+                    if high < self.entries.len() {
+                        break;
+                    }
+                    at += step;
+                }
+                Ordering::Greater if at < low + step => {
+                    high = at;
+                    break;
+                }
+                Ordering::Greater => {
+                    high = at;
+                    if low > 0 {
+                        break;
+                    }
+                    at -= step;
+                }
+            }
+            step *= 2;
+        }
+        let searched = &self.entries[low..high];
+        let found = searched.binary_search_by(|entry| entry.path.as_bytes().cmp(path));
+        self.last = low + found.unwrap_or_else(|place| place);
+        found.is_ok().then_some(self.last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Kind, Metadata};
+
+    #[test]
+    fn each_entry_is_found_wherever_the_last_search_ended_and_no_other_is() {
+        for count in [0, 1, 2, 3, 10, 100] {
+            let path = |number: usize| RelPath::new(format!("{number:04}")).unwrap();
+            let entry = |number| Entry {
+                path: path(number),
+                kind: Kind::Fifo,
+                metadata: Metadata::default(),
+                sha256: None,
+                extents: None,
+            };
+            // Every second name is there.
+            let entries: Vec<Entry> = (0..count).map(|number| entry(2 * number + 1)).collect();
+            for last in 0..=2 * count {
+                for wanted in 0..=2 * count {
+                    let mut finder = Finder::new(&entries);
+                    finder.find(path(last).as_bytes());
+                    let found = finder.find(path(wanted).as_bytes());
+                    let expected = (wanted % 2 == 1).then_some(wanted / 2);
+                    assert_eq!(found, expected, "{wanted} after {last} of {count}");
+                }
+            }
+        }
+    }
+}
