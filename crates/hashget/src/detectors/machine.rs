@@ -28,7 +28,10 @@ pub struct Machine {
 
 /// What was read of files, so that it is read once for all entries that need it.
 #[derive(Clone, Default)]
-pub struct Kept(Arc<Mutex<HashMap<(TypeId, PathBuf), Arc<dyn Any + Send + Sync>>>>);
+pub struct Kept(Arc<Mutex<HashMap<(TypeId, PathBuf), Value>>>);
+
+/// What was made of a file.
+type Value = Arc<dyn Any + Send + Sync>;
 
 impl fmt::Debug for Kept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
