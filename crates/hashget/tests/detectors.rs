@@ -34,7 +34,8 @@ mod selecting {
         let json = r#"{"name": "house", "path": "**", "url": "https://packages.example/x"}"#;
         let config: RuleConfig = serde_json::from_str(json).unwrap();
         let rules = [Rule::compile(&config).unwrap()];
-        assert_eq!(names(&["all"], &rules), ["hint", "kernel", "cargo", "debian", "house"]);
+        let all = ["hint", "kernel", "cargo", "debian", "pypi", "npm", "rustup", "house"];
+        assert_eq!(names(&["all"], &rules), all);
         assert_eq!(names(&["none"], &rules), [""; 0]);
         assert_eq!(names(&["house", "hint", "house"], &rules), ["hint", "house"]);
         assert_eq!(names(&["all"], &[]).len(), DETECTORS.len());
