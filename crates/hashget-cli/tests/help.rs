@@ -29,6 +29,10 @@ const COMMANDS: &[&[&str]] = &[
     &["db", "list"],
     &["db", "show"],
     &["db", "remove"],
+    &["db", "set"],
+    &["db", "verify"],
+    &["db", "export"],
+    &["db", "import"],
     &["completions"],
     &["man"],
 ];

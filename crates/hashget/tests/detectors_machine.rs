@@ -26,3 +26,20 @@ fn only_variables_with_some_text_are_set() {
     let found = ["EMPTY", "FULL", "NONE"].map(|name| machine.variable(name));
     assert_eq!(found, [None, Some("x"), None]);
 }
+
+#[test]
+fn systems_are_above_an_entry_and_where_the_program_says() {
+    let machine = Machine {
+        root: Some("/".into()),
+        homes: vec!["/root".into(), "/srv/image".into()],
+        ..Machine::default()
+    };
+    let found = machine.systems_for(std::path::Path::new("/srv/image/home/x"));
+    assert_eq!(
+        found,
+        ["/srv/image/home", "/srv/image", "/srv", "/root", "/"]
+            .map(Into::<std::path::PathBuf>::into)
+    );
+    let unknown = Machine::default().systems_for(std::path::Path::new("/x"));
+    assert!(unknown.is_empty(), "the machine that runs this is none of them");
+}

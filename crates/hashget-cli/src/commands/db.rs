@@ -2,16 +2,22 @@
 //!
 //! Invariant: nothing is removed that was not picked by name.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 use hashget::hashdb::{HashDb, PackageId};
 use hashget::model::{Kind, Member, PackageRecord};
 use serde_json::json;
 
+use self::set::Assignment;
 use self::spec::PackageSpec;
 use crate::environment::Environment;
 use crate::output::{columns, counted, day, safe, size};
 
+mod exchange;
+mod set;
 pub(super) mod spec;
+mod verify;
 
 /// Look into the HashDB, and forget packages
 #[derive(Debug, Args)]
@@ -32,6 +38,34 @@ enum Action {
     /// Forget packages; indexing them again brings them back
     #[command(group = clap::ArgGroup::new("picked").required(true).multiple(true).args(["package", "project"]))]
     Remove(Picked),
+    /// Say of packages which project they belong to, and when they expire
+    #[command(group = clap::ArgGroup::new("picked").required(true).multiple(true).args(["package", "project"]))]
+    Set {
+        #[command(flatten)]
+        picked: Picked,
+        /// project=NAME or expires=YYYY-MM-DD; nothing after the = takes it away
+        #[arg(value_name = "FIELD=VALUE", required = true, value_parser = set::parse)]
+        assignments: Vec<Assignment>,
+    },
+    /// Check the HashDB, and read packages again that lie in the cache or a pool
+    Verify(Picked),
+    /// Write what is known as lines of JSON, compressed by the ending of FILE
+    Export {
+        #[command(flatten)]
+        picked: Picked,
+        /// The file (.gz, .zst, .xz, or anything else), or `-` for standard output
+        #[arg(short, long, value_name = "FILE|-")]
+        output: PathBuf,
+    },
+    /// Read exports, and HashPackage files and folders of the older Python tool
+    Import {
+        /// Exports, HashPackage files, or a folder of them; `-` is an export from standard input
+        #[arg(value_name = "FILE|DIR|-", required = true)]
+        paths: Vec<PathBuf>,
+        /// Vouch for exports: packages keep the evidence that they had there
+        #[arg(long)]
+        trust: bool,
+    },
 }
 
 /// Which packages.
@@ -63,6 +97,20 @@ impl Db {
                 let packages = picked.packages(&hashdb)?;
                 picked.expect_some(&packages)?;
                 remove(&hashdb, &packages, environment)
+            }
+            Action::Set { picked, assignments } => {
+                let packages = picked.packages(&hashdb)?;
+                picked.expect_some(&packages)?;
+                set::set(&hashdb, &packages, assignments, environment)
+            }
+            Action::Verify(picked) => {
+                verify::verify(&hashdb, &picked.packages(&hashdb)?, environment)
+            }
+            Action::Export { picked, output } => {
+                exchange::export(&hashdb, &picked.packages(&hashdb)?, output, environment)
+            }
+            Action::Import { paths, trust } => {
+                exchange::import(&hashdb, paths, *trust, environment)
             }
         }
     }

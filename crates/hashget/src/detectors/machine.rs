@@ -76,4 +76,19 @@ impl Machine {
         }
         found
     }
+
+    /// Folders that may be the root of a system, or somebody's home, for who works at `entry`: those above it, the
+    /// nearest first, then the home folders and the machine's root. The root of the machine that runs us is
+    /// one of them only if it is `root`.
+    pub fn systems_for(&self, entry: &Path) -> Vec<PathBuf> {
+        let above = entry.ancestors().skip(1).filter(|folder| folder.parent().is_some());
+        let others = self.homes.iter().chain(&self.root).map(PathBuf::as_path);
+        let mut found: Vec<PathBuf> = Vec::new();
+        for folder in above.chain(others) {
+            if !found.iter().any(|known| known == folder) {
+                found.push(folder.to_owned());
+            }
+        }
+        found
+    }
 }

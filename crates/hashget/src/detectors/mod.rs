@@ -12,10 +12,17 @@ use crate::model::{RelPath, escaped};
 mod address;
 mod candidate;
 mod cargo;
+mod conda;
 pub(crate) mod debian;
+mod downloads;
+mod gems;
+mod go;
+mod gradle;
 mod hint;
+mod hugging_face;
 mod kernel;
 mod machine;
+mod maven;
 mod npm;
 mod pypi;
 mod rules;
@@ -37,6 +44,13 @@ pub const DETECTORS: &[&dyn Detector] = &[
     &pypi::PyPi,
     &npm::Npm,
     &rustup::Rustup,
+    &go::Go,
+    &maven::Maven,
+    &gradle::Gradle,
+    &gems::Gems,
+    &conda::Conda,
+    &hugging_face::HuggingFace,
+    &downloads::Downloads,
 ];
 
 /// Recognises one ecosystem.

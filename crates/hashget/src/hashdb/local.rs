@@ -50,6 +50,41 @@ impl LocalHashDb {
         Ok(Self { file, location, idle: Mutex::new(vec![connection]) })
     }
 
+    /// Everything that is wrong with the file: SQLite's own check, every member list, every look-up key.
+    ///
+    /// # Errors
+    /// It could not even be looked at.
+    pub fn damages(&self) -> Result<Vec<String>, HashDbError> {
+        let mut damages: Vec<String> = self.with(|connection| {
+            let mut statement = connection.prepare("PRAGMA integrity_check(20)")?;
+            let lines = statement.query_map([], |row| row.get::<_, String>(0))?;
+            Ok(lines.collect::<rusqlite::Result<_>>()?)
+        })?;
+        damages.retain(|line| line != "ok");
+        for (id, record) in self.list()? {
+            let url = escaped(record.url.as_bytes());
+            match self.members(id) {
+                Ok(members) => {
+                    let digests: Vec<Digest> = members
+                        .iter()
+                        .filter_map(|one| one.sha256)
+                        .chain([record.sha256])
+                        .collect();
+                    let found = self.packages_with(&digests)?;
+                    let lost = found.iter().filter(|packages| !packages.contains(&id)).count();
+                    if lost > 0 {
+                        damages.push(format!("{url}: {lost} look-up keys are lost"));
+                    }
+                }
+                Err(HashDbError::Damaged { problem, .. }) => {
+                    damages.push(format!("{url}: {problem}"));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(damages)
+    }
+
     /// Runs `work` on a connection of its own.
     fn with<T>(
         &self,

@@ -4,11 +4,13 @@
 //! package is in it whole (record, members and look-up keys) or not at all.
 
 mod check;
+mod exchange;
 mod local;
 mod member_list;
 mod schema;
 
 pub use check::{Check, CheckOutcome};
+pub use exchange::{ExchangeError, ExportReader, ExportedPackage, HashPackage, export};
 pub use local::LocalHashDb;
 
 use crate::model::{Digest, Evidence, Member, PackageRecord, Signature};

@@ -10,6 +10,7 @@ mod fetch;
 mod known;
 mod listed;
 mod locate;
+mod proof;
 mod question;
 mod read;
 mod record;
@@ -21,6 +22,7 @@ use std::path::Path;
 use self::candidates::Run;
 
 pub use detect::{detect, detect_tree};
+pub use proof::differences;
 
 use crate::detectors::{Candidate, Debian, DetectError, Detector, Machine};
 use crate::fetch::{FetchError, MirrorRule, Source, public_url};
@@ -237,7 +239,7 @@ impl Indexer<'_> {
         package: &fetch::Package,
         monitor: &dyn Monitor,
     ) -> Result<Indexed, IndexError> {
-        let contents = read::read(package, request, self.limits, monitor)?;
+        let contents = read::read(&package.file, request, self.limits, monitor)?;
         package.check_unchanged()?;
         let mut request = request.clone();
         let own_name = (contents.format == "deb")

@@ -2,9 +2,9 @@
 //!
 //! Invariant: every regular file in [`Contents`] has the digest of as many bytes as it declares.
 
+use std::fs::File;
 use std::io::Read;
 
-use super::fetch::Package;
 use super::{IndexError, Request};
 use crate::formats::{self, FormatError, Input, Visitor, VisitorError};
 use crate::limits::Limits;
@@ -19,9 +19,9 @@ pub(super) struct Contents {
     pub(super) members: Vec<Member>,
 }
 
-/// Reads and hashes all members of `package`.
+/// Reads and hashes all members of the package in `file`.
 pub(super) fn read(
-    package: &Package,
+    file: &File,
     request: &Request,
     limits: &Limits,
     monitor: &dyn Monitor,
@@ -30,7 +30,7 @@ pub(super) fn read(
     monitor.event(Event::Started { step: Step::Read, name: &name, bytes: None });
     let mut collector = Collector::new(&name, monitor);
     let recurse = |_: &RelPath| request.recursive;
-    let read = formats::read_package(Input::File(&package.file), &recurse, limits, &mut collector);
+    let read = formats::read_package(Input::File(file), &recurse, limits, &mut collector);
     collector.tell();
     monitor.event(Event::Finished { step: Step::Read, name: &name });
     match read {

@@ -3,6 +3,7 @@
 //! Invariant: pure; no path that is told lies within another one that is, so that their bytes add up to
 //! no more than what is archived.
 
+use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
 use crate::model::{Entry, Kind, RelPath};
@@ -23,47 +24,96 @@ pub struct Heavy {
 /// So many are told.
 const TOLD: usize = 8;
 
+/// So many of what is in one folder are considered: there may be millions.
+const CONSIDERED: usize = 64;
+
 /// The heaviest paths of what is archived, heaviest first. A folder stands for what is in it, unless one
 /// thing in it makes up at least half of it: then that is told, and the rest by itself.
 pub(super) fn heaviest(entries: &[Entry], archived: &[bool]) -> Vec<Heavy> {
-    let children = weigh(entries, archived);
-    let mut waiting: BinaryHeap<Heavy> =
-        children.get(&RelPath::root()).into_iter().flatten().cloned().collect();
+    let folders = folders(entries, archived);
+    let within = |folder: &RelPath| within(entries, archived, &folders, folder);
+    let mut waiting = BinaryHeap::from(within(&RelPath::root()));
     let mut told = Vec::new();
     while let Some(heavy) = waiting.pop().filter(|_| told.len() < TOLD) {
-        let within = children.get(&heavy.path).filter(|_| heavy.is_folder);
-        let dominated =
-            |within: &&Vec<Heavy>| within.iter().any(|one| one.bytes >= heavy.bytes.div_ceil(2));
-        match within.filter(dominated) {
-            Some(within) => waiting.extend(within.iter().cloned()),
-            None => told.push(heavy),
+        let within = if heavy.is_folder { within(&heavy.path) } else { Vec::new() };
+        if within.iter().any(|one| one.bytes >= heavy.bytes.div_ceil(2)) {
+            waiting.extend(within);
+        } else {
+            told.push(heavy);
         }
     }
     told
 }
 
-/// What is directly in each folder that holds something archived.
-fn weigh(entries: &[Entry], archived: &[bool]) -> HashMap<RelPath, Vec<Heavy>> {
-    let mut folders: HashMap<RelPath, (u64, u64)> = HashMap::new();
-    let mut children: HashMap<RelPath, Vec<Heavy>> = HashMap::new();
-    for (entry, _) in entries.iter().zip(archived).filter(|(_, archived)| **archived) {
-        let Kind::File { size: bytes @ 1.. } = entry.kind else { continue };
-        let parent = entry.path.parent().unwrap_or_default();
-        let file = Heavy { bytes, files: 1, path: entry.path.clone(), is_folder: false };
-        children.entry(parent.clone()).or_default().push(file);
-        let mut above = Some(parent);
-        while let Some(folder) = above.filter(|folder| !folder.is_root()) {
-            above = folder.parent();
-            let (sum, files) = folders.entry(folder).or_default();
+type Folders = HashMap<RelPath, (u64, u64)>;
+
+/// The archived files, with their bytes.
+fn files<'a>(
+    entries: &'a [Entry],
+    archived: &'a [bool],
+) -> impl Iterator<Item = (&'a RelPath, u64)> {
+    entries.iter().zip(archived).filter(|(_, archived)| **archived).filter_map(|(entry, _)| {
+        match entry.kind {
+            Kind::File { size: bytes @ 1.. } => Some((&entry.path, bytes)),
+            _ => None,
+        }
+    })
+}
+
+/// Bytes and files of each folder but the top one.
+fn folders(entries: &[Entry], archived: &[bool]) -> Folders {
+    let mut folders = Folders::new();
+    let mut add = |mut folder: RelPath, bytes: u64, files: u64| {
+        while !folder.is_root() {
+            let above = folder.parent().unwrap_or_default();
+            let (sum, count) = folders.entry(folder).or_default();
             *sum = sum.saturating_add(bytes);
-            *files += 1;
+            *count += files;
+            folder = above;
+        }
+    };
+    // Most files lie beside the one before.
+    let (mut last, mut bytes, mut count) = (RelPath::root(), 0_u64, 0);
+    for (path, size) in files(entries, archived) {
+        let folder = path.parent().unwrap_or_default();
+        if folder != last {
+            add(std::mem::replace(&mut last, folder), bytes, count);
+            (bytes, count) = (0, 0);
+        }
+        bytes = bytes.saturating_add(size);
+        count += 1;
+    }
+    add(last, bytes, count);
+    folders
+}
+
+/// The heaviest that are directly in a folder.
+fn within(entries: &[Entry], archived: &[bool], folders: &Folders, folder: &RelPath) -> Vec<Heavy> {
+    let below = if folder.is_root() { Vec::new() } else { [folder.as_bytes(), b"/"].concat() };
+    let directly = |path: &RelPath| {
+        let rest = path.as_bytes().strip_prefix(&*below);
+        rest.is_some_and(|rest| !rest.contains(&b'/'))
+    };
+    let files = files(entries, archived)
+        .filter(|(path, _)| directly(path))
+        .map(|(path, bytes)| (bytes, 1, path, false));
+    let inner = folders
+        .iter()
+        .filter(|(path, _)| directly(path))
+        .map(|(path, &(bytes, files))| (bytes, files, path, true));
+    // The least of those that are kept comes first.
+    let mut kept = BinaryHeap::new();
+    for (bytes, files, path, is_folder) in files.chain(inner) {
+        let full = kept.len() == CONSIDERED;
+        if full && kept.peek().is_some_and(|Reverse(least): &Reverse<Heavy>| least.bytes > bytes) {
+            continue;
+        }
+        kept.push(Reverse(Heavy { bytes, files, path: path.clone(), is_folder }));
+        if full {
+            kept.pop();
         }
     }
-    for (path, (bytes, files)) in folders {
-        let parent = path.parent().unwrap_or_default();
-        children.entry(parent).or_default().push(Heavy { bytes, files, path, is_folder: true });
-    }
-    children
+    kept.into_iter().map(|Reverse(heavy)| heavy).collect()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::assign::{Pair, assign};
-use super::plan::{ChosenPackage, Claims};
+use super::plan::{Claims, Members};
 use crate::model::manifest::{DigestColumn, Prefix, Tree};
 use crate::model::{Digest, Entry, Kind, Member};
 use crate::tree::Finder;
@@ -109,7 +109,7 @@ pub(super) fn lay(
     from: &Prefix,
     to: &Prefix,
     entries: &[Entry],
-    package: &ChosenPackage,
+    package: &Members,
     claims: &Claims,
 ) -> Proposal {
     let members = &package.members;

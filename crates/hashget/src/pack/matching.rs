@@ -7,13 +7,17 @@ use std::collections::HashMap;
 
 use super::contents::Contents;
 use super::cover::{Offer, choose};
-use super::plan::{ChosenPackage, PackageUse};
+use super::plan::{ChosenPackage, Members, PackageUse};
 use super::{PackError, PackOptions};
 use crate::hashdb::{HashDb, HashDbError, PackageId};
 use crate::model::{Digest, Entry, PackageRecord};
 
 /// So many digests are looked up at once: enough for the HashDB, little in memory.
 const BATCH: usize = 1 << 16;
+
+/// Members that are kept in memory from one step to the next, about 200 bytes each. Those of further
+/// packages are read anew in each step.
+const MOST_KEPT: usize = 100_000;
 
 /// What will be relied on.
 pub(super) struct Matched {
@@ -68,10 +72,17 @@ pub(super) fn matched(
         choice.chosen.iter().map(|id| (positions[id], *id)).collect();
     chosen.sort_unstable();
     let mut chosen = chosen.into_iter().peekable();
-    let mut packages = Vec::with_capacity(chosen.len());
+    let (mut packages, mut kept) = (Vec::with_capacity(chosen.len()), 0);
     for (position, record) in records.into_iter().enumerate() {
         if let Some((_, id)) = chosen.next_if(|&(next, _)| next == position) {
-            packages.push(ChosenPackage::new(record, hashdb.members(id)?, contents));
+            let kept = if kept < MOST_KEPT {
+                let members = Members::new(hashdb.members(id)?, contents);
+                kept += members.members.len();
+                Some(members)
+            } else {
+                None
+            };
+            packages.push(ChosenPackage { record, id, kept });
         }
     }
     Ok(Matched { packages, not_worth, held })

@@ -34,7 +34,7 @@ pub use plan::PackageUse;
 pub use replay::ReplayError;
 
 use contents::Contents;
-use plan::{Claims, Plan};
+use plan::{Claims, Members, Plan};
 
 use crate::fetch::{MirrorRule, Source};
 use crate::hashdb::{HashDb, HashDbError};
@@ -202,11 +202,12 @@ impl Packer<'_> {
             });
         }
         let packages = &matched.packages;
+        let read = |id| Ok(Members::new(self.hashdb.members(id)?, &contents));
         match options.manifest_version {
             ManifestVersion::Two => {
                 let keep = |size| options.hashes.keeps(size);
-                let mut plan = plan::plan(entries, claims, &contents, packages, &keep);
-                replay::replay(entries, packages, &mut plan)?;
+                let mut plan = plan::plan(entries, claims, &contents, packages, &read, &keep)?;
+                replay::replay(entries, packages, &read, &mut plan)?;
                 Ok(Planned { plan, version_one: None, held })
             }
             ManifestVersion::One => {
@@ -215,7 +216,7 @@ impl Packer<'_> {
                     return Err(PackError::VersionOne);
                 }
                 let expires = options.expires.clone();
-                let (plan, manifest) = v1::plan(entries, &claims, packages, expires);
+                let (plan, manifest) = v1::plan(entries, &claims, packages, &read, expires)?;
                 Ok(Planned { plan, version_one: Some(manifest), held })
             }
         }

@@ -7,32 +7,53 @@ use std::collections::{HashMap, HashSet};
 
 use super::contents::{Contents, NONE};
 use super::lay::{self, Role};
+use crate::hashdb::{HashDbError, PackageId};
 use crate::model::manifest::{EntryTable, Link, Package};
 use crate::model::{Entry, Evidence, Kind, Member, PackageRecord, RelPath};
 
-/// A package that was chosen, with what is in it.
+/// A package that was chosen.
 #[derive(Debug)]
 pub(super) struct ChosenPackage {
     /// Its record.
     pub(super) record: PackageRecord,
-    /// Its members, in its own order.
+    /// What the HashDB calls it.
+    pub(super) id: PackageId,
+    /// What is in it, if that is kept in memory.
+    pub(super) kept: Option<Members>,
+}
+
+/// Reads what is in a package.
+pub(super) type ReadMembers<'a> = &'a dyn Fn(PackageId) -> Result<Members, HashDbError>;
+
+impl ChosenPackage {
+    /// Works with what is in it.
+    pub(super) fn with_members<T>(
+        &self,
+        read: ReadMembers<'_>,
+        work: impl FnOnce(&Members) -> T,
+    ) -> Result<T, HashDbError> {
+        match &self.kept {
+            Some(members) => Ok(work(members)),
+            None => Ok(work(&read(self.id)?)),
+        }
+    }
+}
+
+/// What is in a package.
+#[derive(Debug)]
+pub(super) struct Members {
+    /// In the package's own order.
     pub(super) members: Vec<Member>,
-    /// The number of each member's contents, and of the package itself.
+    /// The number of each member's contents.
     contents: Vec<u32>,
-    own_contents: u32,
     /// The members whose path another one has too, ascending. Hardly ever any.
     twice: Vec<usize>,
 }
 
-impl ChosenPackage {
-    pub(super) fn new(
-        record: PackageRecord,
-        members: Vec<Member>,
-        contents: &Contents<'_>,
-    ) -> Self {
-        let own_contents = contents.number(&record.sha256);
+impl Members {
+    pub(super) fn new(members: Vec<Member>, contents: &Contents<'_>) -> Self {
         let (contents, twice) = (contents.numbers(&members), repeated(&members));
-        Self { record, members, contents, own_contents, twice }
+        Self { members, contents, twice }
     }
 
     /// Has another member the path of this one?
@@ -171,8 +192,9 @@ pub(super) fn plan(
     mut claims: Claims,
     contents: &Contents<'_>,
     packages: &[ChosenPackage],
+    read: ReadMembers<'_>,
     keep_digest: KeepDigest<'_>,
-) -> Plan {
+) -> Result<Plan, HashDbError> {
     let mut manifest: Vec<Package> =
         packages.iter().map(|package| package_head(&package.record)).collect();
     // Positions count all members of a package: where not all are known, files can only be listed.
@@ -180,13 +202,17 @@ pub(super) fn plan(
     for (package, chosen) in
         manifest.iter_mut().zip(packages).filter(|(_, chosen)| complete(chosen))
     {
-        lay_down(package, chosen, entries, contents, &mut claims, keep_digest);
+        chosen.with_members(read, |members| {
+            lay_down(package, members, entries, contents, &mut claims, keep_digest);
+        })?;
     }
     // Single files come after all trees: a file that lies where its package puts it needs no word.
     for (package, chosen) in manifest.iter_mut().zip(packages) {
-        list_files(package, chosen, entries, contents, &mut claims, keep_digest);
+        chosen.with_members(read, |members| {
+            list_files(package, members, entries, contents, &mut claims, keep_digest);
+        })?;
     }
-    finish(entries, manifest, &claims)
+    Ok(finish(entries, manifest, &claims))
 }
 
 fn package_head(record: &PackageRecord) -> Package {
@@ -206,7 +232,7 @@ fn package_head(record: &PackageRecord) -> Package {
 
 fn lay_down(
     package: &mut Package,
-    chosen: &ChosenPackage,
+    chosen: &Members,
     entries: &[Entry],
     contents: &Contents<'_>,
     claims: &mut Claims,
@@ -234,7 +260,7 @@ fn lay_down(
 
 fn list_files(
     package: &mut Package,
-    chosen: &ChosenPackage,
+    chosen: &Members,
     entries: &[Entry],
     contents: &Contents<'_>,
     claims: &mut Claims,
@@ -244,7 +270,7 @@ fn list_files(
     let members = (0..chosen.members.len())
         .filter(|&member| chosen.contents[member] != NONE && !chosen.occurs_twice(member))
         .map(|member| (chosen.contents[member], Some(&chosen.members[member].path)));
-    for (content, from) in members.chain([(chosen.own_contents, None)]) {
+    for (content, from) in members.chain([(contents.number(&package.sha256), None)]) {
         for index in contents.names(content) {
             let first = claims.first_name(index);
             let taken = claims.is_given(index) || claims.head(first).is_some();

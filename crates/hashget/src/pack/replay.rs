@@ -4,8 +4,9 @@
 
 use std::collections::HashMap;
 
-use super::plan::{ChosenPackage, Plan};
-use crate::model::manifest::{ManifestError, TreeCursor};
+use super::PackError;
+use super::plan::{ChosenPackage, Members, PackageUse, Plan, ReadMembers};
+use crate::model::manifest::{ManifestError, Package, TreeCursor};
 use crate::model::{Digest, Entry, Kind, Metadata, RelPath};
 use crate::tree::{Finder, find};
 
@@ -37,39 +38,15 @@ struct Replay<'a> {
 pub(super) fn replay(
     entries: &[Entry],
     packages: &[ChosenPackage],
+    read: ReadMembers<'_>,
     plan: &mut Plan,
-) -> Result<(), ReplayError> {
+) -> Result<(), PackError> {
     let mut replay =
         Replay { entries, finder: Finder::new(entries), restored: vec![false; entries.len()] };
     let Plan { packages: manifest, uses, chosen, archived, links } = plan;
     for ((package, used), &index) in manifest.iter().zip(uses).zip(chosen.iter()) {
-        let members = &packages[index].members;
-        for tree in &package.trees {
-            let mut cursor = TreeCursor::new(tree);
-            for member in members {
-                let Some(given) = cursor.next(member)? else { continue };
-                replay.restore(&given.path, &given.kind, &given.metadata, member.sha256)?;
-                if let Kind::File { size } = given.kind {
-                    used.files += 1;
-                    used.bytes += size;
-                }
-            }
-        }
-        let digests: HashMap<&RelPath, Option<Digest>> = if package.files.is_empty() {
-            HashMap::new()
-        } else {
-            members.iter().map(|member| (&member.path, member.sha256)).collect()
-        };
-        for row in package.files.entries() {
-            let (row, from) = row?;
-            let sha256 = match &from {
-                None => Some(packages[index].record.sha256),
-                Some(from) => digests.get(from).copied().flatten(),
-            };
-            replay.restore(&row.path, &row.kind, &row.metadata, sha256)?;
-            used.files += 1;
-            used.bytes += if let Kind::File { size } = row.kind { size } else { 0 };
-        }
+        let chosen = &packages[index];
+        chosen.with_members(read, |members| replay.package(package, used, chosen, members))??;
     }
     for (index, _) in archived.iter().enumerate().filter(|(_, archived)| **archived) {
         replay.once(index)?;
@@ -79,12 +56,49 @@ pub(super) fn replay(
         replay.restore(&link.path, &kind, &Metadata::default(), None)?;
     }
     match replay.restored.iter().position(|restored| !restored) {
-        Some(index) => Err(replay.error(index, "nothing gives it")),
+        Some(index) => Err(replay.error(index, "nothing gives it").into()),
         None => Ok(()),
     }
 }
 
 impl<'a> Replay<'a> {
+    /// What one package gives.
+    fn package(
+        &mut self,
+        package: &Package,
+        used: &mut PackageUse,
+        chosen: &ChosenPackage,
+        members: &Members,
+    ) -> Result<(), ReplayError> {
+        for tree in &package.trees {
+            let mut cursor = TreeCursor::new(tree);
+            for member in &members.members {
+                let Some(given) = cursor.next(member)? else { continue };
+                self.restore(&given.path, &given.kind, &given.metadata, member.sha256)?;
+                if let Kind::File { size } = given.kind {
+                    used.files += 1;
+                    used.bytes += size;
+                }
+            }
+        }
+        if package.files.is_empty() {
+            return Ok(());
+        }
+        let digests: HashMap<&RelPath, Option<Digest>> =
+            members.members.iter().map(|member| (&member.path, member.sha256)).collect();
+        for row in package.files.entries() {
+            let (row, from) = row?;
+            let sha256 = match &from {
+                None => Some(chosen.record.sha256),
+                Some(from) => digests.get(from).copied().flatten(),
+            };
+            self.restore(&row.path, &row.kind, &row.metadata, sha256)?;
+            used.files += 1;
+            used.bytes += if let Kind::File { size } = row.kind { size } else { 0 };
+        }
+        Ok(())
+    }
+
     fn error(&self, index: usize, problem: &'static str) -> ReplayError {
         ReplayError::Entry { path: self.entries[index].path.clone(), problem }
     }

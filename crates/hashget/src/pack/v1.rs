@@ -5,18 +5,20 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::plan::{ChosenPackage, Claims, PackageUse, Plan};
+use super::plan::{ChosenPackage, Claims, PackageUse, Plan, ReadMembers};
+use crate::hashdb::HashDbError;
 use crate::model::manifest::{FileV1, Link, ManifestV1, PackageV1};
-use crate::model::{Digest, Entry, Kind, RelPath};
+use crate::model::{Digest, Entry, Kind, Member, RelPath};
 
 /// Decides what a version 1 archive leaves out. `packages` are sorted by URL.
 pub(super) fn plan(
     entries: &[Entry],
     claims: &Claims,
     packages: &[ChosenPackage],
+    read: ReadMembers<'_>,
     expires: Option<String>,
-) -> (Plan, ManifestV1) {
-    let holders = holders(packages);
+) -> Result<(Plan, ManifestV1), HashDbError> {
+    let holders = holders(packages, read)?;
     let links = links(entries);
     let mut uses: Vec<PackageUse> = packages
         .iter()
@@ -58,23 +60,29 @@ pub(super) fn plan(
         expires,
     };
     uses.retain(|used| used.files > 0);
-    (Plan { packages: Vec::new(), uses, chosen, archived, links }, manifest)
+    Ok((Plan { packages: Vec::new(), uses, chosen, archived, links }, manifest))
 }
 
 /// For each content the first package that has it, where the Python tool looks.
-fn holders(packages: &[ChosenPackage]) -> HashMap<Digest, usize> {
+fn holders(
+    packages: &[ChosenPackage],
+    read: ReadMembers<'_>,
+) -> Result<HashMap<Digest, usize>, HashDbError> {
     let mut holders: HashMap<Digest, usize> = HashMap::new();
     for (index, package) in packages.iter().enumerate().rev() {
         holders.insert(package.record.sha256, index);
         // The Python tool unpacks a .deb's data only, and looks into inner packages only if told to.
-        let found = package.members.iter().filter(|member| {
+        let is_found = |member: &&Member| {
             let path = member.path.as_bytes();
             let inner = path.windows(2).any(|pair| pair == b"!/");
             !inner && (package.record.format != "deb" || path.starts_with(b"data/"))
-        });
-        holders.extend(found.filter_map(|member| Some((member.sha256?, index))));
+        };
+        package.with_members(read, |members| {
+            let found = members.members.iter().filter(is_found);
+            holders.extend(found.filter_map(|member| Some((member.sha256?, index))));
+        })?;
     }
-    holders
+    Ok(holders)
 }
 
 /// All further names of files; each file itself is archived.

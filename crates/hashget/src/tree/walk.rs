@@ -60,7 +60,6 @@ pub(super) fn walk(
         monitor,
         name,
         device: 0,
-        procfs: procfs_path(root.fd().as_fd()).exists(),
         tasks: Tasks::new(jobs),
         folders: AtomicU32::new(1),
         entries: Mutex::default(),
@@ -129,8 +128,6 @@ struct Walker<'a> {
     name: &'a str,
     /// The file system of the top folder.
     device: u64,
-    /// Is there a /proc? A system that is packed from a rescue shell may have none.
-    procfs: bool,
     tasks: Tasks<Folder, Batch>,
     /// The number of the next folder.
     folders: AtomicU32,
@@ -207,8 +204,7 @@ impl Walker<'_> {
         if let Some(cache) = self.cache {
             cache.meet(&fd);
         }
-        let kernel_path =
-            if self.procfs { procfs_path(fd.as_fd()) } else { path.below(self.root.path()) };
+        let kernel_path = procfs_path(fd.as_fd());
         Ok((OpenFolder { path, fd, kernel_path }, names))
     }
 }

@@ -1,0 +1,194 @@
+//! Ruby's gems: what `gem` and Bundler have installed.
+//!
+//! Invariant: name and version are those that RubyGems itself wrote into the specification; where the gem
+//! is, and its digest, says the index of the source that the machine names.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{Answer, Candidate, DetectError, Detector, Machine, Question, public_url, text};
+use crate::model::{Digest, RelPath, Signature};
+
+/// Recognises `specifications/NAME-VERSION.gemspec`.
+pub(super) struct Gems;
+
+/// The line that tells stands at the top.
+const HEAD_BYTES: u64 = 1024;
+/// More bytes than this are no configuration.
+const MAX_BYTES: u64 = 1 << 20;
+
+impl Detector for Gems {
+    fn name(&self) -> &str {
+        "gems"
+    }
+
+    fn interested_in(&self, path: &RelPath) -> bool {
+        let mut names = path.as_bytes().rsplit(|&byte| byte == b'/');
+        let is_gemspec = names.next().is_some_and(|name| name.ends_with(b".gemspec"));
+        is_gemspec && names.next().is_none_or(|folder| folder == b"specifications")
+    }
+
+    fn detect(
+        &self,
+        machine: &Machine,
+        root: &Path,
+        path: &RelPath,
+    ) -> Result<Vec<Candidate>, DetectError> {
+        let root = fs_err::canonicalize(root).map_err(|error| DetectError::new(root, error))?;
+        let entry = path.below(&root);
+        let folder = entry.parent().filter(|folder| folder.ends_with("specifications"));
+        let Some(home) = folder.and_then(Path::parent) else { return Ok(Vec::new()) };
+        // What a distribution has packed is not what lies at the source.
+        if home.components().any(|name| name.as_os_str() == "rubygems-integration") {
+            return Ok(Vec::new());
+        }
+        let Some(head) = text::read_head(&entry, HEAD_BYTES)? else { return Ok(Vec::new()) };
+        let Some(gem) = Gem::of(&String::from_utf8_lossy(&head)) else { return Ok(Vec::new()) };
+        if entry.file_stem().and_then(|name| name.to_str()) != Some(&gem.full_name()) {
+            return Ok(Vec::new());
+        }
+        let sources = sources(machine, home)?;
+        let pages: Vec<String> =
+            sources.iter().map(|source| format!("{source}/info/{}", gem.name)).collect();
+        let Some(first) = pages.first() else {
+            return Err(DetectError::new(
+                home,
+                "nothing says where these gems are from: expected \":sources:\" in .gemrc, or \
+                 rubygems/defaults.rb of an installed Ruby",
+            ));
+        };
+        let cached = home.join("cache").join(format!("{}.gem", gem.full_name()));
+        Ok(vec![Candidate {
+            url: first.clone(),
+            signature: Some(Signature { kind: "gem".to_owned(), value: gem.full_name() }),
+            local_file: text::is_file(&cached).then_some(cached),
+            found_at: path.clone(),
+            question: Some(Arc::new(Versions { pages, gem })),
+            ..Candidate::default()
+        }])
+    }
+}
+
+/// A gem.
+#[derive(Debug)]
+struct Gem {
+    name: String,
+    /// With the platform, if it is for one.
+    version: String,
+}
+
+impl Gem {
+    /// By the line that RubyGems writes: `# stub: NAME VERSION PLATFORM FOLDERS`.
+    fn of(specification: &str) -> Option<Self> {
+        let stub = specification.lines().find_map(|line| line.strip_prefix("# stub: "))?;
+        let [name, version, platform, ..] = stub.split(' ').collect::<Vec<_>>()[..] else {
+            return None;
+        };
+        let is_word = |text: &str| {
+            let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+            !text.is_empty() && !text.starts_with('.') && text.bytes().all(allowed)
+        };
+        let version = match platform {
+            "ruby" => version.to_owned(),
+            _ => format!("{version}-{platform}"),
+        };
+        (is_word(name) && is_word(&version)).then(|| Self { name: name.to_owned(), version })
+    }
+
+    fn full_name(&self) -> String {
+        format!("{}-{}", self.name, self.version)
+    }
+}
+
+/// The public sources that `gem` asks, for gems installed in `home`.
+fn sources(machine: &Machine, home: &Path) -> Result<Vec<String>, DetectError> {
+    let mut files = machine
+        .files_for(&home.join("specifications"), &[".gemrc", ".config/gem/gemrc", "etc/gemrc"]);
+    files.extend(defaults(machine, home));
+    for file in files {
+        let Some(bytes) = text::read_whole(&file, MAX_BYTES)? else { continue };
+        let text = String::from_utf8_lossy(&bytes);
+        let found = if file.extension().is_some_and(|end| end == "rb") {
+            in_defaults(&text)
+        } else {
+            in_gemrc(&text)
+        };
+        if !found.is_empty() {
+            return Ok(found);
+        }
+    }
+    Ok(Vec::new())
+}
+
+/// The list `:sources:` of a .gemrc.
+fn in_gemrc(text: &str) -> Vec<String> {
+    let is_sources = |line: &&str| matches!(line.trim(), ":sources:" | "sources:");
+    let lines = text.lines().skip_while(|line| !is_sources(line)).skip(1);
+    let entries = lines.map_while(|line| line.trim().strip_prefix("- "));
+    entries.filter_map(|entry| base(entry.trim_matches(['"', '\'', ' ']))).collect()
+}
+
+/// `@default_sources ||= %w[URL]` of RubyGems' own defaults.
+fn in_defaults(text: &str) -> Vec<String> {
+    let line = text.lines().find(|line| line.contains("default_sources") && line.contains("%w["));
+    let list = line.and_then(|line| line.split_once("%w[")?.1.split_once(']'));
+    list.map(|(list, _)| list.split(' ').filter_map(base).collect()).unwrap_or_default()
+}
+
+fn base(text: &str) -> Option<String> {
+    public_url(text).ok().map(|url| url.trim_end_matches('/').to_owned())
+}
+
+/// Where RubyGems of the Ruby that the gems are for may be, and Ruby of the system.
+fn defaults(machine: &Machine, home: &Path) -> Vec<PathBuf> {
+    const FILE: &str = "rubygems/defaults.rb";
+    // `lib/ruby/gems/VERSION` has its Ruby in `lib/ruby/VERSION`.
+    let beside = home.ancestors().nth(2).zip(home.file_name());
+    let mut files: Vec<PathBuf> =
+        beside.map(|(ruby, version)| ruby.join(version).join(FILE)).into_iter().collect();
+    for root in machine.systems_for(&home.join("specifications")) {
+        for folder in ["usr/lib/ruby", "usr/local/lib/ruby", "usr/share/rubygems", "usr/share/ruby"]
+        {
+            files.push(root.join(folder).join(FILE));
+            let Ok(versions) = fs_err::read_dir(root.join(folder)) else { continue };
+            let mut versions: Vec<PathBuf> =
+                versions.flatten().map(|entry| entry.path().join(FILE)).collect();
+            versions.sort();
+            files.extend(versions);
+        }
+    }
+    files.retain(|file| text::is_file(file));
+    files
+}
+
+/// Asks the index of a source for the versions of a gem.
+#[derive(Debug)]
+struct Versions {
+    pages: Vec<String>,
+    gem: Gem,
+}
+
+impl Question for Versions {
+    fn pages(&self) -> &[String] {
+        &self.pages
+    }
+
+    /// Lines `VERSION DEPENDENCIES|checksum:SHA256,...`.
+    fn answer(&self, url: &str, page: &[u8]) -> Result<Option<Answer>, String> {
+        let page = std::str::from_utf8(page).map_err(|error| error.to_string())?;
+        let Some(source) = url.strip_suffix(&format!("/info/{}", self.gem.name)) else {
+            return Ok(None);
+        };
+        let line =
+            page.lines().find_map(|line| line.strip_prefix(&self.gem.version)?.strip_prefix(' '));
+        let Some(line) = line else { return Ok(None) };
+        let known = line.rsplit_once("checksum:").map(|(_, rest)| rest.split(',').next());
+        let sha256: Option<Digest> = known.flatten().and_then(|digest| digest.parse().ok());
+        let url = format!("{source}/gems/{}.gem", self.gem.full_name());
+        Ok(Some(Answer {
+            url: public_url(&url).map_err(|error| error.to_string())?,
+            sha256,
+            ..Answer::default()
+        }))
+    }
+}

@@ -1,0 +1,224 @@
+//! Modules of Go in its module cache.
+//!
+//! Invariant: a candidate lies at the proxy that the machine's own Go is told to ask, and that proxy is asked
+//! whether it has it; modules that are said to be private are never asked for.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::{Answer, Candidate, DetectError, Detector, Machine, Question, public_url, text};
+use crate::model::{RelPath, Signature};
+
+/// Recognises `cache/download/MODULE/@v/VERSION.ziphash`, which is there once a module was fetched whole.
+pub(super) struct Go;
+
+/// More bytes than this are no configuration.
+const MAX_BYTES: u64 = 64 * 1024;
+/// Where Go itself may be, below the root of a machine.
+const DEFAULTS: [&str; 5] = [
+    "usr/local/go/go.env",
+    "usr/lib/go/go.env",
+    "usr/lib/golang/go.env",
+    "usr/share/go/go.env",
+    "snap/go/current/go.env",
+];
+
+impl Detector for Go {
+    fn name(&self) -> &str {
+        "go"
+    }
+
+    fn interested_in(&self, path: &RelPath) -> bool {
+        let mut names = path.as_bytes().rsplit(|&byte| byte == b'/');
+        let is_hash = names.next().is_some_and(|name| name.ends_with(b".ziphash"));
+        is_hash && names.next().is_none_or(|folder| folder == b"@v")
+    }
+
+    fn detect(
+        &self,
+        machine: &Machine,
+        root: &Path,
+        path: &RelPath,
+    ) -> Result<Vec<Candidate>, DetectError> {
+        // The tree may begin within the cache: the folders above it are part of the pattern, too.
+        let root = fs_err::canonicalize(root).map_err(|error| DetectError::new(root, error))?;
+        let entry = path.below(&root);
+        let Some(module) = Module::on_disk(&entry).filter(|_| text::is_file(&entry)) else {
+            return Ok(Vec::new());
+        };
+        let settings = Settings::read(machine, &module.cache)?;
+        if settings.is_private(&module.name) {
+            return Ok(Vec::new());
+        }
+        let page =
+            |proxy: &String| format!("{proxy}/{}/@v/{}.info", module.escaped, module.version);
+        let pages: Vec<String> = settings.proxies.iter().map(page).collect();
+        let Some(first) = pages.first() else { return Ok(Vec::new()) };
+        let value = format!("{}@{}", module.name, module.version);
+        Ok(vec![Candidate {
+            url: first.clone(),
+            signature: Some(Signature { kind: "go".to_owned(), value }),
+            found_at: path.clone(),
+            question: Some(Arc::new(Info { pages, version: module.version })),
+            ..Candidate::default()
+        }])
+    }
+}
+
+/// A module in a cache.
+struct Module {
+    /// `MODCACHE/cache/download`.
+    cache: PathBuf,
+    /// As in URLs and paths: `!x` for `X`.
+    escaped: String,
+    name: String,
+    /// Escaped, too.
+    version: String,
+}
+
+impl Module {
+    fn on_disk(entry: &Path) -> Option<Self> {
+        const CACHE: &str = "/cache/download/";
+        let text = entry.to_str()?.strip_suffix(".ziphash")?;
+        let at = text.rfind(CACHE)? + CACHE.len();
+        let (escaped, version) = text[at..].split_once("/@v/")?;
+        let is_path = |text: &str| {
+            let allowed = |byte: u8| {
+                byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-._~!+/".contains(&byte)
+            };
+            !text.is_empty() && text.bytes().all(allowed) && RelPath::new(text).is_ok()
+        };
+        (is_path(escaped) && is_path(version) && !version.contains('/')).then(|| Self {
+            cache: PathBuf::from(&text[..at]),
+            escaped: escaped.to_owned(),
+            name: unescaped(escaped),
+            version: version.to_owned(),
+        })
+    }
+}
+
+/// Go writes a capital letter as `!` and the small one.
+fn unescaped(text: &str) -> String {
+    let mut parts = text.split('!');
+    let mut name = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let mut letters = part.chars();
+        name.extend(letters.next().map(|letter| letter.to_ascii_uppercase()));
+        name.push_str(letters.as_str());
+    }
+    name
+}
+
+/// What Go is told.
+struct Settings {
+    proxies: Vec<String>,
+    private: String,
+}
+
+impl Settings {
+    fn read(machine: &Machine, cache: &Path) -> Result<Self, DetectError> {
+        let mut files: Vec<PathBuf> = machine
+            .variable("GOENV")
+            .filter(|file| *file != "off")
+            .map(PathBuf::from)
+            .into_iter()
+            .collect();
+        files.extend(machine.files_for(cache, &[".config/go/env"]));
+        files.extend(machine.variable("GOROOT").map(|root| Path::new(root).join("go.env")));
+        files.extend(toolchains(cache));
+        let systems = machine.systems_for(cache);
+        files.extend(systems.iter().flat_map(|root| DEFAULTS.iter().map(|file| root.join(file))));
+        let mut texts = Vec::new();
+        for file in files {
+            let bytes = text::read_whole(&file, MAX_BYTES)?.unwrap_or_default();
+            texts.push(String::from_utf8_lossy(&bytes).into_owned());
+        }
+        let setting = |name: &str| {
+            let in_file = |text: &String| {
+                let value = |line: &str| {
+                    Some(line.strip_prefix(name)?.strip_prefix('=')?.trim().to_owned())
+                };
+                text.lines().find_map(value)
+            };
+            machine.variable(name).map(str::to_owned).or_else(|| texts.iter().find_map(in_file))
+        };
+        let proxies = setting("GOPROXY").ok_or_else(|| {
+            DetectError::new(
+                cache,
+                "nothing says which proxy these modules are from: expected GOPROXY in the environment, in \
+                 ~/.config/go/env or in go.env of an installed Go",
+            )
+        })?;
+        // Behind `direct` and `off` nobody is asked.
+        let proxies = proxies.split([',', '|']).map(str::trim);
+        let proxies = proxies.take_while(|proxy| !matches!(*proxy, "direct" | "off" | "none"));
+        let proxies = proxies.filter_map(|proxy| public_url(proxy).ok());
+        Ok(Self {
+            proxies: proxies.map(|proxy| proxy.trim_end_matches('/').to_owned()).collect(),
+            private: setting("GONOPROXY").or_else(|| setting("GOPRIVATE")).unwrap_or_default(),
+        })
+    }
+
+    /// Is this module one of those that no proxy may be asked for? A pattern stands for all modules that begin
+    /// with as many names as it has.
+    fn is_private(&self, module: &str) -> bool {
+        let matches = |pattern: &str| {
+            let count = pattern.split('/').count();
+            let names: Vec<&str> = module.split('/').take(count).collect();
+            let glob = globset::GlobBuilder::new(pattern).literal_separator(true).build();
+            // Who cannot be understood hides more rather than less.
+            names.len() == count
+                && glob.map_or(true, |glob| glob.compile_matcher().is_match(names.join("/")))
+        };
+        let mut patterns =
+            self.private.split(',').map(|pattern| pattern.trim().trim_end_matches('/'));
+        patterns.any(|pattern| !pattern.is_empty() && matches(pattern))
+    }
+}
+
+/// `go.env` of the toolchains that Go itself has fetched into its cache.
+fn toolchains(cache: &Path) -> Vec<PathBuf> {
+    let Some(modules) = cache.ancestors().nth(2) else { return Vec::new() };
+    let Ok(entries) = fs_err::read_dir(modules.join("golang.org")) else { return Vec::new() };
+    let mut found: Vec<PathBuf> = entries
+        .flatten()
+        .filter(|entry| {
+            entry.file_name().to_str().is_some_and(|name| name.starts_with("toolchain@"))
+        })
+        .map(|entry| entry.path().join("go.env"))
+        .filter(|file| text::is_file(file))
+        .collect();
+    found.sort();
+    found
+}
+
+/// Asks a proxy whether it has a version.
+#[derive(Debug)]
+struct Info {
+    pages: Vec<String>,
+    version: String,
+}
+
+/// A proxy's answer, as far as it matters here.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct InfoPage {
+    version: String,
+}
+
+impl Question for Info {
+    fn pages(&self) -> &[String] {
+        &self.pages
+    }
+
+    fn answer(&self, url: &str, page: &[u8]) -> Result<Option<Answer>, String> {
+        let page: InfoPage = serde_json::from_slice(page).map_err(|error| error.to_string())?;
+        if page.version != unescaped(&self.version) {
+            return Ok(None);
+        }
+        let url = url.strip_suffix(".info").map(|url| format!("{url}.zip"));
+        Ok(url.map(|url| Answer { url, ..Answer::default() }))
+    }
+}

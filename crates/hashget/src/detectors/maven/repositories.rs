@@ -1,0 +1,145 @@
+//! Where the repositories are that Maven knows by a name: its settings, and the defaults in its own jar.
+//!
+//! Invariant: a repository for which the settings have a login, or whose address has one in it, is private.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use roxmltree::{Document, Node};
+
+use super::super::{DetectError, Machine, public_url, text};
+
+const SETTINGS: [&str; 4] = [
+    ".m2/settings.xml",
+    "etc/maven/settings.xml",
+    "usr/share/maven/conf/settings.xml",
+    "opt/maven/conf/settings.xml",
+];
+/// In the jar of Maven's model builder: what every project inherits.
+const DEFAULTS: &str = "org/apache/maven/model/pom-4.0.0.xml";
+/// Where that jar lies below the root of a machine.
+const LIBRARIES: [&str; 3] = ["usr/share/maven/lib", "opt/maven/lib", "usr/share/java"];
+/// More bytes than this are no settings.
+const MAX_BYTES: u64 = 4 << 20;
+/// More bytes than this is no jar of Maven's.
+const MAX_JAR: u64 = 16 << 20;
+
+/// Repositories by their names.
+#[derive(Debug, Default)]
+pub(in super::super) struct Repositories(BTreeMap<String, Repository>);
+
+/// A repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in super::super) enum Repository {
+    /// Anybody may fetch from this address (without a `/` at its end).
+    Public(String),
+    /// It wants a login.
+    Private,
+}
+
+impl Repositories {
+    /// Those that are known to who works at `entry`, with the local repository at `top`.
+    pub(in super::super) fn read(
+        machine: &Machine,
+        entry: &Path,
+        top: &Path,
+    ) -> Result<Self, DetectError> {
+        let mut found = Self::default();
+        let mut private = Vec::new();
+        for file in machine.files_for(entry, &SETTINGS) {
+            let Some(bytes) = text::read_whole(&file, MAX_BYTES)? else { continue };
+            let wrong = |problem: String| DetectError::new(&file, problem);
+            let xml = std::str::from_utf8(&bytes).map_err(|error| wrong(error.to_string()))?;
+            let document = Document::parse(xml).map_err(|error| wrong(error.to_string()))?;
+            found.add(&document);
+            private.extend(all(&document, "server").filter_map(|node| child(node, "id")));
+        }
+        if let Some(defaults) = defaults(machine, top)
+            && let Ok(document) = Document::parse(&defaults)
+        {
+            found.add(&document);
+        }
+        for id in private {
+            found.0.insert(id, Repository::Private);
+        }
+        Ok(found)
+    }
+
+    /// The repository of this name.
+    pub(in super::super) fn find(&self, id: &str) -> Option<&Repository> {
+        self.0.get(id)
+    }
+
+    /// The addresses of all that are public.
+    pub(in super::super) fn public(&self) -> impl Iterator<Item = &String> {
+        self.0.values().filter_map(|repository| match repository {
+            Repository::Public(url) => Some(url),
+            Repository::Private => None,
+        })
+    }
+
+    /// What was found before counts more.
+    fn add(&mut self, document: &Document<'_>) {
+        for tag in ["mirror", "repository", "pluginRepository"] {
+            for node in all(document, tag) {
+                let (Some(id), Some(url)) = (child(node, "id"), child(node, "url")) else {
+                    continue;
+                };
+                if url.contains("${") || child(node, "blocked").is_some_and(|is| is == "true") {
+                    continue;
+                }
+                let repository = match public_url(&url) {
+                    Ok(url) => Repository::Public(url.trim_end_matches('/').to_owned()),
+                    Err(_) => Repository::Private,
+                };
+                self.0.entry(id).or_insert(repository);
+            }
+        }
+    }
+}
+
+fn all<'a>(document: &'a Document<'_>, tag: &'static str) -> impl Iterator<Item = Node<'a, 'a>> {
+    document.root().descendants().filter(move |node| node.tag_name().name() == tag)
+}
+
+fn child(node: Node<'_, '_>, tag: &str) -> Option<String> {
+    let child = node.children().find(|child| child.tag_name().name() == tag)?;
+    child.text().map(|text| text.trim().to_owned())
+}
+
+/// What every project inherits, out of Maven's own jar: in the repository itself, where plugins have it from, or
+/// in an installed Maven.
+fn defaults(machine: &Machine, top: &Path) -> Option<String> {
+    let mut jars = Vec::new();
+    for version in listed(&top.join("org/apache/maven/maven-model-builder")) {
+        jars.extend(listed(&version));
+    }
+    let homes = ["MAVEN_HOME", "M2_HOME"].iter().filter_map(|name| machine.variable(name));
+    jars.extend(homes.flat_map(|home| listed(&Path::new(home).join("lib"))));
+    for root in machine.systems_for(top) {
+        jars.extend(LIBRARIES.iter().flat_map(|library| listed(&root.join(library))));
+    }
+    let is_jar = |jar: &PathBuf| {
+        let name = jar.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        name.ends_with(".jar") && name.contains("model-builder")
+    };
+    jars.iter().filter(|jar| is_jar(jar)).find_map(|jar| in_jar(jar))
+}
+
+fn listed(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs_err::read_dir(folder) else { return Vec::new() };
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    paths
+}
+
+fn in_jar(jar: &Path) -> Option<String> {
+    // Distributions link to the jar.
+    let jar = fs_err::canonicalize(jar).ok()?;
+    let bytes = text::read_whole(&jar, MAX_JAR).ok()??;
+    let mut archive = zip::ZipArchive::new(std::io::Cursor::new(bytes)).ok()?;
+    let mut defaults = String::new();
+    archive.by_name(DEFAULTS).ok()?.take(MAX_BYTES).read_to_string(&mut defaults).ok()?;
+    Some(defaults)
+}

@@ -1,0 +1,209 @@
+//! What a HashDB knows as lines of JSON, and what the Python tool's HashPackage files say.
+//! `docs/hashdb-export.md` is the normative text.
+//!
+//! Invariant: one package at a time is in memory; a line that cannot be a package of ours is an error that
+//! names it, never a package.
+
+use std::io::{self, BufRead, Read as _, Write};
+
+use serde::{Deserialize, Serialize};
+
+use super::{HashDb, HashDbError, PackageId};
+use crate::limits::Limits;
+use crate::model::{Digest, Kind, Member, PackageRecord, Signature};
+
+/// The first line of an export.
+#[derive(Debug, Serialize, Deserialize)]
+struct Header {
+    format: String,
+    version: u32,
+}
+
+const FORMAT: &str = "hashget-hashdb";
+const VERSION: u32 = 1;
+
+/// A package and all that is known to be in it: one line of an export.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExportedPackage {
+    /// The package.
+    pub record: PackageRecord,
+    /// Its members.
+    pub members: Vec<Member>,
+}
+
+/// Why an export could not be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum ExchangeError {
+    /// Reading or writing failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The HashDB failed.
+    #[error(transparent)]
+    HashDb(#[from] HashDbError),
+    /// It is no export, or a damaged one.
+    #[error("line {line}: {problem}")]
+    Line {
+        /// Which line, from 1.
+        line: u64,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// Writes packages of `hashdb`.
+///
+/// # Errors
+/// See [`ExchangeError`].
+pub fn export(
+    hashdb: &dyn HashDb,
+    packages: &[(PackageId, PackageRecord)],
+    output: &mut dyn Write,
+) -> Result<(), ExchangeError> {
+    let header = Header { format: FORMAT.to_owned(), version: VERSION };
+    write_line(output, &header)?;
+    for (id, record) in packages {
+        let members = hashdb.members(*id)?;
+        write_line(output, &ExportedPackage { record: record.clone(), members })?;
+    }
+    Ok(())
+}
+
+fn write_line(output: &mut dyn Write, line: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer(&mut *output, line)?;
+    output.write_all(b"\n")
+}
+
+/// Reads the packages of an export, one after the other.
+pub struct ExportReader<R> {
+    input: R,
+    line: u64,
+    limit: u64,
+}
+
+impl<R: BufRead> ExportReader<R> {
+    /// Reads the first line.
+    ///
+    /// # Errors
+    /// It is no export, or one of a newer hashget.
+    pub fn new(input: R, limits: &Limits) -> Result<Self, ExchangeError> {
+        let mut reader = Self { input, line: 0, limit: limits.manifest_bytes };
+        let header: Option<Header> = reader.next_line()?;
+        match header {
+            Some(header) if header.format == FORMAT && header.version == VERSION => Ok(reader),
+            Some(header) if header.format == FORMAT => Err(reader
+                .bad(format!("version {} is unknown: a newer hashget wrote it", header.version))),
+            _ => Err(reader.bad("it is not an export of a HashDB".to_owned())),
+        }
+    }
+
+    /// The next package, until there are no more.
+    ///
+    /// # Errors
+    /// See [`ExchangeError`].
+    pub fn next_package(&mut self) -> Result<Option<ExportedPackage>, ExchangeError> {
+        let Some(package) = self.next_line::<ExportedPackage>()? else { return Ok(None) };
+        match problem(&package) {
+            Some(problem) => Err(self.bad(problem)),
+            None => Ok(Some(package)),
+        }
+    }
+
+    fn next_line<T: for<'de> Deserialize<'de>>(&mut self) -> Result<Option<T>, ExchangeError> {
+        self.line += 1;
+        let mut line = Vec::new();
+        let limit = self.limit;
+        (&mut self.input).take(limit.saturating_add(1)).read_until(b'\n', &mut line)?;
+        if line.is_empty() {
+            return Ok(None);
+        }
+        if u64::try_from(line.len()).unwrap_or(u64::MAX) > limit {
+            return Err(self.bad(format!("it is longer than the limit of {limit} bytes")));
+        }
+        let parsed = serde_json::from_slice(&line);
+        parsed.map(Some).map_err(|error| self.bad(error.to_string()))
+    }
+
+    fn bad(&self, problem: String) -> ExchangeError {
+        ExchangeError::Line { line: self.line, problem }
+    }
+}
+
+/// What keeps a package from being one of ours.
+fn problem(package: &ExportedPackage) -> Option<String> {
+    let record = &package.record;
+    let urls = std::iter::once(&record.url).chain(&record.also);
+    if urls.clone().any(|url| !is_public(url)) {
+        return Some("a URL of it is no public one (http or https, without a name)".to_owned());
+    }
+    let digested =
+        |member: &Member| member.sha256.is_none() || matches!(member.kind, Kind::File { .. });
+    (!package.members.iter().all(digested))
+        .then(|| "a member that is no file has a digest".to_owned())
+}
+
+/// May this be the URL of a package?
+fn is_public(url: &str) -> bool {
+    url::Url::parse(url).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.host_str().is_some()
+            && url.username().is_empty()
+            && url.password().is_none()
+    })
+}
+
+/// A HashPackage file of the Python tool. It has digests of files without their names and sizes: not
+/// enough to restore from, so that the package has to be indexed again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HashPackage {
+    /// Its URL.
+    pub url: String,
+    /// The digest of its bytes.
+    pub sha256: Digest,
+    /// The number of its bytes, if it is told.
+    pub size: Option<u64>,
+    /// Its names in ecosystems.
+    pub signatures: Vec<Signature>,
+    /// The day after which the URL may be gone.
+    pub expires: Option<String>,
+}
+
+/// The same as it is written.
+#[derive(Deserialize)]
+struct RawHashPackage {
+    url: String,
+    hashes: Vec<String>,
+    #[serde(default)]
+    signatures: Option<std::collections::BTreeMap<String, String>>,
+    #[serde(default)]
+    attrs: serde_json::Map<String, serde_json::Value>,
+    #[serde(default)]
+    expires: Option<String>,
+}
+
+impl HashPackage {
+    /// Reads a file of the Python tool.
+    ///
+    /// # Errors
+    /// Text that says what is wrong with it.
+    pub fn parse(json: &[u8]) -> Result<Self, String> {
+        let raw: RawHashPackage =
+            serde_json::from_slice(json).map_err(|error| format!("no HashPackage: {error}"))?;
+        if !is_public(&raw.url) {
+            return Err("its URL is no public one (http or https, without a name)".to_owned());
+        }
+        let sha256 = raw.hashes.iter().find(|hash| hash.starts_with("sha256:"));
+        let sha256 = sha256.ok_or("it has no SHA-256 of the package")?;
+        let signature = |(kind, value): (String, String)| {
+            (kind != "url").then(|| format!("{kind}:{value}").parse().ok()).flatten()
+        };
+        Ok(Self {
+            url: raw.url,
+            sha256: sha256
+                .parse()
+                .map_err(|error: crate::model::ParseDigestError| error.to_string())?,
+            size: raw.attrs.get("size").and_then(serde_json::Value::as_u64),
+            signatures: raw.signatures.into_iter().flatten().filter_map(signature).collect(),
+            expires: raw.expires.filter(|day| day.parse::<jiff::civil::Date>().is_ok()),
+        })
+    }
+}

@@ -1,0 +1,87 @@
+//! Packages that lie around.
+
+use hashget::model::Digest;
+
+use super::{assert_nothing, found, the_only, write};
+
+fn with_origin(root: &std::path::Path, name: &str, url: &str) -> bool {
+    write(root, name, b"package");
+    let flags = rustix::fs::XattrFlags::empty();
+    let outcome =
+        rustix::fs::setxattr(root.join(name), "user.xdg.origin.url", url.as_bytes(), flags);
+    if outcome.is_err() {
+        eprintln!("skipped: there are no extended attributes in {}", root.display());
+    }
+    outcome.is_ok()
+}
+
+#[test]
+fn the_origin_that_a_browser_wrote_is_the_url() {
+    let tree = tempfile::tempdir().unwrap();
+    if !with_origin(tree.path(), "Tool.AppImage", "https://files.example/Tool.AppImage") {
+        return;
+    }
+    let candidate = the_only("downloads", tree.path());
+    assert_eq!(candidate.url, "https://files.example/Tool.AppImage");
+    // Nobody vouches for the file here: the URL is asked.
+    assert_eq!((candidate.sha256, candidate.local_file, candidate.size), (None, None, Some(7)));
+}
+
+#[test]
+fn origins_that_cannot_last_are_left_alone() {
+    for url in [
+        "https://files.example/x.zip?X-Signature=secret",
+        "https://user:secret@files.example/x.zip",
+        "file:///home/u/x.zip",
+        "blob:https://files.example/1",
+        "no url",
+        "",
+        "https://files.example/x.zip#part",
+    ] {
+        let tree = tempfile::tempdir().unwrap();
+        if !with_origin(tree.path(), "x.zip", url) {
+            return;
+        }
+        assert_nothing("downloads", tree.path());
+    }
+    let tree = tempfile::tempdir().unwrap();
+    with_origin(tree.path(), "notes.txt", "https://files.example/notes.txt");
+    write(tree.path(), "empty.zip", b"");
+    write(tree.path(), "plain.zip", b"no origin");
+    assert_nothing("downloads", tree.path());
+}
+
+#[test]
+fn a_metalink_beside_it_vouches_for_a_file() {
+    let tree = tempfile::tempdir().unwrap();
+    write(tree.path(), "disk.iso", b"image");
+    let sha256 = Digest::of(b"image");
+    let metalink = |name: &str| {
+        format!(
+            "<?xml version=\"1.0\"?><metalink xmlns=\"urn:ietf:params:xml:ns:metalink\">\
+             <file name=\"other.iso\"><url>https://a.example/other.iso</url></file>\
+             <file name=\"{name}\"><size>5</size><hash type=\"md5\">00</hash>\
+             <hash type=\"sha-256\">{sha256}</hash><url>ftp://a.example/disk.iso</url>\
+             <url priority=\"1\">https://a.example/disk.iso</url></file></metalink>"
+        )
+    };
+    write(tree.path(), "disk.iso.meta4", metalink("disk.iso"));
+    let candidate = the_only("downloads", tree.path());
+    assert_eq!(candidate.url, "https://a.example/disk.iso");
+    assert_eq!((candidate.sha256, candidate.size), (Some(sha256), Some(5)));
+    assert_eq!(candidate.local_file, Some(tree.path().join("disk.iso")));
+    write(tree.path(), "disk.iso.meta4", metalink("third.iso"));
+    assert_nothing("downloads", tree.path());
+}
+
+#[test]
+fn metalinks_that_cannot_be_understood() {
+    let tree = tempfile::tempdir().unwrap();
+    write(tree.path(), "x.iso", b"image");
+    super::assert_survives("downloads", tree.path(), "x.iso.metalink");
+    let entities =
+        "<!DOCTYPE x [<!ENTITY a \"aaaa\"><!ENTITY b \"&a;&a;&a;\">]><metalink>&b;</metalink>";
+    write(tree.path(), "x.iso.metalink", entities);
+    let (candidates, errors) = found("downloads", tree.path());
+    assert!(candidates.is_empty() && errors.len() == 1, "{candidates:?} {errors:?}");
+}
