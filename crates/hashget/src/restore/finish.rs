@@ -56,6 +56,11 @@ pub(super) fn finish(
     settled.map_err(|error| stop(target, error))?;
 
     let mut summary = state.summarise(&links, Some(manifest.tree.sha256))?;
+    if target.leftovers() > 0 {
+        let what = "a temporary file could not be removed: `hashget restore` does that";
+        run.monitor.problem(ProblemKind::Incomplete, &run.name, what);
+        summary.proven = None;
+    }
     let done = summary.proven == Some(true) && !target.not_applied().contains_key(DEVICE);
     if done {
         put_renamed(&run, &manifest.renamed, options)

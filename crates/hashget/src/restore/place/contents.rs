@@ -8,6 +8,7 @@ use std::io::{self, Read, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
@@ -45,7 +46,10 @@ impl Drop for Staged<'_> {
     fn drop(&mut self) {
         if !self.placed {
             // It holds nothing of worth; if it cannot be removed now, the next run does.
-            let _ = rustix::fs::unlinkat(&self.parent, &*self.temporary, AtFlags::empty());
+            let removed = rustix::fs::unlinkat(&self.parent, &*self.temporary, AtFlags::empty());
+            if removed.is_err_and(|error| error != Errno::NOENT) {
+                self.target.leftovers.fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
 }

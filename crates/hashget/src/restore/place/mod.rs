@@ -92,6 +92,8 @@ pub(super) struct Target {
     can_clone: AtomicBool,
     parents: Mutex<HashMap<RelPath, Arc<OwnedFd>>>,
     cleaned: Mutex<HashSet<RelPath>>,
+    /// Temporary files of this run that could not be removed.
+    leftovers: AtomicU64,
     /// Names that look like temporary ones but are entries of the tree.
     entries_like_leftovers: HashSet<RelPath>,
     /// Folders that were made or opened up on the way, and the mode they get if nobody gives them.
@@ -153,6 +155,7 @@ impl Target {
             can_clone: AtomicBool::new(true),
             parents: Mutex::default(),
             cleaned: Mutex::default(),
+            leftovers: AtomicU64::new(0),
             entries_like_leftovers: HashSet::new(),
             borrowed: Mutex::new(borrowed),
             not_applied: Mutex::default(),
@@ -168,6 +171,11 @@ impl Target {
     /// Was it empty when it was opened?
     pub(super) fn was_empty(&self) -> bool {
         self.empty
+    }
+
+    /// How many temporary files of this run could not be removed: the next run does that.
+    pub(super) fn leftovers(&self) -> u64 {
+        self.leftovers.load(Ordering::Relaxed)
     }
 
     /// These are entries of the tree; those that look like leftovers of a killed run stay.
