@@ -216,7 +216,19 @@ impl Writer<'_> {
             let same = |stamp: Stamp| {
                 now.is_some_and(|now| (now.device, now.inode) == (stamp.device, stamp.inode))
             };
-            stamp.is_ok_and(same)
+            match stamp {
+                Ok(stamp) => same(stamp),
+                Err(error) => {
+                    // One that has vanished is told when it is written.
+                    if error.kind() != io::ErrorKind::NotFound {
+                        let problem = format!(
+                            "archived as a file of its own, not as a further name of {first}: {error}"
+                        );
+                        self.monitor.problem(ProblemKind::Incomplete, path, problem);
+                    }
+                    false
+                }
+            }
         };
         let parted: Vec<usize> = names.into_iter().filter(|name| !is_same(name)).collect();
         let Some((&head, further)) = parted.split_first() else { return };
