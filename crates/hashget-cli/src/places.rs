@@ -44,6 +44,7 @@ impl Surroundings {
             root: Some(PathBuf::from("/")),
             homes: home.into_iter().collect(),
             variables: self.variables.clone(),
+            ..Machine::default()
         }
     }
 

@@ -188,3 +188,63 @@ fn folders_that_only_look_similar_are_none() {
     let (candidates, errors) = found(tree.path());
     assert!(candidates.is_empty() && errors.is_empty(), "{candidates:?} {errors:?}");
 }
+
+/// Vendors a crate, and gives the digests of its files.
+fn vendor(folder: &Path, name: &str, version: &str, package: Option<Digest>) {
+    let manifest = format!("[package]\nname = \"{name}\"\nversion = \"{version}\"\n");
+    let (own, lib) = (Digest::of(manifest.as_bytes()), Digest::of(b"pub fn f() {}\n"));
+    write(folder, &format!("vendor/{name}/Cargo.toml"), manifest);
+    write(folder, &format!("vendor/{name}/src/lib.rs"), "pub fn f() {}\n");
+    let package = package.map_or("null".to_owned(), |digest| format!("\"{digest}\""));
+    let checksums = format!(
+        "{{\"files\":{{\"Cargo.toml\":\"{own}\",\"src/lib.rs\":\"{lib}\",\"../x\":\"{lib}\"}},\"package\":{package}}}"
+    );
+    write(folder, &format!("vendor/{name}/.cargo-checksum.json"), checksums);
+}
+
+#[test]
+fn vendored_crates_are_found_in_the_registry_that_has_them() {
+    let home = tempfile::tempdir().unwrap();
+    registry(&home.path().join(".cargo"), PLAIN, &[("base64", "0.23.1"), ("other", "1.0.0")]);
+    let project = home.path().join("project");
+    vendor(&project, "base64", "0.23.1", Some(Digest::of(&packed("base64", "0.23.1"))));
+    vendor(&project, "unknown", "1.0.0", Some(Digest::of(b"a crate that no index here has")));
+    vendor(&project, "from-git", "1.0.0", None);
+    let (candidates, errors) = found(&project);
+    assert!(errors.is_empty(), "{errors:?}");
+    let urls: Vec<&str> = candidates.iter().map(|candidate| candidate.url.as_str()).collect();
+    let expected = ["base64/0.23.1", "unknown/1.0.0"]
+        .map(|path| format!("https://crates.example/api/v1/crates/{path}/download"));
+    assert_eq!(urls, expected);
+    let [known, unknown] = &candidates[..] else { panic!("{candidates:?}") };
+    assert!(known.local_file.is_some() && unknown.local_file.is_none());
+    let listed = known.lists[0].local().unwrap().unwrap();
+    let paths: Vec<String> = listed.iter().map(|one| one.member.to_string()).collect();
+    assert_eq!(paths, ["base64-0.23.1/Cargo.toml", "base64-0.23.1/src/lib.rs"]);
+    assert_eq!(listed[1].checksum.sha256(), Some(Digest::of(b"pub fn f() {}\n")));
+}
+
+#[test]
+fn vendored_crates_without_a_registry_or_sense_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    vendor(folder.path(), "base64", "0.23.1", Some(Digest::of(b"x")));
+    vendor(folder.path(), "serde", "1.0.0", Some(Digest::of(b"x")));
+    let (candidates, errors) = found(folder.path());
+    assert!(candidates.is_empty());
+    assert_eq!(errors.len(), 1, "told once for the folder: {errors:?}");
+    assert!(errors[0].problem.contains("no registry"), "{errors:?}");
+    registry(&folder.path().join(".cargo"), PLAIN, &[("base64", "0.23.1")]);
+    for (file, content) in [
+        ("Cargo.toml", &b""[..]),
+        ("Cargo.toml", b"[package]\nname = \"../x\"\nversion = \"1.0.0\"\n"),
+        ("Cargo.toml", b"\xff"),
+        (".cargo-checksum.json", b""),
+        (".cargo-checksum.json", b"{\"files\": {}, \"package\": \"12\"}"),
+        (".cargo-checksum.json", b"{\"files\": {\"a\":"),
+    ] {
+        vendor(folder.path(), "serde", "1.0.0", Some(Digest::of(b"x")));
+        write(folder.path(), &format!("vendor/serde/{file}"), content);
+        let (candidates, errors) = found(&folder.path().join("vendor/serde"));
+        assert_eq!((candidates.len(), errors.len()), (0, 1), "{content:?}: {errors:?}");
+    }
+}

@@ -66,6 +66,11 @@ pub struct Answer {
     pub checksum: Option<Checksum>,
     /// Its size.
     pub size: Option<u64>,
+    /// Places on this machine where it may lie (a client's cache).
+    pub local_files: Vec<PathBuf>,
+    /// It is not what was installed, but comes near it (the source of what was built here): what lists say of
+    /// the installed files says nothing of it.
+    pub is_other: bool,
 }
 
 /// One file of a package, as a list of digests has it.

@@ -1,4 +1,4 @@
-//! Cargo's registry: unpacked crates in `registry/src` and packed ones in `registry/cache`.
+//! Cargo's registry: unpacked crates in `registry/src`, packed ones in `registry/cache`, and vendored ones.
 //!
 //! Invariant: URL and digest of a crate come from its own registry's files on this machine
 //! (`index/HOST-HASH`), never from what a crate says of itself; a registry that is not public gives no
@@ -13,10 +13,12 @@ use super::{Candidate, DetectError, Detector, Machine, text};
 use crate::model::{RelPath, Signature};
 
 mod registry;
+mod vendored;
 
 use registry::Registry;
 
-/// Recognises crates by `HOST-HASH/NAME-VERSION/Cargo.toml` and `HOST-HASH/NAME-VERSION.crate`.
+/// Recognises crates by `HOST-HASH/NAME-VERSION/Cargo.toml`, `HOST-HASH/NAME-VERSION.crate`, and
+/// `.cargo-checksum.json`.
 pub(super) struct Cargo;
 
 impl Detector for Cargo {
@@ -25,18 +27,21 @@ impl Detector for Cargo {
     }
 
     fn interested_in(&self, path: &RelPath) -> bool {
-        Names::read(path).is_some()
+        path.file_name() == vendored::CHECKSUMS || Names::read(path).is_some()
     }
 
     fn detect(
         &self,
-        _machine: &Machine,
+        machine: &Machine,
         root: &Path,
         path: &RelPath,
     ) -> Result<Vec<Candidate>, DetectError> {
         // The tree may begin anywhere below ~/.cargo: the folders above it are part of the pattern, too.
         let root = fs_err::canonicalize(root).map_err(|error| DetectError::new(root, error))?;
         let entry = path.below(&root);
+        if path.file_name() == vendored::CHECKSUMS {
+            return vendored::detect(machine, &entry, path);
+        }
         let Some(place) = Place::on_disk(&entry).filter(|_| text::is_file(&entry)) else {
             return Ok(Vec::new());
         };

@@ -72,6 +72,7 @@ impl Detector for HuggingFace {
                     sha256: Some(sha256),
                     size: Some(size),
                     checksum: None,
+                    ..Answer::default()
                 },
             })),
             ..Candidate::default()

@@ -3,9 +3,12 @@
 //! Invariant: a detector knows of the machine only what the program says here, and what lies on the disk
 //! above the entry that it looks at.
 
-use std::collections::BTreeMap;
+use std::any::{Any, TypeId};
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use super::text;
 
@@ -19,6 +22,21 @@ pub struct Machine {
     pub homes: Vec<PathBuf>,
     /// Variables of the environment: clients are configured by them, too.
     pub variables: BTreeMap<OsString, OsString>,
+    /// What detectors have read already.
+    pub kept: Kept,
+}
+
+/// What was read of files, so that it is read once for all entries that need it.
+#[derive(Clone, Default)]
+pub struct Kept(Arc<Mutex<HashMap<(TypeId, PathBuf), Value>>>);
+
+/// What was made of a file.
+type Value = Arc<dyn Any + Send + Sync>;
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Kept")
+    }
 }
 
 impl Machine {
@@ -28,6 +46,18 @@ impl Machine {
         (!value.is_empty()).then_some(value)
     }
 
+    /// What `read` makes of `path`: once, and the same for who asks again.
+    pub fn once<T: Any + Send + Sync>(&self, path: &Path, read: impl FnOnce() -> T) -> Arc<T> {
+        let key = (TypeId::of::<T>(), path.to_owned());
+        let kept = || self.kept.0.lock().expect("nothing panics while it looks");
+        let known = kept().get(&key).cloned().and_then(|value| value.downcast().ok());
+        known.unwrap_or_else(|| {
+            let value = Arc::new(read());
+            kept().insert(key, Arc::<T>::clone(&value));
+            value
+        })
+    }
+
     /// Regular files with one of these names (paths, in the order of their rank), for who works at `entry`, an
     /// absolute path: in each folder above it, the nearest first, then in the home folders, then below the root.
     ///
@@ -35,7 +65,8 @@ impl Machine {
     /// and one that lies in a home folder has that of its user.
     pub fn files_for(&self, entry: &Path, names: &[&str]) -> Vec<PathBuf> {
         let mut found: Vec<PathBuf> = Vec::new();
-        let above = entry.ancestors().skip(1).filter(|folder| folder.has_root());
+        // What is at the very top is the machine's own.
+        let above = entry.ancestors().skip(1).filter(|folder| folder.parent().is_some());
         let homes = self.homes.iter().chain(&self.root).map(PathBuf::as_path);
         for file in above.chain(homes).flat_map(|folder| names.iter().map(|name| folder.join(name)))
         {

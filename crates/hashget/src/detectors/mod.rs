@@ -23,7 +23,10 @@ mod hugging_face;
 mod kernel;
 mod machine;
 mod maven;
+mod npm;
+mod pypi;
 mod rules;
+mod rustup;
 mod text;
 mod wordpress;
 
@@ -39,6 +42,9 @@ pub const DETECTORS: &[&dyn Detector] = &[
     &kernel::Kernel,
     &cargo::Cargo,
     &Debian,
+    &pypi::PyPi,
+    &npm::Npm,
+    &rustup::Rustup,
     &go::Go,
     &maven::Maven,
     &gradle::Gradle,

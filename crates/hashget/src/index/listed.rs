@@ -27,7 +27,8 @@ pub(super) fn index(
 ) -> Result<Option<Indexed>, IndexError> {
     let Some(first) = candidate.lists.first() else { return Ok(None) };
     let name = escaped(candidate.url.as_bytes());
-    let (Some(sha256), Some(size)) = (candidate.sha256, candidate.size) else {
+    let (Some(sha256), Some(size)) = (candidate.sha256, size_of(indexer, candidate, monitor)?)
+    else {
         let reason = "nothing gives its SHA-256 and size: it has to be downloaded";
         monitor.event(Event::Skipped { object: &name, reason });
         return Ok(None);
@@ -58,6 +59,23 @@ pub(super) fn index(
     let id = indexer.hashdb.put(&record, &members.found)?;
     let count = members.found.len();
     Ok(Some(Indexed::New { id, record: Box::new(record), members: count }))
+}
+
+/// The package's size: not every index and lock file tells it, but the server does, with one byte.
+fn size_of(
+    indexer: &Indexer<'_>,
+    candidate: &Candidate,
+    monitor: &dyn Monitor,
+) -> Result<Option<u64>, IndexError> {
+    if candidate.size.is_some() || candidate.sha256.is_none() {
+        return Ok(candidate.size);
+    }
+    match indexer.source.fetch_part(&candidate.url, 0, 1, monitor).map_err(fetch::explain) {
+        Ok(part) => Ok(part.total),
+        Err(error @ IndexError::Interrupted(_)) => Err(error),
+        // The package as a whole may be had from somewhere else.
+        Err(_) => Ok(None),
+    }
 }
 
 /// The record of a package that was not read.

@@ -75,7 +75,7 @@ impl Pages {
                 problem: format!("{}: {}", shown(url), escaped(problem.as_bytes())),
             })?;
             if let Some(answer) = answer {
-                return complete(indexer, candidate, answer, monitor);
+                return Ok(complete(candidate, answer));
             }
         }
         Err(unreliable(match (question.pages(), offline) {
@@ -132,29 +132,18 @@ impl Pages {
     }
 }
 
-/// The candidate with the answer's URL and digests. Weaker evidence needs the size, too, which not every
-/// index tells: the server does.
-fn complete(
-    indexer: &Indexer<'_>,
-    candidate: &Candidate,
-    answer: Answer,
-    monitor: &dyn Monitor,
-) -> Result<Candidate, IndexError> {
-    let mut size = answer.size.or(candidate.size);
-    if size.is_none()
-        && indexer.evidence < crate::model::Evidence::Signed
-        && !candidate.lists.is_empty()
-    {
-        let part = indexer.source.fetch_part(&answer.url, 0, 1, monitor);
-        size = part.map_err(fetch::explain)?.total;
-    }
-    Ok(Candidate {
+/// The candidate with the answer's URL and digests.
+fn complete(candidate: &Candidate, answer: Answer) -> Candidate {
+    let here = answer.local_files.into_iter().find(|file| file.is_file());
+    Candidate {
         url: answer.url,
         sha256: answer.sha256.or(candidate.sha256),
         checksum: answer.checksum.or_else(|| candidate.checksum.clone()),
-        size,
+        size: answer.size.or(candidate.size),
+        local_file: candidate.local_file.clone().or(here),
+        lists: if answer.is_other { Vec::new() } else { candidate.lists.clone() },
         ..candidate.clone()
-    })
+    }
 }
 
 /// Does nothing that was tried use a network?

@@ -34,8 +34,8 @@ impl Question for Line {
             (name == self.name).then(|| detectors::Answer {
                 url: url.to_owned(),
                 sha256: sha256.parse().ok(),
-                checksum: None,
                 size: size.parse().ok().filter(|size| *size > 0),
+                ..detectors::Answer::default()
             })
         };
         Ok(page.lines().find_map(of))

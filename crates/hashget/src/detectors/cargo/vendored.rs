@@ -1,0 +1,159 @@
+//! Crates that `cargo vendor` laid down: `NAME/.cargo-checksum.json` has the digest of the crate and of each file.
+//!
+//! Invariant: a crate's URL comes from a registry on this machine whose index has it with the very digest, or from
+//! the only registry there is; its name and version stand in the `Cargo.toml` that the registry made.
+
+use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{Package, Registry};
+use crate::detectors::{Candidate, DetectError, FileList, Listed, Machine, text};
+use crate::model::{Checksum, Digest, RelPath, Signature};
+
+/// What `cargo vendor` writes.
+pub(super) const CHECKSUMS: &[u8] = b".cargo-checksum.json";
+
+/// More bytes than this are neither checksums nor a Cargo.toml.
+const MAX_BYTES: u64 = 16 << 20;
+
+#[derive(serde::Deserialize)]
+struct Checksums {
+    files: BTreeMap<String, Digest>,
+    /// Absent for what comes from a repository.
+    package: Option<Digest>,
+}
+
+/// The crate whose checksums are in `file`.
+///
+/// # Errors
+/// When it cannot be understood, or no registry on this machine is known to have it.
+pub(super) fn detect(
+    machine: &Machine,
+    file: &Path,
+    found_at: &RelPath,
+) -> Result<Vec<Candidate>, DetectError> {
+    let Some(bytes) = text::read_whole(file, MAX_BYTES)? else { return Ok(Vec::new()) };
+    let checksums: Checksums = serde_json::from_slice(&bytes)
+        .map_err(|error| DetectError::new(file, format!("it is not understood: {error}")))?;
+    let (Some(sha256), Some(folder)) = (checksums.package, file.parent()) else {
+        return Ok(Vec::new());
+    };
+    let package = package_in(folder)?;
+    let vendor = folder.parent().unwrap_or(folder);
+    let registries = machine.once(vendor, || registries(machine, folder));
+    let holds = |place: &&Place| {
+        place.registry.as_ref().is_some_and(|registry| {
+            registry.checksum(&package).is_ok_and(|checksum| checksum == sha256)
+        })
+    };
+    let usable = || registries.iter().filter(|place| place.registry.is_some());
+    let place = match (registries.iter().find(holds), usable().count()) {
+        (Some(place), _) => place,
+        (None, 1) => usable().next().unwrap_or(&registries[0]),
+        _ => {
+            let vendor = folder.parent().unwrap_or(folder);
+            return Err(DetectError::new(
+                vendor,
+                "no registry on this machine is known to have its crates: \"cargo fetch\" gets one",
+            ));
+        }
+    };
+    let Some(registry) = &place.registry else { return Ok(Vec::new()) };
+    let packed = place.cache.join(package.file_name());
+    let size = fs_err::symlink_metadata(&packed).ok().filter(std::fs::Metadata::is_file);
+    let size = size.map(|metadata| metadata.len());
+    let list = Arc::new(Files {
+        folder: folder.to_owned(),
+        stem: package.to_string(),
+        digests: checksums.files,
+    });
+    Ok(vec![Candidate {
+        url: registry.url(&package, &sha256)?,
+        sha256: Some(sha256),
+        size,
+        signature: Some(Signature { kind: "crate".to_owned(), value: package.to_string() }),
+        local_file: size.map(|_| packed),
+        found_at: found_at.clone(),
+        lists: vec![list],
+        ..Candidate::default()
+    }])
+}
+
+/// Name and version, as the crate's own manifest has them.
+fn package_in(folder: &Path) -> Result<Package, DetectError> {
+    let file = folder.join("Cargo.toml");
+    let wrong = |problem: &str| DetectError::new(&file, problem);
+    let bytes = text::read_whole(&file, MAX_BYTES)?.ok_or_else(|| wrong("it is not there"))?;
+    let manifest: toml::Table =
+        String::from_utf8_lossy(&bytes).parse().map_err(|_| wrong("it is not TOML"))?;
+    let field = |name: &str| manifest.get("package")?.get(name)?.as_str();
+    let (name, version) =
+        field("name").zip(field("version")).ok_or_else(|| wrong("it has no name and version"))?;
+    // Read back from how they are written together, so that both are what they should be.
+    Package::parse(format!("{name}-{version}").as_bytes())
+        .filter(|package| package.name == name && package.version == version)
+        .ok_or_else(|| wrong("its name and version are not those of a crate"))
+}
+
+/// A registry's folders on this machine.
+struct Place {
+    /// `None` for one that cannot be used: private, or a Git repository.
+    registry: Option<Registry>,
+    /// Its packed crates.
+    cache: PathBuf,
+}
+
+/// The registries of this machine's Cargo, and of a Cargo whose folder is above the vendored crates.
+fn registries(machine: &Machine, folder: &Path) -> Vec<Place> {
+    let variable = machine.variable("CARGO_HOME").map(PathBuf::from);
+    let homes = folder.ancestors().skip(1).map(Path::to_path_buf).chain(machine.homes.clone());
+    let mut found: Vec<Place> = Vec::new();
+    let mut seen: Vec<PathBuf> = Vec::new();
+    for home in variable.into_iter().chain(homes.map(|home| home.join(".cargo"))) {
+        let registry = home.join("registry");
+        let Ok(indexes) = fs_err::read_dir(registry.join("index")) else { continue };
+        let mut names: Vec<_> = indexes.flatten().map(|entry| entry.file_name()).collect();
+        names.retain(|name| super::is_registry_name(name.as_bytes()));
+        names.sort();
+        for name in names {
+            let index = registry.join("index").join(&name);
+            if !seen.contains(&index) {
+                let cache = registry.join("cache").join(&name);
+                found.push(Place { registry: Registry::open(&index).ok(), cache });
+                seen.push(index);
+            }
+        }
+    }
+    found
+}
+
+/// The digests of a vendored crate's files.
+#[derive(Debug)]
+struct Files {
+    folder: PathBuf,
+    /// The folder within the crate.
+    stem: String,
+    digests: BTreeMap<String, Digest>,
+}
+
+impl FileList for Files {
+    fn format(&self) -> &'static str {
+        "tar"
+    }
+
+    fn root(&self) -> &Path {
+        &self.folder
+    }
+
+    fn local(&self) -> Result<Option<Vec<Listed>>, String> {
+        let listed = |(path, digest): (&String, &Digest)| {
+            let path = RelPath::new(path.as_bytes()).ok()?;
+            let member =
+                RelPath::new([self.stem.as_bytes(), b"/", path.as_bytes()].concat()).ok()?;
+            Some(Listed { member, path, checksum: Checksum::from(*digest) })
+        };
+        Ok(Some(self.digests.iter().filter_map(listed).collect()))
+    }
+}

@@ -1,0 +1,260 @@
+//! The lock files of npm, yarn and pnpm, as far as they name packages of registries.
+//!
+//! Invariant: a name or version that could not be part of a URL's path is passed over, and so is what comes from a
+//! repository, a folder or a file.
+
+use serde_json::{Map, Value};
+
+/// A package that a lock file names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Locked {
+    pub(super) name: String,
+    pub(super) version: String,
+    /// The URL of its tarball, if the file has it.
+    pub(super) resolved: Option<String>,
+    /// Its digests, as web pages write them.
+    pub(super) integrity: Option<String>,
+    /// Its folder below `node_modules`, if the file says.
+    pub(super) place: Option<String>,
+}
+
+impl Locked {
+    /// `None` if it is not of a registry, or its name is none.
+    fn proper(self) -> Option<Self> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~+".contains(&byte);
+        let is_word =
+            |word: &str| !word.is_empty() && !word.starts_with('.') && word.bytes().all(plain);
+        let is_name = match self.name.strip_prefix('@') {
+            Some(name) => name.split_once('/').is_some_and(|(a, b)| is_word(a) && is_word(b)),
+            None => is_word(&self.name),
+        };
+        let of_registry = self.resolved.as_deref().is_none_or(|url| {
+            let path = url.split(['?', '#']).next().unwrap_or(url);
+            url.starts_with("http") && (path.ends_with(".tgz") || path.ends_with(".tar.gz"))
+        });
+        let is_version = is_word(&self.version) && self.version.as_bytes()[0].is_ascii_digit();
+        (is_name && is_version && of_registry).then_some(self)
+    }
+}
+
+/// `package-lock.json`, `npm-shrinkwrap.json` and `node_modules/.package-lock.json`.
+///
+/// # Errors
+/// When it is none.
+pub(super) fn npm(bytes: &[u8]) -> Result<Vec<Locked>, String> {
+    let lock: Value =
+        serde_json::from_slice(bytes).map_err(|error| format!("it is not JSON: {error}"))?;
+    let mut found = Vec::new();
+    if let Some(packages) = lock.get("packages").and_then(Value::as_object) {
+        found.extend(packages.iter().filter_map(|(path, package)| of_path(path, package)));
+    } else if let Some(packages) = lock.get("dependencies").and_then(Value::as_object) {
+        nested(packages, "", &mut found);
+    } else if !lock.is_object() {
+        return Err("expected an object with \"packages\" or \"dependencies\"".to_owned());
+    }
+    Ok(found)
+}
+
+/// `"node_modules/a/node_modules/b": { ... }`
+fn of_path(path: &str, package: &Value) -> Option<Locked> {
+    let place = path.strip_prefix("node_modules/")?;
+    let field = |name: &str| package.get(name).and_then(Value::as_str).map(str::to_owned);
+    if package.get("link").is_some() || package.get("inBundle").is_some() {
+        return None;
+    }
+    // An alias has its own name inside.
+    let name = place.rsplit("node_modules/").next()?;
+    let name = field("name").unwrap_or_else(|| name.to_owned());
+    let locked = Locked {
+        name,
+        version: field("version")?,
+        resolved: field("resolved"),
+        integrity: field("integrity"),
+        place: Some(place.to_owned()),
+    };
+    locked.proper()
+}
+
+/// The first version of the file: packages within packages.
+fn nested(packages: &Map<String, Value>, above: &str, found: &mut Vec<Locked>) {
+    for (name, package) in packages {
+        let field = |name: &str| package.get(name).and_then(Value::as_str).map(str::to_owned);
+        let place = format!("{above}{name}");
+        if let Some(within) = package.get("dependencies").and_then(Value::as_object) {
+            nested(within, &format!("{place}/node_modules/"), found);
+        }
+        if package.get("bundled").is_some() {
+            continue;
+        }
+        let locked = Locked {
+            name: name.clone(),
+            version: field("version").unwrap_or_default(),
+            resolved: field("resolved"),
+            integrity: field("integrity"),
+            place: Some(place),
+        };
+        found.extend(locked.proper());
+    }
+}
+
+/// `yarn.lock`, of version 1 and of later ones: paragraphs of a key and indented fields.
+pub(super) fn yarn(text: &str) -> Vec<Locked> {
+    let mut found = Vec::new();
+    let mut current = Locked::default();
+    for line in text.lines().chain(["end:"]) {
+        if !line.starts_with([' ', '\t', '#']) && !line.is_empty() {
+            found.extend(std::mem::take(&mut current).proper());
+            // NAME@RANGE, ... : the name of the first one.
+            let key = line.trim_end_matches(':').split(',').next().unwrap_or_default();
+            if key == "__metadata" {
+                continue;
+            }
+            let (name, range) = split_at_version(key.trim().trim_matches('"'));
+            current.name = match range.strip_prefix("npm:") {
+                Some(alias) if alias.contains('@') => split_at_version(alias).0.to_owned(),
+                _ => name.to_owned(),
+            };
+            current.place = Some(name.to_owned());
+        } else if line.starts_with("  ") && !line.starts_with("   ") {
+            let plain = line.trim();
+            let Some((field, value)) = plain.split_once([' ']) else { continue };
+            let value = value.trim().trim_matches('"').to_owned();
+            match field.trim_end_matches(':') {
+                "version" => current.version = value,
+                "resolved" => current.resolved = Some(value),
+                "integrity" => current.integrity = Some(value),
+                // Of later versions: "NAME@npm:VERSION", or something that is not of a registry.
+                "resolution" if !value.contains("@npm:") => current = Locked::default(),
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
+/// `pnpm-lock.yaml`: below `packages:` a key for each package, and `resolution: {integrity: ...}`.
+pub(super) fn pnpm(text: &str) -> Vec<Locked> {
+    let mut found = Vec::new();
+    let mut current = Locked::default();
+    let mut within = false;
+    for line in text.lines().chain(["end:"]) {
+        let indent = line.len() - line.trim_start().len();
+        let plain = line.trim();
+        if plain.is_empty() || plain.starts_with('#') {
+            continue;
+        }
+        if indent == 0 {
+            found.extend(std::mem::take(&mut current).proper());
+            within = plain == "packages:";
+        } else if within && indent == 2 {
+            found.extend(std::mem::take(&mut current).proper());
+            let key = plain.trim_end_matches(':').trim_matches(['\'', '"']);
+            current = of_key(key);
+        } else if within && let Some(resolution) = plain.strip_prefix("resolution:") {
+            for field in resolution.trim().trim_matches(['{', '}']).split(", ") {
+                let Some((name, value)) = field.split_once(':') else { continue };
+                let value = value.trim().trim_matches(['\'', '"']).to_owned();
+                match name.trim() {
+                    "integrity" => current.integrity = Some(value),
+                    "tarball" => current.resolved = Some(value),
+                    "commit" | "directory" => current = Locked::default(),
+                    _ => {}
+                }
+            }
+        }
+    }
+    found
+}
+
+/// `NAME@VERSION`, `/NAME@VERSION(PEER)`, or `/NAME/VERSION_PEER`.
+fn of_key(key: &str) -> Locked {
+    let plain = key.strip_prefix('/').unwrap_or(key);
+    let plain = plain.split('(').next().unwrap_or(plain);
+    let (mut name, mut version) = split_at_version(plain);
+    // A name has one slash if it has a scope, else none: what comes after another one is a version.
+    let slashes = usize::from(plain.starts_with('@'));
+    if let Some((at, _)) = name.match_indices('/').nth(slashes) {
+        name = &plain[..at];
+        version = plain[at + 1..].split('_').next().unwrap_or_default();
+    }
+    Locked { name: name.to_owned(), version: version.to_owned(), ..Locked::default() }
+}
+
+/// The name, which may begin with `@`, and what comes after the next `@`.
+fn split_at_version(text: &str) -> (&str, &str) {
+    let scope = usize::from(text.starts_with('@'));
+    match text[scope..].find('@') {
+        Some(at) => (&text[..scope + at], &text[scope + at + 1..]),
+        None => (text, ""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(found: &[Locked]) -> Vec<String> {
+        let line = |locked: &Locked| {
+            let resolved = locked.resolved.as_deref().unwrap_or("-");
+            let integrity = locked.integrity.as_deref().unwrap_or("-");
+            format!("{} {} {resolved} {integrity}", locked.name, locked.version)
+        };
+        found.iter().map(line).collect()
+    }
+
+    #[test]
+    fn both_kinds_of_npms_file_are_read() {
+        let three = r#"{ "lockfileVersion": 3, "packages": {
+            "": { "name": "app" }, "packages/own": { "version": "1.0.0" },
+            "node_modules/own": { "link": true, "resolved": "packages/own" },
+            "node_modules/@s/a": { "version": "1.0.0", "resolved": "https://r.example/a-1.tgz", "integrity": "sha512-x" },
+            "node_modules/@s/a/node_modules/b": { "version": "2.0.0" },
+            "node_modules/alias": { "name": "real", "version": "3.0.0-rc.1" },
+            "node_modules/git": { "version": "1.0.0", "resolved": "git+ssh://git@g.example/x.git#1" },
+            "node_modules/file": { "version": "1.0.0", "resolved": "file:../x.tgz" },
+            "node_modules/../bad": { "version": "1.0.0" }, "node_modules/c": { "version": "../x" } } }"#;
+        let found = npm(three.as_bytes()).unwrap();
+        let expected =
+            ["@s/a 1.0.0 https://r.example/a-1.tgz sha512-x", "b 2.0.0 - -", "real 3.0.0-rc.1 - -"];
+        assert_eq!(shown(&found), expected);
+        assert_eq!(found[1].place.as_deref(), Some("@s/a/node_modules/b"));
+        let one = r#"{ "dependencies": { "a": { "version": "1.0.0", "integrity": "sha1-x",
+            "dependencies": { "b": { "version": "2.0.0" } } }, "g": { "version": "github:x/y#1" } } }"#;
+        let found = npm(one.as_bytes()).unwrap();
+        assert_eq!(shown(&found), ["b 2.0.0 - -", "a 1.0.0 - sha1-x"]);
+        for nonsense in ["", "[]", "{\"packages\": ", "\u{fffd}"] {
+            assert!(npm(nonsense.as_bytes()).is_err(), "{nonsense}");
+        }
+        assert_eq!(npm(b"{\"packages\": 3, \"dependencies\": {\"a\": 1}}").unwrap(), []);
+    }
+
+    #[test]
+    fn yarns_files_are_read() {
+        let one = "# yarn lockfile v1\n\n\n\"@s/a@^1.0.0\", \"@s/a@~1.0\":\n  version \"1.0.0\"\n  \
+            resolved \"https://r.example/a.tgz#0123\"\n  integrity sha512-x\n  dependencies:\n    \
+            b \"^2\"\n\nb@^2:\n  version \"2.0.0\"\n\ng@user/repo:\n  version \"1.0.0\"\n  resolved \
+            \"git+https://g.example/x\"\n";
+        let expected = ["@s/a 1.0.0 https://r.example/a.tgz#0123 sha512-x", "b 2.0.0 - -"];
+        assert_eq!(shown(&yarn(one)), expected);
+        let later = "__metadata:\n  version: 8\n\n\"@s/a@npm:^1.0.0\":\n  version: 1.0.0\n  resolution: \
+            \"@s/a@npm:1.0.0\"\n  checksum: 10/abc\n\n\"x@npm:real@^2\":\n  version: 2.0.0\n  resolution: \
+            \"real@npm:2.0.0\"\n\n\"w@workspace:.\":\n  version: 0.0.0-use.local\n  resolution: \"w@workspace:.\"\n";
+        assert_eq!(shown(&yarn(later)), ["@s/a 1.0.0 - -", "real 2.0.0 - -"]);
+        assert_eq!(yarn("\0\n@@@:\n  version\n:\n  version 1"), []);
+    }
+
+    #[test]
+    fn pnpms_files_are_read() {
+        let nine = "lockfileVersion: '9.0'\n\nimporters:\n\n  .:\n    dependencies: {}\n\npackages:\n\n  \
+            '@s/a@1.0.0':\n    resolution: {integrity: sha512-x==}\n    engines: {node: '>=6'}\n\n  b@2.0.0:\n    \
+            resolution: {integrity: sha512-y, tarball: https://r.example/b.tgz}\n\n  \
+            g@https://g.example/x:\n    resolution: {commit: abc, repo: https://g.example/x, type: git}\n\n\
+            snapshots:\n\n  c@3.0.0: {}\n";
+        let expected = ["@s/a 1.0.0 - sha512-x==", "b 2.0.0 https://r.example/b.tgz sha512-y"];
+        assert_eq!(shown(&pnpm(nine)), expected);
+        let older = "packages:\n\n  /@s/a@1.0.0(b@2.0.0):\n    resolution: {integrity: sha512-x}\n\n  \
+            /b/2.0.0_c@3:\n    resolution: {integrity: sha512-y}\n";
+        assert_eq!(shown(&pnpm(older)), ["@s/a 1.0.0 - sha512-x", "b 2.0.0 - sha512-y"]);
+        assert_eq!(pnpm("packages:\n  :\n  x:\n   resolution:\n"), []);
+    }
+}

@@ -1,0 +1,98 @@
+//! Which registries this machine's npm asks: `.npmrc`, the environment, and npm's own default.
+//!
+//! Invariant: a registry with a password, or one of a scope that asks for a token, gives no URL.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use crate::detectors::{Machine, public_url, text};
+
+/// More bytes than this are no configuration.
+const MAX_BYTES: u64 = 4 << 20;
+
+const CONFIGURATION: &[&str] =
+    &[".npmrc", "etc/npmrc", "usr/etc/npmrc", "usr/local/etc/npmrc", "lib/node_modules/npm/npmrc"];
+
+/// Where npm keeps its own defaults.
+const DEFAULTS: &[&str] = &[
+    "usr/lib/node_modules/npm/node_modules/@npmcli/config/lib/definitions/definitions.js",
+    "usr/local/lib/node_modules/npm/node_modules/@npmcli/config/lib/definitions/definitions.js",
+    "lib/node_modules/npm/node_modules/@npmcli/config/lib/definitions/definitions.js",
+    "usr/share/nodejs/@npmcli/config/lib/definitions/definitions.js",
+];
+
+/// Registries by scope; the empty one is for all others.
+#[derive(Debug, Default)]
+pub(super) struct Registries {
+    by_scope: BTreeMap<String, String>,
+    /// Registries, without scheme, that the configuration has a password or token for.
+    private: BTreeSet<String>,
+}
+
+impl Registries {
+    /// Those for who works at `file`.
+    pub(super) fn of(machine: &Machine, file: &Path) -> Self {
+        let mut registries = Self::default();
+        for name in ["npm_config_registry", "NPM_CONFIG_REGISTRY", "YARN_NPM_REGISTRY_SERVER"] {
+            if let Some(url) = machine.variable(name) {
+                registries.by_scope.entry(String::new()).or_insert_with(|| url.to_owned());
+            }
+        }
+        for file in machine.files_for(file, CONFIGURATION) {
+            if let Ok(Some(bytes)) = text::read_whole(&file, MAX_BYTES) {
+                registries.add(&String::from_utf8_lossy(&bytes));
+            }
+        }
+        if !registries.by_scope.contains_key("") {
+            let files = machine.files_for(file, DEFAULTS);
+            if let Some(url) = files.iter().find_map(|file| default_in(file)) {
+                registries.by_scope.insert(String::new(), url);
+            }
+        }
+        registries
+    }
+
+    /// Lines `registry=URL`, `@SCOPE:registry=URL`, `//HOST/PATH/:_authToken=...`.
+    fn add(&mut self, text: &str) {
+        for line in text.lines() {
+            let Some((key, value)) = line.trim().split_once('=') else { continue };
+            let (key, value) = (key.trim(), value.trim().trim_matches(['"', '\'']));
+            if let Some(scope) = key.strip_suffix("registry") {
+                let scope = scope.trim_end_matches(':').to_owned();
+                self.by_scope.entry(scope).or_insert_with(|| value.to_owned());
+            } else if let Some((registry, secret)) = key.rsplit_once(':')
+                && registry.starts_with("//")
+                && secret.starts_with('_')
+            {
+                self.private.insert(registry.trim_end_matches('/').to_owned());
+            }
+        }
+    }
+
+    /// Where a version of a package is, or why that is not known.
+    pub(super) fn url(&self, name: &str, version: &str) -> Result<String, String> {
+        let scope = name.split_once('/').map_or("", |(scope, _)| scope);
+        let registry =
+            self.by_scope.get(scope).or_else(|| self.by_scope.get("")).ok_or_else(|| {
+                "neither the lock file nor any configuration says which registry it is from"
+                    .to_owned()
+            })?;
+        let registry = registry.trim_end_matches('/');
+        let without_scheme = registry.find("//").map_or(registry, |at| &registry[at..]);
+        if self.private.contains(without_scheme) {
+            return Err("its registry asks for a token: it is not public".to_owned());
+        }
+        let base = name.rsplit('/').next().unwrap_or(name);
+        public_url(&format!("{registry}/{name}/-/{base}-{version}.tgz"))
+            .map_err(|error| format!("its registry's address: {error}"))
+    }
+}
+
+/// `registry: new Definition('registry', { default: 'URL'`, or as older ones write it.
+fn default_in(file: &Path) -> Option<String> {
+    let bytes = text::read_whole(file, MAX_BYTES).ok()??;
+    let code = String::from_utf8_lossy(&bytes).into_owned();
+    let rest = code.split("('registry', {").nth(1)?.split("default:").nth(1)?;
+    let url = rest.trim_start().strip_prefix(['"', '\''])?.split(['"', '\'']).next()?;
+    Some(url.to_owned())
+}

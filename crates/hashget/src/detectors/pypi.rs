@@ -1,0 +1,211 @@
+//! Python packages: what pip, uv and others have installed, told by the wheels' `*.dist-info`.
+//!
+//! Invariant: a wheel is asked for by name, version and tags, at the indexes that this machine's clients are set
+//! up with and nowhere else; an index behind a password gives no candidate.
+
+use std::collections::BTreeSet;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{Candidate, DetectError, Detector, FileList, Machine, public_url, text};
+use crate::model::{Digest, RelPath, Signature, escaped};
+
+mod config;
+mod index;
+mod lock;
+mod names;
+mod record;
+
+use config::Indexes;
+use index::Wheel;
+use names::Tags;
+
+/// Recognises `NAME-VERSION.dist-info/WHEEL`.
+pub(super) struct PyPi;
+
+/// More bytes than this are no small file of a `dist-info`.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// Installers that are package managers of their own: what they installed is theirs.
+const OTHER_MANAGERS: &[&str] =
+    &["debian", "conda", "rpm", "dnf", "portage", "pacman", "apk", "nix"];
+
+impl Detector for PyPi {
+    fn name(&self) -> &str {
+        "pypi"
+    }
+
+    fn interested_in(&self, path: &RelPath) -> bool {
+        path.file_name() == b"WHEEL"
+            && path.parent().is_some_and(|parent| parent.file_name().ends_with(b".dist-info"))
+    }
+
+    fn detect(
+        &self,
+        machine: &Machine,
+        root: &Path,
+        path: &RelPath,
+    ) -> Result<Vec<Candidate>, DetectError> {
+        // The tree may begin within site-packages: folders above it matter, too.
+        let root = fs_err::canonicalize(root).map_err(|error| DetectError::new(root, error))?;
+        let entry = path.below(&root);
+        let Some(installed) = Installed::read(&entry)? else { return Ok(Vec::new()) };
+        let list: Arc<dyn FileList> = Arc::new(record::Record::new(&installed.folder));
+        let candidate = Candidate {
+            signature: Some(Signature { kind: "pypi".to_owned(), value: installed.full_name() }),
+            found_at: path.clone(),
+            lists: vec![list],
+            ..Candidate::default()
+        };
+        let found = match installed.direct_url()? {
+            Direct::Elsewhere => return Ok(Vec::new()),
+            Direct::Url { url, sha256 } => Some(Candidate { url, sha256, ..candidate }),
+            Direct::File { sha256, file } => {
+                let local_file = file.filter(|file| text::is_file(file));
+                installed.in_index(machine, Candidate { sha256, local_file, ..candidate })?
+            }
+            Direct::None => match lock::find(machine, &installed) {
+                Some(answer) => Some(Candidate {
+                    url: answer.url,
+                    sha256: answer.sha256,
+                    size: answer.size,
+                    ..candidate
+                }),
+                None => installed.in_index(machine, candidate)?,
+            },
+        };
+        Ok(found.into_iter().collect())
+    }
+}
+
+/// A wheel that is installed.
+struct Installed {
+    /// Its `dist-info`.
+    folder: PathBuf,
+    /// Name and version as its folder has them.
+    name: String,
+    version: String,
+    tags: Tags,
+}
+
+/// What `direct_url.json` says.
+enum Direct {
+    /// Nothing: it came from an index.
+    None,
+    /// It came from a folder or a repository: nothing public gives exactly that.
+    Elsewhere,
+    /// It came from there.
+    Url { url: String, sha256: Option<Digest> },
+    /// It came from a wheel on a disk.
+    File { sha256: Option<Digest>, file: Option<PathBuf> },
+}
+
+#[derive(serde::Deserialize)]
+struct DirectUrl {
+    url: String,
+    archive_info: Option<ArchiveInfo>,
+}
+
+#[derive(serde::Deserialize)]
+struct ArchiveInfo {
+    hash: Option<String>,
+    #[serde(default)]
+    hashes: std::collections::BTreeMap<String, String>,
+}
+
+impl Installed {
+    /// `None` when it is no wheel of ours: another manager's, or one without a proper name.
+    fn read(wheel: &Path) -> Result<Option<Self>, DetectError> {
+        let Some(folder) = wheel.parent() else { return Ok(None) };
+        let Some(bytes) = text::read_whole(wheel, MAX_BYTES)? else { return Ok(None) };
+        let name = folder.file_name().map(OsStrExt::as_bytes).unwrap_or_default();
+        let name = std::str::from_utf8(name).ok();
+        let stem = name.and_then(|name| name.strip_suffix(".dist-info"));
+        let Some((name, version)) = stem.and_then(|stem| stem.rsplit_once('-')) else {
+            return Err(DetectError::new(wheel, "its folder is not called NAME-VERSION.dist-info"));
+        };
+        if !names::is_name(name) || !names::is_version(version) {
+            return Err(DetectError::new(wheel, "its folder has no proper name and version"));
+        }
+        let installer = text::read_whole(&folder.join("INSTALLER"), MAX_BYTES)?.unwrap_or_default();
+        let installer = String::from_utf8_lossy(&installer).trim().to_ascii_lowercase();
+        if OTHER_MANAGERS.contains(&installer.as_str()) {
+            return Ok(None);
+        }
+        let tags = Tags::of_wheel(&String::from_utf8_lossy(&bytes)).ok_or_else(|| {
+            DetectError::new(wheel, "it has no line \"Tag: PYTHON-ABI-PLATFORM\"")
+        })?;
+        Ok(Some(Self {
+            folder: folder.to_owned(),
+            name: name.to_owned(),
+            version: version.to_owned(),
+            tags,
+        }))
+    }
+
+    /// Tells it from all other wheels, as the name of its file does.
+    fn full_name(&self) -> String {
+        format!("{}-{}-{}", names::normalised(&self.name), self.version, self.tags)
+    }
+
+    fn direct_url(&self) -> Result<Direct, DetectError> {
+        let file = self.folder.join("direct_url.json");
+        let Some(bytes) = text::read_whole(&file, MAX_BYTES)? else { return Ok(Direct::None) };
+        let wrong = |problem: String| DetectError::new(&file, problem);
+        let direct: DirectUrl = serde_json::from_slice(&bytes)
+            .map_err(|error| wrong(format!("it is not understood: {error}")))?;
+        let Some(archive) = direct.archive_info else { return Ok(Direct::Elsewhere) };
+        let old = archive.hash.as_deref().and_then(|hash| hash.strip_prefix("sha256="));
+        let sha256 = archive.hashes.get("sha256").map(String::as_str).or(old);
+        let sha256 = sha256.and_then(|digits| digits.parse().ok());
+        if let Some(path) = direct.url.strip_prefix("file://") {
+            let file = (!path.contains('%')).then(|| PathBuf::from(path));
+            return Ok(Direct::File { sha256, file });
+        }
+        let url = public_url(direct.url.split('#').next().unwrap_or_default())
+            .map_err(|error| wrong(format!("bad \"url\": {error}")))?;
+        let is_wheel = url.split('?').next().is_some_and(|path| path.ends_with(".whl"));
+        // What was built here out of a source archive has other files than that.
+        Ok(if is_wheel { Direct::Url { url, sha256 } } else { Direct::Elsewhere })
+    }
+
+    /// The candidate with the question to the indexes of this machine.
+    fn in_index(
+        &self,
+        machine: &Machine,
+        candidate: Candidate,
+    ) -> Result<Option<Candidate>, DetectError> {
+        let site = self.folder.parent().unwrap_or(&self.folder);
+        let indexes = machine.once(site, || Indexes::of(machine, &self.folder));
+        if let Some(file) = indexes.only_private() {
+            let problem = "its index asks for a password: its packages are not public";
+            return Err(DetectError::new(file, problem));
+        }
+        let name = names::normalised(&self.name);
+        let pages: Vec<String> =
+            indexes.urls.iter().map(|index| format!("{index}/{name}/")).collect();
+        let Some(first) = pages.first().cloned() else {
+            let problem =
+                "no configuration says which index its packages are from, and there is no pip";
+            return Err(DetectError::new(site, problem));
+        };
+        let caches = machine.homes.iter().map(|home| home.join(".cache/pip"));
+        let cache = machine.variable("PIP_CACHE_DIR").map(PathBuf::from);
+        let wheel = Wheel {
+            name,
+            version: self.version.clone(),
+            tags: self.tags.clone(),
+            sha256: candidate.sha256,
+            caches: cache.into_iter().chain(caches).collect::<BTreeSet<_>>(),
+            pages,
+        };
+        Ok(Some(Candidate { url: first, question: Some(Arc::new(wheel)), ..candidate }))
+    }
+}
+
+impl std::fmt::Display for Installed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&escaped(self.full_name().as_bytes()))
+    }
+}

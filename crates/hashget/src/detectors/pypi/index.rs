@@ -1,0 +1,255 @@
+//! What an index says of a project: the simple repository interface, as JSON or as HTML.
+//!
+//! Invariant: a page is foreign text; a URL is taken from it only for a file that has the wanted name, version and
+//! tags, and only a public one.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+use regex::Regex;
+use sha2::{Digest as _, Sha224};
+
+use super::names::{self, Tags};
+use crate::detectors::{Answer, Question, public_url};
+use crate::model::Digest;
+
+/// Asks where a wheel is.
+#[derive(Debug)]
+pub(super) struct Wheel {
+    /// The project, normalised.
+    pub(super) name: String,
+    pub(super) version: String,
+    pub(super) tags: Tags,
+    /// Its digest, where it is known.
+    pub(super) sha256: Option<Digest>,
+    /// pip's cache folders: what pip fetched lies there under a name that follows from its URL.
+    pub(super) caches: BTreeSet<PathBuf>,
+    pub(super) pages: Vec<String>,
+}
+
+/// A file that a page names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct File {
+    pub(super) name: String,
+    pub(super) url: String,
+    pub(super) sha256: Option<Digest>,
+    pub(super) size: Option<u64>,
+}
+
+#[derive(serde::Deserialize)]
+struct Page {
+    files: Vec<PageFile>,
+}
+
+#[derive(serde::Deserialize)]
+struct PageFile {
+    filename: String,
+    url: String,
+    #[serde(default)]
+    hashes: std::collections::BTreeMap<String, String>,
+    size: Option<u64>,
+}
+
+impl Question for Wheel {
+    fn pages(&self) -> &[String] {
+        &self.pages
+    }
+
+    fn answer(&self, url: &str, page: &[u8]) -> Result<Option<Answer>, String> {
+        let files = files(url, page)?;
+        Ok(choose(&files, &self.name, &self.version, &self.tags, self.sha256).map(|mut answer| {
+            answer.local_files = self.cached(&answer.url);
+            answer
+        }))
+    }
+}
+
+impl Wheel {
+    /// Where pip's cache would have what is at `url`.
+    fn cached(&self, url: &str) -> Vec<PathBuf> {
+        let name = hex::encode(Sha224::digest(url.as_bytes()));
+        let below = |cache: &PathBuf| {
+            let folder = cache.join("http-v2");
+            let folder = name
+                .bytes()
+                .take(5)
+                .fold(folder, |folder, letter| folder.join(char::from(letter).to_string()));
+            folder.join(format!("{name}.body"))
+        };
+        self.caches.iter().map(below).collect()
+    }
+}
+
+/// The file that is the wheel; or what comes nearest: another wheel that fits, or the source archive, which at
+/// least has the files that no build changes. Of those, lists of this wheel's files say nothing.
+pub(super) fn choose(
+    files: &[File],
+    name: &str,
+    version: &str,
+    tags: &Tags,
+    sha256: Option<Digest>,
+) -> Option<Answer> {
+    let wheels: Vec<(&File, Tags)> = files
+        .iter()
+        .filter_map(|file| {
+            let (project, of, tags) = names::of_file(&file.name)?;
+            let same = names::normalised(project) == name && names::same_version(of, version);
+            same.then_some((file, tags))
+        })
+        .collect();
+    let answer = |file: &File, is_other| Answer {
+        url: file.url.clone(),
+        sha256: file.sha256,
+        size: file.size,
+        is_other,
+        ..Answer::default()
+    };
+    if let Some(wanted) = sha256 {
+        let by_digest = wheels.iter().find(|(file, _)| file.sha256 == Some(wanted));
+        return by_digest.map(|(file, _)| answer(file, false));
+    }
+    if let Some((file, _)) = wheels.iter().find(|(_, of)| of == tags) {
+        return Some(answer(file, false));
+    }
+    let near: Vec<_> = wheels.iter().filter(|(_, of)| of.overlaps(tags)).collect();
+    if let [(file, _)] = near.as_slice() {
+        return Some(answer(file, true));
+    }
+    let is_source = |file: &&File| {
+        let stem = file.name.strip_suffix(".tar.gz").or_else(|| file.name.strip_suffix(".zip"));
+        let parts = stem.and_then(|stem| stem.rsplit_once('-'));
+        parts.is_some_and(|(project, of)| {
+            names::normalised(project) == name && names::same_version(of, version)
+        })
+    };
+    files.iter().find(is_source).map(|file| answer(file, true))
+}
+
+/// The files that the page at `url` names and that have a public URL.
+fn files(url: &str, page: &[u8]) -> Result<Vec<File>, String> {
+    let base = url::Url::parse(url).map_err(|error| error.to_string())?;
+    if page.trim_ascii_start().starts_with(b"{") {
+        let page: Page = serde_json::from_slice(page)
+            .map_err(|error| format!("it is not what an index gives: {error}"))?;
+        let file = |file: PageFile| {
+            let sha256 = file.hashes.get("sha256").and_then(|digits| digits.parse().ok());
+            let url = joined(&base, &file.url)?.0;
+            Some(File { name: file.filename, url, sha256, size: file.size })
+        };
+        return Ok(page.files.into_iter().filter_map(file).collect());
+    }
+    let page = String::from_utf8_lossy(page);
+    if !page.to_ascii_lowercase().contains("<html") {
+        return Err("it is neither JSON nor HTML".to_owned());
+    }
+    static LINK: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(
+            r#"<[aA]\s[^>]*?[hH][rR][eE][fF]\s*=\s*["']([^"']*)["'][^>]*>\s*([^<]*?)\s*</[aA]>"#,
+        )
+        .expect("it is a proper expression")
+    });
+    let link = |found: regex::Captures<'_>| {
+        let (url, fragment) = joined(&base, &unescaped(&found[1]))?;
+        let digits = fragment.as_deref().and_then(|fragment| fragment.strip_prefix("sha256="));
+        let sha256 = digits.and_then(|digits| digits.parse().ok());
+        Some(File { name: unescaped(&found[2]), url, sha256, size: None })
+    };
+    Ok(LINK.captures_iter(&page).filter_map(link).collect())
+}
+
+/// A link of a page as a public URL, and its fragment.
+fn joined(base: &url::Url, link: &str) -> Option<(String, Option<String>)> {
+    let mut url = base.join(link).ok()?;
+    let fragment = url.fragment().map(str::to_owned);
+    url.set_fragment(None);
+    Some((public_url(url.as_str()).ok()?, fragment))
+}
+
+/// The few characters that indexes write in another way.
+fn unescaped(text: &str) -> String {
+    let pairs = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#43;", "+"), ("&amp;", "&")];
+    pairs.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: &str = "https://index.example/simple/a-b/";
+
+    fn wheel(tags: &str) -> Wheel {
+        Wheel {
+            name: "a-b".to_owned(),
+            version: "1.0+x".to_owned(),
+            tags: Tags::of_wheel(tags).unwrap(),
+            sha256: None,
+            caches: [PathBuf::from("/cache")].into(),
+            pages: vec![PAGE.to_owned()],
+        }
+    }
+
+    fn json(names: &[&str]) -> Vec<u8> {
+        let files: Vec<_> = names
+            .iter()
+            .map(|name| {
+                let hashes = serde_json::json!({ "sha256": Digest::of(name.as_bytes()) });
+                let url = format!("../../files/{name}");
+                serde_json::json!({ "filename": name, "url": url, "hashes": hashes, "size": 7 })
+            })
+            .collect();
+        serde_json::json!({ "files": files }).to_string().into_bytes()
+    }
+
+    #[test]
+    fn json_and_html_say_the_same() {
+        let name = "A_b-1.0+x-py3-none-any.whl";
+        let digest = Digest::of(name.as_bytes());
+        let html = format!(
+            "<!DOCTYPE html><HTML><a href=\"../../files/other-1.0-py3-none-any.whl\">other</a>\n\
+            <a data-x='1' href='../../files/{name}#sha256={digest}'\n>{}</a>",
+            name.replace('+', "&#43;")
+        );
+        let wheel = wheel("Tag: py3-none-any");
+        let from_json = wheel.answer(PAGE, &json(&["a.b-1.0-py3-none-any.whl", name])).unwrap();
+        let from_html = wheel.answer(PAGE, html.as_bytes()).unwrap().unwrap();
+        let expected = Answer {
+            url: format!("https://index.example/files/{name}"),
+            sha256: Some(digest),
+            size: Some(7),
+            local_files: from_html.local_files.clone(),
+            ..Answer::default()
+        };
+        assert_eq!(from_html, Answer { size: None, ..expected.clone() });
+        assert_eq!(from_json, Some(expected));
+        let cached = from_html.local_files[0].to_str().unwrap();
+        assert!(cached.starts_with("/cache/http-v2/") && cached.ends_with(".body"), "{cached}");
+    }
+
+    #[test]
+    fn what_comes_nearest_is_told_to_be_another() {
+        let wheel = wheel("Tag: cp311-cp311-linux_x86_64\nTag: cp311-abi3-linux_x86_64");
+        let answer = |names: &[&str]| wheel.answer(PAGE, &json(names)).unwrap();
+        let source = answer(&["a_b-1.0+x.tar.gz", "a_b-1.0+x-py3-none-any.whl"]).unwrap();
+        assert!(source.is_other && source.url.ends_with(".tar.gz"));
+        let near = answer(&["a_b-1.0+x.tar.gz", "a_b-1.0+x-cp311-abi3-linux_x86_64.whl"]).unwrap();
+        assert!(near.is_other && near.url.ends_with(".whl"));
+        assert_eq!(answer(&["a_b-2.0.tar.gz", "a_b-2.0-cp311-abi3-linux_x86_64.whl"]), None);
+        let known = Wheel { sha256: Some(Digest::of(b"another")), ..wheel };
+        assert_eq!(known.answer(PAGE, &json(&["a_b-1.0+x.tar.gz"])).unwrap(), None);
+    }
+
+    #[test]
+    fn nonsense_is_an_error_and_no_bad_url_is_taken() {
+        let wheel = wheel("Tag: py3-none-any");
+        for nonsense in [&b""[..], b"\xff", b"{}", b"{\"files\": 3}", b"[]", b"plain text"] {
+            assert!(wheel.answer(PAGE, nonsense).is_err());
+        }
+        for url in ["file:///etc/passwd", "https://u:p@index.example/x", "http://[", "javascript:1"]
+        {
+            let file = serde_json::json!({ "filename": "a_b-1.0+x-py3-none-any.whl", "url": url });
+            let page = serde_json::json!({ "files": [file] }).to_string();
+            assert_eq!(wheel.answer(PAGE, page.as_bytes()), Ok(None), "{url}");
+        }
+    }
+}
