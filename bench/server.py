@@ -8,8 +8,14 @@ import hashlib
 import http.server
 import json
 import os
+import re
 import sys
 import urllib.parse
+
+
+def pool_name(file):
+    """The name of a .deb in an archive's pool, which has no epoch."""
+    return re.sub(r"_[0-9]+:", "_", urllib.parse.unquote(file), count=1)
 
 
 def packages(folder):
@@ -22,7 +28,7 @@ def packages(folder):
             digest = hashlib.file_digest(content, "sha1").hexdigest()
         by_name.setdefault((name, version), []).append((architecture, digest))
         by_digest[digest] = path
-        by_file[urllib.parse.unquote(file)] = path
+        by_file[pool_name(file)] = path
     return by_name, by_digest, by_file
 
 
@@ -45,10 +51,14 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     def snapshot(self, parts):
         if parts[0] == "binary":
             found = self.by_name.get((parts[1], parts[2]), [])
-            return {"result": [{"architecture": kind, "hash": digest} for kind, digest in found]}
-        path = self.by_digest[parts[1]]
-        return {"result": [{"archive_name": "debian", "first_seen": "20240101T000000Z", "path": "/pool",
-                            "name": os.path.basename(path), "size": os.path.getsize(path)}]}
+            return {"result": [{"architecture": kind, "hash": digest} for kind, digest in found],
+                    "fileinfo": {digest: [self.place(digest)] for _, digest in found}}
+        return {"result": [self.place(parts[1])]}
+
+    def place(self, digest):
+        path = self.by_digest[digest]
+        return {"archive_name": "debian", "first_seen": "20240101T000000Z", "path": "/pool",
+                "name": pool_name(os.path.basename(path)), "size": os.path.getsize(path)}
 
     def answer(self, value):
         body = json.dumps(value).encode()
