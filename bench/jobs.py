@@ -72,7 +72,7 @@ def index(inputs, name, full_only):
         "wordpress": f"unzip -p {inputs.zip} | openssl dgst -sha256",
         "debian-lamp": f"{debs} | xargs -P2 -n1 sh -c 'dpkg-deb --fsys-tarfile \"$0\" | openssl dgst -sha256'",
     }[name]
-    limit = (RAW, 1.15) if name == "linux" else ("Python hashget", 0.1)
+    limit = {"linux": (RAW, 1.15), "debian-lamp": ("Python hashget", 0.1)}.get(name)
     yield Job("index", name, OURS, inputs.ours(name, f"index {urls}", "cold", "cold-db"), fresh, limit=limit)
     if name == "debian-lamp":
         yield Job("index", name, OURS + " --jobs 1",
@@ -89,10 +89,12 @@ def index(inputs, name, full_only):
 def pack(inputs, name, full_only):
     base, tree = os.path.join(inputs.work, name), inputs.tree(name)
     ours = lambda file, more="": inputs.ours(name, f"pack {tree} --no-index -f {base}/{file} {more}", "scan")
-    first = f"rm -rf {base}/scan {base}/*.ours*"
+    # What earlier jobs wrote and unpacked neither pushes the tree out of memory nor is written during the next one.
+    warm = f"find {tree} -type f -print0 | xargs -0 cat > /dev/null; sync"
+    first = f"rm -rf {base}/scan {base}/*.ours*; {warm}"
     yield Job("pack, first scan", name, OURS, ours("ours.tar.zst"), first, f"{base}/ours.tar.zst", (RAW, 1.3))
     yield Job("pack, first scan", name, RAW,
-              f"find {tree} -type f -print0 | xargs -0 -P2 -n4000 openssl dgst -sha256")
+              f"find {tree} -type f -print0 | xargs -0 -P2 -n4000 openssl dgst -sha256", warm)
     yield Job("pack, first scan", name, OURS + " --hashes none", ours("none.tar.zst", "--hashes none"), first,
               f"{base}/none.tar.zst")
     if name == "debian-lamp":
@@ -104,17 +106,17 @@ def pack(inputs, name, full_only):
               (RAW, 3))
     yield Job("pack again, unchanged", name, RAW, f"find {tree} -printf '%s %T@ %i\\n'")
     table = "back up everything"
-    yield Job(table, name, "Python hashget", inputs.python(name, f"--pack {tree} -zf {base}/python.tar.gz"),
+    yield Job(table, name, "Python hashget", inputs.python(name, f"--pack {tree} -zf {base}/python.tar.gz"), warm,
               archive=f"{base}/python.tar.gz", full_only=full_only)
     yield Job(table, name, OURS, ours("ours.tar.zst"), first, f"{base}/ours.tar.zst")
-    yield Job(table, name, "tar + gzip -6", f"tar -C {tree} -cf - . | gzip -6 > {base}/tar.gz",
+    yield Job(table, name, "tar + gzip -6", f"tar -C {tree} -cf - . | gzip -6 > {base}/tar.gz", warm,
               archive=f"{base}/tar.gz", full_only=full_only)
-    yield Job(table, name, "tar + zstd -3", f"tar -C {tree} -cf - . | zstd -q -3 -T0 -f -o {base}/tar.zst",
+    yield Job(table, name, "tar + zstd -3", f"tar -C {tree} -cf - . | zstd -q -3 -T0 -f -o {base}/tar.zst", warm,
               archive=f"{base}/tar.zst")
     yield Job(table, name, "restic", f"restic -q --no-cache -r {base}/restic backup {tree}",
-              f"rm -rf {base}/restic; restic -q init -r {base}/restic", f"{base}/restic")
+              f"rm -rf {base}/restic; restic -q init -r {base}/restic; {warm}", f"{base}/restic")
     yield Job(table, name, "borg, zstd", f"borg create -C zstd,3 {base}/borg::a {tree}",
-              f"rm -rf {base}/borg; borg init -e none {base}/borg", f"{base}/borg")
+              f"rm -rf {base}/borg; borg init -e none {base}/borg; {warm}", f"{base}/borg")
 
 
 def restore(inputs, name, full_only):
