@@ -1,7 +1,7 @@
 """What is measured: every job, what it takes, and the limit that it is held against.
 
-A job's `before` is not timed; `sizes` name what it wrote. `limit` is (table, tool, factor): the job should
-take at most that many times as long as that other job of the same table.
+A job's `before` is not timed; `archive` names what it wrote. `limit` is (tool, factor): the job should take at
+most that many times as long as that other tool's job of the same table and tree.
 """
 import glob
 import os
@@ -22,10 +22,17 @@ class Job:
     before: str = "true"
     archive: str = ""               # a file or folder whose size is told
     limit: tuple | None = None      # (tool, factor)
-    once: bool = False              # takes very long: one run
+    slow: bool = False              # takes very long: run only when asked for, once
     full_only: bool = False
     runs: list = field(default_factory=list)
     bytes: int = 0
+
+    @property
+    def is_peer(self):
+        return not self.tool.startswith((OURS, RAW))
+
+    def key(self):
+        return self.table, self.tree, self.tool
 
 
 class Inputs:
@@ -126,7 +133,7 @@ def restore(inputs, name, full_only):
     yield Job(table, name, RAW + " + sync", f"{raw}; sync -f {base}/restored", fresh)
     yield Job(table, name, "Python hashget",
               f"tar xzf {base}/python.tar.gz -C {base}/restored; "
-              + inputs.python(name, f"-u {base}/restored"), fresh, once=name == "linux", full_only=full_only)
+              + inputs.python(name, f"-u {base}/restored"), fresh, slow=name == "linux", full_only=full_only)
     yield Job(table, name, "tar xzf", f"tar xzf {base}/tar.gz -C {base}/restored", fresh, full_only=full_only)
 
 

@@ -41,12 +41,18 @@ def bars(path, title, groups):
     picture(path, width, y - 10, parts)
 
 
+def round_up(value):
+    """The next number that a person likes at an axis."""
+    power = 10 ** math.floor(math.log10(max(value, 1e-9)))
+    return next(power * factor for factor in (1, 1.5, 2, 2.5, 3, 4, 5, 7.5, 10) if power * factor >= value)
+
+
 def lines(path, title, series):
     """Lines over sizes: `series` maps a name to (size, value) pairs. The sizes' axis is logarithmic."""
     left, top, width, height = 70, 50, 560, 320
     points = [point for line in series.values() for point in line]
     sizes = sorted({size for size, _ in points})
-    most = max(value for _, value in points) * 1.15
+    most = 4 * round_up(max(value for _, value in points) / 4)
     first, last = math.log10(sizes[0]), math.log10(sizes[-1])
     x = lambda size: left + width * ((math.log10(size) - first) / (last - first) if last > first else 0.5)
     y = lambda value: top + height * (1 - value / most)

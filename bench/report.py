@@ -50,8 +50,22 @@ def wall(job):
     return measure.summary(job["runs"], "wall")[0]
 
 
-def figures(done, scale):
-    """Which figures are reached: what, measured, wanted, yes or no."""
+def spread(job, what="wall"):
+    """A median with the least and the most, in words."""
+    middle, least, most = measure.summary(job["runs"], what)
+    return f"{seconds(middle)} ({seconds(least)} - {seconds(most)})"
+
+
+def resources(job):
+    cpu, memory = (measure.summary(job["runs"], what)[0] for what in ("cpu", "memory"))
+    return [seconds(cpu), f"{memory / 2**20:.0f}"]
+
+
+FIGURES = ["", "wall s", "CPU s", "memory MiB", "limit, wall s", "ratio", "to reach", "met"]
+
+
+def figures(done):
+    """Which times are reached."""
     rows = []
     for job in done:
         if not job["limit"]:
@@ -61,51 +75,75 @@ def figures(done, scale):
         if not other:
             continue
         ratio = wall(job) / wall(other)
-        wanted = f"<= {factor} x {tool}"
-        rows.append([f"{job['table']}, {TREES[job['tree']]}", f"{ratio:.2f} x", wanted, verdict(ratio, factor)])
+        rows.append([f"{job['table']}, {TREES[job['tree']]}", spread(job), *resources(job), spread(other),
+                     f"{ratio:.2f}", f"<= {factor} x {tool}", verdict(ratio, factor)])
     two, one = (find(done, "index", "debian-lamp", tool) for tool in ("hashget", "hashget --jobs 1"))
     if two and one:
         ratio = wall(one) / wall(two)
-        rows.append(["index, Debian LAMP: all cores against one job", f"{ratio:.2f} x faster", ">= 1.7 x",
-                     verdict(1.7, ratio)])
+        rows.append(["index, Debian LAMP: all cores, one job", spread(two), *resources(two), spread(one),
+                     f"{ratio:.2f}", ">= 1.7 x faster", verdict(1.7, ratio)])
+    return rows
+
+
+def other_figures(done, scale):
+    """Which sizes, and figures of growth, are reached: what, measured, to reach, yes or no."""
+    rows = []
     for tree, tool, most, words in SIZES:
         job = find(done, "pack, first scan", tree, tool)
         if job:
-            rows.append([f"archive, {TREES[tree]}: {tool}", size(job["bytes"]), f"<= {words}",
-                         verdict(job["bytes"], most)])
+            rows.append([f"archive, {TREES[tree]}: {tool}", size(job["bytes"]), f"{job['bytes'] / most:.2f}",
+                         f"<= {words}", verdict(job["bytes"], most)])
     return rows + scale_figures(scale)
+
+
+def peers(done):
+    """The tools beside each other: rows of tools, columns of trees."""
+    parts = []
+    for name in ("index", "back up everything", "restore, packages cached"):
+        tools = dict.fromkeys(job["tool"] for job in done if job["table"] == name)
+        rows = []
+        for tool in tools:
+            jobs = [find(done, name, tree, tool) for tree in TREES]
+            rows.append([tool] + [("" if not job else
+                                   (f"{size(job['bytes'])}, " if job["bytes"] else "")
+                                   + f"{seconds(wall(job))} / {resources(job)[0]}") for job in jobs])
+        parts += ["", f"### {name[0].upper()}{name[1:]}", "", table([""] + list(TREES.values()), rows)]
+    return "\n".join(parts)
 
 
 def scale_figures(scale):
     rows = []
+
+    def row(what, value, words, most, unit):
+        rows.append([what, words, f"{value / most:.2f}", f"<= {most} {unit}", verdict(value, most)])
+
     for one in [one for one in scale if one["kind"] == "hashdb"][-1:]:
         what = f"HashDB of {one['hashes']:,} hashes"
-        for key, most, unit in (("look_up_bytes", 40, "B each in the look-up table"),
-                                ("look_up_microseconds", 2, "us each look-up in a sorted batch"),
-                                ("open_milliseconds", 10, "ms to open")):
-            rows.append([what, f"{one[key]:.2f} {unit}", f"<= {most}", verdict(one[key], most)])
+        for key, most, unit, meaning in (("look_up_bytes", 40, "B", "each in the look-up table"),
+                                         ("look_up_microseconds", 2, "us", "each look-up in a sorted batch"),
+                                         ("open_milliseconds", 10, "ms", "to open")):
+            row(what, one[key], f"{one[key]:.2f} {unit} {meaning}", most, unit)
     most = max([one["files"] for one in scale if one["kind"] == "tree"], default=0)
     for one in scale:
         if one["kind"] == "tree" and one["files"] == most and one["step"] != "index":
             memory = one["memory"] / 2**20
-            rows.append([f"memory: {one['step']}, {most:,} files", f"{memory:.0f} MiB", "<= 300 MiB",
-                         verdict(memory, 300)])
+            row(f"memory: {one['step']}, {most:,} files", memory, f"{memory:.0f} MiB", 300, "MiB")
         if one["kind"] == "plan" and one["files"] == most:
-            rows.append([f"plan, {most:,} files in {one['packages']:,} packages", f"{one['seconds']:.2f} s",
-                         "<= 2 s", verdict(one["seconds"], 2)])
+            row(f"plan, {most:,} files in {one['packages']:,} packages", one["seconds"], f"{one['seconds']:.2f} s",
+                2, "s")
     return rows
 
 
 def job_table(done, name, tree):
     jobs = [job for job in done if (job["table"], job["tree"]) == (name, tree)]
-    ours = wall(find(done, name, tree, "hashget"))
+    ours = find(done, name, tree, "hashget")
     rows = []
     for job in jobs:
         middle, least, most = measure.summary(job["runs"], "wall")
         rows.append([job["tool"], seconds(middle), f"{seconds(least)} - {seconds(most)}",
                      seconds(measure.summary(job["runs"], "cpu")[0]),
                      f"{measure.summary(job['runs'], 'memory')[0] / 2**20:.0f}",
-                     size(job["bytes"]) if job["bytes"] else "", f"{middle / ours:.2f}", len(job["runs"])])
+                     size(job["bytes"]) if job["bytes"] else "", f"{middle / wall(ours):.2f}" if ours else "", len(job["runs"])])
     columns = ["", "wall s", "least - most", "CPU s", "memory MiB", "size", "x ours", "runs"]
     return table(columns, rows)
 
@@ -146,36 +184,53 @@ def plots(done, scale, folder):
     steps = dict.fromkeys(one["step"] for one in scale if one["kind"] == "tree")
     per_file = {step: [(one["files"], one["cpu"] * 1e6 / one["files"]) for one in scale
                        if one["kind"] == "tree" and one["step"] == step] for step in steps}
-    per_file["plan"] = [(one["files"], one["seconds"] * 1e6 / one["files"]) for one in scale if one["kind"] == "plan"]
+    memory = {step: [(one["files"], one["memory"] / 2**20) for one in scale
+                     if one["kind"] == "tree" and one["step"] == step] for step in steps}
+    per_file["plan, wall"] = [(one["files"], one["seconds"] * 1e6 / one["files"]) for one in scale if one["kind"] == "plan"]
     if scale:
         plot.lines(os.path.join(folder, "hashes.svg"), "microseconds a look-up, by hashes in the HashDB",
                    {"look-up, sorted batch": per_hash})
+        plot.lines(os.path.join(folder, "memory.svg"), "peak memory in MiB, by files in the tree", memory)
         plot.lines(os.path.join(folder, "files.svg"), "CPU microseconds a file, by files in the tree", per_file)
     return made
 
 
+INTRODUCTION = """Written by `bench/run`; do not edit. Every job ran in turn with the others, {runs} times, in rounds; jobs
+of other tools that take more than 30 s ran twice, and the Python tool's restore of the kernel (`--slow`) once: the
+tables have a column of it. Medians are told, with the least and the most. CPU seconds are user and system
+together; memory is the peak of the largest process (below 25 MiB it is the harness's own). `bench/jobs.py` has every
+command.
+"""
+
+
 def write(results, docs):
     done = [job for job in results["jobs"] if job["runs"]]
+    order = {tree: number for number, tree in enumerate(TREES)}
+    done.sort(key=lambda job: order[job["tree"]])
     scale = results["scale"]
     made = plots(done, scale, os.path.join(docs, "benchmarks"))
-    text = ["# Benchmarks", "",
-            "Written by `bench/run`; do not edit. Every job ran in turn with the others, "
-            f"{results['runs']} times; the median is told, and the least and the most. CPU seconds are user and system "
-            "together; memory is the peak of the largest process (below 25 MiB it is the harness's own). `bench/jobs.py` has every command.", ""]
+    text = ["# Benchmarks", "", INTRODUCTION.format(runs=results["runs"])]
     if results["small"]:
         text += ["This is the small size (`--small`): what takes minutes is left out.", ""]
+    if results.get("failed"):
+        text += ["**These failed, and what builds on them means nothing:** " + "; ".join(results["failed"]) + ".", ""]
     text += [f"* {key}: {value}" for key, value in results["machine"].items()]
-    loads = [run["load"] for job in done for run in job["runs"]]
+    loads = [run["load"] for job in done for run in job["runs"]] or [0]
     text += [f"* load average while it ran: {min(loads):.1f} to {max(loads):.1f}", "",
-             "## Figures to reach", "", table(["", "measured", "to reach", "reached"], figures(done, scale))]
+             "## What to reach", "",
+             "Each against the raw limit of the same work on the same input, or against another tool.", "",
+             table(FIGURES, figures(done)),
+             table(["", "reached", "ratio", "to reach", "met"], other_figures(done, scale)),
+             "## Beside the others", "", "Size of the archive where there is one, then wall / CPU seconds.",
+             peers(done)]
+    if scale:
+        text += ["## Growth", "", "![look-ups](benchmarks/hashes.svg)", "", "![files](benchmarks/files.svg)", "",
+                 "![memory](benchmarks/memory.svg)", "", scale_tables(scale)]
     for name, file in made.items():
         text += [f"## {name[0].upper()}{name[1:]}", "", f"![{name}](benchmarks/{file})", ""]
         for tree, title in TREES.items():
-            if find(done, name, tree, "hashget"):
+            if any((job["table"], job["tree"]) == (name, tree) for job in done):
                 text += [f"### {title}", "", job_table(done, name, tree)]
-    if scale:
-        text += ["## Growth", "", "![look-ups](benchmarks/hashes.svg)", "", "![files](benchmarks/files.svg)", "",
-                 scale_tables(scale)]
     with open(os.path.join(docs, "benchmarks.md"), "w") as file:
         file.write("\n".join(text).rstrip() + "\n")
 

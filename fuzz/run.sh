@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds all fuzz targets on the stable toolchain and runs each for SECONDS (default 60), at low priority,
-# with the files of testdata/hostile as the first inputs. Findings land in fuzz/artifacts.
+# with the files of testdata/hostile and fuzz/seeds as the first inputs. Findings land in fuzz/artifacts.
+# Started by root, it runs them as nobody.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
 seconds=${1:-60}
@@ -12,17 +13,35 @@ export RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-co
 -Cllvm-args=-sanitizer-coverage-trace-compares -Cdebug-assertions -Coverflow-checks"
 nice cargo build --release --target "$host"
 targets=("$@")
-[ "${#targets[@]}" -gt 0 ] || targets=(package tar manifest detectors unpack)
+[ "${#targets[@]}" -gt 0 ] || targets=(package tar manifest detectors debian rules http unpack)
+
+# What an archive may do to root, it may do here: `unpack` never runs as root, and the others need not.
+as_nobody=()
+if [ "$(id -u)" -eq 0 ]; then
+    command -v setpriv >/dev/null || { echo "run this as a user without rights, or install setpriv" >&2; exit 1; }
+    as_nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+fi
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+chmod 755 "$work"
 for target in "${targets[@]}"; do
-    corpus=corpus/$target
-    mkdir -p "$corpus" "artifacts/$target"
+    mkdir -p "corpus/$target" "artifacts/$target" "$work/corpus" "$work/found"
+    seeds=$(find seeds/"$target" -type f 2>/dev/null || true)
     case $target in
-        manifest) cp ../testdata/hostile/manifests/* "$corpus" ;;
-        unpack | tar) cp ../testdata/hostile/archives/* "$corpus" && cp ../testdata/hostile/*.tar "$corpus" ;;
-        *) cp $(find ../testdata/hostile -maxdepth 1 -type f) "$corpus" ;;
+        manifest) seeds+=" $(find ../testdata/hostile/manifests -type f)" ;;
+        unpack | tar) seeds+=" $(find ../testdata/hostile/archives ../testdata/hostile/*.tar -type f)" ;;
+        package | detectors) seeds+=" $(find ../testdata/hostile -maxdepth 1 -type f)" ;;
     esac
+    # shellcheck disable=SC2086
+    for seed in $seeds; do cp "$seed" "$work/corpus/$(sha256sum <"$seed" | cut -c1-40)"; done
+    find "corpus/$target" -type f -exec cp -t "$work/corpus" {} +
+    cp "target/$host/release/$target" "$work/fuzz"
+    [ "${#as_nobody[@]}" -eq 0 ] || chown -R 65534:65534 "$work"
     echo "== $target"
-    nice -n 15 "target/$host/release/$target" -max_total_time="$seconds" -rss_limit_mb=2048 -timeout=20 \
-        -max_len=65536 -artifact_prefix="artifacts/$target/" -print_final_stats=1 "$corpus" 2>&1 |
-        grep -E 'stat::number_of_executed_units|panicked|ERROR|SUMMARY|Test unit' || true
+    (cd "$work" && "${as_nobody[@]}" nice -n 15 ./fuzz -max_total_time="$seconds" -rss_limit_mb=2048 \
+        -timeout=20 -max_len=65536 -artifact_prefix=found/ -print_final_stats=1 corpus 2>&1 |
+        grep -E 'stat::number_of_executed_units|panicked|ERROR|SUMMARY|Test unit') || true
+    find "$work/corpus" -type f -exec cp -t "corpus/$target" {} +
+    find "$work/found" -type f -exec cp -t "artifacts/$target" {} +
+    rm -rf "$work/corpus" "$work/found" "$work/fuzz"
 done

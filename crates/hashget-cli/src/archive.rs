@@ -3,11 +3,11 @@
 //!
 //! Invariant: nothing is written, and an archive is never read from a terminal.
 
-use std::fs::File;
 use std::io::{IsTerminal as _, Read};
 use std::path::Path;
 
 use anyhow::Context as _;
+use fs_err::File;
 use hashget::model::manifest::AnyManifest;
 use hashget::restore;
 
@@ -27,7 +27,7 @@ pub(crate) fn open(archive: &Path, for_a_folder: &str) -> anyhow::Result<Bytes> 
         }
         return Ok(Box::new(std::io::stdin()));
     }
-    let (file, _): (File, _) = fs_err::File::open(archive)?.into_parts();
+    let file = File::open(archive)?;
     if file.metadata()?.is_dir() {
         let name = archive.display();
         return Err(

@@ -40,7 +40,8 @@ impl<'a> Environment<'a> {
             .jobs
             .or_else(|| std::thread::available_parallelism().ok().map(usize::from))
             .unwrap_or(1);
-        Ok(Self { console, config, limits: Limits::default(), jobs, surroundings, global })
+        let limits = Limits { threads: jobs, ..Limits::default() };
+        Ok(Self { console, config, limits, jobs, surroundings, global })
     }
 
     /// Does hashget run as root?

@@ -7,6 +7,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use hashget::fetch::FetchError;
+use hashget::formats::FormatError;
 use hashget::index::IndexError;
 use hashget::monitor::{Interrupted, ProblemKind};
 use hashget::tree::BadGlob;
@@ -103,7 +104,7 @@ fn of_error(error: &AnyError) -> Code {
     } else if any(&|cause| cause.is::<UsageError>() || cause.is::<BadGlob>()) {
         Code::Usage
     } else if fetch(|error| matches!(error, FetchError::Mismatch { .. }))
-        || any(&|cause| matches!(cause.downcast_ref(), Some(IndexError::Format { .. })))
+        || any(&|cause| cause.downcast_ref().is_some_and(is_bad_package))
     {
         Code::Verification
     } else if fetch(|error| {
@@ -114,6 +115,11 @@ fn of_error(error: &AnyError) -> Code {
     } else {
         Code::Failed
     }
+}
+
+/// Is it the package that is wrong, and not the disk that it is read from?
+fn is_bad_package(error: &IndexError) -> bool {
+    matches!(error, IndexError::Format { error, .. } if !matches!(error, FormatError::Io(_)))
 }
 
 /// What kind of problem an error is when the command goes on without the thing that had it.

@@ -146,10 +146,12 @@ fn an_archive_goes_through_pipes() {
     let machine = machine_with_tree(&origin);
     let mut pack = machine.bare();
     pack.env("HASHGET_DB", machine.path("db"))
+        .env("HASHGET_CACHE", machine.path("cache"))
         .args(["pack", "tree", "-f", "-", "--format", "tar.zst"]);
     let packed = pack.output().unwrap();
     assert!(packed.status.success(), "{}", String::from_utf8_lossy(&packed.stderr));
     let mut unpack = machine.bare();
+    unpack.env("HASHGET_CACHE", machine.path("cache"));
     unpack.args(["unpack", "-", "-C", "back"]).write_stdin(packed.stdout);
     unpack.assert().success();
     assert_eq!(listing(&machine.path("tree")), listing(&machine.path("back")));

@@ -13,6 +13,7 @@ const COMMANDS: &[&[&str]] = &[
     &["pack"],
     &["unpack"],
     &["restore"],
+    &["prepare"],
     &["index"],
     &["get"],
     &["info"],

@@ -1,4 +1,4 @@
-//! The real program, killed (-9) at random moments and run again, and many of it at once.
+//! The real program, killed (-9) at random moments and run again.
 //!
 //! Invariant: moments come from a seed that a failure prints. `HASHGET_TEST_KILLS` sets the number of
 //! rounds.
@@ -151,34 +151,4 @@ fn an_unfinished_archive_of_a_process_that_is_no_more_goes_with_the_next() {
     scene.machine.hashget(&["pack", "tree", "-f", "backup.tar", "--detect", "none"]).expect(0);
     assert!(!scene.machine.path(".backup.tar.999999999.part").exists());
     assert!(scene.machine.path(".backup.tar.x.part").exists());
-}
-
-#[test]
-fn eight_at_once_on_one_hashdb_and_one_cache_do_not_disturb_each_other() {
-    let scene = Scene::new();
-    let url = scene.origin.url("/p.tar.gz");
-    std::thread::scope(|scope| {
-        for number in 0..8 {
-            let (scene, url) = (&scene, &url);
-            scope.spawn(move || {
-                for round in 0..2 {
-                    let archive = format!("{number}.tar.gz");
-                    let target = format!("restored-{number}-{round}");
-                    let machine = &scene.machine;
-                    machine.hashget(&["index", url]).expect(0);
-                    machine
-                        .hashget(&["pack", "tree", "-f", &archive, "--detect", "none"])
-                        .expect(0);
-                    machine.hashget(&["unpack", &archive, "-C", &target]).expect(0);
-                    assert_restored(scene, &machine.path(&target), &target);
-                    if number % 4 == 0 {
-                        machine.hashget(&["db", "list"]).expect(0);
-                    }
-                }
-            });
-        }
-    });
-    scene.assert_no_litter("at the end");
-    let packages = scene.machine.hashget(&["db", "list", "--json"]).expect(0).last_record();
-    assert_eq!(packages["packages"], 1);
 }

@@ -1,8 +1,10 @@
-//! Test parts of hashget: a scripted HTTP origin, package builders, disks that fill up, nasty trees.
+//! Test parts of hashget: a scripted HTTP origin, package builders, disks that fill up, calls that fail, nasty
+//! trees.
 //!
 //! Invariant: nothing here depends on hashget, so that what it builds and checks is independent of
 //! what it tests; every server listens on loopback only.
 
+pub mod nth_call;
 pub mod origin;
 pub mod packages;
 pub mod small_disk;

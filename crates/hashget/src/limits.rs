@@ -20,6 +20,8 @@ pub struct Limits {
     pub window_bytes: u64,
     /// Bytes of a manifest's JSON.
     pub manifest_bytes: u64,
+    /// Threads that one decoder may start.
+    pub threads: usize,
     /// Bytes of one download when the size is not known beforehand.
     pub download_bytes: u64,
 }
@@ -41,6 +43,7 @@ impl Default for Limits {
             header_bytes: 1 << 20,
             window_bytes: 256 << 20,
             manifest_bytes: 4 << 30,
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
             download_bytes: 64 << 30,
         }
     }

@@ -33,7 +33,7 @@ fn path_and_file_fill_the_templates() {
     write(tree.path(), "srv/blog/wp-includes/version.php", version);
     write(tree.path(), "srv/blog/wp-includes/other.php", "$wp_version = '1';");
     let rule = rule(json!({
-        "name": "wordpress",
+        "name": "sites",
         "path": "**/wp-includes/version.php",
         "path_pattern": "(?<site>[^/]+)/wp-includes/",
         "patterns": ["^\\$wp_version = '(?<version>[0-9.]+)';$", "sum = '(?<sum>[0-9a-f]+)'"],

@@ -229,13 +229,15 @@ fn a_damaged_cache_entry_is_told_dropped_and_fetched_again() {
     let cache = cached_origin(stage.dir.path());
     let wanted = wanted(stage.url(), &stage.content);
     let entry = Cache::path(stage.dir.path(), &Digest::of(&stage.content));
-    for damage in [&b""[..], b"short", &bytes(299_999)] {
+    // What a power cut can leave of a file that was not yet on the disk is among it: nothing, a part, zeros.
+    for damage in [&b""[..], b"short", &bytes(299_999), &vec![0; 300_000]] {
         fs_err::create_dir_all(entry.parent().unwrap()).unwrap();
         fs_err::write(&entry, damage).unwrap();
         let monitor = Recorder::default();
         assert!(read(cache.fetch(&wanted, &monitor).unwrap()) == stage.content);
         let problems = monitor.recorded().problems;
         assert!(problems[0].2.contains("damaged"), "{problems:?}");
+        assert!(fs_err::read(&entry).unwrap() == stage.content);
         assert_clean(stage.dir.path());
     }
 }
@@ -249,6 +251,35 @@ fn a_file_from_the_cache_outlives_its_entry() {
     let fetched = cache.fetch(&wanted, &Silent).unwrap();
     fs_err::remove_dir_all(stage.dir.path().join("sha256")).unwrap();
     assert!(read(fetched) == stage.content);
+}
+
+#[test]
+fn downloads_that_were_given_up_long_ago_are_swept() {
+    let (origin, content, dir) = (Origin::start(), bytes(1000), tempfile::tempdir().unwrap());
+    origin.serve("/p", content.clone());
+    let partial = Cache::partial_dir(dir.path());
+    fs_err::create_dir_all(&partial).unwrap();
+    let weeks_ago = std::time::SystemTime::now() - Duration::from_secs(15 * 24 * 60 * 60);
+    let put = |name: &str, old: bool| {
+        let file = fs_err::File::create(partial.join(name)).unwrap().into_parts().0;
+        if old {
+            file.set_modified(weeks_ago).unwrap();
+        }
+        file
+    };
+    for name in ["a.part", "a.part.json", "b.part.json", "c.lock", "copy-d", "other"] {
+        put(name, true);
+    }
+    for name in ["e.part", "f.lock", "copy-g"] {
+        put(name, false);
+    }
+    // Somebody works on this one, slowly.
+    let busy = put("h.part", true);
+    busy.lock().unwrap();
+    put("h.part.json", true);
+    cached_origin(dir.path()).fetch(&wanted(origin.url("/p"), &content), &Silent).unwrap();
+    let left: Vec<String> = files_below(&partial).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(left, ["copy-g", "e.part", "f.lock", "h.part", "h.part.json", "other"]);
 }
 
 #[test]

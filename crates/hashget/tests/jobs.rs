@@ -5,14 +5,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::io::{Read, Write as _};
 use std::path::Path;
 
-use hashget::codec::Codec;
+use hashget::codec::{Codec, encoder};
 use hashget::fetch::{FetchError, Fetched, Source, Wanted};
+use hashget::formats::{Input, Visitor, VisitorError, read_package};
 use hashget::hashdb::LocalHashDb;
 use hashget::index::{Indexer, Request};
 use hashget::limits::Limits;
-use hashget::model::{Digest, Evidence};
+use hashget::model::{Digest, Evidence, Member};
 use hashget::monitor::{Monitor, Recorder};
 use hashget::pack::{Output, PackOptions, Packer};
 use hashget::restore::{RestoreOptions, Restorer};
@@ -136,4 +138,43 @@ fn the_restored_tree_is_the_same_with_one_job_and_with_many() {
     }
     summaries.dedup();
     assert_eq!(summaries.len(), 1, "{summaries:?}");
+}
+
+/// The threads of this process.
+fn threads() -> usize {
+    fs_err::read_dir("/proc/self/task").unwrap().count()
+}
+
+/// The most threads there were while members came.
+struct MostThreads(usize);
+
+impl Visitor for MostThreads {
+    fn visit(&mut self, _: Member, content: &mut dyn Read) -> Result<(), VisitorError> {
+        let mut piece = vec![0; 1 << 16];
+        while content.read(&mut piece)? > 0 {
+            self.0 = self.0.max(threads());
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_decoder_starts_no_threads_when_it_may_have_one() {
+    let tar = TarBuilder::new().file("large", &contents(1).repeat(100_000)).finish();
+    let dir = tempfile::tempdir().unwrap();
+    let package = dir.path().join("package.tar.xz");
+    let output = Box::new(std::fs::File::create(&package).unwrap());
+    let mut blocks = encoder(Codec::Xz, output, Some(0), 2).unwrap();
+    blocks.write_all(&tar).unwrap();
+    blocks.finish().unwrap();
+    let file = std::fs::File::open(&package).unwrap();
+    let most = |allowed: usize| {
+        let limits = Limits { threads: allowed, ..Limits::default() };
+        let mut visitor = MostThreads(0);
+        read_package(Input::File(&file), &|_| false, &limits, &mut visitor).unwrap();
+        visitor.0
+    };
+    let before = threads();
+    assert_eq!(most(1), before);
+    assert!(most(4) > before, "blocks of xz are decoded by several threads");
 }

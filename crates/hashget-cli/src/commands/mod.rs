@@ -11,6 +11,7 @@ mod info;
 mod man;
 mod pack;
 mod pool;
+mod prepare;
 mod report;
 mod restore;
 mod unpack;
@@ -28,6 +29,7 @@ pub(crate) enum Command {
     Pack(Box<pack::Pack>),
     Unpack(unpack::Unpack),
     Restore(restore::Restore),
+    Prepare(Box<prepare::Prepare>),
     Index(index::Index),
     Get(get::Get),
     Info(info::Info),
@@ -47,6 +49,7 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> anyhow::Result<()
         Command::Pack(pack) => pack.run(&environment()?),
         Command::Unpack(unpack) => unpack.run(&environment()?),
         Command::Restore(restore) => restore.run(&environment()?),
+        Command::Prepare(prepare) => prepare.run(&environment()?),
         Command::Index(index) => index.run(&environment()?),
         Command::Get(get) => get.run(&environment()?),
         Command::Info(info) => info.run(&environment()?),

@@ -7,13 +7,17 @@ use std::io::{self, Write};
 use liblzma::stream::{Check, MtStreamBuilder};
 
 use super::Codec;
+use super::gzip::GzipWriter;
 
 /// The largest window that plain `zstd -d` (and so tar) opens.
 const ZSTD_WINDOW_LOG: u32 = 27;
 /// From this level on zstd searches the whole window.
 const ZSTD_LONG_LEVEL: i32 = 19;
 
-/// The output of gzip and LZ4 depends on how the input is cut: always into pieces of so many bytes.
+/// However many cores there are.
+const MOST_THREADS: usize = 256;
+
+/// The output of LZ4 depends on how the input is cut: always into pieces of so many bytes.
 const PIECE: usize = 1 << 16;
 
 /// Compresses what is written to it.
@@ -27,7 +31,7 @@ pub trait Encoder: Write {
 }
 
 /// Compresses into `output`. `level` as the codec's own program takes it (gzip 0-9, default 6; zstd
-/// 1-22, 3; xz 0-9, 6; bzip2 1-9, 9; the others have none). `threads` serve zstd and xz.
+/// 1-22, 3; xz 0-9, 6; bzip2 1-9, 9; the others have none). `threads` serve gzip, zstd and xz.
 ///
 /// # Errors
 /// A level that the codec does not have.
@@ -37,7 +41,7 @@ pub fn encoder<'a>(
     level: Option<i32>,
     threads: usize,
 ) -> io::Result<Box<dyn Encoder + 'a>> {
-    let threads = u32::try_from(threads).unwrap_or(u32::MAX).clamp(1, 256);
+    let threads = threads.clamp(1, MOST_THREADS);
     Ok(match codec {
         Codec::None => {
             no_level(codec, level)?;
@@ -45,7 +49,7 @@ pub fn encoder<'a>(
         }
         Codec::Gzip => {
             let level = flate2::Compression::new(in_range(codec, level, 0, 9, 6)?);
-            Box::new(Pieces::new(flate2::GzBuilder::new().write(output, level)))
+            Box::new(GzipWriter::new(output, level, threads)?)
         }
         Codec::Zstd => Box::new(zstd_encoder(output, level, threads)?),
         Codec::Xz => {
@@ -53,7 +57,7 @@ pub fn encoder<'a>(
             let stream = MtStreamBuilder::new()
                 .preset(in_range(codec, level, 0, 9, 6)?)
                 .check(Check::Crc64)
-                .threads(threads)
+                .threads(u32::try_from(threads).unwrap_or(1))
                 .encoder()?;
             Box::new(liblzma::write::XzEncoder::new_stream(output, stream))
         }
@@ -72,13 +76,13 @@ pub fn encoder<'a>(
 fn zstd_encoder<W: Write>(
     output: W,
     level: Option<i32>,
-    threads: u32,
+    threads: usize,
 ) -> io::Result<zstd::stream::write::Encoder<'static, W>> {
     let level = in_range(Codec::Zstd, level, 1, 22, 3)?.cast_signed();
     let mut encoder = zstd::stream::write::Encoder::new(output, level)?;
     encoder.include_checksum(true)?;
     // Workers also for one thread: they alone cut the input into jobs.
-    encoder.multithread(threads)?;
+    encoder.multithread(u32::try_from(threads).unwrap_or(1))?;
     if level >= ZSTD_LONG_LEVEL {
         encoder.long_distance_matching(true)?;
         encoder.window_log(ZSTD_WINDOW_LOG)?;
@@ -170,12 +174,6 @@ impl<E: Encoder> Encoder for Pieces<E> {
     fn finish(mut self: Box<Self>) -> io::Result<()> {
         self.write_pending()?;
         Box::new(self.encoder).finish()
-    }
-}
-
-impl<W: Write> Encoder for flate2::write::GzEncoder<W> {
-    fn finish(self: Box<Self>) -> io::Result<()> {
-        (*self).finish()?.flush()
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod decode;
 mod encode;
+mod gzip;
 mod lz4;
 mod xz;
 

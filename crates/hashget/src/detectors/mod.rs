@@ -28,6 +28,7 @@ mod pypi;
 mod rules;
 mod rustup;
 mod text;
+mod wordpress;
 
 pub use address::{NotPublic, public_url};
 pub use candidate::{Answer, Candidate, FileList, Listed, Parts, Question};
@@ -50,6 +51,7 @@ pub const DETECTORS: &[&dyn Detector] = &[
     &gems::Gems,
     &conda::Conda,
     &hugging_face::HuggingFace,
+    &wordpress::WordPress,
     &downloads::Downloads,
 ];
 

@@ -1,12 +1,16 @@
 //! The download cache: packages by their digest.
 //!
-//! Invariant: a file appears under its digest's name whole, proven and durable; what is read from there
-//! is proven again, and a file that fails is dropped.
+//! Invariant: a file appears under its digest's name whole and proven; what is read from there is proven
+//! again, and a file that fails is named, dropped and fetched again.
+//!
+//! Nothing is synced: it would cost more than all the rest for small packages, and a file that a power cut
+//! left empty or in part is found by its digest like any other damage.
 
 use std::fs::File;
 use std::io::{self, Seek as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::partial::{self, is_named, open_locked, path_of};
@@ -20,13 +24,14 @@ pub struct Cache {
     dir: PathBuf,
     inner: Box<dyn Source>,
     told_unwritable: AtomicBool,
+    swept: Once,
 }
 
 impl Cache {
     /// A cache in `dir` (created when first needed) before `inner`. A folder that cannot be written
     /// serves what it has, and keeps nothing.
     pub fn new(dir: PathBuf, inner: Box<dyn Source>) -> Self {
-        Self { dir, inner, told_unwritable: AtomicBool::new(false) }
+        Self { dir, inner, told_unwritable: AtomicBool::new(false), swept: Once::new() }
     }
 
     /// The folder for downloads under way in the cache folder `dir`; see
@@ -78,6 +83,7 @@ impl Cache {
         wanted: &Wanted,
         monitor: &dyn Monitor,
     ) -> Result<Fetched, FetchError> {
+        self.swept.call_once(|| partial::sweep(&Self::partial_dir(&self.dir)));
         let mut fetched = self.inner.fetch(wanted, monitor)?;
         if let Err(error) = self.keep(&mut fetched) {
             if !self.told_unwritable.swap(true, Ordering::Relaxed) {
@@ -98,10 +104,8 @@ impl Cache {
         let partial_dir = Self::partial_dir(&self.dir);
         let download = path_of(&partial_dir, &fetched.from);
         if is_named(&fetched.file, &download) {
-            let taken = fs_err::create_dir_all(parent)
-                .and_then(|()| fetched.file.sync_all())
-                .and_then(|()| fs_err::rename(&download, &path))
-                .and_then(|()| File::open(parent)?.sync_all());
+            let taken =
+                fs_err::create_dir_all(parent).and_then(|()| fs_err::rename(&download, &path));
             if taken.is_err() {
                 partial::remove(&download)?;
             }
@@ -111,16 +115,15 @@ impl Cache {
         }
         fs_err::create_dir_all(parent)?;
         fs_err::create_dir_all(&partial_dir)?;
-        let mut copy = tempfile::Builder::new().prefix("copy-").tempfile_in(&partial_dir)?;
+        let mut copy =
+            tempfile::Builder::new().prefix(partial::COPY_PREFIX).tempfile_in(&partial_dir)?;
         fetched.file.rewind()?;
         let size = io::copy(&mut fetched.file, copy.as_file_mut())?;
         if size != fetched.size {
             return Err(io::Error::other(format!("copied {size} of {} bytes", fetched.size)));
         }
         copy.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
-        copy.as_file().sync_all()?;
         copy.persist(&path).map_err(|error| error.error)?;
-        File::open(parent)?.sync_all()?;
         fetched.file.rewind()
     }
 
@@ -172,6 +175,11 @@ impl Source for Cache {
     ) -> Result<Part, FetchError> {
         // Unproven, and so not kept.
         self.inner.fetch_part(url, first, count, monitor)
+    }
+
+    fn is_at_hand(&self, wanted: &Wanted, monitor: &dyn Monitor) -> bool {
+        wanted.sha256.is_some_and(|sha256| Self::path(&self.dir, &sha256).is_file())
+            || self.inner.is_at_hand(wanted, monitor)
     }
 }
 

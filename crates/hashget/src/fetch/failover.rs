@@ -58,6 +58,10 @@ impl Source for Failover {
         }
         Err(last)
     }
+
+    fn is_at_hand(&self, wanted: &Wanted, monitor: &dyn Monitor) -> bool {
+        self.sources.iter().any(|source| source.is_at_hand(wanted, monitor))
+    }
 }
 
 /// Names a source that gave wrong bytes, when another one is tried after it.

@@ -72,6 +72,8 @@ pub struct Part {
     pub bytes: Vec<u8>,
     /// How many bytes there are in all, when the server said so.
     pub total: Option<u64>,
+    /// Did the server send these bytes alone? Else all that lies before them came over the network, too.
+    pub alone: bool,
 }
 
 /// Gives packages: an origin server, a pool, a cache, or other sources in some order. Every
@@ -98,6 +100,13 @@ pub trait Source: Send + Sync {
     ) -> Result<Part, FetchError> {
         let _ = (first, count, monitor);
         Err(address::refused(url, "no part of it can be had"))
+    }
+
+    /// Can `wanted` be had without the network, as it seems? It is looked for by names and sizes; nothing is
+    /// proven.
+    fn is_at_hand(&self, wanted: &Wanted, monitor: &dyn Monitor) -> bool {
+        let _ = (wanted, monitor);
+        false
     }
 }
 

@@ -10,7 +10,7 @@ impl Download<'_> {
     /// Asks for `count` bytes from `first` on.
     pub(super) fn part(&self, first: u64, count: u64) -> Result<Part, FetchError> {
         if count == 0 {
-            return Ok(Part { bytes: Vec::new(), total: None });
+            return Ok(Part { bytes: Vec::new(), total: None, alone: true });
         }
         let last = first.saturating_add(count - 1);
         let exchange = self.answered(vec![("range", format!("bytes={first}-{last}"))])?;
@@ -23,7 +23,10 @@ impl Download<'_> {
                     return Err(self.unreachable("it gives another part than asked for".to_owned()));
                 }
             },
-            416 => return Ok(Part { bytes: Vec::new(), total: range_of(head).and_then(|r| r.1) }),
+            416 => {
+                let total = range_of(head).and_then(|range| range.1);
+                return Ok(Part { bytes: Vec::new(), total, alone: true });
+            }
             _ => return Err(self.status_error(head)),
         };
         let progress = self.progress(Some(count));
@@ -42,7 +45,7 @@ impl Download<'_> {
         if bytes.len() < wanted && total.is_some_and(|total| total > end) {
             return Err(self.transient("the answer ended too early".to_owned(), None));
         }
-        Ok(Part { bytes, total })
+        Ok(Part { bytes, total, alone: head.status == 206 })
     }
 }
 

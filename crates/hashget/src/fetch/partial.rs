@@ -7,6 +7,7 @@ use std::fs::{File, TryLockError};
 use std::io::{self, Seek as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +36,9 @@ impl Note {
         strong.or(self.last_modified.as_deref())
     }
 }
+
+/// How the names of copies begin that are on their way into the cache.
+pub(super) const COPY_PREFIX: &str = "copy-";
 
 /// A partial download that nobody else works on.
 #[derive(Debug)]
@@ -145,6 +149,42 @@ impl Partial {
         self.file.rewind()?;
         Ok(self.file)
     }
+}
+
+/// Nobody goes on with a download that has lain still for so long.
+const ABANDONED: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// Removes what interrupted downloads have left in `dir` long ago. What cannot be removed stays.
+pub(super) fn sweep(dir: &Path) {
+    let Ok(entries) = fs_err::read_dir(dir) else { return };
+    for entry in entries.flatten() {
+        let abandoned = entry.metadata().is_ok_and(|found| {
+            let age = found.modified().ok().and_then(|time| time.elapsed().ok());
+            found.is_file() && age.is_some_and(|age| age > ABANDONED)
+        });
+        if abandoned {
+            drop(remove_abandoned(&entry.path(), entry.file_name().as_encoded_bytes()));
+        }
+    }
+}
+
+fn remove_abandoned(path: &Path, name: &[u8]) -> io::Result<()> {
+    if name.ends_with(b".part.json") {
+        // It goes with its download, unless that is gone already.
+        return if path.with_extension("").exists() { Ok(()) } else { remove(path) };
+    }
+    let download = name.ends_with(b".part");
+    if !download && !name.ends_with(b".lock") && !name.starts_with(COPY_PREFIX.as_bytes()) {
+        return Ok(());
+    }
+    let file = fs_err::File::open(path)?.into_parts().0;
+    if file.try_lock().is_err() || !is_named(&file, path) {
+        return Ok(());
+    }
+    if download {
+        remove(&note_path(path))?;
+    }
+    remove(path)
 }
 
 /// Is `file` what `path` names?

@@ -148,6 +148,13 @@ impl Source for DirPool {
         }
         Err(not_found())
     }
+
+    fn is_at_hand(&self, wanted: &Wanted, monitor: &dyn Monitor) -> bool {
+        let usual = wanted
+            .sha256
+            .is_some_and(|sha256| self.usual_places(&sha256).iter().any(|path| path.is_file()));
+        usual || self.candidates(wanted, monitor).is_ok_and(|paths| !paths.is_empty())
+    }
 }
 
 /// A file that cannot be read is told, and the next one is looked at.

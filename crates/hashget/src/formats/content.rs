@@ -149,11 +149,6 @@ impl Read for Remembering<'_> {
     }
 }
 
-/// How many threads a decoder may use.
-pub(super) fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
-}
-
 impl FormatError {
     /// An error of reading a package's bytes, or of unpacking them.
     pub(super) fn reading(format: &'static str, error: io::Error) -> Self {

@@ -4,7 +4,7 @@
 //! size that it says and the right CRC.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read, Seek};
 
 use ::zip::result::ZipError;
 use ::zip::{ExtraField, SUPPORTED_COMPRESSION_METHODS, System, ZipArchive};
@@ -25,8 +25,7 @@ const SPECIAL: [u32; 3] = [0o020_000, 0o060_000, 0o140_000];
 /// The format.
 pub(super) struct Zip;
 
-type Archive<'a> = ZipArchive<BufReader<FileReader<'a>>>;
-type Entry<'a, 'b> = ::zip::read::ZipFile<'a, BufReader<FileReader<'b>>>;
+type Entry<'a, R> = ::zip::read::ZipFile<'a, R>;
 
 impl Format for Zip {
     fn name(&self) -> &'static str {
@@ -55,7 +54,21 @@ impl Format for Zip {
 }
 
 fn read_file(file: &File, limits: &Limits, visitor: &mut dyn Visitor) -> Result<(), FormatError> {
-    let mut archive = ZipArchive::new(BufReader::new(FileReader::new(file))).map_err(explain)?;
+    read_zip_members(BufReader::new(FileReader::new(file)), &|_| true, limits, visitor)
+}
+
+/// Reads the `wanted` members of a zip archive, in order. Of the others no more than what the directory says
+/// is read.
+///
+/// # Errors
+/// As those of [`Format::read`].
+pub fn read_zip_members<R: Read + Seek>(
+    bytes: R,
+    wanted: &dyn Fn(&RelPath) -> bool,
+    limits: &Limits,
+    visitor: &mut dyn Visitor,
+) -> Result<(), FormatError> {
+    let mut archive = ZipArchive::new(bytes).map_err(explain)?;
     if archive.len() as u64 > limits.entries {
         let what = "entries of a zip archive".into();
         return Err(FormatError::Limit { what, limit: limits.entries });
@@ -73,14 +86,15 @@ fn read_file(file: &File, limits: &Limits, visitor: &mut dyn Visitor) -> Result<
             let what = "unpacked bytes for each byte of a zip entry".into();
             return Err(FormatError::Limit { what, limit: limits.ratio });
         }
-        visit_entry(&mut archive, index, limits, visitor)?;
+        visit_entry(&mut archive, index, wanted, limits, visitor)?;
     }
     Ok(())
 }
 
-fn visit_entry(
-    archive: &mut Archive<'_>,
+fn visit_entry<R: Read + Seek>(
+    archive: &mut ZipArchive<R>,
     index: usize,
+    wanted: &dyn Fn(&RelPath) -> bool,
     limits: &Limits,
     visitor: &mut dyn Visitor,
 ) -> Result<(), FormatError> {
@@ -91,7 +105,7 @@ fn visit_entry(
         return Ok(());
     }
     let path = match RelPath::normalise(&raw) {
-        Ok(path) if path.is_root() => return Ok(()),
+        Ok(path) if path.is_root() || !wanted(&path) => return Ok(()),
         Ok(path) => path,
         Err(error) => {
             visitor.bad_member(&raw, &error.to_string());
@@ -131,7 +145,7 @@ fn visit_entry(
 fn kind(
     raw: &[u8],
     mode: u32,
-    content: &mut Exact<'_, '_, '_>,
+    content: &mut Exact<'_>,
     limits: &Limits,
 ) -> Result<Result<Kind, &'static str>, FormatError> {
     Ok(Ok(match mode & TYPE {
@@ -151,13 +165,13 @@ fn kind(
 }
 
 /// The mode, type bits included, where the archive was made by a system that has modes.
-fn unix_mode(entry: &Entry<'_, '_>) -> Option<u32> {
+fn unix_mode<R: Read>(entry: &Entry<'_, R>) -> Option<u32> {
     let has_modes = matches!(entry.system(), System::Unix | System::OsDarwin);
     Some(entry.external_attributes() >> 16).filter(|&mode| has_modes && mode != 0)
 }
 
 /// The time in UTC where there is one; else the local time, read as UTC.
-fn mtime(entry: &Entry<'_, '_>) -> Option<Timestamp> {
+fn mtime<R: Read>(entry: &Entry<'_, R>) -> Option<Timestamp> {
     let in_utc = entry.extra_data_fields().find_map(|field| match field {
         ExtraField::ExtendedTimestamp(times) => times.mod_time(),
         _ => None,
@@ -190,13 +204,13 @@ fn read_target(content: &mut dyn Read, limits: &Limits) -> Result<Vec<u8>, Forma
 }
 
 /// Contents of exactly the size that the directory says.
-struct Exact<'e, 'a, 'b> {
+struct Exact<'e> {
     left: u64,
-    entry: &'e mut Entry<'a, 'b>,
+    entry: &'e mut dyn Read,
     ended: bool,
 }
 
-impl Read for Exact<'_, '_, '_> {
+impl Read for Exact<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if buffer.is_empty() || self.ended {
             return Ok(0);

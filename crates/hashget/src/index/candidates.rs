@@ -8,6 +8,7 @@ use super::question::Pages;
 use super::{IndexError, Indexed, Indexer, TreeIndexed};
 use crate::detectors::Candidate;
 use crate::fetch::FetchError;
+use crate::formats::FormatError;
 use crate::model::escaped;
 use crate::monitor::{Event, Monitor, ProblemKind, chain};
 
@@ -104,6 +105,7 @@ impl TreeIndexed {
 /// What kind of trouble it is for the user.
 fn kind_of(error: &IndexError) -> ProblemKind {
     match error {
+        IndexError::Format { error: FormatError::Io(_), .. } => ProblemKind::Incomplete,
         IndexError::Format { .. } | IndexError::Lookup { .. } => ProblemKind::Verification,
         IndexError::NotAsked { .. } => ProblemKind::Unreachable,
         IndexError::Unreliable { .. } => ProblemKind::Note,

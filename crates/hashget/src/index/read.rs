@@ -9,7 +9,7 @@ use super::{IndexError, Request};
 use crate::formats::{self, FormatError, Input, Visitor, VisitorError};
 use crate::limits::Limits;
 use crate::model::{HashingReader, Kind, Member, RelPath, escaped};
-use crate::monitor::{Event, Interrupted, Monitor, Step};
+use crate::monitor::{Event, Interrupted, Monitor, ProblemKind, Step};
 
 /// What is inside a package.
 pub(super) struct Contents {
@@ -34,12 +34,26 @@ pub(super) fn read(
     collector.tell();
     monitor.event(Event::Finished { step: Step::Read, name: &name });
     match read {
-        Ok(format) => Ok(Contents { format, members: collector.members }),
+        Ok(format) => {
+            if format == formats::FILE && is_named_as_package(&request.url) {
+                let what = "it is no package that can be read: only the file as a whole is known";
+                monitor.problem(ProblemKind::Note, &name, what);
+            }
+            Ok(Contents { format, members: collector.members })
+        }
         Err(FormatError::Visitor(error)) if error.is::<Interrupted>() => {
             Err(IndexError::Interrupted(Interrupted))
         }
         Err(error) => Err(IndexError::Format { url: name, error }),
     }
+}
+
+/// Does the URL end as those of packages do? A server may send a page of its own instead.
+fn is_named_as_package(url: &str) -> bool {
+    let path = url.split(['?', '#']).next().unwrap_or(url).to_ascii_lowercase();
+    let endings =
+        [".deb", ".zip", ".whl", ".jar", ".egg", ".gem", ".crate", ".tar", ".tgz", ".txz"];
+    endings.iter().any(|ending| path.ends_with(ending)) || path.contains(".tar.")
 }
 
 /// A member whose content is not what the package says.

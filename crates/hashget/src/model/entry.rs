@@ -110,13 +110,13 @@ impl Record {
 
 /// Gathers entry digests, in any order, into a tree digest.
 #[derive(Debug, Default)]
-pub struct TreeDigest {
-    entries: Vec<(RelPath, Digest)>,
+pub struct TreeDigest<'p> {
+    entries: Vec<(&'p [u8], Digest)>,
 }
 
-impl TreeDigest {
-    /// Adds an entry.
-    pub fn add(&mut self, path: RelPath, entry: Digest) {
+impl<'p> TreeDigest<'p> {
+    /// Adds the entry at the path with these bytes.
+    pub fn add(&mut self, path: &'p [u8], entry: Digest) {
         self.entries.push((path, entry));
     }
 
@@ -186,11 +186,11 @@ mod tests {
 
         let (a, b) = (RelPath::new("a").unwrap(), RelPath::new("b").unwrap());
         let mut forward = TreeDigest::default();
-        forward.add(a.clone(), Digest::of(b"1"));
-        forward.add(b.clone(), Digest::of(b"2"));
+        forward.add(a.as_bytes(), Digest::of(b"1"));
+        forward.add(b.as_bytes(), Digest::of(b"2"));
         let mut backward = TreeDigest::default();
-        backward.add(b, Digest::of(b"2"));
-        backward.add(a, Digest::of(b"1"));
+        backward.add(b.as_bytes(), Digest::of(b"2"));
+        backward.add(a.as_bytes(), Digest::of(b"1"));
         assert_eq!(forward.finish(), backward.finish());
     }
 }

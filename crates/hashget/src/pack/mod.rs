@@ -10,6 +10,7 @@ mod assign;
 mod candidates;
 mod contents;
 mod cover;
+mod exclude_list;
 mod explain;
 mod heaviest;
 mod lay;
@@ -17,6 +18,7 @@ mod matching;
 mod options;
 mod output;
 mod plan;
+mod prepare;
 mod replay;
 mod tar_writer;
 mod v1;
@@ -25,12 +27,14 @@ mod write;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
+pub use exclude_list::Tool;
 pub use explain::{Explained, Fate, Holder, explain};
 pub use heaviest::Heavy;
 pub use matching::Obstacle;
 pub use options::{HashesKept, ManifestVersion, PackOptions, SYSTEM_EXCLUDES};
 pub use output::Output;
 pub use plan::PackageUse;
+pub use prepare::Prepared;
 pub use replay::ReplayError;
 
 use contents::Contents;
@@ -171,7 +175,7 @@ impl Packer<'_> {
         let mut scan = self.scan(tree, &output, options, monitor)?;
         let mut summary = Summary::default();
         let Planned { mut plan, version_one, held } =
-            self.plan(&scan, options, &mut summary, monitor)?;
+            self.plan(&scan, eligible(&scan, options)?, options, &mut summary, monitor)?;
         summary.count(&scan, &plan, &held);
         drop(held);
         let version_one = version_one.as_ref();
@@ -179,16 +183,18 @@ impl Packer<'_> {
         Ok(summary)
     }
 
-    /// Decides where every entry comes from; for version 1 with the manifest that says so.
+    /// Decides where every entry comes from, of which `eligible` says what a package may give; for version 1
+    /// with the manifest that says so.
     fn plan(
         &self,
         scan: &Scan,
+        eligible: Vec<bool>,
         options: &PackOptions<'_>,
         summary: &mut Summary,
         monitor: &dyn Monitor,
     ) -> Result<Planned, PackError> {
         let entries = &scan.entries;
-        let claims = Claims::new(entries, eligible(scan, options)?);
+        let claims = Claims::new(entries, eligible);
         let contents = Contents::new(entries, &claims);
         self.index(scan, &contents, options, summary, monitor)?;
         let today = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();

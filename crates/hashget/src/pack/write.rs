@@ -38,14 +38,27 @@ pub(super) struct Writer<'a> {
     pub(super) names: HashMap<RelPath, Vec<usize>>,
 }
 
-/// Writes the manifest of a plan into the tar. It is written as it is made: for a large tree it takes more
-/// memory than all that it says.
+/// Writes the manifest of a plan into the tar.
 fn put_manifest<W: Write>(
     tar: &mut TarWriter<W>,
     scan: &Scan,
     plan: &mut Plan,
     options: &PackOptions,
 ) -> Result<(), PackError> {
+    with_manifest(scan, plan, options, |write| put_text(tar, write))?
+}
+
+/// Writes what it is given somewhere.
+pub(super) type WriteText<'a> = &'a dyn Fn(&mut dyn Write) -> io::Result<()>;
+
+/// Makes the manifest of a plan, for `work` to write. It is written as it is made: for a large tree it takes
+/// more memory than all that it says.
+pub(super) fn with_manifest<R>(
+    scan: &Scan,
+    plan: &mut Plan,
+    options: &PackOptions,
+    work: impl FnOnce(WriteText<'_>) -> R,
+) -> Result<R, PackError> {
     let entries = &scan.entries;
     let earliest = plan.packages.iter().filter_map(|package| package.expires.clone()).min();
     let file_size = |entry: &Entry| match entry.kind {
@@ -71,16 +84,13 @@ fn put_manifest<W: Write>(
         links: std::mem::take(&mut plan.links),
         renamed: renamed.into_iter().collect(),
     };
-    let written = put_text(tar, &|output| manifest.write_json(output));
+    let done = work(&|output| manifest.write_json(output));
     (plan.packages, plan.links) = (manifest.packages, manifest.links);
-    written
+    Ok(done)
 }
 
 /// Writes a manifest that `write` writes, twice: first to know its length.
-fn put_text<W: Write>(
-    tar: &mut TarWriter<W>,
-    write: &dyn Fn(&mut dyn Write) -> io::Result<()>,
-) -> Result<(), PackError> {
+fn put_text<W: Write>(tar: &mut TarWriter<W>, write: WriteText<'_>) -> Result<(), PackError> {
     let mut length = Counter(0);
     write(&mut length).map_err(PackError::Write)?;
     let entry = Entry {
@@ -206,7 +216,19 @@ impl Writer<'_> {
             let same = |stamp: Stamp| {
                 now.is_some_and(|now| (now.device, now.inode) == (stamp.device, stamp.inode))
             };
-            stamp.is_ok_and(same)
+            match stamp {
+                Ok(stamp) => same(stamp),
+                Err(error) => {
+                    // One that has vanished is told when it is written.
+                    if error.kind() != io::ErrorKind::NotFound {
+                        let problem = format!(
+                            "archived as a file of its own, not as a further name of {first}: {error}"
+                        );
+                        self.monitor.problem(ProblemKind::Incomplete, path, problem);
+                    }
+                    false
+                }
+            }
         };
         let parted: Vec<usize> = names.into_iter().filter(|name| !is_same(name)).collect();
         let Some((&head, further)) = parted.split_first() else { return };

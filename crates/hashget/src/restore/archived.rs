@@ -3,26 +3,26 @@
 //! Invariant: contents are compared with the manifest by size and, where it has one, by digest; a
 //! file that differs is named and left as it is.
 
-use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt as _;
 
-use super::ledger::{ARCHIVED, Facts};
+use super::ledger::ARCHIVED;
+use super::path_map::PathMap;
 use super::place::{PlaceError, Target};
 use super::{RestoreError, Run};
-use crate::model::manifest::{EntryTable, ManifestError};
+use crate::model::manifest::ManifestError;
 use crate::model::{Digest, Entry, Kind, RelPath};
 use crate::monitor::{ProblemKind, chain};
 
 /// Entries that are checked in one go by one thread.
 const BATCH: usize = 256;
 
-/// Checks all entries of the manifest's table. `extracted` has what was just unpacked, and the
+/// Checks all entries of the archive's table. `extracted` has what was just unpacked, and the
 /// digests of its files; `None` after a plain `tar xf`.
 pub(super) fn check_archived(
     run: &Run<'_>,
-    table: &EntryTable,
-    extracted: Option<&HashMap<RelPath, Option<Digest>>>,
+    extracted: Option<&PathMap<Option<Digest>>>,
 ) -> Result<(), RestoreError> {
+    let table = run.table;
     // Folders first and in order: what is in them may need them to be opened up.
     for entry in table.entries() {
         let (entry, _) = entry?;
@@ -35,23 +35,22 @@ pub(super) fn check_archived(
             Err(error) => not_placed(run, &entry.path, error)?,
         }
     }
-    let others = table
-        .entries()
-        .filter(|entry| entry.as_ref().map_or(true, |(entry, _)| entry.kind != Kind::Directory));
-    in_batches(run.jobs, others.map(|entry| entry.map(|(entry, _)| entry)), |entry| {
+    let rows = table.entries().enumerate().map(|(row, entry)| entry.map(|(entry, _)| (row, entry)));
+    let others = rows.filter(|row| !matches!(row, Ok((_, Entry { kind: Kind::Directory, .. }))));
+    in_batches(run.jobs, others, |row, entry| {
         run.monitor.check_interrupted()?;
-        check(run, entry, extracted).or_else(|error| not_placed(run, &entry.path, error))
+        check(run, row, entry, extracted).or_else(|error| not_placed(run, &entry.path, error))
     })
 }
 
-/// Does `work` for each of `entries` on `jobs` threads, with few of them in memory at a time. Stops
+/// Does `work` for each of `rows`, entries with their numbers in the table, on `jobs` threads, with few of them in memory at a time. Stops
 /// early at the first error.
 fn in_batches(
     jobs: usize,
-    entries: impl Iterator<Item = Result<Entry, ManifestError>>,
-    work: impl Fn(&Entry) -> Result<(), RestoreError> + Sync,
+    rows: impl Iterator<Item = Result<(usize, Entry), ManifestError>>,
+    work: impl Fn(usize, &Entry) -> Result<(), RestoreError> + Sync,
 ) -> Result<(), RestoreError> {
-    let (give, take) = crossbeam_channel::bounded::<Vec<Entry>>(2 * jobs);
+    let (give, take) = crossbeam_channel::bounded::<Vec<(usize, Entry)>>(2 * jobs);
     let (failed, failures) = crossbeam_channel::bounded(1);
     let given = std::thread::scope(|scope| {
         for _ in 0..jobs.max(1) {
@@ -59,7 +58,8 @@ fn in_batches(
                 // After a failure the rest is taken without being worked on: nobody waits for ever.
                 for batch in &take {
                     if failed.is_empty()
-                        && let Err(error) = batch.iter().try_for_each(&work)
+                        && let Err(error) =
+                            batch.iter().try_for_each(|(row, entry)| work(*row, entry))
                     {
                         // Only the first one is told.
                         let _ = failed.try_send(error);
@@ -69,11 +69,11 @@ fn in_batches(
         }
         let give = give;
         let mut batch = Vec::with_capacity(BATCH);
-        for entry in entries {
+        for row in rows {
             if !failed.is_empty() {
                 break;
             }
-            batch.push(entry?);
+            batch.push(row?);
             if batch.len() == BATCH {
                 let full = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
                 give.send(full).expect("the receiver lives as long as the scope");
@@ -94,8 +94,9 @@ fn not_placed(run: &Run<'_>, path: &RelPath, error: PlaceError) -> Result<(), Re
 
 fn check(
     run: &Run<'_>,
+    row: usize,
     entry: &Entry,
-    extracted: Option<&HashMap<RelPath, Option<Digest>>>,
+    extracted: Option<&PathMap<Option<Digest>>>,
 ) -> Result<(), PlaceError> {
     let stored = run.stored(&entry.path);
     let mut sha256 = None;
@@ -109,8 +110,7 @@ fn check(
             run.target.make_node(&stored, &entry.kind, &entry.metadata)?;
         }
     }
-    let Entry { kind, metadata, extents, .. } = entry.clone();
-    run.ledger.placed(entry.path.clone(), ARCHIVED, Facts { kind, metadata, sha256, extents });
+    run.ledger.archived(row, sha256);
     Ok(())
 }
 
@@ -120,10 +120,10 @@ fn check_file(
     entry: &Entry,
     stored: &RelPath,
     size: u64,
-    extracted: Option<&HashMap<RelPath, Option<Digest>>>,
+    extracted: Option<&PathMap<Option<Digest>>>,
 ) -> Result<Option<Digest>, PlaceError> {
     let file = match extracted {
-        Some(extracted) if !extracted.contains_key(stored) => None,
+        Some(extracted) if !extracted.contains(stored) => None,
         _ => run.target.open_file(stored)?,
     };
     let Some(file) = file else {

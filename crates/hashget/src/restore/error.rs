@@ -67,7 +67,7 @@ pub enum RestoreError {
     },
     /// Writing failed in a way that every further write would, too.
     #[error(
-        "cannot write below {}: free some space, then continue with `hashget restore`",
+        "cannot write below {}: what is there is whole, and `hashget restore` goes on from it",
         target.display()
     )]
     Disk {

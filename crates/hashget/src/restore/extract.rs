@@ -3,9 +3,10 @@
 //! Invariant: an entry whose name or link leaves the target is refused and named, and all others go
 //! on; the manifest is known as soon as it passed.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Read};
 
+use super::path_map::{PathMap, path_of};
 use super::place::{Made, PlaceError, Target};
 use super::spread::Watched;
 use super::{RestoreError, fatal};
@@ -23,10 +24,10 @@ const HEAD_BYTES: u64 = 4096;
 /// What came out of the archive.
 #[derive(Default)]
 pub(super) struct Extracted {
-    /// The last manifest that passed.
-    pub(super) manifest: Option<Vec<u8>>,
+    /// Did a manifest pass? The last one is in its place.
+    pub(super) manifest: bool,
     /// Entries that are no folders; with the digest of files without holes.
-    pub(super) entries: HashMap<RelPath, Option<Digest>>,
+    pub(super) entries: PathMap<Option<Digest>>,
     /// Folders.
     pub(super) folders: BTreeMap<RelPath, Metadata>,
     /// Further names of other entries.
@@ -39,6 +40,18 @@ pub(super) struct Extracted {
     pub(super) files: u64,
     /// See `files`.
     pub(super) bytes: u64,
+}
+
+impl Extracted {
+    /// Forgets the entries that the manifest has, too.
+    pub(super) fn keep_strangers(&mut self, archived: &[RelPath]) {
+        let all = std::mem::take(&mut self.entries);
+        for (name, sha256) in all.iter() {
+            if archived.binary_search_by(|path| path.as_bytes().cmp(name)).is_err() {
+                self.entries.insert(&path_of(name), *sha256);
+            }
+        }
+    }
 }
 
 /// Unpacks `archive` into `target`.
@@ -192,13 +205,11 @@ impl Extracting<'_> {
         if size > limit {
             return Err(Refusal::Stop(RestoreError::ManifestSize { limit }));
         }
-        let mut json = Vec::new();
-        content.read_to_end(&mut json).map_err(PlaceError::Read)?;
         let path = super::manifest_path();
         // It is there from now on, so that `restore` can continue when this is interrupted.
-        let staged = self.target.stage(&path, size, &mut &json[..])?;
+        let staged = self.target.stage(&path, size, content)?;
         staged.put(&path, &Metadata { mode: 0o644, ..super::own_metadata() })?;
-        self.found.manifest = Some(json);
+        self.found.manifest = true;
         Ok(())
     }
 
@@ -221,7 +232,7 @@ impl Extracting<'_> {
         let sha256 = extents.is_none().then_some(staged.sha256);
         staged.put(&path, metadata)?;
         self.found.folders.remove(&path);
-        self.found.entries.insert(path, sha256);
+        self.found.entries.insert(&path, sha256);
         self.found.files += 1;
         self.found.bytes += size;
         self.monitor.event(Event::Advanced {
@@ -245,7 +256,7 @@ impl Extracting<'_> {
             )));
         };
         self.target.link(&path, &to)?;
-        self.found.entries.insert(path.clone(), sha256);
+        self.found.entries.insert(&path, sha256);
         self.found.links.push((path, to));
         Ok(())
     }
@@ -253,7 +264,7 @@ impl Extracting<'_> {
     fn node(&mut self, path: RelPath, kind: &Kind, metadata: &Metadata) -> Result<(), Refusal> {
         match self.target.make_node(&path, kind, metadata)? {
             Made::Yes => {
-                self.found.entries.insert(path, None);
+                self.found.entries.insert(&path, None);
             }
             Made::NotAllowed => {
                 self.found.not_made.insert(path);
@@ -301,10 +312,9 @@ pub(super) fn open<'a>(
     archive: &'a mut (dyn Read + Send),
     limits: &Limits,
 ) -> Result<Tar<'a>, RestoreError> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let codec = Codec::recognise(&head);
     let all = Box::new(io::Cursor::new(head).chain(archive));
-    let decoder = codec::decoder(codec, all, limits, threads);
+    let decoder = codec::decoder(codec, all, limits, limits.threads);
     let decoder = decoder.map_err(|error| RestoreError::Archive { error })?;
     Ok(TarReader::new(decoder, limits))
 }

@@ -11,13 +11,13 @@ use super::ledger::State;
 use super::place::{DEVICE, PlaceError, Target};
 use super::{RestoreError, RestoreOptions, Run, Summary, count, fatal, manifest_path};
 use crate::model::manifest::{Manifest, Renamed};
-use crate::model::{Kind, Metadata, RelPath};
+use crate::model::{Metadata, RelPath};
 use crate::monitor::{Event, Interrupted, Monitor, ProblemKind, Step, chain};
 use crate::tree::{self, ScanOptions};
 
 /// Finishes a version 2 archive.
 pub(super) fn finish(
-    mut run: Run<'_>,
+    run: Run<'_>,
     manifest: &Manifest,
     extracted: Option<Extracted>,
     options: &RestoreOptions,
@@ -26,7 +26,7 @@ pub(super) fn finish(
     for link in &manifest.links {
         run.ledger.link(link.path.clone(), link.to.clone());
     }
-    let mut state = std::mem::take(&mut run.ledger).into_state();
+    let mut state = run.ledger.take();
     for (path, error) in run.target.separate_shared() {
         let reason = chain(&run.unless_fatal(error)?);
         run.monitor.problem(ProblemKind::Incomplete, &path, &reason);
@@ -55,8 +55,16 @@ pub(super) fn finish(
     let settled = target.settle_folders(|path| state.gives_folder(path));
     settled.map_err(|error| stop(target, error))?;
 
-    let mut summary = state.summarise(&links, Some(manifest.tree.sha256));
-    if summary.proven == Some(true) && !target.not_applied().contains_key(DEVICE) {
+    let mut summary = state.summarise(&links, Some(manifest.tree.sha256))?;
+    if target.leftovers() > 0 {
+        let what = "a temporary file could not be removed: `hashget restore` does that";
+        run.monitor.problem(ProblemKind::Incomplete, &run.name, what);
+        summary.proven = None;
+    }
+    let done = summary.proven == Some(true) && !target.not_applied().contains_key(DEVICE);
+    if done {
+        // Without the manifest nothing goes on from here: all that it says is durable before.
+        target.sync().map_err(|error| stop(target, error))?;
         put_renamed(&run, &manifest.renamed, options)
             .and_then(|()| {
                 if options.keep_manifest || owns_the_name(manifest) {
@@ -67,7 +75,9 @@ pub(super) fn finish(
             .map_err(|error| stop(target, error))?;
     }
     for (path, metadata) in touched.iter().rev() {
-        if let Some(reason) = finish_folder(&run, path, metadata)? {
+        if done {
+            finish_last(target, path, metadata, run.monitor, &mut summary);
+        } else if let Some(reason) = finish_folder(&run, path, metadata)? {
             summary.missing.push((path.clone(), reason));
             summary.proven = None;
         }
@@ -152,7 +162,7 @@ fn make_links(run: &Run<'_>, state: &mut State) -> Result<Vec<(RelPath, RelPath)
 /// Names what the archive holds but its manifest does not; gives the folders among it.
 fn name_strangers(
     run: &Run<'_>,
-    state: &mut State,
+    state: &mut State<'_>,
     links: &[(RelPath, RelPath)],
     extracted: Extracted,
 ) -> BTreeMap<RelPath, Metadata> {
@@ -161,15 +171,14 @@ fn name_strangers(
     }
     // Where the tar has entries under other paths than the tree.
     let stored: HashSet<RelPath> = run
-        .archived
+        .archived()
         .iter()
         .chain(links.iter().map(|(link, _)| link))
         .map(|path| run.stored(path))
         .filter(|path| !state.knows(path))
         .collect();
     let expected = |path: &RelPath| state.knows(path) || stored.contains(path);
-    let odd_files =
-        extracted.entries.into_keys().filter(|path| !expected(path)).collect::<Vec<_>>();
+    let odd_files: Vec<_> = extracted.entries.paths().filter(|path| !expected(path)).collect();
     let mut odd_folders = extracted.folders;
     odd_folders.retain(|path, _| !expected(path));
     let why = "the archive holds it, but its manifest does not say so";
@@ -196,7 +205,23 @@ fn finish_folder(
     }
 }
 
-fn touched_folders(state: &State, manifest: &Manifest) -> BTreeMap<RelPath, Metadata> {
+/// Gives a folder its metadata when the manifest is gone: if that fails it is told, and nothing is said to
+/// go on from here.
+fn finish_last(
+    target: &Target,
+    path: &RelPath,
+    metadata: &Metadata,
+    monitor: &dyn Monitor,
+    summary: &mut Summary,
+) {
+    if let Err(error) = target.finish_folder(path, metadata) {
+        monitor.problem(ProblemKind::Incomplete, path, chain(&error));
+        target.count_not_applied("metadata");
+        summary.proven = None;
+    }
+}
+
+fn touched_folders(state: &State<'_>, manifest: &Manifest) -> BTreeMap<RelPath, Metadata> {
     let ends = manifest.renamed.iter().flat_map(|renamed| [&renamed.stored, &renamed.name]);
     let parents: Vec<_> = ends.filter_map(RelPath::parent).chain([RelPath::root()]).collect();
     state
@@ -241,17 +266,17 @@ fn tell(run: &Run<'_>, summary: &Summary) {
 
 /// Finishes a version 1 archive.
 pub(super) fn finish_v1(
-    mut run: Run<'_>,
+    run: Run<'_>,
     extracted: Option<Extracted>,
     options: &RestoreOptions,
 ) -> Result<Summary, RestoreError> {
-    let mut state = std::mem::take(&mut run.ledger).into_state();
+    let mut state = run.ledger.take();
     let extracted = extracted.unwrap_or_default();
     for (path, reason) in extracted.missing {
         state.add_missing(path, reason);
     }
     let complete = state.is_complete();
-    let mut summary = state.summarise(&[], None);
+    let mut summary = state.summarise(&[], None)?;
     summary.files = summary.files_from_packages + extracted.files;
     summary.entries = summary.files;
     summary.bytes = summary.bytes_from_packages + extracted.bytes;
@@ -289,6 +314,7 @@ pub(super) fn all_done(
     target: &Target,
     manifest: &Manifest,
     options: &RestoreOptions,
+    jobs: usize,
     monitor: &dyn Monitor,
 ) -> Result<Option<Summary>, RestoreError> {
     let expected = manifest.tree.entries;
@@ -296,7 +322,8 @@ pub(super) fn all_done(
         return Ok(None);
     }
     let quiet = Quiet(monitor);
-    let scan = match tree::scan(target.path(), &ScanOptions::default(), &quiet) {
+    let scanning = ScanOptions { jobs, ..ScanOptions::default() };
+    let scan = match tree::scan(target.path(), &scanning, &quiet) {
         Ok(scan) => scan,
         Err(tree::ScanError::Interrupted(Interrupted)) => return Err(Interrupted.into()),
         Err(_) => return Ok(None),
@@ -306,19 +333,7 @@ pub(super) fn all_done(
     if tree::tree_digest(&entries) != manifest.tree.sha256 {
         return Ok(None);
     }
-    if !options.keep_manifest {
-        target
-            .remove(&manifest_path())
-            .and_then(|()| match entries.first() {
-                Some(top) if top.kind == Kind::Directory && top.path.is_root() => {
-                    target.finish_folder(&top.path, &top.metadata)
-                }
-                _ => Ok(()),
-            })
-            .and_then(|()| target.sync())
-            .map_err(|error| stop(target, error))?;
-    }
-    Ok(Some(Summary {
+    let mut summary = Summary {
         entries: expected,
         files: manifest.tree.files,
         bytes: manifest.tree.bytes,
@@ -326,7 +341,16 @@ pub(super) fn all_done(
         packages: count(manifest.packages.len()),
         proven: Some(true),
         ..Summary::default()
-    }))
+    };
+    if !options.keep_manifest {
+        target.remove(&manifest_path()).map_err(|error| stop(target, error))?;
+        if let Some(top) = entries.first().filter(|top| top.path.is_root()) {
+            finish_last(target, &top.path, &top.metadata, monitor, &mut summary);
+        }
+        target.sync().map_err(|error| stop(target, error))?;
+        summary.not_applied = target.not_applied();
+    }
+    Ok(Some(summary))
 }
 
 /// Are there exactly so many entries at and below `folder`?

@@ -7,8 +7,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 
 use super::Summary;
+use super::path_map::{PathMap, path_of};
+use crate::model::manifest::{EntryTable, ManifestError};
 use crate::model::{
-    Digest, Entry, Extent, Kind, Metadata, RelPath, Timestamp, TreeDigest, Xattrs, entry_digest,
+    Digest, Entry, Kind, Metadata, RelPath, Timestamp, TreeDigest, Xattrs, entry_digest,
 };
 
 /// Who says what a folder's metadata is; the least decides. The archive is before all packages.
@@ -23,16 +25,19 @@ pub(super) fn rank(package: usize, tree: usize) -> Rank {
 }
 
 /// Everything that is known, from all threads.
-#[derive(Default)]
-pub(super) struct Ledger {
-    state: Mutex<State>,
+pub(super) struct Ledger<'m> {
+    state: Mutex<State<'m>>,
 }
 
 /// See [`Ledger`].
-#[derive(Default)]
-pub(super) struct State {
-    /// Entries with one name, or the first that was placed of several. Not folders.
-    placed: BTreeMap<RelPath, Placed>,
+pub(super) struct State<'m> {
+    /// What the archive holds, as the manifest says it.
+    table: &'m EntryTable,
+    /// For each row of `table` that is in its place: the digest of its contents, if it has some. Not
+    /// folders.
+    archived: Vec<Row>,
+    /// What packages gave: entries with one name, or the first that was placed of several. Not folders.
+    placed: PathMap<Placed>,
     folders: BTreeMap<RelPath, (Rank, Metadata)>,
     /// Further names, and what they name.
     links: Vec<(RelPath, RelPath)>,
@@ -46,6 +51,16 @@ pub(super) struct State {
     packages_used: u64,
 }
 
+/// A row of the archive's table.
+#[derive(Clone, Copy)]
+enum Row {
+    NotPlaced,
+    /// In its place, and no regular file.
+    Node,
+    /// In its place; the digest of its contents.
+    File(Digest),
+}
+
 /// An entry that is in its place. Small: there may be millions.
 struct Placed {
     /// The package's rank.
@@ -57,7 +72,8 @@ struct Placed {
     nanoseconds: u32,
     sha256: Option<Digest>,
     what: What,
-    rare: Option<Box<Rare>>,
+    /// Few entries have some.
+    xattrs: Option<Box<Xattrs>>,
 }
 
 /// What kind of entry it is.
@@ -67,24 +83,16 @@ enum What {
     Other(Box<Kind>),
 }
 
-/// What few entries have.
-struct Rare {
-    xattrs: Xattrs,
-    extents: Option<Vec<Extent>>,
-}
-
-/// What an entry is; all that its record needs.
+/// What an entry of a package is; all that its record needs.
 pub(super) struct Facts {
     pub(super) kind: Kind,
     pub(super) metadata: Metadata,
     pub(super) sha256: Option<Digest>,
-    pub(super) extents: Option<Vec<Extent>>,
 }
 
 impl Placed {
     fn new(by: Rank, facts: Facts) -> Self {
-        let Facts { kind, metadata, sha256, extents } = facts;
-        let rare = !metadata.xattrs.is_empty() || extents.is_some();
+        let Facts { kind, metadata, sha256 } = facts;
         Self {
             by: u32::try_from(by.0).expect("a manifest has fewer than 2^32 packages"),
             mode: metadata.mode,
@@ -97,7 +105,7 @@ impl Placed {
                 Kind::File { size } => What::File(size),
                 other => What::Other(Box::new(other)),
             },
-            rare: rare.then(|| Box::new(Rare { xattrs: metadata.xattrs, extents })),
+            xattrs: (!metadata.xattrs.is_empty()).then(|| Box::new(metadata.xattrs)),
         }
     }
 
@@ -107,26 +115,37 @@ impl Placed {
     }
 
     /// The whole entry again, which lies at `path`.
-    fn into_entry(self, path: RelPath) -> Entry {
-        let Self { mode, uid, gid, seconds, nanoseconds, sha256, .. } = self;
-        let (xattrs, extents) =
-            self.rare.map_or_else(Default::default, |rare| (rare.xattrs, rare.extents));
+    fn entry(&self, path: RelPath) -> Entry {
+        let &Self { mode, uid, gid, seconds, nanoseconds, sha256, .. } = self;
+        let xattrs = self.xattrs.as_deref().cloned().unwrap_or_default();
         let mtime = Timestamp { seconds, nanoseconds };
-        let kind = match self.what {
-            What::File(size) => Kind::File { size },
-            What::Other(kind) => *kind,
+        let kind = match &self.what {
+            What::File(size) => Kind::File { size: *size },
+            What::Other(kind) => Kind::clone(kind),
         };
-        Entry { path, kind, metadata: Metadata { mode, uid, gid, mtime, xattrs }, sha256, extents }
+        let metadata = Metadata { mode, uid, gid, mtime, xattrs };
+        Entry { path, kind, metadata, sha256, extents: None }
     }
 }
 
-impl Ledger {
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+impl<'m> Ledger<'m> {
+    /// Nothing is placed yet; `table` is what the archive holds.
+    pub(super) fn new(table: &'m EntryTable) -> Self {
+        Self { state: Mutex::new(State::new(table, table.len())) }
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State<'m>> {
         self.state.lock().expect("no holder of this lock panics")
     }
 
-    /// `path` is in its place. False if somebody else placed it before.
-    pub(super) fn placed(&self, path: RelPath, by: Rank, facts: Facts) -> bool {
+    /// The entry in this row of the archive's table is in its place; a regular file with the digest of
+    /// its contents.
+    pub(super) fn archived(&self, row: usize, sha256: Option<Digest>) {
+        self.state().archived[row] = sha256.map_or(Row::Node, Row::File);
+    }
+
+    /// `path`, which a package gives, is in its place. False if another one placed it before.
+    pub(super) fn placed(&self, path: &RelPath, by: Rank, facts: Facts) -> bool {
         let mut state = self.state();
         let placed = Placed::new(by, facts);
         let package = placed.by;
@@ -182,12 +201,30 @@ impl Ledger {
     }
 
     /// All that is known, when all threads are done.
-    pub(super) fn into_state(self) -> State {
-        self.state.into_inner().expect("no holder of this lock panics")
+    pub(super) fn take(&self) -> State<'m> {
+        let mut state = self.state();
+        let nothing = State::new(state.table, 0);
+        std::mem::replace(&mut state, nothing)
     }
 }
 
-impl State {
+impl<'m> State<'m> {
+    fn new(table: &'m EntryTable, rows: usize) -> Self {
+        Self {
+            table,
+            archived: vec![Row::NotPlaced; rows],
+            placed: PathMap::default(),
+            folders: BTreeMap::new(),
+            links: Vec::new(),
+            missing: Vec::new(),
+            contradicted: false,
+            files_from_packages: 0,
+            bytes_from_packages: 0,
+            kept_files: 0,
+            packages_used: 0,
+        }
+    }
+
     /// The folders and their metadata, the deepest first.
     pub(super) fn folders(&self) -> impl Iterator<Item = (&RelPath, &Metadata)> {
         self.folders.iter().rev().map(|(path, (_, metadata))| (path, metadata))
@@ -195,12 +232,26 @@ impl State {
 
     /// Is `path` an entry of the tree, as far as is known?
     pub(super) fn knows(&self, path: &RelPath) -> bool {
-        self.placed.contains_key(path) || self.folders.contains_key(path)
+        self.is_placed(path) || self.folders.contains_key(path)
+    }
+
+    /// Is `path` in its place, and no folder?
+    fn is_placed(&self, path: &RelPath) -> bool {
+        self.row(path).is_some() || self.placed.contains(path)
+    }
+
+    /// The row of the archive's table that is in its place at `path`.
+    fn row(&self, path: &RelPath) -> Option<usize> {
+        let row = self.table.paths().binary_search(path).ok()?;
+        (!matches!(self.archived[row], Row::NotPlaced)).then_some(row)
     }
 
     /// Is `path` a device?
     pub(super) fn is_device(&self, path: &RelPath) -> bool {
-        self.placed.get(path).is_some_and(Placed::is_device)
+        match self.row(path) {
+            Some(row) => self.table.is_device(row),
+            None => self.placed.get(path).is_some_and(Placed::is_device),
+        }
     }
 
     /// Is `path` a folder that somebody gave?
@@ -219,11 +270,11 @@ impl State {
                 // A chain of names is not longer than there are names, or it is a circle.
                 for _ in 0..links.len() {
                     match links.get(to) {
-                        Some(next) if !self.placed.contains_key(to) => to = next,
+                        Some(next) if !self.is_placed(to) => to = next,
                         _ => break,
                     }
                 }
-                let placed = self.placed.contains_key(to) && to != path;
+                let placed = self.is_placed(to) && to != path;
                 (path.clone(), placed.then(|| to.clone()))
             })
             .collect();
@@ -252,56 +303,75 @@ impl State {
         self,
         links: &[(RelPath, RelPath)],
         expected: Option<Digest>,
-    ) -> Summary {
-        let mut first_names: HashMap<&RelPath, &RelPath> = HashMap::new();
-        for (path, to) in links {
-            let first = first_names.entry(to).or_insert(to);
-            *first = path.min(first);
-        }
+    ) -> Result<Summary, ManifestError> {
         let mut summary = Summary {
-            entries: count(self.placed.len() + self.folders.len() + links.len()),
             files_from_packages: self.files_from_packages,
             bytes_from_packages: self.bytes_from_packages,
             kept_files: self.kept_files,
             packages_used: self.packages_used,
             ..Summary::default()
         };
-        let mut tree = TreeDigest::default();
-        let further = group(links);
-        for (path, placed) in self.placed {
-            let names = further.get(&path).map_or(&[][..], Vec::as_slice);
-            let first = first_names.get(&path).copied().unwrap_or(&path).clone();
-            let entry = placed.into_entry(path);
-            if let Kind::File { size } = entry.kind {
-                summary.files += 1 + count(names.len());
-                summary.bytes += size;
-            }
-            for name in names {
-                tree.add((*name).clone(), entry_digest(name, &entry, &first));
-            }
-            let digest = entry_digest(&entry.path, &entry, &first);
-            tree.add(entry.path, digest);
+        let mut proof = Proof::new(links);
+        for (row, entry) in self.table.entries().enumerate() {
+            let (mut entry, _) = entry?;
+            entry.sha256 = match self.archived[row] {
+                Row::NotPlaced => continue,
+                Row::Node => None,
+                Row::File(sha256) => Some(sha256),
+            };
+            proof.add(self.table.paths()[row].as_bytes(), &entry, &mut summary);
         }
-        for (path, (_, metadata)) in self.folders {
+        for (name, placed) in self.placed.iter() {
+            proof.add(name, &placed.entry(path_of(name)), &mut summary);
+        }
+        for (path, (_, metadata)) in &self.folders {
             let (kind, sha256, extents) = (Kind::Directory, None, None);
-            let entry = Entry { path, kind, metadata, sha256, extents };
-            let digest = entry_digest(&entry.path, &entry, &entry.path);
-            tree.add(entry.path, digest);
+            let (name, path, metadata) = (path.as_bytes(), path.clone(), metadata.clone());
+            proof.add(name, &Entry { path, kind, metadata, sha256, extents }, &mut summary);
         }
-        let proven = !self.contradicted && expected.is_some_and(|digest| tree.finish() == digest);
+        let proven = !self.contradicted && expected.is_some_and(|digest| proof.finish() == digest);
         summary.proven = expected.filter(|_| self.missing.is_empty()).map(|_| proven);
         summary.missing = self.missing;
         summary.missing.sort_unstable();
-        summary
+        Ok(summary)
     }
 }
 
-fn group(links: &[(RelPath, RelPath)]) -> HashMap<&RelPath, Vec<&RelPath>> {
-    let mut groups: HashMap<&RelPath, Vec<&RelPath>> = HashMap::new();
-    for (path, to) in links {
-        groups.entry(to).or_default().push(path);
+/// The tree digest, entry by entry.
+struct Proof<'l> {
+    /// Entries with further names, and those, sorted.
+    further: HashMap<&'l RelPath, Vec<&'l RelPath>>,
+    tree: TreeDigest<'l>,
+}
+
+impl<'l> Proof<'l> {
+    fn new(links: &'l [(RelPath, RelPath)]) -> Self {
+        let mut further: HashMap<_, Vec<_>> = HashMap::new();
+        for (path, to) in links {
+            further.entry(to).or_default().push(path);
+        }
+        Self { further, tree: TreeDigest::default() }
     }
-    groups
+
+    /// Adds the entry at the path with the bytes `name`, under all its names.
+    fn add(&mut self, name: &'l [u8], entry: &Entry, summary: &mut Summary) {
+        let names = self.further.get(&entry.path).map_or(&[][..], Vec::as_slice);
+        let first = names.iter().copied().chain([&entry.path]).min().unwrap_or(&entry.path);
+        let all = 1 + count(names.len());
+        summary.entries += all;
+        if let Kind::File { size } = entry.kind {
+            summary.files += all;
+            summary.bytes += size;
+        }
+        self.tree.add(name, entry_digest(&entry.path, entry, first));
+        for name in names {
+            self.tree.add(name.as_bytes(), entry_digest(name, entry, first));
+        }
+    }
+
+    fn finish(self) -> Digest {
+        self.tree.finish()
+    }
 }
 
 fn count(length: usize) -> u64 {

@@ -13,6 +13,8 @@ mod ledger;
 mod needs;
 mod package;
 mod packages;
+mod parts;
+mod path_map;
 mod place;
 mod plan;
 mod spread;
@@ -20,6 +22,7 @@ mod v1;
 mod verify;
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -32,7 +35,9 @@ pub use verify::{
 
 use crate::fetch::Source;
 use crate::limits::Limits;
-use crate::model::manifest::{AnyManifest, MANIFEST_NAME, Manifest, ManifestV1, Renamed};
+use crate::model::manifest::{
+    AnyManifest, EntryTable, MANIFEST_NAME, Manifest, ManifestV1, Renamed,
+};
 use crate::model::{Metadata, RelPath};
 use crate::monitor::{Event, Monitor, ProblemKind, Step};
 use extract::Extracted;
@@ -100,9 +105,9 @@ struct Run<'r> {
     monitor: &'r dyn Monitor,
     /// The target, for the monitor.
     name: String,
-    ledger: Ledger,
-    /// The paths that the archive holds, sorted.
-    archived: &'r [RelPath],
+    ledger: Ledger<'r>,
+    /// What the archive holds.
+    table: &'r EntryTable,
     renamed: &'r [Renamed],
 }
 
@@ -121,17 +126,14 @@ impl Restorer<'_> {
         monitor: &dyn Monitor,
     ) -> Result<Summary, RestoreError> {
         let target = Target::open(target, true, options.same_owner)?;
-        let mut extracted = extract::extract(archive, &target, self.limits, monitor)?;
-        let Some(json) = extracted.manifest.take() else {
+        let extracted = extract::extract(archive, &target, self.limits, monitor)?;
+        if !extracted.manifest {
             for (path, reason) in finish::settle(&target, &extracted.folders)? {
                 monitor.problem(ProblemKind::Incomplete, path, reason);
             }
             return Err(RestoreError::NoManifestInArchive);
-        };
-        let manifest = AnyManifest::parse(&json)?;
-        // It can be as large as everything that is made of it.
-        drop(json);
-        match manifest {
+        }
+        match read_manifest(&target, self.limits)? {
             AnyManifest::V1(manifest) => {
                 self.fill_v1(&target, &manifest, Some(extracted), options, monitor)
             }
@@ -155,11 +157,13 @@ impl Restorer<'_> {
         monitor: &dyn Monitor,
     ) -> Result<Summary, RestoreError> {
         let mut target = Target::open(target, false, options.same_owner)?;
-        match AnyManifest::parse(&read_manifest(&target, self.limits)?)? {
+        match read_manifest(&target, self.limits)? {
             AnyManifest::V1(manifest) => self.fill_v1(&target, &manifest, None, options, monitor),
             AnyManifest::V2(manifest) => {
                 target.protect(manifest.archived.paths().iter());
-                if let Some(summary) = finish::all_done(&target, &manifest, options, monitor)? {
+                if let Some(summary) =
+                    finish::all_done(&target, &manifest, options, self.jobs, monitor)?
+                {
                     return Ok(summary);
                 }
                 self.fill(&target, &manifest, None, options, monitor)
@@ -172,15 +176,18 @@ impl Restorer<'_> {
         &self,
         target: &Target,
         manifest: &Manifest,
-        extracted: Option<Extracted>,
+        mut extracted: Option<Extracted>,
         options: &RestoreOptions,
         monitor: &dyn Monitor,
     ) -> Result<Summary, RestoreError> {
-        let run = self.run(target, manifest.archived.paths(), &manifest.renamed, monitor);
+        let run = self.run(target, &manifest.archived, &manifest.renamed, monitor);
         let (bytes, name) = (Some(manifest.tree.bytes), run.name.as_str());
         monitor.event(Event::Started { step: Step::Place, name, bytes });
         let entries = extracted.as_ref().map(|extracted| &extracted.entries);
-        archived::check_archived(&run, &manifest.archived, entries)?;
+        archived::check_archived(&run, entries)?;
+        if let Some(extracted) = &mut extracted {
+            extracted.keep_strangers(run.archived());
+        }
         packages::restore_packages(&run, &manifest.packages)?;
         let summary = finish::finish(run, manifest, extracted, options)?;
         Ok(Summary { packages: count(manifest.packages.len()), ..summary })
@@ -195,7 +202,8 @@ impl Restorer<'_> {
         options: &RestoreOptions,
         monitor: &dyn Monitor,
     ) -> Result<Summary, RestoreError> {
-        let run = self.run(target, &[], &[], monitor);
+        let nothing = EntryTable::default();
+        let run = self.run(target, &nothing, &[], monitor);
         let bytes = Some(manifest.files.iter().map(|file| file.size).sum());
         monitor.event(Event::Started { step: Step::Place, name: &run.name, bytes });
         v1::restore_files(&run, manifest)?;
@@ -206,7 +214,7 @@ impl Restorer<'_> {
     fn run<'r>(
         &'r self,
         target: &'r Target,
-        archived: &'r [RelPath],
+        table: &'r EntryTable,
         renamed: &'r [Renamed],
         monitor: &'r dyn Monitor,
     ) -> Run<'r> {
@@ -217,17 +225,22 @@ impl Restorer<'_> {
             target,
             monitor,
             name: target.path().display().to_string(),
-            ledger: Ledger::default(),
-            archived,
+            ledger: Ledger::new(table),
+            table,
             renamed,
         }
     }
 }
 
-impl Run<'_> {
+impl<'r> Run<'r> {
+    /// The paths that the archive holds, sorted.
+    fn archived(&self) -> &'r [RelPath] {
+        self.table.paths()
+    }
+
     /// Does the archive hold this path, as something else than a folder?
     fn is_archived(&self, path: &RelPath) -> bool {
-        self.archived.binary_search(path).is_ok()
+        self.archived().binary_search(path).is_ok()
     }
 
     /// Where an archived entry lies until the end: under another path if the archive has it so.
@@ -280,32 +293,32 @@ fn own_metadata() -> Metadata {
     }
 }
 
-fn read_manifest(target: &Target, limits: &Limits) -> Result<Vec<u8>, RestoreError> {
+/// The manifest that is in the target. It is parsed while it is read: a large one is never in memory twice.
+fn read_manifest(target: &Target, limits: &Limits) -> Result<AnyManifest, RestoreError> {
     let path = target.path().to_path_buf();
     let file = match target.open_file(&manifest_path()) {
         Ok(Some(file)) => file,
-        Ok(None) => return Err(RestoreError::NoManifest { target: path }),
+        Ok(None) | Err(PlaceError::Blocked(_)) => {
+            return Err(RestoreError::NoManifest { target: path });
+        }
         Err(PlaceError::Io(error) | PlaceError::Read(error)) => {
             return Err(RestoreError::Target { target: path, error });
         }
-        Err(PlaceError::Blocked(_)) => return Err(RestoreError::NoManifest { target: path }),
     };
-    read_limited(file, limits, |error| RestoreError::Target { target: path.clone(), error })
+    parse(&file, limits, |error| RestoreError::Target { target: path.clone(), error })
 }
 
-/// Reads a manifest, no more of it than the limit lets in.
-fn read_limited(
-    reader: impl Read,
+/// The manifest in an open file, if that is not longer than the limit.
+fn parse(
+    file: &File,
     limits: &Limits,
     failed: impl FnOnce(std::io::Error) -> RestoreError,
-) -> Result<Vec<u8>, RestoreError> {
+) -> Result<AnyManifest, RestoreError> {
     let limit = limits.manifest_bytes;
-    let mut json = Vec::new();
-    reader.take(limit.saturating_add(1)).read_to_end(&mut json).map_err(failed)?;
-    if count(json.len()) > limit {
+    if file.metadata().map_err(failed)?.len() > limit {
         return Err(RestoreError::ManifestSize { limit });
     }
-    Ok(json)
+    Ok(AnyManifest::read(file, limit)?)
 }
 
 fn count(length: usize) -> u64 {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::io::Read;
 use std::path::Path;
 
-use super::{RestoreError, count, extract, manifest_path, read_limited};
+use super::{RestoreError, count, extract, manifest_path, parse};
 use crate::fetch::Wanted;
 use crate::formats::tar::RawKind;
 use crate::limits::Limits;
@@ -256,5 +256,20 @@ pub fn folder_manifest(folder: &Path, limits: &Limits) -> Result<AnyManifest, Re
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
         _ => return Err(RestoreError::NoManifest { target: target() }),
     };
-    Ok(AnyManifest::parse(&read_limited(file, limits, failed)?)?)
+    parse(&file, limits, failed)
+}
+
+/// Reads a manifest, no more of it than the limit lets in.
+fn read_limited(
+    reader: impl Read,
+    limits: &Limits,
+    failed: impl FnOnce(std::io::Error) -> RestoreError,
+) -> Result<Vec<u8>, RestoreError> {
+    let limit = limits.manifest_bytes;
+    let mut json = Vec::new();
+    reader.take(limit.saturating_add(1)).read_to_end(&mut json).map_err(failed)?;
+    if count(json.len()) > limit {
+        return Err(RestoreError::ManifestSize { limit });
+    }
+    Ok(json)
 }

@@ -20,18 +20,18 @@ use crate::monitor::{Event, ProblemKind, Step, chain};
 
 /// One package while it is restored.
 pub(super) struct Restoring<'r, 'm> {
-    pub(super) run: &'r Run<'r>,
+    pub(super) run: &'r Run<'m>,
     pub(super) package: &'m Package,
     index: usize,
     pub(super) name: String,
-    plan: PackagePlan<'m>,
+    pub(super) plan: PackagePlan<'m>,
     /// Is every byte of the package proven?
     pub(super) proven: bool,
 }
 
 impl<'r, 'm> Restoring<'r, 'm> {
     pub(super) fn new(
-        run: &'r Run<'r>,
+        run: &'r Run<'m>,
         packages: &'m [Package],
         index: usize,
     ) -> Result<Self, RestoreError> {
@@ -45,15 +45,15 @@ impl<'r, 'm> Restoring<'r, 'm> {
         for destination in self.plan.without_contents() {
             self.place_node(&destination)?;
         }
-        if self.is_here_already()? {
-            return Ok(());
-        }
         let wanted = Wanted {
             url: self.package.url.clone(),
             also: self.package.also.clone(),
             sha256: Some(self.package.sha256),
             size: Some(self.package.size),
         };
+        if self.is_here_already()? || self.restore_parts(&wanted)? {
+            return Ok(());
+        }
         let gotten = fetch(self.run, &wanted)?;
         let other = matches!(gotten, Gotten::Other(..));
         let (file, mut problem) = match gotten {
@@ -151,11 +151,11 @@ impl<'r, 'm> Restoring<'r, 'm> {
     }
 
     fn placed(&mut self, destination: &Destination, sha256: Option<Digest>) {
-        let Destination { path, kind, metadata, .. } = destination.clone();
+        let Destination { kind, metadata, .. } = destination.clone();
         self.plan.done(destination.origin);
-        let facts = Facts { kind, metadata, sha256, extents: None };
+        let facts = Facts { kind, metadata, sha256 };
         let by = self.rank(destination.origin);
-        if !self.run.ledger.placed(path, by, facts) {
+        if !self.run.ledger.placed(&destination.path, by, facts) {
             let why = format!("two packages give it, one of them {}", self.name);
             self.run.monitor.problem(ProblemKind::Verification, &destination.path, why);
         }

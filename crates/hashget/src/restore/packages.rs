@@ -11,7 +11,10 @@ use crate::model::manifest::Package;
 use crate::monitor::{ProblemKind, chain};
 
 /// Restores what all packages give, `run.jobs` packages at once.
-pub(super) fn restore_packages(run: &Run<'_>, packages: &[Package]) -> Result<(), RestoreError> {
+pub(super) fn restore_packages<'m>(
+    run: &Run<'m>,
+    packages: &'m [Package],
+) -> Result<(), RestoreError> {
     in_parallel(run.jobs, packages.len(), |index| {
         run.monitor.check_interrupted()?;
         Restoring::new(run, packages, index)?.restore()
@@ -68,12 +71,15 @@ pub(super) fn fetch(run: &Run<'_>, wanted: &Wanted) -> Result<Gotten, RestoreErr
     };
     run.monitor.check_interrupted()?;
     let message = chain(&error);
+    let of_disk = matches!(error, FetchError::Disk { .. });
     let (kind, gotten) = match other_bytes(error) {
         Some(Some(file)) => {
             // No loss as long as every file that is wanted of it proves to be right.
             (ProblemKind::Note, Gotten::Other(file, format!("wrong bytes: {message}")))
         }
         Some(None) => (ProblemKind::Verification, Gotten::Nothing(message.clone())),
+        // Our own disk, and not the network.
+        None if of_disk => (ProblemKind::Incomplete, Gotten::Nothing(message.clone())),
         None => (ProblemKind::Unreachable, Gotten::Nothing(message.clone())),
     };
     run.monitor.problem(kind, name, message);

@@ -53,6 +53,8 @@ struct Single {
     entry: Entry,
     from: Option<RelPath>,
     outcome: Outcome,
+    /// Is it in its place for good, whatever comes?
+    kept: bool,
 }
 
 /// How it went with an entry of `files`.
@@ -76,7 +78,7 @@ impl<'m> PackagePlan<'m> {
             if let (Some(from), Kind::File { .. }) = (&from, &entry.kind) {
                 wanted.entry(from.clone()).or_default().push(index);
             }
-            files.push(Single { entry, from, outcome: Outcome::Waiting });
+            files.push(Single { entry, from, outcome: Outcome::Waiting, kept: false });
         }
         let follow = |tree: &'m Tree| Following {
             from: &tree.from.0,
@@ -125,6 +127,19 @@ impl<'m> PackagePlan<'m> {
         !self.trees.is_empty() || !self.wanted.is_empty()
     }
 
+    /// The members that `files` want.
+    pub(super) fn wanted_members(&self) -> impl Iterator<Item = &RelPath> {
+        self.wanted.keys()
+    }
+
+    /// The entries of `files` that are in their places stay as they are. Are those all that the package gives?
+    pub(super) fn keep_done(&mut self) -> bool {
+        for single in &mut self.files {
+            single.kept = single.outcome == Outcome::Done;
+        }
+        self.trees.is_empty() && self.files.iter().all(|single| single.kept)
+    }
+
     /// The packages inside the package that something is wanted of: the beginnings of paths in them.
     pub(super) fn inner_packages(&self) -> &BTreeSet<Vec<u8>> {
         &self.inner
@@ -152,6 +167,9 @@ impl<'m> PackagePlan<'m> {
         let Some(indices) = self.wanted.get(&member.path) else { return destinations };
         for &index in indices {
             let single = &mut self.files[index];
+            if single.kept {
+                continue;
+            }
             match (&member.kind, &single.entry.kind) {
                 (Kind::File { size }, Kind::File { size: expected }) if size != expected => {
                     single.fail(format!("its member has {size} bytes, expected {expected}"));
@@ -187,7 +205,11 @@ impl<'m> PackagePlan<'m> {
             let to = &*tree.to.0;
             let folder = to.iter().rposition(|&byte| byte == b'/').map_or(&b""[..], |at| &to[..at]);
             let folder = RelPath::normalise(folder).unwrap_or_default();
-            let what = format!("what {package} gives under \"{}\"", crate::model::escaped(to));
+            let what = if to.is_empty() {
+                format!("everything that {package} gives")
+            } else {
+                format!("everything below \"{}\" that {package} gives", crate::model::escaped(to))
+            };
             missing.push((folder, format!("{what}: {why}")));
         }
         for single in &self.files {

@@ -88,7 +88,8 @@ impl Restoring<'_, '_> {
         self.place_staged(&wanted, size, first)
     }
 
-    fn place_staged(
+    /// Puts contents that are somewhere already in all the places that want them.
+    pub(super) fn place_staged(
         &mut self,
         wanted: &[Destination],
         size: u64,
@@ -170,12 +171,9 @@ impl Restoring<'_, '_> {
             self.adjust(destination, &existing, staged.sha256)?;
             return Ok(());
         }
-        let copied = target.stage_copy(&destination.path, staged.file()).and_then(|copy| {
-            if copy.sha256 != staged.sha256 {
-                return Err(PlaceError::Blocked("another program changes it meanwhile".into()));
-            }
-            copy.put(&destination.path, &destination.metadata)
-        });
+        let copied = target
+            .stage_copy(&destination.path, staged)
+            .and_then(|copy| copy.put(&destination.path, &destination.metadata));
         match copied {
             Ok(()) => self.placed_file(destination, staged.sha256, false),
             Err(error) => self.not_placed(destination, error)?,

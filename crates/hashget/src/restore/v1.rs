@@ -46,7 +46,10 @@ impl<'m> Waiting<'m> {
 }
 
 /// Restores the files of a version 1 manifest.
-pub(super) fn restore_files(run: &Run<'_>, manifest: &ManifestV1) -> Result<(), RestoreError> {
+pub(super) fn restore_files<'m>(
+    run: &Run<'m>,
+    manifest: &'m ManifestV1,
+) -> Result<(), RestoreError> {
     let mut waiting = BySize::new();
     for file in &manifest.files {
         run.monitor.check_interrupted()?;
@@ -112,9 +115,9 @@ fn is_there(run: &Run<'_>, file: &FileV1) -> Result<bool, RestoreError> {
 }
 
 /// Looks for waiting files in one package; what was wrong with it, if anything.
-fn search(
-    run: &Run<'_>,
-    waiting: &Waiting<'_>,
+fn search<'m>(
+    run: &Run<'m>,
+    waiting: &Waiting<'m>,
     package: &PackageV1,
 ) -> Result<Option<String>, RestoreError> {
     let name = crate::fetch::shown(&package.url);
@@ -140,7 +143,11 @@ fn search(
     Ok(problem)
 }
 
-fn read(run: &Run<'_>, waiting: &Waiting<'_>, file: &File) -> Result<Option<String>, RestoreError> {
+fn read<'m>(
+    run: &Run<'m>,
+    waiting: &Waiting<'m>,
+    file: &File,
+) -> Result<Option<String>, RestoreError> {
     use std::io::Seek as _;
     let mut searching = Searching { run, waiting };
     // The package itself may be one of the files.
@@ -173,7 +180,7 @@ fn problem(error: VisitorError) -> Result<Option<String>, RestoreError> {
 struct AllFound;
 
 struct Searching<'r, 'm> {
-    run: &'r Run<'r>,
+    run: &'r Run<'m>,
     waiting: &'r Waiting<'m>,
 }
 
@@ -201,11 +208,7 @@ impl Searching<'_, '_> {
     }
 
     fn place(&self, file: &FileV1, staged: &Staged<'_>) -> Result<(), PlaceError> {
-        let copy = self.run.target.stage_copy(&file.file, staged.file())?;
-        if copy.sha256 != file.sha256 {
-            return Err(PlaceError::Blocked("another program changes it meanwhile".into()));
-        }
-        copy.put(&file.file, &metadata(file))?;
+        self.run.target.stage_copy(&file.file, staged)?.put(&file.file, &metadata(file))?;
         self.run.ledger.file_from_package(file.size, false);
         self.run.advance(file.size);
         Ok(())

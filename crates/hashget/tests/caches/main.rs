@@ -8,6 +8,7 @@ mod gems;
 mod go;
 mod hugging_face;
 mod maven;
+mod wordpress;
 
 use std::ffi::OsString;
 use std::path::Path;

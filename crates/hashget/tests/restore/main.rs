@@ -5,6 +5,7 @@
 mod by_hand;
 mod fidelity;
 mod hostile;
+mod parts;
 mod support;
 mod trouble;
 mod unprivileged;

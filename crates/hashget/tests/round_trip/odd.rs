@@ -278,3 +278,31 @@ fn an_archive_within_its_own_tree_is_no_part_of_it() {
         assert_eq!(found.keys().collect::<Vec<_>>(), [&b""[..], b"file"]);
     }
 }
+
+/// Of files and, for root, of folders.
+#[test]
+fn every_mode_comes_back() {
+    let scene = Scene::new();
+    for bits in (0..=0o7777).filter(|bits| trees::is_root() || bits & 0o400 != 0) {
+        trees::mode(&trees::file(&scene.tree(), format!("files/{bits:04o}"), "m"), bits);
+        if trees::is_root() {
+            trees::mode(&trees::folder(&scene.tree(), format!("folders/{bits:04o}")), bits);
+        }
+    }
+    comes_back(&scene, 0);
+}
+
+/// As many as a mail folder has, or a cache.
+#[test]
+fn a_folder_of_fifty_thousand_files_comes_back() {
+    let scene = Scene::new();
+    let folder = trees::folder(&scene.tree(), "many");
+    for number in 0..50_000_u32 {
+        let content = if number % 4 == 0 { number.to_string() } else { String::new() };
+        fs_err::write(folder.join(format!("{number:05}")), content).unwrap();
+    }
+    let before = snapshot(&scene.tree());
+    let (archive, packed) = scene.pack_well(&PackOptions { codec: Codec::Zstd, ..options() });
+    assert_eq!(packed.files, 50_000);
+    scene.unpack_well(&archive, &before);
+}

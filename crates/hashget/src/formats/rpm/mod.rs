@@ -10,7 +10,7 @@ mod header;
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};
 
-use super::content::{Head, threads, visit};
+use super::content::{Head, visit};
 use super::{Format, FormatError, Input, Visitor};
 use crate::codec::{self, Codec};
 use crate::limits::Limits;
@@ -87,7 +87,7 @@ fn payload<'a>(
     }
     let head = Head::read(packed, 16).map_err(reading)?;
     let codec = Codec::recognise(&head.bytes);
-    codec::decoder(codec, Box::new(head.into_reader()), limits, threads()).map_err(reading)
+    codec::decoder(codec, Box::new(head.into_reader()), limits, limits.threads).map_err(reading)
 }
 
 /// Visits the files of a package.

@@ -13,7 +13,7 @@ use std::io::{self, Read};
 pub use entry::{RawKind, TarEntry};
 pub use reader::TarReader;
 
-use super::content::{Head, threads, visit};
+use super::content::{Head, visit};
 use super::{Format, FormatError, Input, Visitor};
 use crate::codec::{self, Codec};
 use crate::limits::Limits;
@@ -69,7 +69,7 @@ pub(super) fn open<'a>(
 ) -> io::Result<TarReader<Box<dyn Read + 'a>>> {
     let head = Head::read(packed, BLOCK)?;
     let codec = Codec::recognise(&head.bytes);
-    let unpacked = codec::decoder(codec, Box::new(head.into_reader()), limits, threads())?;
+    let unpacked = codec::decoder(codec, Box::new(head.into_reader()), limits, limits.threads)?;
     Ok(TarReader::new(unpacked, limits))
 }
 

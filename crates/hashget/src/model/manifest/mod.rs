@@ -9,6 +9,8 @@ mod table;
 mod v1;
 mod v2;
 
+use std::io::{BufReader, Read, Seek};
+
 pub use columns::EntryColumns;
 pub use cursor::{Given, TreeCursor};
 pub use table::EntryTable;
@@ -68,18 +70,36 @@ struct Probe {
 }
 
 impl AnyManifest {
-    /// Reads a manifest's JSON.
+    /// Reads a manifest's JSON, at most `limit` bytes of it. The file is read twice, and never held whole.
     ///
     /// # Errors
     /// [`ManifestError`] when it is not JSON, of an unknown version, or a field is not what
     /// `docs/format.md` says.
-    pub fn parse(json: &[u8]) -> Result<Self, ManifestError> {
-        match serde_json::from_slice::<Probe>(json)?.version {
-            None | Some(1) => Ok(Self::V1(ManifestV1::parse(json)?)),
-            Some(2) => Ok(Self::V2(Box::new(Manifest::parse(json)?))),
+    pub fn read(mut file: impl Read + Seek, limit: u64) -> Result<Self, ManifestError> {
+        let version = from_start::<Probe>(&mut file, limit)?.version;
+        match version {
+            None | Some(1) => Ok(Self::V1(from_start(&mut file, limit)?)),
+            Some(2) => Ok(Self::V2(Box::new(Manifest::checked(from_start(&mut file, limit)?)?))),
             Some(found) => Err(ManifestError::Version { found }),
         }
     }
+
+    /// As [`AnyManifest::read`], of JSON in memory.
+    ///
+    /// # Errors
+    /// As [`AnyManifest::read`].
+    pub fn parse(json: &[u8]) -> Result<Self, ManifestError> {
+        Self::read(std::io::Cursor::new(json), u64::MAX)
+    }
+}
+
+/// The JSON value that is all of a file.
+fn from_start<T: serde::de::DeserializeOwned>(
+    mut file: impl Read + Seek,
+    limit: u64,
+) -> Result<T, ManifestError> {
+    file.rewind().map_err(serde_json::Error::io)?;
+    Ok(serde_json::from_reader(BufReader::with_capacity(1 << 16, file.take(limit)))?)
 }
 
 #[cfg(test)]

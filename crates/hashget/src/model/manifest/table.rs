@@ -148,6 +148,11 @@ impl EntryTable {
         self.from.len() == self.path.len()
     }
 
+    /// Is this entry a device?
+    pub(crate) fn is_device(&self, row: usize) -> bool {
+        matches!(self.kind.as_bytes().get(row), Some(b'b' | b'c'))
+    }
+
     /// The paths, sorted.
     pub fn paths(&self) -> &[RelPath] {
         &self.path

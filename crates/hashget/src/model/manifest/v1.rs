@@ -6,7 +6,6 @@ use std::fmt;
 
 use serde::de::{self, Deserializer, Visitor};
 
-use super::ManifestError;
 use crate::model::{Digest, RelPath, escaped};
 
 /// A manifest of the Python tool.
@@ -58,10 +57,6 @@ pub struct FileV1 {
 }
 
 impl ManifestV1 {
-    pub(super) fn parse(json: &[u8]) -> Result<Self, ManifestError> {
-        Ok(serde_json::from_slice(json)?)
-    }
-
     /// The JSON as Python's `json.dump(indent=4, sort_keys=True)` writes it: the Python tool reads
     /// files written by any JSON writer, but people compare them.
     pub fn to_json(&self) -> Vec<u8> {
@@ -225,7 +220,7 @@ mod tests {
         let json = manifest.to_json();
         assert!(json.is_ascii());
         assert!(String::from_utf8_lossy(&json).contains("\\udcff\\udc80x"));
-        assert_eq!(ManifestV1::parse(&json).unwrap(), manifest);
+        assert_eq!(serde_json::from_slice::<ManifestV1>(&json).unwrap(), manifest);
     }
 
     #[test]
@@ -236,7 +231,7 @@ mod tests {
                 "uid":0,"gid":0,"atime":0,"ctime":0,"mtime":0}}]}}"#,
                 Digest::of(b"")
             );
-            let result = ManifestV1::parse(json.as_bytes());
+            let result = serde_json::from_str::<ManifestV1>(&json);
             assert!(name.is_empty() || result.is_err(), "{name}: {result:?}");
         }
     }

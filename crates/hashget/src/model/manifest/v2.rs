@@ -210,8 +210,8 @@ impl Manifest {
     /// The `format` field.
     pub const FORMAT: &'static str = "hashget-restore";
 
-    pub(super) fn parse(json: &[u8]) -> Result<Self, ManifestError> {
-        let manifest: Self = serde_json::from_slice(json)?;
+    /// The manifest itself, if it is one.
+    pub(super) fn checked(manifest: Self) -> Result<Self, ManifestError> {
         if manifest.format != Self::FORMAT {
             return Err(ManifestError::field("format", format!("expected \"{}\"", Self::FORMAT)));
         }

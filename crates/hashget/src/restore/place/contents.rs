@@ -8,11 +8,13 @@ use std::io::{self, Read, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use rustix::fs::{AtFlags, Mode, OFlags, SeekFrom};
+use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
+use super::copies::ReadFrom;
 use super::{Place, PlaceError, Target, lock};
 use crate::model::{Digest, Extent, HashingReader, Metadata, RelPath};
 
@@ -24,7 +26,7 @@ pub(in crate::restore) struct Staged<'t> {
     target: &'t Target,
     parent: Arc<OwnedFd>,
     temporary: String,
-    file: File,
+    pub(super) file: File,
     /// Of what was written, holes left out.
     pub(in crate::restore) sha256: Digest,
     /// How much that was, holes counted.
@@ -44,7 +46,10 @@ impl Drop for Staged<'_> {
     fn drop(&mut self) {
         if !self.placed {
             // It holds nothing of worth; if it cannot be removed now, the next run does.
-            let _ = rustix::fs::unlinkat(&self.parent, &*self.temporary, AtFlags::empty());
+            let removed = rustix::fs::unlinkat(&self.parent, &*self.temporary, AtFlags::empty());
+            if removed.is_err_and(|error| error != Errno::NOENT) {
+                self.target.leftovers.fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
 }
@@ -101,7 +106,10 @@ fn buffer(size: u64) -> Vec<u8> {
 }
 
 impl Target {
-    fn new_file(&self, path: &RelPath) -> Result<(Place<'static>, String, File), PlaceError> {
+    pub(super) fn new_file(
+        &self,
+        path: &RelPath,
+    ) -> Result<(Place<'static>, String, File), PlaceError> {
         let place = self.place(path)?;
         let flags =
             OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -112,7 +120,7 @@ impl Target {
         Ok((Place { parent: place.parent, name: b"" }, temporary, file))
     }
 
-    fn staged(&self, place: Place<'_>, temporary: String, file: File) -> Staged<'_> {
+    pub(super) fn staged(&self, place: Place<'_>, temporary: String, file: File) -> Staged<'_> {
         let parent = place.parent;
         let sha256 = Digest::of(b"");
         Staged { target: self, parent, temporary, file, sha256, size: 0, placed: false }
@@ -225,24 +233,6 @@ impl Target {
         Ok(Content::Staged(staged))
     }
 
-    /// Stages a copy of what an open file holds.
-    pub(in crate::restore) fn stage_copy(
-        &self,
-        path: &RelPath,
-        file: &File,
-    ) -> Result<Staged<'_>, PlaceError> {
-        let size = file.metadata()?.len();
-        self.stage(path, size, &mut ReadFrom { file, offset: 0 })
-    }
-
-    /// Stages another file with the data and the holes of an open one.
-    fn stage_twin(&self, path: &RelPath, file: &File) -> Result<Staged<'_>, PlaceError> {
-        let size = file.metadata()?.len();
-        let extents = extents_of(file, size)?;
-        let mut data = ReadExtents { file, extents: &extents, done: 0 };
-        self.stage_with_holes(path, size, &extents, &mut data)
-    }
-
     /// The digest of an open file's data: of all of it, or of the `extents` only.
     pub(in crate::restore) fn digest(
         file: &File,
@@ -268,69 +258,7 @@ impl Target {
     }
 }
 
-/// Reads an open file from somewhere, whoever else reads it.
-struct ReadFrom<'f> {
-    file: &'f File,
-    offset: u64,
-}
-
-impl Read for ReadFrom<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.file.read_at(buffer, self.offset)?;
-        self.offset += count as u64;
-        Ok(count)
-    }
-}
-
-/// Where the data of an open file lies; all of it where the file system cannot tell.
-fn extents_of(file: &File, size: u64) -> Result<Vec<Extent>, PlaceError> {
-    let mut extents = Vec::new();
-    let mut at = 0;
-    while at < size {
-        let offset = match rustix::fs::seek(file, SeekFrom::Data(at)) {
-            Ok(offset) => offset,
-            Err(Errno::NXIO) => break,
-            Err(_) => return Ok(vec![Extent { offset: 0, length: size }]),
-        };
-        let end = rustix::fs::seek(file, SeekFrom::Hole(offset))?.min(size);
-        if end > offset {
-            extents.push(Extent { offset, length: end - offset });
-        }
-        at = end.max(offset + 1);
-    }
-    Ok(extents)
-}
-
-/// Reads what lies in the extents of an open file, one after the other.
-struct ReadExtents<'f> {
-    file: &'f File,
-    extents: &'f [Extent],
-    /// Bytes of the first extent that are read.
-    done: u64,
-}
-
-impl Read for ReadExtents<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while let Some((extent, rest)) = self.extents.split_first() {
-            if self.done < extent.length {
-                let left = usize::try_from(extent.length - self.done).unwrap_or(usize::MAX);
-                let most = left.min(buffer.len());
-                let count = self.file.read_at(&mut buffer[..most], extent.offset + self.done)?;
-                self.done += count as u64;
-                return Ok(count);
-            }
-            (self.extents, self.done) = (rest, 0);
-        }
-        Ok(0)
-    }
-}
-
 impl Staged<'_> {
-    /// The staged contents, open.
-    pub(in crate::restore) fn file(&self) -> &File {
-        &self.file
-    }
-
     /// Gives the contents their metadata and then their name, `path`, beside which they were staged.
     pub(in crate::restore) fn put(
         mut self,

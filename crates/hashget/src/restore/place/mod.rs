@@ -6,6 +6,7 @@
 
 mod beneath;
 mod contents;
+mod copies;
 mod metadata;
 mod nodes;
 
@@ -15,7 +16,7 @@ use std::hash::{BuildHasher as _, Hasher as _};
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, Stat};
@@ -87,8 +88,12 @@ pub(super) struct Target {
     /// Marks the temporary names of this run.
     run: u32,
     counter: AtomicU64,
+    /// Is there still hope that the file system shares contents between files?
+    can_clone: AtomicBool,
     parents: Mutex<HashMap<RelPath, Arc<OwnedFd>>>,
     cleaned: Mutex<HashSet<RelPath>>,
+    /// Temporary files of this run that could not be removed.
+    leftovers: AtomicU64,
     /// Names that look like temporary ones but are entries of the tree.
     entries_like_leftovers: HashSet<RelPath>,
     /// Folders that were made or opened up on the way, and the mode they get if nobody gives them.
@@ -147,8 +152,10 @@ impl Target {
             empty,
             run: u32::try_from(random & u64::from(u32::MAX)).unwrap_or_default(),
             counter: AtomicU64::new(0),
+            can_clone: AtomicBool::new(true),
             parents: Mutex::default(),
             cleaned: Mutex::default(),
+            leftovers: AtomicU64::new(0),
             entries_like_leftovers: HashSet::new(),
             borrowed: Mutex::new(borrowed),
             not_applied: Mutex::default(),
@@ -164,6 +171,11 @@ impl Target {
     /// Was it empty when it was opened?
     pub(super) fn was_empty(&self) -> bool {
         self.empty
+    }
+
+    /// How many temporary files of this run could not be removed: the next run does that.
+    pub(super) fn leftovers(&self) -> u64 {
+        self.leftovers.load(Ordering::Relaxed)
     }
 
     /// These are entries of the tree; those that look like leftovers of a killed run stay.

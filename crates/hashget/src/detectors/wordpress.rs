@@ -1,0 +1,228 @@
+//! WordPress: the program itself, plugins and themes of its directory.
+//!
+//! Invariant: the directory that the program itself asks for updates is asked whether it has that very
+//! version; plugins and themes that it does not have (own ones, paid ones) are not relied on.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{Answer, Candidate, DetectError, Detector, Machine, Question, public_url, text};
+use crate::model::{RelPath, Signature};
+
+/// Recognises `wp-includes/version.php`, `plugins/NAME/readme.txt` and `themes/NAME/style.css`.
+pub(super) struct WordPress;
+
+/// Headers stand at the start of a file.
+const HEAD_BYTES: u64 = 8192;
+/// More bytes than this are no file that asks for updates.
+const MAX_BYTES: u64 = 1 << 20;
+/// Plugins have few files in their top folder.
+const MOST_FILES: usize = 200;
+
+impl Detector for WordPress {
+    fn name(&self) -> &str {
+        "wordpress"
+    }
+
+    fn interested_in(&self, path: &RelPath) -> bool {
+        let mut names = path.as_bytes().rsplit(|&byte| byte == b'/');
+        match names.next() {
+            Some(b"version.php") => names.next().is_none_or(|folder| folder == b"wp-includes"),
+            Some(b"readme.txt") => names.nth(1).is_none_or(|folder| folder == b"plugins"),
+            Some(b"style.css") => names.nth(1).is_none_or(|folder| folder == b"themes"),
+            _ => false,
+        }
+    }
+
+    fn detect(
+        &self,
+        _machine: &Machine,
+        root: &Path,
+        path: &RelPath,
+    ) -> Result<Vec<Candidate>, DetectError> {
+        let root = fs_err::canonicalize(root).map_err(|error| DetectError::new(root, error))?;
+        let entry = path.below(&root);
+        let Some(kind) = Kind::of(&entry).filter(|_| text::is_file(&entry)) else {
+            return Ok(Vec::new());
+        };
+        let Some((name, version)) = kind.name_and_version(&entry)? else { return Ok(Vec::new()) };
+        let Some(host) = directory(&entry)? else { return Ok(Vec::new()) };
+        let wrong = |error| DetectError::new(&entry, error);
+        let page = public_url(&kind.page(&host, &name, &version)).map_err(wrong)?;
+        let url = public_url(&kind.url(&host, &name, &version)).map_err(wrong)?;
+        let value = format!("{}{name}-{version}", kind.folder());
+        Ok(vec![Candidate {
+            url: page.clone(),
+            signature: Some(Signature { kind: "wordpress".to_owned(), value }),
+            found_at: path.clone(),
+            question: Some(Arc::new(Published { pages: vec![page], kind, version, url })),
+            ..Candidate::default()
+        }])
+    }
+}
+
+/// What a package is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Program,
+    Plugin,
+    Theme,
+}
+
+impl Kind {
+    fn of(entry: &Path) -> Option<Self> {
+        let folder = |up: usize| entry.ancestors().nth(up)?.file_name()?.to_str();
+        match (entry.file_name()?.to_str()?, folder(1)?, folder(2)) {
+            ("version.php", "wp-includes", _) => Some(Self::Program),
+            ("readme.txt", _, Some("plugins")) => Some(Self::Plugin),
+            ("style.css", _, Some("themes")) => Some(Self::Theme),
+            _ => None,
+        }
+    }
+
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Program => "",
+            Self::Plugin => "plugin/",
+            Self::Theme => "theme/",
+        }
+    }
+
+    /// The name in the directory (of the program its language), and the version, as far as both can be
+    /// parts of a URL.
+    fn name_and_version(self, entry: &Path) -> Result<Option<(String, String)>, DetectError> {
+        let head = |file: &Path| {
+            let bytes = text::read_head(file, HEAD_BYTES)?.unwrap_or_default();
+            Ok(String::from_utf8_lossy(&bytes).into_owned())
+        };
+        let (name, version) = match self {
+            Self::Program => {
+                let head = head(entry)?;
+                let language =
+                    assigned(&head, "$wp_local_package").unwrap_or_else(|| "en_US".into());
+                (Some(language), assigned(&head, "$wp_version"))
+            }
+            Self::Plugin => {
+                let mut version = None;
+                for file in scripts(entry) {
+                    let head = head(&file)?;
+                    if header(&head, "Plugin Name").is_some() {
+                        version = header(&head, "Version");
+                        break;
+                    }
+                }
+                (folder_name(entry), version)
+            }
+            Self::Theme => {
+                let head = head(entry)?;
+                (folder_name(entry), header(&head, "Theme Name").and(header(&head, "Version")))
+            }
+        };
+        let is_word = |text: &String| {
+            let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+            (1..=100).contains(&text.len()) && text.bytes().all(allowed) && !text.starts_with('.')
+        };
+        Ok(name.zip(version).filter(|(name, version)| is_word(name) && is_word(version)))
+    }
+
+    /// The page that says whether there is such a version.
+    fn page(self, host: &str, name: &str, version: &str) -> String {
+        match self {
+            Self::Program => {
+                format!("https://api.{host}/core/checksums/1.0/?version={version}&locale={name}")
+            }
+            Self::Plugin => {
+                format!("https://downloads.{host}/plugin-checksums/{name}/{version}.json")
+            }
+            Self::Theme => format!(
+                "https://api.{host}/themes/info/1.1/?action=theme_information&request[slug]={name}\
+                 &request[fields][versions]=1"
+            ),
+        }
+    }
+
+    fn url(self, host: &str, name: &str, version: &str) -> String {
+        match self {
+            Self::Program if name == "en_US" => format!("https://{host}/wordpress-{version}.zip"),
+            Self::Program => {
+                format!("https://downloads.{host}/release/{name}/wordpress-{version}.zip")
+            }
+            Self::Plugin | Self::Theme => {
+                format!("https://downloads.{host}/{}{name}.{version}.zip", self.folder())
+            }
+        }
+    }
+}
+
+/// The scripts beside a plugin's readme: one of them has its header.
+fn scripts(readme: &Path) -> Vec<PathBuf> {
+    let entries = readme.parent().and_then(|folder| fs_err::read_dir(folder).ok());
+    let paths = entries.into_iter().flatten().take(MOST_FILES).flatten().map(|entry| entry.path());
+    let mut scripts: Vec<PathBuf> =
+        paths.filter(|path| path.extension().is_some_and(|end| end == "php")).collect();
+    scripts.sort();
+    scripts
+}
+
+fn folder_name(entry: &Path) -> Option<String> {
+    entry.parent()?.file_name()?.to_str().map(str::to_owned)
+}
+
+/// The value of `NAME: VALUE` in a comment.
+fn header(head: &str, name: &str) -> Option<String> {
+    head.lines().find_map(|line| {
+        let line = line.trim_start_matches([' ', '\t', '/', '*', '#', '@']);
+        Some(line.strip_prefix(name)?.strip_prefix(':')?.trim().to_owned())
+    })
+}
+
+/// The text that a script assigns to a variable.
+fn assigned(head: &str, variable: &str) -> Option<String> {
+    head.lines().find_map(|line| {
+        let value = line.trim_start().strip_prefix(variable)?.trim_start().strip_prefix('=')?;
+        let value = value.trim().strip_suffix(';')?.trim_end();
+        Some(value.strip_prefix('\'')?.strip_suffix('\'')?.to_owned())
+    })
+}
+
+/// The host that the program at or above `entry` asks for updates, without its `api.`.
+fn directory(entry: &Path) -> Result<Option<String>, DetectError> {
+    for folder in entry.ancestors().skip(1) {
+        let file = folder.join("wp-includes/update.php");
+        let Some(bytes) = text::read_whole(&file, MAX_BYTES)? else { continue };
+        let text = String::from_utf8_lossy(&bytes);
+        let host = text.split("://api.").skip(1).find_map(|rest| {
+            let (host, _) = rest.split_once("/core/version-check/")?;
+            let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte);
+            (host.contains('.') && host.bytes().all(allowed)).then(|| host.to_owned())
+        });
+        return Ok(host);
+    }
+    Ok(None)
+}
+
+/// Asks the directory for a version.
+#[derive(Debug)]
+struct Published {
+    pages: Vec<String>,
+    kind: Kind,
+    version: String,
+    url: String,
+}
+
+impl Question for Published {
+    fn pages(&self) -> &[String] {
+        &self.pages
+    }
+
+    fn answer(&self, _url: &str, page: &[u8]) -> Result<Option<Answer>, String> {
+        let page: serde_json::Value =
+            serde_json::from_slice(page).map_err(|error| error.to_string())?;
+        let is_there = match self.kind {
+            Kind::Program => page["checksums"].is_object(),
+            Kind::Plugin => page["files"].is_object(),
+            Kind::Theme => page["versions"][&self.version].is_string(),
+        };
+        Ok(is_there.then(|| Answer { url: self.url.clone(), ..Answer::default() }))
+    }
+}

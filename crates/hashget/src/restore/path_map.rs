@@ -1,0 +1,119 @@
+//! A map from paths to small values, for millions of paths.
+//!
+//! Invariant: a path that is not too long costs its bytes and about 20 more; one that was inserted stays.
+
+use std::hash::{BuildHasher as _, RandomState};
+
+use hashbrown::HashTable;
+
+use crate::model::RelPath;
+
+/// A map of paths. All names lie in one piece of memory, and nothing is allocated for each.
+pub(super) struct PathMap<V> {
+    names: Vec<u8>,
+    /// Where each name ends; it begins where the one before ends.
+    ends: Vec<usize>,
+    values: Vec<V>,
+    /// Indices of names, by the hash of the name.
+    index: HashTable<u32>,
+    /// With keys of its own: nobody outside can make names collide.
+    hasher: RandomState,
+}
+
+impl<V> Default for PathMap<V> {
+    fn default() -> Self {
+        Self {
+            names: Vec::new(),
+            ends: Vec::new(),
+            values: Vec::new(),
+            index: HashTable::new(),
+            hasher: RandomState::new(),
+        }
+    }
+}
+
+/// A number in `index`.
+fn wide(index: u32) -> usize {
+    usize::try_from(index).expect("addresses have 32 bits or more")
+}
+
+fn name<'n>(names: &'n [u8], ends: &[usize], index: usize) -> &'n [u8] {
+    let start = index.checked_sub(1).map_or(0, |before| ends[before]);
+    &names[start..ends[index]]
+}
+
+impl<V> PathMap<V> {
+    fn position(&self, path: &RelPath) -> Option<usize> {
+        let wanted = path.as_bytes();
+        let same = |&index: &u32| name(&self.names, &self.ends, wide(index)) == wanted;
+        self.index.find(self.hasher.hash_one(wanted), same).copied().map(wide)
+    }
+
+    /// The value of `path`.
+    pub(super) fn get(&self, path: &RelPath) -> Option<&V> {
+        self.position(path).map(|at| &self.values[at])
+    }
+
+    /// Has `path` a value?
+    pub(super) fn contains(&self, path: &RelPath) -> bool {
+        self.position(path).is_some()
+    }
+
+    /// Gives `path` a value; the one that it had before.
+    pub(super) fn insert(&mut self, path: &RelPath, value: V) -> Option<V> {
+        if let Some(at) = self.position(path) {
+            return Some(std::mem::replace(&mut self.values[at], value));
+        }
+        let index = u32::try_from(self.values.len()).expect("fewer than 2^32 entries");
+        self.names.extend_from_slice(path.as_bytes());
+        self.ends.push(self.names.len());
+        self.values.push(value);
+        let Self { names, ends, hasher, .. } = self;
+        let rehash = |&index: &u32| hasher.hash_one(name(names, ends, wide(index)));
+        self.index.insert_unique(hasher.hash_one(path.as_bytes()), index, rehash);
+        None
+    }
+
+    /// The bytes of all paths, and their values, in the order in which they came.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &V)> {
+        self.values.iter().enumerate().map(|(at, value)| (name(&self.names, &self.ends, at), value))
+    }
+
+    /// All paths.
+    pub(super) fn paths(&self) -> impl Iterator<Item = RelPath> {
+        self.iter().map(|(name, _)| path_of(name))
+    }
+}
+
+/// The path that has these bytes, which are a path's.
+pub(super) fn path_of(name: &[u8]) -> RelPath {
+    RelPath::new(name).expect("it was a path when it was inserted")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(number: usize) -> RelPath {
+        RelPath::new(format!("folder-{}/{number}", number % 7)).unwrap()
+    }
+
+    #[test]
+    fn every_path_has_the_value_that_it_was_given_last() {
+        let mut map = PathMap::default();
+        assert_eq!(map.insert(&RelPath::root(), 7), None);
+        for number in 0..5000 {
+            assert_eq!(map.insert(&path(number), number), None);
+        }
+        for number in (0..5000).step_by(3) {
+            assert_eq!(map.insert(&path(number), number + 1), Some(number));
+        }
+        for number in 0..5000 {
+            assert_eq!(map.get(&path(number)), Some(&(number + usize::from(number % 3 == 0))));
+        }
+        assert!(!map.contains(&path(5000)) && map.get(&RelPath::root()) == Some(&7));
+        assert_eq!(map.iter().count(), 5001);
+        assert_eq!(map.iter().nth(2), Some((path(1).as_bytes(), &1)));
+        assert_eq!(map.paths().nth(2), Some(path(1)));
+    }
+}
