@@ -37,7 +37,7 @@ impl Detector for Cargo {
         path: &RelPath,
     ) -> Result<Vec<Candidate>, DetectError> {
         // The tree may begin anywhere below ~/.cargo: the folders above it are part of the pattern, too.
-        let root = fs_err::canonicalize(root).map_err(|error| DetectError::new(root, error))?;
+        let root = machine.real_path(root)?;
         let entry = path.below(&root);
         if path.file_name() == vendored::CHECKSUMS {
             return vendored::detect(machine, &entry, path);

@@ -97,7 +97,7 @@ impl Detector for Debian {
         note: &mut dyn FnMut(DetectError),
     ) -> Result<Vec<Candidate>, DetectError> {
         let Some(system) = system_of(path) else { return Ok(Vec::new()) };
-        let root = fs_err::canonicalize(root).map_err(|error| DetectError::new(root, error))?;
+        let root = machine.real_path(root)?;
         let entry = path.below(&root);
         let system_root = system.below(&root);
         let installed =

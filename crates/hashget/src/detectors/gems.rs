@@ -34,7 +34,7 @@ impl Detector for Gems {
         root: &Path,
         path: &RelPath,
     ) -> Result<Vec<Candidate>, DetectError> {
-        let root = fs_err::canonicalize(root).map_err(|error| DetectError::new(root, error))?;
+        let root = machine.real_path(root)?;
         let entry = path.below(&root);
         let folder = entry.parent().filter(|folder| folder.ends_with("specifications"));
         let Some(home) = folder.and_then(Path::parent) else { return Ok(Vec::new()) };

@@ -43,7 +43,7 @@ impl Detector for Go {
         path: &RelPath,
     ) -> Result<Vec<Candidate>, DetectError> {
         // The tree may begin within the cache: the folders above it are part of the pattern, too.
-        let root = fs_err::canonicalize(root).map_err(|error| DetectError::new(root, error))?;
+        let root = machine.real_path(root)?;
         let entry = path.below(&root);
         let Some(module) = Module::on_disk(&entry).filter(|_| text::is_file(&entry)) else {
             return Ok(Vec::new());

@@ -39,7 +39,7 @@ impl Detector for Gradle {
         root: &Path,
         path: &RelPath,
     ) -> Result<Vec<Candidate>, DetectError> {
-        let root = fs_err::canonicalize(root).map_err(|error| DetectError::new(root, error))?;
+        let root = machine.real_path(root)?;
         let entry = path.below(&root);
         let names: Vec<&str> = entry.to_str().unwrap_or_default().rsplit('/').take(6).collect();
         let [file, folder, version, name, group, cache] = names[..] else { return Ok(Vec::new()) };

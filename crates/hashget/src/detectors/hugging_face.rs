@@ -40,7 +40,7 @@ impl Detector for HuggingFace {
         root: &Path,
         path: &RelPath,
     ) -> Result<Vec<Candidate>, DetectError> {
-        let root = fs_err::canonicalize(root).map_err(|error| DetectError::new(root, error))?;
+        let root = machine.real_path(root)?;
         let entry = path.below(&root);
         let Some(place) = Place::of(entry.as_os_str().as_bytes()) else { return Ok(Vec::new()) };
         // Large files are kept under their SHA-256, and each snapshot links to them.

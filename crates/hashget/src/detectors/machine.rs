@@ -7,10 +7,11 @@ use std::any::{Any, TypeId};
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use super::text;
+use super::{DetectError, text};
 
 /// The machine on which a tree lies. The default is one of which nothing is known.
 #[derive(Debug, Clone, Default)]
@@ -56,6 +57,15 @@ impl Machine {
             kept().insert(key, Arc::<T>::clone(&value));
             value
         })
+    }
+
+    /// The folder of a tree without links and relative parts: what lies above it matters, too.
+    pub(super) fn real_path(&self, root: &Path) -> Result<PathBuf, DetectError> {
+        struct Real(io::Result<PathBuf>);
+        match &self.once(root, || Real(fs_err::canonicalize(root))).0 {
+            Ok(path) => Ok(path.clone()),
+            Err(error) => Err(DetectError::new(root, error)),
+        }
     }
 
     /// Regular files with one of these names (paths, in the order of their rank), for who works at `entry`, an

@@ -41,7 +41,7 @@ impl Detector for Maven {
         path: &RelPath,
     ) -> Result<Vec<Candidate>, DetectError> {
         // The tree may begin within the repository: the folders above it are part of the URL, too.
-        let root = fs_err::canonicalize(root).map_err(|error| DetectError::new(root, error))?;
+        let root = machine.real_path(root)?;
         let entry = path.below(&root);
         let Some(folder) = entry.parent() else { return Ok(Vec::new()) };
         let top = folder.ancestors().find(|folder| folder.ends_with("repository"));

@@ -56,7 +56,7 @@ impl Detector for Npm {
         path: &RelPath,
         note: &mut dyn FnMut(DetectError),
     ) -> Result<Vec<Candidate>, DetectError> {
-        let root = fs_err::canonicalize(root).map_err(|error| DetectError::new(root, error))?;
+        let root = machine.real_path(root)?;
         let file = path.below(&root);
         let Some(bytes) = text::read_whole(&file, MAX_BYTES)? else { return Ok(Vec::new()) };
         let Some(modules) = modules_of(&file) else { return Ok(Vec::new()) };

@@ -48,7 +48,7 @@ impl Detector for PyPi {
         path: &RelPath,
     ) -> Result<Vec<Candidate>, DetectError> {
         // The tree may begin within site-packages: folders above it matter, too.
-        let root = fs_err::canonicalize(root).map_err(|error| DetectError::new(root, error))?;
+        let root = machine.real_path(root)?;
         let entry = path.below(&root);
         let Some(installed) = Installed::read(&entry)? else { return Ok(Vec::new()) };
         let list: Arc<dyn FileList> = Arc::new(record::Record::new(&installed.folder));

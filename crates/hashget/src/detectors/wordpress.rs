@@ -36,11 +36,11 @@ impl Detector for WordPress {
 
     fn detect(
         &self,
-        _machine: &Machine,
+        machine: &Machine,
         root: &Path,
         path: &RelPath,
     ) -> Result<Vec<Candidate>, DetectError> {
-        let root = fs_err::canonicalize(root).map_err(|error| DetectError::new(root, error))?;
+        let root = machine.real_path(root)?;
         let entry = path.below(&root);
         let Some(kind) = Kind::of(&entry).filter(|_| text::is_file(&entry)) else {
             return Ok(Vec::new());

@@ -4,6 +4,7 @@
 //! the only registry there is; its name and version stand in the `Cargo.toml` that the registry made.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,11 +19,16 @@ pub(super) const CHECKSUMS: &[u8] = b".cargo-checksum.json";
 /// More bytes than this are neither checksums nor a Cargo.toml.
 const MAX_BYTES: u64 = 16 << 20;
 
+/// Of a whole file, the digest of the crate: what its files have is read when it is asked for.
 #[derive(serde::Deserialize)]
 struct Checksums {
-    files: BTreeMap<String, Digest>,
     /// Absent for what comes from a repository.
     package: Option<Digest>,
+}
+
+#[derive(serde::Deserialize)]
+struct FileChecksums {
+    files: BTreeMap<String, Digest>,
 }
 
 /// The crate whose checksums are in `file`.
@@ -53,7 +59,6 @@ pub(super) fn detect(
         (Some(place), _) => place,
         (None, 1) => usable().next().unwrap_or(&registries[0]),
         _ => {
-            let vendor = folder.parent().unwrap_or(folder);
             return Err(DetectError::new(
                 vendor,
                 "no registry on this machine is known to have its crates: \"cargo fetch\" gets one",
@@ -64,11 +69,7 @@ pub(super) fn detect(
     let packed = place.cache.join(package.file_name());
     let size = fs_err::symlink_metadata(&packed).ok().filter(std::fs::Metadata::is_file);
     let size = size.map(|metadata| metadata.len());
-    let list = Arc::new(Files {
-        folder: folder.to_owned(),
-        stem: package.to_string(),
-        digests: checksums.files,
-    });
+    let list = Arc::new(Files { folder: folder.to_owned(), stem: package.to_string() });
     Ok(vec![Candidate {
         url: registry.url(&package, &sha256)?,
         sha256: Some(sha256),
@@ -129,13 +130,12 @@ fn registries(machine: &Machine, folder: &Path) -> Vec<Place> {
     found
 }
 
-/// The digests of a vendored crate's files.
+/// A vendored crate, whose files' digests stand beside them.
 #[derive(Debug)]
 struct Files {
     folder: PathBuf,
     /// The folder within the crate.
     stem: String,
-    digests: BTreeMap<String, Digest>,
 }
 
 impl FileList for Files {
@@ -148,12 +148,17 @@ impl FileList for Files {
     }
 
     fn local(&self) -> Result<Option<Vec<Listed>>, String> {
-        let listed = |(path, digest): (&String, &Digest)| {
+        let file = self.folder.join(OsStr::from_bytes(CHECKSUMS));
+        let bytes = text::read_whole(&file, MAX_BYTES).map_err(|error| error.to_string())?;
+        let Some(bytes) = bytes else { return Ok(None) };
+        let checksums: FileChecksums = serde_json::from_slice(&bytes)
+            .map_err(|error| format!("its .cargo-checksum.json is not understood: {error}"))?;
+        let listed = |(path, digest): (String, Digest)| {
             let path = RelPath::new(path.as_bytes()).ok()?;
             let member =
                 RelPath::new([self.stem.as_bytes(), b"/", path.as_bytes()].concat()).ok()?;
-            Some(Listed { member, path, checksum: Checksum::from(*digest) })
+            Some(Listed { member, path, checksum: Checksum::from(digest) })
         };
-        Ok(Some(self.digests.iter().filter_map(listed).collect()))
+        Ok(Some(checksums.files.into_iter().filter_map(listed).collect()))
     }
 }
