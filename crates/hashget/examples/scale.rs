@@ -248,8 +248,12 @@ impl HashDb for Synthetic {
         self.answer(|| Some(record(id.0.cast_unsigned())))
     }
 
-    fn members(&self, id: PackageId) -> Result<Vec<Member>, HashDbError> {
-        self.answer(|| {
+    fn each_member(
+        &self,
+        id: PackageId,
+        visit: &mut dyn FnMut(Member),
+    ) -> Result<(), HashDbError> {
+        let members = self.answer(|| {
             let first = id.0.cast_unsigned() * self.each;
             let mut members = Vec::new();
             let mut folder = String::new();
@@ -263,7 +267,9 @@ impl HashDb for Synthetic {
                 members.push(member(path, Kind::File { size }, 0o644, Some(sha256)));
             }
             members
-        })
+        })?;
+        members.into_iter().for_each(visit);
+        Ok(())
     }
 
     fn put(&self, record: &PackageRecord, _: &[Member]) -> Result<PackageId, HashDbError> {

@@ -199,21 +199,12 @@ impl HashDb for LocalHashDb {
         })
     }
 
-    fn members(&self, id: PackageId) -> Result<Vec<Member>, HashDbError> {
-        self.with(|connection| {
-            // Every package has a list; without the join, a lost one would look like an empty one.
-            let list: Option<Option<Vec<u8>>> = connection
-                .prepare_cached(
-                    "SELECT list FROM packages LEFT JOIN members ON package = id WHERE id = ?1",
-                )?
-                .query_row([id.0], |row| row.get(0))
-                .optional()?;
-            match list {
-                None => Ok(Vec::new()),
-                Some(Some(list)) => member_list::decode(&list).map_err(Problem::Damaged),
-                Some(None) => Err(Problem::Damaged("a package has lost its members".to_owned())),
-            }
-        })
+    fn each_member(
+        &self,
+        id: PackageId,
+        visit: &mut dyn FnMut(Member),
+    ) -> Result<(), HashDbError> {
+        self.with(|connection| each_member(&connection.transaction()?, id.0, visit))
     }
 
     fn by_url(&self, url: &str) -> Result<Option<PackageId>, HashDbError> {
@@ -377,22 +368,42 @@ fn insert_record(transaction: &Transaction<'_>, record: &PackageRecord) -> Resul
     Ok(id)
 }
 
+/// Gives the members of a package to `visit`, as [`HashDb::each_member`] says.
+fn each_member(
+    transaction: &Transaction<'_>,
+    id: i64,
+    visit: &mut dyn FnMut(Member),
+) -> Result<(), Problem> {
+    // Every package has a list; without the join, a lost one would look like an empty one.
+    let row: Option<Option<i64>> = transaction
+        .prepare_cached(
+            "SELECT package FROM packages LEFT JOIN members ON package = id WHERE id = ?1",
+        )?
+        .query_row([id], |row| row.get(0))
+        .optional()?;
+    match row {
+        None => Ok(()),
+        Some(None) => Err(Problem::Damaged("a package has lost its members".to_owned())),
+        Some(Some(row)) => {
+            let list = transaction.blob_open("main", "members", "list", row, true)?;
+            member_list::decode(list, visit).map_err(Problem::Damaged)
+        }
+    }
+}
+
 /// Takes a package out, with its keys. `false` when it was not known.
 fn forget(transaction: &Transaction<'_>, id: i64) -> Result<bool, Problem> {
-    let found: Option<(Vec<u8>, Option<Vec<u8>>)> = transaction
-        .prepare_cached(
-            "SELECT sha256, list FROM packages LEFT JOIN members ON package = id WHERE id = ?1",
-        )?
-        .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
+    let own: Option<Vec<u8>> = transaction
+        .prepare_cached("SELECT sha256 FROM packages WHERE id = ?1")?
+        .query_row([id], |row| row.get(0))
         .optional()?;
-    let Some((own, list)) = found else { return Ok(false) };
-    match list.map(|list| member_list::decode(&list)) {
-        Some(Ok(members)) => {
-            let mut keys: Vec<&[u8]> = members
-                .iter()
-                .filter_map(|member| member.sha256.as_ref().map(prefix))
-                .chain(own.get(..PREFIX))
-                .collect();
+    let Some(own) = own else { return Ok(false) };
+    let mut keys: Vec<[u8; PREFIX]> = own.first_chunk().copied().into_iter().collect();
+    let mut add = |member: Member| {
+        keys.extend(member.sha256.and_then(|sha256| prefix(&sha256).first_chunk().copied()));
+    };
+    match each_member(transaction, id, &mut add) {
+        Ok(()) => {
             keys.sort_unstable();
             keys.dedup();
             let mut delete = transaction
@@ -402,9 +413,10 @@ fn forget(transaction: &Transaction<'_>, id: i64) -> Result<bool, Problem> {
             }
         }
         // Its list is damaged: slow, but it must be possible to get rid of it.
-        _ => {
+        Err(Problem::Damaged(_)) => {
             transaction.execute("DELETE FROM files WHERE package = ?1", [id])?;
         }
+        Err(problem) => return Err(problem),
     }
     transaction.prepare_cached("DELETE FROM packages WHERE id = ?1")?.execute([id])?;
     Ok(true)

@@ -3,7 +3,7 @@
 //! Invariant: a blob that was damaged on disk never decodes to another list; zstd's checksum covers
 //! every byte of it.
 
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write as _};
 
 use crate::model::Member;
 
@@ -13,30 +13,94 @@ const FORMAT: u8 = 1;
 /// Fast, and within a few per cent of the higher levels on lists of paths and digests.
 const LEVEL: i32 = 3;
 
+/// So many unpacked bytes are looked at together; more for a member that needs them.
+const WINDOW: usize = 1 << 16;
+
 /// `members` as a blob.
 pub(super) fn encode(members: &[Member]) -> Result<Vec<u8>, String> {
-    let plain = postcard::to_stdvec(members).map_err(|error| error.to_string())?;
-    let compress = || -> std::io::Result<Vec<u8>> {
-        let mut encoder = zstd::stream::write::Encoder::new(vec![FORMAT], LEVEL)?;
-        encoder.include_checksum(true)?;
-        encoder.write_all(&plain)?;
-        encoder.finish()
-    };
-    compress().map_err(|error| error.to_string())
+    let mut encoder = zstd::stream::write::Encoder::new(vec![FORMAT], LEVEL).map_err(text)?;
+    encoder.include_checksum(true).map_err(text)?;
+    // As postcard encodes the slice; but the whole of it is never in memory.
+    let mut plain = postcard::to_stdvec(&members.len()).map_err(text)?;
+    for member in members {
+        plain = postcard::to_extend(member, plain).map_err(text)?;
+        if plain.len() >= WINDOW {
+            encoder.write_all(&plain).map_err(text)?;
+            plain.clear();
+        }
+    }
+    encoder.write_all(&plain).and_then(|()| encoder.finish()).map_err(text)
 }
 
-/// The list that a blob holds, or what is wrong with the blob.
-pub(super) fn decode(blob: &[u8]) -> Result<Vec<Member>, String> {
-    let packed = match blob.split_first() {
-        Some((&FORMAT, packed)) => packed,
-        Some((other, _)) => return Err(format!("a member list has the unknown format {other}")),
-        None => return Err("a member list is empty".to_owned()),
+/// Gives the members that `blob` holds to `visit`, in order; or says what is wrong with the blob, and then
+/// nothing that was given counts.
+pub(super) fn decode(mut blob: impl Read, visit: &mut dyn FnMut(Member)) -> Result<(), String> {
+    let mut format = Vec::new();
+    blob.by_ref().take(1).read_to_end(&mut format).map_err(text)?;
+    match *format {
+        [FORMAT] => {}
+        [other, ..] => return Err(format!("a member list has the unknown format {other}")),
+        [] => return Err("a member list is empty".to_owned()),
+    }
+    let mut window = Window {
+        unpacked: zstd::stream::read::Decoder::new(blob).map_err(text)?,
+        bytes: Vec::new(),
+        next: 0,
     };
-    let mut plain = Vec::new();
-    zstd::stream::read::Decoder::with_buffer(packed)
-        .and_then(|mut decoder| decoder.read_to_end(&mut plain))
-        .map_err(|error| format!("a member list does not decompress ({error})"))?;
-    postcard::from_bytes(&plain).map_err(|error| format!("a member list does not decode ({error})"))
+    let count: usize = window.take()?;
+    for _ in 0..count {
+        visit(window.take()?);
+    }
+    // The checksum comes after the last byte.
+    let rest = std::io::copy(&mut window.unpacked, &mut std::io::sink()).map_err(packed_badly)?;
+    if rest > 0 || window.next < window.bytes.len() {
+        return Err("a member list does not end after its last member".to_owned());
+    }
+    Ok(())
+}
+
+/// The part of a list that is looked at.
+struct Window<R> {
+    unpacked: R,
+    bytes: Vec<u8>,
+    /// Where what was not yet taken begins.
+    next: usize,
+}
+
+impl<R: Read> Window<R> {
+    /// The next value.
+    fn take<T: serde::de::DeserializeOwned>(&mut self) -> Result<T, String> {
+        loop {
+            let error = match postcard::take_from_bytes(&self.bytes[self.next..]) {
+                Ok((value, rest)) => {
+                    self.next = self.bytes.len() - rest.len();
+                    return Ok(value);
+                }
+                Err(error) => error,
+            };
+            if error != postcard::Error::DeserializeUnexpectedEnd || !self.fill()? {
+                return Err(format!("a member list does not decode ({error})"));
+            }
+        }
+    }
+
+    /// Unpacks more. `false` at the end.
+    fn fill(&mut self) -> Result<bool, String> {
+        self.bytes.drain(..self.next);
+        self.next = 0;
+        // A value that needs more than a window gets twice as much each time.
+        let more = self.bytes.len().max(WINDOW) as u64;
+        let count = self.unpacked.by_ref().take(more).read_to_end(&mut self.bytes);
+        Ok(count.map_err(packed_badly)? > 0)
+    }
+}
+
+fn packed_badly(error: std::io::Error) -> String {
+    format!("a member list does not decompress ({error})")
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
 }
 
 #[cfg(test)]
@@ -63,11 +127,34 @@ mod tests {
             .collect()
     }
 
+    fn decoded(blob: &[u8]) -> Result<Vec<Member>, String> {
+        let mut list = Vec::new();
+        decode(blob, &mut |member| list.push(member)).map(|()| list)
+    }
+
     #[test]
     fn any_list_round_trips() {
-        for list in [vec![], members()] {
-            assert_eq!(decode(&encode(&list).unwrap()).unwrap(), list);
+        let mut long = members();
+        long[50].path = RelPath::new(vec![b'x'; 5 * WINDOW]).unwrap();
+        let many = (0..100).flat_map(|_| members()).collect();
+        for list in [vec![], members(), long, many] {
+            let blob = encode(&list).unwrap();
+            assert_eq!(decoded(&blob).unwrap(), list);
+            // The encoding is that of the whole list, which earlier versions wrote and read at once.
+            let plain = zstd::decode_all(&blob[1..]).unwrap();
+            assert_eq!(plain, postcard::to_stdvec(&list).unwrap());
         }
+    }
+
+    #[test]
+    fn a_list_ends_where_its_count_says() {
+        let mut plain = postcard::to_stdvec(&members()).unwrap();
+        let blob = |plain: &[u8]| [&[FORMAT][..], &zstd::encode_all(plain, 1).unwrap()].concat();
+        assert_eq!(decoded(&blob(&plain)).unwrap(), members());
+        plain.push(0);
+        assert!(decoded(&blob(&plain)).unwrap_err().contains("does not end"));
+        plain.truncate(plain.len() - 2);
+        assert!(decoded(&blob(&plain)).unwrap_err().contains("does not decode"));
     }
 
     #[test]
@@ -77,10 +164,10 @@ mod tests {
             let mut damaged = blob.clone();
             damaged[at] ^= 0x10;
             // zstd's frame header has bits that mean nothing; whatever decodes must be the list.
-            if let Ok(list) = decode(&damaged) {
+            if let Ok(list) = decoded(&damaged) {
                 assert_eq!(list, members(), "byte {at}");
             }
-            assert!(decode(&blob[..at]).is_err(), "truncated at {at}");
+            assert!(decoded(&blob[..at]).is_err(), "truncated at {at}");
         }
     }
 }

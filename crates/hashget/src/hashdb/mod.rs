@@ -39,8 +39,21 @@ pub trait HashDb: Send + Sync {
     /// The record of a package, or `None` if it is not (or no longer) known.
     fn package(&self, id: PackageId) -> Result<Option<PackageRecord>, HashDbError>;
 
-    /// The members of a package in the package's own order; empty when the package is not known.
-    fn members(&self, id: PackageId) -> Result<Vec<Member>, HashDbError>;
+    /// Gives the members of a package to `visit`, in the package's own order; none when the package is
+    /// not known. A package may have millions: not all of them need be in memory at once. When it ends
+    /// with an error, nothing that was given counts.
+    fn each_member(
+        &self,
+        id: PackageId,
+        visit: &mut dyn FnMut(Member),
+    ) -> Result<(), HashDbError>;
+
+    /// The members of a package, as [`Self::each_member`] gives them, all at once.
+    fn members(&self, id: PackageId) -> Result<Vec<Member>, HashDbError> {
+        let mut members = Vec::new();
+        self.each_member(id, &mut |member| members.push(member))?;
+        Ok(members)
+    }
 
     /// The package with this URL, as its own or as one of its other URLs.
     fn by_url(&self, url: &str) -> Result<Option<PackageId>, HashDbError>;

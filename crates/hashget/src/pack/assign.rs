@@ -4,29 +4,123 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::lay::{Given, Role};
+use super::plan::Claims;
 use crate::model::manifest::{
     Assignment, MtimeAssignment, OneOrMany, Tree, XattrAssignment, xattrs_to_map,
 };
-use crate::model::{Kind, MemberMetadata, Metadata, Timestamp};
+use crate::model::{Entry, Kind, MemberMetadata, Metadata, Timestamp};
+
+/// What the package records of given members: little for each, since there may be millions.
+#[derive(Default)]
+pub(super) struct OwnMetadata {
+    /// For each member which of `distinct` it has.
+    which: Vec<u32>,
+    /// Without times.
+    distinct: Vec<MemberMetadata>,
+    known: BTreeMap<OwnKey, u32>,
+    /// The times that are not those of the entries, by position.
+    times: Vec<(u32, Option<Timestamp>)>,
+}
+
+/// Mode, owner, group and extended attributes.
+type OwnKey =
+    (Option<u32>, Option<u32>, Option<u32>, BTreeMap<Box<[u8]>, Box<[u8]>>);
+
+impl OwnMetadata {
+    /// Adds that of one more member; its entry has the time `actual`.
+    pub(super) fn push(&mut self, own: &MemberMetadata, actual: Timestamp) {
+        if own.mtime != Some(actual) {
+            self.times.push((position(self.which.len()), own.mtime));
+        }
+        // Most have what the one before has.
+        let last = self.which.last().map(|&which| (which, &self.distinct[which as usize]));
+        let which = match last {
+            Some((which, last)) if same_but_for_times(last, own) => which,
+            _ => {
+                let key = (own.mode, own.uid, own.gid, (*own.xattrs).clone());
+                *self.known.entry(key).or_insert_with(|| {
+                    self.distinct.push(MemberMetadata { mtime: None, ..own.clone() });
+                    position(self.distinct.len() - 1)
+                })
+            }
+        };
+        self.which.push(which);
+    }
+
+    fn mtime(&self, at: usize, actual: Timestamp) -> Option<Timestamp> {
+        match self.times.binary_search_by_key(&position(at), |&(position, _)| position) {
+            Ok(index) => self.times[index].1,
+            Err(_) => Some(actual),
+        }
+    }
+}
+
+fn same_but_for_times(a: &MemberMetadata, b: &MemberMetadata) -> bool {
+    (a.mode, a.uid, a.gid) == (b.mode, b.uid, b.gid) && a.xattrs == b.xattrs
+}
+
+/// The given members, in order, with the entries that they give.
+pub(super) struct Pairs<'a> {
+    /// The tree.
+    pub(super) entries: &'a [Entry],
+    /// Which names belong to which file.
+    pub(super) claims: &'a Claims,
+    /// The members.
+    pub(super) given: &'a [Given],
+    /// What the package records of them.
+    pub(super) own: &'a OwnMetadata,
+}
 
 /// One given member and the entry it gives.
-pub(super) struct Pair<'a> {
-    /// The member's kind.
-    pub(super) kind: &'a Kind,
-    /// What the package records.
-    pub(super) own: &'a MemberMetadata,
+struct Pair<'a> {
+    /// Is the member another name of a file?
+    link: bool,
+    /// Is it a symbolic link?
+    symlink: bool,
+    /// What the package records, but for the time.
+    own: &'a MemberMetadata,
+    own_mtime: Option<Timestamp>,
     /// What the entry has.
-    pub(super) actual: &'a Metadata,
+    actual: &'a Metadata,
     /// Does this tree decide the entry's metadata? (Not for links, nor folders that an earlier tree
     /// gave.)
-    pub(super) decides: bool,
+    decides: bool,
+}
+
+impl<'a> Pairs<'a> {
+    fn len(&self) -> usize {
+        self.given.len()
+    }
+
+    fn get(&self, at: usize) -> Pair<'a> {
+        let Given { entry, role, .. } = self.given[at];
+        let file = self.claims.file(self.entries, entry as usize);
+        Pair {
+            link: role == Role::Link,
+            symlink: matches!(file.kind, Kind::Symlink { .. }),
+            own: &self.own.distinct[self.own.which[at] as usize],
+            own_mtime: self.own.mtime(at, file.metadata.mtime),
+            actual: &file.metadata,
+            decides: role == Role::Made,
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = Pair<'a>> + '_ {
+        (0..self.len()).map(|at| self.get(at))
+    }
 }
 
 impl Pair<'_> {
     /// Must something be said where the package says nothing? For a link nothing is needed; for a
     /// folder it is, even if an earlier tree decides.
     fn lacks<T>(&self, own: Option<T>) -> bool {
-        own.is_none() && !matches!(self.kind, Kind::HardLink { .. })
+        own.is_none() && !self.link
+    }
+
+    /// Does this tree decide the entry's mode? Symbolic links have none.
+    fn decides_mode(&self) -> bool {
+        self.decides && !self.symlink
     }
 }
 
@@ -36,24 +130,23 @@ const MOSTLY: usize = 3;
 /// Masks that people unpack with.
 const UMASKS: [u32; 5] = [0o022, 0o002, 0o027, 0o077, 0o007];
 
-/// Writes the assignments for `pairs`, the given members in order, into `tree`.
-pub(super) fn assign(tree: &mut Tree, pairs: &[Pair<'_>]) {
+/// Writes the assignments for `pairs` into `tree`.
+pub(super) fn assign(tree: &mut Tree, pairs: &Pairs<'_>) {
     assign_modes(tree, pairs);
-    tree.uid = numbers(pairs, |pair| pair.own.uid, |pair| pair.actual.uid);
-    tree.gid = numbers(pairs, |pair| pair.own.gid, |pair| pair.actual.gid);
+    let decides = |pair: &Pair<'_>| pair.decides;
+    tree.uid = numbers(pairs, decides, |pair| pair.own.uid, |pair| pair.actual.uid);
+    tree.gid = numbers(pairs, decides, |pair| pair.own.gid, |pair| pair.actual.gid);
     tree.mtime = times(pairs);
     tree.xattrs = xattrs(pairs);
 }
 
-fn assign_modes(tree: &mut Tree, pairs: &[Pair<'_>]) {
-    let has_mode = |pair: &Pair<'_>| pair.decides && !matches!(pair.kind, Kind::Symlink { .. });
+fn assign_modes(tree: &mut Tree, pairs: &Pairs<'_>) {
     let differing = |umask: u32| {
-        pairs
-            .iter()
-            .filter(|pair| {
-                has_mode(pair) && pair.own.mode.map(|mode| mode & !umask) != Some(pair.actual.mode)
-            })
-            .count()
+        let differs = |pair: &Pair<'_>| {
+            pair.decides_mode()
+                && pair.own.mode.map(|mode| mode & !umask) != Some(pair.actual.mode)
+        };
+        pairs.iter().filter(differs).count()
     };
     let without = differing(0);
     if without > 0 {
@@ -61,10 +154,9 @@ fn assign_modes(tree: &mut Tree, pairs: &[Pair<'_>]) {
         tree.umask = best.filter(|&umask| differing(umask) + 1 < without);
     }
     let umask = tree.umask.unwrap_or(0);
-    let modes: Vec<Pair<'_>> =
-        pairs.iter().map(|pair| Pair { decides: has_mode(pair), ..*pair }).collect();
-    tree.mode =
-        numbers(&modes, |pair| pair.own.mode.map(|mode| mode & !umask), |pair| pair.actual.mode);
+    let own = |pair: &Pair<'_>| pair.own.mode.map(|mode| mode & !umask);
+    let decides = |pair: &Pair<'_>| pair.decides_mode();
+    tree.mode = numbers(pairs, decides, own, |pair| pair.actual.mode);
 }
 
 /// Positions as a manifest has them.
@@ -74,23 +166,24 @@ fn position(index: usize) -> u32 {
 
 /// A constant for all where that leaves fewer exceptions, then the exceptions.
 fn numbers(
-    pairs: &[Pair<'_>],
+    pairs: &Pairs<'_>,
+    decides: impl Fn(&Pair<'_>) -> bool,
     own: impl Fn(&Pair<'_>) -> Option<u32>,
     actual: impl Fn(&Pair<'_>) -> u32,
 ) -> Vec<Assignment> {
     let exceptions = |constant: Option<u32>| -> Vec<usize> {
-        let wrong = |pair: &Pair<'_>| match constant.or(own(pair)) {
-            Some(value) => pair.decides && value != actual(pair),
-            None => pair.decides || pair.lacks(own(pair)),
+        let wrong = |pair: Pair<'_>| match constant.or(own(&pair)) {
+            Some(value) => decides(&pair) && value != actual(&pair),
+            None => decides(&pair) || pair.lacks(own(&pair)),
         };
-        (0..pairs.len()).filter(|&at| wrong(&pairs[at])).collect()
+        (0..pairs.len()).filter(|&at| wrong(pairs.get(at))).collect()
     };
     let mut assignments = Vec::new();
     let mut rest = exceptions(None);
     if rest.len() > 1 {
         let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
-        for pair in pairs.iter().filter(|pair| pair.decides) {
-            *counts.entry(actual(pair)).or_default() += 1;
+        for pair in pairs.iter().filter(|pair| decides(pair)) {
+            *counts.entry(actual(&pair)).or_default() += 1;
         }
         let most =
             counts.into_iter().max_by_key(|&(value, count)| (count, std::cmp::Reverse(value)));
@@ -105,18 +198,18 @@ fn numbers(
     if rest.is_empty() {
         return assignments;
     }
-    let first = actual(&pairs[rest[0]]);
-    let same = rest.iter().all(|&at| actual(&pairs[at]) == first);
+    let first = actual(&pairs.get(rest[0]));
+    let same = rest.iter().all(|&at| actual(&pairs.get(at)) == first);
     if !same && rest.len() * 4 > pairs.len() * MOSTLY {
         return vec![Assignment {
             at: None,
-            is: OneOrMany::Many(pairs.iter().map(actual).collect()),
+            is: OneOrMany::Many(pairs.iter().map(|pair| actual(&pair)).collect()),
         }];
     }
     let is = if same {
         OneOrMany::One(first)
     } else {
-        OneOrMany::Many(rest.iter().map(|&at| actual(&pairs[at])).collect())
+        OneOrMany::Many(rest.iter().map(|&at| actual(&pairs.get(at))).collect())
     };
     assignments.push(Assignment { at: Some(rest.into_iter().map(position).collect()), is });
     assignments
@@ -125,22 +218,22 @@ fn numbers(
 /// How many members make a shift of their own worth writing.
 const SHIFT_MEMBERS: usize = 4;
 
-fn times(pairs: &[Pair<'_>]) -> Vec<MtimeAssignment> {
+fn times(pairs: &Pairs<'_>) -> Vec<MtimeAssignment> {
     let shift_of = |pair: &Pair<'_>| {
-        let own = pair.own.mtime?;
+        let own = pair.own_mtime?;
         let actual = pair.actual.mtime;
         let whole = own.nanoseconds == actual.nanoseconds;
         if whole { actual.seconds.checked_sub(own.seconds) } else { None }
     };
-    let counts = |pair: &Pair<'_>| pair.decides || pair.lacks(pair.own.mtime);
+    let counts = |pair: &Pair<'_>| pair.decides || pair.lacks(pair.own_mtime);
     // So it mostly is, and finding it out takes no memory.
-    if pairs.iter().all(|pair| !counts(pair) || shift_of(pair) == Some(0)) {
+    if pairs.iter().all(|pair| !counts(&pair) || shift_of(&pair) == Some(0)) {
         return Vec::new();
     }
-    let deciding: Vec<usize> = (0..pairs.len()).filter(|&at| counts(&pairs[at])).collect();
+    let deciding: Vec<usize> = (0..pairs.len()).filter(|&at| counts(&pairs.get(at))).collect();
     let mut by_shift: HashMap<i64, Vec<usize>> = HashMap::new();
     for &at in &deciding {
-        if let Some(shift) = shift_of(&pairs[at]) {
+        if let Some(shift) = shift_of(&pairs.get(at)) {
             by_shift.entry(shift).or_default().push(at);
         }
     }
@@ -177,7 +270,7 @@ fn times(pairs: &[Pair<'_>]) -> Vec<MtimeAssignment> {
         let all = pairs.iter().map(|pair| pair.actual.mtime);
         return vec![columns(None, all)];
     }
-    let times = rest.iter().map(|&at| pairs[at].actual.mtime).collect::<Vec<_>>();
+    let times = rest.iter().map(|&at| pairs.get(at).actual.mtime).collect::<Vec<_>>();
     assignments.push(columns(Some(rest.into_iter().map(position).collect()), times.into_iter()));
     assignments
 }
@@ -199,12 +292,15 @@ fn columns(at: Option<Vec<u32>>, times: impl Iterator<Item = Timestamp>) -> Mtim
     }
 }
 
-fn xattrs(pairs: &[Pair<'_>]) -> Option<XattrAssignment> {
+fn xattrs(pairs: &Pairs<'_>) -> Option<XattrAssignment> {
     let rest: Vec<usize> = (0..pairs.len())
-        .filter(|&at| pairs[at].decides && pairs[at].own.xattrs != pairs[at].actual.xattrs)
+        .filter(|&at| {
+            let pair = pairs.get(at);
+            pair.decides && pair.own.xattrs != pair.actual.xattrs
+        })
         .collect();
     (!rest.is_empty()).then(|| XattrAssignment {
-        is: rest.iter().map(|&at| xattrs_to_map(&pairs[at].actual.xattrs)).collect(),
+        is: rest.iter().map(|&at| xattrs_to_map(&pairs.get(at).actual.xattrs)).collect(),
         at: Some(rest.into_iter().map(position).collect()),
     })
 }

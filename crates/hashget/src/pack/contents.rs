@@ -100,10 +100,9 @@ impl<'a> Contents<'a> {
             .unwrap_or(NONE)
     }
 
-    /// The numbers of what the members of a package hold.
-    pub(super) fn numbers(&self, members: &[Member]) -> Vec<u32> {
-        let number = |member: &Member| member.sha256.map_or(NONE, |sha256| self.number(&sha256));
-        members.iter().map(number).collect()
+    /// The number of what a member holds.
+    pub(super) fn number_of(&self, member: &Member) -> u32 {
+        member.sha256.map_or(NONE, |sha256| self.number(&sha256))
     }
 
     /// The entries that have a content, ascending; none for [`NONE`].

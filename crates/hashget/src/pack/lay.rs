@@ -5,10 +5,13 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::assign::{Pair, assign};
-use super::plan::{Claims, Members};
+use super::assign::{OwnMetadata, Pairs, assign};
+use super::contents::{Contents, NONE};
+use super::members::Members;
+use super::plan::Claims;
+use crate::hashdb::HashDbError;
 use crate::model::manifest::{DigestColumn, Prefix, Tree};
-use crate::model::{Digest, Entry, Kind, Member};
+use crate::model::{Digest, Entry, Kind, Member, RelPath};
 use crate::tree::Finder;
 
 /// A tree of the manifest that could be, with the entries it gives.
@@ -19,13 +22,13 @@ pub(super) struct Proposal {
     pub(super) given: Vec<Given>,
 }
 
-/// A member that a proposal gives.
+/// A member that a proposal gives. There may be millions.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Given {
     /// Index of the member in its package.
-    pub(super) member: usize,
+    pub(super) member: u32,
     /// Index of the entry in the tree.
-    pub(super) entry: usize,
+    pub(super) entry: u32,
     /// How the entry comes about.
     pub(super) role: Role,
 }
@@ -51,44 +54,88 @@ const TREE_COST: usize = 60;
 /// Contents that stand in a package or a tree this often say nothing about where folders lie.
 const COMMON: usize = 8;
 
-/// Where the package's folders seem to lie: pairs of prefixes, the best supported first. `matches` are
-/// contents that both have, each with the members and the entries that have it.
-pub(super) fn prefixes<'a>(
-    entries: &'a [Entry],
-    members: &'a [Member],
-    matches: impl Iterator<Item = (&'a [(u32, u32)], impl Iterator<Item = usize> + Clone)>,
-) -> Vec<(Prefix, Prefix)> {
-    let mut votes: BTreeMap<(&[u8], &[u8]), usize> = BTreeMap::new();
-    // Most matches vote as the one before did.
-    let (mut same, mut count) = ((&[][..], &[][..]), 0);
-    for (candidates, names) in matches {
-        if candidates.len() > COMMON || names.clone().nth(COMMON).is_some() {
-            continue;
+/// Where the package's folders seem to lie: pairs of prefixes, the best supported first. Contents that both
+/// have, and that nothing gives yet, tell.
+pub(super) fn prefixes(
+    entries: &[Entry],
+    members: &Members<'_>,
+    contents: &Contents<'_>,
+    claims: &Claims,
+) -> Result<Vec<(Prefix, Prefix)>, HashDbError> {
+    let numbers = members.contents();
+    let mut holders: Vec<u32> =
+        numbers.iter().copied().filter(|&content| content != NONE).collect();
+    holders.sort_unstable();
+    let holders_of = |content: u32| {
+        holders.partition_point(|&one| one <= content)
+            - holders.partition_point(|&one| one < content)
+    };
+    let mut votes = Votes::default();
+    // The few contents that several members have, each with their paths.
+    let mut several: BTreeMap<u32, Vec<RelPath>> = BTreeMap::new();
+    members.each(&mut |index, member| {
+        let content = numbers[index];
+        let names = contents.names(content).filter(|&entry| !claims.is_given(entry));
+        let mut vote = |candidates: &[RelPath]| {
+            for entry in names.clone() {
+                votes.vote(candidates, entries[entry].path.as_bytes());
+            }
+        };
+        // Contents that stand anywhere say nothing.
+        let count = holders_of(content);
+        if count > COMMON || names.clone().nth(COMMON).is_some() {
+            return;
         }
-        for entry in names {
-            let path = entries[entry].path.as_bytes();
-            let best = candidates
-                .iter()
-                .map(|&(_, member)| members[member as usize].path.as_bytes())
-                .map(|member| (common_rest(member, path), member))
-                .max_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(a.1)));
-            if let Some((rest, member)) = best
-                && rest > 0
-            {
-                let pair = (&member[..member.len() - rest], &path[..path.len() - rest]);
-                if pair != same {
-                    *votes.entry(same).or_default() += count;
-                    (same, count) = (pair, 0);
-                }
-                count += 1;
+        if count == 1 {
+            vote(std::slice::from_ref(&member.path));
+        } else {
+            let candidates = several.entry(content).or_default();
+            candidates.push(member.path.clone());
+            if candidates.len() == count {
+                vote(candidates);
+                several.remove(&content);
             }
         }
+    })?;
+    Ok(votes.counted())
+}
+
+/// What contents say about where folders lie: pairs of prefixes, with the number of votes.
+#[derive(Default)]
+struct Votes {
+    counts: BTreeMap<(Box<[u8]>, Box<[u8]>), usize>,
+    /// Most votes are as the one before: the last pair, and how often it was voted for.
+    same: ((Box<[u8]>, Box<[u8]>), usize),
+}
+
+impl Votes {
+    /// One of `candidates` lies at `path`: the one that has the most in common with it.
+    fn vote(&mut self, candidates: &[RelPath], path: &[u8]) {
+        let best = candidates
+            .iter()
+            .map(RelPath::as_bytes)
+            .map(|member| (common_rest(member, path), member))
+            .max_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(a.1)));
+        let Some((rest, member)) = best.filter(|&(rest, _)| rest > 0) else { return };
+        let (from, to) = (&member[..member.len() - rest], &path[..path.len() - rest]);
+        let ((same_from, same_to), count) = &mut self.same;
+        if **same_from == *from && **same_to == *to {
+            *count += 1;
+        } else {
+            let (pair, count) = std::mem::replace(&mut self.same, ((from.into(), to.into()), 1));
+            *self.counts.entry(pair).or_default() += count;
+        }
     }
-    *votes.entry(same).or_default() += count;
-    votes.retain(|_, votes| *votes > 0);
-    let mut pairs: Vec<_> = votes.into_iter().collect();
-    pairs.sort_by(|(a, a_votes), (b, b_votes)| b_votes.cmp(a_votes).then(a.cmp(b)));
-    pairs.into_iter().map(|((from, to), _)| (Prefix(from.into()), Prefix(to.into()))).collect()
+
+    /// The pairs, the best supported first.
+    fn counted(mut self) -> Vec<(Prefix, Prefix)> {
+        let (pair, count) = self.same;
+        *self.counts.entry(pair).or_default() += count;
+        self.counts.retain(|_, count| *count > 0);
+        let mut pairs: Vec<_> = self.counts.into_iter().collect();
+        pairs.sort_by(|(a, a_count), (b, b_count)| b_count.cmp(a_count).then(a.cmp(b)));
+        pairs.into_iter().map(|((from, to), _)| (Prefix(from), Prefix(to))).collect()
+    }
 }
 
 /// The length of the longest end of `member`, in whole components, that `path` ends with too.
@@ -109,10 +156,9 @@ pub(super) fn lay(
     from: &Prefix,
     to: &Prefix,
     entries: &[Entry],
-    package: &Members,
+    members: &Members<'_>,
     claims: &Claims,
-) -> Proposal {
-    let members = &package.members;
+) -> Result<Proposal, HashDbError> {
     let mut laying = Laying {
         entries,
         claims,
@@ -122,66 +168,102 @@ pub(super) fn lay(
         path: Vec::new(),
         heads: HashMap::new(),
     };
-    let (mut given, mut excepted) = (Vec::new(), Vec::new());
-    for (index, member) in members.iter().enumerate() {
-        let Some(rest) = from.rest_of(&member.path) else { continue };
+    let (mut given, mut own, mut any_excepted) = (Vec::new(), OwnMetadata::default(), false);
+    members.each(&mut |index, member| {
+        let Some(rest) = from.rest_of(&member.path) else { return };
         // Which of several members of one path counts depends on the reader, so none is given.
-        let role = if package.occurs_twice(index) { None } else { laying.role(member, rest) };
+        let role = if members.occurs_twice(index) { None } else { laying.role(member, rest) };
         match role {
-            Some((entry, role)) => given.push(Given { member: index, entry, role }),
-            None => excepted.push(rest),
+            Some((entry, role)) => {
+                let actual = &claims.file(entries, entry).metadata;
+                own.push(&member.metadata, actual.mtime);
+                given.push(Given { member: number(index), entry: number(entry), role });
+            }
+            None => any_excepted = true,
         }
-    }
+    })?;
     let mut tree = Tree { from: from.clone(), to: to.clone(), ..Tree::default() };
-    let given_rests =
-        given.iter().map(|given| &members[given.member].path.as_bytes()[from.0.len()..]);
-    tree.except = exceptions(given_rests, excepted);
-    let pairs: Vec<Pair<'_>> = given
-        .iter()
-        .map(|given| Pair {
-            kind: &members[given.member].kind,
-            own: &members[given.member].metadata,
-            actual: &claims.file(entries, given.entry).metadata,
-            decides: given.role == Role::Made,
-        })
-        .collect();
-    assign(&mut tree, &pairs);
-    Proposal { tree, given }
+    if any_excepted {
+        tree.except = exceptions(&tree, entries, members, &given)?;
+    }
+    assign(&mut tree, &Pairs { entries, claims, given: &given, own: &own });
+    Ok(Proposal { tree, given })
 }
 
-/// The shortest list that excepts every rest of `excepted` and none of `given`: whole folders where
-/// nothing in them is given.
-fn exceptions<'a>(given: impl Iterator<Item = &'a [u8]>, excepted: Vec<&'a [u8]>) -> Vec<Prefix> {
-    if excepted.is_empty() {
-        return Vec::new();
-    }
-    let mut needed: HashSet<&[u8]> = HashSet::new();
-    for rest in given {
-        needed.insert(rest);
-        // Folders are marked from the inside out; once one is marked, so are all above it.
-        for at in (0..rest.len()).rev().filter(|&at| rest[at] == b'/') {
-            if !needed.insert(&rest[..at]) {
-                break;
+/// Indices as they are kept.
+fn number(index: usize) -> u32 {
+    u32::try_from(index).expect("a tree or package has fewer than 2^32 entries")
+}
+
+/// The shortest list that excepts all that `tree` does not give: whole folders where nothing in them is
+/// given.
+fn exceptions(
+    tree: &Tree,
+    entries: &[Entry],
+    members: &Members<'_>,
+    given: &[Given],
+) -> Result<Vec<Prefix>, HashDbError> {
+    let rests = given.iter().map(|given| {
+        // The entry lies at `to` and the rest.
+        &entries[given.entry as usize].path.as_bytes()[tree.to.0.len()..]
+    });
+    let mut exceptions = Exceptions::new(rests);
+    let mut given = given.iter().peekable();
+    members.each(&mut |index, member| {
+        if given.next_if(|given| given.member as usize == index).is_none()
+            && let Some(rest) = tree.from.rest_of(&member.path)
+        {
+            exceptions.except(rest);
+        }
+    })?;
+    Ok(exceptions.finish())
+}
+
+/// Gathers what a tree excepts.
+struct Exceptions<'a> {
+    /// What is given, and all folders above it.
+    needed: HashSet<&'a [u8]>,
+    except: Vec<Prefix>,
+}
+
+impl<'a> Exceptions<'a> {
+    fn new(given: impl Iterator<Item = &'a [u8]>) -> Self {
+        let mut needed: HashSet<&[u8]> = HashSet::new();
+        for rest in given {
+            needed.insert(rest);
+            // Folders are marked from the inside out; once one is marked, so are all above it.
+            for at in (0..rest.len()).rev().filter(|&at| rest[at] == b'/') {
+                if !needed.insert(&rest[..at]) {
+                    break;
+                }
             }
         }
+        Self { needed, except: Vec::new() }
     }
-    let mut except: Vec<Prefix> = excepted
-        .into_iter()
-        .map(|rest| {
-            (0..rest.len())
-                .filter(|&at| rest[at] == b'/')
-                .find(|&at| !needed.contains(&rest[..at]))
-                .map_or(rest, |at| &rest[..=at])
-        })
-        .map(|rest| Prefix(rest.into()))
-        .collect();
-    except.sort_unstable();
-    except.dedup();
-    // A folder with all below it needs no word of its own.
-    let whole: HashSet<Box<[u8]>> =
-        except.iter().filter_map(|one| one.0.strip_suffix(b"/")).map(Into::into).collect();
-    except.retain(|one| !whole.contains(&one.0));
-    except
+
+    /// Excepts `rest`, or the outermost folder above it in which nothing is given.
+    fn except(&mut self, rest: &[u8]) {
+        let shortest = (0..rest.len())
+            .filter(|&at| rest[at] == b'/')
+            .find(|&at| !self.needed.contains(&rest[..at]))
+            .map_or(rest, |at| &rest[..=at]);
+        // Members of one folder mostly follow each other.
+        if self.except.last().is_none_or(|last| *last.0 != *shortest) {
+            self.except.push(Prefix(shortest.into()));
+        }
+    }
+
+    /// All of them, each once.
+    fn finish(self) -> Vec<Prefix> {
+        let mut except = self.except;
+        except.sort_unstable();
+        except.dedup();
+        // A folder with all below it needs no word of its own.
+        let whole: HashSet<Box<[u8]>> =
+            except.iter().filter_map(|one| one.0.strip_suffix(b"/")).map(Into::into).collect();
+        except.retain(|one| !whole.contains(&one.0));
+        except
+    }
 }
 
 struct Laying<'a> {
@@ -255,7 +337,7 @@ impl Proposal {
             .given
             .iter()
             .filter(|given| given.role != Role::Again)
-            .map(|given| match entries[given.entry].kind {
+            .map(|given| match entries[given.entry as usize].kind {
                 Kind::File { .. } => FILE_COST,
                 _ => OTHER_COST,
             })
@@ -267,17 +349,18 @@ impl Proposal {
     pub(super) fn keep_digests(
         &mut self,
         entries: &[Entry],
-        members: &[Member],
+        claims: &Claims,
         keep: impl Fn(u64) -> bool,
     ) {
         let mut column = DigestColumn { at: Vec::new(), is: Vec::<Digest>::new() };
         for (at, given) in self.given.iter().enumerate() {
-            let member = &members[given.member];
-            if let (Kind::File { size }, Some(sha256)) = (&member.kind, member.sha256)
+            // The member has the contents of the entry that it makes.
+            let file = claims.file(entries, given.entry as usize);
+            if let (Kind::File { size }, Some(sha256)) = (&file.kind, file.sha256)
+                && given.role == Role::Made
                 && keep(*size)
-                && entries[given.entry].kind != Kind::Directory
             {
-                column.at.push(u32::try_from(at).expect("a package has fewer than 2^32 members"));
+                column.at.push(number(at));
                 column.is.push(sha256);
             }
         }
@@ -307,8 +390,10 @@ mod tests {
     #[test]
     fn whole_folders_are_excepted_where_nothing_in_them_is_given() {
         let except = |given: &[&'static str], excepted: &[&'static str]| -> Vec<String> {
-            let list = excepted.iter().map(|rest| rest.as_bytes()).collect();
-            exceptions(given.iter().map(|rest| rest.as_bytes()), list)
+            let mut exceptions = Exceptions::new(given.iter().map(|rest| rest.as_bytes()));
+            excepted.iter().for_each(|rest| exceptions.except(rest.as_bytes()));
+            exceptions
+                .finish()
                 .into_iter()
                 .map(|prefix| String::from_utf8_lossy(&prefix.0).into_owned())
                 .collect()

@@ -7,7 +7,8 @@ use std::collections::HashMap;
 
 use super::contents::Contents;
 use super::cover::{Offer, choose};
-use super::plan::{ChosenPackage, Members, PackageUse};
+use super::members::Members;
+use super::plan::{ChosenPackage, PackageUse};
 use super::{PackError, PackOptions};
 use crate::hashdb::{HashDb, HashDbError, PackageId};
 use crate::model::{Digest, Entry, PackageRecord};
@@ -15,14 +16,14 @@ use crate::model::{Digest, Entry, PackageRecord};
 /// So many digests are looked up at once: enough for the HashDB, little in memory.
 const BATCH: usize = 1 << 16;
 
-/// Members that are kept in memory from one step to the next, about 200 bytes each. Those of further
-/// packages are read anew in each step.
+/// Members that are kept in memory from one step to the next. Those of further packages are read anew in
+/// each step.
 const MOST_KEPT: usize = 100_000;
 
 /// What will be relied on.
-pub(super) struct Matched {
+pub(super) struct Matched<'a> {
     /// The chosen packages, by URL.
-    pub(super) packages: Vec<ChosenPackage>,
+    pub(super) packages: Vec<ChosenPackage<'a>>,
     /// Those that are not worth their download.
     pub(super) not_worth: Vec<PackageUse>,
     /// What the HashDB knows of the entries.
@@ -33,13 +34,13 @@ pub(super) struct Matched {
 pub(super) type Held = Vec<Option<bool>>;
 
 /// Looks up the contents of all eligible files and chooses packages.
-pub(super) fn matched(
-    hashdb: &dyn HashDb,
+pub(super) fn matched<'a>(
+    hashdb: &'a dyn HashDb,
     entries: &[Entry],
     contents: &Contents<'_>,
     options: &PackOptions,
     today: &str,
-) -> Result<Matched, PackError> {
+) -> Result<Matched<'a>, PackError> {
     let mut found: Vec<(PackageRecord, Offer)> = Vec::new();
     let mut held = vec![None; entries.len()];
     let reliable = |record: &PackageRecord| obstacle(record, options, today).is_none();
@@ -75,14 +76,14 @@ pub(super) fn matched(
     let (mut packages, mut kept) = (Vec::with_capacity(chosen.len()), 0);
     for (position, record) in records.into_iter().enumerate() {
         if let Some((_, id)) = chosen.next_if(|&(next, _)| next == position) {
-            let kept = if kept < MOST_KEPT {
-                let members = Members::new(hashdb.members(id)?, contents);
-                kept += members.members.len();
+            let members = if kept < MOST_KEPT {
+                let members = Members::read(hashdb, id, contents)?;
+                kept += if members.are_kept() { members.len() } else { 0 };
                 Some(members)
             } else {
                 None
             };
-            packages.push(ChosenPackage { record, id, kept });
+            packages.push(ChosenPackage { record, id, kept: members });
         }
     }
     Ok(Matched { packages, not_worth, held })

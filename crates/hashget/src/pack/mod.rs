@@ -15,6 +15,7 @@ mod explain;
 mod heaviest;
 mod lay;
 mod matching;
+mod members;
 mod options;
 mod output;
 mod plan;
@@ -38,7 +39,8 @@ pub use prepare::Prepared;
 pub use replay::ReplayError;
 
 use contents::Contents;
-use plan::{Claims, Members, Plan};
+use members::Members;
+use plan::{Claims, Plan};
 
 use crate::fetch::{MirrorRule, Source};
 use crate::hashdb::{HashDb, HashDbError};
@@ -208,7 +210,7 @@ impl Packer<'_> {
             });
         }
         let packages = &matched.packages;
-        let read = |id| Ok(Members::new(self.hashdb.members(id)?, &contents));
+        let read = |id| Members::read(self.hashdb, id, &contents);
         match options.manifest_version {
             ManifestVersion::Two => {
                 let keep = |size| options.hashes.keeps(size);

@@ -3,77 +3,40 @@
 //! Invariant: pure (no disk, no network); every entry of the tree is given by a package, archived, or
 //! a link to one that is, exactly once.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::contents::{Contents, NONE};
 use super::lay::{self, Role};
+use super::members::Members;
 use crate::hashdb::{HashDbError, PackageId};
 use crate::model::manifest::{EntryTable, Link, Package};
-use crate::model::{Entry, Evidence, Kind, Member, PackageRecord, RelPath};
+use crate::model::{Entry, Evidence, Kind, PackageRecord, RelPath};
 
 /// A package that was chosen.
-#[derive(Debug)]
-pub(super) struct ChosenPackage {
+pub(super) struct ChosenPackage<'a> {
     /// Its record.
     pub(super) record: PackageRecord,
     /// What the HashDB calls it.
     pub(super) id: PackageId,
-    /// What is in it, if that is kept in memory.
-    pub(super) kept: Option<Members>,
+    /// What is in it, if that is kept from one step to the next.
+    pub(super) kept: Option<Members<'a>>,
 }
 
 /// Reads what is in a package.
-pub(super) type ReadMembers<'a> = &'a dyn Fn(PackageId) -> Result<Members, HashDbError>;
+pub(super) type ReadMembers<'a> = &'a dyn Fn(PackageId) -> Result<Members<'a>, HashDbError>;
 
-impl ChosenPackage {
+impl ChosenPackage<'_> {
     /// Works with what is in it.
-    pub(super) fn with_members<T>(
+    pub(super) fn with_members<E: From<HashDbError>>(
         &self,
         read: ReadMembers<'_>,
-        work: impl FnOnce(&Members) -> T,
-    ) -> Result<T, HashDbError> {
+        work: impl FnOnce(&Members<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
         match &self.kept {
-            Some(members) => Ok(work(members)),
-            None => Ok(work(&read(self.id)?)),
+            Some(members) => work(members),
+            None => work(&read(self.id)?),
         }
     }
-}
-
-/// What is in a package.
-#[derive(Debug)]
-pub(super) struct Members {
-    /// In the package's own order.
-    pub(super) members: Vec<Member>,
-    /// The number of each member's contents.
-    contents: Vec<u32>,
-    /// The members whose path another one has too, ascending. Hardly ever any.
-    twice: Vec<usize>,
-}
-
-impl Members {
-    pub(super) fn new(members: Vec<Member>, contents: &Contents<'_>) -> Self {
-        let (contents, twice) = (contents.numbers(&members), repeated(&members));
-        Self { members, contents, twice }
-    }
-
-    /// Has another member the path of this one?
-    pub(super) fn occurs_twice(&self, member: usize) -> bool {
-        self.twice.binary_search(&member).is_ok()
-    }
-}
-
-/// The members whose path occurs more than once.
-fn repeated(members: &[Member]) -> Vec<usize> {
-    if members.is_sorted_by(|a, b| a.path < b.path) {
-        return Vec::new();
-    }
-    let mut seen = HashSet::with_capacity(members.len());
-    let again: HashSet<&RelPath> =
-        members.iter().map(|member| &member.path).filter(|path| !seen.insert(*path)).collect();
-    if again.is_empty() {
-        return Vec::new();
-    }
-    (0..members.len()).filter(|&index| again.contains(&members[index].path)).collect()
 }
 
 /// Which entries are given so far, and which names belong to which file.
@@ -191,25 +154,25 @@ pub(super) fn plan(
     entries: &[Entry],
     mut claims: Claims,
     contents: &Contents<'_>,
-    packages: &[ChosenPackage],
+    packages: &[ChosenPackage<'_>],
     read: ReadMembers<'_>,
     keep_digest: KeepDigest<'_>,
 ) -> Result<Plan, HashDbError> {
     let mut manifest: Vec<Package> =
         packages.iter().map(|package| package_head(&package.record)).collect();
     // Positions count all members of a package: where not all are known, files can only be listed.
-    let complete = |chosen: &ChosenPackage| chosen.record.evidence >= Evidence::Signed;
+    let complete = |chosen: &ChosenPackage<'_>| chosen.record.evidence >= Evidence::Signed;
     for (package, chosen) in
         manifest.iter_mut().zip(packages).filter(|(_, chosen)| complete(chosen))
     {
         chosen.with_members(read, |members| {
-            lay_down(package, members, entries, contents, &mut claims, keep_digest);
+            lay_down(package, members, entries, contents, &mut claims, keep_digest)
         })?;
     }
     // Single files come after all trees: a file that lies where its package puts it needs no word.
     for (package, chosen) in manifest.iter_mut().zip(packages) {
         chosen.with_members(read, |members| {
-            list_files(package, members, entries, contents, &mut claims, keep_digest);
+            list_files(package, members, entries, contents, &mut claims, keep_digest)
         })?;
     }
     Ok(finish(entries, manifest, &claims))
@@ -232,45 +195,36 @@ fn package_head(record: &PackageRecord) -> Package {
 
 fn lay_down(
     package: &mut Package,
-    chosen: &Members,
+    members: &Members<'_>,
     entries: &[Entry],
     contents: &Contents<'_>,
     claims: &mut Claims,
     keep_digest: KeepDigest<'_>,
-) {
-    let mut members: Vec<(u32, u32)> =
-        chosen.contents.iter().copied().zip(0..).filter(|&(content, _)| content != NONE).collect();
-    members.sort_unstable();
-    let not_given = |&entry: &usize| !claims.is_given(entry);
-    let matches = members
-        .chunk_by(|(a, _), (b, _)| a == b)
-        .map(|members| (members, contents.names(members[0].0).filter(not_given)));
-    for (from, to) in lay::prefixes(entries, &chosen.members, matches).into_iter().take(MOST_TREES)
-    {
-        let mut proposal = lay::lay(&from, &to, entries, chosen, claims);
+) -> Result<(), HashDbError> {
+    let prefixes = lay::prefixes(entries, members, contents, claims)?;
+    for (from, to) in prefixes.into_iter().take(MOST_TREES) {
+        let mut proposal = lay::lay(&from, &to, entries, members, claims)?;
         if proposal.is_worth(entries) {
-            proposal.keep_digests(entries, &chosen.members, keep_digest);
+            proposal.keep_digests(entries, claims, keep_digest);
             for given in &proposal.given {
-                claims.give(given.entry, given.role);
+                claims.give(given.entry as usize, given.role);
             }
             package.trees.push(proposal.tree);
         }
     }
+    Ok(())
 }
 
 fn list_files(
     package: &mut Package,
-    chosen: &Members,
+    members: &Members<'_>,
     entries: &[Entry],
     contents: &Contents<'_>,
     claims: &mut Claims,
     keep_digest: KeepDigest<'_>,
-) {
+) -> Result<(), HashDbError> {
     let mut rows: Vec<(Entry, Option<RelPath>)> = Vec::new();
-    let members = (0..chosen.members.len())
-        .filter(|&member| chosen.contents[member] != NONE && !chosen.occurs_twice(member))
-        .map(|member| (chosen.contents[member], Some(&chosen.members[member].path)));
-    for (content, from) in members.chain([(contents.number(&package.sha256), None)]) {
+    let mut list = |content: u32, from: Option<&RelPath>| {
         for index in contents.names(content) {
             let first = claims.first_name(index);
             let taken = claims.is_given(index) || claims.head(first).is_some();
@@ -283,13 +237,21 @@ fn list_files(
             row.sha256 = row.sha256.filter(|_| keep_digest(size_of(&row)));
             rows.push((row, from.cloned()));
         }
-    }
+    };
+    let numbers = members.contents();
+    members.each(&mut |index, member| {
+        if numbers[index] != NONE && !members.occurs_twice(index) {
+            list(numbers[index], Some(&member.path));
+        }
+    })?;
+    list(contents.number(&package.sha256), None);
     if rows.is_empty() {
-        return;
+        return Ok(());
     }
     rows.sort_by(|(a, _), (b, _)| a.path.cmp(&b.path));
     let from = rows.iter().map(|(_, from)| from.clone()).collect();
     package.files = EntryTable::new(rows.iter().map(|(row, _)| row)).with_from(from);
+    Ok(())
 }
 
 fn size_of(entry: &Entry) -> u64 {

@@ -5,9 +5,11 @@
 use std::collections::HashMap;
 
 use super::PackError;
-use super::plan::{ChosenPackage, Members, PackageUse, Plan, ReadMembers};
+use super::members::Members;
+use super::plan::{ChosenPackage, PackageUse, Plan, ReadMembers};
+use crate::hashdb::HashDbError;
 use crate::model::manifest::{ManifestError, Package, TreeCursor};
-use crate::model::{Digest, Entry, Kind, Metadata, RelPath};
+use crate::model::{Digest, Entry, Kind, Member, Metadata, RelPath};
 use crate::tree::{Finder, find};
 
 /// The manifest would not give an entry back as it is: a defect of ours, told rather than stored.
@@ -28,6 +30,30 @@ pub enum ReplayError {
     Manifest(#[from] ManifestError),
 }
 
+/// The digests of the members with these paths.
+fn digests<'p>(
+    paths: impl Iterator<Item = &'p RelPath>,
+    members: &Members<'_>,
+) -> Result<HashMap<&'p RelPath, Option<Digest>>, HashDbError> {
+    let mut digests: HashMap<&RelPath, Option<Digest>> = paths.map(|path| (path, None)).collect();
+    members.each(&mut |_, member| {
+        if let Some(digest) = digests.get_mut(&member.path) {
+            *digest = member.sha256;
+        }
+    })?;
+    Ok(digests)
+}
+
+impl PackageUse {
+    /// Counts an entry that the package gives.
+    fn count(&mut self, kind: &Kind) {
+        if let Kind::File { size } = kind {
+            self.files += 1;
+            self.bytes += size;
+        }
+    }
+}
+
 struct Replay<'a> {
     entries: &'a [Entry],
     finder: Finder<'a>,
@@ -37,7 +63,7 @@ struct Replay<'a> {
 /// Replays `plan` over the members of its packages; counts what each package gives on the way.
 pub(super) fn replay(
     entries: &[Entry],
-    packages: &[ChosenPackage],
+    packages: &[ChosenPackage<'_>],
     read: ReadMembers<'_>,
     plan: &mut Plan,
 ) -> Result<(), PackError> {
@@ -46,7 +72,7 @@ pub(super) fn replay(
     let Plan { packages: manifest, uses, chosen, archived, links } = plan;
     for ((package, used), &index) in manifest.iter().zip(uses).zip(chosen.iter()) {
         let chosen = &packages[index];
-        chosen.with_members(read, |members| replay.package(package, used, chosen, members))??;
+        chosen.with_members(read, |members| replay.package(package, used, chosen, members))?;
     }
     for (index, _) in archived.iter().enumerate().filter(|(_, archived)| **archived) {
         replay.once(index)?;
@@ -67,34 +93,45 @@ impl<'a> Replay<'a> {
         &mut self,
         package: &Package,
         used: &mut PackageUse,
-        chosen: &ChosenPackage,
-        members: &Members,
-    ) -> Result<(), ReplayError> {
+        chosen: &ChosenPackage<'_>,
+        members: &Members<'_>,
+    ) -> Result<(), PackError> {
         for tree in &package.trees {
             let mut cursor = TreeCursor::new(tree);
-            for member in &members.members {
-                let Some(given) = cursor.next(member)? else { continue };
-                self.restore(&given.path, &given.kind, &given.metadata, member.sha256)?;
-                if let Kind::File { size } = given.kind {
-                    used.files += 1;
-                    used.bytes += size;
+            let mut result = Ok(());
+            members.each(&mut |_, member| {
+                if result.is_ok() {
+                    result = self.member(&mut cursor, member, used);
                 }
-            }
+            })?;
+            result?;
         }
         if package.files.is_empty() {
             return Ok(());
         }
-        let digests: HashMap<&RelPath, Option<Digest>> =
-            members.members.iter().map(|member| (&member.path, member.sha256)).collect();
+        let digests = digests(package.files.from(), members)?;
         for row in package.files.entries() {
-            let (row, from) = row?;
+            let (row, from) = row.map_err(ReplayError::from)?;
             let sha256 = match &from {
                 None => Some(chosen.record.sha256),
                 Some(from) => digests.get(from).copied().flatten(),
             };
             self.restore(&row.path, &row.kind, &row.metadata, sha256)?;
-            used.files += 1;
-            used.bytes += if let Kind::File { size } = row.kind { size } else { 0 };
+            used.count(&row.kind);
+        }
+        Ok(())
+    }
+
+    /// What one member gives by the tree that `cursor` follows.
+    fn member(
+        &mut self,
+        cursor: &mut TreeCursor<'_>,
+        member: &Member,
+        used: &mut PackageUse,
+    ) -> Result<(), ReplayError> {
+        if let Some(given) = cursor.next(member)? {
+            self.restore(&given.path, &given.kind, &given.metadata, member.sha256)?;
+            used.count(&given.kind);
         }
         Ok(())
     }

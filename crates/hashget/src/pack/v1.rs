@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::contents::NONE;
 use super::plan::{ChosenPackage, Claims, PackageUse, Plan, ReadMembers};
 use crate::hashdb::HashDbError;
 use crate::model::manifest::{FileV1, Link, ManifestV1, PackageV1};
@@ -14,7 +15,7 @@ use crate::model::{Digest, Entry, Kind, Member, RelPath};
 pub(super) fn plan(
     entries: &[Entry],
     claims: &Claims,
-    packages: &[ChosenPackage],
+    packages: &[ChosenPackage<'_>],
     read: ReadMembers<'_>,
     expires: Option<String>,
 ) -> Result<(Plan, ManifestV1), HashDbError> {
@@ -63,23 +64,29 @@ pub(super) fn plan(
     Ok((Plan { packages: Vec::new(), uses, chosen, archived, links }, manifest))
 }
 
-/// For each content the first package that has it, where the Python tool looks.
+/// For each of the tree's contents the first package that has it, where the Python tool looks.
 fn holders(
-    packages: &[ChosenPackage],
+    packages: &[ChosenPackage<'_>],
     read: ReadMembers<'_>,
 ) -> Result<HashMap<Digest, usize>, HashDbError> {
     let mut holders: HashMap<Digest, usize> = HashMap::new();
     for (index, package) in packages.iter().enumerate().rev() {
         holders.insert(package.record.sha256, index);
         // The Python tool unpacks a .deb's data only, and looks into inner packages only if told to.
-        let is_found = |member: &&Member| {
+        let is_found = |member: &Member| {
             let path = member.path.as_bytes();
             let inner = path.windows(2).any(|pair| pair == b"!/");
             !inner && (package.record.format != "deb" || path.starts_with(b"data/"))
         };
         package.with_members(read, |members| {
-            let found = members.members.iter().filter(is_found);
-            holders.extend(found.filter_map(|member| Some((member.sha256?, index))));
+            let numbers = members.contents();
+            members.each(&mut |at, member| {
+                if let Some(sha256) = member.sha256.filter(|_| numbers[at] != NONE)
+                    && is_found(member)
+                {
+                    holders.insert(sha256, index);
+                }
+            })
         })?;
     }
     Ok(holders)

@@ -66,9 +66,13 @@ impl HashDb for FaultyHashDb<'_> {
         self.inner.package(id)
     }
 
-    fn members(&self, id: PackageId) -> Result<Vec<Member>, HashDbError> {
+    fn each_member(
+        &self,
+        id: PackageId,
+        visit: &mut dyn FnMut(Member),
+    ) -> Result<(), HashDbError> {
         self.check()?;
-        self.inner.members(id)
+        self.inner.each_member(id, visit)
     }
 
     fn by_url(&self, url: &str) -> Result<Option<PackageId>, HashDbError> {

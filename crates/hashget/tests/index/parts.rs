@@ -67,9 +67,16 @@ impl HashDb for MemoryDb {
         Ok(self.packages.lock().unwrap().get(&id).map(|(record, _)| record.clone()))
     }
 
-    fn members(&self, id: PackageId) -> Result<Vec<Member>, HashDbError> {
+    fn each_member(
+        &self,
+        id: PackageId,
+        visit: &mut dyn FnMut(Member),
+    ) -> Result<(), HashDbError> {
         let packages = self.packages.lock().unwrap();
-        Ok(packages.get(&id).map(|(_, members)| members.clone()).unwrap_or_default())
+        let members = packages.get(&id).map(|(_, members)| members.clone());
+        drop(packages);
+        members.unwrap_or_default().into_iter().for_each(visit);
+        Ok(())
     }
 
     fn by_url(&self, url: &str) -> Result<Option<PackageId>, HashDbError> {

@@ -196,6 +196,11 @@ impl EntryTable {
         Ok(())
     }
 
+    /// The members that entries come from.
+    pub fn from(&self) -> impl Iterator<Item = &RelPath> {
+        self.from.iter().flatten()
+    }
+
     /// The entries, with the members they come from (`None`: the package itself, or a table without
     /// `from`).
     pub fn entries(&self) -> impl Iterator<Item = Result<(Entry, Option<RelPath>), ManifestError>> {

@@ -1,0 +1,128 @@
+//! What is in a package, for planning.
+//!
+//! Invariant: of a package with very many members only some bytes for each are in memory; what else is
+//! asked of them is read from the HashDB again, in order.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
+
+use super::contents::Contents;
+use crate::hashdb::{HashDb, HashDbError, PackageId};
+use crate::model::{Member, RelPath};
+
+/// Members of one package that are kept in memory, about 200 bytes each. Those of greater packages are
+/// read anew each time.
+const MOST_KEPT: usize = 100_000;
+
+/// What is in a package.
+pub(super) struct Members<'a> {
+    hashdb: &'a dyn HashDb,
+    id: PackageId,
+    /// In the package's own order, if they are kept.
+    kept: Option<Vec<Member>>,
+    /// The number of each member's contents.
+    contents: Vec<u32>,
+    /// The members whose path another one has too, ascending. Hardly ever any.
+    twice: Vec<usize>,
+}
+
+impl<'a> Members<'a> {
+    /// Reads what is in the package that `hashdb` calls `id`.
+    pub(super) fn read(
+        hashdb: &'a dyn HashDb,
+        id: PackageId,
+        contents: &Contents<'_>,
+    ) -> Result<Self, HashDbError> {
+        let (mut kept, mut numbers, mut sorted) = (Vec::new(), Vec::new(), true);
+        let mut before = RelPath::root();
+        hashdb.each_member(id, &mut |member| {
+            sorted &= numbers.is_empty() || before < member.path;
+            before.clone_from(&member.path);
+            numbers.push(contents.number_of(&member));
+            if numbers.len() <= MOST_KEPT {
+                kept.push(member);
+            } else {
+                kept = Vec::new();
+            }
+        })?;
+        let kept = (numbers.len() <= MOST_KEPT).then_some(kept);
+        let mut members = Self { hashdb, id, kept, contents: numbers, twice: Vec::new() };
+        if !sorted {
+            members.twice = members.repeated()?;
+        }
+        Ok(members)
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.contents.len()
+    }
+
+    /// Are they in memory?
+    pub(super) fn are_kept(&self) -> bool {
+        self.kept.is_some()
+    }
+
+    /// The number of the contents of each.
+    pub(super) fn contents(&self) -> &[u32] {
+        &self.contents
+    }
+
+    /// Has another member the path of this one?
+    pub(super) fn occurs_twice(&self, member: usize) -> bool {
+        self.twice.binary_search(&member).is_ok()
+    }
+
+    /// Gives each member, with its index, to `visit`.
+    ///
+    /// # Errors
+    /// The HashDB failed, or the package in it is another one by now.
+    pub(super) fn each(
+        &self,
+        visit: &mut dyn FnMut(usize, &Member),
+    ) -> Result<(), HashDbError> {
+        if let Some(kept) = &self.kept {
+            kept.iter().enumerate().for_each(|(index, member)| visit(index, member));
+            return Ok(());
+        }
+        let mut count = 0;
+        self.hashdb.each_member(self.id, &mut |member| {
+            if count < self.len() {
+                visit(count, &member);
+            }
+            count += 1;
+        })?;
+        if count == self.len() {
+            return Ok(());
+        }
+        Err(HashDbError::Failed {
+            location: self.hashdb.status()?.location,
+            problem: "a package was replaced while it was read; run the command again".to_owned(),
+        })
+    }
+
+    /// The members whose path occurs more than once.
+    fn repeated(&self) -> Result<Vec<usize>, HashDbError> {
+        let state = RandomState::new();
+        let mut hashes = Vec::with_capacity(self.len());
+        self.each(&mut |_, member| hashes.push(state.hash_one(&member.path)))?;
+        hashes.sort_unstable();
+        let mut same: Vec<u64> =
+            hashes.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
+        same.dedup();
+        drop(hashes);
+        if same.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut with_path: HashMap<RelPath, Vec<usize>> = HashMap::new();
+        self.each(&mut |index, member| {
+            if same.binary_search(&state.hash_one(&member.path)).is_ok() {
+                with_path.entry(member.path.clone()).or_default().push(index);
+            }
+        })?;
+        let mut twice: Vec<usize> =
+            with_path.into_values().filter(|indices| indices.len() > 1).flatten().collect();
+        twice.sort_unstable();
+        Ok(twice)
+    }
+}
