@@ -104,6 +104,38 @@ fn pack(dir: &Path, source: &Folder, hashdb: &LocalHashDb, jobs: usize, codec: C
     fs_err::read(archive).unwrap()
 }
 
+/// Packages of which packing does not keep the members in memory are planned as all others are.
+#[test]
+fn the_archive_is_the_same_whether_a_package_has_few_members_more_or_very_many() {
+    let dir = tempfile::tempdir().unwrap();
+    let (source, hashdb) = build(dir.path());
+    let mut archives = Vec::new();
+    for more in [2, 100_001] {
+        for (id, record) in &hashdb.list().unwrap()[1..3] {
+            let mut members = hashdb.members(*id).unwrap();
+            // What was added before goes again, and one path comes twice.
+            members.retain(|member| !member.path.as_bytes().starts_with(b"zz/"));
+            members.dedup_by(|a, b| a.path == b.path);
+            let twice = members[7].clone();
+            members.insert(7, twice);
+            for number in 0..more {
+                let mut member = members[8].clone();
+                let name = format!("zz/{}/{}", number % 10, number / 10);
+                member.path = name.as_str().try_into().unwrap();
+                member.sha256 = Some(Digest::of(name.as_bytes()));
+                // In no order.
+                let at = if number % 1000 == 0 { 9 } else { members.len() };
+                members.insert(at, member);
+            }
+            hashdb.remove(*id).unwrap();
+            hashdb.put(record, &members).unwrap();
+        }
+        archives.push(pack(dir.path(), &source, &hashdb, 2, Codec::None));
+    }
+    assert!(archives[0] == archives[1]);
+    assert!(archives[0].windows(5).any(|bytes| bytes == b"\"zz/\""), "nothing is excepted");
+}
+
 #[test]
 fn the_archive_is_the_same_with_one_job_and_with_many() {
     let dir = tempfile::tempdir().unwrap();

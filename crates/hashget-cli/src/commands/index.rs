@@ -154,9 +154,8 @@ impl Index {
             }
             Ok(())
         };
-        let threads = indexer.jobs.min(requests.len());
         std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+            let threads: Vec<_> = (0..indexer.threads(requests.len())).map(|_| scope.spawn(work)).collect();
             let join = |thread: ScopedJoinHandle<'_, _>| {
                 thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
             };

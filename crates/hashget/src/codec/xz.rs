@@ -3,6 +3,7 @@
 //! Invariant: no stream makes liblzma take more memory than the window limit and a little more.
 
 use std::io::{self, BufRead, Read};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use liblzma::stream::{Action, Error, MtStreamBuilder, Status, Stream};
 
@@ -11,6 +12,10 @@ use super::{Codec, LimitExceeded, damaged, truncated};
 
 /// What liblzma needs besides the dictionary.
 const OVERHEAD: u64 = 2 << 20;
+
+/// How many xz readers there are in this process. It only decides about speed: decoding one package with
+/// several threads costs copies and fresh memory, which is a loss where other packages keep the cores busy.
+static READERS: AtomicUsize = AtomicUsize::new(0);
 
 /// Decodes xz streams to the end of the input.
 pub(super) struct XzReader<'a> {
@@ -23,8 +28,10 @@ pub(super) struct XzReader<'a> {
 
 impl<'a> XzReader<'a> {
     pub(super) fn new(input: Input<'a>, window_bytes: u64, threads: usize) -> io::Result<Self> {
+        let others = READERS.fetch_add(1, Ordering::Relaxed);
         // liblzma's own bound is 16384.
-        let threads = u32::try_from(threads).unwrap_or(u32::MAX).clamp(1, 256);
+        let threads = u32::try_from(threads.saturating_sub(others)).unwrap_or(u32::MAX);
+        let threads = threads.clamp(1, 256);
         let mut reader = Self { input, stream: None, window_bytes, threads };
         reader.stream = Some(reader.start()?);
         Ok(reader)
@@ -70,6 +77,12 @@ impl<'a> XzReader<'a> {
             }
             other => damaged(Codec::Xz, io::Error::from(other)),
         }
+    }
+}
+
+impl Drop for XzReader<'_> {
+    fn drop(&mut self) {
+        READERS.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -33,9 +33,8 @@ pub(super) fn index_all(
     drop(give);
     let mut indexed = TreeIndexed::default();
     let run = Run::default();
-    let workers = indexer.jobs.clamp(1, candidates.len().max(1));
     let stopped = std::thread::scope(|scope| {
-        for _ in 0..workers {
+        for _ in 0..indexer.threads(candidates.len()) {
             let (take, tell, run) = (take.clone(), tell.clone(), &run);
             scope.spawn(move || {
                 for candidate in take {

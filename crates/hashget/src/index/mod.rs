@@ -154,6 +154,13 @@ pub struct TreeIndexed {
 }
 
 impl Indexer<'_> {
+    /// How many threads index `packages` packages: with several jobs one more than that, so that the cores are
+    /// busy while a package is fetched or written to the disk.
+    pub fn threads(&self, packages: usize) -> usize {
+        let threads = if self.jobs > 1 { self.jobs + 1 } else { 1 };
+        threads.min(packages.max(1))
+    }
+
     /// Indexes one package, unless the HashDB knows it already (same URL, and same digest if one is
     /// wanted, read as deeply as asked, at the indexer's evidence).
     ///
