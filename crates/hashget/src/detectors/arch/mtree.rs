@@ -168,8 +168,7 @@ fn listed(list: &[u8]) -> Vec<Listed> {
     let mut default = b"file".to_vec();
     let mut found = Vec::new();
     for line in list.split(|&byte| byte == b'\n') {
-        let mut words =
-            line.split(|byte| byte.is_ascii_whitespace()).filter(|word| !word.is_empty());
+        let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
         let Some(first) = words.next() else { continue };
         let words: Vec<&[u8]> = words.collect();
         let value = |key: &[u8]| words.iter().rev().find_map(|word| word.strip_prefix(key));
