@@ -62,7 +62,7 @@ archive=$(find "$root/var/backups/hashget" -name '*.tar.zst')
 # All but what no backup of / has, mount points, and what the system wrote when it went off.
 changed=$(rsync -naHAXci --delete --omit-dir-times --exclude={/proc,/sys,/dev,/run,/tmp,/lost+found} \
     --exclude='/var/cache/apt/*.bin' --exclude='/var/cache/apt/archives/*.deb' --exclude='/var/lib/apt/lists/*' \
-    --exclude=/var/{backups,cache,lib}/hashget --exclude=/var/{log,lib/systemd} "$root/" "$work/restored/")
+    --exclude=/var/{backups,cache,lib}/hashget --exclude=/var/{log,lib/systemd} --exclude='/var/tmp/systemd-private-*' "$root/" "$work/restored/")
 [ -z "$changed" ] || fail "restored is another tree: $changed"
 echo "the same: contents, modes, owners, times, links, attributes"
 
@@ -72,7 +72,7 @@ inside dpkg --remove hashget
 grep -q offline "$root/etc/hashget/nightly.conf" || fail "removing took the configuration"
 inside dpkg --purge hashget
 left=$(find "$root" -xdev -path "$root/proc" -prune -o -name '*hashget*' -print | sed "s|^$root||" |
-    grep -v ^/var/backups/hashget || true)
+    grep -v -e ^/var/backups/hashget -e ^/var/cache/man/cat || true) # the pages that man was asked for are its own
 [ -z "$left" ] || fail "left behind: $left"
 ls "$root/var/backups/hashget"
 echo "nothing is left but the archives"
