@@ -29,10 +29,10 @@ pub struct Machine {
 
 /// What was read of files, so that it is read once for all entries that need it.
 #[derive(Clone, Default)]
-pub struct Kept(Arc<Mutex<HashMap<(TypeId, PathBuf), Arc<OnceLock<Value>>>>>);
+pub struct Kept(Arc<Mutex<HashMap<(TypeId, PathBuf), Value>>>);
 
-/// What was made of a file.
-type Value = Arc<dyn Any + Send + Sync>;
+/// What was made of a file, once that is done.
+type Value = Arc<OnceLock<Arc<dyn Any + Send + Sync>>>;
 
 impl fmt::Debug for Kept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

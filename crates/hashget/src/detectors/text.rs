@@ -50,6 +50,9 @@ pub(super) fn read_head(path: &Path, count: u64) -> Result<Option<Vec<u8>>, Dete
     read().map_err(|error: std::io::Error| DetectError::new(path, error))
 }
 
+/// First and last bytes of a file.
+pub(super) type Ends = (Vec<u8>, Vec<u8>);
+
 /// Up to `count` last bytes of the regular file at `path`, and its first `head` ones, if it has more than these two
 /// together; else `None`, as when there is no regular file.
 ///
@@ -59,7 +62,7 @@ pub(super) fn read_ends(
     path: &Path,
     head: usize,
     count: usize,
-) -> Result<Option<(Vec<u8>, Vec<u8>)>, DetectError> {
+) -> Result<Option<Ends>, DetectError> {
     if !is_file(path) {
         return Ok(None);
     }
