@@ -41,6 +41,7 @@ mod selecting {
             "kernel",
             "cargo",
             "debian",
+            "arch",
             "pypi",
             "npm",
             "rustup",

@@ -23,8 +23,21 @@ pub struct Machine {
     pub homes: Vec<PathBuf>,
     /// Variables of the environment: clients are configured by them, too.
     pub variables: BTreeMap<OsString, OsString>,
+    /// Archives that keep the packages of distributions for ever, as the user's configuration names them.
+    pub archives: Vec<Archive>,
     /// What detectors have read already.
     pub kept: Kept,
+}
+
+/// Where a distribution's packages are kept for ever.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Archive {
+    /// The distribution, by the `ID` in its `os-release`.
+    pub system: String,
+    /// Below this URL every package lies by its name and version.
+    pub packages: Option<String>,
+    /// Repositories whose addresses begin with this never lose a package.
+    pub repositories: Option<String>,
 }
 
 /// What was read of files, so that it is read once for all entries that need it.

@@ -10,6 +10,7 @@ use std::path::Path;
 use crate::model::{RelPath, escaped};
 
 mod address;
+mod arch;
 mod candidate;
 mod cargo;
 mod conda;
@@ -24,6 +25,7 @@ mod kernel;
 mod machine;
 mod maven;
 mod npm;
+mod os_release;
 mod pypi;
 mod rules;
 mod rustup;
@@ -34,10 +36,11 @@ mod wordpress;
 #[path = "../../tests/example/mod.rs"]
 mod example;
 
+pub(crate) use address::quoted;
 pub use address::{NotPublic, public_url};
 pub use candidate::{Answer, Candidate, FileList, Listed, Parts, Question};
 pub use debian::{DebPackage, DebPlace, Debian, Diversions};
-pub use machine::Machine;
+pub use machine::{Archive, Machine};
 pub use rules::{Rule, RuleConfig, RuleError};
 
 /// Every built-in detector, in the order in which they are asked. A new one is one file and one line.
@@ -46,6 +49,7 @@ pub const DETECTORS: &[&dyn Detector] = &[
     &kernel::Kernel,
     &cargo::Cargo,
     &Debian,
+    &arch::Arch,
     &pypi::PyPi,
     &npm::Npm,
     &rustup::Rustup,
