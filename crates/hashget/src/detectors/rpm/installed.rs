@@ -1,0 +1,133 @@
+//! What rpm says is installed.
+//!
+//! Invariant: an [`Installed`] has a name, version, release and architecture that can stand in a URL and a file name
+//! as they are; what is not so is a note, and the others go on.
+
+use super::database::Database;
+use crate::formats::{PackageHeader, RpmIdentity};
+use crate::limits::Limits;
+use crate::model::escaped;
+
+/// The vendor of the package that has this file makes the distribution.
+const OS_RELEASE: &[u8] = b"usr/lib/os-release";
+
+/// A package whose files are in the tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Installed {
+    pub(super) identity: RpmIdentity,
+    /// The package that it was built from.
+    pub(super) source: Option<Source>,
+    pub(super) vendor: String,
+    /// Its header in the database.
+    pub(super) key: i64,
+}
+
+/// A source package, by the name of its file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Source {
+    pub(super) name: String,
+    pub(super) version: String,
+    pub(super) release: String,
+}
+
+/// All that is installed.
+pub(super) struct AllInstalled {
+    pub(super) packages: Vec<Installed>,
+    /// Who made the distribution.
+    pub(super) vendor: Option<String>,
+}
+
+/// All packages in `database`. `note` is told of those that cannot be understood.
+pub(super) fn all(
+    database: &Database,
+    note: &mut dyn FnMut(String),
+) -> Result<AllInstalled, String> {
+    let mut found = AllInstalled { packages: Vec::new(), vendor: None };
+    for key in database.keys()? {
+        let header = database
+            .header(key)
+            .and_then(|bytes| PackageHeader::of_database(bytes).map_err(|error| error.to_string()));
+        let header = match header {
+            Ok(header) => header,
+            Err(problem) => {
+                note(format!("package {key} is passed over: {problem}"));
+                continue;
+            }
+        };
+        match understand(&header, key) {
+            Ok(Some(package)) => {
+                if found.vendor.is_none() && is_of_distribution(&package, &header) {
+                    found.vendor = Some(package.vendor.clone());
+                }
+                found.packages.push(package);
+            }
+            Ok(None) => {}
+            Err(problem) => note(format!("package {key} is passed over: {problem}")),
+        }
+    }
+    Ok(found)
+}
+
+/// `None` for the keys of packagers, which are kept as packages.
+fn understand(header: &PackageHeader, key: i64) -> Result<Option<Installed>, String> {
+    let Some(identity) = header.identity() else { return Ok(None) };
+    let RpmIdentity { name, version, release, architecture, .. } = &identity;
+    if name == "gpg-pubkey" {
+        return Ok(None);
+    }
+    for part in [name, version, release, architecture] {
+        check(part)?;
+    }
+    let source = header.source().as_deref().and_then(source_of);
+    Ok(Some(Installed { identity, source, vendor: header.vendor(), key }))
+}
+
+fn check(part: &str) -> Result<(), String> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._+~^-".contains(&byte);
+    if !part.is_empty() && !part.starts_with(['.', '-']) && part.bytes().all(is_plain) {
+        return Ok(());
+    }
+    Err(format!("\"{}\" is no part of a name", escaped(part.as_bytes())))
+}
+
+/// `NAME-VERSION-RELEASE.src.rpm`, or `.nosrc.rpm`.
+fn source_of(file: &str) -> Option<Source> {
+    let stem = file.strip_suffix(".rpm")?;
+    let stem = stem.strip_suffix(".src").or_else(|| stem.strip_suffix(".nosrc"))?;
+    let (rest, release) = stem.rsplit_once('-')?;
+    let (name, version) = rest.rsplit_once('-')?;
+    [name, version, release].into_iter().try_for_each(check).ok()?;
+    let [name, version, release] = [name, version, release].map(str::to_owned);
+    Some(Source { name, version, release })
+}
+
+/// Does it say which system this is?
+fn is_of_distribution(package: &Installed, header: &PackageHeader) -> bool {
+    package.identity.name.contains("release")
+        && !package.vendor.is_empty()
+        && header
+            .digests(&Limits::default())
+            .is_ok_and(|files| files.iter().any(|file| file.path.as_bytes() == OS_RELEASE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn source_packages_are_named_by_their_files() {
+        let parts = |file| source_of(file).map(|it| [it.name, it.version, it.release].join(" "));
+        for (file, expected) in [
+            ("bash-5.2.26-3.fc40.src.rpm", Some("bash 5.2.26 3.fc40")),
+            ("gtk+-2~rc1-1^git.nosrc.rpm", Some("gtk+ 2~rc1 1^git")),
+            ("java-17-openjdk-17.0.9-1.src.rpm", Some("java-17-openjdk 17.0.9 1")),
+            ("bash-5.2.26-3.fc40.x86_64.rpm", None),
+            ("a/../b-1-1.src.rpm", None),
+            ("b-..-1.src.rpm", None),
+            ("bash.src.rpm", None),
+            ("", None),
+        ] {
+            assert_eq!(parts(file).as_deref(), expected, "{file}");
+        }
+    }
+}
