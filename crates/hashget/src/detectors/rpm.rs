@@ -121,7 +121,7 @@ struct System {
     tree: Arc<TreeRoot>,
     database: Arc<Database>,
     /// Who makes the distribution, as its packages say.
-    vendor: Option<String>,
+    vendor: String,
 }
 
 /// What a tree and this machine know of packages, read once.
@@ -185,7 +185,7 @@ impl Knowledge {
     /// The URL of a package among the builds of its distribution: `NAME/VERSION/RELEASE` of the source package.
     fn build(&self, system: &System, package: &Installed) -> Result<String, &'static str> {
         let base = self.builds.as_deref().ok_or(NOT_KEPT)?;
-        if system.vendor.as_ref().is_some_and(|vendor| *vendor != package.vendor) {
+        if system.vendor != package.vendor {
             return Err(OTHERS);
         }
         let source = package.source.as_ref().ok_or(NO_SOURCE)?;

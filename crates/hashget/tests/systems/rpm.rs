@@ -28,13 +28,6 @@ impl Package {
         Self { name, vendor: "A Project", built: 1_700_000_000, files }
     }
 
-    /// The one that says which system it is.
-    fn release() -> Self {
-        let content = b"NAME=\"A System\"\n".to_vec();
-        let files = vec![("/usr/lib/os-release".to_owned(), content)];
-        Self { name: "a-release", files, ..Self::new("a-release") }
-    }
-
     fn file(&self) -> String {
         format!("{}-1.0~rc1-2.fc41.x86_64.rpm", self.name)
     }
@@ -338,12 +331,13 @@ fn what_others_made_is_archived() {
     let mut system = System::new("rpm", "own");
     system.configure("own", "/packages/", "");
     let foreign = Package { vendor: "Somebody", ..Package::new("foreign") };
-    let blobs = [Package::release().blob(), foreign.blob(), Package::new("tool").blob()];
+    let (one, two) = (Package::new("one"), Package::new("two"));
+    let blobs = [foreign.blob(), one.blob(), two.blob()];
     sqlite(&system, SQLITE, &blobs);
     let (candidates, notes) = system.found();
     let urls: Vec<&str> =
         candidates.iter().map(|one| one.url.rsplit('/').next().unwrap()).collect();
-    assert_eq!(urls, [Package::release().file(), Package::new("tool").file()]);
+    assert_eq!(urls, [one.file(), two.file()]);
     assert!(notes[0].problem.contains("1 packages were made by others"), "{notes:?}");
 }
 

@@ -3,13 +3,11 @@
 //! Invariant: an [`Installed`] has a name, version, release and architecture that can stand in a URL and a file name
 //! as they are; what is not so is a note, and the others go on.
 
+use std::collections::BTreeMap;
+
 use super::database::Database;
 use crate::formats::{PackageHeader, RpmIdentity};
-use crate::limits::Limits;
 use crate::model::escaped;
-
-/// The vendor of the package that has this file makes the distribution.
-const OS_RELEASE: &[u8] = b"usr/lib/os-release";
 
 /// A package whose files are in the tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,8 +31,8 @@ pub(super) struct Source {
 /// All that is installed.
 pub(super) struct AllInstalled {
     pub(super) packages: Vec<Installed>,
-    /// Who made the distribution.
-    pub(super) vendor: Option<String>,
+    /// Who made the distribution: the vendor of most packages.
+    pub(super) vendor: String,
 }
 
 /// All packages in `database`. `note` is told of those that cannot be understood.
@@ -42,7 +40,7 @@ pub(super) fn all(
     database: &Database,
     note: &mut dyn FnMut(String),
 ) -> Result<AllInstalled, String> {
-    let mut found = AllInstalled { packages: Vec::new(), vendor: None };
+    let mut packages = Vec::new();
     for key in database.keys()? {
         let header = database
             .header(key)
@@ -55,17 +53,21 @@ pub(super) fn all(
             }
         };
         match understand(&header, key) {
-            Ok(Some(package)) => {
-                if found.vendor.is_none() && is_of_distribution(&package, &header) {
-                    found.vendor = Some(package.vendor.clone());
-                }
-                found.packages.push(package);
-            }
+            Ok(Some(package)) => packages.push(package),
             Ok(None) => {}
             Err(problem) => note(format!("package {key} is passed over: {problem}")),
         }
     }
-    Ok(found)
+    let vendor = most_frequent(packages.iter().map(|package| &package.vendor));
+    Ok(AllInstalled { packages, vendor })
+}
+
+/// The text that occurs most often.
+fn most_frequent<'a>(texts: impl Iterator<Item = &'a String>) -> String {
+    let mut counts = BTreeMap::<&String, usize>::new();
+    texts.for_each(|text| *counts.entry(text).or_default() += 1);
+    let most = counts.into_iter().max_by_key(|(_, count)| *count);
+    most.map(|(text, _)| text.clone()).unwrap_or_default()
 }
 
 /// `None` for the keys of packagers, which are kept as packages.
@@ -99,15 +101,6 @@ fn source_of(file: &str) -> Option<Source> {
     [name, version, release].into_iter().try_for_each(check).ok()?;
     let [name, version, release] = [name, version, release].map(str::to_owned);
     Some(Source { name, version, release })
-}
-
-/// Does it say which system this is?
-fn is_of_distribution(package: &Installed, header: &PackageHeader) -> bool {
-    package.identity.name.contains("release")
-        && !package.vendor.is_empty()
-        && header
-            .digests(&Limits::default())
-            .is_ok_and(|files| files.iter().any(|file| file.path.as_bytes() == OS_RELEASE))
 }
 
 #[cfg(test)]

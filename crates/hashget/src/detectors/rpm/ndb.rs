@@ -11,7 +11,8 @@ use super::database::{MAX_HEADER, MOST_PACKAGES};
 
 // As rpm's lib/backend/ndb/rpmpkg.c describes it; all numbers are little-endian.
 const MAGIC: &[u8] = b"RpmP";
-const PAGE: u64 = 4096;
+const PAGE: usize = 4096;
+const PAGE_BYTES: u64 = PAGE as u64;
 const SLOT_MAGIC: &[u8] = b"Slot";
 const SLOT: usize = 16;
 /// The slots begin after the file's head.
@@ -19,9 +20,11 @@ const FIRST_SLOT: usize = 32;
 /// What slots count in.
 const BLOCK: u64 = 16;
 const BLOB_MAGIC: &[u8] = b"BlbS";
-const BLOB_HEAD: u64 = 16;
+const BLOB_HEAD: usize = 16;
 const BLOB_END: &[u8] = b"BlbE";
-const BLOB_TAIL: u64 = 12;
+const BLOB_TAIL: usize = 12;
+/// Both of them.
+const BLOB_ENDS: u64 = (BLOB_HEAD + BLOB_TAIL) as u64;
 
 /// An open database.
 pub(super) struct Ndb {
@@ -47,14 +50,14 @@ impl Ndb {
             return Err(format!("it is an ndb of version {version}: expected 0"));
         }
         let pages = number(&head, 12);
-        let most = u64::from(MOST_PACKAGES) * SLOT as u64 / PAGE;
+        let most = u64::from(MOST_PACKAGES) * SLOT as u64 / PAGE_BYTES;
         if pages > most {
             return Err(format!("it has {pages} pages of packages: expected at most {most}"));
         }
-        let mut page = [0; PAGE as usize];
+        let mut page = [0; PAGE];
         let mut slots = BTreeMap::new();
         for place in 0..pages {
-            file.read_exact_at(&mut page, place * PAGE).map_err(cut_off)?;
+            file.read_exact_at(&mut page, place * PAGE_BYTES).map_err(cut_off)?;
             let first = if place == 0 { FIRST_SLOT } else { 0 };
             for slot in page[first..].chunks_exact(SLOT) {
                 if !slot.starts_with(SLOT_MAGIC) {
@@ -66,7 +69,7 @@ impl Ndb {
                     continue;
                 }
                 let (start, count) = (start * BLOCK, count * BLOCK);
-                if start < pages * PAGE || start + count > size {
+                if start < pages * PAGE_BYTES || start + count > size {
                     return Err(format!("package {key} is not within it"));
                 }
                 slots.insert(i64::from(key), (start, count));
@@ -84,21 +87,21 @@ impl Ndb {
     pub(super) fn header(&self, key: i64) -> Result<Vec<u8>, String> {
         let damaged = || "its header is damaged".to_owned();
         let &(start, count) = self.slots.get(&key).ok_or("there is no such package")?;
-        let mut head = [0; BLOB_HEAD as usize];
+        let mut head = [0; BLOB_HEAD];
         self.file.read_exact_at(&mut head, start).map_err(|error| error.to_string())?;
         let length = number(&head, 12);
         if !head.starts_with(BLOB_MAGIC) || i64::from(word(&head, 4)) != key {
             return Err(damaged());
         }
-        if length > u64::from(MAX_HEADER) || BLOB_HEAD + length + BLOB_TAIL > count {
+        if length > u64::from(MAX_HEADER) || BLOB_ENDS + length > count {
             return Err(format!("its header has {length} bytes, which is too much"));
         }
         let mut header = vec![0; usize::try_from(length).map_err(|_| damaged())?];
-        let read = self.file.read_exact_at(&mut header, start + BLOB_HEAD);
+        let read = self.file.read_exact_at(&mut header, start + BLOB_HEAD as u64);
         read.map_err(|error| error.to_string())?;
         // A tail ends with the last block: checksum, length, mark.
-        let mut tail = [0; BLOB_TAIL as usize];
-        let read = self.file.read_exact_at(&mut tail, start + count - BLOB_TAIL);
+        let mut tail = [0; BLOB_TAIL];
+        let read = self.file.read_exact_at(&mut tail, start + count - BLOB_TAIL as u64);
         read.map_err(|error| error.to_string())?;
         if number(&tail, 4) != length || !tail.ends_with(BLOB_END) {
             return Err(damaged());
