@@ -9,6 +9,9 @@ use super::database::Database;
 use crate::formats::{PackageHeader, RpmIdentity};
 use crate::model::escaped;
 
+/// More bytes than this have no headers of one system: those of 5,000 packages have some 500 MiB.
+const MOST_BYTES: u64 = 2 << 30;
+
 /// A package whose files are in the tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Installed {
@@ -41,9 +44,14 @@ pub(super) fn all(
     note: &mut dyn FnMut(String),
 ) -> Result<AllInstalled, String> {
     let mut packages = Vec::new();
+    let mut left = MOST_BYTES;
     for key in database.keys()? {
-        let header = database
-            .header(key)
+        let bytes = database.header(key);
+        let count = bytes.as_ref().map_or(0, Vec::len) as u64;
+        // Many could share the same bytes of a database that somebody made up.
+        let too_many = || format!("its headers have more than {MOST_BYTES} bytes");
+        left = left.checked_sub(count).ok_or_else(too_many)?;
+        let header = bytes
             .and_then(|bytes| PackageHeader::of_database(bytes).map_err(|error| error.to_string()));
         let header = match header {
             Ok(header) => header,
