@@ -34,6 +34,10 @@ mod start;
 mod text;
 mod wordpress;
 
+#[cfg(test)]
+#[path = "../../tests/example/mod.rs"]
+mod example;
+
 pub(crate) use address::quoted;
 pub use address::{NotPublic, public_url};
 pub use candidate::{Answer, Candidate, FileList, Listed, Parts, Question};
@@ -62,7 +66,7 @@ pub const DETECTORS: &[&dyn Detector] = &[
     &downloads::Downloads,
 ];
 
-/// Recognises one ecosystem.
+/// Recognises one ecosystem. Asked from several threads at once, about different entries.
 pub trait Detector: Send + Sync {
     /// Its name for `--detect`.
     fn name(&self) -> &str;

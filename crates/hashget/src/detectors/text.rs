@@ -4,6 +4,7 @@
 //! in a tree (a fifo, a device, a link to one) makes a detector wait.
 
 use std::io::{self, Read};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use fs_err::os::unix::fs::OpenOptionsExt as _;
@@ -40,10 +41,13 @@ pub(super) fn read_head(path: &Path, count: u64) -> Result<Option<Vec<u8>>, Dete
     let read = || {
         let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
         let file = fs_err::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-        if !file.metadata()?.is_file() {
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
             return Ok(None);
         }
-        let mut bytes = Vec::new();
+        // One more than there are, so that the end is seen by the first read.
+        let expected = usize::try_from(metadata.len().min(count)).unwrap_or(0);
+        let mut bytes = Vec::with_capacity(expected.saturating_add(1));
         file.take(count).read_to_end(&mut bytes)?;
         Ok(Some(bytes))
     };
@@ -91,6 +95,38 @@ pub(super) fn unpacked<'a>(
     let codec = Codec::recognise(&head);
     let limits = Limits { unpacked_bytes: limit, ..Limits::default() };
     codec::decoder(codec, Box::new(io::Cursor::new(head).chain(packed)), &limits, 1)
+}
+
+/// First and last bytes of a file.
+pub(super) type Ends = (Vec<u8>, Vec<u8>);
+
+/// Up to `count` last bytes of the regular file at `path`, and its first `head` ones, if it has more than these two
+/// together; else `None`, as when there is no regular file.
+///
+/// # Errors
+/// When it cannot be read.
+pub(super) fn read_ends(
+    path: &Path,
+    head: usize,
+    count: usize,
+) -> Result<Option<Ends>, DetectError> {
+    if !is_file(path) {
+        return Ok(None);
+    }
+    let read = || {
+        let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        let file = fs_err::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+        let metadata = file.metadata()?;
+        let rest = metadata.len().checked_sub((head + count) as u64);
+        let Some(rest) = rest.filter(|rest| *rest > 0 && metadata.is_file()) else {
+            return Ok(None);
+        };
+        let (mut first, mut last) = (vec![0; head], vec![0; count]);
+        file.file().read_exact_at(&mut first, 0)?;
+        file.file().read_exact_at(&mut last, rest + head as u64)?;
+        Ok(Some((first, last)))
+    };
+    read().map_err(|error: io::Error| DetectError::new(path, error))
 }
 
 /// Is `path` a regular file itself (not a link to one)?
