@@ -19,6 +19,7 @@ use std::io::{self, Read};
 
 pub use deb::{control_end, control_members};
 pub use package::read_package;
+pub(crate) use rpm::{FileDigest, PackageHeader, RpmIdentity};
 pub use zip::read_zip_members;
 
 use crate::limits::Limits;
