@@ -11,10 +11,7 @@ use std::path::Path;
 use super::{IndexError, walk};
 use crate::detectors::{Candidate, DetectError, Detector, Machine};
 use crate::model::{RelPath, escaped};
-use crate::monitor::{Event, Monitor, ProblemKind, Step};
-
-/// The monitor is told after so many entries.
-const TELL_FILES: u64 = 4096;
+use crate::monitor::{Monitor, ProblemKind, Step, Total};
 
 /// Asks `detectors` about the entries `paths` of the tree at `root`, which lies on `machine`. Gives the candidates by URL, each
 /// once, and what could not be understood (told to the monitor as notes, too: nothing is lost by it).
@@ -27,12 +24,8 @@ pub fn detect<'p>(
     monitor: &dyn Monitor,
 ) -> (Vec<Candidate>, Vec<DetectError>) {
     let name = escaped(root.as_os_str().as_bytes());
-    monitor.event(Event::Started { step: Step::Detect, name: &name, bytes: None });
-    let tell = |files| {
-        monitor.event(Event::Advanced { step: Step::Detect, name: &name, bytes: 0, files });
-    };
+    let progress = monitor.begin(Step::Detect, name, Total::UNKNOWN);
     let mut found = Found::default();
-    let mut untold = 0;
     'paths: for path in paths {
         let interested = detectors.iter().filter(|detector| detector.interested_in(path));
         for detector in interested {
@@ -45,14 +38,9 @@ pub fn detect<'p>(
                 Err(error) => found.add_error(error),
             }
         }
-        untold += 1;
-        if untold == TELL_FILES {
-            tell(untold);
-            untold = 0;
-        }
+        progress.advance(0, 1);
     }
-    tell(untold);
-    monitor.event(Event::Finished { step: Step::Detect, name: &name });
+    drop(progress);
     found.finish(monitor)
 }
 

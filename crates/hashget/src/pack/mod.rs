@@ -46,7 +46,7 @@ use crate::index::{self, IndexError, Indexer};
 use crate::limits::Limits;
 use crate::model::manifest::{MANIFEST_NAME, ManifestV1};
 use crate::model::{BadPath, Entry, Kind};
-use crate::monitor::{Event, Interrupted, Monitor, Step};
+use crate::monitor::{Event, Interrupted, Monitor, Step, Total};
 use crate::tree::{BadGlob, Globs, Scan, ScanError, ScanOptions, scan};
 
 /// What packing stands on.
@@ -198,6 +198,7 @@ impl Packer<'_> {
         let contents = Contents::new(entries, &claims);
         self.index(scan, &contents, options, summary, monitor)?;
         let today = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
+        let _planning = monitor.begin(Step::Plan, "what packages give back", Total::UNKNOWN);
         let matched = matching::matched(self.hashdb, entries, &contents, options, &today)?;
         let held = matched.held;
         summary.not_worth = matched.not_worth;
@@ -207,6 +208,7 @@ impl Packer<'_> {
                 reason: "downloading it would cost more than it saves",
             });
         }
+        monitor.check_interrupted()?;
         let packages = &matched.packages;
         let read = |id| Ok(Members::new(self.hashdb.members(id)?, &contents));
         match options.manifest_version {
@@ -296,13 +298,13 @@ impl Packer<'_> {
     ) -> Result<(), PackError> {
         let Some(mut file) = output.create()? else { return Ok(()) };
         let name = scan.root.path().display().to_string();
-        let bytes = Some(summary.archived_bytes);
-        monitor.event(Event::Started { step: Step::Write, name: &name, bytes });
+        let progress = monitor.begin(Step::Write, name, Total::bytes(summary.archived_bytes));
         let mut writer = write::Writer {
             scan,
             plan,
             options,
             monitor,
+            progress: &progress,
             outdated: false,
             changed: 0,
             gone: HashSet::new(),
@@ -315,7 +317,7 @@ impl Packer<'_> {
             .write(encoder, version_one)
             .and_then(|encoder| encoder.finish().map_err(PackError::Write));
         summary.changed_files = writer.changed;
-        monitor.event(Event::Finished { step: Step::Write, name: &name });
+        drop(progress);
         result?;
         summary.archive_bytes = file.finish()?;
         Ok(())
