@@ -105,6 +105,36 @@ fn records_and_standard_output() {
 }
 
 #[test]
+fn of_a_folder_it_says_what_a_backup_would_be() {
+    let machine = machine();
+    machine.hashget(&["report", "a.tar.zst", "-o", "a.html"]).expect(0);
+    let ended = machine.hashget(&["report", "tree", "-o", "live.html", "--json"]).expect(0);
+    let summary = ended.last_record();
+    assert_eq!((&summary["live"], &summary["files"]), (&true.into(), &4.into()));
+    let live = page(&machine, "live.html");
+    assert_eq!(data(&live), data(&page(&machine, "a.html")), "the same map");
+    for part in ["What a backup of this folder would hold", "Worth indexing next", "tools.example"]
+    {
+        assert!(live.contains(part), "no {part:?} in the page");
+    }
+    assert!(!machine.path("tree/.hashget-restore.json").exists(), "nothing is written into it");
+
+    // What is left out of it, and what only the HashDB knows.
+    let report = ["report", "tree", "-o", "part.html", "--exclude", "own"];
+    machine.hashget(&report).expect(0);
+    assert_eq!(data(&page(&machine, "part.html"))[3], 2);
+    fs_err::remove_dir_all(machine.path("db")).unwrap();
+    machine.hashget(&["report", "tree", "-o", "unknown.html"]).expect(0);
+    assert_eq!(data(&page(&machine, "unknown.html"))[2], 0, "nothing is known");
+
+    // A folder into which an archive was unpacked tells of that archive.
+    machine.hashget(&["prepare", "tree", "-X", "list", "--for", "tar"]).expect(0);
+    let ended = machine.hashget(&["report", "tree", "-o", "live.html", "--json"]).expect(0);
+    assert_eq!(ended.last_record()["live"], false);
+    machine.hashget(&report).expect(2).says(&["--exclude", "settled"]);
+}
+
+#[test]
 fn what_cannot_be_reported_leaves_no_page() {
     let machine = machine();
     let frozen = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/frozen/v1.tar.gz");

@@ -113,6 +113,78 @@ fn changed_damaged_and_silent_places_are_told_apart() {
     machine.hashget(&["verify", "a.tar.zst"]).expect(5).says(&["could not be asked for"]);
 }
 
+/// A machine with an archive of `count` packages, each with a second URL on the other origin.
+fn machine_with_second_urls(origin: &Origin, other: &Origin, count: usize) -> Machine {
+    let machine = Machine::new();
+    for number in 0..count {
+        let text = format!("text {number}").repeat(2000);
+        let tar = TarBuilder::new().file("x/a", text.as_bytes()).finish();
+        let path = format!("/p{number}.tar");
+        other.serve(&path, tar.clone());
+        origin.serve(&path, tar);
+        machine.write(&format!("tree/{number}"), text);
+        machine.hashget(&["index", &origin.url(&path)]).expect(0);
+    }
+    // A HashDB knows further URLs from lock files, or from another HashDB, as here.
+    machine.hashget(&["db", "export", "-o", "known.jsonl"]).expect(0);
+    let known = fs_err::read_to_string(machine.path("known.jsonl")).unwrap();
+    let both = |line: &str| {
+        let mut line: Value = serde_json::from_str(line).unwrap();
+        if let Some(url) = line["record"]["url"].as_str() {
+            let also = url.replace(&origin.url(""), &other.url(""));
+            line["record"]["also"] = Value::from(vec![also]);
+        }
+        format!("{line}\n")
+    };
+    machine.write("known.jsonl", known.lines().map(both).collect::<String>());
+    fs_err::remove_dir_all(machine.path("db")).unwrap();
+    machine.hashget(&["db", "import", "--trust", "known.jsonl"]).expect(0);
+    machine.hashget(&["pack", "tree", "-f", "a.tar.zst"]).expect(0);
+    fs_err::remove_dir_all(machine.path("cache")).unwrap();
+    machine
+}
+
+#[test]
+fn many_packages_of_one_host_are_told_together() {
+    let (origin, other) = (Origin::start(), Origin::start());
+    let machine = machine_with_second_urls(&origin, &other, 5);
+    for number in 0..4 {
+        other.always(&format!("/p{number}.tar"), Fault::Status(404));
+    }
+    let ended = machine.hashget(&["verify", "a.tar.zst"]).expect(0);
+    assert_eq!(ended.stderr.matches("note:").count(), 1, "{}", ended.stderr);
+    assert!(ended.stdout.is_empty(), "{}", ended.stdout);
+    ended.says(&["4 packages gone: other places have them still; the first:", "5 packages there"]);
+    // One by one on request, and to programs.
+    let ended = machine.hashget(&["verify", "a.tar.zst", "-v"]).expect(0);
+    for number in 0..4 {
+        let line = format!("{}: gone: ", other.url(&format!("/p{number}.tar")));
+        assert!(ended.stdout.contains(&line), "no {line:?} in {}", ended.stdout);
+    }
+    let records = machine.hashget(&["verify", "a.tar.zst", "--json"]).expect(0).records();
+    assert_eq!(states(&records).len(), 5);
+    // What nobody can be asked for is told together too; what is lost never is.
+    for number in 0..5 {
+        let path = format!("/p{number}.tar");
+        for server in [&origin, &other] {
+            server.heal(&path);
+            server.always(&path, Fault::Status(403));
+        }
+    }
+    let ended = machine.hashget(&["verify", "a.tar.zst"]).expect(5);
+    assert_eq!(ended.stderr.matches("warning:").count(), 1, "{}", ended.stderr);
+    ended.says(&["5 packages unreachable: no place of them could be asked"]);
+    for number in 0..5 {
+        let path = format!("/p{number}.tar");
+        for server in [&origin, &other] {
+            server.heal(&path);
+            server.always(&path, Fault::Status(404));
+        }
+    }
+    let ended = machine.hashget(&["verify", "a.tar.zst"]).expect(4);
+    assert_eq!(ended.stderr.matches("it is lost").count(), 5, "{}", ended.stderr);
+}
+
 #[test]
 fn several_small_runs_cover_everything_oldest_first() {
     let origin = Origin::start();

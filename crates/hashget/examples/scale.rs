@@ -203,7 +203,7 @@ struct Clock(Mutex<Option<Instant>>);
 
 impl Monitor for Clock {
     fn event(&self, event: Event<'_>) {
-        if let Event::Finished { step: Step::Scan, .. } = event {
+        if matches!(event, Event::Finished(progress) if progress.step == Step::Scan) {
             *self.0.lock().unwrap() = Some(Instant::now());
         }
     }

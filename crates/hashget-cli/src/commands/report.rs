@@ -1,13 +1,15 @@
-//! `hashget report`: one page to look at, of what a backup is made of.
+//! `hashget report`: one page to look at, of what a backup is made of, or would be.
 //!
-//! Invariant: nothing is fetched; the page appears under its name only when it is complete.
+//! Invariant: nothing is indexed or fetched; the page appears under its name only when it is complete.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
-use hashget::model::manifest::AnyManifest;
+use hashget::model::Evidence;
+use hashget::model::manifest::{AnyManifest, MANIFEST_NAME};
+use hashget::pack::{PackOptions, Packer, SYSTEM_EXCLUDES};
 use hashget::restore::Needs;
 use hashget::survey::{self, Folder, Survey};
 use serde_json::json;
@@ -24,9 +26,18 @@ mod page;
 #[derive(Debug, Args)]
 #[command(after_help = "Example: hashget report www.tar.zst -o www.html")]
 pub(crate) struct Report {
-    /// The archive, or the folder into which it was unpacked by tar; `-` is standard input
+    /// The archive, or the folder into which it was unpacked by tar; `-` is standard input. Of any other
+    /// folder: what a backup of it would be
     #[arg(value_name = "FILE|DIR|-")]
     archive: PathBuf,
+
+    /// What would not be packed, of a folder that is none of an archive; repeatable
+    #[arg(long, value_name = "GLOB")]
+    exclude: Vec<String>,
+
+    /// Stay on the file system of that folder
+    #[arg(long)]
+    one_file_system: bool,
 
     /// The page to write; `-` is standard output
     #[arg(short, long, value_name = "FILE|-")]
@@ -41,7 +52,8 @@ impl Report {
             let wrong = "--json and a page cannot both go to standard output: name a file with -o";
             return Err(UsageError(wrong.to_owned()).into());
         }
-        let any = archive::manifest(&self.archive, environment)?;
+        let is_live = self.is_live();
+        let any = if is_live { self.draft(environment)? } else { self.manifest(environment)? };
         let needs = Needs::of(&any)?;
         let AnyManifest::V2(manifest) = &any else {
             let wrong = "a report needs a manifest of version 2; this one is of the older Python tool: unpack it and \
@@ -50,7 +62,7 @@ impl Report {
         };
         let hashdb = environment.hashdb()?;
         let survey = survey::survey(manifest, &hashdb)?;
-        let page = self.page(&survey, &needs);
+        let page = self.page(&survey, &needs, is_live);
         if to_stdout {
             std::io::stdout().lock().write_all(page.as_bytes())?;
         } else {
@@ -60,6 +72,7 @@ impl Report {
         let unknown = survey.packages.iter().filter(|package| !package.is_complete).count();
         let record = json!({
             "output": self.output.to_string_lossy(),
+            "live": is_live,
             "files": survey.files.len(),
             "packages": survey.packages.len(),
             "unknown_packages": unknown,
@@ -80,7 +93,52 @@ impl Report {
         Ok(())
     }
 
-    fn page(&self, survey: &Survey, needs: &Needs) -> String {
+    /// Is it a folder that no archive was unpacked into?
+    fn is_live(&self) -> bool {
+        let is_stdin = self.archive == Path::new("-");
+        let is_folder = !is_stdin && self.archive.is_dir();
+        is_folder && fs_err::symlink_metadata(self.archive.join(MANIFEST_NAME)).is_err()
+    }
+
+    fn manifest(&self, environment: &Environment<'_>) -> anyhow::Result<AnyManifest> {
+        if !self.exclude.is_empty() || self.one_file_system {
+            let wrong = "--exclude and --one-file-system are for a folder that is to be packed: what an archive \
+                         holds is settled";
+            return Err(UsageError(wrong.to_owned()).into());
+        }
+        archive::manifest(&self.archive, environment)
+    }
+
+    /// The manifest that a backup of the folder would have, by what the HashDB knows now.
+    fn draft(&self, environment: &Environment<'_>) -> anyhow::Result<AnyManifest> {
+        let config = &environment.config;
+        let mut options = PackOptions {
+            exclude: config.exclude.iter().chain(&self.exclude).cloned().collect(),
+            one_file_system: self.one_file_system,
+            evidence: config.evidence.unwrap_or(Evidence::Signed),
+            index: false,
+            scan_cache: environment.scan_cache(),
+            ..PackOptions::default()
+        };
+        if fs_err::canonicalize(&self.archive)? == Path::new("/") {
+            options.exclude.extend(SYSTEM_EXCLUDES.iter().map(|&pattern| pattern.to_owned()));
+        }
+        let (hashdb, source) = (environment.hashdb()?, environment.source()?);
+        let mirrors = environment.mirrors();
+        let packer = Packer {
+            hashdb: &hashdb,
+            source: &*source,
+            mirrors: &mirrors,
+            limits: &environment.limits,
+            jobs: environment.jobs,
+        };
+        let context = || format!("cannot look at {}", self.archive.display());
+        let json =
+            packer.draft(&self.archive, options, environment.console).with_context(context)?;
+        AnyManifest::parse(&json).with_context(context)
+    }
+
+    fn page(&self, survey: &Survey, needs: &Needs, is_live: bool) -> String {
         let hosts: Vec<(String, u64)> =
             needs.hosts().into_iter().map(|(host, _, bytes)| (host, bytes)).collect();
         let is_file = fs_err::metadata(&self.archive).is_ok_and(|found| found.is_file());
@@ -91,7 +149,7 @@ impl Report {
             _ => self.archive.display().to_string(),
         };
         let now = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
-        let facts = page::Facts { name: &name, archive_bytes, hosts: &hosts, now: &now };
+        let facts = page::Facts { name: &name, archive_bytes, hosts: &hosts, now: &now, is_live };
         page::page(survey, &Folder::tree(&survey.files), &facts)
     }
 }

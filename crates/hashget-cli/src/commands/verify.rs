@@ -55,10 +55,8 @@ impl Verify {
             .with_context(|| format!("cannot verify {}", self.archive.display()))?;
         for package in &verified.packages {
             console.record("package", record(package))?;
-            if package.standing() == Standing::Lost && console.is_verbose() {
-                for file in &package.files {
-                    console.line(&format!("{}: {file}", safe(&package.package.url)))?;
-                }
+            if console.is_verbose() {
+                name(package, environment)?;
             }
         }
         self.summary(&verified, environment)
@@ -98,6 +96,20 @@ impl Verify {
         environment.console.summary("verify", record, &lines)?;
         Ok(())
     }
+}
+
+/// Names the places that do not have a package, and the files that hang on it if none has.
+fn name(package: &VerifiedPackage, environment: &Environment<'_>) -> anyhow::Result<()> {
+    let console = environment.console;
+    for (url, outcome, found) in package.bad_places() {
+        console.line(&format!("{}: {outcome}: {}", safe(url), safe(found)))?;
+    }
+    if package.standing() == Standing::Lost {
+        for file in &package.files {
+            console.line(&format!("{}: {file}", safe(&package.package.url)))?;
+        }
+    }
+    Ok(())
 }
 
 fn record(package: &VerifiedPackage) -> serde_json::Value {

@@ -10,6 +10,7 @@ mod assign;
 mod candidates;
 mod contents;
 mod cover;
+mod draft;
 mod exclude_list;
 mod explain;
 mod heaviest;

@@ -3,17 +3,19 @@
 //! Invariant: a package counts as lost only if every place said that it is not there; what cannot be
 //! reached may be back tomorrow. Every answer is kept in the HashDB with its date.
 
+mod tell;
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::packages::in_parallel;
 use super::{NeededPackage, Needs, count, given_entries};
-use crate::fetch::{FetchError, Source, Wanted, shown};
+use crate::fetch::{FetchError, Source, Wanted};
 use crate::hashdb::{Check, CheckOutcome, HashDb, HashDbError, complete_members};
 use crate::model::manifest::{AnyManifest, ManifestError};
 use crate::model::{RelPath, escaped};
-use crate::monitor::{Interrupted, Monitor, ProblemKind, Step, Total, chain};
+use crate::monitor::{Interrupted, Monitor, Step, Total, chain};
 
 /// What verifying stands on.
 pub struct Verifier<'a> {
@@ -95,6 +97,12 @@ pub enum VerifyError {
 }
 
 impl VerifiedPackage {
+    /// The URLs that do not have it, with what they answered.
+    pub fn bad_places(&self) -> impl Iterator<Item = (&str, CheckOutcome, &str)> {
+        let places = self.places.iter().map(|(url, outcome, what)| (&**url, *outcome, &**what));
+        places.filter(|(_, outcome, _)| *outcome != CheckOutcome::Present)
+    }
+
     /// What is left of it.
     pub fn standing(&self) -> Standing {
         let any = |wanted| self.places.iter().any(|(_, outcome, _)| *outcome == wanted);
@@ -112,7 +120,8 @@ impl Verifier<'_> {
     /// Asks for the packages of a manifest, those first that were not asked for longest.
     ///
     /// # Errors
-    /// See [`VerifyError`]. A package that is not there is in the result, and told to `monitor`.
+    /// See [`VerifyError`]. A package that is not there is in the result, and told to `monitor`: a lost one at
+    /// once, others in the end, many of one host together.
     pub fn verify(
         &self,
         manifest: &AnyManifest,
@@ -145,10 +154,12 @@ impl Verifier<'_> {
             Ok::<(), VerifyError>(())
         });
         drop(progress);
-        outcome?;
         let mut found = found.into_inner().expect("pushing does not panic");
         found.sort_unstable_by_key(|(index, _)| *index);
         let packages: Vec<VerifiedPackage> = found.into_iter().map(|(_, found)| found).collect();
+        // Of a run that was interrupted too: what it has learned is worth telling.
+        tell::others(&packages, monitor);
+        outcome?;
         let not_asked = count(needs.packages.len() - packages.len());
         Ok(Verified { packages, not_asked })
     }
@@ -200,7 +211,7 @@ impl Verifier<'_> {
             };
             (verified.files, verified.under) = self.dependents(index, manifest)?;
         }
-        tell(&verified, monitor);
+        tell::lost(&verified, monitor);
         Ok(verified)
     }
 
@@ -270,51 +281,5 @@ fn outcome_of(error: &FetchError) -> CheckOutcome {
             errors.iter().map(outcome_of).max().unwrap_or(CheckOutcome::Unreachable)
         }
         _ => CheckOutcome::Unreachable,
-    }
-}
-
-/// Tells what is wrong with a package, if anything is.
-fn tell(verified: &VerifiedPackage, monitor: &dyn Monitor) {
-    let name = shown(&verified.package.url);
-    let bad = verified.places.iter().filter(|(_, outcome, _)| *outcome != CheckOutcome::Present);
-    let bad: Vec<String> =
-        bad.map(|(url, outcome, what)| format!("{} {outcome}: {what}", shown(url))).collect();
-    if bad.is_empty() {
-        return;
-    }
-    let bad = bad.join("; ");
-    let (kind, message) = match (verified.standing(), &verified.local) {
-        (Standing::Present, Some(local)) => {
-            (ProblemKind::Note, format!("only {local} has it still ({bad})"))
-        }
-        (Standing::Present, None) => {
-            (ProblemKind::Note, format!("another place has it still ({bad})"))
-        }
-        (Standing::Unreachable, _) => {
-            (ProblemKind::Unreachable, format!("no place could be asked ({bad})"))
-        }
-        (Standing::Lost, _) => (
-            ProblemKind::Verification,
-            format!("it is lost: no place has it ({bad}); {}", hanging(verified)),
-        ),
-    };
-    monitor.problem(kind, name, message);
-}
-
-/// What hangs on a package, in a few words.
-fn hanging(verified: &VerifiedPackage) -> String {
-    const NAMED: usize = 5;
-    let named: Vec<String> = verified.files.iter().take(NAMED).map(ToString::to_string).collect();
-    let more = verified.files.len().saturating_sub(NAMED);
-    let mut parts = Vec::new();
-    if !named.is_empty() {
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        parts.push(format!("{}{more}", named.join(", ")));
-    }
-    parts.extend(verified.under.iter().map(|under| format!("what it gives under \"{under}\"")));
-    if parts.is_empty() {
-        "nothing hangs on it".to_owned()
-    } else {
-        format!("on it hang {}", parts.join("; "))
     }
 }

@@ -11,7 +11,7 @@ use hashget::hashdb::{Check, HashDb, HashDbError, PackageId, Status};
 use hashget::index::Indexer;
 use hashget::limits::Limits;
 use hashget::model::{Digest, Evidence, Member, PackageRecord, Signature};
-use hashget::monitor::{Event, Monitor, Step, Total};
+use hashget::monitor::{Monitor, Step, Total};
 
 /// A HashDB that forgets everything when it is dropped.
 #[derive(Default)]

@@ -32,6 +32,8 @@ pub(super) struct Facts<'a> {
     pub(super) hosts: &'a [(String, u64)],
     /// When the page was made.
     pub(super) now: &'a str,
+    /// Is it about a folder, of which no backup was made?
+    pub(super) is_live: bool,
 }
 
 /// The whole page.
@@ -48,10 +50,13 @@ pub(super) fn page(survey: &Survey, top: &Folder, facts: &Facts<'_>) -> String {
         html,
         "<title>{name} — hashget</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n"
     );
-    let _ = writeln!(
-        html,
-        "<h1>{name}</h1>\n<p>What is in this backup, and where the rest comes from when it is restored.</p>"
-    );
+    let about = match facts.is_live {
+        true => {
+            "What a backup of this folder would hold, and where the rest would come from. Nothing was packed."
+        }
+        false => "What is in this backup, and where the rest comes from when it is restored.",
+    };
+    let _ = writeln!(html, "<h1>{name}</h1>\n<p>{about}</p>");
     html.push_str(&figures(survey, facts));
     html.push_str(&map());
     html.push_str(&parts(

@@ -1,0 +1,36 @@
+//! The manifest of a backup that is not made: to look at what it would be.
+//!
+//! Invariant: it is the manifest that packing would write, and nothing is written.
+
+use std::path::Path;
+
+use super::{ManifestVersion, Output, PackError, PackOptions, Packer, Summary, eligible, write};
+use crate::monitor::Monitor;
+
+impl Packer<'_> {
+    /// Plans a backup of the tree at `tree` as [`Packer::pack`] does, and gives its manifest, of version 2, as
+    /// the JSON that [`AnyManifest::parse`](crate::model::manifest::AnyManifest::parse) reads.
+    ///
+    /// # Errors
+    /// As of [`Packer::pack`].
+    pub fn draft(
+        &self,
+        tree: &Path,
+        mut options: PackOptions<'_>,
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<u8>, PackError> {
+        options.manifest_version = ManifestVersion::Two;
+        let scan = self.scan(tree, &Output::Nothing, &options, monitor)?;
+        let mut planned = self.plan(
+            &scan,
+            eligible(&scan, &options)?,
+            &options,
+            &mut Summary::default(),
+            monitor,
+        )?;
+        let mut json = Vec::new();
+        write::with_manifest(&scan, &mut planned.plan, &options, |write| write(&mut json))?
+            .map_err(PackError::Write)?;
+        Ok(json)
+    }
+}
