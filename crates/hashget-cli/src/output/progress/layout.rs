@@ -47,7 +47,7 @@ fn narrow(row: &Row, width: usize) -> String {
         }
         line = more;
     }
-    end_of(&line, width.saturating_sub(1))
+    beginning_of(&line, width.saturating_sub(1))
 }
 
 fn wide(row: &Row, width: usize) -> String {
@@ -114,26 +114,30 @@ fn left(time: Duration) -> String {
     }
 }
 
-/// The end of a name that is too long; of a URL without its scheme, and from a `/` on if that is enough.
+/// A name for which there may be too little room: of a URL or path the last parts that fit, or the beginning of
+/// the very last one.
 fn short(name: &str, room: usize) -> String {
     let name = name.split_once("://").map_or(name, |(_, rest)| rest).trim_end_matches('/');
     if name.width() <= room {
         return name.to_owned();
     }
-    let end = end_of(name, room.saturating_sub(3));
-    let whole_parts = end.find('/').map(|start| &end[start..]).filter(|part| part.len() > 1);
-    format!("...{}", whole_parts.unwrap_or(&end))
+    let room = room.saturating_sub(3);
+    let ends = name.match_indices('/').map(|(start, _)| &name[start..]);
+    if let Some(end) = ends.into_iter().find(|end| end.width() <= room) {
+        return format!("...{end}");
+    }
+    let last = name.rsplit('/').next().unwrap_or(name);
+    format!("{}...", beginning_of(last, room))
 }
 
-/// The longest end that is no wider than `room`.
-fn end_of(text: &str, room: usize) -> String {
+/// The longest beginning that is no wider than `room`.
+fn beginning_of(text: &str, room: usize) -> String {
     let mut width = 0;
     let fits = |character: &char| {
         width += character.width().unwrap_or(0);
         width <= room
     };
-    let end: Vec<char> = text.chars().rev().take_while(fits).collect();
-    end.into_iter().rev().collect()
+    text.chars().take_while(fits).collect()
 }
 
 #[cfg(test)]
@@ -168,15 +172,15 @@ mod tests {
             ]),
             (100, &[
                 "   Indexing [===========>        ]  1,000 of 1,543 packages                 0:02 left  packages",
-                "Downloading [====>               ]         10 MiB of 40 MiB      5 MiB/s    0:06 left  ...2_all.deb",
+                "Downloading [====>               ]         10 MiB of 40 MiB      5 MiB/s    0:06 left  vim-runt...",
             ]),
             (80, &[
                 "   Indexing  1,000 of 1,543 packages                 0:02 left  packages",
-                "Downloading         10 MiB of 40 MiB      5 MiB/s    0:06 left  ...78-2_all.deb",
+                "Downloading         10 MiB of 40 MiB      5 MiB/s    0:06 left  vim-runtime...",
             ]),
             (40, &["Indexing  64%  0:02 left"]),
             (20, &["Indexing  64%"]),
-            (6, &["exing"]),
+            (6, &["Index"]),
         ];
         for (width, expected) in table {
             assert_eq!(lines(&[packages(), download()], width, 8), expected, "{width}");
@@ -228,7 +232,8 @@ mod tests {
         assert!(lines(&[nasty], 119, 8)[0].ends_with("  a\\u{1b}[2Jb\\n"));
         assert_eq!(short(URL, 34), ".../vim-runtime_9.0.1378-2_all.deb");
         assert_eq!(short("https://example.org/a.deb", 40), "example.org/a.deb");
-        assert_eq!(short(&"x".repeat(50), 10), "...xxxxxxx");
+        assert_eq!(short(URL, 20), "vim-runtime_9.0.1...");
+        assert_eq!(short(&"x".repeat(50), 10), "xxxxxxx...");
         assert_eq!(short("/srv/www", 40), "/srv/www");
     }
 

@@ -4,6 +4,7 @@
 //! line is left and no record comes any more.
 
 mod layout;
+mod lines;
 mod pace;
 mod rows;
 
@@ -13,19 +14,15 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use hashget::monitor::{Event, Progress, Step};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Map, Value, json};
 
+use self::lines::Lines;
 use self::rows::{Row, Rows};
 
 /// Lines are drawn so often.
 const FRAME: Duration = Duration::from_millis(100);
 /// A program is told of a step so often.
 const RECORD: Duration = Duration::from_secs(1);
-/// More lines than this at once tell nobody anything.
-const MOST_LINES: usize = 8;
-/// Of a terminal that does not say how wide it is.
-const USUAL_SIZE: (usize, usize) = (80, 24);
 
 /// Takes a record of the type `progress`.
 pub(super) type Records = Box<dyn Fn(Value) + Send + Sync>;
@@ -67,7 +64,8 @@ impl Telling {
     /// Lines on standard error, if that is a terminal that can move its cursor.
     pub(super) fn on_terminal() -> Option<Self> {
         let can_move = std::env::var_os("TERM").is_some_and(|term| term != "dumb");
-        (can_move && std::io::stderr().is_terminal()).then(|| Self::at(Place::Lines(Lines::new())))
+        (can_move && std::io::stderr().is_terminal())
+            .then(|| Self::at(Place::Lines(Lines::default())))
     }
 
     /// Records; `all` tells the start and the end of every step too.
@@ -97,7 +95,7 @@ impl Telling {
     /// Prints something above the lines.
     pub(super) fn aside(&self, print: impl FnOnce()) {
         match &self.shared.place {
-            Place::Lines(lines) => lines.bar.suspend(print),
+            Place::Lines(lines) => lines.aside(print),
             Place::Records { .. } => print(),
         }
     }
@@ -167,7 +165,7 @@ impl Shared {
         }
         drop(state);
         if let Place::Lines(lines) = &self.place {
-            lines.bar.finish_and_clear();
+            lines.draw(Vec::new());
         }
     }
 
@@ -175,7 +173,7 @@ impl Shared {
     fn tell<'s>(&'s self, mut state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
         match &self.place {
             Place::Lines(lines) => {
-                let text = lines.text(state.rows.shown());
+                let text = Lines::of(state.rows.shown());
                 drop(state);
                 lines.draw(text);
             }
@@ -195,44 +193,6 @@ impl Shared {
         }
         self.state()
     }
-}
-
-/// Lines at the bottom of standard error.
-struct Lines {
-    bar: ProgressBar,
-}
-
-impl Lines {
-    fn new() -> Self {
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        let style = ProgressStyle::with_template("{msg}").expect("the template is well formed");
-        Self { bar: bar.with_style(style) }
-    }
-
-    fn text(&self, rows: &[Row]) -> String {
-        let (width, height) = terminal_size();
-        layout::lines(rows, width, MOST_LINES.min(height.saturating_sub(1))).join("\n")
-    }
-
-    fn draw(&self, text: String) {
-        match (text.is_empty(), self.bar.is_finished()) {
-            (true, true) => {}
-            (true, false) => self.bar.finish_and_clear(),
-            (false, finished) => {
-                if finished {
-                    self.bar.reset();
-                }
-                self.bar.set_message(text);
-            }
-        }
-    }
-}
-
-/// Columns and lines of the terminal at standard error.
-fn terminal_size() -> (usize, usize) {
-    let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok();
-    let known = size.filter(|size| size.ws_col > 0 && size.ws_row > 0);
-    known.map_or(USUAL_SIZE, |size| (usize::from(size.ws_col), usize::from(size.ws_row)))
 }
 
 /// A step for a program. `row` has its pace while it is under way.

@@ -46,6 +46,11 @@ impl Pace {
 }
 
 impl Speed {
+    /// The units that were done in the time that was looked at.
+    pub(super) fn units(self) -> u64 {
+        self.units
+    }
+
     /// Units for each second.
     pub(super) fn per_second(self) -> u64 {
         let units = u128::from(self.units) * 1000 / self.time.as_millis().max(1);

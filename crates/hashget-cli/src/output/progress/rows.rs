@@ -13,7 +13,9 @@ use super::pace::{Pace, Speed};
 /// A step that takes no longer has no line.
 const SHORT: Duration = Duration::from_millis(300);
 /// How long the line of a step that is over stays.
-const STAY: Duration = Duration::from_secs(1);
+const STAY: Duration = Duration::from_secs(2);
+/// From fewer things nothing is concluded: one package is not as large as the next.
+const LEAST_THINGS: u64 = 5;
 
 /// A step.
 #[derive(Debug)]
@@ -55,7 +57,9 @@ impl Row {
     /// The time that is left, if that can be told.
     pub(super) fn time_left(&self) -> Option<Duration> {
         let (done, total) = self.done();
-        self.speed()?.time_for(total?.saturating_sub(done))
+        let speed =
+            self.speed().filter(|speed| self.is_by_bytes() || speed.units() >= LEAST_THINGS);
+        speed?.time_for(total?.saturating_sub(done))
     }
 
     /// Thousandths of it that are done, if its end is known.
@@ -203,12 +207,12 @@ pub(super) mod tests {
         rows.tick(at(900));
         assert_eq!(names(&rows), ["c", "b"]);
         rows.finish(at(1000), &c);
-        rows.tick(at(1900));
+        rows.tick(at(2900));
         assert_eq!(names(&rows), ["c", "b"]);
-        rows.tick(at(2000));
-        assert_eq!(names(&rows), ["b"]);
-        rows.finish(at(2000), &b);
         rows.tick(at(3000));
+        assert_eq!(names(&rows), ["b"]);
+        rows.finish(at(3000), &b);
+        rows.tick(at(5000));
         assert!(rows.is_empty());
     }
 
@@ -224,14 +228,15 @@ pub(super) mod tests {
 
     #[test]
     fn the_time_that_is_left_follows_from_bytes_or_else_from_things() {
-        let by_things = Total { bytes: None, things: Some(8) };
+        let by_things = |things| Total { bytes: None, things: Some(things) };
         let table = [
-            (Total::bytes(10_000), Some(8), Some(200), Some(1000)),
-            (by_things, Some(14), Some(125), None),
-            (Total::UNKNOWN, None, None, Some(1000)),
+            (Total::bytes(10_000), (2000, 1), Some(8), Some(200), Some(1000)),
+            (by_things(40), (2000, 5), Some(14), Some(125), None),
+            (by_things(40), (2000, 4), None, Some(100), None),
+            (Total::UNKNOWN, (2000, 5), None, None, Some(1000)),
         ];
-        for (total, left, thousandths, rate) in table {
-            let row = row_after_two_seconds(Step::Download, "a", total, (2000, 1));
+        for (total, done, left, thousandths, rate) in table {
+            let row = row_after_two_seconds(Step::Download, "a", total, done);
             let seconds = row.time_left().map(|left| left.as_secs());
             let found = (seconds, row.thousandths(), row.bytes_per_second());
             assert_eq!(found, (left, thousandths, rate), "{total:?}");
