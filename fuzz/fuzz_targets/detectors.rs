@@ -5,14 +5,21 @@ use hashget::detectors::{DETECTORS, Machine};
 use hashget::model::RelPath;
 use libfuzzer_sys::fuzz_target;
 
-const NAMES: [&str; 6] = [
+const NAMES: [&str; 10] = [
     "hashget-hint.json",
     ".hashget-hint.json",
     "Makefile",
     "registry/src/example.org-0123456789abcdef/xy-1.0.0/Cargo.toml",
     "registry/index/example.org-0123456789abcdef/config.json",
     "registry/index/example.org-0123456789abcdef/.cache/2/xy",
+    "var/lib/pacman/local/x-1-1/desc",
+    "var/lib/pacman/local/x-1-1/mtree",
+    "var/lib/pacman/sync/extra.db",
+    "etc/pacman.conf",
 ];
+
+/// Folders that detectors look for.
+const FOLDERS: [&str; 1] = ["var/lib/pacman/local"];
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((&first, text)) = bytes.split_first() else { return };
@@ -24,10 +31,13 @@ fuzz_target!(|bytes: &[u8]| {
         std::fs::write(path, if wanted { text } else { b"" }).expect("there is room");
     }
     for detector in DETECTORS {
-        for name in NAMES {
-            let path = RelPath::new(name).expect("a path");
+        for name in NAMES.iter().chain(&FOLDERS) {
+            let path = RelPath::new(*name).expect("a path");
             if detector.interested_in(&path) {
-                let _ = detector.detect(&Machine::default(), folder.path(), &path);
+                let found = detector.detect(&Machine::default(), folder.path(), &path);
+                for list in found.iter().flatten().flat_map(|candidate| &candidate.lists) {
+                    let _ = list.local();
+                }
             }
         }
     }

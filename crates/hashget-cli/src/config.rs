@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use hashget::detectors::{Rule, RuleConfig};
+use hashget::detectors::{self, Rule, RuleConfig};
 use hashget::fetch::{HostLimits, MirrorRule};
 use hashget::model::Evidence;
 use serde::{Deserialize, Deserializer};
@@ -35,6 +35,9 @@ pub(crate) struct Config {
     /// Mirrors; of several that fit a URL the longest prefix counts.
     #[serde(default)]
     mirror: Vec<Mirror>,
+    /// Archives that keep distributions' packages for ever.
+    #[serde(default)]
+    archive: Vec<Archive>,
     /// Politeness, by host.
     #[serde(default)]
     host: BTreeMap<String, Host>,
@@ -54,6 +57,17 @@ struct Mirror {
     prefix: String,
     #[serde(rename = "use", deserialize_with = "url_prefixes")]
     use_urls: Vec<String>,
+}
+
+/// Where a distribution's packages are kept for ever.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Archive {
+    system: String,
+    #[serde(default, deserialize_with = "archive_url")]
+    packages: Option<String>,
+    #[serde(default, deserialize_with = "archive_url")]
+    repositories: Option<String>,
 }
 
 /// How gently a host is asked.
@@ -106,6 +120,18 @@ impl Config {
             .map(|mirror| MirrorRule {
                 prefix: mirror.prefix.clone(),
                 use_urls: mirror.use_urls.clone(),
+            })
+            .collect()
+    }
+
+    /// The archives as detectors want them.
+    pub(crate) fn archives(&self) -> Vec<detectors::Archive> {
+        self.archive
+            .iter()
+            .map(|archive| detectors::Archive {
+                system: archive.system.clone(),
+                packages: archive.packages.clone(),
+                repositories: archive.repositories.clone(),
             })
             .collect()
     }
@@ -165,6 +191,14 @@ fn url_prefix<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::E
     checked(deserializer, |url: String| http(&url))
 }
 
+/// It is recorded in archives, so that it has to be public; a `/` ends it.
+fn archive_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    checked(deserializer, |url: String| match detectors::public_url(&url) {
+        Ok(public) => Ok(Some(format!("{}/", public.trim_end_matches('/')))),
+        Err(error) => Err(error.to_string()),
+    })
+}
+
 fn url_prefixes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     checked(deserializer, |urls: Vec<String>| {
         if urls.is_empty() {
@@ -221,6 +255,10 @@ mod tests {
             prefix = "https://snapshot.example/"
             use    = ["http://mirror.example/snapshot/", "https://snapshot.example/"]
 
+            [[archive]]
+            system   = "fedora"
+            packages = "https://Archive.example/packages"
+
             [host."Snapshot.example"]
             connections = 2
             requests_per_second = 2
@@ -237,6 +275,9 @@ mod tests {
         assert_eq!(config.pool, ["/srv/pool", "/etc/hashget/pool", "https://example.org/pool/"]);
         assert_eq!(config.evidence, Some(Evidence::Downloaded));
         assert_eq!(config.mirrors()[0].use_urls.len(), 2);
+        let archive = &config.archives()[0];
+        assert_eq!(archive.packages.as_deref(), Some("https://archive.example/packages/"));
+        assert_eq!((&*archive.system, &archive.repositories), ("fedora", &None));
         assert_eq!(config.hosts()["snapshot.example"].connections, 2);
         assert_eq!(config.rules.len(), 1);
     }
@@ -255,6 +296,7 @@ mod tests {
             ("evidence = \"hearsay\"", ["line 1:", "hearsay", "downloaded"]),
             ("[host.\"a\"]\nconnections = 0\n", ["line 2:", "connections = 0", "1 to 64"]),
             ("[[mirror]]\nprefix = \"x\"\nuse = []\n", ["line 2:", "prefix = \"x\"", "http://"]),
+            ("[[archive]]\nsystem = \"a\"\npackages = \"x\"\n", ["line 3:", "packages", "http://"]),
             ("[[rule]]\nnome = \"x\"\n", ["line 2:", "nome", "unknown field"]),
             ("pool = [\"s3://x\"]", ["line 1:", "s3://", "not supported"]),
             ("exclude = [\n", ["line ", "exclude", "config.toml"]),

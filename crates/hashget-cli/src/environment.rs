@@ -112,7 +112,7 @@ impl<'a> Environment<'a> {
 
     /// What detectors may know of this machine besides the tree.
     pub(crate) fn machine(&self) -> Machine {
-        self.surroundings.machine()
+        Machine { archives: self.config.archives(), ..self.surroundings.machine() }
     }
 
     /// The detectors and rules of these names.

@@ -147,7 +147,18 @@ fn index_goes_on_with_what_came() {
     let scene = Scene::new();
     fs_err::remove_dir_all(scene.machine.path("db")).unwrap();
     let url = scene.url();
-    stops_and_goes_on(&scene, &["index", &url], "what was downloaded is kept");
+    scene.silence();
+    let child = scene.machine.start(&["index", &url], |_| ());
+    let cache = scene.machine.path("cache");
+    let has_come = |name: &String| {
+        name.ends_with(".part")
+            && fs_err::metadata(cache.join(name)).is_ok_and(|found| found.len() > 0)
+    };
+    wait_until("the bytes", || cache.exists() && files_below(&cache).iter().any(has_come));
+    signal(&child, Signal::INT);
+    Ended::wait(child).expect(130).says(&["stopped: ", "what was downloaded is kept"]);
+    scene.origin.heal(PACKAGE);
+    scene.machine.hashget(&["index", &url]).expect(0);
     let asked = scene.origin.requests_of(PACKAGE).pop().unwrap();
     assert!(asked.range.is_some_and(|range| range != "bytes=0-"), "it began anew");
 }

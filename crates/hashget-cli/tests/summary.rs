@@ -68,3 +68,43 @@ fn a_summary_says_where_the_bytes_went() {
         (&0.into(), &"127.0.0.1".into())
     );
 }
+
+#[test]
+fn detectors_tell_what_they_did_and_a_package_that_is_not_there_is_no_failure() {
+    let origin = Origin::start();
+    let machine = Machine::new();
+    let text = "found".repeat(20_000);
+    let tar = TarBuilder::new().file("found", text.as_bytes()).finish();
+    origin.serve("/found.tar", tar);
+    machine.write("tree/found", text);
+    for name in ["found", "gone"] {
+        let hint = format!(r#"{{"url": "{}"}}"#, origin.url(&format!("/{name}.tar")));
+        machine.write(&format!("tree/{name}-hint/hashget-hint.json"), hint);
+    }
+    let gone = origin.url("/gone.tar");
+    let packed = machine.hashget(&["pack", "tree", "-f", "a.tar", "--json"]).expect(0);
+    let records = packed.records();
+    let detectors: Vec<_> = records.iter().filter(|record| record["type"] == "detector").collect();
+    let hint = detectors.iter().find(|record| record["name"] == "hint").unwrap();
+    assert_eq!((&hint["packages"], &hint["files"]), (&2.into(), &1.into()));
+    assert_eq!(hint["bytes"], 100_000);
+    assert!(hint["seconds"].as_f64().unwrap() > 0.0);
+    let others = detectors.iter().filter(|record| record["name"] != "hint");
+    assert!(others.clone().count() > 3 && others.clone().all(|record| record["packages"] == 0));
+    let summary = packed.last_record();
+    assert_eq!(summary["unreliable"], serde_json::json!([gone]));
+    assert_eq!(
+        (&summary["not_indexed"], &summary["problems"]["unreachable"]),
+        (&0.into(), &0.into())
+    );
+    let packed = machine.hashget(&["pack", "tree", "-f", "a.tar", "-v"]).expect(0);
+    packed.says(&[
+        "DETECTOR  PACKAGES  FILES  GIVES BACK",
+        "hint",
+        "1 package not relied on",
+        &gone,
+    ]);
+    // A place that cannot be reached is another matter.
+    origin.always("/gone.tar", hashget_testkit::origin::Fault::Status(403));
+    machine.hashget(&["pack", "tree", "-f", "a.tar"]).expect(5);
+}

@@ -35,13 +35,43 @@ mod selecting {
         let config: RuleConfig = serde_json::from_str(json).unwrap();
         let rules = [Rule::compile(&config).unwrap()];
         let all = names(&["all"], &rules);
-        assert_eq!(all[..4], ["hint", "kernel", "cargo", "debian"]);
-        assert_eq!(all[4..].last().map(String::as_str), Some("house"), "rules come last");
-        let distinct: std::collections::BTreeSet<&String> = all.iter().collect();
-        assert_eq!(distinct.len(), all.len());
+        // The one that names a package first is the one that is thanked for it: the order is for users to see.
+        let built_in = [
+            "hint",
+            "kernel",
+            "cargo",
+            "debian",
+            "arch",
+            "pypi",
+            "npm",
+            "rustup",
+            "go",
+            "maven",
+            "gradle",
+            "gems",
+            "conda",
+            "huggingface",
+            "wordpress",
+            "downloads",
+        ];
+        assert_eq!(all[..all.len() - 1], built_in);
+        assert_eq!(all.last().map(String::as_str), Some("house"), "rules come last");
         assert_eq!(names(&["none"], &rules), [""; 0]);
         assert_eq!(names(&["house", "hint", "house"], &rules), ["hint", "house"]);
         assert_eq!(names(&["all"], &[]).len(), DETECTORS.len());
+    }
+
+    #[test]
+    fn a_rule_cannot_have_the_name_of_a_detector() {
+        for name in DETECTORS.iter().map(|detector| detector.name()).chain(["all", "none"]) {
+            let json = format!(
+                r#"{{"name": "{name}", "path": "**", "url": "https://packages.example/x"}}"#
+            );
+            let config: RuleConfig = serde_json::from_str(&json).unwrap();
+            let error = Rule::compile(&config).unwrap_err().to_string();
+            assert!(error.contains(&format!("rule \"{name}\": name: ")), "{error}");
+            assert!(error.contains("choose another one"), "{error}");
+        }
     }
 
     #[test]
@@ -200,5 +230,52 @@ mod kernels {
         write(tree.path(), "binary/kernel/main.c", "");
         fs_err::create_dir_all(tree.path().join("linux-6.1.tar.xz")).unwrap();
         assert!(found(tree.path(), "kernel").0.is_empty());
+    }
+}
+
+mod many_jobs {
+    use super::*;
+    use hashget::index::{Detected, detect};
+
+    /// What came of it, without times.
+    fn shown(detected: &Detected) -> Vec<String> {
+        let candidates = detected
+            .candidates
+            .iter()
+            .map(|one| format!("{} {} {} {:?}", one.found_by, one.url, one.found_at, one.sha256));
+        let errors = detected.errors.iter().map(ToString::to_string);
+        let efforts =
+            detected.efforts.iter().map(|one| format!("{}: {}", one.detector, one.packages));
+        candidates.chain(errors).chain(efforts).collect()
+    }
+
+    #[test]
+    fn one_thread_and_many_find_the_same() {
+        let tree = tempfile::tempdir().unwrap();
+        let mut paths = Vec::new();
+        for number in 0..3000 {
+            let path = format!("{number:04}/hashget-hint.json");
+            // Of each three one is damaged, and two name the same package with another digest.
+            let digest = Digest::of(format!("{number}").as_bytes());
+            let url = format!("https://packages.example/{}", number / 3);
+            let json = match number % 3 {
+                0 => "{".to_owned(),
+                _ => format!(r#"{{"url": "{url}", "sha256": "{digest}"}}"#),
+            };
+            write(tree.path(), &path, json);
+            paths.push(RelPath::try_from(path.as_str()).unwrap());
+        }
+        let detectors = select(&["all".to_owned()], &[]).unwrap();
+        let with = |jobs| {
+            let machine = Machine::default();
+            shown(&detect(tree.path(), &paths, &detectors, &machine, jobs, &Silent))
+        };
+        let one = with(1);
+        assert!(one.contains(&"hint: 1000".to_owned()), "{one:?}");
+        assert!(one[0].starts_with("hint https://packages.example/0 0001/"), "{}", one[0]);
+        assert_eq!(one.len(), 1000 + 2000 + DETECTORS.len());
+        for jobs in [2, 8] {
+            assert_eq!(with(jobs), one);
+        }
     }
 }

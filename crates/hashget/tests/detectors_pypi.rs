@@ -341,6 +341,12 @@ fn each_evidence_gives_what_it_promises() {
     for json in [true, false] {
         let stage = Stage::new(json);
         assert_eq!(stage.index(Evidence::Local).new, 1);
+        let asked = &stage.origin.requests_of("/simple/a-b/")[0];
+        // As PEP 691 wants it: JSON rather than HTML, and older indexes understand it, too.
+        let accept = asked.accept.as_deref().unwrap();
+        assert!(accept.starts_with("application/vnd.pypi.simple.v1+json,"), "{accept}");
+        assert!(accept.ends_with("text/html;q=0.01"), "{accept}");
+        assert_eq!(asked.range, None);
         let unchanged = ["A_b-1.0.data/data/share/doc", "a_b/noise.bin", "a_b/one.py"];
         assert_eq!(stage.known(), (Evidence::Local, unchanged.map(str::to_owned).to_vec()));
         // An index that tells no size costs one byte.

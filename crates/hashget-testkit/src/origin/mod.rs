@@ -26,6 +26,8 @@ pub struct Request {
     pub range: Option<String>,
     /// The `If-Range` header.
     pub if_range: Option<String>,
+    /// The `Accept` header.
+    pub accept: Option<String>,
     /// The status answered; 0 when the connection was dropped or left hanging.
     pub status: u16,
     /// Bytes of the body handed to the connection.
@@ -198,7 +200,7 @@ fn read_request(reader: &mut BufReader<TcpStream>) -> io::Result<Option<(Request
     let mut words = line.split_whitespace();
     let method = words.next().unwrap_or_default().to_owned();
     let path = words.next().unwrap_or_default().to_owned();
-    let (mut range, mut if_range, mut keep_alive) = (None, None, true);
+    let (mut range, mut if_range, mut accept, mut keep_alive) = (None, None, None, true);
     loop {
         let mut header = String::new();
         if reader.read_line(&mut header)? == 0 || header.trim().is_empty() {
@@ -209,10 +211,11 @@ fn read_request(reader: &mut BufReader<TcpStream>) -> io::Result<Option<(Request
         match name.to_ascii_lowercase().as_str() {
             "range" => range = Some(value),
             "if-range" => if_range = Some(value),
+            "accept" => accept = Some(value),
             "connection" => keep_alive = !value.eq_ignore_ascii_case("close"),
             _ => {}
         }
     }
-    let request = Request { method, path, range, if_range, status: 0, bytes: 0 };
+    let request = Request { method, path, range, if_range, accept, status: 0, bytes: 0 };
     Ok(Some((request, keep_alive)))
 }

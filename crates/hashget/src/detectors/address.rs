@@ -52,6 +52,20 @@ pub fn public_url(text: &str) -> Result<String, NotPublic> {
     Ok(url.into())
 }
 
+/// Text as part of a URL's path: `/` stays, and of all others only those that mean themselves
+/// everywhere.
+pub(crate) fn quoted(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
+            quoted.push(char::from(byte));
+        } else {
+            quoted.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    quoted
+}
+
 /// What a broken URL may show of itself: whatever stands before an `@` could be a password.
 fn hide_credentials(text: &str) -> String {
     match text.rfind('@') {

@@ -33,6 +33,8 @@ pub struct Candidate {
     pub local_file: Option<PathBuf>,
     /// The entry that led to it.
     pub found_at: RelPath,
+    /// The detector that was the first to name it; detectors leave this to whoever asks them.
+    pub found_by: String,
     /// Who knows its URL, where files on this machine do not tell it.
     pub question: Option<Arc<dyn Question>>,
     /// What is known of its single files, for evidence below `signed`: one for each place where it is
@@ -42,10 +44,22 @@ pub struct Candidate {
     pub deb: Option<Box<DebPackage>>,
 }
 
+impl Candidate {
+    /// How the package is called in messages: its name in its ecosystem, else its URL.
+    pub fn name(&self) -> &str {
+        self.signature.as_ref().map_or(&self.url, |name| &name.value)
+    }
+}
+
 /// A package whose URL a registry's index has to tell. It is asked while indexing, each page once.
 pub trait Question: fmt::Debug + Send + Sync {
     /// The pages to ask, in turn, until one of them has the answer: public URLs.
     fn pages(&self) -> &[String];
+
+    /// The media types that a page may have, as HTTP's header `Accept` writes them.
+    fn accept(&self) -> &'static str {
+        "*/*"
+    }
 
     /// What the page at `url` says of the package; `None` if it does not have it. Pure: `page` is foreign
     /// text.

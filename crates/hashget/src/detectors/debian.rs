@@ -8,6 +8,7 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::os_release::OsRelease;
 use super::{Candidate, DetectError, Detector, Machine, text};
 use crate::model::{RelPath, Signature};
 
@@ -201,7 +202,7 @@ impl Knowledge {
         Self {
             root: root.to_path_buf(),
             machine,
-            system: system_id(root),
+            system: OsRelease::read(root).field("ID").to_owned(),
             lists,
             lists_of_machine,
             diversions: Arc::new(diversions(root)),
@@ -293,18 +294,6 @@ impl Knowledge {
         };
         RelPath::new(file).unwrap_or_else(|_| info.clone())
     }
-}
-
-/// The ID in the system's `os-release`; empty when it says none.
-fn system_id(root: &Path) -> String {
-    // The one in etc is a link to the other on most systems, and links are not followed.
-    let read = |path: &str| text::read_whole(&root.join(path), 64 * 1024).ok().flatten();
-    let Some(bytes) = read("etc/os-release").or_else(|| read("usr/lib/os-release")) else {
-        return String::new();
-    };
-    let release = String::from_utf8_lossy(&bytes).into_owned();
-    let id = release.lines().find_map(|line| line.strip_prefix("ID="));
-    id.unwrap_or_default().trim().trim_matches(['"', '\'']).to_owned()
 }
 
 /// dpkg's diversions: three lines each, the path, where it is instead, and the package for which it is

@@ -12,7 +12,7 @@ use crate::model::{Digest, RelPath};
 /// Recognises packages by the ends of their names.
 pub(super) struct Downloads;
 
-/// Names of packages end so.
+/// Names of packages end so; no end has a second dot.
 const ENDS: [&str; 36] = [
     ".7z",
     ".aar",
@@ -66,9 +66,9 @@ impl Detector for Downloads {
 
     fn interested_in(&self, path: &RelPath) -> bool {
         let name = path.file_name();
-        ENDS.iter().any(|end| {
-            let at = name.len().checked_sub(end.len());
-            at.is_some_and(|at| at > 0 && name[at..].eq_ignore_ascii_case(end.as_bytes()))
+        let dot = name.iter().rposition(|&byte| byte == b'.').filter(|dot| *dot > 0);
+        dot.is_some_and(|dot| {
+            ENDS.iter().any(|end| name[dot..].eq_ignore_ascii_case(end.as_bytes()))
         })
     }
 

@@ -28,10 +28,14 @@ impl Detector for HuggingFace {
 
     fn interested_in(&self, path: &RelPath) -> bool {
         // The tree may begin within the cache.
-        let names: Vec<&[u8]> = path.components().collect();
-        let is_commit = |name: &[u8]| name.len() == 40 && name.iter().all(u8::is_ascii_hexdigit);
-        let at = names.windows(2).position(|names| names[0] == b"snapshots" && is_commit(names[1]));
-        at.is_some_and(|at| at + 2 < names.len())
+        let is_commit = |name: &&[u8]| name.len() == 40 && name.iter().all(u8::is_ascii_hexdigit);
+        let mut names = path.components().peekable();
+        while let Some(name) = names.next() {
+            if name == b"snapshots" && names.next_if(is_commit).is_some() {
+                return names.next().is_some();
+            }
+        }
+        false
     }
 
     fn detect(

@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use super::{DetectError, text};
 
@@ -23,16 +23,29 @@ pub struct Machine {
     pub homes: Vec<PathBuf>,
     /// Variables of the environment: clients are configured by them, too.
     pub variables: BTreeMap<OsString, OsString>,
+    /// Archives that keep the packages of distributions for ever, as the user's configuration names them.
+    pub archives: Vec<Archive>,
     /// What detectors have read already.
     pub kept: Kept,
+}
+
+/// Where a distribution's packages are kept for ever.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Archive {
+    /// The distribution, by the `ID` in its `os-release`.
+    pub system: String,
+    /// Below this URL every package lies by its name and version.
+    pub packages: Option<String>,
+    /// Repositories whose addresses begin with this never lose a package.
+    pub repositories: Option<String>,
 }
 
 /// What was read of files, so that it is read once for all entries that need it.
 #[derive(Clone, Default)]
 pub struct Kept(Arc<Mutex<HashMap<(TypeId, PathBuf), Value>>>);
 
-/// What was made of a file.
-type Value = Arc<dyn Any + Send + Sync>;
+/// What was made of a file, once that is done.
+type Value = Arc<OnceLock<Arc<dyn Any + Send + Sync>>>;
 
 impl fmt::Debug for Kept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -47,16 +60,16 @@ impl Machine {
         (!value.is_empty()).then_some(value)
     }
 
-    /// What `read` makes of `path`: once, and the same for who asks again.
+    /// What `read` makes of `path`: once, and the same for who asks again. Who asks meanwhile, in another
+    /// thread, waits; `read` itself must not ask for the same.
     pub fn once<T: Any + Send + Sync>(&self, path: &Path, read: impl FnOnce() -> T) -> Arc<T> {
         let key = (TypeId::of::<T>(), path.to_owned());
-        let kept = || self.kept.0.lock().expect("nothing panics while it looks");
-        let known = kept().get(&key).cloned().and_then(|value| value.downcast().ok());
-        known.unwrap_or_else(|| {
-            let value = Arc::new(read());
-            kept().insert(key, Arc::<T>::clone(&value));
-            value
-        })
+        let value = {
+            let mut kept = self.kept.0.lock().expect("nothing panics while it looks");
+            Arc::clone(kept.entry(key).or_default())
+        };
+        let value = value.get_or_init(|| Arc::new(read()));
+        Arc::clone(value).downcast().expect("the type is part of the key")
     }
 
     /// The folder of a tree without links and relative parts: what lies above it matters, too.

@@ -10,6 +10,7 @@ use std::path::Path;
 use crate::model::{RelPath, escaped};
 
 mod address;
+mod arch;
 mod candidate;
 mod cargo;
 mod conda;
@@ -24,16 +25,22 @@ mod kernel;
 mod machine;
 mod maven;
 mod npm;
+mod os_release;
 mod pypi;
 mod rules;
 mod rustup;
 mod text;
 mod wordpress;
 
+#[cfg(test)]
+#[path = "../../tests/example/mod.rs"]
+mod example;
+
+pub(crate) use address::quoted;
 pub use address::{NotPublic, public_url};
 pub use candidate::{Answer, Candidate, FileList, Listed, Parts, Question};
 pub use debian::{DebPackage, DebPlace, Debian, Diversions};
-pub use machine::Machine;
+pub use machine::{Archive, Machine};
 pub use rules::{Rule, RuleConfig, RuleError};
 
 /// Every built-in detector, in the order in which they are asked. A new one is one file and one line.
@@ -42,6 +49,7 @@ pub const DETECTORS: &[&dyn Detector] = &[
     &kernel::Kernel,
     &cargo::Cargo,
     &Debian,
+    &arch::Arch,
     &pypi::PyPi,
     &npm::Npm,
     &rustup::Rustup,
@@ -55,7 +63,7 @@ pub const DETECTORS: &[&dyn Detector] = &[
     &downloads::Downloads,
 ];
 
-/// Recognises one ecosystem.
+/// Recognises one ecosystem. Asked from several threads at once, about different entries.
 pub trait Detector: Send + Sync {
     /// Its name for `--detect`.
     fn name(&self) -> &str;

@@ -246,7 +246,7 @@ fn check_name(name: &str) -> Result<(), String> {
         return Err("expected letters, digits, \"-\", \"_\" and \".\"".to_owned());
     }
     if matches!(name, "all" | "none") || DETECTORS.iter().any(|detector| detector.name() == name) {
-        return Err("this name is taken: choose another one".to_owned());
+        return Err("this name is taken by hashget itself: choose another one".to_owned());
     }
     Ok(())
 }

@@ -3,12 +3,17 @@
 //! Invariant: only regular files are read, never more than the caller's limit, and nothing that lies
 //! in a tree (a fifo, a device, a link to one) makes a detector wait.
 
-use std::io::Read as _;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use fs_err::os::unix::fs::OpenOptionsExt as _;
 
 use super::DetectError;
+use crate::codec::{self, Codec};
+use crate::limits::Limits;
+use crate::model::RelPath;
+use crate::tree::TreeRoot;
 
 /// All bytes of the regular file at `path`; `None` when there is no regular file (symbolic links are
 /// not followed).
@@ -36,14 +41,92 @@ pub(super) fn read_head(path: &Path, count: u64) -> Result<Option<Vec<u8>>, Dete
     let read = || {
         let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
         let file = fs_err::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-        if !file.metadata()?.is_file() {
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
             return Ok(None);
         }
-        let mut bytes = Vec::new();
+        // One more than there are, so that the end is seen by the first read.
+        let expected = usize::try_from(metadata.len().min(count)).unwrap_or(0);
+        let mut bytes = Vec::with_capacity(expected.saturating_add(1));
         file.take(count).read_to_end(&mut bytes)?;
         Ok(Some(bytes))
     };
-    read().map_err(|error: std::io::Error| DetectError::new(path, error))
+    read().map_err(|error: io::Error| DetectError::new(path, error))
+}
+
+/// As [`read_whole`], of a file below `tree`: links among the folders on the way are followed as if `tree` were
+/// the root of the file system, so that none leads out of it.
+///
+/// # Errors
+/// As [`read_whole`].
+pub(super) fn read_below(
+    tree: &TreeRoot,
+    path: &RelPath,
+    limit: u64,
+) -> Result<Option<Vec<u8>>, DetectError> {
+    let wrong = |problem: String| DetectError::new(&path.below(tree.path()), problem);
+    let Some(file) = open_below(tree, path) else { return Ok(None) };
+    let mut bytes = Vec::new();
+    let read = file.take(limit.saturating_add(1)).read_to_end(&mut bytes);
+    read.map_err(|error| wrong(error.to_string()))?;
+    if bytes.len() as u64 > limit {
+        return Err(wrong(format!("it has more than {limit} bytes: too many to be one")));
+    }
+    Ok(Some(bytes))
+}
+
+/// The regular file at `path` below `tree`, open; `None` if there is none that could be read. No link leads out of
+/// the tree.
+pub(super) fn open_below(tree: &TreeRoot, path: &RelPath) -> Option<std::fs::File> {
+    let file = tree.open_file_as_root(path).ok()?;
+    file.metadata().is_ok_and(|metadata| metadata.is_file()).then_some(file)
+}
+
+/// What comes out of `packed`, by whatever it is compressed: up to `limit` bytes, the next one is an error.
+///
+/// # Errors
+/// The file's, and those of damaged data.
+pub(super) fn unpacked<'a>(
+    mut packed: impl Read + 'a,
+    limit: u64,
+) -> io::Result<Box<dyn Read + 'a>> {
+    let mut head = Vec::new();
+    packed.by_ref().take(16).read_to_end(&mut head)?;
+    let codec = Codec::recognise(&head);
+    let limits = Limits { unpacked_bytes: limit, ..Limits::default() };
+    codec::decoder(codec, Box::new(io::Cursor::new(head).chain(packed)), &limits, 1)
+}
+
+/// First and last bytes of a file.
+pub(super) type Ends = (Vec<u8>, Vec<u8>);
+
+/// Up to `count` last bytes of the regular file at `path`, and its first `head` ones, if it has more than these two
+/// together; else `None`, as when there is no regular file.
+///
+/// # Errors
+/// When it cannot be read.
+pub(super) fn read_ends(
+    path: &Path,
+    head: usize,
+    count: usize,
+) -> Result<Option<Ends>, DetectError> {
+    if !is_file(path) {
+        return Ok(None);
+    }
+    let read = || {
+        let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        let file = fs_err::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+        let metadata = file.metadata()?;
+        let rest = metadata.len().checked_sub((head + count) as u64);
+        let Some(rest) = rest.filter(|rest| *rest > 0 && metadata.is_file()) else {
+            return Ok(None);
+        };
+        let (mut first, mut last) = (vec![0; head], vec![0; count]);
+        file.file().read_exact_at(&mut first, 0)?;
+        file.file().read_exact_at(&mut last, rest + head as u64)?;
+        Ok(Some((first, last)))
+    };
+    read().map_err(|error: io::Error| DetectError::new(path, error))
 }
 
 /// Is `path` a regular file itself (not a link to one)?

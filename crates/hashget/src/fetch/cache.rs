@@ -177,6 +177,17 @@ impl Source for Cache {
         self.inner.fetch_part(url, first, count, monitor)
     }
 
+    fn fetch_page(
+        &self,
+        url: &str,
+        accept: &str,
+        most: u64,
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<u8>, FetchError> {
+        // It may say something else the next time.
+        self.inner.fetch_page(url, accept, most, monitor)
+    }
+
     fn is_at_hand(&self, wanted: &Wanted, monitor: &dyn Monitor) -> bool {
         wanted.sha256.is_some_and(|sha256| Self::path(&self.dir, &sha256).is_file())
             || self.inner.is_at_hand(wanted, monitor)

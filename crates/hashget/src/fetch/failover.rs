@@ -4,7 +4,8 @@
 
 use super::address::shown;
 use super::{FetchError, Fetched, Part, Source, Wanted};
-use crate::monitor::{Monitor, ProblemKind};
+use crate::model::Checksum;
+use crate::monitor::{Interrupted, Monitor, ProblemKind};
 
 /// Tries its sources in order.
 pub struct Failover {
@@ -48,19 +49,56 @@ impl Source for Failover {
         monitor: &dyn Monitor,
     ) -> Result<Part, FetchError> {
         // Pools have whole packages, and only by their digest: they refuse.
-        let mut last = super::address::refused(url, "no source gives parts of it");
+        let none = super::address::refused(url, "no source gives parts of it");
+        self.last_of_each(none, |source| source.fetch_part(url, first, count, monitor))
+    }
+
+    fn fetch_page(
+        &self,
+        url: &str,
+        accept: &str,
+        most: u64,
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<u8>, FetchError> {
+        let none = super::address::refused(url, "no source gives pages");
+        self.last_of_each(none, |source| source.fetch_page(url, accept, most, monitor))
+    }
+
+    fn at_hand_by_checksum(
+        &self,
+        checksum: &Checksum,
+        wanted: &Wanted,
+        monitor: &dyn Monitor,
+    ) -> Result<Option<Fetched>, Interrupted> {
         for source in &self.sources {
-            match source.fetch_part(url, first, count, monitor) {
-                Err(FetchError::Interrupted(interrupted)) => return Err(interrupted.into()),
-                Err(error) => last = error,
-                part => return part,
+            if let Some(fetched) = source.at_hand_by_checksum(checksum, wanted, monitor)? {
+                return Ok(Some(fetched));
             }
         }
-        Err(last)
+        Ok(None)
     }
 
     fn is_at_hand(&self, wanted: &Wanted, monitor: &dyn Monitor) -> bool {
         self.sources.iter().any(|source| source.is_at_hand(wanted, monitor))
+    }
+}
+
+impl Failover {
+    /// What the first source gives that gives anything, or the last one's error; `none` if there is no source.
+    fn last_of_each<T>(
+        &self,
+        none: FetchError,
+        ask: impl Fn(&dyn Source) -> Result<T, FetchError>,
+    ) -> Result<T, FetchError> {
+        let mut last = none;
+        for source in &self.sources {
+            match ask(&**source) {
+                Err(FetchError::Interrupted(interrupted)) => return Err(interrupted.into()),
+                Err(error) => last = error,
+                given => return given,
+            }
+        }
+        Err(last)
     }
 }
 
@@ -132,6 +170,17 @@ impl Source for Offline {
         _monitor: &dyn Monitor,
     ) -> Result<Part, FetchError> {
         let problem = "offline: only whole packages of pools and the cache can be had".to_owned();
+        Err(FetchError::Refused { url: shown(url), problem })
+    }
+
+    fn fetch_page(
+        &self,
+        url: &str,
+        _accept: &str,
+        _most: u64,
+        _monitor: &dyn Monitor,
+    ) -> Result<Vec<u8>, FetchError> {
+        let problem = "offline: no page can be had".to_owned();
         Err(FetchError::Refused { url: shown(url), problem })
     }
 }

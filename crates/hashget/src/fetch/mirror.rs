@@ -87,12 +87,33 @@ impl Source for Mirrors {
         count: u64,
         monitor: &dyn Monitor,
     ) -> Result<Part, FetchError> {
+        self.at_each(url, |place| self.inner.fetch_part(place, first, count, monitor))
+    }
+
+    fn fetch_page(
+        &self,
+        url: &str,
+        accept: &str,
+        most: u64,
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<u8>, FetchError> {
+        self.at_each(url, |place| self.inner.fetch_page(place, accept, most, monitor))
+    }
+}
+
+impl Mirrors {
+    /// What the first place of `url` gives that gives anything.
+    fn at_each<T>(
+        &self,
+        url: &str,
+        ask: impl Fn(&str) -> Result<T, FetchError>,
+    ) -> Result<T, FetchError> {
         let mut errors = Vec::new();
         for place in self.places(url) {
-            match self.inner.fetch_part(&place, first, count, monitor) {
+            match ask(&place) {
                 Err(FetchError::Interrupted(interrupted)) => return Err(interrupted.into()),
                 Err(error) => errors.push(error),
-                part => return part,
+                given => return given,
             }
         }
         if errors.is_empty() {

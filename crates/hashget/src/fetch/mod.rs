@@ -36,7 +36,7 @@ pub use pool_folder::{PoolFolder, Pooled};
 pub use retry::{Retry, RetryOptions};
 pub use standard::{BadOption, FetchOptions, standard_source};
 
-use crate::model::Digest;
+use crate::model::{Checksum, Digest};
 use crate::monitor::{Interrupted, Monitor};
 
 /// What is wanted.
@@ -100,6 +100,38 @@ pub trait Source: Send + Sync {
     ) -> Result<Part, FetchError> {
         let _ = (first, count, monitor);
         Err(address::refused(url, "no part of it can be had"))
+    }
+
+    /// The page at `url` as it is now, of a media type that `accept` (the value of HTTP's header) asks for; at most
+    /// its first `most` bytes. Nothing proves it.
+    ///
+    /// # Errors
+    /// As of [`Self::fetch_part`].
+    fn fetch_page(
+        &self,
+        url: &str,
+        accept: &str,
+        most: u64,
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<u8>, FetchError> {
+        let _ = (accept, most, monitor);
+        Err(address::refused(url, "no page can be had"))
+    }
+
+    /// The package with this checksum, if it is at hand without the network: for what no SHA-256 is known of.
+    /// `wanted` tells its likely names, and its size if that is known. `None` by sources that know packages by
+    /// their SHA-256 alone.
+    ///
+    /// # Errors
+    /// The monitor asked to stop.
+    fn at_hand_by_checksum(
+        &self,
+        checksum: &Checksum,
+        wanted: &Wanted,
+        monitor: &dyn Monitor,
+    ) -> Result<Option<Fetched>, Interrupted> {
+        let _ = (checksum, wanted, monitor);
+        Ok(None)
     }
 
     /// Can `wanted` be had without the network, as it seems? It is looked for by names and sizes; nothing is

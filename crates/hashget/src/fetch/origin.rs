@@ -113,12 +113,17 @@ impl Source for HttpOrigin {
         count: u64,
         monitor: &dyn Monitor,
     ) -> Result<Part, FetchError> {
-        let target = Target::parse(url)?;
-        let wanted = Wanted { url: url.to_owned(), also: Vec::new(), sha256: None, size: None };
-        let part =
-            Partial::open(None, url, monitor).map_err(|unproven| of_unproven(&target, unproven))?;
-        let (client, options) = (&self.client, &self.options);
-        Download { client, options, target, wanted: &wanted, monitor, part }.part(first, count)
+        self.without_digest(url, monitor, |download| download.part(first, count))
+    }
+
+    fn fetch_page(
+        &self,
+        url: &str,
+        accept: &str,
+        most: u64,
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<u8>, FetchError> {
+        self.without_digest(url, monitor, |download| download.page(accept, most))
     }
 }
 
@@ -128,6 +133,21 @@ impl HttpOrigin {
         let client =
             Client::new(options.time_outs, options.proxy.clone(), options.user_agent.clone());
         Self { client, options }
+    }
+
+    /// Does something with a download that keeps nothing.
+    fn without_digest<T>(
+        &self,
+        url: &str,
+        monitor: &dyn Monitor,
+        ask: impl FnOnce(Download<'_>) -> Result<T, FetchError>,
+    ) -> Result<T, FetchError> {
+        let target = Target::parse(url)?;
+        let wanted = Wanted { url: url.to_owned(), also: Vec::new(), sha256: None, size: None };
+        let part =
+            Partial::open(None, url, monitor).map_err(|unproven| of_unproven(&target, unproven))?;
+        let (client, options) = (&self.client, &self.options);
+        ask(Download { client, options, target, wanted: &wanted, monitor, part })
     }
 
     fn fetch_url(

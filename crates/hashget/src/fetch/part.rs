@@ -1,9 +1,9 @@
-//! Single stretches of what lies at a URL.
+//! Single stretches of what lies at a URL, and pages.
 //!
 //! Invariant: no more than the wanted bytes are kept, and reading stops with the last of them.
 
 use super::download::Download;
-use super::exchange::Head;
+use super::exchange::{Exchange, Head};
 use super::{FetchError, Part};
 
 impl Download<'_> {
@@ -15,7 +15,7 @@ impl Download<'_> {
         let last = first.saturating_add(count - 1);
         let exchange = self.answered(vec![("range", format!("bytes={first}-{last}"))])?;
         let head = &exchange.head;
-        let (mut before, total) = match head.status {
+        let (before, total) = match head.status {
             200 => (first, head.length),
             206 => match range_of(head) {
                 Some((begin, total)) if begin == first => (0, total),
@@ -29,6 +29,36 @@ impl Download<'_> {
             }
             _ => return Err(self.status_error(head)),
         };
+        let bytes = self.stretch(&exchange, before, count)?;
+        let end = first.saturating_add(bytes.len() as u64);
+        if (bytes.len() as u64) < count && total.is_some_and(|total| total > end) {
+            return Err(self.transient("the answer ended too early".to_owned(), None));
+        }
+        Ok(Part { bytes, total, alone: head.status == 206 })
+    }
+
+    /// Asks for a page of the media types that `accept` has; its first `most` bytes.
+    pub(super) fn page(&self, accept: &str, most: u64) -> Result<Vec<u8>, FetchError> {
+        let exchange = self.answered(vec![("accept", accept.to_owned())])?;
+        let head = &exchange.head;
+        if head.status != 200 {
+            return Err(self.status_error(head));
+        }
+        let bytes = self.stretch(&exchange, 0, most)?;
+        let came = bytes.len() as u64;
+        if came < most && head.length.is_some_and(|total| total > came) {
+            return Err(self.transient("the answer ended too early".to_owned(), None));
+        }
+        Ok(bytes)
+    }
+
+    /// Up to `count` bytes of a body, after the first `before` ones.
+    fn stretch(
+        &self,
+        exchange: &Exchange,
+        mut before: u64,
+        count: u64,
+    ) -> Result<Vec<u8>, FetchError> {
         let progress = self.progress(Some(count));
         let wanted = usize::try_from(count).unwrap_or(usize::MAX);
         let mut bytes = Vec::new();
@@ -41,11 +71,7 @@ impl Download<'_> {
             let room = wanted - bytes.len();
             bytes.extend(piece[skipped..].iter().take(room));
         }
-        let end = first.saturating_add(bytes.len() as u64);
-        if bytes.len() < wanted && total.is_some_and(|total| total > end) {
-            return Err(self.transient("the answer ended too early".to_owned(), None));
-        }
-        Ok(Part { bytes, total, alone: head.status == 206 })
+        Ok(bytes)
     }
 }
 

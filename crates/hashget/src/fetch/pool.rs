@@ -1,7 +1,7 @@
 //! Pools: packages that lie in a folder under any names, or behind an HTTP address by their digest.
 //!
-//! Invariant: a pool gives only what was asked for by digest, and only after hashing the very bytes that
-//! it hands over.
+//! Invariant: a pool gives only what was asked for by digest or checksum, and only after hashing the very bytes
+//! that it hands over.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::address::shown;
-use super::proof::{Unproven, hash_whole};
+use super::proof::{Unproven, checksum_whole};
 use super::{FetchError, Fetched, Source, Wanted};
-use crate::model::{Digest, escaped};
+use crate::model::{Algorithm, Checksum, Digest, escaped};
 use crate::monitor::{Interrupted, Monitor, ProblemKind};
 
 /// The path of a digest below a pool: `sha256/ab/cd/ef/REST`.
@@ -31,8 +31,10 @@ pub struct DirPool {
     dir: PathBuf,
     /// Every file with its size, as they were when first looked for.
     files: OnceLock<Vec<(PathBuf, u64)>>,
-    /// Digests of files that were hashed. A hint: what is handed over is hashed again.
-    digests: Mutex<BTreeMap<PathBuf, (Identity, Digest)>>,
+    /// What files gave that were hashed. A hint: what is handed over is hashed again.
+    hashed: Mutex<BTreeMap<(PathBuf, Algorithm), (Identity, Checksum)>>,
+    /// Is a checksum looked for among all files, and not only those with a likely name?
+    thorough: bool,
 }
 
 impl DirPool {
@@ -42,28 +44,45 @@ impl DirPool {
     /// It is not a folder that can be read.
     pub fn open(dir: &Path) -> io::Result<Self> {
         fs_err::read_dir(dir)?;
-        Ok(Self { dir: dir.to_owned(), files: OnceLock::new(), digests: Mutex::default() })
+        Ok(Self {
+            dir: dir.to_owned(),
+            files: OnceLock::new(),
+            hashed: Mutex::default(),
+            thorough: false,
+        })
+    }
+
+    /// Looks for another checksum than SHA-256 among all files: they are hashed once each. Else only those with a
+    /// likely name or the right size are, since fetching one package costs less than hashing a large pool.
+    #[must_use]
+    pub fn thorough(self, thorough: bool) -> Self {
+        Self { thorough, ..self }
     }
 
     fn shown_dir(&self) -> String {
         escaped(self.dir.as_os_str().as_encoded_bytes())
     }
 
-    /// Where the digest should lie in the layouts we know.
-    fn usual_places(&self, sha256: &Digest) -> [PathBuf; 3] {
-        let hex = sha256.to_string();
+    /// Where what has the checksum should lie in the layouts we know: pools and caches of ours, and npm's cache.
+    fn usual_places(&self, checksum: &Checksum) -> Vec<PathBuf> {
+        let (name, hex) = (checksum.algorithm().name(), hex::encode(checksum.as_bytes()));
         let short = format!("{}/{}/{}", &hex[..2], &hex[2..4], &hex[4..]);
-        [
-            self.dir.join(canonical(sha256)),
-            self.dir.join("sha256").join(&short),
-            self.dir.join(&short),
-        ]
+        let ours = checksum.sha256().map(|sha256| [canonical(&sha256), short.clone()]);
+        let named = [
+            format!("{name}/{short}"),
+            format!("content-v2/{name}/{short}"),
+            format!("_cacache/content-v2/{name}/{short}"),
+        ];
+        ours.into_iter().flatten().chain(named).map(|place| self.dir.join(place)).collect()
     }
 
-    /// Files that may be what is wanted, the likely ones first.
+    /// Files that may have the checksum, the likely ones first; `all` of them, or only those with a likely name or
+    /// the right size.
     fn candidates(
         &self,
+        checksum: &Checksum,
         wanted: &Wanted,
+        all: bool,
         monitor: &dyn Monitor,
     ) -> Result<Vec<PathBuf>, Interrupted> {
         let files = match self.files.get() {
@@ -76,28 +95,35 @@ impl DirPool {
         let names: Vec<&[u8]> = std::iter::once(&wanted.url)
             .chain(&wanted.also)
             .map(|url| base_name(url).as_bytes())
+            .filter(|name| !name.is_empty())
             .collect();
+        // Clients put a scope before the name.
         let has_name = |path: &Path| {
-            path.file_name().is_some_and(|name| names.contains(&name.as_encoded_bytes()))
+            path.file_name().is_some_and(|found| {
+                names.iter().any(|name| found.as_encoded_bytes().ends_with(name))
+            })
         };
+        let likely = |path: &Path| all || wanted.size.is_some() || has_name(path);
         let mut fitting: Vec<&PathBuf> = files
             .iter()
             .filter(|(_, size)| wanted.size.is_none_or(|wanted| wanted == *size))
             .map(|(path, _)| path)
+            .filter(|path| likely(path))
             .collect();
-        let digests = self.digests.lock().expect("nothing panics while it looks");
+        let hashed = self.hashed.lock().expect("nothing panics while it looks");
         let seen = |path: &PathBuf| {
-            digests.get(path).is_some_and(|(_, digest)| wanted.sha256 == Some(*digest))
+            let known = hashed.get(&(path.clone(), checksum.algorithm()));
+            known.is_some_and(|(_, found)| found == checksum)
         };
-        fitting.sort_by_key(|path| (!seen(path), !has_name(path)));
+        fitting.sort_by_cached_key(|path| (!seen(path), !has_name(path)));
         Ok(fitting.into_iter().cloned().collect())
     }
 
-    /// The file at `path`, if its bytes have the digest.
+    /// The file at `path`, if its bytes have the checksum.
     fn proven(
         &self,
         path: &Path,
-        sha256: &Digest,
+        checksum: &Checksum,
         monitor: &dyn Monitor,
     ) -> Result<Option<Fetched>, Unproven> {
         let file = File::open(path)?;
@@ -112,48 +138,70 @@ impl DirPool {
             metadata.mtime(),
             metadata.mtime_nsec(),
         );
-        let known = self.digests.lock().expect("nothing panics while it looks").get(path).copied();
-        if known.is_some_and(|(then, digest)| then == identity && digest != *sha256) {
+        let key = (path.to_owned(), checksum.algorithm());
+        let hashed = || self.hashed.lock().expect("nothing panics while it looks");
+        let known = hashed().get(&key).cloned();
+        if known.is_some_and(|(then, found)| then == identity && found != *checksum) {
             return Ok(None);
         }
-        let (found, size) = hash_whole(&file, monitor)?;
-        self.digests
-            .lock()
-            .expect("nothing panics while it looks")
-            .insert(path.to_owned(), (identity, found));
+        let (found, sha256, size) = checksum_whole(&file, checksum.algorithm(), monitor)?;
+        let is_it = found == *checksum;
+        hashed().insert(key, (identity, found));
         let from = escaped(path.as_os_str().as_encoded_bytes());
-        Ok((found == *sha256).then_some(Fetched { file, sha256: found, size, from }))
+        Ok(is_it.then_some(Fetched { file, sha256, size, from }))
+    }
+
+    /// The file with the checksum, in its usual place or among the candidates.
+    fn find(
+        &self,
+        checksum: &Checksum,
+        wanted: &Wanted,
+        all: bool,
+        monitor: &dyn Monitor,
+    ) -> Result<Option<Fetched>, Interrupted> {
+        for path in self.usual_places(checksum) {
+            match self.proven(&path, checksum, monitor) {
+                Err(Unproven::Io(error)) if is_absent(&error) => {}
+                outcome => {
+                    if let Some(fetched) = passed_over(&path, outcome, monitor)? {
+                        return Ok(Some(fetched));
+                    }
+                }
+            }
+        }
+        for path in self.candidates(checksum, wanted, all, monitor)? {
+            let outcome = self.proven(&path, checksum, monitor);
+            if let Some(fetched) = passed_over(&path, outcome, monitor)? {
+                return Ok(Some(fetched));
+            }
+        }
+        Ok(None)
     }
 }
 
 impl Source for DirPool {
     fn fetch(&self, wanted: &Wanted, monitor: &dyn Monitor) -> Result<Fetched, FetchError> {
         let not_found = || FetchError::NotFound { from: self.shown_dir(), url: shown(&wanted.url) };
-        let Some(sha256) = &wanted.sha256 else { return Err(not_found()) };
-        for path in self.usual_places(sha256) {
-            match self.proven(&path, sha256, monitor) {
-                Err(Unproven::Io(error)) if is_absent(&error) => {}
-                outcome => {
-                    if let Some(fetched) = passed_over(&path, outcome, monitor)? {
-                        return Ok(fetched);
-                    }
-                }
-            }
-        }
-        for path in self.candidates(wanted, monitor)? {
-            let outcome = self.proven(&path, sha256, monitor);
-            if let Some(fetched) = passed_over(&path, outcome, monitor)? {
-                return Ok(fetched);
-            }
-        }
-        Err(not_found())
+        let Some(sha256) = wanted.sha256 else { return Err(not_found()) };
+        self.find(&sha256.into(), wanted, true, monitor)?.ok_or_else(not_found)
+    }
+
+    fn at_hand_by_checksum(
+        &self,
+        checksum: &Checksum,
+        wanted: &Wanted,
+        monitor: &dyn Monitor,
+    ) -> Result<Option<Fetched>, Interrupted> {
+        self.find(checksum, wanted, self.thorough, monitor)
     }
 
     fn is_at_hand(&self, wanted: &Wanted, monitor: &dyn Monitor) -> bool {
-        let usual = wanted
-            .sha256
-            .is_some_and(|sha256| self.usual_places(&sha256).iter().any(|path| path.is_file()));
-        usual || self.candidates(wanted, monitor).is_ok_and(|paths| !paths.is_empty())
+        let Some(sha256) = wanted.sha256 else { return false };
+        let checksum = Checksum::from(sha256);
+        self.usual_places(&checksum).iter().any(|path| path.is_file())
+            || self
+                .candidates(&checksum, wanted, true, monitor)
+                .is_ok_and(|paths| !paths.is_empty())
     }
 }
 

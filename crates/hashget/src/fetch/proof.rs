@@ -8,7 +8,7 @@ use std::io::{self, Read as _, Seek as _};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::model::Digest;
+use crate::model::{Algorithm, Checksum, Digest};
 use crate::monitor::{Interrupted, Monitor};
 
 /// Why a file was not hashed to its end.
@@ -62,4 +62,34 @@ pub(super) fn hash_whole(
     let (hasher, bytes) = hash_start(file, u64::MAX, monitor)?;
     file.rewind()?;
     Ok((digest_of(hasher), bytes))
+}
+
+/// As [`hash_whole`], and what the file's bytes give by another algorithm.
+pub(super) fn checksum_whole(
+    mut file: &File,
+    algorithm: Algorithm,
+    monitor: &dyn Monitor,
+) -> Result<(Checksum, Digest, u64), Unproven> {
+    if algorithm == Algorithm::Sha256 {
+        let (digest, bytes) = hash_whole(file, monitor)?;
+        return Ok((digest.into(), digest, bytes));
+    }
+    file.rewind()?;
+    let (mut sha256, mut other, mut bytes) = (Sha256::new(), algorithm.hasher(), 0);
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        monitor.check_interrupted().map_err(Unproven::Interrupted)?;
+        match file.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => {
+                sha256.update(&buffer[..count]);
+                other.update(&buffer[..count]);
+                bytes += count as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    file.rewind()?;
+    Ok((other.finish(), digest_of(sha256), bytes))
 }

@@ -86,6 +86,17 @@ impl Source for Retry {
         let ask = || self.inner.fetch_part(url, first, count, monitor);
         self.patiently(url, &ask, monitor)
     }
+
+    fn fetch_page(
+        &self,
+        url: &str,
+        accept: &str,
+        most: u64,
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<u8>, FetchError> {
+        let ask = || self.inner.fetch_page(url, accept, most, monitor);
+        self.patiently(url, &ask, monitor)
+    }
 }
 
 impl Retry {

@@ -64,6 +64,16 @@ impl Source for Shared {
     ) -> Result<Part, FetchError> {
         self.0.fetch_part(url, first, count, monitor)
     }
+
+    fn fetch_page(
+        &self,
+        url: &str,
+        accept: &str,
+        most: u64,
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<u8>, FetchError> {
+        self.0.fetch_page(url, accept, most, monitor)
+    }
 }
 
 /// Folders of packages first, then the cache, which keeps what comes from HTTP pools, mirrors and origins.
@@ -80,7 +90,8 @@ pub fn standard_source(options: &FetchOptions) -> Result<Box<dyn Source>, BadOpt
             option: format!("pool {}", crate::model::escaped(pool.as_bytes())),
             problem: error.to_string(),
         })?;
-        first.push(Box::new(opened));
+        // Where nobody else can be asked, a pool is looked through.
+        first.push(Box::new(opened.thorough(options.offline)));
     }
     let network: Box<dyn Source> =
         if options.offline { Box::new(Offline) } else { network(options, &remote_pools) };

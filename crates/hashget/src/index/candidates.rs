@@ -77,6 +77,13 @@ pub(super) fn index_all(
 }
 
 impl TreeIndexed {
+    /// Leaves a package alone.
+    fn pass_over(&mut self, package: String, reason: &str, monitor: &dyn Monitor) {
+        let reason = format!("not relied on: {reason}");
+        monitor.event(Event::Skipped { object: &package, reason: &reason });
+        self.unreliable.push(package);
+    }
+
     /// Counts one result; gives back an error that must stop all others.
     fn count(
         &mut self,
@@ -89,9 +96,12 @@ impl TreeIndexed {
             Ok(Indexed::New { .. }) => self.new += 1,
             Err(error @ (IndexError::HashDb(_) | IndexError::Interrupted(_))) => return Err(error),
             Err(IndexError::Unreliable { package, reason }) => {
-                let reason = format!("not relied on: {reason}");
-                monitor.event(Event::Skipped { object: &package, reason: &reason });
-                self.unreliable.push(package);
+                self.pass_over(package, &reason, monitor);
+            }
+            // What somebody has here may never have been public, or is not any more: that is no failure.
+            Err(IndexError::Fetch(FetchError::NotFound { from, .. })) => {
+                let package = escaped(candidate.name().as_bytes());
+                self.pass_over(package, &format!("{from} does not have it"), monitor);
             }
             Err(error @ IndexError::NotAsked { .. }) => {
                 // Told once, for all of them.

@@ -1,47 +1,118 @@
-//! First step: which packages is this tree made of?
+//! First step: which packages is this tree made of? Threads take stretches of the tree's paths in turn, and ask
+//! each detector about the names it wants to see.
 //!
-//! Invariant: each package is a candidate once, whatever led to it, and each file's or folder's trouble is
-//! told once, however many entries have it.
+//! Invariant: what comes out is the same with one thread and with many.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
+use super::found::Found;
 use super::{IndexError, walk};
 use crate::detectors::{Candidate, DetectError, Detector, Machine};
 use crate::model::{RelPath, escaped};
-use crate::monitor::{Monitor, ProblemKind, Step, Total};
+use crate::monitor::{Monitor, Step, Total};
 
-/// Asks `detectors` about the entries `paths` of the tree at `root`, which lies on `machine`. Gives the candidates by URL, each
-/// once, and what could not be understood (told to the monitor as notes, too: nothing is lost by it).
+/// One thread asks about so many paths before it takes others.
+const STRETCH: usize = 512;
+
+/// What detectors made of a tree.
+#[derive(Debug, Default)]
+pub struct Detected {
+    /// By URL, each once.
+    pub candidates: Vec<Candidate>,
+    /// Entries that could not be understood; told to the monitor as notes, too: nothing is lost by it.
+    pub errors: Vec<DetectError>,
+    /// What each detector did, in the order in which they were given.
+    pub efforts: Vec<Effort>,
+}
+
+/// What one detector did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Effort {
+    /// Its name.
+    pub detector: String,
+    /// The packages of which it was the first to tell.
+    pub packages: usize,
+    /// How long it was at work, all threads together.
+    pub time: Duration,
+}
+
+/// Asks `detectors` about the entries `paths` of the tree at `root`, which lies on `machine`, with `jobs` threads.
 /// Ends early, with what it has, once the monitor asks to stop.
 pub fn detect<'p>(
     root: &Path,
-    paths: impl IntoIterator<Item = &'p RelPath>,
+    paths: impl IntoIterator<Item = &'p RelPath, IntoIter: Send>,
     detectors: &[&dyn Detector],
     machine: &Machine,
+    jobs: usize,
     monitor: &dyn Monitor,
-) -> (Vec<Candidate>, Vec<DetectError>) {
+) -> Detected {
     let name = escaped(root.as_os_str().as_bytes());
     let progress = monitor.begin(Step::Detect, name, Total::UNKNOWN);
-    let mut found = Found::default();
-    'paths: for path in paths {
-        let interested = detectors.iter().filter(|detector| detector.interested_in(path));
-        for detector in interested {
-            if monitor.interrupted() {
-                break 'paths;
-            }
-            let noted = &mut |error| found.add_error(error);
-            match detector.detect_noting(machine, root, path, noted) {
-                Ok(candidates) => candidates.into_iter().for_each(|new| found.add(root, new)),
-                Err(error) => found.add_error(error),
-            }
+    let paths = Mutex::new((0, paths.into_iter()));
+    let next = || {
+        let (number, paths) = &mut *paths.lock().expect("a tree's paths do not panic");
+        let stretch: Vec<&RelPath> = paths.take(STRETCH).collect();
+        *number += 1;
+        (!stretch.is_empty()).then_some((*number, stretch))
+    };
+    let work = || {
+        let mut asked = Asked::new(root, detectors, machine, monitor);
+        while let Some((number, stretch)) = next().filter(|_| !monitor.interrupted()) {
+            asked.about(number, &stretch);
+            progress.advance(0, u64::try_from(stretch.len()).unwrap_or(u64::MAX));
         }
-        progress.advance(0, 1);
-    }
+        asked
+    };
+    let all: Vec<Asked<'_>> = std::thread::scope(|scope| {
+        let helpers: Vec<_> = (1..jobs).map(|_| scope.spawn(work)).collect();
+        let own = work();
+        let joined = helpers.into_iter().map(|helper| helper.join().expect("no detector panics"));
+        [own].into_iter().chain(joined).collect()
+    });
     drop(progress);
-    found.finish(monitor)
+    put_together(root, detectors, all, monitor)
+}
+
+/// Puts together what the threads were told, in the order of the paths and of the detectors.
+fn put_together(
+    root: &Path,
+    detectors: &[&dyn Detector],
+    all: Vec<Asked<'_>>,
+    monitor: &dyn Monitor,
+) -> Detected {
+    let mut efforts: Vec<Effort> = detectors
+        .iter()
+        .map(|detector| Effort {
+            detector: detector.name().to_owned(),
+            packages: 0,
+            time: Duration::ZERO,
+        })
+        .collect();
+    let mut told = Vec::new();
+    for asked in all {
+        for (effort, time) in efforts.iter_mut().zip(asked.times) {
+            effort.time += time;
+        }
+        told.extend(asked.told);
+    }
+    // What one detector told of one path stays in its order.
+    told.sort_by_key(|(place, _)| *place);
+    let mut found = Found::default();
+    for ((_, _, detector), told) in told {
+        match told {
+            Told::Candidate(candidate) => {
+                let effort = &mut efforts[detector];
+                let candidate = Candidate { found_by: effort.detector.clone(), ..*candidate };
+                effort.packages += usize::from(found.add(root, candidate));
+            }
+            Told::Error(error) => found.add_error(error),
+        }
+    }
+    let (candidates, errors) = found.finish(monitor);
+    Detected { candidates, errors, efforts }
 }
 
 /// As [`detect`], for every entry of the tree at `root`: for a caller that does not walk it anyway.
@@ -54,81 +125,79 @@ pub fn detect_tree(
     machine: &Machine,
     monitor: &dyn Monitor,
 ) -> Result<(Vec<Candidate>, Vec<DetectError>), IndexError> {
+    let jobs = std::thread::available_parallelism().map_or(1, usize::from);
+    let Detected { candidates, errors, .. } = detect_all(root, detectors, machine, jobs, monitor)?;
+    Ok((candidates, errors))
+}
+
+/// As [`detect_tree`], with `jobs` threads.
+pub(super) fn detect_all(
+    root: &Path,
+    detectors: &[&dyn Detector],
+    machine: &Machine,
+    jobs: usize,
+    monitor: &dyn Monitor,
+) -> Result<Detected, IndexError> {
     let paths = walk::interesting_paths(root, detectors, monitor)?;
-    let found = detect(root, &paths, detectors, machine, monitor);
+    let detected = detect(root, &paths, detectors, machine, jobs, monitor);
     monitor.check_interrupted()?;
-    Ok(found)
+    Ok(detected)
 }
 
-/// What was found so far.
-#[derive(Default)]
-struct Found {
-    /// By URL, and by name where one URL asks for several packages.
-    candidates: BTreeMap<(String, Option<String>), Candidate>,
-    /// In the order they occurred; how many more there were of each.
-    errors: Vec<(DetectError, usize)>,
-    /// Where in `errors` each path is.
-    error_of: BTreeMap<String, usize>,
+/// The number of a stretch, of a path in it, and of a detector.
+type Place = (usize, usize, usize);
+
+enum Told {
+    Candidate(Box<Candidate>),
+    Error(DetectError),
 }
 
-impl Found {
-    fn add(&mut self, root: &Path, new: Candidate) {
-        // A question's page is about many packages.
-        let by_name = new.deb.is_some() || new.question.is_some();
-        let name = new.signature.as_ref().filter(|_| by_name).map(ToString::to_string);
-        let known = match self.candidates.entry((new.url.clone(), name)) {
-            Entry::Vacant(vacant) => {
-                vacant.insert(new);
-                return;
-            }
-            Entry::Occupied(known) => known.into_mut(),
-        };
-        if let (Some(one), Some(other)) = (known.sha256, new.sha256)
-            && one != other
-        {
-            let error = DetectError {
-                path: escaped(new.found_at.below(root).as_os_str().as_bytes()),
-                problem: format!(
-                    "it names {} with sha256:{other}, but {} with sha256:{one}, which is believed",
-                    escaped(new.url.as_bytes()),
-                    known.found_at
-                ),
-            };
-            self.add_error(error);
-            return;
-        }
-        known.sha256 = known.sha256.or(new.sha256);
-        known.size = known.size.or(new.size);
-        known.signature = known.signature.take().or(new.signature);
-        known.project = known.project.take().or(new.project);
-        known.checksum = known.checksum.take().or(new.checksum);
-        known.local_file = known.local_file.take().or(new.local_file);
-        known.question = known.question.take().or(new.question);
-        known.lists.extend(new.lists);
+/// What one thread asks, and what it was told.
+struct Asked<'a> {
+    root: &'a Path,
+    detectors: &'a [&'a dyn Detector],
+    machine: &'a Machine,
+    monitor: &'a dyn Monitor,
+    /// How long each detector was at work.
+    times: Vec<Duration>,
+    told: Vec<(Place, Told)>,
+}
+
+impl<'a> Asked<'a> {
+    fn new(
+        root: &'a Path,
+        detectors: &'a [&'a dyn Detector],
+        machine: &'a Machine,
+        monitor: &'a dyn Monitor,
+    ) -> Self {
+        let times = vec![Duration::ZERO; detectors.len()];
+        Self { root, detectors, machine, monitor, times, told: Vec::new() }
     }
 
-    fn add_error(&mut self, error: DetectError) {
-        match self.error_of.entry(error.path.clone()) {
-            Entry::Occupied(at) => self.errors[*at.get()].1 += 1,
-            Entry::Vacant(vacant) => {
-                vacant.insert(self.errors.len());
-                self.errors.push((error, 0));
+    /// Asks all detectors, one after the other, about a stretch of paths.
+    fn about(&mut self, stretch: usize, paths: &[&RelPath]) {
+        let mut before = Instant::now();
+        for (number, detector) in self.detectors.iter().enumerate() {
+            for (at, path) in paths.iter().enumerate() {
+                if detector.interested_in(path) && !self.monitor.interrupted() {
+                    self.ask((stretch, at, number), *detector, path);
+                }
             }
+            let now = Instant::now();
+            self.times[number] += now - before;
+            before = now;
         }
     }
 
-    fn finish(self, monitor: &dyn Monitor) -> (Vec<Candidate>, Vec<DetectError>) {
-        let errors = self.errors.into_iter().map(|(error, more)| match more {
-            0 => error,
-            _ => DetectError {
-                problem: format!("{}; and {more} more like it", error.problem),
-                ..error
-            },
-        });
-        let errors: Vec<DetectError> = errors.collect();
-        for error in &errors {
-            monitor.problem(ProblemKind::Note, &error.path, &error.problem);
+    fn ask(&mut self, place: Place, detector: &dyn Detector, path: &RelPath) {
+        let told = &mut self.told;
+        let note = &mut |error| told.push((place, Told::Error(error)));
+        match detector.detect_noting(self.machine, self.root, path, note) {
+            Ok(candidates) => {
+                let candidates = candidates.into_iter().map(Box::new).map(Told::Candidate);
+                told.extend(candidates.map(|candidate| (place, candidate)));
+            }
+            Err(error) => told.push((place, Told::Error(error))),
         }
-        (self.candidates.into_values().collect(), errors)
     }
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use super::{IndexError, Request};
 use crate::detectors::Candidate;
-use crate::fetch::{FetchError, Source, Wanted};
+use crate::fetch::{FetchError, Fetched, Source, Wanted};
 use crate::model::{Algorithm, Checksum, Digest, HashingReader, escaped};
 use crate::monitor::Monitor;
 
@@ -45,6 +45,17 @@ impl Stamp {
 }
 
 impl Package {
+    fn fetched(fetched: Fetched) -> Self {
+        Self {
+            file: fetched.file,
+            sha256: fetched.sha256,
+            size: fetched.size,
+            vouched: false,
+            from: Some(fetched.from),
+            before: None,
+        }
+    }
+
     /// Fails when the file was written to since it was hashed: its members may then be of other bytes.
     pub(super) fn check_unchanged(&self) -> io::Result<()> {
         match &self.before {
@@ -155,21 +166,27 @@ pub(super) fn fetch(
     request: &Request,
     monitor: &dyn Monitor,
 ) -> Result<Package, IndexError> {
-    let wanted = Wanted {
+    source.fetch(&wanted(request), monitor).map(Package::fetched).map_err(explain)
+}
+
+/// The package with this checksum, if the source has it at hand.
+pub(super) fn at_hand(
+    source: &dyn Source,
+    request: &Request,
+    checksum: &Checksum,
+    monitor: &dyn Monitor,
+) -> Result<Option<Package>, IndexError> {
+    let fetched = source.at_hand_by_checksum(checksum, &wanted(request), monitor)?;
+    Ok(fetched.map(Package::fetched))
+}
+
+fn wanted(request: &Request) -> Wanted {
+    Wanted {
         url: request.url.clone(),
         also: request.also.clone(),
         sha256: request.sha256,
         size: request.size,
-    };
-    let fetched = source.fetch(&wanted, monitor).map_err(explain)?;
-    Ok(Package {
-        file: fetched.file,
-        sha256: fetched.sha256,
-        size: fetched.size,
-        vouched: false,
-        from: Some(fetched.from),
-        before: None,
-    })
+    }
 }
 
 /// A source's error, where an interruption is no failure.

@@ -165,12 +165,13 @@ pub(super) fn ask(
     monitor: &dyn Monitor,
 ) -> Result<Vec<Place>, IndexError> {
     let question = archives::question(&deb.name, &deb.version);
-    let answer = match indexer.source.fetch_part(&question, 0, snapshot::MAX_BYTES, monitor) {
+    let most = snapshot::MAX_BYTES;
+    let answer = match indexer.source.fetch_page(&question, "application/json", most, monitor) {
         Err(FetchError::NotFound { .. }) => {
             return Err(unreliable(deb, "the snapshots of Debian's archives do not have it"));
         }
         Err(error) => return Err(fetch::explain(error)),
-        Ok(part) => part.bytes,
+        Ok(page) => page,
     };
     let places = snapshot::places(&answer, deb, candidate.size).map_err(|problem| {
         IndexError::Lookup { package: name_of(deb), problem: escaped(problem.as_bytes()) }

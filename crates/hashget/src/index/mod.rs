@@ -7,6 +7,7 @@ mod candidates;
 mod declared;
 mod detect;
 mod fetch;
+mod found;
 mod known;
 mod listed;
 mod locate;
@@ -21,7 +22,7 @@ use std::path::Path;
 
 use self::candidates::Run;
 
-pub use detect::{detect, detect_tree};
+pub use detect::{Detected, Effort, detect, detect_tree};
 pub use proof::differences;
 
 use crate::detectors::{Candidate, Debian, DetectError, Detector, Machine};
@@ -214,8 +215,15 @@ impl Indexer<'_> {
             // The size was that of the local file, which turned out to be another one.
             request.size = None;
         }
+        // Pools are asked by SHA-256 where it is known.
+        let checksum = candidate.checksum.as_ref();
+        if let Some(checksum) = checksum.filter(|_| request.sha256.is_none())
+            && let Some(package) = fetch::at_hand(self.source, &request, checksum, monitor)?
+        {
+            return self.read_and_record(&request, &package, monitor);
+        }
         let package = fetch::fetch(self.source, &request, monitor)?;
-        if let Some(checksum) = &candidate.checksum {
+        if let Some(checksum) = checksum {
             package.check(checksum)?;
         }
         self.read_and_record(&request, &package, monitor)
@@ -277,7 +285,8 @@ impl Indexer<'_> {
         machine: &Machine,
         monitor: &dyn Monitor,
     ) -> Result<TreeIndexed, IndexError> {
-        let (candidates, not_understood) = detect_tree(root, detectors, machine, monitor)?;
+        let Detected { candidates, errors: not_understood, .. } =
+            detect::detect_all(root, detectors, machine, self.jobs, monitor)?;
         let indexed = self.index_candidates(candidates, monitor)?;
         Ok(TreeIndexed { not_understood, ..indexed })
     }
@@ -295,7 +304,8 @@ impl Indexer<'_> {
         const PLACES: [&str; 2] = ["var/lib/dpkg/status", "var/lib/dpkg/status.d"];
         let paths = PLACES.map(|path| RelPath::try_from(path).expect("it is a plain path"));
         let detectors: [&dyn Detector; 1] = [&Debian];
-        let (candidates, not_understood) = detect(root, &paths, &detectors, machine, monitor);
+        let Detected { candidates, errors: not_understood, .. } =
+            detect(root, &paths, &detectors, machine, 1, monitor);
         let indexed = self.index_candidates(candidates, monitor)?;
         Ok(TreeIndexed { not_understood, ..indexed })
     }

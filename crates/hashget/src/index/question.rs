@@ -56,12 +56,12 @@ impl Pages {
         question: &dyn Question,
         monitor: &dyn Monitor,
     ) -> Result<Candidate, IndexError> {
-        let package = name_of(candidate);
+        let package = escaped(candidate.name().as_bytes());
         let unreliable =
             |reason: String| IndexError::Unreliable { package: package.clone(), reason };
         let mut offline = false;
         for url in question.pages() {
-            let page = match self.page(indexer, &package, url, monitor) {
+            let page = match self.page(indexer, &package, (url, question.accept()), monitor) {
                 Ok(Asked::Here(page)) => page,
                 Ok(Asked::Nowhere) => continue,
                 Err(IndexError::Fetch(error)) if is_refused(&error) => {
@@ -92,7 +92,7 @@ impl Pages {
         &self,
         indexer: &Indexer<'_>,
         package: &str,
-        url: &str,
+        (url, accept): (&str, &str),
         monitor: &dyn Monitor,
     ) -> Result<Asked, IndexError> {
         let server = server_of(url);
@@ -107,8 +107,8 @@ impl Pages {
         if let Some(asked) = &*page {
             return Ok(asked.clone());
         }
-        let asked = match indexer.source.fetch_part(url, 0, MAX_PAGE, monitor) {
-            Ok(part) => Asked::Here(part.bytes.into()),
+        let asked = match indexer.source.fetch_page(url, accept, MAX_PAGE, monitor) {
+            Ok(page) => Asked::Here(page.into()),
             Err(FetchError::NotFound { .. }) => Asked::Nowhere,
             Err(error) => {
                 let unreachable = matches!(error, FetchError::Unreachable { .. });
@@ -158,10 +158,4 @@ fn is_refused(error: &FetchError) -> bool {
 fn server_of(url: &str) -> String {
     let parsed = url::Url::parse(url);
     parsed.map_or_else(|_| url.to_owned(), |url| url.origin().ascii_serialization())
-}
-
-/// How the package is called in messages.
-fn name_of(candidate: &Candidate) -> String {
-    let name = candidate.signature.as_ref().map_or(&candidate.url, |name| &name.value);
-    escaped(name.as_bytes())
 }

@@ -5,8 +5,8 @@
 
 use serde::Deserialize;
 
-use crate::detectors::DebPackage;
-use crate::detectors::debian::archives::{self, SNAPSHOT};
+use crate::detectors::debian::archives::SNAPSHOT;
+use crate::detectors::{DebPackage, quoted};
 use crate::model::RelPath;
 
 /// More bytes than this are no answer.
@@ -106,7 +106,7 @@ fn place(sha1: &str, info: &Info) -> Result<Place, String> {
     if RelPath::new(path.trim_start_matches('/')).is_err() || info.name.contains('/') {
         return wrong("path");
     }
-    let path = archives::quoted(path.trim_start_matches('/'));
+    let path = quoted(path.trim_start_matches('/'));
     let url = format!("{SNAPSHOT}archive/{}/{}/{path}", info.archive_name, info.first_seen);
     Ok(Place { sha1: sha1.to_owned(), url, size: info.size })
 }

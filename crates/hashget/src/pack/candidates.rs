@@ -1,34 +1,90 @@
-//! Which candidates are worth indexing before a tree is packed.
+//! What detectors find in a tree that is packed: which candidates are worth indexing, and which detector is to be
+//! thanked for a package that is relied on.
 //!
 //! Invariant: a candidate is passed over only if every file around the place where it was found is
 //! known already, or may not be left out, so that passing over it costs nothing.
 
+use std::collections::HashMap;
+use std::time::Duration;
+
 use super::contents::Contents;
-use super::matching::look_up;
+use super::matching::Holders;
+use super::plan::PackageUse;
+use super::{PackError, PackOptions, Packer, Summary};
 use crate::detectors::Candidate;
-use crate::hashdb::{HashDb, HashDbError};
-use crate::model::{Entry, RelPath};
+use crate::fetch::{MirrorRule, public_url};
+use crate::index::{self, Detected, Indexer};
+use crate::model::{Amount, Entry, PackageRecord, RelPath};
+use crate::monitor::Monitor;
+use crate::tree::Scan;
+
+/// What a detector did for an archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DetectorUse {
+    /// Its name.
+    pub name: String,
+    /// The packages that it was the first to find.
+    pub packages: usize,
+    /// What those of them that are relied on give back.
+    pub gives: Amount,
+    /// How long it was at work, all threads together. Fetching and reading packages is not in it.
+    pub time: Duration,
+}
+
+impl Packer<'_> {
+    /// Lets the detectors name packages and indexes the unknown ones. Gives who found what, and who holds which
+    /// contents.
+    pub(super) fn index(
+        &self,
+        scan: &Scan,
+        contents: &Contents<'_>,
+        options: &PackOptions<'_>,
+        summary: &mut Summary,
+        monitor: &dyn Monitor,
+    ) -> Result<(Finders, Holders), PackError> {
+        let look_up = || Holders::look_up(self.hashdb, &scan.entries, contents);
+        if !options.index || options.detectors.is_empty() {
+            return Ok((Finders::default(), look_up()?));
+        }
+        let paths = scan.entries.iter().map(|entry| &entry.path);
+        // What is not understood has been told to the monitor.
+        let (root, detectors, machine) = (scan.root.path(), &options.detectors, &options.machine);
+        let Detected { candidates, efforts, .. } =
+            index::detect(root, paths, detectors, machine, self.jobs, monitor);
+        summary.detected = candidates.len();
+        let of_effort = |effort: index::Effort| DetectorUse {
+            name: effort.detector,
+            packages: effort.packages,
+            gives: Amount::default(),
+            time: effort.time,
+        };
+        summary.detectors = efforts.into_iter().map(of_effort).collect();
+        let finders = Finders::new(&candidates, self.mirrors);
+        let holders = look_up()?;
+        let candidates = of_use(&holders, candidates, &scan.entries);
+        let indexer = Indexer {
+            hashdb: self.hashdb,
+            source: self.source,
+            mirrors: self.mirrors,
+            limits: self.limits,
+            jobs: self.jobs,
+            evidence: options.evidence,
+        };
+        let indexed = indexer.index_candidates(candidates, monitor)?;
+        summary.newly_indexed = indexed.new;
+        summary.not_indexed = indexed.failed.len();
+        summary.unreliable = indexed.unreliable;
+        let holders = if indexed.new == 0 { holders } else { look_up()? };
+        Ok((finders, holders))
+    }
+}
 
 /// Those candidates that could give something: the folder in which they were found holds a file that
 /// no package in the HashDB has. (A kernel tree whose tarball was indexed from another address need not be
 /// downloaded once more.)
-pub(super) fn of_use(
-    hashdb: &dyn HashDb,
-    candidates: Vec<Candidate>,
-    entries: &[Entry],
-    contents: &Contents<'_>,
-) -> Result<Vec<Candidate>, HashDbError> {
-    if candidates.is_empty() {
-        return Ok(candidates);
-    }
+fn of_use(holders: &Holders, candidates: Vec<Candidate>, entries: &[Entry]) -> Vec<Candidate> {
     // Sorted as the entries are: by path.
-    let mut unknown: Vec<usize> = Vec::new();
-    look_up(hashdb, contents, |content, packages| {
-        if packages.is_empty() {
-            unknown.extend(contents.names(content));
-        }
-    })?;
-    unknown.sort_unstable();
+    let unknown: Vec<usize> = holders.unknown().collect();
     let path = |file: usize| entries[file].path.as_bytes();
     let holds_unknown = |folder: &RelPath| {
         let prefix = if folder.is_root() { Vec::new() } else { [folder.as_bytes(), b"/"].concat() };
@@ -37,5 +93,42 @@ pub(super) fn of_use(
     };
     let of_use =
         |candidate: &Candidate| holds_unknown(&candidate.found_at.parent().unwrap_or_default());
-    Ok(candidates.into_iter().filter(of_use).collect())
+    candidates.into_iter().filter(of_use).collect()
+}
+
+/// Which detector found a package first, by all that a package is called: URL, digest, signature.
+#[derive(Debug, Default)]
+pub(super) struct Finders(HashMap<String, String>);
+
+impl Finders {
+    fn new(candidates: &[Candidate], mirrors: &[MirrorRule]) -> Self {
+        let mut finders = HashMap::new();
+        for candidate in candidates {
+            // The URL of a question is that of a page about many packages.
+            let url = candidate.question.is_none().then(|| public_url(mirrors, &candidate.url));
+            let digest = candidate.sha256.map(|sha256| sha256.to_string());
+            let signature = candidate.signature.as_ref().map(ToString::to_string);
+            for name in [url, digest, signature].into_iter().flatten() {
+                finders.entry(name).or_insert_with(|| candidate.found_by.clone());
+            }
+        }
+        Self(finders)
+    }
+
+    /// Adds what packages give back to what the detectors did that found them.
+    pub(super) fn credit<'a>(
+        &self,
+        detectors: &mut [DetectorUse],
+        uses: impl Iterator<Item = (&'a PackageRecord, &'a PackageUse)>,
+    ) {
+        for (record, used) in uses {
+            let signatures = record.signatures.iter().map(ToString::to_string);
+            let names = signatures.chain([record.sha256.to_string(), record.url.clone()]);
+            let finder = names.chain(record.also.clone()).find_map(|name| self.0.get(&name));
+            if let Some(detector) = detectors.iter_mut().find(|one| Some(&one.name) == finder) {
+                let given = Amount { files: used.files, bytes: used.bytes };
+                detector.gives = [detector.gives, given].into_iter().sum();
+            }
+        }
+    }
 }

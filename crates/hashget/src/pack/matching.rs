@@ -32,18 +32,55 @@ pub(super) struct Matched {
 /// For each entry whose contents were looked up: does some package have it, relied on or not?
 pub(super) type Held = Vec<Option<bool>>;
 
-/// Looks up the contents of all eligible files and chooses packages.
+/// What the HashDB knows of a tree's contents.
+pub(super) struct Holders {
+    /// Which packages hold which contents, sorted.
+    packages: Vec<(PackageId, u32)>,
+    held: Held,
+}
+
+impl Holders {
+    /// Asks for the packages of every content that has any bytes.
+    pub(super) fn look_up(
+        hashdb: &dyn HashDb,
+        entries: &[Entry],
+        contents: &Contents<'_>,
+    ) -> Result<Self, HashDbError> {
+        let (mut holders, mut held) = (Vec::new(), vec![None; entries.len()]);
+        let all = u32::try_from(contents.len()).expect("a tree has fewer than 2^32 files");
+        let mut wanted =
+            (0..all).filter(|&content| contents.weight(content as usize) > 0).peekable();
+        while wanted.peek().is_some() {
+            let batch: Vec<u32> = wanted.by_ref().take(BATCH).collect();
+            let digests: Vec<Digest> =
+                batch.iter().map(|&content| contents.digest(content as usize)).collect();
+            for (content, packages) in batch.into_iter().zip(hashdb.packages_with(&digests)?) {
+                contents.names(content).for_each(|entry| held[entry] = Some(!packages.is_empty()));
+                holders.extend(packages.into_iter().map(|id| (id, content)));
+            }
+        }
+        holders.sort_unstable();
+        Ok(Self { packages: holders, held })
+    }
+
+    /// The entries that no package has, ascending.
+    pub(super) fn unknown(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.held.len()).filter(|&entry| self.held[entry] == Some(false))
+    }
+}
+
+/// Chooses packages among the `holders` of the contents.
 pub(super) fn matched(
     hashdb: &dyn HashDb,
-    entries: &[Entry],
+    holders: Holders,
     contents: &Contents<'_>,
     options: &PackOptions,
     today: &str,
 ) -> Result<Matched, PackError> {
     let mut found: Vec<(PackageRecord, Offer)> = Vec::new();
-    let mut held = vec![None; entries.len()];
+    let Holders { packages: holders, held } = holders;
     let reliable = |record: &PackageRecord| obstacle(record, options, today).is_none();
-    for holder in holders(hashdb, contents, &mut held)?.chunk_by(|(a, _), (b, _)| a == b) {
+    for holder in holders.chunk_by(|(a, _), (b, _)| a == b) {
         let id = holder[0].0;
         if let Some(record) = hashdb.package(id)?.filter(reliable) {
             let contents = holder.iter().map(|&(_, content)| content).collect();
@@ -51,6 +88,7 @@ pub(super) fn matched(
             found.push((record, Offer { id, size, contents }));
         }
     }
+    drop(holders);
     found.sort_by(|(a, _), (b, _)| a.url.cmp(&b.url));
     let (records, offers): (Vec<PackageRecord>, Vec<Offer>) = found.into_iter().unzip();
     let positions: HashMap<PackageId, usize> =
@@ -86,40 +124,6 @@ pub(super) fn matched(
         }
     }
     Ok(Matched { packages, not_worth, held })
-}
-
-/// Which packages hold which contents, sorted.
-fn holders(
-    hashdb: &dyn HashDb,
-    contents: &Contents<'_>,
-    held: &mut Held,
-) -> Result<Vec<(PackageId, u32)>, HashDbError> {
-    let mut holders = Vec::new();
-    look_up(hashdb, contents, |content, packages| {
-        contents.names(content).for_each(|entry| held[entry] = Some(!packages.is_empty()));
-        holders.extend(packages.into_iter().map(|id| (id, content)));
-    })?;
-    holders.sort_unstable();
-    Ok(holders)
-}
-
-/// Asks the HashDB for the packages of every content that has any bytes.
-pub(super) fn look_up(
-    hashdb: &dyn HashDb,
-    contents: &Contents<'_>,
-    mut found: impl FnMut(u32, Vec<PackageId>),
-) -> Result<(), HashDbError> {
-    let all = u32::try_from(contents.len()).expect("a tree has fewer than 2^32 files");
-    let mut wanted = (0..all).filter(|&content| contents.weight(content as usize) > 0).peekable();
-    while wanted.peek().is_some() {
-        let batch: Vec<u32> = wanted.by_ref().take(BATCH).collect();
-        let digests: Vec<Digest> =
-            batch.iter().map(|&content| contents.digest(content as usize)).collect();
-        for (content, packages) in batch.into_iter().zip(hashdb.packages_with(&digests)?) {
-            found(content, packages);
-        }
-    }
-    Ok(())
 }
 
 /// Why a package that has a file is not relied on.

@@ -28,6 +28,7 @@ mod write;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
+pub use candidates::DetectorUse;
 pub use exclude_list::Tool;
 pub use explain::{Explained, Fate, Holder, explain};
 pub use heaviest::Heavy;
@@ -43,7 +44,7 @@ use plan::{Claims, Members, Plan};
 
 use crate::fetch::{MirrorRule, Source};
 use crate::hashdb::{HashDb, HashDbError};
-use crate::index::{self, IndexError, Indexer};
+use crate::index::IndexError;
 use crate::limits::Limits;
 use crate::model::manifest::{MANIFEST_NAME, ManifestV1};
 use crate::model::{BadPath, Entry, Kind};
@@ -99,6 +100,8 @@ pub struct Summary {
     pub archive_bytes: u64,
     /// Files that changed while they were read.
     pub changed_files: u64,
+    /// What each detector did, in the order in which they are asked; none if nothing was indexed.
+    pub detectors: Vec<DetectorUse>,
     /// Packages that the detectors found.
     pub detected: usize,
     /// Of those, indexed now.
@@ -197,10 +200,10 @@ impl Packer<'_> {
         let entries = &scan.entries;
         let claims = Claims::new(entries, eligible);
         let contents = Contents::new(entries, &claims);
-        self.index(scan, &contents, options, summary, monitor)?;
+        let (finders, holders) = self.index(scan, &contents, options, summary, monitor)?;
         let today = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
         let _planning = monitor.begin(Step::Plan, "what packages give back", Total::UNKNOWN);
-        let matched = matching::matched(self.hashdb, entries, &contents, options, &today)?;
+        let matched = matching::matched(self.hashdb, holders, &contents, options, &today)?;
         let held = matched.held;
         summary.not_worth = matched.not_worth;
         for package in &summary.not_worth {
@@ -212,12 +215,12 @@ impl Packer<'_> {
         monitor.check_interrupted()?;
         let packages = &matched.packages;
         let read = |id| Ok(Members::new(self.hashdb.members(id)?, &contents));
-        match options.manifest_version {
+        let (plan, version_one) = match options.manifest_version {
             ManifestVersion::Two => {
                 let keep = |size| options.hashes.keeps(size);
                 let mut plan = plan::plan(entries, claims, &contents, packages, &read, &keep)?;
                 replay::replay(entries, packages, &read, &mut plan)?;
-                Ok(Planned { plan, version_one: None, held })
+                (plan, None)
             }
             ManifestVersion::One => {
                 let own = |entry: &Entry| entry.path.as_bytes() == MANIFEST_NAME.as_bytes();
@@ -226,9 +229,12 @@ impl Packer<'_> {
                 }
                 let expires = options.expires.clone();
                 let (plan, manifest) = v1::plan(entries, &claims, packages, &read, expires)?;
-                Ok(Planned { plan, version_one: Some(manifest), held })
+                (plan, Some(manifest))
             }
-        }
+        };
+        let records = plan.chosen.iter().map(|&index| &packages[index].record);
+        finders.credit(&mut summary.detectors, records.zip(&plan.uses));
+        Ok(Planned { plan, version_one, held })
     }
 
     fn scan(
@@ -247,40 +253,6 @@ impl Packer<'_> {
             jobs: self.jobs,
         };
         Ok(scan(tree, &scan_options, monitor)?)
-    }
-
-    /// Lets the detectors name packages and indexes the unknown ones.
-    fn index(
-        &self,
-        scan: &Scan,
-        contents: &Contents<'_>,
-        options: &PackOptions<'_>,
-        summary: &mut Summary,
-        monitor: &dyn Monitor,
-    ) -> Result<(), PackError> {
-        if !options.index || options.detectors.is_empty() {
-            return Ok(());
-        }
-        let paths = scan.entries.iter().map(|entry| &entry.path);
-        // What is not understood has been told to the monitor.
-        let (root, detectors, machine) = (scan.root.path(), &options.detectors, &options.machine);
-        let (candidates, _) = index::detect(root, paths, detectors, machine, monitor);
-        let indexer = Indexer {
-            hashdb: self.hashdb,
-            source: self.source,
-            mirrors: self.mirrors,
-            limits: self.limits,
-            jobs: self.jobs,
-            evidence: options.evidence,
-        };
-        let detected = candidates.len();
-        let candidates = candidates::of_use(self.hashdb, candidates, &scan.entries, contents)?;
-        let indexed = indexer.index_candidates(candidates, monitor)?;
-        summary.detected = detected;
-        summary.newly_indexed = indexed.new;
-        summary.not_indexed = indexed.failed.len();
-        summary.unreliable = indexed.unreliable;
-        Ok(())
     }
 
     #[allow(

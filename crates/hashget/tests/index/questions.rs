@@ -148,8 +148,17 @@ impl Stage {
         evidence: Evidence,
         offline: bool,
     ) -> (TreeIndexed, Recorder) {
+        self.index_from(candidates, evidence, FetchOptions { offline, ..FetchOptions::default() })
+    }
+
+    fn index_from(
+        &self,
+        candidates: Vec<Candidate>,
+        evidence: Evidence,
+        options: FetchOptions,
+    ) -> (TreeIndexed, Recorder) {
         let retry = RetryOptions { tries: 1, ..RetryOptions::default() };
-        let options = FetchOptions { offline, retry, ..FetchOptions::default() };
+        let options = FetchOptions { retry, ..options };
         let (source, limits) = (standard_source(&options).unwrap(), Limits::default());
         let indexer = Indexer {
             hashdb: &self.hashdb,
@@ -292,4 +301,47 @@ fn another_digest_proves_files_on_this_machine_and_downloads() {
     assert_eq!(offline(candidate(&right, Some(file))).new, 1);
     let record = stage.hashdb.list().unwrap().pop().unwrap().1;
     assert_eq!((record.sha256, record.vouched), (Digest::of(&stage.package), false));
+}
+
+#[test]
+fn a_pool_has_a_package_by_another_digest() {
+    for algorithm in [Algorithm::Sha512, Algorithm::Sha1] {
+        let mut hasher = algorithm.hasher();
+        hasher.update(&Stage::new().package);
+        let checksum = hasher.finish();
+        let hex = hex::encode(checksum.as_bytes());
+        let cached = format!("{}/{}/{}/{}", algorithm.name(), &hex[..2], &hex[2..4], &hex[4..]);
+        for (place, offline, is_found) in [
+            // npm's cache, that cache's folder, a tarball as clients name it.
+            (format!("_cacache/content-v2/{cached}"), false, true),
+            (format!("content-v2/{cached}"), false, true),
+            ("scope-one.tar".to_owned(), false, true),
+            // Under any name only where nobody else can be asked.
+            ("sha256/ab/anything".to_owned(), true, true),
+            ("sha256/ab/anything".to_owned(), false, false),
+        ] {
+            let (stage, pool) = (Stage::new(), tempfile::tempdir().unwrap());
+            stage.serve(0);
+            let file = pool.path().join(&place);
+            fs_err::create_dir_all(file.parent().unwrap()).unwrap();
+            fs_err::write(pool.path().join("other-one.tar"), "not the package").unwrap();
+            let index = |content: &[u8], offline| {
+                fs_err::write(&file, content).unwrap();
+                let pools = vec![pool.path().to_str().unwrap().to_owned()];
+                let options = FetchOptions { offline, pools, ..FetchOptions::default() };
+                let candidate = Candidate {
+                    url: stage.origin.url("/files/one.tar"),
+                    checksum: Some(checksum.clone()),
+                    ..Candidate::default()
+                };
+                stage.index_from(vec![candidate], Evidence::Signed, options).0
+            };
+            assert_eq!(index(b"damaged", true).failed.len(), 1, "{place}");
+            let indexed = index(&stage.package, offline);
+            assert_eq!(indexed.new, 1, "{place}: {:?}", indexed.failed);
+            let record = stage.hashdb.list().unwrap().pop().unwrap().1;
+            assert_eq!(record.sha256, Digest::of(&stage.package));
+            assert_eq!(stage.asked("/files/one.tar"), usize::from(!is_found), "{place}");
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use hashget::fetch::shown;
-use hashget::pack::{Heavy, PackageUse, Summary};
+use hashget::pack::{DetectorUse, Heavy, PackageUse, Summary};
 use hashget::restore::host_of;
 use serde_json::json;
 
@@ -35,6 +35,18 @@ pub(super) fn print(
     for heavy in &summary.heaviest {
         let (path, files, bytes) = (&heavy.path, heavy.files, heavy.bytes);
         console.record("archived", json!({ "path": path, "files": files, "bytes": bytes }))?;
+    }
+    for detector in &summary.detectors {
+        console.record(
+            "detector",
+            json!({
+                "name": detector.name,
+                "packages": detector.packages,
+                "files": detector.gives.files,
+                "bytes": detector.gives.bytes,
+                "seconds": detector.time.as_secs_f64(),
+            }),
+        )?;
     }
     if destination.target == Target::Nowhere && !console.is_json() {
         for line in plan(summary) {
@@ -170,6 +182,9 @@ fn lines(verbose: bool, destination: &Destination, summary: &Summary) -> Vec<Str
         lines.push(String::new());
     }
     lines.extend(columns("ll", &rows));
+    if verbose {
+        lines.extend(detectors(summary));
+    }
     if !summary.unreliable.is_empty() {
         lines.push(unreliable(&summary.unreliable, verbose));
     }
@@ -180,6 +195,23 @@ fn lines(verbose: bool, destination: &Destination, summary: &Summary) -> Vec<Str
         ));
     }
     lines
+}
+
+/// What detectors that found something did, and what it took them.
+fn detectors(summary: &Summary) -> Vec<String> {
+    let header = ["DETECTOR", "PACKAGES", "FILES", "GIVES BACK", "TOOK"].map(str::to_owned);
+    let found = summary.detectors.iter().filter(|detector| detector.packages > 0);
+    let row = |detector: &DetectorUse| {
+        let took = format!("{:.3} s", detector.time.as_secs_f64());
+        let (packages, given) = (detector.packages.to_string(), detector.gives);
+        vec![safe(&detector.name), packages, given.files.to_string(), size(given.bytes), took]
+    };
+    let rows: Vec<Vec<String>> = found.map(row).collect();
+    if rows.is_empty() {
+        return Vec::new();
+    }
+    let rows: Vec<Vec<String>> = std::iter::once(header.to_vec()).chain(rows).collect();
+    std::iter::once(String::new()).chain(columns("lrrrr", &rows)).collect()
 }
 
 /// What restoring will have to download, and from where.

@@ -172,11 +172,11 @@ mod tests {
             ]),
             (100, &[
                 "   Indexing [===========>        ]  1,000 of 1,543 packages                 0:02 left  packages",
-                "Downloading [====>               ]         10 MiB of 40 MiB      5 MiB/s    0:06 left  vim-runt...",
+                "Downloading [====>               ]         10 MiB of 40 MiB      5 MiB/s    0:06 left  vim-runti...",
             ]),
             (80, &[
                 "   Indexing  1,000 of 1,543 packages                 0:02 left  packages",
-                "Downloading         10 MiB of 40 MiB      5 MiB/s    0:06 left  vim-runtime...",
+                "Downloading         10 MiB of 40 MiB      5 MiB/s    0:06 left  vim-runtime_...",
             ]),
             (40, &["Indexing  64%  0:02 left"]),
             (20, &["Indexing  64%"]),

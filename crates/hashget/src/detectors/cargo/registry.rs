@@ -17,6 +17,12 @@ const MAX_CONFIG_BYTES: u64 = 64 * 1024;
 /// More bytes than this are not what Cargo keeps of one crate.
 const MAX_INDEX_BYTES: u64 = 64 * 1024 * 1024;
 
+/// What an entry begins with.
+const HEAD_BYTES: usize = 5;
+
+/// So many bytes at its end have the last versions of a crate, some dozens.
+const TAIL_BYTES: usize = 48 * 1024;
+
 /// A registry that anybody may download from.
 pub(super) struct Registry {
     index: PathBuf,
@@ -74,15 +80,23 @@ impl Registry {
         let name = package.name.to_lowercase();
         let file = self.index.join(".cache").join(prefix(&name)).join(&name);
         let wrong = |problem: String| DetectError::new(&self.index, problem);
+        let damaged =
+            |problem| wrong(format!("its entry for {} is damaged: {problem}", package.name));
+        // Entries can have megabytes, and what is in use has hardly ever many later versions.
+        if let Some((head, tail)) = text::read_ends(&file, HEAD_BYTES, TAIL_BYTES)? {
+            texts(&head).map_err(damaged)?;
+            if let Some(line) = last_line_of(&tail, &package.version).map_err(damaged)? {
+                return Ok(line.cksum);
+            }
+        }
         let Some(bytes) = text::read_whole(&file, MAX_INDEX_BYTES)? else {
             return Err(wrong(format!(
                 "this registry's index on this machine does not have {package}: \"cargo fetch\" in a \
                  project that uses it gets it"
             )));
         };
-        let line = line_of(&bytes, &package.version).map_err(|problem| {
-            wrong(format!("its entry for {} is damaged: {problem}", package.name))
-        })?;
+        let line = texts(&bytes).and_then(|texts| last_line_of(texts, &package.version));
+        let line = line.map_err(damaged)?;
         line.map(|line| line.cksum).ok_or_else(|| {
             wrong(format!("this registry's index on this machine does not have {package}"))
         })
@@ -123,25 +137,32 @@ fn prefix(name: &str) -> String {
     }
 }
 
-/// Finds a version in Cargo's cache of one crate's index lines: a version byte (since 2 followed by
-/// the schema's version in four bytes), then texts that each end with a NUL: the state of the index,
-/// and pairs of a crate's version and its line of JSON.
-fn line_of(bytes: &[u8], version: &str) -> Result<Option<Line>, String> {
-    let texts = match bytes {
-        [1, rest @ ..] | [2 | 3, _, _, _, _, rest @ ..] => rest,
-        [] => return Err("it is empty".to_owned()),
-        [found, ..] => return Err(format!("its format {found} is not known: expected 1, 2 or 3")),
+/// What follows the head of Cargo's cache of one crate's index lines: a version byte, since 2 followed by the
+/// schema's version in four bytes.
+fn texts(bytes: &[u8]) -> Result<&[u8], String> {
+    match bytes {
+        [1, rest @ ..] | [2 | 3, _, _, _, _, rest @ ..] => Ok(rest),
+        [] => Err("it is empty".to_owned()),
+        [found, ..] => Err(format!("its format {found} is not known: expected 1, 2 or 3")),
+    }
+}
+
+/// Finds the last line of a version in what such a file ends with: texts that each end with a NUL, first the state
+/// of the index, then pairs of a crate's version and its line of JSON.
+fn last_line_of(texts: &[u8], version: &str) -> Result<Option<Line>, String> {
+    let plain = |version: &[u8]| {
+        let end = version.iter().position(|&byte| byte == b'+').unwrap_or(version.len());
+        version[..end].to_owned()
     };
-    let plain = |version: &str| version.find('+').unwrap_or(version.len());
-    // Entries can have megabytes: this way of looking for the NULs is a fast one.
-    let texts = std::str::from_utf8(texts).map_err(|error| error.to_string())?;
-    let mut texts = texts.split('\0').skip(1);
-    while let (Some(key), Some(json)) = (texts.next(), texts.next()) {
+    let wanted = plain(version.as_bytes());
+    let texts = texts.strip_suffix(b"\0").ok_or("it ends too early")?;
+    let mut texts = texts.rsplit(|&byte| byte == 0);
+    while let (Some(json), Some(key)) = (texts.next(), texts.next()) {
         // Format 1 and 2 dropped what follows a "+" from the key; the line itself has it.
-        if key[..plain(key)] != version[..plain(version)] {
+        if !key.starts_with(&wanted) || plain(key) != wanted {
             continue;
         }
-        let line: Line = serde_json::from_str(json).map_err(|error| error.to_string())?;
+        let line: Line = serde_json::from_slice(json).map_err(|error| error.to_string())?;
         if line.vers == version {
             return Ok(Some(line));
         }
@@ -168,6 +189,10 @@ mod tests {
         {
             assert_eq!(prefix(name), expected);
         }
+    }
+
+    fn line_of(bytes: &[u8], version: &str) -> Result<Option<Line>, String> {
+        last_line_of(texts(bytes)?, version)
     }
 
     #[test]

@@ -87,15 +87,31 @@ fn package_in(folder: &Path) -> Result<Package, DetectError> {
     let file = folder.join("Cargo.toml");
     let wrong = |problem: &str| DetectError::new(&file, problem);
     let bytes = text::read_whole(&file, MAX_BYTES)?.ok_or_else(|| wrong("it is not there"))?;
-    let manifest: toml::Table =
-        String::from_utf8_lossy(&bytes).parse().map_err(|_| wrong("it is not TOML"))?;
-    let field = |name: &str| manifest.get("package")?.get(name)?.as_str();
-    let (name, version) =
-        field("name").zip(field("version")).ok_or_else(|| wrong("it has no name and version"))?;
+    let text = String::from_utf8_lossy(&bytes);
+    let (name, version) = match first_table(&text).and_then(|table| name_and_version(table).ok()) {
+        Some(Some(found)) => found,
+        _ => name_and_version(&text)
+            .map_err(|_| wrong("it is not TOML"))?
+            .ok_or_else(|| wrong("it has no name and version"))?,
+    };
     // Read back from how they are written together, so that both are what they should be.
     Package::parse(format!("{name}-{version}").as_bytes())
         .filter(|package| package.name == name && package.version == version)
         .ok_or_else(|| wrong("its name and version are not those of a crate"))
+}
+
+/// All up to the second table: `[package]` is the first one in a manifest that a registry made, and the others can
+/// be a hundred times as long. If the cut is within a value, what is before it is no TOML.
+fn first_table(text: &str) -> Option<&str> {
+    let first = text.find("\n[package]\n")? + 1;
+    let length = text[first..].find("\n[")?;
+    Some(&text[..=first + length])
+}
+
+fn name_and_version(text: &str) -> Result<Option<(String, String)>, toml::de::Error> {
+    let manifest: toml::Table = text.parse()?;
+    let field = |name: &str| Some(manifest.get("package")?.get(name)?.as_str()?.to_owned());
+    Ok(field("name").zip(field("version")))
 }
 
 /// A registry's folders on this machine.

@@ -4,6 +4,7 @@
 //! archive expects them.
 
 use super::status::Installed;
+use crate::detectors::quoted;
 
 /// Where snapshots of Debian's archives are.
 pub(crate) const SNAPSHOT: &str = "https://snapshot.debian.org/";
@@ -70,20 +71,6 @@ pub(crate) fn question(name: &str, version: &str) -> String {
 /// The URL of the file with this SHA-1 in the snapshots.
 pub(crate) fn by_sha1(sha1: &str) -> String {
     format!("{SNAPSHOT}file/{sha1}")
-}
-
-/// Text as part of a URL's path: `/` stays, and of all others only those that mean themselves
-/// everywhere.
-pub(crate) fn quoted(text: &str) -> String {
-    let mut quoted = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
-            quoted.push(char::from(byte));
-        } else {
-            quoted.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    quoted
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use super::paragraphs::{Paragraph, Paragraphs};
 use super::sources::Sources;
 use super::status::Installed;
 use crate::codec::{self, Codec};
-use crate::detectors::text;
+use crate::detectors::{quoted, text};
 use crate::limits::Limits;
 use crate::model::{Digest, HashingReader, RelPath, escaped};
 
@@ -195,8 +195,7 @@ impl Release {
         let filename = field("Filename")?;
         let filename = filename.strip_prefix("./").unwrap_or(&filename).to_owned();
         RelPath::try_from(&*filename).ok()?;
-        let mirrors =
-            servers.iter().map(|server| format!("{server}{}", super::archives::quoted(&filename)));
+        let mirrors = servers.iter().map(|server| format!("{server}{}", quoted(&filename)));
         let listed = Listed {
             size: entry.get("Size")?.parse().ok()?,
             sha256: entry.get("SHA256")?.parse().ok()?,

@@ -51,7 +51,16 @@ struct PageFile {
     size: Option<u64>,
 }
 
+/// What the page may be written in: as JSON or HTML of the simple repository interface (PEP 691), or as older
+/// indexes have it.
+const ACCEPT: &str = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, \
+                      text/html;q=0.01";
+
 impl Question for Wheel {
+    fn accept(&self) -> &'static str {
+        ACCEPT
+    }
+
     fn pages(&self) -> &[String] {
         &self.pages
     }

@@ -1,0 +1,185 @@
+//! Arch Linux and what descends from it: the packages that pacman says are installed.
+//!
+//! Invariant: a package's digest is taken from pacman's synchronised databases alone, and only where name,
+//! version and day of building are those of the installed package; nothing in a tree is followed out of it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::os_release::OsRelease;
+use super::{Candidate, DetectError, Detector, Machine, public_url, quoted, text};
+use crate::model::{RelPath, Signature};
+use crate::tree::TreeRoot;
+
+mod archives;
+mod installed;
+mod mtree;
+mod sync;
+
+use archives::Archives;
+use installed::Installed;
+use sync::{Databases, Synced};
+
+/// Recognises `var/lib/pacman/local`.
+pub(super) struct Arch;
+
+/// Where pacman keeps its knowledge.
+const LOCAL: &[u8] = b"var/lib/pacman/local";
+const CACHE: &str = "var/cache/pacman/pkg";
+
+impl Detector for Arch {
+    fn name(&self) -> &str {
+        "arch"
+    }
+
+    fn interested_in(&self, path: &RelPath) -> bool {
+        system_of(path).is_some()
+    }
+
+    fn detect(
+        &self,
+        machine: &Machine,
+        root: &Path,
+        path: &RelPath,
+    ) -> Result<Vec<Candidate>, DetectError> {
+        self.detect_noting(machine, root, path, &mut |_| {})
+    }
+
+    fn detect_noting(
+        &self,
+        machine: &Machine,
+        root: &Path,
+        path: &RelPath,
+        note: &mut dyn FnMut(DetectError),
+    ) -> Result<Vec<Candidate>, DetectError> {
+        let Some(system) = system_of(path) else { return Ok(Vec::new()) };
+        let root = machine.real_path(root)?;
+        let entry = path.below(&root);
+        if !text::is_folder(&entry) {
+            return Ok(Vec::new());
+        }
+        let tree = TreeRoot::open(&system.below(&root))
+            .map_err(|error| DetectError::new(&entry, error))?;
+        let installed = installed::all(&tree, &entry, note)?;
+        if installed.is_empty() {
+            return Ok(Vec::new());
+        }
+        let tree = Arc::new(tree);
+        let knowledge = Knowledge::gather(Arc::clone(&tree), machine, &installed, note);
+        let mut unknown = BTreeMap::<&'static str, usize>::new();
+        let mut candidates = Vec::with_capacity(installed.len());
+        for package in installed {
+            match knowledge.candidate(package, path) {
+                Ok(candidate) => candidates.push(candidate),
+                Err(reason) => *unknown.entry(reason).or_default() += 1,
+            }
+        }
+        for (reason, count) in unknown {
+            let problem = format!(
+                "{count} packages {reason} (the system is \"{}\"): their files are just archived",
+                knowledge.system
+            );
+            note(DetectError::new(&entry, problem));
+        }
+        Ok(candidates)
+    }
+}
+
+/// The folder in the tree that is the system whose packages `path` holds.
+fn system_of(path: &RelPath) -> Option<RelPath> {
+    let folder = path.as_bytes().strip_suffix(LOCAL)?;
+    if folder.is_empty() {
+        return Some(RelPath::root());
+    }
+    RelPath::new(folder.strip_suffix(b"/")?).ok()
+}
+
+/// Why a package has no candidate.
+const BUILT_HERE: &str = "are of no repository and were not signed, so that nobody else has them";
+const NOT_KEPT: &str = "are of an archive that is not known to keep them for ever";
+
+/// What a tree and this machine know of packages, read once.
+struct Knowledge {
+    tree: Arc<TreeRoot>,
+    /// The ID of the system in the tree.
+    system: String,
+    archives: Archives,
+    databases: Databases,
+    /// Where pacman keeps packages, in the tree and on this machine.
+    caches: Vec<PathBuf>,
+}
+
+impl Knowledge {
+    fn gather(
+        tree: Arc<TreeRoot>,
+        machine: &Machine,
+        installed: &[Installed],
+        note: &mut dyn FnMut(DetectError),
+    ) -> Self {
+        let release = OsRelease::read(tree.path());
+        let roots = [Some(tree.path()), machine.root.as_deref()];
+        let caches = roots.into_iter().flatten().map(|root| root.join(CACHE)).collect();
+        Self {
+            system: release.field("ID").to_owned(),
+            archives: Archives::of(&tree, &release, &machine.archives),
+            databases: Databases::read(&tree, installed, note),
+            caches,
+            tree,
+        }
+    }
+
+    fn candidate(&self, package: Installed, found_at: &RelPath) -> Result<Candidate, &'static str> {
+        let synced = self.databases.of(&package);
+        let file_name = match synced {
+            Some(synced) => synced.file_name.clone(),
+            None => self.file_name(&package),
+        };
+        let url = self.url(&package, synced, &file_name)?;
+        let cached = self.caches.iter().map(|cache| cache.join(&file_name));
+        Ok(Candidate {
+            url,
+            sha256: synced.map(|synced| synced.sha256),
+            size: synced.map(|synced| synced.size),
+            signature: Some(Signature { kind: "arch".to_owned(), value: package.full_name() }),
+            local_file: cached.into_iter().find(|file| text::is_file(file)),
+            found_at: found_at.clone(),
+            lists: vec![Arc::new(mtree::Files::new(Arc::clone(&self.tree), package))],
+            ..Candidate::default()
+        })
+    }
+
+    /// The permanent URL: in the archive of all packages, else in a repository that loses none.
+    fn url(
+        &self,
+        package: &Installed,
+        synced: Option<&Synced>,
+        file_name: &str,
+    ) -> Result<String, &'static str> {
+        let repository = synced.map(|synced| &*synced.repository);
+        if repository.is_none() && !package.is_signed {
+            return Err(BUILT_HERE);
+        }
+        let url = self.archives.packages(repository).map(|base| {
+            let first = &package.name[..1];
+            format!("{base}{first}/{}/{}", quoted(&package.name), quoted(file_name))
+        });
+        let kept = || {
+            let server = self.archives.repository(repository?, &package.architecture)?;
+            Some(format!("{server}/{}", quoted(file_name)))
+        };
+        url.or_else(kept).and_then(|url| public_url(&url).ok()).ok_or(NOT_KEPT)
+    }
+
+    /// The name of the package's file where no database gives it: that of the one in a cache, else by the
+    /// compression of its time.
+    fn file_name(&self, package: &Installed) -> String {
+        let named = |end: &str| format!("{}.pkg.tar.{end}", package.full_name());
+        let is_cached = |name: &String| self.caches.iter().any(|at| text::is_file(&at.join(name)));
+        let by_time = if package.built < ZSTD_SINCE { "xz" } else { "zst" };
+        ["zst", "xz"].map(named).into_iter().find(is_cached).unwrap_or_else(|| named(by_time))
+    }
+}
+
+/// Since 27 December 2019 packages are compressed by zstd, before by xz (seconds since 1970).
+const ZSTD_SINCE: u64 = 1_577_404_800;

@@ -1,0 +1,84 @@
+//! What a system says of itself in `os-release`.
+//!
+//! Invariant: the files of the tree alone are read, and no link leads out of it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use url::Url;
+
+use super::text;
+
+/// More bytes than this are no `os-release`.
+const MAX_BYTES: u64 = 64 * 1024;
+
+/// The fields of an `os-release`.
+#[derive(Debug, Default)]
+pub(super) struct OsRelease(BTreeMap<String, String>);
+
+impl OsRelease {
+    /// That of the system at `root`; without any field if there is none.
+    pub(super) fn read(root: &Path) -> Self {
+        // The one in etc is a link to the other on most systems, and links are not followed.
+        let read = |path: &str| text::read_whole(&root.join(path), MAX_BYTES).ok().flatten();
+        let bytes = read("etc/os-release").or_else(|| read("usr/lib/os-release"));
+        Self::of(&String::from_utf8_lossy(&bytes.unwrap_or_default()))
+    }
+
+    fn of(text: &str) -> Self {
+        let field = |line: &str| {
+            let (name, value) = line.split_once('=')?;
+            Some((name.to_owned(), value.trim().trim_matches(['"', '\'']).to_owned()))
+        };
+        let mut fields = BTreeMap::new();
+        for (name, value) in text.lines().filter_map(field) {
+            fields.entry(name).or_insert(value);
+        }
+        Self(fields)
+    }
+
+    /// A field, without its quotes; empty if it is not there.
+    pub(super) fn field(&self, name: &str) -> &str {
+        self.0.get(name).map_or("", String::as_str)
+    }
+
+    /// `https://LABEL.HOST/PATH`, where HOST is that of the distribution's home page: many keep their services
+    /// beside it. `None` if there is no such page.
+    pub(super) fn service(&self, label: &str, path: &str) -> Option<String> {
+        let home = Url::parse(self.field("HOME_URL")).ok()?;
+        let host = home.domain()?;
+        let host = host.strip_prefix("www.").unwrap_or(host);
+        host.contains('.').then(|| format!("https://{label}.{host}/{path}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes_are_no_part_of_a_field() {
+        let release = OsRelease::of("ID=\"a-b\"\nNAME='x y'\n# ID=c\nID=d\nEMPTY=\nbroken");
+        assert_eq!(release.field("ID"), "a-b");
+        assert_eq!((release.field("NAME"), release.field("EMPTY")), ("x y", ""));
+        assert_eq!(release.field("VERSION"), "");
+    }
+
+    #[test]
+    fn services_stand_beside_the_home_page() {
+        for (home, expected) in [
+            ("https://distribution.example/", Some("https://archive.distribution.example/x/")),
+            (
+                "https://www.distribution.example/en",
+                Some("https://archive.distribution.example/x/"),
+            ),
+            ("https://localhost/", None),
+            ("https://127.0.0.1/", None),
+            ("distribution.example", None),
+            ("", None),
+        ] {
+            let release = OsRelease::of(&format!("HOME_URL=\"{home}\"\n"));
+            assert_eq!(release.service("archive", "x/").as_deref(), expected, "{home}");
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Releases of acme: a folder with a file `.acme-release`.
+//!
+//! Invariant: a candidate has the digest that the release file names.
+
+use std::path::Path;
+
+use super::{Candidate, DetectError, Detector, Machine, public_url, text};
+use crate::model::{Digest, RelPath, Signature};
+
+/// Recognises `.acme-release`.
+pub(super) struct Acme;
+
+/// More bytes than this are no release file.
+const MAX_BYTES: u64 = 64 * 1024;
+
+impl Detector for Acme {
+    fn name(&self) -> &str {
+        "acme"
+    }
+
+    // Asked for every entry of every tree: names alone, nothing from the disk.
+    fn interested_in(&self, path: &RelPath) -> bool {
+        path.file_name() == b".acme-release"
+    }
+
+    // Asked for those entries only. May read around the entry; never writes, never uses the network.
+    fn detect(
+        &self,
+        machine: &Machine,
+        root: &Path,
+        path: &RelPath,
+    ) -> Result<Vec<Candidate>, DetectError> {
+        let file = path.below(root);
+        let wrong = |problem: String| DetectError::new(&file, problem);
+        // `text` reads regular files only, and never more than the limit.
+        let Some(bytes) = text::read_whole(&file, MAX_BYTES)? else {
+            return Ok(Vec::new());
+        };
+        let release = String::from_utf8_lossy(&bytes);
+        let field = |name: &str| {
+            let value =
+                release.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(" = "));
+            value.ok_or_else(|| wrong(format!("it has no line \"{name} = ...\"")))
+        };
+        let (name, version) = (field("name")?, field("version")?);
+        let sha256: Digest = field("sha256")?.parse().map_err(|error| wrong(format!("{error}")))?;
+        // Whose registry? The client's own configuration says so: `.acmerc` in a folder above the entry, in
+        // a home folder, or below the root of the machine; `ACME_REGISTRY` wins.
+        let configured = machine.files_for(&file, &[".acmerc", "etc/acmerc"]);
+        let registry = match (machine.variable("ACME_REGISTRY"), configured.first()) {
+            (Some(registry), _) => registry.to_owned(),
+            (None, Some(configured)) => {
+                let bytes = text::read_whole(configured, MAX_BYTES)?.unwrap_or_default();
+                String::from_utf8_lossy(&bytes).trim().to_owned()
+            }
+            (None, None) => return Err(wrong("no .acmerc says where its registry is".to_owned())),
+        };
+        let url = format!("{registry}/{name}/{name}-{version}.tar.xz");
+        Ok(vec![Candidate {
+            // Refuses what is no public URL, and writes the others in one form.
+            url: public_url(&url).map_err(|error| wrong(error.to_string()))?,
+            sha256: Some(sha256),
+            signature: Some(Signature {
+                kind: "acme".to_owned(),
+                value: format!("{name}-{version}"),
+            }),
+            found_at: path.clone(),
+            ..Candidate::default()
+        }])
+    }
+}
