@@ -13,4 +13,11 @@ gzip -9n "$made"/man/*.1
 for shell in bash zsh fish; do
     "$target/release/hashget" -q completions "$shell" >"$made/completions/hashget.$shell"
 done
-cargo deb --quiet --no-build -p hashget-cli
+# What users read is the project's own; Debian's has one line for each version of the package.
+gzip -9nc CHANGELOG.md >"$made/changelog.gz"
+version=$(cargo pkgid -p hashget-cli | sed 's/.*[#@]//')
+maintainer=$(sed -n 's/^maintainer = "\(.*\)"$/\1/p' crates/hashget-cli/Cargo.toml)
+printf 'hashget (%s-1) unstable; urgency=medium\n\n  * See changelog.gz.\n\n -- %s  %s\n' \
+    "$version" "$maintainer" "$(date -R -u -d "@${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}")" |
+    gzip -9n >"$made/changelog.Debian.gz"
+cargo deb --quiet --no-build --strip -p hashget-cli

@@ -1,53 +1,78 @@
 #!/usr/bin/env bash
-# Installs the Debian package in a fresh Debian root, runs the nightly service's command there once, restores its
-# archive and compares. As root; the Debian packages come from this machine's own apt sources.
+# Installs the Debian package in a fresh Debian root, boots it, lets the nightly timer run its service there once,
+# restores the archive and compares; then removes the package and looks for what it leaves behind. As root, on a
+# machine where systemd-nspawn can boot; the Debian packages come from this machine's own apt sources.
 #
 #   packaging/try.sh hashget_*.deb
 set -euo pipefail
 deb=$(readlink -f "${1:?packaging/try.sh FILE.deb}")
 [ "$(id -u)" -eq 0 ] || { echo "try.sh must be run as root: debootstrap needs it" >&2; exit 1; }
-command -v debootstrap >/dev/null || apt-get install -y -qq --no-install-recommends debootstrap >/dev/null
+need() { command -v "$1" >/dev/null || apt-get install -y -qq --no-install-recommends "$2" >/dev/null; }
+need debootstrap debootstrap
+need systemd-nspawn systemd-container
+need rsync rsync
 suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
 mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -v security | sort -u | head -n 1)
 work=$(mktemp -d -p "${TMPDIR:-/var/tmp}")
 root=$work/root
-trap 'umount -q "$root/proc" || true; rm -rf "$work"' EXIT
+trap 'rm -rf "$work"' EXIT
+fail() { echo "FAILED: $*" >&2; exit 1; }
+inside() { chroot "$root" "$@"; }
 
 echo "== a fresh $suite"
-debootstrap --variant=minbase --keep-debootstrap-dir "$suite" "$root" "$mirror" >"$work/log" 2>&1 || { tail "$work/log" >&2; exit 1; }
+debootstrap --variant=minbase --include=systemd-sysv,dbus,man-db,bash-completion --keep-debootstrap-dir \
+    "$suite" "$root" "$mirror" >"$work/log" 2>&1 || { tail "$work/log" >&2; exit 1; }
 rm -rf "$root/debootstrap"
 cp /etc/resolv.conf "$root/etc/resolv.conf"
-chroot "$root" apt-get update -qq # signed lists, as every system has them
+inside apt-get update -qq # signed lists, as every system has them
+
 echo "== installing $(basename "$deb")"
 cp "$deb" "$root/tmp/hashget.deb"
-chroot "$root" dpkg -i /tmp/hashget.deb
+inside dpkg -i /tmp/hashget.deb
 rm "$root/tmp/hashget.deb"
-chroot "$root" hashget --version
-chroot "$root" test -s /usr/share/man/man1/hashget-pack.1.gz
-chroot "$root" test -s /usr/share/bash-completion/completions/hashget
+inside hashget --version
+inside systemd-analyze verify hashget-nightly.service hashget-nightly.timer 2>&1 | tee "$work/units"
+[ ! -s "$work/units" ] || fail "the units are not sound"
+inside man hashget-pack 2>&1 | grep -q -- --one-file-system || fail "hashget-pack(1) does not show"
+inside bash -c '. /usr/share/bash-completion/bash_completion; . /usr/share/bash-completion/completions/hashget
+    complete -p hashget' || fail "no completion for bash"
+[ "$(inside systemctl is-enabled hashget-nightly.timer || true)" = disabled ] || fail "installing enabled the timer"
 
-echo "== the nightly service, once"
-# There is no systemd in a chroot: the command and the codes that count as success are read from the unit.
-unit=$root/usr/lib/systemd/system/hashget-nightly.service
-command=$(sed -n 's/^ExecStart=//p' "$unit")
-good=" 0 $(sed -n 's/^SuccessExitStatus=//p' "$unit") "
+echo "== booted: the timer runs the nightly service, once"
 # The root is a folder of a larger file system here. Debian packages come out of apt's cache: no network.
 echo 'OPTIONS="--one-file-system --offline"' >>"$root/etc/hashget/nightly.conf"
-status=0
-mount -t proc proc "$root/proc"
-chroot "$root" "$command" || status=$?
-umount "$root/proc"
-case $good in *" $status "*) echo "exit code $status" ;; *) echo "exit code $status" >&2; exit 1 ;; esac
+mkdir -p "$root"/etc/systemd/system/hashget-nightly.{timer,service}.d "$root/var/log/journal"
+printf '[Timer]\nOnCalendar=\nOnActiveSec=1s\nRandomizedDelaySec=0\n' \
+    >"$root/etc/systemd/system/hashget-nightly.timer.d/now.conf"
+printf '[Unit]\nSuccessAction=poweroff\nFailureAction=poweroff\n' \
+    >"$root/etc/systemd/system/hashget-nightly.service.d/then-off.conf"
+inside systemctl enable --quiet hashget-nightly.timer
+timeout 300 systemd-nspawn --quiet --boot --register=no --keep-unit --resolv-conf=off --timezone=off --link-journal=no \
+    --console=pipe --directory "$root" >"$work/log" 2>&1 </dev/null || { tail "$work/log" >&2; fail "it did not boot"; }
+journalctl --quiet --directory "$root/var/log/journal" --unit hashget-nightly.service --unit hashget-nightly.timer \
+    --output cat | tee "$work/journal"
+grep -q '^Finished hashget-nightly.service' "$work/journal" || fail "the service did not finish"
 
 echo "== its archive, restored and compared"
 archive=$(find "$root/var/backups/hashget" -name '*.tar.zst')
+[ "$(stat -c %a "$archive")" = 600 ] || fail "others may read the archive"
 "$root/usr/bin/hashget" info "$archive"
 "$root/usr/bin/hashget" --db "$work/none" --cache "$work/none" --pool "$root/var/cache/apt/archives" --offline \
     unpack "$archive" -C "$work/restored"
-listing() { (cd "$1" && find . -mindepth 1 \( -path ./var/backups/hashget/\* -o -path ./var/cache/apt/archives/\*.deb \
-    -o -path ./var/cache/apt/\*.bin -o -path ./var/lib/apt/lists/\* -o -path ./var/cache/hashget/\* \
-    -o -path ./var/lib/hashget/\* -o -path ./proc/\* -o -path ./sys/\* -o -path ./dev/\* -o -path ./run/\* -o -path ./tmp/\* \) -prune \
-    -o -printf '%P %y %m %U %G %s %l\n' | LC_ALL=C sort); }
-diff <(listing "$root" | sed '/ d [0-7]* /s/ [0-9]* $//') <(listing "$work/restored" | sed '/ d [0-7]* /s/ [0-9]* $//') |
-    head -20
-echo "compared"
+# All but what no backup of / has, mount points, and what the system wrote when it went off.
+changed=$(rsync -naHAXci --delete --omit-dir-times --exclude={/proc,/sys,/dev,/run,/tmp,/lost+found} \
+    --exclude='/var/cache/apt/*.bin' --exclude='/var/cache/apt/archives/*.deb' --exclude='/var/lib/apt/lists/*' \
+    --exclude=/var/{backups,cache,lib}/hashget --exclude=/var/{log,lib/systemd} --exclude='/var/tmp/systemd-private-*' "$root/" "$work/restored/")
+[ -z "$changed" ] || fail "restored is another tree: $changed"
+echo "the same: contents, modes, owners, times, links, attributes"
+
+echo "== removed"
+rm -r "$root"/etc/systemd/system/hashget-nightly.{timer,service}.d
+inside dpkg --remove hashget
+grep -q offline "$root/etc/hashget/nightly.conf" || fail "removing took the configuration"
+inside dpkg --purge hashget
+left=$(find "$root" -xdev -path "$root/proc" -prune -o -name '*hashget*' -print | sed "s|^$root||" |
+    grep -v -e ^/var/backups/hashget -e ^/var/cache/man/cat || true) # the pages that man was asked for are its own
+[ -z "$left" ] || fail "left behind: $left"
+ls "$root/var/backups/hashget"
+echo "nothing is left but the archives"
