@@ -5,7 +5,7 @@ use hashget::detectors::{DETECTORS, Machine};
 use hashget::model::RelPath;
 use libfuzzer_sys::fuzz_target;
 
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 14] = [
     "hashget-hint.json",
     ".hashget-hint.json",
     "Makefile",
@@ -16,6 +16,10 @@ const NAMES: [&str; 10] = [
     "var/lib/pacman/local/x-1-1/mtree",
     "var/lib/pacman/sync/extra.db",
     "etc/pacman.conf",
+    "var/lib/rpm/rpmdb.sqlite",
+    "var/lib/rpm/Packages.db",
+    "etc/yum.repos.d/x.repo",
+    "var/cache/libdnf5/x/repodata/repomd.xml",
 ];
 
 /// Folders that detectors look for.

@@ -190,9 +190,13 @@ fn formats_see_no_network_no_path_to_write_and_no_database() {
             assert!(!code(&text).contains(word), "{}: {word}", path.display());
         }
     }
+    // rpm's own database is an SQLite file of the tree.
+    let foreign_database = Path::new("crates/hashget/src/detectors/rpm/database.rs");
     for (path, text) in module("detectors") {
-        for word in ["ureq", "rusqlite", "std::net", "create_dir", "File::create", "fs_err::write"]
-        {
+        for word in forbidden {
+            if word == "rusqlite" && path == foreign_database {
+                continue;
+            }
             assert!(!code(&text).contains(word), "{}: {word}", path.display());
         }
     }

@@ -34,9 +34,9 @@ pub struct Machine {
 pub struct Archive {
     /// The distribution, by the `ID` in its `os-release`.
     pub system: String,
-    /// Below this URL every package lies by its name and version.
+    /// Below this URL, which ends with `/`, every package lies by its name and version.
     pub packages: Option<String>,
-    /// Repositories whose addresses begin with this never lose a package.
+    /// Repositories whose addresses begin with this, which ends with `/`, never lose a package.
     pub repositories: Option<String>,
 }
 

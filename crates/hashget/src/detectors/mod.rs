@@ -27,8 +27,10 @@ mod maven;
 mod npm;
 mod os_release;
 mod pypi;
+mod rpm;
 mod rules;
 mod rustup;
+mod start;
 mod text;
 mod wordpress;
 
@@ -50,6 +52,7 @@ pub const DETECTORS: &[&dyn Detector] = &[
     &cargo::Cargo,
     &Debian,
     &arch::Arch,
+    &rpm::Rpm,
     &pypi::PyPi,
     &npm::Npm,
     &rustup::Rustup,

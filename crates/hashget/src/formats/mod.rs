@@ -20,6 +20,7 @@ use std::sync::atomic::AtomicU64;
 
 pub use deb::{control_end, control_members};
 pub use package::read_package;
+pub(crate) use rpm::{FileDigest, PackageHeader, RpmIdentity};
 pub use zip::read_zip_members;
 
 use crate::limits::Limits;

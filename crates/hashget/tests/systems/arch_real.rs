@@ -5,7 +5,7 @@ use std::process::Command;
 
 use hashget::model::{Digest, Evidence};
 
-use super::System;
+use super::{System, is_there, run};
 
 const PKGBUILD: &str = r#"
 pkgname=sample-tool
@@ -22,18 +22,6 @@ package() {
   echo conf > "$pkgdir/etc/sample.conf"
 }
 "#;
-
-/// Runs a program to its end; what it says, if it fails, is why the test does.
-#[track_caller]
-fn run(command: &mut Command) {
-    let output = command.output().unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&said));
-}
-
-fn is_there(program: &str) -> bool {
-    Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
-}
 
 /// Makes the package in `folder`, with the database of a repository beside it. makepkg does not run as root.
 fn make(folder: &Path) {

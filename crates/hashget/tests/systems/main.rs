@@ -5,8 +5,11 @@
 
 mod arch;
 mod arch_real;
+mod rpm;
+mod rpm_real;
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use hashget::detectors::{Archive, Candidate, DetectError, Machine, select};
 use hashget::fetch::{FetchOptions, RetryOptions, Source, standard_source};
@@ -148,4 +151,17 @@ impl System {
 pub(crate) fn noise(seed: &str, count: usize) -> Vec<u8> {
     let digest = |number: u64| hashget::model::Digest::of(format!("{seed} {number}").as_bytes());
     (0..).flat_map(|number| digest(number).as_bytes().to_vec()).take(count).collect()
+}
+
+/// Runs a program to its end; what it says, if it fails, is why the test does.
+#[track_caller]
+pub(crate) fn run(command: &mut Command) {
+    let output = command.output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&said));
+}
+
+/// Is there this program?
+pub(crate) fn is_there(program: &str) -> bool {
+    Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
 }

@@ -41,7 +41,9 @@ impl Archives {
         for (repository, server) in servers(tree) {
             let dated = dated_base(&server).map(str::to_owned);
             let kept = configured().filter_map(|archive| archive.repositories.as_deref());
-            if dated.is_some() || kept.into_iter().any(|kept| server.starts_with(kept)) {
+            if dated.is_some()
+                || kept.into_iter().any(|kept| format!("{server}/").starts_with(kept))
+            {
                 found.repositories.entry(repository).or_insert(server);
             }
             if let Some(dated) = dated.filter(|_| found.packages.is_none()) {

@@ -7,6 +7,7 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::super::start::Start;
 use super::super::{FileList, Listed, Parts, text};
 use super::Installed;
 use crate::formats::tar::TarReader;
@@ -19,7 +20,6 @@ const MAX_LIST: u64 = 256 << 20;
 /// So much of a package is asked for at first; each time twice as much as before. Nothing of a block of zstd comes
 /// out before all of it is in: 128 KiB, which mostly become a third of that.
 const FIRST_BYTES: u64 = 48 << 10;
-const MOST_AT_ONCE: u64 = 1 << 20;
 /// What comes before a package's files is never more.
 const MOST_BYTES: u64 = 64 << 20;
 
@@ -98,56 +98,13 @@ impl FileList for Files {
         size: u64,
         limits: &Limits,
     ) -> io::Result<Option<Vec<Listed>>> {
-        let end = size.min(MOST_BYTES);
-        let mut head =
-            Start { part, end, position: 0, next: FIRST_BYTES, piece: Vec::new(), failure: None };
-        let list = self.in_package(&mut head, limits);
-        // Readers around it have written their own words about the error.
-        if let Some(failure) = head.failure {
-            return Err(failure);
-        }
-        let list = match list? {
+        let mut start = Start::new(part, size.min(MOST_BYTES), FIRST_BYTES);
+        let list = self.in_package(&mut start, limits);
+        let list = match start.finish(list)? {
             Some(list) => whole(&mut text::unpacked(&list[..], MAX_LIST)?)?,
             None => return Ok(None),
         };
         Ok(Some(listed(&list)))
-    }
-}
-
-/// Bytes of a package from its start, asked for in pieces.
-struct Start<'a, 'p> {
-    part: &'a mut Parts<'p>,
-    end: u64,
-    position: u64,
-    /// How much is asked for next.
-    next: u64,
-    /// What was asked for and not yet read, backwards.
-    piece: Vec<u8>,
-    failure: Option<io::Error>,
-}
-
-impl Read for Start<'_, '_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.piece.is_empty() && self.position < self.end {
-            let count = self.next.min(self.end - self.position);
-            self.next = (self.next * 2).min(MOST_AT_ONCE);
-            self.piece = match (self.part)(self.position, count) {
-                Ok(piece) => piece,
-                Err(error) => {
-                    let kind = error.kind();
-                    self.failure = Some(error);
-                    return Err(kind.into());
-                }
-            };
-            self.position += count;
-            self.piece.reverse();
-        }
-        let count = buffer.len().min(self.piece.len());
-        for (to, from) in buffer.iter_mut().zip(self.piece.drain(self.piece.len() - count..).rev())
-        {
-            *to = from;
-        }
-        Ok(count)
     }
 }
 

@@ -7,13 +7,14 @@ use std::collections::HashMap;
 use super::header::{Numbers, RpmHeader, Texts};
 use super::{FormatError, damaged};
 use crate::limits::Limits;
-use crate::model::{Kind, Member, MemberMetadata, RelPath, Timestamp};
+use crate::model::{Algorithm, Checksum, Kind, Member, MemberMetadata, RelPath, Timestamp};
 
 const OLD_NAMES: u32 = 1027;
 const SIZES: u32 = 1028;
 const MODES: u32 = 1030;
 const DEVICE_NUMBERS: u32 = 1033;
 const MTIMES: u32 = 1034;
+const DIGESTS: u32 = 1035;
 const LINK_TARGETS: u32 = 1036;
 const FLAGS: u32 = 1037;
 const OWNERS: u32 = 1039;
@@ -24,6 +25,7 @@ const FOLDER_INDEXES: u32 = 1116;
 const BASE_NAMES: u32 = 1117;
 const FOLDERS: u32 = 1118;
 const LARGE_SIZES: u32 = 5008;
+const DIGEST_ALGORITHM: u32 = 5011;
 
 /// Names of all files together: those of the largest packages have some 20 MiB.
 const MOST_NAME_BYTES: usize = 256 << 20;
@@ -239,6 +241,48 @@ impl<'a> Names<'a> {
         };
         name.ok_or_else(|| damaged(format!("its header has no name of file {at}")))
     }
+}
+
+/// A regular file that a package holds.
+pub(crate) struct FileDigest {
+    pub(crate) path: RelPath,
+    /// The name under which the package has its contents: another one for hard links.
+    pub(crate) member: RelPath,
+    pub(crate) checksum: Checksum,
+}
+
+/// The regular files that the package holds, with their digests, as far as those are of a known algorithm.
+pub(super) fn digests(header: &RpmHeader, limits: &Limits) -> Result<Vec<FileDigest>, FormatError> {
+    let files = Files::of(header, limits)?;
+    let count = header.count(BASE_NAMES).max(header.count(OLD_NAMES));
+    let digests = checked(header.texts(DIGESTS), header.count(DIGESTS), count)?;
+    let flags = checked(header.numbers(FLAGS), header.count(FLAGS), count)?;
+    // Numbers of OpenPGP, RFC 9580, section 9.5. Without one it is MD5.
+    let algorithm = match header.numbers(DIGEST_ALGORITHM).and_then(|list| list.get(0)) {
+        None | Some(1) => Algorithm::Md5,
+        Some(2) => Algorithm::Sha1,
+        Some(8) => Algorithm::Sha256,
+        Some(9) => Algorithm::Sha384,
+        Some(10) => Algorithm::Sha512,
+        Some(_) => return Ok(Vec::new()),
+    };
+    let Some(digests) = digests else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    for at in 0..count {
+        let is_ghost = flags.and_then(|flags| flags.get(at)).unwrap_or(0) & GHOST != 0;
+        let is_file = files.modes.get(at).is_some_and(|mode| mode & TYPE == FILE);
+        if is_ghost || !is_file {
+            continue;
+        }
+        let digest = digests.get(at).and_then(|digest| std::str::from_utf8(digest).ok());
+        let checksum = digest.and_then(|digest| Checksum::from_hex(algorithm, digest));
+        let path_of = |at| files.names.get(at).map(|name| RelPath::normalise(&name).ok());
+        let last = files.group(at).and_then(|group| files.last.get(&group).copied());
+        let paths = path_of(at)?.zip(path_of(last.unwrap_or(at))?);
+        let file = |((path, member), checksum)| FileDigest { path, member, checksum };
+        found.extend(paths.zip(checksum).map(file));
+    }
+    Ok(found)
 }
 
 /// `list`, which must have a value for each file if the header has it at all.

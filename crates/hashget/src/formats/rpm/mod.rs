@@ -4,11 +4,15 @@
 //! file (hard links) the one with the contents is the file, and the others follow it.
 
 mod cpio;
+mod described;
 mod files;
 mod header;
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};
+
+pub(crate) use described::{PackageHeader, RpmIdentity};
+pub(crate) use files::FileDigest;
 
 use super::content::{Head, visit};
 use super::{Format, FormatError, Input, Visitor};

@@ -1,0 +1,198 @@
+//! Systems of RPM (Fedora, EL, openSUSE and others): the packages that rpm's database says are installed.
+//!
+//! Invariant: a package's digest is taken from a repository's metadata alone, of a repository that is said to lose no
+//! package; nothing in a tree is followed out of it, and rpm's database is never written to.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::os_release::OsRelease;
+use super::{Candidate, DetectError, Detector, Machine, public_url, quoted, text};
+use crate::model::{RelPath, Signature};
+use crate::tree::TreeRoot;
+
+mod database;
+mod files;
+mod installed;
+mod ndb;
+mod primary;
+mod repositories;
+
+use database::Database;
+use installed::Installed;
+use repositories::{Listed, Repositories};
+
+/// Recognises rpm's database.
+pub(super) struct Rpm;
+
+/// Where it lies, in turn: the usual place, openSUSE's and that of Fedora since 36, that of systems by ostree.
+const FOLDERS: [&[u8]; 3] = [b"var/lib/rpm", b"usr/lib/sysimage/rpm", b"usr/share/rpm"];
+/// What it is called: SQLite, ndb, Berkeley DB.
+const NAMES: [&[u8]; 3] = [b"rpmdb.sqlite", b"Packages.db", b"Packages"];
+
+/// The distribution whose builds stand beside its home page, at this label.
+const FEDORA: (&str, &str) = ("fedora", "kojipkgs");
+
+impl Detector for Rpm {
+    fn name(&self) -> &str {
+        "rpm"
+    }
+
+    fn interested_in(&self, path: &RelPath) -> bool {
+        system_of(path).is_some()
+    }
+
+    fn detect(
+        &self,
+        machine: &Machine,
+        root: &Path,
+        path: &RelPath,
+    ) -> Result<Vec<Candidate>, DetectError> {
+        self.detect_noting(machine, root, path, &mut |_| {})
+    }
+
+    fn detect_noting(
+        &self,
+        machine: &Machine,
+        root: &Path,
+        path: &RelPath,
+        note: &mut dyn FnMut(DetectError),
+    ) -> Result<Vec<Candidate>, DetectError> {
+        let Some((system, place)) = system_of(path) else { return Ok(Vec::new()) };
+        let root = machine.real_path(root)?;
+        let entry = path.below(&root);
+        if !text::is_file(&entry) {
+            return Ok(Vec::new());
+        }
+        let wrong = |problem: String| DetectError::new(&entry, problem);
+        let tree =
+            TreeRoot::open(&system.below(&root)).map_err(|error| wrong(error.to_string()))?;
+        let database = Database::open(&tree, &place).map_err(wrong)?;
+        let installed = installed::all(&database, &mut |problem| note(wrong(problem)));
+        let installed = installed.map_err(wrong)?;
+        if installed.packages.is_empty() {
+            return Ok(Vec::new());
+        }
+        let system =
+            System { tree: Arc::new(tree), database: Arc::new(database), vendor: installed.vendor };
+        let knowledge = Knowledge::gather(&system, machine, &installed.packages, note);
+        let mut unknown = BTreeMap::<&'static str, usize>::new();
+        let mut candidates = Vec::with_capacity(installed.packages.len());
+        for package in installed.packages {
+            match knowledge.candidate(&system, package, path) {
+                Ok(candidate) => candidates.push(candidate),
+                Err(reason) => *unknown.entry(reason).or_default() += 1,
+            }
+        }
+        for (reason, count) in unknown {
+            let id = knowledge.release.field("ID");
+            note(wrong(format!(
+                "{count} packages {reason} (the system is \"{id}\"): their files are just archived"
+            )));
+        }
+        Ok(candidates)
+    }
+}
+
+/// The folder in the tree that is the system whose packages `path` holds, and the path within it.
+fn system_of(path: &RelPath) -> Option<(RelPath, RelPath)> {
+    let name = path.file_name();
+    if !NAMES.contains(&name) {
+        return None;
+    }
+    let folder = path.parent()?;
+    let known = FOLDERS.iter().find(|known| folder.as_bytes().ends_with(known))?;
+    let place = RelPath::new([*known, b"/", name].concat()).ok()?;
+    let system = folder.as_bytes().strip_suffix(*known)?;
+    if system.is_empty() {
+        return Some((RelPath::root(), place));
+    }
+    Some((RelPath::new(system.strip_suffix(b"/")?).ok()?, place))
+}
+
+/// Why a package has no candidate.
+const NOT_KEPT: &str = "are of an archive that is not known to keep them for ever";
+const OTHERS: &str = "were made by others than the distribution";
+const NO_SOURCE: &str = "do not say what they were built from";
+
+/// A system of RPM.
+struct System {
+    tree: Arc<TreeRoot>,
+    database: Arc<Database>,
+    /// Who makes the distribution, as its packages say.
+    vendor: String,
+}
+
+/// What a tree and this machine know of packages, read once.
+struct Knowledge {
+    release: OsRelease,
+    /// Below it are builds by their names.
+    builds: Option<String>,
+    repositories: Repositories,
+}
+
+impl Knowledge {
+    fn gather(
+        system: &System,
+        machine: &Machine,
+        installed: &[Installed],
+        note: &mut dyn FnMut(DetectError),
+    ) -> Self {
+        let release = OsRelease::read(system.tree.path());
+        let id = release.field("ID");
+        let configured = || machine.archives.iter().filter(|archive| archive.system == id);
+        let own = || (id == FEDORA.0).then(|| release.service(FEDORA.1, "packages/")).flatten();
+        let builds = configured().find_map(|archive| archive.packages.clone()).or_else(own);
+        let kept: Vec<&str> =
+            configured().filter_map(|archive| archive.repositories.as_deref()).collect();
+        let repositories = Repositories::read(&system.tree, &release, &kept, installed, note);
+        Self { builds, repositories, release }
+    }
+
+    fn candidate(
+        &self,
+        system: &System,
+        package: Installed,
+        found_at: &RelPath,
+    ) -> Result<Candidate, &'static str> {
+        let stem = package.identity.file_stem();
+        let candidate = Candidate {
+            signature: Some(Signature { kind: "rpm".to_owned(), value: stem }),
+            found_at: found_at.clone(),
+            ..Candidate::default()
+        };
+        if let Some(listed) = self.repositories.of(&package.identity) {
+            let Listed { url, sha256, size, header_end, local_file } = listed;
+            let list = files::Files {
+                tree: Arc::clone(&system.tree),
+                database: Arc::clone(&system.database),
+                package,
+                header_end: *header_end,
+            };
+            return Ok(Candidate {
+                url: url.clone(),
+                sha256: Some(*sha256),
+                size: Some(*size),
+                local_file: local_file.clone(),
+                lists: vec![Arc::new(list)],
+                ..candidate
+            });
+        }
+        Ok(Candidate { url: self.build(system, &package)?, ..candidate })
+    }
+
+    /// The URL of a package among the builds of its distribution: `NAME/VERSION/RELEASE` of the source package.
+    fn build(&self, system: &System, package: &Installed) -> Result<String, &'static str> {
+        let base = self.builds.as_deref().ok_or(NOT_KEPT)?;
+        if system.vendor != package.vendor {
+            return Err(OTHERS);
+        }
+        let source = package.source.as_ref().ok_or(NO_SOURCE)?;
+        let place =
+            [&source.name, &source.version, &source.release, &package.identity.architecture];
+        let place = place.map(|part| quoted(part)).join("/");
+        let file = quoted(&package.identity.file_stem());
+        public_url(&format!("{base}{place}/{file}.rpm")).map_err(|_| NOT_KEPT)
+    }
+}
