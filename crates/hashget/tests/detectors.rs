@@ -42,6 +42,7 @@ mod selecting {
             "cargo",
             "debian",
             "arch",
+            "rpm",
             "pypi",
             "npm",
             "rustup",
