@@ -17,33 +17,31 @@ use hashget::restore::RestoreError;
 use crate::causes::{AnyError, causes};
 
 /// What else a hint depends on.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Situation {
     /// `--offline` was given.
     pub(crate) offline: bool,
+    /// What is kept when the command is interrupted, and how to go on.
+    pub(crate) after_interruption: String,
 }
 
-type Hint = fn(&AnyError, Situation) -> Option<String>;
+type Hint = fn(&AnyError, &Situation) -> Option<String>;
 
 /// Each entry knows one kind of cause.
 const HINTS: &[Hint] = &[interrupted, fetch, hashdb, restore, manifest, format, rule, system];
 
 /// The hint for `error`, if there is one.
-pub(crate) fn hint(error: &anyhow::Error, situation: Situation) -> Option<String> {
+pub(crate) fn hint(error: &anyhow::Error, situation: &Situation) -> Option<String> {
     causes(error.as_ref())
         .into_iter()
         .find_map(|cause| HINTS.iter().find_map(|hint| hint(cause, situation)))
 }
 
-fn interrupted(cause: &AnyError, _: Situation) -> Option<String> {
-    cause.is::<Interrupted>().then(|| {
-        "nothing half-written was left under its final name; downloads are kept: the same command \
-         goes on from there"
-            .to_owned()
-    })
+fn interrupted(cause: &AnyError, situation: &Situation) -> Option<String> {
+    cause.is::<Interrupted>().then(|| situation.after_interruption.clone())
 }
 
-fn fetch(cause: &AnyError, situation: Situation) -> Option<String> {
+fn fetch(cause: &AnyError, situation: &Situation) -> Option<String> {
     let text = match cause.downcast_ref::<FetchError>()? {
         FetchError::NotFound { .. }
         | FetchError::Unreachable { .. }
@@ -72,7 +70,7 @@ fn fetch(cause: &AnyError, situation: Situation) -> Option<String> {
     Some(text.to_owned())
 }
 
-fn hashdb(cause: &AnyError, _: Situation) -> Option<String> {
+fn hashdb(cause: &AnyError, _: &Situation) -> Option<String> {
     match cause.downcast_ref::<HashDbError>()? {
         HashDbError::Damaged { location, .. } => Some(format!(
             "move {location} away, or choose another folder with --db, and index again: no archive \
@@ -89,7 +87,7 @@ fn hashdb(cause: &AnyError, _: Situation) -> Option<String> {
     }
 }
 
-fn restore(cause: &AnyError, _: Situation) -> Option<String> {
+fn restore(cause: &AnyError, _: &Situation) -> Option<String> {
     let text = match cause.downcast_ref::<RestoreError>()? {
         RestoreError::NotAnArchive { .. } => {
             "give a file that `hashget pack` has written, whole and as it was written"
@@ -105,7 +103,7 @@ fn restore(cause: &AnyError, _: Situation) -> Option<String> {
     Some(text.to_owned())
 }
 
-fn manifest(cause: &AnyError, _: Situation) -> Option<String> {
+fn manifest(cause: &AnyError, _: &Situation) -> Option<String> {
     match cause.downcast_ref::<ManifestError>()? {
         ManifestError::Version { .. } => Some("use a newer hashget".to_owned()),
         _ => Some(
@@ -116,7 +114,7 @@ fn manifest(cause: &AnyError, _: Situation) -> Option<String> {
     }
 }
 
-fn format(cause: &AnyError, _: Situation) -> Option<String> {
+fn format(cause: &AnyError, _: &Situation) -> Option<String> {
     match cause.downcast_ref::<FormatError>()? {
         FormatError::Damaged { .. } | FormatError::Limit { .. } => Some(
             "nothing of it was recorded: download it by hand and look at it, or leave it out"
@@ -126,13 +124,13 @@ fn format(cause: &AnyError, _: Situation) -> Option<String> {
     }
 }
 
-fn rule(cause: &AnyError, _: Situation) -> Option<String> {
+fn rule(cause: &AnyError, _: &Situation) -> Option<String> {
     cause
         .is::<RuleError>()
         .then(|| "rules are the [[rule]] tables of the configuration file".to_owned())
 }
 
-fn system(cause: &AnyError, _: Situation) -> Option<String> {
+fn system(cause: &AnyError, _: &Situation) -> Option<String> {
     let error = cause.downcast_ref::<io::Error>()?;
     let text = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
@@ -146,7 +144,7 @@ fn system(cause: &AnyError, _: Situation) -> Option<String> {
             return error
                 .get_ref()
                 .and_then(Error::source)
-                .and_then(|inner| system(inner, Situation::default()));
+                .and_then(|inner| system(inner, &Situation::default()));
         }
     };
     Some(text.to_owned())
@@ -159,7 +157,10 @@ mod tests {
     use super::*;
 
     fn hint_for(error: impl Error + Send + Sync + 'static, offline: bool) -> Option<String> {
-        hint(&anyhow::Error::new(error).context("cannot do it"), Situation { offline })
+        hint(
+            &anyhow::Error::new(error).context("cannot do it"),
+            &Situation { offline, ..Situation::default() },
+        )
     }
 
     fn not_found() -> FetchError {
@@ -188,9 +189,15 @@ mod tests {
 
     #[test]
     fn a_hint_is_one_line() {
-        for error in [not_found(), FetchError::Interrupted(Interrupted)] {
-            let hint = hint_for(error, false).unwrap();
-            assert!(!hint.contains('\n') && !hint.contains("  "), "{hint}");
-        }
+        let hint = hint_for(not_found(), false).unwrap();
+        assert!(!hint.contains('\n') && !hint.contains("  "), "{hint}");
+    }
+
+    #[test]
+    fn who_interrupts_is_told_how_that_command_goes_on() {
+        let error =
+            anyhow::Error::new(FetchError::Interrupted(Interrupted)).context("cannot do it");
+        let situation = Situation { after_interruption: "go on".to_owned(), offline: true };
+        assert_eq!(hint(&error, &situation).as_deref(), Some("go on"));
     }
 }

@@ -35,7 +35,9 @@ fn main() -> ExitCode {
     let outcome = commands::run(&arguments, &console);
     let code = exit::code(outcome.as_ref().err(), &console.problems());
     if let Err(error) = &outcome {
-        console.failure(error, code, hints::Situation { offline: global.offline });
+        let after_interruption = arguments.command.after_interruption();
+        let offline = global.offline;
+        console.failure(error, code, &hints::Situation { offline, after_interruption });
     }
     console.close();
     code.into()

@@ -171,7 +171,7 @@ fn the_library_leaves_terminal_environment_and_process_to_programs() {
         "std::process::Command",
         "anyhow",
         "clap::",
-        "indicatif",
+        "unicode_width",
     ];
     let mut wrong = Vec::new();
     for (path, text) in sources("crates/hashget/src") {

@@ -1,5 +1,5 @@
 //! Test parts of hashget: a scripted HTTP origin, package builders, disks that fill up, calls that fail, nasty
-//! trees.
+//! trees, terminals.
 //!
 //! Invariant: nothing here depends on hashget, so that what it builds and checks is independent of
 //! what it tests; every server listens on loopback only.
@@ -8,4 +8,5 @@ pub mod nth_call;
 pub mod origin;
 pub mod packages;
 pub mod small_disk;
+pub mod terminal;
 pub mod trees;

@@ -203,7 +203,7 @@ struct Clock(Mutex<Option<Instant>>);
 
 impl Monitor for Clock {
     fn event(&self, event: Event<'_>) {
-        if let Event::Finished { step: Step::Scan, .. } = event {
+        if matches!(event, Event::Finished(progress) if progress.step == Step::Scan) {
             *self.0.lock().unwrap() = Some(Instant::now());
         }
     }
@@ -248,11 +248,7 @@ impl HashDb for Synthetic {
         self.answer(|| Some(record(id.0.cast_unsigned())))
     }
 
-    fn each_member(
-        &self,
-        id: PackageId,
-        visit: &mut dyn FnMut(Member),
-    ) -> Result<(), HashDbError> {
+    fn each_member(&self, id: PackageId, visit: &mut dyn FnMut(Member)) -> Result<(), HashDbError> {
         let members = self.answer(|| {
             let first = id.0.cast_unsigned() * self.each;
             let mut members = Vec::new();

@@ -6,11 +6,11 @@
 mod stage;
 
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use hashget::fetch::{FetchError, Source as _, Wanted};
 use hashget::model::Digest;
-use hashget::monitor::{Event, Monitor, Silent};
+use hashget::monitor::{Event, Monitor, Progress, Silent};
 use hashget_testkit::origin::{Fault, Origin};
 use stage::Outcome::{Mismatch, NotFound, Refused, Right, Transient, Unreachable};
 use stage::{SIZE, Stage, bytes};
@@ -314,18 +314,18 @@ fn no_message_can_move_a_terminal() {
     }
 }
 
-/// Interrupts once something has happened.
-struct UntilFirstBytes(Mutex<bool>);
+/// Interrupts once bytes have come.
+struct UntilFirstBytes(Mutex<Option<Arc<Progress>>>);
 
 impl Monitor for UntilFirstBytes {
     fn event(&self, event: Event<'_>) {
-        if matches!(event, Event::Advanced { .. }) {
-            *self.0.lock().unwrap() = true;
+        if let Event::Started(progress) = event {
+            *self.0.lock().unwrap() = Some(Arc::clone(progress));
         }
     }
 
     fn interrupted(&self) -> bool {
-        *self.0.lock().unwrap()
+        self.0.lock().unwrap().as_ref().is_some_and(|progress| progress.bytes() > 0)
     }
 }
 
@@ -339,7 +339,7 @@ fn an_interrupted_download_is_resumed_later() {
         sha256: Some(Digest::of(&stage.content)),
         size: None,
     };
-    let monitor = UntilFirstBytes(Mutex::new(false));
+    let monitor = UntilFirstBytes(Mutex::default());
     let error = stage.source.fetch(&wanted, &monitor).unwrap_err();
     assert!(matches!(error, FetchError::Interrupted(_)), "{error:?}");
     let kept = stage.left().expect("what came is kept");

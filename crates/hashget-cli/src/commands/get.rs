@@ -42,6 +42,12 @@ struct Found {
 }
 
 impl Get {
+    /// What is kept when it is interrupted, and how to go on.
+    pub(super) fn after_interruption(&self) -> String {
+        let folder = self.output.display();
+        format!("nothing is in {folder} yet; what was downloaded is kept: the same command goes on")
+    }
+
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
         if !fs_err::metadata(&self.output).context("there is no place to put it")?.is_dir() {
             let wrong = format!("{} is not a folder: -o takes a folder", self.output.display());

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use clap::{ArgGroup, Args};
 use hashget::index::{IndexError, Indexed, Indexer, Request};
 use hashget::model::{Evidence, Signature};
-use hashget::monitor::{Interrupted, Monitor};
+use hashget::monitor::{Interrupted, Monitor, Step, Total};
 use serde_json::json;
 
 use super::pack::unreliable;
@@ -80,6 +80,12 @@ struct Outcome {
 const THIS_SYSTEM: &str = ":debian";
 
 impl Index {
+    /// What is kept when it is interrupted, and how to go on.
+    pub(super) fn after_interruption(&self) -> String {
+        "packages that were indexed are in the HashDB, what was downloaded is kept: the same command goes on"
+            .to_owned()
+    }
+
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
         for (option, given) in
             [("--file", self.file.is_some()), ("--signature", !self.signature.is_empty())]
@@ -143,6 +149,9 @@ impl Index {
             })
             .collect();
         let outcome = Mutex::new(Outcome::default());
+        let things = u64::try_from(requests.len()).ok();
+        let monitor: &dyn Monitor = environment.console;
+        let progress = monitor.begin(Step::Index, "packages", Total { bytes: None, things });
         let next = AtomicUsize::new(0);
         // Each thread takes the next package until none is left, or one fails in a way that all would.
         let work = || -> anyhow::Result<()> {
@@ -151,11 +160,13 @@ impl Index {
                 let indexed =
                     indexed.inspect_err(|_| next.store(requests.len(), Ordering::Relaxed))?;
                 outcome.lock().expect("counting does not panic").count(indexed.as_ref());
+                progress.advance(0, 1);
             }
             Ok(())
         };
         std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..indexer.threads(requests.len())).map(|_| scope.spawn(work)).collect();
+            let threads: Vec<_> =
+                (0..indexer.threads(requests.len())).map(|_| scope.spawn(work)).collect();
             let join = |thread: ScopedJoinHandle<'_, _>| {
                 thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
             };

@@ -42,6 +42,24 @@ pub(crate) enum Command {
     Man(man::Man),
 }
 
+impl Command {
+    /// What is kept when it is interrupted, and how to go on.
+    pub(crate) fn after_interruption(&self) -> String {
+        match self {
+            Self::Pack(pack) => pack.after_interruption(),
+            Self::Unpack(unpack) => unpack.after_interruption(),
+            Self::Restore(restore) => restore.after_interruption(),
+            Self::Prepare(prepare) => prepare.after_interruption(),
+            Self::Index(index) => index.after_interruption(),
+            Self::Get(get) => get.after_interruption(),
+            Self::Verify(verify) => verify.after_interruption(),
+            Self::Pool(pool) => pool.after_interruption(),
+            _ => "nothing half-written was left under its final name: the same command begins anew"
+                .to_owned(),
+        }
+    }
+}
+
 /// Does it.
 pub(crate) fn run(arguments: &Arguments, console: &Console) -> anyhow::Result<()> {
     let environment = || Environment::new(&arguments.global, console);

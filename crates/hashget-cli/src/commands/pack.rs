@@ -118,6 +118,19 @@ enum Hashes {
 }
 
 impl Pack {
+    /// What is kept when it is interrupted, and how to go on.
+    pub(super) fn after_interruption(&self) -> String {
+        let kept =
+            "packages that were indexed and what was downloaded are kept: the same command goes on";
+        match &self.file {
+            _ if self.dry_run => kept.to_owned(),
+            Some(file) if file == Path::new("-") => {
+                format!("what went to standard output is no whole archive; {kept}")
+            }
+            _ => format!("no archive was written; {kept}"),
+        }
+    }
+
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
         let console = environment.console;
         if !fs_err::metadata(&self.tree).context("there is nothing to pack")?.is_dir() {

@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use hashget::fetch::{PoolFolder, Pooled};
 use hashget::hashdb::HashDb;
 use hashget::model::{Digest, escaped};
-use hashget::monitor::{Monitor, ProblemKind};
+use hashget::monitor::{Monitor, ProblemKind, Step, Total};
 use serde_json::json;
 
 use super::db::spec::{self, PackageSpec};
@@ -62,6 +62,17 @@ fn picked(text: &str) -> Result<Picked, String> {
 }
 
 impl Pool {
+    /// What is kept when it is interrupted, and how to go on.
+    pub(super) fn after_interruption(&self) -> String {
+        match self.action {
+            Action::Add { .. } => {
+                "packages that were added are in the pool: the same command adds the others"
+                    .to_owned()
+            }
+            _ => "the same command begins anew".to_owned(),
+        }
+    }
+
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
         let folder = environment.pool_folder()?;
         let pool = PoolFolder::new(&folder);
@@ -129,6 +140,9 @@ fn verify(
 ) -> anyhow::Result<()> {
     let console = environment.console;
     let monitor: &dyn Monitor = console;
+    let (bytes, things) = (packages.iter().map(|pooled| pooled.size).sum(), number(packages.len()));
+    let total = Total { bytes: Some(bytes), things: Some(things) };
+    let progress = monitor.begin(Step::Check, "the pool", total);
     let mut damaged = 0_u64;
     for pooled in packages {
         monitor.check_interrupted()?;
@@ -136,6 +150,7 @@ fn verify(
             damaged += 1;
             monitor.problem(ProblemKind::Verification, shown(&pooled.path), problem);
         }
+        progress.advance(pooled.size, 1);
     }
     let whole = number(packages.len()) - damaged;
     let mut lines = vec![format!("{} proven", counted(whole, "package", "packages"))];

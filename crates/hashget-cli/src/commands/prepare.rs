@@ -76,6 +76,13 @@ enum ToolName {
 }
 
 impl Prepare {
+    /// What is kept when it is interrupted, and how to go on.
+    pub(super) fn after_interruption(&self) -> String {
+        "no manifest and no list were written; packages that were indexed and what was downloaded are kept: \
+         the same command goes on"
+            .to_owned()
+    }
+
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
         let tree = self.tree.display();
         if !fs_err::metadata(&self.tree).context("there is nothing to prepare")?.is_dir() {

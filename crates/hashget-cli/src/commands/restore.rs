@@ -42,11 +42,18 @@ impl How {
         RestoreOptions {
             same_owner: environment.is_root() && !self.no_same_owner,
             keep_manifest: self.keep_manifest,
+            archive_bytes: None,
         }
     }
 }
 
 impl Restore {
+    /// What is kept when it is interrupted, and how to go on.
+    pub(super) fn after_interruption(&self) -> String {
+        "what is in its place stays, and so do the manifest and the downloads: the same command goes on"
+            .to_owned()
+    }
+
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
         let target = self.target.display();
         if !fs_err::metadata(&self.target).context("cannot restore")?.is_dir() {

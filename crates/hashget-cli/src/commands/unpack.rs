@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
-use hashget::restore::Restorer;
+use hashget::restore::{RestoreOptions, Restorer};
 
 use super::restore::{How, report};
 use crate::archive;
@@ -29,13 +29,23 @@ pub(crate) struct Unpack {
 }
 
 impl Unpack {
+    /// What is kept when it is interrupted, and how to go on.
+    pub(super) fn after_interruption(&self) -> String {
+        let target = self.target.display();
+        format!(
+            "what is in its place in {target} stays, and so do the downloads: the same command goes on"
+        )
+    }
+
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
         let for_a_folder = "after a plain `tar xf`, use hashget restore";
         let mut archive = archive::open(&self.archive, for_a_folder).context("cannot unpack")?;
         let source = environment.source()?;
         let restorer =
             Restorer { source: &*source, limits: &environment.limits, jobs: environment.jobs };
-        let options = self.how.options(environment);
+        let file = fs_err::metadata(&self.archive).ok().filter(std::fs::Metadata::is_file);
+        let archive_bytes = file.map(|file| file.len());
+        let options = RestoreOptions { archive_bytes, ..self.how.options(environment) };
         let summary = restorer
             .unpack(&mut *archive, &self.target, &options, environment.console)
             .with_context(|| format!("cannot unpack {}", self.archive.display()))?;

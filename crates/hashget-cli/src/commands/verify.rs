@@ -32,6 +32,12 @@ pub(crate) struct Verify {
 }
 
 impl Verify {
+    /// What is kept when it is interrupted, and how to go on.
+    pub(super) fn after_interruption(&self) -> String {
+        "the answers so far are in the HashDB: the same command begins with the packages that were not asked for"
+            .to_owned()
+    }
+
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
         let console = environment.console;
         let manifest = archive::manifest(&self.archive, environment)?;

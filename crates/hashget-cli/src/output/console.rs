@@ -14,7 +14,7 @@ use hashget::monitor::{Event, Monitor, ProblemKind};
 use serde::Serialize;
 use serde_json::json;
 
-use super::progress::{Bars, verb};
+use super::progress::Telling;
 use super::text::{counted, safe};
 use crate::causes;
 use crate::exit::Code;
@@ -49,7 +49,7 @@ pub(crate) struct Problems {
 pub(crate) struct Console {
     verbosity: Verbosity,
     json: bool,
-    bars: Option<Bars>,
+    telling: Option<Telling>,
     problems: Mutex<Problems>,
     interrupted: Arc<AtomicBool>,
     interruption_told: AtomicBool,
@@ -75,11 +75,19 @@ const NOTE: Style = AnsiColor::Cyan.on_default().bold();
 impl Console {
     /// A console that is interrupted when the flag is set.
     pub(crate) fn new(verbosity: Verbosity, json: bool, interrupted: Arc<AtomicBool>) -> Self {
-        let wants_bars = verbosity > Verbosity::Quiet && !json;
+        let telling = match (verbosity > Verbosity::Quiet, json) {
+            (false, _) => None,
+            (true, false) => Telling::on_terminal(),
+            (true, true) => {
+                // What cannot be written here cannot be written at the end, which is told then.
+                let write = |record| drop(write_record("progress", record));
+                Some(Telling::in_records(Box::new(write), verbosity >= Verbosity::Verbose))
+            }
+        };
         Self {
             verbosity,
             json,
-            bars: if wants_bars { Bars::on_terminal() } else { None },
+            telling,
             problems: Mutex::default(),
             interrupted,
             interruption_told: AtomicBool::new(false),
@@ -110,12 +118,8 @@ impl Console {
     /// Prints a line to standard output.
     pub(crate) fn line(&self, line: &str) -> io::Result<()> {
         let mut result = Ok(());
-        self.aside(|| result = writeln!(anstream::stdout(), "{line}"));
-        // A reader that has gone away has seen enough.
-        result.or_else(|error| match error.kind() {
-            io::ErrorKind::BrokenPipe => Ok(()),
-            _ => Err(error),
-        })
+        self.aside(|| result = write_line(line));
+        result
     }
 
     /// Prints a JSON record, if JSON is wanted.
@@ -123,7 +127,7 @@ impl Console {
         if !self.json {
             return Ok(());
         }
-        self.line(&serde_json::to_string(&Record { kind, body })?)
+        write_record(kind, body)
     }
 
     /// Ends a command: its summary record, or lines for a person.
@@ -140,6 +144,7 @@ impl Console {
             body: T,
             problems: Problems,
         }
+        self.close();
         if self.json {
             let problems = self.problems();
             return self.record("summary", Summary { command, body, problems });
@@ -170,7 +175,8 @@ impl Console {
     }
 
     /// Prints the error that ended the command: the chain of causes, and what to do.
-    pub(crate) fn failure(&self, error: &anyhow::Error, code: Code, situation: Situation) {
+    pub(crate) fn failure(&self, error: &anyhow::Error, code: Code, situation: &Situation) {
+        self.close();
         let messages = causes::messages(error);
         let hint = hints::hint(error, situation);
         self.aside(|| print_failure(&messages, code, hint.as_deref()));
@@ -184,16 +190,16 @@ impl Console {
         let _ = self.record("error", record);
     }
 
-    /// Takes the progress bars away.
+    /// No more is told of progress.
     pub(crate) fn close(&self) {
-        if let Some(bars) = &self.bars {
-            bars.close();
+        if let Some(telling) = &self.telling {
+            telling.stop();
         }
     }
 
     fn aside(&self, print: impl FnOnce()) {
-        match &self.bars {
-            Some(bars) => bars.aside(print),
+        match &self.telling {
+            Some(telling) => telling.aside(print),
             None => print(),
         }
     }
@@ -231,25 +237,6 @@ impl Console {
             self.say(&format!("Skipped {object}: {reason}"));
         }
     }
-
-    fn step(&self, event: &Event<'_>) {
-        if let Some(bars) = &self.bars {
-            bars.event(event);
-        }
-        if !self.json || !self.is_verbose() {
-            return;
-        }
-        let record = match *event {
-            Event::Started { step, name, bytes } => {
-                json!({ "step": verb(step).to_lowercase(), "state": "started", "name": name, "bytes": bytes })
-            }
-            Event::Finished { step, name } => {
-                json!({ "step": verb(step).to_lowercase(), "state": "finished", "name": name })
-            }
-            _ => return,
-        };
-        let _ = self.record("step", record);
-    }
 }
 
 impl Monitor for Console {
@@ -257,7 +244,11 @@ impl Monitor for Console {
         match event {
             Event::Problem { kind, object, message } => self.problem(kind, object, message),
             Event::Skipped { object, reason } => self.skip(object, reason),
-            _ => self.step(&event),
+            Event::Started(_) | Event::Finished(_) => {
+                if let Some(telling) = &self.telling {
+                    telling.event(&event);
+                }
+            }
         }
     }
 
@@ -268,6 +259,18 @@ impl Monitor for Console {
         }
         interrupted
     }
+}
+
+/// Prints a line to standard output. A reader that has gone away has seen enough.
+fn write_line(line: &str) -> io::Result<()> {
+    writeln!(anstream::stdout(), "{line}").or_else(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Ok(()),
+        _ => Err(error),
+    })
+}
+
+fn write_record(kind: &str, body: impl Serialize) -> io::Result<()> {
+    write_line(&serde_json::to_string(&Record { kind, body })?)
 }
 
 /// Prints a line to standard error. Without one there is nobody to tell.

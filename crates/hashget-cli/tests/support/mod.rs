@@ -7,7 +7,11 @@
 
 use std::path::{Path, PathBuf};
 
+use std::process::{self, Child, Output, Stdio};
+use std::time::{Duration, Instant};
+
 use assert_cmd::Command;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -50,15 +54,56 @@ impl Machine {
     /// The program with a HashDB, a cache and an empty configuration in this folder.
     pub(crate) fn hashget(&self, arguments: &[&str]) -> Ended {
         let mut command = self.bare();
-        command.env("HASHGET_DB", self.path("db")).env("HASHGET_CACHE", self.path("cache"));
-        command.env("HASHGET_CONFIG", "/dev/null").args(arguments);
+        command.envs(self.variables()).args(arguments);
         Ended::of(&mut command)
+    }
+
+    /// The same, running: a signal can be sent to it.
+    pub(crate) fn start(
+        &self,
+        arguments: &[&str],
+        place: impl FnOnce(&mut process::Command),
+    ) -> Child {
+        let mut command = process::Command::new(env!("CARGO_BIN_EXE_hashget"));
+        command.current_dir(self.folder.path()).env_clear().env("HOME", self.path("home"));
+        command.envs(self.variables()).args(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        place(&mut command);
+        command.spawn().unwrap()
+    }
+
+    fn variables(&self) -> [(&'static str, PathBuf); 3] {
+        let (db, cache) = (self.path("db"), self.path("cache"));
+        [("HASHGET_DB", db), ("HASHGET_CACHE", cache), ("HASHGET_CONFIG", "/dev/null".into())]
+    }
+}
+
+/// Sends a signal to a process that is still there.
+pub(crate) fn signal(child: &Child, signal: Signal) {
+    kill_process(Pid::from_child(child), signal).unwrap();
+}
+
+/// Waits for something that comes sooner or later; for ever is too late.
+#[track_caller]
+pub(crate) fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < Duration::from_secs(120), "it never came: {what}");
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 
 impl Ended {
     pub(crate) fn of(command: &mut Command) -> Self {
-        let output = command.output().unwrap();
+        Self::from(command.output().unwrap())
+    }
+
+    /// Waits for the end of a process.
+    pub(crate) fn wait(child: Child) -> Self {
+        Self::from(child.wait_with_output().unwrap())
+    }
+
+    fn from(output: Output) -> Self {
         Self {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8(output.stdout).unwrap(),

@@ -14,7 +14,7 @@ use super::partial::{Note, Partial};
 use super::proof::{Unproven, digest_of, hash_start};
 use super::{FetchError, Wanted};
 use crate::model::{Digest, escaped};
-use crate::monitor::{Event, Monitor, Step};
+use crate::monitor::{Monitor, Running, Step, Total};
 
 /// Redirects followed for one download.
 const REDIRECTS: usize = 10;
@@ -166,7 +166,8 @@ impl Download<'_> {
         let (mut hasher, mut size) = hash_start(self.part.file(), offset, self.monitor)
             .map_err(|unproven| failure(of_unproven(&self.target, unproven)))?;
         if let Some(exchange) = exchange {
-            let progress = Progress::start(self.monitor, &self.target, total.checked_sub(offset));
+            let bytes = total.checked_sub(offset).filter(|bytes| *bytes > 0);
+            let progress = progress(self.monitor, &self.target, bytes);
             let times = self.options.time_outs;
             let mut pace = Pace::new(times.slow_window, times.slow_bytes);
             let most = self.most();
@@ -182,7 +183,7 @@ impl Download<'_> {
                 sha2::Digest::update(&mut hasher, &bytes);
                 size += bytes.len() as u64;
                 self.part.write(&bytes).map_err(|error| failure(of_disk(&self.target, error)))?;
-                progress.advanced(bytes.len() as u64);
+                progress.advance(bytes.len() as u64, 0);
                 if too_much {
                     return Err(failure(self.too_long(&format!("more than {most} bytes"))));
                 }
@@ -300,8 +301,8 @@ impl Download<'_> {
     }
 
     /// Tells the monitor of bytes that come.
-    pub(super) fn progress(&self, bytes: Option<u64>) -> Progress<'_> {
-        Progress::start(self.monitor, &self.target, bytes)
+    pub(super) fn progress(&self, bytes: Option<u64>) -> Running<'_> {
+        progress(self.monitor, &self.target, bytes)
     }
 
     pub(super) fn transient(&self, problem: String, retry_after: Option<Duration>) -> FetchError {
@@ -333,6 +334,10 @@ impl Download<'_> {
     }
 }
 
+fn progress<'m>(monitor: &'m dyn Monitor, target: &Target, bytes: Option<u64>) -> Running<'m> {
+    monitor.begin(Step::Download, target.as_str(), Total { bytes, things: None })
+}
+
 /// Where an answer redirects to.
 fn redirect(head: &Head) -> Option<&str> {
     matches!(head.status, 301 | 302 | 303 | 307 | 308).then(|| head.header("location")).flatten()
@@ -355,30 +360,5 @@ pub(super) fn of_unproven(target: &Target, unproven: Unproven) -> FetchError {
     match unproven {
         Unproven::Io(error) => of_disk(target, error),
         Unproven::Interrupted(interrupted) => interrupted.into(),
-    }
-}
-
-/// Tells the monitor how a body comes along; its end too, however it ends.
-pub(super) struct Progress<'a> {
-    monitor: &'a dyn Monitor,
-    name: &'a str,
-}
-
-impl<'a> Progress<'a> {
-    fn start(monitor: &'a dyn Monitor, target: &'a Target, bytes: Option<u64>) -> Self {
-        let name = target.as_str();
-        monitor.event(Event::Started { step: Step::Download, name, bytes });
-        Self { monitor, name }
-    }
-
-    pub(super) fn advanced(&self, bytes: u64) {
-        let (step, name) = (Step::Download, self.name);
-        self.monitor.event(Event::Advanced { step, name, bytes, files: 0 });
-    }
-}
-
-impl Drop for Progress<'_> {
-    fn drop(&mut self) {
-        self.monitor.event(Event::Finished { step: Step::Download, name: self.name });
     }
 }

@@ -65,7 +65,7 @@ impl Download<'_> {
         while bytes.len() < wanted {
             let next = exchange.next(self.monitor).map_err(|trouble| self.troubled(trouble))?;
             let Some(piece) = next else { break };
-            progress.advanced(piece.len() as u64);
+            progress.advance(piece.len() as u64, 0);
             let skipped = usize::try_from(before).unwrap_or(usize::MAX).min(piece.len());
             before -= skipped as u64;
             let room = wanted - bytes.len();

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use super::pool::canonical;
 use super::proof::{Unproven, hash_whole};
-use crate::model::{Digest, HashingReader, escaped};
-use crate::monitor::{Event, Interrupted, Monitor, Step};
+use crate::model::{Digest, HashingReader};
+use crate::monitor::{Interrupted, Monitor};
 
 /// The folder.
 #[derive(Debug)]
@@ -118,13 +118,9 @@ impl PoolFolder {
         pooled: &Pooled,
         monitor: &dyn Monitor,
     ) -> Result<Option<String>, Interrupted> {
-        let name = escaped(pooled.path.as_os_str().as_encoded_bytes());
-        let bytes = Some(pooled.size);
-        monitor.event(Event::Started { step: Step::Check, name: &name, bytes });
         let hashed = File::open(&pooled.path)
             .map_err(Unproven::Io)
             .and_then(|file| hash_whole(&file, monitor));
-        monitor.event(Event::Finished { step: Step::Check, name: &name });
         match hashed {
             Ok((found, _)) if found == pooled.sha256 => Ok(None),
             Ok((found, size)) => {

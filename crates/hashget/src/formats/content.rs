@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{FormatError, Input, Visitor};
 use crate::codec::LimitExceeded;
@@ -15,22 +16,50 @@ impl<'a> Input<'a> {
     /// All bytes, from the start.
     pub(super) fn into_reader(self) -> Box<dyn Read + 'a> {
         match self {
-            Self::File(file) => Box::new(BufReader::with_capacity(1 << 16, FileReader::new(file))),
             Self::Stream(stream) => Box::new(stream),
+            Self::File(file) => buffered(FileReader::new(file, None)),
+            Self::Watched(file, position) => buffered(FileReader::new(file, Some(position))),
         }
     }
+
+    /// A reader that may seek; what comes once is spooled into a file first, up to `limit` bytes of it.
+    pub(super) fn with_file<T>(
+        self,
+        limit: u64,
+        format: &'static str,
+        read: impl FnOnce(FileReader<'_>) -> Result<T, FormatError>,
+    ) -> Result<T, FormatError> {
+        match self {
+            Self::File(file) => read(FileReader::new(file, None)),
+            Self::Watched(file, position) => read(FileReader::new(file, Some(position))),
+            Self::Stream(stream) => {
+                let file = spool(&mut stream.take(limit)).map_err(|error| error.explain(format))?;
+                read(FileReader::new(&file, None))
+            }
+        }
+    }
+}
+
+fn buffered(reader: FileReader<'_>) -> Box<dyn Read + '_> {
+    Box::new(BufReader::with_capacity(1 << 16, reader))
 }
 
 /// Reads a file without moving its shared cursor, so that several readers may use one open file.
 pub(super) struct FileReader<'a> {
     file: &'a File,
     position: u64,
+    watched: Option<&'a AtomicU64>,
 }
 
 impl<'a> FileReader<'a> {
-    /// At the start of `file`.
-    pub(super) fn new(file: &'a File) -> Self {
-        Self { file, position: 0 }
+    /// At the start of `file`; how far it is read is kept in `watched`.
+    fn new(file: &'a File, watched: Option<&'a AtomicU64>) -> Self {
+        Self { file, position: 0, watched }
+    }
+
+    /// The bytes of the file.
+    pub(super) fn length(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
     }
 }
 
@@ -38,6 +67,9 @@ impl Read for FileReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.file.read_at(buffer, self.position)?;
         self.position += count as u64;
+        if let Some(watched) = self.watched {
+            watched.store(self.position, Ordering::Relaxed);
+        }
         Ok(count)
     }
 }
@@ -46,7 +78,7 @@ impl Seek for FileReader<'_> {
     fn seek(&mut self, target: SeekFrom) -> io::Result<u64> {
         let position = match target {
             SeekFrom::Start(position) => Some(position),
-            SeekFrom::End(offset) => self.file.metadata()?.len().checked_add_signed(offset),
+            SeekFrom::End(offset) => self.length()?.checked_add_signed(offset),
             SeekFrom::Current(offset) => self.position.checked_add_signed(offset),
         };
         self.position = position.ok_or_else(|| {

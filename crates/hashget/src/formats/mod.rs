@@ -16,6 +16,7 @@ mod zip;
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::sync::atomic::AtomicU64;
 
 pub use deb::{control_end, control_members};
 pub use package::read_package;
@@ -54,6 +55,8 @@ pub fn recognise(head: &[u8]) -> Option<&'static dyn Format> {
 pub enum Input<'a> {
     /// A regular file, read from its start whatever its cursor; a format that needs to seek does so.
     File(&'a File),
+    /// The same, and how far it was read is kept there.
+    Watched(&'a File, &'a AtomicU64),
     /// Bytes that come once, such as a member of another package.
     Stream(&'a mut dyn Read),
 }

@@ -32,7 +32,7 @@ pub fn read_package(
 ) -> Result<&'static str, FormatError> {
     let budget = Budget::new(limits);
     let outcome = match input {
-        Input::File(file) => {
+        Input::File(file) | Input::Watched(file, _) => {
             budget.packed.set(file.metadata()?.len());
             budget.packed_is_known.set(true);
             let head = Head::read(Input::File(file).into_reader(), HEAD_BYTES)?.bytes;
@@ -45,7 +45,7 @@ pub fn read_package(
                     recurse,
                     visitor,
                 };
-                (format, format.read(Input::File(file), limits, &mut nest))
+                (format, format.read(input, limits, &mut nest))
             })
         }
         Input::Stream(stream) => {

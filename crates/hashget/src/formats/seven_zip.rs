@@ -3,12 +3,11 @@
 //! Invariant: the archive's directory is read whole before the first member, so that what it says of
 //! sizes is held to the limits before anything is unpacked; so is the memory of each decoder.
 
-use std::fs::File;
 use std::io::{self, BufReader, Read};
 
 use sevenz_rust2::{ArchiveEntry, ArchiveReader, Error, NtTime, Password};
 
-use super::content::{FileReader, spool, visit};
+use super::content::{FileReader, visit};
 use super::{Format, FormatError, Input, Visitor};
 use crate::codec::LimitExceeded;
 use crate::limits::Limits;
@@ -41,25 +40,23 @@ impl Format for SevenZip {
         limits: &Limits,
         visitor: &mut dyn Visitor,
     ) -> Result<(), FormatError> {
-        match input {
-            Input::File(file) => read_file(file, limits, visitor),
-            Input::Stream(stream) => {
-                let file = spool(&mut stream.take(limits.unpacked_bytes))
-                    .map_err(|error| error.explain(FORMAT))?;
-                read_file(&file, limits, visitor)
-            }
-        }
+        input.with_file(limits.unpacked_bytes, FORMAT, |file| read_file(file, limits, visitor))
     }
 }
 
-fn read_file(file: &File, limits: &Limits, visitor: &mut dyn Visitor) -> Result<(), FormatError> {
-    let source = BufReader::new(FileReader::new(file));
+fn read_file(
+    file: FileReader<'_>,
+    limits: &Limits,
+    visitor: &mut dyn Visitor,
+) -> Result<(), FormatError> {
+    let length = file.length()?;
+    let source = BufReader::new(file);
     let memory = usize::try_from(limits.window_bytes / 1024).unwrap_or(usize::MAX);
     let mut archive = ArchiveReader::new_with_memory_limit(source, Password::empty(), memory)
         .map_err(|error| explain(error, limits))?;
     // Threads of its own would each take the memory that one may.
     archive.set_thread_count(1);
-    check(&archive.archive().files, file.metadata()?.len(), limits)?;
+    check(&archive.archive().files, length, limits)?;
     let mut failure = None;
     let outcome = archive.for_each_entries(|entry, content| {
         visit_entry(entry, &mut Content(content), limits, visitor).map(|()| true).map_err(|error| {

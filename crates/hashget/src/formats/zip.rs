@@ -3,13 +3,12 @@
 //! Invariant: the central directory alone says what is in the archive, in its order; contents have the
 //! size that it says and the right CRC.
 
-use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
 
 use ::zip::result::ZipError;
 use ::zip::{ExtraField, SUPPORTED_COMPRESSION_METHODS, System, ZipArchive};
 
-use super::content::{FileReader, spool, visit};
+use super::content::visit;
 use super::{Format, FormatError, Input, Visitor};
 use crate::limits::Limits;
 use crate::model::{Kind, Member, MemberMetadata, RelPath, Timestamp};
@@ -42,19 +41,10 @@ impl Format for Zip {
         limits: &Limits,
         visitor: &mut dyn Visitor,
     ) -> Result<(), FormatError> {
-        match input {
-            Input::File(file) => read_file(file, limits, visitor),
-            Input::Stream(stream) => {
-                let file = spool(&mut stream.take(limits.unpacked_bytes))
-                    .map_err(|error| error.explain(FORMAT))?;
-                read_file(&file, limits, visitor)
-            }
-        }
+        input.with_file(limits.unpacked_bytes, FORMAT, |file| {
+            read_zip_members(BufReader::new(file), &|_| true, limits, visitor)
+        })
     }
-}
-
-fn read_file(file: &File, limits: &Limits, visitor: &mut dyn Visitor) -> Result<(), FormatError> {
-    read_zip_members(BufReader::new(FileReader::new(file)), &|_| true, limits, visitor)
 }
 
 /// Reads the `wanted` members of a zip archive, in order. Of the others no more than what the directory says

@@ -199,11 +199,7 @@ impl HashDb for LocalHashDb {
         })
     }
 
-    fn each_member(
-        &self,
-        id: PackageId,
-        visit: &mut dyn FnMut(Member),
-    ) -> Result<(), HashDbError> {
+    fn each_member(&self, id: PackageId, visit: &mut dyn FnMut(Member)) -> Result<(), HashDbError> {
         self.with(|connection| each_member(&connection.transaction()?, id.0, visit))
     }
 

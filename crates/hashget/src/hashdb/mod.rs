@@ -42,11 +42,7 @@ pub trait HashDb: Send + Sync {
     /// Gives the members of a package to `visit`, in the package's own order; none when the package is
     /// not known. A package may have millions: not all of them need be in memory at once. When it ends
     /// with an error, nothing that was given counts.
-    fn each_member(
-        &self,
-        id: PackageId,
-        visit: &mut dyn FnMut(Member),
-    ) -> Result<(), HashDbError>;
+    fn each_member(&self, id: PackageId, visit: &mut dyn FnMut(Member)) -> Result<(), HashDbError>;
 
     /// The members of a package, as [`Self::each_member`] gives them, all at once.
     fn members(&self, id: PackageId) -> Result<Vec<Member>, HashDbError> {

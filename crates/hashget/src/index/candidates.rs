@@ -10,7 +10,7 @@ use crate::detectors::Candidate;
 use crate::fetch::FetchError;
 use crate::formats::FormatError;
 use crate::model::escaped;
-use crate::monitor::{Event, Monitor, ProblemKind, chain};
+use crate::monitor::{Event, Monitor, ProblemKind, Step, Total, chain};
 
 /// What the candidates of one run share.
 #[derive(Debug, Default)]
@@ -33,6 +33,8 @@ pub(super) fn index_all(
     drop(give);
     let mut indexed = TreeIndexed::default();
     let run = Run::default();
+    let total = Total { bytes: None, things: Some(candidates.len() as u64) };
+    let progress = monitor.begin(Step::Index, "packages", total);
     let stopped = std::thread::scope(|scope| {
         for _ in 0..indexer.threads(candidates.len()) {
             let (take, tell, run) = (take.clone(), tell.clone(), &run);
@@ -48,12 +50,14 @@ pub(super) fn index_all(
         }
         drop((take, tell));
         hear.into_iter().find_map(|(candidate, result)| {
+            progress.advance(0, 1);
             indexed
                 .count(candidate, result, monitor)
                 .and_then(|()| Ok(monitor.check_interrupted()?))
                 .err()
         })
     });
+    drop(progress);
     indexed.unreliable.sort();
     let not_asked =
         indexed.failed.iter().filter(|(_, error)| matches!(error, IndexError::NotAsked { .. }));

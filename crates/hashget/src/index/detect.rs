@@ -12,7 +12,7 @@ use super::found::Found;
 use super::{IndexError, walk};
 use crate::detectors::{Candidate, DetectError, Detector, Machine};
 use crate::model::{RelPath, escaped};
-use crate::monitor::{Event, Monitor, Step};
+use crate::monitor::{Monitor, Step, Total};
 
 /// One thread asks about so many paths before it takes others.
 const STRETCH: usize = 512;
@@ -50,7 +50,7 @@ pub fn detect<'p>(
     monitor: &dyn Monitor,
 ) -> Detected {
     let name = escaped(root.as_os_str().as_bytes());
-    monitor.event(Event::Started { step: Step::Detect, name: &name, bytes: None });
+    let progress = monitor.begin(Step::Detect, name, Total::UNKNOWN);
     let paths = Mutex::new((0, paths.into_iter()));
     let next = || {
         let (number, paths) = &mut *paths.lock().expect("a tree's paths do not panic");
@@ -62,9 +62,7 @@ pub fn detect<'p>(
         let mut asked = Asked::new(root, detectors, machine, monitor);
         while let Some((number, stretch)) = next().filter(|_| !monitor.interrupted()) {
             asked.about(number, &stretch);
-            let files = u64::try_from(stretch.len()).unwrap_or(u64::MAX);
-            let step = Step::Detect;
-            monitor.event(Event::Advanced { step, name: &name, bytes: 0, files });
+            progress.advance(0, u64::try_from(stretch.len()).unwrap_or(u64::MAX));
         }
         asked
     };
@@ -74,7 +72,7 @@ pub fn detect<'p>(
         let joined = helpers.into_iter().map(|helper| helper.join().expect("no detector panics"));
         [own].into_iter().chain(joined).collect()
     });
-    monitor.event(Event::Finished { step: Step::Detect, name: &name });
+    drop(progress);
     put_together(root, detectors, all, monitor)
 }
 

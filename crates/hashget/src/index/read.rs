@@ -9,7 +9,7 @@ use super::{IndexError, Request};
 use crate::formats::{self, FormatError, Input, Visitor, VisitorError};
 use crate::limits::Limits;
 use crate::model::{HashingReader, Kind, Member, RelPath, escaped};
-use crate::monitor::{Event, Interrupted, Monitor, ProblemKind, Step};
+use crate::monitor::{Interrupted, Monitor, ProblemKind, Running, Step, Total};
 
 /// What is inside a package.
 pub(super) struct Contents {
@@ -27,19 +27,21 @@ pub(super) fn read(
     monitor: &dyn Monitor,
 ) -> Result<Contents, IndexError> {
     let name = escaped(request.url.as_bytes());
-    monitor.event(Event::Started { step: Step::Read, name: &name, bytes: None });
-    let mut collector = Collector::new(&name, monitor);
+    let total = Total { bytes: file.metadata().ok().map(|found| found.len()), things: None };
+    let progress = monitor.begin(Step::Read, name.clone(), total);
+    let mut collector = Collector::new(&progress, monitor);
     let recurse = |_: &RelPath| request.recursive;
-    let read = formats::read_package(Input::File(file), &recurse, limits, &mut collector);
-    collector.tell();
-    monitor.event(Event::Finished { step: Step::Read, name: &name });
+    let input = Input::Watched(file, progress.position());
+    let read = formats::read_package(input, &recurse, limits, &mut collector);
+    let members = collector.members;
+    drop(progress);
     match read {
         Ok(format) => {
             if format == formats::FILE && is_named_as_package(&request.url) {
                 let what = "it is no package that can be read: only the file as a whole is known";
                 monitor.problem(ProblemKind::Note, &name, what);
             }
-            Ok(Contents { format, members: collector.members })
+            Ok(Contents { format, members })
         }
         Err(FormatError::Visitor(error)) if error.is::<Interrupted>() => {
             Err(IndexError::Interrupted(Interrupted))
@@ -72,33 +74,17 @@ enum BadMember {
 /// Members are hashed in pieces of this many bytes; between them the monitor may interrupt.
 const PIECE: usize = 1 << 17;
 
-/// The monitor is told after so many bytes or files, not for each small one.
-const TELL_BYTES: u64 = 4 << 20;
-const TELL_FILES: u64 = 256;
-
 /// Hashes members and keeps them.
 struct Collector<'a> {
     members: Vec<Member>,
     buffer: Vec<u8>,
-    name: &'a str,
+    progress: &'a Running<'a>,
     monitor: &'a dyn Monitor,
-    untold_bytes: u64,
-    untold_files: u64,
 }
 
 impl<'a> Collector<'a> {
-    fn new(name: &'a str, monitor: &'a dyn Monitor) -> Self {
-        let buffer = vec![0; PIECE];
-        Self { members: Vec::new(), buffer, name, monitor, untold_bytes: 0, untold_files: 0 }
-    }
-
-    /// Tells the monitor what was done since it was last told.
-    fn tell(&mut self) {
-        let (bytes, files) = (self.untold_bytes, self.untold_files);
-        (self.untold_bytes, self.untold_files) = (0, 0);
-        if bytes > 0 || files > 0 {
-            self.monitor.event(Event::Advanced { step: Step::Read, name: self.name, bytes, files });
-        }
+    fn new(progress: &'a Running<'a>, monitor: &'a dyn Monitor) -> Self {
+        Self { members: Vec::new(), buffer: vec![0; PIECE], progress, monitor }
     }
 }
 
@@ -110,15 +96,11 @@ impl Visitor for Collector<'_> {
             loop {
                 match hashing.read(&mut self.buffer) {
                     Ok(0) => break,
-                    Ok(count) => self.untold_bytes += count as u64,
+                    Ok(_) => self.monitor.check_interrupted()?,
                     Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                     Err(error) => {
                         return Err(BadMember::Unreadable { path: member.path, error }.into());
                     }
-                }
-                if self.untold_bytes >= TELL_BYTES {
-                    self.tell();
-                    self.monitor.check_interrupted()?;
                 }
             }
             let (sha256, found) = hashing.finish();
@@ -128,10 +110,7 @@ impl Visitor for Collector<'_> {
             member.sha256 = Some(sha256);
         }
         self.members.push(member);
-        self.untold_files += 1;
-        if self.untold_files >= TELL_FILES {
-            self.tell();
-        }
+        self.progress.advance(0, 1);
         Ok(())
     }
 }

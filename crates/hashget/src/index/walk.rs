@@ -8,8 +8,8 @@ use std::path::Path;
 
 use super::IndexError;
 use crate::detectors::Detector;
-use crate::model::RelPath;
-use crate::monitor::{Monitor, ProblemKind};
+use crate::model::{RelPath, escaped};
+use crate::monitor::{Monitor, ProblemKind, Step, Total};
 
 /// The paths below `root` that interest one of `detectors`, each folder's entries sorted by name.
 ///
@@ -20,6 +20,8 @@ pub(super) fn interesting_paths(
     detectors: &[&dyn Detector],
     monitor: &dyn Monitor,
 ) -> Result<Vec<RelPath>, IndexError> {
+    let name = escaped(root.as_os_str().as_bytes());
+    let progress = monitor.begin(Step::Scan, name, Total::UNKNOWN);
     let mut interesting = Vec::new();
     let mut folders = vec![RelPath::root()];
     while let Some(folder) = folders.pop() {
@@ -38,6 +40,7 @@ pub(super) fn interesting_paths(
                 folders.push(path.clone());
             }
         }
+        progress.advance(0, entries.len() as u64);
         for (path, _) in entries {
             if detectors.iter().any(|detector| detector.interested_in(&path)) {
                 interesting.push(path);

@@ -24,8 +24,7 @@ pub(super) struct OwnMetadata {
 }
 
 /// Mode, owner, group and extended attributes.
-type OwnKey =
-    (Option<u32>, Option<u32>, Option<u32>, BTreeMap<Box<[u8]>, Box<[u8]>>);
+type OwnKey = (Option<u32>, Option<u32>, Option<u32>, BTreeMap<Box<[u8]>, Box<[u8]>>);
 
 impl OwnMetadata {
     /// Adds that of one more member; its entry has the time `actual`.
@@ -143,8 +142,7 @@ pub(super) fn assign(tree: &mut Tree, pairs: &Pairs<'_>) {
 fn assign_modes(tree: &mut Tree, pairs: &Pairs<'_>) {
     let differing = |umask: u32| {
         let differs = |pair: &Pair<'_>| {
-            pair.decides_mode()
-                && pair.own.mode.map(|mode| mode & !umask) != Some(pair.actual.mode)
+            pair.decides_mode() && pair.own.mode.map(|mode| mode & !umask) != Some(pair.actual.mode)
         };
         pairs.iter().filter(differs).count()
     };

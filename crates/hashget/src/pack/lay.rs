@@ -103,10 +103,13 @@ pub(super) fn prefixes(
 /// What contents say about where folders lie: pairs of prefixes, with the number of votes.
 #[derive(Default)]
 struct Votes {
-    counts: BTreeMap<(Box<[u8]>, Box<[u8]>), usize>,
+    counts: BTreeMap<Pair, usize>,
     /// Most votes are as the one before: the last pair, and how often it was voted for.
-    same: ((Box<[u8]>, Box<[u8]>), usize),
+    same: (Pair, usize),
 }
+
+/// A prefix in the package and one in the tree.
+type Pair = (Box<[u8]>, Box<[u8]>);
 
 impl Votes {
     /// One of `candidates` lies at `path`: the one that has the most in common with it.

@@ -77,10 +77,7 @@ impl<'a> Members<'a> {
     ///
     /// # Errors
     /// The HashDB failed, or the package in it is another one by now.
-    pub(super) fn each(
-        &self,
-        visit: &mut dyn FnMut(usize, &Member),
-    ) -> Result<(), HashDbError> {
+    pub(super) fn each(&self, visit: &mut dyn FnMut(usize, &Member)) -> Result<(), HashDbError> {
         if let Some(kept) = &self.kept {
             kept.iter().enumerate().for_each(|(index, member)| visit(index, member));
             return Ok(());

@@ -50,7 +50,7 @@ use crate::index::IndexError;
 use crate::limits::Limits;
 use crate::model::manifest::{MANIFEST_NAME, ManifestV1};
 use crate::model::{BadPath, Entry, Kind};
-use crate::monitor::{Event, Interrupted, Monitor, Step};
+use crate::monitor::{Event, Interrupted, Monitor, Step, Total};
 use crate::tree::{BadGlob, Globs, Scan, ScanError, ScanOptions, scan};
 
 /// What packing stands on.
@@ -204,6 +204,7 @@ impl Packer<'_> {
         let contents = Contents::new(entries, &claims);
         let (finders, holders) = self.index(scan, &contents, options, summary, monitor)?;
         let today = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
+        let _planning = monitor.begin(Step::Plan, "what packages give back", Total::UNKNOWN);
         let matched = matching::matched(self.hashdb, holders, &contents, options, &today)?;
         let held = matched.held;
         summary.not_worth = matched.not_worth;
@@ -213,6 +214,7 @@ impl Packer<'_> {
                 reason: "downloading it would cost more than it saves",
             });
         }
+        monitor.check_interrupted()?;
         let packages = &matched.packages;
         let read = |id| Members::read(self.hashdb, id, &contents);
         let (plan, version_one) = match options.manifest_version {
@@ -271,13 +273,13 @@ impl Packer<'_> {
     ) -> Result<(), PackError> {
         let Some(mut file) = output.create()? else { return Ok(()) };
         let name = scan.root.path().display().to_string();
-        let bytes = Some(summary.archived_bytes);
-        monitor.event(Event::Started { step: Step::Write, name: &name, bytes });
+        let progress = monitor.begin(Step::Write, name, Total::bytes(summary.archived_bytes));
         let mut writer = write::Writer {
             scan,
             plan,
             options,
             monitor,
+            progress: &progress,
             outdated: false,
             changed: 0,
             gone: HashSet::new(),
@@ -290,7 +292,7 @@ impl Packer<'_> {
             .write(encoder, version_one)
             .and_then(|encoder| encoder.finish().map_err(PackError::Write));
         summary.changed_files = writer.changed;
-        monitor.event(Event::Finished { step: Step::Write, name: &name });
+        drop(progress);
         result?;
         summary.archive_bytes = file.finish()?;
         Ok(())

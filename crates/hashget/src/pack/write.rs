@@ -13,7 +13,7 @@ use crate::model::manifest::{
     EntryColumns, MANIFEST_NAME, Manifest, ManifestV1, Renamed, TreeSummary,
 };
 use crate::model::{Digest, Entry, Extent, HashingReader, Kind, Metadata, RelPath};
-use crate::monitor::{Event, Monitor, ProblemKind, Step};
+use crate::monitor::{Monitor, ProblemKind, Running};
 use crate::tree::{Contents, ContentsReader, Scan, Stamp, inspect_open_file, tree_digest};
 
 /// Files up to this size are read whole before they are written, so that one that changes meanwhile can be
@@ -28,6 +28,7 @@ pub(super) struct Writer<'a> {
     pub(super) plan: &'a mut Plan,
     pub(super) options: &'a PackOptions<'a>,
     pub(super) monitor: &'a dyn Monitor,
+    pub(super) progress: &'a Running<'a>,
     /// Did a file change since the first manifest?
     pub(super) outdated: bool,
     /// How many files would not hold still.
@@ -296,21 +297,15 @@ impl Writer<'_> {
             sha256: None,
             extents: source.extents().map(<[_]>::to_vec),
         };
-        let (sha256, doubt) = source.store(tar, name, &now)?;
+        let (sha256, doubt) =
+            source.store(tar, name, &now, Listeners(self.progress, self.monitor))?;
         now.sha256 = Some(sha256);
         if let Some(doubt) = doubt {
             let problem = format!("{doubt}; the archive has it as it was read");
             self.monitor.problem(ProblemKind::Incomplete, &path, problem);
             self.changed += 1;
         }
-        let size = if let Kind::File { size } = now.kind { size } else { 0 };
-        let name = self.scan.root.path().display().to_string();
-        self.monitor.event(Event::Advanced {
-            step: Step::Write,
-            name: &name,
-            bytes: size,
-            files: 1,
-        });
+        self.progress.advance(0, 1);
         if self.scan.entries[index] != now {
             self.scan.entries[index] = now;
             self.outdated = true;
@@ -392,15 +387,16 @@ impl Source {
         tar: &mut TarWriter<W>,
         name: &[u8],
         entry: &Entry,
+        listeners: Listeners<'_>,
     ) -> Result<(Digest, Option<String>), PackError> {
         let changed = |steady: bool| (!steady).then(|| "it changed while it was read".to_owned());
         match self {
             Self::Small { data, contents } => {
-                let (digest, error) = store_data(tar, name, entry, &mut &*data)?;
+                let (digest, error) = store_data(tar, name, entry, &mut &*data, listeners)?;
                 Ok((digest, error.or_else(|| changed(contents.steady))))
             }
             Self::Large(mut reader) => {
-                let (digest, error) = store_data(tar, name, entry, &mut *reader)?;
+                let (digest, error) = store_data(tar, name, entry, &mut *reader, listeners)?;
                 let steady = reader.finish().is_ok_and(|(contents, _)| contents.steady);
                 Ok((digest, error.or_else(|| changed(steady))))
             }
@@ -414,6 +410,7 @@ fn store_data<W: Write>(
     name: &[u8],
     entry: &Entry,
     data: &mut dyn Read,
+    listeners: Listeners<'_>,
 ) -> Result<(Digest, Option<String>), PackError> {
     let size = if let Kind::File { size } = entry.kind { size } else { 0 };
     let length = entry
@@ -421,10 +418,34 @@ fn store_data<W: Write>(
         .as_ref()
         .map_or(size, |extents| extents.iter().map(|extent| extent.length).sum());
     let mut forgiving = Forgiving { inner: data, error: None };
-    let mut hashing = HashingReader::new((&mut forgiving).chain(io::repeat(0)).take(length));
-    tar.entry(name, entry, &mut hashing).map_err(PackError::Write)?;
+    let content = (&mut forgiving).chain(io::repeat(0)).take(length);
+    let mut hashing = HashingReader::new(Told { content, listeners });
+    let written = tar.entry(name, entry, &mut hashing);
+    listeners.1.check_interrupted()?;
+    written.map_err(PackError::Write)?;
+    listeners.0.advance(size.saturating_sub(length), 0);
     let (digest, _) = hashing.finish();
     Ok((digest, forgiving.error.map(|error| format!("it could not be read to its end: {error}"))))
+}
+
+/// Who hears how far the writing is, and who may end it.
+#[derive(Clone, Copy)]
+struct Listeners<'a>(&'a Running<'a>, &'a dyn Monitor);
+
+/// Contents that the listeners hear of while they are read.
+struct Told<'a, R> {
+    content: R,
+    listeners: Listeners<'a>,
+}
+
+impl<R: Read> Read for Told<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Listeners(progress, monitor) = self.listeners;
+        monitor.check_interrupted().map_err(io::Error::other)?;
+        let count = self.content.read(buffer)?;
+        progress.advance(count as u64, 0);
+        Ok(count)
+    }
 }
 
 /// Ends where reading fails, and remembers why: the entry's header is written already.

@@ -39,6 +39,9 @@ pub(super) fn check_archived(
     let others = rows.filter(|row| !matches!(row, Ok((_, Entry { kind: Kind::Directory, .. }))));
     in_batches(run.jobs, others, |row, entry| {
         run.monitor.check_interrupted()?;
+        if let Kind::File { size } = entry.kind {
+            run.advance(size);
+        }
         check(run, row, entry, extracted).or_else(|error| not_placed(run, &entry.path, error))
     })
 }

@@ -16,7 +16,7 @@ use crate::formats::tar::{RawKind, TarEntry, TarReader};
 use crate::limits::Limits;
 use crate::model::manifest::MANIFEST_NAME;
 use crate::model::{Digest, Kind, MemberMetadata, Metadata, RelPath, escaped};
-use crate::monitor::{Event, Monitor, ProblemKind, Step, chain};
+use crate::monitor::{Monitor, ProblemKind, Running, Step, Total, chain};
 
 /// How many first bytes tell the compression.
 const HEAD_BYTES: u64 = 4096;
@@ -61,22 +61,36 @@ impl Extracted {
 /// further on is a problem for the monitor.
 pub(super) fn extract(
     archive: &mut (dyn Read + Send),
+    bytes: Option<u64>,
     target: &Target,
     limits: &Limits,
     monitor: &dyn Monitor,
 ) -> Result<Extracted, RestoreError> {
     let name = target.path().display().to_string();
-    monitor.event(Event::Started { step: Step::Extract, name: &name, bytes: None });
-    let outcome = Extracting { target, limits, monitor, name: &name, found: Extracted::default() }
-        .extract(archive);
-    monitor.event(Event::Finished { step: Step::Extract, name: &name });
-    outcome
+    let progress = &monitor.begin(Step::Extract, name.clone(), Total { bytes, things: None });
+    Extracting { target, limits, monitor, progress, name: &name, found: Extracted::default() }
+        .extract(&mut Counted { archive, progress })
+}
+
+/// Tells how much of the archive itself was read.
+struct Counted<'c> {
+    archive: &'c mut (dyn Read + Send),
+    progress: &'c Running<'c>,
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.archive.read(buffer)?;
+        self.progress.advance(count as u64, 0);
+        Ok(count)
+    }
 }
 
 struct Extracting<'x> {
     target: &'x Target,
     limits: &'x Limits,
     monitor: &'x dyn Monitor,
+    progress: &'x Running<'x>,
     name: &'x str,
     found: Extracted,
 }
@@ -235,12 +249,7 @@ impl Extracting<'_> {
         self.found.entries.insert(&path, sha256);
         self.found.files += 1;
         self.found.bytes += size;
-        self.monitor.event(Event::Advanced {
-            step: Step::Extract,
-            name: self.name,
-            bytes: size,
-            files: 1,
-        });
+        self.progress.advance(0, 1);
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use super::place::{DEVICE, PlaceError, Target};
 use super::{RestoreError, RestoreOptions, Run, Summary, count, fatal, manifest_path};
 use crate::model::manifest::{Manifest, Renamed};
 use crate::model::{Metadata, RelPath};
-use crate::monitor::{Event, Interrupted, Monitor, ProblemKind, Step, chain};
+use crate::monitor::{Event, Interrupted, Monitor, ProblemKind, chain};
 use crate::tree::{self, ScanOptions};
 
 /// Finishes a version 2 archive.
@@ -95,7 +95,6 @@ fn owns_the_name(manifest: &Manifest) -> bool {
 
 fn end(run: &Run<'_>) -> Result<(), RestoreError> {
     let synced = run.target.sync();
-    run.monitor.event(Event::Finished { step: Step::Place, name: &run.name });
     synced.map_err(|error| stop(run.target, error))
 }
 

@@ -39,7 +39,7 @@ use crate::model::manifest::{
     AnyManifest, EntryTable, MANIFEST_NAME, Manifest, ManifestV1, Renamed,
 };
 use crate::model::{Metadata, RelPath};
-use crate::monitor::{Event, Monitor, ProblemKind, Step};
+use crate::monitor::{Monitor, ProblemKind, Running, Step, Total};
 use extract::Extracted;
 use ledger::Ledger;
 use place::{PlaceError, Target};
@@ -61,11 +61,17 @@ pub struct RestoreOptions {
     pub same_owner: bool,
     /// Leave the manifest in the tree when everything is done.
     pub keep_manifest: bool,
+    /// The size of the archive as it is stored, for the monitor, if it is known.
+    pub archive_bytes: Option<u64>,
 }
 
 impl Default for RestoreOptions {
     fn default() -> Self {
-        Self { same_owner: rustix::process::geteuid().is_root(), keep_manifest: false }
+        Self {
+            same_owner: rustix::process::geteuid().is_root(),
+            keep_manifest: false,
+            archive_bytes: None,
+        }
     }
 }
 
@@ -105,6 +111,8 @@ struct Run<'r> {
     monitor: &'r dyn Monitor,
     /// The target, for the monitor.
     name: String,
+    /// Files of the tree that are in their places.
+    progress: Running<'r>,
     ledger: Ledger<'r>,
     /// What the archive holds.
     table: &'r EntryTable,
@@ -126,7 +134,8 @@ impl Restorer<'_> {
         monitor: &dyn Monitor,
     ) -> Result<Summary, RestoreError> {
         let target = Target::open(target, true, options.same_owner)?;
-        let extracted = extract::extract(archive, &target, self.limits, monitor)?;
+        let extracted =
+            extract::extract(archive, options.archive_bytes, &target, self.limits, monitor)?;
         if !extracted.manifest {
             for (path, reason) in finish::settle(&target, &extracted.folders)? {
                 monitor.problem(ProblemKind::Incomplete, path, reason);
@@ -180,9 +189,8 @@ impl Restorer<'_> {
         options: &RestoreOptions,
         monitor: &dyn Monitor,
     ) -> Result<Summary, RestoreError> {
-        let run = self.run(target, &manifest.archived, &manifest.renamed, monitor);
-        let (bytes, name) = (Some(manifest.tree.bytes), run.name.as_str());
-        monitor.event(Event::Started { step: Step::Place, name, bytes });
+        let bytes = manifest.tree.bytes;
+        let run = self.run(target, &manifest.archived, &manifest.renamed, bytes, monitor);
         let entries = extracted.as_ref().map(|extracted| &extracted.entries);
         archived::check_archived(&run, entries)?;
         if let Some(extracted) = &mut extracted {
@@ -203,9 +211,8 @@ impl Restorer<'_> {
         monitor: &dyn Monitor,
     ) -> Result<Summary, RestoreError> {
         let nothing = EntryTable::default();
-        let run = self.run(target, &nothing, &[], monitor);
-        let bytes = Some(manifest.files.iter().map(|file| file.size).sum());
-        monitor.event(Event::Started { step: Step::Place, name: &run.name, bytes });
+        let bytes = manifest.files.iter().map(|file| file.size).sum();
+        let run = self.run(target, &nothing, &[], bytes, monitor);
         v1::restore_files(&run, manifest)?;
         let summary = finish::finish_v1(run, extracted, options)?;
         Ok(Summary { packages: count(manifest.packages.len()), ..summary })
@@ -216,15 +223,18 @@ impl Restorer<'_> {
         target: &'r Target,
         table: &'r EntryTable,
         renamed: &'r [Renamed],
+        bytes: u64,
         monitor: &'r dyn Monitor,
     ) -> Run<'r> {
+        let name = target.path().display().to_string();
         Run {
             source: self.source,
             limits: self.limits,
             jobs: self.jobs.max(1),
             target,
             monitor,
-            name: target.path().display().to_string(),
+            progress: monitor.begin(Step::Place, name.clone(), Total::bytes(bytes)),
+            name,
             ledger: Ledger::new(table),
             table,
             renamed,
@@ -259,8 +269,7 @@ impl<'r> Run<'r> {
 
     /// A file with so many bytes is in its place.
     fn advance(&self, bytes: u64) {
-        let (step, name) = (Step::Place, self.name.as_str());
-        self.monitor.event(Event::Advanced { step, name, bytes, files: 1 });
+        self.progress.advance(bytes, 1);
     }
 
     /// The error again, unless nothing can be written any more.

@@ -13,8 +13,8 @@ use crate::limits::Limits;
 use crate::model::manifest::{
     AnyManifest, MANIFEST_NAME, Manifest, ManifestError, ManifestV1, Package,
 };
-use crate::model::{Amount, Digest, Evidence, Kind, RelPath, Timestamp};
-use crate::monitor::{Event, Monitor, Step};
+use crate::model::{Amount, Digest, Evidence, Kind, RelPath, Timestamp, escaped};
+use crate::monitor::{Monitor, Running, Step, Total};
 use crate::tree::TreeRoot;
 
 /// What an archive needs, and what it holds.
@@ -197,16 +197,16 @@ pub fn archive_manifest(
     limits: &Limits,
     monitor: &dyn Monitor,
 ) -> Result<AnyManifest, RestoreError> {
-    monitor.event(Event::Started { step: Step::Read, name, bytes: None });
-    let json = find_manifest(archive, name, limits, monitor);
-    monitor.event(Event::Finished { step: Step::Read, name });
+    let progress = monitor.begin(Step::Read, escaped(name.as_bytes()), Total::UNKNOWN);
+    let json = find_manifest(archive, limits, &progress, monitor);
+    drop(progress);
     Ok(AnyManifest::parse(&json?)?)
 }
 
 fn find_manifest(
     archive: &mut (dyn Read + Send),
-    name: &str,
     limits: &Limits,
+    progress: &Running<'_>,
     monitor: &dyn Monitor,
 ) -> Result<Vec<u8>, RestoreError> {
     let head = extract::head(archive)?;
@@ -227,7 +227,7 @@ fn find_manifest(
                     _ => 0,
                 };
                 if path.is_none_or(|path| path.as_bytes() != MANIFEST_NAME.as_bytes()) {
-                    monitor.event(Event::Advanced { step: Step::Read, name, bytes, files: 1 });
+                    progress.advance(bytes, 1);
                     continue;
                 }
                 let failed = |error| RestoreError::Archive { error };

@@ -16,7 +16,7 @@ use crate::fetch::Wanted;
 use crate::formats::{self, FormatError, Input, PATH_SEPARATOR, Visitor, VisitorError};
 use crate::model::manifest::Package;
 use crate::model::{Digest, Kind, Member, RelPath, escaped};
-use crate::monitor::{Event, ProblemKind, Step, chain};
+use crate::monitor::{Event, ProblemKind, Step, Total, chain};
 
 /// One package while it is restored.
 pub(super) struct Restoring<'r, 'm> {
@@ -120,18 +120,15 @@ impl<'r, 'm> Restoring<'r, 'm> {
         }
         let run = self.run;
         let name = self.name.clone();
-        run.monitor.event(Event::Started {
-            step: Step::Read,
-            name: &name,
-            bytes: Some(self.package.size),
-        });
+        let progress = run.monitor.begin(Step::Read, name.clone(), Total::bytes(self.package.size));
         let inner = self.plan.inner_packages().clone();
         let recurse = |path: &RelPath| {
             let inside = [path.as_bytes(), PATH_SEPARATOR.as_bytes()].concat();
             inner.contains(&inside)
         };
-        let outcome = formats::read_package(Input::File(file), &recurse, run.limits, self);
-        run.monitor.event(Event::Finished { step: Step::Read, name: &name });
+        let input = Input::Watched(file, progress.position());
+        let outcome = formats::read_package(input, &recurse, run.limits, self);
+        drop(progress);
         let problem = match outcome {
             Ok(found) if found == formats::FILE => "it is no package that can be read".to_owned(),
             Ok(_) => return Ok(None),

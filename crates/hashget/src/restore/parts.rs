@@ -13,7 +13,7 @@ use super::spread::{Trouble, Watched};
 use crate::fetch::{Source, Wanted};
 use crate::formats::{self, FormatError, Visitor, VisitorError};
 use crate::model::{Kind, Member, RelPath};
-use crate::monitor::{Event, Monitor, Step};
+use crate::monitor::{Monitor, Running, Step, Total};
 
 /// Smaller packages come whole in less time than single questions take.
 const LEAST_BYTES: u64 = 8 << 20;
@@ -30,10 +30,9 @@ impl Restoring<'_, '_> {
         if !self.are_parts_enough() || run.source.is_at_hand(wanted, run.monitor) {
             return Ok(false);
         }
-        let (name, bytes) = (self.name.clone(), Some(self.package.size));
-        run.monitor.event(Event::Started { step: Step::Read, name: &name, bytes });
-        let outcome = self.read_parts();
-        run.monitor.event(Event::Finished { step: Step::Read, name: &name });
+        let progress = run.monitor.begin(Step::Read, self.name.clone(), Total::UNKNOWN);
+        let outcome = self.read_parts(&progress);
+        drop(progress);
         run.monitor.check_interrupted()?;
         if let Err(FormatError::Visitor(error)) = outcome
             && let Ok(error) = error.downcast::<RestoreError>()
@@ -66,12 +65,12 @@ impl Restoring<'_, '_> {
             && self.plan.inner_packages().is_empty()
     }
 
-    fn read_parts(&mut self) -> Result<(), FormatError> {
+    fn read_parts(&mut self, progress: &Running<'_>) -> Result<(), FormatError> {
         let (source, monitor) = (self.run.source, self.run.monitor);
         let package = Stretches::open(source, &self.package.url, self.package.size, monitor)?;
         let names: HashSet<RelPath> = self.plan.wanted_members().cloned().collect();
         let wanted = |path: &RelPath| names.contains(path);
-        formats::read_zip_members(package, &wanted, self.run.limits, &mut Parts(self))
+        formats::read_zip_members(package, &wanted, self.run.limits, &mut Parts(self, progress))
     }
 }
 
@@ -81,7 +80,7 @@ impl Restoring<'_, '_> {
 struct Surprise(RelPath);
 
 /// Places files that have the right digest.
-struct Parts<'p, 'r, 'm>(&'p mut Restoring<'r, 'm>);
+struct Parts<'p, 'r, 'm>(&'p mut Restoring<'r, 'm>, &'p Running<'p>);
 
 impl Visitor for Parts<'_, '_, '_> {
     fn visit(&mut self, member: Member, content: &mut dyn Read) -> Result<(), VisitorError> {
@@ -100,7 +99,10 @@ impl Visitor for Parts<'_, '_, '_> {
             return Err(surprise().into());
         }
         match self.0.place_staged(&destinations, size, Content::Staged(staged)) {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.1.advance(size, 1);
+                Ok(())
+            }
             Err(Trouble::Restore(error)) => Err(error.into()),
             Err(Trouble::Package(error)) => Err(error.into()),
         }

@@ -14,7 +14,7 @@ use crate::fetch::Wanted;
 use crate::formats::{self, FormatError, Input, Visitor, VisitorError};
 use crate::model::manifest::{FileV1, ManifestV1, PackageV1};
 use crate::model::{Digest, Kind, Member, Metadata, RelPath, Timestamp};
-use crate::monitor::{Event, ProblemKind, Step, chain};
+use crate::monitor::{ProblemKind, Running, Step, Total, chain};
 
 /// Files that are not in their places yet, by size and digest.
 type BySize<'m> = HashMap<u64, HashMap<Digest, Vec<&'m FileV1>>>;
@@ -133,9 +133,9 @@ fn search<'m>(
         Gotten::Nothing(why) => return Ok(Some(format!("{name}: {why}"))),
     };
     run.ledger.package_used();
-    run.monitor.event(Event::Started { step: Step::Read, name: &name, bytes: None });
-    let read = read(run, waiting, &file);
-    run.monitor.event(Event::Finished { step: Step::Read, name: &name });
+    let progress = run.monitor.begin(Step::Read, name.clone(), Total::UNKNOWN);
+    let read = read(run, waiting, &file, &progress);
+    drop(progress);
     if let Some(why) = read? {
         run.monitor.problem(ProblemKind::Incomplete, &name, format!("cannot be read: {why}"));
         return Ok(Some(format!("{name}: {why}")));
@@ -147,6 +147,7 @@ fn read<'m>(
     run: &Run<'m>,
     waiting: &Waiting<'m>,
     file: &File,
+    progress: &Running<'_>,
 ) -> Result<Option<String>, RestoreError> {
     use std::io::Seek as _;
     let mut searching = Searching { run, waiting };
@@ -159,7 +160,12 @@ fn read<'m>(
     if let Err(error) = searching.look_at(size, &mut whole) {
         return problem(error);
     }
-    match formats::read_package(Input::File(file), &|_| true, run.limits, &mut searching) {
+    match formats::read_package(
+        Input::Watched(file, progress.position()),
+        &|_| true,
+        run.limits,
+        &mut searching,
+    ) {
         Ok(_) => Ok(None),
         Err(FormatError::Visitor(error)) if error.is::<AllFound>() => Ok(None),
         Err(FormatError::Visitor(error)) => problem(error),

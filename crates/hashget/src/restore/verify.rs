@@ -15,7 +15,7 @@ use crate::fetch::{FetchError, Source, Wanted};
 use crate::hashdb::{Check, CheckOutcome, HashDb, HashDbError, complete_members};
 use crate::model::manifest::{AnyManifest, ManifestError};
 use crate::model::{RelPath, escaped};
-use crate::monitor::{Event, Interrupted, Monitor, Step, chain};
+use crate::monitor::{Interrupted, Monitor, Step, Total, chain};
 
 /// What verifying stands on.
 pub struct Verifier<'a> {
@@ -130,12 +130,9 @@ impl Verifier<'_> {
     ) -> Result<Verified, VerifyError> {
         let needs = Needs::of(manifest)?;
         let order = self.oldest_first(&needs, options.deep)?;
-        let name = "packages";
-        monitor.event(Event::Started {
-            step: Step::Check,
-            name,
-            bytes: Some(needs.package_bytes()),
-        });
+        let (bytes, things) = (needs.package_bytes(), Some(count(needs.packages.len())));
+        let total = Total { bytes: Some(bytes).filter(|_| options.deep), things };
+        let progress = monitor.begin(Step::Check, "packages", total);
         let (began, asked_bytes) = (Instant::now(), AtomicU64::new(0));
         let found: Mutex<Vec<(usize, VerifiedPackage)>> = Mutex::default();
         let outcome = in_parallel(self.jobs, order.len(), |position| {
@@ -153,10 +150,10 @@ impl Verifier<'_> {
                     self.ask(&needs.packages[index], index, manifest, options, monitor)?;
                 found.lock().expect("pushing does not panic").push((index, verified));
             }
-            monitor.event(Event::Advanced { step: Step::Check, name, bytes, files: 0 });
+            progress.advance(if options.deep { bytes } else { 0 }, 1);
             Ok::<(), VerifyError>(())
         });
-        monitor.event(Event::Finished { step: Step::Check, name });
+        drop(progress);
         let mut found = found.into_inner().expect("pushing does not panic");
         found.sort_unstable_by_key(|(index, _)| *index);
         let packages: Vec<VerifiedPackage> = found.into_iter().map(|(_, found)| found).collect();

@@ -12,30 +12,23 @@ use rustix::fs::{Mode, OFlags, openat};
 use super::contents::{Contents, ContentsReader, read_contents};
 use super::inspect::inspect_open;
 use crate::model::Metadata;
-use crate::monitor::{Event, Monitor, Step};
+use crate::monitor::Running;
 
 /// Bytes read of a file at once.
 const BUFFER_BYTES: usize = 128 * 1024;
 /// How often a file that changes while it is read is read again.
 const TRIES: usize = 3;
-/// The monitor is told after so many bytes.
-const TELL_BYTES: u64 = 1 << 20;
 
 /// Hashes files, one after the other.
 pub(super) struct FileHasher<'a> {
     /// One for all files: making it anew for each would take longer than hashing most of them.
     buffer: Vec<u8>,
-    /// What is scanned, for the monitor.
-    name: &'a str,
-    monitor: &'a dyn Monitor,
-    /// What the monitor has not been told: it is shared by all threads, and most files are small.
-    bytes: u64,
-    files: u64,
+    progress: &'a Running<'a>,
 }
 
 impl<'a> FileHasher<'a> {
-    pub(super) fn new(name: &'a str, monitor: &'a dyn Monitor) -> Self {
-        Self { buffer: vec![0; BUFFER_BYTES], name, monitor, bytes: 0, files: 0 }
+    pub(super) fn new(progress: &'a Running<'a>) -> Self {
+        Self { buffer: vec![0; BUFFER_BYTES], progress }
     }
 
     /// The contents of the file `name` in an open folder, with the metadata of the same moment.
@@ -51,31 +44,16 @@ impl<'a> FileHasher<'a> {
             let (metadata, stamp, allocated) = inspect_open(&file)?;
             let reader = ContentsReader::of(file, stamp, allocated)?;
             let mut buffer = std::mem::take(&mut self.buffer);
-            let read = read_contents(reader, &mut buffer, &mut |bytes| self.tell(bytes, 0));
+            let read =
+                read_contents(reader, &mut buffer, &mut |bytes| self.progress.advance(bytes, 0));
             self.buffer = buffer;
             let contents;
             (contents, file) = read?;
             tries += 1;
             if contents.steady || tries == TRIES {
-                self.tell(0, 1);
+                self.progress.advance(0, 1);
                 return Ok((contents, metadata));
             }
-        }
-    }
-
-    fn tell(&mut self, bytes: u64, files: u64) {
-        self.bytes += bytes;
-        self.files += files;
-        if self.bytes >= TELL_BYTES {
-            self.tell_rest();
-        }
-    }
-
-    /// Tells the monitor what it has not been told yet.
-    pub(super) fn tell_rest(&mut self) {
-        let (bytes, files) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.files));
-        if (bytes, files) != (0, 0) {
-            self.monitor.event(Event::Advanced { step: Step::Scan, name: self.name, bytes, files });
         }
     }
 }

@@ -29,7 +29,7 @@ pub use open::TreeRoot;
 pub(crate) use open::need_procfs;
 
 use crate::model::{Digest, Entry, Kind, RelPath, TreeDigest, entry_digest};
-use crate::monitor::{Event, Interrupted, Monitor, ProblemKind, Step};
+use crate::monitor::{Interrupted, Monitor, ProblemKind, Step, Total};
 use scan_cache::ScanCache;
 
 /// How to scan.
@@ -99,10 +99,10 @@ pub fn scan(root: &Path, options: &ScanOptions, monitor: &dyn Monitor) -> Result
     let root = TreeRoot::open(root)
         .map_err(|error| ScanError::Root { path: root.to_path_buf(), error })?;
     let name = root.path().display().to_string();
-    monitor.event(Event::Started { step: Step::Scan, name: &name, bytes: None });
+    let progress = monitor.begin(Step::Scan, name.clone(), Total::UNKNOWN);
     let cache = options.cache.as_deref().map(|folder| ScanCache::open(folder, root.path()));
-    let found = walk::walk(&root, options, cache.as_ref(), &name, monitor);
-    monitor.event(Event::Finished { step: Step::Scan, name: &name });
+    let found = walk::walk(&root, options, cache.as_ref(), &progress, monitor);
+    drop(progress);
     let walk::Found { mut entries, several_names, lines } = found?;
     if let Some(Err(error)) = cache.map(|cache| cache.save(lines)) {
         monitor.problem(ProblemKind::Note, &name, format!("cannot keep the scan cache: {error}"));

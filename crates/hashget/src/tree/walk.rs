@@ -23,7 +23,7 @@ use super::scan_cache::{Known, Line, ScanCache};
 use super::tasks::{Task, Tasks};
 use super::{ScanError, ScanOptions};
 use crate::model::{Entry, Kind, RelPath};
-use crate::monitor::{Event, Interrupted, Monitor, ProblemKind};
+use crate::monitor::{Event, Interrupted, Monitor, ProblemKind, Running};
 
 /// The first bytes of a `CACHEDIR.TAG`, by the Cache Directory Tagging Specification.
 const CACHE_TAG: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55";
@@ -48,7 +48,7 @@ pub(super) fn walk(
     root: &TreeRoot,
     options: &ScanOptions,
     cache: Option<&ScanCache>,
-    name: &str,
+    progress: &Running<'_>,
     monitor: &dyn Monitor,
 ) -> Result<Found, ScanError> {
     let unreadable = |error| ScanError::Root { path: root.path().to_path_buf(), error };
@@ -58,7 +58,7 @@ pub(super) fn walk(
         options,
         cache,
         monitor,
-        name,
+        progress,
         device: 0,
         tasks: Tasks::new(jobs),
         folders: AtomicU32::new(1),
@@ -125,7 +125,7 @@ struct Walker<'a> {
     options: &'a ScanOptions,
     cache: Option<&'a ScanCache>,
     monitor: &'a dyn Monitor,
-    name: &'a str,
+    progress: &'a Running<'a>,
     /// The file system of the top folder.
     device: u64,
     tasks: Tasks<Folder, Batch>,
@@ -225,7 +225,7 @@ impl<'a> Work<'a> {
     fn new(walker: &'a Walker<'a>) -> Self {
         Self {
             walker,
-            hasher: FileHasher::new(walker.name, walker.monitor),
+            hasher: FileHasher::new(walker.progress),
             parts: Vec::new(),
             folders: Vec::new(),
             several_names: Vec::new(),
@@ -252,7 +252,6 @@ impl<'a> Work<'a> {
             }
             tasks.done();
         }
-        self.hasher.tell_rest();
         self
     }
 

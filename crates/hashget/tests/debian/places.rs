@@ -219,7 +219,7 @@ struct StopAfter(usize, AtomicUsize);
 
 impl Monitor for StopAfter {
     fn event(&self, event: Event<'_>) {
-        if let Event::Finished { step: Step::Read, .. } = event {
+        if matches!(event, Event::Finished(progress) if progress.step == Step::Read) {
             self.1.fetch_add(1, Ordering::SeqCst);
         }
     }

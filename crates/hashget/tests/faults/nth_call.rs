@@ -66,11 +66,7 @@ impl HashDb for FaultyHashDb<'_> {
         self.inner.package(id)
     }
 
-    fn each_member(
-        &self,
-        id: PackageId,
-        visit: &mut dyn FnMut(Member),
-    ) -> Result<(), HashDbError> {
+    fn each_member(&self, id: PackageId, visit: &mut dyn FnMut(Member)) -> Result<(), HashDbError> {
         self.check()?;
         self.inner.each_member(id, visit)
     }

@@ -201,7 +201,7 @@ mod user_files {
 
     impl Monitor for Meddler {
         fn event(&self, event: Event<'_>) {
-            if let Event::Started { step: Step::Read, .. } = event {
+            if matches!(event, Event::Started(progress) if progress.step == Step::Read) {
                 fs_err::write(&self.0, tar(&[("etc/vimrc", b"changed"), ("a", b"b")])).unwrap();
             }
         }
@@ -279,7 +279,7 @@ mod failures {
 
     impl Monitor for StopAt {
         fn event(&self, event: Event<'_>) {
-            if matches!(event, Event::Started { step, .. } if step == self.0) {
+            if matches!(event, Event::Started(progress) if progress.step == self.0) {
                 self.1.store(true, Ordering::SeqCst);
             }
         }

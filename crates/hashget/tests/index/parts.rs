@@ -11,7 +11,7 @@ use hashget::hashdb::{Check, HashDb, HashDbError, PackageId, Status};
 use hashget::index::Indexer;
 use hashget::limits::Limits;
 use hashget::model::{Digest, Evidence, Member, PackageRecord, Signature};
-use hashget::monitor::{Event, Monitor, Step};
+use hashget::monitor::{Monitor, Step, Total};
 
 /// A HashDB that forgets everything when it is dropped.
 #[derive(Default)]
@@ -67,11 +67,7 @@ impl HashDb for MemoryDb {
         Ok(self.packages.lock().unwrap().get(&id).map(|(record, _)| record.clone()))
     }
 
-    fn each_member(
-        &self,
-        id: PackageId,
-        visit: &mut dyn FnMut(Member),
-    ) -> Result<(), HashDbError> {
+    fn each_member(&self, id: PackageId, visit: &mut dyn FnMut(Member)) -> Result<(), HashDbError> {
         let packages = self.packages.lock().unwrap();
         let members = packages.get(&id).map(|(_, members)| members.clone());
         drop(packages);
@@ -170,11 +166,8 @@ impl Source for Server {
             }
             Some(Answer::NotFound) | None => return Err(FetchError::NotFound { from, url }),
         };
-        let (step, name) = (Step::Download, wanted.url.as_str());
         let size = bytes.len() as u64;
-        monitor.event(Event::Started { step, name, bytes: Some(size) });
-        monitor.event(Event::Advanced { step, name, bytes: size, files: 1 });
-        monitor.event(Event::Finished { step, name });
+        monitor.begin(Step::Download, wanted.url.as_str(), Total::bytes(size)).advance(size, 1);
         let sha256 = Digest::of(bytes);
         let other_size = wanted.size.is_some_and(|wanted| wanted != size);
         if other_size || wanted.sha256.is_some_and(|wanted| wanted != sha256) {

@@ -190,7 +190,7 @@ struct StopAfter {
 
 impl Monitor for StopAfter {
     fn event(&self, event: Event<'_>) {
-        if let Event::Finished { step: Step::Read, .. } = event {
+        if matches!(event, Event::Finished(progress) if progress.step == Step::Read) {
             self.read.fetch_add(1, Ordering::SeqCst);
         }
     }

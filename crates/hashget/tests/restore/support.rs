@@ -13,7 +13,7 @@ use hashget::model::manifest::{
     EntryTable, Link, MANIFEST_NAME, Manifest, Package, Prefix, Tree, TreeCursor, TreeSummary,
 };
 use hashget::model::{Digest, Entry, Evidence, Kind, Member, RelPath};
-use hashget::monitor::{Event, Monitor, Recorder, Silent, Step};
+use hashget::monitor::{Monitor, Recorder, Silent, Step, Total};
 use hashget::restore::{RestoreError, RestoreOptions, Restorer, Summary};
 use hashget::tree::{Scan, ScanOptions, scan};
 
@@ -48,8 +48,7 @@ impl Source for MemorySource {
         let Some(bytes) = self.packages.get(&wanted.url) else {
             return Err(FetchError::NotFound { from, url });
         };
-        let (step, name) = (Step::Download, wanted.url.as_str());
-        monitor.event(Event::Started { step, name, bytes: None });
+        drop(monitor.begin(Step::Download, wanted.url.as_str(), Total::UNKNOWN));
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
         file.rewind().unwrap();

@@ -235,17 +235,15 @@ fn what_is_no_archive_of_ours_is_an_error_that_says_so() {
     assert!(matches!(result, Err(RestoreError::ManifestSize { limit: 5 })), "{result:?}");
 }
 
-/// Asks to stop at the n-th event.
+/// Asks to stop from the n-th question on.
 struct StopAt(AtomicUsize);
 
 impl Monitor for StopAt {
-    fn event(&self, _event: Event<'_>) {
-        let before = self.0.load(Ordering::Relaxed);
-        self.0.store(before.saturating_sub(1), Ordering::Relaxed);
-    }
+    fn event(&self, _event: Event<'_>) {}
 
     fn interrupted(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == 0
+        let one_less = |left: usize| Some(left.saturating_sub(1));
+        self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less) == Ok(0)
     }
 }
 
@@ -254,12 +252,12 @@ fn after_an_interruption_anywhere_restoring_again_completes_it() {
     let fixture = two_packages();
     let archive = fixture.archive();
     let mut interrupted = 0;
-    for events in [3, 4, 5, 7, 10, 30, 60, 100, 105] {
+    for questions in [3, 4, 5, 7, 10, 30, 60, 100, 105] {
         let target = fixture.target();
         if target.exists() {
             fs_err::remove_dir_all(&target).unwrap();
         }
-        let monitor = StopAt(AtomicUsize::new(events));
+        let monitor = StopAt(AtomicUsize::new(questions));
         let result = unpack(&fixture.source(), &archive, &target, &monitor);
         assert_no_leftovers(&target);
         match result {

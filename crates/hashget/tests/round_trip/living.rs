@@ -5,6 +5,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use hashget::model::manifest::MANIFEST_NAME;
 use hashget::monitor::{Event, Monitor, ProblemKind, Recorder, Step};
@@ -15,38 +16,54 @@ use crate::scene::{Part, Scene, assert_same, lay_down, options, problems, seriou
 
 type Change = Box<dyn FnOnce() + Send>;
 
-/// Changes the tree at the n-th matching event.
+/// Changes the tree at the n-th time that something of a step is heard: its start, or the question whether it
+/// should stop.
 struct Changing {
     recorder: Recorder,
     step: Step,
-    /// Matching events that are still to pass.
+    is_under_way: AtomicBool,
+    /// Moments that are still to pass.
     left: Mutex<(usize, Option<Change>)>,
 }
 
 impl Changing {
-    /// At the n-th time (from 0) that something of `step` happens; 0 is its start.
-    fn at(step: Step, event: usize, change: impl FnOnce() + Send + 'static) -> Self {
-        let left = Mutex::new((event, Some(Box::new(change) as Change)));
-        Self { recorder: Recorder::default(), step, left }
+    /// At the n-th time (from 0) that something of `step` is heard; 0 is its start.
+    fn at(step: Step, moment: usize, change: impl FnOnce() + Send + 'static) -> Self {
+        let left = Mutex::new((moment, Some(Box::new(change) as Change)));
+        Self { recorder: Recorder::default(), step, is_under_way: AtomicBool::new(false), left }
+    }
+
+    fn moment(&self) {
+        let mut left = self.left.lock().unwrap();
+        if left.0 == 0
+            && let Some(change) = left.1.take()
+        {
+            change();
+        }
+        left.0 = left.0.saturating_sub(1);
     }
 }
 
 impl Monitor for Changing {
     fn event(&self, event: Event<'_>) {
-        let matches = match &event {
-            Event::Started { step, .. } | Event::Advanced { step, .. } => *step == self.step,
-            _ => false,
-        };
-        if matches {
-            let mut left = self.left.lock().unwrap();
-            if left.0 == 0
-                && let Some(change) = left.1.take()
-            {
-                change();
+        match &event {
+            Event::Started(progress) if progress.step == self.step => {
+                self.is_under_way.store(true, Ordering::SeqCst);
+                self.moment();
             }
-            left.0 = left.0.saturating_sub(1);
+            Event::Finished(progress) if progress.step == self.step => {
+                self.is_under_way.store(false, Ordering::SeqCst);
+            }
+            _ => {}
         }
         self.recorder.event(event);
+    }
+
+    fn interrupted(&self) -> bool {
+        if self.is_under_way.load(Ordering::SeqCst) {
+            self.moment();
+        }
+        false
     }
 }
 

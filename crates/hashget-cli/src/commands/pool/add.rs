@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Context as _;
 use hashget::fetch::{PoolFolder, Source, shown as shown_url};
-use hashget::monitor::{Interrupted, Monitor};
+use hashget::monitor::{Interrupted, Monitor, Step, Total};
 use hashget::restore::{NeededPackage, Needs, RestoreError};
 use serde_json::json;
 
@@ -96,6 +96,9 @@ fn add_needed(
     environment: &Environment<'_>,
 ) -> anyhow::Result<()> {
     let next = AtomicUsize::new(0);
+    let things = u64::try_from(packages.len()).ok();
+    let monitor: &dyn Monitor = environment.console;
+    let progress = monitor.begin(Step::Gather, "packages", Total { bytes: None, things });
     let total = Mutex::new(added);
     let work = || -> anyhow::Result<()> {
         while let Some(package) = packages.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -110,6 +113,7 @@ fn add_needed(
                 Some(false) => total.known += 1,
                 None => total.failed += 1,
             }
+            progress.advance(0, 1);
         }
         Ok(())
     };

@@ -1,0 +1,236 @@
+//! What is under way: lines at the bottom of a terminal, or JSON records for a program.
+//!
+//! Invariant: one thread looks at the steps from time to time; they do not wait for it. When it is stopped, no
+//! line is left and no record comes any more.
+
+mod layout;
+mod lines;
+mod pace;
+mod rows;
+
+use std::io::IsTerminal as _;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use hashget::monitor::{Event, Progress, Step};
+use serde_json::{Map, Value, json};
+
+use self::lines::Lines;
+use self::rows::{Row, Rows};
+
+/// Lines are drawn so often.
+const FRAME: Duration = Duration::from_millis(100);
+/// A program is told of a step so often.
+const RECORD: Duration = Duration::from_secs(1);
+
+/// Takes a record of the type `progress`.
+pub(super) type Records = Box<dyn Fn(Value) + Send + Sync>;
+
+/// Where it is told.
+enum Place {
+    /// On a terminal.
+    Lines(Lines),
+    /// In records; the start and the end of every step too, if that is wanted.
+    Records { write: Records, all: bool },
+}
+
+/// The steps that are under way, told by a thread of its own.
+pub(super) struct Telling {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Shared {
+    place: Place,
+    began: Instant,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    rows: Rows,
+    stopped: bool,
+}
+
+impl std::fmt::Debug for Telling {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Telling").finish_non_exhaustive()
+    }
+}
+
+impl Telling {
+    /// Lines on standard error, if that is a terminal that can move its cursor.
+    pub(super) fn on_terminal() -> Option<Self> {
+        let can_move = std::env::var_os("TERM").is_some_and(|term| term != "dumb");
+        (can_move && std::io::stderr().is_terminal())
+            .then(|| Self::at(Place::Lines(Lines::default())))
+    }
+
+    /// Records; `all` tells the start and the end of every step too.
+    pub(super) fn in_records(write: Records, all: bool) -> Self {
+        Self::at(Place::Records { write, all })
+    }
+
+    fn at(place: Place) -> Self {
+        let (state, changed) = (Mutex::default(), Condvar::new());
+        let shared = Arc::new(Shared { place, began: Instant::now(), state, changed });
+        let own = Arc::clone(&shared);
+        let name = "hashget-progress".to_owned();
+        // Without a thread nothing is told, and all else goes on.
+        let thread = std::thread::Builder::new().name(name).spawn(move || own.run()).ok();
+        Self { shared, thread: Mutex::new(thread) }
+    }
+
+    /// A step begins or ends.
+    pub(super) fn event(&self, event: &Event<'_>) {
+        match event {
+            Event::Started(progress) => self.shared.start(progress),
+            Event::Finished(progress) => self.shared.finish(progress),
+            _ => {}
+        }
+    }
+
+    /// Prints something above the lines.
+    pub(super) fn aside(&self, print: impl FnOnce()) {
+        match &self.shared.place {
+            Place::Lines(lines) => lines.aside(print),
+            Place::Records { .. } => print(),
+        }
+    }
+
+    /// Ends it: no line is left, no record comes any more.
+    pub(super) fn stop(&self) {
+        self.shared.state().stopped = true;
+        self.shared.changed.notify_all();
+        let thread = self.thread.lock().expect("taking does not panic").take();
+        // It told all that it could.
+        let _ = thread.map(JoinHandle::join);
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("counting does not panic")
+    }
+
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    fn start(&self, progress: &Arc<Progress>) {
+        if let Place::Records { write, all: true } = &self.place {
+            write(record(progress, "started", None));
+        }
+        let mut state = self.state();
+        if state.rows.is_empty() {
+            self.changed.notify_all();
+        }
+        state.rows.start(self.now(), Arc::clone(progress));
+    }
+
+    fn finish(&self, progress: &Arc<Progress>) {
+        let told = self.state().rows.finish(self.now(), progress);
+        if let Place::Records { write, all } = &self.place
+            && (told || *all)
+        {
+            write(record(progress, "finished", None));
+        }
+    }
+
+    /// Tells until it is stopped; sleeps while nothing is under way.
+    fn run(&self) {
+        let pause = match &self.place {
+            Place::Lines(_) => FRAME,
+            Place::Records { .. } => RECORD,
+        };
+        let mut state = self.state();
+        while !state.stopped {
+            state = match state.rows.is_empty() {
+                true => self.changed.wait(state).expect("counting does not panic"),
+                false => {
+                    let (mut state, _) = self
+                        .changed
+                        .wait_timeout_while(state, pause, |state| !state.stopped)
+                        .expect("counting does not panic");
+                    state.rows.tick(self.now());
+                    state
+                }
+            };
+            if state.stopped {
+                break;
+            }
+            state = self.tell(state);
+        }
+        drop(state);
+        if let Place::Lines(lines) = &self.place {
+            lines.draw(Vec::new());
+        }
+    }
+
+    /// Tells how far all is. Nobody who counts waits while it is written.
+    fn tell<'s>(&'s self, mut state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
+        match &self.place {
+            Place::Lines(lines) => {
+                let text = Lines::of(state.rows.shown());
+                drop(state);
+                lines.draw(text);
+            }
+            Place::Records { write, .. } => {
+                let now = self.now();
+                let mut records = Vec::new();
+                for row in state.rows.under_way() {
+                    if now.saturating_sub(row.began) >= RECORD {
+                        row.told = true;
+                        records.push(record(&row.progress, "running", Some(row)));
+                    }
+                }
+                // Under the lock: the last word of a step is that it is over.
+                records.into_iter().for_each(write);
+                return state;
+            }
+        }
+        self.state()
+    }
+}
+
+/// A step for a program. `row` has its pace while it is under way.
+fn record(progress: &Progress, state: &str, row: Option<&Row>) -> Value {
+    let (_, things) = noun(progress.step);
+    let mut record = Map::new();
+    record.insert("step".to_owned(), verb(progress.step).to_lowercase().into());
+    record.insert("state".to_owned(), state.into());
+    record.insert("name".to_owned(), progress.name.as_str().into());
+    record.insert("bytes".to_owned(), progress.bytes().into());
+    record.insert("total_bytes".to_owned(), progress.total.bytes.into());
+    record.insert(things.to_owned(), progress.things().into());
+    record.insert(format!("total_{things}"), progress.total.things.into());
+    let rate = row.and_then(Row::bytes_per_second);
+    let left = row.and_then(Row::time_left).map(|left| left.as_secs());
+    record.insert("bytes_per_second".to_owned(), json!(rate));
+    record.insert("seconds_left".to_owned(), json!(left));
+    Value::Object(record)
+}
+
+/// What is being done.
+fn verb(step: Step) -> &'static str {
+    match step {
+        Step::Scan => "Scanning",
+        Step::Detect => "Detecting",
+        Step::Index => "Indexing",
+        Step::Download => "Downloading",
+        Step::Read => "Reading",
+        Step::Plan => "Planning",
+        Step::Write => "Writing",
+        Step::Extract => "Extracting",
+        Step::Place => "Placing",
+        Step::Check => "Checking",
+        Step::Gather => "Adding",
+    }
+}
+
+/// What a step goes through: one, many.
+fn noun(step: Step) -> (&'static str, &'static str) {
+    if step.is_of_packages() { ("package", "packages") } else { ("file", "files") }
+}
