@@ -228,7 +228,8 @@ fn an_index_that_talks_nonsense_or_not_at_all_is_told() {
     }
     let (indexed, _) = stage.index(many.collect(), Evidence::Signed, false);
     assert_eq!(indexed.failed.len(), 9);
-    assert!(stage.origin.requests().len() - before <= 4, "{:?}", stage.origin.requests());
+    // Three are enough; two others may have been on their way with the third.
+    assert!(stage.origin.requests().len() - before <= 5, "{:?}", stage.origin.requests());
 }
 
 #[test]
