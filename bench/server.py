@@ -2,7 +2,9 @@
 """Serves the inputs' packages from loopback: files by path, and Debian packages by the part of the snapshot
 interface that the Python tool asks for.
 
-    server.py FOLDER PORT
+    server.py FOLDER PORT [BYTES]
+
+With BYTES each answer has no more than so many of them a second.
 """
 import hashlib
 import http.server
@@ -10,6 +12,7 @@ import json
 import os
 import re
 import sys
+import time
 import urllib.parse
 
 
@@ -38,6 +41,14 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     # Without this the last piece of every answer waits 40 ms for an acknowledgement.
     disable_nagle_algorithm = True
     by_name, by_digest, by_file = {}, {}, {}
+    bytes_per_second = None
+
+    def copyfile(self, source, outputfile):
+        if self.bytes_per_second is None:
+            return super().copyfile(source, outputfile)
+        while piece := source.read(self.bytes_per_second // 20):
+            outputfile.write(piece)
+            time.sleep(0.05)
 
     def log_message(self, *_):
         pass
@@ -80,6 +91,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 if __name__ == "__main__":
     root = os.path.abspath(sys.argv[1])
     Handler.by_name, Handler.by_digest, Handler.by_file = packages(os.path.join(root, "debs"))
+    Handler.bytes_per_second = int(sys.argv[3]) if len(sys.argv) > 3 else None
     make = lambda *arguments: Handler(*arguments, directory=root)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[2])), make)
     print("listening", flush=True)

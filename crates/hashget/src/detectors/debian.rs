@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock};
 
 use super::os_release::OsRelease;
 use super::{Candidate, DetectError, Detector, Machine, text};
@@ -32,7 +32,7 @@ pub struct Debian;
 
 /// What is known of a .deb beyond a [`Candidate`]'s fields: enough to look it up, and to judge the files
 /// that it put into the tree.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct DebPackage {
     /// Its name.
     pub name: String,
@@ -52,6 +52,29 @@ pub struct DebPackage {
     pub conffiles: Vec<(RelPath, [u8; 16])>,
     /// Files that lie somewhere else than their packages say.
     pub diversions: Arc<Diversions>,
+    /// Where signed lists may say more of it; `None` once they were asked.
+    pub(crate) unasked: Option<Unasked>,
+}
+
+/// A package that the lists have not been asked for. Reading them takes longer than scanning a small system does, and
+/// nobody needs them for a package whose name the HashDB knows.
+#[derive(Debug, Clone)]
+pub(crate) struct Unasked {
+    knowledge: Arc<Knowledge>,
+    /// Which of the installed packages.
+    index: usize,
+}
+
+impl DebPackage {
+    /// The candidate with what the signed lists say; `None` when they were asked already. What is wrong with the lists
+    /// is told once for all packages of a system.
+    pub fn look_up(&self, note: &mut dyn FnMut(DetectError)) -> Option<Candidate> {
+        let Unasked { knowledge, index } = self.unasked.as_ref()?;
+        let lists = knowledge.lists();
+        let notes = std::mem::take(&mut *lists.notes.lock().expect("nothing panics with it"));
+        notes.into_iter().for_each(note);
+        knowledge.candidate(*index, Some(lists))
+    }
 }
 
 /// How a .deb's permanent URL becomes known.
@@ -106,15 +129,28 @@ impl Detector for Debian {
         if installed.is_empty() {
             return Ok(Vec::new());
         }
-        let knowledge = Knowledge::gather(&system_root, machine, &installed, note);
-        let info = path.parent().unwrap_or_default();
+        let knowledge = Arc::new(Knowledge::gather(&system_root, machine, installed, path));
+        // Of other systems only the lists can tell whether an archive keeps the packages.
+        let must_ask = Permanent::of_system(&knowledge.system).is_none();
         let mut unknown = 0;
-        let mut candidates = Vec::with_capacity(installed.len());
-        for package in &installed {
-            match knowledge.candidate(package, path, &info) {
-                Some(candidate) => candidates.push(candidate),
-                None => unknown += 1,
+        let mut candidates = Vec::with_capacity(knowledge.installed.len());
+        for index in 0..knowledge.installed.len() {
+            let Some(mut candidate) =
+                knowledge.candidate(index, must_ask.then(|| knowledge.lists()))
+            else {
+                unknown += 1;
+                continue;
+            };
+            if let (false, Some(deb)) = (must_ask, &mut candidate.deb) {
+                deb.unasked = Some(Unasked { knowledge: Arc::clone(&knowledge), index });
             }
+            candidates.push(candidate);
+        }
+        if must_ask {
+            let notes = &knowledge.lists().notes;
+            std::mem::take(&mut *notes.lock().expect("nothing panics with it"))
+                .into_iter()
+                .for_each(&mut *note);
         }
         if unknown > 0 {
             note(DetectError::new(
@@ -168,56 +204,74 @@ fn in_folder(
 }
 
 /// What a tree and this machine know of packages, read once.
+#[derive(Debug)]
 struct Knowledge {
     root: PathBuf,
     /// The root of the machine, where that is another one.
     machine: Option<PathBuf>,
     /// The ID of the system in the tree.
     system: String,
-    lists: Lists,
-    lists_of_machine: Lists,
+    installed: Vec<Installed>,
+    /// Where they were found.
+    found_at: RelPath,
+    lists: OnceLock<BothLists>,
     diversions: Arc<Diversions>,
+}
+
+/// What signed lists say.
+#[derive(Debug)]
+struct BothLists {
+    of_tree: Lists,
+    of_machine: Lists,
+    /// What is wrong with them, until it is told.
+    notes: Mutex<Vec<DetectError>>,
 }
 
 impl Knowledge {
     fn gather(
         root: &Path,
         machine: &Machine,
-        installed: &[Installed],
-        note: &mut dyn FnMut(DetectError),
+        installed: Vec<Installed>,
+        found_at: &RelPath,
     ) -> Self {
-        let lists = Lists::read(root, &installed.iter().collect::<Vec<_>>());
-        let missing: Vec<&Installed> =
-            installed.iter().filter(|package| lists.of(package).is_empty()).collect();
         let is_root =
             |machine: &PathBuf| fs_err::canonicalize(machine).is_ok_and(|machine| machine == root);
-        let machine = machine.root.clone().filter(|machine| !is_root(machine));
-        let lists_of_machine = match &machine {
-            Some(machine) if !missing.is_empty() => Lists::read(machine, &missing),
-            _ => Lists::default(),
-        };
-        for (path, problem) in lists.notes.iter().chain(&lists_of_machine.notes) {
-            note(DetectError::new(path, problem));
-        }
         Self {
             root: root.to_path_buf(),
-            machine,
+            machine: machine.root.clone().filter(|machine| !is_root(machine)),
             system: OsRelease::read(root).field("ID").to_owned(),
-            lists,
-            lists_of_machine,
+            installed,
+            found_at: found_at.clone(),
+            lists: OnceLock::new(),
             diversions: Arc::new(diversions(root)),
         }
     }
 
-    /// `None` when nothing says that its archive keeps it.
-    fn candidate(
-        &self,
-        package: &Installed,
-        found_at: &RelPath,
-        info: &RelPath,
-    ) -> Option<Candidate> {
-        let own = self.lists.of(package);
-        let entries = if own.is_empty() { self.lists_of_machine.of(package) } else { own };
+    /// The lists, read when they are needed first.
+    fn lists(&self) -> &BothLists {
+        self.lists.get_or_init(|| {
+            let of_tree = Lists::read(&self.root, &self.installed.iter().collect::<Vec<_>>());
+            let missing: Vec<&Installed> =
+                self.installed.iter().filter(|package| of_tree.of(package).is_empty()).collect();
+            let of_machine = match &self.machine {
+                Some(machine) if !missing.is_empty() => Lists::read(machine, &missing),
+                _ => Lists::default(),
+            };
+            let notes = of_tree.notes.iter().chain(&of_machine.notes);
+            let notes = notes.map(|(path, problem)| DetectError::new(path, problem)).collect();
+            BothLists { of_tree, of_machine, notes: Mutex::new(notes) }
+        })
+    }
+
+    /// One of the installed packages, by what `lists` say if they were asked. `None` when nothing says that its
+    /// archive keeps it.
+    fn candidate(&self, index: usize, lists: Option<&BothLists>) -> Option<Candidate> {
+        let package = &self.installed[index];
+        let own = lists.map_or(&[][..], |lists| lists.of_tree.of(package));
+        let entries = match lists {
+            Some(lists) if own.is_empty() => lists.of_machine.of(package),
+            _ => own,
+        };
         // Different files of one name and version: nobody can tell which of them was installed.
         let listed = match entries {
             [one] => Some(one),
@@ -236,7 +290,7 @@ impl Knowledge {
                 value: format!("{name}_{version}_{architecture}"),
             }),
             local_file: self.local_file(package),
-            found_at: found_at.clone(),
+            found_at: self.found_at.clone(),
             deb: Some(Box::new(DebPackage {
                 name: name.clone(),
                 version: version.clone(),
@@ -244,9 +298,10 @@ impl Knowledge {
                 place,
                 mirrors: mirrors.map(|listed| listed.mirrors.clone()).unwrap_or_default(),
                 root: self.root.clone(),
-                md5sums: self.md5sums(package, found_at, info),
+                md5sums: self.md5sums(package),
                 conffiles: package.conffiles.clone(),
                 diversions: Arc::clone(&self.diversions),
+                unasked: None,
             })),
             ..Candidate::default()
         })
@@ -283,16 +338,16 @@ impl Knowledge {
     }
 
     /// dpkg's list of MD5s, below the system's folder.
-    fn md5sums(&self, package: &Installed, found_at: &RelPath, info: &RelPath) -> RelPath {
+    fn md5sums(&self, package: &Installed) -> RelPath {
         let name = &package.name;
-        let file = if found_at.file_name() == b"status.d" {
+        let file = if self.found_at.file_name() == b"status.d" {
             format!("var/lib/dpkg/status.d/{name}.md5sums")
         } else if package.multi_arch_same {
             format!("var/lib/dpkg/info/{name}:{}.md5sums", package.architecture)
         } else {
             format!("var/lib/dpkg/info/{name}.md5sums")
         };
-        RelPath::new(file).unwrap_or_else(|_| info.clone())
+        RelPath::new(file).unwrap_or_else(|_| self.found_at.parent().unwrap_or_default())
     }
 }
 

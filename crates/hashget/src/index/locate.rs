@@ -19,7 +19,7 @@ use crate::fetch::{FetchError, public_url};
 use crate::formats::{FormatError, control_members};
 use crate::limits::Limits;
 use crate::model::{Algorithm, Evidence, Member, Signature, escaped};
-use crate::monitor::Monitor;
+use crate::monitor::{Monitor, ProblemKind};
 
 /// A .deb and its permanent URLs.
 struct Located {
@@ -67,6 +67,16 @@ pub(super) fn index_deb(
     }
     if gate.is_closed() {
         return Err(IndexError::NotAsked { package: name_of(deb) });
+    }
+    let looked_up = deb.look_up(&mut |note| {
+        monitor.problem(ProblemKind::Note, &note.path, &note.problem);
+    });
+    let candidate = looked_up.as_ref().unwrap_or(candidate);
+    let deb = candidate.deb.as_deref().unwrap_or(deb);
+    if looked_up.is_some()
+        && let Some(id) = known::known_by_name(indexer, candidate)?
+    {
+        return Ok(Indexed::Known(id));
     }
     if let DebPlace::Nowhere { origin } = &deb.place {
         let reason = format!("it is of the archive \"{origin}\", which keeps no old packages");

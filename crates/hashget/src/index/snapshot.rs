@@ -134,6 +134,7 @@ mod tests {
             md5sums: RelPath::root(),
             conffiles: Vec::new(),
             diversions: Arc::default(),
+            unasked: None,
         }
     }
 

@@ -178,6 +178,36 @@ fn a_list_that_its_release_file_does_not_name_is_not_believed() {
     assert!(notes[0].contains("not the list that the signed Release"), "{notes:?}");
 }
 
+/// Reading the lists takes longer than scanning a small system does.
+#[test]
+fn lists_are_asked_only_for_what_is_not_known_by_name() {
+    let (system, vim) = (System::new(), vim());
+    system.install(&vim);
+    system.publish(&vim);
+    let (indexed, _) = system.index(Evidence::Downloaded);
+    assert_eq!(indexed.new, 1);
+    system.list(&[&vim], "Debian");
+    for entry in fs_err::read_dir(system.root().join("var/lib/apt/lists")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.to_str().unwrap().ends_with("Packages") {
+            fs_err::write(path, "not the list that was signed").unwrap();
+        }
+    }
+    let (indexed, recorder) = system.index(Evidence::Downloaded);
+    assert_eq!((indexed.known, recorder.recorded().problems.len()), (1, 0));
+    for name in ["a", "b"] {
+        let package = Package::new(name, "1");
+        system.install(&package);
+        system.publish(&package);
+    }
+    let (indexed, recorder) = system.index(Evidence::Downloaded);
+    assert_eq!((indexed.known, indexed.new), (1, 2));
+    // Told once, not for each package.
+    let problems = recorder.recorded().problems;
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].2.contains("not the list that the signed Release"), "{problems:?}");
+}
+
 #[test]
 fn compressed_lists_are_read_too() {
     for (codec, ending) in [("lz4", "lz4"), ("gzip", "gz"), ("xz", "xz"), ("zstd", "zst")] {

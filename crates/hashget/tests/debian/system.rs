@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use hashget::detectors::{Candidate, Debian, Detector, Machine};
+use hashget::detectors::{Candidate, Debian, DetectError, Detector, Machine};
 use hashget::fetch::{FetchOptions, MirrorRule, RetryOptions, Source, standard_source};
 use hashget::hashdb::LocalHashDb;
 use hashget::index::{Indexer, TreeIndexed};
@@ -194,13 +194,25 @@ impl System {
             .unwrap()
     }
 
-    pub(crate) fn candidates(&self) -> (Vec<Candidate>, Vec<String>) {
+    /// What is installed, and what the detector notes.
+    fn detected(&self) -> (Vec<Candidate>, Vec<DetectError>) {
         let mut notes = Vec::new();
         let status = RelPath::new("var/lib/dpkg/status").unwrap();
-        let note = &mut |error: hashget::detectors::DetectError| notes.push(error.to_string());
+        let note = &mut |error| notes.push(error);
         let candidates =
             Debian.detect_noting(&Machine::default(), &self.root(), &status, note).unwrap();
         (candidates, notes)
+    }
+
+    /// What is installed, by what the lists say.
+    pub(crate) fn candidates(&self) -> (Vec<Candidate>, Vec<String>) {
+        let (candidates, mut notes) = self.detected();
+        let looked_up = candidates.into_iter().map(|candidate| {
+            let more = candidate.deb.as_ref().map(|deb| deb.look_up(&mut |note| notes.push(note)));
+            more.flatten().unwrap_or(candidate)
+        });
+        let candidates = looked_up.collect();
+        (candidates, notes.iter().map(ToString::to_string).collect())
     }
 
     /// Indexes what is installed.
@@ -224,7 +236,7 @@ impl System {
             jobs: 2,
             evidence,
         };
-        indexer.index_candidates(self.candidates().0, monitor)
+        indexer.index_candidates(self.detected().0, monitor)
     }
 
     /// The paths that were asked for since the start, in order.
