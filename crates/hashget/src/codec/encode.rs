@@ -14,6 +14,11 @@ const ZSTD_WINDOW_LOG: u32 = 27;
 /// From this level on zstd searches the whole window.
 const ZSTD_LONG_LEVEL: i32 = 19;
 
+/// Below this level windows have at most 2 MiB; jobs of twice as much lose next to nothing, and take half the
+/// memory of the library's own choice: some 35 MB less with two threads.
+const ZSTD_STRONG_LEVEL: i32 = 9;
+const ZSTD_JOB: u32 = 4 << 20;
+
 /// However many cores there are.
 const MOST_THREADS: usize = 256;
 
@@ -86,6 +91,8 @@ fn zstd_encoder<W: Write>(
     if level >= ZSTD_LONG_LEVEL {
         encoder.long_distance_matching(true)?;
         encoder.window_log(ZSTD_WINDOW_LOG)?;
+    } else if level < ZSTD_STRONG_LEVEL {
+        encoder.set_parameter(zstd::zstd_safe::CParameter::JobSize(ZSTD_JOB))?;
     }
     Ok(encoder)
 }
