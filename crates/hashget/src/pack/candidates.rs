@@ -121,6 +121,9 @@ impl Finders {
         detectors: &mut [DetectorUse],
         uses: impl Iterator<Item = (&'a PackageRecord, &'a PackageUse)>,
     ) {
+        if self.0.is_empty() {
+            return;
+        }
         for (record, used) in uses {
             let signatures = record.signatures.iter().map(ToString::to_string);
             let names = signatures.chain([record.sha256.to_string(), record.url.clone()]);

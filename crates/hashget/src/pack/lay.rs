@@ -3,15 +3,14 @@
 //! Invariant: pure; laying proposes and [`super::plan`] decides. A proposed tree gives only entries that
 //! are exactly the member's type, contents, target and links, and that no other tree gives.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use super::assign::{OwnMetadata, Pairs, assign};
-use super::contents::{Contents, NONE};
 use super::members::Members;
 use super::plan::Claims;
 use crate::hashdb::HashDbError;
 use crate::model::manifest::{DigestColumn, Prefix, Tree};
-use crate::model::{Digest, Entry, Kind, Member, RelPath};
+use crate::model::{Digest, Entry, Kind, Member};
 use crate::tree::Finder;
 
 /// A tree of the manifest that could be, with the entries it gives.
@@ -50,109 +49,6 @@ const FILE_COST: usize = 35;
 const OTHER_COST: usize = 20;
 const EXCEPTION_COST: usize = 12;
 const TREE_COST: usize = 60;
-
-/// Contents that stand in a package or a tree this often say nothing about where folders lie.
-const COMMON: usize = 8;
-
-/// Where the package's folders seem to lie: pairs of prefixes, the best supported first. Contents that both
-/// have, and that nothing gives yet, tell.
-pub(super) fn prefixes(
-    entries: &[Entry],
-    members: &Members<'_>,
-    contents: &Contents<'_>,
-    claims: &Claims,
-) -> Result<Vec<(Prefix, Prefix)>, HashDbError> {
-    let numbers = members.contents();
-    let mut holders: Vec<u32> =
-        numbers.iter().copied().filter(|&content| content != NONE).collect();
-    holders.sort_unstable();
-    let holders_of = |content: u32| {
-        holders.partition_point(|&one| one <= content)
-            - holders.partition_point(|&one| one < content)
-    };
-    let mut votes = Votes::default();
-    // The few contents that several members have, each with their paths.
-    let mut several: BTreeMap<u32, Vec<RelPath>> = BTreeMap::new();
-    members.each(&mut |index, member| {
-        let content = numbers[index];
-        let names = contents.names(content).filter(|&entry| !claims.is_given(entry));
-        let mut vote = |candidates: &[RelPath]| {
-            for entry in names.clone() {
-                votes.vote(candidates, entries[entry].path.as_bytes());
-            }
-        };
-        // Contents that stand anywhere say nothing.
-        let count = holders_of(content);
-        if count > COMMON || names.clone().nth(COMMON).is_some() {
-            return;
-        }
-        if count == 1 {
-            vote(std::slice::from_ref(&member.path));
-        } else {
-            let candidates = several.entry(content).or_default();
-            candidates.push(member.path.clone());
-            if candidates.len() == count {
-                vote(candidates);
-                several.remove(&content);
-            }
-        }
-    })?;
-    Ok(votes.counted())
-}
-
-/// What contents say about where folders lie: pairs of prefixes, with the number of votes.
-#[derive(Default)]
-struct Votes {
-    counts: BTreeMap<Pair, usize>,
-    /// Most votes are as the one before: the last pair, and how often it was voted for.
-    same: (Pair, usize),
-}
-
-/// A prefix in the package and one in the tree.
-type Pair = (Box<[u8]>, Box<[u8]>);
-
-impl Votes {
-    /// One of `candidates` lies at `path`: the one that has the most in common with it.
-    fn vote(&mut self, candidates: &[RelPath], path: &[u8]) {
-        let best = candidates
-            .iter()
-            .map(RelPath::as_bytes)
-            .map(|member| (common_rest(member, path), member))
-            .max_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(a.1)));
-        let Some((rest, member)) = best.filter(|&(rest, _)| rest > 0) else { return };
-        let (from, to) = (&member[..member.len() - rest], &path[..path.len() - rest]);
-        let ((same_from, same_to), count) = &mut self.same;
-        if **same_from == *from && **same_to == *to {
-            *count += 1;
-        } else {
-            let (pair, count) = std::mem::replace(&mut self.same, ((from.into(), to.into()), 1));
-            *self.counts.entry(pair).or_default() += count;
-        }
-    }
-
-    /// The pairs, the best supported first.
-    fn counted(mut self) -> Vec<(Prefix, Prefix)> {
-        let (pair, count) = self.same;
-        *self.counts.entry(pair).or_default() += count;
-        self.counts.retain(|_, count| *count > 0);
-        let mut pairs: Vec<_> = self.counts.into_iter().collect();
-        pairs.sort_by(|(a, a_count), (b, b_count)| b_count.cmp(a_count).then(a.cmp(b)));
-        pairs.into_iter().map(|((from, to), _)| (Prefix(from), Prefix(to))).collect()
-    }
-}
-
-/// The length of the longest end of `member`, in whole components, that `path` ends with too.
-fn common_rest(member: &[u8], path: &[u8]) -> usize {
-    let mut best = 0;
-    let ends = member.iter().rev().zip(path.iter().rev()).take_while(|(a, b)| a == b).count();
-    for length in 1..=ends {
-        let start = member.len() - length;
-        if start == 0 || member[start - 1] == b'/' {
-            best = length;
-        }
-    }
-    best
-}
 
 /// Lays the members under `from` down at `to`.
 pub(super) fn lay(
@@ -374,21 +270,6 @@ impl Proposal {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn rests_are_whole_components_of_the_member() {
-        let cases: [(&str, &str, usize); 6] = [
-            ("data/usr/bin/vim", "usr/bin/vim", 11),
-            ("linux-6.1/a/b", "linux-source-6.1/a/b", 3),
-            ("control/md5sums", "var/lib/dpkg/info/vim.md5sums", 7),
-            ("a/b", "x/c", 0),
-            ("whole", "whole", 5),
-            ("xwhole", "whole", 0),
-        ];
-        for (member, path, rest) in cases {
-            assert_eq!(common_rest(member.as_bytes(), path.as_bytes()), rest, "{member} {path}");
-        }
-    }
 
     #[test]
     fn whole_folders_are_excepted_where_nothing_in_them_is_given() {

@@ -20,42 +20,67 @@ pub(super) struct Members<'a> {
     id: PackageId,
     /// In the package's own order, if they are kept.
     kept: Option<Vec<Member>>,
-    /// The number of each member's contents.
+    count: usize,
+    /// The number of each member's contents; empty if nobody asks for them.
     contents: Vec<u32>,
     /// The members whose path another one has too, ascending. Hardly ever any.
     twice: Vec<usize>,
 }
 
 impl<'a> Members<'a> {
-    /// Reads what is in the package that `hashdb` calls `id`.
+    /// Reads what is in the package that `hashdb` calls `id`, to plan with it: with the numbers of `contents`.
     pub(super) fn read(
         hashdb: &'a dyn HashDb,
         id: PackageId,
         contents: &Contents<'_>,
     ) -> Result<Self, HashDbError> {
-        let (mut kept, mut numbers, mut sorted) = (Vec::new(), Vec::new(), true);
-        let mut before = RelPath::root();
-        hashdb.each_member(id, &mut |member| {
-            sorted &= numbers.is_empty() || before < member.path;
-            before.clone_from(&member.path);
-            numbers.push(contents.number_of(&member));
-            if numbers.len() <= MOST_KEPT {
-                kept.push(member);
-            } else {
-                kept = Vec::new();
+        let (mut numbers, mut sorted, mut before) = (Vec::new(), true, None);
+        let mut members = Self::gather(hashdb, id, &mut |last, member| {
+            numbers.push(contents.number_of(member));
+            // Comparing with a path that is kept anyway saves a copy of each.
+            sorted &= match (last, &before) {
+                (Some(last), _) | (None, Some(last)) => *last < member.path,
+                (None, None) => true,
+            };
+            if numbers.len() > MOST_KEPT {
+                before = Some(member.path.clone());
             }
         })?;
-        let kept = (numbers.len() <= MOST_KEPT).then_some(kept);
-        let mut members = Self { hashdb, id, kept, contents: numbers, twice: Vec::new() };
+        members.contents = numbers;
         if !sorted {
             members.twice = members.repeated()?;
         }
         Ok(members)
     }
 
+    /// Reads what is in the package to follow its members only.
+    pub(super) fn read_plain(hashdb: &'a dyn HashDb, id: PackageId) -> Result<Self, HashDbError> {
+        Self::gather(hashdb, id, &mut |_, _| {})
+    }
+
+    /// Keeps the members if they are few. `look` gets each of them, with the path before if that is kept.
+    fn gather(
+        hashdb: &'a dyn HashDb,
+        id: PackageId,
+        look: &mut dyn FnMut(Option<&RelPath>, &Member),
+    ) -> Result<Self, HashDbError> {
+        let (mut kept, mut count) = (Vec::<Member>::new(), 0);
+        hashdb.each_member(id, &mut |member| {
+            look(kept.last().map(|last| &last.path), &member);
+            count += 1;
+            if count <= MOST_KEPT {
+                kept.push(member);
+            } else {
+                kept = Vec::new();
+            }
+        })?;
+        let kept = (count <= MOST_KEPT).then_some(kept);
+        Ok(Self { hashdb, id, kept, count, contents: Vec::new(), twice: Vec::new() })
+    }
+
     /// How many there are.
     pub(super) fn len(&self) -> usize {
-        self.contents.len()
+        self.count
     }
 
     /// Are they in memory?

@@ -20,6 +20,7 @@ mod members;
 mod options;
 mod output;
 mod plan;
+mod prefixes;
 mod prepare;
 mod replay;
 mod tar_writer;
@@ -221,6 +222,7 @@ impl Packer<'_> {
             ManifestVersion::Two => {
                 let keep = |size| options.hashes.keeps(size);
                 let mut plan = plan::plan(entries, claims, &contents, packages, &read, &keep)?;
+                let read = |id| Members::read_plain(self.hashdb, id);
                 replay::replay(entries, packages, &read, &mut plan)?;
                 (plan, None)
             }

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use super::contents::{Contents, NONE};
 use super::lay::{self, Role};
 use super::members::Members;
+use super::prefixes::prefixes;
 use crate::hashdb::{HashDbError, PackageId};
 use crate::model::manifest::{EntryTable, Link, Package};
 use crate::model::{Entry, Evidence, Kind, PackageRecord, RelPath};
@@ -201,7 +202,7 @@ fn lay_down(
     claims: &mut Claims,
     keep_digest: KeepDigest<'_>,
 ) -> Result<(), HashDbError> {
-    let prefixes = lay::prefixes(entries, members, contents, claims)?;
+    let prefixes = prefixes(entries, members, contents, claims)?;
     for (from, to) in prefixes.into_iter().take(MOST_TREES) {
         let mut proposal = lay::lay(&from, &to, entries, members, claims)?;
         if proposal.is_worth(entries) {
