@@ -35,6 +35,7 @@ impl Detector for Cargo {
         machine: &Machine,
         root: &Path,
         path: &RelPath,
+        _note: &mut dyn FnMut(DetectError),
     ) -> Result<Vec<Candidate>, DetectError> {
         // The tree may begin anywhere below ~/.cargo: the folders above it are part of the pattern, too.
         let root = machine.real_path(root)?;

@@ -71,8 +71,7 @@ impl DebPackage {
     pub fn look_up(&self, note: &mut dyn FnMut(DetectError)) -> Option<Candidate> {
         let Unasked { knowledge, index } = self.unasked.as_ref()?;
         let lists = knowledge.lists();
-        let notes = std::mem::take(&mut *lists.notes.lock().expect("nothing panics with it"));
-        notes.into_iter().for_each(note);
+        lists.tell(note);
         knowledge.candidate(*index, Some(lists))
     }
 }
@@ -109,15 +108,6 @@ impl Detector for Debian {
         machine: &Machine,
         root: &Path,
         path: &RelPath,
-    ) -> Result<Vec<Candidate>, DetectError> {
-        self.detect_noting(machine, root, path, &mut |_| {})
-    }
-
-    fn detect_noting(
-        &self,
-        machine: &Machine,
-        root: &Path,
-        path: &RelPath,
         note: &mut dyn FnMut(DetectError),
     ) -> Result<Vec<Candidate>, DetectError> {
         let Some(system) = system_of(path) else { return Ok(Vec::new()) };
@@ -147,10 +137,7 @@ impl Detector for Debian {
             candidates.push(candidate);
         }
         if must_ask {
-            let notes = &knowledge.lists().notes;
-            std::mem::take(&mut *notes.lock().expect("nothing panics with it"))
-                .into_iter()
-                .for_each(&mut *note);
+            knowledge.lists().tell(note);
         }
         if unknown > 0 {
             note(DetectError::new(
@@ -225,6 +212,14 @@ struct BothLists {
     of_machine: Lists,
     /// What is wrong with them, until it is told.
     notes: Mutex<Vec<DetectError>>,
+}
+
+impl BothLists {
+    /// Tells what is wrong with them, once.
+    fn tell(&self, note: &mut dyn FnMut(DetectError)) {
+        let notes = std::mem::take(&mut *self.notes.lock().expect("nothing panics with it"));
+        notes.into_iter().for_each(note);
+    }
 }
 
 impl Knowledge {

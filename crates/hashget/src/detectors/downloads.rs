@@ -77,6 +77,7 @@ impl Detector for Downloads {
         _machine: &Machine,
         root: &Path,
         path: &RelPath,
+        _note: &mut dyn FnMut(DetectError),
     ) -> Result<Vec<Candidate>, DetectError> {
         let file = path.below(root);
         let size = fs_err::symlink_metadata(&file).ok().filter(std::fs::Metadata::is_file);

@@ -41,6 +41,7 @@ impl Detector for Go {
         machine: &Machine,
         root: &Path,
         path: &RelPath,
+        _note: &mut dyn FnMut(DetectError),
     ) -> Result<Vec<Candidate>, DetectError> {
         // The tree may begin within the cache: the folders above it are part of the pattern, too.
         let root = machine.real_path(root)?;

@@ -38,6 +38,7 @@ impl Detector for Gradle {
         machine: &Machine,
         root: &Path,
         path: &RelPath,
+        _note: &mut dyn FnMut(DetectError),
     ) -> Result<Vec<Candidate>, DetectError> {
         let root = machine.real_path(root)?;
         let entry = path.below(&root);

@@ -41,6 +41,7 @@ impl Detector for Hint {
         _machine: &Machine,
         root: &Path,
         path: &RelPath,
+        _note: &mut dyn FnMut(DetectError),
     ) -> Result<Vec<Candidate>, DetectError> {
         let file = path.below(root);
         let wrong = |problem: String| DetectError::new(&file, problem);

@@ -43,6 +43,7 @@ impl Detector for HuggingFace {
         machine: &Machine,
         root: &Path,
         path: &RelPath,
+        _note: &mut dyn FnMut(DetectError),
     ) -> Result<Vec<Candidate>, DetectError> {
         let root = machine.real_path(root)?;
         let entry = path.below(&root);

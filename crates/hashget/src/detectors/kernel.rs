@@ -31,6 +31,7 @@ impl Detector for Kernel {
         _machine: &Machine,
         root: &Path,
         path: &RelPath,
+        _note: &mut dyn FnMut(DetectError),
     ) -> Result<Vec<Candidate>, DetectError> {
         let file = path.below(root);
         let url = match tarball_url(path.file_name()) {

@@ -39,6 +39,7 @@ impl Detector for Maven {
         machine: &Machine,
         root: &Path,
         path: &RelPath,
+        _note: &mut dyn FnMut(DetectError),
     ) -> Result<Vec<Candidate>, DetectError> {
         // The tree may begin within the repository: the folders above it are part of the URL, too.
         let root = machine.real_path(root)?;

@@ -76,32 +76,18 @@ pub trait Detector: Send + Sync {
 
     /// Reads what it needs around `path` (an entry of the tree at `root`, one that
     /// [`Self::interested_in`] chose) and names the packages. `machine` is what is known of the machine
-    /// besides the tree: configuration of clients, for the most part.
+    /// besides the tree: configuration of clients, for the most part. `note` is told of those packages of an entry
+    /// with many that cannot be understood.
     ///
     /// # Errors
-    /// When the entry is of this ecosystem but cannot be understood; the others go on.
+    /// When the entry is of this ecosystem but nothing of it can be understood; the others go on.
     fn detect(
         &self,
         machine: &Machine,
         root: &Path,
         path: &RelPath,
-    ) -> Result<Vec<Candidate>, DetectError>;
-
-    /// As [`Self::detect`], for an entry that names many packages: `note` is told of those that cannot be
-    /// understood.
-    ///
-    /// # Errors
-    /// When nothing of the entry can be understood.
-    fn detect_noting(
-        &self,
-        machine: &Machine,
-        root: &Path,
-        path: &RelPath,
         note: &mut dyn FnMut(DetectError),
-    ) -> Result<Vec<Candidate>, DetectError> {
-        let _ = note;
-        self.detect(machine, root, path)
-    }
+    ) -> Result<Vec<Candidate>, DetectError>;
 }
 
 /// An entry that a detector could not understand.

@@ -45,15 +45,6 @@ impl Detector for Npm {
         machine: &Machine,
         root: &Path,
         path: &RelPath,
-    ) -> Result<Vec<Candidate>, DetectError> {
-        self.detect_noting(machine, root, path, &mut |_| {})
-    }
-
-    fn detect_noting(
-        &self,
-        machine: &Machine,
-        root: &Path,
-        path: &RelPath,
         note: &mut dyn FnMut(DetectError),
     ) -> Result<Vec<Candidate>, DetectError> {
         let root = machine.real_path(root)?;

@@ -46,6 +46,7 @@ impl Detector for PyPi {
         machine: &Machine,
         root: &Path,
         path: &RelPath,
+        _note: &mut dyn FnMut(DetectError),
     ) -> Result<Vec<Candidate>, DetectError> {
         // The tree may begin within site-packages: folders above it matter, too.
         let root = machine.real_path(root)?;

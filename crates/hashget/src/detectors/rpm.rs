@@ -48,15 +48,6 @@ impl Detector for Rpm {
         machine: &Machine,
         root: &Path,
         path: &RelPath,
-    ) -> Result<Vec<Candidate>, DetectError> {
-        self.detect_noting(machine, root, path, &mut |_| {})
-    }
-
-    fn detect_noting(
-        &self,
-        machine: &Machine,
-        root: &Path,
-        path: &RelPath,
         note: &mut dyn FnMut(DetectError),
     ) -> Result<Vec<Candidate>, DetectError> {
         let Some((system, place)) = system_of(path) else { return Ok(Vec::new()) };

@@ -211,6 +211,7 @@ impl Detector for Rule {
         _machine: &Machine,
         root: &Path,
         path: &RelPath,
+        _note: &mut dyn FnMut(DetectError),
     ) -> Result<Vec<Candidate>, DetectError> {
         let entry = path.below(root);
         let mut values = BTreeMap::new();

@@ -31,15 +31,6 @@ impl Detector for Rustup {
         machine: &Machine,
         root: &Path,
         path: &RelPath,
-    ) -> Result<Vec<Candidate>, DetectError> {
-        self.detect_noting(machine, root, path, &mut |_| {})
-    }
-
-    fn detect_noting(
-        &self,
-        machine: &Machine,
-        root: &Path,
-        path: &RelPath,
         note: &mut dyn FnMut(DetectError),
     ) -> Result<Vec<Candidate>, DetectError> {
         let file = path.below(root);

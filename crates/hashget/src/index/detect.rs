@@ -192,7 +192,7 @@ impl<'a> Asked<'a> {
     fn ask(&mut self, place: Place, detector: &dyn Detector, path: &RelPath) {
         let told = &mut self.told;
         let note = &mut |error| told.push((place, Told::Error(error)));
-        match detector.detect_noting(self.machine, self.root, path, note) {
+        match detector.detect(self.machine, self.root, path, note) {
             Ok(candidates) => {
                 let candidates = candidates.into_iter().map(Box::new).map(Told::Candidate);
                 told.extend(candidates.map(|candidate| (place, candidate)));

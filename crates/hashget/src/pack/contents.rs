@@ -16,23 +16,33 @@ fn head(digest: &Digest) -> u64 {
 
 /// The contents of all files that may be left out.
 ///
-/// Sorted lists, since they take a fifth of the memory of a hash map, and sorting whole numbers is quick.
+/// Sorted lists, since they take a fifth of the memory of a hash map, and sorting whole numbers is quick. What is
+/// asked of one content stands in one place, since reading memory here and there is what planning a large tree takes.
 pub(super) struct Contents<'a> {
     entries: &'a [Entry],
-    /// The names of every content, one content after the other: head of the digest, index of the entry;
-    /// and the index of the entry that has the digest, another one for hard links.
-    names: Vec<(u64, u32, u32)>,
-    /// Where the names of each content begin; and one more at the end.
-    starts: Vec<u32>,
+    /// Each content; and one more at the end.
+    rows: Vec<Row>,
+    /// The further names of every content, one content after the other.
+    further: Vec<u32>,
     /// For each value of a digest's first bits the first content that has it or a greater one.
     buckets: Vec<u32>,
     /// How far a head is shifted to be an index of `buckets`.
     shift: u32,
 }
 
+/// One content.
+struct Row {
+    head: u64,
+    /// Its first name: an entry with the digest.
+    file: u32,
+    /// Where its further names begin.
+    further: u32,
+}
+
 impl<'a> Contents<'a> {
     pub(super) fn new(entries: &'a [Entry], claims: &Claims) -> Self {
         let digest = |first: u32| entries[first as usize].sha256.as_ref();
+        // Head of the digest, index of the entry, and of the entry that has the digest: another one for hard links.
         let mut names: Vec<(u64, u32, u32)> = (0..entries.len())
             .filter_map(|index| {
                 let first = claims.first_name(index);
@@ -46,46 +56,49 @@ impl<'a> Contents<'a> {
         });
         let same =
             |a: &(u64, u32, u32), b: &(u64, u32, u32)| a.0 == b.0 && digest(a.2) == digest(b.2);
-        let mut starts = vec![0];
+        let count = names.chunk_by(same).count();
+        let mut rows = Vec::with_capacity(count + 1);
+        let mut further = Vec::with_capacity(names.len() - count);
         for content in names.chunk_by(same) {
-            starts.push(starts[starts.len() - 1] + number(content.len()));
+            // The first name of a file comes before its links.
+            let (head, file, _) = content[0];
+            rows.push(Row { head, file, further: number(further.len()) });
+            further.extend(content[1..].iter().map(|(_, index, _)| index));
         }
+        drop(names);
         // About two contents for each bucket.
-        let bits = (starts.len() / 2).max(2).ilog2();
+        let bits = (rows.len() / 2).max(2).ilog2();
         let shift = u64::BITS - bits;
         let mut buckets = Vec::with_capacity((1 << bits) + 1);
-        for (content, &start) in starts[..starts.len() - 1].iter().enumerate() {
-            let bucket = usize::try_from(names[start as usize].0 >> shift).unwrap_or(usize::MAX);
+        for (content, row) in rows.iter().enumerate() {
+            let bucket = usize::try_from(row.head >> shift).unwrap_or(usize::MAX);
             while buckets.len() <= bucket {
                 buckets.push(number(content));
             }
         }
-        buckets.resize((1 << bits) + 1, number(starts.len() - 1));
-        Self { entries, names, starts, buckets, shift }
+        buckets.resize((1 << bits) + 1, number(rows.len()));
+        rows.push(Row { head: u64::MAX, file: NONE, further: number(further.len()) });
+        Self { entries, rows, further, buckets, shift }
     }
 
-    /// How many there are.
-    pub(super) fn len(&self) -> usize {
-        self.starts.len() - 1
+    /// The numbers of all contents.
+    pub(super) fn numbers(&self) -> std::ops::Range<u32> {
+        0..number(self.rows.len() - 1)
     }
 
     /// The digest of a content.
-    pub(super) fn digest(&self, content: usize) -> Digest {
-        let (_, _, first) = self.names[self.starts[content] as usize];
-        self.entries[first as usize].sha256.expect("only files with a digest are here")
+    pub(super) fn digest(&self, content: u32) -> Digest {
+        let file = self.rows[content as usize].file;
+        self.entries[file as usize].sha256.expect("only files with a digest are here")
     }
 
     /// The bytes that leaving out a content saves.
-    pub(super) fn weight(&self, content: usize) -> u64 {
-        let names = self.range(content).map(|at| self.names[at]);
-        let sizes =
-            names.filter(|(_, index, first)| index == first).map(|(_, index, _)| {
-                match self.entries[index as usize].kind {
-                    Kind::File { size } => size,
-                    _ => 0,
-                }
-            });
-        sizes.sum()
+    pub(super) fn weight(&self, content: u32) -> u64 {
+        let size = |name: usize| match self.entries[name].kind {
+            Kind::File { size } => size,
+            _ => 0,
+        };
+        self.names(content).map(size).sum()
     }
 
     /// The number of a content, [`NONE`] when the tree has not got it.
@@ -94,8 +107,7 @@ impl<'a> Contents<'a> {
         let bucket = usize::try_from(head >> self.shift).unwrap_or(usize::MAX);
         (self.buckets[bucket]..self.buckets[bucket + 1])
             .find(|&content| {
-                let (first_bits, ..) = self.names[self.starts[content as usize] as usize];
-                first_bits == head && self.digest(content as usize) == *digest
+                self.rows[content as usize].head == head && self.digest(content) == *digest
             })
             .unwrap_or(NONE)
     }
@@ -107,12 +119,12 @@ impl<'a> Contents<'a> {
 
     /// The entries that have a content, ascending; none for [`NONE`].
     pub(super) fn names(&self, content: u32) -> impl Iterator<Item = usize> + Clone + '_ {
-        let range = if content == NONE { 0..0 } else { self.range(content as usize) };
-        range.map(|at| self.names[at].1 as usize)
-    }
-
-    fn range(&self, content: usize) -> std::ops::Range<usize> {
-        self.starts[content] as usize..self.starts[content + 1] as usize
+        let at = (content != NONE).then_some(content as usize);
+        let further = at.map_or(&[][..], |at| {
+            &self.further[self.rows[at].further as usize..self.rows[at + 1].further as usize]
+        });
+        let first = at.map(|at| self.rows[at].file);
+        first.into_iter().chain(further.iter().copied()).map(|name| name as usize)
     }
 }
 
@@ -147,14 +159,14 @@ mod tests {
             for (index, entry) in entries.iter().enumerate() {
                 let sha256 = entry.sha256.unwrap();
                 let number = contents.number(&sha256);
-                assert_eq!(contents.digest(number as usize), sha256);
+                assert_eq!(contents.digest(number), sha256);
                 assert!(contents.names(number).any(|name| name == index));
                 let names = contents.names(number).count() as u64;
-                assert_eq!(contents.weight(number as usize), names * text(index).len() as u64);
+                assert_eq!(contents.weight(number), names * text(index).len() as u64);
             }
             assert_eq!(contents.number(&Digest::of(b"another")), NONE);
             assert_eq!(contents.names(NONE).count(), 0);
-            let digests: Vec<Digest> = (0..contents.len()).map(|at| contents.digest(at)).collect();
+            let digests: Vec<Digest> = contents.numbers().map(|at| contents.digest(at)).collect();
             assert!(digests.is_sorted_by(|a, b| a < b));
         }
     }

@@ -37,6 +37,8 @@ pub(super) type Held = Vec<Option<bool>>;
 pub(super) struct Holders {
     /// Which packages hold which contents, sorted.
     packages: Vec<(PackageId, u32)>,
+    /// The bytes that leaving out each content saves.
+    weights: Vec<u64>,
     held: Held,
 }
 
@@ -48,20 +50,24 @@ impl Holders {
         contents: &Contents<'_>,
     ) -> Result<Self, HashDbError> {
         let (mut holders, mut held) = (Vec::new(), vec![None; entries.len()]);
-        let all = u32::try_from(contents.len()).expect("a tree has fewer than 2^32 files");
-        let mut wanted =
-            (0..all).filter(|&content| contents.weight(content as usize) > 0).peekable();
-        while wanted.peek().is_some() {
-            let batch: Vec<u32> = wanted.by_ref().take(BATCH).collect();
-            let digests: Vec<Digest> =
-                batch.iter().map(|&content| contents.digest(content as usize)).collect();
+        let mut weights = Vec::with_capacity(contents.numbers().len());
+        // One visit to each content's entry, since they lie all over the memory.
+        let mut wanted = contents.numbers().filter_map(|content| {
+            weights.push(contents.weight(content));
+            (weights[content as usize] > 0).then(|| (content, contents.digest(content)))
+        });
+        loop {
+            let (batch, digests): (Vec<u32>, Vec<Digest>) = wanted.by_ref().take(BATCH).unzip();
+            if batch.is_empty() {
+                break;
+            }
             for (content, packages) in batch.into_iter().zip(hashdb.packages_with(&digests)?) {
                 contents.names(content).for_each(|entry| held[entry] = Some(!packages.is_empty()));
                 holders.extend(packages.into_iter().map(|id| (id, content)));
             }
         }
         holders.sort_unstable();
-        Ok(Self { packages: holders, held })
+        Ok(Self { packages: holders, weights, held })
     }
 
     /// The entries that no package has, ascending.
@@ -79,7 +85,7 @@ pub(super) fn matched<'a>(
     today: &str,
 ) -> Result<Matched<'a>, PackError> {
     let mut found: Vec<(PackageRecord, Offer)> = Vec::new();
-    let Holders { packages: holders, held } = holders;
+    let Holders { packages: holders, weights, held } = holders;
     let reliable = |record: &PackageRecord| obstacle(record, options, today).is_none();
     for holder in holders.chunk_by(|(a, _), (b, _)| a == b) {
         let id = holder[0].0;
@@ -91,13 +97,12 @@ pub(super) fn matched<'a>(
     }
     drop(holders);
     found.sort_by(|(a, _), (b, _)| a.url.cmp(&b.url));
-    let (records, offers): (Vec<PackageRecord>, Vec<Offer>) = found.into_iter().unzip();
+    let (records, mut offers): (Vec<PackageRecord>, Vec<Offer>) = found.into_iter().unzip();
     let positions: HashMap<PackageId, usize> =
         offers.iter().enumerate().map(|(position, offer)| (offer.id, position)).collect();
 
-    let weights: Vec<u64> = (0..contents.len()).map(|content| contents.weight(content)).collect();
     let choice = choose(&offers, &weights, options.max_fetch_ratio);
-    drop(offers);
+    drop(weights);
     // Positions are in the order of the URLs.
     let mut not_worth: Vec<(usize, u64)> =
         choice.not_worth.iter().map(|(id, bytes)| (positions[id], *bytes)).collect();
@@ -121,7 +126,8 @@ pub(super) fn matched<'a>(
             } else {
                 None
             };
-            packages.push(ChosenPackage { record, id, kept: members });
+            let contents = std::mem::take(&mut offers[position].contents);
+            packages.push(ChosenPackage { record, id, contents, kept: members });
         }
     }
     Ok(Matched { packages, not_worth, held })

@@ -34,17 +34,14 @@ impl<'a> Members<'a> {
         id: PackageId,
         contents: &Contents<'_>,
     ) -> Result<Self, HashDbError> {
-        let (mut numbers, mut sorted, mut before) = (Vec::new(), true, None);
-        let mut members = Self::gather(hashdb, id, &mut |last, member| {
-            numbers.push(contents.number_of(member));
-            // Comparing with a path that is kept anyway saves a copy of each.
-            sorted &= match (last, &before) {
-                (Some(last), _) | (None, Some(last)) => *last < member.path,
-                (None, None) => true,
-            };
-            if numbers.len() > MOST_KEPT {
-                before = Some(member.path.clone());
-            }
+        let (mut numbers, mut sorted) = (Vec::new(), true);
+        let mut before: Option<RelPath> = None;
+        let mut members = Self::gather(hashdb, id, &mut |batch| {
+            // One after the other, with nothing in between: then the memory is waited for but once.
+            numbers.extend(batch.iter().map(|member| contents.number_of(member)));
+            let paths = before.iter().chain(batch.iter().map(|member| &member.path));
+            sorted &= paths.is_sorted_by(|one, next| one < next);
+            before = batch.last().map(|last| last.path.clone());
         })?;
         members.contents = numbers;
         if !sorted {
@@ -55,26 +52,26 @@ impl<'a> Members<'a> {
 
     /// Reads what is in the package to follow its members only.
     pub(super) fn read_plain(hashdb: &'a dyn HashDb, id: PackageId) -> Result<Self, HashDbError> {
-        Self::gather(hashdb, id, &mut |_, _| {})
+        Self::gather(hashdb, id, &mut |_| {})
     }
 
-    /// Keeps the members if they are few. `look` gets each of them, with the path before if that is kept.
+    /// Keeps the members if they are few. `look` gets them in batches.
     fn gather(
         hashdb: &'a dyn HashDb,
         id: PackageId,
-        look: &mut dyn FnMut(Option<&RelPath>, &Member),
+        look: &mut dyn FnMut(&[Member]),
     ) -> Result<Self, HashDbError> {
-        let (mut kept, mut count) = (Vec::<Member>::new(), 0);
+        let (mut batch, mut count) = (Vec::new(), 0);
         hashdb.each_member(id, &mut |member| {
-            look(kept.last().map(|last| &last.path), &member);
-            count += 1;
-            if count <= MOST_KEPT {
-                kept.push(member);
-            } else {
-                kept = Vec::new();
+            if batch.len() == MOST_KEPT {
+                look(&batch);
+                batch.clear();
             }
+            batch.push(member);
+            count += 1;
         })?;
-        let kept = (count <= MOST_KEPT).then_some(kept);
+        look(&batch);
+        let kept = (count <= MOST_KEPT).then_some(batch);
         Ok(Self { hashdb, id, kept, count, contents: Vec::new(), twice: Vec::new() })
     }
 

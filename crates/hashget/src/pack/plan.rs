@@ -19,6 +19,8 @@ pub(super) struct ChosenPackage<'a> {
     pub(super) record: PackageRecord,
     /// What the HashDB calls it.
     pub(super) id: PackageId,
+    /// Those contents of the tree that the HashDB says it has, all of them that have any bytes.
+    pub(super) contents: Vec<u32>,
     /// What is in it, if that is kept from one step to the next.
     pub(super) kept: Option<Members<'a>>,
 }
@@ -37,6 +39,14 @@ impl ChosenPackage<'_> {
             Some(members) => work(members),
             None => work(&read(self.id)?),
         }
+    }
+
+    /// Could it give a file that nothing gives yet? Mostly not, once all trees are laid down, and then its members
+    /// need not be read again.
+    fn could_give(&self, contents: &Contents<'_>, claims: &Claims) -> bool {
+        let whole = contents.number(&self.record.sha256);
+        let held = self.contents.iter().copied().chain(std::iter::once(whole));
+        held.flat_map(|content| contents.names(content)).any(|entry| !claims.is_given(entry))
     }
 }
 
@@ -172,6 +182,9 @@ pub(super) fn plan(
     }
     // Single files come after all trees: a file that lies where its package puts it needs no word.
     for (package, chosen) in manifest.iter_mut().zip(packages) {
+        if !chosen.could_give(contents, &claims) {
+            continue;
+        }
         chosen.with_members(read, |members| {
             list_files(package, members, entries, contents, &mut claims, keep_digest)
         })?;

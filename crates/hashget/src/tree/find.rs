@@ -11,6 +11,10 @@ pub fn find<'a>(entries: &'a [Entry], path: &RelPath) -> Option<&'a Entry> {
     entries.binary_search_by(|entry| entry.path.cmp(path)).ok().map(|index| &entries[index])
 }
 
+/// What lies further from the last place is sought among all entries: such searches begin at the same places each time,
+/// and those are near at hand.
+const NEARBY: usize = 256;
+
 /// Finds one entry after the other, fastest where each lies near the one before: members of a package
 /// do. Needs no memory, as an index of all paths would.
 pub(crate) struct Finder<'a> {
@@ -28,36 +32,31 @@ impl<'a> Finder<'a> {
     pub(crate) fn find(&mut self, path: &[u8]) -> Option<usize> {
         let compare = |index: usize| self.entries[index].path.as_bytes().cmp(path);
         // What is sought lies in this range, if anywhere; steps double until it is known to.
-        let (mut low, mut high) = (0, self.entries.len());
-        let (mut at, mut step) = (self.last.min(high.checked_sub(1)?), 1);
+        let all = self.entries.len();
+        let (mut low, mut high) = (0, all);
+        let (mut at, mut step) = (self.last.min(all.checked_sub(1)?), 1);
         loop {
-            match compare(at) {
+            let next = match compare(at) {
                 Ordering::Equal => {
                     self.last = at;
                     return Some(at);
                 }
-                Ordering::Less if high <= at + step => {
-                    low = at + 1;
-                    break;
-                }
                 Ordering::Less => {
                     low = at + 1;
-                    if high < self.entries.len() {
-                        break;
-                    }
-                    at += step;
-                }
-                Ordering::Greater if at < low + step => {
-                    high = at;
-                    break;
+                    (high == all && at + step < all).then_some(at + step)
                 }
                 Ordering::Greater => {
                     high = at;
-                    if low > 0 {
-                        break;
-                    }
-                    at -= step;
+                    (low == 0).then(|| at.checked_sub(step)).flatten()
                 }
+            };
+            match next {
+                None => break,
+                Some(_) if step > NEARBY => {
+                    (low, high) = (0, all);
+                    break;
+                }
+                Some(next) => at = next,
             }
             step *= 2;
         }
@@ -75,7 +74,7 @@ mod tests {
 
     #[test]
     fn each_entry_is_found_wherever_the_last_search_ended_and_no_other_is() {
-        for count in [0, 1, 2, 3, 10, 100] {
+        for count in [0, 1, 2, 3, 10, 100, 600] {
             let path = |number: usize| RelPath::new(format!("{number:04}")).unwrap();
             let entry = |number| Entry {
                 path: path(number),

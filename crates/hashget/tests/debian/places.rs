@@ -283,7 +283,7 @@ fn images_without_dpkg_and_systems_within_a_tree_are_recognised() {
     system.write("var/lib/dpkg/status.d/vim.md5sums", vim.md5sums());
     let path = RelPath::new("root/var/lib/dpkg/status.d").unwrap();
     assert!(Debian.interested_in(&path));
-    let found = Debian.detect(&Machine::default(), &system.path(""), &path).unwrap();
+    let found = Debian.detect(&Machine::default(), &system.path(""), &path, &mut |_| {}).unwrap();
     assert_eq!(found[0].signature.as_ref().unwrap().value, vim.signature());
     let deb = found[0].deb.as_ref().unwrap();
     assert_eq!(deb.root, fs_err::canonicalize(system.root()).unwrap());
@@ -304,7 +304,7 @@ fn this_machines_own_packages_are_all_understood() {
     let mut notes = Vec::new();
     let machine = Machine { root: Some(root.to_owned()), ..Machine::default() };
     let note = &mut |note| notes.push(note);
-    let found = debian.detect_noting(&machine, root, &status, note).unwrap();
+    let found = debian.detect(&machine, root, &status, note).unwrap();
     let broken: Vec<_> =
         notes.iter().filter(|note| note.problem.contains("passed over: it has no")).collect();
     assert!(broken.is_empty(), "{broken:?}");

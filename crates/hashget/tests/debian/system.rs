@@ -199,8 +199,7 @@ impl System {
         let mut notes = Vec::new();
         let status = RelPath::new("var/lib/dpkg/status").unwrap();
         let note = &mut |error| notes.push(error);
-        let candidates =
-            Debian.detect_noting(&Machine::default(), &self.root(), &status, note).unwrap();
+        let candidates = Debian.detect(&Machine::default(), &self.root(), &status, note).unwrap();
         (candidates, notes)
     }
 

@@ -23,12 +23,14 @@ impl Detector for Acme {
         path.file_name() == b".acme-release"
     }
 
-    // Asked for those entries only. May read around the entry; never writes, never uses the network.
+    // Asked for those entries only. May read around the entry; never writes, never uses the network. `note` is for
+    // entries with many packages: it is told of those that are not understood, and the others count.
     fn detect(
         &self,
         machine: &Machine,
         root: &Path,
         path: &RelPath,
+        _note: &mut dyn FnMut(DetectError),
     ) -> Result<Vec<Candidate>, DetectError> {
         let file = path.below(root);
         let wrong = |problem: String| DetectError::new(&file, problem);

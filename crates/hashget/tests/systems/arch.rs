@@ -1,4 +1,6 @@
 //! Systems of pacman.
+//!
+//! Invariant: what is damaged or lies is told, and costs no file: it is archived.
 
 use hashget::model::{Checksum, Digest, Evidence};
 use hashget_testkit::origin::Fault;

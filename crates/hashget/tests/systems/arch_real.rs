@@ -1,4 +1,6 @@
 //! A package that the real makepkg made, installed by the real pacman, where they are there.
+//!
+//! Invariant: nothing here is built after a format; without the programs it says that it was skipped.
 
 use std::path::Path;
 use std::process::Command;

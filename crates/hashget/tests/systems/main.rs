@@ -1,5 +1,7 @@
 //! Systems of RPM and pacman, built after the real formats: what they are made of, where that comes from, and on what
 //! evidence it is left out.
+//!
+//! Invariant: no test of a system needs more than loopback and what is built here.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "helpers of tests are tests too")]
 

@@ -1,5 +1,7 @@
 //! Packages that the real rpmbuild made, installed by the real rpm, listed by the real createrepo_c, where they are
 //! there.
+//!
+//! Invariant: nothing here is built after a format; without the programs it says that it was skipped.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
