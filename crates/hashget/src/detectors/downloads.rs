@@ -52,6 +52,9 @@ const ENDS: [&str; 36] = [
     ".zst",
 ];
 
+/// Names of metalinks are those of what they describe, and end so; the first that says something counts.
+const METALINKS: [&str; 2] = [".meta4", ".metalink"];
+
 /// Where browsers, wget and curl write whence they have a file.
 const ORIGIN: &str = "user.xdg.origin.url";
 /// Longer URLs are no use to anybody.
@@ -66,10 +69,7 @@ impl Detector for Downloads {
 
     fn interested_in(&self, path: &RelPath) -> bool {
         let name = path.file_name();
-        let dot = name.iter().rposition(|&byte| byte == b'.').filter(|dot| *dot > 0);
-        dot.is_some_and(|dot| {
-            ENDS.iter().any(|end| name[dot..].eq_ignore_ascii_case(end.as_bytes()))
-        })
+        is_package(name) || METALINKS.iter().any(|end| name.ends_with(end.as_bytes()))
     }
 
     fn detect(
@@ -79,26 +79,40 @@ impl Detector for Downloads {
         path: &RelPath,
         _note: &mut dyn FnMut(DetectError),
     ) -> Result<Vec<Candidate>, DetectError> {
-        let file = path.below(root);
-        let size = fs_err::symlink_metadata(&file).ok().filter(std::fs::Metadata::is_file);
-        let Some(size) = size.map(|metadata| metadata.len()).filter(|size| *size > 0) else {
-            return Ok(Vec::new());
+        let name = path.file_name();
+        let metalink = METALINKS.iter().find(|end| name.ends_with(end.as_bytes()));
+        let candidate = match metalink {
+            Some(end) => {
+                let package = &path.as_bytes()[..path.as_bytes().len() - end.len()];
+                let package =
+                    RelPath::new(package).ok().filter(|path| is_package(path.file_name()));
+                let Some(package) = package else { return Ok(Vec::new()) };
+                let described = described(&package.below(root))?.filter(|(by, _)| by == end);
+                described.map(|(_, candidate)| Candidate { found_at: package, ..candidate })
+            }
+            // Systems have thousands of compressed pages without an origin: one question to each.
+            None => {
+                let file = path.below(root);
+                let Some(url) = origin(&file) else { return Ok(Vec::new()) };
+                let size = size(&file).filter(|_| !matches!(described(&file), Ok(Some(_))));
+                let found_at = path.clone();
+                size.map(|_| Candidate { url, size, found_at, ..Candidate::default() })
+            }
         };
-        if let Some(mut candidate) = in_metalink(&file)? {
-            candidate.found_at = path.clone();
-            return Ok(vec![candidate]);
-        }
-        let url = origin(&file);
-        Ok(url
-            .map(|url| Candidate {
-                url,
-                size: Some(size),
-                found_at: path.clone(),
-                ..Candidate::default()
-            })
-            .into_iter()
-            .collect())
+        Ok(candidate.into_iter().collect())
     }
+}
+
+/// Does a package have such a name?
+fn is_package(name: &[u8]) -> bool {
+    let dot = name.iter().rposition(|&byte| byte == b'.').filter(|dot| *dot > 0);
+    dot.is_some_and(|dot| ENDS.iter().any(|end| name[dot..].eq_ignore_ascii_case(end.as_bytes())))
+}
+
+/// Bytes of a regular file that has any.
+fn size(file: &Path) -> Option<u64> {
+    let found = fs_err::symlink_metadata(file).ok().filter(std::fs::Metadata::is_file)?;
+    Some(found.len()).filter(|size| *size > 0)
 }
 
 /// The URL that is written at the file itself.
@@ -113,10 +127,11 @@ fn permanent(text: &str) -> Option<String> {
     public_url(text.trim_end_matches('\0')).ok().filter(|url| !url.contains('?'))
 }
 
-/// What the publisher says of the file, in a metalink beside it.
-fn in_metalink(file: &Path) -> Result<Option<Candidate>, DetectError> {
-    let Some(name) = file.file_name().and_then(|name| name.to_str()) else { return Ok(None) };
-    for end in [".meta4", ".metalink"] {
+/// What the publisher says of the file in a metalink beside it, and how the metalink's name ends.
+fn described(file: &Path) -> Result<Option<(&'static str, Candidate)>, DetectError> {
+    let name = file.file_name().and_then(|name| name.to_str());
+    let Some(name) = name.filter(|_| size(file).is_some()) else { return Ok(None) };
+    for end in METALINKS {
         let mut metalink = OsString::from(file);
         metalink.push(end);
         let metalink = Path::new(&metalink);
@@ -140,13 +155,14 @@ fn in_metalink(file: &Path) -> Result<Option<Candidate>, DetectError> {
             (kind == "sha256").then(|| text(node).parse::<Digest>().ok())?
         });
         let size = described.descendants().find(is("size"));
-        return Ok(Some(Candidate {
+        let candidate = Candidate {
             url,
             sha256,
             size: size.and_then(|size| text(size).parse().ok()),
             local_file: sha256.map(|_| file.to_owned()),
             ..Candidate::default()
-        }));
+        };
+        return Ok(Some((end, candidate)));
     }
     Ok(None)
 }

@@ -62,9 +62,6 @@ pub(super) fn index_deb(
     gate: &Gate,
     monitor: &dyn Monitor,
 ) -> Result<Indexed, IndexError> {
-    if let Some(id) = known::known_by_name(indexer, candidate)? {
-        return Ok(Indexed::Known(id));
-    }
     if gate.is_closed() {
         return Err(IndexError::NotAsked { package: name_of(deb) });
     }

@@ -185,6 +185,16 @@ impl Indexer<'_> {
         self.read_and_record(request, &package, monitor)
     }
 
+    /// The package that a detector found, if the HashDB knows it. Nobody else is asked.
+    fn known_candidate(&self, candidate: &Candidate) -> Result<Option<PackageId>, IndexError> {
+        // Of these the URL is not known yet.
+        if candidate.deb.is_some() || candidate.question.is_some() {
+            return known::known_by_name(self, candidate);
+        }
+        let request = self.request_of(candidate);
+        known::known(self.hashdb, &request, request.sha256, self.evidence)
+    }
+
     /// Indexes what a detector found: as [`Self::index`], but the package may lie on this machine.
     fn index_candidate(
         &self,
@@ -192,6 +202,9 @@ impl Indexer<'_> {
         run: &Run,
         monitor: &dyn Monitor,
     ) -> Result<Indexed, IndexError> {
+        if let Some(id) = self.known_candidate(candidate)? {
+            return Ok(Indexed::Known(id));
+        }
         if let Some(deb) = &candidate.deb {
             return locate::index_deb(self, candidate, deb, &run.debs, monitor);
         }
@@ -199,17 +212,14 @@ impl Indexer<'_> {
         let candidate = match &candidate.question {
             None => candidate,
             Some(question) => {
-                if let Some(id) = known::known_by_name(self, candidate)? {
+                answered = run.pages.answered(self, candidate, &**question, monitor)?;
+                if let Some(id) = self.known_candidate(&answered)? {
                     return Ok(Indexed::Known(id));
                 }
-                answered = run.pages.answered(self, candidate, &**question, monitor)?;
                 &answered
             }
         };
         let mut request = self.request_of(candidate);
-        if let Some(id) = known::known(self.hashdb, &request, request.sha256, self.evidence)? {
-            return Ok(Indexed::Known(id));
-        }
         if self.evidence < Evidence::Signed
             && let Some(indexed) = listed::index(self, candidate, monitor)?
         {

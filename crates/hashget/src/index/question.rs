@@ -142,6 +142,7 @@ fn complete(candidate: &Candidate, answer: Answer) -> Candidate {
         size: answer.size.or(candidate.size),
         local_file: candidate.local_file.clone().or(here),
         lists: if answer.is_other { Vec::new() } else { candidate.lists.clone() },
+        question: None,
         ..candidate.clone()
     }
 }

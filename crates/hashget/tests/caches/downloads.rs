@@ -70,6 +70,16 @@ fn a_metalink_beside_it_vouches_for_a_file() {
     assert_eq!(candidate.url, "https://a.example/disk.iso");
     assert_eq!((candidate.sha256, candidate.size), (Some(sha256), Some(5)));
     assert_eq!(candidate.local_file, Some(tree.path().join("disk.iso")));
+    assert_eq!(candidate.found_at.as_bytes(), b"disk.iso");
+    // Further words on the same file add nothing.
+    write(tree.path(), "disk.iso.metalink", metalink("disk.iso").replace("a.example", "b.example"));
+    with_origin(tree.path(), "disk.iso", "https://c.example/disk.iso");
+    write(tree.path(), "disk.iso", b"image");
+    assert_eq!(the_only("downloads", tree.path()).url, candidate.url);
+    fs_err::remove_file(tree.path().join("disk.iso.metalink")).unwrap();
+    fs_err::remove_file(tree.path().join("disk.iso")).unwrap();
+    assert_nothing("downloads", tree.path());
+    write(tree.path(), "disk.iso", b"image");
     write(tree.path(), "disk.iso.meta4", metalink("third.iso"));
     assert_nothing("downloads", tree.path());
 }
