@@ -14,7 +14,7 @@ use crate::model::manifest::{
 };
 use crate::model::{Digest, Entry, Extent, HashingReader, Kind, Metadata, RelPath};
 use crate::monitor::{Monitor, ProblemKind, Running};
-use crate::tree::{Contents, ContentsReader, Scan, Stamp, inspect_open_file, tree_digest};
+use crate::tree::{ContentsReader, Held, Scan, Stamp, inspect_open_file, tree_digest};
 
 /// Files up to this size are read whole before they are written, so that one that changes meanwhile can be
 /// read again.
@@ -327,10 +327,10 @@ impl Writer<'_> {
             }
             let mut data = Vec::new();
             reader.read_to_end(&mut data)?;
-            let (mut contents, again) = reader.finish()?;
-            contents.steady &= contents.stamp == before;
-            if contents.steady || attempt == TRIES {
-                return Ok((metadata, Source::Small { data, contents }));
+            let (mut held, again) = reader.finish()?;
+            held.steady &= held.stamp == before;
+            if held.steady || attempt == TRIES {
+                return Ok((metadata, Source::Small { data, held }));
             }
             file = again;
         }
@@ -356,7 +356,7 @@ impl Writer<'_> {
 /// A file that is open to be archived.
 enum Source {
     /// Read already.
-    Small { data: Vec<u8>, contents: Contents },
+    Small { data: Vec<u8>, held: Held },
     /// To be read while it is written.
     Large(Box<ContentsReader>),
 }
@@ -364,7 +364,7 @@ enum Source {
 impl Source {
     fn stamp(&self) -> &Stamp {
         match self {
-            Self::Small { contents, .. } => &contents.stamp,
+            Self::Small { held, .. } => &held.stamp,
             Self::Large(reader) => reader.stamp(),
         }
     }
@@ -375,7 +375,7 @@ impl Source {
 
     fn extents(&self) -> Option<&[Extent]> {
         match self {
-            Self::Small { contents, .. } => contents.extents.as_deref(),
+            Self::Small { held, .. } => held.extents.as_deref(),
             Self::Large(reader) => reader.extents(),
         }
     }
@@ -391,13 +391,13 @@ impl Source {
     ) -> Result<(Digest, Option<String>), PackError> {
         let changed = |steady: bool| (!steady).then(|| "it changed while it was read".to_owned());
         match self {
-            Self::Small { data, contents } => {
+            Self::Small { data, held } => {
                 let (digest, error) = store_data(tar, name, entry, &mut &*data, listeners)?;
-                Ok((digest, error.or_else(|| changed(contents.steady))))
+                Ok((digest, error.or_else(|| changed(held.steady))))
             }
             Self::Large(mut reader) => {
                 let (digest, error) = store_data(tar, name, entry, &mut *reader, listeners)?;
-                let steady = reader.finish().is_ok_and(|(contents, _)| contents.steady);
+                let steady = reader.finish().is_ok_and(|(held, _)| held.steady);
                 Ok((digest, error.or_else(|| changed(steady))))
             }
         }

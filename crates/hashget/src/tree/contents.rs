@@ -1,7 +1,6 @@
 //! Reading a file's contents: its digest, its holes, and whether it held still meanwhile.
 //!
-//! Invariant: the digest is of the bytes that went to the sink; a file with holes is digested and
-//! written without them (see "holes" in `docs/format.md`).
+//! Invariant: a file with holes is digested and written without them (see "holes" in `docs/format.md`).
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -13,41 +12,45 @@ use rustix::io::Errno;
 use super::inspect::{Stamp, stamp_of};
 use crate::model::{Digest, Extent, HashingReader};
 
-/// What was read of a file.
+/// How a file was while it was read.
 #[derive(Debug, Clone)]
-pub struct Contents {
-    /// The digest of what was read.
-    pub sha256: Digest,
+pub struct Held {
     /// The data of a file with holes.
     pub extents: Option<Vec<Extent>>,
     /// How the file was right before it was read.
     pub stamp: Stamp,
-    /// Was it the same right after?
+    /// Was all of it read, and was it the same right after?
     pub steady: bool,
 }
 
-/// Reads a file to its end through `buffer`, telling `progress` the bytes as they are read. Gives the file
-/// back.
+/// Reads a file to its end through `buffer`, telling `progress` the bytes as they are read. Gives the digest of what
+/// was read, and the file back.
 pub(super) fn read_contents(
-    mut reader: ContentsReader,
+    reader: ContentsReader,
     buffer: &mut [u8],
     progress: &mut dyn FnMut(u64),
-) -> io::Result<(Contents, File)> {
+) -> io::Result<(Digest, Held, File)> {
+    let mut reader = HashingReader::new(reader);
     loop {
         match reader.read(buffer) {
-            Ok(0) => return reader.finish(),
+            Ok(0) => break,
             Ok(count) => progress(count as u64),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
+    let (sha256, _, reader) = reader.into_parts();
+    let (held, file) = reader.finish()?;
+    Ok((sha256, held, file))
 }
 
-/// Gives the contents of a file, holes left out, and digests them on the way.
+/// Gives the contents of a file, holes left out.
 pub struct ContentsReader {
-    data: HashingReader<ExtentReader>,
+    data: ExtentReader,
     extents: Option<Vec<Extent>>,
     stamp: Stamp,
+    /// Bytes read so far, and those that there should be.
+    bytes: u64,
     expected: u64,
 }
 
@@ -66,9 +69,9 @@ impl ContentsReader {
             None
         };
         let all = vec![Extent { offset: 0, length: stamp.size }];
-        let reader = ExtentReader::new(file, extents.clone().unwrap_or(all));
-        let expected = reader.extents.iter().map(|extent| extent.length).sum();
-        Ok(Self { data: HashingReader::new(reader), extents, stamp, expected })
+        let data = ExtentReader::new(file, extents.clone().unwrap_or(all));
+        let expected = data.extents.iter().map(|extent| extent.length).sum();
+        Ok(Self { data, extents, stamp, bytes: 0, expected })
     }
 
     /// How the file is at the start.
@@ -81,17 +84,19 @@ impl ContentsReader {
         self.extents.as_deref()
     }
 
-    /// What was read so far, and whether the file held still; with the file.
-    pub fn finish(self) -> io::Result<(Contents, File)> {
-        let (sha256, bytes, reader) = self.data.into_parts();
-        let steady = bytes == self.expected && stamp_of(&reader.file)?.0 == self.stamp;
-        Ok((Contents { sha256, extents: self.extents, stamp: self.stamp, steady }, reader.file))
+    /// Whether the file held still, if it was read to its end; with the file.
+    pub fn finish(self) -> io::Result<(Held, File)> {
+        let file = self.data.file;
+        let steady = self.bytes == self.expected && stamp_of(&file)?.0 == self.stamp;
+        Ok((Held { extents: self.extents, stamp: self.stamp, steady }, file))
     }
 }
 
 impl Read for ContentsReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.data.read(buffer)
+        let count = self.data.read(buffer)?;
+        self.bytes += count as u64;
+        Ok(count)
     }
 }
 

@@ -9,9 +9,9 @@ use std::os::fd::AsFd;
 
 use rustix::fs::{Mode, OFlags, openat};
 
-use super::contents::{Contents, ContentsReader, read_contents};
+use super::contents::{ContentsReader, Held, read_contents};
 use super::inspect::inspect_open;
-use crate::model::Metadata;
+use crate::model::{Digest, Metadata};
 use crate::monitor::Running;
 
 /// Bytes read of a file at once.
@@ -31,12 +31,12 @@ impl<'a> FileHasher<'a> {
         Self { buffer: vec![0; BUFFER_BYTES], progress }
     }
 
-    /// The contents of the file `name` in an open folder, with the metadata of the same moment.
+    /// The digest of the file `name` in an open folder, and how it was, with the metadata of the same moment.
     pub(super) fn hash(
         &mut self,
         parent: impl AsFd,
         name: &[u8],
-    ) -> io::Result<(Contents, Metadata)> {
+    ) -> io::Result<(Digest, Held, Metadata)> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let mut file = File::from(openat(parent, name, flags, Mode::empty())?);
         let mut tries = 0;
@@ -47,12 +47,12 @@ impl<'a> FileHasher<'a> {
             let read =
                 read_contents(reader, &mut buffer, &mut |bytes| self.progress.advance(bytes, 0));
             self.buffer = buffer;
-            let contents;
-            (contents, file) = read?;
+            let (sha256, held);
+            (sha256, held, file) = read?;
             tries += 1;
-            if contents.steady || tries == TRIES {
+            if held.steady || tries == TRIES {
                 self.progress.advance(0, 1);
-                return Ok((contents, metadata));
+                return Ok((sha256, held, metadata));
             }
         }
     }

@@ -20,7 +20,8 @@ use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-pub use contents::{Contents, ContentsReader};
+use contents::read_contents;
+pub use contents::{ContentsReader, Held};
 pub(crate) use find::Finder;
 pub use find::find;
 pub use globs::{BadGlob, Globs};
@@ -135,11 +136,10 @@ pub fn read_entry(path: &Path) -> std::io::Result<Entry> {
         extents: None,
     };
     if matches!(entry.kind, Kind::File { .. }) {
-        let mut reader = ContentsReader::new(root.open_file(&entry.path)?)?;
-        std::io::copy(&mut reader, &mut std::io::sink())?;
-        let (contents, _) = reader.finish()?;
-        entry.kind = Kind::File { size: contents.stamp.size };
-        (entry.sha256, entry.extents) = (Some(contents.sha256), contents.extents);
+        let reader = ContentsReader::new(root.open_file(&entry.path)?)?;
+        let (sha256, held, _) = read_contents(reader, &mut [0; 1 << 16], &mut |_| {})?;
+        entry.kind = Kind::File { size: held.stamp.size };
+        (entry.sha256, entry.extents) = (Some(sha256), held.extents);
     }
     Ok(entry)
 }

@@ -387,20 +387,20 @@ impl<'a> Work<'a> {
 
     fn hash_item(&mut self, folder: &OpenFolder, item: &mut Item) -> io::Result<()> {
         let entry = &mut item.entry;
-        let (contents, metadata) = self.hasher.hash(&folder.fd, entry.path.file_name())?;
+        let (sha256, held, metadata) = self.hasher.hash(&folder.fd, entry.path.file_name())?;
         if item.identity.is_some() {
             // Another file may have taken the name since: the other names are not its own.
-            item.identity = Some((contents.stamp.device, contents.stamp.inode));
+            item.identity = Some((held.stamp.device, held.stamp.inode));
         }
         // A file with holes is cheap to read again, and its digest alone does not say where they are.
-        if let (Some(cache), true, None) = (self.walker.cache, contents.steady, &contents.extents) {
-            let known = Known { sha256: contents.sha256, bare: metadata.xattrs.is_empty() };
-            self.lines.extend(cache.line(&contents.stamp, known));
+        if let (Some(cache), true, None) = (self.walker.cache, held.steady, &held.extents) {
+            let known = Known { sha256, bare: metadata.xattrs.is_empty() };
+            self.lines.extend(cache.line(&held.stamp, known));
         }
-        entry.kind = Kind::File { size: contents.stamp.size };
+        entry.kind = Kind::File { size: held.stamp.size };
         entry.metadata = metadata;
-        entry.sha256 = Some(contents.sha256);
-        entry.extents = contents.extents;
+        entry.sha256 = Some(sha256);
+        entry.extents = held.extents;
         Ok(())
     }
 
