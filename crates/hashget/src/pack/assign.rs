@@ -14,8 +14,10 @@ use crate::model::{Entry, Kind, MemberMetadata, Metadata, Timestamp};
 /// What the package records of given members: little for each, since there may be millions.
 #[derive(Default)]
 pub(super) struct OwnMetadata {
-    /// For each member which of `distinct` it has.
-    which: Vec<u32>,
+    /// Which of `distinct` the members have: from which member on, ascending.
+    runs: Vec<(u32, u32)>,
+    /// How many members there are.
+    count: usize,
     /// Without times.
     distinct: Vec<MemberMetadata>,
     known: BTreeMap<OwnKey, u32>,
@@ -30,21 +32,24 @@ impl OwnMetadata {
     /// Adds that of one more member; its entry has the time `actual`.
     pub(super) fn push(&mut self, own: &MemberMetadata, actual: Timestamp) {
         if own.mtime != Some(actual) {
-            self.times.push((position(self.which.len()), own.mtime));
+            self.times.push((position(self.count), own.mtime));
         }
         // Most have what the one before has.
-        let last = self.which.last().map(|&which| (which, &self.distinct[which as usize]));
-        let which = match last {
-            Some((which, last)) if same_but_for_times(last, own) => which,
-            _ => {
-                let key = (own.mode, own.uid, own.gid, (*own.xattrs).clone());
-                *self.known.entry(key).or_insert_with(|| {
-                    self.distinct.push(MemberMetadata { mtime: None, ..own.clone() });
-                    position(self.distinct.len() - 1)
-                })
-            }
-        };
-        self.which.push(which);
+        let last = self.runs.last().map(|&(_, which)| &self.distinct[which as usize]);
+        if last.is_none_or(|last| !same_but_for_times(last, own)) {
+            let key = (own.mode, own.uid, own.gid, (*own.xattrs).clone());
+            let which = *self.known.entry(key).or_insert_with(|| {
+                self.distinct.push(MemberMetadata { mtime: None, ..own.clone() });
+                position(self.distinct.len() - 1)
+            });
+            self.runs.push((position(self.count), which));
+        }
+        self.count += 1;
+    }
+
+    fn of(&self, at: usize) -> &MemberMetadata {
+        let run = self.runs.partition_point(|&(from, _)| from <= position(at)) - 1;
+        &self.distinct[self.runs[run].1 as usize]
     }
 
     fn mtime(&self, at: usize, actual: Timestamp) -> Option<Timestamp> {
@@ -98,7 +103,7 @@ impl<'a> Pairs<'a> {
         Pair {
             link: role == Role::Link,
             symlink: matches!(file.kind, Kind::Symlink { .. }),
-            own: &self.own.distinct[self.own.which[at] as usize],
+            own: self.own.of(at),
             own_mtime: self.own.mtime(at, file.metadata.mtime),
             actual: &file.metadata,
             decides: role == Role::Made,

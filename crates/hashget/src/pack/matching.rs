@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use super::contents::Contents;
 use super::cover::{Offer, choose};
 use super::members::Members;
-use super::plan::{ChosenPackage, PackageUse};
+use super::plan::{ChosenPackage, Kept, PackageUse};
 use super::{PackError, PackOptions};
 use crate::hashdb::{HashDb, HashDbError, PackageId};
 use crate::model::{Digest, Entry, PackageRecord};
@@ -37,8 +37,6 @@ pub(super) type Held = Vec<Option<bool>>;
 pub(super) struct Holders {
     /// Which packages hold which contents, sorted.
     packages: Vec<(PackageId, u32)>,
-    /// The bytes that leaving out each content saves.
-    weights: Vec<u64>,
     held: Held,
 }
 
@@ -50,12 +48,10 @@ impl Holders {
         contents: &Contents<'_>,
     ) -> Result<Self, HashDbError> {
         let (mut holders, mut held) = (Vec::new(), vec![None; entries.len()]);
-        let mut weights = Vec::with_capacity(contents.numbers().len());
         // One visit to each content's entry, since they lie all over the memory.
-        let mut wanted = contents.numbers().filter_map(|content| {
-            weights.push(contents.weight(content));
-            (weights[content as usize] > 0).then(|| (content, contents.digest(content)))
-        });
+        let wanted =
+            |content| (contents.weight(content) > 0).then(|| (content, contents.digest(content)));
+        let mut wanted = contents.numbers().filter_map(wanted);
         loop {
             let (batch, digests): (Vec<u32>, Vec<Digest>) = wanted.by_ref().take(BATCH).unzip();
             if batch.is_empty() {
@@ -67,7 +63,7 @@ impl Holders {
             }
         }
         holders.sort_unstable();
-        Ok(Self { packages: holders, weights, held })
+        Ok(Self { packages: holders, held })
     }
 
     /// The entries that no package has, ascending.
@@ -85,7 +81,7 @@ pub(super) fn matched<'a>(
     today: &str,
 ) -> Result<Matched<'a>, PackError> {
     let mut found: Vec<(PackageRecord, Offer)> = Vec::new();
-    let Holders { packages: holders, weights, held } = holders;
+    let Holders { packages: holders, held } = holders;
     let reliable = |record: &PackageRecord| obstacle(record, options, today).is_none();
     for holder in holders.chunk_by(|(a, _), (b, _)| a == b) {
         let id = holder[0].0;
@@ -101,6 +97,7 @@ pub(super) fn matched<'a>(
     let positions: HashMap<PackageId, usize> =
         offers.iter().enumerate().map(|(position, offer)| (offer.id, position)).collect();
 
+    let weights: Vec<u64> = contents.numbers().map(|content| contents.weight(content)).collect();
     let choice = choose(&offers, &weights, options.max_fetch_ratio);
     drop(weights);
     // Positions are in the order of the URLs.
@@ -119,15 +116,14 @@ pub(super) fn matched<'a>(
     let (mut packages, mut kept) = (Vec::with_capacity(chosen.len()), 0);
     for (position, record) in records.into_iter().enumerate() {
         if let Some((_, id)) = chosen.next_if(|&(next, _)| next == position) {
-            let members = if kept < MOST_KEPT {
+            let kept_of_it = if kept < MOST_KEPT {
                 let members = Members::read(hashdb, id, contents)?;
                 kept += if members.are_kept() { members.len() } else { 0 };
-                Some(members)
+                Kept::Members(members)
             } else {
-                None
+                Kept::Contents(std::mem::take(&mut offers[position].contents))
             };
-            let contents = std::mem::take(&mut offers[position].contents);
-            packages.push(ChosenPackage { record, id, contents, kept: members });
+            packages.push(ChosenPackage { record, id, kept: kept_of_it });
         }
     }
     Ok(Matched { packages, not_worth, held })

@@ -14,6 +14,9 @@ use crate::model::{Member, RelPath};
 /// read anew each time.
 const MOST_KEPT: usize = 100_000;
 
+/// So many members of greater packages are looked at together.
+const BATCH: usize = 1024;
+
 /// What is in a package.
 pub(super) struct Members<'a> {
     hashdb: &'a dyn HashDb,
@@ -61,11 +64,11 @@ impl<'a> Members<'a> {
         id: PackageId,
         look: &mut dyn FnMut(&[Member]),
     ) -> Result<Self, HashDbError> {
-        let (mut batch, mut count) = (Vec::new(), 0);
+        let (mut batch, mut count, mut most) = (Vec::new(), 0, MOST_KEPT);
         hashdb.each_member(id, &mut |member| {
-            if batch.len() == MOST_KEPT {
+            if batch.len() == most {
                 look(&batch);
-                batch.clear();
+                (batch, most) = (Vec::new(), BATCH);
             }
             batch.push(member);
             count += 1;

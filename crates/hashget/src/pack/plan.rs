@@ -19,10 +19,16 @@ pub(super) struct ChosenPackage<'a> {
     pub(super) record: PackageRecord,
     /// What the HashDB calls it.
     pub(super) id: PackageId,
+    /// What is kept of it from one step to the next.
+    pub(super) kept: Kept<'a>,
+}
+
+/// What is kept of a package.
+pub(super) enum Kept<'a> {
+    /// What is in it.
+    Members(Members<'a>),
     /// Those contents of the tree that the HashDB says it has, all of them that have any bytes.
-    pub(super) contents: Vec<u32>,
-    /// What is in it, if that is kept from one step to the next.
-    pub(super) kept: Option<Members<'a>>,
+    Contents(Vec<u32>),
 }
 
 /// Reads what is in a package.
@@ -36,16 +42,20 @@ impl ChosenPackage<'_> {
         work: impl FnOnce(&Members<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         match &self.kept {
-            Some(members) => work(members),
-            None => work(&read(self.id)?),
+            Kept::Members(members) => work(members),
+            Kept::Contents(_) => work(&read(self.id)?),
         }
     }
 
     /// Could it give a file that nothing gives yet? Mostly not, once all trees are laid down, and then its members
     /// need not be read again.
     fn could_give(&self, contents: &Contents<'_>, claims: &Claims) -> bool {
+        let held = match &self.kept {
+            Kept::Members(members) => members.contents(),
+            Kept::Contents(contents) => contents,
+        };
         let whole = contents.number(&self.record.sha256);
-        let held = self.contents.iter().copied().chain(std::iter::once(whole));
+        let held = held.iter().copied().chain(std::iter::once(whole));
         held.flat_map(|content| contents.names(content)).any(|entry| !claims.is_given(entry))
     }
 }
