@@ -6,22 +6,20 @@
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
+use super::rows::{
+    Problem, RECORD, complete, each_member, forget, insert_record, look_up_keys, prefix, record_of,
+    unsigned,
+};
 use super::{Check, HashDb, HashDbError, PackageId, Status, member_list, schema};
 use crate::model::{Digest, Evidence, Member, PackageRecord, Signature, escaped};
 
 /// The name of the file in the HashDB's folder.
 const FILE_NAME: &str = "hashdb.sqlite";
 
-/// How many bytes of a digest are a look-up key.
-const PREFIX: usize = 16;
-
 /// Connections kept open when nobody uses them.
 const IDLE: usize = 8;
-
-const RECORD: &str = "SELECT id, url, sha256, size, format, project, expires, indexed_at, evidence, \
-                      vouched, recursive FROM packages";
 
 /// A HashDB in a folder of this machine.
 #[derive(Debug)]
@@ -119,19 +117,6 @@ impl LocalHashDb {
             let ids = statement.query_map(key, |row| row.get(0).map(PackageId))?;
             Ok(ids.collect::<rusqlite::Result<_>>()?)
         })
-    }
-}
-
-/// Why work on a connection failed, before it is known which HashDB it was.
-enum Problem {
-    Sqlite(rusqlite::Error),
-    Damaged(String),
-    Impossible(String),
-}
-
-impl From<rusqlite::Error> for Problem {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(error)
     }
 }
 
@@ -313,153 +298,4 @@ impl HashDb for LocalHashDb {
             disk_bytes: bytes_of("") + bytes_of("-wal"),
         })
     }
-}
-
-fn prefix(digest: &Digest) -> &[u8] {
-    &digest.as_bytes()[..PREFIX]
-}
-
-/// The keys of a package: its own digest and those of its regular members, sorted, each once.
-fn look_up_keys<'a>(record: &'a PackageRecord, members: &'a [Member]) -> Vec<&'a [u8]> {
-    let digests = members.iter().filter_map(|member| member.sha256.as_ref());
-    let mut keys: Vec<&[u8]> = digests.chain([&record.sha256]).map(prefix).collect();
-    keys.sort_unstable();
-    keys.dedup();
-    keys
-}
-
-fn insert_record(transaction: &Transaction<'_>, record: &PackageRecord) -> Result<i64, Problem> {
-    let size = i64::try_from(record.size)
-        .map_err(|_| Problem::Impossible(format!("no package has {} bytes", record.size)))?;
-    transaction
-        .prepare_cached(
-            "INSERT INTO packages (url, sha256, size, format, project, expires, indexed_at, evidence, \
-             vouched, recursive) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-        )?
-        .execute(params![
-            record.url,
-            record.sha256.as_bytes(),
-            size,
-            record.format,
-            record.project,
-            record.expires,
-            record.indexed_at,
-            record.evidence.to_string(),
-            record.vouched,
-            record.recursive,
-        ])?;
-    let id = transaction.last_insert_rowid();
-    let mut urls = transaction.prepare_cached(
-        "INSERT OR IGNORE INTO package_urls (url, package, position) VALUES (?1, ?2, ?3)",
-    )?;
-    for (position, url) in (0i64..).zip(&record.also) {
-        urls.execute(params![url, id, position])?;
-    }
-    let mut signatures = transaction.prepare_cached(
-        "INSERT OR IGNORE INTO signatures (kind, value, package, position) VALUES (?1, ?2, ?3, ?4)",
-    )?;
-    for (position, signature) in (0i64..).zip(&record.signatures) {
-        signatures.execute(params![signature.kind, signature.value, id, position])?;
-    }
-    Ok(id)
-}
-
-/// Gives the members of a package to `visit`, as [`HashDb::each_member`] says.
-fn each_member(
-    transaction: &Transaction<'_>,
-    id: i64,
-    visit: &mut dyn FnMut(Member),
-) -> Result<(), Problem> {
-    // Every package has a list; without the join, a lost one would look like an empty one.
-    let row: Option<Option<i64>> = transaction
-        .prepare_cached(
-            "SELECT package FROM packages LEFT JOIN members ON package = id WHERE id = ?1",
-        )?
-        .query_row([id], |row| row.get(0))
-        .optional()?;
-    match row {
-        None => Ok(()),
-        Some(None) => Err(Problem::Damaged("a package has lost its members".to_owned())),
-        Some(Some(row)) => {
-            let list = transaction.blob_open("main", "members", "list", row, true)?;
-            member_list::decode(list, visit).map_err(Problem::Damaged)
-        }
-    }
-}
-
-/// Takes a package out, with its keys. `false` when it was not known.
-fn forget(transaction: &Transaction<'_>, id: i64) -> Result<bool, Problem> {
-    let own: Option<Vec<u8>> = transaction
-        .prepare_cached("SELECT sha256 FROM packages WHERE id = ?1")?
-        .query_row([id], |row| row.get(0))
-        .optional()?;
-    let Some(own) = own else { return Ok(false) };
-    let mut keys: Vec<[u8; PREFIX]> = own.first_chunk().copied().into_iter().collect();
-    let mut add = |member: Member| {
-        keys.extend(member.sha256.and_then(|sha256| prefix(&sha256).first_chunk().copied()));
-    };
-    match each_member(transaction, id, &mut add) {
-        Ok(()) => {
-            keys.sort_unstable();
-            keys.dedup();
-            let mut delete = transaction
-                .prepare_cached("DELETE FROM files WHERE prefix = ?1 AND package = ?2")?;
-            for key in keys {
-                delete.execute(params![key, id])?;
-            }
-        }
-        // Its list is damaged: slow, but it must be possible to get rid of it.
-        Err(Problem::Damaged(_)) => {
-            transaction.execute("DELETE FROM files WHERE package = ?1", [id])?;
-        }
-        Err(problem) => return Err(problem),
-    }
-    transaction.prepare_cached("DELETE FROM packages WHERE id = ?1")?.execute([id])?;
-    Ok(true)
-}
-
-/// A count or size, which SQLite keeps signed.
-fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
-    let value: i64 = row.get(column)?;
-    u64::try_from(value).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, value))
-}
-
-/// The record in a row of [`RECORD`], still without what lies in other tables.
-fn record_of(row: &Row<'_>) -> rusqlite::Result<(i64, PackageRecord)> {
-    let evidence = row.get::<_, String>(8)?.parse::<Evidence>().map_err(|problem| {
-        rusqlite::Error::FromSqlConversionFailure(8, rusqlite::types::Type::Text, problem.into())
-    })?;
-    let record = PackageRecord {
-        url: row.get(1)?,
-        also: Vec::new(),
-        sha256: Digest::from_bytes(row.get(2)?),
-        size: unsigned(row, 3)?,
-        format: row.get(4)?,
-        signatures: Vec::new(),
-        project: row.get(5)?,
-        expires: row.get(6)?,
-        indexed_at: row.get(7)?,
-        evidence,
-        vouched: row.get(9)?,
-        recursive: row.get(10)?,
-    };
-    Ok((row.get(0)?, record))
-}
-
-/// Adds the other URLs and the signatures to a record.
-fn complete(
-    transaction: &Transaction<'_>,
-    id: i64,
-    mut record: PackageRecord,
-) -> Result<PackageRecord, Problem> {
-    let mut urls = transaction
-        .prepare_cached("SELECT url FROM package_urls WHERE package = ?1 ORDER BY position")?;
-    record.also = urls.query_map([id], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-    let mut signatures = transaction.prepare_cached(
-        "SELECT kind, value FROM signatures WHERE package = ?1 ORDER BY position",
-    )?;
-    record.signatures = signatures
-        .query_map([id], |row| Ok(Signature { kind: row.get(0)?, value: row.get(1)? }))?
-        .collect::<rusqlite::Result<_>>()?;
-    Ok(record)
 }

@@ -7,6 +7,7 @@ mod check;
 mod exchange;
 mod local;
 mod member_list;
+mod rows;
 mod schema;
 
 pub use check::{Check, CheckOutcome};

@@ -17,6 +17,7 @@ mod heaviest;
 mod lay;
 mod matching;
 mod members;
+mod open_file;
 mod options;
 mod output;
 mod plan;

@@ -4,23 +4,18 @@
 //! the scan is stored as it is now, and a corrected manifest at the end replaces the first one.
 
 use std::collections::{HashMap, HashSet};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 
+use super::open_file::{Listeners, OpenFile};
 use super::plan::Plan;
 use super::tar_writer::TarWriter;
 use super::{PackError, PackOptions};
 use crate::model::manifest::{
     EntryColumns, MANIFEST_NAME, Manifest, ManifestV1, Renamed, TreeSummary,
 };
-use crate::model::{Digest, Entry, Extent, HashingReader, Kind, Metadata, RelPath};
+use crate::model::{Entry, Kind, Metadata, RelPath};
 use crate::monitor::{Monitor, ProblemKind, Running};
-use crate::tree::{ContentsReader, Held, Scan, Stamp, inspect_open_file, tree_digest};
-
-/// Files up to this size are read whole before they are written, so that one that changes meanwhile can be
-/// read again.
-const SMALL: u64 = 4 << 20;
-/// How often such a file is read again.
-const TRIES: usize = 3;
+use crate::tree::{Scan, Stamp, inspect_open_file, tree_digest};
 
 /// Writes one archive.
 pub(super) struct Writer<'a> {
@@ -278,7 +273,7 @@ impl Writer<'_> {
         name: &[u8],
     ) -> Result<(), PackError> {
         let path = self.scan.entries[index].path.clone();
-        let (metadata, source) = match self.open(&path) {
+        let (metadata, file) = match OpenFile::open(&self.scan.root, &path) {
             Ok(opened) => opened,
             Err(error) => {
                 self.part_names(&path, None);
@@ -289,16 +284,16 @@ impl Writer<'_> {
                 return Ok(());
             }
         };
-        self.part_names(&path, Some(source.stamp()));
+        self.part_names(&path, Some(file.stamp()));
         let mut now = Entry {
             path: path.clone(),
-            kind: Kind::File { size: source.size() },
+            kind: Kind::File { size: file.size() },
             metadata,
             sha256: None,
-            extents: source.extents().map(<[_]>::to_vec),
+            extents: file.extents().map(<[_]>::to_vec),
         };
         let (sha256, doubt) =
-            source.store(tar, name, &now, Listeners(self.progress, self.monitor))?;
+            file.store(tar, name, &now, Listeners(self.progress, self.monitor))?;
         now.sha256 = Some(sha256);
         if let Some(doubt) = doubt {
             let problem = format!("{doubt}; the archive has it as it was read");
@@ -311,30 +306,6 @@ impl Writer<'_> {
             self.outdated = true;
         }
         Ok(())
-    }
-
-    /// Opens a file, and reads it if it is small.
-    fn open(&self, path: &RelPath) -> io::Result<(Metadata, Source)> {
-        let mut file = self.scan.root.open_file(path)?;
-        for attempt in 1.. {
-            if !file.metadata()?.is_file() {
-                break;
-            }
-            let (metadata, before) = inspect_open_file(&file)?;
-            let mut reader = ContentsReader::new(file)?;
-            if before.size > SMALL {
-                return Ok((metadata, Source::Large(Box::new(reader))));
-            }
-            let mut data = Vec::new();
-            reader.read_to_end(&mut data)?;
-            let (mut held, again) = reader.finish()?;
-            held.steady &= held.stamp == before;
-            if held.steady || attempt == TRIES {
-                return Ok((metadata, Source::Small { data, held }));
-            }
-            file = again;
-        }
-        Err(io::Error::other("it is no regular file any more"))
     }
 
     /// Takes the files that could not be archived after all out of the plan, with their further names.
@@ -350,122 +321,6 @@ impl Writer<'_> {
         let mut each = remaining.iter();
         self.scan.entries.retain(|_| *each.next().expect("one for each entry"));
         self.plan.links.retain(|link| !gone.contains(&link.to));
-    }
-}
-
-/// A file that is open to be archived.
-enum Source {
-    /// Read already.
-    Small { data: Vec<u8>, held: Held },
-    /// To be read while it is written.
-    Large(Box<ContentsReader>),
-}
-
-impl Source {
-    fn stamp(&self) -> &Stamp {
-        match self {
-            Self::Small { held, .. } => &held.stamp,
-            Self::Large(reader) => reader.stamp(),
-        }
-    }
-
-    fn size(&self) -> u64 {
-        self.stamp().size
-    }
-
-    fn extents(&self) -> Option<&[Extent]> {
-        match self {
-            Self::Small { held, .. } => held.extents.as_deref(),
-            Self::Large(reader) => reader.extents(),
-        }
-    }
-
-    /// Writes the entry; returns the digest of its contents in the tar, and why they may not be a
-    /// state that the file ever had.
-    fn store<W: Write>(
-        self,
-        tar: &mut TarWriter<W>,
-        name: &[u8],
-        entry: &Entry,
-        listeners: Listeners<'_>,
-    ) -> Result<(Digest, Option<String>), PackError> {
-        let changed = |steady: bool| (!steady).then(|| "it changed while it was read".to_owned());
-        match self {
-            Self::Small { data, held } => {
-                let (digest, error) = store_data(tar, name, entry, &mut &*data, listeners)?;
-                Ok((digest, error.or_else(|| changed(held.steady))))
-            }
-            Self::Large(mut reader) => {
-                let (digest, error) = store_data(tar, name, entry, &mut *reader, listeners)?;
-                let steady = reader.finish().is_ok_and(|(held, _)| held.steady);
-                Ok((digest, error.or_else(|| changed(steady))))
-            }
-        }
-    }
-}
-
-/// Writes an entry with exactly as much data as its header says: zeros where reading ended early.
-fn store_data<W: Write>(
-    tar: &mut TarWriter<W>,
-    name: &[u8],
-    entry: &Entry,
-    data: &mut dyn Read,
-    listeners: Listeners<'_>,
-) -> Result<(Digest, Option<String>), PackError> {
-    let size = if let Kind::File { size } = entry.kind { size } else { 0 };
-    let length = entry
-        .extents
-        .as_ref()
-        .map_or(size, |extents| extents.iter().map(|extent| extent.length).sum());
-    let mut forgiving = Forgiving { inner: data, error: None };
-    let content = (&mut forgiving).chain(io::repeat(0)).take(length);
-    let mut hashing = HashingReader::new(Told { content, listeners });
-    let written = tar.entry(name, entry, &mut hashing);
-    listeners.1.check_interrupted()?;
-    written.map_err(PackError::Write)?;
-    listeners.0.advance(size.saturating_sub(length), 0);
-    let (digest, _) = hashing.finish();
-    Ok((digest, forgiving.error.map(|error| format!("it could not be read to its end: {error}"))))
-}
-
-/// Who hears how far the writing is, and who may end it.
-#[derive(Clone, Copy)]
-struct Listeners<'a>(&'a Running<'a>, &'a dyn Monitor);
-
-/// Contents that the listeners hear of while they are read.
-struct Told<'a, R> {
-    content: R,
-    listeners: Listeners<'a>,
-}
-
-impl<R: Read> Read for Told<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let Listeners(progress, monitor) = self.listeners;
-        monitor.check_interrupted().map_err(io::Error::other)?;
-        let count = self.content.read(buffer)?;
-        progress.advance(count as u64, 0);
-        Ok(count)
-    }
-}
-
-/// Ends where reading fails, and remembers why: the entry's header is written already.
-struct Forgiving<'a> {
-    inner: &'a mut dyn Read,
-    error: Option<io::Error>,
-}
-
-impl Read for Forgiving<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.error.is_some() {
-            return Ok(0);
-        }
-        match self.inner.read(buffer) {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
-                self.error = Some(error);
-                Ok(0)
-            }
-            result => result,
-        }
     }
 }
 

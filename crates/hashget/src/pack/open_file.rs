@@ -1,0 +1,160 @@
+//! The contents of files on their way into the archive.
+//!
+//! Invariant: exactly as many bytes go into the tar as the entry's header says, and the digest is of those.
+
+use std::io::{self, Read, Write};
+
+use super::PackError;
+use super::tar_writer::TarWriter;
+use crate::model::{Digest, Entry, Extent, HashingReader, Kind, Metadata, RelPath};
+use crate::monitor::{Monitor, Running};
+use crate::tree::{ContentsReader, Held, Stamp, TreeRoot, inspect_open_file};
+
+/// Files up to this size are read whole before they are written, so that one that changes meanwhile can be
+/// read again.
+const SMALL: u64 = 4 << 20;
+/// How often such a file is read again.
+const TRIES: usize = 3;
+
+/// A file that is open to be archived.
+pub(super) enum OpenFile {
+    /// Read already.
+    Small { data: Vec<u8>, held: Held },
+    /// To be read while it is written.
+    Large(Box<ContentsReader>),
+}
+
+impl OpenFile {
+    /// Opens a file, and reads it if it is small.
+    pub(super) fn open(root: &TreeRoot, path: &RelPath) -> io::Result<(Metadata, Self)> {
+        let mut file = root.open_file(path)?;
+        for attempt in 1.. {
+            if !file.metadata()?.is_file() {
+                break;
+            }
+            let (metadata, before) = inspect_open_file(&file)?;
+            let mut reader = ContentsReader::new(file)?;
+            if before.size > SMALL {
+                return Ok((metadata, Self::Large(Box::new(reader))));
+            }
+            let mut data = Vec::new();
+            reader.read_to_end(&mut data)?;
+            let (mut held, again) = reader.finish()?;
+            held.steady &= held.stamp == before;
+            if held.steady || attempt == TRIES {
+                return Ok((metadata, Self::Small { data, held }));
+            }
+            file = again;
+        }
+        Err(io::Error::other("it is no regular file any more"))
+    }
+
+    /// How it is at the start.
+    pub(super) fn stamp(&self) -> &Stamp {
+        match self {
+            Self::Small { held, .. } => &held.stamp,
+            Self::Large(reader) => reader.stamp(),
+        }
+    }
+
+    /// Its bytes, holes too.
+    pub(super) fn size(&self) -> u64 {
+        self.stamp().size
+    }
+
+    /// The data of a file with holes.
+    pub(super) fn extents(&self) -> Option<&[Extent]> {
+        match self {
+            Self::Small { held, .. } => held.extents.as_deref(),
+            Self::Large(reader) => reader.extents(),
+        }
+    }
+
+    /// Writes the entry; returns the digest of its contents in the tar, and why they may not be a
+    /// state that the file ever had.
+    pub(super) fn store<W: Write>(
+        self,
+        tar: &mut TarWriter<W>,
+        name: &[u8],
+        entry: &Entry,
+        listeners: Listeners<'_>,
+    ) -> Result<(Digest, Option<String>), PackError> {
+        let changed = |steady: bool| (!steady).then(|| "it changed while it was read".to_owned());
+        match self {
+            Self::Small { data, held } => {
+                let (digest, error) = store_data(tar, name, entry, &mut &*data, listeners)?;
+                Ok((digest, error.or_else(|| changed(held.steady))))
+            }
+            Self::Large(mut reader) => {
+                let (digest, error) = store_data(tar, name, entry, &mut *reader, listeners)?;
+                let steady = reader.finish().is_ok_and(|(held, _)| held.steady);
+                Ok((digest, error.or_else(|| changed(steady))))
+            }
+        }
+    }
+}
+
+/// Writes an entry with exactly as much data as its header says: zeros where reading ended early.
+fn store_data<W: Write>(
+    tar: &mut TarWriter<W>,
+    name: &[u8],
+    entry: &Entry,
+    data: &mut dyn Read,
+    listeners: Listeners<'_>,
+) -> Result<(Digest, Option<String>), PackError> {
+    let size = if let Kind::File { size } = entry.kind { size } else { 0 };
+    let length = entry
+        .extents
+        .as_ref()
+        .map_or(size, |extents| extents.iter().map(|extent| extent.length).sum());
+    let mut forgiving = Forgiving { inner: data, error: None };
+    let content = (&mut forgiving).chain(io::repeat(0)).take(length);
+    let mut hashing = HashingReader::new(Told { content, listeners });
+    let written = tar.entry(name, entry, &mut hashing);
+    listeners.1.check_interrupted()?;
+    written.map_err(PackError::Write)?;
+    listeners.0.advance(size.saturating_sub(length), 0);
+    let (digest, _) = hashing.finish();
+    Ok((digest, forgiving.error.map(|error| format!("it could not be read to its end: {error}"))))
+}
+
+/// Who hears how far the writing is, and who may end it.
+#[derive(Clone, Copy)]
+pub(super) struct Listeners<'a>(pub(super) &'a Running<'a>, pub(super) &'a dyn Monitor);
+
+/// Contents that the listeners hear of while they are read.
+struct Told<'a, R> {
+    content: R,
+    listeners: Listeners<'a>,
+}
+
+impl<R: Read> Read for Told<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Listeners(progress, monitor) = self.listeners;
+        monitor.check_interrupted().map_err(io::Error::other)?;
+        let count = self.content.read(buffer)?;
+        progress.advance(count as u64, 0);
+        Ok(count)
+    }
+}
+
+/// Ends where reading fails, and remembers why: the entry's header is written already.
+struct Forgiving<'a> {
+    inner: &'a mut dyn Read,
+    error: Option<io::Error>,
+}
+
+impl Read for Forgiving<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.error.is_some() {
+            return Ok(0);
+        }
+        match self.inner.read(buffer) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                self.error = Some(error);
+                Ok(0)
+            }
+            result => result,
+        }
+    }
+}
