@@ -163,7 +163,9 @@ def scale_tables(scale):
     return "\n".join([
         "### HashDB", "", "Each hash; look-ups in one sorted batch of 200,000, half of them unknown.", "",
         table(["hashes", "look-up us", "put us", "opening ms", "look-up table B", "member lists B", "all B"], hashes),
-        "### Trees", "", "Small files, 100 in a folder; all archived, or all out of one package.", "",
+        "### Trees", "", "Small files, 100 in a folder; all archived, or all out of one package."
+        " For some minutes after files were removed, ext4 looks at each inode that was freed before it makes a file:"
+        " what was removed before the run is part of what `unpack` takes, most of all of small trees, which come first.", "",
         table(["", "files", "wall s", "us a file", "CPU us a file", "memory MiB", "memory B a file"], files),
         "### Plan", "", "From the end of the scan to the end of a dry run, without what the synthetic HashDB takes to make "
         "up its answers (the last column).", "",
