@@ -83,7 +83,7 @@ pub(super) fn insert_record(
     Ok(id)
 }
 
-/// Gives the members of a package to `visit`, as [`HashDb::each_member`] says.
+/// Gives the members of a package to `visit`, as [`super::HashDb::each_member`] says.
 pub(super) fn each_member(
     transaction: &Transaction<'_>,
     id: i64,
