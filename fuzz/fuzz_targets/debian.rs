@@ -43,5 +43,5 @@ fuzz_target!(|bytes: &[u8]| {
         std::fs::write(path, content).expect("there is room");
     }
     let path = RelPath::new(STATUS).expect("a path");
-    let _ = Debian.detect_noting(&Machine::default(), folder.path(), &path, &mut |_| {});
+    let _ = Debian.detect(&Machine::default(), folder.path(), &path, &mut |_| {});
 });

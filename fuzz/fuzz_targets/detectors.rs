@@ -38,7 +38,7 @@ fuzz_target!(|bytes: &[u8]| {
         for name in NAMES.iter().chain(&FOLDERS) {
             let path = RelPath::new(*name).expect("a path");
             if detector.interested_in(&path) {
-                let found = detector.detect(&Machine::default(), folder.path(), &path);
+                let found = detector.detect(&Machine::default(), folder.path(), &path, &mut |_| {});
                 for list in found.iter().flatten().flat_map(|candidate| &candidate.lists) {
                     let _ = list.local();
                 }

@@ -22,7 +22,7 @@ fuzz_target!(|bytes: &[u8]| {
     for name in ["app", "app/VERSION"] {
         let path = RelPath::new(name).expect("a path");
         for rule in rules.iter().filter(|rule| rule.interested_in(&path)) {
-            let _ = rule.detect(&Machine::default(), folder.path(), &path);
+            let _ = rule.detect(&Machine::default(), folder.path(), &path, &mut |_| {});
         }
     }
 });
