@@ -35,6 +35,7 @@ pub(super) fn index_all(
     let progress = monitor.begin(Step::Index, "packages", total);
     // Mostly all are known: telling so takes less time than threads with connections of their own do.
     for candidate in &candidates {
+        monitor.check_interrupted()?;
         if indexer.known_candidate(candidate)?.is_some() {
             progress.advance(0, 1);
             indexed.known += 1;
