@@ -229,9 +229,9 @@ def plots(done, scale, folder):
 
 INTRODUCTION = """Written by `bench/run`; do not edit. Every job ran in turn with the others, {runs} times, in rounds; jobs
 of other tools that take more than 30 s ran twice; the tables have a column of it. The Python tool's restore of the
-kernel takes very long and runs with `--slow` alone: where it was not run, its field is empty. Medians are told, with the least and the most. CPU seconds are user and system
-together; memory is the peak of the largest process (below 25 MiB it is the harness's own). `bench/jobs.py` has every
-command.
+kernel takes very long and runs with `--slow` alone: where it was not run, its field is empty. Medians are told, with
+the least and the most. CPU seconds are user and system together; memory is the peak of the largest process (below
+25 MiB it is the harness's own). `bench/jobs.py` has every command.
 """
 
 
