@@ -1,7 +1,7 @@
 //! Any bytes as a manifest, version 1 or 2; what can be read is written and read again.
 #![no_main]
 
-use hashget::model::manifest::{AnyManifest, TreeCursor};
+use hashget::model::manifest::{AnyManifest, PlacementCursor};
 use hashget::model::{Kind, Member, MemberMetadata, RelPath, Timestamp};
 use libfuzzer_sys::fuzz_target;
 
@@ -36,8 +36,8 @@ fuzz_target!(|bytes: &[u8]| {
             let _ = manifest.archived.entries().filter(Result::is_ok).count();
             for package in &manifest.packages {
                 let _ = package.files.entries().filter(Result::is_ok).count();
-                for tree in &package.trees {
-                    let mut cursor = TreeCursor::new(tree);
+                for tree in &package.placements {
+                    let mut cursor = PlacementCursor::new(tree);
                     for member in members() {
                         let _ = cursor.next(&member);
                     }

@@ -14,7 +14,7 @@ use hashget::monitor::{Event, Monitor, ProblemKind};
 use serde::Serialize;
 use serde_json::json;
 
-use super::progress::Telling;
+use super::progress::ProgressReporter;
 use super::text::{counted, safe};
 use crate::causes;
 use crate::exit::Code;
@@ -49,7 +49,7 @@ pub(crate) struct Problems {
 pub(crate) struct Console {
     verbosity: Verbosity,
     json: bool,
-    telling: Option<Telling>,
+    reporter: Option<ProgressReporter>,
     problems: Mutex<Problems>,
     interrupted: Arc<AtomicBool>,
     interruption_told: AtomicBool,
@@ -75,19 +75,19 @@ const NOTE: Style = AnsiColor::Cyan.on_default().bold();
 impl Console {
     /// A console that is interrupted when the flag is set.
     pub(crate) fn new(verbosity: Verbosity, json: bool, interrupted: Arc<AtomicBool>) -> Self {
-        let telling = match (verbosity > Verbosity::Quiet, json) {
+        let reporter = match (verbosity > Verbosity::Quiet, json) {
             (false, _) => None,
-            (true, false) => Telling::on_terminal(),
+            (true, false) => ProgressReporter::on_terminal(),
             (true, true) => {
                 // What cannot be written here cannot be written at the end, which is told then.
                 let write = |record| drop(write_record("progress", record));
-                Some(Telling::in_records(Box::new(write), verbosity >= Verbosity::Verbose))
+                Some(ProgressReporter::in_records(Box::new(write), verbosity >= Verbosity::Verbose))
             }
         };
         Self {
             verbosity,
             json,
-            telling,
+            reporter,
             problems: Mutex::default(),
             interrupted,
             interruption_told: AtomicBool::new(false),
@@ -192,14 +192,14 @@ impl Console {
 
     /// No more is told of progress.
     pub(crate) fn close(&self) {
-        if let Some(telling) = &self.telling {
-            telling.stop();
+        if let Some(reporter) = &self.reporter {
+            reporter.stop();
         }
     }
 
     fn aside(&self, print: impl FnOnce()) {
-        match &self.telling {
-            Some(telling) => telling.aside(print),
+        match &self.reporter {
+            Some(reporter) => reporter.aside(print),
             None => print(),
         }
     }
@@ -245,8 +245,8 @@ impl Monitor for Console {
             Event::Problem { kind, object, message } => self.problem(kind, object, message),
             Event::Skipped { object, reason } => self.skip(object, reason),
             Event::Started(_) | Event::Finished(_) => {
-                if let Some(telling) = &self.telling {
-                    telling.event(&event);
+                if let Some(reporter) = &self.reporter {
+                    reporter.event(&event);
                 }
             }
         }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::os_release::OsRelease;
-use super::{Candidate, DetectError, Detector, Machine, public_url, quoted, text};
+use super::{Candidate, DetectError, Detector, Machine, public_url, quoted, small_files};
 use crate::model::{RelPath, Signature};
 use crate::tree::TreeRoot;
 
@@ -47,7 +47,7 @@ impl Detector for Arch {
         let Some(system) = system_of(path) else { return Ok(Vec::new()) };
         let root = machine.real_path(root)?;
         let entry = path.below(&root);
-        if !text::is_folder(&entry) {
+        if !small_files::is_folder(&entry) {
             return Ok(Vec::new());
         }
         let tree = TreeRoot::open(&system.below(&root))
@@ -133,7 +133,7 @@ impl Knowledge {
             sha256: synced.map(|synced| synced.sha256),
             size: synced.map(|synced| synced.size),
             signature: Some(Signature { kind: "arch".to_owned(), value: package.full_name() }),
-            local_file: cached.into_iter().find(|file| text::is_file(file)),
+            local_file: cached.into_iter().find(|file| small_files::is_file(file)),
             found_at: found_at.clone(),
             lists: vec![Arc::new(mtree::Files::new(Arc::clone(&self.tree), package))],
             ..Candidate::default()
@@ -166,7 +166,8 @@ impl Knowledge {
     /// compression of its time.
     fn file_name(&self, package: &Installed) -> String {
         let named = |end: &str| format!("{}.pkg.tar.{end}", package.full_name());
-        let is_cached = |name: &String| self.caches.iter().any(|at| text::is_file(&at.join(name)));
+        let is_cached =
+            |name: &String| self.caches.iter().any(|at| small_files::is_file(&at.join(name)));
         let by_time = if package.built < ZSTD_SINCE { "xz" } else { "zst" };
         ["zst", "xz"].map(named).into_iter().find(is_cached).unwrap_or_else(|| named(by_time))
     }

@@ -9,7 +9,7 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use super::{Candidate, DetectError, Detector, Machine, text};
+use super::{Candidate, DetectError, Detector, Machine, small_files};
 use crate::model::{RelPath, Signature};
 
 mod registry;
@@ -43,7 +43,7 @@ impl Detector for Cargo {
         if path.file_name() == vendored::CHECKSUMS {
             return vendored::detect(machine, &entry, path);
         }
-        let Some(place) = Place::on_disk(&entry).filter(|_| text::is_file(&entry)) else {
+        let Some(place) = Place::on_disk(&entry).filter(|_| small_files::is_file(&entry)) else {
             return Ok(Vec::new());
         };
         let package = place.package;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::{Candidate, DetectError, Detector, FileList, Listed, Machine, public_url, text};
+use super::{Candidate, DetectError, Detector, FileList, Listed, Machine, public_url, small_files};
 use crate::model::{Checksum, Digest, RelPath, Signature};
 
 /// Recognises `conda-meta/NAME-VERSION-BUILD.json`.
@@ -72,7 +72,7 @@ impl Detector for Conda {
     ) -> Result<Vec<Candidate>, DetectError> {
         let file = path.below(root);
         let wrong = |problem: String| DetectError::new(&file, problem);
-        let Some(bytes) = text::read_whole(&file, MAX_BYTES)? else { return Ok(Vec::new()) };
+        let Some(bytes) = small_files::read_whole(&file, MAX_BYTES)? else { return Ok(Vec::new()) };
         let record: Record = serde_json::from_slice(&bytes)
             .map_err(|error| wrong(format!("it is no record of a package: {error}")))?;
         let (Some(url), Some(file_name)) = (&record.url, &record.file_name) else {
@@ -101,7 +101,7 @@ impl Detector for Conda {
             sha256: record.sha256,
             size: record.size.filter(|size| *size > 0),
             signature: Some(Signature { kind: "conda".to_owned(), value: file_name.clone() }),
-            local_file: cached.find(|cached| text::is_file(cached)),
+            local_file: cached.find(|cached| small_files::is_file(cached)),
             found_at: path.clone(),
             lists: vec![Arc::new(list)],
             ..Candidate::default()
@@ -128,7 +128,8 @@ impl FileList for Files {
     }
 
     fn local(&self) -> Result<Option<Vec<Listed>>, String> {
-        let bytes = text::read_whole(&self.record, MAX_BYTES).map_err(|error| error.to_string())?;
+        let bytes =
+            small_files::read_whole(&self.record, MAX_BYTES).map_err(|error| error.to_string())?;
         let Some(bytes) = bytes else { return Ok(None) };
         let record: WithFiles =
             serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::os_release::OsRelease;
-use super::{Candidate, DetectError, Detector, Machine, text};
+use super::{Candidate, DetectError, Detector, Machine, small_files};
 use crate::model::{RelPath, Signature};
 
 pub(crate) mod archives;
@@ -114,8 +114,11 @@ impl Detector for Debian {
         let root = machine.real_path(root)?;
         let entry = path.below(&root);
         let system_root = system.below(&root);
-        let installed =
-            if text::is_folder(&entry) { in_folder(&entry, note)? } else { in_file(&entry, note)? };
+        let installed = if small_files::is_folder(&entry) {
+            in_folder(&entry, note)?
+        } else {
+            in_file(&entry, note)?
+        };
         if installed.is_empty() {
             return Ok(Vec::new());
         }
@@ -166,7 +169,7 @@ fn system_of(path: &RelPath) -> Option<RelPath> {
 }
 
 fn in_file(file: &Path, note: &mut dyn FnMut(DetectError)) -> Result<Vec<Installed>, DetectError> {
-    let Some(bytes) = text::read_whole(file, MAX_BYTES)? else { return Ok(Vec::new()) };
+    let Some(bytes) = small_files::read_whole(file, MAX_BYTES)? else { return Ok(Vec::new()) };
     let (installed, notes) =
         status::read(&bytes[..]).map_err(|error| DetectError::new(file, error))?;
     notes.into_iter().for_each(|problem| note(DetectError::new(file, problem)));
@@ -329,7 +332,7 @@ impl Knowledge {
         std::iter::once(&self.root)
             .chain(&self.machine)
             .map(|root| root.join("var/cache/apt/archives").join(&name))
-            .find(|file| text::is_file(file))
+            .find(|file| small_files::is_file(file))
     }
 
     /// dpkg's list of MD5s, below the system's folder.
@@ -350,7 +353,9 @@ impl Knowledge {
 /// not (`:` for all).
 fn diversions(root: &Path) -> Diversions {
     let file = root.join("var/lib/dpkg/diversions");
-    let Ok(Some(bytes)) = text::read_whole(&file, MAX_BYTES) else { return Diversions::new() };
+    let Ok(Some(bytes)) = small_files::read_whole(&file, MAX_BYTES) else {
+        return Diversions::new();
+    };
     let lines: Vec<&[u8]> = bytes.split(|&byte| byte == b'\n').collect();
     let understand = |lines: &[&[u8]]| {
         let [from, to, package] = lines else { return None };

@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::{Candidate, DetectError, Detector, Machine, public_url, text};
+use super::{Candidate, DetectError, Detector, Machine, public_url, small_files};
 use crate::model::{Digest, RelPath};
 
 /// Recognises packages by the ends of their names.
@@ -135,7 +135,7 @@ fn described(file: &Path) -> Result<Option<(&'static str, Candidate)>, DetectErr
         let mut metalink = OsString::from(file);
         metalink.push(end);
         let metalink = Path::new(&metalink);
-        let Some(bytes) = text::read_whole(metalink, MAX_METALINK)? else { continue };
+        let Some(bytes) = small_files::read_whole(metalink, MAX_METALINK)? else { continue };
         let wrong = |problem: String| DetectError::new(metalink, problem);
         let xml = std::str::from_utf8(&bytes).map_err(|error| wrong(error.to_string()))?;
         let document = roxmltree::Document::parse(xml)

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Answer, Candidate, DetectError, Detector, Machine, Question, public_url, text};
+use super::{Answer, Candidate, DetectError, Detector, Machine, Question, public_url, small_files};
 use crate::model::{Digest, RelPath, Signature};
 
 /// Recognises `specifications/NAME-VERSION.gemspec`.
@@ -43,7 +43,7 @@ impl Detector for Gems {
         if home.components().any(|name| name.as_os_str() == "rubygems-integration") {
             return Ok(Vec::new());
         }
-        let Some(head) = text::read_head(&entry, HEAD_BYTES)? else { return Ok(Vec::new()) };
+        let Some(head) = small_files::read_head(&entry, HEAD_BYTES)? else { return Ok(Vec::new()) };
         let Some(gem) = Gem::of(&String::from_utf8_lossy(&head)) else { return Ok(Vec::new()) };
         if entry.file_stem().and_then(|name| name.to_str()) != Some(&gem.full_name()) {
             return Ok(Vec::new());
@@ -62,7 +62,7 @@ impl Detector for Gems {
         Ok(vec![Candidate {
             url: first.clone(),
             signature: Some(Signature { kind: "gem".to_owned(), value: gem.full_name() }),
-            local_file: text::is_file(&cached).then_some(cached),
+            local_file: small_files::is_file(&cached).then_some(cached),
             found_at: path.clone(),
             question: Some(Arc::new(Versions { pages, gem })),
             ..Candidate::default()
@@ -107,7 +107,7 @@ fn sources(machine: &Machine, home: &Path) -> Result<Vec<String>, DetectError> {
         .files_for(&home.join("specifications"), &[".gemrc", ".config/gem/gemrc", "etc/gemrc"]);
     files.extend(defaults(machine, home));
     for file in files {
-        let Some(bytes) = text::read_whole(&file, MAX_BYTES)? else { continue };
+        let Some(bytes) = small_files::read_whole(&file, MAX_BYTES)? else { continue };
         let text = String::from_utf8_lossy(&bytes);
         let found = if file.extension().is_some_and(|end| end == "rb") {
             in_defaults(&text)
@@ -158,7 +158,7 @@ fn defaults(machine: &Machine, home: &Path) -> Vec<PathBuf> {
             files.extend(versions);
         }
     }
-    files.retain(|file| text::is_file(file));
+    files.retain(|file| small_files::is_file(file));
     files
 }
 

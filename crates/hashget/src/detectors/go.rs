@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::{Answer, Candidate, DetectError, Detector, Machine, Question, public_url, text};
+use super::{Answer, Candidate, DetectError, Detector, Machine, Question, public_url, small_files};
 use crate::model::{RelPath, Signature};
 
 /// Recognises `cache/download/MODULE/@v/VERSION.ziphash`, which is there once a module was fetched whole.
@@ -46,7 +46,7 @@ impl Detector for Go {
         // The tree may begin within the cache: the folders above it are part of the pattern, too.
         let root = machine.real_path(root)?;
         let entry = path.below(&root);
-        let Some(module) = Module::on_disk(&entry).filter(|_| text::is_file(&entry)) else {
+        let Some(module) = Module::on_disk(&entry).filter(|_| small_files::is_file(&entry)) else {
             return Ok(Vec::new());
         };
         let settings = Settings::read(machine, &module.cache)?;
@@ -133,7 +133,7 @@ impl Settings {
         files.extend(systems.iter().flat_map(|root| DEFAULTS.iter().map(|file| root.join(file))));
         let mut texts = Vec::new();
         for file in files {
-            let bytes = text::read_whole(&file, MAX_BYTES)?.unwrap_or_default();
+            let bytes = small_files::read_whole(&file, MAX_BYTES)?.unwrap_or_default();
             texts.push(String::from_utf8_lossy(&bytes).into_owned());
         }
         let setting = |name: &str| {
@@ -189,7 +189,7 @@ fn toolchains(cache: &Path) -> Vec<PathBuf> {
             entry.file_name().to_str().is_some_and(|name| name.starts_with("toolchain@"))
         })
         .map(|entry| entry.path().join("go.env"))
-        .filter(|file| text::is_file(file))
+        .filter(|file| small_files::is_file(file))
         .collect();
     found.sort();
     found

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::maven::repositories::Repositories;
 use super::maven::{Sha1Beside, size_of};
-use super::{Candidate, DetectError, Detector, Machine, public_url, text};
+use super::{Candidate, DetectError, Detector, Machine, public_url, small_files};
 use crate::model::{Checksum, RelPath, Signature};
 
 /// Recognises `files-2.1/GROUP/NAME/VERSION/SHA1/FILE`.
@@ -93,7 +93,7 @@ fn repositories(machine: &Machine, entry: &Path, home: &Path) -> Result<Vec<Stri
     }
     let mut found = Vec::new();
     for script in scripts {
-        let bytes = text::read_whole(&script, MAX_BYTES)?.unwrap_or_default();
+        let bytes = small_files::read_whole(&script, MAX_BYTES)?.unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes).into_owned();
         // Who logs in somewhere in a script keeps private what it names.
         if text.contains("credentials") {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{Candidate, DetectError, Detector, Machine, public_url, text};
+use super::{Candidate, DetectError, Detector, Machine, public_url, small_files};
 use crate::model::{Digest, RelPath};
 
 /// Recognises `hashget-hint.json` and `.hashget-hint.json`.
@@ -45,7 +45,7 @@ impl Detector for Hint {
     ) -> Result<Vec<Candidate>, DetectError> {
         let file = path.below(root);
         let wrong = |problem: String| DetectError::new(&file, problem);
-        let Some(bytes) = text::read_whole(&file, MAX_BYTES)? else {
+        let Some(bytes) = small_files::read_whole(&file, MAX_BYTES)? else {
             return Ok(Vec::new());
         };
         let json: serde_json::Value = serde_json::from_slice(&bytes)

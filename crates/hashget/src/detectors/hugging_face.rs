@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::{Answer, Candidate, DetectError, Detector, Machine, Question, public_url, text};
+use super::{Answer, Candidate, DetectError, Detector, Machine, Question, public_url, small_files};
 use crate::model::{Digest, RelPath, Signature};
 
 /// Recognises `KIND--ORG--NAME/snapshots/COMMIT/...`.
@@ -134,7 +134,7 @@ fn hub(machine: &Machine, entry: &Path) -> Result<String, DetectError> {
         return base(hub).map_err(|error| DetectError::new(entry, format!("HF_ENDPOINT: {error}")));
     }
     for constants in constants(machine, entry) {
-        let bytes = text::read_whole(&constants, MAX_BYTES)?.unwrap_or_default();
+        let bytes = small_files::read_whole(&constants, MAX_BYTES)?.unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes);
         let line = text
             .lines()
@@ -172,7 +172,7 @@ fn constants(machine: &Machine, entry: &Path) -> Vec<PathBuf> {
                 .extend(["site-packages", "dist-packages"].map(|end| version.join(end).join(FILE)));
         }
     }
-    files.retain(|file| text::is_file(file));
+    files.retain(|file| small_files::is_file(file));
     files
 }
 

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use super::{Candidate, DetectError, Detector, Machine, text};
+use super::{Candidate, DetectError, Detector, Machine, small_files};
 use crate::model::RelPath;
 
 /// Recognises kernel sources.
@@ -35,7 +35,7 @@ impl Detector for Kernel {
     ) -> Result<Vec<Candidate>, DetectError> {
         let file = path.below(root);
         let url = match tarball_url(path.file_name()) {
-            Some(url) => text::is_file(&file).then_some(url),
+            Some(url) => small_files::is_file(&file).then_some(url),
             None => tree_release(&file)?.map(|release| release.url()),
         };
         let candidate = |url| Candidate {
@@ -108,12 +108,12 @@ fn tree_release(makefile: &Path) -> Result<Option<Release>, DetectError> {
     let Some(top) = makefile.parent().filter(|top| has_c_source(&top.join("kernel"))) else {
         return Ok(None);
     };
-    let Some(head) = text::read_head(makefile, HEAD_BYTES)? else {
+    let Some(head) = small_files::read_head(makefile, HEAD_BYTES)? else {
         return Ok(None);
     };
     let head = String::from_utf8_lossy(&head);
     let has_name = assigned(&head, "NAME").is_some();
-    if !has_name && !text::is_file(&top.join("Kconfig")) {
+    if !has_name && !small_files::is_file(&top.join("Kconfig")) {
         return Ok(None);
     }
     Ok(release_of(&head))
@@ -122,7 +122,7 @@ fn tree_release(makefile: &Path) -> Result<Option<Release>, DetectError> {
 fn has_c_source(folder: &Path) -> bool {
     let is_c_source =
         |entry: fs_err::DirEntry| entry.path().extension().is_some_and(|end| end == "c");
-    text::is_folder(folder)
+    small_files::is_folder(folder)
         && fs_err::read_dir(folder).is_ok_and(|entries| entries.flatten().any(is_c_source))
 }
 

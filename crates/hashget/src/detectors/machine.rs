@@ -11,7 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use super::{DetectError, text};
+use super::{DetectError, small_files};
 
 /// The machine on which a tree lies. The default is one of which nothing is known.
 #[derive(Debug, Clone, Default)]
@@ -93,7 +93,7 @@ impl Machine {
         let homes = self.homes.iter().chain(&self.root).map(PathBuf::as_path);
         for file in above.chain(homes).flat_map(|folder| names.iter().map(|name| folder.join(name)))
         {
-            if text::is_file(&file) && !found.contains(&file) {
+            if small_files::is_file(&file) && !found.contains(&file) {
                 found.push(file);
             }
         }

@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Answer, Candidate, DetectError, Detector, Machine, Question, public_url, text};
+use super::{Answer, Candidate, DetectError, Detector, Machine, Question, public_url, small_files};
 use crate::model::{Checksum, RelPath, Signature};
 
 pub(super) mod repositories;
@@ -51,7 +51,7 @@ impl Detector for Maven {
         if place.ends_with("-SNAPSHOT") || place.split('/').count() < 3 {
             return Ok(Vec::new());
         }
-        let Some(list) = text::read_whole(&entry, MAX_BYTES)? else { return Ok(Vec::new()) };
+        let Some(list) = small_files::read_whole(&entry, MAX_BYTES)? else { return Ok(Vec::new()) };
         let mut repositories = None;
         let mut found = Vec::new();
         for (name, id) in String::from_utf8_lossy(&list).lines().filter_map(file_and_repository) {
@@ -100,7 +100,7 @@ pub(super) fn size_of(file: &Path) -> Option<u64> {
 /// asked for it.
 fn candidate(url: &str, file: &Path, place: &str) -> Result<Candidate, DetectError> {
     let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let beside = text::read_whole(&file.with_file_name(format!("{name}.sha1")), MAX_BYTES)?;
+    let beside = small_files::read_whole(&file.with_file_name(format!("{name}.sha1")), MAX_BYTES)?;
     let signature = Signature { kind: "maven".to_owned(), value: format!("{place}/{name}") };
     let mut candidate = Candidate {
         url: url.to_owned(),

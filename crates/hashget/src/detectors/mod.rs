@@ -30,8 +30,8 @@ mod pypi;
 mod rpm;
 mod rules;
 mod rustup;
+mod small_files;
 mod start;
-mod text;
 mod wordpress;
 
 #[cfg(test)]

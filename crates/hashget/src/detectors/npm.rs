@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::{Candidate, DetectError, Detector, Machine, public_url, text};
+use super::{Candidate, DetectError, Detector, Machine, public_url, small_files};
 use crate::model::{Algorithm, Checksum, RelPath, Signature};
 
 mod lock;
@@ -49,7 +49,7 @@ impl Detector for Npm {
     ) -> Result<Vec<Candidate>, DetectError> {
         let root = machine.real_path(root)?;
         let file = path.below(&root);
-        let Some(bytes) = text::read_whole(&file, MAX_BYTES)? else { return Ok(Vec::new()) };
+        let Some(bytes) = small_files::read_whole(&file, MAX_BYTES)? else { return Ok(Vec::new()) };
         let Some(modules) = modules_of(&file) else { return Ok(Vec::new()) };
         let wrong = |problem: String| DetectError::new(&file, problem);
         let locked = match path.file_name() {
@@ -109,7 +109,7 @@ fn modules_of(file: &Path) -> Option<PathBuf> {
 
 /// Is its folder there, with a package in it?
 fn is_installed(modules: &Path, locked: &Locked) -> bool {
-    let has_package = |folder: PathBuf| text::is_file(&folder.join("package.json"));
+    let has_package = |folder: PathBuf| small_files::is_file(&folder.join("package.json"));
     let place = match &locked.place {
         Some(place) => RelPath::new(place.as_bytes()),
         None => RelPath::new(locked.name.as_bytes()),
@@ -134,5 +134,5 @@ fn cached(caches: &[PathBuf], checksum: &Checksum) -> Option<PathBuf> {
         return None;
     }
     let below = format!("_cacache/content-v2/{name}/{}/{}/{}", &hex[..2], &hex[2..4], &hex[4..]);
-    caches.iter().map(|cache| cache.join(&below)).find(|file| text::is_file(file))
+    caches.iter().map(|cache| cache.join(&below)).find(|file| small_files::is_file(file))
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use url::Url;
 
-use super::text;
+use super::small_files;
 
 /// More bytes than this are no `os-release`.
 const MAX_BYTES: u64 = 64 * 1024;
@@ -20,7 +20,7 @@ impl OsRelease {
     /// That of the system at `root`; without any field if there is none.
     pub(super) fn read(root: &Path) -> Self {
         // The one in etc is a link to the other on most systems, and links are not followed.
-        let read = |path: &str| text::read_whole(&root.join(path), MAX_BYTES).ok().flatten();
+        let read = |path: &str| small_files::read_whole(&root.join(path), MAX_BYTES).ok().flatten();
         let bytes = read("etc/os-release").or_else(|| read("usr/lib/os-release"));
         Self::of(&String::from_utf8_lossy(&bytes.unwrap_or_default()))
     }

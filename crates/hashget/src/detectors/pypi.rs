@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Candidate, DetectError, Detector, FileList, Machine, public_url, text};
+use super::{Candidate, DetectError, Detector, FileList, Machine, public_url, small_files};
 use crate::model::{Digest, RelPath, Signature, escaped};
 
 mod config;
@@ -63,7 +63,7 @@ impl Detector for PyPi {
             Direct::Elsewhere => return Ok(Vec::new()),
             Direct::Url { url, sha256 } => Some(Candidate { url, sha256, ..candidate }),
             Direct::File { sha256, file } => {
-                let local_file = file.filter(|file| text::is_file(file));
+                let local_file = file.filter(|file| small_files::is_file(file));
                 installed.in_index(machine, Candidate { sha256, local_file, ..candidate })?
             }
             Direct::None => match lock::find(machine, &installed) {
@@ -119,7 +119,7 @@ impl Installed {
     /// `None` when it is no wheel of ours: another manager's, or one without a proper name.
     fn read(wheel: &Path) -> Result<Option<Self>, DetectError> {
         let Some(folder) = wheel.parent() else { return Ok(None) };
-        let Some(bytes) = text::read_whole(wheel, MAX_BYTES)? else { return Ok(None) };
+        let Some(bytes) = small_files::read_whole(wheel, MAX_BYTES)? else { return Ok(None) };
         let name = folder.file_name().map(OsStrExt::as_bytes).unwrap_or_default();
         let name = std::str::from_utf8(name).ok();
         let stem = name.and_then(|name| name.strip_suffix(".dist-info"));
@@ -129,7 +129,8 @@ impl Installed {
         if !names::is_name(name) || !names::is_version(version) {
             return Err(DetectError::new(wheel, "its folder has no proper name and version"));
         }
-        let installer = text::read_whole(&folder.join("INSTALLER"), MAX_BYTES)?.unwrap_or_default();
+        let installer =
+            small_files::read_whole(&folder.join("INSTALLER"), MAX_BYTES)?.unwrap_or_default();
         let installer = String::from_utf8_lossy(&installer).trim().to_ascii_lowercase();
         if OTHER_MANAGERS.contains(&installer.as_str()) {
             return Ok(None);
@@ -152,7 +153,9 @@ impl Installed {
 
     fn direct_url(&self) -> Result<Direct, DetectError> {
         let file = self.folder.join("direct_url.json");
-        let Some(bytes) = text::read_whole(&file, MAX_BYTES)? else { return Ok(Direct::None) };
+        let Some(bytes) = small_files::read_whole(&file, MAX_BYTES)? else {
+            return Ok(Direct::None);
+        };
         let wrong = |problem: String| DetectError::new(&file, problem);
         let direct: DirectUrl = serde_json::from_slice(&bytes)
             .map_err(|error| wrong(format!("it is not understood: {error}")))?;

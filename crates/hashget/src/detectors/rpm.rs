@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::os_release::OsRelease;
-use super::{Candidate, DetectError, Detector, Machine, public_url, quoted, text};
+use super::{Candidate, DetectError, Detector, Machine, public_url, quoted, small_files};
 use crate::model::{RelPath, Signature};
 use crate::tree::TreeRoot;
 
@@ -53,7 +53,7 @@ impl Detector for Rpm {
         let Some((system, place)) = system_of(path) else { return Ok(Vec::new()) };
         let root = machine.real_path(root)?;
         let entry = path.below(&root);
-        if !text::is_file(&entry) {
+        if !small_files::is_file(&entry) {
             return Ok(Vec::new());
         }
         let wrong = |problem: String| DetectError::new(&entry, problem);

@@ -10,7 +10,7 @@ use globset::{GlobBuilder, GlobMatcher};
 use regex::{Captures, Regex, RegexBuilder};
 use serde::Deserialize;
 
-use super::{Candidate, DETECTORS, DetectError, Detector, Machine, public_url, text};
+use super::{Candidate, DETECTORS, DetectError, Detector, Machine, public_url, small_files};
 use crate::model::{Digest, RelPath, Signature, escaped};
 
 mod template;
@@ -161,10 +161,10 @@ impl Rule {
     fn text(&self, entry: &Path) -> Result<Option<String>, DetectError> {
         let file = match &self.file {
             None => entry.to_path_buf(),
-            Some(file) if text::is_folder(entry) => file.below(entry),
+            Some(file) if small_files::is_folder(entry) => file.below(entry),
             Some(file) => file.below(entry.parent().unwrap_or(entry)),
         };
-        let bytes = text::read_whole(&file, MAX_BYTES)?;
+        let bytes = small_files::read_whole(&file, MAX_BYTES)?;
         Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
     }
 

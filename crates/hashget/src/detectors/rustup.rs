@@ -8,7 +8,7 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
-use super::{Candidate, DetectError, Detector, Machine, public_url, text};
+use super::{Candidate, DetectError, Detector, Machine, public_url, small_files};
 use crate::model::{RelPath, Signature};
 
 /// Recognises `lib/rustlib/multirust-channel-manifest.toml`.
@@ -35,9 +35,9 @@ impl Detector for Rustup {
     ) -> Result<Vec<Candidate>, DetectError> {
         let file = path.below(root);
         let wrong = |problem: String| DetectError::new(&file, problem);
-        let Some(bytes) = text::read_whole(&file, MAX_BYTES)? else { return Ok(Vec::new()) };
+        let Some(bytes) = small_files::read_whole(&file, MAX_BYTES)? else { return Ok(Vec::new()) };
         let components = file.with_file_name("components");
-        let Some(installed) = text::read_whole(&components, MAX_BYTES)? else {
+        let Some(installed) = small_files::read_whole(&components, MAX_BYTES)? else {
             return Err(wrong("there is no list of components beside it".to_owned()));
         };
         let installed = String::from_utf8_lossy(&installed).into_owned();
@@ -93,7 +93,7 @@ fn candidate(
         url: public_url(url).map_err(|error| format!("its URL: {error}"))?,
         sha256: Some(sha256),
         signature: Some(Signature { kind: "rust".to_owned(), value: name.to_owned() }),
-        local_file: kept.into_iter().find(|file| text::is_file(file)),
+        local_file: kept.into_iter().find(|file| small_files::is_file(file)),
         found_at: found_at.clone(),
         ..Candidate::default()
     })

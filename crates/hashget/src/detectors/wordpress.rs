@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Answer, Candidate, DetectError, Detector, Machine, Question, public_url, text};
+use super::{Answer, Candidate, DetectError, Detector, Machine, Question, public_url, small_files};
 use crate::model::{RelPath, Signature};
 
 /// Recognises `wp-includes/version.php`, `plugins/NAME/readme.txt` and `themes/NAME/style.css`.
@@ -43,7 +43,7 @@ impl Detector for WordPress {
     ) -> Result<Vec<Candidate>, DetectError> {
         let root = machine.real_path(root)?;
         let entry = path.below(&root);
-        let Some(kind) = Kind::of(&entry).filter(|_| text::is_file(&entry)) else {
+        let Some(kind) = Kind::of(&entry).filter(|_| small_files::is_file(&entry)) else {
             return Ok(Vec::new());
         };
         let Some((name, version)) = kind.name_and_version(&entry)? else { return Ok(Vec::new()) };
@@ -93,7 +93,7 @@ impl Kind {
     /// parts of a URL.
     fn name_and_version(self, entry: &Path) -> Result<Option<(String, String)>, DetectError> {
         let head = |file: &Path| {
-            let bytes = text::read_head(file, HEAD_BYTES)?.unwrap_or_default();
+            let bytes = small_files::read_head(file, HEAD_BYTES)?.unwrap_or_default();
             Ok(String::from_utf8_lossy(&bytes).into_owned())
         };
         let (name, version) = match self {
@@ -190,7 +190,7 @@ fn assigned(head: &str, variable: &str) -> Option<String> {
 fn directory(entry: &Path) -> Result<Option<String>, DetectError> {
     for folder in entry.ancestors().skip(1) {
         let file = folder.join("wp-includes/update.php");
-        let Some(bytes) = text::read_whole(&file, MAX_BYTES)? else { continue };
+        let Some(bytes) = small_files::read_whole(&file, MAX_BYTES)? else { continue };
         let text = String::from_utf8_lossy(&bytes);
         let host = text.split("://api.").skip(1).find_map(|rest| {
             let (host, _) = rest.split_once("/core/version-check/")?;

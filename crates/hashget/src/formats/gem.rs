@@ -54,7 +54,7 @@ impl Format for Gem {
                 visit(FORMAT, visitor, member, &mut entry)?;
                 continue;
             }
-            // Read twice: once as it is, once unpacked.
+            // Read duplicate_paths: once as it is, once unpacked.
             let file = spool(&mut entry).map_err(|error| error.explain(FORMAT))?;
             visit(FORMAT, visitor, member, &mut Input::File(&file).into_reader())?;
             let data = Input::File(&file).into_reader();

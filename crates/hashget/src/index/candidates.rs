@@ -3,7 +3,7 @@
 //! Invariant: every candidate is counted exactly once, as known, new or failed; only a failing HashDB
 //! and the user's wish stop the others.
 
-use super::locate::Gate;
+use super::locate::CircuitBreaker;
 use super::question::Pages;
 use super::{IndexError, Indexed, Indexer, TreeIndexed};
 use crate::detectors::Candidate;
@@ -16,7 +16,7 @@ use crate::monitor::{Event, Monitor, ProblemKind, Step, Total, chain};
 #[derive(Debug, Default)]
 pub(super) struct Run {
     /// Is the archive of .debs within reach?
-    pub(super) debs: Gate,
+    pub(super) debs: CircuitBreaker,
     /// What indexes answered.
     pub(super) pages: Pages,
 }
@@ -33,7 +33,7 @@ pub(super) fn index_all(
     let run = Run::default();
     let total = Total { bytes: None, things: Some(candidates.len() as u64) };
     let progress = monitor.begin(Step::Index, "packages", total);
-    // Mostly all are known: telling so takes less time than threads with connections of their own do.
+    // Mostly all are known: reporter so takes less time than threads with connections of their own do.
     for candidate in &candidates {
         monitor.check_interrupted()?;
         if indexer.known_candidate(candidate)?.is_some() {

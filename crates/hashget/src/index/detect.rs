@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use super::found::Found;
+use super::candidate_set::Found;
 use super::{IndexError, walk};
 use crate::detectors::{Candidate, DetectError, Detector, Machine};
 use crate::model::{RelPath, escaped};
@@ -103,12 +103,12 @@ fn put_together(
     let mut found = Found::default();
     for ((_, _, detector), told) in told {
         match told {
-            Told::Candidate(candidate) => {
+            Finding::Candidate(candidate) => {
                 let effort = &mut efforts[detector];
                 let candidate = Candidate { found_by: effort.detector.clone(), ..*candidate };
                 effort.packages += usize::from(found.add(root, candidate));
             }
-            Told::Error(error) => found.add_error(error),
+            Finding::Error(error) => found.add_error(error),
         }
     }
     let (candidates, errors) = found.finish(monitor);
@@ -147,7 +147,7 @@ pub(super) fn detect_all(
 /// The number of a stretch, of a path in it, and of a detector.
 type Place = (usize, usize, usize);
 
-enum Told {
+enum Finding {
     Candidate(Box<Candidate>),
     Error(DetectError),
 }
@@ -160,7 +160,7 @@ struct Asked<'a> {
     monitor: &'a dyn Monitor,
     /// How long each detector was at work.
     times: Vec<Duration>,
-    told: Vec<(Place, Told)>,
+    told: Vec<(Place, Finding)>,
 }
 
 impl<'a> Asked<'a> {
@@ -191,13 +191,13 @@ impl<'a> Asked<'a> {
 
     fn ask(&mut self, place: Place, detector: &dyn Detector, path: &RelPath) {
         let told = &mut self.told;
-        let note = &mut |error| told.push((place, Told::Error(error)));
+        let note = &mut |error| told.push((place, Finding::Error(error)));
         match detector.detect(self.machine, self.root, path, note) {
             Ok(candidates) => {
-                let candidates = candidates.into_iter().map(Box::new).map(Told::Candidate);
+                let candidates = candidates.into_iter().map(Box::new).map(Finding::Candidate);
                 told.extend(candidates.map(|candidate| (place, candidate)));
             }
-            Err(error) => told.push((place, Told::Error(error))),
+            Err(error) => told.push((place, Finding::Error(error))),
         }
     }
 }

@@ -30,11 +30,11 @@ struct Located {
 
 /// Closes once the network seems to be gone: trying in vain takes minutes for each package.
 #[derive(Debug, Default)]
-pub(super) struct Gate {
+pub(super) struct CircuitBreaker {
     failures: AtomicUsize,
 }
 
-impl Gate {
+impl CircuitBreaker {
     /// So many packages in a row whose servers could not be reached are enough.
     const MOST: usize = 5;
 
@@ -59,10 +59,10 @@ pub(super) fn index_deb(
     indexer: &Indexer<'_>,
     candidate: &Candidate,
     deb: &DebPackage,
-    gate: &Gate,
+    breaker: &CircuitBreaker,
     monitor: &dyn Monitor,
 ) -> Result<Indexed, IndexError> {
-    if gate.is_closed() {
+    if breaker.is_closed() {
         return Err(IndexError::NotAsked { package: name_of(deb) });
     }
     let looked_up = deb.look_up(&mut |note| {
@@ -85,8 +85,8 @@ pub(super) fn index_deb(
         return Ok(indexed);
     }
     let located =
-        locate(indexer, candidate, deb, monitor).inspect_err(|error| gate.failed(error))?;
-    gate.open();
+        locate(indexer, candidate, deb, monitor).inspect_err(|error| breaker.failed(error))?;
+    breaker.open();
     let control = control_members(&mut &located.package.file, indexer.limits);
     check_name(control, deb, &located.url)?;
     let also = located.also.iter().map(|url| public_url(indexer.mirrors, url)).collect();

@@ -3,11 +3,11 @@
 //! Invariant: a package enters the HashDB whole, after every member has been read and hashed; or, where the
 //! user allows weaker evidence, with the members that this evidence is of.
 
+mod candidate_set;
 mod candidates;
 mod declared;
 mod detect;
 mod fetch;
-mod found;
 mod known;
 mod listed;
 mod locate;

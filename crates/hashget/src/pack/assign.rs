@@ -4,10 +4,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::lay::{Given, Role};
+use super::placement::{Given, Role};
 use super::plan::Claims;
 use crate::model::manifest::{
-    Assignment, MtimeAssignment, OneOrMany, Tree, XattrAssignment, xattrs_to_map,
+    Assignment, MtimeAssignment, OneOrMany, Placement, XattrAssignment, xattrs_to_map,
 };
 use crate::model::{Entry, Kind, MemberMetadata, Metadata, Timestamp};
 
@@ -135,16 +135,16 @@ const MOSTLY: usize = 3;
 const UMASKS: [u32; 5] = [0o022, 0o002, 0o027, 0o077, 0o007];
 
 /// Writes the assignments for `pairs` into `tree`.
-pub(super) fn assign(tree: &mut Tree, pairs: &Pairs<'_>) {
-    assign_modes(tree, pairs);
+pub(super) fn assign(placement: &mut Placement, pairs: &Pairs<'_>) {
+    assign_modes(placement, pairs);
     let decides = |pair: &Pair<'_>| pair.decides;
-    tree.uid = numbers(pairs, decides, |pair| pair.own.uid, |pair| pair.actual.uid);
-    tree.gid = numbers(pairs, decides, |pair| pair.own.gid, |pair| pair.actual.gid);
-    tree.mtime = times(pairs);
-    tree.xattrs = xattrs(pairs);
+    placement.uid = numbers(pairs, decides, |pair| pair.own.uid, |pair| pair.actual.uid);
+    placement.gid = numbers(pairs, decides, |pair| pair.own.gid, |pair| pair.actual.gid);
+    placement.mtime = times(pairs);
+    placement.xattrs = xattrs(pairs);
 }
 
-fn assign_modes(tree: &mut Tree, pairs: &Pairs<'_>) {
+fn assign_modes(placement: &mut Placement, pairs: &Pairs<'_>) {
     let differing = |umask: u32| {
         let differs = |pair: &Pair<'_>| {
             pair.decides_mode() && pair.own.mode.map(|mode| mode & !umask) != Some(pair.actual.mode)
@@ -154,12 +154,12 @@ fn assign_modes(tree: &mut Tree, pairs: &Pairs<'_>) {
     let without = differing(0);
     if without > 0 {
         let best = UMASKS.into_iter().min_by_key(|&umask| differing(umask));
-        tree.umask = best.filter(|&umask| differing(umask) + 1 < without);
+        placement.umask = best.filter(|&umask| differing(umask) + 1 < without);
     }
-    let umask = tree.umask.unwrap_or(0);
+    let umask = placement.umask.unwrap_or(0);
     let own = |pair: &Pair<'_>| pair.own.mode.map(|mode| mode & !umask);
     let decides = |pair: &Pair<'_>| pair.decides_mode();
-    tree.mode = numbers(pairs, decides, own, |pair| pair.actual.mode);
+    placement.mode = numbers(pairs, decides, own, |pair| pair.actual.mode);
 }
 
 /// Positions as a manifest has them.

@@ -27,7 +27,7 @@ pub(super) struct Members<'a> {
     /// The number of each member's contents; empty if nobody asks for them.
     contents: Vec<u32>,
     /// The members whose path another one has too, ascending. Hardly ever any.
-    twice: Vec<usize>,
+    duplicate_paths: Vec<usize>,
 }
 
 impl<'a> Members<'a> {
@@ -48,7 +48,7 @@ impl<'a> Members<'a> {
         })?;
         members.contents = numbers;
         if !sorted {
-            members.twice = members.repeated()?;
+            members.duplicate_paths = members.repeated()?;
         }
         Ok(members)
     }
@@ -75,7 +75,7 @@ impl<'a> Members<'a> {
         })?;
         look(&batch);
         let kept = (count <= MOST_KEPT).then_some(batch);
-        Ok(Self { hashdb, id, kept, count, contents: Vec::new(), twice: Vec::new() })
+        Ok(Self { hashdb, id, kept, count, contents: Vec::new(), duplicate_paths: Vec::new() })
     }
 
     /// How many there are.
@@ -94,8 +94,8 @@ impl<'a> Members<'a> {
     }
 
     /// Has another member the path of this one?
-    pub(super) fn occurs_twice(&self, member: usize) -> bool {
-        self.twice.binary_search(&member).is_ok()
+    pub(super) fn is_duplicate_path(&self, member: usize) -> bool {
+        self.duplicate_paths.binary_search(&member).is_ok()
     }
 
     /// Gives each member, with its index, to `visit`.
@@ -142,9 +142,9 @@ impl<'a> Members<'a> {
                 with_path.entry(member.path.clone()).or_default().push(index);
             }
         })?;
-        let mut twice: Vec<usize> =
+        let mut duplicate_paths: Vec<usize> =
             with_path.into_values().filter(|indices| indices.len() > 1).flatten().collect();
-        twice.sort_unstable();
-        Ok(twice)
+        duplicate_paths.sort_unstable();
+        Ok(duplicate_paths)
     }
 }

@@ -14,12 +14,12 @@ mod draft;
 mod exclude_list;
 mod explain;
 mod heaviest;
-mod lay;
 mod matching;
 mod members;
 mod open_file;
 mod options;
 mod output;
+mod placement;
 mod plan;
 mod prefixes;
 mod prepare;
@@ -253,7 +253,7 @@ impl Packer<'_> {
             exclude: Globs::new(&options.exclude)?,
             exclude_caches: options.exclude_caches,
             one_file_system: options.one_file_system,
-            not_these: output.existing_file().into_iter().collect(),
+            skip_files: output.existing_file().into_iter().collect(),
             cache: options.scan_cache.clone(),
             jobs: self.jobs,
         };

@@ -107,15 +107,15 @@ fn store_data<W: Write>(
         .extents
         .as_ref()
         .map_or(size, |extents| extents.iter().map(|extent| extent.length).sum());
-    let mut forgiving = Forgiving { inner: data, error: None };
-    let content = (&mut forgiving).chain(io::repeat(0)).take(length);
-    let mut hashing = HashingReader::new(Told { content, listeners });
+    let mut zero_fill = ZeroFill { inner: data, error: None };
+    let content = (&mut zero_fill).chain(io::repeat(0)).take(length);
+    let mut hashing = HashingReader::new(CountingReader { content, listeners });
     let written = tar.entry(name, entry, &mut hashing);
     listeners.1.check_interrupted()?;
     written.map_err(PackError::Write)?;
     listeners.0.advance(size.saturating_sub(length), 0);
     let (digest, _) = hashing.finish();
-    Ok((digest, forgiving.error.map(|error| format!("it could not be read to its end: {error}"))))
+    Ok((digest, zero_fill.error.map(|error| format!("it could not be read to its end: {error}"))))
 }
 
 /// Who hears how far the writing is, and who may end it.
@@ -123,12 +123,12 @@ fn store_data<W: Write>(
 pub(super) struct Listeners<'a>(pub(super) &'a Running<'a>, pub(super) &'a dyn Monitor);
 
 /// Contents that the listeners hear of while they are read.
-struct Told<'a, R> {
+struct CountingReader<'a, R> {
     content: R,
     listeners: Listeners<'a>,
 }
 
-impl<R: Read> Read for Told<'_, R> {
+impl<R: Read> Read for CountingReader<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let Listeners(progress, monitor) = self.listeners;
         monitor.check_interrupted().map_err(io::Error::other)?;
@@ -139,12 +139,12 @@ impl<R: Read> Read for Told<'_, R> {
 }
 
 /// Ends where reading fails, and remembers why: the entry's header is written already.
-struct Forgiving<'a> {
+struct ZeroFill<'a> {
     inner: &'a mut dyn Read,
     error: Option<io::Error>,
 }
 
-impl Read for Forgiving<'_> {
+impl Read for ZeroFill<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.error.is_some() {
             return Ok(0);

@@ -6,8 +6,8 @@
 use std::collections::HashMap;
 
 use super::contents::{Contents, NONE};
-use super::lay::{self, Role};
 use super::members::Members;
+use super::placement::{self, Role};
 use super::prefixes::prefixes;
 use crate::hashdb::{HashDbError, PackageId};
 use crate::model::manifest::{EntryTable, Link, Package};
@@ -212,7 +212,7 @@ fn package_head(record: &PackageRecord) -> Package {
         evidence: record.evidence,
         signatures: record.signatures.iter().map(ToString::to_string).collect(),
         expires: record.expires.clone(),
-        trees: Vec::new(),
+        placements: Vec::new(),
         files: EntryTable::default(),
     }
 }
@@ -227,13 +227,13 @@ fn lay_down(
 ) -> Result<(), HashDbError> {
     let prefixes = prefixes(entries, members, contents, claims)?;
     for (from, to) in prefixes.into_iter().take(MOST_TREES) {
-        let mut proposal = lay::lay(&from, &to, entries, members, claims)?;
+        let mut proposal = placement::lay(&from, &to, entries, members, claims)?;
         if proposal.is_worth(entries) {
             proposal.keep_digests(entries, claims, keep_digest);
             for given in &proposal.given {
                 claims.give(given.entry as usize, given.role);
             }
-            package.trees.push(proposal.tree);
+            package.placements.push(proposal.placement);
         }
     }
     Ok(())
@@ -264,7 +264,7 @@ fn list_files(
     };
     let numbers = members.contents();
     members.each(&mut |index, member| {
-        if numbers[index] != NONE && !members.occurs_twice(index) {
+        if numbers[index] != NONE && !members.is_duplicate_path(index) {
             list(numbers[index], Some(&member.path));
         }
     })?;
@@ -291,7 +291,7 @@ fn finish(entries: &[Entry], manifest: Vec<Package>, claims: &Claims) -> Plan {
         links: Vec::new(),
     };
     for (index, package) in manifest.into_iter().enumerate() {
-        if !package.trees.is_empty() || !package.files.is_empty() {
+        if !package.placements.is_empty() || !package.files.is_empty() {
             plan.uses.push(PackageUse {
                 url: package.url.clone(),
                 size: package.size,

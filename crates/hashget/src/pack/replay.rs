@@ -8,7 +8,7 @@ use super::PackError;
 use super::members::Members;
 use super::plan::{ChosenPackage, PackageUse, Plan, ReadMembers};
 use crate::hashdb::HashDbError;
-use crate::model::manifest::{ManifestError, Package, TreeCursor};
+use crate::model::manifest::{ManifestError, Package, PlacementCursor};
 use crate::model::{Digest, Entry, Kind, Member, Metadata, RelPath};
 use crate::tree::{Finder, find};
 
@@ -96,8 +96,8 @@ impl<'a> Replay<'a> {
         chosen: &ChosenPackage<'_>,
         members: &Members<'_>,
     ) -> Result<(), PackError> {
-        for tree in &package.trees {
-            let mut cursor = TreeCursor::new(tree);
+        for tree in &package.placements {
+            let mut cursor = PlacementCursor::new(tree);
             let mut result = Ok(());
             members.each(&mut |_, member| {
                 if result.is_ok() {
@@ -125,7 +125,7 @@ impl<'a> Replay<'a> {
     /// What one member gives by the tree that `cursor` follows.
     fn member(
         &mut self,
-        cursor: &mut TreeCursor<'_>,
+        cursor: &mut PlacementCursor<'_>,
         member: &Member,
         used: &mut PackageUse,
     ) -> Result<(), ReplayError> {

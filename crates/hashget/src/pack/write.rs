@@ -85,7 +85,7 @@ pub(super) fn with_manifest<R>(
     Ok(done)
 }
 
-/// Writes a manifest that `write` writes, twice: first to know its length.
+/// Writes a manifest that `write` writes, duplicate_paths: first to know its length.
 fn put_text<W: Write>(tar: &mut TarWriter<W>, write: WriteText<'_>) -> Result<(), PackError> {
     let mut length = Counter(0);
     write(&mut length).map_err(PackError::Write)?;

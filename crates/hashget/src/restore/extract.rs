@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Read};
 
+use super::destinations::Watched;
 use super::path_map::{PathMap, path_of};
 use super::place::{Made, PlaceError, Target};
-use super::spread::Watched;
 use super::{RestoreError, fatal};
 use crate::codec::{self, Codec};
 use crate::formats::FormatError;

@@ -4,20 +4,20 @@
 //! whatever cannot be restored is named while everything else is restored.
 
 mod archived;
+mod destinations;
 mod error;
 mod extract;
 mod finish;
 mod get;
-mod given;
 mod ledger;
-mod needs;
+mod origins;
 mod package;
 mod packages;
 mod parts;
 mod path_map;
 mod place;
 mod plan;
-mod spread;
+mod requirements;
 mod v1;
 mod verify;
 
@@ -27,8 +27,8 @@ use std::io::Read;
 use std::path::Path;
 
 pub use error::RestoreError;
-pub use given::{MembersOf, Origin, given_entries, origins};
-pub use needs::{NeededPackage, Needs, archive_manifest, folder_manifest, host_of};
+pub use origins::{MembersOf, Origin, given_entries, origins};
+pub use requirements::{NeededPackage, Needs, archive_manifest, folder_manifest, host_of};
 pub use verify::{
     AtMost, Standing, Verified, VerifiedPackage, Verifier, VerifyError, VerifyOptions,
 };

@@ -6,11 +6,11 @@
 use std::fs::File;
 use std::io::Read;
 
+use super::destinations::Trouble;
 use super::ledger::{self, Facts};
-use super::packages::{Gotten, fetch};
+use super::packages::{FetchOutcome, fetch};
 use super::place::{PlaceError, Target};
 use super::plan::{Destination, Origin, PackagePlan};
-use super::spread::Trouble;
 use super::{RestoreError, Run};
 use crate::fetch::Wanted;
 use crate::formats::{self, FormatError, Input, PATH_SEPARATOR, Visitor, VisitorError};
@@ -55,14 +55,14 @@ impl<'r, 'm> Restoring<'r, 'm> {
             return Ok(());
         }
         let gotten = fetch(self.run, &wanted)?;
-        let other = matches!(gotten, Gotten::Other(..));
+        let other = matches!(gotten, FetchOutcome::Other(..));
         let (file, mut problem) = match gotten {
-            Gotten::Proven(file) => {
+            FetchOutcome::Proven(file) => {
                 self.proven = true;
                 (Some(file), None)
             }
-            Gotten::Other(file, why) => (Some(file), Some(why)),
-            Gotten::Nothing(why) => (None, Some(why)),
+            FetchOutcome::Other(file, why) => (Some(file), Some(why)),
+            FetchOutcome::Nothing(why) => (None, Some(why)),
         };
         if let Some(file) = file {
             self.run.ledger.package_used();
@@ -144,7 +144,10 @@ impl<'r, 'm> Restoring<'r, 'm> {
     }
 
     fn rank(&self, origin: Origin) -> ledger::Rank {
-        ledger::rank(self.index, if let Origin::Tree(tree) = origin { tree } else { usize::MAX })
+        ledger::rank(
+            self.index,
+            if let Origin::Placement(tree) = origin { tree } else { usize::MAX },
+        )
     }
 
     fn placed(&mut self, destination: &Destination, sha256: Option<Digest>) {

@@ -52,7 +52,7 @@ pub(super) fn in_parallel<E: Send>(
 }
 
 /// Gets the bytes of a package; proven or not.
-pub(super) enum Gotten {
+pub(super) enum FetchOutcome {
     /// They are the right ones.
     Proven(File),
     /// They are other bytes than those that were packed; why.
@@ -62,10 +62,10 @@ pub(super) enum Gotten {
 }
 
 /// Fetches `wanted`, and tells the monitor if that does not work.
-pub(super) fn fetch(run: &Run<'_>, wanted: &Wanted) -> Result<Gotten, RestoreError> {
+pub(super) fn fetch(run: &Run<'_>, wanted: &Wanted) -> Result<FetchOutcome, RestoreError> {
     let name = crate::fetch::shown(&wanted.url);
     let error = match run.source.fetch(wanted, run.monitor) {
-        Ok(fetched) => return Ok(Gotten::Proven(fetched.file)),
+        Ok(fetched) => return Ok(FetchOutcome::Proven(fetched.file)),
         Err(FetchError::Interrupted(interrupted)) => return Err(interrupted.into()),
         Err(error) => error,
     };
@@ -75,12 +75,12 @@ pub(super) fn fetch(run: &Run<'_>, wanted: &Wanted) -> Result<Gotten, RestoreErr
     let (kind, gotten) = match other_bytes(error) {
         Some(Some(file)) => {
             // No loss as long as every file that is wanted of it proves to be right.
-            (ProblemKind::Note, Gotten::Other(file, format!("wrong bytes: {message}")))
+            (ProblemKind::Note, FetchOutcome::Other(file, format!("wrong bytes: {message}")))
         }
-        Some(None) => (ProblemKind::Verification, Gotten::Nothing(message.clone())),
+        Some(None) => (ProblemKind::Verification, FetchOutcome::Nothing(message.clone())),
         // Our own disk, and not the network.
-        None if of_disk => (ProblemKind::Incomplete, Gotten::Nothing(message.clone())),
-        None => (ProblemKind::Unreachable, Gotten::Nothing(message.clone())),
+        None if of_disk => (ProblemKind::Incomplete, FetchOutcome::Nothing(message.clone())),
+        None => (ProblemKind::Unreachable, FetchOutcome::Nothing(message.clone())),
     };
     run.monitor.problem(kind, name, message);
     Ok(gotten)

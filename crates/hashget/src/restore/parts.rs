@@ -7,9 +7,9 @@ use std::collections::{HashSet, VecDeque};
 use std::io::{self, Read, Seek, SeekFrom};
 
 use super::RestoreError;
+use super::destinations::{Trouble, Watched};
 use super::package::Restoring;
 use super::place::Content;
-use super::spread::{Trouble, Watched};
 use crate::fetch::{Source, Wanted};
 use crate::formats::{self, FormatError, Visitor, VisitorError};
 use crate::model::{Kind, Member, RelPath};
@@ -77,7 +77,7 @@ impl Restoring<'_, '_> {
 /// Something is not as the manifest says.
 #[derive(Debug, thiserror::Error)]
 #[error("{0} is not what is wanted")]
-struct Surprise(RelPath);
+struct UnexpectedPart(RelPath);
 
 /// Places files that have the right digest.
 struct Parts<'p, 'r, 'm>(&'p mut Restoring<'r, 'm>, &'p Running<'p>);
@@ -87,7 +87,7 @@ impl Visitor for Parts<'_, '_, '_> {
         let run = self.0.run;
         run.monitor.check_interrupted().map_err(RestoreError::from)?;
         let destinations = self.0.plan.next(&member);
-        let surprise = || Surprise(member.path.clone());
+        let surprise = || UnexpectedPart(member.path.clone());
         let (Some(first), Kind::File { size }) = (destinations.first(), member.kind) else {
             return Err(surprise().into());
         };

@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use crate::formats::PATH_SEPARATOR;
-use crate::model::manifest::{ManifestError, Package, Tree, TreeCursor};
+use crate::model::manifest::{ManifestError, Package, Placement, PlacementCursor};
 use crate::model::{Digest, Entry, Kind, Member, Metadata, RelPath};
 
 /// Where a member goes, and with what.
@@ -25,7 +25,7 @@ pub(super) struct Destination {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origin {
     /// The tree with this index.
-    Tree(usize),
+    Placement(usize),
     /// The entry with this index of the package's `files`.
     File(usize),
 }
@@ -33,7 +33,7 @@ pub(super) enum Origin {
 /// One package of the manifest, while its members are followed.
 pub(super) struct PackagePlan<'m> {
     package: &'m Package,
-    trees: Vec<Following<'m>>,
+    placements: Vec<Following<'m>>,
     files: Vec<Single>,
     /// Members that `files` want, and the indices of who wants them.
     wanted: HashMap<RelPath, Vec<usize>>,
@@ -43,7 +43,7 @@ pub(super) struct PackagePlan<'m> {
 /// A tree and how far it came.
 struct Following<'m> {
     from: &'m [u8],
-    cursor: TreeCursor<'m>,
+    cursor: PlacementCursor<'m>,
     /// Why it gives nothing any more.
     broken: Option<String>,
 }
@@ -80,15 +80,20 @@ impl<'m> PackagePlan<'m> {
             }
             files.push(Single { entry, from, outcome: Outcome::Waiting, kept: false });
         }
-        let follow = |tree: &'m Tree| Following {
-            from: &tree.from.0,
-            cursor: TreeCursor::new(tree),
+        let follow = |placement: &'m Placement| Following {
+            from: &placement.from.0,
+            cursor: PlacementCursor::new(placement),
             broken: None,
         };
-        let trees: Vec<_> = package.trees.iter().map(follow).collect();
+        let placements: Vec<_> = package.placements.iter().map(follow).collect();
         let sources = wanted.keys().map(RelPath::as_bytes);
-        let inner = trees.iter().map(|tree| tree.from).chain(sources).flat_map(inner_of).collect();
-        Ok(Self { package, trees, files, wanted, inner })
+        let inner = placements
+            .iter()
+            .map(|placement| placement.from)
+            .chain(sources)
+            .flat_map(inner_of)
+            .collect();
+        Ok(Self { package, placements, files, wanted, inner })
     }
 
     fn single(&self, index: usize) -> Destination {
@@ -119,12 +124,12 @@ impl<'m> PackagePlan<'m> {
     pub(super) fn only_these(&self) -> Option<Vec<Destination>> {
         let waiting = |index: &usize| self.files[*index].outcome == Outcome::Waiting;
         let indices = (0..self.files.len()).filter(waiting);
-        self.trees.is_empty().then(|| indices.map(|index| self.single(index)).collect())
+        self.placements.is_empty().then(|| indices.map(|index| self.single(index)).collect())
     }
 
     /// Must its members be read at all?
     pub(super) fn needs_members(&self) -> bool {
-        !self.trees.is_empty() || !self.wanted.is_empty()
+        !self.placements.is_empty() || !self.wanted.is_empty()
     }
 
     /// The members that `files` want.
@@ -137,7 +142,7 @@ impl<'m> PackagePlan<'m> {
         for single in &mut self.files {
             single.kept = single.outcome == Outcome::Done;
         }
-        self.trees.is_empty() && self.files.iter().all(|single| single.kept)
+        self.placements.is_empty() && self.files.iter().all(|single| single.kept)
     }
 
     /// The packages inside the package that something is wanted of: the beginnings of paths in them.
@@ -148,20 +153,20 @@ impl<'m> PackagePlan<'m> {
     /// The next member: where it goes.
     pub(super) fn next(&mut self, member: &Member) -> Vec<Destination> {
         let mut destinations = Vec::new();
-        for (index, tree) in self.trees.iter_mut().enumerate() {
-            if tree.broken.is_some() {
+        for (index, placement) in self.placements.iter_mut().enumerate() {
+            if placement.broken.is_some() {
                 continue;
             }
-            match tree.cursor.next(member) {
+            match placement.cursor.next(member) {
                 Ok(None) => {}
                 Ok(Some(given)) => destinations.push(Destination {
                     path: given.path,
                     kind: given.kind,
                     metadata: given.metadata,
                     sha256: given.sha256,
-                    origin: Origin::Tree(index),
+                    origin: Origin::Placement(index),
                 }),
-                Err(error) => tree.broken = Some(error.to_string()),
+                Err(error) => placement.broken = Some(error.to_string()),
             }
         }
         let Some(indices) = self.wanted.get(&member.path) else { return destinations };
@@ -200,9 +205,9 @@ impl<'m> PackagePlan<'m> {
     pub(super) fn missing(&self, problem: Option<&str>) -> Vec<(RelPath, String)> {
         let mut missing = Vec::new();
         let package = crate::fetch::shown(&self.package.url);
-        for (tree, following) in self.package.trees.iter().zip(&self.trees) {
+        for (placement, following) in self.package.placements.iter().zip(&self.placements) {
             let Some(why) = following.broken.as_deref().or(problem) else { continue };
-            let to = &*tree.to.0;
+            let to = &*placement.to.0;
             let folder = to.iter().rposition(|&byte| byte == b'/').map_or(&b""[..], |at| &to[..at]);
             let folder = RelPath::normalise(folder).unwrap_or_default();
             let what = if to.is_empty() {

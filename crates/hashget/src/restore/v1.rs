@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::Read;
 use std::sync::Mutex;
 
-use super::packages::{Gotten, fetch, in_parallel};
+use super::packages::{FetchOutcome, fetch, in_parallel};
 use super::place::{PlaceError, Staged, Target};
 use super::{RestoreError, Run};
 use crate::fetch::Wanted;
@@ -128,9 +128,9 @@ fn search<'m>(
         size: None,
     };
     let (file, problem) = match fetch(run, &wanted)? {
-        Gotten::Proven(file) => (file, None),
-        Gotten::Other(file, why) => (file, Some(format!("{name}: {why}"))),
-        Gotten::Nothing(why) => return Ok(Some(format!("{name}: {why}"))),
+        FetchOutcome::Proven(file) => (file, None),
+        FetchOutcome::Other(file, why) => (file, Some(format!("{name}: {why}"))),
+        FetchOutcome::Nothing(why) => return Ok(Some(format!("{name}: {why}"))),
     };
     run.ledger.package_used();
     let progress = run.monitor.begin(Step::Read, name.clone(), Total::UNKNOWN);

@@ -3,7 +3,7 @@
 //! Invariant: a package counts as lost only if every place said that it is not there; what cannot be
 //! reached may be back tomorrow. Every answer is kept in the HashDB with its date.
 
-mod tell;
+mod report;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -157,8 +157,8 @@ impl Verifier<'_> {
         let mut found = found.into_inner().expect("pushing does not panic");
         found.sort_unstable_by_key(|(index, _)| *index);
         let packages: Vec<VerifiedPackage> = found.into_iter().map(|(_, found)| found).collect();
-        // Of a run that was interrupted too: what it has learned is worth telling.
-        tell::others(&packages, monitor);
+        // Of a run that was interrupted too: what it has learned is worth reporter.
+        report::others(&packages, monitor);
         outcome?;
         let not_asked = count(needs.packages.len() - packages.len());
         Ok(Verified { packages, not_asked })
@@ -211,7 +211,7 @@ impl Verifier<'_> {
             };
             (verified.files, verified.under) = self.dependents(index, manifest)?;
         }
-        tell::lost(&verified, monitor);
+        report::lost(&verified, monitor);
         Ok(verified)
     }
 
@@ -255,8 +255,8 @@ impl Verifier<'_> {
                 let package = &manifest.packages[index];
                 let members = complete_members(self.hashdb, &package.sha256)?;
                 let files = given_entries(package, members.as_deref())?;
-                let trees = package.trees.iter().filter(|_| members.is_none());
-                Ok((files, trees.map(|tree| escaped(&tree.to.0)).collect()))
+                let placements = package.placements.iter().filter(|_| members.is_none());
+                Ok((files, placements.map(|tree| escaped(&tree.to.0)).collect()))
             }
             AnyManifest::V1(manifest) => {
                 let package = &manifest.packages[index];

@@ -8,7 +8,7 @@ mod folders;
 pub use folders::{Folder, Part};
 
 use crate::hashdb::{HashDb, HashDbError};
-use crate::model::manifest::{EntryTable, Manifest, ManifestError, Package, TreeCursor};
+use crate::model::manifest::{EntryTable, Manifest, ManifestError, Package, PlacementCursor};
 use crate::model::{Amount, Evidence, Kind, Member, RelPath};
 
 /// What an archive is made of.
@@ -62,7 +62,7 @@ pub fn survey(manifest: &Manifest, hashdb: &dyn HashDb) -> Result<Survey, Survey
         survey.add_table(&package.files, Some(index))?;
         let is_complete = match members {
             Some(members) => survey.add_trees(package, index, &members),
-            None => package.trees.is_empty(),
+            None => package.placements.is_empty(),
         };
         survey.packages.push(SurveyedPackage {
             url: package.url.clone(),
@@ -123,8 +123,8 @@ impl Survey {
 
     /// Adds what the trees of a package give. False if the members do not fit them.
     fn add_trees(&mut self, package: &Package, index: usize, members: &[Member]) -> bool {
-        for tree in &package.trees {
-            let mut cursor = TreeCursor::new(tree);
+        for tree in &package.placements {
+            let mut cursor = PlacementCursor::new(tree);
             for member in members {
                 let Ok(given) = cursor.next(member) else { return false };
                 let (path, bytes) = match given {

@@ -23,7 +23,7 @@ pub struct Held {
     pub steady: bool,
 }
 
-/// Reads a file to its end through `buffer`, telling `progress` the bytes as they are read. Gives the digest of what
+/// Reads a file to its end through `buffer`, reporter `progress` the bytes as they are read. Gives the digest of what
 /// was read, and the file back.
 pub(super) fn read_contents(
     reader: ContentsReader,

@@ -43,7 +43,7 @@ pub struct ScanOptions {
     /// Do not enter folders where another file system is mounted.
     pub one_file_system: bool,
     /// Files that are not part of the tree, by device and inode: the archive being written.
-    pub not_these: Vec<(u64, u64)>,
+    pub skip_files: Vec<(u64, u64)>,
     /// Where scans leave what they hashed, so that the next one need not read what has not changed.
     pub cache: Option<PathBuf>,
     /// Threads that walk and hash; at least 1.
@@ -56,7 +56,7 @@ impl Default for ScanOptions {
             exclude: Globs::default(),
             exclude_caches: false,
             one_file_system: false,
-            not_these: Vec::new(),
+            skip_files: Vec::new(),
             cache: None,
             jobs: std::thread::available_parallelism().map_or(1, usize::from),
         }

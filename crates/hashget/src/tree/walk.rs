@@ -99,10 +99,10 @@ fn gather(mut entries: Vec<Entry>, results: Vec<Work<'_>>, monitor: &dyn Monitor
     told.sort_by(|(one, _), (other, _)| one.cmp(other));
     for (path, told) in told {
         match told {
-            Told::Skipped(reason) => {
+            Finding::Skipped(reason) => {
                 monitor.event(Event::Skipped { object: &path.to_string(), reason });
             }
-            Told::Problem(kind, message) => monitor.problem(kind, &path, message),
+            Finding::Problem(kind, message) => monitor.problem(kind, &path, message),
         }
     }
     let places = places(&entries, parts, folders);
@@ -169,7 +169,7 @@ struct Item {
     folder: Option<u32>,
 }
 
-enum Told {
+enum Finding {
     Skipped(&'static str),
     Problem(ProblemKind, String),
 }
@@ -218,7 +218,7 @@ struct Work<'a> {
     folders: Vec<(usize, u32)>,
     several_names: Vec<(usize, Identity)>,
     lines: Vec<Line>,
-    told: Vec<(RelPath, Told)>,
+    told: Vec<(RelPath, Finding)>,
 }
 
 impl<'a> Work<'a> {
@@ -325,14 +325,14 @@ impl<'a> Work<'a> {
         let mut inspected = inspect(folder.fd.as_fd(), name)?;
         let stamp = inspected.stamp;
         let identity = (stamp.device, stamp.inode);
-        if self.walker.options.not_these.contains(&identity) {
+        if self.walker.options.skip_files.contains(&identity) {
             return Ok(None);
         }
         let (mut known, mut number) = (None, None);
         match inspected.kind {
             Kind::Socket => {
                 let reason = "a socket exists only while its program runs";
-                self.told.push((path, Told::Skipped(reason)));
+                self.told.push((path, Finding::Skipped(reason)));
                 return Ok(None);
             }
             Kind::File { .. } => known = self.walker.cache.and_then(|cache| cache.get(&stamp)),
@@ -354,7 +354,7 @@ impl<'a> Work<'a> {
     fn enter(&mut self, path: &RelPath, device: u64) -> Option<u32> {
         if self.walker.options.one_file_system && device != self.walker.device {
             let reason = "another file system is mounted here";
-            self.told.push((path.clone(), Told::Skipped(reason)));
+            self.told.push((path.clone(), Finding::Skipped(reason)));
             return None;
         }
         let number = self.walker.folders.fetch_add(1, Ordering::Relaxed);
@@ -424,7 +424,7 @@ impl<'a> Work<'a> {
         } else {
             ProblemKind::Incomplete
         };
-        self.told.push((path, Told::Problem(kind, format!("cannot be read: {error}"))));
+        self.told.push((path, Finding::Problem(kind, format!("cannot be read: {error}"))));
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use super::{Candidate, DetectError, Detector, Machine, public_url, text};
+use super::{Candidate, DetectError, Detector, Machine, public_url, small_files};
 use crate::model::{Digest, RelPath, Signature};
 
 /// Recognises `.acme-release`.
@@ -35,7 +35,7 @@ impl Detector for Acme {
         let file = path.below(root);
         let wrong = |problem: String| DetectError::new(&file, problem);
         // `text` reads regular files only, and never more than the limit.
-        let Some(bytes) = text::read_whole(&file, MAX_BYTES)? else {
+        let Some(bytes) = small_files::read_whole(&file, MAX_BYTES)? else {
             return Ok(Vec::new());
         };
         let release = String::from_utf8_lossy(&bytes);
@@ -52,7 +52,7 @@ impl Detector for Acme {
         let registry = match (machine.variable("ACME_REGISTRY"), configured.first()) {
             (Some(registry), _) => registry.to_owned(),
             (None, Some(configured)) => {
-                let bytes = text::read_whole(configured, MAX_BYTES)?.unwrap_or_default();
+                let bytes = small_files::read_whole(configured, MAX_BYTES)?.unwrap_or_default();
                 String::from_utf8_lossy(&bytes).trim().to_owned()
             }
             (None, None) => return Err(wrong("no .acmerc says where its registry is".to_owned())),

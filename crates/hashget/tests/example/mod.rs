@@ -2,7 +2,7 @@
 //!
 //! Invariant: the page has the very text of `acme.rs`.
 
-use super::{Candidate, DetectError, Detector, Machine, public_url, text};
+use super::{Candidate, DetectError, Detector, Machine, public_url, small_files};
 use crate::index::detect_tree;
 use crate::monitor::Silent;
 

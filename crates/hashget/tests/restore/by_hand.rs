@@ -32,7 +32,7 @@ fn all(value: u32) -> Vec<Assignment> {
 }
 
 /// A .deb whose data lies in `usr` with other modes and times, its control files in `info`.
-fn debian_part(at: &Path) -> (Vec<u8>, Vec<hashget::model::manifest::Tree>) {
+fn debian_part(at: &Path) -> (Vec<u8>, Vec<hashget::model::manifest::Placement>) {
     let directory = |name| TarEntry { name, kind: b'5', mode: 0o755, ..TarEntry::default() };
     let data = TarBuilder::new()
         .entry(&directory(b"./"))
@@ -89,7 +89,7 @@ fn file<'a>(name: &'a [u8], content: &'a [u8]) -> TarEntry<'a> {
 }
 
 /// A zip, laid down in `web`; its times are local ones without a zone.
-fn zip_part(at: &Path) -> (Vec<u8>, Vec<hashget::model::manifest::Tree>) {
+fn zip_part(at: &Path) -> (Vec<u8>, Vec<hashget::model::manifest::Placement>) {
     let file = |name, content, mode| ZipEntry { name, content, mode, ..ZipEntry::default() };
     let folder = |name| ZipEntry { deflate: false, ..file(name, b"", Some(0o40_755)) };
     let bytes = zip(&[

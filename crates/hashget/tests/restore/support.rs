@@ -1,4 +1,4 @@
-//! What the tests of the restore stage stand on: sources in memory, and archives of real trees whose
+//! What the tests of the restore stage stand on: sources in memory, and archives of real placements whose
 //! manifests are made here, by other code than pack's.
 
 use std::collections::{BTreeMap, HashMap};
@@ -10,7 +10,8 @@ use hashget::fetch::{FetchError, Fetched, Source, Wanted};
 use hashget::formats::{self, Input, Visitor, VisitorError};
 use hashget::limits::Limits;
 use hashget::model::manifest::{
-    EntryTable, Link, MANIFEST_NAME, Manifest, Package, Prefix, Tree, TreeCursor, TreeSummary,
+    EntryTable, Link, MANIFEST_NAME, Manifest, Package, Placement, PlacementCursor, Prefix,
+    TreeSummary,
 };
 use hashget::model::{Digest, Entry, Evidence, Kind, Member, RelPath};
 use hashget::monitor::{Monitor, Recorder, Silent, Step, Total};
@@ -82,7 +83,12 @@ pub(crate) fn scan_of(folder: &Path) -> Scan {
 }
 
 /// A package of the manifest with one tree.
-pub(crate) fn package(url: &str, bytes: &[u8], format: &str, trees: Vec<Tree>) -> Package {
+pub(crate) fn package(
+    url: &str,
+    bytes: &[u8],
+    format: &str,
+    placements: Vec<Placement>,
+) -> Package {
     Package {
         url: url.to_owned(),
         also: Vec::new(),
@@ -92,13 +98,13 @@ pub(crate) fn package(url: &str, bytes: &[u8], format: &str, trees: Vec<Tree>) -
         evidence: Evidence::Downloaded,
         signatures: Vec::new(),
         expires: None,
-        trees,
+        placements,
         files: EntryTable::default(),
     }
 }
 
-pub(crate) fn tree(from: &str, to: &str) -> Tree {
-    Tree { from: prefix(from), to: prefix(to), ..Tree::default() }
+pub(crate) fn tree(from: &str, to: &str) -> Placement {
+    Placement { from: prefix(from), to: prefix(to), ..Placement::default() }
 }
 
 struct Collect(Vec<Member>);
@@ -138,8 +144,8 @@ impl Fixture {
         let scan = scan_of(&folder.path().join("tree"));
         let mut given = BTreeMap::new();
         for (package, bytes) in &packages {
-            for tree in &package.trees {
-                let mut cursor = TreeCursor::new(tree);
+            for tree in &package.placements {
+                let mut cursor = PlacementCursor::new(tree);
                 for member in members(bytes) {
                     if let Some(entry) = cursor.next(&member).unwrap() {
                         given.insert(entry.path, entry.kind);
@@ -276,7 +282,7 @@ fn size(entry: &Entry) -> u64 {
     if let Kind::File { size } = entry.kind { size } else { 0 }
 }
 
-/// Compares two trees entry by entry, as scans see them.
+/// Compares two placements entry by entry, as scans see them.
 pub(crate) fn assert_same_trees(expected: &Path, found: &Path) {
     let (expected, mut found) = (scan_of(expected), scan_of(found));
     let is_manifest = |entry: &Entry| entry.path.as_bytes() == MANIFEST_NAME.as_bytes();

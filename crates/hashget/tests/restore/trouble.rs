@@ -68,7 +68,7 @@ fn other_bytes_serve_file_by_file_where_the_manifest_has_digests() {
         at: vec![1, 2, 50],
         is: vec![digest("two/00"), digest("two/01"), Digest::of(b"another")],
     };
-    fixture.manifest.packages[1].trees[0].sha256 = Some(column);
+    fixture.manifest.packages[1].placements[0].sha256 = Some(column);
     // Compressed anew, the files are the same and the package is not.
     let tar = {
         let folder = fixture.tree();
@@ -94,7 +94,7 @@ fn other_bytes_serve_file_by_file_where_the_manifest_has_digests() {
 fn wrong_digests_in_a_right_package_place_nothing() {
     let mut fixture = two_packages();
     let column = DigestColumn { at: vec![5], is: vec![Digest::of(b"something else")] };
-    fixture.manifest.packages[0].trees[0].sha256 = Some(column);
+    fixture.manifest.packages[0].placements[0].sha256 = Some(column);
     let (summary, recorder) = fixture.unpack();
     assert_eq!(summary.missing.len(), 1);
     assert_eq!(summary.missing[0].0, path("one/04"));

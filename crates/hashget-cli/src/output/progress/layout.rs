@@ -35,7 +35,7 @@ pub(super) fn lines(rows: &[Row], width: usize, most: usize) -> Vec<String> {
     lines
 }
 
-/// As much as fits, the most telling first.
+/// As much as fits, the most reporter first.
 fn narrow(row: &Row, width: usize) -> String {
     let amount = row.thousandths().map_or_else(|| amount(row), |part| format!("{}%", part / 10));
     let pieces = [Some(amount), row.time_left().map(left), row.bytes_per_second().map(rate)];

@@ -36,7 +36,7 @@ enum Place {
 }
 
 /// The steps that are under way, told by a thread of its own.
-pub(super) struct Telling {
+pub(super) struct ProgressReporter {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -54,13 +54,13 @@ struct State {
     stopped: bool,
 }
 
-impl std::fmt::Debug for Telling {
+impl std::fmt::Debug for ProgressReporter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Telling").finish_non_exhaustive()
+        f.debug_struct("ProgressReporter").finish_non_exhaustive()
     }
 }
 
-impl Telling {
+impl ProgressReporter {
     /// Lines on standard error, if that is a terminal that can move its cursor.
     pub(super) fn on_terminal() -> Option<Self> {
         let can_move = std::env::var_os("TERM").is_some_and(|term| term != "dumb");

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::super::os_release::OsRelease;
-use super::super::{Archive, public_url, text};
+use super::super::{Archive, public_url, small_files};
 use crate::model::RelPath;
 use crate::tree::TreeRoot;
 
@@ -146,7 +146,8 @@ fn setting(line: &str) -> Option<(&str, &str)> {
 /// The lines of a configuration file, without comments; none of a file that is not there.
 fn lines(tree: &TreeRoot, file: &str) -> Vec<String> {
     let path = RelPath::normalise(file.as_bytes()).ok();
-    let bytes = path.and_then(|path| text::read_below(tree, &path, MAX_BYTES).ok().flatten());
+    let bytes =
+        path.and_then(|path| small_files::read_below(tree, &path, MAX_BYTES).ok().flatten());
     let text = String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned();
     let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
     lines.filter(|line| !line.is_empty()).map(str::to_owned).collect()

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use super::super::{DetectError, text};
+use super::super::{DetectError, small_files};
 use super::LOCAL;
 use crate::model::{RelPath, escaped};
 use crate::tree::TreeRoot;
@@ -60,7 +60,7 @@ pub(super) fn all(
         let folder = RelPath::new([LOCAL, b"/", &name].concat());
         let Ok(folder) = folder else { continue };
         let Ok(desc) = folder.join(b"desc") else { continue };
-        match text::read_below(tree, &desc, MAX_BYTES) {
+        match small_files::read_below(tree, &desc, MAX_BYTES) {
             Ok(None) => {}
             Ok(Some(bytes)) => match understand(&String::from_utf8_lossy(&bytes), folder) {
                 Ok(package) => installed.push(package),

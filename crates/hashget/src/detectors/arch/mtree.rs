@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::super::start::Start;
-use super::super::{FileList, Listed, Parts, text};
+use super::super::{FileList, Listed, Parts, small_files};
 use super::Installed;
 use crate::formats::tar::TarReader;
 use crate::limits::Limits;
@@ -37,7 +37,7 @@ impl Files {
 
     /// `.MTREE` of the package of which `reader` gives the bytes; `None` if it does not begin with one.
     fn in_package(&self, reader: &mut dyn Read, limits: &Limits) -> io::Result<Option<Vec<u8>>> {
-        let mut archive = TarReader::new(text::unpacked(reader, MAX_LIST)?, limits);
+        let mut archive = TarReader::new(small_files::unpacked(reader, MAX_LIST)?, limits);
         let (mut list, mut is_right) = (None, false);
         while let Some(mut entry) = archive.next().map_err(io::Error::other)? {
             let path = entry.path.clone();
@@ -86,8 +86,8 @@ impl FileList for Files {
 
     fn local(&self) -> Result<Option<Vec<Listed>>, String> {
         let path = self.package.folder.join(b"mtree").map_err(|error| error.to_string())?;
-        let Some(file) = text::open_below(&self.tree, &path) else { return Ok(None) };
-        let list = text::unpacked(file, MAX_LIST).and_then(|mut list| whole(&mut list));
+        let Some(file) = small_files::open_below(&self.tree, &path) else { return Ok(None) };
+        let list = small_files::unpacked(file, MAX_LIST).and_then(|mut list| whole(&mut list));
         let list = list.map_err(|error| format!("{path}: {error}"))?;
         Ok(Some(listed(&list)))
     }
@@ -101,7 +101,7 @@ impl FileList for Files {
         let mut start = Start::new(part, size.min(MOST_BYTES), FIRST_BYTES);
         let list = self.in_package(&mut start, limits);
         let list = match start.finish(list)? {
-            Some(list) => whole(&mut text::unpacked(&list[..], MAX_LIST)?)?,
+            Some(list) => whole(&mut small_files::unpacked(&list[..], MAX_LIST)?)?,
             None => return Ok(None),
         };
         Ok(Some(listed(&list)))

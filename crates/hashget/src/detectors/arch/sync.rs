@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::Read as _;
 use std::path::PathBuf;
 
-use super::super::{DetectError, text};
+use super::super::{DetectError, small_files};
 use super::installed::{Installed, fields, first};
 use crate::formats::tar::TarReader;
 use crate::limits::Limits;
@@ -45,7 +45,7 @@ impl Databases {
     ) -> Self {
         let mut found = Self::default();
         let folder = tree.path().join(FOLDER);
-        if !text::is_folder(&folder) {
+        if !small_files::is_folder(&folder) {
             return found;
         }
         let entries = fs_err::read_dir(&folder).into_iter().flatten().flatten();
@@ -72,10 +72,10 @@ impl Databases {
         wanted: &BTreeMap<&[u8], &Installed>,
     ) -> Result<(), String> {
         let path = RelPath::new(format!("{FOLDER}/{repository}.db"));
-        let Some(file) = path.ok().and_then(|path| text::open_below(tree, &path)) else {
+        let Some(file) = path.ok().and_then(|path| small_files::open_below(tree, &path)) else {
             return Ok(());
         };
-        let unpacked = text::unpacked(file, MAX_BYTES).map_err(|error| error.to_string())?;
+        let unpacked = small_files::unpacked(file, MAX_BYTES).map_err(|error| error.to_string())?;
         let mut archive = TarReader::new(unpacked, &Limits::default());
         while let Some(mut entry) = archive.next().map_err(|error| error.to_string())? {
             let path = entry.path.clone();

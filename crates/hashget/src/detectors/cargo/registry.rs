@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::Package;
-use crate::detectors::{DetectError, public_url, text};
+use crate::detectors::{DetectError, public_url, small_files};
 use crate::model::Digest;
 
 /// More bytes than this are no config.json.
@@ -51,8 +51,9 @@ impl Registry {
     /// When its configuration is missing, damaged, or within a Git repository, or when it is private.
     pub(super) fn open(index: &Path) -> Result<Self, DetectError> {
         let wrong = |problem: String| DetectError::new(index, problem);
-        let Some(json) = text::read_whole(&index.join("config.json"), MAX_CONFIG_BYTES)? else {
-            return Err(wrong(if text::is_folder(&index.join(".git")) {
+        let Some(json) = small_files::read_whole(&index.join("config.json"), MAX_CONFIG_BYTES)?
+        else {
+            return Err(wrong(if small_files::is_folder(&index.join(".git")) {
                 "this registry's index is a Git repository, which is not read: use the registry's sparse \
                  index and run \"cargo fetch\" once, or index its crates by URL"
                     .to_owned()
@@ -83,13 +84,13 @@ impl Registry {
         let damaged =
             |problem| wrong(format!("its entry for {} is damaged: {problem}", package.name));
         // Entries can have megabytes, and what is in use has hardly ever many later versions.
-        if let Some((head, tail)) = text::read_ends(&file, HEAD_BYTES, TAIL_BYTES)? {
+        if let Some((head, tail)) = small_files::read_ends(&file, HEAD_BYTES, TAIL_BYTES)? {
             texts(&head).map_err(damaged)?;
             if let Some(line) = last_line_of(&tail, &package.version).map_err(damaged)? {
                 return Ok(line.cksum);
             }
         }
-        let Some(bytes) = text::read_whole(&file, MAX_INDEX_BYTES)? else {
+        let Some(bytes) = small_files::read_whole(&file, MAX_INDEX_BYTES)? else {
             return Err(wrong(format!(
                 "this registry's index on this machine does not have {package}: \"cargo fetch\" in a \
                  project that uses it gets it"

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Package, Registry};
-use crate::detectors::{Candidate, DetectError, FileList, Listed, Machine, text};
+use crate::detectors::{Candidate, DetectError, FileList, Listed, Machine, small_files};
 use crate::model::{Checksum, Digest, RelPath, Signature};
 
 /// What `cargo vendor` writes.
@@ -40,7 +40,7 @@ pub(super) fn detect(
     file: &Path,
     found_at: &RelPath,
 ) -> Result<Vec<Candidate>, DetectError> {
-    let Some(bytes) = text::read_whole(file, MAX_BYTES)? else { return Ok(Vec::new()) };
+    let Some(bytes) = small_files::read_whole(file, MAX_BYTES)? else { return Ok(Vec::new()) };
     let checksums: Checksums = serde_json::from_slice(&bytes)
         .map_err(|error| DetectError::new(file, format!("it is not understood: {error}")))?;
     let (Some(sha256), Some(folder)) = (checksums.package, file.parent()) else {
@@ -86,7 +86,8 @@ pub(super) fn detect(
 fn package_in(folder: &Path) -> Result<Package, DetectError> {
     let file = folder.join("Cargo.toml");
     let wrong = |problem: &str| DetectError::new(&file, problem);
-    let bytes = text::read_whole(&file, MAX_BYTES)?.ok_or_else(|| wrong("it is not there"))?;
+    let bytes =
+        small_files::read_whole(&file, MAX_BYTES)?.ok_or_else(|| wrong("it is not there"))?;
     let text = String::from_utf8_lossy(&bytes);
     let (name, version) = match first_table(&text).and_then(|table| name_and_version(table).ok()) {
         Some(Some(found)) => found,
@@ -165,7 +166,7 @@ impl FileList for Files {
 
     fn local(&self) -> Result<Option<Vec<Listed>>, String> {
         let file = self.folder.join(OsStr::from_bytes(CHECKSUMS));
-        let bytes = text::read_whole(&file, MAX_BYTES).map_err(|error| error.to_string())?;
+        let bytes = small_files::read_whole(&file, MAX_BYTES).map_err(|error| error.to_string())?;
         let Some(bytes) = bytes else { return Ok(None) };
         let checksums: FileChecksums = serde_json::from_slice(&bytes)
             .map_err(|error| format!("its .cargo-checksum.json is not understood: {error}"))?;

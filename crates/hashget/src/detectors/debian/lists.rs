@@ -14,7 +14,7 @@ use super::paragraphs::{Paragraph, Paragraphs};
 use super::sources::Sources;
 use super::status::Installed;
 use crate::codec::{self, Codec};
-use crate::detectors::{quoted, text};
+use crate::detectors::{quoted, small_files};
 use crate::limits::Limits;
 use crate::model::{Digest, HashingReader, RelPath, escaped};
 
@@ -149,7 +149,7 @@ struct Release {
 
 impl Release {
     fn read(path: &Path) -> Option<Self> {
-        let bytes = text::read_whole(path, MAX_RELEASE).ok()??;
+        let bytes = small_files::read_whole(path, MAX_RELEASE).ok()??;
         let mut paragraphs = Paragraphs::new(signed_text(&bytes));
         let fields = paragraphs.next().ok()??;
         let field = |name| fields.get(name).unwrap_or_default();
@@ -176,7 +176,7 @@ impl Release {
     ) -> Result<Vec<Paragraph>, String> {
         let plain = name.split_once('.').map_or(name, |(plain, _)| plain);
         let failed = |error: io::Error| format!("it cannot be read: {error}");
-        if !text::is_file(path) {
+        if !small_files::is_file(path) {
             return Err("it is not a file".to_owned());
         }
         let mut packed = HashingReader::new(File::open(path).map_err(failed)?);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::paragraphs::Paragraphs;
-use crate::detectors::{public_url, text};
+use crate::detectors::{public_url, small_files};
 
 /// More bytes than this are no list of sources.
 const MAX_BYTES: u64 = 1 << 20;
@@ -28,7 +28,7 @@ impl Sources {
         files.extend(parts.into_iter().flatten().flatten().map(|entry| entry.path()));
         files.sort();
         for file in files {
-            let Ok(Some(bytes)) = text::read_whole(&file, MAX_BYTES) else { continue };
+            let Ok(Some(bytes)) = small_files::read_whole(&file, MAX_BYTES) else { continue };
             sources.add_file(file.extension().and_then(|extension| extension.to_str()), &bytes);
         }
         sources

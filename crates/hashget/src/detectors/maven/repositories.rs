@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use roxmltree::{Document, Node};
 
-use super::super::{DetectError, Machine, public_url, text};
+use super::super::{DetectError, Machine, public_url, small_files};
 
 const SETTINGS: [&str; 4] = [
     ".m2/settings.xml",
@@ -48,7 +48,7 @@ impl Repositories {
         let mut found = Self::default();
         let mut private = Vec::new();
         for file in machine.files_for(entry, &SETTINGS) {
-            let Some(bytes) = text::read_whole(&file, MAX_BYTES)? else { continue };
+            let Some(bytes) = small_files::read_whole(&file, MAX_BYTES)? else { continue };
             let wrong = |problem: String| DetectError::new(&file, problem);
             let xml = std::str::from_utf8(&bytes).map_err(|error| wrong(error.to_string()))?;
             let document = Document::parse(xml).map_err(|error| wrong(error.to_string()))?;
@@ -137,7 +137,7 @@ fn listed(folder: &Path) -> Vec<PathBuf> {
 fn in_jar(jar: &Path) -> Option<String> {
     // Distributions link to the jar.
     let jar = fs_err::canonicalize(jar).ok()?;
-    let bytes = text::read_whole(&jar, MAX_JAR).ok()??;
+    let bytes = small_files::read_whole(&jar, MAX_JAR).ok()??;
     let mut archive = zip::ZipArchive::new(std::io::Cursor::new(bytes)).ok()?;
     let mut defaults = String::new();
     archive.by_name(DEFAULTS).ok()?.take(MAX_BYTES).read_to_string(&mut defaults).ok()?;

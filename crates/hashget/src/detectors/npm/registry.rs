@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use crate::detectors::{Machine, public_url, text};
+use crate::detectors::{Machine, public_url, small_files};
 
 /// More bytes than this are no configuration.
 const MAX_BYTES: u64 = 4 << 20;
@@ -39,7 +39,7 @@ impl Registries {
             }
         }
         for file in machine.files_for(file, CONFIGURATION) {
-            if let Ok(Some(bytes)) = text::read_whole(&file, MAX_BYTES) {
+            if let Ok(Some(bytes)) = small_files::read_whole(&file, MAX_BYTES) {
                 registries.add(&String::from_utf8_lossy(&bytes));
             }
         }
@@ -90,7 +90,7 @@ impl Registries {
 
 /// `registry: new Definition('registry', { default: 'URL'`, or as older ones write it.
 fn default_in(file: &Path) -> Option<String> {
-    let bytes = text::read_whole(file, MAX_BYTES).ok()??;
+    let bytes = small_files::read_whole(file, MAX_BYTES).ok()??;
     let code = String::from_utf8_lossy(&bytes).into_owned();
     let rest = code.split("('registry', {").nth(1)?.split("default:").nth(1)?;
     let url = rest.trim_start().strip_prefix(['"', '\''])?.split(['"', '\'']).next()?;

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::detectors::{Machine, public_url, text};
+use crate::detectors::{Machine, public_url, small_files};
 
 /// More bytes than this are no configuration.
 const MAX_BYTES: u64 = 4 << 20;
@@ -65,7 +65,7 @@ impl Indexes {
     }
 
     fn read(&mut self, file: &Path, add: impl Fn(&mut Self, &str, &Path)) {
-        if let Ok(Some(bytes)) = text::read_whole(file, MAX_BYTES) {
+        if let Ok(Some(bytes)) = small_files::read_whole(file, MAX_BYTES) {
             add(self, &String::from_utf8_lossy(&bytes), file);
         }
     }
@@ -171,7 +171,7 @@ impl Indexes {
     /// What pip asks if nobody says otherwise stands in pip's own code: `PyPI = PackageIndex("ADDRESS", ...`.
     fn add_default(&mut self, machine: &Machine, folder: &Path) {
         for file in pips(machine, folder) {
-            let Ok(Some(bytes)) = text::read_whole(&file, MAX_BYTES) else { continue };
+            let Ok(Some(bytes)) = small_files::read_whole(&file, MAX_BYTES) else { continue };
             let code = String::from_utf8_lossy(&bytes).into_owned();
             let address = code
                 .lines()
@@ -210,6 +210,6 @@ fn pips(machine: &Machine, folder: &Path) -> Vec<PathBuf> {
             }
         }
     }
-    found.retain(|file| text::is_file(file));
+    found.retain(|file| small_files::is_file(file));
     found
 }

@@ -6,7 +6,7 @@ use toml::{Table, Value};
 
 use super::index::{File, choose};
 use super::{Installed, names};
-use crate::detectors::{Answer, Machine, public_url, text};
+use crate::detectors::{Answer, Machine, public_url, small_files};
 
 /// More bytes than this are no lock file.
 const MAX_BYTES: u64 = 32 << 20;
@@ -16,7 +16,7 @@ pub(super) fn find(machine: &Machine, installed: &Installed) -> Option<Answer> {
     let files = machine.files_for(&installed.folder, &["uv.lock", "pylock.toml"]);
     files.iter().find_map(|file| {
         let table = machine.once(file, || -> Option<Table> {
-            let bytes = text::read_whole(file, MAX_BYTES).ok()??;
+            let bytes = small_files::read_whole(file, MAX_BYTES).ok()??;
             String::from_utf8_lossy(&bytes).parse().ok()
         });
         let table = (*table).as_ref()?;

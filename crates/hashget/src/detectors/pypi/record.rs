@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use zip::ZipArchive;
 
-use crate::detectors::{FileList, Listed, Parts, text};
+use crate::detectors::{FileList, Listed, Parts, small_files};
 use crate::limits::Limits;
 use crate::model::{Algorithm, Checksum, RelPath};
 
@@ -160,7 +160,7 @@ impl FileList for Record {
     }
 
     fn local(&self) -> Result<Option<Vec<Listed>>, String> {
-        let record = text::read_whole(&self.folder.join("RECORD"), MAX_RECORD)
+        let record = small_files::read_whole(&self.folder.join("RECORD"), MAX_RECORD)
             .map_err(|error| error.to_string())?;
         Ok(record.map(|record| self.read(&record, Self::installed)))
     }

@@ -12,7 +12,7 @@ use std::sync::Mutex;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
-use super::super::text;
+use super::super::small_files;
 use super::ndb::Ndb;
 use crate::model::RelPath;
 use crate::tree::TreeRoot;
@@ -55,7 +55,7 @@ impl fmt::Debug for Database {
 impl Database {
     /// Opens the database at `path` below `tree`.
     pub(super) fn open(tree: &TreeRoot, path: &RelPath) -> Result<Self, String> {
-        let file = text::open_below(tree, path).ok_or("it cannot be opened")?;
+        let file = small_files::open_below(tree, path).ok_or("it cannot be opened")?;
         let mut head = [0; 16];
         file.read_exact_at(&mut head, 0).map_err(|_| "it is too short to be a database of rpm")?;
         if head == SQLITE_MAGIC {
@@ -100,7 +100,7 @@ impl Sqlite {
     /// that SQLite writes: that is done to a copy. Any other one is read where it is, as if it could not change.
     fn open(tree: &TreeRoot, path: &RelPath, file: File) -> Result<Self, String> {
         let beside = RelPath::new([path.as_bytes(), b"-wal"].concat()).ok();
-        let changes = beside.and_then(|beside| text::open_below(tree, &beside));
+        let changes = beside.and_then(|beside| small_files::open_below(tree, &beside));
         let has_changes = |file: &File| file.metadata().is_ok_and(|metadata| metadata.len() > 0);
         let (connection, copy) = match changes.filter(has_changes) {
             None => {

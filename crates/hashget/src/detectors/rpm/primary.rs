@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 
 use roxmltree::{Document, Node};
 
-use super::super::text;
+use super::super::small_files;
 use crate::formats::RpmIdentity;
 use crate::model::{Digest, RelPath};
 use crate::tree::TreeRoot;
@@ -41,14 +41,14 @@ pub(super) fn read(
     found: &mut dyn FnMut(Package),
 ) -> Result<(), String> {
     let below = |path: &str| cache.join(path.as_bytes()).map_err(|error| error.to_string());
-    let index = text::read_below(tree, &below("repodata/repomd.xml")?, MAX_INDEX);
+    let index = small_files::read_below(tree, &below("repodata/repomd.xml")?, MAX_INDEX);
     let Some(index) = index.map_err(|error| error.problem)? else { return Ok(()) };
     let name = list_name(&index).map_err(|problem| format!("its repomd.xml: {problem}"))?;
-    let Some(list) = text::open_below(tree, &below(&format!("repodata/{name}"))?) else {
+    let Some(list) = small_files::open_below(tree, &below(&format!("repodata/{name}"))?) else {
         return Ok(());
     };
     let failed = |error: std::io::Error| format!("its list {name} cannot be read: {error}");
-    let mut list = BufReader::new(text::unpacked(list, MAX_LIST).map_err(failed)?);
+    let mut list = BufReader::new(small_files::unpacked(list, MAX_LIST).map_err(failed)?);
     let mut package = Vec::new();
     loop {
         let before = package.len();

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::super::os_release::OsRelease;
-use super::super::{DetectError, public_url, quoted, text};
+use super::super::{DetectError, public_url, quoted, small_files};
 use super::installed::Installed;
 use super::primary::{self, Package};
 use crate::formats::RpmIdentity;
@@ -94,7 +94,7 @@ impl Repositories {
             sha256: package.sha256,
             size: package.size,
             header_end: package.header_end,
-            local_file: cached.into_iter().find(|file| text::is_file(file)),
+            local_file: cached.into_iter().find(|file| small_files::is_file(file)),
         };
         self.0.entry(package.identity.file_stem()).or_insert(listed);
     }
@@ -224,7 +224,7 @@ fn caches_of(tree: &TreeRoot, id: &str) -> Vec<(RelPath, PathBuf)> {
 /// The names in a folder of the tree, in order; none of a folder that is not there, or is a link.
 fn names_in(tree: &TreeRoot, folder: &str) -> Vec<String> {
     let folder = tree.path().join(folder);
-    if !text::is_folder(&folder) {
+    if !small_files::is_folder(&folder) {
         return Vec::new();
     }
     let entries = fs_err::read_dir(folder).into_iter().flatten().flatten();
@@ -235,7 +235,7 @@ fn names_in(tree: &TreeRoot, folder: &str) -> Vec<String> {
 }
 
 fn read(tree: &TreeRoot, path: &str) -> Option<Vec<u8>> {
-    text::read_below(tree, &RelPath::new(path).ok()?, MAX_BYTES).ok().flatten()
+    small_files::read_below(tree, &RelPath::new(path).ok()?, MAX_BYTES).ok().flatten()
 }
 
 #[cfg(test)]

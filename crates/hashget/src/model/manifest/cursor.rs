@@ -4,7 +4,7 @@
 //! assignments; `pack` replays its own manifest through it before it writes, `restore` acts on it.
 
 use super::table::xattrs_from_map;
-use super::{Assignment, ManifestError, OneOrMany, Tree};
+use super::{Assignment, ManifestError, OneOrMany, Placement};
 use crate::model::{Digest, Kind, Member, Metadata, RelPath, Timestamp};
 
 /// What a member gives: the entry at `path`.
@@ -22,8 +22,8 @@ pub struct Given {
 
 /// Follows the members of a package for one tree of the manifest.
 #[derive(Debug)]
-pub struct TreeCursor<'a> {
-    tree: &'a Tree,
+pub struct PlacementCursor<'a> {
+    placement: &'a Placement,
     position: usize,
     mode: Vec<Pointer<'a>>,
     uid: Vec<Pointer<'a>>,
@@ -60,28 +60,29 @@ fn pointers(assignments: &[Assignment]) -> Vec<Pointer<'_>> {
     assignments.iter().map(|assignment| Pointer::new(assignment.at.as_deref())).collect()
 }
 
-impl<'a> TreeCursor<'a> {
+impl<'a> PlacementCursor<'a> {
     /// Starts before the first member.
-    pub fn new(tree: &'a Tree) -> Self {
+    pub fn new(placement: &'a Placement) -> Self {
         Self {
-            tree,
+            placement,
             position: 0,
-            mode: pointers(&tree.mode),
-            uid: pointers(&tree.uid),
-            gid: pointers(&tree.gid),
-            mtime: tree.mtime.iter().map(|one| (Pointer::new(one.at.as_deref()), 0)).collect(),
-            xattrs: Pointer::new(tree.xattrs.as_ref().and_then(|xattrs| xattrs.at.as_deref())),
-            sha256: Pointer::new(tree.sha256.as_ref().map(|digests| digests.at.as_slice())),
+            mode: pointers(&placement.mode),
+            uid: pointers(&placement.uid),
+            gid: pointers(&placement.gid),
+            mtime: placement.mtime.iter().map(|one| (Pointer::new(one.at.as_deref()), 0)).collect(),
+            xattrs: Pointer::new(placement.xattrs.as_ref().and_then(|xattrs| xattrs.at.as_deref())),
+            sha256: Pointer::new(placement.sha256.as_ref().map(|digests| digests.at.as_slice())),
         }
     }
 
     /// Where the tree puts the member at `path`, if it lies under `from` and is not excepted.
     fn place(&self, path: &RelPath) -> Result<Option<RelPath>, ManifestError> {
-        let tree = self.tree;
-        let Some(rest) = tree.from.rest_of(path).filter(|rest| !tree.excepts(rest)) else {
+        let placement = self.placement;
+        let Some(rest) = placement.from.rest_of(path).filter(|rest| !placement.excepts(rest))
+        else {
             return Ok(None);
         };
-        RelPath::new([&*tree.to.0, rest].concat())
+        RelPath::new([&*placement.to.0, rest].concat())
             .map(Some)
             .map_err(|error| ManifestError::field("to", error.to_string()))
     }
@@ -109,7 +110,7 @@ impl<'a> TreeCursor<'a> {
             kind => kind.clone(),
         };
         let metadata = self.metadata(position, member, &path)?;
-        let sha256 = match (&self.tree.sha256, self.sha256.index(position)) {
+        let sha256 = match (&self.placement.sha256, self.sha256.index(position)) {
             (Some(digests), Some(index)) => digests.is.get(index).copied(),
             _ => None,
         };
@@ -123,17 +124,17 @@ impl<'a> TreeCursor<'a> {
         path: &RelPath,
     ) -> Result<Metadata, ManifestError> {
         let own = &member.metadata;
-        let tree = self.tree;
+        let placement = self.placement;
         let link = matches!(member.kind, Kind::HardLink { .. });
         let missing = |field: &str| {
             ManifestError::field(field, format!("neither package nor manifest has it for {path}"))
         };
-        let umasked = own.mode.map(|mode| mode & !tree.umask.unwrap_or(0));
-        let mode = assigned(&mut self.mode, &tree.mode, position, umasked)?;
-        let uid = assigned(&mut self.uid, &tree.uid, position, own.uid)?;
-        let gid = assigned(&mut self.gid, &tree.gid, position, own.gid)?;
+        let umasked = own.mode.map(|mode| mode & !placement.umask.unwrap_or(0));
+        let mode = assigned(&mut self.mode, &placement.mode, position, umasked)?;
+        let uid = assigned(&mut self.uid, &placement.uid, position, own.uid)?;
+        let gid = assigned(&mut self.gid, &placement.gid, position, own.gid)?;
         let mtime = self.mtime(position, own.mtime)?;
-        let xattrs = match (&tree.xattrs, self.xattrs.index(position)) {
+        let xattrs = match (&placement.xattrs, self.xattrs.index(position)) {
             (Some(assignment), Some(index)) => match assignment.is.get(index) {
                 Some(map) => xattrs_from_map(map)?,
                 None => return Err(missing("xattrs")),
@@ -159,7 +160,7 @@ impl<'a> TreeCursor<'a> {
         own: Option<Timestamp>,
     ) -> Result<Option<Timestamp>, ManifestError> {
         let mut mtime = own;
-        for ((pointer, sum), assignment) in self.mtime.iter_mut().zip(&self.tree.mtime) {
+        for ((pointer, sum), assignment) in self.mtime.iter_mut().zip(&self.placement.mtime) {
             let Some(index) = pointer.index(position) else { continue };
             if let Some(shift) = assignment.shift {
                 mtime = own.map(|own| Timestamp {

@@ -1,7 +1,7 @@
 //! The restore manifest: `.hashget-restore.json`. `docs/format.md` is the normative text.
 //!
 //! Invariant: a [`Manifest`] that was read is of a version we know, and its names stay below the tree;
-//! what its trees mean is in one place, [`TreeCursor`], for packing and for restoring alike.
+//! what its trees mean is in one place, [`PlacementCursor`], for packing and for restoring alike.
 
 mod columns;
 mod cursor;
@@ -12,13 +12,13 @@ mod v2;
 use std::io::{BufReader, Read, Seek};
 
 pub use columns::EntryColumns;
-pub use cursor::{Given, TreeCursor};
+pub use cursor::{Given, PlacementCursor};
 pub use table::EntryTable;
 pub(crate) use table::xattrs_to_map;
 pub use v1::{FileV1, ManifestV1, PackageV1};
 pub use v2::{
-    Assignment, DigestColumn, Link, Manifest, MtimeAssignment, OneOrMany, Package, Prefix, Renamed,
-    Tree, TreeSummary, XattrAssignment,
+    Assignment, DigestColumn, Link, Manifest, MtimeAssignment, OneOrMany, Package, Placement,
+    Prefix, Renamed, TreeSummary, XattrAssignment,
 };
 
 /// The name of the manifest in an archive and at the top of an unpacked one.

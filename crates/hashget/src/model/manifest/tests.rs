@@ -35,13 +35,13 @@ fn file(name: &str) -> Member {
 
 #[test]
 fn a_tree_gives_what_lies_under_from_and_is_not_excepted() {
-    let tree = Tree {
+    let tree = Placement {
         from: prefix("control/"),
         to: prefix("info/vim."),
         except: vec![prefix("control")],
-        ..Tree::default()
+        ..Placement::default()
     };
-    let mut cursor = TreeCursor::new(&tree);
+    let mut cursor = PlacementCursor::new(&tree);
     assert_eq!(cursor.next(&file("control/control")).unwrap(), None);
     assert_eq!(cursor.next(&file("data/x")).unwrap(), None);
     let given = cursor.next(&file("control/md5sums")).unwrap().unwrap();
@@ -51,8 +51,8 @@ fn a_tree_gives_what_lies_under_from_and_is_not_excepted() {
 
 #[test]
 fn an_exception_that_ends_in_a_slash_is_a_folder_with_all_below_it() {
-    let tree = Tree { except: vec![prefix("doc/"), prefix("x")], ..Tree::default() };
-    let gives = |name: &str| TreeCursor::new(&tree).next(&file(name)).unwrap().is_some();
+    let tree = Placement { except: vec![prefix("doc/"), prefix("x")], ..Placement::default() };
+    let gives = |name: &str| PlacementCursor::new(&tree).next(&file(name)).unwrap().is_some();
     assert_eq!(["doc", "doc/a", "doc/a/b", "x"].map(gives), [false; 4]);
     assert_eq!(["docs", "a/doc/b", "x/y"].map(gives), [true; 3]);
 }
@@ -60,14 +60,14 @@ fn an_exception_that_ends_in_a_slash_is_a_folder_with_all_below_it() {
 #[test]
 fn a_tree_gives_what_lies_in_an_inner_package_only_if_it_begins_there() {
     let inner = file("src/a.tar!/x");
-    assert!(TreeCursor::new(&Tree::default()).next(&inner).unwrap().is_none());
-    let tree = Tree { from: prefix("src/a.tar!/"), ..Tree::default() };
-    assert_eq!(TreeCursor::new(&tree).next(&inner).unwrap().unwrap().path, path("x"));
+    assert!(PlacementCursor::new(&Placement::default()).next(&inner).unwrap().is_none());
+    let tree = Placement { from: prefix("src/a.tar!/"), ..Placement::default() };
+    assert_eq!(PlacementCursor::new(&tree).next(&inner).unwrap().unwrap().path, path("x"));
 }
 
 #[test]
 fn assignments_apply_in_order_at_their_positions() {
-    let tree = Tree {
+    let tree = Placement {
         umask: Some(0o022),
         uid: vec![
             Assignment { at: None, is: OneOrMany::One(1000) },
@@ -83,9 +83,9 @@ fn assignments_apply_in_order_at_their_positions() {
             },
         ],
         sha256: Some(DigestColumn { at: vec![2], is: vec![Digest::of(b"c")] }),
-        ..Tree::default()
+        ..Placement::default()
     };
-    let mut cursor = TreeCursor::new(&tree);
+    let mut cursor = PlacementCursor::new(&tree);
     let given: Vec<Given> =
         ["a", "b", "c"].iter().map(|name| cursor.next(&file(name)).unwrap().unwrap()).collect();
     let field = |get: fn(&Given) -> i64| given.iter().map(get).collect::<Vec<_>>();
@@ -99,24 +99,24 @@ fn assignments_apply_in_order_at_their_positions() {
 
 #[test]
 fn a_tree_that_does_not_fit_its_package_is_an_error() {
-    let short = Tree {
+    let short = Placement {
         uid: vec![Assignment { at: None, is: OneOrMany::Many(vec![1]) }],
-        ..Tree::default()
+        ..Placement::default()
     };
-    let mut cursor = TreeCursor::new(&short);
+    let mut cursor = PlacementCursor::new(&short);
     assert!(cursor.next(&file("a")).is_ok());
     assert!(cursor.next(&file("b")).is_err());
 
-    let outside = Tree { to: prefix("../"), ..Tree::default() };
-    assert!(TreeCursor::new(&outside).next(&file("etc/passwd")).is_err());
+    let outside = Placement { to: prefix("../"), ..Placement::default() };
+    assert!(PlacementCursor::new(&outside).next(&file("etc/passwd")).is_err());
 
-    let excepted = Tree { except: vec![prefix("a")], ..Tree::default() };
+    let excepted = Placement { except: vec![prefix("a")], ..Placement::default() };
     let link = member("b", Kind::HardLink { target: path("a") });
-    assert!(TreeCursor::new(&excepted).next(&link).is_err());
+    assert!(PlacementCursor::new(&excepted).next(&link).is_err());
 
     let mut bare = file("a");
     bare.metadata.uid = None;
-    assert!(TreeCursor::new(&Tree::default()).next(&bare).is_err());
+    assert!(PlacementCursor::new(&Placement::default()).next(&bare).is_err());
 }
 
 #[test]

@@ -74,8 +74,8 @@ pub struct Package {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<String>,
     /// Where it is laid down.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub trees: Vec<Tree>,
+    #[serde(rename = "trees", default, skip_serializing_if = "Vec::is_empty")]
+    pub placements: Vec<Placement>,
     /// Single members.
     #[serde(default, skip_serializing_if = "EntryTable::is_empty")]
     pub files: EntryTable,
@@ -98,7 +98,7 @@ impl Prefix {
 
 /// "This package is laid down here."
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Tree {
+pub struct Placement {
     /// Members that begin with this ...
     pub from: Prefix,
     /// ... are entries at this and the rest of their path.
@@ -222,7 +222,7 @@ impl Manifest {
             if !package.files.is_empty() && !package.files.has_from() {
                 return Err(ManifestError::field(format!("{name}.files.from"), "is missing"));
             }
-            for (index, tree) in package.trees.iter().enumerate() {
+            for (index, tree) in package.placements.iter().enumerate() {
                 tree.check(&format!("{name}.trees[{index}]"))?;
             }
         }
@@ -248,7 +248,7 @@ impl<Archived: Serialize> Manifest<Archived> {
     }
 }
 
-impl Tree {
+impl Placement {
     /// Is the member with this rest (its path after `from`) excepted, by itself or with a folder?
     pub(super) fn excepts(&self, rest: &[u8]) -> bool {
         let listed = |bytes: &[u8]| self.except.binary_search_by(|one| (*one.0).cmp(bytes)).is_ok();

@@ -71,8 +71,8 @@ fn origins_v2<E: From<ManifestError>>(
     let mut packages: Vec<Vec<usize>> = vec![Vec::new(); paths.len()];
     let mut all_known = true;
     for (index, package) in manifest.packages.iter().enumerate() {
-        let known = if package.trees.is_empty() { None } else { members(&package.sha256)? };
-        all_known &= package.trees.is_empty() || known.is_some();
+        let known = if package.placements.is_empty() { None } else { members(&package.sha256)? };
+        all_known &= package.placements.is_empty() || known.is_some();
         let given = given_entries(package, known.as_deref())?;
         for (packages, path) in packages.iter_mut().zip(paths) {
             if given.binary_search(path).is_ok() {

@@ -9,14 +9,14 @@ use super::assign::{OwnMetadata, Pairs, assign};
 use super::members::Members;
 use super::plan::Claims;
 use crate::hashdb::HashDbError;
-use crate::model::manifest::{DigestColumn, Prefix, Tree};
+use crate::model::manifest::{DigestColumn, Placement, Prefix};
 use crate::model::{Digest, Entry, Kind, Member};
 use crate::tree::Finder;
 
 /// A tree of the manifest that could be, with the entries it gives.
 pub(super) struct Proposal {
     /// What the manifest would say.
-    pub(super) tree: Tree,
+    pub(super) placement: Placement,
     /// What it gives, in the order of positions.
     pub(super) given: Vec<Given>,
 }
@@ -71,7 +71,7 @@ pub(super) fn lay(
     members.each(&mut |index, member| {
         let Some(rest) = from.rest_of(&member.path) else { return };
         // Which of several members of one path counts depends on the reader, so none is given.
-        let role = if members.occurs_twice(index) { None } else { laying.role(member, rest) };
+        let role = if members.is_duplicate_path(index) { None } else { laying.role(member, rest) };
         match role {
             Some((entry, role)) => {
                 let actual = &claims.file(entries, entry).metadata;
@@ -81,12 +81,12 @@ pub(super) fn lay(
             None => any_excepted = true,
         }
     })?;
-    let mut tree = Tree { from: from.clone(), to: to.clone(), ..Tree::default() };
+    let mut placement = Placement { from: from.clone(), to: to.clone(), ..Placement::default() };
     if any_excepted {
-        tree.except = exceptions(&tree, entries, members, &given)?;
+        placement.except = exceptions(&placement, entries, members, &given)?;
     }
-    assign(&mut tree, &Pairs { entries, claims, given: &given, own: &own });
-    Ok(Proposal { tree, given })
+    assign(&mut placement, &Pairs { entries, claims, given: &given, own: &own });
+    Ok(Proposal { placement, given })
 }
 
 /// Indices as they are kept.
@@ -97,20 +97,20 @@ fn number(index: usize) -> u32 {
 /// The shortest list that excepts all that `tree` does not give: whole folders where nothing in them is
 /// given.
 fn exceptions(
-    tree: &Tree,
+    placement: &Placement,
     entries: &[Entry],
     members: &Members<'_>,
     given: &[Given],
 ) -> Result<Vec<Prefix>, HashDbError> {
     let rests = given.iter().map(|given| {
         // The entry lies at `to` and the rest.
-        &entries[given.entry as usize].path.as_bytes()[tree.to.0.len()..]
+        &entries[given.entry as usize].path.as_bytes()[placement.to.0.len()..]
     });
     let mut exceptions = Exceptions::new(rests);
     let mut given = given.iter().peekable();
     members.each(&mut |index, member| {
         if given.next_if(|given| given.member as usize == index).is_none()
-            && let Some(rest) = tree.from.rest_of(&member.path)
+            && let Some(rest) = placement.from.rest_of(&member.path)
         {
             exceptions.except(rest);
         }
@@ -241,7 +241,7 @@ impl Proposal {
                 _ => OTHER_COST,
             })
             .sum();
-        saved > TREE_COST + EXCEPTION_COST * self.tree.except.len()
+        saved > TREE_COST + EXCEPTION_COST * self.placement.except.len()
     }
 
     /// Adds the digests of those files that `keep` wants.
@@ -263,7 +263,7 @@ impl Proposal {
                 column.is.push(sha256);
             }
         }
-        self.tree.sha256 = (!column.at.is_empty()).then_some(column);
+        self.placement.sha256 = (!column.at.is_empty()).then_some(column);
     }
 }
 
