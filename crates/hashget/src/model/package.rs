@@ -116,7 +116,38 @@ pub struct PackageRecord {
 impl PackageRecord {
     /// The last part of the URL's path: what a person calls the file.
     pub fn base_name(&self) -> &str {
-        let path = self.url.split(['?', '#']).next().unwrap_or(&self.url);
-        path.trim_end_matches('/').rsplit('/').next().unwrap_or(path)
+        base_name(&self.url)
+    }
+
+    /// What a person calls the package: see [`display_name`]. Details show the URL beside it.
+    pub fn display_name(&self) -> &str {
+        match self.signatures.first() {
+            Some(signature) => &signature.value,
+            None => self.base_name(),
+        }
+    }
+}
+
+/// What a person calls a package with these signatures (each as [`Signature`] displays it): the value of the first
+/// one, such as `vim_9.0_amd64`; the file name of the URL where there is none.
+pub fn display_name<'a>(signatures: &'a [String], url: &'a str) -> &'a str {
+    let first = signatures.first().and_then(|signature| signature.split_once(':'));
+    first.map_or_else(|| base_name(url), |(_, value)| value)
+}
+
+fn base_name(url: &str) -> &str {
+    let path = url.split(['?', '#']).next().unwrap_or(url);
+    path.trim_end_matches('/').rsplit('/').next().unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_is_called_by_its_first_signature_or_by_its_file() {
+        let signatures = ["deb:vim_2:9.0_amd64".to_owned(), "deb:other".to_owned()];
+        assert_eq!(display_name(&signatures, "https://a.example/file/0a1b"), "vim_2:9.0_amd64");
+        assert_eq!(display_name(&[], "https://a.example/b/c.zip?d=/e"), "c.zip");
     }
 }
