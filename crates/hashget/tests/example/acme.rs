@@ -10,7 +10,7 @@ use crate::model::{Digest, RelPath, Signature};
 /// Recognises `.acme-release`.
 pub(super) struct Acme;
 
-/// More bytes than this are no release file.
+/// Size limit; larger files are ignored.
 const MAX_BYTES: u64 = 64 * 1024;
 
 impl Detector for Acme {
@@ -18,13 +18,13 @@ impl Detector for Acme {
         "acme"
     }
 
-    // Asked for every entry of every tree: names alone, nothing from the disk.
+    // Called for every entry of every tree: decides by the name alone, reads nothing from the disk.
     fn interested_in(&self, path: &RelPath) -> bool {
         path.file_name() == b".acme-release"
     }
 
-    // Asked for those entries only. May read around the entry; never writes, never uses the network. `note` is for
-    // entries with many packages: it is told of those that are not understood, and the others count.
+    // Called for those entries only. May read files near the entry; never writes, never uses the network. `note` is
+    // for entries with many packages: it receives those that are not understood, and the others still count.
     fn detect(
         &self,
         machine: &Machine,
@@ -46,8 +46,8 @@ impl Detector for Acme {
         };
         let (name, version) = (field("name")?, field("version")?);
         let sha256: Digest = field("sha256")?.parse().map_err(|error| wrong(format!("{error}")))?;
-        // Whose registry? The client's own configuration says so: `.acmerc` in a folder above the entry, in
-        // a home folder, or below the root of the machine; `ACME_REGISTRY` wins.
+        // Which registry? The client's own configuration says so: `.acmerc` in a folder above the entry, in
+        // a home folder, or below the root of the machine; `ACME_REGISTRY` has precedence.
         let configured = machine.files_for(&file, &[".acmerc", "etc/acmerc"]);
         let registry = match (machine.variable("ACME_REGISTRY"), configured.first()) {
             (Some(registry), _) => registry.to_owned(),
@@ -59,7 +59,7 @@ impl Detector for Acme {
         };
         let url = format!("{registry}/{name}/{name}-{version}.tar.xz");
         Ok(vec![Candidate {
-            // Refuses what is no public URL, and writes the others in one form.
+            // Refuses URLs that are not public, and normalises the others.
             url: public_url(&url).map_err(|error| wrong(error.to_string()))?,
             sha256: Some(sha256),
             signature: Some(Signature {

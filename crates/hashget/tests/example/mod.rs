@@ -34,7 +34,7 @@ fn a_release_file_names_its_package() {
 }
 
 #[test]
-fn a_release_file_without_a_version_is_told() {
+fn a_release_file_without_a_version_is_reported() {
     let (candidates, errors) = found("name = rocket\n");
     assert!(candidates.is_empty());
     assert!(errors[0].to_string().contains("no line \"version = ...\""), "{}", errors[0]);
