@@ -13,7 +13,6 @@ mod exit;
 mod hints;
 mod interrupt;
 mod output;
-mod partial;
 mod places;
 mod values;
 

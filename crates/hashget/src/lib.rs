@@ -101,6 +101,7 @@ pub mod limits;
 pub mod model;
 pub mod monitor;
 pub mod pack;
+pub mod pending_file;
 pub mod restore;
 pub mod survey;
 pub mod tree;

@@ -11,6 +11,7 @@ use hashget::fetch::Wanted;
 use hashget::hashdb::{HashDb, PackageId};
 use hashget::model::{Digest, PackageRecord, RelPath, escaped};
 use hashget::monitor::Interrupted;
+use hashget::pending_file::PendingFile;
 use hashget::restore::Restorer;
 use serde_json::json;
 
@@ -18,7 +19,6 @@ use crate::causes;
 use crate::environment::Environment;
 use crate::exit::UsageError;
 use crate::output::{safe, size};
-use crate::partial::Partial;
 use crate::values::{self, Thing};
 
 /// Fetch one file by its digest, or one package by its signature
@@ -118,11 +118,12 @@ fn fetch(
 ) -> anyhow::Result<(PathBuf, u64)> {
     let name = found.name();
     let path = name.below(folder);
-    let mut partial = Partial::create(&path)?;
+    let context = || format!("cannot write {}", path.display());
+    let mut pending = PendingFile::create(&path, 0o666).with_context(context)?;
     let package = &found.package;
     let bytes = match &found.member {
         Some((_, digest)) => restorer
-            .get(package, digest, &mut partial, environment.console)
+            .get(package, digest, &mut pending, environment.console)
             .with_context(|| format!("cannot get {name} from {}", safe(&package.url)))?,
         None => {
             let wanted = Wanted {
@@ -135,10 +136,10 @@ fn fetch(
                 .source
                 .fetch(&wanted, environment.console)
                 .with_context(|| format!("cannot get {}", safe(&package.url)))?;
-            io::copy(&mut fetched.file, &mut partial)?
+            io::copy(&mut fetched.file, &mut pending).with_context(context)?
         }
     };
-    partial.complete()?;
+    pending.commit_new(&path).with_context(context)?;
     Ok((path, bytes))
 }
 

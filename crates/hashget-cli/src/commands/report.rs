@@ -10,6 +10,7 @@ use clap::Args;
 use hashget::model::Evidence;
 use hashget::model::manifest::{AnyManifest, MANIFEST_NAME};
 use hashget::pack::{PackOptions, Packer, SYSTEM_EXCLUDES};
+use hashget::pending_file::PendingFile;
 use hashget::restore::Needs;
 use hashget::survey::{self, Folder, Survey};
 use serde_json::json;
@@ -18,7 +19,6 @@ use crate::archive;
 use crate::environment::Environment;
 use crate::exit::UsageError;
 use crate::output::{safe, size};
-use crate::partial::Partial;
 
 mod page;
 
@@ -155,7 +155,7 @@ impl Report {
 }
 
 fn write(path: &Path, page: &str) -> std::io::Result<()> {
-    let mut partial = Partial::create(path)?;
-    partial.write_all(page.as_bytes())?;
-    partial.replace()
+    let mut pending = PendingFile::create(path, 0o666)?;
+    pending.write_all(page.as_bytes())?;
+    pending.commit(path)
 }

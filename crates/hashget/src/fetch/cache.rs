@@ -18,6 +18,7 @@ use super::proof::{Unproven, hash_whole};
 use super::{FetchError, Fetched, Part, Source, Wanted};
 use crate::model::{Digest, escaped};
 use crate::monitor::{Monitor, ProblemKind};
+use crate::pending_file::PendingFile;
 
 /// Keeps what another source gives.
 pub struct Cache {
@@ -115,15 +116,15 @@ impl Cache {
         }
         fs_err::create_dir_all(parent)?;
         fs_err::create_dir_all(&partial_dir)?;
-        let mut copy =
-            tempfile::Builder::new().prefix(partial::COPY_PREFIX).tempfile_in(&partial_dir)?;
+        let mut copy = PendingFile::create_in(&partial_dir, 0o644)?;
         fetched.file.rewind()?;
-        let size = io::copy(&mut fetched.file, copy.as_file_mut())?;
+        let size = io::copy(&mut fetched.file, &mut copy)?;
         if size != fetched.size {
             return Err(io::Error::other(format!("copied {size} of {} bytes", fetched.size)));
         }
-        copy.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
-        copy.persist(&path).map_err(|error| error.error)?;
+        copy.file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+        // What is read from the cache is proven first: it need not wait for the disk.
+        copy.publish(&path)?;
         fetched.file.rewind()
     }
 

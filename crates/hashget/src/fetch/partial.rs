@@ -37,8 +37,8 @@ impl Note {
     }
 }
 
-/// How the names of copies begin that are on their way into the cache.
-pub(super) const COPY_PREFIX: &str = "copy-";
+/// Begins the names of unfinished copies that earlier versions left in the cache.
+const COPY_PREFIX: &str = "copy-";
 
 /// A partial download that nobody else works on.
 #[derive(Debug)]

@@ -12,6 +12,7 @@ use super::pool::canonical;
 use super::proof::{Unproven, hash_whole};
 use crate::model::{Digest, HashingReader};
 use crate::monitor::{Interrupted, Monitor};
+use crate::pending_file::PendingFile;
 
 /// The folder.
 #[derive(Debug)]
@@ -61,9 +62,9 @@ impl PoolFolder {
     /// It could not be read or written, or is not what was expected.
     pub fn add(&self, content: impl Read, expected: Option<Digest>) -> io::Result<Pooled> {
         self.create()?;
-        let mut copy = tempfile::Builder::new().prefix(".adding-").tempfile_in(&self.dir)?;
+        let mut copy = PendingFile::create_in(&self.dir, 0o644)?;
         let mut content = HashingReader::new(content);
-        io::copy(&mut content, copy.as_file_mut())?;
+        io::copy(&mut content, &mut copy)?;
         let (sha256, size) = content.finish();
         if let Some(expected) = expected.filter(|expected| *expected != sha256) {
             return Err(io::Error::other(format!("it has sha256 {sha256}, expected {expected}")));
@@ -71,10 +72,8 @@ impl PoolFolder {
         let path = self.path(&sha256);
         let parent = path.parent().unwrap_or(&self.dir);
         fs_err::create_dir_all(parent)?;
-        copy.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
-        copy.as_file().sync_all()?;
-        copy.persist(&path).map_err(|error| error.error)?;
-        File::open(parent)?.sync_all()?;
+        copy.file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+        copy.commit(&path)?;
         Ok(Pooled { sha256, size, path })
     }
 

@@ -13,6 +13,7 @@ use super::{
 use crate::model::manifest::{AnyManifest, MANIFEST_NAME};
 use crate::model::{Kind, RelPath};
 use crate::monitor::{Event, Monitor};
+use crate::pending_file::PendingFile;
 use crate::tree::Scan;
 
 /// A tree that another tool may back up now.
@@ -109,10 +110,10 @@ fn check_own_manifest(tree: &Path) -> Result<(), PackError> {
 fn write_manifest(tree: &Path, write: write::WriteText<'_>) -> std::io::Result<()> {
     let folder = fs_err::File::open(tree)?;
     let before = folder.metadata()?.modified()?;
-    let mut file = tempfile::Builder::new().prefix(".hashget-prepare-").tempfile_in(tree)?;
+    let path = tree.join(MANIFEST_NAME);
+    let mut file = PendingFile::create(&path, 0o600)?;
     write(&mut file)?;
-    file.as_file().sync_all()?;
-    file.persist(tree.join(MANIFEST_NAME)).map_err(|error| error.error)?;
+    file.commit(&path)?;
     folder.file().set_modified(before)?;
     folder.sync_all()
 }

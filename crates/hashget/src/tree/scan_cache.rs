@@ -24,6 +24,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Stamp;
 use crate::model::{Digest, HashingReader, HashingWriter};
+use crate::pending_file::PendingFile;
 
 /// How old both times of a file must be, in seconds, before its digest is remembered: twice the time
 /// after which Linux writes dirty pages back.
@@ -184,8 +185,8 @@ impl ScanCache {
         new.dedup_by_key(|(fingerprint, _)| *fingerprint);
         let folder = file.parent().unwrap_or(Path::new("."));
         fs_err::create_dir_all(folder)?;
-        let temporary = tempfile::Builder::new().prefix(".scan-").tempfile_in(folder)?;
-        let mut writer = io::BufWriter::with_capacity(1 << 16, HashingWriter::new(temporary));
+        let pending = PendingFile::create(&file, 0o600)?;
+        let mut writer = io::BufWriter::with_capacity(1 << 16, HashingWriter::new(pending));
         writer.write_all(&MAGIC)?;
         writer.write_all(&started.to_le_bytes())?;
         for (fingerprint, digest) in &new {
@@ -193,10 +194,9 @@ impl ScanCache {
             writer.write_all(digest.as_bytes())?;
         }
         let writer = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
-        let (checksum, mut temporary) = writer.finish();
-        temporary.write_all(checksum.as_bytes())?;
-        temporary.persist(&file)?;
-        Ok(())
+        let (checksum, mut pending) = writer.finish();
+        pending.write_all(checksum.as_bytes())?;
+        pending.publish(&file)
     }
 }
 

@@ -6,5 +6,6 @@
 mod damage;
 mod disk;
 mod nth_call;
+mod pending_file;
 #[path = "../round_trip/scene.rs"]
 mod scene;

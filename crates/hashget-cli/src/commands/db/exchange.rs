@@ -12,6 +12,7 @@ use hashget::hashdb::{ExportReader, HashDb, HashPackage, export as write_export}
 use hashget::index::{Indexed, Indexer, Request};
 use hashget::model::Evidence;
 use hashget::monitor::{Interrupted, Monitor, ProblemKind};
+use hashget::pending_file::PendingFile;
 use serde_json::json;
 
 use super::Packages;
@@ -41,16 +42,12 @@ pub(super) fn export(
         write_export(hashdb, packages, &mut output).with_context(context)?;
         output.flush().with_context(context)?;
     } else {
-        let folder = file.parent().filter(|folder| *folder != Path::new(""));
-        let folder = folder.unwrap_or(Path::new("."));
-        let partial = tempfile::Builder::new().prefix(".export-").tempfile_in(folder);
-        let partial = partial.with_context(context)?;
-        let copy = partial.as_file().try_clone()?;
+        let pending = PendingFile::create(file, 0o600).with_context(context)?;
+        let copy = pending.file().try_clone()?;
         let mut output = encoder(codec_of(file), Box::new(copy), None, environment.jobs)?;
         write_export(hashdb, packages, &mut output).with_context(context)?;
         output.finish().with_context(context)?;
-        partial.as_file().sync_all()?;
-        partial.persist(file).map_err(|error| error.error).with_context(context)?;
+        pending.commit(file).with_context(context)?;
     }
     let number = u64::try_from(packages.len()).unwrap_or(u64::MAX);
     let line = format!("{} exported", counted(number, "package", "packages"));
