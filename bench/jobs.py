@@ -1,7 +1,7 @@
-"""What is measured: every job, what it takes, and the limit that it is held against.
+"""Every job that is measured: its command, its preparation, and the target that it is compared with.
 
-A job's `before` is not timed; `archive` names what it wrote. `limit` is (tool, factor): the job should take at
-most that many times as long as that other tool's job of the same table and tree.
+A job's `before` is not timed; `archive` names its output. `limit` is (tool, factor): the job should take at
+most that many times as long as the other tool's job of the same table and tree.
 """
 import glob
 import os
@@ -15,14 +15,14 @@ RAW = "raw limit"
 
 @dataclass
 class Job:
-    table: str                      # what is done
-    tree: str                       # to what
-    tool: str                       # by whom
-    command: str                    # a line for the shell
+    table: str                      # the operation
+    tree: str                       # the input
+    tool: str                       # the program
+    command: str                    # a shell command
     before: str = "true"
-    archive: str = ""               # a file or folder whose size is told
+    archive: str = ""               # a file or folder whose size is reported
     limit: tuple | None = None      # (tool, factor)
-    slow: bool = False              # takes very long: run only when asked for, once
+    slow: bool = False              # takes very long: runs only on request, once
     full_only: bool = False
     runs: list = field(default_factory=list)
     bytes: int = 0
@@ -36,7 +36,7 @@ class Job:
 
 
 class Inputs:
-    """A folder that bench/inputs made, and how to talk about it."""
+    """A folder that bench/inputs made, with its paths and URLs."""
 
     def __init__(self, folder, work, port, binary, peer):
         self.folder, self.work, self.port, self.peer = folder, work, port, peer
@@ -89,8 +89,8 @@ def index(inputs, name, full_only):
 def pack(inputs, name, full_only):
     base, tree = os.path.join(inputs.work, name), inputs.tree(name)
     ours = lambda file, more="": inputs.ours(name, f"pack {tree} --no-index -f {base}/{file} {more}", "scan")
-    # What earlier jobs wrote and unpacked neither pushes the tree out of memory nor is written during the next one.
-    # Twice: the second reader of a page has to mark it as used, and no job is to pay for that instead of the next one.
+    # Output of earlier jobs must neither evict the tree from memory nor be written back during this job. The tree is read
+    # twice: the second reader of a page has to mark it as used, and no job should pay for that.
     read = f"find {tree} -type f -print0 | xargs -0 cat > /dev/null"
     warm = f"{read}; {read}; sync"
     first = f"rm -rf {base}/scan {base}/*.ours*; {warm}"
@@ -142,7 +142,7 @@ def restore(inputs, name, full_only):
 
 
 def prepare(inputs, name):
-    """What packing and restoring stand on: everything indexed, every package in the cache."""
+    """The precondition of packing and restoring: everything is indexed, every package is in the cache."""
     return inputs.ours(name, f"index {shlex.join(inputs.urls(name))}")
 
 

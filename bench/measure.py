@@ -1,4 +1,4 @@
-"""Runs one command and says what it took. The one thing timed is the child: wall, CPU, peak memory."""
+"""Runs one command and measures it. Only the child is timed: wall time, CPU time, peak memory."""
 import os
 import statistics
 import subprocess
@@ -10,7 +10,7 @@ class Failed(Exception):
 
 
 def run(command, environment=None, log="/dev/null"):
-    """Runs `command` (a list, or a line for the shell); a dict of seconds and bytes."""
+    """Runs `command` (a list, or a shell command); returns a dict of seconds and bytes."""
     arguments = ["/bin/bash", "-o", "pipefail", "-c", command] if isinstance(command, str) else command
     with open(log, "ab") as output:
         started = time.monotonic()
@@ -25,7 +25,7 @@ def run(command, environment=None, log="/dev/null"):
 
 
 def summary(runs, what):
-    """Median, least and most of one figure."""
+    """Median, minimum and maximum of one figure."""
     values = [one[what] for one in runs]
     return statistics.median(values), min(values), max(values)
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes docs/benchmarks.md and its plots out of the results of bench/run.
+"""Writes docs/benchmarks.md and its plots from the results of bench/run.
 
     report.py RESULTS.json DOCS
 """
@@ -52,7 +52,7 @@ def wall(job):
 
 
 def spread(job, what="wall"):
-    """A median with the least and the most, in words."""
+    """A median with minimum and maximum, as text."""
     middle, least, most = measure.summary(job["runs"], what)
     return f"{seconds(middle)} ({seconds(least)} - {seconds(most)})"
 
@@ -66,7 +66,7 @@ FIGURES = ["", "wall s", "CPU s", "memory MiB", "limit, wall s", "ratio", "to re
 
 
 def figures(done):
-    """Which times are reached."""
+    """Which target times are reached."""
     rows = []
     for job in done:
         if not job["limit"]:
@@ -87,7 +87,7 @@ def figures(done):
 
 
 def other_figures(done, scale):
-    """Which sizes, and figures of growth, are reached: what, measured, to reach, yes or no."""
+    """Which target sizes and growth figures are reached: what, measured, target, yes or no."""
     rows = []
     for tree, tool, most, words in SIZES:
         job = find(done, "pack, first scan", tree, tool)
@@ -98,7 +98,7 @@ def other_figures(done, scale):
 
 
 def peers(done):
-    """The tools beside each other: rows of tools, columns of trees."""
+    """The tools compared: rows of tools, columns of trees."""
     parts = []
     for name in ("index", "back up everything", "restore, packages cached"):
         tools = dict.fromkeys(job["tool"] for job in done if job["table"] == name)
@@ -161,19 +161,19 @@ def scale_tables(scale):
               f"{one['seconds'] * 1e6 / one['files']:.2f}", seconds(one.get("hashdb_seconds", 0))]
              for one in scale if one["kind"] == "plan"]
     return "\n".join([
-        "### HashDB", "", "Each hash; look-ups in one sorted batch of 200,000, half of them unknown.", "",
+        "### HashDB", "", "Per hash. Look-ups are one sorted batch of 200,000, half of them unknown.", "",
         table(["hashes", "look-up us", "put us", "opening ms", "look-up table B", "member lists B", "all B"], hashes),
-        "### Trees", "", "Small files, 100 in a folder; all archived, or all out of one package."
-        " For some minutes after files were removed, ext4 looks at each inode that was freed before it makes a file:"
-        " what was removed before the run is part of what `unpack` takes, most of all of small trees, which come first.", "",
+        "### Trees", "", "Small files, 100 in each folder; all archived, or all from one package."
+        " For some minutes after files were deleted, ext4 examines each freed inode before it creates a file: files deleted"
+        " before the run therefore add to the time of `unpack`, mostly for small trees, which come first.", "",
         table(["", "files", "wall s", "us a file", "CPU us a file", "memory MiB", "memory B a file"], files),
-        "### Plan", "", "From the end of the scan to the end of a dry run, without what the synthetic HashDB takes to make "
-        "up its answers (the last column).", "",
+        "### Plan", "", "From the end of the scan to the end of a dry run, without the time that the synthetic HashDB needs to "
+        "make up its answers (the last column).", "",
         table(["files", "packages", "s", "us a file", "answers s"], plans)])
 
 
 def cost(scans, scan, what):
-    """Median seconds without and with detectors, and how much more that is."""
+    """Median seconds without and with detectors, and the difference in percent."""
     none, every = (measure.summary(scans[scan][detect], what)[0] for detect in ("none", "all"))
     return [f"{none:.3f}", f"{every:.3f}", f"{100 * (every / none - 1):.1f} %"]
 
@@ -189,12 +189,12 @@ def detectors(ecosystems):
               *cost(scans, "again", "wall")] for name, scans in trees.items()]
     loads = [scans["load"] for scans in trees.values()]
     return "\n".join([
-        "## Detectors", "", "What each found first in real trees ([ecosystems](ecosystems.md)), what the packages that are relied on "
-        "give back, and how long it was at work, all threads together.", "",
+        "## Detectors", "", "What each detector was the first to find in real trees ([ecosystems](ecosystems.md)), what the packages that are "
+        "relied on give back, and the time it took, all threads together.", "",
         table(["detector", "tree", "packages found", "files covered", "bytes covered", "ms"], sorted(found)),
-        "What all of them add to a dry run that indexes nothing new: to reach is 10 % of a first scan, which reads every file; "
-        f"medians of {next(iter(trees.values()))['runs']} runs each, in turn. The second scan finds every file in the scan cache. "
-        f"Load average meanwhile: {min(loads):.1f} to {max(loads):.1f}.", "",
+        "The time that all detectors together add to a dry run that indexes nothing new. The target is 10 % of a first scan, which "
+        f"reads every file. Medians of {next(iter(trees.values()))['runs']} runs each, in turn. The second scan finds every file in the "
+        f"scan cache. Load average: {min(loads):.1f} to {max(loads):.1f}.", "",
         table(["tree", "files", "first scan: `none`, wall s", "`all`", "more", "`none`, CPU s", "`all`", "more",
                "again: `none`, wall s", "`all`", "more"], costs)])
 
@@ -227,11 +227,11 @@ def plots(done, scale, folder):
     return made
 
 
-INTRODUCTION = """Written by `bench/run`; do not edit. Every job ran in turn with the others, {runs} times, in rounds; jobs
-of other tools that take more than 30 s ran twice; the tables have a column of it. The Python tool's restore of the
-kernel takes very long and runs with `--slow` alone: where it was not run, its field is empty. Medians are told, with
-the least and the most. CPU seconds are user and system together; memory is the peak of the largest process (below
-25 MiB it is the harness's own). `bench/jobs.py` has every command.
+INTRODUCTION = """Written by `bench/run`; do not edit. The jobs ran in rounds, {runs} times each. Jobs of other tools that
+take more than 30 s ran twice; the column "runs" has the number. The Python tool's restore of the kernel takes very long and
+runs only with `--slow`: its field is empty if it was not run. Times are medians, with the minimum and the maximum. CPU
+seconds are user and system time together. Memory is the peak of the largest process (values below 25 MiB are the
+harness's own). `bench/jobs.py` has every command.
 """
 
 
@@ -243,17 +243,17 @@ def write(results, docs):
     made = plots(done, scale, os.path.join(docs, "benchmarks"))
     text = ["# Benchmarks", "", INTRODUCTION.format(runs=results["runs"])]
     if results["small"]:
-        text += ["This is the small size (`--small`): what takes minutes is left out.", ""]
+        text += ["This is the small run (`--small`): jobs that take minutes are left out.", ""]
     if results.get("failed"):
-        text += ["**These failed, and what builds on them means nothing:** " + "; ".join(results["failed"]) + ".", ""]
+        text += ["**These jobs failed, and results that depend on them are invalid:** " + "; ".join(results["failed"]) + ".", ""]
     text += [f"* {key}: {value}" for key, value in results["machine"].items()]
     loads = [run["load"] for job in done for run in job["runs"]] or [0]
-    text += [f"* load average while it ran: {min(loads):.1f} to {max(loads):.1f}", "",
-             "## What to reach", "",
-             "Each against the raw limit of the same work on the same input, or against another tool.", "",
+    text += [f"* load average during the run: {min(loads):.1f} to {max(loads):.1f}", "",
+             "## Targets", "",
+             "Each figure is compared with the raw limit of the same work on the same input, or with another tool.", "",
              table(FIGURES, figures(done)),
              table(["", "reached", "ratio", "to reach", "met"], other_figures(done, scale)),
-             "## Beside the others", "", "Size of the archive where there is one, then wall / CPU seconds.",
+             "## Other tools", "", "Size of the archive, if there is one, then wall / CPU seconds.",
              peers(done)]
     if scale:
         text += ["## Growth", "", "![look-ups](benchmarks/hashes.svg)", "", "![files](benchmarks/files.svg)", "",

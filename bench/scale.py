@@ -1,4 +1,4 @@
-"""Growth: synthetic HashDBs and trees of several sizes, and what each hash and each file costs in them."""
+"""Growth: synthetic HashDBs and trees of several sizes, and the cost per hash and per file."""
 import json
 import os
 import shutil
@@ -23,7 +23,7 @@ def measured(project, work, binary, small, say):
     fresh(base)
     for files in FILES[:2] if small else FILES:
         say(f"trees of {files:,} files")
-        # Nothing is removed in between: for minutes after, ext4 looks at each inode that was freed before it makes a file.
+        # Nothing is deleted in between: for minutes afterwards, ext4 examines each freed inode before it creates a file.
         results += trees(program, binary, os.path.join(base, str(files)), files)
     shutil.rmtree(base)
     return results
@@ -40,7 +40,7 @@ def asked(program, *arguments):
 
 
 def trees(program, binary, base, files):
-    """Packs and restores a tree of so many files: all archived, then all out of one package; and plans it."""
+    """Packs and restores a tree of `files` files: all archived, then all from one package; and plans it."""
     log = f"{base}/log"
     tree, package, url = f"{base}/tree", f"{base}/tree.tar.zst", "http://example.org/tree.tar.zst"
     ours = f"{binary} --db {base}/db --cache {base}/cache -q"

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Serves the inputs' packages from loopback: files by path, and Debian packages by the part of the snapshot
-interface that the Python tool asks for.
+"""Serves the packages of the inputs on loopback: files by path, and Debian packages by the part of the snapshot
+interface that the Python tool uses.
 
     server.py FOLDER PORT [BYTES]
 
-With BYTES each answer has no more than so many of them a second.
+BYTES limits each answer to that many bytes per second.
 """
 import hashlib
 import http.server
@@ -17,7 +17,7 @@ import urllib.parse
 
 
 def pool_name(file):
-    """The name of a .deb in an archive's pool, which has no epoch."""
+    """The name of a .deb in an archive's pool: without the epoch."""
     return re.sub(r"_[0-9]+:", "_", urllib.parse.unquote(file), count=1)
 
 
@@ -38,14 +38,14 @@ def packages(folder):
 class Handler(http.server.SimpleHTTPRequestHandler):
     """GET /mr/..., /file/DIGEST, /archive/..., or a path below the folder."""
     protocol_version = "HTTP/1.1"
-    # Without this the last piece of every answer waits 40 ms for an acknowledgement.
+    # Without this, the last piece of every answer waits 40 ms for an acknowledgement.
     disable_nagle_algorithm = True
     by_name, by_digest, by_file = {}, {}, {}
     bytes_per_second = None
 
     def copyfile(self, source, outputfile):
         if self.bytes_per_second is None:
-            # By the kernel: the server is to take as little as possible of the cores that are measured.
+            # Sent by the kernel: the server should use as little as possible of the cores that are measured.
             self.wfile.flush()
             self.connection.sendfile(source)
             return
