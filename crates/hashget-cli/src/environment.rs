@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use hashget::detectors::{self, Detector, Machine};
-use hashget::fetch::{self, FetchOptions, MirrorRule, Source};
+use hashget::fetch::{self, FetchOptions, MirrorRule, Source, Sources};
 use hashget::hashdb::LocalHashDb;
 use hashget::limits::Limits;
 
@@ -60,19 +60,19 @@ impl<'a> Environment<'a> {
         self.surroundings.hashdb(self.global.db.as_deref(), self.config.db.as_deref())
     }
 
-    /// Where packages come from.
-    pub(crate) fn source(&self) -> anyhow::Result<Box<dyn Source>> {
+    /// Where packages come from, and who answers small questions.
+    pub(crate) fn sources(&self) -> anyhow::Result<Sources> {
         made(&self.fetch_options()?)
     }
 
     /// The network alone: nothing that was fetched before answers for it.
-    pub(crate) fn network(&self) -> anyhow::Result<Box<dyn Source>> {
+    pub(crate) fn network(&self) -> anyhow::Result<Sources> {
         made(&FetchOptions { cache_dir: None, pools: Vec::new(), ..self.fetch_options()? })
     }
 
     /// Folders of packages and the cache alone.
     pub(crate) fn local(&self) -> anyhow::Result<Box<dyn Source>> {
-        made(&FetchOptions { offline: true, ..self.fetch_options()? })
+        Ok(made(&FetchOptions { offline: true, ..self.fetch_options()? })?.source)
     }
 
     /// The folder of packages that is worked on: the first of the pools that is one.
@@ -122,6 +122,6 @@ impl<'a> Environment<'a> {
     }
 }
 
-fn made(options: &FetchOptions) -> anyhow::Result<Box<dyn Source>> {
-    Ok(fetch::standard_source(options).map_err(|error| UsageError(error.to_string()))?)
+fn made(options: &FetchOptions) -> anyhow::Result<Sources> {
+    Ok(fetch::standard_sources(options).map_err(|error| UsageError(error.to_string()))?)
 }

@@ -18,7 +18,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime};
 
-use hashget::fetch::{FetchError, Fetched, Source, Wanted};
+use hashget::fetch::Offline;
 use hashget::hashdb::{Check, HashDb, HashDbError, LocalHashDb, PackageId, Status};
 use hashget::limits::Limits;
 use hashget::model::{
@@ -177,7 +177,8 @@ fn plan(files: u64, packages: u64, folder: &Path) -> serde_json::Value {
     let hashdb = Synthetic { files, each, holder: holder.collect(), known, answering };
     let packer = Packer {
         hashdb: &hashdb,
-        source: &Nowhere,
+        source: &Offline,
+        web: &Offline,
         mirrors: &[],
         limits: &Limits::default(),
         jobs: std::thread::available_parallelism().map_or(1, usize::from),
@@ -206,15 +207,6 @@ impl Monitor for Clock {
         if matches!(event, Event::Finished(progress) if progress.step == Step::Scan) {
             *self.0.lock().unwrap() = Some(Instant::now());
         }
-    }
-}
-
-/// Gives nothing.
-struct Nowhere;
-
-impl Source for Nowhere {
-    fn fetch(&self, wanted: &Wanted, _: &dyn Monitor) -> Result<Fetched, FetchError> {
-        Err(FetchError::NotFound { from: "nowhere".to_owned(), url: wanted.url.clone() })
     }
 }
 

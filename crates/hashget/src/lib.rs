@@ -14,7 +14,7 @@
 //! [`offline`]: fetch::FetchOptions::offline
 //!
 //! ```
-//! use hashget::fetch::{FetchOptions, standard_source};
+//! use hashget::fetch::{FetchOptions, Sources, standard_sources};
 //! use hashget::hashdb::LocalHashDb;
 //! use hashget::index::{Indexed, Indexer, Request};
 //! use hashget::limits::Limits;
@@ -39,7 +39,7 @@
 //! # let hashdb_folder = folder.path().join("hashdb");
 //! // What every stage stands on: what is known, where packages come from, bounds, and who listens.
 //! let hashdb = LocalHashDb::open(&hashdb_folder)?;
-//! let source = standard_source(&FetchOptions {
+//! let Sources { source, web } = standard_sources(&FetchOptions {
 //!     pools: vec![pool.to_string_lossy().into_owned()],
 //!     offline: true,
 //!     ..FetchOptions::default()
@@ -50,6 +50,7 @@
 //! let indexer = Indexer {
 //!     hashdb: &hashdb,
 //!     source: &*source,
+//!     web: &*web,
 //!     mirrors: &[],
 //!     limits: &limits,
 //!     jobs: 2,
@@ -64,14 +65,20 @@
 //! assert!(matches!(indexed, Indexed::New { members: 1, .. }));
 //!
 //! // STAGE 2: what it gives back is left out.
-//! let packer =
-//!     Packer { hashdb: &hashdb, source: &*source, mirrors: &[], limits: &limits, jobs: 2 };
+//! let packer = Packer {
+//!     hashdb: &hashdb,
+//!     source: &*source,
+//!     web: &*web,
+//!     mirrors: &[],
+//!     limits: &limits,
+//!     jobs: 2,
+//! };
 //! let output = Output::File(archive.clone());
 //! let packed = packer.pack(&tree, output, &PackOptions::default(), &monitor)?;
 //! assert_eq!((packed.left_out_files, packed.archived_files), (1, 1));
 //!
 //! // STAGE 3: the tree again. No HashDB is needed, and everything is proven.
-//! let restorer = Restorer { source: &*source, limits: &limits, jobs: 2 };
+//! let restorer = Restorer { source: &*source, web: &*web, limits: &limits, jobs: 2 };
 //! let mut archive = fs::File::open(&archive)?;
 //! let summary =
 //!     restorer.unpack(&mut archive, &restored, &RestoreOptions::default(), &monitor)?;

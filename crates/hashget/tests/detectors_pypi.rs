@@ -6,7 +6,7 @@ use std::path::Path;
 
 use base64::Engine as _;
 use hashget::detectors::{Candidate, DetectError, Machine, select};
-use hashget::fetch::{FetchOptions, RetryOptions, standard_source};
+use hashget::fetch::{FetchOptions, RetryOptions, Sources, standard_sources};
 use hashget::hashdb::{HashDb as _, LocalHashDb};
 use hashget::index::{Indexer, TreeIndexed, detect_tree};
 use hashget::limits::Limits;
@@ -303,10 +303,12 @@ impl Stage {
     fn index(&self, evidence: Evidence) -> TreeIndexed {
         let machine = variables(&[("PIP_INDEX_URL", &self.origin.url("/simple"))]);
         let retry = RetryOptions { tries: 1, ..RetryOptions::default() };
-        let source = standard_source(&FetchOptions { retry, ..FetchOptions::default() }).unwrap();
+        let Sources { source, web } =
+            standard_sources(&FetchOptions { retry, ..FetchOptions::default() }).unwrap();
         let indexer = Indexer {
             hashdb: &self.hashdb,
             source: &*source,
+            web: &*web,
             mirrors: &[],
             limits: &Limits::default(),
             jobs: 1,

@@ -15,7 +15,7 @@ use conformance::{Fixture, assert_clean, check, files_below};
 use hashget::fetch::{
     Cache, DirPool, Failover, FetchError, FetchOptions, HostLimits, HttpOrigin, HttpPool,
     MirrorRule, Mirrors, Offline, OriginOptions, Politeness, Retry, RetryOptions, Source,
-    SystemClock, Wanted, standard_source,
+    SystemClock, Wanted, standard_sources,
 };
 use hashget::model::Digest;
 use hashget::monitor::{Recorder, Silent};
@@ -122,7 +122,7 @@ fn the_cache_conforms_before_a_source_that_leaves_no_names() {
 #[test]
 fn retry_conforms() {
     let stage = Stage::new();
-    let origin = Box::new(origin_source(stage.dir.path()));
+    let origin = origin_source(stage.dir.path());
     check(&stage.fixture(Retry::new(origin, RetryOptions::default())));
 }
 
@@ -133,7 +133,7 @@ fn mirrors_conform() {
         prefix: "https://public.example/".to_owned(),
         use_urls: vec![stage.origin.url("/nothing/"), stage.origin.url("/a/")],
     };
-    let origin = Box::new(origin_source(stage.dir.path()));
+    let origin = origin_source(stage.dir.path());
     let mut fixture = stage.fixture(Mirrors::new(vec![rule], origin));
     fixture.url = "https://public.example/package.tar".to_owned();
     check(&fixture);
@@ -182,7 +182,7 @@ fn the_standard_arrangement_conforms() {
         pools: vec![stage.origin.url("/pool"), pool.path().to_str().unwrap().to_owned()],
         ..FetchOptions::default()
     };
-    let source = standard_source(&options).unwrap();
+    let source = standard_sources(&options).unwrap().source;
     let fixture = stage.fixture(Failover::new(vec![source]));
     check(&fixture);
 }
@@ -383,7 +383,7 @@ fn the_next_source_is_tried_on_wrong_bytes_and_the_first_is_named() {
             .map(|place| stage.origin.url(place))
             .into(),
     };
-    let mirrors = Mirrors::new(vec![rule], Box::new(origin_source(stage.dir.path())));
+    let mirrors = Mirrors::new(vec![rule], origin_source(stage.dir.path()));
     let url = "https://public.example/package.tar".to_owned();
     let monitor = Recorder::default();
     let fetched = mirrors.fetch(&wanted(url.clone(), &stage.content), &monitor).unwrap();
@@ -410,12 +410,12 @@ fn offline_nothing_is_asked() {
         ..FetchOptions::default()
     };
     let wanted = wanted(stage.url(), &stage.content);
-    let offline = standard_source(&options(true)).unwrap();
+    let offline = standard_sources(&options(true)).unwrap().source;
     let error = offline.fetch(&wanted, &Silent).unwrap_err();
     assert!(matches!(error, FetchError::Refused { .. }), "{error:?}");
     assert!(error.to_string().contains("offline"), "{error}");
     assert_eq!(stage.origin.requests(), []);
-    drop(standard_source(&options(false)).unwrap().fetch(&wanted, &Silent).unwrap());
+    drop(standard_sources(&options(false)).unwrap().source.fetch(&wanted, &Silent).unwrap());
     let before = stage.origin.requests().len();
     // What is in the cache is there offline too.
     assert!(read(offline.fetch(&wanted, &Silent).unwrap()) == stage.content);
@@ -456,7 +456,7 @@ fn options_that_cannot_be_used_are_named() {
             "/local",
         ),
     ] {
-        let error = standard_source(&options).err().expect("refused").to_string();
+        let error = standard_sources(&options).err().expect("refused").to_string();
         assert!(error.contains(word), "{error}");
     }
 }

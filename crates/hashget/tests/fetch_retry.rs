@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use hashget::fetch::{
-    Clock, FetchError, Fetched, HttpOrigin, OriginOptions, Retry, RetryOptions, Source, Wanted,
+    Clock, FetchError, Fetched, HttpOrigin, OriginOptions, Retry, RetryOptions, Source as _, Wanted,
 };
 use hashget::model::Digest;
 use hashget::monitor::{Event, Monitor, Recorder, Silent};
@@ -42,8 +42,8 @@ fn patient(faults: Vec<Fault>) -> (Origin, Result<Fetched, FetchError>, Duration
         size: Some(SIZE as u64),
     };
     let clock = Arc::new(Waits::default());
-    let source: Box<dyn Source> = Box::new(stage.source);
-    let retry = Retry::with_clock(source, RetryOptions::default(), Arc::<Waits>::clone(&clock));
+    let retry =
+        Retry::with_clock(stage.source, RetryOptions::default(), Arc::<Waits>::clone(&clock));
     let monitor = Recorder::default();
     let result = retry.fetch(&wanted, &monitor);
     let slept = *clock.slept.lock().unwrap();
@@ -120,7 +120,7 @@ fn a_long_download_may_break_off_often_as_long_as_it_moves_on() {
         size: Some(10 << 20),
     };
     let retry = |source: HttpOrigin| {
-        Retry::with_clock(Box::new(source), RetryOptions::default(), Arc::new(Waits::default()))
+        Retry::with_clock(source, RetryOptions::default(), Arc::new(Waits::default()))
     };
     retry(stage.source).fetch(&wanted, &Silent).unwrap();
     assert_eq!(stage.origin.requests().len(), 10);
@@ -153,11 +153,8 @@ fn waiting_can_be_interrupted() {
     stage.origin.script("/p", [Fault::RetryAfter(503, 100)]);
     let wanted = Wanted { url: stage.origin.url("/p"), also: vec![], sha256: None, size: None };
     let clock = Arc::new(Waits::default());
-    let retry = Retry::with_clock(
-        Box::new(stage.source),
-        RetryOptions::default(),
-        Arc::<Waits>::clone(&clock),
-    );
+    let retry =
+        Retry::with_clock(stage.source, RetryOptions::default(), Arc::<Waits>::clone(&clock));
     let error = retry.fetch(&wanted, &OneSecond(&clock)).unwrap_err();
     assert!(matches!(error, FetchError::Interrupted(_)), "{error:?}");
     assert!(clock.now() <= Duration::from_millis(1200), "{:?}", clock.now());

@@ -9,7 +9,7 @@ use std::io::{Read, Write as _};
 use std::path::Path;
 
 use hashget::codec::{Codec, encoder};
-use hashget::fetch::{FetchError, Fetched, Source, Wanted};
+use hashget::fetch::{FetchError, Fetched, Offline, Source, Wanted};
 use hashget::formats::{Input, Visitor, VisitorError, read_package};
 use hashget::hashdb::{HashDb as _, LocalHashDb};
 use hashget::index::{Indexer, Request};
@@ -78,6 +78,7 @@ fn build(dir: &Path) -> (Folder, LocalHashDb) {
     let indexer = Indexer {
         hashdb: &hashdb,
         source: &source,
+        web: &Offline,
         mirrors: &[],
         limits: &limits,
         jobs: 2,
@@ -94,7 +95,7 @@ fn build(dir: &Path) -> (Folder, LocalHashDb) {
 /// The archive that so many jobs make.
 fn pack(dir: &Path, source: &Folder, hashdb: &LocalHashDb, jobs: usize, codec: Codec) -> Vec<u8> {
     let limits = Limits::default();
-    let packer = Packer { hashdb, source, mirrors: &[], limits: &limits, jobs };
+    let packer = Packer { hashdb, source, web: &Offline, mirrors: &[], limits: &limits, jobs };
     let options = PackOptions { codec, index: false, ..PackOptions::default() };
     let (archive, monitor) = (dir.join("archive"), Recorder::default());
     let summary =
@@ -161,7 +162,7 @@ fn the_restored_tree_is_the_same_with_one_job_and_with_many() {
     for jobs in [1, 2, 7] {
         let target = dir.path().join(format!("restored-{jobs}"));
         let limits = Limits::default();
-        let restorer = Restorer { source: &source, limits: &limits, jobs };
+        let restorer = Restorer { source: &source, web: &Offline, limits: &limits, jobs };
         let (options, monitor) = (RestoreOptions::default(), Recorder::default());
         let summary = restorer.unpack(&mut &archive[..], &target, &options, &monitor).unwrap();
         assert_eq!(summary.proven, Some(true), "{jobs} jobs");

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
-use hashget::fetch::Wanted;
+use hashget::fetch::{Sources, Wanted};
 use hashget::hashdb::{HashDb, PackageId};
 use hashget::model::{Digest, PackageRecord, RelPath, escaped};
 use hashget::monitor::Interrupted;
@@ -55,9 +55,13 @@ impl Get {
         }
         let hashdb = environment.hashdb()?;
         let found = self.find(&hashdb)?;
-        let source = environment.source()?;
-        let restorer =
-            Restorer { source: &*source, limits: &environment.limits, jobs: environment.jobs };
+        let Sources { source, web } = environment.sources()?;
+        let restorer = Restorer {
+            source: &*source,
+            web: &*web,
+            limits: &environment.limits,
+            jobs: environment.jobs,
+        };
         let mut last = None;
         for thing in &found {
             match fetch(&restorer, thing, &self.output, environment) {

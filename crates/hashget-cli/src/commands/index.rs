@@ -9,6 +9,7 @@ use std::thread::ScopedJoinHandle;
 
 use anyhow::Context as _;
 use clap::{ArgGroup, Args};
+use hashget::fetch::Sources;
 use hashget::index::{IndexError, Indexed, Indexer, Request};
 use hashget::model::{Evidence, Signature};
 use hashget::monitor::{Interrupted, Monitor, Step, Total};
@@ -96,11 +97,12 @@ impl Index {
             }
         }
         let hashdb = environment.hashdb()?;
-        let source = environment.source()?;
+        let Sources { source, web } = environment.sources()?;
         let mirrors = environment.mirrors();
         let indexer = Indexer {
             hashdb: &hashdb,
             source: &*source,
+            web: &*web,
             mirrors: &mirrors,
             limits: &environment.limits,
             jobs: environment.jobs,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{ArgGroup, Args, ValueEnum};
+use hashget::fetch::Sources;
 use hashget::model::Evidence;
 use hashget::pack::{HashesKept, ManifestVersion, Output, PackOptions, Packer, SYSTEM_EXCLUDES};
 
@@ -153,11 +154,12 @@ impl Pack {
         }
 
         let hashdb = environment.hashdb()?;
-        let source = environment.source()?;
+        let Sources { source, web } = environment.sources()?;
         let mirrors = environment.mirrors();
         let packer = Packer {
             hashdb: &hashdb,
             source: &*source,
+            web: &*web,
             mirrors: &mirrors,
             limits: &environment.limits,
             jobs: environment.jobs,

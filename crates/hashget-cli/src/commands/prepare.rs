@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
+use hashget::fetch::Sources;
 use hashget::model::Evidence;
 use hashget::pack::{PackOptions, Packer, Tool};
 use serde_json::json;
@@ -108,11 +109,12 @@ impl Prepare {
             ..PackOptions::default()
         };
         let hashdb = environment.hashdb()?;
-        let source = environment.source()?;
+        let Sources { source, web } = environment.sources()?;
         let mirrors = environment.mirrors();
         let packer = Packer {
             hashdb: &hashdb,
             source: &*source,
+            web: &*web,
             mirrors: &mirrors,
             limits: &environment.limits,
             jobs: environment.jobs,

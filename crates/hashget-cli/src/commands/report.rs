@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
+use hashget::fetch::Sources;
 use hashget::model::Evidence;
 use hashget::model::manifest::{AnyManifest, MANIFEST_NAME};
 use hashget::pack::{PackOptions, Packer, SYSTEM_EXCLUDES};
@@ -123,11 +124,12 @@ impl Report {
         if fs_err::canonicalize(&self.archive)? == Path::new("/") {
             options.exclude.extend(SYSTEM_EXCLUDES.iter().map(|&pattern| pattern.to_owned()));
         }
-        let (hashdb, source) = (environment.hashdb()?, environment.source()?);
+        let (hashdb, Sources { source, web }) = (environment.hashdb()?, environment.sources()?);
         let mirrors = environment.mirrors();
         let packer = Packer {
             hashdb: &hashdb,
             source: &*source,
+            web: &*web,
             mirrors: &mirrors,
             limits: &environment.limits,
             jobs: environment.jobs,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
+use hashget::fetch::Sources;
 use hashget::restore::{RestoreOptions, Restorer, Summary};
 use serde_json::json;
 
@@ -60,9 +61,13 @@ impl Restore {
             let wrong = format!("{target} is not a folder: for an archive, use hashget unpack");
             return Err(UsageError(wrong).into());
         }
-        let source = environment.source()?;
-        let restorer =
-            Restorer { source: &*source, limits: &environment.limits, jobs: environment.jobs };
+        let Sources { source, web } = environment.sources()?;
+        let restorer = Restorer {
+            source: &*source,
+            web: &*web,
+            limits: &environment.limits,
+            jobs: environment.jobs,
+        };
         let options = self.how.options(environment);
         let summary = restorer
             .restore(&self.target, &options, environment.console)

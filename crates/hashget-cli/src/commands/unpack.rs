@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
+use hashget::fetch::Sources;
 use hashget::restore::{RestoreOptions, Restorer};
 
 use super::restore::{How, report};
@@ -40,9 +41,13 @@ impl Unpack {
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
         let for_a_folder = "after a plain `tar xf`, use hashget restore";
         let mut archive = archive::open(&self.archive, for_a_folder).context("cannot unpack")?;
-        let source = environment.source()?;
-        let restorer =
-            Restorer { source: &*source, limits: &environment.limits, jobs: environment.jobs };
+        let Sources { source, web } = environment.sources()?;
+        let restorer = Restorer {
+            source: &*source,
+            web: &*web,
+            limits: &environment.limits,
+            jobs: environment.jobs,
+        };
         let file = fs_err::metadata(&self.archive).ok().filter(std::fs::Metadata::is_file);
         let archive_bytes = file.map(|file| file.len());
         let options = RestoreOptions { archive_bytes, ..self.how.options(environment) };

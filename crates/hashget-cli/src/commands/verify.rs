@@ -44,7 +44,8 @@ impl Verify {
         let hashdb = environment.hashdb()?;
         let (network, local) = (environment.network()?, environment.local()?);
         let verifier = Verifier {
-            network: &*network,
+            network: &*network.source,
+            web: &*network.web,
             local: &*local,
             hashdb: &hashdb,
             jobs: environment.jobs,

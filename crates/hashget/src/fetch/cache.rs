@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::partial::{self, is_named, open_locked, path_of};
 use super::proof::{Unproven, hash_whole};
-use super::{FetchError, Fetched, Part, Source, Wanted};
+use super::{FetchError, Fetched, Source, Wanted};
 use crate::model::{Digest, escaped};
 use crate::monitor::{Monitor, ProblemKind};
 use crate::pending_file::PendingFile;
@@ -165,28 +165,6 @@ impl Source for Cache {
             return Ok(fetched);
         }
         self.fetch_and_keep(wanted, monitor)
-    }
-
-    fn fetch_part(
-        &self,
-        url: &str,
-        first: u64,
-        count: u64,
-        monitor: &dyn Monitor,
-    ) -> Result<Part, FetchError> {
-        // Unproven, and so not kept.
-        self.inner.fetch_part(url, first, count, monitor)
-    }
-
-    fn fetch_page(
-        &self,
-        url: &str,
-        accept: &str,
-        most: u64,
-        monitor: &dyn Monitor,
-    ) -> Result<Vec<u8>, FetchError> {
-        // It may say something else the next time.
-        self.inner.fetch_page(url, accept, most, monitor)
     }
 
     fn is_at_hand(&self, wanted: &Wanted, monitor: &dyn Monitor) -> bool {

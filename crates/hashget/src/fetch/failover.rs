@@ -3,7 +3,7 @@
 //! Invariant: a source that fails, for whatever reason but an interruption, only moves on to the next.
 
 use super::address::shown;
-use super::{FetchError, Fetched, Part, Source, Wanted};
+use super::{FetchError, Fetched, Source, Wanted};
 use crate::model::Checksum;
 use crate::monitor::{Interrupted, Monitor, ProblemKind};
 
@@ -41,29 +41,6 @@ impl Source for Failover {
         Err(combine(errors))
     }
 
-    fn fetch_part(
-        &self,
-        url: &str,
-        first: u64,
-        count: u64,
-        monitor: &dyn Monitor,
-    ) -> Result<Part, FetchError> {
-        // Pools have whole packages, and only by their digest: they refuse.
-        let none = super::address::refused(url, "no source gives parts of it");
-        self.last_of_each(none, |source| source.fetch_part(url, first, count, monitor))
-    }
-
-    fn fetch_page(
-        &self,
-        url: &str,
-        accept: &str,
-        most: u64,
-        monitor: &dyn Monitor,
-    ) -> Result<Vec<u8>, FetchError> {
-        let none = super::address::refused(url, "no source gives pages");
-        self.last_of_each(none, |source| source.fetch_page(url, accept, most, monitor))
-    }
-
     fn at_hand_by_checksum(
         &self,
         checksum: &Checksum,
@@ -80,25 +57,6 @@ impl Source for Failover {
 
     fn is_at_hand(&self, wanted: &Wanted, monitor: &dyn Monitor) -> bool {
         self.sources.iter().any(|source| source.is_at_hand(wanted, monitor))
-    }
-}
-
-impl Failover {
-    /// What the first source gives that gives anything, or the last one's error; `none` if there is no source.
-    fn last_of_each<T>(
-        &self,
-        none: FetchError,
-        ask: impl Fn(&dyn Source) -> Result<T, FetchError>,
-    ) -> Result<T, FetchError> {
-        let mut last = none;
-        for source in &self.sources {
-            match ask(&**source) {
-                Err(FetchError::Interrupted(interrupted)) => return Err(interrupted.into()),
-                Err(error) => last = error,
-                given => return given,
-            }
-        }
-        Err(last)
     }
 }
 
@@ -149,39 +107,6 @@ fn flatten(errors: Vec<FetchError>, flat: &mut Vec<FetchError>) {
             FetchError::All { errors } => flatten(errors, flat),
             error => flat.push(error),
         }
-    }
-}
-
-/// Stands where the network would be: fetches nothing.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Offline;
-
-impl Source for Offline {
-    fn fetch(&self, wanted: &Wanted, _monitor: &dyn Monitor) -> Result<Fetched, FetchError> {
-        let problem = "offline, and neither the cache nor a pool has it".to_owned();
-        Err(FetchError::Refused { url: shown(&wanted.url), problem })
-    }
-
-    fn fetch_part(
-        &self,
-        url: &str,
-        _first: u64,
-        _count: u64,
-        _monitor: &dyn Monitor,
-    ) -> Result<Part, FetchError> {
-        let problem = "offline: only whole packages of pools and the cache can be had".to_owned();
-        Err(FetchError::Refused { url: shown(url), problem })
-    }
-
-    fn fetch_page(
-        &self,
-        url: &str,
-        _accept: &str,
-        _most: u64,
-        _monitor: &dyn Monitor,
-    ) -> Result<Vec<u8>, FetchError> {
-        let problem = "offline: no page can be had".to_owned();
-        Err(FetchError::Refused { url: shown(url), problem })
     }
 }
 

@@ -3,7 +3,7 @@
 //! Invariant: what is recorded is always the public URL; a mirror's address is only ever fetched from.
 
 use super::failover::{combine, tell_mismatch};
-use super::{FetchError, Fetched, Part, Source, Wanted};
+use super::{ByteRange, FetchError, Fetched, Source, Wanted, Web};
 use crate::monitor::Monitor;
 
 /// Where to fetch URLs of one prefix from.
@@ -16,14 +16,14 @@ pub struct MirrorRule {
 }
 
 /// Fetches by the rules.
-pub struct Mirrors {
+pub struct Mirrors<I> {
     rules: Vec<MirrorRule>,
-    inner: Box<dyn Source>,
+    inner: I,
 }
 
-impl Mirrors {
+impl<I> Mirrors<I> {
     /// These rules before `inner`. Of several that fit a URL the longest prefix counts.
-    pub fn new(rules: Vec<MirrorRule>, inner: Box<dyn Source>) -> Self {
+    pub fn new(rules: Vec<MirrorRule>, inner: I) -> Self {
         Self { rules, inner }
     }
 
@@ -48,7 +48,7 @@ impl Mirrors {
     }
 }
 
-impl Source for Mirrors {
+impl<I: Source> Source for Mirrors<I> {
     fn fetch(&self, wanted: &Wanted, monitor: &dyn Monitor) -> Result<Fetched, FetchError> {
         let mut places: Vec<String> = Vec::new();
         for url in std::iter::once(&wanted.url).chain(&wanted.also) {
@@ -79,15 +79,17 @@ impl Source for Mirrors {
         }
         Err(combine(errors))
     }
+}
 
-    fn fetch_part(
+impl<I: Web> Web for Mirrors<I> {
+    fn fetch_range(
         &self,
         url: &str,
         first: u64,
         count: u64,
         monitor: &dyn Monitor,
-    ) -> Result<Part, FetchError> {
-        self.at_each(url, |place| self.inner.fetch_part(place, first, count, monitor))
+    ) -> Result<ByteRange, FetchError> {
+        self.at_each(url, |place| self.inner.fetch_range(place, first, count, monitor))
     }
 
     fn fetch_page(
@@ -101,7 +103,7 @@ impl Source for Mirrors {
     }
 }
 
-impl Mirrors {
+impl<I> Mirrors<I> {
     /// What the first place of `url` gives that gives anything.
     fn at_each<T>(
         &self,

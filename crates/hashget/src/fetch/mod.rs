@@ -1,18 +1,19 @@
 //! A URL and a digest become bytes that are proven to match.
 //!
 //! Invariant: what a [`Source`] returns matches the digest that was asked for, whoever sent it;
-//! without a wanted digest, the digest that came is told. Unverified bytes never get a final name. (A
-//! [`Part`] is what a server says, and no more.)
+//! without a wanted digest, the digest that came is told. Unverified bytes never get a final name. (What a
+//! [`Web`] answers is what a server says, and no more.)
 
 mod address;
+mod byte_range;
 mod cache;
 mod clock;
 mod download;
 mod exchange;
 mod failover;
 mod mirror;
+mod offline;
 mod origin;
-mod part;
 mod partial;
 mod politeness;
 mod pool;
@@ -22,19 +23,21 @@ mod retry;
 mod standard;
 
 use std::fs::File;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use address::shown;
 pub use cache::Cache;
 pub use clock::{Clock, SystemClock};
-pub use failover::{Failover, Offline};
+pub use failover::Failover;
 pub use mirror::{MirrorRule, Mirrors, public_url};
+pub use offline::Offline;
 pub use origin::{HttpOrigin, OriginOptions, TimeOuts};
 pub use politeness::{HostLimits, Permit, Politeness};
 pub use pool::{DirPool, HttpPool};
 pub use pool_folder::{PoolFolder, Pooled};
 pub use retry::{Retry, RetryOptions};
-pub use standard::{BadOption, FetchOptions, standard_source};
+pub use standard::{BadOption, FetchOptions, Sources, standard_sources};
 
 use crate::model::{Checksum, Digest};
 use crate::monitor::{Interrupted, Monitor};
@@ -65,9 +68,9 @@ pub struct Fetched {
     pub from: String,
 }
 
-/// A stretch of bytes as a server gave them: proven by nothing.
+/// A range of bytes as a server gave them: proven by nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Part {
+pub struct ByteRange {
     /// The bytes, from where they were asked for; fewer than asked for only at the end.
     pub bytes: Vec<u8>,
     /// How many bytes there are in all, when the server said so.
@@ -76,7 +79,7 @@ pub struct Part {
     pub alone: bool,
 }
 
-/// Gives packages: an origin server, a pool, a cache, or other sources in some order. Every
+/// Gives packages by their digest: an origin server, a pool, a cache, or other sources in some order. Every
 /// implementation passes the same conformance suite.
 pub trait Source: Send + Sync {
     /// Fetches `wanted`. Blocks until it is here; reports progress and asks for interruption through
@@ -85,38 +88,6 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// See [`FetchError`]. A failed call leaves at most a partial download that a later call resumes.
     fn fetch(&self, wanted: &Wanted, monitor: &dyn Monitor) -> Result<Fetched, FetchError>;
-
-    /// `count` bytes from `first` on of what lies at `url` now (all that is left, if it is less). Nothing
-    /// proves them. A server that gives no parts is read up to the last wanted byte.
-    ///
-    /// # Errors
-    /// See [`FetchError`]; [`FetchError::Refused`] by sources that give whole packages only.
-    fn fetch_part(
-        &self,
-        url: &str,
-        first: u64,
-        count: u64,
-        monitor: &dyn Monitor,
-    ) -> Result<Part, FetchError> {
-        let _ = (first, count, monitor);
-        Err(address::refused(url, "no part of it can be had"))
-    }
-
-    /// The page at `url` as it is now, of a media type that `accept` (the value of HTTP's header) asks for; at most
-    /// its first `most` bytes. Nothing proves it.
-    ///
-    /// # Errors
-    /// As of [`Self::fetch_part`].
-    fn fetch_page(
-        &self,
-        url: &str,
-        accept: &str,
-        most: u64,
-        monitor: &dyn Monitor,
-    ) -> Result<Vec<u8>, FetchError> {
-        let _ = (accept, most, monitor);
-        Err(address::refused(url, "no page can be had"))
-    }
 
     /// The package with this checksum, if it is at hand without the network: for what no SHA-256 is known of.
     /// `wanted` tells its likely names, and its size if that is known. `None` by sources that know packages by
@@ -139,6 +110,80 @@ pub trait Source: Send + Sync {
     fn is_at_hand(&self, wanted: &Wanted, monitor: &dyn Monitor) -> bool {
         let _ = (wanted, monitor);
         false
+    }
+}
+
+/// Answers small questions about what lies at a URL now: some of its bytes, or a page of an index. Nothing proves
+/// an answer, and none is kept. Every implementation passes the same conformance suite.
+///
+/// Calls block until the answer is here; they report progress and ask for interruption through the monitor, and
+/// may come from several threads at once.
+pub trait Web: Send + Sync {
+    /// Fetches `count` bytes from position `first` on; fewer where the content ends before. A server that ignores
+    /// ranges is read up to the last wanted byte.
+    ///
+    /// # Errors
+    /// See [`FetchError`].
+    fn fetch_range(
+        &self,
+        url: &str,
+        first: u64,
+        count: u64,
+        monitor: &dyn Monitor,
+    ) -> Result<ByteRange, FetchError>;
+
+    /// Fetches a page, of a media type that `accept` (the value of HTTP's header) asks for: at most its first `most`
+    /// bytes.
+    ///
+    /// # Errors
+    /// See [`FetchError`].
+    fn fetch_page(
+        &self,
+        url: &str,
+        accept: &str,
+        most: u64,
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<u8>, FetchError>;
+}
+
+impl<S: Source + ?Sized> Source for Arc<S> {
+    fn fetch(&self, wanted: &Wanted, monitor: &dyn Monitor) -> Result<Fetched, FetchError> {
+        (**self).fetch(wanted, monitor)
+    }
+
+    fn at_hand_by_checksum(
+        &self,
+        checksum: &Checksum,
+        wanted: &Wanted,
+        monitor: &dyn Monitor,
+    ) -> Result<Option<Fetched>, Interrupted> {
+        (**self).at_hand_by_checksum(checksum, wanted, monitor)
+    }
+
+    fn is_at_hand(&self, wanted: &Wanted, monitor: &dyn Monitor) -> bool {
+        (**self).is_at_hand(wanted, monitor)
+    }
+}
+
+impl<W: Web + ?Sized> Web for Arc<W> {
+    fn fetch_range(
+        &self,
+        url: &str,
+        first: u64,
+        count: u64,
+        monitor: &dyn Monitor,
+    ) -> Result<ByteRange, FetchError> {
+        (**self).fetch_range(url, first, count, monitor)
+    }
+
+    fn fetch_page(
+        &self,
+        url: &str,
+        accept: &str,
+        most: u64,
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<u8>, FetchError> {
+        (**self).fetch_page(url, accept, most, monitor)
     }
 }
 

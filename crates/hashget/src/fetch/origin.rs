@@ -13,7 +13,7 @@ use super::exchange::Client;
 use super::failover::combine;
 use super::partial::Partial;
 use super::politeness::Politeness;
-use super::{FetchError, Fetched, Part, Source, Wanted};
+use super::{ByteRange, FetchError, Fetched, Source, Wanted, Web};
 use crate::limits::Limits;
 use crate::monitor::Monitor;
 
@@ -105,15 +105,17 @@ impl Source for HttpOrigin {
         }
         Err(combine(errors))
     }
+}
 
-    fn fetch_part(
+impl Web for HttpOrigin {
+    fn fetch_range(
         &self,
         url: &str,
         first: u64,
         count: u64,
         monitor: &dyn Monitor,
-    ) -> Result<Part, FetchError> {
-        self.without_digest(url, monitor, |download| download.part(first, count))
+    ) -> Result<ByteRange, FetchError> {
+        self.without_digest(url, monitor, |download| download.byte_range(first, count))
     }
 
     fn fetch_page(

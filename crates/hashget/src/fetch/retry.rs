@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::clock::{Clock, SystemClock, wait};
-use super::{FetchError, Fetched, Part, Source, Wanted};
+use super::{ByteRange, FetchError, Fetched, Source, Wanted, Web};
 use crate::monitor::{Monitor, ProblemKind};
 
 /// A try that kept so many more bytes than any before it was worth it: the count begins again.
@@ -38,24 +38,20 @@ impl Default for RetryOptions {
 }
 
 /// Tries a source again when it may help.
-pub struct Retry {
-    inner: Box<dyn Source>,
+pub struct Retry<I> {
+    inner: I,
     options: RetryOptions,
     clock: Arc<dyn Clock>,
 }
 
-impl Retry {
+impl<I> Retry<I> {
     /// Tries `inner` again by the real clock.
-    pub fn new(inner: Box<dyn Source>, options: RetryOptions) -> Self {
+    pub fn new(inner: I, options: RetryOptions) -> Self {
         Self::with_clock(inner, options, Arc::new(SystemClock::default()))
     }
 
     /// Tries `inner` again by another clock.
-    pub fn with_clock(
-        inner: Box<dyn Source>,
-        options: RetryOptions,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
+    pub fn with_clock(inner: I, options: RetryOptions, clock: Arc<dyn Clock>) -> Self {
         Self { inner, options, clock }
     }
 
@@ -71,19 +67,21 @@ impl Retry {
     }
 }
 
-impl Source for Retry {
+impl<I: Source> Source for Retry<I> {
     fn fetch(&self, wanted: &Wanted, monitor: &dyn Monitor) -> Result<Fetched, FetchError> {
         self.patiently(&wanted.url, &|| self.inner.fetch(wanted, monitor), monitor)
     }
+}
 
-    fn fetch_part(
+impl<I: Web> Web for Retry<I> {
+    fn fetch_range(
         &self,
         url: &str,
         first: u64,
         count: u64,
         monitor: &dyn Monitor,
-    ) -> Result<Part, FetchError> {
-        let ask = || self.inner.fetch_part(url, first, count, monitor);
+    ) -> Result<ByteRange, FetchError> {
+        let ask = || self.inner.fetch_range(url, first, count, monitor);
         self.patiently(url, &ask, monitor)
     }
 
@@ -99,7 +97,7 @@ impl Source for Retry {
     }
 }
 
-impl Retry {
+impl<I> Retry<I> {
     /// Asks again and again, as the options say.
     fn patiently<T>(
         &self,

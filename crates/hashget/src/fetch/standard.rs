@@ -7,12 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{
-    Cache, Clock, DirPool, Failover, FetchError, Fetched, HostLimits, HttpOrigin, HttpPool,
-    MirrorRule, Mirrors, Offline, OriginOptions, Part, Politeness, Retry, RetryOptions, Source,
-    SystemClock, TimeOuts, Wanted,
+    Cache, Clock, DirPool, Failover, HostLimits, HttpOrigin, HttpPool, MirrorRule, Mirrors,
+    Offline, OriginOptions, Politeness, Retry, RetryOptions, Source, SystemClock, TimeOuts, Web,
 };
 use crate::limits::Limits;
-use crate::monitor::Monitor;
 
 /// What a program knows of where packages come from.
 #[derive(Debug, Clone, Default)]
@@ -47,40 +45,20 @@ pub struct BadOption {
     pub problem: String,
 }
 
-/// Shares one source between several places of the arrangement.
-struct Shared(Arc<dyn Source>);
-
-impl Source for Shared {
-    fn fetch(&self, wanted: &Wanted, monitor: &dyn Monitor) -> Result<Fetched, FetchError> {
-        self.0.fetch(wanted, monitor)
-    }
-
-    fn fetch_part(
-        &self,
-        url: &str,
-        first: u64,
-        count: u64,
-        monitor: &dyn Monitor,
-    ) -> Result<Part, FetchError> {
-        self.0.fetch_part(url, first, count, monitor)
-    }
-
-    fn fetch_page(
-        &self,
-        url: &str,
-        accept: &str,
-        most: u64,
-        monitor: &dyn Monitor,
-    ) -> Result<Vec<u8>, FetchError> {
-        self.0.fetch_page(url, accept, most, monitor)
-    }
+/// What the stages fetch with.
+pub struct Sources {
+    /// Gives packages.
+    pub source: Box<dyn Source>,
+    /// Answers small questions.
+    pub web: Box<dyn Web>,
 }
 
-/// Folders of packages first, then the cache, which keeps what comes from HTTP pools, mirrors and origins.
+/// For packages: folders first, then the cache, which keeps what comes from HTTP pools, mirrors and origins. For
+/// small questions: mirrors and origins alone, and nothing is kept.
 ///
 /// # Errors
 /// A pool that is not there, a mirror rule without places or with other than http and https.
-pub fn standard_source(options: &FetchOptions) -> Result<Box<dyn Source>, BadOption> {
+pub fn standard_sources(options: &FetchOptions) -> Result<Sources, BadOption> {
     check_mirrors(&options.mirrors)?;
     let (remote_pools, local_pools): (Vec<&String>, Vec<&String>) =
         options.pools.iter().partition(|pool| is_url(pool));
@@ -93,17 +71,20 @@ pub fn standard_source(options: &FetchOptions) -> Result<Box<dyn Source>, BadOpt
         // Where nobody else can be asked, a pool is looked through.
         first.push(Box::new(opened.thorough(options.offline)));
     }
-    let network: Box<dyn Source> =
-        if options.offline { Box::new(Offline) } else { network(options, &remote_pools) };
+    let Sources { source, web } = if options.offline {
+        Sources { source: Box::new(Offline), web: Box::new(Offline) }
+    } else {
+        network(options, &remote_pools)
+    };
     first.push(match &options.cache_dir {
-        Some(dir) => Box::new(Cache::new(dir.clone(), network)),
-        None => network,
+        Some(dir) => Box::new(Cache::new(dir.clone(), source)),
+        None => source,
     });
-    Ok(Box::new(Failover::new(first)))
+    Ok(Sources { source: Box::new(Failover::new(first)), web })
 }
 
 /// Everything that needs the network.
-fn network(options: &FetchOptions, pools: &[&String]) -> Box<dyn Source> {
+fn network(options: &FetchOptions, pools: &[&String]) -> Sources {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let origin = HttpOrigin::new(OriginOptions {
         partial_dir: options.cache_dir.as_deref().map(Cache::partial_dir),
@@ -114,14 +95,14 @@ fn network(options: &FetchOptions, pools: &[&String]) -> Box<dyn Source> {
         proxy: options.proxy.clone(),
         ..OriginOptions::default()
     });
-    let patient: Arc<dyn Source> =
-        Arc::new(Retry::with_clock(Box::new(origin), options.retry, clock));
+    let patient = Arc::new(Retry::with_clock(origin, options.retry, clock));
     let mut sources: Vec<Box<dyn Source>> = Vec::new();
     for pool in pools {
-        sources.push(Box::new(HttpPool::new(pool, Arc::clone(&patient))));
+        sources.push(Box::new(HttpPool::new(pool, Arc::<Retry<HttpOrigin>>::clone(&patient))));
     }
-    sources.push(Box::new(Mirrors::new(options.mirrors.clone(), Box::new(Shared(patient)))));
-    Box::new(Failover::new(sources))
+    let mirrors = Arc::new(Mirrors::new(options.mirrors.clone(), patient));
+    sources.push(Box::new(Arc::clone(&mirrors)));
+    Sources { source: Box::new(Failover::new(sources)), web: Box::new(mirrors) }
 }
 
 /// Hosts that ask to be spared, unless the user says otherwise: their limits.

@@ -126,9 +126,8 @@ fn head(
     size: u64,
     monitor: &dyn Monitor,
 ) -> Result<Vec<u8>, IndexError> {
-    let part = |first, count| {
-        indexer.source.fetch_part(url, first, count, monitor).map_err(fetch::explain)
-    };
+    let part =
+        |first, count| indexer.web.fetch_range(url, first, count, monitor).map_err(fetch::explain);
     let format = |error| IndexError::Format { url: url.to_owned(), error };
     let first = part(0, FIRST_BYTES.min(size))?;
     if let Some(found) = first.total.filter(|total| *total != size) {

@@ -70,7 +70,7 @@ fn size_of(
     if candidate.size.is_some() || candidate.sha256.is_none() {
         return Ok(candidate.size);
     }
-    match indexer.source.fetch_part(&candidate.url, 0, 1, monitor).map_err(fetch::explain) {
+    match indexer.web.fetch_range(&candidate.url, 0, 1, monitor).map_err(fetch::explain) {
         Ok(part) => Ok(part.total),
         Err(error @ IndexError::Interrupted(_)) => Err(error),
         // The package as a whole may be had from somewhere else.
@@ -128,8 +128,7 @@ fn declared(
 ) -> Result<Option<Vec<Listed>>, IndexError> {
     let url = &candidate.url;
     let mut part = |first: u64, count: u64| {
-        let part =
-            indexer.source.fetch_part(url, first, count, monitor).map_err(io::Error::other)?;
+        let part = indexer.web.fetch_range(url, first, count, monitor).map_err(io::Error::other)?;
         match part.total.filter(|total| *total != size) {
             None => Ok(part.bytes),
             Some(found) => Err(io::Error::other(FetchError::Mismatch {

@@ -173,7 +173,7 @@ pub(super) fn ask(
 ) -> Result<Vec<Place>, IndexError> {
     let question = archives::question(&deb.name, &deb.version);
     let most = snapshot::MAX_BYTES;
-    let answer = match indexer.source.fetch_page(&question, "application/json", most, monitor) {
+    let answer = match indexer.web.fetch_page(&question, "application/json", most, monitor) {
         Err(FetchError::NotFound { .. }) => {
             return Err(unreliable(deb, "the snapshots of Debian's archives do not have it"));
         }

@@ -26,7 +26,7 @@ pub use detect::{Detected, Effort, detect, detect_tree};
 pub use proof::differences;
 
 use crate::detectors::{Candidate, Debian, DetectError, Detector, Machine};
-use crate::fetch::{FetchError, MirrorRule, Source, public_url};
+use crate::fetch::{FetchError, MirrorRule, Source, Web, public_url};
 use crate::formats::FormatError;
 use crate::hashdb::{HashDb, HashDbError, PackageId};
 use crate::limits::Limits;
@@ -126,6 +126,8 @@ pub struct Indexer<'a> {
     pub hashdb: &'a dyn HashDb,
     /// Where packages come from.
     pub source: &'a dyn Source,
+    /// Where indexes are asked, and the heads of packages are read.
+    pub web: &'a dyn Web,
     /// A URL learned on this machine that is a mirror's is recorded as the public one.
     pub mirrors: &'a [MirrorRule],
     /// Bounds on foreign input.

@@ -107,7 +107,7 @@ impl Pages {
         if let Some(asked) = &*page {
             return Ok(asked.clone());
         }
-        let asked = match indexer.source.fetch_page(url, accept, MAX_PAGE, monitor) {
+        let asked = match indexer.web.fetch_page(url, accept, MAX_PAGE, monitor) {
             Ok(page) => Asked::Here(page.into()),
             Err(FetchError::NotFound { .. }) => Asked::Nowhere,
             Err(error) => {

@@ -65,6 +65,7 @@ impl Packer<'_> {
         let indexer = Indexer {
             hashdb: self.hashdb,
             source: self.source,
+            web: self.web,
             mirrors: self.mirrors,
             limits: self.limits,
             jobs: self.jobs,

@@ -46,7 +46,7 @@ use contents::Contents;
 use members::Members;
 use plan::{Claims, Plan};
 
-use crate::fetch::{MirrorRule, Source};
+use crate::fetch::{MirrorRule, Source, Web};
 use crate::hashdb::{HashDb, HashDbError};
 use crate::index::IndexError;
 use crate::limits::Limits;
@@ -61,6 +61,8 @@ pub struct Packer<'a> {
     pub hashdb: &'a dyn HashDb,
     /// Where packages come from that have to be indexed first.
     pub source: &'a dyn Source,
+    /// Where indexes are asked, and the heads of packages are read, meanwhile.
+    pub web: &'a dyn Web,
     /// A URL learned on this machine that is a mirror's is recorded as the public one.
     pub mirrors: &'a [MirrorRule],
     /// Bounds on foreign input.

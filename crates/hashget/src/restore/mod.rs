@@ -33,7 +33,7 @@ pub use verify::{
     AtMost, Standing, Verified, VerifiedPackage, Verifier, VerifyError, VerifyOptions,
 };
 
-use crate::fetch::Source;
+use crate::fetch::{Source, Web};
 use crate::limits::Limits;
 use crate::model::manifest::{
     AnyManifest, EntryTable, MANIFEST_NAME, Manifest, ManifestV1, Renamed,
@@ -48,6 +48,8 @@ use place::{PlaceError, Target};
 pub struct Restorer<'a> {
     /// Where packages come from.
     pub source: &'a dyn Source,
+    /// Where single members of a package are read, when that is enough.
+    pub web: &'a dyn Web,
     /// Bounds on foreign input.
     pub limits: &'a Limits,
     /// Packages that are worked on at once; at least 1.
@@ -105,6 +107,7 @@ pub struct Summary {
 /// What all steps of one restoring share.
 struct Run<'r> {
     source: &'r dyn Source,
+    web: &'r dyn Web,
     limits: &'r Limits,
     jobs: usize,
     target: &'r Target,
@@ -229,6 +232,7 @@ impl Restorer<'_> {
         let name = target.path().display().to_string();
         Run {
             source: self.source,
+            web: self.web,
             limits: self.limits,
             jobs: self.jobs.max(1),
             target,

@@ -10,7 +10,7 @@ use super::RestoreError;
 use super::destinations::{Trouble, Watched};
 use super::package::Restoring;
 use super::place::Content;
-use crate::fetch::{Source, Wanted};
+use crate::fetch::{Wanted, Web};
 use crate::formats::{self, FormatError, Visitor, VisitorError};
 use crate::model::{Kind, Member, RelPath};
 use crate::monitor::{Monitor, Running, Step, Total};
@@ -66,8 +66,8 @@ impl Restoring<'_, '_> {
     }
 
     fn read_parts(&mut self, progress: &Running<'_>) -> Result<(), FormatError> {
-        let (source, monitor) = (self.run.source, self.run.monitor);
-        let package = Stretches::open(source, &self.package.url, self.package.size, monitor)?;
+        let (web, monitor) = (self.run.web, self.run.monitor);
+        let package = Stretches::open(web, &self.package.url, self.package.size, monitor)?;
         let names: HashSet<RelPath> = self.plan.wanted_members().cloned().collect();
         let wanted = |path: &RelPath| names.contains(path);
         formats::read_zip_members(package, &wanted, self.run.limits, &mut Parts(self, progress))
@@ -116,7 +116,7 @@ const KEPT: usize = 16;
 
 /// A package at a URL, read here and there. Of its bytes at most half are asked for.
 struct Stretches<'s> {
-    source: &'s dyn Source,
+    web: &'s dyn Web,
     monitor: &'s dyn Monitor,
     url: &'s str,
     size: u64,
@@ -128,13 +128,13 @@ struct Stretches<'s> {
 impl<'s> Stretches<'s> {
     /// Asks for one byte: does the server give parts, and is the package as large as it should be?
     fn open(
-        source: &'s dyn Source,
+        web: &'s dyn Web,
         url: &'s str,
         size: u64,
         monitor: &'s dyn Monitor,
     ) -> io::Result<Self> {
         let (position, left, kept) = (0, size / 2, VecDeque::new());
-        let mut package = Self { source, monitor, url, size, position, left, kept };
+        let mut package = Self { web, monitor, url, size, position, left, kept };
         package.ask(0, 1)?;
         Ok(package)
     }
@@ -144,7 +144,7 @@ impl<'s> Stretches<'s> {
             return Err(io::Error::other("half of the package was not enough"));
         };
         self.left = left;
-        let part = self.source.fetch_part(self.url, first, count, self.monitor);
+        let part = self.web.fetch_range(self.url, first, count, self.monitor);
         let part = part.map_err(io::Error::other)?;
         if !part.alone || part.total != Some(self.size) || part.bytes.len() as u64 != count {
             return Err(io::Error::other("the server does not give the part that was asked for"));

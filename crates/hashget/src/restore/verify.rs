@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::packages::in_parallel;
 use super::{NeededPackage, Needs, count, given_entries};
-use crate::fetch::{FetchError, Source, Wanted};
+use crate::fetch::{FetchError, Source, Wanted, Web};
 use crate::hashdb::{Check, CheckOutcome, HashDb, HashDbError, complete_members};
 use crate::model::manifest::{AnyManifest, ManifestError};
 use crate::model::{RelPath, escaped};
@@ -21,6 +21,8 @@ use crate::monitor::{Interrupted, Monitor, Step, Total, chain};
 pub struct Verifier<'a> {
     /// The network, without a cache or pools: every place is asked itself.
     pub network: &'a dyn Source,
+    /// The same places, for their sizes alone.
+    pub web: &'a dyn Web,
     /// Pools and the cache, without the network.
     pub local: &'a dyn Source,
     /// Where answers are kept, and what tells the members of packages.
@@ -226,7 +228,7 @@ impl Verifier<'_> {
             let wanted = Wanted { url: url.to_owned(), also: Vec::new(), ..package.wanted() };
             self.network.fetch(&wanted, monitor).map(|fetched| Some(fetched.size))
         } else {
-            self.network.fetch_part(url, 0, 1, monitor).map(|part| part.total)
+            self.web.fetch_range(url, 0, 1, monitor).map(|part| part.total)
         };
         let (outcome, what) = match answer {
             Ok(Some(found)) if package.size.is_some_and(|size| size != found) => {

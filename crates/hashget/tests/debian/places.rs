@@ -333,10 +333,12 @@ fn a_deb_that_was_indexed_by_hand_is_known_by_its_name() {
     let (system, vim) = (System::new(), vim());
     system.install(&vim);
     system.origin.serve("/by/hand.deb", vim.deb());
-    let (limits, source) = (hashget::limits::Limits::default(), system.source());
+    let limits = hashget::limits::Limits::default();
+    let hashget::fetch::Sources { source, web } = system.sources();
     let indexer = hashget::index::Indexer {
         hashdb: &system.hashdb,
         source: &*source,
+        web: &*web,
         mirrors: &[],
         limits: &limits,
         jobs: 1,

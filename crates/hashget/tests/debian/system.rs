@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use hashget::detectors::{Candidate, Debian, DetectError, Detector, Machine};
-use hashget::fetch::{FetchOptions, MirrorRule, RetryOptions, Source, standard_source};
+use hashget::fetch::{FetchOptions, MirrorRule, RetryOptions, Sources, standard_sources};
 use hashget::hashdb::LocalHashDb;
 use hashget::index::{Indexer, TreeIndexed};
 use hashget::limits::Limits;
@@ -184,13 +184,13 @@ impl System {
         self.origin.serve(&quoted(&format!("/debian/{}", package.pool())), deb);
     }
 
-    pub(crate) fn source(&self) -> Box<dyn Source> {
+    pub(crate) fn sources(&self) -> Sources {
         let rule = MirrorRule {
             prefix: "https://snapshot.debian.org/".to_owned(),
             use_urls: vec![self.origin.url("/")],
         };
         let retry = RetryOptions { tries: 1, ..RetryOptions::default() };
-        standard_source(&FetchOptions { mirrors: vec![rule], retry, ..FetchOptions::default() })
+        standard_sources(&FetchOptions { mirrors: vec![rule], retry, ..FetchOptions::default() })
             .unwrap()
     }
 
@@ -226,10 +226,11 @@ impl System {
         evidence: Evidence,
         monitor: &dyn Monitor,
     ) -> Result<TreeIndexed, hashget::index::IndexError> {
-        let (limits, source) = (Limits::default(), self.source());
+        let (limits, Sources { source, web }) = (Limits::default(), self.sources());
         let indexer = Indexer {
             hashdb: &self.hashdb,
             source: &*source,
+            web: &*web,
             mirrors: &[],
             limits: &limits,
             jobs: 2,

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use hashget::codec::Codec;
-use hashget::fetch::{DirPool, Source};
+use hashget::fetch::{DirPool, Offline, Source};
 use hashget::model::Digest;
 use hashget::monitor::{ProblemKind, Recorder};
 use hashget::pack::{HashesKept, PackOptions};
@@ -87,7 +87,7 @@ fn judge(
     what: &str,
 ) -> usize {
     let (target, recorder) = (scene.target(), Recorder::default());
-    let restorer = Restorer { source, limits: &scene.limits, jobs: 1 };
+    let restorer = Restorer { source, web: &Offline, limits: &scene.limits, jobs: 1 };
     let outcome = restorer.unpack(&mut &*archive, &target, &RestoreOptions::default(), &recorder);
     let wrong = wrong_files(before, &target);
     if let Ok(summary) = &outcome {
@@ -194,7 +194,7 @@ fn a_damaged_file_of_a_pool_is_never_taken_for_the_package() {
     }
     let told = Recorder::default();
     let pool = DirPool::open(&folder).unwrap();
-    let restorer = Restorer { source: &pool, limits: &scene.limits, jobs: 1 };
+    let restorer = Restorer { source: &pool, web: &Offline, limits: &scene.limits, jobs: 1 };
     let summary = restorer
         .unpack(&mut &*archive, &scene.target(), &RestoreOptions::default(), &told)
         .unwrap();

@@ -3,7 +3,7 @@
 //! Invariant: before that, an error that says so, and nothing under a final name that is not whole.
 
 use hashget::codec::Codec;
-use hashget::fetch::{FetchOptions, standard_source};
+use hashget::fetch::{FetchOptions, Sources, standard_sources};
 use hashget::hashdb::{HashDb as _, LocalHashDb};
 use hashget::index::{Indexer, Request};
 use hashget::model::{Digest, Evidence};
@@ -119,10 +119,11 @@ fn a_hashdb_and_a_cache_that_do_not_fit_stay_whole() {
         };
         let cache = disk.join("cache");
         let options = FetchOptions { cache_dir: Some(cache.clone()), ..FetchOptions::default() };
-        let source = standard_source(&options).unwrap();
+        let Sources { source, web } = standard_sources(&options).unwrap();
         let indexer = Indexer {
             hashdb: &hashdb,
             source: &*source,
+            web: &*web,
             mirrors: &[],
             limits: &scene.limits,
             jobs: 1,

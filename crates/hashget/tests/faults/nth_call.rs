@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hashget::fetch::{FetchError, Fetched, Part as Bytes, Source, Wanted};
+use hashget::fetch::{FetchError, Fetched, Offline, Source, Wanted};
 use hashget::hashdb::{Check, HashDb, HashDbError, LocalHashDb, PackageId, Status};
 use hashget::index::{Indexer, Request};
 use hashget::limits::Limits;
@@ -125,16 +125,6 @@ impl Source for FaultySource<'_> {
         }
         self.inner.fetch(wanted, monitor)
     }
-
-    fn fetch_part(
-        &self,
-        url: &str,
-        first: u64,
-        count: u64,
-        monitor: &dyn Monitor,
-    ) -> Result<Bytes, FetchError> {
-        self.inner.fetch_part(url, first, count, monitor)
-    }
 }
 
 fn parts(package: u64) -> Vec<Part> {
@@ -172,7 +162,15 @@ fn until_it_succeeds(work: impl Fn(u64) -> bool) -> u64 {
 }
 
 fn indexer<'a>(hashdb: &'a dyn HashDb, source: &'a dyn Source, limits: &'a Limits) -> Indexer<'a> {
-    Indexer { hashdb, source, mirrors: &[], limits, jobs: 1, evidence: Evidence::Downloaded }
+    Indexer {
+        hashdb,
+        source,
+        web: &Offline,
+        mirrors: &[],
+        limits,
+        jobs: 1,
+        evidence: Evidence::Downloaded,
+    }
 }
 
 #[test]
@@ -215,6 +213,7 @@ fn a_pack_whose_hashdb_fails_leaves_nothing_and_then_gives_the_same_archive() {
         let packer = Packer {
             hashdb: &hashdb,
             source: &scene.source,
+            web: &scene.source,
             mirrors: &[],
             limits: &scene.limits,
             jobs: 1,
@@ -246,7 +245,8 @@ fn a_restore_whose_source_fails_has_all_else_and_then_everything() {
     let (archive, _) = scene.pack_well(&options());
     let failures = until_it_succeeds(|nth| {
         let source = FaultySource { inner: &scene.source, nth: Nth::new(nth) };
-        let restorer = Restorer { source: &source, limits: &scene.limits, jobs: 2 };
+        let restorer =
+            Restorer { source: &source, web: &scene.source, limits: &scene.limits, jobs: 2 };
         let (target, told) = (scene.target(), Recorder::default());
         let options = RestoreOptions::default();
         let summary = restorer.unpack(&mut &*archive, &target, &options, &told).unwrap();

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::{Seek as _, Write as _};
 use std::sync::Mutex;
 
-use hashget::fetch::{FetchError, Fetched, Source, Wanted};
+use hashget::fetch::{FetchError, Fetched, Offline, Source, Wanted};
 use hashget::hashdb::{Check, HashDb, HashDbError, PackageId, Status};
 use hashget::index::Indexer;
 use hashget::limits::Limits;
@@ -190,6 +190,7 @@ pub(crate) fn indexer<'a>(
     Indexer {
         hashdb,
         source: server,
+        web: &Offline,
         mirrors: &[],
         limits,
         jobs: 2,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hashget::detectors::{self, Candidate, FileList, Listed, Parts, Question};
-use hashget::fetch::{FetchOptions, RetryOptions, standard_source};
+use hashget::fetch::{FetchOptions, RetryOptions, Sources, standard_sources};
 use hashget::hashdb::HashDb as _;
 use hashget::index::{Indexer, TreeIndexed};
 use hashget::limits::Limits;
@@ -159,10 +159,12 @@ impl Stage {
     ) -> (TreeIndexed, Recorder) {
         let retry = RetryOptions { tries: 1, ..RetryOptions::default() };
         let options = FetchOptions { retry, ..options };
-        let (source, limits) = (standard_source(&options).unwrap(), Limits::default());
+        let Sources { source, web } = standard_sources(&options).unwrap();
+        let limits = Limits::default();
         let indexer = Indexer {
             hashdb: &self.hashdb,
             source: &*source,
+            web: &*web,
             mirrors: &[],
             limits: &limits,
             jobs: 2,

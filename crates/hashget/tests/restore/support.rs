@@ -6,7 +6,7 @@ use std::io::{Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use hashget::fetch::{FetchError, Fetched, Source, Wanted};
+use hashget::fetch::{FetchError, Fetched, Offline, Source, Wanted};
 use hashget::formats::{self, Input, Visitor, VisitorError};
 use hashget::limits::Limits;
 use hashget::model::manifest::{
@@ -303,7 +303,7 @@ pub(crate) fn unpack(
     monitor: &dyn Monitor,
 ) -> Result<Summary, RestoreError> {
     let limits = Limits::default();
-    let restorer = Restorer { source, limits: &limits, jobs: 2 };
+    let restorer = Restorer { source, web: &Offline, limits: &limits, jobs: 2 };
     let mut archive = archive;
     restorer.unpack(&mut archive, target, &RestoreOptions::default(), monitor)
 }
@@ -314,7 +314,7 @@ pub(crate) fn restore(
     monitor: &dyn Monitor,
 ) -> Result<Summary, RestoreError> {
     let limits = Limits::default();
-    let restorer = Restorer { source, limits: &limits, jobs: 2 };
+    let restorer = Restorer { source, web: &Offline, limits: &limits, jobs: 2 };
     restorer.restore(target, &RestoreOptions::default(), monitor)
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use hashget::fetch::Offline;
 use hashget::limits::Limits;
 use hashget::model::manifest::{DigestColumn, EntryTable, MANIFEST_NAME, ManifestError};
 use hashget::model::{Digest, Evidence, PackageRecord};
@@ -225,7 +226,7 @@ fn what_is_no_archive_of_ours_is_an_error_that_says_so() {
     assert!(matches!(restore(&source, &at("d"), &Silent), Err(RestoreError::NoManifest { .. })));
 
     let limits = Limits { manifest_bytes: 5, ..Limits::default() };
-    let restorer = Restorer { source: &source, limits: &limits, jobs: 1 };
+    let restorer = Restorer { source: &source, web: &Offline, limits: &limits, jobs: 1 };
     let result = restorer.unpack(
         &mut &newer[..],
         &at("g"),
@@ -314,7 +315,7 @@ fn one_file_out_of_a_package() {
     let bytes = TarBuilder::new().file("a", b"aaa").file("inner.tar", &inner).finish();
     let source = MemorySource::default().with(ONE, &bytes);
     let limits = Limits::default();
-    let restorer = Restorer { source: &source, limits: &limits, jobs: 1 };
+    let restorer = Restorer { source: &source, web: &Offline, limits: &limits, jobs: 1 };
     let mut record = PackageRecord {
         url: ONE.to_owned(),
         also: Vec::new(),

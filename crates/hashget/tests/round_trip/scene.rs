@@ -69,6 +69,7 @@ impl Scene {
         let indexer = Indexer {
             hashdb: &self.hashdb,
             source: &self.source,
+            web: &self.source,
             mirrors: &[],
             limits: &self.limits,
             jobs: 1,
@@ -82,6 +83,7 @@ impl Scene {
         Packer {
             hashdb: &self.hashdb,
             source: &self.source,
+            web: &self.source,
             mirrors: &[],
             limits: &self.limits,
             jobs: 2,
@@ -110,7 +112,7 @@ impl Scene {
     }
 
     pub(crate) fn restorer(&self) -> Restorer<'_> {
-        Restorer { source: &self.source, limits: &self.limits, jobs: 2 }
+        Restorer { source: &self.source, web: &self.source, limits: &self.limits, jobs: 2 }
     }
 
     /// A new name to restore at.

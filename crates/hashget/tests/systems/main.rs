@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use hashget::detectors::{Archive, Candidate, DetectError, Machine, select};
-use hashget::fetch::{FetchOptions, RetryOptions, Source, standard_source};
+use hashget::fetch::{FetchOptions, RetryOptions, Sources, standard_sources};
 use hashget::hashdb::{HashDb as _, LocalHashDb};
 use hashget::index::{Indexer, TreeIndexed, detect_tree};
 use hashget::limits::Limits;
@@ -86,16 +86,18 @@ impl System {
         candidates.remove(0)
     }
 
-    pub(crate) fn source(&self) -> Box<dyn Source> {
+    pub(crate) fn sources(&self) -> Sources {
         let retry = RetryOptions { tries: 1, ..RetryOptions::default() };
-        standard_source(&FetchOptions { retry, ..FetchOptions::default() }).unwrap()
+        standard_sources(&FetchOptions { retry, ..FetchOptions::default() }).unwrap()
     }
 
     pub(crate) fn index(&self, evidence: Evidence) -> (TreeIndexed, Recorder) {
-        let (limits, source, recorder) = (Limits::default(), self.source(), Recorder::default());
+        let (limits, recorder) = (Limits::default(), Recorder::default());
+        let Sources { source, web } = self.sources();
         let indexer = Indexer {
             hashdb: &self.hashdb,
             source: &*source,
+            web: &*web,
             mirrors: &[],
             limits: &limits,
             jobs: 2,
@@ -118,11 +120,12 @@ impl System {
 
     /// Packs the system, restores it beside itself and compares the two.
     pub(crate) fn there_and_back(&self, evidence: Evidence) -> Summary {
-        let (limits, source) = (Limits::default(), self.source());
+        let (limits, Sources { source, web }) = (Limits::default(), self.sources());
         let machine = Machine { archives: self.archives.clone(), ..Machine::default() };
         let packer = Packer {
             hashdb: &self.hashdb,
             source: &*source,
+            web: &*web,
             mirrors: &[],
             limits: &limits,
             jobs: 2,
@@ -138,7 +141,7 @@ impl System {
         let archive = self.path("a.tar.zst");
         let packed =
             packer.pack(&self.root(), Output::File(archive.clone()), &options, &Silent).unwrap();
-        let restorer = Restorer { source: &*source, limits: &limits, jobs: 2 };
+        let restorer = Restorer { source: &*source, web: &*web, limits: &limits, jobs: 2 };
         let mut archive = fs_err::File::open(archive).unwrap();
         let back = self.path("back");
         let restored =

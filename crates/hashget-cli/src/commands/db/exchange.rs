@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use hashget::codec::{Codec, decoder, encoder};
+use hashget::fetch::Sources;
 use hashget::hashdb::{ExportReader, HashDb, HashPackage, export as write_export};
 use hashget::index::{Indexed, Indexer, Request};
 use hashget::model::Evidence;
@@ -190,11 +191,12 @@ fn import_hash_package(
             return Ok(());
         }
     };
-    let source = environment.source()?;
+    let Sources { source, web } = environment.sources()?;
     let mirrors = environment.mirrors();
     let indexer = Indexer {
         hashdb,
         source: &*source,
+        web: &*web,
         mirrors: &mirrors,
         limits: &environment.limits,
         jobs: environment.jobs,

@@ -33,7 +33,7 @@ pub(super) fn add(
     paths: &[PathBuf],
     environment: &Environment<'_>,
 ) -> anyhow::Result<()> {
-    let source = environment.source()?;
+    let source = environment.sources()?.source;
     let mut added = Added::default();
     for path in paths {
         match archive::manifest(path, environment) {

@@ -1,16 +1,16 @@
-//! Single stretches of what lies at a URL, and pages.
+//! Byte ranges of what lies at a URL, and pages.
 //!
 //! Invariant: no more than the wanted bytes are kept, and reading stops with the last of them.
 
 use super::download::Download;
 use super::exchange::{Exchange, Head};
-use super::{FetchError, Part};
+use super::{ByteRange, FetchError};
 
 impl Download<'_> {
     /// Asks for `count` bytes from `first` on.
-    pub(super) fn part(&self, first: u64, count: u64) -> Result<Part, FetchError> {
+    pub(super) fn byte_range(&self, first: u64, count: u64) -> Result<ByteRange, FetchError> {
         if count == 0 {
-            return Ok(Part { bytes: Vec::new(), total: None, alone: true });
+            return Ok(ByteRange { bytes: Vec::new(), total: None, alone: true });
         }
         let last = first.saturating_add(count - 1);
         let exchange = self.answered(vec![("range", format!("bytes={first}-{last}"))])?;
@@ -25,7 +25,7 @@ impl Download<'_> {
             },
             416 => {
                 let total = range_of(head).and_then(|range| range.1);
-                return Ok(Part { bytes: Vec::new(), total, alone: true });
+                return Ok(ByteRange { bytes: Vec::new(), total, alone: true });
             }
             _ => return Err(self.status_error(head)),
         };
@@ -34,7 +34,7 @@ impl Download<'_> {
         if (bytes.len() as u64) < count && total.is_some_and(|total| total > end) {
             return Err(self.transient("the answer ended too early".to_owned(), None));
         }
-        Ok(Part { bytes, total, alone: head.status == 206 })
+        Ok(ByteRange { bytes, total, alone: head.status == 206 })
     }
 
     /// Asks for a page of the media types that `accept` has; its first `most` bytes.
