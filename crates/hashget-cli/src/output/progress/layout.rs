@@ -1,6 +1,6 @@
-//! What a step's line says, by the width of the terminal.
+//! The text of a step's line, by the width of the terminal.
 //!
-//! Invariant: pure. No line is wider than the terminal, and what is in it stays in its column.
+//! Invariant: pure. No line is wider than the terminal, and each part keeps its column.
 
 use std::time::Duration;
 
@@ -10,15 +10,17 @@ use super::rows::Row;
 use super::{noun, verb};
 use crate::output::text::{counted, safe, size};
 
-/// Below this many columns there is one line, whatever is under way.
+/// Below this many columns there is a single line.
 const NARROW: usize = 64;
+/// From here on there is room for the speed.
+const ROOM_FOR_RATE: usize = 92;
 /// From here on there is room for a bar.
-const ROOM_FOR_BAR: usize = 96;
+const ROOM_FOR_BAR: usize = 110;
 /// From here on there is room for the number of files beside the bytes.
-const ROOM_FOR_FILES: usize = 120;
+const ROOM_FOR_FILES: usize = 148;
 /// Cells within a bar.
-const BAR: usize = 20;
-/// Names that have less room than this say nothing.
+const BAR: usize = 12;
+/// A name with less room than this is left out.
 const LEAST_NAME: usize = 8;
 
 /// The lines for all `rows`, at most `most` of them (at least one).
@@ -35,7 +37,7 @@ pub(super) fn lines(rows: &[Row], width: usize, most: usize) -> Vec<String> {
     lines
 }
 
-/// As much as fits, the most reporter first.
+/// As much as fits, the most important first.
 fn narrow(row: &Row, width: usize) -> String {
     let amount = row.thousandths().map_or_else(|| amount(row), |part| format!("{}%", part / 10));
     let pieces = [Some(amount), row.time_left().map(left), row.bytes_per_second().map(rate)];
@@ -47,7 +49,7 @@ fn narrow(row: &Row, width: usize) -> String {
         }
         line = more;
     }
-    beginning_of(&line, width.saturating_sub(1))
+    with_name(&beginning_of(&line, width.saturating_sub(1)), row, width)
 }
 
 fn wide(row: &Row, width: usize) -> String {
@@ -55,17 +57,25 @@ fn wide(row: &Row, width: usize) -> String {
     if width >= ROOM_FOR_BAR {
         cells.push(row.thousandths().map_or_else(|| " ".repeat(BAR + 2), bar));
     }
-    cells.push(format!("{:>24}", amount(row)));
+    cells.push(format!("{:>27}", amount(row)));
     if width >= ROOM_FOR_FILES {
-        // Where it goes by files or packages alone, their number is told already.
-        let files = files(row).filter(|_| row.progress.bytes() > 0);
+        // Where the amount is in files or packages, their number is there already.
+        let files = files(row).filter(|_| row.progress.total.bytes.is_some());
         cells.push(format!("{:>16}", files.unwrap_or_default()));
     }
-    cells.push(format!("{:>12}", row.bytes_per_second().map(rate).unwrap_or_default()));
+    if width >= ROOM_FOR_RATE {
+        cells.push(format!("{:>12}", row.bytes_per_second().map(rate).unwrap_or_default()));
+    }
     cells.push(format!("{:>12}", row.time_left().map(left).unwrap_or_default()));
-    let line = cells.join(" ");
+    with_name(&cells.join(" "), row, width)
+}
+
+/// The line, and the name of what is worked on if there is room for it.
+fn with_name(line: &str, row: &Row, width: usize) -> String {
     let room = width.saturating_sub(line.width() + 3);
-    if room < LEAST_NAME {
+    let (_, many) = noun(row.progress.step);
+    // "5 of 7 packages" says already what a step goes through.
+    if room < LEAST_NAME || row.progress.name == many {
         return line.trim_end().to_owned();
     }
     format!("{line}  {}", short(&safe(&row.progress.name), room)).trim_end().to_owned()
@@ -77,7 +87,7 @@ fn bar(thousandths: u64) -> String {
     format!("[{head:BAR$}]")
 }
 
-/// What is done, of how much.
+/// How much is done, and of how much.
 fn amount(row: &Row) -> String {
     let progress = &row.progress;
     let (one, many) = noun(progress.step);
@@ -87,8 +97,10 @@ fn amount(row: &Row) -> String {
             let done = progress.things();
             format!("{} of {}", counted(done, "", "").trim_end(), counted(total, one, many))
         }
-        (None, None) if progress.bytes() > 0 => size(progress.bytes()),
-        (None, None) => files(row).unwrap_or_default(),
+        (None, None) => {
+            let bytes = Some(progress.bytes()).filter(|bytes| *bytes > 0).map(size);
+            files(row).into_iter().chain(bytes).collect::<Vec<_>>().join(", ")
+        }
     }
 }
 
@@ -102,20 +114,21 @@ fn rate(per_second: u64) -> String {
     format!("{}/s", size(per_second))
 }
 
-/// `0:59 left`, `1:02:03 left`, `12 days left`.
+/// `0:59 left`, `25 min left`, `1:02 h left`, `12 days left`: the longer, the coarser.
 fn left(time: Duration) -> String {
     let seconds = time.as_secs();
     let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
-    match hours {
-        0 => format!("{minutes}:{:02} left", seconds % 60),
-        1..48 => format!("{hours}:{minutes:02}:{:02} left", seconds % 60),
-        48..24_000 => format!("{} days left", hours / 24),
+    match seconds {
+        0..600 => format!("{minutes}:{:02} left", seconds % 60),
+        600..3_600 => format!("{minutes} min left"),
+        3_600..172_800 => format!("{hours}:{minutes:02} h left"),
+        172_800..86_400_000 => format!("{} days left", hours / 24),
         _ => String::new(),
     }
 }
 
-/// A name for which there may be too little room: of a URL or path the last parts that fit, or the beginning of
-/// the very last one.
+/// A name for which there may be too little room: of a URL or path the last parts that fit, or the beginning
+/// and the end of the very last one.
 fn short(name: &str, room: usize) -> String {
     let name = name.split_once("://").map_or(name, |(_, rest)| rest).trim_end_matches('/');
     if name.width() <= room {
@@ -127,7 +140,7 @@ fn short(name: &str, room: usize) -> String {
         return format!("...{end}");
     }
     let last = name.rsplit('/').next().unwrap_or(name);
-    format!("{}...", beginning_of(last, room))
+    format!("{}...{}", beginning_of(last, room.div_ceil(2)), end_of(last, room / 2))
 }
 
 /// The longest beginning that is no wider than `room`.
@@ -140,57 +153,82 @@ fn beginning_of(text: &str, room: usize) -> String {
     text.chars().take_while(fits).collect()
 }
 
+/// The longest end that is no wider than `room`.
+fn end_of(text: &str, room: usize) -> &str {
+    let mut width = 0;
+    let mut start = text.len();
+    for (position, character) in text.char_indices().rev() {
+        width += character.width().unwrap_or(0);
+        if width > room {
+            break;
+        }
+        start = position;
+    }
+    &text[start..]
+}
+
 #[cfg(test)]
 mod tests {
     use hashget::monitor::{Step, Total};
 
-    use super::super::rows::tests::row_after_two_seconds;
+    use super::super::rows::tests::row_after_ten_seconds;
     use super::*;
 
     const URL: &str = "https://example.org/pool/main/v/vim/vim-runtime_9.0.1378-2_all.deb";
 
     fn download() -> Row {
-        row_after_two_seconds(Step::Download, URL, Total::bytes(40 << 20), (10 << 20, 0))
+        row_after_ten_seconds(Step::Download, URL, Total::bytes(40 << 20), (10 << 20, 0))
     }
 
     fn packages() -> Row {
         let total = Total { bytes: None, things: Some(1543) };
-        row_after_two_seconds(Step::Index, "packages", total, (0, 1000))
+        row_after_ten_seconds(Step::Index, "packages", total, (0, 1000))
     }
 
     fn scan() -> Row {
-        row_after_two_seconds(Step::Scan, "/srv/www", Total::UNKNOWN, (3 << 30, 12_345))
+        row_after_ten_seconds(Step::Scan, "/srv/www", Total::UNKNOWN, (3 << 30, 12_345))
     }
 
     #[test]
     #[rustfmt::skip]
     fn lines_by_width() {
-        let table: [(usize, &[&str]); 6] = [
+        let table: [(usize, &[&str]); 7] = [
             (150, &[
-                "   Indexing [===========>        ]  1,000 of 1,543 packages                                  0:02 left  packages",
-                "Downloading [====>               ]         10 MiB of 40 MiB                       5 MiB/s    0:06 left  .../main/v/vim/vim-runtime_9.0.1378-2_all.deb",
+                "   Indexing [======>     ]     1,000 of 1,543 packages                                  0:06 left",
+                "Downloading [==>         ]            10 MiB of 40 MiB                       1 MiB/s    0:30 left  .../pool/main/v/vim/vim-runtime_9.0.1378-2_all.deb",
+                "   Scanning                        12,345 files, 3 GiB                  307.20 MiB/s               /srv/www",
             ]),
-            (100, &[
-                "   Indexing [===========>        ]  1,000 of 1,543 packages                 0:02 left  packages",
-                "Downloading [====>               ]         10 MiB of 40 MiB      5 MiB/s    0:06 left  vim-runti...",
+            (118, &[
+                "   Indexing [======>     ]     1,000 of 1,543 packages                 0:06 left",
+                "Downloading [==>         ]            10 MiB of 40 MiB      1 MiB/s    0:30 left  .../vim-runtime_9.0.1378-2_all.deb",
+                "   Scanning                        12,345 files, 3 GiB 307.20 MiB/s               /srv/www",
             ]),
-            (80, &[
-                "   Indexing  1,000 of 1,543 packages                 0:02 left  packages",
-                "Downloading         10 MiB of 40 MiB      5 MiB/s    0:06 left  vim-runtime_...",
+            (98, &[
+                "   Indexing     1,000 of 1,543 packages                 0:06 left",
+                "Downloading            10 MiB of 40 MiB      1 MiB/s    0:30 left  vim-runtime_9....378-2_all.deb",
+                "   Scanning         12,345 files, 3 GiB 307.20 MiB/s               /srv/www",
             ]),
-            (40, &["Indexing  64%  0:02 left"]),
+            (78, &[
+                "   Indexing     1,000 of 1,543 packages    0:06 left",
+                "Downloading            10 MiB of 40 MiB    0:30 left  vim-runtim...2_all.deb",
+                "   Scanning         12,345 files, 3 GiB               /srv/www",
+            ]),
+            (38, &["Indexing  64%  0:06 left"]),
             (20, &["Indexing  64%"]),
             (6, &["Index"]),
         ];
         for (width, expected) in table {
-            assert_eq!(lines(&[packages(), download()], width, 8), expected, "{width}");
+            assert_eq!(lines(&[packages(), download(), scan()], width, 8), expected, "{width}");
         }
+        assert_eq!(lines(&[download()], 38, 8), ["Downloading  25%  0:30 left  1 MiB/s"]);
+        assert_eq!(lines(&[download()], 60, 8), ["Downloading  25%  0:30 left  1 MiB/s  vim-runtim...2_all.deb"]);
+        assert_eq!(lines(&[scan()], 44, 8), ["Scanning  12,345 files, 3 GiB  /srv/www"]);
     }
 
     #[test]
     fn no_line_is_too_wide_at_any_width() {
         let wide = "\u{6f22}\u{5b57}/".repeat(30);
-        let name = row_after_two_seconds(Step::Read, &wide, Total::bytes(5), (1, 1));
+        let name = row_after_ten_seconds(Step::Read, &wide, Total::bytes(5), (1, 1));
         let rows = [scan(), download(), packages(), name];
         for width in 1..200 {
             for line in lines(&rows, width, 8) {
@@ -215,9 +253,11 @@ mod tests {
             (0, "0:00 left"),
             (59, "0:59 left"),
             (60, "1:00 left"),
-            (3_599, "59:59 left"),
-            (3_600, "1:00:00 left"),
-            (172_799, "47:59:59 left"),
+            (599, "9:59 left"),
+            (600, "10 min left"),
+            (3_599, "59 min left"),
+            (3_600, "1:00 h left"),
+            (172_799, "47:59 h left"),
             (172_800, "2 days left"),
             (u64::MAX, ""),
         ];
@@ -227,24 +267,25 @@ mod tests {
     }
 
     #[test]
-    fn a_name_moves_no_cursor_and_a_long_one_is_told_by_its_end() {
-        let nasty = row_after_two_seconds(Step::Read, "a\x1b[2Jb\n", Total::UNKNOWN, (1, 1));
+    fn a_name_moves_no_cursor_and_a_long_one_keeps_its_end() {
+        let nasty = row_after_ten_seconds(Step::Read, "a\x1b[2Jb\n", Total::UNKNOWN, (1, 1));
         assert!(lines(&[nasty], 119, 8)[0].ends_with("  a\\u{1b}[2Jb\\n"));
         assert_eq!(short(URL, 34), ".../vim-runtime_9.0.1378-2_all.deb");
         assert_eq!(short("https://example.org/a.deb", 40), "example.org/a.deb");
-        assert_eq!(short(URL, 20), "vim-runtime_9.0.1...");
-        assert_eq!(short(&"x".repeat(50), 10), "xxxxxxx...");
+        assert_eq!(short(URL, 20), "vim-runti..._all.deb");
+        assert_eq!(short(&"x".repeat(50), 10), "xxxx...xxx");
+        assert_eq!(short("\u{6f22}\u{5b57}\u{6f22}\u{5b57}", 7), "\u{6f22}...\u{5b57}");
         assert_eq!(short("/srv/www", 40), "/srv/www");
     }
 
     #[test]
     fn bars_by_table() {
-        let bars = [0, 49, 50, 500, 999, 1000].map(bar);
-        assert_eq!(bars[0], "[                    ]");
+        let bars = [0, 83, 84, 500, 999, 1000].map(bar);
+        assert_eq!(bars[0], "[            ]");
         assert_eq!(bars[1], bars[0]);
-        assert_eq!(bars[2], "[>                   ]");
-        assert_eq!(bars[3], "[=========>          ]");
-        assert_eq!(bars[4], "[==================> ]");
-        assert_eq!(bars[5], "[====================]");
+        assert_eq!(bars[2], "[>           ]");
+        assert_eq!(bars[3], "[=====>      ]");
+        assert_eq!(bars[4], "[==========> ]");
+        assert_eq!(bars[5], "[============]");
     }
 }

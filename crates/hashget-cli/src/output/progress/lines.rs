@@ -1,7 +1,7 @@
-//! Lines at the bottom of the terminal at standard error, which others print above.
+//! Lines at the bottom of the terminal at standard error; messages are printed above them.
 //!
-//! Invariant: each change is written in one piece, and erases exactly what was drawn before. The cursor stays at the
-//! end of the last line, which is narrower than the terminal: a `^C` that the terminal echoes there goes with it.
+//! Invariant: each change is one write, and erases exactly what was drawn before. The cursor stays at the end of the
+//! last line, which is narrower than the terminal, so that a `^C` echoed there is erased with it.
 
 use std::io::{self, Write as _};
 use std::sync::Mutex;
@@ -11,11 +11,11 @@ use unicode_width::UnicodeWidthStr as _;
 use super::layout;
 use super::rows::Row;
 
-/// More lines than this at once tell nobody anything.
+/// Most lines at a time; nobody reads more.
 const MOST: usize = 8;
-/// Of a terminal that does not say how wide it is.
+/// Size of a terminal that does not say its own: columns, lines.
 const USUAL_SIZE: (usize, usize) = (80, 24);
-/// Columns that stay free at the right edge, for an echo.
+/// Columns that stay free at the right edge, for the echo of `^C`.
 const FREE: usize = 2;
 
 /// The lines that are drawn.
@@ -25,13 +25,13 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// What the lines are to say.
-    pub(super) fn of(rows: &[Row]) -> Vec<String> {
+    /// The text of the lines for these steps.
+    pub(super) fn texts(rows: &[Row]) -> Vec<String> {
         let (width, height) = terminal_size();
         layout::lines(rows, width.saturating_sub(FREE), MOST.min(height.saturating_sub(1)))
     }
 
-    /// Draws these lines instead of those before.
+    /// Draws these lines in place of the last ones.
     pub(super) fn draw(&self, lines: Vec<String>) {
         let mut drawn = self.drawn.lock().expect("drawing does not panic");
         if *drawn != lines {
@@ -49,7 +49,8 @@ impl Lines {
     }
 }
 
-/// What erases the lines from a terminal of today's width, which has wrapped those that are too long for it.
+/// The sequence that erases the lines. The terminal may be narrower than when they were drawn, and have wrapped
+/// them.
 fn erased(drawn: &[String]) -> String {
     if drawn.is_empty() {
         return String::new();
@@ -64,7 +65,7 @@ fn erased(drawn: &[String]) -> String {
 
 fn write(text: &str) {
     if !text.is_empty() {
-        // There is nothing to be done about a terminal that has gone away.
+        // Nothing can be done if the terminal is gone.
         let _ = io::stderr().write_all(text.as_bytes());
     }
 }

@@ -1,7 +1,7 @@
-//! What is under way: lines at the bottom of a terminal, or JSON records for a program.
+//! Progress: lines at the bottom of a terminal, or JSON records for a program.
 //!
-//! Invariant: one thread looks at the steps from time to time; they do not wait for it. When it is stopped, no
-//! line is left and no record comes any more.
+//! Invariant: one thread looks at the steps from time to time, and they never wait for it. After it has stopped,
+//! no line is left and no record follows.
 
 mod layout;
 mod lines;
@@ -19,30 +19,30 @@ use serde_json::{Map, Value, json};
 use self::lines::Lines;
 use self::rows::{Row, Rows};
 
-/// Lines are drawn so often.
+/// Time between two drawings of the lines.
 const FRAME: Duration = Duration::from_millis(100);
-/// A program is told of a step so often.
+/// Time between two records of a step.
 const RECORD: Duration = Duration::from_secs(1);
 
-/// Takes a record of the type `progress`.
+/// Writes a record of type `progress`.
 pub(super) type Records = Box<dyn Fn(Value) + Send + Sync>;
 
-/// Where it is told.
-enum Place {
+/// Where progress is shown.
+enum Output {
     /// On a terminal.
     Lines(Lines),
-    /// In records; the start and the end of every step too, if that is wanted.
+    /// As records; with `all`, also for the start and the end of every step.
     Records { write: Records, all: bool },
 }
 
-/// The steps that are under way, told by a thread of its own.
+/// Shows the steps in progress, from a thread of its own.
 pub(super) struct ProgressReporter {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 struct Shared {
-    place: Place,
+    output: Output,
     began: Instant,
     state: Mutex<State>,
     changed: Condvar,
@@ -65,20 +65,20 @@ impl ProgressReporter {
     pub(super) fn on_terminal() -> Option<Self> {
         let can_move = std::env::var_os("TERM").is_some_and(|term| term != "dumb");
         (can_move && std::io::stderr().is_terminal())
-            .then(|| Self::at(Place::Lines(Lines::default())))
+            .then(|| Self::at(Output::Lines(Lines::default())))
     }
 
-    /// Records; `all` tells the start and the end of every step too.
+    /// Records; with `all`, also for the start and the end of every step.
     pub(super) fn in_records(write: Records, all: bool) -> Self {
-        Self::at(Place::Records { write, all })
+        Self::at(Output::Records { write, all })
     }
 
-    fn at(place: Place) -> Self {
+    fn at(output: Output) -> Self {
         let (state, changed) = (Mutex::default(), Condvar::new());
-        let shared = Arc::new(Shared { place, began: Instant::now(), state, changed });
+        let shared = Arc::new(Shared { output, began: Instant::now(), state, changed });
         let own = Arc::clone(&shared);
         let name = "hashget-progress".to_owned();
-        // Without a thread nothing is told, and all else goes on.
+        // Without the thread there is no progress, and everything else works.
         let thread = std::thread::Builder::new().name(name).spawn(move || own.run()).ok();
         Self { shared, thread: Mutex::new(thread) }
     }
@@ -94,18 +94,18 @@ impl ProgressReporter {
 
     /// Prints something above the lines.
     pub(super) fn aside(&self, print: impl FnOnce()) {
-        match &self.shared.place {
-            Place::Lines(lines) => lines.aside(print),
-            Place::Records { .. } => print(),
+        match &self.shared.output {
+            Output::Lines(lines) => lines.aside(print),
+            Output::Records { .. } => print(),
         }
     }
 
-    /// Ends it: no line is left, no record comes any more.
+    /// Stops it: no line is left, and no record follows.
     pub(super) fn stop(&self) {
         self.shared.state().stopped = true;
         self.shared.changed.notify_all();
         let thread = self.thread.lock().expect("taking does not panic").take();
-        // It told all that it could.
+        // A thread that panicked has shown all that it could.
         let _ = thread.map(JoinHandle::join);
     }
 }
@@ -120,7 +120,7 @@ impl Shared {
     }
 
     fn start(&self, progress: &Arc<Progress>) {
-        if let Place::Records { write, all: true } = &self.place {
+        if let Output::Records { write, all: true } = &self.output {
             write(record(progress, "started", None));
         }
         let mut state = self.state();
@@ -131,19 +131,19 @@ impl Shared {
     }
 
     fn finish(&self, progress: &Arc<Progress>) {
-        let told = self.state().rows.finish(self.now(), progress);
-        if let Place::Records { write, all } = &self.place
-            && (told || *all)
+        let recorded = self.state().rows.finish(self.now(), progress);
+        if let Output::Records { write, all } = &self.output
+            && (recorded || *all)
         {
             write(record(progress, "finished", None));
         }
     }
 
-    /// Tells until it is stopped; sleeps while nothing is under way.
+    /// Shows progress until it is stopped; sleeps while there is none.
     fn run(&self) {
-        let pause = match &self.place {
-            Place::Lines(_) => FRAME,
-            Place::Records { .. } => RECORD,
+        let pause = match &self.output {
+            Output::Lines(_) => FRAME,
+            Output::Records { .. } => RECORD,
         };
         let mut state = self.state();
         while !state.stopped {
@@ -161,32 +161,32 @@ impl Shared {
             if state.stopped {
                 break;
             }
-            state = self.tell(state);
+            state = self.show(state);
         }
         drop(state);
-        if let Place::Lines(lines) = &self.place {
+        if let Output::Lines(lines) = &self.output {
             lines.draw(Vec::new());
         }
     }
 
-    /// Tells how far all is. Nobody who counts waits while it is written.
-    fn tell<'s>(&'s self, mut state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
-        match &self.place {
-            Place::Lines(lines) => {
-                let text = Lines::of(state.rows.shown());
+    /// Shows all steps. Whoever counts does not wait while this writes.
+    fn show<'s>(&'s self, mut state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
+        match &self.output {
+            Output::Lines(lines) => {
+                let text = Lines::texts(state.rows.shown());
                 drop(state);
                 lines.draw(text);
             }
-            Place::Records { write, .. } => {
+            Output::Records { write, .. } => {
                 let now = self.now();
                 let mut records = Vec::new();
                 for row in state.rows.under_way() {
                     if now.saturating_sub(row.began) >= RECORD {
-                        row.told = true;
+                        row.recorded = true;
                         records.push(record(&row.progress, "running", Some(row)));
                     }
                 }
-                // Under the lock: the last word of a step is that it is over.
+                // Under the lock, so that the last record of a step is the one that says it is finished.
                 records.into_iter().for_each(write);
                 return state;
             }
@@ -195,7 +195,7 @@ impl Shared {
     }
 }
 
-/// A step for a program. `row` has its pace while it is under way.
+/// The record of a step. `row` has its speed while it is running.
 fn record(progress: &Progress, state: &str, row: Option<&Row>) -> Value {
     let (_, things) = noun(progress.step);
     let mut record = Map::new();
@@ -213,7 +213,7 @@ fn record(progress: &Progress, state: &str, row: Option<&Row>) -> Value {
     Value::Object(record)
 }
 
-/// What is being done.
+/// What is done.
 fn verb(step: Step) -> &'static str {
     match step {
         Step::Scan => "Scanning",
@@ -230,7 +230,7 @@ fn verb(step: Step) -> &'static str {
     }
 }
 
-/// What a step goes through: one, many.
+/// What a step processes: one, many.
 fn noun(step: Step) -> (&'static str, &'static str) {
     if step.is_of_packages() { ("package", "packages") } else { ("file", "files") }
 }

@@ -1,66 +1,116 @@
 //! How fast a step goes, and how long it will take.
 //!
-//! Invariant: pure. Times are what the caller says; a speed is told only of what was seen for a while.
+//! Invariant: pure; the caller says what time it is. A time is given only after a while, and only while the
+//! speed of the last seconds agrees with the speed of the last half minute.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
-/// What is looked back on: long enough that numbers hold still, short enough that they are true.
-const WINDOW: Duration = Duration::from_secs(10);
-/// So often something is noted.
+/// Samples come no faster than this.
 const BETWEEN: Duration = Duration::from_millis(500);
-/// From less than this nothing is concluded.
+/// No speed is given before this much time has been seen.
 const LEAST: Duration = Duration::from_secs(1);
+/// No time left is given before this much time has been seen.
+const LEAST_FOR_TIME: Duration = Duration::from_secs(5);
+/// The time constants of the two averages.
+const RECENT: Duration = Duration::from_secs(6);
+const LONG: Duration = Duration::from_secs(24);
+/// The two speeds agree if neither is more than this many halves of the other.
+const AGREEING_HALVES: u128 = 5;
 
-/// What was done of a step, and when.
-#[derive(Debug, Default)]
-pub(super) struct Pace {
-    notes: VecDeque<(Duration, u64)>,
+/// An exponentially weighted average of the speed, in thousandths of a unit per second. Until its time
+/// constant has passed it is the plain average.
+#[derive(Debug, Clone, Copy)]
+struct Average {
+    constant: Duration,
+    rate: u128,
 }
 
-/// So many units in so long a time, which is not zero.
+impl Average {
+    /// Adds a sample that ends when `age` has been seen in all.
+    fn add(&mut self, age: Duration, time: Duration, units: u64) {
+        let time = time.as_millis().max(1);
+        let span = age.min(self.constant).as_millis().max(time);
+        let sample = u128::from(units) * 1_000_000 / time;
+        self.rate = (self.rate * (span - time) + sample * time) / span;
+    }
+}
+
+/// How fast a step was until now.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// When it was first looked at, and how many units were done by then.
+    first: Option<(Duration, u64)>,
+    last: (Duration, u64),
+    recent: Average,
+    long: Average,
+}
+
+/// The speed of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Speed {
+    /// The time that was seen, and the units that were done in it.
+    age: Duration,
     units: u64,
-    time: Duration,
+    /// Thousandths of a unit per second.
+    recent: u128,
+    long: u128,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        let average = |constant| Average { constant, rate: 0 };
+        Self { first: None, last: Default::default(), recent: average(RECENT), long: average(LONG) }
+    }
 }
 
 impl Pace {
-    /// Notes that by the time `at` so many units were done in all.
+    /// Notes that by the time `at` this many units were done in all.
     pub(super) fn note(&mut self, at: Duration, units: u64) {
-        if self.notes.back().is_some_and(|(last, _)| at.saturating_sub(*last) < BETWEEN) {
+        let Some((began, _)) = self.first else {
+            self.first = Some((at, units));
+            self.last = (at, units);
+            return;
+        };
+        let (last, before) = self.last;
+        let time = at.saturating_sub(last);
+        if time < BETWEEN {
             return;
         }
-        self.notes.push_back((at, units));
-        while self.notes.get(1).is_some_and(|(second, _)| at.saturating_sub(*second) >= WINDOW) {
-            self.notes.pop_front();
-        }
+        let (age, done) = (at.saturating_sub(began), units.saturating_sub(before));
+        self.recent.add(age, time, done);
+        self.long.add(age, time, done);
+        self.last = (at, units);
     }
 
-    /// The speed over the last seconds.
+    /// The speed, once it means something.
     pub(super) fn speed(&self) -> Option<Speed> {
-        let ((first, before), (last, now)) = (self.notes.front()?, self.notes.back()?);
-        let (units, time) = (now.saturating_sub(*before), last.saturating_sub(*first));
-        (time >= LEAST).then_some(Speed { units, time })
+        let (began, before) = self.first?;
+        let (last, now) = self.last;
+        let age = last.saturating_sub(began);
+        let units = now.saturating_sub(before);
+        let (recent, long) = (self.recent.rate, self.long.rate);
+        (age >= LEAST).then_some(Speed { age, units, recent, long })
     }
 }
 
 impl Speed {
-    /// The units that were done in the time that was looked at.
+    /// The units that were done in the time that was seen.
     pub(super) fn units(self) -> u64 {
         self.units
     }
 
-    /// Units for each second.
+    /// Units per second over the last seconds.
     pub(super) fn per_second(self) -> u64 {
-        let units = u128::from(self.units) * 1000 / self.time.as_millis().max(1);
-        u64::try_from(units).unwrap_or(u64::MAX)
+        u64::try_from(self.recent / 1000).unwrap_or(u64::MAX)
     }
 
-    /// How long so many units will take, in whole seconds, rounded up. `None` if nothing moves.
+    /// How long this many units will take, in whole seconds, rounded up. `None` while that cannot be said.
     pub(super) fn time_for(self, units: u64) -> Option<Duration> {
-        let milliseconds = u128::from(units) * self.time.as_millis();
-        let needed = milliseconds.checked_div(u128::from(self.units))?.div_ceil(1000);
+        let (slow, fast) = (self.recent.min(self.long), self.recent.max(self.long));
+        if self.age < LEAST_FOR_TIME || fast * 2 > slow * AGREEING_HALVES {
+            return None;
+        }
+        let needed = (u128::from(units) * 1000).checked_add(self.long.checked_sub(1)?)? / self.long;
         Some(Duration::from_secs(u64::try_from(needed).unwrap_or(u64::MAX)))
     }
 }
@@ -69,10 +119,14 @@ impl Speed {
 mod tests {
     use super::*;
 
+    const fn at(milliseconds: u64) -> Duration {
+        Duration::from_millis(milliseconds)
+    }
+
     fn speed(notes: &[(u64, u64)]) -> Option<Speed> {
         let mut pace = Pace::default();
         for (milliseconds, units) in notes {
-            pace.note(Duration::from_millis(*milliseconds), *units);
+            pace.note(at(*milliseconds), *units);
         }
         pace.speed()
     }
@@ -80,11 +134,13 @@ mod tests {
     #[test]
     fn speeds_by_table() {
         type Notes = &'static [(u64, u64)];
-        let table: [(Notes, Option<u64>); 7] = [
+        let table: [(Notes, Option<u64>); 8] = [
             (&[], None),
             (&[(0, 0)], None),
             (&[(0, 0), (900, 1000)], None),
             (&[(0, 0), (1000, 1000)], Some(1000)),
+            // What was done before it was looked at does not count.
+            (&[(0, 5_000_000), (1000, 5_001_000)], Some(1000)),
             // What comes too soon after the last note is not noted.
             (&[(0, 0), (100, 1), (200, 2), (2000, 4000)], Some(2000)),
             // It stands still.
@@ -99,15 +155,78 @@ mod tests {
 
     #[test]
     fn times_by_table() {
-        let left =
-            |units, time, todo| Speed { units, time: Duration::from_secs(time) }.time_for(todo);
-        let seconds = |seconds| Some(Duration::from_secs(seconds));
-        assert_eq!(left(1000, 1, 10_000), seconds(10));
-        assert_eq!(left(1000, 1, 10_001), seconds(11));
-        assert_eq!(left(1, 4, 3), seconds(12));
-        assert_eq!(left(7, 1, 0), seconds(0));
-        assert_eq!(left(0, 1, 5), None);
-        assert_eq!(left(u64::MAX, 1, u64::MAX), seconds(1));
-        assert_eq!(left(1, 10, u64::MAX), seconds(u64::MAX));
+        // Seconds that were seen, thousandths of a unit per second (recent, long), units to do.
+        let table = [
+            ((5, 1_000_000, 1_000_000), 10_000, Some(10)),
+            ((5, 1_000_000, 1_000_000), 10_001, Some(11)),
+            ((60, 250, 250), 3, Some(12)),
+            ((60, 7_000, 7_000), 0, Some(0)),
+            // Too early.
+            ((4, 1_000_000, 1_000_000), 10_000, None),
+            // The speed has just changed: no number would be right.
+            ((60, 1_000, 2_500), 100, Some(40)),
+            ((60, 1_000, 2_501), 100, None),
+            ((60, 2_501, 1_000), 100, None),
+            // Nothing moves.
+            ((60, 0, 0), 5, None),
+            ((60, 100, 100), u64::MAX, Some(u64::MAX)),
+        ];
+        for ((age, recent, long), todo, expected) in table {
+            let speed = Speed { age: Duration::from_secs(age), units: 0, recent, long };
+            let found = speed.time_for(todo).map(|time| time.as_secs());
+            assert_eq!(found, expected, "{speed:?}, {todo}");
+        }
+    }
+
+    /// The time left at each second, of work that goes on at `rate(second)` units per second.
+    fn times_left(total: u64, rate: impl Fn(u64) -> u64) -> Vec<Option<u64>> {
+        let (mut pace, mut done, mut times) = (Pace::default(), 0, Vec::new());
+        for tick in 0.. {
+            pace.note(at(tick * 100), done);
+            if tick % 10 == 0 {
+                let left = pace.speed().and_then(|speed| speed.time_for(total - done));
+                times.push(left.map(|left| left.as_secs()));
+            }
+            done += rate(tick / 10) / 10;
+            if done >= total {
+                break;
+            }
+        }
+        times
+    }
+
+    #[test]
+    fn steady_work_counts_down() {
+        let times = times_left(60_000, |_| 1000);
+        assert_eq!(times[..5], [None; 5]);
+        for (second, left) in times.iter().enumerate().skip(5) {
+            assert_eq!(*left, Some(60 - u64::try_from(second).unwrap()), "at {second} s");
+        }
+    }
+
+    #[test]
+    fn a_change_of_speed_hides_the_time_instead_of_making_it_jump() {
+        // Most packages are known, then the others are downloaded: 0:03 once became 24:37.
+        type Rate = fn(u64) -> u64;
+        let table: [(u64, Rate); 4] = [
+            (18_000, |second| if second < 10 { 1500 } else { 10 }),
+            (18_000, |second| if second < 30 { 10 } else { 500 }),
+            (30_000, |second| if second % 4 == 0 { 400 } else { 40 }),
+            (60_000, |second| if (20..40).contains(&second) { 0 } else { 1000 }),
+        ];
+        for (number, (total, rate)) in table.into_iter().enumerate() {
+            let times = times_left(total, rate);
+            let shown = times.iter().flatten().count();
+            assert!(shown * 3 > times.len(), "row {number}: {shown} of {} seconds", times.len());
+            for (second, pair) in times.windows(2).enumerate() {
+                if let [Some(before), Some(after)] = *pair {
+                    let difference = before.abs_diff(after);
+                    assert!(
+                        difference <= 4 + before / 4,
+                        "row {number}, second {second}: {pair:?}"
+                    );
+                }
+            }
+        }
     }
 }

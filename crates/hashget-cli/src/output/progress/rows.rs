@@ -1,7 +1,7 @@
-//! The steps that are under way, and which of them have a line on the screen.
+//! The steps in progress, and which of them have a line on the screen.
 //!
-//! Invariant: pure. The number of lines holds still: a step that is over soon never gets one, and the line of
-//! one that is over stays for a while, or until another takes its place.
+//! Invariant: pure. The number of lines stays calm: a short step never gets one, and the line of a finished step
+//! stays for a while, or until another step takes it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,11 +10,11 @@ use hashget::monitor::Progress;
 
 use super::pace::{Pace, Speed};
 
-/// A step that takes no longer has no line.
+/// A step gets a line after this time.
 const SHORT: Duration = Duration::from_millis(300);
-/// How long the line of a step that is over stays.
+/// How long the line of a finished step stays.
 const STAY: Duration = Duration::from_secs(2);
-/// From fewer things nothing is concluded: one package is not as large as the next.
+/// No time is estimated from fewer things than this: packages differ in size.
 const LEAST_THINGS: u64 = 5;
 
 /// A step.
@@ -22,21 +22,21 @@ const LEAST_THINGS: u64 = 5;
 pub(super) struct Row {
     pub(super) progress: Arc<Progress>,
     pub(super) began: Duration,
-    /// When it was over.
+    /// When it finished.
     pub(super) over: Option<Duration>,
-    /// Was a program told of it?
-    pub(super) told: bool,
+    /// Was there a record of it?
+    pub(super) recorded: bool,
     pace: Pace,
 }
 
 impl Row {
-    /// Are bytes what its pace is counted in, rather than things?
+    /// Is its pace counted in bytes, rather than in things?
     fn is_by_bytes(&self) -> bool {
         let total = self.progress.total;
         total.bytes.is_some() || total.things.is_none() && self.progress.bytes() > 0
     }
 
-    /// What was done, of how much, in the unit of its pace.
+    /// How much is done, and of how much, in the unit of its pace.
     fn done(&self) -> (u64, Option<u64>) {
         let Progress { total, .. } = *self.progress;
         match self.is_by_bytes() {
@@ -49,12 +49,12 @@ impl Row {
         self.pace.speed().filter(|_| self.over.is_none())
     }
 
-    /// Bytes for each second, if that is known and it goes by bytes.
+    /// Bytes per second, if that is known and its pace is counted in bytes.
     pub(super) fn bytes_per_second(&self) -> Option<u64> {
         self.speed().filter(|_| self.is_by_bytes()).map(Speed::per_second)
     }
 
-    /// The time that is left, if that can be told.
+    /// The time left, if there is an estimate.
     pub(super) fn time_left(&self) -> Option<Duration> {
         let (done, total) = self.done();
         let speed =
@@ -62,7 +62,7 @@ impl Row {
         speed?.time_for(total?.saturating_sub(done))
     }
 
-    /// Thousandths of it that are done, if its end is known.
+    /// How much is done, in thousandths, if the total is known.
     pub(super) fn thousandths(&self) -> Option<u64> {
         let (done, total) = self.done();
         let total = u128::from(total?);
@@ -71,40 +71,40 @@ impl Row {
     }
 }
 
-/// All steps that are under way.
+/// All steps in progress.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
-    /// Those that have not taken long yet.
+    /// Those that have just begun.
     young: Vec<Row>,
-    /// Those that have a line, from above.
+    /// Those that have a line, from the top.
     shown: Vec<Row>,
 }
 
 impl Rows {
-    /// A step begins.
+    /// Adds a step that begins.
     pub(super) fn start(&mut self, now: Duration, progress: Arc<Progress>) {
         let pace = Pace::default();
-        self.young.push(Row { progress, began: now, over: None, told: false, pace });
+        self.young.push(Row { progress, began: now, over: None, recorded: false, pace });
     }
 
-    /// A step is over. Says whether a program was told of it.
+    /// Notes that a step finished. Returns whether there was a record of it.
     pub(super) fn finish(&mut self, now: Duration, progress: &Arc<Progress>) -> bool {
         let same = |row: &Row| Arc::ptr_eq(&row.progress, progress);
         if let Some(position) = self.young.iter().position(same) {
-            return self.young.remove(position).told;
+            return self.young.remove(position).recorded;
         }
         self.shown.iter_mut().find(|row| same(row)).is_some_and(|row| {
             row.over = Some(now);
-            row.told
+            row.recorded
         })
     }
 
-    /// Is there nothing to look after?
+    /// Is nothing in progress, and no line left?
     pub(super) fn is_empty(&self) -> bool {
         self.young.is_empty() && self.shown.is_empty()
     }
 
-    /// Looks how far everything is by now.
+    /// Updates the paces and the lines.
     pub(super) fn tick(&mut self, now: Duration) {
         let age = |row: &Row| now.saturating_sub(row.began);
         let (old, young) = self.young.drain(..).partition(|row| age(row) >= SHORT);
@@ -124,12 +124,12 @@ impl Rows {
         }
     }
 
-    /// Those that have a line, from above.
+    /// Those that have a line, from the top.
     pub(super) fn shown(&self) -> &[Row] {
         &self.shown
     }
 
-    /// Those that are not over.
+    /// Those that have not finished.
     pub(super) fn under_way(&mut self) -> impl Iterator<Item = &mut Row> {
         self.shown.iter_mut().chain(&mut self.young).filter(|row| row.over.is_none())
     }
@@ -143,7 +143,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// Gives away what begins.
+    /// Collects the steps that begin.
     #[derive(Default)]
     struct Begun(Mutex<Vec<Arc<Progress>>>);
 
@@ -163,8 +163,8 @@ pub(super) mod tests {
         }
     }
 
-    /// A step of which so many bytes and things were done in two seconds.
-    pub(in super::super) fn row_after_two_seconds(
+    /// A step that did this many bytes and things in ten seconds.
+    pub(in super::super) fn row_after_ten_seconds(
         step: Step,
         name: &str,
         total: Total,
@@ -175,7 +175,7 @@ pub(super) mod tests {
         rows.start(at(0), progress);
         rows.tick(at(0));
         running.advance(bytes, things);
-        rows.tick(at(2000));
+        rows.tick(at(10_000));
         rows.shown.remove(0)
     }
 
@@ -217,7 +217,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_is_over_soon_never_has_a_line() {
+    fn a_short_step_never_has_a_line() {
         let (begun, mut rows) = (Begun::default(), Rows::default());
         let (_running, one) = begun.begin(Step::Download, "a", Total::UNKNOWN);
         rows.start(at(0), Arc::clone(&one));
@@ -227,16 +227,16 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_time_that_is_left_follows_from_bytes_or_else_from_things() {
+    fn the_time_left_follows_from_bytes_or_else_from_things() {
         let by_things = |things| Total { bytes: None, things: Some(things) };
         let table = [
-            (Total::bytes(10_000), (2000, 1), Some(8), Some(200), Some(1000)),
-            (by_things(40), (2000, 5), Some(14), Some(125), None),
+            (Total::bytes(10_000), (2000, 1), Some(40), Some(200), Some(200)),
+            (by_things(40), (2000, 5), Some(70), Some(125), None),
             (by_things(40), (2000, 4), None, Some(100), None),
-            (Total::UNKNOWN, (2000, 5), None, None, Some(1000)),
+            (Total::UNKNOWN, (2000, 5), None, None, Some(200)),
         ];
         for (total, done, left, thousandths, rate) in table {
-            let row = row_after_two_seconds(Step::Download, "a", total, done);
+            let row = row_after_ten_seconds(Step::Download, "a", total, done);
             let seconds = row.time_left().map(|left| left.as_secs());
             let found = (seconds, row.thousandths(), row.bytes_per_second());
             assert_eq!(found, (left, thousandths, rate), "{total:?}");
