@@ -1,6 +1,6 @@
-//! `hashget report`: one page to look at, of what a backup is made of, or would be.
+//! `hashget report`: an HTML page of what a backup contains, or would contain.
 //!
-//! Invariant: nothing is indexed or fetched; the page appears under its name only when it is complete.
+//! Invariant: nothing is indexed or downloaded; the page gets its name when it is complete.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use clap::Args;
 use hashget::fetch::Sources;
 use hashget::model::Evidence;
-use hashget::model::manifest::{AnyManifest, MANIFEST_NAME};
+use hashget::model::manifest::{AnyManifest, MANIFEST_NAME, Manifest};
 use hashget::pack::{PackOptions, Packer, SYSTEM_EXCLUDES};
 use hashget::pending_file::PendingFile;
 use hashget::restore::Needs;
@@ -19,28 +19,28 @@ use serde_json::json;
 use crate::archive;
 use crate::environment::Environment;
 use crate::exit::UsageError;
-use crate::output::{safe, size};
+use crate::output::{counted, safe, size};
 
 mod page;
 
-/// Write a page to look at: what is left out, what fills the archive, what it depends on
+/// Write an HTML page: what is left out, what fills the archive, what it depends on
 #[derive(Debug, Args)]
 #[command(after_help = "Example: hashget report www.tar.zst -o www.html")]
 pub(crate) struct Report {
-    /// The archive, or the folder into which it was unpacked by tar; `-` is standard input. Of any other
-    /// folder: what a backup of it would be
+    /// Archive, or folder into which one was unpacked by tar; `-` is standard input. For any other folder,
+    /// the page shows what a backup would contain
     #[arg(value_name = "FILE|DIR|-")]
     archive: PathBuf,
 
-    /// What would not be packed, of a folder that is none of an archive; repeatable
+    /// Leave matching files out (only for a folder that is to be packed); repeatable
     #[arg(long, value_name = "GLOB")]
     exclude: Vec<String>,
 
-    /// Stay on the file system of that folder
+    /// Do not enter other file systems (only for a folder that is to be packed)
     #[arg(long)]
     one_file_system: bool,
 
-    /// The page to write; `-` is standard output
+    /// Page to write; `-` is standard output
     #[arg(short, long, value_name = "FILE|-")]
     output: PathBuf,
 }
@@ -50,20 +50,21 @@ impl Report {
         let console = environment.console;
         let to_stdout = self.output == Path::new("-");
         if to_stdout && console.is_json() {
-            let wrong = "--json and a page cannot both go to standard output: name a file with -o";
+            let wrong =
+                "--json and the page cannot both go to standard output: name a file with -o";
             return Err(UsageError(wrong.to_owned()).into());
         }
         let is_live = self.is_live();
         let any = if is_live { self.draft(environment)? } else { self.manifest(environment)? };
         let needs = Needs::of(&any)?;
         let AnyManifest::V2(manifest) = &any else {
-            let wrong = "a report needs a manifest of version 2; this one is of the older Python tool: unpack it and \
-                         pack the folder again, or ask `hashget info`";
+            let wrong = "a report needs a manifest of version 2, but this archive was made by the older Python tool: \
+                         use `hashget info`, or unpack it and pack the folder again";
             anyhow::bail!(wrong);
         };
         let hashdb = environment.hashdb()?;
         let survey = survey::survey(manifest, &hashdb)?;
-        let page = self.page(&survey, &needs, is_live);
+        let page = self.page(&survey, manifest, &needs, is_live)?;
         if to_stdout {
             std::io::stdout().lock().write_all(page.as_bytes())?;
         } else {
@@ -85,9 +86,9 @@ impl Report {
         }
         if unknown > 0 {
             lines.push(format!(
-                "{unknown} of {} packages are not in the HashDB: their files are counted, not shown. \
-                 `hashget index` with their URLs (hashget info --list) makes them known",
-                survey.packages.len()
+                "{unknown} of {} not in the HashDB: their files are counted, not shown. To show them, run \
+                 `hashget index` with their URLs (from `hashget info --list`)",
+                counted(count(survey.packages.len()), "package", "packages")
             ));
         }
         console.summary("report", record, &lines)?;
@@ -103,14 +104,14 @@ impl Report {
 
     fn manifest(&self, environment: &Environment<'_>) -> anyhow::Result<AnyManifest> {
         if !self.exclude.is_empty() || self.one_file_system {
-            let wrong = "--exclude and --one-file-system are for a folder that is to be packed: what an archive \
-                         holds is settled";
+            let wrong = "--exclude and --one-file-system are for a folder that is to be packed; the contents of an \
+                         archive are settled";
             return Err(UsageError(wrong.to_owned()).into());
         }
         archive::manifest(&self.archive, environment)
     }
 
-    /// The manifest that a backup of the folder would have, by what the HashDB knows now.
+    /// The manifest that a backup of the folder would have, with the HashDB as it is.
     fn draft(&self, environment: &Environment<'_>) -> anyhow::Result<AnyManifest> {
         let config = &environment.config;
         let mut options = PackOptions {
@@ -134,13 +135,19 @@ impl Report {
             limits: &environment.limits,
             jobs: environment.jobs,
         };
-        let context = || format!("cannot look at {}", self.archive.display());
+        let context = || format!("cannot scan {}", self.archive.display());
         let json =
             packer.draft(&self.archive, options, environment.console).with_context(context)?;
         AnyManifest::parse(&json).with_context(context)
     }
 
-    fn page(&self, survey: &Survey, needs: &Needs, is_live: bool) -> String {
+    fn page(
+        &self,
+        survey: &Survey,
+        manifest: &Manifest,
+        needs: &Needs,
+        is_live: bool,
+    ) -> anyhow::Result<String> {
         let hosts: Vec<(String, u64)> =
             needs.hosts().into_iter().map(|(host, _, bytes)| (host, bytes)).collect();
         let is_file = fs_err::metadata(&self.archive).is_ok_and(|found| found.is_file());
@@ -151,9 +158,20 @@ impl Report {
             _ => self.archive.display().to_string(),
         };
         let now = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
-        let facts = page::Facts { name: &name, archive_bytes, hosts: &hosts, now: &now, is_live };
-        page::page(survey, &Folder::tree(&survey.files), &facts)
+        let facts = page::Facts {
+            name: &name,
+            archive_bytes,
+            hosts: &hosts,
+            packages: &manifest.packages,
+            now: &now,
+            is_live,
+        };
+        Ok(page::page(survey, &Folder::tree(&survey.files), &facts)?)
     }
+}
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
 }
 
 fn write(path: &Path, page: &str) -> std::io::Result<()> {

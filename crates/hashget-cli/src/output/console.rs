@@ -151,8 +151,8 @@ impl Console {
         }
         let skipped = self.skipped.load(Ordering::Relaxed);
         if skipped > SHOWN_SKIPPED && !self.is_verbose() {
-            let more = counted(skipped - SHOWN_SKIPPED, "thing", "things");
-            self.say(&format!("Skipped {more} more: --verbose names them"));
+            let more = counted(skipped - SHOWN_SKIPPED, "more item", "more items");
+            self.say(&format!("{more} skipped (list them with -v)"));
         }
         for line in lines {
             self.say(line);

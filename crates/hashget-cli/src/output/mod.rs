@@ -1,8 +1,8 @@
-//! What a person or a program sees: data and JSON records on standard output, all else on standard
+//! What people and programs see: data and JSON records on standard output, everything else on standard
 //! error.
 //!
-//! Invariant: this is the only place that writes to the terminal; no control character of a foreign
-//! name gets there.
+//! Invariant: only this folder writes to the terminal, and no control character of a foreign name gets
+//! there.
 
 mod console;
 mod progress;
@@ -11,4 +11,4 @@ mod text;
 
 pub(crate) use console::{Console, Problems, Verbosity, print_usage_error};
 pub(crate) use table::columns;
-pub(crate) use text::{counted, day, ratio, safe, size};
+pub(crate) use text::{counted, day, named_package, ratio, safe, size};

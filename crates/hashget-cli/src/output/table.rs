@@ -2,7 +2,7 @@
 //!
 //! Invariant: no line ends in spaces, and every column but the last is as wide as its widest cell.
 
-/// A column's cells begin at its left edge or end at its right one.
+/// How the cells of a column are aligned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Side {
     Left,

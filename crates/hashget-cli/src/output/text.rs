@@ -1,7 +1,9 @@
-//! Numbers and foreign texts as people read them.
+//! Numbers, dates and foreign text in the form that people read.
 //!
 //! Invariant: what [`safe`] returns moves no cursor and starts no line.
 
+pub(crate) use hashget::model::counted;
+use hashget::model::display_name;
 use humansize::{BINARY, format_size};
 
 /// Bytes, as `1.50 GiB`.
@@ -9,24 +11,20 @@ pub(crate) fn size(bytes: u64) -> String {
     format_size(bytes, BINARY)
 }
 
-/// `1 file`, `12,345 files`.
-pub(crate) fn counted(number: u64, one: &str, many: &str) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
-    for (position, digit) in digits.chars().enumerate() {
-        if position > 0 && (digits.len() - position).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    format!("{grouped} {}", if number == 1 { one } else { many })
-}
-
-/// How many times smaller `small` is than `large`: `1,234 times`.
+/// By which factor `small` is smaller than `large`: `1,234 times`.
 pub(crate) fn ratio(large: u64, small: u64) -> String {
     let small = small.max(1);
     let (whole, tenth) = (large / small, large % small * 10 / small);
     if whole < 10 { format!("{whole}.{tenth} times") } else { counted(whole, "time", "times") }
+}
+
+/// A package as messages name it: its name and then its URL, where it has a name of its own (`signatures`, each as
+/// `TYPE:VALUE`); only the URL otherwise.
+pub(crate) fn named_package(signatures: &[String], url: &str) -> String {
+    match signatures.is_empty() {
+        true => safe(url),
+        false => format!("{} ({})", safe(display_name(signatures, url)), safe(url)),
+    }
 }
 
 /// The day of a time in seconds since 1970, UTC.
@@ -37,8 +35,7 @@ pub(crate) fn day(seconds: i64) -> String {
     )
 }
 
-/// The text with every character that could move a terminal made visible. Text that was made safe
-/// before stays as it is.
+/// The text with every character that could control a terminal made visible. Safe text stays as it is.
 pub(crate) fn safe(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
@@ -58,18 +55,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_grouped_and_agree_with_their_noun() {
-        assert_eq!(counted(1, "file", "files"), "1 file");
-        assert_eq!(counted(0, "file", "files"), "0 files");
-        assert_eq!(counted(999, "file", "files"), "999 files");
-        assert_eq!(counted(1_234_567, "file", "files"), "1,234,567 files");
-    }
-
-    #[test]
     fn ratios_have_a_digit_where_it_counts() {
         assert_eq!(ratio(15, 10), "1.5 times");
         assert_eq!(ratio(10_000, 8), "1,250 times");
         assert_eq!(ratio(5, 0), "5.0 times");
+    }
+
+    #[test]
+    fn a_package_is_named_before_its_url() {
+        let (url, signatures) = ("https://example.org/file/0a1b", ["deb:vim_9.0_amd64".to_owned()]);
+        assert_eq!(named_package(&signatures, url), format!("vim_9.0_amd64 ({url})"));
+        assert_eq!(named_package(&[], url), url);
     }
 
     #[test]

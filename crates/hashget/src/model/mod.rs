@@ -5,6 +5,7 @@
 
 mod amount;
 mod checksum;
+mod counted;
 mod digest;
 mod entry;
 pub mod manifest;
@@ -15,6 +16,7 @@ mod rel_path;
 
 pub use amount::Amount;
 pub use checksum::{Algorithm, Checksum, Hasher};
+pub use counted::counted;
 pub(crate) use digest::HashingWriter;
 pub use digest::{Digest, HashingReader, ParseDigestError};
 pub use entry::{Entry, TreeDigest, effective_mode, entry_digest};

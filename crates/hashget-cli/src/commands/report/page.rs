@@ -1,17 +1,14 @@
 //! The page of a report: HTML with its style, its script and its data in one file.
 //!
-//! Invariant: foreign text is escaped for where it stands, and the page loads nothing.
+//! Invariant: the template escapes all text for where it stands, and the page loads nothing.
 
-use std::fmt::Write as _;
-
-use hashget::model::{Amount, escaped};
+use askama::Template;
+use hashget::model::manifest::Package;
+use hashget::model::{Amount, Evidence, display_name, escaped};
 use hashget::survey::{Folder, Part, Survey, SurveyedPackage};
 use serde_json::{Value, json};
 
 use crate::output::{counted, ratio, size};
-
-const STYLE: &str = include_str!("page.css");
-const SCRIPT: &str = include_str!("page.js");
 
 /// Rows of a table.
 const ROWS: usize = 20;
@@ -22,7 +19,7 @@ const FINEST: u64 = 10_000;
 /// Folders and files that one folder shows by themselves.
 const MOST_CHILDREN: usize = 120;
 
-/// What the page tells besides the survey.
+/// What the page says besides the survey.
 pub(super) struct Facts<'a> {
     /// What it is about.
     pub(super) name: &'a str,
@@ -30,64 +27,112 @@ pub(super) struct Facts<'a> {
     pub(super) archive_bytes: Option<u64>,
     /// Names and bytes of the hosts, the most first.
     pub(super) hosts: &'a [(String, u64)],
+    /// The packages, in the order of the survey's.
+    pub(super) packages: &'a [Package],
     /// When the page was made.
     pub(super) now: &'a str,
     /// Is it about a folder, of which no backup was made?
     pub(super) is_live: bool,
 }
 
-/// The whole page.
-pub(super) fn page(survey: &Survey, top: &Folder, facts: &Facts<'_>) -> String {
-    let name = text(facts.name);
-    let mut html =
-        String::from("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
-    html.push_str("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n");
-    html.push_str(
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; \
-         style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\n",
-    );
-    let _ = write!(
-        html,
-        "<title>{name} — hashget</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n"
-    );
-    let about = match facts.is_live {
-        true => {
-            "What a backup of this folder would hold, and where the rest would come from. Nothing was packed."
-        }
-        false => "What is in this backup, and where the rest comes from when it is restored.",
-    };
-    let _ = writeln!(html, "<h1>{name}</h1>\n<p>{about}</p>");
-    html.push_str(&figures(survey, facts));
-    html.push_str(&map());
-    html.push_str(&parts(
-        "What fills the archive",
-        "The largest folders and files that no known package gives back.",
-        &top.archived(ROWS),
-        survey.archived(),
-        "Nothing: packages give back every file.",
-    ));
-    html.push_str(&worth(top, survey.archived()));
-    html.push_str(&hosts(facts.hosts));
-    html.push_str(&packages(survey));
-    let _ = writeln!(
-        html,
-        "<footer>Made by hashget {} on {}.</footer>\n</main>",
-        env!("CARGO_PKG_VERSION"),
-        text(facts.now)
-    );
-    // Within a script element nothing but "</" would end it early, and JSON can write "<" otherwise.
-    let data = tree(top, survey.unnamed).to_string().replace('<', "\\u003c");
-    let _ = write!(
-        html,
-        "<script type=\"application/json\" id=\"tree\">{data}</script>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n"
-    );
-    html
+/// What the template shows. Texts have no control characters; the template escapes markup.
+#[derive(Template)]
+#[template(path = "report/page.html")]
+struct Page<'a> {
+    style: &'static str,
+    script: &'static str,
+    version: &'static str,
+    name: String,
+    now: &'a str,
+    is_live: bool,
+    figures: Vec<Figure>,
+    /// Percent of the bytes that packages give back.
+    share: String,
+    parts: Vec<PartsSection>,
+    hosts: Vec<HostRow>,
+    packages: Vec<PackageRow<'a>>,
+    map: Value,
 }
 
-/// Text for HTML: control characters are shown, none of them and no markup is left.
-fn text(raw: &str) -> String {
-    let shown = escaped(raw.as_bytes());
-    shown.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+/// A number at the top of the page.
+struct Figure {
+    title: &'static str,
+    number: String,
+    more: String,
+}
+
+/// A table of folders and files that the archive holds.
+struct PartsSection {
+    title: &'static str,
+    about: &'static str,
+    /// Said instead of a table without rows.
+    none: &'static str,
+    has_signs: bool,
+    rows: Vec<PartRow>,
+}
+
+struct PartRow {
+    path: String,
+    sign: String,
+    size: String,
+    files: u64,
+    /// Percent of the archived bytes.
+    share: String,
+}
+
+struct HostRow {
+    name: String,
+    size: String,
+    /// Percent of the bytes to download.
+    share: String,
+}
+
+struct PackageRow<'a> {
+    name: String,
+    url: String,
+    size: String,
+    /// What it gives back, where the HashDB knows that.
+    gives: Option<Gives>,
+    evidence: Evidence,
+    expires: &'a str,
+}
+
+struct Gives {
+    size: String,
+    files: u64,
+}
+
+/// The whole page.
+///
+/// # Errors
+/// When the template fails, which it does not by itself.
+pub(super) fn page(
+    survey: &Survey,
+    top: &Folder,
+    facts: &Facts<'_>,
+) -> Result<String, askama::Error> {
+    let (given, archived) = (survey.given(), survey.archived());
+    let all: Amount = [given, archived].into_iter().sum();
+    let page = Page {
+        style: include_str!("../../../templates/report/page.css"),
+        script: include_str!("../../../templates/report/page.js"),
+        version: env!("CARGO_PKG_VERSION"),
+        name: shown(facts.name),
+        now: facts.now,
+        is_live: facts.is_live,
+        figures: figures(survey, facts),
+        share: percent(given.bytes, all.bytes),
+        parts: vec![fills(top, archived), worth(top, archived)],
+        hosts: hosts(facts.hosts),
+        packages: packages(survey, facts.packages),
+        map: tree(top, survey.unnamed),
+    };
+    page.render()
+}
+
+/// Foreign text with its control characters made visible.
+fn shown(text: &str) -> String {
+    escaped(text.as_bytes())
 }
 
 fn percent(part: u64, whole: u64) -> String {
@@ -96,158 +141,91 @@ fn percent(part: u64, whole: u64) -> String {
     format!("{share:.1}")
 }
 
-fn files(amount: Amount) -> String {
-    counted(amount.files, "file", "files")
-}
-
-fn figures(survey: &Survey, facts: &Facts<'_>) -> String {
+fn figures(survey: &Survey, facts: &Facts<'_>) -> Vec<Figure> {
     let (given, archived) = (survey.given(), survey.archived());
     let all: Amount = [given, archived].into_iter().sum();
     let download: u64 = survey.packages.iter().map(|package| package.size).sum();
-    let figure = |what: &str, number: String, more: String| {
-        format!("<div><dt>{what}</dt><dd>{number} <small>{more}</small></dd></div>\n")
-    };
-    let mut html = String::from("<dl class=\"figures\">\n");
-    html.push_str(&figure("The tree", size(all.bytes), files(all)));
-    html.push_str(&figure(
-        "Left out",
-        format!("{} %", percent(given.bytes, all.bytes)),
-        format!("{}, {}", size(given.bytes), files(given)),
-    ));
-    html.push_str(&figure("Archived", size(archived.bytes), files(archived)));
+    let packages = u64::try_from(survey.packages.len()).unwrap_or(u64::MAX);
+    let files = |amount: Amount| counted(amount.files, "file", "files");
+    let mut figures = vec![
+        Figure { title: "The tree", number: size(all.bytes), more: files(all) },
+        Figure {
+            title: "Left out",
+            number: format!("{} %", percent(given.bytes, all.bytes)),
+            more: format!("{}, {}", size(given.bytes), files(given)),
+        },
+        Figure { title: "Archived", number: size(archived.bytes), more: files(archived) },
+    ];
     if let Some(bytes) = facts.archive_bytes {
-        let smaller = format!("{} smaller", ratio(all.bytes, bytes));
-        html.push_str(&figure("The archive", size(bytes), smaller));
+        let more = format!("{} smaller", ratio(all.bytes, bytes));
+        figures.push(Figure { title: "The archive", number: size(bytes), more });
     }
-    let count = u64::try_from(survey.packages.len()).unwrap_or(u64::MAX);
-    html.push_str(&figure(
-        "To download on restore",
-        size(download),
-        counted(count, "package", "packages"),
-    ));
-    html.push_str("</dl>\n");
-    let share = percent(given.bytes, all.bytes);
-    let _ = writeln!(
-        html,
-        "<div class=\"bar\" role=\"img\" aria-label=\"{share} % of the bytes come from packages\">\
-         <span style=\"width:{share}%\"></span></div>"
-    );
-    html
+    figures.push(Figure {
+        title: "To download on restore",
+        number: size(download),
+        more: counted(packages, "package", "packages"),
+    });
+    figures
 }
 
-fn map() -> String {
-    String::from(
-        "<h2 id=\"maptitle\">The tree by bytes</h2>\n\
-         <p>Click a folder to go into it. With the keyboard: arrow keys move, Enter goes in, Escape goes out.</p>\n\
-         <nav id=\"where\" aria-label=\"Where the map is\"></nav>\n\
-         <div id=\"map\" role=\"group\" aria-labelledby=\"maptitle\"></div>\n\
-         <p id=\"told\" aria-live=\"polite\"></p>\n\
-         <ul class=\"legend\"><li><i class=\"known\"></i>packages give it back</li>\
-         <li><i class=\"kept\"></i>the archive holds it</li><li>between: some of both</li></ul>\n\
-         <noscript><p>The map needs JavaScript; the tables below do not.</p></noscript>\n",
-    )
-}
-
-/// A title, a line about it, and a table or why there is none.
-fn section(title: &str, about: &str, head: &str, rows: &[String], none: &str) -> String {
-    if rows.is_empty() {
-        return format!("<h2>{title}</h2>\n<p>{none}</p>\n");
+fn fills(top: &Folder, whole: Amount) -> PartsSection {
+    PartsSection {
+        title: "What fills the archive",
+        about: "The largest folders and files that no known package has.",
+        none: "Nothing: every file comes from a package.",
+        has_signs: false,
+        rows: part_rows(&top.archived(ROWS), whole),
     }
-    format!(
-        "<h2>{title}</h2>\n<p>{about}</p>\n<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{title}\">\
-         <table><thead><tr>{head}</tr></thead>\n<tbody>\n{}</tbody></table></div>\n",
-        rows.concat()
-    )
 }
 
-fn bar(part: u64, whole: u64, class: &str) -> String {
-    let share = percent(part, whole);
-    format!("<td class=\"share\"><i class=\"{class}\" style=\"width:{share}%\"></i></td>")
+fn worth(top: &Folder, whole: Amount) -> PartsSection {
+    PartsSection {
+        title: "Worth indexing next",
+        about: "Folders that look like published software: they contain a licence or the description of a package, \
+                and no known package has their files. If one was downloaded from a permanent URL, run \
+                `hashget index URL`, and the next backup leaves it out.",
+        none: "Nothing in the archive looks like published software.",
+        has_signs: true,
+        rows: part_rows(&top.worth_indexing(ROWS), whole),
+    }
 }
 
-fn parts(title: &str, about: &str, parts: &[Part], whole: Amount, none: &str) -> String {
-    let row = |part: &Part| {
-        let slash = if part.is_folder { "/" } else { "" };
-        let sign = part.sign.as_ref().map_or(String::new(), |sign| {
-            format!("<td class=\"name\">{}</td>", text(&String::from_utf8_lossy(sign)))
-        });
-        format!(
-            "<tr><td class=\"name\">{}{slash}</td>{sign}<td class=\"number\">{}</td><td class=\"number\">{}</td>{}</tr>\n",
-            text(&escaped(&part.path)),
-            size(part.archived.bytes),
-            part.archived.files,
-            bar(part.archived.bytes, whole.bytes, "kept"),
-        )
+fn part_rows(parts: &[Part], whole: Amount) -> Vec<PartRow> {
+    let row = |part: &Part| PartRow {
+        path: escaped(&part.path) + if part.is_folder { "/" } else { "" },
+        sign: part.sign.as_deref().map(escaped).unwrap_or_default(),
+        size: size(part.archived.bytes),
+        files: part.archived.files,
+        share: percent(part.archived.bytes, whole.bytes),
     };
-    let rows: Vec<String> = parts.iter().map(row).collect();
-    let sign = if parts.iter().any(|part| part.sign.is_some()) { "<th>It has</th>" } else { "" };
-    let head = format!(
-        "<th>Where</th>{sign}<th class=\"number\">Bytes</th><th class=\"number\">Files</th><th class=\"share\">Of the archived bytes</th>"
-    );
-    section(title, about, &head, &rows, none)
+    parts.iter().map(row).collect()
 }
 
-fn worth(top: &Folder, whole: Amount) -> String {
-    parts(
-        "Worth indexing next",
-        "Folders that look like published software (they hold a licence or a package's description) and that no \
-         known package gives back. If one was downloaded from a permanent URL, `hashget index URL` makes it known.",
-        &top.worth_indexing(ROWS),
-        whole,
-        "Nothing that is archived looks like published software.",
-    )
-}
-
-fn hosts(hosts: &[(String, u64)]) -> String {
+fn hosts(hosts: &[(String, u64)]) -> Vec<HostRow> {
     let whole = hosts.iter().map(|(_, bytes)| bytes).sum();
-    let row = |(host, bytes): &(String, u64)| {
-        format!(
-            "<tr><td class=\"name\">{}</td><td class=\"number\">{}</td>{}</tr>\n",
-            text(host),
-            size(*bytes),
-            bar(*bytes, whole, "known"),
-        )
+    let row = |(host, bytes): &(String, u64)| HostRow {
+        name: shown(host),
+        size: size(*bytes),
+        share: percent(*bytes, whole),
     };
-    let rows: Vec<String> = hosts.iter().map(row).collect();
-    section(
-        "Hosts",
-        "Restoring asks these, unless a pool, the cache or a mirror has the packages.",
-        "<th>Host</th><th class=\"number\">To download</th><th class=\"share\">Share</th>",
-        &rows,
-        "None: everything is in the archive.",
-    )
+    hosts.iter().map(row).collect()
 }
 
-fn packages(survey: &Survey) -> String {
-    let mut sorted: Vec<_> = survey.packages.iter().collect();
-    sorted.sort_by(|a, b| b.gives.bytes.cmp(&a.gives.bytes).then(a.url.cmp(&b.url)));
-    let row = |package: &&SurveyedPackage| {
-        let gives = if package.is_complete {
-            format!(
-                "<td class=\"number\">{}</td><td class=\"number\">{}</td>",
-                size(package.gives.bytes),
-                package.gives.files
-            )
-        } else {
-            "<td class=\"number\" colspan=\"2\">not in the HashDB</td>".to_owned()
-        };
-        format!(
-            "<tr><td class=\"name\">{}</td><td class=\"number\">{}</td>{gives}<td>{}</td><td>{}</td></tr>\n",
-            text(&package.url),
-            size(package.size),
-            package.evidence,
-            text(package.expires.as_deref().unwrap_or("")),
-        )
+fn packages<'a>(survey: &'a Survey, manifest: &[Package]) -> Vec<PackageRow<'a>> {
+    let mut sorted: Vec<(&SurveyedPackage, &Package)> =
+        survey.packages.iter().zip(manifest).collect();
+    sorted.sort_by(|(a, _), (b, _)| b.gives.bytes.cmp(&a.gives.bytes).then(a.url.cmp(&b.url)));
+    let row = |(package, manifest): (&'a SurveyedPackage, &Package)| PackageRow {
+        name: shown(display_name(&manifest.signatures, &package.url)),
+        url: shown(&package.url),
+        size: size(package.size),
+        gives: package
+            .is_complete
+            .then(|| Gives { size: size(package.gives.bytes), files: package.gives.files }),
+        evidence: package.evidence,
+        expires: package.expires.as_deref().unwrap_or(""),
     };
-    let rows: Vec<String> = sorted.iter().map(row).collect();
-    section(
-        "Packages",
-        "All that the archive relies on, what gives back the most bytes first.",
-        "<th>URL</th><th class=\"number\">Download</th><th class=\"number\">Gives bytes</th>\
-         <th class=\"number\">Files</th><th>Evidence</th><th>Expires</th>",
-        &rows,
-        "None: everything is in the archive.",
-    )
+    sorted.into_iter().map(row).collect()
 }
 
 /// The data of the map: `[name, bytes, bytes given, files, children or 0, entries it stands for or 0]`.
