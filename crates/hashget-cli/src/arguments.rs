@@ -1,6 +1,6 @@
 //! The command line as a whole: global options and the list of commands.
 //!
-//! Invariant: what clap accepts is valid in itself (dates, sizes, URLs); only what needs the
+//! Invariant: what clap accepts is valid in itself (dates, sizes, URLs); only what depends on the
 //! configuration or the disk is checked later.
 
 use std::path::PathBuf;
@@ -11,17 +11,15 @@ use crate::commands::Command;
 use crate::output::Verbosity;
 use crate::values;
 
-/// Backups that leave out every file that a public package gives back
+/// Back up folders without the files that public packages already have
 #[derive(Debug, Parser)]
 #[command(name = "hashget", version, max_term_width = 100)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
 #[command(
-    disable_help_subcommand = true,
-    subcommand_required = true,
-    arg_required_else_help = true
+    after_help = "Exit codes: 0 success; 1 failure; 2 usage error; 3 finished, but incomplete; \
+                        4 verification failed; 5 a source could not be reached; \
+                        130 interrupted."
 )]
-#[command(after_help = "Exit codes: 0 all done; 1 failed; 2 usage; 3 finished but incomplete; \
-                        4 something failed verification; 5 a source could not be reached; \
-                        130 interrupted.")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -37,7 +35,7 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) db: Option<PathBuf>,
 
-    /// Folder where downloads are kept [env: HASHGET_CACHE]
+    /// Folder for downloads [env: HASHGET_CACHE]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) cache: Option<PathBuf>,
 
@@ -45,31 +43,31 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 
-    /// Folder or address of packages, asked before the network; repeatable [env: HASHGET_POOL]
+    /// Folder or URL of packages, tried before the network; repeatable [env: HASHGET_POOL]
     #[arg(long, global = true, value_name = "PATH|URL", value_parser = values::pool)]
     pub(crate) pool: Vec<String>,
 
-    /// Ask no network: pools and the cache only
+    /// Use no network, only pools and the cache
     #[arg(long, global = true)]
     pub(crate) offline: bool,
 
-    /// Packages and files worked on at once [default: one for each processor]
+    /// Number of packages and files processed at a time [default: number of processors]
     #[arg(long, global = true, value_name = "N", value_parser = values::jobs)]
     pub(crate) jobs: Option<usize>,
 
-    /// Print problems and errors only
+    /// Print only problems and errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
 
-    /// Say more: each package, and all that was left alone on purpose
+    /// Print more: every package, and every item that was skipped
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
 
-    /// Print one JSON record a line to standard output, the last one `summary` or `error`
+    /// Print JSON records to standard output, one per line; the last is `summary` or `error`
     #[arg(long, global = true)]
     pub(crate) json: bool,
 
-    /// Colours in messages
+    /// Use colours in messages
     #[arg(long, global = true, value_name = "auto|always|never", value_enum, default_value_t)]
     #[arg(hide_possible_values = true)]
     pub(crate) color: Color,
@@ -85,7 +83,7 @@ impl Global {
     }
 }
 
-/// When messages have colours.
+/// When to use colours in messages.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Color {
     /// On a terminal
@@ -98,7 +96,7 @@ pub(crate) enum Color {
 }
 
 impl Color {
-    /// Makes it hold for everything that is printed from now on.
+    /// Applies it to everything that is printed from now on.
     pub(crate) fn apply(self) {
         match self {
             Self::Auto => anstream::ColorChoice::Auto,

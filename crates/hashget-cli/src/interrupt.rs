@@ -1,4 +1,4 @@
-//! Ctrl-C and friends: the first one asks the stage to end cleanly, the second one ends at once.
+//! Ctrl-C and the like: the first signal asks the stage to end cleanly, the second ends the process at once.
 //!
 //! Invariant: the flag only ever goes from false to true.
 
@@ -10,7 +10,7 @@ use signal_hook::flag;
 
 use crate::exit::Code;
 
-/// A flag that is set by the first signal. After it, a further signal ends the process.
+/// A flag that the first signal sets. Any further signal ends the process.
 pub(crate) fn listen() -> Arc<AtomicBool> {
     let flag = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {

@@ -1,7 +1,7 @@
 //! The `hashget` program: arguments in, exit code out.
 //!
-//! Invariant: this crate is the only one that touches the terminal, the environment, the home
-//! directory and exit codes; what is done is done by the library.
+//! Invariant: only this crate touches the terminal, the environment, the home directory and exit codes;
+//! the library does the work.
 
 mod archive;
 mod arguments;

@@ -64,6 +64,17 @@ fn help_of_every_command() {
 }
 
 #[test]
+fn help_is_a_command_too() {
+    let machine = Machine::new();
+    for words in [&["help"][..], &["help", "pack"], &["help", "db", "list"]] {
+        let ended = machine.hashget(words).expect(0);
+        assert_eq!(ended.stdout, help(&words[1..]), "{words:?}");
+    }
+    machine.hashget(&["help", "nonsense"]).expect(2).says(&["nonsense"]);
+    assert!(!machine.path("home").exists() && !machine.path("db").exists());
+}
+
+#[test]
 fn the_version_is_the_packages() {
     let ended = Machine::new().hashget(&["--version"]).expect(0);
     assert_eq!(ended.stdout, format!("hashget {}\n", env!("CARGO_PKG_VERSION")));

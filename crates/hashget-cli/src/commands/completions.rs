@@ -8,11 +8,11 @@ use clap_complete::Shell;
 use crate::arguments::Arguments;
 use crate::output::Console;
 
-/// Print completions for a shell
+/// Print a completion script for a shell
 #[derive(Debug, Args)]
 #[command(after_help = "Example: hashget completions bash > /etc/bash_completion.d/hashget")]
 pub(crate) struct Completions {
-    /// The shell
+    /// Shell to complete for
     #[arg(value_enum)]
     shell: Shell,
 }

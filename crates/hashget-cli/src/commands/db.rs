@@ -19,7 +19,7 @@ mod set;
 pub(super) mod spec;
 mod verify;
 
-/// Look into the HashDB, and forget packages
+/// Show, edit, check and exchange the contents of the HashDB
 #[derive(Debug, Args)]
 pub(crate) struct Db {
     #[command(subcommand)]
@@ -28,41 +28,41 @@ pub(crate) struct Db {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Say where the HashDB is and how much it knows
+    /// Show where the HashDB is and how much it knows
     Status,
     /// List packages
     List(Picked),
-    /// Show packages with all their members
+    /// Show packages and their contents
     #[command(group = clap::ArgGroup::new("picked").required(true).multiple(true).args(["package", "project"]))]
     Show(Picked),
-    /// Forget packages; indexing them again brings them back
+    /// Remove packages from the HashDB; indexing them adds them again
     #[command(group = clap::ArgGroup::new("picked").required(true).multiple(true).args(["package", "project"]))]
     Remove(Picked),
-    /// Say of packages which project they belong to, and when they expire
+    /// Set the project and the expiry date of packages
     #[command(group = clap::ArgGroup::new("picked").required(true).multiple(true).args(["package", "project"]))]
     Set {
         #[command(flatten)]
         picked: Picked,
-        /// project=NAME or expires=YYYY-MM-DD; nothing after the = takes it away
+        /// project=NAME or expires=YYYY-MM-DD; an empty value removes it
         #[arg(value_name = "FIELD=VALUE", required = true, value_parser = set::parse)]
         assignments: Vec<Assignment>,
     },
-    /// Check the HashDB, and read packages again that lie in the cache or a pool
+    /// Check the HashDB, and read packages in the cache and in pools again
     Verify(Picked),
-    /// Write what is known as lines of JSON, compressed by the ending of FILE
+    /// Export packages as lines of JSON; the name of FILE chooses the compression
     Export {
         #[command(flatten)]
         picked: Picked,
-        /// The file (.gz, .zst, .xz, or anything else), or `-` for standard output
+        /// File to write; .gz, .zst and .xz are compressed; `-` is standard output
         #[arg(short, long, value_name = "FILE|-")]
         output: PathBuf,
     },
-    /// Read exports, and HashPackage files and folders of the older Python tool
+    /// Import exports, and HashPackage files and folders of the older Python tool
     Import {
-        /// Exports, HashPackage files, or a folder of them; `-` is an export from standard input
+        /// Exports, HashPackage files or folders of them; `-` is an export on standard input
         #[arg(value_name = "FILE|DIR|-", required = true)]
         paths: Vec<PathBuf>,
-        /// Vouch for exports: packages keep the evidence that they had there
+        /// Trust the exports: packages keep the evidence that they had there
         #[arg(long)]
         trust: bool,
     },
@@ -75,7 +75,7 @@ struct Picked {
     #[arg(long, value_name = "SPEC", value_parser = spec::parse)]
     package: Vec<PackageSpec>,
 
-    /// Only those of this project
+    /// Only packages of this project
     #[arg(long, value_name = "NAME")]
     project: Option<String>,
 }

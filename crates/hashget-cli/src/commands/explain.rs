@@ -18,11 +18,11 @@ use crate::values;
 
 mod archived;
 
-/// Say of each file whether it is left out or archived, why, and which packages have it
+/// Show for each file whether it is left out or archived, why, and which packages have it
 #[derive(Debug, Args)]
 #[command(after_help = "Example: hashget explain /usr/bin/vim /etc/vim")]
 pub(crate) struct Explain {
-    /// Files, and folders with all that is in them
+    /// Files and folders to explain
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
 
@@ -30,12 +30,12 @@ pub(crate) struct Explain {
     #[arg(long, value_name = "FILE|DIR", conflicts_with_all = ["evidence", "expires"])]
     archive: Option<PathBuf>,
 
-    /// The weakest evidence that would be relied on: downloaded, signed, declared or local
+    /// Weakest acceptable evidence that a package has a file: downloaded, signed, declared or local
     /// [default: signed]
     #[arg(long, value_name = "LEVEL")]
     evidence: Option<Evidence>,
 
-    /// The day until which the backup would have to be restorable
+    /// Day until which the backup would have to be restorable
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = values::date)]
     expires: Option<String>,
 }

@@ -21,15 +21,15 @@ use crate::exit::UsageError;
 use crate::output::{safe, size};
 use crate::values::{self, Thing};
 
-/// Fetch one file by its digest, or one package by its signature
+/// Download one file by its digest, or one package by its signature
 #[derive(Debug, Args)]
 #[command(after_help = "Example: hashget get deb:vim_9.0_amd64 -o .")]
 pub(crate) struct Get {
-    /// sha256:HEX of a file or package, or a package's TYPE:VALUE
+    /// sha256:HEX of a file or package, or the signature TYPE:VALUE of a package
     #[arg(value_name = "HASHSPEC|SIGNATURE", value_parser = values::thing)]
     what: Thing,
 
-    /// The folder to put it in
+    /// Folder to write it to
     #[arg(short, long = "output", value_name = "DIR")]
     output: PathBuf,
 }

@@ -1,6 +1,6 @@
-//! `hashget index`: what is inside these packages goes into the HashDB.
+//! `hashget index`: records the contents of packages in the HashDB.
 //!
-//! Invariant: a package that fails does not keep the others from being indexed.
+//! Invariant: if one package fails, the others are still indexed.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -11,17 +11,17 @@ use anyhow::Context as _;
 use clap::{ArgGroup, Args};
 use hashget::fetch::Sources;
 use hashget::index::{IndexError, Indexed, Indexer, Request};
-use hashget::model::{Evidence, Signature};
+use hashget::model::{Evidence, PackageRecord, Signature, display_name};
 use hashget::monitor::{Interrupted, Monitor, Step, Total};
 use serde_json::json;
 
 use super::pack::unreliable;
 use crate::environment::Environment;
 use crate::exit::{UsageError, problem_kind};
-use crate::output::{Console, counted, safe, size};
+use crate::output::{Console, counted, named_package, safe, size};
 use crate::{causes, values};
 
-/// Fetch packages and record what is inside them
+/// Download packages and record their contents in the HashDB
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("what").required(true).args(["urls", "tree"]))]
 #[command(after_help = "Examples: hashget index https://example.org/wordpress-6.4.zip\n          \
@@ -32,11 +32,11 @@ pub(crate) struct Index {
     #[arg(value_name = "URL", value_parser = values::package_url)]
     urls: Vec<String>,
 
-    /// Run the detectors on this folder and index what they find; `:debian` is this Debian system
+    /// Run the detectors on this folder and index the packages they find; `:debian` is this system
     #[arg(long, value_name = "DIR", conflicts_with_all = ["file", "project", "expires", "signature", "recursive"])]
     tree: Option<PathBuf>,
 
-    /// Which detectors look for packages in the folder: `all`, `none`, or names
+    /// Detectors to run: `all`, `none`, or a list of names
     #[arg(
         long,
         value_name = "NAME,...",
@@ -46,28 +46,28 @@ pub(crate) struct Index {
     )]
     detect: Vec<String>,
 
-    /// Take the bytes from this file; you vouch that the URL gives them
+    /// Read the package from this file; you vouch that the URL serves the same bytes
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,
 
-    /// Your own grouping in the HashDB
+    /// Group the packages under this name in the HashDB
     #[arg(long, value_name = "NAME")]
     project: Option<String>,
 
-    /// The day after which the URL may be gone
+    /// Last day on which the URL is expected to work
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = values::date)]
     expires: Option<String>,
 
-    /// The package's name in its ecosystem, such as deb:vim_9.0_amd64; repeatable
+    /// Name of the package in its ecosystem, such as deb:vim_9.0_amd64; repeatable
     #[arg(long, value_name = "TYPE:VALUE")]
     signature: Vec<Signature>,
 
-    /// Read packages inside the packages too
+    /// Also index the packages inside the packages
     #[arg(long)]
     recursive: bool,
 }
 
-/// What came of it all.
+/// The result for all packages.
 #[derive(Default)]
 struct Outcome {
     new: u64,
@@ -77,13 +77,13 @@ struct Outcome {
     unreliable: Vec<String>,
 }
 
-/// Stands for the Debian system that runs.
+/// Stands for the running Debian system.
 const THIS_SYSTEM: &str = ":debian";
 
 impl Index {
-    /// What is kept when it is interrupted, and how to go on.
+    /// What is kept after an interruption, and how to continue.
     pub(super) fn after_interruption(&self) -> String {
-        "packages that were indexed are in the HashDB, what was downloaded is kept: the same command goes on"
+        "packages that were indexed are in the HashDB, and downloads are kept: the same command continues"
             .to_owned()
     }
 
@@ -92,7 +92,7 @@ impl Index {
             [("--file", self.file.is_some()), ("--signature", !self.signature.is_empty())]
         {
             if given && self.urls.len() != 1 {
-                let wrong = format!("{option} belongs to one package: give one URL with it");
+                let wrong = format!("{option} describes one package: give exactly one URL");
                 return Err(UsageError(wrong).into());
             }
         }
@@ -113,7 +113,7 @@ impl Index {
             None => self.index_urls(&indexer, environment)?,
         };
         let line = format!(
-            "{} indexed, {} known before, {} failed",
+            "{} indexed, {} already known, {} failed",
             counted(outcome.new, "package", "packages"),
             outcome.known,
             outcome.failed
@@ -155,7 +155,7 @@ impl Index {
         let monitor: &dyn Monitor = environment.console;
         let progress = monitor.begin(Step::Index, "packages", Total { bytes: None, things });
         let next = AtomicUsize::new(0);
-        // Each thread takes the next package until none is left, or one fails in a way that all would.
+        // Each thread takes the next package, until none is left or an error would hit all of them.
         let work = || -> anyhow::Result<()> {
             while let Some(request) = requests.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let indexed = index_one(indexer, request, requests.len() == 1, environment);
@@ -201,13 +201,16 @@ impl Index {
         let indexed =
             indexed.with_context(|| format!("cannot index what is in {}", tree.display()))?;
         for candidate in &indexed.candidates {
-            console.detail(&format!("{}: {}", candidate.found_at, safe(&candidate.url)));
+            let signature = candidate.signature.as_ref().map(ToString::to_string);
+            let package = named_package(signature.as_slice(), &candidate.url);
+            console.detail(&format!("{}: {package}", candidate.found_at));
             console.record(
                 "candidate",
                 json!({
                     "url": candidate.url,
                     "found_at": candidate.found_at,
-                    "signature": candidate.signature.as_ref().map(ToString::to_string),
+                    "name": display_name(signature.as_slice(), &candidate.url),
+                    "signature": signature,
                 }),
             )?;
         }
@@ -222,7 +225,7 @@ impl Index {
 }
 
 impl Outcome {
-    /// Counts a package; `None` is one that failed.
+    /// Counts a package; `None` stands for one that failed.
     fn count(&mut self, indexed: Option<&Indexed>) {
         match indexed {
             Some(Indexed::New { .. }) => self.new += 1,
@@ -232,7 +235,7 @@ impl Outcome {
     }
 }
 
-/// Indexes one package and says so. `None` when it failed and others are left to be tried.
+/// Indexes one package and reports it. `None` if it failed and there are others to try.
 fn index_one(
     indexer: &Indexer<'_>,
     request: &Request,
@@ -242,7 +245,7 @@ fn index_one(
     let url = safe(&request.url);
     match indexer.index(request, environment.console) {
         Ok(indexed) => {
-            tell(indexer, &indexed, environment.console)?;
+            report(indexer, &indexed, environment.console)?;
             Ok(Some(indexed))
         }
         Err(IndexError::HashDb(error)) => Err(error.into()),
@@ -258,15 +261,17 @@ fn index_one(
     }
 }
 
-fn tell(indexer: &Indexer<'_>, indexed: &Indexed, console: &Console) -> anyhow::Result<()> {
+fn report(indexer: &Indexer<'_>, indexed: &Indexed, console: &Console) -> anyhow::Result<()> {
     match indexed {
         Indexed::New { record, members, .. } => {
             let number = u64::try_from(*members).unwrap_or(u64::MAX);
-            let body = json!({ "state": "new", "members": members, "record": record });
+            let name = record.display_name();
+            let body =
+                json!({ "state": "new", "name": name, "members": members, "record": record });
             console.record("package", body)?;
             console.say(&format!(
                 "Indexed {}: {}, {}, format {}",
-                safe(&record.url),
+                named_record(record),
                 size(record.size),
                 counted(number, "member", "members"),
                 record.format
@@ -274,12 +279,20 @@ fn tell(indexer: &Indexer<'_>, indexed: &Indexed, console: &Console) -> anyhow::
         }
         Indexed::Known(id) => {
             if let Some(record) = indexer.hashdb.package(*id)? {
-                console.say(&format!("Known already: {}", safe(&record.url)));
-                console.record("package", json!({ "state": "known", "record": record }))?;
+                console.say(&format!("Already known: {}", named_record(&record)));
+                let name = record.display_name();
+                let body = json!({ "state": "known", "name": name, "record": record });
+                console.record("package", body)?;
             }
         }
     }
     Ok(())
+}
+
+/// The package's name and URL.
+fn named_record(record: &PackageRecord) -> String {
+    let signatures: Vec<String> = record.signatures.iter().map(ToString::to_string).collect();
+    named_package(&signatures, &record.url)
 }
 
 fn is_interruption(error: &IndexError) -> bool {

@@ -15,16 +15,16 @@ use crate::archive;
 use crate::environment::Environment;
 use crate::output::{Console, columns, counted, day, safe, size};
 
-/// Say what an archive needs: packages, hosts, bytes, evidence, expiry
+/// Show what an archive needs: packages, hosts, sizes, evidence, expiry
 #[derive(Debug, Args)]
 #[command(after_help = "Example: hashget info www.tar.zst\n         \
                         hashget info --list www.tar.zst | xargs -n1 curl -fO")]
 pub(crate) struct Info {
-    /// An archive, a folder into which one was unpacked, or `-` for standard input
+    /// Archive, or folder into which one was unpacked by tar; `-` is standard input
     #[arg(value_name = "FILE|DIR|-")]
     archive: PathBuf,
 
-    /// Print the URLs of the packages and nothing else
+    /// Print only the URLs of the packages
     #[arg(long)]
     list: bool,
 }

@@ -10,11 +10,11 @@ use serde_json::json;
 use crate::arguments::Arguments;
 use crate::output::{Console, counted};
 
-/// Write the manual pages of all commands into a folder
+/// Write the manual pages of all commands to a folder
 #[derive(Debug, Args)]
 #[command(after_help = "Example: hashget man /usr/local/share/man/man1")]
 pub(crate) struct Man {
-    /// The folder; created if it is missing
+    /// Folder to write to; created if it does not exist
     #[arg(value_name = "DIR")]
     folder: PathBuf,
 }

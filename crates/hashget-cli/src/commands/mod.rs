@@ -1,6 +1,6 @@
 //! The commands: one file each, with its options and what it does.
 //!
-//! Invariant: a command reads its options, calls one stage of the library and tells what came of it.
+//! Invariant: a command reads its options, calls one stage of the library and reports the result.
 
 mod completions;
 mod db;
@@ -43,7 +43,7 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// What is kept when it is interrupted, and how to go on.
+    /// What is kept after an interruption, and how to continue.
     pub(crate) fn after_interruption(&self) -> String {
         match self {
             Self::Pack(pack) => pack.after_interruption(),
@@ -54,13 +54,12 @@ impl Command {
             Self::Get(get) => get.after_interruption(),
             Self::Verify(verify) => verify.after_interruption(),
             Self::Pool(pool) => pool.after_interruption(),
-            _ => "nothing half-written was left under its final name: the same command begins anew"
-                .to_owned(),
+            _ => "no incomplete file has its final name: run the same command again".to_owned(),
         }
     }
 }
 
-/// Does it.
+/// Runs the command.
 pub(crate) fn run(arguments: &Arguments, console: &Console) -> anyhow::Result<()> {
     let environment = || Environment::new(&arguments.global, console);
     match &arguments.command {

@@ -21,73 +21,73 @@ mod report;
 
 pub(crate) use report::unreliable;
 
-/// Pack a folder: what public packages give back is left out, the rest becomes an archive
+/// Pack a folder into an archive, without the files that public packages have
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("where").required(true).multiple(true).args(["file", "dry_run"]))]
 #[command(after_help = "Example: hashget pack /srv/www -f www.tar.zst --exclude '*.log'")]
 pub(crate) struct Pack {
-    /// The folder
+    /// Folder to pack
     #[arg(value_name = "DIR")]
     tree: PathBuf,
 
-    /// The archive to write; `-` is standard output
+    /// Archive to write; `-` is standard output
     #[arg(short, long, value_name = "FILE|-")]
     file: Option<PathBuf>,
 
-    /// Compression, if the ending of FILE does not say it
+    /// Format of the archive [default: by the name of FILE]
     #[arg(long, value_enum, value_name = "tar|tar.gz|tar.zst|tar.xz", hide_possible_values = true)]
     format: Option<ArchiveFormat>,
 
-    /// How hard to compress; gzip 0 to 9, zstd 1 to 22, xz 0 to 9
+    /// Compression level: gzip and xz 0 to 9, zstd 1 to 22
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     level: Option<i32>,
 
-    /// What is not in the backup at all; repeatable
+    /// Leave matching files out of the backup altogether; repeatable
     #[arg(long, value_name = "GLOB")]
     exclude: Vec<String>,
 
-    /// Pack also what no backup of `/` wants (/proc, /tmp, apt's lists, ...)
+    /// When packing `/`, include what is excluded by default (/proc, /tmp, apt's lists, ...)
     #[arg(long)]
     no_default_excludes: bool,
 
-    /// What is archived without looking it up; repeatable
+    /// Archive matching files without looking for packages that have them; repeatable
     #[arg(long, value_name = "GLOB")]
     skip: Vec<String>,
 
-    /// Leave out what is in folders marked by a CACHEDIR.TAG
+    /// Exclude the contents of folders marked with a CACHEDIR.TAG
     #[arg(long)]
     exclude_caches: bool,
 
-    /// Stay on the file system of DIR
+    /// Do not enter other file systems
     #[arg(long)]
     one_file_system: bool,
 
-    /// Which detectors look for packages: `all`, `none`, or names
+    /// Detectors to run: `all`, `none`, or a list of names
     #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_value = "all")]
     detect: Vec<String>,
 
-    /// Index nothing: rely on the HashDB as it is
+    /// Index no packages; use only what the HashDB already knows
     #[arg(long)]
     no_index: bool,
 
-    /// Read every file, also those that have not changed since the last time
+    /// Read every file, even if it has not changed since the last run
     #[arg(long)]
     no_scan_cache: bool,
 
-    /// Smaller files are archived without looking them up
+    /// Archive smaller files without looking for packages that have them
     #[arg(long, value_name = "BYTES", value_parser = values::bytes, default_value = "0")]
     min_size: u64,
 
-    /// Leave a package alone that costs more than so many bytes of download for each byte it saves
+    /// Do not use a package that costs more than N bytes of download for each byte it saves
     #[arg(long, value_name = "N", value_parser = values::ratio)]
     max_fetch_ratio: Option<f64>,
 
-    /// The weakest evidence that a package gives a file back: downloaded, signed, declared or local
+    /// Weakest acceptable evidence that a package has a file: downloaded, signed, declared or local
     /// [default: signed]
     #[arg(long, value_name = "LEVEL")]
     evidence: Option<Evidence>,
 
-    /// Files whose digests the manifest keeps: those of 100 KiB or more, all, or none
+    /// Files whose digests go into the manifest: those of 100 KiB or more, all, or none
     #[arg(long, value_enum, default_value_t, value_name = "anchors|all|none")]
     #[arg(hide_possible_values = true)]
     hashes: Hashes,
@@ -96,12 +96,11 @@ pub(crate) struct Pack {
     #[arg(long, value_name = "2|1", value_parser = clap::value_parser!(u8).range(1..=2), default_value_t = 2)]
     manifest_version: u8,
 
-    /// The day until which the backup must be restorable: packages that expire earlier are not relied
-    /// on
+    /// Day until which the backup must be restorable; packages that expire earlier are not used
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = values::date)]
     expires: Option<String>,
 
-    /// Do everything but write the archive
+    /// Print what would be packed, and write no archive
     #[arg(short = 'n', long)]
     dry_run: bool,
 }

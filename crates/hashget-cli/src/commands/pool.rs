@@ -19,7 +19,7 @@ use crate::output::{columns, counted, safe, size};
 
 mod add;
 
-/// Keep packages in a folder of your own, by their digest
+/// Keep packages in a folder of your own
 #[derive(Debug, Args)]
 pub(crate) struct Pool {
     #[command(subcommand)]
@@ -28,18 +28,18 @@ pub(crate) struct Pool {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Add packages, or all that archives need
+    /// Add packages, or everything that archives need
     #[command(after_help = "Example: hashget pool add --pool /srv/pool www.tar.zst")]
     Add {
         /// Packages, archives, and folders into which one was unpacked
         #[arg(value_name = "PACKAGEFILE|ARCHIVE|DIR", required = true)]
         paths: Vec<PathBuf>,
     },
-    /// List the packages
+    /// List the packages in the pool
     List,
-    /// Read every package again: is it still what its name says?
+    /// Read every package again and verify its digest
     Verify,
-    /// Take packages out
+    /// Remove packages from the pool
     Remove {
         /// sha256:HEX, or URL, file name, sig:TYPE:VALUE, expired, expired:YYYY-MM-DD or all
         #[arg(value_name = "WHAT", required = true, value_parser = picked)]

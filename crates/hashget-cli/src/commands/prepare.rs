@@ -16,49 +16,49 @@ use crate::exit::UsageError;
 use crate::output::{counted, safe, size};
 use crate::values;
 
-/// Write a manifest and a list of files to leave out, for a backup by another tool
+/// Write a manifest and an exclude list for a backup by another tool
 #[derive(Debug, Args)]
 #[command(after_help = "Example: hashget prepare /srv/www -X www.list --for restic")]
 pub(crate) struct Prepare {
-    /// The folder that will be backed up; `.hashget-restore.json` is written into it
+    /// Folder that will be backed up; `.hashget-restore.json` is written into it
     #[arg(value_name = "DIR")]
     tree: PathBuf,
 
-    /// The list of files to leave out, to be written
+    /// Exclude list to write
     #[arg(short = 'X', long = "exclude-list", value_name = "FILE")]
     list: PathBuf,
 
-    /// The tool that makes the backup
+    /// Tool that makes the backup
     #[arg(long = "for", value_enum, value_name = "tar|restic|borg|rsync")]
     #[arg(hide_possible_values = true)]
     tool: ToolName,
 
-    /// What the tool will exclude by itself; repeatable
+    /// Files that the tool is told to exclude anyway; repeatable
     #[arg(long, value_name = "GLOB")]
     exclude: Vec<String>,
 
-    /// Stay on the file system of DIR
+    /// Do not enter other file systems
     #[arg(long)]
     one_file_system: bool,
 
-    /// Which detectors look for packages: `all`, `none`, or names
+    /// Detectors to run: `all`, `none`, or a list of names
     #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_value = "all")]
     detect: Vec<String>,
 
-    /// Index nothing: rely on the HashDB as it is
+    /// Index no packages; use only what the HashDB already knows
     #[arg(long)]
     no_index: bool,
 
-    /// Smaller files are not left out
+    /// Do not leave out smaller files
     #[arg(long, value_name = "BYTES", value_parser = values::bytes, default_value = "0")]
     min_size: u64,
 
-    /// The weakest evidence that a package gives a file back: downloaded, signed, declared or local
+    /// Weakest acceptable evidence that a package has a file: downloaded, signed, declared or local
     /// [default: signed]
     #[arg(long, value_name = "LEVEL")]
     evidence: Option<Evidence>,
 
-    /// The day until which the backup must be restorable
+    /// Day until which the backup must be restorable; packages that expire earlier are not used
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = values::date)]
     expires: Option<String>,
 }

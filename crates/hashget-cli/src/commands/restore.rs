@@ -14,11 +14,11 @@ use crate::environment::Environment;
 use crate::exit::UsageError;
 use crate::output::{Console, counted, safe, size};
 
-/// Fill in what a folder's manifest names, after a plain `tar xf` of an archive
+/// Download what a folder lacks after a plain `tar xf` of an archive
 #[derive(Debug, Args)]
 #[command(after_help = "Example: tar -xf www.tar.zst -C /srv/www && hashget restore /srv/www")]
 pub(crate) struct Restore {
-    /// The folder with the manifest `.hashget-restore.json`
+    /// Folder with the manifest `.hashget-restore.json`
     #[arg(value_name = "DIR")]
     target: PathBuf,
 
@@ -29,11 +29,11 @@ pub(crate) struct Restore {
 /// Options that unpack and restore share.
 #[derive(Debug, Args)]
 pub(super) struct How {
-    /// Let the files belong to who runs this (the default when not root)
+    /// Make the current user the owner of all files (the default unless root)
     #[arg(long)]
     no_same_owner: bool,
 
-    /// Leave the manifest in the folder when everything is back
+    /// Keep the manifest in the folder after a complete restore
     #[arg(long)]
     keep_manifest: bool,
 }

@@ -13,15 +13,15 @@ use super::restore::{How, report};
 use crate::archive;
 use crate::environment::Environment;
 
-/// Unpack an archive and fetch what it leaves out: the same folder again, proven
+/// Unpack an archive, download what it left out, and verify the result
 #[derive(Debug, Args)]
 #[command(after_help = "Example: hashget unpack www.tar.zst -C /srv/www")]
 pub(crate) struct Unpack {
-    /// The archive; `-` is standard input
+    /// Archive to unpack; `-` is standard input
     #[arg(value_name = "FILE|-")]
     archive: PathBuf,
 
-    /// The folder to unpack into; created if it is missing
+    /// Folder to unpack into; created if it does not exist
     #[arg(short = 'C', long = "directory", value_name = "DIR")]
     target: PathBuf,
 

@@ -14,19 +14,19 @@ use crate::environment::Environment;
 use crate::output::{counted, safe};
 use crate::values;
 
-/// Ask whether everything that an archive needs is still there
+/// Check that everything an archive needs is still available
 #[derive(Debug, Args)]
 #[command(after_help = "Example: hashget verify www.tar.zst")]
 pub(crate) struct Verify {
-    /// An archive, a folder into which one was unpacked, or `-` for standard input
+    /// Archive, or folder into which one was unpacked by tar; `-` is standard input
     #[arg(value_name = "FILE|DIR|-")]
     archive: PathBuf,
 
-    /// Download each package and prove it
+    /// Download every package and verify its digest
     #[arg(long)]
     deep: bool,
 
-    /// Begin with no further package after so many bytes or so long; the next run goes on
+    /// Start no further package after this many bytes, or this much time; the next run continues
     #[arg(long, value_name = "BYTES|TIME", value_parser = values::at_most)]
     at_most: Option<AtMost>,
 }
