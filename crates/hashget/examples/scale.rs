@@ -1,4 +1,5 @@
-//! Synthetic HashDBs and trees of any size, for `bench/run`: what does one hash, one file more cost?
+//! A helper of `bench/run`, not an example of how to use the library: makes synthetic HashDBs and trees of any size, and
+//! measures what each further hash and file costs.
 //!
 //! `scale hashdb HASHES FOLDER`, `scale tree FILES FOLDER` or `scale plan FILES PACKAGES TREE`; prints one
 //! JSON object of what it measured.
@@ -27,7 +28,7 @@ use hashget::model::{
 use hashget::monitor::{Event, Monitor, Step};
 use hashget::pack::{Output, PackOptions, Packer};
 
-/// When everything synthetic was changed last: seconds since 1970.
+/// Modification time of everything synthetic: seconds since 1970.
 const TIME: u64 = 1_700_000_000;
 /// Files in one folder of a tree.
 const FOLDER: u64 = 100;
@@ -74,7 +75,7 @@ fn member(path: String, kind: Kind, mode: u32, sha256: Option<Digest>) -> Member
     Member { path: RelPath::new(path).unwrap(), kind, metadata, sha256, extents: None }
 }
 
-/// Fills a HashDB and asks it.
+/// Fills a HashDB and looks digests up in it.
 fn hashdb(hashes: u64, folder: &Path) -> serde_json::Value {
     let digest = |number: u64| Digest::of(&number.to_le_bytes());
     let each = (hashes / 20).max(1_000);
@@ -101,7 +102,7 @@ fn hashdb(hashes: u64, folder: &Path) -> serde_json::Value {
         .collect();
     opening.sort_unstable();
     let hashdb = LocalHashDb::open(folder).unwrap();
-    // Every second one is unknown.
+    // Every second digest is unknown.
     let step = (2 * hashes / BATCH).max(1);
     let mut asked: Vec<Digest> = (0..BATCH).map(|number| digest(number * step)).collect();
     asked.sort_unstable();
@@ -163,7 +164,7 @@ fn tree(files: u64, folder: &Path) -> serde_json::Value {
     serde_json::json!({ "files": files, "bytes": bytes })
 }
 
-/// Plans the backup of a tree that [`tree`] made, all of it out of so many packages, writing nothing.
+/// Plans the backup of a tree that [`tree`] made, with all files from `packages` packages, and writes nothing.
 fn plan(files: u64, packages: u64, folder: &Path) -> serde_json::Value {
     let each = files.div_ceil(packages);
     let known = |number| {
@@ -198,7 +199,7 @@ fn plan(files: u64, packages: u64, folder: &Path) -> serde_json::Value {
     })
 }
 
-/// Remembers when the scan was over.
+/// Remembers when the scan finished.
 #[derive(Default)]
 struct Clock(Mutex<Option<Instant>>);
 
@@ -210,8 +211,8 @@ impl Monitor for Clock {
     }
 }
 
-/// Knows packages of `each` files of a synthetic tree. What its answers take is measured, so that it can be
-/// taken off: making up a member is no part of planning.
+/// Knows packages of `each` files of a synthetic tree. The time for its answers is measured, so that it can be
+/// subtracted: making up members is not part of planning.
 struct Synthetic {
     files: u64,
     each: u64,

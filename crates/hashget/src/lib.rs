@@ -1,15 +1,15 @@
 //! hashget: backups that hold only what the world does not already have.
 //!
-//! The library has three stages, each a folder whose `mod.rs` reads as its story:
+//! The library has three stages, each a folder whose `mod.rs` tells its story:
 //!
 //! * [`index`] — what is inside this package? Fetch it, read its members, record them in the HashDB.
 //! * [`pack`] — what can be left out of a backup of this tree? Scan, match, plan, write.
-//! * [`restore`] — bring it back: read the manifest, fetch the packages, place every file, prove it.
+//! * [`restore`] — bring it back: read the manifest, fetch the packages, place every file, verify the result.
 //!
 //! # A tour
 //!
-//! All three, one after the other. Here the packages come from a folder and nothing else ([`offline`]); without
-//! that, what the folder does not have is fetched from its URL.
+//! All three stages, one after the other. Here packages come only from a folder, because of [`offline`]; without
+//! it, packages that the folder does not have are fetched from their URLs.
 //!
 //! [`offline`]: fetch::FetchOptions::offline
 //!
@@ -37,7 +37,7 @@
 //! # fs::write(pool.join("tool-1.0.tar"), package.into_inner()?)?;
 //! # let archive = folder.path().join("backup.tar.zst");
 //! # let hashdb_folder = folder.path().join("hashdb");
-//! // What every stage stands on: what is known, where packages come from, bounds, and who listens.
+//! // The dependencies of every stage: the HashDB, the sources of packages, limits, and a monitor.
 //! let hashdb = LocalHashDb::open(&hashdb_folder)?;
 //! let Sources { source, web } = standard_sources(&FetchOptions {
 //!     pools: vec![pool.to_string_lossy().into_owned()],
@@ -64,7 +64,7 @@
 //! let indexed = indexer.index(&request, &monitor)?;
 //! assert!(matches!(indexed, Indexed::New { members: 1, .. }));
 //!
-//! // STAGE 2: what it gives back is left out.
+//! // STAGE 2: files that the package gives back are left out.
 //! let packer = Packer {
 //!     hashdb: &hashdb,
 //!     source: &*source,
@@ -77,7 +77,7 @@
 //! let packed = packer.pack(&tree, output, &PackOptions::default(), &monitor)?;
 //! assert_eq!((packed.left_out_files, packed.archived_files), (1, 1));
 //!
-//! // STAGE 3: the tree again. No HashDB is needed, and everything is proven.
+//! // STAGE 3: the tree again. No HashDB is needed, and everything is verified.
 //! let restorer = Restorer { source: &*source, web: &*web, limits: &limits, jobs: 2 };
 //! let mut archive = fs::File::open(&archive)?;
 //! let summary =
@@ -85,18 +85,47 @@
 //! assert_eq!(summary.proven, Some(true));
 //! assert_eq!(fs::read_to_string(restored.join("tool/program"))?, program);
 //!
-//! // Trouble with single files and packages is no error: the monitor has heard of it.
+//! // Problems with single files and packages are no errors: they are reported to the monitor.
 //! assert!(monitor.recorded().problems.is_empty());
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! # What they stand on
+//! # Examples
 //!
-//! They stand on [`formats`] (package readers), [`detectors`] (which packages is this tree made of?),
-//! [`hashdb`] (what is known), [`fetch`] (a URL and a digest become proven bytes), [`tree`] (walking)
-//! and [`model`] (the shared nouns). Nothing here touches the terminal, the environment or the home
-//! directory: a program passes those in.
+//! Whole programs, in `examples/`; a test runs them:
+//!
+//! * `pack_and_unpack.rs`: the tour above as a program, with a monitor of its own.
+//! * `look_into_an_archive.rs`: what an archive needs and contains, from its manifest.
+//! * `own_detector_and_source.rs`: a detector for your own ecosystem, and a source that supplies its packages.
+//!
+//! (`scale.rs` is not an example, but a helper of the benchmarks.)
+//!
+//! # Errors
+//!
+//! An error means that a stage could not do its work as a whole. Problems with single files and packages are no errors:
+//! they go to the [`Monitor`](monitor::Monitor) and into the stage's summary, and everything else is still done.
+//!
+//! | error | what it means | what exists afterwards |
+//! |---|---|---|
+//! | [`IndexError`](index::IndexError) | a package was not indexed: it could not be fetched or read, or has no permanent URL | nothing was recorded for this package; a download is kept in the cache and continues |
+//! | [`PackError`](pack::PackError) | there is no archive: the tree, the HashDB or the output failed | no file under the archive's name; packages that were indexed stay in the HashDB |
+//! | [`RestoreError`](restore::RestoreError) | the archive, its manifest or the target folder cannot be used, or the disk is full | every file with its final name is complete; [`Restorer::restore`](restore::Restorer::restore) continues |
+//! | [`FetchError`](fetch::FetchError) | a source has no such package, cannot be reached, or gave other bytes | at most a partial download, which the next call continues |
+//! | [`HashDbError`](hashdb::HashDbError) | the HashDB is damaged, too new, or cannot be read or written | no archive depends on it: index again into a new one |
+//! | [`ScanError`](tree::ScanError) | the top folder of a tree cannot be read | nothing was written |
+//! | [`FormatError`](formats::FormatError) | a package is damaged, unsupported, or exceeds a limit | nothing was recorded |
+//! | [`ManifestError`](model::manifest::ManifestError) | a manifest is damaged, or a newer hashget wrote it | nothing was written |
+//!
+//! Each of them states the object, what was expected and what was found; [`source`](std::error::Error::source) has the
+//! cause. Text from packages, archives and servers is escaped: it is safe for a terminal.
+//!
+//! # The other modules
+//!
+//! The stages use [`formats`] (package readers), [`detectors`] (which packages is this tree made of?),
+//! [`hashdb`] (what is known about packages), [`fetch`] (turns a URL and a digest into verified bytes), [`tree`] (walks
+//! folders) and [`model`] (the shared nouns). The library never touches the terminal, the environment or the home
+//! directory: a program passes everything in.
 
 pub mod codec;
 pub mod detectors;
