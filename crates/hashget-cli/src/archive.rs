@@ -8,8 +8,8 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use fs_err::File;
+use hashget::archive::{read_folder_manifest, read_manifest};
 use hashget::model::manifest::AnyManifest;
-use hashget::restore;
 
 use crate::environment::Environment;
 use crate::exit::UsageError;
@@ -46,10 +46,10 @@ pub(crate) fn manifest(
     let context = || format!("cannot read the manifest of {name}");
     let is_folder = archive != Path::new("-") && archive.is_dir();
     let read = if is_folder {
-        restore::folder_manifest(archive, &environment.limits)
+        read_folder_manifest(archive, &environment.limits)
     } else {
         let mut bytes = open(archive, "").with_context(context)?;
-        restore::archive_manifest(&mut *bytes, &name, &environment.limits, environment.console)
+        read_manifest(&mut *bytes, &name, &environment.limits, environment.console)
     };
     read.with_context(context)
 }

@@ -4,11 +4,12 @@
 
 use std::error::Error;
 
+use hashget::archive::{ArchiveError, PackageFileError, VerifyError};
 use hashget::fetch::FetchError;
 use hashget::formats::FormatError;
 use hashget::index::IndexError;
 use hashget::pack::PackError;
-use hashget::restore::{RestoreError, VerifyError};
+use hashget::restore::RestoreError;
 use hashget::tree::ScanError;
 
 /// Any error.
@@ -55,10 +56,20 @@ fn wrapped(error: &AnyError) -> Vec<&AnyError> {
     }
     if let Some(error) = error.downcast_ref::<RestoreError>() {
         return match error {
-            RestoreError::Fetch(inner) => vec![inner],
-            RestoreError::Io(inner) => vec![inner],
+            RestoreError::Archive(inner) => vec![inner],
             RestoreError::Interrupted(inner) => vec![inner],
             _ => Vec::new(),
+        };
+    }
+    if let Some(ArchiveError::Interrupted(inner)) = error.downcast_ref::<ArchiveError>() {
+        return vec![inner];
+    }
+    if let Some(error) = error.downcast_ref::<PackageFileError>() {
+        return match error {
+            PackageFileError::Fetch(inner) => vec![inner],
+            PackageFileError::Write(inner) => vec![inner],
+            PackageFileError::Interrupted(inner) => vec![inner],
+            PackageFileError::Package { .. } | PackageFileError::NoSuchFile { .. } => Vec::new(),
         };
     }
     if let Some(error) = error.downcast_ref::<VerifyError>() {

@@ -6,13 +6,13 @@
 use std::error::Error;
 use std::io;
 
+use hashget::archive::ArchiveError;
 use hashget::detectors::RuleError;
 use hashget::fetch::FetchError;
 use hashget::formats::FormatError;
 use hashget::hashdb::HashDbError;
 use hashget::model::manifest::ManifestError;
 use hashget::monitor::Interrupted;
-use hashget::restore::RestoreError;
 
 use crate::causes::{AnyError, causes};
 
@@ -28,7 +28,7 @@ pub(crate) struct Situation {
 type Hint = fn(&AnyError, &Situation) -> Option<String>;
 
 /// Each entry knows one kind of cause.
-const HINTS: &[Hint] = &[interrupted, fetch, hashdb, restore, manifest, format, rule, system];
+const HINTS: &[Hint] = &[interrupted, fetch, hashdb, archive, manifest, format, rule, system];
 
 /// The hint for `error`, if there is one.
 pub(crate) fn hint(error: &anyhow::Error, situation: &Situation) -> Option<String> {
@@ -87,15 +87,15 @@ fn hashdb(cause: &AnyError, _: &Situation) -> Option<String> {
     }
 }
 
-fn restore(cause: &AnyError, _: &Situation) -> Option<String> {
-    let text = match cause.downcast_ref::<RestoreError>()? {
-        RestoreError::NotAnArchive { .. } => {
+fn archive(cause: &AnyError, _: &Situation) -> Option<String> {
+    let text = match cause.downcast_ref::<ArchiveError>()? {
+        ArchiveError::NotAnArchive { .. } => {
             "give a file that `hashget pack` has written, whole and as it was written"
         }
-        RestoreError::NoManifestInArchive => {
+        ArchiveError::NoManifestInArchive => {
             "if it is a tar of another program, it is all there; if hashget wrote it, take another copy"
         }
-        RestoreError::NoManifest { .. } => {
+        ArchiveError::NoManifest { .. } => {
             "unpack the archive there first; a folder that is all restored has no manifest any more"
         }
         _ => return None,

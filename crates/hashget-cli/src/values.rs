@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
+use hashget::archive::AtMost;
 use hashget::model::{Digest, Signature};
-use hashget::restore::AtMost;
 use url::Url;
 
 /// A day, `YYYY-MM-DD`; comes back in that very form.

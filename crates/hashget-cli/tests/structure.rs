@@ -39,8 +39,8 @@ const MODULES: &[(&str, &[&str])] = &[
             "index",
         ],
     ),
-    ("restore", &["model", "limits", "monitor", "codec", "formats", "tree", "fetch", "hashdb"]),
-    ("survey", &["model", "hashdb"]),
+    ("archive", &["model", "limits", "monitor", "codec", "formats", "tree", "fetch", "hashdb"]),
+    ("restore", &["model", "limits", "monitor", "codec", "formats", "tree", "fetch", "archive"]),
 ];
 
 /// Lines of a source file, tests included.

@@ -9,23 +9,23 @@
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
+use hashget::archive::{Requirements, read_manifest};
 use hashget::limits::Limits;
 use hashget::model::manifest::AnyManifest;
 use hashget::monitor::Silent;
-use hashget::restore::{Needs, archive_manifest};
 
 /// The lines that describe an archive.
 pub(crate) fn described(archive: &Path) -> Result<Vec<String>, Box<dyn Error>> {
     let mut file = std::fs::File::open(archive)?;
     // Limits bound what a hostile archive can cost; these are the defaults of the program.
     let name = archive.display().to_string();
-    let manifest = archive_manifest(&mut file, &name, &Limits::default(), &Silent)?;
-    let needs = Needs::of(&manifest)?;
-    let mut lines = vec![format!("version {}", needs.version)];
-    for (host, packages, bytes) in needs.hosts() {
+    let manifest = read_manifest(&mut file, &name, &Limits::default(), &Silent)?;
+    let requirements = Requirements::from_manifest(&manifest)?;
+    let mut lines = vec![format!("version {}", requirements.version)];
+    for (host, packages, bytes) in requirements.hosts() {
         lines.push(format!("{packages} packages, {bytes} bytes from {host}"));
     }
-    for package in &needs.packages {
+    for package in &requirements.packages {
         lines.push(format!("package {} {}", package.sha256, package.url));
     }
     // Version 1, the older Python tool's, has no table of what is archived.

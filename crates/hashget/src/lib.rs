@@ -91,6 +91,11 @@
 //! # }
 //! ```
 //!
+//! # An existing archive
+//!
+//! [`archive`] reads it and writes nothing: what the archive needs, what it is made of, where each entry comes from, and
+//! whether it can still be restored. [`restore`] is built on it.
+//!
 //! # Examples
 //!
 //! Whole programs, in `examples/`; a test runs them:
@@ -111,6 +116,8 @@
 //! | [`IndexError`](index::IndexError) | a package was not indexed: it could not be fetched or read, or has no permanent URL | nothing was recorded for this package; a download is kept in the cache and continues |
 //! | [`PackError`](pack::PackError) | there is no archive: the tree, the HashDB or the output failed | no file under the archive's name; packages that were indexed stay in the HashDB |
 //! | [`RestoreError`](restore::RestoreError) | the archive, its manifest or the target folder cannot be used, or the disk is full | every file with its final name is complete; [`Restorer::restore`](restore::Restorer::restore) continues |
+//! | [`ArchiveError`](archive::ArchiveError) | a file or folder is no archive, has no manifest, or cannot be read | nothing was written |
+//! | [`VerifyError`](archive::VerifyError) | verifying stopped: the manifest, the HashDB, or an interruption | the answers so far are in the HashDB |
 //! | [`FetchError`](fetch::FetchError) | a source has no such package, cannot be reached, or gave other bytes | at most a partial download, which the next call continues |
 //! | [`HashDbError`](hashdb::HashDbError) | the HashDB is damaged, too new, or cannot be read or written | no archive depends on it: index again into a new one |
 //! | [`ScanError`](tree::ScanError) | the top folder of a tree cannot be read | nothing was written |
@@ -127,6 +134,7 @@
 //! folders) and [`model`] (the shared nouns). The library never touches the terminal, the environment or the home
 //! directory: a program passes everything in.
 
+pub mod archive;
 pub mod codec;
 pub mod detectors;
 pub mod fetch;
@@ -139,5 +147,4 @@ pub mod monitor;
 pub mod pack;
 pub mod pending_file;
 pub mod restore;
-pub mod survey;
 pub mod tree;

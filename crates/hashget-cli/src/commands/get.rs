@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
-use hashget::fetch::{Sources, Wanted};
+use hashget::archive::PackageFiles;
+use hashget::fetch::Wanted;
 use hashget::hashdb::{HashDb, PackageId};
 use hashget::model::{Digest, PackageRecord, RelPath, escaped};
 use hashget::monitor::Interrupted;
 use hashget::pending_file::PendingFile;
-use hashget::restore::Restorer;
 use serde_json::json;
 
 use crate::causes;
@@ -55,16 +55,11 @@ impl Get {
         }
         let hashdb = environment.hashdb()?;
         let found = self.find(&hashdb)?;
-        let Sources { source, web } = environment.sources()?;
-        let restorer = Restorer {
-            source: &*source,
-            web: &*web,
-            limits: &environment.limits,
-            jobs: environment.jobs,
-        };
+        let source = environment.sources()?.source;
+        let files = PackageFiles { source: &*source, limits: &environment.limits };
         let mut last = None;
         for thing in &found {
-            match fetch(&restorer, thing, &self.output, environment) {
+            match fetch(&files, thing, &self.output, environment) {
                 Ok((file, bytes)) => return report(environment, thing, &file, bytes),
                 Err(error)
                     if causes::causes(error.as_ref())
@@ -115,7 +110,7 @@ fn whole(hashdb: &dyn HashDb, ids: &[PackageId]) -> anyhow::Result<Vec<Found>> {
 
 /// Fetches it into `folder`: the path of the new file and its size.
 fn fetch(
-    restorer: &Restorer<'_>,
+    files: &PackageFiles<'_>,
     found: &Found,
     folder: &Path,
     environment: &Environment<'_>,
@@ -126,8 +121,8 @@ fn fetch(
     let mut pending = PendingFile::create(&path, 0o666).with_context(context)?;
     let package = &found.package;
     let bytes = match &found.member {
-        Some((_, digest)) => restorer
-            .get(package, digest, &mut pending, environment.console)
+        Some((_, digest)) => files
+            .copy(package, digest, &mut pending, environment.console)
             .with_context(|| format!("cannot get {name} from {}", safe(&package.url)))?,
         None => {
             let wanted = Wanted {
@@ -136,7 +131,7 @@ fn fetch(
                 sha256: Some(package.sha256),
                 size: Some(package.size),
             };
-            let mut fetched = restorer
+            let mut fetched = files
                 .source
                 .fetch(&wanted, environment.console)
                 .with_context(|| format!("cannot get {}", safe(&package.url)))?;

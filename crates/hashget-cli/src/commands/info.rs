@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
+use hashget::archive::{RequiredPackage, Requirements};
 use hashget::fetch::shown;
 use hashget::model::{Amount, Timestamp};
-use hashget::restore::{NeededPackage, Needs};
 use serde_json::json;
 
 use crate::archive;
@@ -32,30 +32,31 @@ pub(crate) struct Info {
 impl Info {
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
         let console = environment.console;
-        let needs = Needs::of(&archive::manifest(&self.archive, environment)?)?;
+        let requirements =
+            Requirements::from_manifest(&archive::manifest(&self.archive, environment)?)?;
         if self.list && !console.is_json() {
-            for package in &needs.packages {
+            for package in &requirements.packages {
                 console.line(&safe(&package.url))?;
             }
             return Ok(());
         }
         if console.is_json() {
-            for package in &needs.packages {
+            for package in &requirements.packages {
                 console.record("package", package_record(package))?;
             }
-            for (host, packages, bytes) in needs.hosts() {
+            for (host, packages, bytes) in requirements.hosts() {
                 let record = json!({ "host": host, "packages": packages, "package_bytes": bytes });
                 console.record("host", record)?;
             }
         } else {
-            print(console, &needs)?;
+            print(console, &requirements)?;
         }
-        console.summary("info", record(&needs), &[])?;
+        console.summary("info", record(&requirements), &[])?;
         Ok(())
     }
 }
 
-fn package_record(package: &NeededPackage) -> serde_json::Value {
+fn package_record(package: &RequiredPackage) -> serde_json::Value {
     json!({
         "url": package.url,
         "also": package.also,
@@ -67,53 +68,54 @@ fn package_record(package: &NeededPackage) -> serde_json::Value {
     })
 }
 
-fn record(needs: &Needs) -> serde_json::Value {
+fn record(requirements: &Requirements) -> serde_json::Value {
     let amount =
         |amount: Option<Amount>| amount.map(|a| json!({ "files": a.files, "bytes": a.bytes }));
     json!({
-        "version": needs.version,
-        "tool": needs.tool,
-        "expires": needs.expires,
-        "first_expiry": first_expiry(needs),
-        "tree": amount(needs.tree),
-        "archived": amount(needs.archived),
-        "left_out": amount(Some(needs.left_out)),
-        "oldest": needs.archived_times.map(|(oldest, _)| oldest.seconds),
-        "newest": needs.archived_times.map(|(_, newest)| newest.seconds),
-        "packages": needs.packages.len(),
-        "package_bytes": needs.package_bytes(),
-        "hosts": needs.hosts().len(),
-        "evidence": evidence(needs),
+        "version": requirements.version,
+        "tool": requirements.tool,
+        "expires": requirements.expires,
+        "first_expiry": first_expiry(requirements),
+        "tree": amount(requirements.tree),
+        "archived": amount(requirements.archived),
+        "left_out": amount(Some(requirements.left_out)),
+        "oldest": requirements.archived_times.map(|(oldest, _)| oldest.seconds),
+        "newest": requirements.archived_times.map(|(_, newest)| newest.seconds),
+        "packages": requirements.packages.len(),
+        "package_bytes": requirements.package_bytes(),
+        "hosts": requirements.hosts().len(),
+        "evidence": evidence(requirements),
     })
 }
 
 /// How many packages there are of each level of evidence.
-fn evidence(needs: &Needs) -> BTreeMap<String, usize> {
+fn evidence(requirements: &Requirements) -> BTreeMap<String, usize> {
     let mut levels: BTreeMap<String, usize> = BTreeMap::new();
-    for level in needs.packages.iter().filter_map(|package| package.evidence) {
+    for level in requirements.packages.iter().filter_map(|package| package.evidence) {
         *levels.entry(level.to_string()).or_default() += 1;
     }
     levels
 }
 
 /// The day on which the first package may be gone.
-fn first_expiry(needs: &Needs) -> Option<&str> {
-    needs.packages.iter().filter_map(|package| package.expires.as_deref()).min()
+fn first_expiry(requirements: &Requirements) -> Option<&str> {
+    requirements.packages.iter().filter_map(|package| package.expires.as_deref()).min()
 }
 
-fn print(console: &Console, needs: &Needs) -> anyhow::Result<()> {
-    for line in columns("ll", &facts(needs)) {
+fn print(console: &Console, requirements: &Requirements) -> anyhow::Result<()> {
+    for line in columns("ll", &facts(requirements)) {
         console.line(&line)?;
     }
-    if needs.packages.is_empty() {
+    if requirements.packages.is_empty() {
         return Ok(());
     }
     console.line("")?;
     let header = ["PACKAGES", "SIZE", "HOST"].map(str::to_owned).to_vec();
     let row = |(host, packages, bytes): (String, u64, u64)| {
-        vec![packages.to_string(), sized(needs, bytes), safe(&host)]
+        vec![packages.to_string(), sized(requirements, bytes), safe(&host)]
     };
-    let rows: Vec<_> = std::iter::once(header).chain(needs.hosts().into_iter().map(row)).collect();
+    let rows: Vec<_> =
+        std::iter::once(header).chain(requirements.hosts().into_iter().map(row)).collect();
     for line in columns("rrl", &rows) {
         console.line(&line)?;
     }
@@ -122,7 +124,7 @@ fn print(console: &Console, needs: &Needs) -> anyhow::Result<()> {
     }
     console.line("")?;
     let header = ["SIZE", "EVIDENCE", "EXPIRES", "URL"].map(str::to_owned).to_vec();
-    let row = |package: &NeededPackage| {
+    let row = |package: &RequiredPackage| {
         vec![
             package.size.map_or("-".to_owned(), size),
             package.evidence.map_or("-".to_owned(), |level| level.to_string()),
@@ -130,7 +132,8 @@ fn print(console: &Console, needs: &Needs) -> anyhow::Result<()> {
             shown(&package.url),
         ]
     };
-    let rows: Vec<_> = std::iter::once(header).chain(needs.packages.iter().map(row)).collect();
+    let rows: Vec<_> =
+        std::iter::once(header).chain(requirements.packages.iter().map(row)).collect();
     for line in columns("rlll", &rows) {
         console.line(&line)?;
     }
@@ -138,41 +141,44 @@ fn print(console: &Console, needs: &Needs) -> anyhow::Result<()> {
 }
 
 /// Bytes, unless the manifest does not tell any.
-fn sized(needs: &Needs, bytes: u64) -> String {
-    if needs.packages.iter().all(|package| package.size.is_none()) {
+fn sized(requirements: &Requirements, bytes: u64) -> String {
+    if requirements.packages.iter().all(|package| package.size.is_none()) {
         "-".to_owned()
     } else {
         size(bytes)
     }
 }
 
-fn facts(needs: &Needs) -> Vec<Vec<String>> {
+fn facts(requirements: &Requirements) -> Vec<Vec<String>> {
     let amount = |a: Amount| format!("{}, {}", counted(a.files, "file", "files"), size(a.bytes));
-    let written = needs.tool.as_deref().map_or("the Python tool".to_owned(), safe);
-    let mut facts = vec![("Manifest", format!("version {}, written by {written}", needs.version))];
-    facts.extend(needs.tree.map(|tree| ("Tree", amount(tree))));
-    facts.extend(needs.archived.map(|archived| ("Archived", amount(archived))));
-    facts.push(("Left out", amount(needs.left_out)));
-    let packages = u64::try_from(needs.packages.len()).unwrap_or(u64::MAX);
+    let written = requirements.tool.as_deref().map_or("the Python tool".to_owned(), safe);
+    let mut facts =
+        vec![("Manifest", format!("version {}, written by {written}", requirements.version))];
+    facts.extend(requirements.tree.map(|tree| ("Tree", amount(tree))));
+    facts.extend(requirements.archived.map(|archived| ("Archived", amount(archived))));
+    facts.push(("Left out", amount(requirements.left_out)));
+    let packages = u64::try_from(requirements.packages.len()).unwrap_or(u64::MAX);
     let packages = counted(packages, "package", "packages");
     facts.push((
         "To download",
-        match sized(needs, needs.package_bytes()).as_str() {
-            "-" if needs.packages.is_empty() => "nothing".to_owned(),
+        match sized(requirements, requirements.package_bytes()).as_str() {
+            "-" if requirements.packages.is_empty() => "nothing".to_owned(),
             "-" => format!("{packages}; version 1 does not tell their sizes"),
             bytes => format!("{packages}, {bytes}"),
         },
     ));
-    let levels: Vec<String> =
-        evidence(needs).into_iter().map(|(level, number)| format!("{number} {level}")).collect();
+    let levels: Vec<String> = evidence(requirements)
+        .into_iter()
+        .map(|(level, number)| format!("{number} {level}"))
+        .collect();
     if !levels.is_empty() {
         facts.push(("Evidence", levels.join(", ")));
     }
-    if let Some((oldest, newest)) = needs.archived_times {
+    if let Some((oldest, newest)) = requirements.archived_times {
         facts.push(("Oldest file", format!("{}, of those archived", date(oldest))));
         facts.push(("Newest file", format!("{}, of those archived", date(newest))));
     }
-    let expires = needs.expires.as_deref().or(first_expiry(needs));
+    let expires = requirements.expires.as_deref().or(first_expiry(requirements));
     facts.push(("Expires", expires.map_or("no package says so".to_owned(), safe)));
     facts.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect()
 }

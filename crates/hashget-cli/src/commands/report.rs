@@ -7,13 +7,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
+use hashget::archive::{Folder, Requirements, Survey, survey};
 use hashget::fetch::Sources;
 use hashget::model::Evidence;
 use hashget::model::manifest::{AnyManifest, MANIFEST_NAME, Manifest};
 use hashget::pack::{PackOptions, Packer, SYSTEM_EXCLUDES};
 use hashget::pending_file::PendingFile;
-use hashget::restore::Needs;
-use hashget::survey::{self, Folder, Survey};
 use serde_json::json;
 
 use crate::archive;
@@ -56,15 +55,15 @@ impl Report {
         }
         let is_live = self.is_live();
         let any = if is_live { self.draft(environment)? } else { self.manifest(environment)? };
-        let needs = Needs::of(&any)?;
+        let requirements = Requirements::from_manifest(&any)?;
         let AnyManifest::V2(manifest) = &any else {
             let wrong = "a report needs a manifest of version 2, but this archive was made by the older Python tool: \
                          use `hashget info`, or unpack it and pack the folder again";
             anyhow::bail!(wrong);
         };
         let hashdb = environment.hashdb()?;
-        let survey = survey::survey(manifest, &hashdb)?;
-        let page = self.page(&survey, manifest, &needs, is_live)?;
+        let survey = survey(manifest, &hashdb)?;
+        let page = self.page(&survey, manifest, &requirements, is_live)?;
         if to_stdout {
             std::io::stdout().lock().write_all(page.as_bytes())?;
         } else {
@@ -145,11 +144,11 @@ impl Report {
         &self,
         survey: &Survey,
         manifest: &Manifest,
-        needs: &Needs,
+        requirements: &Requirements,
         is_live: bool,
     ) -> anyhow::Result<String> {
         let hosts: Vec<(String, u64)> =
-            needs.hosts().into_iter().map(|(host, _, bytes)| (host, bytes)).collect();
+            requirements.hosts().into_iter().map(|(host, _, bytes)| (host, bytes)).collect();
         let is_file = fs_err::metadata(&self.archive).is_ok_and(|found| found.is_file());
         let archive_bytes =
             is_file.then(|| fs_err::metadata(&self.archive).map_or(0, |found| found.len()));

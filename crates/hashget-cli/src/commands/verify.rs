@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
-use hashget::restore::{AtMost, Standing, Verified, VerifiedPackage, Verifier, VerifyOptions};
+use hashget::archive::{AtMost, PackageState, Verified, VerifiedPackage, Verifier, VerifyOptions};
 use serde_json::json;
 
 use crate::archive;
@@ -64,12 +64,12 @@ impl Verify {
     }
 
     fn summary(&self, verified: &Verified, environment: &Environment<'_>) -> anyhow::Result<()> {
-        let number = |standing| {
-            let of = verified.packages.iter().filter(|package| package.standing() == standing);
+        let number = |state| {
+            let of = verified.packages.iter().filter(|package| package.state() == state);
             u64::try_from(of.count()).unwrap_or(u64::MAX)
         };
-        let present = number(Standing::Present);
-        let (lost, unreachable) = (number(Standing::Lost), number(Standing::Unreachable));
+        let present = number(PackageState::Present);
+        let (lost, unreachable) = (number(PackageState::Lost), number(PackageState::Unreachable));
         let packages = |number| counted(number, "package", "packages");
         let how = if self.deep { "proven" } else { "there, as far as their size tells" };
         let mut lines = vec![format!("{} {how}", packages(present))];
@@ -105,7 +105,7 @@ fn name(package: &VerifiedPackage, environment: &Environment<'_>) -> anyhow::Res
     for (url, outcome, found) in package.bad_places() {
         console.line(&format!("{}: {outcome}: {}", safe(url), safe(found)))?;
     }
-    if package.standing() == Standing::Lost {
+    if package.state() == PackageState::Lost {
         for file in &package.files {
             console.line(&format!("{}: {file}", safe(&package.package.url)))?;
         }
@@ -114,10 +114,10 @@ fn name(package: &VerifiedPackage, environment: &Environment<'_>) -> anyhow::Res
 }
 
 fn record(package: &VerifiedPackage) -> serde_json::Value {
-    let state = match package.standing() {
-        Standing::Present => "present",
-        Standing::Unreachable => "unreachable",
-        Standing::Lost => "lost",
+    let state = match package.state() {
+        PackageState::Present => "present",
+        PackageState::Unreachable => "unreachable",
+        PackageState::Lost => "lost",
     };
     let place = |(url, outcome, found): &(String, _, String)| {
         let outcome: &hashget::hashdb::CheckOutcome = outcome;

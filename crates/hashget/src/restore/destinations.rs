@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use super::RestoreError;
 use super::package::Restoring;
 use super::place::{Content, PlaceError, Staged, Target};
-use super::plan::Destination;
+use crate::archive::package_plan::Destination;
 use crate::model::{Digest, Kind};
 use crate::monitor::{Interrupted, Monitor, ProblemKind};
 

@@ -10,16 +10,12 @@ use super::destinations::Watched;
 use super::path_map::{PathMap, path_of};
 use super::place::{Made, PlaceError, Target};
 use super::{RestoreError, fatal};
-use crate::codec::{self, Codec};
-use crate::formats::FormatError;
-use crate::formats::tar::{RawKind, TarEntry, TarReader};
+use crate::archive::{ArchiveError, manifest_path, stream};
+use crate::formats::tar::{RawKind, TarEntry};
 use crate::limits::Limits;
 use crate::model::manifest::MANIFEST_NAME;
 use crate::model::{Digest, Kind, MemberMetadata, Metadata, RelPath, escaped};
 use crate::monitor::{Monitor, ProblemKind, Running, Step, Total, chain};
-
-/// How many first bytes tell the compression.
-const HEAD_BYTES: u64 = 4096;
 
 /// What came out of the archive.
 #[derive(Default)]
@@ -57,7 +53,7 @@ impl Extracted {
 /// Unpacks `archive` into `target`.
 ///
 /// # Errors
-/// [`RestoreError::NotAnArchive`] and those after which nothing can go on. An archive that is damaged
+/// [`ArchiveError::NotAnArchive`] and those after which nothing can go on. An archive that is damaged
 /// further on is a problem for the monitor.
 pub(super) fn extract(
     archive: &mut (dyn Read + Send),
@@ -111,11 +107,9 @@ impl From<PlaceError> for Refusal {
     }
 }
 
-pub(super) type Tar<'a> = TarReader<Box<dyn Read + 'a>>;
-
 impl Extracting<'_> {
     fn extract(mut self, archive: &mut (dyn Read + Send)) -> Result<Extracted, RestoreError> {
-        let mut tar = open(head(archive)?, archive, self.limits)?;
+        let mut tar = stream::open_tar(stream::first_bytes(archive)?, archive, self.limits)?;
         let mut first = true;
         loop {
             self.monitor.check_interrupted()?;
@@ -128,7 +122,7 @@ impl Extracting<'_> {
                     }
                 }
                 Ok(None) => break,
-                Err(error) if first => return Err(RestoreError::NotAnArchive { error }),
+                Err(error) if first => return Err(ArchiveError::NotAnArchive { error }.into()),
                 Err(error) => chain(&error).into(),
             };
             match error {
@@ -217,9 +211,9 @@ impl Extracting<'_> {
     fn manifest(&mut self, size: u64, content: &mut dyn Read) -> Result<(), Refusal> {
         let limit = self.limits.manifest_bytes;
         if size > limit {
-            return Err(Refusal::Stop(RestoreError::ManifestSize { limit }));
+            return Err(Refusal::Stop(ArchiveError::ManifestSize { limit }.into()));
         }
-        let path = super::manifest_path();
+        let path = manifest_path();
         // It is there from now on, so that `restore` can continue when this is interrupted.
         let staged = self.target.stage(&path, size, content)?;
         staged.put(&path, &Metadata { mode: 0o644, ..super::own_metadata() })?;
@@ -301,31 +295,6 @@ impl From<RestoreError> for EntryError {
     fn from(error: RestoreError) -> Self {
         Self::Stop(error)
     }
-}
-
-/// The first bytes of an archive.
-pub(super) fn head(archive: &mut (dyn Read + Send)) -> Result<Vec<u8>, RestoreError> {
-    let mut head = Vec::new();
-    let read = archive.take(HEAD_BYTES).read_to_end(&mut head);
-    read.map_err(|error| RestoreError::Archive { error })?;
-    if head.is_empty() {
-        let error = FormatError::Damaged { format: "tar", problem: "it is empty".into() };
-        return Err(RestoreError::NotAnArchive { error });
-    }
-    Ok(head)
-}
-
-/// The tar that begins with `head` and goes on with `archive`.
-pub(super) fn open<'a>(
-    head: Vec<u8>,
-    archive: &'a mut (dyn Read + Send),
-    limits: &Limits,
-) -> Result<Tar<'a>, RestoreError> {
-    let codec = Codec::recognise(&head);
-    let all = Box::new(io::Cursor::new(head).chain(archive));
-    let decoder = codec::decoder(codec, all, limits, limits.threads);
-    let decoder = decoder.map_err(|error| RestoreError::Archive { error })?;
-    Ok(TarReader::new(decoder, limits))
 }
 
 /// What a tar entry says; what it does not say is as for a plain file of ours.

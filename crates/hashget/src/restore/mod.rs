@@ -8,36 +8,24 @@ mod destinations;
 mod error;
 mod extract;
 mod finish;
-mod get;
 mod ledger;
-mod origins;
 mod package;
 mod packages;
 mod parts;
 mod path_map;
 mod place;
-mod plan;
-mod requirements;
 mod v1;
-mod verify;
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 pub use error::RestoreError;
-pub use origins::{MembersOf, Origin, given_entries, origins};
-pub use requirements::{NeededPackage, Needs, archive_manifest, folder_manifest, host_of};
-pub use verify::{
-    AtMost, Standing, Verified, VerifiedPackage, Verifier, VerifyError, VerifyOptions,
-};
 
+use crate::archive::{self, ArchiveError, manifest_path};
 use crate::fetch::{Source, Web};
 use crate::limits::Limits;
-use crate::model::manifest::{
-    AnyManifest, EntryTable, MANIFEST_NAME, Manifest, ManifestV1, Renamed,
-};
+use crate::model::manifest::{AnyManifest, EntryTable, Manifest, ManifestV1, Renamed};
 use crate::model::{Metadata, RelPath};
 use crate::monitor::{Monitor, ProblemKind, Running, Step, Total};
 use extract::Extracted;
@@ -143,7 +131,7 @@ impl Restorer<'_> {
             for (path, reason) in finish::settle(&target, &extracted.folders)? {
                 monitor.problem(ProblemKind::Incomplete, path, reason);
             }
-            return Err(RestoreError::NoManifestInArchive);
+            return Err(ArchiveError::NoManifestInArchive.into());
         }
         match read_manifest(&target, self.limits)? {
             AnyManifest::V1(manifest) => {
@@ -292,11 +280,6 @@ fn fatal(target: &Target, error: PlaceError) -> Result<PlaceError, RestoreError>
     }
 }
 
-/// Where the manifest is.
-fn manifest_path() -> RelPath {
-    RelPath::new(MANIFEST_NAME).expect("it is one component")
-}
-
 /// Files of our own belong to us.
 fn own_metadata() -> Metadata {
     Metadata {
@@ -312,26 +295,14 @@ fn read_manifest(target: &Target, limits: &Limits) -> Result<AnyManifest, Restor
     let file = match target.open_file(&manifest_path()) {
         Ok(Some(file)) => file,
         Ok(None) | Err(PlaceError::Blocked(_)) => {
-            return Err(RestoreError::NoManifest { target: path });
+            return Err(ArchiveError::NoManifest { folder: path }.into());
         }
         Err(PlaceError::Io(error) | PlaceError::Read(error)) => {
             return Err(RestoreError::Target { target: path, error });
         }
     };
-    parse(&file, limits, |error| RestoreError::Target { target: path.clone(), error })
-}
-
-/// The manifest in an open file, if that is not longer than the limit.
-fn parse(
-    file: &File,
-    limits: &Limits,
-    failed: impl FnOnce(std::io::Error) -> RestoreError,
-) -> Result<AnyManifest, RestoreError> {
-    let limit = limits.manifest_bytes;
-    if file.metadata().map_err(failed)?.len() > limit {
-        return Err(RestoreError::ManifestSize { limit });
-    }
-    Ok(AnyManifest::read(file, limit)?)
+    let failed = |error| ArchiveError::Folder { folder: path, error };
+    Ok(archive::parse_manifest(&file, limits, failed)?)
 }
 
 fn count(length: usize) -> u64 {

@@ -10,8 +10,8 @@ use super::destinations::Trouble;
 use super::ledger::{self, Facts};
 use super::packages::{FetchOutcome, fetch};
 use super::place::{PlaceError, Target};
-use super::plan::{Destination, Origin, PackagePlan};
 use super::{RestoreError, Run};
+use crate::archive::package_plan::{Destination, ManifestPart, PackagePlan};
 use crate::fetch::Wanted;
 use crate::formats::{self, FormatError, Input, PATH_SEPARATOR, Visitor, VisitorError};
 use crate::model::manifest::Package;
@@ -143,18 +143,18 @@ impl<'r, 'm> Restoring<'r, 'm> {
         Ok(Some(problem))
     }
 
-    fn rank(&self, origin: Origin) -> ledger::Rank {
+    fn rank(&self, part: ManifestPart) -> ledger::Rank {
         ledger::rank(
             self.index,
-            if let Origin::Placement(tree) = origin { tree } else { usize::MAX },
+            if let ManifestPart::Placement(index) = part { index } else { usize::MAX },
         )
     }
 
     fn placed(&mut self, destination: &Destination, sha256: Option<Digest>) {
         let Destination { kind, metadata, .. } = destination.clone();
-        self.plan.done(destination.origin);
+        self.plan.done(destination.part);
         let facts = Facts { kind, metadata, sha256 };
-        let by = self.rank(destination.origin);
+        let by = self.rank(destination.part);
         if !self.run.ledger.placed(&destination.path, by, facts) {
             let why = format!("two packages give it, one of them {}", self.name);
             self.run.monitor.problem(ProblemKind::Verification, &destination.path, why);
@@ -169,7 +169,7 @@ impl<'r, 'm> Restoring<'r, 'm> {
     }
 
     pub(super) fn failed(&mut self, destination: &Destination, kind: ProblemKind, reason: &str) {
-        if !self.plan.failed(destination.origin, reason) {
+        if !self.plan.failed(destination.part, reason) {
             self.run.monitor.problem(kind, &destination.path, reason);
             self.run.ledger.missing(destination.path.clone(), reason);
         } else if kind == ProblemKind::Verification {
@@ -205,9 +205,9 @@ impl<'r, 'm> Restoring<'r, 'm> {
         if matches!(kind, Kind::Directory) {
             return match run.target.make_folder(path) {
                 Ok(()) => {
-                    let by = self.rank(destination.origin);
+                    let by = self.rank(destination.part);
                     run.ledger.folder(path.clone(), by, metadata.clone());
-                    self.plan.done(destination.origin);
+                    self.plan.done(destination.part);
                     Ok(())
                 }
                 Err(error) => self.not_placed(destination, error),

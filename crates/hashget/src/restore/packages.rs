@@ -6,6 +6,7 @@ use std::fs::File;
 
 use super::package::Restoring;
 use super::{RestoreError, Run};
+use crate::archive::in_parallel;
 use crate::fetch::{FetchError, Wanted};
 use crate::model::manifest::Package;
 use crate::monitor::{ProblemKind, chain};
@@ -19,36 +20,6 @@ pub(super) fn restore_packages<'m>(
         run.monitor.check_interrupted()?;
         Restoring::new(run, packages, index)?.restore()
     })
-}
-
-/// Does `work` for each number below `count`, on `jobs` threads. Stops early at the first error.
-pub(super) fn in_parallel<E: Send>(
-    jobs: usize,
-    count: usize,
-    work: impl Fn(usize) -> Result<(), E> + Sync,
-) -> Result<(), E> {
-    let (sender, receiver) = crossbeam_channel::bounded(count.max(1));
-    for index in 0..count {
-        sender.send(index).expect("the receiver is right here");
-    }
-    drop(sender);
-    let (failed, failures) = crossbeam_channel::bounded(1);
-    std::thread::scope(|scope| {
-        for _ in 0..jobs.clamp(1, count.max(1)) {
-            scope.spawn(|| {
-                for index in &receiver {
-                    if !failed.is_empty() {
-                        break;
-                    }
-                    if let Err(error) = work(index) {
-                        // Only the first one is told.
-                        let _ = failed.try_send(error);
-                    }
-                }
-            });
-        }
-    });
-    failures.try_recv().map_or(Ok(()), Err)
 }
 
 /// Gets the bytes of a package; proven or not.

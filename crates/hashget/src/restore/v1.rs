@@ -7,9 +7,10 @@ use std::fs::File;
 use std::io::Read;
 use std::sync::Mutex;
 
-use super::packages::{FetchOutcome, fetch, in_parallel};
+use super::packages::{FetchOutcome, fetch};
 use super::place::{PlaceError, Staged, Target};
 use super::{RestoreError, Run};
+use crate::archive::in_parallel;
 use crate::fetch::Wanted;
 use crate::formats::{self, FormatError, Input, Visitor, VisitorError};
 use crate::model::manifest::{FileV1, ManifestV1, PackageV1};

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use hashget::archive::ArchiveError;
 use hashget::fetch::{HttpOrigin, OriginOptions};
 use hashget::limits::Limits;
 use hashget::monitor::{ProblemKind, Recorder};
@@ -95,10 +96,12 @@ impl Arena {
                 }
                 assert_safe(&text);
                 match error {
-                    RestoreError::NotAnArchive { .. } => Outcome::NotAnArchive,
-                    RestoreError::NoManifestInArchive => Outcome::NoManifest,
-                    RestoreError::Manifest(_) => Outcome::Manifest,
-                    RestoreError::ManifestSize { .. } => Outcome::TooLong,
+                    RestoreError::Archive(ArchiveError::NotAnArchive { .. }) => {
+                        Outcome::NotAnArchive
+                    }
+                    RestoreError::Archive(ArchiveError::NoManifestInArchive) => Outcome::NoManifest,
+                    RestoreError::Archive(ArchiveError::Manifest(_)) => Outcome::Manifest,
+                    RestoreError::Archive(ArchiveError::ManifestSize { .. }) => Outcome::TooLong,
                     other => panic!("{other:?}"),
                 }
             }

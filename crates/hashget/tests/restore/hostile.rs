@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use hashget::archive::ArchiveError;
 use hashget::model::Digest;
 use hashget::model::manifest::{MANIFEST_NAME, ManifestError};
 use hashget::monitor::Recorder;
@@ -160,7 +161,10 @@ fn a_manifest_whose_names_leave_the_tree_is_refused() {
         let recorder = Recorder::default();
         let result = unpack(&scene.fixture.source(), &archive, &target, &recorder);
         assert!(
-            matches!(result, Err(RestoreError::Manifest(ManifestError::Json(_)))),
+            matches!(
+                result,
+                Err(RestoreError::Archive(ArchiveError::Manifest(ManifestError::Json(_))))
+            ),
             "{result:?}"
         );
         scene.assert_outside_is_untouched();

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use hashget::archive::{ArchiveError, PackageFileError, PackageFiles};
 use hashget::fetch::Offline;
 use hashget::limits::Limits;
 use hashget::model::manifest::{DigestColumn, EntryTable, MANIFEST_NAME, ManifestError};
@@ -201,29 +202,44 @@ fn what_is_no_archive_of_ours_is_an_error_that_says_so() {
     let run = |bytes: &[u8], name: &str| unpack(&source, bytes, &at(name), &Silent);
 
     let error = run(b"certainly no tar archive, however long this text may be", "a").unwrap_err();
-    assert!(matches!(error, RestoreError::NotAnArchive { .. }), "{error:?}");
-    assert!(matches!(run(b"", "b"), Err(RestoreError::NotAnArchive { .. })));
+    assert!(matches!(error, RestoreError::Archive(ArchiveError::NotAnArchive { .. })), "{error:?}");
+    assert!(matches!(run(b"", "b"), Err(RestoreError::Archive(ArchiveError::NotAnArchive { .. }))));
     let gzipped = compress("gzip", b"text");
-    assert!(matches!(run(&gzipped, "c"), Err(RestoreError::NotAnArchive { .. })));
+    assert!(matches!(
+        run(&gzipped, "c"),
+        Err(RestoreError::Archive(ArchiveError::NotAnArchive { .. }))
+    ));
 
     let plain = TarBuilder::new().file("x", b"x").finish();
-    assert!(matches!(run(&plain, "d"), Err(RestoreError::NoManifestInArchive)));
+    assert!(matches!(
+        run(&plain, "d"),
+        Err(RestoreError::Archive(ArchiveError::NoManifestInArchive))
+    ));
     assert_eq!(fs_err::read(at("d/x")).unwrap(), b"x");
 
     let newer = TarBuilder::new().file(MANIFEST_NAME, br#"{"version": 3}"#).finish();
     let error = run(&newer, "e").unwrap_err();
     assert!(
-        matches!(error, RestoreError::Manifest(ManifestError::Version { found: 3 })),
+        matches!(
+            error,
+            RestoreError::Archive(ArchiveError::Manifest(ManifestError::Version { found: 3 }))
+        ),
         "{error:?}"
     );
     let odd = TarBuilder::new().file(MANIFEST_NAME, b"{").finish();
-    assert!(matches!(run(&odd, "f"), Err(RestoreError::Manifest(ManifestError::Json(_)))));
+    assert!(matches!(
+        run(&odd, "f"),
+        Err(RestoreError::Archive(ArchiveError::Manifest(ManifestError::Json(_))))
+    ));
 
     assert!(matches!(run(&plain, "no/parent"), Err(RestoreError::Target { .. })));
     fs_err::write(at("file"), "x").unwrap();
     assert!(matches!(run(&plain, "file"), Err(RestoreError::Target { .. })));
     assert!(matches!(restore(&source, &at("nothing"), &Silent), Err(RestoreError::Target { .. })));
-    assert!(matches!(restore(&source, &at("d"), &Silent), Err(RestoreError::NoManifest { .. })));
+    assert!(matches!(
+        restore(&source, &at("d"), &Silent),
+        Err(RestoreError::Archive(ArchiveError::NoManifest { .. }))
+    ));
 
     let limits = Limits { manifest_bytes: 5, ..Limits::default() };
     let restorer = Restorer { source: &source, web: &Offline, limits: &limits, jobs: 1 };
@@ -233,7 +249,10 @@ fn what_is_no_archive_of_ours_is_an_error_that_says_so() {
         &hashget::restore::RestoreOptions::default(),
         &Silent,
     );
-    assert!(matches!(result, Err(RestoreError::ManifestSize { limit: 5 })), "{result:?}");
+    assert!(
+        matches!(result, Err(RestoreError::Archive(ArchiveError::ManifestSize { limit: 5 }))),
+        "{result:?}"
+    );
 }
 
 /// Asks to stop from the n-th question on.
@@ -315,7 +334,7 @@ fn one_file_out_of_a_package() {
     let bytes = TarBuilder::new().file("a", b"aaa").file("inner.tar", &inner).finish();
     let source = MemorySource::default().with(ONE, &bytes);
     let limits = Limits::default();
-    let restorer = Restorer { source: &source, web: &Offline, limits: &limits, jobs: 1 };
+    let files = PackageFiles { source: &source, limits: &limits };
     let mut record = PackageRecord {
         url: ONE.to_owned(),
         also: Vec::new(),
@@ -332,16 +351,16 @@ fn one_file_out_of_a_package() {
     };
     for content in [&b"aaa"[..], b"in a package within"] {
         let mut output = Vec::new();
-        let size = restorer.get(&record, &Digest::of(content), &mut output, &Silent).unwrap();
+        let size = files.copy(&record, &Digest::of(content), &mut output, &Silent).unwrap();
         assert_eq!((size, &*output), (content.len() as u64, content));
     }
     record.recursive = false;
     let wanted = Digest::of(b"in a package within");
-    let result = restorer.get(&record, &wanted, &mut Vec::new(), &Silent);
-    assert!(matches!(result, Err(RestoreError::NoSuchFile { .. })), "{result:?}");
+    let result = files.copy(&record, &wanted, &mut Vec::new(), &Silent);
+    assert!(matches!(result, Err(PackageFileError::NoSuchFile { .. })), "{result:?}");
     record.url = "http://packages.example/gone".to_owned();
-    let result = restorer.get(&record, &wanted, &mut Vec::new(), &Silent);
-    assert!(matches!(result, Err(RestoreError::Fetch(_))), "{result:?}");
+    let result = files.copy(&record, &wanted, &mut Vec::new(), &Silent);
+    assert!(matches!(result, Err(PackageFileError::Fetch(_))), "{result:?}");
 }
 
 fn assert_no_leftovers(folder: &std::path::Path) {

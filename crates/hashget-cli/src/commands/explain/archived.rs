@@ -5,9 +5,9 @@
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use hashget::archive::{EntryOrigin, Requirements, entry_origins};
 use hashget::hashdb::{HashDb, complete_members};
 use hashget::model::{RelPath, escaped};
-use hashget::restore::{Needs, Origin, origins};
 use serde_json::json;
 
 use crate::archive;
@@ -24,7 +24,7 @@ pub(super) fn explain(
 ) -> anyhow::Result<()> {
     let console = environment.console;
     let manifest = archive::manifest(archive, environment)?;
-    let needs = Needs::of(&manifest)?;
+    let requirements = Requirements::from_manifest(&manifest)?;
     let normalised = |path: &PathBuf| {
         let bytes = path.as_os_str().as_bytes();
         let below = bytes.iter().position(|&byte| byte != b'/').map_or(&b""[..], |at| &bytes[at..]);
@@ -32,28 +32,31 @@ pub(super) fn explain(
             .map_err(|error| UsageError(format!("{}: {error}", escaped(bytes))))
     };
     let paths: Vec<RelPath> = paths.iter().map(normalised).collect::<Result<_, _>>()?;
-    let found = origins(&manifest, &paths, &|sha256| -> anyhow::Result<_> {
+    let found = entry_origins(&manifest, &paths, &|sha256| -> anyhow::Result<_> {
         Ok(complete_members(hashdb, sha256)?)
     })?;
     let mut missing = 0_u64;
     for (path, origin) in paths.iter().zip(found) {
         let (fate, why) = match &origin {
-            Origin::Archived => ("archived", "the archive holds it".to_owned()),
-            Origin::Packages(_) => ("left_out", "left out: a package gives it back".to_owned()),
-            Origin::Link(to) => ("link", format!("a hard link to {to}")),
-            Origin::Unknown => (
+            EntryOrigin::Archived => ("archived", "the archive holds it".to_owned()),
+            EntryOrigin::Packages(_) => {
+                ("left_out", "left out: a package gives it back".to_owned())
+            }
+            EntryOrigin::Link(to) => ("link", format!("a hard link to {to}")),
+            EntryOrigin::Unknown => (
                 "unknown",
                 "not in the archive itself; the HashDB does not know all of its packages, so that \
                  it cannot tell which one gives it, if any does"
                     .to_owned(),
             ),
-            Origin::Nowhere => {
+            EntryOrigin::Nowhere => {
                 missing += 1;
                 ("absent", "the archive knows nothing of it".to_owned())
             }
         };
-        let indices = if let Origin::Packages(indices) = origin { indices } else { Vec::new() };
-        let packages = indices.iter().map(|&index| &needs.packages[index]);
+        let indices =
+            if let EntryOrigin::Packages(indices) = origin { indices } else { Vec::new() };
+        let packages = indices.iter().map(|&index| &requirements.packages[index]);
         let urls: Vec<&String> = packages.clone().map(|package| &package.url).collect();
         let record = json!({ "path": path, "fate": fate, "reason": why, "packages": urls });
         console.data(&format!("{path}: {why}"), "explained", record)?;

@@ -6,9 +6,9 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use hashget::archive::host_of;
 use hashget::fetch::shown;
 use hashget::pack::{DetectorUse, Heavy, PackageUse, Summary};
-use hashget::restore::host_of;
 use serde_json::json;
 
 use super::destination::{Destination, Target};

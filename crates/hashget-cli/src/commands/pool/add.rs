@@ -7,9 +7,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Context as _;
+use hashget::archive::{ArchiveError, RequiredPackage, Requirements};
 use hashget::fetch::{PoolFolder, Source, shown as shown_url};
 use hashget::monitor::{Interrupted, Monitor, Step, Total};
-use hashget::restore::{NeededPackage, Needs, RestoreError};
 use serde_json::json;
 
 use super::shown;
@@ -38,8 +38,8 @@ pub(super) fn add(
     for path in paths {
         match archive::manifest(path, environment) {
             Ok(manifest) => {
-                let needs = Needs::of(&manifest)?;
-                add_needed(pool, &*source, &needs.packages, &mut added, environment)?;
+                let requirements = Requirements::from_manifest(&manifest)?;
+                add_needed(pool, &*source, &requirements.packages, &mut added, environment)?;
             }
             Err(error) if is_package(path, &error) => {
                 add_file(pool, path, &mut added, environment)?;
@@ -64,10 +64,10 @@ pub(super) fn add(
 
 /// Is it a file without a manifest, and so a package itself?
 fn is_package(path: &Path, error: &anyhow::Error) -> bool {
-    let without = |error: &RestoreError| {
-        matches!(error, RestoreError::NotAnArchive { .. } | RestoreError::NoManifestInArchive)
+    let without = |error: &ArchiveError| {
+        matches!(error, ArchiveError::NotAnArchive { .. } | ArchiveError::NoManifestInArchive)
     };
-    path.is_file() && error.downcast_ref::<RestoreError>().is_some_and(without)
+    path.is_file() && error.downcast_ref::<ArchiveError>().is_some_and(without)
 }
 
 fn add_file(
@@ -91,7 +91,7 @@ fn add_file(
 fn add_needed(
     pool: &PoolFolder,
     source: &dyn Source,
-    packages: &[NeededPackage],
+    packages: &[RequiredPackage],
     added: &mut Added,
     environment: &Environment<'_>,
 ) -> anyhow::Result<()> {
@@ -130,7 +130,7 @@ fn add_needed(
 fn add_one(
     pool: &PoolFolder,
     source: &dyn Source,
-    package: &NeededPackage,
+    package: &RequiredPackage,
     environment: &Environment<'_>,
 ) -> anyhow::Result<Option<bool>> {
     let console = environment.console;

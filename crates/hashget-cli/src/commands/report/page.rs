@@ -3,9 +3,9 @@
 //! Invariant: the template escapes all text for where it stands, and the page loads nothing.
 
 use askama::Template;
+use hashget::archive::{Folder, Subtree, Survey, SurveyedPackage};
 use hashget::model::manifest::Package;
 use hashget::model::{Amount, Evidence, display_name, escaped};
-use hashget::survey::{Folder, Part, Survey, SurveyedPackage};
 use serde_json::{Value, json};
 
 use crate::output::{counted, ratio, size};
@@ -190,8 +190,8 @@ fn worth(top: &Folder, whole: Amount) -> PartsSection {
     }
 }
 
-fn part_rows(parts: &[Part], whole: Amount) -> Vec<PartRow> {
-    let row = |part: &Part| PartRow {
+fn part_rows(parts: &[Subtree], whole: Amount) -> Vec<PartRow> {
+    let row = |part: &Subtree| PartRow {
         path: escaped(&part.path) + if part.is_folder { "/" } else { "" },
         sign: part.sign.as_deref().map(escaped).unwrap_or_default(),
         size: size(part.archived.bytes),

@@ -11,19 +11,19 @@ use crate::model::{Digest, Entry, Kind, Member, Metadata, RelPath};
 
 /// Where a member goes, and with what.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Destination {
-    pub(super) path: RelPath,
+pub(crate) struct Destination {
+    pub(crate) path: RelPath,
     /// What it is there. A hard link's target is a path of the tree.
-    pub(super) kind: Kind,
-    pub(super) metadata: Metadata,
+    pub(crate) kind: Kind,
+    pub(crate) metadata: Metadata,
     /// The digest that the manifest has of it.
-    pub(super) sha256: Option<Digest>,
-    pub(super) origin: Origin,
+    pub(crate) sha256: Option<Digest>,
+    pub(crate) part: ManifestPart,
 }
 
 /// Which part of the manifest sends it there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Origin {
+pub(crate) enum ManifestPart {
     /// The tree with this index.
     Placement(usize),
     /// The entry with this index of the package's `files`.
@@ -31,7 +31,7 @@ pub(super) enum Origin {
 }
 
 /// One package of the manifest, while its members are followed.
-pub(super) struct PackagePlan<'m> {
+pub(crate) struct PackagePlan<'m> {
     package: &'m Package,
     placements: Vec<Following<'m>>,
     files: Vec<Single>,
@@ -70,7 +70,7 @@ enum Outcome {
 
 impl<'m> PackagePlan<'m> {
     /// Starts before the first member.
-    pub(super) fn new(package: &'m Package) -> Result<Self, ManifestError> {
+    pub(crate) fn new(package: &'m Package) -> Result<Self, ManifestError> {
         let mut wanted: HashMap<RelPath, Vec<usize>> = HashMap::new();
         let mut files = Vec::with_capacity(package.files.len());
         for (index, item) in package.files.entries().enumerate() {
@@ -98,11 +98,11 @@ impl<'m> PackagePlan<'m> {
 
     fn single(&self, index: usize) -> Destination {
         let Entry { path, kind, metadata, sha256, .. } = self.files[index].entry.clone();
-        Destination { path, kind, metadata, sha256, origin: Origin::File(index) }
+        Destination { path, kind, metadata, sha256, part: ManifestPart::File(index) }
     }
 
     /// Entries of `files` that need none of the package's bytes: all that are no regular files.
-    pub(super) fn without_contents(&self) -> Vec<Destination> {
+    pub(crate) fn without_contents(&self) -> Vec<Destination> {
         (0..self.files.len())
             .filter(|&index| !matches!(self.files[index].entry.kind, Kind::File { .. }))
             .map(|index| self.single(index))
@@ -110,7 +110,7 @@ impl<'m> PackagePlan<'m> {
     }
 
     /// Entries of `files` that are the package itself.
-    pub(super) fn itself(&self) -> Vec<Destination> {
+    pub(crate) fn itself(&self) -> Vec<Destination> {
         (0..self.files.len())
             .filter(|&index| {
                 let single = &self.files[index];
@@ -121,24 +121,24 @@ impl<'m> PackagePlan<'m> {
     }
 
     /// Entries of `files` that are not in their places, if no tree wants the package.
-    pub(super) fn only_these(&self) -> Option<Vec<Destination>> {
+    pub(crate) fn only_these(&self) -> Option<Vec<Destination>> {
         let waiting = |index: &usize| self.files[*index].outcome == Outcome::Waiting;
         let indices = (0..self.files.len()).filter(waiting);
         self.placements.is_empty().then(|| indices.map(|index| self.single(index)).collect())
     }
 
     /// Must its members be read at all?
-    pub(super) fn needs_members(&self) -> bool {
+    pub(crate) fn needs_members(&self) -> bool {
         !self.placements.is_empty() || !self.wanted.is_empty()
     }
 
     /// The members that `files` want.
-    pub(super) fn wanted_members(&self) -> impl Iterator<Item = &RelPath> {
+    pub(crate) fn wanted_members(&self) -> impl Iterator<Item = &RelPath> {
         self.wanted.keys()
     }
 
     /// The entries of `files` that are in their places stay as they are. Are those all that the package gives?
-    pub(super) fn keep_done(&mut self) -> bool {
+    pub(crate) fn keep_done(&mut self) -> bool {
         for single in &mut self.files {
             single.kept = single.outcome == Outcome::Done;
         }
@@ -146,12 +146,12 @@ impl<'m> PackagePlan<'m> {
     }
 
     /// The packages inside the package that something is wanted of: the beginnings of paths in them.
-    pub(super) fn inner_packages(&self) -> &BTreeSet<Vec<u8>> {
+    pub(crate) fn inner_packages(&self) -> &BTreeSet<Vec<u8>> {
         &self.inner
     }
 
     /// The next member: where it goes.
-    pub(super) fn next(&mut self, member: &Member) -> Vec<Destination> {
+    pub(crate) fn next(&mut self, member: &Member) -> Vec<Destination> {
         let mut destinations = Vec::new();
         for (index, placement) in self.placements.iter_mut().enumerate() {
             if placement.broken.is_some() {
@@ -164,7 +164,7 @@ impl<'m> PackagePlan<'m> {
                     kind: given.kind,
                     metadata: given.metadata,
                     sha256: given.sha256,
-                    origin: Origin::Placement(index),
+                    part: ManifestPart::Placement(index),
                 }),
                 Err(error) => placement.broken = Some(error.to_string()),
             }
@@ -187,22 +187,22 @@ impl<'m> PackagePlan<'m> {
     }
 
     /// An entry of `files` is in its place.
-    pub(super) fn done(&mut self, origin: Origin) {
-        if let Origin::File(index) = origin {
+    pub(crate) fn done(&mut self, part: ManifestPart) {
+        if let ManifestPart::File(index) = part {
             self.files[index].outcome = Outcome::Done;
         }
     }
 
     /// An entry of `files` could not be placed. False if it is none of them.
-    pub(super) fn failed(&mut self, origin: Origin, reason: &str) -> bool {
-        let Origin::File(index) = origin else { return false };
+    pub(crate) fn failed(&mut self, part: ManifestPart, reason: &str) -> bool {
+        let ManifestPart::File(index) = part else { return false };
         self.files[index].fail(reason.to_owned());
         true
     }
 
     /// All that is not in its place, and why; `problem` says what was wrong with the package as a
     /// whole, if anything was.
-    pub(super) fn missing(&self, problem: Option<&str>) -> Vec<(RelPath, String)> {
+    pub(crate) fn missing(&self, problem: Option<&str>) -> Vec<(RelPath, String)> {
         let mut missing = Vec::new();
         let package = crate::fetch::shown(&self.package.url);
         for (placement, following) in self.package.placements.iter().zip(&self.placements) {

@@ -5,11 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Standing, VerifiedPackage};
+use super::{PackageState, VerifiedPackage};
+use crate::archive::host_of;
 use crate::fetch::shown;
 use crate::hashdb::CheckOutcome;
 use crate::monitor::{Monitor, ProblemKind};
-use crate::restore::host_of;
 
 /// So many packages of one host are told one by one.
 const FEW: usize = 3;
@@ -19,7 +19,7 @@ const NAMED: usize = 5;
 
 /// Tells of a package that no place has.
 pub(super) fn lost(package: &VerifiedPackage, monitor: &dyn Monitor) {
-    if package.standing() == Standing::Lost {
+    if package.state() == PackageState::Lost {
         let message =
             format!("it is lost: no place has it ({}); {}", answers(package), hanging(package));
         monitor.problem(ProblemKind::Verification, shown(&package.package.url), message);
@@ -30,7 +30,7 @@ pub(super) fn lost(package: &VerifiedPackage, monitor: &dyn Monitor) {
 pub(super) fn others(packages: &[VerifiedPackage], monitor: &dyn Monitor) {
     let mut groups: BTreeMap<Group, Vec<&VerifiedPackage>> = BTreeMap::new();
     for package in packages {
-        if let Some(group) = Group::of(package) {
+        if let Some(group) = Group::for_package(package) {
             groups.entry(group).or_default().push(package);
         }
     }
@@ -58,11 +58,11 @@ struct Group {
 
 impl Group {
     /// Where a package belongs that some place does not have, and that is not lost.
-    fn of(package: &VerifiedPackage) -> Option<Self> {
-        let kind = match package.standing() {
-            Standing::Present => ProblemKind::Note,
-            Standing::Unreachable => ProblemKind::Unreachable,
-            Standing::Lost => return None,
+    fn for_package(package: &VerifiedPackage) -> Option<Self> {
+        let kind = match package.state() {
+            PackageState::Present => ProblemKind::Note,
+            PackageState::Unreachable => ProblemKind::Unreachable,
+            PackageState::Lost => return None,
         };
         let bad = package.bad_places();
         let mut answers: Vec<(String, CheckOutcome)> =

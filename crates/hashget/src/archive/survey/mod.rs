@@ -5,9 +5,9 @@
 
 mod folders;
 
-pub use folders::{Folder, Part};
+pub use folders::{Folder, Subtree};
 
-use crate::hashdb::{HashDb, HashDbError};
+use crate::hashdb::{HashDb, HashDbError, complete_members};
 use crate::model::manifest::{EntryTable, Manifest, ManifestError, Package, PlacementCursor};
 use crate::model::{Amount, Evidence, Kind, Member, RelPath};
 
@@ -57,11 +57,11 @@ pub struct SurveyedPackage {
 pub fn survey(manifest: &Manifest, hashdb: &dyn HashDb) -> Result<Survey, SurveyError> {
     let mut survey = Survey::default();
     for (index, package) in manifest.packages.iter().enumerate() {
-        let members = members_of(package, hashdb)?;
+        let members = complete_members(hashdb, &package.sha256)?;
         let before = survey.files.len();
         survey.add_table(&package.files, Some(index))?;
         let is_complete = match members {
-            Some(members) => survey.add_trees(package, index, &members),
+            Some(members) => survey.add_placements(package, index, &members),
             None => package.placements.is_empty(),
         };
         survey.packages.push(SurveyedPackage {
@@ -95,17 +95,6 @@ pub enum SurveyError {
     HashDb(#[from] HashDbError),
 }
 
-/// All members of a package of the manifest, if they are known.
-fn members_of(package: &Package, hashdb: &dyn HashDb) -> Result<Option<Vec<Member>>, HashDbError> {
-    for id in hashdb.by_sha256(&package.sha256)? {
-        // At weaker evidence only those members are known that some tree was seen to have.
-        if hashdb.package(id)?.is_some_and(|record| record.evidence >= Evidence::Signed) {
-            return hashdb.members(id).map(Some);
-        }
-    }
-    Ok(None)
-}
-
 impl Survey {
     fn add_table(
         &mut self,
@@ -121,10 +110,10 @@ impl Survey {
         Ok(())
     }
 
-    /// Adds what the trees of a package give. False if the members do not fit them.
-    fn add_trees(&mut self, package: &Package, index: usize, members: &[Member]) -> bool {
-        for tree in &package.placements {
-            let mut cursor = PlacementCursor::new(tree);
+    /// Adds what the placements of a package give. False if the members do not fit them.
+    fn add_placements(&mut self, package: &Package, index: usize, members: &[Member]) -> bool {
+        for placement in &package.placements {
+            let mut cursor = PlacementCursor::new(placement);
             for member in members {
                 let Ok(given) = cursor.next(member) else { return false };
                 let (path, bytes) = match given {

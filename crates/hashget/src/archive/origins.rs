@@ -2,7 +2,7 @@
 //!
 //! Invariant: the same plan is followed as when restoring.
 
-use super::plan::PackagePlan;
+use super::package_plan::PackagePlan;
 use crate::model::manifest::{AnyManifest, Manifest, ManifestError, ManifestV1, Package};
 use crate::model::{Digest, Kind, Member, RelPath};
 
@@ -32,7 +32,7 @@ pub fn given_entries(
 
 /// Where an entry of an archive's tree comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
+pub enum EntryOrigin {
     /// The archive holds it.
     Archived,
     /// These packages, by their indices in the manifest; a file has one, folders may have several.
@@ -52,11 +52,11 @@ pub type MembersOf<'a, E> = &'a dyn Fn(&Digest) -> Result<Option<Vec<Member>>, E
 ///
 /// # Errors
 /// See [`given_entries`], and what `members` fails with.
-pub fn origins<E: From<ManifestError>>(
+pub fn entry_origins<E: From<ManifestError>>(
     manifest: &AnyManifest,
     paths: &[RelPath],
     members: MembersOf<'_, E>,
-) -> Result<Vec<Origin>, E> {
+) -> Result<Vec<EntryOrigin>, E> {
     match manifest {
         AnyManifest::V1(manifest) => origins_v1(manifest, paths, members),
         AnyManifest::V2(manifest) => origins_v2(manifest, paths, members),
@@ -67,7 +67,7 @@ fn origins_v2<E: From<ManifestError>>(
     manifest: &Manifest,
     paths: &[RelPath],
     members: MembersOf<'_, E>,
-) -> Result<Vec<Origin>, E> {
+) -> Result<Vec<EntryOrigin>, E> {
     let mut packages: Vec<Vec<usize>> = vec![Vec::new(); paths.len()];
     let mut all_known = true;
     for (index, package) in manifest.packages.iter().enumerate() {
@@ -83,11 +83,11 @@ fn origins_v2<E: From<ManifestError>>(
     let origin = |(packages, path): (Vec<usize>, &RelPath)| {
         let link = manifest.links.iter().find(|link| link.path == *path);
         match link {
-            _ if manifest.archived.paths().binary_search(path).is_ok() => Origin::Archived,
-            Some(link) => Origin::Link(link.to.clone()),
-            None if !packages.is_empty() => Origin::Packages(packages),
-            None if !all_known => Origin::Unknown,
-            None => Origin::Nowhere,
+            _ if manifest.archived.paths().binary_search(path).is_ok() => EntryOrigin::Archived,
+            Some(link) => EntryOrigin::Link(link.to.clone()),
+            None if !packages.is_empty() => EntryOrigin::Packages(packages),
+            None if !all_known => EntryOrigin::Unknown,
+            None => EntryOrigin::Nowhere,
         }
     };
     Ok(packages.into_iter().zip(paths).map(origin).collect())
@@ -98,7 +98,7 @@ fn origins_v1<E>(
     manifest: &ManifestV1,
     paths: &[RelPath],
     members: MembersOf<'_, E>,
-) -> Result<Vec<Origin>, E> {
+) -> Result<Vec<EntryOrigin>, E> {
     let mut wanted = paths.iter().map(|path| manifest.files.iter().find(|one| one.file == *path));
     let wanted: Vec<Option<Digest>> =
         wanted.by_ref().map(|file| file.map(|file| file.sha256)).collect();
@@ -113,9 +113,9 @@ fn origins_v1<E>(
         }
     }
     let origin = |(packages, digest): (Vec<usize>, &Option<Digest>)| match digest {
-        None => Origin::Nowhere,
-        Some(_) if packages.is_empty() => Origin::Unknown,
-        Some(_) => Origin::Packages(packages),
+        None => EntryOrigin::Nowhere,
+        Some(_) if packages.is_empty() => EntryOrigin::Unknown,
+        Some(_) => EntryOrigin::Packages(packages),
     };
     Ok(packages.into_iter().zip(&wanted).map(origin).collect())
 }

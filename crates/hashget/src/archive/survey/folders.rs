@@ -20,7 +20,7 @@ pub struct Folder {
 
 /// A part of the tree that the archive holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Part {
+pub struct Subtree {
     /// Where it is.
     pub path: Vec<u8>,
     /// Is it a folder?
@@ -102,14 +102,14 @@ impl Folder {
 
     /// What fills the archive: the largest folders and files of which nearly nothing is given back,
     /// largest first, at most `most`.
-    pub fn archived(&self, most: usize) -> Vec<Part> {
+    pub fn archived(&self, most: usize) -> Vec<Subtree> {
         let mut found = Vec::new();
         self.visit(&mut Vec::new(), &mut |folder, path| {
             let is_top = path.is_empty();
             if is_top || !folder.is_unknown() || folder.is_wrapping() {
                 return true;
             }
-            found.push(folder.part(path, None));
+            found.push(folder.subtree(path, None));
             false
         });
         largest(found, most)
@@ -117,14 +117,14 @@ impl Folder {
 
     /// Folders that look like published packages and that no known package gives back, largest first,
     /// at most `most`.
-    pub fn worth_indexing(&self, most: usize) -> Vec<Part> {
+    pub fn worth_indexing(&self, most: usize) -> Vec<Subtree> {
         let mut found = Vec::new();
         self.visit(&mut Vec::new(), &mut |folder, path| {
             let sign = folder.sign();
             if sign.is_none() || path.is_empty() || !folder.is_unknown() {
                 return true;
             }
-            found.push(folder.part(path, sign));
+            found.push(folder.subtree(path, sign));
             false
         });
         largest(found, most)
@@ -139,13 +139,13 @@ impl Folder {
         self.children.iter().find(is_sign).map(|child| child.name.clone())
     }
 
-    fn part(&self, path: &[u8], sign: Option<Vec<u8>>) -> Part {
+    fn subtree(&self, path: &[u8], sign: Option<Vec<u8>>) -> Subtree {
         let is_folder = !self.children.is_empty();
         let archived = Amount {
             files: self.all.files - self.given.files,
             bytes: self.all.bytes - self.given.bytes,
         };
-        Part { path: path.to_vec(), is_folder, archived, sign }
+        Subtree { path: path.to_vec(), is_folder, archived, sign }
     }
 
     /// Shows every folder and file to `look`, which says whether to go on into it.
@@ -165,7 +165,7 @@ impl Folder {
     }
 }
 
-fn largest(mut found: Vec<Part>, most: usize) -> Vec<Part> {
+fn largest(mut found: Vec<Subtree>, most: usize) -> Vec<Subtree> {
     found.sort_by(|a, b| b.archived.bytes.cmp(&a.archived.bytes).then(a.path.cmp(&b.path)));
     found.truncate(most);
     found
@@ -180,8 +180,8 @@ mod tests {
         SurveyedFile { path: RelPath::new(path).unwrap(), bytes, given_by }
     }
 
-    fn paths(parts: &[Part]) -> Vec<(String, u64)> {
-        let path = |one: &Part| String::from_utf8_lossy(&one.path).into_owned();
+    fn paths(parts: &[Subtree]) -> Vec<(String, u64)> {
+        let path = |one: &Subtree| String::from_utf8_lossy(&one.path).into_owned();
         parts.iter().map(|one| (path(one), one.archived.bytes)).collect()
     }
 

@@ -9,8 +9,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::packages::in_parallel;
-use super::{NeededPackage, Needs, count, given_entries};
+use super::{RequiredPackage, Requirements, count, given_entries, in_parallel};
 use crate::fetch::{FetchError, Source, Wanted, Web};
 use crate::hashdb::{Check, CheckOutcome, HashDb, HashDbError, complete_members};
 use crate::model::manifest::{AnyManifest, ManifestError};
@@ -62,7 +61,7 @@ pub struct Verified {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedPackage {
     /// The package.
-    pub package: NeededPackage,
+    pub package: RequiredPackage,
     /// What each of its URLs answered, and what was found there.
     pub places: Vec<(String, CheckOutcome, String)>,
     /// The file of a pool or the cache that has it, looked for when no URL has it.
@@ -75,7 +74,7 @@ pub struct VerifiedPackage {
 
 /// What is left of a package.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum PackageState {
     /// Some place has it.
     Present,
     /// No place could be reached, or none that would have it.
@@ -106,14 +105,14 @@ impl VerifiedPackage {
     }
 
     /// What is left of it.
-    pub fn standing(&self) -> Standing {
+    pub fn state(&self) -> PackageState {
         let any = |wanted| self.places.iter().any(|(_, outcome, _)| *outcome == wanted);
         if self.local.is_some() || any(CheckOutcome::Present) {
-            Standing::Present
+            PackageState::Present
         } else if any(CheckOutcome::Unreachable) || self.places.is_empty() {
-            Standing::Unreachable
+            PackageState::Unreachable
         } else {
-            Standing::Lost
+            PackageState::Lost
         }
     }
 }
@@ -130,9 +129,10 @@ impl Verifier<'_> {
         options: &VerifyOptions,
         monitor: &dyn Monitor,
     ) -> Result<Verified, VerifyError> {
-        let needs = Needs::of(manifest)?;
-        let order = self.oldest_first(&needs, options.deep)?;
-        let (bytes, things) = (needs.package_bytes(), Some(count(needs.packages.len())));
+        let requirements = Requirements::from_manifest(manifest)?;
+        let order = self.oldest_first(&requirements, options.deep)?;
+        let (bytes, things) =
+            (requirements.package_bytes(), Some(count(requirements.packages.len())));
         let total = Total { bytes: Some(bytes).filter(|_| options.deep), things };
         let progress = monitor.begin(Step::Check, "packages", total);
         let (began, asked_bytes) = (Instant::now(), AtomicU64::new(0));
@@ -140,7 +140,7 @@ impl Verifier<'_> {
         let outcome = in_parallel(self.jobs, order.len(), |position| {
             monitor.check_interrupted()?;
             let index = order[position];
-            let bytes = needs.packages[index].size.unwrap_or(0);
+            let bytes = requirements.packages[index].size.unwrap_or(0);
             let before = asked_bytes.fetch_add(bytes, Ordering::Relaxed);
             let enough = match options.at_most {
                 Some(AtMost::Bytes(most)) => position > 0 && before.saturating_add(bytes) > most,
@@ -149,7 +149,7 @@ impl Verifier<'_> {
             };
             if !enough {
                 let verified =
-                    self.ask(&needs.packages[index], index, manifest, options, monitor)?;
+                    self.ask(&requirements.packages[index], index, manifest, options, monitor)?;
                 found.lock().expect("pushing does not panic").push((index, verified));
             }
             progress.advance(if options.deep { bytes } else { 0 }, 1);
@@ -162,14 +162,18 @@ impl Verifier<'_> {
         // Of a run that was interrupted too: what it has learned is worth reporter.
         report::others(&packages, monitor);
         outcome?;
-        let not_asked = count(needs.packages.len() - packages.len());
+        let not_asked = count(requirements.packages.len() - packages.len());
         Ok(Verified { packages, not_asked })
     }
 
     /// The packages by when they were last asked for, never comes first.
-    fn oldest_first(&self, needs: &Needs, deep: bool) -> Result<Vec<usize>, HashDbError> {
-        let mut ages = Vec::with_capacity(needs.packages.len());
-        for (index, package) in needs.packages.iter().enumerate() {
+    fn oldest_first(
+        &self,
+        requirements: &Requirements,
+        deep: bool,
+    ) -> Result<Vec<usize>, HashDbError> {
+        let mut ages = Vec::with_capacity(requirements.packages.len());
+        for (index, package) in requirements.packages.iter().enumerate() {
             let checks = self.hashdb.checks(&package.sha256)?;
             let fitting = checks.iter().filter(|check| check.deep || !deep);
             ages.push((fitting.map(|check| check.checked_at).max(), index));
@@ -180,7 +184,7 @@ impl Verifier<'_> {
 
     fn ask(
         &self,
-        package: &NeededPackage,
+        package: &RequiredPackage,
         index: usize,
         manifest: &AnyManifest,
         options: &VerifyOptions,
@@ -205,7 +209,7 @@ impl Verifier<'_> {
             files: Vec::new(),
             under: Vec::new(),
         };
-        if verified.standing() != Standing::Present {
+        if verified.state() != PackageState::Present {
             verified.local = match self.local.fetch(&package.wanted(), monitor) {
                 Ok(fetched) => Some(fetched.from),
                 Err(FetchError::Interrupted(interrupted)) => return Err(interrupted.into()),
@@ -219,7 +223,7 @@ impl Verifier<'_> {
 
     fn ask_place(
         &self,
-        package: &NeededPackage,
+        package: &RequiredPackage,
         url: &str,
         deep: bool,
         monitor: &dyn Monitor,

@@ -1,25 +1,17 @@
-//! What an archive needs to be restored: its manifest, read and summed up.
+//! What an archive needs to be restored: its manifest, summed up.
 //!
-//! Invariant: nothing is written, and no more of an archive is read than up to its first manifest.
+//! Invariant: pure; everything here follows from the manifest alone.
 
 use std::collections::{BTreeMap, HashSet};
-use std::io::Read;
-use std::path::Path;
 
-use super::{RestoreError, count, extract, manifest_path, parse};
+use super::count;
 use crate::fetch::Wanted;
-use crate::formats::tar::RawKind;
-use crate::limits::Limits;
-use crate::model::manifest::{
-    AnyManifest, MANIFEST_NAME, Manifest, ManifestError, ManifestV1, Package,
-};
-use crate::model::{Amount, Digest, Evidence, Kind, RelPath, Timestamp, escaped};
-use crate::monitor::{Monitor, Running, Step, Total};
-use crate::tree::TreeRoot;
+use crate::model::manifest::{AnyManifest, Manifest, ManifestError, ManifestV1, Package};
+use crate::model::{Amount, Digest, Evidence, Kind, RelPath, Timestamp};
 
 /// What an archive needs, and what it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Needs {
+pub struct Requirements {
     /// The manifest's version.
     pub version: u32,
     /// Who wrote it, if it says so.
@@ -35,12 +27,12 @@ pub struct Needs {
     /// The modification times of the oldest and the newest archived file.
     pub archived_times: Option<(Timestamp, Timestamp)>,
     /// The packages, in the manifest's order.
-    pub packages: Vec<NeededPackage>,
+    pub packages: Vec<RequiredPackage>,
 }
 
 /// A package that an archive needs. What version 1 does not say is `None`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NeededPackage {
+pub struct RequiredPackage {
     /// Its public URL.
     pub url: String,
     /// Other URLs of the same bytes.
@@ -57,7 +49,7 @@ pub struct NeededPackage {
     pub signatures: Vec<String>,
 }
 
-impl NeededPackage {
+impl RequiredPackage {
     /// As a source is asked for it.
     pub fn wanted(&self) -> Wanted {
         Wanted {
@@ -80,20 +72,20 @@ pub fn host_of(url: &str) -> String {
     parsed.as_ref().and_then(url::Url::host_str).unwrap_or_default().to_owned()
 }
 
-impl Needs {
+impl Requirements {
     /// Sums up a manifest.
     ///
     /// # Errors
     /// A table of the manifest is not what `docs/format.md` says.
-    pub fn of(manifest: &AnyManifest) -> Result<Self, ManifestError> {
+    pub fn from_manifest(manifest: &AnyManifest) -> Result<Self, ManifestError> {
         match manifest {
-            AnyManifest::V1(manifest) => Ok(Self::of_v1(manifest)),
-            AnyManifest::V2(manifest) => Self::of_v2(manifest),
+            AnyManifest::V1(manifest) => Ok(Self::from_v1(manifest)),
+            AnyManifest::V2(manifest) => Self::from_v2(manifest),
         }
     }
 
-    fn of_v1(manifest: &ManifestV1) -> Self {
-        let package = |package: &crate::model::manifest::PackageV1| NeededPackage {
+    fn from_v1(manifest: &ManifestV1) -> Self {
+        let package = |package: &crate::model::manifest::PackageV1| RequiredPackage {
             url: package.url.clone(),
             also: Vec::new(),
             sha256: package.hash,
@@ -117,9 +109,9 @@ impl Needs {
         }
     }
 
-    fn of_v2(manifest: &Manifest) -> Result<Self, ManifestError> {
+    fn from_v2(manifest: &Manifest) -> Result<Self, ManifestError> {
         let (archived, archived_times) = archived(manifest)?;
-        let package = |package: &Package| NeededPackage {
+        let package = |package: &Package| RequiredPackage {
             url: package.url.clone(),
             also: package.also.clone(),
             sha256: package.sha256,
@@ -185,91 +177,4 @@ fn archived(
     }
     amount.files += count(manifest.links.iter().filter(|link| files.contains(&link.to)).count());
     Ok((amount, times))
-}
-
-/// Reads the first manifest of an archive (of any compression), or what is a manifest itself.
-///
-/// # Errors
-/// See [`RestoreError`].
-pub fn archive_manifest(
-    archive: &mut (dyn Read + Send),
-    name: &str,
-    limits: &Limits,
-    monitor: &dyn Monitor,
-) -> Result<AnyManifest, RestoreError> {
-    let progress = monitor.begin(Step::Read, escaped(name.as_bytes()), Total::UNKNOWN);
-    let json = find_manifest(archive, limits, &progress, monitor);
-    drop(progress);
-    Ok(AnyManifest::parse(&json?)?)
-}
-
-fn find_manifest(
-    archive: &mut (dyn Read + Send),
-    limits: &Limits,
-    progress: &Running<'_>,
-    monitor: &dyn Monitor,
-) -> Result<Vec<u8>, RestoreError> {
-    let head = extract::head(archive)?;
-    if head.first() == Some(&b'{') {
-        let whole = (&head[..]).chain(archive);
-        return read_limited(whole, limits, |error| RestoreError::Archive { error });
-    }
-    let mut tar = extract::open(head, archive, limits)?;
-    let mut first = true;
-    loop {
-        monitor.check_interrupted()?;
-        let error = match tar.next() {
-            Ok(Some(mut entry)) => {
-                first = false;
-                let path = RelPath::normalise(&entry.path).ok();
-                let bytes = match entry.kind {
-                    RawKind::File { size } => size,
-                    _ => 0,
-                };
-                if path.is_none_or(|path| path.as_bytes() != MANIFEST_NAME.as_bytes()) {
-                    progress.advance(bytes, 1);
-                    continue;
-                }
-                let failed = |error| RestoreError::Archive { error };
-                return read_limited(&mut entry, limits, failed);
-            }
-            Ok(None) => return Err(RestoreError::NoManifestInArchive),
-            Err(error) => error,
-        };
-        return Err(match error {
-            error if first => RestoreError::NotAnArchive { error },
-            error => RestoreError::Archive { error: std::io::Error::other(error) },
-        });
-    }
-}
-
-/// Reads the manifest that lies in a folder.
-///
-/// # Errors
-/// See [`RestoreError`].
-pub fn folder_manifest(folder: &Path, limits: &Limits) -> Result<AnyManifest, RestoreError> {
-    let target = || folder.to_path_buf();
-    let failed = |error| RestoreError::Target { target: target(), error };
-    let root = TreeRoot::open(folder).map_err(failed)?;
-    let file = match root.open_file(&manifest_path()) {
-        Ok(file) if file.metadata().is_ok_and(|found| found.is_file()) => file,
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
-        _ => return Err(RestoreError::NoManifest { target: target() }),
-    };
-    parse(&file, limits, failed)
-}
-
-/// Reads a manifest, no more of it than the limit lets in.
-fn read_limited(
-    reader: impl Read,
-    limits: &Limits,
-    failed: impl FnOnce(std::io::Error) -> RestoreError,
-) -> Result<Vec<u8>, RestoreError> {
-    let limit = limits.manifest_bytes;
-    let mut json = Vec::new();
-    reader.take(limit.saturating_add(1)).read_to_end(&mut json).map_err(failed)?;
-    if count(json.len()) > limit {
-        return Err(RestoreError::ManifestSize { limit });
-    }
-    Ok(json)
 }

@@ -1,0 +1,62 @@
+//! Why an archive's manifest could not be read.
+//!
+//! Invariant: each variant is about the archive or the folder as a whole.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::formats::FormatError;
+use crate::model::manifest::{MANIFEST_NAME, ManifestError};
+use crate::monitor::Interrupted;
+
+/// Why an archive cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// The bytes are not a tar archive, compressed or not.
+    #[error("this is not an archive: expected a tar archive (.tar, .tar.gz, .tar.zst, .tar.xz)")]
+    NotAnArchive {
+        /// What the reader found.
+        #[source]
+        error: FormatError,
+    },
+    /// The archive's bytes could not be read.
+    #[error("cannot read the archive")]
+    Read {
+        /// Why.
+        #[source]
+        error: io::Error,
+    },
+    /// The archive was read to its end.
+    #[error(
+        "the archive has no {MANIFEST_NAME}: it is a plain tar, and nothing says what else belongs to \
+         its entries"
+    )]
+    NoManifestInArchive,
+    /// The folder has no manifest.
+    #[error("{} has no {MANIFEST_NAME}: nothing says what is missing there", folder.display())]
+    NoManifest {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The folder, or the manifest in it, could not be read.
+    #[error("cannot read {}", folder.display())]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        #[source]
+        error: io::Error,
+    },
+    /// The manifest cannot be understood.
+    #[error("the manifest {MANIFEST_NAME} cannot be used")]
+    Manifest(#[from] ManifestError),
+    /// The manifest is longer than the limit.
+    #[error("the manifest {MANIFEST_NAME} is longer than the limit of {limit} bytes")]
+    ManifestSize {
+        /// The limit, in bytes.
+        limit: u64,
+    },
+    /// The monitor asked to stop.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+}

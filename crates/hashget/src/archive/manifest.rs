@@ -1,0 +1,119 @@
+//! Reading the manifest of an archive, or of a folder into which one was unpacked.
+//!
+//! Invariant: nothing is written, and no more of an archive is read than up to its first manifest.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use super::{ArchiveError, count, stream};
+use crate::formats::tar::RawKind;
+use crate::limits::Limits;
+use crate::model::manifest::{AnyManifest, MANIFEST_NAME};
+use crate::model::{RelPath, escaped};
+use crate::monitor::{Monitor, Running, Step, Total};
+use crate::tree::TreeRoot;
+
+/// The path of the manifest in an archive, and in a folder into which one was unpacked.
+pub fn manifest_path() -> RelPath {
+    RelPath::new(MANIFEST_NAME).expect("it is one component")
+}
+
+/// Reads the first manifest of an archive (of any compression), or what is a manifest itself.
+///
+/// # Errors
+/// See [`ArchiveError`].
+pub fn read_manifest(
+    archive: &mut (dyn Read + Send),
+    name: &str,
+    limits: &Limits,
+    monitor: &dyn Monitor,
+) -> Result<AnyManifest, ArchiveError> {
+    let progress = monitor.begin(Step::Read, escaped(name.as_bytes()), Total::UNKNOWN);
+    let json = find_manifest(archive, limits, &progress, monitor);
+    drop(progress);
+    Ok(AnyManifest::parse(&json?)?)
+}
+
+fn find_manifest(
+    archive: &mut (dyn Read + Send),
+    limits: &Limits,
+    progress: &Running<'_>,
+    monitor: &dyn Monitor,
+) -> Result<Vec<u8>, ArchiveError> {
+    let head = stream::first_bytes(archive)?;
+    if head.first() == Some(&b'{') {
+        let whole = (&head[..]).chain(archive);
+        return read_limited(whole, limits, |error| ArchiveError::Read { error });
+    }
+    let mut tar = stream::open_tar(head, archive, limits)?;
+    let mut first = true;
+    loop {
+        monitor.check_interrupted()?;
+        let error = match tar.next() {
+            Ok(Some(mut entry)) => {
+                first = false;
+                let path = RelPath::normalise(&entry.path).ok();
+                let bytes = match entry.kind {
+                    RawKind::File { size } => size,
+                    _ => 0,
+                };
+                if path.is_none_or(|path| path.as_bytes() != MANIFEST_NAME.as_bytes()) {
+                    progress.advance(bytes, 1);
+                    continue;
+                }
+                let failed = |error| ArchiveError::Read { error };
+                return read_limited(&mut entry, limits, failed);
+            }
+            Ok(None) => return Err(ArchiveError::NoManifestInArchive),
+            Err(error) => error,
+        };
+        return Err(match error {
+            error if first => ArchiveError::NotAnArchive { error },
+            error => ArchiveError::Read { error: std::io::Error::other(error) },
+        });
+    }
+}
+
+/// Reads the manifest that lies in a folder.
+///
+/// # Errors
+/// See [`ArchiveError`].
+pub fn read_folder_manifest(folder: &Path, limits: &Limits) -> Result<AnyManifest, ArchiveError> {
+    let failed = |error| ArchiveError::Folder { folder: folder.to_path_buf(), error };
+    let root = TreeRoot::open(folder).map_err(failed)?;
+    let file = match root.open_file(&manifest_path()) {
+        Ok(file) if file.metadata().is_ok_and(|found| found.is_file()) => file,
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => return Err(ArchiveError::NoManifest { folder: folder.to_path_buf() }),
+    };
+    parse_manifest(&file, limits, failed)
+}
+
+/// Reads a manifest, no more of it than the limit lets in.
+fn read_limited(
+    reader: impl Read,
+    limits: &Limits,
+    failed: impl FnOnce(std::io::Error) -> ArchiveError,
+) -> Result<Vec<u8>, ArchiveError> {
+    let limit = limits.manifest_bytes;
+    let mut json = Vec::new();
+    reader.take(limit.saturating_add(1)).read_to_end(&mut json).map_err(failed)?;
+    if count(json.len()) > limit {
+        return Err(ArchiveError::ManifestSize { limit });
+    }
+    Ok(json)
+}
+
+/// The manifest in an open file, if that is not longer than the limit.
+pub(crate) fn parse_manifest(
+    file: &File,
+    limits: &Limits,
+    failed: impl FnOnce(std::io::Error) -> ArchiveError,
+) -> Result<AnyManifest, ArchiveError> {
+    let limit = limits.manifest_bytes;
+    if file.metadata().map_err(failed)?.len() > limit {
+        return Err(ArchiveError::ManifestSize { limit });
+    }
+    Ok(AnyManifest::read(file, limit)?)
+}
