@@ -1,18 +1,15 @@
 //! Exit codes: one table, computed in one place.
 //!
-//! Invariant: the code follows from the error that ended the command and the problems that were heard,
+//! Invariant: the code follows from the class of the error that ended the command and the problems reported before,
 //! and from nothing else.
 
 use std::fmt;
 use std::process::ExitCode;
 
-use hashget::fetch::FetchError;
-use hashget::formats::FormatError;
-use hashget::index::IndexError;
-use hashget::monitor::{Interrupted, ProblemKind};
-use hashget::tree::BadGlob;
+use hashget::classify;
+use hashget::error::ErrorClass;
+use hashget::monitor::ProblemKind;
 
-use crate::causes::{AnyError, causes};
 use crate::output::{Problems, print_usage_error};
 
 /// How a command ended.
@@ -67,6 +64,14 @@ impl fmt::Display for UsageError {
 
 impl std::error::Error for UsageError {}
 
+/// The class of an error: that of the first cause which has one.
+pub(crate) fn class(error: &anyhow::Error) -> Option<ErrorClass> {
+    error.chain().find_map(|cause| match cause.downcast_ref::<UsageError>() {
+        Some(_) => Some(ErrorClass::BadInput),
+        None => classify::own_class(cause),
+    })
+}
+
 /// The code for a command that ended with `error`, or without one, and had `problems`.
 pub(crate) fn code(error: Option<&anyhow::Error>, problems: &Problems) -> Code {
     let from_problems = if problems.verification > 0 {
@@ -81,60 +86,31 @@ pub(crate) fn code(error: Option<&anyhow::Error>, problems: &Problems) -> Code {
     let Some(error) = error else {
         return from_problems;
     };
-    match (of_error(error.as_ref()), from_problems) {
-        // An error without a cause of its own ("nothing could be indexed") sums up the problems before it.
-        (Code::Failed, Code::Verification | Code::Unreachable)
-            if causes(error.as_ref()).len() == 1 =>
-        {
-            from_problems
-        }
-        (code, _) => code,
+    match (class(error), from_problems) {
+        (Some(class), _) => of_class(class),
+        // An error without a class ("nothing could be indexed") sums up the problems before it.
+        (None, Code::Verification | Code::Unreachable) => from_problems,
+        (None, _) => Code::Failed,
     }
 }
 
-/// The code for an error alone.
-fn of_error(error: &AnyError) -> Code {
-    let causes = causes(error);
-    let any = |test: &dyn Fn(&AnyError) -> bool| causes.iter().any(|cause| test(*cause));
-    let fetch = |test: fn(&FetchError) -> bool| {
-        any(&|cause| cause.downcast_ref::<FetchError>().is_some_and(test))
-    };
-    if any(&|cause| cause.is::<Interrupted>()) {
-        Code::Interrupted
-    } else if any(&|cause| cause.is::<UsageError>() || cause.is::<BadGlob>()) {
-        Code::Usage
-    } else if fetch(|error| matches!(error, FetchError::Mismatch { .. }))
-        || any(&|cause| cause.downcast_ref().is_some_and(is_bad_package))
-    {
-        Code::Verification
-    } else if fetch(|error| {
-        use FetchError::{NotFound, Refused, Transient, Unreachable};
-        matches!(error, NotFound { .. } | Unreachable { .. } | Transient { .. } | Refused { .. })
-    }) {
-        Code::Unreachable
-    } else {
-        Code::Failed
-    }
-}
-
-/// Is it the package that is wrong, and not the disk that it is read from?
-fn is_bad_package(error: &IndexError) -> bool {
-    matches!(error, IndexError::Format { error, .. } if !matches!(error, FormatError::Io(_)))
-}
-
-/// What kind of problem an error is when the command goes on without the thing that had it.
-pub(crate) fn problem_kind(error: &AnyError) -> ProblemKind {
-    match of_error(error) {
-        Code::Verification => ProblemKind::Verification,
-        Code::Unreachable => ProblemKind::Unreachable,
-        _ => ProblemKind::Incomplete,
+/// The code for an error of this class.
+fn of_class(class: ErrorClass) -> Code {
+    match class {
+        ErrorClass::Interrupted => Code::Interrupted,
+        ErrorClass::BadInput | ErrorClass::BadRule => Code::Usage,
+        class => match class.problem_kind() {
+            ProblemKind::Verification => Code::Verification,
+            ProblemKind::Unreachable => Code::Unreachable,
+            ProblemKind::Incomplete | ProblemKind::Note => Code::Failed,
+        },
     }
 }
 
 /// Says what clap has to say: help and version to standard output, usage errors to standard error.
 pub(crate) fn after_parsing(error: &clap::Error) -> ExitCode {
     if error.use_stderr() {
-        print_usage_error(error);
+        print_usage_error(error, Code::Usage.number());
         return Code::Usage.into();
     }
     // A reader that has gone away has seen enough.
@@ -145,7 +121,10 @@ pub(crate) fn after_parsing(error: &clap::Error) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use anyhow::Context as _;
+    use hashget::fetch::FetchError;
     use hashget::formats::FormatError;
+    use hashget::index::IndexError;
+    use hashget::monitor::Interrupted;
 
     use super::*;
 

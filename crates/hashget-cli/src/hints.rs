@@ -1,20 +1,11 @@
-//! What to do next after an error: one table.
+//! What to do next after an error: one table over the class of the error.
 //!
-//! Invariant: a hint is one line that names a command, an option or an action; the first entry of
-//! the table that knows a cause, the outermost cause first, gives it.
+//! Invariant: a hint is one line that names a command, an option or an action.
 
-use std::error::Error;
-use std::io;
-
-use hashget::archive::ArchiveError;
-use hashget::detectors::RuleError;
-use hashget::fetch::FetchError;
-use hashget::formats::FormatError;
+use hashget::error::ErrorClass;
 use hashget::hashdb::HashDbError;
-use hashget::model::manifest::ManifestError;
-use hashget::monitor::Interrupted;
 
-use crate::causes::{AnyError, causes};
+use crate::exit;
 
 /// What else a hint depends on.
 #[derive(Debug, Clone, Default)]
@@ -25,134 +16,96 @@ pub(crate) struct Situation {
     pub(crate) after_interruption: String,
 }
 
-type Hint = fn(&AnyError, &Situation) -> Option<String>;
-
-/// Each entry knows one kind of cause.
-const HINTS: &[Hint] = &[interrupted, fetch, hashdb, archive, manifest, format, rule, system];
-
 /// The hint for `error`, if there is one.
 pub(crate) fn hint(error: &anyhow::Error, situation: &Situation) -> Option<String> {
-    causes(error.as_ref())
-        .into_iter()
-        .find_map(|cause| HINTS.iter().find_map(|hint| hint(cause, situation)))
+    let class = exit::class(error)?;
+    match class {
+        ErrorClass::Interrupted => Some(situation.after_interruption.clone()),
+        ErrorClass::HashDbDamaged => Some(format!(
+            "move {} away, or choose another folder with --db, and index again: no archive needs the HashDB",
+            hashdb_location(error).unwrap_or("it")
+        )),
+        class => of_class(class, situation.offline).map(str::to_owned),
+    }
 }
 
-fn interrupted(cause: &AnyError, situation: &Situation) -> Option<String> {
-    cause.is::<Interrupted>().then(|| situation.after_interruption.clone())
+/// Where the HashDB is that failed.
+fn hashdb_location(error: &anyhow::Error) -> Option<&str> {
+    error.chain().find_map(|cause| Some(cause.downcast_ref::<HashDbError>()?.location()))
 }
 
-fn fetch(cause: &AnyError, situation: &Situation) -> Option<String> {
-    let text = match cause.downcast_ref::<FetchError>()? {
-        FetchError::NotFound { .. }
-        | FetchError::Unreachable { .. }
-        | FetchError::Transient { .. }
-        | FetchError::Refused { .. }
-            if situation.offline =>
-        {
-            "with --offline only pools and the cache are asked: leave it out, or give a folder that \
-             has the package with --pool"
+fn of_class(class: ErrorClass, offline: bool) -> Option<&'static str> {
+    let text = match class {
+        ErrorClass::NotFound | ErrorClass::Unreachable | ErrorClass::Refused if offline => {
+            "with --offline only pools and the cache are asked: leave it out, or give a folder that has the \
+             package with --pool"
         }
-        FetchError::NotFound { .. } => {
-            "check the URL; if you have the file elsewhere, give its folder with --pool, or index it \
-             with --file"
+        ErrorClass::NotFound => {
+            "check the URL; if you have the file elsewhere, give its folder with --pool, or index it with --file"
         }
-        FetchError::Unreachable { .. } | FetchError::Transient { .. } => {
-            "check the network and try again (downloads go on where they stopped), or give a folder \
+        ErrorClass::Unreachable => {
+            "check the network and try again (downloads continue where they stopped), or give a folder \
              that has the package with --pool"
         }
-        FetchError::Mismatch { .. } => {
-            "the file there is not the one that is wanted: give a folder that has the right one with \
-             --pool"
+        ErrorClass::WrongBytes => {
+            "the server has another file under this URL: give a folder that has the right one with --pool"
         }
-        FetchError::Disk { .. } => "free some space, or give a folder on another disk with --cache",
-        _ => return None,
-    };
-    Some(text.to_owned())
-}
-
-fn hashdb(cause: &AnyError, _: &Situation) -> Option<String> {
-    match cause.downcast_ref::<HashDbError>()? {
-        HashDbError::Damaged { location, .. } => Some(format!(
-            "move {location} away, or choose another folder with --db, and index again: no archive \
-             needs the HashDB"
-        )),
-        HashDbError::TooNew { .. } => {
-            Some("use a newer hashget, or another folder with --db".to_owned())
+        ErrorClass::DownloadNotKept => {
+            "free some space, or give a folder on another disk with --cache"
         }
-        HashDbError::Failed { .. } => Some(
-            "check that you may write there and that the disk is not full, or choose another folder \
-             with --db"
-                .to_owned(),
-        ),
-    }
-}
-
-fn archive(cause: &AnyError, _: &Situation) -> Option<String> {
-    let text = match cause.downcast_ref::<ArchiveError>()? {
-        ArchiveError::NotAnArchive { .. } => {
-            "give a file that `hashget pack` has written, whole and as it was written"
+        ErrorClass::HashDbTooNew => "use a newer hashget, or another folder with --db",
+        ErrorClass::HashDbFailed => {
+            "check that the disk is not full and that you may write there, or choose another folder with --db"
         }
-        ArchiveError::NoManifestInArchive => {
-            "if it is a tar of another program, it is all there; if hashget wrote it, take another copy"
+        ErrorClass::NotAnArchive => {
+            "give a file that `hashget pack` has written, complete and unchanged"
         }
-        ArchiveError::NoManifest { .. } => {
-            "unpack the archive there first; a folder that is all restored has no manifest any more"
+        ErrorClass::NoManifestInArchive => {
+            "a tar file of another program is complete without it; if hashget wrote this one, take another copy"
         }
-        _ => return None,
-    };
-    Some(text.to_owned())
-}
-
-fn manifest(cause: &AnyError, _: &Situation) -> Option<String> {
-    match cause.downcast_ref::<ManifestError>()? {
-        ManifestError::Version { .. } => Some("use a newer hashget".to_owned()),
-        _ => Some(
-            "the manifest is damaged: take another copy of the archive, and if there is none, \
-             `tar xf` still gives what the archive itself holds"
-                .to_owned(),
-        ),
-    }
-}
-
-fn format(cause: &AnyError, _: &Situation) -> Option<String> {
-    match cause.downcast_ref::<FormatError>()? {
-        FormatError::Damaged { .. } | FormatError::Limit { .. } => Some(
+        ErrorClass::NoManifestInFolder => {
+            "unpack the archive there first; a folder that is fully restored has no manifest any more"
+        }
+        ErrorClass::ManifestDamaged => {
+            "the manifest is damaged: take another copy of the archive; if there is none, `tar xf` still \
+             extracts what the archive itself holds"
+        }
+        ErrorClass::NeedsNewer => "use a newer hashget",
+        ErrorClass::DamagedPackage | ErrorClass::LimitExceeded => {
             "nothing of it was recorded: download it by hand and look at it, or leave it out"
-                .to_owned(),
-        ),
-        _ => None,
-    }
-}
-
-fn rule(cause: &AnyError, _: &Situation) -> Option<String> {
-    cause
-        .is::<RuleError>()
-        .then(|| "rules are the [[rule]] tables of the configuration file".to_owned())
-}
-
-fn system(cause: &AnyError, _: &Situation) -> Option<String> {
-    let error = cause.downcast_ref::<io::Error>()?;
-    let text = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "free some space there, or choose a place on another disk"
         }
-        io::ErrorKind::PermissionDenied => "run it as a user who may do that, or as root",
-        io::ErrorKind::ReadOnlyFilesystem => "choose a place that can be written to",
-        io::ErrorKind::NotFound => "check the path",
-        // An error that hides its cause, as those that name their path do.
-        _ => {
-            return error
-                .get_ref()
-                .and_then(Error::source)
-                .and_then(|inner| system(inner, &Situation::default()));
-        }
+        ErrorClass::HashDbOutdated => "index the package again with `hashget index URL`",
+        ErrorClass::BadRule => "rules are the [[rule]] tables of the configuration file",
+        ErrorClass::DiskFull => "free some space there, or choose a folder on another disk",
+        ErrorClass::PermissionDenied => "run it as a user who has that permission, or as root",
+        ErrorClass::ReadOnly => "choose a folder that can be written to",
+        ErrorClass::MissingFile => "check the path",
+        // Their messages say all, or there is nothing to be done.
+        ErrorClass::Interrupted
+        | ErrorClass::HashDbDamaged
+        | ErrorClass::BadInput
+        | ErrorClass::Refused
+        | ErrorClass::BadAnswer
+        | ErrorClass::UnsupportedPackage
+        | ErrorClass::NoPermanentUrl
+        | ErrorClass::ExportDamaged
+        | ErrorClass::ManifestTooLong
+        | ErrorClass::Busy
+        | ErrorClass::CannotPack
+        | ErrorClass::Internal
+        | ErrorClass::Io => return None,
     };
-    Some(text.to_owned())
+    Some(text)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::error::Error;
+    use std::io;
+
+    use hashget::fetch::FetchError;
     use hashget::index::IndexError;
+    use hashget::monitor::Interrupted;
 
     use super::*;
 

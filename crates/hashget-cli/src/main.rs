@@ -5,7 +5,6 @@
 
 mod archive;
 mod arguments;
-mod causes;
 mod commands;
 mod config;
 mod environment;
@@ -21,7 +20,9 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use arguments::Arguments;
-use output::Console;
+use exit::Code;
+use hashget::wording;
+use output::{Console, Failure};
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -35,8 +36,13 @@ fn main() -> ExitCode {
     let code = exit::code(outcome.as_ref().err(), &console.problems());
     if let Err(error) = &outcome {
         let after_interruption = arguments.command.after_interruption();
-        let offline = global.offline;
-        console.failure(error, code, &hints::Situation { offline, after_interruption });
+        let situation = hints::Situation { offline: global.offline, after_interruption };
+        console.failure(&Failure {
+            messages: wording::messages(error.as_ref()),
+            hint: hints::hint(error, &situation),
+            exit_code: code.number(),
+            is_interruption: code == Code::Interrupted,
+        });
     }
     console.close();
     code.into()

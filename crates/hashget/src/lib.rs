@@ -135,8 +135,10 @@
 //! directory: a program passes everything in.
 
 pub mod archive;
+pub mod classify;
 pub mod codec;
 pub mod detectors;
+pub mod error;
 pub mod fetch;
 pub mod formats;
 pub mod hashdb;
@@ -145,6 +147,8 @@ pub mod limits;
 pub mod model;
 pub mod monitor;
 pub mod pack;
+mod parallel;
 pub mod pending_file;
 pub mod restore;
 pub mod tree;
+pub mod wording;

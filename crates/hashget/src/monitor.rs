@@ -6,6 +6,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use crate::wording;
+
 /// A long step of a stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Step {
@@ -175,31 +177,15 @@ impl<'m> dyn Monitor + 'm {
 
     /// Reports a problem.
     pub fn problem(&self, kind: ProblemKind, object: impl ToString, message: impl ToString) {
-        self.event(Event::Problem {
-            kind,
-            object: &object.to_string(),
-            message: &message.to_string(),
-        });
+        let (object, message) = (object.to_string(), message.to_string());
+        let message = wording::without_urls_of(&object, &wording::plain(&message));
+        self.event(Event::Problem { kind, object: &object, message: &message });
     }
 
     /// `Err` once the monitor asked to stop.
     pub fn check_interrupted(&self) -> Result<(), Interrupted> {
         if self.interrupted() { Err(Interrupted) } else { Ok(()) }
     }
-}
-
-/// An error and its causes on one line: the message of a problem.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        if !text.ends_with(&inner_text) {
-            text = format!("{text}: {inner_text}");
-        }
-        cause = inner.source();
-    }
-    text
 }
 
 /// Listens to nothing.

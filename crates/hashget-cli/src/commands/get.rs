@@ -8,16 +8,15 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::Args;
 use hashget::archive::PackageFiles;
+use hashget::error::ErrorClass;
 use hashget::fetch::Wanted;
 use hashget::hashdb::{HashDb, PackageId};
 use hashget::model::{Digest, PackageRecord, RelPath, escaped};
-use hashget::monitor::Interrupted;
 use hashget::pending_file::PendingFile;
 use serde_json::json;
 
-use crate::causes;
 use crate::environment::Environment;
-use crate::exit::UsageError;
+use crate::exit::{self, UsageError};
 use crate::output::{safe, size};
 use crate::values::{self, Thing};
 
@@ -49,7 +48,7 @@ impl Get {
     }
 
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
-        if !fs_err::metadata(&self.output).context("there is no place to put it")?.is_dir() {
+        if !fs_err::metadata(&self.output)?.is_dir() {
             let wrong = format!("{} is not a folder: -o takes a folder", self.output.display());
             return Err(UsageError(wrong).into());
         }
@@ -61,11 +60,7 @@ impl Get {
         for thing in &found {
             match fetch(&files, thing, &self.output, environment) {
                 Ok((file, bytes)) => return report(environment, thing, &file, bytes),
-                Err(error)
-                    if causes::causes(error.as_ref())
-                        .iter()
-                        .any(|cause| cause.is::<Interrupted>()) =>
-                {
+                Err(error) if exit::class(&error) == Some(ErrorClass::Interrupted) => {
                     return Err(error);
                 }
                 Err(error) => last = Some(error),

@@ -4,22 +4,22 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::ScopedJoinHandle;
 
 use anyhow::Context as _;
 use clap::{ArgGroup, Args};
+use hashget::error::ErrorClass;
 use hashget::fetch::Sources;
 use hashget::index::{IndexError, Indexed, Indexer, Request};
 use hashget::model::{Evidence, PackageRecord, Signature, display_name};
-use hashget::monitor::{Interrupted, Monitor, Step, Total};
+use hashget::monitor::Monitor;
+use hashget::wording::one_line;
 use serde_json::json;
 
 use super::pack::unreliable;
 use crate::environment::Environment;
-use crate::exit::{UsageError, problem_kind};
+use crate::exit::UsageError;
 use crate::output::{Console, counted, named_package, safe, size};
-use crate::{causes, values};
+use crate::values;
 
 /// Download packages and record their contents in the HashDB
 #[derive(Debug, Args)]
@@ -151,28 +151,11 @@ impl Index {
             })
             .collect();
         let outcome = Mutex::new(Outcome::default());
-        let things = u64::try_from(requests.len()).ok();
-        let monitor: &dyn Monitor = environment.console;
-        let progress = monitor.begin(Step::Index, "packages", Total { bytes: None, things });
-        let next = AtomicUsize::new(0);
-        // Each thread takes the next package, until none is left or an error would hit all of them.
-        let work = || -> anyhow::Result<()> {
-            while let Some(request) = requests.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let indexed = index_one(indexer, request, requests.len() == 1, environment);
-                let indexed =
-                    indexed.inspect_err(|_| next.store(requests.len(), Ordering::Relaxed))?;
-                outcome.lock().expect("counting does not panic").count(indexed.as_ref());
-                progress.advance(0, 1);
-            }
-            Ok(())
-        };
-        std::thread::scope(|scope| {
-            let threads: Vec<_> =
-                (0..indexer.threads(requests.len())).map(|_| scope.spawn(work)).collect();
-            let join = |thread: ScopedJoinHandle<'_, _>| {
-                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            };
-            threads.into_iter().try_for_each(join)
+        indexer.index_several(&requests, environment.console, |request, indexed| {
+            let indexed =
+                report_outcome(indexer, request, indexed, requests.len() == 1, environment)?;
+            outcome.lock().expect("counting does not panic").count(indexed.as_ref());
+            anyhow::Ok(())
         })?;
         let outcome = outcome.into_inner().expect("counting does not panic");
         if outcome.new + outcome.known == 0 {
@@ -192,7 +175,7 @@ impl Index {
         let indexed = if tree == Path::new(THIS_SYSTEM) {
             indexer.index_system(Path::new("/"), &machine, console)
         } else {
-            if !fs_err::metadata(tree).context("cannot look for packages")?.is_dir() {
+            if !fs_err::metadata(tree)?.is_dir() {
                 return Err(UsageError(format!("{} is not a folder", tree.display())).into());
             }
             let detectors = environment.detectors(&self.detect)?;
@@ -235,26 +218,27 @@ impl Outcome {
     }
 }
 
-/// Indexes one package and reports it. `None` if it failed and there are others to try.
-fn index_one(
+/// Reports what came of one package. `None` if it failed and the others go on.
+fn report_outcome(
     indexer: &Indexer<'_>,
     request: &Request,
+    indexed: Result<Indexed, IndexError>,
     is_only_one: bool,
     environment: &Environment<'_>,
 ) -> anyhow::Result<Option<Indexed>> {
     let url = safe(&request.url);
-    match indexer.index(request, environment.console) {
+    match indexed {
         Ok(indexed) => {
             report(indexer, &indexed, environment.console)?;
             Ok(Some(indexed))
         }
         Err(IndexError::HashDb(error)) => Err(error.into()),
-        Err(error) if is_only_one || is_interruption(&error) => {
+        Err(error) if is_only_one || error.class() == ErrorClass::Interrupted => {
             Err(error).with_context(|| format!("cannot index {url}"))
         }
         Err(error) => {
-            let kind = problem_kind(&error);
-            let message = causes::messages(&error.into()).join(": ");
+            let kind = error.class().problem_kind();
+            let message = one_line(&error);
             (environment.console as &dyn Monitor).problem(kind, url, message);
             Ok(None)
         }
@@ -293,8 +277,4 @@ fn report(indexer: &Indexer<'_>, indexed: &Indexed, console: &Console) -> anyhow
 fn named_record(record: &PackageRecord) -> String {
     let signatures: Vec<String> = record.signatures.iter().map(ToString::to_string).collect();
     named_package(&signatures, &record.url)
-}
-
-fn is_interruption(error: &IndexError) -> bool {
-    causes::causes(error).iter().any(|cause| cause.is::<Interrupted>())
 }

@@ -133,7 +133,7 @@ impl Pack {
 
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
         let console = environment.console;
-        if !fs_err::metadata(&self.tree).context("there is nothing to pack")?.is_dir() {
+        if !fs_err::metadata(&self.tree)?.is_dir() {
             let tree = self.tree.display();
             return Err(UsageError(format!("{tree} is not a folder: pack takes a folder")).into());
         }

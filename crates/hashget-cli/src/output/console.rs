@@ -16,9 +16,6 @@ use serde_json::json;
 
 use super::progress::ProgressReporter;
 use super::text::{counted, safe};
-use crate::causes;
-use crate::exit::Code;
-use crate::hints::{self, Situation};
 
 /// How much is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,9 +53,22 @@ pub(crate) struct Console {
     skipped: AtomicU64,
 }
 
+/// The error that ended a command, as it is printed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// The error and its causes, outermost first.
+    pub(crate) messages: Vec<String>,
+    /// What to do next.
+    pub(crate) hint: Option<String>,
+    /// The exit code.
+    pub(crate) exit_code: u8,
+    /// The user stopped the command.
+    pub(crate) is_interruption: bool,
+}
+
 /// A line of JSON.
 #[derive(Serialize)]
-struct Record<'a, T> {
+struct JsonLine<'a, T> {
     #[serde(rename = "type")]
     kind: &'a str,
     #[serde(flatten)]
@@ -175,16 +185,14 @@ impl Console {
     }
 
     /// Prints the error that ended the command: the chain of causes, and what to do.
-    pub(crate) fn failure(&self, error: &anyhow::Error, code: Code, situation: &Situation) {
+    pub(crate) fn failure(&self, failure: &Failure) {
         self.close();
-        let messages = causes::messages(error);
-        let hint = hints::hint(error, situation);
-        self.aside(|| print_failure(&messages, code, hint.as_deref()));
+        self.aside(|| print_failure(failure));
         let record = json!({
-            "exit_code": code.number(),
-            "message": messages.join(": "),
-            "causes": messages,
-            "hint": hint,
+            "exit_code": failure.exit_code,
+            "message": failure.messages.join(": "),
+            "causes": failure.messages,
+            "hint": failure.hint,
         });
         // With nowhere to write to there is nothing to be done.
         let _ = self.record("error", record);
@@ -270,7 +278,7 @@ fn write_line(line: &str) -> io::Result<()> {
 }
 
 fn write_record(kind: &str, body: impl Serialize) -> io::Result<()> {
-    write_line(&serde_json::to_string(&Record { kind, body })?)
+    write_line(&serde_json::to_string(&JsonLine { kind, body })?)
 }
 
 /// Prints a line to standard error. Without one there is nobody to tell.
@@ -278,22 +286,22 @@ fn complain(line: &str) {
     let _ = writeln!(stderr(), "{line}");
 }
 
-fn print_failure(messages: &[String], code: Code, hint: Option<&str>) {
-    let label = if code == Code::Interrupted { "stopped" } else { "error" };
-    for (position, message) in messages.iter().enumerate() {
+fn print_failure(failure: &Failure) {
+    let label = if failure.is_interruption { "stopped" } else { "error" };
+    for (position, message) in failure.messages.iter().enumerate() {
         let message = safe(message);
         match position {
             0 => complain(&format!("{ERROR}{label}:{ERROR:#} {message}")),
             _ => complain(&format!("  cause: {message}")),
         }
     }
-    if let Some(hint) = hint {
+    if let Some(hint) = &failure.hint {
         complain(&format!("{NOTE}hint:{NOTE:#} {}", safe(hint)));
     }
 }
 
 /// Prints what clap says of a wrong command line; as an `error` record too if that was wanted.
-pub(crate) fn print_usage_error(error: &clap::Error) {
+pub(crate) fn print_usage_error(error: &clap::Error, exit_code: u8) {
     // Without a standard error there is nobody to tell.
     let _ = error.print();
     if std::env::args_os().skip(1).take_while(|word| word != "--").any(|word| word == "--json") {
@@ -301,7 +309,7 @@ pub(crate) fn print_usage_error(error: &clap::Error) {
         let text = error.render().to_string();
         let message = text.lines().next().unwrap_or("").trim_start_matches("error: ");
         let record = json!({
-            "exit_code": Code::Usage.number(),
+            "exit_code": exit_code,
             "message": message,
             "causes": [message],
             "hint": "see --help",
@@ -336,7 +344,7 @@ mod tests {
 
     #[test]
     fn a_record_begins_with_its_type() {
-        let record = Record { kind: "package", body: json!({ "a": 1 }) };
+        let record = JsonLine { kind: "package", body: json!({ "a": 1 }) };
         assert_eq!(serde_json::to_string(&record).unwrap(), r#"{"type":"package","a":1}"#);
     }
 }

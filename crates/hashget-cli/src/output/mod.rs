@@ -9,6 +9,6 @@ mod progress;
 mod table;
 mod text;
 
-pub(crate) use console::{Console, Problems, Verbosity, print_usage_error};
+pub(crate) use console::{Console, Failure, Problems, Verbosity, print_usage_error};
 pub(crate) use table::columns;
 pub(crate) use text::{counted, day, named_package, ratio, safe, size};

@@ -5,6 +5,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::error::ErrorClass;
 use crate::formats::FormatError;
 use crate::model::manifest::{MANIFEST_NAME, ManifestError};
 use crate::monitor::Interrupted;
@@ -59,4 +60,23 @@ pub enum ArchiveError {
     /// The monitor asked to stop.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
+}
+
+impl ArchiveError {
+    /// What it means to whoever has to react to it.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::NotAnArchive { .. } => ErrorClass::NotAnArchive,
+            // What the reader found out about the archive, handed through as an error of reading.
+            Self::Read { error } if error.get_ref().is_some_and(|it| it.is::<FormatError>()) => {
+                ErrorClass::NotAnArchive
+            }
+            Self::Read { error } | Self::Folder { error, .. } => ErrorClass::of_io(error),
+            Self::NoManifestInArchive => ErrorClass::NoManifestInArchive,
+            Self::NoManifest { .. } => ErrorClass::NoManifestInFolder,
+            Self::Manifest(error) => error.class(),
+            Self::ManifestSize { .. } => ErrorClass::ManifestTooLong,
+            Self::Interrupted(interrupted) => interrupted.class(),
+        }
+    }
 }

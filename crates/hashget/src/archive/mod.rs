@@ -18,7 +18,6 @@
 //! [`stream`] opens an archive.
 
 mod error;
-mod in_parallel;
 mod manifest;
 mod origins;
 mod package_file;
@@ -29,7 +28,6 @@ mod survey;
 mod verify;
 
 pub use error::ArchiveError;
-pub(crate) use in_parallel::in_parallel;
 pub(crate) use manifest::parse_manifest;
 pub use manifest::{manifest_path, read_folder_manifest, read_manifest};
 pub use origins::{EntryOrigin, MembersOf, entry_origins, given_entries};

@@ -4,6 +4,7 @@
 
 use std::io::{self, Read, Write};
 
+use crate::error::ErrorClass;
 use crate::fetch::{FetchError, Source, Wanted, shown};
 use crate::formats::{self, FormatError, Input, Visitor, VisitorError};
 use crate::limits::Limits;
@@ -47,6 +48,20 @@ pub enum PackageFileError {
     /// The monitor asked to stop.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
+}
+
+impl PackageFileError {
+    /// What it means to whoever has to react to it.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Fetch(error) => error.class(),
+            Self::Package { error: FormatError::Io(error), .. } | Self::Write(error) => {
+                ErrorClass::of_io(error)
+            }
+            Self::Package { .. } | Self::NoSuchFile { .. } => ErrorClass::HashDbOutdated,
+            Self::Interrupted(interrupted) => interrupted.class(),
+        }
+    }
 }
 
 impl PackageFiles<'_> {

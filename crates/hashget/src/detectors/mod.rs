@@ -7,6 +7,7 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
+use crate::error::ErrorClass;
 use crate::model::{RelPath, escaped};
 
 mod address;
@@ -118,6 +119,13 @@ pub struct UnknownDetector {
     pub name: String,
     /// The detectors and rules there are.
     pub known: Vec<String>,
+}
+
+impl UnknownDetector {
+    /// What it means to whoever has to react to it.
+    pub fn class(&self) -> ErrorClass {
+        ErrorClass::BadInput
+    }
 }
 
 /// The detectors that `names` chooses from the built-in ones and the user's `rules`, each once, in

@@ -11,6 +11,7 @@ use regex::{Captures, Regex, RegexBuilder};
 use serde::Deserialize;
 
 use super::{Candidate, DETECTORS, DetectError, Detector, Machine, public_url, small_files};
+use crate::error::ErrorClass;
 use crate::model::{Digest, RelPath, Signature, escaped};
 
 mod template;
@@ -61,6 +62,13 @@ pub struct RuleError {
     pub field: &'static str,
     /// What was found, and what was expected.
     pub problem: String,
+}
+
+impl RuleError {
+    /// What it means to whoever has to react to it.
+    pub fn class(&self) -> ErrorClass {
+        ErrorClass::BadRule
+    }
 }
 
 /// A checked rule.

@@ -35,12 +35,14 @@ pub use offline::Offline;
 pub use origin::{HttpOrigin, OriginOptions, TimeOuts};
 pub use politeness::{HostLimits, Permit, Politeness};
 pub use pool::{DirPool, HttpPool};
-pub use pool_folder::{PoolFolder, Pooled};
+pub use pool_folder::{AddError, Added, PoolFolder, Pooled};
 pub use retry::{Retry, RetryOptions};
 pub use standard::{BadOption, FetchOptions, Sources, standard_sources};
 
+use crate::error::ErrorClass;
 use crate::model::{Checksum, Digest};
 use crate::monitor::{Interrupted, Monitor};
+use crate::wording;
 
 /// What is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -250,7 +252,7 @@ pub enum FetchError {
         error: std::io::Error,
     },
     /// Several sources were tried, in turn; each with its own error.
-    #[error("{} sources failed: {}", errors.len(), errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    #[error("{} sources failed: {}", errors.len(), wording::several(errors))]
     All {
         /// One for each source, in the order they were tried.
         errors: Vec<FetchError>,
@@ -258,4 +260,20 @@ pub enum FetchError {
     /// The monitor asked to stop.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
+}
+
+impl FetchError {
+    /// What it means to whoever has to react to it.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::NotFound { .. } => ErrorClass::NotFound,
+            Self::Mismatch { .. } => ErrorClass::WrongBytes,
+            Self::Unreachable { .. } | Self::Transient { .. } => ErrorClass::Unreachable,
+            Self::Refused { .. } => ErrorClass::Refused,
+            Self::Disk { .. } => ErrorClass::DownloadNotKept,
+            Self::All { errors } => ErrorClass::of_several(errors.iter().map(Self::class))
+                .unwrap_or(ErrorClass::NotFound),
+            Self::Interrupted(interrupted) => interrupted.class(),
+        }
+    }
 }

@@ -10,8 +10,11 @@ use std::path::{Path, PathBuf};
 
 use super::pool::canonical;
 use super::proof::{Unproven, hash_whole};
+use super::{FetchError, Source, Wanted, shown};
+use crate::error::ErrorClass;
 use crate::model::{Digest, HashingReader};
-use crate::monitor::{Interrupted, Monitor};
+use crate::monitor::{Interrupted, Monitor, Step, Total};
+use crate::parallel;
 use crate::pending_file::PendingFile;
 
 /// The folder.
@@ -29,6 +32,42 @@ pub struct Pooled {
     pub size: u64,
     /// Where it lies.
     pub path: PathBuf,
+}
+
+/// What came of a package that was to be added.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Added {
+    /// It was there already.
+    Known,
+    /// It was added.
+    New(Pooled),
+}
+
+/// Why a package could not be added.
+#[derive(Debug, thiserror::Error)]
+pub enum AddError {
+    /// It could not be fetched.
+    #[error("{0}")]
+    Fetch(#[from] FetchError),
+    /// It could not be written into the pool.
+    #[error("cannot add {url}")]
+    Write {
+        /// Its URL, safe for a terminal.
+        url: String,
+        /// Why.
+        #[source]
+        error: io::Error,
+    },
+}
+
+impl AddError {
+    /// What it means to whoever has to react to it.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Fetch(error) => error.class(),
+            Self::Write { error, .. } => ErrorClass::of_io(error),
+        }
+    }
 }
 
 impl PoolFolder {
@@ -75,6 +114,44 @@ impl PoolFolder {
         copy.file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
         copy.commit(&path)?;
         Ok(Pooled { sha256, size, path })
+    }
+
+    /// Adds `packages` that it does not have, fetched from `source`, up to `jobs` at once. `done` gets what came of each
+    /// as soon as it is known, on any of the threads; the first error that it returns ends all.
+    ///
+    /// # Errors
+    /// The first error of `done`; the monitor asked to stop.
+    pub fn add_all<E: Send + From<Interrupted>>(
+        &self,
+        source: &dyn Source,
+        packages: &[Wanted],
+        jobs: usize,
+        monitor: &dyn Monitor,
+        done: impl Fn(&Wanted, Result<Added, AddError>) -> Result<(), E> + Sync,
+    ) -> Result<(), E> {
+        let things = u64::try_from(packages.len()).ok();
+        let progress = monitor.begin(Step::Gather, "packages", Total { bytes: None, things });
+        parallel::for_each(jobs.min(packages.len()), packages.iter(), |wanted| {
+            monitor.check_interrupted()?;
+            done(wanted, self.add_wanted(source, wanted, monitor))?;
+            progress.advance(0, 1);
+            Ok(())
+        })
+    }
+
+    fn add_wanted(
+        &self,
+        source: &dyn Source,
+        wanted: &Wanted,
+        monitor: &dyn Monitor,
+    ) -> Result<Added, AddError> {
+        if wanted.sha256.is_some_and(|sha256| self.has(&sha256, wanted.size)) {
+            return Ok(Added::Known);
+        }
+        let fetched = source.fetch(wanted, monitor)?;
+        let url = shown(&wanted.url);
+        let added = self.add(fetched.file, wanted.sha256);
+        added.map(Added::New).map_err(|error| AddError::Write { url, error })
     }
 
     /// All packages, by digest. Files under other names are none of ours.

@@ -10,6 +10,7 @@ use super::{
     Cache, Clock, DirPool, Failover, HostLimits, HttpOrigin, HttpPool, MirrorRule, Mirrors,
     Offline, OriginOptions, Politeness, Retry, RetryOptions, Source, SystemClock, TimeOuts, Web,
 };
+use crate::error::ErrorClass;
 use crate::limits::Limits;
 
 /// What a program knows of where packages come from.
@@ -43,6 +44,13 @@ pub struct BadOption {
     pub option: String,
     /// What is wrong with it.
     pub problem: String,
+}
+
+impl BadOption {
+    /// What it means to whoever has to react to it.
+    pub fn class(&self) -> ErrorClass {
+        ErrorClass::BadInput
+    }
 }
 
 /// What the stages fetch with.

@@ -23,8 +23,10 @@ pub use package::read_package;
 pub(crate) use rpm::{FileDigest, PackageHeader, RpmIdentity};
 pub use zip::read_zip_members;
 
+use crate::error::ErrorClass;
 use crate::limits::Limits;
 use crate::model::{Member, RelPath};
+use crate::monitor::Interrupted;
 
 /// All formats, in the order in which they are tried: a gem and an apk are tars too, and a package of
 /// conda is a zip.
@@ -154,4 +156,21 @@ pub enum FormatError {
     /// The visitor stopped.
     #[error(transparent)]
     Visitor(VisitorError),
+}
+
+impl FormatError {
+    /// What it means to whoever has to react to it.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Damaged { .. } => ErrorClass::DamagedPackage,
+            Self::Limit { .. } => ErrorClass::LimitExceeded,
+            Self::Unsupported { .. } => ErrorClass::UnsupportedPackage,
+            Self::Io(error) => ErrorClass::of_io(error),
+            // A visitor stops because of what it was given, or because it was asked to.
+            Self::Visitor(error) => match error.downcast_ref::<Interrupted>() {
+                Some(interrupted) => interrupted.class(),
+                None => ErrorClass::DamagedPackage,
+            },
+        }
+    }
 }

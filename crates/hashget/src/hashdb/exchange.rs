@@ -9,6 +9,7 @@ use std::io::{self, BufRead, Read as _, Write};
 use serde::{Deserialize, Serialize};
 
 use super::{HashDb, HashDbError, PackageId};
+use crate::error::ErrorClass;
 use crate::limits::Limits;
 use crate::model::{Digest, Kind, Member, PackageRecord, Signature};
 
@@ -38,7 +39,7 @@ pub enum ExchangeError {
     #[error(transparent)]
     Io(#[from] io::Error),
     /// The HashDB failed.
-    #[error(transparent)]
+    #[error("{0}")]
     HashDb(#[from] HashDbError),
     /// It is no export, or a damaged one.
     #[error("line {line}: {problem}")]
@@ -48,6 +49,17 @@ pub enum ExchangeError {
         /// What is wrong with it.
         problem: String,
     },
+}
+
+impl ExchangeError {
+    /// What it means to whoever has to react to it.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Io(error) => ErrorClass::of_io(error),
+            Self::HashDb(error) => error.class(),
+            Self::Line { .. } => ErrorClass::ExportDamaged,
+        }
+    }
 }
 
 /// Writes packages of `hashdb`.

@@ -14,6 +14,7 @@ pub use check::{Check, CheckOutcome};
 pub use exchange::{ExchangeError, ExportReader, ExportedPackage, HashPackage, export};
 pub use local::LocalHashDb;
 
+use crate::error::ErrorClass;
 use crate::model::{Digest, Evidence, Member, PackageRecord, Signature};
 
 /// Names a package within one HashDB.
@@ -144,4 +145,24 @@ pub enum HashDbError {
         /// What failed.
         problem: String,
     },
+}
+
+impl HashDbError {
+    /// What it means to whoever has to react to it.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Damaged { .. } => ErrorClass::HashDbDamaged,
+            Self::TooNew { .. } => ErrorClass::HashDbTooNew,
+            Self::Failed { .. } => ErrorClass::HashDbFailed,
+        }
+    }
+
+    /// The file or URL of the HashDB.
+    pub fn location(&self) -> &str {
+        match self {
+            Self::Damaged { location, .. }
+            | Self::TooNew { location, .. }
+            | Self::Failed { location, .. } => location,
+        }
+    }
 }

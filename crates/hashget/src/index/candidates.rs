@@ -3,14 +3,17 @@
 //! Invariant: every candidate is counted exactly once, as known, new or failed; only a failing HashDB
 //! and the user's wish stop the others.
 
+use std::sync::Mutex;
+
 use super::locate::CircuitBreaker;
 use super::question::Pages;
-use super::{IndexError, Indexed, Indexer, TreeIndexed};
+use super::{IndexError, Indexed, Indexer, Request, TreeIndexed};
 use crate::detectors::Candidate;
 use crate::fetch::FetchError;
-use crate::formats::FormatError;
 use crate::model::escaped;
-use crate::monitor::{Event, Monitor, ProblemKind, Step, Total, chain};
+use crate::monitor::{Event, Monitor, ProblemKind, Step, Total};
+use crate::parallel;
+use crate::wording::one_line;
 
 /// What the candidates of one run share.
 #[derive(Debug, Default)]
@@ -27,47 +30,31 @@ pub(super) fn index_all(
     candidates: Vec<Candidate>,
     monitor: &dyn Monitor,
 ) -> Result<TreeIndexed, IndexError> {
-    let (give, take) = crossbeam_channel::unbounded::<&Candidate>();
-    let (tell, hear) = crossbeam_channel::unbounded();
     let mut indexed = TreeIndexed::default();
     let run = Run::default();
     let total = Total { bytes: None, things: Some(candidates.len() as u64) };
     let progress = monitor.begin(Step::Index, "packages", total);
-    // Mostly all are known: reporter so takes less time than threads with connections of their own do.
+    let mut unknown = Vec::new();
+    // Most of the time all are known: this takes less time than threads with connections of their own.
     for candidate in &candidates {
         monitor.check_interrupted()?;
         if indexer.known_candidate(candidate)?.is_some() {
             progress.advance(0, 1);
             indexed.known += 1;
         } else {
-            give.send(candidate).expect("we hold the other end");
+            unknown.push(candidate);
         }
     }
-    let unknown = give.len();
-    drop(give);
-    let stopped = std::thread::scope(|scope| {
-        for _ in 0..indexer.threads(unknown) {
-            let (take, tell, run) = (take.clone(), tell.clone(), &run);
-            scope.spawn(move || {
-                for candidate in take {
-                    let result = indexer.index_candidate(candidate, run, monitor);
-                    // Nobody listens any more once the work is stopped.
-                    if tell.send((candidate, result)).is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-        drop((take, tell));
-        hear.into_iter().find_map(|(candidate, result)| {
-            progress.advance(0, 1);
-            indexed
-                .count(candidate, result, monitor)
-                .and_then(|()| Ok(monitor.check_interrupted()?))
-                .err()
-        })
+    let counts = Mutex::new(indexed);
+    let outcome = parallel::for_each(indexer.threads(unknown.len()), unknown.iter(), |candidate| {
+        let result = indexer.index_candidate(candidate, &run, monitor);
+        progress.advance(0, 1);
+        counts.lock().expect("counting does not panic").count(candidate, result, monitor)?;
+        Ok::<(), IndexError>(monitor.check_interrupted()?)
     });
     drop(progress);
+    outcome?;
+    let mut indexed = counts.into_inner().expect("counting does not panic");
     indexed.unreliable.sort();
     let not_asked =
         indexed.failed.iter().filter(|(_, error)| matches!(error, IndexError::NotAsked { .. }));
@@ -79,9 +66,28 @@ pub(super) fn index_all(
             "not asked for, after several in a row could not be had: is there a network?",
         ),
     }
-    match stopped {
-        Some(error) => Err(error),
-        None => Ok(TreeIndexed { candidates, ..indexed }),
+    Ok(TreeIndexed { candidates, ..indexed })
+}
+
+impl Indexer<'_> {
+    /// Indexes several packages at once. `done` gets what came of each as soon as it is known, on any of the threads;
+    /// what it returns decides whether the others go on: the first error ends all.
+    ///
+    /// # Errors
+    /// The first error of `done`.
+    pub fn index_several<E: Send>(
+        &self,
+        requests: &[Request],
+        monitor: &dyn Monitor,
+        done: impl Fn(&Request, Result<Indexed, IndexError>) -> Result<(), E> + Sync,
+    ) -> Result<(), E> {
+        let things = u64::try_from(requests.len()).ok();
+        let progress = monitor.begin(Step::Index, "packages", Total { bytes: None, things });
+        parallel::for_each(self.threads(requests.len()), requests.iter(), |request| {
+            done(request, self.index(request, monitor))?;
+            progress.advance(0, 1);
+            Ok(())
+        })
     }
 }
 
@@ -117,41 +123,11 @@ impl TreeIndexed {
                 self.failed.push((candidate.url.clone(), error));
             }
             Err(error) => {
-                monitor.problem(kind_of(&error), escaped(candidate.url.as_bytes()), chain(&error));
+                let kind = error.class().problem_kind();
+                monitor.problem(kind, escaped(candidate.url.as_bytes()), one_line(&error));
                 self.failed.push((candidate.url.clone(), error));
             }
         }
         Ok(())
-    }
-}
-
-/// What kind of trouble it is for the user.
-fn kind_of(error: &IndexError) -> ProblemKind {
-    match error {
-        IndexError::Format { error: FormatError::Io(_), .. } => ProblemKind::Incomplete,
-        IndexError::Format { .. } | IndexError::Lookup { .. } => ProblemKind::Verification,
-        IndexError::NotAsked { .. } => ProblemKind::Unreachable,
-        IndexError::Unreliable { .. } => ProblemKind::Note,
-        IndexError::Fetch(error) => kind_of_fetch(error),
-        IndexError::HashDb(_) | IndexError::Io(_) | IndexError::Interrupted(_) => {
-            ProblemKind::Incomplete
-        }
-    }
-}
-
-fn kind_of_fetch(error: &FetchError) -> ProblemKind {
-    match error {
-        FetchError::NotFound { .. }
-        | FetchError::Unreachable { .. }
-        | FetchError::Transient { .. }
-        | FetchError::Refused { .. } => ProblemKind::Unreachable,
-        FetchError::Mismatch { .. } => ProblemKind::Verification,
-        FetchError::Disk { .. } | FetchError::Interrupted(_) => ProblemKind::Incomplete,
-        // Some source had it and lied: that is the graver news.
-        FetchError::All { errors } => errors
-            .iter()
-            .map(kind_of_fetch)
-            .max_by_key(|kind| *kind == ProblemKind::Verification)
-            .unwrap_or(ProblemKind::Unreachable),
     }
 }

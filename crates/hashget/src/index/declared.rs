@@ -51,7 +51,8 @@ pub(super) fn index(
             Ok((members, url)) => (members, Evidence::Declared, url),
             Err(error @ (IndexError::HashDb(_) | IndexError::Interrupted(_))) => return Err(error),
             Err(error) => {
-                let problem = format!("{}; trying to download it", crate::monitor::chain(&error));
+                let problem =
+                    format!("{}; trying to download it", crate::wording::one_line(&error));
                 monitor.problem(ProblemKind::Note, &candidate.url, problem);
                 return Ok(None);
             }

@@ -13,6 +13,7 @@ use super::{IndexError, walk};
 use crate::detectors::{Candidate, DetectError, Detector, Machine};
 use crate::model::{RelPath, escaped};
 use crate::monitor::{Monitor, Step, Total};
+use crate::parallel;
 
 /// One thread asks about so many paths before it takes others.
 const STRETCH: usize = 512;
@@ -58,7 +59,7 @@ pub fn detect<'p>(
         *number += 1;
         (!stretch.is_empty()).then_some((*number, stretch))
     };
-    let work = || {
+    let work = |_| {
         let mut asked = Asked::new(root, detectors, machine, monitor);
         while let Some((number, stretch)) = next().filter(|_| !monitor.interrupted()) {
             asked.about(number, &stretch);
@@ -66,12 +67,7 @@ pub fn detect<'p>(
         }
         asked
     };
-    let all: Vec<Asked<'_>> = std::thread::scope(|scope| {
-        let helpers: Vec<_> = (1..jobs).map(|_| scope.spawn(work)).collect();
-        let own = work();
-        let joined = helpers.into_iter().map(|helper| helper.join().expect("no detector panics"));
-        [own].into_iter().chain(joined).collect()
-    });
+    let all: Vec<Asked<'_>> = parallel::on_threads(jobs, work);
     drop(progress);
     put_together(root, detectors, all, monitor)
 }

@@ -47,7 +47,7 @@ pub(super) fn index(
                 Err(error @ IndexError::Interrupted(_)) => return Err(error),
                 Err(error) => {
                     let problem =
-                        format!("{}; trying to download it", crate::monitor::chain(&error));
+                        format!("{}; trying to download it", crate::wording::one_line(&error));
                     monitor.problem(ProblemKind::Note, &name, problem);
                     return Ok(None);
                 }

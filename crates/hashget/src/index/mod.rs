@@ -26,6 +26,7 @@ pub use detect::{Detected, Effort, detect, detect_tree};
 pub use proof::differences;
 
 use crate::detectors::{Candidate, Debian, DetectError, Detector, Machine};
+use crate::error::ErrorClass;
 use crate::fetch::{FetchError, MirrorRule, Source, Web, public_url};
 use crate::formats::FormatError;
 use crate::hashdb::{HashDb, HashDbError, PackageId};
@@ -110,7 +111,7 @@ pub enum IndexError {
         package: String,
     },
     /// The HashDB failed.
-    #[error(transparent)]
+    #[error("{0}")]
     HashDb(#[from] HashDbError),
     /// The user's file could not be read.
     #[error(transparent)]
@@ -118,6 +119,22 @@ pub enum IndexError {
     /// The monitor asked to stop.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
+}
+
+impl IndexError {
+    /// What it means to whoever has to react to it.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Fetch(error) => error.class(),
+            Self::Format { error, .. } => error.class(),
+            Self::Lookup { .. } => ErrorClass::BadAnswer,
+            Self::Unreliable { .. } => ErrorClass::NoPermanentUrl,
+            Self::NotAsked { .. } => ErrorClass::Unreachable,
+            Self::HashDb(error) => error.class(),
+            Self::Io(error) => ErrorClass::of_io(error),
+            Self::Interrupted(interrupted) => interrupted.class(),
+        }
+    }
 }
 
 /// What indexing stands on.

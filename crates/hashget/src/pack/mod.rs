@@ -46,6 +46,7 @@ use contents::Contents;
 use members::Members;
 use plan::{Claims, Plan};
 
+use crate::error::ErrorClass;
 use crate::fetch::{MirrorRule, Source, Web};
 use crate::hashdb::{HashDb, HashDbError};
 use crate::index::IndexError;
@@ -136,7 +137,7 @@ pub enum PackError {
     #[error(transparent)]
     Glob(#[from] BadGlob),
     /// The HashDB failed.
-    #[error(transparent)]
+    #[error("{0}")]
     HashDb(#[from] HashDbError),
     /// Indexing failed as a whole.
     #[error(transparent)]
@@ -167,6 +168,23 @@ pub enum PackError {
     /// The monitor asked to stop.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
+}
+
+impl PackError {
+    /// What it means to whoever has to react to it.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Scan(error) => error.class(),
+            Self::Glob(error) => error.class(),
+            Self::HashDb(error) => error.class(),
+            Self::Index(error) => error.class(),
+            Self::Output { error, .. } | Self::Write(error) => ErrorClass::of_io(error),
+            Self::VersionOne => ErrorClass::CannotPack,
+            Self::Path(_) => ErrorClass::Internal,
+            Self::Replay(error) => error.class(),
+            Self::Interrupted(interrupted) => interrupted.class(),
+        }
+    }
 }
 
 impl Packer<'_> {

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use super::PackError;
 use super::members::Members;
 use super::plan::{ChosenPackage, PackageUse, Plan, ReadMembers};
+use crate::error::ErrorClass;
 use crate::hashdb::HashDbError;
 use crate::model::manifest::{ManifestError, Package, PlacementCursor};
 use crate::model::{Digest, Entry, Kind, Member, Metadata, RelPath};
@@ -28,6 +29,15 @@ pub enum ReplayError {
     /// The manifest contradicts itself.
     #[error("internal error: the manifest does not fit its package; nothing was written")]
     Manifest(#[from] ManifestError),
+}
+
+impl ReplayError {
+    /// What it means to whoever has to react to it.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Entry { .. } | Self::Manifest(_) => ErrorClass::Internal,
+        }
+    }
 }
 
 /// The digests of the members with these paths.

@@ -11,7 +11,9 @@ use super::place::{PlaceError, Target};
 use super::{RestoreError, Run};
 use crate::model::manifest::ManifestError;
 use crate::model::{Digest, Entry, Kind, RelPath};
-use crate::monitor::{ProblemKind, chain};
+use crate::monitor::ProblemKind;
+use crate::parallel;
+use crate::wording::one_line;
 
 /// Entries that are checked in one go by one thread.
 const BATCH: usize = 256;
@@ -46,50 +48,28 @@ pub(super) fn check_archived(
     })
 }
 
-/// Does `work` for each of `rows`, entries with their numbers in the table, on `jobs` threads, with few of them in memory at a time. Stops
-/// early at the first error.
+/// Does `work` for each of `rows`, entries with their numbers in the table, on `jobs` threads, with few of them in
+/// memory at a time. Stops early at the first error.
 fn in_batches(
     jobs: usize,
-    rows: impl Iterator<Item = Result<(usize, Entry), ManifestError>>,
+    mut rows: impl Iterator<Item = Result<(usize, Entry), ManifestError>> + Send,
     work: impl Fn(usize, &Entry) -> Result<(), RestoreError> + Sync,
 ) -> Result<(), RestoreError> {
-    let (give, take) = crossbeam_channel::bounded::<Vec<(usize, Entry)>>(2 * jobs);
-    let (failed, failures) = crossbeam_channel::bounded(1);
-    let given = std::thread::scope(|scope| {
-        for _ in 0..jobs.max(1) {
-            scope.spawn(|| {
-                // After a failure the rest is taken without being worked on: nobody waits for ever.
-                for batch in &take {
-                    if failed.is_empty()
-                        && let Err(error) =
-                            batch.iter().try_for_each(|(row, entry)| work(*row, entry))
-                    {
-                        // Only the first one is told.
-                        let _ = failed.try_send(error);
-                    }
-                }
-            });
-        }
-        let give = give;
-        let mut batch = Vec::with_capacity(BATCH);
-        for row in rows {
-            if !failed.is_empty() {
-                break;
-            }
-            batch.push(row?);
-            if batch.len() == BATCH {
-                let full = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
-                give.send(full).expect("the receiver lives as long as the scope");
-            }
-        }
-        give.send(batch).expect("the receiver lives as long as the scope");
-        Ok(())
+    let batches = std::iter::from_fn(|| {
+        let batch: Vec<_> = rows.by_ref().take(BATCH).collect();
+        (!batch.is_empty()).then_some(batch)
     });
-    failures.try_recv().map_or(given, Err)
+    parallel::for_each(jobs, batches, |batch| {
+        for row in batch {
+            let (row, entry) = row?;
+            work(row, &entry)?;
+        }
+        Ok(())
+    })
 }
 
 fn not_placed(run: &Run<'_>, path: &RelPath, error: PlaceError) -> Result<(), RestoreError> {
-    let reason = chain(&run.unless_fatal(error)?);
+    let reason = one_line(&run.unless_fatal(error)?);
     run.monitor.problem(ProblemKind::Incomplete, path, &reason);
     run.ledger.missing(path.clone(), reason);
     Ok(())

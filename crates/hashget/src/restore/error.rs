@@ -7,6 +7,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::archive::ArchiveError;
+use crate::error::ErrorClass;
 use crate::model::manifest::ManifestError;
 use crate::monitor::Interrupted;
 
@@ -51,5 +52,17 @@ pub enum RestoreError {
 impl From<ManifestError> for RestoreError {
     fn from(error: ManifestError) -> Self {
         Self::Archive(error.into())
+    }
+}
+
+impl RestoreError {
+    /// What it means to whoever has to react to it.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Archive(error) => error.class(),
+            Self::Busy { .. } => ErrorClass::Busy,
+            Self::Target { error, .. } | Self::Disk { error, .. } => ErrorClass::of_io(error),
+            Self::Interrupted(interrupted) => interrupted.class(),
+        }
     }
 }

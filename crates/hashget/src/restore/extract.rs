@@ -15,7 +15,8 @@ use crate::formats::tar::{RawKind, TarEntry};
 use crate::limits::Limits;
 use crate::model::manifest::MANIFEST_NAME;
 use crate::model::{Digest, Kind, MemberMetadata, Metadata, RelPath, escaped};
-use crate::monitor::{Monitor, ProblemKind, Running, Step, Total, chain};
+use crate::monitor::{Monitor, ProblemKind, Running, Step, Total};
+use crate::wording::one_line;
 
 /// What came out of the archive.
 #[derive(Default)]
@@ -123,7 +124,7 @@ impl Extracting<'_> {
                 }
                 Ok(None) => break,
                 Err(error) if first => return Err(ArchiveError::NotAnArchive { error }.into()),
-                Err(error) => chain(&error).into(),
+                Err(error) => one_line(&error).into(),
             };
             match error {
                 EntryError::Stop(error) => return Err(error),
@@ -150,9 +151,11 @@ impl Extracting<'_> {
             Refusal::Stop(error) => return Err(EntryError::Stop(error)),
             Refusal::Place(PlaceError::Read(error)) => {
                 self.monitor.check_interrupted().map_err(RestoreError::from)?;
-                return Err(chain(&error).into());
+                return Err(one_line(&error).into());
             }
-            Refusal::Place(error) => (ProblemKind::Incomplete, chain(&fatal(self.target, error)?)),
+            Refusal::Place(error) => {
+                (ProblemKind::Incomplete, one_line(&fatal(self.target, error)?))
+            }
             Refusal::Hostile(reason) => (ProblemKind::Verification, format!("refused: {reason}")),
         };
         let name = escaped(&raw);

@@ -13,8 +13,9 @@ use super::{RestoreError, RestoreOptions, Run, Summary, count, fatal};
 use crate::archive::manifest_path;
 use crate::model::manifest::{Manifest, Renamed};
 use crate::model::{Metadata, RelPath};
-use crate::monitor::{Event, Interrupted, Monitor, ProblemKind, chain};
+use crate::monitor::{Event, Interrupted, Monitor, ProblemKind};
 use crate::tree::{self, ScanOptions};
+use crate::wording::one_line;
 
 /// Finishes a version 2 archive.
 pub(super) fn finish(
@@ -29,7 +30,7 @@ pub(super) fn finish(
     }
     let mut state = run.ledger.take();
     for (path, error) in run.target.separate_shared() {
-        let reason = chain(&run.unless_fatal(error)?);
+        let reason = one_line(&run.unless_fatal(error)?);
         run.monitor.problem(ProblemKind::Incomplete, &path, &reason);
         state.add_missing(path, reason);
     }
@@ -148,7 +149,7 @@ fn make_links(run: &Run<'_>, state: &mut State) -> Result<Vec<(RelPath, RelPath)
                     continue;
                 }
                 Err(error) => {
-                    let reason = chain(&run.unless_fatal(error)?);
+                    let reason = one_line(&run.unless_fatal(error)?);
                     run.monitor.problem(ProblemKind::Incomplete, &path, &reason);
                     reason
                 }
@@ -198,7 +199,7 @@ fn finish_folder(
     match run.target.finish_folder(path, metadata) {
         Ok(()) => Ok(None),
         Err(error) => {
-            let reason = chain(&run.unless_fatal(error)?);
+            let reason = one_line(&run.unless_fatal(error)?);
             run.monitor.problem(ProblemKind::Incomplete, path, &reason);
             Ok(Some(reason))
         }
@@ -215,7 +216,7 @@ fn finish_last(
     summary: &mut Summary,
 ) {
     if let Err(error) = target.finish_folder(path, metadata) {
-        monitor.problem(ProblemKind::Incomplete, path, chain(&error));
+        monitor.problem(ProblemKind::Incomplete, path, one_line(&error));
         target.count_not_applied("metadata");
         summary.proven = None;
     }
@@ -301,7 +302,7 @@ pub(super) fn settle(
     let mut failed = Vec::new();
     for (path, metadata) in folders.iter().rev() {
         if let Err(error) = target.finish_folder(path, metadata) {
-            failed.push((path.clone(), chain(&fatal(target, error)?)));
+            failed.push((path.clone(), one_line(&fatal(target, error)?)));
         }
     }
     let settled = target.settle_folders(|path| folders.contains_key(path));

@@ -16,7 +16,8 @@ use crate::fetch::Wanted;
 use crate::formats::{self, FormatError, Input, PATH_SEPARATOR, Visitor, VisitorError};
 use crate::model::manifest::Package;
 use crate::model::{Digest, Kind, Member, RelPath, escaped};
-use crate::monitor::{Event, ProblemKind, Step, Total, chain};
+use crate::monitor::{Event, ProblemKind, Step, Total};
+use crate::wording::one_line;
 
 /// One package while it is restored.
 pub(super) struct Restoring<'r, 'm> {
@@ -134,9 +135,9 @@ impl<'r, 'm> Restoring<'r, 'm> {
             Ok(_) => return Ok(None),
             Err(FormatError::Visitor(error)) => match error.downcast::<RestoreError>() {
                 Ok(error) => return Err(*error),
-                Err(error) => chain(&*error),
+                Err(error) => one_line(&*error),
             },
-            Err(error) => chain(&error),
+            Err(error) => one_line(&error),
         };
         let kind = if self.proven { ProblemKind::Incomplete } else { ProblemKind::Note };
         run.monitor.problem(kind, &name, format!("cannot be read to its end: {problem}"));
@@ -184,7 +185,7 @@ impl<'r, 'm> Restoring<'r, 'm> {
         error: PlaceError,
     ) -> Result<(), RestoreError> {
         let error = self.run.unless_fatal(error)?;
-        self.failed(destination, ProblemKind::Incomplete, &chain(&error));
+        self.failed(destination, ProblemKind::Incomplete, &one_line(&error));
         Ok(())
     }
 
@@ -259,6 +260,6 @@ impl Visitor for Restoring<'_, '_> {
 
     fn nested_problem(&mut self, path: &RelPath, error: &FormatError) {
         let object = format!("{path} in {}", self.name);
-        self.run.monitor.problem(ProblemKind::Incomplete, object, chain(error));
+        self.run.monitor.problem(ProblemKind::Incomplete, object, one_line(error));
     }
 }

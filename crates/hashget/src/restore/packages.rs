@@ -6,17 +6,18 @@ use std::fs::File;
 
 use super::package::Restoring;
 use super::{RestoreError, Run};
-use crate::archive::in_parallel;
 use crate::fetch::{FetchError, Wanted};
 use crate::model::manifest::Package;
-use crate::monitor::{ProblemKind, chain};
+use crate::monitor::ProblemKind;
+use crate::parallel;
+use crate::wording::one_line;
 
 /// Restores what all packages give, `run.jobs` packages at once.
 pub(super) fn restore_packages<'m>(
     run: &Run<'m>,
     packages: &'m [Package],
 ) -> Result<(), RestoreError> {
-    in_parallel(run.jobs, packages.len(), |index| {
+    parallel::for_each(run.jobs.min(packages.len()), 0..packages.len(), |index| {
         run.monitor.check_interrupted()?;
         Restoring::new(run, packages, index)?.restore()
     })
@@ -41,17 +42,14 @@ pub(super) fn fetch(run: &Run<'_>, wanted: &Wanted) -> Result<FetchOutcome, Rest
         Err(error) => error,
     };
     run.monitor.check_interrupted()?;
-    let message = chain(&error);
-    let of_disk = matches!(error, FetchError::Disk { .. });
+    let message = one_line(&error);
+    let kind = error.class().problem_kind();
     let (kind, gotten) = match other_bytes(error) {
         Some(Some(file)) => {
             // No loss as long as every file that is wanted of it proves to be right.
             (ProblemKind::Note, FetchOutcome::Other(file, format!("wrong bytes: {message}")))
         }
-        Some(None) => (ProblemKind::Verification, FetchOutcome::Nothing(message.clone())),
-        // Our own disk, and not the network.
-        None if of_disk => (ProblemKind::Incomplete, FetchOutcome::Nothing(message.clone())),
-        None => (ProblemKind::Unreachable, FetchOutcome::Nothing(message.clone())),
+        Some(None) | None => (kind, FetchOutcome::Nothing(message.clone())),
     };
     run.monitor.problem(kind, name, message);
     Ok(gotten)

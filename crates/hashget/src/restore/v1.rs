@@ -10,12 +10,13 @@ use std::sync::Mutex;
 use super::packages::{FetchOutcome, fetch};
 use super::place::{PlaceError, Staged, Target};
 use super::{RestoreError, Run};
-use crate::archive::in_parallel;
 use crate::fetch::Wanted;
 use crate::formats::{self, FormatError, Input, Visitor, VisitorError};
 use crate::model::manifest::{FileV1, ManifestV1, PackageV1};
 use crate::model::{Digest, Kind, Member, Metadata, RelPath, Timestamp};
-use crate::monitor::{ProblemKind, Running, Step, Total, chain};
+use crate::monitor::{ProblemKind, Running, Step, Total};
+use crate::parallel;
+use crate::wording::one_line;
 
 /// Files that are not in their places yet, by size and digest.
 type BySize<'m> = HashMap<u64, HashMap<Digest, Vec<&'m FileV1>>>;
@@ -60,10 +61,11 @@ pub(super) fn restore_files<'m>(
     }
     let waiting = Waiting(Mutex::new(waiting));
     let problems = Mutex::new(Vec::new());
-    in_parallel::<RestoreError>(run.jobs, manifest.packages.len(), |index| {
+    let packages = manifest.packages.len();
+    parallel::for_each(run.jobs.min(packages), 0..packages, |index| {
         run.monitor.check_interrupted()?;
         if waiting.files().is_empty() {
-            return Ok(());
+            return Ok::<(), RestoreError>(());
         }
         if let Some(problem) = search(run, &waiting, &manifest.packages[index])? {
             problems.lock().expect("no holder of this lock panics").push(problem);
@@ -170,14 +172,14 @@ fn read<'m>(
         Ok(_) => Ok(None),
         Err(FormatError::Visitor(error)) if error.is::<AllFound>() => Ok(None),
         Err(FormatError::Visitor(error)) => problem(error),
-        Err(error) => Ok(Some(chain(&error))),
+        Err(error) => Ok(Some(one_line(&error))),
     }
 }
 
 fn problem(error: VisitorError) -> Result<Option<String>, RestoreError> {
     match error.downcast::<RestoreError>() {
         Ok(error) => Err(*error),
-        Err(error) => Ok(Some(chain(&*error))),
+        Err(error) => Ok(Some(one_line(&*error))),
     }
 }
 
@@ -200,13 +202,13 @@ impl Searching<'_, '_> {
             Err(PlaceError::Read(error)) => return Err(error.into()),
             Err(error) => {
                 let error = self.run.unless_fatal(error)?;
-                self.run.monitor.problem(ProblemKind::Incomplete, beside, chain(&error));
+                self.run.monitor.problem(ProblemKind::Incomplete, beside, one_line(&error));
                 return Ok(());
             }
         };
         for file in self.waiting.take(staged.size, staged.sha256) {
             if let Err(error) = self.place(file, &staged) {
-                let reason = chain(&self.run.unless_fatal(error)?);
+                let reason = one_line(&self.run.unless_fatal(error)?);
                 self.run.monitor.problem(ProblemKind::Incomplete, &file.file, &reason);
                 self.run.ledger.missing(file.file.clone(), reason);
             }

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
+use crate::error::ErrorClass;
 use crate::model::RelPath;
 
 /// A set of patterns.
@@ -62,6 +63,13 @@ impl Globs {
         self.patterns > 0
             && std::iter::successors(Some(path.clone()), RelPath::parent)
                 .any(|path| self.matches(root, &path))
+    }
+}
+
+impl BadGlob {
+    /// What it means to whoever has to react to it.
+    pub fn class(&self) -> ErrorClass {
+        ErrorClass::BadInput
     }
 }
 

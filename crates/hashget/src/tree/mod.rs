@@ -29,8 +29,10 @@ pub use inspect::{Stamp, inspect_open_file};
 pub use open::TreeRoot;
 pub(crate) use open::need_procfs;
 
+use crate::error::ErrorClass;
 use crate::model::{Digest, Entry, Kind, RelPath, TreeDigest, entry_digest};
 use crate::monitor::{Interrupted, Monitor, ProblemKind, Step, Total};
+use crate::parallel;
 use scan_cache::ScanCache;
 
 /// How to scan.
@@ -89,6 +91,16 @@ pub enum ScanError {
     /// The monitor asked to stop.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
+}
+
+impl ScanError {
+    /// What it means to whoever has to react to it.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Root { error, .. } => ErrorClass::of_io(error),
+            Self::Interrupted(interrupted) => interrupted.class(),
+        }
+    }
 }
 
 /// Reads the tree at `root`: `options.jobs` threads walk it and hash its files.
@@ -177,11 +189,9 @@ pub fn tree_digest(entries: &[Entry]) -> Digest {
     let digests = |part: &[Entry]| -> Vec<Digest> {
         part.iter().map(|entry| digest_of(entries, entry)).collect()
     };
-    let parts: Vec<Vec<Digest>> = std::thread::scope(|scope| {
-        let parts = entries.chunks(entries.len().div_ceil(threads).max(1));
-        let working: Vec<_> = parts.map(|part| scope.spawn(move || digests(part))).collect();
-        working.into_iter().map(|part| part.join().expect("digesting does not panic")).collect()
-    });
+    let length = entries.len().div_ceil(threads).max(1);
+    let part = |number: usize| entries.chunks(length).nth(number).map_or_else(Vec::new, digests);
+    let parts: Vec<Vec<Digest>> = parallel::on_threads(entries.len().div_ceil(length), part);
     TreeDigest::of_sorted(parts.iter().flatten())
 }
 

@@ -24,6 +24,7 @@ use super::tasks::{Task, Tasks};
 use super::{ScanError, ScanOptions};
 use crate::model::{Entry, Kind, RelPath};
 use crate::monitor::{Event, Interrupted, Monitor, ProblemKind, Running};
+use crate::parallel;
 
 /// The first bytes of a `CACHEDIR.TAG`, by the Cache Directory Tagging Specification.
 const CACHE_TAG: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55";
@@ -71,13 +72,14 @@ pub(super) fn walk(
     let top = entry(RelPath::root(), top);
     let walker = walker;
     walker.entries().push(top);
-    let results: Vec<Work<'_>> = std::thread::scope(|scope| {
-        let helpers: Vec<_> =
-            (1..jobs).map(|_| scope.spawn(|| Work::new(&walker).run(None))).collect();
-        let own = Work::new(&walker).run(Some((Arc::new(open), names)));
-        let joined = helpers.into_iter().map(|helper| helper.join().expect("no thread panics"));
-        [own].into_iter().chain(joined).collect()
-    });
+    let top = Mutex::new(Some((Arc::new(open), names)));
+    let work = |thread| {
+        // The first thread begins with the top folder, the others wait for what it finds there.
+        let first =
+            if thread == 0 { top.lock().expect("taking does not panic").take() } else { None };
+        Work::new(&walker).run(first)
+    };
+    let results: Vec<Work<'_>> = parallel::on_threads(jobs, work);
     if walker.tasks.stopped() {
         return Err(Interrupted.into());
     }

@@ -8,19 +8,20 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use hashget::codec::{Codec, decoder, encoder};
+use hashget::error::ErrorClass;
 use hashget::fetch::Sources;
 use hashget::hashdb::{ExportReader, HashDb, HashPackage, export as write_export};
 use hashget::index::{Indexed, Indexer, Request};
 use hashget::model::Evidence;
-use hashget::monitor::{Interrupted, Monitor, ProblemKind};
+use hashget::monitor::{Monitor, ProblemKind};
 use hashget::pending_file::PendingFile;
+use hashget::wording::one_line;
 use serde_json::json;
 
 use super::Packages;
 use crate::archive;
-use crate::causes;
 use crate::environment::Environment;
-use crate::exit::{UsageError, problem_kind};
+use crate::exit::UsageError;
 use crate::output::{counted, safe};
 
 /// Bytes that tell the compression.
@@ -214,13 +215,13 @@ fn import_hash_package(
     match indexer.index(&request, console) {
         Ok(Indexed::New { .. }) => imported.new += 1,
         Ok(Indexed::Known(_)) => imported.known += 1,
-        Err(error) if causes::causes(&error).iter().any(|cause| cause.is::<Interrupted>()) => {
+        Err(error) if error.class() == ErrorClass::Interrupted => {
             return Err(error.into());
         }
         Err(error) => {
             imported.failed += 1;
-            let kind = problem_kind(&error);
-            monitor.problem(kind, name, causes::messages(&error.into()).join(": "));
+            let kind = error.class().problem_kind();
+            monitor.problem(kind, name, one_line(&error));
         }
     }
     Ok(())

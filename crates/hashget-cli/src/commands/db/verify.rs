@@ -6,10 +6,10 @@ use hashget::fetch::{FetchError, Wanted, shown};
 use hashget::hashdb::{HashDb as _, LocalHashDb};
 use hashget::index::differences;
 use hashget::monitor::{Monitor, ProblemKind};
+use hashget::wording::one_line;
 use serde_json::json;
 
 use super::Packages;
-use crate::causes;
 use crate::environment::Environment;
 use crate::output::counted;
 
@@ -50,7 +50,7 @@ pub(super) fn verify(
             Err(hashget::index::IndexError::Interrupted(interrupted)) => {
                 return Err(interrupted.into());
             }
-            Err(error) => Some(causes::messages(&error.into()).join(": ")),
+            Err(error) => Some(one_line(&error)),
         };
         match problem {
             None => right += 1,

@@ -4,24 +4,23 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Context as _;
 use hashget::archive::{ArchiveError, RequiredPackage, Requirements};
-use hashget::fetch::{PoolFolder, Source, shown as shown_url};
-use hashget::monitor::{Interrupted, Monitor, Step, Total};
+use hashget::error::ErrorClass;
+use hashget::fetch::{AddError, Added, PoolFolder, Pooled, Source, Wanted, shown as shown_url};
+use hashget::monitor::Monitor;
+use hashget::wording::one_line;
 use serde_json::json;
 
 use super::shown;
 use crate::archive;
-use crate::causes;
 use crate::environment::Environment;
-use crate::exit::problem_kind;
-use crate::output::{counted, size};
+use crate::output::{Console, counted, size};
 
-/// What was added.
+/// How many packages were added.
 #[derive(Default)]
-struct Added {
+struct Counts {
     new: u64,
     known: u64,
     failed: u64,
@@ -34,7 +33,7 @@ pub(super) fn add(
     environment: &Environment<'_>,
 ) -> anyhow::Result<()> {
     let source = environment.sources()?.source;
-    let mut added = Added::default();
+    let mut added = Counts::default();
     for path in paths {
         match archive::manifest(path, environment) {
             Ok(manifest) => {
@@ -47,7 +46,7 @@ pub(super) fn add(
             Err(error) => return Err(error),
         }
     }
-    let Added { new, known, failed, bytes } = added;
+    let Counts { new, known, failed, bytes } = added;
     let packages = |number| counted(number, "package", "packages");
     let mut line = format!("{} added to the pool, {}", packages(new), size(bytes));
     if known > 0 {
@@ -73,7 +72,7 @@ fn is_package(path: &Path, error: &anyhow::Error) -> bool {
 fn add_file(
     pool: &PoolFolder,
     path: &Path,
-    added: &mut Added,
+    added: &mut Counts,
     environment: &Environment<'_>,
 ) -> anyhow::Result<()> {
     let file = fs_err::File::open(path)?;
@@ -92,72 +91,52 @@ fn add_needed(
     pool: &PoolFolder,
     source: &dyn Source,
     packages: &[RequiredPackage],
-    added: &mut Added,
+    counts: &mut Counts,
     environment: &Environment<'_>,
 ) -> anyhow::Result<()> {
-    let next = AtomicUsize::new(0);
-    let things = u64::try_from(packages.len()).ok();
-    let monitor: &dyn Monitor = environment.console;
-    let progress = monitor.begin(Step::Gather, "packages", Total { bytes: None, things });
-    let total = Mutex::new(added);
-    let work = || -> anyhow::Result<()> {
-        while let Some(package) = packages.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let outcome = add_one(pool, source, package, environment);
-            let outcome = outcome.inspect_err(|_| next.store(packages.len(), Ordering::Relaxed))?;
-            let mut total = total.lock().expect("counting does not panic");
-            match outcome {
-                Some(true) => {
-                    total.new += 1;
-                    total.bytes += package.size.unwrap_or(0);
-                }
-                Some(false) => total.known += 1,
-                None => total.failed += 1,
-            }
-            progress.advance(0, 1);
-        }
-        Ok(())
-    };
-    std::thread::scope(|scope| {
-        let threads: Vec<_> =
-            (0..environment.jobs.min(packages.len()).max(1)).map(|_| scope.spawn(work)).collect();
-        threads.into_iter().try_for_each(|thread| {
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
+    let wanted: Vec<Wanted> = packages.iter().map(RequiredPackage::wanted).collect();
+    let total = Mutex::new(counts);
+    pool.add_all(source, &wanted, environment.jobs, environment.console, |wanted, outcome| {
+        total.lock().expect("counting does not panic").count(wanted, &outcome);
+        report(wanted, outcome, environment.console)
     })
 }
 
-/// Adds one package: was it new? `None` if it could not be had.
-fn add_one(
-    pool: &PoolFolder,
-    source: &dyn Source,
-    package: &RequiredPackage,
-    environment: &Environment<'_>,
-) -> anyhow::Result<Option<bool>> {
-    let console = environment.console;
-    let monitor: &dyn Monitor = console;
-    monitor.check_interrupted()?;
-    let url = shown_url(&package.url);
-    let sha256 = package.sha256;
-    if pool.has(&sha256, package.size) {
-        console.record("pooled", json!({ "sha256": sha256, "state": "known" }))?;
-        return Ok(Some(false));
-    }
-    let fetched = match source.fetch(&package.wanted(), monitor) {
-        Ok(fetched) => fetched,
-        Err(error) => {
-            if causes::causes(&error).iter().any(|cause| cause.is::<Interrupted>()) {
-                return Err(error.into());
+impl Counts {
+    fn count(&mut self, wanted: &Wanted, outcome: &Result<Added, AddError>) {
+        match outcome {
+            Ok(Added::New(_)) => {
+                self.new += 1;
+                self.bytes += wanted.size.unwrap_or(0);
             }
-            let kind = problem_kind(&error);
-            monitor.problem(kind, url, causes::messages(&error.into()).join(": "));
-            return Ok(None);
+            Ok(Added::Known) => self.known += 1,
+            Err(_) => self.failed += 1,
         }
-    };
-    let pooled =
-        pool.add(fetched.file, Some(sha256)).with_context(|| format!("cannot add {url}"))?;
-    console.detail(&format!("Added {url}"));
-    let place = shown(&pooled.path);
-    let record = json!({ "sha256": sha256, "size": pooled.size, "path": place, "state": "new" });
-    console.record("pooled", record)?;
-    Ok(Some(true))
+    }
+}
+
+/// Says what came of one package. An error ends the command.
+fn report(
+    wanted: &Wanted,
+    outcome: Result<Added, AddError>,
+    console: &Console,
+) -> anyhow::Result<()> {
+    let url = shown_url(&wanted.url);
+    match outcome {
+        Ok(Added::New(Pooled { sha256, size, path })) => {
+            console.detail(&format!("Added {url}"));
+            let place = shown(&path);
+            let record = json!({ "sha256": sha256, "size": size, "path": place, "state": "new" });
+            console.record("pooled", record)?;
+        }
+        Ok(Added::Known) => {
+            console.record("pooled", json!({ "sha256": wanted.sha256, "state": "known" }))?;
+        }
+        Err(AddError::Fetch(error)) if error.class() != ErrorClass::Interrupted => {
+            let monitor: &dyn Monitor = console;
+            monitor.problem(error.class().problem_kind(), url, one_line(&error));
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
 }

@@ -7,6 +7,7 @@ mod folders;
 
 pub use folders::{Folder, Subtree};
 
+use crate::error::ErrorClass;
 use crate::hashdb::{HashDb, HashDbError, complete_members};
 use crate::model::manifest::{EntryTable, Manifest, ManifestError, Package, PlacementCursor};
 use crate::model::{Amount, Evidence, Kind, Member, RelPath};
@@ -91,8 +92,18 @@ pub enum SurveyError {
     #[error(transparent)]
     Manifest(#[from] ManifestError),
     /// The HashDB failed.
-    #[error(transparent)]
+    #[error("{0}")]
     HashDb(#[from] HashDbError),
+}
+
+impl SurveyError {
+    /// What it means to whoever has to react to it.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Manifest(error) => error.class(),
+            Self::HashDb(error) => error.class(),
+        }
+    }
 }
 
 impl Survey {

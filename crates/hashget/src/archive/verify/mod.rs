@@ -9,12 +9,15 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{RequiredPackage, Requirements, count, given_entries, in_parallel};
+use super::{RequiredPackage, Requirements, count, given_entries};
+use crate::error::ErrorClass;
 use crate::fetch::{FetchError, Source, Wanted, Web};
 use crate::hashdb::{Check, CheckOutcome, HashDb, HashDbError, complete_members};
 use crate::model::manifest::{AnyManifest, ManifestError};
 use crate::model::{RelPath, escaped};
-use crate::monitor::{Interrupted, Monitor, Step, Total, chain};
+use crate::monitor::{Interrupted, Monitor, Step, Total};
+use crate::parallel;
+use crate::wording::one_line;
 
 /// What verifying stands on.
 pub struct Verifier<'a> {
@@ -90,11 +93,22 @@ pub enum VerifyError {
     #[error("the manifest cannot be used")]
     Manifest(#[from] ManifestError),
     /// The HashDB failed.
-    #[error(transparent)]
+    #[error("{0}")]
     HashDb(#[from] HashDbError),
     /// The monitor asked to stop.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
+}
+
+impl VerifyError {
+    /// What it means to whoever has to react to it.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Manifest(error) => error.class(),
+            Self::HashDb(error) => error.class(),
+            Self::Interrupted(interrupted) => interrupted.class(),
+        }
+    }
 }
 
 impl VerifiedPackage {
@@ -137,7 +151,7 @@ impl Verifier<'_> {
         let progress = monitor.begin(Step::Check, "packages", total);
         let (began, asked_bytes) = (Instant::now(), AtomicU64::new(0));
         let found: Mutex<Vec<(usize, VerifiedPackage)>> = Mutex::default();
-        let outcome = in_parallel(self.jobs, order.len(), |position| {
+        let outcome = parallel::for_each(self.jobs.min(order.len()), 0..order.len(), |position| {
             monitor.check_interrupted()?;
             let index = order[position];
             let bytes = requirements.packages[index].size.unwrap_or(0);
@@ -244,7 +258,7 @@ impl Verifier<'_> {
             Ok(Some(_)) => (CheckOutcome::Present, "it is there, with the right size".to_owned()),
             Ok(None) => (CheckOutcome::Present, "something is there, of no told size".to_owned()),
             Err(FetchError::Interrupted(interrupted)) => return Err(interrupted),
-            Err(error) => (outcome_of(&error), chain(&error)),
+            Err(error) => (outcome_of(&error), one_line(&error)),
         };
         Ok((outcome, what))
     }

@@ -11,6 +11,8 @@ mod v2;
 
 use std::io::{BufReader, Read, Seek};
 
+use crate::error::ErrorClass;
+
 pub use columns::EntryColumns;
 pub use cursor::{Given, PlacementCursor};
 pub use table::EntryTable;
@@ -55,6 +57,16 @@ pub enum ManifestError {
         /// What was found, and what was expected.
         problem: String,
     },
+}
+
+impl ManifestError {
+    /// What it means to whoever has to react to it.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Json(_) | Self::Field { .. } => ErrorClass::ManifestDamaged,
+            Self::Version { .. } => ErrorClass::NeedsNewer,
+        }
+    }
 }
 
 impl ManifestError {
