@@ -42,7 +42,7 @@ impl Packer<'_> {
         summary: &mut Summary,
         monitor: &dyn Monitor,
     ) -> Result<(Finders, Holders), PackError> {
-        let look_up = || Holders::look_up(self.hashdb, &scan.entries, contents);
+        let look_up = || Holders::look_up(self.hashdb, contents);
         if !options.index || options.detectors.is_empty() {
             return Ok((Finders::default(), look_up()?));
         }
@@ -61,7 +61,7 @@ impl Packer<'_> {
         summary.detectors = efforts.into_iter().map(of_effort).collect();
         let finders = Finders::new(&candidates, self.mirrors);
         let holders = look_up()?;
-        let candidates = of_use(&holders, candidates, &scan.entries);
+        let candidates = of_use(&holders.unknown(contents), candidates, &scan.entries);
         let indexer = Indexer {
             hashdb: self.hashdb,
             source: self.source,
@@ -83,9 +83,8 @@ impl Packer<'_> {
 /// Those candidates that could give something: the folder in which they were found holds a file that
 /// no package in the HashDB has. (A kernel tree whose tarball was indexed from another address need not be
 /// downloaded once more.)
-fn of_use(holders: &Holders, candidates: Vec<Candidate>, entries: &[Entry]) -> Vec<Candidate> {
-    // Sorted as the entries are: by path.
-    let unknown: Vec<usize> = holders.unknown().collect();
+/// `unknown` files are ascending, and so by path.
+fn of_use(unknown: &[usize], candidates: Vec<Candidate>, entries: &[Entry]) -> Vec<Candidate> {
     let path = |file: usize| entries[file].path.as_bytes();
     let holds_unknown = |folder: &RelPath| {
         let prefix = if folder.is_root() { Vec::new() } else { [folder.as_bytes(), b"/"].concat() };

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use hashget::archive::host_of;
 use hashget::fetch::shown;
+use hashget::model::Amount;
 use hashget::pack::{DetectorUse, Heavy, PackageUse, Summary};
 use serde_json::json;
 
@@ -63,10 +64,10 @@ pub(super) fn print(
         "left_out_bytes": summary.left_out_bytes,
         "archived_files": summary.archived_files,
         "archived_bytes": summary.archived_bytes,
-        "unknown_files": summary.unknown_files,
-        "unknown_bytes": summary.unknown_bytes,
-        "not_relied_files": summary.not_relied_files,
-        "not_relied_bytes": summary.not_relied_bytes,
+        "unknown_files": summary.unknown().files,
+        "unknown_bytes": summary.unknown().bytes,
+        "not_relied_files": summary.not_relied().files,
+        "not_relied_bytes": summary.not_relied().bytes,
         "packages": summary.packages.len(),
         "package_bytes": package_bytes(summary),
         "hosts": hosts(summary),
@@ -232,13 +233,13 @@ fn download(summary: &Summary) -> String {
 /// Why files are archived, as far as it is worth a word.
 fn reasons(summary: &Summary) -> Vec<String> {
     let mut reasons = Vec::new();
-    let mut tell = |files, bytes, why: &str| {
+    let mut add = |Amount { files, bytes }, why: &str| {
         if files > 0 {
             reasons.push(format!("{}, {} {why}", counted(files, "file", "files"), size(bytes)));
         }
     };
-    tell(summary.unknown_files, summary.unknown_bytes, "in no package that is known");
+    add(summary.unknown(), "in no known package");
     let relied = "in packages that are not relied on (hashget explain PATH says why)";
-    tell(summary.not_relied_files, summary.not_relied_bytes, relied);
+    add(summary.not_relied(), relied);
     reasons
 }
