@@ -13,6 +13,7 @@ use super::{Candidate, DetectError, Detector, Machine, small_files};
 use crate::model::{RelPath, Signature};
 
 pub(crate) mod archives;
+mod installed_files;
 mod lists;
 pub(crate) mod paragraphs;
 mod sources;
@@ -153,6 +154,10 @@ impl Detector for Debian {
             ));
         }
         Ok(candidates)
+    }
+
+    fn installed_files(&self, root: &Path, visit: &mut dyn FnMut(&Path, &Signature)) {
+        installed_files::each(root, visit);
     }
 }
 
