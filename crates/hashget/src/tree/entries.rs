@@ -37,6 +37,15 @@ impl<'a> IntoIterator for &'a Entries {
     }
 }
 
+impl IntoIterator for Entries {
+    type Item = Entry;
+    type IntoIter = std::vec::IntoIter<Entry>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.sorted.into_iter()
+    }
+}
+
 /// Indices of entries take four bytes.
 fn compact(index: usize) -> u32 {
     u32::try_from(index).expect("a tree has fewer than 2^32 entries")
@@ -152,7 +161,7 @@ impl Entries {
     }
 
     /// Keeps the entries for which `keep` says so, by index. Whoever drops a file drops its links, too.
-    pub(crate) fn retain(&mut self, keep: impl Fn(usize) -> bool) {
+    pub fn retain(&mut self, keep: impl Fn(usize) -> bool) {
         let mut index = 0..;
         self.sorted.retain(|_| keep(index.next().expect("indices do not end")));
         self.find_first_names();

@@ -229,7 +229,7 @@ fn of_reason(reason: Reason) -> (&'static str, &'static str) {
         ),
         Reason::Unknown => (
             "unknown",
-            "no package that is known has it. If a public package does: `hashget index URL`, or \
+            "no known package has it. If a public package does, index it: `hashget index URL`, or \
              `hashget index --tree DIR` for all that the detectors find",
         ),
         Reason::WeakEvidence => ("weak_evidence", "the packages that have it are not relied on"),
