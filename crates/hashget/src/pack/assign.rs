@@ -1,4 +1,4 @@
-//! How entries differ from what their package records, in the fewest words of the manifest.
+//! How the metadata of entries differs from what their package records, as short as possible.
 //!
 //! Invariant: pure; following the assignments that come out gives exactly the entries that went in.
 
@@ -116,7 +116,7 @@ impl<'a> Pairs<'a> {
 }
 
 impl Pair<'_> {
-    /// Must something be said where the package says nothing? For a link nothing is needed; for a
+    /// Must a value be assigned where the package has none? For a link nothing is needed; for a
     /// folder it is, even if an earlier placement decides.
     fn lacks<T>(&self, own: Option<T>) -> bool {
         own.is_none() && !self.link
@@ -229,7 +229,7 @@ fn times(pairs: &Pairs<'_>) -> Vec<MtimeAssignment> {
         if whole { actual.seconds.checked_sub(own.seconds) } else { None }
     };
     let counts = |pair: &Pair<'_>| pair.decides || pair.lacks(pair.own_mtime);
-    // So it mostly is, and finding it out takes no memory.
+    // The usual case, which takes no memory to detect.
     if pairs.iter().all(|pair| !counts(&pair) || shift_of(&pair) == Some(0)) {
         return Vec::new();
     }
@@ -245,7 +245,7 @@ fn times(pairs: &Pairs<'_>) -> Vec<MtimeAssignment> {
 
     let mut assignments = Vec::new();
     let mut done = vec![false; pairs.len()];
-    // What needs no word: the shift of the most members, said once for all unless it is 0.
+    // The shift of most members is assigned once for all, unless it is 0.
     let base = match shifts.first() {
         Some((shift, members)) if members.len() >= SHIFT_MEMBERS => *shift,
         _ => 0,

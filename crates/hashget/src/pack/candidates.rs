@@ -1,8 +1,8 @@
-//! What detectors find in a tree that is packed: which candidates are worth indexing, and which detector is to be
-//! thanked for a package that is relied on.
+//! What detectors find in a tree that is packed: which candidates are worth indexing, and which detector found a
+//! package that is relied on.
 //!
-//! Invariant: a candidate is passed over only if every file around the place where it was found is
-//! known already, or may not be left out, so that passing over it costs nothing.
+//! Invariant: a candidate is skipped only if every file around it is known already or may not be left out, so that
+//! skipping it costs nothing.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -27,13 +27,13 @@ pub struct DetectorUse {
     pub packages: usize,
     /// What those of them that are relied on give back.
     pub gives: Amount,
-    /// How long it was at work, all threads together. Fetching and reading packages is not in it.
+    /// Time it took, all threads together, without fetching and reading packages.
     pub time: Duration,
 }
 
 impl Packer<'_> {
-    /// Lets the detectors name packages and indexes the unknown ones. Gives who found what, and who holds which
-    /// contents.
+    /// Runs the detectors and indexes the packages that they find and the HashDB does not know. Returns which detector
+    /// found what, and which packages hold which contents.
     pub(super) fn index(
         &self,
         scan: &Scan,
@@ -47,7 +47,7 @@ impl Packer<'_> {
             return Ok((Finders::default(), look_up()?));
         }
         let paths = scan.entries.iter().map(|entry| &entry.path);
-        // What is not understood has been told to the monitor.
+        // What is not understood has been reported to the monitor.
         let (root, detectors, machine) = (scan.root.path(), &options.detectors, &options.machine);
         let Detected { candidates, efforts, .. } =
             index::detect(root, paths, detectors, machine, self.jobs, monitor);

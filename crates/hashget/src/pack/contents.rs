@@ -10,15 +10,15 @@ use crate::tree::Entries;
 /// Stands for contents that the tree does not have.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// So many bits of a digest are kept beside each name: two contents hardly ever share them.
+/// The first bits of a digest, which are kept beside each name: two contents almost never share them.
 fn head(digest: &Digest) -> u64 {
     u64::from_be_bytes(*digest.as_bytes().first_chunk().expect("a digest has 32 bytes"))
 }
 
 /// The contents of all files that may be left out.
 ///
-/// Sorted lists, since they take a fifth of the memory of a hash map, and sorting whole numbers is quick. What is
-/// asked of one content stands in one place, since reading memory here and there is what planning a large tree takes.
+/// Sorted lists take a fifth of the memory of a hash map, and integers are sorted quickly. The fields of one content are
+/// stored together, since planning is bound by cache misses.
 pub(super) struct Contents<'a> {
     entries: &'a Entries,
     /// Each content; and one more at the end.
@@ -103,7 +103,7 @@ impl<'a> Contents<'a> {
         self.names(content).map(size).sum()
     }
 
-    /// The number of a content, [`NONE`] when the tree has not got it.
+    /// The number of the contents with this digest, [`NONE`] if the tree does not have them.
     pub(super) fn number(&self, digest: &Digest) -> u32 {
         let head = head(digest);
         let bucket = usize::try_from(head >> self.shift).unwrap_or(usize::MAX);
@@ -114,7 +114,7 @@ impl<'a> Contents<'a> {
             .unwrap_or(NONE)
     }
 
-    /// The number of what a member holds.
+    /// The number of the contents of a member.
     pub(super) fn number_of(&self, member: &Member) -> u32 {
         member.sha256.map_or(NONE, |sha256| self.number(&sha256))
     }

@@ -18,7 +18,7 @@ use crate::model::{Digest, PackageRecord};
 /// Number of digests looked up at once: enough for the HashDB, little in memory.
 const BATCH: usize = 1 << 16;
 
-/// Members that are kept in memory from one step to the next. Those of further packages are read anew in
+/// Limit on the members that are kept in memory between the steps. Those of further packages are read again in
 /// each step.
 const MOST_KEPT: usize = 100_000;
 
@@ -187,7 +187,7 @@ impl ContentReasons {
 /// Why a package that has a file is not relied on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Obstacle {
-    /// Less is known of it than is asked for.
+    /// Its evidence is weaker than wanted.
     Evidence,
     /// It may be gone before this day, `YYYY-MM-DD`.
     Expires(String),

@@ -66,17 +66,17 @@ use crate::model::{BadPath, RelPath};
 use crate::monitor::{Event, Interrupted, Monitor, Step, Total};
 use crate::tree::{BadGlob, Globs, Scan, ScanError, ScanOptions, scan};
 
-/// What packing stands on.
+/// What packing needs.
 pub struct Packer<'a> {
-    /// What is known.
+    /// The known packages.
     pub hashdb: &'a dyn HashDb,
-    /// Where packages come from that have to be indexed first.
+    /// Where packages that must be indexed first come from.
     pub source: &'a dyn Source,
     /// Where indexes are asked, and the heads of packages are read, meanwhile.
     pub web: &'a dyn Web,
-    /// A URL learned on this machine that is a mirror's is recorded as the public one.
+    /// Mirrors: their URLs are recorded as the public ones that they stand for.
     pub mirrors: &'a [MirrorRule],
-    /// Bounds on foreign input.
+    /// Limits on untrusted input.
     pub limits: &'a Limits,
     /// Threads; at least 1.
     pub jobs: usize,
@@ -95,7 +95,7 @@ pub enum PackError {
     /// The tree cannot be read.
     #[error(transparent)]
     Scan(#[from] ScanError),
-    /// A pattern cannot be understood.
+    /// A pattern is invalid.
     #[error(transparent)]
     Glob(#[from] BadGlob),
     /// The HashDB failed.
@@ -104,8 +104,8 @@ pub enum PackError {
     /// Indexing failed as a whole.
     #[error(transparent)]
     Index(#[from] IndexError),
-    /// The archive cannot be made under its name.
-    #[error("cannot make {}", path.display())]
+    /// The archive cannot be created.
+    #[error("cannot create {}", path.display())]
     Output {
         /// Its name.
         path: std::path::PathBuf,
@@ -114,17 +114,17 @@ pub enum PackError {
         error: std::io::Error,
     },
     /// The archive cannot be written (the disk is full, the pipe is closed).
-    #[error("cannot write the archive; nothing was left under its name")]
+    #[error("cannot write the archive; no file of its name was left behind")]
     Write(#[source] std::io::Error),
-    /// Version 1 cannot say what this tree needs.
+    /// Version 1 cannot describe this tree.
     #[error(
         "manifest version 1 cannot hold a tree with its own top-level {MANIFEST_NAME}; use version 2, or exclude it"
     )]
     VersionOne,
-    /// A name of ours is no path.
+    /// A name that hashget made is no valid path.
     #[error(transparent)]
     Path(#[from] BadPath),
-    /// The manifest would be wrong.
+    /// The manifest would not restore the tree.
     #[error(transparent)]
     Replay(#[from] ReplayError),
     /// The monitor asked to stop.

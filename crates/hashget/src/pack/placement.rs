@@ -146,7 +146,7 @@ impl<'a> Exceptions<'a> {
             .filter(|&at| rest[at] == b'/')
             .find(|&at| !self.needed.contains(&rest[..at]))
             .map_or(rest, |at| &rest[..=at]);
-        // Members of one folder mostly follow each other.
+        // Members of one folder usually follow each other.
         if self.except.last().is_none_or(|last| *last.0 != *shortest) {
             self.except.push(Prefix(shortest.into()));
         }
@@ -157,7 +157,7 @@ impl<'a> Exceptions<'a> {
         let mut except = self.except;
         except.sort_unstable();
         except.dedup();
-        // A folder with all below it needs no word of its own.
+        // A folder excepted with everything below it is not listed a second time.
         let whole: HashSet<Box<[u8]>> =
             except.iter().filter_map(|one| one.0.strip_suffix(b"/")).map(Into::into).collect();
         except.retain(|one| !whole.contains(&one.0));

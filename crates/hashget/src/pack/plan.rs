@@ -18,25 +18,25 @@ use crate::tree::Entries;
 pub(super) struct ChosenPackage<'a> {
     /// Its record.
     pub(super) record: PackageRecord,
-    /// What the HashDB calls it.
+    /// Its ID in the HashDB.
     pub(super) id: PackageId,
-    /// What is kept of it from one step to the next.
+    /// What is kept in memory of it between the steps.
     pub(super) kept: Kept<'a>,
 }
 
-/// What is kept of a package.
+/// What is kept in memory of a package.
 pub(super) enum Kept<'a> {
-    /// What is in it.
+    /// Its members.
     Members(Members<'a>),
-    /// Those contents of the tree that the HashDB says it has, all of them that have any bytes.
+    /// The contents of the tree that it has according to the HashDB, except empty ones.
     Contents(Vec<u32>),
 }
 
-/// Reads what is in a package.
+/// Reads the members of a package.
 pub(super) type ReadMembers<'a> = &'a dyn Fn(PackageId) -> Result<Members<'a>, HashDbError>;
 
 impl ChosenPackage<'_> {
-    /// Works with what is in it.
+    /// Passes its members to `work`.
     pub(super) fn with_members<E: From<HashDbError>>(
         &self,
         read: ReadMembers<'_>,
@@ -48,7 +48,7 @@ impl ChosenPackage<'_> {
         }
     }
 
-    /// Could it give a file that nothing gives yet? Mostly not, once all placements are made, and then its members
+    /// Could it give a file that nothing gives yet? Usually not, once all placements are planned; then its members
     /// need not be read again.
     fn could_give(&self, contents: &Contents<'_>, claims: &Claims<'_>) -> bool {
         let held = match &self.kept {
@@ -110,10 +110,10 @@ impl Plan {
     }
 }
 
-/// A digest in the manifest costs space: which files are worth it.
+/// Decides by its size whether the manifest has a file's digest, which costs space.
 pub(super) type KeepDigest<'a> = &'a dyn Fn(u64) -> bool;
 
-/// Placements of one package in a manifest; more are hardly ever shorter than a list.
+/// Limit on the placements of one package; more are almost never shorter than a list.
 const MOST_PLACEMENTS: usize = 64;
 
 /// Decides where each entry comes from. `packages` are sorted by URL.

@@ -21,7 +21,7 @@ pub struct Prepared {
     pub exclude_list: Vec<u8>,
     /// What is left out, and what it costs.
     pub summary: Summary,
-    /// Entries that the tool cannot be told to leave out: they are in its backup.
+    /// Entries whose names the tool's syntax cannot express: they stay in its backup.
     pub inexpressible: Vec<RelPath>,
 }
 
@@ -52,7 +52,7 @@ impl Packer<'_> {
         let lines = left_out(&scan.entries, &plan.verdicts);
         let exclude_list = lines.filter_map(|path| tool.line(&top, path)).flatten().collect();
         for path in &inexpressible {
-            let reason = "the list cannot say its name: it is not left out";
+            let reason = "the exclude list cannot express its name: it is not left out";
             monitor.event(Event::Skipped { object: &path.to_string(), reason });
         }
         write::with_manifest(&scan, &mut plan, &options, |write| write_manifest(tree, write))?
@@ -61,8 +61,8 @@ impl Packer<'_> {
     }
 }
 
-/// Gives the entries that the tool cannot be told to leave out their verdict, and names them. A file is left out under
-/// all its names or under none.
+/// Decides that entries whose names the tool's syntax cannot express are archived, and returns their paths. A file is
+/// left out under all its names or under none.
 fn inexpressible(
     entries: &Entries,
     tool: Tool,
@@ -104,7 +104,7 @@ fn check_own_manifest(tree: &Path) -> Result<(), PackError> {
         Ok(json) if AnyManifest::parse(&json).is_ok() => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Ok(_) => {
-            let problem = "a file of this name is there, and it is no manifest";
+            let problem = "a file of this name exists, and it is no manifest";
             Err(output_error(tree, std::io::Error::other(problem)))
         }
         Err(error) => Err(output_error(tree, error)),

@@ -1,6 +1,6 @@
 //! Archives that the older Python tool restores (`--manifest-version 1`).
 //!
-//! Invariant: only what version 1 can say exactly is left out: regular files of one name without special
+//! Invariant: only what version 1 can describe exactly is left out: regular files of one name without special
 //! bits, attributes, holes or fractions of a second; everything else is archived.
 
 use std::collections::HashMap;
@@ -69,7 +69,7 @@ fn holders(
     let mut holders: HashMap<Digest, Option<usize>> = HashMap::new();
     for (index, package) in packages.iter().enumerate().rev() {
         holders.insert(package.record.sha256, Some(index));
-        // The Python tool unpacks a .deb's data only, and looks into inner packages only if told to.
+        // The Python tool unpacks only the data of a .deb, and reads inner packages only on request.
         let is_found = |member: &Member| {
             let path = member.path.as_bytes();
             let inner = path.windows(2).any(|pair| pair == b"!/");

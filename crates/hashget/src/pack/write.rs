@@ -27,7 +27,7 @@ pub(super) struct Writer<'a> {
     pub(super) progress: &'a Running<'a>,
     /// Did a file change since the first manifest?
     pub(super) outdated: bool,
-    /// How many files would not hold still.
+    /// Number of files that changed while they were read.
     pub(super) changed: u64,
     /// Files that could not be archived after all, by index.
     pub(super) gone: HashSet<usize>,
@@ -45,11 +45,11 @@ fn put_manifest<W: Write>(
     with_manifest(scan, plan, options, |write| put_text(tar, write))?
 }
 
-/// Writes what it is given somewhere.
+/// Writes a text to a writer.
 pub(super) type WriteText<'a> = &'a dyn Fn(&mut dyn Write) -> io::Result<()>;
 
-/// Makes the manifest of a plan, for `work` to write. It is written as it is made: for a large tree it takes
-/// more memory than all that it says.
+/// Makes the manifest of a plan and passes it to `work`, which writes it piece by piece: for a large tree it would take
+/// more memory than the tree.
 pub(super) fn with_manifest<R>(
     scan: &Scan,
     plan: &mut Plan,

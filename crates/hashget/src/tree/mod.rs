@@ -1,7 +1,7 @@
 //! Reading a tree: every entry with its metadata, every file with its digest.
 //!
 //! Invariant: nothing in a tree is followed, changed or waited for: symbolic links are entries,
-//! fifos and devices are not opened, and what changes meanwhile is told, not hidden.
+//! fifos and devices are not opened, and changes during the scan are reported.
 
 mod contents;
 mod entries;
@@ -40,7 +40,7 @@ use scan_cache::ScanCache;
 pub struct ScanOptions {
     /// What is not part of the tree.
     pub exclude: Globs,
-    /// Leave out what a `CACHEDIR.TAG` marks as a cache; the folder and its tag stay.
+    /// Exclude what a `CACHEDIR.TAG` marks as a cache; the folder and its tag stay.
     pub exclude_caches: bool,
     /// Do not enter folders where another file system is mounted.
     pub one_file_system: bool,

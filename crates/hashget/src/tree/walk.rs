@@ -1,6 +1,6 @@
-//! Walking a tree: threads take folders from one list, look at every name in them and hash the files.
+//! Walking a tree: threads take folders from one list, inspect every name in them and hash the files.
 //!
-//! Invariant: each name is looked at once, and what comes out does not depend on which thread did what.
+//! Invariant: each name is inspected once, and the result does not depend on which thread did what.
 //! Files are hashed before further folders are opened, so that few folders are open at a time, however
 //! deep or wide the tree is.
 
@@ -38,7 +38,7 @@ pub(super) struct Walked {
     pub(super) entries: Vec<Entry>,
     /// The names that share a file, or could: their indices, ascending, and which file each is.
     pub(super) several_names: Vec<(usize, Identity)>,
-    /// What the scan cache is to remember.
+    /// New lines of the scan cache.
     pub(super) lines: Vec<Line>,
     /// What is not part of the tree, by path.
     pub(super) absent: Vec<(RelPath, Absence)>,
@@ -86,7 +86,7 @@ pub(super) fn walk(
     Ok(gather(entries, results, monitor))
 }
 
-/// Puts together what the threads did, in an order that none of them decides.
+/// Combines the results of the threads, in an order that does not depend on them.
 fn gather(mut entries: Vec<Entry>, results: Vec<Work<'_>>, monitor: &dyn Monitor) -> Walked {
     let (mut parts, mut folders, mut findings) = (Vec::new(), Vec::new(), Vec::new());
     let (mut several_names, mut lines) = (Vec::new(), Vec::new());
@@ -138,7 +138,7 @@ pub(super) struct Walker<'a> {
     pub(super) tasks: Tasks<Folder, Batch>,
     /// The number of the next folder.
     pub(super) folders: AtomicU32,
-    /// All that was found, in the order in which threads were done with it: one list, since merging
+    /// All entries, in the order in which threads finished them: one list, since merging
     /// several would take twice the memory.
     pub(super) entries: Mutex<Vec<Entry>>,
 }
@@ -178,7 +178,7 @@ pub(super) struct Item {
     pub(super) folder: Option<u32>,
 }
 
-/// What a thread has to say of a path.
+/// Something other than an entry that was found at a path.
 pub(super) enum Finding {
     /// It, or what is below it, is not part of the tree.
     Absent(Absence),

@@ -1,4 +1,4 @@
-//! What each thread of a walk does: it looks at the names in a folder, and hashes files.
+//! What each thread of a walk does: it inspects the names in a folder, and hashes files.
 //!
 //! Invariant: files are hashed before further folders are opened; a file that is left to others is hashed by exactly
 //! one of them.
@@ -23,7 +23,7 @@ use crate::monitor::ProblemKind;
 const BATCH_FILES: usize = 64;
 const BATCH_BYTES: u64 = 4 << 20;
 
-/// What one thread does, and what came of it.
+/// One thread of a walk, and its results.
 pub(super) struct Work<'a> {
     walker: &'a Walker<'a>,
     hasher: FileHasher<'a>,
@@ -48,7 +48,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Works until there is nothing left, or the monitor asks to stop. One thread has the top folder.
+    /// Works until there are no tasks left, or the monitor interrupts. One thread starts with the top folder.
     pub(super) fn run(mut self, top: Option<(Arc<OpenFolder>, Vec<CString>)>) -> Self {
         let tasks = &self.walker.tasks;
         if let Some((folder, names)) = top {
@@ -77,7 +77,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Looks at all names in a folder, and leaves files to be hashed to whoever has time.
+    /// Inspects all names in a folder. Files to be hashed become tasks.
     fn look(&mut self, folder: &Arc<OpenFolder>, number: u32, names: &[CString]) {
         if folder.is_cache && self.walker.options.for_explaining {
             let absent = Finding::Absent(Absence::OfCache);
@@ -118,7 +118,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Looks at one name.
+    /// Inspects one name.
     fn item(&mut self, folder: &Arc<OpenFolder>, name: &CStr) -> Option<Item> {
         let path = folder.path.join(name.to_bytes()).ok()?;
         let options = self.walker.options;
@@ -159,7 +159,7 @@ impl<'a> Work<'a> {
             Kind::Directory => number = self.enter(&path, stamp.device),
             _ => {}
         }
-        // A file that will be hashed is asked when it is open; of some it is known that they have none.
+        // The attributes of a file that will be hashed are read when it is open; some are known to have none.
         let to_be_hashed = known.is_none() && matches!(inspected.kind, Kind::File { .. });
         if !to_be_hashed && !known.is_some_and(|known| known.bare) {
             inspected.metadata.xattrs = folder.attributes(name)?;
@@ -170,7 +170,7 @@ impl<'a> Work<'a> {
         Ok(Some(Item { entry, identity: several.then_some(identity), folder: number }))
     }
 
-    /// Puts a folder on the list; returns its number, unless it is not to be entered.
+    /// Makes a task of a folder; returns its number, unless it must not be entered.
     fn enter(&mut self, path: &RelPath, device: u64) -> Option<u32> {
         if self.walker.options.one_file_system && device != self.walker.device {
             self.findings.push((path.clone(), Finding::Absent(Absence::OtherFileSystem)));
@@ -181,7 +181,7 @@ impl<'a> Work<'a> {
         Some(number)
     }
 
-    /// Hashes what there is to hash in a batch.
+    /// Hashes the files of a batch that need it.
     fn hash(&mut self, mut batch: Batch) {
         let folder = Arc::clone(&batch.folder);
         batch.found.retain_mut(|item| {
@@ -223,7 +223,7 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// Puts a batch that is complete to what was found.
+    /// Adds a complete batch to the entries.
     fn keep(&mut self, batch: Batch) {
         let mut entries = self.walker.entries();
         let (start, count) = (entries.len(), batch.found.len());
@@ -237,7 +237,7 @@ impl<'a> Work<'a> {
     }
 
     fn problem(&mut self, path: RelPath, error: &io::Error) {
-        // What vanished between being listed and being looked at was never part of the tree.
+        // What vanished after it was listed was never part of the tree.
         let kind = if error.kind() == io::ErrorKind::NotFound {
             ProblemKind::Note
         } else {

@@ -204,9 +204,9 @@ fn deciding_options(choices: &mut Choices<'_>) -> PackOptions<'static> {
 
 /// What the archive has of each entry, by its manifest and the members of its packages.
 fn by_archive(scene: &Scene, archive: &[u8], explanation: &Explanation) -> Vec<Origin> {
-    let manifest = tar::Archive::new(archive).entries().unwrap().next().unwrap().unwrap();
-    let mut json = Vec::new();
-    { manifest }.read_to_end(&mut json).unwrap();
+    let (mut archive, mut json) = (tar::Archive::new(archive), Vec::new());
+    let mut first = archive.entries().unwrap().next().unwrap().unwrap();
+    first.read_to_end(&mut json).unwrap();
     let manifest = AnyManifest::parse(&json).unwrap();
     let paths: Vec<RelPath> = explanation.entries.iter().map(|entry| entry.path.clone()).collect();
     origins(&manifest, &paths, &|sha256| -> Result<_, Box<dyn std::error::Error>> {
