@@ -81,15 +81,15 @@ impl Explain {
                 return Ok(counts);
             }
             for path in &self.paths {
-                let found = fs_err::symlink_metadata(path).context("cannot explain")?;
-                let (explanation, folder) = if found.is_dir() {
+                let is_folder = found(path)?.is_dir();
+                let (explanation, folder) = if is_folder {
                     let top = [RelPath::root()];
                     (self.of_tree(path, &top, packer, environment)?, path.as_path())
                 } else {
                     let folder = path.parent().unwrap_or(Path::new(""));
                     (self.of_file(path, folder, packer, environment)?, folder)
                 };
-                let is_alone = !found.is_dir();
+                let is_alone = !is_folder;
                 let judged = Judged { explanation: &explanation, options, folder, is_alone };
                 judged.print(packer.hashdb, environment, &mut counts)?;
             }
@@ -141,7 +141,7 @@ impl Explain {
             return Ok(vec![RelPath::root()]);
         }
         let within = |path: &PathBuf| {
-            fs_err::symlink_metadata(path).context("cannot explain")?;
+            found(path)?;
             let real = real_path(path).context("cannot explain")?;
             let below = real.strip_prefix(&top).map_err(|_| {
                 let (path, tree) = (path.display(), tree.display());
@@ -176,6 +176,11 @@ impl Explain {
         environment.console.summary("explain", record, &lines)?;
         Ok(())
     }
+}
+
+/// What is at a path, which is not followed.
+fn found(path: &Path) -> anyhow::Result<std::fs::Metadata> {
+    path.symlink_metadata().with_context(|| format!("cannot read {}", path.display()))
 }
 
 /// Where a path leads; its last component is not followed.

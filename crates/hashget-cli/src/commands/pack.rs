@@ -102,8 +102,9 @@ impl Pack {
 
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
         let console = environment.console;
-        if !fs_err::metadata(&self.tree)?.is_dir() {
-            let tree = self.tree.display();
+        let tree = self.tree.display();
+        let found = self.tree.metadata().with_context(|| format!("cannot read {tree}"))?;
+        if !found.is_dir() {
             return Err(UsageError(format!("{tree} is not a folder: pack takes a folder")).into());
         }
         let destination = self.destination(console.is_json())?;
@@ -119,7 +120,7 @@ impl Pack {
                 SYSTEM_EXCLUDES.join(" ")
             ));
         }
-        let (tree, output) = (self.tree.display(), destination.open()?);
+        let output = destination.open()?;
         let summary = with_packer(environment, |packer| {
             let context = || format!("cannot pack {tree} into {}", destination.name);
             packer.pack(&self.tree, output, &options, console).with_context(context)

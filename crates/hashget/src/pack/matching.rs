@@ -99,7 +99,7 @@ pub(super) fn matched<'a>(
     drop(weights);
     let chosen = choice.chosen.iter().flat_map(|id| &offers[positions[id]].contents);
     chosen.for_each(|&content| reasons.forget(content));
-    reasons.tell(contents, claims);
+    reasons.apply(contents, claims);
     // Positions are in the order of the URLs.
     let mut not_worth: Vec<(usize, u64)> =
         choice.not_worth.iter().map(|(id, bytes)| (positions[id], *bytes)).collect();
@@ -176,7 +176,7 @@ impl ContentReasons {
     }
 
     /// Gives the reasons to the entries.
-    fn tell(self, contents: &Contents<'_>, claims: &mut Claims<'_>) {
+    fn apply(self, contents: &Contents<'_>, claims: &mut Claims<'_>) {
         for (content, reason) in contents.numbers().zip(self.0) {
             let Some(reason) = reason else { continue };
             contents.names(content).for_each(|entry| claims.set_reason(entry, reason));

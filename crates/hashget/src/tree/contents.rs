@@ -58,11 +58,11 @@ impl ContentsReader {
     /// Starts at the beginning of an open regular file.
     pub fn new(file: File) -> io::Result<Self> {
         let (stamp, allocated) = stamp_of(&file)?;
-        Self::of(file, stamp, allocated)
+        Self::with_stamp(file, stamp, allocated)
     }
 
     /// The same for a file whose stamp and number of allocated bytes are known.
-    pub(super) fn of(file: File, stamp: Stamp, allocated: u64) -> io::Result<Self> {
+    pub(super) fn with_stamp(file: File, stamp: Stamp, allocated: u64) -> io::Result<Self> {
         let extents = if allocated < stamp.size {
             data_extents(&file, stamp.size, MOST_EXTENTS)?
         } else {

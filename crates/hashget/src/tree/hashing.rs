@@ -42,7 +42,7 @@ impl<'a> FileHasher<'a> {
         let mut tries = 0;
         loop {
             let (metadata, stamp, allocated) = inspect_open(&file)?;
-            let reader = ContentsReader::of(file, stamp, allocated)?;
+            let reader = ContentsReader::with_stamp(file, stamp, allocated)?;
             let mut buffer = std::mem::take(&mut self.buffer);
             let read =
                 read_contents(reader, &mut buffer, &mut |bytes| self.progress.advance(bytes, 0));
