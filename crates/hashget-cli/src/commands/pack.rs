@@ -87,14 +87,14 @@ enum Hashes {
 }
 
 impl Pack {
-    /// What is kept when it is interrupted, and how to go on.
+    /// What an interruption leaves, and how to continue.
     pub(super) fn after_interruption(&self) -> String {
         let kept =
             "packages that were indexed and what was downloaded are kept: the same command goes on";
         match &self.file {
             _ if self.dry_run => kept.to_owned(),
             Some(file) if file == Path::new("-") => {
-                format!("what went to standard output is no whole archive; {kept}")
+                format!("the archive on standard output is incomplete; {kept}")
             }
             _ => format!("no archive was written; {kept}"),
         }

@@ -1,6 +1,6 @@
 //! `hashget prepare`: a manifest and an exclude list, for a backup that another tool makes.
 //!
-//! Invariant: the list is written before the manifest is of any use, and never into the folder itself.
+//! Invariant: the list is never written into the folder that is backed up.
 
 use std::path::{Path, PathBuf};
 
@@ -60,7 +60,7 @@ enum ToolName {
 }
 
 impl Prepare {
-    /// What is kept when it is interrupted, and how to go on.
+    /// What an interruption leaves, and how to continue.
     pub(super) fn after_interruption(&self) -> String {
         "no manifest and no list were written; packages that were indexed and what was downloaded are kept: \
          the same command goes on"
@@ -131,7 +131,7 @@ impl Prepare {
         let inexpressible = u64::try_from(prepared.inexpressible.len()).unwrap_or(u64::MAX);
         if inexpressible > 0 {
             let entries = counted(inexpressible, "entry", "entries");
-            lines.push(format!("{entries} not left out: the list cannot say their names"));
+            lines.push(format!("{entries} not left out: the list cannot express their names"));
         }
         let (tree, list) = (self.tree.display().to_string(), self.list.display().to_string());
         let (dir, file) = (safe(&tree), safe(&list));

@@ -5,13 +5,13 @@
 use std::collections::BTreeMap;
 use std::io::Read as _;
 
+use hashget::archive::{EntryOrigin, entry_origins};
 use hashget::codec::Codec;
 use hashget::hashdb::{HashDb as _, complete_members};
 use hashget::model::manifest::AnyManifest;
 use hashget::model::{Amount, Evidence, Kind, PackageRecord, RelPath};
 use hashget::monitor::Silent;
 use hashget::pack::{Explanation, HashesKept, PackOptions, Reason, Verdict};
-use hashget::restore::{Origin, origins};
 use hashget_testkit::packages::{ZipEntry, deb, zip};
 use hashget_testkit::trees::{self, snapshot};
 use proptest::prelude::*;
@@ -203,13 +203,13 @@ fn deciding_options(choices: &mut Choices<'_>) -> PackOptions<'static> {
 }
 
 /// What the archive has of each entry, by its manifest and the members of its packages.
-fn by_archive(scene: &Scene, archive: &[u8], explanation: &Explanation) -> Vec<Origin> {
+fn by_archive(scene: &Scene, archive: &[u8], explanation: &Explanation) -> Vec<EntryOrigin> {
     let (mut archive, mut json) = (tar::Archive::new(archive), Vec::new());
     let mut first = archive.entries().unwrap().next().unwrap().unwrap();
     first.read_to_end(&mut json).unwrap();
     let manifest = AnyManifest::parse(&json).unwrap();
     let paths: Vec<RelPath> = explanation.entries.iter().map(|entry| entry.path.clone()).collect();
-    origins(&manifest, &paths, &|sha256| -> Result<_, Box<dyn std::error::Error>> {
+    entry_origins(&manifest, &paths, &|sha256| -> Result<_, Box<dyn std::error::Error>> {
         Ok(complete_members(&scene.hashdb, sha256)?)
     })
     .unwrap()
@@ -236,9 +236,9 @@ fn check_agreement(bytes: &[u8]) {
         let verdict = explained.verdict(index);
         let path = &entries[index].path;
         match (verdict, origin) {
-            (Verdict::Archived(_), Origin::Archived) => {}
-            (Verdict::Link { to }, Origin::Link(target)) if entries[to].path == *target => {}
-            (Verdict::Given { package }, Origin::Packages(packages)) => {
+            (Verdict::Archived(_), EntryOrigin::Archived) => {}
+            (Verdict::Link { to }, EntryOrigin::Link(target)) if entries[to].path == *target => {}
+            (Verdict::Given { package }, EntryOrigin::Packages(packages)) => {
                 assert!(packages.contains(&package), "{path}: {verdict:?}, {origin:?}");
             }
             _ => panic!("{path}: explain says {verdict:?}, the archive {origin:?}"),
