@@ -79,6 +79,8 @@ fn hashdb(cause: &AnyError, _: &Situation) -> Option<String> {
         HashDbError::TooNew { .. } => {
             Some("use a newer hashget, or another folder with --db".to_owned())
         }
+        // Its text says what to do.
+        HashDbError::Replaced => None,
         HashDbError::Failed { .. } => Some(
             "check that you may write there and that the disk is not full, or choose another folder \
              with --db"

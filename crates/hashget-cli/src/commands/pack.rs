@@ -156,7 +156,7 @@ impl Pack {
         let Sources { source, web } = environment.sources()?;
         let mirrors = environment.mirrors();
         let packer = Packer {
-            hashdb: &hashdb,
+            hashdb: &*hashdb,
             source: &*source,
             web: &*web,
             mirrors: &mirrors,

@@ -5,7 +5,7 @@
 
 use super::locate::CircuitBreaker;
 use super::question::Pages;
-use super::{IndexError, Indexed, Indexer, TreeIndexed};
+use super::{IndexError, Indexed, Indexer, TreeIndexed, known};
 use crate::detectors::Candidate;
 use crate::fetch::FetchError;
 use crate::formats::FormatError;
@@ -33,10 +33,10 @@ pub(super) fn index_all(
     let run = Run::default();
     let total = Total { bytes: None, things: Some(candidates.len() as u64) };
     let progress = monitor.begin(Step::Index, "packages", total);
-    // Mostly all are known: reporter so takes less time than threads with connections of their own do.
-    for candidate in &candidates {
-        monitor.check_interrupted()?;
-        if indexer.known_candidate(candidate)?.is_some() {
+    // Usually all are known. One thread that looks them up together is faster than several with connections of their own.
+    let known = known::known_candidates(indexer, &candidates, monitor)?;
+    for (candidate, known) in candidates.iter().zip(known) {
+        if known.is_some() {
             progress.advance(0, 1);
             indexed.known += 1;
         } else {

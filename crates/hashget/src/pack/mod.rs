@@ -47,7 +47,7 @@ use members::Members;
 use plan::{Claims, Plan};
 
 use crate::fetch::{MirrorRule, Source, Web};
-use crate::hashdb::{HashDb, HashDbError};
+use crate::hashdb::{HashDbError, HashDbWriter};
 use crate::index::IndexError;
 use crate::limits::Limits;
 use crate::model::manifest::{MANIFEST_NAME, ManifestV1};
@@ -58,7 +58,7 @@ use crate::tree::{BadGlob, Globs, Scan, ScanError, ScanOptions, scan};
 /// What packing stands on.
 pub struct Packer<'a> {
     /// What is known.
-    pub hashdb: &'a dyn HashDb,
+    pub hashdb: &'a dyn HashDbWriter,
     /// Where packages come from that have to be indexed first.
     pub source: &'a dyn Source,
     /// Where indexes are asked, and the heads of packages are read, meanwhile.

@@ -33,7 +33,7 @@ fn signature(text: &str) -> Signature {
 
 /// The record of `URL`.
 fn recorded(hashdb: &MemoryDb) -> PackageRecord {
-    hashdb.package(hashdb.by_url(URL).unwrap().unwrap()).unwrap().unwrap()
+    hashdb.record(hashdb.find_one(Key::Url(URL)).unwrap()[0]).unwrap().unwrap()
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn a_new_package_is_recorded_with_the_digest_of_every_file() {
     let indexed = indexer(&hashdb, &server, &limits).index(&asked, &Silent).unwrap();
     let Indexed::New { id, record, members } = indexed else { panic!("{indexed:?}") };
     assert_eq!(members, 4);
-    assert_eq!(hashdb.package(id).unwrap(), Some(*record.clone()));
+    assert_eq!(hashdb.record(id).unwrap(), Some(*record.clone()));
     assert_eq!((record.sha256, record.size), (Digest::of(&package()), package().len() as u64));
     assert_eq!((record.format.as_str(), record.evidence), ("tar", Evidence::Downloaded));
     assert!(!record.vouched && !record.recursive && record.indexed_at > 1_700_000_000);
@@ -125,7 +125,7 @@ fn what_is_new_in_a_request_completes_a_known_record() {
         ..request()
     };
     let Indexed::Known(id) = indexer.index(&second, &Silent).unwrap() else { panic!() };
-    let record = hashdb.package(id).unwrap().unwrap();
+    let record = hashdb.record(id).unwrap().unwrap();
     assert_eq!(record.signatures, second.signatures);
     assert_eq!(record.project.as_deref(), Some("my"), "the user's own grouping stays");
     assert_eq!(record.expires, second.expires);
