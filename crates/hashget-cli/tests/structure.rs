@@ -13,6 +13,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("limits", &[]),
     ("monitor", &["model"]),
     ("pending_file", &[]),
+    ("storage", &["pending_file"]),
     ("codec", &["model", "limits", "monitor"]),
     ("formats", &["model", "limits", "codec"]),
     ("tree", &["model", "limits", "monitor", "pending_file"]),
@@ -30,6 +31,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "limits",
             "monitor",
             "pending_file",
+            "storage",
             "codec",
             "formats",
             "tree",
@@ -39,8 +41,14 @@ const MODULES: &[(&str, &[&str])] = &[
             "index",
         ],
     ),
-    ("archive", &["model", "limits", "monitor", "codec", "formats", "tree", "fetch", "hashdb"]),
-    ("restore", &["model", "limits", "monitor", "codec", "formats", "tree", "fetch", "archive"]),
+    (
+        "archive",
+        &["model", "limits", "monitor", "storage", "codec", "formats", "tree", "fetch", "hashdb"],
+    ),
+    (
+        "restore",
+        &["model", "limits", "monitor", "storage", "codec", "formats", "tree", "fetch", "archive"],
+    ),
 ];
 
 /// Lines of a source file, tests included.

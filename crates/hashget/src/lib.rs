@@ -147,4 +147,5 @@ pub mod monitor;
 pub mod pack;
 pub mod pending_file;
 pub mod restore;
+pub mod storage;
 pub mod tree;

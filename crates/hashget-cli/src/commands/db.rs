@@ -109,9 +109,7 @@ impl Db {
             Action::Export { picked, output } => {
                 exchange::export(hashdb, &picked.packages(hashdb)?, output, environment)
             }
-            Action::Import { paths, trust } => {
-                exchange::import(hashdb, paths, *trust, environment)
-            }
+            Action::Import { paths, trust } => exchange::import(hashdb, paths, *trust, environment),
         }
     }
 }

@@ -276,7 +276,7 @@ impl Packer<'_> {
         summary: &mut Summary,
         monitor: &dyn Monitor,
     ) -> Result<(), PackError> {
-        let Some(mut file) = output.create()? else { return Ok(()) };
+        let Some(mut file) = output.open()? else { return Ok(()) };
         let name = scan.root.path().display().to_string();
         let progress = monitor.begin(Step::Write, name, Total::bytes(summary.archived_bytes));
         let mut writer = write::Writer {
@@ -291,7 +291,7 @@ impl Packer<'_> {
             names: HashMap::new(),
         };
         let encoder =
-            crate::codec::encoder(options.codec, Box::new(file.writer()), options.level, self.jobs)
+            crate::codec::encoder(options.codec, Box::new(&mut file), options.level, self.jobs)
                 .map_err(PackError::Write)?;
         let result = writer
             .write(encoder, version_one)
@@ -299,7 +299,7 @@ impl Packer<'_> {
         summary.changed_files = writer.changed;
         drop(progress);
         result?;
-        summary.archive_bytes = file.finish()?;
+        summary.archive_bytes = file.commit()?;
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use hashget::fetch::FetchError;
 use hashget::formats::FormatError;
-use hashget::hashdb::HashDb as _;
+use hashget::hashdb::{HashDb as _, HashDbWriter as _, Key};
 use hashget::index::{IndexError, Indexed, Request};
 use hashget::limits::Limits;
 use hashget::model::{Digest, Evidence, Kind, PackageRecord, Signature};
@@ -101,6 +101,8 @@ fn knowing_less_than_is_asked_is_not_knowing() {
         indexer.index(&request(), &Silent).unwrap();
         let mut record = recorded(&hashdb);
         change(&mut record);
+        // A weaker record would replace nothing.
+        assert!(hashdb.remove(hashdb.find_one(Key::Url(URL)).unwrap()[0]).unwrap());
         hashdb.put(&record, &[]).unwrap();
         let indexed = indexer.index(&asked, &Silent).unwrap();
         assert!(matches!(indexed, Indexed::New { members: 4, .. }), "{indexed:?}");

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hashget::detectors::{Candidate, Detector, Machine, select};
 use hashget::fetch::FetchError;
-use hashget::hashdb::HashDb as _;
 use hashget::index::{IndexError, Indexer};
 use hashget::limits::Limits;
 use hashget::model::{Digest, Evidence};
