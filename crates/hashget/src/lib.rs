@@ -150,5 +150,6 @@ pub mod pack;
 mod parallel;
 pub mod pending_file;
 pub mod restore;
+pub mod storage;
 pub mod tree;
 pub mod wording;

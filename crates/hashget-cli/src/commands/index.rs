@@ -100,7 +100,7 @@ impl Index {
         let Sources { source, web } = environment.sources()?;
         let mirrors = environment.mirrors();
         let indexer = Indexer {
-            hashdb: &hashdb,
+            hashdb: &*hashdb,
             source: &*source,
             web: &*web,
             mirrors: &mirrors,
@@ -262,7 +262,7 @@ fn report(indexer: &Indexer<'_>, indexed: &Indexed, console: &Console) -> anyhow
             ));
         }
         Indexed::Known(id) => {
-            if let Some(record) = indexer.hashdb.package(*id)? {
+            if let Some(record) = indexer.hashdb.record(*id)? {
                 console.say(&format!("Already known: {}", named_record(&record)));
                 let name = record.display_name();
                 let body = json!({ "state": "known", "name": name, "record": record });

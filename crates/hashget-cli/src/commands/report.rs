@@ -62,7 +62,7 @@ impl Report {
             anyhow::bail!(wrong);
         };
         let hashdb = environment.hashdb()?;
-        let survey = survey(manifest, &hashdb)?;
+        let survey = survey(manifest, &*hashdb)?;
         let page = self.page(&survey, manifest, &requirements, is_live)?;
         if to_stdout {
             std::io::stdout().lock().write_all(page.as_bytes())?;
@@ -127,7 +127,7 @@ impl Report {
         let (hashdb, Sources { source, web }) = (environment.hashdb()?, environment.sources()?);
         let mirrors = environment.mirrors();
         let packer = Packer {
-            hashdb: &hashdb,
+            hashdb: &*hashdb,
             source: &*source,
             web: &*web,
             mirrors: &mirrors,

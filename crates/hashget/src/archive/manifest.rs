@@ -12,6 +12,7 @@ use crate::limits::Limits;
 use crate::model::manifest::{AnyManifest, MANIFEST_NAME};
 use crate::model::{RelPath, escaped};
 use crate::monitor::{Monitor, Running, Step, Total};
+use crate::storage::ArchiveSource;
 use crate::tree::TreeRoot;
 
 /// The path of the manifest in an archive, and in a folder into which one was unpacked.
@@ -24,13 +25,13 @@ pub fn manifest_path() -> RelPath {
 /// # Errors
 /// See [`ArchiveError`].
 pub fn read_manifest(
-    archive: &mut (dyn Read + Send),
+    archive: &mut dyn ArchiveSource,
     name: &str,
     limits: &Limits,
     monitor: &dyn Monitor,
 ) -> Result<AnyManifest, ArchiveError> {
     let progress = monitor.begin(Step::Read, escaped(name.as_bytes()), Total::UNKNOWN);
-    let json = find_manifest(archive, limits, &progress, monitor);
+    let json = find_manifest(&mut { archive }, limits, &progress, monitor);
     drop(progress);
     Ok(AnyManifest::parse(&json?)?)
 }

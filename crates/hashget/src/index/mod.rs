@@ -29,7 +29,7 @@ use crate::detectors::{Candidate, Debian, DetectError, Detector, Machine};
 use crate::error::ErrorClass;
 use crate::fetch::{FetchError, MirrorRule, Source, Web, public_url};
 use crate::formats::FormatError;
-use crate::hashdb::{HashDb, HashDbError, PackageId};
+use crate::hashdb::{HashDbError, HashDbWriter, PackageId};
 use crate::limits::Limits;
 use crate::model::{Digest, Evidence, PackageRecord, RelPath, Signature};
 use crate::monitor::{Interrupted, Monitor};
@@ -140,7 +140,7 @@ impl IndexError {
 /// What indexing stands on.
 pub struct Indexer<'a> {
     /// Where to record.
-    pub hashdb: &'a dyn HashDb,
+    pub hashdb: &'a dyn HashDbWriter,
     /// Where packages come from.
     pub source: &'a dyn Source,
     /// Where indexes are asked, and the heads of packages are read.
@@ -205,13 +205,13 @@ impl Indexer<'_> {
     }
 
     /// The package that a detector found, if the HashDB knows it. Nobody else is asked.
-    fn known_candidate(&self, candidate: &Candidate) -> Result<Option<PackageId>, IndexError> {
-        // Of these the URL is not known yet.
-        if candidate.deb.is_some() || candidate.question.is_some() {
-            return known::known_by_name(self, candidate);
-        }
-        let request = self.request_of(candidate);
-        known::known(self.hashdb, &request, request.sha256, self.evidence)
+    fn known_candidate(
+        &self,
+        candidate: &Candidate,
+        monitor: &dyn Monitor,
+    ) -> Result<Option<PackageId>, IndexError> {
+        let known = known::known_candidates(self, std::slice::from_ref(candidate), monitor)?;
+        Ok(known.into_iter().flatten().next())
     }
 
     /// Indexes what a detector found: as [`Self::index`], but the package may lie on this machine.
@@ -221,7 +221,7 @@ impl Indexer<'_> {
         run: &Run,
         monitor: &dyn Monitor,
     ) -> Result<Indexed, IndexError> {
-        if let Some(id) = self.known_candidate(candidate)? {
+        if let Some(id) = self.known_candidate(candidate, monitor)? {
             return Ok(Indexed::Known(id));
         }
         if let Some(deb) = &candidate.deb {
@@ -232,7 +232,7 @@ impl Indexer<'_> {
             None => candidate,
             Some(question) => {
                 answered = run.pages.answered(self, candidate, &**question, monitor)?;
-                if let Some(id) = self.known_candidate(&answered)? {
+                if let Some(id) = self.known_candidate(&answered, monitor)? {
                     return Ok(Indexed::Known(id));
                 }
                 &answered

@@ -16,6 +16,7 @@ use crate::limits::Limits;
 use crate::model::manifest::MANIFEST_NAME;
 use crate::model::{Digest, Kind, MemberMetadata, Metadata, RelPath, escaped};
 use crate::monitor::{Monitor, ProblemKind, Running, Step, Total};
+use crate::storage::ArchiveSource;
 use crate::wording::one_line;
 
 /// What came out of the archive.
@@ -57,16 +58,16 @@ impl Extracted {
 /// [`ArchiveError::NotAnArchive`] and those after which nothing can go on. An archive that is damaged
 /// further on is a problem for the monitor.
 pub(super) fn extract(
-    archive: &mut (dyn Read + Send),
-    bytes: Option<u64>,
+    archive: &mut dyn ArchiveSource,
     target: &Target,
     limits: &Limits,
     monitor: &dyn Monitor,
 ) -> Result<Extracted, RestoreError> {
     let name = target.path().display().to_string();
-    let progress = &monitor.begin(Step::Extract, name.clone(), Total { bytes, things: None });
+    let progress =
+        &monitor.begin(Step::Extract, name.clone(), Total { bytes: archive.size(), things: None });
     Extracting { target, limits, monitor, progress, name: &name, found: Extracted::default() }
-        .extract(&mut Counted { archive, progress })
+        .extract(&mut Counted { archive: &mut { archive }, progress })
 }
 
 /// Tells how much of the archive itself was read.

@@ -17,7 +17,6 @@ mod place;
 mod v1;
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::Path;
 
 pub use error::RestoreError;
@@ -28,6 +27,7 @@ use crate::limits::Limits;
 use crate::model::manifest::{AnyManifest, EntryTable, Manifest, ManifestV1, Renamed};
 use crate::model::{Metadata, RelPath};
 use crate::monitor::{Monitor, ProblemKind, Running, Step, Total};
+use crate::storage::ArchiveSource;
 use extract::Extracted;
 use ledger::Ledger;
 use place::{PlaceError, Target};
@@ -51,17 +51,11 @@ pub struct RestoreOptions {
     pub same_owner: bool,
     /// Leave the manifest in the tree when everything is done.
     pub keep_manifest: bool,
-    /// The size of the archive as it is stored, for the monitor, if it is known.
-    pub archive_bytes: Option<u64>,
 }
 
 impl Default for RestoreOptions {
     fn default() -> Self {
-        Self {
-            same_owner: rustix::process::geteuid().is_root(),
-            keep_manifest: false,
-            archive_bytes: None,
-        }
+        Self { same_owner: rustix::process::geteuid().is_root(), keep_manifest: false }
     }
 }
 
@@ -119,14 +113,13 @@ impl Restorer<'_> {
     /// told to `monitor`; the manifest is left in `target` then, for [`Restorer::restore`].
     pub fn unpack(
         &self,
-        archive: &mut (dyn Read + Send),
+        archive: &mut dyn ArchiveSource,
         target: &Path,
         options: &RestoreOptions,
         monitor: &dyn Monitor,
     ) -> Result<Summary, RestoreError> {
         let target = Target::open(target, true, options.same_owner)?;
-        let extracted =
-            extract::extract(archive, options.archive_bytes, &target, self.limits, monitor)?;
+        let extracted = extract::extract(archive, &target, self.limits, monitor)?;
         if !extracted.manifest {
             for (path, reason) in finish::settle(&target, &extracted.folders)? {
                 monitor.problem(ProblemKind::Incomplete, path, reason);
