@@ -121,6 +121,7 @@ fn fetch(
             .with_context(|| format!("cannot get {name} from {}", safe(&package.url)))?,
         None => {
             let wanted = Wanted {
+                name: package.own_name().map(str::to_owned),
                 url: package.url.clone(),
                 also: package.also.clone(),
                 sha256: Some(package.sha256),

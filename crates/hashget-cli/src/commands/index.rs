@@ -248,7 +248,6 @@ fn report_outcome(
 fn report(indexer: &Indexer<'_>, indexed: &Indexed, console: &Console) -> anyhow::Result<()> {
     match indexed {
         Indexed::New { record, members, .. } => {
-            let number = u64::try_from(*members).unwrap_or(u64::MAX);
             let name = record.display_name();
             let body =
                 json!({ "state": "new", "name": name, "members": members, "record": record });
@@ -257,7 +256,7 @@ fn report(indexer: &Indexer<'_>, indexed: &Indexed, console: &Console) -> anyhow
                 "Indexed {}: {}, {}, format {}",
                 named_record(record),
                 size(record.size),
-                counted(number, "member", "members"),
+                counted(*members, "member", "members"),
                 record.format
             ));
         }
