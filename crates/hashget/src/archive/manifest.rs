@@ -9,7 +9,7 @@ use std::path::Path;
 use super::{ArchiveError, count, stream};
 use crate::formats::tar::RawKind;
 use crate::limits::Limits;
-use crate::model::manifest::{AnyManifest, MANIFEST_NAME};
+use crate::model::manifest::{AnyManifest, MANIFEST_NAME, ManifestHeader};
 use crate::model::{RelPath, escaped};
 use crate::monitor::{Monitor, Running, Step, Total};
 use crate::storage::ArchiveSource;
@@ -88,7 +88,7 @@ pub fn read_folder_manifest(folder: &Path, limits: &Limits) -> Result<AnyManifes
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
         _ => return Err(ArchiveError::NoManifest { folder: folder.to_path_buf() }),
     };
-    parse_manifest(&file, limits, failed)
+    parse_manifest(&file, None, limits, failed)
 }
 
 /// Reads a manifest, no more of it than the limit lets in.
@@ -106,9 +106,10 @@ fn read_limited(
     Ok(json)
 }
 
-/// The manifest in an open file, if that is not longer than the limit.
+/// The manifest in an open file, if that is not longer than the limit. Its header need not be read again.
 pub(crate) fn parse_manifest(
     file: &File,
+    header: Option<&ManifestHeader>,
     limits: &Limits,
     failed: impl FnOnce(std::io::Error) -> ArchiveError,
 ) -> Result<AnyManifest, ArchiveError> {
@@ -116,5 +117,8 @@ pub(crate) fn parse_manifest(
     if file.metadata().map_err(failed)?.len() > limit {
         return Err(ArchiveError::ManifestSize { limit });
     }
-    Ok(AnyManifest::read(file, limit)?)
+    match header {
+        Some(header) => Ok(header.read_all(file, limit)?),
+        None => Ok(AnyManifest::read(file, limit)?),
+    }
 }

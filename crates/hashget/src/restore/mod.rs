@@ -24,7 +24,9 @@ pub use error::RestoreError;
 use crate::archive::{self, ArchiveError, manifest_path};
 use crate::fetch::{Source, Web};
 use crate::limits::Limits;
-use crate::model::manifest::{AnyManifest, EntryTable, Manifest, ManifestV1, Renamed};
+use crate::model::manifest::{
+    AnyManifest, EntryTable, Manifest, ManifestHeader, ManifestV1, Renamed,
+};
 use crate::model::{Metadata, RelPath};
 use crate::monitor::{Monitor, ProblemKind, Running, Step, Total};
 use crate::storage::ArchiveSource;
@@ -119,14 +121,19 @@ impl Restorer<'_> {
         monitor: &dyn Monitor,
     ) -> Result<Summary, RestoreError> {
         let target = Target::open(target, true, options.same_owner)?;
-        let extracted = extract::extract(archive, &target, self.limits, monitor)?;
+        let extracted =
+            extract::extract(archive, &target, self.limits, monitor).inspect_err(|error| {
+                if matches!(error, RestoreError::Archive(_)) {
+                    target.remove_if_made();
+                }
+            })?;
         if !extracted.manifest {
             for (path, reason) in finish::settle(&target, &extracted.folders)? {
                 monitor.problem(ProblemKind::Incomplete, path, reason);
             }
             return Err(ArchiveError::NoManifestInArchive.into());
         }
-        match read_manifest(&target, self.limits)? {
+        match read_manifest(&target, extracted.header.as_ref(), self.limits)? {
             AnyManifest::V1(manifest) => {
                 self.fill_v1(&target, &manifest, Some(extracted), options, monitor)
             }
@@ -150,7 +157,7 @@ impl Restorer<'_> {
         monitor: &dyn Monitor,
     ) -> Result<Summary, RestoreError> {
         let mut target = Target::open(target, false, options.same_owner)?;
-        match read_manifest(&target, self.limits)? {
+        match read_manifest(&target, None, self.limits)? {
             AnyManifest::V1(manifest) => self.fill_v1(&target, &manifest, None, options, monitor),
             AnyManifest::V2(manifest) => {
                 target.protect(manifest.archived.paths().iter());
@@ -283,7 +290,11 @@ fn own_metadata() -> Metadata {
 }
 
 /// The manifest that is in the target. It is parsed while it is read: a large one is never in memory twice.
-fn read_manifest(target: &Target, limits: &Limits) -> Result<AnyManifest, RestoreError> {
+fn read_manifest(
+    target: &Target,
+    header: Option<&ManifestHeader>,
+    limits: &Limits,
+) -> Result<AnyManifest, RestoreError> {
     let path = target.path().to_path_buf();
     let file = match target.open_file(&manifest_path()) {
         Ok(Some(file)) => file,
@@ -295,7 +306,7 @@ fn read_manifest(target: &Target, limits: &Limits) -> Result<AnyManifest, Restor
         }
     };
     let failed = |error| ArchiveError::Folder { folder: path, error };
-    Ok(archive::parse_manifest(&file, limits, failed)?)
+    Ok(archive::parse_manifest(&file, header, limits, failed)?)
 }
 
 fn count(length: usize) -> u64 {
