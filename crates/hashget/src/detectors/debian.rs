@@ -4,7 +4,6 @@
 //! from signed lists alone, and nothing in a tree is followed out of it.
 
 use std::collections::BTreeMap;
-use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -14,7 +13,6 @@ use crate::model::{RelPath, Signature};
 
 pub(crate) mod archives;
 mod lists;
-pub(crate) mod paragraphs;
 mod sources;
 pub(crate) mod status;
 
@@ -364,9 +362,4 @@ fn diversions(root: &Path) -> Diversions {
         Some((from, (to, package)))
     };
     lines.chunks_exact(3).filter_map(understand).collect()
-}
-
-/// A reader of a control file or another short text.
-pub(crate) fn first_paragraph(text: &[u8]) -> Option<paragraphs::Paragraph> {
-    paragraphs::Paragraphs::new(BufReader::new(text)).next().ok().flatten()
 }

@@ -5,20 +5,16 @@
 //! of a signed list, or by the SHA-1 that the snapshots give. A .deb that says to be another package is
 //! refused.
 
-use std::fs::File;
-use std::io::Seek as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::fetch::{self, Package};
 use super::snapshot::{self, Place};
 use super::{IndexError, Indexed, Indexer, Request, declared, known};
 use crate::detectors::debian::archives::{self, SNAPSHOT};
-use crate::detectors::debian::first_paragraph;
 use crate::detectors::{Candidate, DebPackage, DebPlace};
 use crate::fetch::{FetchError, public_url};
-use crate::formats::{FormatError, control_members};
-use crate::limits::Limits;
-use crate::model::{Algorithm, Evidence, Member, Signature, escaped};
+use crate::formats::{FormatError, control_members, own_name};
+use crate::model::{Algorithm, Evidence, Member, escaped};
 use crate::monitor::{Monitor, ProblemKind};
 
 /// A .deb and its permanent URLs.
@@ -251,33 +247,12 @@ pub(super) fn check_name(
     let format = |error| IndexError::Format { url: escaped(url.as_bytes()), error };
     let damaged = |problem| format(FormatError::Damaged { format: "deb", problem });
     let members = control.map_err(format)?;
-    let Some(found) = name_in(&members) else {
-        return Err(damaged("it has no control file with a name".to_owned()));
-    };
-    let found = escaped(found.as_bytes());
+    let found = own_name(&members).map_err(format)?.value;
     let wanted = name_of(deb);
     if found != wanted {
         return Err(damaged(format!("it is the package {found}, expected {wanted}")));
     }
     Ok(members)
-}
-
-/// The name, version and architecture in a control file.
-fn name_in(control: &[(Member, Vec<u8>)]) -> Option<String> {
-    let file = |(member, _): &&(Member, Vec<u8>)| member.path.as_bytes() == b"control/control";
-    let fields = first_paragraph(&control.iter().find(file)?.1)?;
-    let (name, version) = (fields.get("Package")?, fields.get("Version")?);
-    Some(format!("{name}_{version}_{}", fields.get("Architecture")?))
-}
-
-/// What the .deb in `file` calls itself, so that it is known by name wherever it came from.
-pub(super) fn own_name(mut file: &File, limits: &Limits) -> Option<Signature> {
-    file.rewind().ok()?;
-    let name = name_in(&control_members(&mut file, limits).ok()?);
-    file.rewind().ok()?;
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.:~_".contains(&byte);
-    let value = name.filter(|name| name.bytes().all(plain))?;
-    Some(Signature { kind: "deb".to_owned(), value })
 }
 
 fn sha1_of(package: &Package) -> Result<String, IndexError> {

@@ -28,7 +28,7 @@ pub use proof::differences;
 use crate::detectors::{Candidate, Debian, DetectError, Detector, Machine};
 use crate::error::ErrorClass;
 use crate::fetch::{FetchError, MirrorRule, Source, Web, public_url};
-use crate::formats::FormatError;
+use crate::formats::{self, FormatError, Input};
 use crate::hashdb::{HashDb, HashDbError, PackageId};
 use crate::limits::Limits;
 use crate::model::{Digest, Evidence, PackageRecord, RelPath, Signature};
@@ -286,9 +286,9 @@ impl Indexer<'_> {
         let contents = read::read(&package.file, request, self.limits, monitor)?;
         package.check_unchanged()?;
         let mut request = request.clone();
-        let own_name = (contents.format == "deb")
-            .then(|| locate::own_name(&package.file, self.limits))
-            .flatten()
+        // It is known by its own name, too, wherever it came from.
+        let own_name = formats::by_name(contents.format)
+            .and_then(|format| format.own_name(Input::File(&package.file), self.limits).ok()?)
             .filter(|name| !request.signatures.contains(name));
         request.signatures.extend(own_name);
         record::record(self.hashdb, &request, package, contents)

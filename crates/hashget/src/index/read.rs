@@ -50,12 +50,11 @@ pub(super) fn read(
     }
 }
 
-/// Does the URL end as those of packages do? A server may send a page of its own instead.
+/// Does the URL end as those of packages do (`a.zip`, or `a.zip/download`)? A server may send a page of its own
+/// instead.
 fn is_named_as_package(url: &str) -> bool {
-    let path = url.split(['?', '#']).next().unwrap_or(url).to_ascii_lowercase();
-    let endings =
-        [".deb", ".zip", ".whl", ".jar", ".egg", ".gem", ".crate", ".tar", ".tgz", ".txz"];
-    endings.iter().any(|ending| path.ends_with(ending)) || path.contains(".tar.")
+    let path = url.split(['?', '#']).next().unwrap_or(url);
+    path.rsplit('/').take(2).any(|name| formats::is_package_name(name.as_bytes()))
 }
 
 /// A member whose content is not what the package says.

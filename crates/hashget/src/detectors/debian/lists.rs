@@ -10,11 +10,11 @@ use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use super::archives::Permanent;
-use super::paragraphs::{Paragraph, Paragraphs};
 use super::sources::Sources;
 use super::status::Installed;
 use crate::codec::{self, Codec};
 use crate::detectors::{quoted, small_files};
+use crate::formats::{Paragraph, Paragraphs};
 use crate::limits::Limits;
 use crate::model::{Digest, HashingReader, RelPath, escaped};
 

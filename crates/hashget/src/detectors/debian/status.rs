@@ -5,7 +5,7 @@
 
 use std::io::BufRead;
 
-use super::paragraphs::{Paragraph, Paragraphs};
+use crate::formats::{Paragraph, Paragraphs};
 use crate::model::{RelPath, escaped};
 
 /// A package whose files are in the tree.
