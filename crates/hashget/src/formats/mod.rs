@@ -25,12 +25,8 @@ pub(crate) use rpm::{FileDigest, PackageHeader, RpmIdentity};
 
 use crate::error::ErrorClass;
 use crate::limits::Limits;
-<<<<<<< HEAD
-use crate::model::{Member, RelPath};
-use crate::monitor::Interrupted;
-=======
 use crate::model::{Member, RelPath, Signature};
->>>>>>> fa7db5d (formats: a format knows its endings, its packages' own names, and whether it reads parts)
+use crate::monitor::Interrupted;
 
 /// All formats, in the order in which they are tried: a gem and an apk are tars too, and a package of
 /// conda is a zip.
@@ -224,7 +220,6 @@ pub enum FormatError {
     Visitor(VisitorError),
 }
 
-<<<<<<< HEAD
 impl FormatError {
     /// What it means to whoever has to react to it.
     pub fn class(&self) -> ErrorClass {
@@ -238,7 +233,10 @@ impl FormatError {
                 Some(interrupted) => interrupted.class(),
                 None => ErrorClass::DamagedPackage,
             },
-=======
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -267,7 +265,6 @@ mod tests {
         }
         for name in ["", ".deb", "a", "a.html", "a.rpm.asc", "a.tar.gz.sig", "deb"] {
             assert!(!is_package_name(name.as_bytes()), "{name}");
->>>>>>> fa7db5d (formats: a format knows its endings, its packages' own names, and whether it reads parts)
         }
     }
 }

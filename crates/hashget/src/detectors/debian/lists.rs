@@ -97,7 +97,7 @@ impl Lists {
     }
 
     /// What they say of one; several when archives have different files of this name and version.
-    pub(super) fn of(&self, package: &Installed) -> &[Listed] {
+    pub(super) fn entries(&self, package: &Installed) -> &[Listed] {
         let key = (package.name.clone(), package.version.clone(), package.architecture.clone());
         self.found.get(&key).map_or(&[], Vec::as_slice)
     }

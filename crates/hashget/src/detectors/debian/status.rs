@@ -21,6 +21,13 @@ pub(super) struct Installed {
     pub(super) conffiles: Vec<(RelPath, [u8; 16])>,
 }
 
+impl Installed {
+    /// Name, version and architecture: how the package calls itself.
+    pub(super) fn full_name(&self) -> String {
+        format!("{}_{}_{}", self.name, self.version, self.architecture)
+    }
+}
+
 /// Reads all paragraphs of `reader`. Gives what is installed, and what cannot be understood.
 pub(super) fn read(reader: impl BufRead) -> std::io::Result<(Vec<Installed>, Vec<String>)> {
     let (mut installed, mut notes) = (Vec::new(), Vec::new());
@@ -90,7 +97,7 @@ fn conffiles(text: &str) -> Vec<(RelPath, [u8; 16])> {
 }
 
 /// An MD5 in 32 hex digits.
-pub(crate) fn md5(hex: &[u8]) -> Option<[u8; 16]> {
+pub(super) fn md5(hex: &[u8]) -> Option<[u8; 16]> {
     let mut bytes = [0; 16];
     hex::decode_to_slice(hex, &mut bytes).ok()?;
     Some(bytes)
