@@ -128,8 +128,17 @@ pub trait Question: fmt::Debug + Send + Sync {
     fn answer(&self, url: &str, page: &[u8]) -> Result<Option<Answer>, String>;
 }
 
+/// A question is equal to itself alone.
+impl PartialEq for dyn Question {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::addr_eq(self, other)
+    }
+}
+
+impl Eq for dyn Question {}
+
 /// What an index says of a package.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answer {
     /// Its permanent public URL, as [`public_url`](super::public_url) writes it; with a further
     /// [`question`](Self::question) the first page of that.
