@@ -281,7 +281,7 @@ impl FetchError {
             Self::Mismatch { .. } => ErrorClass::WrongBytes,
             Self::Unreachable { .. } | Self::Transient { .. } | Self::NotAsked { .. } => {
                 ErrorClass::Unreachable
-            },
+            }
             Self::Refused { .. } => ErrorClass::Refused,
             Self::Disk { .. } => ErrorClass::DownloadNotKept,
             Self::All { errors } => ErrorClass::of_several(errors.iter().map(Self::class))
