@@ -7,6 +7,7 @@ use std::sync::Mutex;
 
 use anyhow::Context as _;
 use clap::{ArgGroup, Args};
+use hashget::detectors::{DETECTORS, Detector};
 use hashget::error::ErrorClass;
 use hashget::fetch::Sources;
 use hashget::index::{IndexError, Indexed, Indexer, Request};
@@ -77,8 +78,12 @@ struct Outcome {
     unreliable: Vec<String>,
 }
 
-/// Stands for the running Debian system.
-const THIS_SYSTEM: &str = ":debian";
+/// The detector that `tree` names as `:NAME`: this machine's own system stands for the folder.
+fn of_this_system(tree: &Path) -> Option<&'static dyn Detector> {
+    let name = tree.to_str()?.strip_prefix(':')?;
+    let is_it = |found: &&dyn Detector| found.name() == name && !found.system_paths().is_empty();
+    DETECTORS.iter().copied().find(is_it)
+}
 
 impl Index {
     /// What is kept after an interruption, and how to continue.
@@ -172,8 +177,8 @@ impl Index {
     ) -> anyhow::Result<Outcome> {
         let console = environment.console;
         let machine = environment.machine();
-        let indexed = if tree == Path::new(THIS_SYSTEM) {
-            indexer.index_system(Path::new("/"), &machine, console)
+        let indexed = if let Some(detector) = of_this_system(tree) {
+            indexer.index_system(Path::new("/"), &[detector], &machine, console)
         } else {
             if !fs_err::metadata(tree)?.is_dir() {
                 return Err(UsageError(format!("{} is not a folder", tree.display())).into());

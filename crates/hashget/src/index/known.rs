@@ -56,31 +56,45 @@ pub(super) fn known_candidates(
 ) -> Result<Vec<Option<PackageId>>, IndexError> {
     let mut known = Vec::with_capacity(candidates.len());
     for batch in candidates.chunks(BATCH) {
-        let request = |one: &Candidate| has_url(one).then(|| indexer.request_of(one));
+        // While there is a question the URL is not known.
+        let request = |one: &Candidate| one.question.is_none().then(|| indexer.request_of(one));
         let requests: Vec<Option<Request>> = batch.iter().map(request).collect();
-        let keys = batch.iter().zip(&requests).map(|(candidate, request)| match request {
-            Some(request) => vec![Key::Url(&request.url)],
-            None => names(candidate).collect(),
+        let keys = batch.iter().zip(&requests).map(|(candidate, request)| {
+            let url = request.iter().map(|request| Key::Url(&request.url));
+            url.chain(is_named(candidate).then(|| names(candidate)).into_iter().flatten()).collect()
         });
         let found = look_up(indexer.hashdb, &keys.collect::<Vec<_>>())?;
         for ((candidate, request), found) in batch.iter().zip(requests).zip(found) {
             monitor.check_interrupted()?;
-            known.push(match (request, found.first()) {
-                // Of those that have the URL, the first is the one.
-                (Some(request), Some(first)) => {
-                    as_asked(indexer.hashdb, first, &request, request.sha256, indexer.evidence)?
-                }
-                (Some(_), None) => None,
-                (None, _) => named(indexer, candidate, &found),
-            });
+            let by_url = match &request {
+                Some(request) => by_url(indexer, request, &found)?,
+                None => None,
+            };
+            let by_name = || is_named(candidate).then(|| named(indexer, candidate, &found));
+            known.push(by_url.or_else(|| by_name().flatten()));
         }
     }
     Ok(known)
 }
 
-/// Is the candidate's URL known already? Else it is looked up by its names.
-fn has_url(candidate: &Candidate) -> bool {
-    candidate.deb.is_none() && candidate.question.is_none()
+/// May the package have another URL than the candidate's? Then it is looked up by its names, too.
+fn is_named(candidate: &Candidate) -> bool {
+    candidate.question.is_some() || candidate.by_content.is_some()
+}
+
+/// The package that has the URL of `request`, if it is as good as what is asked for.
+fn by_url(
+    indexer: &Indexer<'_>,
+    request: &Request,
+    found: &[Known],
+) -> Result<Option<PackageId>, IndexError> {
+    let has_url =
+        |(_, record): &&Known| record.url == request.url || record.also.contains(&request.url);
+    // Of those that have the URL, the first is the one.
+    match found.iter().find(has_url) {
+        Some(first) => as_asked(indexer.hashdb, first, request, request.sha256, indexer.evidence),
+        None => Ok(None),
+    }
 }
 
 /// For each list of keys the packages that they find.
@@ -109,16 +123,6 @@ fn named(indexer: &Indexer<'_>, candidate: &Candidate, found: &[Known]) -> Optio
             && candidate.sha256.is_none_or(|sha256| sha256 == record.sha256)
     };
     found.iter().find(is_it).map(|(id, _)| *id)
-}
-
-/// A package with the candidate's name (and its digest, if one is known), or with its digest, at the evidence that is
-/// asked for.
-pub(super) fn known_by_name(
-    indexer: &Indexer<'_>,
-    candidate: &Candidate,
-) -> Result<Option<PackageId>, IndexError> {
-    let found = look_up(indexer.hashdb, &[names(candidate).collect()])?.pop().unwrap_or_default();
-    Ok(named(indexer, candidate, &found))
 }
 
 /// `record` with what only `request` says; `None` when that is nothing.

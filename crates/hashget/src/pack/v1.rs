@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::contents::NONE;
 use super::plan::{ChosenPackage, Claims, PackageUse, Plan, ReadMembers};
+use crate::formats;
 use crate::hashdb::HashDbError;
 use crate::model::manifest::{FileV1, Link, ManifestV1, PackageV1};
 use crate::model::{Digest, Entry, Kind, Member, RelPath};
@@ -72,11 +73,12 @@ fn holders(
     let mut holders: HashMap<Digest, usize> = HashMap::new();
     for (index, package) in packages.iter().enumerate().rev() {
         holders.insert(package.record.sha256, index);
-        // The Python tool unpacks a .deb's data only, and looks into inner packages only if told to.
+        let format = formats::by_name(&package.record.format);
+        // The Python tool looks into inner packages only if told to.
         let is_found = |member: &Member| {
             let path = member.path.as_bytes();
             let inner = path.windows(2).any(|pair| pair == b"!/");
-            !inner && (package.record.format != "deb" || path.starts_with(b"data/"))
+            !inner && format.is_none_or(|format| format.is_found_by_version_one(&member.path))
         };
         package.with_members(read, |members| {
             let numbers = members.contents();

@@ -1,6 +1,5 @@
 //! Evidence below `downloaded`: what is fetched for it, what is relied on, and what raises it.
 
-use hashget::detectors::Debian;
 use hashget::hashdb::{HashDb as _, HashDbWriter as _, Key};
 use hashget::limits::Limits;
 use hashget::model::{Digest, Evidence, Member, PackageRecord};
@@ -9,7 +8,7 @@ use hashget::pack::{Output, PackOptions, Packer};
 use hashget::restore::{RestoreOptions, Restorer};
 use hashget_testkit::origin::Fault;
 
-use crate::system::{Package, System};
+use crate::system::{Package, System, debian};
 
 /// The only package that is known, and its members.
 fn known(system: &System) -> (PackageRecord, Vec<Member>) {
@@ -213,7 +212,7 @@ fn a_system_comes_back_on_any_evidence() {
         };
         let options = PackOptions {
             evidence,
-            detectors: vec![&Debian],
+            detectors: vec![debian()],
             min_size: 1,
             max_fetch_ratio: f64::INFINITY,
             ..PackOptions::default()

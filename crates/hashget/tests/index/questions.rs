@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use hashget::detectors::{self, Candidate, FileList, Listed, Parts, Question};
+use hashget::detectors::{self, Candidate, Declared, FileList, Listed, Parts, Question};
 use hashget::fetch::{FetchOptions, RetryOptions, Sources, standard_sources};
 use hashget::hashdb::HashDb as _;
 use hashget::index::{Indexer, TreeIndexed};
@@ -80,9 +80,9 @@ impl FileList for Lines {
         part: &mut Parts<'_>,
         size: u64,
         _limits: &Limits,
-    ) -> io::Result<Option<Vec<Listed>>> {
+    ) -> io::Result<Option<Declared>> {
         let list = part(size - self.bytes_of_list, self.bytes_of_list)?;
-        Ok(Some(listed(&String::from_utf8(list).map_err(io::Error::other)?)))
+        Ok(Some(listed(&String::from_utf8(list).map_err(io::Error::other)?).into()))
     }
 }
 

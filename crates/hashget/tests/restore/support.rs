@@ -6,7 +6,7 @@ use std::io::{Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use hashget::fetch::{FetchError, Fetched, Offline, Source, Wanted};
+use hashget::fetch::{FetchError, Fetched, Offline, Source, Wanted, Web};
 use hashget::formats::{self, Input, Visitor, VisitorError};
 use hashget::limits::Limits;
 use hashget::model::manifest::{
@@ -303,8 +303,19 @@ pub(crate) fn unpack(
     target: &Path,
     monitor: &dyn Monitor,
 ) -> Result<Summary, RestoreError> {
+    unpack_with_web(source, &Offline, archive, target, monitor)
+}
+
+/// As [`unpack`]; small questions go to `web`.
+pub(crate) fn unpack_with_web(
+    source: &dyn Source,
+    web: &dyn Web,
+    archive: &[u8],
+    target: &Path,
+    monitor: &dyn Monitor,
+) -> Result<Summary, RestoreError> {
     let limits = Limits::default();
-    let restorer = Restorer { source, web: &Offline, limits: &limits, jobs: 2 };
+    let restorer = Restorer { source, web, limits: &limits, jobs: 2 };
     let mut archive = archive;
     restorer.unpack(&mut archive, target, &RestoreOptions::default(), monitor)
 }
