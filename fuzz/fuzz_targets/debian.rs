@@ -2,7 +2,7 @@
 //! lists are always the ones that their Release file names.
 #![no_main]
 
-use hashget::detectors::{Debian, Detector as _, Machine};
+use hashget::detectors::{Machine, select};
 use hashget::model::{Digest, RelPath};
 use libfuzzer_sys::fuzz_target;
 
@@ -43,5 +43,10 @@ fuzz_target!(|bytes: &[u8]| {
         std::fs::write(path, content).expect("there is room");
     }
     let path = RelPath::new(STATUS).expect("a path");
-    let _ = Debian.detect(&Machine::default(), folder.path(), &path, &mut |_| {});
+    let detectors = select(&["debian".to_owned()], &[]).expect("there is one");
+    let found = detectors[0].detect(&Machine::default(), folder.path(), &path, &mut |_| {});
+    for candidate in found.unwrap_or_default() {
+        let question = candidate.question.expect("its lists are not read yet");
+        let _ = question.look_up(&mut |_| {});
+    }
 });

@@ -142,7 +142,7 @@ pub(crate) fn with_packer<R>(
     let (hashdb, Sources { source, web }) = (environment.hashdb()?, environment.sources()?);
     let mirrors = environment.mirrors();
     work(&Packer {
-        hashdb: &hashdb,
+        hashdb: &*hashdb,
         source: &*source,
         web: &*web,
         mirrors: &mirrors,

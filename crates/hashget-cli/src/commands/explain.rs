@@ -66,7 +66,7 @@ impl Explain {
         if let Some(archive) = &self.archive {
             self.check_options()?;
             let hashdb = environment.hashdb()?;
-            return archived::explain(archive, &self.paths, &hashdb, environment);
+            return archived::explain(archive, &self.paths, &*hashdb, environment);
         }
         let options = pack_options(environment, &self.selection, &self.reliance);
         let options = &options;

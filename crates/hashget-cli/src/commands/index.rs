@@ -7,6 +7,7 @@ use std::sync::Mutex;
 
 use anyhow::Context as _;
 use clap::{ArgGroup, Args};
+use hashget::detectors::{DETECTORS, Detector};
 use hashget::error::ErrorClass;
 use hashget::fetch::Sources;
 use hashget::index::{IndexError, Indexed, Indexer, Request};
@@ -77,8 +78,12 @@ struct Outcome {
     unreliable: Vec<String>,
 }
 
-/// Stands for the running Debian system.
-const THIS_SYSTEM: &str = ":debian";
+/// The detector that `tree` names as `:NAME`: this machine's own system stands for the folder.
+fn of_this_system(tree: &Path) -> Option<&'static dyn Detector> {
+    let name = tree.to_str()?.strip_prefix(':')?;
+    let is_it = |found: &&dyn Detector| found.name() == name && !found.system_paths().is_empty();
+    DETECTORS.iter().copied().find(is_it)
+}
 
 impl Index {
     /// What is kept after an interruption, and how to continue.
@@ -100,7 +105,7 @@ impl Index {
         let Sources { source, web } = environment.sources()?;
         let mirrors = environment.mirrors();
         let indexer = Indexer {
-            hashdb: &hashdb,
+            hashdb: &*hashdb,
             source: &*source,
             web: &*web,
             mirrors: &mirrors,
@@ -172,8 +177,8 @@ impl Index {
     ) -> anyhow::Result<Outcome> {
         let console = environment.console;
         let machine = environment.machine();
-        let indexed = if tree == Path::new(THIS_SYSTEM) {
-            indexer.index_system(Path::new("/"), &machine, console)
+        let indexed = if let Some(detector) = of_this_system(tree) {
+            indexer.index_system(Path::new("/"), &[detector], &machine, console)
         } else {
             if !fs_err::metadata(tree)?.is_dir() {
                 return Err(UsageError(format!("{} is not a folder", tree.display())).into());
@@ -248,7 +253,6 @@ fn report_outcome(
 fn report(indexer: &Indexer<'_>, indexed: &Indexed, console: &Console) -> anyhow::Result<()> {
     match indexed {
         Indexed::New { record, members, .. } => {
-            let number = u64::try_from(*members).unwrap_or(u64::MAX);
             let name = record.display_name();
             let body =
                 json!({ "state": "new", "name": name, "members": members, "record": record });
@@ -257,12 +261,12 @@ fn report(indexer: &Indexer<'_>, indexed: &Indexed, console: &Console) -> anyhow
                 "Indexed {}: {}, {}, format {}",
                 named_record(record),
                 size(record.size),
-                counted(number, "member", "members"),
+                counted(*members, "member", "members"),
                 record.format
             ));
         }
         Indexed::Known(id) => {
-            if let Some(record) = indexer.hashdb.package(*id)? {
+            if let Some(record) = indexer.hashdb.record(*id)? {
                 console.say(&format!("Already known: {}", named_record(&record)));
                 let name = record.display_name();
                 let body = json!({ "state": "known", "name": name, "record": record });

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::{ArgGroup, Args, ValueEnum};
 use hashget::pack::{HashesKept, Output, PackOptions, SYSTEM_EXCLUDES};
+use hashget::storage::StreamSink;
 
 use self::destination::{ArchiveFormat, Destination};
 use crate::environment::Environment;
@@ -167,12 +168,13 @@ impl Destination {
             Target::Nowhere => Output::Nothing,
             Target::File(file) => Output::File(file.clone()),
             Target::Device(file) => {
-                Output::Stream(Box::new(fs_err::OpenOptions::new().write(true).open(file)?))
+                let device = fs_err::OpenOptions::new().write(true).open(file)?;
+                Output::Sink(Box::new(StreamSink::new(device)))
             }
             Target::StandardOutput => {
                 // The descriptor itself: an archive has no lines to be buffered by.
                 let descriptor = std::io::stdout().as_fd().try_clone_to_owned()?;
-                Output::Stream(Box::new(std::fs::File::from(descriptor)))
+                Output::Sink(Box::new(StreamSink::new(std::fs::File::from(descriptor))))
             }
         })
     }

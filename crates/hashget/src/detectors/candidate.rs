@@ -8,9 +8,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::DebPackage;
+use super::{DetectError, small_files};
 use crate::limits::Limits;
-use crate::model::{Checksum, Digest, RelPath, Signature};
+use crate::model::{Algorithm, Checksum, Digest, Member, RelPath, Signature};
 
 /// A package that a tree seems to be made of.
 #[derive(Debug, Clone, Default)]
@@ -35,13 +35,21 @@ pub struct Candidate {
     pub found_at: RelPath,
     /// The detector that was the first to name it; detectors leave this to whoever asks them.
     pub found_by: String,
-    /// Who knows its URL, where files on this machine do not tell it.
+    /// Servers that have the same bytes today, but not for ever. They are asked before `url`, and only where `sha256`
+    /// is known; they are recorded as further URLs.
+    pub mirrors: Vec<String>,
+    /// Other permanent URLs of the same bytes. They are asked after `url`, and recorded as further URLs.
+    pub also: Vec<String>,
+    /// Where the archive has the file by its contents, if `url` is likely but not certain: bytes that came from
+    /// somewhere else are recorded under this URL.
+    pub by_content: Option<ContentAddress>,
+    /// Who knows its URL, where the detector does not.
     pub question: Option<Arc<dyn Question>>,
+    /// Who may know another URL; asked when the package cannot be fetched from the ones that are known.
+    pub otherwise: Option<Arc<dyn Question>>,
     /// What is known of its single files, for evidence below `signed`: one for each place where it is
     /// installed.
     pub lists: Vec<Arc<dyn FileList>>,
-    /// For a .deb: how to look it up, and what its files in the tree should be.
-    pub deb: Option<Box<DebPackage>>,
 }
 
 impl Candidate {
@@ -49,10 +57,61 @@ impl Candidate {
     pub fn name(&self) -> &str {
         self.signature.as_ref().map_or(&self.url, |name| &name.value)
     }
+
+    /// The candidate with what an answer to one of its questions says.
+    #[must_use]
+    pub fn answered(&self, answer: Answer) -> Self {
+        let mut local_files = answer.local_files.into_iter();
+        Self {
+            url: answer.url,
+            sha256: answer.sha256.or(self.sha256),
+            checksum: answer.checksum.or_else(|| self.checksum.clone()),
+            size: answer.size.or(self.size),
+            local_file: self
+                .local_file
+                .clone()
+                .or_else(|| local_files.find(|file| small_files::is_file(file))),
+            mirrors: answer.mirrors,
+            also: answer.also,
+            by_content: answer.by_content,
+            question: answer.question,
+            otherwise: answer.otherwise,
+            lists: if answer.is_other { Vec::new() } else { self.lists.clone() },
+            ..self.clone()
+        }
+    }
 }
 
-/// A package whose URL a registry's index has to tell. It is asked while indexing, each page once.
+/// How an archive names files by their contents: a prefix, and the digest in hex digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ContentAddress {
+    /// What stands before the digits.
+    pub prefix: &'static str,
+    /// The digest's algorithm.
+    pub algorithm: Algorithm,
+}
+
+impl ContentAddress {
+    /// The URL of the file with this checksum.
+    pub fn url(&self, checksum: &Checksum) -> String {
+        format!("{}{}", self.prefix, hex::encode(checksum.as_bytes()))
+    }
+}
+
+/// A package whose URL the detector does not know. It is asked while indexing, and only for packages that the HashDB does
+/// not know by name: first what this machine says, then pages of a registry's index, each once in a run. An answer may
+/// lead to a further question.
 pub trait Question: fmt::Debug + Send + Sync {
+    /// What files of this machine say, where reading them takes too long for a detector. `None` if the pages have to
+    /// be asked. `note` takes what is wrong with the files.
+    ///
+    /// # Errors
+    /// Why the package has no permanent URL: nobody else is asked then.
+    fn look_up(&self, note: &mut dyn FnMut(DetectError)) -> Result<Option<Answer>, String> {
+        let _ = note;
+        Ok(None)
+    }
+
     /// The pages to ask, in turn, until one of them has the answer: public URLs.
     fn pages(&self) -> &[String];
 
@@ -69,10 +128,20 @@ pub trait Question: fmt::Debug + Send + Sync {
     fn answer(&self, url: &str, page: &[u8]) -> Result<Option<Answer>, String>;
 }
 
+/// A question is equal to itself alone.
+impl PartialEq for dyn Question {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::addr_eq(self, other)
+    }
+}
+
+impl Eq for dyn Question {}
+
 /// What an index says of a package.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answer {
-    /// Its permanent public URL, as [`public_url`](super::public_url) writes it.
+    /// Its permanent public URL, as [`public_url`](super::public_url) writes it; with a further
+    /// [`question`](Self::question) the first page of that.
     pub url: String,
     /// Its digest.
     pub sha256: Option<Digest>,
@@ -85,6 +154,18 @@ pub struct Answer {
     /// It is not what was installed, but comes near it (the source of what was built here): what lists say of
     /// the installed files says nothing of it.
     pub is_other: bool,
+    /// As [`Candidate::mirrors`].
+    pub mirrors: Vec<String>,
+    /// As [`Candidate::also`].
+    pub also: Vec<String>,
+    /// As [`Candidate::by_content`].
+    pub by_content: Option<ContentAddress>,
+    /// Packages of the same name with other bytes. One of them is taken if the file on this machine has its checksum.
+    pub alternatives: Vec<Answer>,
+    /// Who knows the URL, if this answer does not say it.
+    pub question: Option<Arc<dyn Question>>,
+    /// As [`Candidate::otherwise`].
+    pub otherwise: Option<Arc<dyn Question>>,
 }
 
 /// One file of a package, as a list of digests has it.
@@ -96,6 +177,21 @@ pub struct Listed {
     pub path: RelPath,
     /// The digest that it should have.
     pub checksum: Checksum,
+}
+
+/// What the list within a package says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Declared {
+    /// Files, each with the digest that it should have.
+    pub files: Vec<Listed>,
+    /// Members that were read together with the list, each with its SHA-256; the tree need not have them.
+    pub members: Vec<Member>,
+}
+
+impl From<Vec<Listed>> for Declared {
+    fn from(files: Vec<Listed>) -> Self {
+        Self { files, members: Vec::new() }
+    }
 }
 
 /// Gives `count` bytes of a package from `first` on; fewer only at its end.
@@ -131,7 +227,7 @@ pub trait FileList: fmt::Debug + Send + Sync {
         part: &mut Parts<'_>,
         size: u64,
         limits: &Limits,
-    ) -> io::Result<Option<Vec<Listed>>> {
+    ) -> io::Result<Option<Declared>> {
         let _ = (part, size, limits);
         Ok(None)
     }

@@ -4,100 +4,50 @@
 //! from signed lists alone, and nothing in a tree is followed out of it.
 
 use std::collections::BTreeMap;
-use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::os_release::OsRelease;
-use super::{Candidate, DetectError, Detector, Machine, small_files};
+use super::{Answer, Candidate, DetectError, Detector, Machine, small_files};
 use crate::model::{RelPath, Signature};
 
-pub(crate) mod archives;
+mod archives;
 mod installed_files;
 mod lists;
-pub(crate) mod paragraphs;
+mod md5sums;
+mod question;
+mod snapshot;
 mod sources;
-pub(crate) mod status;
+mod status;
 
 use archives::Permanent;
-use lists::{Listed, Lists};
+use lists::Lists;
+use md5sums::Md5Sums;
+use question::SignedLists;
 use status::Installed;
 
-/// More bytes than this are no file of dpkg.
+/// Size limit of dpkg's files; a larger one is an error.
 const MAX_BYTES: u64 = 256 << 20;
+
+/// What is installed: in one file, or in a folder with one file for each package.
+const SYSTEM_PATHS: [&str; 2] = ["var/lib/dpkg/status", "var/lib/dpkg/status.d"];
 
 /// Recognises a Debian system by `var/lib/dpkg/status`, or `status.d` (images without dpkg). Package lists and
 /// packages of the machine are used, too.
 #[derive(Debug)]
-pub struct Debian;
-
-/// What is known of a .deb beyond a [`Candidate`]'s fields: enough to look it up, and to judge the files
-/// that it put into the tree.
-#[derive(Debug, Clone)]
-pub struct DebPackage {
-    /// Its name.
-    pub name: String,
-    /// Its version, with the epoch.
-    pub version: String,
-    /// Its architecture.
-    pub architecture: String,
-    /// How its permanent URL becomes known.
-    pub place: DebPlace,
-    /// Where the archive that published it has it today.
-    pub mirrors: Vec<String>,
-    /// The folder of the system that it is installed in.
-    pub root: PathBuf,
-    /// dpkg's list of its files' MD5s, below `root`.
-    pub md5sums: RelPath,
-    /// Its configuration files, with the MD5s that they came with.
-    pub conffiles: Vec<(RelPath, [u8; 16])>,
-    /// Files that lie somewhere else than their packages say.
-    pub diversions: Arc<Diversions>,
-    /// Where signed lists may say more of it; `None` once they were asked.
-    pub(crate) unasked: Option<Unasked>,
-}
-
-/// A package that the lists have not been asked for. Reading them takes longer than scanning a small system does, and
-/// nobody needs them for a package whose name the HashDB knows.
-#[derive(Debug, Clone)]
-pub(crate) struct Unasked {
-    knowledge: Arc<Knowledge>,
-    /// Which of the installed packages.
-    index: usize,
-}
-
-impl DebPackage {
-    /// The candidate with what the signed lists say; `None` when they were asked already. What is wrong with the lists
-    /// is told once for all packages of a system.
-    pub fn look_up(&self, note: &mut dyn FnMut(DetectError)) -> Option<Candidate> {
-        let Unasked { knowledge, index } = self.unasked.as_ref()?;
-        let lists = knowledge.lists();
-        lists.tell(note);
-        knowledge.candidate(*index, Some(lists))
-    }
-}
-
-/// How a .deb's permanent URL becomes known.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DebPlace {
-    /// The candidate's URL is the permanent one.
-    Known,
-    /// The candidate's URL is a question to the snapshots of Debian's archives.
-    Snapshot,
-    /// A signed list says that it comes from an archive that does not keep packages: there is none.
-    Nowhere {
-        /// Who made that archive.
-        origin: String,
-    },
-}
+pub(super) struct Debian;
 
 /// By the path that packages say: where the file is, and the package that still has the path itself
 /// (`None` for a local diversion).
-pub type Diversions = BTreeMap<RelPath, (RelPath, Option<String>)>;
+type Diversions = BTreeMap<RelPath, (RelPath, Option<String>)>;
 
 impl Detector for Debian {
     fn name(&self) -> &str {
         "debian"
+    }
+
+    fn system_paths(&self) -> &[&str] {
+        &SYSTEM_PATHS
     }
 
     fn interested_in(&self, path: &RelPath) -> bool {
@@ -129,19 +79,14 @@ impl Detector for Debian {
         let mut unknown = 0;
         let mut candidates = Vec::with_capacity(knowledge.installed.len());
         for index in 0..knowledge.installed.len() {
-            let Some(mut candidate) =
-                knowledge.candidate(index, must_ask.then(|| knowledge.lists()))
-            else {
+            if must_ask && matches!(knowledge.by_lists(index), Ok(None)) {
                 unknown += 1;
-                continue;
-            };
-            if let (false, Some(deb)) = (must_ask, &mut candidate.deb) {
-                deb.unasked = Some(Unasked { knowledge: Arc::clone(&knowledge), index });
+            } else {
+                candidates.push(Knowledge::candidate(&knowledge, index));
             }
-            candidates.push(candidate);
         }
         if must_ask {
-            knowledge.lists().tell(note);
+            knowledge.lists().report(note);
         }
         if unknown > 0 {
             note(DetectError::new(
@@ -163,10 +108,8 @@ impl Detector for Debian {
 
 /// The folder in the tree that is the system whose packages `path` tells.
 fn system_of(path: &RelPath) -> Option<RelPath> {
-    let path = path.as_bytes();
-    let folder = path
-        .strip_suffix(b"var/lib/dpkg/status")
-        .or_else(|| path.strip_suffix(b"var/lib/dpkg/status.d"))?;
+    let ends = SYSTEM_PATHS.iter().find_map(|end| path.as_bytes().strip_suffix(end.as_bytes()));
+    let folder = ends?;
     if folder.is_empty() {
         return Some(RelPath::root());
     }
@@ -210,7 +153,7 @@ struct Knowledge {
     /// Where they were found.
     found_at: RelPath,
     lists: OnceLock<BothLists>,
-    diversions: Arc<Diversions>,
+    diversions: Diversions,
 }
 
 /// What signed lists say.
@@ -218,13 +161,13 @@ struct Knowledge {
 struct BothLists {
     of_tree: Lists,
     of_machine: Lists,
-    /// What is wrong with them, until it is told.
+    /// What is wrong with them, until it is reported.
     notes: Mutex<Vec<DetectError>>,
 }
 
 impl BothLists {
-    /// Tells what is wrong with them, once.
-    fn tell(&self, note: &mut dyn FnMut(DetectError)) {
+    /// Reports what is wrong with them, once for all packages of the system.
+    fn report(&self, note: &mut dyn FnMut(DetectError)) {
         let notes = std::mem::take(&mut *self.notes.lock().expect("nothing panics with it"));
         notes.into_iter().for_each(note);
     }
@@ -246,7 +189,7 @@ impl Knowledge {
             installed,
             found_at: found_at.clone(),
             lists: OnceLock::new(),
-            diversions: Arc::new(diversions(root)),
+            diversions: diversions(root),
         }
     }
 
@@ -254,8 +197,11 @@ impl Knowledge {
     fn lists(&self) -> &BothLists {
         self.lists.get_or_init(|| {
             let of_tree = Lists::read(&self.root, &self.installed.iter().collect::<Vec<_>>());
-            let missing: Vec<&Installed> =
-                self.installed.iter().filter(|package| of_tree.of(package).is_empty()).collect();
+            let missing: Vec<&Installed> = self
+                .installed
+                .iter()
+                .filter(|package| of_tree.entries(package).is_empty())
+                .collect();
             let of_machine = match &self.machine {
                 Some(machine) if !missing.is_empty() => Lists::read(machine, &missing),
                 _ => Lists::default(),
@@ -266,68 +212,33 @@ impl Knowledge {
         })
     }
 
-    /// One of the installed packages, by what `lists` say if they were asked. `None` when nothing says that its
-    /// archive keeps it.
-    fn candidate(&self, index: usize, lists: Option<&BothLists>) -> Option<Candidate> {
-        let package = &self.installed[index];
-        let own = lists.map_or(&[][..], |lists| lists.of_tree.of(package));
-        let entries = match lists {
-            Some(lists) if own.is_empty() => lists.of_machine.of(package),
-            _ => own,
+    /// One of the installed packages, before the lists are asked.
+    fn candidate(knowledge: &Arc<Self>, index: usize) -> Candidate {
+        let package = &knowledge.installed[index];
+        let url = match Permanent::of_system(&knowledge.system) {
+            Some(Permanent::Ubuntu) => archives::launchpad(package),
+            _ => archives::question(&package.name, &package.version),
         };
-        // Different files of one name and version: nobody can tell which of them was installed.
-        let listed = match entries {
-            [one] => Some(one),
-            _ => None,
-        };
-        let (url, place) = self.place(package, entries)?;
-        let Installed { name, version, architecture, .. } = package;
-        let of_archive = |listed: &&Listed| listed.permanent.is_some();
-        let mirrors = listed.filter(of_archive).filter(|_| !own.is_empty());
-        Some(Candidate {
+        let question = SignedLists { knowledge: Arc::clone(knowledge), index };
+        let md5sums = Md5Sums { knowledge: Arc::clone(knowledge), index };
+        Candidate {
             url,
-            sha256: listed.map(|listed| listed.sha256),
-            size: listed.map(|listed| listed.size),
-            signature: Some(Signature {
-                kind: "deb".to_owned(),
-                value: format!("{name}_{version}_{architecture}"),
-            }),
-            local_file: self.local_file(package),
-            found_at: self.found_at.clone(),
-            deb: Some(Box::new(DebPackage {
-                name: name.clone(),
-                version: version.clone(),
-                architecture: architecture.clone(),
-                place,
-                mirrors: mirrors.map(|listed| listed.mirrors.clone()).unwrap_or_default(),
-                root: self.root.clone(),
-                md5sums: self.md5sums(package),
-                conffiles: package.conffiles.clone(),
-                diversions: Arc::clone(&self.diversions),
-                unasked: None,
-            })),
+            signature: Some(Signature { kind: "deb".to_owned(), value: package.full_name() }),
+            local_file: knowledge.local_file(package),
+            found_at: knowledge.found_at.clone(),
+            question: Some(Arc::new(question)),
+            lists: vec![Arc::new(md5sums)],
             ..Candidate::default()
-        })
+        }
     }
 
-    fn place(&self, package: &Installed, entries: &[Listed]) -> Option<(String, DebPlace)> {
-        let question = || archives::question(&package.name, &package.version);
-        if let [listed] = entries {
-            if let Some(permanent) = listed.permanent {
-                let stamp = listed.stamp.as_deref().unwrap_or_default();
-                let url = permanent.url_at(package, &listed.filename, stamp);
-                if let Some(url) = url.filter(|_| !stamp.is_empty()) {
-                    return Some((url, DebPlace::Known));
-                }
-            } else {
-                let origin = listed.origin.clone();
-                return Some((question(), DebPlace::Nowhere { origin }));
-            }
-        }
-        match Permanent::of_system(&self.system)? {
-            Permanent::Debian(_) => Some((question(), DebPlace::Snapshot)),
-            Permanent::Ubuntu => Some((archives::launchpad(package), DebPlace::Known)),
-        }
+    /// What the lists say of one of the installed packages: those of the tree, else those of this machine. `None` when
+    /// nothing says that its archive keeps it.
+    fn by_lists(&self, index: usize) -> Result<Option<Answer>, String> {
+        let (lists, package) = (self.lists(), &self.installed[index]);
+        let own = lists.of_tree.entries(package);
+        let entries = if own.is_empty() { lists.of_machine.entries(package) } else { own };
+        question::by_list(package, &self.system, entries, !own.is_empty())
     }
 
     /// The package's file in apt's cache, of the tree or of this machine.
@@ -340,8 +251,9 @@ impl Knowledge {
             .find(|file| small_files::is_file(file))
     }
 
-    /// dpkg's list of MD5s, below the system's folder.
-    fn md5sums(&self, package: &Installed) -> RelPath {
+    /// dpkg's list of MD5s of one of the installed packages, below the system's folder.
+    fn md5sums(&self, index: usize) -> RelPath {
+        let package = &self.installed[index];
         let name = &package.name;
         let file = if self.found_at.file_name() == b"status.d" {
             format!("var/lib/dpkg/status.d/{name}.md5sums")
@@ -369,9 +281,4 @@ fn diversions(root: &Path) -> Diversions {
         Some((from, (to, package)))
     };
     lines.chunks_exact(3).filter_map(understand).collect()
-}
-
-/// A reader of a control file or another short text.
-pub(crate) fn first_paragraph(text: &[u8]) -> Option<paragraphs::Paragraph> {
-    paragraphs::Paragraphs::new(BufReader::new(text)).next().ok().flatten()
 }

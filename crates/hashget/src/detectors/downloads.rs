@@ -5,52 +5,49 @@
 
 use std::ffi::OsString;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use super::{Candidate, DetectError, Detector, Machine, public_url, small_files};
+use crate::formats::FORMATS;
 use crate::model::{Digest, RelPath};
 
 /// Recognises packages by the ends of their names.
 pub(super) struct Downloads;
 
-/// Names of packages end so; no end has a second dot.
-const ENDS: [&str; 36] = [
-    ".7z",
-    ".aar",
-    ".apk",
+/// Packages that no format reads: the file itself is all that is known of them. Their names end so, and so do those
+/// of single compressed files.
+const FILE_ENDINGS: [&str; 18] = [
     ".appimage",
     ".bin",
     ".bz2",
-    ".conda",
-    ".crate",
-    ".deb",
     ".dmg",
-    ".egg",
     ".exe",
     ".flatpak",
-    ".gem",
     ".gz",
     ".img",
     ".iso",
-    ".jar",
     ".lz4",
     ".msi",
-    ".nupkg",
     ".pkg",
     ".qcow2",
-    ".rpm",
     ".run",
     ".snap",
-    ".tar",
-    ".tbz2",
-    ".tgz",
-    ".txz",
-    ".vsix",
-    ".war",
-    ".whl",
+    ".tlz",
     ".xz",
-    ".zip",
     ".zst",
 ];
+
+/// The longest ending; names are looked at for every entry of a tree.
+const LONGEST_ENDING: usize = 9;
+
+/// All endings, sorted. (`.tar.gz` and its like are in it as `.gz`.)
+static ENDINGS: LazyLock<Vec<&'static [u8]>> = LazyLock::new(|| {
+    let of_formats = FORMATS.iter().flat_map(|format| format.endings()).copied();
+    let mut endings: Vec<&[u8]> =
+        FILE_ENDINGS.into_iter().chain(of_formats).map(str::as_bytes).collect();
+    endings.sort_unstable();
+    endings
+});
 
 /// Names of metalinks are those of what they describe, and end so; the first that says something counts.
 const METALINKS: [&str; 2] = [".meta4", ".metalink"];
@@ -106,7 +103,12 @@ impl Detector for Downloads {
 /// Does a package have such a name?
 fn is_package(name: &[u8]) -> bool {
     let dot = name.iter().rposition(|&byte| byte == b'.').filter(|dot| *dot > 0);
-    dot.is_some_and(|dot| ENDS.iter().any(|end| name[dot..].eq_ignore_ascii_case(end.as_bytes())))
+    let Some(ending) = dot.map(|dot| &name[dot..]) else { return false };
+    let mut lower = [0; LONGEST_ENDING];
+    let Some(lower) = lower.get_mut(..ending.len()) else { return false };
+    lower.copy_from_slice(ending);
+    lower.make_ascii_lowercase();
+    ENDINGS.binary_search(&&*lower).is_ok()
 }
 
 /// Bytes of a regular file that has any.
@@ -165,4 +167,28 @@ fn described(file: &Path) -> Result<Option<(&'static str, Candidate)>, DetectErr
         return Ok(Some((end, candidate)));
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endings_of_formats_and_of_other_packages_count() {
+        for name in
+            ["a.deb", "a.RPM", "a.tar.gz", "a.tbz2", "a.xpi", "a.zipx", "a.iso", "a.AppImage"]
+        {
+            assert!(is_package(name.as_bytes()), "{name}");
+        }
+        for name in
+            ["a", ".deb", "deb", "a.debx", "a.txt", "a.", "a.tar.gz.asc", "a.averylongending"]
+        {
+            assert!(!is_package(name.as_bytes()), "{name}");
+        }
+        // Those with a second dot end as a compressed file does.
+        for ending in ENDINGS.iter() {
+            let name = [b"a", *ending].concat();
+            assert!(is_package(&name), "{}", ending.escape_ascii());
+        }
+    }
 }

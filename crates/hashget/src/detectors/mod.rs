@@ -15,7 +15,7 @@ mod arch;
 mod candidate;
 mod cargo;
 mod conda;
-pub(crate) mod debian;
+mod debian;
 mod downloads;
 mod gems;
 mod go;
@@ -40,10 +40,11 @@ mod wordpress;
 #[path = "../../tests/example/mod.rs"]
 mod example;
 
-pub(crate) use address::quoted;
+use address::quoted;
 pub use address::{NotPublic, public_url};
-pub use candidate::{Answer, Candidate, FileList, Listed, Parts, Question};
-pub use debian::{DebPackage, DebPlace, Debian, Diversions};
+pub use candidate::{
+    Answer, Candidate, ContentAddress, Declared, FileList, Listed, Parts, Question,
+};
 pub use machine::{Archive, Machine};
 pub use owners::{Owner, owners};
 pub use rules::{Rule, RuleConfig, RuleError};
@@ -53,7 +54,7 @@ pub const DETECTORS: &[&dyn Detector] = &[
     &hint::Hint,
     &kernel::Kernel,
     &cargo::Cargo,
-    &Debian,
+    &debian::Debian,
     &arch::Arch,
     &rpm::Rpm,
     &pypi::PyPi,
@@ -73,6 +74,12 @@ pub const DETECTORS: &[&dyn Detector] = &[
 pub trait Detector: Send + Sync {
     /// Its name for `--detect`.
     fn name(&self) -> &str;
+
+    /// The paths, below the root of a system, that tell of all packages installed on it; none for detectors that
+    /// recognise anything else than a system.
+    fn system_paths(&self) -> &[&str] {
+        &[]
+    }
 
     /// Could this entry tell of a package? Looks at the name alone; called for every entry of a tree.
     fn interested_in(&self, path: &RelPath) -> bool;

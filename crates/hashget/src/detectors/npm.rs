@@ -11,6 +11,7 @@ use crate::model::{Algorithm, Checksum, RelPath, Signature};
 
 mod lock;
 mod registry;
+mod yaml;
 
 use lock::Locked;
 use registry::Registries;
@@ -53,8 +54,10 @@ impl Detector for Npm {
         let Some(modules) = modules_of(&file) else { return Ok(Vec::new()) };
         let wrong = |problem: String| DetectError::new(&file, problem);
         let locked = match path.file_name() {
-            b"yarn.lock" => lock::yarn(&String::from_utf8_lossy(&bytes)),
-            b"pnpm-lock.yaml" | b"lock.yaml" => lock::pnpm(&String::from_utf8_lossy(&bytes)),
+            b"yarn.lock" => in_yaml(lock::yarn, &bytes, &mut |problem| note(wrong(problem))),
+            b"pnpm-lock.yaml" | b"lock.yaml" => {
+                in_yaml(lock::pnpm, &bytes, &mut |problem| note(wrong(problem)))
+            }
             _ => lock::npm(&bytes).map_err(wrong)?,
         };
         let installed = locked.into_iter().filter(|locked| is_installed(&modules, locked));
@@ -92,6 +95,17 @@ fn candidate(locked: &Locked, caches: &[PathBuf], found_at: &RelPath) -> Candida
         found_at: found_at.clone(),
         ..Candidate::default()
     }
+}
+
+/// The packages in a lock file, up to the place where it is damaged.
+fn in_yaml(
+    read: fn(&str, &mut Vec<Locked>) -> Result<(), String>,
+    bytes: &[u8],
+    note: &mut dyn FnMut(String),
+) -> Vec<Locked> {
+    let mut found = Vec::new();
+    read(&String::from_utf8_lossy(bytes), &mut found).unwrap_or_else(note);
+    found
 }
 
 /// The folder `node_modules` that a lock file is about.

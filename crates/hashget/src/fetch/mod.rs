@@ -7,6 +7,7 @@
 mod address;
 mod byte_range;
 mod cache;
+mod circuit_breaker;
 mod clock;
 mod download;
 mod exchange;
@@ -47,6 +48,8 @@ use crate::wording;
 /// What is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
+    /// What people call the package, for progress; its URL is shown if absent.
+    pub name: Option<String>,
     /// Its public URL.
     pub url: String,
     /// Other URLs of the same bytes, tried after `url`.
@@ -221,6 +224,16 @@ pub enum FetchError {
         /// What happened, after so many tries.
         problem: String,
     },
+    /// Its host was given up, because the latest requests to it all failed.
+    #[error("{url} was not asked for: {failures} requests in a row to {host} failed")]
+    NotAsked {
+        /// The URL.
+        url: String,
+        /// The host.
+        host: String,
+        /// How many of its URLs failed before.
+        failures: usize,
+    },
     /// It failed this time; trying again may help. [`Retry`] does so, and in the end makes an
     /// [`Unreachable`](Self::Unreachable) of it.
     #[error("cannot fetch {url}: {problem}")]
@@ -268,12 +281,26 @@ impl FetchError {
         match self {
             Self::NotFound { .. } => ErrorClass::NotFound,
             Self::Mismatch { .. } => ErrorClass::WrongBytes,
-            Self::Unreachable { .. } | Self::Transient { .. } => ErrorClass::Unreachable,
+            Self::Unreachable { .. } | Self::Transient { .. } | Self::NotAsked { .. } => {
+                ErrorClass::Unreachable
+            }
             Self::Refused { .. } => ErrorClass::Refused,
             Self::Disk { .. } => ErrorClass::DownloadNotKept,
             Self::All { errors } => ErrorClass::of_several(errors.iter().map(Self::class))
                 .unwrap_or(ErrorClass::NotFound),
             Self::Interrupted(interrupted) => interrupted.class(),
+        }
+    }
+
+    /// The host that was given up, if nobody else was asked either.
+    pub fn not_asked(&self) -> Option<&str> {
+        match self {
+            Self::NotAsked { host, .. } => Some(host),
+            Self::All { errors } => {
+                let first = errors.first()?.not_asked();
+                first.filter(|_| errors.iter().all(|error| error.not_asked().is_some()))
+            }
+            _ => None,
         }
     }
 }

@@ -6,6 +6,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::circuit_breaker::CircuitBreaker;
 use super::clock::{Clock, SystemClock, wait};
 use super::{ByteRange, FetchError, Fetched, Source, Wanted, Web};
 use crate::monitor::{Monitor, ProblemKind};
@@ -37,11 +38,12 @@ impl Default for RetryOptions {
     }
 }
 
-/// Tries a source again when it may help.
+/// Tries a source again when it may help, and leaves hosts alone that were tried in vain too often.
 pub struct Retry<I> {
     inner: I,
     options: RetryOptions,
     clock: Arc<dyn Clock>,
+    breaker: CircuitBreaker,
 }
 
 impl<I> Retry<I> {
@@ -52,7 +54,7 @@ impl<I> Retry<I> {
 
     /// Tries `inner` again by another clock.
     pub fn with_clock(inner: I, options: RetryOptions, clock: Arc<dyn Clock>) -> Self {
-        Self { inner, options, clock }
+        Self { inner, options, clock, breaker: CircuitBreaker::default() }
     }
 
     fn pause(&self, failures: u32, asked: Option<Duration>) -> Duration {
@@ -69,7 +71,12 @@ impl<I> Retry<I> {
 
 impl<I: Source> Source for Retry<I> {
     fn fetch(&self, wanted: &Wanted, monitor: &dyn Monitor) -> Result<Fetched, FetchError> {
-        self.patiently(&wanted.url, &|| self.inner.fetch(wanted, monitor), monitor)
+        let ask = || self.inner.fetch(wanted, monitor);
+        if wanted.also.is_empty() {
+            self.unless_given_up(&wanted.url, &ask, monitor)
+        } else {
+            self.patiently(&wanted.url, &ask, monitor)
+        }
     }
 }
 
@@ -82,7 +89,7 @@ impl<I: Web> Web for Retry<I> {
         monitor: &dyn Monitor,
     ) -> Result<ByteRange, FetchError> {
         let ask = || self.inner.fetch_range(url, first, count, monitor);
-        self.patiently(url, &ask, monitor)
+        self.unless_given_up(url, &ask, monitor)
     }
 
     fn fetch_page(
@@ -93,11 +100,24 @@ impl<I: Web> Web for Retry<I> {
         monitor: &dyn Monitor,
     ) -> Result<Vec<u8>, FetchError> {
         let ask = || self.inner.fetch_page(url, accept, most, monitor);
-        self.patiently(url, &ask, monitor)
+        self.unless_given_up(url, &ask, monitor)
     }
 }
 
 impl<I> Retry<I> {
+    /// Asks patiently, unless the host of `url` was given up.
+    fn unless_given_up<T>(
+        &self,
+        url: &str,
+        ask: &dyn Fn() -> Result<T, FetchError>,
+        monitor: &dyn Monitor,
+    ) -> Result<T, FetchError> {
+        let attempt = self.breaker.attempt(url, monitor)?;
+        let outcome = self.patiently(url, ask, monitor);
+        attempt.end(&outcome);
+        outcome
+    }
+
     /// Asks again and again, as the options say.
     fn patiently<T>(
         &self,

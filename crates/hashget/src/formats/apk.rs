@@ -30,6 +30,10 @@ impl Format for Apk {
         FORMAT
     }
 
+    fn endings(&self) -> &'static [&'static str] {
+        &[".apk"]
+    }
+
     fn recognises(&self, head: &[u8]) -> bool {
         is_version_3(head) || is_version_2(head)
     }

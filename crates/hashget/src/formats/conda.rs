@@ -24,6 +24,10 @@ impl Format for Conda {
         FORMAT
     }
 
+    fn endings(&self) -> &'static [&'static str] {
+        &[".conda"]
+    }
+
     fn recognises(&self, head: &[u8]) -> bool {
         let Some(name) = local_name(head) else { return false };
         if name != METADATA {

@@ -3,16 +3,18 @@
 //! Invariant: members are `control/...` and `data/...`; a package without either part is damaged.
 
 mod control;
+mod paragraphs;
 
 use std::io::{self, Read};
 
-pub use control::{control_end, control_members};
+pub use control::{control_end, control_members, own_name};
+pub(crate) use paragraphs::{Paragraph, Paragraphs};
 
 use super::content::Head;
 use super::{Format, FormatError, Input, Visitor, tar};
 use crate::codec::lzma_decoder;
 use crate::limits::Limits;
-use crate::model::escaped;
+use crate::model::{RelPath, Signature, escaped};
 
 const FORMAT: &str = "deb";
 const MAGIC: &[u8] = b"!<arch>\n";
@@ -26,8 +28,26 @@ impl Format for Deb {
         FORMAT
     }
 
+    fn endings(&self) -> &'static [&'static str] {
+        &[".deb", ".udeb", ".ddeb"]
+    }
+
     fn recognises(&self, head: &[u8]) -> bool {
         head.strip_prefix(MAGIC).is_some_and(|rest| rest.starts_with(b"debian-binary"))
+    }
+
+    fn own_name(
+        &self,
+        input: Input<'_>,
+        limits: &Limits,
+    ) -> Result<Option<Signature>, FormatError> {
+        let control = control_members(&mut *input.into_reader(), limits)?;
+        own_name(&control).map(Some)
+    }
+
+    /// It unpacks the data alone.
+    fn is_found_by_version_one(&self, path: &RelPath) -> bool {
+        path.as_bytes().starts_with(b"data/")
     }
 
     fn read(

@@ -19,6 +19,10 @@ impl Format for Gem {
         FORMAT
     }
 
+    fn endings(&self) -> &'static [&'static str] {
+        &[".gem"]
+    }
+
     fn recognises(&self, head: &[u8]) -> bool {
         let is_part = |head| {
             let name = tar::first_name(head)?;

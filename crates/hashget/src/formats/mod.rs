@@ -15,17 +15,17 @@ pub mod tar;
 mod zip;
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
 use std::sync::atomic::AtomicU64;
 
-pub use deb::{control_end, control_members};
+pub(crate) use deb::{Paragraph, Paragraphs};
+pub use deb::{control_end, control_members, own_name};
 pub use package::read_package;
 pub(crate) use rpm::{FileDigest, PackageHeader, RpmIdentity};
-pub use zip::read_zip_members;
 
 use crate::error::ErrorClass;
 use crate::limits::Limits;
-use crate::model::{Member, RelPath};
+use crate::model::{Member, RelPath, Signature};
 use crate::monitor::Interrupted;
 
 /// All formats, in the order in which they are tried: a gem and an apk are tars too, and a package of
@@ -51,6 +51,19 @@ pub const PATH_SEPARATOR: &str = "!/";
 /// `None`: the file itself is the package.
 pub fn recognise(head: &[u8]) -> Option<&'static dyn Format> {
     FORMATS.iter().copied().find(|format| format.recognises(head))
+}
+
+/// The format with this name; `None` for [`FILE`] and names that no format has.
+pub fn by_name(name: &str) -> Option<&'static dyn Format> {
+    FORMATS.iter().copied().find(|format| format.name() == name)
+}
+
+/// Is `name` that of a package, by how it ends? Upper case counts as lower case.
+pub fn is_package_name(name: &[u8]) -> bool {
+    FORMATS.iter().flat_map(|format| format.endings()).any(|ending| {
+        let start = name.len().checked_sub(ending.len()).filter(|start| *start > 0);
+        start.is_some_and(|start| name[start..].eq_ignore_ascii_case(ending.as_bytes()))
+    })
 }
 
 /// The bytes of a package.
@@ -94,6 +107,10 @@ pub trait Format: Sync {
     /// Its name in the HashDB and in manifests: `deb`, `tar`, `zip`, ...
     fn name(&self) -> &'static str;
 
+    /// How names of such packages end, in lower case, each from a dot on. A name proves nothing: it tells which files
+    /// are worth a look, and that a page of HTML is not what was asked for.
+    fn endings(&self) -> &'static [&'static str];
+
     /// Do these first bytes (up to [`HEAD_BYTES`] of the package, fewer if it is shorter) begin a
     /// package of this format? Compressed tars are recognised by looking inside the compression.
     fn recognises(&self, head: &[u8]) -> bool;
@@ -105,6 +122,31 @@ pub trait Format: Sync {
         false
     }
 
+    /// What a package calls itself, where the format says so: a signature whose kind is the format's name. Reads no
+    /// more of the package than that takes. `None` if packages of this format do not name themselves.
+    ///
+    /// # Errors
+    /// The package is damaged, or of another format, or its name is not one that a signature can have.
+    fn own_name(
+        &self,
+        input: Input<'_>,
+        limits: &Limits,
+    ) -> Result<Option<Signature>, FormatError> {
+        let _ = (input, limits);
+        Ok(None)
+    }
+
+    /// The reader for single members out of a package at a server, if packages of this format have a directory.
+    fn readable_in_parts(&self) -> Option<&dyn PartReader> {
+        None
+    }
+
+    /// Does the older Python tool find the member at `path`, when it unpacks what a manifest of version 1 names?
+    fn is_found_by_version_one(&self, path: &RelPath) -> bool {
+        let _ = path;
+        true
+    }
+
     /// Reads all members in order. Folders and other members come with normalised paths; the top folder
     /// (`./`) is no member.
     ///
@@ -113,6 +155,26 @@ pub trait Format: Sync {
     fn read(
         &self,
         input: Input<'_>,
+        limits: &Limits,
+        visitor: &mut dyn Visitor,
+    ) -> Result<(), FormatError>;
+}
+
+/// Bytes that can be read at any position.
+pub trait RandomAccess: Read + Seek {}
+
+impl<R: Read + Seek + ?Sized> RandomAccess for R {}
+
+/// Reads single members of a package: of the others no more than what the package's directory says.
+pub trait PartReader {
+    /// Reads the `wanted` members, in order.
+    ///
+    /// # Errors
+    /// As those of [`Format::read`].
+    fn read_members(
+        &self,
+        package: &mut dyn RandomAccess,
+        wanted: &dyn Fn(&RelPath) -> bool,
         limits: &Limits,
         visitor: &mut dyn Visitor,
     ) -> Result<(), FormatError>;
@@ -171,6 +233,38 @@ impl FormatError {
                 Some(interrupted) => interrupted.class(),
                 None => ErrorClass::DamagedPackage,
             },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_and_endings_are_as_the_trait_says() {
+        let names: BTreeSet<&str> = FORMATS.iter().map(|format| format.name()).collect();
+        assert_eq!(names.len(), FORMATS.len(), "each name once");
+        for format in FORMATS {
+            assert!(by_name(format.name()).is_some_and(|found| found.name() == format.name()));
+            assert!(!format.endings().is_empty(), "{}", format.name());
+            for ending in format.endings() {
+                let is_plain = ending.starts_with('.') && *ending == ending.to_ascii_lowercase();
+                assert!(is_plain && ending.len() > 2, "{}: {ending}", format.name());
+            }
+        }
+        assert!(by_name(FILE).is_none());
+    }
+
+    #[test]
+    fn packages_are_told_by_their_names() {
+        for name in ["a.rpm", "a.apk", "a.conda", "a.7z", "a.DEB", "a.tar.zst", "a.tbz2", "a.war"] {
+            assert!(is_package_name(name.as_bytes()), "{name}");
+        }
+        for name in ["", ".deb", "a", "a.html", "a.rpm.asc", "a.tar.gz.sig", "deb"] {
+            assert!(!is_package_name(name.as_bytes()), "{name}");
         }
     }
 }

@@ -30,6 +30,10 @@ impl Format for SevenZip {
         FORMAT
     }
 
+    fn endings(&self) -> &'static [&'static str] {
+        &[".7z"]
+    }
+
     fn recognises(&self, head: &[u8]) -> bool {
         head.starts_with(MAGIC)
     }

@@ -9,11 +9,16 @@ use ::zip::result::ZipError;
 use ::zip::{ExtraField, SUPPORTED_COMPRESSION_METHODS, System, ZipArchive};
 
 use super::content::visit;
-use super::{Format, FormatError, Input, Visitor};
+use super::{Format, FormatError, Input, PartReader, RandomAccess, Visitor};
 use crate::limits::Limits;
 use crate::model::{Kind, Member, MemberMetadata, RelPath, Timestamp};
 
 const FORMAT: &str = "zip";
+/// Java, Python, .NET, Android, browsers and editors each have their own name for a zip.
+const ENDINGS: &[&str] = &[
+    ".aar", ".apk", ".ear", ".egg", ".hpi", ".ipa", ".jar", ".jpi", ".nupkg", ".pyz", ".snupkg",
+    ".vsix", ".war", ".whl", ".xpi", ".zip", ".zipx",
+];
 /// Type bits of a Unix mode.
 const TYPE: u32 = 0o170_000;
 const DIRECTORY: u32 = 0o040_000;
@@ -31,6 +36,14 @@ impl Format for Zip {
         FORMAT
     }
 
+    fn endings(&self) -> &'static [&'static str] {
+        ENDINGS
+    }
+
+    fn readable_in_parts(&self) -> Option<&dyn PartReader> {
+        Some(self)
+    }
+
     fn recognises(&self, head: &[u8]) -> bool {
         head.starts_with(b"PK\x03\x04") || head.starts_with(b"PK\x05\x06")
     }
@@ -42,17 +55,24 @@ impl Format for Zip {
         visitor: &mut dyn Visitor,
     ) -> Result<(), FormatError> {
         input.with_file(limits.unpacked_bytes, FORMAT, |file| {
-            read_zip_members(BufReader::new(file), &|_| true, limits, visitor)
+            read_members(BufReader::new(file), &|_| true, limits, visitor)
         })
     }
 }
 
-/// Reads the `wanted` members of a zip archive, in order. Of the others no more than what the directory says
-/// is read.
-///
-/// # Errors
-/// As those of [`Format::read`].
-pub fn read_zip_members<R: Read + Seek>(
+impl PartReader for Zip {
+    fn read_members(
+        &self,
+        package: &mut dyn RandomAccess,
+        wanted: &dyn Fn(&RelPath) -> bool,
+        limits: &Limits,
+        visitor: &mut dyn Visitor,
+    ) -> Result<(), FormatError> {
+        read_members(package, wanted, limits, visitor)
+    }
+}
+
+fn read_members<R: Read + Seek>(
     bytes: R,
     wanted: &dyn Fn(&RelPath) -> bool,
     limits: &Limits,

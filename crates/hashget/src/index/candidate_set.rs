@@ -27,7 +27,7 @@ impl Found {
     /// Adds what `new` says; `false` if its package is known already. `root` is the tree's.
     pub(super) fn add(&mut self, root: &Path, new: Candidate) -> bool {
         // A question's page is about many packages.
-        let by_name = new.deb.is_some() || new.question.is_some();
+        let by_name = new.question.is_some();
         let name = new.signature.as_ref().filter(|_| by_name).map(ToString::to_string);
         let known = match self.candidates.entry((new.url.clone(), name)) {
             Entry::Vacant(vacant) => {
@@ -57,6 +57,7 @@ impl Found {
         known.checksum = known.checksum.take().or(new.checksum);
         known.local_file = known.local_file.take().or(new.local_file);
         known.question = known.question.take().or(new.question);
+        known.otherwise = known.otherwise.take().or(new.otherwise);
         known.lists.extend(new.lists);
         false
     }

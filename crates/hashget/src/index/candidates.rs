@@ -3,26 +3,17 @@
 //! Invariant: every candidate is counted exactly once, as known, new or failed; only a failing HashDB
 //! and the user's wish stop the others.
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use super::locate::CircuitBreaker;
 use super::question::Pages;
-use super::{IndexError, Indexed, Indexer, Request, TreeIndexed};
+use super::{IndexError, Indexed, Indexer, Request, TreeIndexed, known};
 use crate::detectors::Candidate;
 use crate::fetch::FetchError;
 use crate::model::escaped;
 use crate::monitor::{Event, Monitor, ProblemKind, Step, Total};
 use crate::parallel;
 use crate::wording::one_line;
-
-/// What the candidates of one run share.
-#[derive(Debug, Default)]
-pub(super) struct Run {
-    /// Is the archive of .debs within reach?
-    pub(super) debs: CircuitBreaker,
-    /// What indexes answered.
-    pub(super) pages: Pages,
-}
 
 /// Indexes all of `candidates` with the indexer's number of threads.
 pub(super) fn index_all(
@@ -31,14 +22,14 @@ pub(super) fn index_all(
     monitor: &dyn Monitor,
 ) -> Result<TreeIndexed, IndexError> {
     let mut indexed = TreeIndexed::default();
-    let run = Run::default();
+    let pages = Pages::default();
     let total = Total { bytes: None, things: Some(candidates.len() as u64) };
     let progress = monitor.begin(Step::Index, "packages", total);
     let mut unknown = Vec::new();
-    // Most of the time all are known: this takes less time than threads with connections of their own.
-    for candidate in &candidates {
-        monitor.check_interrupted()?;
-        if indexer.known_candidate(candidate)?.is_some() {
+    // Usually all are known. One thread that looks them up together is faster than several with connections of their own.
+    let known = known::known_candidates(indexer, &candidates, monitor)?;
+    for (candidate, known) in candidates.iter().zip(known) {
+        if known.is_some() {
             progress.advance(0, 1);
             indexed.known += 1;
         } else {
@@ -47,7 +38,7 @@ pub(super) fn index_all(
     }
     let counts = Mutex::new(indexed);
     let outcome = parallel::for_each(indexer.threads(unknown.len()), unknown.iter(), |candidate| {
-        let result = indexer.index_candidate(candidate, &run, monitor);
+        let result = indexer.index_candidate(candidate, &pages, monitor);
         progress.advance(0, 1);
         counts.lock().expect("counting does not panic").count(candidate, result, monitor)?;
         Ok::<(), IndexError>(monitor.check_interrupted()?)
@@ -56,16 +47,7 @@ pub(super) fn index_all(
     outcome?;
     let mut indexed = counts.into_inner().expect("counting does not panic");
     indexed.unreliable.sort();
-    let not_asked =
-        indexed.failed.iter().filter(|(_, error)| matches!(error, IndexError::NotAsked { .. }));
-    match not_asked.count() {
-        0 => {}
-        count => monitor.problem(
-            ProblemKind::Unreachable,
-            format!("{count} more packages"),
-            "not asked for, after several in a row could not be had: is there a network?",
-        ),
-    }
+    report_not_asked(&indexed, monitor);
     Ok(TreeIndexed { candidates, ..indexed })
 }
 
@@ -88,6 +70,26 @@ impl Indexer<'_> {
             progress.advance(0, 1);
             Ok(())
         })
+    }
+}
+
+/// Reports packages of hosts that were given up, in one line for each host.
+fn report_not_asked(indexed: &TreeIndexed, monitor: &dyn Monitor) {
+    let mut hosts: BTreeMap<&str, usize> = BTreeMap::new();
+    for (_, error) in &indexed.failed {
+        if let IndexError::Fetch(error) = error
+            && let Some(host) = error.not_asked()
+        {
+            *hosts.entry(host).or_default() += 1;
+        }
+    }
+    for (host, count) in hosts {
+        let packages = if count == 1 { "package" } else { "packages" };
+        monitor.problem(
+            ProblemKind::Unreachable,
+            format!("{count} more {packages}"),
+            format!("skipped: the latest requests to {host} all failed"),
+        );
     }
 }
 
@@ -118,9 +120,9 @@ impl TreeIndexed {
                 let package = escaped(candidate.name().as_bytes());
                 self.pass_over(package, &format!("{from} does not have it"), monitor);
             }
-            Err(error @ IndexError::NotAsked { .. }) => {
-                // Told once, for all of them.
-                self.failed.push((candidate.url.clone(), error));
+            // Reported once, for all of them.
+            Err(IndexError::Fetch(error)) if error.not_asked().is_some() => {
+                self.failed.push((candidate.url.clone(), error.into()));
             }
             Err(error) => {
                 let kind = error.class().problem_kind();

@@ -4,57 +4,125 @@
 
 use super::{IndexError, Indexer, Request};
 use crate::detectors::Candidate;
-use crate::hashdb::{HashDb, PackageId};
+use crate::hashdb::{HashDb, HashDbError, HashDbWriter, Key, PackageId};
 use crate::model::{Digest, Evidence, PackageRecord};
+use crate::monitor::Monitor;
+
+/// Candidates that are looked up at once.
+const BATCH: usize = 1 << 12;
+
+/// A package of the HashDB.
+type Known = (PackageId, PackageRecord);
 
 /// The package of `request`, if it is known with the digest `sha256` (if one is wanted), at `evidence` and
 /// as deeply as asked. Its record is completed by what only the request says.
 pub(super) fn known(
-    hashdb: &dyn HashDb,
+    hashdb: &dyn HashDbWriter,
     request: &Request,
     sha256: Option<Digest>,
     evidence: Evidence,
 ) -> Result<Option<PackageId>, IndexError> {
-    let Some(id) = hashdb.by_url(&request.url)? else {
-        return Ok(None);
-    };
-    let Some(record) = hashdb.package(id)? else {
-        return Ok(None);
-    };
+    let found = look_up(hashdb, &[vec![Key::Url(&request.url)]])?.pop().unwrap_or_default();
+    match found.first() {
+        Some(first) => as_asked(hashdb, first, request, sha256, evidence),
+        None => Ok(None),
+    }
+}
+
+/// This package, if it is the one that is asked for.
+fn as_asked(
+    hashdb: &dyn HashDbWriter,
+    (id, record): &Known,
+    request: &Request,
+    sha256: Option<Digest>,
+    evidence: Evidence,
+) -> Result<Option<PackageId>, IndexError> {
     let same_bytes = sha256.is_none_or(|wanted| wanted == record.sha256);
     let as_deep = record.recursive || !request.recursive;
     if !same_bytes || !as_deep || record.evidence < evidence {
         return Ok(None);
     }
-    match completed(&record, request) {
-        Some(completed) => Ok(Some(hashdb.put(&completed, &hashdb.members(id)?)?)),
-        None => Ok(Some(id)),
+    match completed(record, request) {
+        Some(completed) => Ok(Some(hashdb.put(&completed, &hashdb.members(*id)?)?)),
+        None => Ok(Some(*id)),
     }
 }
 
-/// A package with the candidate's name (and its digest, if one is known), or with its digest, at the evidence that is
-/// asked for.
-pub(super) fn known_by_name(
+/// For each candidate, in order, the package that it is, if the HashDB knows it. Nobody else is asked.
+pub(super) fn known_candidates(
     indexer: &Indexer<'_>,
-    candidate: &Candidate,
-) -> Result<Option<PackageId>, IndexError> {
-    let mut ids = Vec::new();
-    if let Some(name) = &candidate.signature {
-        ids = indexer.hashdb.by_signature(name)?;
-    }
-    if let Some(sha256) = &candidate.sha256 {
-        ids.extend(indexer.hashdb.by_sha256(sha256)?);
-    }
-    for id in ids {
-        let known = indexer.hashdb.package(id)?.is_some_and(|record| {
-            record.evidence >= indexer.evidence
-                && candidate.sha256.is_none_or(|sha256| sha256 == record.sha256)
+    candidates: &[Candidate],
+    monitor: &dyn Monitor,
+) -> Result<Vec<Option<PackageId>>, IndexError> {
+    let mut known = Vec::with_capacity(candidates.len());
+    for batch in candidates.chunks(BATCH) {
+        // While there is a question the URL is not known.
+        let request = |one: &Candidate| one.question.is_none().then(|| indexer.request_of(one));
+        let requests: Vec<Option<Request>> = batch.iter().map(request).collect();
+        let keys = batch.iter().zip(&requests).map(|(candidate, request)| {
+            let url = request.iter().map(|request| Key::Url(&request.url));
+            url.chain(is_named(candidate).then(|| names(candidate)).into_iter().flatten()).collect()
         });
-        if known {
-            return Ok(Some(id));
+        let found = look_up(indexer.hashdb, &keys.collect::<Vec<_>>())?;
+        for ((candidate, request), found) in batch.iter().zip(requests).zip(found) {
+            monitor.check_interrupted()?;
+            let by_url = match &request {
+                Some(request) => by_url(indexer, request, &found)?,
+                None => None,
+            };
+            let by_name = || is_named(candidate).then(|| named(indexer, candidate, &found));
+            known.push(by_url.or_else(|| by_name().flatten()));
         }
     }
-    Ok(None)
+    Ok(known)
+}
+
+/// May the package have another URL than the candidate's? Then it is looked up by its names, too.
+fn is_named(candidate: &Candidate) -> bool {
+    candidate.question.is_some() || candidate.by_content.is_some()
+}
+
+/// The package that has the URL of `request`, if it is as good as what is asked for.
+fn by_url(
+    indexer: &Indexer<'_>,
+    request: &Request,
+    found: &[Known],
+) -> Result<Option<PackageId>, IndexError> {
+    let has_url =
+        |(_, record): &&Known| record.url == request.url || record.also.contains(&request.url);
+    // Of those that have the URL, the first is the one.
+    match found.iter().find(has_url) {
+        Some(first) => as_asked(indexer.hashdb, first, request, request.sha256, indexer.evidence),
+        None => Ok(None),
+    }
+}
+
+/// For each list of keys the packages that they find.
+fn look_up(hashdb: &dyn HashDb, keys: &[Vec<Key<'_>>]) -> Result<Vec<Vec<Known>>, HashDbError> {
+    let mut found = hashdb.find(&keys.concat())?.into_iter();
+    let ids: Vec<Vec<PackageId>> =
+        keys.iter().map(|keys| found.by_ref().take(keys.len()).flatten().collect()).collect();
+    let mut records = hashdb.records(&ids.concat())?.into_iter();
+    let with_records = |ids: Vec<PackageId>| {
+        let records = records.by_ref().take(ids.len()).collect::<Vec<_>>();
+        ids.into_iter().zip(records).filter_map(|(id, record)| Some((id, record?))).collect()
+    };
+    Ok(ids.into_iter().map(with_records).collect())
+}
+
+/// What a candidate without a URL is looked up by.
+fn names(candidate: &Candidate) -> impl Iterator<Item = Key<'_>> {
+    let name = candidate.signature.as_ref().map(Key::Signature);
+    name.into_iter().chain(candidate.sha256.map(Key::Package))
+}
+
+/// The first package that is the candidate, at the evidence that is asked for.
+fn named(indexer: &Indexer<'_>, candidate: &Candidate, found: &[Known]) -> Option<PackageId> {
+    let is_it = |(_, record): &&Known| {
+        record.evidence >= indexer.evidence
+            && candidate.sha256.is_none_or(|sha256| sha256 == record.sha256)
+    };
+    found.iter().find(is_it).map(|(id, _)| *id)
 }
 
 /// `record` with what only `request` says; `None` when that is nothing.

@@ -7,9 +7,10 @@
 use std::collections::BTreeSet;
 use std::io::{self, Read as _};
 
+use super::question::Pages;
 use super::record::now;
 use super::{IndexError, Indexed, Indexer, fetch};
-use crate::detectors::{Candidate, FileList, Listed};
+use crate::detectors::{Candidate, Declared, FileList, Listed};
 use crate::fetch::{FetchError, public_url, shown};
 use crate::model::{
     Algorithm, Checksum, Digest, Evidence, HashingReader, Kind, Member, MemberMetadata,
@@ -23,6 +24,7 @@ use crate::tree::TreeRoot;
 pub(super) fn index(
     indexer: &Indexer<'_>,
     candidate: &Candidate,
+    pages: &Pages,
     monitor: &dyn Monitor,
 ) -> Result<Option<Indexed>, IndexError> {
     let Some(first) = candidate.lists.first() else { return Ok(None) };
@@ -36,29 +38,51 @@ pub(super) fn index(
     let mut members = Members::default();
     let mut evidence = Evidence::Local;
     for list in &candidate.lists {
-        let listed = match local(indexer, &**list, &name, monitor) {
-            Some(listed) => listed,
+        let declared = match local(indexer, &**list, &name, monitor) {
+            Some(listed) => listed.into(),
             None => match declared(indexer, candidate, &**list, size, monitor) {
-                Ok(Some(listed)) => {
+                Ok(Some(declared)) => {
                     evidence = Evidence::Declared;
-                    listed
+                    declared
                 }
                 Ok(None) => return Ok(None),
-                Err(error @ IndexError::Interrupted(_)) => return Err(error),
-                Err(error) => {
-                    let problem =
-                        format!("{}; trying to download it", crate::wording::one_line(&error));
-                    monitor.problem(ProblemKind::Note, &name, problem);
-                    return Ok(None);
-                }
+                Err(error) => return elsewhere(indexer, candidate, error, pages, monitor),
             },
         };
-        members.add(&TreeRoot::open(list.root())?, &listed, monitor)?;
+        members.add_read(declared.members);
+        members.add(&TreeRoot::open(list.root())?, &declared.files, monitor)?;
     }
     let record = record_of(indexer, candidate, first.format(), evidence, (sha256, size));
     let id = indexer.hashdb.put(&record, &members.found)?;
     let count = members.found.len();
     Ok(Some(Indexed::New { id, record: Box::new(record), members: count }))
+}
+
+/// Once the list in the package cannot be read: by the place that a further question names, if the package is not at the
+/// first one.
+fn elsewhere(
+    indexer: &Indexer<'_>,
+    candidate: &Candidate,
+    error: IndexError,
+    pages: &Pages,
+    monitor: &dyn Monitor,
+) -> Result<Option<Indexed>, IndexError> {
+    let further = match (error, &candidate.otherwise) {
+        (IndexError::Fetch(FetchError::NotFound { .. }), Some(question)) => {
+            pages.answered(indexer, candidate, &**question, monitor)
+        }
+        (error, _) => Err(error),
+    };
+    match further {
+        Ok(further) => index(indexer, &further, pages, monitor),
+        Err(error @ IndexError::Interrupted(_)) => Err(error),
+        Err(error) => {
+            let name = escaped(candidate.url.as_bytes());
+            let problem = format!("{}; trying to download it", crate::wording::one_line(&error));
+            monitor.problem(ProblemKind::Note, &name, problem);
+            Ok(None)
+        }
+    }
 }
 
 /// The package's size: not every index and lock file tells it, but the server does, with one byte.
@@ -79,16 +103,17 @@ fn size_of(
 }
 
 /// The record of a package that was not read.
-pub(super) fn record_of(
+fn record_of(
     indexer: &Indexer<'_>,
     candidate: &Candidate,
     format: &str,
     evidence: Evidence,
     (sha256, size): (Digest, u64),
 ) -> PackageRecord {
+    let also = candidate.also.iter().chain(&candidate.mirrors);
     PackageRecord {
         url: public_url(indexer.mirrors, &candidate.url),
-        also: Vec::new(),
+        also: also.map(|url| public_url(indexer.mirrors, url)).collect(),
         sha256,
         size,
         format: format.to_owned(),
@@ -125,7 +150,7 @@ fn declared(
     list: &dyn FileList,
     size: u64,
     monitor: &dyn Monitor,
-) -> Result<Option<Vec<Listed>>, IndexError> {
+) -> Result<Option<Declared>, IndexError> {
     let url = &candidate.url;
     let mut part = |first: u64, count: u64| {
         let part = indexer.web.fetch_range(url, first, count, monitor).map_err(io::Error::other)?;
@@ -150,16 +175,25 @@ fn declared(
     })
 }
 
-/// Members that files in the tree vouch for.
+/// Members that files in the tree vouch for, and those that were read with the list.
 #[derive(Debug, Default)]
-pub(super) struct Members {
-    pub(super) found: Vec<Member>,
+struct Members {
+    found: Vec<Member>,
     known: BTreeSet<RelPath>,
 }
 
 impl Members {
+    /// Adds members that were read themselves.
+    fn add_read(&mut self, members: Vec<Member>) {
+        for member in members {
+            if self.known.insert(member.path.clone()) {
+                self.found.push(member);
+            }
+        }
+    }
+
     /// Adds those of the `listed` files whose bytes below `tree` have the digest.
-    pub(super) fn add(
+    fn add(
         &mut self,
         tree: &TreeRoot,
         listed: &[Listed],

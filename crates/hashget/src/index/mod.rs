@@ -5,31 +5,30 @@
 
 mod candidate_set;
 mod candidates;
-mod declared;
 mod detect;
 mod fetch;
 mod known;
 mod listed;
-mod locate;
+mod obtain;
 mod proof;
 mod question;
 mod read;
 mod record;
-mod snapshot;
 mod walk;
 
+use std::borrow::Cow;
 use std::path::Path;
 
-use self::candidates::Run;
+use self::question::Pages;
 
 pub use detect::{Detected, Effort, detect, detect_tree};
 pub use proof::differences;
 
-use crate::detectors::{Candidate, Debian, DetectError, Detector, Machine};
+use crate::detectors::{Candidate, DetectError, Detector, Machine};
 use crate::error::ErrorClass;
 use crate::fetch::{FetchError, MirrorRule, Source, Web, public_url};
-use crate::formats::FormatError;
-use crate::hashdb::{HashDb, HashDbError, PackageId};
+use crate::formats::{self, FormatError, Input};
+use crate::hashdb::{HashDbError, HashDbWriter, PackageId};
 use crate::limits::Limits;
 use crate::model::{Digest, Evidence, PackageRecord, RelPath, Signature};
 use crate::monitor::{Interrupted, Monitor};
@@ -104,12 +103,6 @@ pub enum IndexError {
         /// Why not.
         reason: String,
     },
-    /// The servers of several packages before it could not be reached.
-    #[error("{package} was not asked for: the server could not be reached")]
-    NotAsked {
-        /// Its name.
-        package: String,
-    },
     /// The HashDB failed.
     #[error("{0}")]
     HashDb(#[from] HashDbError),
@@ -129,7 +122,6 @@ impl IndexError {
             Self::Format { error, .. } => error.class(),
             Self::Lookup { .. } => ErrorClass::BadAnswer,
             Self::Unreliable { .. } => ErrorClass::NoPermanentUrl,
-            Self::NotAsked { .. } => ErrorClass::Unreachable,
             Self::HashDb(error) => error.class(),
             Self::Io(error) => ErrorClass::of_io(error),
             Self::Interrupted(interrupted) => interrupted.class(),
@@ -140,7 +132,7 @@ impl IndexError {
 /// What indexing stands on.
 pub struct Indexer<'a> {
     /// Where to record.
-    pub hashdb: &'a dyn HashDb,
+    pub hashdb: &'a dyn HashDbWriter,
     /// Where packages come from.
     pub source: &'a dyn Source,
     /// Where indexes are asked, and the heads of packages are read.
@@ -201,68 +193,43 @@ impl Indexer<'_> {
             Some(file) => file,
             None => fetch::fetch(self.source, request, monitor)?,
         };
-        self.read_and_record(request, &package, monitor)
+        self.read_and_record(request, &package, None, monitor)
     }
 
     /// The package that a detector found, if the HashDB knows it. Nobody else is asked.
-    fn known_candidate(&self, candidate: &Candidate) -> Result<Option<PackageId>, IndexError> {
-        // Of these the URL is not known yet.
-        if candidate.deb.is_some() || candidate.question.is_some() {
-            return known::known_by_name(self, candidate);
-        }
-        let request = self.request_of(candidate);
-        known::known(self.hashdb, &request, request.sha256, self.evidence)
+    fn known_candidate(
+        &self,
+        candidate: &Candidate,
+        monitor: &dyn Monitor,
+    ) -> Result<Option<PackageId>, IndexError> {
+        let known = known::known_candidates(self, std::slice::from_ref(candidate), monitor)?;
+        Ok(known.into_iter().flatten().next())
     }
 
     /// Indexes what a detector found: as [`Self::index`], but the package may lie on this machine.
     fn index_candidate(
         &self,
         candidate: &Candidate,
-        run: &Run,
+        pages: &Pages,
         monitor: &dyn Monitor,
     ) -> Result<Indexed, IndexError> {
-        if let Some(id) = self.known_candidate(candidate)? {
-            return Ok(Indexed::Known(id));
-        }
-        if let Some(deb) = &candidate.deb {
-            return locate::index_deb(self, candidate, deb, &run.debs, monitor);
-        }
-        let answered;
-        let candidate = match &candidate.question {
-            None => candidate,
-            Some(question) => {
-                answered = run.pages.answered(self, candidate, &**question, monitor)?;
-                if let Some(id) = self.known_candidate(&answered)? {
-                    return Ok(Indexed::Known(id));
-                }
-                &answered
+        let mut candidate = Cow::Borrowed(candidate);
+        loop {
+            if let Some(id) = self.known_candidate(&candidate, monitor)? {
+                return Ok(Indexed::Known(id));
             }
-        };
-        let mut request = self.request_of(candidate);
+            let Some(question) = candidate.question.clone() else { break };
+            candidate = Cow::Owned(pages.answered(self, &candidate, &*question, monitor)?);
+        }
         if self.evidence < Evidence::Signed
-            && let Some(indexed) = listed::index(self, candidate, monitor)?
+            && let Some(indexed) = listed::index(self, &candidate, pages, monitor)?
         {
             return Ok(indexed);
         }
-        if let Some(package) = fetch::local(candidate, monitor)? {
-            return self.read_and_record(&request, &package, monitor);
-        }
-        if candidate.local_file.is_some() {
-            // The size was that of the local file, which turned out to be another one.
-            request.size = None;
-        }
-        // Pools are asked by SHA-256 where it is known.
-        let checksum = candidate.checksum.as_ref();
-        if let Some(checksum) = checksum.filter(|_| request.sha256.is_none())
-            && let Some(package) = fetch::at_hand(self.source, &request, checksum, monitor)?
-        {
-            return self.read_and_record(&request, &package, monitor);
-        }
-        let package = fetch::fetch(self.source, &request, monitor)?;
-        if let Some(checksum) = checksum {
-            package.check(checksum)?;
-        }
-        self.read_and_record(&request, &package, monitor)
+        let obtain::Obtained { package, request } =
+            obtain::obtain(self, &candidate, pages, monitor)?;
+        let own_name = read::own_name(&package.file, &candidate, self.limits)?;
+        self.read_and_record(&request, &package, own_name, monitor)
     }
 
     /// What a candidate asks for.
@@ -277,20 +244,23 @@ impl Indexer<'_> {
         }
     }
 
+    /// `own_name`: what the package calls itself, if it was asked already.
     fn read_and_record(
         &self,
         request: &Request,
         package: &fetch::Package,
+        own_name: Option<Signature>,
         monitor: &dyn Monitor,
     ) -> Result<Indexed, IndexError> {
         let contents = read::read(&package.file, request, self.limits, monitor)?;
         package.check_unchanged()?;
         let mut request = request.clone();
-        let own_name = (contents.format == "deb")
-            .then(|| locate::own_name(&package.file, self.limits))
-            .flatten()
-            .filter(|name| !request.signatures.contains(name));
-        request.signatures.extend(own_name);
+        // It is known by its own name, too, wherever it came from.
+        let own_name = own_name.or_else(|| {
+            let format = formats::by_name(contents.format)?;
+            format.own_name(Input::File(&package.file), self.limits).ok()?
+        });
+        request.signatures.extend(own_name.filter(|name| !request.signatures.contains(name)));
         record::record(self.hashdb, &request, package, contents)
     }
 
@@ -327,21 +297,23 @@ impl Indexer<'_> {
         Ok(TreeIndexed { not_understood, ..indexed })
     }
 
-    /// Indexes the packages of the Debian system at `root`, without looking at the rest of it.
+    /// Indexes the packages of the system at `root`, as those of `detectors` say that recognise systems, without looking
+    /// at the rest of it.
     ///
     /// # Errors
     /// When the HashDB fails, or the monitor asked to stop.
     pub fn index_system(
         &self,
         root: &Path,
+        detectors: &[&dyn Detector],
         machine: &Machine,
         monitor: &dyn Monitor,
     ) -> Result<TreeIndexed, IndexError> {
-        const PLACES: [&str; 2] = ["var/lib/dpkg/status", "var/lib/dpkg/status.d"];
-        let paths = PLACES.map(|path| RelPath::try_from(path).expect("it is a plain path"));
-        let detectors: [&dyn Detector; 1] = [&Debian];
+        let paths = detectors.iter().flat_map(|detector| detector.system_paths());
+        let paths: Vec<RelPath> =
+            paths.map(|path| RelPath::try_from(*path).expect("it is a plain path")).collect();
         let Detected { candidates, errors: not_understood, .. } =
-            detect(root, &paths, &detectors, machine, 1, monitor);
+            detect(root, &paths, detectors, machine, 1, monitor);
         let indexed = self.index_candidates(candidates, monitor)?;
         Ok(TreeIndexed { not_understood, ..indexed })
     }

@@ -7,19 +7,16 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use super::{IndexError, Indexer, fetch};
-use crate::detectors::{Answer, Candidate, Question};
+use crate::detectors::{Answer, Candidate, DetectError, Question};
 use crate::fetch::{FetchError, shown};
 use crate::model::escaped;
-use crate::monitor::Monitor;
+use crate::monitor::{Monitor, ProblemKind};
 
-/// More bytes than this are no page of an index.
+/// Size limit of a page; of a larger one the start is read.
 const MAX_PAGE: u64 = 64 << 20;
 
-/// Pages are kept while they have so many bytes together.
+/// Total size of the pages that are kept.
 const MAX_KEPT: usize = 64 << 20;
-
-/// So many pages of one server that could not be reached, in a row, are enough.
-const MOST_FAILURES: usize = 3;
 
 /// A page: one asks for it, the others wait. `None` until it is here.
 type Page = Arc<Mutex<Option<Asked>>>;
@@ -43,8 +40,6 @@ pub(super) struct Pages {
 struct Kept {
     pages: BTreeMap<String, Page>,
     bytes: usize,
-    /// How often in a row a server could not be reached.
-    failures: BTreeMap<String, usize>,
 }
 
 impl Pages {
@@ -59,9 +54,15 @@ impl Pages {
         let package = escaped(candidate.name().as_bytes());
         let unreliable =
             |reason: String| IndexError::Unreliable { package: package.clone(), reason };
+        let note = &mut |note: DetectError| {
+            monitor.problem(ProblemKind::Note, &note.path, &note.problem);
+        };
+        if let Some(answer) = question.look_up(note).map_err(&unreliable)? {
+            return Ok(candidate.answered(answer));
+        }
         let mut offline = false;
         for url in question.pages() {
-            let page = match self.page(indexer, &package, (url, question.accept()), monitor) {
+            let page = match self.page(indexer, (url, question.accept()), monitor) {
                 Ok(Asked::Here(page)) => page,
                 Ok(Asked::Nowhere) => continue,
                 Err(IndexError::Fetch(error)) if is_refused(&error) => {
@@ -75,7 +76,7 @@ impl Pages {
                 problem: format!("{}: {}", shown(url), escaped(problem.as_bytes())),
             })?;
             if let Some(answer) = answer {
-                return Ok(complete(candidate, answer));
+                return Ok(candidate.answered(fitting(candidate, answer, monitor)));
             }
         }
         Err(unreliable(match (question.pages(), offline) {
@@ -91,16 +92,11 @@ impl Pages {
     fn page(
         &self,
         indexer: &Indexer<'_>,
-        package: &str,
         (url, accept): (&str, &str),
         monitor: &dyn Monitor,
     ) -> Result<Asked, IndexError> {
-        let server = server_of(url);
         let page: Page = {
             let mut kept = self.kept.lock().expect("nothing panics while it looks");
-            if kept.failures.get(&server).is_some_and(|count| *count >= MOST_FAILURES) {
-                return Err(IndexError::NotAsked { package: package.to_owned() });
-            }
             Arc::clone(kept.pages.entry(url.to_owned()).or_default())
         };
         let mut page = page.lock().expect("nothing panics while it asks");
@@ -110,16 +106,10 @@ impl Pages {
         let asked = match indexer.web.fetch_page(url, accept, MAX_PAGE, monitor) {
             Ok(page) => Asked::Here(page.into()),
             Err(FetchError::NotFound { .. }) => Asked::Nowhere,
-            Err(error) => {
-                let unreachable = matches!(error, FetchError::Unreachable { .. });
-                let mut kept = self.kept.lock().expect("nothing panics while it looks");
-                *kept.failures.entry(server).or_default() += usize::from(unreachable);
-                return Err(fetch::explain(error));
-            }
+            Err(error) => return Err(fetch::explain(error)),
         };
         let bytes = if let Asked::Here(bytes) = &asked { bytes.len() } else { 0 };
         let mut kept = self.kept.lock().expect("nothing panics while it looks");
-        kept.failures.remove(&server);
         kept.bytes += bytes;
         if kept.bytes > MAX_KEPT {
             // Whoever waits for one of them has it; the others are asked for again.
@@ -132,19 +122,15 @@ impl Pages {
     }
 }
 
-/// The candidate with the answer's URL and digests.
-fn complete(candidate: &Candidate, answer: Answer) -> Candidate {
-    let here = answer.local_files.into_iter().find(|file| file.is_file());
-    Candidate {
-        url: answer.url,
-        sha256: answer.sha256.or(candidate.sha256),
-        checksum: answer.checksum.or_else(|| candidate.checksum.clone()),
-        size: answer.size.or(candidate.size),
-        local_file: candidate.local_file.clone().or(here),
-        lists: if answer.is_other { Vec::new() } else { candidate.lists.clone() },
-        question: None,
-        ..candidate.clone()
-    }
+/// The answer, or the one of its alternatives that the file on this machine is.
+fn fitting(candidate: &Candidate, answer: Answer, monitor: &dyn Monitor) -> Answer {
+    let file = candidate.local_file.as_deref().filter(|_| !answer.alternatives.is_empty());
+    let Some(file) = file.and_then(|file| fetch::open(file, monitor).ok()) else { return answer };
+    let is_file = |answer: &&Answer| {
+        answer.checksum.as_ref().is_some_and(|checksum| file.check(checksum).is_ok())
+    };
+    let fitting = std::iter::once(&answer).chain(&answer.alternatives).find(is_file).cloned();
+    fitting.unwrap_or(answer)
 }
 
 /// Does nothing that was tried use a network?
@@ -154,9 +140,4 @@ fn is_refused(error: &FetchError) -> bool {
         FetchError::All { errors } => errors.iter().all(is_refused),
         _ => false,
     }
-}
-
-fn server_of(url: &str) -> String {
-    let parsed = url::Url::parse(url);
-    parsed.map_or_else(|_| url.to_owned(), |url| url.origin().ascii_serialization())
 }

@@ -6,9 +6,10 @@ use std::fs::File;
 use std::io::Read;
 
 use super::{IndexError, Request};
+use crate::detectors::Candidate;
 use crate::formats::{self, FormatError, Input, Visitor, VisitorError};
 use crate::limits::Limits;
-use crate::model::{HashingReader, Kind, Member, RelPath, escaped};
+use crate::model::{HashingReader, Kind, Member, RelPath, Signature, escaped};
 use crate::monitor::{Interrupted, Monitor, ProblemKind, Running, Step, Total};
 
 /// What is inside a package.
@@ -28,7 +29,9 @@ pub(super) fn read(
 ) -> Result<Contents, IndexError> {
     let name = escaped(request.url.as_bytes());
     let total = Total { bytes: file.metadata().ok().map(|found| found.len()), things: None };
-    let progress = monitor.begin(Step::Read, name.clone(), total);
+    let own_name = request.signatures.first().map(|signature| escaped(signature.value.as_bytes()));
+    let shown = own_name.unwrap_or_else(|| name.clone());
+    let progress = monitor.begin(Step::Read, shown, total);
     let mut collector = Collector::new(&progress, monitor);
     let recurse = |_: &RelPath| request.recursive;
     let input = Input::Watched(file, progress.position());
@@ -50,12 +53,35 @@ pub(super) fn read(
     }
 }
 
-/// Does the URL end as those of packages do? A server may send a page of its own instead.
+/// What the package in `file` calls itself, as far as its format tells. Formats are named as the signatures of their
+/// packages.
+///
+/// # Errors
+/// It calls itself otherwise than `candidate` does.
+pub(super) fn own_name(
+    file: &File,
+    candidate: &Candidate,
+    limits: &Limits,
+) -> Result<Option<Signature>, IndexError> {
+    let Some(expected) = &candidate.signature else { return Ok(None) };
+    let Some(format) = formats::by_name(&expected.kind) else { return Ok(None) };
+    let wrong = |error| IndexError::Format { url: escaped(candidate.url.as_bytes()), error };
+    let own_name = format.own_name(Input::File(file), limits).map_err(wrong)?;
+    match &own_name {
+        Some(found) if found != expected => {
+            let (found, expected) = (&found.value, &expected.value);
+            let problem = format!("it is the package {found}, expected {expected}");
+            Err(wrong(FormatError::Damaged { format: format.name(), problem }))
+        }
+        _ => Ok(own_name),
+    }
+}
+
+/// Does the URL end as those of packages do (`a.zip`, or `a.zip/download`)? A server may send a page of its own
+/// instead.
 fn is_named_as_package(url: &str) -> bool {
-    let path = url.split(['?', '#']).next().unwrap_or(url).to_ascii_lowercase();
-    let endings =
-        [".deb", ".zip", ".whl", ".jar", ".egg", ".gem", ".crate", ".tar", ".tgz", ".txz"];
-    endings.iter().any(|ending| path.ends_with(ending)) || path.contains(".tar.")
+    let path = url.split(['?', '#']).next().unwrap_or(url);
+    path.rsplit('/').take(2).any(|name| formats::is_package_name(name.as_bytes()))
 }
 
 /// A member whose content is not what the package says.

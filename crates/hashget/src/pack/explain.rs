@@ -13,7 +13,7 @@ use super::matching::{self, Obstacle};
 use super::plan::{PackageUse, Plan};
 use super::verdict::{Verdict, Verdicts};
 use super::{Output, PackError, PackOptions, Packer, Summary, today};
-use crate::hashdb::{HashDb, HashDbError, PackageId};
+use crate::hashdb::{HashDb, HashDbError, Key, PackageId};
 use crate::model::{Digest, Entry, Kind, Member, PackageRecord, RelPath};
 use crate::monitor::Monitor;
 use crate::tree::{
@@ -195,14 +195,18 @@ impl Choice {
         options: &PackOptions<'_>,
     ) -> Result<HashMap<Digest, Vec<Holder>>, HashDbError> {
         let mut contents: BTreeMap<PackageId, Vec<Digest>> = BTreeMap::new();
-        for (digest, ids) in digests.iter().zip(hashdb.packages_with(digests)?) {
+        let keys: Vec<Key<'_>> = digests.iter().map(|digest| Key::Content(*digest)).collect();
+        for (digest, ids) in digests.iter().zip(hashdb.find(&keys)?) {
             for id in ids {
                 contents.entry(id).or_default().push(*digest);
             }
         }
         let mut holders: HashMap<Digest, Vec<Holder>> = HashMap::new();
-        for (id, digests) in contents {
-            let Some(record) = hashdb.package(id)?.map(Arc::new) else { continue };
+        let ids: Vec<PackageId> = contents.keys().copied().collect();
+        let records = hashdb.records(&ids)?;
+        hashdb.prefetch_members(&ids)?;
+        for ((id, digests), record) in contents.into_iter().zip(records) {
+            let Some(record) = record.map(Arc::new) else { continue };
             let members = hashdb.members(id)?;
             let members = with_contents(&members);
             for digest in digests {

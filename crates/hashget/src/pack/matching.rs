@@ -12,8 +12,8 @@ use super::members::Members;
 use super::plan::{ChosenPackage, Kept, PackageUse};
 use super::verdict::Reason;
 use super::{PackError, PackOptions};
-use crate::hashdb::{HashDb, HashDbError, PackageId};
-use crate::model::{Digest, PackageRecord};
+use crate::hashdb::{HashDb, HashDbError, Key, PackageId};
+use crate::model::PackageRecord;
 
 /// Number of digests looked up at once: enough for the HashDB, little in memory.
 const BATCH: usize = 1 << 16;
@@ -41,15 +41,15 @@ impl Holders {
     ) -> Result<Self, HashDbError> {
         let mut holders = Vec::new();
         // One visit to each content's entry, since they lie all over the memory.
-        let wanted =
-            |content| (contents.weight(content) > 0).then(|| (content, contents.digest(content)));
+        let key = |content| (content, Key::Content(contents.digest(content)));
+        let wanted = |content| (contents.weight(content) > 0).then(|| key(content));
         let mut wanted = contents.numbers().filter_map(wanted);
         loop {
-            let (batch, digests): (Vec<u32>, Vec<Digest>) = wanted.by_ref().take(BATCH).unzip();
+            let (batch, keys): (Vec<u32>, Vec<Key<'_>>) = wanted.by_ref().take(BATCH).unzip();
             if batch.is_empty() {
                 break;
             }
-            for (content, packages) in batch.into_iter().zip(hashdb.packages_with(&digests)?) {
+            for (content, packages) in batch.into_iter().zip(hashdb.find(&keys)?) {
                 holders.extend(packages.into_iter().map(|id| (id, content)));
             }
         }
@@ -111,6 +111,7 @@ pub(super) fn matched<'a>(
     let mut chosen: Vec<(usize, PackageId)> =
         choice.chosen.iter().map(|id| (positions[id], *id)).collect();
     chosen.sort_unstable();
+    hashdb.prefetch_members(&choice.chosen)?;
     let mut chosen = chosen.into_iter().peekable();
     let (mut packages, mut kept) = (Vec::with_capacity(chosen.len()), 0);
     for (position, record) in records.into_iter().enumerate() {
@@ -137,22 +138,28 @@ fn reliable(
     today: &str,
 ) -> Result<Vec<Reliable>, HashDbError> {
     let mut found = Vec::new();
-    for holder in holders.0.chunk_by(|(a, _), (b, _)| a == b) {
-        let id = holder[0].0;
-        let Some(record) = hashdb.package(id)? else { continue };
-        let reason = match obstacle(&record, options, today) {
-            Some(Obstacle::Evidence) => Reason::WeakEvidence,
-            Some(Obstacle::Expires(_)) => Reason::Expired,
-            _ => Reason::NotWorth,
-        };
-        holder.iter().for_each(|&(_, content)| reasons.add(content, reason));
-        if reason == Reason::NotWorth {
-            let contents = holder.iter().map(|&(_, content)| content).collect();
-            let size = record.size;
-            found.push(Reliable { record, offer: Offer { id, size, contents } });
+    let mut packages = holders.0.chunk_by(|(a, _), (b, _)| a == b);
+    loop {
+        let batch: Vec<&[(PackageId, u32)]> = packages.by_ref().take(BATCH).collect();
+        if batch.is_empty() {
+            return Ok(found);
+        }
+        let ids: Vec<PackageId> = batch.iter().map(|holder| holder[0].0).collect();
+        for (holder, record) in batch.into_iter().zip(hashdb.records(&ids)?) {
+            let Some(record) = record else { continue };
+            let reason = match obstacle(&record, options, today) {
+                Some(Obstacle::Evidence) => Reason::WeakEvidence,
+                Some(Obstacle::Expires(_)) => Reason::Expired,
+                _ => Reason::NotWorth,
+            };
+            holder.iter().for_each(|&(_, content)| reasons.add(content, reason));
+            if reason == Reason::NotWorth {
+                let contents = holder.iter().map(|&(_, content)| content).collect();
+                let (id, size) = (holder[0].0, record.size);
+                found.push(Reliable { record, offer: Offer { id, size, contents } });
+            }
         }
     }
-    Ok(found)
 }
 
 /// Why contents that packages have would be archived: for each the reason of the package that comes closest to being

@@ -58,7 +58,7 @@ use verdict::Verdicts;
 
 use crate::error::ErrorClass;
 use crate::fetch::{MirrorRule, Source, Web};
-use crate::hashdb::{HashDb, HashDbError};
+use crate::hashdb::{HashDbError, HashDbWriter};
 use crate::index::IndexError;
 use crate::limits::Limits;
 use crate::model::manifest::{MANIFEST_NAME, ManifestV1};
@@ -69,7 +69,7 @@ use crate::tree::{BadGlob, Globs, Scan, ScanError, ScanOptions, scan};
 /// What packing needs.
 pub struct Packer<'a> {
     /// The known packages.
-    pub hashdb: &'a dyn HashDb,
+    pub hashdb: &'a dyn HashDbWriter,
     /// Where packages that must be indexed first come from.
     pub source: &'a dyn Source,
     /// Where indexes are asked, and the heads of packages are read, meanwhile.
@@ -262,7 +262,7 @@ impl Packer<'_> {
         summary: &mut Summary,
         monitor: &dyn Monitor,
     ) -> Result<(), PackError> {
-        let Some(mut file) = output.create()? else { return Ok(()) };
+        let Some(mut file) = output.open()? else { return Ok(()) };
         let name = scan.root.path().display().to_string();
         let progress = monitor.begin(Step::Write, name, Total::bytes(summary.archived_bytes));
         let mut writer = write::Writer {
@@ -277,7 +277,7 @@ impl Packer<'_> {
             names: HashMap::new(),
         };
         let encoder =
-            crate::codec::encoder(options.codec, Box::new(file.writer()), options.level, self.jobs)
+            crate::codec::encoder(options.codec, Box::new(&mut file), options.level, self.jobs)
                 .map_err(PackError::Write)?;
         let result = writer
             .write(encoder, version_one)
@@ -285,7 +285,7 @@ impl Packer<'_> {
         summary.changed_files = writer.changed;
         drop(progress);
         result?;
-        summary.archive_bytes = file.finish()?;
+        summary.archive_bytes = file.commit()?;
         Ok(())
     }
 }

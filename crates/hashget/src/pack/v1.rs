@@ -10,6 +10,7 @@ use super::contents::NONE;
 use super::placement::Role;
 use super::plan::{ChosenPackage, PackageUse, Plan, ReadMembers};
 use super::verdict::Reason;
+use crate::formats;
 use crate::hashdb::HashDbError;
 use crate::model::manifest::{FileV1, ManifestV1, PackageV1};
 use crate::model::{Digest, Entry, Kind, Member};
@@ -69,11 +70,12 @@ fn holders(
     let mut holders: HashMap<Digest, Option<usize>> = HashMap::new();
     for (index, package) in packages.iter().enumerate().rev() {
         holders.insert(package.record.sha256, Some(index));
-        // The Python tool unpacks only the data of a .deb, and reads inner packages only on request.
+        let format = formats::by_name(&package.record.format);
+        // The Python tool reads inner packages only on request.
         let is_found = |member: &Member| {
             let path = member.path.as_bytes();
             let inner = path.windows(2).any(|pair| pair == b"!/");
-            !inner && (package.record.format != "deb" || path.starts_with(b"data/"))
+            !inner && format.is_none_or(|format| format.is_found_by_version_one(&member.path))
         };
         package.with_members(read, |members| {
             let numbers = members.contents();

@@ -1,4 +1,4 @@
-//! A large zip package of which little is wanted: no more than that is fetched.
+//! A large package with a directory (a zip) of which little is wanted: no more than that is fetched.
 //!
 //! Invariant: nothing of the package is believed. A file is placed only if it has the digest that the
 //! manifest has of it; whatever is not as expected ends this, and the whole package is fetched.
@@ -11,7 +11,7 @@ use super::destinations::{Trouble, Watched};
 use super::package::Restoring;
 use super::place::Content;
 use crate::fetch::{Wanted, Web};
-use crate::formats::{self, FormatError, Visitor, VisitorError};
+use crate::formats::{self, FormatError, PartReader, Visitor, VisitorError};
 use crate::model::{Kind, Member, RelPath};
 use crate::monitor::{Monitor, Running, Step, Total};
 
@@ -57,7 +57,7 @@ impl Restoring<'_, '_> {
             }
             bytes = bytes.saturating_add(size);
         }
-        self.package.format == "zip"
+        self.part_reader().is_some()
             && self.package.size >= LEAST_BYTES
             && bytes < self.package.size / SHARE
             && (1..=MOST_FILES).contains(&files.len())
@@ -65,12 +65,19 @@ impl Restoring<'_, '_> {
             && self.plan.inner_packages().is_empty()
     }
 
+    /// Reads the package in parts, if its format can be read so.
+    fn part_reader(&self) -> Option<&'static dyn PartReader> {
+        formats::by_name(&self.package.format)?.readable_in_parts()
+    }
+
     fn read_parts(&mut self, progress: &Running<'_>) -> Result<(), FormatError> {
+        let Some(reader) = self.part_reader() else { return Ok(()) };
         let (web, monitor) = (self.run.web, self.run.monitor);
-        let package = Stretches::open(web, &self.package.url, self.package.size, monitor)?;
+        let mut package = Stretches::open(web, &self.package.url, self.package.size, monitor)?;
         let names: HashSet<RelPath> = self.plan.wanted_members().cloned().collect();
         let wanted = |path: &RelPath| names.contains(path);
-        formats::read_zip_members(package, &wanted, self.run.limits, &mut Parts(self, progress))
+        let limits = self.run.limits;
+        reader.read_members(&mut package, &wanted, limits, &mut Parts(self, progress))
     }
 }
 

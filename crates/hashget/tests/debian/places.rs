@@ -2,14 +2,13 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use hashget::detectors::{DETECTORS, DebPlace, Debian, Detector as _, Machine};
-use hashget::hashdb::HashDb as _;
+use hashget::detectors::Machine;
 use hashget::index::IndexError;
 use hashget::model::{Digest, Evidence, PackageRecord, RelPath};
 use hashget::monitor::{Event, Monitor, ProblemKind, Step};
 use hashget_testkit::origin::Fault;
 
-use crate::system::{Package, SEEN, STAMP, System, question};
+use crate::system::{Package, SEEN, STAMP, System, debian, question};
 
 const SNAPSHOT: &str = "https://snapshot.debian.org";
 
@@ -174,7 +173,10 @@ fn a_list_that_its_release_file_does_not_name_is_not_believed() {
     fs_err::write(&list, text.replace("Size: ", "Size: 1")).unwrap();
     let (candidates, notes) = system.candidates();
     assert_eq!((candidates[0].sha256, candidates[0].size), (None, None));
-    assert_eq!(candidates[0].deb.as_ref().unwrap().place, DebPlace::Snapshot);
+    // The snapshots have to be asked.
+    let pages = candidates[0].question.as_ref().unwrap().pages().to_vec();
+    assert_eq!(pages, [format!("{SNAPSHOT}{}?fileinfo=1", question(&vim))]);
+    assert_eq!(candidates[0].url, pages[0]);
     assert!(notes[0].contains("not the list that the signed Release"), "{notes:?}");
 }
 
@@ -282,13 +284,12 @@ fn images_without_dpkg_and_systems_within_a_tree_are_recognised() {
     system.write("var/lib/dpkg/status.d/vim", vim.control());
     system.write("var/lib/dpkg/status.d/vim.md5sums", vim.md5sums());
     let path = RelPath::new("root/var/lib/dpkg/status.d").unwrap();
-    assert!(Debian.interested_in(&path));
-    let found = Debian.detect(&Machine::default(), &system.path(""), &path, &mut |_| {}).unwrap();
+    assert!(debian().interested_in(&path));
+    let found = debian().detect(&Machine::default(), &system.path(""), &path, &mut |_| {}).unwrap();
     assert_eq!(found[0].signature.as_ref().unwrap().value, vim.signature());
-    let deb = found[0].deb.as_ref().unwrap();
-    assert_eq!(deb.root, fs_err::canonicalize(system.root()).unwrap());
+    assert_eq!(found[0].lists[0].root(), fs_err::canonicalize(system.root()).unwrap());
     for path in ["var/lib/dpkg/status-old", "xvar/lib/dpkg/status", "status"] {
-        assert!(!Debian.interested_in(&RelPath::new(path).unwrap()), "{path}");
+        assert!(!debian().interested_in(&RelPath::new(path).unwrap()), "{path}");
     }
 }
 
@@ -300,11 +301,10 @@ fn this_machines_own_packages_are_all_understood() {
         eprintln!("skipped: this machine has no dpkg");
         return;
     }
-    let debian = DETECTORS.iter().find(|detector| detector.name() == "debian").unwrap();
     let mut notes = Vec::new();
     let machine = Machine { root: Some(root.to_owned()), ..Machine::default() };
     let note = &mut |note| notes.push(note);
-    let found = debian.detect(&machine, root, &status, note).unwrap();
+    let found = debian().detect(&machine, root, &status, note).unwrap();
     let broken: Vec<_> =
         notes.iter().filter(|note| note.problem.contains("passed over: it has no")).collect();
     assert!(broken.is_empty(), "{broken:?}");

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use hashget::detectors::{Candidate, Debian, DetectError, Detector, Machine};
+use hashget::detectors::{self, Candidate, DetectError, Detector, Machine};
 use hashget::fetch::{FetchOptions, MirrorRule, RetryOptions, Sources, standard_sources};
 use hashget::hashdb::LocalHashDb;
 use hashget::index::{Indexer, TreeIndexed};
@@ -22,6 +22,11 @@ pub(crate) const SEEN: &str = "20240101T000000Z";
 
 /// A day after the date of the lists.
 pub(crate) const STAMP: &str = "20260102T000000Z";
+
+/// The detector.
+pub(crate) fn debian() -> &'static dyn Detector {
+    detectors::select(&["debian".to_owned()], &[]).unwrap()[0]
+}
 
 /// A package with its files.
 #[derive(Clone)]
@@ -199,7 +204,7 @@ impl System {
         let mut notes = Vec::new();
         let status = RelPath::new("var/lib/dpkg/status").unwrap();
         let note = &mut |error| notes.push(error);
-        let candidates = Debian.detect(&Machine::default(), &self.root(), &status, note).unwrap();
+        let candidates = debian().detect(&Machine::default(), &self.root(), &status, note).unwrap();
         (candidates, notes)
     }
 
@@ -207,8 +212,11 @@ impl System {
     pub(crate) fn candidates(&self) -> (Vec<Candidate>, Vec<String>) {
         let (candidates, mut notes) = self.detected();
         let looked_up = candidates.into_iter().map(|candidate| {
-            let more = candidate.deb.as_ref().map(|deb| deb.look_up(&mut |note| notes.push(note)));
-            more.flatten().unwrap_or(candidate)
+            let question = candidate.question.clone().unwrap();
+            match question.look_up(&mut |note| notes.push(note)) {
+                Ok(Some(answer)) => candidate.answered(answer),
+                _ => candidate,
+            }
         });
         let candidates = looked_up.collect();
         (candidates, notes.iter().map(ToString::to_string).collect())

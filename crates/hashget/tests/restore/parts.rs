@@ -3,10 +3,11 @@
 use hashget::fetch::{HttpOrigin, OriginOptions};
 use hashget::model::manifest::EntryTable;
 use hashget::monitor::Recorder;
+use hashget::restore::{RestoreError, Summary};
 use hashget_testkit::origin::{Fault, Origin};
 use hashget_testkit::packages::{ZipEntry, zip};
 
-use crate::support::{Fixture, package, path, problems, scan_of, unpack};
+use crate::support::{Fixture, package, path, problems, scan_of, unpack_with_web};
 
 /// Bytes that do not compress.
 fn noise(count: usize, seed: u64) -> Vec<u8> {
@@ -49,6 +50,14 @@ fn scene() -> (Fixture, Origin, String, Vec<u8>) {
     (Fixture::new(folder, vec![(package, bytes.clone())]), origin, url, bytes)
 }
 
+fn unpack_parts(
+    server: &HttpOrigin,
+    fixture: &Fixture,
+    recorder: &Recorder,
+) -> Result<Summary, RestoreError> {
+    unpack_with_web(server, server, &fixture.archive(), &fixture.target(), recorder)
+}
+
 fn sent(origin: &Origin) -> u64 {
     origin.requests().iter().map(|request| request.bytes).sum()
 }
@@ -58,7 +67,7 @@ fn little_of_a_large_package_is_fetched() {
     let (fixture, origin, _, bytes) = scene();
     let source = HttpOrigin::new(OriginOptions::default());
     let recorder = Recorder::default();
-    let summary = unpack(&source, &fixture.archive(), &fixture.target(), &recorder).unwrap();
+    let summary = unpack_parts(&source, &fixture, &recorder).unwrap();
     fixture.assert_restored(&summary, &recorder);
     assert_eq!((summary.files_from_packages, summary.packages_used), (3, 1));
     assert!(sent(&origin) < bytes.len() as u64 / 4, "{} bytes were sent", sent(&origin));
@@ -70,7 +79,7 @@ fn a_server_that_gives_no_parts_gives_the_whole_once() {
     origin.always("/large.zip", Fault::NoRange);
     let source = HttpOrigin::new(OriginOptions::default());
     let recorder = Recorder::default();
-    let summary = unpack(&source, &fixture.archive(), &fixture.target(), &recorder).unwrap();
+    let summary = unpack_parts(&source, &fixture, &recorder).unwrap();
     fixture.assert_restored(&summary, &recorder);
     assert_eq!((summary.files_from_packages, summary.packages_used), (3, 1));
     assert_eq!(recorder.recorded().downloads, 2, "one byte, and the package");
@@ -88,7 +97,7 @@ fn other_bytes_are_never_placed() {
     origin.serve("/large.zip", bytes);
     let source = HttpOrigin::new(OriginOptions::default());
     let recorder = Recorder::default();
-    let summary = unpack(&source, &fixture.archive(), &fixture.target(), &recorder).unwrap();
+    let summary = unpack_parts(&source, &fixture, &recorder).unwrap();
     assert_eq!(summary.missing.len(), 3, "{summary:?}");
     assert_eq!(summary.files_from_packages, 0);
     assert!(problems(&recorder).contains(&url), "{}", problems(&recorder));

@@ -6,11 +6,11 @@ use std::io::{Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use hashget::fetch::{FetchError, Fetched, Offline, Source, Wanted};
+use hashget::fetch::{FetchError, Fetched, Offline, Source, Wanted, Web};
 use hashget::formats::{self, Input, Visitor, VisitorError};
 use hashget::limits::Limits;
 use hashget::model::manifest::{
-    EntryTable, Link, MANIFEST_NAME, Manifest, Package, Placement, PlacementCursor, Prefix,
+    EntryTable, Link, MANIFEST_NAME, Manifest, Needs, Package, Placement, PlacementCursor, Prefix,
     TreeSummary,
 };
 use hashget::model::{Digest, Entry, Evidence, Kind, Member, RelPath};
@@ -188,6 +188,7 @@ impl Fixture {
         let manifest = Manifest {
             format: Manifest::FORMAT.to_owned(),
             version: 2,
+            needs: Needs::default(),
             tool: "test".to_owned(),
             expires: None,
             tree: TreeSummary {
@@ -303,8 +304,19 @@ pub(crate) fn unpack(
     target: &Path,
     monitor: &dyn Monitor,
 ) -> Result<Summary, RestoreError> {
+    unpack_with_web(source, &Offline, archive, target, monitor)
+}
+
+/// As [`unpack`]; small questions go to `web`.
+pub(crate) fn unpack_with_web(
+    source: &dyn Source,
+    web: &dyn Web,
+    archive: &[u8],
+    target: &Path,
+    monitor: &dyn Monitor,
+) -> Result<Summary, RestoreError> {
     let limits = Limits::default();
-    let restorer = Restorer { source, web: &Offline, limits: &limits, jobs: 2 };
+    let restorer = Restorer { source, web, limits: &limits, jobs: 2 };
     let mut archive = archive;
     restorer.unpack(&mut archive, target, &RestoreOptions::default(), monitor)
 }

@@ -7,7 +7,7 @@ use std::io::Read as _;
 
 use hashget::archive::{EntryOrigin, entry_origins};
 use hashget::codec::Codec;
-use hashget::hashdb::{HashDb as _, complete_members};
+use hashget::hashdb::{HashDb as _, HashDbWriter as _, complete_members};
 use hashget::model::manifest::AnyManifest;
 use hashget::model::{Amount, Evidence, Kind, PackageRecord, RelPath};
 use hashget::monitor::Silent;

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use hashget::detectors::{Owner, owners};
-use hashget::hashdb::{HashDb, HashDbError};
+use hashget::hashdb::{HashDb, HashDbError, Key};
 use hashget::pack::{Explanation, Reason, Verdict};
 
 use crate::output::safe;
@@ -37,7 +37,7 @@ pub(super) fn of_unknown(
 pub(super) fn why(owner: &Owner, hashdb: &dyn HashDb) -> Result<String, HashDbError> {
     let Owner { signature, root } = owner;
     let name = safe(&signature.to_string());
-    Ok(if hashdb.by_signature(signature)?.is_empty() {
+    Ok(if hashdb.find_one(Key::Signature(signature))?.is_empty() {
         let root = match root.to_str() {
             Some("/") => ":debian".to_owned(),
             _ => safe(&root.display().to_string()),

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::super::start::Start;
-use super::super::{FileList, Listed, Parts, small_files};
+use super::super::{Declared, FileList, Listed, Parts, small_files};
 use super::Installed;
 use crate::formats::tar::TarReader;
 use crate::limits::Limits;
@@ -97,14 +97,14 @@ impl FileList for Files {
         part: &mut Parts<'_>,
         size: u64,
         limits: &Limits,
-    ) -> io::Result<Option<Vec<Listed>>> {
+    ) -> io::Result<Option<Declared>> {
         let mut start = Start::new(part, size.min(MOST_BYTES), FIRST_BYTES);
         let list = self.in_package(&mut start, limits);
         let list = match start.finish(list)? {
             Some(list) => whole(&mut small_files::unpacked(&list[..], MAX_LIST)?)?,
             None => return Ok(None),
         };
-        Ok(Some(listed(&list)))
+        Ok(Some(listed(&list).into()))
     }
 }
 

@@ -4,10 +4,15 @@
 //! archive expects them.
 
 use super::status::Installed;
-use crate::detectors::quoted;
+use crate::detectors::{ContentAddress, quoted};
+use crate::model::Algorithm;
 
 /// Where snapshots of Debian's archives are.
-pub(crate) const SNAPSHOT: &str = "https://snapshot.debian.org/";
+pub(super) const SNAPSHOT: &str = "https://snapshot.debian.org/";
+
+/// Where the snapshots have every file by its SHA-1.
+pub(super) const BY_SHA1: ContentAddress =
+    ContentAddress { prefix: "https://snapshot.debian.org/file/", algorithm: Algorithm::Sha1 };
 
 /// Where every package that Ubuntu ever published is.
 const LAUNCHPAD: &str = "https://launchpad.net/ubuntu/+archive/primary/+files/";
@@ -64,13 +69,8 @@ pub(super) fn launchpad(package: &Installed) -> String {
 }
 
 /// The question to the snapshots where a version of a package is.
-pub(crate) fn question(name: &str, version: &str) -> String {
+pub(super) fn question(name: &str, version: &str) -> String {
     format!("{SNAPSHOT}mr/binary/{}/{}/binfiles?fileinfo=1", quoted(name), quoted(version))
-}
-
-/// The URL of the file with this SHA-1 in the snapshots.
-pub(crate) fn by_sha1(sha1: &str) -> String {
-    format!("{SNAPSHOT}file/{sha1}")
 }
 
 #[cfg(test)]

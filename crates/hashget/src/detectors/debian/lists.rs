@@ -10,11 +10,11 @@ use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use super::archives::Permanent;
-use super::paragraphs::{Paragraph, Paragraphs};
 use super::sources::Sources;
 use super::status::Installed;
 use crate::codec::{self, Codec};
 use crate::detectors::{quoted, small_files};
+use crate::formats::{Paragraph, Paragraphs};
 use crate::limits::Limits;
 use crate::model::{Digest, HashingReader, RelPath, escaped};
 
@@ -97,7 +97,7 @@ impl Lists {
     }
 
     /// What they say of one; several when archives have different files of this name and version.
-    pub(super) fn of(&self, package: &Installed) -> &[Listed] {
+    pub(super) fn entries(&self, package: &Installed) -> &[Listed] {
         let key = (package.name.clone(), package.version.clone(), package.architecture.clone());
         self.found.get(&key).map_or(&[], Vec::as_slice)
     }

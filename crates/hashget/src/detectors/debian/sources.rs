@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::paragraphs::Paragraphs;
 use crate::detectors::{public_url, small_files};
+use crate::formats::Paragraphs;
 
 /// More bytes than this are no list of sources.
 const MAX_BYTES: u64 = 1 << 20;

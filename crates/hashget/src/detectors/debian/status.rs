@@ -5,7 +5,7 @@
 
 use std::io::BufRead;
 
-use super::paragraphs::{Paragraph, Paragraphs};
+use crate::formats::{Paragraph, Paragraphs};
 use crate::model::{RelPath, escaped};
 
 /// A package whose files are in the tree.
@@ -19,6 +19,13 @@ pub(super) struct Installed {
     pub(super) multi_arch_same: bool,
     /// Configuration files with the MD5 that they came with.
     pub(super) conffiles: Vec<(RelPath, [u8; 16])>,
+}
+
+impl Installed {
+    /// Name, version and architecture: how the package calls itself.
+    pub(super) fn full_name(&self) -> String {
+        format!("{}_{}_{}", self.name, self.version, self.architecture)
+    }
 }
 
 /// Reads all paragraphs of `reader`. Gives what is installed, and what cannot be understood.
@@ -90,7 +97,7 @@ fn conffiles(text: &str) -> Vec<(RelPath, [u8; 16])> {
 }
 
 /// An MD5 in 32 hex digits.
-pub(crate) fn md5(hex: &[u8]) -> Option<[u8; 16]> {
+pub(super) fn md5(hex: &[u8]) -> Option<[u8; 16]> {
     let mut bytes = [0; 16];
     hex::decode_to_slice(hex, &mut bytes).ok()?;
     Some(bytes)

@@ -5,6 +5,8 @@
 
 use serde_json::{Map, Value};
 
+use super::yaml;
+
 /// A package that a lock file names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Locked {
@@ -97,73 +99,90 @@ fn nested(packages: &Map<String, Value>, above: &str, found: &mut Vec<Locked>) {
     }
 }
 
-/// `yarn.lock`, of version 1 and of later ones: paragraphs of a key and indented fields.
-pub(super) fn yarn(text: &str) -> Vec<Locked> {
-    let mut found = Vec::new();
+/// `yarn.lock`. Since version 2 it is YAML, and says so.
+///
+/// # Errors
+/// What is wrong with the YAML; `found` has the packages before.
+pub(super) fn yarn(text: &str, found: &mut Vec<Locked>) -> Result<(), String> {
+    if text.lines().any(|line| line.starts_with("__metadata:")) {
+        return yarn_berry(text, found);
+    }
+    yarn_classic(text, found);
+    Ok(())
+}
+
+/// Version 1 of `yarn.lock`, a format of its own: paragraphs of a key and indented fields.
+fn yarn_classic(text: &str, found: &mut Vec<Locked>) {
     let mut current = Locked::default();
     for line in text.lines().chain(["end:"]) {
         if !line.starts_with([' ', '\t', '#']) && !line.is_empty() {
             found.extend(std::mem::take(&mut current).proper());
-            // NAME@RANGE, ... : the name of the first one.
-            let key = line.trim_end_matches(':').split(',').next().unwrap_or_default();
-            if key == "__metadata" {
-                continue;
-            }
-            let (name, range) = split_at_version(key.trim().trim_matches('"'));
-            current.name = match range.strip_prefix("npm:") {
-                Some(alias) if alias.contains('@') => split_at_version(alias).0.to_owned(),
-                _ => name.to_owned(),
-            };
-            current.place = Some(name.to_owned());
+            current = of_yarn_key(line.trim_end_matches(':'));
         } else if line.starts_with("  ") && !line.starts_with("   ") {
-            let plain = line.trim();
-            let Some((field, value)) = plain.split_once([' ']) else { continue };
+            let Some((field, value)) = line.trim().split_once(' ') else { continue };
             let value = value.trim().trim_matches('"').to_owned();
             match field.trim_end_matches(':') {
                 "version" => current.version = value,
                 "resolved" => current.resolved = Some(value),
                 "integrity" => current.integrity = Some(value),
-                // Of later versions: "NAME@npm:VERSION", or something that is not of a registry.
-                "resolution" if !value.contains("@npm:") => current = Locked::default(),
                 _ => {}
             }
         }
     }
-    found
 }
 
-/// `pnpm-lock.yaml`: below `packages:` a key for each package, and `resolution: {integrity: ...}`.
-pub(super) fn pnpm(text: &str) -> Vec<Locked> {
-    let mut found = Vec::new();
+/// Later versions of `yarn.lock`: a mapping of keys to fields.
+fn yarn_berry(text: &str, found: &mut Vec<Locked>) -> Result<(), String> {
     let mut current = Locked::default();
-    let mut within = false;
-    for line in text.lines().chain(["end:"]) {
-        let indent = line.len() - line.trim_start().len();
-        let plain = line.trim();
-        if plain.is_empty() || plain.starts_with('#') {
-            continue;
-        }
-        if indent == 0 {
+    let outcome = yaml::read(text, &mut |keys, value| match (keys, value) {
+        ([key], _) => {
             found.extend(std::mem::take(&mut current).proper());
-            within = plain == "packages:";
-        } else if within && indent == 2 {
-            found.extend(std::mem::take(&mut current).proper());
-            let key = plain.trim_end_matches(':').trim_matches(['\'', '"']);
-            current = of_key(key);
-        } else if within && let Some(resolution) = plain.strip_prefix("resolution:") {
-            for field in resolution.trim().trim_matches(['{', '}']).split(", ") {
-                let Some((name, value)) = field.split_once(':') else { continue };
-                let value = value.trim().trim_matches(['\'', '"']).to_owned();
-                match name.trim() {
-                    "integrity" => current.integrity = Some(value),
-                    "tarball" => current.resolved = Some(value),
-                    "commit" | "directory" => current = Locked::default(),
-                    _ => {}
-                }
+            if *key != "__metadata" {
+                current = of_yarn_key(key);
             }
         }
-    }
-    found
+        ([_, "version"], Some(value)) => value.clone_into(&mut current.version),
+        // "NAME@npm:VERSION", or something that is not of a registry: without a name it is passed over.
+        ([_, "resolution"], Some(value)) if !value.contains("@npm:") => current.name.clear(),
+        _ => {}
+    });
+    found.extend(current.proper().filter(|_| outcome.is_ok()));
+    outcome
+}
+
+/// `NAME@RANGE, ...`: the name of the first one.
+fn of_yarn_key(key: &str) -> Locked {
+    let key = key.split(',').next().unwrap_or_default();
+    let (place, range) = split_at_version(key.trim().trim_matches('"'));
+    let name = match range.strip_prefix("npm:") {
+        Some(alias) if alias.contains('@') => split_at_version(alias).0,
+        _ => place,
+    };
+    Locked { name: name.to_owned(), place: Some(place.to_owned()), ..Locked::default() }
+}
+
+/// `pnpm-lock.yaml`: below `packages` a key for each package, and its `resolution`.
+///
+/// # Errors
+/// What is wrong with the YAML; `found` has the packages before.
+pub(super) fn pnpm(text: &str, found: &mut Vec<Locked>) -> Result<(), String> {
+    let mut current = Locked::default();
+    let outcome = yaml::read(text, &mut |keys, value| match (keys, value) {
+        (["packages", key], _) => {
+            found.extend(std::mem::take(&mut current).proper());
+            current = of_key(key);
+        }
+        (["packages", _, "resolution", field], Some(value)) => match *field {
+            "integrity" => current.integrity = Some(value.to_owned()),
+            "tarball" => current.resolved = Some(value.to_owned()),
+            // Of a repository or a folder: without a name it is passed over.
+            "commit" | "directory" => current.name.clear(),
+            _ => {}
+        },
+        _ => {}
+    });
+    found.extend(current.proper().filter(|_| outcome.is_ok()));
+    outcome
 }
 
 /// `NAME@VERSION`, `/NAME@VERSION(PEER)`, or `/NAME/VERSION_PEER`.
@@ -228,6 +247,18 @@ mod tests {
         assert_eq!(npm(b"{\"packages\": 3, \"dependencies\": {\"a\": 1}}").unwrap(), []);
     }
 
+    fn yarn(text: &str) -> Vec<Locked> {
+        let mut found = Vec::new();
+        super::yarn(text, &mut found).unwrap();
+        found
+    }
+
+    fn pnpm(text: &str) -> Vec<Locked> {
+        let mut found = Vec::new();
+        super::pnpm(text, &mut found).unwrap();
+        found
+    }
+
     #[test]
     fn yarns_files_are_read() {
         let one = "# yarn lockfile v1\n\n\n\"@s/a@^1.0.0\", \"@s/a@~1.0\":\n  version \"1.0.0\"\n  \
@@ -256,5 +287,27 @@ mod tests {
             /b/2.0.0_c@3:\n    resolution: {integrity: sha512-y}\n";
         assert_eq!(shown(&pnpm(older)), ["@s/a 1.0.0 - sha512-x", "b 2.0.0 - sha512-y"]);
         assert_eq!(pnpm("packages:\n  :\n  x:\n   resolution:\n"), []);
+        // However YAML writes it.
+        let flow = "packages: {\"@s/a@1.0.0\": {resolution: {integrity: 'sha512-x', tarball: >-\n  https://r.example/a.tgz}}}";
+        let block = "packages:\n    ? b@2.0.0\n    : resolution:\n        integrity: |-\n            sha512-y\n";
+        assert!(super::pnpm(flow, &mut Vec::new()).is_err(), "a block within braces is no YAML");
+        assert_eq!(
+            shown(&pnpm(&flow.replace(">-\n ", ""))),
+            ["@s/a 1.0.0 https://r.example/a.tgz sha512-x"]
+        );
+        assert_eq!(shown(&pnpm(block)), ["b 2.0.0 - sha512-y"]);
+    }
+
+    #[test]
+    fn what_stands_before_damage_counts() {
+        let mut found = Vec::new();
+        let text = "packages:\n  a@1.0.0:\n    resolution: {integrity: x}\n  b@1.0.0:\n    resolution: {\n";
+        assert!(super::pnpm(text, &mut found).is_err());
+        assert_eq!(shown(&found), ["a 1.0.0 - x"]);
+        let text =
+            "__metadata:\n  version: 8\n\na@npm:1:\n  version: 1.0.0\n\nb@npm:1:\n  version: '\n";
+        found.clear();
+        assert!(super::yarn(text, &mut found).is_err());
+        assert_eq!(shown(&found), ["a 1.0.0 - -"]);
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use zip::ZipArchive;
 
-use crate::detectors::{FileList, Listed, Parts, small_files};
+use crate::detectors::{Declared, FileList, Listed, Parts, small_files};
 use crate::limits::Limits;
 use crate::model::{Algorithm, Checksum, RelPath};
 
@@ -170,13 +170,13 @@ impl FileList for Record {
         part: &mut Parts<'_>,
         size: u64,
         _limits: &Limits,
-    ) -> io::Result<Option<Vec<Listed>>> {
+    ) -> io::Result<Option<Declared>> {
         let mut archive = ZipArchive::new(Remote::new(part, size)).map_err(explain)?;
         let name = format!("{}.dist-info/RECORD", self.stem);
         let file = archive.by_name(&name).map_err(explain)?;
         let mut record = Vec::new();
         file.take(MAX_RECORD).read_to_end(&mut record)?;
-        Ok(Some(self.read(&record, Self::of_wheel)))
+        Ok(Some(self.read(&record, Self::of_wheel).into()))
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::super::start::Start;
-use super::super::{FileList, Listed, Parts};
+use super::super::{Declared, FileList, Listed, Parts};
 use super::database::Database;
 use super::installed::Installed;
 use crate::formats::{FileDigest, FormatError, PackageHeader};
@@ -70,10 +70,10 @@ impl FileList for Files {
         part: &mut Parts<'_>,
         size: u64,
         limits: &Limits,
-    ) -> io::Result<Option<Vec<Listed>>> {
+    ) -> io::Result<Option<Declared>> {
         let end = size.min(MOST_BYTES);
         let mut start = Start::new(part, end, self.header_end.unwrap_or(FIRST_BYTES).max(1));
         let listed = self.in_package(&mut start, limits);
-        start.finish(listed).map(Some)
+        Ok(Some(start.finish(listed)?.into()))
     }
 }

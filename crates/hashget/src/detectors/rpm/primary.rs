@@ -1,9 +1,14 @@
 //! What a repository says of its packages: `repomd.xml` and the list `primary.xml` that it names.
 //!
-//! Invariant: one package of the list is in memory at a time, and never more than [`MAX_PACKAGE`] bytes of it.
+//! Invariant: one package of the list is in memory at a time, and never more than [`MAX_PACKAGE`] bytes of it; entities are
+//! not followed.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead, BufReader, Read};
 
+use quick_xml::XmlVersion;
+use quick_xml::escape::resolve_predefined_entity;
+use quick_xml::events::{BytesStart, Event};
+use quick_xml::reader::Reader;
 use roxmltree::{Document, Node};
 
 use super::super::small_files;
@@ -11,15 +16,12 @@ use crate::formats::RpmIdentity;
 use crate::model::{Digest, RelPath};
 use crate::tree::TreeRoot;
 
-/// More bytes than this has no `repomd.xml`.
+/// Size limit of `repomd.xml`; a larger one is an error.
 const MAX_INDEX: u64 = 4 << 20;
-/// More bytes than this has no list, unpacked.
+/// Size limit of a list, unpacked; of a larger one the start counts.
 const MAX_LIST: u64 = 4 << 30;
-/// More bytes than this are no package of a list.
+/// Size limit of what a list says of one package; a larger one ends the reading.
 const MAX_PACKAGE: usize = 16 << 20;
-
-const BEGIN: &[u8] = b"<package ";
-const END: &[u8] = b"</package>";
 
 /// A package of a list.
 #[derive(Debug, PartialEq, Eq)]
@@ -48,68 +50,203 @@ pub(super) fn read(
         return Ok(());
     };
     let failed = |error: std::io::Error| format!("its list {name} cannot be read: {error}");
-    let mut list = BufReader::new(small_files::unpacked(list, MAX_LIST).map_err(failed)?);
-    let mut package = Vec::new();
+    let list = BufReader::new(small_files::unpacked(list, MAX_LIST).map_err(failed)?);
+    packages(list, wanted, found)
+        .map_err(|problem| format!("its list {name} cannot be read: {problem}"))
+}
+
+/// Hands `found` those packages of a list whose names are `wanted`.
+///
+/// # Errors
+/// What is wrong with the list; the packages before were handed over.
+fn packages(
+    list: impl BufRead,
+    wanted: &dyn Fn(&str) -> bool,
+    found: &mut dyn FnMut(Package),
+) -> Result<(), String> {
+    let mut reader = Reader::from_reader(Metered { inner: list, left: MAX_PACKAGE });
+    let mut buffer = Vec::new();
+    let mut package: Option<Described> = None;
     loop {
-        let before = package.len();
-        let left = (MAX_PACKAGE + 1).saturating_sub(before) as u64;
-        let count = list.by_ref().take(left).read_until(b'>', &mut package).map_err(failed)?;
-        if count == 0 && package.len() > MAX_PACKAGE {
-            return Err(format!("its list {name} has a package of more than {MAX_PACKAGE} bytes"));
-        }
-        if count == 0 {
-            return Ok(());
-        }
-        if is_begin(&package[before..]) {
-            package.drain(..before);
-        } else if package.ends_with(END) {
-            found_in(&package, wanted)?.into_iter().for_each(&mut *found);
-            package.clear();
+        buffer.clear();
+        let event = reader.read_event_into(&mut buffer).map_err(|error| shown(&error))?;
+        match (event, &mut package) {
+            (Event::Eof, None) => return Ok(()),
+            (Event::Eof, Some(_)) => return Err("it ends within a package".to_owned()),
+            (Event::Start(tag), None) if tag.local_name().as_ref() == "package" => {
+                package = Some(Described::default());
+            }
+            (Event::Start(tag), Some(package)) => package.begin(&tag),
+            (Event::Empty(tag), Some(package)) => {
+                package.begin(&tag);
+                package.end(wanted);
+            }
+            (Event::Text(text), Some(package)) => package.add(&text.xml10_content()),
+            (Event::CData(text), Some(package)) => package.add(&text.xml10_content()),
+            (Event::GeneralRef(reference), Some(package)) => {
+                match reference.resolve_char_ref().map_err(|error| shown(&error))? {
+                    Some(character) => package.add(character.encode_utf8(&mut [0; 4])),
+                    // Entities of a document's own are not followed.
+                    None => {
+                        package.add(resolve_predefined_entity(&reference).unwrap_or("\u{fffd}"))
+                    }
+                }
+            }
+            (Event::End(_), Some(open)) if open.depth > 0 => open.end(wanted),
+            (Event::End(_), open @ Some(_)) => {
+                open.take().and_then(Described::understand).into_iter().for_each(&mut *found);
+                reader.get_mut().left = MAX_PACKAGE;
+            }
+            _ => {}
         }
     }
 }
 
-/// Does a package begin with the last tag?
-fn is_begin(tag: &[u8]) -> bool {
-    tag.trim_ascii_start().starts_with(BEGIN)
+/// What is wrong with the XML, or with the file.
+fn shown(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
 }
 
-/// The package of which `xml` is the text, if it is wanted.
-fn found_in(xml: &[u8], wanted: &dyn Fn(&str) -> bool) -> Result<Option<Package>, String> {
-    let Ok(xml) = std::str::from_utf8(xml) else { return Ok(None) };
-    // Most packages are not installed: a look at the name is cheaper than understanding all of it.
-    let name = xml.split_once("<name>").and_then(|(_, rest)| rest.split_once("</name>"));
-    if !name.is_some_and(|(name, _)| wanted(name)) {
-        return Ok(None);
-    }
-    let xml = format!("<list xmlns:rpm=\"rpm\">{xml}</list>");
-    let document = Document::parse(&xml).map_err(|error| format!("its list: {error}"))?;
-    Ok(document.root_element().first_element_child().and_then(understand))
+/// What a list says of a package.
+#[derive(Default)]
+struct Described {
+    /// Elements within the package's that have not ended.
+    depth: usize,
+    /// Its name is none of the wanted ones: most packages are not installed.
+    is_unwanted: bool,
+    /// The element within the package's own, if its text counts.
+    text_of: Option<TextOf>,
+    is_in_format: bool,
+    is_elsewhere: bool,
+    is_sha256: bool,
+    name: String,
+    architecture: String,
+    checksum: String,
+    epoch: Option<String>,
+    version: Option<String>,
+    release: Option<String>,
+    built: Option<String>,
+    size: Option<String>,
+    location: Option<String>,
+    header_end: Option<String>,
 }
 
-/// `None` for a package that does not say all that is needed, or lies somewhere else.
-fn understand(package: Node<'_, '_>) -> Option<Package> {
-    let child = |name: &str| child(package, name);
-    let (version, checksum, location) = (child("version")?, child("checksum")?, child("location")?);
-    let is_elsewhere = location.attributes().any(|attribute| attribute.name() == "base");
-    if checksum.attribute("type") != Some("sha256") || is_elsewhere {
-        return None;
+/// Elements whose text counts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum TextOf {
+    Name,
+    Architecture,
+    Checksum,
+}
+
+impl Described {
+    /// An element begins.
+    fn begin(&mut self, tag: &BytesStart<'_>) {
+        self.depth += 1;
+        if self.is_unwanted {
+            return;
+        }
+        let attribute = |name: &str| {
+            let attributes = tag.attributes().flatten();
+            let found = attributes.into_iter().find(|one| one.key.local_name().as_ref() == name)?;
+            Some(found.normalized_value(XmlVersion::Implicit1_0).ok()?.into_owned())
+        };
+        let name = tag.local_name();
+        match (self.depth, name.as_ref()) {
+            (1, "name") => self.text_of = Some(TextOf::Name),
+            (1, "arch") => self.text_of = Some(TextOf::Architecture),
+            (1, "checksum") => {
+                self.is_sha256 = attribute("type").as_deref() == Some("sha256");
+                self.text_of = Some(TextOf::Checksum);
+            }
+            (1, "version") => {
+                (self.epoch, self.version) = (attribute("epoch"), attribute("ver"));
+                self.release = attribute("rel");
+            }
+            (1, "time") => self.built = attribute("build"),
+            (1, "size") => self.size = attribute("package"),
+            (1, "location") => {
+                self.is_elsewhere = attribute("base").is_some();
+                self.location = attribute("href");
+            }
+            (1, "format") => self.is_in_format = true,
+            (2, "header-range") if self.is_in_format => self.header_end = attribute("end"),
+            _ => {}
+        }
     }
-    let range = self::child(child("format")?, "header-range");
-    Some(Package {
-        identity: RpmIdentity {
-            name: child("name")?.text()?.to_owned(),
-            epoch: version.attribute("epoch").unwrap_or("0").parse().ok()?,
-            version: version.attribute("ver")?.to_owned(),
-            release: version.attribute("rel")?.to_owned(),
-            architecture: child("arch")?.text()?.to_owned(),
-            built: child("time")?.attribute("build")?.parse().ok()?,
-        },
-        location: location.attribute("href")?.to_owned(),
-        sha256: checksum.text()?.trim().parse().ok()?,
-        size: child("size")?.attribute("package")?.parse().ok()?,
-        header_end: range.and_then(|range| range.attribute("end")?.parse().ok()),
-    })
+
+    /// An element ends.
+    fn end(&mut self, wanted: &dyn Fn(&str) -> bool) {
+        if self.depth == 1 {
+            self.is_unwanted |= self.text_of == Some(TextOf::Name) && !wanted(&self.name);
+            (self.text_of, self.is_in_format) = (None, false);
+        }
+        self.depth -= 1;
+    }
+
+    /// Text of an element.
+    fn add(&mut self, text: &str) {
+        match self.text_of.filter(|_| self.depth == 1) {
+            Some(TextOf::Name) => self.name.push_str(text),
+            Some(TextOf::Architecture) => self.architecture.push_str(text),
+            Some(TextOf::Checksum) => self.checksum.push_str(text),
+            None => {}
+        }
+    }
+
+    /// `None` for a package that is not wanted, does not say all that is needed, or lies somewhere else.
+    fn understand(self) -> Option<Package> {
+        if self.is_unwanted || self.is_elsewhere || !self.is_sha256 || self.name.is_empty() {
+            return None;
+        }
+        Some(Package {
+            identity: RpmIdentity {
+                name: self.name,
+                epoch: self.epoch.as_deref().unwrap_or("0").parse().ok()?,
+                version: self.version?,
+                release: self.release?,
+                architecture: self.architecture,
+                built: self.built?.parse().ok()?,
+            },
+            location: self.location?,
+            sha256: self.checksum.trim().parse().ok()?,
+            size: self.size?.parse().ok()?,
+            header_end: self.header_end.and_then(|end| end.parse().ok()),
+        })
+    }
+}
+
+/// Gives a number of bytes, and then an error.
+struct Metered<R> {
+    inner: R,
+    left: usize,
+}
+
+impl<R: BufRead> Read for Metered<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.fill_buf()?.read(buffer)?;
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+impl<R: BufRead> BufRead for Metered<R> {
+    fn fill_buf(&mut self) -> std::io::Result<&[u8]> {
+        let bytes = self.inner.fill_buf()?;
+        if self.left == 0 && !bytes.is_empty() {
+            let problem = format!("it has a package of more than {MAX_PACKAGE} bytes");
+            return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, problem));
+        }
+        Ok(&bytes[..bytes.len().min(self.left)])
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.left -= count;
+        self.inner.consume(count);
+    }
 }
 
 /// The file name of the list `primary` that a `repomd.xml` names.
@@ -126,4 +263,83 @@ fn list_name(index: &[u8]) -> Result<String, String> {
 
 fn child<'a, 'b>(node: Node<'a, 'b>, name: &str) -> Option<Node<'a, 'b>> {
     node.children().find(|child| child.tag_name().name() == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHA256: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    fn package(name: &str) -> String {
+        format!(
+            "<package type=\"rpm\"><name>{name}</name><arch>noarch</arch><version epoch=\"1\" ver=\"2\" rel='3&amp;4'/>\
+             <checksum type=\"sha256\" pkgid=\"YES\">{SHA256}</checksum><summary>a <![CDATA[<package>]]> &lt;</summary>\
+             <time file=\"1\" build=\"7\"/><size package=\"100\" installed=\"1\"/><location href=\"p/{name}.rpm\"/>\
+             <format><rpm:header-range start=\"1\" end=\"50\"/><file>/a</file></format></package>"
+        )
+    }
+
+    fn names(list: &str) -> (Vec<String>, Result<(), String>) {
+        let mut found = Vec::new();
+        let wanted = |name: &str| name.starts_with('w');
+        let outcome = packages(list.as_bytes(), &wanted, &mut |package| {
+            assert_eq!(
+                (package.size, package.header_end, package.identity.epoch),
+                (100, Some(50), 1)
+            );
+            assert_eq!(package.identity.release, "3&4");
+            found.push(package.identity.name);
+        });
+        (found, outcome)
+    }
+
+    #[test]
+    fn wanted_packages_are_understood() {
+        let all = ["w1", "other", "w&amp;2", "w&#51;"].map(package).concat();
+        let list = format!(
+            "<?xml version=\"1.0\"?>\n<metadata xmlns:rpm=\"rpm\" packages=\"4\">\n{all}\n</metadata>\n"
+        );
+        assert_eq!(
+            names(&list),
+            (vec!["w1".to_owned(), "w&2".to_owned(), "w3".to_owned()], Ok(()))
+        );
+        for (field, instead) in [
+            ("type=\"sha256\"", "type=\"sha\""),
+            ("href=", "xml:base=\"http://else.example\" href="),
+            ("build=", "built="),
+            ("package=\"100\"", "package=\"-1\""),
+        ] {
+            assert_eq!(
+                names(&package("w").replace(field, instead)),
+                (Vec::new(), Ok(())),
+                "{field}"
+            );
+        }
+    }
+
+    #[test]
+    fn hostile_lists_cost_little() {
+        let good = package("w");
+        // What comes before the damage counts.
+        for bad in ["<package><name>w", "</metadata>", "<package ><a></b></package>", "<a", "<!--"]
+        {
+            let (found, outcome) = names(&format!("{good}{bad}"));
+            assert_eq!((found.len(), outcome.is_err()), (1, true), "{bad}");
+        }
+        // Entities are not followed.
+        let entities = "<!DOCTYPE x [<!ENTITY a \"w\"><!ENTITY b \"&a;&a;\">]>";
+        assert_eq!(names(&format!("{entities}{}", package("&b;"))), (Vec::new(), Ok(())));
+        for (before, endless) in [
+            ("<metadata>", "<a x=\"1234567890123456789012345678901234567890\">"),
+            ("<package><name>", "text of a name that does not end "),
+            ("<package a=\"", "an attribute that does not end "),
+            ("<package>", "<!-- a comment, and another one, and another one -->"),
+        ] {
+            let repeats = MAX_PACKAGE / endless.len() + 1;
+            let (found, outcome) = names(&format!("{before}{}", endless.repeat(repeats)));
+            assert!(found.is_empty());
+            assert!(outcome.unwrap_err().contains("more than"), "{before}{endless}");
+        }
+    }
 }

@@ -5,9 +5,10 @@
 use std::io::Read;
 
 use super::super::{FormatError, Visitor, VisitorError};
-use super::{Ar, HEADER, MAGIC, check_version, damaged, find, visit_part};
+use super::paragraphs::Paragraphs;
+use super::{Ar, FORMAT, HEADER, MAGIC, check_version, damaged, find, visit_part};
 use crate::limits::Limits;
-use crate::model::{Digest, Kind, Member};
+use crate::model::{Digest, Kind, Member, Signature, escaped};
 
 /// More bytes than this have no control members together.
 const MAX_BYTES: u64 = 64 << 20;
@@ -57,6 +58,28 @@ pub fn control_end(head: &[u8]) -> Result<Option<u64>, FormatError> {
         at = end.saturating_add(size % 2);
     }
     Err(damaged("it has no control.tar"))
+}
+
+/// The name, version and architecture in the control file among `control`.
+///
+/// # Errors
+/// There is no such file, or what it says cannot be a name.
+pub fn own_name(control: &[(Member, Vec<u8>)]) -> Result<Signature, FormatError> {
+    let file = |(member, _): &&(Member, Vec<u8>)| member.path.as_bytes() == b"control/control";
+    let fields = control
+        .iter()
+        .find(file)
+        .and_then(|(_, text)| Paragraphs::new(&text[..]).next().ok().flatten());
+    let name = fields.and_then(|fields| {
+        let (name, version) = (fields.get("Package")?, fields.get("Version")?);
+        Some(format!("{name}_{version}_{}", fields.get("Architecture")?))
+    });
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.:~_".contains(&byte);
+    match name {
+        Some(value) if value.bytes().all(plain) => Ok(Signature { kind: FORMAT.to_owned(), value }),
+        Some(name) => Err(damaged(format!("it calls itself \"{}\"", escaped(name.as_bytes())))),
+        None => Err(damaged("it has no control file with a name")),
+    }
 }
 
 struct Collector {

@@ -42,6 +42,10 @@ impl Format for Rpm {
         FORMAT
     }
 
+    fn endings(&self) -> &'static [&'static str] {
+        &[".rpm"]
+    }
+
     fn recognises(&self, head: &[u8]) -> bool {
         head.starts_with(&MAGIC)
     }

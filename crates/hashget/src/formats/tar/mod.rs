@@ -20,12 +20,22 @@ use crate::limits::Limits;
 use crate::model::{Kind, Member, RelPath};
 use header::{BLOCK, Header};
 
+/// Compressed or not; `.crate` is cargo's.
+const ENDINGS: &[&str] = &[
+    ".crate", ".tar", ".tar.bz2", ".tar.gz", ".tar.lz4", ".tar.xz", ".tar.zst", ".taz", ".tb2",
+    ".tbz", ".tbz2", ".tgz", ".txz", ".tzst",
+];
+
 /// The format.
 pub(super) struct Tar;
 
 impl Format for Tar {
     fn name(&self) -> &'static str {
         "tar"
+    }
+
+    fn endings(&self) -> &'static [&'static str] {
+        ENDINGS
     }
 
     fn recognises(&self, head: &[u8]) -> bool {

@@ -5,21 +5,20 @@
 
 use serde::Deserialize;
 
-use crate::detectors::debian::archives::SNAPSHOT;
-use crate::detectors::{DebPackage, quoted};
-use crate::model::RelPath;
+use super::archives::SNAPSHOT;
+use crate::detectors::quoted;
+use crate::model::{Algorithm, Checksum, RelPath};
 
-/// More bytes than this are no answer.
-pub(super) const MAX_BYTES: u64 = 4 << 20;
+/// Size limit of an answer; a larger one is refused.
+const MAX_BYTES: usize = 4 << 20;
 
 /// Archives in the order in which they are preferred when a file is in several.
 const ARCHIVES: [&str; 3] = ["debian", "debian-security", "debian-backports"];
 
-/// Where a .deb is.
+/// A .deb in the snapshots.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
-    /// Its SHA-1, in lower-case hex digits.
-    pub(super) sha1: String,
+pub(super) struct SnapshotFile {
+    pub(super) sha1: Checksum,
     /// Its permanent URL.
     pub(super) url: String,
     pub(super) size: u64,
@@ -46,50 +45,53 @@ struct Info {
     size: u64,
 }
 
-/// The places of `deb` that the answer names, the best first; none if it has no file for the
-/// architecture. `size` is the one it must have, where it is known.
+/// The files that the answer names for `architecture`, the best first; none if it has no such file. `size` is the one
+/// that the file must have, where it is known.
 ///
 /// # Errors
 /// What is wrong with the answer.
-pub(super) fn places(
+pub(super) fn files(
     answer: &[u8],
-    deb: &DebPackage,
+    architecture: &str,
     size: Option<u64>,
-) -> Result<Vec<Place>, String> {
+) -> Result<Vec<SnapshotFile>, String> {
+    if answer.len() > MAX_BYTES {
+        return Err(format!("the answer has more than {MAX_BYTES} bytes"));
+    }
     let answer: Answer = serde_json::from_slice(answer)
         .map_err(|error| format!("the answer is not what the snapshots give: {error}"))?;
-    let of = |architecture: &str| -> Vec<&File> {
+    let files_for = |architecture: &str| -> Vec<&File> {
         answer.result.iter().filter(|file| file.architecture == architecture).collect()
     };
-    let mut files = of(&deb.architecture);
+    let mut files = files_for(architecture);
     if files.is_empty() {
-        files = of("all");
+        files = files_for("all");
     }
-    let mut ranked: Vec<((bool, usize, &str), Place)> = Vec::new();
+    let mut ranked: Vec<((bool, usize, &str), SnapshotFile)> = Vec::new();
     for file in files {
         for info in answer.fileinfo.get(&file.hash).into_iter().flatten() {
-            let place = place(&file.hash, info)?;
+            let found = snapshot_file(&file.hash, info)?;
             let other_size = size.is_some_and(|size| size != info.size);
             let archive = ARCHIVES.iter().position(|known| *known == info.archive_name);
             let archive = archive.unwrap_or(ARCHIVES.len());
-            ranked.push(((other_size, archive, &info.first_seen), place));
+            ranked.push(((other_size, archive, &info.first_seen), found));
         }
     }
     ranked.sort_by(|(one, a), (other, b)| one.cmp(other).then(a.url.cmp(&b.url)));
-    let mut places: Vec<Place> = Vec::new();
-    for (_, place) in ranked {
-        if places.iter().all(|known| known.sha1 != place.sha1) {
-            places.push(place);
+    let mut found: Vec<SnapshotFile> = Vec::new();
+    for (_, file) in ranked {
+        if found.iter().all(|known| known.sha1 != file.sha1) {
+            found.push(file);
         }
     }
-    Ok(places)
+    Ok(found)
 }
 
-fn place(sha1: &str, info: &Info) -> Result<Place, String> {
+fn snapshot_file(sha1: &str, info: &Info) -> Result<SnapshotFile, String> {
     let wrong = |what: &str| Err(format!("the answer of the snapshots names no proper {what}"));
-    if sha1.len() != 40 || !sha1.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
-        return wrong("hash");
-    }
+    let is_lower = sha1.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let sha1 = Checksum::from_hex(Algorithm::Sha1, sha1).filter(|_| is_lower);
+    let Some(sha1) = sha1 else { return wrong("hash") };
     let plain = |text: &str| {
         !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
     };
@@ -108,35 +110,16 @@ fn place(sha1: &str, info: &Info) -> Result<Place, String> {
     }
     let path = quoted(path.trim_start_matches('/'));
     let url = format!("{SNAPSHOT}archive/{}/{}/{path}", info.archive_name, info.first_seen);
-    Ok(Place { sha1: sha1.to_owned(), url, size: info.size })
+    Ok(SnapshotFile { sha1, url, size: info.size })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-    use std::sync::Arc;
-
     use serde_json::json;
 
     use super::*;
-    use crate::detectors::DebPlace;
 
     const SHA1: &str = "a9993e364706816aba3e25717850c26c9cd0d89d";
-
-    fn deb(architecture: &str) -> DebPackage {
-        DebPackage {
-            name: "g++".to_owned(),
-            version: "4:12".to_owned(),
-            architecture: architecture.to_owned(),
-            place: DebPlace::Snapshot,
-            mirrors: Vec::new(),
-            root: PathBuf::from("/"),
-            md5sums: RelPath::root(),
-            conffiles: Vec::new(),
-            diversions: Arc::default(),
-            unasked: None,
-        }
-    }
 
     fn answer(field: &str, value: &str) -> Vec<u8> {
         let mut info = json!({
@@ -163,12 +146,13 @@ mod tests {
 
     #[test]
     fn the_place_of_the_right_architecture_is_found() {
-        let found = places(&answer("", ""), &deb("amd64"), Some(10)).unwrap();
+        let found = files(&answer("", ""), "amd64", Some(10)).unwrap();
         let url = format!(
             "{SNAPSHOT}archive/debian/20240101T000000Z/pool/main/g/gcc/g%2B%2B_12_amd64.deb"
         );
-        assert_eq!(found, [Place { sha1: SHA1.to_owned(), url, size: 10 }]);
-        assert_eq!(places(&answer("", ""), &deb("arm64"), None).unwrap(), []);
+        let sha1 = Checksum::from_hex(Algorithm::Sha1, SHA1).unwrap();
+        assert_eq!(found, [SnapshotFile { sha1, url, size: 10 }]);
+        assert_eq!(files(&answer("", ""), "arm64", None).unwrap(), []);
     }
 
     #[test]
@@ -184,11 +168,11 @@ mod tests {
             ("name", ".."),
             ("path", "/pool/../../x"),
         ] {
-            let found = places(&answer(field, value), &deb("amd64"), None);
+            let found = files(&answer(field, value), "amd64", None);
             assert!(found.is_err(), "{field} {value}: {found:?}");
         }
         for text in ["", "<html>", "[]", "{}", "{\"result\": 3, \"fileinfo\": {}}"] {
-            assert!(places(text.as_bytes(), &deb("amd64"), None).is_err(), "{text}");
+            assert!(files(text.as_bytes(), "amd64", None).is_err(), "{text}");
         }
     }
 }

@@ -1,0 +1,167 @@
+//! Scalars of a YAML file, with the keys that lead to them.
+//!
+//! Invariant: the file is read event by event and an alias is never followed, so that no more memory is needed than the
+//! file has bytes; it is refused where it is nested deeper than [`MAX_DEPTH`].
+
+use saphyr_parser::{Event, Parser};
+
+/// Mappings and sequences within each other.
+const MAX_DEPTH: usize = 64;
+
+/// A mapping or sequence that has not ended.
+struct Open {
+    kind: Kind,
+    /// It stands where a key should be.
+    is_key: bool,
+}
+
+enum Kind {
+    Sequence,
+    Mapping(Key),
+}
+
+enum Key {
+    /// The next node is a key.
+    Expected,
+    /// The next node is the value of this one.
+    Named(String),
+    /// The next node is the value of a key that is no scalar.
+    Other,
+}
+
+/// Hands `found` each mapping and each scalar that is a value (of a mapping `None`), with the keys that lead to it. What is
+/// in sequences is passed over.
+///
+/// # Errors
+/// What is wrong with the text; what came before was handed over.
+pub(super) fn read(text: &str, found: &mut dyn FnMut(&[&str], Option<&str>)) -> Result<(), String> {
+    let mut open: Vec<Open> = Vec::new();
+    for event in Parser::new_from_str(text) {
+        let (event, _) = event.map_err(|error| format!("it is not YAML: {error}"))?;
+        let key = match open.last_mut() {
+            Some(Open { kind: Kind::Mapping(key @ Key::Expected), .. }) => Some(key),
+            _ => None,
+        };
+        match event {
+            Event::Scalar(value, ..) => match key {
+                Some(key) => *key = Key::Named(value.into_owned()),
+                None => {
+                    hand_over(&open, Some(&value), found);
+                    end_value(&mut open);
+                }
+            },
+            Event::Alias(_) => match key {
+                Some(key) => *key = Key::Other,
+                None => end_value(&mut open),
+            },
+            Event::MappingStart(..) | Event::SequenceStart(..) => {
+                let is_key = key.is_some();
+                let is_mapping = matches!(event, Event::MappingStart(..));
+                if is_mapping && !is_key {
+                    hand_over(&open, None, found);
+                }
+                let kind = if is_mapping { Kind::Mapping(Key::Expected) } else { Kind::Sequence };
+                open.push(Open { kind, is_key });
+                if open.len() > MAX_DEPTH {
+                    return Err(format!("it is nested deeper than {MAX_DEPTH} levels"));
+                }
+            }
+            Event::MappingEnd | Event::SequenceEnd => {
+                let ended = open.pop();
+                if ended.is_some_and(|ended| ended.is_key) {
+                    if let Some(Open { kind: Kind::Mapping(key), .. }) = open.last_mut() {
+                        *key = Key::Other;
+                    }
+                } else {
+                    end_value(&mut open);
+                }
+            }
+            Event::Nothing
+            | Event::StreamStart
+            | Event::StreamEnd
+            | Event::DocumentStart(_)
+            | Event::DocumentEnd => {}
+        }
+    }
+    Ok(())
+}
+
+/// Hands over a value, unless a sequence or a key that is no scalar leads to it.
+fn hand_over(open: &[Open], value: Option<&str>, found: &mut dyn FnMut(&[&str], Option<&str>)) {
+    let keys: Option<Vec<&str>> = open
+        .iter()
+        .map(|open| match &open.kind {
+            Kind::Mapping(Key::Named(key)) if !open.is_key => Some(&**key),
+            _ => None,
+        })
+        .collect();
+    if let Some(keys) = keys {
+        found(&keys, value);
+    }
+}
+
+/// A value has ended: what comes next in its mapping is a key.
+fn end_value(open: &mut [Open]) {
+    if let Some(Open { kind: Kind::Mapping(key), .. }) = open.last_mut() {
+        *key = Key::Expected;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str) -> (Vec<String>, Result<(), String>) {
+        let mut lines = Vec::new();
+        let outcome = read(text, &mut |keys, value| {
+            lines.push(format!("{}={}", keys.join("/"), value.unwrap_or("{}")));
+        });
+        (lines, outcome)
+    }
+
+    #[test]
+    fn scalars_come_with_their_keys() {
+        let text = "a: 1\nb: {c: 'x: y', \"d\": }\nlist: [{e: 2}, 3]\n? [k]\n: {f: 4}\n? {g: 5}\n: 6\n\
+                    anchor: &x {h: 7}\nalias: *x\n---\nsecond: >-\n  two\n  lines\n";
+        let (lines, outcome) = shown(text);
+        assert_eq!(outcome, Ok(()));
+        let expected = [
+            "={}",
+            "a=1",
+            "b={}",
+            "b/c=x: y",
+            "b/d=~",
+            "anchor={}",
+            "anchor/h=7",
+            "={}",
+            "second=two lines",
+        ];
+        assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn hostile_files_cost_little() {
+        // Aliases of aliases: a billion nodes for whoever follows them.
+        let mut laughs = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for level in 1..30 {
+            let alias = format!("*a{}", level - 1);
+            laughs += &format!("a{level}: &a{level} [{}]\n", vec![alias; 10].join(", "));
+        }
+        let (lines, outcome) = shown(&laughs);
+        assert_eq!((lines.len(), outcome), (1, Ok(())));
+        for (open, close) in [("[", "]"), ("{a: ", "}"), ("? ", ""), ("- ", "")] {
+            let deep = open.repeat(20_000) + &close.repeat(20_000);
+            assert!(shown(&deep).1.is_err(), "{open}");
+        }
+        let indented: String =
+            (0..2000).map(|depth| format!("{}k:\n", " ".repeat(depth))).collect();
+        assert!(shown(&indented).1.unwrap_err().contains("nested deeper"));
+        let long = format!("a: {}\n{}", "x".repeat(1 << 18), "k: 'v'\n".repeat(10_000));
+        assert_eq!(shown(&long).0.len(), 10_002);
+        for nonsense in
+            ["\0", "a: b: c", "*x", "%YAML 9.9\n", "'", "\"\\x", "a: &", "!<", "|9\n", "}"]
+        {
+            let _ = shown(nonsense);
+        }
+    }
+}

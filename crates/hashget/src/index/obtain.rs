@@ -1,0 +1,132 @@
+//! Third step: the package of a candidate, from the cheapest place that has it: this machine, pools, servers that have it
+//! today, its permanent URL; and where a further question may name another place, from there.
+//!
+//! Invariant: the URL to be recorded is a permanent one, and what came from elsewhere has the digest that the candidate
+//! names for it.
+
+use super::fetch::{self, Package};
+use super::question::Pages;
+use super::{IndexError, Indexer, Request};
+use crate::detectors::Candidate;
+use crate::fetch::{FetchError, public_url};
+use crate::model::Checksum;
+use crate::monitor::Monitor;
+
+/// A package, and what to record of where it is.
+pub(super) struct Obtained {
+    pub(super) package: Package,
+    pub(super) request: Request,
+}
+
+/// The package of `candidate`, which has no open question.
+pub(super) fn obtain(
+    indexer: &Indexer<'_>,
+    candidate: &Candidate,
+    pages: &Pages,
+    monitor: &dyn Monitor,
+) -> Result<Obtained, IndexError> {
+    let failure = match from_named_places(indexer, candidate, monitor) {
+        Err(IndexError::Fetch(failure)) => failure,
+        outcome => return outcome,
+    };
+    let Some(question) = &candidate.otherwise else { return Err(failure.into()) };
+    match pages.answered(indexer, candidate, &**question, monitor) {
+        Ok(further) => from_named_places(indexer, &further, monitor),
+        // That was the last resort: why the first place failed says more.
+        Err(IndexError::Fetch(_) | IndexError::Unreliable { .. }) => Err(failure.into()),
+        Err(error) => Err(error),
+    }
+}
+
+/// From the places that the candidate names.
+fn from_named_places(
+    indexer: &Indexer<'_>,
+    candidate: &Candidate,
+    monitor: &dyn Monitor,
+) -> Result<Obtained, IndexError> {
+    let mut request = indexer.request_of(candidate);
+    let also = candidate.also.iter().chain(&candidate.mirrors);
+    request.also = also.map(|url| public_url(indexer.mirrors, url)).collect();
+    if let Some(package) = fetch::local(candidate, monitor)? {
+        return to_record(candidate, request, package);
+    }
+    if candidate.local_file.is_some() {
+        // The size may have been that of the local file, which turned out to be another one.
+        request.size = None;
+    }
+    let by_checksum = candidate.checksum.as_ref().filter(|_| request.sha256.is_none());
+    let package = match by_checksum {
+        Some(checksum) => by_checksum_alone(indexer, candidate, &request, checksum, monitor)?,
+        // Pools are asked by SHA-256 where it is known.
+        None => by_sha256(indexer, candidate, &request, monitor)?,
+    };
+    to_record(candidate, request, package)
+}
+
+/// By SHA-256; where none is known, whatever the one permanent URL gives.
+fn by_sha256(
+    indexer: &Indexer<'_>,
+    candidate: &Candidate,
+    request: &Request,
+    monitor: &dyn Monitor,
+) -> Result<Package, IndexError> {
+    let mut places = match request.sha256 {
+        Some(_) => candidate.mirrors.clone(),
+        None => Vec::new(),
+    };
+    places.push(request.url.clone());
+    places.extend(candidate.also.iter().cloned());
+    let request = Request { url: places.remove(0), also: places, ..request.clone() };
+    let package = fetch::fetch(indexer.source, &request, monitor)?;
+    if let Some(checksum) = &candidate.checksum {
+        package.check(checksum)?;
+    }
+    Ok(package)
+}
+
+/// By another checksum, which no source proves: so one place after the other, until one has the right bytes.
+fn by_checksum_alone(
+    indexer: &Indexer<'_>,
+    candidate: &Candidate,
+    request: &Request,
+    checksum: &Checksum,
+    monitor: &dyn Monitor,
+) -> Result<Package, IndexError> {
+    if let Some(package) = fetch::at_hand(indexer.source, request, checksum, monitor)? {
+        return Ok(package);
+    }
+    let mut failure: Option<FetchError> = None;
+    for url in std::iter::once(&request.url).chain(&candidate.also) {
+        let request = Request { url: url.clone(), also: Vec::new(), ..request.clone() };
+        let fetched = fetch::fetch(indexer.source, &request, monitor);
+        match fetched.and_then(|package| package.check(checksum).map(|()| package)) {
+            Ok(package) => return Ok(package),
+            // Somebody had it and lied: that is the graver news.
+            Err(IndexError::Fetch(error @ FetchError::Mismatch { .. })) => failure = Some(error),
+            Err(IndexError::Fetch(error)) => failure = Some(failure.unwrap_or(error)),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(failure.expect("each place failed").into())
+}
+
+/// Which URL is recorded: the candidate's, unless that is likely only, and the bytes came from somewhere else.
+fn to_record(
+    candidate: &Candidate,
+    mut request: Request,
+    package: Package,
+) -> Result<Obtained, IndexError> {
+    request.size = candidate.size;
+    if let Some(address) = &candidate.by_content {
+        let by_content = address.url(&package.checksum(address.algorithm)?);
+        // A mirror of the archive has it at the same path.
+        let path = url::Url::parse(&candidate.url).ok().map(|url| url.path().to_owned());
+        let is_from = |from: &String| path.is_some_and(|path| from.ends_with(&path));
+        if package.from.as_ref().is_some_and(is_from) {
+            request.also.insert(0, by_content);
+        } else {
+            request.url = by_content;
+        }
+    }
+    Ok(Obtained { package, request })
+}
