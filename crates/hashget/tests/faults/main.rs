@@ -4,7 +4,6 @@
 #![allow(clippy::print_stderr, reason = "a test that skips says so")]
 
 mod damage;
-mod disk;
 mod nth_call;
 mod pending_file;
 #[path = "../round_trip/scene.rs"]

@@ -4,11 +4,8 @@
 //! Invariant: trees are compared by a reader of their own (`hashget_testkit::trees`), in every attribute.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![allow(clippy::print_stderr, reason = "a test that skips says so")]
 
 mod living;
-mod nasty;
 mod odd;
 mod random;
 mod scene;
-mod user;
