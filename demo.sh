@@ -4,8 +4,8 @@
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
 
-echo "Building hashget ..."
-cargo build --release --quiet -p hashget-cli
+echo "Building hashget: about 8 minutes on two cores, the first time ..."
+cargo build --release --locked -p hashget-cli
 hashget=${CARGO_TARGET_DIR:-$PWD/target}/release/hashget
 
 registry=${CARGO_HOME:-$HOME/.cargo}/registry
