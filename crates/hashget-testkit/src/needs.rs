@@ -42,6 +42,8 @@ pub enum Need {
     Holes,
     /// This system was installed by dpkg.
     Dpkg,
+    /// The test is a part of another one, which starts it with this variable.
+    StartedWith(&'static str),
     /// The test takes minutes: it runs only if ignored tests are asked for (`--ignored`).
     Minutes,
 }
@@ -59,6 +61,9 @@ impl Need {
             Self::Attributes => (has_attributes(), "extended attributes of temporary files"),
             Self::Holes => (has_holes(), "temporary files with holes"),
             Self::Dpkg => (Path::new("/var/lib/dpkg/status").exists(), "a system of dpkg"),
+            Self::StartedWith(variable) => {
+                (std::env::var_os(variable).is_some(), "to be started by another test")
+            }
             Self::Minutes => (false, "minutes: run it with --ignored"),
         };
         (!met).then_some(what)

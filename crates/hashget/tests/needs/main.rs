@@ -18,6 +18,8 @@ mod growing_disk;
 mod hashdb_suite;
 mod nasty;
 mod other_programs;
+mod pending_file;
+mod random;
 mod rpm_real;
 #[path = "../round_trip/scene.rs"]
 mod scene;
@@ -36,7 +38,9 @@ mod user;
 
 use std::process::{Command, ExitCode};
 
-use hashget_testkit::needs::Need::{Attributes, Dpkg, Holes, Mount, Root, Tool, User};
+use hashget_testkit::needs::Need::{
+    Attributes, Dpkg, Holes, Interception, Mount, Root, StartedWith, Tool, User,
+};
 use hashget_testkit::needs::{Test, run as run_tests};
 use hashget_testkit::tests_with_needs;
 
@@ -74,6 +78,12 @@ const TESTS: &[Test] = tests_with_needs![
     other_programs::lz4_both_ways: [Tool("lz4")],
     other_programs::we_read_what_7z_writes: [Tool("7z")],
     other_programs::every_sparse_format_of_gnu_tar: [Holes],
+    pending_file::a_full_disk_leaves_the_old_file: [Mount],
+    pending_file::a_process_that_replaces_a_file: [StartedWith(pending_file::FOLDER)],
+    pending_file::the_nth_call_that_fails_leaves_the_old_file_or_the_new_one: [Interception],
+    pending_file::a_killed_process_leaves_the_old_file: [],
+    random::random_trees_with_random_packages_come_back: [],
+    random::random_trees_with_random_packages_come_back_by_gnu_tar: [Root, Tool("xz"), Tool("zstd")],
     rpm_real::what_rpm_installed_is_understood:
         [Root, Tool("rpm"), Tool("rpmbuild"), Tool("createrepo_c")],
     this_system::this_machines_own_packages_are_all_understood: [Dpkg],
