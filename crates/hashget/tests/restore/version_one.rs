@@ -31,7 +31,7 @@ fn archive(files: Vec<FileV1>, package: &[u8]) -> Vec<u8> {
     let manifest = ManifestV1 { packages, files, packagesize: 0, expires: None };
     // The manifest is the last entry, as the Python tool writes it.
     let owner = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    let own = TarEntry { uid: owner.0, gid: owner.1, ..TarEntry::default() };
+    let own = TarEntry { uid: owner.0.into(), gid: owner.1.into(), ..TarEntry::default() };
     let tar = TarBuilder::new()
         .entry(&TarEntry { name: b"folder/", kind: b'5', mode: 0o755, ..own.clone() })
         .entry(&TarEntry { name: b"folder/private", content: b"mine", ..own })
