@@ -176,7 +176,11 @@ fn what_was_changed_meanwhile_is_mended_and_the_rest_is_kept() {
     fixture.unpack();
     let target = fixture.target();
     fs_err::write(target.join(MANIFEST_NAME), fixture.manifest.to_json()).unwrap();
-    fs_err::remove_file(target.join("usr/locked/inside")).unwrap();
+    let locked = target.join("usr/locked");
+    let mode = fs_err::metadata(&locked).unwrap().permissions();
+    fs_err::set_permissions(&locked, PermissionsExt::from_mode(0o755)).unwrap();
+    fs_err::remove_file(locked.join("inside")).unwrap();
+    fs_err::set_permissions(&locked, mode).unwrap();
     fs_err::write(target.join("usr/empty"), "no longer empty").unwrap();
     let mut big = vec![7; 300_000];
     big[200_000] = 8;
