@@ -64,6 +64,8 @@ mkdir -p -- "$target"
 target=$(cd -- "$target" && pwd)
 untar "$archive" "$target"
 cp -- "$target/.hashget-restore.json" "$manifest"
+needs=$(jq -r '.needs // {} | keys | join(", ")' "$manifest")
+[ -z "$needs" ] || die "the archive needs what this script does not know: $needs"
 [ "$(jq .version "$manifest")" = 2 ] || die "the manifest is not of version 2"
 jq -e '[paths | last] | index("base64") | not' "$manifest" > /dev/null ||
     die "it has names that are not UTF-8"

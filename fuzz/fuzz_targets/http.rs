@@ -98,7 +98,8 @@ fuzz_target!(|bytes: &[u8]| {
     let origin = origin(folder.path());
     let content = b"the content";
     for sha256 in [None, Some(Digest::of(content))] {
-        let wanted = Wanted { url: server.url.clone(), also: Vec::new(), sha256, size: None };
+        let wanted =
+            Wanted { name: None, url: server.url.clone(), also: Vec::new(), sha256, size: None };
         for _ in 0..2 {
             if let Ok(fetched) = origin.fetch(&wanted, &Silent) {
                 assert!(sha256.is_none_or(|sha256| sha256 == fetched.sha256), "it is proven");

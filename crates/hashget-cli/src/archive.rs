@@ -3,29 +3,27 @@
 //!
 //! Invariant: nothing is written, and an archive is never read from a terminal.
 
-use std::io::{IsTerminal as _, Read};
+use std::io::IsTerminal as _;
 use std::path::Path;
 
 use anyhow::Context as _;
 use fs_err::File;
 use hashget::archive::{read_folder_manifest, read_manifest};
 use hashget::model::manifest::AnyManifest;
+use hashget::storage::{ArchiveSource, StreamSource};
 
 use crate::environment::Environment;
 use crate::exit::UsageError;
 
-/// An archive's bytes.
-pub(crate) type Bytes = Box<dyn Read + Send>;
-
 /// Opens the file; standard input for `-`. A folder is refused with what to do about it.
-pub(crate) fn open(archive: &Path, for_a_folder: &str) -> anyhow::Result<Bytes> {
+pub(crate) fn open(archive: &Path, for_a_folder: &str) -> anyhow::Result<Box<dyn ArchiveSource>> {
     if archive == Path::new("-") {
         if std::io::stdin().is_terminal() {
             let wrong =
                 "an archive cannot come from a terminal: redirect standard input, or give a FILE";
             return Err(UsageError(wrong.to_owned()).into());
         }
-        return Ok(Box::new(std::io::stdin()));
+        return Ok(Box::new(StreamSource::new(std::io::stdin())));
     }
     let file = File::open(archive)?;
     if file.metadata()?.is_dir() {

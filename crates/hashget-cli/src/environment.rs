@@ -4,11 +4,12 @@
 //! Invariant: a HashDB or a source is opened only by the commands that ask for it.
 
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
 use hashget::detectors::{self, Detector, Machine};
 use hashget::fetch::{self, FetchOptions, MirrorRule, Source, Sources};
-use hashget::hashdb::LocalHashDb;
+use hashget::hashdb::{Checks, HashDbWriter, LocalHashDb};
 use hashget::limits::Limits;
 
 use crate::arguments::Global;
@@ -26,6 +27,7 @@ pub(crate) struct Environment<'a> {
     pub(crate) jobs: usize,
     surroundings: Surroundings,
     global: &'a Global,
+    hashdb: OnceLock<Arc<LocalHashDb>>,
 }
 
 impl<'a> Environment<'a> {
@@ -41,7 +43,8 @@ impl<'a> Environment<'a> {
             .or_else(|| std::thread::available_parallelism().ok().map(usize::from))
             .unwrap_or(1);
         let limits = Limits { threads: jobs, ..Limits::default() };
-        Ok(Self { console, config, limits, jobs, surroundings, global })
+        let hashdb = OnceLock::new();
+        Ok(Self { console, config, limits, jobs, surroundings, global, hashdb })
     }
 
     /// Does hashget run as root?
@@ -49,11 +52,25 @@ impl<'a> Environment<'a> {
         self.surroundings.is_root()
     }
 
-    /// The HashDB, created where there is none.
-    pub(crate) fn hashdb(&self) -> anyhow::Result<LocalHashDb> {
+    /// The HashDB.
+    pub(crate) fn hashdb(&self) -> anyhow::Result<Arc<dyn HashDbWriter>> {
+        Ok(self.local_hashdb()?)
+    }
+
+    /// Where answers of URLs are kept.
+    pub(crate) fn checks(&self) -> anyhow::Result<Arc<dyn Checks>> {
+        Ok(self.local_hashdb()?)
+    }
+
+    /// The HashDB of this machine, for the commands that manage it. Created where there is none.
+    pub(crate) fn local_hashdb(&self) -> anyhow::Result<Arc<LocalHashDb>> {
+        if let Some(hashdb) = self.hashdb.get() {
+            return Ok(Arc::clone(hashdb));
+        }
         let folder = self.hashdb_folder()?;
-        LocalHashDb::open(&folder)
-            .with_context(|| format!("cannot open the HashDB in {}", folder.display()))
+        let opened = LocalHashDb::open(&folder)
+            .with_context(|| format!("cannot open the HashDB in {}", folder.display()))?;
+        Ok(Arc::clone(self.hashdb.get_or_init(|| Arc::new(opened))))
     }
 
     fn hashdb_folder(&self) -> Result<PathBuf, UsageError> {

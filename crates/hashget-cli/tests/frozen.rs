@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use hashget::model::manifest::{AnyManifest, MANIFEST_NAME};
 use support::{Machine, files_below};
 
 fn frozen(name: &str) -> PathBuf {
@@ -67,4 +68,65 @@ fn version_1() {
         ["tool-1.0/own.conf", "tool-1.0/src/1.c"].map(mtime),
         [1_643_767_322, 1_614_834_367]
     );
+}
+
+/// An archive that uses a feature which no version has is refused by every command that reads it, before
+/// anything is written.
+#[test]
+fn an_archive_that_needs_an_unknown_feature_is_refused() {
+    let machine = Machine::new();
+    let archive = frozen("v2-unknown-need.tar.gz");
+    let archive = archive.to_str().unwrap();
+    let unpacked = machine.path("unpacked");
+    fs_err::create_dir(&unpacked).unwrap();
+    let tar =
+        std::process::Command::new("tar").args(["-xzf", archive, "-C"]).arg(&unpacked).status();
+    assert!(tar.unwrap().success());
+    let before = files_below(&unpacked);
+    let refusal = "this archive needs hashget 9.7 or later (feature time-travel)";
+    let commands: [&[&str]; 10] = [
+        &["unpack", archive, "-C", "back"],
+        &["restore", "unpacked"],
+        &["info", archive],
+        &["info", "unpacked"],
+        &["info", "--list", archive],
+        &["verify", archive],
+        &["verify", "unpacked"],
+        &["explain", "--archive", archive, "copy.c"],
+        &["report", archive, "-o", "report.html"],
+        &["pool", "add", "pool", archive],
+    ];
+    for command in commands {
+        let ended = machine.hashget(&[&["--offline"], command].concat());
+        assert_eq!(ended.code, 1, "{command:?}: {}{}", ended.stdout, ended.stderr);
+        assert_eq!(ended.stdout, "", "{command:?}");
+        ended.says(&[refusal, "use a newer hashget"]);
+        assert!(!machine.path("back").exists(), "{command:?}");
+        assert!(!machine.path("report.html").exists(), "{command:?}");
+        assert_eq!(files_below(&unpacked), before, "{command:?}");
+        let pool = machine.path("pool");
+        assert!(!pool.exists() || files_below(&pool).is_empty(), "{command:?}");
+    }
+    machine.hashget(&["--offline", "prepare", "unpacked"]).expect(1).says(&[refusal]);
+    assert_eq!(files_below(&unpacked), before);
+    // A folder that was there already stays, empty.
+    fs_err::create_dir(machine.path("back")).unwrap();
+    machine.hashget(&["unpack", archive, "-C", "back"]).expect(1);
+    assert_eq!(fs_err::read_dir(machine.path("back")).unwrap().count(), 0);
+}
+
+/// The manifests of frozen archives are written again byte for byte: no new field, no other order.
+#[test]
+fn manifests_of_version_2_are_written_as_they_were() {
+    for archive in ["v2.tar.zst", "v2.tar.gz"] {
+        let tar = std::process::Command::new("tar")
+            .args(["-xOf", frozen(archive).to_str().unwrap(), MANIFEST_NAME])
+            .output()
+            .unwrap();
+        assert!(tar.status.success(), "{tar:?}");
+        let Ok(AnyManifest::V2(manifest)) = AnyManifest::parse(&tar.stdout) else {
+            panic!("{archive} has no manifest of version 2");
+        };
+        assert_eq!(manifest.to_json(), tar.stdout, "{archive}");
+    }
 }

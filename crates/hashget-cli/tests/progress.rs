@@ -1,7 +1,6 @@
-//! What is told while something is under way: to a terminal, to a program, to nobody.
+//! Progress: on a terminal, as records for a program, and none.
 //!
-//! Invariant: no test waits for a time, but for what is seen; a server that falls silent holds the
-//! program where it is.
+//! Invariant: no test waits for a time, only for what is shown; a silent server holds the program where it is.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -17,10 +16,10 @@ use rustix::process::Signal;
 use serde_json::Value;
 use support::{Ended, Machine, signal, wait_until};
 
-/// Bytes that come of a package before the server falls silent.
+/// Bytes that the server sends of a package before it falls silent.
 const COME: u64 = 30_000;
 
-/// A server that begins to send some packages, and never ends.
+/// A server that begins to send some packages and never ends.
 fn silent_origin() -> Origin {
     let origin = Origin::start();
     for name in ["/one.tar", "/two.tar"] {
@@ -38,7 +37,7 @@ fn index(machine: &Machine, origin: &Origin, options: &[&str]) -> Child {
     machine.start(&words, |_| ())
 }
 
-/// The same on a terminal, until what it shows is as wanted; then it is interrupted.
+/// The same on a terminal, interrupted once the terminal shows what is wanted.
 fn on_terminal(columns: u16, wanted: impl Fn(&[String]) -> bool) -> (Vec<String>, Vec<String>) {
     let (machine, origin, mut terminal) = (Machine::new(), silent_origin(), Terminal::new(columns));
     let urls = [origin.url("/one.tar"), origin.url("/two.tar")];
@@ -91,7 +90,7 @@ fn a_terminal_that_cannot_move_its_cursor_gets_messages_alone() {
 }
 
 #[test]
-fn a_program_gets_records_of_what_is_under_way_and_the_error_last() {
+fn a_program_gets_records_of_progress_and_the_error_last() {
     let (machine, origin) = (Machine::new(), silent_origin());
     let mut child = index(&machine, &origin, &["--json"]);
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -138,7 +137,20 @@ fn with_verbose_every_step_begins_and_ends() {
 }
 
 #[test]
-fn without_a_terminal_and_with_quiet_nothing_is_told_of_progress() {
+fn a_package_is_shown_by_its_name() {
+    let (machine, origin) = (Machine::new(), Origin::start());
+    origin.serve("/file/0a1b", TarBuilder::new().file("a", b"a").finish());
+    let url = origin.url("/file/0a1b");
+    let words = ["index", "--json", "-v", "--signature", "deb:p_1.0_all", &url];
+    for record in machine.hashget(&words).expect(0).records() {
+        if record["step"] == "downloading" || record["step"] == "reading" {
+            assert_eq!(record["name"], "p_1.0_all", "{record}");
+        }
+    }
+}
+
+#[test]
+fn without_a_terminal_and_with_quiet_there_is_no_progress() {
     let stopped = |options: &[&str]| {
         let (machine, origin) = (Machine::new(), silent_origin());
         let child = index(&machine, &origin, options);

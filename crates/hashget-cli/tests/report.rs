@@ -85,7 +85,7 @@ fn packages_that_the_hashdb_does_not_know_are_counted() {
     let machine = machine();
     fs_err::remove_dir_all(machine.path("db")).unwrap();
     let ended = machine.hashget(&["report", "a.tar.zst", "-o", "a.html"]).expect(0);
-    ended.says(&["1 of 1 package not in the HashDB", "hashget info --list"]);
+    ended.says(&["Not in the HashDB: 1 package", "hashget info --list"]);
     let page = page(&machine, "a.html");
     let tree = data(&page);
     let unknown = &tree[4].as_array().unwrap()[0];

@@ -14,6 +14,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("error", &["monitor"]),
     ("parallel", &[]),
     ("pending_file", &[]),
+    ("storage", &["pending_file"]),
     ("model", &["error"]),
     ("limits", &[]),
     ("codec", &["model", "limits", "monitor"]),
@@ -32,6 +33,8 @@ const MODULES: &[(&str, &[&str])] = &[
             "model",
             "limits",
             "monitor",
+            "pending_file",
+            "storage",
             "codec",
             "formats",
             "tree",
@@ -41,8 +44,14 @@ const MODULES: &[(&str, &[&str])] = &[
             "index",
         ],
     ),
-    ("archive", &["model", "limits", "monitor", "codec", "formats", "tree", "fetch", "hashdb"]),
-    ("restore", &["model", "limits", "monitor", "codec", "formats", "tree", "fetch", "archive"]),
+    (
+        "archive",
+        &["model", "limits", "monitor", "storage", "codec", "formats", "tree", "fetch", "hashdb"],
+    ),
+    (
+        "restore",
+        &["model", "limits", "monitor", "storage", "codec", "formats", "tree", "fetch", "archive"],
+    ),
     (
         "classify",
         &[

@@ -20,10 +20,10 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime};
 
 use hashget::fetch::Offline;
-use hashget::hashdb::{Check, HashDb, HashDbError, LocalHashDb, PackageId, Status};
+use hashget::hashdb::{HashDb, HashDbError, HashDbWriter, Key, LocalHashDb, PackageId};
 use hashget::limits::Limits;
 use hashget::model::{
-    Digest, Evidence, Kind, Member, MemberMetadata, PackageRecord, RelPath, Signature, Timestamp,
+    Digest, Evidence, Kind, Member, MemberMetadata, PackageRecord, RelPath, Timestamp,
 };
 use hashget::monitor::{Event, Monitor, Step};
 use hashget::pack::{Output, PackOptions, Packer};
@@ -106,8 +106,9 @@ fn hashdb(hashes: u64, folder: &Path) -> serde_json::Value {
     let step = (2 * hashes / BATCH).max(1);
     let mut asked: Vec<Digest> = (0..BATCH).map(|number| digest(number * step)).collect();
     asked.sort_unstable();
+    let asked: Vec<Key<'_>> = asked.into_iter().map(Key::Content).collect();
     let started = Instant::now();
-    let found = hashdb.packages_with(&asked).unwrap();
+    let found = hashdb.find(&asked).unwrap();
     let look_up = started.elapsed();
     let known = found.iter().filter(|packages| !packages.is_empty()).count();
     assert!(known > 0 && known < asked.len());
@@ -173,7 +174,8 @@ fn plan(files: u64, packages: u64, folder: &Path) -> serde_json::Value {
     };
     let known: Vec<(Digest, u64)> = (0..files).map(known).collect();
     let holder = (0..).zip(&known).map(|(number, (sha256, _))| (*sha256, number / each));
-    let holder = holder.map(|(sha256, package)| (sha256, PackageId(package.cast_signed())));
+    let holder =
+        holder.map(|(sha256, package)| (sha256, PackageId::from_raw(package.cast_signed())));
     let answering = Mutex::default();
     let hashdb = Synthetic { files, each, holder: holder.collect(), known, answering };
     let packer = Packer {
@@ -232,18 +234,26 @@ impl Synthetic {
 }
 
 impl HashDb for Synthetic {
-    fn packages_with(&self, digests: &[Digest]) -> Result<Vec<Vec<PackageId>>, HashDbError> {
-        let holders = |one: &Digest| self.holder.get(one).copied().into_iter().collect();
-        self.answer(|| digests.iter().map(holders).collect())
+    fn find(&self, keys: &[Key<'_>]) -> Result<Vec<Vec<PackageId>>, HashDbError> {
+        let holders = |key: &Key<'_>| match key {
+            Key::Content(digest) => self.holder.get(digest).copied().into_iter().collect(),
+            _ => Vec::new(),
+        };
+        self.answer(|| keys.iter().map(holders).collect())
     }
 
-    fn package(&self, id: PackageId) -> Result<Option<PackageRecord>, HashDbError> {
-        self.answer(|| Some(record(id.0.cast_unsigned())))
+    fn records(&self, packages: &[PackageId]) -> Result<Vec<Option<PackageRecord>>, HashDbError> {
+        let known = |package: &PackageId| Some(record(package.to_raw().cast_unsigned()));
+        self.answer(|| packages.iter().map(known).collect())
     }
 
-    fn each_member(&self, id: PackageId, visit: &mut dyn FnMut(Member)) -> Result<(), HashDbError> {
+    fn each_member(
+        &self,
+        package: PackageId,
+        visit: &mut dyn FnMut(Member),
+    ) -> Result<(), HashDbError> {
         let members = self.answer(|| {
-            let first = id.0.cast_unsigned() * self.each;
+            let first = package.to_raw().cast_unsigned() * self.each;
             let mut members = Vec::new();
             let mut folder = String::new();
             for number in first..self.files.min(first + self.each) {
@@ -260,40 +270,14 @@ impl HashDb for Synthetic {
         members.into_iter().for_each(visit);
         Ok(())
     }
+}
 
+impl HashDbWriter for Synthetic {
     fn put(&self, record: &PackageRecord, _: &[Member]) -> Result<PackageId, HashDbError> {
         panic!("{} is not to be recorded", record.url)
     }
 
-    fn by_url(&self, _: &str) -> Result<Option<PackageId>, HashDbError> {
-        Ok(None)
-    }
-
-    fn by_sha256(&self, _: &Digest) -> Result<Vec<PackageId>, HashDbError> {
-        Ok(Vec::new())
-    }
-
-    fn by_signature(&self, _: &Signature) -> Result<Vec<PackageId>, HashDbError> {
-        Ok(Vec::new())
-    }
-
-    fn list(&self) -> Result<Vec<(PackageId, PackageRecord)>, HashDbError> {
-        Ok(Vec::new())
-    }
-
     fn remove(&self, _: PackageId) -> Result<bool, HashDbError> {
         Ok(false)
-    }
-
-    fn put_check(&self, _: &Check) -> Result<(), HashDbError> {
-        Ok(())
-    }
-
-    fn checks(&self, _: &Digest) -> Result<Vec<Check>, HashDbError> {
-        Ok(Vec::new())
-    }
-
-    fn status(&self) -> Result<Status, HashDbError> {
-        panic!("nobody asks")
     }
 }

@@ -127,6 +127,34 @@
 //! Each of them states the object, what was expected and what was found; [`source`](std::error::Error::source) has the
 //! cause. Text from packages, archives and servers is escaped: it is safe for a terminal.
 //!
+//! To react to an error, ask for its [`ErrorClass`](error::ErrorClass): every error type has a method `class`, and
+//! [`class_of`](classify::class_of) finds the class of an error that others wrap.
+//!
+//! | class | what a program can do |
+//! |---|---|
+//! | `Interrupted` | the monitor asked to stop: the same call continues |
+//! | `BadInput`, `BadRule`, `CannotPack` | let the user correct the option, the rule or the choice of the tree |
+//! | `Unreachable`, `BadAnswer` | try again later |
+//! | `NotFound`, `Refused`, `NoPermanentUrl` | use another URL or a pool; a backup archives the files |
+//! | `WrongBytes`, `DamagedPackage`, `LimitExceeded`, `UnsupportedPackage` | do not use this package from this source |
+//! | `DownloadNotKept`, `DiskFull`, `ReadOnly`, `PermissionDenied`, `MissingFile`, `Io` | look at the disk and the permissions, then repeat the call |
+//! | `HashDbDamaged`, `HashDbFailed`, `HashDbOutdated`, `ExportDamaged` | index again, or into a new HashDB |
+//! | `HashDbTooNew`, `NeedsNewer` | use a newer hashget |
+//! | `NotAnArchive`, `NoManifestInArchive`, `NoManifestInFolder`, `ManifestDamaged`, `ManifestTooLong` | use another file, or another copy of the archive |
+//! | `Busy` | wait for the other process |
+//! | `Internal` | report a bug in hashget |
+//!
+//! ```
+//! use hashget::archive::read_manifest;
+//! use hashget::error::ErrorClass;
+//! use hashget::limits::Limits;
+//! use hashget::monitor::Silent;
+//!
+//! let mut file = &b"plain text"[..];
+//! let error = read_manifest(&mut file, "notes.txt", &Limits::default(), &Silent).unwrap_err();
+//! assert_eq!(error.class(), ErrorClass::NotAnArchive);
+//! ```
+//!
 //! # The other modules
 //!
 //! The stages use [`formats`] (package readers), [`detectors`] (which packages is this tree made of?),
@@ -150,5 +178,6 @@ pub mod pack;
 mod parallel;
 pub mod pending_file;
 pub mod restore;
+pub mod storage;
 pub mod tree;
 pub mod wording;

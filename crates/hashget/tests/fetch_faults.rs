@@ -255,8 +255,13 @@ fn a_body_encoded_on_the_way_is_not_taken_for_the_file() {
     // Servers call files so that they send as they are.
     stage.origin.serve("/p.tar.gz", stage.content.clone());
     stage.origin.always("/p.tar.gz", Fault::Encoded);
-    let wanted =
-        Wanted { url: stage.origin.url("/p.tar.gz"), also: vec![], sha256: None, size: None };
+    let wanted = Wanted {
+        name: None,
+        url: stage.origin.url("/p.tar.gz"),
+        also: vec![],
+        sha256: None,
+        size: None,
+    };
     let fetched = stage.source.fetch(&wanted, &Silent).unwrap();
     assert_eq!(fetched.sha256, Digest::of(&stage.content));
 }
@@ -266,7 +271,8 @@ fn what_may_not_be_fetched_is_refused_without_a_request() {
     let stage = Stage::new();
     let with_password = stage.origin.url("/p").replace("http://", "http://me:secret@");
     for url in ["file:///etc/passwd", "ftp://example.org/p", "not a url", "", &with_password] {
-        let wanted = Wanted { url: url.to_owned(), also: vec![], sha256: None, size: None };
+        let wanted =
+            Wanted { name: None, url: url.to_owned(), also: vec![], sha256: None, size: None };
         let error = stage.source.fetch(&wanted, &Silent).unwrap_err();
         assert!(matches!(error, FetchError::Refused { .. }), "{error:?}");
         assert!(!format!("{error:?} {error}").contains("secret"), "{error:?}");
@@ -279,7 +285,7 @@ fn a_server_that_is_not_there_is_named() {
     let origin = Origin::start();
     let url = origin.url("/p");
     drop(origin);
-    let wanted = Wanted { url: url.clone(), also: vec![], sha256: None, size: None };
+    let wanted = Wanted { name: None, url: url.clone(), also: vec![], sha256: None, size: None };
     let error = Stage::new().source.fetch(&wanted, &Silent).unwrap_err();
     assert!(matches!(error, FetchError::Transient { .. }), "{error:?}");
     assert!(error.to_string().contains(&url), "{error}");
@@ -289,7 +295,7 @@ fn a_server_that_is_not_there_is_named() {
 fn a_server_that_does_not_speak_tls_is_an_error() {
     let stage = Stage::new();
     let url = stage.origin.url("/p").replace("http://", "https://");
-    let wanted = Wanted { url: url.clone(), also: vec![], sha256: None, size: None };
+    let wanted = Wanted { name: None, url: url.clone(), also: vec![], sha256: None, size: None };
     let error = stage.source.fetch(&wanted, &Silent).unwrap_err();
     assert!(matches!(error, FetchError::Unreachable { .. }), "{error:?}");
     assert!(error.to_string().contains(&url), "{error}");
@@ -300,7 +306,7 @@ fn no_message_can_move_a_terminal() {
     let stage = Stage::new();
     stage.origin.serve("/%1B[31m", stage.content.clone());
     let url = stage.origin.url("/\u{1b}[31m");
-    let wanted = Wanted { url, also: vec![], sha256: None, size: None };
+    let wanted = Wanted { name: None, url, also: vec![], sha256: None, size: None };
     let fetched = stage.source.fetch(&wanted, &Silent).unwrap();
     assert_eq!(fetched.from, stage.origin.url("/%1B[31m"));
     for fault in [
@@ -334,6 +340,7 @@ fn an_interrupted_download_is_resumed_later() {
     let stage = Stage::new();
     stage.origin.script("/p", [Fault::Stall(200_000)]);
     let wanted = Wanted {
+        name: None,
         url: stage.origin.url("/p"),
         also: vec![],
         sha256: Some(Digest::of(&stage.content)),

@@ -36,6 +36,7 @@ fn patient(faults: Vec<Fault>) -> (Origin, Result<Fetched, FetchError>, Duration
     let stage = Stage::new();
     stage.origin.script("/p", faults);
     let wanted = Wanted {
+        name: None,
         url: stage.origin.url("/p"),
         also: vec![],
         sha256: Some(Digest::of(&stage.content)),
@@ -114,6 +115,7 @@ fn a_long_download_may_break_off_often_as_long_as_it_moves_on() {
     stage.origin.serve("/p", content.clone());
     stage.origin.always("/p", Fault::Truncate(1 << 20));
     let wanted = Wanted {
+        name: None,
         url: stage.origin.url("/p"),
         also: vec![],
         sha256: Some(Digest::of(&content)),
@@ -151,7 +153,8 @@ impl Monitor for OneSecond<'_> {
 fn waiting_can_be_interrupted() {
     let stage = Stage::new();
     stage.origin.script("/p", [Fault::RetryAfter(503, 100)]);
-    let wanted = Wanted { url: stage.origin.url("/p"), also: vec![], sha256: None, size: None };
+    let wanted =
+        Wanted { name: None, url: stage.origin.url("/p"), also: vec![], sha256: None, size: None };
     let clock = Arc::new(Waits::default());
     let retry =
         Retry::with_clock(stage.source, RetryOptions::default(), Arc::<Waits>::clone(&clock));

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test tells by panicking")]
 
+#[path = "conformance/checks.rs"]
+mod checks;
 #[path = "conformance/hashdb.rs"]
 mod conformance;
 
@@ -10,7 +12,7 @@ use std::path::Path;
 use std::process::Command;
 
 use conformance::{content, package};
-use hashget::hashdb::{HashDb as _, HashDbError, LocalHashDb};
+use hashget::hashdb::{HashDb as _, HashDbError, HashDbWriter as _, Key, LocalHashDb};
 use hashget::model::Digest;
 
 const FILE: &str = "hashdb.sqlite";
@@ -21,7 +23,30 @@ const DIR_VARIABLE: &str = "HASHGET_TEST_HASHDB_DIR";
 #[test]
 fn the_local_hashdb_conforms() {
     let dir = tempfile::tempdir().unwrap();
-    conformance::check(&LocalHashDb::open(dir.path()).unwrap());
+    let db = LocalHashDb::open(dir.path()).unwrap();
+    conformance::check_writing(&db);
+    checks::check(&db);
+    // It knows no package because of those.
+    let status = db.status().unwrap();
+    assert_eq!((status.packages, status.digests, status.package_bytes), (0, 0, 0));
+}
+
+#[test]
+fn all_packages_are_listed_by_url_and_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = LocalHashDb::open(dir.path()).unwrap();
+    assert_eq!(db.list().unwrap(), []);
+    let ((one, mut one_members), (two, mut two_members)) = (package("one", 5), package("two", 2));
+    let (_, shared) = package("shared", 1);
+    one_members.extend(shared.clone());
+    two_members.extend(shared);
+    let two_id = db.put(&two, &two_members).unwrap();
+    let one_id = db.put(&one, &one_members).unwrap();
+    assert_eq!(db.list().unwrap(), [(one_id, one.clone()), (two_id, two.clone())]);
+    let status = db.status().unwrap();
+    // 5 and 2 files, one in both, and the two packages themselves.
+    assert_eq!((status.packages, status.digests), (2, 10));
+    assert_eq!(status.package_bytes, one.size + two.size);
 }
 
 #[test]
@@ -31,7 +56,7 @@ fn what_was_put_is_there_when_opened_again() {
     let (record, members) = package("kept", 10);
     let id = LocalHashDb::open(&below).unwrap().put(&record, &members).unwrap();
     let db = LocalHashDb::open(&below).unwrap();
-    assert_eq!(db.package(id).unwrap(), Some(record));
+    assert_eq!(db.record(id).unwrap(), Some(record));
     assert_eq!(db.members(id).unwrap(), members);
     let status = db.status().unwrap();
     assert_eq!(status.location, below.join(FILE).to_str().unwrap());
@@ -60,14 +85,16 @@ fn child_process() {
         let name = format!("process-{process}-{number}");
         let (record, members) = package(&name, 25);
         let id = db.put(&record, &members).unwrap();
-        let digests: Vec<Digest> = (0..25).map(|at| Digest::of(&content(&name, at))).collect();
-        assert_eq!(db.packages_with(&digests).unwrap(), vec![vec![id]; 25]);
+        let key = |at| Key::Content(Digest::of(&content(&name, at)));
+        let keys: Vec<Key<'_>> = (0..25).map(key).collect();
+        assert_eq!(db.find(&keys).unwrap(), vec![vec![id]; 25]);
         // All of them write this one: it is always whole.
         let (mut shared, members) = package(&name, number);
         shared.url = "https://example.org/shared".to_owned();
         db.put(&shared, &members).unwrap();
-        let id = db.by_url("https://example.org/shared").unwrap().expect("somebody put it");
-        if let Some(record) = db.package(id).unwrap() {
+        let found = db.find_one(Key::Url("https://example.org/shared")).unwrap();
+        let id = *found.first().expect("somebody put it");
+        if let Some(record) = db.record(id).unwrap() {
             let members = db.members(id).unwrap();
             // It may have been replaced in between; then its members are gone as a whole.
             assert!(members.is_empty() || members.len() as u64 + 1000 == record.size);
@@ -207,7 +234,7 @@ fn a_damaged_page_is_an_error_and_never_another_list() {
         handle.file().write_all_at(&[0xa5; 700], page as u64 * 4096 + 300).unwrap();
         let opened = LocalHashDb::open(dir.path());
         let asked = opened.and_then(|db| {
-            let record = db.package(id)?;
+            let record = db.record(id)?;
             Ok((record.is_some(), db.members(id)?))
         });
         match asked {
@@ -235,11 +262,11 @@ fn a_package_whose_list_is_damaged_can_be_replaced_and_removed() {
     assert_damaged(db.members(id).unwrap_err());
     let id = db.put(&record, &members).unwrap();
     assert_eq!(db.members(id).unwrap(), members);
-    let own = [Digest::of(&content("broken", 7))];
-    assert_eq!(db.packages_with(&own).unwrap(), [vec![id]]);
+    let own = [Key::Content(Digest::of(&content("broken", 7)))];
+    assert_eq!(db.find(&own).unwrap(), [vec![id]]);
     spoil("UPDATE members SET list = x'09'");
     assert!(db.remove(id).unwrap());
-    assert_eq!(db.packages_with(&own).unwrap(), [vec![]]);
+    assert_eq!(db.find(&own).unwrap(), [vec![]]);
     assert_eq!(db.status().unwrap().digests, 0);
 }
 
@@ -252,7 +279,7 @@ fn a_record_that_makes_no_sense_is_damage() {
         let id = db.put(&record, &[]).unwrap();
         let raw = rusqlite::Connection::open(dir.path().join(FILE)).unwrap();
         raw.execute(&format!("UPDATE packages SET {change}"), []).unwrap();
-        assert_damaged(db.package(id).unwrap_err());
+        assert_damaged(db.record(id).unwrap_err());
         assert_damaged(db.list().unwrap_err());
     }
 }
@@ -281,7 +308,7 @@ fn a_full_disk_fails_the_put_and_nothing_else() {
     let error = db.put(&large, &large_members).unwrap_err();
     assert!(matches!(error, HashDbError::Failed { .. }), "{error:?}");
     assert!(error.to_string().contains("full"), "{error}");
-    assert_eq!(db.by_url(&large.url).unwrap(), None);
+    assert_eq!(db.find_one(Key::Url(&large.url)).unwrap(), []);
     assert_eq!(db.members(id).unwrap(), members);
     drop(db);
     let db = LocalHashDb::open(dir.path()).unwrap();

@@ -11,7 +11,7 @@ use std::path::Path;
 use hashget::codec::{Codec, encoder};
 use hashget::fetch::{FetchError, Fetched, Offline, Source, Wanted};
 use hashget::formats::{Input, Visitor, VisitorError, read_package};
-use hashget::hashdb::{HashDb as _, LocalHashDb};
+use hashget::hashdb::{HashDb as _, HashDbWriter as _, LocalHashDb};
 use hashget::index::{Indexer, Request};
 use hashget::limits::Limits;
 use hashget::model::{Digest, Evidence, Member};

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use hashget::hashdb::{HashDb, PackageId};
+use hashget::hashdb::{HashDb as _, HashDbWriter as _, LocalHashDb, PackageId};
 use hashget::model::{Kind, Member, PackageRecord};
 use serde_json::json;
 
@@ -84,41 +84,39 @@ type Packages = Vec<(PackageId, PackageRecord)>;
 
 impl Db {
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
-        let hashdb = environment.hashdb()?;
+        let hashdb = &*environment.local_hashdb()?;
         match &self.action {
-            Action::Status => status(&hashdb, environment),
-            Action::List(picked) => list(&picked.packages(&hashdb)?, environment),
+            Action::Status => status(hashdb, environment),
+            Action::List(picked) => list(&picked.packages(hashdb)?, environment),
             Action::Show(picked) => {
-                let packages = picked.packages(&hashdb)?;
+                let packages = picked.packages(hashdb)?;
                 picked.expect_some(&packages)?;
-                show(&hashdb, &packages, environment)
+                show(hashdb, &packages, environment)
             }
             Action::Remove(picked) => {
-                let packages = picked.packages(&hashdb)?;
+                let packages = picked.packages(hashdb)?;
                 picked.expect_some(&packages)?;
-                remove(&hashdb, &packages, environment)
+                remove(hashdb, &packages, environment)
             }
             Action::Set { picked, assignments } => {
-                let packages = picked.packages(&hashdb)?;
+                let packages = picked.packages(hashdb)?;
                 picked.expect_some(&packages)?;
-                set::set(&hashdb, &packages, assignments, environment)
+                set::set(hashdb, &packages, assignments, environment)
             }
             Action::Verify(picked) => {
-                verify::verify(&hashdb, &picked.packages(&hashdb)?, environment)
+                verify::verify(hashdb, &picked.packages(hashdb)?, environment)
             }
             Action::Export { picked, output } => {
-                exchange::export(&hashdb, &picked.packages(&hashdb)?, output, environment)
+                exchange::export(hashdb, &picked.packages(hashdb)?, output, environment)
             }
-            Action::Import { paths, trust } => {
-                exchange::import(&hashdb, paths, *trust, environment)
-            }
+            Action::Import { paths, trust } => exchange::import(hashdb, paths, *trust, environment),
         }
     }
 }
 
 impl Picked {
     /// The packages that any of the specs picks, and the project has; by URL.
-    fn packages(&self, hashdb: &dyn HashDb) -> anyhow::Result<Packages> {
+    fn packages(&self, hashdb: &LocalHashDb) -> anyhow::Result<Packages> {
         let today = jiff::Zoned::now().date().to_string();
         let mut packages = hashdb.list()?;
         packages.retain(|(_, record)| {
@@ -142,7 +140,7 @@ impl Picked {
     }
 }
 
-fn status(hashdb: &dyn HashDb, environment: &Environment<'_>) -> anyhow::Result<()> {
+fn status(hashdb: &LocalHashDb, environment: &Environment<'_>) -> anyhow::Result<()> {
     let status = hashdb.status()?;
     let console = environment.console;
     let record = json!({
@@ -178,13 +176,15 @@ fn list(packages: &Packages, environment: &Environment<'_>) -> anyhow::Result<()
             day(record.indexed_at),
             record.evidence.to_string(),
             record.project.as_deref().map_or("-".to_owned(), safe),
+            safe(record.display_name()),
             safe(&record.url),
         ]
     };
-    let mut rows: Vec<Vec<String>> =
-        vec![["SIZE", "INDEXED", "EVIDENCE", "PROJECT", "URL"].map(str::to_owned).to_vec()];
+    let mut rows: Vec<Vec<String>> = vec![
+        ["SIZE", "INDEXED", "EVIDENCE", "PROJECT", "PACKAGE", "URL"].map(str::to_owned).to_vec(),
+    ];
     rows.extend(packages.iter().map(row));
-    let lines = columns("rllll", &rows);
+    let lines = columns("rlllll", &rows);
     if !console.is_json() && !packages.is_empty() {
         console.line(&lines[0])?;
     }
@@ -199,7 +199,7 @@ fn list(packages: &Packages, environment: &Environment<'_>) -> anyhow::Result<()
 }
 
 fn show(
-    hashdb: &dyn HashDb,
+    hashdb: &LocalHashDb,
     packages: &Packages,
     environment: &Environment<'_>,
 ) -> anyhow::Result<()> {
@@ -266,7 +266,7 @@ fn member_record(record: &PackageRecord, member: &Member) -> serde_json::Value {
 }
 
 fn remove(
-    hashdb: &dyn HashDb,
+    hashdb: &LocalHashDb,
     packages: &Packages,
     environment: &Environment<'_>,
 ) -> anyhow::Result<()> {

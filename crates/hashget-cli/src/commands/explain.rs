@@ -51,7 +51,7 @@ impl Explain {
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
         let hashdb = environment.hashdb()?;
         if let Some(archive) = &self.archive {
-            return archived::explain(archive, &self.paths, &hashdb, environment);
+            return archived::explain(archive, &self.paths, &*hashdb, environment);
         }
         let options = PackOptions {
             evidence: self.evidence.or(environment.config.evidence).unwrap_or(Evidence::Signed),
@@ -69,7 +69,7 @@ impl Explain {
                 vec![read.with_context(|| format!("cannot explain {}", path.display()))?]
             };
             let folder = if found.is_dir() { Some(path.as_path()) } else { path.parent() };
-            explain(&hashdb, folder, &entries, &options, &mut counts, environment)?;
+            explain(&*hashdb, folder, &entries, &options, &mut counts, environment)?;
         }
         let Counts { left_out, archived } = counts;
         let lines = if left_out + archived == 1 {

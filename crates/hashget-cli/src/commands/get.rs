@@ -10,7 +10,7 @@ use clap::Args;
 use hashget::archive::PackageFiles;
 use hashget::error::ErrorClass;
 use hashget::fetch::Wanted;
-use hashget::hashdb::{HashDb, PackageId};
+use hashget::hashdb::{HashDb, Key};
 use hashget::model::{Digest, PackageRecord, RelPath, escaped};
 use hashget::pending_file::PendingFile;
 use serde_json::json;
@@ -53,7 +53,7 @@ impl Get {
             return Err(UsageError(wrong).into());
         }
         let hashdb = environment.hashdb()?;
-        let found = self.find(&hashdb)?;
+        let found = self.find(&*hashdb)?;
         let source = environment.sources()?.source;
         let files = PackageFiles { source: &*source, limits: &environment.limits };
         let mut last = None;
@@ -74,15 +74,17 @@ impl Get {
     /// All that the HashDB knows of it.
     fn find(&self, hashdb: &dyn HashDb) -> anyhow::Result<Vec<Found>> {
         match &self.what {
-            Thing::Signature(signature) => whole(hashdb, &hashdb.by_signature(signature)?),
+            Thing::Signature(signature) => whole(hashdb, Key::Signature(signature)),
             Thing::Digest(digest) => {
-                let mut found = whole(hashdb, &hashdb.by_sha256(digest)?)?;
-                for id in hashdb.packages_with(&[*digest])?.into_iter().flatten() {
-                    let (Some(package), members) = (hashdb.package(id)?, hashdb.members(id)?)
-                    else {
-                        continue;
-                    };
-                    let member = members.into_iter().find(|member| member.sha256 == Some(*digest));
+                let mut found = whole(hashdb, Key::Package(*digest))?;
+                let holders = hashdb.find_one(Key::Content(*digest))?;
+                hashdb.prefetch_members(&holders)?;
+                for (id, package) in holders.iter().zip(hashdb.records(&holders)?) {
+                    let Some(package) = package else { continue };
+                    let member = hashdb
+                        .members(*id)?
+                        .into_iter()
+                        .find(|member| member.sha256 == Some(*digest));
                     if let Some(member) = member {
                         found.push(Found { package, member: Some((member.path, *digest)) });
                     }
@@ -95,12 +97,10 @@ impl Get {
     }
 }
 
-fn whole(hashdb: &dyn HashDb, ids: &[PackageId]) -> anyhow::Result<Vec<Found>> {
-    let mut found = Vec::new();
-    for &id in ids {
-        found.extend(hashdb.package(id)?.map(|package| Found { package, member: None }));
-    }
-    Ok(found)
+fn whole(hashdb: &dyn HashDb, key: Key<'_>) -> anyhow::Result<Vec<Found>> {
+    let records = hashdb.records(&hashdb.find_one(key)?)?;
+    let found = |package| Found { package, member: None };
+    Ok(records.into_iter().flatten().map(found).collect())
 }
 
 /// Fetches it into `folder`: the path of the new file and its size.
@@ -121,6 +121,7 @@ fn fetch(
             .with_context(|| format!("cannot get {name} from {}", safe(&package.url)))?,
         None => {
             let wanted = Wanted {
+                name: package.own_name().map(str::to_owned),
                 url: package.url.clone(),
                 also: package.also.clone(),
                 sha256: Some(package.sha256),

@@ -105,7 +105,7 @@ impl Index {
         let Sources { source, web } = environment.sources()?;
         let mirrors = environment.mirrors();
         let indexer = Indexer {
-            hashdb: &hashdb,
+            hashdb: &*hashdb,
             source: &*source,
             web: &*web,
             mirrors: &mirrors,
@@ -253,7 +253,6 @@ fn report_outcome(
 fn report(indexer: &Indexer<'_>, indexed: &Indexed, console: &Console) -> anyhow::Result<()> {
     match indexed {
         Indexed::New { record, members, .. } => {
-            let number = u64::try_from(*members).unwrap_or(u64::MAX);
             let name = record.display_name();
             let body =
                 json!({ "state": "new", "name": name, "members": members, "record": record });
@@ -262,12 +261,12 @@ fn report(indexer: &Indexer<'_>, indexed: &Indexed, console: &Console) -> anyhow
                 "Indexed {}: {}, {}, format {}",
                 named_record(record),
                 size(record.size),
-                counted(number, "member", "members"),
+                counted(*members, "member", "members"),
                 record.format
             ));
         }
         Indexed::Known(id) => {
-            if let Some(record) = indexer.hashdb.package(*id)? {
+            if let Some(record) = indexer.hashdb.record(*id)? {
                 console.say(&format!("Already known: {}", named_record(&record)));
                 let name = record.display_name();
                 let body = json!({ "state": "known", "name": name, "record": record });

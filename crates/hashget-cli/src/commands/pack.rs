@@ -10,6 +10,7 @@ use clap::{ArgGroup, Args, ValueEnum};
 use hashget::fetch::Sources;
 use hashget::model::Evidence;
 use hashget::pack::{HashesKept, ManifestVersion, Output, PackOptions, Packer, SYSTEM_EXCLUDES};
+use hashget::storage::StreamSink;
 
 use self::destination::{ArchiveFormat, Destination};
 use crate::environment::Environment;
@@ -156,7 +157,7 @@ impl Pack {
         let Sources { source, web } = environment.sources()?;
         let mirrors = environment.mirrors();
         let packer = Packer {
-            hashdb: &hashdb,
+            hashdb: &*hashdb,
             source: &*source,
             web: &*web,
             mirrors: &mirrors,
@@ -223,12 +224,13 @@ impl Destination {
             Target::Nowhere => Output::Nothing,
             Target::File(file) => Output::File(file.clone()),
             Target::Device(file) => {
-                Output::Stream(Box::new(fs_err::OpenOptions::new().write(true).open(file)?))
+                let device = fs_err::OpenOptions::new().write(true).open(file)?;
+                Output::Sink(Box::new(StreamSink::new(device)))
             }
             Target::StandardOutput => {
                 // The descriptor itself: an archive has no lines to be buffered by.
                 let descriptor = std::io::stdout().as_fd().try_clone_to_owned()?;
-                Output::Stream(Box::new(std::fs::File::from(descriptor)))
+                Output::Sink(Box::new(StreamSink::new(std::fs::File::from(descriptor))))
             }
         })
     }

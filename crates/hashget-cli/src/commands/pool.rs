@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use hashget::fetch::{PoolFolder, Pooled};
-use hashget::hashdb::HashDb;
-use hashget::model::{Digest, escaped};
+use hashget::hashdb::{HashDb, HashDbError, Key, PackageId};
+use hashget::model::{Digest, PackageRecord, escaped};
 use hashget::monitor::{Monitor, ProblemKind, Step, Total};
 use serde_json::json;
 
@@ -100,29 +100,33 @@ fn number(of: usize) -> u64 {
     u64::try_from(of).unwrap_or(u64::MAX)
 }
 
-/// The URLs that the HashDB knows of a digest.
-fn urls(hashdb: &dyn HashDb, sha256: &Digest) -> anyhow::Result<Vec<String>> {
-    let mut urls = Vec::new();
-    for id in hashdb.by_sha256(sha256)? {
-        urls.extend(hashdb.package(id)?.map(|record| record.url));
-    }
-    Ok(urls)
+/// For each digest the packages that the HashDB knows with it.
+fn known(hashdb: &dyn HashDb, packages: &[Pooled]) -> Result<Vec<Vec<PackageRecord>>, HashDbError> {
+    let keys: Vec<Key<'_>> = packages.iter().map(|pooled| Key::Package(pooled.sha256)).collect();
+    let found = hashdb.find(&keys)?;
+    let mut records = hashdb.records(&found.concat())?.into_iter();
+    let records_of =
+        |ids: Vec<PackageId>| records.by_ref().take(ids.len()).flatten().collect::<Vec<_>>();
+    Ok(found.into_iter().map(records_of).collect())
 }
 
 fn list(packages: &[Pooled], environment: &Environment<'_>) -> anyhow::Result<()> {
     let console = environment.console;
-    let hashdb = environment.hashdb()?;
-    let mut rows = vec![["SIZE", "SHA256", "URL"].map(str::to_owned).to_vec()];
-    for pooled in packages {
-        let urls = urls(&hashdb, &pooled.sha256)?;
-        let first = urls.first().map_or_else(|| "-".to_owned(), |url| safe(url));
-        rows.push(vec![size(pooled.size), pooled.sha256.to_string(), first]);
+    let known = known(&*environment.hashdb()?, packages)?;
+    let mut rows = vec![["SIZE", "PACKAGE", "SHA256", "URL"].map(str::to_owned).to_vec()];
+    for (pooled, records) in packages.iter().zip(known) {
+        let (name, url) = match records.first() {
+            Some(record) => (safe(record.display_name()), safe(&record.url)),
+            None => ("-".to_owned(), "-".to_owned()),
+        };
+        rows.push(vec![size(pooled.size), name, pooled.sha256.to_string(), url]);
         let (sha256, path) = (pooled.sha256, shown(&pooled.path));
+        let urls: Vec<String> = records.into_iter().map(|record| record.url).collect();
         let record = json!({ "sha256": sha256, "size": pooled.size, "path": path, "urls": urls });
         console.record("pooled", record)?;
     }
     if !console.is_json() && !packages.is_empty() {
-        for line in columns("rll", &rows) {
+        for line in columns("rlll", &rows) {
             console.line(&line)?;
         }
     }
@@ -171,7 +175,7 @@ fn remove(
     environment: &Environment<'_>,
 ) -> anyhow::Result<()> {
     let console = environment.console;
-    let hashdb = environment.hashdb()?;
+    let hashdb = environment.local_hashdb()?;
     let today = jiff::Zoned::now().date().to_string();
     let mut digests = BTreeSet::new();
     for picked in what {

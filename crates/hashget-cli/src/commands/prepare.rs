@@ -112,7 +112,7 @@ impl Prepare {
         let Sources { source, web } = environment.sources()?;
         let mirrors = environment.mirrors();
         let packer = Packer {
-            hashdb: &hashdb,
+            hashdb: &*hashdb,
             source: &*source,
             web: &*web,
             mirrors: &mirrors,

@@ -62,7 +62,7 @@ impl Report {
             anyhow::bail!(wrong);
         };
         let hashdb = environment.hashdb()?;
-        let survey = survey(manifest, &hashdb)?;
+        let survey = survey(manifest, &*hashdb)?;
         let page = self.page(&survey, manifest, &requirements, is_live)?;
         if to_stdout {
             std::io::stdout().lock().write_all(page.as_bytes())?;
@@ -85,9 +85,9 @@ impl Report {
         }
         if unknown > 0 {
             lines.push(format!(
-                "{unknown} of {} not in the HashDB: their files are counted, not shown. To show them, run \
-                 `hashget index` with their URLs (from `hashget info --list`)",
-                counted(count(survey.packages.len()), "package", "packages")
+                "Not in the HashDB: {}, whose files are counted but not shown. To show them, index the URLs \
+                 that `hashget info --list` prints",
+                counted(unknown, "package", "packages")
             ));
         }
         console.summary("report", record, &lines)?;
@@ -127,7 +127,7 @@ impl Report {
         let (hashdb, Sources { source, web }) = (environment.hashdb()?, environment.sources()?);
         let mirrors = environment.mirrors();
         let packer = Packer {
-            hashdb: &hashdb,
+            hashdb: &*hashdb,
             source: &*source,
             web: &*web,
             mirrors: &mirrors,
@@ -167,10 +167,6 @@ impl Report {
         };
         Ok(page::page(survey, &Folder::tree(&survey.files), &facts)?)
     }
-}
-
-fn count(number: usize) -> u64 {
-    u64::try_from(number).unwrap_or(u64::MAX)
 }
 
 fn write(path: &Path, page: &str) -> std::io::Result<()> {

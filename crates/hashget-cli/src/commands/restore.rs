@@ -43,7 +43,6 @@ impl How {
         RestoreOptions {
             same_owner: environment.is_root() && !self.no_same_owner,
             keep_manifest: self.keep_manifest,
-            archive_bytes: None,
         }
     }
 }

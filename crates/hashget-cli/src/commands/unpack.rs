@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 use hashget::fetch::Sources;
-use hashget::restore::{RestoreOptions, Restorer};
+use hashget::restore::Restorer;
 
 use super::restore::{How, report};
 use crate::archive;
@@ -48,9 +48,7 @@ impl Unpack {
             limits: &environment.limits,
             jobs: environment.jobs,
         };
-        let file = fs_err::metadata(&self.archive).ok().filter(std::fs::Metadata::is_file);
-        let archive_bytes = file.map(|file| file.len());
-        let options = RestoreOptions { archive_bytes, ..self.how.options(environment) };
+        let options = self.how.options(environment);
         let summary = restorer
             .unpack(&mut *archive, &self.target, &options, environment.console)
             .with_context(|| format!("cannot unpack {}", self.archive.display()))?;

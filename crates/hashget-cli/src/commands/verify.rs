@@ -41,13 +41,13 @@ impl Verify {
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
         let console = environment.console;
         let manifest = archive::manifest(&self.archive, environment)?;
-        let hashdb = environment.hashdb()?;
         let (network, local) = (environment.network()?, environment.local()?);
         let verifier = Verifier {
             network: &*network.source,
             web: &*network.web,
             local: &*local,
-            hashdb: &hashdb,
+            checks: &*environment.checks()?,
+            hashdb: &*environment.hashdb()?,
             jobs: environment.jobs,
         };
         let options = VerifyOptions { deep: self.deep, at_most: self.at_most };

@@ -9,9 +9,10 @@ use std::path::Path;
 use super::{ArchiveError, count, stream};
 use crate::formats::tar::RawKind;
 use crate::limits::Limits;
-use crate::model::manifest::{AnyManifest, MANIFEST_NAME};
+use crate::model::manifest::{AnyManifest, MANIFEST_NAME, ManifestHeader};
 use crate::model::{RelPath, escaped};
 use crate::monitor::{Monitor, Running, Step, Total};
+use crate::storage::ArchiveSource;
 use crate::tree::TreeRoot;
 
 /// The path of the manifest in an archive, and in a folder into which one was unpacked.
@@ -24,13 +25,13 @@ pub fn manifest_path() -> RelPath {
 /// # Errors
 /// See [`ArchiveError`].
 pub fn read_manifest(
-    archive: &mut (dyn Read + Send),
+    archive: &mut dyn ArchiveSource,
     name: &str,
     limits: &Limits,
     monitor: &dyn Monitor,
 ) -> Result<AnyManifest, ArchiveError> {
     let progress = monitor.begin(Step::Read, escaped(name.as_bytes()), Total::UNKNOWN);
-    let json = find_manifest(archive, limits, &progress, monitor);
+    let json = find_manifest(&mut { archive }, limits, &progress, monitor);
     drop(progress);
     Ok(AnyManifest::parse(&json?)?)
 }
@@ -87,7 +88,7 @@ pub fn read_folder_manifest(folder: &Path, limits: &Limits) -> Result<AnyManifes
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
         _ => return Err(ArchiveError::NoManifest { folder: folder.to_path_buf() }),
     };
-    parse_manifest(&file, limits, failed)
+    parse_manifest(&file, None, limits, failed)
 }
 
 /// Reads a manifest, no more of it than the limit lets in.
@@ -105,9 +106,10 @@ fn read_limited(
     Ok(json)
 }
 
-/// The manifest in an open file, if that is not longer than the limit.
+/// The manifest in an open file, if that is not longer than the limit. Its header need not be read again.
 pub(crate) fn parse_manifest(
     file: &File,
+    header: Option<&ManifestHeader>,
     limits: &Limits,
     failed: impl FnOnce(std::io::Error) -> ArchiveError,
 ) -> Result<AnyManifest, ArchiveError> {
@@ -115,5 +117,8 @@ pub(crate) fn parse_manifest(
     if file.metadata().map_err(failed)?.len() > limit {
         return Err(ArchiveError::ManifestSize { limit });
     }
-    Ok(AnyManifest::read(file, limit)?)
+    match header {
+        Some(header) => Ok(header.read_all(file, limit)?),
+        None => Ok(AnyManifest::read(file, limit)?),
+    }
 }

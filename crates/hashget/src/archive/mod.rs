@@ -14,8 +14,8 @@
 //! | Can it still be restored? | [`Verifier`] |
 //! | What is in one file of a package? | [`PackageFiles`] |
 //!
-//! Restoring stands on this module: [`package_plan`] says what each member of a package becomes, and
-//! [`stream`] opens an archive.
+//! Restoring is built on this module: `package_plan` says what becomes of each member of a package, and
+//! `stream` opens an archive.
 
 mod error;
 mod manifest;

@@ -78,6 +78,7 @@ impl PackageFiles<'_> {
         monitor: &dyn Monitor,
     ) -> Result<u64, PackageFileError> {
         let wanted = Wanted {
+            name: package.own_name().map(str::to_owned),
             url: package.url.clone(),
             also: package.also.clone(),
             sha256: Some(package.sha256),

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 use super::count;
 use crate::fetch::Wanted;
 use crate::model::manifest::{AnyManifest, Manifest, ManifestError, ManifestV1, Package};
-use crate::model::{Amount, Digest, Evidence, Kind, RelPath, Timestamp};
+use crate::model::{Amount, Digest, Evidence, Kind, RelPath, Timestamp, own_name};
 
 /// What an archive needs, and what it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +53,7 @@ impl RequiredPackage {
     /// As a source is asked for it.
     pub fn wanted(&self) -> Wanted {
         Wanted {
+            name: own_name(&self.signatures).map(str::to_owned),
             url: self.url.clone(),
             also: self.also.clone(),
             sha256: Some(self.sha256),

@@ -167,7 +167,7 @@ impl Download<'_> {
             .map_err(|unproven| failure(of_unproven(&self.target, unproven)))?;
         if let Some(exchange) = exchange {
             let bytes = total.checked_sub(offset).filter(|bytes| *bytes > 0);
-            let progress = progress(self.monitor, &self.target, bytes);
+            let progress = progress(self.monitor, self.name(), bytes);
             let times = self.options.time_outs;
             let mut pace = Pace::new(times.slow_window, times.slow_bytes);
             let most = self.most();
@@ -300,9 +300,9 @@ impl Download<'_> {
         }
     }
 
-    /// Tells the monitor of bytes that come.
+    /// Reports the download to the monitor.
     pub(super) fn progress(&self, bytes: Option<u64>) -> Running<'_> {
-        progress(self.monitor, &self.target, bytes)
+        progress(self.monitor, self.name(), bytes)
     }
 
     pub(super) fn transient(&self, problem: String, retry_after: Option<Duration>) -> FetchError {
@@ -312,6 +312,12 @@ impl Download<'_> {
 
     pub(super) fn unreachable(&self, problem: String) -> FetchError {
         FetchError::Unreachable { url: self.target.as_str().to_owned(), problem }
+    }
+
+    /// The package's name, or where it is downloaded from.
+    fn name(&self) -> String {
+        let name = self.wanted.name.as_deref();
+        name.map_or_else(|| self.target.as_str().to_owned(), |name| escaped(name.as_bytes()))
     }
 
     /// The final error. What is there stays for a later try, unless it would only be in the way: wrong
@@ -334,8 +340,8 @@ impl Download<'_> {
     }
 }
 
-fn progress<'m>(monitor: &'m dyn Monitor, target: &Target, bytes: Option<u64>) -> Running<'m> {
-    monitor.begin(Step::Download, target.as_str(), Total { bytes, things: None })
+fn progress<'m>(monitor: &'m dyn Monitor, name: String, bytes: Option<u64>) -> Running<'m> {
+    monitor.begin(Step::Download, name, Total { bytes, things: None })
 }
 
 /// Where an answer redirects to.

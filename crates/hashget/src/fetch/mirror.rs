@@ -61,7 +61,7 @@ impl<I: Source> Source for Mirrors<I> {
         let mut errors = Vec::new();
         let count = places.len();
         for (position, url) in places.into_iter().enumerate() {
-            let there = Wanted { url, also: Vec::new(), ..*wanted };
+            let there = Wanted { url, also: Vec::new(), name: wanted.name.clone(), ..*wanted };
             match self.inner.fetch(&there, monitor) {
                 Err(FetchError::Interrupted(interrupted)) => return Err(interrupted.into()),
                 Err(error) => {

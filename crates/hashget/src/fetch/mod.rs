@@ -48,6 +48,8 @@ use crate::wording;
 /// What is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
+    /// What people call the package, for progress; its URL is shown if absent.
+    pub name: Option<String>,
     /// Its public URL.
     pub url: String,
     /// Other URLs of the same bytes, tried after `url`.

@@ -145,7 +145,8 @@ impl HttpOrigin {
         ask: impl FnOnce(Download<'_>) -> Result<T, FetchError>,
     ) -> Result<T, FetchError> {
         let target = Target::parse(url)?;
-        let wanted = Wanted { url: url.to_owned(), also: Vec::new(), sha256: None, size: None };
+        let wanted =
+            Wanted { name: None, url: url.to_owned(), also: Vec::new(), sha256: None, size: None };
         let part =
             Partial::open(None, url, monitor).map_err(|unproven| of_unproven(&target, unproven))?;
         let (client, options) = (&self.client, &self.options);

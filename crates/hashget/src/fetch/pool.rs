@@ -282,7 +282,10 @@ impl Source for HttpPool {
             || FetchError::NotFound { from: shown(&self.base), url: shown(&wanted.url) };
         let Some(sha256) = &wanted.sha256 else { return Err(not_found()) };
         let url = format!("{}/{}", self.base, canonical(sha256));
-        match self.inner.fetch(&Wanted { url, also: Vec::new(), ..*wanted }, monitor) {
+        match self
+            .inner
+            .fetch(&Wanted { url, also: Vec::new(), name: wanted.name.clone(), ..*wanted }, monitor)
+        {
             Err(FetchError::NotFound { .. }) => Err(not_found()),
             other => other,
         }

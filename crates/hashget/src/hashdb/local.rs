@@ -8,18 +8,38 @@ use std::sync::Mutex;
 
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
+use super::finder::Finder;
 use super::rows::{
-    Problem, RECORD, complete, each_member, forget, insert_record, look_up_keys, prefix, record_of,
-    unsigned,
+    Problem, RECORD, check_of, complete, each_member, forget, insert_record, look_up_keys,
+    record_of, unsigned,
 };
-use super::{Check, HashDb, HashDbError, PackageId, Status, member_list, schema};
-use crate::model::{Digest, Evidence, Member, PackageRecord, Signature, escaped};
+use super::{
+    Check, Checks, HashDb, HashDbError, HashDbWriter, Key, PackageId, member_list, schema,
+};
+use crate::model::{Digest, Evidence, Member, PackageRecord, escaped};
 
 /// The name of the file in the HashDB's folder.
 const FILE_NAME: &str = "hashdb.sqlite";
 
 /// Connections kept open when nobody uses them.
 const IDLE: usize = 8;
+
+/// How much a HashDB of this machine knows, and what it takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// Where it is: a path.
+    pub location: String,
+    /// Version of its schema.
+    pub schema: u32,
+    /// Packages known.
+    pub packages: u64,
+    /// Different digests of files known.
+    pub digests: u64,
+    /// Bytes of all packages together: what downloading them all would take.
+    pub package_bytes: u64,
+    /// Bytes it takes on disk.
+    pub disk_bytes: u64,
+}
 
 /// A HashDB in a folder of this machine.
 #[derive(Debug)]
@@ -63,12 +83,10 @@ impl LocalHashDb {
             let url = escaped(record.url.as_bytes());
             match self.members(id) {
                 Ok(members) => {
-                    let digests: Vec<Digest> = members
-                        .iter()
-                        .filter_map(|one| one.sha256)
-                        .chain([record.sha256])
-                        .collect();
-                    let found = self.packages_with(&digests)?;
+                    let digests = members.iter().filter_map(|one| one.sha256);
+                    let keys: Vec<Key<'_>> =
+                        digests.chain([record.sha256]).map(Key::Content).collect();
+                    let found = self.find(&keys)?;
                     let lost = found.iter().filter(|packages| !packages.contains(&id)).count();
                     if lost > 0 {
                         damages.push(format!("{url}: {lost} look-up keys are lost"));
@@ -81,6 +99,59 @@ impl LocalHashDb {
             }
         }
         Ok(damages)
+    }
+
+    /// Every package with its record, by URL.
+    ///
+    /// # Errors
+    /// See [`HashDbError`].
+    pub fn list(&self) -> Result<Vec<(PackageId, PackageRecord)>, HashDbError> {
+        self.with(|connection| {
+            let transaction = connection.transaction()?;
+            let mut statement = transaction.prepare_cached(&format!("{RECORD} ORDER BY url"))?;
+            let records = statement.query_map([], record_of)?;
+            records
+                .map(|row| {
+                    let (id, record) = row?;
+                    Ok((PackageId::from_raw(id), complete(&transaction, id, record)?))
+                })
+                .collect()
+        })
+    }
+
+    /// How much is known, and what it takes.
+    ///
+    /// # Errors
+    /// See [`HashDbError`].
+    pub fn status(&self) -> Result<Status, HashDbError> {
+        let (packages, package_bytes, digests) = self.with(|connection| {
+            let transaction = connection.transaction()?;
+            let (packages, bytes) = transaction.query_row(
+                "SELECT count(*), coalesce(sum(size), 0) FROM packages",
+                [],
+                |row| Ok((unsigned(row, 0)?, unsigned(row, 1)?)),
+            )?;
+            // Grouping follows the primary key's order; count(DISTINCT) would build a copy.
+            let digests = transaction.query_row(
+                "SELECT count(*) FROM (SELECT 1 FROM files GROUP BY prefix)",
+                [],
+                |row| unsigned(row, 0),
+            )?;
+            Ok((packages, bytes, digests))
+        })?;
+        let bytes_of = |ending: &str| {
+            let mut name = self.file.clone().into_os_string();
+            name.push(ending);
+            fs_err::metadata(name).map_or(0, |metadata| metadata.len())
+        };
+        Ok(Status {
+            location: self.location.clone(),
+            schema: schema::known_version(),
+            packages,
+            digests,
+            package_bytes,
+            disk_bytes: bytes_of("") + bytes_of("-wal"),
+        })
     }
 
     /// Runs `work` on a connection of its own.
@@ -109,18 +180,43 @@ impl LocalHashDb {
             }
         })
     }
-
-    /// Ids that a query of one parameter gives, ascending.
-    fn ids(&self, query: &str, key: impl rusqlite::Params) -> Result<Vec<PackageId>, HashDbError> {
-        self.with(|connection| {
-            let mut statement = connection.prepare_cached(query)?;
-            let ids = statement.query_map(key, |row| row.get(0).map(PackageId))?;
-            Ok(ids.collect::<rusqlite::Result<_>>()?)
-        })
-    }
 }
 
 impl HashDb for LocalHashDb {
+    fn find(&self, keys: &[Key<'_>]) -> Result<Vec<Vec<PackageId>>, HashDbError> {
+        self.with(|connection| {
+            // One transaction: one view of the database, and no locking for each key.
+            let transaction = connection.transaction()?;
+            let mut finder = Finder::new(&transaction)?;
+            let found = keys.iter().map(|key| finder.find(key));
+            Ok(found.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    fn records(&self, packages: &[PackageId]) -> Result<Vec<Option<PackageRecord>>, HashDbError> {
+        self.with(|connection| {
+            let transaction = connection.transaction()?;
+            let mut statement = transaction.prepare_cached(&format!("{RECORD} WHERE id = ?1"))?;
+            let mut records = Vec::with_capacity(packages.len());
+            for package in packages {
+                let record = statement.query_row([package.to_raw()], record_of).optional()?;
+                let complete = |(id, record)| complete(&transaction, id, record);
+                records.push(record.map(complete).transpose()?);
+            }
+            Ok(records)
+        })
+    }
+
+    fn each_member(
+        &self,
+        package: PackageId,
+        visit: &mut dyn FnMut(Member),
+    ) -> Result<(), HashDbError> {
+        self.with(|connection| each_member(&connection.transaction()?, package.to_raw(), visit))
+    }
+}
+
+impl HashDbWriter for LocalHashDb {
     fn put(&self, record: &PackageRecord, members: &[Member]) -> Result<PackageId, HashDbError> {
         // Outside the transaction: others may write meanwhile.
         let list = member_list::encode(members);
@@ -135,7 +231,7 @@ impl HashDb for LocalHashDb {
                 .optional()?;
             if let Some((old, evidence)) = old {
                 if evidence.parse::<Evidence>().is_ok_and(|known| known > record.evidence) {
-                    return Ok(PackageId(old));
+                    return Ok(PackageId::from_raw(old));
                 }
                 forget(&transaction, old)?;
             }
@@ -150,88 +246,22 @@ impl HashDb for LocalHashDb {
             }
             drop(insert);
             transaction.commit()?;
-            Ok(PackageId(id))
+            Ok(PackageId::from_raw(id))
         })
     }
 
-    fn packages_with(&self, digests: &[Digest]) -> Result<Vec<Vec<PackageId>>, HashDbError> {
-        self.with(|connection| {
-            // One transaction: one view of the database, and no locking for each digest.
-            let transaction = connection.transaction()?;
-            let mut statement = transaction
-                .prepare_cached("SELECT package FROM files WHERE prefix = ?1 ORDER BY package")?;
-            let mut found = Vec::with_capacity(digests.len());
-            for digest in digests {
-                let mut rows = statement.query([prefix(digest)])?;
-                let mut ids = Vec::new();
-                while let Some(row) = rows.next()? {
-                    ids.push(PackageId(row.get(0)?));
-                }
-                found.push(ids);
-            }
-            Ok(found)
-        })
-    }
-
-    fn package(&self, id: PackageId) -> Result<Option<PackageRecord>, HashDbError> {
-        self.with(|connection| {
-            let transaction = connection.transaction()?;
-            let record = transaction
-                .prepare_cached(&format!("{RECORD} WHERE id = ?1"))?
-                .query_row([id.0], record_of)
-                .optional()?;
-            record.map(|(id, record)| complete(&transaction, id, record)).transpose()
-        })
-    }
-
-    fn each_member(&self, id: PackageId, visit: &mut dyn FnMut(Member)) -> Result<(), HashDbError> {
-        self.with(|connection| each_member(&connection.transaction()?, id.0, visit))
-    }
-
-    fn by_url(&self, url: &str) -> Result<Option<PackageId>, HashDbError> {
-        let own = self.ids("SELECT id FROM packages WHERE url = ?1", [url])?;
-        if let Some(id) = own.first() {
-            return Ok(Some(*id));
-        }
-        let query = "SELECT package FROM package_urls WHERE url = ?1 ORDER BY package";
-        Ok(self.ids(query, [url])?.first().copied())
-    }
-
-    fn by_sha256(&self, sha256: &Digest) -> Result<Vec<PackageId>, HashDbError> {
-        self.ids("SELECT id FROM packages WHERE sha256 = ?1 ORDER BY id", [sha256.as_bytes()])
-    }
-
-    fn by_signature(&self, signature: &Signature) -> Result<Vec<PackageId>, HashDbError> {
-        self.ids(
-            "SELECT package FROM signatures WHERE kind = ?1 AND value = ?2 ORDER BY package",
-            [&signature.kind, &signature.value],
-        )
-    }
-
-    fn list(&self) -> Result<Vec<(PackageId, PackageRecord)>, HashDbError> {
-        self.with(|connection| {
-            let transaction = connection.transaction()?;
-            let mut statement = transaction.prepare_cached(&format!("{RECORD} ORDER BY url"))?;
-            let records = statement.query_map([], record_of)?;
-            records
-                .map(|row| {
-                    let (id, record) = row?;
-                    Ok((PackageId(id), complete(&transaction, id, record)?))
-                })
-                .collect()
-        })
-    }
-
-    fn remove(&self, id: PackageId) -> Result<bool, HashDbError> {
+    fn remove(&self, package: PackageId) -> Result<bool, HashDbError> {
         self.with(|connection| {
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let known = forget(&transaction, id.0)?;
+            let known = forget(&transaction, package.to_raw())?;
             transaction.commit()?;
             Ok(known)
         })
     }
+}
 
+impl Checks for LocalHashDb {
     fn put_check(&self, check: &Check) -> Result<(), HashDbError> {
         self.with(|connection| {
             connection
@@ -250,52 +280,20 @@ impl HashDb for LocalHashDb {
         })
     }
 
-    fn checks(&self, sha256: &Digest) -> Result<Vec<Check>, HashDbError> {
+    fn checks(&self, packages: &[Digest]) -> Result<Vec<Vec<Check>>, HashDbError> {
         self.with(|connection| {
-            let mut statement = connection.prepare_cached(
+            let transaction = connection.transaction()?;
+            let mut statement = transaction.prepare_cached(
                 "SELECT url, deep, checked_at, outcome FROM checks WHERE sha256 = ?1 \
                  ORDER BY url, deep",
             )?;
-            let rows = statement.query_map([sha256.as_bytes()], |row| {
-                let outcome = row.get::<_, String>(3)?.parse().map_err(|problem: String| {
-                    let text = rusqlite::types::Type::Text;
-                    rusqlite::Error::FromSqlConversionFailure(3, text, problem.into())
-                })?;
-                let (url, deep, checked_at) = (row.get(0)?, row.get(1)?, row.get(2)?);
-                Ok(Check { sha256: *sha256, url, deep, checked_at, outcome })
-            })?;
-            Ok(rows.collect::<rusqlite::Result<_>>()?)
-        })
-    }
-
-    fn status(&self) -> Result<Status, HashDbError> {
-        let (packages, package_bytes, digests) = self.with(|connection| {
-            let transaction = connection.transaction()?;
-            let (packages, bytes) = transaction.query_row(
-                "SELECT count(*), coalesce(sum(size), 0) FROM packages",
-                [],
-                |row| Ok((unsigned(row, 0)?, unsigned(row, 1)?)),
-            )?;
-            // Grouping follows the primary key's order; count(DISTINCT) would build a copy.
-            let digests = transaction.query_row(
-                "SELECT count(*) FROM (SELECT 1 FROM files GROUP BY prefix)",
-                [],
-                |row| unsigned(row, 0),
-            )?;
-            Ok((packages, bytes, digests))
-        })?;
-        let bytes_of = |ending: &str| {
-            let mut name = self.file.clone().into_os_string();
-            name.push(ending);
-            fs_err::metadata(name).map_or(0, |metadata| metadata.len())
-        };
-        Ok(Status {
-            location: self.location.clone(),
-            schema: schema::known_version(),
-            packages,
-            digests,
-            package_bytes,
-            disk_bytes: bytes_of("") + bytes_of("-wal"),
+            let mut checks = Vec::with_capacity(packages.len());
+            for sha256 in packages {
+                let rows =
+                    statement.query_map([sha256.as_bytes()], |row| check_of(*sha256, row))?;
+                checks.push(rows.collect::<rusqlite::Result<_>>()?);
+            }
+            Ok(checks)
         })
     }
 }

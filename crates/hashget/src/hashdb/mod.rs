@@ -5,6 +5,7 @@
 
 mod check;
 mod exchange;
+mod finder;
 mod local;
 mod member_list;
 mod rows;
@@ -12,75 +13,170 @@ mod schema;
 
 pub use check::{Check, CheckOutcome};
 pub use exchange::{ExchangeError, ExportReader, ExportedPackage, HashPackage, export};
-pub use local::LocalHashDb;
+pub use local::{LocalHashDb, Status};
 
 use crate::error::ErrorClass;
 use crate::model::{Digest, Evidence, Member, PackageRecord, Signature};
 
-/// Names a package within one HashDB.
+/// Names a package within one HashDB. Another HashDB means another package by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PackageId(pub i64);
+pub struct PackageId(i64);
 
-/// What a HashDB can do. Every implementation passes the same conformance suite.
-///
-/// Calls may block on the disk or the network. They may come from several threads at once.
-pub trait HashDb: Send + Sync {
-    /// Records a package and its members, replacing what was known of the same URL (unless that was known
-    /// at stronger evidence: then nothing changes). Durable and visible to other processes when it
-    /// returns; atomic if the process dies.
-    fn put(&self, record: &PackageRecord, members: &[Member]) -> Result<PackageId, HashDbError>;
+impl PackageId {
+    /// The id that a HashDB makes of a number of its own. Nobody else makes any.
+    pub fn from_raw(raw: i64) -> Self {
+        Self(raw)
+    }
 
-    /// For each digest, in order, the packages that hold a regular file with it, or that themselves
-    /// have it (as a whole), ascending. Fastest when `digests` is sorted.
+    /// The number again, for the HashDB that made the id.
+    pub fn to_raw(self) -> i64 {
+        self.0
+    }
+}
+
+/// What packages are looked up by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Key<'k> {
+    /// The packages that hold a regular file with this digest, or that themselves have it.
     ///
-    /// It may name a package that does not hold the digest (look-up keys can be shorter than a
-    /// digest, and such collisions can be made on purpose), but never misses one that does: whoever
-    /// relies on an answer compares whole digests with those of [`Self::members`].
-    fn packages_with(&self, digests: &[Digest]) -> Result<Vec<Vec<PackageId>>, HashDbError>;
+    /// The answer may name a package that does neither (a HashDB may keep less than the whole digest, and such
+    /// collisions can be made on purpose), but it never misses one that does: whoever relies on an answer compares
+    /// whole digests with those of [`HashDb::members`].
+    Content(Digest),
+    /// The packages whose own bytes have this digest.
+    Package(Digest),
+    /// The package with this URL, then those that have it as one of their other URLs.
+    Url(&'k str),
+    /// The packages with this signature.
+    Signature(&'k Signature),
+}
 
-    /// The record of a package, or `None` if it is not (or no longer) known.
-    fn package(&self, id: PackageId) -> Result<Option<PackageRecord>, HashDbError>;
+/// Looks things up in a HashDB. Every implementation passes the same conformance suite.
+///
+/// Calls may block on the disk or the network; there may be a round trip in each, so whoever has many questions
+/// asks them together. They may come from several threads at once.
+pub trait HashDb: Send + Sync {
+    /// For each key, in order, the packages that it finds, ascending if the key says nothing else. Fastest when keys
+    /// of one kind lie beside each other, and digests ascend.
+    ///
+    /// # Errors
+    /// See [`HashDbError`].
+    fn find(&self, keys: &[Key<'_>]) -> Result<Vec<Vec<PackageId>>, HashDbError>;
+
+    /// For each package, in order, its record, or `None` if it is not (or no longer) known.
+    ///
+    /// # Errors
+    /// See [`HashDbError`].
+    fn records(&self, packages: &[PackageId]) -> Result<Vec<Option<PackageRecord>>, HashDbError>;
 
     /// Gives the members of a package to `visit`, in the package's own order; none when the package is
     /// not known. A package may have millions: not all of them need be in memory at once. When it ends
     /// with an error, nothing that was given counts.
-    fn each_member(&self, id: PackageId, visit: &mut dyn FnMut(Member)) -> Result<(), HashDbError>;
+    ///
+    /// # Errors
+    /// See [`HashDbError`].
+    fn each_member(
+        &self,
+        package: PackageId,
+        visit: &mut dyn FnMut(Member),
+    ) -> Result<(), HashDbError>;
+
+    /// Announces that the members of these packages will be read: a HashDB behind a network gets them all in a few
+    /// round trips. Does nothing where they are at hand.
+    ///
+    /// # Errors
+    /// See [`HashDbError`].
+    fn prefetch_members(&self, packages: &[PackageId]) -> Result<(), HashDbError> {
+        let _ = packages;
+        Ok(())
+    }
 
     /// The members of a package, as [`Self::each_member`] gives them, all at once.
-    fn members(&self, id: PackageId) -> Result<Vec<Member>, HashDbError> {
+    ///
+    /// # Errors
+    /// See [`HashDbError`].
+    fn members(&self, package: PackageId) -> Result<Vec<Member>, HashDbError> {
         let mut members = Vec::new();
-        self.each_member(id, &mut |member| members.push(member))?;
+        self.each_member(package, &mut |member| members.push(member))?;
         Ok(members)
     }
 
-    /// The package with this URL, as its own or as one of its other URLs.
-    fn by_url(&self, url: &str) -> Result<Option<PackageId>, HashDbError>;
+    /// What a single key finds. Many keys are asked with [`Self::find`].
+    ///
+    /// # Errors
+    /// See [`HashDbError`].
+    fn find_one(&self, key: Key<'_>) -> Result<Vec<PackageId>, HashDbError> {
+        Ok(self.find(&[key])?.pop().unwrap_or_default())
+    }
 
-    /// The packages whose bytes have this digest.
-    fn by_sha256(&self, sha256: &Digest) -> Result<Vec<PackageId>, HashDbError>;
-
-    /// The packages with this signature.
-    fn by_signature(&self, signature: &Signature) -> Result<Vec<PackageId>, HashDbError>;
-
-    /// Every package with its record, by URL.
-    fn list(&self) -> Result<Vec<(PackageId, PackageRecord)>, HashDbError>;
-
-    /// Forgets a package. `false` when it was not known.
-    fn remove(&self, id: PackageId) -> Result<bool, HashDbError>;
-
-    /// Keeps the answer of a place to the question for a package, which need not be known. Replaces an
-    /// older one of the same digest, URL and depth.
-    fn put_check(&self, check: &Check) -> Result<(), HashDbError>;
-
-    /// The answers for a package, by URL, the shallow before the deep one.
-    fn checks(&self, sha256: &Digest) -> Result<Vec<Check>, HashDbError>;
-
-    /// How much is known.
-    fn status(&self) -> Result<Status, HashDbError>;
+    /// The record of a single package. Many are asked with [`Self::records`].
+    ///
+    /// # Errors
+    /// See [`HashDbError`].
+    fn record(&self, package: PackageId) -> Result<Option<PackageRecord>, HashDbError> {
+        Ok(self.records(&[package])?.pop().flatten())
+    }
 }
 
-/// All members of the package with this digest, if a HashDB knows them all: of weak evidence there are only
-/// some.
+/// A HashDB that learns. Every implementation passes the same conformance suite.
+pub trait HashDbWriter: HashDb {
+    /// Records a package and its members, replacing what was known of the same URL (unless that was known
+    /// at stronger evidence: then nothing changes). Durable and visible to other processes when it
+    /// returns; atomic if the process dies.
+    ///
+    /// # Errors
+    /// See [`HashDbError`].
+    fn put(&self, record: &PackageRecord, members: &[Member]) -> Result<PackageId, HashDbError>;
+
+    /// Forgets a package. `false` when it was not known.
+    ///
+    /// # Errors
+    /// See [`HashDbError`].
+    fn remove(&self, package: PackageId) -> Result<bool, HashDbError>;
+}
+
+/// Keeps what URLs answered when they were asked for packages. Every implementation passes the same conformance
+/// suite.
+pub trait Checks: Send + Sync {
+    /// Keeps the answer of a URL to the question for a package, which need not be known. Replaces an
+    /// older one of the same digest, URL and depth.
+    ///
+    /// # Errors
+    /// See [`HashDbError`].
+    fn put_check(&self, check: &Check) -> Result<(), HashDbError>;
+
+    /// For each package, in order, the answers: by URL, the shallow before the deep one.
+    ///
+    /// # Errors
+    /// See [`HashDbError`].
+    fn checks(&self, packages: &[Digest]) -> Result<Vec<Vec<Check>>, HashDbError>;
+}
+
+/// For each digest of a package, in order, the package with that digest of which all members are known: at weak
+/// evidence only some are.
+///
+/// # Errors
+/// The HashDB failed.
+pub fn complete_packages(
+    hashdb: &dyn HashDb,
+    packages: &[Digest],
+) -> Result<Vec<Option<PackageId>>, HashDbError> {
+    let keys: Vec<Key<'_>> = packages.iter().map(|sha256| Key::Package(*sha256)).collect();
+    let found = hashdb.find(&keys)?;
+    let mut records = hashdb.records(&found.concat())?.into_iter();
+    let first_complete = |ids: Vec<PackageId>| {
+        let mut complete = None;
+        // Each id has its record, also those after the first that is complete.
+        for (id, record) in ids.into_iter().zip(records.by_ref()) {
+            let is_complete = record.is_some_and(|record| record.evidence >= Evidence::Signed);
+            complete = complete.or_else(|| is_complete.then_some(id));
+        }
+        complete
+    };
+    Ok(found.into_iter().map(first_complete).collect())
+}
+
+/// All members of the package with this digest, if a HashDB knows them all.
 ///
 /// # Errors
 /// The HashDB failed.
@@ -88,29 +184,8 @@ pub fn complete_members(
     hashdb: &dyn HashDb,
     sha256: &Digest,
 ) -> Result<Option<Vec<Member>>, HashDbError> {
-    for id in hashdb.by_sha256(sha256)? {
-        if hashdb.package(id)?.is_some_and(|record| record.evidence >= Evidence::Signed) {
-            return Ok(Some(hashdb.members(id)?));
-        }
-    }
-    Ok(None)
-}
-
-/// How much a HashDB knows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Status {
-    /// Where it is: a path or URL.
-    pub location: String,
-    /// Version of its schema.
-    pub schema: u32,
-    /// Packages known.
-    pub packages: u64,
-    /// Different digests of files known.
-    pub digests: u64,
-    /// Bytes of all packages together: what downloading them all would take.
-    pub package_bytes: u64,
-    /// Bytes it takes on disk.
-    pub disk_bytes: u64,
+    let complete = complete_packages(hashdb, &[*sha256])?.pop().flatten();
+    complete.map(|id| hashdb.members(id)).transpose()
 }
 
 /// What can go wrong with a HashDB.
@@ -137,6 +212,9 @@ pub enum HashDbError {
         /// The newest version we know.
         known: u32,
     },
+    /// A package was replaced by another process while its members were read.
+    #[error("a package was replaced in the HashDB while it was read; run the command again")]
+    Replaced,
     /// The database, the disk or the network failed.
     #[error("HashDB {location}: {problem}")]
     Failed {
@@ -153,6 +231,7 @@ impl HashDbError {
         match self {
             Self::Damaged { .. } => ErrorClass::HashDbDamaged,
             Self::TooNew { .. } => ErrorClass::HashDbTooNew,
+            Self::Replaced => ErrorClass::Busy,
             Self::Failed { .. } => ErrorClass::HashDbFailed,
         }
     }
@@ -163,6 +242,7 @@ impl HashDbError {
             Self::Damaged { location, .. }
             | Self::TooNew { location, .. }
             | Self::Failed { location, .. } => location,
+            Self::Replaced => "the HashDB",
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use rusqlite::{OptionalExtension as _, Row, Transaction, params};
 
-use super::member_list;
+use super::{Check, member_list};
 use crate::model::{Digest, Evidence, Member, PackageRecord, Signature};
 
 /// Asks for records, for [`record_of`].
@@ -181,4 +181,14 @@ pub(super) fn complete(
         .query_map([id], |row| Ok(Signature { kind: row.get(0)?, value: row.get(1)? }))?
         .collect::<rusqlite::Result<_>>()?;
     Ok(record)
+}
+
+/// The answer in a row of `url, deep, checked_at, outcome`.
+pub(super) fn check_of(sha256: Digest, row: &Row<'_>) -> rusqlite::Result<Check> {
+    let outcome = row.get::<_, String>(3)?.parse().map_err(|problem: String| {
+        let text = rusqlite::types::Type::Text;
+        rusqlite::Error::FromSqlConversionFailure(3, text, problem.into())
+    })?;
+    let (url, deep, checked_at) = (row.get(0)?, row.get(1)?, row.get(2)?);
+    Ok(Check { sha256, url, deep, checked_at, outcome })
 }

@@ -182,6 +182,7 @@ pub(super) fn at_hand(
 
 fn wanted(request: &Request) -> Wanted {
     Wanted {
+        name: request.signatures.first().map(|signature| signature.value.clone()),
         url: request.url.clone(),
         also: request.also.clone(),
         sha256: request.sha256,

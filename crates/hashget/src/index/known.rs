@@ -4,32 +4,111 @@
 
 use super::{IndexError, Indexer, Request};
 use crate::detectors::Candidate;
-use crate::hashdb::{HashDb, PackageId};
+use crate::hashdb::{HashDb, HashDbError, HashDbWriter, Key, PackageId};
 use crate::model::{Digest, Evidence, PackageRecord};
+use crate::monitor::Monitor;
+
+/// Candidates that are looked up at once.
+const BATCH: usize = 1 << 12;
+
+/// A package of the HashDB.
+type Known = (PackageId, PackageRecord);
 
 /// The package of `request`, if it is known with the digest `sha256` (if one is wanted), at `evidence` and
 /// as deeply as asked. Its record is completed by what only the request says.
 pub(super) fn known(
-    hashdb: &dyn HashDb,
+    hashdb: &dyn HashDbWriter,
     request: &Request,
     sha256: Option<Digest>,
     evidence: Evidence,
 ) -> Result<Option<PackageId>, IndexError> {
-    let Some(id) = hashdb.by_url(&request.url)? else {
-        return Ok(None);
-    };
-    let Some(record) = hashdb.package(id)? else {
-        return Ok(None);
-    };
+    let found = look_up(hashdb, &[vec![Key::Url(&request.url)]])?.pop().unwrap_or_default();
+    match found.first() {
+        Some(first) => as_asked(hashdb, first, request, sha256, evidence),
+        None => Ok(None),
+    }
+}
+
+/// This package, if it is the one that is asked for.
+fn as_asked(
+    hashdb: &dyn HashDbWriter,
+    (id, record): &Known,
+    request: &Request,
+    sha256: Option<Digest>,
+    evidence: Evidence,
+) -> Result<Option<PackageId>, IndexError> {
     let same_bytes = sha256.is_none_or(|wanted| wanted == record.sha256);
     let as_deep = record.recursive || !request.recursive;
     if !same_bytes || !as_deep || record.evidence < evidence {
         return Ok(None);
     }
-    match completed(&record, request) {
-        Some(completed) => Ok(Some(hashdb.put(&completed, &hashdb.members(id)?)?)),
-        None => Ok(Some(id)),
+    match completed(record, request) {
+        Some(completed) => Ok(Some(hashdb.put(&completed, &hashdb.members(*id)?)?)),
+        None => Ok(Some(*id)),
     }
+}
+
+/// For each candidate, in order, the package that it is, if the HashDB knows it. Nobody else is asked.
+pub(super) fn known_candidates(
+    indexer: &Indexer<'_>,
+    candidates: &[Candidate],
+    monitor: &dyn Monitor,
+) -> Result<Vec<Option<PackageId>>, IndexError> {
+    let mut known = Vec::with_capacity(candidates.len());
+    for batch in candidates.chunks(BATCH) {
+        let request = |one: &Candidate| has_url(one).then(|| indexer.request_of(one));
+        let requests: Vec<Option<Request>> = batch.iter().map(request).collect();
+        let keys = batch.iter().zip(&requests).map(|(candidate, request)| match request {
+            Some(request) => vec![Key::Url(&request.url)],
+            None => names(candidate).collect(),
+        });
+        let found = look_up(indexer.hashdb, &keys.collect::<Vec<_>>())?;
+        for ((candidate, request), found) in batch.iter().zip(requests).zip(found) {
+            monitor.check_interrupted()?;
+            known.push(match (request, found.first()) {
+                // Of those that have the URL, the first is the one.
+                (Some(request), Some(first)) => {
+                    as_asked(indexer.hashdb, first, &request, request.sha256, indexer.evidence)?
+                }
+                (Some(_), None) => None,
+                (None, _) => named(indexer, candidate, &found),
+            });
+        }
+    }
+    Ok(known)
+}
+
+/// Is the candidate's URL known already? Else it is looked up by its names.
+fn has_url(candidate: &Candidate) -> bool {
+    candidate.question.is_none()
+}
+
+/// For each list of keys the packages that they find.
+fn look_up(hashdb: &dyn HashDb, keys: &[Vec<Key<'_>>]) -> Result<Vec<Vec<Known>>, HashDbError> {
+    let mut found = hashdb.find(&keys.concat())?.into_iter();
+    let ids: Vec<Vec<PackageId>> =
+        keys.iter().map(|keys| found.by_ref().take(keys.len()).flatten().collect()).collect();
+    let mut records = hashdb.records(&ids.concat())?.into_iter();
+    let with_records = |ids: Vec<PackageId>| {
+        let records = records.by_ref().take(ids.len()).collect::<Vec<_>>();
+        ids.into_iter().zip(records).filter_map(|(id, record)| Some((id, record?))).collect()
+    };
+    Ok(ids.into_iter().map(with_records).collect())
+}
+
+/// What a candidate without a URL is looked up by.
+fn names(candidate: &Candidate) -> impl Iterator<Item = Key<'_>> {
+    let name = candidate.signature.as_ref().map(Key::Signature);
+    name.into_iter().chain(candidate.sha256.map(Key::Package))
+}
+
+/// The first package that is the candidate, at the evidence that is asked for.
+fn named(indexer: &Indexer<'_>, candidate: &Candidate, found: &[Known]) -> Option<PackageId> {
+    let is_it = |(_, record): &&Known| {
+        record.evidence >= indexer.evidence
+            && candidate.sha256.is_none_or(|sha256| sha256 == record.sha256)
+    };
+    found.iter().find(is_it).map(|(id, _)| *id)
 }
 
 /// A package with the candidate's name (and its digest, if one is known), or with its digest, at the evidence that is
@@ -38,23 +117,8 @@ pub(super) fn known_by_name(
     indexer: &Indexer<'_>,
     candidate: &Candidate,
 ) -> Result<Option<PackageId>, IndexError> {
-    let mut ids = Vec::new();
-    if let Some(name) = &candidate.signature {
-        ids = indexer.hashdb.by_signature(name)?;
-    }
-    if let Some(sha256) = &candidate.sha256 {
-        ids.extend(indexer.hashdb.by_sha256(sha256)?);
-    }
-    for id in ids {
-        let known = indexer.hashdb.package(id)?.is_some_and(|record| {
-            record.evidence >= indexer.evidence
-                && candidate.sha256.is_none_or(|sha256| sha256 == record.sha256)
-        });
-        if known {
-            return Ok(Some(id));
-        }
-    }
-    Ok(None)
+    let found = look_up(indexer.hashdb, &[names(candidate).collect()])?.pop().unwrap_or_default();
+    Ok(named(indexer, candidate, &found))
 }
 
 /// `record` with what only `request` says; `None` when that is nothing.

@@ -28,7 +28,7 @@ use crate::detectors::{Candidate, DetectError, Detector, Machine};
 use crate::error::ErrorClass;
 use crate::fetch::{FetchError, MirrorRule, Source, Web, public_url};
 use crate::formats::{self, FormatError, Input};
-use crate::hashdb::{HashDb, HashDbError, PackageId};
+use crate::hashdb::{HashDbError, HashDbWriter, PackageId};
 use crate::limits::Limits;
 use crate::model::{Digest, Evidence, PackageRecord, RelPath, Signature};
 use crate::monitor::{Interrupted, Monitor};
@@ -132,7 +132,7 @@ impl IndexError {
 /// What indexing stands on.
 pub struct Indexer<'a> {
     /// Where to record.
-    pub hashdb: &'a dyn HashDb,
+    pub hashdb: &'a dyn HashDbWriter,
     /// Where packages come from.
     pub source: &'a dyn Source,
     /// Where indexes are asked, and the heads of packages are read.
@@ -197,16 +197,17 @@ impl Indexer<'_> {
     }
 
     /// The package that a detector found, if the HashDB knows it. Nobody else is asked.
-    fn known_candidate(&self, candidate: &Candidate) -> Result<Option<PackageId>, IndexError> {
-        // While there is a question the URL is not known.
-        if candidate.question.is_none() {
-            let request = self.request_of(candidate);
-            let known = known::known(self.hashdb, &request, request.sha256, self.evidence)?;
-            if known.is_some() || candidate.by_content.is_none() {
-                return Ok(known);
-            }
+    fn known_candidate(
+        &self,
+        candidate: &Candidate,
+        monitor: &dyn Monitor,
+    ) -> Result<Option<PackageId>, IndexError> {
+        let known = known::known_candidates(self, std::slice::from_ref(candidate), monitor)?;
+        match known.into_iter().flatten().next() {
+            // It may be recorded under another URL than the likely one.
+            None if candidate.by_content.is_some() => known::known_by_name(self, candidate),
+            known => Ok(known),
         }
-        known::known_by_name(self, candidate)
     }
 
     /// Indexes what a detector found: as [`Self::index`], but the package may lie on this machine.
@@ -218,7 +219,7 @@ impl Indexer<'_> {
     ) -> Result<Indexed, IndexError> {
         let mut candidate = Cow::Borrowed(candidate);
         loop {
-            if let Some(id) = self.known_candidate(&candidate)? {
+            if let Some(id) = self.known_candidate(&candidate, monitor)? {
                 return Ok(Indexed::Known(id));
             }
             let Some(question) = candidate.question.clone() else { break };

@@ -29,7 +29,9 @@ pub(super) fn read(
 ) -> Result<Contents, IndexError> {
     let name = escaped(request.url.as_bytes());
     let total = Total { bytes: file.metadata().ok().map(|found| found.len()), things: None };
-    let progress = monitor.begin(Step::Read, name.clone(), total);
+    let own_name = request.signatures.first().map(|signature| escaped(signature.value.as_bytes()));
+    let shown = own_name.unwrap_or_else(|| name.clone());
+    let progress = monitor.begin(Step::Read, shown, total);
     let mut collector = Collector::new(&progress, monitor);
     let recurse = |_: &RelPath| request.recursive;
     let input = Input::Watched(file, progress.position());

@@ -7,12 +7,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::fetch::Package;
 use super::read::Contents;
 use super::{IndexError, Indexed, Request};
-use crate::hashdb::{HashDb, PackageId};
+use crate::hashdb::{HashDbWriter, Key, PackageId};
 use crate::model::{Evidence, PackageRecord};
 
 /// Records `package` with what is inside it.
 pub(super) fn record(
-    hashdb: &dyn HashDb,
+    hashdb: &dyn HashDbWriter,
     request: &Request,
     package: &Package,
     contents: Contents,
@@ -38,17 +38,16 @@ pub(super) fn record(
 
 /// The same package may have been recorded under another URL, before its members were all read.
 fn forget_weaker(
-    hashdb: &dyn HashDb,
+    hashdb: &dyn HashDbWriter,
     id: PackageId,
     record: &PackageRecord,
 ) -> Result<(), IndexError> {
-    for other in hashdb.by_sha256(&record.sha256)? {
-        let weaker = other != id
-            && hashdb
-                .package(other)?
-                .is_some_and(|other| other.evidence < Evidence::Signed.min(record.evidence));
-        if weaker {
-            hashdb.remove(other)?;
+    let mut others = hashdb.find_one(Key::Package(record.sha256))?;
+    others.retain(|other| *other != id);
+    let records = hashdb.records(&others)?;
+    for (id, other) in others.into_iter().zip(records) {
+        if other.is_some_and(|other| other.evidence < Evidence::Signed.min(record.evidence)) {
+            hashdb.remove(id)?;
         }
     }
     Ok(())

@@ -121,18 +121,25 @@ impl PackageRecord {
 
     /// What a person calls the package: see [`display_name`]. Details show the URL beside it.
     pub fn display_name(&self) -> &str {
-        match self.signatures.first() {
-            Some(signature) => &signature.value,
-            None => self.base_name(),
-        }
+        self.own_name().unwrap_or_else(|| self.base_name())
+    }
+
+    /// The value of its first signature, if it has one.
+    pub fn own_name(&self) -> Option<&str> {
+        self.signatures.first().map(|signature| &*signature.value)
     }
 }
 
 /// What a person calls a package with these signatures (each as [`Signature`] displays it): the value of the first
 /// one, such as `vim_9.0_amd64`; the file name of the URL where there is none.
 pub fn display_name<'a>(signatures: &'a [String], url: &'a str) -> &'a str {
-    let first = signatures.first().and_then(|signature| signature.split_once(':'));
-    first.map_or_else(|| base_name(url), |(_, value)| value)
+    own_name(signatures).unwrap_or_else(|| base_name(url))
+}
+
+/// The value of the first of these signatures (each as [`Signature`] displays it), if there is one.
+pub fn own_name(signatures: &[String]) -> Option<&str> {
+    let (_, value) = signatures.first()?.split_once(':')?;
+    Some(value)
 }
 
 fn base_name(url: &str) -> &str {

@@ -111,11 +111,11 @@ mod tests {
     use super::*;
 
     fn offer(id: i64, size: u64, contents: &[u32]) -> Offer {
-        Offer { id: PackageId(id), size, contents: contents.to_vec() }
+        Offer { id: PackageId::from_raw(id), size, contents: contents.to_vec() }
     }
 
     fn ids(packages: &[PackageId]) -> Vec<i64> {
-        packages.iter().map(|id| id.0).collect()
+        packages.iter().map(|id| id.to_raw()).collect()
     }
 
     #[test]
@@ -143,7 +143,7 @@ mod tests {
         let offers = [offer(1, 1_000_000, &[0]), offer(2, 100, &[1])];
         let choice = choose(&offers, &[1_000, 1_000], 10.0);
         assert_eq!(ids(&choice.chosen), [2]);
-        assert_eq!(choice.not_worth, [(PackageId(1), 1_000)]);
+        assert_eq!(choice.not_worth, [(PackageId::from_raw(1), 1_000)]);
         assert_eq!(ids(&choose_all(&offers)), [1, 2]);
     }
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::matching::Obstacle;
 use super::{PackOptions, matching};
-use crate::hashdb::{HashDb, HashDbError, PackageId};
+use crate::hashdb::{HashDb, HashDbError, Key, PackageId};
 use crate::model::{Digest, Entry, Kind, PackageRecord, RelPath};
 
 /// What becomes of an entry.
@@ -101,14 +101,18 @@ fn holders(
     today: &str,
 ) -> Result<Vec<Vec<Holder>>, HashDbError> {
     let mut contents: BTreeMap<PackageId, Vec<usize>> = BTreeMap::new();
-    for (index, ids) in hashdb.packages_with(digests)?.into_iter().enumerate() {
+    let keys: Vec<Key<'_>> = digests.iter().map(|digest| Key::Content(*digest)).collect();
+    for (index, ids) in hashdb.find(&keys)?.into_iter().enumerate() {
         for id in ids {
             contents.entry(id).or_default().push(index);
         }
     }
     let mut holders: Vec<Vec<Holder>> = vec![Vec::new(); digests.len()];
-    for (id, indices) in contents {
-        let Some(record) = hashdb.package(id)? else { continue };
+    let ids: Vec<PackageId> = contents.keys().copied().collect();
+    let records = hashdb.records(&ids)?;
+    hashdb.prefetch_members(&ids)?;
+    for ((id, indices), record) in contents.into_iter().zip(records) {
+        let Some(record) = record else { continue };
         let obstacle = matching::obstacle(&record, options, today);
         let members: HashMap<Digest, RelPath> = hashdb
             .members(id)?

@@ -10,8 +10,8 @@ use super::cover::{Offer, choose};
 use super::members::Members;
 use super::plan::{ChosenPackage, Kept, PackageUse};
 use super::{PackError, PackOptions};
-use crate::hashdb::{HashDb, HashDbError, PackageId};
-use crate::model::{Digest, Entry, PackageRecord};
+use crate::hashdb::{HashDb, HashDbError, Key, PackageId};
+use crate::model::{Entry, PackageRecord};
 
 /// So many digests are looked up at once: enough for the HashDB, little in memory.
 const BATCH: usize = 1 << 16;
@@ -49,15 +49,15 @@ impl Holders {
     ) -> Result<Self, HashDbError> {
         let (mut holders, mut held) = (Vec::new(), vec![None; entries.len()]);
         // One visit to each content's entry, since they lie all over the memory.
-        let wanted =
-            |content| (contents.weight(content) > 0).then(|| (content, contents.digest(content)));
+        let key = |content| (content, Key::Content(contents.digest(content)));
+        let wanted = |content| (contents.weight(content) > 0).then(|| key(content));
         let mut wanted = contents.numbers().filter_map(wanted);
         loop {
-            let (batch, digests): (Vec<u32>, Vec<Digest>) = wanted.by_ref().take(BATCH).unzip();
+            let (batch, keys): (Vec<u32>, Vec<Key<'_>>) = wanted.by_ref().take(BATCH).unzip();
             if batch.is_empty() {
                 break;
             }
-            for (content, packages) in batch.into_iter().zip(hashdb.packages_with(&digests)?) {
+            for (content, packages) in batch.into_iter().zip(hashdb.find(&keys)?) {
                 contents.names(content).for_each(|entry| held[entry] = Some(!packages.is_empty()));
                 holders.extend(packages.into_iter().map(|id| (id, content)));
             }
@@ -83,12 +83,19 @@ pub(super) fn matched<'a>(
     let mut found: Vec<(PackageRecord, Offer)> = Vec::new();
     let Holders { packages: holders, held } = holders;
     let reliable = |record: &PackageRecord| obstacle(record, options, today).is_none();
-    for holder in holders.chunk_by(|(a, _), (b, _)| a == b) {
-        let id = holder[0].0;
-        if let Some(record) = hashdb.package(id)?.filter(reliable) {
-            let contents = holder.iter().map(|&(_, content)| content).collect();
-            let size = record.size;
-            found.push((record, Offer { id, size, contents }));
+    let mut packages = holders.chunk_by(|(a, _), (b, _)| a == b);
+    loop {
+        let batch: Vec<&[(PackageId, u32)]> = packages.by_ref().take(BATCH).collect();
+        if batch.is_empty() {
+            break;
+        }
+        let ids: Vec<PackageId> = batch.iter().map(|holder| holder[0].0).collect();
+        for (holder, record) in batch.into_iter().zip(hashdb.records(&ids)?) {
+            if let Some(record) = record.filter(reliable) {
+                let contents = holder.iter().map(|&(_, content)| content).collect();
+                let (id, size) = (holder[0].0, record.size);
+                found.push((record, Offer { id, size, contents }));
+            }
         }
     }
     drop(holders);
@@ -112,6 +119,7 @@ pub(super) fn matched<'a>(
     let mut chosen: Vec<(usize, PackageId)> =
         choice.chosen.iter().map(|id| (positions[id], *id)).collect();
     chosen.sort_unstable();
+    hashdb.prefetch_members(&choice.chosen)?;
     let mut chosen = chosen.into_iter().peekable();
     let (mut packages, mut kept) = (Vec::with_capacity(chosen.len()), 0);
     for (position, record) in records.into_iter().enumerate() {

@@ -117,10 +117,7 @@ impl<'a> Members<'a> {
         if count == self.len() {
             return Ok(());
         }
-        Err(HashDbError::Failed {
-            location: self.hashdb.status()?.location,
-            problem: "a package was replaced while it was read; run the command again".to_owned(),
-        })
+        Err(HashDbError::Replaced)
     }
 
     /// The members whose path occurs more than once.

@@ -48,7 +48,7 @@ use plan::{Claims, Plan};
 
 use crate::error::ErrorClass;
 use crate::fetch::{MirrorRule, Source, Web};
-use crate::hashdb::{HashDb, HashDbError};
+use crate::hashdb::{HashDbError, HashDbWriter};
 use crate::index::IndexError;
 use crate::limits::Limits;
 use crate::model::manifest::{MANIFEST_NAME, ManifestV1};
@@ -59,7 +59,7 @@ use crate::tree::{BadGlob, Globs, Scan, ScanError, ScanOptions, scan};
 /// What packing stands on.
 pub struct Packer<'a> {
     /// What is known.
-    pub hashdb: &'a dyn HashDb,
+    pub hashdb: &'a dyn HashDbWriter,
     /// Where packages come from that have to be indexed first.
     pub source: &'a dyn Source,
     /// Where indexes are asked, and the heads of packages are read, meanwhile.
@@ -294,7 +294,7 @@ impl Packer<'_> {
         summary: &mut Summary,
         monitor: &dyn Monitor,
     ) -> Result<(), PackError> {
-        let Some(mut file) = output.create()? else { return Ok(()) };
+        let Some(mut file) = output.open()? else { return Ok(()) };
         let name = scan.root.path().display().to_string();
         let progress = monitor.begin(Step::Write, name, Total::bytes(summary.archived_bytes));
         let mut writer = write::Writer {
@@ -309,7 +309,7 @@ impl Packer<'_> {
             names: HashMap::new(),
         };
         let encoder =
-            crate::codec::encoder(options.codec, Box::new(file.writer()), options.level, self.jobs)
+            crate::codec::encoder(options.codec, Box::new(&mut file), options.level, self.jobs)
                 .map_err(PackError::Write)?;
         let result = writer
             .write(encoder, version_one)
@@ -317,7 +317,7 @@ impl Packer<'_> {
         summary.changed_files = writer.changed;
         drop(progress);
         result?;
-        summary.archive_bytes = file.finish()?;
+        summary.archive_bytes = file.commit()?;
         Ok(())
     }
 }

@@ -1,36 +1,30 @@
 //! Where an archive goes.
 //!
-//! Invariant: a file has its name only once it is complete and on the disk.
+//! Invariant: nothing is opened before the tree is scanned and planned: the archive may lie in it.
 
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 use super::PackError;
-use crate::pending_file::PendingFile;
-
-/// An archive's mode, less the process's umask.
-const MODE: u32 = 0o666;
+use crate::storage::{ArchiveSink, FileSink};
 
 /// Where an archive goes.
 pub enum Output<'a> {
     /// Into a file, under its name only when complete. An existing one is replaced then.
     File(PathBuf),
-    /// Into a pipe.
-    Stream(Box<dyn Write + Send + 'a>),
+    /// Into something else.
+    Sink(Box<dyn ArchiveSink + 'a>),
     /// Nowhere: a dry run.
     Nothing,
 }
 
-/// An archive that is being written.
-pub(super) struct OutputFile<'a> {
-    target: Target<'a>,
+/// An archive that is being written. Dropping it aborts it.
+pub(super) struct OpenOutput<'a> {
+    sink: Box<dyn ArchiveSink + 'a>,
+    /// The file's path, for messages.
+    path: Option<PathBuf>,
     bytes: u64,
-}
-
-enum Target<'a> {
-    File { path: PathBuf, file: PendingFile },
-    Stream(Box<dyn Write + Send + 'a>),
 }
 
 impl<'a> Output<'a> {
@@ -42,52 +36,38 @@ impl<'a> Output<'a> {
     }
 
     /// Opens it; `None` for a dry run.
-    pub(super) fn create(self) -> Result<Option<OutputFile<'a>>, PackError> {
-        let target = match self {
+    pub(super) fn open(self) -> Result<Option<OpenOutput<'a>>, PackError> {
+        let (sink, path): (Box<dyn ArchiveSink>, _) = match self {
             Self::Nothing => return Ok(None),
-            Self::Stream(stream) => Target::Stream(stream),
-            Self::File(path) => {
-                let file = PendingFile::create(&path, MODE)
-                    .map_err(|error| PackError::Output { path: path.clone(), error })?;
-                Target::File { path, file }
-            }
+            Self::Sink(sink) => return Ok(Some(OpenOutput { sink, path: None, bytes: 0 })),
+            Self::File(path) => match FileSink::create(&path) {
+                Ok(sink) => (Box::new(sink), path),
+                Err(error) => return Err(PackError::Output { path, error }),
+            },
         };
-        Ok(Some(OutputFile { target, bytes: 0 }))
+        Ok(Some(OpenOutput { sink, path: Some(path), bytes: 0 }))
     }
 }
 
-impl OutputFile<'_> {
-    /// What the encoder writes to.
-    pub(super) fn writer(&mut self) -> impl Write + '_ {
-        self
-    }
-
-    /// Makes a file durable and gives it its name; returns how many bytes were written.
-    pub(super) fn finish(self) -> Result<u64, PackError> {
-        match self.target {
-            Target::Stream(mut stream) => stream.flush().map_err(PackError::Write)?,
-            Target::File { path, file } => {
-                file.commit(&path).map_err(|error| PackError::Output { path, error })?;
-            }
+impl OpenOutput<'_> {
+    /// Completes the archive; returns how many bytes were written.
+    pub(super) fn commit(self) -> Result<u64, PackError> {
+        match (self.sink.commit(), self.path) {
+            (Ok(()), _) => Ok(self.bytes),
+            (Err(error), Some(path)) => Err(PackError::Output { path, error }),
+            (Err(error), None) => Err(PackError::Write(error)),
         }
-        Ok(self.bytes)
     }
 }
 
-impl Write for OutputFile<'_> {
+impl Write for OpenOutput<'_> {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        let count = match &mut self.target {
-            Target::File { file, .. } => file.write(buffer)?,
-            Target::Stream(stream) => stream.write(buffer)?,
-        };
+        let count = self.sink.write(buffer)?;
         self.bytes += count as u64;
         Ok(count)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        match &mut self.target {
-            Target::File { file, .. } => file.flush(),
-            Target::Stream(stream) => stream.flush(),
-        }
+        self.sink.flush()
     }
 }

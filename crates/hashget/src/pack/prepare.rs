@@ -10,7 +10,7 @@ use super::{
     ManifestVersion, Output, PackError, PackOptions, Packer, Planned, Summary, eligible, plan,
     write,
 };
-use crate::model::manifest::{AnyManifest, MANIFEST_NAME};
+use crate::model::manifest::{AnyManifest, MANIFEST_NAME, ManifestError};
 use crate::model::{Kind, RelPath};
 use crate::monitor::{Event, Monitor};
 use crate::pending_file::PendingFile;
@@ -96,15 +96,20 @@ fn output_error(tree: &Path, error: std::io::Error) -> PackError {
 
 /// A manifest of an earlier preparation is replaced; a file of the user's is not.
 fn check_own_manifest(tree: &Path) -> Result<(), PackError> {
-    match fs_err::read(tree.join(MANIFEST_NAME)) {
-        Ok(json) if AnyManifest::parse(&json).is_ok() => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Ok(_) => {
-            let problem = "a file of this name is there, and it is no manifest";
-            Err(output_error(tree, std::io::Error::other(problem)))
+    let json = match fs_err::read(tree.join(MANIFEST_NAME)) {
+        Ok(json) => json,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(output_error(tree, error)),
+    };
+    let problem = match AnyManifest::parse(&json) {
+        Ok(_) => return Ok(()),
+        // What only a newer hashget reads is a manifest, too.
+        Err(error @ (ManifestError::Needs { .. } | ManifestError::Version { .. })) => {
+            std::io::Error::other(error)
         }
-        Err(error) => Err(output_error(tree, error)),
-    }
+        Err(_) => std::io::Error::other("a file of this name is there, and it is no manifest"),
+    };
+    Err(output_error(tree, problem))
 }
 
 fn write_manifest(tree: &Path, write: write::WriteText<'_>) -> std::io::Result<()> {

@@ -11,7 +11,7 @@ use super::plan::Plan;
 use super::tar_writer::TarWriter;
 use super::{PackError, PackOptions};
 use crate::model::manifest::{
-    EntryColumns, MANIFEST_NAME, Manifest, ManifestV1, Renamed, TreeSummary,
+    EntryColumns, MANIFEST_NAME, Manifest, ManifestV1, Needs, Renamed, TreeSummary,
 };
 use crate::model::{Entry, Kind, Metadata, RelPath};
 use crate::monitor::{Monitor, ProblemKind, Running};
@@ -67,6 +67,7 @@ pub(super) fn with_manifest<R>(
     let manifest = Manifest {
         format: Manifest::FORMAT.to_owned(),
         version: 2,
+        needs: Needs::default(),
         tool: concat!("hashget ", env!("CARGO_PKG_VERSION")).to_owned(),
         expires: options.expires.clone().or(earliest),
         tree: TreeSummary {

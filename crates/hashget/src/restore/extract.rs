@@ -1,7 +1,7 @@
 //! Unpacking the archive's own entries, one pass over the tar.
 //!
 //! Invariant: an entry whose name or link leaves the target is refused and named, and all others go
-//! on; the manifest is known as soon as it passed.
+//! on; the manifest is known as soon as it passed, and if only a newer hashget reads it, nothing is unpacked.
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Read};
@@ -13,9 +13,10 @@ use super::{RestoreError, fatal};
 use crate::archive::{ArchiveError, manifest_path, stream};
 use crate::formats::tar::{RawKind, TarEntry};
 use crate::limits::Limits;
-use crate::model::manifest::MANIFEST_NAME;
+use crate::model::manifest::{MANIFEST_NAME, ManifestError, ManifestHeader};
 use crate::model::{Digest, Kind, MemberMetadata, Metadata, RelPath, escaped};
 use crate::monitor::{Monitor, ProblemKind, Running, Step, Total};
+use crate::storage::ArchiveSource;
 use crate::wording::one_line;
 
 /// What came out of the archive.
@@ -23,6 +24,8 @@ use crate::wording::one_line;
 pub(super) struct Extracted {
     /// Did a manifest pass? The last one is in its place.
     pub(super) manifest: bool,
+    /// The header of that one, if it could be read.
+    pub(super) header: Option<ManifestHeader>,
     /// Entries that are no folders; with the digest of files without holes.
     pub(super) entries: PathMap<Option<Digest>>,
     /// Folders.
@@ -57,16 +60,16 @@ impl Extracted {
 /// [`ArchiveError::NotAnArchive`] and those after which nothing can go on. An archive that is damaged
 /// further on is a problem for the monitor.
 pub(super) fn extract(
-    archive: &mut (dyn Read + Send),
-    bytes: Option<u64>,
+    archive: &mut dyn ArchiveSource,
     target: &Target,
     limits: &Limits,
     monitor: &dyn Monitor,
 ) -> Result<Extracted, RestoreError> {
     let name = target.path().display().to_string();
-    let progress = &monitor.begin(Step::Extract, name.clone(), Total { bytes, things: None });
+    let progress =
+        &monitor.begin(Step::Extract, name.clone(), Total { bytes: archive.size(), things: None });
     Extracting { target, limits, monitor, progress, name: &name, found: Extracted::default() }
-        .extract(&mut Counted { archive, progress })
+        .extract(&mut Counted { archive: &mut { archive }, progress })
 }
 
 /// Tells how much of the archive itself was read.
@@ -219,6 +222,14 @@ impl Extracting<'_> {
         let path = manifest_path();
         // It is there from now on, so that `restore` can continue when this is interrupted.
         let staged = self.target.stage(&path, size, content)?;
+        self.found.header = match ManifestHeader::read(staged.file(), limit) {
+            Ok(header) => Some(header),
+            Err(error @ (ManifestError::Needs { .. } | ManifestError::Version { .. })) => {
+                return Err(Refusal::Stop(error.into()));
+            }
+            // A damaged manifest is an error at the end: what the archive itself holds is unpacked.
+            Err(_) => None,
+        };
         staged.put(&path, &Metadata { mode: 0o644, ..super::own_metadata() })?;
         self.found.manifest = true;
         Ok(())

@@ -17,7 +17,6 @@ mod place;
 mod v1;
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::Path;
 
 pub use error::RestoreError;
@@ -25,9 +24,12 @@ pub use error::RestoreError;
 use crate::archive::{self, ArchiveError, manifest_path};
 use crate::fetch::{Source, Web};
 use crate::limits::Limits;
-use crate::model::manifest::{AnyManifest, EntryTable, Manifest, ManifestV1, Renamed};
+use crate::model::manifest::{
+    AnyManifest, EntryTable, Manifest, ManifestHeader, ManifestV1, Renamed,
+};
 use crate::model::{Metadata, RelPath};
 use crate::monitor::{Monitor, ProblemKind, Running, Step, Total};
+use crate::storage::ArchiveSource;
 use extract::Extracted;
 use ledger::Ledger;
 use place::{PlaceError, Target};
@@ -51,17 +53,11 @@ pub struct RestoreOptions {
     pub same_owner: bool,
     /// Leave the manifest in the tree when everything is done.
     pub keep_manifest: bool,
-    /// The size of the archive as it is stored, for the monitor, if it is known.
-    pub archive_bytes: Option<u64>,
 }
 
 impl Default for RestoreOptions {
     fn default() -> Self {
-        Self {
-            same_owner: rustix::process::geteuid().is_root(),
-            keep_manifest: false,
-            archive_bytes: None,
-        }
+        Self { same_owner: rustix::process::geteuid().is_root(), keep_manifest: false }
     }
 }
 
@@ -119,21 +115,25 @@ impl Restorer<'_> {
     /// told to `monitor`; the manifest is left in `target` then, for [`Restorer::restore`].
     pub fn unpack(
         &self,
-        archive: &mut (dyn Read + Send),
+        archive: &mut dyn ArchiveSource,
         target: &Path,
         options: &RestoreOptions,
         monitor: &dyn Monitor,
     ) -> Result<Summary, RestoreError> {
         let target = Target::open(target, true, options.same_owner)?;
         let extracted =
-            extract::extract(archive, options.archive_bytes, &target, self.limits, monitor)?;
+            extract::extract(archive, &target, self.limits, monitor).inspect_err(|error| {
+                if matches!(error, RestoreError::Archive(_)) {
+                    target.remove_if_made();
+                }
+            })?;
         if !extracted.manifest {
             for (path, reason) in finish::settle(&target, &extracted.folders)? {
                 monitor.problem(ProblemKind::Incomplete, path, reason);
             }
             return Err(ArchiveError::NoManifestInArchive.into());
         }
-        match read_manifest(&target, self.limits)? {
+        match read_manifest(&target, extracted.header.as_ref(), self.limits)? {
             AnyManifest::V1(manifest) => {
                 self.fill_v1(&target, &manifest, Some(extracted), options, monitor)
             }
@@ -157,7 +157,7 @@ impl Restorer<'_> {
         monitor: &dyn Monitor,
     ) -> Result<Summary, RestoreError> {
         let mut target = Target::open(target, false, options.same_owner)?;
-        match read_manifest(&target, self.limits)? {
+        match read_manifest(&target, None, self.limits)? {
             AnyManifest::V1(manifest) => self.fill_v1(&target, &manifest, None, options, monitor),
             AnyManifest::V2(manifest) => {
                 target.protect(manifest.archived.paths().iter());
@@ -290,7 +290,11 @@ fn own_metadata() -> Metadata {
 }
 
 /// The manifest that is in the target. It is parsed while it is read: a large one is never in memory twice.
-fn read_manifest(target: &Target, limits: &Limits) -> Result<AnyManifest, RestoreError> {
+fn read_manifest(
+    target: &Target,
+    header: Option<&ManifestHeader>,
+    limits: &Limits,
+) -> Result<AnyManifest, RestoreError> {
     let path = target.path().to_path_buf();
     let file = match target.open_file(&manifest_path()) {
         Ok(Some(file)) => file,
@@ -302,7 +306,7 @@ fn read_manifest(target: &Target, limits: &Limits) -> Result<AnyManifest, Restor
         }
     };
     let failed = |error| ArchiveError::Folder { folder: path, error };
-    Ok(archive::parse_manifest(&file, limits, failed)?)
+    Ok(archive::parse_manifest(&file, header, limits, failed)?)
 }
 
 fn count(length: usize) -> u64 {

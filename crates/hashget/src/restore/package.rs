@@ -15,7 +15,7 @@ use crate::archive::package_plan::{Destination, ManifestPart, PackagePlan};
 use crate::fetch::Wanted;
 use crate::formats::{self, FormatError, Input, PATH_SEPARATOR, Visitor, VisitorError};
 use crate::model::manifest::Package;
-use crate::model::{Digest, Kind, Member, RelPath, escaped};
+use crate::model::{Digest, Kind, Member, RelPath, escaped, own_name};
 use crate::monitor::{Event, ProblemKind, Step, Total};
 use crate::wording::one_line;
 
@@ -47,6 +47,7 @@ impl<'r, 'm> Restoring<'r, 'm> {
             self.place_node(&destination)?;
         }
         let wanted = Wanted {
+            name: own_name(&self.package.signatures).map(str::to_owned),
             url: self.package.url.clone(),
             also: self.package.also.clone(),
             sha256: Some(self.package.sha256),
@@ -121,7 +122,9 @@ impl<'r, 'm> Restoring<'r, 'm> {
         }
         let run = self.run;
         let name = self.name.clone();
-        let progress = run.monitor.begin(Step::Read, name.clone(), Total::bytes(self.package.size));
+        let own_name = own_name(&self.package.signatures);
+        let shown = own_name.map_or_else(|| name.clone(), |name| escaped(name.as_bytes()));
+        let progress = run.monitor.begin(Step::Read, shown, Total::bytes(self.package.size));
         let inner = self.plan.inner_packages().clone();
         let recurse = |path: &RelPath| {
             let inside = [path.as_bytes(), PATH_SEPARATOR.as_bytes()].concat();

@@ -125,6 +125,7 @@ fn search<'m>(
 ) -> Result<Option<String>, RestoreError> {
     let name = crate::fetch::shown(&package.url);
     let wanted = Wanted {
+        name: None,
         url: package.url.clone(),
         also: Vec::new(),
         sha256: Some(package.hash),

@@ -1,8 +1,8 @@
-//! What every HashDB must do. One call of [`check`] with an empty HashDB runs it all.
+//! What every HashDB must do: one suite for reading, one for writing.
 //!
-//! Invariant: the suite uses nothing but the trait.
+//! Invariant: a suite uses nothing but its trait.
 
-use hashget::hashdb::{Check, CheckOutcome, HashDb, PackageId};
+use hashget::hashdb::{HashDb, HashDbWriter, Key, PackageId, complete_members, complete_packages};
 use hashget::model::{
     Digest, Evidence, Extent, Kind, Member, MemberMetadata, PackageRecord, RelPath, Signature,
     Timestamp,
@@ -77,207 +77,281 @@ fn strange_members() -> Vec<Member> {
     members.rev().collect()
 }
 
-/// Runs the suite on an empty HashDB, which is empty again afterwards.
-pub(crate) fn check(db: &dyn HashDb) {
-    an_empty_one_knows_nothing(db);
-    what_is_put_comes_back(db);
-    look_ups_answer_in_the_order_of_the_question(db);
-    a_package_is_found_by_all_its_names(db);
-    putting_again_replaces(db);
-    weaker_evidence_replaces_nothing(db);
-    answers_of_places_are_kept(db);
-    many_threads_at_once(db);
-}
-
-fn empty(db: &dyn HashDb) {
-    for (id, _) in db.list().unwrap() {
-        assert!(db.remove(id).unwrap());
-    }
-    an_empty_one_knows_nothing(db);
-}
-
-fn an_empty_one_knows_nothing(db: &dyn HashDb) {
-    let nobody = PackageId(987_654_321);
-    assert_eq!(db.list().unwrap(), []);
-    assert_eq!(db.package(nobody).unwrap(), None);
-    assert_eq!(db.members(nobody).unwrap(), []);
-    assert!(!db.remove(nobody).unwrap());
-    assert_eq!(db.packages_with(&[]).unwrap(), Vec::<Vec<PackageId>>::new());
-    assert_eq!(db.packages_with(&[Digest::of(b"x")]).unwrap(), vec![vec![]]);
-    assert_eq!(db.by_url("https://example.org/").unwrap(), None);
-    assert_eq!(db.by_sha256(&Digest::of(b"x")).unwrap(), []);
-    let status = db.status().unwrap();
-    assert_eq!((status.packages, status.digests, status.package_bytes), (0, 0, 0));
-}
-
-fn what_is_put_comes_back(db: &dyn HashDb) {
-    let (mut record, mut members) = package("whole", 3);
-    members.extend(strange_members());
-    let id = db.put(&record, &members).unwrap();
-    assert_eq!(db.package(id).unwrap().as_ref(), Some(&record));
-    assert_eq!(db.members(id).unwrap(), members);
-
-    // The least that a record can say, and a package without members.
-    record.url = "https://example.org/least".to_owned();
-    record.also.clear();
-    record.signatures.clear();
-    (record.project, record.expires) = (None, None);
-    (record.vouched, record.recursive) = (false, false);
-    for evidence in [Evidence::Local, Evidence::Declared, Evidence::Signed] {
-        record.evidence = evidence;
-        let id = db.put(&record, &[]).unwrap();
-        assert_eq!(db.package(id).unwrap().as_ref(), Some(&record));
-        assert_eq!(db.members(id).unwrap(), []);
-    }
-    empty(db);
-}
-
-fn look_ups_answer_in_the_order_of_the_question(db: &dyn HashDb) {
-    let (first_record, mut first_members) = package("first", 5);
-    let (second_record, mut second_members) = package("second", 2);
+/// Packages for [`check_reading`]: whoever makes the HashDB, by writing into it or otherwise, makes it know these,
+/// in this order, and no others.
+pub(crate) fn known_packages() -> Vec<(PackageRecord, Vec<Member>)> {
+    let (mut first, mut first_members) = package("first", 5);
+    let (mut second, mut second_members) = package("second", 2);
     let shared = file("shared", b"in both");
     first_members.push(shared.clone());
-    second_members.extend([shared.clone(), file("again", b"in both")]);
-    let first = db.put(&first_record, &first_members).unwrap();
-    let second = db.put(&second_record, &second_members).unwrap();
-    let questions = [
-        Digest::of(&content("second", 1)),
-        Digest::of(b"nobody has it"),
-        Digest::of(b"in both"),
-        first_record.sha256,
-        Digest::of(&content("first", 4)),
-        Digest::of(&content("second", 1)),
-    ];
-    let answers = db.packages_with(&questions).unwrap();
-    assert_eq!(
-        answers,
-        [vec![second], vec![], vec![first, second], vec![first], vec![first], vec![second]]
-    );
-    let status = db.status().unwrap();
-    // 5 and 2 files, one in both, and the two packages themselves.
-    assert_eq!((status.packages, status.digests), (2, 10));
-    assert_eq!(status.package_bytes, first_record.size + second_record.size);
-    assert!(db.remove(first).unwrap());
-    assert!(!db.remove(first).unwrap());
-    assert_eq!(
-        db.packages_with(&questions).unwrap(),
-        [vec![second], vec![], vec![second], vec![], vec![], vec![second]]
-    );
-    empty(db);
+    second_members.extend([shared, file("again", b"in both")]);
+    first.evidence = Evidence::Declared;
+    // The same bytes under another URL; it calls that of the first one of its others.
+    second.sha256 = first.sha256;
+    second.signatures.truncate(1);
+    second.signatures.push(first.signatures[1].clone());
+    second.also = vec![first.url.clone()];
+    let (strange, mut strange_ones) = package("strange", 3);
+    strange_ones.extend(strange_members());
+    let (mut least, _) = package("least", 0);
+    least.also.clear();
+    least.signatures.clear();
+    (least.project, least.expires) = (None, None);
+    (least.vouched, least.recursive) = (false, false);
+    vec![
+        (first, first_members),
+        (second, second_members),
+        (strange, strange_ones),
+        (least, Vec::new()),
+    ]
 }
 
-fn a_package_is_found_by_all_its_names(db: &dyn HashDb) {
-    let (one, members) = package("one", 1);
-    let (mut two, _) = package("two", 1);
-    two.sha256 = one.sha256;
-    two.signatures.truncate(1);
-    two.signatures.push(one.signatures[1].clone());
-    // Another package calls `one`'s own URL one of its others: the owner stays the owner.
-    two.also = vec![one.url.clone()];
-    let two_id = db.put(&two, &[]).unwrap();
-    assert_eq!(db.by_url(&one.url).unwrap(), Some(two_id));
-    let one_id = db.put(&one, &members).unwrap();
-    assert_eq!(db.by_url(&one.url).unwrap(), Some(one_id));
-    assert_eq!(db.by_url(&one.also[1]).unwrap(), Some(one_id));
-    assert_eq!(db.by_url(&two.url).unwrap(), Some(two_id));
-    assert_eq!(db.by_url("https://example.org/").unwrap(), None);
-    let both = {
-        let mut ids = [one_id, two_id];
+/// Runs the suite of [`HashDb`] on one that knows [`known_packages`].
+pub(crate) fn check_reading(db: &dyn HashDb) {
+    let known = known_packages();
+    let urls: Vec<Key<'_>> = known.iter().map(|(record, _)| Key::Url(&record.url)).collect();
+    let ids: Vec<PackageId> = db.find(&urls).unwrap().into_iter().map(|ids| ids[0]).collect();
+    let nobody = PackageId::from_raw(987_654_321);
+    what_is_known_comes_back(db, &known, &ids, nobody);
+    keys_of_all_kinds_are_answered_in_their_order(db, &known, &ids);
+    complete_packages_are_those_of_enough_evidence(db, &known, &ids);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| what_is_known_comes_back(db, &known, &ids, nobody));
+        }
+    });
+}
+
+fn what_is_known_comes_back(
+    db: &dyn HashDb,
+    known: &[(PackageRecord, Vec<Member>)],
+    ids: &[PackageId],
+    nobody: PackageId,
+) {
+    let mut asked = ids.to_vec();
+    asked.extend([nobody, ids[1]]);
+    let mut records: Vec<_> = known.iter().map(|(record, _)| Some(record.clone())).collect();
+    records.extend([None, records[1].clone()]);
+    assert_eq!(db.records(&asked).unwrap(), records);
+    assert_eq!(db.records(&[]).unwrap(), []);
+    assert_eq!(
+        (db.record(nobody).unwrap(), db.record(ids[0]).unwrap()),
+        (None, records[0].clone())
+    );
+    for prefetched in [false, true] {
+        if prefetched {
+            db.prefetch_members(&asked).unwrap();
+        }
+        for (id, (_, members)) in ids.iter().zip(known) {
+            assert_eq!(db.members(*id).unwrap(), *members);
+        }
+        assert_eq!(db.members(nobody).unwrap(), []);
+    }
+}
+
+fn keys_of_all_kinds_are_answered_in_their_order(
+    db: &dyn HashDb,
+    known: &[(PackageRecord, Vec<Member>)],
+    ids: &[PackageId],
+) {
+    let sorted = |mut ids: Vec<PackageId>| {
         ids.sort();
         ids
     };
-    assert_eq!(db.by_sha256(&one.sha256).unwrap(), both);
-    assert_eq!(db.by_signature(&one.signatures[0]).unwrap(), [one_id]);
-    assert_eq!(db.by_signature(&one.signatures[1]).unwrap(), both);
-    let other = Signature { kind: "crate".to_owned(), value: one.signatures[0].value.clone() };
-    assert_eq!(db.by_signature(&other).unwrap(), []);
-    // By URL, "one" before "two".
-    assert_eq!(db.list().unwrap(), [(one_id, one), (two_id, two)]);
-    empty(db);
+    let (first, second) = (&known[0].0, &known[1].0);
+    let both = sorted(vec![ids[0], ids[1]]);
+    let content = |name, number| Key::Content(Digest::of(&content(name, number)));
+    let kind = Signature { kind: "crate".to_owned(), value: first.signatures[0].value.clone() };
+    let questions = [
+        (content("second", 1), vec![ids[1]]),
+        (Key::Content(Digest::of(b"nobody has it")), vec![]),
+        (Key::Signature(&first.signatures[0]), vec![ids[0]]),
+        (Key::Signature(&first.signatures[1]), both.clone()),
+        (Key::Signature(&kind), vec![]),
+        (Key::Content(Digest::of(b"in both")), both.clone()),
+        // Those that hold it, and those that it is.
+        (Key::Content(first.sha256), both.clone()),
+        (Key::Package(first.sha256), both),
+        // It is what some package holds, but no package.
+        (Key::Package(Digest::of(b"in both")), vec![]),
+        // The owner of a URL comes before whoever has it as another one.
+        (Key::Url(&first.url), vec![ids[0], ids[1]]),
+        (Key::Url(&first.also[1]), vec![ids[0]]),
+        (Key::Url(&second.url), vec![ids[1]]),
+        (Key::Url("https://example.org/"), vec![]),
+        (content("first", 4), vec![ids[0]]),
+        (content("second", 1), vec![ids[1]]),
+    ];
+    let (keys, answers): (Vec<Key<'_>>, Vec<Vec<PackageId>>) = questions.into_iter().unzip();
+    assert_eq!(db.find(&keys).unwrap(), answers);
+    for (key, answer) in keys.iter().zip(answers) {
+        assert_eq!(db.find_one(*key).unwrap(), answer);
+    }
+    assert_eq!(db.find(&[]).unwrap(), Vec::<Vec<PackageId>>::new());
 }
 
-fn putting_again_replaces(db: &dyn HashDb) {
+fn complete_packages_are_those_of_enough_evidence(
+    db: &dyn HashDb,
+    known: &[(PackageRecord, Vec<Member>)],
+    ids: &[PackageId],
+) {
+    let [first, strange] = [0, 2].map(|index: usize| known[index].0.sha256);
+    // Of the first all are known by its other URL only.
+    let asked = [strange, Digest::of(b"nobody has it"), first, strange];
+    let complete = [Some(ids[2]), None, Some(ids[1]), Some(ids[2])];
+    assert_eq!(complete_packages(db, &asked).unwrap(), complete);
+    assert_eq!(complete_members(db, &first).unwrap().as_ref(), Some(&known[1].1));
+    assert_eq!(complete_members(db, &asked[1]).unwrap(), None);
+}
+
+/// Runs the suite of [`HashDbWriter`] on an empty one, which is empty again afterwards.
+pub(crate) fn check_writing(db: &dyn HashDbWriter) {
+    an_empty_one_knows_nothing(db);
+    what_was_written_is_read(db);
+    what_is_put_comes_back(db);
+    what_is_removed_is_found_no_more(db);
+    putting_again_replaces(db);
+    weaker_evidence_replaces_nothing(db);
+    many_threads_at_once(db);
+}
+
+fn by_url(db: &dyn HashDb, url: &str) -> Option<PackageId> {
+    db.find_one(Key::Url(url)).unwrap().first().copied()
+}
+
+fn forget(db: &dyn HashDbWriter, ids: &[PackageId]) {
+    for id in ids {
+        assert!(db.remove(*id).unwrap());
+        assert!(!db.remove(*id).unwrap());
+        assert_eq!(db.record(*id).unwrap(), None);
+    }
+    an_empty_one_knows_nothing(db);
+}
+
+fn an_empty_one_knows_nothing(db: &dyn HashDbWriter) {
+    let nobody = PackageId::from_raw(987_654_321);
+    assert_eq!(db.record(nobody).unwrap(), None);
+    assert_eq!(db.members(nobody).unwrap(), []);
+    assert!(!db.remove(nobody).unwrap());
+    for (record, members) in known_packages() {
+        let mut keys = vec![Key::Url(&record.url), Key::Package(record.sha256)];
+        keys.extend(record.also.iter().map(|url| Key::Url(url)));
+        keys.extend(record.signatures.iter().map(Key::Signature));
+        keys.extend(members.iter().filter_map(|one| one.sha256).map(Key::Content));
+        assert_eq!(db.find(&keys).unwrap(), vec![Vec::<PackageId>::new(); keys.len()]);
+    }
+}
+
+fn what_was_written_is_read(db: &dyn HashDbWriter) {
+    let put = |(record, members): (PackageRecord, Vec<Member>)| db.put(&record, &members).unwrap();
+    let ids: Vec<PackageId> = known_packages().into_iter().map(put).collect();
+    check_reading(db);
+    forget(db, &ids);
+}
+
+fn what_is_put_comes_back(db: &dyn HashDbWriter) {
+    let (mut record, _) = package("evidence", 3);
+    for evidence in [Evidence::Local, Evidence::Declared, Evidence::Signed] {
+        record.evidence = evidence;
+        let id = db.put(&record, &[]).unwrap();
+        assert_eq!(db.record(id).unwrap().as_ref(), Some(&record));
+        assert_eq!(db.members(id).unwrap(), []);
+    }
+    forget(db, &[by_url(db, &record.url).unwrap()]);
+}
+
+fn what_is_removed_is_found_no_more(db: &dyn HashDbWriter) {
+    let known = known_packages();
+    let [first, second] =
+        [0, 1].map(|index: usize| db.put(&known[index].0, &known[index].1).unwrap());
+    let record = &known[0].0;
+    // Another one calls this URL one of its others: without the owner it is found.
+    assert_eq!(by_url(db, &record.url), Some(first));
+    assert!(db.remove(first).unwrap());
+    let keys = [
+        Key::Content(Digest::of(&content("first", 4))),
+        Key::Content(Digest::of(b"in both")),
+        Key::Content(record.sha256),
+        Key::Package(record.sha256),
+        Key::Url(&record.url),
+        Key::Url(&record.also[0]),
+        Key::Signature(&record.signatures[0]),
+        Key::Signature(&record.signatures[1]),
+    ];
+    let left = |found: bool| if found { vec![second] } else { vec![] };
+    let answers = [false, true, true, true, true, false, false, true].map(left);
+    assert_eq!(db.find(&keys).unwrap(), answers);
+    forget(db, &[second]);
+}
+
+fn putting_again_replaces(db: &dyn HashDbWriter) {
     let (old, old_members) = package("same", 3);
     let (mut new, new_members) = package("changed", 2);
     new.url = old.url.clone();
     let old_id = db.put(&old, &old_members).unwrap();
     let new_id = db.put(&new, &new_members).unwrap();
-    assert_eq!(db.list().unwrap(), [(new_id, new.clone())]);
-    assert_eq!(db.by_url(&old.url).unwrap(), Some(new_id));
-    assert_eq!(db.by_url(&old.also[0]).unwrap(), None);
-    assert_eq!(db.by_signature(&old.signatures[0]).unwrap(), []);
-    assert_eq!(db.by_sha256(&old.sha256).unwrap(), []);
-    let digests = [Digest::of(&content("same", 0)), Digest::of(&content("changed", 0)), old.sha256];
-    assert_eq!(db.packages_with(&digests).unwrap(), [vec![], vec![new_id], vec![]]);
+    assert_eq!(db.record(new_id).unwrap().as_ref(), Some(&new));
+    let keys = [
+        (Key::Url(&old.url), vec![new_id]),
+        (Key::Url(&old.also[0]), vec![]),
+        (Key::Signature(&old.signatures[0]), vec![]),
+        (Key::Package(old.sha256), vec![]),
+        (Key::Content(Digest::of(&content("same", 0))), vec![]),
+        (Key::Content(Digest::of(&content("changed", 0))), vec![new_id]),
+        (Key::Content(old.sha256), vec![]),
+    ];
+    let (keys, answers): (Vec<Key<'_>>, Vec<Vec<PackageId>>) = keys.into_iter().unzip();
+    assert_eq!(db.find(&keys).unwrap(), answers);
     assert_eq!(db.members(new_id).unwrap(), new_members);
     // The same id or a new one; but the old id never means another package.
     if old_id != new_id {
-        assert_eq!(db.package(old_id).unwrap(), None);
+        assert_eq!(db.record(old_id).unwrap(), None);
         assert_eq!(db.members(old_id).unwrap(), []);
     }
-    empty(db);
+    forget(db, &[new_id]);
 }
 
-fn weaker_evidence_replaces_nothing(db: &dyn HashDb) {
+fn weaker_evidence_replaces_nothing(db: &dyn HashDbWriter) {
     let (strong, members) = package("strong", 2);
     let id = db.put(&strong, &members).unwrap();
     for evidence in [Evidence::Local, Evidence::Declared, Evidence::Signed] {
         let weak = PackageRecord { evidence, size: 1, ..strong.clone() };
         assert_eq!(db.put(&weak, &[]).unwrap(), id);
-        assert_eq!(db.list().unwrap(), [(id, strong.clone())]);
+        assert_eq!(db.find_one(Key::Url(&strong.url)).unwrap(), [id]);
+        assert_eq!(db.record(id).unwrap().as_ref(), Some(&strong));
         assert_eq!(db.members(id).unwrap(), members);
     }
-    empty(db);
+    forget(db, &[id]);
     let weak = PackageRecord { evidence: Evidence::Local, ..strong.clone() };
     db.put(&weak, &[]).unwrap();
     let id = db.put(&strong, &members).unwrap();
-    assert_eq!(db.list().unwrap(), [(id, strong)]);
-    empty(db);
+    assert_eq!(db.find_one(Key::Url(&strong.url)).unwrap(), [id]);
+    assert_eq!(db.record(id).unwrap(), Some(strong));
+    forget(db, &[id]);
 }
 
-fn answers_of_places_are_kept(db: &dyn HashDb) {
-    let sha256 = Digest::of(b"a package that is not known");
-    assert_eq!(db.checks(&sha256).unwrap(), []);
-    let check = |url: &str, deep, checked_at, outcome| Check {
-        sha256,
-        url: url.to_owned(),
-        deep,
-        checked_at,
-        outcome,
-    };
-    let first = check("https://b.example/", false, 1_700_000_000, CheckOutcome::Unreachable);
-    let deep = check("https://b.example/", true, 1_700_000_001, CheckOutcome::Differs);
-    let other = check("https://a.example/", false, i64::MAX, CheckOutcome::Gone);
-    for check in [&first, &deep, &other] {
-        db.put_check(check).unwrap();
-    }
-    assert_eq!(db.checks(&sha256).unwrap(), [other.clone(), first, deep.clone()]);
-    let again = check("https://b.example/", false, 1_600_000_000, CheckOutcome::Present);
-    db.put_check(&again).unwrap();
-    assert_eq!(db.checks(&sha256).unwrap(), [other, again, deep]);
-    assert_eq!(db.checks(&Digest::of(b"another")).unwrap(), []);
-    // It is no package because of that.
-    an_empty_one_knows_nothing(db);
-}
-
-fn many_threads_at_once(db: &dyn HashDb) {
-    std::thread::scope(|scope| {
-        for thread in 0..8 {
-            scope.spawn(move || {
-                for number in 0..10 {
-                    let name = format!("thread-{thread}-{number}");
-                    let (record, members) = package(&name, 20);
-                    let id = db.put(&record, &members).unwrap();
-                    assert_eq!(db.package(id).unwrap(), Some(record));
-                    let digests: Vec<Digest> = members.iter().filter_map(|m| m.sha256).collect();
-                    assert_eq!(db.packages_with(&digests).unwrap(), vec![vec![id]; 20]);
-                    if number % 2 == 0 {
-                        assert!(db.remove(id).unwrap());
-                    }
-                }
-            });
-        }
+fn many_threads_at_once(db: &dyn HashDbWriter) {
+    let kept: Vec<PackageId> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8)
+            .map(|thread| {
+                scope.spawn(move || {
+                    let put = |number| {
+                        let name = format!("thread-{thread}-{number}");
+                        let (record, members) = package(&name, 20);
+                        let id = db.put(&record, &members).unwrap();
+                        assert_eq!(db.record(id).unwrap(), Some(record));
+                        let digests = members.iter().filter_map(|member| member.sha256);
+                        let keys: Vec<Key<'_>> = digests.map(Key::Content).collect();
+                        assert_eq!(db.find(&keys).unwrap(), vec![vec![id]; 20]);
+                        (number % 2 == 1 || !db.remove(id).unwrap()).then_some(id)
+                    };
+                    (0..10).filter_map(put).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });
-    assert_eq!(db.list().unwrap().len(), 40);
-    empty(db);
+    assert_eq!(kept.len(), 40);
+    assert!(db.records(&kept).unwrap().iter().all(Option::is_some));
+    forget(db, &kept);
 }

@@ -1,6 +1,6 @@
 //! Evidence below `downloaded`: what is fetched for it, what is relied on, and what raises it.
 
-use hashget::hashdb::HashDb as _;
+use hashget::hashdb::{HashDb as _, HashDbWriter as _, Key};
 use hashget::limits::Limits;
 use hashget::model::{Digest, Evidence, Member, PackageRecord};
 use hashget::monitor::Silent;
@@ -160,8 +160,9 @@ fn a_list_of_md5s_that_lies_fools_local_evidence_only() {
     package.files[0].1.clone_from(&evil);
     system.write("usr/bin/tool", &evil);
     system.write("var/lib/dpkg/info/tool.md5sums", package.md5sums());
-    let is_known =
-        |system: &System| !system.hashdb.packages_with(&[Digest::of(&evil)]).unwrap()[0].is_empty();
+    let is_known = |system: &System| {
+        !system.hashdb.find_one(Key::Content(Digest::of(&evil))).unwrap().is_empty()
+    };
     system.index(Evidence::Local);
     assert!(is_known(&system), "that is what local evidence means");
     system.index(Evidence::Declared);

@@ -3,7 +3,6 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hashget::detectors::Machine;
-use hashget::hashdb::HashDb as _;
 use hashget::index::IndexError;
 use hashget::model::{Digest, Evidence, PackageRecord, RelPath};
 use hashget::monitor::{Event, Monitor, ProblemKind, Step};

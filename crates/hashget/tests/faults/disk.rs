@@ -4,7 +4,7 @@
 
 use hashget::codec::Codec;
 use hashget::fetch::{FetchOptions, Sources, standard_sources};
-use hashget::hashdb::{HashDb as _, LocalHashDb};
+use hashget::hashdb::LocalHashDb;
 use hashget::index::{Indexer, Request};
 use hashget::model::{Digest, Evidence};
 use hashget::monitor::{Recorder, Silent};

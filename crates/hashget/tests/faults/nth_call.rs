@@ -6,10 +6,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hashget::fetch::{FetchError, Fetched, Offline, Source, Wanted};
-use hashget::hashdb::{Check, HashDb, HashDbError, LocalHashDb, PackageId, Status};
+use hashget::hashdb::{HashDb, HashDbError, HashDbWriter, Key, LocalHashDb, PackageId};
 use hashget::index::{Indexer, Request};
 use hashget::limits::Limits;
-use hashget::model::{Digest, Evidence, Member, PackageRecord, Signature};
+use hashget::model::{Digest, Evidence, Member, PackageRecord};
 use hashget::monitor::{Monitor, ProblemKind, Recorder, Silent};
 use hashget::pack::{Output, PackError, Packer};
 use hashget::restore::{RestoreOptions, Restorer};
@@ -51,64 +51,40 @@ impl FaultyHashDb<'_> {
 }
 
 impl HashDb for FaultyHashDb<'_> {
+    fn find(&self, keys: &[Key<'_>]) -> Result<Vec<Vec<PackageId>>, HashDbError> {
+        self.check()?;
+        self.inner.find(keys)
+    }
+
+    fn records(&self, packages: &[PackageId]) -> Result<Vec<Option<PackageRecord>>, HashDbError> {
+        self.check()?;
+        self.inner.records(packages)
+    }
+
+    fn each_member(
+        &self,
+        package: PackageId,
+        visit: &mut dyn FnMut(Member),
+    ) -> Result<(), HashDbError> {
+        self.check()?;
+        self.inner.each_member(package, visit)
+    }
+
+    fn prefetch_members(&self, packages: &[PackageId]) -> Result<(), HashDbError> {
+        self.check()?;
+        self.inner.prefetch_members(packages)
+    }
+}
+
+impl HashDbWriter for FaultyHashDb<'_> {
     fn put(&self, record: &PackageRecord, members: &[Member]) -> Result<PackageId, HashDbError> {
         self.check()?;
         self.inner.put(record, members)
     }
 
-    fn packages_with(&self, digests: &[Digest]) -> Result<Vec<Vec<PackageId>>, HashDbError> {
+    fn remove(&self, package: PackageId) -> Result<bool, HashDbError> {
         self.check()?;
-        self.inner.packages_with(digests)
-    }
-
-    fn package(&self, id: PackageId) -> Result<Option<PackageRecord>, HashDbError> {
-        self.check()?;
-        self.inner.package(id)
-    }
-
-    fn each_member(&self, id: PackageId, visit: &mut dyn FnMut(Member)) -> Result<(), HashDbError> {
-        self.check()?;
-        self.inner.each_member(id, visit)
-    }
-
-    fn by_url(&self, url: &str) -> Result<Option<PackageId>, HashDbError> {
-        self.check()?;
-        self.inner.by_url(url)
-    }
-
-    fn by_sha256(&self, sha256: &Digest) -> Result<Vec<PackageId>, HashDbError> {
-        self.check()?;
-        self.inner.by_sha256(sha256)
-    }
-
-    fn by_signature(&self, signature: &Signature) -> Result<Vec<PackageId>, HashDbError> {
-        self.check()?;
-        self.inner.by_signature(signature)
-    }
-
-    fn list(&self) -> Result<Vec<(PackageId, PackageRecord)>, HashDbError> {
-        self.check()?;
-        self.inner.list()
-    }
-
-    fn remove(&self, id: PackageId) -> Result<bool, HashDbError> {
-        self.check()?;
-        self.inner.remove(id)
-    }
-
-    fn put_check(&self, check: &Check) -> Result<(), HashDbError> {
-        self.check()?;
-        self.inner.put_check(check)
-    }
-
-    fn checks(&self, sha256: &Digest) -> Result<Vec<Check>, HashDbError> {
-        self.check()?;
-        self.inner.checks(sha256)
-    }
-
-    fn status(&self) -> Result<Status, HashDbError> {
-        self.check()?;
-        self.inner.status()
+        self.inner.remove(package)
     }
 }
 
@@ -161,7 +137,11 @@ fn until_it_succeeds(work: impl Fn(u64) -> bool) -> u64 {
     u64::try_from(failures).unwrap()
 }
 
-fn indexer<'a>(hashdb: &'a dyn HashDb, source: &'a dyn Source, limits: &'a Limits) -> Indexer<'a> {
+fn indexer<'a>(
+    hashdb: &'a dyn HashDbWriter,
+    source: &'a dyn Source,
+    limits: &'a Limits,
+) -> Indexer<'a> {
     Indexer {
         hashdb,
         source,
@@ -177,7 +157,7 @@ fn indexer<'a>(hashdb: &'a dyn HashDb, source: &'a dyn Source, limits: &'a Limit
 fn an_index_whose_hashdb_or_source_fails_records_nothing_half() {
     let (scene, _) = scene();
     let request = Request { url: scene.origin.url("/0.tar"), ..Request::default() };
-    let reference = scene.hashdb.by_url(&request.url).unwrap().unwrap();
+    let reference = scene.hashdb.find_one(Key::Url(&request.url)).unwrap()[0];
     let members = scene.hashdb.members(reference).unwrap();
     for source_fails in [false, true] {
         let failures = until_it_succeeds(|nth| {
@@ -191,12 +171,12 @@ fn an_index_whose_hashdb_or_source_fails_records_nothing_half() {
             if let Err(error) = &outcome {
                 assert!(format!("{error:?}").contains(FAILURE), "{error:?}");
                 // Whole, or not at all.
-                if let Some(id) = local.by_url(&request.url).unwrap() {
+                for id in local.find_one(Key::Url(&request.url)).unwrap() {
                     assert_eq!(local.members(id).unwrap(), members);
                 }
                 indexer(&local, &scene.source, &scene.limits).index(&request, &Silent).unwrap();
             }
-            let id = local.by_url(&request.url).unwrap().expect("it is indexed now");
+            let id = local.find_one(Key::Url(&request.url)).unwrap()[0];
             assert_eq!(local.members(id).unwrap(), members);
             failed
         });

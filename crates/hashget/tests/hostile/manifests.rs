@@ -56,6 +56,17 @@ fn refused() -> Vec<Attack> {
         ("deep-in-a-known-field.json", raw(r#""packages":[]"#, &format!(r#""packages":{deep}"#))),
         ("version-99.json", raw(r#""version":2"#, r#""version":99"#)),
         ("version-beyond-numbers.json", raw(r#""version":2"#, r#""version":1e999"#)),
+        ("unknown-need.json", with(|manifest| manifest["needs"] = json!({"time-travel": "9.7"}))),
+        (
+            "needs-that-are-no-names.json",
+            with(|manifest| manifest["needs"] = json!({"\u{1b}[2J\n": "1.0"})),
+        ),
+        (
+            "needs-of-a-megabyte.json",
+            with(|manifest| manifest["needs"] = json!({"x".repeat(1 << 16): "1.0"})),
+        ),
+        ("needs-a-list.json", with(|manifest| manifest["needs"] = json!(["time-travel"]))),
+        ("needs-no-version.json", with(|manifest| manifest["needs"] = json!({"x": "1.0\u{202e}"}))),
         ("another-format.json", raw("hashget-restore", "restore")),
         ("number-beyond-64-bits.json", raw(r#""bytes":1"#, r#""bytes":99999999999999999999999"#)),
         ("negative-size.json", raw(r#""size":[1]"#, r#""size":[-1]"#)),

@@ -2,7 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "what a test cannot set up fails the test")]
 
+#[path = "../conformance/hashdb.rs"]
+mod conformance;
 mod one_package;
 mod parts;
 mod questions;
 mod whole_tree;
+
+#[test]
+fn the_hashdb_of_these_tests_conforms() {
+    conformance::check_writing(&parts::MemoryDb::default());
+}

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use hashget::fetch::FetchError;
 use hashget::formats::FormatError;
-use hashget::hashdb::HashDb as _;
+use hashget::hashdb::{HashDb as _, HashDbWriter as _, Key};
 use hashget::index::{IndexError, Indexed, Request};
 use hashget::limits::Limits;
 use hashget::model::{Digest, Evidence, Kind, PackageRecord, Signature};
@@ -33,7 +33,7 @@ fn signature(text: &str) -> Signature {
 
 /// The record of `URL`.
 fn recorded(hashdb: &MemoryDb) -> PackageRecord {
-    hashdb.package(hashdb.by_url(URL).unwrap().unwrap()).unwrap().unwrap()
+    hashdb.record(hashdb.find_one(Key::Url(URL)).unwrap()[0]).unwrap().unwrap()
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn a_new_package_is_recorded_with_the_digest_of_every_file() {
     let indexed = indexer(&hashdb, &server, &limits).index(&asked, &Silent).unwrap();
     let Indexed::New { id, record, members } = indexed else { panic!("{indexed:?}") };
     assert_eq!(members, 4);
-    assert_eq!(hashdb.package(id).unwrap(), Some(*record.clone()));
+    assert_eq!(hashdb.record(id).unwrap(), Some(*record.clone()));
     assert_eq!((record.sha256, record.size), (Digest::of(&package()), package().len() as u64));
     assert_eq!((record.format.as_str(), record.evidence), ("tar", Evidence::Downloaded));
     assert!(!record.vouched && !record.recursive && record.indexed_at > 1_700_000_000);
@@ -101,6 +101,8 @@ fn knowing_less_than_is_asked_is_not_knowing() {
         indexer.index(&request(), &Silent).unwrap();
         let mut record = recorded(&hashdb);
         change(&mut record);
+        // A weaker record would replace nothing.
+        assert!(hashdb.remove(hashdb.find_one(Key::Url(URL)).unwrap()[0]).unwrap());
         hashdb.put(&record, &[]).unwrap();
         let indexed = indexer.index(&asked, &Silent).unwrap();
         assert!(matches!(indexed, Indexed::New { members: 4, .. }), "{indexed:?}");
@@ -125,7 +127,7 @@ fn what_is_new_in_a_request_completes_a_known_record() {
         ..request()
     };
     let Indexed::Known(id) = indexer.index(&second, &Silent).unwrap() else { panic!() };
-    let record = hashdb.package(id).unwrap().unwrap();
+    let record = hashdb.record(id).unwrap().unwrap();
     assert_eq!(record.signatures, second.signatures);
     assert_eq!(record.project.as_deref(), Some("my"), "the user's own grouping stays");
     assert_eq!(record.expires, second.expires);

@@ -5,18 +5,21 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io::{Seek as _, Write as _};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use hashget::fetch::{FetchError, Fetched, Offline, Source, Wanted};
-use hashget::hashdb::{Check, HashDb, HashDbError, PackageId, Status};
+use hashget::hashdb::{HashDb, HashDbError, HashDbWriter, Key, PackageId};
 use hashget::index::Indexer;
 use hashget::limits::Limits;
-use hashget::model::{Digest, Evidence, Member, PackageRecord, Signature};
+use hashget::model::{Digest, Evidence, Member, PackageRecord};
 use hashget::monitor::{Monitor, Step, Total};
 
 /// A HashDB that forgets everything when it is dropped.
 #[derive(Default)]
 pub(crate) struct MemoryDb {
     packages: Mutex<BTreeMap<PackageId, (PackageRecord, Vec<Member>)>>,
+    /// The last id that was given.
+    last: AtomicI64,
     broken: bool,
 }
 
@@ -34,11 +37,60 @@ impl MemoryDb {
 
     /// All URLs, sorted.
     pub(crate) fn urls(&self) -> Vec<String> {
-        self.list().unwrap().into_iter().map(|(_, record)| record.url).collect()
+        self.list().into_iter().map(|(_, record)| record.url).collect()
+    }
+
+    /// All packages, by URL.
+    pub(crate) fn list(&self) -> Vec<(PackageId, PackageRecord)> {
+        let packages = self.packages.lock().unwrap();
+        let mut all: Vec<_> =
+            packages.iter().map(|(id, (record, _))| (*id, record.clone())).collect();
+        all.sort_by(|(_, one), (_, other)| one.url.cmp(&other.url));
+        all
     }
 }
 
 impl HashDb for MemoryDb {
+    fn find(&self, keys: &[Key<'_>]) -> Result<Vec<Vec<PackageId>>, HashDbError> {
+        let find = |key: &Key<'_>| match key {
+            Key::Content(digest) => self.ids(|record, members| {
+                let is_it = |member: &Member| member.sha256 == Some(*digest);
+                record.sha256 == *digest || members.iter().any(is_it)
+            }),
+            Key::Package(digest) => self.ids(|record, _| record.sha256 == *digest),
+            Key::Url(url) => {
+                let mut found = self.ids(|record, _| record.url == *url);
+                let others = |record: &PackageRecord| record.also.iter().any(|other| other == url);
+                found.extend(self.ids(|record, _| record.url != *url && others(record)));
+                found
+            }
+            Key::Signature(signature) => {
+                self.ids(|record, _| record.signatures.contains(signature))
+            }
+        };
+        Ok(keys.iter().map(find).collect())
+    }
+
+    fn records(&self, packages: &[PackageId]) -> Result<Vec<Option<PackageRecord>>, HashDbError> {
+        let known = self.packages.lock().unwrap();
+        let record = |id| known.get(id).map(|(record, _)| record.clone());
+        Ok(packages.iter().map(record).collect())
+    }
+
+    fn each_member(
+        &self,
+        package: PackageId,
+        visit: &mut dyn FnMut(Member),
+    ) -> Result<(), HashDbError> {
+        let packages = self.packages.lock().unwrap();
+        let members = packages.get(&package).map(|(_, members)| members.clone());
+        drop(packages);
+        members.unwrap_or_default().into_iter().for_each(visit);
+        Ok(())
+    }
+}
+
+impl HashDbWriter for MemoryDb {
     fn put(&self, record: &PackageRecord, members: &[Member]) -> Result<PackageId, HashDbError> {
         if self.broken {
             return Err(HashDbError::Failed {
@@ -47,79 +99,18 @@ impl HashDb for MemoryDb {
             });
         }
         let mut packages = self.packages.lock().unwrap();
+        let old = packages.iter().find(|(_, (known, _))| known.url == record.url);
+        if let Some((id, _)) = old.filter(|(_, (known, _))| known.evidence > record.evidence) {
+            return Ok(*id);
+        }
         packages.retain(|_, (known, _)| known.url != record.url);
-        let id = PackageId(packages.keys().next_back().map_or(1, |last| last.0 + 1));
+        let id = PackageId::from_raw(self.last.fetch_add(1, Ordering::Relaxed) + 1);
         packages.insert(id, (record.clone(), members.to_vec()));
         Ok(id)
     }
 
-    fn packages_with(&self, digests: &[Digest]) -> Result<Vec<Vec<PackageId>>, HashDbError> {
-        let holds = |digest: &Digest, members: &[Member]| {
-            members.iter().any(|member| member.sha256 == Some(*digest))
-        };
-        let found = digests.iter().map(|digest| {
-            self.ids(|record, members| record.sha256 == *digest || holds(digest, members))
-        });
-        Ok(found.collect())
-    }
-
-    fn package(&self, id: PackageId) -> Result<Option<PackageRecord>, HashDbError> {
-        Ok(self.packages.lock().unwrap().get(&id).map(|(record, _)| record.clone()))
-    }
-
-    fn each_member(&self, id: PackageId, visit: &mut dyn FnMut(Member)) -> Result<(), HashDbError> {
-        let packages = self.packages.lock().unwrap();
-        let members = packages.get(&id).map(|(_, members)| members.clone());
-        drop(packages);
-        members.unwrap_or_default().into_iter().for_each(visit);
-        Ok(())
-    }
-
-    fn by_url(&self, url: &str) -> Result<Option<PackageId>, HashDbError> {
-        let names = |record: &PackageRecord| {
-            record.url == url || record.also.iter().any(|other| other == url)
-        };
-        Ok(self.ids(|record, _| names(record)).first().copied())
-    }
-
-    fn by_sha256(&self, sha256: &Digest) -> Result<Vec<PackageId>, HashDbError> {
-        Ok(self.ids(|record, _| record.sha256 == *sha256))
-    }
-
-    fn by_signature(&self, signature: &Signature) -> Result<Vec<PackageId>, HashDbError> {
-        Ok(self.ids(|record, _| record.signatures.contains(signature)))
-    }
-
-    fn list(&self) -> Result<Vec<(PackageId, PackageRecord)>, HashDbError> {
-        let packages = self.packages.lock().unwrap();
-        let mut all: Vec<_> =
-            packages.iter().map(|(id, (record, _))| (*id, record.clone())).collect();
-        all.sort_by(|(_, one), (_, other)| one.url.cmp(&other.url));
-        Ok(all)
-    }
-
-    fn remove(&self, id: PackageId) -> Result<bool, HashDbError> {
-        Ok(self.packages.lock().unwrap().remove(&id).is_some())
-    }
-
-    // Indexing asks no place whether a package is still there.
-    fn put_check(&self, _: &Check) -> Result<(), HashDbError> {
-        Ok(())
-    }
-
-    fn checks(&self, _: &Digest) -> Result<Vec<Check>, HashDbError> {
-        Ok(Vec::new())
-    }
-
-    fn status(&self) -> Result<Status, HashDbError> {
-        Ok(Status {
-            location: "memory".to_owned(),
-            schema: 1,
-            packages: self.packages.lock().unwrap().len() as u64,
-            digests: 0,
-            package_bytes: 0,
-            disk_bytes: 0,
-        })
+    fn remove(&self, package: PackageId) -> Result<bool, HashDbError> {
+        Ok(self.packages.lock().unwrap().remove(&package).is_some())
     }
 }
 

@@ -245,7 +245,7 @@ fn lists_give_evidence_and_only_what_is_unchanged() {
             stage.serve(if told_size { size } else { 0 });
             let (indexed, _) = stage.index(vec![stage.candidate("one", local)], evidence, false);
             assert_eq!((indexed.new, indexed.failed.len()), (1, 0), "{:?}", indexed.failed);
-            let (id, record) = stage.hashdb.list().unwrap().pop().unwrap();
+            let (id, record) = stage.hashdb.list().pop().unwrap();
             let by_local_list = evidence == Evidence::Local && local;
             let expected = if by_local_list { Evidence::Local } else { Evidence::Declared };
             assert_eq!((record.evidence, record.size), (expected, size));
@@ -276,7 +276,7 @@ fn a_list_that_cannot_be_had_leads_to_the_package() {
     let (indexed, recorder) =
         stage.index(vec![stage.candidate("one", false)], Evidence::Declared, false);
     assert_eq!((indexed.new, indexed.failed.len()), (1, 0));
-    assert_eq!(stage.hashdb.list().unwrap()[0].1.evidence, Evidence::Downloaded);
+    assert_eq!(stage.hashdb.list()[0].1.evidence, Evidence::Downloaded);
     assert!(format!("{:?}", recorder.recorded().problems).contains("trying to download it"));
 }
 
@@ -302,7 +302,7 @@ fn another_digest_proves_files_on_this_machine_and_downloads() {
     assert_eq!((indexed.new, indexed.failed.len()), (0, 1));
     assert!(format!("{:?}", recorder.recorded().problems).contains("sha512:0707"));
     assert_eq!(offline(candidate(&right, Some(file))).new, 1);
-    let record = stage.hashdb.list().unwrap().pop().unwrap().1;
+    let record = stage.hashdb.list().pop().unwrap().1;
     assert_eq!((record.sha256, record.vouched), (Digest::of(&stage.package), false));
 }
 
@@ -342,7 +342,7 @@ fn a_pool_has_a_package_by_another_digest() {
             assert_eq!(index(b"damaged", true).failed.len(), 1, "{place}");
             let indexed = index(&stage.package, offline);
             assert_eq!(indexed.new, 1, "{place}: {:?}", indexed.failed);
-            let record = stage.hashdb.list().unwrap().pop().unwrap().1;
+            let record = stage.hashdb.list().pop().unwrap().1;
             assert_eq!(record.sha256, Digest::of(&stage.package));
             assert_eq!(stage.asked("/files/one.tar"), usize::from(!is_found), "{place}");
         }

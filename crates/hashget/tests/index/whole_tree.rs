@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hashget::detectors::{Candidate, Detector, Machine, select};
 use hashget::fetch::FetchError;
-use hashget::hashdb::HashDb as _;
 use hashget::index::{IndexError, Indexer};
 use hashget::limits::Limits;
 use hashget::model::{Digest, Evidence};
@@ -59,7 +58,7 @@ fn a_second_run_downloads_nothing() {
     let indexed = indexer.index_tree(tree.path(), &hints(), &Machine::default(), &second).unwrap();
     assert_eq!((indexed.new, indexed.known, indexed.failed.len()), (0, 3, 0));
     assert_eq!((second.recorded().downloads, second.recorded().downloaded_bytes), (0, 0));
-    let record = hashdb.list().unwrap()[0].1.clone();
+    let record = hashdb.list()[0].1.clone();
     assert_eq!(record.project.as_deref(), Some("_hints"));
 }
 
@@ -141,7 +140,7 @@ fn a_file_on_this_machine_is_used_only_if_it_is_the_package() {
         let indexed = indexer(&hashdb, &server, &limits).index_candidates(candidates, &Silent);
         assert_eq!(indexed.unwrap().new, 1, "{size:?}");
         assert_eq!(server.asked_urls().len(), usize::from(fetched), "{size:?}");
-        let record = hashdb.list().unwrap()[0].1.clone();
+        let record = hashdb.list()[0].1.clone();
         assert_eq!(record.sha256, Digest::of(&whole));
         assert_eq!((record.evidence, record.vouched), (Evidence::Downloaded, false));
     }

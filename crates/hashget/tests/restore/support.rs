@@ -10,7 +10,7 @@ use hashget::fetch::{FetchError, Fetched, Offline, Source, Wanted, Web};
 use hashget::formats::{self, Input, Visitor, VisitorError};
 use hashget::limits::Limits;
 use hashget::model::manifest::{
-    EntryTable, Link, MANIFEST_NAME, Manifest, Package, Placement, PlacementCursor, Prefix,
+    EntryTable, Link, MANIFEST_NAME, Manifest, Needs, Package, Placement, PlacementCursor, Prefix,
     TreeSummary,
 };
 use hashget::model::{Digest, Entry, Evidence, Kind, Member, RelPath};
@@ -188,6 +188,7 @@ impl Fixture {
         let manifest = Manifest {
             format: Manifest::FORMAT.to_owned(),
             version: 2,
+            needs: Needs::default(),
             tool: "test".to_owned(),
             expires: None,
             tree: TreeSummary {

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use hashget::model::manifest::MANIFEST_NAME;
 use hashget::monitor::{Event, Monitor, ProblemKind, Recorder, Step};
 use hashget::pack::{ManifestVersion, Output, Summary};
+use hashget::storage::StreamSink;
 use hashget_testkit::trees::{self, Snapshot, differences, snapshot};
 
 use crate::scene::{Part, Scene, assert_same, lay_down, options, problems, serious, tar};
@@ -281,7 +282,7 @@ fn packed_midway(change: fn(&Path)) -> (Scene, Recorder, Summary, Vec<u8>) {
         at: 2 << 20,
         change: Some(Box::new(move || change(&changed.join("large")))),
     };
-    let output = Output::Stream(Box::new(output));
+    let output = Output::Sink(Box::new(StreamSink::new(output)));
     let summary = scene.packer().pack(&tree, output, &options(), &recorder).unwrap();
     (scene, recorder, summary, archive)
 }

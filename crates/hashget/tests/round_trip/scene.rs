@@ -18,6 +18,7 @@ use hashget::model::{Evidence, RelPath};
 use hashget::monitor::{Monitor, ProblemKind, Recorder, Silent};
 use hashget::pack::{Output, PackError, PackOptions, Packer, Summary as Packed};
 use hashget::restore::{RestoreOptions, Restorer, Summary as Restored};
+use hashget::storage::StreamSink;
 use hashget_testkit::origin::Origin;
 use hashget_testkit::packages::{TarBuilder, TarEntry};
 use hashget_testkit::trees::{self, Snapshot, differences, snapshot};
@@ -97,7 +98,7 @@ impl Scene {
         monitor: &dyn Monitor,
     ) -> Result<(Vec<u8>, Packed), PackError> {
         let mut archive = Vec::new();
-        let output = Output::Stream(Box::new(&mut archive));
+        let output = Output::Sink(Box::new(StreamSink::new(&mut archive)));
         let packed = self.packer().pack(&self.tree(), output, options, monitor)?;
         Ok((archive, packed))
     }

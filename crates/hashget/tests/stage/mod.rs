@@ -70,6 +70,7 @@ impl Stage {
     /// Fetches, sure of everything or of nothing.
     pub(crate) fn fetch(&self, sure: bool) -> Result<Fetched, FetchError> {
         let wanted = Wanted {
+            name: None,
             url: self.origin.url("/p"),
             also: Vec::new(),
             sha256: sure.then(|| Digest::of(&self.content)),

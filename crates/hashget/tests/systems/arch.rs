@@ -169,8 +169,8 @@ fn a_changed_file_and_a_list_that_lies() {
     package.files[1].1.clone_from(&evil);
     system.write(&format!("{}/mtree", package.folder()), package.mtree());
     let knows_it = |system: &System| {
-        use hashget::hashdb::HashDb as _;
-        !system.hashdb.packages_with(&[Digest::of(&evil)]).unwrap()[0].is_empty()
+        use hashget::hashdb::{HashDb as _, Key};
+        !system.hashdb.find_one(Key::Content(Digest::of(&evil))).unwrap().is_empty()
     };
     system.index(Evidence::Local);
     assert!(knows_it(&system), "that is what local evidence means");

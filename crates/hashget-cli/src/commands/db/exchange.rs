@@ -10,7 +10,9 @@ use anyhow::Context as _;
 use hashget::codec::{Codec, decoder, encoder};
 use hashget::error::ErrorClass;
 use hashget::fetch::Sources;
-use hashget::hashdb::{ExportReader, HashDb, HashPackage, export as write_export};
+use hashget::hashdb::{
+    ExportReader, HashDb, HashDbWriter, HashPackage, Key, export as write_export,
+};
 use hashget::index::{Indexed, Indexer, Request};
 use hashget::model::Evidence;
 use hashget::monitor::{Monitor, ProblemKind};
@@ -75,7 +77,7 @@ struct Imported {
 }
 
 pub(super) fn import(
-    hashdb: &dyn HashDb,
+    hashdb: &dyn HashDbWriter,
     paths: &[PathBuf],
     trust: bool,
     environment: &Environment<'_>,
@@ -102,7 +104,7 @@ pub(super) fn import(
 }
 
 fn import_export(
-    hashdb: &dyn HashDb,
+    hashdb: &dyn HashDbWriter,
     path: &Path,
     trust: bool,
     imported: &mut Imported,
@@ -122,11 +124,9 @@ fn import_export(
         } else {
             package.record.evidence = Evidence::Local;
         }
-        let known = match hashdb.by_url(&package.record.url)? {
-            Some(id) => hashdb.package(id)?,
-            None => None,
-        };
-        if known.is_some_and(|known| known.evidence >= package.record.evidence) {
+        let known = hashdb.find_one(Key::Url(&package.record.url))?;
+        let known = known.first().map(|id| hashdb.record(*id)).transpose()?;
+        if known.flatten().is_some_and(|known| known.evidence >= package.record.evidence) {
             imported.known += 1;
             continue;
         }
@@ -175,7 +175,7 @@ fn project_of(file: &Path) -> Option<String> {
 }
 
 fn import_hash_package(
-    hashdb: &dyn HashDb,
+    hashdb: &dyn HashDbWriter,
     file: &Path,
     imported: &mut Imported,
     environment: &Environment<'_>,

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use hashget::hashdb::HashDb;
+use hashget::hashdb::HashDbWriter;
 use hashget::model::PackageRecord;
 use serde_json::json;
 
@@ -54,7 +54,7 @@ impl fmt::Display for Assignment {
 }
 
 pub(super) fn set(
-    hashdb: &dyn HashDb,
+    hashdb: &dyn HashDbWriter,
     packages: &Packages,
     assignments: &[Assignment],
     environment: &Environment<'_>,

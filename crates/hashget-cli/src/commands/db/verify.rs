@@ -29,6 +29,7 @@ pub(super) fn verify(
     for (id, record) in packages {
         monitor.check_interrupted()?;
         let wanted = Wanted {
+            name: record.own_name().map(str::to_owned),
             url: record.url.clone(),
             also: record.also.clone(),
             sha256: Some(record.sha256),

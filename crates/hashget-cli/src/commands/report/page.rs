@@ -145,7 +145,6 @@ fn figures(survey: &Survey, facts: &Facts<'_>) -> Vec<Figure> {
     let (given, archived) = (survey.given(), survey.archived());
     let all: Amount = [given, archived].into_iter().sum();
     let download: u64 = survey.packages.iter().map(|package| package.size).sum();
-    let packages = u64::try_from(survey.packages.len()).unwrap_or(u64::MAX);
     let files = |amount: Amount| counted(amount.files, "file", "files");
     let mut figures = vec![
         Figure { title: "The tree", number: size(all.bytes), more: files(all) },
@@ -163,7 +162,7 @@ fn figures(survey: &Survey, facts: &Facts<'_>) -> Vec<Figure> {
     figures.push(Figure {
         title: "To download on restore",
         number: size(download),
-        more: counted(packages, "package", "packages"),
+        more: counted(survey.packages.len(), "package", "packages"),
     });
     figures
 }

@@ -8,9 +8,9 @@ mod folders;
 pub use folders::{Folder, Subtree};
 
 use crate::error::ErrorClass;
-use crate::hashdb::{HashDb, HashDbError, complete_members};
+use crate::hashdb::{HashDb, HashDbError, complete_packages};
 use crate::model::manifest::{EntryTable, Manifest, ManifestError, Package, PlacementCursor};
-use crate::model::{Amount, Evidence, Kind, Member, RelPath};
+use crate::model::{Amount, Digest, Evidence, Kind, Member, RelPath};
 
 /// What an archive is made of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -57,8 +57,11 @@ pub struct SurveyedPackage {
 /// When the HashDB fails or a field of the manifest contradicts the format.
 pub fn survey(manifest: &Manifest, hashdb: &dyn HashDb) -> Result<Survey, SurveyError> {
     let mut survey = Survey::default();
-    for (index, package) in manifest.packages.iter().enumerate() {
-        let members = complete_members(hashdb, &package.sha256)?;
+    let digests: Vec<Digest> = manifest.packages.iter().map(|package| package.sha256).collect();
+    let complete = complete_packages(hashdb, &digests)?;
+    hashdb.prefetch_members(&complete.iter().flatten().copied().collect::<Vec<_>>())?;
+    for (index, (package, known)) in manifest.packages.iter().zip(complete).enumerate() {
+        let members = known.map(|id| hashdb.members(id)).transpose()?;
         let before = survey.files.len();
         survey.add_table(&package.files, Some(index))?;
         let is_complete = match members {

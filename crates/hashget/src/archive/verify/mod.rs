@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 use super::{RequiredPackage, Requirements, count, given_entries};
 use crate::error::ErrorClass;
 use crate::fetch::{FetchError, Source, Wanted, Web};
-use crate::hashdb::{Check, CheckOutcome, HashDb, HashDbError, complete_members};
+use crate::hashdb::{Check, CheckOutcome, Checks, HashDb, HashDbError, complete_members};
 use crate::model::manifest::{AnyManifest, ManifestError};
-use crate::model::{RelPath, escaped};
+use crate::model::{Digest, RelPath, escaped};
 use crate::monitor::{Interrupted, Monitor, Step, Total};
 use crate::parallel;
 use crate::wording::one_line;
@@ -27,7 +27,9 @@ pub struct Verifier<'a> {
     pub web: &'a dyn Web,
     /// Pools and the cache, without the network.
     pub local: &'a dyn Source,
-    /// Where answers are kept, and what tells the members of packages.
+    /// Where answers are kept.
+    pub checks: &'a dyn Checks,
+    /// What knows the members of packages.
     pub hashdb: &'a dyn HashDb,
     /// Packages that are asked for at once; at least 1.
     pub jobs: usize,
@@ -186,12 +188,13 @@ impl Verifier<'_> {
         requirements: &Requirements,
         deep: bool,
     ) -> Result<Vec<usize>, HashDbError> {
-        let mut ages = Vec::with_capacity(requirements.packages.len());
-        for (index, package) in requirements.packages.iter().enumerate() {
-            let checks = self.hashdb.checks(&package.sha256)?;
+        let packages: Vec<Digest> = requirements.packages.iter().map(|one| one.sha256).collect();
+        let checks = self.checks.checks(&packages)?;
+        let age = |(index, checks): (usize, &Vec<Check>)| {
             let fitting = checks.iter().filter(|check| check.deep || !deep);
-            ages.push((fitting.map(|check| check.checked_at).max(), index));
-        }
+            (fitting.map(|check| check.checked_at).max(), index)
+        };
+        let mut ages: Vec<_> = checks.iter().enumerate().map(age).collect();
         ages.sort_unstable();
         Ok(ages.into_iter().map(|(_, index)| index).collect())
     }
@@ -207,7 +210,7 @@ impl Verifier<'_> {
         let mut places = Vec::new();
         for url in package.urls() {
             let (outcome, what) = self.ask_place(package, url, options.deep, monitor)?;
-            self.hashdb.put_check(&Check {
+            self.checks.put_check(&Check {
                 sha256: package.sha256,
                 url: url.to_owned(),
                 deep: options.deep,

@@ -1,10 +1,11 @@
 //! The restore manifest: `.hashget-restore.json`. `docs/format.md` is the normative text.
 //!
-//! Invariant: a [`Manifest`] that was read is of a version we know, and its names stay below the tree;
+//! Invariant: a [`Manifest`] that was read has a version and features that we know, and its names stay below the tree;
 //! what its trees mean is in one place, [`PlacementCursor`], for packing and for restoring alike.
 
 mod columns;
 mod cursor;
+mod needs;
 mod table;
 mod v1;
 mod v2;
@@ -15,6 +16,7 @@ use crate::error::ErrorClass;
 
 pub use columns::EntryColumns;
 pub use cursor::{Given, PlacementCursor};
+pub use needs::{FEATURES, Feature, Needs};
 pub use table::EntryTable;
 pub(crate) use table::xattrs_to_map;
 pub use v1::{FileV1, ManifestV1, PackageV1};
@@ -49,6 +51,14 @@ pub enum ManifestError {
         /// Its version.
         found: u64,
     },
+    /// It uses features that this hashget does not know.
+    #[error("this archive needs hashget {since} or later ({features})")]
+    Needs {
+        /// The first version that reads it.
+        since: String,
+        /// The features: `feature NAME`, or `features NAME, NAME`.
+        features: String,
+    },
     /// A field contradicts the format.
     #[error("manifest field {field}: {problem}")]
     Field {
@@ -64,7 +74,7 @@ impl ManifestError {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Json(_) | Self::Field { .. } => ErrorClass::ManifestDamaged,
-            Self::Version { .. } => ErrorClass::NeedsNewer,
+            Self::Version { .. } | Self::Needs { .. } => ErrorClass::NeedsNewer,
         }
     }
 }
@@ -75,25 +85,54 @@ impl ManifestError {
     }
 }
 
-/// Just enough of a manifest to tell its version.
-#[derive(serde::Deserialize)]
-struct Probe {
+/// Just enough of a manifest to say whether this hashget reads it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+pub(crate) struct ManifestHeader {
     version: Option<u64>,
+    #[serde(default)]
+    needs: Needs,
+}
+
+impl ManifestHeader {
+    /// Reads the fields that decide whether the rest can be read. The JSON is read to its end, and not kept.
+    ///
+    /// # Errors
+    /// [`ManifestError::Needs`] and [`ManifestError::Version`] of a manifest that only a newer hashget reads;
+    /// [`ManifestError::Json`] otherwise.
+    pub(crate) fn read(file: impl Read + Seek, limit: u64) -> Result<Self, ManifestError> {
+        let header: Self = from_start(file, limit)?;
+        header.needs.check(FEATURES)?;
+        match header.version {
+            None | Some(1 | 2) => Ok(header),
+            Some(found) => Err(ManifestError::Version { found }),
+        }
+    }
+
+    /// Reads the whole manifest whose header this is.
+    ///
+    /// # Errors
+    /// As [`AnyManifest::read`].
+    pub(crate) fn read_all(
+        &self,
+        file: impl Read + Seek,
+        limit: u64,
+    ) -> Result<AnyManifest, ManifestError> {
+        if self.version == Some(2) {
+            Ok(AnyManifest::V2(Box::new(Manifest::checked(from_start(file, limit)?)?)))
+        } else {
+            Ok(AnyManifest::V1(from_start(file, limit)?))
+        }
+    }
 }
 
 impl AnyManifest {
     /// Reads a manifest's JSON, at most `limit` bytes of it. The file is read twice, and never held whole.
     ///
     /// # Errors
-    /// [`ManifestError`] when it is not JSON, of an unknown version, or a field is not what
-    /// `docs/format.md` says.
+    /// [`ManifestError`] if it is not JSON, has an unknown version, needs an unknown feature, or a field
+    /// contradicts `docs/format.md`.
     pub fn read(mut file: impl Read + Seek, limit: u64) -> Result<Self, ManifestError> {
-        let version = from_start::<Probe>(&mut file, limit)?.version;
-        match version {
-            None | Some(1) => Ok(Self::V1(from_start(&mut file, limit)?)),
-            Some(2) => Ok(Self::V2(Box::new(Manifest::checked(from_start(&mut file, limit)?)?))),
-            Some(found) => Err(ManifestError::Version { found }),
-        }
+        ManifestHeader::read(&mut file, limit)?.read_all(&mut file, limit)
     }
 
     /// As [`AnyManifest::read`], of JSON in memory.

@@ -173,7 +173,15 @@ fn manifest(edit: impl FnOnce(&mut serde_json::Value)) -> Result<AnyManifest, Ma
 #[test]
 fn manifests_that_contradict_the_format_are_refused_by_field() {
     assert!(matches!(manifest(|_| {}), Ok(AnyManifest::V2(_))));
-    let broken: [(&str, Edit); 7] = [
+    let broken: [(&str, Edit); 11] = [
+        ("needs hashget 9.7 or later (feature time-travel)", |json| {
+            json["needs"] = serde_json::json!({"time-travel": "9.7"});
+        }),
+        ("needs hashget 9.7 or later", |json| {
+            (json["version"], json["needs"]) = (3.into(), serde_json::json!({"x": "9.7"}));
+        }),
+        ("is not the name of a feature", |json| json["needs"] = serde_json::json!({"A": "1.0"})),
+        ("`needs`", |json| json["needs"] = serde_json::json!(["x"])),
         ("version", |json| json["version"] = 3.into()),
         ("format", |json| json["format"] = "zip".into()),
         ("archived.mode", |json| json["archived"]["mode"] = serde_json::json!([])),
@@ -193,6 +201,19 @@ fn manifests_that_contradict_the_format_are_refused_by_field() {
         assert!(message.contains(words), "{words}: {message}");
     }
     assert!(matches!(AnyManifest::parse(b"no json"), Err(ManifestError::Json(_))));
+}
+
+#[test]
+fn a_manifest_without_needs_has_no_such_field() {
+    for needs in [None, Some(serde_json::json!({}))] {
+        let with = |json: &mut serde_json::Value| {
+            if let Some(needs) = needs {
+                json["needs"] = needs;
+            }
+        };
+        let Ok(AnyManifest::V2(manifest)) = manifest(with) else { panic!("it is refused") };
+        assert!(!String::from_utf8(manifest.to_json()).unwrap().contains("needs"));
+    }
 }
 
 /// Entries of every kind, with everything that an entry can have.

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 
 use serde::{Deserialize, Serialize};
 
-use super::{EntryTable, ManifestError};
+use super::{EntryTable, FEATURES, ManifestError, Needs};
 use crate::model::{Digest, Evidence, RelPath};
 
 /// A manifest, version 2. To be written, it need not hold the archived entries itself: see
@@ -19,6 +19,9 @@ pub struct Manifest<Archived = EntryTable> {
     pub format: String,
     /// 2.
     pub version: u32,
+    /// Features without which a reader would restore something else.
+    #[serde(default, skip_serializing_if = "Needs::is_empty")]
+    pub needs: Needs,
     /// Who wrote it.
     pub tool: String,
     /// `YYYY-MM-DD`.
@@ -212,6 +215,7 @@ impl Manifest {
 
     /// The manifest itself, if it is one.
     pub(super) fn checked(manifest: Self) -> Result<Self, ManifestError> {
+        manifest.needs.check(FEATURES)?;
         if manifest.format != Self::FORMAT {
             return Err(ManifestError::field("format", format!("expected \"{}\"", Self::FORMAT)));
         }

@@ -259,6 +259,11 @@ impl Target {
 }
 
 impl Staged<'_> {
+    /// What was written, to be read again.
+    pub(in crate::restore) fn file(&self) -> &File {
+        &self.file
+    }
+
     /// Gives the contents their metadata and then their name, `path`, beside which they were staged.
     pub(in crate::restore) fn put(
         mut self,

@@ -83,6 +83,8 @@ pub(super) struct Target {
     path: PathBuf,
     root: OwnedFd,
     same_owner: bool,
+    /// Was it made when it was opened?
+    made: bool,
     /// Was it empty when it was opened? Then there is nothing to keep and nothing left over.
     empty: bool,
     /// Marks the temporary names of this run.
@@ -149,6 +151,7 @@ impl Target {
             path: path.to_path_buf(),
             root,
             same_owner,
+            made: !borrowed.is_empty(),
             empty,
             run: u32::try_from(random & u64::from(u32::MAX)).unwrap_or_default(),
             counter: AtomicU64::new(0),
@@ -161,6 +164,14 @@ impl Target {
             not_applied: Mutex::default(),
             shared: Mutex::default(),
         })
+    }
+
+    /// Removes the folder again, if it was made by [`Target::open`] and nothing is in it.
+    pub(super) fn remove_if_made(&self) {
+        if self.made {
+            // If it is not empty or already gone, there is nothing to do.
+            let _ = rustix::fs::rmdir(&self.path);
+        }
     }
 
     /// Where it is.

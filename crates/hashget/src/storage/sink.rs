@@ -1,0 +1,125 @@
+//! What archives are written to: a file, a stream.
+//!
+//! Invariant: whatever ends a sink without [`ArchiveSink::commit`] aborts it, and one that a write failed on cannot be
+//! committed.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::pending_file::PendingFile;
+
+/// An archive's mode, less the process's umask.
+const MODE: u32 = 0o666;
+
+/// Takes the bytes of one archive. Every implementation passes the same conformance suite.
+///
+/// Its size is not known before it is written. Dropping a sink aborts it: nothing is left under the archive's name,
+/// and what was there before is still there. (What went into a pipe cannot be taken back.)
+pub trait ArchiveSink: Write + Send {
+    /// Ends the archive: it is durable, and visible under its name, when this returns.
+    ///
+    /// # Errors
+    /// It could not be completed, or an earlier write failed. The sink is aborted then.
+    fn commit(self: Box<Self>) -> io::Result<()>;
+}
+
+/// Passes writes on until one fails.
+struct Writing<W> {
+    inner: W,
+    failed: bool,
+}
+
+impl<W> Writing<W> {
+    fn new(inner: W) -> Self {
+        Self { inner, failed: false }
+    }
+
+    /// What was written to, if no write failed.
+    fn finish(self) -> io::Result<W> {
+        if self.failed {
+            return Err(io::Error::other("it is incomplete: writing it failed"));
+        }
+        Ok(self.inner)
+    }
+
+    /// Remembers a failure. An interrupted call is no failure: it is made again.
+    fn noted<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
+        let fails = |error: &io::Error| error.kind() != io::ErrorKind::Interrupted;
+        self.failed |= result.as_ref().err().is_some_and(fails);
+        result
+    }
+}
+
+impl<W: Write> Write for Writing<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let result = self.inner.write(bytes);
+        self.noted(result)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let result = self.inner.flush();
+        self.noted(result)
+    }
+}
+
+/// Writes an archive into a file, which appears when it is complete. A file of that name is replaced then.
+pub struct FileSink {
+    path: PathBuf,
+    file: Writing<PendingFile>,
+}
+
+impl FileSink {
+    /// A sink for the file at `path`.
+    ///
+    /// # Errors
+    /// `path` is a folder, or no file can be created in its folder.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        let file = Writing::new(PendingFile::create(path, MODE)?);
+        Ok(Self { path: path.to_owned(), file })
+    }
+}
+
+impl Write for FileSink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl ArchiveSink for FileSink {
+    fn commit(self: Box<Self>) -> io::Result<()> {
+        self.file.finish()?.commit(&self.path)
+    }
+}
+
+/// Writes an archive into a stream: standard output, a pipe, a tape. There is no name to appear under; whoever reads the
+/// stream sees that an aborted archive is cut off.
+pub struct StreamSink<W> {
+    stream: Writing<W>,
+}
+
+impl<W: Write + Send> StreamSink<W> {
+    /// A sink for `stream`.
+    pub fn new(stream: W) -> Self {
+        Self { stream: Writing::new(stream) }
+    }
+}
+
+impl<W: Write + Send> Write for StreamSink<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+impl<W: Write + Send> ArchiveSink for StreamSink<W> {
+    fn commit(self: Box<Self>) -> io::Result<()> {
+        self.stream.finish()?.flush()
+    }
+}
