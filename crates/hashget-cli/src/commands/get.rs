@@ -34,7 +34,7 @@ pub(crate) struct Get {
 }
 
 /// A file or package that was found in the HashDB.
-struct Found {
+struct KnownFile {
     package: PackageRecord,
     /// The path of the wanted file in the package; the package itself if absent.
     member: Option<(RelPath, Digest)>,
@@ -72,7 +72,7 @@ impl Get {
     }
 
     /// All that the HashDB knows of it.
-    fn find(&self, hashdb: &dyn HashDb) -> anyhow::Result<Vec<Found>> {
+    fn find(&self, hashdb: &dyn HashDb) -> anyhow::Result<Vec<KnownFile>> {
         match &self.what {
             Thing::Signature(signature) => whole(hashdb, Key::Signature(signature)),
             Thing::Digest(digest) => {
@@ -86,7 +86,7 @@ impl Get {
                         .into_iter()
                         .find(|member| member.sha256 == Some(*digest));
                     if let Some(member) = member {
-                        found.push(Found { package, member: Some((member.path, *digest)) });
+                        found.push(KnownFile { package, member: Some((member.path, *digest)) });
                     }
                 }
                 // The least to download first.
@@ -97,16 +97,16 @@ impl Get {
     }
 }
 
-fn whole(hashdb: &dyn HashDb, key: Key<'_>) -> anyhow::Result<Vec<Found>> {
+fn whole(hashdb: &dyn HashDb, key: Key<'_>) -> anyhow::Result<Vec<KnownFile>> {
     let records = hashdb.records(&hashdb.find_one(key)?)?;
-    let found = |package| Found { package, member: None };
+    let found = |package| KnownFile { package, member: None };
     Ok(records.into_iter().flatten().map(found).collect())
 }
 
 /// Fetches it into `folder`: the path of the new file and its size.
 fn fetch(
     files: &PackageFiles<'_>,
-    found: &Found,
+    found: &KnownFile,
     folder: &Path,
     environment: &Environment<'_>,
 ) -> anyhow::Result<(PathBuf, u64)> {
@@ -138,7 +138,7 @@ fn fetch(
     Ok((path, bytes))
 }
 
-impl Found {
+impl KnownFile {
     /// What the file is called: the last part of its path in the package; of a package, the last part
     /// of its URL or, where that says nothing (`.../serde/1.0.200/download`), its signature.
     fn name(&self) -> RelPath {
@@ -162,7 +162,7 @@ impl Found {
 
 fn report(
     environment: &Environment<'_>,
-    found: &Found,
+    found: &KnownFile,
     file: &Path,
     bytes: u64,
 ) -> anyhow::Result<()> {
@@ -200,7 +200,7 @@ mod tests {
             recursive: false,
         };
         let member = member.map(|path| (RelPath::try_from(path).unwrap(), Digest::of(b"")));
-        Found { package, member }.name().to_string()
+        KnownFile { package, member }.name().to_string()
     }
 
     #[test]

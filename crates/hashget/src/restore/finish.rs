@@ -42,17 +42,9 @@ pub(super) fn finish(
     for (path, metadata) in odd_folders.iter().rev() {
         finish_folder(&run, path, metadata)?;
     }
-    // Folders whose time the removal of the manifest and the last renames change.
+    // The removal of the manifest and the last renames change the times of these folders.
     let touched = touched_folders(&state, manifest);
-    let mut failed = Vec::new();
-    for (path, metadata) in state.folders().filter(|(path, _)| !touched.contains_key(path)) {
-        if let Some(reason) = finish_folder(&run, &run.stored(path), metadata)? {
-            failed.push((path.clone(), reason));
-        }
-    }
-    for (path, reason) in failed {
-        state.add_missing(path, reason);
-    }
+    finish_other_folders(&run, &mut state, &touched)?;
     let target = run.target;
     let settled = target.settle_folders(|path| state.gives_folder(path));
     settled.map_err(|error| stop(target, error))?;
@@ -88,6 +80,24 @@ pub(super) fn finish(
     tell(&run, &summary);
     end(&run)?;
     Ok(summary)
+}
+
+/// Sets the metadata of all folders but those that are `touched` later.
+fn finish_other_folders(
+    run: &Run<'_>,
+    state: &mut State<'_>,
+    touched: &BTreeMap<RelPath, Metadata>,
+) -> Result<(), RestoreError> {
+    let mut failed = Vec::new();
+    for (path, metadata) in state.folders().filter(|(path, _)| !touched.contains_key(path)) {
+        if let Some(reason) = finish_folder(run, &run.stored(path), metadata)? {
+            failed.push((path.clone(), reason));
+        }
+    }
+    for (path, reason) in failed {
+        state.add_missing(path, reason);
+    }
+    Ok(())
 }
 
 /// Has the tree a manifest of its own?

@@ -139,24 +139,30 @@ pub(crate) struct Fixture {
     pub(crate) in_tar: Vec<RelPath>,
 }
 
+/// What the packages give: paths and kinds.
+fn given_by(packages: &[(Package, Vec<u8>)]) -> BTreeMap<RelPath, Kind> {
+    let mut given = BTreeMap::new();
+    for (package, bytes) in packages {
+        for tree in &package.placements {
+            let mut cursor = PlacementCursor::new(tree);
+            for member in members(bytes) {
+                if let Some(entry) = cursor.next(&member).unwrap() {
+                    given.insert(entry.path, entry.kind);
+                }
+            }
+        }
+        for name in package.files.paths() {
+            given.insert(name.clone(), Kind::Fifo);
+        }
+    }
+    given
+}
+
 impl Fixture {
     /// Makes the manifest of the tree at `folder/tree`; `packages` with their bytes.
     pub(crate) fn new(folder: tempfile::TempDir, packages: Vec<(Package, Vec<u8>)>) -> Self {
         let scan = scan_of(&folder.path().join("tree"));
-        let mut given = BTreeMap::new();
-        for (package, bytes) in &packages {
-            for tree in &package.placements {
-                let mut cursor = PlacementCursor::new(tree);
-                for member in members(bytes) {
-                    if let Some(entry) = cursor.next(&member).unwrap() {
-                        given.insert(entry.path, entry.kind);
-                    }
-                }
-            }
-            for name in package.files.paths() {
-                given.insert(name.clone(), Kind::Fifo);
-            }
-        }
+        let given = given_by(&packages);
         // The name of each hard-link group under which its file comes: a given one, or else the first.
         let mut names: BTreeMap<RelPath, Vec<RelPath>> = BTreeMap::new();
         for entry in &scan.entries {
