@@ -44,10 +44,11 @@ impl Get {
     /// What is kept when it is interrupted, and how to go on.
     pub(super) fn after_interruption(&self) -> String {
         let folder = self.output.display();
-        format!("nothing is in {folder} yet; what was downloaded is kept: the same command goes on")
+        format!("nothing is in {folder} yet; downloads are kept: run the same command to continue")
     }
 
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
+        let no_folder = || format!("output folder \"{}\" does not exist", self.output.display());
         if !fs_err::metadata(&self.output)?.is_dir() {
             let wrong = format!("{} is not a folder: -o takes a folder", self.output.display());
             return Err(UsageError(wrong).into());
@@ -67,7 +68,7 @@ impl Get {
             }
         }
         Err(last.unwrap_or_else(|| {
-            anyhow::anyhow!("the HashDB knows nothing of it: index the package that has it first")
+            anyhow::anyhow!("not found in the HashDB: first index the package that contains it")
         }))
     }
 
@@ -118,7 +119,7 @@ fn fetch(
     let bytes = match &found.member {
         Some((_, digest)) => files
             .copy(package, digest, &mut pending, environment.console)
-            .with_context(|| format!("cannot get {name} from {}", safe(&package.url)))?,
+            .with_context(|| format!("cannot get {name} from {}", safe(package.display_name())))?,
         None => {
             let wanted = Wanted {
                 name: package.own_name().map(str::to_owned),
@@ -130,7 +131,7 @@ fn fetch(
             let mut fetched = files
                 .source
                 .fetch(&wanted, environment.console)
-                .with_context(|| format!("cannot get {}", safe(&package.url)))?;
+                .with_context(|| format!("cannot get {}", safe(package.display_name())))?;
             io::copy(&mut fetched.file, &mut pending).with_context(context)?
         }
     };
@@ -167,7 +168,12 @@ fn report(
     bytes: u64,
 ) -> anyhow::Result<()> {
     let shown = escaped(file.as_os_str().as_encoded_bytes());
-    let line = format!("{shown}, {}, from {}", size(bytes), safe(&found.package.url));
+    let line = format!(
+        "{shown}, {}, from {} ({})",
+        size(bytes),
+        safe(found.package.display_name()),
+        safe(&found.package.url)
+    );
     let record = json!({
         "file": file.to_string_lossy(),
         "bytes": bytes,

@@ -77,7 +77,7 @@ pub(super) fn finish(
         }
     }
     summary.not_applied = target.not_applied();
-    tell(&run, &summary);
+    report(&run, &summary);
     end(&run)?;
     Ok(summary)
 }
@@ -149,7 +149,7 @@ fn make_links(run: &Run<'_>, state: &mut State) -> Result<Vec<(RelPath, RelPath)
                 if state.is_device(to)
                     && run.target.find(&run.stored(to)).is_ok_and(|found| found.is_none()) =>
             {
-                run.target.count_not_applied("device");
+                run.target.count_not_applied(DEVICE);
                 made.push((path, to.clone()));
                 continue;
             }
@@ -263,10 +263,20 @@ fn put_renamed(
     Ok(())
 }
 
-fn tell(run: &Run<'_>, summary: &Summary) {
+/// Says what could not be applied to how many entries.
+pub(super) fn not_applied(what: &str, number: u64) -> String {
+    match (what, number) {
+        (DEVICE, 1) => "1 device node was not created (needs root)".to_owned(),
+        (DEVICE, _) => format!("{number} device nodes were not created (needs root)"),
+        (_, 1) => format!("{what} not restored for 1 entry"),
+        (_, _) => format!("{what} not restored for {number} entries"),
+    }
+}
+
+fn report(run: &Run<'_>, summary: &Summary) {
     for (what, number) in &summary.not_applied {
         let kind = if what == DEVICE { ProblemKind::Incomplete } else { ProblemKind::Note };
-        run.monitor.problem(kind, &run.name, format!("{what} not restored for {number} entries"));
+        run.monitor.problem(kind, &run.name, not_applied(what, *number));
     }
     if summary.proven == Some(false) {
         let why =
@@ -299,7 +309,7 @@ pub(super) fn finish_v1(
         summary.missing.push((path, reason));
     }
     summary.not_applied = run.target.not_applied();
-    tell(&run, &summary);
+    report(&run, &summary);
     end(&run)?;
     Ok(summary)
 }
