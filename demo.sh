@@ -1,23 +1,23 @@
 #!/usr/bin/env bash
-# Builds hashget and does its main job on real input: the sources of the crates that the build itself
-# has downloaded. Packs them, unpacks the archive again without any network, and compares.
+# Builds hashget and shows its main job on real input, the sources of the crates that the build has downloaded: packs
+# them, unpacks the archive without a network, and compares.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
 
-echo "Building hashget ..."
-cargo build --release --quiet -p hashget-cli
+echo "Building hashget: about 8 minutes on two cores, the first time ..."
+cargo build --release --locked -p hashget-cli
 hashget=${CARGO_TARGET_DIR:-$PWD/target}/release/hashget
 
 registry=${CARGO_HOME:-$HOME/.cargo}/registry
 tree=$registry/src
 if [ -z "$(ls -A "$tree" 2>/dev/null)" ] || [ -z "$(ls -A "$registry/cache" 2>/dev/null)" ]; then
-    echo "There are no crates in $registry: nothing to show it on." >&2
+    echo "no crates in $registry: there is nothing to pack" >&2
     exit 1
 fi
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-# Nothing of yours is used or changed: HashDB, cache and configuration are the demo's own.
+# The demo has its own HashDB, cache and configuration; yours are neither used nor changed.
 export HASHGET_DB=$work/hashdb HASHGET_CACHE=$work/cache HASHGET_CONFIG=/dev/null
 unset HASHGET_POOL
 
@@ -27,18 +27,18 @@ listing() { # type, mode, owner, group, time, link target and size of every entr
 }
 
 echo
-echo "Packing $tree (no network: the downloaded crates lie beside it) ..."
+echo "Packing $tree without a network; the downloaded crates are next to it ..."
 "$hashget" pack "$tree" -f "$work/crates.tar.zst" --offline 2>&1
 
-# A backup is restored on another machine: without the HashDB and with an empty cache. The folder of
-# downloaded crates stands for the network here.
+# A restore usually runs on another machine: without the HashDB, and with an empty cache. Here, the folder of downloaded
+# crates stands in for the network.
 echo
-echo "Unpacking it without HashDB and network ..."
+echo "Unpacking the archive without a HashDB or a network ..."
 rm -rf "$work/hashdb" "$work/cache"
 "$hashget" unpack "$work/crates.tar.zst" -C "$work/restored" --offline --pool "$registry/cache" 2>&1
 
 echo
-echo "Comparing the original with what was unpacked ..."
+echo "Comparing the unpacked files with the original ..."
 diff -r --no-dereference "$tree" "$work/restored"
 diff <(listing "$tree") <(listing "$work/restored")
 echo "Identical: contents, types, modes, owners, times, links."

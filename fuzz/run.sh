@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds all fuzz targets on the stable toolchain and runs each for SECONDS (default 60), at low priority,
-# with the files of testdata/hostile and fuzz/seeds as the first inputs. Findings land in fuzz/artifacts.
-# Started by root, it runs them as nobody.
+# Builds all fuzz targets with the stable toolchain and runs each for SECONDS (default 60) at low priority. The first
+# inputs are the files of testdata/hostile and fuzz/seeds. Findings are written to fuzz/artifacts. Root runs the targets
+# as nobody.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
 seconds=${1:-60}
@@ -15,7 +15,7 @@ nice cargo build --release --target "$host"
 targets=("$@")
 [ "${#targets[@]}" -gt 0 ] || targets=(package tar manifest detectors debian rules http unpack)
 
-# What an archive may do to root, it may do here: `unpack` never runs as root, and the others need not.
+# A hostile archive could do harm as root: `unpack` never runs as root, and the others need not.
 as_nobody=()
 if [ "$(id -u)" -eq 0 ]; then
     command -v setpriv >/dev/null || { echo "run this as a user without rights, or install setpriv" >&2; exit 1; }

@@ -13,7 +13,7 @@ gzip -9n "$made"/man/*.1
 for shell in bash zsh fish; do
     "$target/release/hashget" -q completions "$shell" >"$made/completions/hashget.$shell"
 done
-# What users read is the project's own; Debian's has one line for each version of the package.
+# Users read the project's changelog. Debian's has one line for each version of the package.
 gzip -9nc CHANGELOG.md >"$made/changelog.gz"
 version=$(cargo pkgid -p hashget-cli | sed 's/.*[#@]//')
 maintainer=$(sed -n 's/^maintainer = "\(.*\)"$/\1/p' crates/hashget-cli/Cargo.toml)

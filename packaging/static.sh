@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds hashget as one static program that runs on every Linux of this kind of processor, whatever C library it has.
+# Builds hashget as a static program that runs on every Linux with this type of processor, with any C library.
 # Prints its path. Needs musl-gcc (Debian: musl-tools) and rustup.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."

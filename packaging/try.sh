@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs the Debian package in a fresh Debian root, boots it, lets the nightly timer run its service there once,
-# restores the archive and compares; then removes the package and looks for what it leaves behind. As root, on a
-# machine where systemd-nspawn can boot; the Debian packages come from this machine's own apt sources.
+# Installs the Debian package in a fresh Debian root, boots it, lets the nightly timer run its service once, restores
+# the archive and compares. Then removes the package and checks what it leaves behind. Needs root, and a machine on
+# which systemd-nspawn can boot. The Debian packages come from the apt sources of this machine.
 #
 #   packaging/try.sh hashget_*.deb
 set -euo pipefail
@@ -39,7 +39,7 @@ inside bash -c '. /usr/share/bash-completion/bash_completion; . /usr/share/bash-
 [ "$(inside systemctl is-enabled hashget-nightly.timer || true)" = disabled ] || fail "installing enabled the timer"
 
 echo "== booted: the timer runs the nightly service, once"
-# The root is a folder of a larger file system here. Debian packages come out of apt's cache: no network.
+# Here, the root is a folder of a larger file system. Debian packages come from apt's cache, without a network.
 echo 'OPTIONS="--one-file-system --offline"' >>"$root/etc/hashget/nightly.conf"
 mkdir -p "$root"/etc/systemd/system/hashget-nightly.{timer,service}.d "$root/var/log/journal"
 printf '[Timer]\nOnCalendar=\nOnActiveSec=1s\nRandomizedDelaySec=0\n' \
@@ -59,7 +59,7 @@ archive=$(find "$root/var/backups/hashget" -name '*.tar.zst')
 "$root/usr/bin/hashget" info "$archive"
 "$root/usr/bin/hashget" --db "$work/none" --cache "$work/none" --pool "$root/var/cache/apt/archives" --offline \
     unpack "$archive" -C "$work/restored"
-# All but what no backup of / has, mount points, and what the system wrote when it went off.
+# Everything except the default excludes, mount points, and what the system wrote while it shut down.
 changed=$(rsync -naHAXci --delete --omit-dir-times --exclude={/proc,/sys,/dev,/run,/tmp,/lost+found} \
     --exclude='/var/cache/apt/*.bin' --exclude='/var/cache/apt/archives/*.deb' --exclude='/var/lib/apt/lists/*' \
     --exclude=/var/{backups,cache,lib}/hashget --exclude=/var/{log,lib/systemd} --exclude='/var/tmp/systemd-private-*' "$root/" "$work/restored/")

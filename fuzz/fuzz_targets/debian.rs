@@ -1,5 +1,5 @@
-//! Any bytes in the files that tell of a Debian system's packages; the first byte says in which. Package
-//! lists are always the ones that their Release file names.
+//! Any bytes in one of the files that describe the packages of a Debian system; the first byte selects the file.
+//! Package lists always match their Release file.
 #![no_main]
 
 use hashget::detectors::{Machine, select};
@@ -10,7 +10,7 @@ const STATUS: &str = "var/lib/dpkg/status";
 const RELEASE: &str = "var/lib/apt/lists/archive.example_dists_x_InRelease";
 const LIST: &str = "var/lib/apt/lists/archive.example_dists_x_main_binary-amd64_Packages";
 
-/// The files, with what they hold otherwise.
+/// The files, with their usual contents.
 const FILES: [(&str, &str); 7] = [
     (STATUS, "Package: a\nStatus: install ok installed\nVersion: 1\nArchitecture: amd64\n"),
     (RELEASE, ""),

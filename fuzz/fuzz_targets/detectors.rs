@@ -1,4 +1,4 @@
-//! Any bytes in the files that detectors look for; the first byte says in which.
+//! Any bytes in one of the files that detectors look for; the first byte selects the file.
 #![no_main]
 
 use hashget::detectors::{DETECTORS, Machine};

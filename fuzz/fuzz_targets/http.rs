@@ -1,5 +1,5 @@
-//! Any bytes as a server's answers: the first one to a whole fetch, the others to its resumption and to a
-//! question for a part. Zero bytes three in a row separate them.
+//! Any bytes as a server's responses: the first to a complete download, the others to its resumption and to a request
+//! for a part. Three zero bytes in a row separate them.
 #![no_main]
 
 use std::io::{Read as _, Write as _};
@@ -13,7 +13,7 @@ use hashget::model::Digest;
 use hashget::monitor::Silent;
 use libfuzzer_sys::fuzz_target;
 
-/// Serves on a loopback port, one answer a connection.
+/// Serves on a loopback port, one response for each connection.
 struct Server {
     url: String,
     answers: Arc<Mutex<Vec<Vec<u8>>>>,
@@ -64,7 +64,7 @@ fn origin(folder: &std::path::Path) -> HttpOrigin {
     HttpOrigin::new(OriginOptions { partial_dir, limits, time_outs, ..OriginOptions::default() })
 }
 
-/// No answer leads us to another server.
+/// Refuses redirects to other servers.
 fn stays_here(bytes: &[u8]) -> bool {
     let text: Vec<u8> = bytes
         .iter()

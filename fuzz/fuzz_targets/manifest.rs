@@ -1,4 +1,4 @@
-//! Any bytes as a manifest, version 1 or 2; what can be read is written and read again.
+//! Any bytes as a manifest, version 1 or 2; a manifest that can be read is written and read again.
 #![no_main]
 
 use hashget::model::manifest::{AnyManifest, PlacementCursor};

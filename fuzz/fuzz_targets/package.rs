@@ -1,4 +1,4 @@
-//! Any bytes as a package of any format, packages within packages included.
+//! Any bytes as a package of any format, including packages within packages.
 #![no_main]
 
 use std::io::{self, Read, Write as _};

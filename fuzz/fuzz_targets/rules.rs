@@ -1,4 +1,4 @@
-//! Any bytes as rules of a configuration (TOML, up to the first NUL), and as the file that they look for.
+//! Any bytes as rules of a configuration (TOML, up to the first NUL), and as the file that these rules look for.
 #![no_main]
 
 use hashget::detectors::{Detector as _, Machine, Rule, RuleConfig};

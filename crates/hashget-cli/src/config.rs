@@ -1,4 +1,4 @@
-//! The configuration file, all of it optional. `docs/cli.md` describes it for people.
+//! The configuration file. Every setting is optional; `docs/cli.md` describes them.
 //!
 //! Invariant: a configuration that was read is valid; an error names the file, the line and the key.
 
@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer};
 use crate::exit::UsageError;
 use crate::values;
 
-/// What the configuration file says.
+/// The contents of the configuration file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
@@ -24,21 +24,21 @@ pub(crate) struct Config {
     /// Folders and addresses of packages.
     #[serde(default, deserialize_with = "pools")]
     pub(crate) pool: Vec<String>,
-    /// Globs of what is not in any backup.
+    /// Globs of paths that are excluded from every backup.
     #[serde(default)]
     pub(crate) exclude: Vec<String>,
     /// The weakest evidence that `pack` relies on.
     pub(crate) evidence: Option<Evidence>,
-    /// Address of an HTTP or SOCKS proxy that everything is fetched through.
+    /// Address of an HTTP or SOCKS proxy for all requests.
     #[serde(default, deserialize_with = "proxy")]
     pub(crate) proxy: Option<String>,
-    /// Mirrors; of several that fit a URL the longest prefix counts.
+    /// Mirrors. If several match a URL, the one with the longest prefix is used.
     #[serde(default)]
     mirror: Vec<Mirror>,
-    /// Archives that keep distributions' packages for ever.
+    /// Permanent archives of distributions' packages.
     #[serde(default)]
     archive: Vec<Archive>,
-    /// Politeness, by host.
+    /// Limits on requests, by host.
     #[serde(default)]
     host: BTreeMap<String, Host>,
     /// The user's own detectors.
@@ -49,7 +49,7 @@ pub(crate) struct Config {
     pub(crate) rules: Vec<Rule>,
 }
 
-/// URLs that are fetched from somewhere else.
+/// URLs that are fetched from other servers.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Mirror {
@@ -59,7 +59,7 @@ struct Mirror {
     use_urls: Vec<String>,
 }
 
-/// Where a distribution's packages are kept for ever.
+/// A permanent archive of a distribution's packages.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Archive {
@@ -70,7 +70,7 @@ struct Archive {
     repositories: Option<String>,
 }
 
-/// How gently a host is asked.
+/// Limits on requests to a host.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Host {
@@ -81,7 +81,7 @@ struct Host {
 }
 
 impl Config {
-    /// Reads the file; an absent one counts as empty unless it `must_exist`.
+    /// Reads the file. If it is missing, the configuration is empty, unless it `must_exist`.
     pub(crate) fn read(file: &Path, must_exist: bool) -> anyhow::Result<Self> {
         let text = match fs_err::read_to_string(file) {
             Ok(text) => text,
@@ -100,7 +100,7 @@ impl Config {
         let mut config: Self = toml::from_str(text).map_err(|error| explain(&error, text, file))?;
         config.rules = Rule::compile_all(&config.rule)
             .map_err(|error| UsageError(format!("{}: {error}", file.display())))?;
-        // A relative path means a place beside the file that names it.
+        // Relative paths are relative to the folder of the configuration.
         let folder = file.parent().unwrap_or(Path::new(""));
         for place in [&mut config.db, &mut config.cache].into_iter().flatten() {
             *place = folder.join(&*place);
@@ -113,7 +113,7 @@ impl Config {
         Ok(config)
     }
 
-    /// The mirrors as the library wants them.
+    /// The mirrors, as the library expects them.
     pub(crate) fn mirrors(&self) -> Vec<MirrorRule> {
         self.mirror
             .iter()
@@ -124,7 +124,7 @@ impl Config {
             .collect()
     }
 
-    /// The archives as detectors want them.
+    /// The archives, as detectors expect them.
     pub(crate) fn archives(&self) -> Vec<detectors::Archive> {
         self.archive
             .iter()
@@ -136,7 +136,7 @@ impl Config {
             .collect()
     }
 
-    /// The politeness as the library wants it.
+    /// The limits on requests, as the library expects them.
     pub(crate) fn hosts(&self) -> BTreeMap<String, HostLimits> {
         self.host
             .iter()

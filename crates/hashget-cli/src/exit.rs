@@ -21,7 +21,7 @@ pub(crate) enum Code {
     Failed,
     /// The command line or the configuration is wrong.
     Usage,
-    /// Finished, but some file could not be read, or was not restored.
+    /// Finished, but a file could not be read or was not restored.
     Incomplete,
     /// Something failed verification.
     Verification,
@@ -32,8 +32,8 @@ pub(crate) enum Code {
 }
 
 impl Code {
-    /// The number that the shell sees.
-    pub(crate) fn number(self) -> u8 {
+    /// The number that the shell gets.
+    pub(crate) fn as_u8(self) -> u8 {
         match self {
             Self::Done => 0,
             Self::Failed => 1,
@@ -48,11 +48,11 @@ impl Code {
 
 impl From<Code> for ExitCode {
     fn from(code: Code) -> Self {
-        Self::from(code.number())
+        Self::from(code.as_u8())
     }
 }
 
-/// The command line or the configuration asks for something that cannot be.
+/// The command line or the configuration is wrong.
 #[derive(Debug)]
 pub(crate) struct UsageError(pub(crate) String);
 
@@ -107,10 +107,10 @@ fn of_class(class: ErrorClass) -> Code {
     }
 }
 
-/// Says what clap has to say: help and version to standard output, usage errors to standard error.
+/// Prints what clap returns: help and version on standard output, usage errors on standard error.
 pub(crate) fn after_parsing(error: &clap::Error) -> ExitCode {
     if error.use_stderr() {
-        print_usage_error(error, Code::Usage.number());
+        print_usage_error(error, Code::Usage.as_u8());
         return Code::Usage.into();
     }
     // A reader that has gone away has seen enough.

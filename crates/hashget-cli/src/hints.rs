@@ -35,7 +35,7 @@ fn hashdb_location(error: &anyhow::Error) -> Option<&str> {
 }
 
 fn of_class(class: ErrorClass, offline: bool) -> Option<&'static str> {
-    let text = match class {
+    Some(match class {
         ErrorClass::NotFound | ErrorClass::Unreachable | ErrorClass::Refused if offline => {
             "with --offline only pools and the cache are asked: leave it out, or give a folder that has the \
              package with --pool"
@@ -80,10 +80,10 @@ fn of_class(class: ErrorClass, offline: bool) -> Option<&'static str> {
         ErrorClass::PermissionDenied => "run it as a user who has that permission, or as root",
         ErrorClass::ReadOnly => "choose a folder that can be written to",
         ErrorClass::MissingFile => "check the path",
+        // Dealt with above.
+        ErrorClass::Interrupted | ErrorClass::HashDbDamaged => return None,
         // Their messages say all, or there is nothing to be done.
-        ErrorClass::Interrupted
-        | ErrorClass::HashDbDamaged
-        | ErrorClass::BadInput
+        ErrorClass::BadInput
         | ErrorClass::Refused
         | ErrorClass::BadAnswer
         | ErrorClass::UnsupportedPackage
@@ -94,8 +94,7 @@ fn of_class(class: ErrorClass, offline: bool) -> Option<&'static str> {
         | ErrorClass::CannotPack
         | ErrorClass::Internal
         | ErrorClass::Io => return None,
-    };
-    Some(text)
+    })
 }
 
 #[cfg(test)]

@@ -14,9 +14,9 @@ use crate::exit::Code;
 pub(crate) fn listen() -> Arc<AtomicBool> {
     let flag = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
-        // The order matters: the shutdown must see the flag as the signals before have left it. Where
-        // a handler cannot be set, the signal ends the process, as it does by default.
-        let code = i32::from(Code::Interrupted.number());
+        // The order matters: the shutdown must see the flag as earlier signals have left it. If no handler can be
+        // set, the signal ends the process, as it does by default.
+        let code = i32::from(Code::Interrupted.as_u8());
         let _ = flag::register_conditional_shutdown(signal, code, Arc::clone(&flag))
             .and_then(|_| flag::register(signal, Arc::clone(&flag)));
     }

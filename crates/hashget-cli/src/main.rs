@@ -41,7 +41,7 @@ fn main() -> ExitCode {
         console.failure(&Failure {
             messages: wording::messages(error.as_ref()),
             hint: hints::hint(error, &situation),
-            exit_code: code.number(),
+            exit_code: code.as_u8(),
             is_interruption: code == Code::Interrupted,
         });
     }

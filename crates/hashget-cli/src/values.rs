@@ -1,6 +1,6 @@
-//! Values as people write them on the command line, turned into what they mean.
+//! Parses the values of command-line options.
 //!
-//! Invariant: each function says in its error what was expected.
+//! Invariant: every error says what was expected.
 
 use std::time::Duration;
 
@@ -89,7 +89,7 @@ pub(crate) fn package_url(text: &str) -> Result<String, String> {
         return Err("expected a URL that begins with http:// or https://".to_owned());
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("it has a name or password in it, which every archive would tell: \
+        return Err("it contains a user name or password, which every archive would reveal: \
                     give the public URL"
             .to_owned());
     }

@@ -116,7 +116,7 @@ fn on_unpack(case: &Case) {
     assert_eq!(fs_err::read(machine.path("back/own")).unwrap(), b"my own words");
     if code != 0 {
         assert!(!machine.path("back/noise").exists(), "{}", case.name);
-        let again = ["tool.tar.gz", "`hashget restore` tries again"];
+        let again = ["tool.tar.gz", "The manifest was kept; run `hashget restore "];
         let said = said.says(&again);
         assert!(!said.stderr.contains("Proven"), "{}: {}", case.name, said.stderr);
         origin.heal("/tool.tar.gz");

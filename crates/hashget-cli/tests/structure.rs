@@ -390,3 +390,31 @@ fn pages_name_only_files_that_are_there() {
         }
     }
 }
+
+#[test]
+fn programs_that_tests_need_can_be_installed() {
+    let script = fs_err::read_to_string(workspace().join("tests/install-tools.sh")).unwrap();
+    let installed: BTreeSet<&str> =
+        script.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    let mut count = 0;
+    for (path, text) in sources("crates") {
+        if path.ends_with("tests/needs/main.rs") {
+            for rest in text.split("Tool(\"").skip(1) {
+                let program = rest.split('"').next().unwrap();
+                assert!(installed.contains(program), "{}: {program}", path.display());
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 10, "{count}");
+}
+
+#[test]
+fn no_test_returns_because_something_is_missing() {
+    for folder in ["crates/hashget/tests", "crates/hashget-cli/tests"] {
+        for (path, text) in sources(folder) {
+            let skips = text.to_lowercase().contains(concat!("skip", "ped: "));
+            assert!(!skips, "{}: tests with needs go into tests/needs", path.display());
+        }
+    }
+}

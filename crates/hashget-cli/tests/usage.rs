@@ -120,7 +120,7 @@ fn without_a_home_the_missing_place_is_named() {
     const NOBODY: u32 = 65_534;
     let machine = Machine::new();
     let program = machine.path("hashget");
-    fs_err::copy(env!("CARGO_BIN_EXE_hashget"), &program).unwrap();
+    hashget_testkit::programs::copy(env!("CARGO_BIN_EXE_hashget").as_ref(), &program);
     let open = std::fs::Permissions::from_mode(0o755);
     fs_err::set_permissions(machine.path(""), open).unwrap();
     let mut command = std::process::Command::new(&program);

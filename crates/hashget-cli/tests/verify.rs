@@ -1,4 +1,4 @@
-//! `verify`: packages that are gone, changed, or out of reach, and the files that hang on them.
+//! `verify`: packages that are gone, changed, or out of reach, and the files that need them.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -46,11 +46,14 @@ fn what_is_there_costs_a_byte_each_and_is_remembered() {
     let machine = machine(&origin);
     let asked = origin.requests().len();
     let ended = machine.hashget(&["verify", "a.tar.zst"]).expect(0);
-    ended.says(&["4 packages there, as far as their size tells"]);
+    ended.says(&["4 packages available (size checked)"]);
     let requests = origin.requests();
     assert_eq!(requests.len(), asked + 4);
     assert!(requests[asked..].iter().all(|request| request.bytes == 1), "{requests:?}");
-    machine.hashget(&["verify", "--deep", "a.tar.zst"]).expect(0).says(&["4 packages proven"]);
+    machine
+        .hashget(&["verify", "--deep", "a.tar.zst"])
+        .expect(0)
+        .says(&["4 packages available (contents verified)"]);
 }
 
 #[test]
@@ -63,7 +66,12 @@ fn a_lost_package_is_named_with_its_files_and_others_are_not() {
     assert_eq!(ended.last_record()["problems"]["notes"], 1);
     fs_err::remove_dir_all(machine.path("cache")).unwrap();
     let ended = machine.hashget(&["verify", "a.tar.zst"]).expect(4);
-    let ended = ended.says(&["second.tar", "it is lost", "second/a, second/b", "1 package LOST"]);
+    let ended = ended.says(&[
+        "second.tar",
+        "lost: found nowhere",
+        "needed for second/a, second/b",
+        "1 package LOST: files that need it",
+    ]);
     assert!(!ended.stderr.contains("first") && !ended.stderr.contains("third"), "{}", ended.stderr);
     let records = machine.hashget(&["verify", "a.tar.zst", "--json"]).expect(4).records();
     let expected =
@@ -72,7 +80,7 @@ fn a_lost_package_is_named_with_its_files_and_others_are_not() {
     assert_eq!(states(&records), expected);
     // Without a HashDB that knows the package: where its files are.
     let ended = away(&machine).hashget(&["verify", "a.tar.zst"]).expect(4);
-    ended.says(&["second.tar", "what it gives under \"second/\""]);
+    ended.says(&["second.tar", "everything that it gives below \"second/\""]);
     // A pool has it: a note again.
     let whole = TarBuilder::new()
         .file("x/a", "second a".repeat(2000).as_bytes())
@@ -110,7 +118,7 @@ fn changed_damaged_and_silent_places_are_told_apart() {
     for name in ["second", "third", "fourth"] {
         origin.heal(&format!("/{name}.tar"));
     }
-    machine.hashget(&["verify", "a.tar.zst"]).expect(5).says(&["could not be asked for"]);
+    machine.hashget(&["verify", "a.tar.zst"]).expect(5).says(&["1 package could not be checked"]);
 }
 
 /// A machine with an archive of `count` packages, each with a second URL on the other origin.
@@ -154,7 +162,8 @@ fn many_packages_of_one_host_are_told_together() {
     let ended = machine.hashget(&["verify", "a.tar.zst"]).expect(0);
     assert_eq!(ended.stderr.matches("note:").count(), 1, "{}", ended.stderr);
     assert!(ended.stdout.is_empty(), "{}", ended.stdout);
-    ended.says(&["4 packages gone: other places have them still; the first:", "5 packages there"]);
+    ended
+        .says(&["4 packages gone: other URLs still have them; the first:", "5 packages available"]);
     // One by one on request, and to programs.
     let ended = machine.hashget(&["verify", "a.tar.zst", "-v"]).expect(0);
     for number in 0..4 {
@@ -173,7 +182,7 @@ fn many_packages_of_one_host_are_told_together() {
     }
     let ended = machine.hashget(&["verify", "a.tar.zst"]).expect(5);
     assert_eq!(ended.stderr.matches("warning:").count(), 1, "{}", ended.stderr);
-    ended.says(&["5 packages unreachable: no place of them could be asked"]);
+    ended.says(&["5 packages unreachable: none of their URLs could be checked"]);
     for number in 0..5 {
         let path = format!("/p{number}.tar");
         for server in [&origin, &other] {
@@ -182,7 +191,7 @@ fn many_packages_of_one_host_are_told_together() {
         }
     }
     let ended = machine.hashget(&["verify", "a.tar.zst"]).expect(4);
-    assert_eq!(ended.stderr.matches("it is lost").count(), 5, "{}", ended.stderr);
+    assert_eq!(ended.stderr.matches("lost: found nowhere").count(), 5, "{}", ended.stderr);
 }
 
 #[test]

@@ -117,6 +117,7 @@ pub(crate) fn round_trip(folder: &Path) -> Result<Outcome, Box<dyn Error>> {
 pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     let outcome = round_trip(folder.path())?;
+    println!("{} files left out, {} archived", outcome.left_out, outcome.archived);
     println!("the restored folder is what was packed: {:?}", outcome.identical);
     Ok(())
 }

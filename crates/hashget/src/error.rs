@@ -3,6 +3,7 @@
 //! Invariant: each error type states its class beside its variants, without a wildcard arm: a new variant does not
 //! compile without one. How an error of the system is classed is written here, once.
 
+use std::error::Error;
 use std::io;
 
 use crate::monitor::{Interrupted, ProblemKind};
@@ -125,6 +126,12 @@ impl ErrorClass {
             io::ErrorKind::NotFound => Self::MissingFile,
             _ => Self::Io,
         }
+    }
+
+    /// The class of what a visitor of a package's members stopped with: it was asked to stop, or a member is
+    /// not as the package says.
+    pub(crate) fn of_visitor(error: &(dyn Error + 'static)) -> Self {
+        if error.is::<Interrupted>() { Self::Interrupted } else { Self::DamagedPackage }
     }
 
     /// The class of several sources' failures together: that of the one that tells most. A source that lied is

@@ -1,20 +1,20 @@
-//! How much foreign input may make us read, keep or create.
+//! Limits on what untrusted input may make the program read, keep or create.
 //!
-//! Invariant: every reader of foreign bytes takes a [`Limits`] and stops with a clear error at the
-//! first one exceeded; none is unlimited by default.
+//! Invariant: every reader of untrusted bytes takes a [`Limits`] and stops with a clear error as soon as one is
+//! exceeded; no limit is infinite by default.
 
-/// Bounds on what a package, an archive or a manifest may hold.
+/// Limits on packages, archives and manifests.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Members of one package, those of packages within it included.
+    /// Members of one package, including those of nested packages.
     pub entries: u64,
-    /// Unpacked bytes of one package, all members together.
+    /// Unpacked bytes of all members of one package.
     pub unpacked_bytes: u64,
-    /// Unpacked bytes for each packed byte, once more than [`Self::RATIO_FLOOR`] came out.
+    /// Unpacked bytes per packed byte; checked once more than [`Self::RATIO_FLOOR`] bytes are unpacked.
     pub ratio: u64,
-    /// Packages within packages.
+    /// Levels of nested packages.
     pub depth: u32,
-    /// Bytes of a name, a link target, or one extended header.
+    /// Bytes of a name, a link target or an extended header.
     pub header_bytes: u64,
     /// Bytes of a decoder's window or dictionary.
     pub window_bytes: u64,
@@ -22,12 +22,12 @@ pub struct Limits {
     pub manifest_bytes: u64,
     /// Threads that one decoder may start.
     pub threads: usize,
-    /// Bytes of one download when the size is not known beforehand.
+    /// Bytes of one download whose size is not known in advance.
     pub download_bytes: u64,
 }
 
 impl Limits {
-    /// Below this many unpacked bytes no ratio is too high: a short text repeats a lot.
+    /// Up to this many unpacked bytes no ratio is too high: short texts can be very repetitive.
     pub const RATIO_FLOOR: u64 = 64 << 20;
 }
 
@@ -36,8 +36,7 @@ impl Default for Limits {
         Self {
             entries: 20_000_000,
             unpacked_bytes: 4 << 40,
-            // zstd of plain zeros, which a disk image in a backup may be, reaches 32,000; bombs go on to
-            // 10^6 and more.
+            // zstd compresses zeros, as in a disk image, by up to 32,000. Decompression bombs reach 10^6 and more.
             ratio: 100_000,
             depth: 8,
             header_bytes: 1 << 20,

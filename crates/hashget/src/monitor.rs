@@ -1,7 +1,7 @@
-//! How a stage tells what it does while it does it.
+//! Progress and problems, reported while a stage runs.
 //!
-//! Invariant: a stage reports everything a person should know through its [`Monitor`] and never
-//! prints; a monitor only listens, and can do one thing: ask the stage to stop.
+//! Invariant: a stage reports everything a person should know to its [`Monitor`] and never prints. A monitor cannot
+//! influence a stage, except by asking it to stop.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -15,7 +15,7 @@ pub enum Step {
     Scan,
     /// Looking for packages in a tree.
     Detect,
-    /// Making packages known, several at once.
+    /// Indexing several packages.
     Index,
     /// Downloading a package.
     Download,
@@ -27,40 +27,40 @@ pub enum Step {
     Write,
     /// Unpacking the archive's own entries.
     Extract,
-    /// Putting files of packages in their places.
+    /// Placing files of packages.
     Place,
-    /// Looking whether packages are there, and right.
+    /// Checking that packages are available and unchanged.
     Check,
     /// Adding packages to a pool.
     Gather,
 }
 
 impl Step {
-    /// Does it go through packages, rather than through files?
+    /// Whether the step processes packages rather than files.
     pub fn is_of_packages(self) -> bool {
         matches!(self, Self::Index | Self::Check | Self::Gather)
     }
 }
 
-/// What kind of trouble an object had. The exit code follows from the kinds that occurred.
+/// The kind of a problem. The exit code follows from the kinds that were reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ProblemKind {
-    /// Worth knowing, nothing is missing.
+    /// For information: nothing is missing.
     Note,
     /// A file could not be read, changed while it was read, or could not be restored.
     Incomplete,
-    /// A source could not be reached, or does not have it.
+    /// A source could not be reached, or does not have the package.
     Unreachable,
-    /// Bytes are not what they should be.
+    /// Contents do not have the expected digest or size.
     Verification,
 }
 
-/// How much a step has to do, as far as that is known before.
+/// How much a step has to do, as far as known in advance.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Total {
-    /// Bytes to go through.
+    /// Bytes to process.
     pub bytes: Option<u64>,
-    /// Things to go through: packages where the step is one [of packages](Step::is_of_packages), files elsewhere.
+    /// Items to process: packages if the step is one [of packages](Step::is_of_packages), files otherwise.
     pub things: Option<u64>,
 }
 
@@ -68,19 +68,19 @@ impl Total {
     /// Nothing is known.
     pub const UNKNOWN: Self = Self { bytes: None, things: None };
 
-    /// So many bytes, in as many things as it takes.
+    /// This many bytes, in an unknown number of items.
     pub fn bytes(bytes: u64) -> Self {
         Self { bytes: Some(bytes), things: None }
     }
 }
 
-/// A step that is under way, and how far it is. Anyone who holds it may look at any time; counting
-/// takes no lock and asks no clock, so that it can be done for each of a million files.
+/// A running step and its progress. The counters can be read at any time. Counting takes no lock and reads no clock, so that it
+/// is cheap enough to be done for each of a million files.
 #[derive(Debug)]
 pub struct Progress {
     /// Which step.
     pub step: Step,
-    /// Of what (a URL, a folder), already safe for a terminal.
+    /// What it works on (a URL, a folder), safe for a terminal.
     pub name: String,
     /// How much there is to do.
     pub total: Total,
@@ -89,31 +89,31 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Bytes that are done.
+    /// Bytes processed so far.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Things that are done.
+    /// Items processed so far.
     pub fn things(&self) -> u64 {
         self.things.load(Ordering::Relaxed)
     }
 }
 
-/// Counts what a step has done; the step is over when this is dropped, however it ended.
+/// Counts the progress of a step. The step ends when this is dropped, whether it succeeded or not.
 pub struct Running<'m> {
     monitor: &'m dyn Monitor,
     progress: Arc<Progress>,
 }
 
 impl Running<'_> {
-    /// Further bytes and things are done.
+    /// Adds bytes and items that are done.
     pub fn advance(&self, bytes: u64, things: u64) {
         self.progress.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.progress.things.fetch_add(things, Ordering::Relaxed);
     }
 
-    /// The number of bytes that are done, for a reader that keeps its position there.
+    /// The number of bytes that are done; a reader can keep its position here.
     pub fn position(&self) -> &AtomicU64 {
         &self.progress.bytes
     }
@@ -125,49 +125,49 @@ impl Drop for Running<'_> {
     }
 }
 
-/// Something that happened.
+/// A report of a stage.
 #[derive(Debug, Clone)]
 pub enum Event<'a> {
-    /// A step begins; how far it is can be asked of it until it is over.
+    /// A step begins. Its progress can be read until it ends.
     Started(&'a Arc<Progress>),
-    /// A step is over, done or given up.
+    /// A step has ended, successfully or not.
     Finished(&'a Arc<Progress>),
-    /// One object had trouble; the stage goes on.
+    /// A problem with one object; the stage continues.
     Problem {
-        /// Of which kind.
+        /// The kind of the problem.
         kind: ProblemKind,
-        /// Which object: a path or URL, already safe for a terminal.
+        /// The object: a path or URL, safe for a terminal.
         object: &'a str,
         /// What is wrong and, where it helps, what to do.
         message: &'a str,
     },
-    /// Something was left alone on purpose (a socket, a package that is not worth its download).
+    /// An object was skipped on purpose (a socket, a package that is not worth downloading).
     Skipped {
-        /// Which object.
+        /// The object.
         object: &'a str,
-        /// Why.
+        /// The reason.
         reason: &'a str,
     },
 }
 
-/// Listens to a stage.
+/// Is notified of what a stage does.
 pub trait Monitor: Send + Sync {
-    /// Something happened. Called from any thread; must not block for long.
+    /// Receives a report. Called from any thread; must not block for long.
     fn event(&self, event: Event<'_>);
 
-    /// Should the stage stop? It then ends with [`Interrupted`], leaving nothing half-written.
+    /// Whether the stage should stop. It then returns [`Interrupted`] and leaves nothing half-written.
     fn interrupted(&self) -> bool {
         false
     }
 }
 
-/// The monitor asked to stop.
+/// The monitor asked the stage to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("interrupted")]
 pub struct Interrupted;
 
 impl<'m> dyn Monitor + 'm {
-    /// Begins a step, which lasts as long as what is returned.
+    /// Begins a step. It ends when the returned value is dropped.
     pub fn begin<'a>(&'a self, step: Step, name: impl Into<String>, total: Total) -> Running<'a> {
         let (bytes, things) = (AtomicU64::new(0), AtomicU64::new(0));
         let progress = Arc::new(Progress { step, name: name.into(), total, bytes, things });
@@ -175,20 +175,20 @@ impl<'m> dyn Monitor + 'm {
         Running { monitor: self, progress }
     }
 
-    /// Reports a problem.
+    /// Reports a problem. System errors in the message are put into plain words, and the object's URL is not repeated.
     pub fn problem(&self, kind: ProblemKind, object: impl ToString, message: impl ToString) {
         let (object, message) = (object.to_string(), message.to_string());
         let message = wording::without_urls_of(&object, &wording::plain(&message));
         self.event(Event::Problem { kind, object: &object, message: &message });
     }
 
-    /// `Err` once the monitor asked to stop.
+    /// Returns `Err` once the monitor has asked to stop.
     pub fn check_interrupted(&self) -> Result<(), Interrupted> {
         if self.interrupted() { Err(Interrupted) } else { Ok(()) }
     }
 }
 
-/// Listens to nothing.
+/// Ignores all reports.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Silent;
 
@@ -196,29 +196,29 @@ impl Monitor for Silent {
     fn event(&self, _event: Event<'_>) {}
 }
 
-/// Keeps count of the work done and of every problem: for summaries, and for tests that assert work.
+/// Records problems and the amount of work, for summaries and tests.
 #[derive(Debug, Default)]
 pub struct Recorder {
     state: Mutex<Recorded>,
 }
 
-/// What a [`Recorder`] has heard.
+/// What a [`Recorder`] has recorded.
 #[derive(Debug, Default, Clone)]
 pub struct Recorded {
-    /// Bytes that went over the network, of downloads that are over.
+    /// Bytes transferred by downloads that have ended.
     pub downloaded_bytes: u64,
-    /// Packages of which a download was started.
+    /// Number of downloads started.
     pub downloads: u64,
-    /// Bytes read by scans that are over.
+    /// Bytes read by scans that have ended.
     pub scanned_bytes: u64,
-    /// Problems, in the order they occurred: kind, object, message.
+    /// Problems in the order in which they were reported: kind, object, message.
     pub problems: Vec<(ProblemKind, String, String)>,
-    /// What was left alone on purpose: object, reason.
+    /// Skipped objects and the reasons.
     pub skipped: Vec<(String, String)>,
 }
 
 impl Recorder {
-    /// What was heard so far.
+    /// What was recorded so far.
     pub fn recorded(&self) -> Recorded {
         self.state.lock().expect("no listener panics").clone()
     }

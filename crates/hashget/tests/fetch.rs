@@ -301,30 +301,6 @@ fn a_cache_that_cannot_be_written_is_no_cache() {
 }
 
 #[test]
-fn a_full_disk_is_an_error_that_leaves_its_room_free() {
-    let stage = Stage::new();
-    let Some(_disk) = hashget_testkit::small_disk::SmallDisk::mount(stage.dir.path(), 256 << 10)
-    else {
-        eprintln!("skipped: no small file system can be mounted here");
-        return;
-    };
-    for source in [
-        Box::new(origin_source(stage.dir.path())) as Box<dyn Source>,
-        Box::new(cached_origin(stage.dir.path())),
-    ] {
-        let error = source.fetch(&wanted(stage.url(), &stage.content), &Silent).unwrap_err();
-        assert!(matches!(error, FetchError::Disk { .. }), "{error:?}");
-        assert_eq!(files_below(stage.dir.path()), []);
-    }
-    // A cache that is full keeps nothing, but gives what another source has.
-    let nameless = HttpOrigin::new(OriginOptions::default());
-    let cache = Cache::new(stage.dir.path().to_owned(), Box::new(nameless));
-    let fetched = cache.fetch(&wanted(stage.url(), &stage.content), &Silent).unwrap();
-    assert!(read(fetched) == stage.content);
-    assert_eq!(files_below(stage.dir.path()), []);
-}
-
-#[test]
 fn a_pool_finds_a_package_wherever_it_lies() {
     let content = bytes(5000);
     let hex = Digest::of(&content).to_string();

@@ -293,24 +293,3 @@ fn a_folder_that_cannot_be_made_is_named() {
     assert!(matches!(error, HashDbError::Failed { .. }), "{error:?}");
     assert!(error.to_string().contains("a file/below"), "{error}");
 }
-
-#[test]
-fn a_full_disk_fails_the_put_and_nothing_else() {
-    let dir = tempfile::tempdir().unwrap();
-    let Some(_mounted) = hashget_testkit::small_disk::SmallDisk::mount(dir.path(), 2 << 20) else {
-        eprintln!("skipped: no small file system can be mounted here");
-        return;
-    };
-    let db = LocalHashDb::open(dir.path()).unwrap();
-    let (record, members) = package("fits", 10);
-    let id = db.put(&record, &members).unwrap();
-    let (large, large_members) = package("does not fit", 60_000);
-    let error = db.put(&large, &large_members).unwrap_err();
-    assert!(matches!(error, HashDbError::Failed { .. }), "{error:?}");
-    assert!(error.to_string().contains("full"), "{error}");
-    assert_eq!(db.find_one(Key::Url(&large.url)).unwrap(), []);
-    assert_eq!(db.members(id).unwrap(), members);
-    drop(db);
-    let db = LocalHashDb::open(dir.path()).unwrap();
-    assert_eq!(db.list().unwrap(), [(id, record)]);
-}

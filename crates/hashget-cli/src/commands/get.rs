@@ -34,7 +34,7 @@ pub(crate) struct Get {
 }
 
 /// A file or package that was found in the HashDB.
-struct Found {
+struct KnownFile {
     package: PackageRecord,
     /// The path of the wanted file in the package; the package itself if absent.
     member: Option<(RelPath, Digest)>,
@@ -44,10 +44,11 @@ impl Get {
     /// What is kept when it is interrupted, and how to go on.
     pub(super) fn after_interruption(&self) -> String {
         let folder = self.output.display();
-        format!("nothing is in {folder} yet; what was downloaded is kept: the same command goes on")
+        format!("nothing is in {folder} yet; downloads are kept: run the same command to continue")
     }
 
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
+        let no_folder = || format!("output folder \"{}\" does not exist", self.output.display());
         if !fs_err::metadata(&self.output)?.is_dir() {
             let wrong = format!("{} is not a folder: -o takes a folder", self.output.display());
             return Err(UsageError(wrong).into());
@@ -67,12 +68,12 @@ impl Get {
             }
         }
         Err(last.unwrap_or_else(|| {
-            anyhow::anyhow!("the HashDB knows nothing of it: index the package that has it first")
+            anyhow::anyhow!("not found in the HashDB: first index the package that contains it")
         }))
     }
 
     /// All that the HashDB knows of it.
-    fn find(&self, hashdb: &dyn HashDb) -> anyhow::Result<Vec<Found>> {
+    fn find(&self, hashdb: &dyn HashDb) -> anyhow::Result<Vec<KnownFile>> {
         match &self.what {
             Thing::Signature(signature) => whole(hashdb, Key::Signature(signature)),
             Thing::Digest(digest) => {
@@ -86,7 +87,7 @@ impl Get {
                         .into_iter()
                         .find(|member| member.sha256 == Some(*digest));
                     if let Some(member) = member {
-                        found.push(Found { package, member: Some((member.path, *digest)) });
+                        found.push(KnownFile { package, member: Some((member.path, *digest)) });
                     }
                 }
                 // The least to download first.
@@ -97,16 +98,16 @@ impl Get {
     }
 }
 
-fn whole(hashdb: &dyn HashDb, key: Key<'_>) -> anyhow::Result<Vec<Found>> {
+fn whole(hashdb: &dyn HashDb, key: Key<'_>) -> anyhow::Result<Vec<KnownFile>> {
     let records = hashdb.records(&hashdb.find_one(key)?)?;
-    let found = |package| Found { package, member: None };
+    let found = |package| KnownFile { package, member: None };
     Ok(records.into_iter().flatten().map(found).collect())
 }
 
 /// Fetches it into `folder`: the path of the new file and its size.
 fn fetch(
     files: &PackageFiles<'_>,
-    found: &Found,
+    found: &KnownFile,
     folder: &Path,
     environment: &Environment<'_>,
 ) -> anyhow::Result<(PathBuf, u64)> {
@@ -118,7 +119,7 @@ fn fetch(
     let bytes = match &found.member {
         Some((_, digest)) => files
             .copy(package, digest, &mut pending, environment.console)
-            .with_context(|| format!("cannot get {name} from {}", safe(&package.url)))?,
+            .with_context(|| format!("cannot get {name} from {}", safe(package.display_name())))?,
         None => {
             let wanted = Wanted {
                 name: package.own_name().map(str::to_owned),
@@ -130,7 +131,7 @@ fn fetch(
             let mut fetched = files
                 .source
                 .fetch(&wanted, environment.console)
-                .with_context(|| format!("cannot get {}", safe(&package.url)))?;
+                .with_context(|| format!("cannot get {}", safe(package.display_name())))?;
             io::copy(&mut fetched.file, &mut pending).with_context(context)?
         }
     };
@@ -138,7 +139,7 @@ fn fetch(
     Ok((path, bytes))
 }
 
-impl Found {
+impl KnownFile {
     /// What the file is called: the last part of its path in the package; of a package, the last part
     /// of its URL or, where that says nothing (`.../serde/1.0.200/download`), its signature.
     fn name(&self) -> RelPath {
@@ -162,12 +163,17 @@ impl Found {
 
 fn report(
     environment: &Environment<'_>,
-    found: &Found,
+    found: &KnownFile,
     file: &Path,
     bytes: u64,
 ) -> anyhow::Result<()> {
     let shown = escaped(file.as_os_str().as_encoded_bytes());
-    let line = format!("{shown}, {}, from {}", size(bytes), safe(&found.package.url));
+    let line = format!(
+        "{shown}, {}, from {} ({})",
+        size(bytes),
+        safe(found.package.display_name()),
+        safe(&found.package.url)
+    );
     let record = json!({
         "file": file.to_string_lossy(),
         "bytes": bytes,
@@ -200,7 +206,7 @@ mod tests {
             recursive: false,
         };
         let member = member.map(|path| (RelPath::try_from(path).unwrap(), Digest::of(b"")));
-        Found { package, member }.name().to_string()
+        KnownFile { package, member }.name().to_string()
     }
 
     #[test]

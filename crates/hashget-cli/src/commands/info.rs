@@ -123,9 +123,10 @@ fn print(console: &Console, requirements: &Requirements) -> anyhow::Result<()> {
         return Ok(());
     }
     console.line("")?;
-    let header = ["SIZE", "EVIDENCE", "EXPIRES", "URL"].map(str::to_owned).to_vec();
+    let header = ["PACKAGE", "SIZE", "EVIDENCE", "EXPIRES", "URL"].map(str::to_owned).to_vec();
     let row = |package: &RequiredPackage| {
         vec![
+            package.shown_name(),
             package.size.map_or("-".to_owned(), size),
             package.evidence.map_or("-".to_owned(), |level| level.to_string()),
             package.expires.as_deref().map_or("-".to_owned(), safe),
@@ -134,13 +135,13 @@ fn print(console: &Console, requirements: &Requirements) -> anyhow::Result<()> {
     };
     let rows: Vec<_> =
         std::iter::once(header).chain(requirements.packages.iter().map(row)).collect();
-    for line in columns("rlll", &rows) {
+    for line in columns("lrlll", &rows) {
         console.line(&line)?;
     }
     Ok(())
 }
 
-/// Bytes, unless the manifest does not tell any.
+/// Bytes; `-` if the manifest states no sizes.
 fn sized(requirements: &Requirements, bytes: u64) -> String {
     if requirements.packages.iter().all(|package| package.size.is_none()) {
         "-".to_owned()
@@ -163,7 +164,7 @@ fn facts(requirements: &Requirements) -> Vec<Vec<String>> {
         "To download",
         match sized(requirements, requirements.package_bytes()).as_str() {
             "-" if requirements.packages.is_empty() => "nothing".to_owned(),
-            "-" => format!("{packages}; version 1 does not tell their sizes"),
+            "-" => format!("{packages}; a manifest of version 1 does not state their sizes"),
             bytes => format!("{packages}, {bytes}"),
         },
     ));
@@ -175,11 +176,11 @@ fn facts(requirements: &Requirements) -> Vec<Vec<String>> {
         facts.push(("Evidence", levels.join(", ")));
     }
     if let Some((oldest, newest)) = requirements.archived_times {
-        facts.push(("Oldest file", format!("{}, of those archived", date(oldest))));
-        facts.push(("Newest file", format!("{}, of those archived", date(newest))));
+        facts.push(("Oldest file", format!("{} (archived files)", date(oldest))));
+        facts.push(("Newest file", format!("{} (archived files)", date(newest))));
     }
     let expires = requirements.expires.as_deref().or(first_expiry(requirements));
-    facts.push(("Expires", expires.map_or("no package says so".to_owned(), safe)));
+    facts.push(("Expires", expires.map_or("never".to_owned(), safe)));
     facts.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect()
 }
 

@@ -163,15 +163,15 @@ impl Pack {
 impl Destination {
     /// Opens what the library writes to.
     fn open(&self) -> anyhow::Result<Output<'static>> {
-        use destination::Target;
+        use destination::Medium;
         Ok(match &self.target {
-            Target::Nowhere => Output::Nothing,
-            Target::File(file) => Output::File(file.clone()),
-            Target::Device(file) => {
+            Medium::Nowhere => Output::Nothing,
+            Medium::File(file) => Output::File(file.clone()),
+            Medium::Device(file) => {
                 let device = fs_err::OpenOptions::new().write(true).open(file)?;
                 Output::Sink(Box::new(StreamSink::new(device)))
             }
-            Target::StandardOutput => {
+            Medium::StandardOutput => {
                 // The descriptor itself: an archive has no lines to be buffered by.
                 let descriptor = std::io::stdout().as_fd().try_clone_to_owned()?;
                 Output::Sink(Box::new(StreamSink::new(std::fs::File::from(descriptor))))

@@ -96,7 +96,7 @@ fn shown(path: &Path) -> String {
     escaped(path.as_os_str().as_encoded_bytes())
 }
 
-fn number(of: usize) -> u64 {
+fn count(length: usize) -> u64 {
     u64::try_from(of).unwrap_or(u64::MAX)
 }
 
@@ -131,7 +131,7 @@ fn list(packages: &[Pooled], environment: &Environment<'_>) -> anyhow::Result<()
         }
     }
     let bytes: u64 = packages.iter().map(|pooled| pooled.size).sum();
-    let packages = number(packages.len());
+    let packages = count(packages.len());
     let line = format!("{}, {}", counted(packages, "package", "packages"), size(bytes));
     console.summary("pool list", json!({ "packages": packages, "bytes": bytes }), &[line])?;
     Ok(())
@@ -144,7 +144,7 @@ fn verify(
 ) -> anyhow::Result<()> {
     let console = environment.console;
     let monitor: &dyn Monitor = console;
-    let (bytes, things) = (packages.iter().map(|pooled| pooled.size).sum(), number(packages.len()));
+    let (bytes, things) = (packages.iter().map(|pooled| pooled.size).sum(), count(packages.len()));
     let total = Total { bytes: Some(bytes), things: Some(things) };
     let progress = monitor.begin(Step::Check, "the pool", total);
     let mut damaged = 0_u64;
@@ -156,7 +156,7 @@ fn verify(
         }
         progress.advance(pooled.size, 1);
     }
-    let whole = number(packages.len()) - damaged;
+    let whole = count(packages.len()) - damaged;
     let mut lines = vec![format!("{} proven", counted(whole, "package", "packages"))];
     if damaged > 0 {
         let damaged = counted(damaged, "package", "packages");

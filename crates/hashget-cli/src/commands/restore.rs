@@ -50,7 +50,7 @@ impl How {
 impl Restore {
     /// What is kept when it is interrupted, and how to go on.
     pub(super) fn after_interruption(&self) -> String {
-        "what is in its place stays, and so do the manifest and the downloads: the same command goes on"
+        "files that are in place, the manifest and the downloads are kept: run the same command to continue"
             .to_owned()
     }
 
@@ -75,7 +75,7 @@ impl Restore {
     }
 }
 
-/// Says what came of it.
+/// Prints the outcome.
 pub(super) fn report(
     console: &Console,
     command: &str,
@@ -116,18 +116,16 @@ fn lines(target: &Path, summary: &Summary) -> Vec<String> {
         counted(summary.packages_used, "package", "packages"),
     )];
     if summary.kept_files > 0 {
-        lines.push(format!("{} were right already", files(summary.kept_files)));
+        lines.push(format!("{} already correct", files(summary.kept_files)));
     }
-    for (what, number) in &summary.not_applied {
-        lines.push(format!("Not set for {}: {what}", counted(*number, "entry", "entries")));
-    }
-    lines.extend(missing(summary));
+    lines.extend(summary.not_applied_messages());
+    lines.extend(missing(target, summary));
     let proof = match summary.proven {
         Some(true) => Some("Proven: the folder is exactly what was packed"),
         Some(false) => Some("NOT proven: the folder differs from what was packed"),
-        None if summary.missing.is_empty() => {
-            Some("Each file is proven; the archive holds no proof of the folder as a whole")
-        }
+        None if summary.missing.is_empty() => Some(
+            "Each file is proven; an archive of version 1 has no proof of the folder as a whole",
+        ),
         None => None,
     };
     lines.extend(proof.map(str::to_owned));
@@ -138,7 +136,7 @@ fn lines(target: &Path, summary: &Summary) -> Vec<String> {
 const NAMED: usize = 5;
 
 /// What is missing: the first entries by name, and how many in all.
-fn missing(summary: &Summary) -> Vec<String> {
+fn missing(target: &Path, summary: &Summary) -> Vec<String> {
     if summary.missing.is_empty() {
         return Vec::new();
     }
@@ -146,10 +144,13 @@ fn missing(summary: &Summary) -> Vec<String> {
     let mut lines: Vec<String> =
         named.map(|(path, reason)| format!("Missing: {path} ({reason})")).collect();
     if summary.missing.len() > NAMED {
-        lines.push(format!("and {} more; -v names all", summary.missing.len() - NAMED));
+        lines.push(format!("and {} more (list them with -v)", summary.missing.len() - NAMED));
     }
-    lines.push(
-        "Not everything is there; the manifest stays: `hashget restore` tries again".to_owned(),
-    );
+    let number = u64::try_from(summary.missing.len()).unwrap_or(u64::MAX);
+    lines.push(format!(
+        "Incomplete: {} missing. The manifest was kept; run `hashget restore {}` to continue.",
+        counted(number, "entry is", "entries are"),
+        safe(&target.display().to_string()),
+    ));
     lines
 }

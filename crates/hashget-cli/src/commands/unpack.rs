@@ -34,7 +34,7 @@ impl Unpack {
     pub(super) fn after_interruption(&self) -> String {
         let target = self.target.display();
         format!(
-            "what is in its place in {target} stays, and so do the downloads: the same command goes on"
+            "files that are in place in {target} and the downloads are kept: run the same command to continue"
         )
     }
 

@@ -34,7 +34,7 @@ pub(crate) struct Verify {
 impl Verify {
     /// What is kept when it is interrupted, and how to go on.
     pub(super) fn after_interruption(&self) -> String {
-        "the answers so far are in the HashDB: the same command begins with the packages that were not asked for"
+        "the answers so far are recorded: the same command starts with the packages that were not checked"
             .to_owned()
     }
 
@@ -57,7 +57,7 @@ impl Verify {
         for package in &verified.packages {
             console.record("package", record(package))?;
             if console.is_verbose() {
-                name(package, environment)?;
+                list(package, environment)?;
             }
         }
         self.summary(&verified, environment)
@@ -71,19 +71,26 @@ impl Verify {
         let present = number(PackageState::Present);
         let (lost, unreachable) = (number(PackageState::Lost), number(PackageState::Unreachable));
         let packages = |number| counted(number, "package", "packages");
-        let how = if self.deep { "proven" } else { "there, as far as their size tells" };
-        let mut lines = vec![format!("{} {how}", packages(present))];
-        let mut tell = |number, what: &str| {
+        let how = if self.deep { "contents verified" } else { "size checked" };
+        let mut lines = vec![format!("{} available ({how})", packages(present))];
+        let mut add = |number, what: &str| {
             if number > 0 {
                 lines.push(format!("{} {what}", packages(number)));
             }
         };
-        tell(lost, "LOST: what hangs on them cannot be restored any more");
-        tell(unreachable, "could not be asked for: try again later");
-        tell(verified.not_asked, "left for the next run (--at-most)");
+        add(
+            lost,
+            if lost == 1 {
+                "LOST: files that need it cannot be restored"
+            } else {
+                "LOST: files that need them cannot be restored"
+            },
+        );
+        add(unreachable, "could not be checked: try again later");
+        add(verified.not_asked, "left for the next run (--at-most)");
         if lost > 0 {
             lines.push(
-                "If you have a lost package elsewhere, keep it in a pool: `hashget pool add`"
+                "If you have a copy of a lost package, add it to a pool: `hashget pool add POOL FILE`"
                     .to_owned(),
             );
         }
@@ -99,15 +106,16 @@ impl Verify {
     }
 }
 
-/// Names the places that do not have a package, and the files that hang on it if none has.
-fn name(package: &VerifiedPackage, environment: &Environment<'_>) -> anyhow::Result<()> {
+/// Lists the URLs that do not have a package, and the files that need it if none has it.
+fn list(package: &VerifiedPackage, environment: &Environment<'_>) -> anyhow::Result<()> {
     let console = environment.console;
+    let name = package.package.shown_name();
     for (url, outcome, found) in package.bad_places() {
-        console.line(&format!("{}: {outcome}: {}", safe(url), safe(found)))?;
+        console.line(&format!("{name}: {}: {outcome}: {}", safe(url), safe(found)))?;
     }
     if package.state() == PackageState::Lost {
         for file in &package.files {
-            console.line(&format!("{}: {file}", safe(&package.package.url)))?;
+            console.line(&format!("{name}: needed for {file}"))?;
         }
     }
     Ok(())

@@ -28,7 +28,7 @@ pub(crate) enum Verbosity {
     Verbose,
 }
 
-/// How many problems of each kind were heard.
+/// Number of problems of each kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Problems {
     /// Worth knowing.
@@ -49,7 +49,7 @@ pub(crate) struct Console {
     reporter: Option<ProgressReporter>,
     problems: Mutex<Problems>,
     interrupted: Arc<AtomicBool>,
-    interruption_told: AtomicBool,
+    interruption_reported: AtomicBool,
     skipped: AtomicU64,
 }
 
@@ -89,7 +89,7 @@ impl Console {
             (false, _) => None,
             (true, false) => ProgressReporter::on_terminal(),
             (true, true) => {
-                // What cannot be written here cannot be written at the end, which is told then.
+                // If this fails, writing the summary fails too, and that is reported.
                 let write = |record| drop(write_record("progress", record));
                 Some(ProgressReporter::in_records(Box::new(write), verbosity >= Verbosity::Verbose))
             }
@@ -100,7 +100,7 @@ impl Console {
             reporter,
             problems: Mutex::default(),
             interrupted,
-            interruption_told: AtomicBool::new(false),
+            interruption_reported: AtomicBool::new(false),
             skipped: AtomicU64::new(0),
         }
     }
@@ -115,7 +115,7 @@ impl Console {
         self.verbosity >= Verbosity::Verbose
     }
 
-    /// The problems heard so far.
+    /// The problems reported so far.
     pub(crate) fn problems(&self) -> Problems {
         *self.problems.lock().expect("counting does not panic")
     }
@@ -198,7 +198,7 @@ impl Console {
         let _ = self.record("error", record);
     }
 
-    /// No more is told of progress.
+    /// Ends the reports of progress.
     pub(crate) fn close(&self) {
         if let Some(reporter) = &self.reporter {
             reporter.stop();
@@ -227,7 +227,7 @@ impl Console {
         *count += 1;
         drop(problems);
         if self.json {
-            // What cannot be written here cannot be written at the end, which is told then.
+            // If this fails, writing the summary fails too, and that is reported.
             let record = json!({ "kind": name, "object": object, "message": message });
             let _ = self.record("problem", record);
         } else if kind != ProblemKind::Note || self.verbosity >= Verbosity::Normal {
@@ -239,7 +239,7 @@ impl Console {
     fn skip(&self, object: &str, reason: &str) {
         let before = self.skipped.fetch_add(1, Ordering::Relaxed);
         if self.json {
-            // What cannot be written here cannot be written at the end, which is told then.
+            // If this fails, writing the summary fails too, and that is reported.
             let _ = self.record("skipped", json!({ "object": object, "reason": reason }));
         } else if before < SHOWN_SKIPPED || self.is_verbose() {
             self.say(&format!("Skipped {object}: {reason}"));
@@ -262,7 +262,7 @@ impl Monitor for Console {
 
     fn interrupted(&self) -> bool {
         let interrupted = self.interrupted.load(Ordering::Relaxed);
-        if interrupted && !self.interruption_told.swap(true, Ordering::Relaxed) {
+        if interrupted && !self.interruption_reported.swap(true, Ordering::Relaxed) {
             self.say("Stopping cleanly; a second Ctrl-C stops at once.");
         }
         interrupted
@@ -281,7 +281,7 @@ fn write_record(kind: &str, body: impl Serialize) -> io::Result<()> {
     write_line(&serde_json::to_string(&JsonLine { kind, body })?)
 }
 
-/// Prints a line to standard error. Without one there is nobody to tell.
+/// Prints a line to standard error; ignores errors, since there is nowhere else to report them.
 fn complain(line: &str) {
     let _ = writeln!(stderr(), "{line}");
 }
@@ -302,7 +302,7 @@ fn print_failure(failure: &Failure) {
 
 /// Prints what clap says of a wrong command line; as an `error` record too if that was wanted.
 pub(crate) fn print_usage_error(error: &clap::Error, exit_code: u8) {
-    // Without a standard error there is nobody to tell.
+    // There is nowhere else to report an error.
     let _ = error.print();
     if std::env::args_os().skip(1).take_while(|word| word != "--").any(|word| word == "--json") {
         let console = Console::new(Verbosity::Quiet, true, Arc::default());

@@ -1,6 +1,6 @@
 //! What becomes of each member of a package. Pure: no disk, no network.
 //!
-//! Invariant: members are followed in the package's own order, each by every tree; a tree that does
+//! Invariant: members are followed in the package's own order, each by every placement; a placement that does
 //! not fit the package gives nothing from there on, and says so.
 
 use std::collections::{BTreeSet, HashMap};
@@ -24,7 +24,7 @@ pub(crate) struct Destination {
 /// Which part of the manifest sends it there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ManifestPart {
-    /// The tree with this index.
+    /// The placement with this index.
     Placement(usize),
     /// The entry with this index of the package's `files`.
     File(usize),
@@ -40,7 +40,7 @@ pub(crate) struct PackagePlan<'m> {
     inner: BTreeSet<Vec<u8>>,
 }
 
-/// A tree and how far it came.
+/// A placement and how far it came.
 struct Following<'m> {
     from: &'m [u8],
     cursor: PlacementCursor<'m>,
@@ -120,7 +120,7 @@ impl<'m> PackagePlan<'m> {
             .collect()
     }
 
-    /// Entries of `files` that are not in their places, if no tree wants the package.
+    /// Entries of `files` that are not in their places, if the package has no placement.
     pub(crate) fn only_these(&self) -> Option<Vec<Destination>> {
         let waiting = |index: &usize| self.files[*index].outcome == Outcome::Waiting;
         let indices = (0..self.files.len()).filter(waiting);
@@ -204,16 +204,16 @@ impl<'m> PackagePlan<'m> {
     /// whole, if anything was.
     pub(crate) fn missing(&self, problem: Option<&str>) -> Vec<(RelPath, String)> {
         let mut missing = Vec::new();
-        let package = crate::fetch::shown(&self.package.url);
+        let package = self.package.shown_name();
         for (placement, following) in self.package.placements.iter().zip(&self.placements) {
             let Some(why) = following.broken.as_deref().or(problem) else { continue };
             let to = &*placement.to.0;
             let folder = to.iter().rposition(|&byte| byte == b'/').map_or(&b""[..], |at| &to[..at]);
             let folder = RelPath::normalise(folder).unwrap_or_default();
             let what = if to.is_empty() {
-                format!("everything that {package} gives")
+                format!("everything from {package}")
             } else {
-                format!("everything below \"{}\" that {package} gives", crate::model::escaped(to))
+                format!("everything below \"{}\" from {package}", crate::model::escaped(to))
             };
             missing.push((folder, format!("{what}: {why}")));
         }

@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, HashSet};
 use super::count;
 use crate::fetch::Wanted;
 use crate::model::manifest::{AnyManifest, Manifest, ManifestError, ManifestV1, Package};
-use crate::model::{Amount, Digest, Evidence, Kind, RelPath, Timestamp, own_name};
+use crate::model::{
+    Amount, Digest, Evidence, Kind, RelPath, Timestamp, display_name, escaped, own_name,
+};
 
 /// What an archive needs, and what it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +52,12 @@ pub struct RequiredPackage {
 }
 
 impl RequiredPackage {
-    /// As a source is asked for it.
+    /// What a person calls it: its name in its ecosystem, or the file name of its URL. Safe for a terminal.
+    pub fn shown_name(&self) -> String {
+        escaped(display_name(&self.signatures, &self.url).as_bytes())
+    }
+
+    /// The request for it.
     pub fn wanted(&self) -> Wanted {
         Wanted {
             name: own_name(&self.signatures).map(str::to_owned),
@@ -61,7 +68,7 @@ impl RequiredPackage {
         }
     }
 
-    /// Its URL and the others.
+    /// All its URLs, its own first.
     pub fn urls(&self) -> impl Iterator<Item = &str> {
         std::iter::once(&self.url).chain(&self.also).map(String::as_str)
     }

@@ -26,7 +26,6 @@ pub(crate) use rpm::{FileDigest, PackageHeader, RpmIdentity};
 use crate::error::ErrorClass;
 use crate::limits::Limits;
 use crate::model::{Member, RelPath, Signature};
-use crate::monitor::Interrupted;
 
 /// All formats, in the order in which they are tried: a gem and an apk are tars too, and a package of
 /// conda is a zip.
@@ -229,10 +228,7 @@ impl FormatError {
             Self::Unsupported { .. } => ErrorClass::UnsupportedPackage,
             Self::Io(error) => ErrorClass::of_io(error),
             // A visitor stops because of what it was given, or because it was asked to.
-            Self::Visitor(error) => match error.downcast_ref::<Interrupted>() {
-                Some(interrupted) => interrupted.class(),
-                None => ErrorClass::DamagedPackage,
-            },
+            Self::Visitor(error) => ErrorClass::of_visitor(&**error),
         }
     }
 }

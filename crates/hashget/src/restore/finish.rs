@@ -42,17 +42,9 @@ pub(super) fn finish(
     for (path, metadata) in odd_folders.iter().rev() {
         finish_folder(&run, path, metadata)?;
     }
-    // Folders whose time the removal of the manifest and the last renames change.
+    // The removal of the manifest and the last renames change the times of these folders.
     let touched = touched_folders(&state, manifest);
-    let mut failed = Vec::new();
-    for (path, metadata) in state.folders().filter(|(path, _)| !touched.contains_key(path)) {
-        if let Some(reason) = finish_folder(&run, &run.stored(path), metadata)? {
-            failed.push((path.clone(), reason));
-        }
-    }
-    for (path, reason) in failed {
-        state.add_missing(path, reason);
-    }
+    finish_other_folders(&run, &mut state, &touched)?;
     let target = run.target;
     let settled = target.settle_folders(|path| state.gives_folder(path));
     settled.map_err(|error| stop(target, error))?;
@@ -85,9 +77,27 @@ pub(super) fn finish(
         }
     }
     summary.not_applied = target.not_applied();
-    tell(&run, &summary);
+    report(&run, &summary);
     end(&run)?;
     Ok(summary)
+}
+
+/// Sets the metadata of all folders but those that are `touched` later.
+fn finish_other_folders(
+    run: &Run<'_>,
+    state: &mut State<'_>,
+    touched: &BTreeMap<RelPath, Metadata>,
+) -> Result<(), RestoreError> {
+    let mut failed = Vec::new();
+    for (path, metadata) in state.folders().filter(|(path, _)| !touched.contains_key(path)) {
+        if let Some(reason) = finish_folder(run, &run.stored(path), metadata)? {
+            failed.push((path.clone(), reason));
+        }
+    }
+    for (path, reason) in failed {
+        state.add_missing(path, reason);
+    }
+    Ok(())
 }
 
 /// Has the tree a manifest of its own?
@@ -139,7 +149,7 @@ fn make_links(run: &Run<'_>, state: &mut State) -> Result<Vec<(RelPath, RelPath)
                 if state.is_device(to)
                     && run.target.find(&run.stored(to)).is_ok_and(|found| found.is_none()) =>
             {
-                run.target.count_not_applied("device");
+                run.target.count_not_applied(DEVICE);
                 made.push((path, to.clone()));
                 continue;
             }
@@ -253,10 +263,20 @@ fn put_renamed(
     Ok(())
 }
 
-fn tell(run: &Run<'_>, summary: &Summary) {
+/// Says what could not be applied to how many entries.
+pub(super) fn not_applied(what: &str, number: u64) -> String {
+    match (what, number) {
+        (DEVICE, 1) => "1 device node was not created (needs root)".to_owned(),
+        (DEVICE, _) => format!("{number} device nodes were not created (needs root)"),
+        (_, 1) => format!("{what} not restored for 1 entry"),
+        (_, _) => format!("{what} not restored for {number} entries"),
+    }
+}
+
+fn report(run: &Run<'_>, summary: &Summary) {
     for (what, number) in &summary.not_applied {
         let kind = if what == DEVICE { ProblemKind::Incomplete } else { ProblemKind::Note };
-        run.monitor.problem(kind, &run.name, format!("{what} not restored for {number} entries"));
+        run.monitor.problem(kind, &run.name, not_applied(what, *number));
     }
     if summary.proven == Some(false) {
         let why =
@@ -289,7 +309,7 @@ pub(super) fn finish_v1(
         summary.missing.push((path, reason));
     }
     summary.not_applied = run.target.not_applied();
-    tell(&run, &summary);
+    report(&run, &summary);
     end(&run)?;
     Ok(summary)
 }

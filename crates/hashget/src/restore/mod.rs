@@ -74,7 +74,7 @@ pub struct Summary {
     pub bytes: u64,
     /// Of those, bytes that packages gave.
     pub bytes_from_packages: u64,
-    /// Files that were right already.
+    /// Files that were already correct.
     pub kept_files: u64,
     /// Packages in the manifest.
     pub packages: u64,
@@ -86,6 +86,13 @@ pub struct Summary {
     pub not_applied: BTreeMap<String, u64>,
     /// Is the tree digest right? `None` for version 1, and if something is missing.
     pub proven: Option<bool>,
+}
+
+impl Summary {
+    /// What could not be applied, one sentence for each kind.
+    pub fn not_applied_messages(&self) -> impl Iterator<Item = String> {
+        self.not_applied.iter().map(|(what, number)| finish::not_applied(what, *number))
+    }
 }
 
 /// What all steps of one restoring share.
@@ -112,7 +119,7 @@ impl Restorer<'_> {
     ///
     /// # Errors
     /// See [`RestoreError`]. Trouble with single entries and packages is in the summary and has been
-    /// told to `monitor`; the manifest is left in `target` then, for [`Restorer::restore`].
+    /// reported to `monitor`; the manifest then stays in `target`, for [`Restorer::restore`].
     pub fn unpack(
         &self,
         archive: &mut dyn ArchiveSource,

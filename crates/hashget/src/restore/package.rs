@@ -38,7 +38,7 @@ impl<'r, 'm> Restoring<'r, 'm> {
     ) -> Result<Self, RestoreError> {
         let package = &packages[index];
         let plan = PackagePlan::new(package)?;
-        let name = crate::fetch::shown(&package.url);
+        let name = package.shown_name();
         Ok(Self { run, package, index, name, plan, proven: false })
     }
 
@@ -56,9 +56,9 @@ impl<'r, 'm> Restoring<'r, 'm> {
         if self.is_here_already()? || self.restore_parts(&wanted)? {
             return Ok(());
         }
-        let gotten = fetch(self.run, &wanted)?;
-        let other = matches!(gotten, FetchOutcome::Other(..));
-        let (file, mut problem) = match gotten {
+        let outcome = fetch(self.run, &wanted, &self.name)?;
+        let other = matches!(outcome, FetchOutcome::Other(..));
+        let (file, mut problem) = match outcome {
             FetchOutcome::Proven(file) => {
                 self.proven = true;
                 (Some(file), None)

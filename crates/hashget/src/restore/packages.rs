@@ -33,9 +33,12 @@ pub(super) enum FetchOutcome {
     Nothing(String),
 }
 
-/// Fetches `wanted`, and tells the monitor if that does not work.
-pub(super) fn fetch(run: &Run<'_>, wanted: &Wanted) -> Result<FetchOutcome, RestoreError> {
-    let name = crate::fetch::shown(&wanted.url);
+/// Fetches `wanted`; a failure is reported to the monitor.
+pub(super) fn fetch(
+    run: &Run<'_>,
+    wanted: &Wanted,
+    name: &str,
+) -> Result<FetchOutcome, RestoreError> {
     let error = match run.source.fetch(wanted, run.monitor) {
         Ok(fetched) => return Ok(FetchOutcome::Proven(fetched.file)),
         Err(FetchError::Interrupted(interrupted)) => return Err(interrupted.into()),
@@ -44,7 +47,7 @@ pub(super) fn fetch(run: &Run<'_>, wanted: &Wanted) -> Result<FetchOutcome, Rest
     run.monitor.check_interrupted()?;
     let message = one_line(&error);
     let kind = error.class().problem_kind();
-    let (kind, gotten) = match other_bytes(error) {
+    let (kind, outcome) = match other_bytes(error) {
         Some(Some(file)) => {
             // No loss as long as every file that is wanted of it proves to be right.
             (ProblemKind::Note, FetchOutcome::Other(file, format!("wrong bytes: {message}")))
@@ -52,7 +55,7 @@ pub(super) fn fetch(run: &Run<'_>, wanted: &Wanted) -> Result<FetchOutcome, Rest
         Some(None) | None => (kind, FetchOutcome::Nothing(message.clone())),
     };
     run.monitor.problem(kind, name, message);
-    Ok(gotten)
+    Ok(outcome)
 }
 
 /// Did some source answer with other bytes, and are they of use?

@@ -131,7 +131,7 @@ fn search<'m>(
         sha256: Some(package.hash),
         size: None,
     };
-    let (file, problem) = match fetch(run, &wanted)? {
+    let (file, problem) = match fetch(run, &wanted, &name)? {
         FetchOutcome::Proven(file) => (file, None),
         FetchOutcome::Other(file, why) => (file, Some(format!("{name}: {why}"))),
         FetchOutcome::Nothing(why) => return Ok(Some(format!("{name}: {why}"))),

@@ -1,55 +1,9 @@
 //! Packages that lie around.
 
 use hashget::model::Digest;
+use hashget_testkit::trees;
 
 use super::{assert_nothing, found, the_only, write};
-
-fn with_origin(root: &std::path::Path, name: &str, url: &str) -> bool {
-    write(root, name, b"package");
-    let flags = rustix::fs::XattrFlags::empty();
-    let outcome =
-        rustix::fs::setxattr(root.join(name), "user.xdg.origin.url", url.as_bytes(), flags);
-    if outcome.is_err() {
-        eprintln!("skipped: there are no extended attributes in {}", root.display());
-    }
-    outcome.is_ok()
-}
-
-#[test]
-fn the_origin_that_a_browser_wrote_is_the_url() {
-    let tree = tempfile::tempdir().unwrap();
-    if !with_origin(tree.path(), "Tool.AppImage", "https://files.example/Tool.AppImage") {
-        return;
-    }
-    let candidate = the_only("downloads", tree.path());
-    assert_eq!(candidate.url, "https://files.example/Tool.AppImage");
-    // Nobody vouches for the file here: the URL is asked.
-    assert_eq!((candidate.sha256, candidate.local_file, candidate.size), (None, None, Some(7)));
-}
-
-#[test]
-fn origins_that_cannot_last_are_left_alone() {
-    for url in [
-        "https://files.example/x.zip?X-Signature=secret",
-        "https://user:secret@files.example/x.zip",
-        "file:///home/u/x.zip",
-        "blob:https://files.example/1",
-        "no url",
-        "",
-        "https://files.example/x.zip#part",
-    ] {
-        let tree = tempfile::tempdir().unwrap();
-        if !with_origin(tree.path(), "x.zip", url) {
-            return;
-        }
-        assert_nothing("downloads", tree.path());
-    }
-    let tree = tempfile::tempdir().unwrap();
-    with_origin(tree.path(), "notes.txt", "https://files.example/notes.txt");
-    write(tree.path(), "empty.zip", b"");
-    write(tree.path(), "plain.zip", b"no origin");
-    assert_nothing("downloads", tree.path());
-}
 
 #[test]
 fn a_metalink_beside_it_vouches_for_a_file() {
@@ -73,7 +27,9 @@ fn a_metalink_beside_it_vouches_for_a_file() {
     assert_eq!(candidate.found_at.as_bytes(), b"disk.iso");
     // Further words on the same file add nothing.
     write(tree.path(), "disk.iso.metalink", metalink("disk.iso").replace("a.example", "b.example"));
-    with_origin(tree.path(), "disk.iso", "https://c.example/disk.iso");
+    // Neither does what a browser wrote, where files can have attributes.
+    let origin = b"https://c.example/disk.iso";
+    trees::xattr(&tree.path().join("disk.iso"), "user.xdg.origin.url", origin);
     write(tree.path(), "disk.iso", b"image");
     assert_eq!(the_only("downloads", tree.path()).url, candidate.url);
     fs_err::remove_file(tree.path().join("disk.iso.metalink")).unwrap();

@@ -4,7 +4,7 @@
 //! of sources that the program uses.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use hashget::detectors::{self, Candidate, DetectError, Detector, Machine};
 use hashget::fetch::{FetchOptions, MirrorRule, RetryOptions, Sources, standard_sources};
@@ -261,9 +261,4 @@ pub(crate) fn question(package: &Package) -> String {
 
 fn quoted(path: &str) -> String {
     path.replace('+', "%2B")
-}
-
-/// Is there such a file?
-pub(crate) fn is_there(path: &Path) -> bool {
-    fs_err::symlink_metadata(path).is_ok()
 }

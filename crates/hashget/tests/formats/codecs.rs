@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::io::{self, Read, Write};
-use std::process::{Command, Stdio};
 use std::rc::Rc;
 
 use hashget::codec::{Codec, LimitExceeded, decoder, encoder};
@@ -88,65 +87,6 @@ fn output_depends_on_input_and_level_alone() {
         for (threads, chunk) in [(1, 100_000), (3, 777), (8, usize::MAX)] {
             let again = encode(codec, sample, level, threads, chunk);
             assert!(once == again, "{} with {threads} threads", codec.name());
-        }
-    }
-}
-
-#[test]
-fn other_programs_read_what_we_write() {
-    let sample = sample();
-    for (codec, level, program) in [
-        (Codec::Gzip, Some(9), "gzip"),
-        (Codec::Zstd, Some(3), "zstd"),
-        (Codec::Zstd, Some(22), "zstd"),
-        (Codec::Xz, Some(6), "xz"),
-        (Codec::Bzip2, Some(1), "bzip2"),
-        (Codec::Lz4, None, "lz4"),
-    ] {
-        let packed = encode(codec, &sample, level, 2, 65536);
-        let child = Command::new(program)
-            .args(["-d", "-c"])
-            .stdin(Stdio::from(crate::collect::file_of(&packed)))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn();
-        let Ok(child) = child else {
-            eprintln!("skipped: there is no {program}");
-            continue;
-        };
-        let output = child.wait_with_output().unwrap();
-        let message = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{program}: {message}");
-        assert!(output.stdout == sample, "{program} unpacks something else");
-    }
-}
-
-#[test]
-fn we_read_what_other_programs_write() {
-    let sample = sample();
-    for (codec, program, arguments) in [
-        (Codec::Gzip, "gzip", &["-c"][..]),
-        (Codec::Zstd, "zstd", &["-c", "-q", "--long=27"]),
-        (Codec::Xz, "xz", &["-c", "-T2", "--block-size=300KiB"]),
-        (Codec::Xz, "xz", &["-c", "--check=sha256", "--x86", "--lzma2"]),
-        (Codec::Bzip2, "bzip2", &["-c"]),
-        (Codec::Lz4, "lz4", &["-c", "-B4", "-BD", "-BX"]),
-        (Codec::Lz4, "lz4", &["-c", "-9"]),
-    ] {
-        let child = Command::new(program)
-            .args(arguments)
-            .stdin(Stdio::from(crate::collect::file_of(&sample)))
-            .stdout(Stdio::piped())
-            .spawn();
-        let Ok(child) = child else {
-            eprintln!("skipped: there is no {program}");
-            continue;
-        };
-        let packed = child.wait_with_output().unwrap().stdout;
-        assert_eq!(Codec::recognise(&packed), codec, "{program}");
-        for threads in [1, 2] {
-            let unpacked = decode(codec, &packed, &Limits::default(), threads).unwrap();
-            assert!(unpacked == sample, "{program} {arguments:?}");
         }
     }
 }

@@ -6,7 +6,6 @@
 mod attacks;
 mod codecs;
 mod collect;
-mod gnu_tar;
 mod hostile;
 mod hostile_tar;
 mod mutated;

@@ -1,7 +1,5 @@
 //! Packages of Alpine, Arch and conda, 7z archives, and what has no reader.
 
-use std::process::{Command, Stdio};
-
 use hashget::formats::{FILE, FormatError};
 use hashget::limits::Limits;
 use hashget::model::{Kind, MemberMetadata, Timestamp};
@@ -229,47 +227,6 @@ fn archives_of_7z_that_lie() {
         let archive = seven_zip_of(&[entry("x", b"12")], method, &[0; 20]);
         let (error, _) = read_error(&archive, &Limits::default());
         assert!(matches!(error, FormatError::Unsupported { .. }), "{error:?}");
-    }
-}
-
-#[test]
-fn we_read_what_7z_writes() {
-    let folder = tempfile::tempdir().unwrap();
-    let text = [noise(200_000), b"text ".repeat(50_000)].concat();
-    for (name, content) in [("a", &text[..]), ("b", b"small"), ("empty", b""), ("c", &text[9..])] {
-        std::fs::write(folder.path().join(name), content).unwrap();
-    }
-    for (at, options) in [
-        &["-m0=lzma2"][..],
-        &["-m0=lzma", "-ms=off"],
-        &["-m0=ppmd"],
-        &["-m0=bzip2"],
-        &["-m0=copy"],
-        &["-m0=bcj", "-m1=lzma2"],
-        &["-m0=lzma2", "-mhc=off"],
-        &["-m0=delta:4", "-m1=lzma"],
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        let archive = folder.path().join(format!("{at}.7z"));
-        let child = Command::new("7z")
-            .arg("a")
-            .args(options)
-            .arg(&archive)
-            .args(["a", "b", "empty", "c"])
-            .current_dir(folder.path())
-            .stdout(Stdio::null())
-            .status();
-        let Ok(status) = child else {
-            eprintln!("skipped: there is no 7z");
-            return;
-        };
-        assert!(status.success(), "{options:?}");
-        let (format, collected) = read(&std::fs::read(archive).unwrap());
-        assert_eq!((format, collected.members.len()), ("7z", 4), "{options:?}");
-        assert!(collected.content("a") == text && collected.content("c") == &text[9..]);
-        assert_eq!(collected.content("b"), b"small");
     }
 }
 

@@ -212,7 +212,8 @@ fn every_hostile_archive_is_told_and_harms_nothing_beside_the_target() {
         }
         // Once more, into what the first time left.
         let again = arena.unpack(&stored);
-        assert!(again == *expected || matches!(again, Outcome::Told(_)), "{name}: {again:?}");
+        let allowed = matches!(again, Outcome::Told(_) | Outcome::Closed);
+        assert!(again == *expected || allowed, "{name}: {again:?}");
     }
     assert_eq!(wrong, [""; 0]);
     assert_all_are_known("archives", attacks.iter().map(|(name, ..)| *name).collect());

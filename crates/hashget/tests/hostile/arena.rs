@@ -22,6 +22,8 @@ pub(crate) enum Outcome {
     TooLong,
     /// Done, as far as it goes; the worst that was told.
     Told(ProblemKind),
+    /// A user, unlike root, may not write to the target any more: the archive closed it.
+    Closed,
     /// Done without a word.
     Harmless,
 }
@@ -102,6 +104,7 @@ impl Arena {
                     RestoreError::Archive(ArchiveError::NoManifestInArchive) => Outcome::NoManifest,
                     RestoreError::Archive(ArchiveError::Manifest(_)) => Outcome::Manifest,
                     RestoreError::Archive(ArchiveError::ManifestSize { .. }) => Outcome::TooLong,
+                    RestoreError::Target { .. } if !trees::is_root() => Outcome::Closed,
                     other => panic!("{other:?}"),
                 }
             }

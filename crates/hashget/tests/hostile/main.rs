@@ -5,6 +5,7 @@
 //! changes, nothing panics, and no message holds a byte that could move a terminal.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::too_many_lines, reason = "the tables of attacks")]
 
 mod archives;
 mod arena;

@@ -35,70 +35,7 @@ fn rich_tree() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let tree = folder.path().join("tree");
     for side in ["usr", "own"] {
-        let top = tree.join(side);
-        write(&top, "plain", b"plain contents\n", 0o644);
-        write(&top, "empty", b"", 0o600);
-        write(&top, "big", &vec![7; 300_000], 0o755);
-        write(&top, "set-id", b"#!/bin/sh\n", 0o6755);
-        write(&top, "locked/inside", b"in a folder that nobody may write to", 0o400);
-        write(&top, "deep/er/and/deeper/file", b"x", 0o644);
-        write(&top, &"n".repeat(255), b"a long name", 0o644);
-        fs_err::create_dir(top.join("void")).unwrap();
-        fs_err::set_permissions(top.join("void"), PermissionsExt::from_mode(0o2771)).unwrap();
-        fs_err::hard_link(top.join("plain"), top.join("zz-second-name")).unwrap();
-        fs_err::hard_link(top.join("plain"), top.join("deep/er/third-name")).unwrap();
-        fs_err::os::unix::fs::symlink("/nowhere/../\u{fc}", top.join("symlink")).unwrap();
-        let name = std::ffi::OsStr::new("link-2");
-        fs_err::hard_link(top.join("symlink"), top.join(name)).unwrap();
-        rustix::fs::mknodat(
-            rustix::fs::CWD,
-            top.join("fifo"),
-            rustix::fs::FileType::Fifo,
-            rustix::fs::Mode::from_raw_mode(0o640),
-            0,
-        )
-        .unwrap();
-        set_xattr(&top.join("big"), "user.note", b"\0\xff");
-        set_xattr(&top.join("void"), "user.folder", b"f");
-        if is_root() {
-            let (file, owner) = (top.join("set-id"), Some(rustix::fs::Uid::from_raw(12_345)));
-            let group = Some(rustix::fs::Gid::from_raw(54_321));
-            let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
-            rustix::fs::chownat(rustix::fs::CWD, &file, owner, group, flags).unwrap();
-            rustix::fs::chownat(rustix::fs::CWD, top.join("symlink"), owner, group, flags).unwrap();
-            fs_err::set_permissions(&file, PermissionsExt::from_mode(0o6755)).unwrap();
-            let capability = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-            set_xattr(&top.join("big"), "security.capability", &capability);
-            set_xattr(&top.join("link-2"), "trusted.on-a-link", b"t");
-            let acl = [
-                &[2_u8, 0, 0, 0][..],
-                &[1, 0, 7, 0, 0xff, 0xff, 0xff, 0xff],
-                &[2, 0, 4, 0, 0xe8, 3, 0, 0],
-                &[4, 0, 5, 0, 0xff, 0xff, 0xff, 0xff],
-                &[0x10, 0, 5, 0, 0xff, 0xff, 0xff, 0xff],
-                &[0x20, 0, 5, 0, 0xff, 0xff, 0xff, 0xff],
-            ]
-            .concat();
-            set_xattr(&top.join("deep"), "system.posix_acl_default", &acl);
-            set_xattr(&top.join("deep/er/and"), "system.posix_acl_access", &acl);
-            let device = rustix::fs::makedev(1, 7);
-            rustix::fs::mknodat(
-                rustix::fs::CWD,
-                top.join("device"),
-                rustix::fs::FileType::CharacterDevice,
-                rustix::fs::Mode::from_raw_mode(0o666),
-                device,
-            )
-            .unwrap();
-        }
-        set_mtime(&top.join("symlink"), 1_000_000_000, 123_456_789);
-        set_mtime(&top.join("empty"), -86_400, 250_000_000);
-        set_mtime(&top.join("fifo"), 5, 1);
-        let locked = top.join("locked");
-        fs_err::set_permissions(&locked, PermissionsExt::from_mode(0o555)).unwrap();
-        set_mtime(&locked, 1_234_567_890, 1);
-        set_mtime(&top.join("deep/er"), 77, 0);
-        set_mtime(&top, 99, 99);
+        fill_rich(&tree.join(side));
     }
     let name = std::os::unix::ffi::OsStrExt::from_bytes(&b"not utf-8 \xff\xfe\n"[..]);
     fs_err::write(tree.join::<&std::ffi::OsStr>(name), "odd").unwrap();
@@ -109,6 +46,78 @@ fn rich_tree() -> tempfile::TempDir {
     fs_err::set_permissions(&tree, PermissionsExt::from_mode(0o1751)).unwrap();
     set_mtime(&tree, 1_111_111_111, 111_111_111);
     folder
+}
+
+/// One of everything.
+fn fill_rich(top: &Path) {
+    write(top, "plain", b"plain contents\n", 0o644);
+    write(top, "empty", b"", 0o600);
+    write(top, "big", &vec![7; 300_000], 0o755);
+    write(top, "set-id", b"#!/bin/sh\n", 0o6755);
+    write(top, "locked/inside", b"in a folder that nobody may write to", 0o400);
+    write(top, "deep/er/and/deeper/file", b"x", 0o644);
+    write(top, &"n".repeat(255), b"a long name", 0o644);
+    fs_err::create_dir(top.join("void")).unwrap();
+    fs_err::set_permissions(top.join("void"), PermissionsExt::from_mode(0o2771)).unwrap();
+    fs_err::hard_link(top.join("plain"), top.join("zz-second-name")).unwrap();
+    fs_err::hard_link(top.join("plain"), top.join("deep/er/third-name")).unwrap();
+    fs_err::os::unix::fs::symlink("/nowhere/../\u{fc}", top.join("symlink")).unwrap();
+    let name = std::ffi::OsStr::new("link-2");
+    fs_err::hard_link(top.join("symlink"), top.join(name)).unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        top.join("fifo"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::from_raw_mode(0o640),
+        0,
+    )
+    .unwrap();
+    set_xattr(&top.join("big"), "user.note", b"\0\xff");
+    set_xattr(&top.join("void"), "user.folder", b"f");
+    if is_root() {
+        add_what_only_root_may(top);
+    }
+    set_mtime(&top.join("symlink"), 1_000_000_000, 123_456_789);
+    set_mtime(&top.join("empty"), -86_400, 250_000_000);
+    set_mtime(&top.join("fifo"), 5, 1);
+    let locked = top.join("locked");
+    fs_err::set_permissions(&locked, PermissionsExt::from_mode(0o555)).unwrap();
+    set_mtime(&locked, 1_234_567_890, 1);
+    set_mtime(&top.join("deep/er"), 77, 0);
+    set_mtime(top, 99, 99);
+}
+
+/// Owners, capabilities, access lists and devices.
+fn add_what_only_root_may(top: &Path) {
+    let (file, owner) = (top.join("set-id"), Some(rustix::fs::Uid::from_raw(12_345)));
+    let group = Some(rustix::fs::Gid::from_raw(54_321));
+    let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
+    rustix::fs::chownat(rustix::fs::CWD, &file, owner, group, flags).unwrap();
+    rustix::fs::chownat(rustix::fs::CWD, top.join("symlink"), owner, group, flags).unwrap();
+    fs_err::set_permissions(&file, PermissionsExt::from_mode(0o6755)).unwrap();
+    let capability = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    set_xattr(&top.join("big"), "security.capability", &capability);
+    set_xattr(&top.join("link-2"), "trusted.on-a-link", b"t");
+    let acl = [
+        &[2_u8, 0, 0, 0][..],
+        &[1, 0, 7, 0, 0xff, 0xff, 0xff, 0xff],
+        &[2, 0, 4, 0, 0xe8, 3, 0, 0],
+        &[4, 0, 5, 0, 0xff, 0xff, 0xff, 0xff],
+        &[0x10, 0, 5, 0, 0xff, 0xff, 0xff, 0xff],
+        &[0x20, 0, 5, 0, 0xff, 0xff, 0xff, 0xff],
+    ]
+    .concat();
+    set_xattr(&top.join("deep"), "system.posix_acl_default", &acl);
+    set_xattr(&top.join("deep/er/and"), "system.posix_acl_access", &acl);
+    let device = rustix::fs::makedev(1, 7);
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        top.join("device"),
+        rustix::fs::FileType::CharacterDevice,
+        rustix::fs::Mode::from_raw_mode(0o666),
+        device,
+    )
+    .unwrap();
 }
 
 fn rich_fixture() -> Fixture {
@@ -176,7 +185,11 @@ fn what_was_changed_meanwhile_is_mended_and_the_rest_is_kept() {
     fixture.unpack();
     let target = fixture.target();
     fs_err::write(target.join(MANIFEST_NAME), fixture.manifest.to_json()).unwrap();
-    fs_err::remove_file(target.join("usr/locked/inside")).unwrap();
+    let locked = target.join("usr/locked");
+    let mode = fs_err::metadata(&locked).unwrap().permissions();
+    fs_err::set_permissions(&locked, PermissionsExt::from_mode(0o755)).unwrap();
+    fs_err::remove_file(locked.join("inside")).unwrap();
+    fs_err::set_permissions(&locked, mode).unwrap();
     fs_err::write(target.join("usr/empty"), "no longer empty").unwrap();
     let mut big = vec![7; 300_000];
     big[200_000] = 8;

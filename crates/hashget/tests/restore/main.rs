@@ -2,11 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
 
-mod by_hand;
 mod fidelity;
 mod hostile;
 mod parts;
 mod support;
 mod trouble;
-mod unprivileged;
 mod version_one;

@@ -17,6 +17,7 @@ use hashget::model::{Digest, Entry, Evidence, Kind, Member, RelPath};
 use hashget::monitor::{Monitor, Recorder, Silent, Step, Total};
 use hashget::restore::{RestoreError, RestoreOptions, Restorer, Summary};
 use hashget::tree::{Scan, ScanOptions, scan};
+use hashget_testkit::packages::compress;
 
 pub(crate) fn path(text: &str) -> RelPath {
     RelPath::try_from(text).unwrap()
@@ -138,24 +139,30 @@ pub(crate) struct Fixture {
     pub(crate) in_tar: Vec<RelPath>,
 }
 
+/// What the packages give: paths and kinds.
+fn given_by(packages: &[(Package, Vec<u8>)]) -> BTreeMap<RelPath, Kind> {
+    let mut given = BTreeMap::new();
+    for (package, bytes) in packages {
+        for tree in &package.placements {
+            let mut cursor = PlacementCursor::new(tree);
+            for member in members(bytes) {
+                if let Some(entry) = cursor.next(&member).unwrap() {
+                    given.insert(entry.path, entry.kind);
+                }
+            }
+        }
+        for name in package.files.paths() {
+            given.insert(name.clone(), Kind::Fifo);
+        }
+    }
+    given
+}
+
 impl Fixture {
     /// Makes the manifest of the tree at `folder/tree`; `packages` with their bytes.
     pub(crate) fn new(folder: tempfile::TempDir, packages: Vec<(Package, Vec<u8>)>) -> Self {
         let scan = scan_of(&folder.path().join("tree"));
-        let mut given = BTreeMap::new();
-        for (package, bytes) in &packages {
-            for tree in &package.placements {
-                let mut cursor = PlacementCursor::new(tree);
-                for member in members(bytes) {
-                    if let Some(entry) = cursor.next(&member).unwrap() {
-                        given.insert(entry.path, entry.kind);
-                    }
-                }
-            }
-            for name in package.files.paths() {
-                given.insert(name.clone(), Kind::Fifo);
-            }
-        }
+        let given = given_by(&packages);
         // The name of each hard-link group under which its file comes: a given one, or else the first.
         let mut names: BTreeMap<RelPath, Vec<RelPath>> = BTreeMap::new();
         for entry in &scan.entries {
@@ -339,4 +346,38 @@ pub(crate) fn problems(recorder: &Recorder) -> String {
         .iter()
         .map(|(kind, object, message)| format!("{kind:?} {object}: {message}\n"))
         .collect()
+}
+
+pub(crate) const ONE: &str = "http://packages.example/one.tar";
+pub(crate) const TWO: &str = "http://packages.example/two.tar.gz";
+
+/// A tree that two packages give: `one/` and `two/`, of 50 files each.
+pub(crate) fn two_packages() -> Fixture {
+    let folder = tempfile::tempdir().unwrap();
+    let mut packages = Vec::new();
+    for (name, url) in [("one", ONE), ("two", TWO)] {
+        let at = folder.path().join("tree").join(name);
+        fs_err::create_dir_all(&at).unwrap();
+        for number in 0..50_u8 {
+            // Something that does not compress.
+            let digests = (0..313_u16)
+                .map(|at| *Digest::of(&[&[number][..], &at.to_le_bytes()].concat()).as_bytes());
+            let content: Vec<u8> = digests.flatten().collect();
+            fs_err::write(at.join(format!("{number:02}")), content).unwrap();
+        }
+        let arguments = ["--create", "--format=posix", "--sort=name", "--file=../package", name];
+        run("tar", &arguments, &folder.path().join("tree"));
+        let tar = fs_err::read(folder.path().join("package")).unwrap();
+        let bytes = if name == "two" { compress("gzip", &tar) } else { tar };
+        packages.push((package(url, &bytes, "tar", vec![tree("", "")]), bytes));
+    }
+    Fixture::new(folder, packages)
+}
+
+pub(crate) fn assert_no_leftovers(folder: &Path) {
+    let left = scan_of(folder)
+        .entries
+        .into_iter()
+        .filter(|entry| entry.path.file_name().ends_with(b".part"));
+    assert_eq!(left.count(), 0);
 }

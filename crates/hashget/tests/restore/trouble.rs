@@ -10,35 +10,8 @@ use hashget::model::{Digest, Evidence, PackageRecord};
 use hashget::monitor::{Event, Monitor, ProblemKind, Recorder, Silent};
 use hashget::restore::{RestoreError, Restorer};
 use hashget_testkit::packages::{TarBuilder, compress};
-use hashget_testkit::small_disk::SmallDisk;
 
 use crate::support::*;
-
-const ONE: &str = "http://packages.example/one.tar";
-const TWO: &str = "http://packages.example/two.tar.gz";
-
-/// A tree that two packages give: `one/` and `two/`, of 50 files each.
-fn two_packages() -> Fixture {
-    let folder = tempfile::tempdir().unwrap();
-    let mut packages = Vec::new();
-    for (name, url) in [("one", ONE), ("two", TWO)] {
-        let at = folder.path().join("tree").join(name);
-        fs_err::create_dir_all(&at).unwrap();
-        for number in 0..50_u8 {
-            // Something that does not compress.
-            let digests = (0..313_u16)
-                .map(|at| *Digest::of(&[&[number][..], &at.to_le_bytes()].concat()).as_bytes());
-            let content: Vec<u8> = digests.flatten().collect();
-            fs_err::write(at.join(format!("{number:02}")), content).unwrap();
-        }
-        let arguments = ["--create", "--format=posix", "--sort=name", "--file=../package", name];
-        run("tar", &arguments, &folder.path().join("tree"));
-        let tar = fs_err::read(folder.path().join("package")).unwrap();
-        let bytes = if name == "two" { compress("gzip", &tar) } else { tar };
-        packages.push((package(url, &bytes, "tar", vec![tree("", "")]), bytes));
-    }
-    Fixture::new(folder, packages)
-}
 
 #[test]
 fn a_package_that_cannot_be_had_leaves_the_others_restored() {
@@ -297,28 +270,6 @@ fn after_an_interruption_anywhere_restoring_again_completes_it() {
 }
 
 #[test]
-fn a_full_disk_stops_with_a_clear_error_and_nothing_half_written() {
-    let fixture = two_packages();
-    let target = fixture.target();
-    fs_err::create_dir(&target).unwrap();
-    let Some(_disk) = SmallDisk::mount(&target, 600 * 1024) else {
-        eprintln!("skipped: a small file system cannot be mounted here");
-        return;
-    };
-    let result = unpack(&fixture.source(), &fixture.archive(), &target, &Silent);
-    assert!(matches!(&result, Err(RestoreError::Disk { .. })), "{result:?}");
-    assert_no_leftovers(&target);
-    let (found, expected) = (scan_of(&target), scan_of(&fixture.tree()));
-    let files = found.entries.iter().filter(|entry| entry.sha256.is_some());
-    let mut whole = 0;
-    for file in files.filter(|file| file.path.as_bytes() != MANIFEST_NAME.as_bytes()) {
-        assert_eq!(file.sha256, expected.get(&file.path).unwrap().sha256);
-        whole += 1;
-    }
-    assert!(whole > 10, "{whole}");
-}
-
-#[test]
 fn one_at_a_time() {
     let fixture = two_packages();
     fs_err::create_dir(fixture.target()).unwrap();
@@ -361,12 +312,4 @@ fn one_file_out_of_a_package() {
     record.url = "http://packages.example/gone".to_owned();
     let result = files.copy(&record, &wanted, &mut Vec::new(), &Silent);
     assert!(matches!(result, Err(PackageFileError::Fetch(_))), "{result:?}");
-}
-
-fn assert_no_leftovers(folder: &std::path::Path) {
-    let left = scan_of(folder)
-        .entries
-        .into_iter()
-        .filter(|entry| entry.path.file_name().ends_with(b".part"));
-    assert_eq!(left.count(), 0);
 }

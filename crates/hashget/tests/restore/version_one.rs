@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use hashget::model::Digest;
 use hashget::model::manifest::{FileV1, MANIFEST_NAME, ManifestV1, PackageV1};
 use hashget::monitor::Recorder;
-use hashget_testkit::packages::{TarBuilder, compress, deb};
+use hashget_testkit::packages::{TarBuilder, TarEntry, compress, deb};
 
 use crate::support::*;
 
@@ -30,9 +30,11 @@ fn archive(files: Vec<FileV1>, package: &[u8]) -> Vec<u8> {
     let packages = vec![PackageV1 { url: URL.to_owned(), hash }];
     let manifest = ManifestV1 { packages, files, packagesize: 0, expires: None };
     // The manifest is the last entry, as the Python tool writes it.
+    let owner = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let own = TarEntry { uid: owner.0.into(), gid: owner.1.into(), ..TarEntry::default() };
     let tar = TarBuilder::new()
-        .directory("folder")
-        .file("folder/private", b"mine")
+        .entry(&TarEntry { name: b"folder/", kind: b'5', mode: 0o755, ..own.clone() })
+        .entry(&TarEntry { name: b"folder/private", content: b"mine", ..own })
         .file(MANIFEST_NAME, &manifest.to_json())
         .finish();
     compress("gzip", &tar)

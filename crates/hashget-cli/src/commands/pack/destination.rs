@@ -77,7 +77,7 @@ impl ArchiveFormat {
 
 /// What is written to.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Target {
+pub(super) enum Medium {
     /// Nothing: a dry run.
     Nowhere,
     /// A regular file, which appears when it is complete.
@@ -94,7 +94,7 @@ pub(super) struct Destination {
     /// As the user calls it.
     pub(super) name: String,
     /// What is written to.
-    pub(super) target: Target,
+    pub(super) target: Medium,
     /// In which format; none in a dry run.
     pub(super) format: Option<ArchiveFormat>,
 }
@@ -102,7 +102,7 @@ pub(super) struct Destination {
 impl Destination {
     /// A dry run's.
     pub(super) fn nowhere() -> Self {
-        Self { name: String::new(), target: Target::Nowhere, format: None }
+        Self { name: String::new(), target: Medium::Nowhere, format: None }
     }
 
     /// The file of this name, or standard output for `-`.
@@ -118,7 +118,7 @@ impl Destination {
                         .to_owned(),
                 ));
             }
-            return Ok(Self { name, target: Target::StandardOutput, format: Some(format) });
+            return Ok(Self { name, target: Medium::StandardOutput, format: Some(format) });
         }
         let format = format.or_else(|| ArchiveFormat::of_name(file)).ok_or_else(|| {
             let endings: Vec<&str> = ENDINGS.iter().map(|(ending, _)| *ending).collect();
@@ -133,17 +133,17 @@ impl Destination {
                 return Err(UsageError(format!("{name} is a folder: expected a file to write to")));
             }
             Ok(found) if found.is_file() => {
-                Target::File(fs_err::canonicalize(file).unwrap_or_else(|_| file.to_path_buf()))
+                Medium::File(fs_err::canonicalize(file).unwrap_or_else(|_| file.to_path_buf()))
             }
-            Ok(_) => Target::Device(file.to_path_buf()),
-            Err(_) => Target::File(file.to_path_buf()),
+            Ok(_) => Medium::Device(file.to_path_buf()),
+            Err(_) => Medium::File(file.to_path_buf()),
         };
         Ok(Self { name, target, format: Some(format) })
     }
 
     /// The glob that keeps the archive out of itself, if it lies in the tree.
     pub(super) fn exclusion(&self, tree: &Path) -> Result<Option<String>, UsageError> {
-        let Target::File(file) = &self.target else {
+        let Medium::File(file) = &self.target else {
             return Ok(None);
         };
         let folder = match file.parent() {
@@ -218,14 +218,14 @@ mod tests {
     fn what_is_no_file_is_written_to_and_never_replaced() {
         let format = Some(ArchiveFormat::Tar);
         let null = Destination::new(Path::new("/dev/null"), format).unwrap();
-        assert_eq!(null.target, Target::Device("/dev/null".into()));
+        assert_eq!(null.target, Medium::Device("/dev/null".into()));
         assert!(Destination::new(Path::new("/dev"), format).is_err());
         let folder = tempfile::tempdir().unwrap();
         let (file, link) = (folder.path().join("a.tar"), folder.path().join("link.tar"));
         fs_err::write(&file, "").unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
         let resolved = fs_err::canonicalize(&file).unwrap();
-        assert_eq!(Destination::new(&link, None).unwrap().target, Target::File(resolved));
+        assert_eq!(Destination::new(&link, None).unwrap().target, Medium::File(resolved));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use hashget::model::Amount;
 use hashget::pack::{DetectorUse, Heavy, PackageUse, Summary};
 use serde_json::json;
 
-use super::destination::{Destination, Target};
+use super::destination::{Destination, Medium};
 use crate::output::{Console, columns, counted, ratio, safe, size};
 
 /// Prints the packages that are needed, and the summary.
@@ -49,14 +49,14 @@ pub(super) fn print(
             }),
         )?;
     }
-    if destination.target == Target::Nowhere && !console.is_json() {
+    if destination.target == Medium::Nowhere && !console.is_json() {
         for line in plan(summary) {
             console.line(&line)?;
         }
     }
     let record = json!({
         "tree": tree.to_string_lossy(),
-        "archive": (destination.target != Target::Nowhere).then_some(&destination.name),
+        "archive": (destination.target != Medium::Nowhere).then_some(&destination.name),
         "entries": summary.entries,
         "files": summary.files,
         "bytes": summary.bytes,
@@ -151,10 +151,10 @@ fn path_of(heavy: &Heavy) -> String {
 const NAMED: usize = 3;
 
 fn lines(verbose: bool, destination: &Destination, summary: &Summary) -> Vec<String> {
-    let dry = destination.target == Target::Nowhere;
+    let dry = destination.target == Medium::Nowhere;
     let archive = match destination.target {
-        Target::Nowhere => "not written (dry run)".to_owned(),
-        Target::StandardOutput => archive_size(summary),
+        Medium::Nowhere => "not written (dry run)".to_owned(),
+        Medium::StandardOutput => archive_size(summary),
         _ => format!("{}: {}", archive_size(summary), safe(&destination.name)),
     };
     let amount = |files, bytes| format!("{}, {}", counted(files, "file", "files"), size(bytes));

@@ -1,7 +1,7 @@
-//! Can an archive still be restored? Asks every place of every package.
+//! Can an archive still be restored? Checks every URL of every package.
 //!
-//! Invariant: a package counts as lost only if every place said that it is not there; what cannot be
-//! reached may be back tomorrow. Every answer is kept in the HashDB with its date.
+//! Invariant: a package counts as lost only if every URL answered that it is not there; a server that cannot be
+//! reached may be back tomorrow. Every answer is recorded with its date.
 
 mod report;
 
@@ -31,7 +31,7 @@ pub struct Verifier<'a> {
     pub checks: &'a dyn Checks,
     /// What knows the members of packages.
     pub hashdb: &'a dyn HashDb,
-    /// Packages that are asked for at once; at least 1.
+    /// Packages that are checked at the same time; at least 1.
     pub jobs: usize,
 }
 
@@ -40,25 +40,25 @@ pub struct Verifier<'a> {
 pub struct VerifyOptions {
     /// Download each package and prove it, instead of asking for its size.
     pub deep: bool,
-    /// Begin with no further package after so much.
+    /// Start no further package beyond this limit.
     pub at_most: Option<AtMost>,
 }
 
-/// A bound on one run; the next one goes on with what was not asked for longest.
+/// A limit for one run; the next run continues with the packages that were checked longest ago.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AtMost {
-    /// Packages of so many bytes together.
+    /// Total size of the packages, in bytes.
     Bytes(u64),
-    /// So long.
+    /// Elapsed time.
     Time(Duration),
 }
 
 /// What came of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Verified {
-    /// The packages that were asked for, in the manifest's order.
+    /// The packages that were checked, in the manifest's order.
     pub packages: Vec<VerifiedPackage>,
-    /// Packages that were left for another time.
+    /// Number of packages left for the next run.
     pub not_asked: u64,
 }
 
@@ -67,24 +67,24 @@ pub struct Verified {
 pub struct VerifiedPackage {
     /// The package.
     pub package: RequiredPackage,
-    /// What each of its URLs answered, and what was found there.
+    /// Each of its URLs with the answer and its details.
     pub places: Vec<(String, CheckOutcome, String)>,
-    /// The file of a pool or the cache that has it, looked for when no URL has it.
+    /// The file in a pool or the cache that has it; looked for if no URL has it.
     pub local: Option<String>,
-    /// The entries that hang on it, told when no URL has it: as far as they are known ...
+    /// If no URL has it: the entries that need it, as far as they are known ...
     pub files: Vec<RelPath>,
     /// ... and the beginnings of the paths of all others.
     pub under: Vec<String>,
 }
 
-/// What is left of a package.
+/// Whether a package can be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PackageState {
-    /// Some place has it.
+    /// A URL, a pool or the cache has it.
     Present,
-    /// No place could be reached, or none that would have it.
+    /// No URL has it, and at least one could not be reached.
     Unreachable,
-    /// No place has it.
+    /// Every URL answered, and none has it; neither have pools and the cache.
     Lost,
 }
 
@@ -114,13 +114,13 @@ impl VerifyError {
 }
 
 impl VerifiedPackage {
-    /// The URLs that do not have it, with what they answered.
+    /// The URLs that do not have it, with their answers.
     pub fn bad_places(&self) -> impl Iterator<Item = (&str, CheckOutcome, &str)> {
         let places = self.places.iter().map(|(url, outcome, what)| (&**url, *outcome, &**what));
         places.filter(|(_, outcome, _)| *outcome != CheckOutcome::Present)
     }
 
-    /// What is left of it.
+    /// Whether it can be had.
     pub fn state(&self) -> PackageState {
         let any = |wanted| self.places.iter().any(|(_, outcome, _)| *outcome == wanted);
         if self.local.is_some() || any(CheckOutcome::Present) {
@@ -134,11 +134,11 @@ impl VerifiedPackage {
 }
 
 impl Verifier<'_> {
-    /// Asks for the packages of a manifest, those first that were not asked for longest.
+    /// Checks the packages of a manifest, those first that were checked longest ago.
     ///
     /// # Errors
-    /// See [`VerifyError`]. A package that is not there is in the result, and told to `monitor`: a lost one at
-    /// once, others in the end, many of one host together.
+    /// See [`VerifyError`]. A package that is not available is in the result and is reported to `monitor`: a lost
+    /// one immediately, others at the end, many of one host together.
     pub fn verify(
         &self,
         manifest: &AnyManifest,
@@ -175,14 +175,14 @@ impl Verifier<'_> {
         let mut found = found.into_inner().expect("pushing does not panic");
         found.sort_unstable_by_key(|(index, _)| *index);
         let packages: Vec<VerifiedPackage> = found.into_iter().map(|(_, found)| found).collect();
-        // Of a run that was interrupted too: what it has learned is worth reporter.
+        // Also after an interruption: what was learned is reported.
         report::others(&packages, monitor);
         outcome?;
         let not_asked = count(requirements.packages.len() - packages.len());
         Ok(Verified { packages, not_asked })
     }
 
-    /// The packages by when they were last asked for, never comes first.
+    /// The packages in the order of their last check; those that were never checked come first.
     fn oldest_first(
         &self,
         requirements: &Requirements,
@@ -254,19 +254,21 @@ impl Verifier<'_> {
         let (outcome, what) = match answer {
             Ok(Some(found)) if package.size.is_some_and(|size| size != found) => {
                 let expected = package.size.unwrap_or_default();
-                let what = format!("it has {found} bytes now, expected {expected}");
+                let what = format!("has {found} bytes, expected {expected}");
                 (CheckOutcome::Differs, what)
             }
-            Ok(_) if deep => (CheckOutcome::Present, "its bytes are proven".to_owned()),
-            Ok(Some(_)) => (CheckOutcome::Present, "it is there, with the right size".to_owned()),
-            Ok(None) => (CheckOutcome::Present, "something is there, of no told size".to_owned()),
+            Ok(_) if deep => (CheckOutcome::Present, "contents verified".to_owned()),
+            Ok(Some(_)) => (CheckOutcome::Present, "available, with the right size".to_owned()),
+            Ok(None) => {
+                (CheckOutcome::Present, "available; the server does not state the size".to_owned())
+            }
             Err(FetchError::Interrupted(interrupted)) => return Err(interrupted),
             Err(error) => (outcome_of(&error), one_line(&error)),
         };
         Ok((outcome, what))
     }
 
-    /// What hangs on a package: entries by name, and the beginnings of the paths of those whose names
+    /// What needs a package: entries by name, and the beginnings of the paths of those whose names
     /// only the package has.
     fn dependents(
         &self,

@@ -1,7 +1,7 @@
-//! What verifying tells of packages that are not where they should be.
+//! How verifying reports packages that are not where they should be.
 //!
-//! Invariant: a lost package is told by itself, with what hangs on it; packages that are somewhere still, or
-//! could not be asked for, are told together once one host has more than a few of them.
+//! Invariant: a lost package has a message of its own, with the files that need it. Packages that are still available
+//! somewhere, or could not be checked, share one message if a host has more than a few of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,22 +11,22 @@ use crate::fetch::shown;
 use crate::hashdb::CheckOutcome;
 use crate::monitor::{Monitor, ProblemKind};
 
-/// So many packages of one host are told one by one.
+/// Up to this number, the packages of one host have a message each.
 const FEW: usize = 3;
 
-/// Paths that are named of those that hang on a package.
+/// Number of paths that a message names.
 const NAMED: usize = 5;
 
-/// Tells of a package that no place has.
+/// Reports a package that is found nowhere.
 pub(super) fn lost(package: &VerifiedPackage, monitor: &dyn Monitor) {
     if package.state() == PackageState::Lost {
         let message =
-            format!("it is lost: no place has it ({}); {}", answers(package), hanging(package));
-        monitor.problem(ProblemKind::Verification, shown(&package.package.url), message);
+            format!("lost: found nowhere ({}); {}", answers(package), dependents(package));
+        monitor.problem(ProblemKind::Verification, package.package.shown_name(), message);
     }
 }
 
-/// Tells of all others that some place does not have.
+/// Reports all others that one of their URLs does not have.
 pub(super) fn others(packages: &[VerifiedPackage], monitor: &dyn Monitor) {
     let mut groups: BTreeMap<Group, Vec<&VerifiedPackage>> = BTreeMap::new();
     for package in packages {
@@ -41,23 +41,23 @@ pub(super) fn others(packages: &[VerifiedPackage], monitor: &dyn Monitor) {
         }
         for package in packages {
             let message = format!("{} ({})", group.single(package), answers(package));
-            monitor.problem(group.kind, shown(&package.package.url), message);
+            monitor.problem(group.kind, package.package.shown_name(), message);
         }
     }
 }
 
-/// Packages of which the same is to be told.
+/// Packages that share a message.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Group {
     kind: ProblemKind,
-    /// Has a pool or the cache them, and no URL?
+    /// Are they in a pool or the cache only?
     local: bool,
     /// The hosts that do not have them, each with its answer.
     answers: Vec<(String, CheckOutcome)>,
 }
 
 impl Group {
-    /// Where a package belongs that some place does not have, and that is not lost.
+    /// The group of a package that is not lost, but that one of its URLs does not have.
     fn for_package(package: &VerifiedPackage) -> Option<Self> {
         let kind = match package.state() {
             PackageState::Present => ProblemKind::Note,
@@ -79,23 +79,23 @@ impl Group {
         hosts.join(", ")
     }
 
-    /// What is told of one package alone.
+    /// The message for one package.
     fn single(&self, package: &VerifiedPackage) -> String {
         match (self.kind, &package.local) {
-            (ProblemKind::Unreachable, _) => "no place could be asked".to_owned(),
-            (_, Some(local)) => format!("only {local} has it still"),
-            (_, None) => "another place has it still".to_owned(),
+            (ProblemKind::Unreachable, _) => "could not be checked".to_owned(),
+            (_, Some(local)) => format!("only {local} still has it"),
+            (_, None) => "another URL still has it".to_owned(),
         }
     }
 
-    /// What is told of many packages together.
+    /// The message for many packages.
     fn message(&self, packages: &[&VerifiedPackage]) -> String {
         let outcomes: BTreeSet<CheckOutcome> = self.answers.iter().map(|(_, one)| *one).collect();
         let outcomes: Vec<String> = outcomes.iter().map(ToString::to_string).collect();
         let rest = match (self.kind, self.local) {
-            (ProblemKind::Unreachable, _) => "no place of them could be asked",
-            (_, true) => "only pools or the cache have them still",
-            (_, false) => "other places have them still",
+            (ProblemKind::Unreachable, _) => "none of their URLs could be checked",
+            (_, true) => "only a pool or the cache still has them",
+            (_, false) => "other URLs still have them",
         };
         let first = packages[0].bad_places().next().map_or_else(String::new, answer);
         let count = packages.len();
@@ -103,17 +103,23 @@ impl Group {
     }
 }
 
-/// What each place answered that does not have a package.
+/// The answers of the URLs that do not have a package.
 fn answers(package: &VerifiedPackage) -> String {
     package.bad_places().map(answer).collect::<Vec<_>>().join("; ")
 }
 
 fn answer((url, outcome, what): (&str, CheckOutcome, &str)) -> String {
-    format!("{} {outcome}: {what}", shown(url))
+    let url = shown(url);
+    // Most errors name the URL themselves.
+    if what.contains(&url) {
+        format!("{outcome}: {what}")
+    } else {
+        format!("{url} {outcome}: {what}")
+    }
 }
 
-/// What hangs on a package, in a few words.
-fn hanging(package: &VerifiedPackage) -> String {
+/// The files that need a package, in a few words.
+fn dependents(package: &VerifiedPackage) -> String {
     let named: Vec<String> = package.files.iter().take(NAMED).map(ToString::to_string).collect();
     let more = package.files.len().saturating_sub(NAMED);
     let mut parts = Vec::new();
@@ -121,10 +127,12 @@ fn hanging(package: &VerifiedPackage) -> String {
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         parts.push(format!("{}{more}", named.join(", ")));
     }
-    parts.extend(package.under.iter().map(|under| format!("what it gives under \"{under}\"")));
+    parts.extend(
+        package.under.iter().map(|under| format!("everything that it gives below \"{under}\"")),
+    );
     if parts.is_empty() {
-        "nothing hangs on it".to_owned()
+        "no known file needs it".to_owned()
     } else {
-        format!("on it hang {}", parts.join("; "))
+        format!("needed for {}", parts.join("; "))
     }
 }

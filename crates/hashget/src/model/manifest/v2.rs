@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use serde::{Deserialize, Serialize};
 
 use super::{EntryTable, FEATURES, ManifestError, Needs};
-use crate::model::{Digest, Evidence, RelPath};
+use crate::model::{Digest, Evidence, RelPath, display_name, escaped};
 
 /// A manifest, version 2. To be written, it need not hold the archived entries itself: see
 /// [`EntryColumns`](super::EntryColumns).
@@ -82,6 +82,13 @@ pub struct Package {
     /// Single members.
     #[serde(default, skip_serializing_if = "EntryTable::is_empty")]
     pub files: EntryTable,
+}
+
+impl Package {
+    /// What a person calls it: its name in its ecosystem, or the file name of its URL. Safe for a terminal.
+    pub fn shown_name(&self) -> String {
+        escaped(display_name(&self.signatures, &self.url).as_bytes())
+    }
 }
 
 /// The first bytes of a path: any bytes, mostly ending in `/`.

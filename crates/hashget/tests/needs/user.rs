@@ -1,9 +1,7 @@
 //! The same as a user without rights, and archives of root in a user's hands.
 //!
-//! Invariant: run by root, each check runs again in a process of its own as user 65534; without
-//! `setpriv` that part says that it is skipped.
+//! Invariant: run by root, each check runs again in a process of its own as `nobody`.
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -12,6 +10,7 @@ use hashget::model::RelPath;
 use hashget::monitor::{ProblemKind, Recorder};
 use hashget::pack::PackOptions;
 use hashget::restore::RestoreOptions;
+use hashget_testkit::programs::{NOBODY, run_test_as_nobody};
 use hashget_testkit::trees::{self, Nasty, Node, Snapshot, nasty, snapshot};
 
 use crate::scene::{
@@ -19,39 +18,12 @@ use crate::scene::{
     tar,
 };
 
-const USER: &str = "65534";
 const ARCHIVE: &str = "HASHGET_TEST_ARCHIVE";
 
-/// Runs the test of this name as somebody else; false if that cannot be.
-fn as_user(test: &str, folder: &Path, variables: &[(&str, &Path)]) -> bool {
-    fs_err::set_permissions(folder, std::fs::Permissions::from_mode(0o777)).unwrap();
-    // Where the tests were built may be closed to others.
-    let program = folder.join("program");
-    fs_err::copy(std::env::current_exe().unwrap(), &program).unwrap();
-    let outcome = Command::new("setpriv")
-        .args([&format!("--reuid={USER}"), &format!("--regid={USER}"), "--clear-groups"])
-        .arg(&program)
-        .args(["--exact", test, "--nocapture", "--include-ignored"])
-        .env("TMPDIR", folder)
-        .envs(variables.iter().copied())
-        .current_dir("/")
-        .output();
-    fs_err::remove_file(program).unwrap();
-    let Ok(output) = outcome else {
-        eprintln!("skipped: no setpriv");
-        return false;
-    };
-    let said = String::from_utf8_lossy(&output.stdout).into_owned()
-        + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.contains("1 passed"), "{said}");
-    true
-}
-
-#[test]
-fn a_user_packs_and_restores_a_nasty_tree() {
+pub(crate) fn a_user_packs_and_restores_a_nasty_tree() {
     if trees::is_root() {
         let folder = tempfile::tempdir().unwrap();
-        as_user("user::a_user_packs_and_restores_a_nasty_tree", folder.path(), &[]);
+        run_test_as_nobody("user::a_user_packs_and_restores_a_nasty_tree", folder.path(), &[]);
         return;
     }
     for own_manifest in [Some(false), Some(true)] {
@@ -85,12 +57,11 @@ fn package() -> Vec<Part> {
     ]
 }
 
-#[test]
-fn what_a_user_may_not_read_is_named_and_the_rest_is_packed() {
+pub(crate) fn what_a_user_may_not_read_is_named_and_the_rest_is_packed() {
     if trees::is_root() {
         let folder = tempfile::tempdir().unwrap();
         let test = "user::what_a_user_may_not_read_is_named_and_the_rest_is_packed";
-        as_user(test, folder.path(), &[]);
+        run_test_as_nobody(test, folder.path(), &[]);
         return;
     }
     let scene = Scene::new();
@@ -139,15 +110,10 @@ fn as_a_user_has_it(node: &Node, uid: u32, gid: u32) -> Node {
     node
 }
 
-#[test]
-fn a_user_restores_a_nasty_tree_of_roots() {
+pub(crate) fn a_user_restores_a_nasty_tree_of_roots() {
     let test = "user::a_user_restores_a_nasty_tree_of_roots";
     if let Some(archive) = std::env::var_os(ARCHIVE) {
-        restore_as_user(Path::new(&archive));
-        return;
-    }
-    if !trees::is_root() {
-        eprintln!("skipped: only root makes root's tree");
+        restore_run_test_as_nobody(Path::new(&archive));
         return;
     }
     let scene = Scene::new();
@@ -156,21 +122,19 @@ fn a_user_restores_a_nasty_tree_of_roots() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("archive");
     fs_err::write(&file, &archive).unwrap();
-    if !as_user(test, folder.path(), &[(ARCHIVE, &file)]) {
-        return;
-    }
+    run_test_as_nobody(test, folder.path(), &[(ARCHIVE, &file)]);
     let before = snapshot(&scene.tree());
     for name in ["unpacked", "restored"] {
         let found = snapshot(&folder.path().join(name));
         let expected: Snapshot = before
             .iter()
             .filter(|(_, node)| !matches!(node.kind, 'c' | 'b'))
-            .map(|(path, node)| (path.clone(), as_a_user_has_it(node, 65534, 65534)))
+            .map(|(path, node)| (path.clone(), as_a_user_has_it(node, NOBODY, NOBODY)))
             .collect();
         let found: Snapshot = found
             .into_iter()
             .filter(|(path, _)| !path.ends_with(b".hashget-restore.json") || path.contains(&b'/'))
-            .map(|(path, node)| (path, as_a_user_has_it(&node, 65534, 65534)))
+            .map(|(path, node)| (path, as_a_user_has_it(&node, NOBODY, NOBODY)))
             .collect();
         // The top folder's time: the manifest stays in it, since devices are missing.
         let without_top = |mut tree: Snapshot| {
@@ -182,7 +146,7 @@ fn a_user_restores_a_nasty_tree_of_roots() {
 }
 
 /// In the user's process: unpacks, and unpacks by GNU tar and restores.
-fn restore_as_user(archive: &Path) {
+fn restore_run_test_as_nobody(archive: &Path) {
     let folder = archive.parent().unwrap();
     let bytes = fs_err::read(archive).unwrap();
     let scene = Scene::new();
@@ -219,8 +183,7 @@ fn judge(summary: &hashget::restore::Summary, told: &Recorder) {
     assert_eq!(summary.missing, Vec::<(RelPath, String)>::new());
 }
 
-#[test]
-fn a_plain_tar_of_roots_in_a_users_hands_has_all_contents() {
+pub(crate) fn a_plain_tar_of_roots_in_a_users_hands_has_all_contents() {
     let scene = Scene::new();
     trees::file(&scene.tree(), "a/b", "content");
     let (archive, _) = scene.pack_well(&options());

@@ -1,4 +1,6 @@
-//! Archives that GNU tar and dpkg-deb make of a real tree, compared with what is on disk.
+//! Archives that GNU tar, dpkg-deb and zip make of a real tree, compared with what is on disk.
+//!
+//! Invariant: every entry on disk is compared, and there are no other members.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, FileTimes};
@@ -118,8 +120,7 @@ fn assert_metadata(path: &Path, member: &Member, nanoseconds: bool) {
     assert_eq!(i64::from(mtime.nanoseconds), expected, "{path:?}");
 }
 
-#[test]
-fn every_format_of_gnu_tar() {
+pub(crate) fn every_format_of_gnu_tar() {
     let plain = tree(false);
     let rich = tree(true);
     for (format, tree, nanoseconds) in [
@@ -151,25 +152,37 @@ fn every_format_of_gnu_tar() {
     }
 }
 
-#[test]
-fn every_compression_of_gnu_tar() {
+fn compressed_by(option: &str) {
     let tree = tree(true);
-    for option in ["--gzip", "--xz", "--zstd", "--bzip2", "--use-compress-program=lz4"] {
-        let (_, collected) = read(&gnu_tar(tree.path(), &["--format=pax", option]));
-        assert_same(tree.path(), &collected, "", true);
-    }
+    let (_, collected) = read(&gnu_tar(tree.path(), &["--format=pax", option]));
+    assert_same(tree.path(), &collected, "", true);
 }
 
-#[test]
-fn extended_attributes_of_gnu_tar() {
+pub(crate) fn compressed_by_gzip() {
+    compressed_by("--gzip");
+}
+
+pub(crate) fn compressed_by_xz() {
+    compressed_by("--xz");
+}
+
+pub(crate) fn compressed_by_zstd() {
+    compressed_by("--zstd");
+}
+
+pub(crate) fn compressed_by_bzip2() {
+    compressed_by("--bzip2");
+}
+
+pub(crate) fn compressed_by_lz4() {
+    compressed_by("--use-compress-program=lz4");
+}
+
+pub(crate) fn extended_attributes_of_gnu_tar() {
     let tree = tree(false);
     let file = tree.path().join("file");
     let value = b"a\0=\nb";
-    let set = rustix::fs::setxattr(&file, "user.note", value, rustix::fs::XattrFlags::empty());
-    if let Err(error) = set {
-        eprintln!("skipped: no extended attributes here: {error}");
-        return;
-    }
+    rustix::fs::setxattr(&file, "user.note", value, rustix::fs::XattrFlags::empty()).unwrap();
     let archive = gnu_tar(tree.path(), &["--format=pax", "--xattrs"]);
     let (_, collected) = read(&archive);
     assert_same(tree.path(), &collected, "", true);
@@ -181,8 +194,7 @@ fn extended_attributes_of_gnu_tar() {
     }
 }
 
-#[test]
-fn incremental_and_labelled_archives_of_gnu_tar() {
+pub(crate) fn incremental_and_labelled_archives_of_gnu_tar() {
     let tree = tree(false);
     let snapshot = tempfile::NamedTempFile::new().unwrap();
     let snapshot = format!("--listed-incremental={}", snapshot.path().display());
@@ -191,8 +203,7 @@ fn incremental_and_labelled_archives_of_gnu_tar() {
     assert_same(tree.path(), &collected, "", false);
 }
 
-#[test]
-fn packages_of_dpkg_deb() {
+pub(crate) fn packages_of_dpkg_deb() {
     let tree = tree(true);
     fs::remove_file(tree.path().join("new\nline = 5")).unwrap();
     let debian = tree.path().join("DEBIAN");
@@ -207,19 +218,18 @@ fn packages_of_dpkg_deb() {
             .args(["--build", "--uniform-compression", "-Z", compression])
             .arg(tree.path())
             .arg(&package)
-            .output();
-        let Ok(output) = built else {
-            eprintln!("skipped: there is no dpkg-deb");
-            return;
-        };
-        if !output.status.success() {
-            eprintln!("skipped {compression}: {}", String::from_utf8_lossy(&output.stderr));
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&built.stderr);
+        // Debian's own dpkg learned zstd only in version 12.
+        if compression == "zstd" && said.contains("unknown compression") {
             continue;
         }
+        assert!(built.status.success(), "{compression}: {said}");
         packages.push(fs::read(package).unwrap());
     }
     fs::remove_dir_all(&debian).unwrap();
-    assert!(!packages.is_empty());
+    assert!(packages.len() >= 3);
     for package in packages {
         let (name, mut collected) = read(&package);
         assert_eq!(name, "deb");
@@ -229,8 +239,7 @@ fn packages_of_dpkg_deb() {
     }
 }
 
-#[test]
-fn archives_of_the_zip_program() {
+pub(crate) fn archives_of_the_zip_program() {
     let tree = tree(false);
     let archive = tempfile::tempdir().unwrap();
     let archive = archive.path().join("x.zip");
@@ -239,11 +248,8 @@ fn archives_of_the_zip_program() {
         .arg(&archive)
         .args([".", "-x", "pipe"])
         .current_dir(tree.path())
-        .output();
-    let Ok(output) = output else {
-        eprintln!("skipped: there is no zip");
-        return;
-    };
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     fs::remove_file(tree.path().join("pipe")).unwrap();
     let (name, collected) = read(&fs::read(&archive).unwrap());

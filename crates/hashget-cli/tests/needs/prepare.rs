@@ -1,8 +1,6 @@
 //! `prepare` with the real tools: what they leave out comes back, and exactly that.
-
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test fails by panicking")]
-
-mod support;
+//!
+//! Invariant: the tools run with a home and a repository of their own.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -12,7 +10,8 @@ use std::process::Command;
 use hashget_testkit::origin::Origin;
 use hashget_testkit::packages::TarBuilder;
 use hashget_testkit::trees::{differences, snapshot};
-use support::{Machine, files_below};
+
+use crate::support::{Machine, files_below};
 
 /// Names that a list has to quote. Each is a file of the package; beside it lies a file of the user's that a
 /// pattern taken for a glob, or cut, would catch as well.
@@ -38,15 +37,6 @@ const NAMES: &[(&[u8], &[u8])] = &[
     (b"deep/plain", b"deep/star*"),
     (b"re:.*", b"pf:plain"),
 ];
-
-fn has(program: &str) -> bool {
-    let found = Command::new(program).arg("--version").output().is_ok()
-        || Command::new(program).arg("version").output().is_ok();
-    if !found {
-        eprintln!("skipped: there is no {program}");
-    }
-    found
-}
 
 #[track_caller]
 fn run(command: &mut Command) {
@@ -114,8 +104,7 @@ fn there_and_back(
     assert!(differences.is_empty(), "{differences:#?}");
 }
 
-#[test]
-fn tar_there_and_back() {
+pub(crate) fn tar_there_and_back() {
     there_and_back(
         "tar",
         1,
@@ -131,11 +120,7 @@ fn tar_there_and_back() {
     );
 }
 
-#[test]
-fn rsync_there_and_back() {
-    if !has("rsync") {
-        return;
-    }
+pub(crate) fn rsync_there_and_back() {
     there_and_back(
         "rsync",
         0,
@@ -152,11 +137,7 @@ fn rsync_there_and_back() {
     );
 }
 
-#[test]
-fn borg_there_and_back() {
-    if !has("borg") {
-        return;
-    }
+pub(crate) fn borg_there_and_back() {
     let borg = |machine: &Machine| {
         let mut borg = Command::new("borg");
         borg.env("BORG_BASE_DIR", machine.path("borg")).env("LANG", "C.UTF-8");
@@ -181,11 +162,7 @@ fn borg_there_and_back() {
     );
 }
 
-#[test]
-fn restic_there_and_back() {
-    if !has("restic") {
-        return;
-    }
+pub(crate) fn restic_there_and_back() {
     let restic = |machine: &Machine| {
         let mut restic = Command::new("restic");
         restic.env("RESTIC_PASSWORD", "test").env("RESTIC_REPOSITORY", machine.path("repository"));
@@ -206,8 +183,7 @@ fn restic_there_and_back() {
     );
 }
 
-#[test]
-fn what_cannot_be_prepared_is_told() {
+pub(crate) fn what_cannot_be_prepared_is_told() {
     let origin = Origin::start();
     let machine = machine(&origin);
     let prepare = |list: &str| machine.hashget(&["prepare", "tree", "-X", list, "--for", "tar"]);

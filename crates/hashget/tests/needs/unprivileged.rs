@@ -1,36 +1,24 @@
 //! Without root, everything comes back but what only root may do; that is counted.
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::process::Command;
 
 use hashget::model::manifest::MANIFEST_NAME;
 use hashget::monitor::{Recorder, Silent};
 use hashget_testkit::packages::{TarBuilder, TarEntry};
+use hashget_testkit::programs::run_test_as_nobody;
 
 use crate::support::*;
-
-const NOBODY: u32 = 65_534;
 
 fn entry<'a>(name: &'a [u8], kind: u8, mode: u32) -> TarEntry<'a> {
     TarEntry { name, kind, mode, uid: 0, gid: 0, ..TarEntry::default() }
 }
 
 /// Restores as a user who is not root: in this process if it is none, else in one of its own.
-#[test]
-fn everything_but_owners_and_devices_comes_back() {
+pub(crate) fn everything_but_owners_and_devices_comes_back() {
     if is_root() {
-        let program = std::env::current_exe().unwrap();
-        let id = NOBODY.to_string();
-        let status = Command::new("setpriv")
-            .args(["--reuid", &id, "--regid", &id, "--clear-groups", "--"])
-            .arg(program)
-            .args(["--exact", "unprivileged::everything_but_owners_and_devices_comes_back"])
-            .current_dir("/")
-            .status();
-        match status {
-            Ok(status) => assert!(status.success()),
-            Err(error) => eprintln!("skipped: cannot run as another user: {error}"),
-        }
+        let folder = tempfile::tempdir().unwrap();
+        let test = "unprivileged::everything_but_owners_and_devices_comes_back";
+        run_test_as_nobody(test, folder.path(), &[]);
         return;
     }
     let folder = tempfile::tempdir().unwrap();

@@ -1,0 +1,27 @@
+//! A disk that fills up while the program packs and unpacks.
+//!
+//! Invariant: the message names the file, and nothing half-written has its name.
+
+use hashget_testkit::small_disk::SmallDisk;
+
+use crate::support::{Machine, files_below};
+
+/// Bytes that do not compress.
+fn noise() -> Vec<u8> {
+    (0..60_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect()
+}
+
+pub(crate) fn a_full_disk_is_an_error_and_nothing_is_left_under_the_name() {
+    let machine = Machine::new();
+    machine.write("tree/noise", noise());
+    fs_err::create_dir(machine.path("small")).unwrap();
+    let _disk = SmallDisk::mount(&machine.path("small"), 100 * 1024).unwrap();
+    let ended = machine.hashget(&["pack", "tree", "-f", "small/a.tar.zst"]).expect(1);
+    ended.says(&["small/a.tar.zst", "space", "hint:"]);
+    assert_eq!(files_below(&machine.path("small")), [""; 0]);
+
+    machine.hashget(&["pack", "tree", "-f", "a.tar.zst"]).expect(0);
+    let ended = machine.hashget(&["unpack", "a.tar.zst", "-C", "small/back"]).expect(1);
+    ended.says(&["space", "hint:"]);
+    assert!(!machine.path("small/back/noise").exists());
+}

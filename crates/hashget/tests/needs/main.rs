@@ -1,0 +1,110 @@
+//! Tests that need a program, a right or a file system that not every machine has.
+//!
+//! Invariant: every test of these files is in the table, with all that it needs. What is missing makes it ignored, with
+//! the reason (see `hashget_testkit::needs`).
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod arch_real;
+mod by_hand;
+#[path = "../formats/collect.rs"]
+#[allow(dead_code, reason = "each test program uses its part")]
+mod collect;
+mod full_disk;
+mod gnu_tar;
+mod growing_disk;
+#[path = "../conformance/hashdb.rs"]
+#[allow(dead_code, reason = "each test program uses its part")]
+mod hashdb_suite;
+mod nasty;
+mod other_programs;
+mod pending_file;
+mod random;
+mod rpm_real;
+#[path = "../round_trip/scene.rs"]
+mod scene;
+#[path = "../conformance/source.rs"]
+#[allow(dead_code, reason = "each test program uses its part")]
+mod source_suite;
+#[path = "../restore/support.rs"]
+#[allow(dead_code, reason = "each test program uses its part")]
+mod support;
+#[path = "../systems/system.rs"]
+#[allow(dead_code, reason = "each test program uses its part")]
+mod system;
+mod this_system;
+mod unprivileged;
+mod user;
+
+use std::process::{Command, ExitCode};
+
+use hashget_testkit::needs::Need::{
+    Attributes, Dpkg, Holes, Interception, Mount, Root, StartedWith, Tool, User,
+};
+use hashget_testkit::needs::{Test, run as run_tests};
+use hashget_testkit::tests_with_needs;
+
+const TESTS: &[Test] = tests_with_needs![
+    arch_real::what_pacman_installed_is_understood:
+        [Root, Tool("makepkg"), Tool("pacman"), Tool("repo-add"), Tool("setpriv"), Tool("zstd")],
+    by_hand::the_script_restores_what_we_restore:
+        [Root, Tool("curl"), Tool("dpkg-deb"), Tool("jq"), Tool("unzip")],
+    full_disk::a_download_is_an_error_that_leaves_its_room_free: [Mount],
+    full_disk::a_hashdb_fails_the_put_and_nothing_else: [Mount],
+    full_disk::a_restore_stops_with_a_clear_error_and_nothing_half_written: [Mount],
+    gnu_tar::every_format_of_gnu_tar: [],
+    gnu_tar::compressed_by_gzip: [],
+    gnu_tar::compressed_by_xz: [Tool("xz")],
+    gnu_tar::compressed_by_zstd: [Tool("zstd")],
+    gnu_tar::compressed_by_bzip2: [Tool("bzip2")],
+    gnu_tar::compressed_by_lz4: [Tool("lz4")],
+    gnu_tar::extended_attributes_of_gnu_tar: [Attributes],
+    gnu_tar::incremental_and_labelled_archives_of_gnu_tar: [],
+    gnu_tar::packages_of_dpkg_deb: [Tool("dpkg-deb")],
+    gnu_tar::archives_of_the_zip_program: [Tool("zip")],
+    growing_disk::an_archive_that_does_not_fit_leaves_nothing_behind: [Mount],
+    growing_disk::a_tree_that_does_not_fit_is_an_error_and_has_only_whole_files: [Mount],
+    growing_disk::a_hashdb_and_a_cache_that_do_not_fit_stay_whole: [Mount],
+    nasty::the_nasty_tree_comes_back_whatever_hashes_are_kept_and_however_it_is_compressed: [],
+    nasty::the_nasty_tree_comes_back_by_gnu_tar_and_restore: [Tool("zstd")],
+    nasty::a_folder_of_the_manifests_name_comes_back: [],
+    nasty::the_nasty_tree_comes_back_on_a_file_system_in_memory: [Mount],
+    nasty::a_version_one_archive_comes_back_too: [],
+    nasty::a_plain_tar_has_everything_that_is_not_left_out: [],
+    other_programs::gzip_both_ways: [],
+    other_programs::zstd_both_ways: [Tool("zstd")],
+    other_programs::xz_both_ways: [Tool("xz")],
+    other_programs::bzip2_both_ways: [Tool("bzip2")],
+    other_programs::lz4_both_ways: [Tool("lz4")],
+    other_programs::we_read_what_7z_writes: [Tool("7z")],
+    other_programs::every_sparse_format_of_gnu_tar: [Holes],
+    pending_file::a_full_disk_leaves_the_old_file: [Mount],
+    pending_file::a_process_that_replaces_a_file: [StartedWith(pending_file::FOLDER)],
+    pending_file::the_nth_call_that_fails_leaves_the_old_file_or_the_new_one: [Interception],
+    pending_file::a_killed_process_leaves_the_old_file: [],
+    random::explain_says_of_random_trees_what_pack_does: [Attributes],
+    random::random_trees_with_random_packages_come_back: [],
+    random::random_trees_with_random_packages_come_back_by_gnu_tar: [Root, Tool("xz"), Tool("zstd")],
+    rpm_real::what_rpm_installed_is_understood:
+        [Root, Tool("rpm"), Tool("rpmbuild"), Tool("createrepo_c")],
+    this_system::this_machines_own_packages_are_all_understood: [Dpkg],
+    this_system::the_origin_that_a_browser_wrote_is_the_url: [Attributes],
+    this_system::origins_that_cannot_last_are_left_alone: [Attributes],
+    unprivileged::everything_but_owners_and_devices_comes_back: [User],
+    user::a_user_packs_and_restores_a_nasty_tree: [User],
+    user::what_a_user_may_not_read_is_named_and_the_rest_is_packed: [User],
+    user::a_user_restores_a_nasty_tree_of_roots: [Root, User],
+    user::a_plain_tar_of_roots_in_a_users_hands_has_all_contents: [],
+];
+
+fn main() -> ExitCode {
+    run_tests(TESTS)
+}
+
+/// Runs a program to its end. It must succeed; what it says otherwise fails the test.
+#[track_caller]
+pub(crate) fn run(command: &mut Command) {
+    let output = command.output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&said));
+}

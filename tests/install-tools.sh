@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Installs the programs that some tests need, where that is allowed: by apt-get, as root or through sudo without a
+# password. Says what is missing otherwise. HASHGET_INSTALL=no changes nothing on the machine.
+set -euo pipefail
+
+# Program and Debian package. Each program that a test says it needs is here (crates/hashget-cli/tests/structure.rs).
+tools="
+7z            p7zip-full
+borg          borgbackup
+bzip2         bzip2
+cc            gcc
+createrepo_c  createrepo-c
+curl          curl
+dpkg-deb      dpkg
+jq            jq
+lz4           lz4
+makepkg       makepkg
+pacman        pacman-package-manager
+repo-add      pacman-package-manager
+restic        restic
+rpm           rpm
+rpmbuild      rpm
+rsync         rsync
+setpriv       util-linux
+unzip         unzip
+xz            xz-utils
+zip           zip
+zstd          zstd
+"
+
+programs=() packages=()
+while read -r program package; do
+    if [ -n "$program" ] && ! command -v "$program" >/dev/null; then
+        programs+=("$program")
+        packages+=("$package")
+    fi
+done <<<"$tools"
+[ "${#programs[@]}" -gt 0 ] || exit 0
+
+echo "Tests need programs that are not installed: ${programs[*]}"
+ignored() { # why
+    echo "$1: tests that need them are ignored."
+    exit 0
+}
+as_root=()
+[ "${HASHGET_INSTALL:-}" != no ] || ignored "HASHGET_INSTALL=no"
+command -v apt-get >/dev/null || ignored "There is no apt-get to install them with"
+if [ "$(id -u)" -ne 0 ]; then
+    sudo -n true 2>/dev/null || ignored "Only root may install them"
+    as_root=(sudo -n)
+fi
+
+echo "Installing with apt-get: ${packages[*]}"
+apt() { "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq "$@" >/dev/null; }
+apt update || ignored "The package lists cannot be updated"
+# Some distributions do not have all of them.
+available=()
+for package in "${packages[@]}"; do
+    if apt-cache show "$package" >/dev/null 2>&1; then available+=("$package"); fi
+done
+apt install -y --no-install-recommends "${available[@]}" || ignored "apt-get failed"
