@@ -49,7 +49,7 @@ impl Get {
 
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
         let no_folder = || format!("output folder \"{}\" does not exist", self.output.display());
-        if !fs_err::metadata(&self.output)?.is_dir() {
+        if !self.output.metadata().with_context(no_folder)?.is_dir() {
             let wrong = format!("{} is not a folder: -o takes a folder", self.output.display());
             return Err(UsageError(wrong).into());
         }
