@@ -88,7 +88,7 @@ fn packages(
                     Some(character) => package.add(character.encode_utf8(&mut [0; 4])),
                     // Entities of a document's own are not followed.
                     None => {
-                        package.add(resolve_predefined_entity(&reference).unwrap_or("\u{fffd}"))
+                        package.add(resolve_predefined_entity(&reference).unwrap_or("\u{fffd}"));
                     }
                 }
             }
