@@ -4,6 +4,7 @@
 //! the reason (see `hashget_testkit::needs`).
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::print_stdout, reason = "what was counted, and what a parent waits for")]
 
 mod arch_real;
 mod by_hand;
