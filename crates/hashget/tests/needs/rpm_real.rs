@@ -59,15 +59,15 @@ fn build(folder: &Path) -> Vec<PathBuf> {
     ]
 }
 
-/// A system with the packages, in a database of this kind.
-fn installed(packages: &[PathBuf], backend: &str) -> System {
+/// A system with the packages, in a database of this kind; `None` where rpm cannot write it: Debian's does not write ndb.
+fn installed(packages: &[PathBuf], backend: &str) -> Option<System> {
     let system = System::new("rpm", "own");
     let mut command = Command::new("rpm");
     command.arg("--root").arg(system.root());
     command.args(["--define", &format!("_db_backend {backend}"), "--dbpath", "/var/lib/rpm"]);
     command.args(["--nodeps", "--ignorearch", "--ignoreos", "--nosignature", "-i"]).args(packages);
-    run(&mut command);
-    system
+    let output = command.output().unwrap();
+    output.status.success().then_some(system)
 }
 
 pub(crate) fn what_rpm_installed_is_understood() {
@@ -76,7 +76,11 @@ pub(crate) fn what_rpm_installed_is_understood() {
     let repository = folder.path().join("top/RPMS");
     run(Command::new("createrepo_c").args(["--general-compress-type=gz"]).arg(&repository));
     for backend in ["sqlite", "ndb"] {
-        let mut system = installed(&packages, backend);
+        let Some(mut system) = installed(&packages, backend) else {
+            assert_eq!(backend, "ndb", "every rpm writes a database of SQLite");
+            println!("this rpm writes no database of the kind {backend}");
+            continue;
+        };
         system.configure("own", "/packages/", "/kept/");
         let (candidates, notes) = system.found();
         assert!(candidates.len() == 2 && notes.is_empty(), "{candidates:?} {notes:?}");
