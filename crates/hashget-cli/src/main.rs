@@ -12,6 +12,7 @@ mod exit;
 mod hints;
 mod interrupt;
 mod output;
+mod packing;
 mod places;
 mod values;
 

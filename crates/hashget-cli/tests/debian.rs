@@ -151,5 +151,5 @@ fn packages_without_a_permanent_url_are_named() {
     machine
         .hashget(&[&CONFIG[..], &arguments].concat())
         .expect(0)
-        .says(&["1 package not relied on, having no permanent URL: own_1_none"]);
+        .says(&["1 package not relied on, without a permanent URL: own_1_none"]);
 }

@@ -40,8 +40,8 @@ fn each_fate_is_told_with_its_reason() {
             "tree/good",
             &["tree/good: left out: a package gives it back", "/good.tar", "as tool/good"][..],
         ),
-        ("tree/tiny", &["left out: if the tree has more of the package", "as tool/tiny"]),
-        ("tree/own", &["archived: no package that is known has it", "hashget index"]),
+        ("tree/tiny", &["left out only together with other files of its package", "as tool/tiny"]),
+        ("tree/own", &["archived: no known package has it", "hashget index"]),
         ("tree/empty", &["archived: it is empty"]),
         ("tree/sub/brief", &["not relied on: it may be gone after 2020-01-01", "as brief"]),
         ("tree/link", &["archived: it is no regular file"]),
@@ -89,7 +89,77 @@ fn an_archive_says_where_it_has_its_entries_from() {
         records[..5].iter().map(|record| record["fate"].as_str().unwrap()).collect();
     assert_eq!(fates, ["left_out", "archived", "link", "archived", "absent"]);
     assert_eq!(records[0]["packages"][0], origin.url("/good.tar"));
+    let explain = ["explain", "--archive", "a.tar", "other"];
+    assert_eq!(machine.hashget(&explain).expect(0).stdout, "other: not in this archive\n");
     let told = machine.hashget(&["explain", "--archive", "a.tar", "good"]).expect(0).stdout;
     assert!(told.contains("good: left out") && told.contains("/good.tar"), "{told}");
     machine.hashget(&["explain", "--archive", "a.tar", "../x"]).expect(2).says(&["../x"]);
+}
+
+#[test]
+fn it_says_what_pack_does_with_the_same_options() {
+    let origin = Origin::start();
+    let machine = machine(&origin);
+    machine.write("config.toml", "exclude = [\"*.log\"]");
+    machine.write("tree/sub/x.log", "log");
+    let twice = "twice".repeat(2000);
+    let tar = TarBuilder::new().file("twice", b"other").file("twice", twice.as_bytes()).finish();
+    origin.serve("/twice.tar", tar);
+    machine.hashget(&["index", &origin.url("/twice.tar")]).expect(0);
+    machine.write("tree/twice", twice);
+    let code = |options: &[&str], name: &str| {
+        let path = format!("tree/{name}");
+        let explain = ["explain", "--config", "config.toml", "--json", "--tree", "tree", &path];
+        let told = machine.hashget(&[&explain[..], options].concat()).expect(0);
+        let record = told.records().into_iter().next().unwrap();
+        assert_eq!(record["path"], path, "{record}");
+        format!("{} {}", record["fate"].as_str().unwrap(), record["code"].as_str().unwrap())
+    };
+    assert_eq!(code(&[], "sub/x.log"), "excluded excluded");
+    assert_eq!(code(&[], "twice"), "archived duplicate_path");
+    assert_eq!(code(&[], "tiny"), "left_out given");
+    assert_eq!(code(&[], "twin"), "left_out link");
+    assert_eq!(code(&["--skip", "good"], "good"), "archived skipped");
+    assert_eq!(code(&["--min-size", "5"], "tiny"), "archived too_small");
+    assert_eq!(code(&["--max-fetch-ratio", "0.1"], "good"), "archived not_worth");
+    assert_eq!(code(&["--exclude", "sub"], "sub/brief"), "excluded excluded");
+    assert_eq!(code(&["--manifest-version", "1"], "twin"), "archived link");
+    let wrong = ["explain", "--tree", "tree/sub", "tree/good"];
+    machine.hashget(&wrong).expect(2).says(&["tree/good does not lie in tree/sub"]);
+    let wrong = ["explain", "--archive", "a.tar", "good", "--skip", "x"];
+    machine.hashget(&wrong).expect(2).says(&["--archive", "settled"]);
+}
+
+#[test]
+fn a_file_of_an_installed_package_has_its_owner_named() {
+    let origin = Origin::start();
+    let machine = machine(&origin);
+    let status = "Package: one\nStatus: install ok installed\nVersion: 2-3\nArchitecture: all\n\n";
+    machine.write("root/var/lib/dpkg/status", status);
+    machine.write("root/var/lib/dpkg/info/one.list", "/usr\n/usr/one\n");
+    machine.write("root/usr/one", "the file of a package");
+    let told = machine.hashget(&["explain", "root/usr/one"]).expect(0).stdout;
+    for part in ["archived: it belongs to deb:one_2-3_all", "hashget index --tree"] {
+        assert!(told.contains(part), "no {part:?} in {told}");
+    }
+    let told = machine.hashget(&["explain", "--json", "--tree", "root", "root/usr"]).expect(0);
+    assert_eq!(told.records()[0]["owner"], "deb:one_2-3_all");
+}
+
+#[test]
+fn an_archive_knows_folders_that_packages_give() {
+    let origin = Origin::start();
+    let machine = Machine::new();
+    let contents: Vec<String> = (0..9).map(|number| format!("{number} ").repeat(900)).collect();
+    let mut tar = TarBuilder::new().directory("usr/").directory("usr/bin/");
+    for (number, content) in contents.iter().enumerate() {
+        tar = tar.file(&format!("usr/bin/{number}"), content.as_bytes());
+        machine.write(&format!("tree/usr/bin/{number}"), content);
+    }
+    origin.serve("/tools.tar", tar.finish());
+    machine.hashget(&["index", &origin.url("/tools.tar")]).expect(0);
+    machine.hashget(&["pack", "tree", "-f", "a.tar"]).expect(0);
+    let told = machine.hashget(&["explain", "--archive", "a.tar", "usr/bin"]).expect(0).stdout;
+    assert!(told.contains("usr/bin: left out: a package gives it back"), "{told}");
+    assert!(told.contains("tools.tar"), "{told}");
 }

@@ -198,7 +198,7 @@ fn pack_stops_in_the_middle_of_a_file() {
     let told = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(130), "{told}");
     assert!(output.stdout.len() < 20 << 20, "it went on to the end");
-    assert!(told.contains("what went to standard output is no whole archive"), "{told}");
+    assert!(told.contains("the archive on standard output is incomplete"), "{told}");
 }
 
 /// The bit of SIGINT is set in a line of a process's status.

@@ -55,7 +55,7 @@ fn a_summary_says_where_the_bytes_went() {
     let machine = machine(&origin);
     let packed = machine.hashget(&["pack", "tree", "-f", "a.tar", "--expires", "2030-01-01"]);
     let packed =
-        packed.expect(0).says(&["Mostly", "97.66 KiB in brief", "48.83 KiB in var/db/large"]);
+        packed.expect(0).says(&["Largest", "97.66 KiB in brief", "48.83 KiB in var/db/large"]);
     assert_eq!(packed.stdout, "");
     let packed = machine.hashget(&["pack", "tree", "-f", "a.tar", "--json"]).expect(0);
     let records = packed.records();

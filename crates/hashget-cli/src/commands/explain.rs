@@ -1,223 +1,192 @@
 //! `hashget explain`: why a file is left out, or archived.
 //!
-//! Invariant: nothing is indexed, fetched or written.
+//! Invariant: it says what `pack` would do with the same tree, the same options and the HashDB as it is; nothing is
+//! indexed, fetched or written.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
-use hashget::hashdb::HashDb;
-use hashget::model::{Entry, Evidence, Kind};
-use hashget::pack::{self, Explained, Fate, Holder, Obstacle, PackOptions};
-use hashget::tree::{self, ScanOptions};
+use hashget::model::RelPath;
+use hashget::pack::{Explanation, PackOptions, Packer};
 use serde_json::json;
 
+use self::answer::Judged;
 use crate::environment::Environment;
-use crate::output::{counted, safe, size};
-use crate::values;
+use crate::exit::UsageError;
+use crate::output::counted;
+use crate::packing::{Format, Reliance, Selection, WholeSystem, pack_options, with_packer};
 
+mod answer;
 mod archived;
+mod owner;
 
 /// Show for each file whether it is left out or archived, why, and which packages have it
 #[derive(Debug, Args)]
-#[command(after_help = "Example: hashget explain /usr/bin/vim /etc/vim")]
+#[command(after_help = "Example: hashget explain --tree / /usr/bin/vim /etc/vim")]
 pub(crate) struct Explain {
     /// Files and folders to explain
-    #[arg(value_name = "PATH", required = true)]
+    #[arg(value_name = "PATH", required_unless_present = "tree")]
     paths: Vec<PathBuf>,
 
+    /// The folder that you pack. Without it, each PATH is explained by itself: a folder as if you packed
+    /// that folder, a file as if it were the only one
+    #[arg(long, value_name = "DIR")]
+    tree: Option<PathBuf>,
+
     /// Explain what this archive, or the folder into which it was unpacked, has under these paths
-    #[arg(long, value_name = "FILE|DIR", conflicts_with_all = ["evidence", "expires"])]
+    #[arg(long, value_name = "FILE|DIR", requires = "paths", conflicts_with = "tree")]
     archive: Option<PathBuf>,
 
-    /// Weakest acceptable evidence that a package has a file: downloaded, signed, declared or local
-    /// [default: signed]
-    #[arg(long, value_name = "LEVEL")]
-    evidence: Option<Evidence>,
+    #[command(flatten)]
+    selection: Selection,
 
-    /// Day until which the backup would have to be restorable
-    #[arg(long, value_name = "YYYY-MM-DD", value_parser = values::date)]
-    expires: Option<String>,
+    #[command(flatten)]
+    whole_system: WholeSystem,
+
+    #[command(flatten)]
+    reliance: Reliance,
+
+    #[command(flatten)]
+    manifest: Format,
 }
 
-/// How often each fate was told.
+/// How many files of each kind were explained.
 #[derive(Default)]
-struct Counts {
+pub(super) struct Counts {
     left_out: u64,
     archived: u64,
+    excluded: u64,
 }
 
 impl Explain {
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
-        let hashdb = environment.hashdb()?;
         if let Some(archive) = &self.archive {
+            self.check_options()?;
+            let hashdb = environment.hashdb()?;
             return archived::explain(archive, &self.paths, &*hashdb, environment);
         }
-        let options = PackOptions {
-            evidence: self.evidence.or(environment.config.evidence).unwrap_or(Evidence::Signed),
-            expires: self.expires.clone(),
-            ..PackOptions::default()
-        };
-        let mut counts = Counts::default();
-        for path in &self.paths {
-            let found = fs_err::symlink_metadata(path).context("cannot explain")?;
-            let entries = if found.is_dir() {
-                let scan_options = ScanOptions { jobs: environment.jobs, ..ScanOptions::default() };
-                tree::scan(path, &scan_options, environment.console)?.entries
-            } else {
-                let read = tree::read_entry(path);
-                vec![read.with_context(|| format!("cannot explain {}", path.display()))?]
-            };
-            let folder = if found.is_dir() { Some(path.as_path()) } else { path.parent() };
-            explain(&*hashdb, folder, &entries, &options, &mut counts, environment)?;
+        let options = pack_options(environment, &self.selection, &self.reliance);
+        let options = &options;
+        let counts = with_packer(environment, |packer| {
+            let mut counts = Counts::default();
+            if let Some(tree) = &self.tree {
+                let paths = self.paths_within(tree)?;
+                let explanation = self.of_tree(tree, &paths, packer, environment)?;
+                let judged =
+                    Judged { explanation: &explanation, options, folder: tree, is_alone: false };
+                judged.print(packer.hashdb, environment, &mut counts)?;
+                return Ok(counts);
+            }
+            for path in &self.paths {
+                let is_folder = found(path)?.is_dir();
+                let (explanation, folder) = if is_folder {
+                    let top = [RelPath::root()];
+                    (self.of_tree(path, &top, packer, environment)?, path.as_path())
+                } else {
+                    let folder = path.parent().unwrap_or(Path::new(""));
+                    (self.of_file(path, folder, packer, environment)?, folder)
+                };
+                let is_alone = !is_folder;
+                let judged = Judged { explanation: &explanation, options, folder, is_alone };
+                judged.print(packer.hashdb, environment, &mut counts)?;
+            }
+            Ok(counts)
+        })?;
+        self.summarise(&counts, environment)
+    }
+
+    fn of_tree(
+        &self,
+        tree: &Path,
+        paths: &[RelPath],
+        packer: &Packer<'_>,
+        environment: &Environment<'_>,
+    ) -> anyhow::Result<Explanation> {
+        let options = self.options(tree, environment)?;
+        let explained = packer.explain(tree, paths, options, environment.console);
+        explained.with_context(|| format!("cannot explain {}", tree.display()))
+    }
+
+    fn of_file(
+        &self,
+        file: &Path,
+        folder: &Path,
+        packer: &Packer<'_>,
+        environment: &Environment<'_>,
+    ) -> anyhow::Result<Explanation> {
+        let folder = if folder == Path::new("") { Path::new(".") } else { folder };
+        let options = self.options(folder, environment)?;
+        let explained = packer.explain_alone(file, options, environment.console);
+        explained.with_context(|| format!("cannot explain {}", file.display()))
+    }
+
+    fn options<'a>(
+        &self,
+        tree: &Path,
+        environment: &Environment<'_>,
+    ) -> anyhow::Result<PackOptions<'a>> {
+        let mut options = pack_options(environment, &self.selection, &self.reliance);
+        options.manifest_version = self.manifest.version();
+        self.whole_system.exclude(tree, &mut options).context("cannot explain")?;
+        Ok(options)
+    }
+
+    /// The PATHs as paths of the tree; its top if there are none.
+    fn paths_within(&self, tree: &Path) -> anyhow::Result<Vec<RelPath>> {
+        let top = fs_err::canonicalize(tree).context("cannot explain")?;
+        if self.paths.is_empty() {
+            return Ok(vec![RelPath::root()]);
         }
-        let Counts { left_out, archived } = counts;
-        let lines = if left_out + archived == 1 {
-            Vec::new()
-        } else {
-            let archived = counted(archived, "file", "files");
-            vec![format!("{} left out, {archived} archived", counted(left_out, "file", "files"))]
+        let within = |path: &PathBuf| {
+            found(path)?;
+            let real = real_path(path).context("cannot explain")?;
+            let below = real.strip_prefix(&top).map_err(|_| {
+                let (path, tree) = (path.display(), tree.display());
+                UsageError(format!("{path} does not lie in {tree}, the folder of --tree"))
+            })?;
+            Ok(RelPath::normalise(below.as_os_str().as_bytes())?)
         };
-        let record = json!({ "left_out": left_out, "archived": counts.archived });
+        self.paths.iter().map(within).collect()
+    }
+
+    /// Of an archive, what became of every entry is settled.
+    fn check_options(&self) -> Result<(), UsageError> {
+        if self.selection.is_given()
+            || self.whole_system.no_default_excludes
+            || self.reliance.is_given()
+        {
+            let wrong = "--archive: the contents of an archive are settled; the options of pack are for a folder";
+            return Err(UsageError(wrong.to_owned()));
+        }
+        Ok(())
+    }
+
+    fn summarise(&self, counts: &Counts, environment: &Environment<'_>) -> anyhow::Result<()> {
+        let Counts { left_out, archived, excluded } = *counts;
+        let files = |number| counted(number, "file", "files");
+        let mut line = format!("{} left out, {} archived", files(left_out), files(archived));
+        if excluded > 0 {
+            line.push_str(&format!(", {excluded} not in the backup"));
+        }
+        let lines = if left_out + archived + excluded == 1 { Vec::new() } else { vec![line] };
+        let record = json!({ "left_out": left_out, "archived": archived, "excluded": excluded });
         environment.console.summary("explain", record, &lines)?;
         Ok(())
     }
 }
 
-/// Explains entries of one folder; folders themselves need no word.
-fn explain(
-    hashdb: &dyn HashDb,
-    folder: Option<&Path>,
-    entries: &[Entry],
-    options: &PackOptions<'_>,
-    counts: &mut Counts,
-    environment: &Environment<'_>,
-) -> anyhow::Result<()> {
-    let today = jiff::Zoned::now().date().to_string();
-    let all = pack::explain(hashdb, entries, options, &today)?;
-    for (entry, explained) in entries.iter().zip(&all) {
-        if entry.kind == Kind::Directory {
-            continue;
-        }
-        let of = match &entry.kind {
-            Kind::HardLink { target } => entries.iter().position(|one| one.path == *target),
-            _ => None,
-        };
-        let (file, explained) =
-            of.map_or((entry, explained), |first| (&entries[first], &all[first]));
-        let (fate, why) = verdict(explained.fate, options);
-        *if fate == LEFT_OUT { &mut counts.left_out } else { &mut counts.archived } += 1;
-        let path = folder.map_or_else(|| PathBuf::from("."), Path::to_path_buf);
-        let path = entry.path.below(&path);
-        tell(&path, file, explained, (fate, &why), options, environment)?;
-    }
-    Ok(())
+/// What is at a path, which is not followed.
+fn found(path: &Path) -> anyhow::Result<std::fs::Metadata> {
+    path.symlink_metadata().with_context(|| format!("cannot read {}", path.display()))
 }
 
-const LEFT_OUT: &str = "left out";
-const ARCHIVED: &str = "archived";
-
-/// What becomes of it, and why.
-fn verdict(fate: Fate, options: &PackOptions<'_>) -> (&'static str, String) {
-    match fate {
-        Fate::LeftOut => (LEFT_OUT, "a package gives it back".to_owned()),
-        Fate::LeftOutWithOthers => (
-            LEFT_OUT,
-            format!(
-                "if the tree has more of the package: for this file alone it costs more than {} \
-                 times as much to download as it saves (see --max-fetch-ratio of pack)",
-                options.max_fetch_ratio
-            ),
-        ),
-        Fate::NotRelied => (ARCHIVED, "the packages that have it are not relied on".to_owned()),
-        Fate::Unknown => (
-            ARCHIVED,
-            "no package that is known has it. If a public package does: `hashget index URL`, or \
-             `hashget index --tree DIR` for all that the detectors find"
-                .to_owned(),
-        ),
-        Fate::Empty => (ARCHIVED, "it is empty".to_owned()),
-        Fate::Holes => (ARCHIVED, "it has holes, which no package gives back".to_owned()),
-        Fate::NoFile => (
-            ARCHIVED,
-            "it is no regular file: left out only where a package lies around it that has the same"
-                .to_owned(),
-        ),
-    }
-}
-
-fn tell(
-    path: &Path,
-    entry: &Entry,
-    explained: &Explained,
-    (fate, why): (&str, &str),
-    options: &PackOptions<'_>,
-    environment: &Environment<'_>,
-) -> anyhow::Result<()> {
-    let console = environment.console;
-    if console.is_json() {
-        let packages: Vec<_> =
-            explained.holders.iter().map(|holder| record(holder, options)).collect();
-        let bytes = if let Kind::File { size } = entry.kind { Some(size) } else { None };
-        let record = json!({
-            "path": path.to_string_lossy(),
-            "fate": fate.replace(' ', "_"),
-            "reason": why,
-            "size": bytes,
-            "sha256": entry.sha256,
-            "packages": packages,
-        });
-        console.record("explained", record)?;
-        return Ok(());
-    }
-    let shown = hashget::model::escaped(path.as_os_str().as_encoded_bytes());
-    console.line(&format!("{shown}: {fate}: {why}"))?;
-    for holder in &explained.holders {
-        let package = &holder.record;
-        let member = match &holder.member {
-            Some(member) => format!("as {member}"),
-            None => "as the package itself".to_owned(),
-        };
-        let url = safe(&package.url);
-        console.line(&format!(
-            "    {url}, {}, {}, {member}",
-            size(package.size),
-            package.evidence
-        ))?;
-        if let Some(obstacle) = obstacle(holder, options) {
-            console.line(&format!("        not relied on: {obstacle}"))?;
-        }
-    }
-    Ok(())
-}
-
-/// Why a package is not relied on, and what to do.
-fn obstacle(holder: &Holder, options: &PackOptions<'_>) -> Option<String> {
-    let package = &holder.record;
-    Some(match holder.obstacle.as_ref()? {
-        Obstacle::Evidence => format!(
-            "its evidence is {}, and {} is asked for: `hashget index {}` downloads and proves it, or use \
-             --evidence {}",
-            package.evidence,
-            options.evidence,
-            safe(&package.url),
-            package.evidence
-        ),
-        Obstacle::Expires(needed) => format!(
-            "it may be gone after {}, and is needed until {needed}: index it from a URL that lasts",
-            package.expires.as_deref().map_or_else(String::new, safe)
-        ),
-    })
-}
-
-fn record(holder: &Holder, options: &PackOptions<'_>) -> serde_json::Value {
-    json!({
-        "url": holder.record.url,
-        "size": holder.record.size,
-        "evidence": holder.record.evidence,
-        "expires": holder.record.expires,
-        "member": holder.member,
-        "relied_on": holder.obstacle.is_none(),
-        "obstacle": obstacle(holder, options),
-    })
+/// Where a path leads; its last component is not followed.
+pub(super) fn real_path(path: &Path) -> std::io::Result<PathBuf> {
+    let Some(name) = path.file_name() else { return fs_err::canonicalize(path) };
+    let parent = path.parent().filter(|parent| *parent != Path::new(""));
+    let parent = fs_err::canonicalize(parent.unwrap_or(Path::new(".")))?;
+    Ok(parent.join(OsStr::from_bytes(name.as_bytes())))
 }

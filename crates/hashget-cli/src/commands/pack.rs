@@ -7,15 +7,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{ArgGroup, Args, ValueEnum};
-use hashget::fetch::Sources;
-use hashget::model::Evidence;
-use hashget::pack::{HashesKept, ManifestVersion, Output, PackOptions, Packer, SYSTEM_EXCLUDES};
+use hashget::pack::{HashesKept, Output, PackOptions, SYSTEM_EXCLUDES};
 use hashget::storage::StreamSink;
 
 use self::destination::{ArchiveFormat, Destination};
 use crate::environment::Environment;
 use crate::exit::UsageError;
-use crate::values;
+use crate::packing::{Format, Reliance, Selection, WholeSystem, pack_options, with_packer};
 
 mod destination;
 mod report;
@@ -43,25 +41,11 @@ pub(crate) struct Pack {
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     level: Option<i32>,
 
-    /// Leave matching files out of the backup altogether; repeatable
-    #[arg(long, value_name = "GLOB")]
-    exclude: Vec<String>,
+    #[command(flatten)]
+    selection: Selection,
 
-    /// When packing `/`, include what is excluded by default (/proc, /tmp, apt's lists, ...)
-    #[arg(long)]
-    no_default_excludes: bool,
-
-    /// Archive matching files without looking for packages that have them; repeatable
-    #[arg(long, value_name = "GLOB")]
-    skip: Vec<String>,
-
-    /// Exclude the contents of folders marked with a CACHEDIR.TAG
-    #[arg(long)]
-    exclude_caches: bool,
-
-    /// Do not enter other file systems
-    #[arg(long)]
-    one_file_system: bool,
+    #[command(flatten)]
+    whole_system: WholeSystem,
 
     /// Detectors to run: `all`, `none`, or a list of names
     #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_value = "all")]
@@ -75,31 +59,16 @@ pub(crate) struct Pack {
     #[arg(long)]
     no_scan_cache: bool,
 
-    /// Archive smaller files without looking for packages that have them
-    #[arg(long, value_name = "BYTES", value_parser = values::bytes, default_value = "0")]
-    min_size: u64,
-
-    /// Do not use a package that costs more than N bytes of download for each byte it saves
-    #[arg(long, value_name = "N", value_parser = values::ratio)]
-    max_fetch_ratio: Option<f64>,
-
-    /// Weakest acceptable evidence that a package has a file: downloaded, signed, declared or local
-    /// [default: signed]
-    #[arg(long, value_name = "LEVEL")]
-    evidence: Option<Evidence>,
+    #[command(flatten)]
+    reliance: Reliance,
 
     /// Files whose digests go into the manifest: those of 100 KiB or more, all, or none
     #[arg(long, value_enum, default_value_t, value_name = "anchors|all|none")]
     #[arg(hide_possible_values = true)]
     hashes: Hashes,
 
-    /// Version of the manifest; 1 is for the older Python tool
-    #[arg(long, value_name = "2|1", value_parser = clap::value_parser!(u8).range(1..=2), default_value_t = 2)]
-    manifest_version: u8,
-
-    /// Day until which the backup must be restorable; packages that expire earlier are not used
-    #[arg(long, value_name = "YYYY-MM-DD", value_parser = values::date)]
-    expires: Option<String>,
+    #[command(flatten)]
+    manifest: Format,
 
     /// Print what would be packed, and write no archive
     #[arg(short = 'n', long)]
@@ -119,14 +88,14 @@ enum Hashes {
 }
 
 impl Pack {
-    /// What is kept when it is interrupted, and how to go on.
+    /// What an interruption leaves, and how to continue.
     pub(super) fn after_interruption(&self) -> String {
         let kept =
             "packages that were indexed and what was downloaded are kept: the same command goes on";
         match &self.file {
             _ if self.dry_run => kept.to_owned(),
             Some(file) if file == Path::new("-") => {
-                format!("what went to standard output is no whole archive; {kept}")
+                format!("the archive on standard output is incomplete; {kept}")
             }
             _ => format!("no archive was written; {kept}"),
         }
@@ -134,8 +103,9 @@ impl Pack {
 
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
         let console = environment.console;
-        if !fs_err::metadata(&self.tree)?.is_dir() {
-            let tree = self.tree.display();
+        let tree = self.tree.display();
+        let found = self.tree.metadata().with_context(|| format!("cannot read {tree}"))?;
+        if !found.is_dir() {
             return Err(UsageError(format!("{tree} is not a folder: pack takes a folder")).into());
         }
         let destination = self.destination(console.is_json())?;
@@ -145,29 +115,17 @@ impl Pack {
             options.level = format.checked_level(self.level)?;
         }
         options.exclude.extend(destination.exclusion(&self.tree)?);
-        if !self.no_default_excludes && fs_err::canonicalize(&self.tree)? == Path::new("/") {
-            options.exclude.extend(SYSTEM_EXCLUDES.iter().map(|&pattern| pattern.to_owned()));
+        if self.whole_system.exclude(&self.tree, &mut options)? {
             console.say(&format!(
-                "Not in a backup of / (see --no-default-excludes): {}",
+                "Excluded by default (see --no-default-excludes): {}",
                 SYSTEM_EXCLUDES.join(" ")
             ));
         }
-
-        let hashdb = environment.hashdb()?;
-        let Sources { source, web } = environment.sources()?;
-        let mirrors = environment.mirrors();
-        let packer = Packer {
-            hashdb: &*hashdb,
-            source: &*source,
-            web: &*web,
-            mirrors: &mirrors,
-            limits: &environment.limits,
-            jobs: environment.jobs,
-        };
-        let summary =
-            packer.pack(&self.tree, destination.open()?, &options, console).with_context(|| {
-                format!("cannot pack {} into {}", self.tree.display(), destination.name)
-            })?;
+        let output = destination.open()?;
+        let summary = with_packer(environment, |packer| {
+            let context = || format!("cannot pack {tree} into {}", destination.name);
+            packer.pack(&self.tree, output, &options, console).with_context(context)
+        })?;
         report::print(console, &self.tree, &destination, &summary)
     }
 
@@ -185,34 +143,20 @@ impl Pack {
     }
 
     fn options<'a>(&self, environment: &'a Environment<'_>) -> Result<PackOptions<'a>, UsageError> {
-        let config = &environment.config;
-        let mut options = PackOptions {
-            exclude: config.exclude.iter().chain(&self.exclude).cloned().collect(),
-            skip: self.skip.clone(),
-            exclude_caches: self.exclude_caches,
-            one_file_system: self.one_file_system,
-            min_size: self.min_size,
+        let options = pack_options(environment, &self.selection, &self.reliance);
+        Ok(PackOptions {
             hashes: match self.hashes {
                 Hashes::Anchors => HashesKept::Anchors,
                 Hashes::All => HashesKept::All,
                 Hashes::None => HashesKept::None,
             },
-            manifest_version: match self.manifest_version {
-                1 => ManifestVersion::One,
-                _ => ManifestVersion::Two,
-            },
-            expires: self.expires.clone(),
-            evidence: self.evidence.or(config.evidence).unwrap_or(Evidence::Signed),
+            manifest_version: self.manifest.version(),
             detectors: environment.detectors(&self.detect)?,
             machine: environment.machine(),
             index: !self.no_index,
-            scan_cache: environment.scan_cache().filter(|_| !self.no_scan_cache),
-            ..PackOptions::default()
-        };
-        if let Some(ratio) = self.max_fetch_ratio {
-            options.max_fetch_ratio = ratio;
-        }
-        Ok(options)
+            scan_cache: options.scan_cache.clone().filter(|_| !self.no_scan_cache),
+            ..options
+        })
     }
 }
 

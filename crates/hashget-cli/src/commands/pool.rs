@@ -97,7 +97,7 @@ fn shown(path: &Path) -> String {
 }
 
 fn count(length: usize) -> u64 {
-    u64::try_from(of).unwrap_or(u64::MAX)
+    u64::try_from(length).unwrap_or(u64::MAX)
 }
 
 /// For each digest the packages that the HashDB knows with it.

@@ -1,20 +1,18 @@
 //! `hashget prepare`: a manifest and an exclude list, for a backup that another tool makes.
 //!
-//! Invariant: the list is written before the manifest is of any use, and never into the folder itself.
+//! Invariant: the list is never written into the folder that is backed up.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use hashget::fetch::Sources;
-use hashget::model::Evidence;
-use hashget::pack::{PackOptions, Packer, Tool};
+use hashget::pack::{PackOptions, Tool};
 use serde_json::json;
 
 use crate::environment::Environment;
 use crate::exit::UsageError;
 use crate::output::{counted, safe, size};
-use crate::values;
+use crate::packing::{Reliance, Selection, pack_options, with_packer};
 
 /// Write a manifest and an exclude list for a backup by another tool
 #[derive(Debug, Args)]
@@ -33,13 +31,8 @@ pub(crate) struct Prepare {
     #[arg(hide_possible_values = true)]
     tool: ToolName,
 
-    /// Files that the tool is told to exclude anyway; repeatable
-    #[arg(long, value_name = "GLOB")]
-    exclude: Vec<String>,
-
-    /// Do not enter other file systems
-    #[arg(long)]
-    one_file_system: bool,
+    #[command(flatten)]
+    selection: Selection,
 
     /// Detectors to run: `all`, `none`, or a list of names
     #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_value = "all")]
@@ -49,18 +42,8 @@ pub(crate) struct Prepare {
     #[arg(long)]
     no_index: bool,
 
-    /// Do not leave out smaller files
-    #[arg(long, value_name = "BYTES", value_parser = values::bytes, default_value = "0")]
-    min_size: u64,
-
-    /// Weakest acceptable evidence that a package has a file: downloaded, signed, declared or local
-    /// [default: signed]
-    #[arg(long, value_name = "LEVEL")]
-    evidence: Option<Evidence>,
-
-    /// Day until which the backup must be restorable; packages that expire earlier are not used
-    #[arg(long, value_name = "YYYY-MM-DD", value_parser = values::date)]
-    expires: Option<String>,
+    #[command(flatten)]
+    reliance: Reliance,
 }
 
 /// A backup tool, by name.
@@ -77,7 +60,7 @@ enum ToolName {
 }
 
 impl Prepare {
-    /// What is kept when it is interrupted, and how to go on.
+    /// What an interruption leaves, and how to continue.
     pub(super) fn after_interruption(&self) -> String {
         "no manifest and no list were written; packages that were indexed and what was downloaded are kept: \
          the same command goes on"
@@ -86,7 +69,8 @@ impl Prepare {
 
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
         let tree = self.tree.display();
-        if !fs_err::metadata(&self.tree).context("there is nothing to prepare")?.is_dir() {
+        let found = self.tree.metadata().with_context(|| format!("cannot read {tree}"))?;
+        if !found.is_dir() {
             return Err(UsageError(format!("{tree} is not a folder")).into());
         }
         self.check_list()?;
@@ -96,32 +80,16 @@ impl Prepare {
             ToolName::Borg => Tool::Borg,
             ToolName::Rsync => Tool::Rsync,
         };
-        let config = &environment.config;
         let options = PackOptions {
-            exclude: config.exclude.iter().chain(&self.exclude).cloned().collect(),
-            one_file_system: self.one_file_system,
-            min_size: self.min_size,
-            expires: self.expires.clone(),
-            evidence: self.evidence.or(config.evidence).unwrap_or(Evidence::Signed),
             detectors: environment.detectors(&self.detect)?,
+            machine: environment.machine(),
             index: !self.no_index,
-            scan_cache: environment.scan_cache(),
-            ..PackOptions::default()
+            ..pack_options(environment, &self.selection, &self.reliance)
         };
-        let hashdb = environment.hashdb()?;
-        let Sources { source, web } = environment.sources()?;
-        let mirrors = environment.mirrors();
-        let packer = Packer {
-            hashdb: &*hashdb,
-            source: &*source,
-            web: &*web,
-            mirrors: &mirrors,
-            limits: &environment.limits,
-            jobs: environment.jobs,
-        };
-        let prepared = packer
-            .prepare(&self.tree, tool, options, environment.console)
-            .with_context(|| format!("cannot prepare {tree}"))?;
+        let prepared = with_packer(environment, |packer| {
+            let context = || format!("cannot prepare {tree}");
+            packer.prepare(&self.tree, tool, options, environment.console).with_context(context)
+        })?;
         fs_err::write(&self.list, &prepared.exclude_list).context("cannot write the list")?;
         self.report(&prepared, environment)
     }
@@ -163,7 +131,7 @@ impl Prepare {
         let inexpressible = u64::try_from(prepared.inexpressible.len()).unwrap_or(u64::MAX);
         if inexpressible > 0 {
             let entries = counted(inexpressible, "entry", "entries");
-            lines.push(format!("{entries} not left out: the list cannot say their names"));
+            lines.push(format!("{entries} not left out: the list cannot express their names"));
         }
         let (tree, list) = (self.tree.display().to_string(), self.list.display().to_string());
         let (dir, file) = (safe(&tree), safe(&list));

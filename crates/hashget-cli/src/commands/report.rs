@@ -8,10 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::Args;
 use hashget::archive::{Folder, Requirements, Survey, survey};
-use hashget::fetch::Sources;
-use hashget::model::Evidence;
 use hashget::model::manifest::{AnyManifest, MANIFEST_NAME, Manifest};
-use hashget::pack::{PackOptions, Packer, SYSTEM_EXCLUDES};
 use hashget::pending_file::PendingFile;
 use serde_json::json;
 
@@ -19,6 +16,7 @@ use crate::archive;
 use crate::environment::Environment;
 use crate::exit::UsageError;
 use crate::output::{counted, safe, size};
+use crate::packing::{Reliance, Selection, WholeSystem, pack_options, with_packer};
 
 mod page;
 
@@ -31,13 +29,14 @@ pub(crate) struct Report {
     #[arg(value_name = "FILE|DIR|-")]
     archive: PathBuf,
 
-    /// Leave matching files out (only for a folder that is to be packed); repeatable
-    #[arg(long, value_name = "GLOB")]
-    exclude: Vec<String>,
+    #[command(flatten)]
+    selection: Selection,
 
-    /// Do not enter other file systems (only for a folder that is to be packed)
-    #[arg(long)]
-    one_file_system: bool,
+    #[command(flatten)]
+    whole_system: WholeSystem,
+
+    #[command(flatten)]
+    reliance: Reliance,
 
     /// Page to write; `-` is standard output
     #[arg(short, long, value_name = "FILE|-")]
@@ -102,9 +101,12 @@ impl Report {
     }
 
     fn manifest(&self, environment: &Environment<'_>) -> anyhow::Result<AnyManifest> {
-        if !self.exclude.is_empty() || self.one_file_system {
-            let wrong = "--exclude and --one-file-system are for a folder that is to be packed; the contents of an \
-                         archive are settled";
+        if self.selection.is_given()
+            || self.whole_system.no_default_excludes
+            || self.reliance.is_given()
+        {
+            let wrong = "--exclude and the other options of pack are for a folder that is to be packed; the contents of \
+                         an archive are settled";
             return Err(UsageError(wrong.to_owned()).into());
         }
         archive::manifest(&self.archive, environment)
@@ -112,31 +114,12 @@ impl Report {
 
     /// The manifest that a backup of the folder would have, with the HashDB as it is.
     fn draft(&self, environment: &Environment<'_>) -> anyhow::Result<AnyManifest> {
-        let config = &environment.config;
-        let mut options = PackOptions {
-            exclude: config.exclude.iter().chain(&self.exclude).cloned().collect(),
-            one_file_system: self.one_file_system,
-            evidence: config.evidence.unwrap_or(Evidence::Signed),
-            index: false,
-            scan_cache: environment.scan_cache(),
-            ..PackOptions::default()
-        };
-        if fs_err::canonicalize(&self.archive)? == Path::new("/") {
-            options.exclude.extend(SYSTEM_EXCLUDES.iter().map(|&pattern| pattern.to_owned()));
-        }
-        let (hashdb, Sources { source, web }) = (environment.hashdb()?, environment.sources()?);
-        let mirrors = environment.mirrors();
-        let packer = Packer {
-            hashdb: &*hashdb,
-            source: &*source,
-            web: &*web,
-            mirrors: &mirrors,
-            limits: &environment.limits,
-            jobs: environment.jobs,
-        };
+        let mut options = pack_options(environment, &self.selection, &self.reliance);
+        self.whole_system.exclude(&self.archive, &mut options)?;
         let context = || format!("cannot scan {}", self.archive.display());
-        let json =
-            packer.draft(&self.archive, options, environment.console).with_context(context)?;
+        let json = with_packer(environment, |packer| {
+            packer.draft(&self.archive, options, environment.console).with_context(context)
+        })?;
         AnyManifest::parse(&json).with_context(context)
     }
 

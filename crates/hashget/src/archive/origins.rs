@@ -6,14 +6,15 @@ use super::package_plan::PackagePlan;
 use crate::model::manifest::{AnyManifest, Manifest, ManifestError, ManifestV1, Package};
 use crate::model::{Digest, Kind, Member, RelPath};
 
-/// The entries that `package` gives: those that are no folders, sorted. Without its `members` (all of them,
-/// in the package's own order) only single files can be told.
+/// The entries that `package` gives, sorted; folders, too, if they are asked for. Without its `members` (all of them,
+/// in the package's own order) only single files are known.
 ///
 /// # Errors
 /// The manifest contradicts itself, or does not fit the members.
 pub fn given_entries(
     package: &Package,
     members: Option<&[Member]>,
+    with_folders: bool,
 ) -> Result<Vec<RelPath>, ManifestError> {
     if members.is_none() {
         return Ok(package.files.paths().to_vec());
@@ -22,8 +23,9 @@ pub fn given_entries(
     let mut given: Vec<RelPath> = package.files.paths().to_vec();
     for member in members.into_iter().flatten() {
         let destinations = plan.next(member).into_iter();
-        let others = destinations.filter(|destination| destination.kind != Kind::Directory);
-        given.extend(others.map(|destination| destination.path));
+        let asked =
+            destinations.filter(|destination| with_folders || destination.kind != Kind::Directory);
+        given.extend(asked.map(|destination| destination.path));
     }
     given.sort_unstable();
     given.dedup();
@@ -73,7 +75,7 @@ fn origins_v2<E: From<ManifestError>>(
     for (index, package) in manifest.packages.iter().enumerate() {
         let known = if package.placements.is_empty() { None } else { members(&package.sha256)? };
         all_known &= package.placements.is_empty() || known.is_some();
-        let given = given_entries(package, known.as_deref())?;
+        let given = given_entries(package, known.as_deref(), true)?;
         for (packages, path) in packages.iter_mut().zip(paths) {
             if given.binary_search(path).is_ok() {
                 packages.push(index);

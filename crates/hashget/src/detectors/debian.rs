@@ -12,6 +12,7 @@ use super::{Answer, Candidate, DetectError, Detector, Machine, small_files};
 use crate::model::{RelPath, Signature};
 
 mod archives;
+mod installed_files;
 mod lists;
 mod md5sums;
 mod question;
@@ -98,6 +99,10 @@ impl Detector for Debian {
             ));
         }
         Ok(candidates)
+    }
+
+    fn installed_files(&self, root: &Path, visit: &mut dyn FnMut(&Path, &Signature)) {
+        installed_files::each(root, visit);
     }
 }
 

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use crate::error::ErrorClass;
-use crate::model::{RelPath, escaped};
+use crate::model::{RelPath, Signature, escaped};
 
 mod address;
 mod arch;
@@ -27,6 +27,7 @@ mod machine;
 mod maven;
 mod npm;
 mod os_release;
+mod owners;
 mod pypi;
 mod rpm;
 mod rules;
@@ -45,6 +46,7 @@ pub use candidate::{
     Answer, Candidate, ContentAddress, Declared, FileList, Listed, Parts, Question,
 };
 pub use machine::{Archive, Machine};
+pub use owners::{Owner, owners};
 pub use rules::{Rule, RuleConfig, RuleError};
 
 /// Every built-in detector, in the order in which they are asked. A new one is one file and one line.
@@ -96,6 +98,10 @@ pub trait Detector: Send + Sync {
         path: &RelPath,
         note: &mut dyn FnMut(DetectError),
     ) -> Result<Vec<Candidate>, DetectError>;
+
+    /// Gives each file that an installed package of the system at `root` owns, by its path below `root`, with the
+    /// package's name; nothing if no system of this ecosystem is there.
+    fn installed_files(&self, _root: &Path, _visit: &mut dyn FnMut(&Path, &Signature)) {}
 }
 
 /// An entry that a detector could not understand.

@@ -1,15 +1,16 @@
-//! How entries differ from what their package records, in the fewest words of the manifest.
+//! How the metadata of entries differs from what their package records, as short as possible.
 //!
 //! Invariant: pure; following the assignments that come out gives exactly the entries that went in.
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::claims::Claims;
 use super::placement::{Given, Role};
-use super::plan::Claims;
+
 use crate::model::manifest::{
     Assignment, MtimeAssignment, OneOrMany, Placement, XattrAssignment, xattrs_to_map,
 };
-use crate::model::{Entry, Kind, MemberMetadata, Metadata, Timestamp};
+use crate::model::{Kind, MemberMetadata, Metadata, Timestamp};
 
 /// What the package records of given members: little for each, since there may be millions.
 #[derive(Default)]
@@ -47,7 +48,8 @@ impl OwnMetadata {
         self.count += 1;
     }
 
-    fn of(&self, at: usize) -> &MemberMetadata {
+    /// That of one member, but for the time.
+    fn but_for_time(&self, at: usize) -> &MemberMetadata {
         let run = self.runs.partition_point(|&(from, _)| from <= position(at)) - 1;
         &self.distinct[self.runs[run].1 as usize]
     }
@@ -67,9 +69,7 @@ fn same_but_for_times(a: &MemberMetadata, b: &MemberMetadata) -> bool {
 /// The given members, in order, with the entries that they give.
 pub(super) struct Pairs<'a> {
     /// The tree.
-    pub(super) entries: &'a [Entry],
-    /// Which names belong to which file.
-    pub(super) claims: &'a Claims,
+    pub(super) claims: &'a Claims<'a>,
     /// The members.
     pub(super) given: &'a [Given],
     /// What the package records of them.
@@ -87,7 +87,7 @@ struct Pair<'a> {
     own_mtime: Option<Timestamp>,
     /// What the entry has.
     actual: &'a Metadata,
-    /// Does this tree decide the entry's metadata? (Not for links, nor folders that an earlier tree
+    /// Does this placement decide the entry's metadata? (Not for links, nor folders that an earlier one
     /// gave.)
     decides: bool,
 }
@@ -99,11 +99,11 @@ impl<'a> Pairs<'a> {
 
     fn get(&self, at: usize) -> Pair<'a> {
         let Given { entry, role, .. } = self.given[at];
-        let file = self.claims.file(self.entries, entry as usize);
+        let file = self.claims.file(entry as usize);
         Pair {
             link: role == Role::Link,
             symlink: matches!(file.kind, Kind::Symlink { .. }),
-            own: self.own.of(at),
+            own: self.own.but_for_time(at),
             own_mtime: self.own.mtime(at, file.metadata.mtime),
             actual: &file.metadata,
             decides: role == Role::Made,
@@ -116,13 +116,13 @@ impl<'a> Pairs<'a> {
 }
 
 impl Pair<'_> {
-    /// Must something be said where the package says nothing? For a link nothing is needed; for a
-    /// folder it is, even if an earlier tree decides.
+    /// Must a value be assigned where the package has none? For a link nothing is needed; for a
+    /// folder it is, even if an earlier placement decides.
     fn lacks<T>(&self, own: Option<T>) -> bool {
         own.is_none() && !self.link
     }
 
-    /// Does this tree decide the entry's mode? Symbolic links have none.
+    /// Does this placement decide the entry's mode? Symbolic links have none.
     fn decides_mode(&self) -> bool {
         self.decides && !self.symlink
     }
@@ -134,7 +134,7 @@ const MOSTLY: usize = 3;
 /// Masks that people unpack with.
 const UMASKS: [u32; 5] = [0o022, 0o002, 0o027, 0o077, 0o007];
 
-/// Writes the assignments for `pairs` into `tree`.
+/// Writes the assignments for `pairs` into `placement`.
 pub(super) fn assign(placement: &mut Placement, pairs: &Pairs<'_>) {
     assign_modes(placement, pairs);
     let decides = |pair: &Pair<'_>| pair.decides;
@@ -229,7 +229,7 @@ fn times(pairs: &Pairs<'_>) -> Vec<MtimeAssignment> {
         if whole { actual.seconds.checked_sub(own.seconds) } else { None }
     };
     let counts = |pair: &Pair<'_>| pair.decides || pair.lacks(pair.own_mtime);
-    // So it mostly is, and finding it out takes no memory.
+    // The usual case, which takes no memory to detect.
     if pairs.iter().all(|pair| !counts(&pair) || shift_of(&pair) == Some(0)) {
         return Vec::new();
     }
@@ -245,7 +245,7 @@ fn times(pairs: &Pairs<'_>) -> Vec<MtimeAssignment> {
 
     let mut assignments = Vec::new();
     let mut done = vec![false; pairs.len()];
-    // What needs no word: the shift of the most members, said once for all unless it is 0.
+    // The shift of most members is assigned once for all, unless it is 0.
     let base = match shifts.first() {
         Some((shift, members)) if members.len() >= SHIFT_MEMBERS => *shift,
         _ => 0,

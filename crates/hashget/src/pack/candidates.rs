@@ -1,8 +1,8 @@
-//! What detectors find in a tree that is packed: which candidates are worth indexing, and which detector is to be
-//! thanked for a package that is relied on.
+//! What detectors find in a tree that is packed: which candidates are worth indexing, and which detector found a
+//! package that is relied on.
 //!
-//! Invariant: a candidate is passed over only if every file around the place where it was found is
-//! known already, or may not be left out, so that passing over it costs nothing.
+//! Invariant: a candidate is skipped only if every file around it is known already or may not be left out, so that
+//! skipping it costs nothing.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -27,13 +27,13 @@ pub struct DetectorUse {
     pub packages: usize,
     /// What those of them that are relied on give back.
     pub gives: Amount,
-    /// How long it was at work, all threads together. Fetching and reading packages is not in it.
+    /// Time it took, all threads together, without fetching and reading packages.
     pub time: Duration,
 }
 
 impl Packer<'_> {
-    /// Lets the detectors name packages and indexes the unknown ones. Gives who found what, and who holds which
-    /// contents.
+    /// Runs the detectors and indexes the packages that they find and the HashDB does not know. Returns which detector
+    /// found what, and which packages hold which contents.
     pub(super) fn index(
         &self,
         scan: &Scan,
@@ -42,12 +42,12 @@ impl Packer<'_> {
         summary: &mut Summary,
         monitor: &dyn Monitor,
     ) -> Result<(Finders, Holders), PackError> {
-        let look_up = || Holders::look_up(self.hashdb, &scan.entries, contents);
+        let look_up = || Holders::look_up(self.hashdb, contents);
         if !options.index || options.detectors.is_empty() {
             return Ok((Finders::default(), look_up()?));
         }
         let paths = scan.entries.iter().map(|entry| &entry.path);
-        // What is not understood has been told to the monitor.
+        // What is not understood has been reported to the monitor.
         let (root, detectors, machine) = (scan.root.path(), &options.detectors, &options.machine);
         let Detected { candidates, efforts, .. } =
             index::detect(root, paths, detectors, machine, self.jobs, monitor);
@@ -61,7 +61,7 @@ impl Packer<'_> {
         summary.detectors = efforts.into_iter().map(of_effort).collect();
         let finders = Finders::new(&candidates, self.mirrors);
         let holders = look_up()?;
-        let candidates = of_use(&holders, candidates, &scan.entries);
+        let candidates = of_use(&holders.unknown(contents), candidates, &scan.entries);
         let indexer = Indexer {
             hashdb: self.hashdb,
             source: self.source,
@@ -83,9 +83,8 @@ impl Packer<'_> {
 /// Those candidates that could give something: the folder in which they were found holds a file that
 /// no package in the HashDB has. (A kernel tree whose tarball was indexed from another address need not be
 /// downloaded once more.)
-fn of_use(holders: &Holders, candidates: Vec<Candidate>, entries: &[Entry]) -> Vec<Candidate> {
-    // Sorted as the entries are: by path.
-    let unknown: Vec<usize> = holders.unknown().collect();
+/// `unknown` files are ascending, and so by path.
+fn of_use(unknown: &[usize], candidates: Vec<Candidate>, entries: &[Entry]) -> Vec<Candidate> {
     let path = |file: usize| entries[file].path.as_bytes();
     let holds_unknown = |folder: &RelPath| {
         let prefix = if folder.is_root() { Vec::new() } else { [folder.as_bytes(), b"/"].concat() };

@@ -3,23 +3,24 @@
 //! Invariant: numbers ascend with the digests; all of matching and planning works with them, so that each
 //! digest of a package is looked up once.
 
-use super::plan::Claims;
-use crate::model::{Digest, Entry, Kind, Member};
+use super::claims::Claims;
+use crate::model::{Digest, Kind, Member};
+use crate::tree::Entries;
 
 /// Stands for contents that the tree does not have.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// So many bits of a digest are kept beside each name: two contents hardly ever share them.
+/// The first bits of a digest, which are kept beside each name: two contents almost never share them.
 fn head(digest: &Digest) -> u64 {
     u64::from_be_bytes(*digest.as_bytes().first_chunk().expect("a digest has 32 bytes"))
 }
 
 /// The contents of all files that may be left out.
 ///
-/// Sorted lists, since they take a fifth of the memory of a hash map, and sorting whole numbers is quick. What is
-/// asked of one content stands in one place, since reading memory here and there is what planning a large tree takes.
+/// Sorted lists take a fifth of the memory of a hash map, and integers are sorted quickly. The fields of one content are
+/// stored together, since planning is bound by cache misses.
 pub(super) struct Contents<'a> {
-    entries: &'a [Entry],
+    entries: &'a Entries,
     /// Each content; and one more at the end.
     rows: Vec<Row>,
     /// The further names of every content, one content after the other.
@@ -40,14 +41,15 @@ struct Row {
 }
 
 impl<'a> Contents<'a> {
-    pub(super) fn new(entries: &'a [Entry], claims: &Claims) -> Self {
+    pub(super) fn new(claims: &Claims<'a>) -> Self {
+        let entries = claims.entries;
         let digest = |first: u32| entries[first as usize].sha256.as_ref();
         // Head of the digest, index of the entry, and of the entry that has the digest: another one for hard links.
         let mut names: Vec<(u64, u32, u32)> = (0..entries.len())
             .filter_map(|index| {
-                let first = claims.first_name(index);
+                let first = entries.first_name(index);
                 let sha256 = entries[first].sha256.filter(|_| claims.may_leave_out(first))?;
-                Some((head(&sha256), number(index), number(first)))
+                Some((head(&sha256), compact(index), compact(first)))
             })
             .collect();
         names.sort_unstable_by(|a, b| {
@@ -62,7 +64,7 @@ impl<'a> Contents<'a> {
         for content in names.chunk_by(same) {
             // The first name of a file comes before its links.
             let (head, file, _) = content[0];
-            rows.push(Row { head, file, further: number(further.len()) });
+            rows.push(Row { head, file, further: compact(further.len()) });
             further.extend(content[1..].iter().map(|(_, index, _)| index));
         }
         drop(names);
@@ -73,17 +75,17 @@ impl<'a> Contents<'a> {
         for (content, row) in rows.iter().enumerate() {
             let bucket = usize::try_from(row.head >> shift).unwrap_or(usize::MAX);
             while buckets.len() <= bucket {
-                buckets.push(number(content));
+                buckets.push(compact(content));
             }
         }
-        buckets.resize((1 << bits) + 1, number(rows.len()));
-        rows.push(Row { head: u64::MAX, file: NONE, further: number(further.len()) });
+        buckets.resize((1 << bits) + 1, compact(rows.len()));
+        rows.push(Row { head: u64::MAX, file: NONE, further: compact(further.len()) });
         Self { entries, rows, further, buckets, shift }
     }
 
     /// The numbers of all contents.
     pub(super) fn numbers(&self) -> std::ops::Range<u32> {
-        0..number(self.rows.len() - 1)
+        0..compact(self.rows.len() - 1)
     }
 
     /// The digest of a content.
@@ -101,7 +103,7 @@ impl<'a> Contents<'a> {
         self.names(content).map(size).sum()
     }
 
-    /// The number of a content, [`NONE`] when the tree has not got it.
+    /// The number of the contents with this digest, [`NONE`] if the tree does not have them.
     pub(super) fn number(&self, digest: &Digest) -> u32 {
         let head = head(digest);
         let bucket = usize::try_from(head >> self.shift).unwrap_or(usize::MAX);
@@ -112,7 +114,7 @@ impl<'a> Contents<'a> {
             .unwrap_or(NONE)
     }
 
-    /// The number of what a member holds.
+    /// The number of the contents of a member.
     pub(super) fn number_of(&self, member: &Member) -> u32 {
         member.sha256.map_or(NONE, |sha256| self.number(&sha256))
     }
@@ -128,14 +130,16 @@ impl<'a> Contents<'a> {
     }
 }
 
-fn number(index: usize) -> u32 {
+/// Indices take four bytes.
+fn compact(index: usize) -> u32 {
     u32::try_from(index).expect("a tree has fewer than 2^32 entries")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Metadata, RelPath};
+    use crate::model::{Entry, Metadata, RelPath};
+    use crate::pack::verdict::{Reason, Verdict};
 
     fn file(name: usize, text: &str) -> Entry {
         Entry {
@@ -154,8 +158,9 @@ mod tests {
             let text =
                 |index: usize| format!("text {}", if index % 3 == 2 { index - 1 } else { index });
             let entries: Vec<Entry> = (0..count).map(|index| file(index, &text(index))).collect();
-            let claims = Claims::new(&entries, vec![true; count]);
-            let contents = Contents::new(&entries, &claims);
+            let entries = Entries::new(entries);
+            let verdicts = (0..count).map(|_| Verdict::Archived(Reason::Unknown)).collect();
+            let contents = Contents::new(&Claims::new(&entries, verdicts));
             for (index, entry) in entries.iter().enumerate() {
                 let sha256 = entry.sha256.unwrap();
                 let number = contents.number(&sha256);

@@ -24,12 +24,12 @@ pub(super) struct Offer {
 pub(super) struct Choice {
     /// Packages to rely on.
     pub(super) chosen: Vec<PackageId>,
-    /// Packages that would have to be downloaded for too little, with the bytes they would save.
+    /// Packages whose download would save too little, with the bytes that they would save.
     pub(super) not_worth: Vec<(PackageId, u64)>,
 }
 
 /// An offer in the heap: best ratio of bytes saved to bytes downloaded first; then the larger gain,
-/// then the earlier package, so that the choice does not depend on chance.
+/// then the earlier package, so that the choice is deterministic.
 #[derive(PartialEq)]
 struct Ranked {
     ratio: f64,

@@ -4,7 +4,8 @@
 
 use std::path::Path;
 
-use super::{ManifestVersion, Output, PackError, PackOptions, Packer, Summary, eligible, write};
+use super::eligibility::first_verdicts;
+use super::{ManifestVersion, Output, PackError, PackOptions, Packer, Summary, write};
 use crate::monitor::Monitor;
 
 impl Packer<'_> {
@@ -23,7 +24,7 @@ impl Packer<'_> {
         let scan = self.scan(tree, &Output::Nothing, &options, monitor)?;
         let mut planned = self.plan(
             &scan,
-            eligible(&scan, &options)?,
+            first_verdicts(&scan, &options)?,
             &options,
             &mut Summary::default(),
             monitor,

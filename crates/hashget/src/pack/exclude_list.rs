@@ -22,8 +22,8 @@ pub enum Tool {
 }
 
 impl Tool {
-    /// The line that leaves out `path` of the tree at `top` (absolute), with its end. `None` if the tool
-    /// cannot be told that path.
+    /// The line that leaves out `path` of the tree at `top` (absolute), with its end. `None` if
+    /// the tool's syntax cannot express that path.
     pub(super) fn line(self, top: &Path, path: &RelPath) -> Option<Vec<u8>> {
         let path = path.as_bytes();
         match self {

@@ -1,138 +1,264 @@
-//! Why a file would be left out of a backup, or archived: judged one by one, as packing does.
+//! Why an entry would be left out of a backup, or archived: a dry run of packing, asked by path.
 //!
-//! Invariant: nothing is indexed, fetched or written; a package is named only if it has the whole
-//! digest.
+//! Invariant: the verdicts are those of [`Packer::pack`] for the same tree and options, with the HashDB as it is.
+//! Nothing is indexed, fetched or written.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
 
-use super::matching::Obstacle;
-use super::{PackOptions, matching};
+use super::eligibility::first_verdicts;
+use super::matching::{self, Obstacle};
+use super::plan::{PackageUse, Plan};
+use super::verdict::{Verdict, Verdicts};
+use super::{Output, PackError, PackOptions, Packer, Summary, today};
 use crate::hashdb::{HashDb, HashDbError, Key, PackageId};
-use crate::model::{Digest, Entry, Kind, PackageRecord, RelPath};
-
-/// What becomes of an entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
-    /// A package that is relied on has it.
-    LeftOut,
-    /// A package that is relied on has it, but is worth its download only together with other files.
-    LeftOutWithOthers,
-    /// Only packages that are not relied on have it.
-    NotRelied,
-    /// No package in the HashDB has it.
-    Unknown,
-    /// It is empty: archiving it is shorter than saying where it comes from.
-    Empty,
-    /// It has holes, which no package gives back.
-    Holes,
-    /// It is no regular file: left out only where a package that is laid down has the same.
-    NoFile,
-}
+use crate::model::{Digest, Entry, Kind, Member, PackageRecord, RelPath};
+use crate::monitor::Monitor;
+use crate::tree::{
+    Absence, Entries, Globs, Scan, ScanError, ScanOptions, TreeRoot, read_entry, scan,
+};
 
 /// A package that has a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
     /// The package.
-    pub record: PackageRecord,
+    pub record: Arc<PackageRecord>,
     /// The member; the package itself if absent.
     pub member: Option<RelPath>,
     /// Why it is not relied on, if it is not.
     pub obstacle: Option<Obstacle>,
 }
 
-/// What becomes of an entry, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Explained {
-    /// What becomes of it.
-    pub fate: Fate,
-    /// The packages that have it, those that are relied on first.
-    pub holders: Vec<Holder>,
+/// What packing would make of a tree, and why.
+#[derive(Debug)]
+pub struct Explanation {
+    /// The entries of the tree.
+    pub entries: Entries,
+    /// The packages that would be relied on, by URL.
+    pub packages: Vec<PackageUse>,
+    /// The entries at and below the paths that were asked for, by index, ascending.
+    pub asked: Vec<usize>,
+    /// What lies at, below or around those paths and is not part of the tree.
+    pub absent: Vec<(RelPath, Absence)>,
+    verdicts: Verdicts,
+    /// By digest, for the files that were asked for.
+    holders: HashMap<Digest, Vec<Holder>>,
 }
 
-/// Explains each of `entries`, which have their digests. `today` is `YYYY-MM-DD`.
-///
-/// # Errors
-/// The HashDB failed.
-pub fn explain(
-    hashdb: &dyn HashDb,
-    entries: &[Entry],
-    options: &PackOptions<'_>,
-    today: &str,
-) -> Result<Vec<Explained>, HashDbError> {
-    let mut digests: Vec<Digest> = entries.iter().filter_map(content).collect();
-    digests.sort_unstable();
-    digests.dedup();
-    let holders = holders(hashdb, &digests, options, today)?;
-    let explained = entries.iter().map(|entry| {
-        let known = content(entry).and_then(|digest| digests.binary_search(&digest).ok());
-        let holders = known.map(|index| holders[index].clone()).unwrap_or_default();
-        Explained { fate: fate(entry, &holders, options.max_fetch_ratio), holders }
-    });
-    Ok(explained.collect())
+impl Explanation {
+    /// What becomes of an entry: packages by their index in [`Self::packages`].
+    pub fn verdict(&self, entry: usize) -> Verdict {
+        self.verdicts.get(entry)
+    }
+
+    /// The packages that have the contents of an entry that was asked for, those that are relied on first.
+    pub fn holders(&self, entry: usize) -> &[Holder] {
+        let digest = content(self.entries.file(entry));
+        digest.and_then(|digest| self.holders.get(&digest)).map_or(&[], |holders| holders)
+    }
 }
 
-/// The digest of contents that are looked up.
-fn content(entry: &Entry) -> Option<Digest> {
-    match entry.kind {
-        Kind::File { size: 1.. } if entry.extents.is_none() => entry.sha256,
+impl Packer<'_> {
+    /// Explains what is at and below `paths` of the tree at `tree`. The options for indexing and for writing count
+    /// for nothing.
+    ///
+    /// # Errors
+    /// The tree or the HashDB cannot be read.
+    pub fn explain(
+        &self,
+        tree: &Path,
+        paths: &[RelPath],
+        options: PackOptions<'_>,
+        monitor: &dyn Monitor,
+    ) -> Result<Explanation, PackError> {
+        let scan_options = self.scan_options(&Output::Nothing, &options)?;
+        let scan_options = ScanOptions { for_explaining: true, ..scan_options };
+        let scan = scan(tree, &scan_options, monitor)?;
+        self.explain_scan(scan, paths, options, monitor)
+    }
+
+    /// Explains the one file at `file`, as the only one of its tree: of packages that are worth their download only for
+    /// many files it has none. Of its path only the last component is not followed.
+    ///
+    /// # Errors
+    /// The file or the HashDB cannot be read.
+    pub fn explain_alone(
+        &self,
+        file: &Path,
+        options: PackOptions<'_>,
+        monitor: &dyn Monitor,
+    ) -> Result<Explanation, PackError> {
+        let unreadable = |error| ScanError::Root { path: file.to_path_buf(), error };
+        let parent = file.parent().filter(|parent| *parent != Path::new(""));
+        let root = TreeRoot::open(parent.unwrap_or(Path::new("."))).map_err(unreadable)?;
+        let entry = read_entry(file).map_err(unreadable)?;
+        let path = entry.path.clone();
+        let absence = match entry.kind {
+            Kind::Socket => Some(Absence::Socket),
+            _ if Globs::new(&options.exclude)?.matches(root.path(), &path) => {
+                Some(Absence::Excluded)
+            }
+            _ => None,
+        };
+        let entries = if absence.is_some() { Vec::new() } else { vec![entry] };
+        let absent = absence.map(|absence| (path.clone(), absence)).into_iter().collect();
+        let scan = Scan { root, entries: Entries::new(entries), absent };
+        self.explain_scan(scan, &[path], options, monitor)
+    }
+
+    fn explain_scan(
+        &self,
+        scan: Scan,
+        paths: &[RelPath],
+        mut options: PackOptions<'_>,
+        monitor: &dyn Monitor,
+    ) -> Result<Explanation, PackError> {
+        options.index = false;
+        let (first, mut summary) = (first_verdicts(&scan, &options)?, Summary::default());
+        let Plan { uses, verdicts, .. } =
+            self.plan(&scan, first, &options, &mut summary, monitor)?.plan;
+        let entries = scan.entries;
+        let mut asked: Vec<usize> = paths.iter().flat_map(|path| below(&entries, path)).collect();
+        asked.sort_unstable();
+        asked.dedup();
+        let mut digests: Vec<Digest> =
+            asked.iter().filter_map(|&entry| content(entries.file(entry))).collect();
+        digests.sort_unstable();
+        digests.dedup();
+        let urls = |uses: &[PackageUse]| uses.iter().map(|used| used.url.clone()).collect();
+        let choice = Choice { relied: urls(&uses), not_worth: urls(&summary.not_worth) };
+        let holders = choice.holders(self.hashdb, &digests, &options)?;
+        let absent = absent(&entries, scan.absent, paths);
+        Ok(Explanation { entries, packages: uses, asked, absent, verdicts, holders })
+    }
+}
+
+/// The entries at and below a path.
+fn below<'a>(entries: &'a Entries, path: &'a RelPath) -> impl Iterator<Item = usize> + 'a {
+    let all: Range<usize> = entries.below(path);
+    all.filter(move |&entry| is_within(&entries[entry].path, path))
+}
+
+/// Is `path` the folder, or below it?
+fn is_within(path: &RelPath, folder: &RelPath) -> bool {
+    let rest = path.as_bytes().strip_prefix(folder.as_bytes());
+    rest.is_some_and(|rest| folder.is_root() || rest.is_empty() || rest[0] == b'/')
+}
+
+/// What of `absent` concerns one of `paths`. A path that is nowhere is missing.
+fn absent(
+    entries: &Entries,
+    absent: Vec<(RelPath, Absence)>,
+    paths: &[RelPath],
+) -> Vec<(RelPath, Absence)> {
+    let mut concerned = Vec::new();
+    for path in paths {
+        let is_entry = entries.position(path).is_some();
+        let (mut below, above): (Vec<_>, Vec<_>) = absent
+            .iter()
+            .filter(|(one, _)| is_within(one, path) || !is_entry && is_within(path, one))
+            .cloned()
+            .partition(|(one, _)| is_within(one, path));
+        if !is_entry && below.is_empty() {
+            let absence = above.first().map_or(Absence::Missing, |(_, absence)| *absence);
+            concerned.push((path.clone(), absence));
+        }
+        concerned.append(&mut below);
+    }
+    concerned.sort_by(|(one, _), (other, _)| one.cmp(other));
+    concerned.dedup();
+    concerned
+}
+
+/// The digest of contents that packages are asked for.
+fn content(file: &Entry) -> Option<Digest> {
+    match file.kind {
+        Kind::File { size: 1.. } if file.extents.is_none() => file.sha256,
         _ => None,
     }
 }
 
-fn fate(entry: &Entry, holders: &[Holder], max_fetch_ratio: f64) -> Fate {
-    let Kind::File { size } = entry.kind else { return Fate::NoFile };
-    let mut relied = holders.iter().filter(|holder| holder.obstacle.is_none());
-    #[allow(clippy::cast_precision_loss, reason = "a ratio to compare by")]
-    let worth = |holder: &Holder| size as f64 * max_fetch_ratio >= holder.record.size as f64;
-    match (size, &entry.extents) {
-        (0, _) => Fate::Empty,
-        (_, Some(_)) => Fate::Holes,
-        _ if holders.is_empty() => Fate::Unknown,
-        _ if relied.clone().any(worth) => Fate::LeftOut,
-        _ if relied.next().is_some() => Fate::LeftOutWithOthers,
-        _ => Fate::NotRelied,
+/// The packages that were chosen, and those that are not worth their download, by URL.
+struct Choice {
+    relied: HashSet<String>,
+    not_worth: HashSet<String>,
+}
+
+impl Choice {
+    /// Which packages have these contents.
+    fn holders(
+        &self,
+        hashdb: &dyn HashDb,
+        digests: &[Digest],
+        options: &PackOptions<'_>,
+    ) -> Result<HashMap<Digest, Vec<Holder>>, HashDbError> {
+        let mut contents: BTreeMap<PackageId, Vec<Digest>> = BTreeMap::new();
+        let keys: Vec<Key<'_>> = digests.iter().map(|digest| Key::Content(*digest)).collect();
+        for (digest, ids) in digests.iter().zip(hashdb.find(&keys)?) {
+            for id in ids {
+                contents.entry(id).or_default().push(*digest);
+            }
+        }
+        let mut holders: HashMap<Digest, Vec<Holder>> = HashMap::new();
+        let ids: Vec<PackageId> = contents.keys().copied().collect();
+        let records = hashdb.records(&ids)?;
+        hashdb.prefetch_members(&ids)?;
+        for ((id, digests), record) in contents.into_iter().zip(records) {
+            let Some(record) = record.map(Arc::new) else { continue };
+            let members = hashdb.members(id)?;
+            let members = with_contents(&members);
+            for digest in digests {
+                let member = members.get(&digest);
+                if member.is_some() || record.sha256 == digest {
+                    let is_duplicate = member.is_some_and(|(_, is_duplicate)| *is_duplicate);
+                    let obstacle = self.obstacle(&record, is_duplicate, options);
+                    let member = member.map(|(member, _)| member.path.clone());
+                    let holder = Holder { record: Arc::clone(&record), member, obstacle };
+                    holders.entry(digest).or_default().push(holder);
+                }
+            }
+        }
+        for list in holders.values_mut() {
+            list.sort_by(|a, b| {
+                let rank = |holder: &Holder| (holder.obstacle.is_some(), holder.record.size);
+                rank(a).cmp(&rank(b)).then_with(|| a.record.url.cmp(&b.record.url))
+            });
+        }
+        Ok(holders)
+    }
+
+    /// Why this package is not relied on for a file.
+    fn obstacle(
+        &self,
+        record: &PackageRecord,
+        is_duplicate: bool,
+        options: &PackOptions<'_>,
+    ) -> Option<Obstacle> {
+        let of_package = matching::obstacle(record, options, &today());
+        of_package.or_else(|| match &record.url {
+            _ if is_duplicate => Some(Obstacle::DuplicatePath),
+            url if self.relied.contains(url) => None,
+            url if self.not_worth.contains(url) => Some(Obstacle::NotWorth),
+            _ => Some(Obstacle::NotNeeded),
+        })
     }
 }
 
-fn holders(
-    hashdb: &dyn HashDb,
-    digests: &[Digest],
-    options: &PackOptions<'_>,
-    today: &str,
-) -> Result<Vec<Vec<Holder>>, HashDbError> {
-    let mut contents: BTreeMap<PackageId, Vec<usize>> = BTreeMap::new();
-    let keys: Vec<Key<'_>> = digests.iter().map(|digest| Key::Content(*digest)).collect();
-    for (index, ids) in hashdb.find(&keys)?.into_iter().enumerate() {
-        for id in ids {
-            contents.entry(id).or_default().push(index);
+/// By contents the first member that has them, and whether its path is that of several members. One whose path is
+/// its own goes before.
+fn with_contents(members: &[Member]) -> HashMap<Digest, (&Member, bool)> {
+    let mut paths: HashMap<&RelPath, usize> = HashMap::new();
+    members.iter().for_each(|member| *paths.entry(&member.path).or_default() += 1);
+    let mut found: HashMap<Digest, (&Member, bool)> = HashMap::new();
+    for member in members {
+        let Some(digest) = member.sha256 else { continue };
+        let is_duplicate = paths[&member.path] > 1;
+        let known = found.entry(digest).or_insert((member, is_duplicate));
+        if known.1 && !is_duplicate {
+            *known = (member, false);
         }
     }
-    let mut holders: Vec<Vec<Holder>> = vec![Vec::new(); digests.len()];
-    let ids: Vec<PackageId> = contents.keys().copied().collect();
-    let records = hashdb.records(&ids)?;
-    hashdb.prefetch_members(&ids)?;
-    for ((id, indices), record) in contents.into_iter().zip(records) {
-        let Some(record) = record else { continue };
-        let obstacle = matching::obstacle(&record, options, today);
-        let members: HashMap<Digest, RelPath> = hashdb
-            .members(id)?
-            .into_iter()
-            .rev()
-            .filter_map(|member| Some((member.sha256?, member.path)))
-            .collect();
-        for index in indices {
-            let member = members.get(&digests[index]).cloned();
-            if member.is_some() || record.sha256 == digests[index] {
-                let (record, obstacle) = (record.clone(), obstacle.clone());
-                holders[index].push(Holder { record, member, obstacle });
-            }
-        }
-    }
-    for list in &mut holders {
-        list.sort_by(|a, b| {
-            let rank = |holder: &Holder| (holder.obstacle.is_some(), holder.record.size);
-            rank(a).cmp(&rank(b)).then_with(|| a.record.url.cmp(&b.record.url))
-        });
-    }
-    Ok(holders)
+    found
 }

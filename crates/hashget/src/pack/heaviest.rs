@@ -1,11 +1,12 @@
 //! Where the bytes of an archive went: the few paths that hold most of them.
 //!
-//! Invariant: pure; no path that is told lies within another one that is, so that their bytes add up to
-//! no more than what is archived.
+//! Invariant: pure; no reported path lies within another one, so that their bytes add up to no more than what is
+//! archived.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
+use super::verdict::Verdicts;
 use crate::model::{Entry, Kind, RelPath};
 
 /// A file or folder, and what is archived of it.
@@ -21,28 +22,28 @@ pub struct Heavy {
     pub is_folder: bool,
 }
 
-/// So many are told.
-const TOLD: usize = 8;
+/// Number of paths reported.
+const REPORTED: usize = 8;
 
-/// So many of what is in one folder are considered: there may be millions.
+/// Number of paths considered in one folder: it may hold millions.
 const CONSIDERED: usize = 64;
 
 /// The heaviest paths of what is archived, heaviest first. A folder stands for what is in it, unless one
-/// thing in it makes up at least half of it: then that is told, and the rest by itself.
-pub(super) fn heaviest(entries: &[Entry], archived: &[bool]) -> Vec<Heavy> {
-    let folders = folders(entries, archived);
-    let within = |folder: &RelPath| within(entries, archived, &folders, folder);
+/// thing in it makes up at least half of it: then that is reported, and the rest by itself.
+pub(super) fn heaviest(entries: &[Entry], verdicts: &Verdicts) -> Vec<Heavy> {
+    let folders = folders(entries, verdicts);
+    let within = |folder: &RelPath| within(entries, verdicts, &folders, folder);
     let mut waiting = BinaryHeap::from(within(&RelPath::root()));
-    let mut told = Vec::new();
-    while let Some(heavy) = waiting.pop().filter(|_| told.len() < TOLD) {
+    let mut reported = Vec::new();
+    while let Some(heavy) = waiting.pop().filter(|_| reported.len() < REPORTED) {
         let within = if heavy.is_folder { within(&heavy.path) } else { Vec::new() };
         if within.iter().any(|one| one.bytes >= heavy.bytes.div_ceil(2)) {
             waiting.extend(within);
         } else {
-            told.push(heavy);
+            reported.push(heavy);
         }
     }
-    told
+    reported
 }
 
 type Folders = HashMap<RelPath, (u64, u64)>;
@@ -50,18 +51,17 @@ type Folders = HashMap<RelPath, (u64, u64)>;
 /// The archived files, with their bytes.
 fn files<'a>(
     entries: &'a [Entry],
-    archived: &'a [bool],
+    verdicts: &'a Verdicts,
 ) -> impl Iterator<Item = (&'a RelPath, u64)> {
-    entries.iter().zip(archived).filter(|(_, archived)| **archived).filter_map(|(entry, _)| {
-        match entry.kind {
-            Kind::File { size: bytes @ 1.. } => Some((&entry.path, bytes)),
-            _ => None,
-        }
+    let archived = entries.iter().enumerate().filter(|&(index, _)| verdicts.is_archived(index));
+    archived.filter_map(|(_, entry)| match entry.kind {
+        Kind::File { size: bytes @ 1.. } => Some((&entry.path, bytes)),
+        _ => None,
     })
 }
 
 /// Bytes and files of each folder but the top one.
-fn folders(entries: &[Entry], archived: &[bool]) -> Folders {
+fn folders(entries: &[Entry], verdicts: &Verdicts) -> Folders {
     let mut folders = Folders::new();
     let mut add = |mut folder: RelPath, bytes: u64, files: u64| {
         while !folder.is_root() {
@@ -74,7 +74,7 @@ fn folders(entries: &[Entry], archived: &[bool]) -> Folders {
     };
     // Most files lie beside the one before.
     let (mut last, mut bytes, mut count) = (RelPath::root(), 0_u64, 0);
-    for (path, size) in files(entries, archived) {
+    for (path, size) in files(entries, verdicts) {
         let folder = path.parent().unwrap_or_default();
         if folder != last {
             add(std::mem::replace(&mut last, folder), bytes, count);
@@ -88,13 +88,18 @@ fn folders(entries: &[Entry], archived: &[bool]) -> Folders {
 }
 
 /// The heaviest that are directly in a folder.
-fn within(entries: &[Entry], archived: &[bool], folders: &Folders, folder: &RelPath) -> Vec<Heavy> {
+fn within(
+    entries: &[Entry],
+    verdicts: &Verdicts,
+    folders: &Folders,
+    folder: &RelPath,
+) -> Vec<Heavy> {
     let below = if folder.is_root() { Vec::new() } else { [folder.as_bytes(), b"/"].concat() };
     let directly = |path: &RelPath| {
         let rest = path.as_bytes().strip_prefix(&*below);
         rest.is_some_and(|rest| !rest.contains(&b'/'))
     };
-    let files = files(entries, archived)
+    let files = files(entries, verdicts)
         .filter(|(path, _)| directly(path))
         .map(|(path, bytes)| (bytes, 1, path, false));
     let inner = folders
@@ -120,6 +125,7 @@ fn within(entries: &[Entry], archived: &[bool], folders: &Folders, folder: &RelP
 mod tests {
     use super::*;
     use crate::model::Metadata;
+    use crate::pack::verdict::{Reason, Verdict};
 
     fn entry(path: &str, size: u64) -> Entry {
         Entry {
@@ -131,8 +137,16 @@ mod tests {
         }
     }
 
-    fn told(entries: &[Entry], archived: &[bool]) -> Vec<(String, u64, u64)> {
-        let heaviest = heaviest(entries, archived);
+    fn verdicts(archived: &[bool]) -> Verdicts {
+        let verdict = |&archived: &bool| match archived {
+            true => Verdict::Archived(Reason::Unknown),
+            false => Verdict::Given { package: 0 },
+        };
+        archived.iter().map(verdict).collect()
+    }
+
+    fn reported(entries: &[Entry], archived: &[bool]) -> Vec<(String, u64, u64)> {
+        let heaviest = heaviest(entries, &verdicts(archived));
         heaviest.iter().map(|one| (one.path.to_string(), one.bytes, one.files)).collect()
     }
 
@@ -150,8 +164,8 @@ mod tests {
             ("var/mail".to_owned(), 1000, 100),
             ("var/lib/db/small".to_owned(), 3, 1),
         ];
-        assert_eq!(told(&entries, &archived), expected);
-        assert_eq!(told(&entries, &vec![false; entries.len()]), []);
+        assert_eq!(reported(&entries, &archived), expected);
+        assert_eq!(reported(&entries, &vec![false; entries.len()]), []);
     }
 
     #[test]
@@ -159,8 +173,8 @@ mod tests {
         let entries: Vec<Entry> = (0..50)
             .flat_map(|folder| (0..4).map(move |file| entry(&format!("{folder:02}/{file}"), 7)))
             .collect();
-        let told = heaviest(&entries, &vec![true; entries.len()]);
-        assert_eq!(told.len(), TOLD);
-        assert!(told.iter().all(|heavy| heavy.is_folder && heavy.bytes == 28), "{told:?}");
+        let reported = heaviest(&entries, &verdicts(&vec![true; entries.len()]));
+        assert_eq!(reported.len(), REPORTED);
+        assert!(reported.iter().all(|heavy| heavy.is_folder && heavy.bytes == 28), "{reported:?}");
     }
 }

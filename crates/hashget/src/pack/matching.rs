@@ -5,18 +5,20 @@
 
 use std::collections::HashMap;
 
+use super::claims::Claims;
 use super::contents::Contents;
 use super::cover::{Offer, choose};
 use super::members::Members;
 use super::plan::{ChosenPackage, Kept, PackageUse};
+use super::verdict::Reason;
 use super::{PackError, PackOptions};
 use crate::hashdb::{HashDb, HashDbError, Key, PackageId};
-use crate::model::{Entry, PackageRecord};
+use crate::model::PackageRecord;
 
-/// So many digests are looked up at once: enough for the HashDB, little in memory.
+/// Number of digests looked up at once: enough for the HashDB, little in memory.
 const BATCH: usize = 1 << 16;
 
-/// Members that are kept in memory from one step to the next. Those of further packages are read anew in
+/// Limit on the members that are kept in memory between the steps. Those of further packages are read again in
 /// each step.
 const MOST_KEPT: usize = 100_000;
 
@@ -26,28 +28,18 @@ pub(super) struct Matched<'a> {
     pub(super) packages: Vec<ChosenPackage<'a>>,
     /// Those that are not worth their download.
     pub(super) not_worth: Vec<PackageUse>,
-    /// What the HashDB knows of the entries.
-    pub(super) held: Held,
 }
 
-/// For each entry whose contents were looked up: does some package have it, relied on or not?
-pub(super) type Held = Vec<Option<bool>>;
-
-/// What the HashDB knows of a tree's contents.
-pub(super) struct Holders {
-    /// Which packages hold which contents, sorted.
-    packages: Vec<(PackageId, u32)>,
-    held: Held,
-}
+/// What the HashDB knows of a tree's contents: which packages hold which, sorted.
+pub(super) struct Holders(Vec<(PackageId, u32)>);
 
 impl Holders {
     /// Asks for the packages of every content that has any bytes.
     pub(super) fn look_up(
         hashdb: &dyn HashDb,
-        entries: &[Entry],
         contents: &Contents<'_>,
     ) -> Result<Self, HashDbError> {
-        let (mut holders, mut held) = (Vec::new(), vec![None; entries.len()]);
+        let mut holders = Vec::new();
         // One visit to each content's entry, since they lie all over the memory.
         let key = |content| (content, Key::Content(contents.digest(content)));
         let wanted = |content| (contents.weight(content) > 0).then(|| key(content));
@@ -58,64 +50,64 @@ impl Holders {
                 break;
             }
             for (content, packages) in batch.into_iter().zip(hashdb.find(&keys)?) {
-                contents.names(content).for_each(|entry| held[entry] = Some(!packages.is_empty()));
                 holders.extend(packages.into_iter().map(|id| (id, content)));
             }
         }
         holders.sort_unstable();
-        Ok(Self { packages: holders, held })
+        Ok(Self(holders))
     }
 
     /// The entries that no package has, ascending.
-    pub(super) fn unknown(&self) -> impl Iterator<Item = usize> + '_ {
-        (0..self.held.len()).filter(|&entry| self.held[entry] == Some(false))
+    pub(super) fn unknown(&self, contents: &Contents<'_>) -> Vec<usize> {
+        let mut known = vec![false; contents.numbers().len()];
+        self.0.iter().for_each(|&(_, content)| known[content as usize] = true);
+        let unknown = contents
+            .numbers()
+            .filter(|&content| !known[content as usize] && contents.weight(content) > 0);
+        let mut entries: Vec<usize> = unknown.flat_map(|content| contents.names(content)).collect();
+        entries.sort_unstable();
+        entries
     }
 }
 
-/// Chooses packages among the `holders` of the contents.
+/// A package that could be relied on.
+struct Reliable {
+    record: PackageRecord,
+    offer: Offer,
+}
+
+/// Chooses packages among the `holders` of the contents. Files whose packages are not chosen get their reason in
+/// `claims`.
 pub(super) fn matched<'a>(
     hashdb: &'a dyn HashDb,
     holders: Holders,
     contents: &Contents<'_>,
+    claims: &mut Claims<'_>,
     options: &PackOptions,
     today: &str,
 ) -> Result<Matched<'a>, PackError> {
-    let mut found: Vec<(PackageRecord, Offer)> = Vec::new();
-    let Holders { packages: holders, held } = holders;
-    let reliable = |record: &PackageRecord| obstacle(record, options, today).is_none();
-    let mut packages = holders.chunk_by(|(a, _), (b, _)| a == b);
-    loop {
-        let batch: Vec<&[(PackageId, u32)]> = packages.by_ref().take(BATCH).collect();
-        if batch.is_empty() {
-            break;
-        }
-        let ids: Vec<PackageId> = batch.iter().map(|holder| holder[0].0).collect();
-        for (holder, record) in batch.into_iter().zip(hashdb.records(&ids)?) {
-            if let Some(record) = record.filter(reliable) {
-                let contents = holder.iter().map(|&(_, content)| content).collect();
-                let (id, size) = (holder[0].0, record.size);
-                found.push((record, Offer { id, size, contents }));
-            }
-        }
-    }
-    drop(holders);
-    found.sort_by(|(a, _), (b, _)| a.url.cmp(&b.url));
-    let (records, mut offers): (Vec<PackageRecord>, Vec<Offer>) = found.into_iter().unzip();
+    let mut reasons = ContentReasons::new(contents);
+    let mut found = reliable(hashdb, holders, &mut reasons, options, today)?;
+    found.sort_by(|a, b| a.record.url.cmp(&b.record.url));
+    let (records, mut offers): (Vec<PackageRecord>, Vec<Offer>) =
+        found.into_iter().map(|one| (one.record, one.offer)).unzip();
     let positions: HashMap<PackageId, usize> =
         offers.iter().enumerate().map(|(position, offer)| (offer.id, position)).collect();
 
     let weights: Vec<u64> = contents.numbers().map(|content| contents.weight(content)).collect();
     let choice = choose(&offers, &weights, options.max_fetch_ratio);
     drop(weights);
+    let chosen = choice.chosen.iter().flat_map(|id| &offers[positions[id]].contents);
+    chosen.for_each(|&content| reasons.forget(content));
+    reasons.apply(contents, claims);
     // Positions are in the order of the URLs.
     let mut not_worth: Vec<(usize, u64)> =
         choice.not_worth.iter().map(|(id, bytes)| (positions[id], *bytes)).collect();
     not_worth.sort_unstable();
-    let not_worth = not_worth.into_iter().map(|(position, bytes)| {
-        let record = &records[position];
-        PackageUse { url: record.url.clone(), size: record.size, files: 0, bytes }
-    });
-    let not_worth = not_worth.collect();
+    let not_worth = not_worth.into_iter();
+    let not_worth = not_worth
+        .map(|(position, bytes)| PackageUse { bytes, ..PackageUse::none_of(&records[position]) })
+        .collect();
     let mut chosen: Vec<(usize, PackageId)> =
         choice.chosen.iter().map(|id| (positions[id], *id)).collect();
     chosen.sort_unstable();
@@ -134,19 +126,87 @@ pub(super) fn matched<'a>(
             packages.push(ChosenPackage { record, id, kept: kept_of_it });
         }
     }
-    Ok(Matched { packages, not_worth, held })
+    Ok(Matched { packages, not_worth })
+}
+
+/// The packages that may be relied on, with what they hold.
+fn reliable(
+    hashdb: &dyn HashDb,
+    holders: Holders,
+    reasons: &mut ContentReasons,
+    options: &PackOptions,
+    today: &str,
+) -> Result<Vec<Reliable>, HashDbError> {
+    let mut found = Vec::new();
+    let mut packages = holders.0.chunk_by(|(a, _), (b, _)| a == b);
+    loop {
+        let batch: Vec<&[(PackageId, u32)]> = packages.by_ref().take(BATCH).collect();
+        if batch.is_empty() {
+            return Ok(found);
+        }
+        let ids: Vec<PackageId> = batch.iter().map(|holder| holder[0].0).collect();
+        for (holder, record) in batch.into_iter().zip(hashdb.records(&ids)?) {
+            let Some(record) = record else { continue };
+            let reason = match obstacle(&record, options, today) {
+                Some(Obstacle::Evidence) => Reason::WeakEvidence,
+                Some(Obstacle::Expires(_)) => Reason::Expired,
+                _ => Reason::NotWorth,
+            };
+            holder.iter().for_each(|&(_, content)| reasons.add(content, reason));
+            if reason == Reason::NotWorth {
+                let contents = holder.iter().map(|&(_, content)| content).collect();
+                let (id, size) = (holder[0].0, record.size);
+                found.push(Reliable { record, offer: Offer { id, size, contents } });
+            }
+        }
+    }
+}
+
+/// Why contents that packages have would be archived: for each the reason of the package that comes closest to being
+/// relied on.
+struct ContentReasons(Vec<Option<Reason>>);
+
+impl ContentReasons {
+    fn new(contents: &Contents<'_>) -> Self {
+        Self(vec![None; contents.numbers().len()])
+    }
+
+    /// A package has this content and is not relied on. Reasons are in the order of how close they are.
+    fn add(&mut self, content: u32, reason: Reason) {
+        let before = &mut self.0[content as usize];
+        *before = (*before).max(Some(reason));
+    }
+
+    /// A package that is relied on has this content.
+    fn forget(&mut self, content: u32) {
+        self.0[content as usize] = None;
+    }
+
+    /// Gives the reasons to the entries.
+    fn apply(self, contents: &Contents<'_>, claims: &mut Claims<'_>) {
+        for (content, reason) in contents.numbers().zip(self.0) {
+            let Some(reason) = reason else { continue };
+            contents.names(content).for_each(|entry| claims.set_reason(entry, reason));
+        }
+    }
 }
 
 /// Why a package that has a file is not relied on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Obstacle {
-    /// Less is known of it than is asked for.
+    /// Its evidence is weaker than wanted.
     Evidence,
     /// It may be gone before this day, `YYYY-MM-DD`.
     Expires(String),
+    /// Downloading it costs more than it saves.
+    NotWorth,
+    /// Several of its members have the path of the one that has the file.
+    DuplicatePath,
+    /// Packages that are relied on give all that it could.
+    NotNeeded,
 }
 
-/// What keeps a package from being relied on.
+/// What keeps a package from being relied on at all, whatever it holds.
 pub(super) fn obstacle(
     record: &PackageRecord,
     options: &PackOptions,

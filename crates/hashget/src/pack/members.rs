@@ -1,7 +1,7 @@
-//! What is in a package, for planning.
+//! The members of a package, for planning.
 //!
-//! Invariant: of a package with very many members only some bytes for each are in memory; what else is
-//! asked of them is read from the HashDB again, in order.
+//! Invariant: a package with very many members takes a few bytes of memory for each; anything else is read from the
+//! HashDB again, in order.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
@@ -10,28 +10,28 @@ use super::contents::Contents;
 use crate::hashdb::{HashDb, HashDbError, PackageId};
 use crate::model::{Member, RelPath};
 
-/// Members of one package that are kept in memory, about 200 bytes each. Those of greater packages are
-/// read anew each time.
+/// Limit on the members of one package that are kept in memory, about 200 bytes each. Those of larger packages are
+/// read again each time.
 const MOST_KEPT: usize = 100_000;
 
-/// So many members of greater packages are looked at together.
+/// Number of members of a larger package that are processed together.
 const BATCH: usize = 1024;
 
-/// What is in a package.
+/// The members of a package.
 pub(super) struct Members<'a> {
     hashdb: &'a dyn HashDb,
     id: PackageId,
-    /// In the package's own order, if they are kept.
+    /// The members in the package's own order, if they are kept in memory.
     kept: Option<Vec<Member>>,
     count: usize,
-    /// The number of each member's contents; empty if nobody asks for them.
+    /// The number of each member's contents; empty if they were read without.
     contents: Vec<u32>,
-    /// The members whose path another one has too, ascending. Hardly ever any.
+    /// The members whose path another member has, too, ascending. Usually there are none.
     duplicate_paths: Vec<usize>,
 }
 
 impl<'a> Members<'a> {
-    /// Reads what is in the package that `hashdb` calls `id`, to plan with it: with the numbers of `contents`.
+    /// Reads the members of a package with the numbers of their `contents`, to plan with them.
     pub(super) fn read(
         hashdb: &'a dyn HashDb,
         id: PackageId,
@@ -40,7 +40,7 @@ impl<'a> Members<'a> {
         let (mut numbers, mut sorted) = (Vec::new(), true);
         let mut before: Option<RelPath> = None;
         let mut members = Self::gather(hashdb, id, &mut |batch| {
-            // One after the other, with nothing in between: then the memory is waited for but once.
+            // Look-ups without other work in between: the cache misses overlap.
             numbers.extend(batch.iter().map(|member| contents.number_of(member)));
             let paths = before.iter().chain(batch.iter().map(|member| &member.path));
             sorted &= paths.is_sorted_by(|one, next| one < next);
@@ -53,12 +53,12 @@ impl<'a> Members<'a> {
         Ok(members)
     }
 
-    /// Reads what is in the package to follow its members only.
+    /// Reads the members of a package without the numbers of their contents.
     pub(super) fn read_plain(hashdb: &'a dyn HashDb, id: PackageId) -> Result<Self, HashDbError> {
         Self::gather(hashdb, id, &mut |_| {})
     }
 
-    /// Keeps the members if they are few. `look` gets them in batches.
+    /// Reads all members and passes them to `look` in batches. Keeps them if they are few.
     fn gather(
         hashdb: &'a dyn HashDb,
         id: PackageId,

@@ -8,9 +8,11 @@
 
 mod assign;
 mod candidates;
+mod claims;
 mod contents;
 mod cover;
 mod draft;
+mod eligibility;
 mod exclude_list;
 mod explain;
 mod heaviest;
@@ -24,8 +26,10 @@ mod plan;
 mod prefixes;
 mod prepare;
 mod replay;
+mod summary;
 mod tar_writer;
 mod v1;
+mod verdict;
 mod write;
 
 use std::collections::{HashMap, HashSet};
@@ -33,7 +37,8 @@ use std::path::Path;
 
 pub use candidates::DetectorUse;
 pub use exclude_list::Tool;
-pub use explain::{Explained, Fate, Holder, explain};
+pub use explain::{Explanation, Holder};
+
 pub use heaviest::Heavy;
 pub use matching::Obstacle;
 pub use options::{HashesKept, ManifestVersion, PackOptions, SYSTEM_EXCLUDES};
@@ -41,10 +46,15 @@ pub use output::Output;
 pub use plan::PackageUse;
 pub use prepare::Prepared;
 pub use replay::ReplayError;
+pub use summary::Summary;
+pub use verdict::{Reason, Verdict};
 
+use claims::Claims;
 use contents::Contents;
+use eligibility::first_verdicts;
 use members::Members;
-use plan::{Claims, Plan};
+use plan::Plan;
+use verdict::Verdicts;
 
 use crate::error::ErrorClass;
 use crate::fetch::{MirrorRule, Source, Web};
@@ -52,71 +62,24 @@ use crate::hashdb::{HashDbError, HashDbWriter};
 use crate::index::IndexError;
 use crate::limits::Limits;
 use crate::model::manifest::{MANIFEST_NAME, ManifestV1};
-use crate::model::{BadPath, Entry, Kind};
+use crate::model::{BadPath, RelPath};
 use crate::monitor::{Event, Interrupted, Monitor, Step, Total};
 use crate::tree::{BadGlob, Globs, Scan, ScanError, ScanOptions, scan};
 
-/// What packing stands on.
+/// What packing needs.
 pub struct Packer<'a> {
-    /// What is known.
+    /// The known packages.
     pub hashdb: &'a dyn HashDbWriter,
-    /// Where packages come from that have to be indexed first.
+    /// Where packages that must be indexed first come from.
     pub source: &'a dyn Source,
     /// Where indexes are asked, and the heads of packages are read, meanwhile.
     pub web: &'a dyn Web,
-    /// A URL learned on this machine that is a mirror's is recorded as the public one.
+    /// Mirrors: their URLs are recorded as the public ones that they stand for.
     pub mirrors: &'a [MirrorRule],
-    /// Bounds on foreign input.
+    /// Limits on untrusted input.
     pub limits: &'a Limits,
     /// Threads; at least 1.
     pub jobs: usize,
-}
-
-/// What was packed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Summary {
-    /// Entries of the tree.
-    pub entries: u64,
-    /// Regular files among them, each name counted.
-    pub files: u64,
-    /// Their bytes, each hard-link group once.
-    pub bytes: u64,
-    /// Files that packages give back, each name counted.
-    pub left_out_files: u64,
-    /// Their bytes.
-    pub left_out_bytes: u64,
-    /// Files in the archive, each name counted.
-    pub archived_files: u64,
-    /// Their bytes.
-    pub archived_bytes: u64,
-    /// Archived files whose contents no package in the HashDB has; each name counted.
-    pub unknown_files: u64,
-    /// Their bytes.
-    pub unknown_bytes: u64,
-    /// Archived files whose contents some package has, but none that is relied on.
-    pub not_relied_files: u64,
-    /// Their bytes.
-    pub not_relied_bytes: u64,
-    /// The paths that hold most of the archived bytes, heaviest first.
-    pub heaviest: Vec<Heavy>,
-    /// The packages that are relied on, by URL.
-    pub packages: Vec<PackageUse>,
-    /// Packages that were left alone because downloading them would cost more than they save.
-    pub not_worth: Vec<PackageUse>,
-    /// Bytes of the archive; 0 for a dry run.
-    pub archive_bytes: u64,
-    /// Files that changed while they were read.
-    pub changed_files: u64,
-    /// What each detector did, in the order in which they are asked; none if nothing was indexed.
-    pub detectors: Vec<DetectorUse>,
-    /// Packages that the detectors found.
-    pub detected: usize,
-    /// Of those, indexed now.
-    pub newly_indexed: usize,
-    /// Of those, not indexed: their files may be archived.
-    pub not_indexed: usize,
-    /// Names of those without a permanent URL: their files are archived.
-    pub unreliable: Vec<String>,
 }
 
 /// Where every entry comes from.
@@ -124,7 +87,6 @@ struct Planned {
     plan: Plan,
     /// The manifest that says so, if it is of version 1.
     version_one: Option<ManifestV1>,
-    held: matching::Held,
 }
 
 /// Why a tree was not packed.
@@ -133,7 +95,7 @@ pub enum PackError {
     /// The tree cannot be read.
     #[error(transparent)]
     Scan(#[from] ScanError),
-    /// A pattern cannot be understood.
+    /// A pattern is invalid.
     #[error(transparent)]
     Glob(#[from] BadGlob),
     /// The HashDB failed.
@@ -142,8 +104,8 @@ pub enum PackError {
     /// Indexing failed as a whole.
     #[error(transparent)]
     Index(#[from] IndexError),
-    /// The archive cannot be made under its name.
-    #[error("cannot make {}", path.display())]
+    /// The archive cannot be created.
+    #[error("cannot create {}", path.display())]
     Output {
         /// Its name.
         path: std::path::PathBuf,
@@ -152,17 +114,17 @@ pub enum PackError {
         error: std::io::Error,
     },
     /// The archive cannot be written (the disk is full, the pipe is closed).
-    #[error("cannot write the archive; nothing was left under its name")]
+    #[error("cannot write the archive; no file of its name was left behind")]
     Write(#[source] std::io::Error),
-    /// Version 1 cannot say what this tree needs.
+    /// Version 1 cannot describe this tree.
     #[error(
         "manifest version 1 cannot hold a tree with its own top-level {MANIFEST_NAME}; use version 2, or exclude it"
     )]
     VersionOne,
-    /// A name of ours is no path.
+    /// A name that hashget made is no valid path.
     #[error(transparent)]
     Path(#[from] BadPath),
-    /// The manifest would be wrong.
+    /// The manifest would not restore the tree.
     #[error(transparent)]
     Replay(#[from] ReplayError),
     /// The monitor asked to stop.
@@ -202,33 +164,32 @@ impl Packer<'_> {
     ) -> Result<Summary, PackError> {
         let mut scan = self.scan(tree, &output, options, monitor)?;
         let mut summary = Summary::default();
-        let Planned { mut plan, version_one, held } =
-            self.plan(&scan, eligible(&scan, options)?, options, &mut summary, monitor)?;
-        summary.count(&scan, &plan, &held);
-        drop(held);
+        let first = first_verdicts(&scan, options)?;
+        let Planned { mut plan, version_one } =
+            self.plan(&scan, first, options, &mut summary, monitor)?;
+        summary.count(&scan.entries, &plan);
         let version_one = version_one.as_ref();
         self.write(output, &mut scan, &mut plan, version_one, options, &mut summary, monitor)?;
         Ok(summary)
     }
 
-    /// Decides where every entry comes from, of which `eligible` says what a package may give; for version 1
-    /// with the manifest that says so.
+    /// Decides what becomes of every entry, beginning with the `first` verdicts; for version 1 with the manifest
+    /// that says so.
     fn plan(
         &self,
         scan: &Scan,
-        eligible: Vec<bool>,
+        first: Verdicts,
         options: &PackOptions<'_>,
         summary: &mut Summary,
         monitor: &dyn Monitor,
     ) -> Result<Planned, PackError> {
         let entries = &scan.entries;
-        let claims = Claims::new(entries, eligible);
-        let contents = Contents::new(entries, &claims);
+        let mut claims = Claims::new(entries, first);
+        let contents = Contents::new(&claims);
         let (finders, holders) = self.index(scan, &contents, options, summary, monitor)?;
-        let today = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
         let _planning = monitor.begin(Step::Plan, "what packages give back", Total::UNKNOWN);
-        let matched = matching::matched(self.hashdb, holders, &contents, options, &today)?;
-        let held = matched.held;
+        let matched =
+            matching::matched(self.hashdb, holders, &contents, &mut claims, options, &today())?;
         summary.not_worth = matched.not_worth;
         for package in &summary.not_worth {
             monitor.event(Event::Skipped {
@@ -242,24 +203,23 @@ impl Packer<'_> {
         let (plan, version_one) = match options.manifest_version {
             ManifestVersion::Two => {
                 let keep = |size| options.hashes.keeps(size);
-                let mut plan = plan::plan(entries, claims, &contents, packages, &read, &keep)?;
+                let mut plan = plan::plan(claims, &contents, packages, &read, &keep)?;
                 let read = |id| Members::read_plain(self.hashdb, id);
                 replay::replay(entries, packages, &read, &mut plan)?;
                 (plan, None)
             }
             ManifestVersion::One => {
-                let own = |entry: &Entry| entry.path.as_bytes() == MANIFEST_NAME.as_bytes();
-                if entries.iter().any(own) {
+                if entries.at(&RelPath::new(MANIFEST_NAME)?).is_some() {
                     return Err(PackError::VersionOne);
                 }
                 let expires = options.expires.clone();
-                let (plan, manifest) = v1::plan(entries, &claims, packages, &read, expires)?;
+                let (plan, manifest) = v1::plan(claims, packages, &read, expires)?;
                 (plan, Some(manifest))
             }
         };
         let records = plan.chosen.iter().map(|&index| &packages[index].record);
         finders.credit(&mut summary.detectors, records.zip(&plan.uses));
-        Ok(Planned { plan, version_one, held })
+        Ok(Planned { plan, version_one })
     }
 
     fn scan(
@@ -269,15 +229,23 @@ impl Packer<'_> {
         options: &PackOptions<'_>,
         monitor: &dyn Monitor,
     ) -> Result<Scan, PackError> {
-        let scan_options = ScanOptions {
+        Ok(scan(tree, &self.scan_options(output, options)?, monitor)?)
+    }
+
+    fn scan_options(
+        &self,
+        output: &Output<'_>,
+        options: &PackOptions<'_>,
+    ) -> Result<ScanOptions, BadGlob> {
+        Ok(ScanOptions {
             exclude: Globs::new(&options.exclude)?,
             exclude_caches: options.exclude_caches,
             one_file_system: options.one_file_system,
             skip_files: output.existing_file().into_iter().collect(),
             cache: options.scan_cache.clone(),
             jobs: self.jobs,
-        };
-        Ok(scan(tree, &scan_options, monitor)?)
+            for_explaining: false,
+        })
     }
 
     #[allow(
@@ -322,57 +290,7 @@ impl Packer<'_> {
     }
 }
 
-/// For each entry whether a package may give it.
-fn eligible(scan: &Scan, options: &PackOptions<'_>) -> Result<Vec<bool>, PackError> {
-    let skip = Globs::new(&options.skip)?;
-    let own_manifest = |entry: &Entry| {
-        let rest = entry.path.as_bytes().strip_prefix(MANIFEST_NAME.as_bytes());
-        rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
-    };
-    let may = |entry: &Entry| {
-        let large_enough = match entry.kind {
-            Kind::File { size } => size >= options.min_size,
-            _ => true,
-        };
-        large_enough
-            && entry.extents.is_none()
-            && !own_manifest(entry)
-            && !skip.matches_within(scan.root.path(), &entry.path)
-    };
-    Ok(scan.entries.iter().map(may).collect())
-}
-
-impl Summary {
-    fn count(&mut self, scan: &Scan, plan: &Plan, held: &matching::Held) {
-        let entries = &scan.entries;
-        self.entries = entries.len() as u64;
-        for (index, entry) in entries.iter().enumerate() {
-            let first = match &entry.kind {
-                Kind::HardLink { target } => entries.binary_search_by(|one| one.path.cmp(target)),
-                _ => Ok(index),
-            };
-            let Ok(first) = first else { continue };
-            let Kind::File { size } = entries[first].kind else { continue };
-            let bytes = if first == index { size } else { 0 };
-            self.files += 1;
-            self.bytes += bytes;
-            if plan.archived[first] {
-                self.archived_files += 1;
-                self.archived_bytes += bytes;
-                if let Some(held) = held[first] {
-                    let (sum, sum_bytes) = match held {
-                        true => (&mut self.not_relied_files, &mut self.not_relied_bytes),
-                        false => (&mut self.unknown_files, &mut self.unknown_bytes),
-                    };
-                    *sum += 1;
-                    *sum_bytes += bytes;
-                }
-            } else {
-                self.left_out_files += 1;
-                self.left_out_bytes += bytes;
-            }
-        }
-        self.heaviest = heaviest::heaviest(entries, &plan.archived);
-        self.packages.clone_from(&plan.uses);
-    }
+/// The date, `YYYY-MM-DD`, UTC.
+fn today() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%d").to_string()
 }

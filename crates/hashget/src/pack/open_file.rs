@@ -10,7 +10,7 @@ use crate::model::{Digest, Entry, Extent, HashingReader, Kind, Metadata, RelPath
 use crate::monitor::{Monitor, Running};
 use crate::tree::{ContentsReader, Held, Stamp, TreeRoot, inspect_open_file};
 
-/// Files up to this size are read whole before they are written, so that one that changes meanwhile can be
+/// Size limit: smaller files are read completely before they are written, so that one that changes meanwhile can be
 /// read again.
 const SMALL: u64 = 4 << 20;
 /// How often such a file is read again.
@@ -18,9 +18,9 @@ const TRIES: usize = 3;
 
 /// A file that is open to be archived.
 pub(super) enum OpenFile {
-    /// Read already.
+    /// It was read completely.
     Small { data: Vec<u8>, held: Held },
-    /// To be read while it is written.
+    /// It will be read while it is written.
     Large(Box<ContentsReader>),
 }
 
@@ -49,7 +49,7 @@ impl OpenFile {
         Err(io::Error::other("it is no regular file any more"))
     }
 
-    /// How it is at the start.
+    /// Its stamp when it was opened.
     pub(super) fn stamp(&self) -> &Stamp {
         match self {
             Self::Small { held, .. } => &held.stamp,
@@ -57,12 +57,12 @@ impl OpenFile {
         }
     }
 
-    /// Its bytes, holes too.
+    /// Its size in bytes, holes included.
     pub(super) fn size(&self) -> u64 {
         self.stamp().size
     }
 
-    /// The data of a file with holes.
+    /// Where the data of a file with holes lies.
     pub(super) fn extents(&self) -> Option<&[Extent]> {
         match self {
             Self::Small { held, .. } => held.extents.as_deref(),
@@ -118,11 +118,11 @@ fn store_data<W: Write>(
     Ok((digest, zero_fill.error.map(|error| format!("it could not be read to its end: {error}"))))
 }
 
-/// Who hears how far the writing is, and who may end it.
+/// The progress that is updated, and the monitor that may interrupt.
 #[derive(Clone, Copy)]
 pub(super) struct Listeners<'a>(pub(super) &'a Running<'a>, pub(super) &'a dyn Monitor);
 
-/// Contents that the listeners hear of while they are read.
+/// Reads contents and updates the progress meanwhile.
 struct CountingReader<'a, R> {
     content: R,
     listeners: Listeners<'a>,
@@ -138,7 +138,7 @@ impl<R: Read> Read for CountingReader<'_, R> {
     }
 }
 
-/// Ends where reading fails, and remembers why: the entry's header is written already.
+/// Ends at the first read error and keeps it: the header of the entry has already been written.
 struct ZeroFill<'a> {
     inner: &'a mut dyn Read,
     error: Option<io::Error>,

@@ -1,4 +1,4 @@
-//! What the user can say about a backup.
+//! The options of a backup.
 //!
 //! Invariant: the defaults rely only on what was proven, and leave out as much as that allows.
 
@@ -39,23 +39,23 @@ impl HashesKept {
 /// Which format the manifest has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ManifestVersion {
-    /// The older Python tool's: its restore works, but metadata that it cannot say is archived.
+    /// The older Python tool's: it can restore the archive. Files whose metadata it cannot describe are archived.
     One,
-    /// Ours.
+    /// The current format.
     Two,
 }
 
 /// How to pack.
 pub struct PackOptions<'a> {
-    /// Patterns of what is not in the backup at all (see [`Globs`](crate::tree::Globs)).
+    /// Patterns of what is excluded from the backup (see [`Globs`](crate::tree::Globs)).
     pub exclude: Vec<String>,
-    /// Patterns of what is archived without looking it up.
+    /// Patterns of what is archived without a look-up.
     pub skip: Vec<String>,
-    /// Leave out what a `CACHEDIR.TAG` marks.
+    /// Exclude what a `CACHEDIR.TAG` marks.
     pub exclude_caches: bool,
     /// Do not enter other file systems.
     pub one_file_system: bool,
-    /// Smaller files, in bytes, are just archived.
+    /// Smaller files, in bytes, are archived without a look-up.
     pub min_size: u64,
     /// Digests of single files in the manifest.
     pub hashes: HashesKept,
@@ -75,7 +75,7 @@ pub struct PackOptions<'a> {
     pub max_fetch_ratio: f64,
     /// Which detectors look for packages.
     pub detectors: Vec<&'a dyn Detector>,
-    /// What they may know of the machine besides the tree.
+    /// What they may use of the machine besides the tree.
     pub machine: Machine,
     /// Index what the detectors find and the HashDB does not know.
     pub index: bool,

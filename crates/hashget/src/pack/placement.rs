@@ -1,19 +1,19 @@
-//! Laying a package down: which of its folders lie where in the tree, and what differs there.
+//! Proposing placements of a package: which of its folders lie where in the tree, and what differs there.
 //!
-//! Invariant: pure; laying proposes and [`super::plan`] decides. A proposed tree gives only entries that
-//! are exactly the member's type, contents, target and links, and that no other tree gives.
+//! Invariant: pure; this file proposes and [`super::plan`] decides. A proposed placement gives only entries that
+//! are exactly the member's type, contents, target and links, and that no other placement gives.
 
 use std::collections::{HashMap, HashSet};
 
 use super::assign::{OwnMetadata, Pairs, assign};
+use super::claims::Claims;
 use super::members::Members;
-use super::plan::Claims;
 use crate::hashdb::HashDbError;
 use crate::model::manifest::{DigestColumn, Placement, Prefix};
 use crate::model::{Digest, Entry, Kind, Member};
 use crate::tree::Finder;
 
-/// A tree of the manifest that could be, with the entries it gives.
+/// A placement that the manifest could have, with the entries it gives.
 pub(super) struct Proposal {
     /// What the manifest would say.
     pub(super) placement: Placement,
@@ -35,35 +35,34 @@ pub(super) struct Given {
 /// How a given entry comes about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
-    /// This tree makes it, with its metadata.
+    /// This placement makes it, with its metadata.
     Made,
-    /// A further name of a file that this tree makes.
+    /// A further name of a file that this placement makes.
     Link,
-    /// A folder that an earlier tree makes.
+    /// A folder that an earlier placement makes.
     Again,
 }
 
-/// What a listed file, a folder or link, an exception and a tree cost in a compressed manifest; bytes,
+/// What a listed file, a folder or link, an exception and a placement cost in a compressed manifest; bytes,
 /// roughly, as measured on real trees.
 const FILE_COST: usize = 35;
 const OTHER_COST: usize = 20;
 const EXCEPTION_COST: usize = 12;
-const TREE_COST: usize = 60;
+const PLACEMENT_COST: usize = 60;
 
-/// Lays the members under `from` down at `to`.
-pub(super) fn lay(
+/// The placement of the members under `from` at `to`.
+pub(super) fn propose(
     from: &Prefix,
     to: &Prefix,
-    entries: &[Entry],
     members: &Members<'_>,
-    claims: &Claims,
+    claims: &Claims<'_>,
 ) -> Result<Proposal, HashDbError> {
-    let mut laying = Laying {
-        entries,
+    let entries = claims.entries;
+    let mut proposing = Proposing {
         claims,
         from,
         to,
-        finder: Finder::new(entries),
+        finder: entries.finder(),
         path: Vec::new(),
         heads: HashMap::new(),
     };
@@ -71,12 +70,13 @@ pub(super) fn lay(
     members.each(&mut |index, member| {
         let Some(rest) = from.rest_of(&member.path) else { return };
         // Which of several members of one path counts depends on the reader, so none is given.
-        let role = if members.is_duplicate_path(index) { None } else { laying.role(member, rest) };
+        let role =
+            if members.is_duplicate_path(index) { None } else { proposing.role(member, rest) };
         match role {
             Some((entry, role)) => {
-                let actual = &claims.file(entries, entry).metadata;
+                let actual = &claims.file(entry).metadata;
                 own.push(&member.metadata, actual.mtime);
-                given.push(Given { member: number(index), entry: number(entry), role });
+                given.push(Given { member: compact(index), entry: compact(entry), role });
             }
             None => any_excepted = true,
         }
@@ -85,16 +85,16 @@ pub(super) fn lay(
     if any_excepted {
         placement.except = exceptions(&placement, entries, members, &given)?;
     }
-    assign(&mut placement, &Pairs { entries, claims, given: &given, own: &own });
+    assign(&mut placement, &Pairs { claims, given: &given, own: &own });
     Ok(Proposal { placement, given })
 }
 
-/// Indices as they are kept.
-fn number(index: usize) -> u32 {
+/// Indices take four bytes.
+fn compact(index: usize) -> u32 {
     u32::try_from(index).expect("a tree or package has fewer than 2^32 entries")
 }
 
-/// The shortest list that excepts all that `tree` does not give: whole folders where nothing in them is
+/// The shortest list that excepts all that `placement` does not give: whole folders where nothing in them is
 /// given.
 fn exceptions(
     placement: &Placement,
@@ -118,7 +118,7 @@ fn exceptions(
     Ok(exceptions.finish())
 }
 
-/// Gathers what a tree excepts.
+/// Gathers what a placement excepts.
 struct Exceptions<'a> {
     /// What is given, and all folders above it.
     needed: HashSet<&'a [u8]>,
@@ -146,7 +146,7 @@ impl<'a> Exceptions<'a> {
             .filter(|&at| rest[at] == b'/')
             .find(|&at| !self.needed.contains(&rest[..at]))
             .map_or(rest, |at| &rest[..=at]);
-        // Members of one folder mostly follow each other.
+        // Members of one folder usually follow each other.
         if self.except.last().is_none_or(|last| *last.0 != *shortest) {
             self.except.push(Prefix(shortest.into()));
         }
@@ -157,7 +157,7 @@ impl<'a> Exceptions<'a> {
         let mut except = self.except;
         except.sort_unstable();
         except.dedup();
-        // A folder with all below it needs no word of its own.
+        // A folder excepted with everything below it is not listed a second time.
         let whole: HashSet<Box<[u8]>> =
             except.iter().filter_map(|one| one.0.strip_suffix(b"/")).map(Into::into).collect();
         except.retain(|one| !whole.contains(&one.0));
@@ -165,19 +165,18 @@ impl<'a> Exceptions<'a> {
     }
 }
 
-struct Laying<'a> {
-    entries: &'a [Entry],
-    claims: &'a Claims,
+struct Proposing<'a> {
+    claims: &'a Claims<'a>,
     from: &'a Prefix,
     to: &'a Prefix,
     finder: Finder<'a>,
     /// The path that is looked for: one vector for all.
     path: Vec<u8>,
-    /// First names of hard-link groups of which this tree makes the file, and the name it makes.
+    /// First names of hard-link groups of which this placement makes the file, and the name it makes.
     heads: HashMap<usize, usize>,
 }
 
-impl Laying<'_> {
+impl Proposing<'_> {
     /// The entry where a member with this rest lies.
     fn entry(&mut self, rest: &[u8]) -> Option<usize> {
         self.path.clear();
@@ -186,14 +185,14 @@ impl Laying<'_> {
         self.finder.find(&self.path)
     }
 
-    /// How the tree gives this member, if it can.
+    /// How the placement gives this member, if it can.
     fn role(&mut self, member: &Member, rest: &[u8]) -> Option<(usize, Role)> {
         let index = self.entry(rest)?;
-        let first = self.claims.first_name(index);
+        let first = self.claims.entries.first_name(index);
         if !self.claims.may_leave_out(first) {
             return None;
         }
-        let file = &self.entries[first];
+        let file = &self.claims.entries[first];
         if file.kind == Kind::Directory {
             let same = member.kind == Kind::Directory;
             let role = if self.claims.is_given(index) { Role::Again } else { Role::Made };
@@ -219,7 +218,7 @@ impl Laying<'_> {
         if !same {
             return None;
         }
-        if self.claims.has_links(first) {
+        if self.claims.entries.has_links(first) {
             if self.claims.head(first).is_some() || self.heads.contains_key(&first) {
                 return None;
             }
@@ -241,25 +240,20 @@ impl Proposal {
                 _ => OTHER_COST,
             })
             .sum();
-        saved > TREE_COST + EXCEPTION_COST * self.placement.except.len()
+        saved > PLACEMENT_COST + EXCEPTION_COST * self.placement.except.len()
     }
 
     /// Adds the digests of those files that `keep` wants.
-    pub(super) fn keep_digests(
-        &mut self,
-        entries: &[Entry],
-        claims: &Claims,
-        keep: impl Fn(u64) -> bool,
-    ) {
+    pub(super) fn keep_digests(&mut self, claims: &Claims<'_>, keep: impl Fn(u64) -> bool) {
         let mut column = DigestColumn { at: Vec::new(), is: Vec::<Digest>::new() };
         for (at, given) in self.given.iter().enumerate() {
             // The member has the contents of the entry that it makes.
-            let file = claims.file(entries, given.entry as usize);
+            let file = claims.file(given.entry as usize);
             if let (Kind::File { size }, Some(sha256)) = (&file.kind, file.sha256)
                 && given.role == Role::Made
                 && keep(*size)
             {
-                column.at.push(number(at));
+                column.at.push(compact(at));
                 column.is.push(sha256);
             }
         }

@@ -4,12 +4,13 @@
 
 use std::collections::BTreeMap;
 
+use super::claims::Claims;
 use super::contents::{Contents, NONE};
 use super::members::Members;
-use super::plan::Claims;
+
 use crate::hashdb::HashDbError;
+use crate::model::RelPath;
 use crate::model::manifest::Prefix;
-use crate::model::{Entry, RelPath};
 
 /// Contents that stand in a package or a tree this often say nothing about where folders lie.
 const COMMON: usize = 8;
@@ -17,10 +18,9 @@ const COMMON: usize = 8;
 /// Where the package's folders seem to lie: pairs of prefixes, the best supported first. Contents that both
 /// have, and that nothing gives yet, tell.
 pub(super) fn prefixes(
-    entries: &[Entry],
     members: &Members<'_>,
     contents: &Contents<'_>,
-    claims: &Claims,
+    claims: &Claims<'_>,
 ) -> Result<Vec<(Prefix, Prefix)>, HashDbError> {
     let numbers = members.contents();
     let mut holders: Vec<u32> =
@@ -38,7 +38,7 @@ pub(super) fn prefixes(
         let names = contents.names(content).filter(|&entry| !claims.is_given(entry));
         let mut vote = |candidates: &[RelPath]| {
             for entry in names.clone() {
-                votes.vote(candidates, entries[entry].path.as_bytes());
+                votes.vote(candidates, claims.entries[entry].path.as_bytes());
             }
         };
         // Contents that stand anywhere say nothing.

@@ -2,19 +2,17 @@
 //!
 //! Invariant: what is not in the list, the manifest counts as archived; what is, some package gives back.
 
-use std::collections::HashSet;
 use std::path::Path;
 
+use super::eligibility::first_verdicts;
 use super::exclude_list::Tool;
-use super::{
-    ManifestVersion, Output, PackError, PackOptions, Packer, Planned, Summary, eligible, plan,
-    write,
-};
+use super::verdict::{Reason, Verdict, Verdicts};
+use super::{ManifestVersion, Output, PackError, PackOptions, Packer, Planned, Summary, write};
 use crate::model::manifest::{AnyManifest, MANIFEST_NAME, ManifestError};
 use crate::model::{Kind, RelPath};
 use crate::monitor::{Event, Monitor};
 use crate::pending_file::PendingFile;
-use crate::tree::Scan;
+use crate::tree::Entries;
 
 /// A tree that another tool may back up now.
 #[derive(Debug)]
@@ -23,7 +21,7 @@ pub struct Prepared {
     pub exclude_list: Vec<u8>,
     /// What is left out, and what it costs.
     pub summary: Summary,
-    /// Entries that the tool cannot be told to leave out: they are in its backup.
+    /// Entries whose names the tool's syntax cannot express: they stay in its backup.
     pub inexpressible: Vec<RelPath>,
 }
 
@@ -45,29 +43,16 @@ impl Packer<'_> {
         options.exclude.push(format!("./{MANIFEST_NAME}"));
         options.manifest_version = ManifestVersion::Two;
         let scan = self.scan(tree, &Output::Nothing, &options, monitor)?;
-        let mut may = eligible(&scan, &options)?;
-        // A file is left out under all its names or under none.
-        let mut inexpressible = Vec::new();
-        for (index, entry) in scan.entries.iter().enumerate() {
-            if entry.kind == Kind::Directory || tool.line(&top, &entry.path).is_some() {
-                continue;
-            }
-            inexpressible.push(entry.path.clone());
-            may[index] = false;
-            if let Kind::HardLink { target } = &entry.kind
-                && let Ok(first) = scan.entries.binary_search_by(|one| one.path.cmp(target))
-            {
-                may[first] = false;
-            }
-        }
+        let mut verdicts = first_verdicts(&scan, &options)?;
+        let inexpressible = inexpressible(&scan.entries, tool, &top, &mut verdicts);
         let mut summary = Summary::default();
-        let Planned { mut plan, held, .. } =
-            self.plan(&scan, may, &options, &mut summary, monitor)?;
-        summary.count(&scan, &plan, &held);
-        let lines = left_out(&scan, &plan).into_iter();
+        let Planned { mut plan, .. } =
+            self.plan(&scan, verdicts, &options, &mut summary, monitor)?;
+        summary.count(&scan.entries, &plan);
+        let lines = left_out(&scan.entries, &plan.verdicts);
         let exclude_list = lines.filter_map(|path| tool.line(&top, path)).flatten().collect();
         for path in &inexpressible {
-            let reason = "the list cannot say its name: it is not left out";
+            let reason = "the exclude list cannot express its name: it is not left out";
             monitor.event(Event::Skipped { object: &path.to_string(), reason });
         }
         write::with_manifest(&scan, &mut plan, &options, |write| write_manifest(tree, write))?
@@ -76,18 +61,37 @@ impl Packer<'_> {
     }
 }
 
+/// Decides that entries whose names the tool's syntax cannot express are archived, and returns their paths. A file is
+/// left out under all its names or under none.
+fn inexpressible(
+    entries: &Entries,
+    tool: Tool,
+    top: &Path,
+    verdicts: &mut Verdicts,
+) -> Vec<RelPath> {
+    let mut paths = Vec::new();
+    for (index, entry) in entries.iter().enumerate() {
+        if entry.kind != Kind::Directory && tool.line(top, &entry.path).is_none() {
+            paths.push(entry.path.clone());
+            let archived = Verdict::Archived(Reason::Inexpressible);
+            verdicts.set(entries.first_name(index), archived);
+        }
+    }
+    paths
+}
+
 /// What the archive would not hold: no folders, and no further names of archived files.
-fn left_out<'a>(scan: &'a Scan, plan: &plan::Plan) -> Vec<&'a RelPath> {
-    let entries = &scan.entries;
-    let archived = |path: &RelPath| {
-        entries.binary_search_by(|one| one.path.cmp(path)).is_ok_and(|at| plan.archived[at])
+fn left_out<'a>(entries: &'a Entries, verdicts: &'a Verdicts) -> impl Iterator<Item = &'a RelPath> {
+    let is_left_out = |verdict| match verdict {
+        Verdict::Given { .. } => true,
+        Verdict::Link { to } => verdicts.is_given(to),
+        Verdict::Archived(_) => false,
     };
-    let kept: HashSet<&RelPath> =
-        plan.links.iter().filter(|link| archived(&link.to)).map(|link| &link.path).collect();
-    let out = entries.iter().zip(&plan.archived).filter(|(entry, archived)| {
-        !**archived && entry.kind != Kind::Directory && !kept.contains(&entry.path)
-    });
-    out.map(|(entry, _)| &entry.path).collect()
+    entries
+        .iter()
+        .zip(verdicts.iter())
+        .filter(move |(entry, verdict)| entry.kind != Kind::Directory && is_left_out(*verdict))
+        .map(|(entry, _)| &entry.path)
 }
 
 fn output_error(tree: &Path, error: std::io::Error) -> PackError {
@@ -107,7 +111,7 @@ fn check_own_manifest(tree: &Path) -> Result<(), PackError> {
         Err(error @ (ManifestError::Needs { .. } | ManifestError::Version { .. })) => {
             std::io::Error::other(error)
         }
-        Err(_) => std::io::Error::other("a file of this name is there, and it is no manifest"),
+        Err(_) => std::io::Error::other("a file of this name exists, and it is no manifest"),
     };
     Err(output_error(tree, problem))
 }

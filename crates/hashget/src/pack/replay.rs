@@ -7,13 +7,14 @@ use std::collections::HashMap;
 use super::PackError;
 use super::members::Members;
 use super::plan::{ChosenPackage, PackageUse, Plan, ReadMembers};
+use super::verdict::{Verdict, Verdicts};
 use crate::error::ErrorClass;
 use crate::hashdb::HashDbError;
 use crate::model::manifest::{ManifestError, Package, PlacementCursor};
 use crate::model::{Digest, Entry, Kind, Member, Metadata, RelPath};
-use crate::tree::{Finder, find};
+use crate::tree::{Entries, Finder};
 
-/// The manifest would not give an entry back as it is: a defect of ours, told rather than stored.
+/// The manifest would not give an entry back as it is: a defect of ours, reported rather than stored.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
     /// An entry would come back wrong, twice, or not at all.
@@ -65,31 +66,38 @@ impl PackageUse {
 }
 
 struct Replay<'a> {
-    entries: &'a [Entry],
+    entries: &'a Entries,
+    verdicts: &'a Verdicts,
     finder: Finder<'a>,
     restored: Vec<bool>,
+    /// The number of the package whose entries are being restored.
+    package: usize,
 }
 
 /// Replays `plan` over the members of its packages; counts what each package gives on the way.
 pub(super) fn replay(
-    entries: &[Entry],
+    entries: &Entries,
     packages: &[ChosenPackage<'_>],
     read: ReadMembers<'_>,
     plan: &mut Plan,
 ) -> Result<(), PackError> {
-    let mut replay =
-        Replay { entries, finder: Finder::new(entries), restored: vec![false; entries.len()] };
-    let Plan { packages: manifest, uses, chosen, archived, links } = plan;
-    for ((package, used), &index) in manifest.iter().zip(uses).zip(chosen.iter()) {
-        let chosen = &packages[index];
+    let Plan { packages: manifest, uses, chosen, verdicts } = plan;
+    let restored = vec![false; entries.len()];
+    let mut replay = Replay { entries, verdicts, finder: entries.finder(), restored, package: 0 };
+    for (number, (package, used)) in manifest.iter().zip(uses).enumerate() {
+        let chosen = &packages[chosen[number]];
+        replay.package = number;
         chosen.with_members(read, |members| replay.package(package, used, chosen, members))?;
     }
-    for (index, _) in archived.iter().enumerate().filter(|(_, archived)| **archived) {
-        replay.once(index)?;
-    }
-    for link in links {
-        let kind = Kind::HardLink { target: link.to.clone() };
-        replay.restore(&link.path, &kind, &Metadata::default(), None)?;
+    for (index, verdict) in verdicts.iter().enumerate() {
+        match verdict {
+            Verdict::Given { .. } => {}
+            Verdict::Archived(_) => replay.once(index)?,
+            Verdict::Link { to } => {
+                let kind = Kind::HardLink { target: entries[to].path.clone() };
+                replay.restore(&entries[index].path, &kind, &Metadata::default(), None)?;
+            }
+        }
     }
     match replay.restored.iter().position(|restored| !restored) {
         Some(index) => Err(replay.error(index, "nothing gives it").into()),
@@ -106,8 +114,8 @@ impl<'a> Replay<'a> {
         chosen: &ChosenPackage<'_>,
         members: &Members<'_>,
     ) -> Result<(), PackError> {
-        for tree in &package.placements {
-            let mut cursor = PlacementCursor::new(tree);
+        for placement in &package.placements {
+            let mut cursor = PlacementCursor::new(placement);
             let mut result = Ok(());
             members.each(&mut |_, member| {
                 if result.is_ok() {
@@ -126,13 +134,13 @@ impl<'a> Replay<'a> {
                 None => Some(chosen.record.sha256),
                 Some(from) => digests.get(from).copied().flatten(),
             };
-            self.restore(&row.path, &row.kind, &row.metadata, sha256)?;
+            self.give(&row.path, &row.kind, &row.metadata, sha256)?;
             used.count(&row.kind);
         }
         Ok(())
     }
 
-    /// What one member gives by the tree that `cursor` follows.
+    /// What one member gives by the placement that `cursor` follows.
     fn member(
         &mut self,
         cursor: &mut PlacementCursor<'_>,
@@ -140,7 +148,7 @@ impl<'a> Replay<'a> {
         used: &mut PackageUse,
     ) -> Result<(), ReplayError> {
         if let Some(given) = cursor.next(member)? {
-            self.restore(&given.path, &given.kind, &given.metadata, member.sha256)?;
+            self.give(&given.path, &given.kind, &given.metadata, member.sha256)?;
             used.count(&given.kind);
         }
         Ok(())
@@ -157,34 +165,44 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    /// The first name of an entry.
-    fn file(&self, entry: &'a Entry) -> Option<&'a Entry> {
-        match &entry.kind {
-            Kind::HardLink { target } => find(self.entries, target),
-            _ => Some(entry),
-        }
-    }
-
-    fn restore(
+    /// Restores an entry from the package.
+    fn give(
         &mut self,
         path: &RelPath,
         kind: &Kind,
         metadata: &Metadata,
         sha256: Option<Digest>,
     ) -> Result<(), ReplayError> {
-        let found = self.finder.find(path.as_bytes());
-        let file = found.and_then(|index| self.file(&self.entries[index]));
-        let (Some(index), Some(file)) = (found, file) else {
+        let index = self.restore(path, kind, metadata, sha256)?;
+        let expected = Verdict::Given { package: self.package };
+        match index {
+            Some(index) if self.verdicts.get(index) != expected => {
+                Err(self.error(index, "the plan does not have it from this package"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Restores an entry; gives its index, unless it is a folder that an earlier placement made.
+    fn restore(
+        &mut self,
+        path: &RelPath,
+        kind: &Kind,
+        metadata: &Metadata,
+        sha256: Option<Digest>,
+    ) -> Result<Option<usize>, ReplayError> {
+        let Some(index) = self.finder.find(path.as_bytes()) else {
             return Err(ReplayError::Entry { path: path.clone(), problem: "the tree has none" });
         };
+        let file = self.entries.file(index);
         if *kind == Kind::Directory && self.restored[index] {
-            // An earlier tree decided.
-            return Ok(());
+            // An earlier placement decided.
+            return Ok(None);
         }
         if let Kind::HardLink { target } = kind {
-            let target = find(self.entries, target).and_then(|entry| self.file(entry));
-            let same = target.is_some_and(|target| target.path == file.path);
-            if !same {
+            let target = self.entries.position(target);
+            let target = target.map(|target| self.entries.first_name(target));
+            if target != Some(self.entries.first_name(index)) {
                 return Err(self.error(index, "it would be linked to another file"));
             }
         } else if *kind != file.kind {
@@ -194,7 +212,8 @@ impl<'a> Replay<'a> {
         } else if matches!(kind, Kind::File { .. }) && sha256 != file.sha256 {
             return Err(self.error(index, "its contents would differ"));
         }
-        self.once(index)
+        self.once(index)?;
+        Ok(Some(index))
     }
 }
 

@@ -1,50 +1,45 @@
 //! Archives that the older Python tool restores (`--manifest-version 1`).
 //!
-//! Invariant: only what version 1 can say exactly is left out: regular files of one name without special
+//! Invariant: only what version 1 can describe exactly is left out: regular files of one name without special
 //! bits, attributes, holes or fractions of a second; everything else is archived.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
+use super::claims::Claims;
 use super::contents::NONE;
-use super::plan::{ChosenPackage, Claims, PackageUse, Plan, ReadMembers};
+use super::placement::Role;
+use super::plan::{ChosenPackage, PackageUse, Plan, ReadMembers};
+use super::verdict::Reason;
 use crate::formats;
 use crate::hashdb::HashDbError;
-use crate::model::manifest::{FileV1, Link, ManifestV1, PackageV1};
-use crate::model::{Digest, Entry, Kind, Member, RelPath};
+use crate::model::manifest::{FileV1, ManifestV1, PackageV1};
+use crate::model::{Digest, Entry, Kind, Member};
 
 /// Decides what a version 1 archive leaves out. `packages` are sorted by URL.
 pub(super) fn plan(
-    entries: &[Entry],
-    claims: &Claims,
+    mut claims: Claims<'_>,
     packages: &[ChosenPackage<'_>],
     read: ReadMembers<'_>,
     expires: Option<String>,
 ) -> Result<(Plan, ManifestV1), HashDbError> {
     let holders = holders(packages, read)?;
-    let links = links(entries);
-    let mut uses: Vec<PackageUse> = packages
-        .iter()
-        .map(|package| PackageUse {
-            url: package.record.url.clone(),
-            size: package.record.size,
-            files: 0,
-            bytes: 0,
-        })
-        .collect();
-    let several: HashSet<&RelPath> = links.iter().map(|link| &link.to).collect();
-    let mut archived: Vec<bool> =
-        entries.iter().map(|entry| !matches!(entry.kind, Kind::HardLink { .. })).collect();
+    let entries = claims.entries;
+    let mut uses: Vec<PackageUse> =
+        packages.iter().map(|package| PackageUse::none_of(&package.record)).collect();
     let mut files = Vec::new();
-    for (index, entry) in
-        entries.iter().enumerate().filter(|&(index, _)| claims.may_leave_out(index))
-    {
-        let sayable = version_1_says(entry) && !several.contains(&entry.path);
-        let holder = entry.sha256.and_then(|sha256| holders.get(&sha256)).filter(|_| sayable);
-        if let (Some(&holder), Some(file)) = (holder, file_v1(entry)) {
-            archived[index] = false;
-            uses[holder].files += 1;
-            uses[holder].bytes += file.size;
-            files.push(file);
+    for (index, entry) in entries.iter().enumerate() {
+        let holder = entry.sha256.and_then(|sha256| holders.get(&sha256));
+        let Some(&holder) = holder.filter(|_| claims.may_leave_out(index)) else { continue };
+        let sayable = version_1_says(entry) && !entries.has_links(index);
+        match holder.zip(file_v1(entry).filter(|_| sayable)) {
+            Some((holder, file)) => {
+                claims.give(index, Role::Made, holder);
+                uses[holder].files += 1;
+                uses[holder].bytes += file.size;
+                files.push(file);
+            }
+            None if entry.kind == (Kind::File { size: 0 }) => {}
+            None => claims.set_reason(index, Reason::VersionOne),
         }
     }
     let used = (0..packages.len()).filter(|&index| uses[index].files > 0);
@@ -62,19 +57,21 @@ pub(super) fn plan(
         expires,
     };
     uses.retain(|used| used.files > 0);
-    Ok((Plan { packages: Vec::new(), uses, chosen, archived, links }, manifest))
+    let number = |package: usize| chosen.partition_point(|&index| index < package);
+    let verdicts = claims.finish(number);
+    Ok((Plan { packages: Vec::new(), uses, chosen, verdicts }, manifest))
 }
 
-/// For each of the tree's contents the first package that has it, where the Python tool looks.
+/// For each of the tree's contents that packages have the first of them that has it where the Python tool looks.
 fn holders(
     packages: &[ChosenPackage<'_>],
     read: ReadMembers<'_>,
-) -> Result<HashMap<Digest, usize>, HashDbError> {
-    let mut holders: HashMap<Digest, usize> = HashMap::new();
+) -> Result<HashMap<Digest, Option<usize>>, HashDbError> {
+    let mut holders: HashMap<Digest, Option<usize>> = HashMap::new();
     for (index, package) in packages.iter().enumerate().rev() {
-        holders.insert(package.record.sha256, index);
+        holders.insert(package.record.sha256, Some(index));
         let format = formats::by_name(&package.record.format);
-        // The Python tool looks into inner packages only if told to.
+        // The Python tool reads inner packages only on request.
         let is_found = |member: &Member| {
             let path = member.path.as_bytes();
             let inner = path.windows(2).any(|pair| pair == b"!/");
@@ -83,24 +80,15 @@ fn holders(
         package.with_members(read, |members| {
             let numbers = members.contents();
             members.each(&mut |at, member| {
-                if let Some(sha256) = member.sha256.filter(|_| numbers[at] != NONE)
-                    && is_found(member)
-                {
-                    holders.insert(sha256, index);
+                let Some(sha256) = member.sha256.filter(|_| numbers[at] != NONE) else { return };
+                let holder = holders.entry(sha256).or_default();
+                if is_found(member) {
+                    *holder = Some(index);
                 }
             })
         })?;
     }
     Ok(holders)
-}
-
-/// All further names of files; each file itself is archived.
-fn links(entries: &[Entry]) -> Vec<Link> {
-    let link = |entry: &Entry| match &entry.kind {
-        Kind::HardLink { target } => Some(Link { path: entry.path.clone(), to: target.clone() }),
-        _ => None,
-    };
-    entries.iter().filter_map(link).collect()
 }
 
 fn version_1_says(entry: &Entry) -> bool {

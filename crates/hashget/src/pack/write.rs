@@ -9,13 +9,14 @@ use std::io::{self, Write};
 use super::open_file::{Listeners, OpenFile};
 use super::plan::Plan;
 use super::tar_writer::TarWriter;
+use super::verdict::Verdict;
 use super::{PackError, PackOptions};
 use crate::model::manifest::{
     EntryColumns, MANIFEST_NAME, Manifest, ManifestV1, Needs, Renamed, TreeSummary,
 };
 use crate::model::{Entry, Kind, Metadata, RelPath};
 use crate::monitor::{Monitor, ProblemKind, Running};
-use crate::tree::{Scan, Stamp, inspect_open_file, tree_digest};
+use crate::tree::{Entries, Scan, Stamp, inspect_open_file};
 
 /// Writes one archive.
 pub(super) struct Writer<'a> {
@@ -26,12 +27,12 @@ pub(super) struct Writer<'a> {
     pub(super) progress: &'a Running<'a>,
     /// Did a file change since the first manifest?
     pub(super) outdated: bool,
-    /// How many files would not hold still.
+    /// Number of files that changed while they were read.
     pub(super) changed: u64,
-    /// Files that could not be archived after all.
-    pub(super) gone: HashSet<RelPath>,
-    /// The further names of archived files, by the first name.
-    pub(super) names: HashMap<RelPath, Vec<usize>>,
+    /// Files that could not be archived after all, by index.
+    pub(super) gone: HashSet<usize>,
+    /// The further names of files, by the index of the first name.
+    pub(super) names: HashMap<usize, Vec<usize>>,
 }
 
 /// Writes the manifest of a plan into the tar.
@@ -44,11 +45,11 @@ fn put_manifest<W: Write>(
     with_manifest(scan, plan, options, |write| put_text(tar, write))?
 }
 
-/// Writes what it is given somewhere.
+/// Writes a text to a writer.
 pub(super) type WriteText<'a> = &'a dyn Fn(&mut dyn Write) -> io::Result<()>;
 
-/// Makes the manifest of a plan, for `work` to write. It is written as it is made: for a large tree it takes
-/// more memory than all that it says.
+/// Makes the manifest of a plan and passes it to `work`, which writes it piece by piece: for a large tree it would take
+/// more memory than the tree.
 pub(super) fn with_manifest<R>(
     scan: &Scan,
     plan: &mut Plan,
@@ -62,8 +63,11 @@ pub(super) fn with_manifest<R>(
         _ => None,
     };
     let own_manifest = RelPath::new(MANIFEST_NAME)?;
-    let renamed = (scan.get(&own_manifest).is_some())
+    let renamed = entries
+        .at(&own_manifest)
+        .is_some()
         .then(|| Renamed { stored: stored_name(entries), name: own_manifest });
+    let archived = plan.verdicts.archived();
     let manifest = Manifest {
         format: Manifest::FORMAT.to_owned(),
         version: 2,
@@ -71,22 +75,22 @@ pub(super) fn with_manifest<R>(
         tool: concat!("hashget ", env!("CARGO_PKG_VERSION")).to_owned(),
         expires: options.expires.clone().or(earliest),
         tree: TreeSummary {
-            sha256: tree_digest(entries),
+            sha256: entries.tree_digest(),
             entries: entries.len() as u64,
-            files: entries.iter().filter(|entry| is_file(entries, entry)).count() as u64,
+            files: (0..entries.len()).filter(|&index| is_file(entries.file(index))).count() as u64,
             bytes: entries.iter().filter_map(file_size).sum(),
         },
         packages: std::mem::take(&mut plan.packages),
-        archived: EntryColumns::new(entries, &plan.archived, options.hashes.archived()),
-        links: std::mem::take(&mut plan.links),
+        archived: EntryColumns::new(entries, &archived, options.hashes.archived()),
+        links: plan.links(entries),
         renamed: renamed.into_iter().collect(),
     };
     let done = work(&|output| manifest.write_json(output));
-    (plan.packages, plan.links) = (manifest.packages, manifest.links);
+    plan.packages = manifest.packages;
     Ok(done)
 }
 
-/// Writes a manifest that `write` writes, duplicate_paths: first to know its length.
+/// Writes a manifest that `write` writes, twice: first to know its length.
 fn put_text<W: Write>(tar: &mut TarWriter<W>, write: WriteText<'_>) -> Result<(), PackError> {
     let mut length = Counter(0);
     write(&mut length).map_err(PackError::Write)?;
@@ -114,21 +118,16 @@ impl Write for Counter {
     }
 }
 
-fn is_file(entries: &[Entry], entry: &Entry) -> bool {
-    match &entry.kind {
-        Kind::File { .. } => true,
-        Kind::HardLink { target } => crate::tree::find(entries, target)
-            .is_some_and(|first| matches!(first.kind, Kind::File { .. })),
-        _ => false,
-    }
+fn is_file(entry: &Entry) -> bool {
+    matches!(entry.kind, Kind::File { .. })
 }
 
 /// A free name for the tree's own file of the manifest's name.
-fn stored_name(entries: &[Entry]) -> RelPath {
+fn stored_name(entries: &Entries) -> RelPath {
     (0_u64..)
         .map(|number| format!("{MANIFEST_NAME}.stored{number}"))
         .filter_map(|name| RelPath::new(name).ok())
-        .find(|name| crate::tree::find(entries, name).is_none())
+        .find(|name| entries.position(name).is_none())
         .expect("a tree has fewer names than there are numbers")
 }
 
@@ -165,11 +164,10 @@ impl Writer<'_> {
     /// Which entries the tar holds: the archived ones, the folders above them, and further names of
     /// archived files.
     fn stored(&self) -> Vec<bool> {
-        let entries = &self.scan.entries;
-        let position = |path: &RelPath| entries.binary_search_by(|one| one.path.cmp(path)).ok();
-        let mut stored = self.plan.archived.clone();
+        let (entries, verdicts) = (&self.scan.entries, &self.plan.verdicts);
+        let mut stored = verdicts.archived();
         let mut last_folder = None;
-        for index in (0..entries.len()).filter(|&index| self.plan.archived[index]) {
+        for index in (0..entries.len()).filter(|&index| verdicts.is_archived(index)) {
             let mut folder = entries[index].path.parent();
             // Most entries lie beside the one before.
             if folder == last_folder {
@@ -177,71 +175,71 @@ impl Writer<'_> {
             }
             last_folder.clone_from(&folder);
             while let Some(path) = folder {
-                match position(&path) {
+                match entries.position(&path) {
                     Some(above) if !stored[above] => stored[above] = true,
                     _ => break,
                 }
                 folder = path.parent();
             }
         }
-        for link in &self.plan.links {
-            if let (Some(name), Some(to)) = (position(&link.path), position(&link.to))
-                && self.plan.archived[to]
+        for (index, verdict) in verdicts.iter().enumerate() {
+            if let Verdict::Link { to } = verdict
+                && verdicts.is_archived(to)
             {
-                stored[name] = true;
+                stored[index] = true;
             }
         }
         stored
     }
 
     fn gather_names(&mut self) {
-        for (index, entry) in self.scan.entries.iter().enumerate() {
-            if let Kind::HardLink { target } = &entry.kind {
-                self.names.entry(target.clone()).or_default().push(index);
+        let entries = &self.scan.entries;
+        for index in 0..entries.len() {
+            let first = entries.first_name(index);
+            if first != index {
+                self.names.entry(first).or_default().push(index);
             }
         }
     }
 
     /// Parts from the archived file `first` those further names that are not names of `now` any more:
     /// they are archived as a file of their own, each, so that nothing of theirs is lost.
-    fn part_names(&mut self, first: &RelPath, now: Option<&Stamp>) {
-        let Some(names) = self.names.remove(first) else { return };
-        let is_same = |&name: &usize| {
-            let path = &self.scan.entries[name].path;
-            let opened = self.scan.root.open_file(path);
-            let stamp = opened.and_then(|file| Ok(inspect_open_file(&file)?.1));
-            let same = |stamp: Stamp| {
-                now.is_some_and(|now| (now.device, now.inode) == (stamp.device, stamp.inode))
-            };
-            match stamp {
-                Ok(stamp) => same(stamp),
-                Err(error) => {
-                    // One that has vanished is told when it is written.
-                    if error.kind() != io::ErrorKind::NotFound {
-                        let problem = format!(
-                            "archived as a file of its own, not as a further name of {first}: {error}"
-                        );
-                        self.monitor.problem(ProblemKind::Incomplete, path, problem);
-                    }
-                    false
-                }
-            }
-        };
-        let parted: Vec<usize> = names.into_iter().filter(|name| !is_same(name)).collect();
+    fn part_names(&mut self, first: usize, now: Option<&Stamp>) {
+        let Some(names) = self.names.remove(&first) else { return };
+        let parted: Vec<usize> =
+            names.into_iter().filter(|&name| !self.is_name_of(name, first, now)).collect();
         let Some((&head, further)) = parted.split_first() else { return };
-        let to = self.scan.entries[head].path.clone();
-        self.scan.entries[head].kind = Kind::File { size: 0 };
-        self.plan.archived[head] = true;
-        self.plan.links.retain(|link| link.path != to);
+        let (entries, verdicts) = (&mut self.scan.entries, &mut self.plan.verdicts);
+        entries.replace(head, Entry { kind: Kind::File { size: 0 }, ..entries[head].clone() });
+        verdicts.set(head, verdicts.get(first));
         for &name in further {
-            let entry = &mut self.scan.entries[name];
-            entry.kind = Kind::HardLink { target: to.clone() };
-            for link in self.plan.links.iter_mut().filter(|link| link.path == entry.path) {
-                link.to = to.clone();
+            entries.make_link(name, head);
+            verdicts.set(name, Verdict::Link { to: head });
+        }
+        self.names.insert(head, further.to_vec());
+        self.outdated = true;
+    }
+
+    /// Is `name` a name of the file `now`, which `first` is one of?
+    fn is_name_of(&self, name: usize, first: usize, now: Option<&Stamp>) -> bool {
+        let path = &self.scan.entries[name].path;
+        let opened = self.scan.root.open_file(path);
+        match opened.and_then(|file| Ok(inspect_open_file(&file)?.1)) {
+            Ok(stamp) => {
+                now.is_some_and(|now| (now.device, now.inode) == (stamp.device, stamp.inode))
+            }
+            Err(error) => {
+                // One that has vanished is reported when it is written.
+                if error.kind() != io::ErrorKind::NotFound {
+                    let first = &self.scan.entries[first].path;
+                    let problem = format!(
+                        "archived as a file of its own, not as a further name of {first}: {error}"
+                    );
+                    self.monitor.problem(ProblemKind::Incomplete, path, problem);
+                }
+                false
             }
         }
-        self.names.insert(to, further.to_vec());
-        self.outdated = true;
     }
 
     fn put<W: Write>(
@@ -250,16 +248,19 @@ impl Writer<'_> {
         index: usize,
         renamed: &RelPath,
     ) -> Result<(), PackError> {
-        let name = name_in_tar(&self.scan.entries[index].path, renamed);
-        if let Kind::File { .. } = self.scan.entries[index].kind {
+        let entries = &self.scan.entries;
+        let name = name_in_tar(&entries[index].path, renamed);
+        if is_file(&entries[index]) {
             return self.put_file(tar, index, &name);
         }
-        let mut entry = self.scan.entries[index].clone();
-        if let Kind::HardLink { target } = &entry.kind {
-            let first = crate::tree::find(&self.scan.entries, target);
-            let Some(first) = first.filter(|_| !self.gone.contains(target)) else { return Ok(()) };
-            entry.metadata = first.metadata.clone();
-            let target = RelPath::new(name_in_tar(target, renamed))?;
+        let mut entry = entries[index].clone();
+        let first = entries.first_name(index);
+        if first != index {
+            if self.gone.contains(&first) {
+                return Ok(());
+            }
+            entry.metadata = entries[first].metadata.clone();
+            let target = RelPath::new(name_in_tar(&entries[first].path, renamed))?;
             entry.kind = Kind::HardLink { target };
             entry.extents = None;
         }
@@ -277,15 +278,15 @@ impl Writer<'_> {
         let (metadata, file) = match OpenFile::open(&self.scan.root, &path) {
             Ok(opened) => opened,
             Err(error) => {
-                self.part_names(&path, None);
+                self.part_names(index, None);
                 let problem =
                     format!("cannot be read any more, and is not in the archive: {error}");
                 self.monitor.problem(ProblemKind::Incomplete, &path, problem);
-                self.gone.insert(path);
+                self.gone.insert(index);
                 return Ok(());
             }
         };
-        self.part_names(&path, Some(file.stamp()));
+        self.part_names(index, Some(file.stamp()));
         let mut now = Entry {
             path: path.clone(),
             kind: Kind::File { size: file.size() },
@@ -303,7 +304,7 @@ impl Writer<'_> {
         }
         self.progress.advance(0, 1);
         if self.scan.entries[index] != now {
-            self.scan.entries[index] = now;
+            self.scan.entries.replace(index, now);
             self.outdated = true;
         }
         Ok(())
@@ -311,17 +312,11 @@ impl Writer<'_> {
 
     /// Takes the files that could not be archived after all out of the plan, with their further names.
     fn drop_gone(&mut self) {
-        let gone = &self.gone;
-        let remains = |entry: &Entry| {
-            let linked = matches!(&entry.kind, Kind::HardLink { target } if gone.contains(target));
-            !linked && !gone.contains(&entry.path)
-        };
-        let remaining: Vec<bool> = self.scan.entries.iter().map(remains).collect();
-        let mut each = remaining.iter();
-        self.plan.archived.retain(|_| *each.next().expect("one for each entry"));
-        let mut each = remaining.iter();
-        self.scan.entries.retain(|_| *each.next().expect("one for each entry"));
-        self.plan.links.retain(|link| !gone.contains(&link.to));
+        let (entries, gone) = (&self.scan.entries, &self.gone);
+        let remains = |index: usize| !gone.contains(&entries.first_name(index));
+        let remaining: Vec<bool> = (0..entries.len()).map(remains).collect();
+        self.plan.verdicts.retain(|index| remaining[index]);
+        self.scan.entries.retain(|index| remaining[index]);
     }
 }
 

@@ -350,8 +350,9 @@ pub(super) fn all_done(
         Err(_) => return Ok(None),
     };
     let mut entries = scan.entries;
-    entries.retain(|entry| entry.path != manifest_path());
-    if tree::tree_digest(&entries) != manifest.tree.sha256 {
+    let own = entries.position(&manifest_path());
+    entries.retain(|index| Some(index) != own);
+    if entries.tree_digest() != manifest.tree.sha256 {
         return Ok(None);
     }
     let mut summary = Summary {

@@ -1,4 +1,4 @@
-//! Reading a file's contents: its digest, its holes, and whether it held still meanwhile.
+//! Reading a file's contents: its digest, its holes, and whether it changed meanwhile.
 //!
 //! Invariant: a file with holes is digested and written without them (see "holes" in `docs/format.md`).
 
@@ -12,19 +12,19 @@ use rustix::io::Errno;
 use super::inspect::{Stamp, stamp_of};
 use crate::model::{Digest, Extent, HashingReader};
 
-/// How a file was while it was read.
+/// The state of a file while it was read.
 #[derive(Debug, Clone)]
 pub struct Held {
-    /// The data of a file with holes.
+    /// Where the data of a file with holes lies.
     pub extents: Option<Vec<Extent>>,
-    /// How the file was right before it was read.
+    /// The stamp of the file before it was read.
     pub stamp: Stamp,
-    /// Was all of it read, and was it the same right after?
+    /// Was all of it read, and was the stamp the same afterwards?
     pub steady: bool,
 }
 
-/// Reads a file to its end through `buffer`, reporter `progress` the bytes as they are read. Gives the digest of what
-/// was read, and the file back.
+/// Reads a file to its end through `buffer` and reports the bytes to `progress`. Returns the digest of what was read,
+/// and the file.
 pub(super) fn read_contents(
     reader: ContentsReader,
     buffer: &mut [u8],
@@ -44,12 +44,12 @@ pub(super) fn read_contents(
     Ok((sha256, held, file))
 }
 
-/// Gives the contents of a file, holes left out.
+/// Reads the contents of a file without its holes.
 pub struct ContentsReader {
     data: ExtentReader,
     extents: Option<Vec<Extent>>,
     stamp: Stamp,
-    /// Bytes read so far, and those that there should be.
+    /// Bytes read so far, and expected in all.
     bytes: u64,
     expected: u64,
 }
@@ -58,11 +58,11 @@ impl ContentsReader {
     /// Starts at the beginning of an open regular file.
     pub fn new(file: File) -> io::Result<Self> {
         let (stamp, allocated) = stamp_of(&file)?;
-        Self::of(file, stamp, allocated)
+        Self::with_stamp(file, stamp, allocated)
     }
 
-    /// The same for a file that was just found to be as `stamp` says, with so many bytes allocated.
-    pub(super) fn of(file: File, stamp: Stamp, allocated: u64) -> io::Result<Self> {
+    /// The same for a file whose stamp and number of allocated bytes are known.
+    pub(super) fn with_stamp(file: File, stamp: Stamp, allocated: u64) -> io::Result<Self> {
         let extents = if allocated < stamp.size {
             data_extents(&file, stamp.size, MOST_EXTENTS)?
         } else {
@@ -74,17 +74,17 @@ impl ContentsReader {
         Ok(Self { data, extents, stamp, bytes: 0, expected })
     }
 
-    /// How the file is at the start.
+    /// The stamp of the file before it was read.
     pub fn stamp(&self) -> &Stamp {
         &self.stamp
     }
 
-    /// The data of a file with holes.
+    /// Where the data of a file with holes lies.
     pub fn extents(&self) -> Option<&[Extent]> {
         self.extents.as_deref()
     }
 
-    /// Whether the file held still, if it was read to its end; with the file.
+    /// The state of the file, if it was read to its end; with the file.
     pub fn finish(self) -> io::Result<(Held, File)> {
         let file = self.data.file;
         let steady = self.bytes == self.expected && stamp_of(&file)?.0 == self.stamp;
@@ -100,8 +100,8 @@ impl Read for ContentsReader {
     }
 }
 
-/// A file with more stretches of data than this is taken as one without holes: readers of archives
-/// bound how many they follow.
+/// Limit on the extents of a file; one with more counts as a file without holes, since readers of archives limit their
+/// number.
 const MOST_EXTENTS: usize = 500_000;
 
 /// Where the data of a file lies; `None` when it has no hole, or more than `most` extents.
@@ -112,7 +112,7 @@ fn data_extents(file: &File, size: u64, most: usize) -> io::Result<Option<Vec<Ex
         let offset = match seek(file, DataSeek::Data(at)) {
             Ok(offset) => offset.min(size),
             Err(Errno::NXIO) => break,
-            // A file system that cannot tell has no holes for us.
+            // The file system does not report holes.
             Err(Errno::INVAL | Errno::NOTSUP) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
@@ -129,7 +129,7 @@ fn data_extents(file: &File, size: u64, most: usize) -> io::Result<Option<Vec<Ex
     Ok((!whole).then_some(extents))
 }
 
-/// Reads the data of a file, hole after hole skipped.
+/// Reads the data of a file and skips the holes.
 struct ExtentReader {
     file: File,
     extents: Vec<Extent>,

@@ -1,15 +1,10 @@
-//! Finding entries by their paths.
+//! Finding one entry after the other by its path.
 //!
 //! Invariant: the entries that are searched are sorted by the bytes of their paths.
 
 use std::cmp::Ordering;
 
-use crate::model::{Entry, RelPath};
-
-/// The entry at `path` among `entries`, which are sorted by path.
-pub fn find<'a>(entries: &'a [Entry], path: &RelPath) -> Option<&'a Entry> {
-    entries.binary_search_by(|entry| entry.path.cmp(path)).ok().map(|index| &entries[index])
-}
+use crate::model::Entry;
 
 /// What lies further from the last place is sought among all entries: such searches begin at the same places each time,
 /// and those are near at hand.
@@ -70,7 +65,7 @@ impl<'a> Finder<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Kind, Metadata};
+    use crate::model::{Kind, Metadata, RelPath};
 
     #[test]
     fn each_entry_is_found_wherever_the_last_search_ended_and_no_other_is() {

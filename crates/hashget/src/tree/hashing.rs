@@ -1,7 +1,7 @@
 //! Hashing the files of a tree.
 //!
-//! Invariant: the digest, the size and the metadata that come of a file are of one moment; a file that
-//! does not hold still is read again, up to [`TRIES`] times.
+//! Invariant: the digest, the size and the metadata of a file are of one moment; a file that changes meanwhile is read
+//! again, up to [`TRIES`] times.
 
 use std::fs::File;
 use std::io;
@@ -21,7 +21,7 @@ const TRIES: usize = 3;
 
 /// Hashes files, one after the other.
 pub(super) struct FileHasher<'a> {
-    /// One for all files: making it anew for each would take longer than hashing most of them.
+    /// Used for all files: allocating one for each would take longer than hashing most of them.
     buffer: Vec<u8>,
     progress: &'a Running<'a>,
 }
@@ -42,7 +42,7 @@ impl<'a> FileHasher<'a> {
         let mut tries = 0;
         loop {
             let (metadata, stamp, allocated) = inspect_open(&file)?;
-            let reader = ContentsReader::of(file, stamp, allocated)?;
+            let reader = ContentsReader::with_stamp(file, stamp, allocated)?;
             let mut buffer = std::mem::take(&mut self.buffer);
             let read =
                 read_contents(reader, &mut buffer, &mut |bytes| self.progress.advance(bytes, 0));

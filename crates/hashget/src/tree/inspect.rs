@@ -1,6 +1,6 @@
-//! What the file system says of one entry.
+//! The metadata of one entry.
 //!
-//! Invariant: everything is asked of the entry itself, never of what a symbolic link points to.
+//! Invariant: metadata is that of the entry itself, never of the target of a symbolic link.
 
 use std::ffi::CStr;
 use std::fs::File;
@@ -110,7 +110,7 @@ pub(super) fn procfs_path(fd: BorrowedFd<'_>) -> std::path::PathBuf {
 /// What an open regular file is now: its metadata and stamp.
 ///
 /// # Errors
-/// When it cannot be asked, or is no regular file.
+/// Its metadata cannot be read, or it is no regular file.
 pub fn inspect_open_file(file: &File) -> io::Result<(Metadata, Stamp)> {
     inspect_open(file).map(|(metadata, stamp, _)| (metadata, stamp))
 }
@@ -150,7 +150,7 @@ fn read_xattrs(
     let mut large = Vec::new();
     let names = match list(&mut small) {
         Ok(length) => &small[..length],
-        // A file system without attributes has none.
+        // The file system does not support attributes.
         Err(Errno::NOTSUP | Errno::NOSYS) => return Ok(Xattrs::default()),
         Err(Errno::RANGE) => {
             large.resize(XATTR_MAX, 0);
@@ -168,7 +168,7 @@ fn read_xattrs(
             Ok(length) => {
                 xattrs.insert(name.to_bytes().into(), value[..length].into());
             }
-            // Gone since it was listed, or not for us to see.
+            // It was removed since it was listed, or may not be read.
             Err(Errno::NODATA | Errno::PERM | Errno::ACCESS) => {}
             Err(error) => return Err(error.into()),
         }

@@ -1,9 +1,10 @@
 //! Reading a tree: every entry with its metadata, every file with its digest.
 //!
 //! Invariant: nothing in a tree is followed, changed or waited for: symbolic links are entries,
-//! fifos and devices are not opened, and what changes meanwhile is told, not hidden.
+//! fifos and devices are not opened, and changes during the scan are reported.
 
 mod contents;
+mod entries;
 mod find;
 mod globs;
 mod hashing;
@@ -13,8 +14,8 @@ mod order;
 mod scan_cache;
 mod tasks;
 mod walk;
+mod work;
 
-use std::collections::HashMap;
 use std::ffi::CString;
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -22,17 +23,16 @@ use std::path::{Path, PathBuf};
 
 use contents::read_contents;
 pub use contents::{ContentsReader, Held};
+pub use entries::Entries;
 pub(crate) use find::Finder;
-pub use find::find;
 pub use globs::{BadGlob, Globs};
 pub use inspect::{Stamp, inspect_open_file};
 pub use open::TreeRoot;
 pub(crate) use open::need_procfs;
 
 use crate::error::ErrorClass;
-use crate::model::{Digest, Entry, Kind, RelPath, TreeDigest, entry_digest};
+use crate::model::{Digest, Entry, Kind, RelPath};
 use crate::monitor::{Interrupted, Monitor, ProblemKind, Step, Total};
-use crate::parallel;
 use scan_cache::ScanCache;
 
 /// How to scan.
@@ -40,7 +40,7 @@ use scan_cache::ScanCache;
 pub struct ScanOptions {
     /// What is not part of the tree.
     pub exclude: Globs,
-    /// Leave out what a `CACHEDIR.TAG` marks as a cache; the folder and its tag stay.
+    /// Exclude what a `CACHEDIR.TAG` marks as a cache; the folder and its tag stay.
     pub exclude_caches: bool,
     /// Do not enter folders where another file system is mounted.
     pub one_file_system: bool,
@@ -50,6 +50,8 @@ pub struct ScanOptions {
     pub cache: Option<PathBuf>,
     /// Threads that walk and hash; at least 1.
     pub jobs: usize,
+    /// [`Scan::absent`] has what is excluded, too, and the scan cache is read but not written.
+    pub for_explaining: bool,
 }
 
 impl Default for ScanOptions {
@@ -61,6 +63,7 @@ impl Default for ScanOptions {
             skip_files: Vec::new(),
             cache: None,
             jobs: std::thread::available_parallelism().map_or(1, usize::from),
+            for_explaining: false,
         }
     }
 }
@@ -72,8 +75,38 @@ pub struct Scan {
     pub root: TreeRoot,
     /// All entries sorted by the bytes of their paths, the top folder first. Of a hard-link group the
     /// first name has the kind of the file, the others are [`Kind::HardLink`] to it. Every file has
-    /// its digest; what could not be read is not here, but was told to the monitor.
-    pub entries: Vec<Entry>,
+    /// its digest; what could not be read is not here, but was reported to the monitor.
+    pub entries: Entries,
+    /// What is not part of the tree, by path: it, or all that is below it.
+    pub absent: Vec<(RelPath, Absence)>,
+}
+
+/// Why something in the folder is not part of the tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Absence {
+    /// A pattern excludes it, or a folder that it lies in.
+    Excluded,
+    /// It lies in a folder that a `CACHEDIR.TAG` marks as a cache.
+    OfCache,
+    /// It lies on another file system.
+    OtherFileSystem,
+    /// It is a socket.
+    Socket,
+    /// It cannot be read.
+    Unreadable,
+    /// It is not there.
+    Missing,
+}
+
+impl Absence {
+    /// What a scan says of it, where it is not just as the user wanted.
+    fn worth_a_word(self) -> Option<&'static str> {
+        match self {
+            Self::OtherFileSystem => Some("another file system is mounted here"),
+            Self::Socket => Some("a socket exists only while its program runs"),
+            Self::Excluded | Self::OfCache | Self::Unreadable | Self::Missing => None,
+        }
+    }
 }
 
 /// Why a tree could not be scanned at all.
@@ -116,12 +149,12 @@ pub fn scan(root: &Path, options: &ScanOptions, monitor: &dyn Monitor) -> Result
     let cache = options.cache.as_deref().map(|folder| ScanCache::open(folder, root.path()));
     let found = walk::walk(&root, options, cache.as_ref(), &progress, monitor);
     drop(progress);
-    let walk::Found { mut entries, several_names, lines } = found?;
+    let walk::Walked { entries, several_names, lines, absent } = found?;
+    let cache = cache.filter(|_| !options.for_explaining);
     if let Some(Err(error)) = cache.map(|cache| cache.save(lines)) {
         monitor.problem(ProblemKind::Note, &name, format!("cannot keep the scan cache: {error}"));
     }
-    link_names(&mut entries, several_names);
-    Ok(Scan { root, entries })
+    Ok(Scan { root, entries: Entries::linked_by(entries, several_names), absent })
 }
 
 /// Reads the one entry at `path`, of which only the last component is not followed; not what is below it.
@@ -156,51 +189,16 @@ pub fn read_entry(path: &Path) -> std::io::Result<Entry> {
     Ok(entry)
 }
 
-/// Turns all but the first name of every hard-link group into links to that first name.
-fn link_names(entries: &mut [Entry], several_names: Vec<(usize, walk::Identity)>) {
-    let mut first_names: HashMap<walk::Identity, usize> = HashMap::new();
-    for (index, identity) in several_names {
-        let first = *first_names.entry(identity).or_insert(index);
-        if first != index {
-            let target = entries[first].path.clone();
-            let entry = &mut entries[index];
-            entry.kind = Kind::HardLink { target };
-            entry.sha256 = None;
-            entry.extents = None;
-        }
-    }
-}
-
 impl Scan {
     /// The entry at `path`.
     pub fn get(&self, path: &RelPath) -> Option<&Entry> {
-        find(&self.entries, path)
+        self.entries.at(path)
     }
 
     /// The tree digest of what was found.
     pub fn tree_digest(&self) -> Digest {
-        tree_digest(&self.entries)
+        self.entries.tree_digest()
     }
-}
-
-/// The tree digest of entries as [`Scan::entries`] has them.
-pub fn tree_digest(entries: &[Entry]) -> Digest {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let digests = |part: &[Entry]| -> Vec<Digest> {
-        part.iter().map(|entry| digest_of(entries, entry)).collect()
-    };
-    let length = entries.len().div_ceil(threads).max(1);
-    let part = |number: usize| entries.chunks(length).nth(number).map_or_else(Vec::new, digests);
-    let parts: Vec<Vec<Digest>> = parallel::on_threads(entries.len().div_ceil(length), part);
-    TreeDigest::of_sorted(parts.iter().flatten())
-}
-
-fn digest_of(entries: &[Entry], entry: &Entry) -> Digest {
-    let file = match &entry.kind {
-        Kind::HardLink { target } => find(entries, target).unwrap_or(entry),
-        _ => entry,
-    };
-    entry_digest(&entry.path, file, &file.path)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Opening things below a tree, never out of it (and where nothing else is said, through no symbolic link).
+//! Opening files and folders of a tree, never outside of it (and through no symbolic link unless documented).
 //!
 //! Invariant: what is opened lies below the folder that was opened first, whatever happens to the tree
 //! meanwhile.
@@ -16,7 +16,7 @@ use crate::model::RelPath;
 const LONGEST_PATH: usize = 4000;
 
 /// Makes sure that `/proc` is there. Attributes of links and devices, very long paths, and names for unnamed files
-/// can be had through it alone; without it they would look as if they had vanished.
+/// need it; without it they would seem to have vanished.
 ///
 /// # Errors
 /// It is not mounted.

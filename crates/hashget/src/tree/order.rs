@@ -1,6 +1,6 @@
-//! Putting what the threads of a scan found into order: by the bytes of the paths.
+//! Sorting the entries that the threads of a scan found, by the bytes of their paths.
 //!
-//! Invariant: takes time for each entry that does not grow with the tree. Each folder's entries are sorted
+//! Invariant: the time for each entry does not grow with the tree. Each folder's entries are sorted
 //! already; what lies below a folder belongs together, and its place is where `FOLDER/` would be among
 //! the names beside it (`a`, `a-b`, then `a/x`).
 

@@ -1,11 +1,11 @@
-//! What the threads of a scan have yet to do.
+//! The tasks of the threads of a scan.
 //!
-//! Invariant: a thread that asks gets something to do or waits; all are told to end once there is nothing
-//! left and nobody at work who could add something.
+//! Invariant: a thread gets a task or waits; all end once there is no task left and no thread is working that could add
+//! one.
 
 use std::sync::{Condvar, Mutex, MutexGuard};
 
-/// Something to do.
+/// A task.
 pub(super) enum Task<F, B> {
     /// A folder to walk.
     Folder(F),
@@ -13,25 +13,25 @@ pub(super) enum Task<F, B> {
     Batch(B),
 }
 
-/// The list of what is to be done.
+/// The waiting tasks.
 pub(super) struct Tasks<F, B> {
     waiting: Mutex<Waiting<F, B>>,
     changed: Condvar,
-    /// More batches than this need not wait: who made one can as well hash it.
+    /// Limit on waiting batches: beyond it, the thread that made a batch hashes it itself.
     most_batches: usize,
 }
 
 struct Waiting<F, B> {
-    /// The last one is the next: going down before going on keeps the list short.
+    /// Folders, last in, first out: depth first keeps the list short.
     folders: Vec<F>,
     batches: Vec<B>,
-    /// Threads that are at work.
+    /// Number of working threads.
     busy: usize,
     stopped: bool,
 }
 
 impl<F, B> Tasks<F, B> {
-    /// Nothing to do yet; one thread is at work already.
+    /// No tasks yet; one thread is working already.
     pub(super) fn new(jobs: usize) -> Self {
         let waiting = Waiting { folders: Vec::new(), batches: Vec::new(), busy: 1, stopped: false };
         Self { waiting: Mutex::new(waiting), changed: Condvar::new(), most_batches: 2 * jobs }
@@ -58,8 +58,8 @@ impl<F, B> Tasks<F, B> {
         Ok(())
     }
 
-    /// The next thing to do, files first: they keep their folder open. Whoever takes it says when it is
-    /// [done](Self::done). `None` when all is done.
+    /// The next task, files first: they keep their folder open. The caller reports when it is
+    /// [done](Self::done). `None` when there is nothing left.
     pub(super) fn next(&self) -> Option<Task<F, B>> {
         let mut waiting = self.lock();
         loop {
@@ -78,7 +78,7 @@ impl<F, B> Tasks<F, B> {
         }
     }
 
-    /// A thread is no longer at work.
+    /// A thread has finished its task.
     pub(super) fn done(&self) {
         let mut waiting = self.lock();
         waiting.busy -= 1;
@@ -87,13 +87,13 @@ impl<F, B> Tasks<F, B> {
         }
     }
 
-    /// Lets all threads end.
+    /// Makes all threads end.
     pub(super) fn stop(&self) {
         self.lock().stopped = true;
         self.changed.notify_all();
     }
 
-    /// Was something left undone?
+    /// Were the threads stopped before everything was done?
     pub(super) fn stopped(&self) -> bool {
         self.lock().stopped
     }

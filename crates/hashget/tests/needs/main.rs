@@ -4,6 +4,7 @@
 //! the reason (see `hashget_testkit::needs`).
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::print_stdout, reason = "what was counted, and what a parent waits for")]
 
 mod arch_real;
 mod by_hand;
@@ -82,6 +83,7 @@ const TESTS: &[Test] = tests_with_needs![
     pending_file::a_process_that_replaces_a_file: [StartedWith(pending_file::FOLDER)],
     pending_file::the_nth_call_that_fails_leaves_the_old_file_or_the_new_one: [Interception],
     pending_file::a_killed_process_leaves_the_old_file: [],
+    random::explain_says_of_random_trees_what_pack_does: [],
     random::random_trees_with_random_packages_come_back: [],
     random::random_trees_with_random_packages_come_back_by_gnu_tar: [Root, Tool("xz"), Tool("zstd")],
     rpm_real::what_rpm_installed_is_understood:

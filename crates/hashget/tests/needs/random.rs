@@ -2,13 +2,21 @@
 //!
 //! Invariant: bytes decide everything, so that a failure shrinks to few and small ones.
 
+use std::collections::BTreeMap;
+use std::io::Read as _;
+
+use hashget::archive::{EntryOrigin, entry_origins};
 use hashget::codec::Codec;
-use hashget::pack::{HashesKept, PackOptions};
+use hashget::hashdb::{HashDb as _, HashDbWriter as _, complete_members};
+use hashget::model::manifest::AnyManifest;
+use hashget::model::{Amount, Evidence, Kind, PackageRecord, RelPath};
+use hashget::monitor::Silent;
+use hashget::pack::{Explanation, HashesKept, PackOptions, Reason, Verdict};
 use hashget_testkit::packages::{ZipEntry, deb, zip};
 use hashget_testkit::trees::{self, Snapshot, snapshot};
 use proptest::prelude::*;
 
-use crate::scene::{Part, Scene, What, options, tar};
+use crate::scene::{Part, Scene, What, options, tar as packed_tar};
 
 /// Decisions, one after the other; 0 when there are none left.
 struct Choices<'b> {
@@ -125,9 +133,8 @@ fn zipped(parts: &[Part]) -> Vec<u8> {
     zip(&entries)
 }
 
-/// Packs what the bytes describe, and lets `bring_back` compare.
-fn check(bytes: &[u8], bring_back: impl Fn(&Scene, &[u8], &Snapshot)) {
-    let mut choices = Choices { bytes: bytes.iter() };
+/// Packages on a server, and a tree with parts of them and others.
+fn build(choices: &mut Choices<'_>) -> Scene {
     let scene = Scene::new();
     let tree = scene.tree();
     for number in 0..=choices.below(3) {
@@ -137,10 +144,12 @@ fn check(bytes: &[u8], bring_back: impl Fn(&Scene, &[u8], &Snapshot)) {
             parts.push(part);
         }
         match choices.below(4) {
-            0 => scene
-                .index(&format!("{number}.deb"), &deb(&[("control", b"c")], &tar(&parts), "gzip")),
+            0 => scene.index(
+                &format!("{number}.deb"),
+                &deb(&[("control", b"c")], &packed_tar(&parts), "gzip"),
+            ),
             1 => scene.index(&format!("{number}.zip"), &zipped(&parts)),
-            _ => scene.index(&format!("{number}.tar"), &tar(&parts)),
+            _ => scene.index(&format!("{number}.tar"), &packed_tar(&parts)),
         }
         let prefix: &[u8] = choices.one_of(&[&b""[..], b"", b"p/", b"a/", b"b/b/"]);
         for part in &mut parts {
@@ -148,14 +157,21 @@ fn check(bytes: &[u8], bring_back: impl Fn(&Scene, &[u8], &Snapshot)) {
             if let What::HardLink(target) = &mut part.what {
                 *target = [prefix, target].concat();
             }
-            try_lay_down(&tree, part, &mut choices);
+            try_lay_down(&tree, part, choices);
         }
     }
     for _ in 0..choices.below(6) {
         let part = choices.part(&[]);
-        try_lay_down(&tree, &part, &mut choices);
+        try_lay_down(&tree, &part, choices);
     }
-    let before = snapshot(&tree);
+    scene
+}
+
+/// Packs what the bytes describe, and lets `bring_back` compare.
+fn check(bytes: &[u8], bring_back: impl Fn(&Scene, &[u8], &Snapshot)) {
+    let mut choices = Choices { bytes: bytes.iter() };
+    let scene = build(&mut choices);
+    let before = snapshot(&scene.tree());
     let options = PackOptions {
         hashes: choices.one_of(&[HashesKept::Anchors, HashesKept::All, HashesKept::None]),
         codec: choices.one_of(&[Codec::None, Codec::Gzip, Codec::Zstd, Codec::Xz]),
@@ -164,6 +180,79 @@ fn check(bytes: &[u8], bring_back: impl Fn(&Scene, &[u8], &Snapshot)) {
     };
     let (archive, _) = scene.pack_well(&options);
     bring_back(&scene, &archive, &before);
+}
+
+/// Options that decide what becomes of an entry.
+fn deciding_options(choices: &mut Choices<'_>) -> PackOptions<'static> {
+    let patterns = |choices: &mut Choices<'_>| match choices.below(4) {
+        0 => vec!["a/*".to_owned()],
+        1 => vec!["./b".to_owned(), "c d".to_owned()],
+        _ => Vec::new(),
+    };
+    PackOptions {
+        exclude: patterns(choices),
+        skip: patterns(choices),
+        min_size: choices.one_of(&[0, 0, 2, 3000]),
+        max_fetch_ratio: choices.one_of(&[f64::INFINITY, 10.0, 1.0, 0.1]),
+        evidence: choices.one_of(&[Evidence::Signed, Evidence::Downloaded, Evidence::Local]),
+        expires: choices.one_of(&[None, None, Some("2030-01-01".to_owned())]),
+        ..options()
+    }
+}
+
+/// What the archive has of each entry, by its manifest and the members of its packages.
+fn by_archive(scene: &Scene, archive: &[u8], explanation: &Explanation) -> Vec<EntryOrigin> {
+    let (mut archive, mut json) = (tar::Archive::new(archive), Vec::new());
+    let mut first = archive.entries().unwrap().next().unwrap().unwrap();
+    first.read_to_end(&mut json).unwrap();
+    let manifest = AnyManifest::parse(&json).unwrap();
+    let paths: Vec<RelPath> = explanation.entries.iter().map(|entry| entry.path.clone()).collect();
+    entry_origins(&manifest, &paths, &|sha256| -> Result<_, Box<dyn std::error::Error>> {
+        Ok(complete_members(&scene.hashdb, sha256)?)
+    })
+    .unwrap()
+}
+
+/// Packs and explains: every entry has the same verdict, and every reason the same sum.
+fn check_agreement(bytes: &[u8]) {
+    let mut choices = Choices { bytes: bytes.iter() };
+    let scene = build(&mut choices);
+    for (id, record) in scene.hashdb.list().unwrap() {
+        let members = scene.hashdb.members(id).unwrap();
+        let expires = choices.one_of(&[None, None, Some("2029-01-01".to_owned())]);
+        scene.hashdb.put(&PackageRecord { expires, ..record }, &members).unwrap();
+    }
+    let (seed, tree) = (choices.bytes.clone(), scene.tree());
+    let (archive, packed) = scene.pack_well(&deciding_options(&mut choices));
+    let options = deciding_options(&mut Choices { bytes: seed });
+    let explained = scene.packer().explain(&tree, &[RelPath::root()], options, &Silent).unwrap();
+
+    let entries = &explained.entries;
+    assert_eq!(explained.packages, packed.packages);
+    let mut reasons: BTreeMap<Reason, Amount> = BTreeMap::new();
+    for (index, origin) in by_archive(&scene, &archive, &explained).iter().enumerate() {
+        let verdict = explained.verdict(index);
+        let path = &entries[index].path;
+        match (verdict, origin) {
+            (Verdict::Archived(_), EntryOrigin::Archived) => {}
+            (Verdict::Link { to }, EntryOrigin::Link(target)) if entries[to].path == *target => {}
+            (Verdict::Given { package }, EntryOrigin::Packages(packages)) => {
+                assert!(packages.contains(&package), "{path}: {verdict:?}, {origin:?}");
+            }
+            _ => panic!("{path}: explain says {verdict:?}, the archive {origin:?}"),
+        }
+        let first = entries.first_name(index);
+        if let (Kind::File { size }, Verdict::Archived(reason)) =
+            (&entries[first].kind, explained.verdict(first))
+        {
+            let amount = reasons.entry(reason).or_default();
+            amount.files += 1;
+            amount.bytes += if first == index { *size } else { 0 };
+        }
+    }
+    assert_eq!(reasons, packed.reasons);
+    let unasked = explained.absent.iter().filter(|(path, _)| entries.at(path).is_some());
+    assert_eq!(unasked.count(), 0, "{:?}", explained.absent);
 }
 
 proptest! {
@@ -183,6 +272,10 @@ proptest! {
     fn by_gnu_tar(bytes in prop::collection::vec(any::<u8>(), 0..500)) {
         check(&bytes, Scene::gnu_tar_and_restore_well);
     }
+
+    fn explained(bytes in prop::collection::vec(any::<u8>(), 0..500)) {
+        check_agreement(&bytes);
+    }
 }
 
 pub(crate) fn random_trees_with_random_packages_come_back() {
@@ -191,4 +284,8 @@ pub(crate) fn random_trees_with_random_packages_come_back() {
 
 pub(crate) fn random_trees_with_random_packages_come_back_by_gnu_tar() {
     by_gnu_tar();
+}
+
+pub(crate) fn explain_says_of_random_trees_what_pack_does() {
+    explained();
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use hashget::archive::{EntryOrigin, Requirements, entry_origins};
 use hashget::hashdb::{HashDb, complete_members};
-use hashget::model::{RelPath, escaped};
+use hashget::model::{RelPath, display_name, escaped};
 use serde_json::json;
 
 use crate::archive;
@@ -15,7 +15,7 @@ use crate::environment::Environment;
 use crate::exit::UsageError;
 use crate::output::{safe, size};
 
-/// Tells of each path where the archive has it from.
+/// Says for each path where the archive has it from.
 pub(super) fn explain(
     archive: &Path,
     paths: &[PathBuf],
@@ -45,13 +45,12 @@ pub(super) fn explain(
             EntryOrigin::Link(to) => ("link", format!("a hard link to {to}")),
             EntryOrigin::Unknown => (
                 "unknown",
-                "not in the archive itself; the HashDB does not know all of its packages, so that \
-                 it cannot tell which one gives it, if any does"
+                "not in the archive itself. Some of its packages are not in the HashDB: one of them may give it back"
                     .to_owned(),
             ),
             EntryOrigin::Nowhere => {
                 missing += 1;
-                ("absent", "the archive knows nothing of it".to_owned())
+                ("absent", "not in this archive".to_owned())
             }
         };
         let indices =
@@ -63,7 +62,9 @@ pub(super) fn explain(
         for package in packages.filter(|_| !console.is_json()) {
             let bytes = package.size.map_or(String::new(), |bytes| format!(", {}", size(bytes)));
             let level = package.evidence.map_or(String::new(), |level| format!(", {level}"));
-            console.line(&format!("    {}{bytes}{level}", safe(&package.url)))?;
+            let name = display_name(&package.signatures, &package.url);
+            console.line(&format!("    {}{bytes}{level}", safe(name)))?;
+            console.line(&format!("        {}", safe(&package.url)))?;
         }
     }
     console.summary("explain", json!({ "absent": missing }), &[])?;

@@ -1,13 +1,13 @@
 //! What `hashget pack` says when it is done.
 //!
-//! Invariant: a person and a program are told the same numbers.
+//! Invariant: people and programs get the same numbers.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use hashget::archive::host_of;
-use hashget::fetch::shown;
+use hashget::model::Amount;
 use hashget::pack::{DetectorUse, Heavy, PackageUse, Summary};
 use serde_json::json;
 
@@ -25,6 +25,7 @@ pub(super) fn print(
         console.record(
             "package",
             json!({
+                "name": package.name,
                 "url": package.url,
                 "size": package.size,
                 "files": package.files,
@@ -63,10 +64,10 @@ pub(super) fn print(
         "left_out_bytes": summary.left_out_bytes,
         "archived_files": summary.archived_files,
         "archived_bytes": summary.archived_bytes,
-        "unknown_files": summary.unknown_files,
-        "unknown_bytes": summary.unknown_bytes,
-        "not_relied_files": summary.not_relied_files,
-        "not_relied_bytes": summary.not_relied_bytes,
+        "unknown_files": summary.unknown().files,
+        "unknown_bytes": summary.unknown().bytes,
+        "not_relied_files": summary.not_relied().files,
+        "not_relied_bytes": summary.not_relied().bytes,
         "packages": summary.packages.len(),
         "package_bytes": package_bytes(summary),
         "hosts": hosts(summary),
@@ -97,7 +98,7 @@ pub(crate) fn unreliable(names: &[String], verbose: bool) -> String {
     };
     let number = counted(u64::try_from(names.len()).unwrap_or(u64::MAX), "package", "packages");
     let listed = listed.join(" ");
-    format!("{number} not relied on, having no permanent URL: {listed}{more}")
+    format!("{number} not relied on, without a permanent URL: {listed}{more}")
 }
 
 fn archive_size(summary: &Summary) -> String {
@@ -119,14 +120,14 @@ fn hosts(summary: &Summary) -> Vec<String> {
     hosts.into_iter().map(|(host, _)| host).collect()
 }
 
-/// What a dry run is for: each package with what it gives back, and the heaviest of what is archived.
+/// The plan of a dry run: each package with what it gives back, and the paths with the most archived bytes.
 fn plan(summary: &Summary) -> Vec<String> {
     let mut lines = Vec::new();
     if !summary.packages.is_empty() {
         let header = ["FILES", "GIVES BACK", "DOWNLOAD", "PACKAGE"].map(str::to_owned).to_vec();
         let row = |package: &PackageUse| {
             let bytes = size(package.bytes);
-            vec![package.files.to_string(), bytes, size(package.size), shown(&package.url)]
+            vec![package.files.to_string(), bytes, size(package.size), safe(&package.name)]
         };
         let rows: Vec<_> =
             std::iter::once(header).chain(summary.packages.iter().map(row)).collect();
@@ -146,7 +147,7 @@ fn path_of(heavy: &Heavy) -> String {
     format!("{}{}", heavy.path, if heavy.is_folder { "/" } else { "" })
 }
 
-/// How many of the heaviest paths a summary names.
+/// Number of heaviest paths that a summary names.
 const NAMED: usize = 3;
 
 fn lines(verbose: bool, destination: &Destination, summary: &Summary) -> Vec<String> {
@@ -169,7 +170,7 @@ fn lines(verbose: bool, destination: &Destination, summary: &Summary) -> Vec<Str
     rows.extend(reasons(summary).into_iter().map(|reason| [String::new(), reason]));
     if !dry {
         for (position, heavy) in summary.heaviest.iter().take(NAMED).enumerate() {
-            let label = if position == 0 { "Mostly" } else { "" };
+            let label = if position == 0 { "Largest" } else { "" };
             let line = format!("{} in {}", size(heavy.bytes), path_of(heavy));
             rows.push([label.to_owned(), line]);
         }
@@ -185,19 +186,26 @@ fn lines(verbose: bool, destination: &Destination, summary: &Summary) -> Vec<Str
     if verbose {
         lines.extend(detectors(summary));
     }
+    if summary.left_out_files == 0 && summary.unknown().files > 0 {
+        lines.push(
+            "hint: nothing is left out. If the folder is part of a larger system or project, pack that, or make its \
+             packages known first: hashget index --tree FOLDER"
+                .to_owned(),
+        );
+    }
     if !summary.unreliable.is_empty() {
         lines.push(unreliable(&summary.unreliable, verbose));
     }
     if !summary.not_worth.is_empty() {
         lines.push(format!(
-            "{} left alone: more to download than they save (see --max-fetch-ratio)",
+            "{} not relied on: more to download than they save (see --max-fetch-ratio)",
             counted(summary.not_worth.len() as u64, "package", "packages")
         ));
     }
     lines
 }
 
-/// What detectors that found something did, and what it took them.
+/// What the detectors that found something did, and how long it took.
 fn detectors(summary: &Summary) -> Vec<String> {
     let header = ["DETECTOR", "PACKAGES", "FILES", "GIVES BACK", "TOOK"].map(str::to_owned);
     let found = summary.detectors.iter().filter(|detector| detector.packages > 0);
@@ -229,16 +237,16 @@ fn download(summary: &Summary) -> String {
     format!("{packages}, {bytes} to download from {}{more}", named.join(", "))
 }
 
-/// Why files are archived, as far as it is worth a word.
+/// Why files are archived, where it is worth mentioning.
 fn reasons(summary: &Summary) -> Vec<String> {
     let mut reasons = Vec::new();
-    let mut tell = |files, bytes, why: &str| {
+    let mut add = |Amount { files, bytes }, why: &str| {
         if files > 0 {
             reasons.push(format!("{}, {} {why}", counted(files, "file", "files"), size(bytes)));
         }
     };
-    tell(summary.unknown_files, summary.unknown_bytes, "in no package that is known");
+    add(summary.unknown(), "in no known package");
     let relied = "in packages that are not relied on (hashget explain PATH says why)";
-    tell(summary.not_relied_files, summary.not_relied_bytes, relied);
+    add(summary.not_relied(), relied);
     reasons
 }

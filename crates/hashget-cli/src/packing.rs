@@ -1,0 +1,152 @@
+//! What the commands that look at a tree as `pack` does share: their options, and what they work with.
+//!
+//! Invariant: an option means the same wherever it stands, so that `explain` and `report` say what `pack` would do.
+
+use std::path::Path;
+
+use clap::Args;
+use hashget::fetch::Sources;
+use hashget::model::Evidence;
+use hashget::pack::{ManifestVersion, PackOptions, Packer, SYSTEM_EXCLUDES};
+
+use crate::environment::Environment;
+use crate::values;
+
+/// What is part of the tree.
+#[derive(Debug, Args)]
+pub(crate) struct Selection {
+    /// Leave matching files out of the backup altogether; repeatable
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) exclude: Vec<String>,
+
+    /// Exclude the contents of folders marked with a CACHEDIR.TAG
+    #[arg(long)]
+    pub(crate) exclude_caches: bool,
+
+    /// Do not enter other file systems
+    #[arg(long)]
+    pub(crate) one_file_system: bool,
+}
+
+/// What is part of a backup of `/`.
+#[derive(Debug, Args)]
+pub(crate) struct WholeSystem {
+    /// When packing `/`, include what is excluded by default (/proc, /tmp, apt's lists, ...)
+    #[arg(long)]
+    pub(crate) no_default_excludes: bool,
+}
+
+/// Which packages are relied on, and for what.
+#[derive(Debug, Args)]
+pub(crate) struct Reliance {
+    /// Archive matching files without looking for packages that have them; repeatable
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) skip: Vec<String>,
+
+    /// Archive smaller files without looking for packages that have them
+    #[arg(long, value_name = "BYTES", value_parser = values::bytes, default_value = "0")]
+    pub(crate) min_size: u64,
+
+    /// Do not use a package that costs more than N bytes of download for each byte it saves
+    #[arg(long, value_name = "N", value_parser = values::ratio)]
+    pub(crate) max_fetch_ratio: Option<f64>,
+
+    /// Weakest acceptable evidence that a package has a file: downloaded, signed, declared or local
+    /// [default: signed]
+    #[arg(long, value_name = "LEVEL")]
+    pub(crate) evidence: Option<Evidence>,
+
+    /// Day until which the backup must be restorable; packages that expire earlier are not used
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = values::date)]
+    pub(crate) expires: Option<String>,
+}
+
+/// The format of the manifest.
+#[derive(Debug, Args)]
+pub(crate) struct Format {
+    /// Version of the manifest; 1 is for the older Python tool
+    #[arg(long, value_name = "2|1", value_parser = clap::value_parser!(u8).range(1..=2), default_value_t = 2)]
+    pub(crate) manifest_version: u8,
+}
+
+impl Format {
+    pub(crate) fn version(&self) -> ManifestVersion {
+        match self.manifest_version {
+            1 => ManifestVersion::One,
+            _ => ManifestVersion::Two,
+        }
+    }
+}
+
+impl Selection {
+    /// Was any of it given?
+    pub(crate) fn is_given(&self) -> bool {
+        !self.exclude.is_empty() || self.exclude_caches || self.one_file_system
+    }
+}
+
+impl Reliance {
+    /// Was any of it given?
+    pub(crate) fn is_given(&self) -> bool {
+        !self.skip.is_empty()
+            || self.min_size > 0
+            || self.max_fetch_ratio.is_some()
+            || self.evidence.is_some()
+            || self.expires.is_some()
+    }
+}
+
+/// The options of a backup, as the command line and the configuration have them. No detectors, no indexing.
+pub(crate) fn pack_options<'a>(
+    environment: &Environment<'_>,
+    selection: &Selection,
+    reliance: &Reliance,
+) -> PackOptions<'a> {
+    let config = &environment.config;
+    let default = PackOptions::default();
+    PackOptions {
+        exclude: config.exclude.iter().chain(&selection.exclude).cloned().collect(),
+        exclude_caches: selection.exclude_caches,
+        one_file_system: selection.one_file_system,
+        skip: reliance.skip.clone(),
+        min_size: reliance.min_size,
+        max_fetch_ratio: reliance.max_fetch_ratio.unwrap_or(default.max_fetch_ratio),
+        evidence: reliance.evidence.or(config.evidence).unwrap_or(default.evidence),
+        expires: reliance.expires.clone(),
+        scan_cache: environment.scan_cache(),
+        index: false,
+        ..default
+    }
+}
+
+impl WholeSystem {
+    /// Adds what a backup of `/` excludes by default, if `tree` is `/`. Says whether it did.
+    pub(crate) fn exclude(
+        &self,
+        tree: &Path,
+        options: &mut PackOptions<'_>,
+    ) -> std::io::Result<bool> {
+        let excludes = !self.no_default_excludes && fs_err::canonicalize(tree)? == Path::new("/");
+        if excludes {
+            options.exclude.extend(SYSTEM_EXCLUDES.iter().map(|&pattern| pattern.to_owned()));
+        }
+        Ok(excludes)
+    }
+}
+
+/// Works with a packer that has what the global options and the configuration name.
+pub(crate) fn with_packer<R>(
+    environment: &Environment<'_>,
+    work: impl FnOnce(&Packer<'_>) -> anyhow::Result<R>,
+) -> anyhow::Result<R> {
+    let (hashdb, Sources { source, web }) = (environment.hashdb()?, environment.sources()?);
+    let mirrors = environment.mirrors();
+    work(&Packer {
+        hashdb: &*hashdb,
+        source: &*source,
+        web: &*web,
+        mirrors: &mirrors,
+        limits: &environment.limits,
+        jobs: environment.jobs,
+    })
+}

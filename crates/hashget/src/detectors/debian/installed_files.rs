@@ -1,0 +1,104 @@
+//! The files that installed packages own, by dpkg's own lists: `var/lib/dpkg/info/NAME.list`.
+//!
+//! Invariant: a package whose list cannot be read owns nothing, and the others go on.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use super::status::{self, Installed};
+use super::{MAX_BYTES, diversions, small_files};
+use crate::model::{RelPath, Signature};
+
+/// Gives each path that an installed package of the system at `root` owns, with the package.
+pub(super) fn each(root: &Path, visit: &mut dyn FnMut(&Path, &Signature)) {
+    let status = root.join("var/lib/dpkg/status");
+    let Ok(Some(status)) = small_files::read_whole(&status, MAX_BYTES) else { return };
+    let Ok((installed, _)) = status::read(&status[..]) else { return };
+    let (moved, diversions) = (Moved::read(root), diversions(root));
+    for package in &installed {
+        let Some(list) = list(root, package) else { continue };
+        let Installed { name, version, architecture, .. } = package;
+        let value = format!("{name}_{version}_{architecture}");
+        let signature = Signature { kind: "deb".to_owned(), value };
+        for line in list.split(|&byte| byte == b'\n').filter(|line| line.len() > 1) {
+            let Ok(path) = RelPath::normalise(&line[1..]) else { continue };
+            let diverted = diversions
+                .get(&path)
+                .filter(|(_, keeper)| keeper.as_ref() != Some(name))
+                .map(|(elsewhere, _)| elsewhere);
+            visit(&moved.place(diverted.unwrap_or(&path)), &signature);
+        }
+    }
+}
+
+/// The list of a package's files.
+fn list(root: &Path, package: &Installed) -> Option<Vec<u8>> {
+    let Installed { name, architecture, .. } = package;
+    [format!("{name}:{architecture}.list"), format!("{name}.list")].iter().find_map(|file| {
+        small_files::read_whole(&root.join("var/lib/dpkg/info").join(file), MAX_BYTES).ok()?
+    })
+}
+
+/// Folders at the top of a system that are links to others: `bin` to `usr/bin`. Lists may have the older paths.
+struct Moved(Vec<(Vec<u8>, PathBuf)>);
+
+impl Moved {
+    fn read(root: &Path) -> Self {
+        let Ok(names) = fs_err::read_dir(root) else { return Self(Vec::new()) };
+        let moved = names.flatten().filter_map(|entry| {
+            let target = fs_err::read_link(entry.path()).ok()?;
+            let target = target.strip_prefix("/").unwrap_or(&target).to_path_buf();
+            Some((entry.file_name().as_bytes().to_vec(), target))
+        });
+        Self(moved.collect())
+    }
+
+    /// Where the file with this path lies.
+    fn place(&self, path: &RelPath) -> PathBuf {
+        let bytes = path.as_bytes();
+        let (top, rest) = match bytes.iter().position(|&byte| byte == b'/') {
+            Some(at) => (&bytes[..at], &bytes[at + 1..]),
+            None => (&b""[..], bytes),
+        };
+        let moved = self.0.iter().find(|(name, _)| name == top);
+        let whole = || PathBuf::from(OsStr::from_bytes(bytes));
+        moved.map_or_else(whole, |(_, target)| target.join(OsStr::from_bytes(rest)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detectors::{Owner, owners};
+
+    #[test]
+    fn dpkgs_lists_say_whose_a_file_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = fs_err::canonicalize(folder.path()).unwrap();
+        let info = root.join("var/lib/dpkg/info");
+        fs_err::create_dir_all(&info).unwrap();
+        fs_err::create_dir_all(root.join("usr/bin")).unwrap();
+        std::os::unix::fs::symlink("usr/bin", root.join("bin")).unwrap();
+        let paragraph = |name: &str| {
+            let status = "Status: install ok installed\nVersion: 1:2-3\nArchitecture: amd64";
+            format!("Package: {name}\n{status}\nMulti-Arch: same\n\n")
+        };
+        let status = paragraph("one") + &paragraph("two");
+        fs_err::write(root.join("var/lib/dpkg/status"), status).unwrap();
+        fs_err::write(info.join("one:amd64.list"), "/.\n/bin\n/bin/one\n/usr/x\n").unwrap();
+        fs_err::write(info.join("two.list"), "/usr/x\n").unwrap();
+        let diversions = "/usr/x\n/usr/x.real\ntwo\n";
+        fs_err::write(root.join("var/lib/dpkg/diversions"), diversions).unwrap();
+        let files = ["usr/bin/one", "usr/x", "usr/x.real", "usr/y"].map(|name| root.join(name));
+        let found = owners(&files);
+        let owner = |file: &PathBuf| {
+            found.get(file).map(|Owner { signature, root: of }| {
+                assert_eq!(*of, root);
+                signature.value.clone()
+            })
+        };
+        let name = |name: &str| Some(format!("{name}_1:2-3_amd64"));
+        assert_eq!(files.each_ref().map(owner), [name("one"), name("two"), name("one"), None]);
+    }
+}

@@ -1,0 +1,39 @@
+//! The first verdicts: what packages may give back at all, before anyone asks which do.
+//!
+//! Invariant: pure; what holds whatever packages have is decided here and nowhere else.
+
+use super::PackOptions;
+use super::verdict::{Reason, Verdict, Verdicts};
+use crate::model::manifest::MANIFEST_NAME;
+use crate::model::{Entry, Kind};
+use crate::tree::{BadGlob, Globs, Scan};
+
+/// The verdicts on a tree of which no package is known.
+pub(super) fn first_verdicts(scan: &Scan, options: &PackOptions<'_>) -> Result<Verdicts, BadGlob> {
+    let skip = Globs::new(&options.skip)?;
+    let reason = |entry: &Entry| {
+        let is_small = matches!(entry.kind, Kind::File { size } if size < options.min_size);
+        match entry.kind {
+            _ if is_own_manifest(entry) => Reason::OwnManifest,
+            _ if is_small => Reason::TooSmall,
+            _ if entry.extents.is_some() => Reason::Holes,
+            _ if skip.matches_within(scan.root.path(), &entry.path) => Reason::Skipped,
+            Kind::File { size: 0 } => Reason::Empty,
+            Kind::File { .. } => Reason::Unknown,
+            _ => Reason::NoFile,
+        }
+    };
+    let entries = &scan.entries;
+    let verdicts =
+        entries.iter().enumerate().map(|(index, entry)| match entries.first_name(index) {
+            first if first != index => Verdict::Link { to: first },
+            _ => Verdict::Archived(reason(entry)),
+        });
+    Ok(verdicts.collect())
+}
+
+/// Does this entry have the path of the manifest, or lie below it?
+fn is_own_manifest(entry: &Entry) -> bool {
+    let rest = entry.path.as_bytes().strip_prefix(MANIFEST_NAME.as_bytes());
+    rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+}

@@ -1,0 +1,90 @@
+//! What was packed, in numbers.
+//!
+//! Invariant: every number is counted from the verdicts, so that a summary and the archive cannot disagree.
+
+use std::collections::BTreeMap;
+
+use super::candidates::DetectorUse;
+use super::heaviest::{Heavy, heaviest};
+use super::plan::{PackageUse, Plan};
+use super::verdict::{Reason, Verdict};
+use crate::model::{Amount, Kind};
+use crate::tree::Entries;
+
+/// What was packed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Entries of the tree.
+    pub entries: u64,
+    /// Regular files among them, each name counted.
+    pub files: u64,
+    /// Their bytes, each hard-link group once.
+    pub bytes: u64,
+    /// Files that packages give back, each name counted.
+    pub left_out_files: u64,
+    /// Their bytes.
+    pub left_out_bytes: u64,
+    /// Files in the archive, each name counted.
+    pub archived_files: u64,
+    /// Their bytes.
+    pub archived_bytes: u64,
+    /// The archived files by the reason why they are archived.
+    pub reasons: BTreeMap<Reason, Amount>,
+    /// The paths that hold most of the archived bytes, heaviest first.
+    pub heaviest: Vec<Heavy>,
+    /// The packages that are relied on, by URL.
+    pub packages: Vec<PackageUse>,
+    /// Packages that were left alone because downloading them would cost more than they save.
+    pub not_worth: Vec<PackageUse>,
+    /// Bytes of the archive; 0 for a dry run.
+    pub archive_bytes: u64,
+    /// Files that changed while they were read.
+    pub changed_files: u64,
+    /// What each detector did, in the order in which they are asked; none if nothing was indexed.
+    pub detectors: Vec<DetectorUse>,
+    /// Packages that the detectors found.
+    pub detected: usize,
+    /// Of those, indexed now.
+    pub newly_indexed: usize,
+    /// Of those, not indexed: their files may be archived.
+    pub not_indexed: usize,
+    /// Names of those without a permanent URL: their files are archived.
+    pub unreliable: Vec<String>,
+}
+
+impl Summary {
+    /// Archived files that no package in the HashDB has.
+    pub fn unknown(&self) -> Amount {
+        self.reasons.get(&Reason::Unknown).copied().unwrap_or_default()
+    }
+
+    /// Archived files that some package in the HashDB has, but none that is relied on.
+    pub fn not_relied(&self) -> Amount {
+        let known = self.reasons.iter().filter(|(reason, _)| reason.is_known());
+        known.map(|(_, amount)| *amount).sum()
+    }
+
+    /// Counts what a plan says.
+    pub(super) fn count(&mut self, entries: &Entries, plan: &Plan) {
+        self.entries = entries.len() as u64;
+        for index in 0..entries.len() {
+            let first = entries.first_name(index);
+            let Kind::File { size } = entries[first].kind else { continue };
+            let bytes = if first == index { size } else { 0 };
+            self.files += 1;
+            self.bytes += bytes;
+            if let Verdict::Archived(reason) = plan.verdicts.get(first) {
+                self.archived_files += 1;
+                self.archived_bytes += bytes;
+                let amount = self.reasons.entry(reason).or_default();
+                amount.files += 1;
+                amount.bytes += bytes;
+            } else {
+                self.left_out_files += 1;
+                self.left_out_bytes += bytes;
+            }
+        }
+        self.heaviest = heaviest(entries, &plan.verdicts);
+        self.packages.clone_from(&plan.uses);
+    }
+}

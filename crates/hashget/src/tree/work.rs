@@ -1,0 +1,248 @@
+//! What each thread of a walk does: it inspects the names in a folder, and hashes files.
+//!
+//! Invariant: files are hashed before further folders are opened; a file that is left to others is hashed by exactly
+//! one of them.
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::AsFd as _;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::Absence;
+use super::hashing::FileHasher;
+use super::inspect::inspect;
+use super::order::Part;
+use super::scan_cache::{Known, Line};
+use super::tasks::Task;
+use super::walk::{Batch, Finding, Folder, Identity, Item, OpenFolder, Walker, entry};
+use crate::model::{Kind, RelPath};
+use crate::monitor::ProblemKind;
+
+/// A thread hashes this many files, or files of this many bytes, before it looks for other work.
+const BATCH_FILES: usize = 64;
+const BATCH_BYTES: u64 = 4 << 20;
+
+/// One thread of a walk, and its results.
+pub(super) struct Work<'a> {
+    walker: &'a Walker<'a>,
+    hasher: FileHasher<'a>,
+    pub(super) parts: Vec<Part>,
+    /// The folders that are walked: index of the entry, number.
+    pub(super) folders: Vec<(usize, u32)>,
+    pub(super) several_names: Vec<(usize, Identity)>,
+    pub(super) lines: Vec<Line>,
+    pub(super) findings: Vec<(RelPath, Finding)>,
+}
+
+impl<'a> Work<'a> {
+    pub(super) fn new(walker: &'a Walker<'a>) -> Self {
+        Self {
+            walker,
+            hasher: FileHasher::new(walker.progress),
+            parts: Vec::new(),
+            folders: Vec::new(),
+            several_names: Vec::new(),
+            lines: Vec::new(),
+            findings: Vec::new(),
+        }
+    }
+
+    /// Works until there are no tasks left, or the monitor interrupts. One thread starts with the top folder.
+    pub(super) fn run(mut self, top: Option<(Arc<OpenFolder>, Vec<CString>)>) -> Self {
+        let tasks = &self.walker.tasks;
+        if let Some((folder, names)) = top {
+            self.look(&folder, 0, &names);
+            tasks.done();
+        }
+        while let Some(task) = tasks.next() {
+            if self.walker.monitor.interrupted() {
+                tasks.stop();
+            } else {
+                match task {
+                    Task::Folder(folder) => self.folder(folder),
+                    Task::Batch(batch) => self.hash(batch),
+                }
+            }
+            tasks.done();
+        }
+        self
+    }
+
+    fn folder(&mut self, folder: Folder) {
+        let Folder { path, number } = folder;
+        match self.walker.open(path.clone()) {
+            Ok((open, names)) => self.look(&Arc::new(open), number, &names),
+            Err(error) => self.problem(path, &error),
+        }
+    }
+
+    /// Inspects all names in a folder. Files to be hashed become tasks.
+    fn look(&mut self, folder: &Arc<OpenFolder>, number: u32, names: &[CString]) {
+        if folder.is_cache && self.walker.options.for_explaining {
+            let absent = Finding::Absent(Absence::OfCache);
+            self.findings.push((folder.path.clone(), absent));
+        }
+        let batch = |part| Batch {
+            folder: Arc::clone(folder),
+            number: (number, part),
+            found: Vec::new(),
+            files: 0,
+            bytes: 0,
+        };
+        let mut current = batch(0);
+        current.found.reserve_exact(names.len());
+        for name in names {
+            if let Some(item) = self.item(folder, name) {
+                if item.entry.sha256.is_none()
+                    && let Kind::File { size } = item.entry.kind
+                {
+                    current.files += 1;
+                    current.bytes += size;
+                }
+                current.found.push(item);
+            }
+            if current.files == BATCH_FILES || current.bytes >= BATCH_BYTES {
+                let next = batch(current.number.1 + 1);
+                self.pass_on(std::mem::replace(&mut current, next));
+            }
+        }
+        self.pass_on(current);
+    }
+
+    fn pass_on(&mut self, batch: Batch) {
+        if batch.files == 0 {
+            self.keep(batch);
+        } else if let Err(batch) = self.walker.tasks.offer(batch) {
+            self.hash(batch);
+        }
+    }
+
+    /// Inspects one name.
+    fn item(&mut self, folder: &Arc<OpenFolder>, name: &CStr) -> Option<Item> {
+        let path = folder.path.join(name.to_bytes()).ok()?;
+        let options = self.walker.options;
+        if options.exclude.matches(self.walker.root.path(), &path) {
+            if options.for_explaining {
+                self.findings.push((path, Finding::Absent(Absence::Excluded)));
+            }
+            return None;
+        }
+        match self.inspected(folder, name, path.clone()) {
+            Ok(item) => item,
+            Err(error) => {
+                self.problem(path, &error);
+                None
+            }
+        }
+    }
+
+    fn inspected(
+        &mut self,
+        folder: &Arc<OpenFolder>,
+        name: &CStr,
+        path: RelPath,
+    ) -> io::Result<Option<Item>> {
+        let mut inspected = inspect(folder.fd.as_fd(), name)?;
+        let stamp = inspected.stamp;
+        let identity = (stamp.device, stamp.inode);
+        if self.walker.options.skip_files.contains(&identity) {
+            return Ok(None);
+        }
+        let (mut known, mut number) = (None, None);
+        match inspected.kind {
+            Kind::Socket => {
+                self.findings.push((path, Finding::Absent(Absence::Socket)));
+                return Ok(None);
+            }
+            Kind::File { .. } => known = self.walker.cache.and_then(|cache| cache.get(&stamp)),
+            Kind::Directory => number = self.enter(&path, stamp.device),
+            _ => {}
+        }
+        // The attributes of a file that will be hashed are read when it is open; some are known to have none.
+        let to_be_hashed = known.is_none() && matches!(inspected.kind, Kind::File { .. });
+        if !to_be_hashed && !known.is_some_and(|known| known.bare) {
+            inspected.metadata.xattrs = folder.attributes(name)?;
+        }
+        let several = inspected.several_names && inspected.kind != Kind::Directory;
+        let mut entry = entry(path, inspected);
+        entry.sha256 = known.map(|known| known.sha256);
+        Ok(Some(Item { entry, identity: several.then_some(identity), folder: number }))
+    }
+
+    /// Makes a task of a folder; returns its number, unless it must not be entered.
+    fn enter(&mut self, path: &RelPath, device: u64) -> Option<u32> {
+        if self.walker.options.one_file_system && device != self.walker.device {
+            self.findings.push((path.clone(), Finding::Absent(Absence::OtherFileSystem)));
+            return None;
+        }
+        let number = self.walker.folders.fetch_add(1, Ordering::Relaxed);
+        self.walker.tasks.add(Folder { path: path.clone(), number });
+        Some(number)
+    }
+
+    /// Hashes the files of a batch that need it.
+    fn hash(&mut self, mut batch: Batch) {
+        let folder = Arc::clone(&batch.folder);
+        batch.found.retain_mut(|item| {
+            let waits = item.entry.sha256.is_none() && matches!(item.entry.kind, Kind::File { .. });
+            if !waits {
+                return true;
+            }
+            if self.walker.monitor.interrupted() {
+                self.walker.tasks.stop();
+                return true;
+            }
+            match self.hash_item(&folder, item) {
+                Ok(()) => true,
+                Err(error) => {
+                    self.problem(item.entry.path.clone(), &error);
+                    false
+                }
+            }
+        });
+        self.keep(batch);
+    }
+
+    fn hash_item(&mut self, folder: &OpenFolder, item: &mut Item) -> io::Result<()> {
+        let entry = &mut item.entry;
+        let (sha256, held, metadata) = self.hasher.hash(&folder.fd, entry.path.file_name())?;
+        if item.identity.is_some() {
+            // Another file may have taken the name since: the other names are not its own.
+            item.identity = Some((held.stamp.device, held.stamp.inode));
+        }
+        // A file with holes is cheap to read again, and its digest alone does not say where they are.
+        if let (Some(cache), true, None) = (self.walker.cache, held.steady, &held.extents) {
+            let known = Known { sha256, bare: metadata.xattrs.is_empty() };
+            self.lines.extend(cache.line(&held.stamp, known));
+        }
+        entry.kind = Kind::File { size: held.stamp.size };
+        entry.metadata = metadata;
+        entry.sha256 = Some(sha256);
+        entry.extents = held.extents;
+        Ok(())
+    }
+
+    /// Adds a complete batch to the entries.
+    fn keep(&mut self, batch: Batch) {
+        let mut entries = self.walker.entries();
+        let (start, count) = (entries.len(), batch.found.len());
+        let (folder, number) = batch.number;
+        self.parts.push(Part { folder, number, start, count });
+        for (item, index) in batch.found.into_iter().zip(start..) {
+            self.several_names.extend(item.identity.map(|identity| (index, identity)));
+            self.folders.extend(item.folder.map(|number| (index, number)));
+            entries.push(item.entry);
+        }
+    }
+
+    fn problem(&mut self, path: RelPath, error: &io::Error) {
+        // What vanished after it was listed was never part of the tree.
+        let kind = if error.kind() == io::ErrorKind::NotFound {
+            ProblemKind::Note
+        } else {
+            ProblemKind::Incomplete
+        };
+        self.findings.push((path, Finding::Problem(kind, format!("cannot be read: {error}"))));
+    }
+}
