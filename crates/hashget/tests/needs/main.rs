@@ -27,6 +27,9 @@ mod scene;
 #[path = "../conformance/source.rs"]
 #[allow(dead_code, reason = "each test program uses its part")]
 mod source_suite;
+#[path = "../conformance/storage.rs"]
+#[allow(dead_code, reason = "each test program uses its part")]
+mod storage_suite;
 #[path = "../restore/support.rs"]
 #[allow(dead_code, reason = "each test program uses its part")]
 mod support;
@@ -51,6 +54,7 @@ const TESTS: &[Test] = tests_with_needs![
     by_hand::the_script_restores_what_we_restore:
         [Root, Tool("curl"), Tool("dpkg-deb"), Tool("jq"), Tool("unzip")],
     full_disk::a_download_is_an_error_that_leaves_its_room_free: [Mount],
+    full_disk::an_archive_is_aborted_and_has_no_name: [Mount],
     full_disk::a_hashdb_fails_the_put_and_nothing_else: [Mount],
     full_disk::a_restore_stops_with_a_clear_error_and_nothing_half_written: [Mount],
     gnu_tar::every_format_of_gnu_tar: [],
