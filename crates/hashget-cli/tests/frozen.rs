@@ -94,7 +94,7 @@ fn an_archive_that_needs_an_unknown_feature_is_refused() {
         &["verify", "unpacked"],
         &["explain", "--archive", archive, "copy.c"],
         &["report", archive, "-o", "report.html"],
-        &["pool", "add", "pool", archive],
+        &["pool", "add", "--pool", "pool", archive],
     ];
     for command in commands {
         let ended = machine.hashget(&[&["--offline"], command].concat());

@@ -116,7 +116,7 @@ impl ErrorClass {
 
     /// The class of an error of the system.
     pub fn of_io(error: &io::Error) -> Self {
-        if error.get_ref().is_some_and(|inner| inner.is::<Interrupted>()) {
+        if matches!(error.get_ref(), Some(inner) if inner.is::<Interrupted>()) {
             return Self::Interrupted;
         }
         match error.kind() {

@@ -48,8 +48,13 @@ impl Get {
     }
 
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
-        let no_folder = || format!("output folder \"{}\" does not exist", self.output.display());
-        if !self.output.metadata().with_context(no_folder)?.is_dir() {
+        let folder = fs_err::metadata(&self.output).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                anyhow::anyhow!("output folder \"{}\" does not exist", self.output.display())
+            }
+            _ => error.into(),
+        })?;
+        if !folder.is_dir() {
             let wrong = format!("{} is not a folder: -o takes a folder", self.output.display());
             return Err(UsageError(wrong).into());
         }

@@ -4,6 +4,7 @@
 //! the reason (see `hashget_testkit::needs`).
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+#![allow(clippy::print_stdout, reason = "what was counted, and what a parent waits for")]
 
 mod full_disk;
 mod nth_call;

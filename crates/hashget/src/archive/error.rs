@@ -68,7 +68,7 @@ impl ArchiveError {
         match self {
             Self::NotAnArchive { .. } => ErrorClass::NotAnArchive,
             // What the reader found out about the archive, handed through as an error of reading.
-            Self::Read { error } if error.get_ref().is_some_and(|it| it.is::<FormatError>()) => {
+            Self::Read { error } if matches!(error.get_ref(), Some(it) if it.is::<FormatError>()) => {
                 ErrorClass::NotAnArchive
             }
             Self::Read { error } | Self::Folder { error, .. } => ErrorClass::of_io(error),

@@ -14,7 +14,7 @@ use crate::model::{Checksum, Digest, RelPath, Signature};
 /// Recognises `conda-meta/NAME-VERSION-BUILD.json`.
 pub(super) struct Conda;
 
-/// More bytes than this are no record.
+/// Size limit of a record; larger files are ignored.
 const MAX_BYTES: u64 = 256 << 20;
 
 /// A record, as far as it matters here.

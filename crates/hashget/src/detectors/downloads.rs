@@ -54,9 +54,9 @@ const METALINKS: [&str; 2] = [".meta4", ".metalink"];
 
 /// Where browsers, wget and curl write whence they have a file.
 const ORIGIN: &str = "user.xdg.origin.url";
-/// Longer URLs are no use to anybody.
+/// Length limit of a URL; longer ones are ignored.
 const MAX_URL: usize = 4096;
-/// More bytes than this are no metalink.
+/// Size limit of a metalink; larger files are ignored.
 const MAX_METALINK: u64 = 1 << 20;
 
 impl Detector for Downloads {

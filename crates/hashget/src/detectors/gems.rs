@@ -14,7 +14,7 @@ pub(super) struct Gems;
 
 /// The line that tells stands at the top.
 const HEAD_BYTES: u64 = 1024;
-/// More bytes than this are no configuration.
+/// Size limit of a configuration file; larger files are ignored.
 const MAX_BYTES: u64 = 1 << 20;
 
 impl Detector for Gems {

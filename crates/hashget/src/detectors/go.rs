@@ -1,6 +1,6 @@
 //! Modules of Go in its module cache.
 //!
-//! Invariant: a candidate lies at the proxy that the machine's own Go is told to ask, and that proxy is asked
+//! Invariant: a candidate lies at the proxy that the machine's own Go is configured to ask, and that proxy is asked
 //! whether it has it; modules that are said to be private are never asked for.
 
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::model::{RelPath, Signature};
 /// Recognises `cache/download/MODULE/@v/VERSION.ziphash`, which is there once a module was fetched whole.
 pub(super) struct Go;
 
-/// More bytes than this are no configuration.
+/// Size limit of a configuration file; larger files are ignored.
 const MAX_BYTES: u64 = 64 * 1024;
 /// Where Go itself may be, below the root of a machine.
 const DEFAULTS: [&str; 5] = [
@@ -112,7 +112,7 @@ fn unescaped(text: &str) -> String {
     name
 }
 
-/// What Go is told.
+/// Go's settings.
 struct Settings {
     proxies: Vec<String>,
     private: String,

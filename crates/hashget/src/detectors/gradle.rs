@@ -18,7 +18,7 @@ const CACHE: &[u8] = b"files-2.1";
 /// Initialisation scripts, for all builds of a user.
 const SCRIPTS: [&str; 4] =
     [".gradle/init.gradle", ".gradle/init.gradle.kts", "init.gradle", "init.gradle.kts"];
-/// More bytes than this are no script.
+/// Size limit of a script; larger files are ignored.
 const MAX_BYTES: u64 = 1 << 20;
 
 impl Detector for Gradle {

@@ -12,7 +12,7 @@ use crate::model::{Digest, RelPath};
 /// Recognises `hashget-hint.json` and `.hashget-hint.json`.
 pub(super) struct Hint;
 
-/// More bytes than this are no hint.
+/// Size limit of a hint; larger files are ignored.
 const MAX_BYTES: u64 = 64 * 1024;
 
 /// The grouping of packages whose hint names none.

@@ -15,7 +15,7 @@ use crate::model::{Digest, RelPath, Signature};
 /// Recognises `KIND--ORG--NAME/snapshots/COMMIT/...`.
 pub(super) struct HuggingFace;
 
-/// More bytes than this are no source of the client.
+/// Size limit of the client's source; larger files are ignored.
 const MAX_BYTES: u64 = 1 << 20;
 /// Where Python keeps packages, below a root, a home folder or an environment.
 const PACKAGES: [&str; 5] =
@@ -127,7 +127,7 @@ fn encoded(path: &str) -> String {
     path.replace('%', "%25").replace('?', "%3F").replace('#', "%23")
 }
 
-/// The address of the hub: what the client is told, or its own default.
+/// The address of the hub: what the client is configured to use, or its own default.
 fn hub(machine: &Machine, entry: &Path) -> Result<String, DetectError> {
     let base = |text: &str| public_url(text).map(|url| url.trim_end_matches('/').to_owned());
     if let Some(hub) = machine.variable("HF_ENDPOINT") {

@@ -17,7 +17,7 @@ use repositories::{Repositories, Repository};
 /// Recognises `_remote.repositories`.
 pub(super) struct Maven;
 
-/// More bytes than this are no list or digest.
+/// Size limit of a list and of a digest; larger files are ignored.
 const MAX_BYTES: u64 = 1 << 20;
 /// Smaller files cost more to ask for than to archive.
 pub(super) const LEAST_BYTES: u64 = 4096;

@@ -86,8 +86,8 @@ pub trait Detector: Send + Sync {
 
     /// Reads what it needs around `path` (an entry of the tree at `root`, one that
     /// [`Self::interested_in`] chose) and names the packages. `machine` is what is known of the machine
-    /// besides the tree: configuration of clients, for the most part. `note` is told of those packages of an entry
-    /// with many that cannot be understood.
+    /// besides the tree: configuration of clients, for the most part. `note` takes the packages that cannot be
+    /// understood, where an entry names many.
     ///
     /// # Errors
     /// When the entry is of this ecosystem but nothing of it can be understood; the others go on.

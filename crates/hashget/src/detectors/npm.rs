@@ -19,7 +19,7 @@ use registry::Registries;
 /// Recognises the lock files.
 pub(super) struct Npm;
 
-/// More bytes than this are no lock file.
+/// Size limit of a lock file; larger files are ignored.
 const MAX_BYTES: u64 = 128 << 20;
 
 impl Detector for Npm {

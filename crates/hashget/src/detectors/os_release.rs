@@ -9,7 +9,7 @@ use url::Url;
 
 use super::small_files;
 
-/// More bytes than this are no `os-release`.
+/// Size limit of `os-release`; larger files are ignored.
 const MAX_BYTES: u64 = 64 * 1024;
 
 /// The fields of an `os-release`.

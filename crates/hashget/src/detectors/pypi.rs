@@ -24,7 +24,7 @@ use names::Tags;
 /// Recognises `NAME-VERSION.dist-info/WHEEL`.
 pub(super) struct PyPi;
 
-/// More bytes than this are no small file of a `dist-info`.
+/// Size limit of a small file of `dist-info`; larger files are ignored.
 const MAX_BYTES: u64 = 1 << 20;
 
 /// Installers that are package managers of their own: what they installed is theirs.

@@ -18,7 +18,7 @@ mod template;
 
 use template::Template;
 
-/// More bytes than this are not read for a rule.
+/// Size limit of a file that a rule reads; larger files are ignored.
 const MAX_BYTES: u64 = 1 << 20;
 
 /// A rule as the configuration writes it.

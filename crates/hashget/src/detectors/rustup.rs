@@ -14,7 +14,7 @@ use crate::model::{RelPath, Signature};
 /// Recognises `lib/rustlib/multirust-channel-manifest.toml`.
 pub(super) struct Rustup;
 
-/// More bytes than this are no manifest of a channel.
+/// Size limit of a channel's manifest; larger files are ignored.
 const MAX_BYTES: u64 = 64 << 20;
 
 impl Detector for Rustup {

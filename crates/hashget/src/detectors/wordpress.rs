@@ -14,7 +14,7 @@ pub(super) struct WordPress;
 
 /// Headers stand at the start of a file.
 const HEAD_BYTES: u64 = 8192;
-/// More bytes than this are no file that asks for updates.
+/// Size limit of a file that asks for updates; larger files are ignored.
 const MAX_BYTES: u64 = 1 << 20;
 /// Plugins have few files in their top folder.
 const MOST_FILES: usize = 200;

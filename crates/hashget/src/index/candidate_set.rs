@@ -1,7 +1,7 @@
-//! What detectors told of a tree, put together.
+//! What detectors found in a tree, put together.
 //!
-//! Invariant: each package is a candidate once, whatever led to it, and each file's or folder's trouble is
-//! told once, however many entries have it.
+//! Invariant: each package is a candidate once, whatever led to it, and the trouble with each file or folder is
+//! reported once, however many entries have it.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -14,7 +14,7 @@ use crate::monitor::{Monitor, ProblemKind};
 
 /// What was found so far.
 #[derive(Default)]
-pub(super) struct Found {
+pub(super) struct CandidateSet {
     /// By URL, and by name where one URL asks for several packages.
     candidates: BTreeMap<(String, Option<String>), Candidate>,
     /// In the order they occurred; how many more there were of each.
@@ -23,7 +23,7 @@ pub(super) struct Found {
     error_of: BTreeMap<String, usize>,
 }
 
-impl Found {
+impl CandidateSet {
     /// Adds what `new` says; `false` if its package is known already. `root` is the tree's.
     pub(super) fn add(&mut self, root: &Path, new: Candidate) -> bool {
         // A question's page is about many packages.
@@ -73,7 +73,7 @@ impl Found {
         }
     }
 
-    /// All candidates by URL, and all trouble, which the monitor is told.
+    /// All candidates by URL, and all trouble, which the monitor gets as notes.
     pub(super) fn finish(self, monitor: &dyn Monitor) -> (Vec<Candidate>, Vec<DetectError>) {
         let errors = self.errors.into_iter().map(|(error, more)| match more {
             0 => error,

@@ -8,14 +8,14 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use super::candidate_set::Found;
+use super::candidate_set::CandidateSet;
 use super::{IndexError, walk};
 use crate::detectors::{Candidate, DetectError, Detector, Machine};
 use crate::model::{RelPath, escaped};
 use crate::monitor::{Monitor, Step, Total};
 use crate::parallel;
 
-/// One thread asks about so many paths before it takes others.
+/// Number of paths that a thread takes at once.
 const STRETCH: usize = 512;
 
 /// What detectors made of a tree.
@@ -23,7 +23,7 @@ const STRETCH: usize = 512;
 pub struct Detected {
     /// By URL, each once.
     pub candidates: Vec<Candidate>,
-    /// Entries that could not be understood; told to the monitor as notes, too: nothing is lost by it.
+    /// Entries that could not be understood. They are notes for the monitor, too: nothing is lost by them.
     pub errors: Vec<DetectError>,
     /// What each detector did, in the order in which they were given.
     pub efforts: Vec<Effort>,
@@ -34,7 +34,7 @@ pub struct Detected {
 pub struct Effort {
     /// Its name.
     pub detector: String,
-    /// The packages of which it was the first to tell.
+    /// The number of packages that it was the first to name.
     pub packages: usize,
     /// How long it was at work, all threads together.
     pub time: Duration,
@@ -72,7 +72,7 @@ pub fn detect<'p>(
     put_together(root, detectors, all, monitor)
 }
 
-/// Puts together what the threads were told, in the order of the paths and of the detectors.
+/// Puts together what the threads found, in the order of the paths and of the detectors.
 fn put_together(
     root: &Path,
     detectors: &[&dyn Detector],
@@ -87,18 +87,18 @@ fn put_together(
             time: Duration::ZERO,
         })
         .collect();
-    let mut told = Vec::new();
+    let mut findings = Vec::new();
     for asked in all {
         for (effort, time) in efforts.iter_mut().zip(asked.times) {
             effort.time += time;
         }
-        told.extend(asked.told);
+        findings.extend(asked.findings);
     }
-    // What one detector told of one path stays in its order.
-    told.sort_by_key(|(place, _)| *place);
-    let mut found = Found::default();
-    for ((_, _, detector), told) in told {
-        match told {
+    // What one detector found at one path stays in its order.
+    findings.sort_by_key(|(order, _)| *order);
+    let mut found = CandidateSet::default();
+    for ((_, _, detector), finding) in findings {
+        match finding {
             Finding::Candidate(candidate) => {
                 let effort = &mut efforts[detector];
                 let candidate = Candidate { found_by: effort.detector.clone(), ..*candidate };
@@ -141,14 +141,14 @@ pub(super) fn detect_all(
 }
 
 /// The number of a stretch, of a path in it, and of a detector.
-type Place = (usize, usize, usize);
+type Order = (usize, usize, usize);
 
 enum Finding {
     Candidate(Box<Candidate>),
     Error(DetectError),
 }
 
-/// What one thread asks, and what it was told.
+/// What one thread asks, and what was found.
 struct Asked<'a> {
     root: &'a Path,
     detectors: &'a [&'a dyn Detector],
@@ -156,7 +156,7 @@ struct Asked<'a> {
     monitor: &'a dyn Monitor,
     /// How long each detector was at work.
     times: Vec<Duration>,
-    told: Vec<(Place, Finding)>,
+    findings: Vec<(Order, Finding)>,
 }
 
 impl<'a> Asked<'a> {
@@ -167,7 +167,7 @@ impl<'a> Asked<'a> {
         monitor: &'a dyn Monitor,
     ) -> Self {
         let times = vec![Duration::ZERO; detectors.len()];
-        Self { root, detectors, machine, monitor, times, told: Vec::new() }
+        Self { root, detectors, machine, monitor, times, findings: Vec::new() }
     }
 
     /// Asks all detectors, one after the other, about a stretch of paths.
@@ -185,15 +185,15 @@ impl<'a> Asked<'a> {
         }
     }
 
-    fn ask(&mut self, place: Place, detector: &dyn Detector, path: &RelPath) {
-        let told = &mut self.told;
-        let note = &mut |error| told.push((place, Finding::Error(error)));
+    fn ask(&mut self, order: Order, detector: &dyn Detector, path: &RelPath) {
+        let findings = &mut self.findings;
+        let note = &mut |error| findings.push((order, Finding::Error(error)));
         match detector.detect(self.machine, self.root, path, note) {
             Ok(candidates) => {
                 let candidates = candidates.into_iter().map(Box::new).map(Finding::Candidate);
-                told.extend(candidates.map(|candidate| (place, candidate)));
+                findings.extend(candidates.map(|candidate| (order, candidate)));
             }
-            Err(error) => told.push((place, Finding::Error(error))),
+            Err(error) => findings.push((order, Finding::Error(error))),
         }
     }
 }

@@ -265,7 +265,7 @@ impl Indexer<'_> {
     }
 
     /// Indexes those of `candidates` that the HashDB does not know, several at once. A package that
-    /// fails is in the result and told to the monitor; the others go on. Each is recorded as soon as
+    /// fails is in the result and reported to the monitor; the others continue. Each is recorded as soon as
     /// it is read, so that running again after an interruption continues.
     ///
     /// # Errors
@@ -279,7 +279,7 @@ impl Indexer<'_> {
     }
 
     /// Runs the detectors over the tree at `root`, which lies on `machine`, and indexes what they find and the HashDB does not
-    /// know. A package that fails is in the result and told to the monitor; the others go on.
+    /// know. A package that fails is in the result and reported to the monitor; the others continue.
     ///
     /// # Errors
     /// When `root` is not a folder that can be read, when the HashDB fails, or the monitor asked to

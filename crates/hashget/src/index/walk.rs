@@ -1,6 +1,6 @@
 //! The entries of a tree that some detector wants to see.
 //!
-//! Invariant: symbolic links are not followed; a folder that cannot be read is told and left out.
+//! Invariant: symbolic links are not followed; a folder that cannot be read is reported and left out.
 
 use std::fs::FileType;
 use std::os::unix::ffi::OsStrExt as _;

@@ -19,9 +19,9 @@ pub(super) type Rank = (usize, usize);
 /// The archive's rank.
 pub(super) const ARCHIVED: Rank = (0, 0);
 
-/// The rank of a tree of a package.
-pub(super) fn rank(package: usize, tree: usize) -> Rank {
-    (package + 1, tree)
+/// The rank of a placement of a package.
+pub(super) fn rank(package: usize, placement: usize) -> Rank {
+    (package + 1, placement)
 }
 
 /// Everything that is known, from all threads.

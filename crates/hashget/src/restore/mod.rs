@@ -11,9 +11,9 @@ mod finish;
 mod ledger;
 mod package;
 mod packages;
-mod parts;
 mod path_map;
 mod place;
+mod ranges;
 mod v1;
 
 use std::collections::BTreeMap;

@@ -53,7 +53,7 @@ impl<'r, 'm> Restoring<'r, 'm> {
             sha256: Some(self.package.sha256),
             size: Some(self.package.size),
         };
-        if self.is_here_already()? || self.restore_parts(&wanted)? {
+        if self.is_here_already()? || self.restore_by_ranges(&wanted)? {
             return Ok(());
         }
         let outcome = fetch(self.run, &wanted, &self.name)?;

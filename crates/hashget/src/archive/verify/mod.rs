@@ -281,7 +281,7 @@ impl Verifier<'_> {
                 let members = complete_members(self.hashdb, &package.sha256)?;
                 let files = given_entries(package, members.as_deref(), false)?;
                 let placements = package.placements.iter().filter(|_| members.is_none());
-                Ok((files, placements.map(|tree| escaped(&tree.to.0)).collect()))
+                Ok((files, placements.map(|placement| escaped(&placement.to.0)).collect()))
             }
             AnyManifest::V1(manifest) => {
                 let package = &manifest.packages[index];

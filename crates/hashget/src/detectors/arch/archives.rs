@@ -10,7 +10,7 @@ use super::super::{Archive, public_url, small_files};
 use crate::model::RelPath;
 use crate::tree::TreeRoot;
 
-/// More bytes than this are no configuration.
+/// Size limit of a configuration file; larger files are ignored.
 const MAX_BYTES: u64 = 1 << 20;
 
 /// The distribution whose archive stands at the label `archive` beside its home page.

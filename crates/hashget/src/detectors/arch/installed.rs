@@ -12,9 +12,9 @@ use super::LOCAL;
 use crate::model::{RelPath, escaped};
 use crate::tree::TreeRoot;
 
-/// More bytes than this are no description.
+/// Size limit of a description; larger files are ignored.
 const MAX_BYTES: u64 = 1 << 20;
-/// More packages than this has no system.
+/// Limit of packages; a system with more is refused.
 const MOST_PACKAGES: usize = 200_000;
 
 /// A package whose files are in the tree.

@@ -15,7 +15,7 @@ use crate::limits::Limits;
 use crate::model::{Algorithm, Checksum, RelPath, escaped};
 use crate::tree::TreeRoot;
 
-/// More bytes than this has no list, unpacked.
+/// Size limit of an unpacked list; larger ones are ignored.
 const MAX_LIST: u64 = 256 << 20;
 /// So much of a package is asked for at first; each time twice as much as before. Nothing of a block of zstd comes
 /// out before all of it is in: 128 KiB, which mostly become a third of that.

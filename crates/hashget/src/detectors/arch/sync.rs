@@ -1,7 +1,7 @@
 //! pacman's synchronised databases: what the repositories say of the files of their packages.
 //!
-//! Invariant: only packages that are installed are kept in memory; a database that cannot be read is told, and
-//! the others go on.
+//! Invariant: only packages that are installed are kept in memory; a database that cannot be read is reported, and
+//! the others are read.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Read as _;
@@ -15,9 +15,9 @@ use crate::model::{Digest, RelPath};
 use crate::tree::TreeRoot;
 
 const FOLDER: &str = "var/lib/pacman/sync";
-/// More bytes than this has no database, unpacked.
+/// Size limit of an unpacked database; a larger one is read up to it.
 const MAX_BYTES: u64 = 1 << 30;
-/// More bytes than this has no description.
+/// Size limit of a description; larger ones are ignored.
 const MAX_DESC: u64 = 1 << 20;
 
 /// What a repository says of a package.

@@ -1,6 +1,6 @@
 //! What Cargo keeps of a registry on disk: `index/HOST-HASH/config.json` and its cache of the index.
 //!
-//! Invariant: errors name the registry's folder, so that one registry's trouble is told once, however
+//! Invariant: errors name the registry's folder, so that one registry's trouble is reported once, however
 //! many crates it has.
 
 use std::path::{Path, PathBuf};
@@ -11,16 +11,16 @@ use super::Package;
 use crate::detectors::{DetectError, public_url, small_files};
 use crate::model::Digest;
 
-/// More bytes than this are no config.json.
+/// Size limit of config.json; larger files are ignored.
 const MAX_CONFIG_BYTES: u64 = 64 * 1024;
 
-/// More bytes than this are not what Cargo keeps of one crate.
+/// Size limit of Cargo's file about one crate; larger files are ignored.
 const MAX_INDEX_BYTES: u64 = 64 * 1024 * 1024;
 
 /// What an entry begins with.
 const HEAD_BYTES: usize = 5;
 
-/// So many bytes at its end have the last versions of a crate, some dozens.
+/// Bytes read from its end: they hold the last versions of a crate, some dozens.
 const TAIL_BYTES: usize = 48 * 1024;
 
 /// A registry that anybody may download from.

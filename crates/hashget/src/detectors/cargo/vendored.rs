@@ -16,7 +16,7 @@ use crate::model::{Checksum, Digest, RelPath, Signature};
 /// What `cargo vendor` writes.
 pub(super) const CHECKSUMS: &[u8] = b".cargo-checksum.json";
 
-/// More bytes than this are neither checksums nor a Cargo.toml.
+/// Size limit of checksums and of Cargo.toml; larger files are ignored.
 const MAX_BYTES: u64 = 16 << 20;
 
 /// Of a whole file, the digest of the crate: what its files have is read when it is asked for.

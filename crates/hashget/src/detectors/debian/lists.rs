@@ -18,7 +18,7 @@ use crate::formats::{Paragraph, Paragraphs};
 use crate::limits::Limits;
 use crate::model::{Digest, HashingReader, RelPath, escaped};
 
-/// More bytes than this are no Release file.
+/// Size limit of a Release file; larger files are ignored.
 const MAX_RELEASE: u64 = 16 << 20;
 
 /// What a list says of a package.

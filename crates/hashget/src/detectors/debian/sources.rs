@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::detectors::{public_url, small_files};
 use crate::formats::Paragraphs;
 
-/// More bytes than this are no list of sources.
+/// Size limit of a list of sources; larger files are ignored.
 const MAX_BYTES: u64 = 1 << 20;
 
 /// Servers by the beginning of the names that apt gives to their lists

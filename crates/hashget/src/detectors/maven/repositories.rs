@@ -20,9 +20,9 @@ const SETTINGS: [&str; 4] = [
 const DEFAULTS: &str = "org/apache/maven/model/pom-4.0.0.xml";
 /// Where that jar lies below the root of a machine.
 const LIBRARIES: [&str; 3] = ["usr/share/maven/lib", "opt/maven/lib", "usr/share/java"];
-/// More bytes than this are no settings.
+/// Size limit of settings; larger files are ignored.
 const MAX_BYTES: u64 = 4 << 20;
-/// More bytes than this is no jar of Maven's.
+/// Size limit of Maven's jar; larger files are ignored.
 const MAX_JAR: u64 = 16 << 20;
 
 /// Repositories by their names.

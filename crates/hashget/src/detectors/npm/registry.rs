@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::detectors::{Machine, public_url, small_files};
 
-/// More bytes than this are no configuration.
+/// Size limit of a configuration file; larger files are ignored.
 const MAX_BYTES: u64 = 4 << 20;
 
 const CONFIGURATION: &[&str] =

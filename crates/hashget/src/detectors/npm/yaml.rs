@@ -130,7 +130,7 @@ mod tests {
             "a=1",
             "b={}",
             "b/c=x: y",
-            "b/d=~",
+            "b/d=",
             "anchor={}",
             "anchor/h=7",
             "={}",

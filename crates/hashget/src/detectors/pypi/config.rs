@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::detectors::{Machine, public_url, small_files};
 
-/// More bytes than this are no configuration.
+/// Size limit of a configuration file; larger files are ignored.
 const MAX_BYTES: u64 = 4 << 20;
 
 /// pip's configuration: of a virtual environment, of a user, of the machine.

@@ -8,7 +8,7 @@ use super::index::{File, choose};
 use super::{Installed, names};
 use crate::detectors::{Answer, Machine, public_url, small_files};
 
-/// More bytes than this are no lock file.
+/// Size limit of a lock file; larger files are ignored.
 const MAX_BYTES: u64 = 32 << 20;
 
 /// The wheel as a lock file above it has it. A lock file that cannot be read is not there: the index is asked.

@@ -13,7 +13,7 @@ use crate::detectors::{Declared, FileList, Listed, Parts, small_files};
 use crate::limits::Limits;
 use crate::model::{Algorithm, Checksum, RelPath};
 
-/// More bytes than this are no RECORD.
+/// Size limit of RECORD; larger files are ignored.
 const MAX_RECORD: u64 = 64 << 20;
 
 /// So much of a wheel's end is asked for at first: the directory, and for most wheels RECORD with it.

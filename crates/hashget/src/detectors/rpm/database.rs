@@ -17,11 +17,11 @@ use super::ndb::Ndb;
 use crate::model::RelPath;
 use crate::tree::TreeRoot;
 
-/// More bytes than this has no header.
+/// Size limit of a header; larger ones are refused.
 pub(super) const MAX_HEADER: u32 = 64 << 20;
-/// More packages than this has no system.
+/// Limit of packages; a system with more is refused.
 pub(super) const MOST_PACKAGES: u32 = 200_000;
-/// A database that is being written to is copied; none has more bytes than this.
+/// A database that is being written to is copied. Size limit of the copy.
 const MAX_COPY: u64 = 4 << 30;
 
 const SQLITE_MAGIC: &[u8] = b"SQLite format 3\0";

@@ -16,7 +16,7 @@ use crate::tree::TreeRoot;
 
 /// So much is asked for at first where nothing says how long the header is.
 const FIRST_BYTES: u64 = 32 << 10;
-/// No two headers have more bytes than this.
+/// Size limit of both headers together.
 const MOST_BYTES: u64 = 128 << 20;
 
 /// An installed package.

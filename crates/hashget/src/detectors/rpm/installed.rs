@@ -9,7 +9,7 @@ use super::database::Database;
 use crate::formats::{PackageHeader, RpmIdentity};
 use crate::model::escaped;
 
-/// More bytes than this have no headers of one system: those of 5,000 packages have some 500 MiB.
+/// Size limit of all headers of a system together: those of 5,000 packages take about 500 MiB.
 const MOST_BYTES: u64 = 2 << 30;
 
 /// A package whose files are in the tree.
@@ -38,7 +38,7 @@ pub(super) struct AllInstalled {
     pub(super) vendor: String,
 }
 
-/// All packages in `database`. `note` is told of those that cannot be understood.
+/// All packages in `database`. `note` takes those that cannot be understood.
 pub(super) fn all(
     database: &Database,
     note: &mut dyn FnMut(String),

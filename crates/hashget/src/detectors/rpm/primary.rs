@@ -7,7 +7,8 @@ use std::io::{BufRead, BufReader, Read};
 
 use quick_xml::XmlVersion;
 use quick_xml::escape::resolve_predefined_entity;
-use quick_xml::events::{BytesStart, Event};
+use quick_xml::events::{BytesRef, BytesStart, Event};
+use quick_xml::name::LocalName;
 use quick_xml::reader::Reader;
 use roxmltree::{Document, Node};
 
@@ -22,6 +23,10 @@ const MAX_INDEX: u64 = 4 << 20;
 const MAX_LIST: u64 = 4 << 30;
 /// Size limit of what a list says of one package; a larger one ends the reading.
 const MAX_PACKAGE: usize = 16 << 20;
+/// Limit of elements within each other; more end the reading.
+const MAX_DEPTH: usize = 64;
+/// Limit of damaged packages, which are passed over; more end the reading.
+const MAX_DAMAGED: usize = 1000;
 
 /// A package of a list.
 #[derive(Debug, PartialEq, Eq)]
@@ -65,49 +70,50 @@ fn packages(
     found: &mut dyn FnMut(Package),
 ) -> Result<(), String> {
     let mut reader = Reader::from_reader(Metered { inner: list, left: MAX_PACKAGE });
+    // A package that is damaged within does not end the list.
+    reader.config_mut().check_end_names = false;
+    reader.config_mut().allow_unmatched_ends = true;
     let mut buffer = Vec::new();
     let mut package: Option<Described> = None;
+    let (mut depth, mut damaged) = (0_usize, 0);
     loop {
         buffer.clear();
-        let event = reader.read_event_into(&mut buffer).map_err(|error| shown(&error))?;
+        let event = reader.read_event_into(&mut buffer).map_err(|error| error.to_string())?;
         match (event, &mut package) {
             (Event::Eof, None) => return Ok(()),
             (Event::Eof, Some(_)) => return Err("it ends within a package".to_owned()),
-            (Event::Start(tag), None) if tag.local_name().as_ref() == "package" => {
+            (Event::Start(tag), _) if is_package(tag.local_name()) => {
+                damaged += usize::from(package.is_some());
                 package = Some(Described::default());
             }
             (Event::Start(tag), Some(package)) => package.begin(&tag),
+            (Event::Start(_), None) => depth += 1,
             (Event::Empty(tag), Some(package)) => {
                 package.begin(&tag);
                 package.end(wanted);
             }
             (Event::Text(text), Some(package)) => package.add(&text.xml10_content()),
             (Event::CData(text), Some(package)) => package.add(&text.xml10_content()),
-            (Event::GeneralRef(reference), Some(package)) => {
-                match reference.resolve_char_ref().map_err(|error| shown(&error))? {
-                    Some(character) => package.add(character.encode_utf8(&mut [0; 4])),
-                    // Entities of a document's own are not followed.
-                    None => {
-                        package.add(resolve_predefined_entity(&reference).unwrap_or("\u{fffd}"))
-                    }
-                }
-            }
-            (Event::End(_), Some(open)) if open.depth > 0 => open.end(wanted),
-            (Event::End(_), open @ Some(_)) => {
-                open.take().and_then(Described::understand).into_iter().for_each(&mut *found);
+            (Event::GeneralRef(reference), Some(package)) => package.add_reference(&reference),
+            (Event::End(tag), open @ Some(_)) if is_package(tag.local_name()) => {
+                let whole = open.take().filter(|package| package.depth == 0);
+                damaged += usize::from(whole.is_none());
+                whole.and_then(Described::understand).into_iter().for_each(&mut *found);
                 reader.get_mut().left = MAX_PACKAGE;
             }
+            (Event::End(_), Some(open)) => open.end(wanted),
+            (Event::End(_), None) => depth = depth.saturating_sub(1),
             _ => {}
+        }
+        let depth = package.as_ref().map_or(depth, |package| package.depth);
+        if depth > MAX_DEPTH || damaged > MAX_DAMAGED {
+            return Err("its elements do not end".to_owned());
         }
     }
 }
 
-/// What is wrong with the XML, or with the file.
-fn shown(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    }
+fn is_package(name: LocalName<'_>) -> bool {
+    name.as_ref() == "package"
 }
 
 /// What a list says of a package.
@@ -180,11 +186,12 @@ impl Described {
 
     /// An element ends.
     fn end(&mut self, wanted: &dyn Fn(&str) -> bool) {
-        if self.depth == 1 {
+        let Some(depth) = self.depth.checked_sub(1) else { return };
+        if depth == 0 {
             self.is_unwanted |= self.text_of == Some(TextOf::Name) && !wanted(&self.name);
             (self.text_of, self.is_in_format) = (None, false);
         }
-        self.depth -= 1;
+        self.depth = depth;
     }
 
     /// Text of an element.
@@ -194,6 +201,14 @@ impl Described {
             Some(TextOf::Architecture) => self.architecture.push_str(text),
             Some(TextOf::Checksum) => self.checksum.push_str(text),
             None => {}
+        }
+    }
+
+    /// A reference among the text. Entities that the document itself makes up are not followed.
+    fn add_reference(&mut self, reference: &BytesRef<'_>) {
+        match reference.resolve_char_ref() {
+            Ok(Some(character)) => self.add(character.encode_utf8(&mut [0; 4])),
+            _ => self.add(resolve_predefined_entity(reference).unwrap_or("\u{fffd}")),
         }
     }
 
@@ -322,16 +337,26 @@ mod tests {
     fn hostile_lists_cost_little() {
         let good = package("w");
         // What comes before the damage counts.
-        for bad in ["<package><name>w", "</metadata>", "<package ><a></b></package>", "<a", "<!--"]
-        {
+        for bad in ["<package><name>w", "<package ><name>w</name></b>", "<a", "<!--"] {
             let (found, outcome) = names(&format!("{good}{bad}"));
             assert_eq!((found.len(), outcome.is_err()), (1, true), "{bad}");
+        }
+        // Packages that are damaged within are passed over.
+        for bad in
+            ["<package><a></package>", "<package><name>w", "</b>", "<package><a></b></c></package>"]
+        {
+            let (found, outcome) = names(&format!("{good}{bad}{good}"));
+            assert_eq!((found.len(), outcome), (2, Ok(())), "{bad}");
+        }
+        for endless in ["<a>", "<package><a>", "<package>", "<package><a></package>"] {
+            let (found, outcome) = names(&format!("{good}{}", endless.repeat(2000)));
+            assert_eq!((found.len(), outcome.is_err()), (1, true), "{endless}");
         }
         // Entities are not followed.
         let entities = "<!DOCTYPE x [<!ENTITY a \"w\"><!ENTITY b \"&a;&a;\">]>";
         assert_eq!(names(&format!("{entities}{}", package("&b;"))), (Vec::new(), Ok(())));
         for (before, endless) in [
-            ("<metadata>", "<a x=\"1234567890123456789012345678901234567890\">"),
+            ("<metadata>", "<a x=\"1234567890123456789012345678901234567890\"/>"),
             ("<package><name>", "text of a name that does not end "),
             ("<package a=\"", "an attribute that does not end "),
             ("<package>", "<!-- a comment, and another one, and another one -->"),

@@ -14,7 +14,7 @@ use crate::formats::RpmIdentity;
 use crate::model::{Digest, RelPath};
 use crate::tree::TreeRoot;
 
-/// More bytes than this are no configuration.
+/// Size limit of a configuration file; larger files are ignored.
 const MAX_BYTES: u64 = 1 << 20;
 
 /// Folders of files that name repositories.

@@ -10,7 +10,7 @@ use super::{Ar, FORMAT, HEADER, MAGIC, check_version, damaged, find, visit_part}
 use crate::limits::Limits;
 use crate::model::{Digest, Kind, Member, Signature, escaped};
 
-/// More bytes than this have no control members together.
+/// Size limit of all control members together.
 const MAX_BYTES: u64 = 64 << 20;
 
 /// Headers looked at to find the control part.

@@ -5,7 +5,7 @@
 
 use std::io::{self, BufRead};
 
-/// More bytes than this are not kept of one paragraph: it is damaged.
+/// Size limit of one paragraph; the rest of a larger one is dropped, and it counts as damaged.
 const MAX_BYTES: usize = 4 << 20;
 
 /// One paragraph.

@@ -5,7 +5,7 @@
 
 use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 
-use super::table::{Target, device_of, holes_of, target_of, xattrs_to_map};
+use super::table::{LinkTarget, device_of, holes_of, target_of, xattrs_to_map};
 use crate::model::{Entry, Kind, effective_mode};
 
 /// Some entries of a tree, to be written as an entry table.
@@ -72,7 +72,7 @@ impl Serialize for EntryColumns<'_> {
         if rows().any(|entry| digest(entry).is_some()) {
             table.serialize_field("sha256", &Column(|| rows().map(digest)))?;
         }
-        let target = |entry: &Entry| -> Option<Target> { target_of(&entry.kind) };
+        let target = |entry: &Entry| -> Option<LinkTarget> { target_of(&entry.kind) };
         if rows().any(|entry| matches!(entry.kind, Kind::Symlink { .. })) {
             table.serialize_field("target", &Column(|| rows().map(target)))?;
         }

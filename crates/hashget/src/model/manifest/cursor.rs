@@ -1,4 +1,4 @@
-//! What a tree of the manifest means: follows a package's members in order and tells what each gives.
+//! What a placement means: follows a package's members in order and says what each gives.
 //!
 //! Invariant: this is the only place that interprets prefixes, exceptions, positions and
 //! assignments; `pack` replays its own manifest through it before it writes, `restore` acts on it.
@@ -20,7 +20,7 @@ pub struct Given {
     pub sha256: Option<Digest>,
 }
 
-/// Follows the members of a package for one tree of the manifest.
+/// Follows the members of a package for one placement.
 #[derive(Debug)]
 pub struct PlacementCursor<'a> {
     placement: &'a Placement,
@@ -33,7 +33,7 @@ pub struct PlacementCursor<'a> {
     sha256: Pointer<'a>,
 }
 
-/// Walks an `at` column: tells for ascending positions which value is meant.
+/// Walks an `at` column: says which value is meant for ascending positions.
 #[derive(Debug, Clone, Copy)]
 struct Pointer<'a> {
     at: Option<&'a [u32]>,
@@ -75,7 +75,7 @@ impl<'a> PlacementCursor<'a> {
         }
     }
 
-    /// Where the tree puts the member at `path`, if it lies under `from` and is not excepted.
+    /// Where the placement puts the member at `path`, if it lies under `from` and is not excepted.
     fn place(&self, path: &RelPath) -> Result<Option<RelPath>, ManifestError> {
         let placement = self.placement;
         let Some(rest) = placement.from.rest_of(path).filter(|rest| !placement.excepts(rest))
@@ -87,7 +87,7 @@ impl<'a> PlacementCursor<'a> {
             .map_err(|error| ManifestError::field("to", error.to_string()))
     }
 
-    /// What the next member gives, if the tree gives it. Call it for every member of the package, in
+    /// What the next member gives, if the placement gives it. Call it for every member of the package, in
     /// order.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! The restore manifest: `.hashget-restore.json`. `docs/format.md` is the normative text.
 //!
 //! Invariant: a [`Manifest`] that was read has a version and features that we know, and its names stay below the tree;
-//! what its trees mean is in one place, [`PlacementCursor`], for packing and for restoring alike.
+//! what its placements mean is in one place, [`PlacementCursor`], for packing and for restoring alike.
 
 mod columns;
 mod cursor;

@@ -32,7 +32,7 @@ pub struct EntryTable {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     sha256: Vec<Option<Digest>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    target: Vec<Option<Target>>,
+    target: Vec<Option<LinkTarget>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     device: Vec<Option<[u32; 2]>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -42,7 +42,7 @@ pub struct EntryTable {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Target(#[serde(with = "crate::model::bytes_as_text")] Box<[u8]>);
+pub(super) struct LinkTarget(#[serde(with = "crate::model::bytes_as_text")] Box<[u8]>);
 
 /// Name of an attribute to base64 of its value.
 pub(crate) type XattrMap = BTreeMap<String, String>;
@@ -270,9 +270,9 @@ impl EntryTable {
     }
 }
 
-pub(super) fn target_of(kind: &Kind) -> Option<Target> {
+pub(super) fn target_of(kind: &Kind) -> Option<LinkTarget> {
     match kind {
-        Kind::Symlink { target } => Some(Target(target.clone())),
+        Kind::Symlink { target } => Some(LinkTarget(target.clone())),
         _ => None,
     }
 }

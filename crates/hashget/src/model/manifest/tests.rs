@@ -1,4 +1,4 @@
-//! What trees mean, and which manifests are refused.
+//! What placements mean, and which manifests are refused.
 
 use super::*;
 use crate::model::{
@@ -34,14 +34,14 @@ fn file(name: &str) -> Member {
 }
 
 #[test]
-fn a_tree_gives_what_lies_under_from_and_is_not_excepted() {
-    let tree = Placement {
+fn a_placement_gives_what_lies_under_from_and_is_not_excepted() {
+    let placement = Placement {
         from: prefix("control/"),
         to: prefix("info/vim."),
         except: vec![prefix("control")],
         ..Placement::default()
     };
-    let mut cursor = PlacementCursor::new(&tree);
+    let mut cursor = PlacementCursor::new(&placement);
     assert_eq!(cursor.next(&file("control/control")).unwrap(), None);
     assert_eq!(cursor.next(&file("data/x")).unwrap(), None);
     let given = cursor.next(&file("control/md5sums")).unwrap().unwrap();
@@ -51,23 +51,23 @@ fn a_tree_gives_what_lies_under_from_and_is_not_excepted() {
 
 #[test]
 fn an_exception_that_ends_in_a_slash_is_a_folder_with_all_below_it() {
-    let tree = Placement { except: vec![prefix("doc/"), prefix("x")], ..Placement::default() };
-    let gives = |name: &str| PlacementCursor::new(&tree).next(&file(name)).unwrap().is_some();
+    let placement = Placement { except: vec![prefix("doc/"), prefix("x")], ..Placement::default() };
+    let gives = |name: &str| PlacementCursor::new(&placement).next(&file(name)).unwrap().is_some();
     assert_eq!(["doc", "doc/a", "doc/a/b", "x"].map(gives), [false; 4]);
     assert_eq!(["docs", "a/doc/b", "x/y"].map(gives), [true; 3]);
 }
 
 #[test]
-fn a_tree_gives_what_lies_in_an_inner_package_only_if_it_begins_there() {
+fn a_placement_gives_what_lies_in_an_inner_package_only_if_it_begins_there() {
     let inner = file("src/a.tar!/x");
     assert!(PlacementCursor::new(&Placement::default()).next(&inner).unwrap().is_none());
-    let tree = Placement { from: prefix("src/a.tar!/"), ..Placement::default() };
-    assert_eq!(PlacementCursor::new(&tree).next(&inner).unwrap().unwrap().path, path("x"));
+    let placement = Placement { from: prefix("src/a.tar!/"), ..Placement::default() };
+    assert_eq!(PlacementCursor::new(&placement).next(&inner).unwrap().unwrap().path, path("x"));
 }
 
 #[test]
 fn assignments_apply_in_order_at_their_positions() {
-    let tree = Placement {
+    let placement = Placement {
         umask: Some(0o022),
         uid: vec![
             Assignment { at: None, is: OneOrMany::One(1000) },
@@ -85,7 +85,7 @@ fn assignments_apply_in_order_at_their_positions() {
         sha256: Some(DigestColumn { at: vec![2], is: vec![Digest::of(b"c")] }),
         ..Placement::default()
     };
-    let mut cursor = PlacementCursor::new(&tree);
+    let mut cursor = PlacementCursor::new(&placement);
     let given: Vec<Given> =
         ["a", "b", "c"].iter().map(|name| cursor.next(&file(name)).unwrap().unwrap()).collect();
     let field = |get: fn(&Given) -> i64| given.iter().map(get).collect::<Vec<_>>();
@@ -98,7 +98,7 @@ fn assignments_apply_in_order_at_their_positions() {
 }
 
 #[test]
-fn a_tree_that_does_not_fit_its_package_is_an_error() {
+fn a_placement_that_does_not_fit_its_package_is_an_error() {
     let short = Placement {
         uid: vec![Assignment { at: None, is: OneOrMany::Many(vec![1]) }],
         ..Placement::default()

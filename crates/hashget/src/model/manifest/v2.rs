@@ -233,8 +233,8 @@ impl Manifest {
             if !package.files.is_empty() && !package.files.has_from() {
                 return Err(ManifestError::field(format!("{name}.files.from"), "is missing"));
             }
-            for (index, tree) in package.placements.iter().enumerate() {
-                tree.check(&format!("{name}.trees[{index}]"))?;
+            for (index, placement) in package.placements.iter().enumerate() {
+                placement.check(&format!("{name}.trees[{index}]"))?;
             }
         }
         Ok(manifest)

@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
 use super::copies::ReadFrom;
-use super::{Place, PlaceError, Target, lock};
+use super::{ParentAndName, PlaceError, Target, lock};
 use crate::model::{Digest, Extent, HashingReader, Metadata, RelPath};
 
 /// Bytes that are read and written at once.
@@ -109,7 +109,7 @@ impl Target {
     pub(super) fn new_file(
         &self,
         path: &RelPath,
-    ) -> Result<(Place<'static>, String, File), PlaceError> {
+    ) -> Result<(ParentAndName<'static>, String, File), PlaceError> {
         let place = self.place(path)?;
         let flags =
             OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -117,10 +117,15 @@ impl Target {
         let open =
             || rustix::fs::openat(&place.parent, &*temporary, flags, Mode::RUSR | Mode::WUSR);
         let file = File::from(self.retry_opened_up(&place, path, open)?);
-        Ok((Place { parent: place.parent, name: b"" }, temporary, file))
+        Ok((ParentAndName { parent: place.parent, name: b"" }, temporary, file))
     }
 
-    pub(super) fn staged(&self, place: Place<'_>, temporary: String, file: File) -> Staged<'_> {
+    pub(super) fn staged(
+        &self,
+        place: ParentAndName<'_>,
+        temporary: String,
+        file: File,
+    ) -> Staged<'_> {
         let parent = place.parent;
         let sha256 = Digest::of(b"");
         Staged { target: self, parent, temporary, file, sha256, size: 0, placed: false }
@@ -272,7 +277,7 @@ impl Staged<'_> {
     ) -> Result<(), PlaceError> {
         let target = self.target;
         target.apply_open(self.file.as_fd(), metadata)?;
-        let place = Place { parent: Arc::clone(&self.parent), name: path.file_name() };
+        let place = ParentAndName { parent: Arc::clone(&self.parent), name: path.file_name() };
         target.put_name(&place, &self.temporary)?;
         self.placed = true;
         Ok(())

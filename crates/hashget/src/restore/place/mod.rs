@@ -7,6 +7,7 @@
 mod beneath;
 mod contents;
 mod copies;
+mod folders;
 mod metadata;
 mod nodes;
 
@@ -24,6 +25,8 @@ use rustix::io::Errno;
 
 pub(super) use contents::{Content, Staged};
 pub(super) use nodes::{DEVICE, Made};
+
+use folders::leftover_run;
 
 use super::RestoreError;
 use crate::model::{Metadata, RelPath};
@@ -68,11 +71,11 @@ impl PlaceError {
 
 /// What was found under a name.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct ExistingEntry {
     pub(super) stat: Stat,
 }
 
-impl Found {
+impl ExistingEntry {
     pub(super) fn file_type(&self) -> FileType {
         FileType::from_raw_mode(self.stat.st_mode)
     }
@@ -109,7 +112,7 @@ pub(super) struct Target {
 type Identity = (u64, u64);
 
 /// The open folder that holds an entry, and the entry's name in it.
-pub(super) struct Place<'p> {
+pub(super) struct ParentAndName<'p> {
     parent: Arc<OwnedFd>,
     name: &'p [u8],
 }
@@ -205,9 +208,9 @@ impl Target {
     }
 
     /// What is at `path`, if anything.
-    pub(super) fn find(&self, path: &RelPath) -> Result<Option<Found>, PlaceError> {
+    pub(super) fn find(&self, path: &RelPath) -> Result<Option<ExistingEntry>, PlaceError> {
         if path.is_root() {
-            return Ok(Some(Found { stat: rustix::fs::fstat(&self.root)? }));
+            return Ok(Some(ExistingEntry { stat: rustix::fs::fstat(&self.root)? }));
         }
         let parent = match beneath::open(
             self.root.as_fd(),
@@ -219,7 +222,7 @@ impl Target {
             Err(error) => return Err(error.into()),
         };
         match rustix::fs::statat(&parent, path.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(Some(Found { stat })),
+            Ok(stat) => Ok(Some(ExistingEntry { stat })),
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -263,108 +266,6 @@ impl Target {
         opened
     }
 
-    /// A folder of ours in which we may not work is opened up until it gets its final mode.
-    fn open_up(&self, path: &RelPath, place: &Place<'_>, stat: &Stat) -> Result<(), PlaceError> {
-        let mode = stat.st_mode & 0o7777;
-        let user = rustix::process::geteuid();
-        let closed = mode & WORKING_MODE.bits() != WORKING_MODE.bits();
-        if closed && !user.is_root() && stat.st_uid == user.as_raw() {
-            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            let folder = rustix::fs::openat(&place.parent, place.name, flags, Mode::empty())?;
-            metadata::chmod_path_only(folder.as_fd(), mode | WORKING_MODE.bits())?;
-            lock(&self.borrowed).entry(path.clone()).or_insert(mode);
-        }
-        Ok(())
-    }
-
-    /// The folder that holds `path`, made with all above it if it is not there.
-    fn place<'p>(&self, path: &'p RelPath) -> Result<Place<'p>, PlaceError> {
-        Ok(Place { parent: self.folder(&parent_of(path))?, name: path.file_name() })
-    }
-
-    fn folder(&self, path: &RelPath) -> Result<Arc<OwnedFd>, PlaceError> {
-        if let Some(open) = lock(&self.parents).get(path) {
-            return Ok(Arc::clone(open));
-        }
-        let flags = OFlags::PATH | OFlags::DIRECTORY;
-        let opened = match beneath::open(self.root.as_fd(), path.as_bytes(), flags) {
-            Err(Errno::NOENT) if !path.is_root() => {
-                let above = self.place(path)?;
-                match self.retry_opened_up(&above, path, || {
-                    rustix::fs::mkdirat(&above.parent, above.name, WORKING_MODE)
-                }) {
-                    Ok(()) => {
-                        lock(&self.borrowed).insert(path.clone(), PLAIN_FOLDER);
-                    }
-                    Err(Errno::EXIST) => {}
-                    Err(error) => return Err(error.into()),
-                }
-                beneath::open(self.root.as_fd(), path.as_bytes(), flags)
-            }
-            other => other,
-        };
-        let folder = Arc::new(opened.map_err(|error| match error {
-            Errno::LOOP | Errno::NOTDIR => PlaceError::Blocked(format!(
-                "on the way to it, in {path}, there is a symbolic link or a file instead of a folder"
-            )),
-            error => error.into(),
-        })?);
-        self.remove_leftovers(path, &folder)?;
-        let mut parents = lock(&self.parents);
-        if parents.len() >= OPEN_PARENTS {
-            parents.clear();
-        }
-        parents.insert(path.clone(), Arc::clone(&folder));
-        Ok(folder)
-    }
-
-    /// Removes what a killed run left in a folder, the first time it is used.
-    fn remove_leftovers(&self, path: &RelPath, folder: &OwnedFd) -> Result<(), PlaceError> {
-        if self.empty || !lock(&self.cleaned).insert(path.clone()) {
-            return Ok(());
-        }
-        let readable = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let Ok(folder) = rustix::fs::openat(folder, ".", readable, Mode::empty()) else {
-            // A folder that may not be listed: nothing in it can be told from the user's files.
-            return Ok(());
-        };
-        for name in beneath::names(folder.as_fd())? {
-            let ours = leftover_run(&name).is_some_and(|run| run != self.run);
-            let entry =
-                || path.join(&name).is_ok_and(|path| self.entries_like_leftovers.contains(&path));
-            if !ours || entry() {
-                continue;
-            }
-            let stat = rustix::fs::statat(&folder, &*name, AtFlags::SYMLINK_NOFOLLOW);
-            if stat.is_ok_and(|stat| !FileType::from_raw_mode(stat.st_mode).is_dir()) {
-                match rustix::fs::unlinkat(&folder, &*name, AtFlags::empty()) {
-                    Ok(()) | Err(Errno::NOENT) => {}
-                    Err(error) => return Err(error.into()),
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Runs `change` in a folder; if its owner (we) took the right to write away from it, gives that
-    /// back and tries again.
-    fn retry_opened_up<T>(
-        &self,
-        place: &Place<'_>,
-        path: &RelPath,
-        change: impl Fn() -> rustix::io::Result<T>,
-    ) -> rustix::io::Result<T> {
-        match change() {
-            Err(Errno::ACCESS) => {
-                let mode = rustix::fs::fstat(&place.parent)?.st_mode & 0o7777;
-                metadata::chmod_path_only(place.parent.as_fd(), mode | WORKING_MODE.bits())?;
-                lock(&self.borrowed).entry(parent_of(path)).or_insert(mode);
-                change()
-            }
-            other => other,
-        }
-    }
-
     /// A name that nobody has, of this run.
     fn temporary_name(&self) -> String {
         let number = self.counter.fetch_add(1, Ordering::Relaxed);
@@ -373,7 +274,7 @@ impl Target {
 
     /// Points the name of `place` to what is under `temporary` in the same folder, replacing what is
     /// there unless that is a folder with something in it.
-    fn put_name(&self, place: &Place<'_>, temporary: &str) -> Result<(), PlaceError> {
+    fn put_name(&self, place: &ParentAndName<'_>, temporary: &str) -> Result<(), PlaceError> {
         let (parent, name) = (&place.parent, place.name);
         match rustix::fs::renameat(parent, temporary, parent, name) {
             Err(Errno::ISDIR | Errno::EXIST | Errno::NOTEMPTY) => {
@@ -412,25 +313,6 @@ impl Target {
         Ok(())
     }
 
-    /// Gives folders that nobody gave a final mode.
-    pub(super) fn settle_folders(
-        &self,
-        given: impl Fn(&RelPath) -> bool,
-    ) -> Result<(), PlaceError> {
-        for (path, mode) in std::mem::take(&mut *lock(&self.borrowed)).into_iter().rev() {
-            if !given(&path) {
-                let flags = OFlags::PATH | OFlags::DIRECTORY;
-                match beneath::open(self.root.as_fd(), path.as_bytes(), flags) {
-                    Ok(folder) => metadata::chmod_path_only(folder.as_fd(), mode)?,
-                    // Somebody took it away meanwhile.
-                    Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
-                    Err(error) => return Err(error.into()),
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Makes all that was written durable.
     pub(super) fn sync(&self) -> Result<(), PlaceError> {
         Ok(rustix::fs::syncfs(&self.root)?)
@@ -440,14 +322,4 @@ impl Target {
 /// The folder that holds `path`; the top folder for itself.
 fn parent_of(path: &RelPath) -> RelPath {
     path.parent().unwrap_or_default()
-}
-
-/// The run that a temporary name belongs to; `None` for any other name.
-fn leftover_run(name: &[u8]) -> Option<u32> {
-    let digits = name.strip_prefix(b".hashget-")?.strip_suffix(b".part")?;
-    let lower_hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    if digits.len() != 16 || !digits.iter().all(lower_hex) {
-        return None;
-    }
-    u32::from_str_radix(std::str::from_utf8(&digits[..8]).ok()?, 16).ok()
 }

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, makedev};
 use rustix::io::Errno;
 
-use super::{Place, PlaceError, Target, WORKING_MODE, beneath};
+use super::{ParentAndName, PlaceError, Target, WORKING_MODE, beneath};
 use crate::model::{Kind, Metadata, RelPath};
 
 /// What a person calls devices that could not be made.
@@ -102,7 +102,7 @@ impl Target {
     }
 
     /// Is exactly this thing there already?
-    fn is_node(&self, place: &Place<'_>, kind: &Kind) -> Result<bool, PlaceError> {
+    fn is_node(&self, place: &ParentAndName<'_>, kind: &Kind) -> Result<bool, PlaceError> {
         let stat = match rustix::fs::statat(&place.parent, place.name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => stat,
             Err(Errno::NOENT) => return Ok(false),
@@ -154,12 +154,12 @@ impl Target {
 }
 
 /// Opens a thing without touching it.
-fn open_node(place: &Place<'_>, name: &[u8]) -> rustix::io::Result<OwnedFd> {
+fn open_node(place: &ParentAndName<'_>, name: &[u8]) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::openat(&place.parent, name, flags, Mode::empty())
 }
 
-fn make(place: &Place<'_>, temporary: &str, kind: &Kind) -> rustix::io::Result<()> {
+fn make(place: &ParentAndName<'_>, temporary: &str, kind: &Kind) -> rustix::io::Result<()> {
     let mode = Mode::RUSR | Mode::WUSR;
     let device = |file_type, major, minor| {
         rustix::fs::mknodat(&place.parent, temporary, file_type, mode, makedev(major, minor))

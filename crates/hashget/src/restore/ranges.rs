@@ -1,4 +1,4 @@
-//! A large package with a directory (a zip) of which little is wanted: no more than that is fetched.
+//! Reading a package by ranges: of a large package with a directory (a zip) of which little is wanted, only that is fetched.
 //!
 //! Invariant: nothing of the package is believed. A file is placed only if it has the digest that the
 //! manifest has of it; whatever is not as expected ends this, and the whole package is fetched.
@@ -25,13 +25,13 @@ const MOST_FILES: usize = 64;
 impl Restoring<'_, '_> {
     /// Restores the files that the package gives out of parts of it, where that is worth while and every file
     /// can be proven. False if something is left to be done.
-    pub(super) fn restore_parts(&mut self, wanted: &Wanted) -> Result<bool, RestoreError> {
+    pub(super) fn restore_by_ranges(&mut self, wanted: &Wanted) -> Result<bool, RestoreError> {
         let run = self.run;
-        if !self.are_parts_enough() || run.source.is_at_hand(wanted, run.monitor) {
+        if !self.are_ranges_enough() || run.source.is_at_hand(wanted, run.monitor) {
             return Ok(false);
         }
         let progress = run.monitor.begin(Step::Read, self.name.clone(), Total::UNKNOWN);
-        let outcome = self.read_parts(&progress);
+        let outcome = self.read_ranges(&progress);
         drop(progress);
         run.monitor.check_interrupted()?;
         if let Err(FormatError::Visitor(error)) = outcome
@@ -47,7 +47,7 @@ impl Restoring<'_, '_> {
         Ok(complete)
     }
 
-    fn are_parts_enough(&self) -> bool {
+    fn are_ranges_enough(&self) -> bool {
         let Some(files) = self.plan.only_these() else { return false };
         let mut bytes = 0_u64;
         for file in &files {
@@ -70,14 +70,14 @@ impl Restoring<'_, '_> {
         formats::by_name(&self.package.format)?.readable_in_parts()
     }
 
-    fn read_parts(&mut self, progress: &Running<'_>) -> Result<(), FormatError> {
+    fn read_ranges(&mut self, progress: &Running<'_>) -> Result<(), FormatError> {
         let Some(reader) = self.part_reader() else { return Ok(()) };
         let (web, monitor) = (self.run.web, self.run.monitor);
         let mut package = Stretches::open(web, &self.package.url, self.package.size, monitor)?;
         let names: HashSet<RelPath> = self.plan.wanted_members().cloned().collect();
         let wanted = |path: &RelPath| names.contains(path);
         let limits = self.run.limits;
-        reader.read_members(&mut package, &wanted, limits, &mut Parts(self, progress))
+        reader.read_members(&mut package, &wanted, limits, &mut ByRanges(self, progress))
     }
 }
 
@@ -87,9 +87,9 @@ impl Restoring<'_, '_> {
 struct UnexpectedPart(RelPath);
 
 /// Places files that have the right digest.
-struct Parts<'p, 'r, 'm>(&'p mut Restoring<'r, 'm>, &'p Running<'p>);
+struct ByRanges<'p, 'r, 'm>(&'p mut Restoring<'r, 'm>, &'p Running<'p>);
 
-impl Visitor for Parts<'_, '_, '_> {
+impl Visitor for ByRanges<'_, '_, '_> {
     fn visit(&mut self, member: Member, content: &mut dyn Read) -> Result<(), VisitorError> {
         let run = self.0.run;
         run.monitor.check_interrupted().map_err(RestoreError::from)?;
