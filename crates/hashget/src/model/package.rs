@@ -153,8 +153,8 @@ mod tests {
 
     #[test]
     fn a_package_is_called_by_its_first_signature_or_by_its_file() {
-        let signatures = ["deb:vim_2:9.0_amd64".to_owned(), "deb:other".to_owned()];
-        assert_eq!(display_name(&signatures, "https://a.example/file/0a1b"), "vim_2:9.0_amd64");
+        let signatures = ["kind:name_2:9.0".to_owned(), "kind:other".to_owned()];
+        assert_eq!(display_name(&signatures, "https://a.example/file/0a1b"), "name_2:9.0");
         assert_eq!(display_name(&[], "https://a.example/b/c.zip?d=/e"), "c.zip");
     }
 }
