@@ -117,7 +117,7 @@ fn unpack_and_restore_go_on() {
     scene.silence();
     scene.interrupt(&unpack).expect(130);
     let restore = ["restore", "restored"];
-    stops_and_goes_on(&scene, &restore, "and so do the manifest and the downloads");
+    stops_and_goes_on(&scene, &restore, "the manifest and the downloads are kept");
     same("restore");
 }
 

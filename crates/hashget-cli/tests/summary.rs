@@ -40,7 +40,7 @@ fn a_dry_run_tells_the_plan_and_writes_nothing() {
         lines[4..].iter().map(|line| line.rsplit("  ").next().unwrap()).collect();
     assert_eq!(archived, ["brief", "var/db/large", "home/a", "home/b"]);
     let ended = ended.says(&["1 package, 80 KiB to download from 127.0.0.1"]);
-    let ended = ended.says(&["3 files, 49.90 KiB in no package", "not relied on", "dry run"]);
+    let ended = ended.says(&["3 files, 49.90 KiB in no known package", "not relied on", "dry run"]);
     drop(ended);
     let no_log = |files: Vec<String>| -> Vec<String> {
         files.into_iter().filter(|name| !name.starts_with("db/hashdb.sqlite-")).collect()
