@@ -14,7 +14,7 @@ use roxmltree::{Document, Node};
 
 use super::super::small_files;
 use crate::formats::RpmIdentity;
-use crate::model::{Digest, RelPath};
+use crate::model::{Digest, RelPath, counted};
 use crate::tree::TreeRoot;
 
 /// Size limit of `repomd.xml`; a larger one is an error.
@@ -75,15 +75,20 @@ fn packages(
     reader.config_mut().allow_unmatched_ends = true;
     let mut buffer = Vec::new();
     let mut package: Option<Described> = None;
-    let (mut depth, mut damaged) = (0_usize, 0);
+    let (mut depth, mut damaged, mut missed) = (0_usize, 0, 0);
     loop {
         buffer.clear();
         let event = reader.read_event_into(&mut buffer).map_err(|error| error.to_string())?;
         match (event, &mut package) {
+            (Event::Eof, None) if missed > 0 => {
+                let packages = counted(missed, "installed package is", "installed packages are");
+                return Err(format!("{packages} damaged in it"));
+            }
             (Event::Eof, None) => return Ok(()),
             (Event::Eof, Some(_)) => return Err("it ends within a package".to_owned()),
             (Event::Start(tag), _) if is_package(tag.local_name()) => {
                 damaged += usize::from(package.is_some());
+                missed += usize::from(package.as_ref().is_some_and(Described::is_wanted));
                 package = Some(Described::default());
             }
             (Event::Start(tag), Some(package)) => package.begin(&tag),
@@ -96,9 +101,13 @@ fn packages(
             (Event::CData(text), Some(package)) => package.add(&text.xml10_content()),
             (Event::GeneralRef(reference), Some(package)) => package.add_reference(&reference),
             (Event::End(tag), open @ Some(_)) if is_package(tag.local_name()) => {
-                let whole = open.take().filter(|package| package.depth == 0);
-                damaged += usize::from(whole.is_none());
-                whole.and_then(Described::understand).into_iter().for_each(&mut *found);
+                let ended = open.take().unwrap_or_default();
+                if ended.depth == 0 {
+                    ended.understand().into_iter().for_each(&mut *found);
+                } else {
+                    damaged += 1;
+                    missed += usize::from(ended.is_wanted());
+                }
                 reader.get_mut().left = MAX_PACKAGE;
             }
             (Event::End(_), Some(open)) => open.end(wanted),
@@ -210,6 +219,11 @@ impl Described {
             Ok(Some(character)) => self.add(character.encode_utf8(&mut [0; 4])),
             _ => self.add(resolve_predefined_entity(reference).unwrap_or("\u{fffd}")),
         }
+    }
+
+    /// Is its name known, and one of the wanted ones?
+    fn is_wanted(&self) -> bool {
+        !self.is_unwanted && self.text_of.is_none() && !self.name.is_empty()
     }
 
     /// `None` for a package that is not wanted, does not say all that is needed, or lies somewhere else.
