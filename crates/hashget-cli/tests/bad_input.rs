@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use hashget_testkit::origin::{Fault, Origin};
 use hashget_testkit::packages::{TarBuilder, compress};
-use support::{Machine, files_below};
+use rustix::process::Signal;
+use support::{Machine, files_below, signal};
 
 fn package() -> Vec<u8> {
     let noise: Vec<u8> =
@@ -115,7 +116,7 @@ fn a_server_that_says_nothing_is_given_up_and_ctrl_c_ends_at_once() {
     while origin.requests_of("/tool.tar.gz").is_empty() {
         std::thread::sleep(Duration::from_millis(10));
     }
-    std::process::Command::new("kill").arg(child.id().to_string()).status().unwrap();
+    signal(&child, Signal::TERM);
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert_eq!(litter(&machine), [""; 0]);
 }
