@@ -7,11 +7,13 @@ set -euo pipefail
 tools="
 7z            p7zip-full
 borg          borgbackup
+bsdtar        libarchive-tools
 bzip2         bzip2
 cc            gcc
 createrepo_c  createrepo-c
 curl          curl
 dpkg-deb      dpkg
+fakeroot      fakeroot
 jq            jq
 lz4           lz4
 makepkg       makepkg

@@ -1,6 +1,6 @@
 //! The configuration file. Every setting is optional; `docs/cli.md` describes them.
 //!
-//! Invariant: a configuration that was read is valid; an error names the file, the line and the key.
+//! Invariant: a configuration that was read is valid. An error names the file, the line and the key.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ pub(crate) struct Config {
     pub(crate) db: Option<PathBuf>,
     /// Folder of downloads.
     pub(crate) cache: Option<PathBuf>,
-    /// Folders and addresses of packages.
+    /// Pools: folders and URLs.
     #[serde(default, deserialize_with = "pools")]
     pub(crate) pool: Vec<String>,
     /// Globs of paths that are excluded from every backup.
@@ -44,7 +44,7 @@ pub(crate) struct Config {
     /// The user's own detectors.
     #[serde(default)]
     rule: Vec<RuleConfig>,
-    /// The same, checked.
+    /// The checked detectors.
     #[serde(skip)]
     pub(crate) rules: Vec<Rule>,
 }

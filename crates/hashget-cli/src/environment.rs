@@ -1,7 +1,7 @@
-//! What a command works with: the global options, the environment and the configuration made into a
-//! HashDB, a source and limits.
+//! What a command works with: a HashDB, sources and limits, from the global options, the environment and the
+//! configuration.
 //!
-//! Invariant: a HashDB or a source is opened only by the commands that ask for it.
+//! Invariant: a HashDB or a source is opened only for commands that use it.
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -57,12 +57,12 @@ impl<'a> Environment<'a> {
         Ok(self.local_hashdb()?)
     }
 
-    /// Where answers of URLs are kept.
+    /// Where the results of checks are kept.
     pub(crate) fn checks(&self) -> anyhow::Result<Arc<dyn Checks>> {
         Ok(self.local_hashdb()?)
     }
 
-    /// The HashDB of this machine, for the commands that manage it. Created where there is none.
+    /// The HashDB of this machine, for the commands that manage it. It is created if it does not exist.
     pub(crate) fn local_hashdb(&self) -> anyhow::Result<Arc<LocalHashDb>> {
         if let Some(hashdb) = self.hashdb.get() {
             return Ok(Arc::clone(hashdb));
@@ -77,12 +77,12 @@ impl<'a> Environment<'a> {
         self.surroundings.hashdb(self.global.db.as_deref(), self.config.db.as_deref())
     }
 
-    /// Where packages come from, and who answers small questions.
+    /// The sources of packages, and of answers to small questions.
     pub(crate) fn sources(&self) -> anyhow::Result<Sources> {
         made(&self.fetch_options()?)
     }
 
-    /// The network alone: nothing that was fetched before answers for it.
+    /// The network alone, without the cache and pools.
     pub(crate) fn network(&self) -> anyhow::Result<Sources> {
         made(&FetchOptions { cache_dir: None, pools: Vec::new(), ..self.fetch_options()? })
     }
@@ -92,7 +92,7 @@ impl<'a> Environment<'a> {
         Ok(made(&FetchOptions { offline: true, ..self.fetch_options()? })?.source)
     }
 
-    /// The folder of packages that is worked on: the first of the pools that is one.
+    /// The pool folder to work on: the first pool that is a folder.
     pub(crate) fn pool_folder(&self) -> Result<PathBuf, UsageError> {
         let pools = self.surroundings.pools(&self.global.pool, &self.config.pool)?;
         let folder = pools.into_iter().find(|pool| !pool.contains("://"));
@@ -116,7 +116,7 @@ impl<'a> Environment<'a> {
         })
     }
 
-    /// Where scans leave what they hashed; nowhere without a cache.
+    /// The folder of the scan cache, if there is a cache.
     pub(crate) fn scan_cache(&self) -> Option<PathBuf> {
         let (flag, configured) = (self.global.cache.as_deref(), self.config.cache.as_deref());
         self.surroundings.cache(flag, configured).map(|cache| cache.join("scan"))
@@ -127,7 +127,7 @@ impl<'a> Environment<'a> {
         self.config.mirrors()
     }
 
-    /// What detectors may know of this machine besides the tree.
+    /// What detectors may know about this machine besides the tree.
     pub(crate) fn machine(&self) -> Machine {
         Machine { archives: self.config.archives(), ..self.surroundings.machine() }
     }

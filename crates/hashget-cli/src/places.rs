@@ -1,7 +1,7 @@
 //! Where things are kept on this machine: HashDB, cache, configuration.
 //!
-//! Invariant: a flag wins over an environment variable, that over the configuration, that over the
-//! default; nothing is created here.
+//! Invariant: an option overrides an environment variable, which overrides the configuration, which overrides the
+//! default. Nothing is created here.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -11,7 +11,7 @@ use hashget::detectors::Machine;
 
 use crate::exit::UsageError;
 
-/// What the process was started with.
+/// The environment of the process.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Surroundings {
     variables: BTreeMap<OsString, OsString>,
@@ -19,7 +19,7 @@ pub(crate) struct Surroundings {
 }
 
 impl Surroundings {
-    /// Those of this process.
+    /// The environment of this process.
     pub(crate) fn of_process() -> Self {
         Self {
             variables: std::env::vars_os().collect(),
@@ -37,7 +37,7 @@ impl Surroundings {
         self.variables.get(Path::new(name).as_os_str()).filter(|value| !value.is_empty())
     }
 
-    /// What detectors may know of this machine: its root, the user's home folder, the environment.
+    /// What detectors may know about this machine: its root, the user's home folder, the environment.
     pub(crate) fn machine(&self) -> Machine {
         let home = self.variable("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
         Machine {
@@ -63,13 +63,13 @@ impl Surroundings {
             })
     }
 
-    /// The folder of downloads; `None` when there is no place for one.
+    /// The folder of downloads; `None` if there is no suitable folder.
     pub(crate) fn cache(&self, flag: Option<&Path>, configured: Option<&Path>) -> Option<PathBuf> {
         self.chosen(flag, "HASHGET_CACHE", configured)
             .or_else(|| self.home("/var/cache", "XDG_CACHE_HOME", ".cache"))
     }
 
-    /// The configuration file, and whether it must be there (because somebody named it).
+    /// The configuration file, and whether it must exist (because the user named it).
     pub(crate) fn config_file(&self, flag: Option<&Path>) -> Option<(PathBuf, bool)> {
         match self.chosen(flag, "HASHGET_CONFIG", None) {
             Some(file) => Some((file, true)),
@@ -79,7 +79,7 @@ impl Surroundings {
         }
     }
 
-    /// Pools: those of the flags, of the environment, of the configuration; all count.
+    /// All pools: those of the options, of the environment and of the configuration.
     pub(crate) fn pools(
         &self,
         flags: &[String],
@@ -114,7 +114,7 @@ impl Surroundings {
         if self.is_root {
             return Some(Path::new(system).join("hashget"));
         }
-        // The XDG rules say that relative paths are to be ignored.
+        // The XDG specification says that relative paths are ignored.
         let absolute = |variable: &str| {
             self.variable(variable).map(PathBuf::from).filter(|path| path.is_absolute())
         };

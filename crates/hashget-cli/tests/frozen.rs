@@ -94,7 +94,7 @@ fn an_archive_that_needs_an_unknown_feature_is_refused() {
         &["verify", "unpacked"],
         &["explain", "--archive", archive, "copy.c"],
         &["report", archive, "-o", "report.html"],
-        &["pool", "add", "pool", archive],
+        &["pool", "add", "--pool", "pool", archive],
     ];
     for command in commands {
         let ended = machine.hashget(&[&["--offline"], command].concat());
@@ -107,7 +107,8 @@ fn an_archive_that_needs_an_unknown_feature_is_refused() {
         let pool = machine.path("pool");
         assert!(!pool.exists() || files_below(&pool).is_empty(), "{command:?}");
     }
-    machine.hashget(&["--offline", "prepare", "unpacked"]).expect(1).says(&[refusal]);
+    let prepare = ["--offline", "prepare", "unpacked", "-X", "list", "--for", "tar"];
+    machine.hashget(&prepare).expect(1).says(&[refusal]);
     assert_eq!(files_below(&unpacked), before);
     // A folder that was there already stays, empty.
     fs_err::create_dir(machine.path("back")).unwrap();

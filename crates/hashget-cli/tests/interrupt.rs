@@ -103,7 +103,11 @@ fn stops_and_goes_on(scene: &Scene, arguments: &[&str], hint: &str) {
 fn unpack_and_restore_go_on() {
     let scene = Scene::new();
     let unpack = ["unpack", "backup.tar", "-C", "restored"];
-    stops_and_goes_on(&scene, &unpack, "what is in its place in restored stays");
+    stops_and_goes_on(
+        &scene,
+        &unpack,
+        "files that are in place in restored and the downloads are kept",
+    );
     let same = |what: &str| {
         let differences = differences(&scene.before, &snapshot(&scene.machine.path("restored")));
         assert!(differences.is_empty(), "{what}: {differences:?}");
@@ -113,7 +117,7 @@ fn unpack_and_restore_go_on() {
     scene.silence();
     scene.interrupt(&unpack).expect(130);
     let restore = ["restore", "restored"];
-    stops_and_goes_on(&scene, &restore, "and so do the manifest and the downloads");
+    stops_and_goes_on(&scene, &restore, "the manifest and the downloads are kept");
     same("restore");
 }
 
@@ -139,7 +143,7 @@ fn get_goes_on() {
 fn verify_goes_on() {
     let scene = Scene::new();
     let verify = ["verify", "--deep", "backup.tar"];
-    stops_and_goes_on(&scene, &verify, "the answers so far are in the HashDB");
+    stops_and_goes_on(&scene, &verify, "the answers so far are recorded");
 }
 
 #[test]
@@ -156,7 +160,7 @@ fn index_goes_on_with_what_came() {
     };
     wait_until("the bytes", || cache.exists() && files_below(&cache).iter().any(has_come));
     signal(&child, Signal::INT);
-    Ended::wait(child).expect(130).says(&["stopped: ", "what was downloaded is kept"]);
+    Ended::wait(child).expect(130).says(&["stopped: ", "downloads are kept"]);
     scene.origin.heal(PACKAGE);
     scene.machine.hashget(&["index", &url]).expect(0);
     let asked = scene.origin.requests_of(PACKAGE).pop().unwrap();

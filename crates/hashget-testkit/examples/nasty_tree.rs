@@ -1,7 +1,7 @@
-//! Makes the nastiest legal tree in a new folder, to try programs on by hand:
+//! Makes the nastiest legal tree in a new folder, to try programs by hand:
 //! `cargo run -p hashget-testkit --example nasty_tree DIR [short]`.
 //!
-//! Invariant: it is the tree of the tests; with `short` no path is longer than GNU tar takes.
+//! Invariant: the tree is the one of the tests. With `short`, no path is too long for GNU tar.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

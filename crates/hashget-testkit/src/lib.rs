@@ -1,8 +1,8 @@
-//! Test parts of hashget: a scripted HTTP origin, package builders, disks that fill up, calls that fail, nasty
-//! trees, terminals, and what tests need of the machine.
+//! Building blocks for tests of hashget: a scripted HTTP origin, package builders, full disks, failing system calls,
+//! nasty trees, terminals, and tests with needs.
 //!
-//! Invariant: nothing here depends on hashget, so that what it builds and checks is independent of
-//! what it tests; every server listens on loopback only.
+//! Invariant: nothing here depends on hashget, so that builders and checks are independent of the code under test.
+//! Servers listen on loopback only.
 
 pub mod needs;
 pub mod nth_call;

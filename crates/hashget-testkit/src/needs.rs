@@ -40,6 +40,8 @@ pub enum Need {
     Attributes,
     /// Temporary files can have holes.
     Holes,
+    /// The program rpm writes databases of the kind ndb; that of Debian does not.
+    RpmNdb,
     /// This system was installed by dpkg.
     Dpkg,
     /// The test is a part of another one, which starts it with this variable.
@@ -60,6 +62,7 @@ impl Need {
             Self::Interception => (may_intercept(), "cc and seccomp notifications"),
             Self::Attributes => (has_attributes(), "extended attributes of temporary files"),
             Self::Holes => (has_holes(), "temporary files with holes"),
+            Self::RpmNdb => (writes_ndb(), "an rpm that writes ndb databases"),
             Self::Dpkg => (Path::new("/var/lib/dpkg/status").exists(), "a system of dpkg"),
             Self::StartedWith(variable) => {
                 (std::env::var_os(variable).is_some(), "to be started by another test")
@@ -162,6 +165,15 @@ fn may_hide_proc() -> bool {
     command.args(["-m", "sh", "-c", "umount -l /proc"]);
     command.stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
+}
+
+fn writes_ndb() -> bool {
+    let output = Command::new("rpm").arg("--showrc").output();
+    output.is_ok_and(|output| {
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let backends = text.lines().find(|line| line.trim().starts_with("available backends"));
+        backends.is_some_and(|line| line.split_whitespace().any(|word| word == "ndb"))
+    })
 }
 
 fn may_intercept() -> bool {

@@ -1,18 +1,18 @@
 //! A small file system in memory, for tests of a full disk.
 //!
-//! Invariant: it is unmounted when the [`SmallDisk`] is dropped; where mounting is not allowed there is
-//! none, and the test says that it skips.
+//! Invariant: it is unmounted when the [`SmallDisk`] is dropped.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// A mounted file system of a few bytes.
+/// A mounted file system of limited size.
 pub struct SmallDisk {
     at: PathBuf,
 }
 
 impl SmallDisk {
-    /// Mounts one of so many bytes over the folder `at`; `None` where that is not possible.
+    /// Mounts a file system of `bytes` bytes on the folder `at`. `None` if mounting is not allowed: see
+    /// [`Need::Mount`](crate::needs::Need::Mount).
     pub fn mount(at: &Path, bytes: u64) -> Option<Self> {
         let mounted = quiet("mount")
             .args(["-t", "tmpfs", "-o", &format!("size={bytes}"), "tmpfs"])
@@ -25,7 +25,7 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // Lazily: a file of it may still be open.
+        // Lazily, since a file on it may still be open.
         drop(quiet("umount").arg("--lazy").arg(&self.at).status());
     }
 }

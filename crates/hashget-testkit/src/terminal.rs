@@ -1,6 +1,6 @@
-//! A terminal that nobody sits at: a program writes to it, a test looks at its screen.
+//! A terminal for tests: a program writes to it, and the test reads the screen.
 //!
-//! Invariant: the screen is what a person would see once all that was written has come.
+//! Invariant: the screen shows what a user would see after all output has been processed.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -13,19 +13,19 @@ use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-/// Lines of the screen.
+/// Number of lines of the screen.
 const LINES: NonZero<u16> = NonZero::new(24).unwrap();
 
 /// A terminal of 24 lines.
 pub struct Terminal {
     screen: Arc<Mutex<vt100::Parser>>,
-    /// The side that programs write to, until it is given away.
+    /// The side that programs write to, until it is handed to one.
     end: Option<OwnedFd>,
     reader: Option<JoinHandle<()>>,
 }
 
 impl Terminal {
-    /// A terminal with so many columns.
+    /// A terminal with this number of columns.
     pub fn new(columns: u16) -> Self {
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let own = openpt(flags).expect("there are pseudo terminals");
@@ -42,12 +42,12 @@ impl Terminal {
         Self { screen, end: Some(end), reader: Some(reader) }
     }
 
-    /// The end for the program under test; once only.
+    /// The side for the program under test. Can be taken once.
     pub fn end(&mut self) -> OwnedFd {
         self.end.take().expect("it was not given away before")
     }
 
-    /// The lines of the screen that are not empty, as they are now.
+    /// The non-empty lines of the screen now.
     pub fn lines(&self) -> Vec<String> {
         let screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
         let (_, columns) = screen.screen().size();
@@ -55,7 +55,7 @@ impl Terminal {
         lines.filter(|line| !line.is_empty()).collect()
     }
 
-    /// The same, when every program that has the end has gone.
+    /// The non-empty lines of the screen after every program that holds the other side has ended.
     pub fn last_lines(&mut self) -> Vec<String> {
         drop(self.end.take());
         if let Some(reader) = self.reader.take() {
@@ -65,10 +65,10 @@ impl Terminal {
     }
 }
 
-/// Takes what is written, until nobody is left who could write.
+/// Reads until the last writer has closed its side.
 fn read(mut own: File, screen: &Mutex<vt100::Parser>) {
     let mut buffer = vec![0; 4096];
-    // Once the last end is closed, reading fails.
+    // Reading fails once the last writer is gone.
     while let Ok(count @ 1..) = own.read(&mut buffer) {
         screen.lock().unwrap_or_else(PoisonError::into_inner).process(&buffer[..count]);
     }

@@ -10,7 +10,7 @@ use crate::detectors::{RuleError, UnknownDetector};
 use crate::error::ErrorClass;
 use crate::fetch::{AddError, BadOption, FetchError};
 use crate::formats::FormatError;
-use crate::hashdb::{ExchangeError, HashDbError};
+use crate::hashdb::{ExportError, HashDbError};
 use crate::index::IndexError;
 use crate::model::manifest::ManifestError;
 use crate::monitor::Interrupted;
@@ -47,7 +47,7 @@ pub fn own_class(error: &(dyn Error + 'static)) -> Option<ErrorClass> {
         BadOption,
         FormatError,
         HashDbError,
-        ExchangeError,
+        ExportError,
         ManifestError,
         ScanError,
         BadGlob,

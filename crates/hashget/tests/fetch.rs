@@ -366,7 +366,11 @@ fn the_next_source_is_tried_on_wrong_bytes_and_the_first_is_named() {
     assert_eq!(fetched.from, stage.url());
     assert!(read(fetched) == stage.content);
     let problems = monitor.recorded().problems;
-    assert!(problems.iter().any(|(_, _, text)| text.contains("/bad/package.tar")), "{problems:?}");
+    assert!(
+        problems.iter().any(|(_, object, text)| object.contains("/bad/package.tar")
+            && text.contains("gave other bytes")),
+        "{problems:?}"
+    );
     assert_eq!(mirrors.public_url(&stage.url()), url);
 
     // Nobody has it right: what came is still given, for its files.

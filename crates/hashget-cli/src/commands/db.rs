@@ -1,6 +1,6 @@
-//! `hashget db`: what the HashDB knows.
+//! `hashget db`: shows and changes the contents of the HashDB.
 //!
-//! Invariant: nothing is removed that was not picked by name.
+//! Invariant: only packages that were selected explicitly are removed.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ use self::spec::PackageSpec;
 use crate::environment::Environment;
 use crate::output::{columns, counted, day, safe, size};
 
-mod exchange;
+mod export_import;
 mod set;
 pub(super) mod spec;
 mod verify;
@@ -107,15 +107,17 @@ impl Db {
                 verify::verify(hashdb, &picked.packages(hashdb)?, environment)
             }
             Action::Export { picked, output } => {
-                exchange::export(hashdb, &picked.packages(hashdb)?, output, environment)
+                export_import::export(hashdb, &picked.packages(hashdb)?, output, environment)
             }
-            Action::Import { paths, trust } => exchange::import(hashdb, paths, *trust, environment),
+            Action::Import { paths, trust } => {
+                export_import::import(hashdb, paths, *trust, environment)
+            }
         }
     }
 }
 
 impl Picked {
-    /// The packages that any of the specs picks, and the project has; by URL.
+    /// The packages of the project that any of the specs selects, by URL.
     fn packages(&self, hashdb: &LocalHashDb) -> anyhow::Result<Packages> {
         let today = jiff::Zoned::now().date().to_string();
         let mut packages = hashdb.list()?;

@@ -81,7 +81,7 @@ impl Explain {
                 return Ok(counts);
             }
             for path in &self.paths {
-                let is_folder = found(path)?.is_dir();
+                let is_folder = fs_err::symlink_metadata(path)?.is_dir();
                 let (explanation, folder) = if is_folder {
                     let top = [RelPath::root()];
                     (self.of_tree(path, &top, packer, environment)?, path.as_path())
@@ -130,19 +130,19 @@ impl Explain {
     ) -> anyhow::Result<PackOptions<'a>> {
         let mut options = pack_options(environment, &self.selection, &self.reliance);
         options.manifest_version = self.manifest.version();
-        self.whole_system.exclude(tree, &mut options).context("cannot explain")?;
+        self.whole_system.exclude(tree, &mut options)?;
         Ok(options)
     }
 
     /// The PATHs as paths of the tree; its top if there are none.
     fn paths_within(&self, tree: &Path) -> anyhow::Result<Vec<RelPath>> {
-        let top = fs_err::canonicalize(tree).context("cannot explain")?;
+        let top = fs_err::canonicalize(tree)?;
         if self.paths.is_empty() {
             return Ok(vec![RelPath::root()]);
         }
         let within = |path: &PathBuf| {
-            found(path)?;
-            let real = real_path(path).context("cannot explain")?;
+            fs_err::symlink_metadata(path)?;
+            let real = real_path(path)?;
             let below = real.strip_prefix(&top).map_err(|_| {
                 let (path, tree) = (path.display(), tree.display());
                 UsageError(format!("{path} does not lie in {tree}, the folder of --tree"))
@@ -176,11 +176,6 @@ impl Explain {
         environment.console.summary("explain", record, &lines)?;
         Ok(())
     }
-}
-
-/// What is at a path, which is not followed.
-fn found(path: &Path) -> anyhow::Result<std::fs::Metadata> {
-    path.symlink_metadata().with_context(|| format!("cannot read {}", path.display()))
 }
 
 /// Where a path leads; its last component is not followed.

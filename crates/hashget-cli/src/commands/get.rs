@@ -48,10 +48,9 @@ impl Get {
     }
 
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
+        let no_folder = || format!("output folder \"{}\" does not exist", self.output.display());
         let folder = fs_err::metadata(&self.output).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => {
-                anyhow::anyhow!("output folder \"{}\" does not exist", self.output.display())
-            }
+            io::ErrorKind::NotFound => anyhow::Error::new(error).context(no_folder()),
             _ => error.into(),
         })?;
         if !folder.is_dir() {

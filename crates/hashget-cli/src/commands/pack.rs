@@ -104,8 +104,7 @@ impl Pack {
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
         let console = environment.console;
         let tree = self.tree.display();
-        let found = self.tree.metadata().with_context(|| format!("cannot read {tree}"))?;
-        if !found.is_dir() {
+        if !fs_err::metadata(&self.tree)?.is_dir() {
             return Err(UsageError(format!("{tree} is not a folder: pack takes a folder")).into());
         }
         let destination = self.destination(console.is_json())?;

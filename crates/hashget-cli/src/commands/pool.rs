@@ -1,6 +1,6 @@
-//! `hashget pool`: a folder of packages of one's own.
+//! `hashget pool`: the user's own folder of packages.
 //!
-//! Invariant: what is added is proven; nothing is removed that was not picked.
+//! Invariant: added packages are proven; only packages that were selected explicitly are removed.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -62,7 +62,7 @@ fn picked(text: &str) -> Result<Picked, String> {
 }
 
 impl Pool {
-    /// What is kept when it is interrupted, and how to go on.
+    /// What an interruption leaves behind, and how to continue.
     pub(super) fn after_interruption(&self) -> String {
         match self.action {
             Action::Add { .. } => {

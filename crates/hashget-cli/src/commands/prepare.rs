@@ -69,8 +69,7 @@ impl Prepare {
 
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
         let tree = self.tree.display();
-        let found = self.tree.metadata().with_context(|| format!("cannot read {tree}"))?;
-        if !found.is_dir() {
+        if !fs_err::metadata(&self.tree)?.is_dir() {
             return Err(UsageError(format!("{tree} is not a folder")).into());
         }
         self.check_list()?;

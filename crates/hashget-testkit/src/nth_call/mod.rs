@@ -1,7 +1,7 @@
-//! A program whose n-th system call of one kind fails, for n as wanted.
+//! Runs a program whose n-th system call of one kind fails.
 //!
-//! Invariant: calls are counted where the kernel gets them, over all threads and whoever makes them (the
-//! standard library, SQLite, raw calls); calls on anything beside the folder never fail.
+//! Invariant: calls are counted in the kernel, over all threads and callers (the standard library, SQLite, raw calls).
+//! Calls on anything outside the folder never fail.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -9,19 +9,19 @@ use std::process::{Command, Output};
 /// Kinds of system calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Writes, lengths set.
+    /// Writing files and setting their lengths.
     Write,
     /// `fsync` and the like.
     Sync,
-    /// Files and folders created, linked, renamed, removed.
+    /// Creating, linking, renaming and removing files and folders.
     Name,
-    /// Modes, owners, times, attributes set.
+    /// Setting modes, owners, times and attributes.
     Metadata,
-    /// Files and folders opened to be read, and what is asked about them.
+    /// Opening files and folders for reading, and reading their metadata.
     Look,
-    /// Files read, folders listed.
+    /// Reading files and listing folders.
     Read,
-    /// Bytes received from the network.
+    /// Receiving from the network.
     Receive,
 }
 
@@ -53,20 +53,20 @@ impl Kind {
 /// The call that fails.
 #[derive(Debug, Clone, Copy)]
 pub struct Failing {
-    /// Calls of which kind are counted.
+    /// The kind of calls to count.
     pub kind: Kind,
-    /// Which of them, from 1 on; 0 for none.
+    /// Which of them fails, from 1 on; 0 for none.
     pub nth: u64,
-    /// The number of the error.
+    /// The error number (`errno`) that it returns.
     pub error: i32,
 }
 
 /// How the program ended.
 #[derive(Debug)]
 pub struct Ended {
-    /// Its exit code and what it said.
+    /// Its exit code and output.
     pub output: Output,
-    /// Calls of this kind.
+    /// Number of calls of this kind.
     pub calls: u64,
     /// The call that failed and its path.
     pub failed: Option<String>,
@@ -80,7 +80,7 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// Builds it; `Err` says what is missing here.
+    /// Builds the supervisor.
     ///
     /// # Errors
     /// There is no C compiler, or the kernel has no seccomp notifications.
@@ -101,7 +101,7 @@ impl Supervisor {
         }
     }
 
-    /// The program, to be given arguments; calls on `below` and what is in it count.
+    /// A command for the program, to which arguments can be added. Calls on `below` and its contents count.
     pub fn command(&self, failing: Failing, below: &Path, program: &Path) -> Command {
         let mut command = Command::new(&self.program);
         command.arg(failing.kind.name()).arg(failing.nth.to_string());
@@ -109,7 +109,7 @@ impl Supervisor {
         command
     }
 
-    /// Runs such a command to its end.
+    /// Runs such a command and waits for its end.
     pub fn run(&self, command: &mut Command) -> Ended {
         let output = command.output().expect("it was just built");
         let report = fs_err::read_to_string(self.report()).expect("a report is written");

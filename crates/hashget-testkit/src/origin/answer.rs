@@ -1,7 +1,7 @@
-//! One answer: what should be sent, what the faults make of it, and the sending.
+//! One response: what the request asks for, what the faults change, and how it is sent.
 //!
-//! Invariant: the log entry is complete but for its byte count before the first byte is sent, and the
-//! count is raised before the bytes it counts are sent.
+//! Invariant: before the first byte is sent, the log entry is complete except for its byte count. The count is raised
+//! before the bytes that it counts are sent.
 
 use std::io::{self, Write as _};
 use std::net::TcpStream;
@@ -15,7 +15,7 @@ const ETAG: &str = "\"first\"";
 const OTHER_ETAG: &str = "\"second\"";
 const LAST_MODIFIED: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 
-/// How the end of the body is told.
+/// How the end of the body is marked.
 #[derive(PartialEq)]
 enum Framing {
     Length(u64),
@@ -23,21 +23,21 @@ enum Framing {
     Close,
 }
 
-/// An answer as it will be sent.
+/// A response as it will be sent.
 struct Plan {
     status: u16,
     headers: Vec<(&'static str, String)>,
     body: Vec<u8>,
     framing: Framing,
-    /// Close the connection after so many bytes of the body.
+    /// Close the connection after this many bytes of the body.
     cut: Option<u64>,
-    /// Say nothing more after so many bytes of the body.
+    /// Stop sending after this many bytes of the body.
     stall: Option<u64>,
     slow: bool,
     endless: bool,
 }
 
-/// Answers one request. `true` when the connection can serve another one.
+/// Answers one request. Returns whether the connection can serve another one.
 pub(super) fn answer(
     stream: &TcpStream,
     state: &State,
@@ -71,7 +71,7 @@ pub(super) fn answer(
     send(stream, state, &plan, head_only, entry)
 }
 
-/// The answer that the request deserves, bent by the faults.
+/// The correct response, changed by the faults.
 fn plan(request: &Request, content: Option<Arc<Vec<u8>>>, faults: &[Fault]) -> Plan {
     if let Some(plan) = faults.iter().find_map(|fault| instead(fault, &request.path)) {
         return plan;
@@ -115,7 +115,7 @@ fn plan(request: &Request, content: Option<Arc<Vec<u8>>>, faults: &[Fault]) -> P
     framed(Plan { status, headers, framing: Framing::Length(0), ..of_body(body) }, faults)
 }
 
-/// A fault that answers with something else altogether.
+/// Faults that replace the whole response.
 fn instead(fault: &Fault, path: &str) -> Option<Plan> {
     let with = |status: u16, name: &'static str, value: String| {
         let mut plan = plain(status, "something else\n");
@@ -134,7 +134,7 @@ fn instead(fault: &Fault, path: &str) -> Option<Plan> {
     }
 }
 
-/// The content after the faults that change it.
+/// The content, with the faults that change it.
 fn bent(mut content: Vec<u8>, faults: &[Fault]) -> Vec<u8> {
     for fault in faults {
         match fault {
@@ -154,7 +154,7 @@ fn bent(mut content: Vec<u8>, faults: &[Fault]) -> Vec<u8> {
     content
 }
 
-/// The framing, and what breaks it.
+/// The framing of the body, with the faults that break it.
 fn framed(mut plan: Plan, faults: &[Fault]) -> Plan {
     plan.framing = Framing::Length(plan.body.len() as u64);
     for fault in faults {
@@ -194,7 +194,7 @@ fn plain(status: u16, text: &str) -> Plan {
     Plan { status, ..of_body(text.as_bytes().to_vec()) }
 }
 
-/// N and M of `bytes=N-M`, or N of `bytes=N-`; nothing else is understood, as a server may do.
+/// N and M of `bytes=N-M`, or N of `bytes=N-`; other forms are ignored, as a server may do.
 fn wanted_bytes(range: &str) -> Option<(usize, Option<usize>)> {
     let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
     let last = if last.is_empty() { None } else { Some(last.parse().ok()?) };
@@ -206,7 +206,7 @@ fn size(count: u64) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
 }
 
-/// Sends the answer; `true` when the connection can serve another request.
+/// Sends the response. Returns whether the connection can serve another request.
 fn send(
     mut stream: &TcpStream,
     state: &State,
@@ -267,7 +267,7 @@ fn send_piece(mut stream: &TcpStream, piece: &[u8], framing: &Framing) -> io::Re
     stream.write_all(b"\r\n")
 }
 
-/// Keeps the connection open and silent until the origin stops.
+/// Keeps the connection open without sending until the origin stops.
 fn wait_for_the_end(state: &State) {
     while !state.stopped.load(Ordering::SeqCst) {
         std::thread::sleep(Duration::from_millis(10));

@@ -1,11 +1,11 @@
 //! The ways in which a server misbehaves.
 //!
-//! Invariant: a fault says what the client sees on the wire, never what it should make of it.
+//! Invariant: a fault describes what the client sees on the wire, not how it should react.
 
-/// One way to misbehave. Numbers of bytes count from the start of the body that is being sent.
+/// One way to misbehave. Byte counts start at the beginning of the body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// No fault: for a script in which only later requests fail.
+    /// No fault; for scripts in which only later requests fail.
     None,
     /// Answers with this status and a short text.
     Status(u16),
@@ -13,11 +13,11 @@ pub enum Fault {
     RetryAfter(u16, u64),
     /// Answers with this status and this text as `Retry-After`.
     RetryAfterText(u16, String),
-    /// Announces the whole body and closes the connection after so many bytes.
+    /// Announces the whole body and closes the connection after this many bytes.
     Truncate(u64),
-    /// Announces and sends only so many bytes of the content, as if it had no more.
+    /// Announces and sends only the first bytes of the content, this many.
     Short(u64),
-    /// Announces and sends the content with so many more bytes at its end.
+    /// Announces and sends the content with this many extra bytes at its end.
     Long(u64),
     /// Changes the byte at this offset of the content.
     Corrupt(u64),
@@ -29,9 +29,9 @@ pub enum Fault {
     RedirectLoop,
     /// Redirects to a longer URL each time.
     RedirectForEver,
-    /// Takes the request and never answers.
+    /// Accepts the request and never responds.
     Hang,
-    /// Sends the head and so many bytes, then nothing more, without closing.
+    /// Sends the head and this many bytes, then nothing more, without closing the connection.
     Stall(u64),
     /// Closes the connection instead of answering.
     Drop,
@@ -47,18 +47,18 @@ pub enum Fault {
     NoLength,
     /// Announces no length, and sends the body in chunks.
     Chunked,
-    /// As `NoLength`, but zeros follow for ever.
+    /// As `NoLength`, but followed by zeros without end.
     Endless,
-    /// Announces a body of so many bytes in all, and sends what it has.
+    /// Announces a body of this many bytes, and sends the content.
     ClaimLength(u64),
-    /// Answers a `Range` with the bytes from one earlier than asked for, and says so.
+    /// Answers a `Range` from one byte earlier than requested, with a matching `Content-Range`.
     WrongContentRange,
-    /// Answers a `Range` with the right part but claims another place in `Content-Range`.
+    /// Answers a `Range` with the right bytes but the wrong offset in `Content-Range`.
     LyingContentRange,
-    /// Has another version of the content, with another `ETag`, and ignores `If-Range`.
+    /// Serves another version of the content, with another `ETag`, and ignores `If-Range`.
     ChangeEtagMidway,
-    /// Says `Content-Encoding: gzip`.
+    /// Sends `Content-Encoding: gzip`.
     Encoded,
-    /// Answers with bytes that are no HTTP.
+    /// Responds with bytes that are not HTTP.
     Garbage,
 }

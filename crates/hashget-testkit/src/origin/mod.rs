@@ -1,7 +1,7 @@
-//! A scripted HTTP/1.1 server on a loopback port: serves what it is given, and misbehaves as told.
+//! A scripted HTTP/1.1 server on a loopback port, with faults on demand.
 //!
-//! Invariant: every request is in the log before its answer can be seen, and nothing is left running
-//! once the [`Origin`] is dropped.
+//! Invariant: every request is in the log before its response can be seen. Nothing keeps running after the [`Origin`] is
+//! dropped.
 
 mod answer;
 mod fault;
@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 
 pub use fault::Fault;
 
-/// A request that came, and what was answered.
+/// A request and its response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     /// `GET`, `HEAD`, ...
@@ -28,13 +28,13 @@ pub struct Request {
     pub if_range: Option<String>,
     /// The `Accept` header.
     pub accept: Option<String>,
-    /// The status answered; 0 when the connection was dropped or left hanging.
+    /// The response status; 0 if the connection was dropped or left hanging.
     pub status: u16,
-    /// Bytes of the body handed to the connection.
+    /// Number of bytes of the body that were sent.
     pub bytes: u64,
 }
 
-/// What is served at one path.
+/// The content and faults of one path.
 #[derive(Default, Clone)]
 struct Page {
     content: Option<Arc<Vec<u8>>>,
@@ -80,23 +80,23 @@ impl Origin {
         format!("http://{}{path}", self.address)
     }
 
-    /// Serves `content` at `path` from now on, instead of what was there. Faults stay.
+    /// Serves `content` at `path` from now on. Replaces earlier content; faults stay.
     pub fn serve(&self, path: &str, content: impl Into<Vec<u8>>) {
         let content = Some(Arc::new(content.into()));
         lock(&self.state.pages).entry(path.to_owned()).or_default().content = content;
     }
 
-    /// The next requests of `path` meet these faults, one each, in order.
+    /// Applies these faults to the next requests of `path`, one each, in order.
     pub fn script(&self, path: &str, faults: impl IntoIterator<Item = Fault>) {
         lock(&self.state.pages).entry(path.to_owned()).or_default().script.extend(faults);
     }
 
-    /// Every request of `path` meets this fault, besides the scripted one.
+    /// Applies this fault to every request of `path`, in addition to the scripted ones.
     pub fn always(&self, path: &str, fault: Fault) {
         lock(&self.state.pages).entry(path.to_owned()).or_default().always.push(fault);
     }
 
-    /// Forgets all faults of `path`.
+    /// Removes all faults of `path`.
     pub fn heal(&self, path: &str) {
         if let Some(page) = lock(&self.state.pages).get_mut(path) {
             page.script.clear();
@@ -114,7 +114,7 @@ impl Origin {
         self.requests().into_iter().filter(|request| request.path == path).collect()
     }
 
-    /// The highest number of requests that were being answered at the same time.
+    /// The highest number of concurrent requests.
     pub fn most_at_once(&self) -> usize {
         self.state.most_at_once.load(Ordering::SeqCst)
     }
@@ -123,7 +123,7 @@ impl Origin {
 impl Drop for Origin {
     fn drop(&mut self) {
         self.state.stopped.store(true, Ordering::SeqCst);
-        // Wakes the acceptor, which then sees that it should stop.
+        // Wakes the accepting thread, which then sees that it should stop.
         drop(TcpStream::connect(self.address));
         if let Some(acceptor) = self.acceptor.take() {
             drop(acceptor.join());
@@ -131,7 +131,7 @@ impl Drop for Origin {
     }
 }
 
-/// Takes connections until the origin stops, then ends them all.
+/// Accepts connections until the origin stops, then closes them all.
 fn accept(listener: &TcpListener, state: &Arc<State>) {
     let mut threads = Vec::new();
     for stream in listener.incoming() {
@@ -143,7 +143,7 @@ fn accept(listener: &TcpListener, state: &Arc<State>) {
             lock(&state.connections).push(handle);
         }
         let state = Arc::clone(state);
-        // An error of a connection is the client's business: it went away.
+        // An error means that the client is gone.
         threads.push(std::thread::spawn(move || drop(connection(stream, &state))));
     }
     for stream in lock(&state.connections).drain(..) {
@@ -154,11 +154,11 @@ fn accept(listener: &TcpListener, state: &Arc<State>) {
     }
 }
 
-/// Answers the requests of one connection, until either side has had enough.
+/// Answers the requests of one connection until either side closes it.
 fn connection(stream: TcpStream, state: &State) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut reader = BufReader::new(stream.try_clone()?);
-    // Not the first letter of a method: a client that speaks TLS, say.
+    // Not the first letter of a method; for example, a client that speaks TLS.
     if reader.fill_buf()?.first().is_some_and(|byte| !byte.is_ascii_uppercase()) {
         (&stream).write_all(b"HTTP/1.1 400 Scripted\r\nContent-Length: 0\r\n\r\n")?;
         return stream.shutdown(Shutdown::Both);
@@ -176,12 +176,12 @@ fn connection(stream: TcpStream, state: &State) -> io::Result<()> {
     stream.shutdown(Shutdown::Both)
 }
 
-/// The name of a page: the path without its query.
+/// The path without its query.
 fn page_of(path: &str) -> &str {
     path.split('?').next().unwrap_or(path)
 }
 
-/// The faults that the next request of a path meets; takes the scripted one off its list.
+/// The faults of the next request of a path. Removes the scripted one from its list.
 fn faults_of(state: &State, path: &str) -> Vec<Fault> {
     let mut pages = lock(&state.pages);
     let Some(page) = pages.get_mut(page_of(path)) else { return Vec::new() };
@@ -189,9 +189,9 @@ fn faults_of(state: &State, path: &str) -> Vec<Fault> {
     page.always.iter().cloned().chain(scripted).collect()
 }
 
-/// Reads a request's head; `None` when the client has closed. Also says whether it stays.
+/// Reads the head of a request, and whether the connection is kept. `None` if the client closed it.
 fn read_request(reader: &mut BufReader<TcpStream>) -> io::Result<Option<(Request, bool)>> {
-    // More than any client of ours sends.
+    // More than our clients send.
     let mut reader = reader.take(64 * 1024);
     let mut line = String::new();
     if reader.read_line(&mut line)? == 0 {

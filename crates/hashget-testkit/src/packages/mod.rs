@@ -16,7 +16,7 @@ pub use seven_zip::{SevenZipEntry, SevenZipMethod, seven_zip, seven_zip_of};
 pub use tar::{TarBuilder, TarEntry, pax_records};
 pub use zip::{ZipEntry, zip};
 
-/// Every name that [`compress`] takes.
+/// Every name that [`compress`] accepts.
 pub const COMPRESSIONS: [&str; 6] = ["none", "gzip", "zstd", "xz", "bzip2", "lz4"];
 
 /// `bytes`, compressed by `codec`: one of [`COMPRESSIONS`], or `lzma` (as old .debs
@@ -84,7 +84,7 @@ pub fn ar(parts: &[(&str, &[u8])]) -> Vec<u8> {
     bytes
 }
 
-/// A Debian package: `control` are the files of its control.tar, `data_tar` is uncompressed.
+/// A Debian package: `control` has the files of control.tar; `data_tar` is not compressed yet.
 pub fn deb(control: &[(&str, &[u8])], data_tar: &[u8], compression: &str) -> Vec<u8> {
     let extension = match compression {
         "none" => "",
@@ -105,7 +105,7 @@ pub fn deb(control: &[(&str, &[u8])], data_tar: &[u8], compression: &str) -> Vec
     ])
 }
 
-/// A Ruby gem: `data_tar` is uncompressed.
+/// A Ruby gem; `data_tar` is not compressed yet.
 pub fn gem(metadata: &[u8], data_tar: &[u8]) -> Vec<u8> {
     TarBuilder::new()
         .file("metadata.gz", &compress("gzip", metadata))
@@ -114,7 +114,7 @@ pub fn gem(metadata: &[u8], data_tar: &[u8]) -> Vec<u8> {
         .finish()
 }
 
-/// A package of Alpine: `control` are the files of its second part, `data_tar` is uncompressed.
+/// An Alpine package: `control` has the files of its second part; `data_tar` is not compressed yet.
 pub fn apk(is_signed: bool, control: &[(&str, &[u8])], data_tar: &[u8]) -> Vec<u8> {
     let signature = TarBuilder::new().file(".SIGN.RSA.key.rsa.pub", &[7; 256]).without_end();
     let mut tar = TarBuilder::new();
@@ -126,7 +126,7 @@ pub fn apk(is_signed: bool, control: &[(&str, &[u8])], data_tar: &[u8]) -> Vec<u
     [signature, control, compress("gzip", data_tar)].concat()
 }
 
-/// A package of conda of two tars, uncompressed.
+/// A conda package of two tars that are not compressed yet.
 pub fn conda(package_tar: &[u8], info_tar: &[u8]) -> Vec<u8> {
     let package = compress("zstd", package_tar);
     let info = compress("zstd", info_tar);

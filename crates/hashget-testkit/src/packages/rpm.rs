@@ -1,4 +1,4 @@
-//! rpm packages, header and archive apart, so that they need not agree.
+//! rpm packages. Header and archive are built apart, so that they may disagree.
 
 use super::compress;
 
@@ -11,24 +11,24 @@ pub enum RpmValue {
     Int32(Vec<u32>),
     /// 64-bit numbers.
     Int64(Vec<u64>),
-    /// One text.
+    /// A string.
     Text(Vec<u8>),
-    /// A list of texts.
+    /// A list of strings.
     Texts(Vec<Vec<u8>>),
 }
 
 /// A file of a package.
 #[derive(Debug, Clone)]
 pub struct RpmFile<'a> {
-    /// Its name, absolute.
+    /// Its absolute path.
     pub name: &'a [u8],
-    /// With the bits of its type.
+    /// The mode, with type bits.
     pub mode: u16,
     /// Its contents in the archive.
     pub content: &'a [u8],
     /// The size that the header gives, if not that of `content`.
     pub size: Option<u64>,
-    /// The target of a symbolic link; its contents too.
+    /// The target of a symbolic link, which is also its contents.
     pub target: &'a [u8],
     /// Seconds since 1970.
     pub mtime: u32,
@@ -36,9 +36,9 @@ pub struct RpmFile<'a> {
     pub owner: (&'a str, &'a str),
     /// Device number: major times 256, minor.
     pub device: u16,
-    /// Files of one number are one file.
+    /// Inode number: files with the same number are hard links.
     pub inode: u32,
-    /// A ghost (64) is not in the archive.
+    /// File flags. A ghost (64) is not in the archive.
     pub flags: u32,
 }
 
@@ -59,7 +59,7 @@ impl Default for RpmFile<'_> {
     }
 }
 
-/// A package of these files. `stripped`: its archive says places in the header's list, not names.
+/// A package of these files. `stripped`: the archive has indices into the header's file list instead of names.
 pub fn rpm(files: &[RpmFile<'_>], compression: &str, stripped: bool) -> Vec<u8> {
     let mut archive = Vec::new();
     for (place, file) in files.iter().enumerate().filter(|(_, file)| file.flags & 64 == 0) {
@@ -77,10 +77,10 @@ pub fn rpm(files: &[RpmFile<'_>], compression: &str, stripped: bool) -> Vec<u8> 
     rpm_of(&rpm_header(&tags), &compress(compression, &archive))
 }
 
-/// What a header says of files.
+/// The tags of a header that describe files.
 ///
 /// # Panics
-/// With a file of 4 GiB.
+/// If a file has 4 GiB or more.
 pub fn rpm_tags(files: &[RpmFile<'_>]) -> Vec<(u32, RpmValue)> {
     let size = |file: &RpmFile<'_>| {
         let content = if file.target.is_empty() { file.content } else { file.target };
@@ -119,10 +119,10 @@ pub fn rpm_tags(files: &[RpmFile<'_>]) -> Vec<(u32, RpmValue)> {
     ]
 }
 
-/// A header of these tags as it lies in packages.
+/// A header with these tags, as packages contain it.
 ///
 /// # Panics
-/// If it has 4 GiB.
+/// If it has 4 GiB or more.
 pub fn rpm_header(tags: &[(u32, RpmValue)]) -> Vec<u8> {
     let mut index = Vec::new();
     let mut data = Vec::new();
@@ -167,7 +167,7 @@ pub fn rpm_of(header: &[u8], packed: &[u8]) -> Vec<u8> {
     [&lead, &signatures, header, packed].concat()
 }
 
-/// An entry of the archive that has a name.
+/// An entry of the archive with a name.
 pub fn cpio_named(name: &[u8], content: &[u8]) -> Vec<u8> {
     cpio_sized(name, content, content.len())
 }
@@ -184,7 +184,7 @@ pub fn cpio_sized(name: &[u8], content: &[u8], size: usize) -> Vec<u8> {
     padded(bytes, content)
 }
 
-/// An entry of the archive that has a place in the header's list.
+/// An entry of the archive with an index into the header's file list.
 pub fn cpio_listed(place: usize, content: &[u8]) -> Vec<u8> {
     padded(format!("07070X{place:08x}").into_bytes(), content)
 }

@@ -1,11 +1,11 @@
-//! 7z archives of one block, the directory not compressed.
+//! 7z archives with one block and an uncompressed directory.
 
 /// An entry.
 #[derive(Debug, Clone)]
 pub struct SevenZipEntry<'a> {
     /// Its name.
     pub name: &'a str,
-    /// Its contents, a symbolic link's target; nothing for a folder.
+    /// Its contents, or the target of a symbolic link; empty for a folder.
     pub content: &'a [u8],
     /// The Unix mode with its type bits.
     pub mode: Option<u32>,
@@ -30,22 +30,22 @@ impl Default for SevenZipEntry<'_> {
     }
 }
 
-/// How the contents are packed: a method's number and properties.
+/// The compression method: its id and properties.
 #[derive(Debug, Clone, Copy)]
 pub struct SevenZipMethod<'a> {
-    /// `[0]` for not at all, `[3, 1, 1]` for LZMA, ...
+    /// `[0]` for copy, `[3, 1, 1]` for LZMA, ...
     pub id: &'a [u8],
-    /// What the method needs to know.
+    /// Parameters of the method.
     pub properties: &'a [u8],
 }
 
-/// An archive of these entries, not compressed.
+/// An uncompressed archive of these entries.
 pub fn seven_zip(entries: &[SevenZipEntry<'_>]) -> Vec<u8> {
     let packed: Vec<u8> = entries.iter().flat_map(|entry| entry.content).copied().collect();
     seven_zip_of(entries, SevenZipMethod { id: &[0], properties: &[] }, &packed)
 }
 
-/// An archive whose block is `packed`, and said to be packed by `method`.
+/// An archive whose block is `packed`, declared as compressed by `method`.
 pub fn seven_zip_of(
     entries: &[SevenZipEntry<'_>],
     method: SevenZipMethod<'_>,

@@ -1,4 +1,4 @@
-//! tar archives, entry by entry; each field can be made wrong.
+//! tar archives, entry by entry. Each field can be wrong.
 
 const BLOCK: usize = 512;
 
@@ -8,11 +8,11 @@ pub struct TarBuilder {
     bytes: Vec<u8>,
 }
 
-/// An entry, field by field. What does not fit into a plain header goes into a pax header before it,
-/// unless `pax` has it already.
+/// An entry, field by field. Values that do not fit into a plain header go into a pax header before it, unless `pax`
+/// already has them.
 #[derive(Debug, Clone)]
 pub struct TarEntry<'a> {
-    /// Its name, raw.
+    /// Its name, as bytes.
     pub name: &'a [u8],
     /// `b'0'` file, `b'1'` hard link, `b'2'` symbolic link, ...
     pub kind: u8,
@@ -28,7 +28,7 @@ pub struct TarEntry<'a> {
     pub mtime: i64,
     /// Major and minor number.
     pub device: (u32, u32),
-    /// What is stored.
+    /// Its contents.
     pub content: &'a [u8],
     /// The size that the header gives, if not that of `content`.
     pub size: Option<u64>,
@@ -149,7 +149,7 @@ impl TarBuilder {
         self.plain(entry)
     }
 
-    /// An entry as it is, cut where it does not fit.
+    /// An entry without a pax header; values that do not fit are cut.
     fn plain(mut self, entry: &TarEntry<'_>) -> Self {
         let size = entry.size.unwrap_or(entry.content.len() as u64);
         self.bytes.extend_from_slice(&header(entry, size));
@@ -165,7 +165,7 @@ impl TarBuilder {
         self
     }
 
-    /// Changes a field of the last header, which must have no contents, and mends its checksum.
+    /// Changes a field of the last header, whose entry must be empty, and updates its checksum.
     #[must_use]
     pub fn patch_last(mut self, at: usize, field: &[u8]) -> Self {
         let start = self.bytes.len() - BLOCK;
@@ -175,7 +175,7 @@ impl TarBuilder {
         self
     }
 
-    /// The archive so far, without its end.
+    /// The archive so far, without the end marker.
     pub fn without_end(self) -> Vec<u8> {
         self.bytes
     }
@@ -228,7 +228,7 @@ fn header(entry: &TarEntry<'_>, size: u64) -> [u8; BLOCK] {
     block
 }
 
-/// Octal if it fits, else base 256.
+/// A number in octal if it fits, otherwise in base 256.
 fn number(value: i128, width: usize) -> Vec<u8> {
     let octal = format!("{value:0>digits$o}", digits = width - 1);
     if value >= 0 && octal.len() < width {

@@ -1,13 +1,13 @@
-//! zip archives, written field by field so that each can be made wrong.
+//! zip archives, written field by field. Each field can be wrong.
 
 use std::io::Write as _;
 
 /// An entry.
 #[derive(Debug, Clone)]
 pub struct ZipEntry<'a> {
-    /// Its name, raw.
+    /// Its name, as bytes.
     pub name: &'a [u8],
-    /// Its contents; a symbolic link's target.
+    /// Its contents, or the target of a symbolic link.
     pub content: &'a [u8],
     /// The Unix mode with its type bits (0o100644, 0o120777, ...); `None` for an entry made on DOS.
     pub mode: Option<u32>,
@@ -15,7 +15,7 @@ pub struct ZipEntry<'a> {
     pub local: (u16, u16, u16, u16, u16, u16),
     /// Seconds since 1970 UTC, as an extended timestamp.
     pub utc: Option<i32>,
-    /// Compress it.
+    /// Whether to compress it.
     pub deflate: bool,
     /// General purpose flags: 1 encrypted, 0x800 UTF-8 name.
     pub flags: u16,

@@ -1,7 +1,7 @@
-//! Single things in a tree, with the metadata that a test wants.
+//! Single entries of a tree, with the metadata that a test asks for.
 //!
-//! Invariant: each call does one thing to one path and panics when it cannot: a test whose tree is not
-//! what it says proves nothing.
+//! Invariant: each call does one thing to one path, and panics if it cannot. A test whose tree differs from its
+//! description proves nothing.
 
 use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt as _;
@@ -13,7 +13,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, Timespec, Timestamps, Uid, X
 /// The kind and the numbers of a device.
 pub type Device = (bool, u32, u32);
 
-/// May we do everything?
+/// Whether the tests run as root.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
@@ -22,14 +22,14 @@ fn below(root: &Path, name: &[u8]) -> PathBuf {
     root.join(OsStr::from_bytes(name))
 }
 
-/// A folder, with those above it.
+/// Makes a folder, with its parents.
 pub fn folder(root: &Path, name: impl AsRef<[u8]>) -> PathBuf {
     let path = below(root, name.as_ref());
     fs_err::create_dir_all(&path).expect("a folder can be made");
     path
 }
 
-/// A regular file with mode 0644, with the folders above it.
+/// Makes a regular file with mode 0644, with its parents.
 pub fn file(root: &Path, name: impl AsRef<[u8]>, content: impl AsRef<[u8]>) -> PathBuf {
     let path = below(root, name.as_ref());
     fs_err::create_dir_all(path.parent().expect("a name")).expect("a folder can be made");
@@ -38,7 +38,7 @@ pub fn file(root: &Path, name: impl AsRef<[u8]>, content: impl AsRef<[u8]>) -> P
     path
 }
 
-/// A file of so many bytes with data in a few places only.
+/// Makes a file of `size` bytes with data in a few places; the rest is holes.
 pub fn sparse(root: &Path, name: impl AsRef<[u8]>, size: u64, data: &[(u64, &[u8])]) -> PathBuf {
     let path = file(root, name, b"");
     let file = fs_err::OpenOptions::new().write(true).open(&path).expect("it was just made");
@@ -50,7 +50,7 @@ pub fn sparse(root: &Path, name: impl AsRef<[u8]>, size: u64, data: &[(u64, &[u8
     path
 }
 
-/// A symbolic link.
+/// Makes a symbolic link.
 pub fn symlink(root: &Path, name: impl AsRef<[u8]>, target: impl AsRef<[u8]>) -> PathBuf {
     let path = below(root, name.as_ref());
     fs_err::create_dir_all(path.parent().expect("a name")).expect("a folder can be made");
@@ -59,7 +59,7 @@ pub fn symlink(root: &Path, name: impl AsRef<[u8]>, target: impl AsRef<[u8]>) ->
     path
 }
 
-/// `name` becomes another name of what is at `path`.
+/// Makes `name` a hard link to `path`.
 pub fn hard_link(root: &Path, name: impl AsRef<[u8]>, path: &Path) -> PathBuf {
     let link = below(root, name.as_ref());
     fs_err::create_dir_all(link.parent().expect("a name")).expect("a folder can be made");
@@ -67,14 +67,14 @@ pub fn hard_link(root: &Path, name: impl AsRef<[u8]>, path: &Path) -> PathBuf {
     link
 }
 
-/// A named pipe.
+/// Makes a named pipe.
 pub fn fifo(root: &Path, name: impl AsRef<[u8]>) -> PathBuf {
     let path = below(root, name.as_ref());
     rustix::fs::mknodat(CWD, &path, FileType::Fifo, Mode::RUSR, 0).expect("a pipe can be made");
     path
 }
 
-/// A block or character device; root only.
+/// Makes a block or character device. Root only.
 pub fn device(root: &Path, name: impl AsRef<[u8]>, (block, major, minor): Device) -> PathBuf {
     let path = below(root, name.as_ref());
     let kind = if block { FileType::BlockDevice } else { FileType::CharacterDevice };
@@ -88,20 +88,20 @@ pub fn mode(path: &Path, mode: u32) {
     fs_err::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("it is ours");
 }
 
-/// Sets owner and group of the thing itself; root only.
+/// Sets owner and group, of a symbolic link itself. Root only.
 pub fn owner(path: &Path, uid: u32, gid: u32) {
     let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
     rustix::fs::chownat(CWD, path, uid, gid, AtFlags::SYMLINK_NOFOLLOW).expect("root may do so");
 }
 
-/// Sets the time of the last change of the thing itself.
+/// Sets the modification time, of a symbolic link itself.
 pub fn mtime(path: &Path, seconds: i64, nanoseconds: u32) {
     let time = Timespec { tv_sec: seconds, tv_nsec: nanoseconds.into() };
     let times = Timestamps { last_access: time, last_modification: time };
     rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW).expect("it is ours");
 }
 
-/// Sets an extended attribute of the thing itself; false where the file system has none of that kind.
+/// Sets an extended attribute, of a symbolic link itself. Returns false if the file system does not support it.
 pub fn xattr(path: &Path, name: &str, value: &[u8]) -> bool {
     let name = CString::new(name).expect("a name without NUL");
     rustix::fs::lsetxattr(path, &name, value, XattrFlags::empty()).is_ok()

@@ -1,7 +1,6 @@
-//! Trees on a disk: built with everything that is legal, and compared with everything that counts.
+//! Trees on a disk: built with everything that is legal, compared in every attribute.
 //!
-//! Invariant: nothing here uses the library under test; what a snapshot does not have, no test of
-//! fidelity can claim.
+//! Invariant: nothing here uses the library under test. A test can claim fidelity only for what a snapshot contains.
 
 mod make;
 mod nasty;

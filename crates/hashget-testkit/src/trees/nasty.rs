@@ -1,7 +1,7 @@
 //! The nastiest legal tree.
 //!
-//! Invariant: whatever the current user may make and Linux can keep is in it at least once; the same
-//! call makes the same tree.
+//! Invariant: everything that the current user may create and Linux can store occurs at least once. The same call makes
+//! the same tree.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -13,14 +13,14 @@ use super::make::{
     device, fifo, file, folder, hard_link, is_root, mode, mtime, owner, sparse, symlink, xattr,
 };
 
-/// What some readers cannot have.
+/// Parts that some readers cannot handle.
 #[derive(Debug, Clone, Copy)]
 pub struct Nasty {
-    /// Paths that are longer than one system call takes.
+    /// Paths that are too long for one system call.
     pub long_paths: bool,
-    /// Files and folders that their own owner may not read: a user cannot pack those.
+    /// Files and folders that their owner may not read. A user cannot pack them.
     pub closed: bool,
-    /// Entries named `.hashget-restore.json` at the top: none, a file, a folder.
+    /// A top entry named `.hashget-restore.json`: none, a file (`false`) or a folder (`true`).
     pub own_manifest: Option<bool>,
 }
 
@@ -30,7 +30,7 @@ impl Default for Nasty {
     }
 }
 
-/// Makes the tree in the folder `root`, which is there already. Times of folders are set at the end.
+/// Makes the tree in the existing folder `root`. Times of folders are set last.
 pub fn nasty(root: &Path, options: Nasty) {
     names(root, options);
     modes(root, options);
@@ -99,7 +99,7 @@ fn names(root: &Path, options: Nasty) {
         Some(false) => {
             let own = file(root, ".hashget-restore.json", "{\"mine\":true}");
             hard_link(root, "zz-own-manifest", &own);
-            // A name before it: the group's first name is then another one.
+            // A name that sorts before it becomes the first name of the group.
             hard_link(root, "-own-manifest", &own);
             file(root, ".hashget-restore.json.stored0", "the first name that is thought of");
         }
@@ -135,13 +135,13 @@ fn times(root: &Path) {
         (-1, 0),
         (-1, 999_999_999),
         (-2_000_000_000, 1),
-        // 1901: what 32 bits hold.
+        // 1901: the least time in 32 bits.
         (-2_147_483_648, 0),
         (1_700_000_000, 123_456_789),
         (4_294_967_296, 500_000_000),
         (8_589_934_592, 1),
         (15_000_000_000, 0),
-        // The year 2500; some file systems hold the last time that they have instead.
+        // The year 2500; some file systems store their latest time instead.
         (16_725_225_600, 999_999_999),
     ];
     for (seconds, nanoseconds) in times {
@@ -225,7 +225,7 @@ fn attributes(root: &Path) {
     let rights = acl(&[(1, 7, ANY), (2, 7, 1000), (4, 5, ANY), (16, 7, ANY), (32, 0, ANY)]);
     xattr(&inherits, "system.posix_acl_default", &rights);
     let plain = file(root, "attributes/inherits/plain", "no ACL in spite of the folder's");
-    // A file made in such a folder has inherited: this one got rid of it.
+    // A file in such a folder inherits the ACL; this one has it removed.
     let _ = rustix::fs::removexattr(&plain, c"system.posix_acl_access");
     mode(&plain, 0o640);
     file(root, "attributes/inherits/inherited", "with the folder's");
@@ -258,7 +258,7 @@ fn holes(root: &Path) {
     file(root, "holes/zeros", vec![0; 100_000]);
 }
 
-/// Folders within folders until no single system call reaches them.
+/// Nests folders until their path is too long for one system call.
 fn long_paths(root: &Path) {
     let name = OsStr::from_bytes(&[b'd'; 200]);
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;

@@ -1,7 +1,7 @@
-//! Everything that counts of a tree, read without the library under test.
+//! A complete description of a tree, read without the library under test.
 //!
-//! Invariant: a snapshot follows nothing and changes nothing; equal snapshots are equal trees: every
-//! path, type, byte, mode, owner, time to the nanosecond, attribute, hole, and hard-link group.
+//! Invariant: taking a snapshot follows no link and changes nothing. Equal snapshots mean equal trees: every path, type,
+//! byte, mode, owner, time to the nanosecond, attribute, hole and hard-link group.
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
@@ -16,41 +16,41 @@ use sha2::{Digest as _, Sha256};
 /// One path of a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
-    /// `f`, `d`, `l`, `c`, `b`, `p`, `s`.
+    /// Type: `f`, `d`, `l`, `c`, `b`, `p` or `s`, as find prints it.
     pub kind: char,
-    /// `0o7777`; that of symbolic links is always 0o777.
+    /// Permission bits (`0o7777`); always 0o777 for symbolic links.
     pub mode: u32,
     /// Owner.
     pub uid: u32,
     /// Group.
     pub gid: u32,
-    /// Seconds and nanoseconds.
+    /// Modification time in seconds and nanoseconds.
     pub mtime: (i64, i64),
     /// Logical size of a regular file.
     pub size: u64,
-    /// Digest of a regular file's data (holes left out); `None` if it may not be read.
+    /// SHA-256 of a regular file's data, without holes; `None` if it is not readable.
     pub digest: Option<[u8; 32]>,
-    /// Offset and length of each stretch of data of a file with holes.
+    /// Offset and length of each data extent of a file with holes.
     pub data: Option<Vec<(u64, u64)>>,
-    /// Where a symbolic link points.
+    /// The target of a symbolic link.
     pub target: Vec<u8>,
     /// Device number.
     pub device: (u32, u32),
     /// Extended attributes.
     pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// The first path, by bytes, of the same inode within the tree; not of folders.
+    /// The first path in byte order with the same inode in this tree; `None` for folders.
     pub first_name: Vec<u8>,
-    /// A folder that may not be listed.
+    /// Whether this is a folder that cannot be listed.
     pub closed: bool,
 }
 
-/// A tree: all its paths; the tree itself is the empty one.
+/// A tree by path; the top folder is the empty path.
 pub type Snapshot = BTreeMap<Vec<u8>, Node>;
 
-/// Looks at everything at and below `root`.
+/// Describes everything at and below `root`.
 ///
 /// # Panics
-/// When the tree cannot be looked at, or changes meanwhile.
+/// If the tree cannot be read, or changes meanwhile.
 pub fn snapshot(root: &Path) -> Snapshot {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let top = rustix::fs::open(root, flags, Mode::empty()).expect("the tree can be opened");
@@ -94,7 +94,7 @@ fn walk(folder: &OwnedFd, path: &[u8], snapshot: &mut Snapshot, inodes: &mut Ino
             Err(_) => snapshot.get_mut(&below).expect("just inserted").closed = true,
         }
     }
-    // First names are the least of all paths, not the first that were met.
+    // The first name is the least path, not the one that was found first.
     if path.is_empty() {
         let mut least: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
         for (path, node) in snapshot.iter() {
@@ -198,7 +198,7 @@ fn xattrs(parent: BorrowedFd<'_>, name: &CStr) -> BTreeMap<Vec<u8>, Vec<u8>> {
         .collect()
 }
 
-/// What differs between two trees, a line each; empty when they are identical.
+/// The differences between two trees, one per line; empty if they are identical.
 pub fn differences(expected: &Snapshot, found: &Snapshot) -> Vec<String> {
     let mut lines = Vec::new();
     for (path, node) in expected {

@@ -1,9 +1,9 @@
 //! Byte ranges of what lies at a URL, and pages.
 //!
-//! Invariant: no more than the wanted bytes are kept, and reading stops with the last of them.
+//! Invariant: only the wanted bytes are kept, and reading stops after the last of them.
 
 use super::download::Download;
-use super::exchange::{Exchange, Head};
+use super::http::{Exchange, Head};
 use super::{ByteRange, FetchError};
 
 impl Download<'_> {

@@ -1,10 +1,10 @@
 //! The download cache: packages by their digest.
 //!
-//! Invariant: a file appears under its digest's name whole and proven; what is read from there is proven
-//! again, and a file that fails is named, dropped and fetched again.
+//! Invariant: a file gets its digest's name when it is complete and proven. It is proven again whenever it is read; a
+//! damaged file is reported, removed and fetched again.
 //!
-//! Nothing is synced: it would cost more than all the rest for small packages, and a file that a power cut
-//! left empty or in part is found by its digest like any other damage.
+//! Nothing is synced: for small packages that would take longer than everything else, and a file that a power failure
+//! left incomplete is detected by its digest like any other damage.
 
 use std::fs::File;
 use std::io::{self, Seek as _};
@@ -13,14 +13,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::partial::{self, is_named, open_locked, path_of};
-use super::proof::{Unproven, hash_whole};
+use super::file_digest::{Unproven, hash_whole};
+use super::unfinished::{self, is_named, open_locked, path_of};
 use super::{FetchError, Fetched, Source, Wanted};
 use crate::model::{Digest, escaped};
 use crate::monitor::{Monitor, ProblemKind};
 use crate::pending_file::PendingFile;
 
-/// Keeps what another source gives.
+/// Keeps the packages that another source gives.
 pub struct Cache {
     dir: PathBuf,
     inner: Box<dyn Source>,
@@ -29,13 +29,13 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// A cache in `dir` (created when first needed) before `inner`. A folder that cannot be written
-    /// serves what it has, and keeps nothing.
+    /// A cache in `dir` (created when first needed) in front of `inner`. If the folder is not writable, the cache
+    /// gives what it has and keeps nothing new.
     pub fn new(dir: PathBuf, inner: Box<dyn Source>) -> Self {
         Self { dir, inner, told_unwritable: AtomicBool::new(false), swept: Once::new() }
     }
 
-    /// The folder for downloads under way in the cache folder `dir`; see
+    /// The folder for unfinished downloads in the cache folder `dir`; see
     /// [`OriginOptions::partial_dir`](super::OriginOptions::partial_dir).
     pub fn partial_dir(dir: &Path) -> PathBuf {
         dir.join("partial")
@@ -47,7 +47,7 @@ impl Cache {
         dir.join("sha256").join(&hex[..2]).join(&hex[2..4]).join(&hex[4..])
     }
 
-    /// What the cache has of this digest, proven.
+    /// The file with this digest, proven, if the cache has it.
     fn stored(
         &self,
         sha256: &Digest,
@@ -70,7 +70,7 @@ impl Cache {
             Err(Unproven::Io(error)) => format!("the cached file cannot be read ({error})"),
             Err(Unproven::Interrupted(interrupted)) => return Err(interrupted.into()),
         };
-        let dropped = partial::remove(&path).map_or_else(
+        let dropped = unfinished::remove(&path).map_or_else(
             |error| format!("; it cannot be removed either ({error})"),
             |()| "; it is removed and fetched again".to_owned(),
         );
@@ -84,21 +84,21 @@ impl Cache {
         wanted: &Wanted,
         monitor: &dyn Monitor,
     ) -> Result<Fetched, FetchError> {
-        self.swept.call_once(|| partial::sweep(&Self::partial_dir(&self.dir)));
+        self.swept.call_once(|| unfinished::sweep(&Self::partial_dir(&self.dir)));
         let mut fetched = self.inner.fetch(wanted, monitor)?;
         if let Err(error) = self.keep(&mut fetched) {
             if !self.told_unwritable.swap(true, Ordering::Relaxed) {
                 let problem = format!("nothing is kept in the cache ({error})");
                 monitor.problem(ProblemKind::Note, self.shown_dir(), problem);
             }
-            // Proven bytes are in hand; where there is no cache they serve as well.
+            // The bytes are proven, and so usable without a cache.
             fetched.file.rewind().map_err(|error| self.disk(wanted, error))?;
         }
         Ok(fetched)
     }
 
-    /// Gives proven bytes their final name: by taking over the finished download when it is ours and
-    /// still has a name, else by copying it.
+    /// Gives proven bytes their final name: renames the finished download if it lies in this cache's folder,
+    /// otherwise copies it.
     fn keep(&self, fetched: &mut Fetched) -> io::Result<()> {
         let path = Self::path(&self.dir, &fetched.sha256);
         let parent = path.parent().expect("it has folders above it");
@@ -108,9 +108,9 @@ impl Cache {
             let taken =
                 fs_err::create_dir_all(parent).and_then(|()| fs_err::rename(&download, &path));
             if taken.is_err() {
-                partial::remove(&download)?;
+                unfinished::remove(&download)?;
             }
-            // Whoever waits for the same download may go on.
+            // Others may be waiting for the same download.
             fetched.file.unlock()?;
             return taken;
         }
@@ -123,7 +123,7 @@ impl Cache {
             return Err(io::Error::other(format!("copied {size} of {} bytes", fetched.size)));
         }
         copy.file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
-        // What is read from the cache is proven first: it need not wait for the disk.
+        // No sync: what is read from the cache is proven first.
         copy.publish(&path)?;
         fetched.file.rewind()
     }
@@ -133,11 +133,11 @@ impl Cache {
     }
 
     fn disk(&self, wanted: &Wanted, error: io::Error) -> FetchError {
-        FetchError::Disk { url: super::address::shown(&wanted.url), error }
+        FetchError::Disk { url: super::fetch_url::shown(&wanted.url), error }
     }
 
-    /// Lets one at a time fetch the same digest, in all processes. `None` where the cache cannot be
-    /// written: then each goes on its own.
+    /// Waits until no other thread or process fetches the same digest. `None` if the cache is not writable: then they
+    /// fetch independently.
     fn turn(&self, sha256: &Digest, monitor: &dyn Monitor) -> Result<Option<Turn>, FetchError> {
         let dir = Self::partial_dir(&self.dir);
         let path = dir.join(format!("{sha256}.lock"));
@@ -173,7 +173,7 @@ impl Source for Cache {
     }
 }
 
-/// The right to fetch one digest; its file goes with it.
+/// The right to fetch one digest. Dropping it removes its lock file.
 struct Turn {
     path: PathBuf,
     _file: File,
@@ -181,8 +181,8 @@ struct Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        // Before the lock goes, so that the name never points to a file that nobody locks. If it stays,
-        // it is an empty file that the next one uses.
-        drop(partial::remove(&self.path));
+        // Removed before it is unlocked, so that the name never refers to an unlocked file. If it cannot be removed,
+        // the next download uses the empty file.
+        drop(unfinished::remove(&self.path));
     }
 }

@@ -9,7 +9,7 @@ use std::sync::{Condvar, Mutex};
 use url::Url;
 
 use super::clock::ATTENTION;
-use super::{FetchError, address};
+use super::{FetchError, fetch_url};
 use crate::monitor::Monitor;
 
 /// Different URLs of a host that fail in a row before it is given up.
@@ -48,7 +48,7 @@ impl CircuitBreaker {
             let known = hosts.entry(host.clone()).or_default();
             let failures = known.failed.len();
             if failures >= MOST_FAILURES {
-                return Err(FetchError::NotAsked { url: address::shown(url), host, failures });
+                return Err(FetchError::NotAsked { url: fetch_url::shown(url), host, failures });
             }
             if failures == 0 || failures + known.under_way < MOST_FAILURES {
                 known.under_way += 1;

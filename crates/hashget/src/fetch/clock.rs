@@ -1,6 +1,6 @@
-//! Time as the sources see it, so that tests need not wait.
+//! The clock of the sources, which tests replace so that they need not wait.
 //!
-//! Invariant: whoever waits does so through [`wait`], which looks every 100 ms whether to stop.
+//! Invariant: all waiting is done by [`wait`], which checks for an interruption every 100 ms.
 
 use std::time::{Duration, Instant};
 
@@ -37,7 +37,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// How long an interruption may go unnoticed.
+/// Interruptions are noticed within this time.
 pub(super) const ATTENTION: Duration = Duration::from_millis(100);
 
 /// Waits for `time`, or until the monitor asks to stop.

@@ -1,17 +1,17 @@
-//! One URL being downloaded: requests, redirects, resuming, and the proof at the end.
+//! Downloading one URL: requests, redirects, resuming, and the proof at the end.
 //!
-//! Invariant: every byte that is counted was written to the partial download and hashed; every redirect
-//! was looked at before it is followed.
+//! Invariant: every byte that is counted was written to the unfinished download and hashed; every redirect
+//! is checked before it is followed.
 
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::time::{Duration, SystemTime};
 
-use super::address::{Target, refused};
-use super::exchange::{Client, Exchange, Head, Pace, Trouble};
+use super::fetch_url::{FetchUrl, refused};
+use super::file_digest::{Unproven, digest_of, hash_start};
+use super::http::{Client, Exchange, Head, Pace, Trouble};
 use super::origin::OriginOptions;
-use super::partial::{Note, Partial};
-use super::proof::{Unproven, digest_of, hash_start};
+use super::unfinished::{Note, Unfinished};
 use super::{FetchError, Wanted};
 use crate::model::{Digest, escaped};
 use crate::monitor::{Monitor, Running, Step, Total};
@@ -19,11 +19,11 @@ use crate::monitor::{Monitor, Running, Step, Total};
 /// Redirects followed for one download.
 const REDIRECTS: usize = 10;
 
-/// What one request came to.
+/// The result of one request.
 pub(super) enum Outcome {
-    /// All bytes are there, proven where a digest was wanted.
+    /// All bytes have arrived, and match the digest, if one was asked for.
     Whole { sha256: Digest, size: u64 },
-    /// What was kept from before does not fit what the server has now.
+    /// The bytes of an earlier attempt are not part of what the server has now.
     BeginAgain,
 }
 
@@ -39,22 +39,22 @@ impl From<FetchError> for Failure {
     }
 }
 
-/// A URL, what is wanted of it, and what is there already.
+/// A download: its URL, the package that is wanted, and the bytes that have arrived.
 pub(super) struct Download<'a> {
     pub(super) client: &'a Client,
     pub(super) options: &'a OriginOptions,
-    pub(super) target: Target,
+    pub(super) target: FetchUrl,
     pub(super) wanted: &'a Wanted,
     pub(super) monitor: &'a dyn Monitor,
-    pub(super) part: Partial,
+    pub(super) part: Unfinished,
 }
 
 impl Download<'_> {
-    /// One request, from what is there to the end.
+    /// Makes one request, for all bytes that are missing.
     pub(super) fn attempt(&mut self) -> Result<Outcome, Failure> {
         let offset = self.resumable().map_err(|error| of_disk(&self.target, error))?;
         let total = self.part.note().and_then(|note| note.total).or(self.wanted.size);
-        // Everything is there, and the digest can prove it.
+        // All bytes have arrived, and the digest can prove them.
         if offset > 0 && total == Some(offset) && self.wanted.sha256.is_some() {
             return self.body(None, offset, offset);
         }
@@ -94,7 +94,7 @@ impl Download<'_> {
         }
     }
 
-    /// How many bytes of an earlier try can be built upon.
+    /// The number of bytes of an earlier attempt that can be reused.
     fn resumable(&self) -> std::io::Result<u64> {
         let Some(note) = self.part.note() else { return Ok(0) };
         let provable = self.wanted.sha256.is_some() || note.validator().is_some();
@@ -103,7 +103,7 @@ impl Download<'_> {
         Ok(if provable && !too_long { length } else { 0 })
     }
 
-    /// Sends the request and follows redirects, each one looked at.
+    /// Sends the request and follows redirects, after checking each.
     pub(super) fn answered(
         &self,
         mut headers: Vec<(&'static str, String)>,
@@ -133,8 +133,8 @@ impl Download<'_> {
 
     fn check_redirect(
         &self,
-        from: &Target,
-        to: &Target,
+        from: &FetchUrl,
+        to: &FetchUrl,
         visited: &BTreeSet<String>,
     ) -> Result<(), FetchError> {
         if visited.contains(to.as_str()) || visited.len() > REDIRECTS {
@@ -153,8 +153,8 @@ impl Download<'_> {
         Ok(())
     }
 
-    /// Takes the body (if bytes are still to come) and proves the whole. `total` is what to expect, 0
-    /// when nobody said.
+    /// Reads the body (if bytes are missing) and proves the whole file. `total` is its expected size, 0 if it is
+    /// not known.
     fn body(
         &mut self,
         exchange: Option<&Exchange>,
@@ -199,8 +199,8 @@ impl Download<'_> {
         Err(failure(self.mismatch(format!("{sha256} ({size} bytes)"))))
     }
 
-    /// The most bytes to take. A package whose bytes changed may still serve file by file, so that a
-    /// little more than the wanted size is let in.
+    /// Size limit of the download. It is a little higher than the expected size, because files of a package that has
+    /// changed may still be usable one by one.
     fn most(&self) -> u64 {
         match self.wanted.size {
             Some(size) => size.saturating_add(size / 8).saturating_add(64 * 1024),
@@ -208,7 +208,7 @@ impl Download<'_> {
         }
     }
 
-    /// Refuses a body that is announced longer than we take.
+    /// Refuses a body whose announced length exceeds the limit.
     fn check_announced(&self, total: Option<u64>) -> Result<(), FetchError> {
         match total {
             Some(total) if total > self.most() => Err(self.too_long(&format!("{total} bytes"))),
@@ -234,8 +234,8 @@ impl Download<'_> {
         FetchError::Mismatch { from: self.target.as_str().to_owned(), expected, found, file: None }
     }
 
-    /// On-the-fly compression would give us other bytes than the file's. Where the digest is known it
-    /// decides; and servers call a file `.gz` "encoded" that they send as it is.
+    /// Compression during transfer gives other bytes than those of the file. If the digest is known, it decides. And
+    /// servers send `.gz` files unchanged, but call them encoded.
     fn check_encoding(&self, head: &Head) -> Result<(), FetchError> {
         let encoding = head.header("content-encoding").unwrap_or("identity").to_ascii_lowercase();
         let path = self.target.path().to_ascii_lowercase();
@@ -253,7 +253,7 @@ impl Download<'_> {
         Note { url: self.target.as_str().to_owned(), etag, last_modified, total }
     }
 
-    /// The total length, if an answer 206 continues exactly what we have.
+    /// The total length, if the 206 answer continues exactly where the unfinished download ends.
     fn fitting_part(&self, head: &Head, offset: u64) -> Option<u64> {
         let note = self.part.note()?;
         let changed = |name: &str, known: &Option<String>| {
@@ -320,8 +320,8 @@ impl Download<'_> {
         name.map_or_else(|| self.target.as_str().to_owned(), |name| escaped(name.as_bytes()))
     }
 
-    /// The final error. What is there stays for a later try, unless it would only be in the way: wrong
-    /// bytes are handed over without a name, and a full disk gets its room back.
+    /// The final error. The bytes that have arrived are kept for a later attempt, if it can use them. Wrong bytes are
+    /// handed over as a file without a name, and a full disk is freed of them.
     pub(super) fn give_up(self, error: FetchError) -> FetchError {
         let holds_bytes = self.part.length().is_ok_and(|length| length > 0);
         match error {
@@ -349,7 +349,7 @@ fn redirect(head: &Head) -> Option<&str> {
     matches!(head.status, 301 | 302 | 303 | 307 | 308).then(|| head.header("location")).flatten()
 }
 
-/// How long `Retry-After` asks to wait: seconds, or until a date.
+/// The delay that `Retry-After` asks for: seconds, or until a date.
 fn pause_asked(text: &str) -> Option<Duration> {
     if let Ok(seconds) = text.trim().parse() {
         return Some(Duration::from_secs(seconds));
@@ -358,11 +358,11 @@ fn pause_asked(text: &str) -> Option<Duration> {
     Some(date.duration_since(SystemTime::now()).unwrap_or_default())
 }
 
-pub(super) fn of_disk(target: &Target, error: std::io::Error) -> FetchError {
+pub(super) fn of_disk(target: &FetchUrl, error: std::io::Error) -> FetchError {
     FetchError::Disk { url: target.as_str().to_owned(), error }
 }
 
-pub(super) fn of_unproven(target: &Target, unproven: Unproven) -> FetchError {
+pub(super) fn of_unproven(target: &FetchUrl, unproven: Unproven) -> FetchError {
     match unproven {
         Unproven::Io(error) => of_disk(target, error),
         Unproven::Interrupted(interrupted) => interrupted.into(),

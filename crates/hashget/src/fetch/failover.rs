@@ -1,8 +1,8 @@
-//! Sources in turn: the first that has the right bytes gives them.
+//! Several sources: each is tried in turn until one has the right bytes.
 //!
-//! Invariant: a source that fails, for whatever reason but an interruption, only moves on to the next.
+//! Invariant: after any failure except an interruption the next source is tried.
 
-use super::address::shown;
+use super::fetch_url::shown;
 use super::{FetchError, Fetched, Source, Wanted};
 use crate::model::Checksum;
 use crate::monitor::{Interrupted, Monitor, ProblemKind};
@@ -60,7 +60,7 @@ impl Source for Failover {
     }
 }
 
-/// Names a source that gave wrong bytes, when another one is tried after it.
+/// Reports a source that gave wrong bytes before the next one is tried.
 pub(super) fn tell_mismatch(error: &FetchError, wanted: &Wanted, monitor: &dyn Monitor) {
     match error {
         FetchError::Mismatch { .. } => {
@@ -77,8 +77,8 @@ pub(super) fn tell_mismatch(error: &FetchError, wanted: &Wanted, monitor: &dyn M
     }
 }
 
-/// One error out of those of several sources. Bytes that may still be proven file by file come first;
-/// that a source does not have it is worth a word only when no other source failed otherwise.
+/// Combines the errors of several sources. Bytes that may still be proven file by file come first; `NotFound` is
+/// reported only if no source failed otherwise.
 pub(super) fn combine(errors: Vec<FetchError>) -> FetchError {
     let mut flat = Vec::new();
     flatten(errors, &mut flat);

@@ -1,6 +1,6 @@
 //! Mirrors: a URL that begins with a prefix is fetched from other places.
 //!
-//! Invariant: what is recorded is always the public URL; a mirror's address is only ever fetched from.
+//! Invariant: only public URLs are recorded; a mirror's URLs are used for fetching alone.
 
 use super::failover::{combine, tell_mismatch};
 use super::{ByteRange, FetchError, Fetched, Source, Wanted, Web};
@@ -9,20 +9,20 @@ use crate::monitor::Monitor;
 /// Where to fetch URLs of one prefix from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MirrorRule {
-    /// What the public URLs begin with.
+    /// The prefix of the public URLs.
     pub prefix: String,
-    /// What to put instead, in turn. The public place itself is asked only if it is among them.
+    /// The replacements, tried in turn. The public server is asked only if it is one of them.
     pub use_urls: Vec<String>,
 }
 
-/// Fetches by the rules.
+/// Applies mirror rules.
 pub struct Mirrors<I> {
     rules: Vec<MirrorRule>,
     inner: I,
 }
 
 impl<I> Mirrors<I> {
-    /// These rules before `inner`. Of several that fit a URL the longest prefix counts.
+    /// Applies these rules before asking `inner`. If several rules match a URL, the longest prefix wins.
     pub fn new(rules: Vec<MirrorRule>, inner: I) -> Self {
         Self { rules, inner }
     }
@@ -32,7 +32,7 @@ impl<I> Mirrors<I> {
         public_url(&self.rules, url)
     }
 
-    /// The places to ask for a URL.
+    /// The URLs to try for a public URL.
     fn places(&self, url: &str) -> Vec<String> {
         let fitting = self
             .rules
@@ -75,7 +75,7 @@ impl<I: Source> Source for Mirrors<I> {
         }
         if errors.is_empty() {
             let problem = "the mirror rule for it names no place to fetch from";
-            return Err(super::address::refused(&wanted.url, problem));
+            return Err(super::fetch_url::refused(&wanted.url, problem));
         }
         Err(combine(errors))
     }
@@ -104,7 +104,7 @@ impl<I: Web> Web for Mirrors<I> {
 }
 
 impl<I> Mirrors<I> {
-    /// What the first place of `url` gives that gives anything.
+    /// The first answer of the mirrors of `url`.
     fn at_each<T>(
         &self,
         url: &str,
@@ -120,14 +120,14 @@ impl<I> Mirrors<I> {
         }
         if errors.is_empty() {
             let problem = "the mirror rule for it names no place to fetch from";
-            return Err(super::address::refused(url, problem));
+            return Err(super::fetch_url::refused(url, problem));
         }
         Err(combine(errors))
     }
 }
 
-/// The public URL of `url`: if it begins with a place that some rule uses, the rule's prefix and the
-/// rest (the longest such place counts); else itself.
+/// The public URL of `url`: if it begins with a replacement of some rule (the longest wins), the rule's prefix and
+/// the rest; otherwise `url` itself.
 pub fn public_url(rules: &[MirrorRule], url: &str) -> String {
     rules
         .iter()
@@ -137,8 +137,8 @@ pub fn public_url(rules: &[MirrorRule], url: &str) -> String {
         .map_or_else(|| url.to_owned(), |(_, prefix, rest)| format!("{prefix}{rest}"))
 }
 
-/// What follows `prefix` in `url`. A prefix that ends within the host's name (`http://example.org`) does
-/// not fit another host (`http://example.org.evil/`).
+/// What follows `prefix` in `url`. A prefix that ends in the host name (`http://example.org`) does not match another
+/// host (`http://example.org.evil/`).
 fn rest_after<'a>(url: &'a str, prefix: &str) -> Option<&'a str> {
     let rest = url.strip_prefix(prefix)?;
     let after_scheme = prefix.split_once("://").map_or(prefix, |(_, after)| after);

@@ -1,36 +1,36 @@
-//! A URL and a digest become bytes that are proven to match.
+//! Fetching: from a URL and a digest to bytes that are proven to match.
 //!
 //! Invariant: what a [`Source`] returns matches the digest that was asked for, whoever sent it;
-//! without a wanted digest, the digest that came is told. Unverified bytes never get a final name. (What a
-//! [`Web`] answers is what a server says, and no more.)
+//! if no digest is asked for, the digest of the bytes is reported. Unverified bytes never get a final name. (The
+//! answers of a [`Web`] are not proven.)
 
-mod address;
 mod byte_range;
 mod cache;
 mod circuit_breaker;
 mod clock;
 mod download;
-mod exchange;
 mod failover;
+mod fetch_url;
+mod file_digest;
+mod http;
 mod mirror;
 mod offline;
 mod origin;
-mod partial;
 mod politeness;
 mod pool;
 mod pool_folder;
-mod proof;
 mod retry;
 mod standard;
+mod unfinished;
 
 use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use address::shown;
 pub use cache::Cache;
 pub use clock::{Clock, SystemClock};
 pub use failover::Failover;
+pub use fetch_url::shown;
 pub use mirror::{MirrorRule, Mirrors, public_url};
 pub use offline::Offline;
 pub use origin::{HttpOrigin, OriginOptions, TimeOuts};
@@ -45,7 +45,7 @@ use crate::model::{Checksum, Digest};
 use crate::monitor::{Interrupted, Monitor};
 use crate::wording;
 
-/// What is wanted.
+/// A package to fetch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
     /// What people call the package, for progress; its URL is shown if absent.
@@ -60,7 +60,7 @@ pub struct Wanted {
     pub size: Option<u64>,
 }
 
-/// Bytes that arrived and are proven.
+/// A fetched package, whose bytes are proven.
 #[derive(Debug)]
 pub struct Fetched {
     /// Open for reading, at its start. May have no name any more.
@@ -69,18 +69,18 @@ pub struct Fetched {
     pub sha256: Digest,
     /// The number of its bytes.
     pub size: u64,
-    /// Who gave it: a URL, or the path of a pool or cache file.
+    /// Where it came from: a URL, or the path of a file in a pool or the cache.
     pub from: String,
 }
 
-/// A range of bytes as a server gave them: proven by nothing.
+/// A range of bytes as a server sent them. Nothing proves them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ByteRange {
-    /// The bytes, from where they were asked for; fewer than asked for only at the end.
+    /// The bytes from the requested position on; fewer than requested only at the end.
     pub bytes: Vec<u8>,
-    /// How many bytes there are in all, when the server said so.
+    /// The total size, if the server reported it.
     pub total: Option<u64>,
-    /// Did the server send these bytes alone? Else all that lies before them came over the network, too.
+    /// Did the server send only these bytes? Otherwise everything before them was transferred, too.
     pub alone: bool,
 }
 
@@ -94,9 +94,9 @@ pub trait Source: Send + Sync {
     /// See [`FetchError`]. A failed call leaves at most a partial download that a later call resumes.
     fn fetch(&self, wanted: &Wanted, monitor: &dyn Monitor) -> Result<Fetched, FetchError>;
 
-    /// The package with this checksum, if it is at hand without the network: for what no SHA-256 is known of.
-    /// `wanted` tells its likely names, and its size if that is known. `None` by sources that know packages by
-    /// their SHA-256 alone.
+    /// The package with this checksum, if it is available without the network: for packages whose SHA-256 is not
+    /// known. `wanted` has its likely names, and its size if that is known. Sources that only know packages by
+    /// their SHA-256 return `None`.
     ///
     /// # Errors
     /// The monitor asked to stop.
@@ -110,8 +110,7 @@ pub trait Source: Send + Sync {
         Ok(None)
     }
 
-    /// Can `wanted` be had without the network, as it seems? It is looked for by names and sizes; nothing is
-    /// proven.
+    /// Is `wanted` probably available without the network? Only names and sizes are checked; nothing is proven.
     fn is_at_hand(&self, wanted: &Wanted, monitor: &dyn Monitor) -> bool {
         let _ = (wanted, monitor);
         false
@@ -203,7 +202,7 @@ pub enum FetchError {
         /// What was wanted.
         url: String,
     },
-    /// The source answered, with something else than what was wanted.
+    /// The source has something else than what was asked for.
     #[error("{from} gave other bytes: expected {expected}, found {found}")]
     Mismatch {
         /// Which source.
@@ -212,8 +211,8 @@ pub enum FetchError {
         expected: String,
         /// What came.
         found: String,
-        /// The unproven bytes, from their start: single files of it may still be proven one by one.
-        /// `None` when too little came to be of use.
+        /// The bytes, which are not proven, from the start: files in them may still be proven one by one.
+        /// `None` if too few arrived to be useful.
         file: Option<File>,
     },
     /// The source could not be reached, or kept failing.
@@ -234,8 +233,8 @@ pub enum FetchError {
         /// How many of its URLs failed before.
         failures: usize,
     },
-    /// It failed this time; trying again may help. [`Retry`] does so, and in the end makes an
-    /// [`Unreachable`](Self::Unreachable) of it.
+    /// A temporary failure; a retry may help. [`Retry`] retries, and finally turns it into
+    /// [`Unreachable`](Self::Unreachable).
     #[error("cannot fetch {url}: {problem}")]
     Transient {
         /// The URL that was tried.
@@ -247,7 +246,7 @@ pub enum FetchError {
         /// Bytes from the start that are kept for the next try.
         kept: u64,
     },
-    /// The URL is not one that may be fetched.
+    /// The URL must not be fetched.
     #[error("will not fetch {url}: {problem}")]
     Refused {
         /// The URL.
@@ -255,7 +254,7 @@ pub enum FetchError {
         /// Why.
         problem: String,
     },
-    /// Writing what came failed (the disk is full, ...).
+    /// Writing the downloaded bytes failed (the disk is full, ...).
     #[error("cannot keep what was fetched from {url}")]
     Disk {
         /// The URL.

@@ -1,8 +1,8 @@
-//! What stands in the network's place when there is to be none.
+//! Replaces the network when hashget works offline.
 //!
-//! Invariant: nothing is ever sent; every request is refused with the reason.
+//! Invariant: nothing is sent; every request is refused with the reason.
 
-use super::address::refused;
+use super::fetch_url::refused;
 use super::{ByteRange, FetchError, Fetched, Source, Wanted, Web};
 use crate::monitor::Monitor;
 

@@ -1,18 +1,18 @@
-//! The origin: where a URL itself points, over http and https.
+//! The origin: the server that a URL itself names, over http and https.
 //!
-//! Invariant: bytes that did not prove right leave no name behind; a partial download that stays is one
-//! that a later try resumes and then proves as a whole.
+//! Invariant: wrong bytes leave no file behind. An unfinished download that is kept is resumed by a later attempt,
+//! and then proven as a whole.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::address::Target;
 use super::download::{Download, Failure, Outcome, of_disk, of_unproven};
-use super::exchange::Client;
 use super::failover::combine;
-use super::partial::Partial;
+use super::fetch_url::FetchUrl;
+use super::http::Client;
 use super::politeness::Politeness;
+use super::unfinished::Unfinished;
 use super::{ByteRange, FetchError, Fetched, Source, Wanted, Web};
 use crate::limits::Limits;
 use crate::monitor::Monitor;
@@ -20,7 +20,7 @@ use crate::monitor::Monitor;
 /// How long each phase of a request may take.
 #[derive(Debug, Clone, Copy)]
 pub struct TimeOuts {
-    /// Looking up the host's name.
+    /// Resolving the host name.
     pub resolve: Duration,
     /// Connecting, TLS included.
     pub connect: Duration,
@@ -30,8 +30,8 @@ pub struct TimeOuts {
     pub answer: Duration,
     /// Between two reads of the body.
     pub stall: Duration,
-    /// In each such stretch of a body at least [`slow_bytes`](Self::slow_bytes) must come. There is no
-    /// bound on a whole download.
+    /// In each window of this length at least [`slow_bytes`](Self::slow_bytes) must arrive. A whole download has no
+    /// time limit.
     pub slow_window: Duration,
     /// See [`slow_window`](Self::slow_window).
     pub slow_bytes: u64,
@@ -51,24 +51,24 @@ impl Default for TimeOuts {
     }
 }
 
-/// What an origin needs to know.
+/// Options of an origin.
 #[derive(Debug, Clone)]
 pub struct OriginOptions {
-    /// The folder for partial downloads. Without one (or where it cannot be written) a download that
-    /// breaks off begins again.
+    /// The folder for unfinished downloads. Without one (or if it is not writable) an interrupted download starts
+    /// from the beginning.
     pub partial_dir: Option<PathBuf>,
-    /// Leave a proven download its name in the folder for a [`Cache`](super::Cache) around this source
-    /// to take, which saves a copy.
+    /// Keep a proven download under its temporary name, so that a [`Cache`](super::Cache) around this source can
+    /// rename it instead of copying.
     pub keep_name: bool,
-    /// `download_bytes` bounds a download whose size is not known.
+    /// `download_bytes` limits downloads of unknown size.
     pub limits: Limits,
-    /// The gate before every request.
+    /// Limits requests by host.
     pub politeness: Arc<Politeness>,
     /// Time-outs.
     pub time_outs: TimeOuts,
     /// An HTTP or SOCKS proxy's URL.
     pub proxy: Option<String>,
-    /// What we call ourselves.
+    /// The `User-Agent` header.
     pub user_agent: String,
 }
 
@@ -130,25 +130,25 @@ impl Web for HttpOrigin {
 }
 
 impl HttpOrigin {
-    /// An origin; nothing is connected before the first fetch.
+    /// An origin. The first fetch makes the first connection.
     pub fn new(options: OriginOptions) -> Self {
         let client =
             Client::new(options.time_outs, options.proxy.clone(), options.user_agent.clone());
         Self { client, options }
     }
 
-    /// Does something with a download that keeps nothing.
+    /// Calls `ask` with a download that keeps no file.
     fn without_digest<T>(
         &self,
         url: &str,
         monitor: &dyn Monitor,
         ask: impl FnOnce(Download<'_>) -> Result<T, FetchError>,
     ) -> Result<T, FetchError> {
-        let target = Target::parse(url)?;
+        let target = FetchUrl::parse(url)?;
         let wanted =
             Wanted { name: None, url: url.to_owned(), also: Vec::new(), sha256: None, size: None };
-        let part =
-            Partial::open(None, url, monitor).map_err(|unproven| of_unproven(&target, unproven))?;
+        let part = Unfinished::open(None, url, monitor)
+            .map_err(|unproven| of_unproven(&target, unproven))?;
         let (client, options) = (&self.client, &self.options);
         ask(Download { client, options, target, wanted: &wanted, monitor, part })
     }
@@ -159,16 +159,16 @@ impl HttpOrigin {
         wanted: &Wanted,
         monitor: &dyn Monitor,
     ) -> Result<Fetched, FetchError> {
-        let target = Target::parse(url)?;
+        let target = FetchUrl::parse(url)?;
         let dir = self.options.partial_dir.as_deref();
-        let part = Partial::open(dir, target.as_str(), monitor)
+        let part = Unfinished::open(dir, target.as_str(), monitor)
             .map_err(|unproven| of_unproven(&target, unproven))?;
         let (client, options) = (&self.client, &self.options);
         let mut job = Download { client, options, target, wanted, monitor, part };
         let mut begun_again = false;
         loop {
             let outcome = match job.attempt() {
-                // Wrong bytes after a resume say nothing yet: the older half may be to blame.
+                // After a resume the bytes of the earlier attempt may be the wrong ones.
                 Err(Failure { error: FetchError::Mismatch { .. }, resumed: true }) => {
                     Outcome::BeginAgain
                 }

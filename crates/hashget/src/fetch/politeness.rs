@@ -1,6 +1,6 @@
-//! Being polite to hosts: at most so many connections at once, and so many requests a second.
+//! Politeness to hosts: limits on simultaneous connections and on requests per second.
 //!
-//! Invariant: a request is under way only while its [`Permit`] lives.
+//! Invariant: a request runs only while its [`Permit`] exists.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,12 +10,12 @@ use std::time::Duration;
 use super::clock::{ATTENTION, Clock, SystemClock, wait};
 use crate::monitor::{Interrupted, Monitor};
 
-/// What a host bears.
+/// The limits of a host.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct HostLimits {
     /// Connections at once; at least 1.
     pub connections: usize,
-    /// Requests a second on average; `None` for no bound.
+    /// Average requests per second; `None` for no limit.
     pub requests_per_second: Option<f64>,
 }
 
@@ -25,7 +25,7 @@ impl Default for HostLimits {
     }
 }
 
-/// What goes on with a host.
+/// The current use of a host.
 #[derive(Debug, Default, Clone, Copy)]
 struct Use {
     connections: usize,
@@ -33,7 +33,7 @@ struct Use {
     next: Duration,
 }
 
-/// The gate that every request passes.
+/// Hands out permits for requests.
 pub struct Politeness {
     hosts: BTreeMap<String, HostLimits>,
     clock: Arc<dyn Clock>,
@@ -101,7 +101,7 @@ impl Politeness {
     }
 }
 
-/// The right to have one request under way.
+/// The right to make one request.
 #[derive(Debug)]
 pub struct Permit {
     politeness: Arc<Politeness>,

@@ -1,7 +1,6 @@
 //! Pools: packages that lie in a folder under any names, or behind an HTTP address by their digest.
 //!
-//! Invariant: a pool gives only what was asked for by digest or checksum, and only after hashing the very bytes
-//! that it hands over.
+//! Invariant: a pool gives only what was asked for by digest or checksum, after hashing the bytes that it gives.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -10,8 +9,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use super::address::shown;
-use super::proof::{Unproven, checksum_whole};
+use super::fetch_url::shown;
+use super::file_digest::{Unproven, checksum_whole};
 use super::{FetchError, Fetched, Source, Wanted};
 use crate::model::{Algorithm, Checksum, Digest, escaped};
 use crate::monitor::{Interrupted, Monitor, ProblemKind};
@@ -22,18 +21,18 @@ pub(super) fn canonical(sha256: &Digest) -> String {
     format!("sha256/{}/{}/{}/{}", &hex[..2], &hex[2..4], &hex[4..6], &hex[6..])
 }
 
-/// What tells that a file is still the one that was hashed.
+/// Identifies a file that has been hashed, unless it changes.
 type Identity = (u64, u64, u64, i64, i64);
 
 /// A folder of packages.
 #[derive(Debug)]
 pub struct DirPool {
     dir: PathBuf,
-    /// Every file with its size, as they were when first looked for.
+    /// Every file with its size, at the time of the first search.
     files: OnceLock<Vec<(PathBuf, u64)>>,
-    /// What files gave that were hashed. A hint: what is handed over is hashed again.
+    /// Known checksums of files. A hint only: a file is hashed again before it is given.
     hashed: Mutex<BTreeMap<(PathBuf, Algorithm), (Identity, Checksum)>>,
-    /// Is a checksum looked for among all files, and not only those with a likely name?
+    /// Are all files searched for a checksum, instead of only those with a likely name?
     thorough: bool,
 }
 
@@ -52,8 +51,8 @@ impl DirPool {
         })
     }
 
-    /// Looks for another checksum than SHA-256 among all files: they are hashed once each. Else only those with a
-    /// likely name or the right size are, since fetching one package costs less than hashing a large pool.
+    /// Searches all files for a checksum other than SHA-256: each is hashed once. Otherwise only files with a likely
+    /// name or the right size are hashed, because fetching one package costs less than hashing a large pool.
     #[must_use]
     pub fn thorough(self, thorough: bool) -> Self {
         Self { thorough, ..self }
@@ -63,7 +62,7 @@ impl DirPool {
         escaped(self.dir.as_os_str().as_encoded_bytes())
     }
 
-    /// Where what has the checksum should lie in the layouts we know: pools and caches of ours, and npm's cache.
+    /// Where a file with the checksum lies in known layouts: hashget's pools and caches, and npm's cache.
     fn usual_places(&self, checksum: &Checksum) -> Vec<PathBuf> {
         let (name, hex) = (checksum.algorithm().name(), hex::encode(checksum.as_bytes()));
         let short = format!("{}/{}/{}", &hex[..2], &hex[2..4], &hex[4..]);
@@ -97,7 +96,7 @@ impl DirPool {
             .map(|url| base_name(url).as_bytes())
             .filter(|name| !name.is_empty())
             .collect();
-        // Clients put a scope before the name.
+        // npm's clients put a scope before the name.
         let has_name = |path: &Path| {
             path.file_name().is_some_and(|found| {
                 names.iter().any(|name| found.as_encoded_bytes().ends_with(name))
@@ -205,7 +204,7 @@ impl Source for DirPool {
     }
 }
 
-/// A file that cannot be read is told, and the next one is looked at.
+/// Reports a file that cannot be read, so that the search continues.
 fn passed_over(
     path: &Path,
     outcome: Result<Option<Fetched>, Unproven>,
@@ -233,7 +232,7 @@ fn base_name(url: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-/// All files below a folder, sorted by path. What cannot be read is told and passed over.
+/// All files below a folder, sorted by path. Folders that cannot be read are reported and skipped.
 fn walk(dir: &Path, monitor: &dyn Monitor) -> Result<Vec<(PathBuf, u64)>, Interrupted> {
     let mut files = Vec::new();
     let mut folders = vec![dir.to_owned()];

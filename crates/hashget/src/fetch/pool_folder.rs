@@ -1,15 +1,15 @@
 //! A pool of our own: a folder in which each package lies by its digest, `sha256/ab/cd/ef/REST`, so that any
 //! web server can serve it.
 //!
-//! Invariant: a file appears under its digest's name whole, proven and durable, or not at all.
+//! Invariant: a file gets its digest's name when it is complete, proven and durable.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use super::file_digest::{Unproven, hash_whole};
 use super::pool::canonical;
-use super::proof::{Unproven, hash_whole};
 use super::{FetchError, Source, Wanted, shown};
 use crate::error::ErrorClass;
 use crate::model::{Digest, HashingReader};

@@ -1,6 +1,6 @@
-//! Trying again what failed for the moment, later and later.
+//! Retries temporary failures, with growing pauses.
 //!
-//! Invariant: only [`FetchError::Transient`] is tried again, and none comes out.
+//! Invariant: only [`FetchError::Transient`] is retried, and it is never returned.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
@@ -11,19 +11,19 @@ use super::clock::{Clock, SystemClock, wait};
 use super::{ByteRange, FetchError, Fetched, Source, Wanted, Web};
 use crate::monitor::{Monitor, ProblemKind};
 
-/// A try that kept so many more bytes than any before it was worth it: the count begins again.
+/// An attempt that makes this much progress, in bytes, resets the count of attempts.
 const PROGRESS: u64 = 1 << 20;
 
-/// How often and how patiently to try.
+/// How often to retry, and how long to wait.
 #[derive(Debug, Clone, Copy)]
 pub struct RetryOptions {
-    /// Tries in all without progress; at least 1.
+    /// Attempts without progress, in total; at least 1.
     pub tries: u32,
-    /// The pause after the first try (half to all of it, by chance); doubles each time.
+    /// The pause after the first attempt (at random between half and all of it); doubles each time.
     pub first_pause: Duration,
     /// The longest such pause.
     pub longest_pause: Duration,
-    /// The longest pause that a server's `Retry-After` gets.
+    /// The longest pause that a server's `Retry-After` can ask for.
     pub longest_retry_after: Duration,
 }
 
@@ -47,12 +47,12 @@ pub struct Retry<I> {
 }
 
 impl<I> Retry<I> {
-    /// Tries `inner` again by the real clock.
+    /// Retries `inner` by the real clock.
     pub fn new(inner: I, options: RetryOptions) -> Self {
         Self::with_clock(inner, options, Arc::new(SystemClock::default()))
     }
 
-    /// Tries `inner` again by another clock.
+    /// Retries `inner` by another clock.
     pub fn with_clock(inner: I, options: RetryOptions, clock: Arc<dyn Clock>) -> Self {
         Self { inner, options, clock, breaker: CircuitBreaker::default() }
     }
@@ -63,7 +63,7 @@ impl<I> Retry<I> {
         }
         let doubled = 2u32.saturating_pow(failures.saturating_sub(1));
         let full = self.options.first_pause.saturating_mul(doubled).min(self.options.longest_pause);
-        // Anything unpredictable will do: many clients must not come back at the same moment.
+        // Random, so that many clients do not retry at the same moment.
         let chance = RandomState::new().hash_one(failures) % 1000;
         full / 2 + full.mul_f64(0.0005 * f64::from(u32::try_from(chance).unwrap_or(0)))
     }
@@ -118,7 +118,7 @@ impl<I> Retry<I> {
         outcome
     }
 
-    /// Asks again and again, as the options say.
+    /// Repeats `ask` as the options say.
     fn patiently<T>(
         &self,
         url: &str,
@@ -147,7 +147,7 @@ impl<I> Retry<I> {
             let seconds = pause.as_secs_f64();
             monitor.problem(
                 ProblemKind::Note,
-                super::address::shown(url),
+                super::fetch_url::shown(url),
                 format!("{error}; trying again in {seconds:.1} s"),
             );
             wait(&*self.clock, pause, monitor)?;
@@ -155,7 +155,7 @@ impl<I> Retry<I> {
     }
 }
 
-/// The pause that was asked for and the bytes kept, if trying again may help.
+/// The requested pause and the bytes kept, if a retry may help.
 fn passing(error: &FetchError) -> Option<(Option<Duration>, u64)> {
     match error {
         FetchError::Transient { retry_after, kept, .. } => Some((*retry_after, *kept)),
@@ -167,7 +167,7 @@ fn passing(error: &FetchError) -> Option<(Option<Duration>, u64)> {
     }
 }
 
-/// The error once no further try is made.
+/// The error after the last attempt.
 fn settled(error: FetchError, tries: u32) -> FetchError {
     match error {
         FetchError::Transient { url, problem, .. } if tries > 1 => {

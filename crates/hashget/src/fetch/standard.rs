@@ -13,10 +13,10 @@ use super::{
 use crate::error::ErrorClass;
 use crate::limits::Limits;
 
-/// What a program knows of where packages come from.
+/// Where packages come from, as the program configures it.
 #[derive(Debug, Clone, Default)]
 pub struct FetchOptions {
-    /// The cache's folder; without one nothing is kept and downloads go through nameless files.
+    /// The cache's folder. Without one nothing is kept, and downloads use files without names.
     pub cache_dir: Option<PathBuf>,
     /// Pools in the order they are asked: a folder's path, or an http or https URL. Folders go first.
     pub pools: Vec<String>,
@@ -91,7 +91,7 @@ pub fn standard_sources(options: &FetchOptions) -> Result<Sources, BadOption> {
     Ok(Sources { source: Box::new(Failover::new(first)), web })
 }
 
-/// Everything that needs the network.
+/// The sources that use the network.
 fn network(options: &FetchOptions, pools: &[&String]) -> Sources {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let origin = HttpOrigin::new(OriginOptions {
@@ -141,7 +141,7 @@ fn check_mirrors(rules: &[MirrorRule]) -> Result<(), BadOption> {
             return Err(bad("it names no place to fetch from".to_owned()));
         }
         if let Some(place) = rule.use_urls.iter().find(|place| !is_url(place)) {
-            let place = super::address::shown(place);
+            let place = super::fetch_url::shown(place);
             return Err(bad(format!("{place} is not an http or https URL")));
         }
     }

@@ -1,37 +1,37 @@
-//! What came of asking a URL whether a package is still there.
+//! Checks: is a package still available at a URL?
 //!
-//! Invariant: plain data; the newest check of a digest at a URL counts, one for each depth.
+//! Invariant: plain data. For each digest, URL and depth only the latest check is kept.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::model::Digest;
 
-/// One question and its answer.
+/// A check and its result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
-    /// The package that is wanted there.
+    /// The package that should be there.
     pub sha256: Digest,
-    /// Where it was asked for.
+    /// The URL that was checked.
     pub url: String,
-    /// Was it downloaded and proven? Else only its size was asked for.
+    /// Was it downloaded and proven? Otherwise only its size was compared.
     pub deep: bool,
     /// When, in seconds since 1970 UTC.
     pub checked_at: i64,
-    /// The answer.
+    /// The result.
     pub outcome: CheckOutcome,
 }
 
-/// What a URL answered.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CheckOutcome {
-    /// It is there, as far as was looked.
+    /// It is there, as far as it was checked.
     Present,
-    /// It is not there any more.
+    /// It is no longer there.
     Gone,
     /// Something else is there.
     Differs,
-    /// There was no answer that says anything.
+    /// The check gave no usable answer.
     Unreachable,
 }
 

@@ -46,7 +46,7 @@ pub struct Status {
 pub struct LocalHashDb {
     file: PathBuf,
     location: String,
-    /// Each thread that works takes one out, so that readers do not wait for each other.
+    /// Each working thread takes one out, so that readers do not wait for each other.
     idle: Mutex<Vec<Connection>>,
 }
 
@@ -68,10 +68,10 @@ impl LocalHashDb {
         Ok(Self { file, location, idle: Mutex::new(vec![connection]) })
     }
 
-    /// Everything that is wrong with the file: SQLite's own check, every member list, every look-up key.
+    /// All damage in the file: by SQLite's own check, in member lists, and in look-up keys.
     ///
     /// # Errors
-    /// It could not even be looked at.
+    /// The file could not be checked.
     pub fn damages(&self) -> Result<Vec<String>, HashDbError> {
         let mut damages: Vec<String> = self.with(|connection| {
             let mut statement = connection.prepare("PRAGMA integrity_check(20)")?;
@@ -218,7 +218,7 @@ impl HashDb for LocalHashDb {
 
 impl HashDbWriter for LocalHashDb {
     fn put(&self, record: &PackageRecord, members: &[Member]) -> Result<PackageId, HashDbError> {
-        // Outside the transaction: others may write meanwhile.
+        // Outside the transaction, so that others can write meanwhile.
         let list = member_list::encode(members);
         let keys = look_up_keys(record, members);
         self.with(|connection| {

@@ -1,10 +1,10 @@
 //! The HashDB: which packages are known, what is in them, and which of them hold a given file.
 //!
-//! Invariant: the HashDB is knowledge that can be rebuilt by indexing again; no archive needs it. A
-//! package is in it whole (record, members and look-up keys) or not at all.
+//! Invariant: a HashDB can be rebuilt by indexing again; no archive needs it. It contains a package completely (record,
+//! members and look-up keys) or not at all.
 
 mod check;
-mod exchange;
+mod export;
 mod finder;
 mod local;
 mod member_list;
@@ -12,23 +12,23 @@ mod rows;
 mod schema;
 
 pub use check::{Check, CheckOutcome};
-pub use exchange::{ExchangeError, ExportReader, ExportedPackage, HashPackage, export};
+pub use export::{ExportError, ExportReader, ExportedPackage, HashPackage, export};
 pub use local::{LocalHashDb, Status};
 
 use crate::error::ErrorClass;
 use crate::model::{Digest, Evidence, Member, PackageRecord, Signature};
 
-/// Names a package within one HashDB. Another HashDB means another package by it.
+/// Identifies a package within one HashDB. It has no meaning in another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PackageId(i64);
 
 impl PackageId {
-    /// The id that a HashDB makes of a number of its own. Nobody else makes any.
+    /// For implementations of [`HashDb`]: the id with this number of theirs.
     pub fn from_raw(raw: i64) -> Self {
         Self(raw)
     }
 
-    /// The number again, for the HashDB that made the id.
+    /// For implementations of [`HashDb`]: the number of the id.
     pub fn to_raw(self) -> i64 {
         self.0
     }
@@ -51,10 +51,10 @@ pub enum Key<'k> {
     Signature(&'k Signature),
 }
 
-/// Looks things up in a HashDB. Every implementation passes the same conformance suite.
+/// Looks packages up. Every implementation passes the same conformance suite.
 ///
-/// Calls may block on the disk or the network; there may be a round trip in each, so whoever has many questions
-/// asks them together. They may come from several threads at once.
+/// Calls may block on the disk or the network, and each may take a round trip: ask many questions in one call.
+/// Several threads may call at once.
 pub trait HashDb: Send + Sync {
     /// For each key, in order, the packages that it finds, ascending if the key says nothing else. Fastest when keys
     /// of one kind lie beside each other, and digests ascend.
@@ -69,9 +69,9 @@ pub trait HashDb: Send + Sync {
     /// See [`HashDbError`].
     fn records(&self, packages: &[PackageId]) -> Result<Vec<Option<PackageRecord>>, HashDbError>;
 
-    /// Gives the members of a package to `visit`, in the package's own order; none when the package is
-    /// not known. A package may have millions: not all of them need be in memory at once. When it ends
-    /// with an error, nothing that was given counts.
+    /// Passes the members of a package to `visit`, in the package's own order; none if the package is not known. A
+    /// package may have millions: they need not all be in memory at once. After an error, discard all members that
+    /// were passed.
     ///
     /// # Errors
     /// See [`HashDbError`].
@@ -81,8 +81,8 @@ pub trait HashDb: Send + Sync {
         visit: &mut dyn FnMut(Member),
     ) -> Result<(), HashDbError>;
 
-    /// Announces that the members of these packages will be read: a HashDB behind a network gets them all in a few
-    /// round trips. Does nothing where they are at hand.
+    /// Announces that the members of these packages will be read, so that a HashDB on the network can get them in a
+    /// few round trips. Does nothing if they are on this machine.
     ///
     /// # Errors
     /// See [`HashDbError`].
@@ -118,42 +118,40 @@ pub trait HashDb: Send + Sync {
     }
 }
 
-/// A HashDB that learns. Every implementation passes the same conformance suite.
+/// A HashDB to which packages can be added. Every implementation passes the same conformance suite.
 pub trait HashDbWriter: HashDb {
-    /// Records a package and its members, replacing what was known of the same URL (unless that was known
-    /// at stronger evidence: then nothing changes). Durable and visible to other processes when it
-    /// returns; atomic if the process dies.
+    /// Records a package and its members, replacing a package with the same URL (unless that has stronger evidence:
+    /// then nothing changes). Durable and visible to other processes when it returns; atomic if the process dies.
     ///
     /// # Errors
     /// See [`HashDbError`].
     fn put(&self, record: &PackageRecord, members: &[Member]) -> Result<PackageId, HashDbError>;
 
-    /// Forgets a package. `false` when it was not known.
+    /// Removes a package. `false` if it was not known.
     ///
     /// # Errors
     /// See [`HashDbError`].
     fn remove(&self, package: PackageId) -> Result<bool, HashDbError>;
 }
 
-/// Keeps what URLs answered when they were asked for packages. Every implementation passes the same conformance
-/// suite.
+/// Keeps the results of checking URLs for packages. Every implementation passes the same conformance suite.
 pub trait Checks: Send + Sync {
-    /// Keeps the answer of a URL to the question for a package, which need not be known. Replaces an
-    /// older one of the same digest, URL and depth.
+    /// Keeps the result of a check. The package need not be known. Replaces an older result of the same digest, URL
+    /// and depth.
     ///
     /// # Errors
     /// See [`HashDbError`].
     fn put_check(&self, check: &Check) -> Result<(), HashDbError>;
 
-    /// For each package, in order, the answers: by URL, the shallow before the deep one.
+    /// For each package, in order, its results: by URL, the shallow one before the deep one.
     ///
     /// # Errors
     /// See [`HashDbError`].
     fn checks(&self, packages: &[Digest]) -> Result<Vec<Vec<Check>>, HashDbError>;
 }
 
-/// For each digest of a package, in order, the package with that digest of which all members are known: at weak
-/// evidence only some are.
+/// For each digest, in order, a package with that digest of which all members are known: with weak evidence only
+/// some are.
 ///
 /// # Errors
 /// The HashDB failed.
@@ -166,7 +164,7 @@ pub fn complete_packages(
     let mut records = hashdb.records(&found.concat())?.into_iter();
     let first_complete = |ids: Vec<PackageId>| {
         let mut complete = None;
-        // Each id has its record, also those after the first that is complete.
+        // Goes on after the first complete one, so that the records stay in step.
         for (id, record) in ids.into_iter().zip(records.by_ref()) {
             let is_complete = record.is_some_and(|record| record.evidence >= Evidence::Signed);
             complete = complete.or_else(|| is_complete.then_some(id));

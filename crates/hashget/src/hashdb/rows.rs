@@ -10,16 +10,16 @@ use crate::model::{Digest, Evidence, Member, PackageRecord, Signature};
 /// Asks for records, for [`record_of`].
 pub(super) const RECORD: &str = "SELECT id, url, sha256, size, format, project, expires, indexed_at, evidence, vouched, recursive FROM packages";
 
-/// How many bytes of a digest are a look-up key.
+/// Length of a look-up key: a prefix of the digest, in bytes.
 const PREFIX: usize = 16;
 
-/// Why work on a connection failed, before it is known which HashDB it was.
+/// Why an operation on a connection failed, without the location of the HashDB.
 pub(super) enum Problem {
-    /// SQLite says so.
+    /// An error of SQLite.
     Sqlite(rusqlite::Error),
-    /// What is in it contradicts itself.
+    /// The contents of the database contradict each other.
     Damaged(String),
-    /// It cannot hold such a thing.
+    /// The database cannot represent the value.
     Impossible(String),
 }
 
@@ -106,7 +106,7 @@ pub(super) fn each_member(
     }
 }
 
-/// Takes a package out, with its keys. `false` when it was not known.
+/// Removes a package and its keys. `false` if it was not known.
 pub(super) fn forget(transaction: &Transaction<'_>, id: i64) -> Result<bool, Problem> {
     let own: Option<Vec<u8>> = transaction
         .prepare_cached("SELECT sha256 FROM packages WHERE id = ?1")?
@@ -127,7 +127,7 @@ pub(super) fn forget(transaction: &Transaction<'_>, id: i64) -> Result<bool, Pro
                 delete.execute(params![key, id])?;
             }
         }
-        // Its list is damaged: slow, but it must be possible to get rid of it.
+        // The list is damaged. This is slow, but such packages must be removable.
         Err(Problem::Damaged(_)) => {
             transaction.execute("DELETE FROM files WHERE package = ?1", [id])?;
         }

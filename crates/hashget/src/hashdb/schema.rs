@@ -1,7 +1,7 @@
-//! The tables of the local HashDB, and the steps from one version of them to the next.
+//! The tables of the local HashDB, and the migrations between their versions.
 //!
-//! Invariant: a file is touched only after it is known to be ours (`application_id`) and not newer
-//! than we are (`user_version`); a step and the new version number are one transaction.
+//! Invariant: a file is changed only if it is a HashDB (`application_id`) and not newer than this program
+//! (`user_version`). A migration and the new version number are one transaction.
 
 use std::path::Path;
 use std::time::Duration;
@@ -121,8 +121,8 @@ pub(super) fn connect(file: &Path) -> Result<Connection, HashDbError> {
     connection.busy_timeout(BUSY).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(32);
     let version = check_identity(&connection, &location, known_version())?;
-    // SQLite takes the stump of a first page for an empty database, and would write over it. A whole first
-    // page without pages is another thing: a killed process's, taken back, or one that is just being made.
+    // SQLite takes an incomplete first page for an empty database, and would overwrite it. A complete first page without
+    // further pages is valid: a killed process was rolled back, or the file is just being created.
     let pages: i64 =
         connection.pragma_query_value(None, "page_count", |row| row.get(0)).map_err(failed)?;
     let bytes = fs_err::metadata(file).map_or(0, |metadata| metadata.len());
@@ -137,10 +137,10 @@ pub(super) fn connect(file: &Path) -> Result<Connection, HashDbError> {
     Ok(connection)
 }
 
-/// The schema's version, 0 for a file without tables; an error for what is not ours or too new.
+/// The schema's version, 0 for a file without tables. An error if it is not a HashDB, or too new.
 fn check_identity(connection: &Connection, location: &str, known: u32) -> Result<u32, HashDbError> {
     let failed = |error: rusqlite::Error| failure(location, &error);
-    // One transaction, so that all three are of one moment: another process may be making the tables.
+    // One transaction for a consistent view: another process may be creating the tables.
     let moment = connection.unchecked_transaction().map_err(failed)?;
     let pragma = |name: &str| -> rusqlite::Result<i32> {
         moment.pragma_query_value(None, name, |row| row.get(0))

@@ -63,7 +63,7 @@ use crate::index::IndexError;
 use crate::limits::Limits;
 use crate::model::manifest::{MANIFEST_NAME, ManifestV1};
 use crate::model::{BadPath, RelPath};
-use crate::monitor::{Event, Interrupted, Monitor, Step, Total};
+use crate::monitor::{Interrupted, Monitor, Step, Total};
 use crate::tree::{BadGlob, Globs, Scan, ScanError, ScanOptions, scan};
 
 /// What packing needs.
@@ -168,6 +168,7 @@ impl Packer<'_> {
         let Planned { mut plan, version_one } =
             self.plan(&scan, first, options, &mut summary, monitor)?;
         summary.count(&scan.entries, &plan);
+        summary.report_not_worth(monitor);
         let version_one = version_one.as_ref();
         self.write(output, &mut scan, &mut plan, version_one, options, &mut summary, monitor)?;
         Ok(summary)
@@ -191,12 +192,6 @@ impl Packer<'_> {
         let matched =
             matching::matched(self.hashdb, holders, &contents, &mut claims, options, &today())?;
         summary.not_worth = matched.not_worth;
-        for package in &summary.not_worth {
-            monitor.event(Event::Skipped {
-                object: &package.url,
-                reason: "downloading it would cost more than it saves",
-            });
-        }
         monitor.check_interrupted()?;
         let packages = &matched.packages;
         let read = |id| Members::read(self.hashdb, id, &contents);

@@ -49,6 +49,7 @@ impl Packer<'_> {
         let Planned { mut plan, .. } =
             self.plan(&scan, verdicts, &options, &mut summary, monitor)?;
         summary.count(&scan.entries, &plan);
+        summary.report_not_worth(monitor);
         let lines = left_out(&scan.entries, &plan.verdicts);
         let exclude_list = lines.filter_map(|path| tool.line(&top, path)).flatten().collect();
         for path in &inexpressible {

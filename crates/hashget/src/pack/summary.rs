@@ -9,6 +9,7 @@ use super::heaviest::{Heavy, heaviest};
 use super::plan::{PackageUse, Plan};
 use super::verdict::{Reason, Verdict};
 use crate::model::{Amount, Kind};
+use crate::monitor::{Event, Monitor};
 use crate::tree::Entries;
 
 /// What was packed.
@@ -62,6 +63,14 @@ impl Summary {
     pub fn not_relied(&self) -> Amount {
         let known = self.reasons.iter().filter(|(reason, _)| reason.is_known());
         known.map(|(_, amount)| *amount).sum()
+    }
+
+    /// Reports the packages that are not worth their download.
+    pub(super) fn report_not_worth(&self, monitor: &dyn Monitor) {
+        let reason = "downloading it would cost more than it saves";
+        for package in &self.not_worth {
+            monitor.event(Event::Skipped { object: &package.name, reason });
+        }
     }
 
     /// Counts what a plan says.

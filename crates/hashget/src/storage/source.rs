@@ -41,6 +41,10 @@ impl ArchiveSource for File {
 
 impl RandomRead for File {
     fn read_at(&self, buffer: &mut [u8], first: u64) -> io::Result<usize> {
+        // No file reaches further, and the kernel would call such a position invalid.
+        if first.saturating_add(buffer.len() as u64) > i64::MAX.cast_unsigned() {
+            return Ok(0);
+        }
         let mut count = 0;
         while count < buffer.len() {
             let position = first.saturating_add(count as u64);

@@ -1,4 +1,4 @@
-//! A disk that fills up while a package is downloaded, a HashDB is written, a tree is restored.
+//! A disk that fills up while a package is downloaded, a HashDB or an archive is written, or a tree is restored.
 //!
 //! Invariant: the error says so, and nothing half-written stays under a final name.
 
@@ -11,12 +11,14 @@ use hashget::model::Digest;
 use hashget::model::manifest::MANIFEST_NAME;
 use hashget::monitor::Silent;
 use hashget::restore::RestoreError;
+use hashget::storage::FileSink;
 use hashget_testkit::origin::Origin;
 use hashget_testkit::small_disk::SmallDisk;
 
 use crate::collect::noise;
 use crate::hashdb_suite::package;
 use crate::source_suite::files_below;
+use crate::storage_suite::check_failing_sink;
 use crate::support::{assert_no_leftovers, scan_of, two_packages, unpack};
 
 pub(crate) fn a_download_is_an_error_that_leaves_its_room_free() {
@@ -52,6 +54,14 @@ pub(crate) fn a_download_is_an_error_that_leaves_its_room_free() {
     fetched.file.read_to_end(&mut bytes).unwrap();
     assert!(bytes == content);
     assert_eq!(files_below(dir.path()), []);
+}
+
+pub(crate) fn an_archive_is_aborted_and_has_no_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let _disk = SmallDisk::mount(folder.path(), 256 << 10).unwrap();
+    let sink = FileSink::create(&folder.path().join("a.tar")).unwrap();
+    check_failing_sink(Box::new(sink), 512 << 10);
+    assert_eq!(files_below(folder.path()), []);
 }
 
 pub(crate) fn a_hashdb_fails_the_put_and_nothing_else() {

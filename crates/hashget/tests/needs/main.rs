@@ -27,6 +27,9 @@ mod scene;
 #[path = "../conformance/source.rs"]
 #[allow(dead_code, reason = "each test program uses its part")]
 mod source_suite;
+#[path = "../conformance/storage.rs"]
+#[allow(dead_code, reason = "each test program uses its part")]
+mod storage_suite;
 #[path = "../restore/support.rs"]
 #[allow(dead_code, reason = "each test program uses its part")]
 mod support;
@@ -40,17 +43,18 @@ mod user;
 use std::process::{Command, ExitCode};
 
 use hashget_testkit::needs::Need::{
-    Attributes, Dpkg, Holes, Interception, Mount, Root, StartedWith, Tool, User,
+    Attributes, Dpkg, Holes, Interception, Mount, Root, RpmNdb, StartedWith, Tool, User,
 };
 use hashget_testkit::needs::{Test, run as run_tests};
 use hashget_testkit::tests_with_needs;
 
 const TESTS: &[Test] = tests_with_needs![
     arch_real::what_pacman_installed_is_understood:
-        [Root, Tool("makepkg"), Tool("pacman"), Tool("repo-add"), Tool("setpriv"), Tool("zstd")],
+        [Root, Tool("bsdtar"), Tool("fakeroot"), Tool("makepkg"), Tool("pacman"), Tool("repo-add"), Tool("setpriv"), Tool("zstd")],
     by_hand::the_script_restores_what_we_restore:
         [Root, Tool("curl"), Tool("dpkg-deb"), Tool("jq"), Tool("unzip")],
     full_disk::a_download_is_an_error_that_leaves_its_room_free: [Mount],
+    full_disk::an_archive_is_aborted_and_has_no_name: [Mount],
     full_disk::a_hashdb_fails_the_put_and_nothing_else: [Mount],
     full_disk::a_restore_stops_with_a_clear_error_and_nothing_half_written: [Mount],
     gnu_tar::every_format_of_gnu_tar: [],
@@ -86,8 +90,10 @@ const TESTS: &[Test] = tests_with_needs![
     random::explain_says_of_random_trees_what_pack_does: [],
     random::random_trees_with_random_packages_come_back: [],
     random::random_trees_with_random_packages_come_back_by_gnu_tar: [Root, Tool("xz"), Tool("zstd")],
-    rpm_real::what_rpm_installed_is_understood:
+    rpm_real::what_rpm_installed_with_sqlite_is_understood:
         [Root, Tool("rpm"), Tool("rpmbuild"), Tool("createrepo_c")],
+    rpm_real::what_rpm_installed_with_ndb_is_understood:
+        [Root, Tool("rpm"), Tool("rpmbuild"), Tool("createrepo_c"), RpmNdb],
     this_system::this_machines_own_packages_are_all_understood: [Dpkg],
     this_system::the_origin_that_a_browser_wrote_is_the_url: [Attributes],
     this_system::origins_that_cannot_last_are_left_alone: [Attributes],

@@ -70,47 +70,50 @@ fn installed(packages: &[PathBuf], backend: &str) -> System {
     system
 }
 
-pub(crate) fn what_rpm_installed_is_understood() {
+pub(crate) fn what_rpm_installed_with_sqlite_is_understood() {
+    assert_understood("sqlite");
+}
+
+pub(crate) fn what_rpm_installed_with_ndb_is_understood() {
+    assert_understood("ndb");
+}
+
+fn assert_understood(backend: &str) {
     let folder = tempfile::tempdir().unwrap();
     let packages = build(folder.path());
     let repository = folder.path().join("top/RPMS");
     run(Command::new("createrepo_c").args(["--general-compress-type=gz"]).arg(&repository));
-    for backend in ["sqlite", "ndb"] {
-        let mut system = installed(&packages, backend);
-        system.configure("own", "/packages/", "/kept/");
-        let (candidates, notes) = system.found();
-        assert!(candidates.len() == 2 && notes.is_empty(), "{candidates:?} {notes:?}");
-        let machine = std::env::consts::ARCH;
-        let place =
-            format!("/packages/sample-tool/1.2/3.x1/{machine}/sample-tool-1.2-3.x1.{machine}.rpm");
-        assert!(
-            candidates.iter().any(|one| one.url == system.origin.url(&place)),
-            "{candidates:?}"
-        );
-        // With what a client knows of a repository.
-        let cache = system.root().join("var/cache/libdnf5/own-0123456789abcdef/repodata");
-        fs_err::create_dir_all(&cache).unwrap();
-        for entry in fs_err::read_dir(repository.join("repodata")).unwrap() {
-            let entry = entry.unwrap();
-            fs_err::copy(entry.path(), cache.join(entry.file_name())).unwrap();
-        }
-        let server = system.origin.url("/kept/repo");
-        system.write("etc/yum.repos.d/own.repo", format!("[own]\nbaseurl = {server}\n"));
-        for package in &packages {
-            let place = package.strip_prefix(&repository).unwrap();
-            let bytes = fs_err::read(package).unwrap();
-            system.origin.serve(&format!("/kept/repo/{}", place.display()), bytes);
-        }
-        let (candidates, notes) = system.found();
-        assert!(candidates.len() == 2 && notes.is_empty(), "{candidates:?} {notes:?}");
-        for package in &packages {
-            let digest = Digest::of(&fs_err::read(package).unwrap());
-            assert!(candidates.iter().any(|one| one.sha256 == Some(digest)), "{candidates:?}");
-        }
-        for evidence in [Evidence::Local, Evidence::Declared, Evidence::Downloaded] {
-            let packed = system.there_and_back(evidence);
-            assert!(packed.left_out_files >= 4, "{evidence}: {}", packed.left_out_files);
-            fs_err::remove_dir_all(system.path("back")).unwrap();
-        }
+    let mut system = installed(&packages, backend);
+    system.configure("own", "/packages/", "/kept/");
+    let (candidates, notes) = system.found();
+    assert!(candidates.len() == 2 && notes.is_empty(), "{candidates:?} {notes:?}");
+    let machine = std::env::consts::ARCH;
+    let place =
+        format!("/packages/sample-tool/1.2/3.x1/{machine}/sample-tool-1.2-3.x1.{machine}.rpm");
+    assert!(candidates.iter().any(|one| one.url == system.origin.url(&place)), "{candidates:?}");
+    // With what a client knows of a repository.
+    let cache = system.root().join("var/cache/libdnf5/own-0123456789abcdef/repodata");
+    fs_err::create_dir_all(&cache).unwrap();
+    for entry in fs_err::read_dir(repository.join("repodata")).unwrap() {
+        let entry = entry.unwrap();
+        fs_err::copy(entry.path(), cache.join(entry.file_name())).unwrap();
+    }
+    let server = system.origin.url("/kept/repo");
+    system.write("etc/yum.repos.d/own.repo", format!("[own]\nbaseurl = {server}\n"));
+    for package in &packages {
+        let place = package.strip_prefix(&repository).unwrap();
+        let bytes = fs_err::read(package).unwrap();
+        system.origin.serve(&format!("/kept/repo/{}", place.display()), bytes);
+    }
+    let (candidates, notes) = system.found();
+    assert!(candidates.len() == 2 && notes.is_empty(), "{candidates:?} {notes:?}");
+    for package in &packages {
+        let digest = Digest::of(&fs_err::read(package).unwrap());
+        assert!(candidates.iter().any(|one| one.sha256 == Some(digest)), "{candidates:?}");
+    }
+    for evidence in [Evidence::Local, Evidence::Declared, Evidence::Downloaded] {
+        let packed = system.there_and_back(evidence);
+        assert!(packed.left_out_files >= 4, "{evidence}: {}", packed.left_out_files);
+        fs_err::remove_dir_all(system.path("back")).unwrap();
     }
 }

@@ -1,6 +1,6 @@
-//! `hashget db set`: what the user says of packages.
+//! `hashget db set`: fields of packages that the user decides.
 //!
-//! Invariant: nothing that was seen of a package changes: not its URL, digests, members or evidence.
+//! Invariant: what was read from a package never changes: its URL, digests, members and evidence.
 
 use std::fmt;
 

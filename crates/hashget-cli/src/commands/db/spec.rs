@@ -1,7 +1,6 @@
-//! How people pick packages of the HashDB: by URL, file name, signature, or expiry.
+//! How users select packages of the HashDB: by URL, file name, signature or expiry date.
 //!
-//! Invariant: a spec looks at the record alone; `all` is the only one that picks what it does not
-//! describe.
+//! Invariant: a spec depends on the record alone.
 
 use std::fmt;
 
@@ -9,7 +8,7 @@ use hashget::model::{PackageRecord, Signature};
 
 use crate::values;
 
-/// Picks packages.
+/// Selects packages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum PackageSpec {
     /// Every package.
@@ -42,14 +41,14 @@ pub(crate) fn parse(text: &str) -> Result<PackageSpec, String> {
 }
 
 impl PackageSpec {
-    /// Does it pick this one? `today` as `YYYY-MM-DD`.
+    /// Does it select this package? `today` is `YYYY-MM-DD`.
     pub(crate) fn picks(&self, record: &PackageRecord, today: &str) -> bool {
         match self {
             Self::All => true,
             Self::Url(url) => record.url == *url || record.also.contains(url),
             Self::BaseName(name) => record.base_name() == name,
             Self::Signature(signature) => record.signatures.contains(signature),
-            // Days in this form sort as text.
+            // Dates in this form can be compared as text.
             Self::Expired(date) => {
                 let day = date.as_deref().unwrap_or(today);
                 record.expires.as_deref().is_some_and(|expires| expires < day)

@@ -1,6 +1,6 @@
-//! `hashget db verify`: is the HashDB whole, and is what it says still true?
+//! `hashget db verify`: is the HashDB undamaged, and does it agree with the packages on this machine?
 //!
-//! Invariant: nothing is changed, and the network is not asked.
+//! Invariant: nothing is changed, and the network is not used.
 
 use hashget::fetch::{FetchError, Wanted, shown};
 use hashget::hashdb::{HashDb as _, LocalHashDb};
@@ -43,7 +43,7 @@ pub(super) fn verify(
                 continue;
             }
         };
-        // What is damaged has been told above.
+        // Damage was reported above.
         let Ok(members) = hashdb.members(*id) else { continue };
         let limits = &environment.limits;
         let problem = match differences(record, &members, &fetched.file, limits, monitor) {

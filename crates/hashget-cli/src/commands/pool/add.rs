@@ -1,6 +1,6 @@
-//! `hashget pool add`: packages of this machine, and all that archives need.
+//! `hashget pool add`: adds local packages, and everything that archives need.
 //!
-//! Invariant: a package that cannot be had does not keep the others from being added.
+//! Invariant: a package that cannot be fetched does not prevent the others from being added.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -115,7 +115,7 @@ impl Counts {
     }
 }
 
-/// Says what came of one package. An error ends the command.
+/// Reports the result for one package. An error ends the command.
 fn report(
     wanted: &Wanted,
     outcome: Result<Added, AddError>,

@@ -1,6 +1,6 @@
-//! Which addresses may be fetched: schemes, credentials, and redirects that lead into private networks.
+//! Which URLs may be fetched (schemes, credentials, redirects into private networks), and how URLs are shown.
 //!
-//! Invariant: a [`Target`] is an http or https URL without credentials; no message shows any.
+//! Invariant: a [`FetchUrl`] is an http or https URL without credentials; no message shows any.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs as _};
 
@@ -15,11 +15,11 @@ use crate::model::escaped;
 
 /// A URL that may be fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Target {
+pub(super) struct FetchUrl {
     url: Url,
 }
 
-impl Target {
+impl FetchUrl {
     /// Checks a URL.
     pub(super) fn parse(text: &str) -> Result<Self, FetchError> {
         let url =
@@ -27,7 +27,7 @@ impl Target {
         Self::check(url)
     }
 
-    /// Where a redirect of this URL to `location` leads.
+    /// The URL to which a redirect with this `location` leads.
     pub(super) fn join(&self, location: &str) -> Result<Self, FetchError> {
         let url = self.url.join(location).map_err(|_| {
             let location = escaped(location.as_bytes());
@@ -64,7 +64,7 @@ impl Target {
         self.url.scheme() == "https"
     }
 
-    /// Host and port: what politeness counts by, and what a message names.
+    /// Host and port: the unit of politeness, and the name in messages.
     pub(super) fn host(&self) -> String {
         let host = self.url.host_str().unwrap_or_default();
         match self.url.port() {
@@ -78,7 +78,7 @@ impl Target {
         self.url.path()
     }
 
-    /// Does the URL itself, without asking the DNS, name this machine or a private network?
+    /// Does the URL itself name this machine or a private network? The DNS is not asked.
     pub(super) fn is_private_by_name(&self) -> bool {
         match self.url.host() {
             Some(Host::Ipv4(address)) => is_private(address.into()),
@@ -91,7 +91,7 @@ impl Target {
         }
     }
 
-    /// Does it name this machine or a private network, also by what the DNS says of its name?
+    /// Does the URL name this machine or a private network, or does the DNS resolve its host to one?
     pub(super) fn is_private(&self) -> bool {
         let port = self.url.port_or_known_default().unwrap_or(80);
         self.is_private_by_name()
@@ -115,7 +115,7 @@ pub fn shown(url: &str) -> String {
             if cleared.is_ok() { parsed.into() } else { "(a URL with a password)".to_owned() }
         }
         Ok(_) => url.to_owned(),
-        // What does not parse may still have a password in it.
+        // Text that does not parse may still contain a password.
         Err(_) => match url.rsplit_once('@') {
             Some((_, rest)) => format!("...@{rest}"),
             None => url.to_owned(),
@@ -124,7 +124,7 @@ pub fn shown(url: &str) -> String {
     escaped(text.as_bytes())
 }
 
-/// Is this an address of this machine, of a private network, or of no single public host?
+/// Is this an address of this machine or of a private network, or not the address of a single host?
 fn is_private(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_private_v4(address),
@@ -161,7 +161,7 @@ fn is_private_v6(address: Ipv6Addr) -> bool {
         || (segments[0] == 0x2002 && embedded(segments[1], segments[2]))
 }
 
-/// Resolves names, but only to public addresses: for where a public server redirects to.
+/// Resolves names only to public addresses: used for redirects of public servers.
 #[derive(Debug, Default)]
 pub(super) struct PublicOnly(DefaultResolver);
 
@@ -200,11 +200,11 @@ mod tests {
             "no url",
             "http://",
         ] {
-            let error = Target::parse(bad).unwrap_err().to_string();
+            let error = FetchUrl::parse(bad).unwrap_err().to_string();
             assert!(!error.contains("secret"), "{error}");
         }
         assert_eq!(
-            Target::parse("http://example.org/a#b").unwrap().as_str(),
+            FetchUrl::parse("http://example.org/a#b").unwrap().as_str(),
             "http://example.org/a"
         );
         assert!(!shown("http://u:secret@[bad/").contains("secret"));
@@ -243,10 +243,10 @@ mod tests {
             "http://localhost/",
             "http://a.LOCALHOST./",
         ] {
-            assert!(Target::parse(private).unwrap().is_private_by_name(), "{private}");
+            assert!(FetchUrl::parse(private).unwrap().is_private_by_name(), "{private}");
         }
         for public in ["http://1.1.1.1/", "http://[2606:4700::1]/", "http://example.org/"] {
-            assert!(!Target::parse(public).unwrap().is_private_by_name(), "{public}");
+            assert!(!FetchUrl::parse(public).unwrap().is_private_by_name(), "{public}");
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Proving a file that is there: hashing it from its start, with an ear for interruptions.
+//! The digest of a file on this machine. Hashing can be interrupted.
 //!
-//! Invariant: a file that was proven stands at its start again, and the digest is of the bytes of that
-//! same open file, whatever its name points to by now.
+//! Invariant: the digest is that of the open file, even if its name refers to another file by now. The file is
+//! positioned at its start afterwards.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use crate::model::{Algorithm, Checksum, Digest};
 use crate::monitor::{Interrupted, Monitor};
 
-/// Why a file was not hashed to its end.
+/// Why a file could not be hashed.
 #[derive(Debug)]
 pub(super) enum Unproven {
     Io(io::Error),
@@ -24,7 +24,7 @@ impl From<io::Error> for Unproven {
     }
 }
 
-/// The hash state and length of the first `limit` bytes of a file, which then stands after them.
+/// The hash state and length of the first `limit` bytes of a file, which is positioned after them.
 pub(super) fn hash_start(
     mut file: &File,
     limit: u64,
@@ -49,12 +49,12 @@ pub(super) fn hash_start(
     }
 }
 
-/// The digest that a hash state ends in.
+/// The digest of a final hash state.
 pub(super) fn digest_of(hasher: Sha256) -> Digest {
     Digest::from_bytes(hasher.finalize().into())
 }
 
-/// The digest and length of a whole file, which then stands at its start.
+/// The digest and length of a whole file, which is positioned at its start afterwards.
 pub(super) fn hash_whole(
     mut file: &File,
     monitor: &dyn Monitor,
@@ -64,7 +64,7 @@ pub(super) fn hash_whole(
     Ok((digest_of(hasher), bytes))
 }
 
-/// As [`hash_whole`], and what the file's bytes give by another algorithm.
+/// As [`hash_whole`], and the checksum by another algorithm.
 pub(super) fn checksum_whole(
     mut file: &File,
     algorithm: Algorithm,

@@ -1,7 +1,7 @@
 //! `hashget db export` and `hashget db import`.
 //!
-//! Invariant: what is imported is at the weakest evidence, unless the user vouches for it; an export appears
-//! under its name when it is complete.
+//! Invariant: imported packages have the weakest evidence, unless the user trusts the export. An export gets its name
+//! when it is complete.
 
 use std::io::{BufReader, Read as _, Write};
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ use crate::environment::Environment;
 use crate::exit::UsageError;
 use crate::output::{counted, safe};
 
-/// Bytes that tell the compression.
+/// Bytes that are enough to recognise the compression.
 const HEAD_BYTES: u64 = 4096;
 
 pub(super) fn export(
@@ -68,7 +68,7 @@ fn codec_of(file: &Path) -> Codec {
     }
 }
 
-/// What came of an import.
+/// Counts of an import.
 #[derive(Default)]
 struct Imported {
     new: u64,
@@ -137,7 +137,7 @@ fn import_export(
     Ok(())
 }
 
-/// Does it begin as a HashPackage file of the Python tool does?
+/// Does the file begin like a HashPackage file of the Python tool?
 fn is_hash_package(path: &Path) -> bool {
     let Ok(file) = fs_err::File::open(path) else { return false };
     let mut head = Vec::new();

@@ -34,7 +34,7 @@ pub struct ExportedPackage {
 
 /// Why an export could not be written or read.
 #[derive(Debug, thiserror::Error)]
-pub enum ExchangeError {
+pub enum ExportError {
     /// Reading or writing failed.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -51,7 +51,7 @@ pub enum ExchangeError {
     },
 }
 
-impl ExchangeError {
+impl ExportError {
     /// What it means to whoever has to react to it.
     pub fn class(&self) -> ErrorClass {
         match self {
@@ -65,12 +65,12 @@ impl ExchangeError {
 /// Writes packages of `hashdb`.
 ///
 /// # Errors
-/// See [`ExchangeError`].
+/// See [`ExportError`].
 pub fn export(
     hashdb: &dyn HashDb,
     packages: &[(PackageId, PackageRecord)],
     output: &mut dyn Write,
-) -> Result<(), ExchangeError> {
+) -> Result<(), ExportError> {
     let header = Header { format: FORMAT.to_owned(), version: VERSION };
     write_line(output, &header)?;
     for (id, record) in packages {
@@ -97,7 +97,7 @@ impl<R: BufRead> ExportReader<R> {
     ///
     /// # Errors
     /// It is no export, or one of a newer hashget.
-    pub fn new(input: R, limits: &Limits) -> Result<Self, ExchangeError> {
+    pub fn new(input: R, limits: &Limits) -> Result<Self, ExportError> {
         let mut reader = Self { input, line: 0, limit: limits.manifest_bytes };
         let header: Option<Header> = reader.next_line()?;
         match header {
@@ -111,8 +111,8 @@ impl<R: BufRead> ExportReader<R> {
     /// The next package, until there are no more.
     ///
     /// # Errors
-    /// See [`ExchangeError`].
-    pub fn next_package(&mut self) -> Result<Option<ExportedPackage>, ExchangeError> {
+    /// See [`ExportError`].
+    pub fn next_package(&mut self) -> Result<Option<ExportedPackage>, ExportError> {
         let Some(package) = self.next_line::<ExportedPackage>()? else { return Ok(None) };
         match problem(&package) {
             Some(problem) => Err(self.bad(problem)),
@@ -120,7 +120,7 @@ impl<R: BufRead> ExportReader<R> {
         }
     }
 
-    fn next_line<T: for<'de> Deserialize<'de>>(&mut self) -> Result<Option<T>, ExchangeError> {
+    fn next_line<T: for<'de> Deserialize<'de>>(&mut self) -> Result<Option<T>, ExportError> {
         self.line += 1;
         let mut line = Vec::new();
         let limit = self.limit;
@@ -135,8 +135,8 @@ impl<R: BufRead> ExportReader<R> {
         parsed.map(Some).map_err(|error| self.bad(error.to_string()))
     }
 
-    fn bad(&self, problem: String) -> ExchangeError {
-        ExchangeError::Line { line: self.line, problem }
+    fn bad(&self, problem: String) -> ExportError {
+        ExportError::Line { line: self.line, problem }
     }
 }
 

@@ -1,7 +1,7 @@
 //! One HTTP request and its answer, on a thread of its own.
 //!
-//! Invariant: the caller never waits on the network itself, so that it hears an interruption within
-//! [`ATTENTION`]; every phase of the exchange has a time-out, so that the thread ends by itself.
+//! Invariant: the caller never waits for the network itself and so notices an interruption within
+//! [`ATTENTION`]. Every phase of the exchange has a time-out, so that the thread always ends.
 
 use std::io::Read as _;
 use std::sync::OnceLock;
@@ -14,20 +14,20 @@ use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body, Proxy};
 
-use super::address::{PrivateAddress, PublicOnly, Target};
 use super::clock::ATTENTION;
+use super::fetch_url::{FetchUrl, PrivateAddress, PublicOnly};
 use super::origin::TimeOuts;
 use super::politeness::Permit;
 use crate::model::escaped;
 use crate::monitor::{Interrupted, Monitor};
 
-/// Bytes of the body handed over at once.
+/// Size of the pieces of a body that the thread hands over, in bytes.
 const PIECE: usize = 128 * 1024;
 
-/// Pieces that may wait to be taken.
+/// Number of pieces in the queue.
 const WAITING: usize = 8;
 
-/// The connections to servers. Nothing of TLS is set up before the first https request.
+/// The connections to servers. TLS is set up for the first https request.
 #[derive(Debug)]
 pub(super) struct Client {
     time_outs: TimeOuts,
@@ -37,14 +37,14 @@ pub(super) struct Client {
     public_only: OnceLock<Agent>,
 }
 
-/// What went wrong with an exchange.
+/// Why an exchange failed.
 #[derive(Debug)]
 pub(super) enum Trouble {
-    /// Trying again may help.
+    /// A retry may help.
     Passing(String),
-    /// Trying again would give the same.
+    /// A retry would not help.
     Lasting(String),
-    /// It may not be fetched.
+    /// The URL must not be fetched.
     Refused(String),
     /// The monitor asked to stop.
     Interrupted,
@@ -56,7 +56,7 @@ impl From<Interrupted> for Trouble {
     }
 }
 
-/// The start of an answer.
+/// The head of an answer.
 #[derive(Debug)]
 pub(super) struct Head {
     pub(super) status: u16,
@@ -72,7 +72,7 @@ impl Head {
     }
 }
 
-/// An answer whose body is still coming.
+/// An answer whose body is still being received.
 #[derive(Debug)]
 pub(super) struct Exchange {
     pub(super) head: Head,
@@ -96,7 +96,7 @@ impl Client {
     /// address (a proxy, if there is one, resolves names on its own).
     pub(super) fn get(
         &self,
-        target: &Target,
+        target: &FetchUrl,
         headers: Vec<(&'static str, String)>,
         public_only: bool,
         permit: Permit,
@@ -108,7 +108,7 @@ impl Client {
         std::thread::Builder::new()
             .name("hashget-fetch".to_owned())
             .spawn(move || {
-                // The receiver may have gone: nobody waits for the answer any more.
+                // Sending fails if the caller no longer waits for the answer.
                 drop(run(&agent, &url, &headers, &sender));
                 drop(permit);
             })
@@ -135,7 +135,7 @@ impl Client {
             .proxy(proxy)
             .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
             .http_status_as_error(false)
-            // Redirects are followed by the origin, which looks at each.
+            // The download follows redirects itself, and checks each.
             .max_redirects(0)
             .max_redirects_will_error(false)
             .user_agent(self.user_agent.as_str())
@@ -183,7 +183,7 @@ fn receive(messages: &Receiver<Message>, monitor: &dyn Monitor) -> Result<Messag
     }
 }
 
-/// The thread's work. `Err` when nobody listens any more.
+/// The thread's work. `Err` if the caller no longer waits.
 fn run(
     agent: &Agent,
     url: &str,
@@ -220,7 +220,7 @@ fn head_of(response: &Response<Body>) -> Head {
     Head { status: response.status().as_u16(), length, headers }
 }
 
-/// What an error of the client means. Its text may hold what the server sent.
+/// Classifies an error of the HTTP client. Its text may contain bytes of the server.
 fn trouble(error: ureq::Error) -> Trouble {
     use std::io::ErrorKind as Io;
     use ureq::Error as E;
@@ -232,9 +232,9 @@ fn trouble(error: ureq::Error) -> Trouble {
         E::Io(error) if error.kind() == Io::UnexpectedEof => {
             Trouble::Passing("the connection was closed too early".to_owned())
         }
-        // The certificate, or what the server calls TLS, is not right.
+        // The certificate or the TLS handshake is invalid.
         E::Io(error) if error.kind() == Io::InvalidData => Trouble::Lasting(text(&error)),
-        // How the resolver of the C library words that a name does not exist.
+        // The text of glibc's resolver for a name that does not exist.
         E::Io(error) if error.to_string().contains("Name or service not known") => {
             Trouble::Lasting("no such host".to_owned())
         }
@@ -247,7 +247,7 @@ fn trouble(error: ureq::Error) -> Trouble {
     }
 }
 
-/// What took too long.
+/// The message for a time-out.
 fn late(phase: ureq::Timeout) -> &'static str {
     match phase {
         ureq::Timeout::Resolve => "its host's name could not be looked up in time",
@@ -260,7 +260,7 @@ fn late(phase: ureq::Timeout) -> &'static str {
     }
 }
 
-/// How fast bytes must come: counts them in windows of time.
+/// Minimum speed of a download, measured in windows of time.
 #[derive(Debug)]
 pub(super) struct Pace {
     window: Duration,
@@ -275,7 +275,7 @@ impl Pace {
         Self { window, least, began: std::time::Instant::now(), bytes: 0 }
     }
 
-    /// So many bytes came; an error when they come too slowly.
+    /// Counts received bytes; an error if they arrive too slowly.
     pub(super) fn came(&mut self, bytes: usize) -> Result<(), Trouble> {
         self.bytes += bytes as u64;
         if self.began.elapsed() < self.window {

@@ -1,7 +1,8 @@
-//! Partial downloads: a `.part` file named by the digest of its URL, and what is known of it beside it.
+//! Unfinished downloads: a `.part` file named after the digest of its URL, and a note beside it of what the server
+//! said.
 //!
-//! Invariant: whoever holds a [`Partial`] holds the lock of its file, and the file is still the one that
-//! its name points to; so two downloads of one URL never interleave, in any number of processes.
+//! Invariant: an [`Unfinished`] holds the lock of its file, and the file is the one that its name refers to. Two
+//! downloads of one URL never interleave, in any number of processes.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Seek as _, Write as _};
@@ -12,11 +13,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::clock::ATTENTION;
-use super::proof::Unproven;
+use super::file_digest::Unproven;
 use crate::model::Digest;
 use crate::monitor::Monitor;
 
-/// What the server said of the content that a partial download is part of.
+/// What the server said about the content that is being downloaded.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct Note {
     /// The URL.
@@ -37,19 +38,19 @@ impl Note {
     }
 }
 
-/// Begins the names of unfinished copies that earlier versions left in the cache.
+/// Prefix of the names of unfinished copies that earlier versions left in the cache.
 const COPY_PREFIX: &str = "copy-";
 
-/// A partial download that nobody else works on.
+/// An unfinished download that no other process works on.
 #[derive(Debug)]
-pub(super) struct Partial {
+pub(super) struct Unfinished {
     file: File,
-    /// Where it is; `None` for one without a name, which ends with this process.
+    /// Its path; `None` for a file without a name, which ends with this process.
     path: Option<PathBuf>,
     note: Option<Note>,
 }
 
-/// The name of the partial download of `url` in the folder `dir`.
+/// The path of the unfinished download of `url` in the folder `dir`.
 pub(super) fn path_of(dir: &Path, url: &str) -> PathBuf {
     dir.join(format!("{}.part", Digest::of(url.as_bytes())))
 }
@@ -58,9 +59,9 @@ fn note_path(path: &Path) -> PathBuf {
     path.with_extension("part.json")
 }
 
-impl Partial {
-    /// The partial download of `url` in `dir`, begun now or before; waits while another one works on
-    /// it. Without a folder, or where the folder cannot be written, a file without a name.
+impl Unfinished {
+    /// Opens or creates the unfinished download of `url` in `dir`; waits while another process works on it. Without a
+    /// folder, or if the folder is not writable, it is a file without a name.
     pub(super) fn open(
         dir: Option<&Path>,
         url: &str,
@@ -88,24 +89,24 @@ impl Partial {
         &self.file
     }
 
-    /// What the server said of its content, if anything is kept of it.
+    /// What the server said about its content, if that is known.
     pub(super) fn note(&self) -> Option<&Note> {
         self.note.as_ref()
     }
 
-    /// Bytes that it has.
+    /// Its length in bytes.
     pub(super) fn length(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
     }
 
-    /// Bytes that are there for the next try: none when the file ends with this process.
+    /// Bytes that are kept for the next attempt: none if the file ends with this process.
     pub(super) fn kept(&self) -> u64 {
         if self.path.is_some() { self.length().unwrap_or(0) } else { 0 }
     }
 
-    /// Begins again with nothing, of a content of which the server says `note`.
+    /// Starts from the beginning, with content that the server describes by `note`.
     pub(super) fn begin(&mut self, note: Note) -> io::Result<()> {
-        // Without its note the file is never resumed, so the note goes first and comes last.
+        // A file without a note is never resumed. So the note is removed first and written last.
         if let Some(path) = &self.path {
             remove(&note_path(path))?;
         }
@@ -119,7 +120,7 @@ impl Partial {
         Ok(())
     }
 
-    /// Begins again with nothing, of a content of which nothing is known.
+    /// Starts from the beginning, with content that nothing is known about.
     pub(super) fn clear(&mut self) -> io::Result<()> {
         if let Some(path) = &self.path {
             remove(&note_path(path))?;
@@ -129,13 +130,13 @@ impl Partial {
         self.file.rewind()
     }
 
-    /// Writes on where the file stands.
+    /// Writes at the file's current position.
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.file.write_all(bytes)
     }
 
-    /// The file at its start. Its name is gone, unless `keep_name`: then it stays, without a note and so
-    /// never resumed, for the cache to take; the lock is kept as long as the name.
+    /// The file, positioned at its start. Its name is removed, unless `keep_name` is set: then the cache takes it over.
+    /// Without a note it is never resumed; the lock is kept as long as the name.
     pub(super) fn finish(mut self, keep_name: bool) -> io::Result<File> {
         if let Some(path) = &self.path {
             remove(&note_path(path))?;
@@ -151,10 +152,10 @@ impl Partial {
     }
 }
 
-/// Nobody goes on with a download that has lain still for so long.
+/// Downloads that were not continued for this long are deleted.
 const ABANDONED: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// Removes what interrupted downloads have left in `dir` long ago. What cannot be removed stays.
+/// Removes abandoned downloads in `dir`. Files that cannot be removed are left there.
 pub(super) fn sweep(dir: &Path) {
     let Ok(entries) = fs_err::read_dir(dir) else { return };
     for entry in entries.flatten() {
@@ -170,7 +171,7 @@ pub(super) fn sweep(dir: &Path) {
 
 fn remove_abandoned(path: &Path, name: &[u8]) -> io::Result<()> {
     if name.ends_with(b".part.json") {
-        // It goes with its download, unless that is gone already.
+        // It is removed together with its download, if there is one.
         return if path.with_extension("").exists() { Ok(()) } else { remove(path) };
     }
     let download = name.ends_with(b".part");
@@ -187,7 +188,7 @@ fn remove_abandoned(path: &Path, name: &[u8]) -> io::Result<()> {
     remove(path)
 }
 
-/// Is `file` what `path` names?
+/// Does `path` refer to `file`?
 pub(super) fn is_named(file: &File, path: &Path) -> bool {
     match (file.metadata(), fs_err::symlink_metadata(path)) {
         (Ok(file), Ok(named)) => file.dev() == named.dev() && file.ino() == named.ino(),
@@ -195,8 +196,8 @@ pub(super) fn is_named(file: &File, path: &Path) -> bool {
     }
 }
 
-/// Opens (or creates) a file and locks it, waiting for whoever has it. What is locked is what the name
-/// points to: the holder before may have taken the name away.
+/// Opens (or creates) a file and locks it, waiting for the current holder. The name refers to the locked file, even if
+/// the previous holder removed it.
 pub(super) fn open_locked(path: &Path, monitor: &dyn Monitor) -> Result<File, Unproven> {
     loop {
         let file = fs_err::OpenOptions::new()
@@ -222,13 +223,13 @@ pub(super) fn open_locked(path: &Path, monitor: &dyn Monitor) -> Result<File, Un
     }
 }
 
-/// Can the place not be written at all, by anybody of us?
+/// Does the error mean that the folder is not writable at all?
 pub(super) fn is_unwritable(error: &io::Error) -> bool {
     use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem};
     matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem | NotADirectory | NotFound)
 }
 
-/// Removes a file that need not be there.
+/// Removes a file, if it exists.
 pub(super) fn remove(path: &Path) -> io::Result<()> {
     match fs_err::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
