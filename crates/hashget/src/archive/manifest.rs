@@ -91,7 +91,7 @@ pub fn read_folder_manifest(folder: &Path, limits: &Limits) -> Result<AnyManifes
     parse_manifest(&file, None, limits, failed)
 }
 
-/// Reads a manifest, no more of it than the limit lets in.
+/// Reads a manifest up to the limit.
 fn read_limited(
     reader: impl Read,
     limits: &Limits,

@@ -1,4 +1,4 @@
-//! Which entries of a tree a package of a manifest gives, told from the list of its members. Pure.
+//! Where the entries of an archive's tree come from, according to the manifest and the members of its packages. Pure.
 //!
 //! Invariant: the same plan is followed as when restoring.
 

@@ -10,7 +10,7 @@ use crate::formats::FormatError;
 use crate::formats::tar::TarReader;
 use crate::limits::Limits;
 
-/// How many first bytes tell the compression.
+/// Number of first bytes by which the compression is recognised.
 const HEAD_BYTES: u64 = 4096;
 
 /// The entries of an archive, decompressed.

@@ -2,7 +2,7 @@
 //!
 //! Invariant: sums never overflow; they stop at the largest number.
 
-/// So many files, with so many bytes (each hard-link group once).
+/// A number of files and their size in bytes (each hard-link group counts once).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Amount {
     /// Regular files, each name counted.

@@ -9,7 +9,7 @@ use super::{Digest, MemberMetadata, RelPath, Timestamp};
 /// What kind of file something is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
-    /// A regular file of so many bytes (holes counted).
+    /// A regular file; its size in bytes, holes counted.
     File {
         /// Logical size in bytes.
         size: u64,

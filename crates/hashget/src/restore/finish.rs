@@ -126,8 +126,8 @@ fn stop(target: &Target, error: PlaceError) -> RestoreError {
 
 fn make_links(run: &Run<'_>, state: &mut State) -> Result<Vec<(RelPath, RelPath)>, RestoreError> {
     let mut made = Vec::new();
-    // Else what is missing was told, and these with it.
-    let nothing_told = state.is_complete();
+    // Otherwise what is missing was reported, and these links with it.
+    let nothing_reported = state.is_complete();
     for (path, to) in state.take_links() {
         run.monitor.check_interrupted()?;
         if state.knows(&path) {
@@ -139,7 +139,7 @@ fn make_links(run: &Run<'_>, state: &mut State) -> Result<Vec<(RelPath, RelPath)
         let reason = match &to {
             None => {
                 let reason = "what it is another name of is not restored";
-                if nothing_told {
+                if nothing_reported {
                     run.monitor.problem(ProblemKind::Incomplete, &path, reason);
                 }
                 reason.to_owned()
@@ -216,8 +216,8 @@ fn finish_folder(
     }
 }
 
-/// Gives a folder its metadata when the manifest is gone: if that fails it is told, and nothing is said to
-/// go on from here.
+/// Gives a folder its metadata when the manifest is gone: a failure is reported, without advice to
+/// continue, since nothing can continue from here.
 fn finish_last(
     target: &Target,
     path: &RelPath,
@@ -375,7 +375,7 @@ pub(super) fn all_done(
     Ok(Some(summary))
 }
 
-/// Are there exactly so many entries at and below `folder`?
+/// Are there exactly `expected` entries at and below `folder`?
 fn has_entries(folder: &Path, expected: u64) -> bool {
     let mut found = 1_u64;
     let mut folders = vec![folder.to_path_buf()];

@@ -78,7 +78,7 @@ struct Placed {
 
 /// What kind of entry it is.
 enum What {
-    /// A regular file of so many bytes.
+    /// A regular file, with its size in bytes.
     File(u64),
     Other(Box<Kind>),
 }
@@ -254,7 +254,7 @@ impl<'m> State<'m> {
         }
     }
 
-    /// Is `path` a folder that somebody gave?
+    /// Is `path` a folder of the archive or of a package?
     pub(super) fn gives_folder(&self, path: &RelPath) -> bool {
         self.folders.contains_key(path)
     }
@@ -292,12 +292,12 @@ impl<'m> State<'m> {
         self.contradicted = true;
     }
 
-    /// Is everything restored, as far as it can be told without a proof?
+    /// Is everything restored, as far as is known without the tree digest?
     pub(super) fn is_complete(&self) -> bool {
         self.missing.is_empty() && !self.contradicted
     }
 
-    /// Computes the tree digest and everything that is told at the end. `links` are the further names
+    /// Computes the tree digest and the summary. `links` are the further names
     /// that were made; `expected` is the tree digest that the manifest has.
     pub(super) fn summarise(
         self,

@@ -266,7 +266,7 @@ impl<'r> Run<'r> {
         path.clone()
     }
 
-    /// A file with so many bytes is in its place.
+    /// A file of this size in bytes is in its place.
     fn advance(&self, bytes: u64) {
         self.progress.advance(bytes, 1);
     }

@@ -88,7 +88,7 @@ impl<'r, 'm> Restoring<'r, 'm> {
         Ok(())
     }
 
-    /// Is everything that the package gives in its place, as far as the manifest alone can tell?
+    /// Is everything that the package gives in its place, as far as the manifest alone says?
     fn is_here_already(&mut self) -> Result<bool, RestoreError> {
         let Some(destinations) = self.plan.only_these() else { return Ok(false) };
         if self.run.target.was_empty() && !destinations.is_empty() {

@@ -16,7 +16,7 @@ pub(super) struct PathMap<V> {
     values: Vec<V>,
     /// Indices of names, by the hash of the name.
     index: HashTable<u32>,
-    /// With keys of its own: nobody outside can make names collide.
+    /// Keyed at random, so that names cannot be chosen to collide.
     hasher: RandomState,
 }
 

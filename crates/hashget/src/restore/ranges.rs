@@ -19,11 +19,11 @@ use crate::monitor::{Monitor, Running, Step, Total};
 const LEAST_BYTES: u64 = 8 << 20;
 /// The wanted files have at most this part of the package's bytes ...
 const SHARE: u64 = 4;
-/// ... and are at most so many, since each may need a question of its own.
+/// ... and there are at most this many of them, since each may need a request of its own.
 const MOST_FILES: usize = 64;
 
 impl Restoring<'_, '_> {
-    /// Restores the files that the package gives out of parts of it, where that is worth while and every file
+    /// Restores the files that the package gives from ranges of it, if that is worth while and every file
     /// can be proven. False if something is left to be done.
     pub(super) fn restore_by_ranges(&mut self, wanted: &Wanted) -> Result<bool, RestoreError> {
         let run = self.run;
@@ -39,7 +39,7 @@ impl Restoring<'_, '_> {
         {
             return Err(*error);
         }
-        // What went wrong otherwise is told when it goes wrong with the whole package, too.
+        // Any other error is reported if the whole package has it, too.
         let complete = self.plan.keep_done();
         if complete {
             run.ledger.package_used();
@@ -116,12 +116,12 @@ impl Visitor for ByRanges<'_, '_, '_> {
     }
 }
 
-/// Bytes that are asked for at once.
+/// Bytes of one request.
 const STRETCH: u64 = 256 << 10;
 /// Stretches that are kept: the directory's, and those around the member that is read.
 const KEPT: usize = 16;
 
-/// A package at a URL, read here and there. Of its bytes at most half are asked for.
+/// A package at a URL, read by ranges. At most half of its bytes are requested.
 struct Stretches<'s> {
     web: &'s dyn Web,
     monitor: &'s dyn Monitor,

@@ -31,7 +31,7 @@ pub struct Subtree {
     pub sign: Option<Vec<u8>>,
 }
 
-/// A folder counts as unknown when packages give back less than one in so many of its bytes.
+/// A folder counts as unknown if packages give back less than one in this number of its bytes.
 const UNKNOWN_SHARE: u64 = 20;
 
 /// Names (their beginnings, in upper case) of files that published software has at its top.
@@ -93,7 +93,7 @@ impl Folder {
         self.all.bytes > 0 && self.given.bytes.saturating_mul(UNKNOWN_SHARE) < self.all.bytes
     }
 
-    /// Is more than half of it in one folder? Then that one tells more.
+    /// Is more than half of it in one folder? Then that one says more.
     fn is_wrapping(&self) -> bool {
         let first = self.children.first();
         first

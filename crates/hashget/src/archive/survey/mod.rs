@@ -1,7 +1,7 @@
 //! What an archive is made of: every file of the packed tree, its bytes, and who gives it back.
 //!
-//! Invariant: nothing is fetched. The HashDB tells what is in a package; the files of a package that it does
-//! not know are counted, not named.
+//! Invariant: nothing is fetched. The HashDB says what is in a package; the files of a package that it does
+//! not know are counted, but not named.
 
 mod folders;
 

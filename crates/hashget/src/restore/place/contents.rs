@@ -1,6 +1,6 @@
 //! Contents of files: written under a temporary name, digested on the way, then given their name.
 //!
-//! Invariant: a [`Staged`] file that is not put in place disappears; the digest that is told is of the
+//! Invariant: a [`Staged`] file that is not put in place disappears; the digest that is reported is of the
 //! bytes that were written (or, of a kept file, read).
 
 use std::fs::File;

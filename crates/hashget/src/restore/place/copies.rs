@@ -1,7 +1,7 @@
 //! The same contents in a further file: a clone that shares them where the file system can do that, else a
 //! copy.
 //!
-//! Invariant: the digest that is told of a copy is of the bytes that were written; a clone shares bytes whose
+//! Invariant: the digest that is reported of a copy is of the bytes that were written; a clone shares bytes whose
 //! digest is known.
 
 use std::fs::File;
@@ -47,7 +47,7 @@ impl Target {
         self.stage_with_holes(path, size, &extents, &mut data)
     }
 
-    /// Stages a file that shares what an open one holds; its size and digest are not told. `None` where the
+    /// Stages a file that shares what an open one holds; its size and digest are not known. `None` where the
     /// file system cannot do that.
     fn stage_clone(&self, path: &RelPath, file: &File) -> Result<Option<Staged<'_>>, PlaceError> {
         if !self.can_clone.load(Ordering::Relaxed) {
@@ -76,7 +76,7 @@ impl Read for ReadFrom<'_> {
     }
 }
 
-/// Where the data of an open file lies; all of it where the file system cannot tell.
+/// Where the data of an open file lies; all of it if the file system cannot say.
 fn extents_of(file: &File, size: u64) -> Result<Vec<Extent>, PlaceError> {
     let mut extents = Vec::new();
     let mut at = 0;

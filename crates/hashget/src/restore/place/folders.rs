@@ -86,7 +86,7 @@ impl Target {
         }
         let readable = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let Ok(folder) = rustix::fs::openat(folder, ".", readable, Mode::empty()) else {
-            // A folder that may not be listed: nothing in it can be told from the user's files.
+            // A folder that may not be listed: its leftovers cannot be distinguished from the user's files.
             return Ok(());
         };
         for name in beneath::names(folder.as_fd())? {
@@ -126,7 +126,7 @@ impl Target {
         }
     }
 
-    /// Gives folders that nobody gave a final mode.
+    /// Gives a final mode to the folders for which no entry set one.
     pub(in crate::restore) fn settle_folders(
         &self,
         given: impl Fn(&RelPath) -> bool,

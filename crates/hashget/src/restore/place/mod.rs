@@ -36,7 +36,7 @@ use crate::tree::need_procfs;
 const OPEN_PARENTS: usize = 64;
 /// The mode of a folder while it is being filled.
 const WORKING_MODE: Mode = Mode::RWXU;
-/// The mode of a folder of which nobody says anything.
+/// The mode of a folder for which neither archive nor package has one.
 const PLAIN_FOLDER: u32 = 0o755;
 
 /// Why one entry could not be placed.
@@ -101,7 +101,7 @@ pub(super) struct Target {
     leftovers: AtomicU64,
     /// Names that look like temporary ones but are entries of the tree.
     entries_like_leftovers: HashSet<RelPath>,
-    /// Folders that were made or opened up on the way, and the mode they get if nobody gives them.
+    /// Folders that were made or opened up on the way, and the mode they get if no entry sets one.
     borrowed: Mutex<BTreeMap<RelPath, u32>>,
     not_applied: Mutex<BTreeMap<String, u64>>,
     /// Files that were kept and have several names, by device and inode.
@@ -266,7 +266,7 @@ impl Target {
         opened
     }
 
-    /// A name that nobody has, of this run.
+    /// A temporary name that is not in use, marked as one of this run.
     fn temporary_name(&self) -> String {
         let number = self.counter.fetch_add(1, Ordering::Relaxed);
         format!(".hashget-{:08x}{:08x}.part", self.run, number & u64::from(u32::MAX))
