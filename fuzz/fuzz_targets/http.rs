@@ -7,7 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use hashget::fetch::{HttpOrigin, OriginOptions, Source as _, TimeOuts, Wanted};
+use hashget::fetch::{HttpOrigin, OriginOptions, Source as _, TimeOuts, Wanted, Web as _};
 use hashget::limits::Limits;
 use hashget::model::Digest;
 use hashget::monitor::Silent;
@@ -107,7 +107,7 @@ fuzz_target!(|bytes: &[u8]| {
             }
         }
     }
-    if let Ok(part) = origin.fetch_part(&server.url, 3, 5, &Silent) {
-        assert!(part.bytes.len() <= 5, "no more than was asked for");
+    if let Ok(range) = origin.fetch_range(&server.url, 3, 5, &Silent) {
+        assert!(range.bytes.len() <= 5, "no more than was asked for");
     }
 });
