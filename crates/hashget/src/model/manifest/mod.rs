@@ -52,10 +52,10 @@ pub enum ManifestError {
         found: u64,
     },
     /// It uses features that this hashget does not know.
-    #[error("this archive needs hashget {since} or later ({features})")]
+    #[error("this archive needs {version} ({features})")]
     Needs {
-        /// The first version that reads it.
-        since: String,
+        /// Which versions read it: `hashget X or later`, or `a hashget later than X`.
+        version: String,
         /// The features: `feature NAME`, or `features NAME, NAME`.
         features: String,
     },

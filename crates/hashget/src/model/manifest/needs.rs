@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::{Error as _, MapAccess, Visitor};
+use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::ManifestError;
@@ -32,10 +32,10 @@ const VERSION_BYTES: usize = 16;
 const MOST_FEATURES: usize = 256;
 
 /// The `needs` of a manifest: the names of the features that it uses, each with the first version of hashget
-/// that reads it.
+/// that reads it. A list of names without versions is read, too; it is not written.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(transparent)]
-pub struct Needs(BTreeMap<String, String>);
+pub struct Needs(BTreeMap<String, Option<String>>);
 
 impl Needs {
     /// Does the manifest use nothing but what every reader of its version knows?
@@ -55,23 +55,25 @@ impl Needs {
     pub(super) fn check(&self, known: &[Feature]) -> Result<(), ManifestError> {
         let is_known = |name: &String| known.iter().any(|feature| feature.name == name);
         let unknown: Vec<_> = self.0.iter().filter(|(name, _)| !is_known(name)).collect();
-        let Some(since) =
-            unknown.iter().map(|(_, since)| *since).max_by_key(|since| numbers(since))
-        else {
+        if unknown.is_empty() {
             return Ok(());
+        }
+        // The version that reads them all is only known if each of them has one.
+        let since: Option<Vec<&String>> = unknown.iter().map(|(_, since)| since.as_ref()).collect();
+        let since = since.and_then(|all| all.into_iter().max_by_key(|since| numbers(since)));
+        let version = match since {
+            Some(since) => format!("hashget {since} or later"),
+            None => format!("a hashget later than {}", env!("CARGO_PKG_VERSION")),
         };
         let names: Vec<&str> = unknown.iter().map(|(name, _)| name.as_str()).collect();
         let features = if names.len() == 1 { "feature" } else { "features" };
-        Err(ManifestError::Needs {
-            since: since.clone(),
-            features: format!("{features} {}", names.join(", ")),
-        })
+        Err(ManifestError::Needs { version, features: format!("{features} {}", names.join(", ")) })
     }
 }
 
 impl<'f> FromIterator<&'f Feature> for Needs {
     fn from_iter<I: IntoIterator<Item = &'f Feature>>(features: I) -> Self {
-        let pair = |feature: &Feature| (feature.name.to_owned(), feature.since.to_owned());
+        let pair = |feature: &Feature| (feature.name.to_owned(), Some(feature.since.to_owned()));
         Self(features.into_iter().map(pair).collect())
     }
 }
@@ -103,9 +105,28 @@ fn shown(text: &str) -> String {
     escaped(beginning.as_bytes())
 }
 
+impl Needs {
+    /// Adds a feature as a manifest names it.
+    fn add<E: serde::de::Error>(&mut self, name: String, since: Option<String>) -> Result<(), E> {
+        if !is_name(&name) {
+            let problem = format!("needs: \"{}\" is not the name of a feature", shown(&name));
+            return Err(E::custom(problem));
+        }
+        if let Some(since) = since.as_ref().filter(|since| !is_version(since)) {
+            let problem = format!("needs.{name}: \"{}\" is not a version", shown(since));
+            return Err(E::custom(problem));
+        }
+        self.0.insert(name, since);
+        if self.0.len() > MOST_FEATURES {
+            return Err(E::custom(format!("needs: more than {MOST_FEATURES} features")));
+        }
+        Ok(())
+    }
+}
+
 impl<'de> Deserialize<'de> for Needs {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(NeedsVisitor)
+        deserializer.deserialize_any(NeedsVisitor)
     }
 }
 
@@ -115,27 +136,23 @@ impl<'de> Visitor<'de> for NeedsVisitor {
     type Value = Needs;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("`needs`: an object of feature names and versions")
+        f.write_str("`needs`: an object of feature names and versions, or a list of feature names")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Needs, A::Error> {
-        let mut needs = BTreeMap::new();
+        let mut needs = Needs::default();
         while let Some((name, since)) = object.next_entry::<String, String>()? {
-            if !is_name(&name) {
-                let problem = format!("needs: \"{}\" is not the name of a feature", shown(&name));
-                return Err(A::Error::custom(problem));
-            }
-            if !is_version(&since) {
-                let problem = format!("needs.{name}: \"{}\" is not a version", shown(&since));
-                return Err(A::Error::custom(problem));
-            }
-            needs.insert(name, since);
-            if needs.len() > MOST_FEATURES {
-                let problem = format!("needs: more than {MOST_FEATURES} features");
-                return Err(A::Error::custom(problem));
-            }
+            needs.add(name, Some(since))?;
         }
-        Ok(Needs(needs))
+        Ok(needs)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Needs, A::Error> {
+        let mut needs = Needs::default();
+        while let Some(name) = list.next_element::<String>()? {
+            needs.add(name, None)?;
+        }
+        Ok(needs)
     }
 }
 
@@ -169,6 +186,18 @@ mod tests {
     }
 
     #[test]
+    fn a_list_of_names_is_read_too() {
+        let listed = needs(json!(["recipes", "pieces"])).unwrap();
+        assert!(listed.check(KNOWN).is_ok());
+        let message = listed.check(&KNOWN[..1]).unwrap_err().to_string();
+        let version = env!("CARGO_PKG_VERSION");
+        let expected =
+            format!("this archive needs a hashget later than {version} (feature recipes)");
+        assert_eq!(message, expected);
+        assert!(needs(json!(["a b"])).unwrap_err().contains("is not the name of a feature"));
+    }
+
+    #[test]
     fn json_is_read_as_it_is_written() {
         let needs = Needs::from_iter(KNOWN);
         let json = serde_json::to_string(&needs).unwrap();
@@ -191,7 +220,7 @@ mod tests {
             assert!(message.contains("is not a version"), "{message}");
             assert!(message.len() < 1000 && !message.contains(char::is_control), "{message:?}");
         }
-        for shape in [json!(["recipes"]), json!("recipes"), json!({"recipes": 3}), json!(null)] {
+        for shape in [json!("recipes"), json!({"recipes": 3}), json!([3]), json!(null), json!(1)] {
             assert!(needs(shape).is_err());
         }
         let many: BTreeMap<String, &str> = (0..300).map(|n| (format!("f{n}"), "1.0")).collect();

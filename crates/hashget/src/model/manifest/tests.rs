@@ -173,7 +173,7 @@ fn manifest(edit: impl FnOnce(&mut serde_json::Value)) -> Result<AnyManifest, Ma
 #[test]
 fn manifests_that_contradict_the_format_are_refused_by_field() {
     assert!(matches!(manifest(|_| {}), Ok(AnyManifest::V2(_))));
-    let broken: [(&str, Edit); 11] = [
+    let broken: [(&str, Edit); 12] = [
         ("needs hashget 9.7 or later (feature time-travel)", |json| {
             json["needs"] = serde_json::json!({"time-travel": "9.7"});
         }),
@@ -181,7 +181,8 @@ fn manifests_that_contradict_the_format_are_refused_by_field() {
             (json["version"], json["needs"]) = (3.into(), serde_json::json!({"x": "9.7"}));
         }),
         ("is not the name of a feature", |json| json["needs"] = serde_json::json!({"A": "1.0"})),
-        ("`needs`", |json| json["needs"] = serde_json::json!(["x"])),
+        ("needs a hashget later than", |json| json["needs"] = serde_json::json!(["x"])),
+        ("`needs`", |json| json["needs"] = serde_json::json!("x")),
         ("version", |json| json["version"] = 3.into()),
         ("format", |json| json["format"] = "zip".into()),
         ("archived.mode", |json| json["archived"]["mode"] = serde_json::json!([])),
