@@ -1,7 +1,8 @@
 //! Gives up hosts that cannot be reached: each failed attempt takes minutes.
 //!
 //! Invariant: a host is given up after [`MOST_FAILURES`] of its URLs failed in a row, and no more attempts
-//! than that fail, whatever the number of threads. Any answer, even an error status, resets the count.
+//! than that fail, whatever the number of threads. Any other answer, even that the URL does not exist, resets
+//! the count.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Condvar, Mutex};
