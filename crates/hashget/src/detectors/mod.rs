@@ -135,7 +135,7 @@ pub struct UnknownDetector {
 }
 
 impl UnknownDetector {
-    /// What it means to whoever has to react to it.
+    /// The class of the error, from which exit code and hint follow.
     pub fn class(&self) -> ErrorClass {
         ErrorClass::BadInput
     }

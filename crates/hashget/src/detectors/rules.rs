@@ -65,7 +65,7 @@ pub struct RuleError {
 }
 
 impl RuleError {
-    /// What it means to whoever has to react to it.
+    /// The class of the error, from which exit code and hint follow.
     pub fn class(&self) -> ErrorClass {
         ErrorClass::BadRule
     }

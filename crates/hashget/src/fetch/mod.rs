@@ -275,7 +275,7 @@ pub enum FetchError {
 }
 
 impl FetchError {
-    /// What it means to whoever has to react to it.
+    /// The class of the error, from which exit code and hint follow.
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::NotFound { .. } => ErrorClass::NotFound,

@@ -47,7 +47,7 @@ pub struct BadOption {
 }
 
 impl BadOption {
-    /// What it means to whoever has to react to it.
+    /// The class of the error, from which exit code and hint follow.
     pub fn class(&self) -> ErrorClass {
         ErrorClass::BadInput
     }

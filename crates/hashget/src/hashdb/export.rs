@@ -52,7 +52,7 @@ pub enum ExportError {
 }
 
 impl ExportError {
-    /// What it means to whoever has to react to it.
+    /// The class of the error, from which exit code and hint follow.
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Io(error) => ErrorClass::of_io(error),

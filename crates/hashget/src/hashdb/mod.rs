@@ -223,7 +223,7 @@ pub enum HashDbError {
 }
 
 impl HashDbError {
-    /// What it means to whoever has to react to it.
+    /// The class of the error, from which exit code and hint follow.
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Damaged { .. } => ErrorClass::HashDbDamaged,

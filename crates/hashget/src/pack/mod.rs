@@ -133,7 +133,7 @@ pub enum PackError {
 }
 
 impl PackError {
-    /// What it means to whoever has to react to it.
+    /// The class of the error, from which exit code and hint follow.
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Scan(error) => error.class(),

@@ -33,7 +33,7 @@ pub enum ReplayError {
 }
 
 impl ReplayError {
-    /// What it means to whoever has to react to it.
+    /// The class of the error, from which exit code and hint follow.
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Entry { .. } | Self::Manifest(_) => ErrorClass::Internal,
