@@ -1,7 +1,7 @@
 //! Packages whose URL is in a registry's index: which pages were requested, and their answers.
 //!
-//! Invariant: each page is requested once in a run, however many packages need it. Its content is untrusted
-//! text; only the question's own parser makes a URL of it.
+//! Invariant: each page is requested once in a run, however many packages need it, unless [`MAX_KEPT`] is
+//! exceeded. Its content is untrusted text; only the question's own parser makes a URL of it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

@@ -52,7 +52,7 @@ fn compact(index: usize) -> u32 {
 }
 
 impl Entries {
-    /// The entries of a tree, in any order. A link whose file is not among them becomes a file.
+    /// The entries of a tree, in any order. A link whose file is not among them counts as a file.
     pub fn new(mut entries: Vec<Entry>) -> Self {
         if !entries.is_sorted_by(|one, next| one.path < next.path) {
             entries.sort_by(|one, other| one.path.cmp(&other.path));

@@ -67,7 +67,7 @@ impl Globs {
 }
 
 impl BadGlob {
-    /// The class of the error.
+    /// The class of the error, from which exit code and hint follow.
     pub fn class(&self) -> ErrorClass {
         ErrorClass::BadInput
     }

@@ -77,7 +77,7 @@ pub struct Scan {
     /// group has the kind of the file, the others are [`Kind::HardLink`] to it. Every file has its digest.
     /// Entries that could not be read are missing here, and were reported to the monitor.
     pub entries: Entries,
-    /// What is not part of the tree, by path: the entry, and everything below it.
+    /// What is not part of the tree, by path: the entry, or everything below it.
     pub absent: Vec<(RelPath, Absence)>,
 }
 
@@ -99,7 +99,7 @@ pub enum Absence {
 }
 
 impl Absence {
-    /// How a scan reports it; `None` if the user asked for it.
+    /// Why a scan reports it as skipped; `None` if the user asked for it, or it is reported otherwise.
     fn worth_a_word(self) -> Option<&'static str> {
         match self {
             Self::OtherFileSystem => Some("another file system is mounted here"),
@@ -127,7 +127,7 @@ pub enum ScanError {
 }
 
 impl ScanError {
-    /// The class of the error.
+    /// The class of the error, from which exit code and hint follow.
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Root { error, .. } => ErrorClass::of_io(error),

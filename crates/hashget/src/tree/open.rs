@@ -16,7 +16,7 @@ use crate::model::RelPath;
 const LONGEST_PATH: usize = 4000;
 
 /// Makes sure that `/proc` is mounted. Attributes of links and devices, very long paths, and naming unnamed
-/// files need it; without it those files would seem to have vanished.
+/// files need it; without it such files would seem to have vanished.
 ///
 /// # Errors
 /// It is not mounted.
