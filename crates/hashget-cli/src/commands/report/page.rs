@@ -227,8 +227,8 @@ fn packages<'a>(survey: &'a Survey, manifest: &[Package]) -> Vec<PackageRow<'a>>
     sorted.into_iter().map(row).collect()
 }
 
-/// The data of the map: `[name, bytes, bytes given back, files, children or 0, number of entries it stands
-/// for or 0]`.
+/// The data of the map:
+/// `[name, bytes, bytes given back, files, children or 0, number of entries it stands for or 0]`.
 fn tree(top: &Folder, unnamed: Amount) -> Value {
     let all: Amount = [top.all, unnamed].into_iter().sum();
     let given: Amount = [top.given, unnamed].into_iter().sum();

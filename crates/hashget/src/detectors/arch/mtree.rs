@@ -120,8 +120,8 @@ fn whole(reader: &mut dyn Read) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The files of a list in mtree(5) format: `/set KEY=VALUE...` for all lines after it, and lines `PATH
-/// KEY=VALUE...`. Lines that cannot be parsed are skipped: their files are archived.
+/// The files of a list in mtree(5) format: `/set KEY=VALUE...` for all lines after it, and lines
+/// `PATH KEY=VALUE...`. Lines that cannot be parsed are skipped: their files are archived.
 fn listed(list: &[u8]) -> Vec<Listed> {
     let mut default = b"file".to_vec();
     let mut found = Vec::new();
