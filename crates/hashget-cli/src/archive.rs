@@ -1,5 +1,4 @@
-//! An archive as people name it: a file, `-` for standard input, or a folder into which one was
-//! unpacked.
+//! An archive given by the user: a file, `-` for standard input, or a folder into which one was unpacked.
 //!
 //! Invariant: nothing is written, and an archive is never read from a terminal.
 
@@ -15,7 +14,7 @@ use hashget::storage::{ArchiveSource, StreamSource};
 use crate::environment::Environment;
 use crate::exit::UsageError;
 
-/// Opens the file; standard input for `-`. A folder is refused with what to do about it.
+/// Opens the file, or standard input for `-`. A folder is refused, with `for_a_folder` as advice.
 pub(crate) fn open(archive: &Path, for_a_folder: &str) -> anyhow::Result<Box<dyn ArchiveSource>> {
     if archive == Path::new("-") {
         if std::io::stdin().is_terminal() {

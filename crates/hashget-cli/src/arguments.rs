@@ -1,6 +1,6 @@
 //! The command line as a whole: global options and the list of commands.
 //!
-//! Invariant: what clap accepts is valid in itself (dates, sizes, URLs); only what depends on the
+//! Invariant: values accepted by clap are valid in themselves (dates, sizes, URLs); only what depends on the
 //! configuration or the disk is checked later.
 
 use std::path::PathBuf;
@@ -96,7 +96,7 @@ pub(crate) enum Color {
 }
 
 impl Color {
-    /// Applies it to everything that is printed from now on.
+    /// Applies the choice to everything printed from now on.
     pub(crate) fn apply(self) {
         match self {
             Self::Auto => anstream::ColorChoice::Auto,

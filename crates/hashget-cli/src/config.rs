@@ -1,6 +1,7 @@
 //! The configuration file. Every setting is optional; `docs/cli.md` describes them.
 //!
-//! Invariant: a configuration that was read is valid. An error names the file, the line and the key.
+//! Invariant: a configuration that was read successfully is valid. An error names the file, the line and the
+//! key.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -29,7 +30,7 @@ pub(crate) struct Config {
     pub(crate) exclude: Vec<String>,
     /// The weakest evidence that `pack` relies on.
     pub(crate) evidence: Option<Evidence>,
-    /// Address of an HTTP or SOCKS proxy for all requests.
+    /// URL of an HTTP or SOCKS proxy for all requests.
     #[serde(default, deserialize_with = "proxy")]
     pub(crate) proxy: Option<String>,
     /// Mirrors. If several match a URL, the one with the longest prefix is used.
@@ -191,7 +192,7 @@ fn url_prefix<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::E
     checked(deserializer, |url: String| http(&url))
 }
 
-/// It is recorded in archives, so that it has to be public; a `/` ends it.
+/// It is recorded in archives, so it must be public; it gets a trailing `/`.
 fn archive_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     checked(deserializer, |url: String| match detectors::public_url(&url) {
         Ok(public) => Ok(Some(format!("{}/", public.trim_end_matches('/')))),

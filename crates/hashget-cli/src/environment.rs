@@ -23,7 +23,7 @@ pub(crate) struct Environment<'a> {
     pub(crate) console: &'a Console,
     pub(crate) config: Config,
     pub(crate) limits: Limits,
-    /// Threads, at least 1.
+    /// Number of threads, at least 1.
     pub(crate) jobs: usize,
     surroundings: Surroundings,
     global: &'a Global,
@@ -57,7 +57,7 @@ impl<'a> Environment<'a> {
         Ok(self.local_hashdb()?)
     }
 
-    /// Where the results of checks are kept.
+    /// The store for the results of checks.
     pub(crate) fn checks(&self) -> anyhow::Result<Arc<dyn Checks>> {
         Ok(self.local_hashdb()?)
     }
@@ -77,17 +77,17 @@ impl<'a> Environment<'a> {
         self.surroundings.hashdb(self.global.db.as_deref(), self.config.db.as_deref())
     }
 
-    /// The sources of packages, and of answers to small questions.
+    /// The sources of packages, and the web for small questions.
     pub(crate) fn sources(&self) -> anyhow::Result<Sources> {
         made(&self.fetch_options()?)
     }
 
-    /// The network alone, without the cache and pools.
+    /// Only the network, without the cache and pools.
     pub(crate) fn network(&self) -> anyhow::Result<Sources> {
         made(&FetchOptions { cache_dir: None, pools: Vec::new(), ..self.fetch_options()? })
     }
 
-    /// Folders of packages and the cache alone.
+    /// Only pool folders and the cache.
     pub(crate) fn local(&self) -> anyhow::Result<Box<dyn Source>> {
         Ok(made(&FetchOptions { offline: true, ..self.fetch_options()? })?.source)
     }
@@ -127,12 +127,12 @@ impl<'a> Environment<'a> {
         self.config.mirrors()
     }
 
-    /// What detectors may know about this machine besides the tree.
+    /// What detectors may use of this machine besides the tree.
     pub(crate) fn machine(&self) -> Machine {
         Machine { archives: self.config.archives(), ..self.surroundings.machine() }
     }
 
-    /// The detectors and rules of these names.
+    /// The detectors and rules with these names.
     pub(crate) fn detectors(&self, names: &[String]) -> Result<Vec<&dyn Detector>, UsageError> {
         detectors::select(names, &self.config.rules)
             .map_err(|error| UsageError(format!("--detect: {error}")))

@@ -1,7 +1,7 @@
 //! Exit codes: one table, computed in one place.
 //!
-//! Invariant: the code follows from the class of the error that ended the command and the problems reported before,
-//! and from nothing else.
+//! Invariant: the code depends only on the class of the error that ended the command and on the problems
+//! reported before.
 
 use std::fmt;
 use std::process::ExitCode;
@@ -15,7 +15,7 @@ use crate::output::{Problems, print_usage_error};
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Code {
-    /// All done.
+    /// Everything was done.
     Done,
     /// Failed.
     Failed,
@@ -32,7 +32,7 @@ pub(crate) enum Code {
 }
 
 impl Code {
-    /// The number that the shell gets.
+    /// The number passed to the shell.
     pub(crate) fn as_u8(self) -> u8 {
         match self {
             Self::Done => 0,
@@ -64,7 +64,7 @@ impl fmt::Display for UsageError {
 
 impl std::error::Error for UsageError {}
 
-/// The class of an error: that of the first cause which has one.
+/// The class of an error: that of the first cause that has one.
 pub(crate) fn class(error: &anyhow::Error) -> Option<ErrorClass> {
     error.chain().find_map(|cause| match cause.downcast_ref::<UsageError>() {
         Some(_) => Some(ErrorClass::BadInput),
@@ -88,7 +88,7 @@ pub(crate) fn code(error: Option<&anyhow::Error>, problems: &Problems) -> Code {
     };
     match (class(error), from_problems) {
         (Some(class), _) => of_class(class),
-        // An error without a class ("nothing could be indexed") sums up the problems before it.
+        // An error without a class ("nothing could be indexed") summarises the problems before it.
         (None, Code::Verification | Code::Unreachable) => from_problems,
         (None, _) => Code::Failed,
     }
@@ -113,7 +113,7 @@ pub(crate) fn after_parsing(error: &clap::Error) -> ExitCode {
         print_usage_error(error, Code::Usage.as_u8());
         return Code::Usage.into();
     }
-    // A reader that has gone away has seen enough.
+    // If the reader has closed the pipe, it needs no more output.
     let _ = error.print();
     Code::Done.into()
 }

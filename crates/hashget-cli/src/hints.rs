@@ -1,18 +1,18 @@
-//! What to do next after an error: one table over the class of the error.
+//! What to do after an error: one table, by the class of the error.
 //!
-//! Invariant: a hint is one line that names a command, an option or an action.
+//! Invariant: a hint is one line with a command, an option or an action.
 
 use hashget::error::ErrorClass;
 use hashget::hashdb::HashDbError;
 
 use crate::exit;
 
-/// What else a hint depends on.
+/// What a hint depends on besides the error.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Situation {
-    /// `--offline` was given.
+    /// Was `--offline` given?
     pub(crate) offline: bool,
-    /// What is kept when the command is interrupted, and how to go on.
+    /// What is kept after an interruption, and how to continue.
     pub(crate) after_interruption: String,
 }
 
@@ -29,7 +29,7 @@ pub(crate) fn hint(error: &anyhow::Error, situation: &Situation) -> Option<Strin
     }
 }
 
-/// Where the HashDB is that failed.
+/// The location of the HashDB that failed.
 fn hashdb_location(error: &anyhow::Error) -> Option<&str> {
     error.chain().find_map(|cause| Some(cause.downcast_ref::<HashDbError>()?.location()))
 }
@@ -80,9 +80,9 @@ fn of_class(class: ErrorClass, offline: bool) -> Option<&'static str> {
         ErrorClass::PermissionDenied => "run it as a user who has that permission, or as root",
         ErrorClass::ReadOnly => "choose a folder that can be written to",
         ErrorClass::MissingFile => "check the path",
-        // Dealt with above.
+        // Handled above.
         ErrorClass::Interrupted | ErrorClass::HashDbDamaged => return None,
-        // Their messages say all, or there is nothing to be done.
+        // Their messages are sufficient, or nothing can be done.
         ErrorClass::BadInput
         | ErrorClass::Refused
         | ErrorClass::BadAnswer

@@ -1,6 +1,7 @@
-//! Ctrl-C and the like: the first signal asks the stage to end cleanly, the second ends the process at once.
+//! Ctrl-C and similar signals: the first one asks the stage to end cleanly, the second one ends the process
+//! immediately.
 //!
-//! Invariant: the flag only ever goes from false to true.
+//! Invariant: the flag only changes from false to true.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -14,8 +15,8 @@ use crate::exit::Code;
 pub(crate) fn listen() -> Arc<AtomicBool> {
     let flag = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
-        // The order matters: the shutdown must see the flag as earlier signals have left it. If no handler can be
-        // set, the signal ends the process, as it does by default.
+        // The order matters: the shutdown must see the flag in its state before the current signal. If no
+        // handler can be registered, the signal ends the process, as by default.
         let code = i32::from(Code::Interrupted.as_u8());
         let _ = flag::register_conditional_shutdown(signal, code, Arc::clone(&flag))
             .and_then(|_| flag::register(signal, Arc::clone(&flag)));

@@ -1,6 +1,7 @@
-//! What the commands that look at a tree as `pack` does share: their options, and what they work with.
+//! Shared by the commands that look at a tree like `pack` does: their options, and their packer.
 //!
-//! Invariant: an option means the same wherever it stands, so that `explain` and `report` say what `pack` would do.
+//! Invariant: an option has the same meaning in all of them, so that `explain` and `report` agree with
+//! `pack`.
 
 use std::path::Path;
 
@@ -79,14 +80,14 @@ impl Format {
 }
 
 impl Selection {
-    /// Was any of it given?
+    /// Was any of these options given?
     pub(crate) fn is_given(&self) -> bool {
         !self.exclude.is_empty() || self.exclude_caches || self.one_file_system
     }
 }
 
 impl Reliance {
-    /// Was any of it given?
+    /// Was any of these options given?
     pub(crate) fn is_given(&self) -> bool {
         !self.skip.is_empty()
             || self.min_size > 0
@@ -96,7 +97,8 @@ impl Reliance {
     }
 }
 
-/// The options of a backup, as the command line and the configuration have them. No detectors, no indexing.
+/// The options of a backup, from the command line and the configuration, without detectors and without
+/// indexing.
 pub(crate) fn pack_options<'a>(
     environment: &Environment<'_>,
     selection: &Selection,
@@ -120,7 +122,7 @@ pub(crate) fn pack_options<'a>(
 }
 
 impl WholeSystem {
-    /// Adds what a backup of `/` excludes by default, if `tree` is `/`. Says whether it did.
+    /// Adds the default excludes of a backup of `/`, if `tree` is `/`. Returns whether it did.
     pub(crate) fn exclude(
         &self,
         tree: &Path,
@@ -134,7 +136,7 @@ impl WholeSystem {
     }
 }
 
-/// Works with a packer that has what the global options and the configuration name.
+/// Calls `work` with a packer that is set up according to the global options and the configuration.
 pub(crate) fn with_packer<R>(
     environment: &Environment<'_>,
     work: impl FnOnce(&Packer<'_>) -> anyhow::Result<R>,

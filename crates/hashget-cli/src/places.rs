@@ -1,4 +1,4 @@
-//! Where things are kept on this machine: HashDB, cache, configuration.
+//! Locations on this machine: HashDB, cache, configuration.
 //!
 //! Invariant: an option overrides an environment variable, which overrides the configuration, which overrides the
 //! default. Nothing is created here.
@@ -32,12 +32,12 @@ impl Surroundings {
         self.is_root
     }
 
-    /// A variable that is set to something.
+    /// A variable that is set and not empty.
     pub(crate) fn variable(&self, name: &str) -> Option<&OsString> {
         self.variables.get(Path::new(name).as_os_str()).filter(|value| !value.is_empty())
     }
 
-    /// What detectors may know about this machine: its root, the user's home folder, the environment.
+    /// What detectors may use of this machine: its root, the user's home folder, the environment.
     pub(crate) fn machine(&self) -> Machine {
         let home = self.variable("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
         Machine {
@@ -69,7 +69,7 @@ impl Surroundings {
             .or_else(|| self.home("/var/cache", "XDG_CACHE_HOME", ".cache"))
     }
 
-    /// The configuration file, and whether it must exist (because the user named it).
+    /// The configuration file, and whether it must exist (if the user named it).
     pub(crate) fn config_file(&self, flag: Option<&Path>) -> Option<(PathBuf, bool)> {
         match self.chosen(flag, "HASHGET_CONFIG", None) {
             Some(file) => Some((file, true)),
@@ -109,7 +109,7 @@ impl Surroundings {
             .or_else(|| configured.map(Path::to_path_buf))
     }
 
-    /// `hashget` in the system's folder for root, else in the user's.
+    /// `hashget` in the system's folder for root, otherwise in the user's.
     fn home(&self, system: &str, xdg: &str, below_home: &str) -> Option<PathBuf> {
         if self.is_root {
             return Some(Path::new(system).join("hashget"));

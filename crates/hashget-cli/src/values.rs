@@ -8,7 +8,7 @@ use hashget::archive::AtMost;
 use hashget::model::{Digest, Signature};
 use url::Url;
 
-/// A day, `YYYY-MM-DD`; comes back in that very form.
+/// A day, `YYYY-MM-DD`; returned in exactly this form.
 pub(crate) fn date(text: &str) -> Result<String, String> {
     match text.parse::<jiff::civil::Date>() {
         Ok(date) if date.to_string() == text => Ok(text.to_owned()),
@@ -16,7 +16,8 @@ pub(crate) fn date(text: &str) -> Result<String, String> {
     }
 }
 
-/// Bytes: a whole number, with or without a unit (`K`, `M`, `G`, `T`, also as `KiB`: of 1024).
+/// A size in bytes: a whole number, optionally with a unit (`K`, `M`, `G`, `T`, also `KiB` and so on: powers
+/// of 1024).
 pub(crate) fn bytes(text: &str) -> Result<u64, String> {
     let expected = || "expected a number of bytes, such as 4096, 64K or 1.5M".to_owned();
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -44,7 +45,7 @@ pub(crate) fn bytes(text: &str) -> Result<u64, String> {
     whole.checked_mul(unit).and_then(|whole| whole.checked_add(fraction)).ok_or_else(expected)
 }
 
-/// How much is done in one run: bytes, or a time (`30s`, `10min`, `2h`, `1d`).
+/// The limit of one run: bytes, or a time (`30s`, `10min`, `2h`, `1d`).
 pub(crate) fn at_most(text: &str) -> Result<AtMost, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let seconds = match text[digits.len()..].to_ascii_lowercase().as_str() {
@@ -62,7 +63,7 @@ fn expected_amount() -> String {
     "expected bytes, such as 500M, or a time, such as 30s, 10min or 2h".to_owned()
 }
 
-/// How many things are done at once.
+/// Number of items processed at once.
 pub(crate) fn jobs(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(jobs @ 1..=1024) => Ok(jobs),
@@ -70,7 +71,7 @@ pub(crate) fn jobs(text: &str) -> Result<usize, String> {
     }
 }
 
-/// How many bytes may be fetched for each byte left out.
+/// Maximum number of bytes to download for each byte left out.
 pub(crate) fn ratio(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(ratio) if ratio.is_finite() && ratio >= 0.0 => Ok(ratio),
@@ -96,7 +97,7 @@ pub(crate) fn package_url(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// A pool: a folder, or an http(s) address.
+/// A pool: a folder, or an http(s) URL.
 pub(crate) fn pool(text: &str) -> Result<String, String> {
     match text.split_once("://") {
         _ if text.is_empty() => Err("expected a folder or an address".to_owned()),
@@ -110,16 +111,16 @@ pub(crate) fn pool(text: &str) -> Result<String, String> {
     }
 }
 
-/// What `hashget get` fetches.
+/// The argument of `hashget get`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Thing {
-    /// A file, or a package as a whole, with this digest.
+    /// A file or a whole package with this digest.
     Digest(Digest),
     /// A package with this signature.
     Signature(Signature),
 }
 
-/// `sha256:HEX` or `TYPE:VALUE`.
+/// Parses `sha256:HEX` or `TYPE:VALUE`.
 pub(crate) fn thing(text: &str) -> Result<Thing, String> {
     match text.strip_prefix("sha256:") {
         Some(hex) => hex.parse().map(Thing::Digest).map_err(|error| format!("{error}")),

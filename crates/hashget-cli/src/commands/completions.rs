@@ -1,6 +1,6 @@
 //! `hashget completions`: completions for a shell.
 //!
-//! Invariant: needs no configuration, no HashDB, nothing but standard output.
+//! Invariant: needs only standard output: no configuration, no HashDB.
 
 use clap::{Args, CommandFactory as _};
 use clap_complete::Shell;

@@ -117,7 +117,7 @@ impl Db {
 }
 
 impl Picked {
-    /// The packages of the project that any of the specs selects, by URL.
+    /// The packages of the project that are selected by any of the specs, sorted by URL.
     fn packages(&self, hashdb: &LocalHashDb) -> anyhow::Result<Packages> {
         let today = jiff::Zoned::now().date().to_string();
         let mut packages = hashdb.list()?;
@@ -228,7 +228,7 @@ fn show(
     Ok(())
 }
 
-/// The record of a package, as rows.
+/// The record of a package, as rows of a table.
 fn facts(record: &PackageRecord) -> Vec<Vec<String>> {
     let mut facts = vec![("url", safe(&record.url))];
     facts.extend(record.also.iter().map(|url| ("also", safe(url))));

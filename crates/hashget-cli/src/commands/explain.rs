@@ -1,7 +1,7 @@
 //! `hashget explain`: why a file is left out, or archived.
 //!
-//! Invariant: it says what `pack` would do with the same tree, the same options and the HashDB as it is; nothing is
-//! indexed, fetched or written.
+//! Invariant: it reports what `pack` would do with the same tree, the same options and the current HashDB;
+//! nothing is indexed, fetched or written.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -53,7 +53,7 @@ pub(crate) struct Explain {
     manifest: Format,
 }
 
-/// How many files of each kind were explained.
+/// Number of explained files of each kind.
 #[derive(Default)]
 pub(super) struct Counts {
     left_out: u64,
@@ -134,7 +134,7 @@ impl Explain {
         Ok(options)
     }
 
-    /// The PATHs as paths of the tree; its top if there are none.
+    /// The PATHs as paths of the tree; its top folder if there are none.
     fn paths_within(&self, tree: &Path) -> anyhow::Result<Vec<RelPath>> {
         let top = fs_err::canonicalize(tree)?;
         if self.paths.is_empty() {
@@ -152,7 +152,7 @@ impl Explain {
         self.paths.iter().map(within).collect()
     }
 
-    /// Of an archive, what became of every entry is settled.
+    /// Options of `pack` make no sense for an archive, whose contents are already decided.
     fn check_options(&self) -> Result<(), UsageError> {
         if self.selection.is_given()
             || self.whole_system.no_default_excludes
@@ -178,7 +178,7 @@ impl Explain {
     }
 }
 
-/// Where a path leads; its last component is not followed.
+/// The canonical path, except that a link in the last component is not followed.
 pub(super) fn real_path(path: &Path) -> std::io::Result<PathBuf> {
     let Some(name) = path.file_name() else { return fs_err::canonicalize(path) };
     let parent = path.parent().filter(|parent| *parent != Path::new(""));

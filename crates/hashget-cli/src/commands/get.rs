@@ -1,6 +1,6 @@
-//! `hashget get`: one file or package that the HashDB knows, fetched and proven.
+//! `hashget get`: fetches and proves one file or package that the HashDB knows.
 //!
-//! Invariant: the file appears under its name only when its bytes are proven.
+//! Invariant: the file appears under its name only once its bytes are proven.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -36,12 +36,12 @@ pub(crate) struct Get {
 /// A file or package that was found in the HashDB.
 struct KnownFile {
     package: PackageRecord,
-    /// The path of the wanted file in the package; the package itself if absent.
+    /// The path of the wanted file in the package, and its digest; `None` for the package itself.
     member: Option<(RelPath, Digest)>,
 }
 
 impl Get {
-    /// What is kept when it is interrupted, and how to go on.
+    /// What is kept after an interruption, and how to continue.
     pub(super) fn after_interruption(&self) -> String {
         let folder = self.output.display();
         format!("nothing is in {folder} yet; downloads are kept: run the same command to continue")
@@ -76,7 +76,7 @@ impl Get {
         }))
     }
 
-    /// All that the HashDB knows of it.
+    /// Everything in the HashDB that matches.
     fn find(&self, hashdb: &dyn HashDb) -> anyhow::Result<Vec<KnownFile>> {
         match &self.what {
             Thing::Signature(signature) => whole(hashdb, Key::Signature(signature)),
@@ -94,7 +94,7 @@ impl Get {
                         found.push(KnownFile { package, member: Some((member.path, *digest)) });
                     }
                 }
-                // The least to download first.
+                // The smallest download first.
                 found.sort_by_key(|found| found.package.size);
                 Ok(found)
             }
@@ -108,7 +108,7 @@ fn whole(hashdb: &dyn HashDb, key: Key<'_>) -> anyhow::Result<Vec<KnownFile>> {
     Ok(records.into_iter().flatten().map(found).collect())
 }
 
-/// Fetches it into `folder`: the path of the new file and its size.
+/// Fetches it into `folder`; returns the path of the new file and its size.
 fn fetch(
     files: &PackageFiles<'_>,
     found: &KnownFile,
@@ -144,8 +144,8 @@ fn fetch(
 }
 
 impl KnownFile {
-    /// What the file is called: the last part of its path in the package; of a package, the last part
-    /// of its URL or, where that says nothing (`.../serde/1.0.200/download`), its signature.
+    /// The name for the file: the last part of its path in the package. For a package, the last part of its
+    /// URL or, if that is not a useful name (`.../serde/1.0.200/download`), its signature.
     fn name(&self) -> RelPath {
         let package = &self.package;
         let last = match &self.member {

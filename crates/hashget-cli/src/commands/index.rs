@@ -78,7 +78,7 @@ struct Outcome {
     unreliable: Vec<String>,
 }
 
-/// The detector that `tree` names as `:NAME`: this machine's own system stands for the folder.
+/// The detector for a `tree` of the form `:NAME`, which stands for this machine's own system.
 fn of_this_system(tree: &Path) -> Option<&'static dyn Detector> {
     let name = tree.to_str()?.strip_prefix(':')?;
     let is_it = |found: &&dyn Detector| found.name() == name && !found.system_paths().is_empty();
@@ -213,7 +213,7 @@ impl Index {
 }
 
 impl Outcome {
-    /// Counts a package; `None` stands for one that failed.
+    /// Counts a package; `None` is one that failed.
     fn count(&mut self, indexed: Option<&Indexed>) {
         match indexed {
             Some(Indexed::New { .. }) => self.new += 1,
@@ -223,7 +223,7 @@ impl Outcome {
     }
 }
 
-/// Reports what came of one package. `None` if it failed and the others go on.
+/// Reports the result for one package. `None` if it failed and the others continue.
 fn report_outcome(
     indexer: &Indexer<'_>,
     request: &Request,

@@ -1,6 +1,6 @@
 //! `hashget info`: what an archive needs to be restored.
 //!
-//! Invariant: the manifest alone is read; no HashDB, no network.
+//! Invariant: only the manifest is read; no HashDB, no network.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -88,7 +88,7 @@ fn record(requirements: &Requirements) -> serde_json::Value {
     })
 }
 
-/// How many packages there are of each level of evidence.
+/// Number of packages for each level of evidence.
 fn evidence(requirements: &Requirements) -> BTreeMap<String, usize> {
     let mut levels: BTreeMap<String, usize> = BTreeMap::new();
     for level in requirements.packages.iter().filter_map(|package| package.evidence) {
@@ -97,7 +97,7 @@ fn evidence(requirements: &Requirements) -> BTreeMap<String, usize> {
     levels
 }
 
-/// The day on which the first package may be gone.
+/// The day on which the first package may become unavailable.
 fn first_expiry(requirements: &Requirements) -> Option<&str> {
     requirements.packages.iter().filter_map(|package| package.expires.as_deref()).min()
 }
@@ -141,7 +141,7 @@ fn print(console: &Console, requirements: &Requirements) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Bytes; `-` if the manifest states no sizes.
+/// A size in bytes; `-` if the manifest has no sizes.
 fn sized(requirements: &Requirements, bytes: u64) -> String {
     if requirements.packages.iter().all(|package| package.size.is_none()) {
         "-".to_owned()

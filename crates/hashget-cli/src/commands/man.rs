@@ -1,6 +1,6 @@
 //! `hashget man`: manual pages.
 //!
-//! Invariant: the pages say what `--help` says; both come from one definition.
+//! Invariant: the pages have the text of `--help`; both come from one definition.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! The commands: one file each, with its options and what it does.
+//! The commands: one file for each, with its options and its implementation.
 //!
 //! Invariant: a command reads its options, calls one stage of the library and reports the result.
 

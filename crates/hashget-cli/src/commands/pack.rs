@@ -1,6 +1,6 @@
-//! `hashget pack`: a folder becomes an archive.
+//! `hashget pack`: packs a folder into an archive.
 //!
-//! Invariant: an archive never goes to a terminal, and never into itself.
+//! Invariant: an archive is never written to a terminal, and never contains itself.
 
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
@@ -88,7 +88,7 @@ enum Hashes {
 }
 
 impl Pack {
-    /// What an interruption leaves, and how to continue.
+    /// What is kept after an interruption, and how to continue.
     pub(super) fn after_interruption(&self) -> String {
         let kept =
             "packages that were indexed and what was downloaded are kept: the same command goes on";
@@ -160,7 +160,7 @@ impl Pack {
 }
 
 impl Destination {
-    /// Opens what the library writes to.
+    /// Opens the output for the library.
     fn open(&self) -> anyhow::Result<Output<'static>> {
         use destination::Medium;
         Ok(match &self.target {
@@ -171,7 +171,7 @@ impl Destination {
                 Output::Sink(Box::new(StreamSink::new(device)))
             }
             Medium::StandardOutput => {
-                // The descriptor itself: an archive has no lines to be buffered by.
+                // The descriptor itself, since an archive must not be line-buffered.
                 let descriptor = std::io::stdout().as_fd().try_clone_to_owned()?;
                 Output::Sink(Box::new(StreamSink::new(std::fs::File::from(descriptor))))
             }

@@ -47,7 +47,7 @@ enum Action {
     },
 }
 
-/// What is to be removed.
+/// What to remove.
 #[derive(Debug, Clone)]
 enum Picked {
     Digest(Digest),
@@ -62,7 +62,7 @@ fn picked(text: &str) -> Result<Picked, String> {
 }
 
 impl Pool {
-    /// What an interruption leaves behind, and how to continue.
+    /// What is kept after an interruption, and how to continue.
     pub(super) fn after_interruption(&self) -> String {
         match self.action {
             Action::Add { .. } => {
@@ -100,7 +100,7 @@ fn count(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
 }
 
-/// For each digest the packages that the HashDB knows with it.
+/// For each package of the pool, the packages that the HashDB knows with its digest.
 fn known(hashdb: &dyn HashDb, packages: &[Pooled]) -> Result<Vec<Vec<PackageRecord>>, HashDbError> {
     let keys: Vec<Key<'_>> = packages.iter().map(|pooled| Key::Package(pooled.sha256)).collect();
     let found = hashdb.find(&keys)?;

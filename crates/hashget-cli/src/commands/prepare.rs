@@ -1,4 +1,4 @@
-//! `hashget prepare`: a manifest and an exclude list, for a backup that another tool makes.
+//! `hashget prepare`: a manifest and an exclude list, for a backup made with another tool.
 //!
 //! Invariant: the list is never written into the folder that is backed up.
 
@@ -60,7 +60,7 @@ enum ToolName {
 }
 
 impl Prepare {
-    /// What an interruption leaves, and how to continue.
+    /// What is kept after an interruption, and how to continue.
     pub(super) fn after_interruption(&self) -> String {
         "no manifest and no list were written; packages that were indexed and what was downloaded are kept: \
          the same command goes on"
@@ -93,7 +93,7 @@ impl Prepare {
         self.report(&prepared, environment)
     }
 
-    /// The list must not become part of the backup that it is for.
+    /// The list must not be part of the backup for which it is made.
     fn check_list(&self) -> anyhow::Result<()> {
         let folder = self.list.parent().filter(|folder| *folder != Path::new(""));
         let folder = fs_err::canonicalize(folder.unwrap_or(Path::new(".")))?;

@@ -1,6 +1,6 @@
 //! `hashget report`: an HTML page of what a backup contains, or would contain.
 //!
-//! Invariant: nothing is indexed or downloaded; the page gets its name when it is complete.
+//! Invariant: nothing is indexed or downloaded; the page gets its name once it is complete.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -93,7 +93,7 @@ impl Report {
         Ok(())
     }
 
-    /// Is it a folder that no archive was unpacked into?
+    /// Is it a folder into which no archive was unpacked?
     fn is_live(&self) -> bool {
         let is_stdin = self.archive == Path::new("-");
         let is_folder = !is_stdin && self.archive.is_dir();
@@ -112,7 +112,7 @@ impl Report {
         archive::manifest(&self.archive, environment)
     }
 
-    /// The manifest that a backup of the folder would have, with the HashDB as it is.
+    /// The manifest that a backup of the folder would have, with the current HashDB.
     fn draft(&self, environment: &Environment<'_>) -> anyhow::Result<AnyManifest> {
         let mut options = pack_options(environment, &self.selection, &self.reliance);
         self.whole_system.exclude(&self.archive, &mut options)?;

@@ -1,6 +1,6 @@
-//! `hashget restore`: after a plain `tar xf`, the manifest's files are filled in.
+//! `hashget restore`: adds the files of the manifest after a plain `tar xf`.
 //!
-//! Invariant: the HashDB is not opened; running it again goes on where it stopped.
+//! Invariant: the HashDB is not opened; another run continues where this one stopped.
 
 use std::path::{Path, PathBuf};
 
@@ -48,7 +48,7 @@ impl How {
 }
 
 impl Restore {
-    /// What is kept when it is interrupted, and how to go on.
+    /// What is kept after an interruption, and how to continue.
     pub(super) fn after_interruption(&self) -> String {
         "files that are in place, the manifest and the downloads are kept: run the same command to continue"
             .to_owned()
@@ -75,7 +75,7 @@ impl Restore {
     }
 }
 
-/// Prints the outcome.
+/// Prints the result.
 pub(super) fn report(
     console: &Console,
     command: &str,
@@ -132,10 +132,10 @@ fn lines(target: &Path, summary: &Summary) -> Vec<String> {
     lines
 }
 
-/// How many of the missing entries are named without `-v`.
+/// Number of missing entries listed without `-v`.
 const NAMED: usize = 5;
 
-/// What is missing: the first entries by name, and how many in all.
+/// What is missing: the paths of the first entries, and the total number.
 fn missing(target: &Path, summary: &Summary) -> Vec<String> {
     if summary.missing.is_empty() {
         return Vec::new();

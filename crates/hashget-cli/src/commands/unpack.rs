@@ -1,4 +1,4 @@
-//! `hashget unpack`: an archive becomes the folder it was made of.
+//! `hashget unpack`: unpacks an archive into the folder from which it was made.
 //!
 //! Invariant: the HashDB is not opened; archives never need it.
 
@@ -30,7 +30,7 @@ pub(crate) struct Unpack {
 }
 
 impl Unpack {
-    /// What is kept when it is interrupted, and how to go on.
+    /// What is kept after an interruption, and how to continue.
     pub(super) fn after_interruption(&self) -> String {
         let target = self.target.display();
         format!(

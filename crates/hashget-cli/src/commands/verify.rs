@@ -1,6 +1,6 @@
-//! `hashget verify`: is everything that an archive needs still there?
+//! `hashget verify`: checks whether everything that an archive needs is still available.
 //!
-//! Invariant: what is kept is the answers in the HashDB; nothing that is downloaded stays.
+//! Invariant: only the results are kept, in the HashDB; nothing that is downloaded is kept.
 
 use std::path::PathBuf;
 
@@ -32,7 +32,7 @@ pub(crate) struct Verify {
 }
 
 impl Verify {
-    /// What is kept when it is interrupted, and how to go on.
+    /// What is kept after an interruption, and how to continue.
     pub(super) fn after_interruption(&self) -> String {
         "the answers so far are recorded: the same command starts with the packages that were not checked"
             .to_owned()
@@ -106,7 +106,7 @@ impl Verify {
     }
 }
 
-/// Lists the URLs that do not have a package, and the files that need it if none has it.
+/// Lists the URLs that do not have a package, and, if none has it, the files that need it.
 fn list(package: &VerifiedPackage, environment: &Environment<'_>) -> anyhow::Result<()> {
     let console = environment.console;
     let name = package.package.shown_name();

@@ -1,7 +1,7 @@
-//! The console: listens to the stages and prints for the commands.
+//! The console: receives the events of the stages and prints for the commands.
 //!
-//! Invariant: with `--json` every line on standard output is one record with a `type`; a reader that
-//! goes away is no error.
+//! Invariant: with `--json`, every line on standard output is one record with a `type`; a closed pipe is not
+//! an error.
 
 use std::io::{self, Write as _};
 use std::sync::Arc;
@@ -17,12 +17,12 @@ use serde_json::json;
 use super::progress::ProgressReporter;
 use super::text::{counted, safe};
 
-/// How much is said.
+/// The level of detail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Verbosity {
     /// Problems and errors.
     Quiet,
-    /// Summaries, notes and progress too.
+    /// Also summaries, notes and progress.
     Normal,
     /// Everything.
     Verbose,
@@ -31,17 +31,17 @@ pub(crate) enum Verbosity {
 /// Number of problems of each kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Problems {
-    /// Worth knowing.
+    /// Notes: worth knowing.
     pub(crate) notes: u64,
-    /// Not read, or not restored.
+    /// Entries not read or not restored.
     pub(crate) incomplete: u64,
     /// Sources that could not be reached.
     pub(crate) unreachable: u64,
-    /// Bytes that are not what they should be.
+    /// Bytes that failed verification.
     pub(crate) verification: u64,
 }
 
-/// What a command prints with and a stage talks to.
+/// Prints for a command, and is the monitor of its stages.
 #[derive(Debug)]
 pub(crate) struct Console {
     verbosity: Verbosity,
@@ -53,7 +53,7 @@ pub(crate) struct Console {
     skipped: AtomicU64,
 }
 
-/// The error that ended a command, as it is printed.
+/// The error that ended a command, as printed.
 #[derive(Debug)]
 pub(crate) struct Failure {
     /// The error and its causes, outermost first.
@@ -62,7 +62,7 @@ pub(crate) struct Failure {
     pub(crate) hint: Option<String>,
     /// The exit code.
     pub(crate) exit_code: u8,
-    /// The user stopped the command.
+    /// Did the user stop the command?
     pub(crate) is_interruption: bool,
 }
 
@@ -75,7 +75,7 @@ struct JsonLine<'a, T> {
     body: T,
 }
 
-/// So many skipped things are named without `--verbose`.
+/// Number of skipped items reported without `--verbose`.
 const SHOWN_SKIPPED: u64 = 5;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
@@ -83,7 +83,7 @@ const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const NOTE: Style = AnsiColor::Cyan.on_default().bold();
 
 impl Console {
-    /// A console that is interrupted when the flag is set.
+    /// A console that asks stages to stop once the flag is set.
     pub(crate) fn new(verbosity: Verbosity, json: bool, interrupted: Arc<AtomicBool>) -> Self {
         let reporter = match (verbosity > Verbosity::Quiet, json) {
             (false, _) => None,
@@ -132,7 +132,7 @@ impl Console {
         result
     }
 
-    /// Prints a JSON record, if JSON is wanted.
+    /// Prints a JSON record, if `--json` was given.
     pub(crate) fn record(&self, kind: &str, body: impl Serialize) -> io::Result<()> {
         if !self.json {
             return Ok(());
@@ -140,7 +140,7 @@ impl Console {
         write_record(kind, body)
     }
 
-    /// Ends a command: its summary record, or lines for a person.
+    /// Ends a command: prints its summary record, or lines for the user.
     pub(crate) fn summary(
         &self,
         command: &str,
@@ -170,21 +170,21 @@ impl Console {
         Ok(())
     }
 
-    /// Tells a person something on standard error, unless `--quiet`.
+    /// Prints a message for the user to standard error, unless `--quiet` was given.
     pub(crate) fn say(&self, line: &str) {
         if self.verbosity >= Verbosity::Normal && !self.json {
             self.aside(|| complain(&safe(line)));
         }
     }
 
-    /// The same, with `--verbose` only.
+    /// The same, only with `--verbose`.
     pub(crate) fn detail(&self, line: &str) {
         if self.is_verbose() {
             self.say(line);
         }
     }
 
-    /// Prints the error that ended the command: the chain of causes, and what to do.
+    /// Prints the error that ended the command, with its causes and a hint.
     pub(crate) fn failure(&self, failure: &Failure) {
         self.close();
         self.aside(|| print_failure(failure));
@@ -194,11 +194,11 @@ impl Console {
             "causes": failure.messages,
             "hint": failure.hint,
         });
-        // With nowhere to write to there is nothing to be done.
+        // If nothing can be written, nothing can be done.
         let _ = self.record("error", record);
     }
 
-    /// Ends the reports of progress.
+    /// Stops reporting progress.
     pub(crate) fn close(&self) {
         if let Some(reporter) = &self.reporter {
             reporter.stop();
@@ -269,7 +269,7 @@ impl Monitor for Console {
     }
 }
 
-/// Prints a line to standard output. A reader that has gone away has seen enough.
+/// Prints a line to standard output. A closed pipe is not an error: its reader needs no more output.
 fn write_line(line: &str) -> io::Result<()> {
     writeln!(anstream::stdout(), "{line}").or_else(|error| match error.kind() {
         io::ErrorKind::BrokenPipe => Ok(()),
@@ -300,7 +300,7 @@ fn print_failure(failure: &Failure) {
     }
 }
 
-/// Prints what clap says of a wrong command line; as an `error` record too if that was wanted.
+/// Prints clap's message about a wrong command line, and also as an `error` record if `--json` was given.
 pub(crate) fn print_usage_error(error: &clap::Error, exit_code: u8) {
     // There is nowhere else to report an error.
     let _ = error.print();

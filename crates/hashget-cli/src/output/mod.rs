@@ -1,8 +1,8 @@
-//! What people and programs see: data and JSON records on standard output, everything else on standard
+//! Output for users and programs: data and JSON records on standard output, everything else on standard
 //! error.
 //!
-//! Invariant: only this folder writes to the terminal, and no control character of a foreign name gets
-//! there.
+//! Invariant: only this folder writes to the terminal, and no control character of an untrusted name is
+//! printed there.
 
 mod console;
 mod progress;

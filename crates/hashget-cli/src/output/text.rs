@@ -1,6 +1,6 @@
-//! Numbers, dates and foreign text in the form that people read.
+//! Numbers, dates and untrusted text in the form shown to users.
 //!
-//! Invariant: what [`safe`] returns moves no cursor and starts no line.
+//! Invariant: the result of [`safe`] cannot move the cursor or start a line.
 
 pub(crate) use hashget::model::counted;
 use hashget::model::display_name;
@@ -11,15 +11,15 @@ pub(crate) fn size(bytes: u64) -> String {
     format_size(bytes, BINARY)
 }
 
-/// By which factor `small` is smaller than `large`: `1,234 times`.
+/// The factor by which `small` is smaller than `large`: `1,234 times`.
 pub(crate) fn ratio(large: u64, small: u64) -> String {
     let small = small.max(1);
     let (whole, tenth) = (large / small, large % small * 10 / small);
     if whole < 10 { format!("{whole}.{tenth} times") } else { counted(whole, "time", "times") }
 }
 
-/// A package as messages name it: its name and then its URL, where it has a name of its own (`signatures`, each as
-/// `TYPE:VALUE`); only the URL otherwise.
+/// The name of a package in messages: its own name followed by its URL, if it has a name (`signatures`, each
+/// as `TYPE:VALUE`); otherwise only the URL.
 pub(crate) fn named_package(signatures: &[String], url: &str) -> String {
     match signatures.is_empty() {
         true => safe(url),
@@ -35,7 +35,7 @@ pub(crate) fn day(seconds: i64) -> String {
     )
 }
 
-/// The text with every character that could control a terminal made visible. Safe text stays as it is.
+/// The text with every character that could control a terminal made visible. Safe text is unchanged.
 pub(crate) fn safe(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {

@@ -63,7 +63,7 @@ pub enum ArchiveError {
 }
 
 impl ArchiveError {
-    /// What it means to whoever has to react to it.
+    /// The class of the error, from which exit code and hint follow.
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::NotAnArchive { .. } => ErrorClass::NotAnArchive,

@@ -51,7 +51,7 @@ pub enum PackageFileError {
 }
 
 impl PackageFileError {
-    /// What it means to whoever has to react to it.
+    /// The class of the error, from which exit code and hint follow.
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Fetch(error) => error.class(),

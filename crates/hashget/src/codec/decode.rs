@@ -1,7 +1,7 @@
-//! Decoders of foreign bytes.
+//! Decoders for untrusted bytes.
 //!
-//! Invariant: what comes out is bounded by [`Limits`]: bytes in all, bytes for each byte that went
-//! in, memory for windows; after an error or the end nothing more comes out.
+//! Invariant: [`Limits`] bound the output: its size, its ratio to the input, and the memory for windows.
+//! After an error or the end there is no further output.
 
 use std::cell::Cell;
 use std::io::{self, BufRead, BufReader, Read};
@@ -12,19 +12,19 @@ use super::xz::XzReader;
 use super::{Codec, LimitExceeded, damaged, truncated};
 use crate::limits::Limits;
 
-/// What is read at once from the compressed side, and handed out at once on the other.
+/// Size of the buffers on both sides: compressed input and decompressed output.
 const BUFFER: usize = 128 * 1024;
 
 /// A decoder's input as the codecs take it.
 pub(super) type Input<'a> = BufReader<Metered<'a>>;
 
-/// Decodes all of `input`: every gzip member, zstd and LZ4 frame (skippable ones skipped), xz stream
-/// (with padding), bzip2 stream. `threads` serve xz files of several blocks.
+/// Decodes all of `input`: every gzip member, every zstd and LZ4 frame (skippable frames are skipped), every
+/// xz stream (with padding), every bzip2 stream. `threads` is used for xz files with several blocks.
 ///
 /// # Errors
-/// The reader's errors: kind `UnexpectedEof` if the data ends too early, `InvalidData` if it is
-/// damaged or holds a [`LimitExceeded`]; errors of `input` come through as they are.
-/// This function's own: the codec's library could not start (out of memory).
+/// Errors of the reader: kind `UnexpectedEof` if the data ends too early, `InvalidData` if it is damaged or
+/// exceeds a limit ([`LimitExceeded`]); errors of `input` are passed on unchanged. Error of this function
+/// itself: the codec's library could not start (out of memory).
 pub fn decoder<'a>(
     codec: Codec,
     input: Box<dyn Read + 'a>,
@@ -39,7 +39,7 @@ pub fn decoder<'a>(
         }
         Codec::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::with_buffer(input)?;
-            // 10 is the least window there is; 31 the greatest.
+            // 10 is the smallest window, 31 the largest.
             decoder.window_log_max(limits.window_bytes.max(1).ilog2().clamp(10, 31))?;
             Box::new(decoder)
         }
@@ -50,8 +50,8 @@ pub fn decoder<'a>(
     Ok(guarded(codec, decoder, meter, limits))
 }
 
-/// Decodes a `.lzma` stream, the predecessor of xz. Nothing in its first bytes tells for sure what it is,
-/// so that only a name can (`data.tar.lzma` in old .debs).
+/// Decodes a `.lzma` stream, the predecessor of xz. Its first bytes do not identify the format reliably; only
+/// the file name does (`data.tar.lzma` in old .debs).
 ///
 /// # Errors
 /// As those of [`decoder`].
@@ -80,7 +80,7 @@ fn metered<'a>(input: Box<dyn Read + 'a>) -> (Input<'a>, Rc<Meter>) {
     (BufReader::with_capacity(BUFFER, metered), meter)
 }
 
-/// Holds `decoder` to the limits.
+/// Enforces the limits on `decoder`.
 fn guarded<'a>(
     codec: Codec,
     decoder: Box<dyn Read + 'a>,
@@ -100,21 +100,21 @@ fn guarded<'a>(
     Box::new(BufReader::with_capacity(BUFFER, guarded))
 }
 
-/// The first unpacked bytes, at most `count`, of packed bytes that begin with `head`; fewer when `head`
-/// is damaged or too short to unpack them.
+/// The first decompressed bytes, at most `count`, of compressed bytes that begin with `head`; fewer if `head`
+/// is damaged or too short.
 pub(crate) fn first_bytes(codec: Codec, head: &[u8], limits: &Limits, count: usize) -> Vec<u8> {
     if codec == Codec::Lz4 && !super::is_skippable(head) {
         return super::lz4::first_bytes(head, count).unwrap_or_default();
     }
     let mut bytes = Vec::new();
     if let Ok(decoder) = decoder(codec, Box::new(head), limits, 1) {
-        // An error only means that fewer bytes could be unpacked: those that were are in `bytes`.
+        // An error only means that fewer bytes could be decompressed; they are in `bytes`.
         let _ = decoder.take(count as u64).read_to_end(&mut bytes);
     }
     bytes
 }
 
-/// What went into a decoder.
+/// How many bytes a decoder has read, and whether its input failed.
 #[derive(Default)]
 struct Meter {
     bytes: Cell<u64>,
@@ -137,7 +137,7 @@ impl Read for Metered<'_> {
     }
 }
 
-/// Counts what a decoder takes out of a buffer that others read too.
+/// Counts what a decoder consumes from a buffer that others read as well.
 struct MeteredBuffer<'a> {
     inner: &'a mut dyn BufRead,
     meter: Rc<Meter>,
@@ -164,7 +164,7 @@ impl BufRead for MeteredBuffer<'_> {
     }
 }
 
-/// Holds a decoder to the limits, and gives its errors one form.
+/// Enforces the limits on a decoder, and makes its errors uniform.
 struct Guarded<'a> {
     codec: Codec,
     decoder: Box<dyn Read + 'a>,
@@ -212,7 +212,7 @@ impl Guarded<'_> {
     }
 }
 
-/// Did liblzma's own readers stop at the memory that they may take?
+/// Did liblzma stop at its memory limit?
 fn is_memory_limit(error: &io::Error) -> bool {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<liblzma::stream::Error>());
     matches!(inner, Some(liblzma::stream::Error::MemLimit))
@@ -238,7 +238,7 @@ impl Read for Guarded<'_> {
     }
 }
 
-/// Reads gzip members one after the other; zeros may follow the last one (padding of tapes).
+/// Reads gzip members one after the other; the last one may be followed by zeros (tape padding).
 struct GzipReader<R> {
     member: Option<flate2::bufread::GzDecoder<R>>,
 }
@@ -262,7 +262,7 @@ impl<R: BufRead> Read for GzipReader<R> {
     }
 }
 
-/// The next byte, still to be read; `None` at the end.
+/// The next byte, without consuming it; `None` at the end.
 pub(super) fn peek(input: &mut impl BufRead) -> io::Result<Option<u8>> {
     loop {
         match input.fill_buf() {

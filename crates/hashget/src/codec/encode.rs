@@ -1,6 +1,6 @@
-//! Encoders whose output depends on the input and the level alone.
+//! Encoders whose output depends only on the input and the level.
 //!
-//! Invariant: no time, name, or number of threads goes into the output.
+//! Invariant: no time, file name or thread count influences the output.
 
 use std::io::{self, Write};
 
@@ -9,37 +9,38 @@ use liblzma::stream::{Check, MtStreamBuilder};
 use super::Codec;
 use super::gzip::GzipWriter;
 
-/// The largest window that plain `zstd -d` (and so tar) opens.
+/// The largest window that plain `zstd -d` (and so tar) accepts.
 const ZSTD_WINDOW_LOG: u32 = 27;
 /// From this level on zstd searches the whole window.
 const ZSTD_LONG_LEVEL: i32 = 19;
 
-/// Below this level windows have at most 2 MiB; jobs of twice as much lose next to nothing, and take half the
-/// memory of the library's own choice: some 35 MB less with two threads.
+/// Below this level, windows have at most 2 MiB. Jobs of twice that size compress almost as well as the
+/// library's default, and take half its memory: about 35 MB less with two threads.
 const ZSTD_STRONG_LEVEL: i32 = 9;
 const ZSTD_JOB: u32 = 4 << 20;
 
-/// However many cores there are.
+/// Upper bound, whatever the number of cores.
 const MOST_THREADS: usize = 256;
 
-/// The output of LZ4 depends on how the input is cut: always into pieces of so many bytes.
+/// The output of LZ4 depends on how the input is split, so it is always split into pieces of this size.
 const PIECE: usize = 1 << 16;
 
 /// Compresses what is written to it.
 pub trait Encoder: Write {
-    /// Writes what is left, ends the compressed stream and flushes the output. Without it the output
-    /// is incomplete.
+    /// Writes the remaining data, ends the compressed stream and flushes the output. Without this call the
+    /// output is incomplete.
     ///
     /// # Errors
     /// Those of the output.
     fn finish(self: Box<Self>) -> io::Result<()>;
 }
 
-/// Compresses into `output`. `level` as the codec's own program takes it (gzip 0-9, default 6; zstd
-/// 1-22, 3; xz 0-9, 6; bzip2 1-9, 9; the others have none). `threads` serve gzip, zstd and xz.
+/// Compresses into `output`. `level` is that of the codec's own program (gzip 0-9, default 6; zstd 1-22,
+/// default 3; xz 0-9, default 6; bzip2 1-9, default 9; the others have none). `threads` is used for gzip,
+/// zstd and xz.
 ///
 /// # Errors
-/// A level that the codec does not have.
+/// The codec does not have this level.
 pub fn encoder<'a>(
     codec: Codec,
     output: Box<dyn Write + 'a>,
@@ -58,7 +59,7 @@ pub fn encoder<'a>(
         }
         Codec::Zstd => Box::new(zstd_encoder(output, level, threads)?),
         Codec::Xz => {
-            // The parallel encoder also for one thread: it alone cuts the input into blocks.
+            // The parallel encoder even for one thread: only this one splits the input into blocks.
             let stream = MtStreamBuilder::new()
                 .preset(in_range(codec, level, 0, 9, 6)?)
                 .check(Check::Crc64)
@@ -86,7 +87,7 @@ fn zstd_encoder<W: Write>(
     let level = in_range(Codec::Zstd, level, 1, 22, 3)?.cast_signed();
     let mut encoder = zstd::stream::write::Encoder::new(output, level)?;
     encoder.include_checksum(true)?;
-    // Workers also for one thread: they alone cut the input into jobs.
+    // A worker even for one thread: only with workers is the input split into jobs.
     encoder.multithread(u32::try_from(threads).unwrap_or(1))?;
     if level >= ZSTD_LONG_LEVEL {
         encoder.long_distance_matching(true)?;
@@ -124,7 +125,7 @@ fn no_level(codec: Codec, level: Option<i32>) -> io::Result<()> {
     }
 }
 
-/// Passes bytes on.
+/// Passes bytes through.
 struct Plain<W>(W);
 
 impl<W: Write> Write for Plain<W> {
@@ -143,7 +144,7 @@ impl<W: Write> Encoder for Plain<W> {
     }
 }
 
-/// Gives an encoder its input in pieces of one size.
+/// Passes an encoder its input in pieces of one size.
 struct Pieces<E> {
     encoder: E,
     pending: Vec<u8>,

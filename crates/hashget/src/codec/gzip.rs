@@ -1,7 +1,7 @@
-//! gzip on all cores: the input is cut into blocks, each of which becomes a gzip member.
+//! Multi-threaded gzip: the input is split into blocks, and each block becomes a gzip member.
 //!
-//! Invariant: where the input is cut depends on nothing but its length and the calls of `flush`; members
-//! are written in the order of the blocks, whichever is compressed first.
+//! Invariant: the split depends only on the length of the input and the calls of `flush`. Members are written
+//! in the order of the blocks, whichever is compressed first.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -11,7 +11,7 @@ use flate2::Compression;
 
 use super::encode::Encoder;
 
-/// Bytes of input in one member. What is lost by starting anew for each is about 1 byte in 500.
+/// Bytes of input in one member. Starting anew for each costs about 1 byte in 500.
 const BLOCK: usize = 1 << 20;
 
 /// Compresses into gzip members, which together are an ordinary gzip file.
@@ -19,16 +19,16 @@ pub(super) struct GzipWriter<W> {
     output: W,
     level: Compression,
     pending: Vec<u8>,
-    /// Was no member begun? Even nothing at all is one member.
+    /// Has no member been started? Even empty input needs one member.
     empty: bool,
     /// Members that are being compressed, in order.
     members: VecDeque<Receiver<io::Result<Vec<u8>>>>,
-    /// Where blocks go; without it they are compressed right here.
+    /// Where blocks are sent; without workers they are compressed on this thread.
     workers: Option<Sender<Block>>,
     most: usize,
 }
 
-/// Input for one member, and where the member goes.
+/// Input for one member, and the channel that receives the member.
 struct Block {
     bytes: Vec<u8>,
     done: Sender<io::Result<Vec<u8>>>,
@@ -60,7 +60,7 @@ impl<W: Write> GzipWriter<W> {
         self.write_members(self.most)
     }
 
-    /// Waits for members and writes them until there are no more than `left`.
+    /// Waits for members and writes them until at most `left` remain.
     fn write_members(&mut self, left: usize) -> io::Result<()> {
         while self.members.len() > left
             && let Some(member) = self.members.pop_front()
@@ -84,7 +84,7 @@ fn start(level: Compression, threads: usize) -> io::Result<Sender<Block>> {
         let blocks = blocks.clone();
         std::thread::Builder::new().name("gzip".to_owned()).spawn(move || {
             for Block { bytes, done } in blocks {
-                // Nobody waits for it when the writer was dropped.
+                // If the writer was dropped, nothing waits for the result.
                 let _ = done.send(member(&bytes, level));
             }
         })?;

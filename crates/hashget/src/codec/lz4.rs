@@ -1,6 +1,6 @@
 //! LZ4 frames, one after the other.
 //!
-//! Invariant: a frame without its end mark is an error (the library alone takes it for the end).
+//! Invariant: a frame without its end mark is an error (the library alone would treat it as the end).
 
 use std::io::{self, Read};
 
@@ -20,11 +20,11 @@ enum State<'a> {
     Over,
 }
 
-/// The input from a frame's magic number on, which was read already.
+/// The input from a frame's magic number on, which has already been consumed.
 struct Framed<'a> {
     magic: &'static [u8],
     input: Input<'a>,
-    /// The input ended while the frame wanted more.
+    /// Did the input end inside the frame?
     ended: bool,
 }
 
@@ -45,7 +45,7 @@ impl<'a> Lz4Reader<'a> {
     }
 }
 
-/// Begins the next frame, past skippable ones; [`State::Over`] at the end of the input.
+/// Starts the next frame, after skipping skippable ones; [`State::Over`] at the end of the input.
 fn next_frame(mut input: Input<'_>) -> io::Result<State<'_>> {
     loop {
         if peek(&mut input)?.is_none() {
@@ -55,7 +55,7 @@ fn next_frame(mut input: Input<'_>) -> io::Result<State<'_>> {
         input.read_exact(&mut magic)?;
         if magic == LZ4_MAGIC {
             let framed = Framed { magic: &LZ4_MAGIC, input, ended: false };
-            // A new decoder for each frame: they may differ in the size of their blocks.
+            // A new decoder for each frame: block sizes may differ between frames.
             return Ok(State::Within(Box::new(FrameDecoder::new(framed))));
         }
         if !is_skippable(&magic) {
@@ -93,12 +93,11 @@ impl Read for Lz4Reader<'_> {
     }
 }
 
-/// The first bytes, at most `count`, of a frame's first block, also when `head` does not hold the
-/// block whole (a block may have 4 MiB, and the library decodes whole blocks only). `head` begins
-/// with the frame.
+/// The first bytes, at most `count`, of a frame's first block, even if `head` does not contain the whole
+/// block (a block may have 4 MiB, and the library decodes only whole blocks). `head` begins with the frame.
 pub(super) fn first_bytes(head: &[u8], count: usize) -> Option<Vec<u8>> {
     let flags = *head.get(4)?;
-    // Magic, flags, block size, then the size of the contents and a dictionary's id if there are.
+    // Magic number, flags, block size; then the content size and the dictionary id, if present.
     let mut at = 6;
     at += if flags & 0x08 != 0 { 8 } else { 0 };
     at += if flags & 0x01 != 0 { 4 } else { 0 };
@@ -136,7 +135,7 @@ fn sequences(block: &[u8], count: usize) -> Option<Vec<u8>> {
     Some(output)
 }
 
-/// A length of four bits, and of the bytes that follow when the bits are all ones.
+/// A length of four bits, plus the bytes that follow if all four bits are set.
 fn run_length(bits: u8, bytes: &mut impl Iterator<Item = u8>) -> Option<usize> {
     let mut length = usize::from(bits);
     if bits == 15 {

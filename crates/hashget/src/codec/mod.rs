@@ -1,7 +1,7 @@
-//! Compression, recognised by content: decoders that stop at a limit, encoders that repeat themselves.
+//! Compression, recognised by content: decoders that stop at a limit, encoders with reproducible output.
 //!
-//! Invariant: a [`decoder`] ends without an error only after a whole, checked, compressed stream (all
-//! its members or frames); an [`encoder`] gives equal output for equal input, however many threads.
+//! Invariant: a [`decoder`] ends without an error only after a complete, checked, compressed stream (all its
+//! members or frames); an [`encoder`] gives equal output for equal input, whatever the number of threads.
 
 mod decode;
 mod encode;
@@ -16,7 +16,7 @@ pub use decode::decoder;
 pub(crate) use decode::{first_bytes, gzip_member, lzma_decoder};
 pub use encode::{Encoder, encoder};
 
-/// A way to compress.
+/// A compression format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Codec {
     /// Not compressed.
@@ -46,8 +46,8 @@ impl Codec {
     pub const ALL: [Self; 6] =
         [Self::None, Self::Gzip, Self::Zstd, Self::Xz, Self::Bzip2, Self::Lz4];
 
-    /// What the bytes that begin with `head` are compressed by; [`Codec::None`] if by nothing known.
-    /// Ten bytes are enough, unless the bytes begin with skippable frames.
+    /// The compression of the bytes that begin with `head`; [`Codec::None`] if none is recognised. Ten bytes
+    /// are enough, unless the bytes begin with skippable frames.
     pub fn recognise(head: &[u8]) -> Self {
         if is_skippable(head) {
             return after_skippable(head);
@@ -66,7 +66,7 @@ impl Codec {
         }
     }
 
-    /// What a person calls it.
+    /// The name shown to users.
     pub fn name(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -84,8 +84,8 @@ fn is_skippable(head: &[u8]) -> bool {
     head.len() >= 4 && head[0] & 0xf0 == 0x50 && head[1..4] == SKIPPABLE
 }
 
-/// The codec of the first frame that is not skippable; zstd when `head` does not reach it, since
-/// its parallel writers begin with such frames.
+/// The codec of the first frame that is not skippable; zstd if `head` ends before it, since zstd's parallel
+/// writers begin with such frames.
 fn after_skippable(mut head: &[u8]) -> Codec {
     while is_skippable(head) {
         let Some(length) = head.get(4..8) else { return Codec::Zstd };
@@ -102,17 +102,17 @@ fn after_skippable(mut head: &[u8]) -> Codec {
     }
 }
 
-/// A [limit](crate::limits::Limits) was exceeded while reading; travels inside an [`io::Error`].
+/// A [limit](crate::limits::Limits) was exceeded while reading; carried inside an [`io::Error`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LimitExceeded {
-    /// What is too much, in the plural.
+    /// What exceeds the limit, in the plural.
     pub what: String,
     /// The limit.
     pub limit: u64,
 }
 
 impl LimitExceeded {
-    /// As an I/O error, for readers.
+    /// Wraps it in an I/O error, for readers.
     pub fn into_io(self) -> io::Error {
         io::Error::new(io::ErrorKind::InvalidData, self)
     }
@@ -131,12 +131,12 @@ impl fmt::Display for LimitExceeded {
 
 impl std::error::Error for LimitExceeded {}
 
-/// Bytes that are not what a codec writes.
+/// An error for bytes that are not valid data of the codec.
 fn damaged(codec: Codec, problem: impl fmt::Display) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("damaged {} data: {problem}", codec.name()))
 }
 
-/// Bytes that end in the middle of a compressed stream.
+/// An error for bytes that end inside a compressed stream.
 fn truncated(codec: Codec) -> io::Error {
     io::Error::new(
         io::ErrorKind::UnexpectedEof,

@@ -1,6 +1,6 @@
-//! xz: streams one after the other, padding between them, blocks decoded in parallel.
+//! xz: concatenated streams, padding between them, blocks decoded in parallel.
 //!
-//! Invariant: no stream makes liblzma take more memory than the window limit and a little more.
+//! Invariant: liblzma never takes much more memory than the window limit.
 
 use std::io::{self, BufRead, Read};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,11 +10,11 @@ use liblzma::stream::{Action, Error, MtStreamBuilder, Status, Stream};
 use super::decode::{Input, peek};
 use super::{Codec, LimitExceeded, damaged, truncated};
 
-/// What liblzma needs besides the dictionary.
+/// Memory that liblzma needs besides the dictionary.
 const OVERHEAD: u64 = 2 << 20;
 
-/// How many xz readers there are in this process. It only decides about speed: decoding one package with
-/// several threads costs copies and fresh memory, which is a loss where other packages keep the cores busy.
+/// Number of xz readers in this process. It influences speed only: multi-threaded decoding of one package
+/// costs copies and fresh memory, which is a loss while other packages keep the cores busy.
 static READERS: AtomicUsize = AtomicUsize::new(0);
 
 /// Decodes xz streams to the end of the input.
@@ -29,7 +29,7 @@ pub(super) struct XzReader<'a> {
 impl<'a> XzReader<'a> {
     pub(super) fn new(input: Input<'a>, window_bytes: u64, threads: usize) -> io::Result<Self> {
         let others = READERS.fetch_add(1, Ordering::Relaxed);
-        // liblzma's own bound is 16384.
+        // liblzma's own limit is 16384.
         let threads = u32::try_from(threads.saturating_sub(others)).unwrap_or(u32::MAX);
         let threads = threads.clamp(1, 256);
         let mut reader = Self { input, stream: None, window_bytes, threads };
@@ -42,13 +42,13 @@ impl<'a> XzReader<'a> {
         if self.threads == 1 {
             return Ok(Stream::new_stream_decoder(memory, 0)?);
         }
-        // Blocks too large to be held whole are decoded one by one instead.
+        // Blocks too large to be kept in memory are decoded one by one instead.
         let builder = &mut MtStreamBuilder::new();
         builder.threads(self.threads).memlimit_threading(memory).memlimit_stop(memory);
         Ok(builder.decoder()?)
     }
 
-    /// Goes past the padding after a stream. `false` if nothing follows.
+    /// Skips the padding after a stream. `false` if nothing follows.
     fn next_stream(&mut self) -> io::Result<bool> {
         let mut padding = 0_u64;
         loop {
@@ -110,7 +110,7 @@ impl Read for XzReader<'_> {
             if written > 0 {
                 return Ok(written);
             }
-            // liblzma says this only when it was called twice without any progress.
+            // liblzma returns this only after two calls without progress.
             if status == Status::MemNeeded {
                 return Err(truncated(Codec::Xz));
             }

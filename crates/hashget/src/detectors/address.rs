@@ -1,4 +1,4 @@
-//! Which URLs may stand for a package: those that anybody can fetch.
+//! Which URLs may be used for a package: those that anybody can fetch.
 //!
 //! Invariant: what [`public_url`] returns is an absolute `http` or `https` URL with a host, without
 //! credentials and without a fragment; its errors never repeat a password.
@@ -13,10 +13,10 @@ pub enum NotPublic {
     NotAUrl {
         /// The text, safe for a terminal.
         text: String,
-        /// What the parser says.
+        /// The parser's message.
         problem: String,
     },
-    /// Its scheme is not one that packages are fetched by.
+    /// Packages cannot be fetched with its scheme.
     #[error("its scheme is \"{scheme}\": expected http or https")]
     Scheme {
         /// The scheme.
@@ -25,13 +25,13 @@ pub enum NotPublic {
     /// It has a user name or a password: it would be written into every manifest.
     #[error("it has a user name or password in it: a package must be public")]
     Credentials,
-    /// It names a place within the package.
+    /// It refers to a part of the package.
     #[error("it has a fragment (\"#...\"): expected the URL of the whole package")]
     Fragment,
 }
 
-/// `text` as the URL of a public package, in the one form in which URLs are compared (host in lower
-/// case, no default port, odd characters percent-encoded).
+/// `text` as the URL of a public package, normalised so that URLs can be compared (host in lower case, no
+/// default port, special characters percent-encoded).
 ///
 /// # Errors
 /// See [`NotPublic`].
@@ -52,7 +52,7 @@ pub fn public_url(text: &str) -> Result<String, NotPublic> {
     Ok(url.into())
 }
 
-/// Text as part of a URL's path: `/` stays, and of all others only those that mean themselves
+/// Text as part of a URL's path: `/` is kept; all other characters are encoded unless they are safe
 /// everywhere.
 pub(crate) fn quoted(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len());
@@ -66,7 +66,7 @@ pub(crate) fn quoted(text: &str) -> String {
     quoted
 }
 
-/// What a broken URL may show of itself: whatever stands before an `@` could be a password.
+/// The part of an invalid URL that may be shown: anything before an `@` could be a password.
 fn hide_credentials(text: &str) -> String {
     match text.rfind('@') {
         Some(at) => format!("...{}", &text[at..]),

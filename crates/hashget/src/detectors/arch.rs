@@ -1,7 +1,7 @@
-//! Arch Linux and what descends from it: the packages that pacman says are installed.
+//! Arch Linux and its derivatives: the packages installed according to pacman.
 //!
-//! Invariant: a package's digest is taken from pacman's synchronised databases alone, and only where name,
-//! version and day of building are those of the installed package; nothing in a tree is followed out of it.
+//! Invariant: a package's digest comes only from pacman's sync databases, and only if name, version and build
+//! date are those of the installed package. No link is followed out of the tree.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ use sync::{Databases, Synced};
 /// Recognises `var/lib/pacman/local`.
 pub(super) struct Arch;
 
-/// Where pacman keeps its knowledge.
+/// The folder of pacman's local database.
 const LOCAL: &[u8] = b"var/lib/pacman/local";
 const CACHE: &str = "var/cache/pacman/pkg";
 
@@ -77,7 +77,7 @@ impl Detector for Arch {
     }
 }
 
-/// The folder in the tree that is the system whose packages `path` holds.
+/// The folder of the system in the tree whose local database is `path`.
 fn system_of(path: &RelPath) -> Option<RelPath> {
     let folder = path.as_bytes().strip_suffix(LOCAL)?;
     if folder.is_empty() {
@@ -90,14 +90,14 @@ fn system_of(path: &RelPath) -> Option<RelPath> {
 const BUILT_HERE: &str = "are of no repository and were not signed, so that nobody else has them";
 const NOT_KEPT: &str = "are of an archive that is not known to keep them for ever";
 
-/// What a tree and this machine know of packages, read once.
+/// What the tree and this machine know about packages, read once.
 struct Knowledge {
     tree: Arc<TreeRoot>,
     /// The ID of the system in the tree.
     system: String,
     archives: Archives,
     databases: Databases,
-    /// Where pacman keeps packages, in the tree and on this machine.
+    /// pacman's package caches, in the tree and on this machine.
     caches: Vec<PathBuf>,
 }
 
@@ -140,7 +140,8 @@ impl Knowledge {
         })
     }
 
-    /// The permanent URL: in the archive of all packages, else in a repository that loses none.
+    /// The permanent URL: in the archive of all packages, otherwise in a repository that never removes
+    /// packages.
     fn url(
         &self,
         package: &Installed,
@@ -162,8 +163,8 @@ impl Knowledge {
         url.or_else(kept).and_then(|url| public_url(&url).ok()).ok_or(NOT_KEPT)
     }
 
-    /// The name of the package's file where no database gives it: that of the one in a cache, else by the
-    /// compression of its time.
+    /// The name of the package's file if no database has it: that of a file in a cache, otherwise with the
+    /// compression in use when the package was built.
     fn file_name(&self, package: &Installed) -> String {
         let named = |end: &str| format!("{}.pkg.tar.{end}", package.full_name());
         let is_cached =
@@ -173,5 +174,6 @@ impl Knowledge {
     }
 }
 
-/// Since 27 December 2019 packages are compressed by zstd, before by xz (seconds since 1970).
+/// Packages are compressed with zstd since 27 December 2019 (here in seconds since 1970), before that with
+/// xz.
 const ZSTD_SINCE: u64 = 1_577_404_800;

@@ -1,7 +1,7 @@
-//! What a detector finds: a package, where it is, and what proves it.
+//! What a detector finds: a package, its URL, and what proves it.
 //!
-//! Invariant: a candidate claims nothing that is believed: bytes are hashed before they count, whatever it
-//! says of them.
+//! Invariant: nothing in a candidate is trusted: bytes are hashed before they are used, whatever it claims
+//! about them.
 
 use std::fmt;
 use std::io;
@@ -12,53 +12,53 @@ use super::{DetectError, small_files};
 use crate::limits::Limits;
 use crate::model::{Algorithm, Checksum, Digest, Member, RelPath, Signature};
 
-/// A package that a tree seems to be made of.
+/// A package that a tree seems to contain.
 #[derive(Debug, Clone, Default)]
 pub struct Candidate {
-    /// Its permanent public URL, without credentials. With a [`question`](Self::question) the first page that
-    /// is asked.
+    /// Its permanent public URL, without credentials. With a [`question`](Self::question), the first page to
+    /// request.
     pub url: String,
-    /// Its digest, where the machine knows it (an index, a lock file).
+    /// Its digest, if this machine knows it (from an index or a lock file).
     pub sha256: Option<Digest>,
-    /// Its digest by another algorithm, where the machine knows that one.
+    /// Its digest by another algorithm, if this machine knows that.
     pub checksum: Option<Checksum>,
-    /// Its size, where the machine knows it.
+    /// Its size, if this machine knows it.
     pub size: Option<u64>,
-    /// Its name in its ecosystem. Whoever has a question needs one that no other package has.
+    /// Its name in its ecosystem. A candidate with a question needs a name that no other package has.
     pub signature: Option<Signature>,
-    /// The grouping that a hint asks for.
+    /// The project named by a hint.
     pub project: Option<String>,
-    /// The package itself, where it lies on this machine. Used only if `sha256` or `checksum` is known and
-    /// matches its bytes; otherwise the URL is asked.
+    /// The package itself, if it is on this machine. Used only if `sha256` or `checksum` is known and matches
+    /// its bytes; otherwise the package is fetched.
     pub local_file: Option<PathBuf>,
     /// The entry that led to it.
     pub found_at: RelPath,
-    /// The detector that was the first to name it; detectors leave this to whoever asks them.
+    /// The detector that found it first; set by the caller of the detectors, not by the detectors.
     pub found_by: String,
-    /// Servers that have the same bytes today, but not for ever. They are asked before `url`, and only where `sha256`
-    /// is known; they are recorded as further URLs.
+    /// Servers that have the same bytes now, but not permanently. They are tried before `url`, and only if
+    /// `sha256` is known; they are recorded as further URLs.
     pub mirrors: Vec<String>,
-    /// Other permanent URLs of the same bytes. They are asked after `url`, and recorded as further URLs.
+    /// Other permanent URLs of the same bytes. They are tried after `url`, and recorded as further URLs.
     pub also: Vec<String>,
-    /// Where the archive has the file by its contents, if `url` is likely but not certain: bytes that came from
-    /// somewhere else are recorded under this URL.
+    /// The content address of the file in its archive, if `url` is likely but not certain: bytes that came
+    /// from elsewhere are recorded under this URL.
     pub by_content: Option<ContentAddress>,
-    /// Who knows its URL, where the detector does not.
+    /// How to find its URL, if the detector does not know it.
     pub question: Option<Arc<dyn Question>>,
-    /// Who may know another URL; asked when the package cannot be fetched from the ones that are known.
+    /// How to find another URL; asked if the package cannot be fetched from the known ones.
     pub otherwise: Option<Arc<dyn Question>>,
-    /// What is known of its single files, for evidence below `signed`: one for each place where it is
+    /// Lists of digests of its single files, for evidence below `signed`: one for each place where it is
     /// installed.
     pub lists: Vec<Arc<dyn FileList>>,
 }
 
 impl Candidate {
-    /// How the package is called in messages: its name in its ecosystem, else its URL.
+    /// The name of the package in messages: its name in its ecosystem, otherwise its URL.
     pub fn name(&self) -> &str {
         self.signature.as_ref().map_or(&self.url, |name| &name.value)
     }
 
-    /// The candidate with what an answer to one of its questions says.
+    /// The candidate, completed by the answer to one of its questions.
     #[must_use]
     pub fn answered(&self, answer: Answer) -> Self {
         let mut local_files = answer.local_files.into_iter();
@@ -82,10 +82,10 @@ impl Candidate {
     }
 }
 
-/// How an archive names files by their contents: a prefix, and the digest in hex digits.
+/// How an archive names files by their contents: a prefix, and the digest as hex digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ContentAddress {
-    /// What stands before the digits.
+    /// The part of the URL before the digits.
     pub prefix: &'static str,
     /// The digest's algorithm.
     pub algorithm: Algorithm,
@@ -98,37 +98,36 @@ impl ContentAddress {
     }
 }
 
-/// A package whose URL the detector does not know. It is asked while indexing, and only for packages that the HashDB does
-/// not know by name: first what this machine says, then pages of a registry's index, each once in a run. An answer may
-/// lead to a further question.
+/// Finds the URL of a package if the detector does not know it. It is asked during indexing, and only for
+/// packages that the HashDB does not know by name: first files on this machine, then pages of a registry's
+/// index, each once in a run. An answer may lead to a further question.
 pub trait Question: fmt::Debug + Send + Sync {
-    /// What files of this machine say, where reading them takes too long for a detector. `None` if the pages have to
-    /// be asked. `note` takes what is wrong with the files.
+    /// Looks for the answer in files on this machine, if reading them would take too long for a detector.
+    /// `None` if the pages must be requested. `note` receives errors in the files.
     ///
     /// # Errors
-    /// Why the package has no permanent URL: nobody else is asked then.
+    /// Why the package has no permanent URL; then nothing else is asked.
     fn look_up(&self, note: &mut dyn FnMut(DetectError)) -> Result<Option<Answer>, String> {
         let _ = note;
         Ok(None)
     }
 
-    /// The pages to ask, in turn, until one of them has the answer: public URLs.
+    /// The public URLs of the pages to request, in order, until one of them has the answer.
     fn pages(&self) -> &[String];
 
-    /// The media types that a page may have, as HTTP's header `Accept` writes them.
+    /// The media types that a page may have, in the syntax of the HTTP header `Accept`.
     fn accept(&self) -> &'static str {
         "*/*"
     }
 
-    /// What the page at `url` says of the package; `None` if it does not have it. Pure: `page` is foreign
-    /// text.
+    /// The answer in the page at `url`; `None` if the page does not have it. Pure; `page` is untrusted text.
     ///
     /// # Errors
     /// What is wrong with the page.
     fn answer(&self, url: &str, page: &[u8]) -> Result<Option<Answer>, String>;
 }
 
-/// A question is equal to itself alone.
+/// A question is only equal to itself.
 impl PartialEq for dyn Question {
     fn eq(&self, other: &Self) -> bool {
         std::ptr::addr_eq(self, other)
@@ -137,11 +136,11 @@ impl PartialEq for dyn Question {
 
 impl Eq for dyn Question {}
 
-/// What an index says of a package.
+/// The answer of an index about a package.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answer {
-    /// Its permanent public URL, as [`public_url`](super::public_url) writes it; with a further
-    /// [`question`](Self::question) the first page of that.
+    /// Its permanent public URL, normalised by [`public_url`](super::public_url); with a further
+    /// [`question`](Self::question), the first page of that.
     pub url: String,
     /// Its digest.
     pub sha256: Option<Digest>,
@@ -149,42 +148,43 @@ pub struct Answer {
     pub checksum: Option<Checksum>,
     /// Its size.
     pub size: Option<u64>,
-    /// Places on this machine where it may lie (a client's cache).
+    /// Paths on this machine where the package may be (a client's cache).
     pub local_files: Vec<PathBuf>,
-    /// It is not what was installed, but comes near it (the source of what was built here): what lists say of
-    /// the installed files says nothing of it.
+    /// It is not the installed package, but a similar one (the source of a package built here): the lists of
+    /// the installed files do not apply to it.
     pub is_other: bool,
-    /// As [`Candidate::mirrors`].
+    /// See [`Candidate::mirrors`].
     pub mirrors: Vec<String>,
-    /// As [`Candidate::also`].
+    /// See [`Candidate::also`].
     pub also: Vec<String>,
-    /// As [`Candidate::by_content`].
+    /// See [`Candidate::by_content`].
     pub by_content: Option<ContentAddress>,
-    /// Packages of the same name with other bytes. One of them is taken if the file on this machine has its checksum.
+    /// Packages with the same name and other bytes. One of them is used if the file on this machine has its
+    /// checksum.
     pub alternatives: Vec<Answer>,
-    /// Who knows the URL, if this answer does not say it.
+    /// How to find the URL, if this answer does not have it.
     pub question: Option<Arc<dyn Question>>,
-    /// As [`Candidate::otherwise`].
+    /// See [`Candidate::otherwise`].
     pub otherwise: Option<Arc<dyn Question>>,
 }
 
-/// One file of a package, as a list of digests has it.
+/// One file of a package, from a list of digests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
-    /// The path of the member, as the package's reader names it.
+    /// The path of the member, as the package's reader returns it.
     pub member: RelPath,
-    /// Where it was installed, below the list's folder.
+    /// The path where it was installed, relative to the list's folder.
     pub path: RelPath,
     /// The digest that it should have.
     pub checksum: Checksum,
 }
 
-/// What the list within a package says.
+/// The contents of the list within a package.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Declared {
     /// Files, each with the digest that it should have.
     pub files: Vec<Listed>,
-    /// Members that were read together with the list, each with its SHA-256; the tree need not have them.
+    /// Members that were read together with the list, each with its SHA-256; they need not be in the tree.
     pub members: Vec<Member>,
 }
 
@@ -194,13 +194,13 @@ impl From<Vec<Listed>> for Declared {
     }
 }
 
-/// Gives `count` bytes of a package from `first` on; fewer only at its end.
+/// Returns `count` bytes of a package from position `first` on; fewer only at its end.
 pub type Parts<'a> = dyn FnMut(u64, u64) -> io::Result<Vec<u8>> + 'a;
 
-/// What is known of a package's single files without the package. Only files whose bytes have the digest that a
-/// list gives are relied on.
+/// What is known about a package's single files without downloading it. A file is relied on only if its bytes
+/// have the digest in the list.
 ///
-/// Each list is asked for only where the user allows its evidence, so reading belongs in here, and not into
+/// Each list is read only if the user allows its evidence, so reading belongs here and not into detection.
 /// detection.
 pub trait FileList: fmt::Debug + Send + Sync {
     /// The name of the [format](crate::formats::FORMATS) that reads the package.
@@ -209,19 +209,19 @@ pub trait FileList: fmt::Debug + Send + Sync {
     /// The folder in which it is installed.
     fn root(&self) -> &Path;
 
-    /// Evidence `local`: the list that this machine keeps. `None` if it keeps none.
+    /// Evidence `local`: the list on this machine. `None` if there is none.
     ///
     /// # Errors
-    /// When there is one that cannot be understood.
+    /// The list cannot be parsed.
     fn local(&self) -> Result<Option<Vec<Listed>>, String> {
         Ok(None)
     }
 
-    /// Evidence `declared`: the list within the package, of which `part` gives any bytes, and `size` is the
-    /// size of it all. `None` if packages of this kind have none.
+    /// Evidence `declared`: the list within the package. `part` returns any bytes of the package, `size` is
+    /// the size of the whole package. `None` if packages of this kind have no list.
     ///
     /// # Errors
-    /// What `part` failed with; or when the list cannot be understood.
+    /// `part` failed, or the list cannot be parsed.
     fn declared(
         &self,
         part: &mut Parts<'_>,

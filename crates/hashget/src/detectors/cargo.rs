@@ -1,8 +1,7 @@
-//! Cargo's registry: unpacked crates in `registry/src`, packed ones in `registry/cache`, and vendored ones.
+//! Cargo's registries: unpacked crates in `registry/src`, packed ones in `registry/cache`, and vendored ones.
 //!
 //! Invariant: URL and digest of a crate come from its own registry's files on this machine
-//! (`index/HOST-HASH`), never from what a crate says of itself; a registry that is not public gives no
-//! candidates.
+//! (`index/HOST-HASH`), never from the crate itself; a registry that is not public gives no candidates.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -37,7 +36,7 @@ impl Detector for Cargo {
         path: &RelPath,
         _note: &mut dyn FnMut(DetectError),
     ) -> Result<Vec<Candidate>, DetectError> {
-        // The tree may begin anywhere below ~/.cargo: the folders above it are part of the pattern, too.
+        // The tree may start anywhere below ~/.cargo, so the folders above it are also matched.
         let root = machine.real_path(root)?;
         let entry = path.below(&root);
         if path.file_name() == vendored::CHECKSUMS {
@@ -83,8 +82,8 @@ impl fmt::Display for Package {
 }
 
 impl Package {
-    /// Reads `NAME-VERSION`. Names may hold digits and dashes, versions may hold dashes; but a name
-    /// has no dot and a version begins with a number and a dot, so there is only one way to read it.
+    /// Parses `NAME-VERSION`. Names may contain digits and dashes, versions may contain dashes; but a name
+    /// contains no dot, and a version begins with a number and a dot, so the result is unambiguous.
     fn parse(text: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(text).ok()?;
         let dot = text.find('.')?;
@@ -104,7 +103,7 @@ impl Package {
     }
 }
 
-/// Is `text` a semantic version: three numbers, perhaps `-PRE`, perhaps `+BUILD`?
+/// Is `text` a semantic version: three numbers, optionally `-PRE` and `+BUILD`?
 fn is_version(text: &str) -> bool {
     let (text, build) =
         text.split_once('+').map_or((text, None), |(text, rest)| (text, Some(rest)));
@@ -121,8 +120,8 @@ fn is_version(text: &str) -> bool {
         && build.is_none_or(|build| build.split('.').all(is_word))
 }
 
-/// The names of a path that tell of a crate, read from the last to the first; those that would lie
-/// above the path's beginning are `None`.
+/// The path components that identify a crate, read from last to first; those above the start of the path are
+/// `None`.
 struct Names<'a> {
     /// `NAME-VERSION` or `NAME-VERSION.crate`.
     package: Option<Package>,
@@ -133,7 +132,7 @@ struct Names<'a> {
 }
 
 impl<'a> Names<'a> {
-    /// `None` when one of the names that there are is not of a crate in its place.
+    /// `None` if one of the existing components does not fit a crate.
     fn read(path: &'a RelPath) -> Option<Self> {
         let mut names = path.as_bytes().rsplit(|&byte| byte == b'/');
         let last = names.next()?;
@@ -161,7 +160,7 @@ struct Place {
 }
 
 impl Place {
-    /// The place of the file at this absolute path, with every name in its place:
+    /// The place of the file at this absolute path, with all components:
     /// `.../src/HOST-HASH/NAME-VERSION/Cargo.toml` or `.../cache/HOST-HASH/NAME-VERSION.crate`.
     fn on_disk(path: &Path) -> Option<Self> {
         let below = RelPath::new(path.as_os_str().as_bytes().strip_prefix(b"/")?).ok()?;
@@ -179,7 +178,7 @@ impl Place {
     }
 }
 
-/// Is this a name that Cargo gives to a registry's folder: `HOST-` and 16 hex digits?
+/// Is this a name as Cargo gives it to a registry's folder: `HOST-` and 16 hex digits?
 fn is_registry_name(name: &[u8]) -> bool {
     name.len() > 17
         && name[name.len() - 17] == b'-'

@@ -1,7 +1,7 @@
-//! Packages that conda, mamba or pixi have installed.
+//! Packages installed by conda, mamba or pixi.
 //!
-//! Invariant: everything is said by the record that the client keeps of each package; a URL with a token in
-//! it gives no candidate.
+//! Invariant: all data comes from the client's record of each package; a URL that contains a token gives no
+//! candidate.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use crate::model::{Checksum, Digest, RelPath, Signature};
 /// Recognises `conda-meta/NAME-VERSION-BUILD.json`.
 pub(super) struct Conda;
 
-/// Size limit of a record; larger files are ignored.
+/// Size limit of a record; a larger file is an error.
 const MAX_BYTES: u64 = 256 << 20;
 
-/// A record, as far as it matters here.
+/// The fields of a record that are used here.
 #[derive(Deserialize)]
 struct Record {
     url: Option<String>,
@@ -30,7 +30,7 @@ struct Record {
     noarch: Option<serde_json::Value>,
 }
 
-/// The record again, for its list of files.
+/// The record with its list of files.
 #[derive(Deserialize)]
 struct WithFiles {
     #[serde(default)]
@@ -43,7 +43,7 @@ struct Paths {
     paths: Vec<Installed>,
 }
 
-/// A file as it was installed.
+/// An installed file.
 #[derive(Deserialize)]
 struct Installed {
     #[serde(rename = "_path")]
@@ -78,7 +78,7 @@ impl Detector for Conda {
         let (Some(url), Some(file_name)) = (&record.url, &record.file_name) else {
             return Ok(Vec::new());
         };
-        // Channels that ask for a login have a token in the path; packages that were built here, a file.
+        // Channels that need a login have a token in the path; packages that were built here have a file URL.
         if url.contains("/t/") || url.starts_with("file:") {
             return Ok(Vec::new());
         }
@@ -91,7 +91,7 @@ impl Detector for Conda {
             is_zip: file_name.ends_with(".conda"),
             is_python: record.noarch.as_ref().is_some_and(|noarch| noarch == "python"),
         };
-        // The base environment has the packages; the others lie in its `envs`.
+        // The packages are in the base environment; other environments are in its `envs`.
         let bases = [Some(prefix), prefix.ancestors().nth(2)].into_iter().flatten();
         let cached = bases.map(|base| base.join("pkgs").join(file_name));
         let mut cached = record.package_tarball_full_path.clone().into_iter().chain(cached);
@@ -109,7 +109,7 @@ impl Detector for Conda {
     }
 }
 
-/// The digests that a record has of the files as they were packed.
+/// A record's digests of the files as they were packed.
 #[derive(Debug)]
 struct Files {
     record: PathBuf,
@@ -133,7 +133,7 @@ impl FileList for Files {
         let Some(bytes) = bytes else { return Ok(None) };
         let record: WithFiles =
             serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
-        // Where the prefix was written into a file, it is not the package's any more.
+        // Files into which the prefix was written differ from those in the package.
         let files = record.paths_data.paths.iter().filter(|file| file.prefix_placeholder.is_none());
         Ok(Some(files.filter_map(|file| self.listed(file)).collect()))
     }
@@ -149,7 +149,7 @@ impl Files {
     }
 }
 
-/// Packages of Python alone are packed without the interpreter's folder, which is known only here.
+/// Pure Python packages are packed without the interpreter's folder, which is only known here.
 fn as_packed(path: &str) -> &str {
     let is_version = |name: &str| name.starts_with("python");
     match path.split('/').collect::<Vec<_>>()[..] {

@@ -1,7 +1,7 @@
-//! Debian and what descends from it: the packages that dpkg says are installed.
+//! Debian and its derivatives: the packages installed according to dpkg.
 //!
-//! Invariant: what the tree or this machine says of a package is only where to look; a digest is taken
-//! from signed lists alone, and nothing in a tree is followed out of it.
+//! Invariant: data of the tree and of this machine only shows where to look; a digest is taken only from
+//! signed lists, and no link is followed out of the tree.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -29,16 +29,16 @@ use status::Installed;
 /// Size limit of dpkg's files; a larger one is an error.
 const MAX_BYTES: u64 = 256 << 20;
 
-/// What is installed: in one file, or in a folder with one file for each package.
+/// The list of installed packages: one file, or a folder with one file for each package.
 const SYSTEM_PATHS: [&str; 2] = ["var/lib/dpkg/status", "var/lib/dpkg/status.d"];
 
-/// Recognises a Debian system by `var/lib/dpkg/status`, or `status.d` (images without dpkg). Package lists and
-/// packages of the machine are used, too.
+/// Recognises a Debian system by `var/lib/dpkg/status`, or `status.d` (images without dpkg). The package
+/// lists and packages of this machine are used, too.
 #[derive(Debug)]
 pub(super) struct Debian;
 
-/// By the path that packages say: where the file is, and the package that still has the path itself
-/// (`None` for a local diversion).
+/// By the path in packages: the file's actual path, and the package whose own file stays at the path (`None`
+/// for a local diversion).
 type Diversions = BTreeMap<RelPath, (RelPath, Option<String>)>;
 
 impl Detector for Debian {
@@ -74,7 +74,7 @@ impl Detector for Debian {
             return Ok(Vec::new());
         }
         let knowledge = Arc::new(Knowledge::gather(&system_root, machine, installed, path));
-        // Of other systems only the lists can tell whether an archive keeps the packages.
+        // For other systems, only the lists show whether an archive keeps the packages permanently.
         let must_ask = Permanent::of_system(&knowledge.system).is_none();
         let mut unknown = 0;
         let mut candidates = Vec::with_capacity(knowledge.installed.len());
@@ -106,7 +106,7 @@ impl Detector for Debian {
     }
 }
 
-/// The folder in the tree that is the system whose packages `path` tells.
+/// The folder of the system in the tree whose package list is `path`.
 fn system_of(path: &RelPath) -> Option<RelPath> {
     let ends = SYSTEM_PATHS.iter().find_map(|end| path.as_bytes().strip_suffix(end.as_bytes()));
     let folder = ends?;
@@ -141,32 +141,32 @@ fn in_folder(
     Ok(installed)
 }
 
-/// What a tree and this machine know of packages, read once.
+/// What the tree and this machine know about packages, read once.
 #[derive(Debug)]
 struct Knowledge {
     root: PathBuf,
-    /// The root of the machine, where that is another one.
+    /// The root of this machine, if it differs from the system's root.
     machine: Option<PathBuf>,
     /// The ID of the system in the tree.
     system: String,
     installed: Vec<Installed>,
-    /// Where they were found.
+    /// The entry that led to them.
     found_at: RelPath,
     lists: OnceLock<BothLists>,
     diversions: Diversions,
 }
 
-/// What signed lists say.
+/// The contents of the signed lists.
 #[derive(Debug)]
 struct BothLists {
     of_tree: Lists,
     of_machine: Lists,
-    /// What is wrong with them, until it is reported.
+    /// Errors in the lists that have not been reported yet.
     notes: Mutex<Vec<DetectError>>,
 }
 
 impl BothLists {
-    /// Reports what is wrong with them, once for all packages of the system.
+    /// Reports errors in the lists, once for all packages of the system.
     fn report(&self, note: &mut dyn FnMut(DetectError)) {
         let notes = std::mem::take(&mut *self.notes.lock().expect("nothing panics with it"));
         notes.into_iter().for_each(note);
@@ -193,7 +193,7 @@ impl Knowledge {
         }
     }
 
-    /// The lists, read when they are needed first.
+    /// The lists, read on first use.
     fn lists(&self) -> &BothLists {
         self.lists.get_or_init(|| {
             let of_tree = Lists::read(&self.root, &self.installed.iter().collect::<Vec<_>>());
@@ -212,7 +212,7 @@ impl Knowledge {
         })
     }
 
-    /// One of the installed packages, before the lists are asked.
+    /// The candidate for one of the installed packages, before the lists are read.
     fn candidate(knowledge: &Arc<Self>, index: usize) -> Candidate {
         let package = &knowledge.installed[index];
         let url = match Permanent::of_system(&knowledge.system) {
@@ -232,8 +232,8 @@ impl Knowledge {
         }
     }
 
-    /// What the lists say of one of the installed packages: those of the tree, else those of this machine. `None` when
-    /// nothing says that its archive keeps it.
+    /// The answer of the lists about one of the installed packages: those of the tree, otherwise those of
+    /// this machine. `None` if nothing shows that its archive keeps it permanently.
     fn by_lists(&self, index: usize) -> Result<Option<Answer>, String> {
         let (lists, package) = (self.lists(), &self.installed[index]);
         let own = lists.of_tree.entries(package);
@@ -241,7 +241,7 @@ impl Knowledge {
         question::by_list(package, &self.system, entries, !own.is_empty())
     }
 
-    /// The package's file in apt's cache, of the tree or of this machine.
+    /// The package's file in the apt cache of the tree or of this machine.
     fn local_file(&self, package: &Installed) -> Option<PathBuf> {
         let version = package.version.replace(':', "%3a");
         let name = format!("{}_{version}_{}.deb", package.name, package.architecture);
@@ -251,7 +251,7 @@ impl Knowledge {
             .find(|file| small_files::is_file(file))
     }
 
-    /// dpkg's list of MD5s of one of the installed packages, below the system's folder.
+    /// The path of dpkg's MD5 list of one of the installed packages, relative to the system's folder.
     fn md5sums(&self, index: usize) -> RelPath {
         let package = &self.installed[index];
         let name = &package.name;
@@ -266,8 +266,8 @@ impl Knowledge {
     }
 }
 
-/// dpkg's diversions: three lines each, the path, where it is instead, and the package for which it is
-/// not (`:` for all).
+/// dpkg's diversions, three lines each: the path, the path to which it is diverted, and the package to which
+/// the diversion does not apply (`:` if it applies to all).
 fn diversions(root: &Path) -> Diversions {
     let file = root.join("var/lib/dpkg/diversions");
     let Ok(Some(bytes)) = small_files::read_whole(&file, MAX_BYTES) else {

@@ -1,7 +1,7 @@
-//! Packages that lie around: a browser's download folder, installers kept for later.
+//! Downloaded packages that were kept: in a browser's download folder, or as saved installers.
 //!
-//! Invariant: a candidate's URL was written down by whoever downloaded the file, or by its publisher beside
-//! it; a URL with a query is left alone, for it may hold a token or an end.
+//! Invariant: a candidate's URL was stored by the program that downloaded the file, or by its publisher
+//! beside the file; a URL with a query is ignored, since it may contain a token or expire.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -11,11 +11,11 @@ use super::{Candidate, DetectError, Detector, Machine, public_url, small_files};
 use crate::formats::FORMATS;
 use crate::model::{Digest, RelPath};
 
-/// Recognises packages by the ends of their names.
+/// Recognises packages by the extensions of their names.
 pub(super) struct Downloads;
 
-/// Packages that no format reads: the file itself is all that is known of them. Their names end so, and so do those
-/// of single compressed files.
+/// Extensions of packages that no format reads, so that only the file itself is known, and of single
+/// compressed files.
 const FILE_ENDINGS: [&str; 18] = [
     ".appimage",
     ".bin",
@@ -37,10 +37,10 @@ const FILE_ENDINGS: [&str; 18] = [
     ".zst",
 ];
 
-/// The longest ending; names are looked at for every entry of a tree.
+/// Length of the longest extension; names are checked for every entry of a tree.
 const LONGEST_ENDING: usize = 9;
 
-/// All endings, sorted. (`.tar.gz` and its like are in it as `.gz`.)
+/// All extensions, sorted. (`.tar.gz` and the like are included as `.gz`.)
 static ENDINGS: LazyLock<Vec<&'static [u8]>> = LazyLock::new(|| {
     let of_formats = FORMATS.iter().flat_map(|format| format.endings()).copied();
     let mut endings: Vec<&[u8]> =
@@ -49,14 +49,15 @@ static ENDINGS: LazyLock<Vec<&'static [u8]>> = LazyLock::new(|| {
     endings
 });
 
-/// Names of metalinks are those of what they describe, and end so; the first that says something counts.
+/// Extensions of metalinks, whose names begin with that of the file they describe; the first usable one is
+/// used.
 const METALINKS: [&str; 2] = [".meta4", ".metalink"];
 
-/// Where browsers, wget and curl write whence they have a file.
+/// The attribute in which browsers, wget and curl store the URL of a file.
 const ORIGIN: &str = "user.xdg.origin.url";
 /// Length limit of a URL; longer ones are ignored.
 const MAX_URL: usize = 4096;
-/// Size limit of a metalink; larger files are ignored.
+/// Size limit of a metalink; a larger file is an error.
 const MAX_METALINK: u64 = 1 << 20;
 
 impl Detector for Downloads {
@@ -87,7 +88,8 @@ impl Detector for Downloads {
                 let described = described(&package.below(root))?.filter(|(by, _)| by == end);
                 described.map(|(_, candidate)| Candidate { found_at: package, ..candidate })
             }
-            // Systems have thousands of compressed pages without an origin: one question to each.
+            // Systems have thousands of compressed manual pages without an origin, so only one system call is
+            // made for each.
             None => {
                 let file = path.below(root);
                 let Some(url) = origin(&file) else { return Ok(Vec::new()) };
@@ -100,7 +102,7 @@ impl Detector for Downloads {
     }
 }
 
-/// Does a package have such a name?
+/// Is this a package's name?
 fn is_package(name: &[u8]) -> bool {
     let dot = name.iter().rposition(|&byte| byte == b'.').filter(|dot| *dot > 0);
     let Some(ending) = dot.map(|dot| &name[dot..]) else { return false };
@@ -111,25 +113,25 @@ fn is_package(name: &[u8]) -> bool {
     ENDINGS.binary_search(&&*lower).is_ok()
 }
 
-/// Bytes of a regular file that has any.
+/// The size of a regular file that is not empty, in bytes.
 fn size(file: &Path) -> Option<u64> {
     let found = fs_err::symlink_metadata(file).ok().filter(std::fs::Metadata::is_file)?;
     Some(found.len()).filter(|size| *size > 0)
 }
 
-/// The URL that is written at the file itself.
+/// The URL stored in the file's attribute.
 fn origin(file: &Path) -> Option<String> {
     let mut value = [0; MAX_URL];
     let length = rustix::fs::lgetxattr(file, ORIGIN, &mut value).ok()?;
     permanent(std::str::from_utf8(value.get(..length)?).ok()?)
 }
 
-/// `text` as the URL of a package, if it can be one for ever.
+/// `text` as the URL of a package, if it can be permanent.
 fn permanent(text: &str) -> Option<String> {
     public_url(text.trim_end_matches('\0')).ok().filter(|url| !url.contains('?'))
 }
 
-/// What the publisher says of the file in a metalink beside it, and how the metalink's name ends.
+/// The publisher's data about the file in a metalink beside it, and the metalink's extension.
 fn described(file: &Path) -> Result<Option<(&'static str, Candidate)>, DetectError> {
     let name = file.file_name().and_then(|name| name.to_str());
     let Some(name) = name.filter(|_| size(file).is_some()) else { return Ok(None) };
@@ -185,7 +187,7 @@ mod tests {
         {
             assert!(!is_package(name.as_bytes()), "{name}");
         }
-        // Those with a second dot end as a compressed file does.
+        // Names with a second dot end like compressed files.
         for ending in ENDINGS.iter() {
             let name = [b"a", *ending].concat();
             assert!(is_package(&name), "{}", ending.escape_ascii());

@@ -1,7 +1,7 @@
-//! Ruby's gems: what `gem` and Bundler have installed.
+//! Ruby gems installed by `gem` or Bundler.
 //!
-//! Invariant: name and version are those that RubyGems itself wrote into the specification; where the gem
-//! is, and its digest, says the index of the source that the machine names.
+//! Invariant: name and version are those that RubyGems wrote into the specification; URL and digest come from
+//! the index of the source that this machine uses.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,9 +12,9 @@ use crate::model::{Digest, RelPath, Signature};
 /// Recognises `specifications/NAME-VERSION.gemspec`.
 pub(super) struct Gems;
 
-/// The line that tells stands at the top.
+/// The stub line is at the start of the file.
 const HEAD_BYTES: u64 = 1024;
-/// Size limit of a configuration file; larger files are ignored.
+/// Size limit of a configuration file; a larger file is an error.
 const MAX_BYTES: u64 = 1 << 20;
 
 impl Detector for Gems {
@@ -39,7 +39,7 @@ impl Detector for Gems {
         let entry = path.below(&root);
         let folder = entry.parent().filter(|folder| folder.ends_with("specifications"));
         let Some(home) = folder.and_then(Path::parent) else { return Ok(Vec::new()) };
-        // What a distribution has packed is not what lies at the source.
+        // Gems packaged by a distribution differ from those of the source.
         if home.components().any(|name| name.as_os_str() == "rubygems-integration") {
             return Ok(Vec::new());
         }
@@ -74,12 +74,12 @@ impl Detector for Gems {
 #[derive(Debug)]
 struct Gem {
     name: String,
-    /// With the platform, if it is for one.
+    /// Includes the platform, if there is one.
     version: String,
 }
 
 impl Gem {
-    /// By the line that RubyGems writes: `# stub: NAME VERSION PLATFORM FOLDERS`.
+    /// Parses the line that RubyGems writes: `# stub: NAME VERSION PLATFORM FOLDERS`.
     fn of(specification: &str) -> Option<Self> {
         let stub = specification.lines().find_map(|line| line.strip_prefix("# stub: "))?;
         let [name, version, platform, ..] = stub.split(' ').collect::<Vec<_>>()[..] else {
@@ -101,7 +101,7 @@ impl Gem {
     }
 }
 
-/// The public sources that `gem` asks, for gems installed in `home`.
+/// The public sources used by `gem`, for gems installed in `home`.
 fn sources(machine: &Machine, home: &Path) -> Result<Vec<String>, DetectError> {
     let mut files = machine
         .files_for(&home.join("specifications"), &[".gemrc", ".config/gem/gemrc", "etc/gemrc"]);
@@ -140,10 +140,11 @@ fn base(text: &str) -> Option<String> {
     public_url(text).ok().map(|url| url.trim_end_matches('/').to_owned())
 }
 
-/// Where RubyGems of the Ruby that the gems are for may be, and Ruby of the system.
+/// Possible paths of RubyGems' defaults: of the Ruby for which the gems are installed, and of the system's
+/// Ruby.
 fn defaults(machine: &Machine, home: &Path) -> Vec<PathBuf> {
     const FILE: &str = "rubygems/defaults.rb";
-    // `lib/ruby/gems/VERSION` has its Ruby in `lib/ruby/VERSION`.
+    // The Ruby of `lib/ruby/gems/VERSION` is `lib/ruby/VERSION`.
     let beside = home.ancestors().nth(2).zip(home.file_name());
     let mut files: Vec<PathBuf> =
         beside.map(|(ruby, version)| ruby.join(version).join(FILE)).into_iter().collect();

@@ -1,7 +1,7 @@
-//! Modules of Go in its module cache.
+//! Go modules in the module cache.
 //!
-//! Invariant: a candidate lies at the proxy that the machine's own Go is configured to ask, and that proxy is asked
-//! whether it has it; modules that are said to be private are never asked for.
+//! Invariant: a candidate's URL is at the proxy that this machine's Go is configured to use, and that proxy
+//! is asked whether it has the module; modules configured as private are never asked for.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,12 +11,13 @@ use serde::Deserialize;
 use super::{Answer, Candidate, DetectError, Detector, Machine, Question, public_url, small_files};
 use crate::model::{RelPath, Signature};
 
-/// Recognises `cache/download/MODULE/@v/VERSION.ziphash`, which is there once a module was fetched whole.
+/// Recognises `cache/download/MODULE/@v/VERSION.ziphash`, which exists once a module was downloaded
+/// completely.
 pub(super) struct Go;
 
-/// Size limit of a configuration file; larger files are ignored.
+/// Size limit of a configuration file; a larger file is an error.
 const MAX_BYTES: u64 = 64 * 1024;
-/// Where Go itself may be, below the root of a machine.
+/// Possible paths of Go itself, relative to a machine's root.
 const DEFAULTS: [&str; 5] = [
     "usr/local/go/go.env",
     "usr/lib/go/go.env",
@@ -43,7 +44,7 @@ impl Detector for Go {
         path: &RelPath,
         _note: &mut dyn FnMut(DetectError),
     ) -> Result<Vec<Candidate>, DetectError> {
-        // The tree may begin within the cache: the folders above it are part of the pattern, too.
+        // The tree may start within the cache, so the folders above it are also matched.
         let root = machine.real_path(root)?;
         let entry = path.below(&root);
         let Some(module) = Module::on_disk(&entry).filter(|_| small_files::is_file(&entry)) else {
@@ -75,7 +76,7 @@ struct Module {
     /// As in URLs and paths: `!x` for `X`.
     escaped: String,
     name: String,
-    /// Escaped, too.
+    /// Also escaped.
     version: String,
 }
 
@@ -100,7 +101,7 @@ impl Module {
     }
 }
 
-/// Go writes a capital letter as `!` and the small one.
+/// Decodes Go's escaping: a capital letter is written as `!` and the small letter.
 fn unescaped(text: &str) -> String {
     let mut parts = text.split('!');
     let mut name = parts.next().unwrap_or_default().to_owned();
@@ -152,7 +153,7 @@ impl Settings {
                  ~/.config/go/env or in go.env of an installed Go",
             )
         })?;
-        // Behind `direct` and `off` nobody is asked.
+        // `direct` and `off` end the list of proxies.
         let proxies = proxies.split([',', '|']).map(str::trim);
         let proxies = proxies.take_while(|proxy| !matches!(*proxy, "direct" | "off" | "none"));
         let proxies = proxies.filter_map(|proxy| public_url(proxy).ok());
@@ -162,14 +163,14 @@ impl Settings {
         })
     }
 
-    /// Is this module one of those that no proxy may be asked for? A pattern stands for all modules that begin
-    /// with as many names as it has.
+    /// Is the module configured as private, so that no proxy may be asked for it? A pattern is compared with
+    /// as many leading path components as it has.
     fn is_private(&self, module: &str) -> bool {
         let matches = |pattern: &str| {
             let count = pattern.split('/').count();
             let names: Vec<&str> = module.split('/').take(count).collect();
             let glob = globset::GlobBuilder::new(pattern).literal_separator(true).build();
-            // Who cannot be understood hides more rather than less.
+            // An invalid pattern counts as a match, to be on the safe side.
             names.len() == count
                 && glob.map_or(true, |glob| glob.compile_matcher().is_match(names.join("/")))
         };
@@ -179,7 +180,7 @@ impl Settings {
     }
 }
 
-/// `go.env` of the toolchains that Go itself has fetched into its cache.
+/// `go.env` of the toolchains that Go itself downloaded into its cache.
 fn toolchains(cache: &Path) -> Vec<PathBuf> {
     let Some(modules) = cache.ancestors().nth(2) else { return Vec::new() };
     let Ok(entries) = fs_err::read_dir(modules.join("golang.org")) else { return Vec::new() };
@@ -202,7 +203,7 @@ struct Info {
     version: String,
 }
 
-/// A proxy's answer, as far as it matters here.
+/// The fields of a proxy's answer that are used here.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct InfoPage {

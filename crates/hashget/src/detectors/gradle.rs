@@ -1,7 +1,7 @@
-//! Gradle's cache of packages, which lie in it under their SHA-1.
+//! Gradle's package cache, whose folders are named by the files' SHA-1.
 //!
-//! Invariant: a candidate is what a repository that the machine names keeps under this name with this
-//! SHA-1; repositories are asked, for Gradle does not write down where it has a file from.
+//! Invariant: a candidate is a file that a repository known to this machine has under this name with this
+//! SHA-1. The repositories are asked, since Gradle does not record where a file came from.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use crate::model::{Checksum, RelPath, Signature};
 pub(super) struct Gradle;
 
 const CACHE: &[u8] = b"files-2.1";
-/// Initialisation scripts, for all builds of a user.
+/// Initialisation scripts, which apply to all builds of a user.
 const SCRIPTS: [&str; 4] =
     [".gradle/init.gradle", ".gradle/init.gradle.kts", "init.gradle", "init.gradle.kts"];
-/// Size limit of a script; larger files are ignored.
+/// Size limit of a script; a larger file is an error.
 const MAX_BYTES: u64 = 1 << 20;
 
 impl Detector for Gradle {
@@ -75,7 +75,7 @@ impl Detector for Gradle {
     }
 }
 
-/// A folder's name as a SHA-1; Gradle leaves zeros at its start away.
+/// A folder's name as a SHA-1; Gradle omits leading zeros.
 fn sha1(folder: &[u8]) -> Option<Checksum> {
     let text = std::str::from_utf8(folder).ok()?;
     let is_hex =
@@ -83,7 +83,7 @@ fn sha1(folder: &[u8]) -> Option<Checksum> {
     is_hex.then(|| format!("sha1:{text:0>40}").parse().ok())?
 }
 
-/// Addresses that the scripts in Gradle's `home` name, then those that Maven knows.
+/// The URLs in the scripts of Gradle's `home`, followed by those that Maven knows.
 fn repositories(machine: &Machine, entry: &Path, home: &Path) -> Result<Vec<String>, DetectError> {
     let mut scripts = machine.files_for(entry, &SCRIPTS);
     if let Ok(entries) = fs_err::read_dir(home.join("init.d")) {
@@ -95,7 +95,7 @@ fn repositories(machine: &Machine, entry: &Path, home: &Path) -> Result<Vec<Stri
     for script in scripts {
         let bytes = small_files::read_whole(&script, MAX_BYTES)?.unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        // Who logs in somewhere in a script keeps private what it names.
+        // If a script contains a login, the URLs in it are treated as private.
         if text.contains("credentials") {
             continue;
         }

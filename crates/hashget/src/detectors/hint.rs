@@ -1,4 +1,4 @@
-//! Hint files: a small JSON file beside files tells which package they came from.
+//! Hint files: a small JSON file that says from which package the files beside it came.
 //!
 //! Invariant: a hint gives exactly one candidate or one error; nothing is guessed.
 
@@ -12,13 +12,13 @@ use crate::model::{Digest, RelPath};
 /// Recognises `hashget-hint.json` and `.hashget-hint.json`.
 pub(super) struct Hint;
 
-/// Size limit of a hint; larger files are ignored.
+/// Size limit of a hint; a larger file is an error.
 const MAX_BYTES: u64 = 64 * 1024;
 
-/// The grouping of packages whose hint names none.
+/// The project of packages whose hint does not have one.
 const DEFAULT_PROJECT: &str = "_hints";
 
-/// What a hint file says. Other fields are for other readers.
+/// The fields of a hint file. Other fields are ignored.
 #[derive(Deserialize)]
 struct HintFile {
     url: Option<String>,

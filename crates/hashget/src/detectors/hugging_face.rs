@@ -1,7 +1,7 @@
-//! Models and data sets of a Hugging Face hub, in the client's cache.
+//! Models and data sets of a Hugging Face hub in the client's cache.
 //!
-//! Invariant: a candidate is a file of one commit, of which the hub says that anybody may have it, and that
-//! it has the SHA-256 under which the cache keeps it.
+//! Invariant: a candidate is a file of one commit; the hub says that the commit is public, and that the file
+//! has the SHA-256 under which the cache stores it.
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -15,9 +15,9 @@ use crate::model::{Digest, RelPath, Signature};
 /// Recognises `KIND--ORG--NAME/snapshots/COMMIT/...`.
 pub(super) struct HuggingFace;
 
-/// Size limit of the client's source; larger files are ignored.
+/// Size limit of the client's source file; a larger file is an error.
 const MAX_BYTES: u64 = 1 << 20;
-/// Where Python keeps packages, below a root, a home folder or an environment.
+/// Possible folders of Python packages, relative to a root, a home folder or an environment.
 const PACKAGES: [&str; 5] =
     ["usr/lib/python3/dist-packages", "usr/local/lib", "usr/lib", ".local/lib", "lib"];
 
@@ -27,7 +27,7 @@ impl Detector for HuggingFace {
     }
 
     fn interested_in(&self, path: &RelPath) -> bool {
-        // The tree may begin within the cache.
+        // The tree may start within the cache.
         let is_commit = |name: &&[u8]| name.len() == 40 && name.iter().all(u8::is_ascii_hexdigit);
         let mut names = path.components().peekable();
         while let Some(name) = names.next() {
@@ -48,7 +48,7 @@ impl Detector for HuggingFace {
         let root = machine.real_path(root)?;
         let entry = path.below(&root);
         let Some(place) = Place::of(entry.as_os_str().as_bytes()) else { return Ok(Vec::new()) };
-        // Large files are kept under their SHA-256, and each snapshot links to them.
+        // Large files are stored under their SHA-256, and each snapshot links to them.
         let Ok(target) = fs_err::read_link(&entry) else { return Ok(Vec::new()) };
         let name = target.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let Ok(sha256) = name.parse::<Digest>() else { return Ok(Vec::new()) };
@@ -85,7 +85,7 @@ impl Detector for HuggingFace {
     }
 }
 
-/// A file of a snapshot.
+/// A file of a snapshot, from its path.
 struct Place {
     /// The folder of the model.
     top: String,
@@ -122,12 +122,12 @@ impl Place {
     }
 }
 
-/// A path in a URL: what would end it is encoded.
+/// Encodes a path for a URL, including the characters that would end it.
 fn encoded(path: &str) -> String {
     path.replace('%', "%25").replace('?', "%3F").replace('#', "%23")
 }
 
-/// The address of the hub: what the client is configured to use, or its own default.
+/// The URL of the hub: the one configured for the client, otherwise its default.
 fn hub(machine: &Machine, entry: &Path) -> Result<String, DetectError> {
     let base = |text: &str| public_url(text).map(|url| url.trim_end_matches('/').to_owned());
     if let Some(hub) = machine.variable("HF_ENDPOINT") {
@@ -151,7 +151,7 @@ fn hub(machine: &Machine, entry: &Path) -> Result<String, DetectError> {
     ))
 }
 
-/// `huggingface_hub/constants.py` of the Pythons that are known.
+/// `huggingface_hub/constants.py` of the known Pythons.
 fn constants(machine: &Machine, entry: &Path) -> Vec<PathBuf> {
     const FILE: &str = "huggingface_hub/constants.py";
     let mut roots: Vec<PathBuf> =
@@ -176,7 +176,7 @@ fn constants(machine: &Machine, entry: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Asks the hub what a commit has, and who may have it.
+/// Asks the hub for the files of a commit, and whether it is public.
 #[derive(Debug)]
 struct Revision {
     pages: Vec<String>,
@@ -184,7 +184,7 @@ struct Revision {
     answer: Answer,
 }
 
-/// The hub's answer, as far as it matters here.
+/// The fields of the hub's answer that are used here.
 #[derive(Deserialize)]
 struct RevisionPage {
     #[serde(default)]
@@ -212,7 +212,7 @@ impl Question for Revision {
 
     fn answer(&self, _url: &str, page: &[u8]) -> Result<Option<Answer>, String> {
         let page: RevisionPage = serde_json::from_slice(page).map_err(|error| error.to_string())?;
-        // `gated` is false, or a word that tells how one is let in.
+        // `gated` is false, or says how access is granted.
         if page.private
             || !matches!(page.gated, serde_json::Value::Null | serde_json::Value::Bool(false))
         {

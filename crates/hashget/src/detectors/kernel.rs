@@ -1,7 +1,7 @@
-//! Linux kernel sources: an unpacked tree, known by its top Makefile, or the tarball itself.
+//! Linux kernel sources: an unpacked tree, recognised by its top Makefile, or the tarball itself.
 //!
-//! Invariant: a candidate is a tarball that kernel.org keeps for ever: a release, never a release
-//! candidate; a distribution's or user's own suffix does not change which upstream release it was.
+//! Invariant: a candidate is a tarball that kernel.org keeps permanently: a release, never a release
+//! candidate. A distribution's or user's own version suffix does not change which upstream release it is.
 
 use std::path::Path;
 
@@ -11,10 +11,10 @@ use crate::model::RelPath;
 /// Recognises kernel sources.
 pub(super) struct Kernel;
 
-/// Where releases lie.
+/// The URL below which releases lie.
 const BASE: &str = "https://cdn.kernel.org/pub/linux/kernel";
 
-/// The version stands in the first lines of the Makefile.
+/// The version is in the first lines of the Makefile.
 const HEAD_BYTES: u64 = 4096;
 
 impl Detector for Kernel {
@@ -57,14 +57,14 @@ impl Detector for Kernel {
 struct Release(Vec<u32>);
 
 impl Release {
-    /// The release of these numbers, if upstream could have made it.
+    /// The release with these numbers, if upstream can have published it.
     fn new(numbers: Vec<u32>) -> Option<Self> {
         let plausible = match *numbers {
-            // Before 3.0 a release has three numbers, and a stable one of 2.6 a fourth.
+            // Before 3.0 a release has three numbers, and a stable release of 2.6 has four.
             [2, patchlevel, _] => patchlevel <= 6,
             [2, 6, _, stable] => stable > 0,
             [2, 4, 37, stable] => stable > 0,
-            // Since 3.0 a first release has two numbers: 6.1, not 6.1.0.
+            // Since 3.0 the first release of a series has two numbers: 6.1, not 6.1.0.
             [version, _] => (3..100).contains(&version),
             [version, _, stable] => (3..100).contains(&version) && stable > 0,
             _ => false,
@@ -95,7 +95,7 @@ fn tarball_url(name: &[u8]) -> Option<String> {
     Some(format!("{BASE}/{}/{name}", release.folder()))
 }
 
-/// A decimal number as releases write it: without sign or leading zero.
+/// A decimal number as in releases: without sign or leading zeros.
 fn number(text: &str) -> Option<u32> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     (digits && (text == "0" || !text.starts_with('0'))).then(|| text.parse().ok()).flatten()
@@ -103,8 +103,8 @@ fn number(text: &str) -> Option<u32> {
 
 /// The release of the kernel tree whose top Makefile is `makefile`; `None` for any other Makefile.
 fn tree_release(makefile: &Path) -> Result<Option<Release>, DetectError> {
-    // A tree has thousands of Makefiles: look at the names beside it before opening it. Packages of
-    // kernel headers have the Makefiles of all folders, but none of the sources.
+    // A tree has thousands of Makefiles, so the names beside it are checked before it is opened. Packages of
+    // kernel headers have the Makefiles of all folders, but no sources.
     let Some(top) = makefile.parent().filter(|top| has_c_source(&top.join("kernel"))) else {
         return Ok(None);
     };
@@ -151,7 +151,7 @@ fn release_of(makefile: &str) -> Option<Release> {
     if version >= 3 && sublevel == 0 {
         numbers.pop();
     }
-    // Stable releases of 2.6 have their number in EXTRAVERSION: ".71".
+    // Stable releases of 2.6 have the fourth number in EXTRAVERSION: ".71".
     if let Some(rest) = extra.strip_prefix('.').filter(|_| version == 2) {
         let end = rest.find(|digit: char| !digit.is_ascii_digit()).unwrap_or(rest.len());
         numbers.push(number(&rest[..end])?);

@@ -1,7 +1,7 @@
-//! What the machine has besides the tree: where clients of registries keep their configuration.
+//! The machine besides the tree: where clients of registries keep their configuration.
 //!
-//! Invariant: a detector knows of the machine only what the program says here, and what lies on the disk
-//! above the entry that it looks at.
+//! Invariant: a detector knows about the machine only what the program passes here, and what is on disk in
+//! the folders above the entry it looks at.
 
 use std::any::{Any, TypeId};
 use std::collections::{BTreeMap, HashMap};
@@ -13,38 +13,37 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use super::{DetectError, small_files};
 
-/// The machine on which a tree lies. The default is one of which nothing is known.
+/// The machine on which a tree lies. By default nothing is known about it.
 #[derive(Debug, Clone, Default)]
 pub struct Machine {
-    /// The root of its file system, where its own packages and `etc` are. Without one they are not looked
-    /// at.
+    /// The root of its file system, with its own packages and `etc`. Without a root they are not used.
     pub root: Option<PathBuf>,
-    /// Home folders of the users whose configuration counts, the first one first.
+    /// Home folders of the users whose configuration is used, in order of precedence.
     pub homes: Vec<PathBuf>,
-    /// Variables of the environment: clients are configured by them, too.
+    /// Environment variables, which also configure clients.
     pub variables: BTreeMap<OsString, OsString>,
-    /// Archives that keep the packages of distributions for ever, as the user's configuration names them.
+    /// Archives that keep the packages of distributions permanently, from the user's configuration.
     pub archives: Vec<Archive>,
-    /// What detectors have read already.
+    /// Cache of what detectors have read.
     pub kept: Kept,
 }
 
-/// Where a distribution's packages are kept for ever.
+/// Where a distribution's packages are kept permanently.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Archive {
     /// The distribution, by the `ID` in its `os-release`.
     pub system: String,
-    /// Below this URL, which ends with `/`, every package lies by its name and version.
+    /// A URL, ending with `/`, below which every package lies by name and version.
     pub packages: Option<String>,
-    /// Repositories whose addresses begin with this, which ends with `/`, never lose a package.
+    /// A URL prefix, ending with `/`: repositories below it never remove a package.
     pub repositories: Option<String>,
 }
 
-/// What was read of files, so that it is read once for all entries that need it.
+/// Data read from files, shared by all entries that need it.
 #[derive(Clone, Default)]
 pub struct Kept(Arc<Mutex<HashMap<(TypeId, PathBuf), Value>>>);
 
-/// What was made of a file, once that is done.
+/// The data of a file, once it has been read.
 type Value = Arc<OnceLock<Arc<dyn Any + Send + Sync>>>;
 
 impl fmt::Debug for Kept {
@@ -54,14 +53,14 @@ impl fmt::Debug for Kept {
 }
 
 impl Machine {
-    /// The variable `name`, if it is set to some text.
+    /// The variable `name`, if it is set, not empty and valid UTF-8.
     pub fn variable(&self, name: &str) -> Option<&str> {
         let value = self.variables.get(Path::new(name).as_os_str())?.to_str()?;
         (!value.is_empty()).then_some(value)
     }
 
-    /// What `read` makes of `path`: once, and the same for who asks again. Who asks meanwhile, in another
-    /// thread, waits; `read` itself must not ask for the same.
+    /// The result of `read` for `path`, computed once and shared by all callers. Other threads that ask in
+    /// the meantime wait; `read` itself must not ask for the same.
     pub fn once<T: Any + Send + Sync>(&self, path: &Path, read: impl FnOnce() -> T) -> Arc<T> {
         let key = (TypeId::of::<T>(), path.to_owned());
         let value = {
@@ -72,7 +71,7 @@ impl Machine {
         Arc::clone(value).downcast().expect("the type is part of the key")
     }
 
-    /// The folder of a tree without links and relative parts: what lies above it matters, too.
+    /// The canonical path of a tree's folder, since the folders above it are used, too.
     pub(super) fn real_path(&self, root: &Path) -> Result<PathBuf, DetectError> {
         struct Real(io::Result<PathBuf>);
         match &self.once(root, || Real(fs_err::canonicalize(root))).0 {
@@ -81,14 +80,15 @@ impl Machine {
         }
     }
 
-    /// Regular files with one of these names (paths, in the order of their rank), for who works at `entry`, an
-    /// absolute path: in each folder above it, the nearest first, then in the home folders, then below the root.
+    /// Regular files with one of these names (relative paths, in order of precedence) that configure a client
+    /// for `entry`, an absolute path: in each folder above it, nearest first, then in the home folders, then
+    /// below the root.
     ///
-    /// So a tree that is somebody's home folder, holds homes or is a whole system brings its own configuration,
-    /// and one that lies in a home folder has that of its user.
+    /// A tree that is or contains home folders, or is a whole system, therefore uses its own configuration; a
+    /// tree in a home folder uses that of its user.
     pub fn files_for(&self, entry: &Path, names: &[&str]) -> Vec<PathBuf> {
         let mut found: Vec<PathBuf> = Vec::new();
-        // What is at the very top is the machine's own.
+        // Files in the top folder belong to the machine itself.
         let above = entry.ancestors().skip(1).filter(|folder| folder.parent().is_some());
         let homes = self.homes.iter().chain(&self.root).map(PathBuf::as_path);
         for file in above.chain(homes).flat_map(|folder| names.iter().map(|name| folder.join(name)))
@@ -100,9 +100,9 @@ impl Machine {
         found
     }
 
-    /// Folders that may be the root of a system, or somebody's home, for who works at `entry`: those above it, the
-    /// nearest first, then the home folders and the machine's root. The root of the machine that runs us is
-    /// one of them only if it is `root`.
+    /// Folders that may be a system's root or a home folder for `entry`: those above it, nearest first, then
+    /// the home folders and the machine's root. The root of the machine that runs hashget is included only if
+    /// it is `root`.
     pub fn systems_for(&self, entry: &Path) -> Vec<PathBuf> {
         let above = entry.ancestors().skip(1).filter(|folder| folder.parent().is_some());
         let others = self.homes.iter().chain(&self.root).map(PathBuf::as_path);

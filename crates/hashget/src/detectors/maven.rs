@@ -1,8 +1,8 @@
-//! Maven's local repository: every file in it is a package by itself.
+//! Maven's local repository, in which every file is a package by itself.
 //!
-//! Invariant: a candidate comes from the repository of which Maven wrote down that it has the file, at the
-//! address that Maven's own settings give to that name; what was built here, snapshots and repositories with a
-//! login give none.
+//! Invariant: a candidate comes from the repository that Maven recorded for the file, at the URL that Maven's
+//! own settings have for that repository. Files that were built here, snapshots and repositories with a login
+//! give no candidates.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,11 +17,11 @@ use repositories::{Repositories, Repository};
 /// Recognises `_remote.repositories`.
 pub(super) struct Maven;
 
-/// Size limit of a list and of a digest; larger files are ignored.
+/// Size limit of a list and of a digest; a larger file is an error.
 const MAX_BYTES: u64 = 1 << 20;
-/// Smaller files cost more to ask for than to archive.
+/// Requests for smaller files would cost more than archiving them.
 pub(super) const LEAST_BYTES: u64 = 4096;
-/// Files beside a package that tell of it.
+/// Extensions of files beside a package that describe it.
 const OTHERS: [&str; 8] =
     [".pom", ".sha1", ".sha256", ".sha512", ".md5", ".asc", ".lastUpdated", ".properties"];
 
@@ -41,7 +41,7 @@ impl Detector for Maven {
         path: &RelPath,
         _note: &mut dyn FnMut(DetectError),
     ) -> Result<Vec<Candidate>, DetectError> {
-        // The tree may begin within the repository: the folders above it are part of the URL, too.
+        // The tree may start within the repository; the folders above it are part of the URL, too.
         let root = machine.real_path(root)?;
         let entry = path.below(&root);
         let Some(folder) = entry.parent() else { return Ok(Vec::new()) };
@@ -90,14 +90,14 @@ fn file_and_repository(line: &str) -> Option<(&str, &str)> {
     (is_name && is_package && !id.is_empty()).then_some((name, id))
 }
 
-/// The size of a file that is worth it.
+/// The size of a file that is large enough to be a package.
 pub(super) fn size_of(file: &Path) -> Option<u64> {
     let metadata = fs_err::symlink_metadata(file).ok()?;
     (metadata.is_file() && metadata.len() >= LEAST_BYTES).then_some(metadata.len())
 }
 
-/// The package at `url`, by the digest that Maven kept beside the file; without one, the repository is
-/// asked for it.
+/// The package at `url`, with the digest that Maven stored beside the file; if there is none, the repository
+/// is asked for it.
 fn candidate(url: &str, file: &Path, place: &str) -> Result<Candidate, DetectError> {
     let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let beside = small_files::read_whole(&file.with_file_name(format!("{name}.sha1")), MAX_BYTES)?;
@@ -117,18 +117,18 @@ fn candidate(url: &str, file: &Path, place: &str) -> Result<Candidate, DetectErr
     Ok(candidate)
 }
 
-/// The digest that a `.sha1` file begins with.
+/// The digest at the start of a `.sha1` file.
 fn sha1_in(text: &[u8]) -> Option<Checksum> {
     let digest = std::str::from_utf8(text.trim_ascii_start().get(..40)?).ok()?;
     format!("sha1:{}", digest.to_ascii_lowercase()).parse().ok()
 }
 
-/// Asks repositories for the SHA-1 that they keep beside each file.
+/// Asks repositories for the SHA-1 that they publish beside each file.
 #[derive(Debug)]
 pub(super) struct Sha1Beside {
     /// URLs of files, with `.sha1`.
     pub(super) pages: Vec<String>,
-    /// Only a file of this digest is meant.
+    /// Accept only a file with this digest, if given.
     pub(super) expected: Option<Checksum>,
 }
 

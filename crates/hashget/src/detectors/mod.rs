@@ -1,7 +1,7 @@
-//! Detectors recognise an ecosystem in a tree and name the packages it was made of: one file each.
+//! Detectors recognise an ecosystem in a tree and name the packages in it: one file for each ecosystem.
 //!
-//! Invariant: a detector reads files on this machine only — no network, no HashDB — and returns
-//! candidates; whether a candidate is known, fetched or used is decided by others.
+//! Invariant: a detector only reads files on this machine (no network, no HashDB) and returns candidates;
+//! other code decides whether a candidate is known, fetched or used.
 
 use std::fmt;
 use std::os::unix::ffi::OsStrExt as _;
@@ -49,7 +49,7 @@ pub use machine::{Archive, Machine};
 pub use owners::{Owner, owners};
 pub use rules::{Rule, RuleConfig, RuleError};
 
-/// Every built-in detector, in the order in which they are asked. A new one is one file and one line.
+/// Every built-in detector, in the order in which they are asked. Adding one takes one file and one line.
 pub const DETECTORS: &[&dyn Detector] = &[
     &hint::Hint,
     &kernel::Kernel,
@@ -70,27 +70,27 @@ pub const DETECTORS: &[&dyn Detector] = &[
     &downloads::Downloads,
 ];
 
-/// Recognises one ecosystem. Asked from several threads at once, about different entries.
+/// Recognises one ecosystem. Called from several threads at once, for different entries.
 pub trait Detector: Send + Sync {
     /// Its name for `--detect`.
     fn name(&self) -> &str;
 
-    /// The paths, below the root of a system, that tell of all packages installed on it; none for detectors that
-    /// recognise anything else than a system.
+    /// The paths, relative to the root of a system, that list all packages installed on it; none for
+    /// detectors that do not recognise systems.
     fn system_paths(&self) -> &[&str] {
         &[]
     }
 
-    /// Could this entry tell of a package? Looks at the name alone; called for every entry of a tree.
+    /// Could this entry lead to a package? Looks only at the name; called for every entry of a tree.
     fn interested_in(&self, path: &RelPath) -> bool;
 
-    /// Reads what it needs around `path` (an entry of the tree at `root`, one that
-    /// [`Self::interested_in`] chose) and names the packages. `machine` is what is known of the machine
-    /// besides the tree: configuration of clients, for the most part. `note` takes the packages that cannot be
-    /// understood, where an entry names many.
+    /// Reads what it needs around `path` (an entry of the tree at `root`, selected by
+    /// [`Self::interested_in`]) and names the packages. `machine` has what is known about the machine besides
+    /// the tree, mainly the configuration of clients. If an entry lists many packages, `note` receives those
+    /// that cannot be parsed.
     ///
     /// # Errors
-    /// When the entry is of this ecosystem but nothing of it can be understood; the others go on.
+    /// The entry is of this ecosystem but cannot be parsed at all; other entries are not affected.
     fn detect(
         &self,
         machine: &Machine,
@@ -99,12 +99,12 @@ pub trait Detector: Send + Sync {
         note: &mut dyn FnMut(DetectError),
     ) -> Result<Vec<Candidate>, DetectError>;
 
-    /// Gives each file that an installed package of the system at `root` owns, by its path below `root`, with the
-    /// package's name; nothing if no system of this ecosystem is there.
+    /// Passes each file owned by an installed package of the system at `root` to `visit`, by its path
+    /// relative to `root`, with the package's name; nothing if there is no system of this ecosystem.
     fn installed_files(&self, _root: &Path, _visit: &mut dyn FnMut(&Path, &Signature)) {}
 }
 
-/// An entry that a detector could not understand.
+/// An entry that a detector could not parse.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {problem}")]
 pub struct DetectError {
@@ -115,7 +115,7 @@ pub struct DetectError {
 }
 
 impl DetectError {
-    /// `path` was found to have `problem`; both become safe for a terminal.
+    /// An error with `problem` for `path`; both are made safe for a terminal.
     fn new(path: &Path, problem: impl fmt::Display) -> Self {
         Self {
             path: escaped(path.as_os_str().as_bytes()),
@@ -124,25 +124,25 @@ impl DetectError {
     }
 }
 
-/// A name in `--detect` that no detector has.
+/// A name in `--detect` that is not a detector.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("there is no detector \"{}\": choose from all, none, {}", escaped(name.as_bytes()), known.join(", "))]
 pub struct UnknownDetector {
-    /// What was asked for.
+    /// The unknown name.
     pub name: String,
-    /// The detectors and rules there are.
+    /// The existing detectors and rules.
     pub known: Vec<String>,
 }
 
 impl UnknownDetector {
-    /// What it means to whoever has to react to it.
+    /// The class of the error, from which exit code and hint follow.
     pub fn class(&self) -> ErrorClass {
         ErrorClass::BadInput
     }
 }
 
-/// The detectors that `names` chooses from the built-in ones and the user's `rules`, each once, in
-/// their own order. `all` chooses every one, `none` nothing; no names choose nothing.
+/// The detectors that `names` selects from the built-in ones and the user's `rules`, each once, in their own
+/// order. `all` selects every one, `none` selects none; an empty list selects none.
 ///
 /// # Errors
 /// The first name that is neither `all`, `none`, a detector nor a rule.

@@ -1,7 +1,7 @@
-//! npm, pnpm and yarn: what lock files say of the packages that are installed beside them.
+//! npm, pnpm and yarn: packages in lock files that are installed beside them.
 //!
-//! Invariant: a package is a candidate only if its folder is there, and only from a registry; its URL is the one
-//! that the lock file has, or follows from the registry that this machine's clients are set up with.
+//! Invariant: a package is a candidate only if its folder exists and it comes from a registry; its URL is in
+//! the lock file, or follows from the registry for which this machine's clients are configured.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use registry::Registries;
 /// Recognises the lock files.
 pub(super) struct Npm;
 
-/// Size limit of a lock file; larger files are ignored.
+/// Size limit of a lock file; a larger file is an error.
 const MAX_BYTES: u64 = 128 << 20;
 
 impl Detector for Npm {
@@ -97,7 +97,7 @@ fn candidate(locked: &Locked, caches: &[PathBuf], found_at: &RelPath) -> Candida
     }
 }
 
-/// The packages in a lock file, up to the place where it is damaged.
+/// The packages in a lock file, up to the point where it is damaged.
 fn in_yaml(
     read: fn(&str, &mut Vec<Locked>) -> Result<(), String>,
     bytes: &[u8],
@@ -108,7 +108,7 @@ fn in_yaml(
     found
 }
 
-/// The folder `node_modules` that a lock file is about.
+/// The folder `node_modules` to which a lock file applies.
 fn modules_of(file: &Path) -> Option<PathBuf> {
     let folder = file.parent()?;
     let is = |folder: &Path, name: &str| folder.file_name().is_some_and(|found| found == name);
@@ -121,7 +121,7 @@ fn modules_of(file: &Path) -> Option<PathBuf> {
     Some(folder.join("node_modules"))
 }
 
-/// Is its folder there, with a package in it?
+/// Does its folder exist, with a package in it?
 fn is_installed(modules: &Path, locked: &Locked) -> bool {
     let has_package = |folder: PathBuf| small_files::is_file(&folder.join("package.json"));
     let place = match &locked.place {
@@ -129,13 +129,13 @@ fn is_installed(modules: &Path, locked: &Locked) -> bool {
         None => RelPath::new(locked.name.as_bytes()),
     };
     let Ok(place) = place else { return false };
-    // pnpm keeps each version in a folder of its own.
+    // pnpm has a separate folder for each version.
     let folder = format!("{}@{}", locked.name.replace('/', "+"), locked.version);
     let pnpm = modules.join(".pnpm").join(folder).join("node_modules").join(&locked.name);
     has_package(place.below(modules)) || has_package(pnpm)
 }
 
-/// npm's caches, where tarballs lie by their SHA-512.
+/// npm's caches, which store tarballs by their SHA-512.
 fn caches(machine: &Machine) -> Vec<PathBuf> {
     let named = machine.variable("npm_config_cache").map(PathBuf::from);
     let homes = machine.homes.iter().map(|home| home.join(".npm"));

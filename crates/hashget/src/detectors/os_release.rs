@@ -1,6 +1,6 @@
-//! What a system says of itself in `os-release`.
+//! A system's description of itself in `os-release`.
 //!
-//! Invariant: the files of the tree alone are read, and no link leads out of it.
+//! Invariant: only files of the tree are read, and no link is followed out of it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,9 +17,9 @@ const MAX_BYTES: u64 = 64 * 1024;
 pub(super) struct OsRelease(BTreeMap<String, String>);
 
 impl OsRelease {
-    /// That of the system at `root`; without any field if there is none.
+    /// Reads that of the system at `root`; without any field if there is none.
     pub(super) fn read(root: &Path) -> Self {
-        // The one in etc is a link to the other on most systems, and links are not followed.
+        // On most systems, the one in etc is a link to the other one, and links are not followed.
         let read = |path: &str| small_files::read_whole(&root.join(path), MAX_BYTES).ok().flatten();
         let bytes = read("etc/os-release").or_else(|| read("usr/lib/os-release"));
         Self::of(&String::from_utf8_lossy(&bytes.unwrap_or_default()))
@@ -37,13 +37,13 @@ impl OsRelease {
         Self(fields)
     }
 
-    /// A field, without its quotes; empty if it is not there.
+    /// A field, without quotes; empty if it is missing.
     pub(super) fn field(&self, name: &str) -> &str {
         self.0.get(name).map_or("", String::as_str)
     }
 
-    /// `https://LABEL.HOST/PATH`, where HOST is that of the distribution's home page: many keep their services
-    /// beside it. `None` if there is no such page.
+    /// `https://LABEL.HOST/PATH`, where HOST is that of the distribution's home page: many distributions host
+    /// their services there. `None` if there is no home page.
     pub(super) fn service(&self, label: &str, path: &str) -> Option<String> {
         let home = Url::parse(self.field("HOME_URL")).ok()?;
         let host = home.domain()?;

@@ -1,6 +1,6 @@
-//! Which installed packages own files, by the records of the systems around them.
+//! Which installed packages own files, according to the systems that contain them.
 //!
-//! Invariant: records on this machine alone are read, and nothing in them is believed but for a message.
+//! Invariant: only records on this machine are read; their contents are used only for messages.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -13,11 +13,11 @@ use crate::model::Signature;
 pub struct Owner {
     /// Its name in its ecosystem.
     pub signature: Signature,
-    /// The folder of the system that it is installed in.
+    /// The root folder of the system in which it is installed.
     pub root: PathBuf,
 }
 
-/// The owners of those files, of which the real absolute paths are given, that belong to an installed package.
+/// The owners of those `files` (canonical absolute paths) that belong to an installed package.
 pub fn owners(files: &[PathBuf]) -> HashMap<PathBuf, Owner> {
     let wanted: HashSet<&Path> = files.iter().map(PathBuf::as_path).collect();
     let roots: BTreeSet<&Path> = files.iter().flat_map(|file| file.ancestors().skip(1)).collect();

@@ -1,7 +1,7 @@
-//! Python packages: what pip, uv and others have installed, told by the wheels' `*.dist-info`.
+//! Python packages installed by pip, uv and others, recognised by the wheels' `*.dist-info`.
 //!
-//! Invariant: a wheel is asked for by name, version and tags, at the indexes that this machine's clients are set
-//! up with and nowhere else; an index behind a password gives no candidate.
+//! Invariant: a wheel is looked up by name, version and tags, and only at the indexes for which this
+//! machine's clients are configured; an index with a password gives no candidate.
 
 use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
@@ -24,10 +24,10 @@ use names::Tags;
 /// Recognises `NAME-VERSION.dist-info/WHEEL`.
 pub(super) struct PyPi;
 
-/// Size limit of a small file of `dist-info`; larger files are ignored.
+/// Size limit of a small file of `dist-info`; a larger file is an error.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// Installers that are package managers of their own: what they installed is theirs.
+/// Installers that are package managers themselves: their packages are left to other detectors.
 const OTHER_MANAGERS: &[&str] =
     &["debian", "conda", "rpm", "dnf", "portage", "pacman", "apk", "nix"];
 
@@ -48,7 +48,7 @@ impl Detector for PyPi {
         path: &RelPath,
         _note: &mut dyn FnMut(DetectError),
     ) -> Result<Vec<Candidate>, DetectError> {
-        // The tree may begin within site-packages: folders above it matter, too.
+        // The tree may start within site-packages; folders above it are used, too.
         let root = machine.real_path(root)?;
         let entry = path.below(&root);
         let Some(installed) = Installed::read(&entry)? else { return Ok(Vec::new()) };
@@ -80,25 +80,25 @@ impl Detector for PyPi {
     }
 }
 
-/// A wheel that is installed.
+/// An installed wheel.
 struct Installed {
     /// Its `dist-info`.
     folder: PathBuf,
-    /// Name and version as its folder has them.
+    /// Name and version from its folder.
     name: String,
     version: String,
     tags: Tags,
 }
 
-/// What `direct_url.json` says.
+/// The contents of `direct_url.json`.
 enum Direct {
-    /// Nothing: it came from an index.
+    /// No such file: it came from an index.
     None,
-    /// It came from a folder or a repository: nothing public gives exactly that.
+    /// It came from a folder or a repository: nothing public has exactly the same bytes.
     Elsewhere,
-    /// It came from there.
+    /// It came from this URL.
     Url { url: String, sha256: Option<Digest> },
-    /// It came from a wheel on a disk.
+    /// It came from a local wheel.
     File { sha256: Option<Digest>, file: Option<PathBuf> },
 }
 
@@ -116,7 +116,7 @@ struct ArchiveInfo {
 }
 
 impl Installed {
-    /// `None` when it is no wheel of ours: another manager's, or one without a proper name.
+    /// `None` if it is not a supported wheel: installed by another package manager, or the file is missing.
     fn read(wheel: &Path) -> Result<Option<Self>, DetectError> {
         let Some(folder) = wheel.parent() else { return Ok(None) };
         let Some(bytes) = small_files::read_whole(wheel, MAX_BYTES)? else { return Ok(None) };
@@ -146,7 +146,7 @@ impl Installed {
         }))
     }
 
-    /// Tells it from all other wheels, as the name of its file does.
+    /// Its unique name, as in the name of its file.
     fn full_name(&self) -> String {
         format!("{}-{}-{}", names::normalised(&self.name), self.version, self.tags)
     }
@@ -170,11 +170,11 @@ impl Installed {
         let url = public_url(direct.url.split('#').next().unwrap_or_default())
             .map_err(|error| wrong(format!("bad \"url\": {error}")))?;
         let is_wheel = url.split('?').next().is_some_and(|path| path.ends_with(".whl"));
-        // What was built here out of a source archive has other files than that.
+        // A package that was built here from a source archive has other files than the archive.
         Ok(if is_wheel { Direct::Url { url, sha256 } } else { Direct::Elsewhere })
     }
 
-    /// The candidate with the question to the indexes of this machine.
+    /// The candidate with a question to the indexes configured on this machine.
     fn in_index(
         &self,
         machine: &Machine,

@@ -1,7 +1,7 @@
-//! Systems of RPM (Fedora, EL, openSUSE and others): the packages that rpm's database says are installed.
+//! RPM systems (Fedora, EL, openSUSE and others): the packages installed according to rpm's database.
 //!
-//! Invariant: a package's digest is taken from a repository's metadata alone, of a repository that is said to lose no
-//! package; nothing in a tree is followed out of it, and rpm's database is never written to.
+//! Invariant: a package's digest comes only from the metadata of a repository that is configured as never
+//! removing packages. No link is followed out of the tree, and rpm's database is never written.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -26,12 +26,12 @@ use repositories::{Listed, Repositories};
 /// Recognises rpm's database.
 pub(super) struct Rpm;
 
-/// Where it lies, in turn: the usual place, openSUSE's and that of Fedora since 36, that of systems by ostree.
+/// Possible folders: the usual one, that of openSUSE and of Fedora since 36, that of ostree systems.
 const FOLDERS: [&[u8]; 3] = [b"var/lib/rpm", b"usr/lib/sysimage/rpm", b"usr/share/rpm"];
-/// What it is called: SQLite, ndb, Berkeley DB.
+/// File names of its formats: SQLite, ndb, Berkeley DB.
 const NAMES: [&[u8]; 3] = [b"rpmdb.sqlite", b"Packages.db", b"Packages"];
 
-/// The distribution whose builds stand beside its home page, at this label.
+/// The distribution whose builds are at this label beside its home page.
 const FEDORA: (&str, &str) = ("fedora", "kojipkgs");
 
 impl Detector for Rpm {
@@ -86,7 +86,7 @@ impl Detector for Rpm {
     }
 }
 
-/// The folder in the tree that is the system whose packages `path` holds, and the path within it.
+/// The folder of the system in the tree whose database is `path`, and the path within that folder.
 fn system_of(path: &RelPath) -> Option<(RelPath, RelPath)> {
     let name = path.file_name();
     if !NAMES.contains(&name) {
@@ -107,18 +107,18 @@ const NOT_KEPT: &str = "are of an archive that is not known to keep them for eve
 const OTHERS: &str = "were made by others than the distribution";
 const NO_SOURCE: &str = "do not say what they were built from";
 
-/// A system of RPM.
+/// An RPM system.
 struct System {
     tree: Arc<TreeRoot>,
     database: Arc<Database>,
-    /// Who makes the distribution, as its packages say.
+    /// The vendor of the distribution, according to its packages.
     vendor: String,
 }
 
-/// What a tree and this machine know of packages, read once.
+/// What the tree and this machine know about packages, read once.
 struct Knowledge {
     release: OsRelease,
-    /// Below it are builds by their names.
+    /// The URL below which builds lie by name.
     builds: Option<String>,
     repositories: Repositories,
 }
@@ -173,7 +173,7 @@ impl Knowledge {
         Ok(Candidate { url: self.build(system, &package)?, ..candidate })
     }
 
-    /// The URL of a package among the builds of its distribution: `NAME/VERSION/RELEASE` of the source package.
+    /// The URL of a package among the distribution's builds: `NAME/VERSION/RELEASE` of the source package.
     fn build(&self, system: &System, package: &Installed) -> Result<String, &'static str> {
         let base = self.builds.as_deref().ok_or(NOT_KEPT)?;
         if system.vendor != package.vendor {

@@ -1,7 +1,7 @@
-//! User rules: detectors that are written in the configuration.
+//! User rules: detectors defined in the configuration.
 //!
-//! Invariant: a [`Rule`] is checked as a whole when it is made (globs, expressions, templates, the
-//! URL's host); what a tree holds can only fill in parts of the URL behind its host.
+//! Invariant: a [`Rule`] is checked completely when it is created (globs, expressions, templates, the URL's
+//! host); the contents of a tree can only fill in parts of the URL after its host.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,28 +18,28 @@ mod template;
 
 use template::Template;
 
-/// Size limit of a file that a rule reads; larger files are ignored.
+/// Size limit of a file that a rule reads; a larger file is an error.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// A rule as the configuration writes it.
+/// A rule as written in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RuleConfig {
     /// Its name for `--detect`.
     pub name: String,
-    /// Glob over the path of an entry in the tree; `*` does not cross a `/`, `**/` does.
+    /// Glob for the path of an entry in the tree; `*` does not match `/`, `**/` does.
     pub path: String,
-    /// Regular expression over the path; must match, its named groups are for the templates.
+    /// Regular expression for the path; it must match, and its named groups are available in templates.
     #[serde(default)]
     pub path_pattern: Option<String>,
-    /// The file to read: below the matched folder, or beside the matched file. The matched file
-    /// itself if absent.
+    /// The file to read: below the matched folder, or beside the matched file. If absent, the matched file
+    /// itself.
     #[serde(default)]
     pub file: Option<String>,
-    /// Regular expressions over the file's text (`^` and `$` are ends of lines); all must match.
+    /// Regular expressions for the file's text (`^` and `$` match at line ends); all must match.
     #[serde(default)]
     pub patterns: Vec<String>,
-    /// Template of the package's URL: `{group}` stands for what the group of a pattern matched.
+    /// Template of the package's URL: `{group}` is replaced by the text that the group of a pattern matched.
     pub url: String,
     /// Template of its digest.
     #[serde(default)]
@@ -47,12 +47,12 @@ pub struct RuleConfig {
     /// Template of its name in its ecosystem, `TYPE:VALUE`.
     #[serde(default)]
     pub signature: Option<String>,
-    /// Template of its grouping.
+    /// Template of its project.
     #[serde(default)]
     pub project: Option<String>,
 }
 
-/// What is wrong with a rule of the configuration.
+/// An error in a rule of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("rule \"{rule}\": {field}: {problem}")]
 pub struct RuleError {
@@ -65,7 +65,7 @@ pub struct RuleError {
 }
 
 impl RuleError {
-    /// What it means to whoever has to react to it.
+    /// The class of the error, from which exit code and hint follow.
     pub fn class(&self) -> ErrorClass {
         ErrorClass::BadRule
     }
@@ -86,10 +86,10 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// Checks all `configs`; a name may be given once only, and not that of a built-in detector.
+    /// Checks all `configs`; each name must be unique, and not that of a built-in detector.
     ///
     /// # Errors
-    /// The first thing that is wrong with any of them.
+    /// The first error in any of them.
     pub fn compile_all(configs: &[RuleConfig]) -> Result<Vec<Self>, RuleError> {
         for (position, config) in configs.iter().enumerate() {
             if configs[..position].iter().any(|earlier| earlier.name == config.name) {
@@ -106,7 +106,7 @@ impl Rule {
     /// Checks one rule.
     ///
     /// # Errors
-    /// The first thing that is wrong with it.
+    /// The first error in it.
     pub fn compile(config: &RuleConfig) -> Result<Self, RuleError> {
         let wrong = |field, problem: String| RuleError {
             rule: escaped(config.name.as_bytes()),
@@ -165,7 +165,7 @@ impl Rule {
         })
     }
 
-    /// The text that the patterns are for; `None` when there is no such file.
+    /// The text to which the patterns apply; `None` if there is no such file.
     fn text(&self, entry: &Path) -> Result<Option<String>, DetectError> {
         let file = match &self.file {
             None => entry.to_path_buf(),
@@ -268,7 +268,7 @@ fn compile_pattern(pattern: &str) -> Result<Regex, String> {
         .map_err(|error| error.to_string())
 }
 
-/// The names of all groups; no two patterns may have the same.
+/// The names of all groups, which must be unique over all patterns.
 fn groups_of<'a>(patterns: impl Iterator<Item = &'a Regex>) -> Result<Vec<String>, String> {
     let mut groups: Vec<String> = Vec::new();
     for group in patterns.flat_map(|pattern| pattern.capture_names().flatten()) {
@@ -280,7 +280,7 @@ fn groups_of<'a>(patterns: impl Iterator<Item = &'a Regex>) -> Result<Vec<String
     Ok(groups)
 }
 
-/// The host must be the rule's own: a tree must not choose which machine is asked.
+/// The host must be part of the rule itself: a tree must not choose which machine is contacted.
 fn check_url(text: &str, template: &Template) -> Result<(), String> {
     let host = match text.split_once("://") {
         Some(("http" | "https", rest)) => rest.split_once('/').map(|(host, _)| host),
@@ -300,7 +300,7 @@ fn check_url(text: &str, template: &Template) -> Result<(), String> {
     }
 }
 
-/// Keeps what the named groups matched; a group that took no part is empty.
+/// Stores the text matched by the named groups; it is empty for a group that did not participate.
 fn keep_groups(pattern: &Regex, captures: &Captures<'_>, values: &mut BTreeMap<String, String>) {
     for group in pattern.capture_names().flatten() {
         let value = captures.name(group).map_or("", |matched| matched.as_str());

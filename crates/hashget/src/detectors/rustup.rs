@@ -1,7 +1,6 @@
-//! Rust toolchains that rustup installed: the manifest of their channel lies within them.
+//! Rust toolchains installed by rustup, which contain the manifest of their channel.
 //!
-//! Invariant: URL and digest of a component come from that manifest, and only components that are installed are
-//! named.
+//! Invariant: URL and digest of a component come from that manifest, and only installed components are named.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,7 +13,7 @@ use crate::model::{RelPath, Signature};
 /// Recognises `lib/rustlib/multirust-channel-manifest.toml`.
 pub(super) struct Rustup;
 
-/// Size limit of a channel's manifest; larger files are ignored.
+/// Size limit of a channel's manifest; a larger file is an error.
 const MAX_BYTES: u64 = 64 << 20;
 
 impl Detector for Rustup {
@@ -75,7 +74,7 @@ impl Detector for Rustup {
     }
 }
 
-/// The component's archive: the one compressed by xz, which rustup prefers.
+/// The component's archive: the one compressed with xz, which rustup prefers.
 fn candidate(
     machine: &Machine,
     archive: &Value,
@@ -87,7 +86,7 @@ fn candidate(
     let found = pairs.iter().find_map(|(url, hash)| Some((field(url)?, field(hash)?)));
     let (url, hash) = found.ok_or("the manifest has no URL and digest of it")?;
     let sha256 = hash.parse().map_err(|error| format!("its digest: {error}"))?;
-    // A download that was not finished, or kept: rustup names it by the digest.
+    // A download that was kept or not finished: rustup names it by the digest.
     let kept = machine.homes.iter().map(|home| home.join(".rustup/downloads").join(hash));
     Ok(Candidate {
         url: public_url(url).map_err(|error| format!("its URL: {error}"))?,

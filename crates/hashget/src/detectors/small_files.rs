@@ -1,7 +1,7 @@
-//! Small files that a detector reads from the disk.
+//! Reads small files from disk for detectors.
 //!
-//! Invariant: only regular files are read, never more than the caller's limit, and nothing that lies
-//! in a tree (a fifo, a device, a link to one) makes a detector wait.
+//! Invariant: only regular files are read, never beyond the caller's limit; a detector never blocks on an
+//! entry of a tree (a fifo, a device, a link to one).
 
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt as _;
@@ -15,11 +15,11 @@ use crate::limits::Limits;
 use crate::model::RelPath;
 use crate::tree::TreeRoot;
 
-/// All bytes of the regular file at `path`; `None` when there is no regular file (symbolic links are
-/// not followed).
+/// The contents of the regular file at `path`; `None` if there is no regular file (symbolic links are not
+/// followed).
 ///
 /// # Errors
-/// When it cannot be read, or holds more than `limit` bytes.
+/// It cannot be read, or has more than `limit` bytes.
 pub(super) fn read_whole(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, DetectError> {
     match read_head(path, limit.saturating_add(1))? {
         Some(bytes) if bytes.len() as u64 > limit => Err(DetectError::new(
@@ -30,10 +30,10 @@ pub(super) fn read_whole(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Det
     }
 }
 
-/// Up to `count` first bytes of the regular file at `path`; `None` when there is no regular file.
+/// The first bytes, at most `count`, of the regular file at `path`; `None` if there is no regular file.
 ///
 /// # Errors
-/// When it cannot be read.
+/// It cannot be read.
 pub(super) fn read_head(path: &Path, count: u64) -> Result<Option<Vec<u8>>, DetectError> {
     if !is_file(path) {
         return Ok(None);
@@ -45,7 +45,7 @@ pub(super) fn read_head(path: &Path, count: u64) -> Result<Option<Vec<u8>>, Dete
         if !metadata.is_file() {
             return Ok(None);
         }
-        // One more than there are, so that the end is seen by the first read.
+        // One byte more than the file has, so that the first read reaches the end.
         let expected = usize::try_from(metadata.len().min(count)).unwrap_or(0);
         let mut bytes = Vec::with_capacity(expected.saturating_add(1));
         file.take(count).read_to_end(&mut bytes)?;
@@ -54,11 +54,11 @@ pub(super) fn read_head(path: &Path, count: u64) -> Result<Option<Vec<u8>>, Dete
     read().map_err(|error: io::Error| DetectError::new(path, error))
 }
 
-/// As [`read_whole`], of a file below `tree`: links among the folders on the way are followed as if `tree` were
-/// the root of the file system, so that none leads out of it.
+/// Like [`read_whole`], for a file below `tree`: links among its parent folders are followed as if `tree`
+/// were the root of the file system, so that none leads out of it.
 ///
 /// # Errors
-/// As [`read_whole`].
+/// As for [`read_whole`].
 pub(super) fn read_below(
     tree: &TreeRoot,
     path: &RelPath,
@@ -75,17 +75,17 @@ pub(super) fn read_below(
     Ok(Some(bytes))
 }
 
-/// The regular file at `path` below `tree`, open; `None` if there is none that could be read. No link leads out of
-/// the tree.
+/// Opens the regular file at `path` below `tree`; `None` if there is none that can be read. No link is
+/// followed out of the tree.
 pub(super) fn open_below(tree: &TreeRoot, path: &RelPath) -> Option<std::fs::File> {
     let file = tree.open_file_as_root(path).ok()?;
     file.metadata().is_ok_and(|metadata| metadata.is_file()).then_some(file)
 }
 
-/// What comes out of `packed`, by whatever it is compressed: up to `limit` bytes, the next one is an error.
+/// Decompresses `packed`, whatever its compression; more than `limit` bytes are an error.
 ///
 /// # Errors
-/// The file's, and those of damaged data.
+/// Those of the file, and damaged data.
 pub(super) fn unpacked<'a>(
     mut packed: impl Read + 'a,
     limit: u64,
@@ -100,11 +100,11 @@ pub(super) fn unpacked<'a>(
 /// First and last bytes of a file.
 pub(super) type Ends = (Vec<u8>, Vec<u8>);
 
-/// Up to `count` last bytes of the regular file at `path`, and its first `head` ones, if it has more than these two
-/// together; else `None`, as when there is no regular file.
+/// The last bytes (`count`) of the regular file at `path`, and its first ones (`head`), if it has more bytes
+/// than these; otherwise, or if there is no regular file, `None`.
 ///
 /// # Errors
-/// When it cannot be read.
+/// It cannot be read.
 pub(super) fn read_ends(
     path: &Path,
     head: usize,

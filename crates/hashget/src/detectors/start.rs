@@ -1,13 +1,13 @@
-//! The start of a package that lies on a server, asked for in pieces as somebody reads it.
+//! The start of a remote package, fetched in pieces as it is read.
 //!
-//! Invariant: never more than a given number of bytes is asked for, and what asking failed with is not lost in the
-//! words of the readers around it.
+//! Invariant: no more than a given number of bytes is fetched; if a request fails, its own error is returned,
+//! not one of the readers around it.
 
 use std::io::{self, Read};
 
 use super::Parts;
 
-/// So much is asked for at once, at the most.
+/// Limit on the size of one request.
 const MOST_AT_ONCE: u64 = 1 << 20;
 
 /// Reads a package from its start.
@@ -15,21 +15,21 @@ pub(super) struct Start<'a, 'p> {
     part: &'a mut Parts<'p>,
     end: u64,
     position: u64,
-    /// How much is asked for next.
+    /// Size of the next request.
     next: u64,
-    /// What was asked for, and how much of it was read.
+    /// The bytes of the last request, with the read position.
     piece: io::Cursor<Vec<u8>>,
     failure: Option<io::Error>,
 }
 
 impl<'a, 'p> Start<'a, 'p> {
-    /// Of a package of which `part` gives any bytes, up to `end`. At first `first` bytes are asked for, then twice as many
-    /// as before.
+    /// For a package of which `part` returns any bytes, up to `end`. The first request is for `first` bytes,
+    /// each further one for twice as many as the one before.
     pub(super) fn new(part: &'a mut Parts<'p>, end: u64, first: u64) -> Self {
         Self { part, end, position: 0, next: first, piece: io::Cursor::default(), failure: None }
     }
 
-    /// What came of reading: what asking failed with, else `outcome`.
+    /// The result of reading: the error of a failed request, otherwise `outcome`.
     pub(super) fn finish<T>(self, outcome: io::Result<T>) -> io::Result<T> {
         self.failure.map_or(outcome, Err)
     }

@@ -1,7 +1,7 @@
-//! WordPress: the program itself, plugins and themes of its directory.
+//! WordPress: the program itself, and plugins and themes of its directory.
 //!
-//! Invariant: the directory that the program itself asks for updates is asked whether it has that very
-//! version; plugins and themes that it does not have (own ones, paid ones) are not relied on.
+//! Invariant: the directory that the program itself contacts for updates is asked whether it has exactly this
+//! version; plugins and themes that it does not have (private or paid ones) are not relied on.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,9 +12,9 @@ use crate::model::{RelPath, Signature};
 /// Recognises `wp-includes/version.php`, `plugins/NAME/readme.txt` and `themes/NAME/style.css`.
 pub(super) struct WordPress;
 
-/// Headers stand at the start of a file.
+/// Headers are at the start of a file.
 const HEAD_BYTES: u64 = 8192;
-/// Size limit of a file that asks for updates; larger files are ignored.
+/// Size limit of the file that contacts the update server; a larger file is an error.
 const MAX_BYTES: u64 = 1 << 20;
 /// Plugins have few files in their top folder.
 const MOST_FILES: usize = 200;
@@ -62,7 +62,7 @@ impl Detector for WordPress {
     }
 }
 
-/// What a package is.
+/// The kind of a package.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Program,
@@ -89,8 +89,8 @@ impl Kind {
         }
     }
 
-    /// The name in the directory (of the program its language), and the version, as far as both can be
-    /// parts of a URL.
+    /// The name in the directory (for the program, its language) and the version, if both can be part of a
+    /// URL.
     fn name_and_version(self, entry: &Path) -> Result<Option<(String, String)>, DetectError> {
         let head = |file: &Path| {
             let bytes = small_files::read_head(file, HEAD_BYTES)?.unwrap_or_default();
@@ -126,7 +126,7 @@ impl Kind {
         Ok(name.zip(version).filter(|(name, version)| is_word(name) && is_word(version)))
     }
 
-    /// The page that says whether there is such a version.
+    /// The page that shows whether this version exists.
     fn page(self, host: &str, name: &str, version: &str) -> String {
         match self {
             Self::Program => {
@@ -155,7 +155,7 @@ impl Kind {
     }
 }
 
-/// The scripts beside a plugin's readme: one of them has its header.
+/// The scripts beside a plugin's readme, one of which contains its header.
 fn scripts(readme: &Path) -> Vec<PathBuf> {
     let entries = readme.parent().and_then(|folder| fs_err::read_dir(folder).ok());
     let paths = entries.into_iter().flatten().take(MOST_FILES).flatten().map(|entry| entry.path());
@@ -186,7 +186,7 @@ fn assigned(head: &str, variable: &str) -> Option<String> {
     })
 }
 
-/// The host that the program at or above `entry` asks for updates, without its `api.`.
+/// The host that the program at or above `entry` contacts for updates, without its `api.`.
 fn directory(entry: &Path) -> Result<Option<String>, DetectError> {
     for folder in entry.ancestors().skip(1) {
         let file = folder.join("wp-includes/update.php");
@@ -202,7 +202,7 @@ fn directory(entry: &Path) -> Result<Option<String>, DetectError> {
     Ok(None)
 }
 
-/// Asks the directory for a version.
+/// Asks the directory whether it has a version.
 #[derive(Debug)]
 struct Published {
     pages: Vec<String>,

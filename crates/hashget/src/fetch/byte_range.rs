@@ -1,4 +1,4 @@
-//! Byte ranges of what lies at a URL, and pages.
+//! Requests for byte ranges of a URL, and for pages.
 //!
 //! Invariant: only the wanted bytes are kept, and reading stops after the last of them.
 
@@ -7,7 +7,7 @@ use super::http::{Exchange, Head};
 use super::{ByteRange, FetchError};
 
 impl Download<'_> {
-    /// Asks for `count` bytes from `first` on.
+    /// Requests `count` bytes from position `first` on.
     pub(super) fn byte_range(&self, first: u64, count: u64) -> Result<ByteRange, FetchError> {
         if count == 0 {
             return Ok(ByteRange { bytes: Vec::new(), total: None, alone: true });
@@ -37,7 +37,7 @@ impl Download<'_> {
         Ok(ByteRange { bytes, total, alone: head.status == 206 })
     }
 
-    /// Asks for a page of the media types that `accept` has; its first `most` bytes.
+    /// Requests a page of the media types in `accept`; its first `most` bytes.
     pub(super) fn page(&self, accept: &str, most: u64) -> Result<Vec<u8>, FetchError> {
         let exchange = self.answered(vec![("accept", accept.to_owned())])?;
         let head = &exchange.head;
@@ -52,7 +52,7 @@ impl Download<'_> {
         Ok(bytes)
     }
 
-    /// Up to `count` bytes of a body, after the first `before` ones.
+    /// Up to `count` bytes of a body, after skipping `before` bytes.
     fn stretch(
         &self,
         exchange: &Exchange,
@@ -75,7 +75,7 @@ impl Download<'_> {
     }
 }
 
-/// Where the part begins, and the total, if it is told.
+/// The start of the part, and the total size, if the server reported it.
 fn range_of(head: &Head) -> Option<(u64, Option<u64>)> {
     let range = head.header("content-range")?.strip_prefix("bytes ")?;
     let (span, total) = range.split_once('/')?;

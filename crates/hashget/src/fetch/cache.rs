@@ -20,7 +20,7 @@ use crate::model::{Digest, escaped};
 use crate::monitor::{Monitor, ProblemKind};
 use crate::pending_file::PendingFile;
 
-/// Keeps the packages that another source gives.
+/// Keeps the packages that another source returns.
 pub struct Cache {
     dir: PathBuf,
     inner: Box<dyn Source>,
@@ -29,8 +29,8 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// A cache in `dir` (created when first needed) in front of `inner`. If the folder is not writable, the cache
-    /// gives what it has and keeps nothing new.
+    /// A cache in `dir` (created when first needed) in front of `inner`. If the folder is not writable, the
+    /// cache returns the packages it has and keeps no new ones.
     pub fn new(dir: PathBuf, inner: Box<dyn Source>) -> Self {
         Self { dir, inner, told_unwritable: AtomicBool::new(false), swept: Once::new() }
     }

@@ -1,7 +1,8 @@
-//! Hosts that cannot be reached are left alone after a while: each attempt in vain takes minutes.
+//! Gives up hosts that cannot be reached: each failed attempt takes minutes.
 //!
-//! Invariant: a host is given up after [`MOST_FAILURES`] of its URLs failed one after the other, and no more than that
-//! many are tried in vain, however many threads ask. One answer, of whatever kind, and the count begins again.
+//! Invariant: a host is given up after [`MOST_FAILURES`] of its URLs failed in a row, and no more attempts
+//! than that fail, whatever the number of threads. Any other answer, even that the URL does not exist, resets
+//! the count.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Condvar, Mutex};
@@ -15,16 +16,16 @@ use crate::monitor::Monitor;
 /// Different URLs of a host that fail in a row before it is given up.
 const MOST_FAILURES: usize = 5;
 
-/// What is known of a host.
+/// What is known about a host.
 #[derive(Debug, Default)]
 struct Host {
     /// URLs that failed since the host last answered.
     failed: BTreeSet<String>,
-    /// Attempts that have not ended.
+    /// Attempts in progress.
     under_way: usize,
 }
 
-/// Keeps count of hosts that cannot be reached.
+/// Counts the failures of hosts.
 #[derive(Debug, Default)]
 pub(super) struct CircuitBreaker {
     hosts: Mutex<BTreeMap<String, Host>>,
@@ -32,11 +33,11 @@ pub(super) struct CircuitBreaker {
 }
 
 impl CircuitBreaker {
-    /// Begins an attempt to reach the host of `url`. While the host's latest attempts failed, waits until the ones
-    /// under way show whether it is gone.
+    /// Starts an attempt to reach the host of `url`. If the latest attempts failed, waits until those in
+    /// progress show whether the host can be reached.
     ///
     /// # Errors
-    /// [`FetchError::NotAsked`] when the host was given up; or the monitor asked to stop.
+    /// [`FetchError::NotAsked`] if the host was given up; or the monitor asked to stop.
     pub(super) fn attempt<'b>(
         &'b self,
         url: &'b str,
@@ -70,7 +71,7 @@ pub(super) struct Attempt<'b> {
 }
 
 impl Attempt<'_> {
-    /// Ends with `outcome`.
+    /// Ends the attempt with `outcome`.
     pub(super) fn end<T>(self, outcome: &Result<T, FetchError>) {
         let mut hosts = self.breaker.hosts.lock().expect("nothing panics while it counts");
         let Some(host) = hosts.get_mut(&self.host) else { return };
@@ -78,7 +79,7 @@ impl Attempt<'_> {
             Err(FetchError::Unreachable { .. } | FetchError::Transient { .. }) => {
                 host.failed.insert(self.url.to_owned());
             }
-            // These say nothing of the host.
+            // These errors say nothing about the host.
             Err(
                 FetchError::Interrupted(_)
                 | FetchError::Disk { .. }
@@ -104,7 +105,7 @@ impl Drop for Attempt<'_> {
     }
 }
 
-/// Host and port. What is no URL is refused by whoever fetches it.
+/// Host and port. Text that is not a URL is refused when it is fetched.
 fn host_of(url: &str) -> String {
     let Ok(url) = Url::parse(url) else { return String::new() };
     let host = url.host_str().unwrap_or_default();
@@ -128,7 +129,7 @@ mod tests {
     fn a_host_is_given_up_after_several_urls_and_others_are_not() {
         let breaker = CircuitBreaker::default();
         for number in 0..MOST_FAILURES {
-            // The same URL again and again is one failure.
+            // Repeated failures of the same URL count once.
             for _ in 0..if number == 0 { 20 } else { 1 } {
                 breaker.attempt(&url(number), &Silent).unwrap().end(&unreachable());
             }

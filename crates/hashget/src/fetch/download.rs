@@ -234,8 +234,8 @@ impl Download<'_> {
         FetchError::Mismatch { from: self.target.as_str().to_owned(), expected, found, file: None }
     }
 
-    /// Compression during transfer gives other bytes than those of the file. If the digest is known, it decides. And
-    /// servers send `.gz` files unchanged, but call them encoded.
+    /// Compression during transfer changes the bytes. If the digest is known, it decides. Some servers send
+    /// `.gz` files unchanged, but declare them as encoded.
     fn check_encoding(&self, head: &Head) -> Result<(), FetchError> {
         let encoding = head.header("content-encoding").unwrap_or("identity").to_ascii_lowercase();
         let path = self.target.path().to_ascii_lowercase();
@@ -320,8 +320,8 @@ impl Download<'_> {
         name.map_or_else(|| self.target.as_str().to_owned(), |name| escaped(name.as_bytes()))
     }
 
-    /// The final error. The bytes that have arrived are kept for a later attempt, if it can use them. Wrong bytes are
-    /// handed over as a file without a name, and a full disk is freed of them.
+    /// The final error. The bytes that have arrived are kept for a later attempt, if it can use them. Wrong
+    /// bytes are handed over as a file without a name; after a full disk they are deleted.
     pub(super) fn give_up(self, error: FetchError) -> FetchError {
         let holds_bytes = self.part.length().is_ok_and(|length| length > 0);
         match error {

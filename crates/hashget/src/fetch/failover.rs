@@ -77,8 +77,8 @@ pub(super) fn tell_mismatch(error: &FetchError, wanted: &Wanted, monitor: &dyn M
     }
 }
 
-/// Combines the errors of several sources. Bytes that may still be proven file by file come first; `NotFound` is
-/// reported only if no source failed otherwise.
+/// Combines the errors of several sources. Bytes whose files may still be proven one by one come first;
+/// `NotFound` is reported only if no source failed otherwise.
 pub(super) fn combine(errors: Vec<FetchError>) -> FetchError {
     let mut flat = Vec::new();
     flatten(errors, &mut flat);

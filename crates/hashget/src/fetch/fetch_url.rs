@@ -78,7 +78,7 @@ impl FetchUrl {
         self.url.path()
     }
 
-    /// Does the URL itself name this machine or a private network? The DNS is not asked.
+    /// Does the URL itself name this machine or a private network? Without a DNS query.
     pub(super) fn is_private_by_name(&self) -> bool {
         match self.url.host() {
             Some(Host::Ipv4(address)) => is_private(address.into()),
@@ -91,7 +91,7 @@ impl FetchUrl {
         }
     }
 
-    /// Does the URL name this machine or a private network, or does the DNS resolve its host to one?
+    /// Does the URL name this machine or a private network, or does its host resolve to one?
     pub(super) fn is_private(&self) -> bool {
         let port = self.url.port_or_known_default().unwrap_or(80);
         self.is_private_by_name()

@@ -1,4 +1,4 @@
-//! Mirrors: a URL that begins with a prefix is fetched from other places.
+//! Mirrors: URLs that begin with a prefix are fetched from other places.
 //!
 //! Invariant: only public URLs are recorded; a mirror's URLs are used for fetching alone.
 

@@ -1,8 +1,8 @@
 //! Fetching: from a URL and a digest to bytes that are proven to match.
 //!
-//! Invariant: what a [`Source`] returns matches the digest that was asked for, whoever sent it;
-//! if no digest is asked for, the digest of the bytes is reported. Unverified bytes never get a final name. (The
-//! answers of a [`Web`] are not proven.)
+//! Invariant: what a [`Source`] returns matches the requested digest, whoever sent it. If no digest was
+//! requested, the digest of the bytes is reported. Unverified bytes never get a final name. (The answers of a
+//! [`Web`] are not verified.)
 
 mod byte_range;
 mod cache;
@@ -48,7 +48,7 @@ use crate::wording;
 /// A package to fetch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
-    /// What people call the package, for progress; its URL is shown if absent.
+    /// The package's display name, for progress; its URL is shown if absent.
     pub name: Option<String>,
     /// Its public URL.
     pub url: String,
@@ -63,7 +63,7 @@ pub struct Wanted {
 /// A fetched package, whose bytes are proven.
 #[derive(Debug)]
 pub struct Fetched {
-    /// Open for reading, at its start. May have no name any more.
+    /// Open for reading, at its start. May no longer have a name.
     pub file: File,
     /// The digest of its bytes.
     pub sha256: Digest,
@@ -84,11 +84,11 @@ pub struct ByteRange {
     pub alone: bool,
 }
 
-/// Gives packages by their digest: an origin server, a pool, a cache, or other sources in some order. Every
-/// implementation passes the same conformance suite.
+/// Supplies packages by their digest: an origin server, a pool, a cache, or a combination of other sources.
+/// Every implementation passes the same conformance suite.
 pub trait Source: Send + Sync {
-    /// Fetches `wanted`. Blocks until it is here; reports progress and asks for interruption through
-    /// `monitor`. May be called from several threads at once.
+    /// Fetches `wanted`. Blocks until it has arrived; reports progress to `monitor` and asks it for
+    /// interruption. May be called from several threads at once.
     ///
     /// # Errors
     /// See [`FetchError`]. A failed call leaves at most a partial download that a later call resumes.
@@ -117,14 +117,14 @@ pub trait Source: Send + Sync {
     }
 }
 
-/// Answers small questions about what lies at a URL now: some of its bytes, or a page of an index. Nothing proves
-/// an answer, and none is kept. Every implementation passes the same conformance suite.
+/// Answers small questions about what lies at a URL now: some of its bytes, or a page of an index. Answers
+/// are neither verified nor kept. Every implementation passes the same conformance suite.
 ///
-/// Calls block until the answer is here; they report progress and ask for interruption through the monitor, and
-/// may come from several threads at once.
+/// Calls block until the answer has arrived. They report progress to the monitor, ask it for interruption,
+/// and may come from several threads at once.
 pub trait Web: Send + Sync {
-    /// Fetches `count` bytes from position `first` on; fewer where the content ends before. A server that ignores
-    /// ranges is read up to the last wanted byte.
+    /// Fetches `count` bytes from position `first` on; fewer if the content ends earlier. From a server that
+    /// ignores ranges, everything up to the last wanted byte is read.
     ///
     /// # Errors
     /// See [`FetchError`].
@@ -136,8 +136,8 @@ pub trait Web: Send + Sync {
         monitor: &dyn Monitor,
     ) -> Result<ByteRange, FetchError>;
 
-    /// Fetches a page, of a media type that `accept` (the value of HTTP's header) asks for: at most its first `most`
-    /// bytes.
+    /// Fetches at most the first `most` bytes of a page, with `accept` as the value of the HTTP header
+    /// `Accept`.
     ///
     /// # Errors
     /// See [`FetchError`].
@@ -194,7 +194,7 @@ impl<W: Web + ?Sized> Web for Arc<W> {
 /// Why something could not be fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// The source does not have it (a 404, a pool without it).
+    /// The source does not have it (404, or not in the pool).
     #[error("{from} does not have {url}")]
     NotFound {
         /// Which source.
@@ -202,25 +202,25 @@ pub enum FetchError {
         /// What was wanted.
         url: String,
     },
-    /// The source has something else than what was asked for.
+    /// The source has something else than what was requested.
     #[error("{from} gave other bytes: expected {expected}, found {found}")]
     Mismatch {
         /// Which source.
         from: String,
         /// The wanted digest or size.
         expected: String,
-        /// What came.
+        /// What was received.
         found: String,
         /// The bytes, which are not proven, from the start: files in them may still be proven one by one.
         /// `None` if too few arrived to be useful.
         file: Option<File>,
     },
-    /// The source could not be reached, or kept failing.
+    /// The source could not be reached, or failed repeatedly.
     #[error("cannot fetch {url}: {problem}")]
     Unreachable {
         /// The URL that was tried.
         url: String,
-        /// What happened, after so many tries.
+        /// What happened, and the number of tries.
         problem: String,
     },
     /// Its host was given up, because the latest requests to it all failed.
@@ -230,7 +230,7 @@ pub enum FetchError {
         url: String,
         /// The host.
         host: String,
-        /// How many of its URLs failed before.
+        /// Number of its URLs that failed before.
         failures: usize,
     },
     /// A temporary failure; a retry may help. [`Retry`] retries, and finally turns it into
@@ -266,7 +266,7 @@ pub enum FetchError {
     /// Several sources were tried, in turn; each with its own error.
     #[error("{} sources failed: {}", errors.len(), wording::several(errors))]
     All {
-        /// One for each source, in the order they were tried.
+        /// One for each source, in the order of the tries.
         errors: Vec<FetchError>,
     },
     /// The monitor asked to stop.
@@ -275,7 +275,7 @@ pub enum FetchError {
 }
 
 impl FetchError {
-    /// What it means to whoever has to react to it.
+    /// The class of the error, from which exit code and hint follow.
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::NotFound { .. } => ErrorClass::NotFound,
@@ -291,7 +291,7 @@ impl FetchError {
         }
     }
 
-    /// The host that was given up, if nobody else was asked either.
+    /// The host that was given up, if no other host was asked.
     pub fn not_asked(&self) -> Option<&str> {
         match self {
             Self::NotAsked { host, .. } => Some(host),

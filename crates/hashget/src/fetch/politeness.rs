@@ -54,8 +54,8 @@ impl Default for Politeness {
 }
 
 impl Politeness {
-    /// Limits for the hosts named (`example.org`, or `example.org:8080` for one port of it); every
-    /// other host has the default limits.
+    /// Limits for the given hosts (`example.org`, or `example.org:8080` for a single port); every other host
+    /// has the default limits.
     pub fn new(hosts: BTreeMap<String, HostLimits>, clock: Arc<dyn Clock>) -> Self {
         let hosts = hosts.into_iter().map(|(name, limits)| (name.to_ascii_lowercase(), limits));
         let hosts = hosts.collect();

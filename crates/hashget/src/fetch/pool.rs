@@ -1,6 +1,6 @@
-//! Pools: packages that lie in a folder under any names, or behind an HTTP address by their digest.
+//! Pools: packages in a folder under any names, or at an HTTP address by their digest.
 //!
-//! Invariant: a pool gives only what was asked for by digest or checksum, after hashing the bytes that it gives.
+//! Invariant: a pool returns only files requested by digest or checksum, after hashing their bytes.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -30,7 +30,7 @@ pub struct DirPool {
     dir: PathBuf,
     /// Every file with its size, at the time of the first search.
     files: OnceLock<Vec<(PathBuf, u64)>>,
-    /// Known checksums of files. A hint only: a file is hashed again before it is given.
+    /// Known checksums of files. Only a hint: a file is hashed again before it is returned.
     hashed: Mutex<BTreeMap<(PathBuf, Algorithm), (Identity, Checksum)>>,
     /// Are all files searched for a checksum, instead of only those with a likely name?
     thorough: bool,
@@ -262,14 +262,14 @@ fn walk(dir: &Path, monitor: &dyn Monitor) -> Result<Vec<(PathBuf, u64)>, Interr
     Ok(files)
 }
 
-/// Packages behind an HTTP address: `BASE/sha256/ab/cd/ef/REST`.
+/// Packages at an HTTP address: `BASE/sha256/ab/cd/ef/REST`.
 pub struct HttpPool {
     base: String,
     inner: Arc<dyn Source>,
 }
 
 impl HttpPool {
-    /// The pool at `base`, fetched from through `inner`.
+    /// The pool at `base`, which fetches through `inner`.
     pub fn new(base: &str, inner: Arc<dyn Source>) -> Self {
         Self { base: base.trim_end_matches('/').to_owned(), inner }
     }

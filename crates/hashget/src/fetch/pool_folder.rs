@@ -1,7 +1,7 @@
-//! A pool of our own: a folder in which each package lies by its digest, `sha256/ab/cd/ef/REST`, so that any
-//! web server can serve it.
+//! A pool that hashget writes: a folder in which each package lies by its digest, `sha256/ab/cd/ef/REST`, so
+//! that any web server can serve it.
 //!
-//! Invariant: a file gets its digest's name when it is complete, proven and durable.
+//! Invariant: a file gets its digest's name once it is complete, proven and durable.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -26,18 +26,18 @@ pub struct PoolFolder {
 /// A package in it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Pooled {
-    /// By its name.
+    /// The digest in its name.
     pub sha256: Digest,
-    /// In bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// Where it lies.
+    /// Its path.
     pub path: PathBuf,
 }
 
-/// What came of a package that was to be added.
+/// The result of adding a package.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Added {
-    /// It was there already.
+    /// The pool already had it.
     Known,
     /// It was added.
     New(Pooled),
@@ -61,7 +61,7 @@ pub enum AddError {
 }
 
 impl AddError {
-    /// What it means to whoever has to react to it.
+    /// The class of the error, from which exit code and hint follow.
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Fetch(error) => error.class(),
@@ -71,15 +71,15 @@ impl AddError {
 }
 
 impl PoolFolder {
-    /// The pool in `dir`; made when something is added, if it is not there.
+    /// The pool in `dir`, which is created when something is added.
     pub fn new(dir: &Path) -> Self {
         Self { dir: dir.to_owned() }
     }
 
-    /// Makes the folder, if it is not there.
+    /// Creates the folder, if it does not exist.
     ///
     /// # Errors
-    /// It cannot be made.
+    /// It cannot be created.
     pub fn create(&self) -> io::Result<()> {
         fs_err::create_dir_all(self.dir.join("sha256"))
     }
@@ -88,17 +88,17 @@ impl PoolFolder {
         self.dir.join(canonical(sha256))
     }
 
-    /// Is a file of this digest's name there, with the right size as far as it is known?
+    /// Does the pool have a file named by this digest, with the right size if that is known?
     pub fn has(&self, sha256: &Digest, size: Option<u64>) -> bool {
         let found = fs_err::metadata(self.path(sha256));
         found.is_ok_and(|found| found.is_file() && size.is_none_or(|size| size == found.len()))
     }
 
-    /// Adds all that `content` gives. With `expected`, only if its digest is that. What lies there under
-    /// the same digest is replaced: it may have been damaged.
+    /// Adds everything that `content` returns; with `expected`, only if it has that digest. A file with the
+    /// same digest is replaced, since it may have been damaged.
     ///
     /// # Errors
-    /// It could not be read or written, or is not what was expected.
+    /// The content could not be read or written, or does not match.
     pub fn add(&self, content: impl Read, expected: Option<Digest>) -> io::Result<Pooled> {
         self.create()?;
         let mut copy = PendingFile::create_in(&self.dir, 0o644)?;
@@ -116,8 +116,9 @@ impl PoolFolder {
         Ok(Pooled { sha256, size, path })
     }
 
-    /// Adds `packages` that it does not have, fetched from `source`, up to `jobs` at once. `done` gets what came of each
-    /// as soon as it is known, on any of the threads; the first error that it returns ends all.
+    /// Adds those of `packages` that the pool does not have, fetched from `source`, up to `jobs` at once.
+    /// `done` is called with each result as soon as it is known, on any of the threads; its first error stops
+    /// everything.
     ///
     /// # Errors
     /// The first error of `done`; the monitor asked to stop.
@@ -154,7 +155,7 @@ impl PoolFolder {
         added.map(Added::New).map_err(|error| AddError::Write { url, error })
     }
 
-    /// All packages, by digest. Files under other names are none of ours.
+    /// All packages, by digest. Files with other names are ignored.
     ///
     /// # Errors
     /// The folder cannot be read.
@@ -185,7 +186,7 @@ impl PoolFolder {
         Ok(found)
     }
 
-    /// What is wrong with a package of the pool, if anything.
+    /// The damage of a package in the pool, if any.
     ///
     /// # Errors
     /// The monitor asked to stop.
@@ -207,7 +208,7 @@ impl PoolFolder {
         }
     }
 
-    /// Takes a package out, with the folders that are empty then. `false` when it is not there.
+    /// Removes a package, and the folders that become empty. `false` if it does not exist.
     ///
     /// # Errors
     /// It cannot be removed.
@@ -217,7 +218,7 @@ impl PoolFolder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             removed => removed?,
         }
-        // A folder that is not empty stays.
+        // Folders that are not empty are kept.
         for folder in path.ancestors().skip(1).take(3) {
             if fs_err::remove_dir(folder).is_err() {
                 break;

@@ -38,7 +38,7 @@ impl Default for RetryOptions {
     }
 }
 
-/// Tries a source again when it may help, and leaves hosts alone that were tried in vain too often.
+/// Retries a source if that may help, and gives up hosts after too many failures.
 pub struct Retry<I> {
     inner: I,
     options: RetryOptions,
@@ -47,12 +47,12 @@ pub struct Retry<I> {
 }
 
 impl<I> Retry<I> {
-    /// Retries `inner` by the real clock.
+    /// Retries `inner`, with the real clock.
     pub fn new(inner: I, options: RetryOptions) -> Self {
         Self::with_clock(inner, options, Arc::new(SystemClock::default()))
     }
 
-    /// Retries `inner` by another clock.
+    /// Retries `inner`, with another clock.
     pub fn with_clock(inner: I, options: RetryOptions, clock: Arc<dyn Clock>) -> Self {
         Self { inner, options, clock, breaker: CircuitBreaker::default() }
     }
@@ -105,7 +105,7 @@ impl<I: Web> Web for Retry<I> {
 }
 
 impl<I> Retry<I> {
-    /// Asks patiently, unless the host of `url` was given up.
+    /// Calls `ask` with retries, unless the host of `url` was given up.
     fn unless_given_up<T>(
         &self,
         url: &str,
@@ -118,7 +118,7 @@ impl<I> Retry<I> {
         outcome
     }
 
-    /// Repeats `ask` as the options say.
+    /// Repeats `ask` according to the options.
     fn patiently<T>(
         &self,
         url: &str,

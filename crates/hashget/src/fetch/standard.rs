@@ -1,6 +1,6 @@
-//! The usual arrangement of sources: pools, cache, mirrors, retries, origin.
+//! The standard combination of sources: pools, cache, mirrors, retries, origin.
 //!
-//! Invariant: with `offline` nothing in the arrangement can reach a network.
+//! Invariant: with `offline`, none of the sources can reach a network.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use crate::limits::Limits;
 pub struct FetchOptions {
     /// The cache's folder. Without one nothing is kept, and downloads use files without names.
     pub cache_dir: Option<PathBuf>,
-    /// Pools in the order they are asked: a folder's path, or an http or https URL. Folders go first.
+    /// Pools in order: the path of a folder, or an http or https URL. Folders are asked first.
     pub pools: Vec<String>,
     /// Mirrors.
     pub mirrors: Vec<MirrorRule>,
@@ -26,7 +26,7 @@ pub struct FetchOptions {
     pub hosts: BTreeMap<String, HostLimits>,
     /// Use no network.
     pub offline: bool,
-    /// Bounds on foreign input.
+    /// Bounds on untrusted input.
     pub limits: Limits,
     /// Time-outs of requests.
     pub time_outs: TimeOuts,
@@ -36,7 +36,7 @@ pub struct FetchOptions {
     pub proxy: Option<String>,
 }
 
-/// An option that cannot be used.
+/// An invalid option.
 #[derive(Debug, thiserror::Error)]
 #[error("{option}: {problem}")]
 pub struct BadOption {
@@ -47,25 +47,25 @@ pub struct BadOption {
 }
 
 impl BadOption {
-    /// What it means to whoever has to react to it.
+    /// The class of the error, from which exit code and hint follow.
     pub fn class(&self) -> ErrorClass {
         ErrorClass::BadInput
     }
 }
 
-/// What the stages fetch with.
+/// The sources and the web for all stages.
 pub struct Sources {
-    /// Gives packages.
+    /// Supplies packages.
     pub source: Box<dyn Source>,
     /// Answers small questions.
     pub web: Box<dyn Web>,
 }
 
-/// For packages: folders first, then the cache, which keeps what comes from HTTP pools, mirrors and origins. For
-/// small questions: mirrors and origins alone, and nothing is kept.
+/// For packages: folders first, then the cache, which keeps what comes from HTTP pools, mirrors and origins.
+/// For small questions: only mirrors and origins, and nothing is kept.
 ///
 /// # Errors
-/// A pool that is not there, a mirror rule without places or with other than http and https.
+/// A pool does not exist; a mirror rule has no places, or others than http and https.
 pub fn standard_sources(options: &FetchOptions) -> Result<Sources, BadOption> {
     check_mirrors(&options.mirrors)?;
     let (remote_pools, local_pools): (Vec<&String>, Vec<&String>) =
@@ -76,7 +76,7 @@ pub fn standard_sources(options: &FetchOptions) -> Result<Sources, BadOption> {
             option: format!("pool {}", crate::model::escaped(pool.as_bytes())),
             problem: error.to_string(),
         })?;
-        // Where nobody else can be asked, a pool is looked through.
+        // Offline, a pool is searched completely, since there is no other source.
         first.push(Box::new(opened.thorough(options.offline)));
     }
     let Sources { source, web } = if options.offline {
@@ -113,11 +113,11 @@ fn network(options: &FetchOptions, pools: &[&String]) -> Sources {
     Sources { source: Box::new(Failover::new(sources)), web: Box::new(mirrors) }
 }
 
-/// Hosts that ask to be spared, unless the user says otherwise: their limits.
+/// Default limits for hosts that ask clients for restraint.
 const SPARED: &[(&str, HostLimits)] =
     &[("snapshot.debian.org", HostLimits { connections: 2, requests_per_second: Some(2.0) })];
 
-/// The politeness by host: what the user says, and what hosts are known to ask for.
+/// The limits by host: the user's, and those that hosts are known to ask for.
 fn hosts(options: &FetchOptions) -> BTreeMap<String, HostLimits> {
     let spared = SPARED.iter().map(|(host, limits)| ((*host).to_owned(), *limits));
     spared.chain(options.hosts.clone()).collect()

@@ -1,5 +1,5 @@
-//! Unfinished downloads: a `.part` file named after the digest of its URL, and a note beside it of what the server
-//! said.
+//! Unfinished downloads: a `.part` file named after the digest of its URL, and a note beside it with what the
+//! server said.
 //!
 //! Invariant: an [`Unfinished`] holds the lock of its file, and the file is the one that its name refers to. Two
 //! downloads of one URL never interleave, in any number of processes.
@@ -26,12 +26,12 @@ pub(super) struct Note {
     pub(super) etag: Option<String>,
     /// Its `Last-Modified`.
     pub(super) last_modified: Option<String>,
-    /// Bytes in all, when it said so.
+    /// Total size in bytes, if the server reported it.
     pub(super) total: Option<u64>,
 }
 
 impl Note {
-    /// What `If-Range` can ask for: a strong tag, else the date.
+    /// The value for `If-Range`: a strong tag, otherwise the date.
     pub(super) fn validator(&self) -> Option<&str> {
         let strong = self.etag.as_deref().filter(|tag| tag.starts_with('"'));
         strong.or(self.last_modified.as_deref())

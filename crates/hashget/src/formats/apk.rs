@@ -1,8 +1,8 @@
-//! Packages of Alpine, version 2: tars of a signature, of control files and of data, each compressed by
-//! itself, one after the other.
+//! Alpine packages, version 2: a tar of signatures, one of control files and one of data, each compressed
+//! separately and concatenated.
 //!
-//! Invariant: members are `signature/...`, `control/...` and `data/...`; a package without control files
-//! or without data is damaged. Version 3, which is no tar, is known and refused.
+//! Invariant: members are `signature/...`, `control/...` and `data/...`; a package without control files or
+//! without data is damaged. Version 3, which is not a tar, is recognised and refused.
 
 use std::io::{self, BufRead as _, BufReader, Read};
 
@@ -15,11 +15,11 @@ const FORMAT: &str = "apk";
 /// Signatures are `.SIGN.METHOD.KEY`.
 const SIGNATURE: &[u8] = b".SIGN.";
 const CONTROL: &[u8] = b".PKGINFO";
-/// What only Alpine's `.PKGINFO` has: Arch's packages begin with a file of that name too.
+/// Only in Alpine's `.PKGINFO`: Arch packages begin with a file of that name, too.
 const DATA_HASH: &[u8] = b"\ndatahash = ";
-/// What the first unpacked bytes must tell.
+/// Number of first decompressed bytes by which a package is recognised.
 const FIRST_BYTES: usize = 16 << 10;
-/// How version 3 begins, once unpacked: its container and what is in that.
+/// The start of version 3, once decompressed: the container's magic number and the schema in it.
 const VERSION_3: &[u8] = b"ADB.pckg";
 
 /// The format.

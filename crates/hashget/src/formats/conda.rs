@@ -1,7 +1,7 @@
-//! Packages of conda: a zip of `metadata.json` and two compressed tars, one of the files and one of
-//! what is known of them. (The older `.tar.bz2` is a tar.)
+//! Conda packages: a zip of `metadata.json` and two compressed tars, one of the files and one of their
+//! metadata. (The older `.tar.bz2` is a tar.)
 //!
-//! Invariant: members are `pkg/...` and `info/...`, and those of the zip that are no such tar.
+//! Invariant: members are `pkg/...` and `info/...`, and the members of the zip that are not such a tar.
 
 use std::io::Read;
 
@@ -12,7 +12,7 @@ use crate::model::{Kind, Member};
 const FORMAT: &str = "conda";
 const METADATA: &[u8] = b"metadata.json";
 const LOCAL_HEADER: &[u8] = b"PK\x03\x04";
-/// Bytes of a local header before its name, and where it says the name's length.
+/// Bytes of a local header before the name, and the position of the name's length.
 const FIXED: usize = 30;
 const NAME_LENGTH: usize = 26;
 
@@ -33,7 +33,7 @@ impl Format for Conda {
         if name != METADATA {
             return prefix(name).is_some();
         }
-        // The metadata is a line or two, so that the second entry is near.
+        // The metadata is a line or two, so the second entry is near.
         let second = head.windows(4).skip(FIXED).position(|bytes| bytes == LOCAL_HEADER);
         let second = second.and_then(|at| local_name(&head[FIXED + at..]));
         second.is_some_and(|name| prefix(name).is_some())
@@ -54,13 +54,13 @@ impl Format for Conda {
     }
 }
 
-/// The name in the local header that begins these bytes of a zip archive.
+/// The name in the local header at the start of these bytes.
 fn local_name(bytes: &[u8]) -> Option<&[u8]> {
     let length = bytes.strip_prefix(LOCAL_HEADER).and(bytes.get(NAME_LENGTH..FIXED))?;
     bytes.get(FIXED..)?.get(..usize::from(u16::from_le_bytes([length[0], length[1]])))
 }
 
-/// What stands before the members of the tar of this name; `None` if it is no part of a package.
+/// The path prefix for the members of the tar with this name; `None` if it is not a part of the package.
 fn prefix(name: &[u8]) -> Option<&'static [u8]> {
     let name = name.strip_suffix(b".tar.zst")?;
     match name {
@@ -74,7 +74,7 @@ fn prefix(name: &[u8]) -> Option<&'static [u8]> {
 struct Parts<'a> {
     limits: &'a Limits,
     visitor: &'a mut dyn Visitor,
-    /// What ended the reading.
+    /// The error that stopped reading.
     failure: Option<FormatError>,
 }
 

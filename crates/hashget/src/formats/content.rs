@@ -1,7 +1,7 @@
-//! How readers get at bytes, and hand contents to visitors.
+//! How readers get the bytes of a package, and pass contents to visitors.
 //!
-//! Invariant: an error in a member's contents is the package's, also when the visitor wraps it into
-//! an error of its own.
+//! Invariant: an error while reading a member's contents is reported as one of the package, even if the
+//! visitor wraps it in an error of its own.
 
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom, Write};
@@ -22,7 +22,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// A reader that may seek; what comes once is spooled into a file first, up to `limit` bytes of it.
+    /// Calls `read` with a seekable reader. A stream is first spooled to a file, at most `limit` bytes of it.
     pub(super) fn with_file<T>(
         self,
         limit: u64,
@@ -44,7 +44,7 @@ fn buffered(reader: FileReader<'_>) -> Box<dyn Read + '_> {
     Box::new(BufReader::with_capacity(1 << 16, reader))
 }
 
-/// Reads a file without moving its shared cursor, so that several readers may use one open file.
+/// Reads a file without moving its shared cursor, so that several readers can use one open file.
 pub(super) struct FileReader<'a> {
     file: &'a File,
     position: u64,
@@ -52,12 +52,12 @@ pub(super) struct FileReader<'a> {
 }
 
 impl<'a> FileReader<'a> {
-    /// At the start of `file`; how far it is read is kept in `watched`.
+    /// At the start of `file`; the number of bytes read is kept in `watched`.
     fn new(file: &'a File, watched: Option<&'a AtomicU64>) -> Self {
         Self { file, position: 0, watched }
     }
 
-    /// The bytes of the file.
+    /// The size of the file in bytes.
     pub(super) fn length(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
     }
@@ -88,7 +88,7 @@ impl Seek for FileReader<'_> {
     }
 }
 
-/// The first bytes of something, which can still be read whole.
+/// The first bytes of a reader that can still be read as a whole.
 pub(super) struct Head<R> {
     /// The first bytes.
     pub(super) bytes: Vec<u8>,
@@ -109,7 +109,7 @@ impl<R: Read> Head<R> {
     }
 }
 
-/// All of `reader` in a file without a name, which is gone when it is closed.
+/// All of `reader` in an unnamed file, which is deleted when it is closed.
 pub(super) fn spool(reader: &mut dyn Read) -> Result<File, SpoolError> {
     let mut file = tempfile::tempfile().map_err(SpoolError::Spool)?;
     let mut buffer = vec![0; 1 << 16];
@@ -127,7 +127,7 @@ pub(super) fn spool(reader: &mut dyn Read) -> Result<File, SpoolError> {
 pub(super) enum SpoolError {
     /// It could not be read.
     Reader(io::Error),
-    /// There is no room for it.
+    /// The temporary file could not be written (the disk is full).
     Spool(io::Error),
 }
 
@@ -144,7 +144,7 @@ impl SpoolError {
     }
 }
 
-/// Hands `member` to the visitor.
+/// Passes `member` to the visitor.
 pub(super) fn visit(
     format: &'static str,
     visitor: &mut dyn Visitor,
@@ -159,7 +159,7 @@ pub(super) fn visit(
     }
 }
 
-/// Keeps the error that reading ended with.
+/// Remembers the error that stopped reading.
 struct Remembering<'a> {
     content: &'a mut dyn Read,
     failure: Option<io::Error>,
@@ -182,7 +182,7 @@ impl Read for Remembering<'_> {
 }
 
 impl FormatError {
-    /// An error of reading a package's bytes, or of unpacking them.
+    /// An error from reading or decompressing a package's bytes.
     pub(super) fn reading(format: &'static str, error: io::Error) -> Self {
         if let Some(exceeded) = LimitExceeded::in_io(&error) {
             return Self::Limit { what: exceeded.what.clone(), limit: exceeded.limit };
@@ -199,7 +199,7 @@ impl FormatError {
 }
 
 impl FormatError {
-    /// The same, of a package of `format` that is made of other formats.
+    /// The same error, for a package of `format` that contains other formats.
     pub(super) fn of_format(self, format: &'static str) -> Self {
         match self {
             Self::Damaged { problem, .. } => Self::Damaged { format, problem },
@@ -208,7 +208,7 @@ impl FormatError {
         }
     }
 
-    /// The same, said of a part of the package.
+    /// The same error, with the part of the package in its message.
     pub(super) fn in_part(self, part: &str) -> Self {
         match self {
             Self::Damaged { format, problem } => {

@@ -45,7 +45,7 @@ impl Format for Deb {
         own_name(&control).map(Some)
     }
 
-    /// It unpacks the data alone.
+    /// The older tool only unpacks the data.
     fn is_found_by_version_one(&self, path: &RelPath) -> bool {
         path.as_bytes().starts_with(b"data/")
     }
@@ -62,7 +62,7 @@ impl Format for Deb {
             let name = find(&mut archive, part)?;
             visit_part(&mut archive, &name, limits, prefix, visitor)?;
         }
-        // What follows is none of ours, but it shows whether the file is whole.
+        // The remaining parts are not used, but reading them shows whether the file is complete.
         while archive.next()?.is_some() {}
         Ok(())
     }
@@ -80,8 +80,8 @@ fn check_version(archive: &mut Ar<'_>) -> Result<(), FormatError> {
     Err(FormatError::Unsupported { format: FORMAT, problem: format!("version {version}") })
 }
 
-/// Goes on to `part`, whatever it is compressed by; its full name. Parts that begin with `_` may lie
-/// between.
+/// Advances to `part`, whatever its compression, and returns its full name. Parts that begin with `_` may
+/// come before it.
 fn find(archive: &mut Ar<'_>, part: &str) -> Result<String, FormatError> {
     while let Some(name) = archive.next()? {
         let extension = name.strip_prefix(part.as_bytes());
@@ -111,10 +111,10 @@ fn visit_part(
     tar::visit_all(FORMAT, packed, limits, prefix, visitor).map_err(|error| error.in_part(name))
 }
 
-/// Reads an ar archive; after [`Ar::next`], that part's contents.
+/// Reads an ar archive; after [`Ar::next`], the contents of that part.
 struct Ar<'a> {
     reader: Box<dyn Read + 'a>,
-    /// Bytes of the current part that are not yet read, and of the padding after it.
+    /// Unread bytes of the current part, and of the padding after it.
     left: u64,
     padding: u64,
 }
@@ -132,7 +132,7 @@ impl<'a> Ar<'a> {
     /// The name of the next part; `None` at the end.
     fn next(&mut self) -> Result<Option<Vec<u8>>, FormatError> {
         io::copy(self, &mut io::sink()).map_err(reading)?;
-        // The last part's padding may be missing.
+        // The padding of the last part may be missing.
         let padding = std::mem::take(&mut self.padding);
         io::copy(&mut self.reader.by_ref().take(padding), &mut io::sink()).map_err(reading)?;
         let header = Head::read(&mut self.reader, HEADER).map_err(reading)?.bytes;

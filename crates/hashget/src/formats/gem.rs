@@ -1,7 +1,7 @@
 //! Ruby gems: a tar of `metadata.gz`, `data.tar.gz` and `checksums.yaml.gz`.
 //!
-//! Invariant: the outer members are visited as they are, and after `data.tar.gz` what is in it,
-//! as `data/...`.
+//! Invariant: the outer members are visited as they are; after `data.tar.gz`, its members follow as
+//! `data/...`.
 
 use super::content::{spool, visit};
 use super::{Format, FormatError, Input, Visitor, tar};
@@ -29,7 +29,7 @@ impl Format for Gem {
             let part = name.strip_suffix(b".sig").unwrap_or(&name);
             Some([DATA, b"metadata.gz", b"checksums.yaml.gz"].contains(&part))
         };
-        // The second part is out of sight when the data comes first.
+        // If the data comes first, the second header is beyond the first bytes.
         is_part(head) == Some(true) && tar::second_header(head).and_then(is_part) != Some(false)
     }
 
@@ -58,7 +58,7 @@ impl Format for Gem {
                 visit(FORMAT, visitor, member, &mut entry)?;
                 continue;
             }
-            // Read duplicate_paths: once as it is, once unpacked.
+            // The part is read twice: as it is, and unpacked.
             let file = spool(&mut entry).map_err(|error| error.explain(FORMAT))?;
             visit(FORMAT, visitor, member, &mut Input::File(&file).into_reader())?;
             let data = Input::File(&file).into_reader();

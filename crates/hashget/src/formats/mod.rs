@@ -1,7 +1,8 @@
-//! Package readers: one file a format, behind one trait, recognised by content and never by name.
+//! Package readers: one file for each format, behind one trait. Formats are recognised by content, never by
+//! name.
 //!
-//! Invariant: a reader sees bytes and [`Limits`] only — no network, no path to write to, no database —
-//! and gives each member to the visitor in the package's own order, contents at most once.
+//! Invariant: a reader sees only bytes and [`Limits`] (no network, no path to write to, no database), and
+//! passes each member to the visitor in the package's own order, contents at most once.
 
 mod apk;
 mod conda;
@@ -27,8 +28,8 @@ use crate::error::ErrorClass;
 use crate::limits::Limits;
 use crate::model::{Member, RelPath, Signature};
 
-/// All formats, in the order in which they are tried: a gem and an apk are tars too, and a package of
-/// conda is a zip.
+/// All formats, in the order in which they are tried: a gem and an apk are also tars, and a conda package is
+/// also a zip.
 pub const FORMATS: &[&dyn Format] = &[
     &deb::Deb,
     &rpm::Rpm,
@@ -40,10 +41,10 @@ pub const FORMATS: &[&dyn Format] = &[
     &zip::Zip,
 ];
 
-/// The name of the format of a package that is no archive: the file itself is the package.
+/// The format name of a package that is not an archive: the file itself is the package.
 pub const FILE: &str = "file";
 
-/// What stands between a package's path and the path of a member in it, for packages within packages.
+/// Separates a package's path from the path of a member in it, for packages within packages.
 pub const PATH_SEPARATOR: &str = "!/";
 
 /// The format of a package that begins with `head` (up to [`HEAD_BYTES`], fewer if it is shorter).
@@ -57,7 +58,7 @@ pub fn by_name(name: &str) -> Option<&'static dyn Format> {
     FORMATS.iter().copied().find(|format| format.name() == name)
 }
 
-/// Is `name` that of a package, by how it ends? Upper case counts as lower case.
+/// Does `name` end like that of a package? The case is ignored.
 pub fn is_package_name(name: &[u8]) -> bool {
     FORMATS.iter().flat_map(|format| format.endings()).any(|ending| {
         let start = name.len().checked_sub(ending.len()).filter(|start| *start > 0);
@@ -67,32 +68,32 @@ pub fn is_package_name(name: &[u8]) -> bool {
 
 /// The bytes of a package.
 pub enum Input<'a> {
-    /// A regular file, read from its start whatever its cursor; a format that needs to seek does so.
+    /// A regular file, read from its start whatever its cursor; formats that need to seek can do so.
     File(&'a File),
-    /// The same, and how far it was read is kept there.
+    /// Like `File`; the number of bytes read is stored in the counter.
     Watched(&'a File, &'a AtomicU64),
-    /// Bytes that come once, such as a member of another package.
+    /// Bytes that can be read only once, such as a member of another package.
     Stream(&'a mut dyn Read),
 }
 
-/// Takes the members of a package, one after the other.
+/// Receives the members of a package, one after the other.
 pub trait Visitor {
-    /// `member` is next; for a regular file `content` gives its bytes (holes as zeros), for anything
-    /// else it is empty. What is left unread of it is skipped by the reader.
+    /// Receives the next member. For a regular file `content` returns its bytes (holes as zeros); for
+    /// anything else it is empty. The reader skips what is left unread.
     ///
     /// # Errors
-    /// Any error stops the reading and comes out of [`Format::read`] as [`FormatError::Visitor`].
+    /// Any error stops the reading and is returned by [`Format::read`] as [`FormatError::Visitor`].
     fn visit(&mut self, member: Member, content: &mut dyn Read) -> Result<(), VisitorError>;
 
-    /// There is a member that cannot be one of ours: its name leads out of the package, it is
-    /// encrypted, ... It is not visited. `raw` is its name as stored, after the path of the package
-    /// that it is in; `reason` is safe for a terminal.
+    /// Reports a member that cannot be represented, for example because its name leads out of the package or
+    /// it is encrypted. It is not visited. `raw` is its name as stored, after the path of the package that
+    /// contains it; `reason` is safe for a terminal.
     fn bad_member(&mut self, raw: &[u8], reason: &str) {
         let _ = (raw, reason);
     }
 
-    /// The member at `path` is a package whose members could not all be read; those that could have
-    /// been visited, and so was the member itself.
+    /// Reports that the member at `path` is a package whose members could not all be read. Those that could
+    /// have been visited, as has the member itself.
     fn nested_problem(&mut self, path: &RelPath, error: &FormatError) {
         let _ = (path, error);
     }
@@ -106,26 +107,26 @@ pub trait Format: Sync {
     /// Its name in the HashDB and in manifests: `deb`, `tar`, `zip`, ...
     fn name(&self) -> &'static str;
 
-    /// How names of such packages end, in lower case, each from a dot on. A name proves nothing: it tells which files
-    /// are worth a look, and that a page of HTML is not what was asked for.
+    /// File name endings of such packages, in lower case, each with its dot. A name proves nothing: it only
+    /// shows which files may be packages, and that a page of HTML is not what was requested.
     fn endings(&self) -> &'static [&'static str];
 
-    /// Do these first bytes (up to [`HEAD_BYTES`] of the package, fewer if it is shorter) begin a
-    /// package of this format? Compressed tars are recognised by looking inside the compression.
+    /// Are these the first bytes of a package of this format? They are up to [`HEAD_BYTES`] of it, fewer if
+    /// it is shorter. Compressed tars are recognised inside the compression.
     fn recognises(&self, head: &[u8]) -> bool;
 
-    /// Does [`Format::read`] visit, besides the member at `path`, also what is in it? Then it is not
-    /// read as a package within the package once more.
+    /// Does [`Format::read`] also visit what is in the member at `path`? Then it is not read again as a
+    /// package within the package.
     fn opens(&self, path: &RelPath) -> bool {
         let _ = path;
         false
     }
 
-    /// What a package calls itself, where the format says so: a signature whose kind is the format's name. Reads no
-    /// more of the package than that takes. `None` if packages of this format do not name themselves.
+    /// The name of a package as stored in it: a signature whose kind is the format's name. Reads no more of
+    /// the package than necessary. `None` if packages of this format do not contain their name.
     ///
     /// # Errors
-    /// The package is damaged, or of another format, or its name is not one that a signature can have.
+    /// The package is damaged or of another format, or its name cannot form a signature.
     fn own_name(
         &self,
         input: Input<'_>,
@@ -135,22 +136,22 @@ pub trait Format: Sync {
         Ok(None)
     }
 
-    /// The reader for single members out of a package at a server, if packages of this format have a directory.
+    /// The reader for single members of a remote package, if packages of this format have a directory.
     fn readable_in_parts(&self) -> Option<&dyn PartReader> {
         None
     }
 
-    /// Does the older Python tool find the member at `path`, when it unpacks what a manifest of version 1 names?
+    /// Does the older Python tool find the member at `path` when it unpacks a package of a manifest of
+    /// version 1?
     fn is_found_by_version_one(&self, path: &RelPath) -> bool {
         let _ = path;
         true
     }
 
-    /// Reads all members in order. Folders and other members come with normalised paths; the top folder
-    /// (`./`) is no member.
+    /// Reads all members in order. Paths are normalised; the top folder (`./`) is not a member.
     ///
     /// # Errors
-    /// [`FormatError`] says what is wrong with the package; members visited before stay visited.
+    /// [`FormatError`] says what is wrong with the package. Members visited before the error remain valid.
     fn read(
         &self,
         input: Input<'_>,
@@ -164,7 +165,7 @@ pub trait RandomAccess: Read + Seek {}
 
 impl<R: Read + Seek + ?Sized> RandomAccess for R {}
 
-/// Reads single members of a package: of the others no more than what the package's directory says.
+/// Reads single members of a package; of the others only their entries in the package's directory.
 pub trait PartReader {
     /// Reads the `wanted` members, in order.
     ///
@@ -179,15 +180,15 @@ pub trait PartReader {
     ) -> Result<(), FormatError>;
 }
 
-/// How many first bytes of a package [`Format::recognises`] is shown.
+/// Number of first bytes of a package passed to [`Format::recognises`].
 ///
-/// A bzip2 block comes out whole or not at all, and has up to 900,000 bytes.
+/// A bzip2 block can only be decompressed as a whole, and has up to 900,000 bytes.
 pub const HEAD_BYTES: usize = 1 << 20;
 
 /// What is wrong with a package.
 #[derive(Debug, thiserror::Error)]
 pub enum FormatError {
-    /// The bytes break the format's rules or end too early.
+    /// The bytes violate the format's rules or end too early.
     #[error("damaged {format}: {problem}")]
     Damaged {
         /// The format's name.
@@ -195,15 +196,15 @@ pub enum FormatError {
         /// What was found, and what was expected.
         problem: String,
     },
-    /// A limit was exceeded: hostile, or larger than the user allows.
+    /// A limit was exceeded: the package is hostile, or larger than the user allows.
     #[error("{what} is more than the limit of {limit}")]
     Limit {
-        /// What is too much.
+        /// What exceeds the limit.
         what: String,
         /// The limit.
         limit: u64,
     },
-    /// The format has variants that we do not read.
+    /// The package is a variant of the format that is not supported.
     #[error("unsupported {format}: {problem}")]
     Unsupported {
         /// The format's name.
@@ -220,14 +221,14 @@ pub enum FormatError {
 }
 
 impl FormatError {
-    /// What it means to whoever has to react to it.
+    /// The class of the error, from which exit code and hint follow.
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Damaged { .. } => ErrorClass::DamagedPackage,
             Self::Limit { .. } => ErrorClass::LimitExceeded,
             Self::Unsupported { .. } => ErrorClass::UnsupportedPackage,
             Self::Io(error) => ErrorClass::of_io(error),
-            // A visitor stops because of what it was given, or because it was asked to.
+            // A visitor stops because of the data that it received, or because it was asked to.
             Self::Visitor(error) => ErrorClass::of_visitor(&**error),
         }
     }

@@ -1,7 +1,7 @@
-//! Reading a package whose format is not known beforehand, with the packages within it.
+//! Reading a package whose format is not known in advance, and the packages within it.
 //!
-//! Invariant: entries and bytes are counted over all levels together and held to the limits; a
-//! package within the package that is damaged never keeps the outer one from being read.
+//! Invariant: the limits apply to the entries and bytes of all levels together. A damaged package within the
+//! package never prevents reading the outer one.
 
 use std::cell::Cell;
 use std::fmt;
@@ -15,15 +15,15 @@ use super::{
 use crate::limits::Limits;
 use crate::model::{Kind, Member, RelPath};
 
-/// Recognises a package by its content and visits all its members. Gives the format's name; [`FILE`],
-/// with nothing visited, if no format knows it: then the file itself is the package.
+/// Recognises a package by its content and visits all its members. Returns the format's name; [`FILE`], with
+/// nothing visited, if no format recognises it: then the file itself is the package.
 ///
-/// A regular file for which `recurse` says yes, and that is recognised as a package itself, is visited
-/// as any other; after it the members in it, their paths after its own and [`PATH_SEPARATOR`].
+/// A regular file for which `recurse` returns true, and that is recognised as a package, is visited like any
+/// other; its members follow, with its path and [`PATH_SEPARATOR`] before theirs.
 ///
 /// # Errors
-/// See [`FormatError`]. What is wrong with a package within the package goes to
-/// [`Visitor::nested_problem`] instead.
+/// See [`FormatError`]. Errors of a package within the package are reported to [`Visitor::nested_problem`]
+/// instead.
 pub fn read_package(
     input: Input<'_>,
     recurse: &dyn Fn(&RelPath) -> bool,
@@ -74,10 +74,10 @@ pub fn read_package(
     }
 }
 
-/// What has been taken out of the whole package so far.
+/// What the members of the whole package, over all levels, have used up so far.
 struct Budget<'a> {
     limits: &'a Limits,
-    /// The package's own bytes: all, or those read so far.
+    /// Size of the package itself: in full, or the bytes read so far.
     packed: Cell<u64>,
     packed_is_known: Cell<bool>,
     entries: Cell<u64>,
@@ -95,7 +95,7 @@ impl<'a> Budget<'a> {
         }
     }
 
-    /// One more entry, with so many bytes.
+    /// Counts one more entry with `bytes` bytes.
     fn charge(&self, bytes: u64) -> Result<(), Stop> {
         let limits = self.limits;
         let exceeded =
@@ -109,7 +109,7 @@ impl<'a> Budget<'a> {
         if self.unpacked.get() > limits.unpacked_bytes {
             return exceeded("unpacked bytes", limits.unpacked_bytes);
         }
-        // Of a stream, this entry's packed bytes are still to come.
+        // In a stream, the packed bytes of this entry have not been read yet.
         let unpacked = if self.packed_is_known.get() { self.unpacked.get() } else { before };
         let ratio = unpacked / self.packed.get().max(1);
         if unpacked > Limits::RATIO_FLOOR && ratio > limits.ratio {
@@ -119,7 +119,7 @@ impl<'a> Budget<'a> {
     }
 }
 
-/// Why all reading must end, on whatever level; passes through the readers as a visitor's error.
+/// Why all reading must stop, on every level; passed through the readers as a visitor's error.
 #[derive(Debug)]
 struct Stop(FormatError);
 
@@ -145,10 +145,10 @@ impl Read for Counting<'_> {
     }
 }
 
-/// Visits the members of one package for the visitor of the whole.
+/// Visits the members of one package for the visitor of the outermost one.
 struct Nest<'a> {
     format: &'static dyn Format,
-    /// Before the paths of members: empty, or the package's path with the separator.
+    /// Prefix of the paths of members: empty, or the package's path with the separator.
     prefix: Vec<u8>,
     depth: u32,
     budget: &'a Budget<'a>,
@@ -189,7 +189,7 @@ impl Visitor for Nest<'_> {
 }
 
 impl Nest<'_> {
-    /// Makes the member's path one of the whole package.
+    /// Makes the member's path relative to the outermost package.
     fn move_below(&self, member: &mut Member) -> Result<(), VisitorError> {
         if self.prefix.is_empty() {
             return Ok(());
@@ -202,7 +202,7 @@ impl Nest<'_> {
         Ok(())
     }
 
-    /// Visits the members of the package at `path`, which is of `format`.
+    /// Visits the members of the package at `path`, which has this `format`.
     fn visit_inner(
         &mut self,
         format: &'static dyn Format,

@@ -1,7 +1,7 @@
-//! 7z archives, read by `sevenz-rust2`: block after block, each once, encrypted ones not at all.
+//! 7z archives, read with `sevenz-rust2`: block by block, each once; encrypted ones are not read.
 //!
-//! Invariant: the archive's directory is read whole before the first member, so that what it says of
-//! sizes is held to the limits before anything is unpacked; so is the memory of each decoder.
+//! Invariant: the archive's directory is read completely before the first member, so that the sizes in it are
+//! checked against the limits before anything is decompressed; so is the memory of each decoder.
 
 use std::io::{self, BufReader, Read};
 
@@ -58,7 +58,7 @@ fn read_file(
     let memory = usize::try_from(limits.window_bytes / 1024).unwrap_or(usize::MAX);
     let mut archive = ArchiveReader::new_with_memory_limit(source, Password::empty(), memory)
         .map_err(|error| explain(error, limits))?;
-    // Threads of its own would each take the memory that one may.
+    // With several threads, each would take as much memory as the limit allows.
     archive.set_thread_count(1);
     check(&archive.archive().files, length, limits)?;
     let mut failure = None;
@@ -74,7 +74,7 @@ fn read_file(
     }
 }
 
-/// Holds what the directory says to the limits.
+/// Checks the directory against the limits.
 fn check(entries: &[ArchiveEntry], packed: u64, limits: &Limits) -> Result<(), FormatError> {
     let exceeded = |what: &str, limit| Err(FormatError::Limit { what: what.into(), limit });
     if entries.len() as u64 > limits.entries {
@@ -139,7 +139,7 @@ fn visit_entry(
     visit(FORMAT, visitor, member, if is_file { content } else { &mut nothing })
 }
 
-/// Contents whose errors, if they are no errors of the disk, are damage.
+/// Contents whose errors, unless they are errors of the disk, mean damage.
 struct Content<'a>(&'a mut dyn Read);
 
 impl Read for Content<'_> {
@@ -154,7 +154,7 @@ impl Read for Content<'_> {
 }
 
 fn timestamp(time: NtTime) -> Timestamp {
-    /// Tenths of a microsecond in a second.
+    /// Number of 100 ns units in a second.
     const SECOND: i128 = 10_000_000;
     let since_1970 = i128::from(u64::from(time)) - i128::from(u64::from(NtTime::UNIX_EPOCH));
     let nanoseconds = u32::try_from(since_1970.rem_euclid(SECOND) * 100).unwrap_or(0);

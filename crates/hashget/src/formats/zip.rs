@@ -1,7 +1,7 @@
-//! zip archives and what is built on them: wheels, jars, eggs.
+//! zip archives and formats based on them: wheels, jars, eggs.
 //!
-//! Invariant: the central directory alone says what is in the archive, in its order; contents have the
-//! size that it says and the right CRC.
+//! Invariant: only the central directory defines what is in the archive, and its order; contents have the
+//! size in the directory and a valid CRC.
 
 use std::io::{self, BufReader, Read, Seek};
 
@@ -14,7 +14,7 @@ use crate::limits::Limits;
 use crate::model::{Kind, Member, MemberMetadata, RelPath, Timestamp};
 
 const FORMAT: &str = "zip";
-/// Java, Python, .NET, Android, browsers and editors each have their own name for a zip.
+/// Java, Python, .NET, Android, browsers and editors use different extensions for zip files.
 const ENDINGS: &[&str] = &[
     ".aar", ".apk", ".ear", ".egg", ".hpi", ".ipa", ".jar", ".jpi", ".nupkg", ".pyz", ".snupkg",
     ".vsix", ".war", ".whl", ".xpi", ".zip", ".zipx",
@@ -174,20 +174,20 @@ fn kind(
     }))
 }
 
-/// The mode, type bits included, where the archive was made by a system that has modes.
+/// The Unix mode, type bits included, if the archive was made on a system that has modes.
 fn unix_mode<R: Read>(entry: &Entry<'_, R>) -> Option<u32> {
     let has_modes = matches!(entry.system(), System::Unix | System::OsDarwin);
     Some(entry.external_attributes() >> 16).filter(|&mode| has_modes && mode != 0)
 }
 
-/// The time in UTC where there is one; else the local time, read as UTC.
+/// The modification time in UTC if stored; otherwise the local time, read as UTC.
 fn mtime<R: Read>(entry: &Entry<'_, R>) -> Option<Timestamp> {
     let in_utc = entry.extra_data_fields().find_map(|field| match field {
         ExtraField::ExtendedTimestamp(times) => times.mod_time(),
         _ => None,
     });
     if let Some(seconds) = in_utc {
-        // Signed, though the crate says otherwise: times before 1970.
+        // Signed, contrary to the crate's type: times before 1970.
         return Some(Timestamp::from_seconds(i64::from(seconds.cast_signed())));
     }
     let local = entry.last_modified()?;
@@ -213,7 +213,7 @@ fn read_target(content: &mut dyn Read, limits: &Limits) -> Result<Vec<u8>, Forma
     Ok(target)
 }
 
-/// Contents of exactly the size that the directory says.
+/// Contents with exactly the size in the directory.
 struct Exact<'e> {
     left: u64,
     entry: &'e mut dyn Read,
@@ -226,7 +226,7 @@ impl Read for Exact<'_> {
             return Ok(0);
         }
         if self.left == 0 {
-            // The CRC is checked only when the end has been seen.
+            // The CRC is checked only once the end has been reached.
             let count = self.entry.read(&mut [0])?;
             self.ended = count == 0;
             return if self.ended { Ok(0) } else { Err(wrong_size("more")) };

@@ -1,8 +1,8 @@
-//! What a HashDB knows as lines of JSON, and what the Python tool's HashPackage files say.
+//! The contents of a HashDB as lines of JSON, and the HashPackage files of the Python tool.
 //! `docs/hashdb-export.md` is the normative text.
 //!
-//! Invariant: one package at a time is in memory; a line that cannot be a package of ours is an error that
-//! names it, never a package.
+//! Invariant: only one package at a time is in memory. A line that is not a valid package is an error with
+//! the line's number, never a package.
 
 use std::io::{self, BufRead, Read as _, Write};
 
@@ -23,7 +23,7 @@ struct Header {
 const FORMAT: &str = "hashget-hashdb";
 const VERSION: u32 = 1;
 
-/// A package and all that is known to be in it: one line of an export.
+/// A package with all of its known members: one line of an export.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExportedPackage {
     /// The package.
@@ -41,10 +41,10 @@ pub enum ExportError {
     /// The HashDB failed.
     #[error("{0}")]
     HashDb(#[from] HashDbError),
-    /// It is no export, or a damaged one.
+    /// Not an export, or a damaged one.
     #[error("line {line}: {problem}")]
     Line {
-        /// Which line, from 1.
+        /// The number of the line, from 1.
         line: u64,
         /// What is wrong with it.
         problem: String,
@@ -52,7 +52,7 @@ pub enum ExportError {
 }
 
 impl ExportError {
-    /// What it means to whoever has to react to it.
+    /// The class of the error, from which exit code and hint follow.
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Io(error) => ErrorClass::of_io(error),
@@ -96,7 +96,7 @@ impl<R: BufRead> ExportReader<R> {
     /// Reads the first line.
     ///
     /// # Errors
-    /// It is no export, or one of a newer hashget.
+    /// It is not an export, or was written by a newer hashget.
     pub fn new(input: R, limits: &Limits) -> Result<Self, ExportError> {
         let mut reader = Self { input, line: 0, limit: limits.manifest_bytes };
         let header: Option<Header> = reader.next_line()?;
@@ -140,7 +140,7 @@ impl<R: BufRead> ExportReader<R> {
     }
 }
 
-/// What keeps a package from being one of ours.
+/// Why a package is not valid, if it is not.
 fn problem(package: &ExportedPackage) -> Option<String> {
     let record = &package.record;
     let urls = std::iter::once(&record.url).chain(&record.also);
@@ -153,7 +153,7 @@ fn problem(package: &ExportedPackage) -> Option<String> {
         .then(|| "a member that is no file has a digest".to_owned())
 }
 
-/// May this be the URL of a package?
+/// Is this URL allowed for a package?
 fn is_public(url: &str) -> bool {
     url::Url::parse(url).is_ok_and(|url| {
         matches!(url.scheme(), "http" | "https")
@@ -163,15 +163,15 @@ fn is_public(url: &str) -> bool {
     })
 }
 
-/// A HashPackage file of the Python tool. It has digests of files without their names and sizes: not
-/// enough to restore from, so that the package has to be indexed again.
+/// A HashPackage file of the Python tool. It has the digests of files without their names and sizes. That is
+/// not enough to restore from, so the package must be indexed again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HashPackage {
     /// Its URL.
     pub url: String,
     /// The digest of its bytes.
     pub sha256: Digest,
-    /// The number of its bytes, if it is told.
+    /// Its size in bytes, if the file has it.
     pub size: Option<u64>,
     /// Its names in ecosystems.
     pub signatures: Vec<Signature>,
@@ -179,7 +179,7 @@ pub struct HashPackage {
     pub expires: Option<String>,
 }
 
-/// The same as it is written.
+/// The same, as in the file.
 #[derive(Deserialize)]
 struct RawHashPackage {
     url: String,
@@ -196,7 +196,7 @@ impl HashPackage {
     /// Reads a file of the Python tool.
     ///
     /// # Errors
-    /// Text that says what is wrong with it.
+    /// A message that says what is wrong with the file.
     pub fn parse(json: &[u8]) -> Result<Self, String> {
         let raw: RawHashPackage =
             serde_json::from_slice(json).map_err(|error| format!("no HashPackage: {error}"))?;

@@ -1,13 +1,13 @@
-//! Looking packages up by keys, within one transaction on the local HashDB.
+//! Looking up packages by keys, within one transaction on the local HashDB.
 //!
-//! Invariant: each kind of key has one prepared statement, and gives each package once.
+//! Invariant: each kind of key has one prepared statement, which returns each package once.
 
 use rusqlite::{CachedStatement, Params, Transaction};
 
 use super::rows::prefix;
 use super::{Key, PackageId};
 
-/// The statements of a look-up.
+/// The prepared statements for look-ups.
 pub(super) struct Finder<'t> {
     content: CachedStatement<'t>,
     package: CachedStatement<'t>,

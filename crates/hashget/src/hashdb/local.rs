@@ -1,7 +1,8 @@
-//! The HashDB in one SQLite file, for any number of processes at once.
+//! The HashDB in one SQLite file, shared by any number of processes.
 //!
-//! Invariant: every change is one transaction. Look-up keys are the first 16 bytes of a digest: an
-//! accident never makes two of them equal, an attacker's collision only makes a look-up over-report.
+//! Invariant: every change is one transaction. Look-up keys are the first 16 bytes of a digest: two of them
+//! are never equal by accident, and a collision made on purpose only adds packages to the answer of a
+//! look-up.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -21,10 +22,10 @@ use crate::model::{Digest, Evidence, Member, PackageRecord, escaped};
 /// The name of the file in the HashDB's folder.
 const FILE_NAME: &str = "hashdb.sqlite";
 
-/// Connections kept open when nobody uses them.
+/// Idle connections that are kept open.
 const IDLE: usize = 8;
 
-/// How much a HashDB of this machine knows, and what it takes.
+/// Size of a local HashDB.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
     /// Where it is: a path.
@@ -33,30 +34,30 @@ pub struct Status {
     pub schema: u32,
     /// Packages known.
     pub packages: u64,
-    /// Different digests of files known.
+    /// Number of distinct file digests.
     pub digests: u64,
-    /// Bytes of all packages together: what downloading them all would take.
+    /// Size of all packages together, in bytes: what downloading all of them would transfer.
     pub package_bytes: u64,
-    /// Bytes it takes on disk.
+    /// Size on disk in bytes.
     pub disk_bytes: u64,
 }
 
-/// A HashDB in a folder of this machine.
+/// A HashDB in a local folder.
 #[derive(Debug)]
 pub struct LocalHashDb {
     file: PathBuf,
     location: String,
-    /// Each working thread takes one out, so that readers do not wait for each other.
+    /// Each thread takes a connection of its own, so that readers do not wait for each other.
     idle: Mutex<Vec<Connection>>,
 }
 
 impl LocalHashDb {
-    /// The HashDB in the folder `dir`. The folder and the file `hashdb.sqlite` in it are created when
-    /// they are missing; an older schema is brought up to date.
+    /// The HashDB in the folder `dir`. The folder and the file `hashdb.sqlite` in it are created if missing;
+    /// an older schema is upgraded.
     ///
     /// # Errors
-    /// `Damaged` for a file that is no HashDB, `TooNew` for one of a newer hashget, `Failed` when the
-    /// folder cannot be used.
+    /// `Damaged` if the file is not a HashDB, `TooNew` if a newer hashget wrote it, `Failed` if the folder
+    /// cannot be used.
     pub fn open(dir: &Path) -> Result<Self, HashDbError> {
         let file = dir.join(FILE_NAME);
         let location = escaped(file.as_os_str().as_encoded_bytes());
@@ -68,7 +69,7 @@ impl LocalHashDb {
         Ok(Self { file, location, idle: Mutex::new(vec![connection]) })
     }
 
-    /// All damage in the file: by SQLite's own check, in member lists, and in look-up keys.
+    /// All damage in the file: found by SQLite's own check, in member lists, and in look-up keys.
     ///
     /// # Errors
     /// The file could not be checked.
@@ -119,7 +120,7 @@ impl LocalHashDb {
         })
     }
 
-    /// How much is known, and what it takes.
+    /// Number and size of what is known.
     ///
     /// # Errors
     /// See [`HashDbError`].
@@ -131,7 +132,7 @@ impl LocalHashDb {
                 [],
                 |row| Ok((unsigned(row, 0)?, unsigned(row, 1)?)),
             )?;
-            // Grouping follows the primary key's order; count(DISTINCT) would build a copy.
+            // GROUP BY uses the order of the primary key; count(DISTINCT) would build a copy.
             let digests = transaction.query_row(
                 "SELECT count(*) FROM (SELECT 1 FROM files GROUP BY prefix)",
                 [],
@@ -185,7 +186,7 @@ impl LocalHashDb {
 impl HashDb for LocalHashDb {
     fn find(&self, keys: &[Key<'_>]) -> Result<Vec<Vec<PackageId>>, HashDbError> {
         self.with(|connection| {
-            // One transaction: one view of the database, and no locking for each key.
+            // One transaction gives a consistent view of the database, and avoids locking for each key.
             let transaction = connection.transaction()?;
             let mut finder = Finder::new(&transaction)?;
             let found = keys.iter().map(|key| finder.find(key));
@@ -218,7 +219,7 @@ impl HashDb for LocalHashDb {
 
 impl HashDbWriter for LocalHashDb {
     fn put(&self, record: &PackageRecord, members: &[Member]) -> Result<PackageId, HashDbError> {
-        // Outside the transaction, so that others can write meanwhile.
+        // Outside the transaction, so that others can write in the meantime.
         let list = member_list::encode(members);
         let keys = look_up_keys(record, members);
         self.with(|connection| {

@@ -1,7 +1,7 @@
 //! The member list of a package as one blob: a format byte, then zstd over postcard.
 //!
-//! Invariant: a blob that was damaged on disk never decodes to another list; zstd's checksum covers
-//! every byte of it.
+//! Invariant: a blob that was damaged on disk never decodes to a different list; zstd's checksum covers every
+//! byte of the list.
 
 use std::io::{Read, Write as _};
 
@@ -10,17 +10,17 @@ use crate::model::Member;
 /// zstd over postcard's encoding of `Vec<Member>`.
 const FORMAT: u8 = 1;
 
-/// Fast, and within a few per cent of the higher levels on lists of paths and digests.
+/// Fast, and within a few per cent of the higher levels for lists of paths and digests.
 const LEVEL: i32 = 3;
 
-/// So many unpacked bytes are looked at together; more for a member that needs them.
+/// Number of decompressed bytes processed at once; more for a member that needs them.
 const WINDOW: usize = 1 << 16;
 
 /// `members` as a blob.
 pub(super) fn encode(members: &[Member]) -> Result<Vec<u8>, String> {
     let mut encoder = zstd::stream::write::Encoder::new(vec![FORMAT], LEVEL).map_err(text)?;
     encoder.include_checksum(true).map_err(text)?;
-    // As postcard encodes the slice; but the whole of it is never in memory.
+    // The encoding is that of postcard for the slice, but it is never in memory as a whole.
     let mut plain = postcard::to_stdvec(&members.len()).map_err(text)?;
     for member in members {
         plain = postcard::to_extend(member, plain).map_err(text)?;
@@ -32,8 +32,8 @@ pub(super) fn encode(members: &[Member]) -> Result<Vec<u8>, String> {
     encoder.write_all(&plain).and_then(|()| encoder.finish()).map_err(text)
 }
 
-/// Gives the members that `blob` holds to `visit`, in order; or says what is wrong with the blob, and then
-/// nothing that was given counts.
+/// Passes the members in `blob` to `visit`, in order. On an error, returns what is wrong with the blob;
+/// discard all members that were passed.
 pub(super) fn decode(mut blob: impl Read, visit: &mut dyn FnMut(Member)) -> Result<(), String> {
     let mut format = Vec::new();
     blob.by_ref().take(1).read_to_end(&mut format).map_err(text)?;
@@ -51,7 +51,7 @@ pub(super) fn decode(mut blob: impl Read, visit: &mut dyn FnMut(Member)) -> Resu
     for _ in 0..count {
         visit(window.take()?);
     }
-    // The checksum comes after the last byte.
+    // The checksum follows the last byte.
     let rest = std::io::copy(&mut window.unpacked, &mut std::io::sink()).map_err(packed_badly)?;
     if rest > 0 || window.next < window.bytes.len() {
         return Err("a member list does not end after its last member".to_owned());
@@ -59,11 +59,11 @@ pub(super) fn decode(mut blob: impl Read, visit: &mut dyn FnMut(Member)) -> Resu
     Ok(())
 }
 
-/// The part of a list that is looked at.
+/// The part of a list that is being processed.
 struct Window<R> {
     unpacked: R,
     bytes: Vec<u8>,
-    /// Where what was not yet taken begins.
+    /// Where the next value begins.
     next: usize,
 }
 
@@ -84,11 +84,11 @@ impl<R: Read> Window<R> {
         }
     }
 
-    /// Unpacks more. `false` at the end.
+    /// Decompresses more. `false` at the end.
     fn fill(&mut self) -> Result<bool, String> {
         self.bytes.drain(..self.next);
         self.next = 0;
-        // A value that needs more than a window gets twice as much each time.
+        // A value that does not fit into a window gets twice as much each time.
         let more = self.bytes.len().max(WINDOW) as u64;
         let count = self.unpacked.by_ref().take(more).read_to_end(&mut self.bytes);
         Ok(count.map_err(packed_badly)? > 0)
@@ -140,7 +140,7 @@ mod tests {
         for list in [vec![], members(), long, many] {
             let blob = encode(&list).unwrap();
             assert_eq!(decoded(&blob).unwrap(), list);
-            // The encoding is that of the whole list, which earlier versions wrote and read at once.
+            // The encoding is that of the whole list, which earlier versions wrote and read in one piece.
             let plain = zstd::decode_all(&blob[1..]).unwrap();
             assert_eq!(plain, postcard::to_stdvec(&list).unwrap());
         }
@@ -163,7 +163,7 @@ mod tests {
         for at in 0..blob.len() {
             let mut damaged = blob.clone();
             damaged[at] ^= 0x10;
-            // zstd's frame header has bits that mean nothing; whatever decodes must be the list.
+            // zstd's frame header has unused bits; if it decodes at all, the list must be the same.
             if let Ok(list) = decoded(&damaged) {
                 assert_eq!(list, members(), "byte {at}");
             }

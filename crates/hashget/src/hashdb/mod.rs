@@ -52,12 +52,11 @@ pub enum Key<'k> {
 }
 
 /// Looks packages up. Every implementation passes the same conformance suite.
-///
-/// Calls may block on the disk or the network, and each may take a round trip: ask many questions in one call.
-/// Several threads may call at once.
+/// Calls may block on the disk or the network, and each may take a round trip, so ask many questions in one
+/// call. Several threads may call at once.
 pub trait HashDb: Send + Sync {
-    /// For each key, in order, the packages that it finds, ascending if the key says nothing else. Fastest when keys
-    /// of one kind lie beside each other, and digests ascend.
+    /// For each key, in order, the packages that it finds, in ascending order unless the key says otherwise.
+    /// Fastest if keys of one kind are adjacent and digests ascend.
     ///
     /// # Errors
     /// See [`HashDbError`].
@@ -101,7 +100,7 @@ pub trait HashDb: Send + Sync {
         Ok(members)
     }
 
-    /// What a single key finds. Many keys are asked with [`Self::find`].
+    /// What a single key finds. For many keys, use [`Self::find`].
     ///
     /// # Errors
     /// See [`HashDbError`].
@@ -109,7 +108,7 @@ pub trait HashDb: Send + Sync {
         Ok(self.find(&[key])?.pop().unwrap_or_default())
     }
 
-    /// The record of a single package. Many are asked with [`Self::records`].
+    /// The record of a single package. For many packages, use [`Self::records`].
     ///
     /// # Errors
     /// See [`HashDbError`].
@@ -164,7 +163,7 @@ pub fn complete_packages(
     let mut records = hashdb.records(&found.concat())?.into_iter();
     let first_complete = |ids: Vec<PackageId>| {
         let mut complete = None;
-        // Goes on after the first complete one, so that the records stay in step.
+        // Continues after the first complete one, to keep the records in step.
         for (id, record) in ids.into_iter().zip(records.by_ref()) {
             let is_complete = record.is_some_and(|record| record.evidence >= Evidence::Signed);
             complete = complete.or_else(|| is_complete.then_some(id));
@@ -207,7 +206,7 @@ pub enum HashDbError {
         location: String,
         /// Its schema version.
         found: u32,
-        /// The newest version we know.
+        /// The newest version that this program knows.
         known: u32,
     },
     /// A package was replaced by another process while its members were read.
@@ -224,7 +223,7 @@ pub enum HashDbError {
 }
 
 impl HashDbError {
-    /// What it means to whoever has to react to it.
+    /// The class of the error, from which exit code and hint follow.
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Damaged { .. } => ErrorClass::HashDbDamaged,

@@ -1,13 +1,13 @@
-//! The rows of the local HashDB: how records, members and look-up keys lie in its tables.
+//! The rows of the local HashDB: how its tables store records, members and look-up keys.
 //!
-//! Invariant: a package has one list of members, and the keys of exactly those members and of itself.
+//! Invariant: a package has one list of members, and the keys of exactly these members and of itself.
 
 use rusqlite::{OptionalExtension as _, Row, Transaction, params};
 
 use super::{Check, member_list};
 use crate::model::{Digest, Evidence, Member, PackageRecord, Signature};
 
-/// Asks for records, for [`record_of`].
+/// Selects records for [`record_of`].
 pub(super) const RECORD: &str = "SELECT id, url, sha256, size, format, project, expires, indexed_at, evidence, vouched, recursive FROM packages";
 
 /// Length of a look-up key: a prefix of the digest, in bytes.
@@ -43,7 +43,7 @@ pub(super) fn look_up_keys<'a>(record: &'a PackageRecord, members: &'a [Member])
     keys
 }
 
-/// Records a package, without its members and keys; gives its id.
+/// Inserts a package without its members and keys; returns its id.
 pub(super) fn insert_record(
     transaction: &Transaction<'_>,
     record: &PackageRecord,
@@ -83,13 +83,13 @@ pub(super) fn insert_record(
     Ok(id)
 }
 
-/// Gives the members of a package to `visit`, as [`super::HashDb::each_member`] says.
+/// Passes the members of a package to `visit`, as [`super::HashDb::each_member`] says.
 pub(super) fn each_member(
     transaction: &Transaction<'_>,
     id: i64,
     visit: &mut dyn FnMut(Member),
 ) -> Result<(), Problem> {
-    // Every package has a list; without the join, a lost one would look like an empty one.
+    // Every package has a list; without the join, a missing list would look like an empty one.
     let row: Option<Option<i64>> = transaction
         .prepare_cached(
             "SELECT package FROM packages LEFT JOIN members ON package = id WHERE id = ?1",
@@ -127,7 +127,7 @@ pub(super) fn forget(transaction: &Transaction<'_>, id: i64) -> Result<bool, Pro
                 delete.execute(params![key, id])?;
             }
         }
-        // The list is damaged. This is slow, but such packages must be removable.
+        // The list is damaged. This query is slow, but such packages must be removable.
         Err(Problem::Damaged(_)) => {
             transaction.execute("DELETE FROM files WHERE package = ?1", [id])?;
         }
@@ -137,13 +137,13 @@ pub(super) fn forget(transaction: &Transaction<'_>, id: i64) -> Result<bool, Pro
     Ok(true)
 }
 
-/// A count or size, which SQLite keeps signed.
+/// A count or size; SQLite stores them as signed integers.
 pub(super) fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     let value: i64 = row.get(column)?;
     u64::try_from(value).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, value))
 }
 
-/// The record in a row of [`RECORD`], still without what lies in other tables.
+/// The record in a row of [`RECORD`], without the columns of other tables.
 pub(super) fn record_of(row: &Row<'_>) -> rusqlite::Result<(i64, PackageRecord)> {
     let evidence = row.get::<_, String>(8)?.parse::<Evidence>().map_err(|problem| {
         rusqlite::Error::FromSqlConversionFailure(8, rusqlite::types::Type::Text, problem.into())
@@ -183,7 +183,7 @@ pub(super) fn complete(
     Ok(record)
 }
 
-/// The answer in a row of `url, deep, checked_at, outcome`.
+/// The check in a row of `url, deep, checked_at, outcome`.
 pub(super) fn check_of(sha256: Digest, row: &Row<'_>) -> rusqlite::Result<Check> {
     let outcome = row.get::<_, String>(3)?.parse().map_err(|problem: String| {
         let text = rusqlite::types::Type::Text;

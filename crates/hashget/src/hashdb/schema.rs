@@ -1,7 +1,7 @@
 //! The tables of the local HashDB, and the migrations between their versions.
 //!
 //! Invariant: a file is changed only if it is a HashDB (`application_id`) and not newer than this program
-//! (`user_version`). A migration and the new version number are one transaction.
+//! (`user_version`). A migration and the new version number are written in one transaction.
 
 use std::path::Path;
 use std::time::Duration;
@@ -16,10 +16,10 @@ const APPLICATION_ID: i32 = 0x6867_6574;
 /// How long a call waits for another process that is writing.
 const BUSY: Duration = Duration::from_secs(60);
 
-/// One step from a version of the schema to the next.
+/// A migration from one version of the schema to the next.
 type Migration = fn(&Transaction<'_>) -> rusqlite::Result<()>;
 
-/// Step `n` (from 0) leads from version `n` to version `n + 1`. A step that was released never changes.
+/// Step `n` (from 0) migrates version `n` to version `n + 1`. A released step never changes.
 const MIGRATIONS: &[Migration] = &[first_tables, table_of_checks];
 
 /// The version of the schema that this program reads and writes.
@@ -28,8 +28,8 @@ pub(super) fn known_version() -> u32 {
 }
 
 fn first_tables(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
-    // `files` has no foreign key: it would need a second index as large as the table itself. Ids are
-    // never used twice, so that a key without a package is harmless.
+    // `files` has no foreign key: that would need a second index as large as the table itself. Ids are never
+    // reused, so a key without a package is harmless.
     transaction.execute_batch(
         "CREATE TABLE packages (
              id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -73,7 +73,7 @@ fn first_tables(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
 }
 
 fn table_of_checks(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
-    // No foreign key: packages of an archive are asked for that this HashDB never indexed.
+    // No foreign key: checks also exist for packages of archives that this HashDB never indexed.
     transaction.execute_batch(
         "CREATE TABLE checks (
              sha256 BLOB NOT NULL,
@@ -86,7 +86,7 @@ fn table_of_checks(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     )
 }
 
-/// What SQLite reported, as an error of the HashDB at `location`.
+/// Converts an error of SQLite to one of the HashDB at `location`.
 pub(super) fn failure(location: &str, error: &rusqlite::Error) -> HashDbError {
     use rusqlite::Error as E;
     use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
@@ -103,10 +103,10 @@ pub(super) fn failure(location: &str, error: &rusqlite::Error) -> HashDbError {
     }
 }
 
-/// Bytes of the first page of a whole file.
+/// Size of the first page of a complete file, in bytes.
 const FIRST_PAGE: u64 = 4096;
 
-/// Opens one connection to the file, which may not be there yet; brings its schema up to date.
+/// Opens a connection to the file, which need not exist yet, and upgrades its schema.
 pub(super) fn connect(file: &Path) -> Result<Connection, HashDbError> {
     let location = crate::model::escaped(file.as_os_str().as_encoded_bytes());
     if file.is_dir() {
@@ -121,8 +121,9 @@ pub(super) fn connect(file: &Path) -> Result<Connection, HashDbError> {
     connection.busy_timeout(BUSY).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(32);
     let version = check_identity(&connection, &location, known_version())?;
-    // SQLite takes an incomplete first page for an empty database, and would overwrite it. A complete first page without
-    // further pages is valid: a killed process was rolled back, or the file is just being created.
+    // SQLite takes an incomplete first page for an empty database, and would overwrite it. A complete first
+    // page without further pages is valid: the writes of a killed process were rolled back, or the file is
+    // just being created.
     let pages: i64 =
         connection.pragma_query_value(None, "page_count", |row| row.get(0)).map_err(failed)?;
     let bytes = fs_err::metadata(file).map_or(0, |metadata| metadata.len());
@@ -137,7 +138,7 @@ pub(super) fn connect(file: &Path) -> Result<Connection, HashDbError> {
     Ok(connection)
 }
 
-/// The schema's version, 0 for a file without tables. An error if it is not a HashDB, or too new.
+/// The schema version, 0 for a file without tables. An error if it is not a HashDB, or too new.
 fn check_identity(connection: &Connection, location: &str, known: u32) -> Result<u32, HashDbError> {
     let failed = |error: rusqlite::Error| failure(location, &error);
     // One transaction for a consistent view: another process may be creating the tables.
@@ -169,9 +170,9 @@ fn check_identity(connection: &Connection, location: &str, known: u32) -> Result
     }
 }
 
-/// Settings of a connection. WAL lets others read while one writes; FULL makes a commit durable.
+/// Settings of a connection. With WAL, others can read during a write; FULL makes a commit durable.
 fn set_modes(connection: &Connection) -> rusqlite::Result<()> {
-    // SQLite does not wait for the busy time-out when two processes switch to WAL at once.
+    // SQLite does not apply the busy time-out when two processes switch to WAL at once.
     let mut tries = 0;
     loop {
         let result = connection.pragma_update(None, "journal_mode", "WAL");
@@ -188,17 +189,17 @@ fn set_modes(connection: &Connection) -> rusqlite::Result<()> {
     }
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
-    // The log gives its room back after a large package: bytes.
+    // Size in bytes to which the log is truncated after a large package.
     connection.pragma_update(None, "journal_size_limit", 4 << 20)?;
-    // In KiB when negative.
+    // A negative value is in KiB.
     connection.pragma_update(None, "cache_size", -8_192)?;
     connection.pragma_update(None, "temp_store", "MEMORY")
 }
 
-/// Runs the steps that are missing, all of them in one transaction.
+/// Runs the missing steps, all of them in one transaction.
 fn migrate(connection: &mut Connection, steps: &[Migration]) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    // Another process may have done it while this one waited for the lock.
+    // Another process may have migrated it while this one waited for the lock.
     let version: usize = transaction
         .pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))
         .map(|version| usize::try_from(version).unwrap_or(0))?;

@@ -1,7 +1,7 @@
-//! What detectors found in a tree, put together.
+//! Merges what the detectors found in a tree.
 //!
-//! Invariant: each package is a candidate once, whatever led to it, and the trouble with each file or folder is
-//! reported once, however many entries have it.
+//! Invariant: each package is a candidate once, however many entries led to it. The errors of each file or
+//! folder are reported as one, however many entries it affects.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -12,21 +12,21 @@ use crate::detectors::{Candidate, DetectError};
 use crate::model::escaped;
 use crate::monitor::{Monitor, ProblemKind};
 
-/// What was found so far.
+/// The findings so far.
 #[derive(Default)]
 pub(super) struct CandidateSet {
-    /// By URL, and by name where one URL asks for several packages.
+    /// By URL, and also by name if several packages share the URL of a question.
     candidates: BTreeMap<(String, Option<String>), Candidate>,
-    /// In the order they occurred; how many more there were of each.
+    /// In order of occurrence, each with the number of further errors at the same path.
     errors: Vec<(DetectError, usize)>,
-    /// Where in `errors` each path is.
+    /// For each path its index in `errors`.
     error_of: BTreeMap<String, usize>,
 }
 
 impl CandidateSet {
-    /// Adds what `new` says; `false` if its package is known already. `root` is the tree's.
+    /// Adds `new`; `false` if its package is known already. `root` is that of the tree.
     pub(super) fn add(&mut self, root: &Path, new: Candidate) -> bool {
-        // A question's page is about many packages.
+        // The page of a question covers many packages.
         let by_name = new.question.is_some();
         let name = new.signature.as_ref().filter(|_| by_name).map(ToString::to_string);
         let known = match self.candidates.entry((new.url.clone(), name)) {
@@ -62,7 +62,7 @@ impl CandidateSet {
         false
     }
 
-    /// Adds trouble with an entry.
+    /// Adds an error of an entry.
     pub(super) fn add_error(&mut self, error: DetectError) {
         match self.error_of.entry(error.path.clone()) {
             Entry::Occupied(at) => self.errors[*at.get()].1 += 1,
@@ -73,7 +73,7 @@ impl CandidateSet {
         }
     }
 
-    /// All candidates by URL, and all trouble, which the monitor gets as notes.
+    /// All candidates by URL, and all errors, which are reported to the monitor as notes.
     pub(super) fn finish(self, monitor: &dyn Monitor) -> (Vec<Candidate>, Vec<DetectError>) {
         let errors = self.errors.into_iter().map(|(error, more)| match more {
             0 => error,

@@ -1,7 +1,7 @@
-//! Many candidates, several at once.
+//! Indexing many candidates, several at once.
 //!
-//! Invariant: every candidate is counted exactly once, as known, new or failed; only a failing HashDB
-//! and the user's wish stop the others.
+//! Invariant: every candidate is counted exactly once, as known, new or failed; only a failing HashDB and an
+//! interruption by the user stop the others.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -15,7 +15,7 @@ use crate::monitor::{Event, Monitor, ProblemKind, Step, Total};
 use crate::parallel;
 use crate::wording::one_line;
 
-/// Indexes all of `candidates` with the indexer's number of threads.
+/// Indexes `candidates` with the indexer's number of threads.
 pub(super) fn index_all(
     indexer: &Indexer<'_>,
     candidates: Vec<Candidate>,
@@ -26,7 +26,8 @@ pub(super) fn index_all(
     let total = Total { bytes: None, things: Some(candidates.len() as u64) };
     let progress = monitor.begin(Step::Index, "packages", total);
     let mut unknown = Vec::new();
-    // Usually all are known. One thread that looks them up together is faster than several with connections of their own.
+    // Usually all are known. One thread that looks them up together is faster than several with their own
+    // connections.
     let known = known::known_candidates(indexer, &candidates, monitor)?;
     for (candidate, known) in candidates.iter().zip(known) {
         if known.is_some() {
@@ -52,8 +53,8 @@ pub(super) fn index_all(
 }
 
 impl Indexer<'_> {
-    /// Indexes several packages at once. `done` gets what came of each as soon as it is known, on any of the threads;
-    /// what it returns decides whether the others go on: the first error ends all.
+    /// Indexes several packages at once. `done` is called with each result as soon as it is known, on any of
+    /// the threads. Its first error stops everything.
     ///
     /// # Errors
     /// The first error of `done`.
@@ -73,7 +74,7 @@ impl Indexer<'_> {
     }
 }
 
-/// Reports packages of hosts that were given up, in one line for each host.
+/// Reports the packages of hosts that were given up, in one line for each host.
 fn report_not_asked(indexed: &TreeIndexed, monitor: &dyn Monitor) {
     let mut hosts: BTreeMap<&str, usize> = BTreeMap::new();
     for (_, error) in &indexed.failed {
@@ -94,14 +95,14 @@ fn report_not_asked(indexed: &TreeIndexed, monitor: &dyn Monitor) {
 }
 
 impl TreeIndexed {
-    /// Leaves a package alone.
+    /// Skips a package, and reports why.
     fn pass_over(&mut self, package: String, reason: &str, monitor: &dyn Monitor) {
         let reason = format!("not relied on: {reason}");
         monitor.event(Event::Skipped { object: &package, reason: &reason });
         self.unreliable.push(package);
     }
 
-    /// Counts one result; gives back an error that must stop all others.
+    /// Counts one result; returns an error that must stop all others.
     fn count(
         &mut self,
         candidate: &Candidate,
@@ -115,12 +116,13 @@ impl TreeIndexed {
             Err(IndexError::Unreliable { package, reason }) => {
                 self.pass_over(package, &reason, monitor);
             }
-            // What somebody has here may never have been public, or is not any more: that is no failure.
+            // A local package may never have been published, or may have been withdrawn: that is not a
+            // failure.
             Err(IndexError::Fetch(FetchError::NotFound { from, .. })) => {
                 let package = escaped(candidate.name().as_bytes());
                 self.pass_over(package, &format!("{from} does not have it"), monitor);
             }
-            // Reported once, for all of them.
+            // Reported once, for all packages of the host.
             Err(IndexError::Fetch(error)) if error.not_asked().is_some() => {
                 self.failed.push((candidate.url.clone(), error.into()));
             }

@@ -1,7 +1,7 @@
-//! First step: which packages is this tree made of? Threads take stretches of the tree's paths in turn, and ask
-//! each detector about the names it wants to see.
+//! First step: find the packages of a tree. Each thread takes runs of the tree's paths, and asks each
+//! detector about the names that interest it.
 //!
-//! Invariant: what comes out is the same with one thread and with many.
+//! Invariant: the result is the same with one thread and with many.
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -18,30 +18,31 @@ use crate::parallel;
 /// Number of paths that a thread takes at once.
 const STRETCH: usize = 512;
 
-/// What detectors made of a tree.
+/// The findings of the detectors in a tree.
 #[derive(Debug, Default)]
 pub struct Detected {
     /// By URL, each once.
     pub candidates: Vec<Candidate>,
-    /// Entries that could not be understood. They are notes for the monitor, too: nothing is lost by them.
+    /// Entries that could not be parsed. They are reported to the monitor as notes: nothing is lost because
+    /// of them.
     pub errors: Vec<DetectError>,
-    /// What each detector did, in the order in which they were given.
+    /// The effort of each detector, in the given order.
     pub efforts: Vec<Effort>,
 }
 
-/// What one detector did.
+/// What one detector found, and how long it took.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Effort {
     /// Its name.
     pub detector: String,
-    /// The number of packages that it was the first to name.
+    /// Number of packages that it was the first to find.
     pub packages: usize,
-    /// How long it was at work, all threads together.
+    /// Time it took, summed over all threads.
     pub time: Duration,
 }
 
-/// Asks `detectors` about the entries `paths` of the tree at `root`, which lies on `machine`, with `jobs` threads.
-/// Ends early, with what it has, once the monitor asks to stop.
+/// Asks `detectors` about the entries `paths` of the tree at `root`, which lies on `machine`, with `jobs`
+/// threads. If the monitor asks to stop, returns what was found so far.
 pub fn detect<'p>(
     root: &Path,
     paths: impl IntoIterator<Item = &'p RelPath, IntoIter: Send>,
@@ -72,7 +73,7 @@ pub fn detect<'p>(
     put_together(root, detectors, all, monitor)
 }
 
-/// Puts together what the threads found, in the order of the paths and of the detectors.
+/// Merges the findings of the threads, in the order of the paths and of the detectors.
 fn put_together(
     root: &Path,
     detectors: &[&dyn Detector],
@@ -94,7 +95,7 @@ fn put_together(
         }
         findings.extend(asked.findings);
     }
-    // What one detector found at one path stays in its order.
+    // A stable sort: the findings of one detector at one path keep their order.
     findings.sort_by_key(|(order, _)| *order);
     let mut found = CandidateSet::default();
     for ((_, _, detector), finding) in findings {
@@ -111,10 +112,10 @@ fn put_together(
     Detected { candidates, errors, efforts }
 }
 
-/// As [`detect`], for every entry of the tree at `root`: for a caller that does not walk it anyway.
+/// Like [`detect`], for every entry of the tree at `root`: for callers that do not walk it themselves.
 ///
 /// # Errors
-/// When `root` is not a folder that can be read, or the monitor asked to stop.
+/// `root` is not a readable folder, or the monitor asked to stop.
 pub fn detect_tree(
     root: &Path,
     detectors: &[&dyn Detector],
@@ -126,7 +127,7 @@ pub fn detect_tree(
     Ok((candidates, errors))
 }
 
-/// As [`detect_tree`], with `jobs` threads.
+/// Like [`detect_tree`], with `jobs` threads.
 pub(super) fn detect_all(
     root: &Path,
     detectors: &[&dyn Detector],
@@ -140,7 +141,7 @@ pub(super) fn detect_all(
     Ok(detected)
 }
 
-/// The number of a stretch, of a path in it, and of a detector.
+/// The number of a run, of a path in it, and of a detector.
 type Order = (usize, usize, usize);
 
 enum Finding {
@@ -148,13 +149,13 @@ enum Finding {
     Error(DetectError),
 }
 
-/// What one thread asks, and what was found.
+/// One thread's questions and findings.
 struct Asked<'a> {
     root: &'a Path,
     detectors: &'a [&'a dyn Detector],
     machine: &'a Machine,
     monitor: &'a dyn Monitor,
-    /// How long each detector was at work.
+    /// Time each detector took.
     times: Vec<Duration>,
     findings: Vec<(Order, Finding)>,
 }
@@ -170,7 +171,7 @@ impl<'a> Asked<'a> {
         Self { root, detectors, machine, monitor, times, findings: Vec::new() }
     }
 
-    /// Asks all detectors, one after the other, about a stretch of paths.
+    /// Asks all detectors in turn about a run of paths.
     fn about(&mut self, stretch: usize, paths: &[&RelPath]) {
         let mut before = Instant::now();
         for (number, detector) in self.detectors.iter().enumerate() {

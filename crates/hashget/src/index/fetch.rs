@@ -1,6 +1,6 @@
-//! Third step: the package's bytes, from the user's file, from this machine, or from the source.
+//! Third step: get the package's bytes from the user's file, from this machine, or from the source.
 //!
-//! Invariant: every [`Package`] has been hashed as a whole, and has the wanted digest if there is one.
+//! Invariant: every [`Package`] has been hashed completely, and has the wanted digest, if there is one.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
@@ -19,15 +19,15 @@ pub(super) struct Package {
     pub(super) file: File,
     pub(super) sha256: Digest,
     pub(super) size: u64,
-    /// The user vouches that the URL gives these bytes.
+    /// Does the user vouch that the URL serves these bytes?
     pub(super) vouched: bool,
-    /// Who gave it, when it was fetched.
+    /// Where it was fetched from, if it was.
     pub(super) from: Option<String>,
-    /// What a file on this machine was like before it was hashed.
+    /// The state of a local file before it was hashed.
     before: Option<Stamp>,
 }
 
-/// Changes when somebody writes into a file: size, and times of content and inode.
+/// Changes whenever the file is written: size, mtime and ctime.
 #[derive(PartialEq, Eq)]
 struct Stamp([i64; 5]);
 
@@ -56,7 +56,7 @@ impl Package {
         }
     }
 
-    /// Fails when the file was written to since it was hashed: its members may then be of other bytes.
+    /// Fails if the file was written to after it was hashed: its members may then come from other bytes.
     pub(super) fn check_unchanged(&self) -> io::Result<()> {
         match &self.before {
             Some(before) if *before != Stamp::of(&self.file)? => Err(io::Error::other(
@@ -82,7 +82,7 @@ impl Package {
         }
     }
 
-    /// Fails when it does not have the checksum.
+    /// Fails if the package does not have the checksum.
     pub(super) fn check(&self, wanted: &Checksum) -> Result<(), IndexError> {
         let found = self.checksum(wanted.algorithm())?;
         if found == *wanted {
@@ -94,9 +94,9 @@ impl Package {
     }
 }
 
-/// Opens and hashes a file on this machine, which the user vouches for.
+/// Opens and hashes a local file that the user vouches for.
 pub(super) fn open(path: &Path, monitor: &dyn Monitor) -> Result<Package, IndexError> {
-    // A fifo would wait for a writer for ever.
+    // Opening a fifo would wait forever for a writer.
     let is_file = fs_err::metadata(path)?.is_file();
     if !is_file {
         let problem = format!("{} is not a regular file", shown(path));
@@ -114,7 +114,7 @@ pub(super) fn open(path: &Path, monitor: &dyn Monitor) -> Result<Package, IndexE
     Ok(Package { file, sha256, size, vouched: true, from: None, before: Some(before) })
 }
 
-/// The digest that the request's package must have: the one asked for, and that of the user's file.
+/// The digest that the request's package must have: the requested one, and that of the user's file.
 pub(super) fn wanted_digest(
     request: &Request,
     user_file: Option<&Package>,
@@ -139,8 +139,8 @@ pub(super) fn wanted_digest(
     Ok(Some(package.sha256))
 }
 
-/// A candidate's file on this machine, if it has the digests that the candidate must have. Anything
-/// else about it (gone, unreadable, other bytes) is no error: the source is asked instead.
+/// A candidate's local file, if it has the digests that the candidate must have. Any problem with it
+/// (missing, unreadable, other bytes) is not an error: the source is asked instead.
 pub(super) fn local(
     candidate: &Candidate,
     monitor: &dyn Monitor,
@@ -160,7 +160,7 @@ pub(super) fn local(
     }
 }
 
-/// Asks the source.
+/// Fetches the package from the source.
 pub(super) fn fetch(
     source: &dyn Source,
     request: &Request,
@@ -169,7 +169,7 @@ pub(super) fn fetch(
     source.fetch(&wanted(request), monitor).map(Package::fetched).map_err(explain)
 }
 
-/// The package with this checksum, if the source has it at hand.
+/// The package with this checksum, if the source has it without using the network.
 pub(super) fn at_hand(
     source: &dyn Source,
     request: &Request,
@@ -190,7 +190,7 @@ fn wanted(request: &Request) -> Wanted {
     }
 }
 
-/// A source's error, where an interruption is no failure.
+/// Converts a source's error; an interruption is not a failure.
 pub(super) fn explain(error: FetchError) -> IndexError {
     match error {
         FetchError::Interrupted(interrupted) => IndexError::Interrupted(interrupted),

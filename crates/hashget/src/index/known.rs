@@ -1,6 +1,6 @@
-//! Second step: does the HashDB know the package already?
+//! Second step: check whether the HashDB already knows the package.
 //!
-//! Invariant: a package counts as known only if its record is as good as what is asked for.
+//! Invariant: a package counts as known only if its record is at least as good as requested.
 
 use super::{IndexError, Indexer, Request};
 use crate::detectors::Candidate;
@@ -8,14 +8,14 @@ use crate::hashdb::{HashDb, HashDbError, HashDbWriter, Key, PackageId};
 use crate::model::{Digest, Evidence, PackageRecord};
 use crate::monitor::Monitor;
 
-/// Candidates that are looked up at once.
+/// Number of candidates looked up at once.
 const BATCH: usize = 1 << 12;
 
 /// A package of the HashDB.
 type Known = (PackageId, PackageRecord);
 
-/// The package of `request`, if it is known with the digest `sha256` (if one is wanted), at `evidence` and
-/// as deeply as asked. Its record is completed by what only the request says.
+/// The package of `request`, if it is known with the digest `sha256` (if one is wanted), at `evidence`, and
+/// read as deeply as requested. What only the request has is added to its record.
 pub(super) fn known(
     hashdb: &dyn HashDbWriter,
     request: &Request,
@@ -29,7 +29,7 @@ pub(super) fn known(
     }
 }
 
-/// This package, if it is the one that is asked for.
+/// This package, if it is the requested one.
 fn as_asked(
     hashdb: &dyn HashDbWriter,
     (id, record): &Known,
@@ -48,7 +48,7 @@ fn as_asked(
     }
 }
 
-/// For each candidate, in order, the package that it is, if the HashDB knows it. Nobody else is asked.
+/// For each candidate, in order, its package, if the HashDB knows it. Nothing else is asked.
 pub(super) fn known_candidates(
     indexer: &Indexer<'_>,
     candidates: &[Candidate],
@@ -56,7 +56,7 @@ pub(super) fn known_candidates(
 ) -> Result<Vec<Option<PackageId>>, IndexError> {
     let mut known = Vec::with_capacity(candidates.len());
     for batch in candidates.chunks(BATCH) {
-        // While there is a question the URL is not known.
+        // A candidate with an open question has no URL yet.
         let request = |one: &Candidate| one.question.is_none().then(|| indexer.request_of(one));
         let requests: Vec<Option<Request>> = batch.iter().map(request).collect();
         let keys = batch.iter().zip(&requests).map(|(candidate, request)| {
@@ -82,7 +82,7 @@ fn is_named(candidate: &Candidate) -> bool {
     candidate.question.is_some() || candidate.by_content.is_some()
 }
 
-/// The package that has the URL of `request`, if it is as good as what is asked for.
+/// The package with the URL of `request`, if it is at least as good as requested.
 fn by_url(
     indexer: &Indexer<'_>,
     request: &Request,
@@ -90,14 +90,14 @@ fn by_url(
 ) -> Result<Option<PackageId>, IndexError> {
     let has_url =
         |(_, record): &&Known| record.url == request.url || record.also.contains(&request.url);
-    // Of those that have the URL, the first is the one.
+    // If several have the URL, the first one counts.
     match found.iter().find(has_url) {
         Some(first) => as_asked(indexer.hashdb, first, request, request.sha256, indexer.evidence),
         None => Ok(None),
     }
 }
 
-/// For each list of keys the packages that they find.
+/// For each list of keys, the packages that they find.
 fn look_up(hashdb: &dyn HashDb, keys: &[Vec<Key<'_>>]) -> Result<Vec<Vec<Known>>, HashDbError> {
     let mut found = hashdb.find(&keys.concat())?.into_iter();
     let ids: Vec<Vec<PackageId>> =
@@ -110,13 +110,13 @@ fn look_up(hashdb: &dyn HashDb, keys: &[Vec<Key<'_>>]) -> Result<Vec<Vec<Known>>
     Ok(ids.into_iter().map(with_records).collect())
 }
 
-/// What a candidate without a URL is looked up by.
+/// The keys for a candidate without a URL.
 fn names(candidate: &Candidate) -> impl Iterator<Item = Key<'_>> {
     let name = candidate.signature.as_ref().map(Key::Signature);
     name.into_iter().chain(candidate.sha256.map(Key::Package))
 }
 
-/// The first package that is the candidate, at the evidence that is asked for.
+/// The first package that is the candidate, at the requested evidence.
 fn named(indexer: &Indexer<'_>, candidate: &Candidate, found: &[Known]) -> Option<PackageId> {
     let is_it = |(_, record): &&Known| {
         record.evidence >= indexer.evidence
@@ -125,7 +125,7 @@ fn named(indexer: &Indexer<'_>, candidate: &Candidate, found: &[Known]) -> Optio
     found.iter().find(is_it).map(|(id, _)| *id)
 }
 
-/// `record` with what only `request` says; `None` when that is nothing.
+/// `record` with what only `request` has; `None` if there is nothing to add.
 fn completed(record: &PackageRecord, request: &Request) -> Option<PackageRecord> {
     let mut completed = record.clone();
     for signature in &request.signatures {

@@ -1,8 +1,8 @@
-//! Evidence without the package: what lists of digests say of the files in the tree.
+//! Evidence without downloading the package: lists of digests, compared with the files in the tree.
 //!
-//! Invariant: only packages whose SHA-256 and size are known get here: restoring proves them by these. Only files
-//! in the tree that have the digest of the list are members, with the SHA-256 of the very bytes that matched.
-//! Such members are not all that the package has, and say nothing of owner, mode and time.
+//! Invariant: the SHA-256 and size of the package are known, so that restoring can prove it. The members are
+//! only those files in the tree that match the digest in the list, with the SHA-256 of exactly these bytes.
+//! They may be only some of the package's members, and have no owner, mode and time.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read as _};
@@ -19,8 +19,8 @@ use crate::model::{
 use crate::monitor::{Event, Interrupted, Monitor, ProblemKind};
 use crate::tree::TreeRoot;
 
-/// Records the package of `candidate` by the weakest evidence that is allowed. `None` when that is not
-/// possible, and it must be had as a whole.
+/// Records the package of `candidate` by the weakest evidence that is allowed. `None` if that is not
+/// possible, so that the whole package is needed.
 pub(super) fn index(
     indexer: &Indexer<'_>,
     candidate: &Candidate,
@@ -58,8 +58,8 @@ pub(super) fn index(
     Ok(Some(Indexed::New { id, record: Box::new(record), members: count }))
 }
 
-/// Once the list in the package cannot be read: by the place that a further question names, if the package is not at the
-/// first one.
+/// Handles a list that could not be read: if the package was not found at its first URL, tries the place that
+/// a further question names.
 fn elsewhere(
     indexer: &Indexer<'_>,
     candidate: &Candidate,
@@ -85,7 +85,8 @@ fn elsewhere(
     }
 }
 
-/// The package's size: not every index and lock file tells it, but the server does, with one byte.
+/// The package's size. Not every index and lock file has it, but the server reports it in answer to a request
+/// for one byte.
 fn size_of(
     indexer: &Indexer<'_>,
     candidate: &Candidate,
@@ -97,12 +98,12 @@ fn size_of(
     match indexer.web.fetch_range(&candidate.url, 0, 1, monitor).map_err(fetch::explain) {
         Ok(part) => Ok(part.total),
         Err(error @ IndexError::Interrupted(_)) => Err(error),
-        // The package as a whole may be had from somewhere else.
+        // Another place may have the complete package.
         Err(_) => Ok(None),
     }
 }
 
-/// The record of a package that was not read.
+/// The record for a package that was not downloaded.
 fn record_of(
     indexer: &Indexer<'_>,
     candidate: &Candidate,
@@ -127,7 +128,7 @@ fn record_of(
     }
 }
 
-/// The list that this machine keeps, where that is allowed and there is one.
+/// The list kept on this machine, if that evidence is allowed and there is one.
 fn local(
     indexer: &Indexer<'_>,
     list: &dyn FileList,
@@ -143,7 +144,7 @@ fn local(
     })
 }
 
-/// The list within the package, of which only that much is fetched.
+/// The list inside the package; only the bytes of the list are fetched.
 fn declared(
     indexer: &Indexer<'_>,
     candidate: &Candidate,
@@ -175,7 +176,7 @@ fn declared(
     })
 }
 
-/// Members that files in the tree vouch for, and those that were read with the list.
+/// Members proven by files in the tree, and those that were read with the list.
 #[derive(Debug, Default)]
 struct Members {
     found: Vec<Member>,
@@ -183,7 +184,7 @@ struct Members {
 }
 
 impl Members {
-    /// Adds members that were read themselves.
+    /// Adds members whose own bytes were read.
     fn add_read(&mut self, members: Vec<Member>) {
         for member in members {
             if self.known.insert(member.path.clone()) {
@@ -192,7 +193,7 @@ impl Members {
         }
     }
 
-    /// Adds those of the `listed` files whose bytes below `tree` have the digest.
+    /// Adds the `listed` files whose bytes below `tree` have the listed digest.
     fn add(
         &mut self,
         tree: &TreeRoot,
@@ -205,7 +206,7 @@ impl Members {
             if self.known.contains(member) {
                 continue;
             }
-            // A file that cannot be read is none that could be left out.
+            // A file that cannot be read cannot be left out anyway.
             let Some((found, sha256, size)) =
                 digests(tree, path, checksum.algorithm(), &mut buffer)
             else {

@@ -1,7 +1,7 @@
-//! STAGE 1: what is inside this package? Known already? Else fetch it, read its members, record them.
+//! STAGE 1: look up a package; if it is not known, fetch it, read its members and record them.
 //!
-//! Invariant: a package enters the HashDB whole, after every member has been read and hashed; or, where the
-//! user allows weaker evidence, with the members that this evidence is of.
+//! Invariant: a package enters the HashDB as a whole, after every member was read and hashed; or, if the user
+//! allows weaker evidence, with the members that this evidence proves.
 
 mod candidate_set;
 mod candidates;
@@ -40,26 +40,26 @@ pub struct Request {
     pub url: String,
     /// Other URLs of the same bytes.
     pub also: Vec<String>,
-    /// The digest it must have, when known.
+    /// The digest it must have, if known.
     pub sha256: Option<Digest>,
-    /// Its size, when known.
+    /// Its size, if known.
     pub size: Option<u64>,
-    /// Take the bytes from this file; the user vouches that the URL gives them.
+    /// Read the bytes from this file; the user vouches that the URL serves them.
     pub file: Option<std::path::PathBuf>,
     /// Its names in ecosystems.
     pub signatures: Vec<Signature>,
-    /// The user's grouping.
+    /// The user's project.
     pub project: Option<String>,
     /// `YYYY-MM-DD`.
     pub expires: Option<String>,
-    /// Read packages within the package too.
+    /// Also read packages within the package.
     pub recursive: bool,
 }
 
-/// What came of a request.
+/// The result of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Indexed {
-    /// The HashDB knew it; nothing was fetched.
+    /// The HashDB knew it already; nothing was fetched.
     Known(PackageId),
     /// It was fetched and recorded.
     New {
@@ -67,7 +67,7 @@ pub enum Indexed {
         id: PackageId,
         /// Its record.
         record: Box<PackageRecord>,
-        /// How many members it has.
+        /// Number of its members.
         members: usize,
     },
 }
@@ -75,7 +75,7 @@ pub enum Indexed {
 /// Why a package was not indexed.
 #[derive(Debug, thiserror::Error)]
 pub enum IndexError {
-    /// Its bytes could not be had.
+    /// Its bytes could not be fetched.
     #[error(transparent)]
     Fetch(#[from] FetchError),
     /// It could not be read.
@@ -87,7 +87,7 @@ pub enum IndexError {
         #[source]
         error: FormatError,
     },
-    /// An archive's or index's answer to where it is makes no sense.
+    /// The answer of an archive or index to the question where it is makes no sense.
     #[error("cannot look up {package}: {problem}")]
     Lookup {
         /// Its name.
@@ -115,7 +115,7 @@ pub enum IndexError {
 }
 
 impl IndexError {
-    /// What it means to whoever has to react to it.
+    /// The class of the error, from which exit code and hint follow.
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Fetch(error) => error.class(),
@@ -129,55 +129,55 @@ impl IndexError {
     }
 }
 
-/// What indexing stands on.
+/// What indexing works with.
 pub struct Indexer<'a> {
-    /// Where to record.
+    /// Where packages are recorded.
     pub hashdb: &'a dyn HashDbWriter,
     /// Where packages come from.
     pub source: &'a dyn Source,
-    /// Where indexes are asked, and the heads of packages are read.
+    /// For questions to indexes, and for parts of packages.
     pub web: &'a dyn Web,
-    /// A URL learned on this machine that is a mirror's is recorded as the public one.
+    /// Rules by which a mirror's URL learned on this machine is recorded as the public URL.
     pub mirrors: &'a [MirrorRule],
-    /// Bounds on foreign input.
+    /// Bounds on untrusted input.
     pub limits: &'a Limits,
-    /// Packages at once; at least 1.
+    /// Number of packages indexed at once; at least 1.
     pub jobs: usize,
-    /// The weakest evidence that is enough. Below `signed`, a package that a detector found need not be
-    /// downloaded where less tells what is in it.
+    /// The weakest evidence that is accepted. Below `signed`, a package that a detector found need not be
+    /// downloaded if weaker evidence says what is in it.
     pub evidence: Evidence,
 }
 
-/// What came of indexing a tree.
+/// The result of indexing a tree.
 #[derive(Debug, Default)]
 pub struct TreeIndexed {
     /// Candidates that the detectors found, each URL once, by URL.
     pub candidates: Vec<Candidate>,
-    /// Of those, known before.
+    /// How many of them were already known.
     pub known: usize,
-    /// Of those, fetched and recorded now.
+    /// How many of them were fetched and recorded now.
     pub new: usize,
-    /// Of those, not indexed: URL and why.
+    /// Those that could not be indexed: URL and reason.
     pub failed: Vec<(String, IndexError)>,
     /// Names of those without a permanent URL, sorted.
     pub unreliable: Vec<String>,
-    /// Entries that a detector could not understand.
+    /// Entries that a detector could not parse.
     pub not_understood: Vec<DetectError>,
 }
 
 impl Indexer<'_> {
-    /// How many threads index `packages` packages: with several jobs one more than that, so that the cores are
-    /// busy while a package is fetched or written to the disk.
+    /// Number of threads for `packages` packages: with several jobs one more than that, so that the cores
+    /// stay busy while a package is fetched or written to the disk.
     pub fn threads(&self, packages: usize) -> usize {
         let threads = if self.jobs > 1 { self.jobs + 1 } else { 1 };
         threads.min(packages.max(1))
     }
 
-    /// Indexes one package, unless the HashDB knows it already (same URL, and same digest if one is
-    /// wanted, read as deeply as asked, at the indexer's evidence).
+    /// Indexes one package, unless the HashDB knows it already (same URL, same digest if one is wanted, read
+    /// as deeply as requested, at the indexer's evidence).
     ///
-    /// What the request says of a known package and its record does not (names, a project, an expiry
-    /// day, further URLs) is added to the record.
+    /// If the package is known, what only the request has (names, a project, an expiry day, further URLs) is
+    /// added to its record.
     ///
     /// # Errors
     /// See [`IndexError`]. Nothing is recorded then.
@@ -196,7 +196,7 @@ impl Indexer<'_> {
         self.read_and_record(request, &package, None, monitor)
     }
 
-    /// The package that a detector found, if the HashDB knows it. Nobody else is asked.
+    /// The package that a detector found, if the HashDB knows it. Nothing else is asked.
     fn known_candidate(
         &self,
         candidate: &Candidate,
@@ -206,7 +206,7 @@ impl Indexer<'_> {
         Ok(known.into_iter().flatten().next())
     }
 
-    /// Indexes what a detector found: as [`Self::index`], but the package may lie on this machine.
+    /// Indexes what a detector found: like [`Self::index`], but the package may be on this machine.
     fn index_candidate(
         &self,
         candidate: &Candidate,
@@ -232,7 +232,7 @@ impl Indexer<'_> {
         self.read_and_record(&request, &package, own_name, monitor)
     }
 
-    /// What a candidate asks for.
+    /// The request for a candidate.
     fn request_of(&self, candidate: &Candidate) -> Request {
         Request {
             url: public_url(self.mirrors, &candidate.url),
@@ -244,7 +244,7 @@ impl Indexer<'_> {
         }
     }
 
-    /// `own_name`: what the package calls itself, if it was asked already.
+    /// `own_name`: the name in the package itself, if it was read already.
     fn read_and_record(
         &self,
         request: &Request,
@@ -255,7 +255,7 @@ impl Indexer<'_> {
         let contents = read::read(&package.file, request, self.limits, monitor)?;
         package.check_unchanged()?;
         let mut request = request.clone();
-        // It is known by its own name, too, wherever it came from.
+        // It is also recorded under its own name, wherever it came from.
         let own_name = own_name.or_else(|| {
             let format = formats::by_name(contents.format)?;
             format.own_name(Input::File(&package.file), self.limits).ok()?
@@ -264,12 +264,12 @@ impl Indexer<'_> {
         record::record(self.hashdb, &request, package, contents)
     }
 
-    /// Indexes those of `candidates` that the HashDB does not know, several at once. A package that
-    /// fails is in the result and reported to the monitor; the others continue. Each is recorded as soon as
-    /// it is read, so that running again after an interruption continues.
+    /// Indexes those of `candidates` that the HashDB does not know, several at once. A package that fails is
+    /// in the result and reported to the monitor; the others continue. Each package is recorded as soon as it
+    /// is read, so that another run after an interruption continues from there.
     ///
     /// # Errors
-    /// When the HashDB fails, or the monitor asked to stop.
+    /// The HashDB failed, or the monitor asked to stop.
     pub fn index_candidates(
         &self,
         candidates: Vec<Candidate>,
@@ -278,12 +278,12 @@ impl Indexer<'_> {
         candidates::index_all(self, candidates, monitor)
     }
 
-    /// Runs the detectors over the tree at `root`, which lies on `machine`, and indexes what they find and the HashDB does not
-    /// know. A package that fails is in the result and reported to the monitor; the others continue.
+    /// Runs the detectors on the tree at `root`, which lies on `machine`, and indexes the packages that they
+    /// find and the HashDB does not know. A package that fails is in the result and reported to the monitor;
+    /// the others continue.
     ///
     /// # Errors
-    /// When `root` is not a folder that can be read, when the HashDB fails, or the monitor asked to
-    /// stop.
+    /// `root` is not a readable folder, the HashDB failed, or the monitor asked to stop.
     pub fn index_tree(
         &self,
         root: &Path,
@@ -297,11 +297,11 @@ impl Indexer<'_> {
         Ok(TreeIndexed { not_understood, ..indexed })
     }
 
-    /// Indexes the packages of the system at `root`, as those of `detectors` say that recognise systems, without looking
-    /// at the rest of it.
+    /// Indexes the packages of the system at `root`, as found by those of `detectors` that recognise systems,
+    /// without looking at other files.
     ///
     /// # Errors
-    /// When the HashDB fails, or the monitor asked to stop.
+    /// The HashDB failed, or the monitor asked to stop.
     pub fn index_system(
         &self,
         root: &Path,

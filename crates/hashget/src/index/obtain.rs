@@ -1,8 +1,9 @@
-//! Third step: the package of a candidate, from the cheapest place that has it: this machine, pools, servers that have it
-//! today, its permanent URL; and where a further question may name another place, from there.
+//! Third step: get the package of a candidate from the cheapest place that has it: this machine, pools,
+//! servers that have it for the time being, its permanent URL; and, if a further question can name another
+//! place, from there.
 //!
-//! Invariant: the URL to be recorded is a permanent one, and what came from elsewhere has the digest that the candidate
-//! names for it.
+//! Invariant: the recorded URL is permanent, and a package from elsewhere has the digest that the candidate
+//! names.
 
 use super::fetch::{self, Package};
 use super::question::Pages;
@@ -12,7 +13,7 @@ use crate::fetch::{FetchError, public_url};
 use crate::model::Checksum;
 use crate::monitor::Monitor;
 
-/// A package, and what to record of where it is.
+/// A package, with what is recorded about its URL.
 pub(super) struct Obtained {
     pub(super) package: Package,
     pub(super) request: Request,
@@ -32,13 +33,13 @@ pub(super) fn obtain(
     let Some(question) = &candidate.otherwise else { return Err(failure.into()) };
     match pages.answered(indexer, candidate, &**question, monitor) {
         Ok(further) => from_named_places(indexer, &further, monitor),
-        // That was the last resort: why the first place failed says more.
+        // The last attempt failed, too; the error of the first place is more informative.
         Err(IndexError::Fetch(_) | IndexError::Unreliable { .. }) => Err(failure.into()),
         Err(error) => Err(error),
     }
 }
 
-/// From the places that the candidate names.
+/// Tries the places that the candidate names.
 fn from_named_places(
     indexer: &Indexer<'_>,
     candidate: &Candidate,
@@ -51,19 +52,19 @@ fn from_named_places(
         return to_record(candidate, request, package);
     }
     if candidate.local_file.is_some() {
-        // The size may have been that of the local file, which turned out to be another one.
+        // The size may be that of the local file, which turned out to be a different one.
         request.size = None;
     }
     let by_checksum = candidate.checksum.as_ref().filter(|_| request.sha256.is_none());
     let package = match by_checksum {
         Some(checksum) => by_checksum_alone(indexer, candidate, &request, checksum, monitor)?,
-        // Pools are asked by SHA-256 where it is known.
+        // Pools are asked by SHA-256 if it is known.
         None => by_sha256(indexer, candidate, &request, monitor)?,
     };
     to_record(candidate, request, package)
 }
 
-/// By SHA-256; where none is known, whatever the one permanent URL gives.
+/// By SHA-256; if it is not known, whatever the only permanent URL serves.
 fn by_sha256(
     indexer: &Indexer<'_>,
     candidate: &Candidate,
@@ -84,7 +85,8 @@ fn by_sha256(
     Ok(package)
 }
 
-/// By another checksum, which no source proves: so one place after the other, until one has the right bytes.
+/// By another checksum, which sources do not prove: the places are tried one after the other, until one has
+/// the right bytes.
 fn by_checksum_alone(
     indexer: &Indexer<'_>,
     candidate: &Candidate,
@@ -101,7 +103,7 @@ fn by_checksum_alone(
         let fetched = fetch::fetch(indexer.source, &request, monitor);
         match fetched.and_then(|package| package.check(checksum).map(|()| package)) {
             Ok(package) => return Ok(package),
-            // Somebody had it and lied: that is the graver news.
+            // Wrong bytes are the more important error.
             Err(IndexError::Fetch(error @ FetchError::Mismatch { .. })) => failure = Some(error),
             Err(IndexError::Fetch(error)) => failure = Some(failure.unwrap_or(error)),
             Err(error) => return Err(error),
@@ -110,7 +112,8 @@ fn by_checksum_alone(
     Err(failure.expect("each place failed").into())
 }
 
-/// Which URL is recorded: the candidate's, unless that is likely only, and the bytes came from somewhere else.
+/// Decides which URL is recorded: the candidate's, unless that is only likely and the bytes came from
+/// elsewhere.
 fn to_record(
     candidate: &Candidate,
     mut request: Request,

@@ -1,6 +1,6 @@
-//! Is a package still what the HashDB says of it?
+//! Compares a package with its record in the HashDB.
 //!
-//! Invariant: nothing is recorded; members are read by the same code that indexes them.
+//! Invariant: nothing is recorded; members are read by the same code as when indexing.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -10,7 +10,7 @@ use crate::limits::Limits;
 use crate::model::{Digest, Evidence, Member, PackageRecord, RelPath};
 use crate::monitor::Monitor;
 
-/// How the members in `file`, whose own digest is right, differ from those that are recorded.
+/// How the members in `file`, whose digest is already proven, differ from the recorded ones.
 ///
 /// # Errors
 /// The package cannot be read, or the monitor asked to stop.
@@ -28,7 +28,7 @@ pub fn differences(
         let same = found.members == members;
         return Ok((!same).then(|| "its members are not the ones that are recorded".to_owned()));
     }
-    // Of weaker evidence only some members are known, and less of each.
+    // With weaker evidence only some members are known, and less about each.
     let found: BTreeMap<&RelPath, Option<Digest>> =
         found.members.iter().map(|member| (&member.path, member.sha256)).collect();
     let wrong = members

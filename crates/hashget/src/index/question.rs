@@ -1,7 +1,7 @@
-//! Packages whose URL a registry's index tells: which pages were asked, and what they said.
+//! Packages whose URL is in a registry's index: which pages were requested, and their answers.
 //!
-//! Invariant: each page is asked for once in a run, however many packages it is about; what it says is foreign
-//! text, and becomes a URL only by the question's own understanding of it.
+//! Invariant: each page is requested once in a run, however many packages need it, unless [`MAX_KEPT`] is
+//! exceeded. Its content is untrusted text; only the question's own parser makes a URL of it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -12,16 +12,16 @@ use crate::fetch::{FetchError, shown};
 use crate::model::escaped;
 use crate::monitor::{Monitor, ProblemKind};
 
-/// Size limit of a page; of a larger one the start is read.
+/// Size limit of a page; of a larger one only the start is read.
 const MAX_PAGE: u64 = 64 << 20;
 
-/// Total size of the pages that are kept.
+/// Limit on the total size of the pages that are kept.
 const MAX_KEPT: usize = 64 << 20;
 
-/// A page: one asks for it, the others wait. `None` until it is here.
+/// A page: one thread requests it, the others wait. `None` until it has arrived.
 type Page = Arc<Mutex<Option<Asked>>>;
 
-/// What came of asking for a page.
+/// The result of requesting a page.
 #[derive(Debug, Clone)]
 enum Asked {
     /// Its bytes.
@@ -30,7 +30,7 @@ enum Asked {
     Nowhere,
 }
 
-/// Pages of indexes, as far as they were asked for.
+/// The pages of indexes that were requested.
 #[derive(Debug, Default)]
 pub(super) struct Pages {
     kept: Mutex<Kept>,
@@ -43,7 +43,7 @@ struct Kept {
 }
 
 impl Pages {
-    /// The candidate with what the index says of it.
+    /// The candidate, completed by the answer of the index.
     pub(super) fn answered(
         &self,
         indexer: &Indexer<'_>,
@@ -112,7 +112,8 @@ impl Pages {
         let mut kept = self.kept.lock().expect("nothing panics while it looks");
         kept.bytes += bytes;
         if kept.bytes > MAX_KEPT {
-            // Whoever waits for one of them has it; the others are asked for again.
+            // Threads that wait for one of them still get it; the other pages are requested again when
+            // needed.
             kept.pages.clear();
             kept.bytes = bytes;
             kept.pages.insert(url.to_owned(), Arc::new(Mutex::new(Some(asked.clone()))));
@@ -122,7 +123,7 @@ impl Pages {
     }
 }
 
-/// The answer, or the one of its alternatives that the file on this machine is.
+/// The answer, or that of its alternatives which matches the local file.
 fn fitting(candidate: &Candidate, answer: Answer, monitor: &dyn Monitor) -> Answer {
     let file = candidate.local_file.as_deref().filter(|_| !answer.alternatives.is_empty());
     let Some(file) = file.and_then(|file| fetch::open(file, monitor).ok()) else { return answer };
@@ -133,7 +134,7 @@ fn fitting(candidate: &Candidate, answer: Answer, monitor: &dyn Monitor) -> Answ
     fitting.unwrap_or(answer)
 }
 
-/// Does nothing that was tried use a network?
+/// Were all attempts refused because they would have used a network?
 fn is_refused(error: &FetchError) -> bool {
     match error {
         FetchError::Refused { .. } => true,

@@ -1,6 +1,6 @@
-//! Fourth step: every member of the package, with the digests of the regular files.
+//! Fourth step: read every member of the package, and the digests of the regular files.
 //!
-//! Invariant: every regular file in [`Contents`] has the digest of as many bytes as it declares.
+//! Invariant: every regular file in [`Contents`] has a digest over exactly as many bytes as it declares.
 
 use std::fs::File;
 use std::io::Read;
@@ -14,7 +14,7 @@ use crate::monitor::{Interrupted, Monitor, ProblemKind, Running, Step, Total};
 
 /// What is inside a package.
 pub(super) struct Contents {
-    /// The name of the format that it was read as.
+    /// The name of its format.
     pub(super) format: &'static str,
     /// Its members, in the package's own order.
     pub(super) members: Vec<Member>,
@@ -53,11 +53,11 @@ pub(super) fn read(
     }
 }
 
-/// What the package in `file` calls itself, as far as its format tells. Formats are named as the signatures of their
-/// packages.
+/// The name of the package in `file`, if its format contains one. Formats have the same names as the kinds of
+/// signature of their packages.
 ///
 /// # Errors
-/// It calls itself otherwise than `candidate` does.
+/// The name differs from that of `candidate`.
 pub(super) fn own_name(
     file: &File,
     candidate: &Candidate,
@@ -77,14 +77,14 @@ pub(super) fn own_name(
     }
 }
 
-/// Does the URL end as those of packages do (`a.zip`, or `a.zip/download`)? A server may send a page of its own
-/// instead.
+/// Does the URL end like that of a package (`a.zip`, or `a.zip/download`)? A server may send a page of its
+/// own instead.
 fn is_named_as_package(url: &str) -> bool {
     let path = url.split(['?', '#']).next().unwrap_or(url);
     path.rsplit('/').take(2).any(|name| formats::is_package_name(name.as_bytes()))
 }
 
-/// A member whose content is not what the package says.
+/// A member whose content differs from what the package declares.
 #[derive(Debug, thiserror::Error)]
 enum BadMember {
     #[error("cannot read {path}")]
@@ -97,7 +97,7 @@ enum BadMember {
     Size { path: RelPath, declared: u64, found: u64 },
 }
 
-/// Members are hashed in pieces of this many bytes; between them the monitor may interrupt.
+/// Members are hashed in pieces of this many bytes; the monitor may interrupt between them.
 const PIECE: usize = 1 << 17;
 
 /// Hashes members and keeps them.

@@ -1,6 +1,6 @@
-//! Last step: the package enters the HashDB.
+//! Last step: record the package in the HashDB.
 //!
-//! Invariant: only packages whose members have all been read come here.
+//! Invariant: only packages whose members have all been read are recorded here.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -10,7 +10,7 @@ use super::{IndexError, Indexed, Request};
 use crate::hashdb::{HashDbWriter, Key, PackageId};
 use crate::model::{Evidence, PackageRecord};
 
-/// Records `package` with what is inside it.
+/// Records `package` with its contents.
 pub(super) fn record(
     hashdb: &dyn HashDbWriter,
     request: &Request,
@@ -36,7 +36,8 @@ pub(super) fn record(
     Ok(Indexed::New { id, record: Box::new(record), members: contents.members.len() })
 }
 
-/// The same package may have been recorded under another URL, before its members were all read.
+/// Removes records of the same package under other URLs that have weaker evidence, with only some of its
+/// members.
 fn forget_weaker(
     hashdb: &dyn HashDbWriter,
     id: PackageId,
@@ -53,7 +54,7 @@ fn forget_weaker(
     Ok(())
 }
 
-/// Seconds since 1970 UTC; 0 on a machine whose clock stands before that.
+/// Seconds since 1970 UTC; 0 if the clock is set to an earlier date.
 pub(super) fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)

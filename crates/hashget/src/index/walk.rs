@@ -1,6 +1,6 @@
-//! The entries of a tree that some detector wants to see.
+//! The entries of a tree that interest some detector.
 //!
-//! Invariant: symbolic links are not followed; a folder that cannot be read is reported and left out.
+//! Invariant: symbolic links are not followed; a folder that cannot be read is reported and skipped.
 
 use std::fs::FileType;
 use std::os::unix::ffi::OsStrExt as _;
@@ -14,7 +14,7 @@ use crate::monitor::{Monitor, ProblemKind, Step, Total};
 /// The paths below `root` that interest one of `detectors`, each folder's entries sorted by name.
 ///
 /// # Errors
-/// When `root` itself cannot be read, or the monitor asked to stop.
+/// `root` itself cannot be read, or the monitor asked to stop.
 pub(super) fn interesting_paths(
     root: &Path,
     detectors: &[&dyn Detector],
@@ -34,7 +34,7 @@ pub(super) fn interesting_paths(
                 continue;
             }
         };
-        // The stack gives the last one first.
+        // Reversed, since the last one is taken from the stack first.
         for (path, file_type) in entries.iter().rev() {
             if file_type.is_dir() {
                 folders.push(path.clone());

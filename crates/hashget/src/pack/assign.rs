@@ -1,6 +1,6 @@
-//! How the metadata of entries differs from what their package records, as short as possible.
+//! How the metadata of entries differs from that in their package, as short as possible.
 //!
-//! Invariant: pure; following the assignments that come out gives exactly the entries that went in.
+//! Invariant: pure; applying the resulting assignments gives exactly the metadata of the entries.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -12,17 +12,17 @@ use crate::model::manifest::{
 };
 use crate::model::{Kind, MemberMetadata, Metadata, Timestamp};
 
-/// What the package records of given members: little for each, since there may be millions.
+/// The metadata that the package has for given members, compactly, since there may be millions.
 #[derive(Default)]
 pub(super) struct OwnMetadata {
-    /// Which of `distinct` the members have: from which member on, ascending.
+    /// Runs of members with the same metadata: first member, and index in `distinct`; ascending.
     runs: Vec<(u32, u32)>,
-    /// How many members there are.
+    /// Number of members.
     count: usize,
-    /// Without times.
+    /// The distinct values, without times.
     distinct: Vec<MemberMetadata>,
     known: BTreeMap<OwnKey, u32>,
-    /// The times that are not those of the entries, by position.
+    /// Times that differ from those of the entries, by position.
     times: Vec<(u32, Option<Timestamp>)>,
 }
 
@@ -30,12 +30,12 @@ pub(super) struct OwnMetadata {
 type OwnKey = (Option<u32>, Option<u32>, Option<u32>, BTreeMap<Box<[u8]>, Box<[u8]>>);
 
 impl OwnMetadata {
-    /// Adds that of one more member; its entry has the time `actual`.
+    /// Adds one more member; its entry has the time `actual`.
     pub(super) fn push(&mut self, own: &MemberMetadata, actual: Timestamp) {
         if own.mtime != Some(actual) {
             self.times.push((position(self.count), own.mtime));
         }
-        // Most have what the one before has.
+        // Most members have the same metadata as the one before.
         let last = self.runs.last().map(|&(_, which)| &self.distinct[which as usize]);
         if last.is_none_or(|last| !same_but_for_times(last, own)) {
             let key = (own.mode, own.uid, own.gid, (*own.xattrs).clone());
@@ -48,7 +48,7 @@ impl OwnMetadata {
         self.count += 1;
     }
 
-    /// That of one member, but for the time.
+    /// The metadata of one member, except the time.
     fn but_for_time(&self, at: usize) -> &MemberMetadata {
         let run = self.runs.partition_point(|&(from, _)| from <= position(at)) - 1;
         &self.distinct[self.runs[run].1 as usize]
@@ -66,29 +66,29 @@ fn same_but_for_times(a: &MemberMetadata, b: &MemberMetadata) -> bool {
     (a.mode, a.uid, a.gid) == (b.mode, b.uid, b.gid) && a.xattrs == b.xattrs
 }
 
-/// The given members, in order, with the entries that they give.
+/// The given members, in order, with the entries they restore.
 pub(super) struct Pairs<'a> {
     /// The tree.
     pub(super) claims: &'a Claims<'a>,
     /// The members.
     pub(super) given: &'a [Given],
-    /// What the package records of them.
+    /// The metadata of the members in the package.
     pub(super) own: &'a OwnMetadata,
 }
 
-/// One given member and the entry it gives.
+/// One given member and the entry it restores.
 struct Pair<'a> {
     /// Is the member another name of a file?
     link: bool,
     /// Is it a symbolic link?
     symlink: bool,
-    /// What the package records, but for the time.
+    /// The metadata in the package, except the time.
     own: &'a MemberMetadata,
     own_mtime: Option<Timestamp>,
-    /// What the entry has.
+    /// The metadata of the entry.
     actual: &'a Metadata,
-    /// Does this placement decide the entry's metadata? (Not for links, nor folders that an earlier one
-    /// gave.)
+    /// Does this placement decide the entry's metadata? (It does not for links, and for folders of an earlier
+    /// placement.)
     decides: bool,
 }
 
@@ -116,8 +116,8 @@ impl<'a> Pairs<'a> {
 }
 
 impl Pair<'_> {
-    /// Must a value be assigned where the package has none? For a link nothing is needed; for a
-    /// folder it is, even if an earlier placement decides.
+    /// Must a value be assigned because the package has none? For a link no value is needed; for a folder it
+    /// is, even if an earlier placement decides.
     fn lacks<T>(&self, own: Option<T>) -> bool {
         own.is_none() && !self.link
     }
@@ -128,10 +128,10 @@ impl Pair<'_> {
     }
 }
 
-/// From this share of exceptions on, in quarters, values for all positions are shorter.
+/// If more than this share of the values (in quarters) are exceptions, a list of all values is shorter.
 const MOSTLY: usize = 3;
 
-/// Masks that people unpack with.
+/// Common umasks during unpacking.
 const UMASKS: [u32; 5] = [0o022, 0o002, 0o027, 0o077, 0o007];
 
 /// Writes the assignments for `pairs` into `placement`.
@@ -162,12 +162,12 @@ fn assign_modes(placement: &mut Placement, pairs: &Pairs<'_>) {
     placement.mode = numbers(pairs, decides, own, |pair| pair.actual.mode);
 }
 
-/// Positions as a manifest has them.
+/// A position in the form used by manifests.
 fn position(index: usize) -> u32 {
     u32::try_from(index).expect("a package has fewer than 2^32 members")
 }
 
-/// A constant for all where that leaves fewer exceptions, then the exceptions.
+/// A constant for all if that leaves fewer exceptions, followed by the exceptions.
 fn numbers(
     pairs: &Pairs<'_>,
     decides: impl Fn(&Pair<'_>) -> bool,
@@ -218,7 +218,7 @@ fn numbers(
     assignments
 }
 
-/// How many members make a shift of their own worth writing.
+/// Number of members from which a separate time shift is worth writing.
 const SHIFT_MEMBERS: usize = 4;
 
 fn times(pairs: &Pairs<'_>) -> Vec<MtimeAssignment> {
@@ -229,7 +229,7 @@ fn times(pairs: &Pairs<'_>) -> Vec<MtimeAssignment> {
         if whole { actual.seconds.checked_sub(own.seconds) } else { None }
     };
     let counts = |pair: &Pair<'_>| pair.decides || pair.lacks(pair.own_mtime);
-    // The usual case, which takes no memory to detect.
+    // The usual case, detected without allocating memory.
     if pairs.iter().all(|pair| !counts(&pair) || shift_of(&pair) == Some(0)) {
         return Vec::new();
     }
@@ -245,7 +245,7 @@ fn times(pairs: &Pairs<'_>) -> Vec<MtimeAssignment> {
 
     let mut assignments = Vec::new();
     let mut done = vec![false; pairs.len()];
-    // The shift of most members is assigned once for all, unless it is 0.
+    // The most frequent shift is assigned once for all, unless it is 0.
     let base = match shifts.first() {
         Some((shift, members)) if members.len() >= SHIFT_MEMBERS => *shift,
         _ => 0,

@@ -1,5 +1,5 @@
-//! What detectors find in a tree that is packed: which candidates are worth indexing, and which detector found a
-//! package that is relied on.
+//! Candidates in a tree that is packed: which ones are worth indexing, and which detector found a package
+//! that is relied on.
 //!
 //! Invariant: a candidate is skipped only if every file around it is known already or may not be left out, so that
 //! skipping it costs nothing.
@@ -18,16 +18,16 @@ use crate::model::{Amount, Entry, PackageRecord, RelPath};
 use crate::monitor::Monitor;
 use crate::tree::Scan;
 
-/// What a detector did for an archive.
+/// The contribution of a detector to an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DetectorUse {
     /// Its name.
     pub name: String,
-    /// The packages that it was the first to find.
+    /// Number of packages that it was the first to find.
     pub packages: usize,
     /// What those of them that are relied on give back.
     pub gives: Amount,
-    /// Time it took, all threads together, without fetching and reading packages.
+    /// Time it took, summed over all threads, without fetching and reading packages.
     pub time: Duration,
 }
 
@@ -47,7 +47,7 @@ impl Packer<'_> {
             return Ok((Finders::default(), look_up()?));
         }
         let paths = scan.entries.iter().map(|entry| &entry.path);
-        // What is not understood has been reported to the monitor.
+        // Entries that could not be parsed have been reported to the monitor.
         let (root, detectors, machine) = (scan.root.path(), &options.detectors, &options.machine);
         let Detected { candidates, efforts, .. } =
             index::detect(root, paths, detectors, machine, self.jobs, monitor);
@@ -80,10 +80,9 @@ impl Packer<'_> {
     }
 }
 
-/// Those candidates that could give something: the folder in which they were found holds a file that
-/// no package in the HashDB has. (A kernel tree whose tarball was indexed from another address need not be
-/// downloaded once more.)
-/// `unknown` files are ascending, and so by path.
+/// The candidates that could be useful: those found in a folder with a file that no package in the HashDB
+/// has. (The tarball of a kernel tree that was already indexed from another address need not be downloaded
+/// again.) `unknown` files are in ascending order, and therefore sorted by path.
 fn of_use(unknown: &[usize], candidates: Vec<Candidate>, entries: &[Entry]) -> Vec<Candidate> {
     let path = |file: usize| entries[file].path.as_bytes();
     let holds_unknown = |folder: &RelPath| {
@@ -96,7 +95,7 @@ fn of_use(unknown: &[usize], candidates: Vec<Candidate>, entries: &[Entry]) -> V
     candidates.into_iter().filter(of_use).collect()
 }
 
-/// Which detector found a package first, by all that a package is called: URL, digest, signature.
+/// Which detector found a package first, by each of the package's names: URL, digest, signature.
 #[derive(Debug, Default)]
 pub(super) struct Finders(HashMap<String, String>);
 
@@ -115,7 +114,7 @@ impl Finders {
         Self(finders)
     }
 
-    /// Adds what packages give back to what the detectors did that found them.
+    /// Credits each detector with what the packages that it found give back.
     pub(super) fn credit<'a>(
         &self,
         detectors: &mut [DetectorUse],

@@ -1,6 +1,6 @@
-//! Which entries packages give so far, while a plan is made.
+//! Which entries are given by packages so far, while a plan is made.
 //!
-//! Invariant: an entry is given at most once, and of a file with several names one name at most is given as a file: all
+//! Invariant: an entry is given at most once. Of the names of a file at most one is given as a file; all
 //! others are links to it.
 
 use std::collections::HashMap;
@@ -10,18 +10,18 @@ use super::verdict::{Reason, Verdict, Verdicts};
 use crate::model::Entry;
 use crate::tree::Entries;
 
-/// The verdicts on a tree, while a plan is made.
+/// The verdicts on a tree while a plan is made.
 #[derive(Debug)]
 pub(super) struct Claims<'a> {
     /// The tree.
     pub(super) entries: &'a Entries,
     verdicts: Verdicts,
-    /// For first names of files with several: the name under which a package gives the file.
+    /// For files with several names, by first name: the name under which a package gives the file.
     heads: HashMap<usize, usize>,
 }
 
 impl<'a> Claims<'a> {
-    /// Nothing is given yet.
+    /// Nothing is given at the start.
     pub(super) fn new(entries: &'a Entries, verdicts: Verdicts) -> Self {
         Self { entries, verdicts, heads: HashMap::new() }
     }
@@ -42,12 +42,12 @@ impl<'a> Claims<'a> {
         }
     }
 
-    /// The name under which the file of this first name is given, if it has several names.
+    /// The name under which the file with this first name is given, if it has several names.
     pub(super) fn head(&self, first_name: usize) -> Option<usize> {
         self.heads.get(&first_name).copied()
     }
 
-    /// The package gives this entry.
+    /// Marks this entry as given by the package.
     pub(super) fn give(&mut self, entry: usize, role: Role, package: usize) {
         if role == Role::Again {
             return;
@@ -59,13 +59,13 @@ impl<'a> Claims<'a> {
         }
     }
 
-    /// Gives another reason for archiving an entry, unless it is given, or archived whatever packages have.
+    /// Changes the reason for archiving an entry, unless it is given, or its reason is final.
     pub(super) fn set_reason(&mut self, entry: usize, reason: Reason) {
         self.verdicts.set_reason(entry, reason);
     }
 
-    /// The verdicts in the end: names that are not given become links to the one that is, and packages get the numbers
-    /// that `number` says.
+    /// The final verdicts: names that are not given become links to the name that is, and packages are
+    /// renumbered by `number`.
     pub(super) fn finish(self, number: impl Fn(usize) -> usize) -> Verdicts {
         let Self { entries, mut verdicts, heads } = self;
         for index in 0..entries.len() {

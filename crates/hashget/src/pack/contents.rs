@@ -1,33 +1,33 @@
-//! The different contents of a tree, each with a number.
+//! The distinct contents of a tree, numbered.
 //!
-//! Invariant: numbers ascend with the digests; all of matching and planning works with them, so that each
-//! digest of a package is looked up once.
+//! Invariant: numbers ascend with the digests. All matching and planning works with the numbers, so that each
+//! digest of a package is looked up only once.
 
 use super::claims::Claims;
 use crate::model::{Digest, Kind, Member};
 use crate::tree::Entries;
 
-/// Stands for contents that the tree does not have.
+/// The number for contents that the tree does not have.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// The first bits of a digest, which are kept beside each name: two contents almost never share them.
+/// The first bits of a digest, stored with each name: two contents almost never share them.
 fn head(digest: &Digest) -> u64 {
     u64::from_be_bytes(*digest.as_bytes().first_chunk().expect("a digest has 32 bytes"))
 }
 
 /// The contents of all files that may be left out.
 ///
-/// Sorted lists take a fifth of the memory of a hash map, and integers are sorted quickly. The fields of one content are
-/// stored together, since planning is bound by cache misses.
+/// Sorted lists take a fifth of the memory of a hash map, and integers sort quickly. The fields of one
+/// content are stored together, since planning is bound by cache misses.
 pub(super) struct Contents<'a> {
     entries: &'a Entries,
-    /// Each content; and one more at the end.
+    /// One row for each content, and one more at the end.
     rows: Vec<Row>,
     /// The further names of every content, one content after the other.
     further: Vec<u32>,
-    /// For each value of a digest's first bits the first content that has it or a greater one.
+    /// For each value of a digest's first bits, the first content with that value or a greater one.
     buckets: Vec<u32>,
-    /// How far a head is shifted to be an index of `buckets`.
+    /// The number of bits by which a head is shifted to get an index into `buckets`.
     shift: u32,
 }
 
@@ -44,7 +44,8 @@ impl<'a> Contents<'a> {
     pub(super) fn new(claims: &Claims<'a>) -> Self {
         let entries = claims.entries;
         let digest = |first: u32| entries[first as usize].sha256.as_ref();
-        // Head of the digest, index of the entry, and of the entry that has the digest: another one for hard links.
+        // The head of the digest, the index of the name, and that of the entry with the digest: a different
+        // one for hard links.
         let mut names: Vec<(u64, u32, u32)> = (0..entries.len())
             .filter_map(|index| {
                 let first = entries.first_name(index);
@@ -94,7 +95,7 @@ impl<'a> Contents<'a> {
         self.entries[file as usize].sha256.expect("only files with a digest are here")
     }
 
-    /// The bytes that leaving out a content saves.
+    /// Number of bytes saved by leaving out a content.
     pub(super) fn weight(&self, content: u32) -> u64 {
         let size = |name: usize| match self.entries[name].kind {
             Kind::File { size } => size,
@@ -103,7 +104,7 @@ impl<'a> Contents<'a> {
         self.names(content).map(size).sum()
     }
 
-    /// The number of the contents with this digest, [`NONE`] if the tree does not have them.
+    /// The number of the contents with this digest, or [`NONE`] if the tree does not have them.
     pub(super) fn number(&self, digest: &Digest) -> u32 {
         let head = head(digest);
         let bucket = usize::try_from(head >> self.shift).unwrap_or(usize::MAX);
@@ -114,12 +115,12 @@ impl<'a> Contents<'a> {
             .unwrap_or(NONE)
     }
 
-    /// The number of the contents of a member.
+    /// The number of a member's contents.
     pub(super) fn number_of(&self, member: &Member) -> u32 {
         member.sha256.map_or(NONE, |sha256| self.number(&sha256))
     }
 
-    /// The entries that have a content, ascending; none for [`NONE`].
+    /// The entries with these contents, ascending; none for [`NONE`].
     pub(super) fn names(&self, content: u32) -> impl Iterator<Item = usize> + Clone + '_ {
         let at = (content != NONE).then_some(content as usize);
         let further = at.map_or(&[][..], |at| {
@@ -130,7 +131,7 @@ impl<'a> Contents<'a> {
     }
 }
 
-/// Indices take four bytes.
+/// Converts an index to four bytes.
 fn compact(index: usize) -> u32 {
     u32::try_from(index).expect("a tree has fewer than 2^32 entries")
 }
@@ -154,7 +155,7 @@ mod tests {
     #[test]
     fn every_content_has_a_number_and_what_is_not_there_has_none() {
         for count in [0, 1, 2, 3, 100, 5000] {
-            // Every third one has the contents of the one before.
+            // Every third entry has the contents of the one before.
             let text =
                 |index: usize| format!("text {}", if index % 3 == 2 { index - 1 } else { index });
             let entries: Vec<Entry> = (0..count).map(|index| file(index, &text(index))).collect();

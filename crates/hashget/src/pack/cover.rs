@@ -1,7 +1,7 @@
-//! Which packages to rely on: least bytes to download for the bytes saved.
+//! Chooses the packages to rely on: the least bytes to download for the bytes saved.
 //!
-//! Invariant: pure and deterministic; a package is chosen only if what it alone adds is worth its
-//! download by the user's limit.
+//! Invariant: pure and deterministic; a package is chosen only if the bytes that it alone adds are worth its
+//! download, by the user's limit.
 
 use std::collections::BinaryHeap;
 use std::collections::HashMap;
@@ -13,9 +13,9 @@ use crate::hashdb::PackageId;
 pub(super) struct Offer {
     /// Which package.
     pub(super) id: PackageId,
-    /// Bytes to download.
+    /// Size of the download in bytes.
     pub(super) size: u64,
-    /// The contents it holds, as indices into the list of weights.
+    /// The contents that it has, as indices into the list of weights.
     pub(super) contents: Vec<u32>,
 }
 
@@ -24,11 +24,11 @@ pub(super) struct Offer {
 pub(super) struct Choice {
     /// Packages to rely on.
     pub(super) chosen: Vec<PackageId>,
-    /// Packages whose download would save too little, with the bytes that they would save.
+    /// Packages whose download would save too little, with the number of bytes saved.
     pub(super) not_worth: Vec<(PackageId, u64)>,
 }
 
-/// An offer in the heap: best ratio of bytes saved to bytes downloaded first; then the larger gain,
+/// An offer in the heap. The best ratio of bytes saved to bytes downloaded comes first, then the larger gain,
 /// then the earlier package, so that the choice is deterministic.
 #[derive(PartialEq)]
 struct Ranked {
@@ -54,9 +54,9 @@ impl PartialOrd for Ranked {
     }
 }
 
-/// Chooses greedily (weighted set cover). `weights` are the bytes that leaving out each content
-/// saves; a package is taken while it costs at most `max_fetch_ratio` bytes to download for each
-/// byte it adds. `offers` are in the order that decides ties.
+/// Chooses greedily (weighted set cover). `weights` has the bytes saved by leaving out each content. A
+/// package is chosen if it costs at most `max_fetch_ratio` bytes of download for each byte it adds. The order
+/// of `offers` decides ties.
 pub(super) fn choose(offers: &[Offer], weights: &[u64], max_fetch_ratio: f64) -> Choice {
     let mut covered = vec![false; weights.len()];
     let gain_of = |offer: &Offer, covered: &[bool]| -> u64 {
@@ -78,7 +78,7 @@ pub(super) fn choose(offers: &[Offer], weights: &[u64], max_fetch_ratio: f64) ->
     let mut choice = Choice::default();
     let mut left_alone: HashMap<usize, u64> = HashMap::new();
     while let Some(best) = heap.pop() {
-        // Others may have been chosen since this was ranked; gains only shrink, so the top of the
+        // Other packages may have been chosen since this one was ranked. Gains only shrink, so the top of the
         // heap is the best as soon as its rank is up to date.
         let gain = gain_of(&offers[best.offer], &covered);
         if gain == 0 {

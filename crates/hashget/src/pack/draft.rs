@@ -1,6 +1,6 @@
-//! The manifest of a backup that is not made: to look at what it would be.
+//! The manifest of a backup that is not made, for inspection.
 //!
-//! Invariant: it is the manifest that packing would write, and nothing is written.
+//! Invariant: it is the manifest that packing would write; nothing is written.
 
 use std::path::Path;
 
@@ -9,11 +9,11 @@ use super::{ManifestVersion, Output, PackError, PackOptions, Packer, Summary, wr
 use crate::monitor::Monitor;
 
 impl Packer<'_> {
-    /// Plans a backup of the tree at `tree` as [`Packer::pack`] does, and gives its manifest, of version 2, as
-    /// the JSON that [`AnyManifest::parse`](crate::model::manifest::AnyManifest::parse) reads.
+    /// Plans a backup of the tree at `tree` like [`Packer::pack`], and returns its manifest, version 2, as
+    /// JSON that [`AnyManifest::parse`](crate::model::manifest::AnyManifest::parse) reads.
     ///
     /// # Errors
-    /// As of [`Packer::pack`].
+    /// As for [`Packer::pack`].
     pub fn draft(
         &self,
         tree: &Path,

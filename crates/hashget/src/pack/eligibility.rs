@@ -1,6 +1,6 @@
-//! The first verdicts: what packages may give back at all, before anyone asks which do.
+//! The first verdicts: which entries packages may give back at all, before the HashDB is asked.
 //!
-//! Invariant: pure; what holds whatever packages have is decided here and nowhere else.
+//! Invariant: pure; reasons that do not depend on packages are decided here and nowhere else.
 
 use super::PackOptions;
 use super::verdict::{Reason, Verdict, Verdicts};
@@ -8,7 +8,7 @@ use crate::model::manifest::MANIFEST_NAME;
 use crate::model::{Entry, Kind};
 use crate::tree::{BadGlob, Globs, Scan};
 
-/// The verdicts on a tree of which no package is known.
+/// The verdicts on a tree before any package is considered.
 pub(super) fn first_verdicts(scan: &Scan, options: &PackOptions<'_>) -> Result<Verdicts, BadGlob> {
     let skip = Globs::new(&options.skip)?;
     let reason = |entry: &Entry| {
@@ -32,7 +32,7 @@ pub(super) fn first_verdicts(scan: &Scan, options: &PackOptions<'_>) -> Result<V
     Ok(verdicts.collect())
 }
 
-/// Does this entry have the path of the manifest, or lie below it?
+/// Does this entry have the path of the manifest, or is it below that path?
 fn is_own_manifest(entry: &Entry) -> bool {
     let rest = entry.path.as_bytes().strip_prefix(MANIFEST_NAME.as_bytes());
     rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'/')

@@ -1,7 +1,7 @@
-//! Lists of files that another backup tool leaves out, in that tool's own syntax.
+//! Exclude lists for other backup tools, in each tool's own syntax.
 //!
-//! Invariant: pure. A line means exactly its one path, as seen when the tool is run as `docs/cli.md` says;
-//! a path that the syntax cannot express has no line.
+//! Invariant: pure. A line matches exactly its one path, when the tool is run as `docs/cli.md` says; a path
+//! that the syntax cannot express has no line.
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -22,8 +22,8 @@ pub enum Tool {
 }
 
 impl Tool {
-    /// The line that leaves out `path` of the tree at `top` (absolute), with its end. `None` if
-    /// the tool's syntax cannot express that path.
+    /// The line that excludes `path` of the tree at `top` (absolute), with its terminator. `None` if the
+    /// tool's syntax cannot express the path.
     pub(super) fn line(self, top: &Path, path: &RelPath) -> Option<Vec<u8>> {
         let path = path.as_bytes();
         match self {
@@ -47,8 +47,8 @@ fn with_backslashes(bytes: &[u8], special: &[u8]) -> Vec<u8> {
     escaped
 }
 
-/// Glob patterns, one a line; white space at the end of a line would be dropped. The `./` of `-c .` anchors
-/// them: no path has it anywhere else.
+/// Glob patterns, one per line; trailing white space would be dropped. The `./` of `-c .` anchors them: no
+/// path has it anywhere else.
 fn tar(path: &[u8]) -> Option<Vec<u8>> {
     if path.contains(&b'\n') {
         return None;
@@ -56,7 +56,7 @@ fn tar(path: &[u8]) -> Option<Vec<u8>> {
     let (last, before) = path.split_last()?;
     let mut line = b"./".to_vec();
     if matches!(last, b' ' | b'\t' | 0x0b | 0x0c | b'\r') {
-        // A class is a wildcard, and with wildcards tar wants characters, not bytes.
+        // A character class is a wildcard, and with wildcards tar works on characters, not bytes.
         std::str::from_utf8(path).ok()?;
         line.extend(with_backslashes(before, b"*?[\\"));
         line.extend([b'[', *last, b']']);
@@ -67,8 +67,8 @@ fn tar(path: &[u8]) -> Option<Vec<u8>> {
     Some(line)
 }
 
-/// Absolute patterns of Go's `filepath.Match`, one a line; `$` is for variables, and white space at the end
-/// would be dropped.
+/// Absolute patterns of Go's `filepath.Match`, one per line. `$` would start a variable, and trailing white
+/// space would be dropped.
 fn restic(top: &Path, path: &[u8]) -> Option<Vec<u8>> {
     let whole = [top.as_os_str().as_bytes(), b"/", path].concat();
     if whole.contains(&b'\n') {
@@ -93,7 +93,7 @@ fn restic(top: &Path, path: &[u8]) -> Option<Vec<u8>> {
     Some(line)
 }
 
-/// The exact path (`pf:`) where a line can hold it; else a regular expression for it alone.
+/// The exact path (`pf:`) if a line can hold it; otherwise a regular expression that matches only it.
 fn borg(path: &[u8]) -> Vec<u8> {
     let plain = std::str::from_utf8(path).ok().filter(|text| {
         text.trim() == *text
@@ -112,7 +112,7 @@ fn borg(path: &[u8]) -> Vec<u8> {
             }
         }
         for byte in chunk.invalid() {
-            // As Python holds bytes that are no UTF-8.
+            // As Python represents bytes that are not UTF-8.
             line.push_str(&format!("\\udc{byte:02x}"));
         }
     }
@@ -120,8 +120,8 @@ fn borg(path: &[u8]) -> Vec<u8> {
     line.into_bytes()
 }
 
-/// Patterns anchored by a `/`, each ended by a NUL (`--from0`). A backslash escapes only in patterns that
-/// have a wildcard.
+/// Patterns anchored by a `/`, each terminated by a NUL (`--from0`). A backslash escapes only in patterns
+/// that contain a wildcard.
 fn rsync(path: &[u8]) -> Vec<u8> {
     let mut line = b"/".to_vec();
     if path.iter().any(|byte| matches!(byte, b'*' | b'?' | b'[')) {

@@ -1,7 +1,7 @@
-//! Why an entry would be left out of a backup, or archived: a dry run of packing, asked by path.
+//! Why an entry would be left out of a backup, or archived: a dry run of packing, queried by path.
 //!
-//! Invariant: the verdicts are those of [`Packer::pack`] for the same tree and options, with the HashDB as it is.
-//! Nothing is indexed, fetched or written.
+//! Invariant: the verdicts are those of [`Packer::pack`] for the same tree and options, and the current
+//! HashDB. Nothing is indexed, fetched or written.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
@@ -25,7 +25,7 @@ use crate::tree::{
 pub struct Holder {
     /// The package.
     pub record: Arc<PackageRecord>,
-    /// The member; the package itself if absent.
+    /// The member; `None` if it is the package itself.
     pub member: Option<RelPath>,
     /// Why it is not relied on, if it is not.
     pub obstacle: Option<Obstacle>,
@@ -38,22 +38,22 @@ pub struct Explanation {
     pub entries: Entries,
     /// The packages that would be relied on, by URL.
     pub packages: Vec<PackageUse>,
-    /// The entries at and below the paths that were asked for, by index, ascending.
+    /// The entries at and below the requested paths, by index, ascending.
     pub asked: Vec<usize>,
-    /// What lies at, below or around those paths and is not part of the tree.
+    /// What is at, below or around these paths and is not part of the tree.
     pub absent: Vec<(RelPath, Absence)>,
     verdicts: Verdicts,
-    /// By digest, for the files that were asked for.
+    /// By digest, for the requested files.
     holders: HashMap<Digest, Vec<Holder>>,
 }
 
 impl Explanation {
-    /// What becomes of an entry: packages by their index in [`Self::packages`].
+    /// The verdict on an entry: packages by their index in [`Self::packages`].
     pub fn verdict(&self, entry: usize) -> Verdict {
         self.verdicts.get(entry)
     }
 
-    /// The packages that have the contents of an entry that was asked for, those that are relied on first.
+    /// The packages that have the contents of a requested entry; those that are relied on come first.
     pub fn holders(&self, entry: usize) -> &[Holder] {
         let digest = content(self.entries.file(entry));
         digest.and_then(|digest| self.holders.get(&digest)).map_or(&[], |holders| holders)
@@ -61,8 +61,8 @@ impl Explanation {
 }
 
 impl Packer<'_> {
-    /// Explains what is at and below `paths` of the tree at `tree`. The options for indexing and for writing count
-    /// for nothing.
+    /// Explains the entries at and below `paths` of the tree at `tree`. Options for indexing and writing are
+    /// ignored.
     ///
     /// # Errors
     /// The tree or the HashDB cannot be read.
@@ -79,8 +79,9 @@ impl Packer<'_> {
         self.explain_scan(scan, paths, options, monitor)
     }
 
-    /// Explains the one file at `file`, as the only one of its tree: of packages that are worth their download only for
-    /// many files it has none. Of its path only the last component is not followed.
+    /// Explains the single file at `file`, as if it were the only one of its tree: packages that are worth
+    /// their download only for many files are not relied on. A symbolic link in the last component is not
+    /// followed.
     ///
     /// # Errors
     /// The file or the HashDB cannot be read.
@@ -141,13 +142,13 @@ fn below<'a>(entries: &'a Entries, path: &'a RelPath) -> impl Iterator<Item = us
     all.filter(move |&entry| is_within(&entries[entry].path, path))
 }
 
-/// Is `path` the folder, or below it?
+/// Is `path` equal to `folder`, or below it?
 fn is_within(path: &RelPath, folder: &RelPath) -> bool {
     let rest = path.as_bytes().strip_prefix(folder.as_bytes());
     rest.is_some_and(|rest| folder.is_root() || rest.is_empty() || rest[0] == b'/')
 }
 
-/// What of `absent` concerns one of `paths`. A path that is nowhere is missing.
+/// The part of `absent` that concerns one of `paths`. A path that does not exist is reported as missing.
 fn absent(
     entries: &Entries,
     absent: Vec<(RelPath, Absence)>,
@@ -172,7 +173,7 @@ fn absent(
     concerned
 }
 
-/// The digest of contents that packages are asked for.
+/// The digest of contents that are looked up in packages.
 fn content(file: &Entry) -> Option<Digest> {
     match file.kind {
         Kind::File { size: 1.. } if file.extents.is_none() => file.sha256,
@@ -180,14 +181,14 @@ fn content(file: &Entry) -> Option<Digest> {
     }
 }
 
-/// The packages that were chosen, and those that are not worth their download, by URL.
+/// The chosen packages, and those not worth their download, by URL.
 struct Choice {
     relied: HashSet<String>,
     not_worth: HashSet<String>,
 }
 
 impl Choice {
-    /// Which packages have these contents.
+    /// The packages that have these contents.
     fn holders(
         &self,
         hashdb: &dyn HashDb,
@@ -246,8 +247,8 @@ impl Choice {
     }
 }
 
-/// By contents the first member that has them, and whether its path is that of several members. One whose path is
-/// its own goes before.
+/// For each content the first member that has it, and whether other members have the same path. Members with
+/// a unique path take precedence.
 fn with_contents(members: &[Member]) -> HashMap<Digest, (&Member, bool)> {
     let mut paths: HashMap<&RelPath, usize> = HashMap::new();
     members.iter().for_each(|member| *paths.entry(&member.path).or_default() += 1);

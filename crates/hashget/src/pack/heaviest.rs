@@ -1,7 +1,7 @@
-//! Where the bytes of an archive went: the few paths that hold most of them.
+//! The largest paths in an archive: the few that make up most of its bytes.
 //!
-//! Invariant: pure; no reported path lies within another one, so that their bytes add up to no more than what is
-//! archived.
+//! Invariant: pure; no reported path lies within another one, so their sizes never add up to more than what
+//! is archived.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -9,14 +9,14 @@ use std::collections::{BinaryHeap, HashMap};
 use super::verdict::Verdicts;
 use crate::model::{Entry, Kind, RelPath};
 
-/// A file or folder, and what is archived of it.
+/// A file or folder, and how much of it is archived.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Heavy {
-    /// Bytes of the archived files.
+    /// Size of the archived files in bytes.
     pub bytes: u64,
-    /// How many there are.
+    /// Number of archived files.
     pub files: u64,
-    /// Where.
+    /// Its path.
     pub path: RelPath,
     /// Is it a folder?
     pub is_folder: bool,
@@ -25,11 +25,11 @@ pub struct Heavy {
 /// Number of paths reported.
 const REPORTED: usize = 8;
 
-/// Number of paths considered in one folder: it may hold millions.
+/// Number of paths considered in one folder, which may contain millions.
 const CONSIDERED: usize = 64;
 
-/// The heaviest paths of what is archived, heaviest first. A folder stands for what is in it, unless one
-/// thing in it makes up at least half of it: then that is reported, and the rest by itself.
+/// The largest paths of what is archived, largest first. A folder stands for its contents, unless one item
+/// makes up at least half of it: then that item is reported, and the rest separately.
 pub(super) fn heaviest(entries: &[Entry], verdicts: &Verdicts) -> Vec<Heavy> {
     let folders = folders(entries, verdicts);
     let within = |folder: &RelPath| within(entries, verdicts, &folders, folder);
@@ -48,7 +48,7 @@ pub(super) fn heaviest(entries: &[Entry], verdicts: &Verdicts) -> Vec<Heavy> {
 
 type Folders = HashMap<RelPath, (u64, u64)>;
 
-/// The archived files, with their bytes.
+/// The archived files with their sizes in bytes.
 fn files<'a>(
     entries: &'a [Entry],
     verdicts: &'a Verdicts,
@@ -60,7 +60,7 @@ fn files<'a>(
     })
 }
 
-/// Bytes and files of each folder but the top one.
+/// Size and number of files of each folder except the top one.
 fn folders(entries: &[Entry], verdicts: &Verdicts) -> Folders {
     let mut folders = Folders::new();
     let mut add = |mut folder: RelPath, bytes: u64, files: u64| {
@@ -72,7 +72,7 @@ fn folders(entries: &[Entry], verdicts: &Verdicts) -> Folders {
             folder = above;
         }
     };
-    // Most files lie beside the one before.
+    // Most files are in the same folder as the one before.
     let (mut last, mut bytes, mut count) = (RelPath::root(), 0_u64, 0);
     for (path, size) in files(entries, verdicts) {
         let folder = path.parent().unwrap_or_default();
@@ -87,7 +87,7 @@ fn folders(entries: &[Entry], verdicts: &Verdicts) -> Folders {
     folders
 }
 
-/// The heaviest that are directly in a folder.
+/// The largest items directly in a folder.
 fn within(
     entries: &[Entry],
     verdicts: &Verdicts,
@@ -106,7 +106,7 @@ fn within(
         .iter()
         .filter(|(path, _)| directly(path))
         .map(|(path, &(bytes, files))| (bytes, files, path, true));
-    // The least of those that are kept comes first.
+    // The smallest of those that are kept comes first.
     let mut kept = BinaryHeap::new();
     for (bytes, files, path, is_folder) in files.chain(inner) {
         let full = kept.len() == CONSIDERED;

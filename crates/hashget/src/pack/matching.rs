@@ -1,7 +1,7 @@
-//! Which packages hold the tree's contents: asks the HashDB, then chooses what to rely on.
+//! Finds the packages that have the tree's contents in the HashDB, and chooses those to rely on.
 //!
-//! Invariant: only packages with enough evidence, that will not expire before the backup does, are
-//! ever chosen.
+//! Invariant: a package is chosen only if its evidence is sufficient and it does not expire before the backup
+//! does.
 
 use std::collections::HashMap;
 
@@ -15,14 +15,14 @@ use super::{PackError, PackOptions};
 use crate::hashdb::{HashDb, HashDbError, Key, PackageId};
 use crate::model::PackageRecord;
 
-/// Number of digests looked up at once: enough for the HashDB, little in memory.
+/// Number of digests looked up at once: enough for the HashDB to be efficient, with little memory.
 const BATCH: usize = 1 << 16;
 
-/// Limit on the members that are kept in memory between the steps. Those of further packages are read again in
-/// each step.
+/// Limit on the members kept in memory between the steps. Those of further packages are read again in each
+/// step.
 const MOST_KEPT: usize = 100_000;
 
-/// What will be relied on.
+/// The packages to rely on.
 pub(super) struct Matched<'a> {
     /// The chosen packages, by URL.
     pub(super) packages: Vec<ChosenPackage<'a>>,
@@ -30,17 +30,17 @@ pub(super) struct Matched<'a> {
     pub(super) not_worth: Vec<PackageUse>,
 }
 
-/// What the HashDB knows of a tree's contents: which packages hold which, sorted.
+/// Which packages have which contents of the tree, according to the HashDB; sorted.
 pub(super) struct Holders(Vec<(PackageId, u32)>);
 
 impl Holders {
-    /// Asks for the packages of every content that has any bytes.
+    /// Looks up the packages of all contents that are not empty.
     pub(super) fn look_up(
         hashdb: &dyn HashDb,
         contents: &Contents<'_>,
     ) -> Result<Self, HashDbError> {
         let mut holders = Vec::new();
-        // One visit to each content's entry, since they lie all over the memory.
+        // Visits each content's entry only once, since the entries are scattered in memory.
         let key = |content| (content, Key::Content(contents.digest(content)));
         let wanted = |content| (contents.weight(content) > 0).then(|| key(content));
         let mut wanted = contents.numbers().filter_map(wanted);
@@ -70,14 +70,14 @@ impl Holders {
     }
 }
 
-/// A package that could be relied on.
+/// A package that may be relied on.
 struct Reliable {
     record: PackageRecord,
     offer: Offer,
 }
 
-/// Chooses packages among the `holders` of the contents. Files whose packages are not chosen get their reason in
-/// `claims`.
+/// Chooses packages among the `holders` of the contents. Files whose packages are not chosen get their reason
+/// in `claims`.
 pub(super) fn matched<'a>(
     hashdb: &'a dyn HashDb,
     holders: Holders,
@@ -100,7 +100,7 @@ pub(super) fn matched<'a>(
     let chosen = choice.chosen.iter().flat_map(|id| &offers[positions[id]].contents);
     chosen.for_each(|&content| reasons.forget(content));
     reasons.apply(contents, claims);
-    // Positions are in the order of the URLs.
+    // Indices are in the order of the URLs.
     let mut not_worth: Vec<(usize, u64)> =
         choice.not_worth.iter().map(|(id, bytes)| (positions[id], *bytes)).collect();
     not_worth.sort_unstable();
@@ -129,7 +129,7 @@ pub(super) fn matched<'a>(
     Ok(Matched { packages, not_worth })
 }
 
-/// The packages that may be relied on, with what they hold.
+/// The packages that may be relied on, with the contents that they have.
 fn reliable(
     hashdb: &dyn HashDb,
     holders: Holders,
@@ -162,8 +162,8 @@ fn reliable(
     }
 }
 
-/// Why contents that packages have would be archived: for each the reason of the package that comes closest to being
-/// relied on.
+/// Why contents that packages have would be archived: for each, the reason of the package that comes closest
+/// to being relied on.
 struct ContentReasons(Vec<Option<Reason>>);
 
 impl ContentReasons {
@@ -171,18 +171,19 @@ impl ContentReasons {
         Self(vec![None; contents.numbers().len()])
     }
 
-    /// A package has this content and is not relied on. Reasons are in the order of how close they are.
+    /// Records that a package has this content and is not relied on. Reasons are ordered: the greatest one is
+    /// closest to being relied on.
     fn add(&mut self, content: u32, reason: Reason) {
         let before = &mut self.0[content as usize];
         *before = (*before).max(Some(reason));
     }
 
-    /// A package that is relied on has this content.
+    /// Records that a package that is relied on has this content.
     fn forget(&mut self, content: u32) {
         self.0[content as usize] = None;
     }
 
-    /// Gives the reasons to the entries.
+    /// Applies the reasons to the entries.
     fn apply(self, contents: &Contents<'_>, claims: &mut Claims<'_>) {
         for (content, reason) in contents.numbers().zip(self.0) {
             let Some(reason) = reason else { continue };
@@ -194,19 +195,19 @@ impl ContentReasons {
 /// Why a package that has a file is not relied on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Obstacle {
-    /// Its evidence is weaker than wanted.
+    /// Its evidence is weaker than requested.
     Evidence,
-    /// It may be gone before this day, `YYYY-MM-DD`.
+    /// It may become unavailable before this day, `YYYY-MM-DD`.
     Expires(String),
     /// Downloading it costs more than it saves.
     NotWorth,
-    /// Several of its members have the path of the one that has the file.
+    /// Several of its members have the same path as the one with the file's contents.
     DuplicatePath,
-    /// Packages that are relied on give all that it could.
+    /// The packages that are relied on already give everything that it could give.
     NotNeeded,
 }
 
-/// What keeps a package from being relied on at all, whatever it holds.
+/// Why a package is not relied on at all, whatever it contains.
 pub(super) fn obstacle(
     record: &PackageRecord,
     options: &PackOptions,

@@ -1,7 +1,7 @@
 //! The members of a package, for planning.
 //!
-//! Invariant: a package with very many members takes a few bytes of memory for each; anything else is read from the
-//! HashDB again, in order.
+//! Invariant: a package with very many members takes only a few bytes of memory for each; the rest is read
+//! from the HashDB again, in order.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
@@ -10,7 +10,7 @@ use super::contents::Contents;
 use crate::hashdb::{HashDb, HashDbError, PackageId};
 use crate::model::{Member, RelPath};
 
-/// Limit on the members of one package that are kept in memory, about 200 bytes each. Those of larger packages are
+/// Limit on the members of one package kept in memory, about 200 bytes each. Those of larger packages are
 /// read again each time.
 const MOST_KEPT: usize = 100_000;
 
@@ -24,14 +24,14 @@ pub(super) struct Members<'a> {
     /// The members in the package's own order, if they are kept in memory.
     kept: Option<Vec<Member>>,
     count: usize,
-    /// The number of each member's contents; empty if they were read without.
+    /// The number of each member's contents; empty if they were not looked up.
     contents: Vec<u32>,
-    /// The members whose path another member has, too, ascending. Usually there are none.
+    /// The members that share their path with another member, ascending. Usually there are none.
     duplicate_paths: Vec<usize>,
 }
 
 impl<'a> Members<'a> {
-    /// Reads the members of a package with the numbers of their `contents`, to plan with them.
+    /// Reads the members of a package and looks up their `contents`, for planning.
     pub(super) fn read(
         hashdb: &'a dyn HashDb,
         id: PackageId,
@@ -40,7 +40,7 @@ impl<'a> Members<'a> {
         let (mut numbers, mut sorted) = (Vec::new(), true);
         let mut before: Option<RelPath> = None;
         let mut members = Self::gather(hashdb, id, &mut |batch| {
-            // Look-ups without other work in between: the cache misses overlap.
+            // The look-ups are done in a row, so that their cache misses overlap.
             numbers.extend(batch.iter().map(|member| contents.number_of(member)));
             let paths = before.iter().chain(batch.iter().map(|member| &member.path));
             sorted &= paths.is_sorted_by(|one, next| one < next);
@@ -53,7 +53,7 @@ impl<'a> Members<'a> {
         Ok(members)
     }
 
-    /// Reads the members of a package without the numbers of their contents.
+    /// Reads the members of a package without looking up their contents.
     pub(super) fn read_plain(hashdb: &'a dyn HashDb, id: PackageId) -> Result<Self, HashDbError> {
         Self::gather(hashdb, id, &mut |_| {})
     }
@@ -78,7 +78,7 @@ impl<'a> Members<'a> {
         Ok(Self { hashdb, id, kept, count, contents: Vec::new(), duplicate_paths: Vec::new() })
     }
 
-    /// How many there are.
+    /// Number of members.
     pub(super) fn len(&self) -> usize {
         self.count
     }
@@ -88,20 +88,20 @@ impl<'a> Members<'a> {
         self.kept.is_some()
     }
 
-    /// The number of the contents of each.
+    /// The number of the contents of each member.
     pub(super) fn contents(&self) -> &[u32] {
         &self.contents
     }
 
-    /// Has another member the path of this one?
+    /// Does another member have the same path?
     pub(super) fn is_duplicate_path(&self, member: usize) -> bool {
         self.duplicate_paths.binary_search(&member).is_ok()
     }
 
-    /// Gives each member, with its index, to `visit`.
+    /// Passes each member, with its index, to `visit`.
     ///
     /// # Errors
-    /// The HashDB failed, or the package in it is another one by now.
+    /// The HashDB failed, or the package in it has been replaced.
     pub(super) fn each(&self, visit: &mut dyn FnMut(usize, &Member)) -> Result<(), HashDbError> {
         if let Some(kept) = &self.kept {
             kept.iter().enumerate().for_each(|(index, member)| visit(index, member));

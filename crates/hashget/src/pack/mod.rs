@@ -1,10 +1,10 @@
-//! STAGE 2: what can be left out of a backup of this tree?
+//! STAGE 2: find out what a backup of this tree can leave out.
 //!
-//! Scan the tree, let the detectors name packages and index what is not known, match contents with
-//! the HashDB, plan, replay the plan, write.
+//! Scan the tree, let the detectors find packages and index the unknown ones, match contents with the HashDB,
+//! plan, replay the plan, write.
 //!
-//! Invariant: whatever is not proven to come back exactly goes into the archive, and the archive
-//! appears under its name only when it is complete.
+//! Invariant: whatever is not proven to come back exactly goes into the archive, and the archive appears
+//! under its name only once it is complete.
 
 mod assign;
 mod candidates;
@@ -70,22 +70,22 @@ use crate::tree::{BadGlob, Globs, Scan, ScanError, ScanOptions, scan};
 pub struct Packer<'a> {
     /// The known packages.
     pub hashdb: &'a dyn HashDbWriter,
-    /// Where packages that must be indexed first come from.
+    /// For packages that must be indexed first.
     pub source: &'a dyn Source,
-    /// Where indexes are asked, and the heads of packages are read, meanwhile.
+    /// For questions to indexes, and for parts of packages, while indexing.
     pub web: &'a dyn Web,
-    /// Mirrors: their URLs are recorded as the public ones that they stand for.
+    /// Mirror rules: a mirror's URL is recorded as the public URL it stands for.
     pub mirrors: &'a [MirrorRule],
     /// Limits on untrusted input.
     pub limits: &'a Limits,
-    /// Threads; at least 1.
+    /// Number of threads; at least 1.
     pub jobs: usize,
 }
 
-/// Where every entry comes from.
+/// The plan, with the entries of the tree.
 struct Planned {
     plan: Plan,
-    /// The manifest that says so, if it is of version 1.
+    /// The manifest, if it is of version 1.
     version_one: Option<ManifestV1>,
 }
 
@@ -121,7 +121,7 @@ pub enum PackError {
         "manifest version 1 cannot hold a tree with its own top-level {MANIFEST_NAME}; use version 2, or exclude it"
     )]
     VersionOne,
-    /// A name that hashget made is no valid path.
+    /// A path that hashget made is invalid.
     #[error(transparent)]
     Path(#[from] BadPath),
     /// The manifest would not restore the tree.
@@ -133,7 +133,7 @@ pub enum PackError {
 }
 
 impl PackError {
-    /// What it means to whoever has to react to it.
+    /// The class of the error, from which exit code and hint follow.
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Scan(error) => error.class(),
@@ -153,8 +153,8 @@ impl Packer<'_> {
     /// Packs the tree at `tree` into `output`.
     ///
     /// # Errors
-    /// When there is no archive: the tree, the HashDB or the output failed. Trouble with single
-    /// files or packages goes to the monitor, and the rest is packed.
+    /// No archive was made: the tree, the HashDB or the output failed. Problems with single files or packages
+    /// are reported to the monitor, and the rest is packed.
     pub fn pack(
         &self,
         tree: &Path,
@@ -174,8 +174,8 @@ impl Packer<'_> {
         Ok(summary)
     }
 
-    /// Decides what becomes of every entry, beginning with the `first` verdicts; for version 1 with the manifest
-    /// that says so.
+    /// Decides what becomes of every entry, starting from the `first` verdicts; for version 1, with the
+    /// manifest that says so.
     fn plan(
         &self,
         scan: &Scan,

@@ -1,6 +1,7 @@
 //! The contents of files on their way into the archive.
 //!
-//! Invariant: exactly as many bytes go into the tar as the entry's header says, and the digest is of those.
+//! Invariant: exactly as many bytes go into the tar as the entry's header says, and the digest is of these
+//! bytes.
 
 use std::io::{self, Read, Write};
 
@@ -10,10 +11,10 @@ use crate::model::{Digest, Entry, Extent, HashingReader, Kind, Metadata, RelPath
 use crate::monitor::{Monitor, Running};
 use crate::tree::{ContentsReader, Held, Stamp, TreeRoot, inspect_open_file};
 
-/// Size limit: smaller files are read completely before they are written, so that one that changes meanwhile can be
-/// read again.
+/// Size limit: smaller files are read completely before they are written, so that a file that changes while
+/// it is read can be read again.
 const SMALL: u64 = 4 << 20;
-/// How often such a file is read again.
+/// How often a small file is read if it keeps changing.
 const TRIES: usize = 3;
 
 /// A file that is open to be archived.
@@ -70,8 +71,8 @@ impl OpenFile {
         }
     }
 
-    /// Writes the entry; returns the digest of its contents in the tar, and why they may not be a
-    /// state that the file ever had.
+    /// Writes the entry. Returns the digest of its contents in the tar, and, if the file changed, why they
+    /// may be a state that the file never had.
     pub(super) fn store<W: Write>(
         self,
         tar: &mut TarWriter<W>,

@@ -1,6 +1,6 @@
 //! The options of a backup.
 //!
-//! Invariant: the defaults rely only on what was proven, and leave out as much as that allows.
+//! Invariant: the defaults rely only on proven contents, and leave out as much as possible.
 
 use std::path::PathBuf;
 
@@ -8,19 +8,19 @@ use crate::codec::Codec;
 use crate::detectors::{Detector, Machine};
 use crate::model::Evidence;
 
-/// Which digests of single files the manifest keeps.
+/// Which files have their digest in the manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HashesKept {
     /// Of files of 100 KiB or more.
     Anchors,
     /// Of every file.
     All,
-    /// Of none: the packages' own digests pin them.
+    /// Of no file: the digests of the packages are sufficient.
     None,
 }
 
 impl HashesKept {
-    /// The size in bytes from which a file is an anchor; the Python tool's measure.
+    /// The size in bytes from which a file is an anchor; the value is that of the Python tool.
     const ANCHOR_BYTES: u64 = 100 * 1024;
 
     pub(super) fn keeps(self, size: u64) -> bool {
@@ -36,22 +36,23 @@ impl HashesKept {
     }
 }
 
-/// Which format the manifest has.
+/// The format of the manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ManifestVersion {
-    /// The older Python tool's: it can restore the archive. Files whose metadata it cannot describe are archived.
+    /// The format of the older Python tool, which can restore the archive. Files whose metadata it cannot
+    /// represent are archived.
     One,
     /// The current format.
     Two,
 }
 
-/// How to pack.
+/// Options of packing.
 pub struct PackOptions<'a> {
     /// Patterns of what is excluded from the backup (see [`Globs`](crate::tree::Globs)).
     pub exclude: Vec<String>,
-    /// Patterns of what is archived without a look-up.
+    /// Patterns of files that are archived without a look-up.
     pub skip: Vec<String>,
-    /// Exclude what a `CACHEDIR.TAG` marks.
+    /// Exclude folders marked by a `CACHEDIR.TAG`.
     pub exclude_caches: bool,
     /// Do not enter other file systems.
     pub one_file_system: bool,
@@ -61,7 +62,7 @@ pub struct PackOptions<'a> {
     pub hashes: HashesKept,
     /// Format of the manifest.
     pub manifest_version: ManifestVersion,
-    /// `YYYY-MM-DD`: the backup must be restorable until then; packages that expire earlier are not
+    /// `YYYY-MM-DD`: the backup must be restorable until this day; packages that expire earlier are not
     /// relied on.
     pub expires: Option<String>,
     /// The weakest evidence that is relied on.
@@ -70,21 +71,21 @@ pub struct PackOptions<'a> {
     pub codec: Codec,
     /// Its level; the codec's own default if absent.
     pub level: Option<i32>,
-    /// A package is relied on while it costs at most this many bytes to download for each byte that
-    /// it alone saves.
+    /// A package is relied on if it costs at most this many bytes of download for each byte that it alone
+    /// saves.
     pub max_fetch_ratio: f64,
-    /// Which detectors look for packages.
+    /// The detectors that look for packages.
     pub detectors: Vec<&'a dyn Detector>,
     /// What they may use of the machine besides the tree.
     pub machine: Machine,
     /// Index what the detectors find and the HashDB does not know.
     pub index: bool,
-    /// The folder of the scan cache: what has not changed since the last scan is not read again.
+    /// The folder of the scan cache: files that have not changed since the last scan are not read again.
     pub scan_cache: Option<PathBuf>,
 }
 
-/// What no backup of a whole running system wants: file systems of the kernel, what is gone after a
-/// restart, what apt can fetch again, and room for swapping. The folders themselves stay.
+/// What no backup of a whole running system needs: kernel file systems, files that do not survive a restart,
+/// files that apt can fetch again, and swap files. The folders themselves are kept.
 pub const SYSTEM_EXCLUDES: &[&str] = &[
     "/dev/*",
     "/proc/*",
@@ -102,7 +103,7 @@ pub const SYSTEM_EXCLUDES: &[&str] = &[
 ];
 
 impl PackOptions<'_> {
-    /// Ten bytes of download for each byte saved: more is slower to restore than it is worth.
+    /// Ten bytes of download for each byte saved: beyond that, the slower restore outweighs the saving.
     pub const MAX_FETCH_RATIO: f64 = 10.0;
 }
 

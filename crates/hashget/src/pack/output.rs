@@ -1,6 +1,7 @@
-//! Where an archive goes.
+//! Where an archive is written.
 //!
-//! Invariant: nothing is opened before the tree is scanned and planned: the archive may lie in it.
+//! Invariant: nothing is opened before the tree is scanned and planned, since the archive may lie in the
+//! tree.
 
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt as _;
@@ -9,11 +10,11 @@ use std::path::PathBuf;
 use super::PackError;
 use crate::storage::{ArchiveSink, FileSink};
 
-/// Where an archive goes.
+/// Where an archive is written.
 pub enum Output<'a> {
-    /// Into a file, under its name only when complete. An existing one is replaced then.
+    /// To a file, which appears under its name once it is complete. An existing file is replaced then.
     File(PathBuf),
-    /// Into something else.
+    /// To another sink.
     Sink(Box<dyn ArchiveSink + 'a>),
     /// Nowhere: a dry run.
     Nothing,
@@ -28,7 +29,7 @@ pub(super) struct OpenOutput<'a> {
 }
 
 impl<'a> Output<'a> {
-    /// Device and inode of the file that will be replaced: it is not part of the tree.
+    /// Device and inode of the file that will be replaced, which is not part of the tree.
     pub(super) fn existing_file(&self) -> Option<(u64, u64)> {
         let Self::File(path) = self else { return None };
         let metadata = fs_err::metadata(path).ok()?;
@@ -50,7 +51,7 @@ impl<'a> Output<'a> {
 }
 
 impl OpenOutput<'_> {
-    /// Completes the archive; returns how many bytes were written.
+    /// Completes the archive; returns the number of bytes written.
     pub(super) fn commit(self) -> Result<u64, PackError> {
         match (self.sink.commit(), self.path) {
             (Ok(()), _) => Ok(self.bytes),

@@ -1,7 +1,7 @@
-//! Proposing placements of a package: which of its folders lie where in the tree, and what differs there.
+//! Proposes placements of a package: which of its folders lie where in the tree, and what differs there.
 //!
-//! Invariant: pure; this file proposes and [`super::plan`] decides. A proposed placement gives only entries that
-//! are exactly the member's type, contents, target and links, and that no other placement gives.
+//! Invariant: pure; this file proposes and [`super::plan`] decides. A proposed placement gives only entries
+//! that have exactly the member's type, contents, target and links, and that no other placement gives.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,9 +13,9 @@ use crate::model::manifest::{DigestColumn, Placement, Prefix};
 use crate::model::{Digest, Entry, Kind, Member};
 use crate::tree::Finder;
 
-/// A placement that the manifest could have, with the entries it gives.
+/// A placement that the manifest could contain, with the entries it gives.
 pub(super) struct Proposal {
-    /// What the manifest would say.
+    /// The placement as in the manifest.
     pub(super) placement: Placement,
     /// What it gives, in the order of positions.
     pub(super) given: Vec<Given>,
@@ -28,23 +28,23 @@ pub(super) struct Given {
     pub(super) member: u32,
     /// Index of the entry in the tree.
     pub(super) entry: u32,
-    /// How the entry comes about.
+    /// How the entry is restored.
     pub(super) role: Role,
 }
 
-/// How a given entry comes about.
+/// How a given entry is restored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
-    /// This placement makes it, with its metadata.
+    /// This placement creates it, with its metadata.
     Made,
-    /// A further name of a file that this placement makes.
+    /// A further name of a file that this placement creates.
     Link,
-    /// A folder that an earlier placement makes.
+    /// A folder that an earlier placement creates.
     Again,
 }
 
-/// What a listed file, a folder or link, an exception and a placement cost in a compressed manifest; bytes,
-/// roughly, as measured on real trees.
+/// Cost of a listed file, a folder or link, an exception and a placement in a compressed manifest, in bytes;
+/// approximate, as measured on real trees.
 const FILE_COST: usize = 35;
 const OTHER_COST: usize = 20;
 const EXCEPTION_COST: usize = 12;
@@ -69,7 +69,8 @@ pub(super) fn propose(
     let (mut given, mut own, mut any_excepted) = (Vec::new(), OwnMetadata::default(), false);
     members.each(&mut |index, member| {
         let Some(rest) = from.rest_of(&member.path) else { return };
-        // Which of several members of one path counts depends on the reader, so none is given.
+        // If several members have the same path, it depends on the reader which one counts, so none of them
+        // is given.
         let role =
             if members.is_duplicate_path(index) { None } else { proposing.role(member, rest) };
         match role {
@@ -89,13 +90,13 @@ pub(super) fn propose(
     Ok(Proposal { placement, given })
 }
 
-/// Indices take four bytes.
+/// Converts an index to four bytes.
 fn compact(index: usize) -> u32 {
     u32::try_from(index).expect("a tree or package has fewer than 2^32 entries")
 }
 
-/// The shortest list that excepts all that `placement` does not give: whole folders where nothing in them is
-/// given.
+/// The shortest list of exceptions for everything that `placement` does not give: a whole folder if nothing
+/// in it is given.
 fn exceptions(
     placement: &Placement,
     entries: &[Entry],
@@ -103,7 +104,7 @@ fn exceptions(
     given: &[Given],
 ) -> Result<Vec<Prefix>, HashDbError> {
     let rests = given.iter().map(|given| {
-        // The entry lies at `to` and the rest.
+        // The entry's path is `to` and this rest.
         &entries[given.entry as usize].path.as_bytes()[placement.to.0.len()..]
     });
     let mut exceptions = Exceptions::new(rests);
@@ -118,7 +119,7 @@ fn exceptions(
     Ok(exceptions.finish())
 }
 
-/// Gathers what a placement excepts.
+/// Collects the exceptions of a placement.
 struct Exceptions<'a> {
     /// What is given, and all folders above it.
     needed: HashSet<&'a [u8]>,
@@ -130,7 +131,7 @@ impl<'a> Exceptions<'a> {
         let mut needed: HashSet<&[u8]> = HashSet::new();
         for rest in given {
             needed.insert(rest);
-            // Folders are marked from the inside out; once one is marked, so are all above it.
+            // Folders are marked from the inside out; if one is marked already, so are all above it.
             for at in (0..rest.len()).rev().filter(|&at| rest[at] == b'/') {
                 if !needed.insert(&rest[..at]) {
                     break;
@@ -140,24 +141,24 @@ impl<'a> Exceptions<'a> {
         Self { needed, except: Vec::new() }
     }
 
-    /// Excepts `rest`, or the outermost folder above it in which nothing is given.
+    /// Adds `rest`, or the outermost folder above it in which nothing is given.
     fn except(&mut self, rest: &[u8]) {
         let shortest = (0..rest.len())
             .filter(|&at| rest[at] == b'/')
             .find(|&at| !self.needed.contains(&rest[..at]))
             .map_or(rest, |at| &rest[..=at]);
-        // Members of one folder usually follow each other.
+        // Members of one folder usually follow one another.
         if self.except.last().is_none_or(|last| *last.0 != *shortest) {
             self.except.push(Prefix(shortest.into()));
         }
     }
 
-    /// All of them, each once.
+    /// All exceptions, each once.
     fn finish(self) -> Vec<Prefix> {
         let mut except = self.except;
         except.sort_unstable();
         except.dedup();
-        // A folder excepted with everything below it is not listed a second time.
+        // A folder that is excepted with everything below it is not listed a second time.
         let whole: HashSet<Box<[u8]>> =
             except.iter().filter_map(|one| one.0.strip_suffix(b"/")).map(Into::into).collect();
         except.retain(|one| !whole.contains(&one.0));
@@ -170,14 +171,14 @@ struct Proposing<'a> {
     from: &'a Prefix,
     to: &'a Prefix,
     finder: Finder<'a>,
-    /// The path that is looked for: one vector for all.
+    /// The path to look up: one buffer for all of them.
     path: Vec<u8>,
-    /// First names of hard-link groups of which this placement makes the file, and the name it makes.
+    /// First names of hard-link groups whose file this placement creates, and the name it creates.
     heads: HashMap<usize, usize>,
 }
 
 impl Proposing<'_> {
-    /// The entry where a member with this rest lies.
+    /// The entry for a member with this rest.
     fn entry(&mut self, rest: &[u8]) -> Option<usize> {
         self.path.clear();
         self.path.extend_from_slice(&self.to.0);
@@ -214,7 +215,7 @@ impl Proposing<'_> {
             }
             kind => *kind == file.kind,
         };
-        // A group of hard links has one file; its other names are links to it.
+        // A hard-link group has one file; its other names are links to it.
         if !same {
             return None;
         }
@@ -229,7 +230,7 @@ impl Proposing<'_> {
 }
 
 impl Proposal {
-    /// Is it shorter than listing what it gives?
+    /// Is the placement shorter than a list of what it gives?
     pub(super) fn is_worth(&self, entries: &[Entry]) -> bool {
         let saved: usize = self
             .given
@@ -243,11 +244,11 @@ impl Proposal {
         saved > PLACEMENT_COST + EXCEPTION_COST * self.placement.except.len()
     }
 
-    /// Adds the digests of those files that `keep` wants.
+    /// Adds the digests of the files that `keep` selects.
     pub(super) fn keep_digests(&mut self, claims: &Claims<'_>, keep: impl Fn(u64) -> bool) {
         let mut column = DigestColumn { at: Vec::new(), is: Vec::<Digest>::new() };
         for (at, given) in self.given.iter().enumerate() {
-            // The member has the contents of the entry that it makes.
+            // The member has the contents of the entry that it restores.
             let file = claims.file(given.entry as usize);
             if let (Kind::File { size }, Some(sha256)) = (&file.kind, file.sha256)
                 && given.role == Role::Made

@@ -1,7 +1,7 @@
 //! The plan of a backup: which package gives which entry, and what is archived.
 //!
-//! Invariant: pure (no disk, no network); every entry of the tree is given by a package, archived, or
-//! a link to one that is, exactly once.
+//! Invariant: pure (no disk, no network); every entry of the tree is, exactly once, given by a package,
+//! archived, or a link to one that is.
 
 use super::claims::Claims;
 use super::contents::{Contents, NONE};
@@ -20,11 +20,11 @@ pub(super) struct ChosenPackage<'a> {
     pub(super) record: PackageRecord,
     /// Its ID in the HashDB.
     pub(super) id: PackageId,
-    /// What is kept in memory of it between the steps.
+    /// The part of its data that is kept in memory between the steps.
     pub(super) kept: Kept<'a>,
 }
 
-/// What is kept in memory of a package.
+/// The part of a package's data that is kept in memory.
 pub(super) enum Kept<'a> {
     /// Its members.
     Members(Members<'a>),
@@ -48,8 +48,8 @@ impl ChosenPackage<'_> {
         }
     }
 
-    /// Could it give a file that nothing gives yet? Usually not, once all placements are planned; then its members
-    /// need not be read again.
+    /// Could it give a file that nothing gives yet? After all placements are planned, usually not; then its
+    /// members need not be read again.
     fn could_give(&self, contents: &Contents<'_>, claims: &Claims<'_>) -> bool {
         let held = match &self.kept {
             Kept::Members(members) => members.contents(),
@@ -68,16 +68,16 @@ pub struct PackageUse {
     pub name: String,
     /// Its URL.
     pub url: String,
-    /// Bytes to download when restoring.
+    /// Size of the download when restoring, in bytes.
     pub size: u64,
-    /// Files that it gives.
+    /// Number of files that it gives.
     pub files: u64,
-    /// Bytes of those files.
+    /// Their size in bytes.
     pub bytes: u64,
 }
 
 impl PackageUse {
-    /// The use of a package that gives nothing yet.
+    /// The use of a package that does not give anything yet.
     pub(super) fn none_of(record: &PackageRecord) -> Self {
         let (name, url) = (record.display_name().to_owned(), record.url.clone());
         Self { name, url, size: record.size, files: 0, bytes: 0 }
@@ -89,9 +89,9 @@ impl PackageUse {
 pub(super) struct Plan {
     /// The packages of the manifest, by URL; only those that give something.
     pub(super) packages: Vec<Package>,
-    /// Each with its use.
+    /// The use of each package.
     pub(super) uses: Vec<PackageUse>,
-    /// Indices into the packages to rely on, in the order of `packages`.
+    /// For each of `packages`, its index in the list of chosen packages.
     pub(super) chosen: Vec<usize>,
     /// What becomes of each entry.
     pub(super) verdicts: Verdicts,
@@ -110,7 +110,7 @@ impl Plan {
     }
 }
 
-/// Decides by its size whether the manifest has a file's digest, which costs space.
+/// Decides by a file's size whether the manifest contains its digest, which costs space.
 pub(super) type KeepDigest<'a> = &'a dyn Fn(u64) -> bool;
 
 /// Limit on the placements of one package; more are almost never shorter than a list.
@@ -127,14 +127,14 @@ pub(super) fn plan(
     let mut manifest: Vec<Package> =
         packages.iter().map(|package| package_head(&package.record)).collect();
     let mut planning = Planning { claims, contents, keep_digest };
-    // Positions count all members of a package: where not all are known, files can only be listed.
+    // Positions count all members of a package; if not all are known, files can only be listed.
     let complete = |chosen: &ChosenPackage<'_>| chosen.record.evidence >= Evidence::Signed;
     for (index, (package, chosen)) in manifest.iter_mut().zip(packages).enumerate() {
         if complete(chosen) {
             chosen.with_members(read, |members| planning.place(index, package, members))?;
         }
     }
-    // Single files come after all placements: a file that lies where its package puts it needs no word.
+    // Single files come after all placements: a file covered by a placement need not be listed.
     for (index, (package, chosen)) in manifest.iter_mut().zip(packages).enumerate() {
         if chosen.could_give(contents, &planning.claims) {
             chosen.with_members(read, |members| planning.list_files(index, package, members))?;
@@ -158,7 +158,7 @@ fn package_head(record: &PackageRecord) -> Package {
     }
 }
 
-/// What the steps of planning share.
+/// State shared by the steps of planning.
 struct Planning<'a, 'b> {
     claims: Claims<'a>,
     contents: &'b Contents<'a>,
@@ -166,7 +166,7 @@ struct Planning<'a, 'b> {
 }
 
 impl Planning<'_, '_> {
-    /// Adds the placements of the package with this index that are worth it.
+    /// Adds the worthwhile placements of the package with this index.
     fn place(
         &mut self,
         index: usize,
@@ -187,7 +187,7 @@ impl Planning<'_, '_> {
         Ok(())
     }
 
-    /// Lists the files that the package with this index gives and no placement does.
+    /// Lists the files that the package with this index gives outside of placements.
     fn list_files(
         &mut self,
         index: usize,
@@ -214,7 +214,7 @@ impl Planning<'_, '_> {
         Ok(())
     }
 
-    /// Lists the entries that have a content, from the member at `from` or the package itself.
+    /// Lists the entries with a content, from the member at `from` or the package itself.
     fn list(
         &mut self,
         package: usize,
@@ -227,7 +227,7 @@ impl Planning<'_, '_> {
             let first = claims.entries.first_name(index);
             let taken = claims.is_given(index) || claims.head(first).is_some();
             let entry = &claims.entries[index];
-            // An empty file is shorter archived than listed.
+            // Archiving an empty file is shorter than listing it.
             if index != first || taken || size_of(entry) == 0 {
                 continue;
             }
@@ -238,7 +238,8 @@ impl Planning<'_, '_> {
         }
     }
 
-    /// Says why files of this content are archived: which of several members of one path counts depends on the reader.
+    /// Sets the reason for archiving files with this content: if several members have the same path, it
+    /// depends on the reader which one counts.
     fn note_duplicate(&mut self, content: u32) {
         for index in self.contents.names(content) {
             if size_of(&self.claims.entries[index]) > 0 {
@@ -252,7 +253,7 @@ fn size_of(entry: &Entry) -> u64 {
     if let Kind::File { size } = entry.kind { size } else { 0 }
 }
 
-/// Drops the packages that give nothing.
+/// Drops the packages that do not give anything.
 fn finish(claims: Claims<'_>, manifest: Vec<Package>, records: &[ChosenPackage<'_>]) -> Plan {
     let (mut packages, mut uses, mut chosen) = (Vec::new(), Vec::new(), Vec::new());
     let mut numbers = Vec::with_capacity(manifest.len());

@@ -1,6 +1,6 @@
-//! Where the folders of a package seem to lie in the tree.
+//! Finds where the folders of a package seem to lie in the tree.
 //!
-//! Invariant: pure but for reading members; of equal packages and trees comes the same list.
+//! Invariant: pure except for reading members; equal packages and trees give the same list.
 
 use std::collections::BTreeMap;
 
@@ -12,11 +12,11 @@ use crate::hashdb::HashDbError;
 use crate::model::RelPath;
 use crate::model::manifest::Prefix;
 
-/// Contents that stand in a package or a tree this often say nothing about where folders lie.
+/// Contents that occur more often than this in a package or a tree do not show where folders lie.
 const COMMON: usize = 8;
 
-/// Where the package's folders seem to lie: pairs of prefixes, the best supported first. Contents that both
-/// have, and that nothing gives yet, tell.
+/// Where the package's folders seem to lie: pairs of prefixes, the best supported first. They are derived
+/// from contents that both have and that nothing gives yet.
 pub(super) fn prefixes(
     members: &Members<'_>,
     contents: &Contents<'_>,
@@ -31,7 +31,7 @@ pub(super) fn prefixes(
             - holders.partition_point(|&one| one < content)
     };
     let mut votes = Votes::default();
-    // The few contents that several members have, each with their paths.
+    // The paths of contents that several members have; there are few of them.
     let mut several: BTreeMap<u32, Vec<RelPath>> = BTreeMap::new();
     members.each(&mut |index, member| {
         let content = numbers[index];
@@ -41,7 +41,7 @@ pub(super) fn prefixes(
                 votes.vote(candidates, claims.entries[entry].path.as_bytes());
             }
         };
-        // Contents that stand anywhere say nothing.
+        // Contents that occur in many places show nothing.
         let count = holders_of(content);
         if count > COMMON || names.clone().nth(COMMON).is_some() {
             return;
@@ -60,11 +60,11 @@ pub(super) fn prefixes(
     Ok(votes.counted())
 }
 
-/// What contents say about where folders lie: pairs of prefixes, with the number of votes.
+/// Votes of contents for where folders lie: pairs of prefixes, with the number of votes.
 #[derive(Default)]
 struct Votes {
     counts: BTreeMap<Pair, usize>,
-    /// Most votes are as the one before: the last pair, and how often it was voted for.
+    /// Most votes equal the one before: the last pair, and the number of its consecutive votes.
     same: (Pair, usize),
 }
 
@@ -72,7 +72,7 @@ struct Votes {
 type Pair = (Box<[u8]>, Box<[u8]>);
 
 impl Votes {
-    /// One of `candidates` lies at `path`: the one that has the most in common with it.
+    /// Votes for the one of `candidates` whose path has the most in common with `path`.
     fn vote(&mut self, candidates: &[RelPath], path: &[u8]) {
         let best = candidates
             .iter()
@@ -101,7 +101,7 @@ impl Votes {
     }
 }
 
-/// The length of the longest end of `member`, in whole components, that `path` ends with too.
+/// The length of the longest common ending of `member` and `path`, in whole components.
 fn common_rest(member: &[u8], path: &[u8]) -> usize {
     let mut best = 0;
     let ends = member.iter().rev().zip(path.iter().rev()).take_while(|(a, b)| a == b).count();

@@ -1,6 +1,7 @@
-//! A manifest and a list of files to leave out, for a backup that another tool makes.
+//! A manifest and an exclude list, for a backup made with another tool.
 //!
-//! Invariant: what is not in the list, the manifest counts as archived; what is, some package gives back.
+//! Invariant: the manifest counts everything that is not in the list as archived; everything in the list is
+//! given back by a package.
 
 use std::path::Path;
 
@@ -14,10 +15,10 @@ use crate::monitor::{Event, Monitor};
 use crate::pending_file::PendingFile;
 use crate::tree::Entries;
 
-/// A tree that another tool may back up now.
+/// A tree that another tool can back up now.
 #[derive(Debug)]
 pub struct Prepared {
-    /// The list for the tool.
+    /// The exclude list for the tool.
     pub exclude_list: Vec<u8>,
     /// What is left out, and what it costs.
     pub summary: Summary,
@@ -26,11 +27,11 @@ pub struct Prepared {
 }
 
 impl Packer<'_> {
-    /// Writes the manifest into the tree at `tree` (its folder keeps its time) and makes the list of what
-    /// `tool` shall leave out.
+    /// Writes the manifest into the tree at `tree` (whose folder keeps its time) and makes the exclude list
+    /// for `tool`.
     ///
     /// # Errors
-    /// As of [`Packer::pack`]; and when the tree has a file of the manifest's name that is none.
+    /// As for [`Packer::pack`]; or the tree has a file with the manifest's name that is not a manifest.
     pub fn prepare(
         &self,
         tree: &Path,
@@ -81,7 +82,7 @@ fn inexpressible(
     paths
 }
 
-/// What the archive would not hold: no folders, and no further names of archived files.
+/// What the archive would not contain, without folders, and without further names of archived files.
 fn left_out<'a>(entries: &'a Entries, verdicts: &'a Verdicts) -> impl Iterator<Item = &'a RelPath> {
     let is_left_out = |verdict| match verdict {
         Verdict::Given { .. } => true,
@@ -99,7 +100,7 @@ fn output_error(tree: &Path, error: std::io::Error) -> PackError {
     PackError::Output { path: tree.join(MANIFEST_NAME), error }
 }
 
-/// A manifest of an earlier preparation is replaced; a file of the user's is not.
+/// A manifest of an earlier preparation is replaced, but not a file of the user's.
 fn check_own_manifest(tree: &Path) -> Result<(), PackError> {
     let json = match fs_err::read(tree.join(MANIFEST_NAME)) {
         Ok(json) => json,
@@ -108,7 +109,7 @@ fn check_own_manifest(tree: &Path) -> Result<(), PackError> {
     };
     let problem = match AnyManifest::parse(&json) {
         Ok(_) => return Ok(()),
-        // What only a newer hashget reads is a manifest, too.
+        // A file that only a newer hashget can read is a manifest, too.
         Err(error @ (ManifestError::Needs { .. } | ManifestError::Version { .. })) => {
             std::io::Error::other(error)
         }

@@ -1,6 +1,6 @@
-//! Follows a manifest before it is written, as restoring will, and compares with the tree.
+//! Applies a manifest before it is written, like restoring will, and compares the result with the tree.
 //!
-//! Invariant: no archive is written whose manifest would not give back exactly what was scanned.
+//! Invariant: no archive is written unless its manifest gives back exactly what was scanned.
 
 use std::collections::HashMap;
 
@@ -14,15 +14,15 @@ use crate::model::manifest::{ManifestError, Package, PlacementCursor};
 use crate::model::{Digest, Entry, Kind, Member, Metadata, RelPath};
 use crate::tree::{Entries, Finder};
 
-/// The manifest would not give an entry back as it is: a defect of ours, reported rather than stored.
+/// The manifest would not restore an entry as it is: a bug in hashget, which is reported instead of stored.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
-    /// An entry would come back wrong, twice, or not at all.
+    /// An entry would be restored wrongly, twice, or not at all.
     #[error(
         "internal error: {path} would not be restored as it is ({problem}); nothing was written"
     )]
     Entry {
-        /// Which.
+        /// The entry.
         path: RelPath,
         /// What is wrong.
         problem: &'static str,
@@ -33,7 +33,7 @@ pub enum ReplayError {
 }
 
 impl ReplayError {
-    /// What it means to whoever has to react to it.
+    /// The class of the error, from which exit code and hint follow.
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Entry { .. } | Self::Manifest(_) => ErrorClass::Internal,
@@ -56,7 +56,7 @@ fn digests<'p>(
 }
 
 impl PackageUse {
-    /// Counts an entry that the package gives.
+    /// Counts an entry given by the package.
     fn count(&mut self, kind: &Kind) {
         if let Kind::File { size } = kind {
             self.files += 1;
@@ -70,11 +70,11 @@ struct Replay<'a> {
     verdicts: &'a Verdicts,
     finder: Finder<'a>,
     restored: Vec<bool>,
-    /// The number of the package whose entries are being restored.
+    /// The index of the package whose entries are being restored.
     package: usize,
 }
 
-/// Replays `plan` over the members of its packages; counts what each package gives on the way.
+/// Replays `plan` with the members of its packages; also counts what each package gives.
 pub(super) fn replay(
     entries: &Entries,
     packages: &[ChosenPackage<'_>],
@@ -106,7 +106,7 @@ pub(super) fn replay(
 }
 
 impl<'a> Replay<'a> {
-    /// What one package gives.
+    /// Replays one package.
     fn package(
         &mut self,
         package: &Package,
@@ -140,7 +140,7 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    /// What one member gives by the placement that `cursor` follows.
+    /// Replays one member, by the placement that `cursor` follows.
     fn member(
         &mut self,
         cursor: &mut PlacementCursor<'_>,
@@ -183,7 +183,7 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// Restores an entry; gives its index, unless it is a folder that an earlier placement made.
+    /// Restores an entry; returns its index, unless it is a folder that an earlier placement made.
     fn restore(
         &mut self,
         path: &RelPath,
@@ -196,7 +196,7 @@ impl<'a> Replay<'a> {
         };
         let file = self.entries.file(index);
         if *kind == Kind::Directory && self.restored[index] {
-            // An earlier placement decided.
+            // An earlier placement has decided its metadata.
             return Ok(None);
         }
         if let Kind::HardLink { target } = kind {

@@ -1,6 +1,6 @@
-//! What was packed, in numbers.
+//! The result of packing, in numbers.
 //!
-//! Invariant: every number is counted from the verdicts, so that a summary and the archive cannot disagree.
+//! Invariant: every number is counted from the verdicts, so that the summary and the archive cannot disagree.
 
 use std::collections::BTreeMap;
 
@@ -12,42 +12,42 @@ use crate::model::{Amount, Kind};
 use crate::monitor::{Event, Monitor};
 use crate::tree::Entries;
 
-/// What was packed.
+/// The result of packing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Summary {
     /// Entries of the tree.
     pub entries: u64,
     /// Regular files among them, each name counted.
     pub files: u64,
-    /// Their bytes, each hard-link group once.
+    /// Their size in bytes, each hard-link group once.
     pub bytes: u64,
     /// Files that packages give back, each name counted.
     pub left_out_files: u64,
-    /// Their bytes.
+    /// Their size in bytes.
     pub left_out_bytes: u64,
     /// Files in the archive, each name counted.
     pub archived_files: u64,
-    /// Their bytes.
+    /// Their size in bytes.
     pub archived_bytes: u64,
     /// The archived files by the reason why they are archived.
     pub reasons: BTreeMap<Reason, Amount>,
-    /// The paths that hold most of the archived bytes, heaviest first.
+    /// The paths that make up most of the archived bytes, largest first.
     pub heaviest: Vec<Heavy>,
     /// The packages that are relied on, by URL.
     pub packages: Vec<PackageUse>,
-    /// Packages that were left alone because downloading them would cost more than they save.
+    /// Packages that were not used because downloading them would cost more than they save.
     pub not_worth: Vec<PackageUse>,
-    /// Bytes of the archive; 0 for a dry run.
+    /// Size of the archive in bytes; 0 for a dry run.
     pub archive_bytes: u64,
     /// Files that changed while they were read.
     pub changed_files: u64,
-    /// What each detector did, in the order in which they are asked; none if nothing was indexed.
+    /// What each detector did, in the order of detection; empty if nothing was indexed.
     pub detectors: Vec<DetectorUse>,
-    /// Packages that the detectors found.
+    /// Number of packages that the detectors found.
     pub detected: usize,
-    /// Of those, indexed now.
+    /// Number of those that were indexed now.
     pub newly_indexed: usize,
-    /// Of those, not indexed: their files may be archived.
+    /// Number of those that were not indexed: their files may be archived.
     pub not_indexed: usize,
     /// Names of those without a permanent URL: their files are archived.
     pub unreliable: Vec<String>,
@@ -59,7 +59,7 @@ impl Summary {
         self.reasons.get(&Reason::Unknown).copied().unwrap_or_default()
     }
 
-    /// Archived files that some package in the HashDB has, but none that is relied on.
+    /// Archived files that a package in the HashDB has, but none that is relied on.
     pub fn not_relied(&self) -> Amount {
         let known = self.reasons.iter().filter(|(reason, _)| reason.is_known());
         known.map(|(_, amount)| *amount).sum()
@@ -73,7 +73,7 @@ impl Summary {
         }
     }
 
-    /// Counts what a plan says.
+    /// Counts the entries of a plan.
     pub(super) fn count(&mut self, entries: &Entries, plan: &Plan) {
         self.entries = entries.len() as u64;
         for index in 0..entries.len() {

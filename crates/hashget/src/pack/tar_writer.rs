@@ -1,8 +1,8 @@
 //! Writes an ordinary tar: POSIX pax interchange format, deterministic.
 //!
-//! Invariant: the same entries give the same bytes, and any pax reader gives back exactly them. An
-//! extended header is written only where the plain header cannot hold a value, with its records
-//! sorted by keyword, so that readers which take the first and those which take the last agree.
+//! Invariant: the same entries give the same bytes, and every pax reader restores exactly these entries. An
+//! extended header is written only if the plain header cannot hold a value. Its records are sorted by
+//! keyword, so that readers that use the first record and those that use the last one agree.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -10,7 +10,7 @@ use std::io::{self, Read, Write};
 use crate::model::{Entry, Extent, Kind, Metadata, effective_mode};
 
 const BLOCK: usize = 512;
-/// Largest number of an 11-digit octal field.
+/// The largest number in an 11-digit octal field.
 const OCTAL_MAX: u64 = 0o77_777_777_777;
 
 /// Writes entries, then two zero blocks.
@@ -37,12 +37,11 @@ impl<W: Write> TarWriter<W> {
         Self { output, written: 0 }
     }
 
-    /// Writes one entry under `name`. `content` gives the data of a regular file: all of it, or what
-    /// lies in its extents; for anything else it is not read.
+    /// Writes one entry under `name`. `content` returns the data of a regular file: all of it, or only that
+    /// of its extents; for other entries it is not read.
     ///
     /// # Errors
-    /// When writing or reading fails, or `content` is shorter than the entry: the archive is broken
-    /// then.
+    /// Writing or reading failed, or `content` is shorter than the entry; then the archive is broken.
     pub(super) fn entry(
         &mut self,
         name: &[u8],
@@ -56,10 +55,10 @@ impl<W: Write> TarWriter<W> {
         }
     }
 
-    /// The same for a file without holes whose data `write` writes.
+    /// Like [`Self::entry`], for a file without holes whose data `write` writes.
     ///
     /// # Errors
-    /// When writing fails, or what is written is not as long as the entry: the archive is broken then.
+    /// Writing failed, or the written data does not have the length of the entry; then the archive is broken.
     pub(super) fn written_entry(
         &mut self,
         name: &[u8],
@@ -77,7 +76,7 @@ impl<W: Write> TarWriter<W> {
         self.fill(size)
     }
 
-    /// Pax sparse format 1.0: the map of the data stands before the data.
+    /// Pax sparse format 1.0: the map of the data comes before the data.
     fn sparse(
         &mut self,
         header: Header<'_>,
@@ -88,7 +87,7 @@ impl<W: Write> TarWriter<W> {
         for extent in extents {
             map += &format!("{}\n{}\n", extent.offset, extent.length);
         }
-        // An empty extent at the end says how long the file is, as GNU tar writes it.
+        // An empty extent at the end marks the length of the file, as in GNU tar.
         map += &format!("{}\n0\n", header.size);
         let mut map = map.into_bytes();
         map.resize(map.len().next_multiple_of(BLOCK), 0);
@@ -115,7 +114,7 @@ impl<W: Write> TarWriter<W> {
         if is_file { self.data(size, content) } else { Ok(()) }
     }
 
-    /// Writes the header; gives the number of bytes that have to follow it.
+    /// Writes the header; returns the number of bytes that must follow it.
     fn head(&mut self, header: Header<'_>, mut records: Records) -> io::Result<u64> {
         let mut name = header.name.to_vec();
         if header.kind == b'5' {
@@ -181,7 +180,7 @@ impl<W: Write> TarWriter<W> {
         self.data(data.len() as u64, &mut &*data)
     }
 
-    /// Copies `size` bytes and fills the last block.
+    /// Copies `size` bytes and pads the last block.
     fn data(&mut self, size: u64, content: &mut dyn Read) -> io::Result<()> {
         let copied = io::copy(&mut content.take(size), &mut self.output)?;
         if copied != size {
@@ -190,7 +189,7 @@ impl<W: Write> TarWriter<W> {
         self.fill(size)
     }
 
-    /// Fills the last block of `size` bytes that were written.
+    /// Pads the last block after `size` bytes.
     fn fill(&mut self, size: u64) -> io::Result<()> {
         let padded = size.next_multiple_of(BLOCK as u64);
         io::copy(&mut io::repeat(0).take(padded - size), &mut self.output)?;
@@ -198,7 +197,7 @@ impl<W: Write> TarWriter<W> {
         Ok(())
     }
 
-    /// Ends the archive, filled to a record of 20 blocks as tar programs expect it.
+    /// Ends the archive, padded to a record of 20 blocks as tar programs expect.
     pub(super) fn finish(mut self) -> io::Result<W> {
         let record = 20 * BLOCK as u64;
         let end = (self.written + 2 * BLOCK as u64).next_multiple_of(record);
@@ -207,7 +206,7 @@ impl<W: Write> TarWriter<W> {
     }
 }
 
-/// Passes bytes on and counts them.
+/// Passes bytes through and counts them.
 struct Counted<W> {
     inner: W,
     bytes: u64,
@@ -225,7 +224,7 @@ impl<W: Write> Write for Counted<W> {
     }
 }
 
-/// The values of the plain header for an entry.
+/// The values of an entry's plain header.
 fn header<'a>(name: &'a [u8], entry: &'a Entry) -> Header<'a> {
     let (kind, link, device): (u8, &[u8], _) = match &entry.kind {
         Kind::File { .. } => (b'0', b"", None),
@@ -260,7 +259,7 @@ fn put_text(field: &mut [u8], text: &[u8]) {
     field[..text.len()].copy_from_slice(text);
 }
 
-/// Puts a name into `name`, or `prefix` and `name`; false when it fits in neither.
+/// Stores a name in `name`, or split into `prefix` and `name`; false if it does not fit.
 fn put_name(block: &mut [u8; BLOCK], name: &[u8]) -> bool {
     if name.len() <= 100 {
         put_text(&mut block[0..100], name);
@@ -286,7 +285,7 @@ fn put_octal(field: &mut [u8], value: u64) {
     field[..width].copy_from_slice(&digits.as_bytes()[digits.len() - width..]);
 }
 
-/// Octal where it fits, else 0 and a record.
+/// Octal if it fits, otherwise 0 and a record.
 fn put_number(field: &mut [u8], keyword: &[u8], value: u64, records: &mut Records) {
     let digits = u32::try_from(field.len() - 1).expect("fields are short");
     if value < 1 << (3 * digits) {
@@ -297,7 +296,7 @@ fn put_number(field: &mut [u8], keyword: &[u8], value: u64, records: &mut Record
     }
 }
 
-/// Seconds and nanoseconds as one decimal number; before 1970 it is negative as a whole.
+/// Seconds and nanoseconds as one decimal number; before 1970 the whole number is negative.
 fn decimal_time(metadata: &Metadata) -> Vec<u8> {
     let nanoseconds =
         i128::from(metadata.mtime.seconds) * 1_000_000_000 + i128::from(metadata.mtime.nanoseconds);
@@ -312,7 +311,7 @@ fn decimal_time(metadata: &Metadata) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// The name of an attribute in a keyword, which ends at the first `=`: as GNU tar writes it.
+/// The name of an attribute for a keyword, which ends at the first `=`: encoded as in GNU tar.
 fn encoded(name: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(name.len());
     for &byte in name {

@@ -1,7 +1,7 @@
 //! Archives that the older Python tool restores (`--manifest-version 1`).
 //!
-//! Invariant: only what version 1 can describe exactly is left out: regular files of one name without special
-//! bits, attributes, holes or fractions of a second; everything else is archived.
+//! Invariant: only what version 1 can represent exactly is left out: regular files with one name, without
+//! special mode bits, attributes, holes or fractions of a second. Everything else is archived.
 
 use std::collections::HashMap;
 
@@ -62,7 +62,8 @@ pub(super) fn plan(
     Ok((Plan { packages: Vec::new(), uses, chosen, verdicts }, manifest))
 }
 
-/// For each of the tree's contents that packages have the first of them that has it where the Python tool looks.
+/// For each of the tree's contents that packages have: the first package that has it where the Python tool
+/// finds it, if any.
 fn holders(
     packages: &[ChosenPackage<'_>],
     read: ReadMembers<'_>,
@@ -109,7 +110,7 @@ fn file_v1(entry: &Entry) -> Option<FileV1> {
         mode: metadata.mode,
         uid: metadata.uid,
         gid: metadata.gid,
-        // Version 1 wants times that no restored tree has: reading and changing are now.
+        // Version 1 requires access and change times, which are never restored.
         atime: metadata.mtime.seconds,
         ctime: metadata.mtime.seconds,
         mtime: metadata.mtime.seconds,

@@ -1,19 +1,20 @@
 //! What becomes of each entry of a tree, and why.
 //!
-//! Invariant: every entry has exactly one verdict, from the first step on; a step that decides otherwise replaces it
-//! where the decision falls. Four bytes for each entry, since planning is bound by cache misses.
+//! Invariant: every entry has exactly one verdict, from the first step on; a step that decides otherwise
+//! replaces it immediately. It takes four bytes for each entry, since planning is bound by cache misses.
 
 /// What becomes of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// A package gives it back.
     Given {
-        /// The index of the package among those of the manifest; while the plan is made, among those to rely on.
+        /// The index of the package in the manifest; while the plan is made, its index among the chosen
+        /// packages.
         package: usize,
     },
     /// It is a further name of another entry.
     Link {
-        /// The index of that entry, which is no link itself.
+        /// The index of that entry, which is not a link itself.
         to: usize,
     },
     /// The archive holds it.
@@ -23,31 +24,31 @@ pub enum Verdict {
 /// Why the archive holds an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
-    /// It is, or lies below, the path that the manifest takes.
+    /// It is at, or below, the path that the manifest uses.
     OwnManifest,
-    /// The user wants it to be archived (`--skip`).
+    /// The user wants it archived (`--skip`).
     Skipped,
-    /// It is smaller than the files that the user wants to have looked up (`--min-size`).
+    /// It is smaller than the files that the user wants looked up (`--min-size`).
     TooSmall,
-    /// It has holes, which no package gives back.
+    /// It has holes, which packages do not give back.
     Holes,
-    /// The list for another tool cannot say its name.
+    /// Its name cannot be expressed in the exclude list of another tool.
     Inexpressible,
-    /// It is empty: archiving it is shorter than saying where it comes from.
+    /// It is empty: archiving it is shorter than recording where it comes from.
     Empty,
-    /// It is no regular file: left out only where a package has the same at the same place.
+    /// It is not a regular file: it is left out only if a package has the same entry at the same place.
     NoFile,
     /// No package in the HashDB has it.
     Unknown,
-    /// Packages have it, but less is known of them than the user wants.
+    /// Packages have it, but with weaker evidence than the user wants.
     WeakEvidence,
-    /// Packages have it, but they may be gone before the day until which the backup must last.
+    /// Packages have it, but may become unavailable before the day until which the backup must last.
     Expired,
     /// Packages have it, but downloading them costs more than they save.
     NotWorth,
-    /// Its package has several members of its path: which of them counts depends on the reader.
+    /// Its package has several members with its path: it depends on the reader which one counts.
     DuplicatePath,
-    /// Version 1 of the manifest cannot say that a package gives it back.
+    /// Version 1 of the manifest cannot represent it.
     VersionOne,
 }
 
@@ -69,7 +70,7 @@ const REASONS: [Reason; 13] = [
 ];
 
 impl Reason {
-    /// Does it hold whatever packages have? Then the entry is not looked up.
+    /// Does the reason hold whatever packages exist? Then the entry is not looked up.
     pub(super) fn is_final(self) -> bool {
         match self {
             Self::OwnManifest
@@ -88,7 +89,7 @@ impl Reason {
         }
     }
 
-    /// Does some package in the HashDB have the contents all the same?
+    /// Does some package in the HashDB have the contents, even though the entry is archived?
     pub fn is_known(self) -> bool {
         match self {
             Self::WeakEvidence
@@ -112,7 +113,7 @@ impl Reason {
 #[derive(Debug, Clone)]
 pub(super) struct Verdicts(Vec<u32>);
 
-/// The two highest bits say which verdict it is, the others what it carries.
+/// The two highest bits are the kind of verdict, the others its value.
 const GIVEN: u32 = 0;
 const LINK: u32 = 1 << 30;
 const ARCHIVED: u32 = 2 << 30;
@@ -154,7 +155,7 @@ impl Verdicts {
         self.0[entry] = packed(verdict);
     }
 
-    /// Gives another reason for archiving an entry, if it is archived and may still be given.
+    /// Changes the reason for archiving an entry, if it is archived and its reason is not final.
     pub(super) fn set_reason(&mut self, entry: usize, reason: Reason) {
         if let Verdict::Archived(before) = self.get(entry)
             && !before.is_final()
@@ -175,12 +176,13 @@ impl Verdicts {
         self.0.iter().copied().map(unpacked)
     }
 
-    /// For each entry whether the archive holds it.
+    /// For each entry, whether it is archived.
     pub(super) fn archived(&self) -> Vec<bool> {
         self.0.iter().map(|verdict| verdict & TAG == ARCHIVED).collect()
     }
 
-    /// Keeps the verdicts on those entries for which `keep` says so; none of them is a link to one that goes.
+    /// Keeps the verdicts on the entries for which `keep` is true. No remaining entry is a link to a dropped
+    /// one.
     pub(super) fn retain(&mut self, keep: impl Fn(usize) -> bool) {
         let mut kept = 0;
         let positions: Vec<usize> = (0..self.0.len())

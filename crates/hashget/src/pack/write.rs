@@ -1,7 +1,7 @@
 //! Writes the archive: the manifest, then every archived entry in order.
 //!
-//! Invariant: what the manifest says of an archived file is what the tar holds. A file that changed since
-//! the scan is stored as it is now, and a corrected manifest at the end replaces the first one.
+//! Invariant: what the manifest says about an archived file matches the tar. A file that changed after the
+//! scan is stored in its current state, and a corrected manifest at the end replaces the first one.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
@@ -25,11 +25,11 @@ pub(super) struct Writer<'a> {
     pub(super) options: &'a PackOptions<'a>,
     pub(super) monitor: &'a dyn Monitor,
     pub(super) progress: &'a Running<'a>,
-    /// Did a file change since the first manifest?
+    /// Did a file change after the first manifest was written?
     pub(super) outdated: bool,
     /// Number of files that changed while they were read.
     pub(super) changed: u64,
-    /// Files that could not be archived after all, by index.
+    /// Files that could not be archived, by index.
     pub(super) gone: HashSet<usize>,
     /// The further names of files, by the index of the first name.
     pub(super) names: HashMap<usize, Vec<usize>>,
@@ -48,8 +48,8 @@ fn put_manifest<W: Write>(
 /// Writes a text to a writer.
 pub(super) type WriteText<'a> = &'a dyn Fn(&mut dyn Write) -> io::Result<()>;
 
-/// Makes the manifest of a plan and passes it to `work`, which writes it piece by piece: for a large tree it would take
-/// more memory than the tree.
+/// Makes the manifest of a plan and passes it to `work`, which writes it piece by piece: in memory, it would
+/// take more space than the tree itself.
 pub(super) fn with_manifest<R>(
     scan: &Scan,
     plan: &mut Plan,
@@ -90,7 +90,7 @@ pub(super) fn with_manifest<R>(
     Ok(done)
 }
 
-/// Writes a manifest that `write` writes, twice: first to know its length.
+/// Writes the manifest that `write` produces, twice: first only to get its length.
 fn put_text<W: Write>(tar: &mut TarWriter<W>, write: WriteText<'_>) -> Result<(), PackError> {
     let mut length = Counter(0);
     write(&mut length).map_err(PackError::Write)?;
@@ -122,7 +122,7 @@ fn is_file(entry: &Entry) -> bool {
     matches!(entry.kind, Kind::File { .. })
 }
 
-/// A free name for the tree's own file of the manifest's name.
+/// An unused name for the tree's own file that has the manifest's name.
 fn stored_name(entries: &Entries) -> RelPath {
     (0_u64..)
         .map(|number| format!("{MANIFEST_NAME}.stored{number}"))
@@ -132,7 +132,7 @@ fn stored_name(entries: &Entries) -> RelPath {
 }
 
 impl Writer<'_> {
-    /// Writes everything to `output` and gives it back, complete but not flushed.
+    /// Writes everything to `output` and returns it, complete but not flushed.
     pub(super) fn write<W: Write>(
         &mut self,
         output: W,
@@ -153,7 +153,7 @@ impl Writer<'_> {
             self.monitor.check_interrupted()?;
             self.put(&mut tar, index, &renamed)?;
         }
-        // A manifest of version 1 says nothing of what the tar holds.
+        // A manifest of version 1 does not describe the archived files.
         if version_one.is_none() && (self.outdated || !self.gone.is_empty()) {
             self.drop_gone();
             put_manifest(&mut tar, self.scan, self.plan, self.options)?;
@@ -161,7 +161,7 @@ impl Writer<'_> {
         tar.finish().map_err(PackError::Write)
     }
 
-    /// Which entries the tar holds: the archived ones, the folders above them, and further names of
+    /// Which entries the tar contains: the archived ones, the folders above them, and further names of
     /// archived files.
     fn stored(&self) -> Vec<bool> {
         let (entries, verdicts) = (&self.scan.entries, &self.plan.verdicts);
@@ -169,7 +169,7 @@ impl Writer<'_> {
         let mut last_folder = None;
         for index in (0..entries.len()).filter(|&index| verdicts.is_archived(index)) {
             let mut folder = entries[index].path.parent();
-            // Most entries lie beside the one before.
+            // Most entries are in the same folder as the one before.
             if folder == last_folder {
                 continue;
             }
@@ -202,8 +202,8 @@ impl Writer<'_> {
         }
     }
 
-    /// Parts from the archived file `first` those further names that are not names of `now` any more:
-    /// they are archived as a file of their own, each, so that nothing of theirs is lost.
+    /// Separates from the archived file `first` those further names that no longer refer to the file `now`.
+    /// They are archived as one file of their own, so that their contents are not lost.
     fn part_names(&mut self, first: usize, now: Option<&Stamp>) {
         let Some(names) = self.names.remove(&first) else { return };
         let parted: Vec<usize> =
@@ -220,7 +220,7 @@ impl Writer<'_> {
         self.outdated = true;
     }
 
-    /// Is `name` a name of the file `now`, which `first` is one of?
+    /// Does `name` refer to the file `now`, like `first`?
     fn is_name_of(&self, name: usize, first: usize, now: Option<&Stamp>) -> bool {
         let path = &self.scan.entries[name].path;
         let opened = self.scan.root.open_file(path);
@@ -229,7 +229,7 @@ impl Writer<'_> {
                 now.is_some_and(|now| (now.device, now.inode) == (stamp.device, stamp.inode))
             }
             Err(error) => {
-                // One that has vanished is reported when it is written.
+                // A name that has vanished is reported when it is written.
                 if error.kind() != io::ErrorKind::NotFound {
                     let first = &self.scan.entries[first].path;
                     let problem = format!(
@@ -310,7 +310,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Takes the files that could not be archived after all out of the plan, with their further names.
+    /// Removes the files that could not be archived from the plan, with their further names.
     fn drop_gone(&mut self) {
         let (entries, gone) = (&self.scan.entries, &self.gone);
         let remains = |index: usize| !gone.contains(&entries.first_name(index));
@@ -320,8 +320,7 @@ impl Writer<'_> {
     }
 }
 
-/// The path of an entry in the tar: its own, unless it is the tree's own `.hashget-restore.json` or
-/// lies below it.
+/// The path of an entry in the tar: its own, unless it is the tree's own `.hashget-restore.json` or below it.
 fn name_in_tar(path: &RelPath, renamed: &RelPath) -> Vec<u8> {
     if path.is_root() {
         return b".".to_vec();

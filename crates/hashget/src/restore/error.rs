@@ -56,7 +56,7 @@ impl From<ManifestError> for RestoreError {
 }
 
 impl RestoreError {
-    /// What it means to whoever has to react to it.
+    /// The class of the error, from which exit code and hint follow.
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Archive(error) => error.class(),

@@ -1,4 +1,4 @@
-//! Reading a file's contents: its digest, its holes, and whether it changed meanwhile.
+//! Reading a file's contents: its digest, its holes, and whether it changed while it was read.
 //!
 //! Invariant: a file with holes is digested and written without them (see "holes" in `docs/format.md`).
 

@@ -1,7 +1,7 @@
 //! The entries of a tree in order, with the first name of every hard-linked file.
 //!
-//! Invariant: sorted by the bytes of the paths; each [`Kind::HardLink`] names an entry that is no link, and
-//! four bytes for each entry say which, so that nobody searches for it again.
+//! Invariant: entries are sorted by the bytes of their paths. Each [`Kind::HardLink`] refers to an entry that
+//! is not a link; its index is stored in four bytes for each entry, so that no search is needed.
 
 use std::collections::HashMap;
 use std::ops::Deref;
@@ -14,9 +14,9 @@ use crate::parallel;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Entries {
     sorted: Vec<Entry>,
-    /// For each entry the index of the first name of its file: its own for all but links.
+    /// For each entry the index of the first name of its file; for all but links that is its own index.
     first_names: Vec<u32>,
-    /// The files that have further names, by first name, ascending. Mostly there are few.
+    /// First names of the files that have further names, ascending. Usually there are few.
     linked: Vec<u32>,
 }
 
@@ -46,13 +46,13 @@ impl IntoIterator for Entries {
     }
 }
 
-/// Indices of entries take four bytes.
+/// Converts an index: indices of entries are stored in four bytes.
 fn compact(index: usize) -> u32 {
     u32::try_from(index).expect("a tree has fewer than 2^32 entries")
 }
 
 impl Entries {
-    /// The entries of a tree, in any order. A link whose file is not among them counts as a file of its own.
+    /// The entries of a tree, in any order. A link whose file is not among them counts as a file.
     pub fn new(mut entries: Vec<Entry>) -> Self {
         if !entries.is_sorted_by(|one, next| one.path < next.path) {
             entries.sort_by(|one, other| one.path.cmp(&other.path));
@@ -62,8 +62,9 @@ impl Entries {
         all
     }
 
-    /// The same for sorted entries of which each name of a file with several is a file still: `several_names` says
-    /// of such names, ascending, which file each is. All but the first become links to it.
+    /// Like [`new`](Self::new), for sorted entries in which each name of a hard-linked file is still a file.
+    /// `several_names` has these names, ascending, with the identity of their file. All but the first become
+    /// links.
     pub(super) fn linked_by<File: Eq + std::hash::Hash>(
         mut sorted: Vec<Entry>,
         several_names: Vec<(usize, File)>,
@@ -114,12 +115,12 @@ impl Entries {
         self.position(path).map(|index| &self.sorted[index])
     }
 
-    /// Finds one entry after the other, fastest where each lies near the one before.
+    /// A finder for a series of lookups, fastest if each entry lies near the one before.
     pub(crate) fn finder(&self) -> Finder<'_> {
         Finder::new(&self.sorted)
     }
 
-    /// The index of the entry that has the contents and metadata of this one: another one for hard links.
+    /// The index of the entry that has the contents and metadata of this one; a different one for hard links.
     pub fn first_name(&self, entry: usize) -> usize {
         self.first_names[entry] as usize
     }
@@ -134,8 +135,8 @@ impl Entries {
         self.linked.binary_search(&compact(first_name)).is_ok()
     }
 
-    /// Everything at and below `path`, as a range of indices. In the order of paths other names may lie between a
-    /// folder and what is below it, so that a range may hold some that are not: `a-b` between `a` and `a/b`.
+    /// Everything at and below `path`, as a range of indices. The range may contain other entries, since in
+    /// path order other names may lie between a folder and its contents: `a-b` between `a` and `a/b`.
     pub fn below(&self, path: &RelPath) -> std::ops::Range<usize> {
         if path.is_root() {
             return 0..self.sorted.len();
@@ -146,13 +147,13 @@ impl Entries {
         first..after.max(first)
     }
 
-    /// Puts another entry in the place of one: of the same path, and no link.
+    /// Replaces an entry by another one with the same path that is not a link.
     pub(crate) fn replace(&mut self, index: usize, entry: Entry) {
         self.first_names[index] = compact(index);
         self.sorted[index] = entry;
     }
 
-    /// Makes an entry a further name of another one, which is no link.
+    /// Makes an entry a further name of another one that is not a link.
     pub(crate) fn make_link(&mut self, index: usize, first: usize) {
         link(&mut self.sorted, index, first);
         self.first_names[index] = compact(first);
@@ -160,7 +161,8 @@ impl Entries {
         self.sort_linked();
     }
 
-    /// Keeps the entries for which `keep` says so, by index. Whoever drops a file drops its links, too.
+    /// Keeps the entries for which `keep`, called with their index, is true. If a file is dropped, its links
+    /// must be dropped, too.
     pub fn retain(&mut self, keep: impl Fn(usize) -> bool) {
         let mut index = 0..;
         self.sorted.retain(|_| keep(index.next().expect("indices do not end")));

@@ -1,17 +1,17 @@
-//! Finding one entry after the other by its path.
+//! Finding entries by path, one after the other.
 //!
-//! Invariant: the entries that are searched are sorted by the bytes of their paths.
+//! Invariant: the searched entries are sorted by the bytes of their paths.
 
 use std::cmp::Ordering;
 
 use crate::model::Entry;
 
-/// What lies further from the last place is sought among all entries: such searches begin at the same places each time,
-/// and those are near at hand.
+/// Entries further from the last result are searched for among all entries: such searches always start at the
+/// same positions, which stay in the CPU caches.
 const NEARBY: usize = 256;
 
-/// Finds one entry after the other, fastest where each lies near the one before: members of a package
-/// do. Needs no memory, as an index of all paths would.
+/// Finds entries one after the other, fastest if each lies near the one before, as members of a package do.
+/// Needs no memory, unlike an index of all paths.
 pub(crate) struct Finder<'a> {
     entries: &'a [Entry],
     /// Where the last search ended.
@@ -26,7 +26,7 @@ impl<'a> Finder<'a> {
     /// The index of the entry at `path`.
     pub(crate) fn find(&mut self, path: &[u8]) -> Option<usize> {
         let compare = |index: usize| self.entries[index].path.as_bytes().cmp(path);
-        // What is sought lies in this range, if anywhere; steps double until it is known to.
+        // The entry lies in this range, if anywhere; the step doubles until the range is certain.
         let all = self.entries.len();
         let (mut low, mut high) = (0, all);
         let (mut at, mut step) = (self.last.min(all.checked_sub(1)?), 1);
@@ -78,7 +78,7 @@ mod tests {
                 sha256: None,
                 extents: None,
             };
-            // Every second name is there.
+            // Every second name exists.
             let entries: Vec<Entry> = (0..count).map(|number| entry(2 * number + 1)).collect();
             for last in 0..=2 * count {
                 for wanted in 0..=2 * count {

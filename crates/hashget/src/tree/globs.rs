@@ -1,8 +1,8 @@
 //! The patterns of `--exclude` and `--skip`.
 //!
-//! Invariant: a pattern means the same wherever it stands: beginning with `/` it is a path of the file
-//! system, beginning with `./` a path from the top of the tree, else it matches the end of any path.
-//! `*` and `?` do not cross `/`; `**` does. What lies below a match is matched too, by the walk.
+//! Invariant: a pattern means the same in every option. If it begins with `/`, it is a path of the file
+//! system; if it begins with `./`, a path from the top of the tree; otherwise it matches the end of any path.
+//! `*` and `?` do not match `/`; `**` does. The walk also applies a match to everything below it.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -21,13 +21,13 @@ pub struct Globs {
     patterns: usize,
 }
 
-/// A pattern that cannot be understood.
+/// A pattern that cannot be parsed.
 #[derive(Debug, thiserror::Error)]
 #[error("bad pattern: {0}")]
 pub struct BadGlob(#[from] globset::Error);
 
 impl Globs {
-    /// Understands `patterns`.
+    /// Parses `patterns`.
     pub fn new<T: AsRef<str>>(patterns: &[T]) -> Result<Self, BadGlob> {
         let (mut absolute, mut relative) = (GlobSetBuilder::new(), GlobSetBuilder::new());
         for pattern in patterns {
@@ -58,7 +58,7 @@ impl Globs {
             || (!self.absolute.is_empty() && self.absolute.is_match(root.join(relative)))
     }
 
-    /// Does a pattern match this entry, or a folder it lies in?
+    /// Does a pattern match this entry, or a folder that contains it?
     pub fn matches_within(&self, root: &Path, path: &RelPath) -> bool {
         self.patterns > 0
             && std::iter::successors(Some(path.clone()), RelPath::parent)
@@ -67,7 +67,7 @@ impl Globs {
 }
 
 impl BadGlob {
-    /// What it means to whoever has to react to it.
+    /// The class of the error, from which exit code and hint follow.
     pub fn class(&self) -> ErrorClass {
         ErrorClass::BadInput
     }

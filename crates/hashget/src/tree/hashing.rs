@@ -1,7 +1,7 @@
 //! Hashing the files of a tree.
 //!
-//! Invariant: the digest, the size and the metadata of a file are of one moment; a file that changes meanwhile is read
-//! again, up to [`TRIES`] times.
+//! Invariant: digest, size and metadata of a file belong to the same moment. A file that changes while it is
+//! read is read again, up to [`TRIES`] times.
 
 use std::fs::File;
 use std::io;
@@ -14,9 +14,9 @@ use super::inspect::inspect_open;
 use crate::model::{Digest, Metadata};
 use crate::monitor::Running;
 
-/// Bytes read of a file at once.
+/// Bytes read at once.
 const BUFFER_BYTES: usize = 128 * 1024;
-/// How often a file that changes while it is read is read again.
+/// How often a changing file is read.
 const TRIES: usize = 3;
 
 /// Hashes files, one after the other.
@@ -31,7 +31,7 @@ impl<'a> FileHasher<'a> {
         Self { buffer: vec![0; BUFFER_BYTES], progress }
     }
 
-    /// The digest of the file `name` in an open folder, and how it was, with the metadata of the same moment.
+    /// The digest of the file `name` in an open folder, and its state and metadata at that moment.
     pub(super) fn hash(
         &mut self,
         parent: impl AsFd,

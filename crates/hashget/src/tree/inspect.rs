@@ -33,7 +33,7 @@ pub struct Stamp {
 /// What was found under a name.
 pub(super) struct Inspected {
     pub(super) kind: Kind,
-    /// Still without extended attributes: see [`attributes`].
+    /// Without extended attributes for now: see [`attributes`].
     pub(super) metadata: Metadata,
     pub(super) stamp: Stamp,
     pub(super) several_names: bool,
@@ -69,7 +69,7 @@ fn metadata(stat: &Stat, stamp: &Stamp, xattrs: Xattrs) -> Metadata {
     }
 }
 
-/// Looks at `name` in the open folder `parent`.
+/// Inspects `name` in the open folder `parent`.
 pub(super) fn inspect(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<Inspected> {
     let stat = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
     let stamp = stamp(&stat);
@@ -96,8 +96,8 @@ pub(super) fn inspect(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<Inspect
     })
 }
 
-/// The extended attributes of what lies at `path`, itself. (There is no call that takes an open folder
-/// and a name: see [`procfs_path`].)
+/// The extended attributes of the entry at `path`; a symbolic link is not followed. (No system call takes an
+/// open folder and a name: see [`procfs_path`].)
 pub(super) fn attributes(path: &[u8]) -> io::Result<Xattrs> {
     read_xattrs(|buffer| llistxattr(path, buffer), |name, buffer| lgetxattr(path, name, buffer))
 }
@@ -107,15 +107,15 @@ pub(super) fn procfs_path(fd: BorrowedFd<'_>) -> std::path::PathBuf {
     format!("/proc/self/fd/{}", fd.as_raw_fd()).into()
 }
 
-/// What an open regular file is now: its metadata and stamp.
+/// The current metadata and stamp of an open regular file.
 ///
 /// # Errors
-/// Its metadata cannot be read, or it is no regular file.
+/// Its metadata cannot be read, or it is not a regular file.
 pub fn inspect_open_file(file: &File) -> io::Result<(Metadata, Stamp)> {
     inspect_open(file).map(|(metadata, stamp, _)| (metadata, stamp))
 }
 
-/// The same with the bytes that are allocated for it.
+/// Like [`inspect_open_file`], with the number of bytes allocated for the file.
 pub(super) fn inspect_open(file: &File) -> io::Result<(Metadata, Stamp, u64)> {
     let stat = fstat(file)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
@@ -133,13 +133,13 @@ fn allocated(stat: &Stat) -> u64 {
     u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512)
 }
 
-/// The stamp of an open file, and the bytes that are allocated for it.
+/// The stamp of an open file, and the number of bytes allocated for it.
 pub(super) fn stamp_of(file: &File) -> io::Result<(Stamp, u64)> {
     let stat = fstat(file)?;
     Ok((stamp(&stat), allocated(&stat)))
 }
 
-/// The largest list or value that Linux has.
+/// The largest attribute list or value that Linux allows.
 const XATTR_MAX: usize = 64 * 1024;
 
 fn read_xattrs(
@@ -168,7 +168,7 @@ fn read_xattrs(
             Ok(length) => {
                 xattrs.insert(name.to_bytes().into(), value[..length].into());
             }
-            // It was removed since it was listed, or may not be read.
+            // It was removed after it was listed, or may not be read.
             Err(Errno::NODATA | Errno::PERM | Errno::ACCESS) => {}
             Err(error) => return Err(error.into()),
         }

@@ -1,7 +1,7 @@
 //! Reading a tree: every entry with its metadata, every file with its digest.
 //!
-//! Invariant: nothing in a tree is followed, changed or waited for: symbolic links are entries,
-//! fifos and devices are not opened, and changes during the scan are reported.
+//! Invariant: a scan follows, changes and waits for nothing in the tree: symbolic links are entries, fifos
+//! and devices are not opened, and changes during the scan are reported.
 
 mod contents;
 mod entries;
@@ -46,11 +46,11 @@ pub struct ScanOptions {
     pub one_file_system: bool,
     /// Files that are not part of the tree, by device and inode: the archive being written.
     pub skip_files: Vec<(u64, u64)>,
-    /// Where scans leave what they hashed, so that the next one need not read what has not changed.
+    /// Where scans save digests, so that the next scan need not read unchanged files.
     pub cache: Option<PathBuf>,
-    /// Threads that walk and hash; at least 1.
+    /// Number of threads that walk and hash; at least 1.
     pub jobs: usize,
-    /// [`Scan::absent`] has what is excluded, too, and the scan cache is read but not written.
+    /// Also list excluded entries in [`Scan::absent`], and do not write the scan cache.
     pub for_explaining: bool,
 }
 
@@ -73,18 +73,18 @@ impl Default for ScanOptions {
 pub struct Scan {
     /// The tree, open.
     pub root: TreeRoot,
-    /// All entries sorted by the bytes of their paths, the top folder first. Of a hard-link group the
-    /// first name has the kind of the file, the others are [`Kind::HardLink`] to it. Every file has
-    /// its digest; what could not be read is not here, but was reported to the monitor.
+    /// All entries sorted by the bytes of their paths, the top folder first. The first name of a hard-link
+    /// group has the kind of the file, the others are [`Kind::HardLink`] to it. Every file has its digest.
+    /// Entries that could not be read are missing here, and were reported to the monitor.
     pub entries: Entries,
-    /// What is not part of the tree, by path: it, or all that is below it.
+    /// What is not part of the tree, by path: the entry, or everything below it.
     pub absent: Vec<(RelPath, Absence)>,
 }
 
 /// Why something in the folder is not part of the tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Absence {
-    /// A pattern excludes it, or a folder that it lies in.
+    /// It, or a folder that contains it, matches an exclude pattern.
     Excluded,
     /// It lies in a folder that a `CACHEDIR.TAG` marks as a cache.
     OfCache,
@@ -94,12 +94,12 @@ pub enum Absence {
     Socket,
     /// It cannot be read.
     Unreadable,
-    /// It is not there.
+    /// It does not exist.
     Missing,
 }
 
 impl Absence {
-    /// What a scan says of it, where it is not just as the user wanted.
+    /// Why a scan reports it as skipped; `None` if the user asked for it, or it is reported otherwise.
     fn worth_a_word(self) -> Option<&'static str> {
         match self {
             Self::OtherFileSystem => Some("another file system is mounted here"),
@@ -127,7 +127,7 @@ pub enum ScanError {
 }
 
 impl ScanError {
-    /// What it means to whoever has to react to it.
+    /// The class of the error, from which exit code and hint follow.
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Root { error, .. } => ErrorClass::of_io(error),
@@ -139,8 +139,8 @@ impl ScanError {
 /// Reads the tree at `root`: `options.jobs` threads walk it and hash its files.
 ///
 /// # Errors
-/// Only if `root` itself is not a readable folder, or the monitor asks to stop. Trouble with single
-/// entries goes to the monitor.
+/// Only if `root` itself is not a readable folder, or the monitor asks to stop. Problems with single entries
+/// are reported to the monitor.
 pub fn scan(root: &Path, options: &ScanOptions, monitor: &dyn Monitor) -> Result<Scan, ScanError> {
     let root = TreeRoot::open(root)
         .map_err(|error| ScanError::Root { path: root.to_path_buf(), error })?;
@@ -157,10 +157,11 @@ pub fn scan(root: &Path, options: &ScanOptions, monitor: &dyn Monitor) -> Result
     Ok(Scan { root, entries: Entries::linked_by(entries, several_names), absent })
 }
 
-/// Reads the one entry at `path`, of which only the last component is not followed; not what is below it.
+/// Reads the single entry at `path`, without anything below it. A symbolic link in the last component is not
+/// followed.
 ///
 /// # Errors
-/// It is not there, or cannot be read.
+/// It does not exist, or cannot be read.
 pub fn read_entry(path: &Path) -> std::io::Result<Entry> {
     let parent = path.parent().filter(|parent| *parent != Path::new(""));
     let root = TreeRoot::open(parent.unwrap_or(Path::new(".")))?;

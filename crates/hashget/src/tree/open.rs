@@ -1,7 +1,7 @@
 //! Opening files and folders of a tree, never outside of it (and through no symbolic link unless documented).
 //!
-//! Invariant: what is opened lies below the folder that was opened first, whatever happens to the tree
-//! meanwhile.
+//! Invariant: every opened file lies below the folder that was opened first, whatever happens to the tree in
+//! the meantime.
 
 use std::fs::File;
 use std::io;
@@ -12,11 +12,11 @@ use rustix::fs::{Mode, OFlags, ResolveFlags, openat, openat2};
 
 use crate::model::RelPath;
 
-/// The longest path that one system call takes; longer ones are opened in steps.
+/// The longest path passed to one system call; longer ones are opened in steps.
 const LONGEST_PATH: usize = 4000;
 
-/// Makes sure that `/proc` is there. Attributes of links and devices, very long paths, and names for unnamed files
-/// need it; without it they would seem to have vanished.
+/// Makes sure that `/proc` is mounted. Attributes of links and devices, very long paths, and naming unnamed
+/// files need it; without it such files would seem to have vanished.
 ///
 /// # Errors
 /// It is not mounted.
@@ -62,13 +62,14 @@ impl TreeRoot {
         self.open_below(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW)
     }
 
-    /// Opens the regular file at `path` for reading. Never waits for a fifo or a device.
+    /// Opens the regular file at `path` for reading. Never blocks on a fifo or a device.
     pub fn open_file(&self, path: &RelPath) -> io::Result<File> {
         self.open_below(path, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK).map(File::from)
     }
 
-    /// Opens the regular file at `path` for reading, as a process would whose root this folder is: links
-    /// among the folders on the way are followed, but never out of it, and the last name is none.
+    /// Opens the regular file at `path` for reading, as a process would whose root is this folder: symbolic
+    /// links among the parent folders are followed, but never out of this folder. The last component must not
+    /// be a link.
     pub fn open_file_as_root(&self, path: &RelPath) -> io::Result<File> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;

@@ -1,17 +1,17 @@
-//! Sorting the entries that the threads of a scan found, by the bytes of their paths.
+//! Sorting the entries found by the threads of a scan, by the bytes of their paths.
 //!
-//! Invariant: the time for each entry does not grow with the tree. Each folder's entries are sorted
-//! already; what lies below a folder belongs together, and its place is where `FOLDER/` would be among
-//! the names beside it (`a`, `a-b`, then `a/x`).
+//! Invariant: the time for each entry does not grow with the tree. The entries of each folder are already
+//! sorted. Everything below a folder stays together, and its position is that of `FOLDER/` among the names
+//! beside it (`a`, `a-b`, then `a/x`).
 
 use crate::model::{Entry, Kind};
 
-/// A stretch of one folder's entries, sorted, within the list of all that was found.
+/// A run of sorted entries of one folder within the list of all entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Part {
     /// The number of the folder.
     pub(super) folder: u32,
-    /// Counts the parts of one folder.
+    /// Numbers the parts of one folder.
     pub(super) number: u32,
     /// Where it begins in the list.
     pub(super) start: usize,
@@ -19,8 +19,8 @@ pub(super) struct Part {
     pub(super) count: usize,
 }
 
-/// For each of the `found` entries its place in the sorted list. The top folder is the first entry and
-/// number 0; `folders` are the others that were entered: index in `found`, and number.
+/// For each of the `found` entries its position in the sorted list. The top folder is the first entry and
+/// number 0; `folders` has the other folders that were entered: index in `found`, and number.
 pub(super) fn places(
     found: &[Entry],
     mut parts: Vec<Part>,
@@ -35,7 +35,7 @@ pub(super) fn places(
     };
     let mut places = vec![0_u32; found.len()];
     let mut next = 1;
-    // Folders whose entries are being placed, each with those of its own folders that wait for their turn.
+    // Folders whose entries are being placed, each with those of its subfolders that are still to be placed.
     let mut open = vec![(parts_of(0), Vec::<(usize, u32)>::new())];
     while let Some((rest, waiting)) = open.last_mut() {
         let entry = rest.peek().copied();
@@ -62,7 +62,7 @@ pub(super) fn places(
     places
 }
 
-/// Does what lies below `folder` come before `later`, an entry beside it whose name is greater?
+/// Does everything below `folder` come before `later`, an entry beside it with a greater name?
 fn is_below_first(folder: &Entry, later: &Entry) -> bool {
     let rest = later.path.as_bytes().strip_prefix(folder.path.as_bytes());
     rest.and_then(<[u8]>::first).is_none_or(|&byte| byte > b'/')

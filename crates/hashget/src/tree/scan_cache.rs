@@ -1,17 +1,17 @@
-//! The scan cache: what was hashed before and has not changed is not read again.
+//! The scan cache: files that were hashed before and have not changed are not read again.
 //!
-//! Invariant: a digest is taken from the cache only for a file whose device, inode, size, mtime and
-//! ctime are all as they were when it was read, and it is put there only if no later change could
-//! have left them so. Losing the cache costs time and nothing else.
+//! Invariant: a digest is taken from the cache only for a file whose device, inode, size, mtime and ctime are
+//! the same as when it was read. It is stored only if no later change could have left them the same. Losing
+//! the cache only costs time.
 //!
-//! Why that is sound. The kernel sets ctime at every change of contents or metadata, and nobody can set
-//! it to a chosen value, so that a restored mtime, a reused inode or a copied disk shows. What could hide a
-//! change is a change within one tick of the clock, a clock that was set back, a store through a
-//! memory map to a page that is dirty already (it changes no time until the page has been written
-//! back, half a minute later), and file systems that make their times up. So a file is remembered only
-//! once its times are [`SETTLED_SECONDS`] old; a cache from the future is dropped whole; and only
-//! local file systems known to keep ctime are remembered at all. Some of these are known to set it at every
-//! change of the extended attributes too: a file that had none there has none now, and is not asked.
+//! Why this is sound: the kernel sets ctime at every change of contents or metadata, and nobody can set it to
+//! a chosen value, so a restored mtime, a reused inode or a copied disk is noticed. A change could go
+//! unnoticed within one tick of the clock; after the clock was set back; in a memory-mapped page that is
+//! already dirty (a store sets no time until the page is written back, half a minute later); and on file
+//! systems that invent their times. So a file is remembered only once its times are [`SETTLED_SECONDS`] old;
+//! a cache from the future is discarded; and only files on local file systems known to maintain ctime are
+//! remembered. Some of these are known to set it at every change of extended attributes, too: a file there
+//! that had none still has none, so that they need not be listed.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -30,10 +30,10 @@ use crate::pending_file::PendingFile;
 /// after which Linux writes dirty pages back.
 const SETTLED_SECONDS: i64 = 60;
 
-/// The first bytes of a cache file; the last one is its version.
+/// The first bytes of a cache file; the last one is the format version.
 const MAGIC: [u8; 8] = *b"hgscan\0\x02";
 
-/// What can be believed of a file whose ctime has not changed.
+/// What an unchanged ctime proves on a file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Trust {
     Nothing,
@@ -41,7 +41,7 @@ enum Trust {
     ContentsAndAttributes,
 }
 
-/// File systems that keep ctime as Linux means it, by the magic numbers of `statfs(2)`.
+/// File systems that maintain ctime the way Linux does, by the magic numbers of `statfs(2)`.
 const TRUSTED_FILE_SYSTEMS: [(i64, Trust); 8] = [
     (0xef53, Trust::ContentsAndAttributes), // ext2, ext3, ext4
     (0x5846_5342, Trust::ContentsAndAttributes), // xfs
@@ -53,33 +53,34 @@ const TRUSTED_FILE_SYSTEMS: [(i64, Trust); 8] = [
     (0xca45_1a4e, Trust::Contents),         // bcachefs
 ];
 
-/// All that must be unchanged, in 127 bits; the last one says that the file is bare.
+/// Hash of everything that must be unchanged, 127 bits; the last bit says that the file has no extended
+/// attributes.
 type Fingerprint = [u8; 16];
 
-/// That bit, in the last byte.
+/// That last bit, in the last byte.
 const BARE: u8 = 1;
 
 /// One file of the cache: 48 bytes.
 pub(super) type Line = (Fingerprint, Digest);
 
-/// What is known of a file that has not changed.
+/// What is known about a file that has not changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Known {
     pub(super) sha256: Digest,
-    /// Has it certainly no extended attributes?
+    /// Is it certain that it has no extended attributes?
     pub(super) bare: bool,
 }
 
-/// What a former scan of a tree left.
+/// What an earlier scan of a tree saved.
 #[derive(Debug)]
 pub(super) struct ScanCache {
     file: PathBuf,
-    /// Sorted: a search needs no memory beside the lines themselves.
+    /// Sorted, so that a search needs no further memory.
     before: Vec<Line>,
-    /// Which of them were met again.
+    /// Which of them were found again.
     met: Vec<AtomicBool>,
     started: i64,
-    /// For each device what its file system is trusted with.
+    /// How far the file system of each device is trusted.
     trust: Mutex<HashMap<u64, Trust>>,
 }
 
@@ -109,8 +110,8 @@ fn now() -> i64 {
 }
 
 impl ScanCache {
-    /// Reads what the last scan of the tree at `root` left in `folder`; nothing, if that is damaged
-    /// or from the future.
+    /// Reads what the last scan of the tree at `root` saved in `folder`; nothing, if the file is damaged or
+    /// from the future.
     pub(super) fn open(folder: &Path, root: &Path) -> Self {
         use std::os::unix::ffi::OsStrExt as _;
         let name = Digest::of(root.as_os_str().as_bytes()).to_string();
@@ -121,7 +122,7 @@ impl ScanCache {
         Self { file, before, met, started, trust: Mutex::default() }
     }
 
-    /// What is known of a file that has not changed since it was read; it is remembered for the next scan.
+    /// What is known about a file that has not changed since it was read; it is remembered for the next scan.
     pub(super) fn get(&self, stamp: &Stamp) -> Option<Known> {
         let wanted = fingerprint(stamp);
         let at = self.before.partition_point(|(fingerprint, _)| *fingerprint < wanted);
@@ -134,7 +135,7 @@ impl ScanCache {
         })
     }
 
-    /// How to remember a file that held still while it was read; `None` if it must not be.
+    /// The line for a file that did not change while it was read; `None` if it must not be remembered.
     pub(super) fn line(&self, stamp: &Stamp, known: Known) -> Option<Line> {
         let newest = stamp.mtime.seconds.max(stamp.ctime.seconds);
         let trust = self.trust().get(&stamp.device).copied().unwrap_or(Trust::Nothing);
@@ -152,7 +153,7 @@ impl ScanCache {
         self.trust.lock().expect("nothing panics while it holds the map")
     }
 
-    /// Learns once for each device whether its file system is one to trust. `folder` is open there.
+    /// Determines once for each device how far its file system is trusted. `folder` is an open folder on it.
     pub(super) fn meet(&self, folder: impl AsFd) {
         let Ok(status) = rustix::fs::fstat(&folder) else { return };
         self.trust().entry(status.st_dev).or_insert_with(|| {
@@ -167,16 +168,17 @@ impl ScanCache {
         });
     }
 
-    /// Leaves what this scan knows for the next one: what it met of the former scan's lines, and `new` ones.
+    /// Saves the lines for the next scan: those of the earlier scan that were found again, and the `new`
+    /// ones.
     ///
     /// # Errors
-    /// When it cannot be written; the next scan then reads everything.
+    /// The file cannot be written; the next scan then reads everything.
     pub(super) fn save(self, mut new: Vec<Line>) -> io::Result<()> {
         let Self { file, before, met, started, .. } = self;
         let was_met = |at: usize| met[at].load(Ordering::Relaxed);
         if new.is_empty() && !before.is_empty() && (0..before.len()).all(was_met) {
-            // Nothing to say that the file does not say. (That it is older takes nothing away: what it
-            // remembers was settled when it was written.)
+            // The file already has the same lines. (Its older date does no harm: the times it has were
+            // settled when it was written.)
             return Ok(());
         }
         new.extend(before.iter().enumerate().filter(|&(at, _)| was_met(at)).map(|(_, line)| *line));
@@ -200,7 +202,7 @@ impl ScanCache {
     }
 }
 
-/// The lines of a whole cache file from before `now`.
+/// The lines of a complete cache file that was written before `now`.
 fn read(file: &Path, now: i64) -> Option<Vec<Line>> {
     let file = File::open(file).ok()?;
     let length = usize::try_from(file.metadata().ok()?.len()).ok()?;
@@ -209,7 +211,7 @@ fn read(file: &Path, now: i64) -> Option<Vec<Line>> {
     let mut head = [0; 16];
     io::Read::read_exact(&mut reader, &mut head).ok()?;
     let started = i64::from_le_bytes(head[8..].try_into().ok()?);
-    // A scan that started after now: the clock was set back, and times repeat.
+    // The scan started after `now`: the clock was set back, so times may repeat.
     if head[..8] != MAGIC || started > now || lines % 48 != 0 {
         return None;
     }
@@ -270,7 +272,7 @@ mod tests {
             Stamp { ctime: Timestamp { seconds: 1001, nanoseconds: 0 }, ..same },
         ];
         assert!(others.iter().all(|other| second.get(other).is_none()));
-        // What is used stays, also beside new lines; what a scan did not meet is forgotten.
+        // Used lines are kept beside new ones; lines that a scan did not use are dropped.
         second.save(Vec::new()).unwrap();
         let third = cache(folder.path());
         assert_eq!(third.get(&stamp(7, 1000)), Some(known(true)));

@@ -47,7 +47,7 @@ impl<F, B> Tasks<F, B> {
         self.changed.notify_one();
     }
 
-    /// Adds files to hash, or gives them back when enough are waiting.
+    /// Adds files to hash, or returns them if enough are waiting.
     pub(super) fn offer(&self, batch: B) -> Result<(), B> {
         let mut waiting = self.lock();
         if waiting.batches.len() >= self.most_batches {

@@ -164,9 +164,9 @@ fn what_has_not_changed_is_not_read_again_and_what_has_is() {
     };
     let fresh = || scan(&root, &ScanOptions::default(), &Silent).unwrap();
     assert_eq!(scan_bytes(&fresh()), 30);
-    // The files are new: a change in the same tick of the clock would not show, so they are read again.
+    // The files are new: a change within the same clock tick would go unnoticed, so they are read again.
     assert_eq!(scan_bytes(&fresh()), 30);
-    // An old mtime alone settles nothing, since anybody can set it; ctime is the kernel's.
+    // An old mtime alone proves nothing, since anybody can set it; only the kernel sets ctime.
     for number in 0..5 {
         let file =
             fs_err::File::options().write(true).open(root.join(format!("d/{number}"))).unwrap();

@@ -1,8 +1,8 @@
 //! Walking a tree: threads take folders from one list, inspect every name in them and hash the files.
 //!
-//! Invariant: each name is inspected once, and the result does not depend on which thread did what.
-//! Files are hashed before further folders are opened, so that few folders are open at a time, however
-//! deep or wide the tree is.
+//! Invariant: each name is inspected once, and the result does not depend on which thread did what. Files are
+//! hashed before further folders are opened, so that few folders are open at a time, however deep or wide the
+//! tree is.
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
@@ -29,14 +29,14 @@ use crate::parallel;
 /// The first bytes of a `CACHEDIR.TAG`, by the Cache Directory Tagging Specification.
 const CACHE_TAG: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55";
 
-/// Device and inode: which file a name is a name of.
+/// Device and inode: the identity of a file.
 pub(super) type Identity = (u64, u64);
 
 /// What a walk found.
 pub(super) struct Walked {
-    /// Sorted by path; each name of a file with several is a file.
+    /// Sorted by path; each name of a hard-linked file is still a file.
     pub(super) entries: Vec<Entry>,
-    /// The names that share a file, or could: their indices, ascending, and which file each is.
+    /// The names that share a file, or might: their indices, ascending, with the identity of the file.
     pub(super) several_names: Vec<(usize, Identity)>,
     /// New lines of the scan cache.
     pub(super) lines: Vec<Line>,
@@ -73,7 +73,7 @@ pub(super) fn walk(
     walker.entries().push(top);
     let top = Mutex::new(Some((Arc::new(open), names)));
     let work = |thread| {
-        // The first thread begins with the top folder, the others wait for what it finds there.
+        // The first thread starts with the top folder; the others wait for the tasks it adds.
         let first =
             if thread == 0 { top.lock().expect("taking does not panic").take() } else { None };
         Work::new(&walker).run(first)
@@ -86,7 +86,7 @@ pub(super) fn walk(
     Ok(gather(entries, results, monitor))
 }
 
-/// Combines the results of the threads, in an order that does not depend on them.
+/// Combines the results of the threads in an order that does not depend on scheduling.
 fn gather(mut entries: Vec<Entry>, results: Vec<Work<'_>>, monitor: &dyn Monitor) -> Walked {
     let (mut parts, mut folders, mut findings) = (Vec::new(), Vec::new(), Vec::new());
     let (mut several_names, mut lines) = (Vec::new(), Vec::new());
@@ -126,7 +126,7 @@ pub(super) fn entry(path: RelPath, inspected: Inspected) -> Entry {
     Entry { path, kind, metadata, sha256: None, extents: None }
 }
 
-/// What all threads share.
+/// State shared by all threads.
 pub(super) struct Walker<'a> {
     pub(super) root: &'a TreeRoot,
     pub(super) options: &'a ScanOptions,
@@ -153,34 +153,34 @@ pub(super) struct Folder {
 pub(super) struct OpenFolder {
     pub(super) path: RelPath,
     pub(super) fd: OwnedFd,
-    /// A path that leads to it in calls that take no open folder.
+    /// A path to it, for system calls that take no open folder.
     pub(super) kernel_path: PathBuf,
     /// Is it a cache, of which only the tag is part of the tree?
     pub(super) is_cache: bool,
 }
 
-/// Neighbours in a folder; files among them may still have to be hashed.
+/// Neighbouring entries of a folder; some of the files may still have to be hashed.
 pub(super) struct Batch {
     pub(super) folder: Arc<OpenFolder>,
-    /// The number of the folder, and of this batch among the folder's.
+    /// The number of the folder, and of this batch within the folder.
     pub(super) number: (u32, u32),
     pub(super) found: Vec<Item>,
-    /// How many files are to be hashed, and how many bytes they have.
+    /// Number of files to hash, and their size in bytes.
     pub(super) files: usize,
     pub(super) bytes: u64,
 }
 
 pub(super) struct Item {
     pub(super) entry: Entry,
-    /// Which file it is, if it may be one of several names.
+    /// The identity of the file, if it may have several names.
     pub(super) identity: Option<Identity>,
-    /// The number of a folder that is walked too.
+    /// The number of the folder, if it is walked, too.
     pub(super) folder: Option<u32>,
 }
 
-/// Something other than an entry that was found at a path.
+/// Something other than an entry, found at a path.
 pub(super) enum Finding {
-    /// It, or what is below it, is not part of the tree.
+    /// This path, or what is below it, is not part of the tree.
     Absent(Absence),
     /// It cannot be read.
     Problem(ProblemKind, String),

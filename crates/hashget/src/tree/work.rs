@@ -1,7 +1,7 @@
 //! What each thread of a walk does: it inspects the names in a folder, and hashes files.
 //!
-//! Invariant: files are hashed before further folders are opened; a file that is left to others is hashed by exactly
-//! one of them.
+//! Invariant: files are hashed before further folders are opened; a file that is left to other threads is
+//! hashed by exactly one of them.
 
 use std::ffi::{CStr, CString};
 use std::io;
@@ -159,7 +159,8 @@ impl<'a> Work<'a> {
             Kind::Directory => number = self.enter(&path, stamp.device),
             _ => {}
         }
-        // The attributes of a file that will be hashed are read when it is open; some are known to have none.
+        // A file that will be hashed has its attributes read once it is open; some files are known to have
+        // none.
         let to_be_hashed = known.is_none() && matches!(inspected.kind, Kind::File { .. });
         if !to_be_hashed && !known.is_some_and(|known| known.bare) {
             inspected.metadata.xattrs = folder.attributes(name)?;
@@ -170,7 +171,7 @@ impl<'a> Work<'a> {
         Ok(Some(Item { entry, identity: several.then_some(identity), folder: number }))
     }
 
-    /// Makes a task of a folder; returns its number, unless it must not be entered.
+    /// Adds a task for a folder; returns the folder's number, unless it must not be entered.
     fn enter(&mut self, path: &RelPath, device: u64) -> Option<u32> {
         if self.walker.options.one_file_system && device != self.walker.device {
             self.findings.push((path.clone(), Finding::Absent(Absence::OtherFileSystem)));
@@ -208,7 +209,7 @@ impl<'a> Work<'a> {
         let entry = &mut item.entry;
         let (sha256, held, metadata) = self.hasher.hash(&folder.fd, entry.path.file_name())?;
         if item.identity.is_some() {
-            // Another file may have taken the name since: the other names are not its own.
+            // The name may refer to another file by now, which has other names.
             item.identity = Some((held.stamp.device, held.stamp.inode));
         }
         // A file with holes is cheap to read again, and its digest alone does not say where they are.
@@ -237,7 +238,7 @@ impl<'a> Work<'a> {
     }
 
     fn problem(&mut self, path: RelPath, error: &io::Error) {
-        // What vanished after it was listed was never part of the tree.
+        // A file that vanished after it was listed never belonged to the tree.
         let kind = if error.kind() == io::ErrorKind::NotFound {
             ProblemKind::Note
         } else {

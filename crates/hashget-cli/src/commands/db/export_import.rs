@@ -1,7 +1,7 @@
 //! `hashget db export` and `hashget db import`.
 //!
-//! Invariant: imported packages have the weakest evidence, unless the user trusts the export. An export gets its name
-//! when it is complete.
+//! Invariant: imported packages have the weakest evidence, unless the user trusts the export. An export gets
+//! its name once it is complete.
 
 use std::io::{BufReader, Read as _, Write};
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ use crate::environment::Environment;
 use crate::exit::UsageError;
 use crate::output::{counted, safe};
 
-/// Bytes that are enough to recognise the compression.
+/// Number of bytes that are enough to recognise the compression.
 const HEAD_BYTES: u64 = 4096;
 
 pub(super) fn export(
@@ -68,7 +68,7 @@ fn codec_of(file: &Path) -> Codec {
     }
 }
 
-/// Counts of an import.
+/// The counts of an import.
 #[derive(Default)]
 struct Imported {
     new: u64,
@@ -167,7 +167,7 @@ fn hash_packages(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The name of the project that a HashPackage file lies in: the folder above `p`.
+/// The name of the project of a HashPackage file: that of the folder above `p`.
 fn project_of(file: &Path) -> Option<String> {
     let above =
         file.ancestors().find(|folder| folder.file_name().is_some_and(|name| name == "p"))?;

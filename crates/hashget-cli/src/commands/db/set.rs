@@ -1,6 +1,6 @@
-//! `hashget db set`: fields of packages that the user decides.
+//! `hashget db set`: fields of packages that the user sets.
 //!
-//! Invariant: what was read from a package never changes: its URL, digests, members and evidence.
+//! Invariant: data read from a package never changes: its URL, digests, members and evidence.
 
 use std::fmt;
 
@@ -16,13 +16,13 @@ use crate::values;
 /// A field and its new value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Assignment {
-    /// `project=NAME`, or `project=` for none.
+    /// `project=NAME`, or `project=` to remove it.
     Project(Option<String>),
-    /// `expires=YYYY-MM-DD`, or `expires=` for never.
+    /// `expires=YYYY-MM-DD`, or `expires=` to remove it.
     Expires(Option<String>),
 }
 
-/// What `FIELD=VALUE` means.
+/// Parses `FIELD=VALUE`.
 pub(super) fn parse(text: &str) -> Result<Assignment, String> {
     let some = |value: &str| (!value.is_empty()).then(|| value.to_owned());
     match text.split_once('=') {

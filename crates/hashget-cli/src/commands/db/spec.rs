@@ -1,6 +1,6 @@
 //! How users select packages of the HashDB: by URL, file name, signature or expiry date.
 //!
-//! Invariant: a spec depends on the record alone.
+//! Invariant: whether a spec selects a package depends only on its record.
 
 use std::fmt;
 
@@ -19,11 +19,11 @@ pub(crate) enum PackageSpec {
     BaseName(String),
     /// One of its signatures.
     Signature(Signature),
-    /// Expired on this day; today if absent.
+    /// Expired on this day; today if no day is given.
     Expired(Option<String>),
 }
 
-/// What `--package` means.
+/// Parses the value of `--package`.
 pub(crate) fn parse(text: &str) -> Result<PackageSpec, String> {
     match text.split_once(':') {
         _ if text.contains("://") => Ok(PackageSpec::Url(text.to_owned())),

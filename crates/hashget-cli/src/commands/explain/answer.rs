@@ -1,6 +1,6 @@
-//! What `explain` says of each path.
+//! The answers of `explain` for each path.
 //!
-//! Invariant: every verdict has its words, and each says what to do where something can be done.
+//! Invariant: every verdict has a text, which also says what to do if something can be done.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -16,20 +16,20 @@ use super::{Counts, owner};
 use crate::environment::Environment;
 use crate::output::{safe, size};
 
-/// An explanation, and what it is of.
+/// An explanation, and what it is about.
 pub(super) struct Judged<'a> {
     pub(super) explanation: &'a Explanation,
     pub(super) options: &'a PackOptions<'a>,
-    /// The folder that paths lie in, as the user calls it.
+    /// The folder that contains the paths, as the user wrote it.
     pub(super) folder: &'a Path,
-    /// Is it of one file for itself?
+    /// Is it about a single file?
     pub(super) is_alone: bool,
 }
 
 /// What becomes of a path, and why.
 struct Answer {
     fate: &'static str,
-    /// One word for programs.
+    /// One word, for programs.
     code: &'static str,
     why: String,
 }
@@ -39,7 +39,7 @@ const ARCHIVED: &str = "archived";
 const EXCLUDED: &str = "excluded";
 
 impl Judged<'_> {
-    /// Prints what becomes of each path, in their order. Folders themselves need no word.
+    /// Prints what becomes of each path, in order. Folders themselves are omitted.
     pub(super) fn print(
         &self,
         hashdb: &dyn HashDb,
@@ -212,7 +212,7 @@ impl Judged<'_> {
     }
 }
 
-/// Why something is archived, for programs and for people.
+/// Why something is archived, for programs and for users.
 fn of_reason(reason: Reason) -> (&'static str, &'static str) {
     match reason {
         Reason::OwnManifest => ("own_manifest", "it has the path of the manifest"),
@@ -248,7 +248,7 @@ fn of_reason(reason: Reason) -> (&'static str, &'static str) {
     }
 }
 
-/// Why something is not in the backup at all.
+/// Why something is not in the backup.
 fn of_absence(absence: Absence) -> (&'static str, &'static str) {
     match absence {
         Absence::Excluded => (

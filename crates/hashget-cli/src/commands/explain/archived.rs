@@ -1,6 +1,6 @@
 //! `explain --archive`: where the entries of an existing archive come from.
 //!
-//! Invariant: paths are those of the packed tree; the disk is not looked at.
+//! Invariant: paths are those of the packed tree; the disk is not accessed.
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::environment::Environment;
 use crate::exit::UsageError;
 use crate::output::{safe, size};
 
-/// Says for each path where the archive has it from.
+/// Reports for each path where the archive gets it from.
 pub(super) fn explain(
     archive: &Path,
     paths: &[PathBuf],

@@ -1,6 +1,6 @@
-//! Whose a file is that no known package has, and what kept its package from being known.
+//! Which installed package owns a file that no known package has, and why that package is not known.
 //!
-//! Invariant: files of known packages are not looked for.
+//! Invariant: owners are looked up only for files that no known package has.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use hashget::pack::{Explanation, Reason, Verdict};
 
 use crate::output::safe;
 
-/// The owners of those files that no known package has, by entry.
+/// The owners of the files that no known package has, by entry.
 pub(super) fn of_unknown(
     explanation: &Explanation,
     folder: &Path,
@@ -30,7 +30,7 @@ pub(super) fn of_unknown(
     unknown.into_iter().filter_map(|(entry, path)| Some((entry, owners.remove(&path)?))).collect()
 }
 
-/// What kept the owner from being known, and what to do.
+/// Why the owner is not known, and what to do.
 ///
 /// # Errors
 /// The HashDB failed.

@@ -1,6 +1,6 @@
-//! Where an archive goes, and in which compression.
+//! Where an archive is written, and with which compression.
 //!
-//! Invariant: what is not a regular file (a pipe, a tape) is written to, never replaced.
+//! Invariant: a file that is not regular (a pipe, a tape) is written to, never replaced.
 
 use std::ffi::OsStr;
 use std::io::IsTerminal as _;
@@ -28,7 +28,7 @@ pub(super) enum ArchiveFormat {
     TarXz,
 }
 
-/// The endings of file names, and what they say.
+/// The file name endings, and the format that each stands for.
 const ENDINGS: &[(&str, ArchiveFormat)] = &[
     (".tar", ArchiveFormat::Tar),
     (".tar.gz", ArchiveFormat::TarGz),
@@ -56,7 +56,7 @@ impl ArchiveFormat {
         }
     }
 
-    /// The level, if this compression has it.
+    /// The level, if it is valid for this compression.
     pub(super) fn checked_level(self, level: Option<i32>) -> Result<Option<i32>, UsageError> {
         let (name, range) = match self {
             Self::Tar => ("tar (it does not compress)", 0..=0),
@@ -75,32 +75,32 @@ impl ArchiveFormat {
     }
 }
 
-/// What is written to.
+/// The kind of output.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Medium {
     /// Nothing: a dry run.
     Nowhere,
-    /// A regular file, which appears when it is complete.
+    /// A regular file, which appears once it is complete.
     File(PathBuf),
-    /// A pipe or device that is there already.
+    /// An existing pipe or device.
     Device(PathBuf),
     /// Standard output.
     StandardOutput,
 }
 
-/// Where an archive goes.
+/// Where an archive is written.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Destination {
-    /// As the user calls it.
+    /// Its name, as the user wrote it.
     pub(super) name: String,
-    /// What is written to.
+    /// The kind of output.
     pub(super) target: Medium,
-    /// In which format; none in a dry run.
+    /// The format; `None` in a dry run.
     pub(super) format: Option<ArchiveFormat>,
 }
 
 impl Destination {
-    /// A dry run's.
+    /// That of a dry run.
     pub(super) fn nowhere() -> Self {
         Self { name: String::new(), target: Medium::Nowhere, format: None }
     }
@@ -127,7 +127,7 @@ impl Destination {
                 "the ending of {name} does not say the compression: use one of {endings}, or --format"
             ))
         })?;
-        // A link's target is what is replaced, not the link.
+        // If it is a link, its target is replaced, not the link.
         let target = match fs_err::metadata(file) {
             Ok(found) if found.is_dir() => {
                 return Err(UsageError(format!("{name} is a folder: expected a file to write to")));
@@ -141,7 +141,7 @@ impl Destination {
         Ok(Self { name, target, format: Some(format) })
     }
 
-    /// The glob that keeps the archive out of itself, if it lies in the tree.
+    /// The glob that excludes the archive from itself, if it lies in the tree.
     pub(super) fn exclusion(&self, tree: &Path) -> Result<Option<String>, UsageError> {
         let Medium::File(file) = &self.target else {
             return Ok(None);
@@ -169,7 +169,7 @@ impl Destination {
     }
 }
 
-/// A glob that matches this path alone.
+/// A glob that matches only this path.
 fn literally(path: &str) -> String {
     let mut glob = String::with_capacity(path.len());
     for character in path.chars() {

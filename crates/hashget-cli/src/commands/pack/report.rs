@@ -1,6 +1,6 @@
-//! What `hashget pack` says when it is done.
+//! The report of `hashget pack`.
 //!
-//! Invariant: people and programs get the same numbers.
+//! Invariant: users and programs get the same numbers.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -87,7 +87,7 @@ fn package_bytes(summary: &Summary) -> u64 {
     summary.packages.iter().map(|package| package.size).sum()
 }
 
-/// Names the packages without a permanent URL; a few of them, if there are many.
+/// Lists the packages without a permanent URL; only a few of them, if there are many.
 pub(crate) fn unreliable(names: &[String], verbose: bool) -> String {
     const SHOWN: usize = 10;
     let shown = if verbose { names.len() } else { SHOWN.min(names.len()) };
@@ -109,7 +109,7 @@ fn archive_size(summary: &Summary) -> String {
     format!("{bytes}, {} smaller than the folder", ratio(summary.bytes, summary.archive_bytes))
 }
 
-/// The hosts that restoring needs; the one with most packages first.
+/// The hosts needed for restoring; the one with most packages first.
 fn hosts(summary: &Summary) -> Vec<String> {
     let mut hosts: BTreeMap<String, u64> = BTreeMap::new();
     for package in &summary.packages {
@@ -147,7 +147,7 @@ fn path_of(heavy: &Heavy) -> String {
     format!("{}{}", heavy.path, if heavy.is_folder { "/" } else { "" })
 }
 
-/// Number of heaviest paths that a summary names.
+/// Number of largest paths in a summary.
 const NAMED: usize = 3;
 
 fn lines(verbose: bool, destination: &Destination, summary: &Summary) -> Vec<String> {
@@ -205,7 +205,7 @@ fn lines(verbose: bool, destination: &Destination, summary: &Summary) -> Vec<Str
     lines
 }
 
-/// What the detectors that found something did, and how long it took.
+/// For each detector that found something: what it found, and how long it took.
 fn detectors(summary: &Summary) -> Vec<String> {
     let header = ["DETECTOR", "PACKAGES", "FILES", "GIVES BACK", "TOOK"].map(str::to_owned);
     let found = summary.detectors.iter().filter(|detector| detector.packages > 0);
@@ -222,7 +222,7 @@ fn detectors(summary: &Summary) -> Vec<String> {
     std::iter::once(String::new()).chain(columns("lrrrr", &rows)).collect()
 }
 
-/// What restoring will have to download, and from where.
+/// What restoring will have to download, and from which hosts.
 fn download(summary: &Summary) -> String {
     const SHOWN: usize = 3;
     let packages = u64::try_from(summary.packages.len()).unwrap_or(u64::MAX);
@@ -237,7 +237,7 @@ fn download(summary: &Summary) -> String {
     format!("{packages}, {bytes} to download from {}{more}", named.join(", "))
 }
 
-/// Why files are archived, where it is worth mentioning.
+/// Why files are archived, if it is worth mentioning.
 fn reasons(summary: &Summary) -> Vec<String> {
     let mut reasons = Vec::new();
     let mut add = |Amount { files, bytes }, why: &str| {

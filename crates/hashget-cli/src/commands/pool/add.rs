@@ -18,7 +18,7 @@ use crate::archive;
 use crate::environment::Environment;
 use crate::output::{Console, counted, size};
 
-/// How many packages were added.
+/// The counts of added packages.
 #[derive(Default)]
 struct Counts {
     new: u64,
@@ -61,7 +61,7 @@ pub(super) fn add(
     Ok(())
 }
 
-/// Is it a file without a manifest, and so a package itself?
+/// Is it a file without a manifest, and therefore a package itself?
 fn is_package(path: &Path, error: &anyhow::Error) -> bool {
     let without = |error: &ArchiveError| {
         matches!(error, ArchiveError::NotAnArchive { .. } | ArchiveError::NoManifestInArchive)
@@ -86,7 +86,7 @@ fn add_file(
     Ok(())
 }
 
-/// Adds what an archive needs, several packages at once.
+/// Adds everything that an archive needs, several packages at once.
 fn add_needed(
     pool: &PoolFolder,
     source: &dyn Source,

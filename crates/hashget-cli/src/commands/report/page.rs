@@ -1,6 +1,6 @@
 //! The page of a report: HTML with its style, its script and its data in one file.
 //!
-//! Invariant: the template escapes all text for where it stands, and the page loads nothing.
+//! Invariant: the template escapes all text for its context, and the page loads nothing.
 
 use askama::Template;
 use hashget::archive::{Folder, Subtree, Survey, SurveyedPackage};
@@ -10,32 +10,32 @@ use serde_json::{Value, json};
 
 use crate::output::{counted, ratio, size};
 
-/// Rows of a table.
+/// Maximum number of rows in a table.
 const ROWS: usize = 20;
 
-/// A folder or file with less than one in so many bytes of the tree is not drawn by itself.
+/// A folder or file with less than one in this number of the tree's bytes is not drawn separately.
 const FINEST: u64 = 10_000;
 
-/// Folders and files that one folder shows by themselves.
+/// Maximum number of folders and files drawn separately in one folder.
 const MOST_CHILDREN: usize = 120;
 
-/// What the page says besides the survey.
+/// The contents of the page besides the survey.
 pub(super) struct Facts<'a> {
-    /// What it is about.
+    /// The name of its subject.
     pub(super) name: &'a str,
-    /// Bytes of the archive, where it is a file.
+    /// Size of the archive in bytes, if it is a file.
     pub(super) archive_bytes: Option<u64>,
-    /// Names and bytes of the hosts, the most first.
+    /// Names of the hosts with the number of bytes, largest first.
     pub(super) hosts: &'a [(String, u64)],
-    /// The packages, in the order of the survey's.
+    /// The packages, in the same order as in the survey.
     pub(super) packages: &'a [Package],
     /// When the page was made.
     pub(super) now: &'a str,
-    /// Is it about a folder, of which no backup was made?
+    /// Is it about a folder that has not been backed up?
     pub(super) is_live: bool,
 }
 
-/// What the template shows. Texts have no control characters; the template escapes markup.
+/// The data for the template. Texts have no control characters; the template escapes markup.
 #[derive(Template)]
 #[template(path = "report/page.html")]
 struct Page<'a> {
@@ -46,7 +46,7 @@ struct Page<'a> {
     now: &'a str,
     is_live: bool,
     figures: Vec<Figure>,
-    /// Percent of the bytes that packages give back.
+    /// Percentage of bytes that packages give back.
     share: String,
     parts: Vec<PartsSection>,
     hosts: Vec<HostRow>,
@@ -61,11 +61,11 @@ struct Figure {
     more: String,
 }
 
-/// A table of folders and files that the archive holds.
+/// A table of folders and files in the archive.
 struct PartsSection {
     title: &'static str,
     about: &'static str,
-    /// Said instead of a table without rows.
+    /// The text shown if the table has no rows.
     none: &'static str,
     has_signs: bool,
     rows: Vec<PartRow>,
@@ -76,14 +76,14 @@ struct PartRow {
     sign: String,
     size: String,
     files: u64,
-    /// Percent of the archived bytes.
+    /// Percentage of the archived bytes.
     share: String,
 }
 
 struct HostRow {
     name: String,
     size: String,
-    /// Percent of the bytes to download.
+    /// Percentage of the bytes to download.
     share: String,
 }
 
@@ -91,7 +91,7 @@ struct PackageRow<'a> {
     name: String,
     url: String,
     size: String,
-    /// What it gives back, where the HashDB knows that.
+    /// What it gives back, if the HashDB knows that.
     gives: Option<Gives>,
     evidence: Evidence,
     expires: &'a str,
@@ -105,7 +105,7 @@ struct Gives {
 /// The whole page.
 ///
 /// # Errors
-/// When the template fails, which it does not by itself.
+/// The template failed, which is not expected.
 pub(super) fn page(
     survey: &Survey,
     top: &Folder,
@@ -130,7 +130,7 @@ pub(super) fn page(
     page.render()
 }
 
-/// Foreign text with its control characters made visible.
+/// Untrusted text with its control characters made visible.
 fn shown(text: &str) -> String {
     escaped(text.as_bytes())
 }
@@ -227,7 +227,8 @@ fn packages<'a>(survey: &'a Survey, manifest: &[Package]) -> Vec<PackageRow<'a>>
     sorted.into_iter().map(row).collect()
 }
 
-/// The data of the map: `[name, bytes, bytes given, files, children or 0, entries it stands for or 0]`.
+/// The data of the map:
+/// `[name, bytes, bytes given back, files, children or 0, number of entries it stands for or 0]`.
 fn tree(top: &Folder, unnamed: Amount) -> Value {
     let all: Amount = [top.all, unnamed].into_iter().sum();
     let given: Amount = [top.given, unnamed].into_iter().sum();

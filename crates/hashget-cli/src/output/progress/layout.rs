@@ -1,4 +1,4 @@
-//! The text of a step's line, by the width of the terminal.
+//! The text of a step's line, fitted to the width of the terminal.
 //!
 //! Invariant: pure. No line is wider than the terminal, and each part keeps its column.
 
@@ -10,17 +10,17 @@ use super::rows::Row;
 use super::{noun, verb};
 use crate::output::text::{counted, safe, size};
 
-/// Below this many columns there is a single line.
+/// Below this number of columns only one line is shown.
 const NARROW: usize = 64;
-/// From here on there is room for the speed.
+/// From this width on, the speed is shown.
 const ROOM_FOR_RATE: usize = 92;
-/// From here on there is room for a bar.
+/// From this width on, a bar is shown.
 const ROOM_FOR_BAR: usize = 110;
-/// From here on there is room for the number of files beside the bytes.
+/// From this width on, the number of files is shown beside the bytes.
 const ROOM_FOR_FILES: usize = 148;
-/// Cells within a bar.
+/// Number of cells in a bar.
 const BAR: usize = 12;
-/// A name with less room than this is left out.
+/// A name is omitted if there is less room than this.
 const LEAST_NAME: usize = 8;
 
 /// The lines for all `rows`, at most `most` of them (at least one).
@@ -59,7 +59,7 @@ fn wide(row: &Row, width: usize) -> String {
     }
     cells.push(format!("{:>27}", amount(row)));
     if width >= ROOM_FOR_FILES {
-        // Where the amount is in files or packages, their number is there already.
+        // If the amount is in files or packages, it already contains their number.
         let files = files(row).filter(|_| row.progress.total.bytes.is_some());
         cells.push(format!("{:>16}", files.unwrap_or_default()));
     }
@@ -70,11 +70,11 @@ fn wide(row: &Row, width: usize) -> String {
     with_name(&cells.join(" "), row, width)
 }
 
-/// The line, and the name of what is worked on if there is room for it.
+/// The line, with the name of the current item if there is room for it.
 fn with_name(line: &str, row: &Row, width: usize) -> String {
     let room = width.saturating_sub(line.width() + 3);
     let (_, many) = noun(row.progress.step);
-    // "5 of 7 packages" says already what a step goes through.
+    // "5 of 7 packages" already says what the step processes.
     if room < LEAST_NAME || row.progress.name == many {
         return line.trim_end().to_owned();
     }
@@ -87,7 +87,7 @@ fn bar(thousandths: u64) -> String {
     format!("[{head:BAR$}]")
 }
 
-/// How much is done, and of how much.
+/// How much is done, and the total.
 fn amount(row: &Row) -> String {
     let progress = &row.progress;
     let (one, many) = noun(progress.step);
@@ -104,7 +104,7 @@ fn amount(row: &Row) -> String {
     }
 }
 
-/// How many files or packages are done, where any are.
+/// Number of finished files or packages, if any.
 fn files(row: &Row) -> Option<String> {
     let (one, many) = noun(row.progress.step);
     Some(row.progress.things()).filter(|done| *done > 0).map(|done| counted(done, one, many))
@@ -114,7 +114,7 @@ fn rate(per_second: u64) -> String {
     format!("{}/s", size(per_second))
 }
 
-/// `0:59 left`, `25 min left`, `1:02 h left`, `12 days left`: the longer, the coarser.
+/// `0:59 left`, `25 min left`, `1:02 h left`, `12 days left`: the longer the time, the coarser the text.
 fn left(time: Duration) -> String {
     let seconds = time.as_secs();
     let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
@@ -127,8 +127,8 @@ fn left(time: Duration) -> String {
     }
 }
 
-/// A name for which there may be too little room: of a URL or path the last parts that fit, or the beginning
-/// and the end of the very last one.
+/// Shortens a name: of a URL or path, keeps as many of the last parts as fit, or the beginning and the end of
+/// the very last one.
 fn short(name: &str, room: usize) -> String {
     let name = name.split_once("://").map_or(name, |(_, rest)| rest).trim_end_matches('/');
     if name.width() <= room {

@@ -1,4 +1,4 @@
-//! Lines at the bottom of the terminal at standard error; messages are printed above them.
+//! Lines at the bottom of the terminal on standard error; messages are printed above them.
 //!
 //! Invariant: each change is one write, and erases exactly what was drawn before. The cursor stays at the end of the
 //! last line, which is narrower than the terminal, so that a `^C` echoed there is erased with it.
@@ -11,9 +11,9 @@ use unicode_width::UnicodeWidthStr as _;
 use super::layout;
 use super::rows::Row;
 
-/// Most lines at a time; nobody reads more.
+/// Maximum number of lines; nobody reads more.
 const MOST: usize = 8;
-/// Size of a terminal that does not say its own: columns, lines.
+/// Assumed size of a terminal that does not report one: columns, lines.
 const USUAL_SIZE: (usize, usize) = (80, 24);
 /// Columns that stay free at the right edge, for the echo of `^C`.
 const FREE: usize = 2;
@@ -25,13 +25,13 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// The text of the lines for these steps.
+    /// The texts of the lines for these steps.
     pub(super) fn texts(rows: &[Row]) -> Vec<String> {
         let (width, height) = terminal_size();
         layout::lines(rows, width.saturating_sub(FREE), MOST.min(height.saturating_sub(1)))
     }
 
-    /// Draws these lines in place of the last ones.
+    /// Draws these lines in place of the previous ones.
     pub(super) fn draw(&self, lines: Vec<String>) {
         let mut drawn = self.drawn.lock().expect("drawing does not panic");
         if *drawn != lines {

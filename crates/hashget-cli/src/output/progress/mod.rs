@@ -1,7 +1,7 @@
 //! Progress: lines at the bottom of a terminal, or JSON records for a program.
 //!
-//! Invariant: one thread looks at the steps from time to time, and they never wait for it. After it has stopped,
-//! no line is left and no record follows.
+//! Invariant: one thread checks the steps from time to time, and the steps never wait for it. After it has
+//! stopped, no line is left and no record follows.
 
 mod layout;
 mod lines;
@@ -78,7 +78,7 @@ impl ProgressReporter {
         let shared = Arc::new(Shared { output, began: Instant::now(), state, changed });
         let own = Arc::clone(&shared);
         let name = "hashget-progress".to_owned();
-        // Without the thread there is no progress, and everything else works.
+        // Without the thread there is no progress output, but everything else works.
         let thread = std::thread::Builder::new().name(name).spawn(move || own.run()).ok();
         Self { shared, thread: Mutex::new(thread) }
     }
@@ -105,7 +105,7 @@ impl ProgressReporter {
         self.shared.state().stopped = true;
         self.shared.changed.notify_all();
         let thread = self.thread.lock().expect("taking does not panic").take();
-        // A thread that panicked has shown all that it could.
+        // A thread that panicked cannot show anything more.
         let _ = thread.map(JoinHandle::join);
     }
 }
@@ -169,7 +169,7 @@ impl Shared {
         }
     }
 
-    /// Shows all steps. Whoever counts does not wait while this writes.
+    /// Shows all steps. Threads that update progress do not wait while this writes.
     fn show<'s>(&'s self, mut state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
         match &self.output {
             Output::Lines(lines) => {
@@ -186,7 +186,7 @@ impl Shared {
                         records.push(record(&row.progress, "running", Some(row)));
                     }
                 }
-                // Under the lock, so that the last record of a step is the one that says it is finished.
+                // Under the lock, so that the last record of a step is the one that says it has finished.
                 records.into_iter().for_each(write);
                 return state;
             }
@@ -213,7 +213,7 @@ fn record(progress: &Progress, state: &str, row: Option<&Row>) -> Value {
     Value::Object(record)
 }
 
-/// What is done.
+/// The verb for a step.
 fn verb(step: Step) -> &'static str {
     match step {
         Step::Scan => "Scanning",
@@ -230,7 +230,7 @@ fn verb(step: Step) -> &'static str {
     }
 }
 
-/// What a step processes: one, many.
+/// The noun for what a step processes: singular, plural.
 fn noun(step: Step) -> (&'static str, &'static str) {
     if step.is_of_packages() { ("package", "packages") } else { ("file", "files") }
 }

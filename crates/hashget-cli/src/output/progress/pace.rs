@@ -1,15 +1,15 @@
-//! How fast a step goes, and how long it will take.
+//! The speed of a step, and its remaining time.
 //!
-//! Invariant: pure; the caller says what time it is. A time is given only after a while, and only while the
-//! speed of the last seconds agrees with the speed of the last half minute.
+//! Invariant: pure; the caller passes the current time. An estimate is returned only after a while, and only
+//! while the speed over the last seconds agrees with that over the last half minute.
 
 use std::time::Duration;
 
-/// Samples come no faster than this.
+/// Minimum time between two samples.
 const BETWEEN: Duration = Duration::from_millis(500);
-/// No speed is given before this much time has been seen.
+/// Minimum time of observation before a speed is returned.
 const LEAST: Duration = Duration::from_secs(1);
-/// No time left is given before this much time has been seen.
+/// Minimum time of observation before an estimate is returned.
 const LEAST_FOR_TIME: Duration = Duration::from_secs(5);
 /// The time constants of the two averages.
 const RECENT: Duration = Duration::from_secs(6);
@@ -17,8 +17,8 @@ const LONG: Duration = Duration::from_secs(24);
 /// The two speeds agree if neither is more than this many halves of the other.
 const AGREEING_HALVES: u128 = 5;
 
-/// An exponentially weighted average of the speed, in thousandths of a unit per second. Until its time
-/// constant has passed it is the plain average.
+/// An exponentially weighted average of the speed, in thousandths of a unit per second. Before its time
+/// constant has passed, it is the plain average.
 #[derive(Debug, Clone, Copy)]
 struct Average {
     constant: Duration,
@@ -26,7 +26,7 @@ struct Average {
 }
 
 impl Average {
-    /// Adds a sample that ends when `age` has been seen in all.
+    /// Adds a sample that ends at the total time `age`.
     fn add(&mut self, age: Duration, time: Duration, units: u64) {
         let time = time.as_millis().max(1);
         let span = age.min(self.constant).as_millis().max(time);
@@ -35,10 +35,10 @@ impl Average {
     }
 }
 
-/// How fast a step was until now.
+/// The speed of a step so far.
 #[derive(Debug)]
 pub(super) struct Pace {
-    /// When it was first looked at, and how many units were done by then.
+    /// The time of the first sample, and the number of units done by then.
     first: Option<(Duration, u64)>,
     last: (Duration, u64),
     recent: Average,
@@ -48,7 +48,7 @@ pub(super) struct Pace {
 /// The speed of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Speed {
-    /// The time that was seen, and the units that were done in it.
+    /// The observed time, and the number of units done in it.
     age: Duration,
     units: u64,
     /// Thousandths of a unit per second.
@@ -64,7 +64,7 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// Notes that by the time `at` this many units were done in all.
+    /// Records that by the time `at` this many units were done in total.
     pub(super) fn note(&mut self, at: Duration, units: u64) {
         let Some((began, _)) = self.first else {
             self.first = Some((at, units));
@@ -82,7 +82,7 @@ impl Pace {
         self.last = (at, units);
     }
 
-    /// The speed, once it means something.
+    /// The speed, once it is meaningful.
     pub(super) fn speed(&self) -> Option<Speed> {
         let (began, before) = self.first?;
         let (last, now) = self.last;
@@ -94,7 +94,7 @@ impl Pace {
 }
 
 impl Speed {
-    /// The units that were done in the time that was seen.
+    /// The number of units done in the observed time.
     pub(super) fn units(self) -> u64 {
         self.units
     }
@@ -104,7 +104,7 @@ impl Speed {
         u64::try_from(self.recent / 1000).unwrap_or(u64::MAX)
     }
 
-    /// How long this many units will take, in whole seconds, rounded up. `None` while that cannot be said.
+    /// The time for this many units, in whole seconds, rounded up. `None` if it cannot be estimated.
     pub(super) fn time_for(self, units: u64) -> Option<Duration> {
         let (slow, fast) = (self.recent.min(self.long), self.recent.max(self.long));
         if self.age < LEAST_FOR_TIME || fast * 2 > slow * AGREEING_HALVES {
@@ -139,13 +139,13 @@ mod tests {
             (&[(0, 0)], None),
             (&[(0, 0), (900, 1000)], None),
             (&[(0, 0), (1000, 1000)], Some(1000)),
-            // What was done before it was looked at does not count.
+            // Units done before the first sample do not count.
             (&[(0, 5_000_000), (1000, 5_001_000)], Some(1000)),
-            // What comes too soon after the last note is not noted.
+            // A sample too soon after the last one is ignored.
             (&[(0, 0), (100, 1), (200, 2), (2000, 4000)], Some(2000)),
-            // It stands still.
+            // No progress.
             (&[(0, 5), (5000, 5)], Some(0)),
-            // What was long ago does not count.
+            // The distant past does not count.
             (&[(0, 0), (1000, 1_000_000), (11_000, 1_000_010), (21_000, 1_000_020)], Some(1)),
         ];
         for (notes, expected) in table {
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn times_by_table() {
-        // Seconds that were seen, thousandths of a unit per second (recent, long), units to do.
+        // Seconds of observation, thousandths of a unit per second (recent, long), units left.
         let table = [
             ((5, 1_000_000, 1_000_000), 10_000, Some(10)),
             ((5, 1_000_000, 1_000_000), 10_001, Some(11)),
@@ -163,11 +163,11 @@ mod tests {
             ((60, 7_000, 7_000), 0, Some(0)),
             // Too early.
             ((4, 1_000_000, 1_000_000), 10_000, None),
-            // The speed has just changed: no number would be right.
+            // The speed has just changed, so any estimate would be wrong.
             ((60, 1_000, 2_500), 100, Some(40)),
             ((60, 1_000, 2_501), 100, None),
             ((60, 2_501, 1_000), 100, None),
-            // Nothing moves.
+            // No progress.
             ((60, 0, 0), 5, None),
             ((60, 100, 100), u64::MAX, Some(u64::MAX)),
         ];
@@ -178,7 +178,7 @@ mod tests {
         }
     }
 
-    /// The time left at each second, of work that goes on at `rate(second)` units per second.
+    /// The estimates at each second, for work at a speed of `rate(second)` units per second.
     fn times_left(total: u64, rate: impl Fn(u64) -> u64) -> Vec<Option<u64>> {
         let (mut pace, mut done, mut times) = (Pace::default(), 0, Vec::new());
         for tick in 0.. {
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_change_of_speed_hides_the_time_instead_of_making_it_jump() {
-        // Most packages are known, then the others are downloaded: 0:03 once became 24:37.
+        // Most packages are known, then the others are downloaded: an estimate of 0:03 once became 24:37.
         type Rate = fn(u64) -> u64;
         let table: [(u64, Rate); 4] = [
             (18_000, |second| if second < 10 { 1500 } else { 10 }),

@@ -1,7 +1,7 @@
-//! The steps in progress, and which of them have a line on the screen.
+//! The steps in progress, and which of them have a line on the terminal.
 //!
-//! Invariant: pure. The number of lines stays calm: a short step never gets one, and the line of a finished step
-//! stays for a while, or until another step takes it.
+//! Invariant: pure. The number of lines is stable: a short step never gets one, and the line of a finished
+//! step stays for a while, or until another step needs it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::pace::{Pace, Speed};
 const SHORT: Duration = Duration::from_millis(300);
 /// How long the line of a finished step stays.
 const STAY: Duration = Duration::from_secs(2);
-/// No time is estimated from fewer things than this: packages differ in size.
+/// No time is estimated from fewer items than this: packages differ in size.
 const LEAST_THINGS: u64 = 5;
 
 /// A step.
@@ -24,19 +24,19 @@ pub(super) struct Row {
     pub(super) began: Duration,
     /// When it finished.
     pub(super) over: Option<Duration>,
-    /// Was there a record of it?
+    /// Was a record written for it?
     pub(super) recorded: bool,
     pace: Pace,
 }
 
 impl Row {
-    /// Is its pace counted in bytes, rather than in things?
+    /// Is its speed measured in bytes rather than in items?
     fn is_by_bytes(&self) -> bool {
         let total = self.progress.total;
         total.bytes.is_some() || total.things.is_none() && self.progress.bytes() > 0
     }
 
-    /// How much is done, and of how much, in the unit of its pace.
+    /// How much is done, and the total, in the unit of its speed.
     fn done(&self) -> (u64, Option<u64>) {
         let Progress { total, .. } = *self.progress;
         match self.is_by_bytes() {
@@ -49,7 +49,7 @@ impl Row {
         self.pace.speed().filter(|_| self.over.is_none())
     }
 
-    /// Bytes per second, if that is known and its pace is counted in bytes.
+    /// Bytes per second, if known and measured in bytes.
     pub(super) fn bytes_per_second(&self) -> Option<u64> {
         self.speed().filter(|_| self.is_by_bytes()).map(Speed::per_second)
     }
@@ -62,7 +62,7 @@ impl Row {
         speed?.time_for(total?.saturating_sub(done))
     }
 
-    /// How much is done, in thousandths, if the total is known.
+    /// Finished thousandths, if the total is known.
     pub(super) fn thousandths(&self) -> Option<u64> {
         let (done, total) = self.done();
         let total = u128::from(total?);
@@ -74,9 +74,9 @@ impl Row {
 /// All steps in progress.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
-    /// Those that have just begun.
+    /// Steps that have just begun.
     young: Vec<Row>,
-    /// Those that have a line, from the top.
+    /// Steps that have a line, from the top.
     shown: Vec<Row>,
 }
 
@@ -87,7 +87,7 @@ impl Rows {
         self.young.push(Row { progress, began: now, over: None, recorded: false, pace });
     }
 
-    /// Notes that a step finished. Returns whether there was a record of it.
+    /// Marks a step as finished. Returns whether a record was written for it.
     pub(super) fn finish(&mut self, now: Duration, progress: &Arc<Progress>) -> bool {
         let same = |row: &Row| Arc::ptr_eq(&row.progress, progress);
         if let Some(position) = self.young.iter().position(same) {
@@ -104,7 +104,7 @@ impl Rows {
         self.young.is_empty() && self.shown.is_empty()
     }
 
-    /// Updates the paces and the lines.
+    /// Updates the speeds and the lines.
     pub(super) fn tick(&mut self, now: Duration) {
         let age = |row: &Row| now.saturating_sub(row.began);
         let (old, young) = self.young.drain(..).partition(|row| age(row) >= SHORT);
@@ -124,12 +124,12 @@ impl Rows {
         }
     }
 
-    /// Those that have a line, from the top.
+    /// Steps that have a line, from the top.
     pub(super) fn shown(&self) -> &[Row] {
         &self.shown
     }
 
-    /// Those that have not finished.
+    /// Steps that have not finished.
     pub(super) fn under_way(&mut self) -> impl Iterator<Item = &mut Row> {
         self.shown.iter_mut().chain(&mut self.young).filter(|row| row.over.is_none())
     }
@@ -163,7 +163,7 @@ pub(super) mod tests {
         }
     }
 
-    /// A step that did this many bytes and things in ten seconds.
+    /// A step that has processed this many bytes and items in ten seconds.
     pub(in super::super) fn row_after_ten_seconds(
         step: Step,
         name: &str,

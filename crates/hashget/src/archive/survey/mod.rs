@@ -100,7 +100,7 @@ pub enum SurveyError {
 }
 
 impl SurveyError {
-    /// What it means to whoever has to react to it.
+    /// The class of the error, from which exit code and hint follow.
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Manifest(error) => error.class(),

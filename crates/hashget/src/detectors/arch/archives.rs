@@ -1,7 +1,7 @@
-//! Which archives keep Arch's packages for ever, and what their URLs look like.
+//! Which archives keep Arch packages permanently, and what their URLs look like.
 //!
-//! Invariant: no host is known here: the configuration names the archive, or pacman's own servers do, or it
-//! stands beside the distribution's home page.
+//! Invariant: no host is hard-coded: the archive comes from the user's configuration or from pacman's own
+//! servers, or it is at a fixed label beside the distribution's home page.
 
 use std::collections::BTreeMap;
 
@@ -13,26 +13,27 @@ use crate::tree::TreeRoot;
 /// Size limit of a configuration file; larger files are ignored.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// The distribution whose archive stands at the label `archive` beside its home page.
+/// The distribution whose archive is at the label `archive` beside its home page.
 const ARCH: &str = "arch";
 
-/// Its own repositories, whose packages are in its archive, each with what is tested for it.
+/// The official repositories, whose packages are in its archive, as are those of their testing and staging
+/// repositories.
 const OFFICIAL: [&str; 6] =
     ["core", "extra", "multilib", "community", "kde-unstable", "gnome-unstable"];
 
-/// Where packages are kept for ever.
+/// Where packages are kept permanently.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Archives {
-    /// Below it are packages by their names.
+    /// The URL below which all packages lie by name.
     packages: Option<String>,
-    /// It is that of Arch itself, which has no others' packages.
+    /// Is it the archive of Arch itself, which has no packages of other repositories?
     is_official: bool,
-    /// Servers of repositories that lose no package, by the repository's name.
+    /// Servers of repositories that never remove packages, by the repository's name.
     repositories: BTreeMap<String, String>,
 }
 
 impl Archives {
-    /// Those of the system at `tree`.
+    /// The archives of the system at `tree`.
     pub(super) fn of(tree: &TreeRoot, release: &OsRelease, configured: &[Archive]) -> Self {
         let id = release.field("ID");
         let configured = || configured.iter().filter(|archive| archive.system == id);
@@ -56,7 +57,7 @@ impl Archives {
         found
     }
 
-    /// The address below which the packages of a repository are, by the first letter of their names.
+    /// The URL below which the packages of a repository lie, by the first letter of their names.
     pub(super) fn packages(&self, repository: Option<&str>) -> Option<&str> {
         let is_official = |repository: &str| {
             let stem = repository.split("-testing").next().unwrap_or(repository);
@@ -67,22 +68,22 @@ impl Archives {
         self.packages.as_deref().filter(|_| !others)
     }
 
-    /// The server of a repository that loses no package.
+    /// The server of a repository that never removes packages.
     pub(super) fn repository(&self, name: &str, architecture: &str) -> Option<String> {
-        // Packages for any architecture lie among those for each.
+        // Packages for any architecture lie beside those for each architecture.
         let server = self.repositories.get(name)?;
         let is_whole = architecture != "any" || !server.contains("$arch");
         is_whole.then(|| server.replace("$arch", architecture))
     }
 }
 
-/// A public address that ends with `/`.
+/// A public URL that ends with `/`.
 fn base(text: &str) -> Option<String> {
     let url = public_url(text).ok()?;
     Some(format!("{}/", url.trim_end_matches('/')))
 }
 
-/// What stands before `repos/YYYY/MM/DD/`: a server of that day's repositories, which never change.
+/// The part before `repos/YYYY/MM/DD/`: a server with the repositories of that day, which never change.
 fn dated_base(server: &str) -> Option<&str> {
     let (before, after) = server.split_once("/repos/")?;
     let mut numbers = after.split('/');
@@ -94,7 +95,7 @@ fn dated_base(server: &str) -> Option<&str> {
     (is_number(4) && is_number(2) && is_number(2)).then(|| &server[..=before.len()])
 }
 
-/// The servers of each repository as pacman's configuration names them, in order; `$arch` still stands in them.
+/// The servers of each repository in pacman's configuration, in order; `$arch` is not replaced yet.
 fn servers(tree: &TreeRoot) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut section = String::new();
@@ -130,7 +131,7 @@ fn servers(tree: &TreeRoot) -> Vec<(String, String)> {
     found
 }
 
-/// The servers in a list of mirrors.
+/// The servers in a mirror list.
 fn included(tree: &TreeRoot, file: &str) -> Vec<String> {
     let server = |line: &String| match setting(line) {
         Some(("Server", value)) => Some(value.to_owned()),
@@ -143,7 +144,7 @@ fn setting(line: &str) -> Option<(&str, &str)> {
     line.split_once('=').map(|(key, value)| (key.trim(), value.trim()))
 }
 
-/// The lines of a configuration file, without comments; none of a file that is not there.
+/// The lines of a configuration file, without comments; none if it does not exist.
 fn lines(tree: &TreeRoot, file: &str) -> Vec<String> {
     let path = RelPath::normalise(file.as_bytes()).ok();
     let bytes =

@@ -1,7 +1,7 @@
-//! What pacman says is installed: `local/NAME-VERSION/desc`.
+//! What is installed according to pacman: `local/NAME-VERSION/desc`.
 //!
-//! Invariant: an [`Installed`] has a name, version and architecture that can stand in a URL and a file name as
-//! they are; what is not so is a note, and the others go on.
+//! Invariant: an [`Installed`] has a name, version and architecture that can be used unchanged in a URL and a
+//! file name. Other packages are reported as a note, and the rest is read.
 
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt as _;
@@ -12,9 +12,9 @@ use super::LOCAL;
 use crate::model::{RelPath, escaped};
 use crate::tree::TreeRoot;
 
-/// Size limit of a description; larger files are ignored.
+/// Size limit of a description; a larger file is reported and skipped.
 const MAX_BYTES: u64 = 1 << 20;
-/// Limit of packages; a system with more is refused.
+/// Limit on the number of packages; a system with more is refused.
 const MOST_PACKAGES: usize = 200_000;
 
 /// A package whose files are in the tree.
@@ -24,22 +24,22 @@ pub(super) struct Installed {
     /// With epoch and release.
     pub(super) version: String,
     pub(super) architecture: String,
-    /// When it was built, in seconds since 1970; 0 if nothing says so.
+    /// Build time in seconds since 1970; 0 if unknown.
     pub(super) built: u64,
-    /// It had a signature, so that it came from a distribution.
+    /// Was it signed? Then it came from a distribution.
     pub(super) is_signed: bool,
-    /// Its folder, below the system's root.
+    /// Its folder, relative to the system's root.
     pub(super) folder: RelPath,
 }
 
 impl Installed {
-    /// Tells it from all other packages, as the name of its file does.
+    /// Its unique name, as in the name of its file.
     pub(super) fn full_name(&self) -> String {
         format!("{}-{}-{}", self.name, self.version, self.architecture)
     }
 }
 
-/// All packages of the system at `tree`, whose `local` folder is `entry`, by name.
+/// All packages of the system at `tree`, whose `local` folder is `entry`, sorted by name.
 pub(super) fn all(
     tree: &TreeRoot,
     entry: &Path,

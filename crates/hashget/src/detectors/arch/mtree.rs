@@ -1,7 +1,8 @@
-//! The digests of a package's files: pacman's `mtree` on this machine, and `.MTREE` at the start of the package.
+//! The digests of a package's files: from pacman's `mtree` on this machine, or from `.MTREE` at the start of
+//! the package.
 //!
-//! Invariant: only regular files with a SHA-256 and a path within the system are listed; of a package not more
-//! than its first entries are asked for, and its own `.PKGINFO` says that it is the right one.
+//! Invariant: only regular files with a SHA-256 and a path within the system are listed. Only the first
+//! entries of a package are fetched, and its own `.PKGINFO` proves that it is the right one.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -15,12 +16,12 @@ use crate::limits::Limits;
 use crate::model::{Algorithm, Checksum, RelPath, escaped};
 use crate::tree::TreeRoot;
 
-/// Size limit of an unpacked list; larger ones are ignored.
+/// Size limit of a decompressed list; a larger one is an error.
 const MAX_LIST: u64 = 256 << 20;
-/// So much of a package is asked for at first; each time twice as much as before. Nothing of a block of zstd comes
-/// out before all of it is in: 128 KiB, which mostly become a third of that.
+/// Size of the first request for a package; each further request is twice as large. A zstd block can only be
+/// decompressed as a whole: 128 KiB, usually compressed to a third of that.
 const FIRST_BYTES: u64 = 48 << 10;
-/// What comes before a package's files is never more.
+/// The entries before a package's files never take more than this.
 const MOST_BYTES: u64 = 64 << 20;
 
 /// An installed package.
@@ -35,7 +36,7 @@ impl Files {
         Self { tree, package }
     }
 
-    /// `.MTREE` of the package of which `reader` gives the bytes; `None` if it does not begin with one.
+    /// Reads `.MTREE` from the package in `reader`; `None` if the package does not begin with one.
     fn in_package(&self, reader: &mut dyn Read, limits: &Limits) -> io::Result<Option<Vec<u8>>> {
         let mut archive = TarReader::new(small_files::unpacked(reader, MAX_LIST)?, limits);
         let (mut list, mut is_right) = (None, false);
@@ -57,7 +58,7 @@ impl Files {
         Ok(None)
     }
 
-    /// Is it the `.PKGINFO` of this package?
+    /// Checks that this is the `.PKGINFO` of this package.
     fn check(&self, info: &[u8]) -> io::Result<()> {
         let info = String::from_utf8_lossy(info);
         let field = |name: &str| {
@@ -108,7 +109,7 @@ impl FileList for Files {
     }
 }
 
-/// All of a list.
+/// Reads a list completely.
 fn whole(reader: &mut dyn Read) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     reader.take(MAX_LIST + 1).read_to_end(&mut bytes)?;
@@ -119,8 +120,8 @@ fn whole(reader: &mut dyn Read) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The files of a list in mtree(5) form: `/set KEY=VALUE...` for all lines after it, and lines `PATH KEY=VALUE...`.
-/// Lines that are not understood are passed over: their files are archived.
+/// The files of a list in mtree(5) format: `/set KEY=VALUE...` for all lines after it, and lines
+/// `PATH KEY=VALUE...`. Lines that cannot be parsed are skipped: their files are archived.
 fn listed(list: &[u8]) -> Vec<Listed> {
     let mut default = b"file".to_vec();
     let mut found = Vec::new();
@@ -147,12 +148,12 @@ fn file(path: &[u8], digest: &[u8]) -> Option<Listed> {
     let path = unescaped(path)?;
     let path = RelPath::new(path.strip_prefix(b"./").unwrap_or(&path)).ok()?;
     let checksum = Checksum::from_hex(Algorithm::Sha256, std::str::from_utf8(digest).ok()?)?;
-    // What describes the package is no file of the system.
+    // Files that describe the package are not files of the system.
     let is_own = !path.as_bytes().contains(&b'/') && path.as_bytes().starts_with(b".");
     (!is_own).then(|| Listed { member: path.clone(), path, checksum })
 }
 
-/// A path without its escapes: `\` and three octal digits.
+/// Decodes the escapes in a path: `\` and three octal digits.
 fn unescaped(path: &[u8]) -> Option<Vec<u8>> {
     let mut plain = Vec::with_capacity(path.len());
     let mut rest = path;

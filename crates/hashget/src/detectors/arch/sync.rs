@@ -1,7 +1,7 @@
-//! pacman's synchronised databases: what the repositories say of the files of their packages.
+//! pacman's sync databases: what the repositories say about the files of their packages.
 //!
-//! Invariant: only packages that are installed are kept in memory; a database that cannot be read is reported, and
-//! the others are read.
+//! Invariant: only installed packages are kept in memory; a database that cannot be read is reported, and the
+//! others are still read.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Read as _;
@@ -15,12 +15,12 @@ use crate::model::{Digest, RelPath};
 use crate::tree::TreeRoot;
 
 const FOLDER: &str = "var/lib/pacman/sync";
-/// Size limit of an unpacked database; a larger one is read up to it.
+/// Size limit of a decompressed database; of a larger one only the start is read.
 const MAX_BYTES: u64 = 1 << 30;
-/// Size limit of a description; larger ones are ignored.
+/// Size limit of a description; of a larger one only the start is read.
 const MAX_DESC: u64 = 1 << 20;
 
-/// What a repository says of a package.
+/// A repository's data about a package.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Synced {
     /// The repository's name.
@@ -28,16 +28,16 @@ pub(super) struct Synced {
     pub(super) file_name: String,
     pub(super) sha256: Digest,
     pub(super) size: u64,
-    /// When it was built, in seconds since 1970.
+    /// Build time in seconds since 1970.
     built: u64,
 }
 
-/// What the repositories say of installed packages, by `NAME-VERSION-ARCHITECTURE`.
+/// The data of the repositories about installed packages, by `NAME-VERSION-ARCHITECTURE`.
 #[derive(Debug, Default)]
 pub(super) struct Databases(HashMap<String, Vec<Synced>>);
 
 impl Databases {
-    /// What the databases of the system at `tree` say of the `installed` packages.
+    /// Reads the data about the `installed` packages from the databases of the system at `tree`.
     pub(super) fn read(
         tree: &TreeRoot,
         installed: &[Installed],
@@ -64,7 +64,7 @@ impl Databases {
         found
     }
 
-    /// Adds what a repository says. The database is a compressed tar of `NAME-VERSION/desc`.
+    /// Adds the data of a repository. The database is a compressed tar of `NAME-VERSION/desc`.
     fn add(
         &mut self,
         tree: &TreeRoot,
@@ -91,7 +91,7 @@ impl Databases {
         Ok(())
     }
 
-    /// What they say of one; nothing if they say different things.
+    /// The data about one package; `None` if repositories disagree.
     pub(super) fn of(&self, package: &Installed) -> Option<&Synced> {
         let said = self.0.get(&package.full_name())?;
         let first = said.iter().find(|one| one.built == package.built)?;

@@ -1,6 +1,6 @@
-//! What Cargo keeps of a registry on disk: `index/HOST-HASH/config.json` and its cache of the index.
+//! A registry's files on this machine: `index/HOST-HASH/config.json` and Cargo's cache of the index.
 //!
-//! Invariant: errors name the registry's folder, so that one registry's trouble is reported once, however
+//! Invariant: errors name the registry's folder, so that an error of a registry is reported once, however
 //! many crates it has.
 
 use std::path::{Path, PathBuf};
@@ -11,25 +11,25 @@ use super::Package;
 use crate::detectors::{DetectError, public_url, small_files};
 use crate::model::Digest;
 
-/// Size limit of config.json; larger files are ignored.
+/// Size limit of config.json; a larger file is an error.
 const MAX_CONFIG_BYTES: u64 = 64 * 1024;
 
-/// Size limit of Cargo's file about one crate; larger files are ignored.
+/// Size limit of Cargo's file about one crate; a larger file is an error.
 const MAX_INDEX_BYTES: u64 = 64 * 1024 * 1024;
 
-/// What an entry begins with.
+/// Size of the start of an entry, in bytes.
 const HEAD_BYTES: usize = 5;
 
-/// Bytes read from its end: they hold the last versions of a crate, some dozens.
+/// Bytes read from its end: they contain the last few dozen versions of a crate.
 const TAIL_BYTES: usize = 48 * 1024;
 
-/// A registry that anybody may download from.
+/// A public registry.
 pub(super) struct Registry {
     index: PathBuf,
     download: String,
 }
 
-/// `config.json`, as far as it matters here.
+/// The fields of `config.json` that are used here.
 #[derive(Deserialize)]
 struct Config {
     dl: String,
@@ -37,7 +37,7 @@ struct Config {
     auth_required: bool,
 }
 
-/// One line of the index, as far as it matters here.
+/// The fields of a line of the index that are used here.
 #[derive(Deserialize)]
 struct Line {
     vers: String,
@@ -45,10 +45,10 @@ struct Line {
 }
 
 impl Registry {
-    /// The registry whose index is kept in the folder `index`.
+    /// Opens the registry whose index is in the folder `index`.
     ///
     /// # Errors
-    /// When its configuration is missing, damaged, or within a Git repository, or when it is private.
+    /// Its configuration is missing, damaged, or in a Git repository, or the registry is private.
     pub(super) fn open(index: &Path) -> Result<Self, DetectError> {
         let wrong = |problem: String| DetectError::new(index, problem);
         let Some(json) = small_files::read_whole(&index.join("config.json"), MAX_CONFIG_BYTES)?
@@ -76,14 +76,14 @@ impl Registry {
     /// The digest that the index has for `package`.
     ///
     /// # Errors
-    /// When the index on this machine does not have the package, or is damaged.
+    /// The index on this machine does not have the package, or is damaged.
     pub(super) fn checksum(&self, package: &Package) -> Result<Digest, DetectError> {
         let name = package.name.to_lowercase();
         let file = self.index.join(".cache").join(prefix(&name)).join(&name);
         let wrong = |problem: String| DetectError::new(&self.index, problem);
         let damaged =
             |problem| wrong(format!("its entry for {} is damaged: {problem}", package.name));
-        // Entries can have megabytes, and what is in use has hardly ever many later versions.
+        // Entries can have megabytes, and versions in use are usually among the last ones.
         if let Some((head, tail)) = small_files::read_ends(&file, HEAD_BYTES, TAIL_BYTES)? {
             texts(&head).map_err(damaged)?;
             if let Some(line) = last_line_of(&tail, &package.version).map_err(damaged)? {
@@ -103,10 +103,10 @@ impl Registry {
         })
     }
 
-    /// The URL that the registry gives `package` from.
+    /// The URL from which the registry serves `package`.
     ///
     /// # Errors
-    /// When it is no public URL.
+    /// It is not a public URL.
     pub(super) fn url(&self, package: &Package, sha256: &Digest) -> Result<String, DetectError> {
         let prefix = prefix(&package.name);
         let markers = [
@@ -138,8 +138,8 @@ fn prefix(name: &str) -> String {
     }
 }
 
-/// What follows the head of Cargo's cache of one crate's index lines: a version byte, since 2 followed by the
-/// schema's version in four bytes.
+/// The data after the header in Cargo's cache of one crate's index lines. The header is a version byte,
+/// followed since version 2 by the schema version in four bytes.
 fn texts(bytes: &[u8]) -> Result<&[u8], String> {
     match bytes {
         [1, rest @ ..] | [2 | 3, _, _, _, _, rest @ ..] => Ok(rest),
@@ -148,8 +148,8 @@ fn texts(bytes: &[u8]) -> Result<&[u8], String> {
     }
 }
 
-/// Finds the last line of a version in what such a file ends with: texts that each end with a NUL, first the state
-/// of the index, then pairs of a crate's version and its line of JSON.
+/// Finds the last line of a version at the end of such a file. The data consists of texts that each end with
+/// a NUL: first the state of the index, then pairs of a crate's version and its line of JSON.
 fn last_line_of(texts: &[u8], version: &str) -> Result<Option<Line>, String> {
     let plain = |version: &[u8]| {
         let end = version.iter().position(|&byte| byte == b'+').unwrap_or(version.len());
@@ -159,7 +159,7 @@ fn last_line_of(texts: &[u8], version: &str) -> Result<Option<Line>, String> {
     let texts = texts.strip_suffix(b"\0").ok_or("it ends too early")?;
     let mut texts = texts.rsplit(|&byte| byte == 0);
     while let (Some(json), Some(key)) = (texts.next(), texts.next()) {
-        // Format 1 and 2 dropped what follows a "+" from the key; the line itself has it.
+        // Formats 1 and 2 dropped the part after a "+" from the key; the line itself has it.
         if !key.starts_with(&wanted) || plain(key) != wanted {
             continue;
         }

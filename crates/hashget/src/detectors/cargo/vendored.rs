@@ -1,7 +1,8 @@
-//! Crates that `cargo vendor` laid down: `NAME/.cargo-checksum.json` has the digest of the crate and of each file.
+//! Crates placed by `cargo vendor`: `NAME/.cargo-checksum.json` has the digest of the crate and of each file.
 //!
-//! Invariant: a crate's URL comes from a registry on this machine whose index has it with the very digest, or from
-//! the only registry there is; its name and version stand in the `Cargo.toml` that the registry made.
+//! Invariant: a crate's URL comes from a registry on this machine whose index has it with the same digest, or
+//! from the only registry on this machine; its name and version come from the `Cargo.toml` that the registry
+//! made.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -13,16 +14,16 @@ use super::{Package, Registry};
 use crate::detectors::{Candidate, DetectError, FileList, Listed, Machine, small_files};
 use crate::model::{Checksum, Digest, RelPath, Signature};
 
-/// What `cargo vendor` writes.
+/// The file that `cargo vendor` writes.
 pub(super) const CHECKSUMS: &[u8] = b".cargo-checksum.json";
 
-/// Size limit of checksums and of Cargo.toml; larger files are ignored.
+/// Size limit of the checksums and of Cargo.toml; a larger file is an error.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// Of a whole file, the digest of the crate: what its files have is read when it is asked for.
+/// Only the digest of the crate: the digests of its files are read when they are needed.
 #[derive(serde::Deserialize)]
 struct Checksums {
-    /// Absent for what comes from a repository.
+    /// Absent if the crate comes from a repository.
     package: Option<Digest>,
 }
 
@@ -34,7 +35,7 @@ struct FileChecksums {
 /// The crate whose checksums are in `file`.
 ///
 /// # Errors
-/// When it cannot be understood, or no registry on this machine is known to have it.
+/// The checksums cannot be parsed, or no registry on this machine is known to have the crate.
 pub(super) fn detect(
     machine: &Machine,
     file: &Path,
@@ -82,7 +83,7 @@ pub(super) fn detect(
     }])
 }
 
-/// Name and version, as the crate's own manifest has them.
+/// Name and version in the crate's own manifest.
 fn package_in(folder: &Path) -> Result<Package, DetectError> {
     let file = folder.join("Cargo.toml");
     let wrong = |problem: &str| DetectError::new(&file, problem);
@@ -95,14 +96,14 @@ fn package_in(folder: &Path) -> Result<Package, DetectError> {
             .map_err(|_| wrong("it is not TOML"))?
             .ok_or_else(|| wrong("it has no name and version"))?,
     };
-    // Read back from how they are written together, so that both are what they should be.
+    // Parsed from the combined form, to check that both are valid.
     Package::parse(format!("{name}-{version}").as_bytes())
         .filter(|package| package.name == name && package.version == version)
         .ok_or_else(|| wrong("its name and version are not those of a crate"))
 }
 
-/// All up to the second table: `[package]` is the first one in a manifest that a registry made, and the others can
-/// be a hundred times as long. If the cut is within a value, what is before it is no TOML.
+/// Everything up to the second table: in a manifest made by a registry, `[package]` is the first one, and the
+/// others can be a hundred times as long. If the cut is inside a value, the part before it is not valid TOML.
 fn first_table(text: &str) -> Option<&str> {
     let first = text.find("\n[package]\n")? + 1;
     let length = text[first..].find("\n[")?;
@@ -117,13 +118,13 @@ fn name_and_version(text: &str) -> Result<Option<(String, String)>, toml::de::Er
 
 /// A registry's folders on this machine.
 struct Place {
-    /// `None` for one that cannot be used: private, or a Git repository.
+    /// `None` if the registry cannot be used: it is private, or a Git repository.
     registry: Option<Registry>,
-    /// Its packed crates.
+    /// The folder of its packed crates.
     cache: PathBuf,
 }
 
-/// The registries of this machine's Cargo, and of a Cargo whose folder is above the vendored crates.
+/// The registries of this machine's Cargo, and of Cargo folders above the vendored crates.
 fn registries(machine: &Machine, folder: &Path) -> Vec<Place> {
     let variable = machine.variable("CARGO_HOME").map(PathBuf::from);
     let homes = folder.ancestors().skip(1).map(Path::to_path_buf).chain(machine.homes.clone());
@@ -147,11 +148,11 @@ fn registries(machine: &Machine, folder: &Path) -> Vec<Place> {
     found
 }
 
-/// A vendored crate, whose files' digests stand beside them.
+/// A vendored crate, with the digests of its files in a file beside them.
 #[derive(Debug)]
 struct Files {
     folder: PathBuf,
-    /// The folder within the crate.
+    /// The top folder within the crate.
     stem: String,
 }
 

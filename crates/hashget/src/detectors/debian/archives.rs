@@ -1,33 +1,33 @@
-//! Which archives keep packages for ever, and what their URLs look like.
+//! Which archives keep packages permanently, and what their URLs look like.
 //!
-//! Invariant: every URL made here is permanent, and a version's epoch, `+` and `~` stand in it as the
-//! archive expects them.
+//! Invariant: every URL made here is permanent, with the version's epoch, `+` and `~` encoded as the archive
+//! expects.
 
 use super::status::Installed;
 use crate::detectors::{ContentAddress, quoted};
 use crate::model::Algorithm;
 
-/// Where snapshots of Debian's archives are.
+/// The snapshots of Debian's archives.
 pub(super) const SNAPSHOT: &str = "https://snapshot.debian.org/";
 
-/// Where the snapshots have every file by its SHA-1.
+/// The content address of every file in the snapshots, by SHA-1.
 pub(super) const BY_SHA1: ContentAddress =
     ContentAddress { prefix: "https://snapshot.debian.org/file/", algorithm: Algorithm::Sha1 };
 
-/// Where every package that Ubuntu ever published is.
+/// The URL below which every package ever published by Ubuntu lies.
 const LAUNCHPAD: &str = "https://launchpad.net/ubuntu/+archive/primary/+files/";
 
-/// An archive that keeps packages for ever.
+/// An archive that keeps packages permanently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Permanent {
-    /// One of those in Debian's snapshots; the name is empty where only the snapshots know.
+    /// An archive in Debian's snapshots; the name is empty if only the snapshots know it.
     Debian(&'static str),
     /// Ubuntu's primary archive.
     Ubuntu,
 }
 
 impl Permanent {
-    /// The archive that a system's `os-release` names.
+    /// The archive for the `ID` in a system's `os-release`.
     pub(super) fn of_system(id: &str) -> Option<Self> {
         match id {
             "debian" => Some(Self::Debian("")),
@@ -36,7 +36,7 @@ impl Permanent {
         }
     }
 
-    /// The archive that a signed Release file is of.
+    /// The archive of a signed Release file.
     pub(super) fn of_release(origin: &str, label: &str) -> Option<Self> {
         match (origin, label) {
             ("Debian", "Debian") | ("Debian Backports", _) | ("Debian", "Debian Backports") => {
@@ -49,7 +49,7 @@ impl Permanent {
         }
     }
 
-    /// The URL of a package that lay at `filename` in the archive at `stamp` (`YYYYMMDDTHHMMSSZ`).
+    /// The URL of a package that was at `filename` in the archive at `stamp` (`YYYYMMDDTHHMMSSZ`).
     pub(super) fn url_at(self, package: &Installed, filename: &str, stamp: &str) -> Option<String> {
         match self {
             Self::Debian("") => None,
@@ -68,7 +68,7 @@ pub(super) fn launchpad(package: &Installed) -> String {
     format!("{LAUNCHPAD}{}", quoted(&file))
 }
 
-/// The question to the snapshots where a version of a package is.
+/// The snapshots' page that says where a version of a package is.
 pub(super) fn question(name: &str, version: &str) -> String {
     format!("{SNAPSHOT}mr/binary/{}/{}/binfiles?fileinfo=1", quoted(name), quoted(version))
 }

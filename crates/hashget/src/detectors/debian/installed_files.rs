@@ -1,6 +1,6 @@
-//! The files that installed packages own, by dpkg's own lists: `var/lib/dpkg/info/NAME.list`.
+//! The files owned by installed packages, according to dpkg: `var/lib/dpkg/info/NAME.list`.
 //!
-//! Invariant: a package whose list cannot be read owns nothing, and the others go on.
+//! Invariant: a package whose list cannot be read owns nothing; the others are still read.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -10,7 +10,7 @@ use super::status::{self, Installed};
 use super::{MAX_BYTES, diversions, small_files};
 use crate::model::{RelPath, Signature};
 
-/// Gives each path that an installed package of the system at `root` owns, with the package.
+/// Passes each path owned by an installed package of the system at `root` to `visit`, with the package.
 pub(super) fn each(root: &Path, visit: &mut dyn FnMut(&Path, &Signature)) {
     let status = root.join("var/lib/dpkg/status");
     let Ok(Some(status)) = small_files::read_whole(&status, MAX_BYTES) else { return };
@@ -40,7 +40,7 @@ fn list(root: &Path, package: &Installed) -> Option<Vec<u8>> {
     })
 }
 
-/// Folders at the top of a system that are links to others: `bin` to `usr/bin`. Lists may have the older paths.
+/// Top folders of a system that are links to others: `bin` to `usr/bin`. Lists may have the older paths.
 struct Moved(Vec<(Vec<u8>, PathBuf)>);
 
 impl Moved {
@@ -54,7 +54,7 @@ impl Moved {
         Self(moved.collect())
     }
 
-    /// Where the file with this path lies.
+    /// The actual path of the file with this path.
     fn place(&self, path: &RelPath) -> PathBuf {
         let bytes = path.as_bytes();
         let (top, rest) = match bytes.iter().position(|&byte| byte == b'/') {

@@ -1,8 +1,8 @@
-//! apt's package lists on the disk: what the archive says of a package's file.
+//! apt's package lists on disk: an archive's data about the files of packages.
 //!
-//! Invariant: a [`Listed`] stands in a list whose bytes have the SHA-256 that the Release file beside it
-//! gives, in a folder where apt keeps only what it has verified with the archive's key. Nothing else on
-//! the disk is believed.
+//! Invariant: a [`Listed`] comes from a list whose bytes have the SHA-256 in the Release file beside it, in a
+//! folder where apt stores only files that it has verified with the archive's key. Nothing else on disk is
+//! trusted.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
@@ -21,36 +21,36 @@ use crate::model::{Digest, HashingReader, RelPath, escaped};
 /// Size limit of a Release file; larger files are ignored.
 const MAX_RELEASE: u64 = 16 << 20;
 
-/// What a list says of a package.
+/// A list's data about a package.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Listed {
-    /// Its path below the archive's address.
+    /// Its path relative to the archive's URL.
     pub(super) filename: String,
     pub(super) size: u64,
     pub(super) sha256: Digest,
-    /// The archive, if it is one that keeps packages for ever.
+    /// The archive, if it keeps packages permanently.
     pub(super) permanent: Option<Permanent>,
-    /// Who made the archive, as its Release file says.
+    /// The origin of the archive, according to its Release file.
     pub(super) origin: String,
-    /// A moment at which the archive had the package, `YYYYMMDDTHHMMSSZ`.
+    /// A time at which the archive had the package, `YYYYMMDDTHHMMSSZ`.
     pub(super) stamp: Option<String>,
-    /// Where the file is today, as far as the sources say.
+    /// Current URLs of the file, according to the sources.
     pub(super) mirrors: Vec<String>,
 }
 
 /// A package's name, version and architecture.
 type Key = (String, String, String);
 
-/// What the lists say of the packages that are asked for.
+/// The data of the lists about the requested packages.
 #[derive(Debug, Default)]
 pub(super) struct Lists {
     found: HashMap<Key, Vec<Listed>>,
-    /// Lists that are not believed, and why.
+    /// Lists that are not trusted, and why.
     pub(super) notes: Vec<(PathBuf, String)>,
 }
 
 impl Lists {
-    /// What the lists of the system at `root` say of `packages`.
+    /// Reads the data about `packages` from the lists of the system at `root`.
     pub(super) fn read(root: &Path, packages: &[&Installed]) -> Self {
         let mut lists = Self::default();
         let folder = root.join("var/lib/apt/lists");
@@ -96,14 +96,15 @@ impl Lists {
         }
     }
 
-    /// What they say of one; several when archives have different files of this name and version.
+    /// The data about one package; several entries if archives have different files with this name and
+    /// version.
     pub(super) fn entries(&self, package: &Installed) -> &[Listed] {
         let key = (package.name.clone(), package.version.clone(), package.architecture.clone());
         self.found.get(&key).map_or(&[], Vec::as_slice)
     }
 }
 
-/// Names and versions that are looked for.
+/// The names and versions to look for.
 struct Wanted<'a> {
     names: HashSet<&'a [u8]>,
     versions: HashSet<(&'a str, &'a str)>,
@@ -117,13 +118,13 @@ impl<'a> Wanted<'a> {
         }
     }
 
-    /// Is `line` the first one of a package that may be wanted? Lists begin each with its name.
+    /// Can `line` be the first one of a wanted package? In lists, each package begins with its name.
     fn may_be(&self, line: &[u8]) -> bool {
         line.strip_prefix(b"Package:").is_none_or(|name| self.names.contains(name.trim_ascii()))
     }
 }
 
-/// apt keeps `InRelease`, or `Release` beside its `Release.gpg`. A `Release` alone was not verified.
+/// apt stores `InRelease`, or `Release` with `Release.gpg` beside it. A `Release` alone was not verified.
 fn is_signed_release(name: &str, names: &[String]) -> bool {
     let has = |other: String| names.binary_search(&other).is_ok();
     name.ends_with("_InRelease")
@@ -143,7 +144,7 @@ struct Release {
     origin: String,
     permanent: Option<Permanent>,
     stamp: Option<String>,
-    /// Digests by the name of the list as apt writes it, without the prefix.
+    /// Digests by the list's name as apt writes it, without the prefix.
     digests: BTreeMap<String, Digest>,
 }
 
@@ -166,8 +167,7 @@ impl Release {
         })
     }
 
-    /// The paragraphs of the list at `path` that may be wanted, if the list is the one that this
-    /// Release file names.
+    /// The paragraphs that may be wanted of the list at `path`, if the list is the one in this Release file.
     fn entries(
         &self,
         path: &Path,
@@ -209,7 +209,7 @@ impl Release {
     }
 }
 
-/// Wanted paragraphs, and the digest of the list without its compression.
+/// The wanted paragraphs, and the digest of the decompressed list.
 fn read_list(
     packed: &mut (dyn Read + Send),
     wanted: &Wanted<'_>,
@@ -231,7 +231,7 @@ fn read_list(
     Ok((entries, paragraphs.into_inner().into_inner().finish().0))
 }
 
-/// The text between the marks of a clear-signed file; all of any other.
+/// The text between the markers of a clear-signed file; the whole text of any other file.
 fn signed_text(bytes: &[u8]) -> &[u8] {
     if !bytes.starts_with(b"-----BEGIN PGP SIGNED MESSAGE-----") {
         return bytes;
@@ -242,7 +242,7 @@ fn signed_text(bytes: &[u8]) -> &[u8] {
     bytes.get(begin..end).unwrap_or_default()
 }
 
-/// A day after `date`: what the list names had come into the archive by then, and had not yet left.
+/// One day after `date`: by then, everything in the list had entered the archive and had not left it yet.
 fn stamp_after(date: &str) -> Option<String> {
     let date = date.strip_suffix(" UTC").or_else(|| date.strip_suffix(" GMT"))?;
     let moment = jiff::civil::DateTime::strptime("%a, %d %b %Y %H:%M:%S", date).ok()?;

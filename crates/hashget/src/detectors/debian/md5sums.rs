@@ -1,7 +1,8 @@
-//! The digests of a package's files: dpkg's list of MD5s on this machine, and the one in the package's control part.
+//! The digests of a package's files: from dpkg's list of MD5s on this machine, or from the one in the
+//! package's control part.
 //!
-//! Invariant: of a package no byte after its control part is asked for, and its control file says that it is the right
-//! one. Lines that are not understood are passed over: their files are archived.
+//! Invariant: no byte after the control part of a package is fetched, and the control file proves that it is
+//! the right package. Lines that cannot be parsed are skipped: their files are archived.
 
 use std::io;
 use std::path::Path;
@@ -14,7 +15,7 @@ use crate::limits::Limits;
 use crate::model::{Algorithm, Checksum, MemberMetadata, RelPath};
 use crate::tree::TreeRoot;
 
-/// How much of a .deb is asked for at first: four of five control parts are smaller.
+/// Size of the first request for a .deb: four out of five control parts are smaller.
 const FIRST_BYTES: u64 = 4096;
 
 /// Size limit of the control part; of a larger one the start is read.
@@ -27,7 +28,7 @@ const MAX_LIST: u64 = 64 << 20;
 #[derive(Debug)]
 pub(super) struct Md5Sums {
     pub(super) knowledge: Arc<Knowledge>,
-    /// Which of the installed packages.
+    /// Index of the installed package.
     pub(super) index: usize,
 }
 
@@ -81,7 +82,7 @@ impl FileList for Md5Sums {
 }
 
 impl Md5Sums {
-    /// The files with these MD5s, by where they are in the tree.
+    /// The files with these MD5s, by their path in the tree.
     fn listed(&self, expected: &[(RelPath, [u8; 16])]) -> Vec<Listed> {
         let own_name = &self.knowledge.installed[self.index].name;
         let listed = |(path, md5): &(RelPath, [u8; 16])| {

@@ -1,7 +1,8 @@
-//! Who knows where a .deb is: signed lists on this machine first, then the snapshots of Debian's archives.
+//! Finds the URL of a .deb: first in signed lists on this machine, then in the snapshots of Debian's
+//! archives.
 //!
-//! Invariant: pure but for the lists, which are read when the first package asks for them; an answer names permanent
-//! URLs only, with what proves the bytes.
+//! Invariant: pure except for the lists, which are read when the first package needs them; an answer contains
+//! only permanent URLs, with what proves the bytes.
 
 use std::sync::Arc;
 
@@ -12,12 +13,12 @@ use super::snapshot::{self, SnapshotFile};
 use super::status::Installed;
 use crate::detectors::{Answer, DetectError, Question};
 
-/// Asks the signed lists of the tree and of this machine. Reading them takes longer than scanning a small system does,
-/// and nobody needs them for a package whose name the HashDB knows.
+/// Looks in the signed lists of the tree and of this machine. Reading them takes longer than scanning a small
+/// system, and is not needed for packages whose name the HashDB knows.
 #[derive(Debug)]
 pub(super) struct SignedLists {
     pub(super) knowledge: Arc<Knowledge>,
-    /// Which of the installed packages.
+    /// Index of the installed package.
     pub(super) index: usize,
 }
 
@@ -41,7 +42,7 @@ impl Question for SignedLists {
 pub(super) struct Snapshots {
     page: [String; 1],
     architecture: String,
-    /// The size that it must have, where that is known.
+    /// The size that the package must have, if known.
     size: Option<u64>,
 }
 
@@ -81,8 +82,8 @@ impl Snapshots {
     }
 }
 
-/// What a signed list says of a package: `known` is what it says, if it is the only file of that name, version and
-/// architecture; `servers` are those that the tree's own sources name.
+/// The answer from `entries` of signed lists. `is_own_list`: the lists are the tree's own, so the servers in
+/// its sources count as mirrors.
 ///
 /// # Errors
 /// Why the package has no permanent URL.
@@ -92,7 +93,7 @@ pub(super) fn by_list(
     entries: &[Listed],
     is_own_list: bool,
 ) -> Result<Option<Answer>, String> {
-    // Different files of one name and version: nobody can tell which of them was installed.
+    // If there are different files with the same name and version, it is unknown which one was installed.
     let listed = if let [one] = entries { Some(one) } else { None };
     let answer = Answer {
         sha256: listed.map(|listed| listed.sha256),
@@ -108,7 +109,7 @@ pub(super) fn by_list(
         let url = listed.stamp.as_deref();
         let url = url.and_then(|stamp| permanent.url_at(package, &listed.filename, stamp));
         if let Some(url) = url {
-            // That the snapshots had the file at that moment is likely, not certain.
+            // It is likely, but not certain, that the snapshots had the file at that time.
             let is_snapshot = matches!(permanent, Permanent::Debian(_));
             return Ok(Some(Answer {
                 url,

@@ -1,7 +1,6 @@
-//! What the snapshots of Debian's archives answer to the question where a version of a package is.
+//! The snapshots' answers to the question where a version of a package is.
 //!
-//! Invariant: an answer is foreign text: a URL is made of it only when each part of it is what it should
-//! be.
+//! Invariant: an answer is untrusted text: it becomes a URL only if each of its parts is valid.
 
 use serde::Deserialize;
 
@@ -12,7 +11,7 @@ use crate::model::{Algorithm, Checksum, RelPath};
 /// Size limit of an answer; a larger one is refused.
 const MAX_BYTES: usize = 4 << 20;
 
-/// Archives in the order in which they are preferred when a file is in several.
+/// Archives in order of preference, if a file is in several.
 const ARCHIVES: [&str; 3] = ["debian", "debian-security", "debian-backports"];
 
 /// A .deb in the snapshots.
@@ -45,8 +44,8 @@ struct Info {
     size: u64,
 }
 
-/// The files that the answer names for `architecture`, the best first; none if it has no such file. `size` is the one
-/// that the file must have, where it is known.
+/// The files in the answer for `architecture`, best first; none if there is no such file. `size` is the size
+/// that the file must have, if known.
 ///
 /// # Errors
 /// What is wrong with the answer.

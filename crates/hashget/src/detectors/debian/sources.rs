@@ -1,6 +1,6 @@
-//! apt's sources: which server a package list came from.
+//! apt's sources: from which server a package list came.
 //!
-//! Invariant: only http and https servers count, and none with a password in its address.
+//! Invariant: only http and https servers without a password in their URL are used.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::formats::Paragraphs;
 /// Size limit of a list of sources; larger files are ignored.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// Servers by the beginning of the names that apt gives to their lists
+/// Servers by the prefix of the names that apt gives to their lists
 /// (`deb.example.org_debian_dists_bookworm_`).
 #[derive(Debug, Default)]
 pub(super) struct Sources {
@@ -19,7 +19,7 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    /// The sources of the system at `root`. What cannot be read or understood is not there.
+    /// Reads the sources of the system at `root`. Files and lines that cannot be read or parsed are ignored.
     pub(super) fn read(root: &Path) -> Self {
         let mut sources = Self::default();
         let apt = root.join("etc/apt");
@@ -42,7 +42,7 @@ impl Sources {
         }
     }
 
-    /// The servers whose lists begin with `prefix`: addresses that end with `/`.
+    /// The servers whose lists begin with `prefix`: URLs that end with `/`.
     pub(super) fn servers(&self, prefix: &str) -> &[String] {
         self.by_prefix.get(prefix).map_or(&[], Vec::as_slice)
     }

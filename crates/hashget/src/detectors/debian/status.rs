@@ -1,7 +1,7 @@
-//! What dpkg says is installed: `var/lib/dpkg/status`, and `status.d` of images without dpkg.
+//! What is installed according to dpkg: `var/lib/dpkg/status`, and `status.d` of images without dpkg.
 //!
-//! Invariant: an [`Installed`] has a name, version and architecture that can stand in a URL and a file
-//! name as they are; what is not so is a note, and the others go on.
+//! Invariant: an [`Installed`] has a name, version and architecture that can be used unchanged in a URL and a
+//! file name. Other packages are reported as a note, and the rest is read.
 
 use std::io::BufRead;
 
@@ -15,20 +15,22 @@ pub(super) struct Installed {
     /// With its epoch.
     pub(super) version: String,
     pub(super) architecture: String,
-    /// May be installed for several architectures at once: then its files in `info` carry its own.
+    /// Can it be installed for several architectures at once? Then the names of its files in `info` contain
+    /// the architecture.
     pub(super) multi_arch_same: bool,
-    /// Configuration files with the MD5 that they came with.
+    /// Configuration files with the MD5s from the package.
     pub(super) conffiles: Vec<(RelPath, [u8; 16])>,
 }
 
 impl Installed {
-    /// Name, version and architecture: how the package calls itself.
+    /// Name, version and architecture, as in the package's signature.
     pub(super) fn full_name(&self) -> String {
         format!("{}_{}_{}", self.name, self.version, self.architecture)
     }
 }
 
-/// Reads all paragraphs of `reader`. Gives what is installed, and what cannot be understood.
+/// Reads all paragraphs of `reader`. Returns what is installed, and the problems of paragraphs that cannot be
+/// parsed.
 pub(super) fn read(reader: impl BufRead) -> std::io::Result<(Vec<Installed>, Vec<String>)> {
     let (mut installed, mut notes) = (Vec::new(), Vec::new());
     let mut paragraphs = Paragraphs::new(reader);
@@ -74,7 +76,7 @@ fn understand(paragraph: &Paragraph) -> Result<Option<Installed>, String> {
     }))
 }
 
-/// Does a package in this state have its files in the tree? Without a state it stands in `status.d`.
+/// Does a package in this state have its files in the tree? Without a state it comes from `status.d`.
 fn has_files(status: Option<&str>) -> Result<bool, String> {
     let Some(status) = status else { return Ok(true) };
     match status.split_whitespace().nth(2) {
@@ -86,8 +88,8 @@ fn has_files(status: Option<&str>) -> Result<bool, String> {
     }
 }
 
-/// Lines of a path and an MD5; what stands after it (`obsolete`, ...) says that the file is no longer
-/// the package's.
+/// Lines of a path and an MD5. A word after the MD5 (`obsolete`, ...) means that the file no longer belongs
+/// to the package.
 fn conffiles(text: &str) -> Vec<(RelPath, [u8; 16])> {
     let understand = |line: &str| {
         let (path, digest) = line.trim().rsplit_once(' ')?;

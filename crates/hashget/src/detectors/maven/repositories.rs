@@ -1,6 +1,6 @@
-//! Where the repositories are that Maven knows by a name: its settings, and the defaults in its own jar.
+//! The URLs of Maven's repositories, by name: from its settings, and from the defaults in its own jar.
 //!
-//! Invariant: a repository for which the settings have a login, or whose address has one in it, is private.
+//! Invariant: a repository with a login in the settings, or in its URL, is private.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -16,11 +16,11 @@ const SETTINGS: [&str; 4] = [
     "usr/share/maven/conf/settings.xml",
     "opt/maven/conf/settings.xml",
 ];
-/// In the jar of Maven's model builder: what every project inherits.
+/// A file in the jar of Maven's model builder, from which every project inherits.
 const DEFAULTS: &str = "org/apache/maven/model/pom-4.0.0.xml";
-/// Where that jar lies below the root of a machine.
+/// Possible folders of that jar, relative to a machine's root.
 const LIBRARIES: [&str; 3] = ["usr/share/maven/lib", "opt/maven/lib", "usr/share/java"];
-/// Size limit of settings; larger files are ignored.
+/// Size limit of settings; a larger file is an error.
 const MAX_BYTES: u64 = 4 << 20;
 /// Size limit of Maven's jar; larger files are ignored.
 const MAX_JAR: u64 = 16 << 20;
@@ -32,14 +32,14 @@ pub(in super::super) struct Repositories(BTreeMap<String, Repository>);
 /// A repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in super::super) enum Repository {
-    /// Anybody may fetch from this address (without a `/` at its end).
+    /// A public repository at this URL (without a trailing `/`).
     Public(String),
-    /// It wants a login.
+    /// It needs a login.
     Private,
 }
 
 impl Repositories {
-    /// Those that are known to who works at `entry`, with the local repository at `top`.
+    /// The repositories configured for `entry`, with the local repository at `top`.
     pub(in super::super) fn read(
         machine: &Machine,
         entry: &Path,
@@ -71,7 +71,7 @@ impl Repositories {
         self.0.get(id)
     }
 
-    /// The addresses of all that are public.
+    /// The URLs of all public ones.
     pub(in super::super) fn public(&self) -> impl Iterator<Item = &String> {
         self.0.values().filter_map(|repository| match repository {
             Repository::Public(url) => Some(url),
@@ -79,7 +79,7 @@ impl Repositories {
         })
     }
 
-    /// What was found before counts more.
+    /// Entries that were found earlier take precedence.
     fn add(&mut self, document: &Document<'_>) {
         for tag in ["mirror", "repository", "pluginRepository"] {
             for node in all(document, tag) {
@@ -108,8 +108,8 @@ fn child(node: Node<'_, '_>, tag: &str) -> Option<String> {
     child.text().map(|text| text.trim().to_owned())
 }
 
-/// What every project inherits, out of Maven's own jar: in the repository itself, where plugins have it from, or
-/// in an installed Maven.
+/// The defaults from Maven's own jar: in the local repository, to which plugins downloaded it, or in an
+/// installed Maven.
 fn defaults(machine: &Machine, top: &Path) -> Option<String> {
     let mut jars = Vec::new();
     for version in listed(&top.join("org/apache/maven/maven-model-builder")) {
@@ -135,7 +135,7 @@ fn listed(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn in_jar(jar: &Path) -> Option<String> {
-    // Distributions link to the jar.
+    // In distributions, the jar is a link.
     let jar = fs_err::canonicalize(jar).ok()?;
     let bytes = small_files::read_whole(&jar, MAX_JAR).ok()??;
     let mut archive = zip::ZipArchive::new(std::io::Cursor::new(bytes)).ok()?;

@@ -1,27 +1,27 @@
-//! The lock files of npm, yarn and pnpm, as far as they name packages of registries.
+//! The packages of registries in the lock files of npm, yarn and pnpm.
 //!
-//! Invariant: a name or version that could not be part of a URL's path is passed over, and so is what comes from a
+//! Invariant: a name or version that cannot be part of a URL's path is skipped, and so are packages from a
 //! repository, a folder or a file.
 
 use serde_json::{Map, Value};
 
 use super::yaml;
 
-/// A package that a lock file names.
+/// A package in a lock file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Locked {
     pub(super) name: String,
     pub(super) version: String,
     /// The URL of its tarball, if the file has it.
     pub(super) resolved: Option<String>,
-    /// Its digests, as web pages write them.
+    /// Its digests, in the format of subresource integrity.
     pub(super) integrity: Option<String>,
     /// Its folder below `node_modules`, if the file says.
     pub(super) place: Option<String>,
 }
 
 impl Locked {
-    /// `None` if it is not of a registry, or its name is none.
+    /// `None` if it is not from a registry, or its name or version is invalid.
     fn proper(self) -> Option<Self> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~+".contains(&byte);
         let is_word =
@@ -42,7 +42,7 @@ impl Locked {
 /// `package-lock.json`, `npm-shrinkwrap.json` and `node_modules/.package-lock.json`.
 ///
 /// # Errors
-/// When it is none.
+/// It is not such a file.
 pub(super) fn npm(bytes: &[u8]) -> Result<Vec<Locked>, String> {
     let lock: Value =
         serde_json::from_slice(bytes).map_err(|error| format!("it is not JSON: {error}"))?;
@@ -64,7 +64,7 @@ fn of_path(path: &str, package: &Value) -> Option<Locked> {
     if package.get("link").is_some() || package.get("inBundle").is_some() {
         return None;
     }
-    // An alias has its own name inside.
+    // For an alias, the real name is in the entry.
     let name = place.rsplit("node_modules/").next()?;
     let name = field("name").unwrap_or_else(|| name.to_owned());
     let locked = Locked {
@@ -77,7 +77,7 @@ fn of_path(path: &str, package: &Value) -> Option<Locked> {
     locked.proper()
 }
 
-/// The first version of the file: packages within packages.
+/// The first version of the file: nested packages.
 fn nested(packages: &Map<String, Value>, above: &str, found: &mut Vec<Locked>) {
     for (name, package) in packages {
         let field = |name: &str| package.get(name).and_then(Value::as_str).map(str::to_owned);
@@ -99,10 +99,10 @@ fn nested(packages: &Map<String, Value>, above: &str, found: &mut Vec<Locked>) {
     }
 }
 
-/// `yarn.lock`. Since version 2 it is YAML, and says so.
+/// `yarn.lock`. Since version 2 it is YAML, which is recognised by its contents.
 ///
 /// # Errors
-/// What is wrong with the YAML; `found` has the packages before.
+/// What is wrong with the YAML; `found` has the packages before the error.
 pub(super) fn yarn(text: &str, found: &mut Vec<Locked>) -> Result<(), String> {
     if text.lines().any(|line| line.starts_with("__metadata:")) {
         return yarn_berry(text, found);
@@ -111,7 +111,7 @@ pub(super) fn yarn(text: &str, found: &mut Vec<Locked>) -> Result<(), String> {
     Ok(())
 }
 
-/// Version 1 of `yarn.lock`, a format of its own: paragraphs of a key and indented fields.
+/// Version 1 of `yarn.lock`, which has its own format: paragraphs of a key and indented fields.
 fn yarn_classic(text: &str, found: &mut Vec<Locked>) {
     let mut current = Locked::default();
     for line in text.lines().chain(["end:"]) {
@@ -142,7 +142,7 @@ fn yarn_berry(text: &str, found: &mut Vec<Locked>) -> Result<(), String> {
             }
         }
         ([_, "version"], Some(value)) => value.clone_into(&mut current.version),
-        // "NAME@npm:VERSION", or something that is not of a registry: without a name it is passed over.
+        // "NAME@npm:VERSION"; anything else is not from a registry, and is skipped since its name is cleared.
         ([_, "resolution"], Some(value)) if !value.contains("@npm:") => current.name.clear(),
         _ => {}
     });
@@ -150,7 +150,7 @@ fn yarn_berry(text: &str, found: &mut Vec<Locked>) -> Result<(), String> {
     outcome
 }
 
-/// `NAME@RANGE, ...`: the name of the first one.
+/// `NAME@RANGE, ...`: the first name.
 fn of_yarn_key(key: &str) -> Locked {
     let key = key.split(',').next().unwrap_or_default();
     let (place, range) = split_at_version(key.trim().trim_matches('"'));
@@ -164,7 +164,7 @@ fn of_yarn_key(key: &str) -> Locked {
 /// `pnpm-lock.yaml`: below `packages` a key for each package, and its `resolution`.
 ///
 /// # Errors
-/// What is wrong with the YAML; `found` has the packages before.
+/// What is wrong with the YAML; `found` has the packages before the error.
 pub(super) fn pnpm(text: &str, found: &mut Vec<Locked>) -> Result<(), String> {
     let mut current = Locked::default();
     let outcome = yaml::read(text, &mut |keys, value| match (keys, value) {
@@ -175,7 +175,7 @@ pub(super) fn pnpm(text: &str, found: &mut Vec<Locked>) -> Result<(), String> {
         (["packages", _, "resolution", field], Some(value)) => match *field {
             "integrity" => current.integrity = Some(value.to_owned()),
             "tarball" => current.resolved = Some(value.to_owned()),
-            // Of a repository or a folder: without a name it is passed over.
+            // From a repository or a folder: skipped since its name is cleared.
             "commit" | "directory" => current.name.clear(),
             _ => {}
         },
@@ -190,7 +190,7 @@ fn of_key(key: &str) -> Locked {
     let plain = key.strip_prefix('/').unwrap_or(key);
     let plain = plain.split('(').next().unwrap_or(plain);
     let (mut name, mut version) = split_at_version(plain);
-    // A name has one slash if it has a scope, else none: what comes after another one is a version.
+    // A name with a scope has one slash, any other name has none; the version follows a further slash.
     let slashes = usize::from(plain.starts_with('@'));
     if let Some((at, _)) = name.match_indices('/').nth(slashes) {
         name = &plain[..at];
@@ -199,7 +199,7 @@ fn of_key(key: &str) -> Locked {
     Locked { name: name.to_owned(), version: version.to_owned(), ..Locked::default() }
 }
 
-/// The name, which may begin with `@`, and what comes after the next `@`.
+/// The name, which may begin with `@`, and the part after the next `@`.
 fn split_at_version(text: &str) -> (&str, &str) {
     let scope = usize::from(text.starts_with('@'));
     match text[scope..].find('@') {
@@ -287,7 +287,7 @@ mod tests {
             /b/2.0.0_c@3:\n    resolution: {integrity: sha512-y}\n";
         assert_eq!(shown(&pnpm(older)), ["@s/a 1.0.0 - sha512-x", "b 2.0.0 - sha512-y"]);
         assert_eq!(pnpm("packages:\n  :\n  x:\n   resolution:\n"), []);
-        // However YAML writes it.
+        // In several YAML notations.
         let flow = "packages: {\"@s/a@1.0.0\": {resolution: {integrity: 'sha512-x', tarball:\n  https://r.example/a.tgz}}}";
         let block = "packages:\n    ? b@2.0.0\n    : resolution:\n        integrity: |-\n            sha512-y\n";
         assert_eq!(shown(&pnpm(flow)), ["@s/a 1.0.0 https://r.example/a.tgz sha512-x"]);

@@ -1,6 +1,6 @@
-//! Which registries this machine's npm asks: `.npmrc`, the environment, and npm's own default.
+//! Which registries this machine's npm uses: from `.npmrc`, the environment, and npm's own default.
 //!
-//! Invariant: a registry with a password, or one of a scope that asks for a token, gives no URL.
+//! Invariant: a registry with a password in its URL, or with a token configured for it, gives no URL.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -13,7 +13,7 @@ const MAX_BYTES: u64 = 4 << 20;
 const CONFIGURATION: &[&str] =
     &[".npmrc", "etc/npmrc", "usr/etc/npmrc", "usr/local/etc/npmrc", "lib/node_modules/npm/npmrc"];
 
-/// Where npm keeps its own defaults.
+/// Possible paths of npm's own defaults.
 const DEFAULTS: &[&str] = &[
     "usr/lib/node_modules/npm/node_modules/@npmcli/config/lib/definitions/definitions.js",
     "usr/local/lib/node_modules/npm/node_modules/@npmcli/config/lib/definitions/definitions.js",
@@ -25,12 +25,12 @@ const DEFAULTS: &[&str] = &[
 #[derive(Debug, Default)]
 pub(super) struct Registries {
     by_scope: BTreeMap<String, String>,
-    /// Registries, without scheme, that the configuration has a password or token for.
+    /// Registries, without scheme, for which a password or token is configured.
     private: BTreeSet<String>,
 }
 
 impl Registries {
-    /// Those for who works at `file`.
+    /// The registries configured for `file`.
     pub(super) fn of(machine: &Machine, file: &Path) -> Self {
         let mut registries = Self::default();
         for name in ["npm_config_registry", "NPM_CONFIG_REGISTRY", "YARN_NPM_REGISTRY_SERVER"] {
@@ -69,7 +69,7 @@ impl Registries {
         }
     }
 
-    /// Where a version of a package is, or why that is not known.
+    /// The URL of a package's version, or why it is not known.
     pub(super) fn url(&self, name: &str, version: &str) -> Result<String, String> {
         let scope = name.split_once('/').map_or("", |(scope, _)| scope);
         let registry =
@@ -88,7 +88,7 @@ impl Registries {
     }
 }
 
-/// `registry: new Definition('registry', { default: 'URL'`, or as older ones write it.
+/// `registry: new Definition('registry', { default: 'URL'`, or the syntax of older versions.
 fn default_in(file: &Path) -> Option<String> {
     let bytes = small_files::read_whole(file, MAX_BYTES).ok()??;
     let code = String::from_utf8_lossy(&bytes).into_owned();

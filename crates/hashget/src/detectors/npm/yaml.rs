@@ -1,17 +1,17 @@
-//! Scalars of a YAML file, with the keys that lead to them.
+//! Scalars of a YAML file, with the keys above them.
 //!
-//! Invariant: the file is read event by event and an alias is never followed, so that no more memory is needed than the
-//! file has bytes; it is refused where it is nested deeper than [`MAX_DEPTH`].
+//! Invariant: the file is read event by event and aliases are never followed, so that memory use does not
+//! exceed the size of the file; nesting deeper than [`MAX_DEPTH`] is an error.
 
 use saphyr_parser::{Event, Parser};
 
-/// Mappings and sequences within each other.
+/// Limit on nested mappings and sequences.
 const MAX_DEPTH: usize = 64;
 
-/// A mapping or sequence that has not ended.
+/// A mapping or sequence that has not ended yet.
 struct Open {
     kind: Kind,
-    /// It stands where a key should be.
+    /// Is it in the position of a key?
     is_key: bool,
 }
 
@@ -23,17 +23,17 @@ enum Kind {
 enum Key {
     /// The next node is a key.
     Expected,
-    /// The next node is the value of this one.
+    /// The next node is the value of this key.
     Named(String),
-    /// The next node is the value of a key that is no scalar.
+    /// The next node is the value of a key that is not a scalar.
     Other,
 }
 
-/// Hands `found` each mapping and each scalar that is a value (of a mapping `None`), with the keys that lead to it. What is
-/// in sequences is passed over.
+/// Passes each mapping (as `None`) and each scalar value to `found`, with the keys above it. The contents of
+/// sequences are skipped.
 ///
 /// # Errors
-/// What is wrong with the text; what came before was handed over.
+/// What is wrong with the text; everything before the error was passed on.
 pub(super) fn read(text: &str, found: &mut dyn FnMut(&[&str], Option<&str>)) -> Result<(), String> {
     let mut open: Vec<Open> = Vec::new();
     for event in Parser::new_from_str(text) {
@@ -86,7 +86,7 @@ pub(super) fn read(text: &str, found: &mut dyn FnMut(&[&str], Option<&str>)) -> 
     Ok(())
 }
 
-/// Hands over a value, unless a sequence or a key that is no scalar leads to it.
+/// Passes on a value, unless there is a sequence above it, or a key that is not a scalar.
 fn hand_over(open: &[Open], value: Option<&str>, found: &mut dyn FnMut(&[&str], Option<&str>)) {
     let keys: Option<Vec<&str>> = open
         .iter()
@@ -100,7 +100,7 @@ fn hand_over(open: &[Open], value: Option<&str>, found: &mut dyn FnMut(&[&str], 
     }
 }
 
-/// A value has ended: what comes next in its mapping is a key.
+/// Ends a value: the next node of its mapping is a key.
 fn end_value(open: &mut [Open]) {
     if let Some(Open { kind: Kind::Mapping(key), .. }) = open.last_mut() {
         *key = Key::Expected;
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn hostile_files_cost_little() {
-        // Aliases of aliases: a billion nodes for whoever follows them.
+        // Aliases of aliases: a billion nodes if they were followed.
         let mut laughs = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
         for level in 1..30 {
             let alias = format!("*a{}", level - 1);

@@ -1,8 +1,8 @@
-//! Which indexes this machine's Python clients ask: pip's and uv's configuration, requirement files, and pip's own
-//! default where nothing says otherwise.
+//! Which indexes this machine's Python clients use: from the configuration of pip and uv, from requirement
+//! files, and otherwise pip's own default.
 //!
-//! Invariant: an index that stands instead of the default keeps the default from being asked; one with a password is
-//! told and never used.
+//! Invariant: if an index replaces the default, the default is not asked; an index with a password is
+//! reported and never used.
 
 use std::path::{Path, PathBuf};
 
@@ -18,10 +18,10 @@ const UV: &[&str] = &["uv.toml", ".config/uv/uv.toml", "etc/uv/uv.toml"];
 const PROJECT: &[&str] = &["pyproject.toml"];
 const REQUIREMENTS: &[&str] = &["requirements.txt", "requirements-dev.txt", "constraints.txt"];
 
-/// Where pip itself lies, beside the package or in a Python above it.
+/// The file of pip with its default index, beside the package or in a Python above it.
 const PIP_ITSELF: &str = "pip/_internal/models/index.py";
 
-/// Addresses of indexes, without a `/` at the end, the first to be asked first.
+/// URLs of indexes, without a trailing `/`, in the order in which they are asked.
 #[derive(Debug, Default)]
 pub(super) struct Indexes {
     pub(super) urls: Vec<String>,
@@ -30,7 +30,7 @@ pub(super) struct Indexes {
 }
 
 impl Indexes {
-    /// Those for what is installed with its `dist-info` in `folder`.
+    /// The indexes for a package installed with its `dist-info` in `folder`.
     pub(super) fn of(machine: &Machine, folder: &Path) -> Self {
         let mut indexes = Self::default();
         let environment = Path::new("the environment");
@@ -59,7 +59,7 @@ impl Indexes {
         indexes
     }
 
-    /// The file that names the only index there is, if that has a password.
+    /// The file that configures an index with a password, if there is no other index.
     pub(super) fn only_private(&self) -> Option<&Path> {
         self.private.as_deref().filter(|_| self.urls.is_empty())
     }
@@ -72,7 +72,7 @@ impl Indexes {
 
     fn add_words(&mut self, words: Option<&str>, is_default: bool, file: &Path) {
         for word in words.unwrap_or_default().split_ascii_whitespace() {
-            // uv lets an index have a name: NAME=URL.
+            // In uv, an index may have a name: NAME=URL.
             let url = word.split_once('=').filter(|(name, _)| !name.contains(':'));
             self.add(url.map_or(word, |(_, url)| url), is_default, file);
         }
@@ -95,8 +95,8 @@ impl Indexes {
         }
     }
 
-    /// `[global]` and others with `index-url = ...`, and `extra-index-url`, which may go on in lines that begin
-    /// with a space.
+    /// `[global]` and other sections with `index-url = ...`, and `extra-index-url`, which may continue on
+    /// lines that begin with a space.
     fn add_pip(&mut self, text: &str, file: &Path) {
         let mut key = String::new();
         for line in text.lines() {
@@ -168,7 +168,7 @@ impl Indexes {
         }
     }
 
-    /// What pip asks if nobody says otherwise stands in pip's own code: `PyPI = PackageIndex("ADDRESS", ...`.
+    /// pip's default is in its code: `PyPI = PackageIndex("ADDRESS", ...`.
     fn add_default(&mut self, machine: &Machine, folder: &Path) {
         for file in pips(machine, folder) {
             let Ok(Some(bytes)) = small_files::read_whole(&file, MAX_BYTES) else { continue };
@@ -186,11 +186,11 @@ impl Indexes {
     }
 }
 
-/// Copies of pip: beside the package, in a Python that a folder above it belongs to, in that of the machine.
+/// Copies of pip: beside the package, in a Python below one of the folders above it, in that of the machine.
 fn pips(machine: &Machine, folder: &Path) -> Vec<PathBuf> {
     let beside = folder.parent().into_iter().map(|site| site.join(PIP_ITSELF));
     let mut found: Vec<PathBuf> = beside.collect();
-    // What is at the very top is the machine's own.
+    // Files in the top folder belong to the machine itself.
     let above = folder.ancestors().skip(2).filter(|folder| folder.parent().is_some());
     let above = above.map(Path::to_path_buf);
     let homes = machine.homes.iter().map(|home| home.join(".local"));

@@ -1,7 +1,7 @@
-//! What an index says of a project: the simple repository interface, as JSON or as HTML.
+//! An index's page about a project: the simple repository interface, as JSON or HTML.
 //!
-//! Invariant: a page is foreign text; a URL is taken from it only for a file that has the wanted name, version and
-//! tags, and only a public one.
+//! Invariant: a page is untrusted text; only public URLs are taken from it, and only for a file that has the
+//! wanted name, version and tags.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -14,21 +14,21 @@ use super::names::{self, Tags};
 use crate::detectors::{Answer, Question, public_url};
 use crate::model::Digest;
 
-/// Asks where a wheel is.
+/// Asks for the URL of a wheel.
 #[derive(Debug)]
 pub(super) struct Wheel {
-    /// The project, normalised.
+    /// The project's normalised name.
     pub(super) name: String,
     pub(super) version: String,
     pub(super) tags: Tags,
-    /// Its digest, where it is known.
+    /// Its digest, if known.
     pub(super) sha256: Option<Digest>,
-    /// pip's cache folders: what pip fetched lies there under a name that follows from its URL.
+    /// pip's cache folders, in which files have a name derived from their URL.
     pub(super) caches: BTreeSet<PathBuf>,
     pub(super) pages: Vec<String>,
 }
 
-/// A file that a page names.
+/// A file listed on a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct File {
     pub(super) name: String,
@@ -51,8 +51,8 @@ struct PageFile {
     size: Option<u64>,
 }
 
-/// What the page may be written in: as JSON or HTML of the simple repository interface (PEP 691), or as older
-/// indexes have it.
+/// Accepted media types of a page: JSON or HTML of the simple repository interface (PEP 691), or plain HTML
+/// of older indexes.
 const ACCEPT: &str = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, \
                       text/html;q=0.01";
 
@@ -75,7 +75,7 @@ impl Question for Wheel {
 }
 
 impl Wheel {
-    /// Where pip's cache would have what is at `url`.
+    /// The path of `url` in pip's caches.
     fn cached(&self, url: &str) -> Vec<PathBuf> {
         let name = hex::encode(Sha224::digest(url.as_bytes()));
         let below = |cache: &PathBuf| {
@@ -90,8 +90,9 @@ impl Wheel {
     }
 }
 
-/// The file that is the wheel; or what comes nearest: another wheel that fits, or the source archive, which at
-/// least has the files that no build changes. Of those, lists of this wheel's files say nothing.
+/// The file of the wheel; or the next best: another wheel with matching tags, or the source archive, which at
+/// least has the files that are not changed by building. The list of the installed files does not apply to
+/// these.
 pub(super) fn choose(
     files: &[File],
     name: &str,
@@ -135,7 +136,7 @@ pub(super) fn choose(
     files.iter().find(is_source).map(|file| answer(file, true))
 }
 
-/// The files that the page at `url` names and that have a public URL.
+/// The files on the page at `url` that have a public URL.
 fn files(url: &str, page: &[u8]) -> Result<Vec<File>, String> {
     let base = url::Url::parse(url).map_err(|error| error.to_string())?;
     if page.trim_ascii_start().starts_with(b"{") {
@@ -167,7 +168,7 @@ fn files(url: &str, page: &[u8]) -> Result<Vec<File>, String> {
     Ok(LINK.captures_iter(&page).filter_map(link).collect())
 }
 
-/// A link of a page as a public URL, and its fragment.
+/// A link on a page as a public URL, and its fragment.
 fn joined(base: &url::Url, link: &str) -> Option<(String, Option<String>)> {
     let mut url = base.join(link).ok()?;
     let fragment = url.fragment().map(str::to_owned);
@@ -175,7 +176,7 @@ fn joined(base: &url::Url, link: &str) -> Option<(String, Option<String>)> {
     Some((public_url(url.as_str()).ok()?, fragment))
 }
 
-/// The few characters that indexes write in another way.
+/// Decodes the few HTML entities that indexes use.
 fn unescaped(text: &str) -> String {
     let pairs = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#43;", "+"), ("&amp;", "&")];
     pairs.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))

@@ -1,6 +1,6 @@
-//! Lock files that name a wheel's URL and digest: `uv.lock` and `pylock.toml`.
+//! Lock files with a wheel's URL and digest: `uv.lock` and `pylock.toml`.
 //!
-//! Invariant: only the file that is exactly this wheel, by name, version and tags, is taken from a lock file.
+//! Invariant: only the file that is exactly this wheel (name, version and tags) is taken from a lock file.
 
 use toml::{Table, Value};
 
@@ -11,7 +11,8 @@ use crate::detectors::{Answer, Machine, public_url, small_files};
 /// Size limit of a lock file; larger files are ignored.
 const MAX_BYTES: u64 = 32 << 20;
 
-/// The wheel as a lock file above it has it. A lock file that cannot be read is not there: the index is asked.
+/// The wheel in a lock file in a folder above it. A lock file that cannot be read is ignored: the index is
+/// asked.
 pub(super) fn find(machine: &Machine, installed: &Installed) -> Option<Answer> {
     let files = machine.files_for(&installed.folder, &["uv.lock", "pylock.toml"]);
     files.iter().find_map(|file| {

@@ -1,23 +1,24 @@
 //! Names, versions and tags of wheels.
 //!
-//! Invariant: what passes [`is_name`] and [`is_version`] can be part of a URL's path as it is, but for a `+`.
+//! Invariant: text accepted by [`is_name`] and [`is_version`] can be part of a URL's path unchanged, except
+//! for a `+`.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// Is this the name of a project?
+/// Is this a valid project name?
 pub(super) fn is_name(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     name.bytes().all(plain) && name.bytes().any(|byte| byte.is_ascii_alphanumeric())
 }
 
-/// Is this a version, as folders have it?
+/// Is this a valid version, as in the names of folders?
 pub(super) fn is_version(version: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.+!".contains(&byte);
     version.bytes().all(plain) && version.bytes().any(|byte| byte.is_ascii_digit())
 }
 
-/// A project's name in the one form that indexes use: lower case, one `-` for each run of `-`, `_` and `.`.
+/// A project's name as normalised by indexes: lower case, one `-` for each run of `-`, `_` and `.`.
 pub(super) fn normalised(name: &str) -> String {
     let mut normal = String::with_capacity(name.len());
     for letter in name.chars() {
@@ -30,13 +31,13 @@ pub(super) fn normalised(name: &str) -> String {
     normal
 }
 
-/// Are these two ways to write one version? (`_` stands for `-` in names of files.)
+/// Are these two spellings of the same version? (`_` stands for `-` in file names.)
 pub(super) fn same_version(one: &str, other: &str) -> bool {
     let plain = |version: &str| version.to_ascii_lowercase().replace(['_', '-'], ".");
     plain(one) == plain(other)
 }
 
-/// Which Pythons, ABIs and platforms a wheel is for, and its build number.
+/// The Pythons, ABIs and platforms of a wheel, and its build number.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Tags {
     build: String,
@@ -44,7 +45,7 @@ pub(super) struct Tags {
 }
 
 impl Tags {
-    /// What a `WHEEL` file says: each tag in a line. `None` if it says none.
+    /// Parses a `WHEEL` file, which has each tag on a line. `None` if it has none.
     pub(super) fn of_wheel(wheel: &str) -> Option<Self> {
         let mut found = Self::default();
         for line in wheel.lines() {
@@ -65,7 +66,7 @@ impl Tags {
         (!found.tags.is_empty() && proper).then_some(found)
     }
 
-    /// Each of the three may be several, with dots between.
+    /// Each of the three may contain several values, separated by dots.
     fn add(&mut self, pythons: &str, abis: &str, platforms: &str) {
         for python in pythons.split('.') {
             for abi in abis.split('.') {
@@ -76,7 +77,7 @@ impl Tags {
         }
     }
 
-    /// Has it any tag in common with `other`, and the same build?
+    /// Does it have a tag in common with `other`, and the same build?
     pub(super) fn overlaps(&self, other: &Self) -> bool {
         self.build == other.build && !self.tags.is_disjoint(&other.tags)
     }
@@ -96,7 +97,7 @@ impl fmt::Display for Tags {
     }
 }
 
-/// The name of a wheel's file, taken apart: the project as it is written there, version, tags.
+/// The parts of a wheel's file name: the project as written there, version, tags.
 pub(super) fn of_file(file: &str) -> Option<(&str, &str, Tags)> {
     let parts: Vec<&str> = file.strip_suffix(".whl")?.split('-').collect();
     let (name, version, build, rest) = match parts.as_slice() {

@@ -1,7 +1,7 @@
-//! A wheel's `RECORD`: the digests of its files, on this machine and at the end of the wheel itself.
+//! A wheel's `RECORD` with the digests of its files: on this machine, or at the end of the wheel itself.
 //!
-//! Invariant: a file that installing changes or adds is in no list; a path that leads out of the place where the
-//! wheel is installed is passed over.
+//! Invariant: files that are changed or added during installation are not listed; a path that leads out of
+//! the installation folder is skipped.
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::ffi::OsStrExt;
@@ -13,37 +13,37 @@ use crate::detectors::{Declared, FileList, Listed, Parts, small_files};
 use crate::limits::Limits;
 use crate::model::{Algorithm, Checksum, RelPath};
 
-/// Size limit of RECORD; larger files are ignored.
+/// Size limit of RECORD. A larger file on this machine is an error; of one in a wheel only the start is read.
 const MAX_RECORD: u64 = 64 << 20;
 
-/// So much of a wheel's end is asked for at first: the directory, and for most wheels RECORD with it.
+/// Size of the first request, at the end of a wheel: it contains the directory, and for most wheels RECORD.
 const TAIL: u64 = 32 << 10;
 
-/// Later pieces.
+/// Size of further requests.
 const PIECE: u64 = 16 << 10;
 
-/// What installers write into a `dist-info`.
+/// Files that installers write into a `dist-info`.
 const OWN_FILES: &[&str] = &["RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "RECORD.jws"];
 
 /// An installed wheel.
 #[derive(Debug)]
 pub(super) struct Record {
-    /// `NAME-VERSION`, as folders of the wheel begin.
+    /// `NAME-VERSION`, the prefix of the wheel's own folders.
     stem: String,
     /// The `dist-info` on this machine.
     folder: PathBuf,
-    /// The folder of the installation, and site-packages below it.
+    /// The folder of the installation, and the path of site-packages below it.
     prefix: PathBuf,
     site: Vec<u8>,
 }
 
 impl Record {
-    /// Of the wheel whose `dist-info` is here.
+    /// For the wheel with this `dist-info`.
     pub(super) fn new(folder: &Path) -> Self {
         let name = folder.file_name().map(OsStrExt::as_bytes).unwrap_or_default();
         let name = String::from_utf8_lossy(name);
         let site = folder.parent().unwrap_or(folder);
-        // PREFIX/lib/pythonX.Y/site-packages, where data files go to the prefix.
+        // PREFIX/lib/pythonX.Y/site-packages; data files are installed below the prefix.
         let is_usual = site.ends_with("site-packages")
             && site.parent().and_then(Path::parent).is_some_and(|lib| lib.ends_with("lib"));
         let prefix = if is_usual { site.ancestors().nth(3).unwrap_or(site) } else { site };
@@ -56,7 +56,7 @@ impl Record {
         }
     }
 
-    /// The path below the prefix that `path` below site-packages is; it may go up.
+    /// The path relative to the prefix of `path`, which is relative to site-packages and may contain `..`.
     fn below_prefix(&self, path: &[u8]) -> Option<RelPath> {
         let mut names: Vec<&[u8]> =
             self.site.split(|&byte| byte == b'/').filter(|name| !name.is_empty()).collect();
@@ -73,11 +73,12 @@ impl Record {
         RelPath::new(names.join(&b'/')).ok()
     }
 
-    /// A line of the RECORD on this machine. The wheel has files outside of site-packages in folders of its own.
+    /// A line of the RECORD on this machine. Files outside of site-packages are in separate folders of the
+    /// wheel.
     fn installed(&self, path: &[u8], checksum: Checksum) -> Option<Listed> {
         let place = self.below_prefix(path)?;
         let member = if path.starts_with(b"../") {
-            // Scripts get another first line, and headers a place of the installer's choice.
+            // Scripts get a different first line, and the installer chooses where headers go.
             let is_data = [&b"bin/"[..], b"include/", b"Scripts/", b"lib/"];
             if is_data.iter().any(|start| place.as_bytes().starts_with(start)) {
                 return None;
@@ -134,7 +135,7 @@ impl Record {
     }
 }
 
-/// A field of a line, which has quotes around it if there is a comma in it.
+/// A field of a line, which is quoted if it contains a comma.
 fn unquoted(field: &[u8]) -> Vec<u8> {
     let Some(inner) = field.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")) else {
         return field.to_owned();
@@ -187,12 +188,12 @@ fn explain(error: zip::result::ZipError) -> io::Error {
     }
 }
 
-/// A wheel of which only what is read is fetched, in pieces.
+/// A remote wheel; only what is read is fetched, in pieces.
 struct Remote<'a, 'b> {
     part: &'a mut Parts<'b>,
     size: u64,
     position: u64,
-    /// Where the piece that is here begins, and the piece.
+    /// The position of the current piece, and its bytes.
     start: u64,
     piece: Vec<u8>,
 }

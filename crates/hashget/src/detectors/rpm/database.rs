@@ -1,7 +1,8 @@
-//! rpm's own database: the headers of the packages that are installed.
+//! rpm's own database, with the headers of the installed packages.
 //!
-//! Invariant: nothing is written into the tree, not even beside the database, and no more is read of a header than
-//! the largest one has; what SQLite is asked is about rpm's own plain table and nothing else.
+//! Invariant: nothing is written into the tree, not even beside the database; no more is read of a header
+//! than the largest allowed size; SQLite only runs queries on rpm's own table, after checking that it is a
+//! plain table.
 
 use std::fmt;
 use std::fs::File;
@@ -19,13 +20,13 @@ use crate::tree::TreeRoot;
 
 /// Size limit of a header; larger ones are refused.
 pub(super) const MAX_HEADER: u32 = 64 << 20;
-/// Limit of packages; a system with more is refused.
+/// Limit on the number of packages; a system with more is refused.
 pub(super) const MOST_PACKAGES: u32 = 200_000;
-/// A database that is being written to is copied. Size limit of the copy.
+/// Size limit for copying a database that is being written to.
 const MAX_COPY: u64 = 4 << 30;
 
 const SQLITE_MAGIC: &[u8] = b"SQLite format 3\0";
-/// Where a Berkeley DB says that it is one, and what it says: a table of hashes.
+/// The position of the magic number in a Berkeley DB, and that of a hash table.
 const BERKELEY: (usize, u32) = (12, 0x0006_1561);
 
 /// An open database.
@@ -36,7 +37,7 @@ pub(super) enum Database {
     Ndb(Ndb),
 }
 
-/// The file stays open, since the connection goes by its number.
+/// The file is kept open, since the connection uses its descriptor.
 pub(super) struct Sqlite {
     connection: Mutex<Connection>,
     _file: File,
@@ -82,7 +83,7 @@ impl Database {
         }
     }
 
-    /// A header, as it lies in the database.
+    /// A header, as stored in the database.
     pub(super) fn header(&self, key: i64) -> Result<Vec<u8>, String> {
         match self {
             Self::Sqlite(database) => match database.header(key) {
@@ -96,8 +97,8 @@ impl Database {
 }
 
 impl Sqlite {
-    /// A database that somebody writes to has its last changes in a file beside it, and reading them takes files
-    /// that SQLite writes: that is done to a copy. Any other one is read where it is, as if it could not change.
+    /// A database that is in use has its last changes in a file beside it. To read them, SQLite must write
+    /// files, so a copy is opened. Any other database is opened in place, as immutable.
     fn open(tree: &TreeRoot, path: &RelPath, file: File) -> Result<Self, String> {
         let beside = RelPath::new([path.as_bytes(), b"-wal"].concat()).ok();
         let changes = beside.and_then(|beside| small_files::open_below(tree, &beside));
@@ -121,7 +122,7 @@ impl Sqlite {
         found.check()
     }
 
-    /// A table that somebody made up could take for ever to be read.
+    /// Checks that the table is rpm's: a forged definition could make queries run forever.
     fn check(self) -> Result<Self, String> {
         let made: Option<String> = self
             .with(|connection| {
@@ -162,7 +163,7 @@ impl Sqlite {
     }
 }
 
-/// The database and its last changes, in a folder that is gone afterwards.
+/// Copies the database and its last changes into a temporary folder.
 fn copied(database: &File, changes: &File) -> io::Result<tempfile::TempDir> {
     let folder = tempfile::tempdir()?;
     for (name, file) in [("rpmdb.sqlite", database), ("rpmdb.sqlite-wal", changes)] {

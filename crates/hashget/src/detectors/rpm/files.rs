@@ -1,6 +1,7 @@
-//! The digests of a package's files: in rpm's database on this machine, and in the header of the package.
+//! The digests of a package's files: from rpm's database on this machine, or from the package's header.
 //!
-//! Invariant: of a package no byte after its header is asked for, and that header says that it is the right one.
+//! Invariant: no byte after a package's header is fetched, and the header proves that it is the right
+//! package.
 
 use std::io;
 use std::path::Path;
@@ -14,7 +15,7 @@ use crate::formats::{FileDigest, FormatError, PackageHeader};
 use crate::limits::Limits;
 use crate::tree::TreeRoot;
 
-/// So much is asked for at first where nothing says how long the header is.
+/// Size of the first request if the header's length is not known.
 const FIRST_BYTES: u64 = 32 << 10;
 /// Size limit of both headers together.
 const MOST_BYTES: u64 = 128 << 20;
@@ -25,7 +26,7 @@ pub(super) struct Files {
     pub(super) tree: Arc<TreeRoot>,
     pub(super) database: Arc<Database>,
     pub(super) package: Installed,
-    /// Where the header ends in the package, as the repository says.
+    /// The end of the header in the package, according to the repository.
     pub(super) header_end: Option<u64>,
 }
 
@@ -37,7 +38,7 @@ impl Files {
         Ok(listed.collect())
     }
 
-    /// The list in the header of the package that `package` begins with.
+    /// The list in the header at the start of `package`.
     fn in_package(&self, package: &mut Start<'_, '_>, limits: &Limits) -> io::Result<Vec<Listed>> {
         let header = PackageHeader::of_package(package).map_err(io::Error::other)?;
         let (wanted, found) = (&self.package.identity, header.identity());

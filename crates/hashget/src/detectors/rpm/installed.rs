@@ -1,7 +1,7 @@
-//! What rpm says is installed.
+//! What is installed according to rpm.
 //!
-//! Invariant: an [`Installed`] has a name, version, release and architecture that can stand in a URL and a file name
-//! as they are; what is not so is a note, and the others go on.
+//! Invariant: an [`Installed`] has a name, version, release and architecture that can be used unchanged in a
+//! URL and a file name. Other packages are reported as a note, and the rest is read.
 
 use std::collections::BTreeMap;
 
@@ -9,17 +9,17 @@ use super::database::Database;
 use crate::formats::{PackageHeader, RpmIdentity};
 use crate::model::escaped;
 
-/// Size limit of all headers of a system together: those of 5,000 packages take about 500 MiB.
+/// Limit on the total size of a system's headers: those of 5,000 packages take about 500 MiB.
 const MOST_BYTES: u64 = 2 << 30;
 
 /// A package whose files are in the tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Installed {
     pub(super) identity: RpmIdentity,
-    /// The package that it was built from.
+    /// The source package from which it was built.
     pub(super) source: Option<Source>,
     pub(super) vendor: String,
-    /// Its header in the database.
+    /// The key of its header in the database.
     pub(super) key: i64,
 }
 
@@ -31,14 +31,14 @@ pub(super) struct Source {
     pub(super) release: String,
 }
 
-/// All that is installed.
+/// Everything that is installed.
 pub(super) struct AllInstalled {
     pub(super) packages: Vec<Installed>,
-    /// Who made the distribution: the vendor of most packages.
+    /// The vendor of the distribution: that of most packages.
     pub(super) vendor: String,
 }
 
-/// All packages in `database`. `note` takes those that cannot be understood.
+/// All packages in `database`. `note` receives those that cannot be parsed.
 pub(super) fn all(
     database: &Database,
     note: &mut dyn FnMut(String),
@@ -48,7 +48,7 @@ pub(super) fn all(
     for key in database.keys()? {
         let bytes = database.header(key);
         let count = bytes.as_ref().map_or(0, Vec::len) as u64;
-        // Many could share the same bytes of a database that somebody made up.
+        // In a forged database, many headers could share the same bytes.
         let too_many = || format!("its headers have more than {MOST_BYTES} bytes");
         left = left.checked_sub(count).ok_or_else(too_many)?;
         let header = bytes
@@ -78,7 +78,7 @@ fn most_frequent<'a>(texts: impl Iterator<Item = &'a String>) -> String {
     most.map(|(text, _)| text.clone()).unwrap_or_default()
 }
 
-/// `None` for the keys of packagers, which are kept as packages.
+/// `None` for packagers' keys, which are stored as packages.
 fn understand(header: &PackageHeader, key: i64) -> Result<Option<Installed>, String> {
     let Some(identity) = header.identity() else { return Ok(None) };
     let RpmIdentity { name, version, release, architecture, .. } = &identity;

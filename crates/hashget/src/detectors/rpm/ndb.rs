@@ -1,7 +1,7 @@
-//! ndb, the database of openSUSE's rpm: a list of slots, and the headers where they say.
+//! ndb, the database format of openSUSE's rpm: a list of slots that point to the headers.
 //!
-//! Invariant: a header is given only if it lies within the file, begins and ends as one, and is of the package that its
-//! slot names.
+//! Invariant: a header is returned only if it lies within the file, has a valid start and end, and belongs to
+//! the package in its slot.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -9,32 +9,32 @@ use std::os::unix::fs::FileExt as _;
 
 use super::database::{MAX_HEADER, MOST_PACKAGES};
 
-// As rpm's lib/backend/ndb/rpmpkg.c describes it; all numbers are little-endian.
+// As described in rpm's lib/backend/ndb/rpmpkg.c; all numbers are little-endian.
 const MAGIC: &[u8] = b"RpmP";
 const PAGE: usize = 4096;
 const PAGE_BYTES: u64 = PAGE as u64;
 const SLOT_MAGIC: &[u8] = b"Slot";
 const SLOT: usize = 16;
-/// The slots begin after the file's head.
+/// The first slot follows the file header.
 const FIRST_SLOT: usize = 32;
-/// What slots count in.
+/// The unit of positions and lengths in slots.
 const BLOCK: u64 = 16;
 const BLOB_MAGIC: &[u8] = b"BlbS";
 const BLOB_HEAD: usize = 16;
 const BLOB_END: &[u8] = b"BlbE";
 const BLOB_TAIL: usize = 12;
-/// Both of them.
+/// Size of head and tail together.
 const BLOB_ENDS: u64 = (BLOB_HEAD + BLOB_TAIL) as u64;
 
 /// An open database.
 pub(super) struct Ndb {
     file: File,
-    /// Where the header of each package begins, and how many bytes there are for it.
+    /// Position and size of the space for each package's header.
     slots: BTreeMap<i64, (u64, u64)>,
 }
 
 impl Ndb {
-    /// Does a file that begins so hold a database?
+    /// Does a database file begin like this?
     pub(super) fn recognises(head: &[u8]) -> bool {
         head.starts_with(MAGIC)
     }
@@ -64,7 +64,7 @@ impl Ndb {
                     return Err("its list of packages is damaged".to_owned());
                 }
                 let (key, start, count) = (word(slot, 4), number(slot, 8), number(slot, 12));
-                // A free one.
+                // An unused slot.
                 if start == 0 {
                     continue;
                 }
@@ -99,7 +99,7 @@ impl Ndb {
         let mut header = vec![0; usize::try_from(length).map_err(|_| damaged())?];
         let read = self.file.read_exact_at(&mut header, start + BLOB_HEAD as u64);
         read.map_err(|error| error.to_string())?;
-        // A tail ends with the last block: checksum, length, mark.
+        // The tail is at the end of the last block: checksum, length, mark.
         let mut tail = [0; BLOB_TAIL];
         let read = self.file.read_exact_at(&mut tail, start + count - BLOB_TAIL as u64);
         read.map_err(|error| error.to_string())?;
@@ -110,12 +110,12 @@ impl Ndb {
     }
 }
 
-/// Four bytes as a number, the least significant one first.
+/// Four bytes as a little-endian number.
 fn word(bytes: &[u8], at: usize) -> u32 {
     bytes[at..at + 4].iter().rev().fold(0, |value, &byte| value << 8 | u32::from(byte))
 }
 
-/// The same, as a place in a file.
+/// The same, as a position in a file.
 fn number(bytes: &[u8], at: usize) -> u64 {
     u64::from(word(bytes, at))
 }

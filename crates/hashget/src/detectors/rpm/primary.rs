@@ -1,7 +1,7 @@
-//! What a repository says of its packages: `repomd.xml` and the list `primary.xml` that it names.
+//! A repository's metadata about its packages: `repomd.xml` and the list `primary.xml` named in it.
 //!
-//! Invariant: one package of the list is in memory at a time, and never more than [`MAX_PACKAGE`] bytes of it; entities are
-//! not followed.
+//! Invariant: one package of the list is in memory at a time, and at most [`MAX_PACKAGE`] bytes of it;
+//! entities are not expanded.
 
 use std::io::{BufRead, BufReader, Read};
 
@@ -17,30 +17,30 @@ use crate::formats::RpmIdentity;
 use crate::model::{Digest, RelPath, counted};
 use crate::tree::TreeRoot;
 
-/// Size limit of `repomd.xml`; a larger one is an error.
+/// Size limit of `repomd.xml`; a larger file is an error.
 const MAX_INDEX: u64 = 4 << 20;
-/// Size limit of a list, unpacked; of a larger one the start counts.
+/// Size limit of a decompressed list; of a larger one only the start is read.
 const MAX_LIST: u64 = 4 << 30;
-/// Size limit of what a list says of one package; a larger one ends the reading.
+/// Size limit of one package in a list; reading stops at a larger one.
 const MAX_PACKAGE: usize = 16 << 20;
-/// Limit of elements within each other; more end the reading.
+/// Limit on nested elements; reading stops at deeper nesting.
 const MAX_DEPTH: usize = 64;
-/// Limit of damaged packages, which are passed over; more end the reading.
+/// Limit on damaged packages, which are skipped; reading stops after more.
 const MAX_DAMAGED: usize = 1000;
 
-/// A package of a list.
+/// A package in a list.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Package {
     pub(super) identity: RpmIdentity,
-    /// Its place, below the address of the repository.
+    /// Its path, relative to the repository's URL.
     pub(super) location: String,
     pub(super) sha256: Digest,
     pub(super) size: u64,
-    /// Where its header ends.
+    /// The end of its header, in bytes from the start of the package.
     pub(super) header_end: Option<u64>,
 }
 
-/// Hands `found` those packages of the list in a client's `cache` whose names are `wanted`.
+/// Passes the packages with `wanted` names from the list in a client's `cache` to `found`.
 pub(super) fn read(
     tree: &TreeRoot,
     cache: &RelPath,
@@ -60,17 +60,17 @@ pub(super) fn read(
         .map_err(|problem| format!("its list {name} cannot be read: {problem}"))
 }
 
-/// Hands `found` those packages of a list whose names are `wanted`.
+/// Passes the packages with `wanted` names from a list to `found`.
 ///
 /// # Errors
-/// What is wrong with the list; the packages before were handed over.
+/// What is wrong with the list; the packages before the error were passed on.
 fn packages(
     list: impl BufRead,
     wanted: &dyn Fn(&str) -> bool,
     found: &mut dyn FnMut(Package),
 ) -> Result<(), String> {
     let mut reader = Reader::from_reader(Metered { inner: list, left: MAX_PACKAGE });
-    // A package that is damaged within does not end the list.
+    // A package with damaged elements must not end the list.
     reader.config_mut().check_end_names = false;
     reader.config_mut().allow_unmatched_ends = true;
     let mut buffer = Vec::new();
@@ -125,14 +125,14 @@ fn is_package(name: LocalName<'_>) -> bool {
     name.as_ref() == "package"
 }
 
-/// What a list says of a package.
+/// A list's data about a package.
 #[derive(Default)]
 struct Described {
-    /// Elements within the package's that have not ended.
+    /// Depth of open elements within that of the package.
     depth: usize,
-    /// Its name is none of the wanted ones: most packages are not installed.
+    /// Is its name not wanted? Most packages are not installed.
     is_unwanted: bool,
-    /// The element within the package's own, if its text counts.
+    /// The current element of the package, if its text is needed.
     text_of: Option<TextOf>,
     is_in_format: bool,
     is_elsewhere: bool,
@@ -149,7 +149,7 @@ struct Described {
     header_end: Option<String>,
 }
 
-/// Elements whose text counts.
+/// Elements whose text is needed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum TextOf {
     Name,
@@ -158,7 +158,7 @@ enum TextOf {
 }
 
 impl Described {
-    /// An element begins.
+    /// Handles the start of an element.
     fn begin(&mut self, tag: &BytesStart<'_>) {
         self.depth += 1;
         if self.is_unwanted {
@@ -193,7 +193,7 @@ impl Described {
         }
     }
 
-    /// An element ends.
+    /// Handles the end of an element.
     fn end(&mut self, wanted: &dyn Fn(&str) -> bool) {
         let Some(depth) = self.depth.checked_sub(1) else { return };
         if depth == 0 {
@@ -203,7 +203,7 @@ impl Described {
         self.depth = depth;
     }
 
-    /// Text of an element.
+    /// Adds the text of an element.
     fn add(&mut self, text: &str) {
         match self.text_of.filter(|_| self.depth == 1) {
             Some(TextOf::Name) => self.name.push_str(text),
@@ -213,7 +213,7 @@ impl Described {
         }
     }
 
-    /// A reference among the text. Entities that the document itself makes up are not followed.
+    /// Adds a reference in text. Entities defined by the document itself are not expanded.
     fn add_reference(&mut self, reference: &BytesRef<'_>) {
         match reference.resolve_char_ref() {
             Ok(Some(character)) => self.add(character.encode_utf8(&mut [0; 4])),
@@ -221,12 +221,13 @@ impl Described {
         }
     }
 
-    /// Is its name known, and one of the wanted ones?
+    /// Is its name known, and wanted?
     fn is_wanted(&self) -> bool {
         !self.is_unwanted && self.text_of.is_none() && !self.name.is_empty()
     }
 
-    /// `None` for a package that is not wanted, does not say all that is needed, or lies somewhere else.
+    /// `None` for a package that is not wanted, has incomplete data, or is not stored in the repository
+    /// itself.
     fn understand(self) -> Option<Package> {
         if self.is_unwanted || self.is_elsewhere || !self.is_sha256 || self.name.is_empty() {
             return None;
@@ -248,7 +249,7 @@ impl Described {
     }
 }
 
-/// Gives a number of bytes, and then an error.
+/// Reads a limited number of bytes, and then fails.
 struct Metered<R> {
     inner: R,
     left: usize,
@@ -278,7 +279,7 @@ impl<R: BufRead> BufRead for Metered<R> {
     }
 }
 
-/// The file name of the list `primary` that a `repomd.xml` names.
+/// The file name of the list `primary` in a `repomd.xml`.
 fn list_name(index: &[u8]) -> Result<String, String> {
     let xml = std::str::from_utf8(index).map_err(|error| error.to_string())?;
     let document = Document::parse(xml).map_err(|error| error.to_string())?;
@@ -350,12 +351,12 @@ mod tests {
     #[test]
     fn hostile_lists_cost_little() {
         let good = package("w");
-        // What comes before the damage counts.
+        // Packages before the damage are passed on.
         for bad in ["<package><name>w", "<package ><name>w</name></b>", "<a", "<!--"] {
             let (found, outcome) = names(&format!("{good}{bad}"));
             assert_eq!((found.len(), outcome.is_err()), (1, true), "{bad}");
         }
-        // Packages that are damaged within are passed over.
+        // Damaged packages are skipped.
         for bad in
             ["<package><a></package>", "<package><name>w", "</b>", "<package><a></b></c></package>"]
         {
@@ -366,7 +367,7 @@ mod tests {
             let (found, outcome) = names(&format!("{good}{}", endless.repeat(2000)));
             assert_eq!((found.len(), outcome.is_err()), (1, true), "{endless}");
         }
-        // Entities are not followed.
+        // Entities are not expanded.
         let entities = "<!DOCTYPE x [<!ENTITY a \"w\"><!ENTITY b \"&a;&a;\">]>";
         assert_eq!(names(&format!("{entities}{}", package("&b;"))), (Vec::new(), Ok(())));
         for (before, endless) in [

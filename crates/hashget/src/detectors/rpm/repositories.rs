@@ -1,7 +1,7 @@
-//! Repositories that lose no package: what dnf, yum and zypper have written down of them.
+//! Repositories that never remove packages, from the metadata stored by dnf, yum and zypper.
 //!
-//! Invariant: a repository counts only if its address, as the tree's configuration names it, begins with one that the
-//! user's configuration says is kept; an address with a password in it never counts.
+//! Invariant: a repository is used only if its URL in the tree's configuration begins with one that the
+//! user's configuration declares as permanent; a URL with a password is never used.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -17,34 +17,34 @@ use crate::tree::TreeRoot;
 /// Size limit of a configuration file; larger files are ignored.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// Folders of files that name repositories.
+/// Folders with the repositories' configuration files.
 const CONFIGURATION: [&str; 2] = ["etc/yum.repos.d", "etc/zypp/repos.d"];
-/// Folders of variables that stand in addresses, one file each.
+/// Folders of the variables used in URLs, one file for each.
 const VARIABLES: [&str; 3] = ["etc/dnf/vars", "etc/yum/vars", "etc/zypp/vars.d"];
-/// Where clients keep what repositories say, a folder each: dnf, dnf 5, zypper.
+/// Folders in which clients store repositories' metadata, a subfolder for each: dnf, dnf 5, zypper.
 const CACHES: [&str; 3] = ["var/cache/dnf", "var/cache/libdnf5", "var/cache/zypp/raw"];
-/// zypper keeps packages apart from that.
+/// zypper stores packages in a different folder than metadata.
 const ZYPP_RAW: &str = "var/cache/zypp/raw";
 const ZYPP_PACKAGES: &str = "var/cache/zypp/packages";
 
-/// A package that a repository has for ever.
+/// A package that a repository keeps permanently.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Listed {
     pub(super) url: String,
     pub(super) sha256: Digest,
     pub(super) size: u64,
-    /// Where its header ends.
+    /// The end of its header, in bytes from the start of the package.
     pub(super) header_end: Option<u64>,
     /// The package in the client's cache.
     pub(super) local_file: Option<PathBuf>,
 }
 
-/// What kept repositories have of the installed packages, by the names of their files.
+/// The installed packages found in permanent repositories, by their file names.
 #[derive(Debug, Default)]
 pub(super) struct Repositories(HashMap<String, Listed>);
 
 impl Repositories {
-    /// What the system at `tree` knows of repositories whose addresses begin with one of `kept`.
+    /// Reads the metadata of those repositories of the system at `tree` whose URLs begin with one of `kept`.
     pub(super) fn read(
         tree: &TreeRoot,
         release: &OsRelease,
@@ -69,7 +69,7 @@ impl Repositories {
             let Some(url) = addresses.into_iter().find(is_kept) else { continue };
             for (cache, packages) in caches_of(tree, &id) {
                 let add = &mut |package: Package| {
-                    // A package of that name that was built at another time is another file.
+                    // A package with the same name and another build time is a different file.
                     if wanted.get(&package.identity.file_stem()) == Some(&&package.identity) {
                         found.add(&url, &packages, package);
                     }
@@ -84,7 +84,7 @@ impl Repositories {
     }
 
     fn add(&mut self, base: &str, packages: &Path, package: Package) {
-        // What stands there is relative to the repository, and leads nowhere else.
+        // The location is relative to the repository, and must not lead out of it.
         let Ok(place) = RelPath::try_from(&*package.location) else { return };
         let Ok(url) = public_url(&format!("{base}{}", quoted(&package.location))) else { return };
         let name = String::from_utf8_lossy(place.file_name()).into_owned();
@@ -99,13 +99,13 @@ impl Repositories {
         self.0.entry(package.identity.file_stem()).or_insert(listed);
     }
 
-    /// What they have of one.
+    /// The package in the repositories, if found.
     pub(super) fn of(&self, package: &RpmIdentity) -> Option<&Listed> {
         self.0.get(&package.file_stem())
     }
 }
 
-/// Repositories by their names, each with its addresses as the configuration writes them.
+/// Repositories by name, each with its URLs as written in the configuration.
 fn configured(tree: &TreeRoot) -> Vec<(String, Vec<String>)> {
     let mut found = Vec::new();
     for folder in CONFIGURATION {
@@ -117,7 +117,7 @@ fn configured(tree: &TreeRoot) -> Vec<(String, Vec<String>)> {
     found
 }
 
-/// `[ID]`, `baseurl = ADDRESS`, and further addresses in lines that begin with blanks.
+/// `[ID]`, `baseurl = ADDRESS`, and further URLs on lines that begin with blanks.
 fn sections(text: &str, found: &mut Vec<(String, Vec<String>)>) {
     let mut is_address = false;
     for line in text.lines() {
@@ -145,8 +145,8 @@ fn sections(text: &str, found: &mut Vec<(String, Vec<String>)>) {
     }
 }
 
-/// An address with its variables filled in, and a `/` at its end; `None` if it is not public, or has one that is not
-/// known.
+/// A URL with its variables replaced, and a trailing `/`; `None` if it is not public, or contains an unknown
+/// variable.
 fn address(text: &str, variables: &BTreeMap<String, String>) -> Option<String> {
     let mut filled = String::new();
     let mut rest = text;
@@ -164,7 +164,7 @@ fn address(text: &str, variables: &BTreeMap<String, String>) -> Option<String> {
     Some(format!("{}/", public_url(&filled).ok()?.trim_end_matches('/')))
 }
 
-/// Those of the system's configuration, then what every client knows.
+/// The variables of the system's configuration, then those predefined by every client.
 fn variables(
     tree: &TreeRoot,
     release: &OsRelease,
@@ -195,8 +195,8 @@ fn variables(
     found
 }
 
-/// Where clients keep what the repository of this name says, and where they keep its packages. dnf adds a digest to
-/// the name.
+/// Where clients store the metadata of the repository with this name, and its packages. dnf appends a digest
+/// to the name.
 fn caches_of(tree: &TreeRoot, id: &str) -> Vec<(RelPath, PathBuf)> {
     let mut found = Vec::new();
     for cache in CACHES {
@@ -221,7 +221,7 @@ fn caches_of(tree: &TreeRoot, id: &str) -> Vec<(RelPath, PathBuf)> {
     found
 }
 
-/// The names in a folder of the tree, in order; none of a folder that is not there, or is a link.
+/// The names in a folder of the tree, sorted; none if it does not exist or is a link.
 fn names_in(tree: &TreeRoot, folder: &str) -> Vec<String> {
     let folder = tree.path().join(folder);
     if !small_files::is_folder(&folder) {

@@ -1,4 +1,4 @@
-//! Templates of user rules: text with `{group}` in it.
+//! Templates of user rules: text with `{group}` placeholders.
 //!
 //! Invariant: a template names only groups that the rule's patterns define.
 
@@ -15,10 +15,10 @@ enum Part {
 }
 
 impl Template {
-    /// Reads `text`, whose groups must be among `groups`.
+    /// Parses `text`, whose groups must be among `groups`.
     ///
     /// # Errors
-    /// What is wrong with it, for a person.
+    /// What is wrong with it, as a message for users.
     pub(super) fn compile(text: &str, groups: &[String]) -> Result<Self, String> {
         let mut parts = Vec::new();
         let mut rest = text;
@@ -44,12 +44,12 @@ impl Template {
         Ok(Self(parts))
     }
 
-    /// The text with every group's value as it is.
+    /// The text with the value of every group, unchanged.
     pub(super) fn fill(&self, values: &BTreeMap<String, String>) -> String {
         self.fill_with(values, str::to_owned)
     }
 
-    /// The text with every group's value written so that it stays within its part of a URL.
+    /// The text with the value of every group, encoded so that it stays within its part of a URL.
     pub(super) fn fill_url(&self, values: &BTreeMap<String, String>) -> String {
         self.fill_with(values, percent_encoded)
     }
@@ -65,8 +65,8 @@ impl Template {
     }
 }
 
-/// `value` with everything encoded that could begin another part of a URL. A `/` stays: groups may
-/// stand for several folders.
+/// Encodes all characters of `value` that could start another part of a URL. A `/` is kept, since a group may
+/// match several folders.
 fn percent_encoded(value: &str) -> String {
     let mut encoded = String::with_capacity(value.len());
     for byte in value.bytes() {

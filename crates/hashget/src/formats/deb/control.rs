@@ -1,4 +1,4 @@
-//! The control members of a .deb alone: they stand at its start, so that a few kilobytes give them.
+//! Only the control members of a .deb: they come first, so a few kilobytes are enough.
 //!
 //! Invariant: the data of the package is neither needed nor read.
 
@@ -13,14 +13,14 @@ use crate::model::{Digest, Kind, Member, Signature, escaped};
 /// Size limit of all control members together.
 const MAX_BYTES: u64 = 64 << 20;
 
-/// Headers looked at to find the control part.
+/// Maximum number of part headers read to find the control part.
 const MOST_PARTS: usize = 16;
 
-/// The control members of the .deb that begins with what `start` gives, each regular file with its
-/// digest and its contents.
+/// The control members of the .deb that begins with the bytes of `start`; each regular file with its digest
+/// and its contents.
 ///
 /// # Errors
-/// When it is no .deb, or is damaged up to the end of its control part.
+/// It is not a .deb, or it is damaged before the end of its control part.
 pub fn control_members(
     start: &mut dyn Read,
     limits: &Limits,
@@ -33,11 +33,10 @@ pub fn control_members(
     Ok(collector.members)
 }
 
-/// Where the control part ends in the .deb that begins with `head`; `None` when `head` is too short to
-/// tell.
+/// The end of the control part in the .deb that begins with `head`; `None` if `head` is too short.
 ///
 /// # Errors
-/// When it does not begin as a .deb.
+/// It does not begin like a .deb.
 pub fn control_end(head: &[u8]) -> Result<Option<u64>, FormatError> {
     let begin = &head[..head.len().min(MAGIC.len())];
     if !MAGIC.starts_with(begin) {
@@ -63,7 +62,7 @@ pub fn control_end(head: &[u8]) -> Result<Option<u64>, FormatError> {
 /// The name, version and architecture in the control file among `control`.
 ///
 /// # Errors
-/// There is no such file, or what it says cannot be a name.
+/// There is no such file, or its values cannot form a signature.
 pub fn own_name(control: &[(Member, Vec<u8>)]) -> Result<Signature, FormatError> {
     let file = |(member, _): &&(Member, Vec<u8>)| member.path.as_bytes() == b"control/control";
     let fields = control

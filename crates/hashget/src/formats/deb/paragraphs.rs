@@ -1,11 +1,11 @@
 //! Paragraphs of `Field: value` lines, as dpkg and apt write them (deb822).
 //!
-//! Invariant: one paragraph is in memory at a time, never more than [`MAX_BYTES`] of it; damage is said
-//! of the paragraph that has it, and the next one is read as if nothing had happened.
+//! Invariant: one paragraph is in memory at a time, and at most [`MAX_BYTES`] of it. Damage affects only the
+//! paragraph that has it; reading continues with the next one.
 
 use std::io::{self, BufRead};
 
-/// Size limit of one paragraph; the rest of a larger one is dropped, and it counts as damaged.
+/// Size limit of one paragraph; the rest of a larger one is discarded, and it counts as damaged.
 const MAX_BYTES: usize = 4 << 20;
 
 /// One paragraph.
@@ -19,8 +19,8 @@ pub(crate) struct Paragraph {
 }
 
 impl Paragraph {
-    /// The value of a field, whatever the case of its name; further lines follow after newlines.
-    /// Trimmed; `None` when it is absent or empty.
+    /// The value of a field, ignoring the case of its name; continuation lines follow after newlines.
+    /// Trimmed; `None` if the field is absent or empty.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         let found = self.fields.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
         Some(found.1.trim()).filter(|value| !value.is_empty())
@@ -66,7 +66,7 @@ impl<R: BufRead> Paragraphs<R> {
         Self { reader, line: Vec::new(), number: 0 }
     }
 
-    /// What it reads from.
+    /// The underlying reader.
     pub(crate) fn into_inner(self) -> R {
         self.reader
     }
@@ -76,7 +76,7 @@ impl<R: BufRead> Paragraphs<R> {
         self.next_if(|_| true)
     }
 
-    /// The next paragraph whose first line `wanted` likes; the others are passed over quickly.
+    /// The next paragraph whose first line `wanted` accepts; the others are skipped quickly.
     pub(crate) fn next_if(
         &mut self,
         wanted: impl Fn(&[u8]) -> bool,

@@ -1,7 +1,7 @@
-//! The cpio archive in an rpm: plain entries, or those that only give a number of the header's list.
+//! The cpio archive in an rpm: plain entries, or entries that only have an index into the header's list of
+//! files.
 //!
-//! Invariant: an entry's contents have exactly the size that was said of them; what is left unread is
-//! skipped.
+//! Invariant: an entry's contents have exactly the declared size; what is left unread is skipped.
 
 use std::io::{self, Read};
 
@@ -9,30 +9,30 @@ use super::{FormatError, damaged, reading};
 use crate::model::escaped;
 
 const TRAILER: &[u8] = b"TRAILER!!!";
-/// Plain entries, the second with a sum of the contents that rpm does not look at either.
+/// Plain entries; the second kind has a checksum of the contents, which rpm ignores, too.
 const PLAIN: [&[u8]; 2] = [b"070701", b"070702"];
-/// Entries without a name and metadata, of packages with files of 4 GiB or more.
+/// Entries without a name and metadata, in packages with files of 4 GiB or more.
 const STRIPPED: &[u8] = b"07070X";
 const MAGIC: usize = 6;
-/// Numbers of a plain entry, eight digits each.
+/// Number of numbers in a plain entry, eight digits each.
 const FIELDS: usize = 13;
 const SIZE: usize = 6;
 const NAME_LENGTH: usize = 11;
 
-/// Reads a cpio archive; after [`Cpio::next`], that entry's contents.
+/// Reads a cpio archive; after [`Cpio::next`], the contents of that entry.
 pub(super) struct Cpio<R> {
     reader: R,
     name_limit: u64,
-    /// Bytes of the current contents that are not yet read, and of the padding after them.
+    /// Unread bytes of the current contents, and of the padding after them.
     left: u64,
     padding: u64,
 }
 
-/// What an entry says of itself.
+/// What an entry contains about its file.
 pub(super) enum Entry {
     /// Its name, and the size of the contents in the archive.
     Named(Vec<u8>, u64),
-    /// Its place in the header's list of files; the size is to be told by [`Cpio::begin`].
+    /// Its index in the header's list of files; the caller passes the size to [`Cpio::begin`].
     Listed(usize),
 }
 
@@ -41,7 +41,7 @@ impl<R: Read> Cpio<R> {
         Self { reader, name_limit, left: 0, padding: 0 }
     }
 
-    /// The next entry; `None` after the last one, when all of the reader has been read.
+    /// The next entry; `None` after the last one, when the whole input has been read.
     pub(super) fn next(&mut self) -> Result<Option<Entry>, FormatError> {
         io::copy(self, &mut io::sink()).map_err(reading)?;
         skip(&mut self.reader, self.padding)?;
@@ -67,7 +67,7 @@ impl<R: Read> Cpio<R> {
         Ok(Some(Entry::Named(name, fields[SIZE])))
     }
 
-    /// The current entry's contents have so many bytes.
+    /// Declares the size of the current entry's contents in bytes.
     pub(super) fn begin(&mut self, size: u64) {
         self.left = size;
         self.padding = size.wrapping_neg() % 4;
@@ -87,7 +87,7 @@ impl<R: Read> Cpio<R> {
         Ok(fields)
     }
 
-    /// A name of so many bytes, the NUL after it included.
+    /// Reads a name of `length` bytes, including the NUL after it.
     fn name(&mut self, length: u64) -> Result<Vec<u8>, FormatError> {
         if length > self.name_limit {
             let what = "bytes of a name".into();
@@ -116,7 +116,7 @@ impl<R: Read> Read for Cpio<R> {
     }
 }
 
-/// Passes by so many bytes.
+/// Skips `count` bytes.
 pub(super) fn skip(reader: &mut dyn Read, count: u64) -> Result<(), FormatError> {
     match io::copy(&mut reader.take(count), &mut io::sink()).map_err(reading)? {
         skipped if skipped == count => Ok(()),

@@ -1,7 +1,7 @@
-//! What the header of a package says of it, for who wants to know without reading the package.
+//! The header of a package, without reading the package itself.
 //!
-//! Invariant: only regular files that the package holds are listed, each with a digest of the length that its
-//! algorithm has.
+//! Invariant: only regular files contained in the package are listed, each with a digest of the length that
+//! its algorithm has.
 
 use std::io::Read;
 
@@ -24,7 +24,7 @@ const SOURCE: u32 = 1044;
 pub(crate) struct PackageHeader(RpmHeader);
 
 impl PackageHeader {
-    /// As it lies in rpm's database.
+    /// Parses a header as stored in rpm's database.
     ///
     /// # Errors
     /// [`FormatError::Damaged`] and [`FormatError::Limit`].
@@ -32,7 +32,7 @@ impl PackageHeader {
         RpmHeader::parse(bytes).map(Self)
     }
 
-    /// That of the package that `package` begins with; no byte after it is read.
+    /// Reads the header of the package at the start of `package`; no byte after the header is read.
     ///
     /// # Errors
     /// See [`FormatError`].
@@ -40,8 +40,8 @@ impl PackageHeader {
         read_headers(package).map(Self)
     }
 
-    /// `NAME-EPOCH:VERSION-RELEASE.ARCHITECTURE` in its parts. `None` if one is missing: keys are kept in the database
-    /// as packages without architecture.
+    /// The parts of `NAME-EPOCH:VERSION-RELEASE.ARCHITECTURE`. `None` if one is missing: the database stores
+    /// keys as packages without architecture.
     pub(crate) fn identity(&self) -> Option<RpmIdentity> {
         Some(RpmIdentity {
             name: self.text(NAME)?,
@@ -58,13 +58,13 @@ impl PackageHeader {
         self.text(SOURCE)
     }
 
-    /// Who made it; empty if nobody says so.
+    /// The vendor; empty if absent.
     pub(crate) fn vendor(&self) -> String {
         self.text(VENDOR).unwrap_or_default()
     }
 
-    /// Its files with their digests. Files without a digest, and those of an algorithm that is not known, are not
-    /// among them.
+    /// Its files with their digests. Files without a digest, or with one of an unknown algorithm, are
+    /// omitted.
     ///
     /// # Errors
     /// [`FormatError::Damaged`] and [`FormatError::Limit`].
@@ -82,7 +82,7 @@ impl PackageHeader {
     }
 }
 
-/// What tells a package from all others.
+/// Identifies a package.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RpmIdentity {
     pub(crate) name: String,
@@ -96,13 +96,13 @@ pub(crate) struct RpmIdentity {
 }
 
 impl RpmIdentity {
-    /// The name of its file, without `.rpm`: there is no epoch in it.
+    /// The name of its file, without `.rpm`; it does not contain the epoch.
     pub(crate) fn file_stem(&self) -> String {
         let Self { name, version, release, architecture, .. } = self;
         format!("{name}-{version}-{release}.{architecture}")
     }
 
-    /// As rpm writes it, safe for a terminal.
+    /// The name as rpm writes it, safe for a terminal.
     pub(crate) fn shown(&self) -> String {
         let Self { name, epoch, version, release, architecture, .. } = self;
         escaped(format!("{name}-{epoch}:{version}-{release}.{architecture}").as_bytes())

@@ -1,6 +1,6 @@
 //! The list of files in the header of an rpm.
 //!
-//! Invariant: every list that is there has one value for each file.
+//! Invariant: every list that exists has one value for each file.
 
 use std::collections::HashMap;
 
@@ -27,10 +27,10 @@ const FOLDERS: u32 = 1118;
 const LARGE_SIZES: u32 = 5008;
 const DIGEST_ALGORITHM: u32 = 5011;
 
-/// Names of all files together: those of the largest packages have some 20 MiB.
+/// Limit on the total size of all file names: the largest packages have about 20 MiB.
 const MOST_NAME_BYTES: usize = 256 << 20;
 
-/// A file that the package owns but does not hold.
+/// A file that the package owns but does not contain.
 const GHOST: u64 = 1 << 6;
 
 const TYPE: u64 = 0o170_000;
@@ -41,10 +41,10 @@ const BLOCK_DEVICE: u64 = 0o060_000;
 const FILE: u64 = 0o100_000;
 const SYMLINK: u64 = 0o120_000;
 
-/// The names of one file: file system and inode on the machine that built the package.
+/// A group of hard links: device and inode on the machine that built the package.
 pub(super) type Group = (u64, u64);
 
-/// What the header says of the files.
+/// What the header says about the files.
 pub(super) struct Files<'a> {
     names: Names<'a>,
     modes: Numbers<'a>,
@@ -55,12 +55,12 @@ pub(super) struct Files<'a> {
     owners: Option<Texts<'a>>,
     groups: Option<Texts<'a>>,
     places: HashMap<RelPath, usize>,
-    /// The groups of more than one name, by place; and the last place of each.
+    /// The groups with more than one name, by index of the file; and the last index of each group.
     links: HashMap<usize, Group>,
     last: HashMap<Group, usize>,
 }
 
-/// The two forms in which names are kept.
+/// The two forms in which names are stored.
 enum Names<'a> {
     Whole(Texts<'a>),
     Split { folders: Texts<'a>, folder_of: Numbers<'a>, names: Texts<'a> },
@@ -98,7 +98,7 @@ impl<'a> Files<'a> {
         let mut bytes = 0;
         for at in 0..count {
             let name = files.names.get(at)?;
-            // A long name of a folder can be said again for every file.
+            // A folder's long name can be repeated for every file.
             bytes += name.len();
             if bytes > MOST_NAME_BYTES {
                 let what = "bytes of an rpm's names".into();
@@ -137,23 +137,23 @@ impl<'a> Files<'a> {
         }
     }
 
-    /// The place of the file at this path.
+    /// The index of the file with this path.
     pub(super) fn find(&self, path: &RelPath) -> Option<usize> {
         self.places.get(path).copied()
     }
 
-    /// The names that are one file with this one, if there are others.
+    /// The hard-link group of this file, if it has other names.
     pub(super) fn group(&self, at: usize) -> Option<Group> {
         self.links.get(&at).copied()
     }
 
-    /// The size that the header says; 0 if there is no such file.
+    /// The size in the header; 0 if there is no such file.
     pub(super) fn size(&self, at: usize) -> u64 {
         self.sizes.get(at).unwrap_or(0)
     }
 
-    /// The bytes that the archive holds of the file at this place, where the archive itself does not
-    /// say: of hard links the last one has the contents.
+    /// The number of bytes that the archive stores for the file with this index, if the archive itself does
+    /// not say: the contents of hard links are stored with the last one.
     pub(super) fn stored_bytes(&self, at: usize) -> Result<u64, FormatError> {
         let mode = self.modes.get(at);
         let mode = mode.ok_or_else(|| damaged(format!("its header has no file {at}")))?;
@@ -167,8 +167,8 @@ impl<'a> Files<'a> {
         })
     }
 
-    /// The file at this place as a member with so many bytes of contents; its name and the reason if it
-    /// cannot be one.
+    /// The file with this index as a member with the given number of bytes of contents; its name and the
+    /// reason if it cannot be one.
     pub(super) fn member(
         &self,
         at: usize,
@@ -243,21 +243,21 @@ impl<'a> Names<'a> {
     }
 }
 
-/// A regular file that a package holds.
+/// A regular file contained in a package.
 pub(crate) struct FileDigest {
     pub(crate) path: RelPath,
-    /// The name under which the package has its contents: another one for hard links.
+    /// The member that has its contents: for a hard link, a different name.
     pub(crate) member: RelPath,
     pub(crate) checksum: Checksum,
 }
 
-/// The regular files that the package holds, with their digests, as far as those are of a known algorithm.
+/// The regular files contained in the package, with their digests, if those are of a known algorithm.
 pub(super) fn digests(header: &RpmHeader, limits: &Limits) -> Result<Vec<FileDigest>, FormatError> {
     let files = Files::of(header, limits)?;
     let count = header.count(BASE_NAMES).max(header.count(OLD_NAMES));
     let digests = checked(header.texts(DIGESTS), header.count(DIGESTS), count)?;
     let flags = checked(header.numbers(FLAGS), header.count(FLAGS), count)?;
-    // Numbers of OpenPGP, RFC 9580, section 9.5. Without one it is MD5.
+    // OpenPGP algorithm numbers, RFC 9580, section 9.5. The default is MD5.
     let algorithm = match header.numbers(DIGEST_ALGORITHM).and_then(|list| list.get(0)) {
         None | Some(1) => Algorithm::Md5,
         Some(2) => Algorithm::Sha1,
@@ -285,7 +285,7 @@ pub(super) fn digests(header: &RpmHeader, limits: &Limits) -> Result<Vec<FileDig
     Ok(found)
 }
 
-/// `list`, which must have a value for each file if the header has it at all.
+/// `list`, which must have a value for each file if the header contains it.
 fn checked<T>(list: Option<T>, found: usize, files: usize) -> Result<Option<T>, FormatError> {
     if found == 0 || (found == files && list.is_some()) {
         return Ok(list.filter(|_| found > 0));
@@ -293,7 +293,7 @@ fn checked<T>(list: Option<T>, found: usize, files: usize) -> Result<Option<T>, 
     Err(damaged(format!("its header has a list of {found} values for {files} files")))
 }
 
-/// The number of an owner or group: names mean something only on a machine, but for root.
+/// The number of an owner or group: except for root, names have a meaning only on a particular machine.
 fn id(names: Option<&Texts<'_>>, at: usize) -> Option<u32> {
     names?.get(at).filter(|name| *name == b"root").map(|_| 0)
 }

@@ -1,18 +1,18 @@
-//! The headers of rpm: tagged values in one block, in packages and in rpm's own database.
+//! rpm headers: tagged values in one block, in packages and in rpm's own database.
 //!
-//! Invariant: a value is given only when all of it lies within the header; nothing is allocated by what
-//! a header merely says of its size.
+//! Invariant: a value is returned only if it lies completely within the header; no memory is allocated for
+//! sizes that a header merely declares.
 
 use std::collections::BTreeMap;
 use std::io::Read;
 
 use super::{FormatError, damaged, reading};
 
-/// How a header begins in a file: magic number, version, four unused bytes.
+/// The start of a header in a file: magic number, version, four unused bytes.
 const MAGIC: [u8; 4] = [0x8e, 0xad, 0xe8, 0x01];
-/// Bytes of one entry of the index.
+/// Size of one index entry in bytes.
 const ENTRY: usize = 16;
-/// Larger headers are hostile: those of the largest packages have some 20 MiB.
+/// Size limit: larger headers are hostile. Those of the largest packages have about 20 MiB.
 const MOST_BYTES: u64 = 64 << 20;
 
 const INT16: u32 = 3;
@@ -28,7 +28,7 @@ pub(super) struct RpmHeader {
     data: Vec<u8>,
 }
 
-/// Where a value lies.
+/// The position of a value.
 #[derive(Clone, Copy)]
 struct Entry {
     kind: u32,
@@ -37,7 +37,7 @@ struct Entry {
 }
 
 impl RpmHeader {
-    /// The header at the start of `input`, as it lies in packages; the bytes that it has.
+    /// Reads the header at the start of `input`, as in packages; returns it and its size in bytes.
     pub(super) fn read(input: &mut dyn Read) -> Result<(Self, u64), FormatError> {
         let mut intro = [0; 16];
         input.read_exact(&mut intro).map_err(reading)?;
@@ -50,7 +50,7 @@ impl RpmHeader {
         Ok((Self::parse(bytes)?, length + 8))
     }
 
-    /// A header as it lies in rpm's database: two lengths, the index, the values.
+    /// Parses a header as in rpm's database: two lengths, the index, the values.
     ///
     /// # Errors
     /// [`FormatError::Damaged`] and [`FormatError::Limit`].
@@ -71,12 +71,12 @@ impl RpmHeader {
         Ok(Self { index, data })
     }
 
-    /// How many values the tag has; 0 without it.
+    /// Number of values of the tag; 0 if it is absent.
     pub(super) fn count(&self, tag: u32) -> usize {
         self.index.get(&tag).map_or(0, |entry| entry.count)
     }
 
-    /// The one text of the tag (the first one, where it is translated or there are several).
+    /// The text of the tag (the first one, if there are several or it is translated).
     pub(super) fn text(&self, tag: u32) -> Option<&[u8]> {
         let entry = self.index.get(&tag)?;
         if ![STRING, STRING_ARRAY, TRANSLATED].contains(&entry.kind) || entry.count == 0 {
@@ -85,7 +85,7 @@ impl RpmHeader {
         text_at(&self.data, entry.offset)
     }
 
-    /// All texts of the tag; `None` if it has none, or they do not lie within the header.
+    /// All texts of the tag; `None` if it has none, or they lie outside the header.
     pub(super) fn texts(&self, tag: u32) -> Option<Texts<'_>> {
         let entry = self.index.get(&tag)?;
         if ![STRING, STRING_ARRAY].contains(&entry.kind) {
@@ -100,7 +100,7 @@ impl RpmHeader {
         Some(Texts { data: &self.data, starts })
     }
 
-    /// All numbers of the tag, whatever their width; `None` as for [`Self::texts`].
+    /// All numbers of the tag, whatever their width; `None` as in [`Self::texts`].
     pub(super) fn numbers(&self, tag: u32) -> Option<Numbers<'_>> {
         let entry = self.index.get(&tag)?;
         let width = match entry.kind {
@@ -121,7 +121,7 @@ pub(super) struct Texts<'a> {
 }
 
 impl<'a> Texts<'a> {
-    /// The text at this place in the list.
+    /// The text with this index.
     pub(super) fn get(&self, at: usize) -> Option<&'a [u8]> {
         text_at(self.data, usize::try_from(*self.starts.get(at)?).ok()?)
     }
@@ -135,7 +135,7 @@ pub(super) struct Numbers<'a> {
 }
 
 impl Numbers<'_> {
-    /// The number at this place in the list.
+    /// The number with this index.
     pub(super) fn get(&self, at: usize) -> Option<u64> {
         let start = at.checked_mul(self.width)?;
         let bytes = self.bytes.get(start..start.checked_add(self.width)?)?;
@@ -143,7 +143,7 @@ impl Numbers<'_> {
     }
 }
 
-/// Bytes of the header that begins with these two lengths, themselves included.
+/// Size of the header that begins with these two lengths, including them.
 fn length(lengths: &[u8]) -> Result<u64, FormatError> {
     if lengths.len() < 8 {
         return Err(damaged("a header has less than its lengths"));
@@ -163,12 +163,12 @@ fn text_at(data: &[u8], at: usize) -> Option<&[u8]> {
     rest.iter().position(|&byte| byte == 0).map(|end| &rest[..end])
 }
 
-/// Four bytes as a number, the most significant one first.
+/// Four bytes as a big-endian number.
 fn word(bytes: &[u8], at: usize) -> u32 {
     bytes[at..at + 4].iter().fold(0, |value, &byte| value << 8 | u32::from(byte))
 }
 
-/// The same, as a place in memory; too large a number is beyond every header's end.
+/// The same, as an index; a number that is too large is beyond the end of every header.
 fn number(bytes: &[u8], at: usize) -> usize {
     usize::try_from(word(bytes, at)).unwrap_or(usize::MAX)
 }

@@ -1,7 +1,7 @@
 //! rpm packages: a lead, a header of signatures, a header, and a compressed cpio archive.
 //!
-//! Invariant: which files there are says the archive, what they are says the header; of the names of one
-//! file (hard links) the one with the contents is the file, and the others follow it.
+//! Invariant: the archive decides which files there are, the header what they are. Of hard links, the name
+//! with the contents becomes the file, and the other names follow it.
 
 mod cpio;
 mod described;
@@ -25,9 +25,9 @@ use header::RpmHeader;
 
 const FORMAT: &str = "rpm";
 const MAGIC: [u8; 4] = [0xed, 0xab, 0xee, 0xdb];
-/// Bytes of the lead.
+/// Size of the lead in bytes.
 const LEAD: usize = 96;
-/// Where the lead says what form the signatures have, and the only form since 1997.
+/// Position of the signature type in the lead, and the only type since 1997.
 const SIGNATURE_FORM: usize = 78;
 const AS_HEADER: [u8; 2] = [0, 5];
 
@@ -66,7 +66,7 @@ impl Format for Rpm {
     }
 }
 
-/// The package's header; `input` is then at its archive.
+/// Reads the package's header; afterwards `input` is at the archive.
 fn read_headers(input: &mut dyn Read) -> Result<RpmHeader, FormatError> {
     let mut lead = [0; LEAD];
     input.read_exact(&mut lead).map_err(reading)?;
@@ -79,7 +79,7 @@ fn read_headers(input: &mut dyn Read) -> Result<RpmHeader, FormatError> {
     Ok(RpmHeader::read(input).map_err(|error| error.in_part("header"))?.0)
 }
 
-/// The unpacked cpio archive that follows the header.
+/// The decompressed cpio archive after the header.
 fn payload<'a>(
     header: &RpmHeader,
     packed: Box<dyn Read + 'a>,
@@ -102,18 +102,18 @@ fn payload<'a>(
 struct Reading<'a, R> {
     files: Files<'a>,
     archive: Cpio<R>,
-    /// Places of files that were in the archive.
+    /// Indices of files that were in the archive.
     seen: HashSet<usize>,
     visitor: &'a mut dyn Visitor,
-    /// What was seen of each group of hard links.
+    /// The names seen of each hard-link group.
     links: HashMap<Group, Links>,
 }
 
 /// Names of one file.
 enum Links {
-    /// The contents are still to come.
+    /// The contents have not been seen yet.
     Waiting(Vec<Member>),
-    /// This name had them.
+    /// This name had the contents.
     Visited(RelPath),
 }
 

@@ -1,19 +1,18 @@
 //! One entry of a tar archive, and its contents.
 //!
-//! Invariant: contents have exactly the size that the entry says; an archive that ends before is an
-//! error.
+//! Invariant: contents have exactly the size of the entry; an archive that ends too early is an error.
 
 use std::io::{self, Read};
 
 use super::reader::TarReader;
 use crate::model::{Extent, MemberMetadata};
 
-/// What an entry is; link targets raw, as stored.
+/// The type of an entry; link targets raw, as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RawKind {
-    /// A regular file of so many bytes, holes counted.
+    /// A regular file.
     File {
-        /// Logical size in bytes.
+        /// Logical size in bytes, holes counted.
         size: u64,
     },
     /// A folder.
@@ -46,11 +45,11 @@ pub enum RawKind {
     Fifo,
 }
 
-/// One entry. Reading it gives its contents, holes as zeros; what is left unread is skipped.
+/// One entry. Reading it returns its contents, with holes as zeros; what is left unread is skipped.
 pub struct TarEntry<'a, R> {
-    /// Its name, raw: it may be absolute, have `..` or a trailing `/`.
+    /// Its raw name: it may be absolute, contain `..` or end in `/`.
     pub path: Vec<u8>,
-    /// What it is.
+    /// Its type.
     pub kind: RawKind,
     /// Its metadata.
     pub metadata: MemberMetadata,
@@ -58,7 +57,7 @@ pub struct TarEntry<'a, R> {
     pub extents: Option<Vec<Extent>>,
     pub(super) archive: &'a mut TarReader<R>,
     pub(super) position: u64,
-    /// The first extent that is not yet read to its end.
+    /// The first extent that has not been read completely.
     pub(super) extent: usize,
 }
 
@@ -84,8 +83,8 @@ impl<R: Read> Read for Contents<'_, R> {
 }
 
 impl<R: Read> TarEntry<'_, R> {
-    /// The contents as they are stored: of a sparse file its data alone, extent after extent. For an
-    /// entry of which nothing was read yet.
+    /// The contents as stored: of a sparse file only the data, extent after extent. Only for an entry that
+    /// has not been read yet.
     pub fn stored(&mut self) -> impl Read + '_ {
         Contents(self.archive)
     }
@@ -114,7 +113,7 @@ impl<R: Read> Read for TarEntry<'_, R> {
     }
 }
 
-/// The lesser of the two.
+/// The smaller of the two.
 fn up_to(length: usize, bytes: u64) -> usize {
     usize::try_from(bytes).map_or(length, |bytes| length.min(bytes))
 }

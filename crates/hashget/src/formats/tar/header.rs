@@ -1,14 +1,14 @@
-//! One block of a tar header: fields at fixed places.
+//! One block of a tar header: fields at fixed positions.
 //!
-//! Invariant: a [`Header`] has a right checksum; its numbers are read on request, each with an error
-//! that names the field.
+//! Invariant: a [`Header`] has a valid checksum; its numbers are parsed on request, and each error names the
+//! field.
 
 use crate::model::escaped;
 
-/// Bytes of a block.
+/// Size of a block in bytes.
 pub(super) const BLOCK: usize = 512;
 
-/// A header block whose checksum is right.
+/// A header block with a valid checksum.
 pub(super) struct Header<'a>(&'a [u8; BLOCK]);
 
 const NAME: std::ops::Range<usize> = 0..100;
@@ -24,7 +24,7 @@ const MAGIC: std::ops::Range<usize> = 257..263;
 const DEVICE_MAJOR: std::ops::Range<usize> = 329..337;
 const DEVICE_MINOR: std::ops::Range<usize> = 337..345;
 const PREFIX: std::ops::Range<usize> = 345..500;
-/// star keeps times after a shorter prefix.
+/// star has a shorter prefix, followed by times.
 const STAR_PREFIX: std::ops::Range<usize> = 345..476;
 const STAR_MAGIC: std::ops::Range<usize> = 508..512;
 const SPARSE: std::ops::Range<usize> = 386..482;
@@ -32,7 +32,7 @@ const SPARSE_EXTENDED: usize = 482;
 const SPARSE_SIZE: std::ops::Range<usize> = 483..495;
 
 impl<'a> Header<'a> {
-    /// The header in `block`; what is wrong with it otherwise.
+    /// Parses the header in `block`; the error says what is wrong.
     pub(super) fn parse(block: &'a [u8; BLOCK]) -> Result<Self, String> {
         let expected = number("checksum", &block[CHECKSUM])?
             .ok_or_else(|| "a header without a checksum".to_owned())?;
@@ -41,7 +41,7 @@ impl<'a> Header<'a> {
         for (index, &byte) in block.iter().enumerate() {
             let byte = if CHECKSUM.contains(&index) { b' ' } else { byte };
             unsigned += i64::from(byte);
-            // Some old programs added signed characters.
+            // Some old programs summed signed characters.
             signed += i64::from(byte.cast_signed());
         }
         if expected != unsigned && expected != signed {
@@ -57,7 +57,7 @@ impl<'a> Header<'a> {
         self.0[TYPE]
     }
 
-    /// The name, with the prefix where the variant has one.
+    /// The name, after the prefix if the variant has one.
     pub(super) fn name(&self) -> Vec<u8> {
         let name = text(&self.0[NAME]);
         if &self.0[MAGIC] != b"ustar\0" {
@@ -79,17 +79,17 @@ impl<'a> Header<'a> {
         Ok(mode.map(|mode| u32::try_from(mode & 0o7777).expect("twelve bits")))
     }
 
-    /// The owner; `None` if blank or not a number that an owner can have.
+    /// The owner; `None` if blank or out of range.
     pub(super) fn uid(&self) -> Result<Option<u32>, String> {
         Ok(number("uid", &self.0[UID])?.and_then(|uid| u32::try_from(uid).ok()))
     }
 
-    /// The group, likewise.
+    /// The group; `None` if blank or out of range.
     pub(super) fn gid(&self) -> Result<Option<u32>, String> {
         Ok(number("gid", &self.0[GID])?.and_then(|gid| u32::try_from(gid).ok()))
     }
 
-    /// The bytes that are stored after the header; 0 if blank, as in labels of GNU tar.
+    /// The number of bytes stored after the header; 0 if blank, as in volume labels of GNU tar.
     pub(super) fn size(&self) -> Result<u64, String> {
         let field = &self.0[SIZE];
         if number("size", field)?.is_none() { Ok(0) } else { size("size", field) }
@@ -112,13 +112,13 @@ impl<'a> Header<'a> {
         ))
     }
 
-    /// Old GNU sparse format: offset and length of the first extents, and whether blocks with more
-    /// of them follow.
+    /// Old GNU sparse format: offset and length of the first extents, and whether a block with more extents
+    /// follows.
     pub(super) fn sparse(&self) -> Result<(Vec<(u64, u64)>, bool), String> {
         Ok((sparse_entries(&self.0[SPARSE])?, self.0[SPARSE_EXTENDED] != 0))
     }
 
-    /// Old GNU sparse format: the file's size with its holes.
+    /// Old GNU sparse format: the file's size, holes counted.
     pub(super) fn sparse_size(&self) -> Result<u64, String> {
         size("sparse size", &self.0[SPARSE_SIZE])
     }
@@ -152,17 +152,17 @@ fn size(field: &str, bytes: &[u8]) -> Result<u64, String> {
     u64::try_from(value).map_err(|_| format!("{field} is negative: {value}"))
 }
 
-/// A number: octal text, or a big-endian binary number after a set top bit. `None` if blank.
+/// A number: octal text, or a big-endian binary number if the top bit is set. `None` if blank.
 fn number(field: &str, bytes: &[u8]) -> Result<Option<i64>, String> {
     if bytes[0] & 0x80 != 0 {
         return binary(field, bytes).map(Some);
     }
     let bad = || format!("{field} is \"{}\": expected an octal number", escaped(bytes));
-    // A leading NUL is what one old program wrote over the first digit that did not fit.
+    // One old program overwrote the first digit with a NUL if the number did not fit.
     let digits = bytes.strip_prefix(b"\0").unwrap_or(bytes).trim_ascii_start();
     let end = digits.iter().position(|byte| matches!(byte, 0 | b' ')).unwrap_or(digits.len());
     if !digits[end..].iter().all(|byte| matches!(byte, 0 | b' ')) {
-        // Some writers leave bytes after the NUL; they are no part of the number.
+        // Some writers leave other bytes after the NUL; they are not part of the number.
         if digits[end] != 0 {
             return Err(bad());
         }
@@ -180,7 +180,7 @@ fn number(field: &str, bytes: &[u8]) -> Result<Option<i64>, String> {
         .ok_or_else(bad)
 }
 
-/// The GNU extension for numbers that octal digits cannot hold: two's complement, without the top bit.
+/// The GNU extension for numbers too large for octal digits: two's complement, without the top bit.
 fn binary(field: &str, bytes: &[u8]) -> Result<i64, String> {
     let negative = bytes[0] & 0x40 != 0;
     let first = if negative { bytes[0] | 0x80 } else { bytes[0] & 0x7f };

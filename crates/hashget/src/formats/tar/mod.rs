@@ -1,6 +1,6 @@
-//! tar archives as packages, compressed by anything or nothing (`.crate` files among them).
+//! tar archives as packages, with any compression or none (including `.crate` files).
 //!
-//! Invariant: recognised by a first header whose checksum is right, inside the compression.
+//! Invariant: recognised by a first header with a valid checksum, inside the compression.
 
 mod entry;
 mod header;
@@ -20,7 +20,7 @@ use crate::limits::Limits;
 use crate::model::{Kind, Member, RelPath};
 use header::{BLOCK, Header};
 
-/// Compressed or not; `.crate` is cargo's.
+/// Compressed or not; `.crate` is that of cargo.
 const ENDINGS: &[&str] = &[
     ".crate", ".tar", ".tar.bz2", ".tar.gz", ".tar.lz4", ".tar.xz", ".tar.zst", ".taz", ".tb2",
     ".tbz", ".tbz2", ".tgz", ".txz", ".tzst",
@@ -58,13 +58,13 @@ impl Format for Tar {
     }
 }
 
-/// The name in the header that begins an uncompressed tar archive.
+/// The name in the first header of an uncompressed tar archive.
 pub(super) fn first_name(head: &[u8]) -> Option<Vec<u8>> {
     let block: &[u8; BLOCK] = head.first_chunk()?;
     Header::parse(block).ok().map(|header| header.name())
 }
 
-/// Where the second header begins, if the first entry's size says so.
+/// The second header, if the size of the first entry leads to one.
 pub(super) fn second_header(head: &[u8]) -> Option<&[u8]> {
     let block: &[u8; BLOCK] = head.first_chunk()?;
     let size = Header::parse(block).ok()?.size().ok()?;
@@ -83,8 +83,8 @@ pub(super) fn open<'a>(
     Ok(TarReader::new(unpacked, limits))
 }
 
-/// Visits all entries of a tar archive that may be compressed, their paths (and the targets of hard
-/// links) after `prefix`. Errors name `format`.
+/// Visits all entries of a tar archive that may be compressed, with `prefix` before their paths and the
+/// targets of hard links. Errors name `format`.
 pub(super) fn visit_all(
     format: &'static str,
     packed: Box<dyn Read + '_>,
@@ -103,7 +103,7 @@ pub(super) fn visit_all(
     Ok(())
 }
 
-/// `entry` as a member; `None` for the top folder, the reason if it cannot be one.
+/// `entry` as a member; `None` for the top folder, or the reason if it cannot be one.
 pub(super) fn member<R>(
     entry: &mut TarEntry<'_, R>,
     prefix: &[u8],
@@ -138,7 +138,7 @@ pub(super) fn member<R>(
         kind,
         metadata: std::mem::take(&mut entry.metadata),
         sha256: None,
-        // The entry needs them to read its contents.
+        // Cloned, since the entry needs them to read its contents.
         extents: entry.extents.clone(),
     }))
 }

@@ -1,14 +1,14 @@
-//! Extended headers of POSIX pax: `LENGTH KEY=VALUE\n` records.
+//! POSIX pax extended headers: `LENGTH KEY=VALUE\n` records.
 //!
-//! Invariant: a record that is not exactly of that form is an error; values are any bytes, NUL and
-//! newline included. Unknown keys are left alone.
+//! Invariant: a record that does not have exactly this form is an error; values are arbitrary bytes, NUL and
+//! newline included. Unknown keys are ignored.
 
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD};
 
 use crate::model::{Timestamp, Xattrs, escaped};
 
-/// What extended headers said. An empty value takes back what a global header said.
+/// The values of extended headers. An empty value revokes that of a global header.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Pax {
     pub(super) path: Option<Vec<u8>>,
@@ -19,7 +19,7 @@ pub(super) struct Pax {
     pub(super) mtime: Option<Vec<u8>>,
     /// `SCHILY.xattr.NAME`: raw values.
     pub(super) xattrs: Xattrs,
-    /// `LIBARCHIVE.xattr.NAME`, for attributes that the former does not give.
+    /// `LIBARCHIVE.xattr.NAME`, for attributes without a `SCHILY` record.
     pub(super) encoded_xattrs: Xattrs,
     pub(super) sparse: PaxSparse,
 }
@@ -32,7 +32,7 @@ pub(super) struct PaxSparse {
     pub(super) name: Option<Vec<u8>>,
     /// `GNU.sparse.size` or `GNU.sparse.realsize`.
     pub(super) size: Option<u64>,
-    /// Offset and length in turn, of `GNU.sparse.offset` and `numbytes` (0.0) or `map` (0.1).
+    /// Alternating offsets and lengths, from `GNU.sparse.offset` and `numbytes` (0.0) or `map` (0.1).
     pub(super) numbers: Option<Vec<u64>>,
 }
 
@@ -40,7 +40,7 @@ impl Pax {
     /// Adds the records in `bytes`; a later record of a key wins.
     pub(super) fn add(&mut self, mut bytes: &[u8]) -> Result<(), String> {
         while !bytes.is_empty() {
-            // NULs after the last record fill the block up.
+            // NULs after the last record pad the block.
             if bytes.iter().all(|&byte| byte == 0) {
                 break;
             }
@@ -138,7 +138,7 @@ struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// The first record of `bytes`, and what follows it.
+    /// The first record of `bytes`, and the bytes after it.
     fn split(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), String> {
         let bad = |problem: &str| {
             let start = &bytes[..bytes.len().min(40)];
@@ -172,7 +172,7 @@ pub(super) fn decimal(key: &str, value: &[u8]) -> Result<u64, String> {
         .ok_or_else(bad)
 }
 
-/// A time: seconds with an optional sign and fraction. What is finer than a nanosecond is cut off
+/// A time: seconds with an optional sign and fraction. Digits beyond nanoseconds are cut off, rounding
 /// towards the past.
 pub(super) fn time(value: &[u8]) -> Result<Timestamp, String> {
     let bad = || format!("mtime is \"{}\": expected seconds", escaped(value));
@@ -200,7 +200,7 @@ pub(super) fn time(value: &[u8]) -> Result<Timestamp, String> {
     })
 }
 
-/// `%41` becomes `A`; what is not such an escape stays.
+/// Decodes `%41` to `A`; text that is not such an escape is kept.
 fn percent_decoded(name: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(name.len());
     let mut at = 0;
@@ -216,7 +216,8 @@ fn percent_decoded(name: &[u8]) -> Vec<u8> {
     decoded
 }
 
-/// The name of an attribute as GNU tar writes it: `=` as `%3D`, `%` as `%25`, all else as it is.
+/// Decodes the name of an attribute as GNU tar writes it: `%3D` for `=`, `%25` for `%`, anything else
+/// unchanged.
 fn gnu_decoded(mut name: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(name.len());
     while let Some((&byte, rest)) = name.split_first() {

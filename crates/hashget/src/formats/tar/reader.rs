@@ -1,7 +1,7 @@
-//! The tar layer: entries as a tar archive stores them, in every variant that is in use.
+//! The tar layer: entries as stored in a tar archive, in every variant in use.
 //!
-//! Invariant: names are given raw, contents expanded; headers whose checksum is wrong, maps that do
-//! not fit and archives that end within an entry are errors, never guesses.
+//! Invariant: names are raw, contents are expanded. Headers with a wrong checksum, sparse maps that do not
+//! fit and archives that end within an entry are errors; nothing is guessed.
 
 use std::io::{self, Read};
 
@@ -18,9 +18,9 @@ pub(super) const FORMAT: &str = "tar";
 pub struct TarReader<R> {
     pub(super) reader: R,
     pub(super) limits: Limits,
-    /// Bytes read so far, for messages.
+    /// Number of bytes read so far, for messages.
     pub(super) offset: u64,
-    /// Bytes of the current entry's stored contents, and of the padding after them, not yet read.
+    /// Unread bytes of the current entry's stored contents, and of the padding after them.
     pub(super) stored_left: u64,
     padding: u64,
     globals: Pax,
@@ -29,13 +29,13 @@ pub struct TarReader<R> {
     ended: bool,
 }
 
-/// What the headers before an entry's own header said.
+/// The values from the headers before an entry's own header.
 #[derive(Default)]
 struct Extended {
     long_name: Option<Vec<u8>>,
     long_link: Option<Vec<u8>>,
     pax: Pax,
-    /// Bytes of such headers; 0 if there were none.
+    /// Total size of these headers; 0 if there were none.
     bytes: u64,
 }
 
@@ -55,18 +55,18 @@ impl<R: Read> TarReader<R> {
         }
     }
 
-    /// The next entry; `None` after the last one, when the rest of `reader` has been read too (so that
-    /// a compressed archive is known to be whole).
+    /// The next entry; `None` after the last one, when the rest of `reader` has been read, too (which proves
+    /// that a compressed archive is complete).
     ///
     /// # Errors
     /// [`FormatError::Damaged`], [`FormatError::Unsupported`] (parts of several volumes),
-    /// [`FormatError::Limit`], or those of `reader`. No entry comes after an error.
+    /// [`FormatError::Limit`], or those of `reader`. There are no entries after an error.
     #[allow(clippy::should_implement_trait, reason = "an entry borrows the reader")]
     pub fn next(&mut self) -> Result<Option<TarEntry<'_, R>>, FormatError> {
         if self.ended {
             return Ok(None);
         }
-        // Set back when there is an entry: nothing comes after an error.
+        // Reset if there is an entry: after an error there are no more.
         self.ended = true;
         self.skip_contents()?;
         let mut extended = Extended::default();
@@ -86,7 +86,7 @@ impl<R: Read> TarReader<R> {
         }
     }
 
-    /// Takes in a header that says something of the next entry. `false` if `header` is an entry's own.
+    /// Processes a header that describes the next entry. `false` if `header` is an entry's own.
     fn read_extension(
         &mut self,
         header: &Header<'_>,
@@ -102,7 +102,7 @@ impl<R: Read> TarReader<R> {
             b'g' => {
                 let text = self.read_text(header, extended)?;
                 self.globals.add(&text).map_err(|problem| self.damaged(problem))?;
-                // Only what makes sense for every entry alike; and so they cannot pile up.
+                // Keep only what makes sense for every entry; the rest would also accumulate.
                 self.globals.xattrs.clear();
                 self.globals.encoded_xattrs.clear();
                 self.globals.sparse = pax::PaxSparse::default();
@@ -146,7 +146,7 @@ impl<R: Read> TarReader<R> {
         Ok(text)
     }
 
-    /// The entry with this header.
+    /// Makes the entry with this header.
     fn entry(
         &mut self,
         header: &Header<'_>,
@@ -205,7 +205,7 @@ impl<R: Read> TarReader<R> {
         })
     }
 
-    /// What the entry is; begins its contents.
+    /// The type of the entry; starts its contents.
     fn kind(
         &mut self,
         header: &Header<'_>,
@@ -217,7 +217,7 @@ impl<R: Read> TarReader<R> {
             None => extended.long_link.clone().unwrap_or_else(|| header.link_name()),
         };
         let device = || header.device().map_err(|problem| self.damaged(problem));
-        // None of these has contents, whatever its size says (hard links tell their file's).
+        // None of these has contents, whatever its size field says (hard links have the size of their file).
         let kind = match header.kind() {
             b'1' => RawKind::HardLink { target: target() },
             b'2' => RawKind::Symlink { target: target() },
@@ -251,7 +251,7 @@ impl<R: Read> TarReader<R> {
             _ if pax.sparse.major.is_some() || pax.sparse.numbers.is_some() => {
                 self.pax_sparse(&pax.sparse, stored)
             }
-            // Before there were types, folders were told by their names.
+            // Before there were types, a folder was marked by a trailing slash in its name.
             _ if path.ends_with(b"/") => match stored {
                 0 => Ok((RawKind::Directory, None)),
                 _ => Err(self.damaged("a folder with contents")),
@@ -263,8 +263,8 @@ impl<R: Read> TarReader<R> {
         }
     }
 
-    /// Reads the next header block. `false` at the end of the archive: two blocks of zeros, or no
-    /// more bytes (as GNU tar takes it).
+    /// Reads the next header block. `false` at the end of the archive: two blocks of zeros, or the end of the
+    /// input (as in GNU tar).
     fn read_header(&mut self, block: &mut [u8; BLOCK]) -> Result<bool, FormatError> {
         if !self.read_block_or_end(block)? {
             return Ok(false);
@@ -333,7 +333,7 @@ impl<R: Read> TarReader<R> {
     }
 }
 
-/// What an entry's own extended header says, or else a global one; an empty value says nothing.
+/// The value of an entry's own extended header, otherwise of a global one; an empty value counts as none.
 fn said<'a>(own: &'a Option<Vec<u8>>, global: &'a Option<Vec<u8>>) -> Option<&'a [u8]> {
     own.as_deref().or(global.as_deref()).filter(|value| !value.is_empty())
 }

@@ -1,7 +1,7 @@
-//! Where the data of a sparse file lies: the old GNU format, and the three within pax.
+//! The data extents of sparse files: the old GNU format, and the three formats within pax.
 //!
-//! Invariant: a map's extents are ascending, do not overlap, end within the file and hold exactly the
-//! bytes that are stored.
+//! Invariant: the extents are ascending, do not overlap, end within the file and have exactly as many bytes
+//! as are stored.
 
 use std::io::{self, Read};
 
@@ -13,8 +13,7 @@ use crate::formats::FormatError;
 use crate::model::Extent;
 
 impl<R: Read> TarReader<R> {
-    /// A sparse file in the format of GNU tar before pax: the map lies in the header and in blocks
-    /// after it.
+    /// A sparse file in the format of GNU tar before pax: the map is in the header and in blocks after it.
     pub(super) fn old_sparse(
         &mut self,
         header: &Header<'_>,
@@ -62,8 +61,8 @@ impl<R: Read> TarReader<R> {
         Ok((RawKind::File { size }, Some(extents)))
     }
 
-    /// The map before the data (sparse format 1.0): the number of extents, then offset and length of
-    /// each, a decimal number a line, filled up with NULs to a whole block.
+    /// Reads the map before the data (sparse format 1.0): the number of extents, then offset and length of
+    /// each, one decimal number per line, padded with NULs to a whole block.
     fn read_map(&mut self) -> Result<Vec<(u64, u64)>, FormatError> {
         let mut numbers: Vec<u64> = Vec::new();
         let mut line = Vec::new();
@@ -99,7 +98,7 @@ impl<R: Read> TarReader<R> {
         }
     }
 
-    /// The extents of a file are a kind of header.
+    /// Limits the number of extents, by the limit on headers.
     fn check_extents(&self, count: usize) -> Result<(), FormatError> {
         let limit = self.limits.header_bytes;
         if count as u64 > limit {
@@ -109,8 +108,8 @@ impl<R: Read> TarReader<R> {
     }
 }
 
-/// The extents of `pairs` (offset, length), checked against the file's `size` and the `stored` bytes.
-/// Empty ones (GNU tar marks a hole at the end with one) are left out.
+/// The extents of `pairs` (offset, length), checked against the file's `size` and the number of `stored`
+/// bytes. Empty extents are dropped (GNU tar marks a hole at the end with one).
 fn extents(
     pairs: impl IntoIterator<Item = (u64, u64)>,
     size: u64,
@@ -138,7 +137,7 @@ fn extents(
     Ok(extents)
 }
 
-/// Numbers in turn offset and length, as pairs.
+/// Alternating offsets and lengths as pairs.
 fn pairs(numbers: &[u64]) -> Result<Vec<(u64, u64)>, String> {
     if !numbers.len().is_multiple_of(2) {
         return Err("a sparse file's map has an offset without a length".to_owned());

@@ -70,7 +70,7 @@ pub enum ManifestError {
 }
 
 impl ManifestError {
-    /// What it means to whoever has to react to it.
+    /// The class of the error, from which exit code and hint follow.
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Json(_) | Self::Field { .. } => ErrorClass::ManifestDamaged,
