@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
 use hashget::detectors::{self, Detector, Machine};
-use hashget::fetch::{self, FetchOptions, MirrorRule, Source, Sources};
+use hashget::fetch::{self, FetchOptions, MirrorRule, Offline, Source, Sources};
 use hashget::hashdb::{Checks, HashDbWriter, LocalHashDb};
 use hashget::limits::Limits;
 
@@ -137,6 +137,11 @@ impl<'a> Environment<'a> {
         detectors::select(names, &self.config.rules)
             .map_err(|error| UsageError(format!("--detect: {error}")))
     }
+}
+
+/// For commands that only look at the HashDB: whether pools are there does not matter to them.
+pub(crate) fn no_sources() -> Sources {
+    Sources { source: Box::new(Offline), web: Box::new(Offline) }
 }
 
 fn made(options: &FetchOptions) -> anyhow::Result<Sources> {

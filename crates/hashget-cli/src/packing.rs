@@ -136,12 +136,14 @@ impl WholeSystem {
     }
 }
 
-/// Calls `work` with a packer that is set up according to the global options and the configuration.
+/// Calls `work` with a packer that gets packages from `sources` and is set up according to the global options and
+/// the configuration.
 pub(crate) fn with_packer<R>(
     environment: &Environment<'_>,
+    sources: Sources,
     work: impl FnOnce(&Packer<'_>) -> anyhow::Result<R>,
 ) -> anyhow::Result<R> {
-    let (hashdb, Sources { source, web }) = (environment.hashdb()?, environment.sources()?);
+    let (hashdb, Sources { source, web }) = (environment.hashdb()?, sources);
     let mirrors = environment.mirrors();
     work(&Packer {
         hashdb: &*hashdb,

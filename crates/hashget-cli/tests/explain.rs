@@ -64,6 +64,8 @@ fn each_fate_is_told_with_its_reason() {
     );
     let summary = whole.last_record();
     assert_eq!((&summary["left_out"], &summary["archived"]), (&3.into(), &5.into()));
+    // Nothing is fetched, so it does not matter whether a pool is there.
+    machine.hashget(&["explain", "tree/good", "--pool", "not-mounted"]).expect(0);
     machine.hashget(&["explain", "nowhere"]).expect(1).says(&["nowhere", "hint:"]);
 }
 

@@ -34,8 +34,9 @@ fn a_dry_run_tells_the_plan_and_writes_nothing() {
     let pack = ["pack", "tree", "-n", "--expires", "2030-01-01", "--no-scan-cache"];
     let ended = machine.hashget(&pack).expect(0);
     let lines: Vec<&str> = ended.stdout.lines().map(str::trim_start).collect();
-    assert!(lines[0].ends_with("DOWNLOAD  PACKAGE"), "{}", ended.stdout);
-    assert_eq!((lines[1], lines[2]), ("1   78.12 KiB    80 KiB  good.tar", ""));
+    let package = format!("1   78.12 KiB    80 KiB  good.tar  {}", origin.url("/good.tar"));
+    assert!(lines[0].ends_with("DOWNLOAD  PACKAGE   URL"), "{}", ended.stdout);
+    assert_eq!((lines[1], lines[2]), (&*package, ""));
     let archived: Vec<&str> =
         lines[4..].iter().map(|line| line.rsplit("  ").next().unwrap()).collect();
     assert_eq!(archived, ["brief", "var/db/large", "home/a", "home/b"]);

@@ -71,6 +71,26 @@ impl Need {
         };
         (!met).then_some(what)
     }
+
+    /// A program that this need cannot be met without, and that is not there.
+    fn missing_program(self) -> Option<&'static str> {
+        let program = match self {
+            Self::Tool(program) => program,
+            Self::User if trees::is_root() => "setpriv",
+            Self::Mount => "mount",
+            Self::OwnProc => "unshare",
+            Self::Interception => "cc",
+            Self::RpmNdb => "rpm",
+            Self::Root
+            | Self::User
+            | Self::Attributes
+            | Self::Holes
+            | Self::Dpkg
+            | Self::StartedWith(_)
+            | Self::Minutes => return None,
+        };
+        (!is_in_path(program)).then_some(program)
+    }
 }
 
 /// A test and what it needs.
@@ -133,14 +153,22 @@ fn unmet(test: &Test, counts: impl Fn(&Need) -> bool) -> Option<String> {
     if std::env::var_os(IS_CHECKED).is_some() {
         return None;
     }
-    let needs = test.needs.iter().copied().filter(counts);
-    let unmet: Vec<&str> = needs.filter_map(Need::unmet).collect();
-    (!unmet.is_empty()).then(|| format!("needs {}", unmet.join(", ")))
+    needs(test.needs.iter().copied().filter(counts).filter_map(Need::unmet))
+}
+
+/// The sentence that says what is missing, if anything is.
+fn needs(missing: impl Iterator<Item = &'static str>) -> Option<String> {
+    let missing: Vec<&str> = missing.collect();
+    (!missing.is_empty()).then(|| format!("needs {}", missing.join(", ")))
 }
 
 fn reason_to_fail(test: &Test) -> Option<String> {
     let required = std::env::var_os(REQUIRE_TOOLS).is_some_and(|value| value == "1");
-    if required { unmet(test, |need| matches!(need, Need::Tool(_))) } else { None }
+    let is_checked = std::env::var_os(IS_CHECKED).is_some();
+    if !required || is_checked {
+        return None;
+    }
+    needs(test.needs.iter().copied().filter_map(Need::missing_program))
 }
 
 fn reason_to_ignore(test: &Test) -> Option<String> {

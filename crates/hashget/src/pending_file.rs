@@ -58,14 +58,16 @@ impl PendingFile {
         let mut prefix = OsStr::from_bytes(start).to_owned();
         prefix.push(format!("{}.", std::process::id()));
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-        if let Ok(file) = openat(CWD, folder, flags, Mode::from_raw_mode(mode)) {
-            let file = File::from(file);
+        match openat(CWD, folder, flags, Mode::from_raw_mode(mode)).map(File::from) {
             // Without /proc it could not be given a name.
-            if proc_path(&file).exists() {
-                return Ok(Self { file, temporary: None, prefix });
+            Ok(file) if proc_path(&file).exists() => Ok(Self { file, temporary: None, prefix }),
+            Ok(_) => Self::named(folder, prefix, mode),
+            // Errors of a file with a name would show its temporary one: only their kind is kept.
+            Err(Errno::NOTSUP | Errno::ISDIR | Errno::INVAL) => {
+                Self::named(folder, prefix, mode).map_err(|error| error.kind().into())
             }
+            Err(error) => Self::named(folder, prefix, mode).map_err(|_| error.into()),
         }
-        Self::named(folder, prefix, mode)
     }
 
     /// A file with a temporary name, for file systems that know no unnamed ones.

@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::Args;
 use hashget::model::RelPath;
-use hashget::pack::{Explanation, PackOptions, Packer};
+use hashget::pack::{Explanation, ManifestVersion, PackOptions, Packer};
 use serde_json::json;
 
 use self::answer::Judged;
-use crate::environment::Environment;
+use crate::environment::{Environment, no_sources};
 use crate::exit::UsageError;
 use crate::output::counted;
 use crate::packing::{Format, Reliance, Selection, WholeSystem, pack_options, with_packer};
@@ -70,7 +70,7 @@ impl Explain {
         }
         let options = pack_options(environment, &self.selection, &self.reliance);
         let options = &options;
-        let counts = with_packer(environment, |packer| {
+        let counts = with_packer(environment, no_sources(), |packer| {
             let mut counts = Counts::default();
             if let Some(tree) = &self.tree {
                 let paths = self.paths_within(tree)?;
@@ -157,6 +157,7 @@ impl Explain {
         if self.selection.is_given()
             || self.whole_system.no_default_excludes
             || self.reliance.is_given()
+            || self.manifest.version() != ManifestVersion::Two
         {
             let wrong = "--archive: the contents of an archive are settled; the options of pack are for a folder";
             return Err(UsageError(wrong.to_owned()));

@@ -120,8 +120,10 @@ impl Pack {
                 SYSTEM_EXCLUDES.join(" ")
             ));
         }
+        // Before the destination: opening a FIFO waits for its reader.
+        let sources = environment.sources()?;
         let output = destination.open()?;
-        let summary = with_packer(environment, |packer| {
+        let summary = with_packer(environment, sources, |packer| {
             let context = || format!("cannot pack {tree} into {}", destination.name);
             packer.pack(&self.tree, output, &options, console).with_context(context)
         })?;

@@ -85,7 +85,7 @@ impl Prepare {
             index: !self.no_index,
             ..pack_options(environment, &self.selection, &self.reliance)
         };
-        let prepared = with_packer(environment, |packer| {
+        let prepared = with_packer(environment, environment.sources()?, |packer| {
             let context = || format!("cannot prepare {tree}");
             packer.prepare(&self.tree, tool, options, environment.console).with_context(context)
         })?;

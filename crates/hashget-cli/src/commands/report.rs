@@ -13,7 +13,7 @@ use hashget::pending_file::PendingFile;
 use serde_json::json;
 
 use crate::archive;
-use crate::environment::Environment;
+use crate::environment::{Environment, no_sources};
 use crate::exit::UsageError;
 use crate::output::{counted, safe, size};
 use crate::packing::{Reliance, Selection, WholeSystem, pack_options, with_packer};
@@ -117,7 +117,7 @@ impl Report {
         let mut options = pack_options(environment, &self.selection, &self.reliance);
         self.whole_system.exclude(&self.archive, &mut options)?;
         let context = || format!("cannot scan {}", self.archive.display());
-        let json = with_packer(environment, |packer| {
+        let json = with_packer(environment, no_sources(), |packer| {
             packer.draft(&self.archive, options, environment.console).with_context(context)
         })?;
         AnyManifest::parse(&json).with_context(context)

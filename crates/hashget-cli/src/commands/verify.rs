@@ -90,7 +90,7 @@ impl Verify {
         add(verified.not_asked, "left for the next run (--at-most)");
         if lost > 0 {
             lines.push(
-                "If you have a copy of a lost package, add it to a pool: `hashget pool add POOL FILE`"
+                "If you have a copy of a lost package, add it to a pool: `hashget pool add --pool POOL FILE`"
                     .to_owned(),
             );
         }

@@ -12,7 +12,7 @@ use super::packages::{FetchOutcome, fetch};
 use super::place::{PlaceError, Target};
 use super::{RestoreError, Run};
 use crate::archive::package_plan::{Destination, ManifestPart, PackagePlan};
-use crate::fetch::Wanted;
+use crate::fetch::{Wanted, shown};
 use crate::formats::{self, FormatError, Input, PATH_SEPARATOR, Visitor, VisitorError};
 use crate::model::manifest::Package;
 use crate::model::{Digest, Kind, Member, RelPath, escaped, own_name};
@@ -122,9 +122,7 @@ impl<'r, 'm> Restoring<'r, 'm> {
         }
         let run = self.run;
         let name = self.name.clone();
-        let own_name = own_name(&self.package.signatures);
-        let shown = own_name.map_or_else(|| name.clone(), |name| escaped(name.as_bytes()));
-        let progress = run.monitor.begin(Step::Read, shown, Total::bytes(self.package.size));
+        let progress = run.monitor.begin(Step::Read, name.clone(), Total::bytes(self.package.size));
         let inner = self.plan.inner_packages().clone();
         let recurse = |path: &RelPath| {
             let inside = [path.as_bytes(), PATH_SEPARATOR.as_bytes()].concat();
@@ -143,7 +141,11 @@ impl<'r, 'm> Restoring<'r, 'm> {
             Err(error) => one_line(&error),
         };
         let kind = if self.proven { ProblemKind::Incomplete } else { ProblemKind::Note };
-        run.monitor.problem(kind, &name, format!("cannot be read to its end: {problem}"));
+        let mut message = format!("cannot be read to its end: {problem}");
+        if own_name(&self.package.signatures).is_some() {
+            message.push_str(&format!(" (from {})", shown(&self.package.url)));
+        }
+        run.monitor.problem(kind, &name, message);
         Ok(Some(problem))
     }
 

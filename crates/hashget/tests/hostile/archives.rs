@@ -215,7 +215,9 @@ fn every_hostile_archive_is_told_and_harms_nothing_beside_the_target() {
         }
         // Once more, into what the first time left.
         let again = arena.unpack(&stored);
-        let allowed = matches!(again, Outcome::Told(_) | Outcome::Closed);
+        // Only this one makes a file of the target, into which a user cannot write again.
+        let is_closed = *name == "top-folder-is-a-file.tar" && again == Outcome::Closed;
+        let allowed = is_closed || matches!(again, Outcome::Told(_));
         assert!(again == *expected || allowed, "{name}: {again:?}");
     }
     assert_eq!(wrong, [""; 0]);

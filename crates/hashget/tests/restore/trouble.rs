@@ -60,7 +60,7 @@ fn other_bytes_serve_file_by_file_where_the_manifest_has_digests() {
     let summary = unpack(&source, &fixture.archive(), &fixture.target(), &recorder).unwrap();
     assert_eq!((summary.files_from_packages, summary.proven), (52, None));
     let told = problems(&recorder);
-    assert!(told.contains("Verification two.tar.gz"), "{told}");
+    assert!(told.contains("Verification http://packages.example/two.tar.gz"), "{told}");
     assert!(fixture.target().join("two/01").exists() && !fixture.target().join("two/02").exists());
     assert!(summary.missing.iter().any(|(name, _)| *name == path("two/49")), "{summary:?}");
 }

@@ -81,6 +81,9 @@ impl Judged<'_> {
             "fate": EXCLUDED,
             "code": code,
             "reason": why,
+            "owner": Value::Null,
+            "size": Value::Null,
+            "sha256": Value::Null,
             "packages": [],
         });
         let shown = escaped(path.as_os_str().as_encoded_bytes());

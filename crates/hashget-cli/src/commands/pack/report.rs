@@ -124,14 +124,15 @@ fn hosts(summary: &Summary) -> Vec<String> {
 fn plan(summary: &Summary) -> Vec<String> {
     let mut lines = Vec::new();
     if !summary.packages.is_empty() {
-        let header = ["FILES", "GIVES BACK", "DOWNLOAD", "PACKAGE"].map(str::to_owned).to_vec();
+        let header =
+            ["FILES", "GIVES BACK", "DOWNLOAD", "PACKAGE", "URL"].map(str::to_owned).to_vec();
         let row = |package: &PackageUse| {
-            let bytes = size(package.bytes);
-            vec![package.files.to_string(), bytes, size(package.size), safe(&package.name)]
+            let (files, bytes) = (package.files.to_string(), size(package.bytes));
+            vec![files, bytes, size(package.size), safe(&package.name), safe(&package.url)]
         };
         let rows: Vec<_> =
             std::iter::once(header).chain(summary.packages.iter().map(row)).collect();
-        lines.extend(columns("rrrl", &rows));
+        lines.extend(columns("rrrll", &rows));
         lines.push(String::new());
     }
     let header = ["FILES", "ARCHIVED", "PATH"].map(str::to_owned).to_vec();

@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use serde::{Deserialize, Serialize};
 
 use super::{EntryTable, FEATURES, ManifestError, Needs};
-use crate::model::{Digest, Evidence, RelPath, display_name, escaped};
+use crate::model::{Digest, Evidence, RelPath, escaped, own_name};
 
 /// A manifest, version 2. To be written, it need not hold the archived entries itself: see
 /// [`EntryColumns`](super::EntryColumns).
@@ -85,9 +85,9 @@ pub struct Package {
 }
 
 impl Package {
-    /// What a person calls it: its name in its ecosystem, or the file name of its URL. Safe for a terminal.
+    /// What messages call it: its name in its ecosystem, or its URL. Safe for a terminal.
     pub fn shown_name(&self) -> String {
-        escaped(display_name(&self.signatures, &self.url).as_bytes())
+        escaped(own_name(&self.signatures).unwrap_or(&self.url).as_bytes())
     }
 }
 
