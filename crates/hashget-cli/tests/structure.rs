@@ -28,6 +28,10 @@ const MODULES: &[(&str, &[&str])] = &[
         &["model", "limits", "monitor", "codec", "formats", "tree", "fetch", "hashdb", "detectors"],
     ),
     (
+        "archive",
+        &["model", "limits", "monitor", "storage", "codec", "formats", "tree", "fetch", "hashdb"],
+    ),
+    (
         "pack",
         &[
             "model",
@@ -42,11 +46,8 @@ const MODULES: &[(&str, &[&str])] = &[
             "hashdb",
             "detectors",
             "index",
+            "archive",
         ],
-    ),
-    (
-        "archive",
-        &["model", "limits", "monitor", "storage", "codec", "formats", "tree", "fetch", "hashdb"],
     ),
     (
         "restore",

@@ -12,6 +12,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use libtest_mimic::{Arguments, Completion, Trial};
 
+use crate::odd_folder::OddFolder;
 use crate::small_disk::SmallDisk;
 use crate::trees;
 
@@ -32,6 +33,8 @@ pub enum Need {
     User,
     /// The right to mount a file system.
     Mount,
+    /// The right to mount a file system of our own (FUSE).
+    Fuse,
     /// The right to unmount `/proc` in a namespace.
     OwnProc,
     /// System calls can be intercepted (seccomp notifications).
@@ -58,6 +61,7 @@ impl Need {
             Self::Root => (trees::is_root(), "root"),
             Self::User => (!trees::is_root() || is_in_path("setpriv"), "setpriv"),
             Self::Mount => (may_mount(), "the right to mount"),
+            Self::Fuse => (may_mount_fuse(), "the right to mount a FUSE file system"),
             Self::OwnProc => (may_hide_proc(), "the right to unmount /proc in a namespace"),
             Self::Interception => (may_intercept(), "cc and seccomp notifications"),
             Self::Attributes => (has_attributes(), "extended attributes of temporary files"),
@@ -82,6 +86,7 @@ impl Need {
             Self::Interception => "cc",
             Self::RpmNdb => "rpm",
             Self::Root
+            | Self::Fuse
             | Self::User
             | Self::Attributes
             | Self::Holes
@@ -186,6 +191,10 @@ fn is_in_path(program: &str) -> bool {
 
 fn may_mount() -> bool {
     SmallDisk::mount(temporary().path(), 1 << 20).is_some()
+}
+
+fn may_mount_fuse() -> bool {
+    OddFolder::mount(temporary().path(), &[]).is_some()
 }
 
 fn may_hide_proc() -> bool {

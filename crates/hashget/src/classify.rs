@@ -14,7 +14,7 @@ use crate::hashdb::{ExportError, HashDbError};
 use crate::index::IndexError;
 use crate::model::manifest::ManifestError;
 use crate::monitor::Interrupted;
-use crate::pack::{PackError, ReplayError};
+use crate::pack::{PackError, ReadBackError, ReplayError};
 use crate::restore::RestoreError;
 use crate::tree::{BadGlob, ScanError};
 
@@ -56,6 +56,7 @@ pub fn own_class(error: &(dyn Error + 'static)) -> Option<ErrorClass> {
         IndexError,
         PackError,
         ReplayError,
+        ReadBackError,
         ArchiveError,
         PackageFileError,
         RestoreError,

@@ -21,6 +21,18 @@ pub(crate) fn on_threads<R: Send>(threads: usize, work: impl Fn(usize) -> R + Sy
     })
 }
 
+/// Does `own` on this thread and, meanwhile, `other` on another one.
+pub(crate) fn beside<A, B: Send>(
+    own: impl FnOnce() -> A,
+    other: impl FnOnce() -> B + Send,
+) -> (A, B) {
+    std::thread::scope(|scope| {
+        let other = scope.spawn(other);
+        let own = own();
+        (own, other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
+}
+
 /// Calls `work` for each of `items`, on up to `threads` threads, the caller's own among them. Items are taken one at a
 /// time, in their order, as threads become free: no more than one per thread is in memory. After the
 /// first error no further item is taken, and that error is returned once the others at work are done.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use hashget::hashdb::{HashDb as _, HashDbWriter as _, LocalHashDb, PackageId};
-use hashget::model::{Kind, Member, PackageRecord};
+use hashget::model::{Kind, Member, PackageRecord, total_bytes};
 use serde_json::json;
 
 use self::set::Assignment;
@@ -194,7 +194,7 @@ fn list(packages: &Packages, environment: &Environment<'_>) -> anyhow::Result<()
         console.data(line, "package", record)?;
     }
     let number = u64::try_from(packages.len()).unwrap_or(u64::MAX);
-    let bytes: u64 = packages.iter().map(|(_, record)| record.size).sum();
+    let bytes: u64 = total_bytes(packages.iter().map(|(_, record)| record.size));
     let line = format!("{}, {}", counted(number, "package", "packages"), size(bytes));
     console.summary("db list", json!({ "packages": number, "package_bytes": bytes }), &[line])?;
     Ok(())

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use hashget::fetch::{PoolFolder, Pooled};
 use hashget::hashdb::{HashDb, HashDbError, Key, PackageId};
-use hashget::model::{Digest, PackageRecord, escaped};
+use hashget::model::{Digest, PackageRecord, escaped, total_bytes};
 use hashget::monitor::{Monitor, ProblemKind, Step, Total};
 use serde_json::json;
 
@@ -130,7 +130,7 @@ fn list(packages: &[Pooled], environment: &Environment<'_>) -> anyhow::Result<()
             console.line(&line)?;
         }
     }
-    let bytes: u64 = packages.iter().map(|pooled| pooled.size).sum();
+    let bytes: u64 = total_bytes(packages.iter().map(|pooled| pooled.size));
     let packages = count(packages.len());
     let line = format!("{}, {}", counted(packages, "package", "packages"), size(bytes));
     console.summary("pool list", json!({ "packages": packages, "bytes": bytes }), &[line])?;
@@ -144,7 +144,8 @@ fn verify(
 ) -> anyhow::Result<()> {
     let console = environment.console;
     let monitor: &dyn Monitor = console;
-    let (bytes, things) = (packages.iter().map(|pooled| pooled.size).sum(), count(packages.len()));
+    let (bytes, things) =
+        (total_bytes(packages.iter().map(|pooled| pooled.size)), count(packages.len()));
     let total = Total { bytes: Some(bytes), things: Some(things) };
     let progress = monitor.begin(Step::Check, "the pool", total);
     let mut damaged = 0_u64;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
+use hashget::model::total_bytes;
 use hashget::pack::{PackOptions, Tool};
 use serde_json::json;
 
@@ -112,7 +113,7 @@ impl Prepare {
         let summary = &prepared.summary;
         let files = |number| counted(number, "file", "files");
         let packages = u64::try_from(summary.packages.len()).unwrap_or(u64::MAX);
-        let download: u64 = summary.packages.iter().map(|package| package.size).sum();
+        let download: u64 = total_bytes(summary.packages.iter().map(|package| package.size));
         let mut lines = vec![
             format!(
                 "{}, {} to leave out; {}, {} to download for restoring",

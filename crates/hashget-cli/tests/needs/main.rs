@@ -8,6 +8,7 @@
 
 mod full_disk;
 mod nth_call;
+mod odd_folders;
 mod prepare;
 mod procfs;
 #[path = "../support/mod.rs"]
@@ -15,7 +16,7 @@ mod support;
 
 use std::process::ExitCode;
 
-use hashget_testkit::needs::Need::{Interception, Minutes, Mount, OwnProc, Tool};
+use hashget_testkit::needs::Need::{Fuse, Interception, Minutes, Mount, OwnProc, Tool};
 use hashget_testkit::needs::{Test, run};
 use hashget_testkit::tests_with_needs;
 
@@ -26,6 +27,11 @@ const TESTS: &[Test] = tests_with_needs![
     nth_call::an_unpack_whose_nth_call_fails_can_be_made_again: [Interception],
     nth_call::a_restore_whose_nth_call_fails_can_be_made_again: [Interception],
     nth_call::every_single_call_of_every_operation_fails_once: [Interception, Minutes],
+    odd_folders::a_name_that_is_listed_twice_is_one_entry: [Fuse],
+    odd_folders::contents_are_read_to_their_end_whatever_the_size_says: [Fuse],
+    odd_folders::what_is_listed_and_not_found_is_missing: [Fuse],
+    odd_folders::a_folder_whose_attributes_cannot_be_read_is_kept_with_all_in_it: [Fuse],
+    odd_folders::files_that_share_an_inode_number_by_mistake_stay_apart: [Fuse],
     prepare::tar_there_and_back: [],
     prepare::rsync_there_and_back: [Tool("rsync")],
     prepare::borg_there_and_back: [Tool("borg")],

@@ -16,6 +16,21 @@ const HEAD_BYTES: u64 = 4096;
 /// The entries of an archive, decompressed.
 pub(crate) type TarStream<'a> = TarReader<Box<dyn Read + 'a>>;
 
+/// Bytes of the names and attributes of one entry of an archive. `pack` writes no entry that needs more.
+pub(crate) const HEADER_BYTES: u64 = 64 << 20;
+
+/// The limits for an archive, which its owner chose to read and whose trees may be as large as they like. Limits on
+/// the number of entries and on their size are for packages, which come from strangers; the ratio of compression stays
+/// limited.
+fn of_archives(limits: &Limits) -> Limits {
+    Limits {
+        entries: u64::MAX,
+        unpacked_bytes: u64::MAX,
+        header_bytes: limits.header_bytes.max(HEADER_BYTES),
+        ..limits.clone()
+    }
+}
+
 /// The first bytes of an archive.
 pub(crate) fn first_bytes(archive: &mut (dyn Read + Send)) -> Result<Vec<u8>, ArchiveError> {
     let mut head = Vec::new();
@@ -36,7 +51,12 @@ pub(crate) fn open_tar<'a>(
 ) -> Result<TarStream<'a>, ArchiveError> {
     let codec = Codec::recognise(&head);
     let all = Box::new(io::Cursor::new(head).chain(archive));
-    let decoder = codec::decoder(codec, all, limits, limits.threads);
+    let decoder = codec::decoder(codec, all, &of_archives(limits), limits.threads);
     let decoder = decoder.map_err(|error| ArchiveError::Read { error })?;
-    Ok(TarReader::new(decoder, limits))
+    Ok(tar_of_archive(decoder, limits))
+}
+
+/// The uncompressed tar of an archive.
+pub(crate) fn tar_of_archive<R: Read>(tar: R, limits: &Limits) -> TarReader<R> {
+    TarReader::new(tar, &of_archives(limits))
 }

@@ -63,7 +63,7 @@ impl Kind {
 }
 
 /// A stretch of a sparse file that holds data; what lies between extents is a hole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Hash)]
 pub struct Extent {
     /// Where it starts, in bytes.
     pub offset: u64,

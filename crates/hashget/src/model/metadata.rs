@@ -34,6 +34,12 @@ type XattrMap = BTreeMap<Box<[u8]>, Box<[u8]>>;
 #[derive(Debug, Clone, Default)]
 pub struct Xattrs(Option<Box<XattrMap>>);
 
+impl std::hash::Hash for Xattrs {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        (**self).hash(state);
+    }
+}
+
 impl Deref for Xattrs {
     type Target = XattrMap;
 
@@ -95,7 +101,7 @@ pub struct Metadata {
 }
 
 /// The metadata that a package records for a member; `None` where its format has no such field.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, Hash)]
 pub struct MemberMetadata {
     /// Permission bits, `0o7777`.
     pub mode: Option<u32>,

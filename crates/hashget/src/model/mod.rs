@@ -14,7 +14,7 @@ mod metadata;
 mod package;
 mod rel_path;
 
-pub use amount::Amount;
+pub use amount::{Amount, add_bytes, total_bytes};
 pub use checksum::{Algorithm, Checksum, Hasher};
 pub use counted::counted;
 pub(crate) use digest::HashingWriter;

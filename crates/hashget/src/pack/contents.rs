@@ -4,7 +4,7 @@
 //! digest of a package is looked up only once.
 
 use super::claims::Claims;
-use crate::model::{Digest, Kind, Member};
+use crate::model::{Digest, Kind, Member, total_bytes};
 use crate::tree::Entries;
 
 /// The number for contents that the tree does not have.
@@ -101,7 +101,7 @@ impl<'a> Contents<'a> {
             Kind::File { size } => size,
             _ => 0,
         };
-        self.names(content).map(size).sum()
+        total_bytes(self.names(content).map(size))
     }
 
     /// The number of the contents with this digest, or [`NONE`] if the tree does not have them.

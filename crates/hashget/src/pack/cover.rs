@@ -7,6 +7,7 @@ use std::collections::BinaryHeap;
 use std::collections::HashMap;
 
 use crate::hashdb::PackageId;
+use crate::model::total_bytes;
 
 /// A package that holds some of the wanted contents.
 #[derive(Debug, Clone)]
@@ -60,12 +61,8 @@ impl PartialOrd for Ranked {
 pub(super) fn choose(offers: &[Offer], weights: &[u64], max_fetch_ratio: f64) -> Choice {
     let mut covered = vec![false; weights.len()];
     let gain_of = |offer: &Offer, covered: &[bool]| -> u64 {
-        offer
-            .contents
-            .iter()
-            .filter(|&&content| !covered[content as usize])
-            .map(|&content| weights[content as usize])
-            .sum()
+        let missing = offer.contents.iter().filter(|&&content| !covered[content as usize]);
+        total_bytes(missing.map(|&content| weights[content as usize]))
     };
     #[allow(clippy::cast_precision_loss, reason = "a ratio to rank by")]
     let rank = |offer: usize, gain: u64| Ranked {

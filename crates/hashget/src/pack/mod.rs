@@ -7,6 +7,7 @@
 //! under its name only once it is complete.
 
 mod assign;
+mod attributes;
 mod candidates;
 mod claims;
 mod contents;
@@ -25,6 +26,7 @@ mod placement;
 mod plan;
 mod prefixes;
 mod prepare;
+mod read_back;
 mod replay;
 mod summary;
 mod tar_writer;
@@ -45,6 +47,7 @@ pub use options::{HashesKept, ManifestVersion, PackOptions, SYSTEM_EXCLUDES};
 pub use output::Output;
 pub use plan::PackageUse;
 pub use prepare::Prepared;
+pub use read_back::ReadBackError;
 pub use replay::ReplayError;
 pub use summary::Summary;
 pub use verdict::{Reason, Verdict};
@@ -127,6 +130,11 @@ pub enum PackError {
     /// The manifest would not restore the tree.
     #[error(transparent)]
     Replay(#[from] ReplayError),
+    /// The archive would not come back.
+    #[error(
+        "no archive was written: what was to be written would not come back; this is a fault of hashget"
+    )]
+    ReadBack(#[from] ReadBackError),
     /// The monitor asked to stop.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
@@ -144,6 +152,7 @@ impl PackError {
             Self::VersionOne => ErrorClass::CannotPack,
             Self::Path(_) => ErrorClass::Internal,
             Self::Replay(error) => error.class(),
+            Self::ReadBack(error) => error.class(),
             Self::Interrupted(interrupted) => interrupted.class(),
         }
     }
@@ -224,7 +233,9 @@ impl Packer<'_> {
         options: &PackOptions<'_>,
         monitor: &dyn Monitor,
     ) -> Result<Scan, PackError> {
-        Ok(scan(tree, &self.scan_options(output, options)?, monitor)?)
+        let mut scan = scan(tree, &self.scan_options(output, options)?, monitor)?;
+        attributes::fit(&mut scan.entries, monitor);
+        Ok(scan)
     }
 
     fn scan_options(
@@ -274,9 +285,10 @@ impl Packer<'_> {
         let encoder =
             crate::codec::encoder(options.codec, Box::new(&mut file), options.level, self.jobs)
                 .map_err(PackError::Write)?;
-        let result = writer
-            .write(encoder, version_one)
-            .and_then(|encoder| encoder.finish().map_err(PackError::Write));
+        let result = read_back::with_reader(encoder, self.limits, |output| {
+            writer.write(output, version_one)?.finish().map_err(PackError::Write)
+        })
+        .and_then(|encoder| encoder.finish().map_err(PackError::Write));
         summary.changed_files = writer.changed;
         drop(progress);
         result?;

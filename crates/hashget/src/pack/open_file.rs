@@ -3,13 +3,13 @@
 //! Invariant: exactly as many bytes go into the tar as the entry's header says, and the digest is of these
 //! bytes.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 
 use super::PackError;
-use super::tar_writer::TarWriter;
-use crate::model::{Digest, Entry, Extent, HashingReader, Kind, Metadata, RelPath};
+use super::tar_writer::{TarOutput, TarWriter};
+use crate::model::{Digest, Entry, Extent, HashingReader, Kind, RelPath};
 use crate::monitor::{Monitor, Running};
-use crate::tree::{ContentsReader, Held, Stamp, TreeRoot, inspect_open_file};
+use crate::tree::{ContentsReader, Held, InspectedFile, Stamp, TreeRoot, inspect_open_file};
 
 /// Size limit: smaller files are read completely before they are written, so that a file that changes while
 /// it is read can be read again.
@@ -21,31 +21,41 @@ const TRIES: usize = 3;
 pub(super) enum OpenFile {
     /// It was read completely.
     Small { data: Vec<u8>, held: Held },
-    /// It will be read while it is written.
-    Large(Box<ContentsReader>),
+    /// It will be read while it is written; so many bytes, holes included, go into the archive.
+    Large { reader: Box<ContentsReader>, size: u64 },
 }
 
 impl OpenFile {
-    /// Opens a file, and reads it if it is small.
-    pub(super) fn open(root: &TreeRoot, path: &RelPath) -> io::Result<(Metadata, Self)> {
-        let mut file = root.open_file(path)?;
+    /// Opens a file, and reads it if it is small. The scan read `scanned_size` bytes of it.
+    pub(super) fn open(
+        root: &TreeRoot,
+        path: &RelPath,
+        scanned_size: u64,
+    ) -> io::Result<(InspectedFile, Self)> {
+        let (mut file, mut to_end) = (root.open_file(path)?, false);
         for attempt in 1.. {
             if !file.metadata()?.is_file() {
                 break;
             }
-            let (metadata, before) = inspect_open_file(&file)?;
-            let mut reader = ContentsReader::new(file)?;
-            if before.size > SMALL {
-                return Ok((metadata, Self::Large(Box::new(reader))));
+            let inspected = inspect_open_file(&file)?;
+            let before = inspected.stamp;
+            let (mut reader, size) = if to_end {
+                (ContentsReader::to_end(file, before), scanned_size)
+            } else {
+                (ContentsReader::new(file)?, before.size)
+            };
+            if size > SMALL {
+                return Ok((inspected, Self::Large { reader: Box::new(reader), size }));
             }
             let mut data = Vec::new();
-            reader.read_to_end(&mut data)?;
+            // No more than is small, whatever comes out of a file that is made while it is read.
+            (&mut reader).take(SMALL + 1).read_to_end(&mut data)?;
             let (mut held, again) = reader.finish()?;
-            held.steady &= held.stamp == before;
+            held.steady &= held.stamp == before && data.len() as u64 <= SMALL;
             if held.steady || attempt == TRIES {
-                return Ok((metadata, Self::Small { data, held }));
+                return Ok((inspected, Self::Small { data, held }));
             }
-            file = again;
+            (file, to_end) = (again, held.size_is_wrong);
         }
         Err(io::Error::other("it is no regular file any more"))
     }
@@ -54,26 +64,29 @@ impl OpenFile {
     pub(super) fn stamp(&self) -> &Stamp {
         match self {
             Self::Small { held, .. } => &held.stamp,
-            Self::Large(reader) => reader.stamp(),
+            Self::Large { reader, .. } => reader.stamp(),
         }
     }
 
     /// Its size in bytes, holes included.
     pub(super) fn size(&self) -> u64 {
-        self.stamp().size
+        match self {
+            Self::Small { held, .. } => held.size,
+            Self::Large { size, .. } => *size,
+        }
     }
 
     /// Where the data of a file with holes lies.
     pub(super) fn extents(&self) -> Option<&[Extent]> {
         match self {
             Self::Small { held, .. } => held.extents.as_deref(),
-            Self::Large(reader) => reader.extents(),
+            Self::Large { reader, .. } => reader.extents(),
         }
     }
 
     /// Writes the entry. Returns the digest of its contents in the tar, and, if the file changed, why they
     /// may be a state that the file never had.
-    pub(super) fn store<W: Write>(
+    pub(super) fn store<W: TarOutput>(
         self,
         tar: &mut TarWriter<W>,
         name: &[u8],
@@ -86,9 +99,10 @@ impl OpenFile {
                 let (digest, error) = store_data(tar, name, entry, &mut &*data, listeners)?;
                 Ok((digest, error.or_else(|| changed(held.steady))))
             }
-            Self::Large(mut reader) => {
+            Self::Large { mut reader, size } => {
                 let (digest, error) = store_data(tar, name, entry, &mut *reader, listeners)?;
-                let steady = reader.finish().is_ok_and(|(held, _)| held.steady);
+                let steady =
+                    reader.finish().is_ok_and(|(held, _)| held.steady && held.size == size);
                 Ok((digest, error.or_else(|| changed(steady))))
             }
         }
@@ -96,7 +110,7 @@ impl OpenFile {
 }
 
 /// Writes an entry with exactly as much data as its header says: zeros where reading ended early.
-fn store_data<W: Write>(
+fn store_data<W: TarOutput>(
     tar: &mut TarWriter<W>,
     name: &[u8],
     entry: &Entry,

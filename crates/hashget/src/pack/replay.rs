@@ -11,7 +11,7 @@ use super::verdict::{Verdict, Verdicts};
 use crate::error::ErrorClass;
 use crate::hashdb::HashDbError;
 use crate::model::manifest::{ManifestError, Package, PlacementCursor};
-use crate::model::{Digest, Entry, Kind, Member, Metadata, RelPath};
+use crate::model::{Digest, Entry, Kind, Member, Metadata, RelPath, add_bytes};
 use crate::tree::{Entries, Finder};
 
 /// The manifest would not restore an entry as it is: a bug in hashget, which is reported instead of stored.
@@ -60,7 +60,7 @@ impl PackageUse {
     fn count(&mut self, kind: &Kind) {
         if let Kind::File { size } = kind {
             self.files += 1;
-            self.bytes += size;
+            add_bytes(&mut self.bytes, *size);
         }
     }
 }

@@ -8,7 +8,7 @@ use super::candidates::DetectorUse;
 use super::heaviest::{Heavy, heaviest};
 use super::plan::{PackageUse, Plan};
 use super::verdict::{Reason, Verdict};
-use crate::model::{Amount, Kind};
+use crate::model::{Amount, Kind, add_bytes};
 use crate::monitor::{Event, Monitor};
 use crate::tree::Entries;
 
@@ -81,16 +81,14 @@ impl Summary {
             let Kind::File { size } = entries[first].kind else { continue };
             let bytes = if first == index { size } else { 0 };
             self.files += 1;
-            self.bytes += bytes;
+            add_bytes(&mut self.bytes, bytes);
             if let Verdict::Archived(reason) = plan.verdicts.get(first) {
                 self.archived_files += 1;
-                self.archived_bytes += bytes;
-                let amount = self.reasons.entry(reason).or_default();
-                amount.files += 1;
-                amount.bytes += bytes;
+                add_bytes(&mut self.archived_bytes, bytes);
+                self.reasons.entry(reason).or_default().add(1, bytes);
             } else {
                 self.left_out_files += 1;
-                self.left_out_bytes += bytes;
+                add_bytes(&mut self.left_out_bytes, bytes);
             }
         }
         self.heaviest = heaviest(entries, &plan.verdicts);

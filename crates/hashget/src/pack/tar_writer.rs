@@ -13,6 +13,12 @@ const BLOCK: usize = 512;
 /// The largest number in an 11-digit octal field.
 const OCTAL_MAX: u64 = 0o77_777_777_777;
 
+/// What a tar is written to.
+pub(super) trait TarOutput: Write {
+    /// Takes note that the bytes of this entry follow, under `name`.
+    fn announce(&mut self, name: &[u8], entry: &Entry);
+}
+
 /// Writes entries, then two zero blocks.
 pub(super) struct TarWriter<W> {
     output: W,
@@ -32,7 +38,7 @@ struct Header<'a> {
 
 type Records = BTreeMap<Vec<u8>, Vec<u8>>;
 
-impl<W: Write> TarWriter<W> {
+impl<W: TarOutput> TarWriter<W> {
     pub(super) fn new(output: W) -> Self {
         Self { output, written: 0 }
     }
@@ -48,6 +54,7 @@ impl<W: Write> TarWriter<W> {
         entry: &Entry,
         content: &mut dyn Read,
     ) -> io::Result<()> {
+        self.output.announce(name, entry);
         let header = header(name, entry);
         match &entry.extents {
             Some(extents) => self.sparse(header, extents, content),
@@ -65,6 +72,7 @@ impl<W: Write> TarWriter<W> {
         entry: &Entry,
         write: &dyn Fn(&mut dyn Write) -> io::Result<()>,
     ) -> io::Result<()> {
+        self.output.announce(name, entry);
         let size = self.head(header(name, entry), Records::new())?;
         let mut data =
             io::BufWriter::with_capacity(1 << 16, Counted { inner: &mut self.output, bytes: 0 });

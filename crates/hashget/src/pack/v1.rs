@@ -13,7 +13,7 @@ use super::verdict::Reason;
 use crate::formats;
 use crate::hashdb::HashDbError;
 use crate::model::manifest::{FileV1, ManifestV1, PackageV1};
-use crate::model::{Digest, Entry, Kind, Member};
+use crate::model::{Digest, Entry, Kind, Member, add_bytes, total_bytes};
 
 /// Decides what a version 1 archive leaves out. `packages` are sorted by URL.
 pub(super) fn plan(
@@ -35,7 +35,7 @@ pub(super) fn plan(
             Some((holder, file)) => {
                 claims.give(index, Role::Made, holder);
                 uses[holder].files += 1;
-                uses[holder].bytes += file.size;
+                add_bytes(&mut uses[holder].bytes, file.size);
                 files.push(file);
             }
             None if entry.kind == (Kind::File { size: 0 }) => {}
@@ -53,7 +53,7 @@ pub(super) fn plan(
             })
             .collect(),
         files,
-        packagesize: chosen.iter().map(|&index| packages[index].record.size).sum(),
+        packagesize: total_bytes(chosen.iter().map(|&index| packages[index].record.size)),
         expires,
     };
     uses.retain(|used| used.files > 0);

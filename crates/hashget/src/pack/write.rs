@@ -6,17 +6,18 @@
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 
+use super::attributes;
 use super::open_file::{Listeners, OpenFile};
 use super::plan::Plan;
-use super::tar_writer::TarWriter;
+use super::tar_writer::{TarOutput, TarWriter};
 use super::verdict::Verdict;
 use super::{PackError, PackOptions};
 use crate::model::manifest::{
     EntryColumns, MANIFEST_NAME, Manifest, ManifestV1, Needs, Renamed, TreeSummary,
 };
-use crate::model::{Entry, Kind, Metadata, RelPath};
+use crate::model::{Entry, Kind, Metadata, RelPath, total_bytes};
 use crate::monitor::{Monitor, ProblemKind, Running};
-use crate::tree::{Entries, Scan, Stamp, inspect_open_file};
+use crate::tree::{Entries, InspectedFile, Scan, Stamp, inspect_open_file};
 
 /// Writes one archive.
 pub(super) struct Writer<'a> {
@@ -36,7 +37,7 @@ pub(super) struct Writer<'a> {
 }
 
 /// Writes the manifest of a plan into the tar.
-fn put_manifest<W: Write>(
+fn put_manifest<W: TarOutput>(
     tar: &mut TarWriter<W>,
     scan: &Scan,
     plan: &mut Plan,
@@ -78,7 +79,7 @@ pub(super) fn with_manifest<R>(
             sha256: entries.tree_digest(),
             entries: entries.len() as u64,
             files: (0..entries.len()).filter(|&index| is_file(entries.file(index))).count() as u64,
-            bytes: entries.iter().filter_map(file_size).sum(),
+            bytes: total_bytes(entries.iter().filter_map(file_size)),
         },
         packages: std::mem::take(&mut plan.packages),
         archived: EntryColumns::new(entries, &archived, options.hashes.archived()),
@@ -91,7 +92,7 @@ pub(super) fn with_manifest<R>(
 }
 
 /// Writes the manifest that `write` produces, twice: first only to get its length.
-fn put_text<W: Write>(tar: &mut TarWriter<W>, write: WriteText<'_>) -> Result<(), PackError> {
+fn put_text<W: TarOutput>(tar: &mut TarWriter<W>, write: WriteText<'_>) -> Result<(), PackError> {
     let mut length = Counter(0);
     write(&mut length).map_err(PackError::Write)?;
     let entry = Entry {
@@ -133,7 +134,7 @@ fn stored_name(entries: &Entries) -> RelPath {
 
 impl Writer<'_> {
     /// Writes everything to `output` and returns it, complete but not flushed.
-    pub(super) fn write<W: Write>(
+    pub(super) fn write<W: TarOutput>(
         &mut self,
         output: W,
         version_one: Option<&ManifestV1>,
@@ -224,7 +225,7 @@ impl Writer<'_> {
     fn is_name_of(&self, name: usize, first: usize, now: Option<&Stamp>) -> bool {
         let path = &self.scan.entries[name].path;
         let opened = self.scan.root.open_file(path);
-        match opened.and_then(|file| Ok(inspect_open_file(&file)?.1)) {
+        match opened.and_then(|file| Ok(inspect_open_file(&file)?.stamp)) {
             Ok(stamp) => {
                 now.is_some_and(|now| (now.device, now.inode) == (stamp.device, stamp.inode))
             }
@@ -242,7 +243,7 @@ impl Writer<'_> {
         }
     }
 
-    fn put<W: Write>(
+    fn put<W: TarOutput>(
         &mut self,
         tar: &mut TarWriter<W>,
         index: usize,
@@ -268,14 +269,16 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn put_file<W: Write>(
+    fn put_file<W: TarOutput>(
         &mut self,
         tar: &mut TarWriter<W>,
         index: usize,
         name: &[u8],
     ) -> Result<(), PackError> {
         let path = self.scan.entries[index].path.clone();
-        let (metadata, file) = match OpenFile::open(&self.scan.root, &path) {
+        let scanned = &self.scan.entries[index];
+        let size = if let Kind::File { size } = scanned.kind { size } else { 0 };
+        let (inspected, file) = match OpenFile::open(&self.scan.root, &path, size) {
             Ok(opened) => opened,
             Err(error) => {
                 self.part_names(index, None);
@@ -286,6 +289,16 @@ impl Writer<'_> {
                 return Ok(());
             }
         };
+        let InspectedFile { mut metadata, problem, .. } = inspected;
+        let dropped = attributes::drop_too_large(attributes::names_of(scanned), &mut metadata);
+        if dropped && scanned.metadata.xattrs != metadata.xattrs {
+            attributes::report(&path, self.monitor);
+        }
+        // Otherwise the scan has reported it.
+        if let Some(problem) = problem.filter(|_| scanned.metadata.xattrs != metadata.xattrs) {
+            let problem = format!("archived without some of its attributes: {problem}");
+            self.monitor.problem(ProblemKind::Incomplete, &path, problem);
+        }
         self.part_names(index, Some(file.stamp()));
         let mut now = Entry {
             path: path.clone(),

@@ -14,7 +14,7 @@ use crate::archive::{ArchiveError, manifest_path, stream};
 use crate::formats::tar::{RawKind, TarEntry};
 use crate::limits::Limits;
 use crate::model::manifest::{MANIFEST_NAME, ManifestError, ManifestHeader};
-use crate::model::{Digest, Kind, MemberMetadata, Metadata, RelPath, escaped};
+use crate::model::{Digest, Kind, MemberMetadata, Metadata, RelPath, add_bytes, escaped};
 use crate::monitor::{Monitor, ProblemKind, Running, Step, Total};
 use crate::storage::ArchiveSource;
 use crate::wording::one_line;
@@ -256,7 +256,7 @@ impl Extracting<'_> {
         self.found.folders.remove(&path);
         self.found.entries.insert(&path, sha256);
         self.found.files += 1;
-        self.found.bytes += size;
+        add_bytes(&mut self.found.bytes, size);
         self.progress.advance(0, 1);
         Ok(())
     }

@@ -10,7 +10,7 @@ use super::Summary;
 use super::path_map::{PathMap, path_of};
 use crate::model::manifest::{EntryTable, ManifestError};
 use crate::model::{
-    Digest, Entry, Kind, Metadata, RelPath, Timestamp, TreeDigest, Xattrs, entry_digest,
+    Digest, Entry, Kind, Metadata, RelPath, Timestamp, TreeDigest, Xattrs, add_bytes, entry_digest,
 };
 
 /// Who says what a folder's metadata is; the least decides. The archive is before all packages.
@@ -361,7 +361,7 @@ impl<'l> Proof<'l> {
         summary.entries += all;
         if let Kind::File { size } = entry.kind {
             summary.files += all;
-            summary.bytes += size;
+            add_bytes(&mut summary.bytes, size);
         }
         self.tree.add(name, entry_digest(&entry.path, entry, first));
         for name in names {

@@ -27,7 +27,7 @@ use crate::limits::Limits;
 use crate::model::manifest::{
     AnyManifest, EntryTable, Manifest, ManifestHeader, ManifestV1, Renamed,
 };
-use crate::model::{Metadata, RelPath};
+use crate::model::{Metadata, RelPath, total_bytes};
 use crate::monitor::{Monitor, ProblemKind, Running, Step, Total};
 use crate::storage::ArchiveSource;
 use extract::Extracted;
@@ -209,7 +209,7 @@ impl Restorer<'_> {
         monitor: &dyn Monitor,
     ) -> Result<Summary, RestoreError> {
         let nothing = EntryTable::default();
-        let bytes = manifest.files.iter().map(|file| file.size).sum();
+        let bytes = total_bytes(manifest.files.iter().map(|file| file.size));
         let run = self.run(target, &nothing, &[], bytes, monitor);
         v1::restore_files(&run, manifest)?;
         let summary = finish::finish_v1(run, extracted, options)?;

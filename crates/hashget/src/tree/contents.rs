@@ -19,8 +19,13 @@ pub struct Held {
     pub extents: Option<Vec<Extent>>,
     /// The stamp of the file before it was read.
     pub stamp: Stamp,
+    /// Its size in bytes, holes included: that of the stamp, unless it was read [to its end](ContentsReader::to_end).
+    pub size: u64,
     /// Was all of it read, and was the stamp the same afterwards?
     pub steady: bool,
+    /// Does it end elsewhere than where the file system says, although nobody changed it? Files that are made when they
+    /// are read are like that.
+    pub size_is_wrong: bool,
 }
 
 /// Reads a file to its end through `buffer` and reports the bytes to `progress`. Returns the digest of what was read,
@@ -49,9 +54,9 @@ pub struct ContentsReader {
     data: ExtentReader,
     extents: Option<Vec<Extent>>,
     stamp: Stamp,
-    /// Bytes read so far, and expected in all.
+    /// Bytes read so far, and expected in all; `None`: as many as there are.
     bytes: u64,
-    expected: u64,
+    expected: Option<u64>,
 }
 
 impl ContentsReader {
@@ -68,10 +73,18 @@ impl ContentsReader {
         } else {
             None
         };
-        let all = vec![Extent { offset: 0, length: stamp.size }];
-        let data = ExtentReader::new(file, extents.clone().unwrap_or(all));
-        let expected = data.extents.iter().map(|extent| extent.length).sum();
+        let data = match extents.clone() {
+            Some(extents) => ExtentReader::new(file, extents),
+            None => ExtentReader::whole(file, stamp.size),
+        };
+        let expected = Some(data.extents.iter().map(|extent| extent.length).sum());
         Ok(Self { data, extents, stamp, bytes: 0, expected })
+    }
+
+    /// The same for a file whose size is not what the file system reports: it is read to its end.
+    pub(crate) fn to_end(file: File, stamp: Stamp) -> Self {
+        let data = ExtentReader::new(file, vec![Extent { offset: 0, length: u64::MAX }]);
+        Self { data, extents: None, stamp, bytes: 0, expected: None }
     }
 
     /// The stamp of the file before it was read.
@@ -86,9 +99,14 @@ impl ContentsReader {
 
     /// The state of the file, if it was read to its end; with the file.
     pub fn finish(self) -> io::Result<(Held, File)> {
-        let file = self.data.file;
-        let steady = self.bytes == self.expected && stamp_of(&file)?.0 == self.stamp;
-        Ok((Held { extents: self.extents, stamp: self.stamp, steady }, file))
+        let Self { data, extents, stamp, bytes, expected } = self;
+        let ExtentReader { file, end, .. } = data;
+        let is_whole = expected.is_none_or(|expected| bytes == expected) && end != End::Further;
+        let is_same = stamp_of(&file)?.0 == stamp;
+        let size = if expected.is_some() { stamp.size } else { bytes };
+        let (steady, size_is_wrong) =
+            (is_same && is_whole, is_same && !is_whole && extents.is_none());
+        Ok((Held { extents, stamp, size, steady, size_is_wrong }, file))
     }
 }
 
@@ -129,6 +147,19 @@ fn data_extents(file: &File, size: u64, most: usize) -> io::Result<Option<Vec<Ex
     Ok((!whole).then_some(extents))
 }
 
+/// Where a file without holes ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// That does not matter.
+    Any,
+    /// Not where it was read to so far; it should end here.
+    Expected(u64),
+    /// Where its size says.
+    Found,
+    /// Further on than its size says.
+    Further,
+}
+
 /// Reads the data of a file and skips the holes.
 struct ExtentReader {
     file: File,
@@ -137,27 +168,60 @@ struct ExtentReader {
     current: usize,
     /// Bytes of it that are read.
     done: u64,
+    end: End,
 }
 
 impl ExtentReader {
     fn new(file: File, extents: Vec<Extent>) -> Self {
-        Self { file, extents, current: 0, done: 0 }
+        Self { file, extents, current: 0, done: 0, end: End::Any }
+    }
+
+    /// Reads all of a file without holes, and finds out whether it ends there.
+    fn whole(file: File, size: u64) -> Self {
+        let extents = vec![Extent { offset: 0, length: size }];
+        Self { end: End::Expected(size), ..Self::new(file, extents) }
+    }
+
+    /// Reads at `offset`, at most `left` bytes and, where that is the end, one more: mostly this shows without a
+    /// further call that nothing follows.
+    fn read_at(&mut self, buffer: &mut [u8], offset: u64, left: u64) -> io::Result<usize> {
+        let End::Expected(end) = self.end else {
+            let length = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+            return self.file.read_at(&mut buffer[..length], offset);
+        };
+        let length = usize::try_from(left.saturating_add(1)).unwrap_or(usize::MAX);
+        let length = length.min(buffer.len());
+        let count = self.file.read_at(&mut buffer[..length], offset)?;
+        let read_to = offset + count as u64;
+        if read_to > end {
+            self.end = End::Further;
+            return Ok(count - 1);
+        }
+        if read_to == end && count < length {
+            self.end = End::Found;
+        }
+        Ok(count)
     }
 }
 
 impl Read for ExtentReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
         while let Some(extent) = self.extents.get(self.current) {
             let left = extent.length - self.done;
-            if left == 0 {
-                self.current += 1;
-                self.done = 0;
-                continue;
+            if left > 0 {
+                let count = self.read_at(buffer, extent.offset + self.done, left)?;
+                self.done += count as u64;
+                return Ok(count);
             }
-            let length = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
-            let count = self.file.read_at(&mut buffer[..length], extent.offset + self.done)?;
-            self.done += count as u64;
-            return Ok(count);
+            self.current += 1;
+            self.done = 0;
+        }
+        if let End::Expected(end) = self.end {
+            let more = self.file.read_at(&mut [0], end)?;
+            self.end = if more == 0 { End::Found } else { End::Further };
         }
         Ok(0)
     }

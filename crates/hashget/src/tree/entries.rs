@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::ops::Deref;
 
 use super::find::Finder;
-use crate::model::{Digest, Entry, Kind, RelPath, TreeDigest, entry_digest};
+use crate::model::{Digest, Entry, Kind, Metadata, RelPath, TreeDigest, entry_digest};
 use crate::parallel;
 
 /// The entries of a tree. Dereferences to a slice, sorted by path.
@@ -70,14 +70,18 @@ impl Entries {
         several_names: Vec<(usize, File)>,
     ) -> Self {
         let mut first_names: Vec<u32> = (0..compact(sorted.len())).collect();
-        let mut files: HashMap<File, usize> = HashMap::new();
+        let mut files: HashMap<File, Vec<usize>> = HashMap::new();
         let mut linked = Vec::new();
         for (index, file) in several_names {
-            let first = *files.entry(file).or_insert(index);
-            if first != index {
-                link(&mut sorted, index, first);
-                first_names[index] = compact(first);
-                linked.push(compact(first));
+            let firsts = files.entry(file).or_default();
+            let first = firsts.iter().find(|&&first| is_same_file(&sorted[first], &sorted[index]));
+            match first.copied() {
+                Some(first) => {
+                    link(&mut sorted, index, first);
+                    first_names[index] = compact(first);
+                    linked.push(compact(first));
+                }
+                None => firsts.push(index),
             }
         }
         let mut entries = Self { sorted, first_names, linked };
@@ -153,6 +157,11 @@ impl Entries {
         self.sorted[index] = entry;
     }
 
+    /// Gives one entry other metadata.
+    pub(crate) fn set_metadata(&mut self, index: usize, metadata: Metadata) {
+        self.sorted[index].metadata = metadata;
+    }
+
     /// Makes an entry a further name of another one that is not a link.
     pub(crate) fn make_link(&mut self, index: usize, first: usize) {
         link(&mut self.sorted, index, first);
@@ -186,6 +195,13 @@ impl Entries {
     }
 }
 
+/// Can two entries with the same device and inode number be names of one file? Some file systems give different files
+/// the same number.
+fn is_same_file(one: &Entry, other: &Entry) -> bool {
+    (&one.kind, &one.metadata, &one.sha256, &one.extents)
+        == (&other.kind, &other.metadata, &other.sha256, &other.extents)
+}
+
 /// Makes the entry at `index` a link to the one at `first`.
 fn link(entries: &mut [Entry], index: usize, first: usize) {
     let target = entries[first].path.clone();
@@ -198,7 +214,6 @@ fn link(entries: &mut [Entry], index: usize, first: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Metadata;
 
     fn path(text: &str) -> RelPath {
         RelPath::new(text).unwrap()

@@ -10,7 +10,7 @@ use std::os::fd::AsFd;
 use rustix::fs::{Mode, OFlags, openat};
 
 use super::contents::{ContentsReader, Held, read_contents};
-use super::inspect::inspect_open;
+use super::inspect::{InspectedFile, inspect_open_file};
 use crate::model::{Digest, Metadata};
 use crate::monitor::Running;
 
@@ -18,6 +18,17 @@ use crate::monitor::Running;
 const BUFFER_BYTES: usize = 128 * 1024;
 /// How often a changing file is read.
 const TRIES: usize = 3;
+
+/// A file that was hashed.
+pub(super) struct Hashed {
+    pub(super) sha256: Digest,
+    /// Its state while it was read.
+    pub(super) held: Held,
+    /// Its metadata at the same moment.
+    pub(super) metadata: Metadata,
+    /// Why not all of its attributes are known, if they are not.
+    pub(super) problem: Option<String>,
+}
 
 /// Hashes files, one after the other.
 pub(super) struct FileHasher<'a> {
@@ -31,18 +42,18 @@ impl<'a> FileHasher<'a> {
         Self { buffer: vec![0; BUFFER_BYTES], progress }
     }
 
-    /// The digest of the file `name` in an open folder, and its state and metadata at that moment.
-    pub(super) fn hash(
-        &mut self,
-        parent: impl AsFd,
-        name: &[u8],
-    ) -> io::Result<(Digest, Held, Metadata)> {
+    /// Hashes the file `name` in an open folder.
+    pub(super) fn hash(&mut self, parent: impl AsFd, name: &[u8]) -> io::Result<Hashed> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let mut file = File::from(openat(parent, name, flags, Mode::empty())?);
-        let mut tries = 0;
+        let (mut tries, mut to_end) = (0, false);
         loop {
-            let (metadata, stamp, allocated) = inspect_open(&file)?;
-            let reader = ContentsReader::with_stamp(file, stamp, allocated)?;
+            let InspectedFile { metadata, problem, stamp, allocated } = inspect_open_file(&file)?;
+            let reader = if to_end {
+                ContentsReader::to_end(file, stamp)
+            } else {
+                ContentsReader::with_stamp(file, stamp, allocated)?
+            };
             let mut buffer = std::mem::take(&mut self.buffer);
             let read =
                 read_contents(reader, &mut buffer, &mut |bytes| self.progress.advance(bytes, 0));
@@ -52,8 +63,9 @@ impl<'a> FileHasher<'a> {
             tries += 1;
             if held.steady || tries == TRIES {
                 self.progress.advance(0, 1);
-                return Ok((sha256, held, metadata));
+                return Ok(Hashed { sha256, held, metadata, problem });
             }
+            to_end = held.size_is_wrong;
         }
     }
 }

@@ -13,7 +13,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use crate::model::{Kind, Metadata, Timestamp, Xattrs};
+use crate::model::{Kind, Metadata, Timestamp, Xattrs, escaped};
 
 /// What changes when a file changes: device, inode, size, mtime and ctime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,9 +96,15 @@ pub(super) fn inspect(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<Inspect
     })
 }
 
+/// The extended attributes that could be read, and why others could not, if there are such.
+pub(super) struct Attributes {
+    pub(super) xattrs: Xattrs,
+    pub(super) problem: Option<String>,
+}
+
 /// The extended attributes of the entry at `path`; a symbolic link is not followed. (No system call takes an
 /// open folder and a name: see [`procfs_path`].)
-pub(super) fn attributes(path: &[u8]) -> io::Result<Xattrs> {
+pub(super) fn attributes(path: &[u8]) -> Attributes {
     read_xattrs(|buffer| llistxattr(path, buffer), |name, buffer| lgetxattr(path, name, buffer))
 }
 
@@ -107,26 +113,35 @@ pub(super) fn procfs_path(fd: BorrowedFd<'_>) -> std::path::PathBuf {
     format!("/proc/self/fd/{}", fd.as_raw_fd()).into()
 }
 
-/// The current metadata and stamp of an open regular file.
+/// What an open regular file is now.
+#[derive(Debug)]
+pub struct InspectedFile {
+    /// Its metadata, with the attributes that can be read.
+    pub metadata: Metadata,
+    /// Why not all of its attributes can be read, if that is so.
+    pub problem: Option<String>,
+    /// Its stamp.
+    pub stamp: Stamp,
+    /// The number of bytes that are allocated for it.
+    pub allocated: u64,
+}
+
+/// Inspects an open regular file.
 ///
 /// # Errors
 /// Its metadata cannot be read, or it is not a regular file.
-pub fn inspect_open_file(file: &File) -> io::Result<(Metadata, Stamp)> {
-    inspect_open(file).map(|(metadata, stamp, _)| (metadata, stamp))
-}
-
-/// Like [`inspect_open_file`], with the number of bytes allocated for the file.
-pub(super) fn inspect_open(file: &File) -> io::Result<(Metadata, Stamp, u64)> {
+pub fn inspect_open_file(file: &File) -> io::Result<InspectedFile> {
     let stat = fstat(file)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err(io::Error::other("it is no regular file any more"));
     }
     let stamp = stamp(&stat);
-    let xattrs = read_xattrs(
+    let Attributes { xattrs, problem } = read_xattrs(
         |buffer| flistxattr(file, buffer),
         |name, buffer| fgetxattr(file, name, buffer),
-    )?;
-    Ok((metadata(&stat, &stamp, xattrs), stamp, allocated(&stat)))
+    );
+    let metadata = metadata(&stat, &stamp, xattrs);
+    Ok(InspectedFile { metadata, problem, stamp, allocated: allocated(&stat) })
 }
 
 fn allocated(stat: &Stat) -> u64 {
@@ -145,33 +160,45 @@ const XATTR_MAX: usize = 64 * 1024;
 fn read_xattrs(
     list: impl Fn(&mut [u8]) -> rustix::io::Result<usize>,
     get: impl Fn(&CStr, &mut [u8]) -> rustix::io::Result<usize>,
-) -> io::Result<Xattrs> {
-    let mut small = [0; 256];
-    let mut large = Vec::new();
+) -> Attributes {
+    let (mut small, mut large) = ([0; 256], Vec::new());
+    let mut found = Attributes { xattrs: Xattrs::default(), problem: None };
     let names = match list(&mut small) {
-        Ok(length) => &small[..length],
-        // The file system does not support attributes.
-        Err(Errno::NOTSUP | Errno::NOSYS) => return Ok(Xattrs::default()),
         Err(Errno::RANGE) => {
             large.resize(XATTR_MAX, 0);
-            let length = list(&mut large)?;
-            &large[..length]
+            list(&mut large).map(|length| &large[..length])
         }
-        Err(error) => return Err(error.into()),
+        result => result.map(|length| &small[..length]),
     };
-    let mut xattrs = Xattrs::default();
+    let names = match names {
+        Ok(names) => names,
+        // The file system does not support attributes.
+        Err(Errno::NOTSUP | Errno::NOSYS) => return found,
+        Err(Errno::TOOBIG) => {
+            let most = XATTR_MAX >> 10;
+            found.problem = Some(format!("Linux lists at most {most} KiB of attribute names"));
+            return found;
+        }
+        Err(error) => {
+            found.problem = Some(io::Error::from(error).to_string());
+            return found;
+        }
+    };
     let mut value = Vec::new();
     for name in names.split_inclusive(|&byte| byte == 0) {
         let Ok(name) = CStr::from_bytes_with_nul(name) else { continue };
         value.resize(XATTR_MAX, 0);
         match get(name, &mut value) {
             Ok(length) => {
-                xattrs.insert(name.to_bytes().into(), value[..length].into());
+                found.xattrs.insert(name.to_bytes().into(), value[..length].into());
             }
-            // It was removed after it was listed, or may not be read.
-            Err(Errno::NODATA | Errno::PERM | Errno::ACCESS) => {}
-            Err(error) => return Err(error.into()),
+            // It was removed since it was listed.
+            Err(Errno::NODATA) => {}
+            Err(error) => {
+                let error = io::Error::from(error);
+                found.problem = Some(format!("{}: {error}", escaped(name.to_bytes())));
+            }
         }
     }
-    Ok(xattrs)
+    found
 }

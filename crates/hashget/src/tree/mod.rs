@@ -26,7 +26,7 @@ pub use contents::{ContentsReader, Held};
 pub use entries::Entries;
 pub(crate) use find::Finder;
 pub use globs::{BadGlob, Globs};
-pub use inspect::{Stamp, inspect_open_file};
+pub use inspect::{InspectedFile, Stamp, inspect_open_file};
 pub use open::TreeRoot;
 pub(crate) use open::need_procfs;
 
@@ -173,7 +173,11 @@ pub fn read_entry(path: &Path) -> std::io::Result<Entry> {
     let folder = root.open_directory(&RelPath::root())?;
     let mut found = inspect::inspect(folder.as_fd(), &name)?;
     let path = [root.path().as_os_str().as_bytes(), b"/", name.to_bytes()].concat();
-    found.metadata.xattrs = inspect::attributes(&path)?;
+    let attributes = inspect::attributes(&path);
+    if let Some(problem) = attributes.problem {
+        return Err(std::io::Error::other(problem));
+    }
+    found.metadata.xattrs = attributes.xattrs;
     let mut entry = Entry {
         path: relative,
         kind: found.kind,
@@ -184,7 +188,7 @@ pub fn read_entry(path: &Path) -> std::io::Result<Entry> {
     if matches!(entry.kind, Kind::File { .. }) {
         let reader = ContentsReader::new(root.open_file(&entry.path)?)?;
         let (sha256, held, _) = read_contents(reader, &mut [0; 1 << 16], &mut |_| {})?;
-        entry.kind = Kind::File { size: held.stamp.size };
+        entry.kind = Kind::File { size: held.size };
         (entry.sha256, entry.extents) = (Some(sha256), held.extents);
     }
     Ok(entry)

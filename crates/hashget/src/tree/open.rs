@@ -62,6 +62,11 @@ impl TreeRoot {
         self.open_below(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW)
     }
 
+    /// Is there anything at `path`?
+    pub(crate) fn has(&self, path: &RelPath) -> bool {
+        self.open_below(path, OFlags::PATH | OFlags::NOFOLLOW).is_ok()
+    }
+
     /// Opens the regular file at `path` for reading. Never blocks on a fifo or a device.
     pub fn open_file(&self, path: &RelPath) -> io::Result<File> {
         self.open_below(path, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK).map(File::from)

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 
 use rustix::fs::{Dir, Mode, OFlags, openat};
 
-use super::inspect::{Inspected, attributes, inspect, procfs_path};
+use super::inspect::{Attributes, Inspected, attributes, inspect, procfs_path};
 use super::open::TreeRoot;
 use super::order::{arrange, places};
 use super::scan_cache::{Line, ScanCache};
@@ -67,7 +67,12 @@ pub(super) fn walk(
     let (open, names) = walker.open(RelPath::root()).map_err(unreadable)?;
     let mut top = inspect(open.fd.as_fd(), c".").map_err(unreadable)?;
     walker.device = top.stamp.device;
-    top.metadata.xattrs = open.attributes(c".").map_err(unreadable)?;
+    let Attributes { xattrs, problem } = open.attributes(c".");
+    top.metadata.xattrs = xattrs;
+    if let Some(problem) = problem {
+        let name = root.path().display().to_string();
+        monitor.problem(ProblemKind::Incomplete, &name, without_attributes(&problem));
+    }
     let top = entry(RelPath::root(), top);
     let walker = walker;
     walker.entries().push(top);
@@ -105,6 +110,10 @@ fn gather(mut entries: Vec<Entry>, results: Vec<Work<'_>>, monitor: &dyn Monitor
             Finding::Problem(kind, message) => {
                 monitor.problem(kind, &path, message);
                 Absence::Unreadable
+            }
+            Finding::Attributes(problem) => {
+                monitor.problem(ProblemKind::Incomplete, &path, without_attributes(&problem));
+                continue;
             }
         };
         if let Some(reason) = absence.worth_a_word() {
@@ -174,8 +183,8 @@ pub(super) struct Item {
     pub(super) entry: Entry,
     /// The identity of the file, if it may have several names.
     pub(super) identity: Option<Identity>,
-    /// The number of the folder, if it is walked, too.
-    pub(super) folder: Option<u32>,
+    /// Is it a folder that is walked, too?
+    pub(super) is_walked: bool,
 }
 
 /// Something other than an entry, found at a path.
@@ -184,10 +193,21 @@ pub(super) enum Finding {
     Absent(Absence),
     /// It cannot be read.
     Problem(ProblemKind, String),
+    /// Not all of its attributes can be read.
+    Attributes(String),
+}
+
+fn without_attributes(problem: &str) -> String {
+    format!("kept without some of its attributes, which cannot be read: {problem}")
 }
 
 impl OpenFolder {
-    pub(super) fn attributes(&self, name: &CStr) -> io::Result<crate::model::Xattrs> {
+    /// The names in it now, sorted.
+    pub(super) fn names(&self) -> io::Result<Vec<CString>> {
+        names_in(&self.fd)
+    }
+
+    pub(super) fn attributes(&self, name: &CStr) -> Attributes {
         let folder = self.kernel_path.as_os_str().as_bytes();
         attributes(&[folder, b"/", name.to_bytes()].concat())
     }
@@ -201,25 +221,33 @@ impl Walker<'_> {
     /// Opens a folder and reads its names, sorted.
     pub(super) fn open(&self, path: RelPath) -> io::Result<(OpenFolder, Vec<CString>)> {
         let fd = self.root.open_directory(&path)?;
-        let mut names = Vec::new();
-        for entry in Dir::read_from(&fd)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            if name != c"." && name != c".." {
-                names.push(name.to_owned());
-            }
-        }
+        let mut names = names_in(&fd)?;
         let is_cache = self.options.exclude_caches && is_cache(&fd);
         if is_cache {
             names.retain(|name| &**name == c"CACHEDIR.TAG");
         }
-        names.sort_unstable();
         if let Some(cache) = self.cache {
             cache.meet(&fd);
         }
         let kernel_path = procfs_path(fd.as_fd());
         Ok((OpenFolder { path, fd, kernel_path, is_cache }, names))
     }
+}
+
+/// The names in an open folder, sorted.
+fn names_in(folder: &OwnedFd) -> io::Result<Vec<CString>> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name != c"." && name != c".." {
+            names.push(name.to_owned());
+        }
+    }
+    names.sort_unstable();
+    // While names come and go, some file systems list one of them twice.
+    names.dedup();
+    Ok(names)
 }
 
 fn is_cache(folder: &OwnedFd) -> bool {

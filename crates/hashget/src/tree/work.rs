@@ -9,14 +9,16 @@ use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use rustix::io::Errno;
+
 use super::Absence;
-use super::hashing::FileHasher;
-use super::inspect::inspect;
+use super::hashing::{FileHasher, Hashed};
+use super::inspect::{Attributes, inspect};
 use super::order::Part;
 use super::scan_cache::{Known, Line};
 use super::tasks::Task;
 use super::walk::{Batch, Finding, Folder, Identity, Item, OpenFolder, Walker, entry};
-use crate::model::{Kind, RelPath};
+use crate::model::{Kind, RelPath, add_bytes};
 use crate::monitor::ProblemKind;
 
 /// A thread hashes this many files, or files of this many bytes, before it looks for other work.
@@ -73,7 +75,10 @@ impl<'a> Work<'a> {
         let Folder { path, number } = folder;
         match self.walker.open(path.clone()) {
             Ok((open, names)) => self.look(&Arc::new(open), number, &names),
-            Err(error) => self.problem(path, &error),
+            Err(error) => {
+                let is_there = self.walker.root.has(&path);
+                self.problem(path, &error, is_there);
+            }
         }
     }
 
@@ -92,13 +97,14 @@ impl<'a> Work<'a> {
         };
         let mut current = batch(0);
         current.found.reserve_exact(names.len());
+        let mut vanished = Vec::new();
         for name in names {
-            if let Some(item) = self.item(folder, name) {
+            if let Some(item) = self.item(folder, name, &mut vanished) {
                 if item.entry.sha256.is_none()
                     && let Kind::File { size } = item.entry.kind
                 {
                     current.files += 1;
-                    current.bytes += size;
+                    add_bytes(&mut current.bytes, size);
                 }
                 current.found.push(item);
             }
@@ -108,6 +114,20 @@ impl<'a> Work<'a> {
             }
         }
         self.pass_on(current);
+        self.report_vanished(folder, vanished);
+    }
+
+    /// Names that were listed and then not found: those that are still listed are files that cannot be read.
+    fn report_vanished(&mut self, folder: &OpenFolder, vanished: Vec<CString>) {
+        if vanished.is_empty() {
+            return;
+        }
+        let listed = folder.names().unwrap_or_default();
+        for name in vanished {
+            let Ok(path) = folder.path.join(name.to_bytes()) else { continue };
+            let is_listed = listed.binary_search(&name).is_ok();
+            self.problem(path, &Errno::NOENT.into(), is_listed);
+        }
     }
 
     fn pass_on(&mut self, batch: Batch) {
@@ -119,8 +139,21 @@ impl<'a> Work<'a> {
     }
 
     /// Inspects one name.
-    fn item(&mut self, folder: &Arc<OpenFolder>, name: &CStr) -> Option<Item> {
-        let path = folder.path.join(name.to_bytes()).ok()?;
+    fn item(
+        &mut self,
+        folder: &Arc<OpenFolder>,
+        name: &CStr,
+        vanished: &mut Vec<CString>,
+    ) -> Option<Item> {
+        let path = match folder.path.join(name.to_bytes()) {
+            Ok(path) => path,
+            Err(error) => {
+                let problem = format!("has a name that is not kept: {error}");
+                let finding = Finding::Problem(ProblemKind::Incomplete, problem);
+                self.findings.push((folder.path.clone(), finding));
+                return None;
+            }
+        };
         let options = self.walker.options;
         if options.exclude.matches(self.walker.root.path(), &path) {
             if options.for_explaining {
@@ -130,8 +163,12 @@ impl<'a> Work<'a> {
         }
         match self.inspected(folder, name, path.clone()) {
             Ok(item) => item,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                vanished.push(name.to_owned());
+                None
+            }
             Err(error) => {
-                self.problem(path, &error);
+                self.problem(path, &error, true);
                 None
             }
         }
@@ -149,37 +186,39 @@ impl<'a> Work<'a> {
         if self.walker.options.skip_files.contains(&identity) {
             return Ok(None);
         }
-        let (mut known, mut number) = (None, None);
+        let (mut known, mut is_walked) = (None, false);
         match inspected.kind {
             Kind::Socket => {
                 self.findings.push((path, Finding::Absent(Absence::Socket)));
                 return Ok(None);
             }
             Kind::File { .. } => known = self.walker.cache.and_then(|cache| cache.get(&stamp)),
-            Kind::Directory => number = self.enter(&path, stamp.device),
+            Kind::Directory => is_walked = self.may_be_entered(&path, stamp.device),
             _ => {}
         }
-        // A file that will be hashed has its attributes read once it is open; some files are known to have
-        // none.
+        // The attributes of a file that will be hashed are read when it is open; some are known to have none.
         let to_be_hashed = known.is_none() && matches!(inspected.kind, Kind::File { .. });
         if !to_be_hashed && !known.is_some_and(|known| known.bare) {
-            inspected.metadata.xattrs = folder.attributes(name)?;
+            let Attributes { xattrs, problem } = folder.attributes(name);
+            inspected.metadata.xattrs = xattrs;
+            self.attributes_problem(&path, problem);
         }
         let several = inspected.several_names && inspected.kind != Kind::Directory;
         let mut entry = entry(path, inspected);
         entry.sha256 = known.map(|known| known.sha256);
-        Ok(Some(Item { entry, identity: several.then_some(identity), folder: number }))
+        Ok(Some(Item { entry, identity: several.then_some(identity), is_walked }))
     }
 
-    /// Adds a task for a folder; returns the folder's number, unless it must not be entered.
-    fn enter(&mut self, path: &RelPath, device: u64) -> Option<u32> {
-        if self.walker.options.one_file_system && device != self.walker.device {
+    fn attributes_problem(&mut self, path: &RelPath, problem: Option<String>) {
+        self.findings.extend(problem.map(|problem| (path.clone(), Finding::Attributes(problem))));
+    }
+
+    fn may_be_entered(&mut self, path: &RelPath, device: u64) -> bool {
+        let may = !self.walker.options.one_file_system || device == self.walker.device;
+        if !may {
             self.findings.push((path.clone(), Finding::Absent(Absence::OtherFileSystem)));
-            return None;
         }
-        let number = self.walker.folders.fetch_add(1, Ordering::Relaxed);
-        self.walker.tasks.add(Folder { path: path.clone(), number });
-        Some(number)
+        may
     }
 
     /// Hashes the files of a batch that need it.
@@ -197,7 +236,8 @@ impl<'a> Work<'a> {
             match self.hash_item(&folder, item) {
                 Ok(()) => true,
                 Err(error) => {
-                    self.problem(item.entry.path.clone(), &error);
+                    let is_there = self.walker.root.has(&item.entry.path);
+                    self.problem(item.entry.path.clone(), &error, is_there);
                     false
                 }
             }
@@ -207,24 +247,28 @@ impl<'a> Work<'a> {
 
     fn hash_item(&mut self, folder: &OpenFolder, item: &mut Item) -> io::Result<()> {
         let entry = &mut item.entry;
-        let (sha256, held, metadata) = self.hasher.hash(&folder.fd, entry.path.file_name())?;
+        let hashed = self.hasher.hash(&folder.fd, entry.path.file_name())?;
+        let Hashed { sha256, held, metadata, problem } = hashed;
         if item.identity.is_some() {
             // The name may refer to another file by now, which has other names.
             item.identity = Some((held.stamp.device, held.stamp.inode));
         }
         // A file with holes is cheap to read again, and its digest alone does not say where they are.
-        if let (Some(cache), true, None) = (self.walker.cache, held.steady, &held.extents) {
+        let is_complete = held.steady && problem.is_none() && held.size == held.stamp.size;
+        if let (Some(cache), true, None) = (self.walker.cache, is_complete, &held.extents) {
             let known = Known { sha256, bare: metadata.xattrs.is_empty() };
             self.lines.extend(cache.line(&held.stamp, known));
         }
-        entry.kind = Kind::File { size: held.stamp.size };
+        entry.kind = Kind::File { size: held.size };
         entry.metadata = metadata;
         entry.sha256 = Some(sha256);
         entry.extents = held.extents;
+        self.attributes_problem(&item.entry.path, problem);
         Ok(())
     }
 
-    /// Adds a complete batch to the entries.
+    /// Adds a complete batch to the entries. Only now its folders become tasks, so that nothing is found below a folder
+    /// that is not an entry itself.
     fn keep(&mut self, batch: Batch) {
         let mut entries = self.walker.entries();
         let (start, count) = (entries.len(), batch.found.len());
@@ -232,18 +276,19 @@ impl<'a> Work<'a> {
         self.parts.push(Part { folder, number, start, count });
         for (item, index) in batch.found.into_iter().zip(start..) {
             self.several_names.extend(item.identity.map(|identity| (index, identity)));
-            self.folders.extend(item.folder.map(|number| (index, number)));
+            if item.is_walked {
+                let number = self.walker.folders.fetch_add(1, Ordering::Relaxed);
+                self.folders.push((index, number));
+                self.walker.tasks.add(Folder { path: item.entry.path.clone(), number });
+            }
             entries.push(item.entry);
         }
     }
 
-    fn problem(&mut self, path: RelPath, error: &io::Error) {
-        // A file that vanished after it was listed never belonged to the tree.
-        let kind = if error.kind() == io::ErrorKind::NotFound {
-            ProblemKind::Note
-        } else {
-            ProblemKind::Incomplete
-        };
+    /// Reports what cannot be read. What is not there any more never belonged to the tree.
+    fn problem(&mut self, path: RelPath, error: &io::Error, is_there: bool) {
+        let vanished = error.kind() == io::ErrorKind::NotFound && !is_there;
+        let kind = if vanished { ProblemKind::Note } else { ProblemKind::Incomplete };
         self.findings.push((path, Finding::Problem(kind, format!("cannot be read: {error}"))));
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use hashget::archive::host_of;
-use hashget::model::Amount;
+use hashget::model::{Amount, total_bytes};
 use hashget::pack::{DetectorUse, Heavy, PackageUse, Summary};
 use serde_json::json;
 
@@ -84,7 +84,7 @@ pub(super) fn print(
 }
 
 fn package_bytes(summary: &Summary) -> u64 {
-    summary.packages.iter().map(|package| package.size).sum()
+    total_bytes(summary.packages.iter().map(|package| package.size))
 }
 
 /// Lists the packages without a permanent URL; only a few of them, if there are many.

@@ -5,7 +5,7 @@
 use askama::Template;
 use hashget::archive::{Folder, Subtree, Survey, SurveyedPackage};
 use hashget::model::manifest::Package;
-use hashget::model::{Amount, Evidence, display_name, escaped};
+use hashget::model::{Amount, Evidence, display_name, escaped, total_bytes};
 use serde_json::{Value, json};
 
 use crate::output::{counted, ratio, size};
@@ -144,7 +144,7 @@ fn percent(part: u64, whole: u64) -> String {
 fn figures(survey: &Survey, facts: &Facts<'_>) -> Vec<Figure> {
     let (given, archived) = (survey.given(), survey.archived());
     let all: Amount = [given, archived].into_iter().sum();
-    let download: u64 = survey.packages.iter().map(|package| package.size).sum();
+    let download: u64 = total_bytes(survey.packages.iter().map(|package| package.size));
     let files = |amount: Amount| counted(amount.files, "file", "files");
     let mut figures = vec![
         Figure { title: "The tree", number: size(all.bytes), more: files(all) },
@@ -201,7 +201,7 @@ fn part_rows(parts: &[Subtree], whole: Amount) -> Vec<PartRow> {
 }
 
 fn hosts(hosts: &[(String, u64)]) -> Vec<HostRow> {
-    let whole = hosts.iter().map(|(_, bytes)| bytes).sum();
+    let whole = total_bytes(hosts.iter().map(|(_, bytes)| *bytes));
     let row = |(host, bytes): &(String, u64)| HostRow {
         name: shown(host),
         size: size(*bytes),

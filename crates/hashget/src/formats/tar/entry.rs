@@ -8,7 +8,7 @@ use super::reader::TarReader;
 use crate::model::{Extent, MemberMetadata};
 
 /// The type of an entry; link targets raw, as stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum RawKind {
     /// A regular file.
     File {

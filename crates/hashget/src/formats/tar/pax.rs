@@ -189,16 +189,16 @@ pub(super) fn time(value: &[u8]) -> Result<Timestamp, String> {
     let digit = |index| u32::from(fraction.get(index).map_or(0, |digit| digit - b'0'));
     let nanoseconds = (0..9).fold(0, |sum, index| sum * 10 + digit(index));
     let finer = fraction.iter().skip(9).any(|&digit| digit != b'0');
-    let seconds = i64::try_from(whole).map_err(|_| bad())?;
-    if !negative {
-        return Ok(Timestamp { seconds, nanoseconds });
-    }
-    let before = nanoseconds + u32::from(finer);
-    Ok(match before {
-        0 => Timestamp { seconds: -seconds, nanoseconds: 0 },
-        _ => Timestamp { seconds: -seconds - 1, nanoseconds: 1_000_000_000 - before },
+    let size = i128::from(whole) * BILLION + i128::from(nanoseconds);
+    let time = if negative { -size - i128::from(finer) } else { size };
+    Ok(Timestamp {
+        seconds: i64::try_from(time.div_euclid(BILLION)).map_err(|_| bad())?,
+        nanoseconds: u32::try_from(time.rem_euclid(BILLION)).map_err(|_| bad())?,
     })
 }
+
+/// Nanoseconds of a second.
+const BILLION: i128 = 1_000_000_000;
 
 /// Decodes `%41` to `A`; text that is not such an escape is kept.
 fn percent_decoded(name: &[u8]) -> Vec<u8> {
@@ -247,11 +247,24 @@ mod tests {
             ("-1.0000000001", -2, 999_999_999),
             ("-1.9999999999", -2, 0),
             ("5.", 5, 0),
+            ("-9223372036854775808", i64::MIN, 0),
+            ("9223372036854775807.999999999", i64::MAX, 999_999_999),
         ];
         for (text, seconds, nanoseconds) in cases {
             assert_eq!(time(text.as_bytes()), Ok(Timestamp { seconds, nanoseconds }), "{text}");
         }
-        for bad in ["", "-", "1e9", "+1", "1.2.3", "99999999999999999999", ".5", " 1"] {
+        for bad in [
+            "",
+            "-",
+            "-9223372036854775808.1",
+            "1e9",
+            "+1",
+            "1.2.3",
+            "99999999999999999999",
+            "9223372036854775808",
+            ".5",
+            " 1",
+        ] {
             assert!(time(bad.as_bytes()).is_err(), "{bad}");
         }
     }

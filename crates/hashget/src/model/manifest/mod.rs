@@ -100,10 +100,22 @@ impl ManifestHeader {
     /// [`ManifestError::Needs`] and [`ManifestError::Version`] of a manifest that only a newer hashget reads;
     /// [`ManifestError::Json`] otherwise.
     pub(crate) fn read(file: impl Read + Seek, limit: u64) -> Result<Self, ManifestError> {
-        let header: Self = from_start(file, limit)?;
-        header.needs.check(FEATURES)?;
-        match header.version {
-            None | Some(1 | 2) => Ok(header),
+        from_start::<Self>(file, limit)?.checked()
+    }
+
+    /// The same of JSON that is read once.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub(crate) fn from_reader(json: impl Read) -> Result<Self, ManifestError> {
+        let header: Self = serde_json::from_reader(BufReader::with_capacity(1 << 16, json))?;
+        header.checked()
+    }
+
+    fn checked(self) -> Result<Self, ManifestError> {
+        self.needs.check(FEATURES)?;
+        match self.version {
+            None | Some(1 | 2) => Ok(self),
             Some(found) => Err(ManifestError::Version { found }),
         }
     }
