@@ -119,7 +119,7 @@ fn begins_an_error(before: &str) -> bool {
 
 /// Can the text of an error end before `after`?
 fn ends_an_error(after: &str) -> bool {
-    after.is_empty() || after.starts_with([';', ')', ',', ':'])
+    after.is_empty() || after.starts_with([';', ')', ',', ':', ' '])
 }
 
 /// The texts of several errors, each without the URLs that those before it have named.
