@@ -42,7 +42,7 @@ fn wanted_packages_are_understood() {
         ("build=", "built="),
         ("package=\"100\"", "package=\"-1\""),
     ] {
-        assert_eq!(names(&package("w").replace(field, instead)), (Vec::new(), Ok(())), "{field}");
+        assert_eq!(names(package("w").replace(field, instead)), (Vec::new(), Ok(())), "{field}");
     }
 }
 
@@ -88,23 +88,23 @@ fn hostile_lists_cost_little() {
     let good = package("w");
     // Packages before the damage are passed on.
     for bad in ["<package><name>w", "<package ><name>w</name></b>", "<a", "<!--"] {
-        let (found, outcome) = names(&format!("{good}{bad}"));
+        let (found, outcome) = names(format!("{good}{bad}"));
         assert_eq!((found.len(), outcome.is_err()), (1, true), "{bad}");
     }
     // Damaged packages are skipped.
     for bad in
         ["<package><a></package>", "<package><name>w", "</b>", "<package><a></b></c></package>"]
     {
-        let (found, outcome) = names(&format!("{good}{bad}{good}"));
+        let (found, outcome) = names(format!("{good}{bad}{good}"));
         assert_eq!((found.len(), outcome), (2, Ok(())), "{bad}");
     }
     for endless in ["<a>", "<package><a>", "<package>", "<package><a></package>"] {
-        let (found, outcome) = names(&format!("{good}{}", endless.repeat(2000)));
+        let (found, outcome) = names(format!("{good}{}", endless.repeat(2000)));
         assert_eq!((found.len(), outcome.is_err()), (1, true), "{endless}");
     }
     // Entities are not expanded.
     let entities = "<!DOCTYPE x [<!ENTITY a \"w\"><!ENTITY b \"&a;&a;\">]>";
-    assert_eq!(names(&format!("{entities}{}", package("&b;"))), (Vec::new(), Ok(())));
+    assert_eq!(names(format!("{entities}{}", package("&b;"))), (Vec::new(), Ok(())));
     for (before, endless) in [
         ("<metadata>", "<a x=\"1234567890123456789012345678901234567890\"/>"),
         ("<package><name>", "text of a name that does not end "),
@@ -112,7 +112,7 @@ fn hostile_lists_cost_little() {
         ("<package>", "<!-- a comment, and another one, and another one -->"),
     ] {
         let repeats = MAX_PACKAGE / endless.len() + 1;
-        let (found, outcome) = names(&format!("{before}{}", endless.repeat(repeats)));
+        let (found, outcome) = names(format!("{before}{}", endless.repeat(repeats)));
         assert!(found.is_empty());
         assert!(outcome.unwrap_err().contains("more than"), "{before}{endless}");
     }
