@@ -82,15 +82,18 @@ impl Summary {
             let bytes = if first == index { size } else { 0 };
             self.files += 1;
             self.bytes += bytes;
-            if let Verdict::Archived(reason) = plan.verdicts.get(first) {
-                self.archived_files += 1;
-                self.archived_bytes += bytes;
-                let amount = self.reasons.entry(reason).or_default();
-                amount.files += 1;
-                amount.bytes += bytes;
-            } else {
-                self.left_out_files += 1;
-                self.left_out_bytes += bytes;
+            match plan.verdicts.get(first) {
+                Verdict::Archived(reason) => {
+                    self.archived_files += 1;
+                    self.archived_bytes += bytes;
+                    let amount = self.reasons.entry(reason).or_default();
+                    amount.files += 1;
+                    amount.bytes += bytes;
+                }
+                Verdict::Given { .. } | Verdict::Link { .. } => {
+                    self.left_out_files += 1;
+                    self.left_out_bytes += bytes;
+                }
             }
         }
         self.heaviest = heaviest(entries, &plan.verdicts);
