@@ -92,7 +92,7 @@ fn a_package_with_other_bytes_serves_file_by_file_with_a_warning() {
     // An endless body that begins with the package: its size is known, so reading stops.
     origin.always("/tool.tar.gz", Fault::Endless);
     let away = ["--cache", "other", "unpack", "a.tar.zst", "-C", "back"];
-    machine.hashget(&away).expect(0).says(&["/tool.tar.gz gave other bytes", "Proven"]);
+    machine.hashget(&away).expect(0).says(&["/tool.tar.gz: gave other bytes", "Proven"]);
     assert_eq!(fs_err::read(machine.path("back/noise")).unwrap(), noise());
 }
 

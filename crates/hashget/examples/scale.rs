@@ -277,6 +277,14 @@ impl HashDbWriter for Synthetic {
         panic!("{} is not to be recorded", record.url)
     }
 
+    fn amend(
+        &self,
+        _: PackageId,
+        _: &dyn Fn(&mut PackageRecord),
+    ) -> Result<Option<PackageRecord>, HashDbError> {
+        Ok(None)
+    }
+
     fn remove(&self, _: PackageId) -> Result<bool, HashDbError> {
         Ok(false)
     }

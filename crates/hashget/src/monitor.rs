@@ -175,7 +175,8 @@ impl<'m> dyn Monitor + 'm {
         Running { monitor: self, progress }
     }
 
-    /// Reports a problem. System errors in the message are put into plain words, and the object's URL is not repeated.
+    /// Reports a problem. System errors in the message are put into plain words, and the object's URL is not
+    /// repeated; names in the message stay as they are.
     pub fn problem(&self, kind: ProblemKind, object: impl ToString, message: impl ToString) {
         let (object, message) = (object.to_string(), message.to_string());
         let message = wording::without_urls_of(&object, &wording::plain(&message));
@@ -242,6 +243,29 @@ impl Monitor for Recorder {
             Event::Skipped { object, reason } => {
                 state.skipped.push((object.to_owned(), reason.to_owned()));
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_names_files_as_they_are_called() {
+        let recorder = Recorder::default();
+        let monitor: &dyn Monitor = &recorder;
+        let (name, kind) = ("Log (os error 5).txt", ProblemKind::Incomplete);
+        let error = std::io::Error::from_raw_os_error(2);
+        monitor.problem(kind, name, format!("not a further name of {name}: {error}"));
+        monitor.problem(kind, name, format!("see: {name}"));
+        let found = recorder.recorded().problems;
+        let expected = [
+            "not a further name of Log (os error 5).txt: no such file or directory",
+            "see: Log (os error 5).txt",
+        ];
+        for (found, expected) in found.into_iter().zip(expected) {
+            assert_eq!(found, (kind, name.to_owned(), expected.to_owned()));
         }
     }
 }

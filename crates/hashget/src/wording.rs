@@ -1,6 +1,7 @@
 //! How errors read: system errors in plain words, and nothing twice.
 //!
-//! Invariant: what a text names stays named; only the numbers of system errors, and what was just said, are left out.
+//! Invariant: what a text names stays as it is. Only the complete text of a system error is reworded (the system's own words
+//! for a number, and that number), and what was just said is left out.
 
 use std::error::Error;
 
@@ -57,32 +58,68 @@ pub fn plain(text: &str) -> String {
     let mut text = without_numbers(text);
     for (theirs, ours) in PHRASES {
         let start = format!("failed to {theirs} `");
-        while let Some(position) = text.find(&start) {
+        let mut from = 0;
+        while let Some(found) = text[from..].find(&start) {
+            let position = from + found;
             let path = position + start.len();
+            from = path;
+            if !begins_an_error(&text[..position]) {
+                continue;
+            }
             let Some(length) = text[path..].find("`: ").or_else(|| text[path..].rfind('`')) else {
                 break;
             };
             text.replace_range(path + length..=path + length, "");
             text.replace_range(position..path, &format!("cannot {ours} "));
+            from = position;
         }
     }
     text
 }
 
-/// The text without " (os error N)"; the system's words before that begin with a small letter.
+/// The text without " (os error N)" after the system's words for N, which begin with a small letter.
 fn without_numbers(text: &str) -> String {
-    let mut text = text.to_owned();
-    while let Some(start) = text.find(" (os error ") {
-        let Some(length) = text[start..].find(')') else { break };
-        text.replace_range(start..=start + length, "");
-        // The words begin the text, or follow a colon or a bracket.
-        let after = |mark: &str| text[..start].rfind(mark).map_or(0, |found| found + mark.len());
-        let begin = after(": ").max(after("("));
-        if let Some(first) = text[begin..].chars().next() {
-            text.replace_range(begin..begin + first.len_utf8(), &first.to_lowercase().to_string());
+    const MARK: &str = " (os error ";
+    let (mut done, mut rest) = (String::new(), text);
+    while let Some(start) = rest.find(MARK) {
+        let (before, number) = (&rest[..start], &rest[start + MARK.len()..]);
+        let length = number.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, after) = number.split_at(length);
+        let words = number.parse().ok().map(words_of).unwrap_or_default();
+        let after = after.strip_prefix(')').filter(|after| ends_an_error(after));
+        match (after, before.strip_suffix(&*words)) {
+            (Some(after), Some(before))
+                if !words.is_empty() && begins_an_error(&format!("{done}{before}")) =>
+            {
+                done.push_str(before);
+                let mut letters = words.chars();
+                done.extend(letters.next().into_iter().flat_map(char::to_lowercase));
+                done.push_str(letters.as_str());
+                rest = after;
+            }
+            _ => {
+                done.push_str(&rest[..start + MARK.len()]);
+                rest = &rest[start + MARK.len()..];
+            }
         }
     }
-    text
+    done + rest
+}
+
+/// The system's words for the error with this number.
+fn words_of(number: i32) -> String {
+    let text = std::io::Error::from_raw_os_error(number).to_string();
+    text.strip_suffix(&format!(" (os error {number})")).unwrap_or_default().to_owned()
+}
+
+/// Can the text of an error begin after `before`?
+fn begins_an_error(before: &str) -> bool {
+    before.is_empty() || [": ", "; ", "("].iter().any(|end| before.ends_with(end))
+}
+
+/// Can the text of an error end before `after`?
+fn ends_an_error(after: &str) -> bool {
+    after.is_empty() || after.starts_with([';', ')', ',', ':', ' '])
 }
 
 /// The texts of several errors, each without the URLs that those before it have named.
@@ -146,6 +183,33 @@ mod tests {
         assert_eq!(plain("Any text: Else"), "Any text: Else");
         assert_eq!(plain("failed to open file `a` b`"), "cannot open a` b");
         assert_eq!(plain("é (os error 1"), "é (os error 1");
+        assert_eq!(
+            plain(&format!("{full}; {full}: x")),
+            "no space left on device; no space left on device: x"
+        );
+    }
+
+    #[test]
+    fn names_are_never_changed() {
+        let missing = "No such file or directory";
+        for name in [
+            "Log (os error 5).txt".to_owned(),
+            "See: Log (os error 5)".to_owned(),
+            "Input/output error (os error 28)".to_owned(),
+            format!("my {missing} (os error 2)"),
+            format!("{missing} (os error 2).txt"),
+            "(os error 2)".to_owned(),
+            " (os error 99999999999)".to_owned(),
+            "a failed to open file `b`".to_owned(),
+        ] {
+            assert_eq!(plain(&name), name);
+            let error = std::io::Error::from_raw_os_error(2);
+            let message = format!("Archived without {name}: {error}");
+            assert_eq!(
+                plain(&message),
+                format!("Archived without {name}: no such file or directory")
+            );
+        }
     }
 
     #[test]

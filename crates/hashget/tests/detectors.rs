@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "what a test cannot set up fails the test")]
 
+#[path = "conformance/detector.rs"]
+mod conformance;
+
 use std::path::Path;
 
 use hashget::detectors::{Candidate, DETECTORS, DetectError, Machine, Rule, RuleConfig, select};
@@ -18,6 +21,15 @@ fn write(root: &Path, path: &str, content: impl AsRef<[u8]>) {
 fn found(root: &Path, detector: &str) -> (Vec<Candidate>, Vec<DetectError>) {
     let detectors = select(&[detector.to_owned()], &[]).unwrap();
     detect_tree(root, &detectors, &Machine::default(), &Silent).unwrap()
+}
+
+#[test]
+fn every_detector_conforms() {
+    let mut names = std::collections::BTreeSet::new();
+    for detector in DETECTORS {
+        assert!(names.insert(detector.name().to_owned()), "two are called {}", detector.name());
+        conformance::check(*detector);
+    }
 }
 
 mod selecting {

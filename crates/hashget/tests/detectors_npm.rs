@@ -169,3 +169,15 @@ fn broken_and_hostile_files_are_told_or_passed_over() {
     large.set_len(1 << 40).unwrap();
     assert!(found(tree.path(), &Machine::default()).1[0].problem.contains("too many"));
 }
+
+#[test]
+fn configuration_that_is_too_large_is_reported_and_ignored() {
+    let tree = tree(&["a"]);
+    write(tree.path(), "app/package-lock.json", lock("a", ""));
+    write(tree.path(), ".npmrc", "registry=https://one.example/\n");
+    write(tree.path(), "app/.npmrc", "registry=https://two.example/\n".repeat(1 << 18));
+    let (candidates, errors) = found(tree.path(), &Machine::default());
+    assert_eq!(candidates[0].url, "https://one.example/a/-/a-1.0.0.tgz");
+    let [error] = &errors[..] else { panic!("{errors:?}") };
+    assert!(error.path.ends_with("app/.npmrc") && error.problem.contains("too many"), "{error}");
+}

@@ -363,3 +363,20 @@ fn each_evidence_gives_what_it_promises() {
         assert_eq!(stage.index(Evidence::Downloaded).known, 1);
     }
 }
+
+#[test]
+fn lock_files_and_configuration_that_are_too_large_are_reported_and_ignored() {
+    let tree = installed();
+    write(tree.path(), "etc/pip.conf", "[global]\nindex-url = https://one.example/simple\n");
+    for (file, bytes) in [("uv.lock", 33 << 20), ("venv/pip.conf", 5 << 20)] {
+        write(tree.path(), file, "");
+        let file = fs_err::OpenOptions::new().write(true).open(tree.path().join(file)).unwrap();
+        file.set_len(bytes).unwrap();
+    }
+    assert_eq!(pages(tree.path(), &Machine::default()), ["https://one.example/simple/a-b/"]);
+    let (_, errors) = found(tree.path(), &Machine::default());
+    let reported = |name: &str| {
+        errors.iter().any(|error| error.path.ends_with(name) && error.problem.contains("too many"))
+    };
+    assert!(errors.len() == 2 && reported("uv.lock") && reported("pip.conf"), "{errors:?}");
+}

@@ -12,7 +12,9 @@ use std::path::Path;
 use std::process::Command;
 
 use conformance::{content, package};
-use hashget::hashdb::{HashDb as _, HashDbError, HashDbWriter as _, Key, LocalHashDb};
+use hashget::hashdb::{
+    ExportError, HashDb as _, HashDbError, HashDbWriter as _, Key, LocalHashDb, export,
+};
 use hashget::model::Digest;
 
 const FILE: &str = "hashdb.sqlite";
@@ -72,6 +74,18 @@ fn an_id_is_never_used_twice() {
     assert!(db.remove(first).unwrap());
     let (record, _) = package("second", 0);
     assert_ne!(db.put(&record, &[]).unwrap(), first);
+}
+
+#[test]
+fn a_package_that_was_replaced_is_never_exported_without_its_members() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = LocalHashDb::open(dir.path()).unwrap();
+    let (record, members) = package("replaced", 3);
+    let stale = db.put(&record, &members).unwrap();
+    let id = db.put(&record, &members).unwrap();
+    let export_of = |id| export(&db, &[(id, record.clone())], &mut Vec::new());
+    assert!(matches!(export_of(stale), Err(ExportError::HashDb(HashDbError::Replaced))));
+    export_of(id).unwrap();
 }
 
 /// Not a test of its own: what each process of the test below does.

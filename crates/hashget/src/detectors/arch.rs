@@ -108,12 +108,12 @@ impl Knowledge {
         installed: &[Installed],
         note: &mut dyn FnMut(DetectError),
     ) -> Self {
-        let release = OsRelease::read(tree.path());
+        let release = OsRelease::read(tree.path(), note);
         let roots = [Some(tree.path()), machine.root.as_deref()];
         let caches = roots.into_iter().flatten().map(|root| root.join(CACHE)).collect();
         Self {
             system: release.field("ID").to_owned(),
-            archives: Archives::of(&tree, &release, &machine.archives),
+            archives: Archives::of(&tree, &release, &machine.archives, note),
             databases: Databases::read(&tree, installed, note),
             caches,
             tree,

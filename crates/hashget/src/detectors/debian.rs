@@ -73,7 +73,7 @@ impl Detector for Debian {
         if installed.is_empty() {
             return Ok(Vec::new());
         }
-        let knowledge = Arc::new(Knowledge::gather(&system_root, machine, installed, path));
+        let knowledge = Arc::new(Knowledge::gather(&system_root, machine, installed, path, note));
         // For other systems, only the lists show whether an archive keeps the packages permanently.
         let must_ask = Permanent::of_system(&knowledge.system).is_none();
         let mut unknown = 0;
@@ -179,35 +179,36 @@ impl Knowledge {
         machine: &Machine,
         installed: Vec<Installed>,
         found_at: &RelPath,
+        note: &mut dyn FnMut(DetectError),
     ) -> Self {
         let is_root =
             |machine: &PathBuf| fs_err::canonicalize(machine).is_ok_and(|machine| machine == root);
         Self {
             root: root.to_path_buf(),
             machine: machine.root.clone().filter(|machine| !is_root(machine)),
-            system: OsRelease::read(root).field("ID").to_owned(),
+            system: OsRelease::read(root, note).field("ID").to_owned(),
             installed,
             found_at: found_at.clone(),
             lists: OnceLock::new(),
-            diversions: diversions(root),
+            diversions: diversions(root, note),
         }
     }
 
     /// The lists, read on first use.
     fn lists(&self) -> &BothLists {
         self.lists.get_or_init(|| {
-            let of_tree = Lists::read(&self.root, &self.installed.iter().collect::<Vec<_>>());
+            let mut of_tree = Lists::read(&self.root, &self.installed.iter().collect::<Vec<_>>());
             let missing: Vec<&Installed> = self
                 .installed
                 .iter()
                 .filter(|package| of_tree.entries(package).is_empty())
                 .collect();
-            let of_machine = match &self.machine {
+            let mut of_machine = match &self.machine {
                 Some(machine) if !missing.is_empty() => Lists::read(machine, &missing),
                 _ => Lists::default(),
             };
-            let notes = of_tree.notes.iter().chain(&of_machine.notes);
-            let notes = notes.map(|(path, problem)| DetectError::new(path, problem)).collect();
+            let mut notes = std::mem::take(&mut of_tree.notes);
+            notes.append(&mut of_machine.notes);
             BothLists { of_tree, of_machine, notes: Mutex::new(notes) }
         })
     }
@@ -268,9 +269,9 @@ impl Knowledge {
 
 /// dpkg's diversions, three lines each: the path, the path to which it is diverted, and the package to which
 /// the diversion does not apply (`:` if it applies to all).
-fn diversions(root: &Path) -> Diversions {
+fn diversions(root: &Path, note: &mut dyn FnMut(DetectError)) -> Diversions {
     let file = root.join("var/lib/dpkg/diversions");
-    let Ok(Some(bytes)) = small_files::read_whole(&file, MAX_BYTES) else {
+    let Some(bytes) = small_files::read_optional(&file, MAX_BYTES, note) else {
         return Diversions::new();
     };
     let lines: Vec<&[u8]> = bytes.split(|&byte| byte == b'\n').collect();

@@ -38,7 +38,7 @@ impl Detector for Gradle {
         machine: &Machine,
         root: &Path,
         path: &RelPath,
-        _note: &mut dyn FnMut(DetectError),
+        note: &mut dyn FnMut(DetectError),
     ) -> Result<Vec<Candidate>, DetectError> {
         let root = machine.real_path(root)?;
         let entry = path.below(&root);
@@ -53,7 +53,7 @@ impl Detector for Gradle {
         }
         let place = format!("{}/{name}/{version}/{file}", group.replace('.', "/"));
         let home = entry.ancestors().nth(8).unwrap_or(&root);
-        let pages = repositories(machine, &entry, home)?
+        let pages = repositories(machine, &entry, home, note)?
             .iter()
             .filter_map(|base| public_url(&format!("{base}/{place}.sha1")).ok())
             .collect::<Vec<_>>();
@@ -84,7 +84,12 @@ fn sha1(folder: &[u8]) -> Option<Checksum> {
 }
 
 /// The URLs in the scripts of Gradle's `home`, followed by those that Maven knows.
-fn repositories(machine: &Machine, entry: &Path, home: &Path) -> Result<Vec<String>, DetectError> {
+fn repositories(
+    machine: &Machine,
+    entry: &Path,
+    home: &Path,
+    note: &mut dyn FnMut(DetectError),
+) -> Result<Vec<String>, DetectError> {
     let mut scripts = machine.files_for(entry, &SCRIPTS);
     if let Ok(entries) = fs_err::read_dir(home.join("init.d")) {
         let mut more: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
@@ -103,7 +108,7 @@ fn repositories(machine: &Machine, entry: &Path, home: &Path) -> Result<Vec<Stri
         found.extend(urls.filter_map(|url| public_url(url).ok()));
     }
     let maven = home.parent().unwrap_or(home).join(".m2/repository");
-    found.extend(Repositories::read(machine, entry, &maven)?.public().cloned());
+    found.extend(Repositories::read(machine, entry, &maven, note)?.public().cloned());
     let mut bases: Vec<String> = Vec::new();
     for base in found.iter().map(|base| base.trim_end_matches('/').to_owned()) {
         if !bases.contains(&base) {

@@ -39,7 +39,7 @@ impl Detector for Maven {
         machine: &Machine,
         root: &Path,
         path: &RelPath,
-        _note: &mut dyn FnMut(DetectError),
+        note: &mut dyn FnMut(DetectError),
     ) -> Result<Vec<Candidate>, DetectError> {
         // The tree may start within the repository; the folders above it are part of the URL, too.
         let root = machine.real_path(root)?;
@@ -59,7 +59,7 @@ impl Detector for Maven {
             let Some(size) = size_of(&file) else { continue };
             let repositories = match &repositories {
                 Some(repositories) => repositories,
-                None => repositories.insert(Repositories::read(machine, &entry, top)?),
+                None => repositories.insert(Repositories::read(machine, &entry, top, note)?),
             };
             let url = match repositories.find(id) {
                 Some(Repository::Public(url)) => format!("{url}/{place}/{name}"),

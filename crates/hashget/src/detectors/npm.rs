@@ -69,7 +69,7 @@ impl Detector for Npm {
                 Some(url) => public_url(url.split('#').next().unwrap_or(url))
                     .map_err(|error| error.to_string()),
                 None => registries
-                    .get_or_insert_with(|| Registries::of(machine, &file))
+                    .get_or_insert_with(|| Registries::of(machine, &file, note))
                     .url(&locked.name, &locked.version),
             };
             match url {

@@ -7,9 +7,9 @@ use std::path::Path;
 
 use url::Url;
 
-use super::small_files;
+use super::{DetectError, small_files};
 
-/// Size limit of `os-release`; larger files are ignored.
+/// Size limit of `os-release`; a larger file is reported and ignored.
 const MAX_BYTES: u64 = 64 * 1024;
 
 /// The fields of an `os-release`.
@@ -18,9 +18,9 @@ pub(super) struct OsRelease(BTreeMap<String, String>);
 
 impl OsRelease {
     /// Reads that of the system at `root`; without any field if there is none.
-    pub(super) fn read(root: &Path) -> Self {
+    pub(super) fn read(root: &Path, note: &mut dyn FnMut(DetectError)) -> Self {
         // On most systems, the one in etc is a link to the other one, and links are not followed.
-        let read = |path: &str| small_files::read_whole(&root.join(path), MAX_BYTES).ok().flatten();
+        let mut read = |path: &str| small_files::read_optional(&root.join(path), MAX_BYTES, note);
         let bytes = read("etc/os-release").or_else(|| read("usr/lib/os-release"));
         Self::of(&String::from_utf8_lossy(&bytes.unwrap_or_default()))
     }

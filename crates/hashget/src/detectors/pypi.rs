@@ -46,7 +46,7 @@ impl Detector for PyPi {
         machine: &Machine,
         root: &Path,
         path: &RelPath,
-        _note: &mut dyn FnMut(DetectError),
+        note: &mut dyn FnMut(DetectError),
     ) -> Result<Vec<Candidate>, DetectError> {
         // The tree may start within site-packages; folders above it are used, too.
         let root = machine.real_path(root)?;
@@ -64,16 +64,16 @@ impl Detector for PyPi {
             Direct::Url { url, sha256 } => Some(Candidate { url, sha256, ..candidate }),
             Direct::File { sha256, file } => {
                 let local_file = file.filter(|file| small_files::is_file(file));
-                installed.in_index(machine, Candidate { sha256, local_file, ..candidate })?
+                installed.in_index(machine, Candidate { sha256, local_file, ..candidate }, note)?
             }
-            Direct::None => match lock::find(machine, &installed) {
+            Direct::None => match lock::find(machine, &installed, note) {
                 Some(answer) => Some(Candidate {
                     url: answer.url,
                     sha256: answer.sha256,
                     size: answer.size,
                     ..candidate
                 }),
-                None => installed.in_index(machine, candidate)?,
+                None => installed.in_index(machine, candidate, note)?,
             },
         };
         Ok(found.into_iter().collect())
@@ -179,9 +179,10 @@ impl Installed {
         &self,
         machine: &Machine,
         candidate: Candidate,
+        note: &mut dyn FnMut(DetectError),
     ) -> Result<Option<Candidate>, DetectError> {
         let site = self.folder.parent().unwrap_or(&self.folder);
-        let indexes = machine.once(site, || Indexes::of(machine, &self.folder));
+        let indexes = machine.once(site, || Indexes::of(machine, &self.folder, note));
         if let Some(file) = indexes.only_private() {
             let problem = "its index asks for a password: its packages are not public";
             return Err(DetectError::new(file, problem));

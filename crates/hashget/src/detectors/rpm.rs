@@ -130,7 +130,7 @@ impl Knowledge {
         installed: &[Installed],
         note: &mut dyn FnMut(DetectError),
     ) -> Self {
-        let release = OsRelease::read(system.tree.path());
+        let release = OsRelease::read(system.tree.path(), note);
         let id = release.field("ID");
         let configured = || machine.archives.iter().filter(|archive| archive.system == id);
         let own = || (id == FEDORA.0).then(|| release.service(FEDORA.1, "packages/")).flatten();

@@ -1,7 +1,8 @@
 //! Reads small files from disk for detectors.
 //!
 //! Invariant: only regular files are read, never beyond the caller's limit; a detector never blocks on an
-//! entry of a tree (a fifo, a device, a link to one).
+//! entry of a tree (a fifo, a device, a link to one). A file that is too large, or cannot be read, is always reported: as
+//! the error of its entry, or, if the detector can do without the file, as a note.
 
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt as _;
@@ -22,12 +23,21 @@ use crate::tree::TreeRoot;
 /// It cannot be read, or has more than `limit` bytes.
 pub(super) fn read_whole(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, DetectError> {
     match read_head(path, limit.saturating_add(1))? {
-        Some(bytes) if bytes.len() as u64 > limit => Err(DetectError::new(
-            path,
-            format!("it has more than {limit} bytes: too many to be one"),
-        )),
+        Some(bytes) if bytes.len() as u64 > limit => Err(too_large(path, limit)),
         other => Ok(other),
     }
+}
+
+/// Like [`read_whole`], for a file that the detector can do without: an error is passed to `note`, and the file is ignored.
+pub(super) fn read_optional(
+    path: &Path,
+    limit: u64,
+    note: &mut dyn FnMut(DetectError),
+) -> Option<Vec<u8>> {
+    read_whole(path, limit).unwrap_or_else(|error| {
+        note(error);
+        None
+    })
 }
 
 /// The first bytes, at most `count`, of the regular file at `path`; `None` if there is no regular file.
@@ -70,9 +80,26 @@ pub(super) fn read_below(
     let read = file.take(limit.saturating_add(1)).read_to_end(&mut bytes);
     read.map_err(|error| wrong(error.to_string()))?;
     if bytes.len() as u64 > limit {
-        return Err(wrong(format!("it has more than {limit} bytes: too many to be one")));
+        return Err(too_large(&path.below(tree.path()), limit));
     }
     Ok(Some(bytes))
+}
+
+/// Like [`read_optional`], for a file below `tree`.
+pub(super) fn read_optional_below(
+    tree: &TreeRoot,
+    path: &RelPath,
+    limit: u64,
+    note: &mut dyn FnMut(DetectError),
+) -> Option<Vec<u8>> {
+    read_below(tree, path, limit).unwrap_or_else(|error| {
+        note(error);
+        None
+    })
+}
+
+fn too_large(path: &Path, limit: u64) -> DetectError {
+    DetectError::new(path, format!("it has more than {limit} bytes: too many to be one"))
 }
 
 /// Opens the regular file at `path` below `tree`; `None` if there is none that can be read. No link is

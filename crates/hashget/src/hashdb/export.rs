@@ -62,7 +62,7 @@ impl ExportError {
     }
 }
 
-/// Writes packages of `hashdb`.
+/// Writes packages of `hashdb`, with their records as they are when each is written.
 ///
 /// # Errors
 /// See [`ExportError`].
@@ -73,9 +73,9 @@ pub fn export(
 ) -> Result<(), ExportError> {
     let header = Header { format: FORMAT.to_owned(), version: VERSION };
     write_line(output, &header)?;
-    for (id, record) in packages {
-        let members = hashdb.members(*id)?;
-        write_line(output, &ExportedPackage { record: record.clone(), members })?;
+    for (id, _) in packages {
+        let (record, members) = super::whole(hashdb, *id)?.ok_or(HashDbError::Replaced)?;
+        write_line(output, &ExportedPackage { record, members })?;
     }
     Ok(())
 }

@@ -11,8 +11,8 @@ use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
 use super::finder::Finder;
 use super::rows::{
-    Problem, RECORD, check_of, complete, each_member, forget, insert_record, look_up_keys,
-    record_of, unsigned,
+    Problem, RECORD, amended, check_of, complete, each_member, forget, insert_record, look_up_keys,
+    record_of, unsigned, update_record,
 };
 use super::{
     Check, Checks, HashDb, HashDbError, HashDbWriter, Key, PackageId, member_list, schema,
@@ -89,7 +89,8 @@ impl LocalHashDb {
                         digests.chain([record.sha256]).map(Key::Content).collect();
                     let found = self.find(&keys)?;
                     let lost = found.iter().filter(|packages| !packages.contains(&id)).count();
-                    if lost > 0 {
+                    // Another process may have removed or replaced the package meanwhile.
+                    if lost > 0 && self.record(id)?.is_some() {
                         damages.push(format!("{url}: {lost} look-up keys are lost"));
                     }
                 }
@@ -248,6 +249,29 @@ impl HashDbWriter for LocalHashDb {
             drop(insert);
             transaction.commit()?;
             Ok(PackageId::from_raw(id))
+        })
+    }
+
+    fn amend(
+        &self,
+        package: PackageId,
+        change: &dyn Fn(&mut PackageRecord),
+    ) -> Result<Option<PackageRecord>, HashDbError> {
+        self.with(|connection| {
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let record = transaction
+                .prepare_cached(&format!("{RECORD} WHERE id = ?1"))?
+                .query_row([package.to_raw()], record_of)
+                .optional()?;
+            let Some((id, record)) = record else { return Ok(None) };
+            let record = complete(&transaction, id, record)?;
+            let amended = amended(&record, change);
+            if amended != record {
+                update_record(&transaction, id, &amended)?;
+                transaction.commit()?;
+            }
+            Ok(Some(amended))
         })
     }
 

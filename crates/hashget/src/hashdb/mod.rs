@@ -126,6 +126,20 @@ pub trait HashDbWriter: HashDb {
     /// See [`HashDbError`].
     fn put(&self, record: &PackageRecord, members: &[Member]) -> Result<PackageId, HashDbError>;
 
+    /// Changes what is not read from the package itself: its other URLs, signatures, project and expiry day. `change` gets
+    /// the record as it is at that moment, so that nothing is lost that somebody else has just added; what it does to
+    /// other fields is ignored. It may be called more than once, and must not use the HashDB. Returns the record as it is
+    /// afterwards, or `None` if the package is not (or no longer) known: then nothing is written. The package keeps its id
+    /// and its members. As durable, visible and atomic as [`Self::put`].
+    ///
+    /// # Errors
+    /// See [`HashDbError`].
+    fn amend(
+        &self,
+        package: PackageId,
+        change: &dyn Fn(&mut PackageRecord),
+    ) -> Result<Option<PackageRecord>, HashDbError>;
+
     /// Removes a package. `false` if it was not known.
     ///
     /// # Errors
@@ -181,8 +195,22 @@ pub fn complete_members(
     hashdb: &dyn HashDb,
     sha256: &Digest,
 ) -> Result<Option<Vec<Member>>, HashDbError> {
-    let complete = complete_packages(hashdb, &[*sha256])?.pop().flatten();
-    complete.map(|id| hashdb.members(id)).transpose()
+    let Some(id) = complete_packages(hashdb, &[*sha256])?.pop().flatten() else { return Ok(None) };
+    Ok(whole(hashdb, id)?.map(|(_, members)| members))
+}
+
+/// The record and the members of a package; `None` if it is not, or no longer, known. Members that are read alone seem to
+/// be none if another process has just replaced the package.
+///
+/// # Errors
+/// The HashDB failed.
+pub fn whole(
+    hashdb: &dyn HashDb,
+    package: PackageId,
+) -> Result<Option<(PackageRecord, Vec<Member>)>, HashDbError> {
+    let members = hashdb.members(package)?;
+    // An id is never used twice: if the package is still there, it was there before.
+    Ok(hashdb.record(package)?.map(|record| (record, members)))
 }
 
 /// What can go wrong with a HashDB.

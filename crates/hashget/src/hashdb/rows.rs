@@ -43,7 +43,7 @@ pub(super) fn look_up_keys<'a>(record: &'a PackageRecord, members: &'a [Member])
     keys
 }
 
-/// Inserts a package without its members and keys; returns its id.
+/// Inserts a package without its members and look-up keys; returns its id.
 pub(super) fn insert_record(
     transaction: &Transaction<'_>,
     record: &PackageRecord,
@@ -68,6 +68,44 @@ pub(super) fn insert_record(
             record.recursive,
         ])?;
     let id = transaction.last_insert_rowid();
+    insert_names(transaction, id, record)?;
+    Ok(id)
+}
+
+/// `record` with what `change` does to the fields that [`super::HashDbWriter::amend`] may change.
+pub(super) fn amended(
+    record: &PackageRecord,
+    change: &dyn Fn(&mut PackageRecord),
+) -> PackageRecord {
+    let mut changed = record.clone();
+    change(&mut changed);
+    let PackageRecord { also, signatures, project, expires, .. } = changed;
+    PackageRecord { also, signatures, project, expires, ..record.clone() }
+}
+
+/// Writes the fields of `record` that [`amended`] may have changed.
+pub(super) fn update_record(
+    transaction: &Transaction<'_>,
+    id: i64,
+    record: &PackageRecord,
+) -> Result<(), Problem> {
+    transaction
+        .prepare_cached("UPDATE packages SET project = ?1, expires = ?2 WHERE id = ?3")?
+        .execute(params![record.project, record.expires, id])?;
+    for table in ["package_urls", "signatures"] {
+        transaction
+            .prepare_cached(&format!("DELETE FROM {table} WHERE package = ?1"))?
+            .execute([id])?;
+    }
+    insert_names(transaction, id, record)
+}
+
+/// Inserts the other URLs and the signatures of a package.
+fn insert_names(
+    transaction: &Transaction<'_>,
+    id: i64,
+    record: &PackageRecord,
+) -> Result<(), Problem> {
     let mut urls = transaction.prepare_cached(
         "INSERT OR IGNORE INTO package_urls (url, package, position) VALUES (?1, ?2, ?3)",
     )?;
@@ -80,7 +118,7 @@ pub(super) fn insert_record(
     for (position, signature) in (0i64..).zip(&record.signatures) {
         signatures.execute(params![signature.kind, signature.value, id, position])?;
     }
-    Ok(id)
+    Ok(())
 }
 
 /// Passes the members of a package to `visit`, as [`super::HashDb::each_member`] says.

@@ -1,6 +1,7 @@
 //! Second step: check whether the HashDB already knows the package.
 //!
-//! Invariant: a package counts as known only if its record is at least as good as requested.
+//! Invariant: a package counts as known only if its record is at least as good as requested. Completing a record never
+//! touches the package's members: what was looked up may be out of date.
 
 use super::{IndexError, Indexer, Request};
 use crate::detectors::Candidate;
@@ -42,10 +43,12 @@ fn as_asked(
     if !same_bytes || !as_deep || record.evidence < evidence {
         return Ok(None);
     }
-    match completed(record, request) {
-        Some(completed) => Ok(Some(hashdb.put(&completed, &hashdb.members(*id)?)?)),
-        None => Ok(Some(*id)),
+    if !complete(&mut record.clone(), request) {
+        return Ok(Some(*id));
     }
+    // If it was removed or replaced since it was looked up, it is not known any more.
+    let completed = hashdb.amend(*id, &|record| _ = complete(record, request))?;
+    Ok(completed.map(|_| *id))
 }
 
 /// For each candidate, in order, its package, if the HashDB knows it. Nothing else is asked.
@@ -125,20 +128,20 @@ fn named(indexer: &Indexer<'_>, candidate: &Candidate, found: &[Known]) -> Optio
     found.iter().find(is_it).map(|(id, _)| *id)
 }
 
-/// `record` with what only `request` has; `None` if there is nothing to add.
-fn completed(record: &PackageRecord, request: &Request) -> Option<PackageRecord> {
-    let mut completed = record.clone();
+/// Adds to `record` what only `request` has; `false` if there is nothing to add.
+fn complete(record: &mut PackageRecord, request: &Request) -> bool {
+    let before = record.clone();
     for signature in &request.signatures {
-        if !completed.signatures.contains(signature) {
-            completed.signatures.push(signature.clone());
+        if !record.signatures.contains(signature) {
+            record.signatures.push(signature.clone());
         }
     }
     for url in &request.also {
-        if *url != completed.url && !completed.also.contains(url) {
-            completed.also.push(url.clone());
+        if *url != record.url && !record.also.contains(url) {
+            record.also.push(url.clone());
         }
     }
-    completed.project = completed.project.or_else(|| request.project.clone());
-    completed.expires = completed.expires.or_else(|| request.expires.clone());
-    (completed != *record).then_some(completed)
+    record.project = record.project.take().or_else(|| request.project.clone());
+    record.expires = record.expires.take().or_else(|| request.expires.clone());
+    *record != before
 }

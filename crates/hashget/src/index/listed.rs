@@ -2,7 +2,8 @@
 //!
 //! Invariant: the SHA-256 and size of the package are known, so that restoring can prove it. The members are
 //! only those files in the tree that match the digest in the list, with the SHA-256 of exactly these bytes.
-//! They may be only some of the package's members, and have no owner, mode and time.
+//! They may be only some of the package's members, and have no owner, mode and time. The evidence of a record is that of the
+//! weakest list that one of its members comes from.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read as _};
@@ -36,15 +37,16 @@ pub(super) fn index(
         return Ok(None);
     };
     let mut members = Members::default();
-    let mut evidence = Evidence::Local;
+    // Of several lists, the weakest decides: a member need not be in more than one of them.
+    let mut evidence = Evidence::Declared;
     for list in &candidate.lists {
         let declared = match local(indexer, &**list, &name, monitor) {
-            Some(listed) => listed.into(),
+            Some(listed) => {
+                evidence = Evidence::Local;
+                listed.into()
+            }
             None => match declared(indexer, candidate, &**list, size, monitor) {
-                Ok(Some(declared)) => {
-                    evidence = Evidence::Declared;
-                    declared
-                }
+                Ok(Some(declared)) => declared,
                 Ok(None) => return Ok(None),
                 Err(error) => return elsewhere(indexer, candidate, error, pages, monitor),
             },

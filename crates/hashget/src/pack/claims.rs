@@ -38,7 +38,7 @@ impl<'a> Claims<'a> {
     pub(super) fn may_leave_out(&self, first_name: usize) -> bool {
         match self.verdicts.get(first_name) {
             Verdict::Archived(reason) => !reason.is_final(),
-            _ => true,
+            Verdict::Given { .. } | Verdict::Link { .. } => true,
         }
     }
 
@@ -74,8 +74,8 @@ impl<'a> Claims<'a> {
                 Verdict::Given { package } => {
                     verdicts.set(index, Verdict::Given { package: number(package) });
                 }
-                _ if heads.is_empty() => {}
-                _ => {
+                Verdict::Link { .. } | Verdict::Archived(_) if heads.is_empty() => {}
+                Verdict::Link { .. } | Verdict::Archived(_) => {
                     if let Some(to) = head() {
                         verdicts.set(index, Verdict::Link { to });
                     }

@@ -104,7 +104,7 @@ impl Plan {
             Verdict::Link { to } => {
                 Some(Link { path: entry.path.clone(), to: entries[to].path.clone() })
             }
-            _ => None,
+            Verdict::Given { .. } | Verdict::Archived(_) => None,
         };
         entries.iter().zip(self.verdicts.iter()).filter_map(link).collect()
     }

@@ -82,13 +82,16 @@ impl Summary {
             let bytes = if first == index { size } else { 0 };
             self.files += 1;
             add_bytes(&mut self.bytes, bytes);
-            if let Verdict::Archived(reason) = plan.verdicts.get(first) {
-                self.archived_files += 1;
-                add_bytes(&mut self.archived_bytes, bytes);
-                self.reasons.entry(reason).or_default().add(1, bytes);
-            } else {
-                self.left_out_files += 1;
-                add_bytes(&mut self.left_out_bytes, bytes);
+            match plan.verdicts.get(first) {
+                Verdict::Archived(reason) => {
+                    self.archived_files += 1;
+                    add_bytes(&mut self.archived_bytes, bytes);
+                    self.reasons.entry(reason).or_default().add(1, bytes);
+                }
+                Verdict::Given { .. } | Verdict::Link { .. } => {
+                    self.left_out_files += 1;
+                    add_bytes(&mut self.left_out_bytes, bytes);
+                }
             }
         }
         self.heaviest = heaviest(entries, &plan.verdicts);

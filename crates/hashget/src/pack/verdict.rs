@@ -193,7 +193,7 @@ impl Verdicts {
             .collect();
         let moved = |verdict| match verdict {
             Verdict::Link { to } => Verdict::Link { to: positions[to] },
-            other => other,
+            Verdict::Given { .. } | Verdict::Archived(_) => verdict,
         };
         let entries = (0..self.0.len()).filter(|&entry| keep(entry));
         *self = entries.map(|entry| moved(self.get(entry))).collect();

@@ -184,10 +184,9 @@ impl Writer<'_> {
             }
         }
         for (index, verdict) in verdicts.iter().enumerate() {
-            if let Verdict::Link { to } = verdict
-                && verdicts.is_archived(to)
-            {
-                stored[index] = true;
+            match verdict {
+                Verdict::Link { to } => stored[index] |= verdicts.is_archived(to),
+                Verdict::Given { .. } | Verdict::Archived(_) => {}
             }
         }
         stored

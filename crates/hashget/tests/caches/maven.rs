@@ -177,3 +177,15 @@ fn gradle_keeps_files_under_their_sha1() {
     write(home.path(), ".gradle/init.d/own.gradle", secret);
     assert!(!format!("{:?}", the_only("gradle", home.path())).contains("own.example"));
 }
+
+#[test]
+fn a_jar_that_is_too_large_is_reported_and_ignored() {
+    let home = tempfile::tempdir().unwrap();
+    repository(home.path(), LIST);
+    let jar = "usr/share/maven/lib/maven-model-builder-3.9.jar";
+    write(home.path(), jar, vec![0; 17 << 20]);
+    let (candidates, errors) = found("maven", home.path());
+    assert_eq!(candidates.len(), 1);
+    let [error] = &errors[..] else { panic!("{errors:?}") };
+    assert!(error.path.ends_with(jar) && error.problem.contains("too many"), "{error}");
+}

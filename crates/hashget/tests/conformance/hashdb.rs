@@ -2,7 +2,11 @@
 //!
 //! Invariant: a suite uses nothing but its trait.
 
-use hashget::hashdb::{HashDb, HashDbWriter, Key, PackageId, complete_members, complete_packages};
+mod amending;
+
+use hashget::hashdb::{
+    HashDb, HashDbWriter, Key, PackageId, complete_members, complete_packages, whole,
+};
 use hashget::model::{
     Digest, Evidence, Extent, Kind, Member, MemberMetadata, PackageRecord, RelPath, Signature,
     Timestamp,
@@ -202,6 +206,8 @@ fn complete_packages_are_those_of_enough_evidence(
     assert_eq!(complete_packages(db, &asked).unwrap(), complete);
     assert_eq!(complete_members(db, &first).unwrap().as_ref(), Some(&known[1].1));
     assert_eq!(complete_members(db, &asked[1]).unwrap(), None);
+    assert_eq!(whole(db, ids[1]).unwrap(), Some(known[1].clone()));
+    assert_eq!(whole(db, PackageId::from_raw(987_654_321)).unwrap(), None);
 }
 
 /// Runs the suite of [`HashDbWriter`] on an empty one, which is empty again afterwards.
@@ -212,6 +218,7 @@ pub(crate) fn check_writing(db: &dyn HashDbWriter) {
     what_is_removed_is_found_no_more(db);
     putting_again_replaces(db);
     weaker_evidence_replaces_nothing(db);
+    amending::check(db);
     many_threads_at_once(db);
 }
 

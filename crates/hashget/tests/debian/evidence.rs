@@ -1,6 +1,12 @@
 //! Evidence below `downloaded`: what is fetched for it, what is relied on, and what raises it.
 
-use hashget::hashdb::{HashDb as _, HashDbWriter as _, Key};
+use std::path::Path;
+use std::process::Command;
+
+use hashget::detectors::Machine;
+use hashget::fetch::Sources;
+use hashget::hashdb::{HashDb as _, HashDbWriter as _, Key, LocalHashDb};
+use hashget::index::Indexer;
 use hashget::limits::Limits;
 use hashget::model::{Digest, Evidence, Member, PackageRecord};
 use hashget::monitor::Silent;
@@ -172,6 +178,68 @@ fn a_list_of_md5s_that_lies_fools_local_evidence_only() {
 }
 
 #[test]
+fn of_two_systems_in_one_tree_the_weaker_list_decides() {
+    let evil = b"evil".repeat(1000);
+    let (system, package) = listed();
+    // A second system with the same package, but without dpkg's list: its list is fetched.
+    let copy = |from: &Path, to: &Path| {
+        let status = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
+        assert!(status.success());
+    };
+    copy(&system.root(), &system.path("other"));
+    fs_err::remove_file(system.path("other").join("var/lib/dpkg/info/tool.md5sums")).unwrap();
+    // The list of the first one lies.
+    let mut forged = package.clone();
+    forged.files[0].1.clone_from(&evil);
+    system.write("usr/bin/tool", &evil);
+    system.write("var/lib/dpkg/info/tool.md5sums", forged.md5sums());
+    for other in ["a", "z"] {
+        let tree = system.path(&format!("tree-{other}"));
+        fs_err::create_dir(&tree).unwrap();
+        copy(&system.root(), &tree.join("m"));
+        copy(&system.path("other"), &tree.join(other));
+        let hashdb = LocalHashDb::open(&system.path(&format!("db-{other}"))).unwrap();
+        let (limits, Sources { source, web }) = (Limits::default(), system.sources());
+        let indexer = Indexer {
+            hashdb: &hashdb,
+            source: &*source,
+            web: &*web,
+            mirrors: &[],
+            limits: &limits,
+            jobs: 1,
+            evidence: Evidence::Local,
+        };
+        let indexed = indexer.index_tree(&tree, &[debian()], &Machine::default(), &Silent).unwrap();
+        assert_eq!((indexed.candidates.len(), indexed.new), (1, 1));
+        let (id, record) = hashdb.list().unwrap().pop().unwrap();
+        let members = hashdb.members(id).unwrap();
+        // Of two lists that name a member, the first one with a matching file counts.
+        let has_evil = members.iter().any(|member| member.sha256 == Some(Digest::of(&evil)));
+        assert_eq!(has_evil, other == "z");
+        assert_eq!(record.evidence, Evidence::Local, "{other}");
+        let packer = Packer {
+            hashdb: &hashdb,
+            source: &*source,
+            web: &*web,
+            mirrors: &[],
+            limits: &limits,
+            jobs: 1,
+        };
+        for (evidence, left_out) in [(Evidence::Local, true), (Evidence::Declared, false)] {
+            let options = PackOptions {
+                evidence,
+                min_size: 1,
+                max_fetch_ratio: f64::INFINITY,
+                ..PackOptions::default()
+            };
+            let archive = Output::File(system.path(&format!("{other}-{evidence}.tar")));
+            let packed = packer.pack(&tree.join("m"), archive, &options, &Silent).unwrap();
+            assert_eq!(packed.left_out_files > 0, left_out, "{evidence}");
+        }
+    }
+}
+
+#[test]
 fn indexing_raises_and_nothing_lowers() {
     let (system, package) = listed();
     for (asked, expected, new) in [
@@ -201,7 +269,7 @@ fn a_system_comes_back_on_any_evidence() {
     for evidence in [Evidence::Local, Evidence::Declared, Evidence::Downloaded] {
         let (system, package) = listed();
         system.write("etc/own.conf", "my own words");
-        let hashget::fetch::Sources { source, web } = system.sources();
+        let Sources { source, web } = system.sources();
         let packer = Packer {
             hashdb: &system.hashdb,
             source: &*source,

@@ -333,3 +333,19 @@ fn a_deb_that_was_indexed_by_hand_is_known_by_its_name() {
     let (indexed, _) = system.index(Evidence::Downloaded);
     assert_eq!((indexed.known, system.asked().len()), (1, 1));
 }
+
+#[test]
+fn a_file_that_is_too_large_is_reported_and_ignored() {
+    let (system, package) = (System::new(), Package::new("tool", "1.0"));
+    system.install(&package);
+    system.list(&[&package], "Debian");
+    system.write("etc/os-release", "ID=other\n".repeat(10_000));
+    let large = fs_err::File::create(system.root().join("etc/apt/sources.list")).unwrap();
+    large.set_len(1 << 30).unwrap();
+    let (candidates, notes) = system.candidates();
+    assert_eq!(candidates.len(), 1);
+    let found = |name: &str| {
+        notes.iter().any(|note| note.contains(name) && note.contains("too many to be one"))
+    };
+    assert!(found("etc/os-release") && found("etc/apt/sources.list"), "{notes:?}");
+}

@@ -82,6 +82,15 @@ impl HashDbWriter for FaultyHashDb<'_> {
         self.inner.put(record, members)
     }
 
+    fn amend(
+        &self,
+        package: PackageId,
+        change: &dyn Fn(&mut PackageRecord),
+    ) -> Result<Option<PackageRecord>, HashDbError> {
+        self.check()?;
+        self.inner.amend(package, change)
+    }
+
     fn remove(&self, package: PackageId) -> Result<bool, HashDbError> {
         self.check()?;
         self.inner.remove(package)

@@ -6,6 +6,8 @@
 mod attacks;
 mod codecs;
 mod collect;
+#[path = "../conformance/format.rs"]
+mod conformance;
 mod hostile;
 mod hostile_tar;
 mod mutated;

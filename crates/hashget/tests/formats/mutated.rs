@@ -1,7 +1,9 @@
 //! Random bytes and random damage: an error or members, never a panic, never an endless read.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
+use hashget::formats::{FORMATS, recognise};
 use hashget::limits::Limits;
 use hashget_testkit::packages::{
     COMPRESSIONS, RpmFile, SevenZipEntry, TarBuilder, TarEntry, ZipEntry, apk, compress, conda,
@@ -10,6 +12,7 @@ use hashget_testkit::packages::{
 use proptest::prelude::*;
 
 use crate::collect::{Collected, noise, read_with};
+use crate::conformance;
 
 static SAMPLES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let tar = TarBuilder::new()
@@ -77,6 +80,20 @@ fn check(bytes: &[u8]) -> Collected {
     assert!(size <= limits().unpacked_bytes);
     assert!(collected.members.len() as u64 <= limits().entries);
     collected
+}
+
+#[test]
+fn every_format_conforms() {
+    let mut names = BTreeSet::new();
+    for format in FORMATS {
+        assert!(names.insert(format.name()), "two formats are called {}", format.name());
+        let is_of_it = |sample: &&Vec<u8>| {
+            recognise(sample).is_some_and(|found| found.name() == format.name())
+        };
+        let sample = SAMPLES.iter().find(is_of_it);
+        let sample = sample.unwrap_or_else(|| panic!("no sample of the format {}", format.name()));
+        conformance::check(*format, sample);
+    }
 }
 
 #[test]

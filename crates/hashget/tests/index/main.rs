@@ -4,6 +4,7 @@
 
 #[path = "../conformance/hashdb.rs"]
 mod conformance;
+mod known;
 mod one_package;
 mod parts;
 mod questions;

@@ -109,6 +109,20 @@ impl HashDbWriter for MemoryDb {
         Ok(id)
     }
 
+    fn amend(
+        &self,
+        package: PackageId,
+        change: &dyn Fn(&mut PackageRecord),
+    ) -> Result<Option<PackageRecord>, HashDbError> {
+        let mut packages = self.packages.lock().unwrap();
+        let Some((record, _)) = packages.get_mut(&package) else { return Ok(None) };
+        let mut changed = record.clone();
+        change(&mut changed);
+        let PackageRecord { also, signatures, project, expires, .. } = changed;
+        *record = PackageRecord { also, signatures, project, expires, ..record.clone() };
+        Ok(Some(record.clone()))
+    }
+
     fn remove(&self, package: PackageId) -> Result<bool, HashDbError> {
         Ok(self.packages.lock().unwrap().remove(&package).is_some())
     }

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use hashget::hashdb::HashDbWriter;
+use hashget::hashdb::{HashDbError, HashDbWriter};
 use hashget::model::PackageRecord;
 use serde_json::json;
 
@@ -62,10 +62,11 @@ pub(super) fn set(
     let console = environment.console;
     let mut changed = 0_u64;
     for (id, record) in packages {
-        let mut new = record.clone();
-        assignments.iter().for_each(|assignment| assignment.apply(&mut new));
+        let apply = |record: &mut PackageRecord| {
+            assignments.iter().for_each(|assignment| assignment.apply(record));
+        };
+        let new = hashdb.amend(*id, &apply)?.ok_or(HashDbError::Replaced)?;
         if new != *record {
-            hashdb.put(&new, &hashdb.members(*id)?)?;
             changed += 1;
             console.detail(&format!("Changed {}", safe(&new.url)));
         }

@@ -3,7 +3,7 @@
 //! Invariant: nothing is changed, and the network is not used.
 
 use hashget::fetch::{FetchError, Wanted, shown};
-use hashget::hashdb::{HashDb as _, LocalHashDb};
+use hashget::hashdb::{LocalHashDb, whole};
 use hashget::index::differences;
 use hashget::monitor::{Monitor, ProblemKind};
 use hashget::wording::one_line;
@@ -43,8 +43,8 @@ pub(super) fn verify(
                 continue;
             }
         };
-        // Damage was reported above.
-        let Ok(members) = hashdb.members(*id) else { continue };
+        // Damage was reported above; another process may have removed or replaced the package.
+        let Ok(Some((_, members))) = whole(hashdb, *id) else { continue };
         let limits = &environment.limits;
         let problem = match differences(record, &members, &fetched.file, limits, monitor) {
             Ok(problem) => problem,

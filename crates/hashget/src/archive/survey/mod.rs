@@ -8,7 +8,7 @@ mod folders;
 pub use folders::{Folder, Subtree};
 
 use crate::error::ErrorClass;
-use crate::hashdb::{HashDb, HashDbError, complete_packages};
+use crate::hashdb::{HashDb, HashDbError, complete_packages, whole};
 use crate::model::manifest::{EntryTable, Manifest, ManifestError, Package, PlacementCursor};
 use crate::model::{Amount, Digest, Evidence, Kind, Member, RelPath};
 
@@ -61,11 +61,11 @@ pub fn survey(manifest: &Manifest, hashdb: &dyn HashDb) -> Result<Survey, Survey
     let complete = complete_packages(hashdb, &digests)?;
     hashdb.prefetch_members(&complete.iter().flatten().copied().collect::<Vec<_>>())?;
     for (index, (package, known)) in manifest.packages.iter().zip(complete).enumerate() {
-        let members = known.map(|id| hashdb.members(id)).transpose()?;
+        let known = known.map(|id| whole(hashdb, id)).transpose()?.flatten();
         let before = survey.files.len();
         survey.add_table(&package.files, Some(index))?;
-        let is_complete = match members {
-            Some(members) => survey.add_placements(package, index, &members),
+        let is_complete = match known {
+            Some((_, members)) => survey.add_placements(package, index, &members),
             None => package.placements.is_empty(),
         };
         survey.packages.push(SurveyedPackage {

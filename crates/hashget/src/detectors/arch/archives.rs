@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 
 use super::super::os_release::OsRelease;
-use super::super::{Archive, public_url, small_files};
+use super::super::{Archive, DetectError, public_url, small_files};
 use crate::model::RelPath;
 use crate::tree::TreeRoot;
 
-/// Size limit of a configuration file; larger files are ignored.
+/// Size limit of a configuration file; a larger file is reported and ignored.
 const MAX_BYTES: u64 = 1 << 20;
 
 /// The distribution whose archive is at the label `archive` beside its home page.
@@ -34,12 +34,17 @@ pub(super) struct Archives {
 
 impl Archives {
     /// The archives of the system at `tree`.
-    pub(super) fn of(tree: &TreeRoot, release: &OsRelease, configured: &[Archive]) -> Self {
+    pub(super) fn of(
+        tree: &TreeRoot,
+        release: &OsRelease,
+        configured: &[Archive],
+        note: &mut dyn FnMut(DetectError),
+    ) -> Self {
         let id = release.field("ID");
         let configured = || configured.iter().filter(|archive| archive.system == id);
         let mut found = Self { is_official: id == ARCH, ..Self::default() };
         found.packages = configured().find_map(|archive| base(archive.packages.as_deref()?));
-        for (repository, server) in servers(tree) {
+        for (repository, server) in servers(tree, note) {
             let dated = dated_base(&server).map(str::to_owned);
             let kept = configured().filter_map(|archive| archive.repositories.as_deref());
             if dated.is_some()
@@ -96,11 +101,11 @@ fn dated_base(server: &str) -> Option<&str> {
 }
 
 /// The servers of each repository in pacman's configuration, in order; `$arch` is not replaced yet.
-fn servers(tree: &TreeRoot) -> Vec<(String, String)> {
+fn servers(tree: &TreeRoot, note: &mut dyn FnMut(DetectError)) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut section = String::new();
     let mut architecture = None;
-    for line in lines(tree, "etc/pacman.conf") {
+    for line in lines(tree, "etc/pacman.conf", note) {
         if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             name.clone_into(&mut section);
             continue;
@@ -112,7 +117,7 @@ fn servers(tree: &TreeRoot) -> Vec<(String, String)> {
                 continue;
             }
             "Server" => vec![value.to_owned()],
-            "Include" => included(tree, value),
+            "Include" => included(tree, value, note),
             _ => continue,
         };
         if section == "options" {
@@ -132,12 +137,12 @@ fn servers(tree: &TreeRoot) -> Vec<(String, String)> {
 }
 
 /// The servers in a mirror list.
-fn included(tree: &TreeRoot, file: &str) -> Vec<String> {
+fn included(tree: &TreeRoot, file: &str, note: &mut dyn FnMut(DetectError)) -> Vec<String> {
     let server = |line: &String| match setting(line) {
         Some(("Server", value)) => Some(value.to_owned()),
         _ => None,
     };
-    lines(tree, file).iter().filter_map(server).collect()
+    lines(tree, file, note).iter().filter_map(server).collect()
 }
 
 fn setting(line: &str) -> Option<(&str, &str)> {
@@ -145,10 +150,10 @@ fn setting(line: &str) -> Option<(&str, &str)> {
 }
 
 /// The lines of a configuration file, without comments; none if it does not exist.
-fn lines(tree: &TreeRoot, file: &str) -> Vec<String> {
+fn lines(tree: &TreeRoot, file: &str, note: &mut dyn FnMut(DetectError)) -> Vec<String> {
     let path = RelPath::normalise(file.as_bytes()).ok();
     let bytes =
-        path.and_then(|path| small_files::read_below(tree, &path, MAX_BYTES).ok().flatten());
+        path.and_then(|path| small_files::read_optional_below(tree, &path, MAX_BYTES, note));
     let text = String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned();
     let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
     lines.filter(|line| !line.is_empty()).map(str::to_owned).collect()

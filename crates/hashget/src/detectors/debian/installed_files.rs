@@ -15,7 +15,7 @@ pub(super) fn each(root: &Path, visit: &mut dyn FnMut(&Path, &Signature)) {
     let status = root.join("var/lib/dpkg/status");
     let Ok(Some(status)) = small_files::read_whole(&status, MAX_BYTES) else { return };
     let Ok((installed, _)) = status::read(&status[..]) else { return };
-    let (moved, diversions) = (Moved::read(root), diversions(root));
+    let (moved, diversions) = (Moved::read(root), diversions(root, &mut |_| {}));
     for package in &installed {
         let Some(list) = list(root, package) else { continue };
         let Installed { name, version, architecture, .. } = package;

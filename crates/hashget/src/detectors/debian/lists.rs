@@ -7,18 +7,18 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::archives::Permanent;
 use super::sources::Sources;
 use super::status::Installed;
 use crate::codec::{self, Codec};
-use crate::detectors::{quoted, small_files};
+use crate::detectors::{DetectError, quoted, small_files};
 use crate::formats::{Paragraph, Paragraphs};
 use crate::limits::Limits;
 use crate::model::{Digest, HashingReader, RelPath, escaped};
 
-/// Size limit of a Release file; larger files are ignored.
+/// Size limit of a Release file; a larger file is reported and ignored.
 const MAX_RELEASE: u64 = 16 << 20;
 
 /// A list's data about a package.
@@ -45,8 +45,8 @@ type Key = (String, String, String);
 #[derive(Debug, Default)]
 pub(super) struct Lists {
     found: HashMap<Key, Vec<Listed>>,
-    /// Lists that are not trusted, and why.
-    pub(super) notes: Vec<(PathBuf, String)>,
+    /// Lists that are not trusted, and files that cannot be read.
+    pub(super) notes: Vec<DetectError>,
 }
 
 impl Lists {
@@ -59,7 +59,7 @@ impl Lists {
             entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
         names.sort();
         let wanted = Wanted::of(packages);
-        let sources = Sources::read(root);
+        let sources = Sources::read(root, &mut |error| lists.notes.push(error));
         for release in names.iter().filter(|name| is_signed_release(name, &names)) {
             let prefix = release.trim_end_matches("InRelease").trim_end_matches("Release");
             let lists_of_it: Vec<&String> =
@@ -67,7 +67,8 @@ impl Lists {
             if lists_of_it.is_empty() {
                 continue;
             }
-            let Some(release) = Release::read(&folder.join(release)) else { continue };
+            let note = &mut |error| lists.notes.push(error);
+            let Some(release) = Release::read(&folder.join(release), note) else { continue };
             for name in lists_of_it {
                 let path = folder.join(name);
                 match release.entries(&path, &name[prefix.len()..], &wanted) {
@@ -75,7 +76,7 @@ impl Lists {
                         let servers = sources.servers(prefix);
                         entries.iter().for_each(|entry| lists.add(entry, &release, servers));
                     }
-                    Err(problem) => lists.notes.push((path, problem)),
+                    Err(problem) => lists.notes.push(DetectError::new(&path, problem)),
                 }
             }
         }
@@ -149,8 +150,8 @@ struct Release {
 }
 
 impl Release {
-    fn read(path: &Path) -> Option<Self> {
-        let bytes = small_files::read_whole(path, MAX_RELEASE).ok()??;
+    fn read(path: &Path, note: &mut dyn FnMut(DetectError)) -> Option<Self> {
+        let bytes = small_files::read_optional(path, MAX_RELEASE, note)?;
         let mut paragraphs = Paragraphs::new(signed_text(&bytes));
         let fields = paragraphs.next().ok()??;
         let field = |name| fields.get(name).unwrap_or_default();

@@ -5,10 +5,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::detectors::{public_url, small_files};
+use crate::detectors::{DetectError, public_url, small_files};
 use crate::formats::Paragraphs;
 
-/// Size limit of a list of sources; larger files are ignored.
+/// Size limit of a list of sources; a larger file is reported and ignored.
 const MAX_BYTES: u64 = 1 << 20;
 
 /// Servers by the prefix of the names that apt gives to their lists
@@ -19,8 +19,9 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    /// Reads the sources of the system at `root`. Files and lines that cannot be read or parsed are ignored.
-    pub(super) fn read(root: &Path) -> Self {
+    /// Reads the sources of the system at `root`. Files that cannot be read are reported and ignored;
+    /// lines that cannot be parsed are ignored.
+    pub(super) fn read(root: &Path, note: &mut dyn FnMut(DetectError)) -> Self {
         let mut sources = Self::default();
         let apt = root.join("etc/apt");
         let mut files = vec![apt.join("sources.list")];
@@ -28,7 +29,7 @@ impl Sources {
         files.extend(parts.into_iter().flatten().flatten().map(|entry| entry.path()));
         files.sort();
         for file in files {
-            let Ok(Some(bytes)) = small_files::read_whole(&file, MAX_BYTES) else { continue };
+            let Some(bytes) = small_files::read_optional(&file, MAX_BYTES, note) else { continue };
             sources.add_file(file.extension().and_then(|extension| extension.to_str()), &bytes);
         }
         sources
@@ -140,6 +141,11 @@ mod tests {
 
     #[test]
     fn a_system_without_apt_has_none() {
-        assert_eq!(Sources::read(Path::new("/nothing/is/here")).by_prefix.len(), 0);
+        assert_eq!(
+            Sources::read(Path::new("/nothing/is/here"), &mut |error| panic!("{error}"))
+                .by_prefix
+                .len(),
+            0
+        );
     }
 }

@@ -22,7 +22,7 @@ const DEFAULTS: &str = "org/apache/maven/model/pom-4.0.0.xml";
 const LIBRARIES: [&str; 3] = ["usr/share/maven/lib", "opt/maven/lib", "usr/share/java"];
 /// Size limit of settings; a larger file is an error.
 const MAX_BYTES: u64 = 4 << 20;
-/// Size limit of Maven's jar; larger files are ignored.
+/// Size limit of Maven's jar; a larger file is reported and ignored.
 const MAX_JAR: u64 = 16 << 20;
 
 /// Repositories by their names.
@@ -44,6 +44,7 @@ impl Repositories {
         machine: &Machine,
         entry: &Path,
         top: &Path,
+        note: &mut dyn FnMut(DetectError),
     ) -> Result<Self, DetectError> {
         let mut found = Self::default();
         let mut private = Vec::new();
@@ -55,7 +56,7 @@ impl Repositories {
             found.add(&document);
             private.extend(all(&document, "server").filter_map(|node| child(node, "id")));
         }
-        if let Some(defaults) = defaults(machine, top)
+        if let Some(defaults) = defaults(machine, top, note)
             && let Ok(document) = Document::parse(&defaults)
         {
             found.add(&document);
@@ -110,7 +111,7 @@ fn child(node: Node<'_, '_>, tag: &str) -> Option<String> {
 
 /// The defaults from Maven's own jar: in the local repository, to which plugins downloaded it, or in an
 /// installed Maven.
-fn defaults(machine: &Machine, top: &Path) -> Option<String> {
+fn defaults(machine: &Machine, top: &Path, note: &mut dyn FnMut(DetectError)) -> Option<String> {
     let mut jars = Vec::new();
     for version in listed(&top.join("org/apache/maven/maven-model-builder")) {
         jars.extend(listed(&version));
@@ -124,7 +125,7 @@ fn defaults(machine: &Machine, top: &Path) -> Option<String> {
         let name = jar.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         name.ends_with(".jar") && name.contains("model-builder")
     };
-    jars.iter().filter(|jar| is_jar(jar)).find_map(|jar| in_jar(jar))
+    jars.iter().filter(|jar| is_jar(jar)).find_map(|jar| in_jar(jar, note))
 }
 
 fn listed(folder: &Path) -> Vec<PathBuf> {
@@ -134,10 +135,10 @@ fn listed(folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
-fn in_jar(jar: &Path) -> Option<String> {
+fn in_jar(jar: &Path, note: &mut dyn FnMut(DetectError)) -> Option<String> {
     // In distributions, the jar is a link.
     let jar = fs_err::canonicalize(jar).ok()?;
-    let bytes = small_files::read_whole(&jar, MAX_JAR).ok()??;
+    let bytes = small_files::read_optional(&jar, MAX_JAR, note)?;
     let mut archive = zip::ZipArchive::new(std::io::Cursor::new(bytes)).ok()?;
     let mut defaults = String::new();
     archive.by_name(DEFAULTS).ok()?.take(MAX_BYTES).read_to_string(&mut defaults).ok()?;

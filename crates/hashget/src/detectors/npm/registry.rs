@@ -5,9 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use crate::detectors::{Machine, public_url, small_files};
+use crate::detectors::{DetectError, Machine, public_url, small_files};
 
-/// Size limit of a configuration file; larger files are ignored.
+/// Size limit of a configuration file; a larger file is reported and ignored.
 const MAX_BYTES: u64 = 4 << 20;
 
 const CONFIGURATION: &[&str] =
@@ -31,7 +31,7 @@ pub(super) struct Registries {
 
 impl Registries {
     /// The registries configured for `file`.
-    pub(super) fn of(machine: &Machine, file: &Path) -> Self {
+    pub(super) fn of(machine: &Machine, file: &Path, note: &mut dyn FnMut(DetectError)) -> Self {
         let mut registries = Self::default();
         for name in ["npm_config_registry", "NPM_CONFIG_REGISTRY", "YARN_NPM_REGISTRY_SERVER"] {
             if let Some(url) = machine.variable(name) {
@@ -39,13 +39,13 @@ impl Registries {
             }
         }
         for file in machine.files_for(file, CONFIGURATION) {
-            if let Ok(Some(bytes)) = small_files::read_whole(&file, MAX_BYTES) {
+            if let Some(bytes) = small_files::read_optional(&file, MAX_BYTES, note) {
                 registries.add(&String::from_utf8_lossy(&bytes));
             }
         }
         if !registries.by_scope.contains_key("") {
             let files = machine.files_for(file, DEFAULTS);
-            if let Some(url) = files.iter().find_map(|file| default_in(file)) {
+            if let Some(url) = files.iter().find_map(|file| default_in(file, note)) {
                 registries.by_scope.insert(String::new(), url);
             }
         }
@@ -89,8 +89,8 @@ impl Registries {
 }
 
 /// `registry: new Definition('registry', { default: 'URL'`, or the syntax of older versions.
-fn default_in(file: &Path) -> Option<String> {
-    let bytes = small_files::read_whole(file, MAX_BYTES).ok()??;
+fn default_in(file: &Path, note: &mut dyn FnMut(DetectError)) -> Option<String> {
+    let bytes = small_files::read_optional(file, MAX_BYTES, note)?;
     let code = String::from_utf8_lossy(&bytes).into_owned();
     let rest = code.split("('registry', {").nth(1)?.split("default:").nth(1)?;
     let url = rest.trim_start().strip_prefix(['"', '\''])?.split(['"', '\'']).next()?;

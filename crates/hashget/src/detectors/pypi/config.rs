@@ -6,9 +6,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::detectors::{Machine, public_url, small_files};
+use crate::detectors::{DetectError, Machine, public_url, small_files};
 
-/// Size limit of a configuration file; larger files are ignored.
+/// Size limit of a configuration file; a larger file is reported and ignored.
 const MAX_BYTES: u64 = 4 << 20;
 
 /// pip's configuration: of a virtual environment, of a user, of the machine.
@@ -31,7 +31,7 @@ pub(super) struct Indexes {
 
 impl Indexes {
     /// The indexes for a package installed with its `dist-info` in `folder`.
-    pub(super) fn of(machine: &Machine, folder: &Path) -> Self {
+    pub(super) fn of(machine: &Machine, folder: &Path, note: &mut dyn FnMut(DetectError)) -> Self {
         let mut indexes = Self::default();
         let environment = Path::new("the environment");
         for name in ["PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL"] {
@@ -42,19 +42,20 @@ impl Indexes {
         }
         let named = machine.variable("PIP_CONFIG_FILE").map(PathBuf::from);
         for file in named.into_iter().chain(machine.files_for(folder, PIP)) {
-            indexes.read(&file, Self::add_pip);
+            indexes.read(&file, note, Self::add_pip);
         }
         for file in machine.files_for(folder, UV) {
-            indexes.read(&file, |indexes, text, file| indexes.add_uv(&text.parse().ok(), file));
+            indexes
+                .read(&file, note, |indexes, text, file| indexes.add_uv(&text.parse().ok(), file));
         }
         for file in machine.files_for(folder, PROJECT) {
-            indexes.read(&file, Self::add_project);
+            indexes.read(&file, note, Self::add_project);
         }
         for file in machine.files_for(folder, REQUIREMENTS) {
-            indexes.read(&file, Self::add_requirements);
+            indexes.read(&file, note, Self::add_requirements);
         }
         if !indexes.has_default {
-            indexes.add_default(machine, folder);
+            indexes.add_default(machine, folder, note);
         }
         indexes
     }
@@ -64,8 +65,13 @@ impl Indexes {
         self.private.as_deref().filter(|_| self.urls.is_empty())
     }
 
-    fn read(&mut self, file: &Path, add: impl Fn(&mut Self, &str, &Path)) {
-        if let Ok(Some(bytes)) = small_files::read_whole(file, MAX_BYTES) {
+    fn read(
+        &mut self,
+        file: &Path,
+        note: &mut dyn FnMut(DetectError),
+        add: impl Fn(&mut Self, &str, &Path),
+    ) {
+        if let Some(bytes) = small_files::read_optional(file, MAX_BYTES, note) {
             add(self, &String::from_utf8_lossy(&bytes), file);
         }
     }
@@ -169,9 +175,9 @@ impl Indexes {
     }
 
     /// pip's default is in its code: `PyPI = PackageIndex("ADDRESS", ...`.
-    fn add_default(&mut self, machine: &Machine, folder: &Path) {
+    fn add_default(&mut self, machine: &Machine, folder: &Path, note: &mut dyn FnMut(DetectError)) {
         for file in pips(machine, folder) {
-            let Ok(Some(bytes)) = small_files::read_whole(&file, MAX_BYTES) else { continue };
+            let Some(bytes) = small_files::read_optional(&file, MAX_BYTES, note) else { continue };
             let code = String::from_utf8_lossy(&bytes).into_owned();
             let address = code
                 .lines()

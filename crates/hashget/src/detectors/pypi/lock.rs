@@ -6,18 +6,22 @@ use toml::{Table, Value};
 
 use super::index::{File, choose};
 use super::{Installed, names};
-use crate::detectors::{Answer, Machine, public_url, small_files};
+use crate::detectors::{Answer, DetectError, Machine, public_url, small_files};
 
-/// Size limit of a lock file; larger files are ignored.
+/// Size limit of a lock file; a larger file is reported and ignored.
 const MAX_BYTES: u64 = 32 << 20;
 
 /// The wheel in a lock file in a folder above it. A lock file that cannot be read is ignored: the index is
 /// asked.
-pub(super) fn find(machine: &Machine, installed: &Installed) -> Option<Answer> {
+pub(super) fn find(
+    machine: &Machine,
+    installed: &Installed,
+    note: &mut dyn FnMut(DetectError),
+) -> Option<Answer> {
     let files = machine.files_for(&installed.folder, &["uv.lock", "pylock.toml"]);
     files.iter().find_map(|file| {
         let table = machine.once(file, || -> Option<Table> {
-            let bytes = small_files::read_whole(file, MAX_BYTES).ok()??;
+            let bytes = small_files::read_optional(file, MAX_BYTES, note)?;
             String::from_utf8_lossy(&bytes).parse().ok()
         });
         let table = (*table).as_ref()?;

@@ -1,9 +1,13 @@
 //! A repository's metadata about its packages: `repomd.xml` and the list `primary.xml` named in it.
 //!
-//! Invariant: one package of the list is in memory at a time, and at most [`MAX_PACKAGE`] bytes of it;
-//! entities are not expanded.
+//! Invariant: one package of the list is in memory at a time, and at most [`text::MAX_PACKAGE`] bytes of it;
+//! entities are not expanded. A damaged package costs itself only: the rest of the list is read.
 
-use std::io::{BufRead, BufReader, Read};
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::io::{BufRead, BufReader};
 
 use quick_xml::XmlVersion;
 use quick_xml::escape::resolve_predefined_entity;
@@ -12,6 +16,7 @@ use quick_xml::name::LocalName;
 use quick_xml::reader::Reader;
 use roxmltree::{Document, Node};
 
+use self::text::{Metered, REPLACEMENT, Utf8Lossy};
 use super::super::small_files;
 use crate::formats::RpmIdentity;
 use crate::model::{Digest, RelPath, counted};
@@ -21,8 +26,6 @@ use crate::tree::TreeRoot;
 const MAX_INDEX: u64 = 4 << 20;
 /// Size limit of a decompressed list; of a larger one only the start is read.
 const MAX_LIST: u64 = 4 << 30;
-/// Size limit of one package in a list; reading stops at a larger one.
-const MAX_PACKAGE: usize = 16 << 20;
 /// Limit on nested elements; reading stops at deeper nesting.
 const MAX_DEPTH: usize = 64;
 /// Limit on damaged packages, which are skipped; reading stops after more.
@@ -69,10 +72,11 @@ fn packages(
     wanted: &dyn Fn(&str) -> bool,
     found: &mut dyn FnMut(Package),
 ) -> Result<(), String> {
-    let mut reader = Reader::from_reader(Metered { inner: list, left: MAX_PACKAGE });
+    let mut reader = Reader::from_reader(Metered::new(Utf8Lossy::new(list)));
     // A package with damaged elements must not end the list.
     reader.config_mut().check_end_names = false;
     reader.config_mut().allow_unmatched_ends = true;
+    reader.config_mut().allow_dangling_amp = true;
     let mut buffer = Vec::new();
     let mut package: Option<Described> = None;
     let (mut depth, mut damaged, mut missed) = (0_usize, 0, 0);
@@ -102,13 +106,13 @@ fn packages(
             (Event::GeneralRef(reference), Some(package)) => package.add_reference(&reference),
             (Event::End(tag), open @ Some(_)) if is_package(tag.local_name()) => {
                 let ended = open.take().unwrap_or_default();
-                if ended.depth == 0 {
-                    ended.understand().into_iter().for_each(&mut *found);
-                } else {
-                    damaged += 1;
+                damaged += usize::from(ended.depth > 0);
+                if ended.depth > 0 || ended.is_damaged() {
                     missed += usize::from(ended.is_wanted());
+                } else {
+                    ended.understand().into_iter().for_each(&mut *found);
                 }
-                reader.get_mut().left = MAX_PACKAGE;
+                reader.get_mut().restart();
             }
             (Event::End(_), Some(open)) => open.end(wanted),
             (Event::End(_), None) => depth = depth.saturating_sub(1),
@@ -137,6 +141,8 @@ struct Described {
     is_in_format: bool,
     is_elsewhere: bool,
     is_sha256: bool,
+    /// Can an attribute that is needed not be read?
+    has_bad_attribute: bool,
     name: String,
     architecture: String,
     checksum: String,
@@ -164,10 +170,13 @@ impl Described {
         if self.is_unwanted {
             return;
         }
-        let attribute = |name: &str| {
+        let mut is_bad = false;
+        let mut attribute = |name: &str| {
             let attributes = tag.attributes().flatten();
             let found = attributes.into_iter().find(|one| one.key.local_name().as_ref() == name)?;
-            Some(found.normalized_value(XmlVersion::Implicit1_0).ok()?.into_owned())
+            let value = found.normalized_value(XmlVersion::Implicit1_0);
+            is_bad |= value.is_err();
+            Some(value.ok()?.into_owned())
         };
         let name = tag.local_name();
         match (self.depth, name.as_ref()) {
@@ -191,6 +200,7 @@ impl Described {
             (2, "header-range") if self.is_in_format => self.header_end = attribute("end"),
             _ => {}
         }
+        self.has_bad_attribute |= is_bad;
     }
 
     /// Handles the end of an element.
@@ -217,13 +227,22 @@ impl Described {
     fn add_reference(&mut self, reference: &BytesRef<'_>) {
         match reference.resolve_char_ref() {
             Ok(Some(character)) => self.add(character.encode_utf8(&mut [0; 4])),
-            _ => self.add(resolve_predefined_entity(reference).unwrap_or("\u{fffd}")),
+            _ => self.add(resolve_predefined_entity(reference).unwrap_or(REPLACEMENT)),
         }
     }
 
     /// Is its name known, and wanted?
     fn is_wanted(&self) -> bool {
         !self.is_unwanted && self.text_of.is_none() && !self.name.is_empty()
+    }
+
+    /// Is a value that is needed not what the repository meant?
+    fn is_damaged(&self) -> bool {
+        let attributes =
+            [&self.epoch, &self.version, &self.release, &self.built, &self.size, &self.location];
+        let texts = [&self.name, &self.architecture, &self.checksum];
+        let mut values = attributes.into_iter().flatten().chain(texts);
+        self.has_bad_attribute || values.any(|value| value.contains(char::REPLACEMENT_CHARACTER))
     }
 
     /// `None` for a package that is not wanted, has incomplete data, or is not stored in the repository
@@ -249,36 +268,6 @@ impl Described {
     }
 }
 
-/// Reads a limited number of bytes, and then fails.
-struct Metered<R> {
-    inner: R,
-    left: usize,
-}
-
-impl<R: BufRead> Read for Metered<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let count = self.fill_buf()?.read(buffer)?;
-        self.consume(count);
-        Ok(count)
-    }
-}
-
-impl<R: BufRead> BufRead for Metered<R> {
-    fn fill_buf(&mut self) -> std::io::Result<&[u8]> {
-        let bytes = self.inner.fill_buf()?;
-        if self.left == 0 && !bytes.is_empty() {
-            let problem = format!("it has a package of more than {MAX_PACKAGE} bytes");
-            return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, problem));
-        }
-        Ok(&bytes[..bytes.len().min(self.left)])
-    }
-
-    fn consume(&mut self, count: usize) {
-        self.left -= count;
-        self.inner.consume(count);
-    }
-}
-
 /// The file name of the list `primary` in a `repomd.xml`.
 fn list_name(index: &[u8]) -> Result<String, String> {
     let xml = std::str::from_utf8(index).map_err(|error| error.to_string())?;
@@ -293,93 +282,4 @@ fn list_name(index: &[u8]) -> Result<String, String> {
 
 fn child<'a, 'b>(node: Node<'a, 'b>, name: &str) -> Option<Node<'a, 'b>> {
     node.children().find(|child| child.tag_name().name() == name)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SHA256: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-
-    fn package(name: &str) -> String {
-        format!(
-            "<package type=\"rpm\"><name>{name}</name><arch>noarch</arch><version epoch=\"1\" ver=\"2\" rel='3&amp;4'/>\
-             <checksum type=\"sha256\" pkgid=\"YES\">{SHA256}</checksum><summary>a <![CDATA[<package>]]> &lt;</summary>\
-             <time file=\"1\" build=\"7\"/><size package=\"100\" installed=\"1\"/><location href=\"p/{name}.rpm\"/>\
-             <format><rpm:header-range start=\"1\" end=\"50\"/><file>/a</file></format></package>"
-        )
-    }
-
-    fn names(list: &str) -> (Vec<String>, Result<(), String>) {
-        let mut found = Vec::new();
-        let wanted = |name: &str| name.starts_with('w');
-        let outcome = packages(list.as_bytes(), &wanted, &mut |package| {
-            assert_eq!(
-                (package.size, package.header_end, package.identity.epoch),
-                (100, Some(50), 1)
-            );
-            assert_eq!(package.identity.release, "3&4");
-            found.push(package.identity.name);
-        });
-        (found, outcome)
-    }
-
-    #[test]
-    fn wanted_packages_are_understood() {
-        let all = ["w1", "other", "w&amp;2", "w&#51;"].map(package).concat();
-        let list = format!(
-            "<?xml version=\"1.0\"?>\n<metadata xmlns:rpm=\"rpm\" packages=\"4\">\n{all}\n</metadata>\n"
-        );
-        assert_eq!(
-            names(&list),
-            (vec!["w1".to_owned(), "w&2".to_owned(), "w3".to_owned()], Ok(()))
-        );
-        for (field, instead) in [
-            ("type=\"sha256\"", "type=\"sha\""),
-            ("href=", "xml:base=\"http://else.example\" href="),
-            ("build=", "built="),
-            ("package=\"100\"", "package=\"-1\""),
-        ] {
-            assert_eq!(
-                names(&package("w").replace(field, instead)),
-                (Vec::new(), Ok(())),
-                "{field}"
-            );
-        }
-    }
-
-    #[test]
-    fn hostile_lists_cost_little() {
-        let good = package("w");
-        // Packages before the damage are passed on.
-        for bad in ["<package><name>w", "<package ><name>w</name></b>", "<a", "<!--"] {
-            let (found, outcome) = names(&format!("{good}{bad}"));
-            assert_eq!((found.len(), outcome.is_err()), (1, true), "{bad}");
-        }
-        // Damaged packages are skipped.
-        for bad in
-            ["<package><a></package>", "<package><name>w", "</b>", "<package><a></b></c></package>"]
-        {
-            let (found, outcome) = names(&format!("{good}{bad}{good}"));
-            assert_eq!((found.len(), outcome), (2, Ok(())), "{bad}");
-        }
-        for endless in ["<a>", "<package><a>", "<package>", "<package><a></package>"] {
-            let (found, outcome) = names(&format!("{good}{}", endless.repeat(2000)));
-            assert_eq!((found.len(), outcome.is_err()), (1, true), "{endless}");
-        }
-        // Entities are not expanded.
-        let entities = "<!DOCTYPE x [<!ENTITY a \"w\"><!ENTITY b \"&a;&a;\">]>";
-        assert_eq!(names(&format!("{entities}{}", package("&b;"))), (Vec::new(), Ok(())));
-        for (before, endless) in [
-            ("<metadata>", "<a x=\"1234567890123456789012345678901234567890\"/>"),
-            ("<package><name>", "text of a name that does not end "),
-            ("<package a=\"", "an attribute that does not end "),
-            ("<package>", "<!-- a comment, and another one, and another one -->"),
-        ] {
-            let repeats = MAX_PACKAGE / endless.len() + 1;
-            let (found, outcome) = names(&format!("{before}{}", endless.repeat(repeats)));
-            assert!(found.is_empty());
-            assert!(outcome.unwrap_err().contains("more than"), "{before}{endless}");
-        }
-    }
 }

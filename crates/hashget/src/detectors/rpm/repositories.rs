@@ -14,7 +14,7 @@ use crate::formats::RpmIdentity;
 use crate::model::{Digest, RelPath};
 use crate::tree::TreeRoot;
 
-/// Size limit of a configuration file; larger files are ignored.
+/// Size limit of a configuration file; a larger file is reported and ignored.
 const MAX_BYTES: u64 = 1 << 20;
 
 /// Folders with the repositories' configuration files.
@@ -56,14 +56,14 @@ impl Repositories {
         if kept.is_empty() {
             return found;
         }
-        let variables = variables(tree, release, installed);
+        let variables = variables(tree, release, installed, note);
         let wanted: HashMap<String, &RpmIdentity> = installed
             .iter()
             .map(|package| (package.identity.file_stem(), &package.identity))
             .collect();
         let names: HashSet<&str> =
             installed.iter().map(|package| &*package.identity.name).collect();
-        for (id, addresses) in configured(tree) {
+        for (id, addresses) in configured(tree, note) {
             let addresses = addresses.iter().filter_map(|text| address(text, &variables));
             let is_kept = |url: &String| kept.iter().any(|kept| url.starts_with(kept));
             let Some(url) = addresses.into_iter().find(is_kept) else { continue };
@@ -106,11 +106,11 @@ impl Repositories {
 }
 
 /// Repositories by name, each with its URLs as written in the configuration.
-fn configured(tree: &TreeRoot) -> Vec<(String, Vec<String>)> {
+fn configured(tree: &TreeRoot, note: &mut dyn FnMut(DetectError)) -> Vec<(String, Vec<String>)> {
     let mut found = Vec::new();
     for folder in CONFIGURATION {
         for name in names_in(tree, folder).iter().filter(|name| name.ends_with(".repo")) {
-            let Some(bytes) = read(tree, &format!("{folder}/{name}")) else { continue };
+            let Some(bytes) = read(tree, &format!("{folder}/{name}"), note) else { continue };
             sections(&String::from_utf8_lossy(&bytes), &mut found);
         }
     }
@@ -169,11 +169,12 @@ fn variables(
     tree: &TreeRoot,
     release: &OsRelease,
     installed: &[Installed],
+    note: &mut dyn FnMut(DetectError),
 ) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     for folder in VARIABLES {
         for name in names_in(tree, folder) {
-            let bytes = read(tree, &format!("{folder}/{name}")).unwrap_or_default();
+            let bytes = read(tree, &format!("{folder}/{name}"), note).unwrap_or_default();
             let value = String::from_utf8_lossy(&bytes).trim().to_owned();
             found.entry(name).or_insert(value);
         }
@@ -234,8 +235,8 @@ fn names_in(tree: &TreeRoot, folder: &str) -> Vec<String> {
     names
 }
 
-fn read(tree: &TreeRoot, path: &str) -> Option<Vec<u8>> {
-    small_files::read_below(tree, &RelPath::new(path).ok()?, MAX_BYTES).ok().flatten()
+fn read(tree: &TreeRoot, path: &str, note: &mut dyn FnMut(DetectError)) -> Option<Vec<u8>> {
+    small_files::read_optional_below(tree, &RelPath::new(path).ok()?, MAX_BYTES, note)
 }
 
 #[cfg(test)]
