@@ -152,6 +152,35 @@ impl FetchError {
         }
     }
 
+    /// The same error for another caller that needs the same; without the bytes of a mismatch.
+    pub(crate) fn copied(&self) -> Self {
+        match self {
+            Self::NotFound { from, url } => Self::NotFound { from: from.clone(), url: url.clone() },
+            Self::Mismatch { from, expected, found, .. } => {
+                let (from, expected, found) = (from.clone(), expected.clone(), found.clone());
+                Self::Mismatch { from, expected, found, file: None }
+            }
+            Self::Unreachable { url, problem, answered }
+            | Self::Transient { url, problem, answered, .. } => {
+                let (url, problem, answered) = (url.clone(), problem.clone(), *answered);
+                Self::Unreachable { url, problem, answered }
+            }
+            Self::NotAsked { url, host, failures, again } => {
+                let (url, host) = (url.clone(), host.clone());
+                Self::NotAsked { url, host, failures: *failures, again: *again }
+            }
+            Self::Refused { url, problem } => {
+                Self::Refused { url: url.clone(), problem: problem.clone() }
+            }
+            Self::Disk { url, error } => {
+                let error = std::io::Error::new(error.kind(), error.to_string());
+                Self::Disk { url: url.clone(), error }
+            }
+            Self::All { errors } => Self::All { errors: errors.iter().map(Self::copied).collect() },
+            Self::Interrupted(interrupted) => Self::Interrupted(*interrupted),
+        }
+    }
+
     /// Does it show that the host answered, or that it did not? `None` if it says nothing about the host.
     pub(super) fn answered(&self) -> Option<bool> {
         match self {
