@@ -57,7 +57,7 @@ pub enum FetchError {
         /// Time until the host is asked again.
         again: Duration,
     },
-    /// A temporary failure; a retry may help. [`Retry`] retries, and finally turns it into
+    /// A temporary failure; a retry may help. [`Retry`](super::Retry) retries, and finally turns it into
     /// [`Unreachable`](Self::Unreachable).
     #[error("cannot fetch {url}: {problem}")]
     Transient {
