@@ -194,6 +194,84 @@ fn many_packages_of_one_host_are_told_together() {
     assert_eq!(ended.stderr.matches("lost: found nowhere").count(), 5, "{}", ended.stderr);
 }
 
+/// A machine with an archive of `count` small packages, made by one run of `index`.
+fn machine_with_many(origin: &Origin, count: usize) -> Machine {
+    let machine = Machine::new();
+    let mut urls = Vec::new();
+    for number in 0..count {
+        let text = format!("text {number}").repeat(2000);
+        let path = format!("/p{number}.tar");
+        let tar = TarBuilder::new().file("x/a", text.as_bytes()).finish();
+        if number == 0 {
+            machine.write("first.tar", &tar);
+        }
+        origin.serve(&path, tar);
+        machine.write(&format!("tree/{number}"), text);
+        urls.push(origin.url(&path));
+    }
+    let index: Vec<&str> = ["index"].into_iter().chain(urls.iter().map(String::as_str)).collect();
+    machine.hashget(&index).expect(0);
+    machine.hashget(&["pack", "tree", "-f", "a.tar.zst"]).expect(0);
+    fs_err::remove_dir_all(machine.path("cache")).unwrap();
+    machine
+}
+
+#[test]
+fn a_dead_host_is_one_line_and_what_was_not_asked_comes_first_in_the_next_run() {
+    const COUNT: usize = 14;
+    let origin = Origin::start();
+    let machine = machine_with_many(&origin, COUNT);
+    machine.hashget(&["verify", "a.tar.zst"]).expect(0);
+    let asked = origin.requests().len();
+    for number in 0..COUNT {
+        origin.always(&format!("/p{number}.tar"), Fault::Drop);
+    }
+    // Not enough for all packages; but those that are not asked take nothing of it.
+    let size = fs_err::metadata(machine.path("first.tar")).unwrap().len();
+    let most = (13 * size).to_string();
+    let verify = ["verify", "a.tar.zst", "--jobs", "4", "--at-most", &most];
+    let ended = machine.hashget(&verify).expect(5);
+    assert_eq!(ended.stderr.matches("warning:").count(), 1, "{}", ended.stderr);
+    let ended = ended.says(&["14 packages unreachable: none of their URLs could be checked"]);
+    let requested = |from: usize| -> std::collections::BTreeSet<String> {
+        origin.requests()[from..].iter().map(|request| request.path.clone()).collect()
+    };
+    let dead = requested(asked);
+    // Five failures, and those that were in progress with the fifth.
+    assert!((5..=8).contains(&dead.len()), "{dead:?}");
+    ended.says(&[
+        &format!("{} packages could not be checked", dead.len()),
+        &format!("{} packages not checked, since", COUNT - dead.len()),
+    ]);
+    // The others were not recorded as checked: with the host back, they are the first.
+    for number in 0..COUNT {
+        origin.heal(&format!("/p{number}.tar"));
+    }
+    let asked = origin.requests().len();
+    let one = ["verify", "a.tar.zst", "--at-most", "1", "--jobs", "1"];
+    for _ in 0..COUNT - dead.len() {
+        machine.hashget(&one).expect(0);
+    }
+    assert_eq!(requested(asked).intersection(&dead).count(), 0);
+}
+
+#[test]
+fn a_server_that_answers_is_asked_for_every_package() {
+    let origin = Origin::start();
+    let machine = machine_with_many(&origin, 8);
+    for number in 0..7 {
+        origin.always(&format!("/p{number}.tar"), Fault::Status(403));
+    }
+    let records = machine.hashget(&["verify", "a.tar.zst", "--json"]).expect(5).records();
+    let found = states(&records);
+    assert_eq!(found.iter().filter(|(_, state)| state == "unreachable").count(), 7, "{found:?}");
+    assert_eq!(found.iter().filter(|(_, state)| state == "present").count(), 1, "{found:?}");
+    // One that is gone is found among them.
+    origin.heal("/p6.tar");
+    origin.always("/p6.tar", Fault::Status(404));
+    machine.hashget(&["verify", "a.tar.zst"]).expect(4).says(&["lost: found nowhere"]);
+}
+
 #[test]
 fn several_small_runs_cover_everything_oldest_first() {
     let origin = Origin::start();

@@ -1,7 +1,7 @@
 //! Work on several threads.
 //!
-//! Invariant: every thread has ended when a function here returns; a panic of one goes on in the caller. Nothing depends
-//! on which thread did what, except the time it took.
+//! Invariant: every thread has ended when a function here returns; a panic of one stops the others and goes on in the caller.
+//! Nothing depends on which thread did what, except the time it took.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,7 +35,7 @@ pub(crate) fn beside<A, B: Send>(
 
 /// Calls `work` for each of `items`, on up to `threads` threads, the caller's own among them. Items are taken one at a
 /// time, in their order, as threads become free: no more than one per thread is in memory. After the
-/// first error no further item is taken, and that error is returned once the others at work are done.
+/// first error or panic no further item is taken, and it goes on in the caller once the others at work are done.
 pub(crate) fn for_each<T, E: Send>(
     threads: usize,
     items: impl Iterator<Item = T> + Send,
@@ -49,6 +49,7 @@ pub(crate) fn for_each<T, E: Send>(
         if failed.load(Ordering::Relaxed) { None } else { items.next() }
     };
     on_threads(threads, |_| {
+        let _stop = OnPanic(|| failed.store(true, Ordering::Relaxed));
         while let Some(item) = next() {
             if let Err(error) = work(item) {
                 failed.store(true, Ordering::Relaxed);
@@ -57,6 +58,18 @@ pub(crate) fn for_each<T, E: Send>(
         }
     });
     failure.into_inner().expect("storing an error does not panic").map_or(Ok(()), Err)
+}
+
+/// Calls its function when it is dropped because the thread panics: threads that share work with it must not go on, or wait
+/// for it.
+pub(crate) struct OnPanic<F: Fn()>(pub(crate) F);
+
+impl<F: Fn()> Drop for OnPanic<F> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            (self.0)();
+        }
+    }
 }
 
 #[cfg(test)]
@@ -106,6 +119,21 @@ mod tests {
         });
         assert!(matches!(outcome, Err(0 | 1)), "{outcome:?}");
         assert_eq!(*entered.lock().unwrap(), 2);
+    }
+
+    #[test]
+    fn a_panic_stops_the_others() {
+        // Without an end to the items, the other threads end for no other reason.
+        for panics in [0, 7] {
+            let panicked = std::panic::catch_unwind(|| {
+                for_each(3, 0.., |number: u64| -> Result<(), ()> {
+                    assert_ne!(number, panics);
+                    thread::yield_now();
+                    Ok(())
+                })
+            });
+            assert!(panicked.is_err());
+        }
     }
 
     #[test]

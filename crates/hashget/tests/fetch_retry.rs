@@ -162,3 +162,39 @@ fn waiting_can_be_interrupted() {
     assert!(matches!(error, FetchError::Interrupted(_)), "{error:?}");
     assert!(clock.now() <= Duration::from_millis(1200), "{:?}", clock.now());
 }
+
+#[test]
+fn a_host_that_was_given_up_gets_one_request_after_the_cool_down() {
+    let stage = Stage::new();
+    stage.origin.always("/p", Fault::Drop);
+    let wanted = |path: &str| Wanted {
+        name: None,
+        url: stage.origin.url(path),
+        also: vec![],
+        sha256: Some(Digest::of(&stage.content)),
+        size: Some(SIZE as u64),
+    };
+    let (clock, options) = (Arc::new(Waits::default()), RetryOptions::default());
+    let source = HttpOrigin::new(OriginOptions::default());
+    let retry = Retry::with_clock(source, options, Arc::<Waits>::clone(&clock));
+    for _ in 0..5 {
+        let error = retry.fetch(&wanted("/p"), &Silent).unwrap_err();
+        assert!(matches!(error, FetchError::Unreachable { answered: false, .. }), "{error:?}");
+    }
+    let asked = stage.origin.requests().len();
+    assert_eq!(asked, 5 * 5);
+    for period in 1..=2 {
+        let error = retry.fetch(&wanted("/other"), &Silent).unwrap_err();
+        assert!(error.again().is_some_and(|again| again <= options.cool_down), "{error:?}");
+        clock.sleep(options.cool_down);
+        let error = retry.fetch(&wanted("/p"), &Silent).unwrap_err();
+        assert_eq!(error.again(), Some(options.cool_down), "{error:?}");
+        assert_eq!(stage.origin.requests().len(), asked + period, "no second try");
+    }
+    // It answers again, first with an error that may pass: from then on it is asked as any other.
+    clock.sleep(options.cool_down);
+    stage.origin.heal("/p");
+    stage.origin.script("/p", [Fault::Status(503), Fault::Drop]);
+    retry.fetch(&wanted("/p"), &Silent).unwrap();
+    assert_eq!(stage.origin.requests().len(), asked + 2 + 3);
+}

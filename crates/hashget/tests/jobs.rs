@@ -6,7 +6,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::{Read, Write as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hashget::codec::{Codec, encoder};
 use hashget::fetch::{FetchError, Fetched, Offline, Source, Wanted};
@@ -15,7 +17,7 @@ use hashget::hashdb::{HashDb as _, HashDbWriter as _, LocalHashDb};
 use hashget::index::{Indexer, Request};
 use hashget::limits::Limits;
 use hashget::model::{Digest, Evidence, Member};
-use hashget::monitor::{Monitor, Recorder};
+use hashget::monitor::{Event, Monitor, Recorder};
 use hashget::pack::{Output, PackOptions, Packer};
 use hashget::restore::{RestoreOptions, Restorer};
 use hashget::tree::{ScanOptions, scan};
@@ -210,4 +212,32 @@ fn a_decoder_starts_no_threads_when_it_may_have_one() {
     let before = threads();
     assert_eq!(most(1), before);
     assert!(most(4) > before, "blocks of xz are decoded by several threads");
+}
+
+/// Panics when it is asked for the n-th time whether to stop.
+struct PanicsAt(AtomicUsize);
+
+impl Monitor for PanicsAt {
+    fn event(&self, _: Event<'_>) {}
+
+    fn interrupted(&self) -> bool {
+        assert_ne!(self.0.fetch_sub(1, Ordering::SeqCst), 1, "as told");
+        false
+    }
+}
+
+#[test]
+fn a_panic_in_one_thread_of_a_scan_ends_the_others() {
+    let dir = tempfile::tempdir().unwrap();
+    for number in 0..20 {
+        let folder = dir.path().join(format!("{number}/below"));
+        fs_err::create_dir_all(&folder).unwrap();
+        fs_err::write(folder.join("file"), contents(number)).unwrap();
+    }
+    for question in [1, 2, 5, 20] {
+        let monitor = PanicsAt(AtomicUsize::new(question));
+        let options = ScanOptions { jobs: 3, ..ScanOptions::default() };
+        let scanned = || scan(dir.path(), &options, &monitor).map(drop);
+        assert!(catch_unwind(AssertUnwindSafe(scanned)).is_err(), "question {question}");
+    }
 }

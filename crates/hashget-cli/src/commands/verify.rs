@@ -70,6 +70,7 @@ impl Verify {
         };
         let present = number(PackageState::Present);
         let (lost, unreachable) = (number(PackageState::Lost), number(PackageState::Unreachable));
+        let given_up = number(PackageState::NotAsked);
         let packages = |number| counted(number, "package", "packages");
         let how = if self.deep { "contents verified" } else { "size checked" };
         let mut lines = vec![format!("{} available ({how})", packages(present))];
@@ -87,6 +88,10 @@ impl Verify {
             },
         );
         add(unreachable, "could not be checked: try again later");
+        add(
+            given_up,
+            "not checked, since the latest requests to their hosts failed: try again later",
+        );
         add(verified.not_asked, "left for the next run (--at-most)");
         if lost > 0 {
             lines.push(
@@ -99,7 +104,7 @@ impl Verify {
             "present": present,
             "lost": lost,
             "unreachable": unreachable,
-            "not_asked": verified.not_asked,
+            "not_asked": verified.not_asked + given_up,
         });
         environment.console.summary("verify", record, &lines)?;
         Ok(())
@@ -125,6 +130,7 @@ fn record(package: &VerifiedPackage) -> serde_json::Value {
     let state = match package.state() {
         PackageState::Present => "present",
         PackageState::Unreachable => "unreachable",
+        PackageState::NotAsked => "not_asked",
         PackageState::Lost => "lost",
     };
     let place = |(url, outcome, found): &(String, _, String)| {

@@ -41,7 +41,7 @@ impl Clock for SystemClock {
 pub(super) const ATTENTION: Duration = Duration::from_millis(100);
 
 /// Waits for `time`, or until the monitor asks to stop.
-pub(super) fn wait(
+pub(crate) fn wait(
     clock: &dyn Clock,
     time: Duration,
     monitor: &dyn Monitor,

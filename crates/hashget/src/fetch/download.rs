@@ -117,7 +117,7 @@ impl Download<'_> {
             let exchange = self
                 .client
                 .get(&target, headers.clone(), public_only, permit, self.monitor)
-                .map_err(|trouble| self.troubled(trouble))?;
+                .map_err(|trouble| self.trouble(trouble, false))?;
             let Some(location) = redirect(&exchange.head) else { return Ok(exchange) };
             visited.insert(target.as_str().to_owned());
             let next = target.join(location)?;
@@ -291,10 +291,18 @@ impl Download<'_> {
         }
     }
 
+    /// The error of an exchange whose head arrived.
     pub(super) fn troubled(&self, trouble: Trouble) -> FetchError {
+        self.trouble(trouble, true)
+    }
+
+    fn trouble(&self, trouble: Trouble, answered: bool) -> FetchError {
+        let (url, kept) = (self.target.as_str().to_owned(), self.part.kept());
         match trouble {
-            Trouble::Passing(problem) => self.transient(problem, None),
-            Trouble::Lasting(problem) => self.unreachable(problem),
+            Trouble::Passing(problem) => {
+                FetchError::Transient { url, problem, retry_after: None, kept, answered }
+            }
+            Trouble::Lasting(problem) => FetchError::Unreachable { url, problem, answered },
             Trouble::Refused(problem) => refused(self.target.as_str(), &problem),
             Trouble::Interrupted => crate::monitor::Interrupted.into(),
         }
@@ -305,13 +313,15 @@ impl Download<'_> {
         progress(self.monitor, self.name(), bytes)
     }
 
+    /// The server answered, and a retry may help.
     pub(super) fn transient(&self, problem: String, retry_after: Option<Duration>) -> FetchError {
-        let kept = self.part.kept();
-        FetchError::Transient { url: self.target.as_str().to_owned(), problem, retry_after, kept }
+        let (url, kept) = (self.target.as_str().to_owned(), self.part.kept());
+        FetchError::Transient { url, problem, retry_after, kept, answered: true }
     }
 
+    /// The server answered, and a retry would not help.
     pub(super) fn unreachable(&self, problem: String) -> FetchError {
-        FetchError::Unreachable { url: self.target.as_str().to_owned(), problem }
+        FetchError::Unreachable { url: self.target.as_str().to_owned(), problem, answered: true }
     }
 
     /// The package's name, or where it is downloaded from.

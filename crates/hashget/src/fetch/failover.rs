@@ -78,7 +78,8 @@ pub(super) fn tell_mismatch(error: &FetchError, wanted: &Wanted, monitor: &dyn M
 }
 
 /// Combines the errors of several sources. Bytes whose files may still be proven one by one come first;
-/// `NotFound` is reported only if no source failed otherwise.
+/// `NotFound` is reported only if no source failed otherwise. Beside it, `NotAsked` is reported too: a host that was
+/// given up may have what the others do not have.
 pub(super) fn combine(errors: Vec<FetchError>) -> FetchError {
     let mut flat = Vec::new();
     flatten(errors, &mut flat);
@@ -87,17 +88,14 @@ pub(super) fn combine(errors: Vec<FetchError>) -> FetchError {
     if let Some(position) = with_file {
         return flat.swap_remove(position);
     }
-    let last = flat.pop().expect("a source that fails has an error");
-    let mut real: Vec<FetchError> =
-        flat.into_iter().filter(|error| !matches!(error, FetchError::NotFound { .. })).collect();
-    match (&last, real.len()) {
-        (_, 0) => last,
-        (FetchError::NotFound { .. }, 1) => real.pop().expect("there is one"),
-        (FetchError::NotFound { .. }, _) => FetchError::All { errors: real },
-        _ => {
-            real.push(last);
-            FetchError::All { errors: real }
-        }
+    let (mut absent, mut errors): (Vec<_>, Vec<_>) =
+        flat.into_iter().partition(|error| matches!(error, FetchError::NotFound { .. }));
+    if errors.iter().all(|error| matches!(error, FetchError::NotAsked { .. })) {
+        errors.extend(absent.pop());
+    }
+    match errors.len() {
+        1 => errors.remove(0),
+        _ => FetchError::All { errors },
     }
 }
 
@@ -119,7 +117,13 @@ mod tests {
     }
 
     fn unreachable(problem: &str) -> FetchError {
-        FetchError::Unreachable { url: "u".to_owned(), problem: problem.to_owned() }
+        let (url, problem) = ("u".to_owned(), problem.to_owned());
+        FetchError::Unreachable { url, problem, answered: false }
+    }
+
+    fn not_asked() -> FetchError {
+        let (url, host, again) = ("u".to_owned(), "h".to_owned(), std::time::Duration::ZERO);
+        FetchError::NotAsked { url, host, failures: 5, again }
     }
 
     fn mismatch(file: bool) -> FetchError {
@@ -140,12 +144,30 @@ mod tests {
                 ],
                 "2 sources failed: cannot fetch u: a; cannot fetch u: b",
             ),
+            (
+                vec![not_asked(), unreachable("b"), not_found("m")],
+                "2 sources failed: u was not asked for: 5 requests in a row to h failed; cannot fetch u: b",
+            ),
             (vec![mismatch(true), unreachable("b")], "f gave other bytes: expected e, found f"),
         ];
         for (errors, text) in table {
             assert_eq!(combine(errors).to_string(), text);
         }
+        assert!(combine(vec![not_asked(), unreachable("b")]).not_found().is_none());
         let without_file = combine(vec![mismatch(false), mismatch(true)]);
         assert!(matches!(without_file, FetchError::Mismatch { file: Some(_), .. }));
+    }
+
+    #[test]
+    fn an_answer_counts_more_than_a_host_that_was_not_asked() {
+        for errors in
+            [vec![not_asked(), not_found("origin")], vec![not_found("origin"), not_asked()]]
+        {
+            let error = combine(errors);
+            assert_eq!((error.not_found(), error.not_asked()), (Some("origin"), None), "{error:?}");
+            assert!(error.again().is_some(), "the host that was not asked may have it");
+        }
+        let error = combine(vec![not_asked(), not_asked()]);
+        assert_eq!((error.not_found(), error.not_asked()), (None, Some("h")), "{error:?}");
     }
 }

@@ -9,6 +9,7 @@ mod cache;
 mod circuit_breaker;
 mod clock;
 mod download;
+mod error;
 mod failover;
 mod fetch_url;
 mod file_digest;
@@ -25,10 +26,11 @@ mod unfinished;
 
 use std::fs::File;
 use std::sync::Arc;
-use std::time::Duration;
 
 pub use cache::Cache;
+pub(crate) use clock::wait;
 pub use clock::{Clock, SystemClock};
+pub use error::FetchError;
 pub use failover::Failover;
 pub use fetch_url::shown;
 pub use mirror::{MirrorRule, Mirrors, public_url};
@@ -40,10 +42,8 @@ pub use pool_folder::{AddError, Added, PoolFolder, Pooled};
 pub use retry::{Retry, RetryOptions};
 pub use standard::{BadOption, FetchOptions, Sources, standard_sources};
 
-use crate::error::ErrorClass;
 use crate::model::{Checksum, Digest};
 use crate::monitor::{Interrupted, Monitor};
-use crate::wording;
 
 /// A package to fetch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -188,118 +188,5 @@ impl<W: Web + ?Sized> Web for Arc<W> {
         monitor: &dyn Monitor,
     ) -> Result<Vec<u8>, FetchError> {
         (**self).fetch_page(url, accept, most, monitor)
-    }
-}
-
-/// Why something could not be fetched.
-#[derive(Debug, thiserror::Error)]
-pub enum FetchError {
-    /// The source does not have it (404, or not in the pool).
-    #[error("{from} does not have {url}")]
-    NotFound {
-        /// Which source.
-        from: String,
-        /// What was wanted.
-        url: String,
-    },
-    /// The source has something else than what was requested.
-    #[error("{from} gave other bytes: expected {expected}, found {found}")]
-    Mismatch {
-        /// Which source.
-        from: String,
-        /// The wanted digest or size.
-        expected: String,
-        /// What was received.
-        found: String,
-        /// The bytes, which are not proven, from the start: files in them may still be proven one by one.
-        /// `None` if too few arrived to be useful.
-        file: Option<File>,
-    },
-    /// The source could not be reached, or failed repeatedly.
-    #[error("cannot fetch {url}: {problem}")]
-    Unreachable {
-        /// The URL that was tried.
-        url: String,
-        /// What happened, and the number of tries.
-        problem: String,
-    },
-    /// Its host was given up, because the latest requests to it all failed.
-    #[error("{url} was not asked for: {failures} requests in a row to {host} failed")]
-    NotAsked {
-        /// The URL.
-        url: String,
-        /// The host.
-        host: String,
-        /// Number of its URLs that failed before.
-        failures: usize,
-    },
-    /// A temporary failure; a retry may help. [`Retry`] retries, and finally turns it into
-    /// [`Unreachable`](Self::Unreachable).
-    #[error("cannot fetch {url}: {problem}")]
-    Transient {
-        /// The URL that was tried.
-        url: String,
-        /// What happened.
-        problem: String,
-        /// How long the server asked to wait before the next try.
-        retry_after: Option<Duration>,
-        /// Bytes from the start that are kept for the next try.
-        kept: u64,
-    },
-    /// The URL must not be fetched.
-    #[error("will not fetch {url}: {problem}")]
-    Refused {
-        /// The URL.
-        url: String,
-        /// Why.
-        problem: String,
-    },
-    /// Writing the downloaded bytes failed (the disk is full, ...).
-    #[error("cannot keep what was fetched from {url}")]
-    Disk {
-        /// The URL.
-        url: String,
-        /// What failed.
-        #[source]
-        error: std::io::Error,
-    },
-    /// Several sources were tried, in turn; each with its own error.
-    #[error("{} sources failed: {}", errors.len(), wording::several(errors))]
-    All {
-        /// One for each source, in the order of the tries.
-        errors: Vec<FetchError>,
-    },
-    /// The monitor asked to stop.
-    #[error(transparent)]
-    Interrupted(#[from] Interrupted),
-}
-
-impl FetchError {
-    /// The class of the error, from which exit code and hint follow.
-    pub fn class(&self) -> ErrorClass {
-        match self {
-            Self::NotFound { .. } => ErrorClass::NotFound,
-            Self::Mismatch { .. } => ErrorClass::WrongBytes,
-            Self::Unreachable { .. } | Self::Transient { .. } | Self::NotAsked { .. } => {
-                ErrorClass::Unreachable
-            }
-            Self::Refused { .. } => ErrorClass::Refused,
-            Self::Disk { .. } => ErrorClass::DownloadNotKept,
-            Self::All { errors } => ErrorClass::of_several(errors.iter().map(Self::class))
-                .unwrap_or(ErrorClass::NotFound),
-            Self::Interrupted(interrupted) => interrupted.class(),
-        }
-    }
-
-    /// The host that was given up, if no other host was asked.
-    pub fn not_asked(&self) -> Option<&str> {
-        match self {
-            Self::NotAsked { host, .. } => Some(host),
-            Self::All { errors } => {
-                let first = errors.first()?.not_asked();
-                first.filter(|_| errors.iter().all(|error| error.not_asked().is_some()))
-            }
-            _ => None,
-        }
     }
 }

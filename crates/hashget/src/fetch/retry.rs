@@ -1,12 +1,13 @@
 //! Retries temporary failures, with growing pauses.
 //!
-//! Invariant: only [`FetchError::Transient`] is retried, and it is never returned.
+//! Invariant: only [`FetchError::Transient`] is retried, and it is never returned. A host that was given up gets a
+//! single request, until it answers.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::circuit_breaker::CircuitBreaker;
+use super::circuit_breaker::{Attempt, CircuitBreaker, Watching};
 use super::clock::{Clock, SystemClock, wait};
 use super::{ByteRange, FetchError, Fetched, Source, Wanted, Web};
 use crate::monitor::{Monitor, ProblemKind};
@@ -25,6 +26,8 @@ pub struct RetryOptions {
     pub longest_pause: Duration,
     /// The longest pause that a server's `Retry-After` can ask for.
     pub longest_retry_after: Duration,
+    /// How long a host that cannot be reached is left alone before it is asked again.
+    pub cool_down: Duration,
 }
 
 impl Default for RetryOptions {
@@ -34,11 +37,12 @@ impl Default for RetryOptions {
             first_pause: Duration::from_millis(500),
             longest_pause: Duration::from_secs(30),
             longest_retry_after: Duration::from_secs(120),
+            cool_down: Duration::from_secs(30),
         }
     }
 }
 
-/// Retries a source if that may help, and gives up hosts after too many failures.
+/// Retries a source if that may help. Hosts that cannot be reached several times in a row are given up for a while.
 pub struct Retry<I> {
     inner: I,
     options: RetryOptions,
@@ -54,7 +58,8 @@ impl<I> Retry<I> {
 
     /// Retries `inner`, with another clock.
     pub fn with_clock(inner: I, options: RetryOptions, clock: Arc<dyn Clock>) -> Self {
-        Self { inner, options, clock, breaker: CircuitBreaker::default() }
+        let breaker = CircuitBreaker::new(Arc::clone(&clock), options.cool_down);
+        Self { inner, options, clock, breaker }
     }
 
     fn pause(&self, failures: u32, asked: Option<Duration>) -> Duration {
@@ -71,11 +76,11 @@ impl<I> Retry<I> {
 
 impl<I: Source> Source for Retry<I> {
     fn fetch(&self, wanted: &Wanted, monitor: &dyn Monitor) -> Result<Fetched, FetchError> {
-        let ask = || self.inner.fetch(wanted, monitor);
+        let ask = |monitor: &dyn Monitor| self.inner.fetch(wanted, monitor);
         if wanted.also.is_empty() {
             self.unless_given_up(&wanted.url, &ask, monitor)
         } else {
-            self.patiently(&wanted.url, &ask, monitor)
+            self.patiently(&wanted.url, &ask, None, monitor)
         }
     }
 }
@@ -88,7 +93,7 @@ impl<I: Web> Web for Retry<I> {
         count: u64,
         monitor: &dyn Monitor,
     ) -> Result<ByteRange, FetchError> {
-        let ask = || self.inner.fetch_range(url, first, count, monitor);
+        let ask = |monitor: &dyn Monitor| self.inner.fetch_range(url, first, count, monitor);
         self.unless_given_up(url, &ask, monitor)
     }
 
@@ -99,38 +104,45 @@ impl<I: Web> Web for Retry<I> {
         most: u64,
         monitor: &dyn Monitor,
     ) -> Result<Vec<u8>, FetchError> {
-        let ask = || self.inner.fetch_page(url, accept, most, monitor);
+        let ask = |monitor: &dyn Monitor| self.inner.fetch_page(url, accept, most, monitor);
         self.unless_given_up(url, &ask, monitor)
     }
 }
+
+/// One request, with the monitor to which it reports.
+type Ask<'a, T> = &'a dyn Fn(&dyn Monitor) -> Result<T, FetchError>;
 
 impl<I> Retry<I> {
     /// Calls `ask` with retries, unless the host of `url` was given up.
     fn unless_given_up<T>(
         &self,
         url: &str,
-        ask: &dyn Fn() -> Result<T, FetchError>,
+        ask: Ask<'_, T>,
         monitor: &dyn Monitor,
     ) -> Result<T, FetchError> {
         let attempt = self.breaker.attempt(url, monitor)?;
-        let outcome = self.patiently(url, ask, monitor);
-        attempt.end(&outcome);
-        outcome
+        let watching = Watching { monitor, attempt: &attempt };
+        let outcome = self.patiently(url, ask, Some(&attempt), &watching);
+        attempt.end(url, outcome)
     }
 
     /// Repeats `ask` according to the options.
     fn patiently<T>(
         &self,
         url: &str,
-        ask: &dyn Fn() -> Result<T, FetchError>,
+        ask: Ask<'_, T>,
+        attempt: Option<&Attempt<'_>>,
         monitor: &dyn Monitor,
     ) -> Result<T, FetchError> {
         let (mut tries, mut failures, mut most_kept) = (0, 0, 0);
         loop {
-            let error = match ask() {
+            let error = match ask(monitor) {
                 Ok(fetched) => return Ok(fetched),
                 Err(error) => error,
             };
+            if let Some(attempt) = attempt.filter(|_| error.answered() == Some(true)) {
+                attempt.answered();
+            }
             let Some((asked, kept)) = passing(&error) else {
                 return Err(settled(error, tries + 1));
             };
@@ -140,7 +152,7 @@ impl<I> Retry<I> {
                 most_kept = kept;
                 failures = 1;
             }
-            if failures >= self.options.tries {
+            if failures >= self.options.tries || attempt.is_some_and(Attempt::is_trial) {
                 return Err(settled(error, tries));
             }
             let pause = self.pause(failures, asked);
@@ -170,10 +182,13 @@ fn passing(error: &FetchError) -> Option<(Option<Duration>, u64)> {
 /// The error after the last attempt.
 fn settled(error: FetchError, tries: u32) -> FetchError {
     match error {
-        FetchError::Transient { url, problem, .. } if tries > 1 => {
-            FetchError::Unreachable { url, problem: format!("{problem} (tried {tries} times)") }
+        FetchError::Transient { url, problem, answered, .. } if tries > 1 => {
+            let problem = format!("{problem} (tried {tries} times)");
+            FetchError::Unreachable { url, problem, answered }
         }
-        FetchError::Transient { url, problem, .. } => FetchError::Unreachable { url, problem },
+        FetchError::Transient { url, problem, answered, .. } => {
+            FetchError::Unreachable { url, problem, answered }
+        }
         FetchError::All { errors } => FetchError::All {
             errors: errors.into_iter().map(|error| settled(error, tries)).collect(),
         },

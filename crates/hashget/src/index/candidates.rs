@@ -9,7 +9,6 @@ use std::sync::Mutex;
 use super::question::Pages;
 use super::{IndexError, Indexed, Indexer, Request, TreeIndexed, known};
 use crate::detectors::Candidate;
-use crate::fetch::FetchError;
 use crate::model::escaped;
 use crate::monitor::{Event, Monitor, ProblemKind, Step, Total};
 use crate::parallel;
@@ -118,7 +117,8 @@ impl TreeIndexed {
             }
             // A local package may never have been published, or may have been withdrawn: that is not a
             // failure.
-            Err(IndexError::Fetch(FetchError::NotFound { from, .. })) => {
+            Err(IndexError::Fetch(error)) if error.not_found().is_some() => {
+                let from = error.not_found().unwrap_or_default();
                 let package = escaped(candidate.name().as_bytes());
                 self.pass_over(package, &format!("{from} does not have it"), monitor);
             }

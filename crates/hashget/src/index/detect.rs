@@ -6,6 +6,7 @@
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::candidate_set::CandidateSet;
@@ -13,7 +14,7 @@ use super::{IndexError, walk};
 use crate::detectors::{Candidate, DetectError, Detector, Machine};
 use crate::model::{RelPath, escaped};
 use crate::monitor::{Monitor, Step, Total};
-use crate::parallel;
+use crate::parallel::{self, OnPanic};
 
 /// Number of paths that a thread takes at once.
 const STRETCH: usize = 512;
@@ -60,9 +61,12 @@ pub fn detect<'p>(
         *number += 1;
         (!stretch.is_empty()).then_some((*number, stretch))
     };
+    let panicked = AtomicBool::new(false);
+    let stopped = || panicked.load(Ordering::Relaxed) || monitor.interrupted();
     let work = |_| {
+        let _stop = OnPanic(|| panicked.store(true, Ordering::Relaxed));
         let mut asked = Asked::new(root, detectors, machine, monitor);
-        while let Some((number, stretch)) = next().filter(|_| !monitor.interrupted()) {
+        while let Some((number, stretch)) = next().filter(|_| !stopped()) {
             asked.about(number, &stretch);
             progress.advance(0, u64::try_from(stretch.len()).unwrap_or(u64::MAX));
         }

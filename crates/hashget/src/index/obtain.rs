@@ -105,7 +105,11 @@ fn by_checksum_alone(
             Ok(package) => return Ok(package),
             // Wrong bytes are the more important error.
             Err(IndexError::Fetch(error @ FetchError::Mismatch { .. })) => failure = Some(error),
-            Err(IndexError::Fetch(error)) => failure = Some(failure.unwrap_or(error)),
+            Err(IndexError::Fetch(error)) => {
+                // An answer says more than a host that was not asked.
+                let known = failure.filter(|known| known.not_asked().is_none());
+                failure = Some(known.unwrap_or(error));
+            }
             Err(error) => return Err(error),
         }
     }

@@ -1,7 +1,7 @@
 //! Packages whose URL is in a registry's index: which pages were requested, and their answers.
 //!
-//! Invariant: each page is requested once in a run, however many packages need it, unless [`MAX_KEPT`] is
-//! exceeded. Its content is untrusted text; only the question's own parser makes a URL of it.
+//! Invariant: each page is requested once in a run, however many packages need it and whatever becomes of it, unless
+//! [`MAX_KEPT`] is exceeded. Its content is untrusted text; only the question's own parser makes a URL of it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -28,6 +28,8 @@ enum Asked {
     Here(Arc<[u8]>),
     /// The index does not have it.
     Nowhere,
+    /// It could not be fetched, and would not be a moment later either.
+    Failed(Arc<FetchError>),
 }
 
 /// The pages of indexes that were requested.
@@ -65,10 +67,11 @@ impl Pages {
             let page = match self.page(indexer, (url, question.accept()), monitor) {
                 Ok(Asked::Here(page)) => page,
                 Ok(Asked::Nowhere) => continue,
-                Err(IndexError::Fetch(error)) if is_refused(&error) => {
+                Ok(Asked::Failed(error)) if is_refused(&error) => {
                     offline = true;
                     continue;
                 }
+                Ok(Asked::Failed(error)) => return Err(error.copied().into()),
                 Err(error) => return Err(error),
             };
             let answer = question.answer(url, &page).map_err(|problem| IndexError::Lookup {
@@ -105,8 +108,19 @@ impl Pages {
         }
         let asked = match indexer.web.fetch_page(url, accept, MAX_PAGE, monitor) {
             Ok(page) => Asked::Here(page.into()),
-            Err(FetchError::NotFound { .. }) => Asked::Nowhere,
-            Err(error) => return Err(fetch::explain(error)),
+            Err(FetchError::Interrupted(interrupted)) => return Err(interrupted.into()),
+            Err(error) => {
+                let is_final = error.again().is_none();
+                let asked = match error.not_found() {
+                    Some(_) => Asked::Nowhere,
+                    None => Asked::Failed(Arc::new(error)),
+                };
+                if !is_final {
+                    // A host that was given up may be back when the next package needs the page.
+                    return Ok(asked);
+                }
+                asked
+            }
         };
         let bytes = if let Asked::Here(bytes) = &asked { bytes.len() } else { 0 };
         let mut kept = self.kept.lock().expect("nothing panics while it looks");

@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::time::Duration;
 
 use super::destinations::Trouble;
 use super::ledger::{self, Facts};
@@ -42,10 +43,24 @@ impl<'r, 'm> Restoring<'r, 'm> {
         Ok(Self { run, package, index, name, plan, proven: false })
     }
 
-    pub(super) fn restore(mut self) -> Result<(), RestoreError> {
+    /// Restores what the package gives. If it was not asked for, because its host was given up: the package, and the
+    /// time until its host is asked again.
+    pub(super) fn restore(mut self) -> Result<Option<(Self, Duration)>, RestoreError> {
         for destination in self.plan.without_contents() {
             self.place_node(&destination)?;
         }
+        if self.is_here_already()? {
+            return Ok(None);
+        }
+        self.fetch_and_place(false)
+    }
+
+    /// Restores a package that was not asked for before.
+    pub(super) fn restore_at_last(self) -> Result<(), RestoreError> {
+        self.fetch_and_place(true).map(drop)
+    }
+
+    fn fetch_and_place(mut self, last: bool) -> Result<Option<(Self, Duration)>, RestoreError> {
         let wanted = Wanted {
             name: own_name(&self.package.signatures).map(str::to_owned),
             url: self.package.url.clone(),
@@ -53,10 +68,10 @@ impl<'r, 'm> Restoring<'r, 'm> {
             sha256: Some(self.package.sha256),
             size: Some(self.package.size),
         };
-        if self.is_here_already()? || self.restore_by_ranges(&wanted)? {
-            return Ok(());
+        if self.restore_by_ranges(&wanted)? {
+            return Ok(None);
         }
-        let outcome = fetch(self.run, &wanted, &self.name)?;
+        let outcome = fetch(self.run, &wanted, &self.name, last)?;
         let other = matches!(outcome, FetchOutcome::Other(..));
         let (file, mut problem) = match outcome {
             FetchOutcome::Proven(file) => {
@@ -65,6 +80,7 @@ impl<'r, 'm> Restoring<'r, 'm> {
             }
             FetchOutcome::Other(file, why) => (Some(file), Some(why)),
             FetchOutcome::Nothing(why) => (None, Some(why)),
+            FetchOutcome::Later(again) => return Ok(Some((self, again))),
         };
         if let Some(file) = file {
             self.run.ledger.package_used();
@@ -85,7 +101,7 @@ impl<'r, 'm> Restoring<'r, 'm> {
             }
             self.run.ledger.missing(path, reason);
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Is everything that the package gives in its place, as far as the manifest alone says?

@@ -1,12 +1,15 @@
 //! Fetching the packages, several at once, and the helpers that all of them need.
 //!
-//! Invariant: every package is tried, whatever became of the others, until nothing can go on.
+//! Invariant: until nothing can go on, every package is tried, whatever became of the others. Packages that were not asked
+//! for, because their host was given up for a while, are tried once more when all others are done.
 
 use std::fs::File;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use super::package::Restoring;
 use super::{RestoreError, Run};
-use crate::fetch::{FetchError, Wanted};
+use crate::fetch::{FetchError, SystemClock, Wanted, wait};
 use crate::model::manifest::Package;
 use crate::monitor::ProblemKind;
 use crate::parallel;
@@ -17,10 +20,67 @@ pub(super) fn restore_packages<'m>(
     run: &Run<'m>,
     packages: &'m [Package],
 ) -> Result<(), RestoreError> {
+    let deferred = Deferred::default();
     parallel::for_each(run.jobs.min(packages.len()), 0..packages.len(), |index| {
         run.monitor.check_interrupted()?;
-        Restoring::new(run, packages, index)?.restore()
-    })
+        if let Some((package, again)) = Restoring::new(run, packages, index)?.restore()? {
+            deferred.add(index, package, again);
+        }
+        Ok::<(), RestoreError>(())
+    })?;
+    deferred.ask_again(run, Restoring::restore_at_last)
+}
+
+/// Packages that were not asked for, each with its index in the manifest.
+pub(super) struct Deferred<T>(Mutex<Waiting<T>>);
+
+/// See [`Deferred`].
+struct Waiting<T> {
+    packages: Vec<(usize, T)>,
+    /// When all of their hosts are asked again.
+    until: Option<Instant>,
+}
+
+impl<T> Default for Deferred<T> {
+    fn default() -> Self {
+        Self(Mutex::new(Waiting { packages: Vec::new(), until: None }))
+    }
+}
+
+impl<T: Send> Deferred<T> {
+    /// Adds a package; its host is asked again after `again`.
+    pub(super) fn add(&self, index: usize, package: T, again: Duration) {
+        let mut waiting = self.0.lock().expect("no holder of this lock panics");
+        waiting.packages.push((index, package));
+        waiting.until = waiting.until.max(Instant::now().checked_add(again));
+    }
+
+    /// Waits until the hosts are asked again, and then calls `restore` for each package.
+    pub(super) fn ask_again(
+        &self,
+        run: &Run<'_>,
+        restore: impl Fn(T) -> Result<(), RestoreError> + Sync,
+    ) -> Result<(), RestoreError> {
+        let (mut packages, until) = {
+            let mut waiting = self.0.lock().expect("no holder of this lock panics");
+            (std::mem::take(&mut waiting.packages), waiting.until.take())
+        };
+        let Some(until) = until else { return Ok(()) };
+        packages.sort_unstable_by_key(|(index, _)| *index);
+        let left = until.saturating_duration_since(Instant::now());
+        let what = match packages.len() {
+            1 => "1 package".to_owned(),
+            count => format!("{count} packages"),
+        };
+        let seconds = left.as_secs_f64();
+        let message = format!("not asked for yet, since the host failed; trying in {seconds:.1} s");
+        run.monitor.problem(ProblemKind::Note, what, message);
+        wait(&SystemClock::default(), left, run.monitor)?;
+        parallel::for_each(run.jobs.min(packages.len()), packages.into_iter(), |(_, package)| {
+            run.monitor.check_interrupted()?;
+            restore(package)
+        })
+    }
 }
 
 /// Gets the bytes of a package; proven or not.
@@ -31,13 +91,17 @@ pub(super) enum FetchOutcome {
     Other(File, String),
     /// There are none; why.
     Nothing(String),
+    /// A host that may have them was given up, and is asked again after this time.
+    Later(Duration),
 }
 
-/// Fetches `wanted`; a failure is reported to the monitor.
+/// Fetches `wanted`; a failure is reported to the monitor. If this is not the last attempt, hosts that were given up are
+/// no failure.
 pub(super) fn fetch(
     run: &Run<'_>,
     wanted: &Wanted,
     name: &str,
+    last: bool,
 ) -> Result<FetchOutcome, RestoreError> {
     let error = match run.source.fetch(wanted, run.monitor) {
         Ok(fetched) => return Ok(FetchOutcome::Proven(fetched.file)),
@@ -45,6 +109,9 @@ pub(super) fn fetch(
         Err(error) => error,
     };
     run.monitor.check_interrupted()?;
+    if let Some(again) = error.again().filter(|_| !last) {
+        return Ok(FetchOutcome::Later(again));
+    }
     let message = one_line(&error);
     let kind = error.class().problem_kind();
     let (kind, outcome) = match other_bytes(error) {

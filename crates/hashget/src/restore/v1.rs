@@ -6,8 +6,9 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::sync::Mutex;
+use std::time::Duration;
 
-use super::packages::{FetchOutcome, fetch};
+use super::packages::{Deferred, FetchOutcome, fetch};
 use super::place::{PlaceError, Staged, Target};
 use super::{RestoreError, Run};
 use crate::fetch::Wanted;
@@ -62,16 +63,27 @@ pub(super) fn restore_files<'m>(
     let waiting = Waiting(Mutex::new(waiting));
     let problems = Mutex::new(Vec::new());
     let packages = manifest.packages.len();
-    parallel::for_each(run.jobs.min(packages), 0..packages, |index| {
-        run.monitor.check_interrupted()?;
+    let deferred = Deferred::default();
+    let search = |index: usize, last: bool| -> Result<(), RestoreError> {
         if waiting.files().is_empty() {
-            return Ok::<(), RestoreError>(());
+            return Ok(());
         }
-        if let Some(problem) = search(run, &waiting, &manifest.packages[index])? {
-            problems.lock().expect("no holder of this lock panics").push(problem);
+        match search(run, &waiting, &manifest.packages[index], last)? {
+            Searched::Whole => {}
+            Searched::Not(problem) => {
+                problems.lock().expect("no holder of this lock panics").push(problem);
+            }
+            Searched::Later(again) => deferred.add(index, index, again),
         }
         Ok(())
+    };
+    parallel::for_each(run.jobs.min(packages), 0..packages, |index| {
+        run.monitor.check_interrupted()?;
+        search(index, false)
     })?;
+    if !waiting.files().is_empty() {
+        deferred.ask_again(run, |index| search(index, true))?;
+    }
     let problems = problems.into_inner().expect("no holder of this lock panics");
     let why = match problems.first() {
         Some(problem) => problem.clone(),
@@ -117,12 +129,23 @@ fn is_there(run: &Run<'_>, file: &FileV1) -> Result<bool, RestoreError> {
     }
 }
 
-/// Looks for waiting files in one package; what was wrong with it, if anything.
+/// What came of looking for files in a package.
+enum Searched {
+    /// It was read to its end, or as far as needed.
+    Whole,
+    /// What was wrong with it.
+    Not(String),
+    /// Its host was given up, and is asked again after this time.
+    Later(Duration),
+}
+
+/// Looks for waiting files in one package.
 fn search<'m>(
     run: &Run<'m>,
     waiting: &Waiting<'m>,
     package: &PackageV1,
-) -> Result<Option<String>, RestoreError> {
+    last: bool,
+) -> Result<Searched, RestoreError> {
     let name = crate::fetch::shown(&package.url);
     let wanted = Wanted {
         name: None,
@@ -131,10 +154,11 @@ fn search<'m>(
         sha256: Some(package.hash),
         size: None,
     };
-    let (file, problem) = match fetch(run, &wanted, &name)? {
+    let (file, problem) = match fetch(run, &wanted, &name, last)? {
         FetchOutcome::Proven(file) => (file, None),
         FetchOutcome::Other(file, why) => (file, Some(format!("{name}: {why}"))),
-        FetchOutcome::Nothing(why) => return Ok(Some(format!("{name}: {why}"))),
+        FetchOutcome::Nothing(why) => return Ok(Searched::Not(format!("{name}: {why}"))),
+        FetchOutcome::Later(again) => return Ok(Searched::Later(again)),
     };
     run.ledger.package_used();
     let progress = run.monitor.begin(Step::Read, name.clone(), Total::UNKNOWN);
@@ -142,9 +166,9 @@ fn search<'m>(
     drop(progress);
     if let Some(why) = read? {
         run.monitor.problem(ProblemKind::Incomplete, &name, format!("cannot be read: {why}"));
-        return Ok(Some(format!("{name}: {why}")));
+        return Ok(Searched::Not(format!("{name}: {why}")));
     }
-    Ok(problem)
+    Ok(problem.map_or(Searched::Whole, Searched::Not))
 }
 
 fn read<'m>(

@@ -20,6 +20,7 @@ use super::tasks::Task;
 use super::walk::{Batch, Finding, Folder, Identity, Item, OpenFolder, Walker, entry};
 use crate::model::{Kind, RelPath, add_bytes};
 use crate::monitor::ProblemKind;
+use crate::parallel::OnPanic;
 
 /// A thread hashes this many files, or files of this many bytes, before it looks for other work.
 const BATCH_FILES: usize = 64;
@@ -53,6 +54,8 @@ impl<'a> Work<'a> {
     /// Works until there are no tasks left, or the monitor interrupts. One thread starts with the top folder.
     pub(super) fn run(mut self, top: Option<(Arc<OpenFolder>, Vec<CString>)>) -> Self {
         let tasks = &self.walker.tasks;
+        // This thread's task would never be done, and the others would wait for it.
+        let _stop = OnPanic(|| tasks.stop());
         if let Some((folder, names)) = top {
             self.look(&folder, 0, &names);
             tasks.done();

@@ -167,7 +167,11 @@ impl Source for Server {
         let bytes = match self.answers.get(&wanted.url) {
             Some(Answer::Bytes(bytes)) => bytes,
             Some(Answer::Silence) => {
-                return Err(FetchError::Unreachable { url, problem: "timed out".to_owned() });
+                return Err(FetchError::Unreachable {
+                    url,
+                    problem: "timed out".to_owned(),
+                    answered: false,
+                });
             }
             Some(Answer::NotFound) | None => return Err(FetchError::NotFound { from, url }),
         };

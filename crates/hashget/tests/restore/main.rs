@@ -4,6 +4,7 @@
 
 mod fidelity;
 mod hostile;
+mod hosts;
 mod parts;
 mod support;
 mod trouble;

@@ -40,6 +40,12 @@ fn archive(files: Vec<FileV1>, package: &[u8]) -> Vec<u8> {
     compress("gzip", &tar)
 }
 
+/// An archive that needs one file of a package: with the package's URL and bytes.
+pub(crate) fn small() -> (Vec<u8>, &'static str, Vec<u8>) {
+    let package = TarBuilder::new().file("a", b"public").finish();
+    (archive(vec![file(b"a", b"public")], &package), URL, package)
+}
+
 #[test]
 fn files_are_found_by_digest_in_packages_within_packages() {
     let folder = tempfile::tempdir().unwrap();

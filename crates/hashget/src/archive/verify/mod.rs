@@ -1,7 +1,8 @@
 //! Can an archive still be restored? Checks every URL of every package.
 //!
 //! Invariant: a package counts as lost only if every URL answered that it is not there; a server that cannot be
-//! reached may be back tomorrow. Every answer is recorded with its date.
+//! reached may be back tomorrow. Every answer is recorded with its date, and nothing else is: a URL that was not asked,
+//! because its host was given up, is checked first in the next run.
 
 mod report;
 
@@ -58,7 +59,7 @@ pub enum AtMost {
 pub struct Verified {
     /// The packages that were checked, in the manifest's order.
     pub packages: Vec<VerifiedPackage>,
-    /// Number of packages left for the next run.
+    /// Number of packages that [`VerifyOptions::at_most`] left for the next run.
     pub not_asked: u64,
 }
 
@@ -69,6 +70,8 @@ pub struct VerifiedPackage {
     pub package: RequiredPackage,
     /// Each of its URLs with the answer and its details.
     pub places: Vec<(String, CheckOutcome, String)>,
+    /// Those of its URLs that were not asked, since their hosts were given up; in `places` they are unreachable.
+    pub not_asked: usize,
     /// The file in a pool or the cache that has it; looked for if no URL has it.
     pub local: Option<String>,
     /// If no URL has it: the entries that need it, as far as they are known ...
@@ -84,6 +87,8 @@ pub enum PackageState {
     Present,
     /// No URL has it, and at least one could not be reached.
     Unreachable,
+    /// None of its URLs was asked, since their hosts were given up.
+    NotAsked,
     /// Every URL answered, and none has it; neither have pools and the cache.
     Lost,
 }
@@ -120,11 +125,18 @@ impl VerifiedPackage {
         places.filter(|(_, outcome, _)| *outcome != CheckOutcome::Present)
     }
 
+    /// Was any of its URLs asked?
+    pub fn was_asked(&self) -> bool {
+        self.not_asked == 0 || self.not_asked < self.places.len()
+    }
+
     /// Whether it can be had.
     pub fn state(&self) -> PackageState {
         let any = |wanted| self.places.iter().any(|(_, outcome, _)| *outcome == wanted);
         if self.local.is_some() || any(CheckOutcome::Present) {
             PackageState::Present
+        } else if !self.was_asked() {
+            PackageState::NotAsked
         } else if any(CheckOutcome::Unreachable) || self.places.is_empty() {
             PackageState::Unreachable
         } else {
@@ -166,6 +178,10 @@ impl Verifier<'_> {
             if !enough {
                 let verified =
                     self.ask(&requirements.packages[index], index, manifest, options, monitor)?;
+                if !verified.was_asked() {
+                    // It is left for the next run, and others are checked in its place.
+                    asked_bytes.fetch_sub(bytes, Ordering::Relaxed);
+                }
                 found.lock().expect("pushing does not panic").push((index, verified));
             }
             progress.advance(if options.deep { bytes } else { 0 }, 1);
@@ -207,9 +223,14 @@ impl Verifier<'_> {
         options: &VerifyOptions,
         monitor: &dyn Monitor,
     ) -> Result<VerifiedPackage, VerifyError> {
-        let mut places = Vec::new();
+        let (mut places, mut not_asked) = (Vec::new(), 0);
         for url in package.urls() {
             let (outcome, what) = self.ask_place(package, url, options.deep, monitor)?;
+            let Some(outcome) = outcome else {
+                not_asked += 1;
+                places.push((url.to_owned(), CheckOutcome::Unreachable, what));
+                continue;
+            };
             self.checks.put_check(&Check {
                 sha256: package.sha256,
                 url: url.to_owned(),
@@ -222,6 +243,7 @@ impl Verifier<'_> {
         let mut verified = VerifiedPackage {
             package: package.clone(),
             places,
+            not_asked,
             local: None,
             files: Vec::new(),
             under: Vec::new(),
@@ -238,13 +260,14 @@ impl Verifier<'_> {
         Ok(verified)
     }
 
+    /// The answer of a URL, if it was asked, and the details.
     fn ask_place(
         &self,
         package: &RequiredPackage,
         url: &str,
         deep: bool,
         monitor: &dyn Monitor,
-    ) -> Result<(CheckOutcome, String), Interrupted> {
+    ) -> Result<(Option<CheckOutcome>, String), Interrupted> {
         let answer = if deep {
             let wanted = Wanted { url: url.to_owned(), also: Vec::new(), ..package.wanted() };
             self.network.fetch(&wanted, monitor).map(|fetched| Some(fetched.size))
@@ -263,9 +286,10 @@ impl Verifier<'_> {
                 (CheckOutcome::Present, "available; the server does not state the size".to_owned())
             }
             Err(FetchError::Interrupted(interrupted)) => return Err(interrupted),
+            Err(error) if error.not_asked().is_some() => return Ok((None, one_line(&error))),
             Err(error) => (outcome_of(&error), one_line(&error)),
         };
-        Ok((outcome, what))
+        Ok((Some(outcome), what))
     }
 
     /// What needs a package: entries by name, and the beginnings of the paths of those whose names

@@ -61,7 +61,7 @@ impl Group {
     fn for_package(package: &VerifiedPackage) -> Option<Self> {
         let kind = match package.state() {
             PackageState::Present => ProblemKind::Note,
-            PackageState::Unreachable => ProblemKind::Unreachable,
+            PackageState::Unreachable | PackageState::NotAsked => ProblemKind::Unreachable,
             PackageState::Lost => return None,
         };
         let bad = package.bad_places();

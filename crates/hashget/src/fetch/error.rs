@@ -1,0 +1,198 @@
+//! Why something could not be fetched.
+//!
+//! Invariant: each error says whether it came from an answer of the server; only errors without one are held against its
+//! host.
+
+use std::fs::File;
+use std::time::Duration;
+
+use crate::error::ErrorClass;
+use crate::monitor::Interrupted;
+use crate::wording;
+
+/// Why something could not be fetched.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The source does not have it (404, or not in the pool).
+    #[error("{from} does not have {url}")]
+    NotFound {
+        /// Which source.
+        from: String,
+        /// What was wanted.
+        url: String,
+    },
+    /// The source has something else than what was requested.
+    #[error("{from} gave other bytes: expected {expected}, found {found}")]
+    Mismatch {
+        /// Which source.
+        from: String,
+        /// The wanted digest or size.
+        expected: String,
+        /// What was received.
+        found: String,
+        /// The bytes, which are not proven, from the start: files in them may still be proven one by one.
+        /// `None` if too few arrived to be useful.
+        file: Option<File>,
+    },
+    /// The source could not be reached, or failed repeatedly.
+    #[error("cannot fetch {url}: {problem}")]
+    Unreachable {
+        /// The URL that was tried.
+        url: String,
+        /// What happened, and the number of tries.
+        problem: String,
+        /// Did the server answer the last request, with whatever status?
+        answered: bool,
+    },
+    /// Its host was given up for a while, because the latest requests to it all failed without an answer; or this was
+    /// the one request that should show whether the host is back, and it failed, too.
+    #[error("{url} was not asked for: {failures} requests in a row to {host} failed")]
+    NotAsked {
+        /// The URL.
+        url: String,
+        /// The host.
+        host: String,
+        /// Number of requests that failed in a row.
+        failures: usize,
+        /// Time until the host is asked again.
+        again: Duration,
+    },
+    /// A temporary failure; a retry may help. [`Retry`](super::Retry) retries, and finally turns it into
+    /// [`Unreachable`](Self::Unreachable).
+    #[error("cannot fetch {url}: {problem}")]
+    Transient {
+        /// The URL that was tried.
+        url: String,
+        /// What happened.
+        problem: String,
+        /// How long the server asked to wait before the next try.
+        retry_after: Option<Duration>,
+        /// Bytes from the start that are kept for the next try.
+        kept: u64,
+        /// Did the server answer, with whatever status?
+        answered: bool,
+    },
+    /// The URL must not be fetched.
+    #[error("will not fetch {url}: {problem}")]
+    Refused {
+        /// The URL.
+        url: String,
+        /// Why.
+        problem: String,
+    },
+    /// Writing the downloaded bytes failed (the disk is full, ...).
+    #[error("cannot keep what was fetched from {url}")]
+    Disk {
+        /// The URL.
+        url: String,
+        /// What failed.
+        #[source]
+        error: std::io::Error,
+    },
+    /// Several sources were tried, in turn; each with its own error.
+    #[error("{} sources failed: {}", errors.len(), wording::several(errors))]
+    All {
+        /// One for each source, in the order of the tries.
+        errors: Vec<FetchError>,
+    },
+    /// The monitor asked to stop.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+}
+
+impl FetchError {
+    /// The class of the error, from which exit code and hint follow.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::NotFound { .. } => ErrorClass::NotFound,
+            Self::Mismatch { .. } => ErrorClass::WrongBytes,
+            Self::Unreachable { .. } | Self::Transient { .. } | Self::NotAsked { .. } => {
+                ErrorClass::Unreachable
+            }
+            Self::Refused { .. } => ErrorClass::Refused,
+            Self::Disk { .. } => ErrorClass::DownloadNotKept,
+            Self::All { errors } => ErrorClass::of_several(errors.iter().map(Self::class))
+                .unwrap_or(ErrorClass::NotFound),
+            Self::Interrupted(interrupted) => interrupted.class(),
+        }
+    }
+
+    /// The host that was given up, if no other host was asked.
+    pub fn not_asked(&self) -> Option<&str> {
+        match self {
+            Self::NotAsked { host, .. } => Some(host),
+            Self::All { errors } => {
+                let first = errors.first()?.not_asked();
+                first.filter(|_| errors.iter().all(|error| error.not_asked().is_some()))
+            }
+            _ => None,
+        }
+    }
+
+    /// The time until all hosts that were given up are asked again, if any of them might still have it.
+    pub fn again(&self) -> Option<Duration> {
+        match self {
+            Self::NotAsked { again, .. } => Some(*again),
+            Self::All { errors } => errors.iter().filter_map(Self::again).max(),
+            _ => None,
+        }
+    }
+
+    /// The source that answered that it does not have it, if no source failed otherwise. Hosts that were given up
+    /// count less than an answer.
+    pub fn not_found(&self) -> Option<&str> {
+        match self {
+            Self::NotFound { from, .. } => Some(from),
+            Self::All { errors } => {
+                let absent = |error: &Self| error.not_found().or(error.not_asked()).is_some();
+                let absent = errors.iter().all(absent);
+                errors.iter().rev().find_map(Self::not_found).filter(|_| absent)
+            }
+            _ => None,
+        }
+    }
+
+    /// The same error for another caller that needs the same; without the bytes of a mismatch.
+    pub(crate) fn copied(&self) -> Self {
+        match self {
+            Self::NotFound { from, url } => Self::NotFound { from: from.clone(), url: url.clone() },
+            Self::Mismatch { from, expected, found, .. } => {
+                let (from, expected, found) = (from.clone(), expected.clone(), found.clone());
+                Self::Mismatch { from, expected, found, file: None }
+            }
+            Self::Unreachable { url, problem, answered }
+            | Self::Transient { url, problem, answered, .. } => {
+                let (url, problem, answered) = (url.clone(), problem.clone(), *answered);
+                Self::Unreachable { url, problem, answered }
+            }
+            Self::NotAsked { url, host, failures, again } => {
+                let (url, host) = (url.clone(), host.clone());
+                Self::NotAsked { url, host, failures: *failures, again: *again }
+            }
+            Self::Refused { url, problem } => {
+                Self::Refused { url: url.clone(), problem: problem.clone() }
+            }
+            Self::Disk { url, error } => {
+                let error = std::io::Error::new(error.kind(), error.to_string());
+                Self::Disk { url: url.clone(), error }
+            }
+            Self::All { errors } => Self::All { errors: errors.iter().map(Self::copied).collect() },
+            Self::Interrupted(interrupted) => Self::Interrupted(*interrupted),
+        }
+    }
+
+    /// Does it show that the host answered, or that it did not? `None` if it says nothing about the host.
+    pub(super) fn answered(&self) -> Option<bool> {
+        match self {
+            Self::NotFound { .. } | Self::Mismatch { .. } => Some(true),
+            Self::Unreachable { answered, .. } | Self::Transient { answered, .. } => {
+                Some(*answered)
+            }
+            Self::All { errors } => errors.iter().filter_map(Self::answered).max(),
+            Self::NotAsked { .. }
+            | Self::Refused { .. }
+            | Self::Disk { .. }
+            | Self::Interrupted(_) => None,
+        }
+    }
+}
