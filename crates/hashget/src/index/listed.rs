@@ -70,7 +70,7 @@ fn elsewhere(
     monitor: &dyn Monitor,
 ) -> Result<Option<Indexed>, IndexError> {
     let further = match (error, &candidate.otherwise) {
-        (IndexError::Fetch(FetchError::NotFound { .. }), Some(question)) => {
+        (IndexError::Fetch(error), Some(question)) if error.not_found().is_some() => {
             pages.answered(indexer, candidate, &**question, monitor)
         }
         (error, _) => Err(error),
