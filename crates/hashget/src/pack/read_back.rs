@@ -93,7 +93,7 @@ pub(super) fn with_reader<W: Write, R>(
 struct Stopped;
 
 fn is_stopped(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<Stopped>())
+    matches!(error.get_ref(), Some(inner) if inner.is::<Stopped>())
 }
 
 /// The output of a tar: everything goes to the archive and to the reader.
