@@ -17,6 +17,9 @@ fakeroot      fakeroot
 jq            jq
 lz4           lz4
 makepkg       makepkg
+mkfs.btrfs    btrfs-progs
+mkfs.ext4     e2fsprogs
+mkfs.xfs      xfsprogs
 pacman        pacman-package-manager
 repo-add      pacman-package-manager
 restic        restic

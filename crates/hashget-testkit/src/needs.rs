@@ -33,6 +33,8 @@ pub enum Need {
     User,
     /// The right to mount a file system.
     Mount,
+    /// The right to mount the image of a file system.
+    Image,
     /// The right to mount a file system of our own (FUSE).
     Fuse,
     /// The right to unmount `/proc` in a namespace.
@@ -61,6 +63,7 @@ impl Need {
             Self::Root => (trees::is_root(), "root"),
             Self::User => (!trees::is_root() || is_in_path("setpriv"), "setpriv"),
             Self::Mount => (may_mount(), "the right to mount"),
+            Self::Image => (may_mount_images(), "the right to mount images"),
             Self::Fuse => (may_mount_fuse(), "the right to mount a FUSE file system"),
             Self::OwnProc => (may_hide_proc(), "the right to unmount /proc in a namespace"),
             Self::Interception => (may_intercept(), "cc and seccomp notifications"),
@@ -81,7 +84,7 @@ impl Need {
         let program = match self {
             Self::Tool(program) => program,
             Self::User if trees::is_root() => "setpriv",
-            Self::Mount => "mount",
+            Self::Mount | Self::Image => "mount",
             Self::OwnProc => "unshare",
             Self::Interception => "cc",
             Self::RpmNdb => "rpm",
@@ -191,6 +194,12 @@ fn is_in_path(program: &str) -> bool {
 
 fn may_mount() -> bool {
     SmallDisk::mount(temporary().path(), 1 << 20).is_some()
+}
+
+fn may_mount_images() -> bool {
+    let mut loops = Command::new("losetup");
+    loops.arg("--find").stdout(Stdio::null()).stderr(Stdio::null());
+    may_mount() && loops.status().is_ok_and(|status| status.success())
 }
 
 fn may_mount_fuse() -> bool {

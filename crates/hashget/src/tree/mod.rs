@@ -3,6 +3,8 @@
 //! Invariant: a scan follows, changes and waits for nothing in the tree: symbolic links are entries, fifos
 //! and devices are not opened, and changes during the scan are reported.
 
+pub(crate) mod beneath;
+mod conditions;
 mod contents;
 mod entries;
 mod find;
@@ -21,6 +23,7 @@ use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use conditions::Conditions;
 use contents::read_contents;
 pub use contents::{ContentsReader, Held};
 pub use entries::Entries;
@@ -146,7 +149,9 @@ pub fn scan(root: &Path, options: &ScanOptions, monitor: &dyn Monitor) -> Result
         .map_err(|error| ScanError::Root { path: root.to_path_buf(), error })?;
     let name = root.path().display().to_string();
     let progress = monitor.begin(Step::Scan, name.clone(), Total::UNKNOWN);
-    let cache = options.cache.as_deref().map(|folder| ScanCache::open(folder, root.path()));
+    let conditions = options.cache.as_deref().zip(Conditions::of_this_system());
+    let cache =
+        conditions.map(|(folder, conditions)| ScanCache::open(folder, root.path(), conditions));
     let found = walk::walk(&root, options, cache.as_ref(), &progress, monitor);
     drop(progress);
     let walk::Walked { entries, several_names, lines, absent } = found?;

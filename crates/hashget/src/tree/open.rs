@@ -5,15 +5,13 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::fs::{Mode, OFlags, openat};
 
+use super::beneath;
 use crate::model::RelPath;
-
-/// The longest path passed to one system call; longer ones are opened in steps.
-const LONGEST_PATH: usize = 4000;
 
 /// Makes sure that `/proc` is mounted. Attributes of links and devices, very long paths, and naming unnamed
 /// files need it; without it such files would seem to have vanished.
@@ -59,46 +57,28 @@ impl TreeRoot {
 
     /// Opens the folder at `path`.
     pub fn open_directory(&self, path: &RelPath) -> io::Result<OwnedFd> {
-        self.open_below(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW)
+        self.open_below(path, OFlags::RDONLY | OFlags::DIRECTORY)
     }
 
     /// Is there anything at `path`?
     pub(crate) fn has(&self, path: &RelPath) -> bool {
-        self.open_below(path, OFlags::PATH | OFlags::NOFOLLOW).is_ok()
+        self.open_below(path, OFlags::PATH).is_ok()
     }
 
     /// Opens the regular file at `path` for reading. Never blocks on a fifo or a device.
     pub fn open_file(&self, path: &RelPath) -> io::Result<File> {
-        self.open_below(path, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK).map(File::from)
+        self.open_below(path, OFlags::RDONLY | OFlags::NONBLOCK).map(File::from)
     }
 
     /// Opens the regular file at `path` for reading, as a process would whose root is this folder: symbolic
     /// links among the parent folders are followed, but never out of this folder. The last component must not
     /// be a link.
     pub fn open_file_as_root(&self, path: &RelPath) -> io::Result<File> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        let path = path.as_bytes();
-        Ok(openat2(&self.fd, path, flags, Mode::empty(), resolve).map(File::from)?)
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+        Ok(beneath::open_in_root(self.fd.as_fd(), path.as_bytes(), flags).map(File::from)?)
     }
 
     fn open_below(&self, path: &RelPath, flags: OFlags) -> io::Result<OwnedFd> {
-        let resolve =
-            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        let mut start: Option<OwnedFd> = None;
-        let mut rest = path.as_bytes();
-        while rest.len() > LONGEST_PATH {
-            let cut = rest[..LONGEST_PATH]
-                .iter()
-                .rposition(|&byte| byte == b'/')
-                .ok_or(rustix::io::Errno::NAMETOOLONG)?;
-            let from = start.as_ref().map_or(self.fd.as_fd(), AsFd::as_fd);
-            let step = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            start = Some(openat2(from, &rest[..cut], step, Mode::empty(), resolve)?);
-            rest = &rest[cut + 1..];
-        }
-        let from = start.as_ref().map_or(self.fd.as_fd(), AsFd::as_fd);
-        let rest = if rest.is_empty() { b"." } else { rest };
-        Ok(openat2(from, rest, flags | OFlags::CLOEXEC, Mode::empty(), resolve)?)
+        Ok(beneath::open(self.fd.as_fd(), path.as_bytes(), flags)?)
     }
 }

@@ -7,11 +7,12 @@
 //! Why this is sound: the kernel sets ctime at every change of contents or metadata, and nobody can set it to
 //! a chosen value, so a restored mtime, a reused inode or a copied disk is noticed. A change could go
 //! unnoticed within one tick of the clock; after the clock was set back; in a memory-mapped page that is
-//! already dirty (a store sets no time until the page is written back, half a minute later); and on file
-//! systems that invent their times. So a file is remembered only once its times are [`SETTLED_SECONDS`] old;
-//! a cache from the future is discarded; and only files on local file systems known to maintain ctime are
-//! remembered. Some of these are known to set it at every change of extended attributes, too: a file there
-//! that had none still has none, so that they need not be listed.
+//! already dirty (a store sets no time until the page is written back); if the system crashes after a change and before its
+//! time was written; and on file systems that invent their times. So a file is remembered only once its times are settled
+//! (see [`Conditions`]); a cache from the future, or of an earlier start of the system, is discarded; and only files on
+//! local file systems are remembered that write pages back and maintain ctime, which tests check for each of them. They set
+//! ctime at every change of extended attributes, too: a file that had none still has none, so that they need not be
+//! listed, provided that whoever found none would have seen them.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -23,35 +24,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Stamp;
+use super::conditions::Conditions;
 use crate::model::{Digest, HashingReader, HashingWriter};
 use crate::pending_file::PendingFile;
 
-/// How old both times of a file must be, in seconds, before its digest is remembered: twice the time
-/// after which Linux writes dirty pages back.
-const SETTLED_SECONDS: i64 = 60;
-
 /// The first bytes of a cache file; the last one is the format version.
-const MAGIC: [u8; 8] = *b"hgscan\0\x02";
+const MAGIC: [u8; 8] = *b"hgscan\0\x03";
 
-/// What an unchanged ctime proves on a file system.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Trust {
-    Nothing,
-    Contents,
-    ContentsAndAttributes,
-}
+/// Bytes before the lines: the magic, the time of the scan, the start of the system, and whether all attributes were seen.
+const HEAD_BYTES: usize = 8 + 8 + 16 + 8;
 
-/// File systems that maintain ctime the way Linux does, by the magic numbers of `statfs(2)`.
-const TRUSTED_FILE_SYSTEMS: [(i64, Trust); 8] = [
-    (0xef53, Trust::ContentsAndAttributes), // ext2, ext3, ext4
-    (0x5846_5342, Trust::ContentsAndAttributes), // xfs
-    (0x9123_683e, Trust::ContentsAndAttributes), // btrfs
-    (0x0102_1994, Trust::Contents),         // tmpfs
-    (0x794c_7630, Trust::Contents),         // overlayfs
-    (0xf2f5_2010, Trust::Contents),         // f2fs
-    (0x2fc1_2fc1, Trust::Contents),         // zfs
-    (0xca45_1a4e, Trust::Contents),         // bcachefs
-];
+/// File systems on which an unchanged ctime proves an unchanged file: their magic numbers of `statfs(2)` and the names of
+/// their types. File systems in memory are not among them: they write no pages back, so that a mapped page stays
+/// dirty, and can be changed unseen, for ever.
+const TRUSTED_FILE_SYSTEMS: [(i64, &[&str]); 3] =
+    [(0xef53, &["ext2", "ext3", "ext4"]), (0x5846_5342, &["xfs"]), (0x9123_683e, &["btrfs"])];
 
 /// Hash of everything that must be unchanged, 127 bits; the last bit says that the file has no extended
 /// attributes.
@@ -80,8 +67,9 @@ pub(super) struct ScanCache {
     /// Which of them were found again.
     met: Vec<AtomicBool>,
     started: i64,
-    /// How far the file system of each device is trusted.
-    trust: Mutex<HashMap<u64, Trust>>,
+    conditions: Conditions,
+    /// Whether the file system of each device is trusted.
+    trust: Mutex<HashMap<u64, bool>>,
 }
 
 fn fingerprint(stamp: &Stamp) -> Fingerprint {
@@ -110,16 +98,16 @@ fn now() -> i64 {
 }
 
 impl ScanCache {
-    /// Reads what the last scan of the tree at `root` saved in `folder`; nothing, if the file is damaged or
-    /// from the future.
-    pub(super) fn open(folder: &Path, root: &Path) -> Self {
+    /// Reads what the last scan of the tree at `root` saved in `folder`; nothing, if the file is damaged, from the
+    /// future or of an earlier start of the system.
+    pub(super) fn open(folder: &Path, root: &Path, conditions: Conditions) -> Self {
         use std::os::unix::ffi::OsStrExt as _;
         let name = Digest::of(root.as_os_str().as_bytes()).to_string();
         let file = folder.join(&name[..32]);
         let started = now();
-        let before = read(&file, started).unwrap_or_default();
+        let before = read(&file, started, &conditions).unwrap_or_default();
         let met = before.iter().map(|_| AtomicBool::new(false)).collect();
-        Self { file, before, met, started, trust: Mutex::default() }
+        Self { file, before, met, started, conditions, trust: Mutex::default() }
     }
 
     /// What is known about a file that has not changed since it was read; it is remembered for the next scan.
@@ -138,22 +126,23 @@ impl ScanCache {
     /// The line for a file that did not change while it was read; `None` if it must not be remembered.
     pub(super) fn line(&self, stamp: &Stamp, known: Known) -> Option<Line> {
         let newest = stamp.mtime.seconds.max(stamp.ctime.seconds);
-        let trust = self.trust().get(&stamp.device).copied().unwrap_or(Trust::Nothing);
-        if trust == Trust::Nothing || newest.saturating_add(SETTLED_SECONDS) >= self.started {
+        let is_trusted = self.trust().get(&stamp.device).copied().unwrap_or(false);
+        let settled = newest.saturating_add(self.conditions.settled_seconds);
+        if !is_trusted || settled >= self.started {
             return None;
         }
         let mut fingerprint = fingerprint(stamp);
-        if known.bare && trust == Trust::ContentsAndAttributes {
+        if known.bare {
             fingerprint[15] |= BARE;
         }
         Some((fingerprint, known.sha256))
     }
 
-    fn trust(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Trust>> {
+    fn trust(&self) -> std::sync::MutexGuard<'_, HashMap<u64, bool>> {
         self.trust.lock().expect("nothing panics while it holds the map")
     }
 
-    /// Determines once for each device how far its file system is trusted. `folder` is an open folder on it.
+    /// Determines once for each device whether its file system is trusted. `folder` is an open folder on it.
     pub(super) fn meet(&self, folder: impl AsFd) {
         let Ok(status) = rustix::fs::fstat(&folder) else { return };
         self.trust().entry(status.st_dev).or_insert_with(|| {
@@ -163,8 +152,9 @@ impl ScanCache {
                 reason = "the type of f_type differs between machines"
             )]
             let kind = rustix::fs::fstatfs(folder).map(|status| status.f_type as i64);
-            let known = TRUSTED_FILE_SYSTEMS.iter().find(|(magic, _)| kind == Ok(*magic));
-            known.map_or(Trust::Nothing, |(_, trust)| *trust)
+            let trusted = TRUSTED_FILE_SYSTEMS.iter().find(|(magic, _)| kind == Ok(*magic));
+            let is_lazy = |name: &&str| self.conditions.lazy.iter().any(|lazy| lazy == name);
+            trusted.is_some_and(|(_, names)| !names.iter().any(|name| is_lazy(name)))
         });
     }
 
@@ -174,7 +164,7 @@ impl ScanCache {
     /// # Errors
     /// The file cannot be written; the next scan then reads everything.
     pub(super) fn save(self, mut new: Vec<Line>) -> io::Result<()> {
-        let Self { file, before, met, started, .. } = self;
+        let Self { file, before, met, started, conditions, .. } = self;
         let was_met = |at: usize| met[at].load(Ordering::Relaxed);
         if new.is_empty() && !before.is_empty() && (0..before.len()).all(was_met) {
             // The file already has the same lines. (Its older date does no harm: the times it has were
@@ -191,6 +181,8 @@ impl ScanCache {
         let mut writer = io::BufWriter::with_capacity(1 << 16, HashingWriter::new(pending));
         writer.write_all(&MAGIC)?;
         writer.write_all(&started.to_le_bytes())?;
+        writer.write_all(&conditions.boot)?;
+        writer.write_all(&u64::from(conditions.sees_all_attributes).to_le_bytes())?;
         for (fingerprint, digest) in &new {
             writer.write_all(fingerprint)?;
             writer.write_all(digest.as_bytes())?;
@@ -202,17 +194,21 @@ impl ScanCache {
     }
 }
 
-/// The lines of a complete cache file that was written before `now`.
-fn read(file: &Path, now: i64) -> Option<Vec<Line>> {
+/// The lines of a complete cache file that was written before `now`, under conditions that allow to believe it.
+fn read(file: &Path, now: i64, conditions: &Conditions) -> Option<Vec<Line>> {
     let file = File::open(file).ok()?;
     let length = usize::try_from(file.metadata().ok()?.len()).ok()?;
-    let lines = length.checked_sub(MAGIC.len() + 8 + 32)?;
+    let lines = length.checked_sub(HEAD_BYTES + 32)?;
     let mut reader = HashingReader::new(io::BufReader::with_capacity(1 << 16, file));
-    let mut head = [0; 16];
+    let mut head = [0; HEAD_BYTES];
     io::Read::read_exact(&mut reader, &mut head).ok()?;
-    let started = i64::from_le_bytes(head[8..].try_into().ok()?);
+    let started = i64::from_le_bytes(head[8..16].try_into().ok()?);
+    let saw_all = head[32..] == 1_u64.to_le_bytes();
     // The scan started after `now`: the clock was set back, so times may repeat.
-    if head[..8] != MAGIC || started > now || lines % 48 != 0 {
+    let is_believed = started <= now
+        && head[16..32] == conditions.boot
+        && (saw_all || !conditions.sees_all_attributes);
+    if head[..8] != MAGIC || !is_believed || lines % 48 != 0 {
         return None;
     }
     let mut before = Vec::with_capacity(lines / 48);
@@ -244,10 +240,18 @@ mod tests {
         Stamp { device: 1, inode, size: 5, mtime: time, ctime: time }
     }
 
+    fn conditions() -> Conditions {
+        let lazy = vec!["xfs".to_owned()];
+        Conditions { boot: [7; 16], sees_all_attributes: true, settled_seconds: 60, lazy }
+    }
+
     fn cache(folder: &Path) -> ScanCache {
-        let cache = ScanCache::open(folder, Path::new("/tree"));
-        cache.trust().insert(1, Trust::ContentsAndAttributes);
-        cache.trust().insert(3, Trust::Contents);
+        cache_under(folder, conditions())
+    }
+
+    fn cache_under(folder: &Path, conditions: Conditions) -> ScanCache {
+        let cache = ScanCache::open(folder, Path::new("/tree"), conditions);
+        cache.trust().insert(1, true);
         cache
     }
 
@@ -300,17 +304,20 @@ mod tests {
     }
 
     #[test]
-    fn that_a_file_is_bare_is_believed_only_where_attributes_change_its_ctime() {
+    fn a_cache_of_another_start_or_of_one_who_saw_less_is_dropped() {
         let folder = tempfile::tempdir().unwrap();
-        let first = cache(folder.path());
-        let elsewhere = Stamp { device: 3, ..stamp(2, 1000) };
-        let files = [(stamp(1, 1000), true), (stamp(2, 1000), false), (elsewhere, true)];
-        let lines = files.iter().filter_map(|(stamp, bare)| first.line(stamp, known(*bare)));
-        let lines = lines.collect();
-        first.save(lines).unwrap();
+        let user = Conditions { sees_all_attributes: false, ..conditions() };
+        let first = cache_under(folder.path(), user.clone());
+        let line = first.line(&stamp(7, 1000), known(true));
+        first.save(line.into_iter().collect()).unwrap();
+        let count = |conditions| cache_under(folder.path(), conditions).before.len();
+        assert_eq!((count(user.clone()), count(conditions())), (1, 0));
+        assert_eq!(count(Conditions { boot: [8; 16], ..user.clone() }), 0);
+        // Who sees all writes for everybody.
         let second = cache(folder.path());
-        let bare = files.map(|(stamp, _)| second.get(&stamp).unwrap().bare);
-        assert_eq!(bare, [true, false, false]);
+        let line = second.line(&stamp(7, 1000), known(true));
+        second.save(line.into_iter().collect()).unwrap();
+        assert_eq!((count(user), count(conditions())), (1, 1));
     }
 
     #[test]
@@ -320,16 +327,16 @@ mod tests {
         let line = first.line(&stamp(7, 1000), known(true));
         let (file, started) = (first.file.clone(), first.started);
         first.save(line.into_iter().collect()).unwrap();
-        assert_eq!(read(&file, started).unwrap().len(), 1);
-        assert!(read(&file, started - 1).is_none());
+        assert_eq!(read(&file, started, &conditions()).unwrap().len(), 1);
+        assert!(read(&file, started - 1, &conditions()).is_none());
         let whole = fs_err::read(&file).unwrap();
         for at in 0..whole.len() {
             let mut damaged = whole.clone();
             damaged[at] ^= 1;
             fs_err::write(&file, &damaged).unwrap();
-            assert!(read(&file, i64::MAX).is_none(), "byte {at}");
+            assert!(read(&file, i64::MAX, &conditions()).is_none(), "byte {at}");
             fs_err::write(&file, &whole[..at]).unwrap();
-            assert!(read(&file, i64::MAX).is_none(), "cut at {at}");
+            assert!(read(&file, i64::MAX, &conditions()).is_none(), "cut at {at}");
         }
     }
 }

@@ -8,6 +8,7 @@
 
 mod arch_real;
 mod by_hand;
+mod change_times;
 #[path = "../formats/collect.rs"]
 #[allow(dead_code, reason = "each test program uses its part")]
 mod collect;
@@ -43,7 +44,7 @@ mod user;
 use std::process::{Command, ExitCode};
 
 use hashget_testkit::needs::Need::{
-    Attributes, Dpkg, Holes, Interception, Mount, Root, RpmNdb, StartedWith, Tool, User,
+    Attributes, Dpkg, Holes, Image, Interception, Mount, Root, RpmNdb, StartedWith, Tool, User,
 };
 use hashget_testkit::needs::{Test, run as run_tests};
 use hashget_testkit::tests_with_needs;
@@ -53,6 +54,9 @@ const TESTS: &[Test] = tests_with_needs![
         [Root, Tool("bsdtar"), Tool("fakeroot"), Tool("makepkg"), Tool("pacman"), Tool("repo-add"), Tool("setpriv"), Tool("zstd")],
     by_hand::the_script_restores_what_we_restore:
         [Root, Tool("curl"), Tool("dpkg-deb"), Tool("jq"), Tool("unzip")],
+    change_times::ext4_sets_the_ctime_at_every_change: [Image, Tool("mkfs.ext4")],
+    change_times::xfs_sets_the_ctime_at_every_change: [Image, Tool("mkfs.xfs")],
+    change_times::btrfs_sets_the_ctime_at_every_change: [Image, Tool("mkfs.btrfs")],
     full_disk::a_download_is_an_error_that_leaves_its_room_free: [Mount],
     full_disk::an_archive_is_aborted_and_has_no_name: [Mount],
     full_disk::a_hashdb_fails_the_put_and_nothing_else: [Mount],

@@ -4,7 +4,6 @@
 //! link, whatever happens to the tree meanwhile; a name points to contents only when they are whole;
 //! what is changed in place has no other name.
 
-mod beneath;
 mod contents;
 mod copies;
 mod folders;
@@ -30,7 +29,7 @@ use folders::leftover_run;
 
 use super::RestoreError;
 use crate::model::{Metadata, RelPath};
-use crate::tree::need_procfs;
+use crate::tree::{beneath, need_procfs};
 
 /// How many parents are kept open.
 const OPEN_PARENTS: usize = 64;
