@@ -10,7 +10,7 @@ use std::time::Duration;
 use hashget_testkit::origin::{Fault, Origin};
 use hashget_testkit::packages::{TarBuilder, compress};
 use rustix::process::Signal;
-use support::{Machine, files_below, signal};
+use support::{Ended, Machine, files_below, signal};
 
 fn package() -> Vec<u8> {
     let noise: Vec<u8> =
@@ -94,6 +94,22 @@ fn a_package_with_other_bytes_serves_file_by_file_with_a_warning() {
     let away = ["--cache", "other", "unpack", "a.tar.zst", "-C", "back"];
     machine.hashget(&away).expect(0).says(&["/tool.tar.gz: gave other bytes", "Proven"]);
     assert_eq!(fs_err::read(machine.path("back/noise")).unwrap(), noise());
+}
+
+#[test]
+fn few_descriptors_are_enough() {
+    let machine = Machine::new();
+    for number in 0..60 {
+        machine.write(&format!("tree/{number}/further/file"), number.to_string());
+    }
+    let run = |arguments: &[&str]| {
+        let mut shell = machine.bare_program("/bin/sh");
+        shell.envs(machine.variables());
+        shell.args(["-c", r#"ulimit -n 24; exec "$0" "$@""#, env!("CARGO_BIN_EXE_hashget")]);
+        Ended::of(shell.args(arguments))
+    };
+    run(&["pack", "tree", "-f", "a.tar", "--no-scan-cache"]).expect(0);
+    run(&["unpack", "a.tar", "-C", "back"]).expect(0).says(&["Proven"]);
 }
 
 fn noise() -> Vec<u8> {

@@ -45,7 +45,12 @@ impl Machine {
 
     /// The program, its current folder here, without any of our variables.
     pub(crate) fn bare(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hashget"));
+        self.bare_program(env!("CARGO_BIN_EXE_hashget"))
+    }
+
+    /// Another program in the same way: a shell that starts ours.
+    pub(crate) fn bare_program(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
         command.current_dir(self.folder.path()).env_clear().env("HOME", self.path("home"));
         command.env("COLUMNS", "100");
         command
@@ -72,7 +77,7 @@ impl Machine {
         command.spawn().unwrap()
     }
 
-    fn variables(&self) -> [(&'static str, PathBuf); 3] {
+    pub(crate) fn variables(&self) -> [(&'static str, PathBuf); 3] {
         let (db, cache) = (self.path("db"), self.path("cache"));
         [("HASHGET_DB", db), ("HASHGET_CACHE", cache), ("HASHGET_CONFIG", "/dev/null".into())]
     }

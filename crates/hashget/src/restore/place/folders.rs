@@ -68,7 +68,7 @@ impl Target {
         })?);
         self.remove_leftovers(path, &folder)?;
         let mut parents = lock(&self.parents);
-        if parents.len() >= OPEN_PARENTS {
+        if parents.len() >= *OPEN_PARENTS {
             parents.clear();
         }
         parents.insert(path.clone(), Arc::clone(&folder));

@@ -17,10 +17,11 @@ use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, Stat};
 use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
 
 pub(super) use contents::{Content, Staged};
 pub(super) use nodes::{DEVICE, Made};
@@ -31,8 +32,11 @@ use super::RestoreError;
 use crate::model::{Metadata, RelPath};
 use crate::tree::{beneath, need_procfs};
 
-/// How many parents are kept open.
-const OPEN_PARENTS: usize = 64;
+/// How many parents are kept open: a part of the descriptors that the process may have.
+static OPEN_PARENTS: LazyLock<usize> = LazyLock::new(|| {
+    let most = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(most.saturating_sub(16) / 2).unwrap_or(usize::MAX).clamp(1, 64)
+});
 /// The mode of a folder while it is being filled.
 const WORKING_MODE: Mode = Mode::RWXU;
 /// The mode of a folder for which neither archive nor package has one.
