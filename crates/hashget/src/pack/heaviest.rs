@@ -25,6 +25,9 @@ pub struct Heavy {
 /// Number of paths reported.
 const REPORTED: usize = 8;
 
+/// Folders this deep stand for their contents, whatever these are: looking into a folder takes time for the whole tree.
+const DEEPEST: usize = 32;
+
 /// Number of paths considered in one folder, which may contain millions.
 const CONSIDERED: usize = 64;
 
@@ -36,7 +39,9 @@ pub(super) fn heaviest(entries: &[Entry], verdicts: &Verdicts) -> Vec<Heavy> {
     let mut waiting = BinaryHeap::from(within(&RelPath::root()));
     let mut reported = Vec::new();
     while let Some(heavy) = waiting.pop().filter(|_| reported.len() < REPORTED) {
-        let within = if heavy.is_folder { within(&heavy.path) } else { Vec::new() };
+        let depth = heavy.path.as_bytes().iter().filter(|&&byte| byte == b'/').count();
+        let is_opened = heavy.is_folder && depth < DEEPEST;
+        let within = if is_opened { within(&heavy.path) } else { Vec::new() };
         if within.iter().any(|one| one.bytes >= heavy.bytes.div_ceil(2)) {
             waiting.extend(within);
         } else {
@@ -166,6 +171,14 @@ mod tests {
         ];
         assert_eq!(reported(&entries, &archived), expected);
         assert_eq!(reported(&entries, &vec![false; entries.len()]), []);
+    }
+
+    #[test]
+    fn very_deep_folders_stand_for_their_contents() {
+        let deep = "f/".repeat(1000);
+        let found = reported(&[entry(&format!("{deep}file"), 9)], &[true]);
+        let expected = deep[..2 * DEEPEST + 1].to_owned();
+        assert_eq!(found, [(expected, 9, 1)]);
     }
 
     #[test]
