@@ -98,10 +98,14 @@ fn visit_entry(
 ) -> Result<(), FormatError> {
     let raw = entry.name().as_bytes();
     let path = match RelPath::normalise(raw) {
+        Ok(path) if path.is_root() && !entry.is_directory() => {
+            visitor.bad_member(raw, "its name is empty");
+            return Ok(());
+        }
         Ok(path) if path.is_root() => return Ok(()),
         Ok(path) => path,
         Err(error) => {
-            visitor.bad_member(raw, &error.to_string());
+            visitor.bad_member(raw, error.reason());
             return Ok(());
         }
     };

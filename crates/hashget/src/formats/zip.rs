@@ -115,10 +115,14 @@ fn visit_entry<R: Read + Seek>(
         return Ok(());
     }
     let path = match RelPath::normalise(&raw) {
+        Ok(path) if path.is_root() && !directory_entry.is_dir() => {
+            visitor.bad_member(&raw, "its name is empty");
+            return Ok(());
+        }
         Ok(path) if path.is_root() || !wanted(&path) => return Ok(()),
         Ok(path) => path,
         Err(error) => {
-            visitor.bad_member(&raw, &error.to_string());
+            visitor.bad_member(&raw, error.reason());
             return Ok(());
         }
     };

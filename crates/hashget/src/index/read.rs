@@ -2,6 +2,7 @@
 //!
 //! Invariant: every regular file in [`Contents`] has a digest over exactly as many bytes as it declares.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 
@@ -9,8 +10,9 @@ use super::{IndexError, Request};
 use crate::detectors::Candidate;
 use crate::formats::{self, FormatError, Input, Visitor, VisitorError};
 use crate::limits::Limits;
-use crate::model::{HashingReader, Kind, Member, RelPath, Signature, escaped};
+use crate::model::{HashingReader, Kind, Member, RelPath, Signature, counted, escaped};
 use crate::monitor::{Interrupted, Monitor, ProblemKind, Running, Step, Total};
+use crate::wording::one_line;
 
 /// What is inside a package.
 pub(super) struct Contents {
@@ -36,13 +38,16 @@ pub(super) fn read(
     let recurse = |_: &RelPath| request.recursive;
     let input = Input::Watched(file, progress.position());
     let read = formats::read_package(input, &recurse, limits, &mut collector);
-    let members = collector.members;
+    let Collector { members, passed_over, .. } = collector;
     drop(progress);
     match read {
         Ok(format) => {
             if format == formats::FILE && is_named_as_package(&request.url) {
                 let what = "it is no package that can be read: only the file as a whole is known";
                 monitor.problem(ProblemKind::Note, &name, what);
+            }
+            for (reason, over) in &passed_over {
+                monitor.problem(ProblemKind::Note, &name, over.message(reason));
             }
             Ok(Contents { format, members })
         }
@@ -100,9 +105,40 @@ enum BadMember {
 /// Members are hashed in pieces of this many bytes; the monitor may interrupt between them.
 const PIECE: usize = 1 << 17;
 
+/// Members with one reason not to be read, whose files are archived although the package has them.
+#[derive(Default)]
+struct PassedOver {
+    count: usize,
+    /// The first of them.
+    names: Vec<String>,
+}
+
+/// Number of names that a message has.
+const NAMED: usize = 3;
+
+impl PassedOver {
+    fn add(&mut self, name: String) {
+        self.count += 1;
+        if self.names.len() < NAMED {
+            self.names.push(name);
+        }
+    }
+
+    fn message(&self, reason: &str) -> String {
+        let members = counted(self.count as u64, "member", "members");
+        let more = match self.count - self.names.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        format!("{members} passed over: {reason}: {}{more}", self.names.join(", "))
+    }
+}
+
 /// Hashes members and keeps them.
 struct Collector<'a> {
     members: Vec<Member>,
+    /// By reason.
+    passed_over: BTreeMap<String, PassedOver>,
     buffer: Vec<u8>,
     progress: &'a Running<'a>,
     monitor: &'a dyn Monitor,
@@ -110,7 +146,8 @@ struct Collector<'a> {
 
 impl<'a> Collector<'a> {
     fn new(progress: &'a Running<'a>, monitor: &'a dyn Monitor) -> Self {
-        Self { members: Vec::new(), buffer: vec![0; PIECE], progress, monitor }
+        let (members, passed_over) = (Vec::new(), BTreeMap::new());
+        Self { members, passed_over, buffer: vec![0; PIECE], progress, monitor }
     }
 }
 
@@ -138,5 +175,14 @@ impl Visitor for Collector<'_> {
         self.members.push(member);
         self.progress.advance(0, 1);
         Ok(())
+    }
+
+    fn bad_member(&mut self, raw: &[u8], reason: &str) {
+        self.passed_over.entry(reason.to_owned()).or_default().add(escaped(raw));
+    }
+
+    fn nested_problem(&mut self, path: &RelPath, error: &FormatError) {
+        let reason = format!("what is inside cannot be read ({})", one_line(error));
+        self.passed_over.entry(reason).or_default().add(path.to_string());
     }
 }

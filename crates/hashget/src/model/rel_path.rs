@@ -23,6 +23,13 @@ pub struct BadPath {
     reason: &'static str,
 }
 
+impl BadPath {
+    /// What is wrong with it, without the path.
+    pub fn reason(&self) -> &'static str {
+        self.reason
+    }
+}
+
 impl RelPath {
     /// The root itself.
     pub fn root() -> Self {

@@ -9,7 +9,8 @@ use hashget::hashdb::{HashDb as _, HashDbWriter as _, Key};
 use hashget::index::{IndexError, Indexed, Request};
 use hashget::limits::Limits;
 use hashget::model::{Digest, Evidence, Kind, PackageRecord, Signature};
-use hashget::monitor::{Event, Monitor, Recorder, Silent, Step};
+use hashget::monitor::{Event, Monitor, ProblemKind, Recorder, Silent, Step};
+use hashget_testkit::packages::TarBuilder;
 
 use crate::parts::{Answer, MemoryDb, Server, indexer, tar};
 
@@ -69,6 +70,23 @@ fn a_new_package_is_recorded_with_the_digest_of_every_file() {
         ]
     );
     assert_eq!(members[2].kind, Kind::File { size: 7 });
+}
+
+#[test]
+fn members_that_are_passed_over_are_reported_with_the_reason() {
+    let (hashdb, limits) = (MemoryDb::default(), Limits::default());
+    let names = ["../one", "good", "../two", "../three", "../four"];
+    let tar = names.iter().fold(TarBuilder::new(), |tar, name| tar.file(name, name.as_bytes()));
+    let package = tar.finish();
+    let server = Server::default().with(URL, Answer::Bytes(package));
+    let recorder = Recorder::default();
+    let indexed = indexer(&hashdb, &server, &limits).index(&request(), &recorder).unwrap();
+    assert!(matches!(indexed, Indexed::New { members: 1, .. }), "{indexed:?}");
+    let problems = recorder.recorded().problems;
+    let [(kind, object, message)] = &problems[..] else { panic!("{problems:?}") };
+    assert_eq!((*kind, object.as_str()), (ProblemKind::Note, URL));
+    assert!(message.starts_with("4 members passed over: "), "{message}");
+    assert!(message.ends_with(": ../one, ../two, ../three and 1 more"), "{message}");
 }
 
 #[test]

@@ -177,7 +177,7 @@ impl<'a> Files<'a> {
         let name = self.names.get(at)?;
         let path = match RelPath::normalise(&name) {
             Ok(path) => path,
-            Err(error) => return Ok(Err((name, error.to_string()))),
+            Err(error) => return Ok(Err((name, error.reason().to_owned()))),
         };
         let mode = self.modes.get(at).unwrap_or(0);
         let kind = match mode & TYPE {

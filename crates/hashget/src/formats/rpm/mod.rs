@@ -139,7 +139,7 @@ impl<R: Read> Reading<'_, R> {
                         return Ok(());
                     }
                     Err(error) => {
-                        self.visitor.bad_member(&name, &error.to_string());
+                        self.visitor.bad_member(&name, error.reason());
                         return Ok(());
                     }
                 }

@@ -108,9 +108,10 @@ pub(super) fn member<R>(
     entry: &mut TarEntry<'_, R>,
     prefix: &[u8],
 ) -> Result<Option<Member>, String> {
-    let path = RelPath::normalise(&entry.path).map_err(|error| error.to_string())?;
+    let path = RelPath::normalise(&entry.path).map_err(|error| error.reason().to_owned())?;
     if path.is_root() {
-        return Ok(None);
+        let is_folder = entry.kind == RawKind::Directory;
+        return if is_folder { Ok(None) } else { Err("its name is empty".to_owned()) };
     }
     let below = |path: &RelPath| {
         RelPath::new([prefix, path.as_bytes()].concat()).map_err(|error| error.to_string())
