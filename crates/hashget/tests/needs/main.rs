@@ -11,6 +11,7 @@ mod by_hand;
 #[path = "../formats/collect.rs"]
 #[allow(dead_code, reason = "each test program uses its part")]
 mod collect;
+mod foreign_files;
 mod full_disk;
 mod gnu_tar;
 mod growing_disk;
@@ -53,6 +54,8 @@ const TESTS: &[Test] = tests_with_needs![
         [Root, Tool("bsdtar"), Tool("fakeroot"), Tool("makepkg"), Tool("pacman"), Tool("repo-add"), Tool("setpriv"), Tool("zstd")],
     by_hand::the_script_restores_what_we_restore:
         [Root, Tool("curl"), Tool("dpkg-deb"), Tool("jq"), Tool("unzip")],
+    foreign_files::a_file_that_another_user_may_still_write_to_is_made_anew: [Root],
+    foreign_files::what_a_plain_tar_of_a_user_left_is_made_anew: [Root],
     full_disk::a_download_is_an_error_that_leaves_its_room_free: [Mount],
     full_disk::an_archive_is_aborted_and_has_no_name: [Mount],
     full_disk::a_hashdb_fails_the_put_and_nothing_else: [Mount],
@@ -98,6 +101,7 @@ const TESTS: &[Test] = tests_with_needs![
     this_system::the_origin_that_a_browser_wrote_is_the_url: [Attributes],
     this_system::origins_that_cannot_last_are_left_alone: [Attributes],
     unprivileged::everything_but_owners_and_devices_comes_back: [User],
+    unprivileged::owners_that_were_asked_for_and_cannot_be_given_are_a_loss: [User],
     user::a_user_packs_and_restores_a_nasty_tree: [User],
     user::what_a_user_may_not_read_is_named_and_the_rest_is_packed: [User],
     user::a_user_restores_a_nasty_tree_of_roots: [Root, User],
