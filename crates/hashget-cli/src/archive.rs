@@ -8,11 +8,18 @@ use std::path::Path;
 use anyhow::Context as _;
 use fs_err::File;
 use hashget::archive::{read_folder_manifest, read_manifest};
-use hashget::model::manifest::AnyManifest;
+use hashget::model::manifest::{AnyManifest, MANIFEST_NAME};
 use hashget::storage::{ArchiveSource, StreamSource};
 
 use crate::environment::Environment;
 use crate::exit::UsageError;
+
+/// What a command says that read nothing of an archive but its manifest.
+pub(crate) fn unread(archive: &Path) -> Option<String> {
+    let is_manifest = archive.is_dir() || archive.file_name() == Some(MANIFEST_NAME.as_ref());
+    let line = "Only the manifest was read, not the rest of the archive: `hashget unpack` verifies all of it";
+    (!is_manifest).then(|| line.to_owned())
+}
 
 /// Opens the file, or standard input for `-`. A folder is refused, with `for_a_folder` as advice.
 pub(crate) fn open(archive: &Path, for_a_folder: &str) -> anyhow::Result<Box<dyn ArchiveSource>> {

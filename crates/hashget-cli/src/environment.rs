@@ -18,6 +18,15 @@ use crate::exit::UsageError;
 use crate::output::Console;
 use crate::places::Surroundings;
 
+/// The permission bits that new files of this process do not get.
+pub(crate) fn umask() -> anyhow::Result<u32> {
+    // Asking the system would set it.
+    let status = fs_err::read_to_string("/proc/self/status")?;
+    let value = status.lines().find_map(|line| line.strip_prefix("Umask:"));
+    let value = value.and_then(|value| u32::from_str_radix(value.trim(), 8).ok());
+    value.context("/proc/self/status does not have the umask")
+}
+
 /// What a command works with.
 pub(crate) struct Environment<'a> {
     pub(crate) console: &'a Console,

@@ -187,6 +187,64 @@ fn what_is_not_there_is_named() {
 }
 
 #[test]
+fn what_a_cut_archive_lacks_is_said_in_few_lines_and_with_advice_that_helps() {
+    let machine = Machine::new();
+    for number in 0..200 {
+        machine.write(&format!("tree/{number:03}"), format!("file {number}\n").repeat(100));
+    }
+    machine.hashget(&["pack", "tree", "-f", "a.tar", "--detect", "none"]).expect(0);
+    let bytes = fs_err::read(machine.path("a.tar")).unwrap();
+    machine.write("cut.tar", &bytes[..bytes.len() / 2]);
+    let ended = machine.hashget(&["unpack", "cut.tar", "-C", "back"]).expect(3);
+    assert!(ended.stderr.lines().count() <= 6, "{}", ended.stderr);
+    assert!(!ended.stderr.contains("hashget restore"), "{}", ended.stderr);
+    ended.says(&["the archive is damaged", "that only the archive has: unpack another copy"]);
+    // What was not looked at is not called right.
+    let unread = "Only the manifest was read";
+    machine.hashget(&["verify", "cut.tar"]).expect(0).says(&[unread]);
+    let info = machine.hashget(&["info", "cut.tar", "--json"]).expect(0).last_record();
+    assert_eq!(info["archive_read"], false);
+    machine.hashget(&["info", "cut.tar"]).expect(0).says(&[unread]);
+}
+
+#[test]
+fn what_lies_in_the_target_besides_is_said() {
+    let machine = Machine::new();
+    machine.write("tree/sub/a", "a");
+    machine.hashget(&["pack", "tree", "-f", "a.tar", "--detect", "none"]).expect(0);
+    machine.write("back/sub/stray", "s");
+    machine.write("back/other/x", "x");
+    machine.write("back/sub/a", "old");
+    let ended = machine.hashget(&["unpack", "a.tar", "-C", "back"]).expect(0);
+    assert!(!ended.stderr.contains("the folder is exactly"), "{}", ended.stderr);
+    ended.says(&[
+        "2 entries in it are not part of the archive: ",
+        "other",
+        "sub/stray",
+        "Proven: everything that was packed is there exactly, besides 2 entries of the folder's own",
+    ]);
+    let ended = machine.hashget(&["unpack", "a.tar", "-C", "back", "--json"]).expect(0);
+    assert_eq!(ended.last_record()["strays"], 2);
+}
+
+#[test]
+fn permissions_are_the_umasks_where_that_is_asked_for() {
+    let machine = Machine::new();
+    let file = machine.write("tree/a", "a");
+    hashget_testkit::trees::mode(&file, 0o4777);
+    machine.hashget(&["pack", "tree", "-f", "a.tar", "--detect", "none"]).expect(0);
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "umask 027; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_hashget")]);
+    command.args(["unpack", "a.tar", "-C", "back", "--no-same-permissions"]);
+    let ended = command.current_dir(machine.path(".")).output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.success() && said.contains("Proven, except"), "{said}");
+    let mode = std::os::unix::fs::PermissionsExt::mode;
+    let found = fs_err::metadata(machine.path("back/a")).unwrap().permissions();
+    assert_eq!(mode(&found) & 0o7777, 0o750);
+}
+
+#[test]
 fn a_damaged_archive_gives_back_what_is_whole_and_says_what_is_not() {
     let machine = Machine::new();
     for number in 0..20 {

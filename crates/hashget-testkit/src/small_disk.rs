@@ -1,4 +1,4 @@
-//! A small file system in memory, for tests of a full disk.
+//! File systems in memory: small ones for tests of a full disk, and one that keeps less than others.
 //!
 //! Invariant: it is unmounted when the [`SmallDisk`] is dropped.
 
@@ -14,8 +14,19 @@ impl SmallDisk {
     /// Mounts a file system of `bytes` bytes on the folder `at`. `None` if mounting is not allowed: see
     /// [`Need::Mount`](crate::needs::Need::Mount).
     pub fn mount(at: &Path, bytes: u64) -> Option<Self> {
+        Self::mount_kind(at, "tmpfs", &["-o", &format!("size={bytes}")])
+    }
+
+    /// Mounts one that has no extended attributes and no access control lists.
+    pub fn without_attributes(at: &Path) -> Option<Self> {
+        Self::mount_kind(at, "ramfs", &[])
+    }
+
+    fn mount_kind(at: &Path, kind: &str, options: &[&str]) -> Option<Self> {
         let mounted = quiet("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={bytes}"), "tmpfs"])
+            .args(["-t", kind])
+            .args(options)
+            .arg(kind)
             .arg(at)
             .status()
             .is_ok_and(|status| status.success());

@@ -51,7 +51,8 @@ impl Info {
         } else {
             print(console, &requirements)?;
         }
-        console.summary("info", record(&requirements), &[])?;
+        let lines: Vec<String> = archive::unread(&self.archive).into_iter().collect();
+        console.summary("info", record(&requirements), &lines)?;
         Ok(())
     }
 }
@@ -72,6 +73,7 @@ fn record(requirements: &Requirements) -> serde_json::Value {
     let amount =
         |amount: Option<Amount>| amount.map(|a| json!({ "files": a.files, "bytes": a.bytes }));
     json!({
+        "archive_read": false,
         "version": requirements.version,
         "tool": requirements.tool,
         "expires": requirements.expires,

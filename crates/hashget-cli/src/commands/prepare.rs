@@ -88,9 +88,9 @@ impl Prepare {
         };
         let prepared = with_packer(environment, environment.sources()?, |packer| {
             let context = || format!("cannot prepare {tree}");
-            packer.prepare(&self.tree, tool, options, environment.console).with_context(context)
+            let (list, console) = (&self.list, environment.console);
+            packer.prepare(&self.tree, list, tool, options, console).with_context(context)
         })?;
-        fs_err::write(&self.list, &prepared.exclude_list).context("cannot write the list")?;
         self.report(&prepared, environment)
     }
 

@@ -2,15 +2,17 @@
 //!
 //! Invariant: the HashDB is not opened; another run continues where this one stopped.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
 use hashget::fetch::Sources;
-use hashget::restore::{RestoreOptions, Restorer, Summary};
+use hashget::model::RelPath;
+use hashget::restore::{Affected, RestoreOptions, Restorer, Summary};
 use serde_json::json;
 
-use crate::environment::Environment;
+use crate::environment::{self, Environment};
 use crate::exit::UsageError;
 use crate::output::{Console, counted, safe, size};
 
@@ -30,8 +32,24 @@ pub(crate) struct Restore {
 #[derive(Debug, Args)]
 pub(super) struct How {
     /// Make the current user the owner of all files (the default unless root)
-    #[arg(long)]
+    #[arg(long, overrides_with = "same_owner")]
     no_same_owner: bool,
+
+    /// Restore owners and groups (the default for root)
+    #[arg(long, overrides_with = "no_same_owner")]
+    same_owner: bool,
+
+    /// Apply the umask to permissions, and set no set-user-ID, set-group-ID and sticky bits
+    #[arg(long)]
+    no_same_permissions: bool,
+
+    /// Restore no access control lists
+    #[arg(long)]
+    no_acls: bool,
+
+    /// Restore no other extended attributes and no capabilities
+    #[arg(long)]
+    no_xattrs: bool,
 
     /// Keep the manifest in the folder after a complete restore
     #[arg(long)]
@@ -39,11 +57,18 @@ pub(super) struct How {
 }
 
 impl How {
-    pub(super) fn options(&self, environment: &Environment<'_>) -> RestoreOptions {
-        RestoreOptions {
-            same_owner: environment.is_root() && !self.no_same_owner,
+    pub(super) fn options(&self, environment: &Environment<'_>) -> anyhow::Result<RestoreOptions> {
+        let mode_mask = match self.no_same_permissions {
+            true => 0o777 & !environment::umask()?,
+            false => 0o7777,
+        };
+        Ok(RestoreOptions {
+            same_owner: self.same_owner || (environment.is_root() && !self.no_same_owner),
+            mode_mask,
+            acls: !self.no_acls,
+            attributes: !self.no_xattrs,
             keep_manifest: self.keep_manifest,
-        }
+        })
     }
 }
 
@@ -67,7 +92,7 @@ impl Restore {
             limits: &environment.limits,
             jobs: environment.jobs,
         };
-        let options = self.how.options(environment);
+        let options = self.how.options(environment)?;
         let summary = restorer
             .restore(&self.target, &options, environment.console)
             .with_context(|| format!("cannot restore {target}"))?;
@@ -97,7 +122,10 @@ pub(super) fn report(
         "packages": summary.packages,
         "packages_used": summary.packages_used,
         "missing": summary.missing.len(),
-        "not_applied": summary.not_applied,
+        "missing_from_archive": summary.missing_from_archive,
+        "not_applied": numbers(&summary.not_applied),
+        "not_asked_for": numbers(&summary.not_asked_for),
+        "strays": summary.strays.entries,
         "proven": summary.proven,
     });
     console.summary(command, record, &lines(target, summary))?;
@@ -118,39 +146,101 @@ fn lines(target: &Path, summary: &Summary) -> Vec<String> {
     if summary.kept_files > 0 {
         lines.push(format!("{} already correct", files(summary.kept_files)));
     }
-    lines.extend(summary.not_applied_messages());
     lines.extend(missing(target, summary));
-    let proof = match summary.proven {
-        Some(true) => Some("Proven: the folder is exactly what was packed"),
-        Some(false) => Some("NOT proven: the folder differs from what was packed"),
-        None if summary.missing.is_empty() => Some(
-            "Each file is proven; an archive of version 1 has no proof of the folder as a whole",
-        ),
-        None => None,
-    };
-    lines.extend(proof.map(str::to_owned));
+    lines.extend(proof(summary));
     lines
 }
 
-/// Number of missing entries listed without `-v`.
-const NAMED: usize = 5;
+/// Numbers of entries, for a record.
+fn numbers(affected: &BTreeMap<String, Affected>) -> BTreeMap<&str, u64> {
+    affected.iter().map(|(what, affected)| (what.as_str(), affected.entries)).collect()
+}
 
-/// What is missing: the paths of the first entries, and the total number.
+/// What is certain of the folder.
+fn proof(summary: &Summary) -> Option<String> {
+    let is_complete = summary.missing.is_empty() && summary.not_applied.is_empty();
+    match summary.proven {
+        Some(false) => Some("NOT proven: the folder differs from what was packed".to_owned()),
+        Some(true) if !summary.not_asked_for.is_empty() => {
+            let except: Vec<String> = summary
+                .not_asked_for
+                .iter()
+                .map(|(what, one)| format!("{what} ({})", counted(one.entries, "entry", "entries")))
+                .collect();
+            let except = except.join(", ");
+            Some(format!("Proven, except what was not to be restored: {except}"))
+        }
+        Some(true) if summary.strays.entries > 0 => Some(format!(
+            "Proven: everything that was packed is there exactly, besides {} of the folder's own",
+            counted(summary.strays.entries, "entry", "entries")
+        )),
+        Some(true) => Some("Proven: the folder is exactly what was packed".to_owned()),
+        None if is_complete && summary.manifest_version == 1 => Some(
+            "Each file is proven; an archive of version 1 has no proof of the folder as a whole"
+                .to_owned(),
+        ),
+        None => None,
+    }
+}
+
+/// Number of reasons listed without `-v`.
+const REASONS: usize = 5;
+/// Number of missing entries named for each reason.
+const NAMED: usize = 10;
+
+/// What is missing and what was not restored as it was packed.
 fn missing(target: &Path, summary: &Summary) -> Vec<String> {
-    if summary.missing.is_empty() {
-        return Vec::new();
+    let mut lines = Vec::new();
+    let mut reasons: Vec<(&str, Vec<&RelPath>)> = Vec::new();
+    for (path, reason) in &summary.missing {
+        match reasons.iter_mut().find(|(known, _)| known == reason) {
+            Some((_, paths)) => paths.push(path),
+            None => reasons.push((reason, vec![path])),
+        }
     }
-    let named = summary.missing.iter().take(NAMED);
-    let mut lines: Vec<String> =
-        named.map(|(path, reason)| format!("Missing: {path} ({reason})")).collect();
-    if summary.missing.len() > NAMED {
-        lines.push(format!("and {} more (list them with -v)", summary.missing.len() - NAMED));
+    for (reason, paths) in reasons.iter().take(REASONS) {
+        let mut names: Vec<String> = paths.iter().take(NAMED).map(ToString::to_string).collect();
+        if paths.len() > NAMED {
+            names.push(counted(paths.len() - NAMED, "more", "more"));
+        }
+        lines.push(format!("Missing: {} ({reason})", names.join(", ")));
     }
-    let number = u64::try_from(summary.missing.len()).unwrap_or(u64::MAX);
-    lines.push(format!(
-        "Incomplete: {} missing. The manifest was kept; run `hashget restore {}` to continue.",
-        counted(number, "entry is", "entries are"),
-        safe(&target.display().to_string()),
-    ));
+    let left: usize = reasons.iter().skip(REASONS).map(|(_, paths)| paths.len()).sum();
+    if left > 0 {
+        lines.push(format!("and {} (list them with -v)", counted(left, "more", "more")));
+    }
+    lines.extend(incomplete(&safe(&target.display().to_string()), summary));
     lines
+}
+
+/// What can be done about what is missing.
+fn incomplete(target: &str, summary: &Summary) -> Option<String> {
+    let entries = |number| counted(number, "entry is", "entries are");
+    let missing = u64::try_from(summary.missing.len()).unwrap_or(u64::MAX);
+    let kept = "The manifest was kept";
+    let of_archive = summary.missing_from_archive;
+    Some(if of_archive > 0 {
+        let others = missing.saturating_sub(of_archive);
+        let mut line = format!(
+            "Incomplete: {} missing that only the archive has: unpack another copy of it. {kept}",
+            entries(of_archive)
+        );
+        if others > 0 {
+            let more = counted(others, "other", "others");
+            line.push_str(&format!("; `hashget restore {target}` tries to bring {more}"));
+        }
+        line + "."
+    } else if missing > 0 {
+        format!(
+            "Incomplete: {} missing. {kept}; run `hashget restore {target}` to continue.",
+            entries(missing)
+        )
+    } else if !summary.not_applied.is_empty() {
+        format!(
+            "Incomplete: not everything is as it was packed. {kept}; where the user and the file system \
+             allow more, `hashget restore {target}` completes it."
+        )
+    } else {
+        return None;
+    })
 }

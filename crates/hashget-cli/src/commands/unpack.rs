@@ -48,7 +48,7 @@ impl Unpack {
             limits: &environment.limits,
             jobs: environment.jobs,
         };
-        let options = self.how.options(environment);
+        let options = self.how.options(environment)?;
         let summary = restorer
             .unpack(&mut *archive, &self.target, &options, environment.console)
             .with_context(|| format!("cannot unpack {}", self.archive.display()))?;

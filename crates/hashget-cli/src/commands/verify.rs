@@ -99,8 +99,10 @@ impl Verify {
                     .to_owned(),
             );
         }
+        lines.extend(archive::unread(&self.archive));
         let record = json!({
             "deep": self.deep,
+            "archive_read": false,
             "present": present,
             "lost": lost,
             "unreachable": unreachable,

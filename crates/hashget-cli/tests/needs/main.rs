@@ -9,6 +9,7 @@
 mod full_disk;
 mod nth_call;
 mod odd_folders;
+mod other_disks;
 mod prepare;
 mod procfs;
 #[path = "../support/mod.rs"]
@@ -16,7 +17,7 @@ mod support;
 
 use std::process::ExitCode;
 
-use hashget_testkit::needs::Need::{Fuse, Interception, Minutes, Mount, OwnProc, Tool};
+use hashget_testkit::needs::Need::{Attributes, Fuse, Interception, Minutes, Mount, OwnProc, Tool};
 use hashget_testkit::needs::{Test, run};
 use hashget_testkit::tests_with_needs;
 
@@ -27,6 +28,10 @@ const TESTS: &[Test] = tests_with_needs![
     nth_call::an_unpack_whose_nth_call_fails_can_be_made_again: [Interception],
     nth_call::a_restore_whose_nth_call_fails_can_be_made_again: [Interception],
     nth_call::every_single_call_of_every_operation_fails_once: [Interception, Minutes],
+    other_disks::what_a_file_system_does_not_keep_is_named_and_not_proven: [Attributes, Mount],
+    other_disks::what_is_not_to_be_restored_is_said_and_no_failure: [Attributes, Mount],
+    other_disks::what_lies_on_mounts_below_the_target_is_synced: [Interception, Mount],
+    other_disks::a_list_that_does_not_fit_leaves_the_old_one_and_no_manifest: [Mount],
     odd_folders::a_name_that_is_listed_twice_is_one_entry: [Fuse],
     odd_folders::contents_are_read_to_their_end_whatever_the_size_says: [Fuse],
     odd_folders::what_is_listed_and_not_found_is_missing: [Fuse],

@@ -58,5 +58,5 @@ pub(crate) fn open_tar<'a>(
 
 /// The uncompressed tar of an archive.
 pub(crate) fn tar_of_archive<R: Read>(tar: R, limits: &Limits) -> TarReader<R> {
-    TarReader::new(tar, &of_archives(limits))
+    TarReader::new(tar, &of_archives(limits)).lenient()
 }

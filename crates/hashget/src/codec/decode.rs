@@ -8,8 +8,9 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::rc::Rc;
 
 use super::lz4::Lz4Reader;
+use super::streams::Streams;
 use super::xz::XzReader;
-use super::{Codec, LimitExceeded, damaged, truncated};
+use super::{BytesAfterEnd, Codec, LimitExceeded, damaged, truncated};
 use crate::limits::Limits;
 
 /// Size of the buffers on both sides: compressed input and decompressed output.
@@ -35,16 +36,24 @@ pub fn decoder<'a>(
     let decoder: Box<dyn Read + 'a> = match codec {
         Codec::None => Box::new(input),
         Codec::Gzip => {
-            Box::new(GzipReader { member: Some(flate2::bufread::GzDecoder::new(input)) })
+            let start = |input| Ok(Box::new(flate2::bufread::GzDecoder::new(input)) as Box<_>);
+            Box::new(Streams::new(codec, input, Box::new(start))?)
         }
         Codec::Zstd => {
-            let mut decoder = zstd::stream::read::Decoder::with_buffer(input)?;
             // 10 is the smallest window, 31 the largest.
-            decoder.window_log_max(limits.window_bytes.max(1).ilog2().clamp(10, 31))?;
-            Box::new(decoder)
+            let window = limits.window_bytes.max(1).ilog2().clamp(10, 31);
+            let start = move |input| {
+                let mut decoder = zstd::stream::read::Decoder::with_buffer(input)?.single_frame();
+                decoder.window_log_max(window)?;
+                Ok(Box::new(decoder) as Box<_>)
+            };
+            Box::new(Streams::new(codec, input, Box::new(start))?)
         }
         Codec::Xz => Box::new(XzReader::new(input, limits.window_bytes, threads)?),
-        Codec::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(input)),
+        Codec::Bzip2 => {
+            let start = |input| Ok(Box::new(bzip2::bufread::BzDecoder::new(input)) as Box<_>);
+            Box::new(Streams::new(codec, input, Box::new(start))?)
+        }
         Codec::Lz4 => Box::new(Lz4Reader::new(input)),
     };
     Ok(guarded(codec, decoder, meter, limits))
@@ -191,7 +200,8 @@ impl Guarded<'_> {
     }
 
     fn explain(&self, error: io::Error) -> io::Error {
-        if self.meter.failed.get() || LimitExceeded::in_io(&error).is_some() {
+        let is_explained = LimitExceeded::in_io(&error).is_some() || BytesAfterEnd::is_in(&error);
+        if self.meter.failed.get() || is_explained {
             return error;
         }
         if error.kind() == io::ErrorKind::UnexpectedEof {
@@ -238,30 +248,6 @@ impl Read for Guarded<'_> {
     }
 }
 
-/// Reads gzip members one after the other; the last one may be followed by zeros (tape padding).
-struct GzipReader<R> {
-    member: Option<flate2::bufread::GzDecoder<R>>,
-}
-
-impl<R: BufRead> Read for GzipReader<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while let Some(member) = &mut self.member {
-            let count = member.read(buffer)?;
-            if count > 0 {
-                return Ok(count);
-            }
-            let Some(member) = self.member.take() else { break };
-            let mut input = member.into_inner();
-            match peek(&mut input)? {
-                None => {}
-                Some(0) => expect_zeros(&mut input)?,
-                Some(_) => self.member = Some(flate2::bufread::GzDecoder::new(input)),
-            }
-        }
-        Ok(0)
-    }
-}
-
 /// The next byte, without consuming it; `None` at the end.
 pub(super) fn peek(input: &mut impl BufRead) -> io::Result<Option<u8>> {
     loop {
@@ -271,16 +257,4 @@ pub(super) fn peek(input: &mut impl BufRead) -> io::Result<Option<u8>> {
             Err(error) => return Err(error),
         }
     }
-}
-
-fn expect_zeros(input: &mut impl BufRead) -> io::Result<()> {
-    while peek(input)?.is_some() {
-        let bytes = input.fill_buf()?;
-        if bytes.iter().any(|&byte| byte != 0) {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "other bytes follow its end"));
-        }
-        let count = bytes.len();
-        input.consume(count);
-    }
-    Ok(())
 }

@@ -7,7 +7,8 @@ use std::io::{self, Read};
 use lz4_flex::frame::FrameDecoder;
 
 use super::decode::{Input, peek};
-use super::{Codec, LZ4_MAGIC, damaged, is_skippable, truncated};
+use super::streams::expect_zeros;
+use super::{BytesAfterEnd, Codec, LZ4_MAGIC, is_skippable, truncated};
 
 /// Decodes LZ4 frames to the end of the input.
 pub(super) struct Lz4Reader<'a> {
@@ -48,8 +49,13 @@ impl<'a> Lz4Reader<'a> {
 /// Starts the next frame, after skipping skippable ones; [`State::Over`] at the end of the input.
 fn next_frame(mut input: Input<'_>) -> io::Result<State<'_>> {
     loop {
-        if peek(&mut input)?.is_none() {
-            return Ok(State::Over);
+        match peek(&mut input)? {
+            None => return Ok(State::Over),
+            Some(0) => {
+                expect_zeros(Codec::Lz4, &mut input)?;
+                return Ok(State::Over);
+            }
+            Some(_) => {}
         }
         let mut magic = [0; 4];
         input.read_exact(&mut magic)?;
@@ -59,7 +65,7 @@ fn next_frame(mut input: Input<'_>) -> io::Result<State<'_>> {
             return Ok(State::Within(Box::new(FrameDecoder::new(framed))));
         }
         if !is_skippable(&magic) {
-            return Err(damaged(Codec::Lz4, "what follows a frame is no frame"));
+            return Err(BytesAfterEnd(Codec::Lz4).into_io());
         }
         let mut length = [0; 4];
         input.read_exact(&mut length)?;

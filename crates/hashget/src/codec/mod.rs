@@ -7,6 +7,7 @@ mod decode;
 mod encode;
 mod gzip;
 mod lz4;
+mod streams;
 mod xz;
 
 use std::fmt;
@@ -130,6 +131,35 @@ impl fmt::Display for LimitExceeded {
 }
 
 impl std::error::Error for LimitExceeded {}
+
+/// Other bytes than zeros follow the end of compressed data; carried inside an [`io::Error`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BytesAfterEnd(Codec);
+
+impl BytesAfterEnd {
+    /// Wraps it in an I/O error, for readers.
+    fn into_io(self) -> io::Error {
+        io::Error::new(io::ErrorKind::InvalidData, self)
+    }
+
+    /// The same, unless `error` is a limit that was exceeded.
+    fn instead_of(self, error: io::Error) -> io::Error {
+        if LimitExceeded::in_io(&error).is_some() { error } else { self.into_io() }
+    }
+
+    /// Is this what `error` says?
+    pub(crate) fn is_in(error: &io::Error) -> bool {
+        matches!(error.get_ref(), Some(inner) if inner.is::<Self>())
+    }
+}
+
+impl fmt::Display for BytesAfterEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "other bytes follow the end of the {} data", self.0.name())
+    }
+}
+
+impl std::error::Error for BytesAfterEnd {}
 
 /// An error for bytes that are not valid data of the codec.
 fn damaged(codec: Codec, problem: impl fmt::Display) -> io::Error {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use liblzma::stream::{Action, Error, MtStreamBuilder, Status, Stream};
 
 use super::decode::{Input, peek};
-use super::{Codec, LimitExceeded, damaged, truncated};
+use super::{BytesAfterEnd, Codec, LimitExceeded, damaged, truncated};
 
 /// Memory that liblzma needs besides the dictionary.
 const OVERHEAD: u64 = 2 << 20;
@@ -22,6 +22,8 @@ pub(super) struct XzReader<'a> {
     input: Input<'a>,
     /// The stream that is being decoded; `None` between streams.
     stream: Option<Stream>,
+    /// Is this the first stream?
+    is_first: bool,
     window_bytes: u64,
     threads: u32,
 }
@@ -32,7 +34,7 @@ impl<'a> XzReader<'a> {
         // liblzma's own limit is 16384.
         let threads = u32::try_from(threads.saturating_sub(others)).unwrap_or(u32::MAX);
         let threads = threads.clamp(1, 256);
-        let mut reader = Self { input, stream: None, window_bytes, threads };
+        let mut reader = Self { input, stream: None, is_first: true, window_bytes, threads };
         reader.stream = Some(reader.start()?);
         Ok(reader)
     }
@@ -63,6 +65,7 @@ impl<'a> XzReader<'a> {
                 None => return Ok(false),
                 Some(_) => {
                     self.stream = Some(self.start()?);
+                    self.is_first = false;
                     return Ok(true);
                 }
             }
@@ -75,6 +78,7 @@ impl<'a> XzReader<'a> {
                 let what = "bytes of an xz dictionary".to_owned();
                 LimitExceeded { what, limit: self.window_bytes }.into_io()
             }
+            Error::Format if !self.is_first => BytesAfterEnd(Codec::Xz).into_io(),
             other => damaged(Codec::Xz, io::Error::from(other)),
         }
     }

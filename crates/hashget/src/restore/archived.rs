@@ -3,6 +3,7 @@
 //! Invariant: contents are compared with the manifest by size and, where it has one, by digest; a
 //! file that differs is named and left as it is.
 
+use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt as _;
 
 use super::ledger::ARCHIVED;
@@ -18,11 +19,19 @@ use crate::wording::one_line;
 /// Entries that are checked in one go by one thread.
 const BATCH: usize = 256;
 
+/// What was just unpacked.
+pub(super) struct Unpacked<'e> {
+    /// Entries that are no folders, with the digests of files without holes.
+    pub(super) entries: &'e PathMap<Option<Digest>>,
+    /// What the archive holds but was not unpacked.
+    pub(super) refused: HashSet<&'e RelPath>,
+}
+
 /// Checks all entries of the archive's table. `extracted` has what was just unpacked, and the
 /// digests of its files; `None` after a plain `tar xf`.
 pub(super) fn check_archived(
     run: &Run<'_>,
-    extracted: Option<&PathMap<Option<Digest>>>,
+    extracted: Option<&Unpacked<'_>>,
 ) -> Result<(), RestoreError> {
     let table = run.table;
     // Folders first and in order: what is in them may need them to be opened up.
@@ -39,13 +48,17 @@ pub(super) fn check_archived(
     }
     let rows = table.entries().enumerate().map(|(row, entry)| entry.map(|(entry, _)| (row, entry)));
     let others = rows.filter(|row| !matches!(row, Ok((_, Entry { kind: Kind::Directory, .. }))));
-    in_batches(run.jobs, others, |row, entry| {
+    let checked = in_batches(run.jobs, others, |row, entry| {
         run.monitor.check_interrupted()?;
         if let Kind::File { size } = entry.kind {
             run.advance(size);
         }
         check(run, row, entry, extracted).or_else(|error| not_placed(run, &entry.path, error))
-    })
+    });
+    for (reason, missing) in run.ledger.all_not_there() {
+        run.report_group(reason, &missing);
+    }
+    checked
 }
 
 /// Does `work` for each of `rows`, entries with their numbers in the table, on `jobs` threads, with few of them in
@@ -79,7 +92,7 @@ fn check(
     run: &Run<'_>,
     row: usize,
     entry: &Entry,
-    extracted: Option<&PathMap<Option<Digest>>>,
+    extracted: Option<&Unpacked<'_>>,
 ) -> Result<(), PlaceError> {
     let stored = run.stored(&entry.path);
     let mut sha256 = None;
@@ -103,22 +116,25 @@ fn check_file(
     entry: &Entry,
     stored: &RelPath,
     size: u64,
-    extracted: Option<&PathMap<Option<Digest>>>,
+    extracted: Option<&Unpacked<'_>>,
 ) -> Result<Option<Digest>, PlaceError> {
     let file = match extracted {
-        Some(extracted) if !extracted.contains(stored) => None,
+        Some(extracted) if !extracted.entries.contains(stored) => None,
         _ => run.target.open_file(stored)?,
     };
     let Some(file) = file else {
+        if extracted.is_some_and(|extracted| extracted.refused.contains(stored)) {
+            // It was reported, with the reason, when it was not unpacked.
+            return Ok(None);
+        }
         let reason = match extracted {
             Some(_) => "the archive does not hold it, though its manifest says so",
             None => "it is not there: unpack the archive again",
         };
-        run.monitor.problem(ProblemKind::Incomplete, &entry.path, reason);
-        run.ledger.missing(entry.path.clone(), reason);
+        run.ledger.not_there(&entry.path, reason);
         return Ok(None);
     };
-    let known = extracted.and_then(|extracted| *extracted.get(stored)?);
+    let known = extracted.and_then(|extracted| *extracted.entries.get(stored)?);
     let sha256 = match (known, &entry.extents) {
         (Some(sha256), None) => sha256,
         (_, extents) => Target::digest(&file, extents.as_deref())?,
@@ -135,6 +151,7 @@ fn check_file(
     } else if extracted.is_none() {
         run.ledger.kept();
     }
-    run.target.adjust_file(stored, &file, &entry.metadata)?;
+    let contents = (sha256, entry.extents.as_deref());
+    run.target.adjust_file(stored, &file, &entry.metadata, contents)?;
     Ok(Some(sha256))
 }

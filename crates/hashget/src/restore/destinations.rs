@@ -145,7 +145,8 @@ impl Restoring<'_, '_> {
         file: &File,
         sha256: Digest,
     ) -> Result<bool, RestoreError> {
-        match self.run.target.adjust_file(&destination.path, file, &destination.metadata) {
+        let (path, metadata) = (&destination.path, &destination.metadata);
+        match self.run.target.adjust_file(path, file, metadata, (sha256, None)) {
             Ok(()) => {
                 self.placed_file(destination, sha256, true);
                 Ok(true)

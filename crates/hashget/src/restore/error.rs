@@ -34,7 +34,7 @@ pub enum RestoreError {
     },
     /// Writing failed in a way that every further write would, too.
     #[error(
-        "cannot write below {}: what is there is whole, and `hashget restore` goes on from it",
+        "cannot write below {}: each file that is there is whole; run the same command again when it can be written",
         target.display()
     )]
     Disk {

@@ -36,6 +36,8 @@ pub(super) struct Extracted {
     pub(super) not_made: HashSet<RelPath>,
     /// What was not unpacked, and why.
     pub(super) missing: Vec<(RelPath, String)>,
+    /// Why what comes after could not be read, if that is so.
+    pub(super) damage: Option<String>,
     /// Regular files, and their bytes.
     pub(super) files: u64,
     /// See `files`.
@@ -125,7 +127,13 @@ impl Extracting<'_> {
                         Err(error) => error,
                     }
                 }
-                Ok(None) => break,
+                Ok(None) => {
+                    if tar.bytes_follow() {
+                        let message = "other bytes follow the end of the archive: they are ignored";
+                        self.monitor.problem(ProblemKind::Note, self.name, message);
+                    }
+                    break;
+                }
                 Err(error) if first => return Err(ArchiveError::NotAnArchive { error }.into()),
                 Err(error) => one_line(&error).into(),
             };
@@ -136,7 +144,7 @@ impl Extracting<'_> {
                         "the archive is damaged ({problem}): what comes after is not unpacked"
                     );
                     self.monitor.problem(ProblemKind::Incomplete, self.name, &message);
-                    self.found.missing.push((RelPath::root(), message));
+                    self.found.damage = Some(message);
                     break;
                 }
             }

@@ -1,20 +1,20 @@
 //! The end of restoring: further names, folders' metadata, the proof, and the manifest's removal.
 //!
-//! Invariant: the manifest goes only when everything is in its place and proven (or, of version 1,
-//! nothing is missing); nothing but the top folder's time is changed after that.
+//! Invariant: the manifest goes only when everything is in its place and looked at there (or, of version 1,
+//! nothing is missing); nothing but the times of the folders that this changes is changed after that.
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::Path;
 
+use super::differences::{Affected, Difference, Differences};
 use super::extract::Extracted;
+use super::inspection::{Findings, Inspection};
 use super::ledger::State;
-use super::place::{DEVICE, PlaceError, Target};
-use super::{RestoreError, RestoreOptions, Run, Summary, count, fatal};
+use super::place::{Look, PlaceError, Target};
+use super::{RestoreError, RestoreOptions, Run, Summary, fatal};
 use crate::archive::manifest_path;
 use crate::model::manifest::{Manifest, Renamed};
-use crate::model::{Metadata, RelPath};
-use crate::monitor::{Event, Interrupted, Monitor, ProblemKind};
-use crate::tree::{self, ScanOptions};
+use crate::model::{Kind, Metadata, RelPath, counted};
+use crate::monitor::{Monitor, ProblemKind};
 use crate::wording::one_line;
 
 /// Finishes a version 2 archive.
@@ -42,21 +42,24 @@ pub(super) fn finish(
     for (path, metadata) in odd_folders.iter().rev() {
         finish_folder(&run, path, metadata)?;
     }
-    // The removal of the manifest and the last renames change the times of these folders.
-    let touched = touched_folders(&state, manifest);
-    finish_other_folders(&run, &mut state, &touched)?;
+    let mut findings = finish_folders(&run, &mut state, &links)?;
     let target = run.target;
-    let settled = target.settle_folders(|path| state.gives_folder(path));
+    let settled = target.settle_folders(|path| state.folder(path).is_some());
     settled.map_err(|error| stop(target, error))?;
 
+    // The removal of the manifest and the last renames change the times of these folders.
+    let touched = touched_folders(&state, manifest);
     let mut summary = state.summarise(&links, Some(manifest.tree.sha256))?;
+    if options.keep_manifest && owns_the_name(manifest) {
+        findings.differences.add(Difference::OwnName, &manifest_path());
+    }
+    add_findings(&run, &mut summary, findings);
     if target.leftovers() > 0 {
         let what = "a temporary file could not be removed: `hashget restore` does that";
         run.monitor.problem(ProblemKind::Incomplete, &run.name, what);
         summary.proven = None;
     }
-    let done = summary.proven == Some(true) && !target.not_applied().contains_key(DEVICE);
-    if done {
+    if summary.proven == Some(true) {
         // Without the manifest nothing goes on from here: all that it says is durable before.
         target.sync().map_err(|error| stop(target, error))?;
         put_renamed(&run, &manifest.renamed, options)
@@ -67,41 +70,69 @@ pub(super) fn finish(
                 target.remove(&manifest_path())
             })
             .map_err(|error| stop(target, error))?;
-    }
-    for (path, metadata) in touched.iter().rev() {
-        if done {
+        for (path, metadata) in touched.iter().rev() {
             finish_last(target, path, metadata, run.monitor, &mut summary);
-        } else if let Some(reason) = finish_folder(&run, path, metadata)? {
-            summary.missing.push((path.clone(), reason));
-            summary.proven = None;
         }
     }
-    summary.not_applied = target.not_applied();
-    report(&run, &summary);
     end(&run)?;
     Ok(summary)
 }
 
-/// Sets the metadata of all folders but those that are `touched` later.
-fn finish_other_folders(
+/// Looks at all that is in each folder, and then sets the folder's metadata, which may keep us from looking.
+fn finish_folders(
     run: &Run<'_>,
     state: &mut State<'_>,
-    touched: &BTreeMap<RelPath, Metadata>,
-) -> Result<(), RestoreError> {
+    links: &[(RelPath, RelPath)],
+) -> Result<Findings, RestoreError> {
     let mut failed = Vec::new();
-    for (path, metadata) in state.folders().filter(|(path, _)| !touched.contains_key(path)) {
-        if let Some(reason) = finish_folder(run, &run.stored(path), metadata)? {
+    let mut inspection = Inspection::new(run, &*state, links);
+    for (path, folder) in state.folders() {
+        inspection.look_into(path)?;
+        if let Some(reason) = finish_folder(run, &run.stored(path), &folder.metadata)? {
             failed.push((path.clone(), reason));
         }
     }
+    inspection.look_at_top()?;
+    let findings = inspection.end()?;
     for (path, reason) in failed {
         state.add_missing(path, reason);
     }
-    Ok(())
+    Ok(findings)
+}
+
+/// Reports what was found on the disk, and what it means for the proof.
+fn add_findings(run: &Run<'_>, summary: &mut Summary, findings: Findings) {
+    let Findings { differences, mut strays } = findings;
+    if !summary.missing.is_empty() {
+        // Something may be there from an earlier run, and could not be asked for in this one.
+        strays = Affected::default();
+    }
+    let (lost, not_asked_for) = differences.split(run.target.options());
+    report(run, &lost, &not_asked_for);
+    if strays.entries > 0 {
+        let entries = match strays.entries {
+            1 => "1 entry in it is".to_owned(),
+            number => format!("{} in it are", counted(number, "entry", "entries")),
+        };
+        let message = format!("{entries} not part of the archive: {}", strays.names());
+        run.monitor.problem(ProblemKind::Note, &run.name, message);
+    }
+    match summary.proven {
+        Some(false) => {
+            let why = "the tree that was restored is not the one that was packed: its tree digest differs";
+            run.monitor.problem(ProblemKind::Verification, &run.name, why);
+        }
+        Some(true) if !lost.0.is_empty() => summary.proven = None,
+        Some(true) | None => {}
+    }
+    summary.not_applied = lost.by_label();
+    summary.not_asked_for = not_asked_for.by_label();
+    summary.strays = strays;
+    summary.manifest_version = 2;
 }
 
 /// Has the tree a manifest of its own?
-fn owns_the_name(manifest: &Manifest) -> bool {
+pub(super) fn owns_the_name(manifest: &Manifest) -> bool {
     manifest.renamed.iter().any(|renamed| renamed.name == manifest_path())
 }
 
@@ -111,7 +142,7 @@ fn end(run: &Run<'_>) -> Result<(), RestoreError> {
 }
 
 /// An error after which it cannot be said that everything is well.
-fn stop(target: &Target, error: PlaceError) -> RestoreError {
+pub(super) fn stop(target: &Target, error: PlaceError) -> RestoreError {
     let path = target.path().to_path_buf();
     match fatal(target, error) {
         Err(error) => error,
@@ -124,8 +155,12 @@ fn stop(target: &Target, error: PlaceError) -> RestoreError {
     }
 }
 
+/// Why a further name is missing.
+const WITHOUT_FILE: &str = "what it is another name of is not restored";
+
 fn make_links(run: &Run<'_>, state: &mut State) -> Result<Vec<(RelPath, RelPath)>, RestoreError> {
     let mut made = Vec::new();
+    let mut without_file = Affected::default();
     // Otherwise what is missing was reported, and these links with it.
     let nothing_reported = state.is_complete();
     for (path, to) in state.take_links() {
@@ -138,18 +173,14 @@ fn make_links(run: &Run<'_>, state: &mut State) -> Result<Vec<(RelPath, RelPath)
         }
         let reason = match &to {
             None => {
-                let reason = "what it is another name of is not restored";
-                if nothing_reported {
-                    run.monitor.problem(ProblemKind::Incomplete, &path, reason);
-                }
-                reason.to_owned()
+                without_file.add(&path);
+                WITHOUT_FILE.to_owned()
             }
-            // A device that only root may make: it was counted.
+            // A device that only root may make: it is reported when the folders are looked at.
             Some(to)
                 if state.is_device(to)
                     && run.target.find(&run.stored(to)).is_ok_and(|found| found.is_none()) =>
             {
-                run.target.count_not_applied(DEVICE);
                 made.push((path, to.clone()));
                 continue;
             }
@@ -167,6 +198,9 @@ fn make_links(run: &Run<'_>, state: &mut State) -> Result<Vec<(RelPath, RelPath)
         };
         state.add_missing(path, reason);
     }
+    if nothing_reported {
+        run.report_group(WITHOUT_FILE, &without_file);
+    }
     Ok(made)
 }
 
@@ -179,6 +213,11 @@ fn name_strangers(
 ) -> BTreeMap<RelPath, Metadata> {
     for (path, reason) in extracted.missing {
         state.add_missing(path, reason);
+    }
+    if let Some(damage) = extracted.damage
+        && state.is_complete()
+    {
+        state.add_missing(RelPath::root(), damage);
     }
     // Where the tar has entries under other paths than the tree.
     let stored: HashSet<RelPath> = run
@@ -218,16 +257,27 @@ fn finish_folder(
 
 /// Gives a folder its metadata when the manifest is gone: a failure is reported, without advice to
 /// continue, since nothing can continue from here.
-fn finish_last(
+pub(super) fn finish_last(
     target: &Target,
     path: &RelPath,
     metadata: &Metadata,
     monitor: &dyn Monitor,
     summary: &mut Summary,
 ) {
-    if let Err(error) = target.finish_folder(path, metadata) {
+    let options = target.options();
+    let looked = target.finish_folder(path, metadata).and_then(|()| {
+        let look =
+            |look: &Look<'_>| look.differences(&Kind::Directory, metadata, options.mode_mask);
+        Ok(target.look_at(path, look)?.unwrap_or_else(|| vec![Difference::Absent]))
+    });
+    let found = looked.unwrap_or_else(|error| {
         monitor.problem(ProblemKind::Incomplete, path, one_line(&error));
-        target.count_not_applied("metadata");
+        vec![Difference::Unseen]
+    });
+    for difference in found.into_iter().filter(|difference| difference.is_asked_for(options)) {
+        let affected = summary.not_applied.entry(difference.label().to_owned()).or_default();
+        affected.add(path);
+        monitor.problem(ProblemKind::Incomplete, path, difference.message(affected));
         summary.proven = None;
     }
 }
@@ -238,7 +288,7 @@ fn touched_folders(state: &State<'_>, manifest: &Manifest) -> BTreeMap<RelPath, 
     state
         .folders()
         .filter(|(path, _)| parents.contains(path))
-        .map(|(path, metadata)| (path.clone(), metadata.clone()))
+        .map(|(path, folder)| (path.clone(), folder.metadata.clone()))
         .collect()
 }
 
@@ -263,25 +313,17 @@ fn put_renamed(
     Ok(())
 }
 
-/// Says what could not be applied to how many entries.
-pub(super) fn not_applied(what: &str, number: u64) -> String {
-    match (what, number) {
-        (DEVICE, 1) => "1 device node was not created (needs root)".to_owned(),
-        (DEVICE, _) => format!("{number} device nodes were not created (needs root)"),
-        (_, 1) => format!("{what} not restored for 1 entry"),
-        (_, _) => format!("{what} not restored for {number} entries"),
+/// Reports what is not as it was packed, and what was not asked for.
+fn report(run: &Run<'_>, lost: &Differences, not_asked_for: &Differences) {
+    for (difference, affected) in &lost.0 {
+        run.monitor.problem(ProblemKind::Incomplete, &run.name, difference.message(affected));
     }
-}
-
-fn report(run: &Run<'_>, summary: &Summary) {
-    for (what, number) in &summary.not_applied {
-        let kind = if what == DEVICE { ProblemKind::Incomplete } else { ProblemKind::Note };
-        run.monitor.problem(kind, &run.name, not_applied(what, *number));
-    }
-    if summary.proven == Some(false) {
-        let why =
-            "the tree that was restored is not the one that was packed: its tree digest differs";
-        run.monitor.problem(ProblemKind::Verification, &run.name, why);
+    for (difference, affected) in &not_asked_for.0 {
+        // Its place is reported when it stays there.
+        if *difference != Difference::OwnName {
+            let message = format!("not asked for: {}", difference.message(affected));
+            run.monitor.problem(ProblemKind::Note, &run.name, message);
+        }
     }
 }
 
@@ -296,20 +338,30 @@ pub(super) fn finish_v1(
     for (path, reason) in extracted.missing {
         state.add_missing(path, reason);
     }
-    let complete = state.is_complete();
+    if let Some(damage) = extracted.damage {
+        state.add_missing(RelPath::root(), damage);
+    }
+    for (path, reason) in settle(run.target, &extracted.folders)? {
+        run.monitor.problem(ProblemKind::Incomplete, &path, &reason);
+        state.add_missing(path, reason);
+    }
+    let (lost, not_asked_for) = run.target.not_applied().split(options);
+    let complete = state.is_complete() && lost.0.is_empty();
     let mut summary = state.summarise(&[], None)?;
     summary.files = summary.files_from_packages + extracted.files;
     summary.entries = summary.files;
     summary.bytes = summary.bytes_from_packages + extracted.bytes;
+    summary.manifest_version = 1;
+    summary.not_applied = lost.by_label();
+    summary.not_asked_for = not_asked_for.by_label();
+    report(&run, &lost, &not_asked_for);
     if complete && !options.keep_manifest {
+        run.target.sync().map_err(|error| stop(run.target, error))?;
         run.target.remove(&manifest_path()).map_err(|error| stop(run.target, error))?;
+        if let Some(top) = extracted.folders.get(&RelPath::root()) {
+            finish_last(run.target, &RelPath::root(), top, run.monitor, &mut summary);
+        }
     }
-    for (path, reason) in settle(run.target, &extracted.folders)? {
-        run.monitor.problem(ProblemKind::Incomplete, &path, &reason);
-        summary.missing.push((path, reason));
-    }
-    summary.not_applied = run.target.not_applied();
-    report(&run, &summary);
     end(&run)?;
     Ok(summary)
 }
@@ -328,84 +380,4 @@ pub(super) fn settle(
     let settled = target.settle_folders(|path| folders.contains_key(path));
     settled.map_err(|error| stop(target, error))?;
     Ok(failed)
-}
-
-/// Is the whole tree there already, and right? Then nothing needs to be fetched.
-pub(super) fn all_done(
-    target: &Target,
-    manifest: &Manifest,
-    options: &RestoreOptions,
-    jobs: usize,
-    monitor: &dyn Monitor,
-) -> Result<Option<Summary>, RestoreError> {
-    let expected = manifest.tree.entries;
-    if owns_the_name(manifest) || !has_entries(target.path(), expected.saturating_add(1)) {
-        return Ok(None);
-    }
-    let quiet = Quiet(monitor);
-    let scanning = ScanOptions { jobs, ..ScanOptions::default() };
-    let scan = match tree::scan(target.path(), &scanning, &quiet) {
-        Ok(scan) => scan,
-        Err(tree::ScanError::Interrupted(Interrupted)) => return Err(Interrupted.into()),
-        Err(_) => return Ok(None),
-    };
-    let mut entries = scan.entries;
-    let own = entries.position(&manifest_path());
-    entries.retain(|index| Some(index) != own);
-    if entries.tree_digest() != manifest.tree.sha256 {
-        return Ok(None);
-    }
-    let mut summary = Summary {
-        entries: expected,
-        files: manifest.tree.files,
-        bytes: manifest.tree.bytes,
-        kept_files: manifest.tree.files,
-        packages: count(manifest.packages.len()),
-        proven: Some(true),
-        ..Summary::default()
-    };
-    if !options.keep_manifest {
-        target.remove(&manifest_path()).map_err(|error| stop(target, error))?;
-        if let Some(top) = entries.first().filter(|top| top.path.is_root()) {
-            finish_last(target, &top.path, &top.metadata, monitor, &mut summary);
-        }
-        target.sync().map_err(|error| stop(target, error))?;
-        summary.not_applied = target.not_applied();
-    }
-    Ok(Some(summary))
-}
-
-/// Are there exactly `expected` entries at and below `folder`?
-fn has_entries(folder: &Path, expected: u64) -> bool {
-    let mut found = 1_u64;
-    let mut folders = vec![folder.to_path_buf()];
-    while let Some(folder) = folders.pop() {
-        let Ok(entries) = fs_err::read_dir(&folder) else { return false };
-        for entry in entries {
-            let Ok(entry) = entry else { return false };
-            found += 1;
-            if found > expected {
-                return false;
-            }
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                folders.push(entry.path());
-            }
-        }
-    }
-    found == expected
-}
-
-/// Passes on progress, not problems: what a look at an unfinished tree finds is no problem yet.
-struct Quiet<'m>(&'m dyn Monitor);
-
-impl Monitor for Quiet<'_> {
-    fn event(&self, event: Event<'_>) {
-        if !matches!(event, Event::Problem { .. } | Event::Skipped { .. }) {
-            self.0.event(event);
-        }
-    }
-
-    fn interrupted(&self) -> bool {
-        self.0.interrupted()
-    }
 }

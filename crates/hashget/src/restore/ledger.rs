@@ -3,15 +3,16 @@
 //! Invariant: an entry is in the ledger only with the digest of contents that were read or written in
 //! this run; the tree digest is computed from nothing else.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 
 use super::Summary;
+use super::differences::Affected;
 use super::path_map::{PathMap, path_of};
+use super::placed::{Facts, Placed};
 use crate::model::manifest::{EntryTable, ManifestError};
-use crate::model::{
-    Digest, Entry, Kind, Metadata, RelPath, Timestamp, TreeDigest, Xattrs, add_bytes, entry_digest,
-};
+use crate::model::{Digest, Entry, Kind, Metadata, RelPath, TreeDigest, add_bytes, entry_digest};
 
 /// Who says what a folder's metadata is; the least decides. The archive is before all packages.
 pub(super) type Rank = (usize, usize);
@@ -38,17 +39,39 @@ pub(super) struct State<'m> {
     archived: Vec<Row>,
     /// What packages gave: entries with one name, or the first that was placed of several. Not folders.
     placed: PathMap<Placed>,
-    folders: BTreeMap<RelPath, (Rank, Metadata)>,
+    folders: BTreeMap<RelPath, Folder>,
     /// Further names, and what they name.
     links: Vec<(RelPath, RelPath)>,
     /// Not restored, and why.
     missing: Vec<(RelPath, String)>,
+    /// Of those: entries of the archive that are not there, by the reason.
+    not_there: BTreeMap<&'static str, Affected>,
     /// Two packages gave the same entry, or something else makes a proof worthless.
     contradicted: bool,
     files_from_packages: u64,
     bytes_from_packages: u64,
     kept_files: u64,
     packages_used: u64,
+}
+
+/// A folder of the tree.
+pub(super) struct Folder {
+    by: Rank,
+    pub(super) metadata: Metadata,
+    /// Was it found in the folder that holds it?
+    pub(super) seen: Cell<bool>,
+    /// Was everything in it looked at?
+    pub(super) listed: Cell<bool>,
+}
+
+/// Where the ledger has an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Slot {
+    /// A row of the archive's table.
+    Row(usize),
+    /// Something that a package gave.
+    Placed(usize),
+    Folder,
 }
 
 /// A row of the archive's table.
@@ -59,73 +82,6 @@ enum Row {
     Node,
     /// In its place; the digest of its contents.
     File(Digest),
-}
-
-/// An entry that is in its place. Small: there may be millions.
-struct Placed {
-    /// The package's rank.
-    by: u32,
-    mode: u32,
-    uid: u32,
-    gid: u32,
-    seconds: i64,
-    nanoseconds: u32,
-    sha256: Option<Digest>,
-    what: What,
-    /// Few entries have some.
-    xattrs: Option<Box<Xattrs>>,
-}
-
-/// What kind of entry it is.
-enum What {
-    /// A regular file, with its size in bytes.
-    File(u64),
-    Other(Box<Kind>),
-}
-
-/// What an entry of a package is; all that its record needs.
-pub(super) struct Facts {
-    pub(super) kind: Kind,
-    pub(super) metadata: Metadata,
-    pub(super) sha256: Option<Digest>,
-}
-
-impl Placed {
-    fn new(by: Rank, facts: Facts) -> Self {
-        let Facts { kind, metadata, sha256 } = facts;
-        Self {
-            by: u32::try_from(by.0).expect("a manifest has fewer than 2^32 packages"),
-            mode: metadata.mode,
-            uid: metadata.uid,
-            gid: metadata.gid,
-            seconds: metadata.mtime.seconds,
-            nanoseconds: metadata.mtime.nanoseconds,
-            sha256,
-            what: match kind {
-                Kind::File { size } => What::File(size),
-                other => What::Other(Box::new(other)),
-            },
-            xattrs: (!metadata.xattrs.is_empty()).then(|| Box::new(metadata.xattrs)),
-        }
-    }
-
-    fn is_device(&self) -> bool {
-        let What::Other(kind) = &self.what else { return false };
-        matches!(**kind, Kind::CharDevice { .. } | Kind::BlockDevice { .. })
-    }
-
-    /// The whole entry again, which lies at `path`.
-    fn entry(&self, path: RelPath) -> Entry {
-        let &Self { mode, uid, gid, seconds, nanoseconds, sha256, .. } = self;
-        let xattrs = self.xattrs.as_deref().cloned().unwrap_or_default();
-        let mtime = Timestamp { seconds, nanoseconds };
-        let kind = match &self.what {
-            What::File(size) => Kind::File { size: *size },
-            What::Other(kind) => Kind::clone(kind),
-        };
-        let metadata = Metadata { mode, uid, gid, mtime, xattrs };
-        Entry { path, kind, metadata, sha256, extents: None }
-    }
 }
 
 impl<'m> Ledger<'m> {
@@ -147,7 +103,7 @@ impl<'m> Ledger<'m> {
     /// `path`, which a package gives, is in its place. False if another one placed it before.
     pub(super) fn placed(&self, path: &RelPath, by: Rank, facts: Facts) -> bool {
         let mut state = self.state();
-        let placed = Placed::new(by, facts);
+        let placed = Placed::new(by.0, facts);
         let package = placed.by;
         let before = state.placed.insert(path, placed);
         let alone = before.is_none_or(|before| before.by == package);
@@ -177,10 +133,11 @@ impl<'m> Ledger<'m> {
     pub(super) fn folder(&self, path: RelPath, by: Rank, metadata: Metadata) {
         let mut state = self.state();
         match state.folders.get_mut(&path) {
-            Some(known) if known.0 > by => *known = (by, metadata),
+            Some(known) if known.by > by => (known.by, known.metadata) = (by, metadata),
             Some(_) => {}
             None => {
-                state.folders.insert(path, (by, metadata));
+                let (seen, listed) = (Cell::default(), Cell::default());
+                state.folders.insert(path, Folder { by, metadata, seen, listed });
             }
         }
     }
@@ -193,6 +150,18 @@ impl<'m> Ledger<'m> {
     /// `path` is not restored.
     pub(super) fn missing(&self, path: RelPath, reason: impl Into<String>) {
         self.state().missing.push((path, reason.into()));
+    }
+
+    /// `path`, an entry of the archive, is not there; it is reported with all others of that reason.
+    pub(super) fn not_there(&self, path: &RelPath, reason: &'static str) {
+        let mut state = self.state();
+        state.missing.push((path.clone(), reason.to_owned()));
+        state.not_there.entry(reason).or_default().add(path);
+    }
+
+    /// The entries of the archive that are not there, by the reason.
+    pub(super) fn all_not_there(&self) -> BTreeMap<&'static str, Affected> {
+        self.state().not_there.clone()
     }
 
     /// The proof cannot succeed any more.
@@ -217,6 +186,7 @@ impl<'m> State<'m> {
             folders: BTreeMap::new(),
             links: Vec::new(),
             missing: Vec::new(),
+            not_there: BTreeMap::new(),
             contradicted: false,
             files_from_packages: 0,
             bytes_from_packages: 0,
@@ -225,9 +195,37 @@ impl<'m> State<'m> {
         }
     }
 
-    /// The folders and their metadata, the deepest first.
-    pub(super) fn folders(&self) -> impl Iterator<Item = (&RelPath, &Metadata)> {
-        self.folders.iter().rev().map(|(path, (_, metadata))| (path, metadata))
+    /// The folders, the deepest first.
+    pub(super) fn folders(&self) -> impl Iterator<Item = (&RelPath, &Folder)> {
+        self.folders.iter().rev()
+    }
+
+    /// The folder at `path`, if it is one of the archive or of a package.
+    pub(super) fn folder(&self, path: &RelPath) -> Option<&Folder> {
+        self.folders.get(path)
+    }
+
+    /// Where `path` is found here, if it is in its place.
+    pub(super) fn slot(&self, path: &RelPath) -> Option<Slot> {
+        let placed = || self.placed.position(path).map(Slot::Placed);
+        let folder = || self.folders.contains_key(path).then_some(Slot::Folder);
+        self.row(path).map(Slot::Row).or_else(placed).or_else(folder)
+    }
+
+    /// How many rows the archive's table has, and how many entries packages gave.
+    pub(super) fn sizes(&self) -> (usize, usize) {
+        (self.archived.len(), self.placed.len())
+    }
+
+    /// Is this row of the archive's table in its place, and no folder?
+    pub(super) fn is_in_place(&self, row: usize) -> bool {
+        !matches!(self.archived[row], Row::NotPlaced)
+    }
+
+    /// What a package gave as the entry with this number.
+    pub(super) fn placed(&self, number: usize) -> Entry {
+        let (name, placed) = self.placed.at(number);
+        placed.entry(path_of(name))
     }
 
     /// Is `path` an entry of the tree, as far as is known?
@@ -243,7 +241,7 @@ impl<'m> State<'m> {
     /// The row of the archive's table that is in its place at `path`.
     fn row(&self, path: &RelPath) -> Option<usize> {
         let row = self.table.paths().binary_search(path).ok()?;
-        (!matches!(self.archived[row], Row::NotPlaced)).then_some(row)
+        self.is_in_place(row).then_some(row)
     }
 
     /// Is `path` a device?
@@ -252,11 +250,6 @@ impl<'m> State<'m> {
             Some(row) => self.table.is_device(row),
             None => self.placed.get(path).is_some_and(Placed::is_device),
         }
-    }
-
-    /// Is `path` a folder of the archive or of a package?
-    pub(super) fn gives_folder(&self, path: &RelPath) -> bool {
-        self.folders.contains_key(path)
     }
 
     /// Takes the further names, each with the placed entry that it finally names, sorted.
@@ -324,14 +317,15 @@ impl<'m> State<'m> {
         for (name, placed) in self.placed.iter() {
             proof.add(name, &placed.entry(path_of(name)), &mut summary);
         }
-        for (path, (_, metadata)) in &self.folders {
+        for (path, folder) in &self.folders {
             let (kind, sha256, extents) = (Kind::Directory, None, None);
-            let (name, path, metadata) = (path.as_bytes(), path.clone(), metadata.clone());
+            let (name, path, metadata) = (path.as_bytes(), path.clone(), folder.metadata.clone());
             proof.add(name, &Entry { path, kind, metadata, sha256, extents }, &mut summary);
         }
         let proven = !self.contradicted && expected.is_some_and(|digest| proof.finish() == digest);
         summary.proven = expected.filter(|_| self.missing.is_empty()).map(|_| proven);
         summary.missing = self.missing;
+        summary.missing_from_archive = self.not_there.values().map(|group| group.entries).sum();
         summary.missing.sort_unstable();
         Ok(summary)
     }

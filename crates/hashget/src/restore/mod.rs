@@ -3,22 +3,27 @@
 //! Invariant: nothing outside the target is changed, no name points to bytes that are not proven, and
 //! whatever cannot be restored is named while everything else is restored.
 
+mod already;
 mod archived;
 mod destinations;
+mod differences;
 mod error;
 mod extract;
 mod finish;
+mod inspection;
 mod ledger;
 mod package;
 mod packages;
 mod path_map;
 mod place;
+mod placed;
 mod ranges;
 mod v1;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
+pub use differences::Affected;
 pub use error::RestoreError;
 
 use crate::archive::{self, ArchiveError, manifest_path};
@@ -27,7 +32,7 @@ use crate::limits::Limits;
 use crate::model::manifest::{
     AnyManifest, EntryTable, Manifest, ManifestHeader, ManifestV1, Renamed,
 };
-use crate::model::{Metadata, RelPath, total_bytes};
+use crate::model::{Metadata, RelPath, counted, total_bytes};
 use crate::monitor::{Monitor, ProblemKind, Running, Step, Total};
 use crate::storage::ArchiveSource;
 use extract::Extracted;
@@ -51,13 +56,25 @@ pub struct Restorer<'a> {
 pub struct RestoreOptions {
     /// Give entries their owners and groups. By default only if we are root.
     pub same_owner: bool,
+    /// The permission bits that entries may have: by default all (0o7777).
+    pub mode_mask: u32,
+    /// Give entries their access control lists.
+    pub acls: bool,
+    /// Give entries their other extended attributes and capabilities.
+    pub attributes: bool,
     /// Leave the manifest in the tree when everything is done.
     pub keep_manifest: bool,
 }
 
 impl Default for RestoreOptions {
     fn default() -> Self {
-        Self { same_owner: rustix::process::geteuid().is_root(), keep_manifest: false }
+        Self {
+            same_owner: rustix::process::geteuid().is_root(),
+            mode_mask: 0o7777,
+            acls: true,
+            attributes: true,
+            keep_manifest: false,
+        }
     }
 }
 
@@ -80,19 +97,21 @@ pub struct Summary {
     pub packages: u64,
     /// Packages that were fetched and read.
     pub packages_used: u64,
+    /// Version of the manifest.
+    pub manifest_version: u32,
     /// What was not restored, and why; sorted. A folder stands for what a package gives below it.
     pub missing: Vec<(RelPath, String)>,
-    /// Metadata that could not be set, by what it is, with the number of entries.
-    pub not_applied: BTreeMap<String, u64>,
-    /// Is the tree digest right? `None` for version 1, and if something is missing.
+    /// Of `missing`: what only the archive has, so that no package can bring it.
+    pub missing_from_archive: u64,
+    /// What is not on the disk as it was packed, by what it is.
+    pub not_applied: BTreeMap<String, Affected>,
+    /// What is not as it was packed because the options say so, by what it is.
+    pub not_asked_for: BTreeMap<String, Affected>,
+    /// What lies in the folder and is not part of the archive. A folder stands for all below it.
+    pub strays: Affected,
+    /// Is the tree digest right, and everything on the disk as it was packed, except `not_asked_for` and `strays`? `None`
+    /// for version 1, and if something is missing or not as it was packed.
     pub proven: Option<bool>,
-}
-
-impl Summary {
-    /// What could not be applied, one sentence for each kind.
-    pub fn not_applied_messages(&self) -> impl Iterator<Item = String> {
-        self.not_applied.iter().map(|(what, number)| finish::not_applied(what, *number))
-    }
 }
 
 /// What all steps of one restoring share.
@@ -127,7 +146,7 @@ impl Restorer<'_> {
         options: &RestoreOptions,
         monitor: &dyn Monitor,
     ) -> Result<Summary, RestoreError> {
-        let target = Target::open(target, true, options.same_owner)?;
+        let target = Target::open(target, true, options)?;
         let extracted =
             extract::extract(archive, &target, self.limits, monitor).inspect_err(|error| {
                 if matches!(error, RestoreError::Archive(_)) {
@@ -145,8 +164,6 @@ impl Restorer<'_> {
                 self.fill_v1(&target, &manifest, Some(extracted), options, monitor)
             }
             AnyManifest::V2(manifest) => {
-                // It says the same of every entry, which is then tried again.
-                target.forget_not_applied();
                 self.fill(&target, &manifest, Some(extracted), options, monitor)
             }
         }
@@ -163,13 +180,13 @@ impl Restorer<'_> {
         options: &RestoreOptions,
         monitor: &dyn Monitor,
     ) -> Result<Summary, RestoreError> {
-        let mut target = Target::open(target, false, options.same_owner)?;
+        let mut target = Target::open(target, false, options)?;
         match read_manifest(&target, None, self.limits)? {
             AnyManifest::V1(manifest) => self.fill_v1(&target, &manifest, None, options, monitor),
             AnyManifest::V2(manifest) => {
                 target.protect(manifest.archived.paths().iter());
                 if let Some(summary) =
-                    finish::all_done(&target, &manifest, options, self.jobs, monitor)?
+                    already::all_done(&target, &manifest, options, self.jobs, monitor)?
                 {
                     return Ok(summary);
                 }
@@ -189,8 +206,11 @@ impl Restorer<'_> {
     ) -> Result<Summary, RestoreError> {
         let bytes = manifest.tree.bytes;
         let run = self.run(target, &manifest.archived, &manifest.renamed, bytes, monitor);
-        let entries = extracted.as_ref().map(|extracted| &extracted.entries);
-        archived::check_archived(&run, entries)?;
+        let unpacked = extracted.as_ref().map(|extracted| archived::Unpacked {
+            entries: &extracted.entries,
+            refused: extracted.missing.iter().map(|(path, _)| path).collect(),
+        });
+        archived::check_archived(&run, unpacked.as_ref())?;
         if let Some(extracted) = &mut extracted {
             extracted.keep_strangers(run.archived());
         }
@@ -269,6 +289,19 @@ impl<'r> Run<'r> {
     /// A file of this size in bytes is in its place.
     fn advance(&self, bytes: u64) {
         self.progress.advance(bytes, 1);
+    }
+
+    /// Reports entries that are missing for the same reason, in one line.
+    fn report_group(&self, reason: &str, missing: &Affected) {
+        match (missing.entries, &missing.first[..]) {
+            (0, _) => {}
+            (1, [path]) => self.monitor.problem(ProblemKind::Incomplete, path, reason),
+            (entries, _) => {
+                let entries = counted(entries, "entry", "entries");
+                let message = format!("{entries} missing ({reason}): {}", missing.names());
+                self.monitor.problem(ProblemKind::Incomplete, &self.name, message);
+            }
+        }
     }
 
     /// The error again, unless nothing can be written any more.

@@ -8,9 +8,10 @@ use std::io::Read;
 use std::time::Duration;
 
 use super::destinations::Trouble;
-use super::ledger::{self, Facts};
+use super::ledger;
 use super::packages::{FetchOutcome, fetch};
 use super::place::{PlaceError, Target};
+use super::placed::Facts;
 use super::{RestoreError, Run};
 use crate::archive::package_plan::{Destination, ManifestPart, PackagePlan};
 use crate::fetch::{Wanted, shown};

@@ -43,7 +43,8 @@ fn name<'n>(names: &'n [u8], ends: &[usize], index: usize) -> &'n [u8] {
 }
 
 impl<V> PathMap<V> {
-    fn position(&self, path: &RelPath) -> Option<usize> {
+    /// The number of `path`, in the order in which they came.
+    pub(super) fn position(&self, path: &RelPath) -> Option<usize> {
         let wanted = path.as_bytes();
         let same = |&index: &u32| name(&self.names, &self.ends, wide(index)) == wanted;
         self.index.find(self.hasher.hash_one(wanted), same).copied().map(wide)
@@ -52,6 +53,16 @@ impl<V> PathMap<V> {
     /// The value of `path`.
     pub(super) fn get(&self, path: &RelPath) -> Option<&V> {
         self.position(path).map(|at| &self.values[at])
+    }
+
+    /// How many paths there are.
+    pub(super) fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// The bytes of the path with this number, and its value.
+    pub(super) fn at(&self, number: usize) -> (&[u8], &V) {
+        (name(&self.names, &self.ends, number), &self.values[number])
     }
 
     /// Has `path` a value?
@@ -76,7 +87,7 @@ impl<V> PathMap<V> {
 
     /// The bytes of all paths, and their values, in the order in which they came.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &V)> {
-        self.values.iter().enumerate().map(|(at, value)| (name(&self.names, &self.ends, at), value))
+        (0..self.len()).map(|number| self.at(number))
     }
 
     /// All paths.

@@ -8,6 +8,7 @@ use std::io::Read;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use super::differences::Affected;
 use super::packages::{Deferred, FetchOutcome, fetch};
 use super::place::{PlaceError, Staged, Target};
 use super::{RestoreError, Run};
@@ -89,11 +90,16 @@ pub(super) fn restore_files<'m>(
         Some(problem) => problem.clone(),
         None => "no package of the manifest has a file of its digest".to_owned(),
     };
-    for file in waiting.files().values().flat_map(HashMap::values).flatten() {
-        if problems.is_empty() {
-            run.monitor.problem(ProblemKind::Incomplete, &file.file, &why);
-        }
+    let mut missing = Affected::default();
+    let files = waiting.files();
+    let mut files: Vec<_> = files.values().flat_map(HashMap::values).flatten().collect();
+    files.sort_by_key(|file| &file.file);
+    for file in files {
+        missing.add(&file.file);
         run.ledger.missing(file.file.clone(), why.clone());
+    }
+    if problems.is_empty() {
+        run.report_group(&why, &missing);
     }
     Ok(())
 }
@@ -119,7 +125,8 @@ fn is_there(run: &Run<'_>, file: &FileV1) -> Result<bool, RestoreError> {
     if !right {
         return Ok(false);
     }
-    match run.target.adjust_file(&file.file, &existing, &metadata(file)) {
+    let contents = (file.sha256, None);
+    match run.target.adjust_file(&file.file, &existing, &metadata(file), contents) {
         Ok(()) => {
             run.ledger.file_from_package(file.size, true);
             run.advance(file.size);

@@ -121,6 +121,31 @@ fn padding_and_skippable_frames_are_skipped() {
 }
 
 #[test]
+fn zeros_may_follow_the_end_and_nothing_else() {
+    for name in ["gzip", "zstd", "xz", "bzip2", "lz4"] {
+        let two = [compress(name, b"one "), compress(name, b"two")].concat();
+        for zeros in [4, 512, 300_000] {
+            for threads in [1, 2] {
+                let packed = [&two[..], &vec![0; zeros]].concat();
+                let unpacked = decode(codec_of(name), &packed, &Limits::default(), threads);
+                assert_eq!(unpacked.unwrap(), b"one two", "{name}, {zeros} zeros");
+            }
+        }
+        for other in [
+            &b"other bytes, as there were before"[..],
+            b"\0\0\0\0and after zeros, too",
+            &noise(5000),
+        ] {
+            let packed = [&two[..], other].concat();
+            let error = decode(codec_of(name), &packed, &Limits::default(), 1).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{name}");
+            let expected = format!("other bytes follow the end of the {name} data");
+            assert_eq!(error.to_string(), expected);
+        }
+    }
+}
+
+#[test]
 fn what_ends_too_early_is_an_error() {
     let text = [noise(2000), vec![b'.'; 2000]].concat();
     for name in ["gzip", "zstd", "xz", "bzip2", "lz4"] {

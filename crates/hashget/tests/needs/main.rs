@@ -12,6 +12,7 @@ mod change_times;
 #[path = "../formats/collect.rs"]
 #[allow(dead_code, reason = "each test program uses its part")]
 mod collect;
+mod foreign_files;
 mod full_disk;
 mod gnu_tar;
 mod growing_disk;
@@ -57,6 +58,8 @@ const TESTS: &[Test] = tests_with_needs![
     change_times::ext4_sets_the_ctime_at_every_change: [Image, Tool("mkfs.ext4")],
     change_times::xfs_sets_the_ctime_at_every_change: [Image, Tool("mkfs.xfs")],
     change_times::btrfs_sets_the_ctime_at_every_change: [Image, Tool("mkfs.btrfs")],
+    foreign_files::a_file_that_another_user_may_still_write_to_is_made_anew: [Root],
+    foreign_files::what_a_plain_tar_of_a_user_left_is_made_anew: [Root],
     full_disk::a_download_is_an_error_that_leaves_its_room_free: [Mount],
     full_disk::an_archive_is_aborted_and_has_no_name: [Mount],
     full_disk::a_hashdb_fails_the_put_and_nothing_else: [Mount],
@@ -102,6 +105,7 @@ const TESTS: &[Test] = tests_with_needs![
     this_system::the_origin_that_a_browser_wrote_is_the_url: [Attributes],
     this_system::origins_that_cannot_last_are_left_alone: [Attributes],
     unprivileged::everything_but_owners_and_devices_comes_back: [User],
+    unprivileged::owners_that_were_asked_for_and_cannot_be_given_are_a_loss: [User],
     user::a_user_packs_and_restores_a_nasty_tree: [User],
     user::what_a_user_may_not_read_is_named_and_the_rest_is_packed: [User],
     user::a_user_restores_a_nasty_tree_of_roots: [Root, User],

@@ -5,6 +5,7 @@
 mod fidelity;
 mod hostile;
 mod hosts;
+mod on_disk;
 mod parts;
 mod support;
 mod trouble;

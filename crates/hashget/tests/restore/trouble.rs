@@ -168,6 +168,90 @@ fn an_archive_that_ends_too_early_restores_what_it_can() {
 }
 
 #[test]
+fn what_a_damaged_archive_lacks_is_told_in_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in 100..400 {
+        fs_err::create_dir_all(folder.path().join("tree/d")).unwrap();
+        let file = folder.path().join(format!("tree/d/{number}"));
+        fs_err::write(&file, vec![b'x'; 3000]).unwrap();
+        if number % 10 == 0 {
+            fs_err::hard_link(&file, folder.path().join(format!("tree/d/{number}-too"))).unwrap();
+        }
+    }
+    let fixture = Fixture::new(folder, vec![]);
+    let archive = fixture.archive();
+    let cut = &archive[..archive.len() / 2 + 100];
+    let recorder = Recorder::default();
+    let summary = unpack(&fixture.source(), cut, &fixture.target(), &recorder).unwrap();
+    let told = problems(&recorder);
+    assert!(told.contains("the archive is damaged"), "{told}");
+    assert!(
+        told.contains("(the archive does not hold it, though its manifest says so): d/"),
+        "{told}"
+    );
+    assert_eq!(told.lines().count(), 2, "{told}");
+    assert!(told.lines().all(|line| line.len() < 400), "{told}");
+    let lacking = summary.missing_from_archive;
+    assert!((100..200).contains(&lacking), "{lacking}");
+    assert!(told.contains(&format!(" and {} more", lacking - 10)), "{told}");
+    assert_eq!(summary.proven, None);
+    // The whole archive brings all of it, into the same folder.
+    let recorder = Recorder::default();
+    let summary = unpack(&fixture.source(), &archive, &fixture.target(), &recorder).unwrap();
+    fixture.assert_restored(&summary, &recorder);
+}
+
+#[test]
+fn what_is_in_the_way_is_told_once() {
+    let folder = tempfile::tempdir().unwrap();
+    fs_err::create_dir(folder.path().join("tree")).unwrap();
+    for name in ["a", "b"] {
+        fs_err::write(folder.path().join("tree").join(name), name).unwrap();
+    }
+    let fixture = Fixture::new(folder, vec![]);
+    fs_err::create_dir_all(fixture.target().join("a/full")).unwrap();
+    let recorder = Recorder::default();
+    let archive = fixture.archive();
+    let summary = unpack(&fixture.source(), &archive, &fixture.target(), &recorder).unwrap();
+    let told = problems(&recorder);
+    assert!(
+        told.starts_with("Incomplete ./a: a folder that is not empty is in its place"),
+        "{told}"
+    );
+    assert_eq!(told.lines().count(), 1, "{told}");
+    assert_eq!((summary.missing.len(), summary.missing_from_archive), (1, 0));
+    assert_eq!(summary.proven, None);
+}
+
+#[test]
+fn what_lies_behind_an_archive_is_not_of_it() {
+    for codec in ["none", "gzip", "zstd", "xz", "bzip2", "lz4"] {
+        for (behind, is_told) in
+            [(vec![0; 20_480], false), (b"what was there before".repeat(999), true)]
+        {
+            let fixture = two_packages();
+            let archive = match codec {
+                "none" => fixture.archive(),
+                codec => compress(codec, &fixture.archive()),
+            };
+            let archive = [archive, behind].concat();
+            let recorder = Recorder::default();
+            let summary =
+                unpack(&fixture.source(), &archive, &fixture.target(), &recorder).unwrap();
+            assert_eq!(summary.proven, Some(true), "{codec}: {}", problems(&recorder));
+            let told = problems(&recorder);
+            match is_told && codec != "none" {
+                true => {
+                    assert!(told.starts_with("Note ") && told.lines().count() == 1, "{told}");
+                    assert!(told.contains("other bytes follow the end of the archive"), "{told}");
+                }
+                false => assert_eq!(told, "", "{codec}"),
+            }
+        }
+    }
+}
+
+#[test]
 fn what_is_no_archive_of_ours_is_an_error_that_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);

@@ -8,6 +8,7 @@ use std::io::{self, Read};
 use super::entry::{Contents, RawKind, TarEntry};
 use super::header::{BLOCK, Header};
 use super::pax::{self, Pax};
+use crate::codec::BytesAfterEnd;
 use crate::formats::FormatError;
 use crate::limits::Limits;
 use crate::model::{Extent, MemberMetadata, Timestamp, escaped};
@@ -27,6 +28,10 @@ pub struct TarReader<R> {
     entries: u64,
     unpacked: u64,
     ended: bool,
+    /// Are bytes that follow the end of the compressed data no error?
+    lenient: bool,
+    /// Were there such?
+    bytes_follow: bool,
 }
 
 /// The values from the headers before an entry's own header.
@@ -52,7 +57,20 @@ impl<R: Read> TarReader<R> {
             entries: 0,
             unpacked: 0,
             ended: false,
+            lenient: false,
+            bytes_follow: false,
         }
+    }
+
+    /// The same reader, for which bytes that follow the end of the compressed data are no error: on a tape or a device lies
+    /// what was there before.
+    pub(crate) fn lenient(self) -> Self {
+        Self { lenient: true, ..self }
+    }
+
+    /// After the last entry: do other bytes follow the end of the compressed data? They are not of the archive.
+    pub(crate) fn bytes_follow(&self) -> bool {
+        self.bytes_follow
     }
 
     /// The next entry; `None` after the last one, when the rest of `reader` has been read, too (which proves
@@ -315,8 +333,14 @@ impl<R: Read> TarReader<R> {
 
     fn read_to_end(&mut self) -> Result<(), FormatError> {
         let limit = self.limits.unpacked_bytes;
-        let rest = io::copy(&mut self.reader.by_ref().take(limit), &mut io::sink());
-        if rest.map_err(reading)? == limit && limit > 0 {
+        let rest = match io::copy(&mut self.reader.by_ref().take(limit), &mut io::sink()) {
+            Err(error) if self.lenient && BytesAfterEnd::is_in(&error) => {
+                self.bytes_follow = true;
+                return Ok(());
+            }
+            rest => rest.map_err(reading)?,
+        };
+        if rest == limit && limit > 0 {
             let what = "bytes after the end of a tar archive".into();
             return Err(FormatError::Limit { what, limit });
         }

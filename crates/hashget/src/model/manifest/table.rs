@@ -212,6 +212,15 @@ impl EntryTable {
         })
     }
 
+    /// The entries in any order.
+    pub(crate) fn rows(&self) -> Rows<'_> {
+        let sum = |sum: &mut i64, difference: &i64| {
+            *sum = sum.wrapping_add(*difference);
+            Some(*sum)
+        };
+        Rows { table: self, seconds: self.seconds.iter().scan(0, sum).collect() }
+    }
+
     fn entry(&self, index: usize, letter: u8, seconds: i64) -> Result<Entry, ManifestError> {
         let path = &self.path[index];
         let missing = |column: &str| {
@@ -267,6 +276,23 @@ impl EntryTable {
             sha256: self.sha256.get(index).copied().flatten(),
             extents,
         })
+    }
+}
+
+/// The entries of a table by their numbers. Takes 8 bytes for each of them.
+pub(crate) struct Rows<'t> {
+    table: &'t EntryTable,
+    /// The tables of the manifest have differences.
+    seconds: Vec<i64>,
+}
+
+impl Rows<'_> {
+    /// The entry in this row.
+    ///
+    /// # Errors
+    /// A column has no value that the entry needs.
+    pub(crate) fn get(&self, row: usize) -> Result<Entry, ManifestError> {
+        self.table.entry(row, self.table.kind.as_bytes()[row], self.seconds[row])
     }
 }
 

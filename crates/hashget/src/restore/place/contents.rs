@@ -276,7 +276,7 @@ impl Staged<'_> {
         metadata: &Metadata,
     ) -> Result<(), PlaceError> {
         let target = self.target;
-        target.apply_open(self.file.as_fd(), metadata)?;
+        target.apply_open(self.file.as_fd(), path, metadata)?;
         let place = ParentAndName { parent: Arc::clone(&self.parent), name: path.file_name() };
         target.put_name(&place, &self.temporary)?;
         self.placed = true;
@@ -285,15 +285,20 @@ impl Staged<'_> {
 }
 
 impl Target {
-    /// Gives the regular file at `path`, which holds the right contents, its metadata. A file that has
-    /// other names is copied first: those are not ours.
+    /// Gives the regular file at `path`, which holds the contents of digest `sha256` in its `extents` (`None`: all of it),
+    /// its metadata. A file that has other names is copied first: those are not ours. So is one to which somebody else may
+    /// write: the copy is of the digest, too.
     pub(in crate::restore) fn adjust_file(
         &self,
         path: &RelPath,
         file: &File,
         metadata: &Metadata,
+        (sha256, extents): (Digest, Option<&[Extent]>),
     ) -> Result<(), PlaceError> {
         let found = file.metadata()?;
+        if !self.may_stay(&rustix::fs::fstat(file)?, metadata) {
+            return self.stage_again(path, file, sha256, extents)?.put(path, metadata);
+        }
         if self.has_metadata(file.as_fd(), metadata)? {
             if found.nlink() > 1 {
                 let identity = (found.dev(), found.ino());
@@ -305,7 +310,7 @@ impl Target {
         if found.nlink() > 1 {
             return self.stage_twin(path, file)?.put(path, metadata);
         }
-        match self.apply_open(file.as_fd(), metadata) {
+        match self.apply_open(file.as_fd(), path, metadata) {
             Err(PlaceError::Io(error))
                 if Errno::from_io_error(&error).is_some_and(|e| e == Errno::PERM) =>
             {

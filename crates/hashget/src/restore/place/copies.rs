@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use super::contents::Staged;
 use super::{PlaceError, Target};
-use crate::model::{Extent, RelPath};
+use crate::model::{Digest, Extent, RelPath};
 
 impl Target {
     /// Stages the same contents once more, beside `path`: as a clone that shares them where the file
@@ -34,6 +34,28 @@ impl Target {
             return Err(PlaceError::Blocked("another program changes it meanwhile".into()));
         }
         Ok(copy)
+    }
+
+    /// Stages another file with what an open one holds, which must be of digest `sha256`: in its `extents`, or in all of it.
+    pub(super) fn stage_again(
+        &self,
+        path: &RelPath,
+        file: &File,
+        sha256: Digest,
+        extents: Option<&[Extent]>,
+    ) -> Result<Staged<'_>, PlaceError> {
+        let size = file.metadata()?.len();
+        let staged = match extents {
+            None => self.stage(path, size, &mut ReadFrom { file, offset: 0 })?,
+            Some(extents) => {
+                let mut data = ReadExtents { file, extents, done: 0 };
+                self.stage_with_holes(path, size, extents, &mut data)?
+            }
+        };
+        if staged.sha256 != sha256 {
+            return Err(PlaceError::Blocked("another program changes it meanwhile".into()));
+        }
+        Ok(staged)
     }
 
     /// Stages another file with the data and the holes of an open one.

@@ -39,7 +39,8 @@ impl Target {
         Ok(ParentAndName { parent: self.folder(&parent_of(path))?, name: path.file_name() })
     }
 
-    pub(super) fn folder(&self, path: &RelPath) -> Result<Arc<OwnedFd>, PlaceError> {
+    /// The folder at `path`, made with all above it if it is not there.
+    pub(in crate::restore) fn folder(&self, path: &RelPath) -> Result<Arc<OwnedFd>, PlaceError> {
         if let Some(open) = lock(&self.parents).get(path) {
             return Ok(Arc::clone(open));
         }
@@ -67,6 +68,7 @@ impl Target {
             error => error.into(),
         })?);
         self.remove_leftovers(path, &folder)?;
+        self.note_device(folder.as_fd())?;
         let mut parents = lock(&self.parents);
         if parents.len() >= *OPEN_PARENTS {
             parents.clear();

@@ -13,12 +13,18 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::{PlaceError, Target};
-use crate::model::{Metadata, Xattrs};
+use crate::model::{Metadata, RelPath, Xattrs};
+use crate::restore::differences::Difference;
 
 /// The bits that lend the owner's rights to whoever runs a file.
-const SET_ID: u32 = 0o6000;
+pub(super) const SET_ID: u32 = 0o6000;
 /// The largest attribute value and list that Linux has.
-const XATTR_MAX: usize = 64 * 1024;
+pub(super) const XATTR_MAX: usize = 64 * 1024;
+
+/// The group's right to write.
+const GROUP: u32 = 0o020;
+/// The right to write of everybody but the owner.
+const OTHERS: u32 = 0o022;
 
 /// A path that the kernel resolves to exactly the open thing `fd`.
 fn open_path(fd: BorrowedFd<'_>) -> String {
@@ -114,21 +120,21 @@ impl Open<'_> {
 
 /// Would a tree have this attribute because it was packed with it? Others (labels of security
 /// modules) belong to the machine.
-fn is_of_the_tree(name: &[u8]) -> bool {
+pub(super) fn is_of_the_tree(name: &[u8]) -> bool {
     [&b"user."[..], b"trusted.", b"system.posix_acl_"].iter().any(|start| name.starts_with(start))
         || name == b"security.capability"
 }
 
-/// What a person calls an attribute that could not be applied.
-fn kind_of_xattr(name: &[u8]) -> &'static str {
+/// What it means that an attribute is not as it was packed.
+pub(super) fn difference_of_xattr(name: &[u8]) -> Difference {
     match name {
-        b"security.capability" => "capability",
-        _ if name.starts_with(b"system.posix_acl_") => "ACL",
-        _ => "extended attribute",
+        b"security.capability" => Difference::Capability,
+        _ if name.starts_with(b"system.posix_acl_") => Difference::Acl,
+        _ => Difference::Attribute,
     }
 }
 
-fn same_mtime(stat: &Stat, metadata: &Metadata) -> bool {
+pub(super) fn same_mtime(stat: &Stat, metadata: &Metadata) -> bool {
     stat.st_mtime == metadata.mtime.seconds
         && i128::from(stat.st_mtime_nsec) == i128::from(metadata.mtime.nanoseconds)
 }
@@ -138,18 +144,35 @@ impl Target {
     pub(super) fn apply_open(
         &self,
         fd: BorrowedFd<'_>,
+        path: &RelPath,
         metadata: &Metadata,
     ) -> Result<(), PlaceError> {
-        self.apply(Open { fd, path_only: false }, metadata)
+        self.apply(Open { fd, path_only: false }, path, metadata)
     }
 
     /// Applies metadata to something that is open by `O_PATH` only.
     pub(super) fn apply_path_only(
         &self,
         fd: BorrowedFd<'_>,
+        path: &RelPath,
         metadata: &Metadata,
     ) -> Result<(), PlaceError> {
-        self.apply(Open { fd, path_only: true }, metadata)
+        self.apply(Open { fd, path_only: true }, path, metadata)
+    }
+
+    /// May something that is there and has the right contents stay? It has to be ours, or its owner's as it was packed;
+    /// and nobody else may have been able to write to it: whoever has it open still could, whatever its mode is then.
+    pub(super) fn may_stay(&self, stat: &Stat, metadata: &Metadata) -> bool {
+        let ours = stat.st_uid == rustix::process::geteuid().as_raw();
+        let of_its_owner = self.options.same_owner && stat.st_uid == metadata.uid;
+        let others = if FileType::from_raw_mode(stat.st_mode).is_symlink() { 0 } else { OTHERS };
+        let writers = stat.st_mode & others;
+        let stay = if stat.st_gid == metadata.gid || !self.options.same_owner {
+            metadata.mode & self.options.mode_mask
+        } else {
+            metadata.mode & self.options.mode_mask & !GROUP
+        };
+        (ours || of_its_owner) && writers & !stay == 0
     }
 
     /// Has an open file exactly this metadata?
@@ -159,7 +182,7 @@ impl Target {
         metadata: &Metadata,
     ) -> Result<bool, PlaceError> {
         let stat = rustix::fs::fstat(fd)?;
-        if stat.st_mode & 0o7777 != metadata.mode
+        if stat.st_mode & 0o7777 != metadata.mode & self.options.mode_mask
             || (stat.st_uid, stat.st_gid) != (metadata.uid, metadata.gid)
             || !same_mtime(&stat, metadata)
         {
@@ -167,7 +190,7 @@ impl Target {
         }
         let open = Open { fd, path_only: false };
         let mut buffer = Vec::new();
-        for (name, value) in &metadata.xattrs {
+        for (name, value) in metadata.xattrs.iter().filter(|(name, _)| self.wants_xattr(name)) {
             let Ok(name) = CString::new(&**name) else { return Ok(false) };
             if !open.has_xattr(&name, value, &mut buffer) {
                 return Ok(false);
@@ -175,33 +198,38 @@ impl Target {
         }
         let extra = open.xattr_names()?.iter().any(|name| {
             let name = name.to_bytes();
-            is_of_the_tree(name) && !metadata.xattrs.contains_key(name)
+            self.wants_xattr(name) && is_of_the_tree(name) && !metadata.xattrs.contains_key(name)
         });
         Ok(!extra)
     }
 
-    fn apply(&self, open: Open<'_>, metadata: &Metadata) -> Result<(), PlaceError> {
+    /// Are attributes of this name to be as they were packed?
+    fn wants_xattr(&self, name: &[u8]) -> bool {
+        difference_of_xattr(name).is_asked_for(&self.options)
+    }
+
+    fn apply(&self, open: Open<'_>, path: &RelPath, metadata: &Metadata) -> Result<(), PlaceError> {
         let stat = rustix::fs::fstat(open.fd)?;
-        let mut mode = metadata.mode & 0o7777;
+        let mut mode = metadata.mode & self.options.mode_mask & 0o7777;
         let owner_is_right = (stat.st_uid, stat.st_gid) == (metadata.uid, metadata.gid)
             || self.change_owner(open, metadata)?;
         if !owner_is_right {
-            self.count_not_applied("owner");
+            self.count_not_applied(Difference::Owner, path);
             if mode & SET_ID != 0 && !FileType::from_raw_mode(stat.st_mode).is_dir() {
                 mode &= !SET_ID;
-                self.count_not_applied("set-user-id or set-group-id bit");
+                self.count_not_applied(Difference::SetId, path);
             }
         }
         if !FileType::from_raw_mode(stat.st_mode).is_symlink() {
             open.chmod(mode)?;
         }
-        self.apply_xattrs(open, &metadata.xattrs)?;
-        self.apply_mtime(open, metadata)
+        self.apply_xattrs(open, path, &metadata.xattrs)?;
+        self.apply_mtime(open, path, metadata)
     }
 
     /// Makes the owner right if that is wanted and allowed.
     fn change_owner(&self, open: Open<'_>, metadata: &Metadata) -> Result<bool, PlaceError> {
-        if !self.same_owner {
+        if !self.options.same_owner {
             return Ok(false);
         }
         match open.chown(metadata.uid, metadata.gid) {
@@ -212,22 +240,28 @@ impl Target {
         }
     }
 
-    fn apply_xattrs(&self, open: Open<'_>, xattrs: &Xattrs) -> Result<(), PlaceError> {
+    fn apply_xattrs(
+        &self,
+        open: Open<'_>,
+        path: &RelPath,
+        xattrs: &Xattrs,
+    ) -> Result<(), PlaceError> {
         for name in open.xattr_names()? {
+            let bytes = name.to_bytes();
             // Inherited from the folder, or of an earlier file.
-            if is_of_the_tree(name.to_bytes()) && !xattrs.contains_key(name.to_bytes()) {
+            if self.wants_xattr(bytes) && is_of_the_tree(bytes) && !xattrs.contains_key(bytes) {
                 match open.remove_xattr(&name) {
                     Ok(()) | Err(Errno::NODATA | Errno::NOTSUP) => {}
                     Err(Errno::PERM | Errno::ACCESS) => {
-                        self.count_not_applied(kind_of_xattr(name.to_bytes()));
+                        self.count_not_applied(difference_of_xattr(bytes), path);
                     }
                     Err(error) => return Err(error.into()),
                 }
             }
         }
-        for (name, value) in xattrs {
+        for (name, value) in xattrs.iter().filter(|(name, _)| self.wants_xattr(name)) {
             let Ok(c_name) = CString::new(&**name) else {
-                self.count_not_applied(kind_of_xattr(name));
+                self.count_not_applied(difference_of_xattr(name), path);
                 continue;
             };
             match open.set_xattr(&c_name, value) {
@@ -243,7 +277,7 @@ impl Target {
                     | Errno::TOOBIG,
                 ) => {
                     if !open.has_xattr(&c_name, value, &mut Vec::new()) {
-                        self.count_not_applied(kind_of_xattr(name));
+                        self.count_not_applied(difference_of_xattr(name), path);
                     }
                 }
                 Err(error) => return Err(error.into()),
@@ -252,7 +286,12 @@ impl Target {
         Ok(())
     }
 
-    fn apply_mtime(&self, open: Open<'_>, metadata: &Metadata) -> Result<(), PlaceError> {
+    fn apply_mtime(
+        &self,
+        open: Open<'_>,
+        path: &RelPath,
+        metadata: &Metadata,
+    ) -> Result<(), PlaceError> {
         let times = Timestamps {
             last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
             last_modification: Timespec {
@@ -264,7 +303,7 @@ impl Target {
             Ok(()) if same_mtime(&rustix::fs::fstat(open.fd)?, metadata) => Ok(()),
             // A file system with coarser or fewer times.
             Ok(()) | Err(Errno::INVAL | Errno::OVERFLOW) => {
-                self.count_not_applied("mtime");
+                self.count_not_applied(Difference::Mtime, path);
                 Ok(())
             }
             Err(error) => Err(error.into()),

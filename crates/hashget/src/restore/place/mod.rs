@@ -7,6 +7,7 @@
 mod contents;
 mod copies;
 mod folders;
+mod look;
 mod metadata;
 mod nodes;
 
@@ -14,7 +15,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
@@ -24,11 +25,13 @@ use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
 pub(super) use contents::{Content, Staged};
-pub(super) use nodes::{DEVICE, Made};
+pub(super) use look::Look;
+pub(super) use nodes::Made;
 
 use folders::leftover_run;
 
-use super::RestoreError;
+use super::differences::{Difference, Differences};
+use super::{RestoreError, RestoreOptions};
 use crate::model::{Metadata, RelPath};
 use crate::tree::{beneath, need_procfs};
 
@@ -88,7 +91,7 @@ impl ExistingEntry {
 pub(super) struct Target {
     path: PathBuf,
     root: OwnedFd,
-    same_owner: bool,
+    options: RestoreOptions,
     /// Was it made when it was opened?
     made: bool,
     /// Was it empty when it was opened? Then there is nothing to keep and nothing left over.
@@ -106,7 +109,10 @@ pub(super) struct Target {
     entries_like_leftovers: HashSet<RelPath>,
     /// Folders that were made or opened up on the way, and the mode they get if no entry sets one.
     borrowed: Mutex<BTreeMap<RelPath, u32>>,
-    not_applied: Mutex<BTreeMap<String, u64>>,
+    not_applied: Mutex<Differences>,
+    /// The file systems that were written to, by device: this and mounts below it, each with a folder that is open for
+    /// reading (`None` if that may not be).
+    devices: Mutex<BTreeMap<u64, Option<OwnedFd>>>,
     /// Files that were kept and have several names, by device and inode.
     shared: Mutex<BTreeMap<Identity, Vec<(RelPath, Metadata)>>>,
 }
@@ -130,7 +136,11 @@ impl Target {
     ///
     /// # Errors
     /// [`RestoreError::Target`], or [`RestoreError::Busy`] while another process restores into it.
-    pub(super) fn open(path: &Path, create: bool, same_owner: bool) -> Result<Self, RestoreError> {
+    pub(super) fn open(
+        path: &Path,
+        create: bool,
+        options: &RestoreOptions,
+    ) -> Result<Self, RestoreError> {
         let fail = |error: io::Error| RestoreError::Target { target: path.to_path_buf(), error };
         need_procfs().map_err(fail)?;
         let mut borrowed = BTreeMap::new();
@@ -156,7 +166,7 @@ impl Target {
         Ok(Self {
             path: path.to_path_buf(),
             root,
-            same_owner,
+            options: options.clone(),
             made: !borrowed.is_empty(),
             empty,
             run: u32::try_from(random & u64::from(u32::MAX)).unwrap_or_default(),
@@ -168,6 +178,7 @@ impl Target {
             entries_like_leftovers: HashSet::new(),
             borrowed: Mutex::new(borrowed),
             not_applied: Mutex::default(),
+            devices: Mutex::default(),
             shared: Mutex::default(),
         })
     }
@@ -201,13 +212,23 @@ impl Target {
             .extend(paths.filter(|path| leftover_run(path.file_name()).is_some()).cloned());
     }
 
-    /// What could not be applied so far, by kind.
-    pub(super) fn not_applied(&self) -> BTreeMap<String, u64> {
+    /// How entries are to be restored.
+    pub(super) fn options(&self) -> &RestoreOptions {
+        &self.options
+    }
+
+    /// Is this a temporary name of this run?
+    pub(super) fn is_temporary(&self, name: &[u8]) -> bool {
+        leftover_run(name) == Some(self.run)
+    }
+
+    /// What could not be applied so far.
+    pub(super) fn not_applied(&self) -> Differences {
         lock(&self.not_applied).clone()
     }
 
-    pub(super) fn count_not_applied(&self, what: &str) {
-        *lock(&self.not_applied).entry(what.to_owned()).or_default() += 1;
+    fn count_not_applied(&self, what: Difference, path: &RelPath) {
+        lock(&self.not_applied).add(what, path);
     }
 
     /// What is at `path`, if anything.
@@ -229,11 +250,6 @@ impl Target {
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(error.into()),
         }
-    }
-
-    /// Forgets what could not be applied: it will be tried, and counted, once more.
-    pub(super) fn forget_not_applied(&self) {
-        lock(&self.not_applied).clear();
     }
 
     /// Opens the regular file at `path` for reading, also one of ours that we may not read; `None` if
@@ -316,9 +332,27 @@ impl Target {
         Ok(())
     }
 
-    /// Makes all that was written durable.
+    /// Notes the file system of an open folder in which something is written.
+    fn note_device(&self, folder: BorrowedFd<'_>) -> Result<(), PlaceError> {
+        let device = rustix::fs::fstat(folder)?.st_dev;
+        lock(&self.devices).entry(device).or_insert_with(|| {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            rustix::fs::openat(folder, ".", flags, Mode::empty()).ok()
+        });
+        Ok(())
+    }
+
+    /// Makes all that was written durable, on every file system that it was written to.
     pub(super) fn sync(&self) -> Result<(), PlaceError> {
-        Ok(rustix::fs::syncfs(&self.root)?)
+        rustix::fs::syncfs(&self.root)?;
+        let own = rustix::fs::fstat(&self.root)?.st_dev;
+        for (_, folder) in lock(&self.devices).iter().filter(|(device, _)| **device != own) {
+            match folder {
+                Some(folder) => rustix::fs::syncfs(folder)?,
+                None => rustix::fs::sync(),
+            }
+        }
+        Ok(())
     }
 }
 

@@ -9,9 +9,7 @@ use rustix::io::Errno;
 
 use super::{ParentAndName, PlaceError, Target, WORKING_MODE, beneath};
 use crate::model::{Kind, Metadata, RelPath};
-
-/// What a person calls devices that could not be made.
-pub(in crate::restore) const DEVICE: &str = "device";
+use crate::restore::differences::Difference;
 
 /// How it went with a thing that may need rights that we do not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,14 +52,16 @@ impl Target {
             Err(Errno::ACCESS) => {
                 let flags = OFlags::PATH | OFlags::DIRECTORY;
                 let folder = beneath::open(self.root.as_fd(), path.as_bytes(), flags)?;
-                return self.apply_path_only(folder.as_fd(), metadata);
+                self.note_device(folder.as_fd())?;
+                return self.apply_path_only(folder.as_fd(), path, metadata);
             }
             other => other?,
         };
+        self.note_device(folder.as_fd())?;
         if self.has_metadata(folder.as_fd(), metadata)? {
             return Ok(());
         }
-        self.apply_open(folder.as_fd(), metadata)
+        self.apply_open(folder.as_fd(), path, metadata)
     }
 
     /// Makes the symbolic link, device or fifo `kind` at `path`, or keeps one that is the same.
@@ -74,8 +74,9 @@ impl Target {
         let place = self.place(path)?;
         if self.is_node(&place, kind)? {
             let node = open_node(&place, place.name)?;
-            if rustix::fs::fstat(&node)?.st_nlink == 1 {
-                self.apply_path_only(node.as_fd(), metadata)?;
+            let stat = rustix::fs::fstat(&node)?;
+            if stat.st_nlink == 1 && self.may_stay(&stat, metadata) {
+                self.apply_path_only(node.as_fd(), path, metadata)?;
                 return Ok(Made::Yes);
             }
         }
@@ -86,14 +87,14 @@ impl Target {
             Err(Errno::PERM)
                 if matches!(kind, Kind::CharDevice { .. } | Kind::BlockDevice { .. }) =>
             {
-                self.count_not_applied(DEVICE);
+                self.count_not_applied(Difference::Device, path);
                 return Ok(Made::NotAllowed);
             }
             Err(error) => return Err(error.into()),
         }
         let named = open_node(&place, temporary.as_bytes())
             .map_err(PlaceError::from)
-            .and_then(|node| self.apply_path_only(node.as_fd(), metadata))
+            .and_then(|node| self.apply_path_only(node.as_fd(), path, metadata))
             .and_then(|()| self.put_name(&place, &temporary));
         if named.is_err() {
             let _ = rustix::fs::unlinkat(&place.parent, &*temporary, AtFlags::empty());
