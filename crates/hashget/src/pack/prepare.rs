@@ -3,12 +3,15 @@
 //! Invariant: the manifest counts everything that is not in the list as archived; everything in the list is
 //! given back by a package.
 
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::time::SystemTime;
 
 use super::eligibility::first_verdicts;
 use super::exclude_list::Tool;
 use super::verdict::{Reason, Verdict, Verdicts};
-use super::{ManifestVersion, Output, PackError, PackOptions, Packer, Planned, Summary, write};
+use super::{ManifestVersion, PackError, PackOptions, Packer, Planned, Summary, write};
 use crate::model::manifest::{AnyManifest, MANIFEST_NAME, ManifestError};
 use crate::model::{Kind, RelPath};
 use crate::monitor::{Event, Monitor};
@@ -41,14 +44,15 @@ impl Packer<'_> {
     ) -> Result<Prepared, PackError> {
         check_own_manifest(tree)?;
         let top = std::path::absolute(tree).map_err(|error| output_error(tree, error))?;
-        options.exclude.push(format!("./{MANIFEST_NAME}"));
+        options.exclude_by_default.push(format!("./{MANIFEST_NAME}"));
         options.manifest_version = ManifestVersion::Two;
-        let scan = self.scan(tree, &Output::Nothing, &options, monitor)?;
-        let mut verdicts = first_verdicts(&scan, &options)?;
-        let inexpressible = inexpressible(&scan.entries, tool, &top, &mut verdicts);
+        let manifest = NewManifest::open(tree).map_err(|error| output_error(tree, error))?;
+        let scan = self.scan(tree, manifest.identity(), &options, monitor)?;
+        let mut first = first_verdicts(&scan, &options)?;
+        let inexpressible = inexpressible(&scan.entries, tool, &top, &mut first);
         let mut summary = Summary::default();
         let Planned { mut plan, .. } =
-            self.plan(&scan, verdicts, &options, &mut summary, monitor)?;
+            self.plan_in_any_case(&scan, &first, &options, &mut summary, monitor)?;
         summary.count(&scan.entries, &plan);
         summary.report_not_worth(monitor);
         let lines = left_out(&scan.entries, &plan.verdicts);
@@ -57,7 +61,7 @@ impl Packer<'_> {
             let reason = "the exclude list cannot express its name: it is not left out";
             monitor.event(Event::Skipped { object: &path.to_string(), reason });
         }
-        write::with_manifest(&scan, &mut plan, &options, |write| write_manifest(tree, write))?
+        write::with_manifest(&scan, &mut plan, &options, |write| manifest.write(tree, write))?
             .map_err(|error| output_error(tree, error))?;
         Ok(Prepared { exclude_list, summary, inexpressible })
     }
@@ -96,7 +100,7 @@ fn left_out<'a>(entries: &'a Entries, verdicts: &'a Verdicts) -> impl Iterator<I
         .map(|(entry, _)| &entry.path)
 }
 
-fn output_error(tree: &Path, error: std::io::Error) -> PackError {
+fn output_error(tree: &Path, error: io::Error) -> PackError {
     PackError::Output { path: tree.join(MANIFEST_NAME), error }
 }
 
@@ -104,27 +108,48 @@ fn output_error(tree: &Path, error: std::io::Error) -> PackError {
 fn check_own_manifest(tree: &Path) -> Result<(), PackError> {
     let json = match fs_err::read(tree.join(MANIFEST_NAME)) {
         Ok(json) => json,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(output_error(tree, error)),
     };
     let problem = match AnyManifest::parse(&json) {
         Ok(_) => return Ok(()),
         // A file that only a newer hashget can read is a manifest, too.
         Err(error @ (ManifestError::Needs { .. } | ManifestError::Version { .. })) => {
-            std::io::Error::other(error)
+            io::Error::other(error)
         }
-        Err(_) => std::io::Error::other("a file of this name exists, and it is no manifest"),
+        Err(_) => io::Error::other("a file of this name exists, and it is no manifest"),
     };
     Err(output_error(tree, problem))
 }
 
-fn write_manifest(tree: &Path, write: write::WriteText<'_>) -> std::io::Result<()> {
-    let folder = fs_err::File::open(tree)?;
-    let before = folder.metadata()?.modified()?;
-    let path = tree.join(MANIFEST_NAME);
-    let mut file = PendingFile::create(&path, 0o600)?;
-    write(&mut file)?;
-    file.commit(&path)?;
-    folder.file().set_modified(before)?;
-    folder.sync_all()
+/// The manifest that is being written into the tree, whose top folder keeps its time.
+struct NewManifest {
+    folder: fs_err::File,
+    before: SystemTime,
+    file: PendingFile,
+}
+
+impl NewManifest {
+    /// Opens it, before the tree is read: a folder that cannot be written to is reported at once.
+    fn open(tree: &Path) -> io::Result<Self> {
+        let folder = fs_err::File::open(tree)?;
+        let before = folder.metadata()?.modified()?;
+        let file = PendingFile::create(&tree.join(MANIFEST_NAME), 0o600)?;
+        // A file with a temporary name has changed it.
+        folder.file().set_modified(before)?;
+        Ok(Self { folder, before, file })
+    }
+
+    /// Device and inode: it is not part of the tree.
+    fn identity(&self) -> Vec<(u64, u64)> {
+        let found = self.file.file().metadata();
+        found.map(|found| (found.dev(), found.ino())).into_iter().collect()
+    }
+
+    fn write(mut self, tree: &Path, write: write::WriteText<'_>) -> io::Result<()> {
+        write(&mut self.file)?;
+        self.file.commit(&tree.join(MANIFEST_NAME))?;
+        self.folder.file().set_modified(self.before)?;
+        self.folder.sync_all()
+    }
 }
