@@ -1,4 +1,4 @@
-//! Exit codes: one table, computed in one place.
+//! Exit codes: one table for backups and one for everything else, computed in one place.
 //!
 //! Invariant: the code depends only on the class of the error that ended the command and on the problems
 //! reported before.
@@ -94,6 +94,21 @@ pub(crate) fn code(error: Option<&anyhow::Error>, problems: &Problems) -> Code {
     }
 }
 
+/// The code for a command that makes a backup, and ended with `error` or without one. It says what is true of the backup:
+/// whole (0), without something of the folder (3), with more in it than necessary (5), or none.
+pub(crate) fn of_backup(error: Option<&anyhow::Error>, problems: &Problems) -> Code {
+    match error {
+        Some(error) => match class(error).map(of_class) {
+            Some(code @ (Code::Usage | Code::Interrupted)) => code,
+            _ => Code::Failed,
+        },
+        None if problems.incomplete > 0 => Code::Incomplete,
+        // Damaged packages, too, were only not relied on.
+        None if problems.unreachable > 0 || problems.verification > 0 => Code::Unreachable,
+        None => Code::Done,
+    }
+}
+
 /// The code for an error of this class.
 fn of_class(class: ErrorClass) -> Code {
     match class {
@@ -182,6 +197,37 @@ mod tests {
         for ((notes, incomplete, unreachable, verification), expected) in table {
             let problems = Problems { notes, incomplete, unreachable, verification };
             assert_eq!(code(None, &problems), expected, "{problems:?}");
+        }
+    }
+
+    #[test]
+    fn of_a_backup_by_table() {
+        let table = [
+            ((0, 0, 0, 0), Code::Done),
+            ((7, 0, 0, 0), Code::Done),
+            ((0, 1, 0, 0), Code::Incomplete),
+            ((0, 0, 1, 0), Code::Unreachable),
+            ((0, 0, 0, 1), Code::Unreachable),
+            ((7, 0, 1, 1), Code::Unreachable),
+            ((0, 1, 1, 1), Code::Incomplete),
+        ];
+        for ((notes, incomplete, unreachable, verification), expected) in table {
+            let problems = Problems { notes, incomplete, unreachable, verification };
+            assert_eq!(of_backup(None, &problems), expected, "{problems:?}");
+        }
+        let trouble = Problems { incomplete: 1, unreachable: 1, verification: 1, notes: 1 };
+        let errors: [(anyhow::Result<()>, Code); 5] = [
+            (failed(mismatch()), Code::Failed),
+            (failed(not_found()), Code::Failed),
+            (failed(std::io::Error::other("disk")), Code::Failed),
+            (failed(UsageError("no".to_owned())), Code::Usage),
+            (failed(Interrupted), Code::Interrupted),
+        ];
+        for (outcome, expected) in errors {
+            let error = outcome.unwrap_err();
+            for problems in [Problems::default(), trouble] {
+                assert_eq!(of_backup(Some(&error), &problems), expected, "{error:#}");
+            }
         }
     }
 

@@ -16,6 +16,11 @@ pub(crate) struct Situation {
     pub(crate) after_interruption: String,
 }
 
+/// The hint for an error that does not end the command.
+pub(crate) fn of(error: &anyhow::Error) -> Option<String> {
+    hint(error, &Situation::default())
+}
+
 /// The hint for `error`, if there is one.
 pub(crate) fn hint(error: &anyhow::Error, situation: &Situation) -> Option<String> {
     let class = exit::class(error)?;

@@ -12,8 +12,10 @@ mod exit;
 mod hints;
 mod interrupt;
 mod output;
+mod output_file;
 mod packing;
 mod places;
+mod selection;
 mod values;
 
 use std::process::ExitCode;
@@ -34,7 +36,11 @@ fn main() -> ExitCode {
     global.color.apply();
     let console = Console::new(global.verbosity(), global.json, interrupt::listen());
     let outcome = commands::run(&arguments, &console);
-    let code = exit::code(outcome.as_ref().err(), &console.problems());
+    let of_command = match arguments.command.makes_a_backup() {
+        true => exit::of_backup,
+        false => exit::code,
+    };
+    let code = of_command(outcome.as_ref().err(), &console.problems());
     if let Err(error) = &outcome {
         let after_interruption = arguments.command.after_interruption();
         let situation = hints::Situation { offline: global.offline, after_interruption };

@@ -4,30 +4,21 @@
 //! `pack`.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use clap::Args;
 use hashget::fetch::Sources;
+use hashget::hashdb::{HashDbWriter, NoHashDb};
 use hashget::model::Evidence;
-use hashget::pack::{ManifestVersion, PackOptions, Packer, SYSTEM_EXCLUDES};
+use hashget::monitor::{Monitor, ProblemKind};
+use hashget::pack::{ManifestVersion, PackOptions, Packer, SYSTEM_EXCLUDES, WITHOUT_HASHDB};
+use hashget::wording;
 
 use crate::environment::Environment;
+use crate::exit::UsageError;
+use crate::hints;
+use crate::selection::Selection;
 use crate::values;
-
-/// What is part of the tree.
-#[derive(Debug, Args)]
-pub(crate) struct Selection {
-    /// Leave matching files out of the backup altogether; repeatable
-    #[arg(long, value_name = "GLOB")]
-    pub(crate) exclude: Vec<String>,
-
-    /// Exclude the contents of folders marked with a CACHEDIR.TAG
-    #[arg(long)]
-    pub(crate) exclude_caches: bool,
-
-    /// Do not enter other file systems
-    #[arg(long)]
-    pub(crate) one_file_system: bool,
-}
 
 /// What is part of a backup of `/`.
 #[derive(Debug, Args)]
@@ -79,13 +70,6 @@ impl Format {
     }
 }
 
-impl Selection {
-    /// Was any of these options given?
-    pub(crate) fn is_given(&self) -> bool {
-        !self.exclude.is_empty() || self.exclude_caches || self.one_file_system
-    }
-}
-
 impl Reliance {
     /// Was any of these options given?
     pub(crate) fn is_given(&self) -> bool {
@@ -103,13 +87,16 @@ pub(crate) fn pack_options<'a>(
     environment: &Environment<'_>,
     selection: &Selection,
     reliance: &Reliance,
-) -> PackOptions<'a> {
+) -> anyhow::Result<PackOptions<'a>> {
     let config = &environment.config;
     let default = PackOptions::default();
-    PackOptions {
-        exclude: config.exclude.iter().chain(&selection.exclude).cloned().collect(),
+    let options = PackOptions {
+        exclude: selection.patterns()?,
+        exclude_by_default: [&*config.exclude, &*selection.exclude_optional].concat(),
         exclude_caches: selection.exclude_caches,
-        one_file_system: selection.one_file_system,
+        exclude_if_present: selection.exclude_if_present.clone(),
+        exclude_larger_than: selection.exclude_larger_than,
+        file_systems: selection.file_systems(),
         skip: reliance.skip.clone(),
         min_size: reliance.min_size,
         max_fetch_ratio: reliance.max_fetch_ratio.unwrap_or(default.max_fetch_ratio),
@@ -118,7 +105,8 @@ pub(crate) fn pack_options<'a>(
         scan_cache: environment.scan_cache(),
         index: false,
         ..default
-    }
+    };
+    Ok(options)
 }
 
 impl WholeSystem {
@@ -130,7 +118,9 @@ impl WholeSystem {
     ) -> std::io::Result<bool> {
         let excludes = !self.no_default_excludes && fs_err::canonicalize(tree)? == Path::new("/");
         if excludes {
-            options.exclude.extend(SYSTEM_EXCLUDES.iter().map(|&pattern| pattern.to_owned()));
+            options
+                .exclude_by_default
+                .extend(SYSTEM_EXCLUDES.iter().map(|&pattern| pattern.to_owned()));
         }
         Ok(excludes)
     }
@@ -143,10 +133,41 @@ pub(crate) fn with_packer<R>(
     sources: Sources,
     work: impl FnOnce(&Packer<'_>) -> anyhow::Result<R>,
 ) -> anyhow::Result<R> {
-    let (hashdb, Sources { source, web }) = (environment.hashdb()?, sources);
+    with_hashdb(environment, sources, &*environment.hashdb()?, work)
+}
+
+/// The same for a backup, which is made whatever is wrong with the HashDB.
+pub(crate) fn with_packer_in_any_case<R>(
+    environment: &Environment<'_>,
+    sources: Sources,
+    mut options: PackOptions<'_>,
+    work: impl FnOnce(&Packer<'_>, PackOptions<'_>) -> anyhow::Result<R>,
+) -> anyhow::Result<R> {
+    let hashdb = match environment.hashdb() {
+        Ok(hashdb) => hashdb,
+        Err(error) if error.is::<UsageError>() => return Err(error),
+        Err(error) => {
+            options.index = false;
+            let (why, hint) = (wording::messages(error.as_ref()).join(": "), hints::of(&error));
+            let hint = hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
+            let told = format!("{why}{hint}; {WITHOUT_HASHDB}");
+            (environment.console as &dyn Monitor).problem(ProblemKind::Unreachable, "HashDB", told);
+            Arc::new(NoHashDb)
+        }
+    };
+    with_hashdb(environment, sources, &*hashdb, |packer| work(packer, options))
+}
+
+fn with_hashdb<R>(
+    environment: &Environment<'_>,
+    sources: Sources,
+    hashdb: &dyn HashDbWriter,
+    work: impl FnOnce(&Packer<'_>) -> anyhow::Result<R>,
+) -> anyhow::Result<R> {
+    let Sources { source, web } = sources;
     let mirrors = environment.mirrors();
     work(&Packer {
-        hashdb: &*hashdb,
+        hashdb,
         source: &*source,
         web: &*web,
         mirrors: &mirrors,

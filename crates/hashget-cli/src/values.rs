@@ -2,6 +2,7 @@
 //!
 //! Invariant: every error says what was expected.
 
+use std::ffi::OsString;
 use std::time::Duration;
 
 use hashget::archive::AtMost;
@@ -13,6 +14,15 @@ pub(crate) fn date(text: &str) -> Result<String, String> {
     match text.parse::<jiff::civil::Date>() {
         Ok(date) if date.to_string() == text => Ok(text.to_owned()),
         _ => Err("expected a day that exists, as YYYY-MM-DD".to_owned()),
+    }
+}
+
+/// The name of a file in any folder.
+pub(crate) fn file_name(text: &str) -> Result<OsString, String> {
+    match text {
+        "" | "." | ".." => Err("expected the name of a file".to_owned()),
+        text if text.contains('/') => Err("expected a name without a /".to_owned()),
+        text => Ok(text.into()),
     }
 }
 

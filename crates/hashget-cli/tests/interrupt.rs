@@ -205,6 +205,24 @@ fn pack_stops_in_the_middle_of_a_file() {
     assert!(told.contains("the archive on standard output is incomplete"), "{told}");
 }
 
+#[test]
+fn a_signal_that_is_ignored_stays_ignored() {
+    let machine = Machine::new();
+    trees::file(&machine.path("tree"), "large", noise(20 << 20));
+    let program = env!("CARGO_BIN_EXE_hashget");
+    let script = format!(
+        "trap '' HUP; exec {program} pack tree -f - --format tar --detect none --db db --config /dev/null"
+    );
+    let mut command = std::process::Command::new("sh");
+    command.current_dir(machine.path("")).args(["-c", &script]).stdout(Stdio::piped());
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    child.stdout.as_mut().unwrap().read_exact(&mut [0; 1000]).unwrap();
+    signal(&child, Signal::HUP);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.stdout.len() > 20 << 20);
+}
+
 /// The bit of SIGINT is set in a line of a process's status.
 fn has_interrupt(child: &Child, line: &str) -> bool {
     let status = fs_err::read_to_string(format!("/proc/{}/status", child.id())).unwrap();

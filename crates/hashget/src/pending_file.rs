@@ -8,12 +8,14 @@ use std::fs::{File, Permissions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, openat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, openat, syncfs};
 use rustix::io::Errno;
 use tempfile::{NamedTempFile, TempPath};
+
+mod takeover;
 
 /// Ends the name of a file that is not complete.
 const SUFFIX: &str = ".part";
@@ -29,6 +31,8 @@ pub struct PendingFile {
     temporary: Option<TempPath>,
     /// What its temporary names begin with.
     prefix: OsString,
+    /// Does it take over the owner and the mode of the file that it replaces?
+    takes_over: bool,
 }
 
 impl PendingFile {
@@ -36,14 +40,27 @@ impl PendingFile {
     /// runs that wrote a file of that name are removed.
     ///
     /// # Errors
-    /// `path` is a folder, or no file can be created in its folder.
+    /// No file can be created there, or none can get the name `path`: it is that of a folder or a device, too long, or
+    /// that of another user's file in a folder where only the owner may replace it.
     pub fn create(path: &Path, mode: u32) -> io::Result<Self> {
-        let Some(name) = path.file_name().filter(|_| !path.is_dir()) else {
+        let is_folder = path.is_dir() || path.as_os_str().as_bytes().ends_with(b"/");
+        let Some(name) = path.file_name().filter(|_| !is_folder) else {
             return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder"));
         };
+        check_name(path)?;
         let start = temporary_start(name);
         remove_leftovers(folder_of(path), &start);
         Self::open(folder_of(path), &start, mode)
+    }
+
+    /// The same; and if it replaces a file, it gets that file's owner, group, access control list and mode. Until then,
+    /// only its user can open it. What cannot be set never gives anybody more rights than the old file did.
+    ///
+    /// # Errors
+    /// As of [`Self::create`].
+    pub fn replacing(path: &Path, mode: u32) -> io::Result<Self> {
+        let mode = if path.is_file() { 0o600 } else { mode };
+        Ok(Self { takes_over: true, ..Self::create(path, mode)? })
     }
 
     /// A new file in `folder` whose final name is not known yet; it must be on the same file system.
@@ -60,7 +77,9 @@ impl PendingFile {
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         match openat(CWD, folder, flags, Mode::from_raw_mode(mode)).map(File::from) {
             // Without /proc it could not be given a name.
-            Ok(file) if proc_path(&file).exists() => Ok(Self { file, temporary: None, prefix }),
+            Ok(file) if proc_path(&file).exists() => {
+                Ok(Self { file, temporary: None, prefix, takes_over: false })
+            }
             Ok(_) => Self::named(folder, prefix, mode),
             // Errors of a file with a name would show its temporary one: only their kind is kept.
             Err(Errno::NOTSUP | Errno::ISDIR | Errno::INVAL) => {
@@ -75,7 +94,7 @@ impl PendingFile {
         let mut builder = tempfile::Builder::new();
         builder.prefix(&prefix).suffix(SUFFIX).permissions(Permissions::from_mode(mode));
         let (file, temporary) = builder.tempfile_in(folder)?.into_parts();
-        Ok(Self { file, temporary: Some(temporary), prefix })
+        Ok(Self { file, temporary: Some(temporary), prefix, takes_over: false })
     }
 
     /// The file itself.
@@ -89,9 +108,12 @@ impl PendingFile {
     /// The disk fails or is full: the name still refers to the old file, if there was one. (If the folder itself
     /// cannot be synced the new file is there, but may be gone after a crash.)
     pub fn commit(self, path: &Path) -> io::Result<()> {
+        if self.takes_over {
+            takeover::take_over(&self.file, path)?;
+        }
         self.file.sync_all()?;
-        self.publish(path)?;
-        sync_folder_of(path)
+        let file = self.named_finally(path)?;
+        sync_folder_of(path, &file)
     }
 
     /// The same, but fails with [`io::ErrorKind::AlreadyExists`] if there is something of that name.
@@ -104,7 +126,7 @@ impl PendingFile {
             None => linkat(CWD, proc_path(&self.file), CWD, path, AtFlags::SYMLINK_FOLLOW)?,
             Some(temporary) => temporary.persist_noclobber(path).map_err(|error| error.error)?,
         }
-        sync_folder_of(path)
+        sync_folder_of(path, &self.file)
     }
 
     /// Names it `path`, replacing a file of that name, without waiting for the disk: after a crash it may hold anything.
@@ -113,6 +135,11 @@ impl PendingFile {
     /// # Errors
     /// It cannot be named.
     pub fn publish(self, path: &Path) -> io::Result<()> {
+        self.named_finally(path).map(drop)
+    }
+
+    /// Gives it its name.
+    fn named_finally(self, path: &Path) -> io::Result<File> {
         let temporary = match self.temporary {
             Some(temporary) => temporary,
             None => {
@@ -121,7 +148,7 @@ impl PendingFile {
                 match link(path) {
                     // A link never replaces a file, a rename does.
                     Err(Errno::EXIST) => {}
-                    linked => return Ok(linked?),
+                    linked => return Ok(linked.map(|()| self.file)?),
                 }
                 let mut builder = tempfile::Builder::new();
                 builder.prefix(&self.prefix).suffix(SUFFIX);
@@ -130,7 +157,8 @@ impl PendingFile {
                 linked.into_temp_path()
             }
         };
-        temporary.persist(path).map_err(|error| error.error)
+        temporary.persist(path).map_err(|error| error.error)?;
+        Ok(self.file)
     }
 }
 
@@ -169,8 +197,53 @@ fn temporary_start(name: &OsStr) -> Vec<u8> {
     [b".", stem, b"."].concat()
 }
 
-fn sync_folder_of(path: &Path) -> io::Result<()> {
-    File::open(folder_of(path))?.sync_all()
+/// Makes the name of a file durable.
+fn sync_folder_of(path: &Path, file: &File) -> io::Result<()> {
+    match File::open(folder_of(path)) {
+        Ok(folder) => folder.sync_all(),
+        // A folder in which files may be put, but that may not be read.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(syncfs(file)?),
+        Err(error) => Err(error),
+    }
+}
+
+/// The most links that are followed from one name to a file.
+const MOST_LINKS: usize = 40;
+
+/// The path that a file has, or would have, at the end of the symbolic links that `path` leads through.
+pub fn behind_links(path: &Path) -> PathBuf {
+    if let Ok(real) = path.canonicalize() {
+        return real;
+    }
+    let mut end = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        match end.read_link() {
+            Ok(target) => end = folder_of(&end).join(target),
+            Err(_) => return end,
+        }
+    }
+    path.to_owned()
+}
+
+/// Can a file get this name, replacing what has it?
+fn check_name(path: &Path) -> io::Result<()> {
+    let found = match path.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        found => found?,
+    };
+    if path.metadata().is_ok_and(|found| !found.is_file()) {
+        let problem = "it is a device, a pipe or a socket, which is not replaced";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
+    }
+    let user = rustix::process::geteuid();
+    let folder = folder_of(path).metadata()?;
+    let is_sticky = folder.mode() & 0o1000 != 0;
+    let may = [found.uid(), folder.uid()].contains(&user.as_raw()) || user.is_root();
+    if is_sticky && !may {
+        let problem = "another user's file has this name, and only that user may replace it here";
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, problem));
+    }
+    Ok(())
 }
 
 /// A path that leads to an open file, whether it has a name or not.
@@ -279,6 +352,48 @@ mod tests {
             PendingFile::create(&path, MODE).unwrap().commit(&path).unwrap();
         }
         assert_eq!(names(folder.path()), ["n".repeat(255)]);
+    }
+
+    #[test]
+    fn a_name_that_no_file_can_get_is_an_error_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = |name: &str| PendingFile::create(&folder.path().join(name), MODE).unwrap_err();
+        assert_eq!(error("new/").kind(), io::ErrorKind::IsADirectory);
+        assert_eq!(error(&"n".repeat(256)).kind(), io::ErrorKind::InvalidFilename);
+        let device = folder.path().join("device");
+        std::os::unix::fs::symlink("/dev/null", &device).unwrap();
+        assert_eq!(error("device").kind(), io::ErrorKind::InvalidInput);
+        assert!(names(folder.path()) == ["device"]);
+    }
+
+    #[test]
+    fn a_file_that_replaces_another_is_for_nobody_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let mode = || fs_err::metadata(&path).unwrap().permissions().mode() & 0o7777;
+        for kept in [0o600, 0o640, 0o606, 0o400, 0o4755] {
+            fs_err::write(&path, "old").unwrap();
+            fs_err::set_permissions(&path, Permissions::from_mode(kept)).unwrap();
+            let pending = PendingFile::replacing(&path, 0o666).unwrap();
+            assert_eq!(pending.file().metadata().unwrap().mode() & 0o7777, 0o600);
+            pending.commit(&path).unwrap();
+            assert_eq!(mode(), kept & 0o777);
+            fs_err::remove_file(&path).unwrap();
+        }
+    }
+
+    #[test]
+    fn links_lead_to_the_file_that_is_there_or_will_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let top = fs_err::canonicalize(folder.path()).unwrap();
+        for (target, name) in [("b", "a"), ("c", "b"), ("loop", "loop")] {
+            std::os::unix::fs::symlink(target, top.join(name)).unwrap();
+        }
+        assert_eq!(behind_links(&top.join("a")), top.join("c"));
+        fs_err::write(top.join("c"), "").unwrap();
+        assert_eq!(behind_links(&top.join("a")), top.join("c"));
+        assert_eq!(behind_links(&top.join("loop")), top.join("loop"));
+        assert_eq!(behind_links(Path::new("new")), Path::new("new"));
     }
 
     #[test]

@@ -17,7 +17,8 @@ use self::answer::Judged;
 use crate::environment::{Environment, no_sources};
 use crate::exit::UsageError;
 use crate::output::counted;
-use crate::packing::{Format, Reliance, Selection, WholeSystem, pack_options, with_packer};
+use crate::packing::{Format, Reliance, WholeSystem, pack_options, with_packer};
+use crate::selection::Selection;
 
 mod answer;
 mod archived;
@@ -68,8 +69,7 @@ impl Explain {
             let hashdb = environment.hashdb()?;
             return archived::explain(archive, &self.paths, &*hashdb, environment);
         }
-        let options = pack_options(environment, &self.selection, &self.reliance);
-        let options = &options;
+        let options = &pack_options(environment, &self.selection, &self.reliance)?;
         let counts = with_packer(environment, no_sources(), |packer| {
             let mut counts = Counts::default();
             if let Some(tree) = &self.tree {
@@ -128,7 +128,7 @@ impl Explain {
         tree: &Path,
         environment: &Environment<'_>,
     ) -> anyhow::Result<PackOptions<'a>> {
-        let mut options = pack_options(environment, &self.selection, &self.reliance);
+        let mut options = pack_options(environment, &self.selection, &self.reliance)?;
         options.manifest_version = self.manifest.version();
         self.whole_system.exclude(tree, &mut options)?;
         Ok(options)

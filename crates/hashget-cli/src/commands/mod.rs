@@ -43,6 +43,11 @@ pub(crate) enum Command {
 }
 
 impl Command {
+    /// Does its exit code say what is true of a backup?
+    pub(crate) fn makes_a_backup(&self) -> bool {
+        matches!(self, Self::Pack(_) | Self::Prepare(_))
+    }
+
     /// What is kept after an interruption, and how to continue.
     pub(crate) fn after_interruption(&self) -> String {
         match self {

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{ArgGroup, Args, ValueEnum};
-use hashget::pack::{HashesKept, Output, PackOptions, SYSTEM_EXCLUDES};
-use hashget::storage::StreamSink;
+use hashget::pack::{HashesKept, Output, PackOptions, Packer, SYSTEM_EXCLUDES};
 
 use self::destination::{ArchiveFormat, Destination};
 use crate::environment::Environment;
 use crate::exit::UsageError;
-use crate::packing::{Format, Reliance, Selection, WholeSystem, pack_options, with_packer};
+use crate::packing::{Format, Reliance, WholeSystem, pack_options, with_packer_in_any_case};
+use crate::selection::Selection;
 
 mod destination;
 mod report;
@@ -113,7 +113,7 @@ impl Pack {
             options.codec = format.codec();
             options.level = format.checked_level(self.level)?;
         }
-        options.exclude.extend(destination.exclusion(&self.tree)?);
+        options.exclude_by_default.extend(destination.exclusion(&self.tree)?);
         if self.whole_system.exclude(&self.tree, &mut options)? {
             console.say(&format!(
                 "Excluded by default (see --no-default-excludes): {}",
@@ -123,11 +123,20 @@ impl Pack {
         // Before the destination: opening a FIFO waits for its reader.
         let sources = environment.sources()?;
         let output = destination.open()?;
-        let summary = with_packer(environment, sources, |packer| {
+        let pack = |packer: &Packer<'_>, options: PackOptions<'_>| {
             let context = || format!("cannot pack {tree} into {}", destination.name);
             packer.pack(&self.tree, output, &options, console).with_context(context)
-        })?;
-        report::print(console, &self.tree, &destination, &summary)
+        };
+        let summary = with_packer_in_any_case(environment, sources, options, pack)?;
+        let reported = report::print(console, &self.tree, &destination, &summary);
+        match reported {
+            // The archive is there, and the exit code is about the archive.
+            Err(error) if !self.dry_run => console.warn(&format!(
+                "the archive was written, but not what was to be reported about it: {error:#}"
+            )),
+            reported => return reported,
+        }
+        Ok(())
     }
 
     fn destination(&self, json: bool) -> Result<Destination, UsageError> {
@@ -143,8 +152,8 @@ impl Pack {
         }
     }
 
-    fn options<'a>(&self, environment: &'a Environment<'_>) -> Result<PackOptions<'a>, UsageError> {
-        let options = pack_options(environment, &self.selection, &self.reliance);
+    fn options<'a>(&self, environment: &'a Environment<'_>) -> anyhow::Result<PackOptions<'a>> {
+        let options = pack_options(environment, &self.selection, &self.reliance)?;
         Ok(PackOptions {
             hashes: match self.hashes {
                 Hashes::Anchors => HashesKept::Anchors,
@@ -170,12 +179,12 @@ impl Destination {
             Medium::File(file) => Output::File(file.clone()),
             Medium::Device(file) => {
                 let device = fs_err::OpenOptions::new().write(true).open(file)?;
-                Output::Sink(Box::new(StreamSink::new(device)))
+                Output::Open(device.into_parts().0)
             }
             Medium::StandardOutput => {
                 // The descriptor itself, since an archive must not be line-buffered.
                 let descriptor = std::io::stdout().as_fd().try_clone_to_owned()?;
-                Output::Sink(Box::new(StreamSink::new(std::fs::File::from(descriptor))))
+                Output::Open(descriptor.into())
             }
         })
     }

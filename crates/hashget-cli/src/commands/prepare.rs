@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use hashget::model::total_bytes;
-use hashget::pack::{PackOptions, Tool};
+use hashget::pack::{PackOptions, Packer, Tool};
 use serde_json::json;
 
 use crate::environment::Environment;
 use crate::exit::UsageError;
 use crate::output::{counted, safe, size};
-use crate::packing::{Reliance, Selection, pack_options, with_packer};
+use crate::packing::{Reliance, pack_options, with_packer_in_any_case};
+use crate::selection::Selection;
 
 /// Write a manifest and an exclude list for a backup by another tool
 #[derive(Debug, Args)]
@@ -84,13 +85,15 @@ impl Prepare {
             detectors: environment.detectors(&self.detect)?,
             machine: environment.machine(),
             index: !self.no_index,
-            ..pack_options(environment, &self.selection, &self.reliance)
+            ..pack_options(environment, &self.selection, &self.reliance)?
         };
-        let prepared = with_packer(environment, environment.sources()?, |packer| {
+        let prepare = |packer: &Packer<'_>, options: PackOptions<'_>| {
             let context = || format!("cannot prepare {tree}");
             let (list, console) = (&self.list, environment.console);
             packer.prepare(&self.tree, list, tool, options, console).with_context(context)
-        })?;
+        };
+        let sources = environment.sources()?;
+        let prepared = with_packer_in_any_case(environment, sources, options, prepare)?;
         self.report(&prepared, environment)
     }
 

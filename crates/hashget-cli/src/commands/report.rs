@@ -9,14 +9,15 @@ use anyhow::Context as _;
 use clap::Args;
 use hashget::archive::{Folder, Requirements, Survey, survey};
 use hashget::model::manifest::{AnyManifest, MANIFEST_NAME, Manifest};
-use hashget::pending_file::PendingFile;
 use serde_json::json;
 
 use crate::archive;
 use crate::environment::{Environment, no_sources};
 use crate::exit::UsageError;
 use crate::output::{counted, safe, size};
-use crate::packing::{Reliance, Selection, WholeSystem, pack_options, with_packer};
+use crate::output_file::OutputFile;
+use crate::packing::{Reliance, WholeSystem, pack_options, with_packer};
+use crate::selection::Selection;
 
 mod page;
 
@@ -53,6 +54,7 @@ impl Report {
             return Err(UsageError(wrong.to_owned()).into());
         }
         let is_live = self.is_live();
+        let output = if to_stdout { None } else { Some(OutputFile::open(&self.output)?) };
         let any = if is_live { self.draft(environment)? } else { self.manifest(environment)? };
         let requirements = Requirements::from_manifest(&any)?;
         let AnyManifest::V2(manifest) = &any else {
@@ -63,11 +65,9 @@ impl Report {
         let hashdb = environment.hashdb()?;
         let survey = survey(manifest, &*hashdb)?;
         let page = self.page(&survey, manifest, &requirements, is_live)?;
-        if to_stdout {
-            std::io::stdout().lock().write_all(page.as_bytes())?;
-        } else {
-            write(&self.output, &page)
-                .with_context(|| format!("cannot write {}", self.output.display()))?;
+        match output {
+            Some(file) => file.finish(page.as_bytes())?,
+            None => std::io::stdout().lock().write_all(page.as_bytes())?,
         }
         let unknown = survey.packages.iter().filter(|package| !package.is_complete).count();
         let record = json!({
@@ -114,7 +114,7 @@ impl Report {
 
     /// The manifest that a backup of the folder would have, with the current HashDB.
     fn draft(&self, environment: &Environment<'_>) -> anyhow::Result<AnyManifest> {
-        let mut options = pack_options(environment, &self.selection, &self.reliance);
+        let mut options = pack_options(environment, &self.selection, &self.reliance)?;
         self.whole_system.exclude(&self.archive, &mut options)?;
         let context = || format!("cannot scan {}", self.archive.display());
         let json = with_packer(environment, no_sources(), |packer| {
@@ -150,10 +150,4 @@ impl Report {
         };
         Ok(page::page(survey, &Folder::tree(&survey.files), &facts)?)
     }
-}
-
-fn write(path: &Path, page: &str) -> std::io::Result<()> {
-    let mut pending = PendingFile::create(path, 0o666)?;
-    pending.write_all(page.as_bytes())?;
-    pending.commit(path)
 }

@@ -177,6 +177,11 @@ impl Console {
         }
     }
 
+    /// Prints a warning that is not about an object of a stage, even with `--quiet`.
+    pub(crate) fn warn(&self, text: &str) {
+        self.aside(|| complain(&format!("{WARNING}warning:{WARNING:#} {}", safe(text))));
+    }
+
     /// The same, only with `--verbose`.
     pub(crate) fn detail(&self, line: &str) {
         if self.is_verbose() {

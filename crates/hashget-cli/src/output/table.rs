@@ -22,12 +22,17 @@ pub(crate) fn columns(sides: &str, rows: &[Vec<String>]) -> Vec<String> {
         .map(|row| {
             let cells =
                 row.iter().zip(&sides).zip(&widths).map(|((cell, side), &width)| match side {
-                    Side::Left => format!("{cell:<width$}"),
-                    Side::Right => format!("{cell:>width$}"),
+                    Side::Left => format!("{cell}{}", spaces(cell, width)),
+                    Side::Right => format!("{}{cell}", spaces(cell, width)),
                 });
             cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
         })
         .collect()
+}
+
+/// What a cell lacks to this width. (The standard library's own padding panics above 65,535 columns.)
+fn spaces(cell: &str, width: usize) -> String {
+    " ".repeat(width.saturating_sub(cell.chars().count()))
 }
 
 #[cfg(test)]
@@ -44,5 +49,12 @@ mod tests {
         ];
         let lines = columns("rll", &rows);
         assert_eq!(lines, ["SIZE  NAME       URL", " 1 B  caf\u{e9}-long  x", "10 B"]);
+    }
+
+    #[test]
+    fn a_cell_of_any_length_is_shown() {
+        let long = "n".repeat(70_000);
+        let rows = [vec!["1".to_owned(), long.clone(), "x".to_owned()], vec![String::new(); 3]];
+        assert_eq!(columns("rll", &rows), [format!("1  {long}  x"), String::new()]);
     }
 }

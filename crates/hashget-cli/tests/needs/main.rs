@@ -6,7 +6,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 #![allow(clippy::print_stdout, reason = "what was counted, and what a parent waits for")]
 
+mod file_systems;
 mod full_disk;
+mod hashdb;
 mod nth_call;
 mod odd_folders;
 mod other_disks;
@@ -22,7 +24,11 @@ use hashget_testkit::needs::{Test, run};
 use hashget_testkit::tests_with_needs;
 
 const TESTS: &[Test] = tests_with_needs![
+    file_systems::those_of_this_machine_are_packed_and_the_kernels_are_not: [Mount],
+    file_systems::what_a_program_supplies_is_not_packed_and_the_backup_is_incomplete: [Fuse],
     full_disk::a_full_disk_is_an_error_and_nothing_is_left_under_the_name: [Mount],
+    hashdb::on_a_read_only_disk_it_can_be_read: [Mount],
+    hashdb::on_a_full_disk_it_can_be_read_and_what_it_cannot_keep_is_archived: [Mount],
     nth_call::an_index_whose_nth_call_fails_can_be_made_again: [Interception],
     nth_call::a_pack_whose_nth_call_fails_can_be_made_again: [Interception],
     nth_call::an_unpack_whose_nth_call_fails_can_be_made_again: [Interception],

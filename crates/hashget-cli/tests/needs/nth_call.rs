@@ -244,7 +244,12 @@ fn judge(scene: &Scene, name: &str, failing: Failing, code: i32, said: &str, wha
     // A connection that breaks off is tried again. Of the disk: something failed, or one file of several
     // is missing; what was not needed is told at most.
     let allowed: &[i32] = if failing.kind == Kind::Receive { &[0] } else { &[0, 1, 3] };
-    assert!(allowed.contains(&code), "{what}");
+    // A backup is made whatever is wrong with the HashDB.
+    let without_hashdb = name == "pack" && code == 5 && said.contains("HashDB");
+    assert!(allowed.contains(&code) || without_hashdb, "{what}");
+    if without_hashdb {
+        assert!(scene.machine.path("a.tar").exists(), "{what}");
+    }
     if code == 0 {
         scene.assert_done(name, what);
     } else {

@@ -2,7 +2,8 @@
 //! server said.
 //!
 //! Invariant: an [`Unfinished`] holds the lock of its file, and the file is the one that its name refers to. Two
-//! downloads of one URL never interleave, in any number of processes.
+//! downloads of one URL never interleave, in any number of processes. Names in the folder can be guessed: what somebody
+//! else put there (a link, another user's file) is neither written to nor read.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Seek as _, Write as _};
@@ -10,6 +11,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use fs_err::os::unix::fs::OpenOptionsExt as _;
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use super::clock::ATTENTION;
@@ -114,7 +117,7 @@ impl Unfinished {
         self.file.rewind()?;
         if let Some(path) = &self.path {
             let text = serde_json::to_vec(&note).map_err(io::Error::other)?;
-            fs_err::write(note_path(path), text)?;
+            write_new(&note_path(path), &text)?;
         }
         self.note = Some(note);
         Ok(())
@@ -196,18 +199,23 @@ pub(super) fn is_named(file: &File, path: &Path) -> bool {
     }
 }
 
-/// Opens (or creates) a file and locks it, waiting for the current holder. The name refers to the locked file, even if
-/// the previous holder removed it.
+/// Opens (or creates) a file of this user and locks it, waiting for the current holder. The name refers to the locked
+/// file, even if the previous holder removed it.
 pub(super) fn open_locked(path: &Path, monitor: &dyn Monitor) -> Result<File, Unproven> {
     loop {
+        if path.is_symlink() {
+            return Err(not_own().into());
+        }
         let file = fs_err::OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
+            .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
             .open(path)?
             .into_parts()
             .0;
+        check_own(&file)?;
         loop {
             match file.try_lock() {
                 Ok(()) => break,
@@ -221,6 +229,24 @@ pub(super) fn open_locked(path: &Path, monitor: &dyn Monitor) -> Result<File, Un
             return Ok(file);
         }
     }
+}
+
+fn not_own() -> io::Error {
+    io::Error::new(io::ErrorKind::PermissionDenied, "somebody else made this file")
+}
+
+/// Is the file one that this user has made, under one name?
+fn check_own(file: &File) -> io::Result<()> {
+    let found = file.metadata()?;
+    let is_own = found.uid() == rustix::process::geteuid().as_raw() && found.nlink() <= 1;
+    if is_own && found.is_file() { Ok(()) } else { Err(not_own()) }
+}
+
+/// Writes a new file, whatever has its name.
+fn write_new(path: &Path, contents: &[u8]) -> io::Result<()> {
+    remove(path)?;
+    let mut file = fs_err::OpenOptions::new().write(true).create_new(true).open(path)?;
+    file.write_all(contents)
 }
 
 /// Does the error mean that the folder is not writable at all?

@@ -10,6 +10,7 @@ use std::sync::Mutex;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
 use super::finder::Finder;
+use super::open::{self, Access};
 use super::rows::{
     Problem, RECORD, amended, check_of, complete, each_member, forget, insert_record, look_up_keys,
     record_of, unsigned, update_record,
@@ -47,13 +48,15 @@ pub struct Status {
 pub struct LocalHashDb {
     file: PathBuf,
     location: String,
+    access: Access,
     /// Each thread takes a connection of its own, so that readers do not wait for each other.
     idle: Mutex<Vec<Connection>>,
 }
 
 impl LocalHashDb {
     /// The HashDB in the folder `dir`. The folder and the file `hashdb.sqlite` in it are created if missing;
-    /// an older schema is upgraded.
+    /// an older schema is upgraded. If it cannot be written to (a read-only or full disk, another user's file), it
+    /// is opened for reading: then it [is not writable](HashDbWriter::is_writable).
     ///
     /// # Errors
     /// `Damaged` if the file is not a HashDB, `TooNew` if a newer hashget wrote it, `Failed` if the folder
@@ -65,8 +68,8 @@ impl LocalHashDb {
             location: location.clone(),
             problem: error.to_string(),
         })?;
-        let connection = schema::connect(&file)?;
-        Ok(Self { file, location, idle: Mutex::new(vec![connection]) })
+        let (connection, access) = open::open(&file)?;
+        Ok(Self { file, location, access, idle: Mutex::new(vec![connection]) })
     }
 
     /// All damage in the file: found by SQLite's own check, in member lists, and in look-up keys.
@@ -164,9 +167,12 @@ impl LocalHashDb {
         let idle = self.idle.lock().expect("nothing panics while it holds the list").pop();
         let mut connection = match idle {
             Some(connection) => connection,
-            None => schema::connect(&self.file)?,
+            None => open::open_as(&self.file, self.access)?,
         };
         let result = work(&mut connection);
+        if !self.access.still_holds(&self.file) {
+            return Err(HashDbError::Replaced);
+        }
         let mut idle = self.idle.lock().expect("nothing panics while it holds the list");
         if idle.len() < IDLE {
             idle.push(connection);
@@ -219,6 +225,10 @@ impl HashDb for LocalHashDb {
 }
 
 impl HashDbWriter for LocalHashDb {
+    fn is_writable(&self) -> bool {
+        self.access == Access::Write
+    }
+
     fn put(&self, record: &PackageRecord, members: &[Member]) -> Result<PackageId, HashDbError> {
         // Outside the transaction, so that others can write in the meantime.
         let list = member_list::encode(members);

@@ -8,12 +8,15 @@ mod export;
 mod finder;
 mod local;
 mod member_list;
+mod nothing;
+mod open;
 mod rows;
 mod schema;
 
 pub use check::{Check, CheckOutcome};
 pub use export::{ExportError, ExportReader, ExportedPackage, HashPackage, export};
 pub use local::{LocalHashDb, Status};
+pub use nothing::NoHashDb;
 
 use crate::error::ErrorClass;
 use crate::model::{Digest, Evidence, Member, PackageRecord, Signature};
@@ -119,6 +122,12 @@ pub trait HashDb: Send + Sync {
 
 /// A HashDB to which packages can be added. Every implementation passes the same conformance suite.
 pub trait HashDbWriter: HashDb {
+    /// Whether packages can be added at all. If not, because the disk is read-only or the file another user's, every
+    /// change fails, and everything else works.
+    fn is_writable(&self) -> bool {
+        true
+    }
+
     /// Records a package and its members, replacing a package with the same URL (unless that has stronger evidence:
     /// then nothing changes). Durable and visible to other processes when it returns; atomic if the process dies.
     ///

@@ -138,6 +138,23 @@ pub(super) fn connect(file: &Path) -> Result<Connection, HashDbError> {
     Ok(connection)
 }
 
+/// Opens a connection that only reads, with `more` flags. An older schema cannot be upgraded then.
+pub(super) fn connect_for_reading(file: &Path, more: OpenFlags) -> Result<Connection, HashDbError> {
+    let location = crate::model::escaped(file.as_os_str().as_encoded_bytes());
+    let failed = |error: rusqlite::Error| failure(&location, &error);
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | more;
+    let connection = Connection::open_with_flags(file, flags).map_err(failed)?;
+    connection.busy_timeout(BUSY).map_err(failed)?;
+    connection.set_prepared_statement_cache_capacity(32);
+    let version = check_identity(&connection, &location, known_version())?;
+    if version < known_version() {
+        let problem = format!("it has the older schema version {version}, and is read-only");
+        return Err(HashDbError::Failed { location, problem });
+    }
+    set_memory(&connection).map_err(failed)?;
+    Ok(connection)
+}
+
 /// The schema version, 0 for a file without tables. An error if it is not a HashDB, or too new.
 fn check_identity(connection: &Connection, location: &str, known: u32) -> Result<u32, HashDbError> {
     let failed = |error: rusqlite::Error| failure(location, &error);
@@ -191,6 +208,11 @@ fn set_modes(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "foreign_keys", true)?;
     // Size in bytes to which the log is truncated after a large package.
     connection.pragma_update(None, "journal_size_limit", 4 << 20)?;
+    set_memory(connection)
+}
+
+/// How much memory a connection uses, and for what.
+fn set_memory(connection: &Connection) -> rusqlite::Result<()> {
     // A negative value is in KiB.
     connection.pragma_update(None, "cache_size", -8_192)?;
     connection.pragma_update(None, "temp_store", "MEMORY")

@@ -43,9 +43,6 @@ impl Packer<'_> {
         monitor: &dyn Monitor,
     ) -> Result<(Finders, Holders), PackError> {
         let look_up = || Holders::look_up(self.hashdb, contents);
-        if !options.index || options.detectors.is_empty() {
-            return Ok((Finders::default(), look_up()?));
-        }
         let paths = scan.entries.iter().map(|entry| &entry.path);
         // Entries that could not be parsed have been reported to the monitor.
         let (root, detectors, machine) = (scan.root.path(), &options.detectors, &options.machine);

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use super::eligibility::first_verdicts;
-use super::{ManifestVersion, Output, PackError, PackOptions, Packer, Summary, write};
+use super::{ManifestVersion, PackError, PackOptions, Packer, Summary, write};
 use crate::monitor::Monitor;
 
 impl Packer<'_> {
@@ -21,11 +21,12 @@ impl Packer<'_> {
         monitor: &dyn Monitor,
     ) -> Result<Vec<u8>, PackError> {
         options.manifest_version = ManifestVersion::Two;
-        let scan = self.scan(tree, &Output::Nothing, &options, monitor)?;
+        let scan = self.scan(tree, Vec::new(), &options, monitor)?;
         let mut planned = self.plan(
             &scan,
             first_verdicts(&scan, &options)?,
             &options,
+            false,
             &mut Summary::default(),
             monitor,
         )?;

@@ -10,7 +10,7 @@ use crate::tree::{BadGlob, Globs, Scan};
 
 /// The verdicts on a tree before any package is considered.
 pub(super) fn first_verdicts(scan: &Scan, options: &PackOptions<'_>) -> Result<Verdicts, BadGlob> {
-    let skip = Globs::new(&options.skip)?;
+    let skip = Globs::for_tree(options.skip.iter().map(String::as_str), scan.root.given())?;
     let reason = |entry: &Entry| {
         let is_small = matches!(entry.kind, Kind::File { size } if size < options.min_size);
         match entry.kind {

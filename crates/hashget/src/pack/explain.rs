@@ -12,13 +12,11 @@ use super::eligibility::first_verdicts;
 use super::matching::{self, Obstacle};
 use super::plan::{PackageUse, Plan};
 use super::verdict::{Verdict, Verdicts};
-use super::{Output, PackError, PackOptions, Packer, Summary, today};
+use super::{PackError, PackOptions, Packer, Summary, today};
 use crate::hashdb::{HashDb, HashDbError, Key, PackageId};
 use crate::model::{Digest, Entry, Kind, Member, PackageRecord, RelPath};
 use crate::monitor::Monitor;
-use crate::tree::{
-    Absence, Entries, Globs, Scan, ScanError, ScanOptions, TreeRoot, read_entry, scan,
-};
+use crate::tree::{Absence, Entries, Scan, ScanError, ScanOptions, TreeRoot, read_entry, scan};
 
 /// A package that has a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +71,7 @@ impl Packer<'_> {
         options: PackOptions<'_>,
         monitor: &dyn Monitor,
     ) -> Result<Explanation, PackError> {
-        let scan_options = self.scan_options(&Output::Nothing, &options)?;
+        let scan_options = self.scan_options(tree, Vec::new(), &options)?;
         let scan_options = ScanOptions { for_explaining: true, ..scan_options };
         let scan = scan(tree, &scan_options, monitor)?;
         self.explain_scan(scan, paths, options, monitor)
@@ -93,13 +91,15 @@ impl Packer<'_> {
     ) -> Result<Explanation, PackError> {
         let unreadable = |error| ScanError::Root { path: file.to_path_buf(), error };
         let parent = file.parent().filter(|parent| *parent != Path::new(""));
-        let root = TreeRoot::open(parent.unwrap_or(Path::new("."))).map_err(unreadable)?;
+        let folder = parent.unwrap_or(Path::new("."));
+        let root = TreeRoot::open(folder).map_err(unreadable)?;
         let entry = read_entry(file).map_err(unreadable)?;
         let path = entry.path.clone();
         let absence = match entry.kind {
             Kind::Socket => Some(Absence::Socket),
-            _ if Globs::new(&options.exclude)?.matches(root.path(), &path) => {
-                Some(Absence::Excluded)
+            _ if options.excluded(folder)?.matches(root.path(), &path) => Some(Absence::Excluded),
+            Kind::File { size } if options.exclude_larger_than.is_some_and(|most| size > most) => {
+                Some(Absence::TooLarge)
             }
             _ => None,
         };
@@ -113,13 +113,12 @@ impl Packer<'_> {
         &self,
         scan: Scan,
         paths: &[RelPath],
-        mut options: PackOptions<'_>,
+        options: PackOptions<'_>,
         monitor: &dyn Monitor,
     ) -> Result<Explanation, PackError> {
-        options.index = false;
         let (first, mut summary) = (first_verdicts(&scan, &options)?, Summary::default());
         let Plan { uses, verdicts, .. } =
-            self.plan(&scan, first, &options, &mut summary, monitor)?.plan;
+            self.plan(&scan, first, &options, false, &mut summary, monitor)?.plan;
         let entries = scan.entries;
         let mut asked: Vec<usize> = paths.iter().flat_map(|path| below(&entries, path)).collect();
         asked.sort_unstable();

@@ -17,6 +17,7 @@ mod eligibility;
 mod exclude_list;
 mod explain;
 mod heaviest;
+mod in_any_case;
 mod matching;
 mod members;
 mod open_file;
@@ -42,6 +43,7 @@ pub use exclude_list::Tool;
 pub use explain::{Explanation, Holder};
 
 pub use heaviest::Heavy;
+pub use in_any_case::WITHOUT_HASHDB;
 pub use matching::Obstacle;
 pub use options::{HashesKept, ManifestVersion, PackOptions, SYSTEM_EXCLUDES};
 pub use output::Output;
@@ -52,10 +54,13 @@ pub use replay::ReplayError;
 pub use summary::Summary;
 pub use verdict::{Reason, Verdict};
 
+use candidates::Finders;
 use claims::Claims;
 use contents::Contents;
 use eligibility::first_verdicts;
+use matching::Holders;
 use members::Members;
+use output::OpenOutput;
 use plan::Plan;
 use verdict::Verdicts;
 
@@ -65,9 +70,9 @@ use crate::hashdb::{HashDbError, HashDbWriter};
 use crate::index::IndexError;
 use crate::limits::Limits;
 use crate::model::manifest::{MANIFEST_NAME, ManifestV1};
-use crate::model::{BadPath, RelPath};
-use crate::monitor::{Interrupted, Monitor, Step, Total};
-use crate::tree::{BadGlob, Globs, Scan, ScanError, ScanOptions, scan};
+use crate::model::{BadPath, RelPath, escaped};
+use crate::monitor::{Interrupted, Monitor, ProblemKind, Step, Total};
+use crate::tree::{BadGlob, Scan, ScanError, ScanOptions, scan};
 
 /// What packing needs.
 pub struct Packer<'a> {
@@ -162,8 +167,9 @@ impl Packer<'_> {
     /// Packs the tree at `tree` into `output`.
     ///
     /// # Errors
-    /// No archive was made: the tree, the HashDB or the output failed. Problems with single files or packages
-    /// are reported to the monitor, and the rest is packed.
+    /// No archive was made: the tree or the output failed. Problems with single files or packages are reported to the
+    /// monitor, and the rest is packed. If the HashDB fails, that is reported as a source that cannot be reached, and
+    /// the backup is made with what can be read of it, or without it.
     pub fn pack(
         &self,
         tree: &Path,
@@ -171,11 +177,14 @@ impl Packer<'_> {
         options: &PackOptions<'_>,
         monitor: &dyn Monitor,
     ) -> Result<Summary, PackError> {
-        let mut scan = self.scan(tree, &output, options, monitor)?;
+        let output = output.open()?;
+        let files = output.as_ref().map(|output| output.files.clone()).unwrap_or_default();
+        let mut scan = self.scan(tree, files, options, monitor)?;
         let mut summary = Summary::default();
         let first = first_verdicts(&scan, options)?;
         let Planned { mut plan, version_one } =
-            self.plan(&scan, first, options, &mut summary, monitor)?;
+            self.plan_in_any_case(&scan, &first, options, &mut summary, monitor)?;
+        drop(first);
         summary.count(&scan.entries, &plan);
         summary.report_not_worth(monitor);
         let version_one = version_one.as_ref();
@@ -184,19 +193,23 @@ impl Packer<'_> {
     }
 
     /// Decides what becomes of every entry, starting from the `first` verdicts; for version 1, with the
-    /// manifest that says so.
+    /// manifest that says so. Indexes packages before, if `index` says so.
     fn plan(
         &self,
         scan: &Scan,
         first: Verdicts,
         options: &PackOptions<'_>,
+        index: bool,
         summary: &mut Summary,
         monitor: &dyn Monitor,
     ) -> Result<Planned, PackError> {
         let entries = &scan.entries;
         let mut claims = Claims::new(entries, first);
         let contents = Contents::new(&claims);
-        let (finders, holders) = self.index(scan, &contents, options, summary, monitor)?;
+        let (finders, holders) = match index && !options.detectors.is_empty() {
+            true => self.index(scan, &contents, options, summary, monitor)?,
+            false => (Finders::default(), Holders::look_up(self.hashdb, &contents)?),
+        };
         let _planning = monitor.begin(Step::Plan, "what packages give back", Total::UNKNOWN);
         let matched =
             matching::matched(self.hashdb, holders, &contents, &mut claims, options, &today())?;
@@ -229,25 +242,34 @@ impl Packer<'_> {
     fn scan(
         &self,
         tree: &Path,
-        output: &Output<'_>,
+        skip_files: Vec<(u64, u64)>,
         options: &PackOptions<'_>,
         monitor: &dyn Monitor,
     ) -> Result<Scan, PackError> {
-        let mut scan = scan(tree, &self.scan_options(output, options)?, monitor)?;
+        let scan_options = self.scan_options(tree, skip_files, options)?;
+        let mut scan = scan(tree, &scan_options, monitor)?;
+        for pattern in scan_options.exclude.unused().filter_map(|at| options.exclude.get(at)) {
+            let pattern = format!("pattern {}", escaped(pattern.as_bytes()));
+            let reason = "it excludes nothing, or only what is excluded already";
+            monitor.problem(ProblemKind::Note, pattern, reason);
+        }
         attributes::fit(&mut scan.entries, monitor);
         Ok(scan)
     }
 
     fn scan_options(
         &self,
-        output: &Output<'_>,
+        tree: &Path,
+        skip_files: Vec<(u64, u64)>,
         options: &PackOptions<'_>,
     ) -> Result<ScanOptions, BadGlob> {
         Ok(ScanOptions {
-            exclude: Globs::new(&options.exclude)?,
+            exclude: options.excluded(tree)?,
             exclude_caches: options.exclude_caches,
-            one_file_system: options.one_file_system,
-            skip_files: output.existing_file().into_iter().collect(),
+            exclude_if_present: options.exclude_if_present.clone(),
+            exclude_larger_than: options.exclude_larger_than,
+            file_systems: options.file_systems,
+            skip_files,
             cache: options.scan_cache.clone(),
             jobs: self.jobs,
             for_explaining: false,
@@ -260,7 +282,7 @@ impl Packer<'_> {
     )]
     fn write(
         &self,
-        output: Output<'_>,
+        output: Option<OpenOutput<'_>>,
         scan: &mut Scan,
         plan: &mut Plan,
         version_one: Option<&ManifestV1>,
@@ -268,7 +290,7 @@ impl Packer<'_> {
         summary: &mut Summary,
         monitor: &dyn Monitor,
     ) -> Result<(), PackError> {
-        let Some(mut file) = output.open()? else { return Ok(()) };
+        let Some(mut file) = output else { return Ok(()) };
         let name = scan.root.path().display().to_string();
         let progress = monitor.begin(Step::Write, name, Total::bytes(summary.archived_bytes));
         let mut writer = write::Writer {

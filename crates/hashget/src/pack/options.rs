@@ -2,11 +2,13 @@
 //!
 //! Invariant: the defaults rely only on proven contents, and leave out as much as possible.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use crate::codec::Codec;
 use crate::detectors::{Detector, Machine};
 use crate::model::Evidence;
+use crate::tree::{BadGlob, FileSystems, Globs};
 
 /// Which files have their digest in the manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,14 +50,21 @@ pub enum ManifestVersion {
 
 /// Options of packing.
 pub struct PackOptions<'a> {
-    /// Patterns of what is excluded from the backup (see [`Globs`](crate::tree::Globs)).
+    /// Patterns of what is excluded from the backup (see [`Globs`](crate::tree::Globs)). One that matches nothing is
+    /// named in a note.
     pub exclude: Vec<String>,
+    /// Further ones, which may match nothing.
+    pub exclude_by_default: Vec<String>,
     /// Patterns of files that are archived without a look-up.
     pub skip: Vec<String>,
     /// Exclude folders marked by a `CACHEDIR.TAG`.
     pub exclude_caches: bool,
-    /// Do not enter other file systems.
-    pub one_file_system: bool,
+    /// Exclude the contents of folders that have a file of one of these names, which stays.
+    pub exclude_if_present: Vec<OsString>,
+    /// Exclude regular files of more bytes.
+    pub exclude_larger_than: Option<u64>,
+    /// Which file systems are entered that are mounted in the tree.
+    pub file_systems: FileSystems,
     /// Smaller files, in bytes, are archived without a look-up.
     pub min_size: u64,
     /// Digests of single files in the manifest.
@@ -105,15 +114,24 @@ pub const SYSTEM_EXCLUDES: &[&str] = &[
 impl PackOptions<'_> {
     /// Ten bytes of download for each byte saved: beyond that, the slower restore outweighs the saving.
     pub const MAX_FETCH_RATIO: f64 = 10.0;
+
+    /// What is excluded from the tree at `tree`: the patterns of [`Self::exclude`], then the others.
+    pub(super) fn excluded(&self, tree: &Path) -> Result<Globs, BadGlob> {
+        let patterns = self.exclude.iter().chain(&self.exclude_by_default);
+        Globs::for_tree(patterns.map(String::as_str), tree)
+    }
 }
 
 impl Default for PackOptions<'_> {
     fn default() -> Self {
         Self {
             exclude: Vec::new(),
+            exclude_by_default: Vec::new(),
             skip: Vec::new(),
             exclude_caches: false,
-            one_file_system: false,
+            exclude_if_present: Vec::new(),
+            exclude_larger_than: None,
+            file_systems: FileSystems::All,
             min_size: 0,
             hashes: HashesKept::Anchors,
             manifest_version: ManifestVersion::Two,
@@ -132,11 +150,8 @@ impl Default for PackOptions<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
     use crate::model::RelPath;
-    use crate::tree::Globs;
 
     #[test]
     fn of_a_whole_system_the_folders_stay() {

@@ -1,19 +1,22 @@
 //! Where an archive is written.
 //!
-//! Invariant: nothing is opened before the tree is scanned and planned, since the archive may lie in the
-//! tree.
+//! Invariant: it is open before the tree is read, so that a name that cannot be written to is reported at once; and what
+//! is open is not part of the tree.
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 use super::PackError;
-use crate::storage::{ArchiveSink, FileSink};
+use crate::storage::{ArchiveSink, FileSink, StreamSink};
 
 /// Where an archive is written.
 pub enum Output<'a> {
     /// To a file, which appears under its name once it is complete. An existing file is replaced then.
     File(PathBuf),
+    /// To what is open: a pipe, a device, a file to which standard output was redirected.
+    Open(File),
     /// To another sink.
     Sink(Box<dyn ArchiveSink + 'a>),
     /// Nowhere: a dry run.
@@ -26,28 +29,37 @@ pub(super) struct OpenOutput<'a> {
     /// The file's path, for messages.
     path: Option<PathBuf>,
     bytes: u64,
+    /// Device and inode of the file that is written, and of the one that it replaces: they are not part of the tree.
+    pub(super) files: Vec<(u64, u64)>,
 }
 
 impl<'a> Output<'a> {
-    /// Device and inode of the file that will be replaced, which is not part of the tree.
-    pub(super) fn existing_file(&self) -> Option<(u64, u64)> {
-        let Self::File(path) = self else { return None };
-        let metadata = fs_err::metadata(path).ok()?;
-        metadata.is_file().then(|| (metadata.dev(), metadata.ino()))
-    }
-
     /// Opens it; `None` for a dry run.
     pub(super) fn open(self) -> Result<Option<OpenOutput<'a>>, PackError> {
-        let (sink, path): (Box<dyn ArchiveSink>, _) = match self {
-            Self::Nothing => return Ok(None),
-            Self::Sink(sink) => return Ok(Some(OpenOutput { sink, path: None, bytes: 0 })),
+        let open = |sink, path, files| Ok(Some(OpenOutput { sink, path, bytes: 0, files }));
+        match self {
+            Self::Nothing => Ok(None),
+            Self::Sink(sink) => open(sink, None, Vec::new()),
+            Self::Open(file) => {
+                let files = identity(file.metadata()).into_iter().collect();
+                open(Box::new(StreamSink::new(file)), None, files)
+            }
             Self::File(path) => match FileSink::create(&path) {
-                Ok(sink) => (Box::new(sink), path),
-                Err(error) => return Err(PackError::Output { path, error }),
+                Ok(sink) => {
+                    let (new, old) = (sink.file().metadata(), path.metadata());
+                    let files = [new, old].into_iter().filter_map(identity).collect();
+                    open(Box::new(sink), Some(path), files)
+                }
+                Err(error) => Err(PackError::Output { path, error }),
             },
-        };
-        Ok(Some(OpenOutput { sink, path: Some(path), bytes: 0 }))
+        }
     }
+}
+
+/// Device and inode of a regular file.
+fn identity(found: io::Result<std::fs::Metadata>) -> Option<(u64, u64)> {
+    let found = found.ok().filter(std::fs::Metadata::is_file)?;
+    Some((found.dev(), found.ino()))
 }
 
 impl OpenOutput<'_> {

@@ -4,14 +4,16 @@
 //! given back by a package.
 
 use std::io::{self, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use rustix::fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 
 use super::eligibility::first_verdicts;
 use super::exclude_list::Tool;
 use super::verdict::{Reason, Verdict, Verdicts};
-use super::{ManifestVersion, Output, PackError, PackOptions, Packer, Planned, Summary, write};
+use super::{ManifestVersion, PackError, PackOptions, Packer, Planned, Summary, write};
 use crate::model::manifest::{AnyManifest, MANIFEST_NAME, ManifestError};
 use crate::model::{Kind, RelPath};
 use crate::monitor::{Event, Monitor};
@@ -89,14 +91,15 @@ impl Packer<'_> {
         let list_error = |error| PackError::Output { path: list.to_path_buf(), error };
         let mut list_file = ListFile::create(list).map_err(list_error)?;
         let top = std::path::absolute(tree).map_err(|error| output_error(tree, error))?;
-        options.exclude.push(format!("./{MANIFEST_NAME}"));
+        options.exclude_by_default.push(format!("./{MANIFEST_NAME}"));
         options.manifest_version = ManifestVersion::Two;
-        let scan = self.scan(tree, &Output::Nothing, &options, monitor)?;
-        let mut verdicts = first_verdicts(&scan, &options)?;
-        let inexpressible = inexpressible(&scan.entries, tool, &top, &mut verdicts);
+        let manifest = NewManifest::open(tree).map_err(|error| output_error(tree, error))?;
+        let scan = self.scan(tree, manifest.identity(), &options, monitor)?;
+        let mut first = first_verdicts(&scan, &options)?;
+        let inexpressible = inexpressible(&scan.entries, tool, &top, &mut first);
         let mut summary = Summary::default();
         let Planned { mut plan, .. } =
-            self.plan(&scan, verdicts, &options, &mut summary, monitor)?;
+            self.plan_in_any_case(&scan, &first, &options, &mut summary, monitor)?;
         summary.count(&scan.entries, &plan);
         summary.report_not_worth(monitor);
         let lines = left_out(&scan.entries, &plan.verdicts);
@@ -107,7 +110,7 @@ impl Packer<'_> {
             let reason = "the exclude list cannot express its name: it is not left out";
             monitor.event(Event::Skipped { object: &path.to_string(), reason });
         }
-        write::with_manifest(&scan, &mut plan, &options, |write| write_manifest(tree, write))?
+        write::with_manifest(&scan, &mut plan, &options, |write| manifest.write(tree, write))?
             .map_err(|error| output_error(tree, error))?;
         list_file.commit().map_err(list_error)?;
         Ok(Prepared { summary, inexpressible })
@@ -174,7 +177,7 @@ fn check_own_manifest(tree: &Path) -> Result<(), PackError> {
 }
 
 /// Was this manifest written by a preparation of this very folder? Its time is then the time of its last change, to the
-/// nanosecond: see [`write_manifest`]. No program that gives a copy the time of the original can set the latter.
+/// nanosecond: see [`NewManifest::write`]. No program that gives a copy the time of the original can set the latter.
 fn is_in_its_place(manifest: &std::fs::File) -> io::Result<bool> {
     let stat = rustix::fs::fstat(manifest)?;
     Ok((stat.st_mtime, stat.st_mtime_nsec) == (stat.st_ctime, stat.st_ctime_nsec))
@@ -210,20 +213,42 @@ fn count_entries(folder: &Path) -> io::Result<u64> {
     Ok(found)
 }
 
-fn write_manifest(tree: &Path, write: write::WriteText<'_>) -> io::Result<()> {
-    let folder = fs_err::File::open(tree)?;
-    let before = folder.metadata()?.modified()?;
-    let path = tree.join(MANIFEST_NAME);
-    let mut file = PendingFile::create(&path, 0o600)?;
-    write(&mut file)?;
-    file.commit(&path)?;
-    let times = Timestamps {
-        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
-        last_modification: Timespec { tv_sec: 0, tv_nsec: UTIME_NOW },
-    };
-    let manifest = fs_err::File::open(&path)?;
-    rustix::fs::futimens(manifest.file(), &times)?;
-    manifest.sync_all()?;
-    folder.file().set_modified(before)?;
-    folder.sync_all()
+/// The manifest that is being written into the tree, whose top folder keeps its time.
+struct NewManifest {
+    folder: fs_err::File,
+    before: SystemTime,
+    file: PendingFile,
+}
+
+impl NewManifest {
+    /// Opens it, before the tree is read: a folder that cannot be written to is reported at once.
+    fn open(tree: &Path) -> io::Result<Self> {
+        let folder = fs_err::File::open(tree)?;
+        let before = folder.metadata()?.modified()?;
+        let file = PendingFile::create(&tree.join(MANIFEST_NAME), 0o600)?;
+        // A file with a temporary name has changed it.
+        folder.file().set_modified(before)?;
+        Ok(Self { folder, before, file })
+    }
+
+    /// Device and inode: it is not part of the tree.
+    fn identity(&self) -> Vec<(u64, u64)> {
+        let found = self.file.file().metadata();
+        found.map(|found| (found.dev(), found.ino())).into_iter().collect()
+    }
+
+    fn write(mut self, tree: &Path, write: write::WriteText<'_>) -> io::Result<()> {
+        write(&mut self.file)?;
+        let path = tree.join(MANIFEST_NAME);
+        self.file.commit(&path)?;
+        let times = Timestamps {
+            last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+            last_modification: Timespec { tv_sec: 0, tv_nsec: UTIME_NOW },
+        };
+        let manifest = fs_err::File::open(&path)?;
+        rustix::fs::futimens(manifest.file(), &times)?;
+        manifest.sync_all()?;
+        self.folder.file().set_modified(self.before)?;
+        self.folder.sync_all()
+    }
 }

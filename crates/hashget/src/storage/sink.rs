@@ -8,8 +8,11 @@ use std::path::{Path, PathBuf};
 
 use crate::pending_file::PendingFile;
 
-/// An archive's mode, less the process's umask.
+/// A new archive's mode, less the process's umask.
 const MODE: u32 = 0o666;
+
+/// That of an archive that root makes: what only root could read is not for everybody.
+const MODE_OF_ROOT: u32 = 0o600;
 
 /// Takes the bytes of one archive. Every implementation passes the same conformance suite.
 ///
@@ -62,7 +65,8 @@ impl<W: Write> Write for Writing<W> {
     }
 }
 
-/// Writes an archive into a file, which appears when it is complete. A file of that name is replaced then.
+/// Writes an archive into a file, which appears when it is complete. A file of that name is replaced then, and its owner
+/// and mode stay; a new file that root writes is for root alone.
 pub struct FileSink {
     path: PathBuf,
     file: Writing<PendingFile>,
@@ -72,10 +76,18 @@ impl FileSink {
     /// A sink for the file at `path`.
     ///
     /// # Errors
-    /// `path` is a folder, or no file can be created in its folder.
+    /// `path` is no name for a file, or no file can be created in its folder.
     pub fn create(path: &Path) -> io::Result<Self> {
-        let file = Writing::new(PendingFile::create(path, MODE)?);
+        let mode = if rustix::process::geteuid().is_root() { MODE_OF_ROOT } else { MODE };
+        let file = Writing::new(PendingFile::replacing(path, mode)?);
         Ok(Self { path: path.to_owned(), file })
+    }
+}
+
+impl FileSink {
+    /// The file that is being written.
+    pub(crate) fn file(&self) -> &std::fs::File {
+        self.file.inner.file()
     }
 }
 

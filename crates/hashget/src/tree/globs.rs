@@ -2,23 +2,37 @@
 //!
 //! Invariant: a pattern means the same in every option. If it begins with `/`, it is a path of the file
 //! system; if it begins with `./`, a path from the top of the tree; otherwise it matches the end of any path.
-//! `*` and `?` do not match `/`; `**` does. The walk also applies a match to everything below it.
+//! `*` and `?` do not match `/`; `**` does. The walk also applies a match to everything below it. A path that leads
+//! through symbolic links stands for what it leads to.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
+use super::through_links::{literally, through_links};
 use crate::error::ErrorClass;
 use crate::model::RelPath;
 
 /// A set of patterns.
 #[derive(Debug, Clone, Default)]
 pub struct Globs {
-    absolute: GlobSet,
-    relative: GlobSet,
-    patterns: usize,
+    absolute: Set,
+    relative: Set,
+    /// The absolute path by which the user named the tree, if it is not its real path.
+    given: Option<PathBuf>,
+    /// Whether each pattern has matched anything.
+    used: Arc<[AtomicBool]>,
+}
+
+/// Globs, each with the number of its pattern.
+#[derive(Debug, Clone, Default)]
+struct Set {
+    globs: GlobSet,
+    patterns: Vec<usize>,
 }
 
 /// A pattern that cannot be parsed.
@@ -26,43 +40,118 @@ pub struct Globs {
 #[error("bad pattern: {0}")]
 pub struct BadGlob(#[from] globset::Error);
 
-impl Globs {
-    /// Parses `patterns`.
-    pub fn new<T: AsRef<str>>(patterns: &[T]) -> Result<Self, BadGlob> {
-        let (mut absolute, mut relative) = (GlobSetBuilder::new(), GlobSetBuilder::new());
-        for pattern in patterns {
-            let pattern = pattern.as_ref().trim_end_matches('/');
-            if pattern.starts_with('/') {
-                absolute.add(glob(pattern)?);
-            } else if let Some(pattern) = pattern.strip_prefix("./") {
-                relative.add(glob(pattern)?);
-            } else {
-                relative.add(glob(pattern)?);
-                relative.add(glob(&format!("**/{pattern}"))?);
+/// Collects globs for a [`Set`].
+struct Builder {
+    globs: GlobSetBuilder,
+    patterns: Vec<usize>,
+}
+
+impl Builder {
+    fn new() -> Self {
+        Self { globs: GlobSetBuilder::new(), patterns: Vec::new() }
+    }
+
+    fn add(&mut self, glob: &str, pattern: usize) -> Result<(), BadGlob> {
+        let glob = GlobBuilder::new(glob).literal_separator(true).backslash_escape(true).build()?;
+        self.globs.add(glob);
+        self.patterns.push(pattern);
+        Ok(())
+    }
+
+    fn build(self) -> Result<Set, BadGlob> {
+        Ok(Set { globs: self.globs.build()?, patterns: self.patterns })
+    }
+}
+
+impl Set {
+    fn matches(&self, path: &Path, used: &[AtomicBool]) -> bool {
+        let found = self.globs.is_match(path);
+        if found {
+            for glob in self.globs.matches(path) {
+                used[self.patterns[glob]].store(true, Ordering::Relaxed);
             }
         }
-        Ok(Self {
-            absolute: absolute.build()?,
-            relative: relative.build()?,
-            patterns: patterns.len(),
-        })
+        found
+    }
+}
+
+impl Globs {
+    /// Parses `patterns`, for any tree: they are compared as they are.
+    pub fn new<T: AsRef<str>>(patterns: &[T]) -> Result<Self, BadGlob> {
+        Self::build(patterns.iter().map(AsRef::as_ref), None)
+    }
+
+    /// Parses `patterns` for the tree at `tree`, and follows the symbolic links in them.
+    pub fn for_tree<'p>(
+        patterns: impl IntoIterator<Item = &'p str>,
+        tree: &Path,
+    ) -> Result<Self, BadGlob> {
+        // A tree that cannot be found is reported when it is opened.
+        let real = fs_err::canonicalize(tree).ok();
+        let given = std::path::absolute(tree).ok().filter(|given| Some(given) != real.as_ref());
+        let globs = Self::build(patterns.into_iter(), real.as_deref())?;
+        Ok(Self { given, ..globs })
+    }
+
+    fn build<'p>(
+        patterns: impl Iterator<Item = &'p str>,
+        tree: Option<&Path>,
+    ) -> Result<Self, BadGlob> {
+        let (mut absolute, mut relative) = (Builder::new(), Builder::new());
+        let mut count = 0;
+        for (number, pattern) in patterns.enumerate() {
+            count = number + 1;
+            let trimmed = pattern.trim_end_matches('/');
+            if trimmed.starts_with('/') {
+                absolute.add(trimmed, number)?;
+                if let Some(real) = tree.and_then(|_| through_links(pattern)) {
+                    absolute.add(&real, number)?;
+                }
+            } else if let Some(below) = trimmed.strip_prefix("./") {
+                relative.add(below, number)?;
+                let top = tree.and_then(Path::to_str).map(literally);
+                let whole = top.map(|top| format!("{}/{below}", top.trim_end_matches('/')));
+                if let Some(real) = whole.and_then(|whole| through_links(&whole)) {
+                    absolute.add(&real, number)?;
+                }
+            } else {
+                relative.add(trimmed, number)?;
+                relative.add(&format!("**/{trimmed}"), number)?;
+            }
+        }
+        let used = (0..count).map(|_| AtomicBool::new(false)).collect();
+        let (absolute, relative) = (absolute.build()?, relative.build()?);
+        Ok(Self { absolute, relative, given: None, used })
     }
 
     /// Does a pattern match this entry of the tree at `root` (an absolute path)?
     pub fn matches(&self, root: &Path, path: &RelPath) -> bool {
-        if self.patterns == 0 || path.is_root() {
+        if self.used.is_empty() || path.is_root() {
             return false;
         }
         let relative = Path::new(OsStr::from_bytes(path.as_bytes()));
-        self.relative.is_match(relative)
-            || (!self.absolute.is_empty() && self.absolute.is_match(root.join(relative)))
+        let mut found = self.relative.matches(relative, &self.used);
+        if !self.absolute.globs.is_empty() {
+            for top in std::iter::once(root).chain(self.given.as_deref()) {
+                found |= self.absolute.matches(&top.join(relative), &self.used);
+            }
+        }
+        found
     }
 
     /// Does a pattern match this entry, or a folder that contains it?
     pub fn matches_within(&self, root: &Path, path: &RelPath) -> bool {
-        self.patterns > 0
+        !self.used.is_empty()
             && std::iter::successors(Some(path.clone()), RelPath::parent)
                 .any(|path| self.matches(root, &path))
+    }
+
+    /// Which of the patterns have matched nothing so far, by their numbers.
+    pub fn unused(&self) -> impl Iterator<Item = usize> {
+        let unused = |(number, used): (usize, &AtomicBool)| {
+            (!used.load(Ordering::Relaxed)).then_some(number)
+        };
+        self.used.iter().enumerate().filter_map(unused)
     }
 }
 
@@ -71,10 +160,6 @@ impl BadGlob {
     pub fn class(&self) -> ErrorClass {
         ErrorClass::BadInput
     }
-}
-
-fn glob(pattern: &str) -> Result<globset::Glob, BadGlob> {
-    Ok(GlobBuilder::new(pattern).literal_separator(true).backslash_escape(true).build()?)
 }
 
 #[cfg(test)]
@@ -102,6 +187,7 @@ mod tests {
             let globs = Globs::new(&[pattern]).unwrap();
             let path = RelPath::new(path).unwrap();
             assert_eq!(globs.matches(Path::new("/srv/t"), &path), expected, "{pattern} {path}");
+            assert_eq!(globs.unused().count(), usize::from(!expected), "{pattern} {path}");
         }
         assert!(Globs::new(&["a["]).is_err());
     }
@@ -112,5 +198,37 @@ mod tests {
         let path = RelPath::new("a/cache/b/c").unwrap();
         assert!(globs.matches_within(Path::new("/"), &path));
         assert!(!globs.matches(Path::new("/"), &path));
+    }
+
+    #[test]
+    fn a_path_through_links_stands_for_what_it_leads_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let top = fs_err::canonicalize(folder.path()).unwrap();
+        let tree = top.join("real[1]");
+        fs_err::create_dir_all(tree.join("a/tmp")).unwrap();
+        let link = |target: &str, name: &str| {
+            std::os::unix::fs::symlink(target, top.join(name)).unwrap();
+        };
+        link("real[1]", "link");
+        link("a", "real[1]/b");
+        let at = |rest: &str| format!("{}/{rest}", top.to_str().unwrap());
+        for (pattern, path, expected) in [
+            (at("link/a/tmp"), "a/tmp", true),
+            (at("link/b/tmp"), "a/tmp", true),
+            (at("link/b/t*"), "a/tmp", true),
+            (at("link/b/*/x"), "a/tmp/x", true),
+            (at("link/b/new/x"), "a/new/x", true),
+            (at("l?nk/a/tmp"), "a/tmp", true),
+            ("./b/tmp".to_owned(), "a/tmp", true),
+            (at("link/b"), "b", true),
+            // A link is not what it leads to, unless the pattern says so.
+            (at("link/b"), "a", false),
+            (at("link/b/"), "a", true),
+            (at("link/b/tmp"), "a/tm", false),
+        ] {
+            let globs = Globs::for_tree([&*pattern], &top.join("link")).unwrap();
+            let path = RelPath::new(path).unwrap();
+            assert_eq!(globs.matches(&tree, &path), expected, "{pattern} {path}");
+        }
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod beneath;
 mod conditions;
 mod contents;
 mod entries;
+mod file_systems;
 mod find;
 mod globs;
 mod hashing;
@@ -15,10 +16,11 @@ mod open;
 mod order;
 mod scan_cache;
 mod tasks;
+mod through_links;
 mod walk;
 mod work;
 
-use std::ffi::CString;
+use std::ffi::{CString, OsString};
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -27,11 +29,13 @@ use conditions::Conditions;
 use contents::read_contents;
 pub use contents::{ContentsReader, Held};
 pub use entries::Entries;
+pub use file_systems::FileSystems;
 pub(crate) use find::Finder;
 pub use globs::{BadGlob, Globs};
 pub use inspect::{InspectedFile, Stamp, inspect_open_file};
 pub use open::TreeRoot;
 pub(crate) use open::need_procfs;
+pub use through_links::literally;
 
 use crate::error::ErrorClass;
 use crate::model::{Digest, Entry, Kind, RelPath};
@@ -45,8 +49,12 @@ pub struct ScanOptions {
     pub exclude: Globs,
     /// Exclude what a `CACHEDIR.TAG` marks as a cache; the folder and its tag stay.
     pub exclude_caches: bool,
-    /// Do not enter folders where another file system is mounted.
-    pub one_file_system: bool,
+    /// Exclude the contents of folders that have a file of one of these names, which stays.
+    pub exclude_if_present: Vec<OsString>,
+    /// Exclude regular files of more bytes.
+    pub exclude_larger_than: Option<u64>,
+    /// Which file systems are entered that are mounted in the tree.
+    pub file_systems: FileSystems,
     /// Files that are not part of the tree, by device and inode: the archive being written.
     pub skip_files: Vec<(u64, u64)>,
     /// Where scans save digests, so that the next scan need not read unchanged files.
@@ -62,7 +70,9 @@ impl Default for ScanOptions {
         Self {
             exclude: Globs::default(),
             exclude_caches: false,
-            one_file_system: false,
+            exclude_if_present: Vec::new(),
+            exclude_larger_than: None,
+            file_systems: FileSystems::All,
             skip_files: Vec::new(),
             cache: None,
             jobs: std::thread::available_parallelism().map_or(1, usize::from),
@@ -91,6 +101,10 @@ pub enum Absence {
     Excluded,
     /// It lies in a folder that a `CACHEDIR.TAG` marks as a cache.
     OfCache,
+    /// It lies in a folder with a file of a name that excludes what is beside it.
+    OfMarkedFolder,
+    /// It is larger than the files that are part of the tree.
+    TooLarge,
     /// It lies on another file system.
     OtherFileSystem,
     /// It is a socket.
@@ -107,7 +121,12 @@ impl Absence {
         match self {
             Self::OtherFileSystem => Some("another file system is mounted here"),
             Self::Socket => Some("a socket exists only while its program runs"),
-            Self::Excluded | Self::OfCache | Self::Unreadable | Self::Missing => None,
+            Self::Excluded
+            | Self::OfCache
+            | Self::OfMarkedFolder
+            | Self::TooLarge
+            | Self::Unreadable
+            | Self::Missing => None,
         }
     }
 }

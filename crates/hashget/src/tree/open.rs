@@ -32,6 +32,7 @@ pub(crate) fn need_procfs() -> io::Result<()> {
 #[derive(Debug)]
 pub struct TreeRoot {
     path: PathBuf,
+    given: PathBuf,
     fd: OwnedFd,
 }
 
@@ -39,15 +40,21 @@ impl TreeRoot {
     /// Opens the folder at `path`, which may itself be a symbolic link to one.
     pub fn open(path: &Path) -> io::Result<Self> {
         need_procfs()?;
+        let given = std::path::absolute(path)?;
         let path = fs_err::canonicalize(path)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = openat(rustix::fs::CWD, &path, flags, Mode::empty())?;
-        Ok(Self { path, fd })
+        Ok(Self { path, given, fd })
     }
 
     /// Its absolute path.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The absolute path by which it was opened, which may lead through symbolic links.
+    pub fn given(&self) -> &Path {
+        &self.given
     }
 
     /// The open folder.
@@ -60,9 +67,14 @@ impl TreeRoot {
         self.open_below(path, OFlags::RDONLY | OFlags::DIRECTORY)
     }
 
+    /// The entry at `path`, which is not opened: nothing is mounted or started by this.
+    pub(super) fn at(&self, path: &RelPath) -> io::Result<OwnedFd> {
+        self.open_below(path, OFlags::PATH)
+    }
+
     /// Is there anything at `path`?
     pub(crate) fn has(&self, path: &RelPath) -> bool {
-        self.open_below(path, OFlags::PATH).is_ok()
+        self.at(path).is_ok()
     }
 
     /// Opens the regular file at `path` for reading. Never blocks on a fifo or a device.

@@ -53,20 +53,20 @@ pub(super) fn walk(
 ) -> Result<Walked, ScanError> {
     let unreadable = |error| ScanError::Root { path: root.path().to_path_buf(), error };
     let jobs = options.jobs.max(1);
-    let mut walker = Walker {
+    let walker = Walker {
         root,
         options,
         cache,
         monitor,
         progress,
-        device: 0,
+        devices: Mutex::default(),
         tasks: Tasks::new(jobs),
         folders: AtomicU32::new(1),
         entries: Mutex::default(),
     };
     let (open, names) = walker.open(RelPath::root()).map_err(unreadable)?;
     let mut top = inspect(open.fd.as_fd(), c".").map_err(unreadable)?;
-    walker.device = top.stamp.device;
+    walker.enter(top.stamp.device);
     let Attributes { xattrs, problem } = open.attributes(c".");
     top.metadata.xattrs = xattrs;
     if let Some(problem) = problem {
@@ -74,7 +74,6 @@ pub(super) fn walk(
         monitor.problem(ProblemKind::Incomplete, &name, without_attributes(&problem));
     }
     let top = entry(RelPath::root(), top);
-    let walker = walker;
     walker.entries().push(top);
     let top = Mutex::new(Some((Arc::new(open), names)));
     let work = |thread| {
@@ -107,6 +106,11 @@ fn gather(mut entries: Vec<Entry>, results: Vec<Work<'_>>, monitor: &dyn Monitor
     for (path, finding) in findings {
         let absence = match finding {
             Finding::Absent(absence) => absence,
+            Finding::Mounted { kind, what } => {
+                monitor.problem(kind, &path, what);
+                absent.push((path, Absence::OtherFileSystem));
+                continue;
+            }
             Finding::Problem(kind, message) => {
                 monitor.problem(kind, &path, message);
                 Absence::Unreadable
@@ -142,8 +146,8 @@ pub(super) struct Walker<'a> {
     pub(super) cache: Option<&'a ScanCache>,
     pub(super) monitor: &'a dyn Monitor,
     pub(super) progress: &'a Running<'a>,
-    /// The file system of the top folder.
-    pub(super) device: u64,
+    /// The file systems that are entered: that of the top folder, and others if the options say so.
+    devices: Mutex<Vec<u64>>,
     pub(super) tasks: Tasks<Folder, Batch>,
     /// The number of the next folder.
     pub(super) folders: AtomicU32,
@@ -164,8 +168,8 @@ pub(super) struct OpenFolder {
     pub(super) fd: OwnedFd,
     /// A path to it, for system calls that take no open folder.
     pub(super) kernel_path: PathBuf,
-    /// Is it a cache, of which only the tag is part of the tree?
-    pub(super) is_cache: bool,
+    /// Why only the file that marks it is part of the tree, if so.
+    pub(super) contents_are: Option<Absence>,
 }
 
 /// Neighbouring entries of a folder; some of the files may still have to be hashed.
@@ -191,6 +195,12 @@ pub(super) struct Item {
 pub(super) enum Finding {
     /// This path, or what is below it, is not part of the tree.
     Absent(Absence),
+    /// A file system with files is mounted here, and is not entered.
+    Mounted {
+        /// What the user should make of it.
+        kind: ProblemKind,
+        what: String,
+    },
     /// It cannot be read.
     Problem(ProblemKind, String),
     /// Not all of its attributes can be read.
@@ -218,19 +228,47 @@ impl Walker<'_> {
         self.entries.lock().expect("no thread panics")
     }
 
+    /// Is the file system of this device known as one that is entered?
+    pub(super) fn is_entered(&self, device: u64) -> bool {
+        self.devices.lock().expect("no thread panics").contains(&device)
+    }
+
+    /// From now on, the file system of this device is entered.
+    pub(super) fn enter(&self, device: u64) {
+        self.devices.lock().expect("no thread panics").push(device);
+    }
+
+    /// Is a file of this size too large to be part of the tree?
+    pub(super) fn is_too_large(&self, size: u64) -> bool {
+        self.options.exclude_larger_than.is_some_and(|most| size > most)
+    }
+
     /// Opens a folder and reads its names, sorted.
     pub(super) fn open(&self, path: RelPath) -> io::Result<(OpenFolder, Vec<CString>)> {
         let fd = self.root.open_directory(&path)?;
         let mut names = names_in(&fd)?;
-        let is_cache = self.options.exclude_caches && is_cache(&fd);
-        if is_cache {
-            names.retain(|name| &**name == c"CACHEDIR.TAG");
-        }
+        let contents_are = self.without_contents(&fd, &mut names);
         if let Some(cache) = self.cache {
             cache.meet(&fd);
         }
         let kernel_path = procfs_path(fd.as_fd());
-        Ok((OpenFolder { path, fd, kernel_path, is_cache }, names))
+        Ok((OpenFolder { path, fd, kernel_path, contents_are }, names))
+    }
+
+    /// Leaves only the file that marks a folder, if its contents are not part of the tree because of it.
+    fn without_contents(&self, folder: &OwnedFd, names: &mut Vec<CString>) -> Option<Absence> {
+        let markers = &self.options.exclude_if_present;
+        let marks =
+            |name: &CString| markers.iter().any(|marker| marker.as_bytes() == name.to_bytes());
+        if names.iter().any(marks) {
+            names.retain(marks);
+            return Some(Absence::OfMarkedFolder);
+        }
+        if self.options.exclude_caches && is_cache(folder) {
+            names.retain(|name| &**name == c"CACHEDIR.TAG");
+            return Some(Absence::OfCache);
+        }
+        None
     }
 }
 

@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering;
 use rustix::io::Errno;
 
 use super::Absence;
+use super::file_systems::{FileSystems, Mounted};
 use super::hashing::{FileHasher, Hashed};
 use super::inspect::{Attributes, inspect};
 use super::order::Part;
@@ -87,9 +88,8 @@ impl<'a> Work<'a> {
 
     /// Inspects all names in a folder. Files to be hashed become tasks.
     fn look(&mut self, folder: &Arc<OpenFolder>, number: u32, names: &[CString]) {
-        if folder.is_cache && self.walker.options.for_explaining {
-            let absent = Finding::Absent(Absence::OfCache);
-            self.findings.push((folder.path.clone(), absent));
+        if let Some(absence) = folder.contents_are {
+            self.left_out(folder.path.clone(), absence);
         }
         let batch = |part| Batch {
             folder: Arc::clone(folder),
@@ -159,9 +159,7 @@ impl<'a> Work<'a> {
         };
         let options = self.walker.options;
         if options.exclude.matches(self.walker.root.path(), &path) {
-            if options.for_explaining {
-                self.findings.push((path, Finding::Absent(Absence::Excluded)));
-            }
+            self.left_out(path, Absence::Excluded);
             return None;
         }
         match self.inspected(folder, name, path.clone()) {
@@ -195,6 +193,10 @@ impl<'a> Work<'a> {
                 self.findings.push((path, Finding::Absent(Absence::Socket)));
                 return Ok(None);
             }
+            Kind::File { size } if self.walker.is_too_large(size) => {
+                self.left_out(path, Absence::TooLarge);
+                return Ok(None);
+            }
             Kind::File { .. } => known = self.walker.cache.and_then(|cache| cache.get(&stamp)),
             Kind::Directory => is_walked = self.may_be_entered(&path, stamp.device),
             _ => {}
@@ -217,11 +219,29 @@ impl<'a> Work<'a> {
     }
 
     fn may_be_entered(&mut self, path: &RelPath, device: u64) -> bool {
-        let may = !self.walker.options.one_file_system || device == self.walker.device;
-        if !may {
-            self.findings.push((path.clone(), Finding::Absent(Absence::OtherFileSystem)));
+        let entered = self.walker.options.file_systems;
+        if entered == FileSystems::All || self.walker.is_entered(device) {
+            return true;
+        }
+        let mounted = Mounted::at(self.walker.root, path, device);
+        let may = mounted.is_entered(entered);
+        if may {
+            self.walker.enter(device);
+        } else {
+            let finding = match mounted.problem(entered) {
+                Some((kind, what)) => Finding::Mounted { kind, what },
+                None => Finding::Absent(Absence::OtherFileSystem),
+            };
+            self.findings.push((path.clone(), finding));
         }
         may
+    }
+
+    /// Remembers what the user does not want in the tree, if anybody wants to know.
+    fn left_out(&mut self, path: RelPath, absence: Absence) {
+        if self.walker.options.for_explaining {
+            self.findings.push((path, Finding::Absent(absence)));
+        }
     }
 
     /// Hashes the files of a batch that need it.

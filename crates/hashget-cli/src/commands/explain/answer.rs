@@ -261,6 +261,11 @@ fn of_absence(absence: Absence) -> (&'static str, &'static str) {
         Absence::OfCache => {
             ("cache", "a CACHEDIR.TAG marks a cache here; the tag itself is packed")
         }
+        Absence::OfMarkedFolder => (
+            "marked_folder",
+            "a file beside it excludes it (--exclude-if-present); that file is packed",
+        ),
+        Absence::TooLarge => ("too_large", "it is too large (--exclude-larger-than)"),
         Absence::OtherFileSystem => {
             ("other_file_system", "another file system is mounted here; its folder is packed")
         }

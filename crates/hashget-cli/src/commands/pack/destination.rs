@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use hashget::codec::Codec;
+use hashget::pending_file::behind_links;
+use hashget::tree::literally;
 
 use crate::exit::UsageError;
 
@@ -132,11 +134,10 @@ impl Destination {
             Ok(found) if found.is_dir() => {
                 return Err(UsageError(format!("{name} is a folder: expected a file to write to")));
             }
-            Ok(found) if found.is_file() => {
-                Medium::File(fs_err::canonicalize(file).unwrap_or_else(|_| file.to_path_buf()))
-            }
+            Ok(found) if found.is_file() => Medium::File(behind_links(file)),
             Ok(_) => Medium::Device(file.to_path_buf()),
-            Err(_) => Medium::File(file.to_path_buf()),
+            // Nothing is there yet, at the end of a link perhaps. Whatever else is wrong shows when it is opened.
+            Err(_) => Medium::File(behind_links(file)),
         };
         Ok(Self { name, target, format: Some(format) })
     }
@@ -167,18 +168,6 @@ impl Destination {
             ))),
         }
     }
-}
-
-/// A glob that matches only this path.
-fn literally(path: &str) -> String {
-    let mut glob = String::with_capacity(path.len());
-    for character in path.chars() {
-        if matches!(character, '*' | '?' | '[' | ']' | '{' | '}' | ',' | '\\') {
-            glob.push('\\');
-        }
-        glob.push(character);
-    }
-    glob
 }
 
 #[cfg(test)]
@@ -226,6 +215,8 @@ mod tests {
         std::os::unix::fs::symlink(&file, &link).unwrap();
         let resolved = fs_err::canonicalize(&file).unwrap();
         assert_eq!(Destination::new(&link, None).unwrap().target, Medium::File(resolved));
+        fs_err::remove_file(&file).unwrap();
+        assert_eq!(Destination::new(&link, None).unwrap().target, Medium::File(file));
     }
 
     #[test]
