@@ -17,7 +17,7 @@ use super::{ManifestVersion, PackError, PackOptions, Packer, Planned, Summary, w
 use crate::model::manifest::{AnyManifest, MANIFEST_NAME, ManifestError};
 use crate::model::{Kind, RelPath};
 use crate::monitor::{Event, Monitor};
-use crate::pending_file::PendingFile;
+use crate::pending_file::{PendingFile, behind_links};
 use crate::tree::Entries;
 
 /// Why a manifest is not replaced.
@@ -50,8 +50,8 @@ impl ListFile {
             return Ok(Self::Open(fs_err::OpenOptions::new().write(true).open(list)?));
         }
         // A link to a list stays one.
-        let path = list.canonicalize().unwrap_or_else(|_| list.to_path_buf());
-        Ok(Self::Pending(PendingFile::create(&path, LIST_MODE)?, path))
+        let path = behind_links(list);
+        Ok(Self::Pending(PendingFile::replacing(&path, LIST_MODE)?, path))
     }
 
     fn write(&mut self, text: &[u8]) -> io::Result<()> {

@@ -154,7 +154,7 @@ impl ScanCache {
             let kind = rustix::fs::fstatfs(folder).map(|status| status.f_type as i64);
             let trusted = TRUSTED_FILE_SYSTEMS.iter().find(|(magic, _)| kind == Ok(*magic));
             let is_lazy = |name: &&str| self.conditions.lazy.iter().any(|lazy| lazy == name);
-            trusted.is_some_and(|(_, names)| !names.iter().any(|name| is_lazy(name)))
+            trusted.is_some_and(|(_, names)| !names.iter().any(is_lazy))
         });
     }
 

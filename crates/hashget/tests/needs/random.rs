@@ -190,7 +190,8 @@ fn deciding_options(choices: &mut Choices<'_>) -> PackOptions<'static> {
         _ => Vec::new(),
     };
     PackOptions {
-        exclude: patterns(choices),
+        // Of these, a pattern that matches nothing is no problem.
+        exclude_by_default: patterns(choices),
         skip: patterns(choices),
         min_size: choices.one_of(&[0, 0, 2, 3000]),
         max_fetch_ratio: choices.one_of(&[f64::INFINITY, 10.0, 1.0, 0.1]),
