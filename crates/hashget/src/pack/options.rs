@@ -50,7 +50,7 @@ pub enum ManifestVersion {
 
 /// Options of packing.
 pub struct PackOptions<'a> {
-    /// Patterns of what is excluded from the backup (see [`Globs`](crate::tree::Globs)). One that matches nothing is
+    /// Patterns of what is excluded from the backup (see [`Globs`]). One that matches nothing is
     /// named in a note.
     pub exclude: Vec<String>,
     /// Further ones, which may match nothing.

@@ -19,7 +19,7 @@ pub struct Held {
     pub extents: Option<Vec<Extent>>,
     /// The stamp of the file before it was read.
     pub stamp: Stamp,
-    /// Its size in bytes, holes included: that of the stamp, unless it was read [to its end](ContentsReader::to_end).
+    /// Its size in bytes, holes included: that of the stamp, unless it was read to its end.
     pub size: u64,
     /// Was all of it read, and was the stamp the same afterwards?
     pub steady: bool,
