@@ -8,14 +8,18 @@ use std::fs::{File, Permissions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, openat, syncfs};
 use rustix::io::Errno;
 use tempfile::{NamedTempFile, TempPath};
 
+mod name;
 mod takeover;
+
+pub use name::behind_links;
+use name::{check_name, folder_of};
 
 /// Ends the name of a file that is not complete.
 const SUFFIX: &str = ".part";
@@ -184,13 +188,6 @@ impl Seek for PendingFile {
     }
 }
 
-fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    }
-}
-
 /// What the temporary names of a file of this name begin with.
 fn temporary_start(name: &OsStr) -> Vec<u8> {
     let stem = &name.as_bytes()[..name.len().min(STEM_BYTES)];
@@ -205,45 +202,6 @@ fn sync_folder_of(path: &Path, file: &File) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(syncfs(file)?),
         Err(error) => Err(error),
     }
-}
-
-/// The most links that are followed from one name to a file.
-const MOST_LINKS: usize = 40;
-
-/// The path that a file has, or would have, at the end of the symbolic links that `path` leads through.
-pub fn behind_links(path: &Path) -> PathBuf {
-    if let Ok(real) = path.canonicalize() {
-        return real;
-    }
-    let mut end = path.to_owned();
-    for _ in 0..MOST_LINKS {
-        match end.read_link() {
-            Ok(target) => end = folder_of(&end).join(target),
-            Err(_) => return end,
-        }
-    }
-    path.to_owned()
-}
-
-/// Can a file get this name, replacing what has it?
-fn check_name(path: &Path) -> io::Result<()> {
-    let found = match path.symlink_metadata() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        found => found?,
-    };
-    if path.metadata().is_ok_and(|found| !found.is_file()) {
-        let problem = "it is a device, a pipe or a socket, which is not replaced";
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
-    }
-    let user = rustix::process::geteuid();
-    let folder = folder_of(path).metadata()?;
-    let is_sticky = folder.mode() & 0o1000 != 0;
-    let may = [found.uid(), folder.uid()].contains(&user.as_raw()) || user.is_root();
-    if is_sticky && !may {
-        let problem = "another user's file has this name, and only that user may replace it here";
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, problem));
-    }
-    Ok(())
 }
 
 /// A path that leads to an open file, whether it has a name or not.
@@ -275,6 +233,8 @@ fn writer_of<'n>(name: &'n OsStr, start: &[u8]) -> Option<&'n str> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
     use super::*;
 
     const MODE: u32 = 0o640;
@@ -380,20 +340,6 @@ mod tests {
             assert_eq!(mode(), kept & 0o777);
             fs_err::remove_file(&path).unwrap();
         }
-    }
-
-    #[test]
-    fn links_lead_to_the_file_that_is_there_or_will_be() {
-        let folder = tempfile::tempdir().unwrap();
-        let top = fs_err::canonicalize(folder.path()).unwrap();
-        for (target, name) in [("b", "a"), ("c", "b"), ("loop", "loop")] {
-            std::os::unix::fs::symlink(target, top.join(name)).unwrap();
-        }
-        assert_eq!(behind_links(&top.join("a")), top.join("c"));
-        fs_err::write(top.join("c"), "").unwrap();
-        assert_eq!(behind_links(&top.join("a")), top.join("c"));
-        assert_eq!(behind_links(&top.join("loop")), top.join("loop"));
-        assert_eq!(behind_links(Path::new("new")), Path::new("new"));
     }
 
     #[test]
