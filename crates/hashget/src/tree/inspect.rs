@@ -155,22 +155,34 @@ pub(super) fn stamp_of(file: &File) -> io::Result<(Stamp, u64)> {
 }
 
 /// The largest attribute list or value that Linux allows.
-const XATTR_MAX: usize = 64 * 1024;
+pub(crate) const XATTR_MAX: usize = 64 * 1024;
+
+/// The list of attribute names that `list` writes into a buffer: each ends with a NUL byte.
+///
+/// # Errors
+/// Those of `list`, except that the buffer was too small.
+pub(crate) fn xattr_list(
+    list: impl Fn(&mut [u8]) -> rustix::io::Result<usize>,
+) -> rustix::io::Result<Vec<u8>> {
+    // Mostly there are few, or none, which takes no memory.
+    let mut small = [0; 512];
+    match list(&mut small) {
+        Err(Errno::RANGE) => {
+            let mut large = vec![0; XATTR_MAX];
+            let length = list(&mut large)?;
+            large.truncate(length);
+            Ok(large)
+        }
+        result => result.map(|length| small[..length].to_vec()),
+    }
+}
 
 fn read_xattrs(
     list: impl Fn(&mut [u8]) -> rustix::io::Result<usize>,
     get: impl Fn(&CStr, &mut [u8]) -> rustix::io::Result<usize>,
 ) -> Attributes {
-    let (mut small, mut large) = ([0; 256], Vec::new());
     let mut found = Attributes { xattrs: Xattrs::default(), problem: None };
-    let names = match list(&mut small) {
-        Err(Errno::RANGE) => {
-            large.resize(XATTR_MAX, 0);
-            list(&mut large).map(|length| &large[..length])
-        }
-        result => result.map(|length| &small[..length]),
-    };
-    let names = match names {
+    let names = match xattr_list(list) {
         Ok(names) => names,
         // The file system does not support attributes.
         Err(Errno::NOTSUP | Errno::NOSYS) => return found,

@@ -33,6 +33,7 @@ pub use file_systems::FileSystems;
 pub(crate) use find::Finder;
 pub use globs::{BadGlob, Globs};
 pub use inspect::{InspectedFile, Stamp, inspect_open_file};
+pub(crate) use inspect::{XATTR_MAX, xattr_list};
 pub use open::TreeRoot;
 pub(crate) use open::need_procfs;
 pub use through_links::literally;

@@ -9,13 +9,11 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 use rustix::fs::{AtFlags, Dir, FileType, OFlags, Stat, makedev};
 use rustix::io::Errno;
 
-use super::metadata::{SET_ID, XATTR_MAX, difference_of_xattr, is_of_the_tree, same_mtime};
+use super::metadata::{SET_ID, difference_of_xattr, is_of_the_tree, same_mtime};
 use super::{PlaceError, Target, beneath, parent_of};
 use crate::model::{Kind, Metadata, RelPath, Xattrs};
 use crate::restore::differences::Difference;
-
-/// Attribute names that fit into this need no second question.
-const LIST_BYTES: usize = 512;
+use crate::tree::{XATTR_MAX, xattr_list};
 
 /// Something on the disk.
 pub(in crate::restore) struct Look<'f> {
@@ -163,18 +161,9 @@ impl Look<'_> {
                 found.push(difference);
             }
         };
-        let mut small = [0; LIST_BYTES];
-        let mut large = Vec::new();
-        let names = match self.list_xattrs(&mut small) {
-            Err(Errno::RANGE) => {
-                large.resize(XATTR_MAX, 0);
-                self.list_xattrs(&mut large).map(|length| &large[..length])
-            }
-            result => result.map(|length| &small[..length]),
-        };
-        let names = match names {
+        let names = match xattr_list(|buffer| self.list_xattrs(buffer)) {
             Ok(names) => names,
-            Err(Errno::NOTSUP | Errno::NOSYS) => &[],
+            Err(Errno::NOTSUP | Errno::NOSYS) => Vec::new(),
             Err(_) => return add(Difference::Unseen),
         };
         let names = || names.split(|&byte| byte == 0).filter(|name| !name.is_empty());

@@ -15,11 +15,10 @@ use rustix::io::Errno;
 use super::{PlaceError, Target};
 use crate::model::{Metadata, RelPath, Xattrs};
 use crate::restore::differences::Difference;
+use crate::tree::{XATTR_MAX, xattr_list};
 
 /// The bits that lend the owner's rights to whoever runs a file.
 pub(super) const SET_ID: u32 = 0o6000;
-/// The largest attribute value and list that Linux has.
-pub(super) const XATTR_MAX: usize = 64 * 1024;
 
 /// The group's right to write.
 const GROUP: u32 = 0o020;
@@ -93,15 +92,8 @@ impl Open<'_> {
 
     /// The names of its attributes.
     fn xattr_names(self) -> rustix::io::Result<Vec<CString>> {
-        let mut small = [0; 512];
-        let list = match self.list_xattrs(&mut small) {
-            Ok(length) => small[..length].to_vec(),
-            Err(Errno::RANGE) => {
-                let mut large = vec![0; XATTR_MAX];
-                let length = self.list_xattrs(&mut large)?;
-                large.truncate(length);
-                large
-            }
+        let list = match xattr_list(|buffer| self.list_xattrs(buffer)) {
+            Ok(list) => list,
             // A file system without attributes, or a system without /proc.
             Err(Errno::NOTSUP | Errno::NOSYS | Errno::NOENT) => Vec::new(),
             Err(error) => return Err(error),
