@@ -153,6 +153,11 @@ pub(crate) fn without_urls_of(before: &str, text: &str) -> String {
     text
 }
 
+/// The end of a list of names of which `more` further ones are not named: ` and 3 more`, or nothing.
+pub fn and_more(more: usize) -> String {
+    if more > 0 { format!(" and {more} more") } else { String::new() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

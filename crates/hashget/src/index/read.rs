@@ -12,7 +12,7 @@ use crate::formats::{self, FormatError, Input, Visitor, VisitorError};
 use crate::limits::Limits;
 use crate::model::{HashingReader, Kind, Member, RelPath, Signature, counted, escaped};
 use crate::monitor::{Interrupted, Monitor, ProblemKind, Running, Step, Total};
-use crate::wording::one_line;
+use crate::wording::{and_more, one_line};
 
 /// What is inside a package.
 pub(super) struct Contents {
@@ -126,10 +126,7 @@ impl PassedOver {
 
     fn message(&self, reason: &str) -> String {
         let members = counted(self.count as u64, "member", "members");
-        let more = match self.count - self.names.len() {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
+        let more = and_more(self.count - self.names.len());
         format!("{members} passed over: {reason}: {}{more}", self.names.join(", "))
     }
 }

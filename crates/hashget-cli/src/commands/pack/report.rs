@@ -9,6 +9,7 @@ use std::path::Path;
 use hashget::archive::host_of;
 use hashget::model::{Amount, total_bytes};
 use hashget::pack::{DetectorUse, Heavy, PackageUse, Summary};
+use hashget::wording::and_more;
 use serde_json::json;
 
 use super::destination::{Destination, Medium};
@@ -92,10 +93,7 @@ pub(crate) fn unreliable(names: &[String], verbose: bool) -> String {
     const SHOWN: usize = 10;
     let shown = if verbose { names.len() } else { SHOWN.min(names.len()) };
     let listed: Vec<String> = names[..shown].iter().map(|name| safe(name)).collect();
-    let more = match names.len() - shown {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
+    let more = and_more(names.len() - shown);
     let number = counted(u64::try_from(names.len()).unwrap_or(u64::MAX), "package", "packages");
     let listed = listed.join(" ");
     format!("{number} not relied on, without a permanent URL: {listed}{more}")

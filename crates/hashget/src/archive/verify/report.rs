@@ -10,6 +10,7 @@ use crate::archive::host_of;
 use crate::fetch::shown;
 use crate::hashdb::CheckOutcome;
 use crate::monitor::{Monitor, ProblemKind};
+use crate::wording::and_more;
 
 /// Up to this number, the packages of one host have a message each.
 const FEW: usize = 3;
@@ -124,8 +125,7 @@ fn dependents(package: &VerifiedPackage) -> String {
     let more = package.files.len().saturating_sub(NAMED);
     let mut parts = Vec::new();
     if !named.is_empty() {
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        parts.push(format!("{}{more}", named.join(", ")));
+        parts.push(format!("{}{}", named.join(", "), and_more(more)));
     }
     parts.extend(
         package.under.iter().map(|under| format!("everything that it gives below \"{under}\"")),
