@@ -11,20 +11,23 @@ use crate::tree::Entries;
 /// Bytes of an extended header besides the names and values of attributes, and for each attribute besides these.
 const REST_BYTES: u64 = 4096;
 
-/// Drops the attributes that do not fit beside a path, and a link's target, of so many bytes. Returns whether they did
+/// Drops the attributes if they do not fit beside a path, and a link's target, of so many bytes. Returns whether they did
 /// not.
 pub(super) fn drop_too_large(names: u64, metadata: &mut Metadata) -> bool {
-    // A name may be escaped, three bytes for each.
-    let sizes = metadata.xattrs.iter().map(|(name, value)| {
-        let size = (3 * name.len()).saturating_add(value.len());
-        REST_BYTES / 64 + u64::try_from(size).unwrap_or(u64::MAX)
-    });
-    let is_too_large =
-        !metadata.xattrs.is_empty() && total_bytes(sizes.chain([names, REST_BYTES])) > HEADER_BYTES;
+    let is_too_large = are_too_large(names, &metadata.xattrs);
     if is_too_large {
         metadata.xattrs = Xattrs::default();
     }
     is_too_large
+}
+
+fn are_too_large(names: u64, xattrs: &Xattrs) -> bool {
+    // A name may be escaped, three bytes for each.
+    let sizes = xattrs.iter().map(|(name, value)| {
+        let size = (3 * name.len()).saturating_add(value.len());
+        REST_BYTES / 64 + u64::try_from(size).unwrap_or(u64::MAX)
+    });
+    !xattrs.is_empty() && total_bytes(sizes.chain([names, REST_BYTES])) > HEADER_BYTES
 }
 
 /// The bytes of an entry's names: its path and, of a link, where it points.
@@ -40,13 +43,11 @@ pub(super) fn names_of(entry: &Entry) -> u64 {
 /// Drops from all entries the attributes that do not fit into an archive.
 pub(super) fn fit(entries: &mut Entries, monitor: &dyn Monitor) {
     for index in 0..entries.len() {
-        if entries[index].metadata.xattrs.is_empty() {
-            continue;
-        }
-        let mut entry = entries[index].clone();
-        if drop_too_large(names_of(&entry), &mut entry.metadata) {
+        let entry = &entries[index];
+        if are_too_large(names_of(entry), &entry.metadata.xattrs) {
             report(&entry.path, monitor);
-            entries.set_metadata(index, entry.metadata);
+            let metadata = Metadata { xattrs: Xattrs::default(), ..entry.metadata.clone() };
+            entries.set_metadata(index, metadata);
         }
     }
 }
