@@ -3,7 +3,7 @@
 //! Invariant: a configuration that was read successfully is valid. An error names the file, the line and the
 //! key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use hashget::detectors::{self, Rule, RuleConfig};
@@ -39,7 +39,7 @@ pub(crate) struct Config {
     /// Permanent archives of distributions' packages.
     #[serde(default)]
     archive: Vec<Archive>,
-    /// Limits on requests, by host.
+    /// What is known about hosts, by name.
     #[serde(default)]
     host: BTreeMap<String, Host>,
     /// The user's own detectors.
@@ -71,7 +71,7 @@ struct Archive {
     repositories: Option<String>,
 }
 
-/// Limits on requests to a host.
+/// Limits on requests to a host, and whether everybody can reach it.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Host {
@@ -79,6 +79,8 @@ struct Host {
     connections: Option<usize>,
     #[serde(default, deserialize_with = "rate")]
     requests_per_second: Option<f64>,
+    #[serde(default)]
+    public: bool,
 }
 
 impl Config {
@@ -150,6 +152,12 @@ impl Config {
                 (name.to_ascii_lowercase(), limits)
             })
             .collect()
+    }
+
+    /// The hosts that count as public, wherever they are.
+    pub(crate) fn public_hosts(&self) -> BTreeSet<String> {
+        let public = self.host.iter().filter(|(_, host)| host.public);
+        public.map(|(name, _)| name.to_ascii_lowercase()).collect()
     }
 }
 
@@ -264,6 +272,9 @@ mod tests {
             connections = 2
             requests_per_second = 2
 
+            [host."Packages.internal:8080"]
+            public = true
+
             [[rule]]
             name = "our-builds"
             path = "opt/*/VERSION"
@@ -280,6 +291,7 @@ mod tests {
         assert_eq!(archive.packages.as_deref(), Some("https://archive.example/packages/"));
         assert_eq!((&*archive.system, &archive.repositories), ("fedora", &None));
         assert_eq!(config.hosts()["snapshot.example"].connections, 2);
+        assert!(config.public_hosts().iter().eq(["packages.internal:8080"]));
         assert_eq!(config.rules.len(), 1);
     }
 

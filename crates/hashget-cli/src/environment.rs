@@ -118,6 +118,7 @@ impl<'a> Environment<'a> {
             pools: self.surroundings.pools(&self.global.pool, &self.config.pool)?,
             mirrors: self.mirrors(),
             hosts: self.config.hosts(),
+            public_hosts: self.config.public_hosts(),
             offline: self.global.offline,
             limits: self.limits.clone(),
             proxy: self.config.proxy.clone(),

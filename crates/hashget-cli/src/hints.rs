@@ -41,12 +41,21 @@ fn hashdb_location(error: &anyhow::Error) -> Option<&str> {
 
 fn of_class(class: ErrorClass, offline: bool) -> Option<&'static str> {
     Some(match class {
-        ErrorClass::NotFound | ErrorClass::Unreachable | ErrorClass::Refused if offline => {
+        ErrorClass::NotFound
+        | ErrorClass::Denied
+        | ErrorClass::Unreachable
+        | ErrorClass::Refused
+            if offline =>
+        {
             "with --offline only pools and the cache are asked: leave it out, or give a folder that has the \
              package with --pool"
         }
         ErrorClass::NotFound => {
             "check the URL; if you have the file elsewhere, give its folder with --pool, or index it with --file"
+        }
+        ErrorClass::Denied => {
+            "only what everybody can download is a package; if you have the file, give its folder with --pool, or \
+             leave it out"
         }
         ErrorClass::Unreachable => {
             "check the network and try again (downloads continue where they stopped), or give a folder \

@@ -103,8 +103,10 @@ fn index() {
 fn pack() {
     let (machine, origin) = (machine(), Origin::start());
     origin.always("/refused.tar", Fault::Status(403));
+    origin.always("/broken.tar", Fault::Status(501));
     let hint = |name: &str| format!("{{\"project\":\"x\",\"url\":\"{}\"}}", origin.url(name));
     machine.write("hints/refused/hashget-hint.json", hint("/refused.tar"));
+    machine.write("hints/broken/hashget-hint.json", hint("/broken.tar"));
     machine.write("hints/gone/hashget-hint.json", hint("/gone.tar"));
     set_times(&machine, "hints");
     Transcript::new(&machine)

@@ -105,6 +105,6 @@ fn detectors_tell_what_they_did_and_a_package_that_is_not_there_is_no_failure() 
         &gone,
     ]);
     // A place that cannot be reached is another matter.
-    origin.always("/gone.tar", hashget_testkit::origin::Fault::Status(403));
+    origin.always("/gone.tar", hashget_testkit::origin::Fault::Status(501));
     machine.hashget(&["pack", "tree", "-f", "a.tar"]).expect(5);
 }

@@ -19,6 +19,8 @@ pub enum ErrorClass {
     BadRule,
     /// No source has the package.
     NotFound,
+    /// A server gives the package only to those who have a login, or to nobody.
+    Denied,
     /// A server could not be reached, or kept failing.
     Unreachable,
     /// The URL is not one that may be fetched.
@@ -82,7 +84,9 @@ impl ErrorClass {
     pub fn problem_kind(self) -> ProblemKind {
         match self {
             Self::NoPermanentUrl => ProblemKind::Note,
-            Self::NotFound | Self::Unreachable | Self::Refused => ProblemKind::Unreachable,
+            Self::NotFound | Self::Denied | Self::Unreachable | Self::Refused => {
+                ProblemKind::Unreachable
+            }
             Self::WrongBytes
             | Self::BadAnswer
             | Self::DamagedPackage
@@ -137,10 +141,11 @@ impl ErrorClass {
     /// The class of several sources' failures together: that of the one that tells most. A source that lied is
     /// the graver news, a server that may work again tomorrow the more useful one than a server that has no such file.
     pub(crate) fn of_several(classes: impl Iterator<Item = Self>) -> Option<Self> {
-        const FIRST: [ErrorClass; 6] = [
+        const FIRST: [ErrorClass; 7] = [
             ErrorClass::Interrupted,
             ErrorClass::WrongBytes,
             ErrorClass::Unreachable,
+            ErrorClass::Denied,
             ErrorClass::NotFound,
             ErrorClass::Refused,
             ErrorClass::DownloadNotKept,

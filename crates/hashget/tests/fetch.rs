@@ -35,7 +35,7 @@ fn bytes(count: usize) -> Vec<u8> {
 
 fn wanted(url: String, content: &[u8]) -> Wanted {
     let (sha256, size) = (Some(Digest::of(content)), Some(content.len() as u64));
-    Wanted { name: None, url, also: Vec::new(), sha256, size }
+    Wanted { url, sha256, size, ..Wanted::default() }
 }
 
 fn pool_path(content: &[u8]) -> String {

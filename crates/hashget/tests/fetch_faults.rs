@@ -12,7 +12,7 @@ use hashget::fetch::{FetchError, Source as _, Wanted};
 use hashget::model::Digest;
 use hashget::monitor::{Event, Monitor, Progress, Silent};
 use hashget_testkit::origin::{Fault, Origin};
-use stage::Outcome::{Mismatch, NotFound, Refused, Right, Transient, Unreachable};
+use stage::Outcome::{Denied, Mismatch, NotFound, Refused, Right, Transient, Unreachable};
 use stage::{SIZE, Stage, bytes};
 
 #[test]
@@ -25,8 +25,11 @@ fn on_a_first_fetch() {
         (Fault::Status(404), NotFound, 1, None),
         (Fault::Status(410), NotFound, 1, None),
         (Fault::Status(400), Unreachable, 1, None),
-        (Fault::Status(401), Unreachable, 1, None),
-        (Fault::Status(403), Unreachable, 1, None),
+        (Fault::Status(401), Denied, 1, None),
+        (Fault::Status(402), Denied, 1, None),
+        (Fault::Status(403), Denied, 1, None),
+        (Fault::Status(451), Denied, 1, None),
+        (Fault::Status(407), Unreachable, 1, None),
         (Fault::Status(204), Unreachable, 1, None),
         (Fault::Status(206), Unreachable, 1, None),
         (Fault::Status(304), Unreachable, 1, None),
@@ -106,7 +109,7 @@ fn on_a_resume() {
         (Fault::Garbage, Transient, 1, Some(100_000)),
         (Fault::Status(503), Transient, 1, Some(100_000)),
         (Fault::Status(404), NotFound, 1, None),
-        (Fault::Status(403), Unreachable, 1, None),
+        (Fault::Status(403), Denied, 1, None),
         (Fault::RedirectTo("/p?again".to_owned()), Right, 2, None),
         (Fault::RedirectLoop, Unreachable, 1, None),
     ];
@@ -255,13 +258,7 @@ fn a_body_encoded_on_the_way_is_not_taken_for_the_file() {
     // Servers call files so that they send as they are.
     stage.origin.serve("/p.tar.gz", stage.content.clone());
     stage.origin.always("/p.tar.gz", Fault::Encoded);
-    let wanted = Wanted {
-        name: None,
-        url: stage.origin.url("/p.tar.gz"),
-        also: vec![],
-        sha256: None,
-        size: None,
-    };
+    let wanted = Wanted { url: stage.origin.url("/p.tar.gz"), ..Wanted::default() };
     let fetched = stage.source.fetch(&wanted, &Silent).unwrap();
     assert_eq!(fetched.sha256, Digest::of(&stage.content));
 }
@@ -271,8 +268,7 @@ fn what_may_not_be_fetched_is_refused_without_a_request() {
     let stage = Stage::new();
     let with_password = stage.origin.url("/p").replace("http://", "http://me:secret@");
     for url in ["file:///etc/passwd", "ftp://example.org/p", "not a url", "", &with_password] {
-        let wanted =
-            Wanted { name: None, url: url.to_owned(), also: vec![], sha256: None, size: None };
+        let wanted = Wanted { url: url.to_owned(), ..Wanted::default() };
         let error = stage.source.fetch(&wanted, &Silent).unwrap_err();
         assert!(matches!(error, FetchError::Refused { .. }), "{error:?}");
         assert!(!format!("{error:?} {error}").contains("secret"), "{error:?}");
@@ -285,7 +281,7 @@ fn a_server_that_is_not_there_is_named() {
     let origin = Origin::start();
     let url = origin.url("/p");
     drop(origin);
-    let wanted = Wanted { name: None, url: url.clone(), also: vec![], sha256: None, size: None };
+    let wanted = Wanted { url: url.clone(), ..Wanted::default() };
     let error = Stage::new().source.fetch(&wanted, &Silent).unwrap_err();
     assert!(matches!(error, FetchError::Transient { .. }), "{error:?}");
     assert!(error.to_string().contains(&url), "{error}");
@@ -295,7 +291,7 @@ fn a_server_that_is_not_there_is_named() {
 fn a_server_that_does_not_speak_tls_is_an_error() {
     let stage = Stage::new();
     let url = stage.origin.url("/p").replace("http://", "https://");
-    let wanted = Wanted { name: None, url: url.clone(), also: vec![], sha256: None, size: None };
+    let wanted = Wanted { url: url.clone(), ..Wanted::default() };
     let error = stage.source.fetch(&wanted, &Silent).unwrap_err();
     assert!(matches!(error, FetchError::Unreachable { .. }), "{error:?}");
     assert!(error.to_string().contains(&url), "{error}");
@@ -306,7 +302,7 @@ fn no_message_can_move_a_terminal() {
     let stage = Stage::new();
     stage.origin.serve("/%1B[31m", stage.content.clone());
     let url = stage.origin.url("/\u{1b}[31m");
-    let wanted = Wanted { name: None, url, also: vec![], sha256: None, size: None };
+    let wanted = Wanted { url, ..Wanted::default() };
     let fetched = stage.source.fetch(&wanted, &Silent).unwrap();
     assert_eq!(fetched.from, stage.origin.url("/%1B[31m"));
     for fault in [
@@ -340,11 +336,9 @@ fn an_interrupted_download_is_resumed_later() {
     let stage = Stage::new();
     stage.origin.script("/p", [Fault::Stall(200_000)]);
     let wanted = Wanted {
-        name: None,
         url: stage.origin.url("/p"),
-        also: vec![],
         sha256: Some(Digest::of(&stage.content)),
-        size: None,
+        ..Wanted::default()
     };
     let monitor = UntilFirstBytes(Mutex::default());
     let error = stage.source.fetch(&wanted, &monitor).unwrap_err();

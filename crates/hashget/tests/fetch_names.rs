@@ -39,11 +39,10 @@ fn a_download_is_not_written_through_a_link_or_into_a_file_with_another_name() {
         };
         let cache = Cache::new(dir, Box::new(HttpOrigin::new(options)));
         let wanted = Wanted {
-            name: None,
             url: url.clone(),
-            also: Vec::new(),
             sha256: Some(sha256),
             size: Some(content.len() as u64),
+            ..Wanted::default()
         };
         let mut fetched = Vec::new();
         cache.fetch(&wanted, &Silent).unwrap().file.read_to_end(&mut fetched).unwrap();

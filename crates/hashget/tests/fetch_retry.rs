@@ -36,11 +36,10 @@ fn patient(faults: Vec<Fault>) -> (Origin, Result<Fetched, FetchError>, Duration
     let stage = Stage::new();
     stage.origin.script("/p", faults);
     let wanted = Wanted {
-        name: None,
         url: stage.origin.url("/p"),
-        also: vec![],
         sha256: Some(Digest::of(&stage.content)),
         size: Some(SIZE as u64),
+        ..Wanted::default()
     };
     let clock = Arc::new(Waits::default());
     let retry =
@@ -115,11 +114,10 @@ fn a_long_download_may_break_off_often_as_long_as_it_moves_on() {
     stage.origin.serve("/p", content.clone());
     stage.origin.always("/p", Fault::Truncate(1 << 20));
     let wanted = Wanted {
-        name: None,
         url: stage.origin.url("/p"),
-        also: vec![],
         sha256: Some(Digest::of(&content)),
         size: Some(10 << 20),
+        ..Wanted::default()
     };
     let retry = |source: HttpOrigin| {
         Retry::with_clock(source, RetryOptions::default(), Arc::new(Waits::default()))
@@ -153,8 +151,7 @@ impl Monitor for OneSecond<'_> {
 fn waiting_can_be_interrupted() {
     let stage = Stage::new();
     stage.origin.script("/p", [Fault::RetryAfter(503, 100)]);
-    let wanted =
-        Wanted { name: None, url: stage.origin.url("/p"), also: vec![], sha256: None, size: None };
+    let wanted = Wanted { url: stage.origin.url("/p"), ..Wanted::default() };
     let clock = Arc::new(Waits::default());
     let retry =
         Retry::with_clock(stage.source, RetryOptions::default(), Arc::<Waits>::clone(&clock));
@@ -168,11 +165,10 @@ fn a_host_that_was_given_up_gets_one_request_after_the_cool_down() {
     let stage = Stage::new();
     stage.origin.always("/p", Fault::Drop);
     let wanted = |path: &str| Wanted {
-        name: None,
         url: stage.origin.url(path),
-        also: vec![],
         sha256: Some(Digest::of(&stage.content)),
         size: Some(SIZE as u64),
+        ..Wanted::default()
     };
     let (clock, options) = (Arc::new(Waits::default()), RetryOptions::default());
     let source = HttpOrigin::new(OriginOptions::default());

@@ -11,14 +11,14 @@ mod stage;
 use conformance::{Fixture, check};
 use hashget::fetch::{
     ByteRange, FetchError, FetchOptions, HttpOrigin, MirrorRule, Mirrors, Offline, OriginOptions,
-    Retry, RetryOptions, Web, standard_sources,
+    Reach, Retry, RetryOptions, Web, standard_sources,
 };
 use hashget::monitor::{Recorder, Silent};
 use hashget_testkit::origin::Fault;
 use stage::{SIZE, Stage};
 
 fn range(stage: &Stage, first: u64, count: u64) -> Result<ByteRange, FetchError> {
-    stage.source.fetch_range(&stage.origin.url("/p"), first, count, &Silent)
+    stage.source.fetch_range(&stage.origin.url("/p"), Reach::Anywhere, first, count, &Silent)
 }
 
 fn fixture<'w>(web: &'w dyn Web, stage: &Stage) -> Fixture<'w> {
@@ -82,8 +82,11 @@ fn offline_nothing_is_asked() {
     let stage = Stage::new();
     let options = FetchOptions { offline: true, ..FetchOptions::default() };
     for web in [&Offline as &dyn Web, &*standard_sources(&options).unwrap().web] {
-        let range = web.fetch_range(&stage.origin.url("/p"), 0, 1, &Silent).unwrap_err();
-        let page = web.fetch_page(&stage.origin.url("/p"), "*/*", 1, &Silent).unwrap_err();
+        let range =
+            web.fetch_range(&stage.origin.url("/p"), Reach::Anywhere, 0, 1, &Silent).unwrap_err();
+        let page = web
+            .fetch_page(&stage.origin.url("/p"), Reach::Anywhere, "*/*", 1, &Silent)
+            .unwrap_err();
         for error in [range, page] {
             assert!(matches!(error, FetchError::Refused { .. }), "{error:?}");
             assert!(error.to_string().contains("offline"), "{error}");
@@ -139,7 +142,9 @@ fn a_retry_asks_again_and_a_mirror_is_asked_in_turn() {
     let patient = Retry::new(HttpOrigin::new(OriginOptions::default()), options);
     let mirrors = Mirrors::new(vec![mirror_rule(&stage)], patient);
     let recorder = Recorder::default();
-    let found = mirrors.fetch_range("https://public.example/p", 10, 20, &recorder).unwrap();
+    let found = mirrors
+        .fetch_range("https://public.example/p", Reach::Anywhere, 10, 20, &recorder)
+        .unwrap();
     assert_eq!(found.bytes, stage.content[10..30]);
     assert_eq!(recorder.recorded().downloaded_bytes, 20);
 }

@@ -131,6 +131,7 @@ fn fetch(
                 also: package.also.clone(),
                 sha256: Some(package.sha256),
                 size: Some(package.size),
+                ..Wanted::default()
             };
             let mut fetched = files
                 .source

@@ -5,7 +5,7 @@
 use std::io::{self, Read, Write};
 
 use crate::error::ErrorClass;
-use crate::fetch::{FetchError, Source, Wanted, shown};
+use crate::fetch::{FetchError, Reach, Source, Wanted, shown};
 use crate::formats::{self, FormatError, Input, Visitor, VisitorError};
 use crate::limits::Limits;
 use crate::model::{Digest, HashingReader, Kind, Member, PackageRecord, RelPath};
@@ -83,6 +83,7 @@ impl PackageFiles<'_> {
             also: package.also.clone(),
             sha256: Some(package.sha256),
             size: Some(package.size),
+            reach: Reach::Anywhere,
         };
         let fetched = self.source.fetch(&wanted, monitor)?;
         let url = shown(&package.url);

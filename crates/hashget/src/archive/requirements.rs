@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::count;
-use crate::fetch::Wanted;
+use crate::fetch::{Reach, Wanted};
 use crate::model::manifest::{AnyManifest, Manifest, ManifestError, ManifestV1, Package};
 use crate::model::{
     Amount, Digest, Evidence, Kind, RelPath, Timestamp, display_name, escaped, own_name,
@@ -65,6 +65,7 @@ impl RequiredPackage {
             also: self.also.clone(),
             sha256: Some(self.sha256),
             size: self.size,
+            reach: Reach::Anywhere,
         }
     }
 

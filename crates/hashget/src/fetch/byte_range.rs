@@ -4,13 +4,14 @@
 
 use super::download::Download;
 use super::http::{Exchange, Head};
-use super::{ByteRange, FetchError};
+use super::{ByteRange, FetchError, Stated};
 
 impl Download<'_> {
     /// Requests `count` bytes from position `first` on.
     pub(super) fn byte_range(&self, first: u64, count: u64) -> Result<ByteRange, FetchError> {
         if count == 0 {
-            return Ok(ByteRange { bytes: Vec::new(), total: None, alone: true });
+            let stated = Stated::default();
+            return Ok(ByteRange { bytes: Vec::new(), total: None, alone: true, stated });
         }
         let last = first.saturating_add(count - 1);
         let exchange = self.answered(vec![("range", format!("bytes={first}-{last}"))])?;
@@ -25,7 +26,8 @@ impl Download<'_> {
             },
             416 => {
                 let total = range_of(head).and_then(|range| range.1);
-                return Ok(ByteRange { bytes: Vec::new(), total, alone: true });
+                let stated = Stated::default();
+                return Ok(ByteRange { bytes: Vec::new(), total, alone: true, stated });
             }
             _ => return Err(self.status_error(head)),
         };
@@ -34,7 +36,9 @@ impl Download<'_> {
         if (bytes.len() as u64) < count && total.is_some_and(|total| total > end) {
             return Err(self.transient("the answer ended too early".to_owned(), None));
         }
-        Ok(ByteRange { bytes, total, alone: head.status == 206 })
+        let alone = head.status == 206;
+        let stated = exchange.stated(!alone || (first == 0 && total == Some(end)));
+        Ok(ByteRange { bytes, total, alone, stated })
     }
 
     /// Requests a page of the media types in `accept`; its first `most` bytes.

@@ -12,7 +12,7 @@ use super::file_digest::{Unproven, digest_of, hash_start};
 use super::http::{Client, Exchange, Head, Pace, Trouble};
 use super::origin::OriginOptions;
 use super::unfinished::{Note, Unfinished};
-use super::{FetchError, Wanted};
+use super::{FetchError, Reach, Wanted};
 use crate::model::{Digest, escaped};
 use crate::monitor::{Monitor, Running, Step, Total};
 
@@ -110,25 +110,42 @@ impl Download<'_> {
     ) -> Result<Exchange, FetchError> {
         headers.push(("accept-encoding", "identity".to_owned()));
         let mut target = self.target.clone();
-        let mut visited = BTreeSet::new();
-        let mut public_only = false;
+        let (mut visited, mut redirects) = (BTreeSet::new(), Vec::new());
         loop {
+            let public_only = self.is_public_only(&target, visited.is_empty());
+            if public_only && target.is_private_by_name() {
+                let problem = if visited.is_empty() {
+                    "it is in a private network, and only a file of the tree names it"
+                } else {
+                    "a public server redirects to a private network"
+                };
+                return Err(refused(target.as_str(), problem));
+            }
             let permit = self.options.politeness.enter(&target.host(), self.monitor)?;
-            let exchange = self
+            let mut exchange = self
                 .client
                 .get(&target, headers.clone(), public_only, permit, self.monitor)
-                .map_err(|trouble| self.trouble(trouble, false))?;
-            let Some(location) = redirect(&exchange.head) else { return Ok(exchange) };
+                .map_err(|trouble| match trouble {
+                    Trouble::Refused(problem) => refused(target.as_str(), &problem),
+                    trouble => self.trouble(trouble, false),
+                })?;
+            let Some(location) = redirect(&exchange.head) else {
+                exchange.redirects = redirects;
+                return Ok(exchange);
+            };
             visited.insert(target.as_str().to_owned());
             let next = target.join(location)?;
             self.check_redirect(&target, &next, &visited)?;
-            public_only = !self.target.is_private();
-            if public_only && next.is_private_by_name() {
-                let problem = "a public server redirects to a private network";
-                return Err(refused(next.as_str(), problem));
-            }
+            redirects.push(exchange.head);
             target = next;
         }
+    }
+
+    /// May a request to `target` only go to public addresses? A redirect of a public server may not lead elsewhere.
+    fn is_public_only(&self, target: &FetchUrl, is_first: bool) -> bool {
+        let by_name = self.wanted.reach == Reach::PublicOnly;
+        (by_name || (!is_first && !self.target.is_private()))
+            && !target.is_of(&self.options.public_hosts)
     }
 
     fn check_redirect(
@@ -283,6 +300,10 @@ impl Download<'_> {
         let problem = format!("the server answers {} {reason}", head.status);
         match head.status {
             404 | 410 => FetchError::NotFound { from: self.target.host(), url },
+            401 | 402 | 403 | 451 => {
+                let status = format!("{} {reason}", head.status);
+                FetchError::Denied { from: self.target.host(), url, status }
+            }
             408 | 425 | 429 | 500 | 502 | 503 | 504 => {
                 let retry_after = head.header("retry-after").and_then(pause_asked);
                 self.transient(problem, retry_after)

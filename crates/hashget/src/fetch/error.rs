@@ -21,6 +21,16 @@ pub enum FetchError {
         /// What was wanted.
         url: String,
     },
+    /// The server refuses access: it wants a login or a payment, or withholds it (401, 402, 403, 451).
+    #[error("{from} refuses access to {url} ({status})")]
+    Denied {
+        /// Which server.
+        from: String,
+        /// The URL.
+        url: String,
+        /// The status.
+        status: String,
+    },
     /// The source has something else than what was requested.
     #[error("{from} gave other bytes: expected {expected}, found {found}")]
     Mismatch {
@@ -105,6 +115,7 @@ impl FetchError {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::NotFound { .. } => ErrorClass::NotFound,
+            Self::Denied { .. } => ErrorClass::Denied,
             Self::Mismatch { .. } => ErrorClass::WrongBytes,
             Self::Unreachable { .. } | Self::Transient { .. } | Self::NotAsked { .. } => {
                 ErrorClass::Unreachable
@@ -138,11 +149,23 @@ impl FetchError {
         }
     }
 
-    /// The source that answered that it does not have it, if no source failed otherwise. Hosts that were given up
-    /// count less than an answer.
+    /// Did a server refuse access, and no source fail otherwise?
+    pub fn is_denied(&self) -> bool {
+        match self {
+            Self::Denied { .. } => true,
+            Self::All { errors } => {
+                self.not_found().is_some() && errors.iter().any(Self::is_denied)
+            }
+            _ => false,
+        }
+    }
+
+    /// The source that answered that it does not have it, or gives it to nobody without a login
+    /// ([`is_denied`](Self::is_denied)), if no source failed otherwise. Hosts that were given up count less than an
+    /// answer.
     pub fn not_found(&self) -> Option<&str> {
         match self {
-            Self::NotFound { from, .. } => Some(from),
+            Self::NotFound { from, .. } | Self::Denied { from, .. } => Some(from),
             Self::All { errors } => {
                 let absent = |error: &Self| error.not_found().or(error.not_asked()).is_some();
                 let absent = errors.iter().all(absent);
@@ -156,6 +179,10 @@ impl FetchError {
     pub(crate) fn copied(&self) -> Self {
         match self {
             Self::NotFound { from, url } => Self::NotFound { from: from.clone(), url: url.clone() },
+            Self::Denied { from, url, status } => {
+                let (from, url, status) = (from.clone(), url.clone(), status.clone());
+                Self::Denied { from, url, status }
+            }
             Self::Mismatch { from, expected, found, .. } => {
                 let (from, expected, found) = (from.clone(), expected.clone(), found.clone());
                 Self::Mismatch { from, expected, found, file: None }
@@ -184,7 +211,7 @@ impl FetchError {
     /// Does it show that the host answered, or that it did not? `None` if it says nothing about the host.
     pub(super) fn answered(&self) -> Option<bool> {
         match self {
-            Self::NotFound { .. } | Self::Mismatch { .. } => Some(true),
+            Self::NotFound { .. } | Self::Denied { .. } | Self::Mismatch { .. } => Some(true),
             Self::Unreachable { answered, .. } | Self::Transient { answered, .. } => {
                 Some(*answered)
             }

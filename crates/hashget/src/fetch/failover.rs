@@ -78,7 +78,7 @@ pub(super) fn tell_mismatch(error: &FetchError, wanted: &Wanted, monitor: &dyn M
 }
 
 /// Combines the errors of several sources. Bytes whose files may still be proven one by one come first;
-/// `NotFound` is reported only if no source failed otherwise. Beside it, `NotAsked` is reported too: a host that was
+/// `NotFound` and `Denied` are reported only if no source failed otherwise. Beside it, `NotAsked` is reported too: a host that was
 /// given up may have what the others do not have.
 pub(super) fn combine(errors: Vec<FetchError>) -> FetchError {
     let mut flat = Vec::new();
@@ -89,9 +89,11 @@ pub(super) fn combine(errors: Vec<FetchError>) -> FetchError {
         return flat.swap_remove(position);
     }
     let (mut absent, mut errors): (Vec<_>, Vec<_>) =
-        flat.into_iter().partition(|error| matches!(error, FetchError::NotFound { .. }));
+        flat.into_iter().partition(|error| error.not_found().is_some());
     if errors.iter().all(|error| matches!(error, FetchError::NotAsked { .. })) {
-        errors.extend(absent.pop());
+        // What one server refuses, another login might get.
+        let denied = absent.iter().rposition(FetchError::is_denied);
+        errors.extend(denied.map(|position| absent.swap_remove(position)).or_else(|| absent.pop()));
     }
     match errors.len() {
         1 => errors.remove(0),

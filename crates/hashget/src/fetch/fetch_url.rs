@@ -2,6 +2,7 @@
 //!
 //! Invariant: a [`FetchUrl`] is an http or https URL without credentials; no message shows any.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs as _};
 
 use ureq::config::Config;
@@ -12,6 +13,9 @@ use url::{Host, Url};
 
 use super::FetchError;
 use crate::model::escaped;
+
+/// Top-level domains that exist only inside private networks (RFC 6761, RFC 6762, and the one that is reserved for them).
+const PRIVATE_NAMES: &[&str] = &["localhost", "local", "internal"];
 
 /// A URL that may be fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +77,13 @@ impl FetchUrl {
         }
     }
 
+    /// Is its host (or its host and port) one of these?
+    pub(super) fn is_of(&self, hosts: &BTreeSet<String>) -> bool {
+        let port = self.url.port_or_known_default().unwrap_or_default();
+        let name = self.url.host_str().unwrap_or_default();
+        hosts.contains(name) || hosts.contains(&format!("{name}:{port}"))
+    }
+
     /// The path of the URL.
     pub(super) fn path(&self) -> &str {
         self.url.path()
@@ -85,7 +96,9 @@ impl FetchUrl {
             Some(Host::Ipv6(address)) => is_private(address.into()),
             Some(Host::Domain(name)) => {
                 let name = name.trim_end_matches('.').to_ascii_lowercase();
-                name == "localhost" || name.ends_with(".localhost")
+                let last = name.rsplit_once('.').map(|(_, last)| last);
+                last.is_none_or(|last| PRIVATE_NAMES.contains(&last))
+                    || name.ends_with(".home.arpa")
             }
             None => false,
         }
@@ -161,13 +174,14 @@ fn is_private_v6(address: Ipv6Addr) -> bool {
         || (segments[0] == 0x2002 && embedded(segments[1], segments[2]))
 }
 
-/// Resolves names only to public addresses: used for redirects of public servers.
+/// Resolves names only to public addresses: used for redirects of public servers, and for URLs that untrusted files
+/// name.
 #[derive(Debug, Default)]
 pub(super) struct PublicOnly(DefaultResolver);
 
-/// A public server redirected to a private address.
+/// A host of which only public addresses are allowed has a private one.
 #[derive(Debug, thiserror::Error)]
-#[error("a public server redirects to {0}, an address of a private network")]
+#[error("its host has {0}, an address of a private network")]
 pub(super) struct PrivateAddress(IpAddr);
 
 impl Resolver for PublicOnly {
@@ -242,6 +256,10 @@ mod tests {
             "http://[2002:7f00:1::]/",
             "http://localhost/",
             "http://a.LOCALHOST./",
+            "http://printer/",
+            "http://nas.local/",
+            "http://metadata.provider.internal./",
+            "http://router.home.arpa/",
         ] {
             assert!(FetchUrl::parse(private).unwrap().is_private_by_name(), "{private}");
         }

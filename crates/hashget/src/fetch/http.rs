@@ -18,6 +18,7 @@ use super::clock::ATTENTION;
 use super::fetch_url::{FetchUrl, PrivateAddress, PublicOnly};
 use super::origin::TimeOuts;
 use super::politeness::Permit;
+use super::stated::Stated;
 use crate::model::escaped;
 use crate::monitor::{Interrupted, Monitor};
 
@@ -66,6 +67,11 @@ pub(super) struct Head {
 }
 
 impl Head {
+    /// Its headers.
+    pub(super) fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
     /// A header's value, if there is one and it is text.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
@@ -76,6 +82,8 @@ impl Head {
 #[derive(Debug)]
 pub(super) struct Exchange {
     pub(super) head: Head,
+    /// The heads of the redirects that led here.
+    pub(super) redirects: Vec<Head>,
     body: Receiver<Message>,
 }
 
@@ -114,7 +122,7 @@ impl Client {
             })
             .map_err(|error| Trouble::Passing(format!("no thread could be started ({error})")))?;
         match receive(&body, monitor)? {
-            Message::Head(head) => Ok(Exchange { head, body }),
+            Message::Head(head) => Ok(Exchange { head, redirects: Vec::new(), body }),
             Message::Failed(trouble) => Err(trouble),
             Message::Bytes(_) | Message::End => {
                 Err(Trouble::Lasting("the answer has no head".to_owned()))
@@ -159,6 +167,13 @@ impl Client {
 }
 
 impl Exchange {
+    /// What the server says about the content, of which `whole` or only a part was sent.
+    pub(super) fn stated(&self, whole: bool) -> Stated {
+        let mut stated = Stated::of(self.head.headers(), whole);
+        self.redirects.iter().for_each(|head| stated.add_redirect(head.headers()));
+        stated
+    }
+
     /// The next bytes of the body; `None` at its end.
     pub(super) fn next(&self, monitor: &dyn Monitor) -> Result<Option<Vec<u8>>, Trouble> {
         match receive(&self.body, monitor)? {

@@ -3,7 +3,7 @@
 //! Invariant: only public URLs are recorded; a mirror's URLs are used for fetching alone.
 
 use super::failover::{combine, tell_mismatch};
-use super::{ByteRange, FetchError, Fetched, Source, Wanted, Web};
+use super::{ByteRange, FetchError, Fetched, Reach, Source, Wanted, Web};
 use crate::monitor::Monitor;
 
 /// Where to fetch URLs of one prefix from.
@@ -32,8 +32,8 @@ impl<I> Mirrors<I> {
         public_url(&self.rules, url)
     }
 
-    /// The URLs to try for a public URL.
-    fn places(&self, url: &str) -> Vec<String> {
+    /// The URLs to try for a public URL, and where each may lead: a place of the configuration to anywhere.
+    fn places(&self, url: &str, reach: Reach) -> Vec<(String, Reach)> {
         let fitting = self
             .rules
             .iter()
@@ -41,18 +41,23 @@ impl<I> Mirrors<I> {
             .max_by_key(|(rule, _)| rule.prefix.len());
         match fitting {
             Some((rule, rest)) => {
-                rule.use_urls.iter().map(|place| format!("{place}{rest}")).collect()
+                let at = |place: &String| {
+                    let there = format!("{place}{rest}");
+                    let is_configured = there != url && is_below(&there, place);
+                    (there, if is_configured { Reach::Configured } else { reach })
+                };
+                rule.use_urls.iter().map(at).collect()
             }
-            None => vec![url.to_owned()],
+            None => vec![(url.to_owned(), reach)],
         }
     }
 }
 
 impl<I: Source> Source for Mirrors<I> {
     fn fetch(&self, wanted: &Wanted, monitor: &dyn Monitor) -> Result<Fetched, FetchError> {
-        let mut places: Vec<String> = Vec::new();
+        let mut places: Vec<(String, Reach)> = Vec::new();
         for url in std::iter::once(&wanted.url).chain(&wanted.also) {
-            for place in self.places(url) {
+            for place in self.places(url, wanted.reach) {
                 if !places.contains(&place) {
                     places.push(place);
                 }
@@ -60,8 +65,9 @@ impl<I: Source> Source for Mirrors<I> {
         }
         let mut errors = Vec::new();
         let count = places.len();
-        for (position, url) in places.into_iter().enumerate() {
-            let there = Wanted { url, also: Vec::new(), name: wanted.name.clone(), ..*wanted };
+        for (position, (url, reach)) in places.into_iter().enumerate() {
+            let name = wanted.name.clone();
+            let there = Wanted { url, reach, also: Vec::new(), name, ..*wanted };
             match self.inner.fetch(&there, monitor) {
                 Err(FetchError::Interrupted(interrupted)) => return Err(interrupted.into()),
                 Err(error) => {
@@ -85,21 +91,27 @@ impl<I: Web> Web for Mirrors<I> {
     fn fetch_range(
         &self,
         url: &str,
+        reach: Reach,
         first: u64,
         count: u64,
         monitor: &dyn Monitor,
     ) -> Result<ByteRange, FetchError> {
-        self.at_each(url, |place| self.inner.fetch_range(place, first, count, monitor))
+        self.at_each(url, reach, |place, reach| {
+            self.inner.fetch_range(place, reach, first, count, monitor)
+        })
     }
 
     fn fetch_page(
         &self,
         url: &str,
+        reach: Reach,
         accept: &str,
         most: u64,
         monitor: &dyn Monitor,
     ) -> Result<Vec<u8>, FetchError> {
-        self.at_each(url, |place| self.inner.fetch_page(place, accept, most, monitor))
+        self.at_each(url, reach, |place, reach| {
+            self.inner.fetch_page(place, reach, accept, most, monitor)
+        })
     }
 }
 
@@ -108,11 +120,12 @@ impl<I> Mirrors<I> {
     fn at_each<T>(
         &self,
         url: &str,
-        ask: impl Fn(&str) -> Result<T, FetchError>,
+        reach: Reach,
+        ask: impl Fn(&str, Reach) -> Result<T, FetchError>,
     ) -> Result<T, FetchError> {
         let mut errors = Vec::new();
-        for place in self.places(url) {
-            match ask(&place) {
+        for (place, reach) in self.places(url, reach) {
+            match ask(&place, reach) {
                 Err(FetchError::Interrupted(interrupted)) => return Err(interrupted.into()),
                 Err(error) => errors.push(error),
                 given => return given,
@@ -146,6 +159,14 @@ fn rest_after<'a>(url: &'a str, prefix: &str) -> Option<&'a str> {
     host_is_whole.then_some(rest)
 }
 
+/// Does `url` stay below `place`, once the parts `..` in it are resolved?
+fn is_below(url: &str, place: &str) -> bool {
+    match (url::Url::parse(url), url::Url::parse(place)) {
+        (Ok(url), Ok(place)) => rest_after(url.as_str(), place.as_str()).is_some(),
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,6 +174,23 @@ mod tests {
     fn rule(prefix: &str, use_urls: &[&str]) -> MirrorRule {
         let use_urls = use_urls.iter().map(|&place| place.to_owned()).collect();
         MirrorRule { prefix: prefix.to_owned(), use_urls }
+    }
+
+    #[test]
+    fn a_place_of_the_configuration_may_be_anywhere_and_nothing_beside_it() {
+        let use_urls = ["http://10.0.0.1/mirror/", "https://example.org/"];
+        let mirrors = Mirrors::new(vec![rule("https://example.org/", &use_urls)], ());
+        let places = |url| mirrors.places(url, Reach::PublicOnly);
+        for (url, reach) in [
+            ("https://example.org/a/b", Reach::Configured),
+            ("https://example.org/a/../b", Reach::Configured),
+            ("https://example.org/../b", Reach::PublicOnly),
+            ("https://example.org/a/%2e%2E/../b", Reach::PublicOnly),
+        ] {
+            let found = places(url);
+            assert_eq!((found[0].1, found[1].1), (reach, Reach::PublicOnly), "{found:?}");
+        }
+        assert_eq!(places("http://10.0.0.1/mirror/a")[0].1, Reach::PublicOnly);
     }
 
     #[test]

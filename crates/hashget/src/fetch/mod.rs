@@ -22,6 +22,7 @@ mod pool;
 mod pool_folder;
 mod retry;
 mod standard;
+mod stated;
 mod unfinished;
 
 use std::fs::File;
@@ -41,12 +42,27 @@ pub use pool::{DirPool, HttpPool};
 pub use pool_folder::{AddError, Added, PoolFolder, Pooled};
 pub use retry::{Retry, RetryOptions};
 pub use standard::{BadOption, FetchOptions, Sources, standard_sources};
+pub use stated::Stated;
 
 use crate::model::{Checksum, Digest};
 use crate::monitor::{Interrupted, Monitor};
 
+/// Where a request may lead. It follows from who named the URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reach {
+    /// To any address: the user or a client of this machine named the URL.
+    #[default]
+    Anywhere,
+    /// Only to public addresses: a file that may be anybody's named the URL. Every address of its host is checked,
+    /// on the first request as on redirects, unless the configuration says that the host is public.
+    PublicOnly,
+    /// To any address: the configuration itself names this place, as a mirror or a pool. [`Mirrors`] and
+    /// [`HttpPool`] set it.
+    Configured,
+}
+
 /// A package to fetch.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Wanted {
     /// The package's display name, for progress; its URL is shown if absent.
     pub name: Option<String>,
@@ -58,6 +74,8 @@ pub struct Wanted {
     pub sha256: Option<Digest>,
     /// The size it must have, when known.
     pub size: Option<u64>,
+    /// Where requests for it may lead.
+    pub reach: Reach,
 }
 
 /// A fetched package, whose bytes are proven.
@@ -82,6 +100,8 @@ pub struct ByteRange {
     pub total: Option<u64>,
     /// Did the server send only these bytes? Otherwise everything before them was transferred, too.
     pub alone: bool,
+    /// What the server says about the whole content.
+    pub stated: Stated,
 }
 
 /// Supplies packages by their digest: an origin server, a pool, a cache, or a combination of other sources.
@@ -131,6 +151,7 @@ pub trait Web: Send + Sync {
     fn fetch_range(
         &self,
         url: &str,
+        reach: Reach,
         first: u64,
         count: u64,
         monitor: &dyn Monitor,
@@ -144,6 +165,7 @@ pub trait Web: Send + Sync {
     fn fetch_page(
         &self,
         url: &str,
+        reach: Reach,
         accept: &str,
         most: u64,
         monitor: &dyn Monitor,
@@ -173,20 +195,22 @@ impl<W: Web + ?Sized> Web for Arc<W> {
     fn fetch_range(
         &self,
         url: &str,
+        reach: Reach,
         first: u64,
         count: u64,
         monitor: &dyn Monitor,
     ) -> Result<ByteRange, FetchError> {
-        (**self).fetch_range(url, first, count, monitor)
+        (**self).fetch_range(url, reach, first, count, monitor)
     }
 
     fn fetch_page(
         &self,
         url: &str,
+        reach: Reach,
         accept: &str,
         most: u64,
         monitor: &dyn Monitor,
     ) -> Result<Vec<u8>, FetchError> {
-        (**self).fetch_page(url, accept, most, monitor)
+        (**self).fetch_page(url, reach, accept, most, monitor)
     }
 }

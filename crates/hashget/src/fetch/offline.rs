@@ -3,7 +3,7 @@
 //! Invariant: nothing is sent; every request is refused with the reason.
 
 use super::fetch_url::refused;
-use super::{ByteRange, FetchError, Fetched, Source, Wanted, Web};
+use super::{ByteRange, FetchError, Fetched, Reach, Source, Wanted, Web};
 use crate::monitor::Monitor;
 
 /// Refuses every request: no network is used.
@@ -20,6 +20,7 @@ impl Web for Offline {
     fn fetch_range(
         &self,
         url: &str,
+        _reach: Reach,
         _first: u64,
         _count: u64,
         _monitor: &dyn Monitor,
@@ -30,6 +31,7 @@ impl Web for Offline {
     fn fetch_page(
         &self,
         url: &str,
+        _reach: Reach,
         _accept: &str,
         _most: u64,
         _monitor: &dyn Monitor,

@@ -3,6 +3,7 @@
 //! Invariant: wrong bytes leave no file behind. An unfinished download that is kept is resumed by a later attempt,
 //! and then proven as a whole.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use super::fetch_url::FetchUrl;
 use super::http::Client;
 use super::politeness::Politeness;
 use super::unfinished::Unfinished;
-use super::{ByteRange, FetchError, Fetched, Source, Wanted, Web};
+use super::{ByteRange, FetchError, Fetched, Reach, Source, Wanted, Web};
 use crate::limits::Limits;
 use crate::monitor::Monitor;
 
@@ -68,6 +69,8 @@ pub struct OriginOptions {
     pub time_outs: TimeOuts,
     /// An HTTP or SOCKS proxy's URL.
     pub proxy: Option<String>,
+    /// Hosts (`example.org`, or `example.org:8080` for a single port) that count as public, wherever they are.
+    pub public_hosts: BTreeSet<String>,
     /// The `User-Agent` header.
     pub user_agent: String,
 }
@@ -81,6 +84,7 @@ impl Default for OriginOptions {
             politeness: Arc::default(),
             time_outs: TimeOuts::default(),
             proxy: None,
+            public_hosts: BTreeSet::new(),
             user_agent: concat!("hashget/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
     }
@@ -111,21 +115,23 @@ impl Web for HttpOrigin {
     fn fetch_range(
         &self,
         url: &str,
+        reach: Reach,
         first: u64,
         count: u64,
         monitor: &dyn Monitor,
     ) -> Result<ByteRange, FetchError> {
-        self.without_digest(url, monitor, |download| download.byte_range(first, count))
+        self.without_digest(url, reach, monitor, |download| download.byte_range(first, count))
     }
 
     fn fetch_page(
         &self,
         url: &str,
+        reach: Reach,
         accept: &str,
         most: u64,
         monitor: &dyn Monitor,
     ) -> Result<Vec<u8>, FetchError> {
-        self.without_digest(url, monitor, |download| download.page(accept, most))
+        self.without_digest(url, reach, monitor, |download| download.page(accept, most))
     }
 }
 
@@ -141,12 +147,12 @@ impl HttpOrigin {
     fn without_digest<T>(
         &self,
         url: &str,
+        reach: Reach,
         monitor: &dyn Monitor,
         ask: impl FnOnce(Download<'_>) -> Result<T, FetchError>,
     ) -> Result<T, FetchError> {
         let target = FetchUrl::parse(url)?;
-        let wanted =
-            Wanted { name: None, url: url.to_owned(), also: Vec::new(), sha256: None, size: None };
+        let wanted = Wanted { url: url.to_owned(), reach, ..Wanted::default() };
         let part = Unfinished::open(None, url, monitor)
             .map_err(|unproven| of_unproven(&target, unproven))?;
         let (client, options) = (&self.client, &self.options);

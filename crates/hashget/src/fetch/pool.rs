@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use super::fetch_url::shown;
 use super::file_digest::{Unproven, checksum_whole};
-use super::{FetchError, Fetched, Source, Wanted};
+use super::{FetchError, Fetched, Reach, Source, Wanted};
 use crate::model::{Algorithm, Checksum, Digest, escaped};
 use crate::monitor::{Interrupted, Monitor, ProblemKind};
 
@@ -281,10 +281,9 @@ impl Source for HttpPool {
             || FetchError::NotFound { from: shown(&self.base), url: shown(&wanted.url) };
         let Some(sha256) = &wanted.sha256 else { return Err(not_found()) };
         let url = format!("{}/{}", self.base, canonical(sha256));
-        match self
-            .inner
-            .fetch(&Wanted { url, also: Vec::new(), name: wanted.name.clone(), ..*wanted }, monitor)
-        {
+        let (name, reach) = (wanted.name.clone(), Reach::Configured);
+        let there = Wanted { url, also: Vec::new(), name, reach, ..*wanted };
+        match self.inner.fetch(&there, monitor) {
             Err(FetchError::NotFound { .. }) => Err(not_found()),
             other => other,
         }

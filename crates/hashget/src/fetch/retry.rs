@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::circuit_breaker::{Attempt, CircuitBreaker, Watching};
 use super::clock::{Clock, SystemClock, wait};
-use super::{ByteRange, FetchError, Fetched, Source, Wanted, Web};
+use super::{ByteRange, FetchError, Fetched, Reach, Source, Wanted, Web};
 use crate::monitor::{Monitor, ProblemKind};
 
 /// An attempt that makes this much progress, in bytes, resets the count of attempts.
@@ -89,22 +89,24 @@ impl<I: Web> Web for Retry<I> {
     fn fetch_range(
         &self,
         url: &str,
+        reach: Reach,
         first: u64,
         count: u64,
         monitor: &dyn Monitor,
     ) -> Result<ByteRange, FetchError> {
-        let ask = |monitor: &dyn Monitor| self.inner.fetch_range(url, first, count, monitor);
+        let ask = |monitor: &dyn Monitor| self.inner.fetch_range(url, reach, first, count, monitor);
         self.unless_given_up(url, &ask, monitor)
     }
 
     fn fetch_page(
         &self,
         url: &str,
+        reach: Reach,
         accept: &str,
         most: u64,
         monitor: &dyn Monitor,
     ) -> Result<Vec<u8>, FetchError> {
-        let ask = |monitor: &dyn Monitor| self.inner.fetch_page(url, accept, most, monitor);
+        let ask = |monitor: &dyn Monitor| self.inner.fetch_page(url, reach, accept, most, monitor);
         self.unless_given_up(url, &ask, monitor)
     }
 }

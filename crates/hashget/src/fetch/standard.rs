@@ -2,7 +2,7 @@
 //!
 //! Invariant: with `offline`, none of the sources can reach a network.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,6 +24,8 @@ pub struct FetchOptions {
     pub mirrors: Vec<MirrorRule>,
     /// Politeness by host; other hosts have the default.
     pub hosts: BTreeMap<String, HostLimits>,
+    /// Hosts that count as public, wherever they are, so that untrusted files may name them.
+    pub public_hosts: BTreeSet<String>,
     /// Use no network.
     pub offline: bool,
     /// Bounds on untrusted input.
@@ -101,6 +103,7 @@ fn network(options: &FetchOptions, pools: &[&String]) -> Sources {
         politeness: Arc::new(Politeness::new(hosts(options), Arc::clone(&clock))),
         time_outs: options.time_outs,
         proxy: options.proxy.clone(),
+        public_hosts: options.public_hosts.clone(),
         ..OriginOptions::default()
     });
     let patient = Arc::new(Retry::with_clock(origin, options.retry, clock));

@@ -120,7 +120,9 @@ impl TreeIndexed {
             Err(IndexError::Fetch(error)) if error.not_found().is_some() => {
                 let from = error.not_found().unwrap_or_default();
                 let package = escaped(candidate.name().as_bytes());
-                self.pass_over(package, &format!("{from} does not have it"), monitor);
+                let does =
+                    if error.is_denied() { "refuses access to it" } else { "does not have it" };
+                self.pass_over(package, &format!("{from} {does}"), monitor);
             }
             // Reported once, for all packages of the host.
             Err(IndexError::Fetch(error)) if error.not_asked().is_some() => {

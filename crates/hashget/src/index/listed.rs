@@ -12,7 +12,7 @@ use super::question::Pages;
 use super::record::now;
 use super::{IndexError, Indexed, Indexer, fetch};
 use crate::detectors::{Candidate, Declared, FileList, Listed};
-use crate::fetch::{FetchError, public_url, shown};
+use crate::fetch::{FetchError, Reach, public_url, shown};
 use crate::model::{
     Algorithm, Checksum, Digest, Evidence, HashingReader, Kind, Member, MemberMetadata,
     PackageRecord, RelPath, escaped,
@@ -97,7 +97,11 @@ fn size_of(
     if candidate.size.is_some() || candidate.sha256.is_none() {
         return Ok(candidate.size);
     }
-    match indexer.web.fetch_range(&candidate.url, 0, 1, monitor).map_err(fetch::explain) {
+    match indexer
+        .web
+        .fetch_range(&candidate.url, Reach::Anywhere, 0, 1, monitor)
+        .map_err(fetch::explain)
+    {
         Ok(part) => Ok(part.total),
         Err(error @ IndexError::Interrupted(_)) => Err(error),
         // Another place may have the complete package.
@@ -156,7 +160,10 @@ fn declared(
 ) -> Result<Option<Declared>, IndexError> {
     let url = &candidate.url;
     let mut part = |first: u64, count: u64| {
-        let part = indexer.web.fetch_range(url, first, count, monitor).map_err(io::Error::other)?;
+        let part = indexer
+            .web
+            .fetch_range(url, Reach::Anywhere, first, count, monitor)
+            .map_err(io::Error::other)?;
         match part.total.filter(|total| *total != size) {
             None => Ok(part.bytes),
             Some(found) => Err(io::Error::other(FetchError::Mismatch {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use super::{IndexError, Indexer, fetch};
 use crate::detectors::{Answer, Candidate, DetectError, Question};
-use crate::fetch::{FetchError, shown};
+use crate::fetch::{FetchError, Reach, shown};
 use crate::model::escaped;
 use crate::monitor::{Monitor, ProblemKind};
 
@@ -106,7 +106,7 @@ impl Pages {
         if let Some(asked) = &*page {
             return Ok(asked.clone());
         }
-        let asked = match indexer.web.fetch_page(url, accept, MAX_PAGE, monitor) {
+        let asked = match indexer.web.fetch_page(url, Reach::Anywhere, accept, MAX_PAGE, monitor) {
             Ok(page) => Asked::Here(page.into()),
             Err(FetchError::Interrupted(interrupted)) => return Err(interrupted.into()),
             Err(error) => {

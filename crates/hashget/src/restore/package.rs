@@ -14,7 +14,7 @@ use super::place::{PlaceError, Target};
 use super::placed::Facts;
 use super::{RestoreError, Run};
 use crate::archive::package_plan::{Destination, ManifestPart, PackagePlan};
-use crate::fetch::{Wanted, shown};
+use crate::fetch::{Reach, Wanted, shown};
 use crate::formats::{self, FormatError, Input, PATH_SEPARATOR, Visitor, VisitorError};
 use crate::model::manifest::Package;
 use crate::model::{Digest, Kind, Member, RelPath, escaped, own_name};
@@ -68,6 +68,7 @@ impl<'r, 'm> Restoring<'r, 'm> {
             also: self.package.also.clone(),
             sha256: Some(self.package.sha256),
             size: Some(self.package.size),
+            reach: Reach::Anywhere,
         };
         if self.restore_by_ranges(&wanted)? {
             return Ok(None);

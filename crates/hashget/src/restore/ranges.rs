@@ -10,7 +10,7 @@ use super::RestoreError;
 use super::destinations::{Trouble, Watched};
 use super::package::Restoring;
 use super::place::Content;
-use crate::fetch::{Wanted, Web};
+use crate::fetch::{Reach, Wanted, Web};
 use crate::formats::{self, FormatError, PartReader, Visitor, VisitorError};
 use crate::model::{Kind, Member, RelPath};
 use crate::monitor::{Monitor, Running, Step, Total};
@@ -151,7 +151,7 @@ impl<'s> Stretches<'s> {
             return Err(io::Error::other("half of the package was not enough"));
         };
         self.left = left;
-        let part = self.web.fetch_range(self.url, first, count, self.monitor);
+        let part = self.web.fetch_range(self.url, Reach::Anywhere, first, count, self.monitor);
         let part = part.map_err(io::Error::other)?;
         if !part.alone || part.total != Some(self.size) || part.bytes.len() as u64 != count {
             return Err(io::Error::other("the server does not give the part that was asked for"));

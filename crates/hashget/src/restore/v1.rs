@@ -12,7 +12,7 @@ use super::differences::Affected;
 use super::packages::{Deferred, FetchOutcome, fetch};
 use super::place::{PlaceError, Staged, Target};
 use super::{RestoreError, Run};
-use crate::fetch::Wanted;
+use crate::fetch::{Reach, Wanted};
 use crate::formats::{self, FormatError, Input, Visitor, VisitorError};
 use crate::model::manifest::{FileV1, ManifestV1, PackageV1};
 use crate::model::{Digest, Kind, Member, Metadata, RelPath, Timestamp};
@@ -160,6 +160,7 @@ fn search<'m>(
         also: Vec::new(),
         sha256: Some(package.hash),
         size: None,
+        reach: Reach::Anywhere,
     };
     let (file, problem) = match fetch(run, &wanted, &name, last)? {
         FetchOutcome::Proven(file) => (file, None),

@@ -27,11 +27,10 @@ pub(crate) struct Fixture {
 impl Fixture {
     fn wanted(&self) -> Wanted {
         Wanted {
-            name: None,
             url: self.url.clone(),
-            also: Vec::new(),
             sha256: Some(Digest::of(&self.content)),
             size: Some(self.content.len() as u64),
+            ..Wanted::default()
         }
     }
 
@@ -121,8 +120,7 @@ fn wrong_bytes_are_never_given(fixture: &Fixture) {
 
 fn what_is_not_there_is_not_found(fixture: &Fixture) {
     let sha256 = Some(Digest::of(b"nobody has it"));
-    let wanted =
-        Wanted { name: None, url: fixture.missing.clone(), also: vec![], sha256, size: None };
+    let wanted = Wanted { url: fixture.missing.clone(), sha256, ..Wanted::default() };
     match fixture.source.fetch(&wanted, &Silent).unwrap_err() {
         FetchError::NotFound { url, .. } => assert_eq!(url, fixture.missing),
         other => panic!("{other:?}"),

@@ -2,7 +2,7 @@
 //!
 //! Invariant: an implementation is tested by this suite and by nothing that this suite says already.
 
-use hashget::fetch::{ByteRange, FetchError, Web};
+use hashget::fetch::{ByteRange, FetchError, Reach, Web};
 use hashget::monitor::{Event, Monitor, Recorder, Silent};
 
 /// A web, and what lies in it.
@@ -30,11 +30,13 @@ impl Monitor for Impatient {
 
 impl Fixture<'_> {
     fn range(&self, first: u64, count: u64) -> ByteRange {
-        self.web.fetch_range(&self.url, first, count, &Silent).unwrap()
+        self.web.fetch_range(&self.url, Reach::Anywhere, first, count, &Silent).unwrap()
     }
 
     fn page(&self, most: u64) -> Vec<u8> {
-        self.web.fetch_page(&self.url, "text/html, */*;q=0.1", most, &Silent).unwrap()
+        self.web
+            .fetch_page(&self.url, Reach::Anywhere, "text/html, */*;q=0.1", most, &Silent)
+            .unwrap()
     }
 }
 
@@ -76,16 +78,20 @@ fn pages_up_to_their_limit(fixture: &Fixture<'_>) {
 }
 
 fn what_is_not_there_is_not_found(fixture: &Fixture<'_>) {
-    let range = fixture.web.fetch_range(&fixture.missing, 0, 1, &Silent).unwrap_err();
-    let page = fixture.web.fetch_page(&fixture.missing, "*/*", 100, &Silent).unwrap_err();
+    let range =
+        fixture.web.fetch_range(&fixture.missing, Reach::Anywhere, 0, 1, &Silent).unwrap_err();
+    let page =
+        fixture.web.fetch_page(&fixture.missing, Reach::Anywhere, "*/*", 100, &Silent).unwrap_err();
     for error in [range, page] {
         assert!(matches!(error, FetchError::NotFound { .. }), "{error:?}");
     }
 }
 
 fn an_interruption_is_noticed(fixture: &Fixture<'_>) {
-    let range = fixture.web.fetch_range(&fixture.url, 0, 1, &Impatient).unwrap_err();
-    let page = fixture.web.fetch_page(&fixture.url, "*/*", 100, &Impatient).unwrap_err();
+    let range =
+        fixture.web.fetch_range(&fixture.url, Reach::Anywhere, 0, 1, &Impatient).unwrap_err();
+    let page =
+        fixture.web.fetch_page(&fixture.url, Reach::Anywhere, "*/*", 100, &Impatient).unwrap_err();
     for error in [range, page] {
         assert!(matches!(error, FetchError::Interrupted(_)), "{error:?}");
     }
@@ -93,7 +99,7 @@ fn an_interruption_is_noticed(fixture: &Fixture<'_>) {
 
 fn downloads_are_counted(fixture: &Fixture<'_>) {
     let recorder = Recorder::default();
-    fixture.web.fetch_range(&fixture.url, 0, 20, &recorder).unwrap();
+    fixture.web.fetch_range(&fixture.url, Reach::Anywhere, 0, 20, &recorder).unwrap();
     assert!(recorder.recorded().downloaded_bytes >= 20);
     assert_eq!(recorder.recorded().problems, []);
 }

@@ -236,7 +236,7 @@ fn an_index_that_talks_nonsense_or_not_at_all_is_told() {
 
 #[test]
 fn a_page_that_cannot_be_had_is_requested_once_for_all_its_packages() {
-    for fault in [Fault::Drop, Fault::Status(403), Fault::Status(503)] {
+    for fault in [Fault::Drop, Fault::Status(501), Fault::Status(503)] {
         let stage = Stage::new();
         stage.origin.always("/index/", fault.clone());
         let many = (0..4).map(|number| stage.candidate(&format!("p{number}"), false));
@@ -244,6 +244,20 @@ fn a_page_that_cannot_be_had_is_requested_once_for_all_its_packages() {
         assert_eq!((indexed.failed.len(), stage.asked("/index/")), (4, 1), "{fault:?}");
         let told = recorder.recorded().problems;
         assert!(told.iter().all(|(.., message)| message == &told[0].2), "{told:?}");
+    }
+}
+
+/// An index that wants a login is no outage: the files are archived.
+#[test]
+fn an_index_that_refuses_access_is_no_outage() {
+    for status in [401, 402, 403, 451] {
+        let stage = Stage::new();
+        stage.origin.always("/index/", Fault::Status(status));
+        let many = (0..4).map(|number| stage.candidate(&format!("p{number}"), false));
+        let (indexed, recorder) = stage.index(many.collect(), Evidence::Signed, false);
+        assert_eq!((indexed.failed.len(), stage.asked("/index/")), (0, 1), "{status}");
+        assert_eq!(indexed.unreliable.len(), 4, "{status}");
+        assert_eq!(recorder.recorded().problems, [], "{status}");
     }
 }
 

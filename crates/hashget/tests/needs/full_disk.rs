@@ -27,11 +27,10 @@ pub(crate) fn a_download_is_an_error_that_leaves_its_room_free() {
     origin.serve("/a/package.tar", content.clone());
     let _disk = SmallDisk::mount(dir.path(), 256 << 10).unwrap();
     let wanted = Wanted {
-        name: None,
         url: origin.url("/a/package.tar"),
-        also: Vec::new(),
         sha256: Some(Digest::of(&content)),
         size: Some(content.len() as u64),
+        ..Wanted::default()
     };
     let partial = |partial_dir: &Path, keep_name| {
         let partial_dir = Some(partial_dir.to_owned());

@@ -23,13 +23,14 @@ pub(crate) const SIZE: usize = 300_000;
 pub(crate) enum Outcome {
     Right,
     NotFound,
+    Denied,
     /// Other bytes, and so many of them are handed over.
     Mismatch(Option<usize>),
     Transient,
     Unreachable,
     Refused,
 }
-use Outcome::{Mismatch, NotFound, Refused, Right, Transient, Unreachable};
+use Outcome::{Denied, Mismatch, NotFound, Refused, Right, Transient, Unreachable};
 
 pub(crate) fn bytes(count: usize) -> Vec<u8> {
     let numbers = (0u64..).flat_map(|number| Digest::of(&number.to_le_bytes()).as_bytes().to_vec());
@@ -70,11 +71,10 @@ impl Stage {
     /// Fetches, sure of everything or of nothing.
     pub(crate) fn fetch(&self, sure: bool) -> Result<Fetched, FetchError> {
         let wanted = Wanted {
-            name: None,
             url: self.origin.url("/p"),
-            also: Vec::new(),
             sha256: sure.then(|| Digest::of(&self.content)),
             size: sure.then_some(SIZE as u64),
+            ..Wanted::default()
         };
         self.source.fetch(&wanted, &Silent)
     }
@@ -90,6 +90,7 @@ impl Stage {
                 Right
             }
             Err(FetchError::NotFound { .. }) => NotFound,
+            Err(FetchError::Denied { .. }) => Denied,
             Err(FetchError::Mismatch { file, .. }) => Mismatch(file.map(|mut file| {
                 let mut came = Vec::new();
                 file.read_to_end(&mut came).unwrap()

@@ -34,6 +34,7 @@ pub(super) fn verify(
             also: record.also.clone(),
             sha256: Some(record.sha256),
             size: Some(record.size),
+            ..Wanted::default()
         };
         let fetched = match local.fetch(&wanted, monitor) {
             Ok(fetched) => fetched,

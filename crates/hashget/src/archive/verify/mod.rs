@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::{RequiredPackage, Requirements, count, given_entries};
 use crate::error::ErrorClass;
-use crate::fetch::{FetchError, Source, Wanted, Web};
+use crate::fetch::{FetchError, Reach, Source, Wanted, Web};
 use crate::hashdb::{Check, CheckOutcome, Checks, HashDb, HashDbError, complete_members};
 use crate::model::manifest::{AnyManifest, ManifestError};
 use crate::model::{Digest, RelPath, escaped};
@@ -272,7 +272,7 @@ impl Verifier<'_> {
             let wanted = Wanted { url: url.to_owned(), also: Vec::new(), ..package.wanted() };
             self.network.fetch(&wanted, monitor).map(|fetched| Some(fetched.size))
         } else {
-            self.web.fetch_range(url, 0, 1, monitor).map(|part| part.total)
+            self.web.fetch_range(url, Reach::Anywhere, 0, 1, monitor).map(|part| part.total)
         };
         let (outcome, what) = match answer {
             Ok(Some(found)) if package.size.is_some_and(|size| size != found) => {
