@@ -48,6 +48,10 @@ pub(crate) struct Reliance {
     #[arg(long, value_name = "LEVEL")]
     pub(crate) evidence: Option<Evidence>,
 
+    /// Rely on URLs that nobody has asked, too: for packing without a network
+    #[arg(long)]
+    pub(crate) unasked: bool,
+
     /// Day until which the backup must be restorable; packages that expire earlier are not used
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = values::date)]
     pub(crate) expires: Option<String>,
@@ -77,6 +81,7 @@ impl Reliance {
             || self.min_size > 0
             || self.max_fetch_ratio.is_some()
             || self.evidence.is_some()
+            || self.unasked
             || self.expires.is_some()
     }
 }
@@ -102,6 +107,7 @@ pub(crate) fn pack_options<'a>(
         max_fetch_ratio: reliance.max_fetch_ratio.unwrap_or(default.max_fetch_ratio),
         evidence: reliance.evidence.or(config.evidence).unwrap_or(default.evidence),
         expires: reliance.expires.clone(),
+        unasked: reliance.unasked,
         scan_cache: environment.scan_cache(),
         index: false,
         ..default

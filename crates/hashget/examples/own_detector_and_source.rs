@@ -69,7 +69,8 @@ impl Source for Shelf {
         let mut file = tempfile::tempfile().map_err(disk)?;
         file.write_all(bytes).and_then(|()| file.rewind()).map_err(disk)?;
         let size = bytes.len().try_into().expect("sizes fit into 64 bits");
-        Ok(Fetched { file, sha256, size, from: "shelf".to_owned() })
+        // The shelf stands for the server: what it gives counts as given by the URL itself.
+        Ok(Fetched { file, sha256, size, from: wanted.url.clone() })
     }
 }
 

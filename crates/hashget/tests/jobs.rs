@@ -34,7 +34,7 @@ impl Source for Folder {
             file: std::fs::File::open(&path).unwrap(),
             sha256: Digest::of(&bytes),
             size: bytes.len() as u64,
-            from: path.display().to_string(),
+            from: wanted.url.clone(),
         })
     }
 }

@@ -5,8 +5,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use hashget::hashdb::{HashDb as _, HashDbWriter as _, LocalHashDb, PackageId};
+use hashget::hashdb::{Check, Checks as _, HashDb as _, HashDbWriter as _, LocalHashDb, PackageId};
+use hashget::keeping::keeping;
 use hashget::model::{Kind, Member, PackageRecord, total_bytes};
+use hashget::places::Standing;
 use serde_json::json;
 
 use self::set::Assignment;
@@ -212,7 +214,8 @@ fn show(
         total += members.len();
         console.record("package", record)?;
         if !console.is_json() {
-            for line in columns("ll", &facts(record)) {
+            let checks = hashdb.checks(&[record.sha256])?.pop().unwrap_or_default();
+            for line in columns("ll", &facts(record, &checks)) {
                 console.line(&line)?;
             }
         }
@@ -229,7 +232,7 @@ fn show(
 }
 
 /// The record of a package, as rows of a table.
-fn facts(record: &PackageRecord) -> Vec<Vec<String>> {
+fn facts(record: &PackageRecord, checks: &[Check]) -> Vec<Vec<String>> {
     let mut facts = vec![("url", safe(&record.url))];
     facts.extend(record.also.iter().map(|url| ("also", safe(url))));
     facts.push(("sha256", record.sha256.to_string()));
@@ -241,8 +244,24 @@ fn facts(record: &PackageRecord) -> Vec<Vec<String>> {
     facts.extend(record.project.iter().map(|project| ("project", safe(project))));
     facts.extend(record.expires.iter().map(|expires| ("expires", safe(expires))));
     facts.push(("indexed", day(record.indexed_at)));
-    let vouched = if record.vouched { ", of a file that the user vouched for" } else { "" };
-    facts.push(("evidence", format!("{}{vouched}", record.evidence)));
+    facts.push(("evidence", record.evidence.to_string()));
+    facts.extend(record.vouched.then(|| ("vouched", "yes".to_owned())));
+    facts.push(("origin", record.origin.to_string()));
+    facts.extend(record.trees.iter().map(|tree| ("tree", safe(tree))));
+    facts.push(("keeping", keeping(record).to_string()));
+    for url in std::iter::once(&record.url).chain(&record.also) {
+        let standing = Standing::new(checks, url);
+        let vouched = record.vouched && *url == record.url;
+        let mut place = standing.place(vouched).to_string();
+        let dated = [("seen", standing.seen_at), ("not there", standing.lost_at)];
+        for (what, at) in dated {
+            place.push_str(&at.map(|at| format!(", {what} {}", day(at))).unwrap_or_default());
+        }
+        if standing.moves {
+            place.push_str(", gives other bytes from time to time");
+        }
+        facts.push(("place", format!("{place}: {}", safe(url))));
+    }
     facts.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect()
 }
 

@@ -66,6 +66,10 @@ pub(crate) struct Index {
     /// Also index the packages inside the packages
     #[arg(long)]
     recursive: bool,
+
+    /// Fetch packages again that are known already
+    #[arg(long, conflicts_with = "tree")]
+    again: bool,
 }
 
 /// The result for all packages.
@@ -152,6 +156,7 @@ impl Index {
                 project: self.project.clone(),
                 expires: self.expires.clone(),
                 recursive: self.recursive,
+                again: self.again,
                 ..Request::default()
             })
             .collect();

@@ -65,6 +65,7 @@ fn package_record(package: &RequiredPackage) -> serde_json::Value {
         "size": package.size,
         "evidence": package.evidence,
         "expires": package.expires,
+        "unasked": package.unasked,
         "signatures": package.signatures,
     })
 }
@@ -87,6 +88,7 @@ fn record(requirements: &Requirements) -> serde_json::Value {
         "package_bytes": requirements.package_bytes(),
         "hosts": requirements.hosts().len(),
         "evidence": evidence(requirements),
+        "unasked": unasked(requirements),
     })
 }
 
@@ -97,6 +99,11 @@ fn evidence(requirements: &Requirements) -> BTreeMap<String, usize> {
         *levels.entry(level.to_string()).or_default() += 1;
     }
     levels
+}
+
+/// Number of packages whose URLs nobody had asked when the archive was made.
+fn unasked(requirements: &Requirements) -> usize {
+    requirements.packages.iter().filter(|package| package.unasked).count()
 }
 
 /// The day on which the first package may become unavailable.
@@ -176,6 +183,10 @@ fn facts(requirements: &Requirements) -> Vec<Vec<String>> {
         .collect();
     if !levels.is_empty() {
         facts.push(("Evidence", levels.join(", ")));
+    }
+    if unasked(requirements) > 0 {
+        let packages = counted(unasked(requirements) as u64, "package", "packages");
+        facts.push(("Unasked", format!("{packages}, whose URLs nobody had asked")));
     }
     if let Some((oldest, newest)) = requirements.archived_times {
         facts.push(("Oldest file", format!("{} (archived files)", date(oldest))));

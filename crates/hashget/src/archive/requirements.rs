@@ -45,6 +45,8 @@ pub struct RequiredPackage {
     pub size: Option<u64>,
     /// How it was known that the URL gives the bytes.
     pub evidence: Option<Evidence>,
+    /// Nobody had asked its URLs when the archive was made.
+    pub unasked: bool,
     /// The day after which the URL may be gone.
     pub expires: Option<String>,
     /// Its names in ecosystems.
@@ -100,6 +102,7 @@ impl Requirements {
             sha256: package.hash,
             size: None,
             evidence: None,
+            unasked: false,
             expires: None,
             signatures: Vec::new(),
         };
@@ -126,6 +129,7 @@ impl Requirements {
             sha256: package.sha256,
             size: Some(package.size),
             evidence: Some(package.evidence),
+            unasked: package.unasked,
             expires: package.expires.clone(),
             signatures: package.signatures.clone(),
         };

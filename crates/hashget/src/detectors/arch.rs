@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::os_release::OsRelease;
 use super::{Candidate, DetectError, Detector, Machine, public_url, quoted, small_files};
-use crate::model::{RelPath, Signature};
+use crate::model::{Origin, RelPath, Signature};
 use crate::tree::TreeRoot;
 
 mod archives;
@@ -130,6 +130,7 @@ impl Knowledge {
         let cached = self.caches.iter().map(|cache| cache.join(&file_name));
         Ok(Candidate {
             url,
+            origin: Origin::Client,
             sha256: synced.map(|synced| synced.sha256),
             size: synced.map(|synced| synced.size),
             signature: Some(Signature { kind: "arch".to_owned(), value: package.full_name() }),

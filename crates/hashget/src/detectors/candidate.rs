@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::{DetectError, small_files};
 use crate::limits::Limits;
-use crate::model::{Algorithm, Checksum, Digest, Member, RelPath, Signature};
+use crate::model::{Algorithm, Checksum, Digest, Keeping, Member, Origin, RelPath, Signature};
 
 /// A package that a tree seems to contain.
 #[derive(Debug, Clone, Default)]
@@ -33,6 +33,17 @@ pub struct Candidate {
     pub local_file: Option<PathBuf>,
     /// The entry that led to it.
     pub found_at: RelPath,
+    /// Who named the URL, or the digest that it is said to have: the less trustworthy of the two.
+    pub origin: Origin,
+    /// How long the client says that the URL is kept.
+    pub keeping: Keeping,
+    /// Who vouches that the URL gives the package, if somebody does whose signature was verified.
+    pub vouched: Option<String>,
+    /// The tree, an absolute path; set by the caller of the detectors.
+    pub tree: String,
+    /// A client that runs for root or for whoever runs this program wrote what led to it; set by the caller of the
+    /// detectors.
+    pub by_client: bool,
     /// The detector that found it first; set by the caller of the detectors, not by the detectors.
     pub found_by: String,
     /// Servers that have the same bytes now, but not permanently. They are tried before `url`, and only if
@@ -76,6 +87,7 @@ impl Candidate {
             by_content: answer.by_content,
             question: answer.question,
             otherwise: answer.otherwise,
+            vouched: answer.vouched.or_else(|| self.vouched.clone()),
             lists: if answer.is_other { Vec::new() } else { self.lists.clone() },
             ..self.clone()
         }
@@ -159,6 +171,8 @@ pub struct Answer {
     pub also: Vec<String>,
     /// See [`Candidate::by_content`].
     pub by_content: Option<ContentAddress>,
+    /// See [`Candidate::vouched`].
+    pub vouched: Option<String>,
     /// Packages with the same name and other bytes. One of them is used if the file on this machine has its
     /// checksum.
     pub alternatives: Vec<Answer>,

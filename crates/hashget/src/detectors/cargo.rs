@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use super::{Candidate, DetectError, Detector, Machine, small_files};
-use crate::model::{RelPath, Signature};
+use crate::model::{Keeping, Origin, RelPath, Signature};
 
 mod registry;
 mod vendored;
@@ -57,6 +57,8 @@ impl Detector for Cargo {
             .map(|metadata| metadata.len());
         Ok(vec![Candidate {
             url,
+            origin: Origin::Client,
+            keeping: Keeping::Withdrawable,
             sha256: Some(sha256),
             size,
             signature: Some(Signature { kind: "crate".to_owned(), value: package.to_string() }),

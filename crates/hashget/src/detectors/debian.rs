@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use super::os_release::OsRelease;
 use super::{Answer, Candidate, DetectError, Detector, Machine, small_files};
-use crate::model::{RelPath, Signature};
+use crate::model::{Origin, RelPath, Signature};
 
 mod archives;
 mod installed_files;
@@ -224,6 +224,7 @@ impl Knowledge {
         let md5sums = Md5Sums { knowledge: Arc::clone(knowledge), index };
         Candidate {
             url,
+            origin: Origin::Client,
             signature: Some(Signature { kind: "deb".to_owned(), value: package.full_name() }),
             local_file: knowledge.local_file(package),
             found_at: knowledge.found_at.clone(),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Answer, Candidate, DetectError, Detector, Machine, Question, public_url, small_files};
-use crate::model::{Digest, RelPath, Signature};
+use crate::model::{Digest, Keeping, Origin, RelPath, Signature};
 
 /// Recognises `specifications/NAME-VERSION.gemspec`.
 pub(super) struct Gems;
@@ -61,6 +61,8 @@ impl Detector for Gems {
         let cached = home.join("cache").join(format!("{}.gem", gem.full_name()));
         Ok(vec![Candidate {
             url: first.clone(),
+            origin: Origin::Client,
+            keeping: Keeping::Withdrawable,
             signature: Some(Signature { kind: "gem".to_owned(), value: gem.full_name() }),
             local_file: small_files::is_file(&cached).then_some(cached),
             found_at: path.clone(),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::{Answer, Candidate, DetectError, Detector, Machine, Question, public_url, small_files};
-use crate::model::{RelPath, Signature};
+use crate::model::{Keeping, Origin, RelPath, Signature};
 
 /// Recognises `cache/download/MODULE/@v/VERSION.ziphash`, which exists once a module was downloaded
 /// completely.
@@ -61,6 +61,8 @@ impl Detector for Go {
         let value = format!("{}@{}", module.name, module.version);
         Ok(vec![Candidate {
             url: first.clone(),
+            origin: Origin::Client,
+            keeping: Keeping::Withdrawable,
             signature: Some(Signature { kind: "go".to_owned(), value }),
             found_at: path.clone(),
             question: Some(Arc::new(Info { pages, version: module.version })),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::maven::repositories::Repositories;
 use super::maven::{Sha1Beside, size_of};
 use super::{Candidate, DetectError, Detector, Machine, public_url, small_files};
-use crate::model::{Checksum, RelPath, Signature};
+use crate::model::{Checksum, Keeping, Origin, RelPath, Signature};
 
 /// Recognises `files-2.1/GROUP/NAME/VERSION/SHA1/FILE`.
 pub(super) struct Gradle;
@@ -64,6 +64,8 @@ impl Detector for Gradle {
         };
         Ok(vec![Candidate {
             url: first.clone(),
+            origin: Origin::Client,
+            keeping: Keeping::Withdrawable,
             checksum: Some(checksum.clone()),
             size: Some(size),
             signature: Some(Signature { kind: "gradle".to_owned(), value: place }),

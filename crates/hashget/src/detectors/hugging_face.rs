@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::{Answer, Candidate, DetectError, Detector, Machine, Question, public_url, small_files};
-use crate::model::{Digest, RelPath, Signature};
+use crate::model::{Digest, Keeping, Origin, RelPath, Signature};
 
 /// Recognises `KIND--ORG--NAME/snapshots/COMMIT/...`.
 pub(super) struct HuggingFace;
@@ -64,6 +64,8 @@ impl Detector for HuggingFace {
         let value = format!("{shown}{repository}@{commit}/{file}");
         Ok(vec![Candidate {
             url: page.clone(),
+            origin: Origin::Client,
+            keeping: Keeping::Withdrawable,
             sha256: Some(sha256),
             size: Some(size),
             signature: Some(Signature { kind: "huggingface".to_owned(), value }),

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use super::{Candidate, DetectError, Detector, Machine, small_files};
-use crate::model::RelPath;
+use crate::model::{Origin, RelPath};
 
 /// Recognises kernel sources.
 pub(super) struct Kernel;
@@ -40,6 +40,7 @@ impl Detector for Kernel {
         };
         let candidate = |url| Candidate {
             url,
+            origin: Origin::Client,
             sha256: None,
             size: None,
             signature: None,

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{Answer, Candidate, DetectError, Detector, Machine, Question, public_url, small_files};
-use crate::model::{Checksum, RelPath, Signature};
+use crate::model::{Checksum, Keeping, Origin, RelPath, Signature};
 
 pub(super) mod repositories;
 
@@ -103,6 +103,8 @@ fn candidate(url: &str, file: &Path, place: &str) -> Result<Candidate, DetectErr
     let beside = small_files::read_whole(&file.with_file_name(format!("{name}.sha1")), MAX_BYTES)?;
     let signature = Signature { kind: "maven".to_owned(), value: format!("{place}/{name}") };
     let mut candidate = Candidate {
+        origin: Origin::Client,
+        keeping: Keeping::Withdrawable,
         url: url.to_owned(),
         checksum: beside.as_deref().and_then(sha1_in),
         signature: Some(signature),

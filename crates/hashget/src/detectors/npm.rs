@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::{Candidate, DetectError, Detector, Machine, public_url, small_files};
-use crate::model::{Algorithm, Checksum, RelPath, Signature};
+use crate::model::{Algorithm, Checksum, Keeping, Origin, RelPath, Signature};
 
 mod lock;
 mod registry;
@@ -65,16 +65,19 @@ impl Detector for Npm {
         let mut registries: Option<Registries> = None;
         let mut candidates = BTreeMap::new();
         for locked in installed {
+            let registries = registries.get_or_insert_with(|| Registries::of(machine, &file, note));
             let url = match &locked.resolved {
                 Some(url) => public_url(url.split('#').next().unwrap_or(url))
                     .map_err(|error| error.to_string()),
-                None => registries
-                    .get_or_insert_with(|| Registries::of(machine, &file, note))
-                    .url(&locked.name, &locked.version),
+                None => registries.url(&locked.name, &locked.version),
             };
             match url {
                 Ok(url) => {
-                    let candidate = candidate(&locked, &caches, path);
+                    let mut candidate = candidate(&locked, &caches, path);
+                    if registries.has(&url) {
+                        candidate.origin = Origin::Client;
+                        candidate.keeping = Keeping::Withdrawable;
+                    }
                     candidates.insert(url.clone(), Candidate { url, ..candidate });
                 }
                 Err(problem) => note(wrong(format!("{}: {problem}", locked.name))),

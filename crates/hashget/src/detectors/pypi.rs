@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Candidate, DetectError, Detector, FileList, Machine, public_url, small_files};
-use crate::model::{Digest, RelPath, Signature, escaped};
+use crate::model::{Digest, Keeping, Origin, RelPath, Signature, escaped};
 
 mod config;
 mod index;
@@ -205,7 +205,13 @@ impl Installed {
             caches: cache.into_iter().chain(caches).collect::<BTreeSet<_>>(),
             pages,
         };
-        Ok(Some(Candidate { url: first, question: Some(Arc::new(wheel)), ..candidate }))
+        Ok(Some(Candidate {
+            url: first,
+            origin: Origin::Client,
+            keeping: Keeping::Withdrawable,
+            question: Some(Arc::new(wheel)),
+            ..candidate
+        }))
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::os_release::OsRelease;
 use super::{Candidate, DetectError, Detector, Machine, public_url, quoted, small_files};
-use crate::model::{RelPath, Signature};
+use crate::model::{Origin, RelPath, Signature};
 use crate::tree::TreeRoot;
 
 mod database;
@@ -149,6 +149,7 @@ impl Knowledge {
     ) -> Result<Candidate, &'static str> {
         let stem = package.identity.file_stem();
         let candidate = Candidate {
+            origin: Origin::Client,
             signature: Some(Signature { kind: "rpm".to_owned(), value: stem }),
             found_at: found_at.clone(),
             ..Candidate::default()

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::{Candidate, DETECTORS, DetectError, Detector, Machine, public_url, small_files};
 use crate::error::ErrorClass;
-use crate::model::{Digest, RelPath, Signature, escaped};
+use crate::model::{Digest, Origin, RelPath, Signature, escaped};
 
 mod template;
 
@@ -190,6 +190,7 @@ impl Rule {
             filled(&self.signature).map(|text| text.parse::<Signature>()).transpose()?;
         Ok(Candidate {
             url,
+            origin: Origin::User,
             sha256: sha256.map_err(|error| error.to_string())?,
             size: None,
             signature,

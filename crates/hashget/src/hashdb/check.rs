@@ -1,6 +1,7 @@
 //! Checks: is a package still available at a URL?
 //!
-//! Invariant: plain data. For each digest, URL and depth only the latest check is kept.
+//! Invariant: plain data. For each digest, URL and depth only the latest check is kept, with the time at which the package was
+//! last there. A URL that moves stays one that moves.
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,6 +21,27 @@ pub struct Check {
     pub checked_at: i64,
     /// The result.
     pub outcome: CheckOutcome,
+    /// When the package was last there, by this check or an earlier one, in seconds since 1970 UTC. Whoever keeps checks
+    /// fills it in.
+    pub seen_at: Option<i64>,
+    /// The last bytes of the package in hex digits, if they are known: an answer can be compared with them.
+    pub tail: Option<String>,
+}
+
+impl Check {
+    /// A check made now.
+    pub fn now(sha256: Digest, url: &str, deep: bool, outcome: CheckOutcome) -> Self {
+        let checked_at = jiff::Timestamp::now().as_second();
+        Self {
+            sha256,
+            url: url.to_owned(),
+            deep,
+            checked_at,
+            outcome,
+            seen_at: (outcome == CheckOutcome::Present).then_some(checked_at),
+            tail: None,
+        }
+    }
 }
 
 /// The result of a check.
@@ -31,6 +53,8 @@ pub enum CheckOutcome {
     Gone,
     /// Something else is there.
     Differs,
+    /// The URL gave other bytes before: what it gives changes.
+    Moves,
     /// The check gave no usable answer.
     Unreachable,
 }
@@ -41,6 +65,7 @@ impl fmt::Display for CheckOutcome {
             Self::Present => "present",
             Self::Gone => "gone",
             Self::Differs => "differs",
+            Self::Moves => "moves",
             Self::Unreachable => "unreachable",
         })
     }
@@ -50,7 +75,7 @@ impl FromStr for CheckOutcome {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        [Self::Present, Self::Gone, Self::Differs, Self::Unreachable]
+        [Self::Present, Self::Gone, Self::Differs, Self::Moves, Self::Unreachable]
             .into_iter()
             .find(|outcome| outcome.to_string() == text)
             .ok_or_else(|| format!("\"{}\" is no outcome", crate::model::escaped(text.as_bytes())))

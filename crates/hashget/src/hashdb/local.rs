@@ -18,7 +18,7 @@ use super::rows::{
 use super::{
     Check, Checks, HashDb, HashDbError, HashDbWriter, Key, PackageId, member_list, schema,
 };
-use crate::model::{Digest, Evidence, Member, PackageRecord, escaped};
+use crate::model::{Digest, Member, PackageRecord, escaped};
 
 /// The name of the file in the HashDB's folder.
 const FILE_NAME: &str = "hashdb.sqlite";
@@ -237,17 +237,29 @@ impl HashDbWriter for LocalHashDb {
             let list = list.map_err(Problem::Impossible)?;
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let old: Option<(i64, String)> = transaction
-                .prepare_cached("SELECT id, evidence FROM packages WHERE url = ?1")?
-                .query_row([&record.url], |row| Ok((row.get(0)?, row.get(1)?)))
+            let mut merged = record.clone();
+            let old: Option<i64> = transaction
+                .prepare_cached("SELECT id FROM packages WHERE url = ?1")?
+                .query_row([&record.url], |row| row.get(0))
                 .optional()?;
-            if let Some((old, evidence)) = old {
-                if evidence.parse::<Evidence>().is_ok_and(|known| known > record.evidence) {
-                    return Ok(PackageId::from_raw(old));
+            if let Some(old) = old {
+                let known = transaction
+                    .prepare_cached(&format!("{RECORD} WHERE id = ?1"))?
+                    .query_row([old], record_of);
+                // A damaged record is not better than a new one.
+                if let Ok((_, known)) = known {
+                    let is_better = known.evidence > record.evidence
+                        || known.origin > record.origin && known.sha256 != record.sha256;
+                    if is_better {
+                        return Ok(PackageId::from_raw(old));
+                    }
+                    if known.sha256 == merged.sha256 {
+                        merged.take_merits_of(&complete(&transaction, old, known)?);
+                    }
                 }
                 forget(&transaction, old)?;
             }
-            let id = insert_record(&transaction, record)?;
+            let id = insert_record(&transaction, &merged)?;
             transaction
                 .prepare_cached("INSERT INTO members (package, list) VALUES (?1, ?2)")?
                 .execute(params![id, list])?;
@@ -301,8 +313,11 @@ impl Checks for LocalHashDb {
         self.with(|connection| {
             connection
                 .prepare_cached(
-                    "INSERT OR REPLACE INTO checks (sha256, url, deep, checked_at, outcome) \
-                     VALUES (?1, ?2, ?3, ?4, ?5)",
+                    "INSERT INTO checks (sha256, url, deep, checked_at, outcome, seen_at, tail) \
+                     VALUES (?1, ?2, ?3, ?4, ?5, iif(?5 = 'present', ?4, NULL), ?6) \
+                     ON CONFLICT DO UPDATE SET checked_at = excluded.checked_at, \
+                     outcome = excluded.outcome, seen_at = coalesce(excluded.seen_at, seen_at), \
+                     tail = coalesce(excluded.tail, tail) WHERE outcome <> 'moves'",
                 )?
                 .execute(params![
                     check.sha256.as_bytes(),
@@ -310,6 +325,7 @@ impl Checks for LocalHashDb {
                     check.deep,
                     check.checked_at,
                     check.outcome.to_string(),
+                    check.tail,
                 ])?;
             Ok(())
         })
@@ -319,7 +335,7 @@ impl Checks for LocalHashDb {
         self.with(|connection| {
             let transaction = connection.transaction()?;
             let mut statement = transaction.prepare_cached(
-                "SELECT url, deep, checked_at, outcome FROM checks WHERE sha256 = ?1 \
+                "SELECT url, deep, checked_at, outcome, seen_at, tail FROM checks WHERE sha256 = ?1 \
                  ORDER BY url, deep",
             )?;
             let mut checks = Vec::with_capacity(packages.len());

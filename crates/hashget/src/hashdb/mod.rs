@@ -121,21 +121,22 @@ pub trait HashDb: Send + Sync {
 }
 
 /// A HashDB to which packages can be added. Every implementation passes the same conformance suite.
-pub trait HashDbWriter: HashDb {
+pub trait HashDbWriter: HashDb + Checks {
     /// Whether packages can be added at all. If not, because the disk is read-only or the file another user's, every
     /// change fails, and everything else works.
     fn is_writable(&self) -> bool {
         true
     }
 
-    /// Records a package and its members, replacing a package with the same URL (unless that has stronger evidence:
-    /// then nothing changes). Durable and visible to other processes when it returns; atomic if the process dies.
+    /// Records a package and its members, replacing a package with the same URL (unless that has stronger evidence, or
+    /// other bytes and a better [origin](PackageRecord::origin): then nothing changes). Durable and visible to other processes when it returns; atomic if the process dies.
     ///
     /// # Errors
     /// See [`HashDbError`].
     fn put(&self, record: &PackageRecord, members: &[Member]) -> Result<PackageId, HashDbError>;
 
-    /// Changes what is not read from the package itself: its other URLs, signatures, project and expiry day. `change` gets
+    /// Changes what is not read from the package itself: its other URLs, signatures, project, expiry day, who named or vouches
+    /// for its URL, and how long it is kept. `change` gets
     /// the record as it is at that moment, so that nothing is lost that somebody else has just added; what it does to
     /// other fields is ignored. It may be called more than once, and must not use the HashDB. Returns the record as it is
     /// afterwards, or `None` if the package is not (or no longer) known: then nothing is written. The package keeps its id
@@ -159,7 +160,7 @@ pub trait HashDbWriter: HashDb {
 /// Keeps the results of checking URLs for packages. Every implementation passes the same conformance suite.
 pub trait Checks: Send + Sync {
     /// Keeps the result of a check. The package need not be known. Replaces an older result of the same digest, URL
-    /// and depth.
+    /// and depth, unless that is [`CheckOutcome::Moves`], which stays; the time at which the package was last there stays, too.
     ///
     /// # Errors
     /// See [`HashDbError`].

@@ -2,13 +2,15 @@
 //!
 //! Invariant: a package has one list of members, and the keys of exactly these members and of itself.
 
+use std::str::FromStr;
+
 use rusqlite::{OptionalExtension as _, Row, Transaction, params};
 
 use super::{Check, member_list};
-use crate::model::{Digest, Evidence, Member, PackageRecord, Signature};
+use crate::model::{Digest, Evidence, Member, Origin, PackageRecord, Signature};
 
 /// Selects records for [`record_of`].
-pub(super) const RECORD: &str = "SELECT id, url, sha256, size, format, project, expires, indexed_at, evidence, vouched, recursive FROM packages";
+pub(super) const RECORD: &str = "SELECT id, url, sha256, size, format, project, expires, indexed_at, evidence, vouched, recursive, origin, keeping FROM packages";
 
 /// Length of a look-up key: a prefix of the digest, in bytes.
 const PREFIX: usize = 16;
@@ -53,7 +55,7 @@ pub(super) fn insert_record(
     transaction
         .prepare_cached(
             "INSERT INTO packages (url, sha256, size, format, project, expires, indexed_at, evidence, \
-             vouched, recursive) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+             vouched, recursive, origin, keeping) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         )?
         .execute(params![
             record.url,
@@ -66,6 +68,8 @@ pub(super) fn insert_record(
             record.evidence.to_string(),
             record.vouched,
             record.recursive,
+            record.origin.to_string(),
+            record.keeping.to_string(),
         ])?;
     let id = transaction.last_insert_rowid();
     insert_names(transaction, id, record)?;
@@ -79,8 +83,20 @@ pub(super) fn amended(
 ) -> PackageRecord {
     let mut changed = record.clone();
     change(&mut changed);
-    let PackageRecord { also, signatures, project, expires, .. } = changed;
-    PackageRecord { also, signatures, project, expires, ..record.clone() }
+    let PackageRecord {
+        also, signatures, project, expires, vouched, origin, trees, keeping, ..
+    } = changed;
+    PackageRecord {
+        also,
+        signatures,
+        project,
+        expires,
+        vouched,
+        origin,
+        trees,
+        keeping,
+        ..record.clone()
+    }
 }
 
 /// Writes the fields of `record` that [`amended`] may have changed.
@@ -90,9 +106,19 @@ pub(super) fn update_record(
     record: &PackageRecord,
 ) -> Result<(), Problem> {
     transaction
-        .prepare_cached("UPDATE packages SET project = ?1, expires = ?2 WHERE id = ?3")?
-        .execute(params![record.project, record.expires, id])?;
-    for table in ["package_urls", "signatures"] {
+        .prepare_cached(
+            "UPDATE packages SET project = ?1, expires = ?2, vouched = ?3, origin = ?4, keeping = ?5 \
+             WHERE id = ?6",
+        )?
+        .execute(params![
+            record.project,
+            record.expires,
+            record.vouched,
+            record.origin.to_string(),
+            record.keeping.to_string(),
+            id
+        ])?;
+    for table in ["package_urls", "signatures", "package_trees"] {
         transaction
             .prepare_cached(&format!("DELETE FROM {table} WHERE package = ?1"))?
             .execute([id])?;
@@ -100,7 +126,7 @@ pub(super) fn update_record(
     insert_names(transaction, id, record)
 }
 
-/// Inserts the other URLs and the signatures of a package.
+/// Inserts the other URLs, the signatures and the trees of a package.
 fn insert_names(
     transaction: &Transaction<'_>,
     id: i64,
@@ -117,6 +143,11 @@ fn insert_names(
     )?;
     for (position, signature) in (0i64..).zip(&record.signatures) {
         signatures.execute(params![signature.kind, signature.value, id, position])?;
+    }
+    let mut trees = transaction
+        .prepare_cached("INSERT OR IGNORE INTO package_trees (package, tree) VALUES (?1, ?2)")?;
+    for tree in &record.trees {
+        trees.execute(params![id, tree])?;
     }
     Ok(())
 }
@@ -181,11 +212,17 @@ pub(super) fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     u64::try_from(value).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, value))
 }
 
+/// A value that is stored as a word.
+fn word<T: FromStr<Err = String>>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+    row.get::<_, String>(column)?.parse().map_err(|problem: String| {
+        let text = rusqlite::types::Type::Text;
+        rusqlite::Error::FromSqlConversionFailure(column, text, problem.into())
+    })
+}
+
 /// The record in a row of [`RECORD`], without the columns of other tables.
 pub(super) fn record_of(row: &Row<'_>) -> rusqlite::Result<(i64, PackageRecord)> {
-    let evidence = row.get::<_, String>(8)?.parse::<Evidence>().map_err(|problem| {
-        rusqlite::Error::FromSqlConversionFailure(8, rusqlite::types::Type::Text, problem.into())
-    })?;
+    let evidence: Evidence = word(row, 8)?;
     let record = PackageRecord {
         url: row.get(1)?,
         also: Vec::new(),
@@ -199,11 +236,14 @@ pub(super) fn record_of(row: &Row<'_>) -> rusqlite::Result<(i64, PackageRecord)>
         evidence,
         vouched: row.get(9)?,
         recursive: row.get(10)?,
+        origin: word(row, 11)?,
+        trees: Vec::new(),
+        keeping: word(row, 12)?,
     };
     Ok((row.get(0)?, record))
 }
 
-/// Adds the other URLs and the signatures to a record.
+/// Adds the other URLs, the signatures and the trees to a record.
 pub(super) fn complete(
     transaction: &Transaction<'_>,
     id: i64,
@@ -218,15 +258,18 @@ pub(super) fn complete(
     record.signatures = signatures
         .query_map([id], |row| Ok(Signature { kind: row.get(0)?, value: row.get(1)? }))?
         .collect::<rusqlite::Result<_>>()?;
+    if record.origin == Origin::Tree {
+        let mut trees = transaction
+            .prepare_cached("SELECT tree FROM package_trees WHERE package = ?1 ORDER BY tree")?;
+        record.trees = trees.query_map([id], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    }
     Ok(record)
 }
 
-/// The check in a row of `url, deep, checked_at, outcome`.
+/// The check in a row of `url, deep, checked_at, outcome, seen_at, tail`.
 pub(super) fn check_of(sha256: Digest, row: &Row<'_>) -> rusqlite::Result<Check> {
-    let outcome = row.get::<_, String>(3)?.parse().map_err(|problem: String| {
-        let text = rusqlite::types::Type::Text;
-        rusqlite::Error::FromSqlConversionFailure(3, text, problem.into())
-    })?;
+    let outcome = word(row, 3)?;
     let (url, deep, checked_at) = (row.get(0)?, row.get(1)?, row.get(2)?);
-    Ok(Check { sha256, url, deep, checked_at, outcome })
+    let (seen_at, tail) = (row.get(4)?, row.get(5)?);
+    Ok(Check { sha256, url, deep, checked_at, outcome, seen_at, tail })
 }

@@ -20,7 +20,7 @@ const BUSY: Duration = Duration::from_secs(60);
 type Migration = fn(&Transaction<'_>) -> rusqlite::Result<()>;
 
 /// Step `n` (from 0) migrates version `n` to version `n + 1`. A released step never changes.
-const MIGRATIONS: &[Migration] = &[first_tables, table_of_checks];
+const MIGRATIONS: &[Migration] = &[first_tables, table_of_checks, origins_and_places];
 
 /// The version of the schema that this program reads and writes.
 pub(super) fn known_version() -> u32 {
@@ -83,6 +83,23 @@ fn table_of_checks(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
              outcome TEXT NOT NULL,
              PRIMARY KEY (sha256, url, deep)
          ) STRICT, WITHOUT ROWID;",
+    )
+}
+
+fn origins_and_places(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    // What older versions recorded was named by somebody, who is not known; hints were always named by a tree.
+    transaction.execute_batch(
+        "ALTER TABLE packages ADD COLUMN origin TEXT NOT NULL DEFAULT 'client';
+         ALTER TABLE packages ADD COLUMN keeping TEXT NOT NULL DEFAULT 'unknown';
+         UPDATE packages SET origin = 'tree' WHERE project = '_hints';
+         CREATE TABLE package_trees (
+             package INTEGER NOT NULL REFERENCES packages (id) ON DELETE CASCADE,
+             tree TEXT NOT NULL,
+             PRIMARY KEY (package, tree)
+         ) STRICT, WITHOUT ROWID;
+         ALTER TABLE checks ADD COLUMN seen_at INTEGER;
+         ALTER TABLE checks ADD COLUMN tail TEXT;
+         UPDATE checks SET seen_at = checked_at WHERE outcome = 'present';",
     )
 }
 

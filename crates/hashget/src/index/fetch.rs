@@ -10,7 +10,7 @@ use std::path::Path;
 
 use super::{IndexError, Request};
 use crate::detectors::Candidate;
-use crate::fetch::{FetchError, Fetched, Reach, Source, Wanted};
+use crate::fetch::{FetchError, Fetched, Source, Wanted};
 use crate::model::{Algorithm, Checksum, Digest, HashingReader, escaped};
 use crate::monitor::Monitor;
 
@@ -187,7 +187,7 @@ fn wanted(request: &Request) -> Wanted {
         also: request.also.clone(),
         sha256: request.sha256,
         size: request.size,
-        reach: Reach::Anywhere,
+        reach: request.reach,
     }
 }
 

@@ -9,10 +9,11 @@ use std::collections::BTreeSet;
 use std::io::{self, Read as _};
 
 use super::question::Pages;
-use super::record::now;
-use super::{IndexError, Indexed, Indexer, fetch};
+use super::record::{Naming, now};
+use super::{IndexError, Indexed, Indexer, candidate_reach, fetch};
 use crate::detectors::{Candidate, Declared, FileList, Listed};
-use crate::fetch::{FetchError, Reach, public_url, shown};
+use crate::fetch::{FetchError, public_url, shown};
+use crate::hashdb::{Check, CheckOutcome};
 use crate::model::{
     Algorithm, Checksum, Digest, Evidence, HashingReader, Kind, Member, MemberMetadata,
     PackageRecord, RelPath, escaped,
@@ -55,6 +56,11 @@ pub(super) fn index(
         members.add(&TreeRoot::open(list.root())?, &declared.files, monitor)?;
     }
     let record = record_of(indexer, candidate, first.format(), evidence, (sha256, size));
+    if evidence == Evidence::Declared {
+        // The list came from there, and every answer stated the right size.
+        let check = Check::now(sha256, &record.url, false, CheckOutcome::Present);
+        indexer.hashdb.put_check(&check)?;
+    }
     let id = indexer.hashdb.put(&record, &members.found)?;
     let count = members.found.len();
     Ok(Some(Indexed::New { id, record: Box::new(record), members: count }))
@@ -99,7 +105,7 @@ fn size_of(
     }
     match indexer
         .web
-        .fetch_range(&candidate.url, Reach::Anywhere, 0, 1, monitor)
+        .fetch_range(&candidate.url, candidate_reach(candidate), 0, 1, monitor)
         .map_err(fetch::explain)
     {
         Ok(part) => Ok(part.total),
@@ -117,10 +123,9 @@ fn record_of(
     evidence: Evidence,
     (sha256, size): (Digest, u64),
 ) -> PackageRecord {
-    let also = candidate.also.iter().chain(&candidate.mirrors);
-    PackageRecord {
+    let mut record = PackageRecord {
         url: public_url(indexer.mirrors, &candidate.url),
-        also: also.map(|url| public_url(indexer.mirrors, url)).collect(),
+        also: candidate.also.iter().map(|url| public_url(indexer.mirrors, url)).collect(),
         sha256,
         size,
         format: format.to_owned(),
@@ -131,7 +136,12 @@ fn record_of(
         evidence,
         vouched: false,
         recursive: false,
-    }
+        origin: candidate.origin,
+        trees: Vec::new(),
+        keeping: candidate.keeping,
+    };
+    Naming::of(candidate).add_to(&mut record, &public_url(indexer.mirrors, &candidate.url));
+    record
 }
 
 /// The list kept on this machine, if that evidence is allowed and there is one.
@@ -162,7 +172,7 @@ fn declared(
     let mut part = |first: u64, count: u64| {
         let part = indexer
             .web
-            .fetch_range(url, Reach::Anywhere, first, count, monitor)
+            .fetch_range(url, candidate_reach(candidate), first, count, monitor)
             .map_err(io::Error::other)?;
         match part.total.filter(|total| *total != size) {
             None => Ok(part.bytes),

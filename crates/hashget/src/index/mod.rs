@@ -20,17 +20,18 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use self::question::Pages;
+use self::record::Naming;
 
-pub use detect::{Detected, Effort, detect, detect_tree};
+pub use detect::{Detected, Effort, detect, detect_tree, tree_name};
 pub use proof::differences;
 
 use crate::detectors::{Candidate, DetectError, Detector, Machine};
 use crate::error::ErrorClass;
-use crate::fetch::{FetchError, MirrorRule, Source, Web, public_url};
+use crate::fetch::{FetchError, MirrorRule, Reach, Source, Web, public_url};
 use crate::formats::{self, FormatError, Input};
 use crate::hashdb::{HashDbError, HashDbWriter, PackageId};
 use crate::limits::Limits;
-use crate::model::{Digest, Evidence, PackageRecord, RelPath, Signature};
+use crate::model::{Digest, Evidence, Origin, PackageRecord, RelPath, Signature};
 use crate::monitor::{Interrupted, Monitor};
 
 /// A package to index.
@@ -54,6 +55,10 @@ pub struct Request {
     pub expires: Option<String>,
     /// Also read packages within the package.
     pub recursive: bool,
+    /// Fetch it even if it is known.
+    pub again: bool,
+    /// Where requests for it may lead.
+    pub reach: Reach,
 }
 
 /// The result of a request.
@@ -165,6 +170,14 @@ pub struct TreeIndexed {
     pub not_understood: Vec<DetectError>,
 }
 
+/// Where requests for a candidate may lead: a file that anybody may have written leads to public addresses only.
+fn candidate_reach(candidate: &Candidate) -> Reach {
+    match candidate.origin {
+        Origin::Tree if !candidate.by_client => Reach::PublicOnly,
+        Origin::Tree | Origin::Client | Origin::User => Reach::Anywhere,
+    }
+}
+
 impl Indexer<'_> {
     /// Number of threads for `packages` packages: with several jobs one more than that, so that the cores
     /// stay busy while a package is fetched or written to the disk.
@@ -186,14 +199,16 @@ impl Indexer<'_> {
         let user_file =
             request.file.as_deref().map(|file| fetch::open(file, monitor)).transpose()?;
         let sha256 = fetch::wanted_digest(request, user_file.as_ref())?;
-        if let Some(id) = known::known(self.hashdb, request, sha256, self.evidence)? {
+        if !request.again
+            && let Some(id) = known::known(self.hashdb, request, sha256, self.evidence)?
+        {
             return Ok(Indexed::Known(id));
         }
         let package = match user_file {
             Some(file) => file,
             None => fetch::fetch(self.source, request, monitor)?,
         };
-        self.read_and_record(request, &package, None, monitor)
+        self.read_and_record(request, &Naming::by_user(), &package, None, monitor)
     }
 
     /// The package that a detector found, if the HashDB knows it. Nothing else is asked.
@@ -226,10 +241,12 @@ impl Indexer<'_> {
         {
             return Ok(indexed);
         }
-        let obtain::Obtained { package, request } =
+        let obtain::Obtained { package, request, asked } =
             obtain::obtain(self, &candidate, pages, monitor)?;
         let own_name = read::own_name(&package.file, &candidate, self.limits)?;
-        self.read_and_record(&request, &package, own_name, monitor)
+        let naming = Naming::of(&candidate);
+        asked.map_or(Ok(()), |check| self.hashdb.put_check(&check))?;
+        self.read_and_record(&request, &naming, &package, own_name, monitor)
     }
 
     /// The request for a candidate.
@@ -240,6 +257,7 @@ impl Indexer<'_> {
             size: candidate.size,
             signatures: candidate.signature.clone().into_iter().collect(),
             project: candidate.project.clone(),
+            reach: candidate_reach(candidate),
             ..Request::default()
         }
     }
@@ -248,6 +266,7 @@ impl Indexer<'_> {
     fn read_and_record(
         &self,
         request: &Request,
+        naming: &Naming,
         package: &fetch::Package,
         own_name: Option<Signature>,
         monitor: &dyn Monitor,
@@ -261,7 +280,7 @@ impl Indexer<'_> {
             format.own_name(Input::File(&package.file), self.limits).ok()?
         });
         request.signatures.extend(own_name.filter(|name| !request.signatures.contains(name)));
-        record::record(self.hashdb, &request, package, contents)
+        record::record(self, &request, naming, package, contents)
     }
 
     /// Indexes those of `candidates` that the HashDB does not know, several at once. A package that fails is

@@ -3,20 +3,27 @@
 //! place, from there.
 //!
 //! Invariant: the recorded URL is permanent, and a package from elsewhere has the digest that the candidate
-//! names.
+//! names. Bytes of this machine are used only if the URL was not said to lack them; bytes whose URL and digest nobody but a
+//! file of the tree names come from the URL itself.
 
 use super::fetch::{self, Package};
+use super::known::is_lost_at;
 use super::question::Pages;
+use super::record::now;
 use super::{IndexError, Indexer, Request};
 use crate::detectors::Candidate;
-use crate::fetch::{FetchError, public_url};
-use crate::model::Checksum;
+use crate::fetch::{FetchError, public_url, shown};
+use crate::hashdb::{Check, CheckOutcome};
+use crate::model::{Checksum, Digest, Origin, escaped};
 use crate::monitor::Monitor;
+use crate::places::{Asker, Known, is_strange_url, tail_of};
 
 /// A package, with what is recorded about its URL.
 pub(super) struct Obtained {
     pub(super) package: Package,
     pub(super) request: Request,
+    /// The answer of the URL, if it was asked.
+    pub(super) asked: Option<Check>,
 }
 
 /// The package of `candidate`, which has no open question.
@@ -46,22 +53,139 @@ fn from_named_places(
     monitor: &dyn Monitor,
 ) -> Result<Obtained, IndexError> {
     let mut request = indexer.request_of(candidate);
-    let also = candidate.also.iter().chain(&candidate.mirrors);
-    request.also = also.map(|url| public_url(indexer.mirrors, url)).collect();
-    if let Some(package) = fetch::local(candidate, monitor)? {
-        return to_record(candidate, request, package);
+    request.also = candidate.also.iter().map(|url| public_url(indexer.mirrors, url)).collect();
+    refuse_lost(indexer, candidate, &request)?;
+    if candidate.origin > Origin::Tree
+        && let Some(package) = fetch::local(candidate, monitor)?
+    {
+        let obtained = to_record(candidate, request, package)?;
+        return if candidate.vouched.is_some() {
+            Ok(obtained)
+        } else {
+            asked(indexer, obtained, monitor)
+        };
     }
     if candidate.local_file.is_some() {
         // The size may be that of the local file, which turned out to be a different one.
         request.size = None;
     }
-    let by_checksum = candidate.checksum.as_ref().filter(|_| request.sha256.is_none());
-    let package = match by_checksum {
-        Some(checksum) => by_checksum_alone(indexer, candidate, &request, checksum, monitor)?,
-        // Pools are asked by SHA-256 if it is known.
-        None => by_sha256(indexer, candidate, &request, monitor)?,
-    };
+    let package = fetched(indexer, candidate, &request, monitor);
+    let package = package.inspect_err(|error| remember(indexer, candidate, error))?;
     to_record(candidate, request, package)
+}
+
+fn fetched(
+    indexer: &Indexer<'_>,
+    candidate: &Candidate,
+    request: &Request,
+    monitor: &dyn Monitor,
+) -> Result<Package, IndexError> {
+    let by_checksum = candidate.checksum.as_ref().filter(|_| request.sha256.is_none());
+    match by_checksum {
+        _ if is_strange_url(candidate.origin, candidate.keeping, &request.url) => {
+            from_itself(indexer, candidate, request, monitor)
+        }
+        Some(checksum) => by_checksum_alone(indexer, candidate, request, checksum, monitor),
+        // Pools are asked by SHA-256 if it is known.
+        None => by_sha256(indexer, candidate, request, monitor),
+    }
+}
+
+/// Fails if the URLs said lately that they do not have the package: it would be asked for every time.
+fn refuse_lost(
+    indexer: &Indexer<'_>,
+    candidate: &Candidate,
+    request: &Request,
+) -> Result<(), IndexError> {
+    let Some(subject) = subject(candidate) else { return Ok(()) };
+    for url in std::iter::once(&request.url).chain(&request.also) {
+        if !is_lost_at(indexer.hashdb, subject, url)? {
+            return Ok(());
+        }
+    }
+    Err(unreliable(candidate, format!("{} lately did not have it", shown(&request.url))))
+}
+
+/// What answers about a candidate are kept under: its SHA-256, or, if that is not known, the digest of its checksum's text.
+fn subject(candidate: &Candidate) -> Option<Digest> {
+    let checksum = candidate.checksum.as_ref().map(|sum| Digest::of(sum.to_string().as_bytes()));
+    candidate.sha256.or(checksum)
+}
+
+/// Keeps the answer that a URL does not have the candidate.
+fn remember(indexer: &Indexer<'_>, candidate: &Candidate, error: &IndexError) {
+    let (IndexError::Fetch(error), Some(subject)) = (error, subject(candidate)) else { return };
+    let errors = match error {
+        FetchError::All { errors } => &errors[..],
+        error => std::slice::from_ref(error),
+    };
+    for error in errors {
+        let (url, outcome) = match error {
+            FetchError::NotFound { url, .. } | FetchError::Denied { url, .. } => {
+                (url, CheckOutcome::Gone)
+            }
+            FetchError::Mismatch { from, .. } => (from, CheckOutcome::Differs),
+            _ => continue,
+        };
+        let check = Check::now(subject, &public_url(indexer.mirrors, url), true, outcome);
+        // Only knowledge: without it, the URL is asked again.
+        drop(indexer.hashdb.put_check(&check));
+    }
+}
+
+fn unreliable(candidate: &Candidate, reason: String) -> IndexError {
+    IndexError::Unreliable { package: escaped(candidate.name().as_bytes()), reason }
+}
+
+/// Asks the URL under which a package of this machine is to be recorded.
+fn asked(
+    indexer: &Indexer<'_>,
+    obtained: Obtained,
+    monitor: &dyn Monitor,
+) -> Result<Obtained, IndexError> {
+    let Obtained { package, request, .. } = obtained;
+    let (url, size) = (&request.url, Some(package.size));
+    let asker = Asker { web: indexer.web };
+    let name = request.signatures.first().map_or(url, |name| &name.value);
+    let unreliable = |reason| IndexError::Unreliable { package: escaped(name.as_bytes()), reason };
+    let checks = indexer.hashdb.checks(&[package.sha256])?.pop().unwrap_or_default();
+    if crate::places::was_lost_lately(&checks, url, now()) {
+        return Err(unreliable(format!("{} lately did not have it", shown(url))));
+    }
+    let answer = asker.ask(url, request.reach, size, Known::File(&package.file), monitor)?;
+    let check = answer.check(package.sha256, url);
+    match answer.outcome {
+        Some(CheckOutcome::Gone | CheckOutcome::Differs | CheckOutcome::Moves) => {
+            check.map_or(Ok(()), |check| indexer.hashdb.put_check(&check))?;
+            Err(unreliable(format!("{} does not have it ({})", shown(url), answer.details)))
+        }
+        // Whoever wants to rely on it asks again.
+        None | Some(CheckOutcome::Unreachable) => Ok(Obtained { package, request, asked: None }),
+        Some(CheckOutcome::Present) => {
+            let tail = tail_of(&package.file, package.size);
+            let asked = check.map(|check| Check { tail, ..check });
+            Ok(Obtained { package, request, asked })
+        }
+    }
+}
+
+/// From the URL itself, without pools and caches, which may have the bytes from elsewhere.
+fn from_itself(
+    indexer: &Indexer<'_>,
+    candidate: &Candidate,
+    request: &Request,
+    monitor: &dyn Monitor,
+) -> Result<Package, IndexError> {
+    // Sources that find packages by their digest are not asked without one.
+    let anonymous = Request { sha256: None, ..request.clone() };
+    let package = fetch::fetch(indexer.source, &anonymous, monitor)?;
+    if let Some(sha256) = candidate.sha256 {
+        package.check(&sha256.into())?;
+    }
+    if let Some(checksum) = &candidate.checksum {
+        package.check(checksum)?;
+    }
+    Ok(package)
 }
 
 /// By SHA-256; if it is not known, whatever the only permanent URL serves.
@@ -135,5 +259,5 @@ fn to_record(
             request.url = by_content;
         }
     }
-    Ok(Obtained { package, request })
+    Ok(Obtained { package, request, asked: None })
 }

@@ -1,23 +1,76 @@
 //! Last step: record the package in the HashDB.
 //!
-//! Invariant: only packages whose members have all been read are recorded here.
+//! Invariant: only packages whose members have all been read are recorded here; and what is recorded of a URL is what it
+//! gave, or answered, not what was expected of it.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::fetch::Package;
 use super::read::Contents;
-use super::{IndexError, Indexed, Request};
-use crate::hashdb::{HashDbWriter, Key, PackageId};
-use crate::model::{Evidence, PackageRecord};
+use super::{IndexError, Indexed, Indexer, Request};
+use crate::detectors::Candidate;
+use crate::fetch::public_url;
+use crate::hashdb::{Check, CheckOutcome, HashDbError, HashDbWriter, Key, PackageId};
+use crate::model::{Evidence, Keeping, Origin, PackageRecord};
+use crate::places::tail_of;
 
-/// Records `package` with its contents.
+/// Who named a package's URL, and what they say about it.
+pub(super) struct Naming {
+    pub(super) origin: Origin,
+    keeping: Keeping,
+    vouched: bool,
+    /// The tree whose files named it; empty if it was not named by files.
+    pub(super) tree: String,
+}
+
+impl Naming {
+    pub(super) fn by_user() -> Self {
+        let (keeping, tree) = (Keeping::Unknown, String::new());
+        Self { origin: Origin::User, keeping, vouched: false, tree }
+    }
+
+    pub(super) fn of(candidate: &Candidate) -> Self {
+        Self {
+            origin: candidate.origin,
+            keeping: candidate.keeping,
+            vouched: candidate.vouched.is_some(),
+            tree: candidate.tree.clone(),
+        }
+    }
+
+    /// Adds it to the record of a package, if `url` is the record's own URL.
+    pub(super) fn add_to(&self, record: &mut PackageRecord, url: &str) {
+        if record.url != url {
+            return;
+        }
+        record.origin = record.origin.max(self.origin);
+        record.keeping = record.keeping.max(self.keeping);
+        record.vouched |= self.vouched;
+        if self.origin == Origin::Tree && !record.trees.contains(&self.tree) {
+            record.trees.push(self.tree.clone());
+        }
+    }
+}
+
+/// Records `package` with its contents, and that its URL gave it, if it did.
 pub(super) fn record(
-    hashdb: &dyn HashDbWriter,
+    indexer: &Indexer<'_>,
     request: &Request,
+    naming: &Naming,
     package: &Package,
     contents: Contents,
 ) -> Result<Indexed, IndexError> {
-    let record = PackageRecord {
+    let hashdb = indexer.hashdb;
+    let given_by = given_by(indexer, request, package);
+    let mut request = request.clone();
+    if let Some(url) = &given_by
+        && *url != request.url
+    {
+        // The first URL is the one that is known to give it.
+        request.also.retain(|other| other != url);
+        request.also.insert(0, std::mem::replace(&mut request.url, url.clone()));
+    }
+    let mut record = PackageRecord {
         url: request.url.clone(),
         also: request.also.clone(),
         sha256: package.sha256,
@@ -30,10 +83,52 @@ pub(super) fn record(
         evidence: Evidence::Downloaded,
         vouched: package.vouched,
         recursive: request.recursive,
+        origin: naming.origin,
+        trees: Vec::new(),
+        keeping: naming.keeping,
     };
+    naming.add_to(&mut record, &request.url);
+    let moved = given_by.is_some() && gave_other_bytes(hashdb, &record)?;
+    // First, so that a failure leaves nothing but an answer.
+    if let Some(url) = given_by {
+        let outcome = if moved { CheckOutcome::Moves } else { CheckOutcome::Present };
+        let tail = tail_of(&package.file, package.size);
+        let check = Check::now(record.sha256, &url, true, outcome);
+        hashdb.put_check(&Check { tail, ..check })?;
+    }
     let id = hashdb.put(&record, &contents.members)?;
     forget_weaker(hashdb, id, &record)?;
     Ok(Indexed::New { id, record: Box::new(record), members: contents.members.len() })
+}
+
+/// The URL of `request` that gave the bytes, itself or by a mirror that stands for it.
+fn given_by(indexer: &Indexer<'_>, request: &Request, package: &Package) -> Option<String> {
+    let from = public_url(indexer.mirrors, package.from.as_deref()?);
+    std::iter::once(&request.url).chain(&request.also).find(|url| **url == from).cloned()
+}
+
+/// Did the URL of `record` give other bytes at another time?
+fn gave_other_bytes(
+    hashdb: &dyn HashDbWriter,
+    record: &PackageRecord,
+) -> Result<bool, HashDbError> {
+    let known = hashdb.find_one(Key::Url(&record.url))?;
+    let mut moved = false;
+    for other in hashdb.records(&known)?.into_iter().flatten() {
+        if other.url != record.url || other.sha256 == record.sha256 {
+            continue;
+        }
+        let checks = hashdb.checks(&[other.sha256])?.pop().unwrap_or_default();
+        let gave = |check: &Check| {
+            let did = check.seen_at.is_some() && check.deep;
+            check.url == record.url && (did || check.outcome == CheckOutcome::Moves)
+        };
+        if checks.iter().any(gave) {
+            moved = true;
+            hashdb.put_check(&Check::now(other.sha256, &record.url, true, CheckOutcome::Moves))?;
+        }
+    }
+    Ok(moved)
 }
 
 /// Removes records of the same package under other URLs that have weaker evidence, with only some of its

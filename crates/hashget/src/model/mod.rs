@@ -22,6 +22,6 @@ pub use digest::{Digest, HashingReader, ParseDigestError};
 pub use entry::{Entry, TreeDigest, effective_mode, entry_digest};
 pub use member::{Extent, Kind, Member};
 pub use metadata::{MemberMetadata, Metadata, Timestamp, Xattrs};
-pub use package::{Evidence, PackageRecord, Signature, display_name, own_name};
+pub use package::{Evidence, Keeping, Origin, PackageRecord, Signature, display_name, own_name};
 pub(crate) use rel_path::bytes_as_text;
 pub use rel_path::{BadPath, RelPath, escaped};

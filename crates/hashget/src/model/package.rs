@@ -46,6 +46,61 @@ impl FromStr for Evidence {
     }
 }
 
+/// Who named a package's URL, or what it rests on. Better is greater.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// A file in the packed tree, which may belong to anyone.
+    #[default]
+    Tree,
+    /// The configuration of a client on this machine, or what the client has built in.
+    Client,
+    /// The user: on the command line, in the configuration, by a rule.
+    User,
+}
+
+/// How long a host promises that a URL gives the same bytes. Better is greater.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Keeping {
+    /// Nothing is known.
+    #[default]
+    Unknown,
+    /// Until somebody withdraws the package: registries.
+    Withdrawable,
+    /// For ever: archives that never remove a file.
+    Permanent,
+}
+
+/// Text for an enum whose values are written in lower case, and the value of a text.
+macro_rules! words {
+    ($type:ident: $($value:ident = $word:literal),+) => {
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self { $(Self::$value => $word),+ })
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                match text {
+                    $($word => Ok(Self::$value),)+
+                    _ => Err(format!("\"{text}\": expected {}", [$($word),+].join(", "))),
+                }
+            }
+        }
+    };
+}
+
+words!(Origin: Tree = "tree", Client = "client", User = "user");
+words!(Keeping: Unknown = "unknown", Withdrawable = "withdrawable", Permanent = "permanent");
+
 /// A package's name in its ecosystem, such as `deb` and `vim_2:9.0.1378-2_amd64`, or `crate` and
 /// `serde-1.0.200`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -105,15 +160,37 @@ pub struct PackageRecord {
     pub indexed_at: i64,
     /// How it is known that the URL gives these bytes.
     pub evidence: Evidence,
-    /// The user gave the bytes (`index --file`) and vouches that the URL gives them.
+    /// The user (`index --file`), or somebody whose signature counts, vouches that the URL gives these bytes.
     #[serde(default)]
     pub vouched: bool,
+    /// Who named the URL.
+    #[serde(default)]
+    pub origin: Origin,
+    /// The trees, as absolute paths, whose files named the URL: if nobody better did, only they rely on it.
+    #[serde(skip)]
+    pub trees: Vec<String>,
+    /// What the client that the URL comes from promises; the table in `keeping.rs` may know more.
+    #[serde(default)]
+    pub keeping: Keeping,
     /// Packages within the package were read too.
     #[serde(default)]
     pub recursive: bool,
 }
 
 impl PackageRecord {
+    /// Takes over what is better in `known`, an earlier record of the same bytes at the same URL: who named or vouches
+    /// for the URL, for which trees, and how long it is kept.
+    pub fn take_merits_of(&mut self, known: &Self) {
+        self.origin = self.origin.max(known.origin);
+        self.keeping = self.keeping.max(known.keeping);
+        self.vouched |= known.vouched;
+        for tree in &known.trees {
+            if !self.trees.contains(tree) {
+                self.trees.push(tree.clone());
+            }
+        }
+    }
+
     /// The last part of the URL's path: what a person calls the file.
     pub fn base_name(&self) -> &str {
         base_name(&self.url)

@@ -8,13 +8,13 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::contents::Contents;
-use super::matching::Holders;
+use super::known::{self, KnownPackage, Requirements, known_packages};
 use super::plan::PackageUse;
-use super::{PackError, PackOptions, Packer, Summary};
+use super::{PackError, Packer, Summary};
 use crate::detectors::Candidate;
 use crate::fetch::{MirrorRule, public_url};
 use crate::index::{self, Detected, Indexer};
-use crate::model::{Amount, Entry, PackageRecord, RelPath};
+use crate::model::{Amount, Entry, Origin, PackageRecord, RelPath};
 use crate::monitor::Monitor;
 use crate::tree::Scan;
 
@@ -38,11 +38,12 @@ impl Packer<'_> {
         &self,
         scan: &Scan,
         contents: &Contents<'_>,
-        options: &PackOptions<'_>,
+        requirements: &Requirements<'_>,
         summary: &mut Summary,
         monitor: &dyn Monitor,
-    ) -> Result<(Finders, Holders), PackError> {
-        let look_up = || Holders::look_up(self.hashdb, contents);
+    ) -> Result<(Finders, Vec<KnownPackage>), PackError> {
+        let options = requirements.options();
+        let look_up = || known_packages(self.hashdb, contents);
         let paths = scan.entries.iter().map(|entry| &entry.path);
         // Entries that could not be parsed have been reported to the monitor.
         let (root, detectors, machine) = (scan.root.path(), &options.detectors, &options.machine);
@@ -57,8 +58,9 @@ impl Packer<'_> {
         };
         summary.detectors = efforts.into_iter().map(of_effort).collect();
         let finders = Finders::new(&candidates, self.mirrors);
-        let holders = look_up()?;
-        let candidates = of_use(&holders.unknown(contents), candidates, &scan.entries);
+        let mut known = look_up()?;
+        let unknown = known::unknown(&known, requirements, contents);
+        let candidates = of_use(&unknown, candidates, &scan.entries);
         let indexer = Indexer {
             hashdb: self.hashdb,
             source: self.source,
@@ -72,8 +74,12 @@ impl Packer<'_> {
         summary.newly_indexed = indexed.new;
         summary.not_indexed = indexed.failed.len();
         summary.unreliable = indexed.unreliable;
-        let holders = if indexed.new == 0 { holders } else { look_up()? };
-        Ok((finders, holders))
+        // A record may have learned that this tree names its URL, too.
+        let names = |candidate: &Candidate| candidate.origin == Origin::Tree;
+        if indexed.new > 0 || indexed.candidates.iter().any(names) {
+            known = look_up()?;
+        }
+        Ok((finders, known))
     }
 }
 

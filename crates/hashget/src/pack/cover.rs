@@ -6,27 +6,26 @@
 use std::collections::BinaryHeap;
 use std::collections::HashMap;
 
-use crate::hashdb::PackageId;
 use crate::model::total_bytes;
 
 /// A package that holds some of the wanted contents.
 #[derive(Debug, Clone)]
-pub(super) struct Offer {
-    /// Which package.
-    pub(super) id: PackageId,
+pub(super) struct Offer<'k> {
+    /// Which package: its index.
+    pub(super) package: usize,
     /// Size of the download in bytes.
     pub(super) size: u64,
-    /// The contents that it has, as indices into the list of weights.
-    pub(super) contents: Vec<u32>,
+    /// The contents that it has, as indices into the list of weights, ascending.
+    pub(super) contents: &'k [u32],
 }
 
 /// The choice among offers.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Choice {
     /// Packages to rely on.
-    pub(super) chosen: Vec<PackageId>,
+    pub(super) chosen: Vec<usize>,
     /// Packages whose download would save too little, with the number of bytes saved.
-    pub(super) not_worth: Vec<(PackageId, u64)>,
+    pub(super) not_worth: Vec<(usize, u64)>,
 }
 
 /// An offer in the heap. The best ratio of bytes saved to bytes downloaded comes first, then the larger gain,
@@ -58,9 +57,9 @@ impl PartialOrd for Ranked {
 /// Chooses greedily (weighted set cover). `weights` has the bytes saved by leaving out each content. A
 /// package is chosen if it costs at most `max_fetch_ratio` bytes of download for each byte it adds. The order
 /// of `offers` decides ties.
-pub(super) fn choose(offers: &[Offer], weights: &[u64], max_fetch_ratio: f64) -> Choice {
+pub(super) fn choose(offers: &[Offer<'_>], weights: &[u64], max_fetch_ratio: f64) -> Choice {
     let mut covered = vec![false; weights.len()];
-    let gain_of = |offer: &Offer, covered: &[bool]| -> u64 {
+    let gain_of = |offer: &Offer<'_>, covered: &[bool]| -> u64 {
         let missing = offer.contents.iter().filter(|&&content| !covered[content as usize]);
         total_bytes(missing.map(|&content| weights[content as usize]))
     };
@@ -89,15 +88,15 @@ pub(super) fn choose(offers: &[Offer], weights: &[u64], max_fetch_ratio: f64) ->
             left_alone.insert(best.offer, gain);
             continue;
         }
-        for &content in &offers[best.offer].contents {
+        for &content in offers[best.offer].contents {
             covered[content as usize] = true;
         }
-        choice.chosen.push(offers[best.offer].id);
+        choice.chosen.push(offers[best.offer].package);
     }
     choice.not_worth = left_alone
         .into_iter()
         .filter(|&(offer, _)| gain_of(&offers[offer], &covered) > 0)
-        .map(|(offer, gain)| (offers[offer].id, gain))
+        .map(|(offer, gain)| (offers[offer].package, gain))
         .collect();
     choice.not_worth.sort_unstable();
     choice
@@ -107,17 +106,13 @@ pub(super) fn choose(offers: &[Offer], weights: &[u64], max_fetch_ratio: f64) ->
 mod tests {
     use super::*;
 
-    fn offer(id: i64, size: u64, contents: &[u32]) -> Offer {
-        Offer { id: PackageId::from_raw(id), size, contents: contents.to_vec() }
-    }
-
-    fn ids(packages: &[PackageId]) -> Vec<i64> {
-        packages.iter().map(|id| id.to_raw()).collect()
+    fn offer(package: usize, size: u64, contents: &[u32]) -> Offer<'_> {
+        Offer { package, size, contents }
     }
 
     #[test]
     fn the_cheapest_packages_that_cover_are_chosen() {
-        type Case = (&'static str, Vec<Offer>, &'static [u64], &'static [i64]);
+        type Case = (&'static str, Vec<Offer<'static>>, &'static [u64], &'static [usize]);
         let cases: [Case; 5] = [
             ("one covers all", vec![offer(1, 10, &[0, 1]), offer(2, 10, &[0])], &[100, 100], &[1]),
             (
@@ -131,7 +126,7 @@ mod tests {
             ("nothing is saved by nothing", vec![offer(1, 10, &[])], &[], &[]),
         ];
         for (name, offers, weights, expected) in cases {
-            assert_eq!(ids(&choose(&offers, weights, 10.0).chosen), expected, "{name}");
+            assert_eq!(choose(&offers, weights, 10.0).chosen, expected, "{name}");
         }
     }
 
@@ -139,12 +134,12 @@ mod tests {
     fn a_package_that_costs_more_than_it_saves_is_left_alone() {
         let offers = [offer(1, 1_000_000, &[0]), offer(2, 100, &[1])];
         let choice = choose(&offers, &[1_000, 1_000], 10.0);
-        assert_eq!(ids(&choice.chosen), [2]);
-        assert_eq!(choice.not_worth, [(PackageId::from_raw(1), 1_000)]);
-        assert_eq!(ids(&choose_all(&offers)), [1, 2]);
+        assert_eq!(choice.chosen, [2]);
+        assert_eq!(choice.not_worth, [(1, 1_000)]);
+        assert_eq!(choose_all(&offers), [1, 2]);
     }
 
-    fn choose_all(offers: &[Offer]) -> Vec<PackageId> {
+    fn choose_all(offers: &[Offer<'_>]) -> Vec<usize> {
         let mut chosen = choose(offers, &[1_000, 1_000], f64::INFINITY).chosen;
         chosen.sort_unstable();
         chosen

@@ -9,11 +9,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::eligibility::first_verdicts;
-use super::matching::{self, Obstacle};
+use super::known::Requirements;
+use super::matching::Obstacle;
 use super::plan::{PackageUse, Plan};
 use super::verdict::{Verdict, Verdicts};
-use super::{PackError, PackOptions, Packer, Summary, today};
-use crate::hashdb::{HashDb, HashDbError, Key, PackageId};
+use super::{PackError, PackOptions, Packer, Summary};
+use crate::hashdb::{HashDbError, HashDbWriter, Key, PackageId};
 use crate::model::{Digest, Entry, Kind, Member, PackageRecord, RelPath};
 use crate::monitor::Monitor;
 use crate::tree::{Absence, Entries, Scan, ScanError, ScanOptions, TreeRoot, read_entry, scan};
@@ -116,6 +117,8 @@ impl Packer<'_> {
         options: PackOptions<'_>,
         monitor: &dyn Monitor,
     ) -> Result<Explanation, PackError> {
+        // Nobody is asked: what nobody asked yet is not relied on.
+        let options = PackOptions { ask: false, ..options };
         let (first, mut summary) = (first_verdicts(&scan, &options)?, Summary::default());
         let Plan { uses, verdicts, .. } =
             self.plan(&scan, first, &options, false, &mut summary, monitor)?.plan;
@@ -129,7 +132,8 @@ impl Packer<'_> {
         digests.dedup();
         let urls = |uses: &[PackageUse]| uses.iter().map(|used| used.url.clone()).collect();
         let choice = Choice { relied: urls(&uses), not_worth: urls(&summary.not_worth) };
-        let holders = choice.holders(self.hashdb, &digests, &options)?;
+        let requirements = Requirements::new(&options, &scan.root);
+        let holders = choice.holders(self.hashdb, &digests, &requirements)?;
         let absent = absent(&entries, scan.absent, paths);
         Ok(Explanation { entries, packages: uses, asked, absent, verdicts, holders })
     }
@@ -190,9 +194,9 @@ impl Choice {
     /// The packages that have these contents.
     fn holders(
         &self,
-        hashdb: &dyn HashDb,
+        hashdb: &dyn HashDbWriter,
         digests: &[Digest],
-        options: &PackOptions<'_>,
+        requirements: &Requirements<'_>,
     ) -> Result<HashMap<Digest, Vec<Holder>>, HashDbError> {
         let mut contents: BTreeMap<PackageId, Vec<Digest>> = BTreeMap::new();
         let keys: Vec<Key<'_>> = digests.iter().map(|digest| Key::Content(*digest)).collect();
@@ -207,13 +211,16 @@ impl Choice {
         hashdb.prefetch_members(&ids)?;
         for ((id, digests), record) in contents.into_iter().zip(records) {
             let Some(record) = record.map(Arc::new) else { continue };
+            let checks = hashdb.checks(&[record.sha256])?.pop().unwrap_or_default();
+            let of_package = requirements.obstacle(&record, &checks);
             let members = hashdb.members(id)?;
             let members = with_contents(&members);
             for digest in digests {
                 let member = members.get(&digest);
                 if member.is_some() || record.sha256 == digest {
                     let is_duplicate = member.is_some_and(|(_, is_duplicate)| *is_duplicate);
-                    let obstacle = self.obstacle(&record, is_duplicate, options);
+                    let obstacle =
+                        of_package.clone().or_else(|| self.obstacle(&record, is_duplicate));
                     let member = member.map(|(member, _)| member.path.clone());
                     let holder = Holder { record: Arc::clone(&record), member, obstacle };
                     holders.entry(digest).or_default().push(holder);
@@ -229,20 +236,14 @@ impl Choice {
         Ok(holders)
     }
 
-    /// Why this package is not relied on for a file.
-    fn obstacle(
-        &self,
-        record: &PackageRecord,
-        is_duplicate: bool,
-        options: &PackOptions<'_>,
-    ) -> Option<Obstacle> {
-        let of_package = matching::obstacle(record, options, &today());
-        of_package.or_else(|| match &record.url {
+    /// Why this package is not used for a file, although it may be relied on.
+    fn obstacle(&self, record: &PackageRecord, is_duplicate: bool) -> Option<Obstacle> {
+        match &record.url {
             _ if is_duplicate => Some(Obstacle::DuplicatePath),
             url if self.relied.contains(url) => None,
             url if self.not_worth.contains(url) => Some(Obstacle::NotWorth),
             _ => Some(Obstacle::NotNeeded),
-        })
+        }
     }
 }
 

@@ -1,22 +1,23 @@
-//! Finds the packages that have the tree's contents in the HashDB, and chooses those to rely on.
+//! Chooses the packages to rely on among those that have the tree's contents.
 //!
-//! Invariant: a package is chosen only if its evidence is sufficient and it does not expire before the backup
-//! does.
+//! Invariant: a package is chosen only if its evidence is sufficient, its places are certain, and it does not expire before
+//! the backup does. What is kept longer comes before what is smaller.
 
 use std::collections::HashMap;
 
 use super::claims::Claims;
 use super::contents::Contents;
-use super::cover::{Offer, choose};
+use super::cover::{Choice, Offer, choose};
+use super::known::{KnownPackage, Requirements};
 use super::members::Members;
 use super::plan::{ChosenPackage, Kept, PackageUse};
 use super::verdict::Reason;
-use super::{PackError, PackOptions};
-use crate::hashdb::{HashDb, HashDbError, Key, PackageId};
-use crate::model::PackageRecord;
-
-/// Number of digests looked up at once: enough for the HashDB to be efficient, with little memory.
-const BATCH: usize = 1 << 16;
+use super::{PackError, Packer};
+use crate::hashdb::{Check, PackageId};
+use crate::keeping::keeping;
+use crate::model::{Digest, Keeping, PackageRecord, total_bytes};
+use crate::monitor::Monitor;
+use crate::places::{Doubt, Place, Standing, is_strange};
 
 /// Limit on the members kept in memory between the steps. Those of further packages are read again in each
 /// step.
@@ -30,136 +31,175 @@ pub(super) struct Matched<'a> {
     pub(super) not_worth: Vec<PackageUse>,
 }
 
-/// Which packages have which contents of the tree, according to the HashDB; sorted.
-pub(super) struct Holders(Vec<(PackageId, u32)>);
-
-impl Holders {
-    /// Looks up the packages of all contents that are not empty.
-    pub(super) fn look_up(
-        hashdb: &dyn HashDb,
+impl Packer<'_> {
+    /// Chooses packages among the `known` ones, and asks the places of those that are due. Files whose packages are not
+    /// chosen get their reason in `claims`.
+    pub(super) fn matched<'a>(
+        &'a self,
+        mut known: Vec<KnownPackage>,
         contents: &Contents<'_>,
-    ) -> Result<Self, HashDbError> {
-        let mut holders = Vec::new();
-        // Visits each content's entry only once, since the entries are scattered in memory.
-        let key = |content| (content, Key::Content(contents.digest(content)));
-        let wanted = |content| (contents.weight(content) > 0).then(|| key(content));
-        let mut wanted = contents.numbers().filter_map(wanted);
-        loop {
-            let (batch, keys): (Vec<u32>, Vec<Key<'_>>) = wanted.by_ref().take(BATCH).unzip();
-            if batch.is_empty() {
-                break;
+        claims: &mut Claims<'_>,
+        requirements: &Requirements<'_>,
+        monitor: &dyn Monitor,
+    ) -> Result<Matched<'a>, PackError> {
+        known.sort_by(|a, b| a.record.url.cmp(&b.record.url));
+        let weights: Vec<u64> =
+            contents.numbers().map(|content| contents.weight(content)).collect();
+        let choice = loop {
+            let offers = offers(&known, &weights, requirements);
+            let choice = choose(&offers, &weights, requirements.options().max_fetch_ratio);
+            if !self.ask_places(&mut known, &choice.chosen, requirements, monitor)? {
+                break choice;
             }
-            for (content, packages) in batch.into_iter().zip(hashdb.find(&keys)?) {
-                holders.extend(packages.into_iter().map(|id| (id, content)));
-            }
-        }
-        holders.sort_unstable();
-        Ok(Self(holders))
-    }
-
-    /// The entries that no package has, ascending.
-    pub(super) fn unknown(&self, contents: &Contents<'_>) -> Vec<usize> {
-        let mut known = vec![false; contents.numbers().len()];
-        self.0.iter().for_each(|&(_, content)| known[content as usize] = true);
-        let unknown = contents
-            .numbers()
-            .filter(|&content| !known[content as usize] && contents.weight(content) > 0);
-        let mut entries: Vec<usize> = unknown.flat_map(|content| contents.names(content)).collect();
-        entries.sort_unstable();
-        entries
-    }
-}
-
-/// A package that may be relied on.
-struct Reliable {
-    record: PackageRecord,
-    offer: Offer,
-}
-
-/// Chooses packages among the `holders` of the contents. Files whose packages are not chosen get their reason
-/// in `claims`.
-pub(super) fn matched<'a>(
-    hashdb: &'a dyn HashDb,
-    holders: Holders,
-    contents: &Contents<'_>,
-    claims: &mut Claims<'_>,
-    options: &PackOptions,
-    today: &str,
-) -> Result<Matched<'a>, PackError> {
-    let mut reasons = ContentReasons::new(contents);
-    let mut found = reliable(hashdb, holders, &mut reasons, options, today)?;
-    found.sort_by(|a, b| a.record.url.cmp(&b.record.url));
-    let (records, mut offers): (Vec<PackageRecord>, Vec<Offer>) =
-        found.into_iter().map(|one| (one.record, one.offer)).unzip();
-    let positions: HashMap<PackageId, usize> =
-        offers.iter().enumerate().map(|(position, offer)| (offer.id, position)).collect();
-
-    let weights: Vec<u64> = contents.numbers().map(|content| contents.weight(content)).collect();
-    let choice = choose(&offers, &weights, options.max_fetch_ratio);
-    drop(weights);
-    let chosen = choice.chosen.iter().flat_map(|id| &offers[positions[id]].contents);
-    chosen.for_each(|&content| reasons.forget(content));
-    reasons.apply(contents, claims);
-    // Indices are in the order of the URLs.
-    let mut not_worth: Vec<(usize, u64)> =
-        choice.not_worth.iter().map(|(id, bytes)| (positions[id], *bytes)).collect();
-    not_worth.sort_unstable();
-    let not_worth = not_worth.into_iter();
-    let not_worth = not_worth
-        .map(|(position, bytes)| PackageUse { bytes, ..PackageUse::none_of(&records[position]) })
-        .collect();
-    let mut chosen: Vec<(usize, PackageId)> =
-        choice.chosen.iter().map(|id| (positions[id], *id)).collect();
-    chosen.sort_unstable();
-    hashdb.prefetch_members(&choice.chosen)?;
-    let mut chosen = chosen.into_iter().peekable();
-    let (mut packages, mut kept) = (Vec::with_capacity(chosen.len()), 0);
-    for (position, record) in records.into_iter().enumerate() {
-        if let Some((_, id)) = chosen.next_if(|&(next, _)| next == position) {
+        };
+        drop(weights);
+        reasons(&known, &choice, requirements, contents).apply(contents, claims);
+        let not_worth = choice.not_worth.iter().map(|&(index, bytes)| {
+            let KnownPackage { record, checks, .. } = &known[index];
+            PackageUse { bytes, ..PackageUse::none_of(record, best_place(record, checks)) }
+        });
+        let not_worth = not_worth.collect();
+        let ids: Vec<PackageId> = choice.chosen.iter().map(|&index| known[index].id).collect();
+        self.hashdb.prefetch_members(&ids)?;
+        merge_places(&mut known, &choice.chosen, requirements);
+        let mut is_chosen = vec![false; known.len()];
+        choice.chosen.iter().for_each(|&index| is_chosen[index] = true);
+        let (mut packages, mut kept) = (Vec::with_capacity(choice.chosen.len()), 0);
+        // In the order of the URLs.
+        for (known, _) in known.into_iter().zip(is_chosen).filter(|(_, is_chosen)| *is_chosen) {
+            let KnownPackage { id, record, checks, contents: held, .. } = known;
+            let place = best_place(&record, &checks);
             let kept_of_it = if kept < MOST_KEPT {
-                let members = Members::read(hashdb, id, contents)?;
+                let members = Members::read(self.hashdb, id, contents)?;
                 kept += if members.are_kept() { members.len() } else { 0 };
                 Kept::Members(members)
             } else {
-                Kept::Contents(std::mem::take(&mut offers[position].contents))
+                Kept::Contents(held)
             };
-            packages.push(ChosenPackage { record, id, kept: kept_of_it });
+            packages.push(ChosenPackage { record, id, place, kept: kept_of_it });
         }
+        Ok(Matched { packages, not_worth })
     }
-    Ok(Matched { packages, not_worth })
 }
 
-/// The packages that may be relied on, with the contents that they have.
-fn reliable(
-    hashdb: &dyn HashDb,
-    holders: Holders,
-    reasons: &mut ContentReasons,
-    options: &PackOptions,
-    today: &str,
-) -> Result<Vec<Reliable>, HashDbError> {
-    let mut found = Vec::new();
-    let mut packages = holders.0.chunk_by(|(a, _), (b, _)| a == b);
-    loop {
-        let batch: Vec<&[(PackageId, u32)]> = packages.by_ref().take(BATCH).collect();
-        if batch.is_empty() {
-            return Ok(found);
-        }
-        let ids: Vec<PackageId> = batch.iter().map(|holder| holder[0].0).collect();
-        for (holder, record) in batch.into_iter().zip(hashdb.records(&ids)?) {
-            let Some(record) = record else { continue };
-            let reason = match obstacle(&record, options, today) {
-                Some(Obstacle::Evidence) => Reason::WeakEvidence,
-                Some(Obstacle::Expires(_)) => Reason::Expired,
-                _ => Reason::NotWorth,
-            };
-            holder.iter().for_each(|&(_, content)| reasons.add(content, reason));
-            if reason == Reason::NotWorth {
-                let contents = holder.iter().map(|&(_, content)| content).collect();
-                let (id, size) = (holder[0].0, record.size);
-                found.push(Reliable { record, offer: Offer { id, size, contents } });
+/// What the packages that may be relied on offer, or will if their places answer well.
+fn offers<'k>(
+    known: &'k [KnownPackage],
+    weights: &[u64],
+    requirements: &Requirements<'_>,
+) -> Vec<Offer<'k>> {
+    let usable = known.iter().enumerate().filter(|(_, known)| requirements.is_usable(known));
+    let offer = |(package, known): (usize, &'k KnownPackage)| Offer {
+        package,
+        size: known.record.size,
+        contents: &known.contents,
+    };
+    let mut offers: Vec<Offer<'k>> = usable.map(offer).collect();
+    let merits: Vec<Merit> =
+        offers.iter().map(|offer| merit(&known[offer.package].record)).collect();
+    let best = merits.iter().max().copied();
+    if merits.iter().all(|merit| Some(*merit) == best) {
+        return offers;
+    }
+    let is_worth = |offer: &Offer<'_>| {
+        let gain = total_bytes(offer.contents.iter().map(|&content| weights[content as usize]));
+        #[allow(clippy::cast_precision_loss, reason = "a ratio to compare with")]
+        let ratio = offer.size as f64 / gain.max(1) as f64;
+        ratio <= requirements.options().max_fetch_ratio
+    };
+    let dominated = dominated(&offers, &merits, &is_worth);
+    let mut dominated = dominated.into_iter();
+    offers.retain(|_| !dominated.next().unwrap_or_default());
+    offers
+}
+
+/// How good a package is apart from its size: not named by files of trees alone, and kept long.
+type Merit = (bool, Keeping);
+
+fn merit(record: &PackageRecord) -> Merit {
+    (!is_strange(record), keeping(record))
+}
+
+/// For each offer, whether a better package that is worth its download gives all that it gives.
+fn dominated(
+    offers: &[Offer<'_>],
+    merits: &[Merit],
+    is_worth: &dyn Fn(&Offer<'_>) -> bool,
+) -> Vec<bool> {
+    let least = merits.iter().min().copied();
+    let better =
+        (0..offers.len()).filter(|&offer| Some(merits[offer]) > least && is_worth(&offers[offer]));
+    let mut holders: Vec<(u32, usize)> = better
+        .flat_map(|offer| offers[offer].contents.iter().map(move |&content| (content, offer)))
+        .collect();
+    holders.sort_unstable();
+    let gives_all = |offer: usize| {
+        let Some(&rarest) = offers[offer].contents.first() else { return false };
+        let from = holders.partition_point(|&(content, _)| content < rarest);
+        let same = holders[from..].iter().take_while(|&&(content, _)| content == rarest);
+        same.into_iter().any(|&(_, other)| {
+            let has = |content: &u32| offers[other].contents.binary_search(content).is_ok();
+            merits[other] > merits[offer] && offers[offer].contents.iter().all(has)
+        })
+    };
+    (0..offers.len()).map(gives_all).collect()
+}
+
+/// Adds the places of other records of the same bytes to the chosen packages: losing one place then loses nothing.
+fn merge_places(known: &mut [KnownPackage], chosen: &[usize], requirements: &Requirements<'_>) {
+    let mut by_digest: HashMap<Digest, Vec<usize>> = HashMap::new();
+    for (index, one) in known.iter().enumerate() {
+        by_digest.entry(one.record.sha256).or_default().push(index);
+    }
+    for &index in chosen {
+        for &other in &by_digest[&known[index].record.sha256] {
+            let KnownPackage { record, checks, .. } = &known[other];
+            if other == index
+                || is_strange(record)
+                || requirements.obstacle(record, checks).is_some()
+            {
+                continue;
+            }
+            let urls = std::iter::once(&record.url).chain(&record.also).cloned();
+            let urls: Vec<String> = urls.collect();
+            let record = &mut known[index].record;
+            for url in urls {
+                if url != record.url && !record.also.contains(&url) {
+                    record.also.push(url);
+                }
             }
         }
     }
+}
+
+/// How the most certain place of a package is known.
+pub(super) fn best_place(record: &PackageRecord, checks: &[Check]) -> Place {
+    let urls = std::iter::once(&record.url).chain(&record.also);
+    let places =
+        urls.map(|url| Standing::new(checks, url).place(record.vouched && *url == record.url));
+    places.max().unwrap_or(Place::Supposed)
+}
+
+/// Why the contents that the packages have would be archived.
+fn reasons(
+    known: &[KnownPackage],
+    choice: &Choice,
+    requirements: &Requirements<'_>,
+    contents: &Contents<'_>,
+) -> ContentReasons {
+    let mut reasons = ContentReasons::new(contents);
+    for KnownPackage { record, checks, contents, .. } in known {
+        let reason = match requirements.obstacle(record, checks) {
+            Some(Obstacle::Evidence) => Reason::WeakEvidence,
+            Some(Obstacle::Expires(_)) => Reason::Expired,
+            Some(Obstacle::Place(_)) => Reason::PlaceNotProven,
+            _ => Reason::NotWorth,
+        };
+        contents.iter().for_each(|&content| reasons.add(content, reason));
+    }
+    let chosen = choice.chosen.iter().flat_map(|&index| &known[index].contents);
+    chosen.for_each(|&content| reasons.forget(content));
+    reasons
 }
 
 /// Why contents that packages have would be archived: for each, the reason of the package that comes closest
@@ -199,24 +239,12 @@ pub enum Obstacle {
     Evidence,
     /// It may become unavailable before this day, `YYYY-MM-DD`.
     Expires(String),
+    /// It is not certain that its URL gives it.
+    Place(Doubt),
     /// Downloading it costs more than it saves.
     NotWorth,
     /// Several of its members have the same path as the one with the file's contents.
     DuplicatePath,
     /// The packages that are relied on already give everything that it could give.
     NotNeeded,
-}
-
-/// Why a package is not relied on at all, whatever it contains.
-pub(super) fn obstacle(
-    record: &PackageRecord,
-    options: &PackOptions,
-    today: &str,
-) -> Option<Obstacle> {
-    let needed_until = options.expires.as_deref().unwrap_or(today);
-    if record.evidence < options.evidence {
-        return Some(Obstacle::Evidence);
-    }
-    let expires = record.expires.as_deref().is_some_and(|expires| expires < needed_until);
-    expires.then(|| Obstacle::Expires(needed_until.to_owned()))
 }

@@ -6,6 +6,7 @@
 //! Invariant: whatever is not proven to come back exactly goes into the archive, and the archive appears
 //! under its name only once it is complete.
 
+mod asking;
 mod assign;
 mod attributes;
 mod candidates;
@@ -18,6 +19,7 @@ mod exclude_list;
 mod explain;
 mod heaviest;
 mod in_any_case;
+mod known;
 mod matching;
 mod members;
 mod open_file;
@@ -58,7 +60,7 @@ use candidates::Finders;
 use claims::Claims;
 use contents::Contents;
 use eligibility::first_verdicts;
-use matching::Holders;
+use known::{Requirements, known_packages};
 use members::Members;
 use output::OpenOutput;
 use plan::Plan;
@@ -206,13 +208,13 @@ impl Packer<'_> {
         let entries = &scan.entries;
         let mut claims = Claims::new(entries, first);
         let contents = Contents::new(&claims);
-        let (finders, holders) = match index && !options.detectors.is_empty() {
-            true => self.index(scan, &contents, options, summary, monitor)?,
-            false => (Finders::default(), Holders::look_up(self.hashdb, &contents)?),
+        let requirements = Requirements::new(options, &scan.root);
+        let (finders, known) = match index && !options.detectors.is_empty() {
+            true => self.index(scan, &contents, &requirements, summary, monitor)?,
+            false => (Finders::default(), known_packages(self.hashdb, &contents)?),
         };
         let _planning = monitor.begin(Step::Plan, "what packages give back", Total::UNKNOWN);
-        let matched =
-            matching::matched(self.hashdb, holders, &contents, &mut claims, options, &today())?;
+        let matched = self.matched(known, &contents, &mut claims, &requirements, monitor)?;
         summary.not_worth = matched.not_worth;
         monitor.check_interrupted()?;
         let packages = &matched.packages;
@@ -317,6 +319,11 @@ impl Packer<'_> {
         summary.archive_bytes = file.commit()?;
         Ok(())
     }
+}
+
+/// Seconds since 1970 UTC.
+fn now() -> i64 {
+    jiff::Timestamp::now().as_second()
 }
 
 /// The date, `YYYY-MM-DD`, UTC.

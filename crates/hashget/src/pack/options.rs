@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::codec::Codec;
 use crate::detectors::{Detector, Machine};
 use crate::model::Evidence;
+use crate::places::Private;
 use crate::tree::{BadGlob, FileSystems, Globs};
 
 /// Which files have their digest in the manifest.
@@ -76,6 +77,12 @@ pub struct PackOptions<'a> {
     pub expires: Option<String>,
     /// The weakest evidence that is relied on.
     pub evidence: Evidence,
+    /// Ask the places of packages whether they still have them, where no answer is recent enough.
+    pub ask: bool,
+    /// Rely on places that nobody asked, too: for packing without a network.
+    pub unasked: bool,
+    /// URLs that are not public.
+    pub private: Private,
     /// Compression of the archive.
     pub codec: Codec,
     /// Its level; the codec's own default if absent.
@@ -137,6 +144,9 @@ impl Default for PackOptions<'_> {
             manifest_version: ManifestVersion::Two,
             expires: None,
             evidence: Evidence::Signed,
+            ask: true,
+            unasked: false,
+            private: Private::default(),
             codec: Codec::Zstd,
             level: None,
             max_fetch_ratio: Self::MAX_FETCH_RATIO,

@@ -12,6 +12,7 @@ use super::verdict::{Reason, Verdict, Verdicts};
 use crate::hashdb::{HashDbError, PackageId};
 use crate::model::manifest::{EntryTable, Link, Package};
 use crate::model::{Entry, Evidence, Kind, PackageRecord, RelPath};
+use crate::places::Place;
 use crate::tree::Entries;
 
 /// A package that was chosen.
@@ -20,6 +21,8 @@ pub(super) struct ChosenPackage<'a> {
     pub(super) record: PackageRecord,
     /// Its ID in the HashDB.
     pub(super) id: PackageId,
+    /// How the most certain of its places is known.
+    pub(super) place: Place,
     /// The part of its data that is kept in memory between the steps.
     pub(super) kept: Kept<'a>,
 }
@@ -70,6 +73,8 @@ pub struct PackageUse {
     pub url: String,
     /// Size of the download when restoring, in bytes.
     pub size: u64,
+    /// How the most certain of its places is known.
+    pub place: Place,
     /// Number of files that it gives.
     pub files: u64,
     /// Their size in bytes.
@@ -78,9 +83,9 @@ pub struct PackageUse {
 
 impl PackageUse {
     /// The use of a package that does not give anything yet.
-    pub(super) fn none_of(record: &PackageRecord) -> Self {
+    pub(super) fn none_of(record: &PackageRecord, place: Place) -> Self {
         let (name, url) = (record.display_name().to_owned(), record.url.clone());
-        Self { name, url, size: record.size, files: 0, bytes: 0 }
+        Self { name, url, size: record.size, place, files: 0, bytes: 0 }
     }
 }
 
@@ -124,8 +129,7 @@ pub(super) fn plan(
     read: ReadMembers<'_>,
     keep_digest: KeepDigest<'_>,
 ) -> Result<Plan, HashDbError> {
-    let mut manifest: Vec<Package> =
-        packages.iter().map(|package| package_head(&package.record)).collect();
+    let mut manifest: Vec<Package> = packages.iter().map(package_head).collect();
     let mut planning = Planning { claims, contents, keep_digest };
     // Positions count all members of a package; if not all are known, files can only be listed.
     let complete = |chosen: &ChosenPackage<'_>| chosen.record.evidence >= Evidence::Signed;
@@ -143,7 +147,8 @@ pub(super) fn plan(
     Ok(finish(planning.claims, manifest, packages))
 }
 
-fn package_head(record: &PackageRecord) -> Package {
+fn package_head(package: &ChosenPackage<'_>) -> Package {
+    let record = &package.record;
     Package {
         url: record.url.clone(),
         also: record.also.clone(),
@@ -153,6 +158,7 @@ fn package_head(record: &PackageRecord) -> Package {
         evidence: record.evidence,
         signatures: record.signatures.iter().map(ToString::to_string).collect(),
         expires: record.expires.clone(),
+        unasked: package.place == Place::Supposed,
         placements: Vec::new(),
         files: EntryTable::default(),
     }
@@ -260,7 +266,7 @@ fn finish(claims: Claims<'_>, manifest: Vec<Package>, records: &[ChosenPackage<'
     for (index, package) in manifest.into_iter().enumerate() {
         numbers.push(packages.len());
         if !package.placements.is_empty() || !package.files.is_empty() {
-            uses.push(PackageUse::none_of(&records[index].record));
+            uses.push(PackageUse::none_of(&records[index].record, records[index].place));
             packages.push(package);
             chosen.push(index);
         }

@@ -10,6 +10,7 @@ use super::plan::{PackageUse, Plan};
 use super::verdict::{Reason, Verdict};
 use crate::model::{Amount, Kind, add_bytes};
 use crate::monitor::{Event, Monitor};
+use crate::places::Place;
 use crate::tree::Entries;
 
 /// The result of packing.
@@ -63,6 +64,11 @@ impl Summary {
     pub fn not_relied(&self) -> Amount {
         let known = self.reasons.iter().filter(|(reason, _)| reason.is_known());
         known.map(|(_, amount)| *amount).sum()
+    }
+
+    /// Number of packages that are relied on although nobody asked their URLs.
+    pub fn unasked(&self) -> usize {
+        self.packages.iter().filter(|package| package.place == Place::Supposed).count()
     }
 
     /// Reports the packages that are not worth their download.

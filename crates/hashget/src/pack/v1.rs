@@ -24,8 +24,10 @@ pub(super) fn plan(
 ) -> Result<(Plan, ManifestV1), HashDbError> {
     let holders = holders(packages, read)?;
     let entries = claims.entries;
-    let mut uses: Vec<PackageUse> =
-        packages.iter().map(|package| PackageUse::none_of(&package.record)).collect();
+    let mut uses: Vec<PackageUse> = packages
+        .iter()
+        .map(|package| PackageUse::none_of(&package.record, package.place))
+        .collect();
     let mut files = Vec::new();
     for (index, entry) in entries.iter().enumerate() {
         let holder = entry.sha256.and_then(|sha256| holders.get(&sha256));

@@ -44,6 +44,8 @@ pub enum Reason {
     WeakEvidence,
     /// Packages have it, but may become unavailable before the day until which the backup must last.
     Expired,
+    /// Packages have it, but it is not certain that their URLs give them.
+    PlaceNotProven,
     /// Packages have it, but downloading them costs more than they save.
     NotWorth,
     /// Its package has several members with its path: it depends on the reader which one counts.
@@ -53,7 +55,7 @@ pub enum Reason {
 }
 
 /// Every reason, in the order of their numbers.
-const REASONS: [Reason; 13] = [
+const REASONS: [Reason; 14] = [
     Reason::OwnManifest,
     Reason::Skipped,
     Reason::TooSmall,
@@ -64,6 +66,7 @@ const REASONS: [Reason; 13] = [
     Reason::Unknown,
     Reason::WeakEvidence,
     Reason::Expired,
+    Reason::PlaceNotProven,
     Reason::NotWorth,
     Reason::DuplicatePath,
     Reason::VersionOne,
@@ -83,6 +86,7 @@ impl Reason {
             | Self::Unknown
             | Self::WeakEvidence
             | Self::Expired
+            | Self::PlaceNotProven
             | Self::NotWorth
             | Self::DuplicatePath
             | Self::VersionOne => false,
@@ -94,6 +98,7 @@ impl Reason {
         match self {
             Self::WeakEvidence
             | Self::Expired
+            | Self::PlaceNotProven
             | Self::NotWorth
             | Self::DuplicatePath
             | Self::VersionOne => true,

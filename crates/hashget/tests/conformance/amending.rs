@@ -3,7 +3,7 @@
 //! Invariant: a suite uses nothing but its trait.
 
 use hashget::hashdb::{HashDbWriter, Key, PackageId};
-use hashget::model::{Digest, Evidence, PackageRecord, Signature};
+use hashget::model::{Digest, Evidence, Keeping, Origin, PackageRecord, Signature};
 
 use super::{content, forget, package};
 
@@ -23,6 +23,10 @@ fn amending_keeps_the_members(db: &dyn HashDbWriter) {
         signatures: vec![record.signatures[1].clone(), signature.clone()],
         project: None,
         expires: Some("2040-01-01".to_owned()),
+        vouched: false,
+        origin: Origin::Tree,
+        trees: vec!["/a/tree".to_owned(), "/b".to_owned()],
+        keeping: Keeping::Withdrawable,
         ..record.clone()
     };
     // What was read from the package is not changed.
@@ -33,7 +37,6 @@ fn amending_keeps_the_members(db: &dyn HashDbWriter) {
         format: "zip".to_owned(),
         indexed_at: 1,
         evidence: Evidence::Local,
-        vouched: false,
         recursive: false,
         ..changed.clone()
     };

@@ -17,6 +17,8 @@ pub(crate) fn check(checks: &dyn Checks) {
         deep,
         checked_at,
         outcome,
+        seen_at: (outcome == CheckOutcome::Present).then_some(checked_at),
+        tail: None,
     };
     let first = check("https://b.example/", false, 1_700_000_000, CheckOutcome::Unreachable);
     let deep = check("https://b.example/", true, 1_700_000_001, CheckOutcome::Differs);
@@ -30,8 +32,39 @@ pub(crate) fn check(checks: &dyn Checks) {
     let all = vec![other, again, deep];
     assert_eq!(checks.checks(&[sha256]).unwrap(), std::slice::from_ref(&all));
     assert_eq!(checks.checks(&[another]).unwrap(), [vec![]]);
+    the_last_sight_stays(checks);
+    a_moving_url_stays_one(checks);
     let of_another = Check { sha256: another, ..all[0].clone() };
     checks.put_check(&of_another).unwrap();
     let answers = [vec![of_another.clone()], all.clone(), vec![of_another]];
     assert_eq!(checks.checks(&[another, sha256, another]).unwrap(), answers);
+}
+
+fn the_last_sight_stays(checks: &dyn Checks) {
+    let sha256 = Digest::of(b"seen and not seen");
+    let url = "https://c.example/seen";
+    let check = |checked_at, outcome, tail: Option<&str>| Check {
+        checked_at,
+        seen_at: (outcome == CheckOutcome::Present).then_some(checked_at),
+        tail: tail.map(str::to_owned),
+        ..Check::now(sha256, url, false, outcome)
+    };
+    checks.put_check(&check(100, CheckOutcome::Present, Some("\"one\""))).unwrap();
+    for outcome in [CheckOutcome::Unreachable, CheckOutcome::Gone, CheckOutcome::Differs] {
+        checks.put_check(&check(200, outcome, None)).unwrap();
+        let kept = Check { seen_at: Some(100), ..check(200, outcome, Some("\"one\"")) };
+        assert_eq!(checks.checks(&[sha256]).unwrap(), [vec![kept]]);
+    }
+    let again = check(300, CheckOutcome::Present, Some("\"two\""));
+    checks.put_check(&again).unwrap();
+    assert_eq!(checks.checks(&[sha256]).unwrap(), [vec![again]]);
+}
+
+fn a_moving_url_stays_one(checks: &dyn Checks) {
+    let sha256 = Digest::of(b"what moves");
+    let moves = Check::now(sha256, "https://c.example/latest", true, CheckOutcome::Moves);
+    checks.put_check(&moves).unwrap();
+    let there = Check::now(sha256, &moves.url, true, CheckOutcome::Present);
+    checks.put_check(&there).unwrap();
+    assert_eq!(checks.checks(&[sha256]).unwrap(), [vec![moves]]);
 }

@@ -8,8 +8,8 @@ use hashget::hashdb::{
     HashDb, HashDbWriter, Key, PackageId, complete_members, complete_packages, whole,
 };
 use hashget::model::{
-    Digest, Evidence, Extent, Kind, Member, MemberMetadata, PackageRecord, RelPath, Signature,
-    Timestamp,
+    Digest, Evidence, Extent, Keeping, Kind, Member, MemberMetadata, Origin, PackageRecord,
+    RelPath, Signature, Timestamp,
 };
 
 /// A package of so many files; `name` makes its URL, digests and names different from any other's.
@@ -30,6 +30,9 @@ pub(crate) fn package(name: &str, files: usize) -> (PackageRecord, Vec<Member>) 
         evidence: Evidence::Downloaded,
         vouched: true,
         recursive: true,
+        origin: Origin::User,
+        trees: Vec::new(),
+        keeping: Keeping::Unknown,
     };
     let members =
         (0..files).map(|number| file(&format!("{name}/{number}"), &content(name, number)));

@@ -204,7 +204,7 @@ fn of_two_systems_in_one_tree_the_weaker_list_decides() {
             hashdb: &hashdb,
             source: &*source,
             web: &*web,
-            mirrors: &[],
+            mirrors: &system.mirrors(),
             limits: &limits,
             jobs: 1,
             evidence: Evidence::Local,
@@ -221,7 +221,7 @@ fn of_two_systems_in_one_tree_the_weaker_list_decides() {
             hashdb: &hashdb,
             source: &*source,
             web: &*web,
-            mirrors: &[],
+            mirrors: &system.mirrors(),
             limits: &limits,
             jobs: 1,
         };
@@ -274,7 +274,7 @@ fn a_system_comes_back_on_any_evidence() {
             hashdb: &system.hashdb,
             source: &*source,
             web: &*web,
-            mirrors: &[],
+            mirrors: &system.mirrors(),
             limits: &limits,
             jobs: 2,
         };

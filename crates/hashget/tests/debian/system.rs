@@ -189,14 +189,18 @@ impl System {
         self.origin.serve(&quoted(&format!("/debian/{}", package.pool())), deb);
     }
 
-    pub(crate) fn sources(&self) -> Sources {
-        let rule = MirrorRule {
+    /// The server stands for the snapshots.
+    pub(crate) fn mirrors(&self) -> Vec<MirrorRule> {
+        vec![MirrorRule {
             prefix: "https://snapshot.debian.org/".to_owned(),
             use_urls: vec![self.origin.url("/")],
-        };
+        }]
+    }
+
+    pub(crate) fn sources(&self) -> Sources {
         let retry = RetryOptions { tries: 1, ..RetryOptions::default() };
-        standard_sources(&FetchOptions { mirrors: vec![rule], retry, ..FetchOptions::default() })
-            .unwrap()
+        let mirrors = self.mirrors();
+        standard_sources(&FetchOptions { mirrors, retry, ..FetchOptions::default() }).unwrap()
     }
 
     /// What is installed, and what the detector notes.
@@ -239,7 +243,7 @@ impl System {
             hashdb: &self.hashdb,
             source: &*source,
             web: &*web,
-            mirrors: &[],
+            mirrors: &self.mirrors(),
             limits: &limits,
             jobs: 2,
             evidence,

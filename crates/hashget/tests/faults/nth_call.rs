@@ -6,7 +6,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hashget::fetch::{FetchError, Fetched, Offline, Source, Wanted};
-use hashget::hashdb::{HashDb, HashDbError, HashDbWriter, Key, LocalHashDb, PackageId};
+use hashget::hashdb::{
+    Check, Checks, HashDb, HashDbError, HashDbWriter, Key, LocalHashDb, PackageId,
+};
 use hashget::index::{Indexer, Request};
 use hashget::limits::Limits;
 use hashget::model::{Digest, Evidence, Member, PackageRecord};
@@ -73,6 +75,18 @@ impl HashDb for FaultyHashDb<'_> {
     fn prefetch_members(&self, packages: &[PackageId]) -> Result<(), HashDbError> {
         self.check()?;
         self.inner.prefetch_members(packages)
+    }
+}
+
+impl Checks for FaultyHashDb<'_> {
+    fn put_check(&self, check: &Check) -> Result<(), HashDbError> {
+        self.check()?;
+        self.inner.put_check(check)
+    }
+
+    fn checks(&self, packages: &[Digest]) -> Result<Vec<Vec<Check>>, HashDbError> {
+        self.check()?;
+        self.inner.checks(packages)
     }
 }
 

@@ -5,7 +5,7 @@ use hashget::fetch::MirrorRule;
 use hashget::hashdb::{HashDb as _, HashDbWriter as _, LocalHashDb, PackageId};
 use hashget::index::{Indexed, Indexer, Request};
 use hashget::limits::Limits;
-use hashget::model::Signature;
+use hashget::model::{Origin, Signature};
 use hashget::monitor::{Event, Monitor, Silent};
 
 use crate::parts::{Answer, MemoryDb, Server, indexer, tar};
@@ -30,6 +30,7 @@ fn signature(text: &str) -> Signature {
 
 fn candidates() -> Vec<Candidate> {
     let candidate = |url: &str, name: &str, project: Option<&str>| Candidate {
+        origin: Origin::Client,
         url: url.to_owned(),
         signature: Some(signature(name)),
         project: project.map(str::to_owned),

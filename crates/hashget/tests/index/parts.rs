@@ -8,7 +8,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use hashget::fetch::{FetchError, Fetched, Offline, Source, Wanted};
-use hashget::hashdb::{HashDb, HashDbError, HashDbWriter, Key, PackageId};
+use hashget::hashdb::{
+    Check, CheckOutcome, Checks, HashDb, HashDbError, HashDbWriter, Key, PackageId,
+};
 use hashget::index::Indexer;
 use hashget::limits::Limits;
 use hashget::model::{Digest, Evidence, Member, PackageRecord};
@@ -20,6 +22,7 @@ pub(crate) struct MemoryDb {
     packages: Mutex<BTreeMap<PackageId, (PackageRecord, Vec<Member>)>>,
     /// The last id that was given.
     last: AtomicI64,
+    checks: Mutex<Vec<Check>>,
     broken: bool,
 }
 
@@ -90,6 +93,37 @@ impl HashDb for MemoryDb {
     }
 }
 
+impl Checks for MemoryDb {
+    fn put_check(&self, check: &Check) -> Result<(), HashDbError> {
+        let mut checks = self.checks.lock().unwrap();
+        let is_it = |known: &&mut Check| {
+            (known.sha256, &known.url, known.deep) == (check.sha256, &check.url, check.deep)
+        };
+        match checks.iter_mut().find(is_it) {
+            Some(known) if known.outcome == CheckOutcome::Moves => {}
+            Some(known) => {
+                let (seen_at, tail) = (known.seen_at, known.tail.take());
+                known.clone_from(check);
+                known.seen_at = check.seen_at.or(seen_at);
+                known.tail = check.tail.clone().or(tail);
+            }
+            None => checks.push(check.clone()),
+        }
+        Ok(())
+    }
+
+    fn checks(&self, packages: &[Digest]) -> Result<Vec<Vec<Check>>, HashDbError> {
+        let checks = self.checks.lock().unwrap();
+        let of = |sha256: &Digest| {
+            let mut found: Vec<Check> =
+                checks.iter().filter(|check| check.sha256 == *sha256).cloned().collect();
+            found.sort_by(|a, b| (&a.url, a.deep).cmp(&(&b.url, b.deep)));
+            found
+        };
+        Ok(packages.iter().map(of).collect())
+    }
+}
+
 impl HashDbWriter for MemoryDb {
     fn put(&self, record: &PackageRecord, members: &[Member]) -> Result<PackageId, HashDbError> {
         if self.broken {
@@ -100,12 +134,22 @@ impl HashDbWriter for MemoryDb {
         }
         let mut packages = self.packages.lock().unwrap();
         let old = packages.iter().find(|(_, (known, _))| known.url == record.url);
-        if let Some((id, _)) = old.filter(|(_, (known, _))| known.evidence > record.evidence) {
-            return Ok(*id);
+        let is_better = |known: &PackageRecord| {
+            known.evidence > record.evidence
+                || known.origin > record.origin && known.sha256 != record.sha256
+        };
+        let mut record = record.clone();
+        if let Some((id, (known, _))) = old {
+            if is_better(known) {
+                return Ok(*id);
+            }
+            if known.sha256 == record.sha256 {
+                record.take_merits_of(known);
+            }
         }
         packages.retain(|_, (known, _)| known.url != record.url);
         let id = PackageId::from_raw(self.last.fetch_add(1, Ordering::Relaxed) + 1);
-        packages.insert(id, (record.clone(), members.to_vec()));
+        packages.insert(id, (record, members.to_vec()));
         Ok(id)
     }
 
@@ -118,8 +162,32 @@ impl HashDbWriter for MemoryDb {
         let Some((record, _)) = packages.get_mut(&package) else { return Ok(None) };
         let mut changed = record.clone();
         change(&mut changed);
-        let PackageRecord { also, signatures, project, expires, .. } = changed;
-        *record = PackageRecord { also, signatures, project, expires, ..record.clone() };
+        let PackageRecord {
+            also,
+            signatures,
+            project,
+            expires,
+            vouched,
+            origin,
+            trees,
+            keeping,
+            ..
+        } = changed;
+        let (url, sha256, format) = (record.url.clone(), record.sha256, record.format.clone());
+        *record = PackageRecord {
+            url,
+            also,
+            sha256,
+            format,
+            signatures,
+            project,
+            expires,
+            vouched,
+            origin,
+            trees,
+            keeping,
+            ..*record
+        };
         Ok(Some(record.clone()))
     }
 
@@ -186,7 +254,7 @@ impl Source for Server {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
         file.rewind().unwrap();
-        Ok(Fetched { file, sha256, size, from })
+        Ok(Fetched { file, sha256, size, from: url })
     }
 }
 

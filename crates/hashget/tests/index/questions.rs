@@ -134,6 +134,7 @@ impl Stage {
             bytes_of_list: self.list.len() as u64,
         };
         Candidate {
+            origin: hashget::model::Origin::Client,
             url: pages[0].clone(),
             signature: Some(Signature { kind: "x".to_owned(), value: name.to_owned() }),
             question: Some(Arc::new(Line { name: name.to_owned(), pages })),
@@ -270,7 +271,8 @@ fn a_pool_that_was_given_up_does_not_hide_the_origins_answer() {
         let path = format!("/sha256/{}", pool_path(&sha256));
         pool.always(&path, Fault::Drop);
         let url = stage.origin.url(&format!("/files/{number}"));
-        Candidate { url, sha256: Some(sha256), ..Candidate::default() }
+        let origin = hashget::model::Origin::Client;
+        Candidate { url, origin, sha256: Some(sha256), ..Candidate::default() }
     };
     let options = FetchOptions { pools: vec![pool.url("")], ..FetchOptions::default() };
     let candidates: Vec<Candidate> = (0..12).map(candidate).collect();
@@ -345,6 +347,7 @@ fn another_digest_proves_files_on_this_machine_and_downloads() {
     let right = hasher.finish();
     let wrong = Checksum::new(Algorithm::Sha512, &[7; 64]).unwrap();
     let candidate = |checksum: &Checksum, local_file: Option<PathBuf>| Candidate {
+        origin: hashget::model::Origin::Client,
         url: stage.origin.url("/files/one.tar"),
         checksum: Some(checksum.clone()),
         local_file,
@@ -387,6 +390,7 @@ fn a_pool_has_a_package_by_another_digest() {
                 let pools = vec![pool.path().to_str().unwrap().to_owned()];
                 let options = FetchOptions { offline, pools, ..FetchOptions::default() };
                 let candidate = Candidate {
+                    origin: hashget::model::Origin::Client,
                     url: stage.origin.url("/files/one.tar"),
                     checksum: Some(checksum.clone()),
                     ..Candidate::default()

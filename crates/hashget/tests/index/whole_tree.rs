@@ -7,7 +7,7 @@ use hashget::detectors::{Candidate, Detector, Machine, select};
 use hashget::fetch::FetchError;
 use hashget::index::{IndexError, Indexer};
 use hashget::limits::Limits;
-use hashget::model::{Digest, Evidence};
+use hashget::model::{Digest, Evidence, Origin};
 use hashget::monitor::{Event, Monitor, ProblemKind, Recorder, Silent, Step};
 
 use crate::parts::{Answer, MemoryDb, Server, indexer, tar};
@@ -37,7 +37,7 @@ fn package(name: &str) -> Vec<u8> {
 }
 
 fn candidate(name: &str) -> Candidate {
-    Candidate { url: url(name), ..Candidate::default() }
+    Candidate { url: url(name), origin: Origin::Client, ..Candidate::default() }
 }
 
 #[test]

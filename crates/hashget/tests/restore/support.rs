@@ -99,6 +99,7 @@ pub(crate) fn package(
         evidence: Evidence::Downloaded,
         signatures: Vec::new(),
         expires: None,
+        unasked: false,
         placements,
         files: EntryTable::default(),
     }

@@ -6,7 +6,7 @@ use hashget::archive::{ArchiveError, PackageFileError, PackageFiles};
 use hashget::fetch::Offline;
 use hashget::limits::Limits;
 use hashget::model::manifest::{DigestColumn, EntryTable, MANIFEST_NAME, ManifestError};
-use hashget::model::{Digest, Evidence, PackageRecord};
+use hashget::model::{Digest, Evidence, Keeping, Origin, PackageRecord};
 use hashget::monitor::{Event, Monitor, ProblemKind, Recorder, Silent};
 use hashget::restore::{RestoreError, Restorer};
 use hashget_testkit::packages::{TarBuilder, compress};
@@ -383,6 +383,9 @@ fn one_file_out_of_a_package() {
         evidence: Evidence::Downloaded,
         vouched: false,
         recursive: true,
+        origin: Origin::User,
+        trees: Vec::new(),
+        keeping: Keeping::Unknown,
     };
     for content in [&b"aaa"[..], b"in a package within"] {
         let mut output = Vec::new();

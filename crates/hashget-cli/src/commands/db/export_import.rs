@@ -14,7 +14,7 @@ use hashget::hashdb::{
     ExportReader, HashDb, HashDbWriter, HashPackage, Key, export as write_export,
 };
 use hashget::index::{Indexed, Indexer, Request};
-use hashget::model::Evidence;
+use hashget::model::{Evidence, Keeping, Origin};
 use hashget::monitor::{Monitor, ProblemKind};
 use hashget::pending_file::PendingFile;
 use hashget::wording::one_line;
@@ -120,9 +120,11 @@ fn import_export(
     while let Some(mut package) = reader.next_package()? {
         (environment.console as &dyn Monitor).check_interrupted()?;
         if trust {
-            package.record.vouched = true;
+            (package.record.vouched, package.record.origin) = (true, Origin::User);
         } else {
             package.record.evidence = Evidence::Local;
+            (package.record.vouched, package.record.origin) = (false, Origin::Client);
+            package.record.keeping = Keeping::Unknown;
         }
         let known = hashdb.find_one(Key::Url(&package.record.url))?;
         let known = known.first().map(|id| hashdb.record(*id)).transpose()?;

@@ -9,6 +9,7 @@ use hashget::detectors::Owner;
 use hashget::hashdb::HashDb;
 use hashget::model::{Kind, RelPath, escaped};
 use hashget::pack::{Explanation, Holder, Obstacle, PackOptions, Reason, Verdict};
+use hashget::places::Doubt;
 use hashget::tree::Absence;
 use serde_json::{Value, json};
 
@@ -190,6 +191,7 @@ impl Judged<'_> {
                 "it may be gone after {}, and is needed until {needed}: index it from a URL that lasts",
                 package.expires.as_deref().map_or_else(String::new, safe)
             ),
+            Obstacle::Place(doubt) => format!("{doubt}{}", what_to_do(doubt)),
             Obstacle::NotWorth => {
                 "downloading it costs more than it saves (see --max-fetch-ratio)".to_owned()
             }
@@ -215,6 +217,16 @@ impl Judged<'_> {
     }
 }
 
+/// What helps against a doubt about a package's place.
+fn what_to_do(doubt: &Doubt) -> &'static str {
+    match doubt {
+        Doubt::NotAsked => ": `pack` asks them, unless it runs with --offline",
+        Doubt::NotFetched | Doubt::OtherTree => ": `hashget index URL` makes it yours",
+        Doubt::Lost => ": `hashget index --again URL` looks for it again",
+        Doubt::Private | Doubt::Moves => "",
+    }
+}
+
 /// Why something is archived, for programs and for users.
 fn of_reason(reason: Reason) -> (&'static str, &'static str) {
     match reason {
@@ -237,6 +249,10 @@ fn of_reason(reason: Reason) -> (&'static str, &'static str) {
         ),
         Reason::WeakEvidence => ("weak_evidence", "the packages that have it are not relied on"),
         Reason::Expired => ("expired", "the packages that have it are not relied on"),
+        Reason::PlaceNotProven => (
+            "place_not_proven",
+            "it is not certain that the packages that have it come back from their URLs",
+        ),
         Reason::NotWorth => (
             "not_worth",
             "downloading its packages costs more than they save (see --max-fetch-ratio)",

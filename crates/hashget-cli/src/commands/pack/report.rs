@@ -31,6 +31,7 @@ pub(super) fn print(
                 "size": package.size,
                 "files": package.files,
                 "bytes": package.bytes,
+                "place": package.place.to_string(),
             }),
         )?;
     }
@@ -72,6 +73,7 @@ pub(super) fn print(
         "packages": summary.packages.len(),
         "package_bytes": package_bytes(summary),
         "hosts": hosts(summary),
+        "unasked": summary.unasked(),
         "not_worth": summary.not_worth.len(),
         "detected": summary.detected,
         "newly_indexed": summary.newly_indexed,
@@ -194,6 +196,12 @@ fn lines(verbose: bool, destination: &Destination, summary: &Summary) -> Vec<Str
     }
     if !summary.unreliable.is_empty() {
         lines.push(unreliable(&summary.unreliable, verbose));
+    }
+    if summary.unasked() > 0 {
+        let packages = counted(summary.unasked() as u64, "package", "packages");
+        lines.push(format!(
+            "{packages} relied on although nobody asked their URLs (--unasked): hashget verify asks them"
+        ));
     }
     if !summary.not_worth.is_empty() {
         lines.push(format!(

@@ -18,7 +18,7 @@ use crate::model::manifest::{AnyManifest, ManifestError};
 use crate::model::{Digest, RelPath, escaped};
 use crate::monitor::{Interrupted, Monitor, Step, Total};
 use crate::parallel;
-use crate::wording::one_line;
+use crate::places::{Answer, Asker, Known};
 
 /// What verifying stands on.
 pub struct Verifier<'a> {
@@ -225,20 +225,15 @@ impl Verifier<'_> {
     ) -> Result<VerifiedPackage, VerifyError> {
         let (mut places, mut not_asked) = (Vec::new(), 0);
         for url in package.urls() {
-            let (outcome, what) = self.ask_place(package, url, options.deep, monitor)?;
+            let Answer { outcome, details } =
+                self.ask_place(package, url, options.deep, monitor)?;
             let Some(outcome) = outcome else {
                 not_asked += 1;
-                places.push((url.to_owned(), CheckOutcome::Unreachable, what));
+                places.push((url.to_owned(), CheckOutcome::Unreachable, details));
                 continue;
             };
-            self.checks.put_check(&Check {
-                sha256: package.sha256,
-                url: url.to_owned(),
-                deep: options.deep,
-                checked_at: jiff::Timestamp::now().as_second(),
-                outcome,
-            })?;
-            places.push((url.to_owned(), outcome, what));
+            self.checks.put_check(&Check::now(package.sha256, url, options.deep, outcome))?;
+            places.push((url.to_owned(), outcome, details));
         }
         let mut verified = VerifiedPackage {
             package: package.clone(),
@@ -260,36 +255,24 @@ impl Verifier<'_> {
         Ok(verified)
     }
 
-    /// The answer of a URL, if it was asked, and the details.
+    /// The answer of a URL.
     fn ask_place(
         &self,
         package: &RequiredPackage,
         url: &str,
         deep: bool,
         monitor: &dyn Monitor,
-    ) -> Result<(Option<CheckOutcome>, String), Interrupted> {
-        let answer = if deep {
-            let wanted = Wanted { url: url.to_owned(), also: Vec::new(), ..package.wanted() };
-            self.network.fetch(&wanted, monitor).map(|fetched| Some(fetched.size))
-        } else {
-            self.web.fetch_range(url, Reach::Anywhere, 0, 1, monitor).map(|part| part.total)
-        };
-        let (outcome, what) = match answer {
-            Ok(Some(found)) if package.size.is_some_and(|size| size != found) => {
-                let expected = package.size.unwrap_or_default();
-                let what = format!("has {found} bytes, expected {expected}");
-                (CheckOutcome::Differs, what)
-            }
-            Ok(_) if deep => (CheckOutcome::Present, "contents verified".to_owned()),
-            Ok(Some(_)) => (CheckOutcome::Present, "available, with the right size".to_owned()),
-            Ok(None) => {
-                (CheckOutcome::Present, "available; the server does not state the size".to_owned())
-            }
-            Err(FetchError::Interrupted(interrupted)) => return Err(interrupted),
-            Err(error) if error.not_asked().is_some() => return Ok((None, one_line(&error))),
-            Err(error) => (outcome_of(&error), one_line(&error)),
-        };
-        Ok((Some(outcome), what))
+    ) -> Result<Answer, VerifyError> {
+        if !deep {
+            let checks = self.checks.checks(&[package.sha256])?.pop().unwrap_or_default();
+            let (asker, known) = (Asker { web: self.web }, Known::by(&checks));
+            return Ok(asker.ask(url, Reach::Anywhere, package.size, known, monitor)?);
+        }
+        let wanted = Wanted { url: url.to_owned(), also: Vec::new(), ..package.wanted() };
+        match self.network.fetch(&wanted, monitor) {
+            Ok(_) => Ok(Answer::new(CheckOutcome::Present, "contents verified")),
+            Err(error) => Ok(Answer::of_error(&error)?),
+        }
     }
 
     /// What needs a package: entries by name, and the beginnings of the paths of those whose names
@@ -319,16 +302,5 @@ impl Verifier<'_> {
                 Ok((files.map(|file| file.file.clone()).collect(), Vec::new()))
             }
         }
-    }
-}
-
-fn outcome_of(error: &FetchError) -> CheckOutcome {
-    match error {
-        FetchError::NotFound { .. } => CheckOutcome::Gone,
-        FetchError::Mismatch { .. } => CheckOutcome::Differs,
-        FetchError::All { errors } => {
-            errors.iter().map(outcome_of).max().unwrap_or(CheckOutcome::Unreachable)
-        }
-        _ => CheckOutcome::Unreachable,
     }
 }

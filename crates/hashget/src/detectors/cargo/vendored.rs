@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::{Package, Registry};
 use crate::detectors::{Candidate, DetectError, FileList, Listed, Machine, small_files};
-use crate::model::{Checksum, Digest, RelPath, Signature};
+use crate::model::{Checksum, Digest, Keeping, Origin, RelPath, Signature};
 
 /// The file that `cargo vendor` writes.
 pub(super) const CHECKSUMS: &[u8] = b".cargo-checksum.json";
@@ -73,6 +73,8 @@ pub(super) fn detect(
     let list = Arc::new(Files { folder: folder.to_owned(), stem: package.to_string() });
     Ok(vec![Candidate {
         url: registry.url(&package, &sha256)?,
+        origin: Origin::Client,
+        keeping: Keeping::Withdrawable,
         sha256: Some(sha256),
         size,
         signature: Some(Signature { kind: "crate".to_owned(), value: package.to_string() }),

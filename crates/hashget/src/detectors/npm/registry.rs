@@ -69,6 +69,14 @@ impl Registries {
         }
     }
 
+    /// Is this the URL of a package in one of the registries?
+    pub(super) fn has(&self, url: &str) -> bool {
+        self.by_scope.values().any(|registry| {
+            let rest = url.strip_prefix(registry.trim_end_matches('/'));
+            rest.is_some_and(|rest| rest.starts_with('/'))
+        })
+    }
+
     /// The URL of a package's version, or why it is not known.
     pub(super) fn url(&self, name: &str, version: &str) -> Result<String, String> {
         let scope = name.split_once('/').map_or("", |(scope, _)| scope);

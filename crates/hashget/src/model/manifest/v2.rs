@@ -76,6 +76,9 @@ pub struct Package {
     /// `YYYY-MM-DD`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<String>,
+    /// Nobody asked its URLs whether they have it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unasked: bool,
     /// Where it is laid down.
     #[serde(rename = "trees", default, skip_serializing_if = "Vec::is_empty")]
     pub placements: Vec<Placement>,
