@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use hashget::detectors::{self, Rule, RuleConfig};
-use hashget::fetch::{HostLimits, MirrorRule};
+use hashget::fetch::{HostLimits, MirrorRule, Proxies};
 use hashget::model::Evidence;
 use serde::{Deserialize, Deserializer};
 
@@ -30,9 +30,9 @@ pub(crate) struct Config {
     pub(crate) exclude: Vec<String>,
     /// The weakest evidence that `pack` relies on.
     pub(crate) evidence: Option<Evidence>,
-    /// URL of an HTTP or SOCKS proxy for all requests.
+    /// A proxy for all requests.
     #[serde(default, deserialize_with = "proxy")]
-    pub(crate) proxy: Option<String>,
+    pub(crate) proxy: Option<Proxies>,
     /// Mirrors. If several match a URL, the one with the longest prefix is used.
     #[serde(default)]
     mirror: Vec<Mirror>,
@@ -164,13 +164,23 @@ impl Config {
 /// File, line and what is wrong; the line itself shows the key.
 fn explain(error: &toml::de::Error, text: &str, file: &Path) -> UsageError {
     let message = error.message().replace('\n', "; ").replace('`', "\"");
+    let message = without_logins(&message);
     let Some(span) = error.span() else {
         return UsageError(format!("{}: {message}", file.display()));
     };
     let before = &text.as_bytes()[..span.start.min(text.len())];
     let number = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
-    let line = text.lines().nth(number - 1).unwrap_or("").trim();
+    let line = without_logins(text.lines().nth(number - 1).unwrap_or("").trim());
     UsageError(format!("{}, line {number}: {message}, in: {line}", file.display()))
+}
+
+/// The text with `...` for what stands before its last `@`, from the first address or quotation mark on: it may be a
+/// password.
+fn without_logins(text: &str) -> String {
+    let Some((before, after)) = text.rsplit_once('@') else { return text.to_owned() };
+    let address = before.find("://").map(|position| position + 3);
+    let start = address.or_else(|| before.find(['"', '\'']).map(|position| position + 1));
+    format!("{}...@{after}", &before[..start.unwrap_or(0)])
 }
 
 fn checked<'de, D: Deserializer<'de>, T: Deserialize<'de>, R>(
@@ -217,12 +227,10 @@ fn url_prefixes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String
     })
 }
 
-fn proxy<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    checked(deserializer, |proxy: String| match url::Url::parse(&proxy) {
-        Ok(url) if matches!(url.scheme(), "http" | "https" | "socks4" | "socks5") => {
-            Ok(Some(proxy))
-        }
-        _ => Err(format!("\"{proxy}\": expected an http://, https:// or socks5:// address")),
+fn proxy<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Proxies>, D::Error> {
+    checked(deserializer, |proxy: String| match Proxies::configured(&proxy) {
+        Ok(proxies) => Ok(Some(proxies)),
+        Err(error) => Err(error.to_string()),
     })
 }
 
@@ -293,6 +301,25 @@ mod tests {
         assert_eq!(config.hosts()["snapshot.example"].connections, 2);
         assert!(config.public_hosts().iter().eq(["packages.internal:8080"]));
         assert_eq!(config.rules.len(), 1);
+    }
+
+    #[test]
+    fn no_message_has_a_password() {
+        for text in [
+            "proxy = \"ftp://user:s3cret@proxy\"",
+            "proxy = \"user:s3cret@\"",
+            "proxy = 'http://user:s3cret@proxy' x",
+            "proxy = \"http://user:s3cret@proxy",
+            "proxy = \"ftp://user:'s3cret@proxy\"",
+            "proxy = [\"http://user:s3cret@proxy\"]",
+            "pool = \"http://user:s3cret@pool.example/\"",
+            "pool = [\"ftp://user:s3cret@pool.example/\"]",
+            "[[mirror]]\nprefix = \"https://a.example/\"\nuse = [\"ftp://user:s3cr@et@b.example/\"]",
+            "[[mirror]]\nprefix = \"https://a.example/\"\nuse = \"http://user:s3cr@et@b.example/\"",
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(!error.contains("s3cr") && !error.contains("et@"), "{text}: {error}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
 use hashget::detectors::{self, Detector, Machine};
-use hashget::fetch::{self, FetchOptions, MirrorRule, Offline, Source, Sources};
+use hashget::fetch::{self, FetchOptions, MirrorRule, Offline, Proxies, Source, Sources};
 use hashget::hashdb::{Checks, HashDbWriter, LocalHashDb};
 use hashget::limits::Limits;
 
@@ -121,9 +121,19 @@ impl<'a> Environment<'a> {
             public_hosts: self.config.public_hosts(),
             offline: self.global.offline,
             limits: self.limits.clone(),
-            proxy: self.config.proxy.clone(),
+            proxies: self.proxies()?,
             ..FetchOptions::default()
         })
+    }
+
+    /// The proxy of the configuration, or those of the environment.
+    fn proxies(&self) -> Result<Proxies, UsageError> {
+        if let Some(proxies) = &self.config.proxy {
+            return Ok(proxies.clone());
+        }
+        let variables = |name: &str| self.surroundings.text(name);
+        Proxies::of_variables(variables)
+            .map_err(|(name, error)| UsageError(format!("the variable {name}: {error}")))
     }
 
     /// The folder of the scan cache, if there is a cache.

@@ -37,6 +37,11 @@ impl Surroundings {
         self.variables.get(Path::new(name).as_os_str()).filter(|value| !value.is_empty())
     }
 
+    /// The text of a variable that is set, even if it is empty.
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
+        self.variables.get(Path::new(name).as_os_str())?.to_str().map(str::to_owned)
+    }
+
     /// What detectors may use of this machine: its root, the user's home folder, the environment.
     pub(crate) fn machine(&self) -> Machine {
         let home = self.variable("HOME").map(PathBuf::from).filter(|home| home.is_absolute());

@@ -124,7 +124,13 @@ impl Download<'_> {
             let permit = self.options.politeness.enter(&target.host(), self.monitor)?;
             let mut exchange = self
                 .client
-                .get(&target, headers.clone(), public_only, permit, self.monitor)
+                .get(
+                    &target,
+                    headers.clone(),
+                    (self.wanted.reach, public_only),
+                    permit,
+                    self.monitor,
+                )
                 .map_err(|trouble| match trouble {
                     Trouble::Refused(problem) => refused(target.as_str(), &problem),
                     trouble => self.trouble(trouble, false),

@@ -3,8 +3,9 @@
 //! Invariant: the caller never waits for the network itself and so notices an interruption within
 //! [`ATTENTION`]. Every phase of the exchange has a time-out, so that the thread always ends.
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
-use std::sync::OnceLock;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
@@ -12,12 +13,14 @@ use ureq::http::{HeaderMap, Response};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::DefaultConnector;
-use ureq::{Agent, Body, Proxy};
+use ureq::{Agent, Body};
 
+use super::Reach;
 use super::clock::ATTENTION;
 use super::fetch_url::{FetchUrl, PrivateAddress, PublicOnly};
 use super::origin::TimeOuts;
 use super::politeness::Permit;
+use super::proxy::{Proxies, Route};
 use super::stated::Stated;
 use crate::model::escaped;
 use crate::monitor::{Interrupted, Monitor};
@@ -32,10 +35,10 @@ const WAITING: usize = 8;
 #[derive(Debug)]
 pub(super) struct Client {
     time_outs: TimeOuts,
-    proxy: Option<String>,
+    proxies: Proxies,
     user_agent: String,
-    open: OnceLock<Agent>,
-    public_only: OnceLock<Agent>,
+    /// One for each route, to any address or only to public ones.
+    agents: Mutex<BTreeMap<(Route, bool), Agent>>,
 }
 
 /// Why an exchange failed.
@@ -96,21 +99,22 @@ enum Message {
 
 impl Client {
     /// A client without any connection yet.
-    pub(super) fn new(time_outs: TimeOuts, proxy: Option<String>, user_agent: String) -> Self {
-        Self { time_outs, proxy, user_agent, open: OnceLock::new(), public_only: OnceLock::new() }
+    pub(super) fn new(time_outs: TimeOuts, proxies: Proxies, user_agent: String) -> Self {
+        Self { time_outs, proxies, user_agent, agents: Mutex::default() }
     }
 
     /// Sends a GET and waits for the head of the answer. With `public_only` it connects to no private
-    /// address (a proxy, if there is one, resolves names on its own).
+    /// address (most proxies resolve names on their own).
     pub(super) fn get(
         &self,
         target: &FetchUrl,
         headers: Vec<(&'static str, String)>,
-        public_only: bool,
+        (reach, public_only): (Reach, bool),
         permit: Permit,
         monitor: &dyn Monitor,
     ) -> Result<Exchange, Trouble> {
-        let agent = self.agent(public_only && self.proxy.is_none())?.clone();
+        let route = self.proxies.route(target, reach);
+        let agent = self.agent(route, public_only);
         let url = target.as_str().to_owned();
         let (sender, body) = bounded(WAITING);
         std::thread::Builder::new()
@@ -123,21 +127,35 @@ impl Client {
             .map_err(|error| Trouble::Passing(format!("no thread could be started ({error})")))?;
         match receive(&body, monitor)? {
             Message::Head(head) => Ok(Exchange { head, redirects: Vec::new(), body }),
-            Message::Failed(trouble) => Err(trouble),
+            Message::Failed(trouble) => Err(self.with_proxy(trouble, route)),
             Message::Bytes(_) | Message::End => {
                 Err(Trouble::Lasting("the answer has no head".to_owned()))
             }
         }
     }
 
-    fn agent(&self, public_only: bool) -> Result<&Agent, Trouble> {
-        let slot = if public_only { &self.public_only } else { &self.open };
-        if let Some(agent) = slot.get() {
-            return Ok(agent);
+    /// The trouble, with the proxy that the request went through.
+    fn with_proxy(&self, trouble: Trouble, route: Route) -> Trouble {
+        let Some(proxy) = self.proxies.proxy(route) else { return trouble };
+        let (host, port) = (escaped(proxy.host().as_bytes()), proxy.port());
+        let through = |problem| format!("{problem} (through the proxy {host}:{port})");
+        match trouble {
+            Trouble::Passing(problem) => Trouble::Passing(through(problem)),
+            Trouble::Lasting(problem) => Trouble::Lasting(through(problem)),
+            trouble @ (Trouble::Refused(_) | Trouble::Interrupted) => trouble,
         }
-        let proxy = self.proxy.as_deref().map(Proxy::new).transpose().map_err(|_| {
-            Trouble::Refused("the proxy of the configuration is not a proxy's URL".to_owned())
-        })?;
+    }
+
+    fn agent(&self, route: Route, public_only: bool) -> Agent {
+        let mut agents = self.agents.lock().expect("nothing panics while it looks");
+        let agent = agents
+            .entry((route, public_only))
+            .or_insert_with(|| self.new_agent(self.proxies.proxy(route).cloned(), public_only));
+        agent.clone()
+    }
+
+    fn new_agent(&self, proxy: Option<ureq::Proxy>, public_only: bool) -> Agent {
+        let resolver = PublicOnly::with_proxy(proxy.as_ref().map(|proxy| proxy.uri().clone()));
         let times = self.time_outs;
         let config = Agent::config_builder()
             .proxy(proxy)
@@ -156,13 +174,11 @@ impl Client {
             .timeout_per_write(Some(times.send))
             .build();
         let connector = DefaultConnector::new();
-        Ok(slot.get_or_init(|| {
-            if public_only {
-                Agent::with_parts(config, connector, PublicOnly::default())
-            } else {
-                Agent::with_parts(config, connector, DefaultResolver::default())
-            }
-        }))
+        if public_only {
+            Agent::with_parts(config, connector, resolver)
+        } else {
+            Agent::with_parts(config, connector, DefaultResolver::default())
+        }
     }
 }
 

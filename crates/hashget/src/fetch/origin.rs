@@ -14,7 +14,7 @@ use super::fetch_url::FetchUrl;
 use super::http::Client;
 use super::politeness::Politeness;
 use super::unfinished::Unfinished;
-use super::{ByteRange, FetchError, Fetched, Reach, Source, Wanted, Web};
+use super::{ByteRange, FetchError, Fetched, Proxies, Reach, Source, Wanted, Web};
 use crate::limits::Limits;
 use crate::monitor::Monitor;
 
@@ -67,8 +67,8 @@ pub struct OriginOptions {
     pub politeness: Arc<Politeness>,
     /// Time-outs.
     pub time_outs: TimeOuts,
-    /// An HTTP or SOCKS proxy's URL.
-    pub proxy: Option<String>,
+    /// The proxies that requests go through.
+    pub proxies: Proxies,
     /// Hosts (`example.org`, or `example.org:8080` for a single port) that count as public, wherever they are.
     pub public_hosts: BTreeSet<String>,
     /// The `User-Agent` header.
@@ -83,7 +83,7 @@ impl Default for OriginOptions {
             limits: Limits::default(),
             politeness: Arc::default(),
             time_outs: TimeOuts::default(),
-            proxy: None,
+            proxies: Proxies::default(),
             public_hosts: BTreeSet::new(),
             user_agent: concat!("hashget/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
@@ -139,7 +139,7 @@ impl HttpOrigin {
     /// An origin. The first fetch makes the first connection.
     pub fn new(options: OriginOptions) -> Self {
         let client =
-            Client::new(options.time_outs, options.proxy.clone(), options.user_agent.clone());
+            Client::new(options.time_outs, options.proxies.clone(), options.user_agent.clone());
         Self { client, options }
     }
 

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use super::{
     Cache, Clock, DirPool, Failover, HostLimits, HttpOrigin, HttpPool, MirrorRule, Mirrors,
-    Offline, OriginOptions, Politeness, Retry, RetryOptions, Source, SystemClock, TimeOuts, Web,
+    Offline, OriginOptions, Politeness, Proxies, Retry, RetryOptions, Source, SystemClock,
+    TimeOuts, Web,
 };
 use crate::error::ErrorClass;
 use crate::limits::Limits;
@@ -34,8 +35,8 @@ pub struct FetchOptions {
     pub time_outs: TimeOuts,
     /// Tries and pauses.
     pub retry: RetryOptions,
-    /// An HTTP or SOCKS proxy's URL.
-    pub proxy: Option<String>,
+    /// The proxies that requests go through.
+    pub proxies: Proxies,
 }
 
 /// An invalid option.
@@ -102,7 +103,7 @@ fn network(options: &FetchOptions, pools: &[&String]) -> Sources {
         limits: options.limits.clone(),
         politeness: Arc::new(Politeness::new(hosts(options), Arc::clone(&clock))),
         time_outs: options.time_outs,
-        proxy: options.proxy.clone(),
+        proxies: options.proxies.clone(),
         public_hosts: options.public_hosts.clone(),
         ..OriginOptions::default()
     });
