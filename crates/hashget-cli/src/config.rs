@@ -33,6 +33,12 @@ pub(crate) struct Config {
     /// A proxy for all requests.
     #[serde(default, deserialize_with = "proxy")]
     pub(crate) proxy: Option<Proxies>,
+    /// Size limit of a download whose size nothing tells in advance.
+    #[serde(default, deserialize_with = "bytes")]
+    pub(crate) download_limit: Option<u64>,
+    /// Size to which the cache is trimmed.
+    #[serde(default, deserialize_with = "bytes")]
+    pub(crate) cache_limit: Option<u64>,
     /// Mirrors. If several match a URL, the one with the longest prefix is used.
     #[serde(default)]
     mirror: Vec<Mirror>,
@@ -71,8 +77,8 @@ struct Archive {
     repositories: Option<String>,
 }
 
-/// Limits on requests to a host, and whether everybody can reach it.
-#[derive(Debug, Clone, Copy, Deserialize)]
+/// Limits on requests to a host, whether everybody can reach it, and how to log in.
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Host {
     #[serde(default, deserialize_with = "connections")]
@@ -81,6 +87,8 @@ struct Host {
     requests_per_second: Option<f64>,
     #[serde(default)]
     public: bool,
+    /// A file with a bearer token.
+    token_file: Option<PathBuf>,
 }
 
 impl Config {
@@ -107,6 +115,9 @@ impl Config {
         let folder = file.parent().unwrap_or(Path::new(""));
         for place in [&mut config.db, &mut config.cache].into_iter().flatten() {
             *place = folder.join(&*place);
+        }
+        for token_file in config.host.values_mut().filter_map(|host| host.token_file.as_mut()) {
+            *token_file = folder.join(&*token_file);
         }
         for pool in config.pool.iter_mut().filter(|pool| !pool.contains("://")) {
             if let Some(joined) = folder.join(&*pool).to_str() {
@@ -158,6 +169,12 @@ impl Config {
     pub(crate) fn public_hosts(&self) -> BTreeSet<String> {
         let public = self.host.iter().filter(|(_, host)| host.public);
         public.map(|(name, _)| name.to_ascii_lowercase()).collect()
+    }
+
+    /// The hosts that have a token, each with the file that holds it.
+    pub(crate) fn token_files(&self) -> impl Iterator<Item = (&str, &Path)> {
+        let hosts = self.host.iter();
+        hosts.filter_map(|(name, host)| Some((name.as_str(), host.token_file.as_deref()?)))
     }
 }
 
@@ -234,6 +251,10 @@ fn proxy<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Proxies>, 
     })
 }
 
+fn bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    checked(deserializer, |size: String| values::bytes(&size).map(Some))
+}
+
 fn connections<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
     checked(deserializer, |connections: usize| match connections {
         1..=64 => Ok(Some(connections)),
@@ -267,6 +288,8 @@ mod tests {
             exclude = ["/proc", "/sys"]
             evidence = "downloaded"
             proxy   = "http://proxy.example:3128"
+            download_limit = "2GiB"
+            cache_limit = "10G"
 
             [[mirror]]
             prefix = "https://snapshot.example/"
@@ -282,6 +305,7 @@ mod tests {
 
             [host."Packages.internal:8080"]
             public = true
+            token_file = "packages.token"
 
             [[rule]]
             name = "our-builds"
@@ -300,6 +324,9 @@ mod tests {
         assert_eq!((&*archive.system, &archive.repositories), ("fedora", &None));
         assert_eq!(config.hosts()["snapshot.example"].connections, 2);
         assert!(config.public_hosts().iter().eq(["packages.internal:8080"]));
+        let token_file = Path::new("/etc/hashget/packages.token");
+        assert!(config.token_files().eq([("Packages.internal:8080", token_file)]));
+        assert_eq!((config.download_limit, config.cache_limit), (Some(2 << 30), Some(10 << 30)));
         assert_eq!(config.rules.len(), 1);
     }
 
@@ -333,6 +360,7 @@ mod tests {
         for (text, expected) in [
             ("\n\npol = []\n", ["config.toml, line 3:", "pol", "expected one of"]),
             ("pool = 3\n", ["config.toml, line 1:", "pool = 3", "sequence"]),
+            ("cache_limit = \"much\"", ["line 1:", "cache_limit", "number of bytes"]),
             ("evidence = \"hearsay\"", ["line 1:", "hearsay", "downloaded"]),
             ("[host.\"a\"]\nconnections = 0\n", ["line 2:", "connections = 0", "1 to 64"]),
             ("[[mirror]]\nprefix = \"x\"\nuse = []\n", ["line 2:", "prefix = \"x\"", "http://"]),

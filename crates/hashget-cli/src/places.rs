@@ -37,6 +37,12 @@ impl Surroundings {
         self.variables.get(Path::new(name).as_os_str()).filter(|value| !value.is_empty())
     }
 
+    /// The file with the user's logins: that of `NETRC`, otherwise `~/.netrc`.
+    pub(crate) fn netrc(&self) -> Option<PathBuf> {
+        let named = self.variable("NETRC").map(PathBuf::from);
+        named.or_else(|| Some(Path::new(self.variable("HOME")?).join(".netrc")))
+    }
+
     /// The text of a variable that is set, even if it is empty.
     pub(crate) fn text(&self, name: &str) -> Option<String> {
         self.variables.get(Path::new(name).as_os_str())?.to_str().map(str::to_owned)

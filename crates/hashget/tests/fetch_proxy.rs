@@ -1,6 +1,6 @@
-//! Requests through a proxy: which servers hear of them, and what is said when the proxy fails.
+//! Proxies: which servers hear of a request, what is said when the proxy fails, and what it does to a body.
 //!
-//! Invariant: a proxy here answers no request; what goes through it fails, and what goes past it arrives.
+//! Invariant: an HTTP proxy here answers no request; what goes through it fails, and what goes past it arrives.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -10,9 +10,10 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 
 use hashget::fetch::{FetchError, HttpOrigin, OriginOptions, Proxies, Reach, Source as _, Wanted};
+use hashget::model::Digest;
 use hashget::monitor::Silent;
 use hashget_testkit::origin::{Fault, Origin};
-use stage::bytes;
+use stage::{Stage, bytes};
 
 fn through(proxies: Proxies) -> HttpOrigin {
     HttpOrigin::new(OriginOptions { proxies, ..OriginOptions::default() })
@@ -103,4 +104,35 @@ fn a_proxy_may_be_in_the_private_network_and_what_it_is_asked_for_may_not() {
     assert_eq!(proxy.requests(), []);
     fetch(&source, "http://public.example/p".to_owned(), Reach::PublicOnly).unwrap_err();
     assert_eq!(proxy.requests().len(), 1);
+}
+
+fn gzip(content: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut encoder, content).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn what_a_proxy_compressed_once_more_is_decoded() {
+    let stage = Stage::new();
+    let file = gzip(&stage.content);
+    for (path, body, known, expected) in [
+        // The header lies about the file itself.
+        ("/a.tar.gz", file.clone(), false, &file),
+        ("/b.tar.gz", gzip(&file), false, &file),
+        ("/c.tgz", gzip(&file), true, &file),
+        // The digest proves what the name does not tell.
+        ("/d.tar", file.clone(), true, &stage.content),
+        ("/e.crate", file.clone(), true, &file),
+    ] {
+        stage.origin.serve(path, body);
+        stage.origin.always(path, Fault::Encoded);
+        let sha256 = known.then(|| Digest::of(expected));
+        let wanted = Wanted { url: stage.origin.url(path), sha256, ..Wanted::default() };
+        let mut fetched = stage.source.fetch(&wanted, &Silent).unwrap();
+        let mut came = Vec::new();
+        std::io::Read::read_to_end(&mut fetched.file, &mut came).unwrap();
+        assert!(came == *expected, "{path}: {} bytes", came.len());
+        assert_eq!((fetched.sha256, fetched.size), (Digest::of(expected), expected.len() as u64));
+    }
 }

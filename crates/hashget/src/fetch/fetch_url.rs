@@ -94,9 +94,14 @@ impl FetchUrl {
 
     /// Is its host (or its host and port) one of these?
     pub(super) fn is_of(&self, hosts: &BTreeSet<String>) -> bool {
+        self.names().iter().any(|name| hosts.contains(name))
+    }
+
+    /// The names by which the configuration may call its host: with its port, and without.
+    pub(super) fn names(&self) -> [String; 2] {
         let port = self.url.port_or_known_default().unwrap_or_default();
         let name = self.url.host_str().unwrap_or_default();
-        hosts.contains(name) || hosts.contains(&format!("{name}:{port}"))
+        [format!("{name}:{port}"), name.to_owned()]
     }
 
     /// The path of the URL.

@@ -16,7 +16,9 @@ use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body};
 
 use super::Reach;
+use super::circuit_breaker::{Attempt, Failed};
 use super::clock::ATTENTION;
+use super::error::GivenUp;
 use super::fetch_url::{FetchUrl, PrivateAddress, PublicOnly};
 use super::origin::TimeOuts;
 use super::politeness::Permit;
@@ -46,6 +48,8 @@ pub(super) struct Client {
 pub(super) enum Trouble {
     /// A retry may help.
     Passing(String),
+    /// A retry may help, and the failure took as long as is allowed.
+    Silent(String),
     /// A retry would not help.
     Lasting(String),
     /// The URL must not be fetched.
@@ -87,8 +91,20 @@ pub(super) struct Exchange {
     pub(super) head: Head,
     /// The heads of the redirects that led here.
     pub(super) redirects: Vec<Head>,
+    /// If its host is given up because of this exchange.
+    pub(super) given_up: Option<GivenUp>,
     body: Receiver<Message>,
+    pace: Pace,
+    /// Bytes of the body that came.
+    came: u64,
+    /// They came too slowly: told after the last of them.
+    too_slow: Option<Trouble>,
+    /// What is counted for its host when it ends.
+    attempt: Option<Attempt>,
 }
+
+/// A body that ends or falls silent before it has so many bytes is as good as no answer.
+const NEXT_TO_NOTHING: u64 = 64 * 1024;
 
 enum Message {
     Head(Head),
@@ -126,7 +142,12 @@ impl Client {
             })
             .map_err(|error| Trouble::Passing(format!("no thread could be started ({error})")))?;
         match receive(&body, monitor)? {
-            Message::Head(head) => Ok(Exchange { head, redirects: Vec::new(), body }),
+            Message::Head(head) => {
+                let pace = Pace::new(self.time_outs.slow_window, self.time_outs.slow_bytes);
+                let (redirects, given_up, came) = (Vec::new(), None, 0);
+                let (too_slow, attempt) = (None, None);
+                Ok(Exchange { head, redirects, given_up, body, pace, came, too_slow, attempt })
+            }
             Message::Failed(trouble) => Err(self.with_proxy(trouble, route)),
             Message::Bytes(_) | Message::End => {
                 Err(Trouble::Lasting("the answer has no head".to_owned()))
@@ -141,6 +162,7 @@ impl Client {
         let through = |problem| format!("{problem} (through the proxy {host}:{port})");
         match trouble {
             Trouble::Passing(problem) => Trouble::Passing(through(problem)),
+            Trouble::Silent(problem) => Trouble::Silent(through(problem)),
             Trouble::Lasting(problem) => Trouble::Lasting(through(problem)),
             trouble @ (Trouble::Refused(_) | Trouble::Interrupted) => trouble,
         }
@@ -190,12 +212,63 @@ impl Exchange {
         stated
     }
 
-    /// The next bytes of the body; `None` at its end.
-    pub(super) fn next(&self, monitor: &dyn Monitor) -> Result<Option<Vec<u8>>, Trouble> {
-        match receive(&self.body, monitor)? {
-            Message::Bytes(bytes) => Ok(Some(bytes)),
-            Message::Failed(trouble) => Err(trouble),
-            Message::Head(_) | Message::End => Ok(None),
+    /// The exchange, whose host has answered in this way. Its end is counted, too.
+    pub(super) fn counted(mut self, attempt: Attempt, failed: Option<Failed>) -> Self {
+        if failed != Some(Failed::Busy) {
+            attempt.heard();
+        }
+        if let Some(failed) = failed {
+            let problem = format!("the server answers {}", self.head.status);
+            self.given_up = attempt.failed(failed, &problem);
+        } else {
+            self.attempt = Some(attempt);
+        }
+        self
+    }
+
+    /// Its head, when nothing else of it is wanted.
+    pub(super) fn into_head(mut self) -> Head {
+        let nothing = Head { status: 0, length: None, headers: HeaderMap::new() };
+        std::mem::replace(&mut self.head, nothing)
+    }
+
+    /// The next bytes of the body; `None` at its end. They must not come too slowly.
+    pub(super) fn next(&mut self, monitor: &dyn Monitor) -> Result<Option<Vec<u8>>, Trouble> {
+        let message = match self.too_slow.take() {
+            Some(trouble) => Err(trouble),
+            None => receive(&self.body, monitor),
+        };
+        let trouble = match message {
+            Ok(Message::Bytes(bytes)) => {
+                self.came += bytes.len() as u64;
+                self.too_slow = self.pace.came(bytes.len()).err();
+                return Ok(Some(bytes));
+            }
+            Ok(Message::Head(_) | Message::End) => return Ok(None),
+            Ok(Message::Failed(trouble)) | Err(trouble) => trouble,
+        };
+        if let Some(attempt) = self.attempt.take() {
+            let hardly_began = self.came < NEXT_TO_NOTHING;
+            self.given_up = match &trouble {
+                Trouble::Silent(problem) if hardly_began => {
+                    attempt.failed(Failed::Silence, problem)
+                }
+                Trouble::Silent(problem) => attempt.failed(Failed::Stall, problem),
+                Trouble::Passing(problem) if hardly_began => {
+                    attempt.failed(Failed::NoAnswer, problem)
+                }
+                // A long download may break off often, as long as it moves on.
+                _ => None,
+            };
+        }
+        Err(trouble)
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if let Some(attempt) = self.attempt.take() {
+            attempt.succeeded();
         }
     }
 }
@@ -258,7 +331,7 @@ fn trouble(error: ureq::Error) -> Trouble {
     let text = |error: &dyn std::fmt::Display| escaped(error.to_string().as_bytes());
     match error {
         E::Other(error) if error.is::<PrivateAddress>() => Trouble::Refused(text(&error)),
-        E::Timeout(phase) => Trouble::Passing(late(phase).to_owned()),
+        E::Timeout(phase) => Trouble::Silent(late(phase).to_owned()),
         E::HostNotFound => Trouble::Lasting("no such host".to_owned()),
         E::Io(error) if error.kind() == Io::UnexpectedEof => {
             Trouble::Passing("the connection was closed too early".to_owned())
@@ -293,7 +366,7 @@ fn late(phase: ureq::Timeout) -> &'static str {
 
 /// Minimum speed of a download, measured in windows of time.
 #[derive(Debug)]
-pub(super) struct Pace {
+struct Pace {
     window: Duration,
     least: u64,
     began: std::time::Instant,
@@ -302,19 +375,19 @@ pub(super) struct Pace {
 
 impl Pace {
     /// At least `least` bytes in every `window`.
-    pub(super) fn new(window: Duration, least: u64) -> Self {
+    fn new(window: Duration, least: u64) -> Self {
         Self { window, least, began: std::time::Instant::now(), bytes: 0 }
     }
 
     /// Counts received bytes; an error if they arrive too slowly.
-    pub(super) fn came(&mut self, bytes: usize) -> Result<(), Trouble> {
+    fn came(&mut self, bytes: usize) -> Result<(), Trouble> {
         self.bytes += bytes as u64;
         if self.began.elapsed() < self.window {
             return Ok(());
         }
         if self.bytes < self.least {
             let (bytes, seconds) = (self.bytes, self.window.as_secs_f64());
-            return Err(Trouble::Passing(format!("too slow: {bytes} bytes in {seconds} s")));
+            return Err(Trouble::Silent(format!("too slow: {bytes} bytes in {seconds} s")));
         }
         self.began = std::time::Instant::now();
         self.bytes = 0;

@@ -6,9 +6,12 @@
 
 mod byte_range;
 mod cache;
+mod cache_folder;
 mod circuit_breaker;
 mod clock;
+mod credentials;
 mod download;
+mod encoding;
 mod error;
 mod failover;
 mod fetch_url;
@@ -21,6 +24,7 @@ mod politeness;
 mod pool;
 mod pool_folder;
 mod proxy;
+mod request;
 mod retry;
 mod standard;
 mod stated;
@@ -30,9 +34,12 @@ use std::fs::File;
 use std::sync::Arc;
 
 pub use cache::Cache;
+pub use cache_folder::{CacheContents, CacheFolder, Clean};
+pub use circuit_breaker::CircuitBreaker;
 pub(crate) use clock::wait;
 pub use clock::{Clock, SystemClock};
-pub use error::FetchError;
+pub use credentials::Credentials;
+pub use error::{FetchError, GivenUp};
 pub use failover::Failover;
 pub use fetch_url::shown;
 pub use mirror::{MirrorRule, Mirrors, public_url};
@@ -146,7 +153,8 @@ pub trait Source: Send + Sync {
 /// and may come from several threads at once.
 pub trait Web: Send + Sync {
     /// Fetches `count` bytes from position `first` on; fewer if the content ends earlier. From a server that
-    /// ignores ranges, everything up to the last wanted byte is read.
+    /// ignores ranges, everything up to the last wanted byte is read if that is at most 1 MiB; otherwise this is an
+    /// error.
     ///
     /// # Errors
     /// See [`FetchError`].

@@ -14,7 +14,10 @@ use super::fetch_url::FetchUrl;
 use super::http::Client;
 use super::politeness::Politeness;
 use super::unfinished::Unfinished;
-use super::{ByteRange, FetchError, Fetched, Proxies, Reach, Source, Wanted, Web};
+use super::{
+    ByteRange, CircuitBreaker, Credentials, FetchError, Fetched, Proxies, Reach, Source, Wanted,
+    Web,
+};
 use crate::limits::Limits;
 use crate::monitor::Monitor;
 
@@ -41,13 +44,13 @@ pub struct TimeOuts {
 impl Default for TimeOuts {
     fn default() -> Self {
         Self {
-            resolve: Duration::from_secs(20),
-            connect: Duration::from_secs(30),
+            resolve: Duration::from_secs(15),
+            connect: Duration::from_secs(15),
             send: Duration::from_secs(30),
-            answer: Duration::from_secs(60),
-            stall: Duration::from_secs(60),
-            slow_window: Duration::from_secs(60),
-            slow_bytes: 8 * 1024,
+            answer: Duration::from_secs(30),
+            stall: Duration::from_secs(30),
+            slow_window: Duration::from_secs(30),
+            slow_bytes: 4 * 1024,
         }
     }
 }
@@ -65,6 +68,10 @@ pub struct OriginOptions {
     pub limits: Limits,
     /// Limits requests by host.
     pub politeness: Arc<Politeness>,
+    /// Gives up hosts that fail.
+    pub breaker: Arc<CircuitBreaker>,
+    /// Logins for the places that the configuration names.
+    pub credentials: Credentials,
     /// Time-outs.
     pub time_outs: TimeOuts,
     /// The proxies that requests go through.
@@ -82,6 +89,8 @@ impl Default for OriginOptions {
             keep_name: false,
             limits: Limits::default(),
             politeness: Arc::default(),
+            breaker: Arc::default(),
+            credentials: Credentials::default(),
             time_outs: TimeOuts::default(),
             proxies: Proxies::default(),
             public_hosts: BTreeSet::new(),

@@ -11,6 +11,7 @@ use url::{Host, Url};
 
 use super::Reach;
 use super::fetch_url::FetchUrl;
+use crate::error::ErrorClass;
 
 /// The proxies to use. The default is to use none.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +29,13 @@ pub struct Proxies {
     "expected an address that begins with http://, https://, socks4://, socks4a://, socks5:// or socks5h://"
 )]
 pub struct BadProxy;
+
+impl BadProxy {
+    /// The class of the error, from which exit code and hint follow.
+    pub fn class(&self) -> ErrorClass {
+        ErrorClass::BadInput
+    }
+}
 
 /// How a request reaches its server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
