@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use hashget::detectors::{self, Rule, RuleConfig};
-use hashget::fetch::{HostLimits, MirrorRule};
+use hashget::fetch::{HostLimits, MirrorRule, Proxies};
 use hashget::model::Evidence;
 use serde::{Deserialize, Deserializer};
 
@@ -30,9 +30,15 @@ pub(crate) struct Config {
     pub(crate) exclude: Vec<String>,
     /// The weakest evidence that `pack` relies on.
     pub(crate) evidence: Option<Evidence>,
-    /// URL of an HTTP or SOCKS proxy for all requests.
+    /// A proxy for all requests.
     #[serde(default, deserialize_with = "proxy")]
-    pub(crate) proxy: Option<String>,
+    pub(crate) proxy: Option<Proxies>,
+    /// Size limit of a download whose size nothing tells in advance.
+    #[serde(default, deserialize_with = "bytes")]
+    pub(crate) download_limit: Option<u64>,
+    /// Size to which the cache is trimmed.
+    #[serde(default, deserialize_with = "bytes")]
+    pub(crate) cache_limit: Option<u64>,
     /// Mirrors. If several match a URL, the one with the longest prefix is used.
     #[serde(default)]
     mirror: Vec<Mirror>,
@@ -71,8 +77,8 @@ struct Archive {
     repositories: Option<String>,
 }
 
-/// Limits on requests to a host, and whether everybody can reach it.
-#[derive(Debug, Clone, Copy, Deserialize)]
+/// Limits on requests to a host, whether everybody can reach it, and how to log in.
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Host {
     #[serde(default, deserialize_with = "connections")]
@@ -81,6 +87,8 @@ struct Host {
     requests_per_second: Option<f64>,
     #[serde(default)]
     public: bool,
+    /// A file with a bearer token.
+    token_file: Option<PathBuf>,
 }
 
 impl Config {
@@ -107,6 +115,9 @@ impl Config {
         let folder = file.parent().unwrap_or(Path::new(""));
         for place in [&mut config.db, &mut config.cache].into_iter().flatten() {
             *place = folder.join(&*place);
+        }
+        for token_file in config.host.values_mut().filter_map(|host| host.token_file.as_mut()) {
+            *token_file = folder.join(&*token_file);
         }
         for pool in config.pool.iter_mut().filter(|pool| !pool.contains("://")) {
             if let Some(joined) = folder.join(&*pool).to_str() {
@@ -159,18 +170,34 @@ impl Config {
         let public = self.host.iter().filter(|(_, host)| host.public);
         public.map(|(name, _)| name.to_ascii_lowercase()).collect()
     }
+
+    /// The hosts that have a token, each with the file that holds it.
+    pub(crate) fn token_files(&self) -> impl Iterator<Item = (&str, &Path)> {
+        let hosts = self.host.iter();
+        hosts.filter_map(|(name, host)| Some((name.as_str(), host.token_file.as_deref()?)))
+    }
 }
 
 /// File, line and what is wrong; the line itself shows the key.
 fn explain(error: &toml::de::Error, text: &str, file: &Path) -> UsageError {
     let message = error.message().replace('\n', "; ").replace('`', "\"");
+    let message = without_logins(&message);
     let Some(span) = error.span() else {
         return UsageError(format!("{}: {message}", file.display()));
     };
     let before = &text.as_bytes()[..span.start.min(text.len())];
     let number = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
-    let line = text.lines().nth(number - 1).unwrap_or("").trim();
+    let line = without_logins(text.lines().nth(number - 1).unwrap_or("").trim());
     UsageError(format!("{}, line {number}: {message}, in: {line}", file.display()))
+}
+
+/// The text with `...` for what stands before its last `@`, from the first address or quotation mark on: it may be a
+/// password.
+fn without_logins(text: &str) -> String {
+    let Some((before, after)) = text.rsplit_once('@') else { return text.to_owned() };
+    let address = before.find("://").map(|position| position + 3);
+    let start = address.or_else(|| before.find(['"', '\'']).map(|position| position + 1));
+    format!("{}...@{after}", &before[..start.unwrap_or(0)])
 }
 
 fn checked<'de, D: Deserializer<'de>, T: Deserialize<'de>, R>(
@@ -217,13 +244,15 @@ fn url_prefixes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String
     })
 }
 
-fn proxy<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    checked(deserializer, |proxy: String| match url::Url::parse(&proxy) {
-        Ok(url) if matches!(url.scheme(), "http" | "https" | "socks4" | "socks5") => {
-            Ok(Some(proxy))
-        }
-        _ => Err(format!("\"{proxy}\": expected an http://, https:// or socks5:// address")),
+fn proxy<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Proxies>, D::Error> {
+    checked(deserializer, |proxy: String| match Proxies::configured(&proxy) {
+        Ok(proxies) => Ok(Some(proxies)),
+        Err(error) => Err(error.to_string()),
     })
+}
+
+fn bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    checked(deserializer, |size: String| values::bytes(&size).map(Some))
 }
 
 fn connections<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
@@ -259,6 +288,8 @@ mod tests {
             exclude = ["/proc", "/sys"]
             evidence = "downloaded"
             proxy   = "http://proxy.example:3128"
+            download_limit = "2GiB"
+            cache_limit = "10G"
 
             [[mirror]]
             prefix = "https://snapshot.example/"
@@ -274,6 +305,7 @@ mod tests {
 
             [host."Packages.internal:8080"]
             public = true
+            token_file = "packages.token"
 
             [[rule]]
             name = "our-builds"
@@ -292,7 +324,29 @@ mod tests {
         assert_eq!((&*archive.system, &archive.repositories), ("fedora", &None));
         assert_eq!(config.hosts()["snapshot.example"].connections, 2);
         assert!(config.public_hosts().iter().eq(["packages.internal:8080"]));
+        let token_file = Path::new("/etc/hashget/packages.token");
+        assert!(config.token_files().eq([("Packages.internal:8080", token_file)]));
+        assert_eq!((config.download_limit, config.cache_limit), (Some(2 << 30), Some(10 << 30)));
         assert_eq!(config.rules.len(), 1);
+    }
+
+    #[test]
+    fn no_message_has_a_password() {
+        for text in [
+            "proxy = \"ftp://user:s3cret@proxy\"",
+            "proxy = \"user:s3cret@\"",
+            "proxy = 'http://user:s3cret@proxy' x",
+            "proxy = \"http://user:s3cret@proxy",
+            "proxy = \"ftp://user:'s3cret@proxy\"",
+            "proxy = [\"http://user:s3cret@proxy\"]",
+            "pool = \"http://user:s3cret@pool.example/\"",
+            "pool = [\"ftp://user:s3cret@pool.example/\"]",
+            "[[mirror]]\nprefix = \"https://a.example/\"\nuse = [\"ftp://user:s3cr@et@b.example/\"]",
+            "[[mirror]]\nprefix = \"https://a.example/\"\nuse = \"http://user:s3cr@et@b.example/\"",
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(!error.contains("s3cr") && !error.contains("et@"), "{text}: {error}");
+        }
     }
 
     #[test]
@@ -306,6 +360,7 @@ mod tests {
         for (text, expected) in [
             ("\n\npol = []\n", ["config.toml, line 3:", "pol", "expected one of"]),
             ("pool = 3\n", ["config.toml, line 1:", "pool = 3", "sequence"]),
+            ("cache_limit = \"much\"", ["line 1:", "cache_limit", "number of bytes"]),
             ("evidence = \"hearsay\"", ["line 1:", "hearsay", "downloaded"]),
             ("[host.\"a\"]\nconnections = 0\n", ["line 2:", "connections = 0", "1 to 64"]),
             ("[[mirror]]\nprefix = \"x\"\nuse = []\n", ["line 2:", "prefix = \"x\"", "http://"]),

@@ -8,13 +8,16 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
 use hashget::detectors::{self, Detector, Machine};
-use hashget::fetch::{self, FetchOptions, MirrorRule, Offline, Source, Sources};
+use hashget::fetch::{
+    self, Credentials, FetchOptions, MirrorRule, Offline, Proxies, Source, Sources,
+};
 use hashget::hashdb::{Checks, HashDbWriter, LocalHashDb};
 use hashget::limits::Limits;
 
 use crate::arguments::Global;
 use crate::config::Config;
 use crate::exit::UsageError;
+use crate::logins;
 use crate::output::Console;
 use crate::places::Surroundings;
 
@@ -27,6 +30,9 @@ pub(crate) fn umask() -> anyhow::Result<u32> {
     value.context("/proc/self/status does not have the umask")
 }
 
+/// The size to which the cache is trimmed, unless the configuration says otherwise.
+const CACHE_LIMIT: u64 = 10 << 30;
+
 /// What a command works with.
 pub(crate) struct Environment<'a> {
     pub(crate) console: &'a Console,
@@ -37,6 +43,7 @@ pub(crate) struct Environment<'a> {
     surroundings: Surroundings,
     global: &'a Global,
     hashdb: OnceLock<Arc<LocalHashDb>>,
+    credentials: OnceLock<Credentials>,
 }
 
 impl<'a> Environment<'a> {
@@ -51,9 +58,11 @@ impl<'a> Environment<'a> {
             .jobs
             .or_else(|| std::thread::available_parallelism().ok().map(usize::from))
             .unwrap_or(1);
-        let limits = Limits { threads: jobs, ..Limits::default() };
-        let hashdb = OnceLock::new();
-        Ok(Self { console, config, limits, jobs, surroundings, global, hashdb })
+        let default = Limits::default();
+        let download_bytes = config.download_limit.unwrap_or(default.download_bytes);
+        let limits = Limits { threads: jobs, download_bytes, ..default };
+        let (hashdb, credentials) = (OnceLock::new(), OnceLock::new());
+        Ok(Self { console, config, limits, jobs, surroundings, global, hashdb, credentials })
     }
 
     /// Does hashget run as root?
@@ -112,24 +121,60 @@ impl<'a> Environment<'a> {
 
     fn fetch_options(&self) -> Result<FetchOptions, UsageError> {
         Ok(FetchOptions {
-            cache_dir: self
-                .surroundings
-                .cache(self.global.cache.as_deref(), self.config.cache.as_deref()),
+            cache_dir: self.cache_folder(),
+            cache_limit: Some(self.cache_limit()),
             pools: self.surroundings.pools(&self.global.pool, &self.config.pool)?,
             mirrors: self.mirrors(),
             hosts: self.config.hosts(),
             public_hosts: self.config.public_hosts(),
             offline: self.global.offline,
             limits: self.limits.clone(),
-            proxy: self.config.proxy.clone(),
+            credentials: self.credentials()?.clone(),
+            proxies: self.proxies()?,
             ..FetchOptions::default()
         })
     }
 
+    /// The logins for pools and mirrors. Their files are read once, and not at all if no place could need one.
+    fn credentials(&self) -> Result<&Credentials, UsageError> {
+        if let Some(credentials) = self.credentials.get() {
+            return Ok(credentials);
+        }
+        let pools = self.surroundings.pools(&self.global.pool, &self.config.pool)?;
+        let needs_any = pools.iter().any(|pool| pool.contains("://")) || !self.mirrors().is_empty();
+        let mut credentials = Credentials::default();
+        for (host, file) in self.config.token_files() {
+            logins::add_token(&mut credentials, host, file)?;
+        }
+        if let Some(netrc) = self.surroundings.netrc().filter(|_| needs_any) {
+            logins::add_netrc(&mut credentials, &netrc, self.console);
+        }
+        Ok(self.credentials.get_or_init(|| credentials))
+    }
+
+    /// The proxy of the configuration, or those of the environment.
+    fn proxies(&self) -> Result<Proxies, UsageError> {
+        if let Some(proxies) = &self.config.proxy {
+            return Ok(proxies.clone());
+        }
+        let variables = |name: &str| self.surroundings.text(name);
+        Proxies::of_variables(variables)
+            .map_err(|(name, error)| UsageError(format!("the variable {name}: {error}")))
+    }
+
+    /// The folder of downloads, if there is one.
+    pub(crate) fn cache_folder(&self) -> Option<PathBuf> {
+        self.surroundings.cache(self.global.cache.as_deref(), self.config.cache.as_deref())
+    }
+
+    /// The size to which the cache is trimmed.
+    pub(crate) fn cache_limit(&self) -> u64 {
+        self.config.cache_limit.unwrap_or(CACHE_LIMIT)
+    }
+
     /// The folder of the scan cache, if there is a cache.
     pub(crate) fn scan_cache(&self) -> Option<PathBuf> {
-        let (flag, configured) = (self.global.cache.as_deref(), self.config.cache.as_deref());
-        self.surroundings.cache(flag, configured).map(|cache| cache.join("scan"))
+        self.cache_folder().map(|cache| cache.join("scan"))
     }
 
     /// The mirrors of the configuration.

@@ -11,6 +11,7 @@ mod environment;
 mod exit;
 mod hints;
 mod interrupt;
+mod logins;
 mod output;
 mod output_file;
 mod packing;

@@ -37,6 +37,17 @@ impl Surroundings {
         self.variables.get(Path::new(name).as_os_str()).filter(|value| !value.is_empty())
     }
 
+    /// The file with the user's logins: that of `NETRC`, otherwise `~/.netrc`.
+    pub(crate) fn netrc(&self) -> Option<PathBuf> {
+        let named = self.variable("NETRC").map(PathBuf::from);
+        named.or_else(|| Some(Path::new(self.variable("HOME")?).join(".netrc")))
+    }
+
+    /// The text of a variable that is set, even if it is empty.
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
+        self.variables.get(Path::new(name).as_os_str())?.to_str().map(str::to_owned)
+    }
+
     /// What detectors may use of this machine: its root, the user's home folder, the environment.
     pub(crate) fn machine(&self) -> Machine {
         let home = self.variable("HOME").map(PathBuf::from).filter(|home| home.is_absolute());

@@ -69,6 +69,16 @@ pub(crate) fn at_most(text: &str) -> Result<AtMost, String> {
     time.map(|time| AtMost::Time(Duration::from_secs(time))).ok_or_else(expected_amount)
 }
 
+/// A time: `30s`, `10min`, `2h`, `1d`.
+pub(crate) fn time(text: &str) -> Result<Duration, String> {
+    match at_most(text) {
+        Ok(AtMost::Time(time)) => Ok(time),
+        Ok(AtMost::Bytes(_)) | Err(_) => {
+            Err("expected a time, such as 30s, 10min, 2h or 7d".to_owned())
+        }
+    }
+}
+
 fn expected_amount() -> String {
     "expected bytes, such as 500M, or a time, such as 30s, 10min or 2h".to_owned()
 }

@@ -8,7 +8,7 @@ use std::io;
 use crate::archive::{ArchiveError, PackageFileError, SurveyError, VerifyError};
 use crate::detectors::{RuleError, UnknownDetector};
 use crate::error::ErrorClass;
-use crate::fetch::{AddError, BadOption, FetchError};
+use crate::fetch::{AddError, BadOption, BadProxy, FetchError};
 use crate::formats::FormatError;
 use crate::hashdb::{ExportError, HashDbError};
 use crate::index::IndexError;
@@ -45,6 +45,7 @@ pub fn own_class(error: &(dyn Error + 'static)) -> Option<ErrorClass> {
         FetchError,
         AddError,
         BadOption,
+        BadProxy,
         FormatError,
         HashDbError,
         ExportError,

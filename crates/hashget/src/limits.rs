@@ -43,7 +43,7 @@ impl Default for Limits {
             window_bytes: 256 << 20,
             manifest_bytes: 4 << 30,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
-            download_bytes: 64 << 30,
+            download_bytes: 8 << 30,
         }
     }
 }

@@ -250,6 +250,20 @@ fn a_body_that_drips_is_given_up_and_its_bytes_kept() {
     assert_eq!(stage.outcome(true), Right);
 }
 
+/// A server that takes no notice of `If-Range` may send the rest of another version.
+#[test]
+fn a_part_without_a_validator_is_joined_only_if_a_digest_proves_the_whole() {
+    for (sure, requests) in [(true, 2), (false, 3)] {
+        let stage = Stage::new();
+        stage.origin.script("/p", [Fault::Truncate(100_000), Fault::NoEtag]);
+        assert_eq!(stage.outcome(sure), Transient);
+        assert_eq!(stage.outcome(sure), Right);
+        let asked = stage.origin.requests();
+        assert_eq!(asked.len(), requests, "{asked:?}");
+        assert!(asked[1].range.is_some());
+    }
+}
+
 #[test]
 fn a_body_encoded_on_the_way_is_not_taken_for_the_file() {
     let stage = Stage::new();

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use hashget::fetch::{
-    Clock, FetchError, Fetched, HttpOrigin, OriginOptions, Retry, RetryOptions, Source as _, Wanted,
+    CircuitBreaker, Clock, FetchError, Fetched, HttpOrigin, OriginOptions, Retry, RetryOptions,
+    Source as _, Wanted,
 };
 use hashget::model::Digest;
 use hashget::monitor::{Event, Monitor, Recorder, Silent};
@@ -171,14 +172,14 @@ fn a_host_that_was_given_up_gets_one_request_after_the_cool_down() {
         ..Wanted::default()
     };
     let (clock, options) = (Arc::new(Waits::default()), RetryOptions::default());
-    let source = HttpOrigin::new(OriginOptions::default());
+    let breaker = CircuitBreaker::new(Arc::<Waits>::clone(&clock), options.cool_down);
+    let breaker = Arc::new(breaker);
+    let source = HttpOrigin::new(OriginOptions { breaker, ..OriginOptions::default() });
     let retry = Retry::with_clock(source, options, Arc::<Waits>::clone(&clock));
-    for _ in 0..5 {
-        let error = retry.fetch(&wanted("/p"), &Silent).unwrap_err();
-        assert!(matches!(error, FetchError::Unreachable { answered: false, .. }), "{error:?}");
-    }
+    let error = retry.fetch(&wanted("/p"), &Silent).unwrap_err();
+    assert!(matches!(error, FetchError::Unreachable { answered: false, .. }), "{error:?}");
     let asked = stage.origin.requests().len();
-    assert_eq!(asked, 5 * 5);
+    assert_eq!(asked, 5, "whatever package they are for");
     for period in 1..=2 {
         let error = retry.fetch(&wanted("/other"), &Silent).unwrap_err();
         assert!(error.again().is_some_and(|again| again <= options.cool_down), "{error:?}");
@@ -190,7 +191,78 @@ fn a_host_that_was_given_up_gets_one_request_after_the_cool_down() {
     // It answers again, first with an error that may pass: from then on it is asked as any other.
     clock.sleep(options.cool_down);
     stage.origin.heal("/p");
-    stage.origin.script("/p", [Fault::Status(503), Fault::Drop]);
+    stage.origin.script("/p", [Fault::Status(500), Fault::Drop]);
     retry.fetch(&wanted("/p"), &Silent).unwrap();
     assert_eq!(stage.origin.requests().len(), asked + 2 + 3);
+}
+
+/// A busy server is asked by all packages together, not by each of them five times.
+#[test]
+fn a_host_that_is_too_busy_is_given_up() {
+    for fault in [Fault::Status(429), Fault::Status(502), Fault::RetryAfter(503, 3)] {
+        let stage = Stage::new();
+        let clock = Arc::new(Waits::default());
+        let options = RetryOptions::default();
+        let breaker = CircuitBreaker::new(Arc::<Waits>::clone(&clock), options.cool_down);
+        let breaker = Arc::new(breaker);
+        let source = HttpOrigin::new(OriginOptions { breaker, ..OriginOptions::default() });
+        let retry = Retry::with_clock(source, options, Arc::<Waits>::clone(&clock));
+        for number in 0..50 {
+            let path = format!("/{number}");
+            stage.origin.always(&path, fault.clone());
+            let wanted = Wanted { url: stage.origin.url(&path), ..Wanted::default() };
+            let error = retry.fetch(&wanted, &Silent).unwrap_err();
+            assert_eq!(error.not_asked().is_some(), number > 0, "{fault:?} {error:?}");
+        }
+        assert_eq!(stage.origin.requests().len(), 5, "{fault:?}");
+    }
+}
+
+/// The retries of other packages end, too, when a host is given up.
+#[test]
+fn what_waits_for_its_next_try_is_not_tried_at_a_host_that_is_given_up() {
+    let stage = Stage::new();
+    stage.origin.always("/p", Fault::Drop);
+    let wanted = Wanted { url: stage.origin.url("/p"), ..Wanted::default() };
+    let source = Arc::new(HttpOrigin::new(OriginOptions::default()));
+    for _ in 0..3 {
+        source.fetch(&wanted, &Silent).unwrap_err();
+    }
+    let clock = Arc::new(Waits::default());
+    let retry = Retry::with_clock(Arc::clone(&source), RetryOptions::default(), clock);
+    let error = retry.fetch(&wanted, &Silent).unwrap_err();
+    assert!(error.not_asked().is_some(), "{error:?}");
+    assert!(error.to_string().contains("closed too early"), "{error}");
+    assert_eq!(stage.origin.requests().len(), 5);
+}
+
+/// A server that redirects to one that is gone is not blamed for it.
+#[test]
+fn the_host_that_a_redirect_leads_to_is_counted_on_its_own() {
+    let (stage, gone) = (Stage::new(), Origin::start());
+    gone.always("/p", Fault::Drop);
+    stage.origin.always("/moved", Fault::RedirectTo(gone.url("/p")));
+    let retry = Retry::with_clock(
+        HttpOrigin::new(OriginOptions::default()),
+        RetryOptions::default(),
+        Arc::new(Waits::default()),
+    );
+    let fetch = |path: &str| {
+        retry.fetch(&Wanted { url: stage.origin.url(path), ..Wanted::default() }, &Silent)
+    };
+    fetch("/moved").unwrap_err();
+    assert_eq!(gone.requests().len(), 5);
+    let host = gone.url("").replace("http://", "");
+    assert_eq!(fetch("/moved").unwrap_err().not_asked(), Some(&*host));
+    fetch("/p").unwrap();
+}
+
+#[test]
+fn what_arrived_is_kept_while_its_host_is_given_up() {
+    let stage = Stage::new();
+    stage.origin.script("/p", [Fault::Truncate(100_000)]);
+    stage.fetch(true).unwrap_err();
+    stage.origin.always("/p", Fault::Drop);
+    while stage.fetch(true).unwrap_err().not_asked().is_none() {}
+    assert_eq!(stage.left(), Some(100_000));
 }

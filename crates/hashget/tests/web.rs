@@ -15,7 +15,7 @@ use hashget::fetch::{
 };
 use hashget::monitor::{Recorder, Silent};
 use hashget_testkit::origin::Fault;
-use stage::{SIZE, Stage};
+use stage::{SIZE, Stage, bytes};
 
 fn range(stage: &Stage, first: u64, count: u64) -> Result<ByteRange, FetchError> {
     stage.source.fetch_range(&stage.origin.url("/p"), Reach::Anywhere, first, count, &Silent)
@@ -147,4 +147,42 @@ fn a_retry_asks_again_and_a_mirror_is_asked_in_turn() {
         .unwrap();
     assert_eq!(found.bytes, stage.content[10..30]);
     assert_eq!(recorder.recorded().downloaded_bytes, 20);
+}
+
+#[test]
+fn pages_and_parts_have_the_minimum_speed_of_packages() {
+    let stage = Stage::new();
+    stage.origin.always("/p", Fault::Slow);
+    let url = stage.origin.url("/p");
+    let page = stage.source.fetch_page(&url, Reach::Anywhere, "*/*", 1 << 20, &Silent);
+    for error in [page.unwrap_err(), range(&stage, 0, 100_000).unwrap_err()] {
+        assert!(matches!(error, FetchError::Transient { .. }), "{error:?}");
+        assert!(error.to_string().contains("too slow"), "{error}");
+    }
+}
+
+#[test]
+fn a_server_without_parts_is_not_read_to_the_end_of_a_large_file() {
+    let stage = Stage::new();
+    let (content, size) = (bytes(3 << 20), 3 << 20);
+    stage.origin.serve("/big", content.clone());
+    stage.origin.always("/big", Fault::NoRange);
+    let ask = |first, count| {
+        let url = stage.origin.url("/big");
+        stage.source.fetch_range(&url, Reach::Anywhere, first, count, &Silent)
+    };
+    for (first, count) in [(size - 10, 10), (0, size), (1 << 20, 1)] {
+        let error = ask(first, count).unwrap_err();
+        assert!(error.to_string().contains("sends no parts"), "{error}");
+    }
+    assert_eq!(ask(1000, 10).unwrap().bytes, content[1000..1010]);
+}
+
+#[test]
+fn a_part_comes_with_what_the_server_says_of_the_whole() {
+    let stage = Stage::new();
+    let stated = range(&stage, 0, 1).unwrap().stated;
+    assert!(stated.etag.is_some() && stated.last_modified.is_some(), "{stated:?}");
+    stage.origin.always("/p", Fault::NoEtag);
+    assert_eq!(range(&stage, 0, 1).unwrap().stated.etag, None);
 }

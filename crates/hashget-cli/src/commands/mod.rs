@@ -2,6 +2,7 @@
 //!
 //! Invariant: a command reads its options, calls one stage of the library and reports the result.
 
+mod cache;
 mod completions;
 mod db;
 mod explain;
@@ -37,6 +38,7 @@ pub(crate) enum Command {
     Report(report::Report),
     Verify(verify::Verify),
     Pool(pool::Pool),
+    Cache(cache::Cache),
     Db(db::Db),
     Completions(completions::Completions),
     Man(man::Man),
@@ -79,6 +81,7 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> anyhow::Result<()
         Command::Report(report) => report.run(&environment()?),
         Command::Verify(verify) => verify.run(&environment()?),
         Command::Pool(pool) => pool.run(&environment()?),
+        Command::Cache(cache) => cache.run(&environment()?),
         Command::Db(db) => db.run(&environment()?),
         Command::Completions(completions) => completions.run(console),
         Command::Man(man) => man.run(console),

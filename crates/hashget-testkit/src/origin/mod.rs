@@ -28,6 +28,8 @@ pub struct Request {
     pub if_range: Option<String>,
     /// The `Accept` header.
     pub accept: Option<String>,
+    /// The `Authorization` header.
+    pub authorization: Option<String>,
     /// The response status; 0 if the connection was dropped or left hanging.
     pub status: u16,
     /// Number of bytes of the body that were sent.
@@ -200,7 +202,8 @@ fn read_request(reader: &mut BufReader<TcpStream>) -> io::Result<Option<(Request
     let mut words = line.split_whitespace();
     let method = words.next().unwrap_or_default().to_owned();
     let path = words.next().unwrap_or_default().to_owned();
-    let (mut range, mut if_range, mut accept, mut keep_alive) = (None, None, None, true);
+    let (mut range, mut if_range, mut accept, mut authorization) = (None, None, None, None);
+    let mut keep_alive = true;
     loop {
         let mut header = String::new();
         if reader.read_line(&mut header)? == 0 || header.trim().is_empty() {
@@ -212,10 +215,12 @@ fn read_request(reader: &mut BufReader<TcpStream>) -> io::Result<Option<(Request
             "range" => range = Some(value),
             "if-range" => if_range = Some(value),
             "accept" => accept = Some(value),
+            "authorization" => authorization = Some(value),
             "connection" => keep_alive = !value.eq_ignore_ascii_case("close"),
             _ => {}
         }
     }
-    let request = Request { method, path, range, if_range, accept, status: 0, bytes: 0 };
+    let (status, bytes) = (0, 0);
+    let request = Request { method, path, range, if_range, accept, authorization, status, bytes };
     Ok(Some((request, keep_alive)))
 }

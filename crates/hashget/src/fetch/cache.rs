@@ -10,14 +10,16 @@ use std::fs::File;
 use std::io::{self, Seek as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, Once};
+use std::time::SystemTime;
 
+use super::cache_folder::{self, CacheFolder, Clean};
 use super::file_digest::{Unproven, hash_whole};
-use super::unfinished::{self, is_named, open_locked, path_of};
+use super::unfinished::{self, ABANDONED, is_named, open_locked, path_of};
 use super::{FetchError, Fetched, Source, Wanted};
 use crate::model::{Digest, escaped};
-use crate::monitor::{Monitor, ProblemKind};
+use crate::monitor::{Interrupted, Monitor, ProblemKind};
 use crate::pending_file::PendingFile;
 
 /// Keeps the packages that another source returns.
@@ -26,13 +28,43 @@ pub struct Cache {
     inner: Box<dyn Source>,
     told_unwritable: AtomicBool,
     swept: Once,
+    /// When the cache is dropped, the packages that were not used for longest are removed until this size is reached.
+    limit: Option<u64>,
+    kept_something: AtomicBool,
+    /// As long as it is open, nobody removes packages.
+    in_use: Mutex<Option<File>>,
 }
 
 impl Cache {
     /// A cache in `dir` (created when first needed) in front of `inner`. If the folder is not writable, the
     /// cache returns the packages it has and keeps no new ones.
     pub fn new(dir: PathBuf, inner: Box<dyn Source>) -> Self {
-        Self { dir, inner, told_unwritable: AtomicBool::new(false), swept: Once::new() }
+        Self {
+            dir,
+            inner,
+            told_unwritable: AtomicBool::new(false),
+            swept: Once::new(),
+            limit: None,
+            kept_something: AtomicBool::new(false),
+            in_use: Mutex::default(),
+        }
+    }
+
+    /// The cache is trimmed to so many bytes of packages when it is dropped, if it has kept something and no other process
+    /// uses it.
+    #[must_use]
+    pub fn trimmed_to(mut self, limit: Option<u64>) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// From now on nobody removes packages until the cache is dropped.
+    fn enter(&self, monitor: &dyn Monitor) -> Result<(), Interrupted> {
+        let mut in_use = self.in_use.lock().expect("nothing panics while it locks");
+        if in_use.is_none() {
+            *in_use = cache_folder::in_use(&self.dir, monitor)?;
+        }
+        Ok(())
     }
 
     /// The folder for unfinished downloads in the cache folder `dir`; see
@@ -53,6 +85,7 @@ impl Cache {
         sha256: &Digest,
         monitor: &dyn Monitor,
     ) -> Result<Option<Fetched>, FetchError> {
+        self.enter(monitor)?;
         let path = Self::path(&self.dir, sha256);
         let from = escaped(path.as_os_str().as_encoded_bytes());
         let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.is_file(), file)));
@@ -64,6 +97,8 @@ impl Cache {
         };
         let problem = match found {
             Ok((file, found, size)) if found == *sha256 => {
+                // Trimming goes by the time of the last use. In a cache of somebody else it cannot be set.
+                let _ = file.set_modified(SystemTime::now());
                 return Ok(Some(Fetched { file, sha256: found, size, from }));
             }
             Ok((_, found, _)) => format!("the cached file is damaged (found {found})"),
@@ -84,7 +119,8 @@ impl Cache {
         wanted: &Wanted,
         monitor: &dyn Monitor,
     ) -> Result<Fetched, FetchError> {
-        self.swept.call_once(|| unfinished::sweep(&Self::partial_dir(&self.dir)));
+        self.enter(monitor)?;
+        self.swept.call_once(|| unfinished::sweep(&Self::partial_dir(&self.dir), ABANDONED));
         let mut fetched = self.inner.fetch(wanted, monitor)?;
         if let Err(error) = self.keep(&mut fetched) {
             if !self.told_unwritable.swap(true, Ordering::Relaxed) {
@@ -93,6 +129,10 @@ impl Cache {
             }
             // The bytes are proven, and so usable without a cache.
             fetched.file.rewind().map_err(|error| self.disk(wanted, error))?;
+        } else {
+            self.kept_something.store(true, Ordering::Relaxed);
+            // There may have been no folder before.
+            self.enter(monitor)?;
         }
         Ok(fetched)
     }
@@ -168,8 +208,19 @@ impl Source for Cache {
     }
 
     fn is_at_hand(&self, wanted: &Wanted, monitor: &dyn Monitor) -> bool {
-        wanted.sha256.is_some_and(|sha256| Self::path(&self.dir, &sha256).is_file())
+        let is_kept = |sha256| Self::path(&self.dir, &sha256).is_file();
+        (self.enter(monitor).is_ok() && wanted.sha256.is_some_and(is_kept))
             || self.inner.is_at_hand(wanted, monitor)
+    }
+}
+
+impl Drop for Cache {
+    fn drop(&mut self) {
+        let Some(limit) = self.limit.filter(|_| *self.kept_something.get_mut()) else { return };
+        drop(self.in_use.get_mut().map(Option::take));
+        // A cache that cannot be trimmed is only larger than it should be; the next command tries again.
+        let trimmed = Clean::Some { older_than: None, larger_than: Some(limit) };
+        drop(CacheFolder::new(&self.dir).clean(trimmed));
     }
 }
 

@@ -1,23 +1,19 @@
-//! Downloading one URL: requests, redirects, resuming, and the proof at the end.
+//! Downloading one URL: the request, resuming, and the proof at the end.
 //!
-//! Invariant: every byte that is counted was written to the unfinished download and hashed; every redirect
-//! is checked before it is followed.
+//! Invariant: every byte that is counted was written to the unfinished download and hashed. Bytes of two attempts are joined
+//! only if a digest proves the whole, or a validator says that they belong together.
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::time::{Duration, SystemTime};
 
 use super::fetch_url::{FetchUrl, refused};
 use super::file_digest::{Unproven, digest_of, hash_start};
-use super::http::{Client, Exchange, Head, Pace, Trouble};
+use super::http::{Client, Exchange, Head, Trouble};
 use super::origin::OriginOptions;
 use super::unfinished::{Note, Unfinished};
-use super::{FetchError, Reach, Wanted};
+use super::{FetchError, Wanted};
 use crate::model::{Digest, escaped};
 use crate::monitor::{Monitor, Running, Step, Total};
-
-/// Redirects followed for one download.
-const REDIRECTS: usize = 10;
 
 /// The result of one request.
 pub(super) enum Outcome {
@@ -56,7 +52,7 @@ impl Download<'_> {
         let total = self.part.note().and_then(|note| note.total).or(self.wanted.size);
         // All bytes have arrived, and the digest can prove them.
         if offset > 0 && total == Some(offset) && self.wanted.sha256.is_some() {
-            return self.body(None, offset, offset);
+            return self.body(None, offset, offset, false);
         }
         let mut headers = Vec::new();
         if offset > 0 {
@@ -65,32 +61,32 @@ impl Download<'_> {
                 headers.push(("if-range", validator.to_owned()));
             }
         }
-        let exchange = self.answered(headers)?;
+        let mut exchange = self.answered(headers)?;
         let head = &exchange.head;
         let size = self.wanted.size;
         match head.status {
             200 => {
-                self.check_encoding(head)?;
+                let encoded = self.is_encoded(head)?;
                 let total = head.length;
-                let note = self.note_of(head, total);
+                let note = self.note_of(head, total, encoded);
                 self.check_announced(total)?;
                 self.part.begin(note).map_err(|error| of_disk(&self.target, error))?;
-                self.body(Some(&exchange), 0, total.or(size).unwrap_or(0))
+                self.body(Some(&mut exchange), 0, total.or(size).unwrap_or(0), encoded)
             }
             206 if offset > 0 => {
                 let Some(total) = self.fitting_part(head, offset) else {
                     return Ok(Outcome::BeginAgain);
                 };
-                self.body(Some(&exchange), offset, total)
+                self.body(Some(&mut exchange), offset, total, false)
             }
             416 if offset > 0 => {
                 let range = head.header("content-range").unwrap_or_default();
                 if range == format!("bytes */{offset}") {
-                    return self.body(None, offset, offset);
+                    return self.body(None, offset, offset, false);
                 }
                 Ok(Outcome::BeginAgain)
             }
-            _ => Err(self.status_error(head).into()),
+            _ => Err(self.status_error(&exchange).into()),
         }
     }
 
@@ -103,80 +99,14 @@ impl Download<'_> {
         Ok(if provable && !too_long { length } else { 0 })
     }
 
-    /// Sends the request and follows redirects, after checking each.
-    pub(super) fn answered(
-        &self,
-        mut headers: Vec<(&'static str, String)>,
-    ) -> Result<Exchange, FetchError> {
-        headers.push(("accept-encoding", "identity".to_owned()));
-        let mut target = self.target.clone();
-        let (mut visited, mut redirects) = (BTreeSet::new(), Vec::new());
-        loop {
-            let public_only = self.is_public_only(&target, visited.is_empty());
-            if public_only && target.is_private_by_name() {
-                let problem = if visited.is_empty() {
-                    "it is in a private network, and only a file of the tree names it"
-                } else {
-                    "a public server redirects to a private network"
-                };
-                return Err(refused(target.as_str(), problem));
-            }
-            let permit = self.options.politeness.enter(&target.host(), self.monitor)?;
-            let mut exchange = self
-                .client
-                .get(&target, headers.clone(), public_only, permit, self.monitor)
-                .map_err(|trouble| match trouble {
-                    Trouble::Refused(problem) => refused(target.as_str(), &problem),
-                    trouble => self.trouble(trouble, false),
-                })?;
-            let Some(location) = redirect(&exchange.head) else {
-                exchange.redirects = redirects;
-                return Ok(exchange);
-            };
-            visited.insert(target.as_str().to_owned());
-            let next = target.join(location)?;
-            self.check_redirect(&target, &next, &visited)?;
-            redirects.push(exchange.head);
-            target = next;
-        }
-    }
-
-    /// May a request to `target` only go to public addresses? A redirect of a public server may not lead elsewhere.
-    fn is_public_only(&self, target: &FetchUrl, is_first: bool) -> bool {
-        let by_name = self.wanted.reach == Reach::PublicOnly;
-        (by_name || (!is_first && !self.target.is_private()))
-            && !target.is_of(&self.options.public_hosts)
-    }
-
-    fn check_redirect(
-        &self,
-        from: &FetchUrl,
-        to: &FetchUrl,
-        visited: &BTreeSet<String>,
-    ) -> Result<(), FetchError> {
-        if visited.contains(to.as_str()) || visited.len() > REDIRECTS {
-            let problem = if visited.contains(to.as_str()) {
-                "it redirects in a circle".to_owned()
-            } else {
-                format!("it redirects more than {REDIRECTS} times")
-            };
-            return Err(self.unreachable(problem));
-        }
-        if from.is_secure() && !to.is_secure() && self.wanted.sha256.is_none() {
-            let problem =
-                format!("it redirects from https to {}, and no digest is known", to.as_str());
-            return Err(refused(self.target.as_str(), &problem));
-        }
-        Ok(())
-    }
-
     /// Reads the body (if bytes are missing) and proves the whole file. `total` is its expected size, 0 if it is
-    /// not known.
+    /// not known; `encoded` tells whether the server says that it is encoded.
     fn body(
         &mut self,
-        exchange: Option<&Exchange>,
+        exchange: Option<&mut Exchange>,
         offset: u64,
         total: u64,
+        encoded: bool,
     ) -> Result<Outcome, Failure> {
         let resumed = offset > 0;
         let failure = |error| Failure { error, resumed };
@@ -185,14 +115,12 @@ impl Download<'_> {
         if let Some(exchange) = exchange {
             let bytes = total.checked_sub(offset).filter(|bytes| *bytes > 0);
             let progress = progress(self.monitor, self.name(), bytes);
-            let times = self.options.time_outs;
-            let mut pace = Pace::new(times.slow_window, times.slow_bytes);
             let most = self.most();
             loop {
-                let next = exchange.next(self.monitor);
-                let Some(mut bytes) = next.map_err(|trouble| failure(self.troubled(trouble)))?
-                else {
-                    break;
+                let mut bytes = match exchange.next(self.monitor) {
+                    Ok(Some(bytes)) => bytes,
+                    Ok(None) => break,
+                    Err(trouble) => return Err(failure(self.troubled(trouble, exchange))),
                 };
                 let room = usize::try_from(most - size).unwrap_or(usize::MAX);
                 let too_much = bytes.len() > room;
@@ -204,10 +132,12 @@ impl Download<'_> {
                 if too_much {
                     return Err(failure(self.too_long(&format!("more than {most} bytes"))));
                 }
-                pace.came(bytes.len()).map_err(|trouble| failure(self.troubled(trouble)))?;
             }
         }
-        let sha256 = digest_of(hasher);
+        let mut sha256 = digest_of(hasher);
+        if encoded && self.wanted.sha256 != Some(sha256) {
+            (sha256, size) = self.decode().map_err(failure)?.unwrap_or((sha256, size));
+        }
         let right_digest = self.wanted.sha256.is_none_or(|wanted| wanted == sha256);
         let right_size = self.wanted.sha256.is_some() || self.wanted.size.is_none_or(|s| s == size);
         if right_digest && right_size {
@@ -218,7 +148,7 @@ impl Download<'_> {
 
     /// Size limit of the download. It is a little higher than the expected size, because files of a package that has
     /// changed may still be usable one by one.
-    fn most(&self) -> u64 {
+    pub(super) fn most(&self) -> u64 {
         match self.wanted.size {
             Some(size) => size.saturating_add(size / 8).saturating_add(64 * 1024),
             None => self.options.limits.download_bytes,
@@ -251,31 +181,31 @@ impl Download<'_> {
         FetchError::Mismatch { from: self.target.as_str().to_owned(), expected, found, file: None }
     }
 
-    /// Compression during transfer changes the bytes. If the digest is known, it decides. Some servers send
-    /// `.gz` files unchanged, but declare them as encoded.
-    fn check_encoding(&self, head: &Head) -> Result<(), FetchError> {
-        let encoding = head.header("content-encoding").unwrap_or("identity").to_ascii_lowercase();
-        let path = self.target.path().to_ascii_lowercase();
-        let file_is_gzip = encoding.ends_with("gzip") && (path.ends_with("gz"));
-        if encoding == "identity" || file_is_gzip || self.wanted.sha256.is_some() {
-            return Ok(());
+    /// What is noted about the body. Of an encoded one nothing is said that is true of the file.
+    fn note_of(&self, head: &Head, total: Option<u64>, encoded: bool) -> Note {
+        let url = self.target.as_str().to_owned();
+        if encoded {
+            return Note { url, ..Note::default() };
         }
-        let encoding = escaped(encoding.as_bytes());
-        Err(self.unreachable(format!("the server insists on sending it encoded as {encoding}")))
-    }
-
-    fn note_of(&self, head: &Head, total: Option<u64>) -> Note {
         let header = |name| head.header(name).map(str::to_owned);
         let (etag, last_modified) = (header("etag"), header("last-modified"));
-        Note { url: self.target.as_str().to_owned(), etag, last_modified, total }
+        Note { url, etag, last_modified, total }
     }
 
-    /// The total length, if the 206 answer continues exactly where the unfinished download ends.
+    /// The total length, if the 206 answer continues exactly where the unfinished download ends. If no digest can prove the
+    /// whole, the answer must have a validator that the first bytes had, too.
     fn fitting_part(&self, head: &Head, offset: u64) -> Option<u64> {
         let note = self.part.note()?;
         let changed = |name: &str, known: &Option<String>| {
             head.header(name).zip(known.as_deref()).is_some_and(|(now, then)| now != then)
         };
+        let same = |name: &str, known: &Option<String>| {
+            head.header(name).is_some_and(|now| known.as_deref() == Some(now))
+        };
+        let is_vouched = same("etag", &note.etag) || same("last-modified", &note.last_modified);
+        if self.wanted.sha256.is_none() && !is_vouched {
+            return None;
+        }
         if changed("etag", &note.etag) || changed("last-modified", &note.last_modified) {
             return None;
         }
@@ -293,7 +223,8 @@ impl Download<'_> {
         fits.then_some(total)
     }
 
-    pub(super) fn status_error(&self, head: &Head) -> FetchError {
+    pub(super) fn status_error(&self, exchange: &Exchange) -> FetchError {
+        let head = &exchange.head;
         let url = self.target.as_str().to_owned();
         let reason = ureq::http::StatusCode::from_u16(head.status).ok();
         let reason = reason.and_then(|status| status.canonical_reason()).unwrap_or("?");
@@ -306,22 +237,22 @@ impl Download<'_> {
             }
             408 | 425 | 429 | 500 | 502 | 503 | 504 => {
                 let retry_after = head.header("retry-after").and_then(pause_asked);
-                self.transient(problem, retry_after)
+                let (kept, answered) = (self.part.kept(), true);
+                let given_up = exchange.given_up.clone();
+                FetchError::Transient { url, problem, retry_after, kept, answered, given_up }
             }
             _ => self.unreachable(problem),
         }
     }
 
     /// The error of an exchange whose head arrived.
-    pub(super) fn troubled(&self, trouble: Trouble) -> FetchError {
-        self.trouble(trouble, true)
-    }
-
-    fn trouble(&self, trouble: Trouble, answered: bool) -> FetchError {
+    pub(super) fn troubled(&self, trouble: Trouble, exchange: &Exchange) -> FetchError {
         let (url, kept) = (self.target.as_str().to_owned(), self.part.kept());
+        let (answered, given_up) = (true, exchange.given_up.clone());
         match trouble {
-            Trouble::Passing(problem) => {
-                FetchError::Transient { url, problem, retry_after: None, kept, answered }
+            Trouble::Passing(problem) | Trouble::Silent(problem) => {
+                let retry_after = None;
+                FetchError::Transient { url, problem, retry_after, kept, answered, given_up }
             }
             Trouble::Lasting(problem) => FetchError::Unreachable { url, problem, answered },
             Trouble::Refused(problem) => refused(self.target.as_str(), &problem),
@@ -337,7 +268,8 @@ impl Download<'_> {
     /// The server answered, and a retry may help.
     pub(super) fn transient(&self, problem: String, retry_after: Option<Duration>) -> FetchError {
         let (url, kept) = (self.target.as_str().to_owned(), self.part.kept());
-        FetchError::Transient { url, problem, retry_after, kept, answered: true }
+        let (answered, given_up) = (true, None);
+        FetchError::Transient { url, problem, retry_after, kept, answered, given_up }
     }
 
     /// The server answered, and a retry would not help.
@@ -360,7 +292,11 @@ impl Download<'_> {
                 let file: Option<File> = self.part.finish(false).ok().filter(|_| holds_bytes);
                 FetchError::Mismatch { from, expected, found, file }
             }
-            error @ (FetchError::Transient { .. } | FetchError::Interrupted(_)) if holds_bytes => {
+            error @ (FetchError::Transient { .. }
+            | FetchError::NotAsked { .. }
+            | FetchError::Interrupted(_))
+                if holds_bytes =>
+            {
                 error
             }
             error => {
@@ -373,11 +309,6 @@ impl Download<'_> {
 
 fn progress<'m>(monitor: &'m dyn Monitor, name: String, bytes: Option<u64>) -> Running<'m> {
     monitor.begin(Step::Download, name, Total { bytes, things: None })
-}
-
-/// Where an answer redirects to.
-fn redirect(head: &Head) -> Option<&str> {
-    matches!(head.status, 301 | 302 | 303 | 307 | 308).then(|| head.header("location")).flatten()
 }
 
 /// The delay that `Retry-After` asks for: seconds, or until a date.

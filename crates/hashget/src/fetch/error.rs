@@ -1,7 +1,6 @@
 //! Why something could not be fetched.
 //!
-//! Invariant: each error says whether it came from an answer of the server; only errors without one are held against its
-//! host.
+//! Invariant: each error says whether it came from an answer of the server, and whether its host is given up.
 
 use std::fs::File;
 use std::time::Duration;
@@ -9,6 +8,23 @@ use std::time::Duration;
 use crate::error::ErrorClass;
 use crate::monitor::Interrupted;
 use crate::wording;
+
+/// A host that is given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenUp {
+    /// The host.
+    pub host: String,
+    /// Number of requests that failed in a row.
+    pub failures: usize,
+    /// Time until it is asked again.
+    pub again: Duration,
+}
+
+/// The error for a URL whose host is given up, because of `problem`.
+pub(super) fn not_asked(url: &str, given_up: GivenUp, problem: String) -> FetchError {
+    let GivenUp { host, failures, again } = given_up;
+    FetchError::NotAsked { url: super::fetch_url::shown(url), host, failures, again, problem }
+}
 
 /// Why something could not be fetched.
 #[derive(Debug, thiserror::Error)]
@@ -54,9 +70,11 @@ pub enum FetchError {
         /// Did the server answer the last request, with whatever status?
         answered: bool,
     },
-    /// Its host was given up for a while, because the latest requests to it all failed without an answer; or this was
-    /// the one request that should show whether the host is back, and it failed, too.
-    #[error("{url} was not asked for: {failures} requests in a row to {host} failed")]
+    /// Its host was given up for a while, because the latest requests to it all failed. Among them may be one for this
+    /// URL: then it is not tried again before the host is back.
+    #[error(
+        "{url} is not asked for now: {failures} requests in a row to {host} failed ({problem})"
+    )]
     NotAsked {
         /// The URL.
         url: String,
@@ -66,6 +84,8 @@ pub enum FetchError {
         failures: usize,
         /// Time until the host is asked again.
         again: Duration,
+        /// How the latest request failed.
+        problem: String,
     },
     /// A temporary failure; a retry may help. [`Retry`](super::Retry) retries, and finally turns it into
     /// [`Unreachable`](Self::Unreachable).
@@ -81,6 +101,8 @@ pub enum FetchError {
         kept: u64,
         /// Did the server answer, with whatever status?
         answered: bool,
+        /// If the host is given up now, so that no retry helps before it is back.
+        given_up: Option<GivenUp>,
     },
     /// The URL must not be fetched.
     #[error("will not fetch {url}: {problem}")]
@@ -192,9 +214,9 @@ impl FetchError {
                 let (url, problem, answered) = (url.clone(), problem.clone(), *answered);
                 Self::Unreachable { url, problem, answered }
             }
-            Self::NotAsked { url, host, failures, again } => {
-                let (url, host) = (url.clone(), host.clone());
-                Self::NotAsked { url, host, failures: *failures, again: *again }
+            Self::NotAsked { url, host, failures, again, problem } => {
+                let (url, host, problem) = (url.clone(), host.clone(), problem.clone());
+                Self::NotAsked { url, host, failures: *failures, again: *again, problem }
             }
             Self::Refused { url, problem } => {
                 Self::Refused { url: url.clone(), problem: problem.clone() }
@@ -205,21 +227,6 @@ impl FetchError {
             }
             Self::All { errors } => Self::All { errors: errors.iter().map(Self::copied).collect() },
             Self::Interrupted(interrupted) => Self::Interrupted(*interrupted),
-        }
-    }
-
-    /// Does it show that the host answered, or that it did not? `None` if it says nothing about the host.
-    pub(super) fn answered(&self) -> Option<bool> {
-        match self {
-            Self::NotFound { .. } | Self::Denied { .. } | Self::Mismatch { .. } => Some(true),
-            Self::Unreachable { answered, .. } | Self::Transient { answered, .. } => {
-                Some(*answered)
-            }
-            Self::All { errors } => errors.iter().filter_map(Self::answered).max(),
-            Self::NotAsked { .. }
-            | Self::Refused { .. }
-            | Self::Disk { .. }
-            | Self::Interrupted(_) => None,
         }
     }
 }

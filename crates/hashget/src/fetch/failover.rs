@@ -124,8 +124,9 @@ mod tests {
     }
 
     fn not_asked() -> FetchError {
-        let (url, host, again) = ("u".to_owned(), "h".to_owned(), std::time::Duration::ZERO);
-        FetchError::NotAsked { url, host, failures: 5, again }
+        let (url, host, problem) = ("u".to_owned(), "h".to_owned(), "gone".to_owned());
+        let again = std::time::Duration::ZERO;
+        FetchError::NotAsked { url, host, failures: 5, again, problem }
     }
 
     fn mismatch(file: bool) -> FetchError {
@@ -148,7 +149,7 @@ mod tests {
             ),
             (
                 vec![not_asked(), unreachable("b"), not_found("m")],
-                "2 sources failed: u was not asked for: 5 requests in a row to h failed; cannot fetch u: b",
+                "2 sources failed: u is not asked for now: 5 requests in a row to h failed (gone); cannot fetch u: b",
             ),
             (vec![mismatch(true), unreachable("b")], "f gave other bytes: expected e, found f"),
         ];

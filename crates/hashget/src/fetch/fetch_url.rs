@@ -77,11 +77,31 @@ impl FetchUrl {
         }
     }
 
+    /// Its host.
+    pub(super) fn url_host(&self) -> Option<Host<&str>> {
+        self.url.host()
+    }
+
+    /// Does it name this machine itself?
+    pub(super) fn is_loopback(&self) -> bool {
+        match self.url.host() {
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+            None => false,
+        }
+    }
+
     /// Is its host (or its host and port) one of these?
     pub(super) fn is_of(&self, hosts: &BTreeSet<String>) -> bool {
+        self.names().iter().any(|name| hosts.contains(name))
+    }
+
+    /// The names by which the configuration may call its host: with its port, and without.
+    pub(super) fn names(&self) -> [String; 2] {
         let port = self.url.port_or_known_default().unwrap_or_default();
         let name = self.url.host_str().unwrap_or_default();
-        hosts.contains(name) || hosts.contains(&format!("{name}:{port}"))
+        [format!("{name}:{port}"), name.to_owned()]
     }
 
     /// The path of the URL.
@@ -177,7 +197,18 @@ fn is_private_v6(address: Ipv6Addr) -> bool {
 /// Resolves names only to public addresses: used for redirects of public servers, and for URLs that untrusted files
 /// name.
 #[derive(Debug, Default)]
-pub(super) struct PublicOnly(DefaultResolver);
+pub(super) struct PublicOnly {
+    inner: DefaultResolver,
+    /// Where the proxy is, which may be anywhere.
+    proxy: Option<Uri>,
+}
+
+impl PublicOnly {
+    /// Besides public addresses it finds those of the proxy.
+    pub(super) fn with_proxy(proxy: Option<Uri>) -> Self {
+        Self { proxy, ..Self::default() }
+    }
+}
 
 /// A host of which only public addresses are allowed has a private one.
 #[derive(Debug, thiserror::Error)]
@@ -191,7 +222,10 @@ impl Resolver for PublicOnly {
         config: &Config,
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let addresses = self.0.resolve(uri, config, timeout)?;
+        let addresses = self.inner.resolve(uri, config, timeout)?;
+        if self.proxy.as_ref() == Some(uri) {
+            return Ok(addresses);
+        }
         match addresses.iter().find(|address| is_private(address.ip())) {
             Some(address) => Err(ureq::Error::Other(Box::new(PrivateAddress(address.ip())))),
             None => Ok(addresses),

@@ -3,8 +3,9 @@
 //! Invariant: the caller never waits for the network itself and so notices an interruption within
 //! [`ATTENTION`]. Every phase of the exchange has a time-out, so that the thread always ends.
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
-use std::sync::OnceLock;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
@@ -12,12 +13,16 @@ use ureq::http::{HeaderMap, Response};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::DefaultConnector;
-use ureq::{Agent, Body, Proxy};
+use ureq::{Agent, Body};
 
+use super::Reach;
+use super::circuit_breaker::{Attempt, Failed};
 use super::clock::ATTENTION;
+use super::error::GivenUp;
 use super::fetch_url::{FetchUrl, PrivateAddress, PublicOnly};
 use super::origin::TimeOuts;
 use super::politeness::Permit;
+use super::proxy::{Proxies, Route};
 use super::stated::Stated;
 use crate::model::escaped;
 use crate::monitor::{Interrupted, Monitor};
@@ -32,10 +37,10 @@ const WAITING: usize = 8;
 #[derive(Debug)]
 pub(super) struct Client {
     time_outs: TimeOuts,
-    proxy: Option<String>,
+    proxies: Proxies,
     user_agent: String,
-    open: OnceLock<Agent>,
-    public_only: OnceLock<Agent>,
+    /// One for each route, to any address or only to public ones.
+    agents: Mutex<BTreeMap<(Route, bool), Agent>>,
 }
 
 /// Why an exchange failed.
@@ -43,6 +48,8 @@ pub(super) struct Client {
 pub(super) enum Trouble {
     /// A retry may help.
     Passing(String),
+    /// A retry may help, and the failure took as long as is allowed.
+    Silent(String),
     /// A retry would not help.
     Lasting(String),
     /// The URL must not be fetched.
@@ -84,8 +91,20 @@ pub(super) struct Exchange {
     pub(super) head: Head,
     /// The heads of the redirects that led here.
     pub(super) redirects: Vec<Head>,
+    /// If its host is given up because of this exchange.
+    pub(super) given_up: Option<GivenUp>,
     body: Receiver<Message>,
+    pace: Pace,
+    /// Bytes of the body that came.
+    came: u64,
+    /// They came too slowly: told after the last of them.
+    too_slow: Option<Trouble>,
+    /// What is counted for its host when it ends.
+    attempt: Option<Attempt>,
 }
+
+/// A body that ends or falls silent before it has so many bytes is as good as no answer.
+const NEXT_TO_NOTHING: u64 = 64 * 1024;
 
 enum Message {
     Head(Head),
@@ -96,21 +115,22 @@ enum Message {
 
 impl Client {
     /// A client without any connection yet.
-    pub(super) fn new(time_outs: TimeOuts, proxy: Option<String>, user_agent: String) -> Self {
-        Self { time_outs, proxy, user_agent, open: OnceLock::new(), public_only: OnceLock::new() }
+    pub(super) fn new(time_outs: TimeOuts, proxies: Proxies, user_agent: String) -> Self {
+        Self { time_outs, proxies, user_agent, agents: Mutex::default() }
     }
 
     /// Sends a GET and waits for the head of the answer. With `public_only` it connects to no private
-    /// address (a proxy, if there is one, resolves names on its own).
+    /// address (most proxies resolve names on their own).
     pub(super) fn get(
         &self,
         target: &FetchUrl,
         headers: Vec<(&'static str, String)>,
-        public_only: bool,
+        (reach, public_only): (Reach, bool),
         permit: Permit,
         monitor: &dyn Monitor,
     ) -> Result<Exchange, Trouble> {
-        let agent = self.agent(public_only && self.proxy.is_none())?.clone();
+        let route = self.proxies.route(target, reach);
+        let agent = self.agent(route, public_only);
         let url = target.as_str().to_owned();
         let (sender, body) = bounded(WAITING);
         std::thread::Builder::new()
@@ -122,22 +142,42 @@ impl Client {
             })
             .map_err(|error| Trouble::Passing(format!("no thread could be started ({error})")))?;
         match receive(&body, monitor)? {
-            Message::Head(head) => Ok(Exchange { head, redirects: Vec::new(), body }),
-            Message::Failed(trouble) => Err(trouble),
+            Message::Head(head) => {
+                let pace = Pace::new(self.time_outs.slow_window, self.time_outs.slow_bytes);
+                let (redirects, given_up, came) = (Vec::new(), None, 0);
+                let (too_slow, attempt) = (None, None);
+                Ok(Exchange { head, redirects, given_up, body, pace, came, too_slow, attempt })
+            }
+            Message::Failed(trouble) => Err(self.with_proxy(trouble, route)),
             Message::Bytes(_) | Message::End => {
                 Err(Trouble::Lasting("the answer has no head".to_owned()))
             }
         }
     }
 
-    fn agent(&self, public_only: bool) -> Result<&Agent, Trouble> {
-        let slot = if public_only { &self.public_only } else { &self.open };
-        if let Some(agent) = slot.get() {
-            return Ok(agent);
+    /// The trouble, with the proxy that the request went through.
+    fn with_proxy(&self, trouble: Trouble, route: Route) -> Trouble {
+        let Some(proxy) = self.proxies.proxy(route) else { return trouble };
+        let (host, port) = (escaped(proxy.host().as_bytes()), proxy.port());
+        let through = |problem| format!("{problem} (through the proxy {host}:{port})");
+        match trouble {
+            Trouble::Passing(problem) => Trouble::Passing(through(problem)),
+            Trouble::Silent(problem) => Trouble::Silent(through(problem)),
+            Trouble::Lasting(problem) => Trouble::Lasting(through(problem)),
+            trouble @ (Trouble::Refused(_) | Trouble::Interrupted) => trouble,
         }
-        let proxy = self.proxy.as_deref().map(Proxy::new).transpose().map_err(|_| {
-            Trouble::Refused("the proxy of the configuration is not a proxy's URL".to_owned())
-        })?;
+    }
+
+    fn agent(&self, route: Route, public_only: bool) -> Agent {
+        let mut agents = self.agents.lock().expect("nothing panics while it looks");
+        let agent = agents
+            .entry((route, public_only))
+            .or_insert_with(|| self.new_agent(self.proxies.proxy(route).cloned(), public_only));
+        agent.clone()
+    }
+
+    fn new_agent(&self, proxy: Option<ureq::Proxy>, public_only: bool) -> Agent {
+        let resolver = PublicOnly::with_proxy(proxy.as_ref().map(|proxy| proxy.uri().clone()));
         let times = self.time_outs;
         let config = Agent::config_builder()
             .proxy(proxy)
@@ -156,13 +196,11 @@ impl Client {
             .timeout_per_write(Some(times.send))
             .build();
         let connector = DefaultConnector::new();
-        Ok(slot.get_or_init(|| {
-            if public_only {
-                Agent::with_parts(config, connector, PublicOnly::default())
-            } else {
-                Agent::with_parts(config, connector, DefaultResolver::default())
-            }
-        }))
+        if public_only {
+            Agent::with_parts(config, connector, resolver)
+        } else {
+            Agent::with_parts(config, connector, DefaultResolver::default())
+        }
     }
 }
 
@@ -174,12 +212,63 @@ impl Exchange {
         stated
     }
 
-    /// The next bytes of the body; `None` at its end.
-    pub(super) fn next(&self, monitor: &dyn Monitor) -> Result<Option<Vec<u8>>, Trouble> {
-        match receive(&self.body, monitor)? {
-            Message::Bytes(bytes) => Ok(Some(bytes)),
-            Message::Failed(trouble) => Err(trouble),
-            Message::Head(_) | Message::End => Ok(None),
+    /// The exchange, whose host has answered in this way. Its end is counted, too.
+    pub(super) fn counted(mut self, attempt: Attempt, failed: Option<Failed>) -> Self {
+        if failed != Some(Failed::Busy) {
+            attempt.heard();
+        }
+        if let Some(failed) = failed {
+            let problem = format!("the server answers {}", self.head.status);
+            self.given_up = attempt.failed(failed, &problem);
+        } else {
+            self.attempt = Some(attempt);
+        }
+        self
+    }
+
+    /// Its head, when nothing else of it is wanted.
+    pub(super) fn into_head(mut self) -> Head {
+        let nothing = Head { status: 0, length: None, headers: HeaderMap::new() };
+        std::mem::replace(&mut self.head, nothing)
+    }
+
+    /// The next bytes of the body; `None` at its end. They must not come too slowly.
+    pub(super) fn next(&mut self, monitor: &dyn Monitor) -> Result<Option<Vec<u8>>, Trouble> {
+        let message = match self.too_slow.take() {
+            Some(trouble) => Err(trouble),
+            None => receive(&self.body, monitor),
+        };
+        let trouble = match message {
+            Ok(Message::Bytes(bytes)) => {
+                self.came += bytes.len() as u64;
+                self.too_slow = self.pace.came(bytes.len()).err();
+                return Ok(Some(bytes));
+            }
+            Ok(Message::Head(_) | Message::End) => return Ok(None),
+            Ok(Message::Failed(trouble)) | Err(trouble) => trouble,
+        };
+        if let Some(attempt) = self.attempt.take() {
+            let hardly_began = self.came < NEXT_TO_NOTHING;
+            self.given_up = match &trouble {
+                Trouble::Silent(problem) if hardly_began => {
+                    attempt.failed(Failed::Silence, problem)
+                }
+                Trouble::Silent(problem) => attempt.failed(Failed::Stall, problem),
+                Trouble::Passing(problem) if hardly_began => {
+                    attempt.failed(Failed::NoAnswer, problem)
+                }
+                // A long download may break off often, as long as it moves on.
+                _ => None,
+            };
+        }
+        Err(trouble)
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if let Some(attempt) = self.attempt.take() {
+            attempt.succeeded();
         }
     }
 }
@@ -242,7 +331,7 @@ fn trouble(error: ureq::Error) -> Trouble {
     let text = |error: &dyn std::fmt::Display| escaped(error.to_string().as_bytes());
     match error {
         E::Other(error) if error.is::<PrivateAddress>() => Trouble::Refused(text(&error)),
-        E::Timeout(phase) => Trouble::Passing(late(phase).to_owned()),
+        E::Timeout(phase) => Trouble::Silent(late(phase).to_owned()),
         E::HostNotFound => Trouble::Lasting("no such host".to_owned()),
         E::Io(error) if error.kind() == Io::UnexpectedEof => {
             Trouble::Passing("the connection was closed too early".to_owned())
@@ -277,7 +366,7 @@ fn late(phase: ureq::Timeout) -> &'static str {
 
 /// Minimum speed of a download, measured in windows of time.
 #[derive(Debug)]
-pub(super) struct Pace {
+struct Pace {
     window: Duration,
     least: u64,
     began: std::time::Instant,
@@ -286,19 +375,19 @@ pub(super) struct Pace {
 
 impl Pace {
     /// At least `least` bytes in every `window`.
-    pub(super) fn new(window: Duration, least: u64) -> Self {
+    fn new(window: Duration, least: u64) -> Self {
         Self { window, least, began: std::time::Instant::now(), bytes: 0 }
     }
 
     /// Counts received bytes; an error if they arrive too slowly.
-    pub(super) fn came(&mut self, bytes: usize) -> Result<(), Trouble> {
+    fn came(&mut self, bytes: usize) -> Result<(), Trouble> {
         self.bytes += bytes as u64;
         if self.began.elapsed() < self.window {
             return Ok(());
         }
         if self.bytes < self.least {
             let (bytes, seconds) = (self.bytes, self.window.as_secs_f64());
-            return Err(Trouble::Passing(format!("too slow: {bytes} bytes in {seconds} s")));
+            return Err(Trouble::Silent(format!("too slow: {bytes} bytes in {seconds} s")));
         }
         self.began = std::time::Instant::now();
         self.bytes = 0;

@@ -6,9 +6,12 @@
 
 mod byte_range;
 mod cache;
+mod cache_folder;
 mod circuit_breaker;
 mod clock;
+mod credentials;
 mod download;
+mod encoding;
 mod error;
 mod failover;
 mod fetch_url;
@@ -20,6 +23,8 @@ mod origin;
 mod politeness;
 mod pool;
 mod pool_folder;
+mod proxy;
+mod request;
 mod retry;
 mod standard;
 mod stated;
@@ -29,9 +34,12 @@ use std::fs::File;
 use std::sync::Arc;
 
 pub use cache::Cache;
+pub use cache_folder::{CacheContents, CacheFolder, Clean};
+pub use circuit_breaker::CircuitBreaker;
 pub(crate) use clock::wait;
 pub use clock::{Clock, SystemClock};
-pub use error::FetchError;
+pub use credentials::Credentials;
+pub use error::{FetchError, GivenUp};
 pub use failover::Failover;
 pub use fetch_url::shown;
 pub use mirror::{MirrorRule, Mirrors, public_url};
@@ -40,6 +48,7 @@ pub use origin::{HttpOrigin, OriginOptions, TimeOuts};
 pub use politeness::{HostLimits, Permit, Politeness};
 pub use pool::{DirPool, HttpPool};
 pub use pool_folder::{AddError, Added, PoolFolder, Pooled};
+pub use proxy::{BadProxy, Proxies};
 pub use retry::{Retry, RetryOptions};
 pub use standard::{BadOption, FetchOptions, Sources, standard_sources};
 pub use stated::Stated;
@@ -144,7 +153,8 @@ pub trait Source: Send + Sync {
 /// and may come from several threads at once.
 pub trait Web: Send + Sync {
     /// Fetches `count` bytes from position `first` on; fewer if the content ends earlier. From a server that
-    /// ignores ranges, everything up to the last wanted byte is read.
+    /// ignores ranges, everything up to the last wanted byte is read if that is at most 1 MiB; otherwise this is an
+    /// error.
     ///
     /// # Errors
     /// See [`FetchError`].

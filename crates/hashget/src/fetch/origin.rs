@@ -14,7 +14,10 @@ use super::fetch_url::FetchUrl;
 use super::http::Client;
 use super::politeness::Politeness;
 use super::unfinished::Unfinished;
-use super::{ByteRange, FetchError, Fetched, Reach, Source, Wanted, Web};
+use super::{
+    ByteRange, CircuitBreaker, Credentials, FetchError, Fetched, Proxies, Reach, Source, Wanted,
+    Web,
+};
 use crate::limits::Limits;
 use crate::monitor::Monitor;
 
@@ -41,13 +44,13 @@ pub struct TimeOuts {
 impl Default for TimeOuts {
     fn default() -> Self {
         Self {
-            resolve: Duration::from_secs(20),
-            connect: Duration::from_secs(30),
+            resolve: Duration::from_secs(15),
+            connect: Duration::from_secs(15),
             send: Duration::from_secs(30),
-            answer: Duration::from_secs(60),
-            stall: Duration::from_secs(60),
-            slow_window: Duration::from_secs(60),
-            slow_bytes: 8 * 1024,
+            answer: Duration::from_secs(30),
+            stall: Duration::from_secs(30),
+            slow_window: Duration::from_secs(30),
+            slow_bytes: 4 * 1024,
         }
     }
 }
@@ -65,10 +68,14 @@ pub struct OriginOptions {
     pub limits: Limits,
     /// Limits requests by host.
     pub politeness: Arc<Politeness>,
+    /// Gives up hosts that fail.
+    pub breaker: Arc<CircuitBreaker>,
+    /// Logins for the places that the configuration names.
+    pub credentials: Credentials,
     /// Time-outs.
     pub time_outs: TimeOuts,
-    /// An HTTP or SOCKS proxy's URL.
-    pub proxy: Option<String>,
+    /// The proxies that requests go through.
+    pub proxies: Proxies,
     /// Hosts (`example.org`, or `example.org:8080` for a single port) that count as public, wherever they are.
     pub public_hosts: BTreeSet<String>,
     /// The `User-Agent` header.
@@ -82,8 +89,10 @@ impl Default for OriginOptions {
             keep_name: false,
             limits: Limits::default(),
             politeness: Arc::default(),
+            breaker: Arc::default(),
+            credentials: Credentials::default(),
             time_outs: TimeOuts::default(),
-            proxy: None,
+            proxies: Proxies::default(),
             public_hosts: BTreeSet::new(),
             user_agent: concat!("hashget/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
@@ -139,7 +148,7 @@ impl HttpOrigin {
     /// An origin. The first fetch makes the first connection.
     pub fn new(options: OriginOptions) -> Self {
         let client =
-            Client::new(options.time_outs, options.proxy.clone(), options.user_agent.clone());
+            Client::new(options.time_outs, options.proxies.clone(), options.user_agent.clone());
         Self { client, options }
     }
 

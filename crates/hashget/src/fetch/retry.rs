@@ -1,14 +1,14 @@
 //! Retries temporary failures, with growing pauses.
 //!
-//! Invariant: only [`FetchError::Transient`] is retried, and it is never returned. A host that was given up gets a
-//! single request, until it answers.
+//! Invariant: only [`FetchError::Transient`] is retried, and it is never returned. Nothing is retried at a host that is
+//! given up.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::circuit_breaker::{Attempt, CircuitBreaker, Watching};
 use super::clock::{Clock, SystemClock, wait};
+use super::error::not_asked;
 use super::{ByteRange, FetchError, Fetched, Reach, Source, Wanted, Web};
 use crate::monitor::{Monitor, ProblemKind};
 
@@ -26,7 +26,7 @@ pub struct RetryOptions {
     pub longest_pause: Duration,
     /// The longest pause that a server's `Retry-After` can ask for.
     pub longest_retry_after: Duration,
-    /// How long a host that cannot be reached is left alone before it is asked again.
+    /// How long at least a host that fails is left alone before it is asked again.
     pub cool_down: Duration,
 }
 
@@ -42,12 +42,11 @@ impl Default for RetryOptions {
     }
 }
 
-/// Retries a source if that may help. Hosts that cannot be reached several times in a row are given up for a while.
+/// Retries a source if that may help.
 pub struct Retry<I> {
     inner: I,
     options: RetryOptions,
     clock: Arc<dyn Clock>,
-    breaker: CircuitBreaker,
 }
 
 impl<I> Retry<I> {
@@ -58,8 +57,7 @@ impl<I> Retry<I> {
 
     /// Retries `inner`, with another clock.
     pub fn with_clock(inner: I, options: RetryOptions, clock: Arc<dyn Clock>) -> Self {
-        let breaker = CircuitBreaker::new(Arc::clone(&clock), options.cool_down);
-        Self { inner, options, clock, breaker }
+        Self { inner, options, clock }
     }
 
     fn pause(&self, failures: u32, asked: Option<Duration>) -> Duration {
@@ -76,12 +74,7 @@ impl<I> Retry<I> {
 
 impl<I: Source> Source for Retry<I> {
     fn fetch(&self, wanted: &Wanted, monitor: &dyn Monitor) -> Result<Fetched, FetchError> {
-        let ask = |monitor: &dyn Monitor| self.inner.fetch(wanted, monitor);
-        if wanted.also.is_empty() {
-            self.unless_given_up(&wanted.url, &ask, monitor)
-        } else {
-            self.patiently(&wanted.url, &ask, None, monitor)
-        }
+        self.patiently(&wanted.url, &|| self.inner.fetch(wanted, monitor), monitor)
     }
 }
 
@@ -94,8 +87,8 @@ impl<I: Web> Web for Retry<I> {
         count: u64,
         monitor: &dyn Monitor,
     ) -> Result<ByteRange, FetchError> {
-        let ask = |monitor: &dyn Monitor| self.inner.fetch_range(url, reach, first, count, monitor);
-        self.unless_given_up(url, &ask, monitor)
+        let ask = || self.inner.fetch_range(url, reach, first, count, monitor);
+        self.patiently(url, &ask, monitor)
     }
 
     fn fetch_page(
@@ -106,45 +99,25 @@ impl<I: Web> Web for Retry<I> {
         most: u64,
         monitor: &dyn Monitor,
     ) -> Result<Vec<u8>, FetchError> {
-        let ask = |monitor: &dyn Monitor| self.inner.fetch_page(url, reach, accept, most, monitor);
-        self.unless_given_up(url, &ask, monitor)
+        let ask = || self.inner.fetch_page(url, reach, accept, most, monitor);
+        self.patiently(url, &ask, monitor)
     }
 }
 
-/// One request, with the monitor to which it reports.
-type Ask<'a, T> = &'a dyn Fn(&dyn Monitor) -> Result<T, FetchError>;
-
 impl<I> Retry<I> {
-    /// Calls `ask` with retries, unless the host of `url` was given up.
-    fn unless_given_up<T>(
-        &self,
-        url: &str,
-        ask: Ask<'_, T>,
-        monitor: &dyn Monitor,
-    ) -> Result<T, FetchError> {
-        let attempt = self.breaker.attempt(url, monitor)?;
-        let watching = Watching { monitor, attempt: &attempt };
-        let outcome = self.patiently(url, ask, Some(&attempt), &watching);
-        attempt.end(url, outcome)
-    }
-
     /// Repeats `ask` according to the options.
     fn patiently<T>(
         &self,
         url: &str,
-        ask: Ask<'_, T>,
-        attempt: Option<&Attempt<'_>>,
+        ask: &dyn Fn() -> Result<T, FetchError>,
         monitor: &dyn Monitor,
     ) -> Result<T, FetchError> {
         let (mut tries, mut failures, mut most_kept) = (0, 0, 0);
         loop {
-            let error = match ask(monitor) {
+            let error = match ask() {
                 Ok(fetched) => return Ok(fetched),
                 Err(error) => error,
             };
-            if let Some(attempt) = attempt.filter(|_| error.answered() == Some(true)) {
-                attempt.answered();
-            }
             let Some((asked, kept)) = passing(&error) else {
                 return Err(settled(error, tries + 1));
             };
@@ -154,9 +127,13 @@ impl<I> Retry<I> {
                 most_kept = kept;
                 failures = 1;
             }
-            if failures >= self.options.tries || attempt.is_some_and(Attempt::is_trial) {
+            if failures >= self.options.tries {
                 return Err(settled(error, tries));
             }
+            let error = match stopped(error) {
+                Ok(error) => return Err(error),
+                Err(error) => error,
+            };
             let pause = self.pause(failures, asked);
             let seconds = pause.as_secs_f64();
             monitor.problem(
@@ -166,6 +143,16 @@ impl<I> Retry<I> {
             );
             wait(&*self.clock, pause, monitor)?;
         }
+    }
+}
+
+/// The final error if no host can be asked again now; otherwise the error itself.
+fn stopped(error: FetchError) -> Result<FetchError, FetchError> {
+    match error {
+        FetchError::Transient { url, problem, given_up: Some(given_up), .. } => {
+            Ok(not_asked(&url, given_up, problem))
+        }
+        error => Err(error),
     }
 }
 

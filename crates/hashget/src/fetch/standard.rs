@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{
-    Cache, Clock, DirPool, Failover, HostLimits, HttpOrigin, HttpPool, MirrorRule, Mirrors,
-    Offline, OriginOptions, Politeness, Retry, RetryOptions, Source, SystemClock, TimeOuts, Web,
+    Cache, CircuitBreaker, Clock, Credentials, DirPool, Failover, HostLimits, HttpOrigin, HttpPool,
+    MirrorRule, Mirrors, Offline, OriginOptions, Politeness, Proxies, Retry, RetryOptions, Source,
+    SystemClock, TimeOuts, Web,
 };
 use crate::error::ErrorClass;
 use crate::limits::Limits;
@@ -18,6 +19,8 @@ use crate::limits::Limits;
 pub struct FetchOptions {
     /// The cache's folder. Without one nothing is kept, and downloads use files without names.
     pub cache_dir: Option<PathBuf>,
+    /// Size to which the cache is trimmed at the end.
+    pub cache_limit: Option<u64>,
     /// Pools in order: the path of a folder, or an http or https URL. Folders are asked first.
     pub pools: Vec<String>,
     /// Mirrors.
@@ -34,8 +37,10 @@ pub struct FetchOptions {
     pub time_outs: TimeOuts,
     /// Tries and pauses.
     pub retry: RetryOptions,
-    /// An HTTP or SOCKS proxy's URL.
-    pub proxy: Option<String>,
+    /// Logins for pools and mirrors.
+    pub credentials: Credentials,
+    /// The proxies that requests go through.
+    pub proxies: Proxies,
 }
 
 /// An invalid option.
@@ -87,7 +92,7 @@ pub fn standard_sources(options: &FetchOptions) -> Result<Sources, BadOption> {
         network(options, &remote_pools)
     };
     first.push(match &options.cache_dir {
-        Some(dir) => Box::new(Cache::new(dir.clone(), source)),
+        Some(dir) => Box::new(Cache::new(dir.clone(), source).trimmed_to(options.cache_limit)),
         None => source,
     });
     Ok(Sources { source: Box::new(Failover::new(first)), web })
@@ -101,8 +106,10 @@ fn network(options: &FetchOptions, pools: &[&String]) -> Sources {
         keep_name: options.cache_dir.is_some(),
         limits: options.limits.clone(),
         politeness: Arc::new(Politeness::new(hosts(options), Arc::clone(&clock))),
+        breaker: Arc::new(CircuitBreaker::new(Arc::clone(&clock), options.retry.cool_down)),
+        credentials: options.credentials.clone(),
         time_outs: options.time_outs,
-        proxy: options.proxy.clone(),
+        proxies: options.proxies.clone(),
         public_hosts: options.public_hosts.clone(),
         ..OriginOptions::default()
     });

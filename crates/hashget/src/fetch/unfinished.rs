@@ -155,16 +155,16 @@ impl Unfinished {
     }
 }
 
-/// Downloads that were not continued for this long are deleted.
-const ABANDONED: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// Downloads that were not continued for this long are deleted without being asked for.
+pub(super) const ABANDONED: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// Removes abandoned downloads in `dir`. Files that cannot be removed are left there.
-pub(super) fn sweep(dir: &Path) {
+/// Removes downloads in `dir` that were not continued for longer than `limit`. Files that cannot be removed are left there.
+pub(super) fn sweep(dir: &Path, limit: Duration) {
     let Ok(entries) = fs_err::read_dir(dir) else { return };
     for entry in entries.flatten() {
         let abandoned = entry.metadata().is_ok_and(|found| {
             let age = found.modified().ok().and_then(|time| time.elapsed().ok());
-            found.is_file() && age.is_some_and(|age| age > ABANDONED)
+            found.is_file() && age.is_some_and(|age| age > limit)
         });
         if abandoned {
             drop(remove_abandoned(&entry.path(), entry.file_name().as_encoded_bytes()));

@@ -117,7 +117,8 @@ impl Source for GivenUp {
             return self.inner.fetch(wanted, monitor);
         }
         let (host, again) = ("packages.example".to_owned(), SOON);
-        let not_asked = FetchError::NotAsked { url: url.clone(), host, failures: 5, again };
+        let (failures, problem) = (5, "no answer in time".to_owned());
+        let not_asked = FetchError::NotAsked { url: url.clone(), host, failures, again, problem };
         let not_found = FetchError::NotFound { from: "other.example".to_owned(), url };
         Err(if self.beside {
             FetchError::All { errors: vec![not_asked, not_found] }
