@@ -11,11 +11,17 @@ use super::os_release::OsRelease;
 use super::{Answer, Candidate, DetectError, Detector, Machine, small_files};
 use crate::model::{RelPath, Signature};
 
+mod archive_keys;
 mod archives;
+mod bulk;
 mod installed_files;
+mod keyrings;
 mod lists;
 mod md5sums;
 mod question;
+mod release;
+mod signed_text;
+mod signers;
 mod snapshot;
 mod sources;
 mod status;
@@ -24,7 +30,10 @@ use archives::Permanent;
 use lists::Lists;
 use md5sums::Md5Sums;
 use question::SignedLists;
+use signers::Signers;
 use status::Installed;
+
+pub use bulk::BulkPlace;
 
 /// Size limit of dpkg's files; a larger one is an error.
 const MAX_BYTES: u64 = 256 << 20;
@@ -153,6 +162,8 @@ struct Knowledge {
     /// The entry that led to them.
     found_at: RelPath,
     lists: OnceLock<BothLists>,
+    /// Verifies the signatures of lists; `None` if nothing is known about this machine.
+    signers: Option<Arc<Signers>>,
     diversions: Diversions,
 }
 
@@ -190,6 +201,7 @@ impl Knowledge {
             installed,
             found_at: found_at.clone(),
             lists: OnceLock::new(),
+            signers: Signers::of(machine),
             diversions: diversions(root, note),
         }
     }
@@ -197,14 +209,12 @@ impl Knowledge {
     /// The lists, read on first use.
     fn lists(&self) -> &BothLists {
         self.lists.get_or_init(|| {
-            let mut of_tree = Lists::read(&self.root, &self.installed.iter().collect::<Vec<_>>());
-            let missing: Vec<&Installed> = self
-                .installed
-                .iter()
-                .filter(|package| of_tree.entries(package).is_empty())
-                .collect();
+            let (signers, all) = (self.signers.as_deref(), self.installed.iter());
+            let mut of_tree = Lists::read(&self.root, &all.clone().collect::<Vec<_>>(), signers);
+            let missing: Vec<&Installed> =
+                all.filter(|package| !of_tree.vouches_for(package)).collect();
             let mut of_machine = match &self.machine {
-                Some(machine) if !missing.is_empty() => Lists::read(machine, &missing),
+                Some(machine) if !missing.is_empty() => Lists::read(machine, &missing, signers),
                 _ => Lists::default(),
             };
             let mut notes = std::mem::take(&mut of_tree.notes);
@@ -234,12 +244,13 @@ impl Knowledge {
     }
 
     /// The answer of the lists about one of the installed packages: those of the tree, otherwise those of
-    /// this machine. `None` if nothing shows that its archive keeps it permanently.
+    /// this machine; but those that are vouched for come first. `None` if nothing shows that its archive keeps it permanently.
     fn by_lists(&self, index: usize) -> Result<Option<Answer>, String> {
         let (lists, package) = (self.lists(), &self.installed[index]);
         let own = lists.of_tree.entries(package);
-        let entries = if own.is_empty() { lists.of_machine.entries(package) } else { own };
-        question::by_list(package, &self.system, entries, !own.is_empty())
+        let is_own_list = !own.is_empty() && !lists.of_machine.vouches_for(package);
+        let entries = if is_own_list { own } else { lists.of_machine.entries(package) };
+        question::by_list(package, &self.system, entries, is_own_list)
     }
 
     /// The package's file in the apt cache of the tree or of this machine.

@@ -45,7 +45,8 @@ pub use address::{NotPublic, public_url};
 pub use candidate::{
     Answer, Candidate, ContentAddress, Declared, FileList, Listed, Parts, Question,
 };
-pub use machine::{Archive, Machine};
+pub use debian::BulkPlace;
+pub use machine::{Archive, ArchiveKey, Machine};
 pub use owners::{Owner, owners};
 pub use rules::{Rule, RuleConfig, RuleError};
 
