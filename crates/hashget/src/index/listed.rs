@@ -117,10 +117,9 @@ fn record_of(
     evidence: Evidence,
     (sha256, size): (Digest, u64),
 ) -> PackageRecord {
-    let also = candidate.also.iter().chain(&candidate.mirrors);
     PackageRecord {
         url: public_url(indexer.mirrors, &candidate.url),
-        also: also.map(|url| public_url(indexer.mirrors, url)).collect(),
+        also: candidate.also.iter().map(|url| public_url(indexer.mirrors, url)).collect(),
         sha256,
         size,
         format: format.to_owned(),

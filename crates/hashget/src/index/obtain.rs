@@ -46,8 +46,8 @@ fn from_named_places(
     monitor: &dyn Monitor,
 ) -> Result<Obtained, IndexError> {
     let mut request = indexer.request_of(candidate);
-    let also = candidate.also.iter().chain(&candidate.mirrors);
-    request.also = also.map(|url| public_url(indexer.mirrors, url)).collect();
+    // What a server has for the time being, or serves inside a network only, is no place to restore from.
+    request.also = candidate.also.iter().map(|url| public_url(indexer.mirrors, url)).collect();
     if let Some(package) = fetch::local(candidate, monitor)? {
         return to_record(candidate, request, package);
     }
