@@ -111,6 +111,8 @@ const TESTS: &[Test] = tests_with_needs![
         [Tool("gpg"), Tool("gpg-agent"), Tool("gpgv")],
     signed_lists::nobody_vouches_for_what_no_archive_key_signed: [Tool("gpg"), Tool("gpg-agent"), Tool("gpgv")],
     signed_lists::what_cannot_be_verified_is_said_once_and_vouched_for_by_nobody: [Tool("gpg"), Tool("gpg-agent"), Tool("gpgv")],
+    signed_lists::a_system_in_the_tree_does_not_hide_what_anothers_list_vouches_for:
+        [Tool("gpg"), Tool("gpg-agent"), Tool("gpgv")],
     signed_lists::a_list_of_the_tree_does_not_hide_what_this_machines_list_vouches_for:
         [Tool("gpg"), Tool("gpg-agent"), Tool("gpgv")],
     this_system::this_machines_own_packages_are_all_understood: [Dpkg],

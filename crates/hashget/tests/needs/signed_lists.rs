@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use hashget::detectors::{ArchiveKey, Candidate, Machine};
+use hashget::index::detect_tree;
 use hashget::model::Digest;
+use hashget::monitor::Silent;
 
 use crate::debian_system::{Package, STAMP, System};
 use crate::run;
@@ -216,6 +218,31 @@ pub(crate) fn what_cannot_be_verified_is_said_once_and_vouched_for_by_nobody() {
     signed.system.machine.archive_keys = vec![signed.key.of("debian")];
     signed.key.export(&signed.system.root().join("usr/share/keyrings/own.gpg"));
     signed.assert_not_vouched("this machine has no keyring of apt");
+}
+
+pub(crate) fn a_system_in_the_tree_does_not_hide_what_anothers_list_vouches_for() {
+    let signed = Signed::trusted();
+    let forged = |folder: &str| {
+        let mut other = System::new();
+        other.machine = signed.system.machine.clone();
+        let mut package = signed.package.clone();
+        other.install(&package);
+        package.files[0].1 = b"forged".repeat(2000);
+        other.list(&[&package], "Debian");
+        fs_err::rename(other.root(), signed.system.root().join(folder)).unwrap();
+    };
+    // The candidate is the one that is found first.
+    for folder in ["a", "z"] {
+        forged(folder);
+    }
+    let root = signed.system.root();
+    let debian = [crate::debian_system::debian()];
+    let (candidates, _) = detect_tree(&root, &debian, &signed.system.machine, &Silent).unwrap();
+    assert_eq!(candidates.len(), 1);
+    let question = candidates[0].question.clone().unwrap();
+    let answer = question.look_up(&mut |_| {}).unwrap().unwrap();
+    assert_eq!(answer.vouched.as_deref(), Some(VOUCHED));
+    assert_eq!(answer.sha256, Some(Digest::of(&signed.package.deb())));
 }
 
 pub(crate) fn a_list_of_the_tree_does_not_hide_what_this_machines_list_vouches_for() {
