@@ -14,6 +14,9 @@ createrepo_c  createrepo-c
 curl          curl
 dpkg-deb      dpkg
 fakeroot      fakeroot
+gpg           gpg
+gpg-agent     gpg-agent
+gpgv          gpgv
 jq            jq
 lz4           lz4
 makepkg       makepkg
@@ -27,6 +30,7 @@ rpm           rpm
 rpmbuild      rpm
 rsync         rsync
 setpriv       util-linux
+sqv           sqv
 unzip         unzip
 xz            xz-utils
 zip           zip

@@ -30,6 +30,8 @@ pub(crate) struct Config {
     pub(crate) exclude: Vec<String>,
     /// The weakest evidence that `pack` relies on.
     pub(crate) evidence: Option<Evidence>,
+    /// Detectors to run, as for `--detect`.
+    pub(crate) detect: Option<Vec<String>>,
     /// A proxy for all requests.
     #[serde(default, deserialize_with = "proxy")]
     pub(crate) proxy: Option<Proxies>,

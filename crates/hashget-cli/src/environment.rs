@@ -3,11 +3,11 @@
 //!
 //! Invariant: a HashDB or a source is opened only for commands that use it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
-use hashget::detectors::{self, Detector, Machine};
+use hashget::detectors::{self, Detector, Machine, Rule, UnknownDetector};
 use hashget::fetch::{
     self, Credentials, FetchOptions, MirrorRule, Offline, Proxies, Source, Sources,
 };
@@ -20,6 +20,9 @@ use crate::exit::UsageError;
 use crate::logins;
 use crate::output::Console;
 use crate::places::Surroundings;
+
+/// The detector of hint files.
+const HINT: &str = "hint";
 
 /// The permission bits that new files of this process do not get.
 pub(crate) fn umask() -> anyhow::Result<u32> {
@@ -187,11 +190,38 @@ impl<'a> Environment<'a> {
         Machine { archives: self.config.archives(), ..self.surroundings.machine() }
     }
 
-    /// The detectors and rules with these names.
-    pub(crate) fn detectors(&self, names: &[String]) -> Result<Vec<&dyn Detector>, UsageError> {
-        detectors::select(names, &self.config.rules)
-            .map_err(|error| UsageError(format!("--detect: {error}")))
+    /// The detectors and rules for `tree` with these names, or, if there are none, with those of the configuration.
+    ///
+    /// Anybody who may write to a file of a system could name URLs in a hint. For `/`, hints are therefore used only if
+    /// they are asked for by name.
+    pub(crate) fn detectors(
+        &self,
+        names: &[String],
+        tree: &Path,
+    ) -> anyhow::Result<Vec<&dyn Detector>> {
+        let every = ["all".to_owned()];
+        let (names, place) = match &self.config.detect {
+            _ if !names.is_empty() => (names, "--detect"),
+            Some(configured) => (&**configured, "detect in the configuration"),
+            None => (&every[..], "--detect"),
+        };
+        let is_system = fs_err::canonicalize(tree)? == Path::new("/");
+        chosen(names, &self.config.rules, is_system)
+            .map_err(|error| UsageError(format!("{place}: {error}")).into())
     }
+}
+
+/// The detectors and rules with these names; for the whole system, hints only if they are asked for.
+fn chosen<'a>(
+    names: &[String],
+    rules: &'a [Rule],
+    is_system: bool,
+) -> Result<Vec<&'a dyn Detector>, UnknownDetector> {
+    let mut chosen = detectors::select(names, rules)?;
+    if is_system && names.iter().all(|name| name != HINT) {
+        chosen.retain(|detector| detector.name() != HINT);
+    }
+    Ok(chosen)
 }
 
 /// For commands that only look at the HashDB: whether pools are there does not matter to them.
@@ -201,4 +231,26 @@ pub(crate) fn no_sources() -> Sources {
 
 fn made(options: &FetchOptions) -> anyhow::Result<Sources> {
     Ok(fetch::standard_sources(options).map_err(|error| UsageError(error.to_string()))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hints_of_a_whole_system_are_used_only_if_they_are_asked_for() {
+        for (names, is_system, expected) in [
+            (&["all"][..], false, true),
+            (&["all"], true, false),
+            (&["all", "hint"], true, true),
+            (&["hint"], true, true),
+            (&["-cargo"], true, false),
+            (&["hint", "-hint"], true, false),
+        ] {
+            let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+            let chosen = chosen(&names, &[], is_system).unwrap();
+            let has_hint = chosen.iter().any(|detector| detector.name() == HINT);
+            assert_eq!(has_hint, expected, "{names:?} {is_system}");
+        }
+    }
 }

@@ -10,6 +10,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
 use assert_cmd::Command;
+use hashget_testkit::origin::Origin;
 use support::{Ended, Machine, files_below};
 
 /// A machine with the job, and a `date` that says whatever the test wants.
@@ -34,13 +35,18 @@ fn configure(machine: &Machine, archives: &str, more: &str) {
 
 /// Runs the job on a day of October.
 fn run(machine: &Machine, day: u32) -> Ended {
+    run_with(machine, day, &["--detect", "none"])
+}
+
+/// Runs the job on a day of October with more options.
+fn run_with(machine: &Machine, day: u32, options: &[&str]) -> Ended {
     let today = machine.write("today", format!("2026-10-{day:02}\n"));
     let mut command = Command::new("sh");
     let path = format!("{}:{}", machine.path("bin").display(), std::env::var("PATH").unwrap());
     command.current_dir(machine.path("")).env_clear().env("HOME", machine.path("home"));
     command.env("PATH", path).env("DAY", today).env("HASHGET_CONFIG", "/dev/null");
     command.env("HASHGET_DB", machine.path("db")).env("HASHGET_CACHE", machine.path("cache"));
-    Ended::of(command.arg(machine.path("nightly")).args(["--detect", "none"]))
+    Ended::of(command.arg(machine.path("nightly")).args(options))
 }
 
 /// The files in the archive of a day, which lies in this folder.
@@ -100,6 +106,27 @@ fn only_the_oldest_archives_of_this_host_are_removed_and_only_after_a_backup() {
         [format!("{host}-2026-10-01.tar.zst"), "notes".into(), "other-2026-09-01.tar.zst".into()];
     left.sort();
     assert_eq!(files_below(&machine.path("out")), left);
+}
+
+#[test]
+fn an_answer_that_makes_no_sense_does_not_keep_old_archives() {
+    let machine = machine();
+    let origin = Origin::start();
+    origin.serve("/p.tgz", "<html>portal</html>");
+    let lock = format!(
+        r#"{{"packages": {{"node_modules/p": {{"version": "1.0.0", "resolved": "{}", "integrity": "sha1-{}"}}}}}}"#,
+        origin.url("/p.tgz"),
+        "A".repeat(27) + "="
+    );
+    machine.write("tree/node_modules/.package-lock.json", lock);
+    machine.write("tree/node_modules/p/package.json", "{}");
+    configure(&machine, "out", "KEEP=1\nOPTIONS=--detect=npm");
+    for day in 1..3 {
+        let ended = run_with(&machine, day, &[]);
+        // The archive is whole; at most, it has more in it than necessary.
+        assert!(matches!(ended.code, 0 | 5), "{}: {}", ended.code, ended.stderr);
+        assert_eq!(files_below(&machine.path("out")).len(), 1);
+    }
 }
 
 #[test]

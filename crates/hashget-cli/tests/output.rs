@@ -10,7 +10,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _,
 use std::path::Path;
 
 use hashget_testkit::trees::is_root;
-use support::Machine;
+use support::{Ended, Machine};
 
 fn machine() -> Machine {
     let machine = Machine::new();
@@ -94,7 +94,7 @@ fn standard_output_in_the_tree_is_not_part_of_it() {
     let child = machine.start(&pack, |command| {
         command.stdout(file.into_parts().0);
     });
-    support::Ended::wait(child).expect(0);
+    Ended::wait(child).expect(0);
     let mut tar = std::process::Command::new("tar");
     let listed = tar.arg("-tf").arg(machine.path("tree/own.tar")).output().unwrap();
     let names = String::from_utf8(listed.stdout).unwrap();
@@ -109,6 +109,25 @@ fn a_report_that_cannot_be_printed_leaves_the_archive_and_its_code() {
     let child = machine.start(&["pack", "tree", "-f", "a.tar", "--json", "-q"], |command| {
         command.stdout(full.into_parts().0);
     });
-    support::Ended::wait(child).expect(0).says(&["warning:", "archive was written"]);
+    Ended::wait(child).expect(0).says(&["warning:", "archive was written"]);
     machine.hashget(&["unpack", "a.tar", "-C", "back"]).expect(0);
+}
+
+#[test]
+fn a_standard_output_that_is_closed_takes_no_result() {
+    let machine = machine();
+    machine.hashget(&["pack", "tree", "-f", "a.tar", "--detect", "none"]).expect(0);
+    let run = |words: &str, redirection: &str| {
+        let line = format!("exec {} {words} {redirection}", env!("CARGO_BIN_EXE_hashget"));
+        let mut shell = machine.bare_program("sh");
+        Ended::of(shell.envs(machine.variables()).args(["-c", &line]))
+    };
+    let results =
+        ["pack tree -f - --format tar --detect none", "db export -o -", "report a.tar -o -"];
+    for words in results {
+        run(words, ">&-").expect(2).says(&["standard output is closed"]);
+        run(words, ">/dev/null").expect(0);
+    }
+    // What is only said needs no place.
+    run("db list", ">&-").expect(0);
 }

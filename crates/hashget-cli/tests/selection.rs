@@ -104,3 +104,70 @@ fn a_pattern_that_excludes_nothing_is_named() {
     let notes: Vec<&str> = told.lines().filter(|line| line.starts_with("note:")).collect();
     assert!(matches!(notes[..], [note] if note.contains("'/srv/x/*'")), "{told}");
 }
+
+#[test]
+fn a_slash_too_many_changes_no_path() {
+    let machine = machine();
+    let folder = machine.path("");
+    let folder = folder.to_str().unwrap().trim_end_matches('/');
+    for (tree, pattern) in
+        [("/tree", "/tree/tmp"), ("//tree", "//tree/tmp"), ("/./tree", "/tree//tmp")]
+    {
+        let (tree, pattern) = (format!("{folder}{tree}"), format!("{folder}{pattern}"));
+        machine.hashget(&["pack", &tree, "-f", "a.tar", "--exclude", &pattern]).expect(0);
+        machine.hashget(&["unpack", "a.tar", "-C", "back"]).expect(0);
+        assert!(!machine.path("back/tmp/d").exists() && machine.path("back/a").exists(), "{tree}");
+        fs_err::remove_dir_all(machine.path("back")).unwrap();
+    }
+}
+
+/// The candidates that are found in the tree.
+fn candidates(machine: &Machine, options: &[&str]) -> Vec<String> {
+    let index = ["index", "--tree", "tree", "--offline", "--json"];
+    let ended = machine.hashget(&[&index, options].concat());
+    let records = ended.records().into_iter().filter(|record| record["type"] == "candidate");
+    records.map(|record| record["found_at"].as_str().unwrap().to_owned()).collect()
+}
+
+/// A machine with hints in two folders of its tree.
+fn with_hints() -> Machine {
+    let machine = Machine::new();
+    for folder in ["one", "two"] {
+        let hint = format!(r#"{{"url": "https://files.example/{folder}.tar"}}"#);
+        machine.write(&format!("tree/{folder}/hashget-hint.json"), hint);
+    }
+    machine
+}
+
+#[test]
+fn what_is_excluded_is_not_searched_for_packages() {
+    let machine = with_hints();
+    let [one, two] = ["one", "two"].map(|folder| format!("{folder}/hashget-hint.json"));
+    assert_eq!(candidates(&machine, &[]), [one.clone(), two.clone()]);
+    assert_eq!(candidates(&machine, &["--exclude", "tree/one"]), [one.clone(), two.clone()]);
+    assert_eq!(candidates(&machine, &["--exclude", "./one"]), [two.clone()]);
+    assert_eq!(candidates(&machine, &["--exclude", "one", "--exclude", "*.json"]), [""; 0]);
+    machine.write("config.toml", "exclude = [\"two\"]\n");
+    assert_eq!(candidates(&machine, &["--config", "config.toml"]), [one]);
+    machine.hashget(&["index", "--exclude", "x", "https://files.example/a"]).expect(2);
+}
+
+#[test]
+fn a_detector_can_be_left_out() {
+    let machine = with_hints();
+    for names in ["-hint", "all,-hint", "hint,-hint", "none", "cargo,debian"] {
+        assert_eq!(candidates(&machine, &["--detect", names]), [""; 0], "{names}");
+    }
+    for names in ["all", "hint", "-cargo", "all,-debian"] {
+        assert_eq!(candidates(&machine, &["--detect", names]).len(), 2, "{names}");
+    }
+    let unknown = ["index", "--tree", "tree", "--detect", "all,-hints"];
+    machine.hashget(&unknown).expect(2).says(&["-hints", "choose from"]);
+    machine.write("config.toml", "detect = [\"-hint\"]\n");
+    let configured = ["--config", "config.toml"];
+    assert_eq!(candidates(&machine, &configured), [""; 0]);
+    assert_eq!(candidates(&machine, &[&configured[..], &["--detect", "all"]].concat()).len(), 2);
+    machine.write("config.toml", "detect = [\"hints\"]\n");
+    let pack = ["pack", "tree", "-f", "a.tar", "--config", "config.toml"];
+    machine.hashget(&pack).expect(2).says(&["detect in the configuration", "hints"]);
+}

@@ -202,6 +202,44 @@ fn vendor(folder: &Path, name: &str, version: &str, package: Option<Digest>) {
     write(folder, &format!("vendor/{name}/.cargo-checksum.json"), checksums);
 }
 
+/// A machine whose Cargo takes crates from the registry of `HOST` instead of the one that it has built in.
+fn mirrored(home: &Path) {
+    registry(home, PLAIN, &[("base64", "0.23.1")]);
+    let configuration = "[source.built-in]\nreplace-with = \"one\"\n[source.one]\nreplace-with = \"two\"\n\
+                         [registries.two]\nindex = \"sparse+https://registry.example/index/\"\n";
+    write(home, "config.toml", configuration);
+}
+
+#[test]
+fn a_crate_from_a_mirror_gets_the_public_url() {
+    let home = tempfile::tempdir().unwrap();
+    mirrored(home.path());
+    let public = r#"{"dl": "https://public.example/crates", "api": "https://public.example"}"#;
+    write(home.path(), "registry/index/public.example-0123456789abcdef/config.json", public);
+    let (candidates, errors) = found(home.path());
+    assert!(errors.is_empty(), "{errors:?}");
+    assert_eq!(candidates[0].url, "https://public.example/crates/base64/0.23.1/download");
+    assert_eq!(candidates[0].sha256, Some(Digest::of(&packed("base64", "0.23.1"))));
+}
+
+#[test]
+fn a_mirror_of_nothing_that_is_known_is_told() {
+    let home = tempfile::tempdir().unwrap();
+    mirrored(home.path());
+    // Another registry of the configuration is not the one that Cargo has built in.
+    let own = "[registries.own]\nindex = \"sparse+https://own.example/\"\n";
+    let configuration = fs_err::read_to_string(home.path().join("config.toml")).unwrap();
+    write(home.path(), "config.toml", configuration + own);
+    let other = r#"{"dl": "https://own.example/crates"}"#;
+    write(home.path(), "registry/index/own.example-0123456789abcdef/config.json", other);
+    let (candidates, errors) = found(home.path());
+    assert_eq!(candidates[0].url, "https://crates.example/api/v1/crates/base64/0.23.1/download");
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    for part in ["config.toml says that it is a mirror", "where the mirror is reachable"] {
+        assert!(errors[0].problem.contains(part), "{errors:?}");
+    }
+}
+
 #[test]
 fn vendored_crates_are_found_in_the_registry_that_has_them() {
     let home = tempfile::tempdir().unwrap();

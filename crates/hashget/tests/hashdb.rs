@@ -307,3 +307,27 @@ fn a_folder_that_cannot_be_made_is_named() {
     assert!(matches!(error, HashDbError::Failed { .. }), "{error:?}");
     assert!(error.to_string().contains("a file/below"), "{error}");
 }
+
+#[test]
+fn the_room_of_removed_packages_is_given_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = LocalHashDb::open(dir.path()).unwrap();
+    let (small, members) = package("small", 3);
+    let kept = db.put(&small, &members).unwrap();
+    let (large, large_members) = package("large", 40_000);
+    let removed = db.put(&large, &large_members).unwrap();
+    // Nothing is free yet, and a little room is left to the next packages.
+    assert_eq!(db.give_back().unwrap(), 0);
+    let (little, little_members) = package("little", 300);
+    let little = db.put(&little, &little_members).unwrap();
+    assert!(db.remove(little).unwrap());
+    assert_eq!(db.give_back().unwrap(), 0);
+    let before = db.status().unwrap().disk_bytes;
+    assert!(db.remove(removed).unwrap());
+    let freed = db.give_back().unwrap();
+    let after = db.status().unwrap().disk_bytes;
+    assert!(freed > 0 && after * 4 < before, "{before} {after} {freed}");
+    assert_eq!(db.list().unwrap(), [(kept, small)]);
+    assert_eq!(db.members(kept).unwrap(), members);
+    assert_eq!(db.damages().unwrap(), [""; 0]);
+}

@@ -300,7 +300,15 @@ fn remove(
             console.detail(&format!("Forgot {}", safe(&record.url)));
         }
     }
-    let line = format!("{} removed from the HashDB", counted(removed, "package", "packages"));
-    console.summary("db remove", json!({ "removed": removed }), &[line])?;
+    let mut line = format!("{} removed from the HashDB", counted(removed, "package", "packages"));
+    // Removed is removed, even if the file cannot be written anew.
+    let freed = hashdb.give_back().unwrap_or_else(|error| {
+        console.warn(&format!("the room of the removed packages stays in the file: {error}"));
+        0
+    });
+    if freed > 0 {
+        line.push_str(&format!(", which is {} smaller now", size(freed)));
+    }
+    console.summary("db remove", json!({ "removed": removed, "freed_bytes": freed }), &[line])?;
     Ok(())
 }

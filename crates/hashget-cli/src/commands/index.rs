@@ -10,9 +10,11 @@ use clap::{ArgGroup, Args};
 use hashget::detectors::{DETECTORS, Detector};
 use hashget::error::ErrorClass;
 use hashget::fetch::Sources;
-use hashget::index::{IndexError, Indexed, Indexer, Request};
+use hashget::index::{IndexError, Indexed, Indexer, Request, SearchOptions};
 use hashget::model::{Evidence, PackageRecord, Signature, display_name};
 use hashget::monitor::Monitor;
+use hashget::pack::SYSTEM_EXCLUDES;
+use hashget::tree::{FileSystems, Globs};
 use hashget::wording::one_line;
 use serde_json::json;
 
@@ -37,15 +39,23 @@ pub(crate) struct Index {
     #[arg(long, value_name = "DIR", conflicts_with_all = ["file", "project", "expires", "signature", "recursive"])]
     tree: Option<PathBuf>,
 
-    /// Detectors to run: `all`, `none`, or a list of names
+    /// Detectors to run: `all`, `none`, names, or -NAME to leave one out [default: all; for `/` without hint]
     #[arg(
         long,
         value_name = "NAME,...",
         value_delimiter = ',',
-        default_value = "all",
-        requires = "tree"
+        allow_hyphen_values = true,
+        conflicts_with = "urls"
     )]
     detect: Vec<String>,
+
+    /// Do not search matching files and folders of the tree; repeatable
+    #[arg(long, value_name = "GLOB", conflicts_with = "urls")]
+    exclude: Vec<String>,
+
+    /// Do not enter other file systems
+    #[arg(long, conflicts_with = "urls")]
+    one_file_system: bool,
 
     /// Read the package from this file; you vouch that the URL serves the same bytes
     #[arg(long, value_name = "PATH")]
@@ -188,8 +198,9 @@ impl Index {
             if !fs_err::metadata(tree)?.is_dir() {
                 return Err(UsageError(format!("{} is not a folder", tree.display())).into());
             }
-            let detectors = environment.detectors(&self.detect)?;
-            indexer.index_tree(tree, &detectors, &machine, console)
+            let detectors = environment.detectors(&self.detect, tree)?;
+            let options = self.search_options(tree, environment)?;
+            indexer.index_part(tree, &options, &detectors, &machine, console)
         };
         let indexed =
             indexed.with_context(|| format!("cannot index what is in {}", tree.display()))?;
@@ -214,6 +225,23 @@ impl Index {
             failed: number(indexed.failed.len()),
             unreliable: indexed.unreliable,
         })
+    }
+}
+
+impl Index {
+    /// What of `tree` is searched: what a backup of it would hold, unless the options say otherwise.
+    fn search_options(
+        &self,
+        tree: &Path,
+        environment: &Environment<'_>,
+    ) -> anyhow::Result<SearchOptions> {
+        let is_system = fs_err::canonicalize(tree)? == Path::new("/");
+        let by_default = SYSTEM_EXCLUDES.iter().copied().filter(|_| is_system);
+        let own = self.exclude.iter().chain(&environment.config.exclude).map(String::as_str);
+        let exclude = Globs::for_tree(own.chain(by_default), tree)
+            .map_err(|error| UsageError(error.to_string()))?;
+        let file_systems = if self.one_file_system { FileSystems::One } else { FileSystems::All };
+        Ok(SearchOptions { exclude, file_systems })
     }
 }
 

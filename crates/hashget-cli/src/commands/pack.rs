@@ -9,9 +9,10 @@ use anyhow::Context as _;
 use clap::{ArgGroup, Args, ValueEnum};
 use hashget::pack::{HashesKept, Output, PackOptions, Packer, SYSTEM_EXCLUDES};
 
-use self::destination::{ArchiveFormat, Destination};
+use self::destination::{ArchiveFormat, Destination, Medium};
 use crate::environment::Environment;
 use crate::exit::UsageError;
+use crate::output::standard;
 use crate::packing::{Format, Reliance, WholeSystem, pack_options, with_packer_in_any_case};
 use crate::selection::Selection;
 
@@ -47,8 +48,8 @@ pub(crate) struct Pack {
     #[command(flatten)]
     whole_system: WholeSystem,
 
-    /// Detectors to run: `all`, `none`, or a list of names
-    #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_value = "all")]
+    /// Detectors to run: `all`, `none`, names, or -NAME to leave one out [default: all; for `/` without hint]
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', allow_hyphen_values = true)]
     detect: Vec<String>,
 
     /// Index no packages; use only what the HashDB already knows
@@ -108,6 +109,9 @@ impl Pack {
             return Err(UsageError(format!("{tree} is not a folder: pack takes a folder")).into());
         }
         let destination = self.destination(console.is_json())?;
+        if destination.target == Medium::StandardOutput {
+            standard::expect_open()?;
+        }
         let mut options = self.options(environment)?;
         if let Some(format) = destination.format {
             options.codec = format.codec();
@@ -161,7 +165,7 @@ impl Pack {
                 Hashes::None => HashesKept::None,
             },
             manifest_version: self.manifest.version(),
-            detectors: environment.detectors(&self.detect)?,
+            detectors: environment.detectors(&self.detect, &self.tree)?,
             machine: environment.machine(),
             index: !self.no_index,
             scan_cache: options.scan_cache.clone().filter(|_| !self.no_scan_cache),
@@ -173,7 +177,6 @@ impl Pack {
 impl Destination {
     /// Opens the output for the library.
     fn open(&self) -> anyhow::Result<Output<'static>> {
-        use destination::Medium;
         Ok(match &self.target {
             Medium::Nowhere => Output::Nothing,
             Medium::File(file) => Output::File(file.clone()),

@@ -36,8 +36,8 @@ pub(crate) struct Prepare {
     #[command(flatten)]
     selection: Selection,
 
-    /// Detectors to run: `all`, `none`, or a list of names
-    #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_value = "all")]
+    /// Detectors to run: `all`, `none`, names, or -NAME to leave one out [default: all; for `/` without hint]
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', allow_hyphen_values = true)]
     detect: Vec<String>,
 
     /// Index no packages; use only what the HashDB already knows
@@ -82,7 +82,7 @@ impl Prepare {
             ToolName::Rsync => Tool::Rsync,
         };
         let options = PackOptions {
-            detectors: environment.detectors(&self.detect)?,
+            detectors: environment.detectors(&self.detect, &self.tree)?,
             machine: environment.machine(),
             index: !self.no_index,
             ..pack_options(environment, &self.selection, &self.reliance)?

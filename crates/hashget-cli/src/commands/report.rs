@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::archive;
 use crate::environment::{Environment, no_sources};
 use crate::exit::UsageError;
-use crate::output::{counted, safe, size};
+use crate::output::{counted, safe, size, standard};
 use crate::output_file::OutputFile;
 use crate::packing::{Reliance, WholeSystem, pack_options, with_packer};
 use crate::selection::Selection;
@@ -54,6 +54,9 @@ impl Report {
             return Err(UsageError(wrong.to_owned()).into());
         }
         let is_live = self.is_live();
+        if to_stdout {
+            standard::expect_open()?;
+        }
         let output = if to_stdout { None } else { Some(OutputFile::open(&self.output)?) };
         let any = if is_live { self.draft(environment)? } else { self.manifest(environment)? };
         let requirements = Requirements::from_manifest(&any)?;

@@ -6,6 +6,7 @@
 
 mod console;
 mod progress;
+pub(crate) mod standard;
 mod table;
 mod text;
 

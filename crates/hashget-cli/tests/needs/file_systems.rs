@@ -71,3 +71,22 @@ pub(crate) fn what_a_program_supplies_is_not_packed_and_the_backup_is_incomplete
     let answer = machine.hashget(&explain).says(&[]).stdout;
     assert!(answer.contains("another file system"), "{answer}");
 }
+
+pub(crate) fn packages_are_searched_for_where_the_user_wants() {
+    let machine = Machine::new();
+    let hint = r#"{"url": "https://files.example/a.tar"}"#;
+    machine.write("tree/own/hashget-hint.json", hint);
+    fs_err::create_dir_all(machine.path("tree/mounted")).unwrap();
+    let _mounted = SmallDisk::mount(&machine.path("tree/mounted"), 1 << 20).unwrap();
+    machine.write("tree/mounted/hashget-hint.json", hint.replace("a.tar", "b.tar"));
+    let proc = Proc::mount(machine.path("tree/proc"));
+    let found = |options: &[&str]| {
+        let index = ["index", "--tree", "tree", "--offline", "--json", "--detect", "hint"];
+        let records = machine.hashget(&[&index, options].concat()).records();
+        // The kernel's files would be counted.
+        assert!(!records.iter().any(|record| record.to_string().contains("proc/")), "{records:?}");
+        records.iter().filter(|record| record["type"] == "candidate").count()
+    };
+    assert_eq!((found(&[]), found(&["--one-file-system"])), (2, 1));
+    drop(proc);
+}

@@ -24,6 +24,7 @@ use hashget_testkit::needs::{Test, run};
 use hashget_testkit::tests_with_needs;
 
 const TESTS: &[Test] = tests_with_needs![
+    file_systems::packages_are_searched_for_where_the_user_wants: [Mount],
     file_systems::those_of_this_machine_are_packed_and_the_kernels_are_not: [Mount],
     file_systems::what_a_program_supplies_is_not_packed_and_the_backup_is_incomplete: [Fuse],
     full_disk::a_full_disk_is_an_error_and_nothing_is_left_under_the_name: [Mount],

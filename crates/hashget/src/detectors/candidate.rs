@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{DetectError, small_files};
+use super::{BulkPlace, DetectError, small_files};
 use crate::limits::Limits;
 use crate::model::{Algorithm, Checksum, Digest, Keeping, Member, Origin, RelPath, Signature};
 
@@ -37,8 +37,6 @@ pub struct Candidate {
     pub origin: Origin,
     /// How long the client says that the URL is kept.
     pub keeping: Keeping,
-    /// Who vouches that the URL gives the package, if somebody does whose signature was verified.
-    pub vouched: Option<String>,
     /// The tree, an absolute path; set by the caller of the detectors.
     pub tree: String,
     /// A client that runs for root or for whoever runs this program wrote what led to it; set by the caller of the
@@ -47,13 +45,19 @@ pub struct Candidate {
     /// The detector that found it first; set by the caller of the detectors, not by the detectors.
     pub found_by: String,
     /// Servers that have the same bytes now, but not permanently. They are tried before `url`, and only if
-    /// `sha256` is known; they are recorded as further URLs.
+    /// `sha256` is known. They are never recorded: a mirror is no place to restore from, and its address may be
+    /// of a private network.
     pub mirrors: Vec<String>,
     /// Other permanent URLs of the same bytes. They are tried after `url`, and recorded as further URLs.
     pub also: Vec<String>,
     /// The content address of the file in its archive, if `url` is likely but not certain: bytes that came
     /// from elsewhere are recorded under this URL.
     pub by_content: Option<ContentAddress>,
+    /// Who vouches that `url` gives it, in the words of a message ("Debian's signed list of bookworm"): the
+    /// owner of a key that this machine has verified, never a file by what it says of itself.
+    pub vouched: Option<String>,
+    /// A question that answers for many packages whether `url` gives them, this one among them.
+    pub bulk: Option<BulkPlace>,
     /// How to find its URL, if the detector does not know it.
     pub question: Option<Arc<dyn Question>>,
     /// How to find another URL; asked if the package cannot be fetched from the known ones.
@@ -85,9 +89,10 @@ impl Candidate {
             mirrors: answer.mirrors,
             also: answer.also,
             by_content: answer.by_content,
+            vouched: answer.vouched,
+            bulk: answer.bulk,
             question: answer.question,
             otherwise: answer.otherwise,
-            vouched: answer.vouched.or_else(|| self.vouched.clone()),
             lists: if answer.is_other { Vec::new() } else { self.lists.clone() },
             ..self.clone()
         }
@@ -173,6 +178,8 @@ pub struct Answer {
     pub by_content: Option<ContentAddress>,
     /// See [`Candidate::vouched`].
     pub vouched: Option<String>,
+    /// See [`Candidate::bulk`].
+    pub bulk: Option<BulkPlace>,
     /// Packages with the same name and other bytes. One of them is used if the file on this machine has its
     /// checksum.
     pub alternatives: Vec<Answer>,

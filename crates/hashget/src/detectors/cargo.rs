@@ -9,12 +9,14 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use super::{Candidate, DetectError, Detector, Machine, small_files};
-use crate::model::{Keeping, Origin, RelPath, Signature};
+use crate::model::{Digest, Keeping, Origin, RelPath, Signature, escaped};
 
 mod registry;
+mod replaced;
 mod vendored;
 
 use registry::Registry;
+use replaced::Behind;
 
 /// Recognises crates by `HOST-HASH/NAME-VERSION/Cargo.toml`, `HOST-HASH/NAME-VERSION.crate`, and
 /// `.cargo-checksum.json`.
@@ -34,13 +36,13 @@ impl Detector for Cargo {
         machine: &Machine,
         root: &Path,
         path: &RelPath,
-        _note: &mut dyn FnMut(DetectError),
+        note: &mut dyn FnMut(DetectError),
     ) -> Result<Vec<Candidate>, DetectError> {
         // The tree may start anywhere below ~/.cargo, so the folders above it are also matched.
         let root = machine.real_path(root)?;
         let entry = path.below(&root);
         if path.file_name() == vendored::CHECKSUMS {
-            return vendored::detect(machine, &entry, path);
+            return vendored::detect(machine, &entry, path, note);
         }
         let Some(place) = Place::on_disk(&entry).filter(|_| small_files::is_file(&entry)) else {
             return Ok(Vec::new());
@@ -49,7 +51,8 @@ impl Detector for Cargo {
         let index = place.registry.join("index").join(&place.host);
         let registry = Registry::open(&index)?;
         let sha256 = registry.checksum(&package)?;
-        let url = registry.url(&package, &sha256)?;
+        let index = Index { registry: &registry, folder: &place.registry, host: &place.host };
+        let url = index.url(machine, (&package, &sha256), note)?;
         let packed = place.registry.join("cache").join(&place.host).join(package.file_name());
         let size = fs_err::symlink_metadata(&packed)
             .ok()
@@ -67,6 +70,42 @@ impl Detector for Cargo {
             found_at: path.clone(),
             ..Candidate::default()
         }])
+    }
+}
+
+/// The index of a registry on this machine.
+struct Index<'a> {
+    registry: &'a Registry,
+    /// The folder `registry` in which it lies.
+    folder: &'a Path,
+    /// `HOST-HASH`.
+    host: &'a Path,
+}
+
+impl Index<'_> {
+    /// The permanent URL of a crate: if the registry is a mirror of another one, that of the other one, or a
+    /// note says that it is not known.
+    fn url(
+        &self,
+        machine: &Machine,
+        (package, sha256): (&Package, &Digest),
+        note: &mut dyn FnMut(DetectError),
+    ) -> Result<String, DetectError> {
+        let index = self.folder.join("index").join(self.host);
+        match &*machine.once(&index, || Behind::of(machine, self.folder, self.host)) {
+            Behind::Itself => {}
+            Behind::Public(public) => return public.url(package, sha256),
+            Behind::Unknown(configuration) => note(DetectError::new(
+                &index,
+                format!(
+                    "{} says that it is a mirror, and nothing on this machine says of which public \
+                     registry: archives with crates from it can be restored only where the mirror is \
+                     reachable. [[mirror]] in hashget's configuration names the public URLs",
+                    escaped(configuration.as_os_str().as_bytes())
+                ),
+            )),
+        }
+        self.registry.url(package, sha256)
     }
 }
 

@@ -5,17 +5,23 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use super::os_release::OsRelease;
 use super::{Answer, Candidate, DetectError, Detector, Machine, small_files};
 use crate::model::{Origin, RelPath, Signature};
 
+mod archive_keys;
 mod archives;
+mod bulk;
 mod installed_files;
+mod keyrings;
 mod lists;
 mod md5sums;
 mod question;
+mod release;
+mod signed_text;
+mod signers;
 mod snapshot;
 mod sources;
 mod status;
@@ -24,7 +30,10 @@ use archives::Permanent;
 use lists::Lists;
 use md5sums::Md5Sums;
 use question::SignedLists;
+use signers::Signers;
 use status::Installed;
+
+pub use bulk::BulkPlace;
 
 /// Size limit of dpkg's files; a larger one is an error.
 const MAX_BYTES: u64 = 256 << 20;
@@ -74,6 +83,9 @@ impl Detector for Debian {
             return Ok(Vec::new());
         }
         let knowledge = Arc::new(Knowledge::gather(&system_root, machine, installed, path, note));
+        let systems = machine.once(&root, Systems::default);
+        systems.add(&knowledge);
+        _ = knowledge.systems.set(systems);
         // For other systems, only the lists show whether an archive keeps the packages permanently.
         let must_ask = Permanent::of_system(&knowledge.system).is_none();
         let mut unknown = 0;
@@ -153,7 +165,26 @@ struct Knowledge {
     /// The entry that led to them.
     found_at: RelPath,
     lists: OnceLock<BothLists>,
+    /// All systems of the tree.
+    systems: OnceLock<Arc<Systems>>,
+    /// Verifies the signatures of lists; `None` if nothing is known about this machine.
+    signers: Option<Arc<Signers>>,
     diversions: Diversions,
+}
+
+/// The systems that were found in one tree.
+#[derive(Debug, Default)]
+struct Systems(Mutex<Vec<Weak<Knowledge>>>);
+
+impl Systems {
+    fn add(&self, system: &Arc<Knowledge>) {
+        self.0.lock().expect("nothing panics with it").push(Arc::downgrade(system));
+    }
+
+    fn all(&self) -> Vec<Arc<Knowledge>> {
+        let systems = self.0.lock().expect("nothing panics with it");
+        systems.iter().filter_map(Weak::upgrade).collect()
+    }
 }
 
 /// The contents of the signed lists.
@@ -190,6 +221,8 @@ impl Knowledge {
             installed,
             found_at: found_at.clone(),
             lists: OnceLock::new(),
+            systems: OnceLock::new(),
+            signers: Signers::of(machine),
             diversions: diversions(root, note),
         }
     }
@@ -197,14 +230,12 @@ impl Knowledge {
     /// The lists, read on first use.
     fn lists(&self) -> &BothLists {
         self.lists.get_or_init(|| {
-            let mut of_tree = Lists::read(&self.root, &self.installed.iter().collect::<Vec<_>>());
-            let missing: Vec<&Installed> = self
-                .installed
-                .iter()
-                .filter(|package| of_tree.entries(package).is_empty())
-                .collect();
+            let (signers, all) = (self.signers.as_deref(), self.installed.iter());
+            let mut of_tree = Lists::read(&self.root, &all.clone().collect::<Vec<_>>(), signers);
+            let missing: Vec<&Installed> =
+                all.filter(|package| !of_tree.vouches_for(package)).collect();
             let mut of_machine = match &self.machine {
-                Some(machine) if !missing.is_empty() => Lists::read(machine, &missing),
+                Some(machine) if !missing.is_empty() => Lists::read(machine, &missing, signers),
                 _ => Lists::default(),
             };
             let mut notes = std::mem::take(&mut of_tree.notes);
@@ -234,13 +265,28 @@ impl Knowledge {
         }
     }
 
-    /// The answer of the lists about one of the installed packages: those of the tree, otherwise those of
-    /// this machine. `None` if nothing shows that its archive keeps it permanently.
+    /// The answer of the lists about one of the installed packages: those of the system, otherwise those of
+    /// this machine. Those that are vouched for come first, and of these the lists of other systems in the tree
+    /// count, too: they have the same package, of which only one is a candidate. `None` if nothing shows that its archive keeps it permanently.
     fn by_lists(&self, index: usize) -> Result<Option<Answer>, String> {
         let (lists, package) = (self.lists(), &self.installed[index]);
         let own = lists.of_tree.entries(package);
-        let entries = if own.is_empty() { lists.of_machine.entries(package) } else { own };
-        question::by_list(package, &self.system, entries, !own.is_empty())
+        let is_vouched =
+            lists.of_tree.vouches_for(package) || lists.of_machine.vouches_for(package);
+        if !is_vouched && let Some(other) = self.other_system_that_vouches(package) {
+            let entries = other.lists().of_tree.entries(package);
+            return question::by_list(package, &self.system, entries, true);
+        }
+        let is_own_list = !own.is_empty() && !lists.of_machine.vouches_for(package);
+        let entries = if is_own_list { own } else { lists.of_machine.entries(package) };
+        question::by_list(package, &self.system, entries, is_own_list)
+    }
+
+    fn other_system_that_vouches(&self, package: &Installed) -> Option<Arc<Self>> {
+        let has_it = |system: &&Arc<Self>| system.installed.contains(package);
+        let systems = self.systems.get()?.all();
+        let mut others = systems.iter().filter(|system| system.root != self.root).filter(has_it);
+        others.find(|system| system.lists().of_tree.vouches_for(package)).cloned()
     }
 
     /// The package's file in the apt cache of the tree or of this machine.

@@ -24,6 +24,8 @@ pub struct Machine {
     pub variables: BTreeMap<OsString, OsString>,
     /// Archives that keep the packages of distributions permanently, from the user's configuration.
     pub archives: Vec<Archive>,
+    /// Keys that sign archives, besides those of distributions that are known.
+    pub archive_keys: Vec<ArchiveKey>,
     /// Cache of what detectors have read.
     pub kept: Kept,
 }
@@ -37,6 +39,15 @@ pub struct Archive {
     pub packages: Option<String>,
     /// A URL prefix, ending with `/`: repositories below it never remove a package.
     pub repositories: Option<String>,
+}
+
+/// A key that signs an archive of packages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArchiveKey {
+    /// The distribution, by the `ID` in its `os-release`.
+    pub system: String,
+    /// The fingerprint of the primary key, in hexadecimal digits without spaces.
+    pub fingerprint: String,
 }
 
 /// Data read from files, shared by all entries that need it.

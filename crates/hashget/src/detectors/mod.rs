@@ -45,7 +45,8 @@ pub use address::{NotPublic, public_url};
 pub use candidate::{
     Answer, Candidate, ContentAddress, Declared, FileList, Listed, Parts, Question,
 };
-pub use machine::{Archive, Machine};
+pub use debian::BulkPlace;
+pub use machine::{Archive, ArchiveKey, Machine};
 pub use owners::{Owner, owners};
 pub use rules::{Rule, RuleConfig, RuleError};
 
@@ -142,7 +143,8 @@ impl UnknownDetector {
 }
 
 /// The detectors that `names` selects from the built-in ones and the user's `rules`, each once, in their own
-/// order. `all` selects every one, `none` selects none; an empty list selects none.
+/// order. `all` selects every one, `none` selects none; an empty list selects none. A name with a `-` before it is
+/// taken away from the others; if all names have one, from every detector.
 ///
 /// # Errors
 /// The first name that is neither `all`, `none`, a detector nor a rule.
@@ -152,14 +154,22 @@ pub fn select<'a>(
 ) -> Result<Vec<&'a dyn Detector>, UnknownDetector> {
     let every = || DETECTORS.iter().copied().chain(rules.iter().map(|rule| rule as &dyn Detector));
     let is_known = |name: &str| every().any(|detector| detector.name() == name);
-    if let Some(name) =
-        names.iter().find(|name| !matches!(name.as_str(), "all" | "none") && !is_known(name))
-    {
-        let known = every().map(|detector| detector.name().to_owned()).collect();
-        return Err(UnknownDetector { name: name.clone(), known });
+    let (mut chosen, mut dropped) = (Vec::new(), Vec::new());
+    for name in names {
+        let plain = name.strip_prefix('-');
+        let is_group = plain.is_none() && matches!(name.as_str(), "all" | "none");
+        if !is_group && !is_known(plain.unwrap_or(name)) {
+            let known = every().map(|detector| detector.name().to_owned()).collect();
+            return Err(UnknownDetector { name: name.clone(), known });
+        }
+        plain.map_or_else(|| chosen.push(&**name), |plain| dropped.push(plain));
     }
-    let chosen = |detector: &&dyn Detector| {
-        names.iter().any(|name| name == "all" || name == detector.name())
+    if chosen.is_empty() && !dropped.is_empty() {
+        chosen.push("all");
+    }
+    let is_selected = |detector: &&dyn Detector| {
+        (chosen.contains(&"all") || chosen.contains(&detector.name()))
+            && !dropped.contains(&detector.name())
     };
-    Ok(every().filter(chosen).collect())
+    Ok(every().filter(is_selected).collect())
 }

@@ -26,6 +26,9 @@ const FILE_NAME: &str = "hashdb.sqlite";
 /// Idle connections that are kept open.
 const IDLE: usize = 8;
 
+/// Less free room than this in the file is left for the next packages.
+const WORTH_IT: u64 = 1 << 20;
+
 /// Size of a local HashDB.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
@@ -124,6 +127,37 @@ impl LocalHashDb {
         })
     }
 
+    /// Gives the room of removed packages back to the disk, if it is a good part of the file: a quarter, and
+    /// [`WORTH_IT`] bytes. The file is then written anew, which takes as long, and as much free room, as copying what
+    /// is left. Returns the number of bytes by which it became smaller.
+    ///
+    /// # Errors
+    /// See [`HashDbError`]; everything that was known still is.
+    pub fn give_back(&self) -> Result<u64, HashDbError> {
+        let before = self.disk_bytes();
+        self.with(|connection| {
+            let number =
+                |name: &str| connection.pragma_query_value(None, name, |row| unsigned(row, 0));
+            let (free, pages) = (number("freelist_count")?, number("page_count")?);
+            let is_worth_it = free >= pages / 4 && free * number("page_size")? >= WORTH_IT;
+            if is_worth_it {
+                connection.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE);")?;
+            }
+            Ok(())
+        })?;
+        Ok(before.saturating_sub(self.disk_bytes()))
+    }
+
+    /// The size of the file, and of its log, in bytes.
+    fn disk_bytes(&self) -> u64 {
+        let bytes_of = |ending: &str| {
+            let mut name = self.file.clone().into_os_string();
+            name.push(ending);
+            fs_err::metadata(name).map_or(0, |metadata| metadata.len())
+        };
+        bytes_of("") + bytes_of("-wal")
+    }
+
     /// Number and size of what is known.
     ///
     /// # Errors
@@ -144,18 +178,13 @@ impl LocalHashDb {
             )?;
             Ok((packages, bytes, digests))
         })?;
-        let bytes_of = |ending: &str| {
-            let mut name = self.file.clone().into_os_string();
-            name.push(ending);
-            fs_err::metadata(name).map_or(0, |metadata| metadata.len())
-        };
         Ok(Status {
             location: self.location.clone(),
             schema: schema::known_version(),
             packages,
             digests,
             package_bytes,
-            disk_bytes: bytes_of("") + bytes_of("-wal"),
+            disk_bytes: self.disk_bytes(),
         })
     }
 

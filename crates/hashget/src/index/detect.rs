@@ -10,8 +10,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use super::IndexError;
 use super::candidate_set::CandidateSet;
-use super::{IndexError, walk};
+use super::walk::{self, SearchOptions};
 use crate::detectors::{Candidate, DetectError, Detector, Machine};
 use crate::model::{Keeping, Origin, RelPath, escaped};
 use crate::monitor::{Monitor, Step, Total};
@@ -155,22 +156,11 @@ pub fn detect_tree(
     monitor: &dyn Monitor,
 ) -> Result<(Vec<Candidate>, Vec<DetectError>), IndexError> {
     let jobs = std::thread::available_parallelism().map_or(1, usize::from);
-    let Detected { candidates, errors, .. } = detect_all(root, detectors, machine, jobs, monitor)?;
-    Ok((candidates, errors))
-}
-
-/// Like [`detect_tree`], with `jobs` threads.
-pub(super) fn detect_all(
-    root: &Path,
-    detectors: &[&dyn Detector],
-    machine: &Machine,
-    jobs: usize,
-    monitor: &dyn Monitor,
-) -> Result<Detected, IndexError> {
-    let paths = walk::interesting_paths(root, detectors, monitor)?;
-    let detected = detect(root, &paths, detectors, machine, jobs, monitor);
+    let paths = walk::interesting_paths(root, &SearchOptions::default(), detectors, monitor)?;
+    let Detected { candidates, errors, .. } =
+        detect(root, &paths, detectors, machine, jobs, monitor);
     monitor.check_interrupted()?;
-    Ok(detected)
+    Ok((candidates, errors))
 }
 
 /// The number of a run, of a path in it, and of a detector.

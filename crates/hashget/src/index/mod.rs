@@ -24,6 +24,7 @@ use self::record::Naming;
 
 pub use detect::{Detected, Effort, detect, detect_tree, tree_name};
 pub use proof::differences;
+pub use walk::SearchOptions;
 
 use crate::detectors::{Candidate, DetectError, Detector, Machine};
 use crate::error::ErrorClass;
@@ -310,8 +311,25 @@ impl Indexer<'_> {
         machine: &Machine,
         monitor: &dyn Monitor,
     ) -> Result<TreeIndexed, IndexError> {
+        self.index_part(root, &SearchOptions::default(), detectors, machine, monitor)
+    }
+
+    /// Like [`Self::index_tree`], for a part of the tree.
+    ///
+    /// # Errors
+    /// As for [`Self::index_tree`].
+    pub fn index_part(
+        &self,
+        root: &Path,
+        options: &SearchOptions,
+        detectors: &[&dyn Detector],
+        machine: &Machine,
+        monitor: &dyn Monitor,
+    ) -> Result<TreeIndexed, IndexError> {
+        let paths = walk::interesting_paths(root, options, detectors, monitor)?;
         let Detected { candidates, errors: not_understood, .. } =
-            detect::detect_all(root, detectors, machine, self.jobs, monitor)?;
+            detect(root, &paths, detectors, machine, self.jobs, monitor);
+        monitor.check_interrupted()?;
         let indexed = self.index_candidates(candidates, monitor)?;
         Ok(TreeIndexed { not_understood, ..indexed })
     }

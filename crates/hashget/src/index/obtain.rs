@@ -33,13 +33,13 @@ pub(super) fn obtain(
     pages: &Pages,
     monitor: &dyn Monitor,
 ) -> Result<Obtained, IndexError> {
-    let failure = match from_named_places(indexer, candidate, monitor) {
+    let failure = match from_named_places(indexer, candidate, pages, monitor) {
         Err(IndexError::Fetch(failure)) => failure,
         outcome => return outcome,
     };
     let Some(question) = &candidate.otherwise else { return Err(failure.into()) };
     match pages.answered(indexer, candidate, &**question, monitor) {
-        Ok(further) => from_named_places(indexer, &further, monitor),
+        Ok(further) => from_named_places(indexer, &further, pages, monitor),
         // The last attempt failed, too; the error of the first place is more informative.
         Err(IndexError::Fetch(_) | IndexError::Unreliable { .. }) => Err(failure.into()),
         Err(error) => Err(error),
@@ -50,9 +50,11 @@ pub(super) fn obtain(
 fn from_named_places(
     indexer: &Indexer<'_>,
     candidate: &Candidate,
+    pages: &Pages,
     monitor: &dyn Monitor,
 ) -> Result<Obtained, IndexError> {
     let mut request = indexer.request_of(candidate);
+    // What a server has for the time being, or serves inside a network only, is no place to restore from.
     request.also = candidate.also.iter().map(|url| public_url(indexer.mirrors, url)).collect();
     refuse_lost(indexer, candidate, &request)?;
     if candidate.origin > Origin::Tree
@@ -62,7 +64,7 @@ fn from_named_places(
         return if candidate.vouched.is_some() {
             Ok(obtained)
         } else {
-            asked(indexer, obtained, monitor)
+            asked(indexer, candidate, obtained, pages, monitor)
         };
     }
     if candidate.local_file.is_some() {
@@ -140,10 +142,19 @@ fn unreliable(candidate: &Candidate, reason: String) -> IndexError {
 /// Asks the URL under which a package of this machine is to be recorded.
 fn asked(
     indexer: &Indexer<'_>,
+    candidate: &Candidate,
     obtained: Obtained,
+    pages: &Pages,
     monitor: &dyn Monitor,
 ) -> Result<Obtained, IndexError> {
     let Obtained { package, request, .. } = obtained;
+    if let Some(bulk) = candidate.bulk.as_ref().filter(|_| request.url == candidate.url)
+        && pages.holds(indexer, bulk, monitor)?
+    {
+        let check = Check::now(package.sha256, &request.url, false, CheckOutcome::Present);
+        let asked = Some(Check { tail: tail_of(&package.file, package.size), ..check });
+        return Ok(Obtained { package, request, asked });
+    }
     let (url, size) = (&request.url, Some(package.size));
     let asker = Asker { web: indexer.web };
     let name = request.signatures.first().map_or(url, |name| &name.value);

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use super::{IndexError, Indexer, fetch};
-use crate::detectors::{Answer, Candidate, DetectError, Question};
+use crate::detectors::{Answer, BulkPlace, Candidate, DetectError, Question};
 use crate::fetch::{FetchError, Reach, shown};
-use crate::model::escaped;
+use crate::model::{Digest, escaped};
 use crate::monitor::{Monitor, ProblemKind};
 
 /// Size limit of a page; of a larger one only the start is read.
@@ -90,6 +90,17 @@ impl Pages {
                 format!("no file that fits is named at {}", pages.join(", "))
             }
         }))
+    }
+
+    /// Does the place of a question for many packages give what it must give?
+    pub(super) fn holds(
+        &self,
+        indexer: &Indexer<'_>,
+        bulk: &BulkPlace,
+        monitor: &dyn Monitor,
+    ) -> Result<bool, IndexError> {
+        let asked = self.page(indexer, (&bulk.url, "*/*"), monitor)?;
+        Ok(matches!(asked, Asked::Here(page) if Digest::of(&page) == bulk.sha256))
     }
 
     fn page(

@@ -143,6 +143,18 @@ impl Mounted {
     }
 }
 
+/// Is the file system searched for packages that is mounted at `path` and has this device number? Those of the
+/// kernel have no files of packages, and reading them may wait for ever.
+pub(crate) fn is_searched(
+    root: &TreeRoot,
+    path: &RelPath,
+    device: u64,
+    entered: FileSystems,
+) -> bool {
+    let mounted = Mounted::at(root, path, device);
+    mounted.nature != Nature::Pseudo && mounted.is_entered(entered)
+}
+
 /// What the file system with this magic number and this device is.
 fn nature(magic: u32, device: u64) -> Nature {
     let is_block_device = major(device) != 0;

@@ -5,6 +5,7 @@
 //! `*` and `?` do not match `/`; `**` does. The walk also applies a match to everything below it. A path that leads
 //! through symbolic links stands for what it leads to.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -101,6 +102,7 @@ impl Globs {
         let mut count = 0;
         for (number, pattern) in patterns.enumerate() {
             count = number + 1;
+            let pattern = &*without_empty_names(pattern);
             let trimmed = pattern.trim_end_matches('/');
             if trimmed.starts_with('/') {
                 absolute.add(trimmed, number)?;
@@ -155,6 +157,20 @@ impl Globs {
     }
 }
 
+/// The pattern without names that name nothing: `a//b` and `a/./b` are `a/b`. A `./` at its start stays.
+fn without_empty_names(pattern: &str) -> Cow<'_, str> {
+    if !pattern.contains("//") && !pattern.contains("/./") {
+        return Cow::Borrowed(pattern);
+    }
+    let mut kept = String::with_capacity(pattern.len());
+    for part in pattern.split_inclusive('/') {
+        if kept.is_empty() || (part != "/" && part != "./") {
+            kept.push_str(part);
+        }
+    }
+    Cow::Owned(kept)
+}
+
 impl BadGlob {
     /// The class of the error, from which exit code and hint follow.
     pub fn class(&self) -> ErrorClass {
@@ -177,6 +193,9 @@ mod tests {
             ("./tmp", "tmp", true),
             ("./tmp", "a/tmp", false),
             ("/srv/t/tmp", "tmp", true),
+            ("//srv/.//t///tmp/", "tmp", true),
+            ("./a//./b", "a/b", true),
+            ("a//b", "x/a/b", true),
             ("/proc", "proc", false),
             ("a*c", "a/c", false),
             ("a/**/c", "a/b/b/c", true),

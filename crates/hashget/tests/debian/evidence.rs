@@ -25,6 +25,11 @@ fn known(system: &System) -> (PackageRecord, Vec<Member>) {
     (record, members)
 }
 
+fn copy(from: &Path, to: &Path) {
+    let status = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
+    assert!(status.success());
+}
+
 fn paths(members: &[Member]) -> Vec<String> {
     let mut paths: Vec<String> = members.iter().map(|member| member.path.to_string()).collect();
     paths.sort();
@@ -182,10 +187,6 @@ fn of_two_systems_in_one_tree_the_weaker_list_decides() {
     let evil = b"evil".repeat(1000);
     let (system, package) = listed();
     // A second system with the same package, but without dpkg's list: its list is fetched.
-    let copy = |from: &Path, to: &Path| {
-        let status = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
-        assert!(status.success());
-    };
     copy(&system.root(), &system.path("other"));
     fs_err::remove_file(system.path("other").join("var/lib/dpkg/info/tool.md5sums")).unwrap();
     // The list of the first one lies.
@@ -299,5 +300,36 @@ fn a_system_comes_back_on_any_evidence() {
         assert_eq!(fs_err::read(back.join("bin/tool")).unwrap(), package.files[0].1);
         let own = fs_err::read_to_string(back.join("etc/own.conf")).unwrap();
         assert_eq!(own, "my own words");
+    }
+}
+
+#[test]
+fn two_systems_in_one_tree_both_count() {
+    let (system, package) = listed();
+    for whole in ["a", "z"] {
+        let tree = system.path(&format!("two-{whole}"));
+        fs_err::create_dir(&tree).unwrap();
+        copy(&system.root(), &tree.join("m"));
+        copy(&system.root(), &tree.join(whole));
+        // One of the systems has only a part of the package.
+        fs_err::remove_file(tree.join("m").join(format!("usr/{}", package.files[0].0))).unwrap();
+        let hashdb = LocalHashDb::open(&system.path(&format!("db-two-{whole}"))).unwrap();
+        let (limits, Sources { source, web }) = (Limits::default(), system.sources());
+        let indexer = Indexer {
+            hashdb: &hashdb,
+            source: &*source,
+            web: &*web,
+            mirrors: &[],
+            limits: &limits,
+            jobs: 1,
+            evidence: Evidence::Declared,
+        };
+        let indexed = indexer.index_tree(&tree, &[debian()], &Machine::default(), &Silent).unwrap();
+        assert_eq!((indexed.candidates.len(), indexed.new), (1, 1));
+        let (id, _) = hashdb.list().unwrap().pop().unwrap();
+        let members = paths(&hashdb.members(id).unwrap());
+        for (file, _) in &package.files {
+            assert!(members.contains(&format!("data/{file}")), "{whole}: {members:?}");
+        }
     }
 }

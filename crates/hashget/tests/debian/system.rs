@@ -94,6 +94,8 @@ pub(crate) struct System {
     folder: tempfile::TempDir,
     pub(crate) origin: Origin,
     pub(crate) hashdb: LocalHashDb,
+    /// What the detector knows of the machine.
+    pub(crate) machine: Machine,
 }
 
 impl System {
@@ -101,7 +103,8 @@ impl System {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let hashdb = LocalHashDb::open(&folder.path().join("db")).unwrap();
-        let system = Self { folder, origin: Origin::start(), hashdb };
+        let machine = Machine::default();
+        let system = Self { folder, origin: Origin::start(), hashdb, machine };
         system.write("usr/lib/os-release", "NAME=\"Debian\"\nID=debian\nVERSION_ID=\"12\"\n");
         fs_err::create_dir_all(system.root().join("usr/bin")).unwrap();
         fs_err::os::unix::fs::symlink("usr/bin", system.root().join("bin")).unwrap();
@@ -173,7 +176,7 @@ impl System {
         self.append("etc/apt/sources.list", &format!("deb {host} stable main\n"));
         let release = format!(
             "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\nOrigin: {origin}\nLabel: {origin}\n\
-             Date: Thu, 01 Jan 2026 00:00:00 UTC\nSHA256:\n {} {} main/binary-amd64/Packages\n\
+             Codename: stable\nDate: Thu, 01 Jan 2026 00:00:00 UTC\nSHA256:\n {} {} main/binary-amd64/Packages\n\
              -----BEGIN PGP SIGNATURE-----\n",
             Digest::of(list.as_bytes()),
             list.len()
@@ -208,7 +211,7 @@ impl System {
         let mut notes = Vec::new();
         let status = RelPath::new("var/lib/dpkg/status").unwrap();
         let note = &mut |error| notes.push(error);
-        let candidates = debian().detect(&Machine::default(), &self.root(), &status, note).unwrap();
+        let candidates = debian().detect(&self.machine, &self.root(), &status, note).unwrap();
         (candidates, notes)
     }
 

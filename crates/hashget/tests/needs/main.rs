@@ -12,6 +12,9 @@ mod change_times;
 #[path = "../formats/collect.rs"]
 #[allow(dead_code, reason = "each test program uses its part")]
 mod collect;
+#[path = "../debian/system.rs"]
+#[allow(dead_code, reason = "each test program uses its part")]
+mod debian_system;
 mod foreign_files;
 mod full_disk;
 mod gnu_tar;
@@ -26,6 +29,7 @@ mod random;
 mod rpm_real;
 #[path = "../round_trip/scene.rs"]
 mod scene;
+mod signed_lists;
 #[path = "../conformance/source.rs"]
 #[allow(dead_code, reason = "each test program uses its part")]
 mod source_suite;
@@ -101,6 +105,16 @@ const TESTS: &[Test] = tests_with_needs![
         [Root, Tool("rpm"), Tool("rpmbuild"), Tool("createrepo_c")],
     rpm_real::what_rpm_installed_with_ndb_is_understood:
         [Root, Tool("rpm"), Tool("rpmbuild"), Tool("createrepo_c"), RpmNdb],
+    signed_lists::gpgv_makes_the_owner_of_an_archive_key_vouch: [Tool("gpg"), Tool("gpg-agent"), Tool("gpgv")],
+    signed_lists::sqv_makes_the_owner_of_an_archive_key_vouch: [Tool("gpg"), Tool("gpg-agent"), Tool("sqv")],
+    signed_lists::a_signature_beside_the_file_and_an_armored_keyring_are_enough:
+        [Tool("gpg"), Tool("gpg-agent"), Tool("gpgv")],
+    signed_lists::nobody_vouches_for_what_no_archive_key_signed: [Tool("gpg"), Tool("gpg-agent"), Tool("gpgv")],
+    signed_lists::what_cannot_be_verified_is_said_once_and_vouched_for_by_nobody: [Tool("gpg"), Tool("gpg-agent"), Tool("gpgv")],
+    signed_lists::a_system_in_the_tree_does_not_hide_what_anothers_list_vouches_for:
+        [Tool("gpg"), Tool("gpg-agent"), Tool("gpgv")],
+    signed_lists::a_list_of_the_tree_does_not_hide_what_this_machines_list_vouches_for:
+        [Tool("gpg"), Tool("gpg-agent"), Tool("gpgv")],
     this_system::this_machines_own_packages_are_all_understood: [Dpkg],
     this_system::the_origin_that_a_browser_wrote_is_the_url: [Attributes],
     this_system::origins_that_cannot_last_are_left_alone: [Attributes],

@@ -24,7 +24,7 @@ use super::Packages;
 use crate::archive;
 use crate::environment::Environment;
 use crate::exit::UsageError;
-use crate::output::{counted, safe};
+use crate::output::{counted, safe, standard};
 
 /// Number of bytes that are enough to recognise the compression.
 const HEAD_BYTES: u64 = 4096;
@@ -42,6 +42,7 @@ pub(super) fn export(
             let wrong = "the export and the --json records cannot both go to standard output";
             return Err(UsageError(wrong.to_owned()).into());
         }
+        standard::expect_open()?;
         let mut output = std::io::stdout().lock();
         write_export(hashdb, packages, &mut output).with_context(context)?;
         output.flush().with_context(context)?;

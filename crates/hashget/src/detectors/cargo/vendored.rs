@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Package, Registry};
+use super::{Index, Package, Registry};
 use crate::detectors::{Candidate, DetectError, FileList, Listed, Machine, small_files};
 use crate::model::{Checksum, Digest, Keeping, Origin, RelPath, Signature};
 
@@ -40,6 +40,7 @@ pub(super) fn detect(
     machine: &Machine,
     file: &Path,
     found_at: &RelPath,
+    note: &mut dyn FnMut(DetectError),
 ) -> Result<Vec<Candidate>, DetectError> {
     let Some(bytes) = small_files::read_whole(file, MAX_BYTES)? else { return Ok(Vec::new()) };
     let checksums: Checksums = serde_json::from_slice(&bytes)
@@ -67,12 +68,16 @@ pub(super) fn detect(
         }
     };
     let Some(registry) = &place.registry else { return Ok(Vec::new()) };
+    let folder_of_registry = place.index.ancestors().nth(2).unwrap_or(&place.index);
+    let host = Path::new(place.index.file_name().unwrap_or_default());
+    let index = Index { registry, folder: folder_of_registry, host };
+    let url = index.url(machine, (&package, &sha256), note)?;
     let packed = place.cache.join(package.file_name());
     let size = fs_err::symlink_metadata(&packed).ok().filter(std::fs::Metadata::is_file);
     let size = size.map(|metadata| metadata.len());
     let list = Arc::new(Files { folder: folder.to_owned(), stem: package.to_string() });
     Ok(vec![Candidate {
-        url: registry.url(&package, &sha256)?,
+        url,
         origin: Origin::Client,
         keeping: Keeping::Withdrawable,
         sha256: Some(sha256),
@@ -122,6 +127,8 @@ fn name_and_version(text: &str) -> Result<Option<(String, String)>, toml::de::Er
 struct Place {
     /// `None` if the registry cannot be used: it is private, or a Git repository.
     registry: Option<Registry>,
+    /// The folder of its index.
+    index: PathBuf,
     /// The folder of its packed crates.
     cache: PathBuf,
 }
@@ -142,7 +149,8 @@ fn registries(machine: &Machine, folder: &Path) -> Vec<Place> {
             let index = registry.join("index").join(&name);
             if !seen.contains(&index) {
                 let cache = registry.join("cache").join(&name);
-                found.push(Place { registry: Registry::open(&index).ok(), cache });
+                let opened = Registry::open(&index).ok();
+                found.push(Place { registry: opened, index: index.clone(), cache });
                 seen.push(index);
             }
         }

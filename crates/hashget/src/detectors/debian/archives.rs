@@ -49,6 +49,22 @@ impl Permanent {
         }
     }
 
+    /// The `ID` of the system whose archive it is.
+    pub(super) fn system(self) -> &'static str {
+        match self {
+            Self::Debian(_) => "debian",
+            Self::Ubuntu => "ubuntu",
+        }
+    }
+
+    /// The name of the distribution.
+    pub(super) fn distribution(self) -> &'static str {
+        match self {
+            Self::Debian(_) => "Debian",
+            Self::Ubuntu => "Ubuntu",
+        }
+    }
+
     /// The URL of a package that was at `filename` in the archive at `stamp` (`YYYYMMDDTHHMMSSZ`).
     pub(super) fn url_at(self, package: &Installed, filename: &str, stamp: &str) -> Option<String> {
         match self {

@@ -1,25 +1,24 @@
 //! apt's package lists on disk: an archive's data about the files of packages.
 //!
-//! Invariant: a [`Listed`] comes from a list whose bytes have the SHA-256 in the Release file beside it, in a
-//! folder where apt stores only files that it has verified with the archive's key. Nothing else on disk is
-//! trusted.
+//! Invariant: a [`Listed`] comes from a list whose bytes have the SHA-256 in the Release file beside it. It is
+//! vouched for only if the signature of that file is one of an archive key.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs::File;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, BufReader, Read};
 use std::path::Path;
+use std::sync::Arc;
 
 use super::archives::Permanent;
+use super::bulk::ReleaseFile;
+use super::release::Release;
+use super::signers::Signers;
 use super::sources::Sources;
 use super::status::Installed;
 use crate::codec::{self, Codec};
-use crate::detectors::{DetectError, quoted, small_files};
+use crate::detectors::{DetectError, quoted};
 use crate::formats::{Paragraph, Paragraphs};
 use crate::limits::Limits;
-use crate::model::{Digest, HashingReader, RelPath, escaped};
-
-/// Size limit of a Release file; a larger file is reported and ignored.
-const MAX_RELEASE: u64 = 16 << 20;
+use crate::model::{Digest, HashingReader, RelPath};
 
 /// A list's data about a package.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +31,10 @@ pub(super) struct Listed {
     pub(super) permanent: Option<Permanent>,
     /// The origin of the archive, according to its Release file.
     pub(super) origin: String,
+    /// Who vouches that the archive has it: the owner of the key that signed the list.
+    pub(super) vouched: Option<String>,
+    /// The Release file that names the list.
+    pub(super) file: Arc<ReleaseFile>,
     /// A time at which the archive had the package, `YYYYMMDDTHHMMSSZ`.
     pub(super) stamp: Option<String>,
     /// Current URLs of the file, according to the sources.
@@ -50,8 +53,9 @@ pub(super) struct Lists {
 }
 
 impl Lists {
-    /// Reads the data about `packages` from the lists of the system at `root`.
-    pub(super) fn read(root: &Path, packages: &[&Installed]) -> Self {
+    /// Reads the data about `packages` from the lists of the system at `root`. Signatures are verified by
+    /// `signers`.
+    pub(super) fn read(root: &Path, packages: &[&Installed], signers: Option<&Signers>) -> Self {
         let mut lists = Self::default();
         let folder = root.join("var/lib/apt/lists");
         let Ok(entries) = fs_err::read_dir(&folder) else { return lists };
@@ -68,7 +72,8 @@ impl Lists {
                 continue;
             }
             let note = &mut |error| lists.notes.push(error);
-            let Some(release) = Release::read(&folder.join(release), note) else { continue };
+            let release = Release::read(&folder.join(release), prefix, signers, note);
+            let Some(release) = release else { continue };
             for name in lists_of_it {
                 let path = folder.join(name);
                 match release.entries(&path, &name[prefix.len()..], &wanted) {
@@ -84,17 +89,24 @@ impl Lists {
     }
 
     fn add(&mut self, entry: &Paragraph, release: &Release, servers: &[String]) {
-        let Some((key, listed)) = release.listed(entry, servers) else { return };
+        let Some((key, mut listed)) = listed(release, entry, servers) else { return };
         let known = self.found.entry(key).or_default();
         match known.iter_mut().find(|other| other.sha256 == listed.sha256) {
             Some(other) => {
-                other.mirrors.extend(listed.mirrors);
-                if other.permanent.is_none() && listed.permanent.is_some() {
-                    *other = Listed { mirrors: std::mem::take(&mut other.mirrors), ..listed };
+                let rank = |listed: &Listed| (listed.vouched.is_some(), listed.permanent.is_some());
+                other.mirrors.append(&mut listed.mirrors);
+                if rank(other) < rank(&listed) {
+                    listed.mirrors.append(&mut other.mirrors);
+                    *other = listed;
                 }
             }
             None => known.push(listed),
         }
+    }
+
+    /// Does somebody vouch for what the lists say about this package?
+    pub(super) fn vouches_for(&self, package: &Installed) -> bool {
+        self.entries(package).iter().any(|entry| entry.vouched.is_some())
     }
 
     /// The data about one package; several entries if archives have different files with this name and
@@ -106,7 +118,7 @@ impl Lists {
 }
 
 /// The names and versions to look for.
-struct Wanted<'a> {
+pub(super) struct Wanted<'a> {
     names: HashSet<&'a [u8]>,
     versions: HashSet<(&'a str, &'a str)>,
 }
@@ -140,78 +152,30 @@ fn is_list_of(name: &str, prefix: &str) -> bool {
         .is_some_and(|rest| rest == "Packages" || rest.ends_with("_Packages"))
 }
 
-/// A Release file.
-struct Release {
-    origin: String,
-    permanent: Option<Permanent>,
-    stamp: Option<String>,
-    /// Digests by the list's name as apt writes it, without the prefix.
-    digests: BTreeMap<String, Digest>,
-}
-
-impl Release {
-    fn read(path: &Path, note: &mut dyn FnMut(DetectError)) -> Option<Self> {
-        let bytes = small_files::read_optional(path, MAX_RELEASE, note)?;
-        let mut paragraphs = Paragraphs::new(signed_text(&bytes));
-        let fields = paragraphs.next().ok()??;
-        let field = |name| fields.get(name).unwrap_or_default();
-        let digests = field("SHA256").lines().filter_map(|line| {
-            let mut words = line.split_whitespace();
-            let digest: Digest = words.next()?.parse().ok()?;
-            Some((words.nth(1)?.replace('/', "_"), digest))
-        });
-        Some(Self {
-            origin: escaped(field("Origin").as_bytes()),
-            permanent: Permanent::of_release(field("Origin"), field("Label")),
-            stamp: stamp_after(field("Date")),
-            digests: digests.collect(),
-        })
-    }
-
-    /// The paragraphs that may be wanted of the list at `path`, if the list is the one in this Release file.
-    fn entries(
-        &self,
-        path: &Path,
-        name: &str,
-        wanted: &Wanted<'_>,
-    ) -> Result<Vec<Paragraph>, String> {
-        let plain = name.split_once('.').map_or(name, |(plain, _)| plain);
-        let failed = |error: io::Error| format!("it cannot be read: {error}");
-        if !small_files::is_file(path) {
-            return Err("it is not a file".to_owned());
-        }
-        let mut packed = HashingReader::new(File::open(path).map_err(failed)?);
-        let (entries, unpacked) = read_list(&mut packed, wanted).map_err(failed)?;
-        let is = |name: &str, digest| self.digests.get(name) == Some(&digest);
-        if is(plain, unpacked) || is(name, packed.finish().0) {
-            return Ok(entries);
-        }
-        let problem = "it is not the list that the signed Release file beside it names";
-        Err(problem.to_owned())
-    }
-
-    fn listed(&self, entry: &Paragraph, servers: &[String]) -> Option<(Key, Listed)> {
-        let field = |name| entry.get(name).map(str::to_owned);
-        let key = (field("Package")?, field("Version")?, field("Architecture")?);
-        let filename = field("Filename")?;
-        let filename = filename.strip_prefix("./").unwrap_or(&filename).to_owned();
-        RelPath::try_from(&*filename).ok()?;
-        let mirrors = servers.iter().map(|server| format!("{server}{}", quoted(&filename)));
-        let listed = Listed {
-            size: entry.get("Size")?.parse().ok()?,
-            sha256: entry.get("SHA256")?.parse().ok()?,
-            permanent: self.permanent,
-            origin: self.origin.clone(),
-            stamp: self.stamp.clone(),
-            mirrors: mirrors.collect(),
-            filename,
-        };
-        Some((key, listed))
-    }
+/// What a paragraph of a list says about a package.
+fn listed(release: &Release, entry: &Paragraph, servers: &[String]) -> Option<(Key, Listed)> {
+    let field = |name| entry.get(name).map(str::to_owned);
+    let key = (field("Package")?, field("Version")?, field("Architecture")?);
+    let filename = field("Filename")?;
+    let filename = filename.strip_prefix("./").unwrap_or(&filename);
+    RelPath::try_from(filename).ok()?;
+    let mirrors = servers.iter().map(|server| format!("{server}{}", quoted(filename)));
+    let listed = Listed {
+        size: entry.get("Size")?.parse().ok()?,
+        sha256: entry.get("SHA256")?.parse().ok()?,
+        permanent: release.permanent,
+        origin: release.origin.clone(),
+        vouched: release.vouched.clone(),
+        file: Arc::clone(&release.file),
+        stamp: release.stamp.clone(),
+        mirrors: mirrors.collect(),
+        filename: filename.to_owned(),
+    };
+    Some((key, listed))
 }
 
 /// The wanted paragraphs, and the digest of the decompressed list.
-fn read_list(
+pub(super) fn read_list(
     packed: &mut (dyn Read + Send),
     wanted: &Wanted<'_>,
 ) -> io::Result<(Vec<Paragraph>, Digest)> {
@@ -232,35 +196,9 @@ fn read_list(
     Ok((entries, paragraphs.into_inner().into_inner().finish().0))
 }
 
-/// The text between the markers of a clear-signed file; the whole text of any other file.
-fn signed_text(bytes: &[u8]) -> &[u8] {
-    if !bytes.starts_with(b"-----BEGIN PGP SIGNED MESSAGE-----") {
-        return bytes;
-    }
-    let find = |what: &[u8]| bytes.windows(what.len()).position(|window| window == what);
-    let begin = find(b"\n\n").map_or(bytes.len(), |at| at + 2);
-    let end = find(b"\n-----BEGIN PGP SIGNATURE-----").map_or(bytes.len(), |at| at + 1);
-    bytes.get(begin..end).unwrap_or_default()
-}
-
-/// One day after `date`: by then, everything in the list had entered the archive and had not left it yet.
-fn stamp_after(date: &str) -> Option<String> {
-    let date = date.strip_suffix(" UTC").or_else(|| date.strip_suffix(" GMT"))?;
-    let moment = jiff::civil::DateTime::strptime("%a, %d %b %Y %H:%M:%S", date).ok()?;
-    let later = moment.checked_add(jiff::Span::new().days(1)).ok()?;
-    Some(later.strftime("%Y%m%dT%H%M%SZ").to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_stamp_is_a_day_later() {
-        let stamp = stamp_after("Thu, 31 Dec 2026 10:16:37 UTC");
-        assert_eq!(stamp.as_deref(), Some("20270101T101637Z"));
-        assert_eq!(stamp_after("some day"), None);
-    }
 
     #[test]
     fn only_what_apt_has_verified_counts() {
@@ -269,13 +207,5 @@ mod tests {
         let signed: Vec<&String> =
             names.iter().filter(|name| is_signed_release(name, &names)).collect();
         assert_eq!(signed, ["a_InRelease", "b_Release"]);
-    }
-
-    #[test]
-    fn a_clear_signed_text_is_what_stands_between_the_marks() {
-        let text = b"-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\nOrigin: x\nDate: y\n\
-            -----BEGIN PGP SIGNATURE-----\nOrigin: forged\n";
-        assert_eq!(signed_text(text), b"Origin: x\nDate: y\n");
-        assert_eq!(signed_text(b"Origin: x\n"), b"Origin: x\n");
     }
 }

@@ -93,8 +93,13 @@ pub(super) fn by_list(
     entries: &[Listed],
     is_own_list: bool,
 ) -> Result<Option<Answer>, String> {
-    // If there are different files with the same name and version, it is unknown which one was installed.
-    let listed = if let [one] = entries { Some(one) } else { None };
+    // If there are different files with the same name and version, it is unknown which one was installed; but
+    // what nobody vouches for does not hide the one that somebody does.
+    let mut vouched = entries.iter().filter(|entry| entry.vouched.is_some());
+    let listed = match (vouched.next(), vouched.next(), entries) {
+        (Some(one), None, _) | (None, None, [one]) => Some(one),
+        _ => None,
+    };
     let answer = Answer {
         sha256: listed.map(|listed| listed.sha256),
         size: listed.map(|listed| listed.size),
@@ -112,6 +117,8 @@ pub(super) fn by_list(
             // It is likely, but not certain, that the snapshots had the file at that time.
             let is_snapshot = matches!(permanent, Permanent::Debian(_));
             return Ok(Some(Answer {
+                bulk: listed.file.bulk_place(&url),
+                vouched: listed.vouched.clone(),
                 url,
                 mirrors,
                 by_content: is_snapshot.then_some(archives::BY_SHA1),

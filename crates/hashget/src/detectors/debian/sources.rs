@@ -16,6 +16,8 @@ const MAX_BYTES: u64 = 1 << 20;
 #[derive(Debug, Default)]
 pub(super) struct Sources {
     by_prefix: BTreeMap<String, Vec<String>>,
+    /// Paths of keyrings that the sources name.
+    keyrings: Vec<String>,
 }
 
 impl Sources {
@@ -48,6 +50,15 @@ impl Sources {
         self.by_prefix.get(prefix).map_or(&[], Vec::as_slice)
     }
 
+    /// The absolute paths of the keyrings that sources name (`Signed-By`).
+    pub(super) fn into_keyrings(self) -> Vec<String> {
+        self.keyrings
+    }
+
+    fn add_keyrings<'a>(&mut self, words: impl Iterator<Item = &'a str>) {
+        self.keyrings.extend(words.filter(|word| word.starts_with('/')).map(str::to_owned));
+    }
+
     /// `deb [options] ADDRESS SUITE COMPONENT...`
     fn add_lines(&mut self, bytes: &[u8]) {
         for line in String::from_utf8_lossy(bytes).lines() {
@@ -58,7 +69,13 @@ impl Sources {
             };
             let rest = rest.trim_start();
             let rest = match rest.strip_prefix('[') {
-                Some(options) => options.split_once(']').map_or("", |(_, rest)| rest),
+                Some(options) => {
+                    let (options, rest) = options.split_once(']').unwrap_or_default();
+                    let options = options.split_whitespace();
+                    let keyrings = options.filter_map(|option| option.strip_prefix("signed-by="));
+                    self.add_keyrings(keyrings.flat_map(|paths| paths.split(',')));
+                    rest
+                }
                 None => rest,
             };
             let mut words = rest.split_whitespace();
@@ -75,6 +92,7 @@ impl Sources {
             if words("Types").all(|kind| kind != "deb") || paragraph.get("Enabled") == Some("no") {
                 continue;
             }
+            self.add_keyrings(words("Signed-By"));
             for address in words("URIs") {
                 words("Suites").for_each(|suite| self.add(address, suite));
             }

@@ -8,6 +8,10 @@ use std::io::BufRead;
 use crate::formats::{Paragraph, Paragraphs};
 use crate::model::{RelPath, escaped};
 
+/// The fields that are used. A file may end in the middle of any other one.
+const FIELDS: [&str; 6] =
+    ["Package", "Status", "Version", "Architecture", "Multi-Arch", "Conffiles"];
+
 /// A package whose files are in the tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Installed {
@@ -50,8 +54,8 @@ pub(super) fn read(reader: impl BufRead) -> std::io::Result<(Vec<Installed>, Vec
 
 /// `None` for a package without files in the tree.
 fn understand(paragraph: &Paragraph) -> Result<Option<Installed>, String> {
-    if let Some(damage) = &paragraph.damage {
-        return Err(damage.clone());
+    if let Some(damage) = paragraph.damage_of(&FIELDS) {
+        return Err(damage.to_owned());
     }
     if !has_files(paragraph.get("Status"))? {
         return Ok(None);
@@ -163,6 +167,13 @@ mod tests {
             );
         }
         assert_eq!(names(whole).0, ["a_1_all", "b_1.25_all"]);
+    }
+
+    #[test]
+    fn the_last_line_need_not_end() {
+        let text = "Package: a\nVersion: 1\nArchitecture: all\nDescription: cut of";
+        assert_eq!(names(text), (vec!["a_1_all".to_owned()], Vec::new()));
+        assert_eq!(names("Package: a\nArchitecture: all\nVersion: 1.2").1.len(), 1);
     }
 
     #[test]

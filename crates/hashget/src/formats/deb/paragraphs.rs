@@ -8,6 +8,9 @@ use std::io::{self, BufRead};
 /// Size limit of one paragraph; the rest of a larger one is discarded, and it counts as damaged.
 const MAX_BYTES: usize = 4 << 20;
 
+/// What is wrong with a paragraph whose last line has no end.
+const CUT_OFF: &str = "the file ends in the middle of it";
+
 /// One paragraph.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Paragraph {
@@ -24,6 +27,17 @@ impl Paragraph {
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         let found = self.fields.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
         Some(found.1.trim()).filter(|value| !value.is_empty())
+    }
+
+    /// What is wrong with it for a reader that uses only these fields: the end of a file can only have cut off
+    /// the last one.
+    pub(crate) fn damage_of(&self, fields: &[&str]) -> Option<&str> {
+        let damage = self.damage.as_deref()?;
+        let is_used = |(last, _): &(String, String)| {
+            fields.iter().any(|field| field.eq_ignore_ascii_case(last))
+        };
+        let is_harmless = damage == CUT_OFF && !self.fields.last().is_some_and(is_used);
+        (!is_harmless).then_some(damage)
     }
 
     fn add(&mut self, line: &[u8]) {
@@ -115,7 +129,7 @@ impl<R: BufRead> Paragraphs<R> {
             }
             paragraph.add(line);
             if !whole {
-                paragraph.damaged("the file ends in the middle of it");
+                paragraph.damaged(CUT_OFF);
             }
         }
     }
@@ -154,6 +168,15 @@ mod tests {
         let found = all(&long);
         assert!(found[0].damage.is_some());
         assert_eq!(found[1].get("B"), Some("1"));
+    }
+
+    #[test]
+    fn the_end_of_a_file_cuts_off_the_last_field_alone() {
+        let found = &all(b"Package: a\nVersion: 1.2")[0];
+        assert_eq!(found.damage_of(&["package"]), None);
+        assert_eq!(found.damage_of(&["package", "version"]), Some(CUT_OFF));
+        let twice = &all(b"A: 1\nA: 2\nB: 3")[0];
+        assert!(twice.damage_of(&["A"]).is_some_and(|damage| damage != CUT_OFF));
     }
 
     #[test]
