@@ -184,7 +184,11 @@ impl<'a> Environment<'a> {
 
     /// What detectors may use of this machine besides the tree.
     pub(crate) fn machine(&self) -> Machine {
-        Machine { archives: self.config.archives(), ..self.surroundings.machine() }
+        Machine {
+            archives: self.config.archives(),
+            public_hosts: self.config.public_hosts(),
+            ..self.surroundings.machine()
+        }
     }
 
     /// The detectors and rules with these names.

@@ -47,7 +47,7 @@ impl Detector for Cargo {
         };
         let package = place.package;
         let index = place.registry.join("index").join(&place.host);
-        let registry = Registry::open(&index)?;
+        let registry = Registry::open(machine, &index)?;
         let sha256 = registry.checksum(&package)?;
         let url = registry.url(&package, &sha256)?;
         let packed = place.registry.join("cache").join(&place.host).join(package.file_name());
