@@ -187,7 +187,11 @@ impl<'a> Environment<'a> {
 
     /// What detectors may use of this machine besides the tree.
     pub(crate) fn machine(&self) -> Machine {
-        Machine { archives: self.config.archives(), ..self.surroundings.machine() }
+        Machine {
+            archives: self.config.archives(),
+            public_hosts: self.config.public_hosts(),
+            ..self.surroundings.machine()
+        }
     }
 
     /// The detectors and rules for `tree` with these names, or, if there are none, with those of the configuration.

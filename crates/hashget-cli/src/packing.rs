@@ -109,6 +109,7 @@ pub(crate) fn pack_options<'a>(
         expires: reliance.expires.clone(),
         unasked: reliance.unasked,
         scan_cache: environment.scan_cache(),
+        machine: environment.machine(),
         index: false,
         ..default
     };

@@ -80,6 +80,8 @@ fn without_a_url_it_follows_from_the_registry() {
         "app/.npmrc",
         "@s:registry=https://two.example/\n//two.example/:_authToken=secret\n",
     );
+    // What was read of the machine is kept, so this is another run.
+    let machine = Machine { root: Some(home.path().to_owned()), ..Machine::default() };
     let (candidates, errors) = found(tree.path(), &machine);
     assert_eq!(candidates.len(), 1);
     assert!(errors[0].problem.contains("token") && !format!("{errors:?}").contains("secret"));
@@ -180,4 +182,101 @@ fn configuration_that_is_too_large_is_reported_and_ignored() {
     assert_eq!(candidates[0].url, "https://one.example/a/-/a-1.0.0.tgz");
     let [error] = &errors[..] else { panic!("{errors:?}") };
     assert!(error.path.ends_with("app/.npmrc") && error.problem.contains("too many"), "{error}");
+}
+
+#[test]
+fn packages_lie_below_workspaces_others_and_folders_with_peers() {
+    let place = tempfile::tempdir().unwrap();
+    let root = place.path();
+    let package = |folder: &str, version: &str| {
+        write(root, &format!("{folder}/package.json"), format!("{{\"version\": \"{version}\"}}"));
+    };
+    write(root, ".npmrc", "registry=https://r.example/\n");
+    package("ws/packages/app/node_modules/a", "1.0.0");
+    let entry = "\"packages/app/node_modules/a\": {\"version\": \"1.0.0\"}, \"packages/app\": {\"version\": \"0.1.0\"}";
+    write(root, "ws/package-lock.json", format!("\u{feff}{{\"packages\": {{{entry}}}}}"));
+    package("yarn/node_modules/holder/node_modules/@s/b", "2.0.0");
+    package("yarn/node_modules/holder", "1.0.0");
+    let yarn = "\"@s/b@^2.0.0\", \"@s/b@2\":\r\n  version \"2.0.0\"\r\n\r\n\"@s/b@^1.0.0\":\r\n  version \"1.0.0\"\r\n";
+    write(root, "yarn/yarn.lock", yarn);
+    package("pnpm/node_modules/.pnpm/c@3.0.0_react@18.3.1/node_modules/c", "3.0.0");
+    package("pnpm/node_modules/.pnpm/d@4.0.0/node_modules/d", "4.0.0");
+    write(
+        root,
+        "pnpm/pnpm-lock.yaml",
+        "packages:\n  /c@3.0.0(react@18.3.1):\n    resolution: {integrity: x}\n  /d/4.0.0_fzn43:\n    resolution: {integrity: x}\n",
+    );
+    let (candidates, errors) = found(root, &Machine::default());
+    assert!(errors.is_empty(), "{errors:?}");
+    let found: Vec<String> = candidates
+        .iter()
+        .map(|one| format!("{} {}", one.url, one.covers.as_ref().unwrap()))
+        .collect();
+    let expected = [
+        "https://r.example/@s/b/-/b-2.0.0.tgz yarn/node_modules/holder/node_modules/@s/b",
+        "https://r.example/a/-/a-1.0.0.tgz ws/packages/app/node_modules/a",
+        "https://r.example/c/-/c-3.0.0.tgz pnpm/node_modules/.pnpm/c@3.0.0_react@18.3.1/node_modules/c",
+        "https://r.example/d/-/d-4.0.0.tgz pnpm/node_modules/.pnpm/d@4.0.0/node_modules/d",
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn old_yarns_have_the_digest_behind_the_url() {
+    let tree = tree(&["a"]);
+    let sha1 = "0123456789abcdef0123456789abcdef01234567";
+    for (fragment, is_digest) in [(sha1, true), ("0", false)] {
+        let lock = format!(
+            "a@^1.0.0:\n  version \"1.0.0\"\n  resolved \"https://r.example/a-1.0.0.tgz#{fragment}\"\n"
+        );
+        write(tree.path(), "app/yarn.lock", lock);
+        let (candidates, _) = found(tree.path(), &Machine::default());
+        let expected = is_digest.then(|| format!("sha1:{sha1}"));
+        assert_eq!(candidates[0].checksum.as_ref().map(ToString::to_string), expected);
+    }
+}
+
+#[test]
+fn version_managers_have_an_npm_each() {
+    for folder in [
+        ".nvm/versions/node/v22.0.0",
+        ".volta/tools/image/node/22.0.0",
+        ".asdf/installs/nodejs/22.0.0",
+    ] {
+        let tree = tree(&["a"]);
+        write(tree.path(), "app/package-lock.json", lock("a", ""));
+        let file =
+            "lib/node_modules/npm/node_modules/@npmcli/config/lib/definitions/definitions.js";
+        write(
+            tree.path(),
+            &format!("{folder}/{file}"),
+            "new Definition('registry', { default: 'https://own.example/',",
+        );
+        assert_eq!(
+            urls(tree.path(), &Machine::default()),
+            ["https://own.example/a/-/a-1.0.0.tgz"],
+            "{folder}"
+        );
+    }
+}
+
+#[test]
+fn the_caches_of_those_whose_homes_are_packed_are_used() {
+    let tree = tempfile::tempdir().unwrap();
+    let mut hasher = Algorithm::Sha512.hasher();
+    hasher.update(b"tarball");
+    let checksum = hasher.finish();
+    let integrity = base64::engine::general_purpose::STANDARD.encode(checksum.as_bytes());
+    write(tree.path(), "u/app/node_modules/a/package.json", "{}");
+    let more = format!(
+        r#", "resolved": "https://r.example/a-1.0.0.tgz", "integrity": "sha512-{integrity}""#
+    );
+    write(tree.path(), "u/app/package-lock.json", lock("a", &more));
+    let hex = checksum.to_string().replace("sha512:", "");
+    let cached =
+        format!("u/.npm/_cacache/content-v2/sha512/{}/{}/{}", &hex[..2], &hex[2..4], &hex[4..]);
+    write(tree.path(), &cached, "tarball");
+    let (candidates, _) = found(tree.path(), &Machine::default());
+    let expected = tree.path().canonicalize().unwrap().join(cached);
+    assert_eq!(candidates[0].local_file.as_ref(), Some(&expected));
 }

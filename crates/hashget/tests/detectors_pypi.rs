@@ -195,11 +195,7 @@ fn lock_files_tell_it_without_a_question() {
 fn what_cannot_be_understood_is_told_and_harms_nothing() {
     let machine = variables(&[("PIP_INDEX_URL", "https://one.example/simple")]);
     for (file, content) in [
-        (format!("{INFO}/WHEEL"), &b""[..]),
-        (format!("{INFO}/WHEEL"), b"Tag: py3-no"),
-        (format!("{INFO}/WHEEL"), b"\xff\xfe\x00"),
-        (format!("{INFO}/WHEEL"), b"Tag: ../..-x-y\n"),
-        (format!("{INFO}/direct_url.json"), b"{\"url\": "),
+        (format!("{INFO}/direct_url.json"), &b"{\"url\": "[..]),
         (format!("{INFO}/direct_url.json"), b"{\"url\": \"ftp://x/y.whl\", \"archive_info\": {}}"),
         (format!("{SITE}/x y-1.0.dist-info/WHEEL"), WHEEL.as_bytes()),
         (format!("{SITE}/nothing.dist-info/WHEEL"), WHEEL.as_bytes()),
@@ -223,6 +219,29 @@ fn what_cannot_be_understood_is_told_and_harms_nothing() {
         }
         assert!(found(tree.path(), &machine).0.is_empty());
     }
+}
+
+#[test]
+fn a_wheel_with_missing_or_broken_tags_is_still_known_by_name_and_version() {
+    let machine = variables(&[("PIP_INDEX_URL", "https://one.example/simple")]);
+    let list =
+        |letter: &str| (0..250).map(|n| format!("{letter}{n}")).collect::<Vec<_>>().join(".");
+    let bomb = format!("Tag: {}-{}-{}\n", list("a"), list("b"), list("c"));
+    for content in [&b""[..], b"Tag: py3-no", b"\xff\xfe\x00", b"Tag: ../..-x-y\n", bomb.as_bytes()]
+    {
+        let tree = installed();
+        write(tree.path(), &format!("{INFO}/WHEEL"), content);
+        let (candidates, errors) = found(tree.path(), &machine);
+        assert!(errors.is_empty(), "{errors:?}");
+        let name = candidates[0].signature.as_ref().unwrap().to_string();
+        assert!(name.starts_with("pypi:a-b-1.0-unknown-cp311@"), "{name}");
+    }
+    let tree = installed();
+    fs_err::remove_file(tree.path().join(INFO).join("WHEEL")).unwrap();
+    write(tree.path(), &format!("{INFO}/METADATA"), "Name: A_b\nVersion: 1.0\n");
+    assert!(found(tree.path(), &machine).0.is_empty(), "nothing lists its files");
+    write(tree.path(), &format!("{INFO}/RECORD"), "");
+    assert_eq!(found(tree.path(), &machine).0.len(), 1);
 }
 
 /// A wheel, as installed below `tree` and as an index on loopback has it.
@@ -325,7 +344,8 @@ impl Stage {
             (record.sha256, record.size),
             (Digest::of(&self.wheel), self.wheel.len() as u64)
         );
-        assert_eq!(record.signatures[0].to_string(), "pypi:a-b-1.0-py3-none-any");
+        let name = format!("pypi:a-b-1.0-py3-none-any@{}", self.origin.url("/simple"));
+        assert_eq!(record.signatures[0].to_string(), name);
         let members = self.hashdb.members(id).unwrap();
         let mut paths: Vec<String> = members.iter().map(|member| member.path.to_string()).collect();
         paths.sort();
@@ -350,12 +370,11 @@ fn each_evidence_gives_what_it_promises() {
         assert!(accept.ends_with("text/html;q=0.01"), "{accept}");
         assert_eq!(asked.range, None);
         let unchanged = ["A_b-1.0.data/data/share/doc", "a_b/noise.bin", "a_b/one.py"];
-        assert_eq!(stage.known(), (Evidence::Local, unchanged.map(str::to_owned).to_vec()));
-        // An index that tells no size costs one byte.
-        assert_eq!(stage.fetched(), u64::from(!json));
-        assert_eq!(stage.index(Evidence::Declared).new, 1);
+        // The list on this machine proves nothing, so that of the wheel is read.
         assert_eq!(stage.known(), (Evidence::Declared, unchanged.map(str::to_owned).to_vec()));
-        let tail = stage.fetched() - u64::from(!json) * 2;
+        assert_eq!(stage.index(Evidence::Declared).known, 1);
+        // An index that tells no size costs one byte.
+        let tail = stage.fetched() - u64::from(!json);
         assert!(tail * 4 < stage.wheel.len() as u64, "{tail} of {}", stage.wheel.len());
         assert_eq!(stage.index(Evidence::Downloaded).new, 1);
         let (evidence, members) = stage.known();
@@ -365,18 +384,117 @@ fn each_evidence_gives_what_it_promises() {
 }
 
 #[test]
-fn lock_files_and_configuration_that_are_too_large_are_reported_and_ignored() {
+fn a_lock_file_that_is_too_large_is_reported_and_ignored() {
     let tree = installed();
     write(tree.path(), "etc/pip.conf", "[global]\nindex-url = https://one.example/simple\n");
-    for (file, bytes) in [("uv.lock", 33 << 20), ("venv/pip.conf", 5 << 20)] {
-        write(tree.path(), file, "");
-        let file = fs_err::OpenOptions::new().write(true).open(tree.path().join(file)).unwrap();
-        file.set_len(bytes).unwrap();
-    }
+    write(tree.path(), "uv.lock", "");
+    too_large(tree.path(), "uv.lock", 33 << 20);
     assert_eq!(pages(tree.path(), &Machine::default()), ["https://one.example/simple/a-b/"]);
     let (_, errors) = found(tree.path(), &Machine::default());
-    let reported = |name: &str| {
-        errors.iter().any(|error| error.path.ends_with(name) && error.problem.contains("too many"))
+    let [error] = &errors[..] else { panic!("{errors:?}") };
+    assert!(error.path.ends_with("uv.lock") && error.problem.contains("too many"), "{error}");
+}
+
+fn too_large(root: &Path, file: &str, bytes: u64) {
+    let file = fs_err::OpenOptions::new().write(true).open(root.join(file)).unwrap();
+    file.set_len(bytes).unwrap();
+}
+
+#[test]
+fn no_index_is_told_names_that_may_be_private() {
+    let login = "https://user:secret@two.example/simple";
+    for (file, content) in [
+        ("venv/pip.conf", "[global]\nno-index = true\nfind-links = /srv/wheels\n".to_owned()),
+        ("venv/pip.conf", "[install]\nNO_INDEX: Yes\n".to_owned()),
+        ("venv/pip.conf", format!("[global]\nextra-index-url = {login}\n")),
+        (
+            "venv/pip.conf",
+            "[global]\nextra-index-url = https://user@two.example/simple\n".to_owned(),
+        ),
+        ("uv.toml", "no-index = true\n".to_owned()),
+        ("uv.toml", format!("a = {}", "[".repeat(200_000))),
+        ("pyproject.toml", "[tool.uv.pip]\nno-index = true\n".to_owned()),
+        ("pyproject.toml", format!("[[tool.uv.index]]\nurl = \"{login}\"\n")),
+        ("requirements.txt", "--no-index\n".to_owned()),
+        (".netrc", "machine one.example\n  login user\n  password secret\n".to_owned()),
+    ] {
+        let tree = installed();
+        write(tree.path(), "etc/pip.conf", "[global]\nindex-url = https://one.example/simple\n");
+        write(
+            tree.path(),
+            &format!("{SITE}/pip/_internal/models/index.py"),
+            "PyPI = PackageIndex(\"https://default.example/\")\n",
+        );
+        write(tree.path(), file, &content);
+        let (candidates, errors) = found(tree.path(), &Machine::default());
+        assert!(candidates.is_empty(), "{file}: {content:.60}: {candidates:?}");
+        assert!(!errors.is_empty() && !format!("{errors:?}").contains("secret"), "{errors:?}");
+    }
+    // A file that cannot be read may say so, too.
+    let tree = installed();
+    write(tree.path(), "etc/pip.conf", "[global]\nindex-url = https://one.example/simple\n");
+    write(tree.path(), "venv/pip.conf", "");
+    too_large(tree.path(), "venv/pip.conf", 5 << 20);
+    assert!(pages(tree.path(), &Machine::default()).is_empty());
+}
+
+#[test]
+fn an_explicit_index_is_asked_only_for_what_is_assigned_to_it() {
+    let index = |name: &str, more: &str| {
+        format!(
+            "[[tool.uv.index]]\nname = \"{name}\"\nurl = \"https://{name}.example/simple\"\n{more}\n"
+        )
     };
-    assert!(errors.len() == 2 && reported("uv.lock") && reported("pip.conf"), "{errors:?}");
+    let indexes = index("special", "explicit = true") + &index("usual", "default = true");
+    for (more, expected) in [
+        ("", "https://usual.example/simple/a-b/"),
+        (
+            "[tool.uv.sources]\nA_b = { index = \"special\" }\n",
+            "https://special.example/simple/a-b/",
+        ),
+        (
+            "[tool.uv.sources]\nother = { index = \"special\" }\n",
+            "https://usual.example/simple/a-b/",
+        ),
+    ] {
+        let tree = installed();
+        write(tree.path(), "pyproject.toml", indexes.clone() + more);
+        assert_eq!(pages(tree.path(), &Machine::default()), [expected], "{more}");
+    }
+}
+
+#[test]
+fn a_wheel_is_bound_to_the_index_that_gave_it() {
+    let name = |tree: &tempfile::TempDir, machine: &Machine| {
+        found(tree.path(), machine).0[0].signature.as_ref().unwrap().to_string()
+    };
+    let built_in = installed();
+    write(
+        built_in.path(),
+        &format!("{SITE}/pip/_internal/models/index.py"),
+        "PyPI = PackageIndex(\"https://default.example/\")\n",
+    );
+    assert_eq!(name(&built_in, &Machine::default()), "pypi:a-b-1.0-py3-none-any");
+    let machines = ["https://one.example/simple", "https://two.example/simple"]
+        .map(|index| variables(&[("PIP_INDEX_URL", index)]));
+    let [one, two] = machines.map(|machine| name(&built_in, &machine));
+    assert!(one != two && !one.ends_with("any") && !two.ends_with("any"), "{one} {two}");
+}
+
+#[test]
+fn files_of_the_machine_that_a_tree_names_are_not_read() {
+    let machine = variables(&[("PIP_INDEX_URL", "https://one.example/simple")]);
+    let elsewhere = tempfile::tempdir().unwrap();
+    write(elsewhere.path(), "A_b-1.0-py3-none-any.whl", "wheel");
+    let outside = elsewhere.path().join("A_b-1.0-py3-none-any.whl");
+    for (named, is_used) in [(outside.as_path(), false), (Path::new("/proc/kmsg"), false)] {
+        let tree = installed();
+        let url = format!(r#"{{"url": "file://{}", "archive_info": {{}}}}"#, named.display());
+        write(tree.path(), &format!("{INFO}/direct_url.json"), &url);
+        let (candidates, _) = found(tree.path(), &machine);
+        assert_eq!(candidates[0].local_file.is_some(), is_used, "{url}");
+        let homes = vec![elsewhere.path().to_owned()];
+        let (candidates, _) = found(tree.path(), &Machine { homes, ..machine.clone() });
+        assert_eq!(candidates[0].local_file.is_some(), named == outside, "{url}");
+    }
 }

@@ -166,7 +166,6 @@ impl Pack {
             },
             manifest_version: self.manifest.version(),
             detectors: environment.detectors(&self.detect, &self.tree)?,
-            machine: environment.machine(),
             index: !self.no_index,
             scan_cache: options.scan_cache.clone().filter(|_| !self.no_scan_cache),
             ..options

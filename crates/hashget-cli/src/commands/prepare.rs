@@ -83,7 +83,6 @@ impl Prepare {
         };
         let options = PackOptions {
             detectors: environment.detectors(&self.detect, &self.tree)?,
-            machine: environment.machine(),
             index: !self.no_index,
             ..pack_options(environment, &self.selection, &self.reliance)?
         };

@@ -28,8 +28,8 @@ pub struct Candidate {
     pub signature: Option<Signature>,
     /// The project named by a hint.
     pub project: Option<String>,
-    /// The package itself, if it is on this machine. Used only if `sha256` or `checksum` is known and matches
-    /// its bytes; otherwise the package is fetched.
+    /// The package itself, if it is on this machine. Used only if it is a regular file on a disk, `sha256` or `checksum`
+    /// is known and matches its bytes; otherwise the package is fetched.
     pub local_file: Option<PathBuf>,
     /// The entry that led to it.
     pub found_at: RelPath,
@@ -42,6 +42,9 @@ pub struct Candidate {
     /// A client that runs for root or for whoever runs this program wrote what led to it; set by the caller of the
     /// detectors.
     pub by_client: bool,
+    /// The folder that has its files, if that is not the parent of `found_at`. If all files in both are known already, the
+    /// package is not worth indexing.
+    pub covers: Option<RelPath>,
     /// The detector that found it first; set by the caller of the detectors, not by the detectors.
     pub found_by: String,
     /// Servers that have the same bytes now, but not permanently. They are tried before `url`, and only if
@@ -85,7 +88,7 @@ impl Candidate {
             local_file: self
                 .local_file
                 .clone()
-                .or_else(|| local_files.find(|file| small_files::is_file(file))),
+                .or_else(|| local_files.find(|file| small_files::is_on_disk(file))),
             mirrors: answer.mirrors,
             also: answer.also,
             by_content: answer.by_content,

@@ -49,7 +49,7 @@ impl Detector for Cargo {
         };
         let package = place.package;
         let index = place.registry.join("index").join(&place.host);
-        let registry = Registry::open(&index)?;
+        let registry = Registry::open(machine, &index)?;
         let sha256 = registry.checksum(&package)?;
         let index = Index { registry: &registry, folder: &place.registry, host: &place.host };
         let url = index.url(machine, (&package, &sha256), note)?;

@@ -8,26 +8,50 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::{Candidate, DetectError, Detector, FileList, Listed, Machine, public_url, small_files};
+use super::json::Scalar;
+use super::{
+    Candidate, DetectError, Detector, FileList, Listed, Machine, permanent_url, small_files,
+};
 use crate::model::{Checksum, Digest, RelPath, Signature};
 
 /// Recognises `conda-meta/NAME-VERSION-BUILD.json`.
 pub(super) struct Conda;
 
 /// Size limit of a record; a larger file is an error.
-const MAX_BYTES: u64 = 256 << 20;
+const MAX_BYTES: u64 = 64 << 20;
 
-/// The fields of a record that are used here.
+/// How packages end.
+const ENDINGS: [&str; 2] = [".conda", ".tar.bz2"];
+
+/// The fields of a record that are used here. Clients write some of them empty, as null, or not at all.
 #[derive(Deserialize)]
 struct Record {
-    url: Option<String>,
-    sha256: Option<Digest>,
-    md5: Option<String>,
-    size: Option<u64>,
-    #[serde(rename = "fn")]
-    file_name: Option<String>,
-    package_tarball_full_path: Option<PathBuf>,
-    noarch: Option<serde_json::Value>,
+    #[serde(default)]
+    url: Scalar,
+    #[serde(default)]
+    sha256: Scalar,
+    #[serde(default)]
+    md5: Scalar,
+    #[serde(default)]
+    size: Scalar,
+    #[serde(default, rename = "fn")]
+    file_name: Scalar,
+    #[serde(default)]
+    package_tarball_full_path: Scalar,
+    #[serde(default)]
+    noarch: Scalar,
+}
+
+impl Record {
+    /// The name of the package's file: that in the record, if it is one, otherwise the last part of its URL.
+    fn file_name(&self, url: &str) -> Option<String> {
+        let is_file = |name: &&str| {
+            !name.contains('/')
+                && ENDINGS.iter().any(|end| name.len() > end.len() && name.ends_with(end))
+        };
+        let of_url = url.rsplit('/').next();
+        self.file_name.text().filter(is_file).or(of_url.filter(is_file)).map(str::to_owned)
+    }
 }
 
 /// The record with its list of files.
@@ -48,8 +72,14 @@ struct Paths {
 struct Installed {
     #[serde(rename = "_path")]
     path: String,
-    sha256: Option<Digest>,
-    prefix_placeholder: Option<String>,
+    #[serde(default)]
+    path_type: Scalar,
+    #[serde(default)]
+    sha256: Scalar,
+    #[serde(default)]
+    sha256_in_prefix: Scalar,
+    #[serde(default)]
+    prefix_placeholder: Scalar,
 }
 
 impl Detector for Conda {
@@ -65,7 +95,7 @@ impl Detector for Conda {
 
     fn detect(
         &self,
-        _machine: &Machine,
+        machine: &Machine,
         root: &Path,
         path: &RelPath,
         _note: &mut dyn FnMut(DetectError),
@@ -75,38 +105,46 @@ impl Detector for Conda {
         let Some(bytes) = small_files::read_whole(&file, MAX_BYTES)? else { return Ok(Vec::new()) };
         let record: Record = serde_json::from_slice(&bytes)
             .map_err(|error| wrong(format!("it is no record of a package: {error}")))?;
-        let (Some(url), Some(file_name)) = (&record.url, &record.file_name) else {
-            return Ok(Vec::new());
-        };
+        let Some(url) = record.url.text() else { return Ok(Vec::new()) };
         // Channels that need a login have a token in the path; packages that were built here have a file URL.
         if url.contains("/t/") || url.starts_with("file:") {
             return Ok(Vec::new());
         }
-        let url = public_url(url).map_err(|error| wrong(format!("bad \"url\": {error}")))?;
-        let checksum = record.md5.as_deref().and_then(|md5| format!("md5:{md5}").parse().ok());
+        let url = permanent_url(url).map_err(|error| wrong(format!("bad \"url\": {error}")))?;
+        let Some(file_name) = record.file_name(&url) else { return Ok(Vec::new()) };
+        let sha256 = digest(&record.sha256);
+        let md5 = || format!("md5:{}", record.md5.text()?.to_ascii_lowercase()).parse().ok();
         let prefix = file.ancestors().nth(2).unwrap_or(root);
         let list = Files {
             record: file.clone(),
             prefix: prefix.to_owned(),
             is_zip: file_name.ends_with(".conda"),
-            is_python: record.noarch.as_ref().is_some_and(|noarch| noarch == "python"),
+            is_python: record.noarch.text() == Some("python"),
         };
         // The packages are in the base environment; other environments are in its `envs`.
         let bases = [Some(prefix), prefix.ancestors().nth(2)].into_iter().flatten();
-        let cached = bases.map(|base| base.join("pkgs").join(file_name));
-        let mut cached = record.package_tarball_full_path.clone().into_iter().chain(cached);
+        let mut cached = bases.map(|base| base.join("pkgs").join(&file_name));
+        let named = record.package_tarball_full_path.text().map(Path::new);
+        let named = named.and_then(|named| small_files::named_file(machine, root, named));
+        let parent = path.parent().unwrap_or_default();
         Ok(vec![Candidate {
             url,
-            checksum: if record.sha256.is_none() { checksum } else { None },
-            sha256: record.sha256,
-            size: record.size.filter(|size| *size > 0),
-            signature: Some(Signature { kind: "conda".to_owned(), value: file_name.clone() }),
-            local_file: cached.find(|cached| small_files::is_file(cached)),
+            checksum: if sha256.is_none() { md5() } else { None },
+            sha256,
+            size: record.size.number(),
+            local_file: named.or_else(|| cached.find(|cached| small_files::is_on_disk(cached))),
+            signature: Some(Signature { kind: "conda".to_owned(), value: file_name }),
             found_at: path.clone(),
+            covers: Some(parent.parent().unwrap_or_default()),
             lists: vec![Arc::new(list)],
             ..Candidate::default()
         }])
     }
+}
+
+/// The digest in a field; clients write an empty text if they do not know it, and some write capital letters.
+fn digest(field: &Scalar) -> Option<Digest> {
+    field.text()?.to_ascii_lowercase().parse().ok()
 }
 
 /// A record's digests of the files as they were packed.
@@ -133,29 +171,36 @@ impl FileList for Files {
         let Some(bytes) = bytes else { return Ok(None) };
         let record: WithFiles =
             serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
-        // Files into which the prefix was written differ from those in the package.
-        let files = record.paths_data.paths.iter().filter(|file| file.prefix_placeholder.is_none());
-        Ok(Some(files.filter_map(|file| self.listed(file)).collect()))
+        Ok(Some(record.paths_data.paths.iter().filter_map(|file| self.listed(file)).collect()))
     }
 }
 
 impl Files {
+    /// `None` if the package does not have this file with these bytes: links have the digest of the file that they lead
+    /// to, compiled files and entry points are made by the client, and the prefix is written into some files.
     fn listed(&self, file: &Installed) -> Option<Listed> {
-        let checksum = Checksum::from(file.sha256?);
+        let is_as_packed = file.prefix_placeholder == Scalar::Nothing
+            && matches!(file.path_type.text(), None | Some("hardlink"))
+            && file.sha256_in_prefix.text().is_none_or(|here| Some(here) == file.sha256.text());
+        let checksum = Checksum::from(digest(&file.sha256).filter(|_| is_as_packed)?);
         let path = RelPath::new(file.path.as_bytes()).ok()?;
-        let packed = if self.is_python { as_packed(&file.path) } else { file.path.as_str() };
+        let packed = if self.is_python { as_packed(&file.path)? } else { file.path.clone() };
         let member = format!("{}{packed}", if self.is_zip { "pkg/" } else { "" });
         Some(Listed { member: RelPath::new(member).ok()?, path, checksum })
     }
 }
 
-/// Pure Python packages are packed without the interpreter's folder, which is only known here.
-fn as_packed(path: &str) -> &str {
+/// Pure Python packages are packed without the interpreter's folder, which is only known here, and with their scripts in
+/// a folder of their own. `None` for a path of another kind, of which it is not known how it was packed.
+fn as_packed(path: &str) -> Option<String> {
     let is_version = |name: &str| name.starts_with("python");
     match path.split('/').collect::<Vec<_>>()[..] {
         ["lib", version, "site-packages", ..] if is_version(version) => {
-            &path["lib/".len() + version.len() + 1..]
+            Some(path["lib/".len() + version.len() + 1..].to_owned())
         }
-        _ => path,
+        ["bin", ref rest @ ..] if !rest.is_empty() => {
+            Some(format!("python-scripts/{}", rest.join("/")))
+        }
+        _ => None,
     }
 }

@@ -1,13 +1,13 @@
 //! Downloaded packages that were kept: in a browser's download folder, or as saved installers.
 //!
 //! Invariant: a candidate's URL was stored by the program that downloaded the file, or by its publisher
-//! beside the file; a URL with a query is ignored, since it may contain a token or expire.
+//! beside the file; a URL that is secret, expires or moves is ignored.
 
 use std::ffi::OsString;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use super::{Candidate, DetectError, Detector, Machine, public_url, small_files};
+use super::{Candidate, DetectError, Detector, Machine, permanent_url, small_files};
 use crate::formats::FORMATS;
 use crate::model::{Digest, RelPath};
 
@@ -128,7 +128,7 @@ fn origin(file: &Path) -> Option<String> {
 
 /// `text` as the URL of a package, if it can be permanent.
 fn permanent(text: &str) -> Option<String> {
-    public_url(text.trim_end_matches('\0')).ok().filter(|url| !url.contains('?'))
+    permanent_url(text.trim_end_matches('\0')).ok()
 }
 
 /// The publisher's data about the file in a metalink beside it, and the metalink's extension.

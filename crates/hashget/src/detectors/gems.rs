@@ -6,7 +6,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Answer, Candidate, DetectError, Detector, Machine, Question, public_url, small_files};
+use super::json::without_mark;
+use super::{
+    Answer, Candidate, DetectError, Detector, Machine, Question, below, public_url, small_files,
+    yaml,
+};
 use crate::model::{Digest, Keeping, Origin, RelPath, Signature};
 
 /// Recognises `specifications/NAME-VERSION.gemspec`.
@@ -16,6 +20,8 @@ pub(super) struct Gems;
 const HEAD_BYTES: u64 = 1024;
 /// Size limit of a configuration file; a larger file is an error.
 const MAX_BYTES: u64 = 1 << 20;
+/// Size limit of a lock file; a larger file is an error.
+const MAX_LOCK: u64 = 16 << 20;
 
 impl Detector for Gems {
     fn name(&self) -> &str {
@@ -48,7 +54,7 @@ impl Detector for Gems {
         if entry.file_stem().and_then(|name| name.to_str()) != Some(&gem.full_name()) {
             return Ok(Vec::new());
         }
-        let sources = sources(machine, home)?;
+        let sources = sources(machine, home, &gem)?;
         let pages: Vec<String> =
             sources.iter().map(|source| format!("{source}/info/{}", gem.name)).collect();
         let Some(first) = pages.first() else {
@@ -66,6 +72,7 @@ impl Detector for Gems {
             signature: Some(Signature { kind: "gem".to_owned(), value: gem.full_name() }),
             local_file: small_files::is_file(&cached).then_some(cached),
             found_at: path.clone(),
+            covers: below(&root, &home.join("gems").join(gem.full_name())),
             question: Some(Arc::new(Versions { pages, gem })),
             ..Candidate::default()
         }])
@@ -103,14 +110,23 @@ impl Gem {
     }
 }
 
-/// The public sources used by `gem`, for gems installed in `home`.
-fn sources(machine: &Machine, home: &Path) -> Result<Vec<String>, DetectError> {
-    let mut files = machine
-        .files_for(&home.join("specifications"), &[".gemrc", ".config/gem/gemrc", "etc/gemrc"]);
+/// The public sources from which a gem installed in `home` can be: those that a lock file of Bundler names for it,
+/// otherwise those of `gem`'s configuration, otherwise RubyGems' own.
+fn sources(machine: &Machine, home: &Path, gem: &Gem) -> Result<Vec<String>, DetectError> {
+    let specifications = home.join("specifications");
+    for file in machine.files_for(&specifications, &["Gemfile.lock", "gems.locked"]) {
+        let Some(bytes) = small_files::read_whole(&file, MAX_LOCK)? else { continue };
+        let found = in_lock_file(&String::from_utf8_lossy(without_mark(&bytes)), gem);
+        if !found.is_empty() {
+            return Ok(found);
+        }
+    }
+    let mut files =
+        machine.files_for(&specifications, &[".gemrc", ".config/gem/gemrc", "etc/gemrc"]);
     files.extend(defaults(machine, home));
     for file in files {
         let Some(bytes) = small_files::read_whole(&file, MAX_BYTES)? else { continue };
-        let text = String::from_utf8_lossy(&bytes);
+        let text = String::from_utf8_lossy(without_mark(&bytes));
         let found = if file.extension().is_some_and(|end| end == "rb") {
             in_defaults(&text)
         } else {
@@ -123,12 +139,34 @@ fn sources(machine: &Machine, home: &Path) -> Result<Vec<String>, DetectError> {
     Ok(Vec::new())
 }
 
-/// The list `:sources:` of a .gemrc.
+/// The list `:sources:` of a .gemrc. What stands before an error in it counts.
 fn in_gemrc(text: &str) -> Vec<String> {
-    let is_sources = |line: &&str| matches!(line.trim(), ":sources:" | "sources:");
-    let lines = text.lines().skip_while(|line| !is_sources(line)).skip(1);
-    let entries = lines.map_while(|line| line.trim().strip_prefix("- "));
-    entries.filter_map(|entry| base(entry.trim_matches(['"', '\'', ' ']))).collect()
+    let mut found = Vec::new();
+    let _ = yaml::read_with_lists(text, &mut |keys, value| {
+        if let ([":sources" | "sources", yaml::ITEM], Some(url)) = (keys, value) {
+            found.extend(base(url));
+        }
+    });
+    found
+}
+
+/// The addresses of the block in which a lock file of Bundler has the gem: `GEM`, lines `  remote: URL`, and below
+/// `  specs:` lines `    NAME (VERSION)`.
+fn in_lock_file(text: &str, gem: &Gem) -> Vec<String> {
+    let wanted = format!("{} ({})", gem.name, gem.version);
+    let mut remotes: Vec<String> = Vec::new();
+    let mut is_gems = false;
+    for line in text.lines() {
+        if !line.starts_with(' ') && !line.trim().is_empty() {
+            is_gems = line.trim() == "GEM";
+            remotes.clear();
+        } else if let Some(url) = line.trim().strip_prefix("remote:").filter(|_| is_gems) {
+            remotes.extend(base(url.trim()));
+        } else if is_gems && line.trim() == wanted {
+            return remotes;
+        }
+    }
+    Vec::new()
 }
 
 /// `@default_sources ||= %w[URL]` of RubyGems' own defaults.

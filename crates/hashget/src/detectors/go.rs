@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::{Answer, Candidate, DetectError, Detector, Machine, Question, public_url, small_files};
+use super::{
+    Answer, Candidate, DetectError, Detector, Machine, Question, below, public_url, small_files,
+};
 use crate::model::{Keeping, Origin, RelPath, Signature};
 
 /// Recognises `cache/download/MODULE/@v/VERSION.ziphash`, which exists once a module was downloaded
@@ -54,6 +56,10 @@ impl Detector for Go {
         if settings.is_private(&module.name) {
             return Ok(Vec::new());
         }
+        // The files of the module lie beside `cache`, in a folder of its name and version.
+        let unpacked = module.cache.ancestors().nth(2).unwrap_or(&module.cache);
+        let unpacked = unpacked.join(format!("{}@{}", module.escaped, module.version));
+        let covers = below(&root, &unpacked);
         let page =
             |proxy: &String| format!("{proxy}/{}/@v/{}.info", module.escaped, module.version);
         let pages: Vec<String> = settings.proxies.iter().map(page).collect();
@@ -65,6 +71,7 @@ impl Detector for Go {
             keeping: Keeping::Withdrawable,
             signature: Some(Signature { kind: "go".to_owned(), value }),
             found_at: path.clone(),
+            covers,
             question: Some(Arc::new(Info { pages, version: module.version })),
             ..Candidate::default()
         }])

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::maven::repositories::Repositories;
 use super::maven::{Sha1Beside, size_of};
-use super::{Candidate, DetectError, Detector, Machine, public_url, small_files};
+use super::{Candidate, DetectError, Detector, Machine, PrivateHosts, public_url, small_files};
 use crate::model::{Checksum, Keeping, Origin, RelPath, Signature};
 
 /// Recognises `files-2.1/GROUP/NAME/VERSION/SHA1/FILE`.
@@ -53,9 +53,12 @@ impl Detector for Gradle {
         }
         let place = format!("{}/{name}/{version}/{file}", group.replace('.', "/"));
         let home = entry.ancestors().nth(8).unwrap_or(&root);
+        // Each of the repositories may have the package; it is recognised by its digest.
+        let hosts = PrivateHosts::near(machine, &entry);
         let pages = repositories(machine, &entry, home, note)?
             .iter()
             .filter_map(|base| public_url(&format!("{base}/{place}.sha1")).ok())
+            .filter(|page| hosts.reason(page).is_none())
             .collect::<Vec<_>>();
         let Some(first) = pages.first() else {
             let problem = "nothing says which repositories these packages are from: expected one in \

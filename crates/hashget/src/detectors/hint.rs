@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{Candidate, DetectError, Detector, Machine, public_url, small_files};
+use super::{Candidate, DetectError, Detector, Machine, permanent_url, small_files};
 use crate::model::{Digest, RelPath};
 
 /// Recognises `hashget-hint.json` and `.hashget-hint.json`.
@@ -61,7 +61,7 @@ impl Detector for Hint {
                     .to_owned(),
             )
         })?;
-        let url = public_url(&url).map_err(|error| wrong(format!("bad \"url\": {error}")))?;
+        let url = permanent_url(&url).map_err(|error| wrong(format!("bad \"url\": {error}")))?;
         Ok(vec![Candidate {
             url,
             sha256: hint.sha256,

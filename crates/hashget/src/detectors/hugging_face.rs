@@ -9,7 +9,11 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::{Answer, Candidate, DetectError, Detector, Machine, Question, public_url, small_files};
+use super::json::Scalar;
+use super::{
+    Answer, Candidate, DetectError, Detector, Machine, Question, below, page_url, public_url,
+    small_files,
+};
 use crate::model::{Digest, Keeping, Origin, RelPath, Signature};
 
 /// Recognises `KIND--ORG--NAME/snapshots/COMMIT/...`.
@@ -17,6 +21,8 @@ pub(super) struct HuggingFace;
 
 /// Size limit of the client's source file; a larger file is an error.
 const MAX_BYTES: u64 = 1 << 20;
+/// Requests for smaller files would cost more than archiving them.
+const LEAST_BYTES: u64 = 4096;
 /// Possible folders of Python packages, relative to a root, a home folder or an environment.
 const PACKAGES: [&str; 5] =
     ["usr/lib/python3/dist-packages", "usr/local/lib", "usr/lib", ".local/lib", "lib"];
@@ -48,42 +54,66 @@ impl Detector for HuggingFace {
         let root = machine.real_path(root)?;
         let entry = path.below(&root);
         let Some(place) = Place::of(entry.as_os_str().as_bytes()) else { return Ok(Vec::new()) };
-        // Large files are stored under their SHA-256, and each snapshot links to them.
-        let Ok(target) = fs_err::read_link(&entry) else { return Ok(Vec::new()) };
-        let name = target.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let Ok(sha256) = name.parse::<Digest>() else { return Ok(Vec::new()) };
-        let blob = PathBuf::from(&place.top).join("blobs").join(name);
-        let size = fs_err::symlink_metadata(&blob).ok().filter(std::fs::Metadata::is_file);
-        let Some(size) = size.map(|metadata| metadata.len()) else { return Ok(Vec::new()) };
+        let Some(stored) = Stored::of(&entry, &place) else { return Ok(Vec::new()) };
         let hub = hub(machine, &entry)?;
-        let url = |text: String| public_url(&text).map_err(|error| DetectError::new(&entry, error));
+        let wrong = |error| DetectError::new(&entry, error);
         let Place { kind, repository, commit, file, .. } = &place;
-        let page = url(format!("{hub}/api/{kind}/{repository}/revision/{commit}?blobs=true"))?;
+        let page = page_url(&format!("{hub}/api/{kind}/{repository}/revision/{commit}?blobs=true"))
+            .map_err(wrong)?;
         let shown = if kind == "models" { String::new() } else { format!("{kind}/") };
-        let answer = url(format!("{hub}/{shown}{repository}/resolve/{commit}/{}", encoded(file)))?;
+        let answer =
+            public_url(&format!("{hub}/{shown}{repository}/resolve/{commit}/{}", encoded(file)))
+                .map_err(wrong)?;
         let value = format!("{shown}{repository}@{commit}/{file}");
         Ok(vec![Candidate {
             url: page.clone(),
             origin: Origin::Client,
             keeping: Keeping::Withdrawable,
-            sha256: Some(sha256),
-            size: Some(size),
+            sha256: stored.sha256,
+            size: Some(stored.size),
             signature: Some(Signature { kind: "huggingface".to_owned(), value }),
-            local_file: Some(blob),
+            covers: stored.file.parent().and_then(|folder| below(&root, folder)),
+            local_file: Some(stored.file),
             found_at: path.clone(),
             question: Some(Arc::new(Revision {
                 pages: vec![page],
                 file: file.clone(),
                 answer: Answer {
                     url: answer,
-                    sha256: Some(sha256),
-                    size: Some(size),
-                    checksum: None,
+                    sha256: stored.sha256,
+                    size: Some(stored.size),
                     ..Answer::default()
                 },
             })),
             ..Candidate::default()
         }])
+    }
+}
+
+/// A large file in the cache.
+struct Stored {
+    file: PathBuf,
+    size: u64,
+    /// `None` in a cache without links: the hub has the digest.
+    sha256: Option<Digest>,
+}
+
+impl Stored {
+    /// The file of an entry of a snapshot: what the entry links to, which is stored under its SHA-256, or the entry itself,
+    /// on systems without links. Small files are stored under another digest, and the hub has no SHA-256 of them.
+    fn of(entry: &Path, place: &Place) -> Option<Self> {
+        let size = |file: &Path| {
+            let found = fs_err::symlink_metadata(file).ok().filter(std::fs::Metadata::is_file)?;
+            Some(found.len())
+        };
+        let Ok(target) = fs_err::read_link(entry) else {
+            let size = size(entry).filter(|size| *size >= LEAST_BYTES)?;
+            return Some(Self { file: entry.to_owned(), size, sha256: None });
+        };
+        let name = target.file_name()?.to_str()?;
+        let sha256 = name.parse().ok()?;
+        let file = Path::new(&place.top).join("blobs").join(name);
+        Some(Self { size: size(&file)?, file, sha256: Some(sha256) })
     }
 }
 
@@ -103,7 +133,13 @@ struct Place {
 impl Place {
     fn of(path: &[u8]) -> Option<Self> {
         let path = std::str::from_utf8(path).ok()?;
-        let (top, rest) = path.split_once("/snapshots/")?;
+        // A backup of the cache may lie below a folder of the same name.
+        path.match_indices("/snapshots/")
+            .find_map(|(at, middle)| Self::within(&path[..at], &path[at + middle.len()..]))
+    }
+
+    /// `top` is the folder of a model, `rest` the path below `snapshots`.
+    fn within(top: &str, rest: &str) -> Option<Self> {
         let (commit, file) = rest.split_once('/')?;
         let folder = top.rsplit('/').next()?;
         let (kind, repository) = folder.split_once("--")?;
@@ -190,9 +226,9 @@ struct Revision {
 #[derive(Deserialize)]
 struct RevisionPage {
     #[serde(default)]
-    private: bool,
+    private: Scalar,
     #[serde(default)]
-    gated: serde_json::Value,
+    gated: Scalar,
     siblings: Vec<Sibling>,
 }
 
@@ -215,13 +251,13 @@ impl Question for Revision {
     fn answer(&self, _url: &str, page: &[u8]) -> Result<Option<Answer>, String> {
         let page: RevisionPage = serde_json::from_slice(page).map_err(|error| error.to_string())?;
         // `gated` is false, or says how access is granted.
-        if page.private
-            || !matches!(page.gated, serde_json::Value::Null | serde_json::Value::Bool(false))
-        {
+        if page.private.is_set() || page.gated.is_set() {
             return Ok(None);
         }
         let file = page.siblings.into_iter().find(|file| file.rfilename == self.file);
         let sha256 = file.and_then(|file| file.lfs?.sha256);
-        Ok((sha256.is_some() && sha256 == self.answer.sha256).then(|| self.answer.clone()))
+        let is_it =
+            sha256.is_some() && self.answer.sha256.is_none_or(|stored| Some(stored) == sha256);
+        Ok(is_it.then(|| Answer { sha256, ..self.answer.clone() }))
     }
 }

@@ -4,7 +4,7 @@
 //! the folders above the entry it looks at.
 
 use std::any::{Any, TypeId};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
@@ -26,6 +26,8 @@ pub struct Machine {
     pub archives: Vec<Archive>,
     /// Keys that sign archives, besides those of distributions that are known.
     pub archive_keys: Vec<ArchiveKey>,
+    /// Hosts, in lower case, that the user's configuration declares public although a client has credentials for them.
+    pub public_hosts: BTreeSet<String>,
     /// Cache of what detectors have read.
     pub kept: Kept,
 }
@@ -108,6 +110,14 @@ impl Machine {
                 found.push(file);
             }
         }
+        found
+    }
+
+    /// Folders that may be a home folder for `entry`, so that their caches may have its packages: those above it, nearest
+    /// first, then the home folders. Whoever packs the homes of others uses their caches, too.
+    pub fn homes_for(&self, entry: &Path) -> Vec<PathBuf> {
+        let mut found = self.systems_for(entry);
+        found.retain(|folder| self.root.as_ref() != Some(folder) || self.homes.contains(folder));
         found
     }
 

@@ -4,7 +4,7 @@
 //! own settings have for that repository. Files that were built here, snapshots and repositories with a login
 //! give no candidates.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Answer, Candidate, DetectError, Detector, Machine, Question, public_url, small_files};
@@ -45,9 +45,9 @@ impl Detector for Maven {
         let root = machine.real_path(root)?;
         let entry = path.below(&root);
         let Some(folder) = entry.parent() else { return Ok(Vec::new()) };
-        let top = folder.ancestors().find(|folder| folder.ends_with("repository"));
-        let place = top.and_then(|top| folder.strip_prefix(top).ok()?.to_str());
-        let (Some(top), Some(place)) = (top, place) else { return Ok(Vec::new()) };
+        let Some(top) = top_of(machine, folder) else { return Ok(Vec::new()) };
+        let place = folder.strip_prefix(&top).ok().and_then(Path::to_str);
+        let Some(place) = place else { return Ok(Vec::new()) };
         if place.ends_with("-SNAPSHOT") || place.split('/').count() < 3 {
             return Ok(Vec::new());
         }
@@ -59,7 +59,7 @@ impl Detector for Maven {
             let Some(size) = size_of(&file) else { continue };
             let repositories = match &repositories {
                 Some(repositories) => repositories,
-                None => repositories.insert(Repositories::read(machine, &entry, top, note)?),
+                None => repositories.insert(Repositories::read(machine, &entry, &top, note)?),
             };
             let url = match repositories.find(id) {
                 Some(Repository::Public(url)) => format!("{url}/{place}/{name}"),
@@ -68,7 +68,7 @@ impl Detector for Maven {
                     let problem = format!(
                         "nothing says where the repository \"{id}\" is: expected it in settings.xml"
                     );
-                    return Err(DetectError::new(top, problem));
+                    return Err(DetectError::new(&top, problem));
                 }
             };
             let wrong = |error| DetectError::new(&file, error);
@@ -80,6 +80,25 @@ impl Detector for Maven {
         }
         Ok(found)
     }
+}
+
+/// The local repository that contains `folder`, the folder of a version: the one of the settings, the usual one, or the one
+/// below a folder that cannot be part of a group; otherwise a folder called `repository`, since a group may have a part of
+/// this name, too, the uppermost.
+fn top_of(machine: &Machine, folder: &Path) -> Option<PathBuf> {
+    // Below the repository are a group, a name and a version.
+    let above = || folder.ancestors().skip(3).filter(|folder| folder.parent().is_some());
+    let configured = repositories::local(machine, folder);
+    let is_configured = |folder: &&Path| configured.iter().any(|local| folder.ends_with(local));
+    let is_hidden = |folder: &&Path| {
+        folder.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+    };
+    let found = above()
+        .find(is_configured)
+        .or_else(|| above().find(|folder| folder.ends_with(".m2/repository")))
+        .or_else(|| above().filter(|folder| folder.ends_with("repository")).last())
+        .or_else(|| above().find(is_hidden));
+    found.map(Path::to_owned)
 }
 
 /// One line: `FILE>REPOSITORY=`. Files that were built here have no repository.

@@ -22,12 +22,15 @@ mod go;
 mod gradle;
 mod hint;
 mod hugging_face;
+mod json;
 mod kernel;
 mod machine;
 mod maven;
+mod moving;
 mod npm;
 mod os_release;
 mod owners;
+mod private_hosts;
 mod pypi;
 mod rpm;
 mod rules;
@@ -35,20 +38,25 @@ mod rustup;
 mod small_files;
 mod start;
 mod wordpress;
+mod yaml;
 
 #[cfg(test)]
 #[path = "../../tests/example/mod.rs"]
 mod example;
 
-use address::quoted;
 pub use address::{NotPublic, public_url};
+use address::{described_url, page_url, permanent_url, quoted};
 pub use candidate::{
     Answer, Candidate, ContentAddress, Declared, FileList, Listed, Parts, Question,
 };
 pub use debian::BulkPlace;
 pub use machine::{Archive, ArchiveKey, Machine};
+pub use moving::is_moving;
 pub use owners::{Owner, owners};
+pub use private_hosts::PrivateHosts;
+pub(crate) use private_hosts::refused;
 pub use rules::{Rule, RuleConfig, RuleError};
+pub(crate) use small_files::is_on_disk;
 
 /// Every built-in detector, in the order in which they are asked. Adding one takes one file and one line.
 pub const DETECTORS: &[&dyn Detector] = &[
@@ -122,6 +130,15 @@ impl DetectError {
             path: escaped(path.as_os_str().as_bytes()),
             problem: escaped(problem.to_string().as_bytes()),
         }
+    }
+}
+
+/// The path of `folder` within the tree at `root`; that of the tree itself if the folder lies above it or elsewhere.
+fn below(root: &Path, folder: &Path) -> Option<RelPath> {
+    let path = folder.strip_prefix(root).ok().map(|path| path.as_os_str().as_bytes());
+    match path.filter(|path| !path.is_empty()) {
+        Some(path) => RelPath::new(path).ok(),
+        None => Some(RelPath::root()),
     }
 }
 

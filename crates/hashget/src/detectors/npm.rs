@@ -6,13 +6,16 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::{Candidate, DetectError, Detector, Machine, public_url, small_files};
+use super::json::without_mark;
+use super::{Candidate, DetectError, Detector, Machine, below, described_url, small_files};
 use crate::model::{Algorithm, Checksum, Keeping, Origin, RelPath, Signature};
 
+mod installed;
 mod lock;
+mod package_lock;
 mod registry;
-mod yaml;
 
+use installed::Installed;
 use lock::Locked;
 use registry::Registries;
 
@@ -51,34 +54,36 @@ impl Detector for Npm {
         let root = machine.real_path(root)?;
         let file = path.below(&root);
         let Some(bytes) = small_files::read_whole(&file, MAX_BYTES)? else { return Ok(Vec::new()) };
-        let Some(modules) = modules_of(&file) else { return Ok(Vec::new()) };
+        let Some(installed) = Installed::of(&file) else { return Ok(Vec::new()) };
         let wrong = |problem: String| DetectError::new(&file, problem);
         let locked = match path.file_name() {
             b"yarn.lock" => in_yaml(lock::yarn, &bytes, &mut |problem| note(wrong(problem))),
             b"pnpm-lock.yaml" | b"lock.yaml" => {
                 in_yaml(lock::pnpm, &bytes, &mut |problem| note(wrong(problem)))
             }
-            _ => lock::npm(&bytes).map_err(wrong)?,
+            _ => package_lock::read(&bytes).map_err(wrong)?,
         };
-        let installed = locked.into_iter().filter(|locked| is_installed(&modules, locked));
-        let caches = caches(machine);
+        let caches = caches(machine, &file);
         let mut registries: Option<Registries> = None;
         let mut candidates = BTreeMap::new();
-        for locked in installed {
+        for locked in locked {
+            let Some(folder) = installed.place_of(&locked) else { continue };
             let registries = registries.get_or_insert_with(|| Registries::of(machine, &file, note));
             let url = match &locked.resolved {
-                Some(url) => public_url(url.split('#').next().unwrap_or(url))
+                Some(url) => described_url(url)
+                    .map(|(url, fragment)| (url, fragment.and_then(sha1)))
                     .map_err(|error| error.to_string()),
-                None => registries.url(&locked.name, &locked.version),
+                None => registries.url(&locked.name, &locked.version).map(|url| (url, None)),
             };
             match url {
-                Ok(url) => {
-                    let mut candidate = candidate(&locked, &caches, path);
+                Ok((url, sha1)) => {
+                    let mut candidate = candidate(&locked, sha1, &caches, path);
                     if registries.has(&url) {
                         candidate.origin = Origin::Client;
                         candidate.keeping = Keeping::Withdrawable;
                     }
-                    candidates.insert(url.clone(), Candidate { url, ..candidate });
+                    let covers = below(&root, &folder);
+                    candidates.insert(url.clone(), Candidate { url, covers, ..candidate });
                 }
                 Err(problem) => note(wrong(format!("{}: {problem}", locked.name))),
             }
@@ -87,8 +92,14 @@ impl Detector for Npm {
     }
 }
 
-fn candidate(locked: &Locked, caches: &[PathBuf], found_at: &RelPath) -> Candidate {
-    let checksum = locked.integrity.as_deref().and_then(Checksum::of_integrity);
+/// The package, with the digest in the lock file: older files of yarn have it only behind the URL.
+fn candidate(
+    locked: &Locked,
+    sha1: Option<Checksum>,
+    caches: &[PathBuf],
+    found_at: &RelPath,
+) -> Candidate {
+    let checksum = locked.integrity.as_deref().and_then(Checksum::of_integrity).or(sha1);
     let local_file = checksum.as_ref().and_then(|checksum| cached(caches, checksum));
     let value = format!("{}@{}", locked.name, locked.version);
     Candidate {
@@ -100,6 +111,11 @@ fn candidate(locked: &Locked, caches: &[PathBuf], found_at: &RelPath) -> Candida
     }
 }
 
+/// The fragment of a URL as a SHA-1.
+fn sha1(fragment: &str) -> Option<Checksum> {
+    format!("sha1:{}", fragment.to_ascii_lowercase()).parse().ok()
+}
+
 /// The packages in a lock file, up to the point where it is damaged.
 fn in_yaml(
     read: fn(&str, &mut Vec<Locked>) -> Result<(), String>,
@@ -107,41 +123,14 @@ fn in_yaml(
     note: &mut dyn FnMut(String),
 ) -> Vec<Locked> {
     let mut found = Vec::new();
-    read(&String::from_utf8_lossy(bytes), &mut found).unwrap_or_else(note);
+    read(&String::from_utf8_lossy(without_mark(bytes)), &mut found).unwrap_or_else(note);
     found
 }
 
-/// The folder `node_modules` to which a lock file applies.
-fn modules_of(file: &Path) -> Option<PathBuf> {
-    let folder = file.parent()?;
-    let is = |folder: &Path, name: &str| folder.file_name().is_some_and(|found| found == name);
-    if is(folder, "node_modules") {
-        return Some(folder.to_owned());
-    }
-    if is(folder, ".pnpm") {
-        return folder.parent().map(Path::to_owned);
-    }
-    Some(folder.join("node_modules"))
-}
-
-/// Does its folder exist, with a package in it?
-fn is_installed(modules: &Path, locked: &Locked) -> bool {
-    let has_package = |folder: PathBuf| small_files::is_file(&folder.join("package.json"));
-    let place = match &locked.place {
-        Some(place) => RelPath::new(place.as_bytes()),
-        None => RelPath::new(locked.name.as_bytes()),
-    };
-    let Ok(place) = place else { return false };
-    // pnpm has a separate folder for each version.
-    let folder = format!("{}@{}", locked.name.replace('/', "+"), locked.version);
-    let pnpm = modules.join(".pnpm").join(folder).join("node_modules").join(&locked.name);
-    has_package(place.below(modules)) || has_package(pnpm)
-}
-
 /// npm's caches, which store tarballs by their SHA-512.
-fn caches(machine: &Machine) -> Vec<PathBuf> {
+fn caches(machine: &Machine, file: &Path) -> Vec<PathBuf> {
     let named = machine.variable("npm_config_cache").map(PathBuf::from);
-    let homes = machine.homes.iter().map(|home| home.join(".npm"));
+    let homes = machine.homes_for(file).into_iter().map(|home| home.join(".npm"));
     named.into_iter().chain(homes).collect()
 }
 

@@ -1,27 +1,28 @@
 //! Python packages installed by pip, uv and others, recognised by the wheels' `*.dist-info`.
 //!
 //! Invariant: a wheel is looked up by name, version and tags, and only at the indexes for which this
-//! machine's clients are configured; an index with a password gives no candidate.
+//! machine's clients are configured; if one of them wants a login, none is asked.
 
 use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Candidate, DetectError, Detector, FileList, Machine, public_url, small_files};
+use super::{Candidate, DetectError, Detector, FileList, Machine, described_url, small_files};
 use crate::model::{Digest, Keeping, Origin, RelPath, Signature, escaped};
 
 mod config;
 mod index;
+mod ini;
 mod lock;
 mod names;
 mod record;
 
 use config::Indexes;
-use index::Wheel;
+use index::{Wanted, Wheel};
 use names::Tags;
 
-/// Recognises `NAME-VERSION.dist-info/WHEEL`.
+/// Recognises `NAME-VERSION.dist-info/WHEEL`, and `METADATA` where that is missing.
 pub(super) struct PyPi;
 
 /// Size limit of a small file of `dist-info`; a larger file is an error.
@@ -37,7 +38,7 @@ impl Detector for PyPi {
     }
 
     fn interested_in(&self, path: &RelPath) -> bool {
-        path.file_name() == b"WHEEL"
+        matches!(path.file_name(), b"WHEEL" | b"METADATA")
             && path.parent().is_some_and(|parent| parent.file_name().ends_with(b".dist-info"))
     }
 
@@ -54,20 +55,25 @@ impl Detector for PyPi {
         let Some(installed) = Installed::read(&entry)? else { return Ok(Vec::new()) };
         let list: Arc<dyn FileList> = Arc::new(record::Record::new(&installed.folder));
         let candidate = Candidate {
-            signature: Some(Signature { kind: "pypi".to_owned(), value: installed.full_name() }),
             found_at: path.clone(),
+            covers: path.parent().and_then(|folder| folder.parent()),
             lists: vec![list],
             ..Candidate::default()
         };
         let found = match installed.direct_url()? {
             Direct::Elsewhere => return Ok(Vec::new()),
-            Direct::Url { url, sha256 } => Some(Candidate { url, sha256, ..candidate }),
+            Direct::Url { url, sha256 } => {
+                let signature = Some(installed.signature(Some(host_of(&url))));
+                Some(Candidate { url, sha256, signature, ..candidate })
+            }
             Direct::File { sha256, file } => {
-                let local_file = file.filter(|file| small_files::is_file(file));
+                let local_file =
+                    file.and_then(|file| small_files::named_file(machine, &root, &file));
                 installed.in_index(machine, Candidate { sha256, local_file, ..candidate }, note)?
             }
             Direct::None => match lock::find(machine, &installed, note) {
                 Some(answer) => Some(Candidate {
+                    signature: Some(installed.signature(Some(host_of(&answer.url)))),
                     url: answer.url,
                     sha256: answer.sha256,
                     size: answer.size,
@@ -80,6 +86,22 @@ impl Detector for PyPi {
     }
 }
 
+/// The tag of the Python in whose folder `lib/pythonX.Y/site-packages` a package is installed.
+fn python_above(folder: &Path) -> Option<String> {
+    let names = folder.ancestors().filter_map(|folder| folder.file_name()?.to_str());
+    names.filter_map(|name| name.strip_prefix("python")).find_map(|version| {
+        let (major, minor) = version.split_once('.')?;
+        let is_number =
+            |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        (is_number(major) && is_number(minor)).then(|| format!("cp{major}{minor}"))
+    })
+}
+
+/// The host in a URL.
+fn host_of(url: &str) -> &str {
+    url.split('/').nth(2).unwrap_or_default()
+}
+
 /// An installed wheel.
 struct Installed {
     /// Its `dist-info`.
@@ -87,7 +109,7 @@ struct Installed {
     /// Name and version from its folder.
     name: String,
     version: String,
-    tags: Tags,
+    wanted: Wanted,
 }
 
 /// The contents of `direct_url.json`.
@@ -120,6 +142,11 @@ impl Installed {
     fn read(wheel: &Path) -> Result<Option<Self>, DetectError> {
         let Some(folder) = wheel.parent() else { return Ok(None) };
         let Some(bytes) = small_files::read_whole(wheel, MAX_BYTES)? else { return Ok(None) };
+        let is_wheel = wheel.ends_with("WHEEL");
+        let has = |name: &str| small_files::is_file(&folder.join(name));
+        if !is_wheel && (has("WHEEL") || !has("RECORD")) {
+            return Ok(None);
+        }
         let name = folder.file_name().map(OsStrExt::as_bytes).unwrap_or_default();
         let name = std::str::from_utf8(name).ok();
         let stem = name.and_then(|name| name.strip_suffix(".dist-info"));
@@ -135,20 +162,31 @@ impl Installed {
         if OTHER_MANAGERS.contains(&installer.as_str()) {
             return Ok(None);
         }
-        let tags = Tags::of_wheel(&String::from_utf8_lossy(&bytes)).ok_or_else(|| {
-            DetectError::new(wheel, "it has no line \"Tag: PYTHON-ABI-PLATFORM\"")
-        })?;
-        Ok(Some(Self {
-            folder: folder.to_owned(),
-            name: name.to_owned(),
+        let wanted = Wanted {
             version: version.to_owned(),
-            tags,
-        }))
+            tags: Tags::of_wheel(&String::from_utf8_lossy(&bytes)).filter(|_| is_wheel),
+            python: python_above(folder),
+            sha256: None,
+        };
+        let (name, version) = (name.to_owned(), version.to_owned());
+        Ok(Some(Self { folder: folder.to_owned(), name, version, wanted }))
+    }
+
+    /// Its name in Python's ecosystem. A wheel that is not from the index that pip has built in is another package, even if
+    /// it has the same name: `source` says where it is from.
+    fn signature(&self, source: Option<&str>) -> Signature {
+        let source = source.map(|source| format!("@{source}")).unwrap_or_default();
+        Signature { kind: "pypi".to_owned(), value: format!("{}{source}", self.full_name()) }
     }
 
     /// Its unique name, as in the name of its file.
     fn full_name(&self) -> String {
-        format!("{}-{}-{}", names::normalised(&self.name), self.version, self.tags)
+        let tags = match (&self.wanted.tags, &self.wanted.python) {
+            (Some(tags), _) => tags.to_string(),
+            (None, Some(python)) => format!("unknown-{python}"),
+            (None, None) => "unknown".to_owned(),
+        };
+        format!("{}-{}-{tags}", names::normalised(&self.name), self.version)
     }
 
     fn direct_url(&self) -> Result<Direct, DetectError> {
@@ -167,11 +205,13 @@ impl Installed {
             let file = (!path.contains('%')).then(|| PathBuf::from(path));
             return Ok(Direct::File { sha256, file });
         }
-        let url = public_url(direct.url.split('#').next().unwrap_or_default())
-            .map_err(|error| wrong(format!("bad \"url\": {error}")))?;
-        let is_wheel = url.split('?').next().is_some_and(|path| path.ends_with(".whl"));
         // A package that was built here from a source archive has other files than the archive.
-        Ok(if is_wheel { Direct::Url { url, sha256 } } else { Direct::Elsewhere })
+        if !direct.url.split(['?', '#']).next().is_some_and(|path| path.ends_with(".whl")) {
+            return Ok(Direct::Elsewhere);
+        }
+        let (url, _) =
+            described_url(&direct.url).map_err(|error| wrong(format!("bad \"url\": {error}")))?;
+        Ok(Direct::Url { url, sha256 })
     }
 
     /// The candidate with a question to the indexes configured on this machine.
@@ -183,25 +223,26 @@ impl Installed {
     ) -> Result<Option<Candidate>, DetectError> {
         let site = self.folder.parent().unwrap_or(&self.folder);
         let indexes = machine.once(site, || Indexes::of(machine, &self.folder, note));
-        if let Some(file) = indexes.only_private() {
-            let problem = "its index asks for a password: its packages are not public";
-            return Err(DetectError::new(file, problem));
+        if let Some((file, why)) = indexes.refusal() {
+            return Err(DetectError::new(file, why));
         }
         let name = names::normalised(&self.name);
+        let indexes_of = indexes.for_package(&name);
         let pages: Vec<String> =
-            indexes.urls.iter().map(|index| format!("{index}/{name}/")).collect();
+            indexes_of.iter().map(|index| format!("{index}/{name}/")).collect();
         let Some(first) = pages.first().cloned() else {
             let problem =
                 "no configuration says which index its packages are from, and there is no pip";
             return Err(DetectError::new(site, problem));
         };
-        let caches = machine.homes.iter().map(|home| home.join(".cache/pip"));
+        // Other indexes may have other bytes under the same name.
+        let source = (!indexes.is_built_in).then(|| indexes_of.join(","));
+        let homes = machine.homes_for(&self.folder).into_iter();
+        let caches = homes.map(|home| home.join(".cache/pip"));
         let cache = machine.variable("PIP_CACHE_DIR").map(PathBuf::from);
         let wheel = Wheel {
             name,
-            version: self.version.clone(),
-            tags: self.tags.clone(),
-            sha256: candidate.sha256,
+            wanted: Wanted { sha256: candidate.sha256, ..self.wanted.clone() },
             caches: cache.into_iter().chain(caches).collect::<BTreeSet<_>>(),
             pages,
         };
@@ -209,6 +250,7 @@ impl Installed {
             url: first,
             origin: Origin::Client,
             keeping: Keeping::Withdrawable,
+            signature: Some(self.signature(source.as_deref())),
             question: Some(Arc::new(wheel)),
             ..candidate
         }))

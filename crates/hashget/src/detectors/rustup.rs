@@ -7,14 +7,14 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
-use super::{Candidate, DetectError, Detector, Machine, public_url, small_files};
+use super::{Candidate, DetectError, Detector, Machine, below, permanent_url, small_files};
 use crate::model::{RelPath, Signature};
 
 /// Recognises `lib/rustlib/multirust-channel-manifest.toml`.
 pub(super) struct Rustup;
 
 /// Size limit of a channel's manifest; a larger file is an error.
-const MAX_BYTES: u64 = 64 << 20;
+const MAX_BYTES: u64 = 4 << 20;
 
 impl Detector for Rustup {
     fn name(&self) -> &str {
@@ -48,6 +48,10 @@ impl Detector for Rustup {
         let date = manifest.get("date").and_then(Value::as_str).unwrap_or_default();
         let packages = manifest.get("pkg").and_then(Value::as_table);
         let packages = packages.ok_or_else(|| wrong("it has no [pkg]".to_owned()))?;
+        // The manifest is in lib/rustlib of the toolchain.
+        let toolchain =
+            path.as_path().ancestors().nth(3).map(|folder| below(root, &root.join(folder)));
+        let covers = toolchain.flatten().or_else(|| Some(RelPath::root()));
         let mut unknown = installed.clone();
         let mut candidates = Vec::new();
         for (package, description) in packages {
@@ -62,7 +66,9 @@ impl Detector for Rustup {
                 }
                 unknown.remove(name.as_str());
                 match candidate(machine, archive, &format!("{name}-{date}"), path) {
-                    Ok(candidate) => candidates.push(candidate),
+                    Ok(candidate) => {
+                        candidates.push(Candidate { covers: covers.clone(), ..candidate });
+                    }
                     Err(problem) => note(wrong(format!("{name}: {problem}"))),
                 }
             }
@@ -89,7 +95,7 @@ fn candidate(
     // A download that was kept or not finished: rustup names it by the digest.
     let kept = machine.homes.iter().map(|home| home.join(".rustup/downloads").join(hash));
     Ok(Candidate {
-        url: public_url(url).map_err(|error| format!("its URL: {error}"))?,
+        url: permanent_url(url).map_err(|error| format!("its URL: {error}"))?,
         sha256: Some(sha256),
         signature: Some(Signature { kind: "rust".to_owned(), value: name.to_owned() }),
         local_file: kept.into_iter().find(|file| small_files::is_file(file)),

@@ -6,15 +6,15 @@
 
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fs_err::os::unix::fs::OpenOptionsExt as _;
 
-use super::DetectError;
+use super::{DetectError, Machine};
 use crate::codec::{self, Codec};
 use crate::limits::Limits;
 use crate::model::RelPath;
-use crate::tree::TreeRoot;
+use crate::tree::{TreeRoot, is_of_kernel};
 
 /// The contents of the regular file at `path`; `None` if there is no regular file (symbolic links are not
 /// followed).
@@ -159,6 +159,29 @@ pub(super) fn read_ends(
 /// Is `path` a regular file itself (not a link to one)?
 pub(super) fn is_file(path: &Path) -> bool {
     fs_err::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file())
+}
+
+/// Is `path` a regular file itself, on a disk? The kernel's own files, which have no end or are never ready, count as
+/// regular, too, and a link among the parent folders may lead to them.
+pub(crate) fn is_on_disk(path: &Path) -> bool {
+    use rustix::fs::{FileType, Mode, OFlags};
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let Ok(file) = rustix::fs::open(path, flags, Mode::empty()) else { return false };
+    let kind = rustix::fs::fstat(&file).map(|found| FileType::from_raw_mode(found.st_mode));
+    kind == Ok(FileType::RegularFile) && !is_of_kernel(&file)
+}
+
+/// The file of a package that a file of the tree at `root` names by its whole path, if it may be read: only below the tree
+/// itself, a home folder or the caches of the machine. Anybody can write any path into a tree.
+pub(super) fn named_file(machine: &Machine, root: &Path, named: &Path) -> Option<PathBuf> {
+    let file = fs_err::canonicalize(named).ok().filter(|file| is_on_disk(file))?;
+    let caches = machine.root.iter().map(|root| root.join("var/cache"));
+    let folders = machine.homes.iter().cloned().chain([root.to_owned()]).chain(caches);
+    let is_below = |folder: PathBuf| {
+        fs_err::canonicalize(folder)
+            .is_ok_and(|folder| folder.parent().is_some() && file.starts_with(folder))
+    };
+    folders.into_iter().any(is_below).then_some(file)
 }
 
 /// Is `path` a folder itself (not a link to one)?

@@ -6,10 +6,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Answer, Candidate, DetectError, Detector, Machine, Question, public_url, small_files};
+use serde::de::{DeserializeSeed, MapAccess};
+
+use super::json::{Fields, Object, Scalar, skip};
+use super::{
+    Answer, Candidate, DetectError, Detector, Machine, Question, page_url, public_url, small_files,
+};
 use crate::model::{RelPath, Signature};
 
-/// Recognises `wp-includes/version.php`, `plugins/NAME/readme.txt` and `themes/NAME/style.css`.
+/// Recognises `wp-includes/version.php`, `plugins/NAME/readme.txt` (or `.md`) and `themes/NAME/style.css`.
 pub(super) struct WordPress;
 
 /// Headers are at the start of a file.
@@ -28,7 +33,7 @@ impl Detector for WordPress {
         let mut names = path.as_bytes().rsplit(|&byte| byte == b'/');
         match names.next() {
             Some(b"version.php") => names.next().is_none_or(|folder| folder == b"wp-includes"),
-            Some(b"readme.txt") => names.nth(1).is_none_or(|folder| folder == b"plugins"),
+            Some(name) if is_readme(name) => names.nth(1).is_none_or(|folder| folder == b"plugins"),
             Some(b"style.css") => names.nth(1).is_none_or(|folder| folder == b"themes"),
             _ => false,
         }
@@ -49,7 +54,7 @@ impl Detector for WordPress {
         let Some((name, version)) = kind.name_and_version(&entry)? else { return Ok(Vec::new()) };
         let Some(host) = directory(&entry)? else { return Ok(Vec::new()) };
         let wrong = |error| DetectError::new(&entry, error);
-        let page = public_url(&kind.page(&host, &name, &version)).map_err(wrong)?;
+        let page = page_url(&kind.page(&host, &name, &version)).map_err(wrong)?;
         let url = public_url(&kind.url(&host, &name, &version)).map_err(wrong)?;
         let value = format!("{}{name}-{version}", kind.folder());
         Ok(vec![Candidate {
@@ -75,7 +80,7 @@ impl Kind {
         let folder = |up: usize| entry.ancestors().nth(up)?.file_name()?.to_str();
         match (entry.file_name()?.to_str()?, folder(1)?, folder(2)) {
             ("version.php", "wp-includes", _) => Some(Self::Program),
-            ("readme.txt", _, Some("plugins")) => Some(Self::Plugin),
+            (name, _, Some("plugins")) if is_readme(name.as_bytes()) => Some(Self::Plugin),
             ("style.css", _, Some("themes")) => Some(Self::Theme),
             _ => None,
         }
@@ -155,6 +160,11 @@ impl Kind {
     }
 }
 
+/// Is it the name of a plugin's readme, in one of the spellings that the directory accepts?
+fn is_readme(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"readme.txt") || name.eq_ignore_ascii_case(b"readme.md")
+}
+
 /// The scripts beside a plugin's readme, one of which contains its header.
 fn scripts(readme: &Path) -> Vec<PathBuf> {
     let entries = readme.parent().and_then(|folder| fs_err::read_dir(folder).ok());
@@ -169,11 +179,17 @@ fn folder_name(entry: &Path) -> Option<String> {
     entry.parent()?.file_name()?.to_str().map(str::to_owned)
 }
 
-/// The value of `NAME: VALUE` in a comment.
+/// The value of `NAME: VALUE` in a comment, as the program itself reads it: in any case, on a line of any system, also on the one
+/// with which the script begins; the end of the comment is no part of the value.
 fn header(head: &str, name: &str) -> Option<String> {
-    head.lines().find_map(|line| {
+    head.split(['\n', '\r']).find_map(|line| {
+        let line = line.trim_start_matches([' ', '\t']);
+        let line = line.strip_prefix("<?php").unwrap_or(line);
         let line = line.trim_start_matches([' ', '\t', '/', '*', '#', '@']);
-        Some(line.strip_prefix(name)?.strip_prefix(':')?.trim().to_owned())
+        let (found, value) = line.split_at_checked(name.len())?;
+        let value = value.strip_prefix(':').filter(|_| found.eq_ignore_ascii_case(name))?;
+        let end = ["*/", "?>"].iter().filter_map(|end| value.find(end)).min();
+        Some(value[..end.unwrap_or(value.len())].trim().to_owned())
     })
 }
 
@@ -217,13 +233,56 @@ impl Question for Published {
     }
 
     fn answer(&self, _url: &str, page: &[u8]) -> Result<Option<Answer>, String> {
-        let page: serde_json::Value =
-            serde_json::from_slice(page).map_err(|error| error.to_string())?;
+        let mut page_of = Page { version: &self.version, ..Page::default() };
+        let mut json = serde_json::Deserializer::from_slice(page);
+        DeserializeSeed::deserialize(Object(&mut page_of), &mut json)
+            .and_then(|_| json.end())
+            .map_err(|error| error.to_string())?;
         let is_there = match self.kind {
-            Kind::Program => page["checksums"].is_object(),
-            Kind::Plugin => page["files"].is_object(),
-            Kind::Theme => page["versions"][&self.version].is_string(),
+            Kind::Program => page_of.checksums == Scalar::Object,
+            Kind::Plugin => page_of.files == Scalar::Object,
+            Kind::Theme => page_of.has_version,
         };
         Ok(is_there.then(|| Answer { url: self.url.clone(), ..Answer::default() }))
+    }
+}
+
+/// The fields of a page that are used here.
+#[derive(Default)]
+struct Page<'a> {
+    version: &'a str,
+    checksums: Scalar,
+    files: Scalar,
+    /// Does `versions` have the version?
+    has_version: bool,
+}
+
+impl<'de> Fields<'de> for Page<'_> {
+    fn field<A: MapAccess<'de>>(&mut self, key: &str, object: &mut A) -> Result<(), A::Error> {
+        match key {
+            "checksums" => self.checksums = object.next_value()?,
+            "files" => self.files = object.next_value()?,
+            "versions" => {
+                let mut versions = Versions { wanted: self.version, has_it: false };
+                object.next_value_seed(Object(&mut versions))?;
+                self.has_version = versions.has_it;
+            }
+            _ => skip(object)?,
+        }
+        Ok(())
+    }
+}
+
+/// `"VERSION": "URL"`.
+struct Versions<'a> {
+    wanted: &'a str,
+    has_it: bool,
+}
+
+impl<'de> Fields<'de> for Versions<'_> {
+    fn field<A: MapAccess<'de>>(&mut self, version: &str, object: &mut A) -> Result<(), A::Error> {
+        let url: Scalar = object.next_value()?;
+        self.has_it |= version == self.wanted && matches!(url, Scalar::Text(_));
+        Ok(())
     }
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use super::IndexError;
 use super::candidate_set::CandidateSet;
 use super::walk::{self, SearchOptions};
-use crate::detectors::{Candidate, DetectError, Detector, Machine};
+use crate::detectors::{Candidate, DetectError, Detector, Machine, is_on_disk, refused};
 use crate::model::{Keeping, Origin, RelPath, escaped};
 use crate::monitor::{Monitor, Step, Total};
 use crate::parallel::{self, OnPanic};
@@ -213,10 +213,20 @@ impl<'a> Asked<'a> {
         let note = &mut |error| findings.push((order, Finding::Error(error)));
         match detector.detect(self.machine, self.root, path, note) {
             Ok(candidates) => {
-                let candidates = candidates.into_iter().map(Box::new).map(Finding::Candidate);
-                findings.extend(candidates.map(|candidate| (order, candidate)));
+                let found = candidates.into_iter().map(|candidate| {
+                    match refused(self.machine, self.root, &candidate) {
+                        None => Finding::Candidate(Box::new(on_disk_only(candidate))),
+                        Some(error) => Finding::Error(error),
+                    }
+                });
+                findings.extend(found.map(|finding| (order, finding)));
             }
             Err(error) => findings.push((order, Finding::Error(error))),
         }
     }
+}
+
+/// The candidate, without a local file that is none: opening it could wait for ever.
+fn on_disk_only(candidate: Candidate) -> Candidate {
+    Candidate { local_file: candidate.local_file.filter(|file| is_on_disk(file)), ..candidate }
 }

@@ -83,7 +83,7 @@ impl Packer<'_> {
     }
 }
 
-/// The candidates that could be useful: those found in a folder with a file that no package in the HashDB
+/// The candidates that could be useful: those whose folders have a file that no package in the HashDB
 /// has. (The tarball of a kernel tree that was already indexed from another address need not be downloaded
 /// again.) `unknown` files are in ascending order, and therefore sorted by path.
 fn of_use(unknown: &[usize], candidates: Vec<Candidate>, entries: &[Entry]) -> Vec<Candidate> {
@@ -93,8 +93,10 @@ fn of_use(unknown: &[usize], candidates: Vec<Candidate>, entries: &[Entry]) -> V
         let first = unknown.partition_point(|&file| path(file) < &prefix[..]);
         unknown.get(first).is_some_and(|&file| path(file).starts_with(&prefix))
     };
-    let of_use =
-        |candidate: &Candidate| holds_unknown(&candidate.found_at.parent().unwrap_or_default());
+    let of_use = |candidate: &Candidate| {
+        let beside = candidate.found_at.parent().unwrap_or_default();
+        holds_unknown(&beside) || candidate.covers.as_ref().is_some_and(holds_unknown)
+    };
     candidates.into_iter().filter(of_use).collect()
 }
 

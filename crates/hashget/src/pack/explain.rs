@@ -132,7 +132,7 @@ impl Packer<'_> {
         digests.dedup();
         let urls = |uses: &[PackageUse]| uses.iter().map(|used| used.url.clone()).collect();
         let choice = Choice { relied: urls(&uses), not_worth: urls(&summary.not_worth) };
-        let requirements = Requirements::new(&options, &scan.root);
+        let requirements = Requirements::new(&options, &scan.root, &entries);
         let holders = choice.holders(self.hashdb, &digests, &requirements)?;
         let absent = absent(&entries, scan.absent, paths);
         Ok(Explanation { entries, packages: uses, asked, absent, verdicts, holders })

@@ -5,10 +5,11 @@
 
 use super::contents::Contents;
 use super::{PackOptions, matching::Obstacle, now};
+use crate::detectors::PrivateHosts;
 use crate::hashdb::{Check, HashDbError, HashDbWriter, Key, PackageId};
 use crate::index::tree_name;
-use crate::model::{Digest, PackageRecord};
-use crate::places::{Doubt, Rules};
+use crate::model::{Digest, Entry, PackageRecord};
+use crate::places::{Doubt, Private, Rules};
 use crate::tree::TreeRoot;
 
 /// Number of digests looked up at once: enough for the HashDB to be efficient, with little memory.
@@ -35,9 +36,12 @@ pub(super) struct Requirements<'o> {
 }
 
 impl<'o> Requirements<'o> {
-    pub(super) fn new(options: &'o PackOptions<'o>, root: &TreeRoot) -> Self {
+    /// For a tree with these entries, whose clients' configuration also says which hosts are private.
+    pub(super) fn new(options: &'o PackOptions<'o>, root: &TreeRoot, entries: &[Entry]) -> Self {
         let (tree, now) = (tree_name(root.path()), now());
-        let private = options.private.clone();
+        let paths = entries.iter().map(|entry| &entry.path);
+        let hosts = PrivateHosts::of_tree(&options.machine, root.path(), paths);
+        let private = Private::new(move |url| hosts.reason(url).is_some());
         let rules = Rules { tree, now, unasked: options.unasked, private };
         Self { options, today: super::today(), rules }
     }

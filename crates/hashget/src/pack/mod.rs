@@ -208,7 +208,7 @@ impl Packer<'_> {
         let entries = &scan.entries;
         let mut claims = Claims::new(entries, first);
         let contents = Contents::new(&claims);
-        let requirements = Requirements::new(options, &scan.root);
+        let requirements = Requirements::new(options, &scan.root, &scan.entries);
         let (finders, known) = match index && !options.detectors.is_empty() {
             true => self.index(scan, &contents, &requirements, summary, monitor)?,
             false => (Finders::default(), known_packages(self.hashdb, &contents)?),

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use crate::codec::Codec;
 use crate::detectors::{Detector, Machine};
 use crate::model::Evidence;
-use crate::places::Private;
 use crate::tree::{BadGlob, FileSystems, Globs};
 
 /// Which files have their digest in the manifest.
@@ -81,8 +80,6 @@ pub struct PackOptions<'a> {
     pub ask: bool,
     /// Rely on places that nobody asked, too: for packing without a network.
     pub unasked: bool,
-    /// URLs that are not public.
-    pub private: Private,
     /// Compression of the archive.
     pub codec: Codec,
     /// Its level; the codec's own default if absent.
@@ -146,7 +143,6 @@ impl Default for PackOptions<'_> {
             evidence: Evidence::Signed,
             ask: true,
             unasked: false,
-            private: Private::default(),
             codec: Codec::Zstd,
             level: None,
             max_fetch_ratio: Self::MAX_FETCH_RATIO,

@@ -176,6 +176,12 @@ fn magic(file: &OwnedFd) -> Option<u32> {
     u32::try_from(magic).ok()
 }
 
+/// Does the open file lie on a file system of the kernel, whose files may answer a reader as they like, or on one that
+/// does not say what it is?
+pub(crate) fn is_of_kernel(file: &OwnedFd) -> bool {
+    magic(file).is_none_or(|magic| PSEUDO.contains(&magic))
+}
+
 /// Is it a disk that can be taken away, or a part of one?
 fn is_removable(device: u64) -> bool {
     let link = format!("/sys/dev/block/{}:{}", major(device), minor(device));

@@ -30,7 +30,7 @@ use contents::read_contents;
 pub use contents::{ContentsReader, Held};
 pub use entries::Entries;
 pub use file_systems::FileSystems;
-pub(crate) use file_systems::is_searched;
+pub(crate) use file_systems::{is_of_kernel, is_searched};
 pub(crate) use find::Finder;
 pub use globs::{BadGlob, Globs};
 pub use inspect::{InspectedFile, Stamp, inspect_open_file};

@@ -62,6 +62,59 @@ fn older_packages_and_those_of_python_alone() {
 }
 
 #[test]
+fn a_bad_field_does_not_reject_a_record() {
+    let url = "https://conda.example/c/noarch/x-1-0.tar.bz2";
+    let sha256 = Digest::of(b"package");
+    for (fields, digest) in [
+        ("\"sha256\":\"\",\"size\":0,\"timestamp\":0".to_owned(), None),
+        ("\"sha256\":null,\"md5\":null,\"size\":null,\"noarch\":null,\"fn\":null".to_owned(), None),
+        (
+            "\"sha256\":7,\"md5\":[[]],\"size\":{},\"noarch\":{\"a\":[1]},\"fn\":\"x-1-0\""
+                .to_owned(),
+            None,
+        ),
+        ("\"size\":51000.5,\"fn\":\"../../x.conda\"".to_owned(), None),
+        (format!("\"sha256\":\"{}\",\"size\":-1", sha256.to_string().to_uppercase()), Some(sha256)),
+    ] {
+        let prefix = tempfile::tempdir().unwrap();
+        write(prefix.path(), "conda-meta/x-1-0.json", format!("{{\"url\":\"{url}\",{fields}}}"));
+        let candidate = the_only("conda", prefix.path());
+        assert_eq!((candidate.url.as_str(), candidate.sha256, candidate.size), (url, digest, None));
+        assert_eq!(candidate.signature.unwrap().to_string(), "conda:x-1-0.tar.bz2", "{fields}");
+    }
+}
+
+#[test]
+fn only_what_was_packed_as_it_lies_there_is_listed() {
+    let prefix = tempfile::tempdir().unwrap();
+    let (one, two) = (Digest::of(b"one"), Digest::of(b"two"));
+    let path =
+        |path: &str, more: &str| format!("{{\"_path\":\"{path}\",\"sha256\":\"{one}\"{more}}}");
+    let paths = [
+        path("lib/a.so.1", ",\"path_type\":\"hardlink\""),
+        path("lib/a.so", ",\"path_type\":\"softlink\""),
+        path("bin/tool.sh", ",\"path_type\":\"hardlink\""),
+        path("bin/tool", ",\"path_type\":\"unix_python_entry_point\""),
+        path("lib/python3.12/site-packages/a.py", &format!(",\"sha256_in_prefix\":\"{one}\"")),
+        path("lib/python3.12/site-packages/b.py", &format!(",\"sha256_in_prefix\":\"{two}\"")),
+        path("lib/python3.12/site-packages/a.pyc", ",\"path_type\":\"pyc_file\""),
+    ]
+    .join(",");
+    for (noarch, expected) in [
+        ("", "lib/a.so.1 bin/tool.sh lib/python3.12/site-packages/a.py"),
+        (",\"noarch\":\"python\"", "python-scripts/tool.sh site-packages/a.py"),
+    ] {
+        let url = "https://conda.example/x-1-0.tar.bz2";
+        let record =
+            format!("{{\"url\":\"{url}\",\"paths_data\":{{\"paths\":[{paths}]}}{noarch}}}");
+        write(prefix.path(), "conda-meta/x-1-0.json", record);
+        let listed = the_only("conda", prefix.path()).lists[0].local().unwrap().unwrap();
+        let members: Vec<String> = listed.iter().map(|one| one.member.to_string()).collect();
+        assert_eq!(members.join(" "), expected);
+    }
+}
+
+#[test]
 fn channels_with_a_token_and_local_builds_give_nothing() {
     for url in [
         "https://conda.example/t/xy-secret/own/linux-64/x-1-0.conda",

@@ -71,6 +71,42 @@ fn a_gemrc_counts_more_and_passwords_are_never_used() {
 }
 
 #[test]
+fn sources_are_read_in_every_notation() {
+    for gemrc in [
+        ":sources: [\"https://own.example/\"]\n:x: 1\n",
+        "---\n:backtrace: false\nsources:\n  - \"https://own.example\"   # ours\ngem: --no-document\n",
+        "\u{feff}:sources:\r\n- https://own.example\r\n",
+    ] {
+        let tree = tempfile::tempdir().unwrap();
+        gem(tree.path(), "rake-13.0.6", "rake 13.0.6 ruby");
+        write(tree.path(), ".gemrc", gemrc);
+        let candidate = the_only("gems", tree.path());
+        assert_eq!(
+            candidate.question.unwrap().pages(),
+            ["https://own.example/info/rake"],
+            "{gemrc}"
+        );
+    }
+}
+
+#[test]
+fn bundlers_lock_file_says_which_gem_is_from_where() {
+    let tree = tempfile::tempdir().unwrap();
+    defaults(tree.path());
+    gem(tree.path(), "rake-13.0.6", "rake 13.0.6 ruby");
+    gem(tree.path(), "other-1.0", "other 1.0 ruby");
+    let lock = "GIT\n  remote: https://git.example/x\n  specs:\n    other (1.0)\n\nGEM\n  remote: https://own.example/\n  \
+        specs:\n    rake (13.0.6)\n      thing (>= 1)\n\nPLATFORMS\n  ruby\n";
+    write(tree.path(), "Gemfile.lock", lock);
+    let (candidates, errors) = found("gems", tree.path());
+    assert!(errors.is_empty(), "{errors:?}");
+    let mut pages: Vec<String> =
+        candidates.iter().flat_map(|one| one.question.as_ref().unwrap().pages().to_vec()).collect();
+    pages.sort();
+    assert_eq!(pages, ["https://gems.example/info/other", "https://own.example/info/rake"]);
+}
+
+#[test]
 fn specifications_that_tell_nothing() {
     let tree = tempfile::tempdir().unwrap();
     defaults(tree.path());

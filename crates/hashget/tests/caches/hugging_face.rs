@@ -89,6 +89,27 @@ fn the_hub_is_the_one_that_the_client_uses() {
 }
 
 #[test]
+fn a_cache_may_lie_below_a_folder_of_snapshots_and_have_no_links() {
+    let home = tempfile::tempdir().unwrap();
+    let top = home.path().join("snapshots/daily.0");
+    let sha256 = cache(&top);
+    let large = format!("{MODEL}/snapshots/{COMMIT}/large.bin");
+    write(&top, &large, vec![7; 5000]);
+    let (mut candidates, errors) = found("huggingface", home.path());
+    assert!(errors.is_empty() && candidates.len() == 2, "{errors:?} {candidates:?}");
+    candidates.sort_by_key(|candidate| candidate.size);
+    let blobs = format!("snapshots/daily.0/{MODEL}/blobs");
+    assert_eq!(candidates[0].covers.as_ref().unwrap().as_bytes(), blobs.as_bytes());
+    assert_eq!((candidates[0].sha256, candidates[1].sha256), (Some(sha256), None));
+    // The hub has the digest of what is stored under no other name.
+    let other = Digest::of(b"large");
+    let page = page("", &other).replace("onnx/model #1.bin", "large.bin");
+    let told = answer(&candidates[1], page.as_bytes()).unwrap().unwrap();
+    assert_eq!(told.sha256, Some(other));
+    assert_eq!(answer(&candidates[0], page.as_bytes()), Ok(None));
+}
+
+#[test]
 fn names_that_are_no_snapshots() {
     let sha256 = Digest::of(b"weights");
     for folder in [

@@ -51,6 +51,33 @@ fn the_file_is_the_package() {
 }
 
 #[test]
+fn the_repository_may_have_another_name_and_a_group_the_usual_one() {
+    for (folder, settings) in [
+        (".m2/repository/org/example/repository/core/tool/1.2", ""),
+        ("maven/repository/org/example/repository/core/tool/1.2", ""),
+        ("project/.m2repo/org/example/repository/core/tool/1.2", ""),
+        (
+            "big/cache/org/example/repository/core/tool/1.2",
+            "<localRepository>/big/cache</localRepository>",
+        ),
+        (
+            "big/cache/org/example/repository/core/tool/1.2",
+            "<localRepository>${user.home}/big/cache/</localRepository>",
+        ),
+    ] {
+        let home = tempfile::tempdir().unwrap();
+        write(home.path(), &format!("{folder}/_remote.repositories"), "tool-1.2.jar>public=\n");
+        write(home.path(), &format!("{folder}/tool-1.2.jar"), jar());
+        let settings = SETTINGS.replace("<servers>", &format!("{settings}<servers>"));
+        write(home.path(), ".m2/settings.xml", settings);
+        let url = the_only("maven", home.path()).url;
+        let expected =
+            "https://maven.example/releases/org/example/repository/core/tool/1.2/tool-1.2.jar.sha1";
+        assert_eq!(url, expected, "{folder}");
+    }
+}
+
+#[test]
 fn without_a_digest_the_repository_is_asked() {
     let home = tempfile::tempdir().unwrap();
     repository(home.path(), LIST);

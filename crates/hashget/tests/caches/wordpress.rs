@@ -74,6 +74,24 @@ fn the_directory_is_asked_for_each_version() {
 }
 
 #[test]
+fn headers_and_readmes_are_written_in_many_ways() {
+    for (readme, script) in [
+        ("README.txt", "<?php\n/*\nPlugin Name: Spam\nVersion: 5.0.2\n*/"),
+        ("readme.md", "<?php\n/**\n * Plugin Name: Spam\n * Version: 5.0.2\n */"),
+        ("Readme.MD", "<?php\n# Plugin name: Spam\n# version: 5.0.2\n"),
+        ("readme.txt", "<?php /* Plugin Name: Spam\nVersion: 5.0.2 */ $x = 1;\n"),
+        ("readme.txt", "<?php\r/*\r * Plugin Name: Spam\r * Version: 5.0.2\r */\r"),
+        ("readme.txt", "<?php\r\n/*\r\n\tPLUGIN NAME: Spam\r\n\tVersion:5.0.2?>\r\n"),
+    ] {
+        let tree = tempfile::tempdir().unwrap();
+        write(tree.path(), "wp-includes/update.php", UPDATE);
+        write(tree.path(), &format!("wp-content/plugins/spam-stop/{readme}"), "=== Spam ===");
+        write(tree.path(), "wp-content/plugins/spam-stop/main.php", script);
+        by_name(tree.path(), "plugin/spam-stop-5.0.2");
+    }
+}
+
+#[test]
 fn a_language_has_packages_of_its_own() {
     let tree = tempfile::tempdir().unwrap();
     site(tree.path());

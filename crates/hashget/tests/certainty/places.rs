@@ -107,10 +107,13 @@ fn a_host_that_is_not_public_is_not_relied_on() {
     let tree = machine.tree("tree", &FILES);
     machine.world.serve("/private/p", package(&FILES));
     machine.index("/private/p").unwrap();
-    let private = hashget::places::Private::new(|url| url.contains("/private/"));
-    let (_, summary, _) = machine.pack(&tree, PackOptions { private, ..options() });
-    assert_eq!(summary.left_out_files, 0);
     assert_eq!(machine.pack(&tree, options()).1.left_out_files, 3);
+    let url = machine.world.url("/private/");
+    let host = url.trim_start_matches("http:");
+    fs_err::write(tree.join(".npmrc"), format!("{host}:_authToken=TOKEN\n")).unwrap();
+    let (archive, summary, _) = machine.pack(&tree, options());
+    assert_eq!(summary.left_out_files, 0);
+    assert!(machine.comes_back(&archive, &tree));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::Package;
-use crate::detectors::{DetectError, public_url, small_files};
+use crate::detectors::{DetectError, Machine, PrivateHosts, public_url, small_files};
 use crate::model::Digest;
 
 /// Size limit of config.json; a larger file is an error.
@@ -49,8 +49,15 @@ impl Registry {
     ///
     /// # Errors
     /// Its configuration is missing, damaged, or in a Git repository, or the registry is private.
-    pub(super) fn open(index: &Path) -> Result<Self, DetectError> {
+    pub(super) fn open(machine: &Machine, index: &Path) -> Result<Self, DetectError> {
         let wrong = |problem: String| DetectError::new(index, problem);
+        // The folder is called HOST-HASH.
+        let host = index.file_name().and_then(|name| name.to_str()?.rsplit_once('-'));
+        if host.is_some_and(|(host, _)| PrivateHosts::near(machine, index).has_name(host)) {
+            return Err(wrong(
+                "Cargo has a token for this registry: its crates may not be public".to_owned(),
+            ));
+        }
         let Some(json) = small_files::read_whole(&index.join("config.json"), MAX_CONFIG_BYTES)?
         else {
             return Err(wrong(if small_files::is_folder(&index.join(".git")) {

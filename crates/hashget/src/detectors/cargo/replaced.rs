@@ -54,7 +54,7 @@ impl Behind {
         };
         let mut own = names.filter(|name| is_own(name));
         let public = match (own.next(), own.next()) {
-            (Some(name), None) => Registry::open(&registry.join("index").join(name)).ok(),
+            (Some(name), None) => Registry::open(machine, &registry.join("index").join(name)).ok(),
             _ => None,
         };
         public.map_or_else(|| Self::Unknown(file.clone()), Self::Public)

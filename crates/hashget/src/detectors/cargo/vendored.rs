@@ -4,32 +4,27 @@
 //! from the only registry on this machine; its name and version come from the `Cargo.toml` that the registry
 //! made.
 
-use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use super::{Index, Package, Registry};
-use crate::detectors::{Candidate, DetectError, FileList, Listed, Machine, small_files};
-use crate::model::{Checksum, Digest, Keeping, Origin, RelPath, Signature};
+use crate::detectors::{Candidate, DetectError, Machine, small_files};
+use crate::model::{Digest, Keeping, Origin, RelPath, Signature};
 
 /// The file that `cargo vendor` writes.
 pub(super) const CHECKSUMS: &[u8] = b".cargo-checksum.json";
 
-/// Size limit of the checksums and of Cargo.toml; a larger file is an error.
+/// Size limit of the checksums; a larger file is an error.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// Only the digest of the crate: the digests of its files are read when they are needed.
+/// Size limit of Cargo.toml; a larger file is an error.
+const MAX_MANIFEST: u64 = 1 << 20;
+
+/// Only the digest of the crate. Those of its files prove nothing: whoever patches a vendored crate brings them up to date.
 #[derive(serde::Deserialize)]
 struct Checksums {
     /// Absent if the crate comes from a repository.
     package: Option<Digest>,
-}
-
-#[derive(serde::Deserialize)]
-struct FileChecksums {
-    files: BTreeMap<String, Digest>,
 }
 
 /// The crate whose checksums are in `file`.
@@ -75,7 +70,6 @@ pub(super) fn detect(
     let packed = place.cache.join(package.file_name());
     let size = fs_err::symlink_metadata(&packed).ok().filter(std::fs::Metadata::is_file);
     let size = size.map(|metadata| metadata.len());
-    let list = Arc::new(Files { folder: folder.to_owned(), stem: package.to_string() });
     Ok(vec![Candidate {
         url,
         origin: Origin::Client,
@@ -85,7 +79,6 @@ pub(super) fn detect(
         signature: Some(Signature { kind: "crate".to_owned(), value: package.to_string() }),
         local_file: size.map(|_| packed),
         found_at: found_at.clone(),
-        lists: vec![list],
         ..Candidate::default()
     }])
 }
@@ -95,7 +88,7 @@ fn package_in(folder: &Path) -> Result<Package, DetectError> {
     let file = folder.join("Cargo.toml");
     let wrong = |problem: &str| DetectError::new(&file, problem);
     let bytes =
-        small_files::read_whole(&file, MAX_BYTES)?.ok_or_else(|| wrong("it is not there"))?;
+        small_files::read_whole(&file, MAX_MANIFEST)?.ok_or_else(|| wrong("it is not there"))?;
     let text = String::from_utf8_lossy(&bytes);
     let (name, version) = match first_table(&text).and_then(|table| name_and_version(table).ok()) {
         Some(Some(found)) => found,
@@ -149,44 +142,11 @@ fn registries(machine: &Machine, folder: &Path) -> Vec<Place> {
             let index = registry.join("index").join(&name);
             if !seen.contains(&index) {
                 let cache = registry.join("cache").join(&name);
-                let opened = Registry::open(&index).ok();
+                let opened = Registry::open(machine, &index).ok();
                 found.push(Place { registry: opened, index: index.clone(), cache });
                 seen.push(index);
             }
         }
     }
     found
-}
-
-/// A vendored crate, with the digests of its files in a file beside them.
-#[derive(Debug)]
-struct Files {
-    folder: PathBuf,
-    /// The top folder within the crate.
-    stem: String,
-}
-
-impl FileList for Files {
-    fn format(&self) -> &'static str {
-        "tar"
-    }
-
-    fn root(&self) -> &Path {
-        &self.folder
-    }
-
-    fn local(&self) -> Result<Option<Vec<Listed>>, String> {
-        let file = self.folder.join(OsStr::from_bytes(CHECKSUMS));
-        let bytes = small_files::read_whole(&file, MAX_BYTES).map_err(|error| error.to_string())?;
-        let Some(bytes) = bytes else { return Ok(None) };
-        let checksums: FileChecksums = serde_json::from_slice(&bytes)
-            .map_err(|error| format!("its .cargo-checksum.json is not understood: {error}"))?;
-        let listed = |(path, digest): (String, Digest)| {
-            let path = RelPath::new(path.as_bytes()).ok()?;
-            let member =
-                RelPath::new([self.stem.as_bytes(), b"/", path.as_bytes()].concat()).ok()?;
-            Some(Listed { member, path, checksum: Checksum::from(digest) })
-        };
-        Ok(Some(checksums.files.into_iter().filter_map(listed).collect()))
-    }
 }

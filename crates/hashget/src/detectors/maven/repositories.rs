@@ -100,6 +100,26 @@ impl Repositories {
     }
 }
 
+/// The local repositories of the settings that apply to `entry`, relative to a root. Settings that cannot be read are reported
+/// where the addresses are read.
+pub(super) fn local(machine: &Machine, entry: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for file in machine.files_for(entry, &SETTINGS) {
+        let Ok(Some(bytes)) = small_files::read_whole(&file, MAX_BYTES) else { continue };
+        let Some(document) =
+            std::str::from_utf8(&bytes).ok().and_then(|xml| Document::parse(xml).ok())
+        else {
+            continue;
+        };
+        let text = child(document.root_element(), "localRepository");
+        // `${user.home}/x`, or an absolute path.
+        let path = text.as_deref().map(|text| text.rsplit('}').next().unwrap_or(text));
+        let path = path.map(|path| path.trim_matches('/')).filter(|path| !path.is_empty());
+        found.extend(path.map(PathBuf::from));
+    }
+    found
+}
+
 fn all<'a>(document: &'a Document<'_>, tag: &'static str) -> impl Iterator<Item = Node<'a, 'a>> {
     document.root().descendants().filter(move |node| node.tag_name().name() == tag)
 }

@@ -1,11 +1,9 @@
-//! The packages of registries in the lock files of npm, yarn and pnpm.
+//! The packages of registries in the lock files of yarn and pnpm.
 //!
 //! Invariant: a name or version that cannot be part of a URL's path is skipped, and so are packages from a
 //! repository, a folder or a file.
 
-use serde_json::{Map, Value};
-
-use super::yaml;
+use crate::detectors::yaml;
 
 /// A package in a lock file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,13 +14,24 @@ pub(super) struct Locked {
     pub(super) resolved: Option<String>,
     /// Its digests, in the format of subresource integrity.
     pub(super) integrity: Option<String>,
-    /// Its folder below `node_modules`, if the file says.
-    pub(super) place: Option<String>,
+    pub(super) place: Place,
+}
+
+/// Where the package is installed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In a folder of its own name.
+    #[default]
+    OwnName,
+    /// In a folder of this name, by which others require it.
+    Named(String),
+    /// Exactly here, relative to the folder of the project.
+    At(String),
 }
 
 impl Locked {
     /// `None` if it is not from a registry, or its name or version is invalid.
-    fn proper(self) -> Option<Self> {
+    pub(super) fn proper(self) -> Option<Self> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~+".contains(&byte);
         let is_word =
             |word: &str| !word.is_empty() && !word.starts_with('.') && word.bytes().all(plain);
@@ -30,72 +39,15 @@ impl Locked {
             Some(name) => name.split_once('/').is_some_and(|(a, b)| is_word(a) && is_word(b)),
             None => is_word(&self.name),
         };
+        // Most registries name tarballs so that they can be recognised; what others give is recognised by its digest.
         let of_registry = self.resolved.as_deref().is_none_or(|url| {
             let path = url.split(['?', '#']).next().unwrap_or(url);
-            url.starts_with("http") && (path.ends_with(".tgz") || path.ends_with(".tar.gz"))
+            let is_tarball = path.ends_with(".tgz") || path.ends_with(".tar.gz");
+            let is_web = url.starts_with("http://") || url.starts_with("https://");
+            is_web && (is_tarball || self.integrity.is_some()) && !path.ends_with(".git")
         });
         let is_version = is_word(&self.version) && self.version.as_bytes()[0].is_ascii_digit();
         (is_name && is_version && of_registry).then_some(self)
-    }
-}
-
-/// `package-lock.json`, `npm-shrinkwrap.json` and `node_modules/.package-lock.json`.
-///
-/// # Errors
-/// It is not such a file.
-pub(super) fn npm(bytes: &[u8]) -> Result<Vec<Locked>, String> {
-    let lock: Value =
-        serde_json::from_slice(bytes).map_err(|error| format!("it is not JSON: {error}"))?;
-    let mut found = Vec::new();
-    if let Some(packages) = lock.get("packages").and_then(Value::as_object) {
-        found.extend(packages.iter().filter_map(|(path, package)| of_path(path, package)));
-    } else if let Some(packages) = lock.get("dependencies").and_then(Value::as_object) {
-        nested(packages, "", &mut found);
-    } else if !lock.is_object() {
-        return Err("expected an object with \"packages\" or \"dependencies\"".to_owned());
-    }
-    Ok(found)
-}
-
-/// `"node_modules/a/node_modules/b": { ... }`
-fn of_path(path: &str, package: &Value) -> Option<Locked> {
-    let place = path.strip_prefix("node_modules/")?;
-    let field = |name: &str| package.get(name).and_then(Value::as_str).map(str::to_owned);
-    if package.get("link").is_some() || package.get("inBundle").is_some() {
-        return None;
-    }
-    // For an alias, the real name is in the entry.
-    let name = place.rsplit("node_modules/").next()?;
-    let name = field("name").unwrap_or_else(|| name.to_owned());
-    let locked = Locked {
-        name,
-        version: field("version")?,
-        resolved: field("resolved"),
-        integrity: field("integrity"),
-        place: Some(place.to_owned()),
-    };
-    locked.proper()
-}
-
-/// The first version of the file: nested packages.
-fn nested(packages: &Map<String, Value>, above: &str, found: &mut Vec<Locked>) {
-    for (name, package) in packages {
-        let field = |name: &str| package.get(name).and_then(Value::as_str).map(str::to_owned);
-        let place = format!("{above}{name}");
-        if let Some(within) = package.get("dependencies").and_then(Value::as_object) {
-            nested(within, &format!("{place}/node_modules/"), found);
-        }
-        if package.get("bundled").is_some() {
-            continue;
-        }
-        let locked = Locked {
-            name: name.clone(),
-            version: field("version").unwrap_or_default(),
-            resolved: field("resolved"),
-            integrity: field("integrity"),
-            place: Some(place),
-        };
-        found.extend(locked.proper());
     }
 }
 
@@ -115,6 +67,7 @@ pub(super) fn yarn(text: &str, found: &mut Vec<Locked>) -> Result<(), String> {
 fn yarn_classic(text: &str, found: &mut Vec<Locked>) {
     let mut current = Locked::default();
     for line in text.lines().chain(["end:"]) {
+        let line = line.trim_end();
         if !line.starts_with([' ', '\t', '#']) && !line.is_empty() {
             found.extend(std::mem::take(&mut current).proper());
             current = of_yarn_key(line.trim_end_matches(':'));
@@ -158,7 +111,7 @@ fn of_yarn_key(key: &str) -> Locked {
         Some(alias) if alias.contains('@') => split_at_version(alias).0,
         _ => place,
     };
-    Locked { name: name.to_owned(), place: Some(place.to_owned()), ..Locked::default() }
+    Locked { name: name.to_owned(), place: Place::Named(place.to_owned()), ..Locked::default() }
 }
 
 /// `pnpm-lock.yaml`: below `packages` a key for each package, and its `resolution`.
@@ -219,32 +172,6 @@ mod tests {
             format!("{} {} {resolved} {integrity}", locked.name, locked.version)
         };
         found.iter().map(line).collect()
-    }
-
-    #[test]
-    fn both_kinds_of_npms_file_are_read() {
-        let three = r#"{ "lockfileVersion": 3, "packages": {
-            "": { "name": "app" }, "packages/own": { "version": "1.0.0" },
-            "node_modules/own": { "link": true, "resolved": "packages/own" },
-            "node_modules/@s/a": { "version": "1.0.0", "resolved": "https://r.example/a-1.tgz", "integrity": "sha512-x" },
-            "node_modules/@s/a/node_modules/b": { "version": "2.0.0" },
-            "node_modules/alias": { "name": "real", "version": "3.0.0-rc.1" },
-            "node_modules/git": { "version": "1.0.0", "resolved": "git+ssh://git@g.example/x.git#1" },
-            "node_modules/file": { "version": "1.0.0", "resolved": "file:../x.tgz" },
-            "node_modules/../bad": { "version": "1.0.0" }, "node_modules/c": { "version": "../x" } } }"#;
-        let found = npm(three.as_bytes()).unwrap();
-        let expected =
-            ["@s/a 1.0.0 https://r.example/a-1.tgz sha512-x", "b 2.0.0 - -", "real 3.0.0-rc.1 - -"];
-        assert_eq!(shown(&found), expected);
-        assert_eq!(found[1].place.as_deref(), Some("@s/a/node_modules/b"));
-        let one = r#"{ "dependencies": { "a": { "version": "1.0.0", "integrity": "sha1-x",
-            "dependencies": { "b": { "version": "2.0.0" } } }, "g": { "version": "github:x/y#1" } } }"#;
-        let found = npm(one.as_bytes()).unwrap();
-        assert_eq!(shown(&found), ["b 2.0.0 - -", "a 1.0.0 - sha1-x"]);
-        for nonsense in ["", "[]", "{\"packages\": ", "\u{fffd}"] {
-            assert!(npm(nonsense.as_bytes()).is_err(), "{nonsense}");
-        }
-        assert_eq!(npm(b"{\"packages\": 3, \"dependencies\": {\"a\": 1}}").unwrap(), []);
     }
 
     fn yarn(text: &str) -> Vec<Locked> {

@@ -1,32 +1,60 @@
-//! Which registries this machine's npm uses: from `.npmrc`, the environment, and npm's own default.
+//! Which registries this machine's npm, yarn and pnpm use: from `.npmrc`, `.yarnrc`, `.yarnrc.yml`, the environment, and
+//! npm's own default.
 //!
-//! Invariant: a registry with a password in its URL, or with a token configured for it, gives no URL.
+//! Invariant: the nearest configuration wins; a registry with a password in its URL gives no URL. (Registries for which a
+//! client has credentials elsewhere are left out by the caller of the detectors, for all ecosystems alike.)
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
-use crate::detectors::{DetectError, Machine, public_url, small_files};
+use crate::detectors::json::without_mark;
+use crate::detectors::{DetectError, Machine, public_url, small_files, yaml};
 
 /// Size limit of a configuration file; a larger file is reported and ignored.
 const MAX_BYTES: u64 = 4 << 20;
 
-const CONFIGURATION: &[&str] =
-    &[".npmrc", "etc/npmrc", "usr/etc/npmrc", "usr/local/etc/npmrc", "lib/node_modules/npm/npmrc"];
+const CONFIGURATION: &[&str] = &[
+    ".npmrc",
+    ".yarnrc",
+    ".yarnrc.yml",
+    "etc/npmrc",
+    "usr/etc/npmrc",
+    "usr/local/etc/npmrc",
+    "lib/node_modules/npm/npmrc",
+];
 
-/// Possible paths of npm's own defaults.
-const DEFAULTS: &[&str] = &[
-    "usr/lib/node_modules/npm/node_modules/@npmcli/config/lib/definitions/definitions.js",
-    "usr/local/lib/node_modules/npm/node_modules/@npmcli/config/lib/definitions/definitions.js",
-    "lib/node_modules/npm/node_modules/@npmcli/config/lib/definitions/definitions.js",
-    "usr/share/nodejs/@npmcli/config/lib/definitions/definitions.js",
+/// The file in npm with its default, relative to a folder of global packages.
+const ITSELF: &str = "npm/node_modules/@npmcli/config/lib/definitions/definitions.js";
+
+/// Folders of global packages.
+const GLOBAL: &[&str] = &[
+    "usr/lib/node_modules",
+    "usr/local/lib/node_modules",
+    "lib/node_modules",
+    ".local/lib/node_modules",
+];
+
+/// The same file in a distribution.
+const OF_SYSTEM: &str = "usr/share/nodejs/@npmcli/config/lib/definitions/definitions.js";
+
+/// Folders with a folder for each version of Node, and the path of the global packages in that.
+const VERSIONS: &[(&str, &str)] = &[
+    (".nvm/versions/node", "lib/node_modules"),
+    (".volta/tools/image/node", "lib/node_modules"),
+    (".volta/tools/image/npm", "lib/node_modules"),
+    (".fnm/node-versions", "installation/lib/node_modules"),
+    (".local/share/fnm/node-versions", "installation/lib/node_modules"),
+    (".asdf/installs/nodejs", "lib/node_modules"),
+    (".nodenv/versions", "lib/node_modules"),
+    (".local/share/mise/installs/node", "lib/node_modules"),
+    ("usr/local/n/versions/node", "lib/node_modules"),
+    ("opt/nvm/versions/node", "lib/node_modules"),
 ];
 
 /// Registries by scope; the empty one is for all others.
 #[derive(Debug, Default)]
 pub(super) struct Registries {
     by_scope: BTreeMap<String, String>,
-    /// Registries, without scheme, for which a password or token is configured.
-    private: BTreeSet<String>,
 }
 
 impl Registries {
@@ -35,37 +63,38 @@ impl Registries {
         let mut registries = Self::default();
         for name in ["npm_config_registry", "NPM_CONFIG_REGISTRY", "YARN_NPM_REGISTRY_SERVER"] {
             if let Some(url) = machine.variable(name) {
-                registries.by_scope.entry(String::new()).or_insert_with(|| url.to_owned());
+                registries.add("", url);
             }
         }
         for file in machine.files_for(file, CONFIGURATION) {
             if let Some(bytes) = small_files::read_optional(&file, MAX_BYTES, note) {
-                registries.add(&String::from_utf8_lossy(&bytes));
+                let text = String::from_utf8_lossy(without_mark(&bytes)).into_owned();
+                match file.file_name().and_then(|name| name.to_str()) {
+                    Some(".yarnrc.yml") => registries.add_yaml(&text),
+                    Some(".yarnrc") => registries.add_yarnrc(&text),
+                    _ => registries.add_npmrc(&text),
+                }
             }
         }
         if !registries.by_scope.contains_key("") {
-            let files = machine.files_for(file, DEFAULTS);
+            let files = defaults(machine, file);
             if let Some(url) = files.iter().find_map(|file| default_in(file, note)) {
-                registries.by_scope.insert(String::new(), url);
+                registries.add("", &url);
             }
         }
         registries
     }
 
-    /// Lines `registry=URL`, `@SCOPE:registry=URL`, `//HOST/PATH/:_authToken=...`.
-    fn add(&mut self, text: &str) {
+    /// Adds a registry, unless a nearer file has one for the scope.
+    fn add(&mut self, scope: &str, url: &str) {
+        self.by_scope.entry(scope.to_owned()).or_insert_with(|| url.to_owned());
+    }
+
+    /// Lines `registry=URL` and `@SCOPE:registry=URL`.
+    fn add_npmrc(&mut self, text: &str) {
         for line in text.lines() {
             let Some((key, value)) = line.trim().split_once('=') else { continue };
-            let (key, value) = (key.trim(), value.trim().trim_matches(['"', '\'']));
-            if let Some(scope) = key.strip_suffix("registry") {
-                let scope = scope.trim_end_matches(':').to_owned();
-                self.by_scope.entry(scope).or_insert_with(|| value.to_owned());
-            } else if let Some((registry, secret)) = key.rsplit_once(':')
-                && registry.starts_with("//")
-                && secret.starts_with('_')
-            {
-                self.private.insert(registry.trim_end_matches('/').to_owned());
-            }
+            self.add_key(key.trim(), value);
         }
     }
 
@@ -77,6 +106,37 @@ impl Registries {
         })
     }
 
+    /// Lines `registry "URL"` and `"@SCOPE:registry" "URL"`.
+    fn add_yarnrc(&mut self, text: &str) {
+        for line in text.lines() {
+            let Some((key, value)) = line.trim().split_once([' ', '\t']) else { continue };
+            self.add_key(key.trim_matches('"'), value);
+        }
+    }
+
+    fn add_key(&mut self, key: &str, value: &str) {
+        let scope = match key.strip_suffix("registry") {
+            Some("") => "",
+            Some(scope) => match scope.strip_suffix(':') {
+                Some(scope) => scope,
+                None => return,
+            },
+            None => return,
+        };
+        self.add(scope, value.trim().trim_matches(['"', '\'']));
+    }
+
+    /// `npmRegistryServer`, for all packages and by scope. What stands before an error counts.
+    fn add_yaml(&mut self, text: &str) {
+        let _ = yaml::read(text, &mut |keys, value| match (keys, value) {
+            (["npmRegistryServer"], Some(url)) => self.add("", url),
+            (["npmScopes", scope, "npmRegistryServer"], Some(url)) => {
+                self.add(&format!("@{scope}"), url);
+            }
+            _ => {}
+        });
+    }
+
     /// The URL of a package's version, or why it is not known.
     pub(super) fn url(&self, name: &str, version: &str) -> Result<String, String> {
         let scope = name.split_once('/').map_or("", |(scope, _)| scope);
@@ -86,14 +146,27 @@ impl Registries {
                     .to_owned()
             })?;
         let registry = registry.trim_end_matches('/');
-        let without_scheme = registry.find("//").map_or(registry, |at| &registry[at..]);
-        if self.private.contains(without_scheme) {
-            return Err("its registry asks for a token: it is not public".to_owned());
-        }
         let base = name.rsplit('/').next().unwrap_or(name);
         public_url(&format!("{registry}/{name}/-/{base}-{version}.tgz"))
             .map_err(|error| format!("its registry's address: {error}"))
     }
+}
+
+/// Copies of npm's own configuration, those of the newest Node first.
+fn defaults(machine: &Machine, file: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for root in machine.systems_for(file) {
+        found.extend(GLOBAL.iter().map(|folder| root.join(folder).join(ITSELF)));
+        found.push(root.join(OF_SYSTEM));
+        for (folder, within) in VERSIONS {
+            let Ok(entries) = fs_err::read_dir(root.join(folder)) else { continue };
+            let mut versions: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+            versions.sort();
+            found.extend(versions.iter().rev().map(|version| version.join(within).join(ITSELF)));
+        }
+    }
+    found.retain(|file| small_files::is_file(file));
+    found
 }
 
 /// `registry: new Definition('registry', { default: 'URL'`, or the syntax of older versions.

@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 use sha2::{Digest as _, Sha224};
 
-use super::names::{self, Tags};
+use super::names::{self, FileTags, Tags};
 use crate::detectors::{Answer, Question, public_url};
 use crate::model::Digest;
 
@@ -19,10 +19,7 @@ use crate::model::Digest;
 pub(super) struct Wheel {
     /// The project's normalised name.
     pub(super) name: String,
-    pub(super) version: String,
-    pub(super) tags: Tags,
-    /// Its digest, if known.
-    pub(super) sha256: Option<Digest>,
+    pub(super) wanted: Wanted,
     /// pip's cache folders, in which files have a name derived from their URL.
     pub(super) caches: BTreeSet<PathBuf>,
     pub(super) pages: Vec<String>,
@@ -67,7 +64,7 @@ impl Question for Wheel {
 
     fn answer(&self, url: &str, page: &[u8]) -> Result<Option<Answer>, String> {
         let files = files(url, page)?;
-        Ok(choose(&files, &self.name, &self.version, &self.tags, self.sha256).map(|mut answer| {
+        Ok(choose(&files, &self.name, &self.wanted).map(|mut answer| {
             answer.local_files = self.cached(&answer.url);
             answer
         }))
@@ -90,21 +87,42 @@ impl Wheel {
     }
 }
 
+/// What is known about an installed wheel.
+#[derive(Debug, Clone)]
+pub(super) struct Wanted {
+    pub(super) version: String,
+    /// `None` if the wheel does not say, or not in a way that is understood.
+    pub(super) tags: Option<Tags>,
+    /// The Python in whose folder it is installed, as in a tag: `cp311`.
+    pub(super) python: Option<String>,
+    /// Its digest, if known.
+    pub(super) sha256: Option<Digest>,
+}
+
+impl Wanted {
+    /// Is a file with these tags likely to be the wheel, although its tags are others? Tags are changed when wheels are made
+    /// suitable for more systems (`linux` becomes `manylinux`), and those within are not always brought up to date.
+    fn may_be(&self, file: &FileTags<'_>) -> bool {
+        match &self.tags {
+            Some(tags) => file.is_renamed(tags),
+            None => {
+                let system = rustix::system::uname();
+                file.fits(self.python.as_deref(), &system.machine().to_string_lossy())
+            }
+        }
+    }
+}
+
 /// The file of the wheel; or the next best: another wheel with matching tags, or the source archive, which at
 /// least has the files that are not changed by building. The list of the installed files does not apply to
 /// these.
-pub(super) fn choose(
-    files: &[File],
-    name: &str,
-    version: &str,
-    tags: &Tags,
-    sha256: Option<Digest>,
-) -> Option<Answer> {
-    let wheels: Vec<(&File, Tags)> = files
+pub(super) fn choose(files: &[File], name: &str, wanted: &Wanted) -> Option<Answer> {
+    let wheels: Vec<(&File, FileTags<'_>)> = files
         .iter()
         .filter_map(|file| {
             let (project, of, tags) = names::of_file(&file.name)?;
-            let same = names::normalised(project) == name && names::same_version(of, version);
+            let same =
+                names::normalised(project) == name && names::same_version(of, &wanted.version);
             same.then_some((file, tags))
         })
         .collect();
@@ -115,22 +133,27 @@ pub(super) fn choose(
         is_other,
         ..Answer::default()
     };
-    if let Some(wanted) = sha256 {
+    if let Some(wanted) = wanted.sha256 {
         let by_digest = wheels.iter().find(|(file, _)| file.sha256 == Some(wanted));
         return by_digest.map(|(file, _)| answer(file, false));
     }
-    if let Some((file, _)) = wheels.iter().find(|(_, of)| of == tags) {
-        return Some(answer(file, false));
+    if let Some(tags) = &wanted.tags {
+        if let Some((file, _)) = wheels.iter().find(|(_, of)| of.are(tags)) {
+            return Some(answer(file, false));
+        }
+        let near: Vec<_> = wheels.iter().filter(|(_, of)| of.overlap(tags)).collect();
+        if let [(file, _)] = near.as_slice() {
+            return Some(answer(file, true));
+        }
     }
-    let near: Vec<_> = wheels.iter().filter(|(_, of)| of.overlaps(tags)).collect();
-    if let [(file, _)] = near.as_slice() {
+    if let Some((file, _)) = wheels.iter().find(|(_, of)| wanted.may_be(of)) {
         return Some(answer(file, true));
     }
     let is_source = |file: &&File| {
         let stem = file.name.strip_suffix(".tar.gz").or_else(|| file.name.strip_suffix(".zip"));
         let parts = stem.and_then(|stem| stem.rsplit_once('-'));
         parts.is_some_and(|(project, of)| {
-            names::normalised(project) == name && names::same_version(of, version)
+            names::normalised(project) == name && names::same_version(of, &wanted.version)
         })
     };
     files.iter().find(is_source).map(|file| answer(file, true))
@@ -191,9 +214,12 @@ mod tests {
     fn wheel(tags: &str) -> Wheel {
         Wheel {
             name: "a-b".to_owned(),
-            version: "1.0+x".to_owned(),
-            tags: Tags::of_wheel(tags).unwrap(),
-            sha256: None,
+            wanted: Wanted {
+                version: "1.0+x".to_owned(),
+                tags: Tags::of_wheel(tags),
+                python: Some("cp311".to_owned()),
+                sha256: None,
+            },
             caches: [PathBuf::from("/cache")].into(),
             pages: vec![PAGE.to_owned()],
         }
@@ -245,8 +271,35 @@ mod tests {
         let near = answer(&["a_b-1.0+x.tar.gz", "a_b-1.0+x-cp311-abi3-linux_x86_64.whl"]).unwrap();
         assert!(near.is_other && near.url.ends_with(".whl"));
         assert_eq!(answer(&["a_b-2.0.tar.gz", "a_b-2.0-cp311-abi3-linux_x86_64.whl"]), None);
-        let known = Wheel { sha256: Some(Digest::of(b"another")), ..wheel };
+        let sha256 = Some(Digest::of(b"another"));
+        let known = Wheel { wanted: Wanted { sha256, ..wheel.wanted.clone() }, ..wheel };
         assert_eq!(known.answer(PAGE, &json(&["a_b-1.0+x.tar.gz"])).unwrap(), None);
+    }
+
+    #[test]
+    fn a_wheel_is_found_by_another_name() {
+        let system = rustix::system::uname();
+        let arch = system.machine().to_str().unwrap();
+        let others = [
+            "a_b-1.0+x-cp310-cp310-manylinux2014_x86_64.whl",
+            "a_b-1.0+x-cp311-cp311-win_amd64.whl",
+        ];
+        for (tags, file) in [
+            ("Tag: cp311-cp311-linux_x86_64", "cp311-cp311-manylinux2014_x86_64"),
+            (
+                "Tag: cp311-cp311-linux_x86_64",
+                "cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64",
+            ),
+            ("", &format!("cp311-cp311-manylinux2014_{arch}")),
+            ("Tag: nonsense", "py3-none-any"),
+        ] {
+            let file = format!("a_b-1.0+x-{file}.whl");
+            let page = json(&[others[0], others[1], &file, "a_b-1.0+x.tar.gz"]);
+            let answer = wheel(tags).answer(PAGE, &page).unwrap().unwrap();
+            assert!(answer.is_other && answer.url.ends_with(&file), "{tags}: {answer:?}");
+        }
+        let page = json(&others);
+        assert_eq!(wheel("Tag: cp311-cp311-linux_x86_64").answer(PAGE, &page), Ok(None));
     }
 
     #[test]

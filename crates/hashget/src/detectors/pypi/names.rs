@@ -37,7 +37,10 @@ pub(super) fn same_version(one: &str, other: &str) -> bool {
     plain(one) == plain(other)
 }
 
-/// The Pythons, ABIs and platforms of a wheel, and its build number.
+/// Limit on the tags of a wheel. Real ones have up to a few dozen.
+const MOST_TAGS: usize = 1000;
+
+/// The Pythons, ABIs and platforms of an installed wheel, and its build number.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Tags {
     build: String,
@@ -45,14 +48,12 @@ pub(super) struct Tags {
 }
 
 impl Tags {
-    /// Parses a `WHEEL` file, which has each tag on a line. `None` if it has none.
+    /// Parses a `WHEEL` file, which has each tag on a line. `None` if it has none, or more than [`MOST_TAGS`].
     pub(super) fn of_wheel(wheel: &str) -> Option<Self> {
         let mut found = Self::default();
         for line in wheel.lines() {
             if let Some(tag) = line.strip_prefix("Tag:") {
-                let [python, abi, platform] =
-                    tag.trim().split('-').collect::<Vec<_>>().try_into().ok()?;
-                found.add(python, abi, platform);
+                found.add(&FileTags::parse(&tag.trim().split('-').collect::<Vec<_>>())?)?;
             } else if let Some(build) = line.strip_prefix("Build:") {
                 build.trim().clone_into(&mut found.build);
             }
@@ -66,20 +67,20 @@ impl Tags {
         (!found.tags.is_empty() && proper).then_some(found)
     }
 
-    /// Each of the three may contain several values, separated by dots.
-    fn add(&mut self, pythons: &str, abis: &str, platforms: &str) {
-        for python in pythons.split('.') {
-            for abi in abis.split('.') {
-                for platform in platforms.split('.') {
-                    self.tags.insert([python, abi, platform].map(str::to_owned));
+    /// Adds all combinations, if they are not too many.
+    fn add(&mut self, tags: &FileTags<'_>) -> Option<()> {
+        if self.tags.len() + tags.count()? > MOST_TAGS {
+            return None;
+        }
+        let [pythons, abis, platforms] = &tags.parts;
+        for python in pythons {
+            for abi in abis {
+                for platform in platforms {
+                    self.tags.insert([*python, *abi, *platform].map(str::to_owned));
                 }
             }
         }
-    }
-
-    /// Does it have a tag in common with `other`, and the same build?
-    pub(super) fn overlaps(&self, other: &Self) -> bool {
-        self.build == other.build && !self.tags.is_disjoint(&other.tags)
+        Some(())
     }
 }
 
@@ -97,17 +98,90 @@ impl fmt::Display for Tags {
     }
 }
 
+/// The tags in the name of a wheel's file: three lists, all combinations of which are meant. They are never written out:
+/// a short name can mean millions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct FileTags<'a> {
+    build: &'a str,
+    parts: [BTreeSet<&'a str>; 3],
+}
+
+impl<'a> FileTags<'a> {
+    /// Three lists, with dots between their values.
+    fn parse(parts: &[&'a str]) -> Option<Self> {
+        let parts: [&str; 3] = parts.try_into().ok()?;
+        Some(Self { build: "", parts: parts.map(|part| part.split('.').collect()) })
+    }
+
+    /// The number of combinations.
+    fn count(&self) -> Option<usize> {
+        self.parts.iter().try_fold(1_usize, |count, part| count.checked_mul(part.len()))
+    }
+
+    fn contains(&self, tag: &[String; 3]) -> bool {
+        self.parts.iter().zip(tag).all(|(part, value)| part.contains(value.as_str()))
+    }
+
+    /// Are these all tags of `wheel`, and no others?
+    pub(super) fn are(&self, wheel: &Tags) -> bool {
+        self.build == wheel.build
+            && self.count() == Some(wheel.tags.len())
+            && wheel.tags.iter().all(|tag| self.contains(tag))
+    }
+
+    /// Do they have a tag in common with `wheel`, and the same build?
+    pub(super) fn overlap(&self, wheel: &Tags) -> bool {
+        self.build == wheel.build && wheel.tags.iter().any(|tag| self.contains(tag))
+    }
+}
+
+impl FileTags<'_> {
+    /// Have they the Pythons and ABIs of `wheel`, for a system of the same kind and processor?
+    pub(super) fn is_renamed(&self, wheel: &Tags) -> bool {
+        let [pythons, abis, platforms] = &self.parts;
+        let same = |platform: &str, other: &str| {
+            let (one, other) = (kind_and_processor(platform), kind_and_processor(other));
+            one.is_some() && one == other
+        };
+        self.build == wheel.build
+            && wheel.tags.iter().any(|[python, abi, platform]| {
+                pythons.contains(python.as_str())
+                    && abis.contains(abi.as_str())
+                    && platforms.iter().any(|of_file| same(of_file, platform))
+            })
+    }
+
+    /// Are they for this Python, on Linux with this processor or on every system?
+    pub(super) fn fits(&self, python: Option<&str>, processor: &str) -> bool {
+        let [pythons, _, platforms] = &self.parts;
+        let for_python =
+            pythons.contains("py3") || python.is_none_or(|python| pythons.contains(python));
+        let for_system = |platform: &&str| {
+            *platform == "any" || kind_and_processor(platform) == Some(("linux", processor))
+        };
+        for_python && platforms.iter().any(|platform| for_system(&platform))
+    }
+}
+
+/// The kind of system and the processor of a platform with the usual C library, whatever its version:
+/// `manylinux_2_17_x86_64` and `linux_x86_64` are the same.
+fn kind_and_processor(platform: &str) -> Option<(&str, &str)> {
+    let processors =
+        ["x86_64", "aarch64", "i686", "armv7l", "ppc64le", "s390x", "riscv64", "loongarch64"];
+    let processor = processors.into_iter().find(|processor| platform.ends_with(processor))?;
+    let is_linux = platform.starts_with("manylinux") || platform.starts_with("linux");
+    is_linux.then_some(("linux", processor))
+}
+
 /// The parts of a wheel's file name: the project as written there, version, tags.
-pub(super) fn of_file(file: &str) -> Option<(&str, &str, Tags)> {
+pub(super) fn of_file(file: &str) -> Option<(&str, &str, FileTags<'_>)> {
     let parts: Vec<&str> = file.strip_suffix(".whl")?.split('-').collect();
     let (name, version, build, rest) = match parts.as_slice() {
         [name, version, rest @ ..] if rest.len() == 3 => (name, version, "", rest),
         [name, version, build, rest @ ..] if rest.len() == 3 => (name, version, *build, rest),
         _ => return None,
     };
-    let mut tags = Tags { build: build.to_owned(), ..Tags::default() };
-    tags.add(rest[0], rest[1], rest[2]);
-    Some((name, version, tags))
+    Some((name, version, FileTags { build, ..FileTags::parse(rest)? }))
 }
 
 #[cfg(test)]
@@ -120,13 +194,19 @@ mod tests {
             Tag: cp311-cp311-manylinux_2_17_x86_64\nTag: cp311-cp311-manylinux2014_x86_64\n";
         let tags = Tags::of_wheel(wheel).unwrap();
         let file = "numpy-1.26.4-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl";
-        assert_eq!(of_file(file).unwrap(), ("numpy", "1.26.4", tags.clone()));
+        let (name, version, of) = of_file(file).unwrap();
+        assert_eq!(
+            (name, version, of.are(&tags), of.overlap(&tags)),
+            ("numpy", "1.26.4", true, true)
+        );
         let shown = "cp311-cp311-manylinux2014_x86_64.manylinux_2_17_x86_64";
         assert_eq!(tags.to_string(), shown);
         let built = Tags::of_wheel("Build: 2\nTag: py2.py3-none-any\n").unwrap();
-        assert_eq!(of_file("a_b-1-2-py2.py3-none-any.whl").unwrap(), ("a_b", "1", built.clone()));
+        let (name, version, of) = of_file("a_b-1-2-py2.py3-none-any.whl").unwrap();
+        assert_eq!((name, version, of.are(&built)), ("a_b", "1", true));
         assert_eq!(built.to_string(), "2-py2.py3-none-any");
-        assert!(!built.overlaps(&Tags::of_wheel("Tag: py3-none-any").unwrap()));
+        let other = Tags::of_wheel("Tag: py3-none-any").unwrap();
+        assert!(!of.overlap(&other) && !of.are(&other));
         for nonsense in
             ["", "Tag: a-b", "Tag: a-b-c-d", "Tag: a-b-../x", "Tag: a--c", "Tag: a-b-c?"]
         {
@@ -135,6 +215,19 @@ mod tests {
         for nonsense in ["a.whl", "a-1.whl", "a-1-b-c.whl", "a-1-2-3-b-c-d.whl", "a-1.tar.gz"] {
             assert_eq!(of_file(nonsense), None, "{nonsense}");
         }
+    }
+
+    #[test]
+    fn combinations_of_tags_are_not_written_out() {
+        let list = |letter: &str| {
+            (0..2000).map(|number| format!("{letter}{number}")).collect::<Vec<_>>().join(".")
+        };
+        let many = format!("{}-{}-{}", list("a"), list("b"), list("c"));
+        assert_eq!(Tags::of_wheel(&format!("Tag: {many}")), None);
+        let file = format!("a-1-{many}.whl");
+        let (_, _, of) = of_file(&file).unwrap();
+        let few = Tags::of_wheel("Tag: a7-b7-c7").unwrap();
+        assert!(of.overlap(&few) && !of.are(&few));
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! A wheel's `RECORD` with the digests of its files: on this machine, or at the end of the wheel itself.
+//! A wheel's `RECORD` with the digests of its files, at the end of the wheel itself. The `RECORD` on this machine proves
+//! nothing: that of a wheel which was patched and built again looks the same as that of the public one.
 //!
 //! Invariant: files that are changed or added during installation are not listed; a path that leads out of
 //! the installation folder is skipped.
@@ -9,11 +10,11 @@ use std::path::{Path, PathBuf};
 
 use zip::ZipArchive;
 
-use crate::detectors::{Declared, FileList, Listed, Parts, small_files};
+use crate::detectors::{Declared, FileList, Listed, Parts};
 use crate::limits::Limits;
 use crate::model::{Algorithm, Checksum, RelPath};
 
-/// Size limit of RECORD. A larger file on this machine is an error; of one in a wheel only the start is read.
+/// Size limit of RECORD; of a larger one only the start is read.
 const MAX_RECORD: u64 = 64 << 20;
 
 /// Size of the first request, at the end of a wheel: it contains the directory, and for most wheels RECORD.
@@ -30,8 +31,6 @@ const OWN_FILES: &[&str] = &["RECORD", "INSTALLER", "REQUESTED", "direct_url.jso
 pub(super) struct Record {
     /// `NAME-VERSION`, the prefix of the wheel's own folders.
     stem: String,
-    /// The `dist-info` on this machine.
-    folder: PathBuf,
     /// The folder of the installation, and the path of site-packages below it.
     prefix: PathBuf,
     site: Vec<u8>,
@@ -50,7 +49,6 @@ impl Record {
         let below = site.strip_prefix(prefix).unwrap_or(Path::new(""));
         Self {
             stem: name.strip_suffix(".dist-info").unwrap_or(&name).to_owned(),
-            folder: folder.to_owned(),
             prefix: prefix.to_owned(),
             site: below.as_os_str().as_bytes().to_owned(),
         }
@@ -73,23 +71,6 @@ impl Record {
         RelPath::new(names.join(&b'/')).ok()
     }
 
-    /// A line of the RECORD on this machine. Files outside of site-packages are in separate folders of the
-    /// wheel.
-    fn installed(&self, path: &[u8], checksum: Checksum) -> Option<Listed> {
-        let place = self.below_prefix(path)?;
-        let member = if path.starts_with(b"../") {
-            // Scripts get a different first line, and the installer chooses where headers go.
-            let is_data = [&b"bin/"[..], b"include/", b"Scripts/", b"lib/"];
-            if is_data.iter().any(|start| place.as_bytes().starts_with(start)) {
-                return None;
-            }
-            RelPath::new([self.stem.as_bytes(), b".data/data/", place.as_bytes()].concat())
-        } else {
-            RelPath::normalise(path)
-        };
-        Some(Listed { member: member.ok()?, path: place, checksum })
-    }
-
     /// A line of the RECORD within the wheel.
     fn of_wheel(&self, path: &[u8], checksum: Checksum) -> Option<Listed> {
         let member = RelPath::new(path).ok()?;
@@ -110,11 +91,7 @@ impl Record {
     }
 
     /// Lines `PATH,ALGORITHM=DIGEST,SIZE`.
-    fn read(
-        &self,
-        record: &[u8],
-        line: impl Fn(&Self, &[u8], Checksum) -> Option<Listed>,
-    ) -> Vec<Listed> {
+    fn read(&self, record: &[u8]) -> Vec<Listed> {
         let understand = |text: &[u8]| {
             let text = text.strip_suffix(b"\r").unwrap_or(text);
             let mut fields = text.rsplitn(3, |&byte| byte == b',');
@@ -129,7 +106,7 @@ impl Record {
             if is_own || path.ends_with(b".pyc") {
                 return None;
             }
-            line(self, &path, checksum)
+            self.of_wheel(&path, checksum)
         };
         record.split(|&byte| byte == b'\n').filter_map(understand).collect()
     }
@@ -160,12 +137,6 @@ impl FileList for Record {
         &self.prefix
     }
 
-    fn local(&self) -> Result<Option<Vec<Listed>>, String> {
-        let record = small_files::read_whole(&self.folder.join("RECORD"), MAX_RECORD)
-            .map_err(|error| error.to_string())?;
-        Ok(record.map(|record| self.read(&record, Self::installed)))
-    }
-
     fn declared(
         &self,
         part: &mut Parts<'_>,
@@ -177,7 +148,7 @@ impl FileList for Record {
         let file = archive.by_name(&name).map_err(explain)?;
         let mut record = Vec::new();
         file.take(MAX_RECORD).read_to_end(&mut record)?;
-        Ok(Some(self.read(&record, Self::of_wheel).into()))
+        Ok(Some(self.read(&record).into()))
     }
 }
 

@@ -5,6 +5,9 @@
 
 use saphyr_parser::{Event, Parser};
 
+/// The key of the items of a sequence.
+pub(super) const ITEM: &str = "-";
+
 /// Limit on nested mappings and sequences.
 const MAX_DEPTH: usize = 64;
 
@@ -35,6 +38,25 @@ enum Key {
 /// # Errors
 /// What is wrong with the text; everything before the error was passed on.
 pub(super) fn read(text: &str, found: &mut dyn FnMut(&[&str], Option<&str>)) -> Result<(), String> {
+    read_events(text, false, found)
+}
+
+/// Like [`read`], with the contents of sequences, for which the key is [`ITEM`].
+///
+/// # Errors
+/// What is wrong with the text; everything before the error was passed on.
+pub(super) fn read_with_lists(
+    text: &str,
+    found: &mut dyn FnMut(&[&str], Option<&str>),
+) -> Result<(), String> {
+    read_events(text, true, found)
+}
+
+fn read_events(
+    text: &str,
+    with_lists: bool,
+    found: &mut dyn FnMut(&[&str], Option<&str>),
+) -> Result<(), String> {
     let mut open: Vec<Open> = Vec::new();
     for event in Parser::new_from_str(text) {
         let (event, _) = event.map_err(|error| format!("it is not YAML: {error}"))?;
@@ -46,7 +68,7 @@ pub(super) fn read(text: &str, found: &mut dyn FnMut(&[&str], Option<&str>)) -> 
             Event::Scalar(value, ..) => match key {
                 Some(key) => *key = Key::Named(value.into_owned()),
                 None => {
-                    hand_over(&open, Some(&value), found);
+                    hand_over(&open, with_lists, Some(&value), found);
                     end_value(&mut open);
                 }
             },
@@ -58,7 +80,7 @@ pub(super) fn read(text: &str, found: &mut dyn FnMut(&[&str], Option<&str>)) -> 
                 let is_key = key.is_some();
                 let is_mapping = matches!(event, Event::MappingStart(..));
                 if is_mapping && !is_key {
-                    hand_over(&open, None, found);
+                    hand_over(&open, with_lists, None, found);
                 }
                 let kind = if is_mapping { Kind::Mapping(Key::Expected) } else { Kind::Sequence };
                 open.push(Open { kind, is_key });
@@ -86,12 +108,18 @@ pub(super) fn read(text: &str, found: &mut dyn FnMut(&[&str], Option<&str>)) -> 
     Ok(())
 }
 
-/// Passes on a value, unless there is a sequence above it, or a key that is not a scalar.
-fn hand_over(open: &[Open], value: Option<&str>, found: &mut dyn FnMut(&[&str], Option<&str>)) {
+/// Passes on a value, unless there is a sequence above it that is not wanted, or a key that is not a scalar.
+fn hand_over(
+    open: &[Open],
+    with_lists: bool,
+    value: Option<&str>,
+    found: &mut dyn FnMut(&[&str], Option<&str>),
+) {
     let keys: Option<Vec<&str>> = open
         .iter()
         .map(|open| match &open.kind {
             Kind::Mapping(Key::Named(key)) if !open.is_key => Some(&**key),
+            Kind::Sequence if with_lists && !open.is_key => Some(ITEM),
             _ => None,
         })
         .collect();
@@ -137,6 +165,17 @@ mod tests {
             "second=two lines",
         ];
         assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn lists_are_read_where_they_are_wanted() {
+        let mut found = Vec::new();
+        let text = ":a: [x, \"y\"]\nb:\n  - z   # own\n  - {c: 1}\n? [k]\n: [no]\n";
+        let outcome = read_with_lists(text, &mut |keys, value| {
+            found.extend(value.map(|value| format!("{}={value}", keys.join("/"))));
+        });
+        assert_eq!(outcome, Ok(()));
+        assert_eq!(found, [":a/-=x", ":a/-=y", "b/-=z", "b/-/c=1"]);
     }
 
     #[test]
