@@ -28,7 +28,7 @@ listing() { # type, mode, owner, group, time, link target and size of every entr
 
 echo
 echo "Packing $tree without a network; the downloaded crates are next to it ..."
-"$hashget" pack "$tree" -f "$work/crates.tar.zst" --offline 2>&1
+"$hashget" pack "$tree" -f "$work/crates.tar.zst" --offline --unasked 2>&1
 
 # A restore usually runs on another machine: without the HashDB, and with an empty cache. Here, the folder of downloaded
 # crates stands in for the network.

@@ -175,7 +175,7 @@ fn a_pool_of_any_names_is_enough_and_nothing_is_asked_of_the_network() {
 fn hints_are_followed_when_packing_and_a_dry_run_writes_nothing() {
     let origin = Origin::start();
     origin.serve("/tool-1.0.tar.gz", package());
-    let machine = Machine::new();
+    let machine = Machine::new().with_public_loopback();
     machine.write("tree/x", "y");
     let hint = format!(r#"{{"url": "{}", "project": "tools"}}"#, origin.url("/tool-1.0.tar.gz"));
     machine.write("tree/hashget-hint.json", hint);

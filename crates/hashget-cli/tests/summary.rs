@@ -72,7 +72,7 @@ fn a_summary_says_where_the_bytes_went() {
 #[test]
 fn detectors_tell_what_they_did_and_a_package_that_is_not_there_is_no_failure() {
     let origin = Origin::start();
-    let machine = Machine::new();
+    let machine = Machine::new().with_public_loopback();
     let text = "found".repeat(20_000);
     let tar = TarBuilder::new().file("found", text.as_bytes()).finish();
     origin.serve("/found.tar", tar);

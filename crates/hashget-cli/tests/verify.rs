@@ -41,7 +41,7 @@ fn states(records: &[Value]) -> Vec<(String, String)> {
 }
 
 #[test]
-fn what_is_there_costs_a_byte_each_and_is_remembered() {
+fn what_is_there_costs_a_few_bytes_each_and_is_remembered() {
     let origin = Origin::start();
     let machine = machine(&origin);
     let asked = origin.requests().len();
@@ -49,7 +49,7 @@ fn what_is_there_costs_a_byte_each_and_is_remembered() {
     ended.says(&["4 packages available (size checked)"]);
     let requests = origin.requests();
     assert_eq!(requests.len(), asked + 4);
-    assert!(requests[asked..].iter().all(|request| request.bytes == 1), "{requests:?}");
+    assert!(requests[asked..].iter().all(|request| request.bytes == 256), "{requests:?}");
     machine
         .hashget(&["verify", "--deep", "a.tar.zst"])
         .expect(0)
@@ -95,7 +95,12 @@ fn changed_damaged_and_silent_places_are_told_apart() {
     let machine = machine(&origin);
     fs_err::remove_dir_all(machine.path("cache")).unwrap();
     origin.serve("/first.tar", "short");
-    origin.always("/third.tar", Fault::Status(403));
+    origin.always("/third.tar", Fault::Status(501));
+    // Stores of objects answer so for what is gone.
+    origin.always("/second.tar", Fault::Status(403));
+    let found = states(&machine.hashget(&["verify", "a.tar.zst", "--json"]).expect(4).records());
+    assert!(found.contains(&("second.tar".to_owned(), "lost".to_owned())), "{found:?}");
+    origin.heal("/second.tar");
     let ended = machine.hashget(&["verify", "a.tar.zst", "--json"]).expect(4);
     let found = states(&ended.records());
     let state =
@@ -114,7 +119,7 @@ fn changed_damaged_and_silent_places_are_told_apart() {
     assert_eq!(state(&deep), "lost");
     assert!(!machine.path("cache/sha256").exists(), "nothing is kept");
     origin.serve("/first.tar", "");
-    origin.always("/first.tar", Fault::Status(403));
+    origin.always("/first.tar", Fault::Status(501));
     for name in ["second", "third", "fourth"] {
         origin.heal(&format!("/{name}.tar"));
     }
@@ -177,7 +182,7 @@ fn many_packages_of_one_host_are_told_together() {
         let path = format!("/p{number}.tar");
         for server in [&origin, &other] {
             server.heal(&path);
-            server.always(&path, Fault::Status(403));
+            server.always(&path, Fault::Status(501));
         }
     }
     let ended = machine.hashget(&["verify", "a.tar.zst"]).expect(5);
@@ -258,7 +263,7 @@ fn a_server_that_answers_is_asked_for_every_package() {
     let origin = Origin::start();
     let machine = machine_with_many(&origin, 8);
     for number in 0..7 {
-        origin.always(&format!("/p{number}.tar"), Fault::Status(403));
+        origin.always(&format!("/p{number}.tar"), Fault::Status(501));
     }
     let records = machine.hashget(&["verify", "a.tar.zst", "--json"]).expect(5).records();
     let found = states(&records);

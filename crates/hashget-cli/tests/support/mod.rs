@@ -77,9 +77,16 @@ impl Machine {
         command.spawn().unwrap()
     }
 
+    /// Lets files of trees name servers on this machine.
+    pub(crate) fn with_public_loopback(self) -> Self {
+        self.write("own-config.toml", "[host.\"127.0.0.1\"]\npublic = true\n");
+        self
+    }
+
     pub(crate) fn variables(&self) -> [(&'static str, PathBuf); 3] {
-        let (db, cache) = (self.path("db"), self.path("cache"));
-        [("HASHGET_DB", db), ("HASHGET_CACHE", cache), ("HASHGET_CONFIG", "/dev/null".into())]
+        let (db, cache, own) = (self.path("db"), self.path("cache"), self.path("own-config.toml"));
+        let config = if own.is_file() { own } else { "/dev/null".into() };
+        [("HASHGET_DB", db), ("HASHGET_CACHE", cache), ("HASHGET_CONFIG", config)]
     }
 }
 
