@@ -76,6 +76,10 @@ fn a_hint_that_is_out_of_date_is_no_failure() {
     let pack = ["pack", "tree", "-f", "a.tar", "--config", "config.toml"];
     let ended = machine.hashget(&pack).expect(0);
     ended.says(&["note:", "hashget-hint.json is out of date", &digest]);
+    // It costs one download, and not one each night.
+    let asked = origin.requests().len();
+    machine.hashget(&pack).expect(0);
+    assert_eq!(origin.requests().len(), asked);
     machine.hashget(&["unpack", "a.tar", "-C", "back", "--offline"]).expect(0);
     let (before, after) = (snapshot(&machine.path("tree")), snapshot(&machine.path("back")));
     assert_eq!(differences(&before, &after), [""; 0]);
