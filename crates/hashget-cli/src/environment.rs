@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
-use hashget::detectors::{self, Detector, Machine, Rule, UnknownDetector};
+use hashget::detectors::{self, Detector, HINT, Machine, Rule, UnknownDetector};
 use hashget::fetch::{
     self, Credentials, FetchOptions, MirrorRule, Offline, Proxies, Source, Sources,
 };
@@ -20,9 +20,6 @@ use crate::exit::UsageError;
 use crate::logins;
 use crate::output::Console;
 use crate::places::Surroundings;
-
-/// The detector of hint files.
-const HINT: &str = "hint";
 
 /// The permission bits that new files of this process do not get.
 pub(crate) fn umask() -> anyhow::Result<u32> {

@@ -183,3 +183,22 @@ fn damage_of_the_hashdb_and_untrue_records_are_found() {
     fs_err::File::create(&file).unwrap().write_all(&bytes).unwrap();
     machine.hashget(&["db", "verify"]).expect(4).says(&["DAMAGED"]);
 }
+
+#[test]
+fn an_import_that_is_not_relied_on_hides_nothing_from_detectors() {
+    let origin = Origin::start();
+    let machine = machine(&origin);
+    machine.hashget(&["db", "export", "-o", "e.jsonl"]).expect(0);
+    let other = Machine::new();
+    for name in ["first", "second"] {
+        other.write(&format!("tree/{name}/{name}"), name.repeat(3000));
+        let hint = format!(r#"{{"url": "{}"}}"#, origin.url(&format!("/{name}.tar")));
+        other.write(&format!("tree/{name}/hashget-hint.json"), hint);
+    }
+    let export = machine.path("e.jsonl");
+    other.hashget(&["db", "import", export.to_str().unwrap()]).expect(0);
+    other.write("config.toml", "[host.\"127.0.0.1\"]\npublic = true\n");
+    let pack = ["pack", "tree", "-f", "a.tar", "--json", "--config", "config.toml"];
+    let packed = other.hashget(&pack).expect(0).last_record();
+    assert_eq!(packed["left_out_files"], 2, "{packed}");
+}

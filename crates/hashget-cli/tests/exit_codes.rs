@@ -64,3 +64,23 @@ fn a_path_of_any_length_is_reported() {
     let plan = machine.hashget(&[&pack[..], &["--dry-run"]].concat()).expect(0).stdout;
     assert!(plan.contains("n/nnn"), "the plan has {} bytes", plan.len());
 }
+
+#[test]
+fn a_hint_that_is_out_of_date_is_no_failure() {
+    let (machine, origin) = (Machine::new(), Origin::start());
+    machine.write("tree/data", "data of another version ".repeat(1000));
+    let (url, digest) = (origin.url("/app.tar"), "1".repeat(64));
+    machine.write("tree/hashget-hint.json", format!(r#"{{"url": "{url}", "sha256": "{digest}"}}"#));
+    origin.serve("/app.tar", TarBuilder::new().file("app/data", b"replaced").finish());
+    machine.write("config.toml", "[host.\"127.0.0.1\"]\npublic = true\n");
+    let pack = ["pack", "tree", "-f", "a.tar", "--config", "config.toml"];
+    let ended = machine.hashget(&pack).expect(0);
+    ended.says(&["note:", "hashget-hint.json is out of date", &digest]);
+    // It costs one download, and not one each night.
+    let asked = origin.requests().len();
+    machine.hashget(&pack).expect(0);
+    assert_eq!(origin.requests().len(), asked);
+    machine.hashget(&["unpack", "a.tar", "-C", "back", "--offline"]).expect(0);
+    let (before, after) = (snapshot(&machine.path("tree")), snapshot(&machine.path("back")));
+    assert_eq!(differences(&before, &after), [""; 0]);
+}

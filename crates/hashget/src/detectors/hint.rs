@@ -12,6 +12,9 @@ use crate::model::{Digest, RelPath};
 /// Recognises `hashget-hint.json` and `.hashget-hint.json`.
 pub(super) struct Hint;
 
+/// The name of the detector.
+pub const HINT: &str = "hint";
+
 /// Size limit of a hint; a larger file is an error.
 const MAX_BYTES: u64 = 64 * 1024;
 
@@ -29,7 +32,7 @@ struct HintFile {
 
 impl Detector for Hint {
     fn name(&self) -> &str {
-        "hint"
+        HINT
     }
 
     fn interested_in(&self, path: &RelPath) -> bool {

@@ -50,6 +50,7 @@ pub use candidate::{
     Answer, Candidate, ContentAddress, Declared, FileList, Listed, Parts, Question,
 };
 pub use debian::BulkPlace;
+pub use hint::HINT;
 pub use machine::{Archive, ArchiveKey, Machine};
 pub use moving::is_moving;
 pub use owners::{Owner, owners};

@@ -8,7 +8,8 @@ use std::sync::Mutex;
 
 use super::question::Pages;
 use super::{IndexError, Indexed, Indexer, Request, TreeIndexed, known};
-use crate::detectors::Candidate;
+use crate::detectors::{Candidate, HINT};
+use crate::fetch::FetchError;
 use crate::model::escaped;
 use crate::monitor::{Event, Monitor, ProblemKind, Step, Total};
 use crate::parallel;
@@ -93,6 +94,11 @@ fn report_not_asked(indexed: &TreeIndexed, monitor: &dyn Monitor) {
     }
 }
 
+/// Was the package that a hint names replaced by another one?
+fn is_stale_hint(candidate: &Candidate, error: &FetchError) -> bool {
+    candidate.found_by == HINT && error.class().problem_kind() == ProblemKind::Verification
+}
+
 impl TreeIndexed {
     /// Skips a package, and reports why.
     fn pass_over(&mut self, package: String, reason: &str, monitor: &dyn Monitor) {
@@ -123,6 +129,13 @@ impl TreeIndexed {
                 let does =
                     if error.is_denied() { "refuses access to it" } else { "does not have it" };
                 self.pass_over(package, &format!("{from} {does}"), monitor);
+            }
+            // Whoever wrote the hint could not know that the package would be replaced: that is not a failure.
+            Err(IndexError::Fetch(error)) if is_stale_hint(candidate, &error) => {
+                let (hint, problem) = (&candidate.found_at, one_line(&error));
+                let problem = format!("the hint {hint} is out of date: {problem}");
+                monitor.problem(ProblemKind::Note, escaped(candidate.url.as_bytes()), problem);
+                self.unreliable.push(escaped(candidate.name().as_bytes()));
             }
             // Reported once, for all packages of the host.
             Err(IndexError::Fetch(error)) if error.not_asked().is_some() => {
