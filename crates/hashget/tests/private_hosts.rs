@@ -99,6 +99,10 @@ fn credentials_of_any_client_make_a_host_private() {
             }
             let public_hosts = ["r.example".to_owned()].into();
             assert_eq!(reason(&Machine { public_hosts, ..machine() }), None, "{file}");
+            let public_hosts = ["r.example:443".to_owned(), "other.example".to_owned()].into();
+            assert_eq!(reason(&Machine { public_hosts, ..machine() }), None, "{file}");
+            let public_hosts = ["r.example:8080".to_owned(), "example".to_owned()].into();
+            assert!(reason(&Machine { public_hosts, ..machine() }).is_some(), "{file}");
             fs_err::remove_file(folder.join(file)).unwrap();
         }
     }
