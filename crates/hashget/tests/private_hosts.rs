@@ -128,6 +128,38 @@ fn credentials_in_the_environment_count() {
 }
 
 #[test]
+fn variables_name_files_with_credentials() {
+    for (variable, named, file, content) in [
+        ("NETRC", "own", "own", "machine r.example login u password SECRET\n"),
+        ("NPM_CONFIG_USERCONFIG", "own", "own", "//r.example/:_authToken=SECRET\n"),
+        (
+            "PIP_CONFIG_FILE",
+            "own",
+            "own",
+            "[global]\nindex-url = https://u:SECRET@r.example/simple\n",
+        ),
+        (
+            "CARGO_HOME",
+            "cargo",
+            "cargo/credentials.toml",
+            "[registries.corp]\ntoken = \"SECRET\"\n",
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), file, content);
+        write(
+            folder.path(),
+            "cargo/config.toml",
+            "[registries.corp]\nindex = \"https://r.example/git/index\"\n",
+        );
+        let set = [(variable.into(), folder.path().join(named).into())];
+        let machine = Machine { variables: set.into(), ..Machine::default() };
+        let why = PrivateHosts::near(&machine, Path::new("/srv/x")).reason(URL);
+        assert!(why.as_ref().is_some_and(|why| !why.contains("SECRET")), "{variable}: {why:?}");
+    }
+}
+
+#[test]
 fn a_port_belongs_to_the_host() {
     let tree = tempfile::tempdir().unwrap();
     write(tree.path(), ".npmrc", "//127.0.0.1:4873/:_authToken=SECRET\n");

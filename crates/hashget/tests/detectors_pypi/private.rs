@@ -87,6 +87,19 @@ fn an_explicit_index_is_asked_only_for_what_is_assigned_to_it() {
 }
 
 #[test]
+fn an_explicit_source_of_poetry_is_not_asked() {
+    let source = |name: &str, more: &str| {
+        format!(
+            "[[tool.poetry.source]]\nname = \"{name}\"\nurl = \"https://{name}.example/simple\"\n{more}\n"
+        )
+    };
+    let tree = installed();
+    let project = source("special", "priority = \"explicit\"") + &source("usual", "");
+    write(tree.path(), "pyproject.toml", project);
+    assert_eq!(pages(tree.path(), &Machine::default()), ["https://usual.example/simple/a-b/"]);
+}
+
+#[test]
 fn a_wheel_is_bound_to_the_index_that_gave_it() {
     let name = |tree: &tempfile::TempDir, machine: &Machine| {
         found(tree.path(), machine).0[0].signature.as_ref().unwrap().to_string()
