@@ -159,3 +159,16 @@ fn a_slow_server_is_left_when_asked_to_stop() {
     rustix::process::kill_process(process, rustix::process::Signal::INT).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));
 }
+
+#[test]
+fn a_url_that_moves_is_indexed_with_a_note() {
+    let (machine, origin) = (Machine::new(), Origin::start());
+    for path in ["/latest/tool.bin", "/1.2/tool.bin"] {
+        origin.serve(path, path.repeat(100));
+    }
+    let moving = machine.hashget(&["index", &origin.url("/latest/tool.bin")]).expect(0);
+    moving
+        .says(&["note:", "/latest/tool.bin: URLs of this form give other bytes from time to time"]);
+    let fixed = machine.hashget(&["index", &origin.url("/1.2/tool.bin")]).expect(0);
+    assert!(!fixed.stderr.contains("note:"), "{}", fixed.stderr);
+}

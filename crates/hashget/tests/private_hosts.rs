@@ -99,6 +99,10 @@ fn credentials_of_any_client_make_a_host_private() {
             }
             let public_hosts = ["r.example".to_owned()].into();
             assert_eq!(reason(&Machine { public_hosts, ..machine() }), None, "{file}");
+            let public_hosts = ["r.example:443".to_owned(), "other.example".to_owned()].into();
+            assert_eq!(reason(&Machine { public_hosts, ..machine() }), None, "{file}");
+            let public_hosts = ["r.example:8080".to_owned(), "example".to_owned()].into();
+            assert!(reason(&Machine { public_hosts, ..machine() }).is_some(), "{file}");
             fs_err::remove_file(folder.join(file)).unwrap();
         }
     }
@@ -120,6 +124,38 @@ fn credentials_in_the_environment_count() {
         let machine = Machine { variables: set.collect(), ..Machine::default() };
         let why = PrivateHosts::near(&machine, Path::new("/srv/x")).reason(URL);
         assert!(why.as_ref().is_some_and(|why| !why.contains("SECRET")), "{variables:?}: {why:?}");
+    }
+}
+
+#[test]
+fn variables_name_files_with_credentials() {
+    for (variable, named, file, content) in [
+        ("NETRC", "own", "own", "machine r.example login u password SECRET\n"),
+        ("NPM_CONFIG_USERCONFIG", "own", "own", "//r.example/:_authToken=SECRET\n"),
+        (
+            "PIP_CONFIG_FILE",
+            "own",
+            "own",
+            "[global]\nindex-url = https://u:SECRET@r.example/simple\n",
+        ),
+        (
+            "CARGO_HOME",
+            "cargo",
+            "cargo/credentials.toml",
+            "[registries.corp]\ntoken = \"SECRET\"\n",
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), file, content);
+        write(
+            folder.path(),
+            "cargo/config.toml",
+            "[registries.corp]\nindex = \"https://r.example/git/index\"\n",
+        );
+        let set = [(variable.into(), folder.path().join(named).into())];
+        let machine = Machine { variables: set.into(), ..Machine::default() };
+        let why = PrivateHosts::near(&machine, Path::new("/srv/x")).reason(URL);
+        assert!(why.as_ref().is_some_and(|why| !why.contains("SECRET")), "{variable}: {why:?}");
     }
 }
 

@@ -7,12 +7,12 @@ use std::sync::Mutex;
 
 use anyhow::Context as _;
 use clap::{ArgGroup, Args};
-use hashget::detectors::{DETECTORS, Detector};
+use hashget::detectors::{DETECTORS, Detector, is_moving};
 use hashget::error::ErrorClass;
 use hashget::fetch::Sources;
 use hashget::index::{IndexError, Indexed, Indexer, Request, SearchOptions};
 use hashget::model::{Evidence, PackageRecord, Signature, display_name};
-use hashget::monitor::Monitor;
+use hashget::monitor::{Monitor, ProblemKind};
 use hashget::pack::SYSTEM_EXCLUDES;
 use hashget::tree::{FileSystems, Globs};
 use hashget::wording::one_line;
@@ -156,6 +156,11 @@ impl Index {
         indexer: &Indexer<'_>,
         environment: &Environment<'_>,
     ) -> anyhow::Result<Outcome> {
+        for url in self.urls.iter().filter(|url| is_moving(url)) {
+            let note = "URLs of this form give other bytes from time to time: what is left out because of this package \
+                        may not come back";
+            (environment.console as &dyn Monitor).problem(ProblemKind::Note, safe(url), note);
+        }
         let requests: Vec<Request> = self
             .urls
             .iter()

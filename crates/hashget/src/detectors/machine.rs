@@ -26,7 +26,8 @@ pub struct Machine {
     pub archives: Vec<Archive>,
     /// Keys that sign archives, besides those of distributions that are known.
     pub archive_keys: Vec<ArchiveKey>,
-    /// Hosts, in lower case, that the user's configuration declares public although a client has credentials for them.
+    /// Hosts (`HOST` or `HOST:PORT`, in lower case) that the user's configuration declares public although a client has
+    /// credentials for them.
     pub public_hosts: BTreeSet<String>,
     /// Cache of what detectors have read.
     pub kept: Kept,

@@ -82,22 +82,23 @@ impl Detector for Maven {
     }
 }
 
-/// The local repository that contains `folder`, the folder of a version: the one of the settings, the usual one, or the one
-/// below a folder that cannot be part of a group; otherwise a folder called `repository`, since a group may have a part of
-/// this name, too, the uppermost.
+/// The local repository that contains `folder`, the folder of a version: the one of the settings, the usual one, or one with a
+/// name like `.m2repo`, which cannot be part of a group; otherwise a folder called `repository`: the uppermost, since a group
+/// may have a part of this name, too.
 fn top_of(machine: &Machine, folder: &Path) -> Option<PathBuf> {
     // Below the repository are a group, a name and a version.
     let above = || folder.ancestors().skip(3).filter(|folder| folder.parent().is_some());
     let configured = repositories::local(machine, folder);
     let is_configured = |folder: &&Path| configured.iter().any(|local| folder.ends_with(local));
-    let is_hidden = |folder: &&Path| {
-        folder.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+    let is_of_maven = |folder: &&Path| {
+        let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        name.starts_with(".m2") || name.starts_with(".maven")
     };
     let found = above()
         .find(is_configured)
         .or_else(|| above().find(|folder| folder.ends_with(".m2/repository")))
-        .or_else(|| above().filter(|folder| folder.ends_with("repository")).last())
-        .or_else(|| above().find(is_hidden));
+        .or_else(|| above().find(is_of_maven))
+        .or_else(|| above().filter(|folder| folder.ends_with("repository")).last());
     found.map(Path::to_owned)
 }
 

@@ -122,7 +122,10 @@ impl PrivateHosts {
     pub fn reason(&self, url: &str) -> Option<String> {
         let url = Url::parse(url).ok()?;
         let asked = Host::of_url(&url)?;
-        if self.public.contains(&asked.name) {
+        let with_port = || Some(format!("{}:{}", asked.name, url.port_or_known_default()?));
+        if self.public.contains(&asked.name)
+            || with_port().is_some_and(|host| self.public.contains(&host))
+        {
             return None;
         }
         let place = self.find(&asked)?;

@@ -32,6 +32,7 @@ impl Detector for Rustup {
         path: &RelPath,
         note: &mut dyn FnMut(DetectError),
     ) -> Result<Vec<Candidate>, DetectError> {
+        let root = &machine.real_path(root)?;
         let file = path.below(root);
         let wrong = |problem: String| DetectError::new(&file, problem);
         let Some(bytes) = small_files::read_whole(&file, MAX_BYTES)? else { return Ok(Vec::new()) };
@@ -65,7 +66,7 @@ impl Detector for Rustup {
                     continue;
                 }
                 unknown.remove(name.as_str());
-                match candidate(machine, archive, &format!("{name}-{date}"), path) {
+                match candidate(machine, (&file, path), archive, &format!("{name}-{date}")) {
                     Ok(candidate) => {
                         candidates.push(Candidate { covers: covers.clone(), ..candidate });
                     }
@@ -83,9 +84,9 @@ impl Detector for Rustup {
 /// The component's archive: the one compressed with xz, which rustup prefers.
 fn candidate(
     machine: &Machine,
+    (file, found_at): (&Path, &RelPath),
     archive: &Value,
     name: &str,
-    found_at: &RelPath,
 ) -> Result<Candidate, String> {
     let field = |name: &str| archive.get(name).and_then(Value::as_str);
     let pairs = [("xz_url", "xz_hash"), ("url", "hash")];
@@ -93,12 +94,13 @@ fn candidate(
     let (url, hash) = found.ok_or("the manifest has no URL and digest of it")?;
     let sha256 = hash.parse().map_err(|error| format!("its digest: {error}"))?;
     // A download that was kept or not finished: rustup names it by the digest.
-    let kept = machine.homes.iter().map(|home| home.join(".rustup/downloads").join(hash));
+    let homes = machine.homes_for(file).into_iter();
+    let mut kept = homes.map(|home| home.join(".rustup/downloads").join(hash));
     Ok(Candidate {
         url: permanent_url(url).map_err(|error| format!("its URL: {error}"))?,
         sha256: Some(sha256),
         signature: Some(Signature { kind: "rust".to_owned(), value: name.to_owned() }),
-        local_file: kept.into_iter().find(|file| small_files::is_file(file)),
+        local_file: kept.find(|file| small_files::is_file(file)),
         found_at: found_at.clone(),
         ..Candidate::default()
     })

@@ -70,6 +70,16 @@ const PAIRS: &[(&str, &str)] = &[
     ("NPM_CONFIG__AUTHTOKEN", "NPM_CONFIG_REGISTRY"),
 ];
 
+/// Variables that name a configuration file.
+const NAMED: &[(&str, Reader)] = &[
+    ("NETRC", netrc),
+    ("NPM_CONFIG_USERCONFIG", npmrc),
+    ("npm_config_userconfig", npmrc),
+    ("PIP_CONFIG_FILE", nothing),
+    ("CONDARC", conda),
+    ("BUNDLE_USER_CONFIG", bundler),
+];
+
 /// Is the entry of this path one of the files, by its name alone?
 pub(super) fn is_configuration(path: &[u8]) -> bool {
     static NAMES: LazyLock<BTreeSet<&[u8]>> = LazyLock::new(|| {
@@ -115,15 +125,29 @@ pub(super) fn in_variables(machine: &Machine) -> Vec<(Host, PathBuf)> {
     for (name, value) in &machine.variables {
         let (Some(name), Some(value)) = (name.to_str(), value.to_str()) else { continue };
         found.extend(in_urls(value).map(|host| (host, PathBuf::from(name))));
-        if name == "NETRC" {
-            let text = text_of(Path::new(value)).unwrap_or_default();
-            found.extend(netrc(&text, &|_| None).into_iter().map(|host| (host, value.into())));
-        }
         // CARGO_REGISTRIES_NAME_TOKEN.
         let registry =
             name.strip_suffix("_TOKEN").filter(|name| name.starts_with("CARGO_REGISTRIES_"));
         let url = registry.and_then(|registry| machine.variable(&format!("{registry}_INDEX")));
         found.extend(url.and_then(Host::of).map(|host| (host, PathBuf::from(name))));
+    }
+    for (name, read) in NAMED {
+        let file = machine.variable(name).map(PathBuf::from);
+        let Some((file, text)) = file.and_then(|file| text_of(&file).map(|text| (file, text)))
+        else {
+            continue;
+        };
+        let hosts = read(&text, &|_| None).into_iter().chain(in_urls(&text));
+        found.extend(hosts.map(|host| (host, file.clone())));
+    }
+    // Cargo's folder may have another name than `.cargo`.
+    let home = machine.variable("CARGO_HOME").map(PathBuf::from);
+    for file in
+        home.iter().flat_map(|home| ["credentials.toml", "credentials"].map(|name| home.join(name)))
+    {
+        let beside = |name: &str| text_of(&file.with_file_name(name.trim_start_matches(".cargo/")));
+        let hosts = text_of(&file).map(|text| cargo(&text, &beside)).unwrap_or_default();
+        found.extend(hosts.into_iter().map(|host| (host, file.clone())));
     }
     for (secret, registry) in PAIRS {
         let url = machine.variable(secret).and(machine.variable(registry));

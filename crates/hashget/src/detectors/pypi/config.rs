@@ -226,7 +226,11 @@ impl Indexes {
         }
         let sources = tool.get("poetry").and_then(|poetry| poetry.get("source"));
         for source in sources.and_then(toml::Value::as_array).into_iter().flatten() {
-            if let Some(url) = source.get("url").and_then(toml::Value::as_str) {
+            let Some(url) = source.get("url").and_then(toml::Value::as_str) else { continue };
+            // An explicit source is only for the packages that name it.
+            if source.get("priority").and_then(toml::Value::as_str) == Some("explicit") {
+                self.checked(url, file);
+            } else {
                 self.add(url, false, file);
             }
         }
