@@ -69,6 +69,8 @@ pub enum FetchError {
         problem: String,
         /// Did the server answer the last request, with whatever status?
         answered: bool,
+        /// If its host is given up now.
+        given_up: Option<Box<GivenUp>>,
     },
     /// Its host was given up for a while, because the latest requests to it all failed. Among them may be one for this
     /// URL: then it is not tried again before the host is back.
@@ -102,7 +104,7 @@ pub enum FetchError {
         /// Did the server answer, with whatever status?
         answered: bool,
         /// If the host is given up now, so that no retry helps before it is back.
-        given_up: Option<GivenUp>,
+        given_up: Option<Box<GivenUp>>,
     },
     /// The URL must not be fetched.
     #[error("will not fetch {url}: {problem}")]
@@ -162,6 +164,19 @@ impl FetchError {
         }
     }
 
+    /// The host that was given up, before it was asked for this package or because of it, if there is no other reason.
+    pub fn given_up(&self) -> Option<&str> {
+        match self {
+            Self::NotAsked { host, .. } => Some(host),
+            Self::Unreachable { given_up, .. } => Some(&given_up.as_ref()?.host),
+            Self::All { errors } => {
+                let first = errors.first()?.given_up();
+                first.filter(|_| errors.iter().all(|error| error.given_up().is_some()))
+            }
+            _ => None,
+        }
+    }
+
     /// The time until all hosts that were given up are asked again, if any of them might still have it.
     pub fn again(&self) -> Option<Duration> {
         match self {
@@ -189,7 +204,7 @@ impl FetchError {
         match self {
             Self::NotFound { from, .. } | Self::Denied { from, .. } => Some(from),
             Self::All { errors } => {
-                let absent = |error: &Self| error.not_found().or(error.not_asked()).is_some();
+                let absent = |error: &Self| error.not_found().or(error.given_up()).is_some();
                 let absent = errors.iter().all(absent);
                 errors.iter().rev().find_map(Self::not_found).filter(|_| absent)
             }
@@ -209,10 +224,10 @@ impl FetchError {
                 let (from, expected, found) = (from.clone(), expected.clone(), found.clone());
                 Self::Mismatch { from, expected, found, file: None }
             }
-            Self::Unreachable { url, problem, answered }
-            | Self::Transient { url, problem, answered, .. } => {
+            Self::Unreachable { url, problem, answered, given_up }
+            | Self::Transient { url, problem, answered, given_up, .. } => {
                 let (url, problem, answered) = (url.clone(), problem.clone(), *answered);
-                Self::Unreachable { url, problem, answered }
+                Self::Unreachable { url, problem, answered, given_up: given_up.clone() }
             }
             Self::NotAsked { url, host, failures, again, problem } => {
                 let (url, host, problem) = (url.clone(), host.clone(), problem.clone());
