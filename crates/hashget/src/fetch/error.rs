@@ -106,6 +106,12 @@ pub enum FetchError {
         /// If the host is given up now, so that no retry helps before it is back.
         given_up: Option<Box<GivenUp>>,
     },
+    /// The server sends no parts, and the part that was wanted lies too far behind the start.
+    #[error("{url} cannot be read in parts")]
+    NoParts {
+        /// The URL.
+        url: String,
+    },
     /// The URL must not be fetched.
     #[error("will not fetch {url}: {problem}")]
     Refused {
@@ -141,9 +147,10 @@ impl FetchError {
             Self::NotFound { .. } => ErrorClass::NotFound,
             Self::Denied { .. } => ErrorClass::Denied,
             Self::Mismatch { .. } => ErrorClass::WrongBytes,
-            Self::Unreachable { .. } | Self::Transient { .. } | Self::NotAsked { .. } => {
-                ErrorClass::Unreachable
-            }
+            Self::Unreachable { .. }
+            | Self::Transient { .. }
+            | Self::NotAsked { .. }
+            | Self::NoParts { .. } => ErrorClass::Unreachable,
             Self::Refused { .. } => ErrorClass::Refused,
             Self::Disk { .. } => ErrorClass::DownloadNotKept,
             Self::All { errors } => ErrorClass::of_several(errors.iter().map(Self::class))
@@ -183,6 +190,15 @@ impl FetchError {
             Self::NotAsked { again, .. } => Some(*again),
             Self::All { errors } => errors.iter().filter_map(Self::again).max(),
             _ => None,
+        }
+    }
+
+    /// Does a server have it, but send no parts of it?
+    pub fn has_no_parts(&self) -> bool {
+        match self {
+            Self::NoParts { .. } => true,
+            Self::All { errors } => errors.iter().any(Self::has_no_parts),
+            _ => false,
         }
     }
 
@@ -233,6 +249,7 @@ impl FetchError {
                 let (url, host, problem) = (url.clone(), host.clone(), problem.clone());
                 Self::NotAsked { url, host, failures: *failures, again: *again, problem }
             }
+            Self::NoParts { url } => Self::NoParts { url: url.clone() },
             Self::Refused { url, problem } => {
                 Self::Refused { url: url.clone(), problem: problem.clone() }
             }
