@@ -21,6 +21,10 @@ pub(crate) fn of(error: &anyhow::Error) -> Option<String> {
     hint(error, &Situation::default())
 }
 
+/// With `--offline`, most failures have this reason.
+const OFFLINE: &str = "with --offline only pools and the cache are asked: leave it out, or give a folder that has the \
+                       package with --pool";
+
 /// The hint for `error`, if there is one.
 pub(crate) fn hint(error: &anyhow::Error, situation: &Situation) -> Option<String> {
     let class = exit::class(error)?;
@@ -30,7 +34,8 @@ pub(crate) fn hint(error: &anyhow::Error, situation: &Situation) -> Option<Strin
             "move {} away, or choose another folder with --db, and index again: no archive needs the HashDB",
             hashdb_location(error).unwrap_or("it")
         )),
-        class => of_class(class, situation.offline).map(str::to_owned),
+        class if situation.offline && is_of_sources(class) => Some(OFFLINE.to_owned()),
+        class => of_class(class).map(str::to_owned),
     }
 }
 
@@ -39,17 +44,14 @@ fn hashdb_location(error: &anyhow::Error) -> Option<&str> {
     error.chain().find_map(|cause| Some(cause.downcast_ref::<HashDbError>()?.location()))
 }
 
-fn of_class(class: ErrorClass, offline: bool) -> Option<&'static str> {
+/// Could another source, with the network, have it?
+fn is_of_sources(class: ErrorClass) -> bool {
+    use ErrorClass::{Denied, NotFound, Refused, Unreachable};
+    matches!(class, NotFound | Denied | Unreachable | Refused)
+}
+
+fn of_class(class: ErrorClass) -> Option<&'static str> {
     Some(match class {
-        ErrorClass::NotFound
-        | ErrorClass::Denied
-        | ErrorClass::Unreachable
-        | ErrorClass::Refused
-            if offline =>
-        {
-            "with --offline only pools and the cache are asked: leave it out, or give a folder that has the \
-             package with --pool"
-        }
         ErrorClass::NotFound => {
             "check the URL; if you have the file elsewhere, give its folder with --pool, or index it with --file"
         }

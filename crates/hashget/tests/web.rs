@@ -13,7 +13,9 @@ use hashget::fetch::{
     ByteRange, FetchError, FetchOptions, HttpOrigin, MirrorRule, Mirrors, Offline, OriginOptions,
     Reach, Retry, RetryOptions, Web, standard_sources,
 };
+use hashget::hashdb::CheckOutcome;
 use hashget::monitor::{Recorder, Silent};
+use hashget::places::{Asker, Known};
 use hashget_testkit::origin::Fault;
 use stage::{SIZE, Stage, bytes};
 
@@ -173,7 +175,7 @@ fn a_server_without_parts_is_not_read_to_the_end_of_a_large_file() {
     };
     for (first, count) in [(size - 10, 10), (0, size), (1 << 20, 1)] {
         let error = ask(first, count).unwrap_err();
-        assert!(error.to_string().contains("sends no parts"), "{error}");
+        assert!(error.has_no_parts(), "{error}");
     }
     assert_eq!(ask(1000, 10).unwrap().bytes, content[1000..1010]);
 }
@@ -185,4 +187,24 @@ fn a_part_comes_with_what_the_server_says_of_the_whole() {
     assert!(stated.etag.is_some() && stated.last_modified.is_some(), "{stated:?}");
     stage.origin.always("/p", Fault::NoEtag);
     assert_eq!(range(&stage, 0, 1).unwrap().stated.etag, None);
+}
+
+/// Whether a package is still there is asked without downloading it.
+#[test]
+fn a_server_without_parts_is_asked_for_the_start() {
+    let (stage, size) = (Stage::new(), 3 << 20);
+    stage.origin.serve("/big", bytes(size));
+    stage.origin.always("/big", Fault::NoRange);
+    let asker = Asker { web: &stage.source };
+    let url = stage.origin.url("/big");
+    for (size, expected) in
+        [(size as u64, CheckOutcome::Present), (size as u64 + 1, CheckOutcome::Differs)]
+    {
+        let answer = asker.ask(&url, Reach::Anywhere, Some(size), Known::Nothing, &Silent).unwrap();
+        assert_eq!(answer.outcome, Some(expected), "{answer:?}");
+    }
+    stage.origin.always("/big", Fault::NoLength);
+    let size = Some(size as u64);
+    let answer = asker.ask(&url, Reach::Anywhere, size, Known::Nothing, &Silent).unwrap();
+    assert_eq!(answer.outcome, Some(CheckOutcome::Unreachable), "{answer:?}");
 }

@@ -23,7 +23,7 @@ impl Download<'_> {
         let (before, total) = match head.status {
             // The whole file for a few bytes of it would be too much.
             200 if last.min(head.length.unwrap_or(u64::MAX)) >= MOST_FOR_A_PART => {
-                return Err(self.unreachable("the server sends no parts of it".to_owned()));
+                return Err(FetchError::NoParts { url: self.target.as_str().to_owned() });
             }
             200 => (first, head.length),
             206 => match range_of(head) {

@@ -184,7 +184,7 @@ impl Attempt {
     }
 
     /// Counts the failure. If the host is given up now, says so.
-    pub(super) fn failed(&self, failed: Failed, problem: &str) -> Option<GivenUp> {
+    pub(super) fn failed(&self, failed: Failed, problem: &str) -> Option<Box<GivenUp>> {
         let was_trial = self.trial.swap(false, Ordering::Relaxed);
         let now = self.breaker.clock.now();
         let took = now.saturating_sub(self.began);
@@ -204,10 +204,9 @@ impl Attempt {
                 host.closed_until = Some(now.saturating_add(cool_down));
             }
             host.on_trial &= !was_trial;
-            given_up = host.closed_until.map(|until| GivenUp {
-                host: self.host.clone(),
-                failures: host.failures,
-                again: until.saturating_sub(now),
+            given_up = host.closed_until.map(|until| {
+                let (failures, again) = (host.failures, until.saturating_sub(now));
+                Box::new(GivenUp { host: self.host.clone(), failures, again })
             });
         });
         given_up

@@ -254,7 +254,9 @@ impl Download<'_> {
                 let retry_after = None;
                 FetchError::Transient { url, problem, retry_after, kept, answered, given_up }
             }
-            Trouble::Lasting(problem) => FetchError::Unreachable { url, problem, answered },
+            Trouble::Lasting(problem) => {
+                FetchError::Unreachable { url, problem, answered, given_up }
+            }
             Trouble::Refused(problem) => refused(self.target.as_str(), &problem),
             Trouble::Interrupted => crate::monitor::Interrupted.into(),
         }
@@ -274,7 +276,8 @@ impl Download<'_> {
 
     /// The server answered, and a retry would not help.
     pub(super) fn unreachable(&self, problem: String) -> FetchError {
-        FetchError::Unreachable { url: self.target.as_str().to_owned(), problem, answered: true }
+        let (url, answered, given_up) = (self.target.as_str().to_owned(), true, None);
+        FetchError::Unreachable { url, problem, answered, given_up }
     }
 
     /// The package's name, or where it is downloaded from.

@@ -69,6 +69,8 @@ pub enum FetchError {
         problem: String,
         /// Did the server answer the last request, with whatever status?
         answered: bool,
+        /// If its host is given up now.
+        given_up: Option<Box<GivenUp>>,
     },
     /// Its host was given up for a while, because the latest requests to it all failed. Among them may be one for this
     /// URL: then it is not tried again before the host is back.
@@ -102,7 +104,13 @@ pub enum FetchError {
         /// Did the server answer, with whatever status?
         answered: bool,
         /// If the host is given up now, so that no retry helps before it is back.
-        given_up: Option<GivenUp>,
+        given_up: Option<Box<GivenUp>>,
+    },
+    /// The server sends no parts, and the part that was wanted lies too far behind the start.
+    #[error("{url} cannot be read in parts")]
+    NoParts {
+        /// The URL.
+        url: String,
     },
     /// The URL must not be fetched.
     #[error("will not fetch {url}: {problem}")]
@@ -139,9 +147,10 @@ impl FetchError {
             Self::NotFound { .. } => ErrorClass::NotFound,
             Self::Denied { .. } => ErrorClass::Denied,
             Self::Mismatch { .. } => ErrorClass::WrongBytes,
-            Self::Unreachable { .. } | Self::Transient { .. } | Self::NotAsked { .. } => {
-                ErrorClass::Unreachable
-            }
+            Self::Unreachable { .. }
+            | Self::Transient { .. }
+            | Self::NotAsked { .. }
+            | Self::NoParts { .. } => ErrorClass::Unreachable,
             Self::Refused { .. } => ErrorClass::Refused,
             Self::Disk { .. } => ErrorClass::DownloadNotKept,
             Self::All { errors } => ErrorClass::of_several(errors.iter().map(Self::class))
@@ -162,12 +171,34 @@ impl FetchError {
         }
     }
 
+    /// The host that was given up, before it was asked for this package or because of it, if there is no other reason.
+    pub fn given_up(&self) -> Option<&str> {
+        match self {
+            Self::NotAsked { host, .. } => Some(host),
+            Self::Unreachable { given_up, .. } => Some(&given_up.as_ref()?.host),
+            Self::All { errors } => {
+                let first = errors.first()?.given_up();
+                first.filter(|_| errors.iter().all(|error| error.given_up().is_some()))
+            }
+            _ => None,
+        }
+    }
+
     /// The time until all hosts that were given up are asked again, if any of them might still have it.
     pub fn again(&self) -> Option<Duration> {
         match self {
             Self::NotAsked { again, .. } => Some(*again),
             Self::All { errors } => errors.iter().filter_map(Self::again).max(),
             _ => None,
+        }
+    }
+
+    /// Does a server have it, but send no parts of it?
+    pub fn has_no_parts(&self) -> bool {
+        match self {
+            Self::NoParts { .. } => true,
+            Self::All { errors } => errors.iter().any(Self::has_no_parts),
+            _ => false,
         }
     }
 
@@ -189,7 +220,7 @@ impl FetchError {
         match self {
             Self::NotFound { from, .. } | Self::Denied { from, .. } => Some(from),
             Self::All { errors } => {
-                let absent = |error: &Self| error.not_found().or(error.not_asked()).is_some();
+                let absent = |error: &Self| error.not_found().or(error.given_up()).is_some();
                 let absent = errors.iter().all(absent);
                 errors.iter().rev().find_map(Self::not_found).filter(|_| absent)
             }
@@ -209,15 +240,16 @@ impl FetchError {
                 let (from, expected, found) = (from.clone(), expected.clone(), found.clone());
                 Self::Mismatch { from, expected, found, file: None }
             }
-            Self::Unreachable { url, problem, answered }
-            | Self::Transient { url, problem, answered, .. } => {
+            Self::Unreachable { url, problem, answered, given_up }
+            | Self::Transient { url, problem, answered, given_up, .. } => {
                 let (url, problem, answered) = (url.clone(), problem.clone(), *answered);
-                Self::Unreachable { url, problem, answered }
+                Self::Unreachable { url, problem, answered, given_up: given_up.clone() }
             }
             Self::NotAsked { url, host, failures, again, problem } => {
                 let (url, host, problem) = (url.clone(), host.clone(), problem.clone());
                 Self::NotAsked { url, host, failures: *failures, again: *again, problem }
             }
+            Self::NoParts { url } => Self::NoParts { url: url.clone() },
             Self::Refused { url, problem } => {
                 Self::Refused { url: url.clone(), problem: problem.clone() }
             }

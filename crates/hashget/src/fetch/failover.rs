@@ -78,8 +78,8 @@ pub(super) fn tell_mismatch(error: &FetchError, wanted: &Wanted, monitor: &dyn M
 }
 
 /// Combines the errors of several sources. Bytes whose files may still be proven one by one come first;
-/// `NotFound` and `Denied` are reported only if no source failed otherwise. Beside it, `NotAsked` is reported too: a host that was
-/// given up may have what the others do not have.
+/// `NotFound` and `Denied` are reported only if no source failed otherwise. Beside it, a host that was given up is
+/// reported too: it may have what the others do not have.
 pub(super) fn combine(errors: Vec<FetchError>) -> FetchError {
     let mut flat = Vec::new();
     flatten(errors, &mut flat);
@@ -90,7 +90,7 @@ pub(super) fn combine(errors: Vec<FetchError>) -> FetchError {
     }
     let (mut absent, mut errors): (Vec<_>, Vec<_>) =
         flat.into_iter().partition(|error| error.not_found().is_some());
-    if errors.iter().all(|error| matches!(error, FetchError::NotAsked { .. })) {
+    if errors.iter().all(|error| error.given_up().is_some()) {
         // What one server refuses, another login might get.
         let denied = absent.iter().rposition(FetchError::is_denied);
         errors.extend(denied.map(|position| absent.swap_remove(position)).or_else(|| absent.pop()));
@@ -120,7 +120,7 @@ mod tests {
 
     fn unreachable(problem: &str) -> FetchError {
         let (url, problem) = ("u".to_owned(), problem.to_owned());
-        FetchError::Unreachable { url, problem, answered: false }
+        FetchError::Unreachable { url, problem, answered: false, given_up: None }
     }
 
     fn not_asked() -> FetchError {

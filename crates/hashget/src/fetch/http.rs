@@ -92,7 +92,7 @@ pub(super) struct Exchange {
     /// The heads of the redirects that led here.
     pub(super) redirects: Vec<Head>,
     /// If its host is given up because of this exchange.
-    pub(super) given_up: Option<GivenUp>,
+    pub(super) given_up: Option<Box<GivenUp>>,
     body: Receiver<Message>,
     pace: Pace,
     /// Bytes of the body that came.

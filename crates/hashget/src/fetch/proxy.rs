@@ -183,7 +183,10 @@ fn in_network(address: IpAddr, network: IpAddr, bits: u32) -> bool {
 mod tests {
     use super::*;
 
-    fn of(pairs: &'static [(&str, &str)]) -> Result<Proxies, (String, BadProxy)> {
+    /// Names and values.
+    type Variables = &'static [(&'static str, &'static str)];
+
+    fn of(pairs: Variables) -> Result<Proxies, (String, BadProxy)> {
         Proxies::of_variables(|name| {
             pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
         })
@@ -197,7 +200,7 @@ mod tests {
 
     #[test]
     fn the_variables_are_chosen_as_curl_does() {
-        let table: [(&'static [(&str, &str)], Option<&str>, Option<&str>); 9] = [
+        let table: [(Variables, Option<&str>, Option<&str>); 9] = [
             (&[], None, None),
             (&[("HTTP_PROXY", "http://a:1")], Some("a:1"), None),
             (&[("HTTP_PROXY", "http://a:1"), ("http_proxy", "b:2")], Some("b:2"), None),

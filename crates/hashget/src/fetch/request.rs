@@ -93,10 +93,10 @@ impl Download<'_> {
         let was_trial = attempt.is_trial();
         let url = self.target.as_str().to_owned();
         match (attempt.failed(failed, &problem), failed) {
-            (Some(given_up), failed) if was_trial || failed == Failed::Lasting => {
-                not_asked(&url, given_up, problem)
+            (Some(given_up), _) if was_trial => not_asked(&url, *given_up, problem),
+            (given_up, Failed::Lasting) => {
+                FetchError::Unreachable { url, problem, answered: false, given_up }
             }
-            (_, Failed::Lasting) => FetchError::Unreachable { url, problem, answered: false },
             (given_up, _) => {
                 let (retry_after, kept, answered) = (None, self.part.kept(), false);
                 FetchError::Transient { url, problem, retry_after, kept, answered, given_up }

@@ -150,7 +150,7 @@ impl<I> Retry<I> {
 fn stopped(error: FetchError) -> Result<FetchError, FetchError> {
     match error {
         FetchError::Transient { url, problem, given_up: Some(given_up), .. } => {
-            Ok(not_asked(&url, given_up, problem))
+            Ok(not_asked(&url, *given_up, problem))
         }
         error => Err(error),
     }
@@ -171,12 +171,12 @@ fn passing(error: &FetchError) -> Option<(Option<Duration>, u64)> {
 /// The error after the last attempt.
 fn settled(error: FetchError, tries: u32) -> FetchError {
     match error {
-        FetchError::Transient { url, problem, answered, .. } if tries > 1 => {
-            let problem = format!("{problem} (tried {tries} times)");
-            FetchError::Unreachable { url, problem, answered }
-        }
-        FetchError::Transient { url, problem, answered, .. } => {
-            FetchError::Unreachable { url, problem, answered }
+        FetchError::Transient { url, problem, answered, given_up, .. } => {
+            let problem = match tries {
+                0 | 1 => problem,
+                tries => format!("{problem} (tried {tries} times)"),
+            };
+            FetchError::Unreachable { url, problem, answered, given_up }
         }
         FetchError::All { errors } => FetchError::All {
             errors: errors.into_iter().map(|error| settled(error, tries)).collect(),

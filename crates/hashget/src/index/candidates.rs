@@ -79,7 +79,7 @@ fn report_not_asked(indexed: &TreeIndexed, monitor: &dyn Monitor) {
     let mut hosts: BTreeMap<&str, usize> = BTreeMap::new();
     for (_, error) in &indexed.failed {
         if let IndexError::Fetch(error) = error
-            && let Some(host) = error.not_asked()
+            && let Some(host) = error.given_up()
         {
             *hosts.entry(host).or_default() += 1;
         }
@@ -138,7 +138,7 @@ impl TreeIndexed {
                 self.unreliable.push(escaped(candidate.name().as_bytes()));
             }
             // Reported once, for all packages of the host.
-            Err(IndexError::Fetch(error)) if error.not_asked().is_some() => {
+            Err(IndexError::Fetch(error)) if error.given_up().is_some() => {
                 self.failed.push((candidate.url.clone(), error.into()));
             }
             Err(error) => {

@@ -118,7 +118,12 @@ impl Asker<'_> {
         let last = size.unwrap_or_default().saturating_sub(SAMPLE);
         let first = if let Known::File(_) = known { random() % (last + 1) } else { last };
         let question = Question { web: self.web, url, reach, monitor };
-        let range = match question.range(first, SAMPLE) {
+        let (first, answer) = match question.range(first, SAMPLE) {
+            // Its start tells less, but costs no whole download.
+            Err(error) if error.has_no_parts() => (0, question.range(0, SAMPLE)),
+            answer => (first, answer),
+        };
+        let range = match answer {
             Ok(range) => range,
             Err(error) => return question.failed(&error, size),
         };
@@ -133,8 +138,15 @@ impl Asker<'_> {
             return question.differs("has other bytes".to_owned());
         }
         // Servers need not state the size; then nothing may follow.
-        if range.total.is_none() && !question.ends_at(size)? {
-            return question.differs(format!("does not have {size} bytes"));
+        if range.total.is_none() {
+            match question.ends_at(size)? {
+                Some(true) => {}
+                Some(false) => return question.differs(format!("does not have {size} bytes")),
+                None => {
+                    let details = "the server neither states its size nor sends parts of it";
+                    return Ok(Answer::new(CheckOutcome::Unreachable, details));
+                }
+            }
         }
         Ok(Answer::new(CheckOutcome::Present, "available, with the right size"))
     }
@@ -153,12 +165,13 @@ impl Question<'_> {
         self.web.fetch_range(self.url, self.reach, first, count, self.monitor)
     }
 
-    /// Is there nothing behind the first `size` bytes?
-    fn ends_at(&self, size: u64) -> Result<bool, Interrupted> {
+    /// Is there nothing behind the first `size` bytes? `None` if only the whole of it could tell.
+    fn ends_at(&self, size: u64) -> Result<Option<bool>, Interrupted> {
         match self.range(size.saturating_sub(1), 2) {
-            Ok(range) => Ok(range.bytes.len() as u64 == size.min(1)),
+            Ok(range) => Ok(Some(range.bytes.len() as u64 == size.min(1))),
             Err(FetchError::Interrupted(interrupted)) => Err(interrupted),
-            Err(_) => Ok(false),
+            Err(error) if error.has_no_parts() => Ok(None),
+            Err(_) => Ok(Some(false)),
         }
     }
 

@@ -120,7 +120,7 @@ impl Source for FaultySource<'_> {
     fn fetch(&self, wanted: &Wanted, monitor: &dyn Monitor) -> Result<Fetched, FetchError> {
         if self.nth.is_it() {
             let (url, problem) = (wanted.url.clone(), FAILURE.to_owned());
-            return Err(FetchError::Unreachable { url, problem, answered: false });
+            return Err(FetchError::Unreachable { url, problem, answered: false, given_up: None });
         }
         self.inner.fetch(wanted, monitor)
     }

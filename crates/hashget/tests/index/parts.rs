@@ -239,6 +239,7 @@ impl Source for Server {
                     url,
                     problem: "timed out".to_owned(),
                     answered: false,
+                    given_up: None,
                 });
             }
             Some(Answer::NotFound) | None => return Err(FetchError::NotFound { from, url }),

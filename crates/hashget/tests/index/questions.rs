@@ -277,8 +277,8 @@ fn a_pool_that_was_given_up_does_not_hide_the_origins_answer() {
     let options = FetchOptions { pools: vec![pool.url("")], ..FetchOptions::default() };
     let candidates: Vec<Candidate> = (0..12).map(candidate).collect();
     let (indexed, recorder) = stage.index_from(candidates, Evidence::Signed, options);
-    // The first ones failed at the pool; three threads work at once.
-    assert!((5..=7).contains(&indexed.failed.len()), "{:?}", indexed.failed);
+    // The first ones failed at the pool, before it was given up; three threads work at once.
+    assert!((4..=7).contains(&indexed.failed.len()), "{:?}", indexed.failed);
     assert_eq!(indexed.unreliable.len() + indexed.failed.len(), 12);
     let recorded = recorder.recorded();
     assert!(recorded.skipped.iter().all(|(_, reason)| reason.contains("does not have it")));
