@@ -7,7 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use hashget::fetch::{HttpOrigin, OriginOptions, Source as _, TimeOuts, Wanted, Web as _};
+use hashget::fetch::{HttpOrigin, OriginOptions, Reach, Source as _, TimeOuts, Wanted, Web as _};
 use hashget::limits::Limits;
 use hashget::model::Digest;
 use hashget::monitor::Silent;
@@ -98,8 +98,7 @@ fuzz_target!(|bytes: &[u8]| {
     let origin = origin(folder.path());
     let content = b"the content";
     for sha256 in [None, Some(Digest::of(content))] {
-        let wanted =
-            Wanted { name: None, url: server.url.clone(), also: Vec::new(), sha256, size: None };
+        let wanted = Wanted { url: server.url.clone(), sha256, ..Wanted::default() };
         for _ in 0..2 {
             if let Ok(fetched) = origin.fetch(&wanted, &Silent) {
                 assert!(sha256.is_none_or(|sha256| sha256 == fetched.sha256), "it is proven");
@@ -107,7 +106,7 @@ fuzz_target!(|bytes: &[u8]| {
             }
         }
     }
-    if let Ok(range) = origin.fetch_range(&server.url, 3, 5, &Silent) {
+    if let Ok(range) = origin.fetch_range(&server.url, Reach::Anywhere, 3, 5, &Silent) {
         assert!(range.bytes.len() <= 5, "no more than was asked for");
     }
 });

@@ -115,7 +115,7 @@ const ECOSYSTEMS: &[(&str, Make)] = &[
         let page = format!(
             "{{\"siblings\": [{{\"rfilename\": \"m.bin\", \"lfs\": {{\"sha256\": \"{digest}\"}}}}]}}"
         );
-        origin.serve(&format!("/api/models/o/m/revision/{commit}?blobs=true"), page.into_bytes());
+        origin.serve(&format!("/api/models/o/m/revision/{commit}"), page.into_bytes());
         origin.serve(&format!("/o/m/resolve/{commit}/m.bin"), content.clone());
         let model = "tree/snapshots/daily/hub/models--o--m";
         machine.write(&format!("{model}/blobs/{digest}"), content);
@@ -176,9 +176,9 @@ fn pack_finds_what_index_finds() {
             command.env("HF_ENDPOINT", origin.url("")).args(arguments);
             Ended::of(&mut command).expect(0)
         };
-        run(&["--db", "one", "index", "--tree", "tree", "--detect", name]);
+        let ended = run(&["--db", "one", "index", "--tree", "tree", "--detect", name]);
         let indexed = packages(&machine, "one");
-        assert_eq!(indexed.len(), 1, "{name}");
+        assert_eq!(indexed.len(), 1, "{name}: {}{}", ended.stdout, ended.stderr);
         run(&["--db", "two", "pack", "tree", "-n", "--detect", name]);
         assert_eq!(packages(&machine, "two"), indexed, "{name}");
     }

@@ -17,8 +17,11 @@ fn write(root: &Path, path: &str, content: impl AsRef<[u8]>) {
 
 const URL: &str = "https://r.example/npm/@corp/a/-/a-1.0.0.tgz";
 
+/// A file, its contents, and what is set in the environment.
+type Way = (&'static str, &'static str, Option<(&'static str, &'static str)>);
+
 /// Each way in which a client may have credentials for the host of [`URL`], with what it lies beside.
-fn ways() -> Vec<(&'static str, &'static str, Option<(&'static str, &'static str)>)> {
+fn ways() -> Vec<Way> {
     vec![
         (".npmrc", "//r.example/npm/:_authToken=SECRET\n", None),
         (".npmrc", "//r.example/:_authToken=${NPM_TOKEN}\n", None),

@@ -11,7 +11,7 @@ use hashget::archive::PackageFiles;
 use hashget::error::ErrorClass;
 use hashget::fetch::Wanted;
 use hashget::hashdb::{HashDb, Key};
-use hashget::model::{Digest, Keeping, Origin, PackageRecord, RelPath, escaped};
+use hashget::model::{Digest, PackageRecord, RelPath, escaped};
 use hashget::pending_file::PendingFile;
 use serde_json::json;
 
@@ -209,9 +209,9 @@ mod tests {
             evidence: Evidence::Downloaded,
             vouched: false,
             recursive: false,
-            origin: Origin::User,
+            origin: hashget::model::Origin::User,
             trees: Vec::new(),
-            keeping: Keeping::Unknown,
+            keeping: hashget::model::Keeping::Unknown,
         };
         let member = member.map(|path| (RelPath::try_from(path).unwrap(), Digest::of(b"")));
         KnownFile { package, member }.name().to_string()

@@ -128,7 +128,7 @@ impl LocalHashDb {
     }
 
     /// Gives the room of removed packages back to the disk, if it is a good part of the file: a quarter, and
-    /// [`WORTH_IT`] bytes. The file is then written anew, which takes as long, and as much free room, as copying what
+    /// `WORTH_IT` bytes. The file is then written anew, which takes as long, and as much free room, as copying what
     /// is left. Returns the number of bytes by which it became smaller.
     ///
     /// # Errors

@@ -123,7 +123,10 @@ impl fmt::Display for Doubt {
 
 /// Tells URLs that are not public: those of hosts for which this machine's clients have credentials.
 #[derive(Clone, Default)]
-pub struct Private(Option<Arc<dyn Fn(&str) -> bool + Send + Sync>>);
+pub struct Private(Option<Arc<IsPrivate>>);
+
+/// Is this URL not public?
+type IsPrivate = dyn Fn(&str) -> bool + Send + Sync;
 
 impl Private {
     /// URLs for which `is_private` is true are not public.

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use hashget::model::{Keeping, Origin, PackageRecord, Signature};
+use hashget::model::{PackageRecord, Signature};
 
 use crate::values;
 
@@ -89,9 +89,9 @@ mod tests {
             evidence: Evidence::Downloaded,
             vouched: false,
             recursive: false,
-            origin: Origin::User,
+            origin: hashget::model::Origin::User,
             trees: Vec::new(),
-            keeping: Keeping::Unknown,
+            keeping: hashget::model::Keeping::Unknown,
         }
     }
 

@@ -39,18 +39,7 @@ pub(super) fn print(
         let (path, files, bytes) = (&heavy.path, heavy.files, heavy.bytes);
         console.record("archived", json!({ "path": path, "files": files, "bytes": bytes }))?;
     }
-    for detector in &summary.detectors {
-        console.record(
-            "detector",
-            json!({
-                "name": detector.name,
-                "packages": detector.packages,
-                "files": detector.gives.files,
-                "bytes": detector.gives.bytes,
-                "seconds": detector.time.as_secs_f64(),
-            }),
-        )?;
-    }
+    detector_records(console, summary)?;
     if destination.target == Medium::Nowhere && !console.is_json() {
         for line in plan(summary) {
             console.line(&line)?;
@@ -83,6 +72,22 @@ pub(super) fn print(
         "archive_bytes": summary.archive_bytes,
     });
     console.summary("pack", record, &lines(console.is_verbose(), destination, summary))?;
+    Ok(())
+}
+
+fn detector_records(console: &Console, summary: &Summary) -> anyhow::Result<()> {
+    for detector in &summary.detectors {
+        console.record(
+            "detector",
+            json!({
+                "name": detector.name,
+                "packages": detector.packages,
+                "files": detector.gives.files,
+                "bytes": detector.gives.bytes,
+                "seconds": detector.time.as_secs_f64(),
+            }),
+        )?;
+    }
     Ok(())
 }
 

@@ -219,7 +219,7 @@ fn yarnrc(text: &str, _: &dyn Fn(&str) -> Option<String>) -> Vec<Host> {
             secret.insert((*scope).to_owned());
         }
         (["npmRegistries", registry, key], Some(_)) if is_secret(key) => {
-            found.extend(Host::of(registry))
+            found.extend(Host::of(registry));
         }
         _ => {}
     });

@@ -159,7 +159,7 @@ impl FileTags<'_> {
         let for_system = |platform: &&str| {
             *platform == "any" || kind_and_processor(platform) == Some(("linux", processor))
         };
-        for_python && platforms.iter().any(|platform| for_system(&platform))
+        for_python && platforms.iter().any(for_system)
     }
 }
 
