@@ -145,7 +145,7 @@ fn what_is_excluded_is_not_searched_for_packages() {
     let [one, two] = ["one", "two"].map(|folder| format!("{folder}/hashget-hint.json"));
     assert_eq!(candidates(&machine, &[]), [one.clone(), two.clone()]);
     assert_eq!(candidates(&machine, &["--exclude", "tree/one"]), [one.clone(), two.clone()]);
-    assert_eq!(candidates(&machine, &["--exclude", "./one"]), [two.clone()]);
+    assert_eq!(candidates(&machine, &["--exclude", "./one"]), std::slice::from_ref(&two));
     assert_eq!(candidates(&machine, &["--exclude", "one", "--exclude", "*.json"]), [""; 0]);
     machine.write("config.toml", "exclude = [\"two\"]\n");
     assert_eq!(candidates(&machine, &["--config", "config.toml"]), [one]);
