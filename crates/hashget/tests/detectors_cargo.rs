@@ -6,7 +6,7 @@ use std::path::Path;
 
 use hashget::detectors::{Candidate, DetectError, Machine, select};
 use hashget::index::detect_tree;
-use hashget::model::Digest;
+use hashget::model::{Digest, Keeping};
 use hashget::monitor::Silent;
 
 const HOST: &str = "registry.example-0123456789abcdef";
@@ -234,6 +234,7 @@ fn a_mirror_of_nothing_that_is_known_is_told() {
     write(home.path(), "registry/index/own.example-0123456789abcdef/config.json", other);
     let (candidates, errors) = found(home.path());
     assert_eq!(candidates[0].url, "https://crates.example/api/v1/crates/base64/0.23.1/download");
+    assert_eq!(candidates[0].keeping, Keeping::Unknown, "it is no registry of anybody else's");
     assert_eq!(errors.len(), 1, "{errors:?}");
     for part in ["config.toml says that it is a mirror", "where the mirror is reachable"] {
         assert!(errors[0].problem.contains(part), "{errors:?}");

@@ -52,7 +52,7 @@ impl Detector for Cargo {
         let registry = Registry::open(machine, &index)?;
         let sha256 = registry.checksum(&package)?;
         let index = Index { registry: &registry, folder: &place.registry, host: &place.host };
-        let url = index.url(machine, (&package, &sha256), note)?;
+        let (url, keeping) = index.url(machine, (&package, &sha256), note)?;
         let packed = place.registry.join("cache").join(&place.host).join(package.file_name());
         let size = fs_err::symlink_metadata(&packed)
             .ok()
@@ -61,7 +61,7 @@ impl Detector for Cargo {
         Ok(vec![Candidate {
             url,
             origin: Origin::Client,
-            keeping: Keeping::Withdrawable,
+            keeping,
             sha256: Some(sha256),
             size,
             signature: Some(Signature { kind: "crate".to_owned(), value: package.to_string() }),
@@ -83,29 +83,31 @@ struct Index<'a> {
 }
 
 impl Index<'_> {
-    /// The permanent URL of a crate: if the registry is a mirror of another one, that of the other one, or a
-    /// note says that it is not known.
+    /// The permanent URL of a crate, and how long it is kept: if the registry is a mirror of another one, that of
+    /// the other one, or a note says that it is not known.
     fn url(
         &self,
         machine: &Machine,
         (package, sha256): (&Package, &Digest),
         note: &mut dyn FnMut(DetectError),
-    ) -> Result<String, DetectError> {
+    ) -> Result<(String, Keeping), DetectError> {
         let index = self.folder.join("index").join(self.host);
         match &*machine.once(&index, || Behind::of(machine, self.folder, self.host)) {
-            Behind::Itself => {}
-            Behind::Public(public) => return public.url(package, sha256),
-            Behind::Unknown(configuration) => note(DetectError::new(
-                &index,
-                format!(
-                    "{} says that it is a mirror, and nothing on this machine says of which public \
-                     registry: archives with crates from it can be restored only where the mirror is \
-                     reachable. [[mirror]] in hashget's configuration names the public URLs",
-                    escaped(configuration.as_os_str().as_bytes())
-                ),
-            )),
+            Behind::Itself => Ok((self.registry.url(package, sha256)?, Keeping::Withdrawable)),
+            Behind::Public(public) => Ok((public.url(package, sha256)?, Keeping::Withdrawable)),
+            Behind::Unknown(configuration) => {
+                note(DetectError::new(
+                    &index,
+                    format!(
+                        "{} says that it is a mirror, and nothing on this machine says of which public \
+                         registry: archives with crates from it can be restored only where the mirror is \
+                         reachable. [[mirror]] in hashget's configuration names the public URLs",
+                        escaped(configuration.as_os_str().as_bytes())
+                    ),
+                ));
+                Ok((self.registry.url(package, sha256)?, Keeping::Unknown))
+            }
         }
-        self.registry.url(package, sha256)
     }
 }
 

@@ -242,7 +242,7 @@ impl Indexer<'_> {
         {
             return Ok(indexed);
         }
-        let obtain::Obtained { package, request, asked } =
+        let obtain::Obtained { package, request, asked, .. } =
             obtain::obtain(self, &candidate, pages, monitor)?;
         let own_name = read::own_name(&package.file, &candidate, self.limits)?;
         let naming = Naming::of(&candidate);

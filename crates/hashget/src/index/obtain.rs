@@ -24,6 +24,8 @@ pub(super) struct Obtained {
     pub(super) request: Request,
     /// The answer of the URL, if it was asked.
     pub(super) asked: Option<Check>,
+    /// Did it come from elsewhere than the URL, which is only likely to have it?
+    is_likely: bool,
 }
 
 /// The package of `candidate`, which has no open question.
@@ -61,11 +63,7 @@ fn from_named_places(
         && let Some(package) = fetch::local(candidate, monitor)?
     {
         let obtained = to_record(candidate, request, package)?;
-        return if candidate.vouched.is_some() {
-            Ok(obtained)
-        } else {
-            asked(indexer, candidate, obtained, pages, monitor)
-        };
+        return asked(indexer, candidate, obtained, pages, monitor);
     }
     if candidate.local_file.is_some() {
         // The size may be that of the local file, which turned out to be a different one.
@@ -73,7 +71,14 @@ fn from_named_places(
     }
     let package = fetched(indexer, candidate, &request, monitor);
     let package = package.inspect_err(|error| remember(indexer, candidate, error))?;
-    to_record(candidate, request, package)
+    let obtained = to_record(candidate, request, package)?;
+    // Whoever wants to rely on it asks for it, with others.
+    let obtained = if obtained.is_likely {
+        in_bulk(indexer, candidate, obtained, pages, monitor)?
+    } else {
+        obtained
+    };
+    Ok(obtained)
 }
 
 fn fetched(
@@ -139,7 +144,30 @@ fn unreliable(candidate: &Candidate, reason: String) -> IndexError {
     IndexError::Unreliable { package: escaped(candidate.name().as_bytes()), reason }
 }
 
-/// Asks the URL under which a package of this machine is to be recorded.
+/// Asks the question that answers for many packages, if there is one.
+fn in_bulk(
+    indexer: &Indexer<'_>,
+    candidate: &Candidate,
+    obtained: Obtained,
+    pages: &Pages,
+    monitor: &dyn Monitor,
+) -> Result<Obtained, IndexError> {
+    match &candidate.bulk {
+        Some(bulk) if pages.holds(indexer, bulk, monitor)? => {
+            let asked = Some(present(&obtained.package, &obtained.request.url));
+            Ok(Obtained { asked, ..obtained })
+        }
+        _ => Ok(obtained),
+    }
+}
+
+/// The answer that `url` has the package.
+fn present(package: &Package, url: &str) -> Check {
+    let check = Check::now(package.sha256, url, false, CheckOutcome::Present);
+    Check { tail: tail_of(&package.file, package.size), ..check }
+}
+
+/// Asks the URL under which a package of this machine is to be recorded, and that of its contents.
 fn asked(
     indexer: &Indexer<'_>,
     candidate: &Candidate,
@@ -147,37 +175,43 @@ fn asked(
     pages: &Pages,
     monitor: &dyn Monitor,
 ) -> Result<Obtained, IndexError> {
-    let Obtained { package, request, .. } = obtained;
-    if let Some(bulk) = candidate.bulk.as_ref().filter(|_| request.url == candidate.url)
-        && pages.holds(indexer, bulk, monitor)?
-    {
-        let check = Check::now(package.sha256, &request.url, false, CheckOutcome::Present);
-        let asked = Some(Check { tail: tail_of(&package.file, package.size), ..check });
-        return Ok(Obtained { package, request, asked });
+    if candidate.vouched.is_some() {
+        return Ok(obtained);
     }
-    let (url, size) = (&request.url, Some(package.size));
-    let asker = Asker { web: indexer.web };
-    let name = request.signatures.first().map_or(url, |name| &name.value);
-    let unreliable = |reason| IndexError::Unreliable { package: escaped(name.as_bytes()), reason };
+    let obtained = in_bulk(indexer, candidate, obtained, pages, monitor)?;
+    if obtained.asked.is_some() {
+        return Ok(obtained);
+    }
+    let (package, request) = (&obtained.package, &obtained.request);
     let checks = indexer.hashdb.checks(&[package.sha256])?.pop().unwrap_or_default();
-    if crate::places::was_lost_lately(&checks, url, now()) {
-        return Err(unreliable(format!("{} lately did not have it", shown(url))));
-    }
-    let answer = asker.ask(url, request.reach, size, Known::File(&package.file), monitor)?;
-    let check = answer.check(package.sha256, url);
-    match answer.outcome {
-        Some(CheckOutcome::Gone | CheckOutcome::Differs | CheckOutcome::Moves) => {
-            check.map_or(Ok(()), |check| indexer.hashdb.put_check(&check))?;
-            Err(unreliable(format!("{} does not have it ({})", shown(url), answer.details)))
+    let asker = Asker { web: indexer.web };
+    let by_content = request.also.first().filter(|_| obtained.is_likely);
+    let mut reason = String::new();
+    for url in std::iter::once(&request.url).chain(by_content) {
+        if crate::places::was_lost_lately(&checks, url, now()) {
+            reason = format!("{} lately did not have it", shown(url));
+            continue;
         }
-        // Whoever wants to rely on it asks again.
-        None | Some(CheckOutcome::Unreachable) => Ok(Obtained { package, request, asked: None }),
-        Some(CheckOutcome::Present) => {
-            let tail = tail_of(&package.file, package.size);
-            let asked = check.map(|check| Check { tail, ..check });
-            Ok(Obtained { package, request, asked })
+        let (size, known) = (Some(package.size), Known::File(&package.file));
+        let answer = asker.ask(url, request.reach, size, known, monitor)?;
+        match answer.outcome {
+            Some(CheckOutcome::Gone | CheckOutcome::Differs | CheckOutcome::Moves) => {
+                let check = answer.check(package.sha256, url);
+                check.map_or(Ok(()), |check| indexer.hashdb.put_check(&check))?;
+                reason = format!("{} does not have it ({})", shown(url), answer.details);
+            }
+            // Whoever wants to rely on it asks again.
+            None | Some(CheckOutcome::Unreachable) => return Ok(obtained),
+            Some(CheckOutcome::Present) => {
+                let asked = Some(present(package, url));
+                let (url, mut also) = (url.clone(), request.also.clone());
+                also.retain(|other| *other != url);
+                let request = Request { url, also, ..request.clone() };
+                return Ok(Obtained { request, asked, ..obtained });
+            }
         }
     }
+    Err(unreliable(candidate, reason))
 }
 
 /// From the URL itself, without pools and caches, which may have the bytes from elsewhere.
@@ -259,6 +293,7 @@ fn to_record(
     package: Package,
 ) -> Result<Obtained, IndexError> {
     request.size = candidate.size;
+    let mut is_likely = false;
     if let Some(address) = &candidate.by_content {
         let by_content = address.url(&package.checksum(address.algorithm)?);
         // A mirror of the archive has it at the same path.
@@ -266,9 +301,13 @@ fn to_record(
         let is_from = |from: &String| path.is_some_and(|path| from.ends_with(&path));
         if package.from.as_ref().is_some_and(is_from) {
             request.also.insert(0, by_content);
-        } else {
+        } else if candidate.vouched.is_some() {
+            // The archive had it, but perhaps not at that moment.
             request.url = by_content;
+        } else {
+            request.also.insert(0, by_content);
+            is_likely = true;
         }
     }
-    Ok(Obtained { package, request, asked: None })
+    Ok(Obtained { package, request, asked: None, is_likely })
 }

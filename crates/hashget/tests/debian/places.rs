@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hashget::detectors::Machine;
-use hashget::hashdb::Checks as _;
+use hashget::hashdb::{CheckOutcome, Checks as _};
 use hashget::index::IndexError;
 use hashget::model::{Digest, Evidence, PackageRecord, RelPath};
 use hashget::monitor::{Event, Monitor, ProblemKind, Step};
@@ -35,15 +35,53 @@ fn the_archives_own_server_is_asked_before_the_snapshots() {
     let (indexed, _) = system.index(Evidence::Downloaded);
     assert_eq!((indexed.new, indexed.failed.len()), (1, 0));
     let asked = system.asked();
-    assert!(asked.len() == 1 && asked[0].starts_with("/debian/pool/"), "{asked:?}");
+    // Then one question for all packages of the list, which the snapshots do not have here.
+    assert!(asked[0].starts_with("/debian/pool/"), "{asked:?}");
+    assert_eq!(asked[1..], [format!("/archive/debian/{STAMP}/dists/stable/InRelease")]);
     let record = record(&system);
-    assert_eq!(record.url, format!("{SNAPSHOT}/file/{}", vim.sha1()));
-    // The mirror of this machine is nobody else's.
-    assert_eq!(record.also, Vec::<String>::new());
+    // Nobody vouches for this list: both places are asked before anything is left out. The mirror of this machine is
+    // nobody else's.
+    let archive =
+        format!("{SNAPSHOT}/archive/debian/{STAMP}/pool/main/vim%2Bx_9.0~rc1%2Bb1_amd64.deb");
+    assert_eq!(record.url, archive);
+    assert_eq!(record.also, [format!("{SNAPSHOT}/file/{}", vim.sha1())]);
     assert_eq!(record.sha256, Digest::of(&vim.deb()));
     assert_eq!(record.signatures[0].to_string(), "deb:vim+x_2:9.0~rc1+b1_amd64");
     let (indexed, _) = system.index(Evidence::Downloaded);
-    assert_eq!((indexed.known, indexed.new, system.asked().len()), (1, 0, 1));
+    assert_eq!((indexed.known, indexed.new, system.asked().len()), (1, 0, 2));
+}
+
+#[test]
+fn one_request_answers_for_all_packages_of_a_list() {
+    let release = format!("/archive/debian/{STAMP}/dists/stable/InRelease");
+    for is_same in [true, false] {
+        let system = System::new();
+        let packages = ["a", "b", "c"].map(|name| Package::new(name, "1.0"));
+        for package in &packages {
+            system.install(package);
+            system.mirror(package, &package.deb());
+        }
+        system.list(&packages.each_ref(), "Debian");
+        let lists = fs_err::read_dir(system.root().join("var/lib/apt/lists")).unwrap();
+        let mut files = lists.map(|entry| entry.unwrap().path());
+        let own = files.find(|path| path.to_str().unwrap().ends_with("InRelease")).unwrap();
+        let mut served = fs_err::read(own).unwrap();
+        if !is_same {
+            served.push(b'\n');
+        }
+        system.origin.serve(&release, served);
+        assert_eq!(system.index(Evidence::Downloaded).0.new, 3);
+        let asked = system.asked();
+        assert_eq!(asked.iter().filter(|path| **path == release).count(), 1, "{asked:?}");
+        assert_eq!(asked.len(), 4, "nothing but the packages at their mirror: {asked:?}");
+        for (_, record) in system.hashdb.list().unwrap() {
+            let checks = system.hashdb.checks(&[record.sha256]).unwrap().remove(0);
+            let is_asked = checks
+                .iter()
+                .any(|check| check.url == record.url && check.outcome == CheckOutcome::Present);
+            assert_eq!(is_asked, is_same, "{record:?} {checks:?}");
+        }
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Index, Package, Registry};
 use crate::detectors::{Candidate, DetectError, Machine, small_files};
-use crate::model::{Digest, Keeping, Origin, RelPath, Signature};
+use crate::model::{Digest, Origin, RelPath, Signature};
 
 /// The file that `cargo vendor` writes.
 pub(super) const CHECKSUMS: &[u8] = b".cargo-checksum.json";
@@ -66,14 +66,14 @@ pub(super) fn detect(
     let folder_of_registry = place.index.ancestors().nth(2).unwrap_or(&place.index);
     let host = Path::new(place.index.file_name().unwrap_or_default());
     let index = Index { registry, folder: folder_of_registry, host };
-    let url = index.url(machine, (&package, &sha256), note)?;
+    let (url, keeping) = index.url(machine, (&package, &sha256), note)?;
     let packed = place.cache.join(package.file_name());
     let size = fs_err::symlink_metadata(&packed).ok().filter(std::fs::Metadata::is_file);
     let size = size.map(|metadata| metadata.len());
     Ok(vec![Candidate {
         url,
         origin: Origin::Client,
-        keeping: Keeping::Withdrawable,
+        keeping,
         sha256: Some(sha256),
         size,
         signature: Some(Signature { kind: "crate".to_owned(), value: package.to_string() }),
