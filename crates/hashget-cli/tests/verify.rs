@@ -4,6 +4,7 @@
 
 mod support;
 
+use hashget::hashdb::{Check, Checks as _, LocalHashDb};
 use hashget_testkit::origin::{Fault, Origin};
 use hashget_testkit::packages::TarBuilder;
 use serde_json::Value;
@@ -245,8 +246,15 @@ fn a_dead_host_is_one_line_and_what_was_not_asked_comes_first_in_the_next_run() 
     // Five failures, and those that were in progress with the fifth.
     assert!((1..=8).contains(&(origin.requests().len() - asked)), "{dead:?}");
     ended.says(&["14 packages not checked, since"]);
-    // None of them was recorded as checked: with the host back, the next runs ask for each. (Those of one second have no
-    // order.)
+    // None of them was recorded as checked: with the host back, the next runs ask for each. Those of one second have no
+    // order, so the earlier ones are made older.
+    let hashdb = LocalHashDb::open(&machine.path("db")).unwrap();
+    for (_, record) in hashdb.list().unwrap() {
+        for check in hashdb.checks(&[record.sha256]).unwrap().concat() {
+            let checked_at = check.checked_at - 100;
+            hashdb.put_check(&Check { checked_at, ..check }).unwrap();
+        }
+    }
     for number in 0..COUNT {
         origin.heal(&format!("/p{number}.tar"));
     }

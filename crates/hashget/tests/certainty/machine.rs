@@ -17,7 +17,7 @@ use hashget::monitor::{Recorder, Silent};
 use hashget::pack::{Output, PackOptions, Packer, Summary};
 use hashget::restore::{RestoreOptions, Restorer};
 use hashget_testkit::origin::Origin;
-use hashget_testkit::packages::TarBuilder;
+use hashget_testkit::packages::{TarBuilder, compress};
 
 pub(crate) struct Machine {
     folder: tempfile::TempDir,
@@ -30,9 +30,10 @@ pub(crate) fn content(name: &str) -> Vec<u8> {
     name.bytes().cycle().take(4000).collect()
 }
 
-/// A package with the files of these names.
+/// A package with the files of these names. As nearly all packages, it ends with a checksum of its contents.
 pub(crate) fn package(names: &[&str]) -> Vec<u8> {
-    names.iter().fold(TarBuilder::new(), |tar, name| tar.file(name, &content(name))).finish()
+    let add = |tar: TarBuilder, name: &&str| tar.file(name, &content(name));
+    compress("gzip", &names.iter().fold(TarBuilder::new(), add).finish())
 }
 
 pub(crate) fn options() -> PackOptions<'static> {

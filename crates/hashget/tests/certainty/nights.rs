@@ -44,7 +44,7 @@ fn what_nobody_asked_is_asked_once_and_then_relied_on() {
 #[test]
 fn silence_refusal_and_other_bytes_count_as_no() {
     for fault in
-        [Fault::Status(404), Fault::Status(403), Fault::Drop, Fault::Short(900), Fault::Long(7)]
+        [Fault::Status(404), Fault::Status(403), Fault::Drop, Fault::Short(90), Fault::Long(7)]
     {
         let (machine, tree) = supposed();
         machine.world.serve("/p", package(&FILES));

@@ -102,7 +102,11 @@ fn any_silent(machine: &Machine) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig {
+        cases: 60,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn nothing_is_left_out_that_the_servers_did_not_give_when_asked(
