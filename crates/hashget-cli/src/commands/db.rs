@@ -249,10 +249,9 @@ fn facts(record: &PackageRecord, checks: &[Check]) -> Vec<Vec<String>> {
     facts.push(("origin", record.origin.to_string()));
     facts.extend(record.trees.iter().map(|tree| ("tree", safe(tree))));
     facts.push(("keeping", keeping(record).to_string()));
-    for url in std::iter::once(&record.url).chain(&record.also) {
+    for url in record.urls() {
         let standing = Standing::new(checks, url);
-        let vouched = record.vouched && *url == record.url;
-        let mut place = standing.place(vouched).to_string();
+        let mut place = standing.place(record.is_vouched_at(url)).to_string();
         let dated = [("seen", standing.seen_at), ("not there", standing.lost_at)];
         for (what, at) in dated {
             place.push_str(&at.map(|at| format!(", {what} {}", day(at))).unwrap_or_default());

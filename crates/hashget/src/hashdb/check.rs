@@ -31,7 +31,7 @@ pub struct Check {
 impl Check {
     /// A check made now.
     pub fn now(sha256: Digest, url: &str, deep: bool, outcome: CheckOutcome) -> Self {
-        let checked_at = jiff::Timestamp::now().as_second();
+        let checked_at = now();
         Self {
             sha256,
             url: url.to_owned(),
@@ -42,6 +42,11 @@ impl Check {
             tail: None,
         }
     }
+}
+
+/// The time, in seconds since 1970 UTC.
+pub fn now() -> i64 {
+    jiff::Timestamp::now().as_second()
 }
 
 /// The result of a check.

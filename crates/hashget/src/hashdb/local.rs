@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 use super::finder::Finder;
 use super::open::{self, Access};
 use super::rows::{
-    Problem, RECORD, amended, check_of, complete, each_member, forget, insert_record, look_up_keys,
+    Problem, RECORD, check_of, complete, each_member, forget, insert_record, look_up_keys,
     record_of, unsigned, update_record,
 };
 use super::{
@@ -277,9 +277,7 @@ impl HashDbWriter for LocalHashDb {
                     .query_row([old], record_of);
                 // A damaged record is not better than a new one.
                 if let Ok((_, known)) = known {
-                    let is_better = known.evidence > record.evidence
-                        || known.origin > record.origin && known.sha256 != record.sha256;
-                    if is_better {
+                    if known.stays_before(record) {
                         return Ok(PackageId::from_raw(old));
                     }
                     if known.sha256 == merged.sha256 {
@@ -317,7 +315,7 @@ impl HashDbWriter for LocalHashDb {
                 .optional()?;
             let Some((id, record)) = record else { return Ok(None) };
             let record = complete(&transaction, id, record)?;
-            let amended = amended(&record, change);
+            let amended = record.amended(change);
             if amended != record {
                 update_record(&transaction, id, &amended)?;
                 transaction.commit()?;

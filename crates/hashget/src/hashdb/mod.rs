@@ -13,7 +13,7 @@ mod open;
 mod rows;
 mod schema;
 
-pub use check::{Check, CheckOutcome};
+pub use check::{Check, CheckOutcome, now};
 pub use export::{ExportError, ExportReader, ExportedPackage, HashPackage, export};
 pub use local::{LocalHashDb, Status};
 pub use nothing::NoHashDb;

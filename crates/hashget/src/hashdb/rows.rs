@@ -76,30 +76,7 @@ pub(super) fn insert_record(
     Ok(id)
 }
 
-/// `record` with what `change` does to the fields that [`super::HashDbWriter::amend`] may change.
-pub(super) fn amended(
-    record: &PackageRecord,
-    change: &dyn Fn(&mut PackageRecord),
-) -> PackageRecord {
-    let mut changed = record.clone();
-    change(&mut changed);
-    let PackageRecord {
-        also, signatures, project, expires, vouched, origin, trees, keeping, ..
-    } = changed;
-    PackageRecord {
-        also,
-        signatures,
-        project,
-        expires,
-        vouched,
-        origin,
-        trees,
-        keeping,
-        ..record.clone()
-    }
-}
-
-/// Writes the fields of `record` that [`amended`] may have changed.
+/// Writes the fields of `record` that [`PackageRecord::amended`] may have changed.
 pub(super) fn update_record(
     transaction: &Transaction<'_>,
     id: i64,

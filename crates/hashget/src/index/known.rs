@@ -3,10 +3,10 @@
 //! Invariant: a package counts as known only if its record is at least as good as requested, and fetching it again would not
 //! make anybody rely on it. Completing a record never touches the package's members: what was looked up may be out of date.
 
-use super::record::{Naming, now};
+use super::record::Naming;
 use super::{IndexError, Indexer, Request};
 use crate::detectors::Candidate;
-use crate::hashdb::{Check, HashDbError, HashDbWriter, Key, PackageId};
+use crate::hashdb::{Check, HashDbError, HashDbWriter, Key, PackageId, now};
 use crate::model::{Digest, Evidence, PackageRecord};
 use crate::monitor::Monitor;
 use crate::places::{Doubt, Rules};
@@ -87,16 +87,6 @@ impl Known {
 
 fn rules(tree: &str) -> Rules {
     Rules { tree: tree.to_owned(), now: now(), ..Rules::default() }
-}
-
-/// Was the package with this digest lately not at `url`, according to earlier answers?
-pub(super) fn is_lost_at(
-    hashdb: &dyn HashDbWriter,
-    sha256: Digest,
-    url: &str,
-) -> Result<bool, HashDbError> {
-    let checks = hashdb.checks(&[sha256])?.pop().unwrap_or_default();
-    Ok(crate::places::was_lost_lately(&checks, url, now()))
 }
 
 /// For each candidate, in order, its package, if the HashDB knows it. Nothing else is asked.
@@ -192,7 +182,9 @@ fn named(indexer: &Indexer<'_>, candidate: &Candidate, found: &[Known]) -> Optio
 /// Adds to `record` what only `request` and its `naming` have; `false` if there is nothing to add.
 fn complete(record: &mut PackageRecord, request: &Request, naming: &Naming) -> bool {
     let before = record.clone();
-    naming.add_to(record, &request.url);
+    if record.url == request.url {
+        naming.add_to(record);
+    }
     for signature in &request.signatures {
         if !record.signatures.contains(signature) {
             record.signatures.push(signature.clone());

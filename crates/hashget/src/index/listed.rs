@@ -9,14 +9,14 @@ use std::collections::BTreeSet;
 use std::io::{self, Read as _};
 
 use super::question::Pages;
-use super::record::{Naming, now};
+use super::record::Naming;
 use super::{IndexError, Indexed, Indexer, candidate_reach, fetch};
 use crate::detectors::{Candidate, Declared, FileList, Listed};
 use crate::fetch::{FetchError, public_url, shown};
-use crate::hashdb::{Check, CheckOutcome};
+use crate::hashdb::{Check, CheckOutcome, now};
 use crate::model::{
-    Algorithm, Checksum, Digest, Evidence, HashingReader, Kind, Member, MemberMetadata,
-    PackageRecord, RelPath, escaped,
+    Algorithm, Checksum, Digest, Evidence, HashingReader, Keeping, Kind, Member, MemberMetadata,
+    Origin, PackageRecord, RelPath, escaped,
 };
 use crate::monitor::{Event, Interrupted, Monitor, ProblemKind};
 use crate::tree::TreeRoot;
@@ -136,11 +136,11 @@ fn record_of(
         evidence,
         vouched: false,
         recursive: false,
-        origin: candidate.origin,
+        origin: Origin::Tree,
         trees: Vec::new(),
-        keeping: candidate.keeping,
+        keeping: Keeping::Unknown,
     };
-    Naming::of(candidate).add_to(&mut record, &public_url(indexer.mirrors, &candidate.url));
+    Naming::of(candidate).add_to(&mut record);
     record
 }
 

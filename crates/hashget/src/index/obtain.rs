@@ -7,16 +7,14 @@
 //! file of the tree names come from the URL itself.
 
 use super::fetch::{self, Package};
-use super::known::is_lost_at;
 use super::question::Pages;
-use super::record::now;
 use super::{IndexError, Indexer, Request};
 use crate::detectors::Candidate;
 use crate::fetch::{FetchError, public_url, shown};
-use crate::hashdb::{Check, CheckOutcome};
+use crate::hashdb::{Check, CheckOutcome, now};
 use crate::model::{Checksum, Digest, Origin, escaped};
 use crate::monitor::Monitor;
-use crate::places::{Asker, Known, is_strange_url, tail_of};
+use crate::places::{Asker, Known, is_strange_url, tail_of, was_lost_lately};
 
 /// A package, with what is recorded about its URL.
 pub(super) struct Obtained {
@@ -105,12 +103,14 @@ fn refuse_lost(
     request: &Request,
 ) -> Result<(), IndexError> {
     let Some(subject) = subject(candidate) else { return Ok(()) };
-    for url in std::iter::once(&request.url).chain(&request.also) {
-        if !is_lost_at(indexer.hashdb, subject, url)? {
-            return Ok(());
+    let checks = indexer.hashdb.checks(&[subject])?.pop().unwrap_or_default();
+    let mut urls = std::iter::once(&request.url).chain(&request.also);
+    match urls.all(|url| was_lost_lately(&checks, url, now())) {
+        true => {
+            Err(unreliable(candidate, format!("{} lately did not have it", shown(&request.url))))
         }
+        false => Ok(()),
     }
-    Err(unreliable(candidate, format!("{} lately did not have it", shown(&request.url))))
 }
 
 /// What answers about a candidate are kept under: its SHA-256, or, if that is not known, the digest of its checksum's text.
@@ -188,7 +188,7 @@ fn asked(
     let by_content = request.also.first().filter(|_| obtained.is_likely);
     let mut reason = String::new();
     for url in std::iter::once(&request.url).chain(by_content) {
-        if crate::places::was_lost_lately(&checks, url, now()) {
+        if was_lost_lately(&checks, url, now()) {
             reason = format!("{} lately did not have it", shown(url));
             continue;
         }

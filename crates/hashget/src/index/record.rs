@@ -3,14 +3,12 @@
 //! Invariant: only packages whose members have all been read are recorded here; and what is recorded of a URL is what it
 //! gave, or answered, not what was expected of it.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use super::fetch::Package;
 use super::read::Contents;
 use super::{IndexError, Indexed, Indexer, Request};
 use crate::detectors::Candidate;
 use crate::fetch::public_url;
-use crate::hashdb::{Check, CheckOutcome, HashDbError, HashDbWriter, Key, PackageId};
+use crate::hashdb::{Check, CheckOutcome, HashDbError, HashDbWriter, Key, PackageId, now};
 use crate::model::{Evidence, Keeping, Origin, PackageRecord};
 use crate::places::tail_of;
 
@@ -38,11 +36,8 @@ impl Naming {
         }
     }
 
-    /// Adds it to the record of a package, if `url` is the record's own URL.
-    pub(super) fn add_to(&self, record: &mut PackageRecord, url: &str) {
-        if record.url != url {
-            return;
-        }
+    /// Adds it to the record of a package with this URL.
+    pub(super) fn add_to(&self, record: &mut PackageRecord) {
         record.origin = record.origin.max(self.origin);
         record.keeping = record.keeping.max(self.keeping);
         record.vouched |= self.vouched;
@@ -83,11 +78,11 @@ pub(super) fn record(
         evidence: Evidence::Downloaded,
         vouched: package.vouched,
         recursive: request.recursive,
-        origin: naming.origin,
+        origin: Origin::Tree,
         trees: Vec::new(),
-        keeping: naming.keeping,
+        keeping: Keeping::Unknown,
     };
-    naming.add_to(&mut record, &request.url);
+    naming.add_to(&mut record);
     let moved = given_by.is_some() && gave_other_bytes(hashdb, &record)?;
     // First, so that a failure leaves nothing but an answer.
     if let Some(url) = given_by {
@@ -147,10 +142,4 @@ fn forget_weaker(
         }
     }
     Ok(())
-}
-
-/// Seconds since 1970 UTC; 0 if the clock is set to an earlier date.
-pub(super) fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

@@ -178,6 +178,38 @@ pub struct PackageRecord {
 }
 
 impl PackageRecord {
+    /// All of its URLs, the one that it is recorded under first.
+    pub fn urls(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.url).chain(&self.also).map(|url| &**url)
+    }
+
+    /// Does somebody vouch that this URL gives the package?
+    pub fn is_vouched_at(&self, url: &str) -> bool {
+        self.vouched && url == self.url
+    }
+
+    /// Must it stay if `new` is to be recorded for the same URL?
+    pub fn stays_before(&self, new: &Self) -> bool {
+        self.evidence > new.evidence || self.origin > new.origin && self.sha256 != new.sha256
+    }
+
+    /// The record with what `change` does to the fields that are not read from the package itself: its other URLs,
+    /// signatures, project and expiry day, who named or vouches for its URL, and how long it is kept.
+    pub fn amended(&self, change: &dyn Fn(&mut Self)) -> Self {
+        let mut changed = self.clone();
+        change(&mut changed);
+        Self {
+            url: self.url.clone(),
+            sha256: self.sha256,
+            size: self.size,
+            format: self.format.clone(),
+            indexed_at: self.indexed_at,
+            evidence: self.evidence,
+            recursive: self.recursive,
+            ..changed
+        }
+    }
+
     /// Takes over what is better in `known`, an earlier record of the same bytes at the same URL: who named or vouches
     /// for the URL, for which trees, and how long it is kept.
     pub fn take_merits_of(&mut self, known: &Self) {

@@ -4,9 +4,9 @@
 //! packages are worth indexing.
 
 use super::contents::Contents;
-use super::{PackOptions, matching::Obstacle, now};
+use super::{PackOptions, matching::Obstacle};
 use crate::detectors::PrivateHosts;
-use crate::hashdb::{Check, HashDbError, HashDbWriter, Key, PackageId};
+use crate::hashdb::{Check, HashDbError, HashDbWriter, Key, PackageId, now};
 use crate::index::tree_name;
 use crate::model::{Digest, Entry, PackageRecord};
 use crate::places::{Doubt, Private, Rules};

@@ -160,8 +160,7 @@ fn merge_places(known: &mut [KnownPackage], chosen: &[usize], requirements: &Req
             {
                 continue;
             }
-            let urls = std::iter::once(&record.url).chain(&record.also).cloned();
-            let urls: Vec<String> = urls.collect();
+            let urls: Vec<String> = record.urls().map(str::to_owned).collect();
             let record = &mut known[index].record;
             for url in urls {
                 if url != record.url && !record.also.contains(&url) {
@@ -174,10 +173,8 @@ fn merge_places(known: &mut [KnownPackage], chosen: &[usize], requirements: &Req
 
 /// How the most certain place of a package is known.
 pub(super) fn best_place(record: &PackageRecord, checks: &[Check]) -> Place {
-    let urls = std::iter::once(&record.url).chain(&record.also);
-    let places =
-        urls.map(|url| Standing::new(checks, url).place(record.vouched && *url == record.url));
-    places.max().unwrap_or(Place::Supposed)
+    let place = |url| Standing::new(checks, url).place(record.is_vouched_at(url));
+    record.urls().map(place).max().unwrap_or(Place::Supposed)
 }
 
 /// Why the contents that the packages have would be archived.

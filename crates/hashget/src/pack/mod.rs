@@ -321,11 +321,6 @@ impl Packer<'_> {
     }
 }
 
-/// Seconds since 1970 UTC.
-fn now() -> i64 {
-    jiff::Timestamp::now().as_second()
-}
-
 /// The date, `YYYY-MM-DD`, UTC.
 fn today() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%d").to_string()

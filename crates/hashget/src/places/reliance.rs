@@ -162,7 +162,7 @@ pub struct Rules {
 impl Rules {
     /// Why `record` is not relied on with these `checks` of it, if it is not.
     pub fn doubt(&self, record: &PackageRecord, checks: &[Check]) -> Option<Doubt> {
-        let doubts = urls(record).map(|url| self.doubt_of(record, checks, url));
+        let doubts = record.urls().map(|url| self.doubt_of(record, checks, url));
         // Any URL is enough; the doubt that comes closest to being relied on is reported.
         doubts.min().flatten()
     }
@@ -171,7 +171,7 @@ impl Rules {
         let standing = Standing::new(checks, url);
         let strange = is_strange(record);
         let fresh = |at: Option<i64>| at.is_some_and(|at| self.now.saturating_sub(at) <= ASKED_FOR);
-        let place = standing.place(record.vouched && *url == record.url);
+        let place = standing.place(record.is_vouched_at(url));
         if self.private.has(url) {
             Some(Doubt::Private)
         } else if standing.moves {
@@ -200,12 +200,12 @@ impl Rules {
             let answered = asked.filter(|check| check.outcome != CheckOutcome::Unreachable);
             let latest = answered.map(|check| check.checked_at).max();
             let due_after = if standing.lost_at.is_some() { LOST_DUE_AFTER } else { DUE_AFTER };
-            let never = latest.is_none() && !(record.vouched && **url == record.url);
+            let never = latest.is_none() && !record.is_vouched_at(url);
             !self.private.has(url)
                 && !standing.moves
                 && (never || age(latest).is_some_and(|age| age > due_after))
         };
-        let mut urls = urls(record).filter(|_| self.is_named_for_it(record));
+        let mut urls = record.urls().filter(|_| self.is_named_for_it(record));
         let relied = self.doubt(record, checks).is_none();
         // If one place is good, only its own age matters.
         match relied {
@@ -234,9 +234,4 @@ pub fn is_strange(record: &PackageRecord) -> bool {
 /// The same for a URL with what the client says of how long it is kept.
 pub fn is_strange_url(origin: Origin, keeping: Keeping, url: &str) -> bool {
     origin == Origin::Tree && keeping.max(of_url(url)) == Keeping::Unknown
-}
-
-/// All URLs of a package.
-fn urls(record: &PackageRecord) -> impl Iterator<Item = &str> {
-    std::iter::once(&record.url).chain(&record.also).map(|url| &**url)
 }

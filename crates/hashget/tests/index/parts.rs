@@ -134,13 +134,9 @@ impl HashDbWriter for MemoryDb {
         }
         let mut packages = self.packages.lock().unwrap();
         let old = packages.iter().find(|(_, (known, _))| known.url == record.url);
-        let is_better = |known: &PackageRecord| {
-            known.evidence > record.evidence
-                || known.origin > record.origin && known.sha256 != record.sha256
-        };
         let mut record = record.clone();
         if let Some((id, (known, _))) = old {
-            if is_better(known) {
+            if known.stays_before(&record) {
                 return Ok(*id);
             }
             if known.sha256 == record.sha256 {
@@ -160,34 +156,7 @@ impl HashDbWriter for MemoryDb {
     ) -> Result<Option<PackageRecord>, HashDbError> {
         let mut packages = self.packages.lock().unwrap();
         let Some((record, _)) = packages.get_mut(&package) else { return Ok(None) };
-        let mut changed = record.clone();
-        change(&mut changed);
-        let PackageRecord {
-            also,
-            signatures,
-            project,
-            expires,
-            vouched,
-            origin,
-            trees,
-            keeping,
-            ..
-        } = changed;
-        let (url, sha256, format) = (record.url.clone(), record.sha256, record.format.clone());
-        *record = PackageRecord {
-            url,
-            also,
-            sha256,
-            format,
-            signatures,
-            project,
-            expires,
-            vouched,
-            origin,
-            trees,
-            keeping,
-            ..*record
-        };
+        *record = record.amended(change);
         Ok(Some(record.clone()))
     }
 
