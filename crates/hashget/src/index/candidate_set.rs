@@ -1,7 +1,8 @@
 //! Merges what the detectors found in a tree.
 //!
-//! Invariant: each package is a candidate once, however many entries led to it. The errors of each file or
-//! folder are reported as one, however many entries it affects.
+//! Invariant: each package is a candidate once, however many entries led to it. What a less trustworthy origin says adds nothing
+//! to what a better one says, and hides nothing of it. The errors of each file or folder are reported as one, however many
+//! entries it affects.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -36,6 +37,12 @@ impl CandidateSet {
             }
             Entry::Occupied(known) => known.into_mut(),
         };
+        let is_same_origin = known.origin == new.origin;
+        // Of two equally trustworthy ones, the first is believed.
+        let new = match known.origin < new.origin {
+            true => std::mem::replace(known, new),
+            false => new,
+        };
         if let (Some(one), Some(other)) = (known.sha256, new.sha256)
             && one != other
         {
@@ -48,6 +55,9 @@ impl CandidateSet {
                 ),
             };
             self.add_error(error);
+            return false;
+        }
+        if !is_same_origin {
             return false;
         }
         known.sha256 = known.sha256.or(new.sha256);
@@ -87,5 +97,43 @@ impl CandidateSet {
             monitor.problem(ProblemKind::Note, &error.path, &error.problem);
         }
         (self.candidates.into_values().collect(), errors)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Digest, Origin};
+    use crate::monitor::Silent;
+
+    #[test]
+    fn what_a_better_origin_says_is_neither_changed_nor_hidden() {
+        let candidate = |origin, content: Option<&str>| Candidate {
+            url: "https://packages.example/a".to_owned(),
+            origin,
+            sha256: content.map(|content| Digest::of(content.as_bytes())),
+            size: content.map(|content| content.len() as u64),
+            ..Candidate::default()
+        };
+        let forged = candidate(Origin::Tree, Some("forged"));
+        for own in [candidate(Origin::Client, None), candidate(Origin::Client, Some("a"))] {
+            for all in [[&forged, &own], [&own, &forged]] {
+                let mut set = CandidateSet::default();
+                let added = all.map(|one| set.add(Path::new("/"), one.clone()));
+                assert_eq!(added, [true, false]);
+                let (found, errors) = set.finish(&Silent);
+                let [found] = &found[..] else { panic!("{found:?}") };
+                assert_eq!(
+                    (found.origin, found.sha256, found.size),
+                    (own.origin, own.sha256, own.size)
+                );
+                assert_eq!(errors.len(), usize::from(own.sha256.is_some()), "{errors:?}");
+            }
+        }
+        // Equals complete each other.
+        let mut set = CandidateSet::default();
+        set.add(Path::new("/"), candidate(Origin::Client, None));
+        set.add(Path::new("/"), candidate(Origin::Client, Some("a")));
+        assert_eq!(set.finish(&Silent).0[0].size, Some(1));
     }
 }
