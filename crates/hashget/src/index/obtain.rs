@@ -34,14 +34,15 @@ pub(super) fn obtain(
     monitor: &dyn Monitor,
 ) -> Result<Obtained, IndexError> {
     let failure = match from_named_places(indexer, candidate, pages, monitor) {
-        Err(IndexError::Fetch(failure)) => failure,
+        // It could not be fetched, or its URL said that it does not have it.
+        Err(failure @ (IndexError::Fetch(_) | IndexError::Unreliable { .. })) => failure,
         outcome => return outcome,
     };
-    let Some(question) = &candidate.otherwise else { return Err(failure.into()) };
+    let Some(question) = &candidate.otherwise else { return Err(failure) };
     match pages.answered(indexer, candidate, &**question, monitor) {
         Ok(further) => from_named_places(indexer, &further, pages, monitor),
         // The last attempt failed, too; the error of the first place is more informative.
-        Err(IndexError::Fetch(_) | IndexError::Unreliable { .. }) => Err(failure.into()),
+        Err(IndexError::Fetch(_) | IndexError::Unreliable { .. }) => Err(failure),
         Err(error) => Err(error),
     }
 }

@@ -364,6 +364,29 @@ fn another_digest_proves_files_on_this_machine_and_downloads() {
 }
 
 #[test]
+fn a_package_of_this_machine_that_its_url_lacks_is_asked_for_elsewhere() {
+    let stage = Stage::new();
+    stage.serve(0);
+    let file = stage.folder.path().join("kept");
+    fs_err::write(&file, &stage.package).unwrap();
+    let indexed = stage.candidate("one", false);
+    let candidate = Candidate {
+        url: stage.origin.url("/gone"),
+        sha256: Some(Digest::of(&stage.package)),
+        local_file: Some(file),
+        otherwise: indexed.question.clone(),
+        question: None,
+        lists: Vec::new(),
+        ..indexed
+    };
+    let (indexed, _) = stage.index(vec![candidate], Evidence::Signed, false);
+    assert_eq!((indexed.new, indexed.failed.len()), (1, 0), "{:?}", indexed.unreliable);
+    assert_eq!(stage.hashdb.list()[0].1.url, stage.origin.url("/files/one.tar"));
+    let requests = stage.origin.requests_of("/files/one.tar");
+    assert!(requests.iter().all(|request| request.range.is_some()), "{requests:?}");
+}
+
+#[test]
 fn a_pool_has_a_package_by_another_digest() {
     for algorithm in [Algorithm::Sha512, Algorithm::Sha1] {
         let mut hasher = algorithm.hasher();
