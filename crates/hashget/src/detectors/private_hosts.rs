@@ -120,6 +120,10 @@ impl PrivateHosts {
     /// Why what `url` gives may be for this machine only: which file or variable has credentials for its host. `None`
     /// if no client is known to have any.
     pub fn reason(&self, url: &str) -> Option<String> {
+        // The usual case, for each URL of each package.
+        if self.is_empty() {
+            return None;
+        }
         let url = Url::parse(url).ok()?;
         let asked = Host::of_url(&url)?;
         let with_port = || Some(format!("{}:{}", asked.name, url.port_or_known_default()?));
@@ -136,6 +140,10 @@ impl PrivateHosts {
             escaped(asked.name.as_bytes()),
             escaped(asked.name.as_bytes()),
         ))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.own.is_empty() && self.above.iter().all(|above| above.is_empty())
     }
 
     /// Does any client have credentials for the host of this name, at whatever port?

@@ -1,7 +1,7 @@
 //! Asking the places of packages before a backup relies on them.
 //!
 //! Invariant: only places that are due are asked, each once in a run, several at once. What was not answered changes nothing:
-//! a package that nobody asked lately is not relied on.
+//! a package that nobody asked lately is not relied on. An answer counts in this run even if it cannot be kept for the next one.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::known::{KnownPackage, Requirements};
 use super::{PackError, Packer};
 use crate::fetch::Reach;
-use crate::hashdb::{Check, CheckOutcome};
+use crate::hashdb::{Check, CheckOutcome, HashDbError, HashDbWriter};
 use crate::model::{PackageRecord, counted};
 use crate::monitor::{Monitor, ProblemKind, Step, Total};
 use crate::parallel;
@@ -41,6 +41,8 @@ struct Outcomes {
     reason: String,
     /// Number of packages for which no time was left.
     left: usize,
+    /// Why answers could not be kept for the next run.
+    not_kept: Option<HashDbError>,
 }
 
 impl Packer<'_> {
@@ -70,10 +72,12 @@ impl Packer<'_> {
         for (package, check) in outcomes.checks {
             let one = &mut known[package];
             if matches!(check.outcome, CheckOutcome::Gone | CheckOutcome::Differs) {
-                let problem = "its URL does not have it any more: it is not relied on";
+                let problem = match one.checks.iter().any(|known| known.seen_at.is_some()) {
+                    true => "its URL does not have it any more: it is not relied on",
+                    false => "its URL does not have it: it is not relied on",
+                };
                 monitor.problem(ProblemKind::Note, one.record.display_name(), problem);
             }
-            self.hashdb.put_check(&check)?;
             one.checks.retain(|known| known.url != check.url || known.deep);
             one.checks.push(check);
         }
@@ -107,6 +111,7 @@ impl Packer<'_> {
                 None => outcomes.left += usize::from(!one.is_refresh),
                 Some(answer) => match answer.check(record.sha256, &one.url) {
                     Some(check) if check.outcome != CheckOutcome::Unreachable => {
+                        outcomes.keep(self.hashdb, &check);
                         outcomes.checks.push((one.package, check));
                     }
                     _ if one.is_refresh => {}
@@ -130,7 +135,21 @@ fn reach(record: &PackageRecord) -> Reach {
 }
 
 impl Outcomes {
+    /// Keeps an answer as soon as it is there, so that an interrupted run need not be repeated.
+    fn keep(&mut self, hashdb: &dyn HashDbWriter, check: &Check) {
+        if hashdb.is_writable()
+            && self.not_kept.is_none()
+            && let Err(error) = hashdb.put_check(check)
+        {
+            self.not_kept = Some(error);
+        }
+    }
+
     fn report(&self, monitor: &dyn Monitor) {
+        if let Some(error) = &self.not_kept {
+            let problem = format!("{error}; what servers answered is asked again by the next run");
+            monitor.problem(ProblemKind::Unreachable, "HashDB", problem);
+        }
         let packages = |count: usize| counted(count as u64, "package", "packages");
         if self.unanswered > 0 {
             let problem = format!(

@@ -9,7 +9,7 @@ use std::time::Duration;
 use hashget::codec::Codec;
 use hashget::detectors::{Detector, select};
 use hashget::fetch::{FetchOptions, Reach, RetryOptions, Sources, TimeOuts, standard_sources};
-use hashget::hashdb::{Check, Checks as _, LocalHashDb};
+use hashget::hashdb::{Check, Checks as _, HashDbWriter, LocalHashDb};
 use hashget::index::{IndexError, Indexed, Indexer, Request};
 use hashget::limits::Limits;
 use hashget::model::{Evidence, PackageRecord};
@@ -100,15 +100,19 @@ impl Machine {
 
     /// Packs a tree; the archive, what it relies on, and what was reported.
     pub(crate) fn pack(&self, tree: &Path, options: PackOptions<'_>) -> (PathBuf, Summary, String) {
+        self.pack_with(&self.hashdb, tree, options)
+    }
+
+    /// The same with another HashDB.
+    pub(crate) fn pack_with(
+        &self,
+        hashdb: &dyn HashDbWriter,
+        tree: &Path,
+        options: PackOptions<'_>,
+    ) -> (PathBuf, Summary, String) {
         let (Sources { source, web }, limits) = (self.sources(), Limits::default());
-        let packer = Packer {
-            hashdb: &self.hashdb,
-            source: &*source,
-            web: &*web,
-            mirrors: &[],
-            limits: &limits,
-            jobs: 2,
-        };
+        let packer =
+            Packer { hashdb, source: &*source, web: &*web, mirrors: &[], limits: &limits, jobs: 2 };
         let archive = self.folder.path().join("archive.tar");
         let options = PackOptions { detectors: hints(), ..options };
         let recorder = Recorder::default();

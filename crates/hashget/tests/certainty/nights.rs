@@ -1,7 +1,9 @@
 //! What a backup asks each night.
 
-use hashget::hashdb::{HashDb as _, HashDbWriter as _, Key};
-use hashget::model::PackageRecord;
+use hashget::hashdb::{
+    Check, Checks, HashDb, HashDbError, HashDbWriter, Key, LocalHashDb, PackageId,
+};
+use hashget::model::{Digest, Member, PackageRecord};
 use hashget::pack::PackOptions;
 use hashget_testkit::origin::Fault;
 
@@ -126,5 +128,86 @@ fn another_place_of_the_same_bytes_is_kept_as_an_alternative() {
         machine.world.always(lost, Fault::Status(404));
         assert!(machine.comes_back(&archive, &tree), "{lost}");
         machine.world.heal(lost);
+    }
+}
+
+/// A HashDB in which nothing can be changed: of another user, or on a full disk.
+struct Unchangeable<'h> {
+    inner: &'h LocalHashDb,
+    says_so: bool,
+}
+
+impl Unchangeable<'_> {
+    fn full<T>(&self) -> Result<T, HashDbError> {
+        let (location, problem) = ("the HashDB".to_owned(), "the disk is full".to_owned());
+        Err(HashDbError::Failed { location, problem })
+    }
+}
+
+impl HashDb for Unchangeable<'_> {
+    fn find(&self, keys: &[Key<'_>]) -> Result<Vec<Vec<PackageId>>, HashDbError> {
+        self.inner.find(keys)
+    }
+
+    fn records(&self, packages: &[PackageId]) -> Result<Vec<Option<PackageRecord>>, HashDbError> {
+        self.inner.records(packages)
+    }
+
+    fn each_member(
+        &self,
+        package: PackageId,
+        visit: &mut dyn FnMut(Member),
+    ) -> Result<(), HashDbError> {
+        self.inner.each_member(package, visit)
+    }
+}
+
+impl Checks for Unchangeable<'_> {
+    fn put_check(&self, _: &Check) -> Result<(), HashDbError> {
+        self.full()
+    }
+
+    fn checks(&self, packages: &[Digest]) -> Result<Vec<Vec<Check>>, HashDbError> {
+        self.inner.checks(packages)
+    }
+}
+
+impl HashDbWriter for Unchangeable<'_> {
+    fn is_writable(&self) -> bool {
+        !self.says_so
+    }
+
+    fn put(&self, _: &PackageRecord, _: &[Member]) -> Result<PackageId, HashDbError> {
+        self.full()
+    }
+
+    fn amend(
+        &self,
+        _: PackageId,
+        _: &dyn Fn(&mut PackageRecord),
+    ) -> Result<Option<PackageRecord>, HashDbError> {
+        self.full()
+    }
+
+    fn remove(&self, _: PackageId) -> Result<bool, HashDbError> {
+        self.full()
+    }
+}
+
+#[test]
+fn an_answer_that_cannot_be_kept_counts_tonight() {
+    for says_so in [true, false] {
+        let (machine, tree) = supposed();
+        machine.world.serve("/p", package(&FILES));
+        let hashdb = Unchangeable { inner: &machine.hashdb, says_so };
+        let options = || PackOptions { index: false, ..options() };
+        let (archive, summary, problems) = machine.pack_with(&hashdb, &tree, options());
+        assert_eq!(summary.left_out_files, 3, "{problems}");
+        // Whoever knows that nothing can be kept need not be told.
+        assert_eq!(problems.contains("asked again by the next run"), !says_so, "{problems}");
+        assert!(machine.comes_back(&archive, &tree));
+        let before = machine.requests();
+        machine.pack_with(&hashdb, &tree, options());
+        assert_eq!(machine.asked_since(before).len(), 1);
     }
 }
