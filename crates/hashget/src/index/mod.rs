@@ -32,8 +32,8 @@ use crate::fetch::{FetchError, MirrorRule, Reach, Source, Web, public_url};
 use crate::formats::{self, FormatError, Input};
 use crate::hashdb::{HashDbError, HashDbWriter, PackageId};
 use crate::limits::Limits;
-use crate::model::{Digest, Evidence, Origin, PackageRecord, RelPath, Signature};
-use crate::monitor::{Interrupted, Monitor};
+use crate::model::{Digest, Evidence, Origin, PackageRecord, RelPath, Signature, escaped};
+use crate::monitor::{Interrupted, Monitor, ProblemKind};
 
 /// A package to index.
 #[derive(Debug, Clone, Default)]
@@ -274,6 +274,18 @@ impl Indexer<'_> {
     ) -> Result<Indexed, IndexError> {
         let contents = read::read(&package.file, request, self.limits, monitor)?;
         package.check_unchanged()?;
+        if contents.is_something_else(&request.url) {
+            let url = escaped(request.url.as_bytes());
+            if !naming.is_exact {
+                // A page of a portal, perhaps: recorded, it would hide the package for ever.
+                let name = request.signatures.first().map_or(&request.url, |name| &name.value);
+                let package = escaped(name.as_bytes());
+                let reason = format!("what {url} gives is no package that can be read");
+                return Err(IndexError::Unreliable { package, reason });
+            }
+            let what = "it is no package that can be read: only the file as a whole is known";
+            monitor.problem(ProblemKind::Note, url, what);
+        }
         let mut request = request.clone();
         // It is also recorded under its own name, wherever it came from.
         let own_name = own_name.or_else(|| {

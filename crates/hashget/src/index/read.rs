@@ -42,10 +42,6 @@ pub(super) fn read(
     drop(progress);
     match read {
         Ok(format) => {
-            if format == formats::FILE && is_named_as_package(&request.url) {
-                let what = "it is no package that can be read: only the file as a whole is known";
-                monitor.problem(ProblemKind::Note, &name, what);
-            }
             for (reason, over) in &passed_over {
                 monitor.problem(ProblemKind::Note, &name, over.message(reason));
             }
@@ -82,8 +78,14 @@ pub(super) fn own_name(
     }
 }
 
-/// Does the URL end like that of a package (`a.zip`, or `a.zip/download`)? A server may send a page of its
-/// own instead.
+impl Contents {
+    /// Is it no package, although its URL ends like that of one (`a.zip`, or `a.zip/download`)? A server may send a page of
+    /// its own instead.
+    pub(super) fn is_something_else(&self, url: &str) -> bool {
+        self.format == formats::FILE && is_named_as_package(url)
+    }
+}
+
 fn is_named_as_package(url: &str) -> bool {
     let path = url.split(['?', '#']).next().unwrap_or(url);
     path.rsplit('/').take(2).any(|name| formats::is_package_name(name.as_bytes()))

@@ -17,6 +17,8 @@ pub(super) struct Naming {
     pub(super) origin: Origin,
     keeping: Keeping,
     vouched: bool,
+    /// Its bytes are what was wanted: they have the digest that is named, or the user wants whatever the URL gives.
+    pub(super) is_exact: bool,
     /// The tree whose files named it; empty if it was not named by files.
     pub(super) tree: String,
 }
@@ -24,7 +26,7 @@ pub(super) struct Naming {
 impl Naming {
     pub(super) fn by_user() -> Self {
         let (keeping, tree) = (Keeping::Unknown, String::new());
-        Self { origin: Origin::User, keeping, vouched: false, tree }
+        Self { origin: Origin::User, keeping, vouched: false, is_exact: true, tree }
     }
 
     pub(super) fn of(candidate: &Candidate) -> Self {
@@ -32,6 +34,7 @@ impl Naming {
             origin: candidate.origin,
             keeping: candidate.keeping,
             vouched: candidate.vouched.is_some(),
+            is_exact: candidate.sha256.is_some() || candidate.checksum.is_some(),
             tree: candidate.tree.clone(),
         }
     }

@@ -95,6 +95,19 @@ fn a_portals_page_says_nothing_about_the_package() {
 }
 
 #[test]
+fn a_page_in_place_of_a_package_is_not_recorded() {
+    let machine = Machine::new();
+    let tree = machine.tree("tree", &FILES);
+    machine.hint(&tree, "/p.tar.gz");
+    machine.world.serve("/p.tar.gz", "<html>Sign in</html>");
+    let (archive, summary, _) = machine.pack(&tree, options());
+    assert_eq!((summary.left_out_files, summary.unreliable.len()), (0, 1));
+    assert!(machine.record("/p.tar.gz").is_none() && machine.comes_back(&archive, &tree));
+    machine.world.serve("/p.tar.gz", package(&FILES));
+    assert_eq!(machine.pack(&tree, options()).1.left_out_files, 3);
+}
+
+#[test]
 fn without_a_network_only_what_was_asked_lately_is_relied_on() {
     let (machine, tree) = supposed();
     let offline = || PackOptions { ask: false, ..options() };
