@@ -91,6 +91,30 @@ fn a_lost_package_is_named_with_its_files_and_others_are_not() {
 }
 
 #[test]
+fn what_was_found_lost_is_archived_by_the_next_backup() {
+    let origin = Origin::start();
+    origin.serve("/lib.tar", TarBuilder::new().file("lib/a", "a".repeat(9000).as_bytes()).finish());
+    let machine = Machine::new();
+    machine.write("tree/lib/a", "a".repeat(9000));
+    machine.hashget(&["index", &origin.url("/lib.tar")]).expect(0);
+    let left_out = |archive: &str| {
+        let packed = machine.hashget(&["pack", "tree", "-f", archive, "--json"]).expect(0);
+        packed.last_record()["left_out_files"].clone()
+    };
+    assert_eq!(left_out("a.tar"), 1);
+    origin.always("/lib.tar", Fault::Status(404));
+    fs_err::remove_dir_all(machine.path("cache")).unwrap();
+    machine.hashget(&["verify", "a.tar"]).expect(4);
+    assert_eq!(left_out("b.tar"), 0);
+    let explained = machine.hashget(&["explain", "tree/lib/a"]).expect(0);
+    assert!(explained.stdout.contains("index --again"), "{}", explained.stdout);
+    machine.hashget(&["unpack", "b.tar", "-C", "back"]).expect(0);
+    origin.heal("/lib.tar");
+    machine.hashget(&["index", &origin.url("/lib.tar")]).expect(0);
+    assert_eq!(left_out("c.tar"), 1);
+}
+
+#[test]
 fn changed_damaged_and_silent_places_are_told_apart() {
     let origin = Origin::start();
     let machine = machine(&origin);

@@ -19,6 +19,8 @@ pub struct Check {
     pub deep: bool,
     /// When, in seconds since 1970 UTC.
     pub checked_at: i64,
+    /// The rest of that time: two checks of one second contradict each other, and the later one counts.
+    pub nanoseconds: i32,
     /// The result.
     pub outcome: CheckOutcome,
     /// When the package was last there, by this check or an earlier one, in seconds since 1970 UTC. Whoever keeps checks
@@ -31,12 +33,14 @@ pub struct Check {
 impl Check {
     /// A check made now.
     pub fn now(sha256: Digest, url: &str, deep: bool, outcome: CheckOutcome) -> Self {
-        let checked_at = now();
+        let now = jiff::Timestamp::now();
+        let (checked_at, nanoseconds) = (now.as_second(), now.subsec_nanosecond());
         Self {
             sha256,
             url: url.to_owned(),
             deep,
             checked_at,
+            nanoseconds,
             outcome,
             seen_at: (outcome == CheckOutcome::Present).then_some(checked_at),
             tail: None,

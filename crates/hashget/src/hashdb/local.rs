@@ -340,10 +340,10 @@ impl Checks for LocalHashDb {
         self.with(|connection| {
             connection
                 .prepare_cached(
-                    "INSERT INTO checks (sha256, url, deep, checked_at, outcome, seen_at, tail) \
-                     VALUES (?1, ?2, ?3, ?4, ?5, iif(?5 = 'present', ?4, NULL), ?6) \
+                    "INSERT INTO checks (sha256, url, deep, checked_at, outcome, seen_at, tail, \
+                     nanoseconds) VALUES (?1, ?2, ?3, ?4, ?5, iif(?5 = 'present', ?4, NULL), ?6, ?7) \
                      ON CONFLICT DO UPDATE SET checked_at = excluded.checked_at, \
-                     outcome = excluded.outcome, seen_at = coalesce(excluded.seen_at, seen_at), \
+                     nanoseconds = excluded.nanoseconds, outcome = excluded.outcome, seen_at = coalesce(excluded.seen_at, seen_at), \
                      tail = coalesce(excluded.tail, tail) WHERE outcome <> 'moves'",
                 )?
                 .execute(params![
@@ -353,6 +353,7 @@ impl Checks for LocalHashDb {
                     check.checked_at,
                     check.outcome.to_string(),
                     check.tail,
+                    check.nanoseconds,
                 ])?;
             Ok(())
         })
@@ -362,7 +363,7 @@ impl Checks for LocalHashDb {
         self.with(|connection| {
             let transaction = connection.transaction()?;
             let mut statement = transaction.prepare_cached(
-                "SELECT url, deep, checked_at, outcome, seen_at, tail FROM checks WHERE sha256 = ?1 \
+                "SELECT url, deep, checked_at, outcome, seen_at, tail, nanoseconds FROM checks WHERE sha256 = ?1 \
                  ORDER BY url, deep",
             )?;
             let mut checks = Vec::with_capacity(packages.len());

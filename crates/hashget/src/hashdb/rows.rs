@@ -243,10 +243,10 @@ pub(super) fn complete(
     Ok(record)
 }
 
-/// The check in a row of `url, deep, checked_at, outcome, seen_at, tail`.
+/// The check in a row of `url, deep, checked_at, outcome, seen_at, tail, nanoseconds`.
 pub(super) fn check_of(sha256: Digest, row: &Row<'_>) -> rusqlite::Result<Check> {
     let outcome = word(row, 3)?;
     let (url, deep, checked_at) = (row.get(0)?, row.get(1)?, row.get(2)?);
-    let (seen_at, tail) = (row.get(4)?, row.get(5)?);
-    Ok(Check { sha256, url, deep, checked_at, outcome, seen_at, tail })
+    let (seen_at, tail, nanoseconds) = (row.get(4)?, row.get(5)?, row.get(6)?);
+    Ok(Check { sha256, url, deep, checked_at, nanoseconds, outcome, seen_at, tail })
 }

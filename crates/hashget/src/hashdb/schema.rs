@@ -20,7 +20,8 @@ const BUSY: Duration = Duration::from_secs(60);
 type Migration = fn(&Transaction<'_>) -> rusqlite::Result<()>;
 
 /// Step `n` (from 0) migrates version `n` to version `n + 1`. A released step never changes.
-const MIGRATIONS: &[Migration] = &[first_tables, table_of_checks, origins_and_places];
+const MIGRATIONS: &[Migration] =
+    &[first_tables, table_of_checks, origins_and_places, order_of_checks];
 
 /// The version of the schema that this program reads and writes.
 pub(super) fn known_version() -> u32 {
@@ -101,6 +102,11 @@ fn origins_and_places(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
          ALTER TABLE checks ADD COLUMN tail TEXT;
          UPDATE checks SET seen_at = checked_at WHERE outcome = 'present';",
     )
+}
+
+fn order_of_checks(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    transaction
+        .execute_batch("ALTER TABLE checks ADD COLUMN nanoseconds INTEGER NOT NULL DEFAULT 0")
 }
 
 /// Converts an error of SQLite to one of the HashDB at `location`.

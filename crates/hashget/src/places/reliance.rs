@@ -61,7 +61,7 @@ impl Standing {
     /// What `checks` of one package say of `url`.
     pub fn new(checks: &[Check], url: &str) -> Self {
         let mut standing = Self::default();
-        let mut latest = i64::MIN;
+        let mut latest = (i64::MIN, 0);
         for check in checks.iter().filter(|check| check.url == url) {
             standing.seen_at = standing.seen_at.max(check.seen_at);
             if check.deep {
@@ -69,8 +69,10 @@ impl Standing {
             }
             standing.moves |= check.outcome == CheckOutcome::Moves;
             let is_lost = matches!(check.outcome, CheckOutcome::Gone | CheckOutcome::Differs);
-            if check.outcome != CheckOutcome::Unreachable && check.checked_at >= latest {
-                latest = check.checked_at;
+            let at = (check.checked_at, check.nanoseconds);
+            let is_latest = at > latest || at == latest && is_lost;
+            if check.outcome != CheckOutcome::Unreachable && is_latest {
+                latest = at;
                 standing.lost_at = is_lost.then_some(check.checked_at);
             }
         }

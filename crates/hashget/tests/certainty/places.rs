@@ -1,5 +1,6 @@
 //! Who named a URL, and what it answered.
 
+use hashget::hashdb::{Check, CheckOutcome, Checks as _};
 use hashget::index::Request;
 use hashget::model::Origin as NamedBy;
 use hashget::pack::{PackOptions, Reason};
@@ -83,6 +84,26 @@ fn a_package_that_was_found_lost_is_not_relied_on_until_it_is_found_again() {
     assert_eq!(machine.asked_since(before), Vec::<String>::new());
     machine.index("/p").unwrap();
     assert_eq!(machine.pack(&tree, options()).1.left_out_files, 3);
+}
+
+#[test]
+fn of_two_answers_of_one_second_the_later_one_counts() {
+    let machine = Machine::new();
+    let tree = machine.tree("tree", &FILES);
+    machine.world.serve("/p", package(&FILES));
+    machine.index("/p").unwrap();
+    let record = machine.record("/p").unwrap();
+    for _ in 0..3 {
+        for outcome in [CheckOutcome::Gone, CheckOutcome::Differs] {
+            machine
+                .hashdb
+                .put_check(&Check::now(record.sha256, &record.url, false, outcome))
+                .unwrap();
+            assert_eq!(machine.pack(&tree, options()).1.left_out_files, 0);
+        }
+        machine.index("/p").unwrap();
+        assert_eq!(machine.pack(&tree, options()).1.left_out_files, 3);
+    }
 }
 
 #[test]

@@ -16,6 +16,7 @@ pub(crate) fn check(checks: &dyn Checks) {
         url: url.to_owned(),
         deep,
         checked_at,
+        nanoseconds: 0,
         outcome,
         seen_at: (outcome == CheckOutcome::Present).then_some(checked_at),
         tail: None,
@@ -45,6 +46,7 @@ fn the_last_sight_stays(checks: &dyn Checks) {
     let url = "https://c.example/seen";
     let check = |checked_at, outcome, tail: Option<&str>| Check {
         checked_at,
+        nanoseconds: 7,
         seen_at: (outcome == CheckOutcome::Present).then_some(checked_at),
         tail: tail.map(str::to_owned),
         ..Check::now(sha256, url, false, outcome)

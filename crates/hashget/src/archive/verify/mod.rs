@@ -208,13 +208,11 @@ impl Verifier<'_> {
         let checks = self.checks.checks(&packages)?;
         let age = |(index, checks): (usize, &Vec<Check>)| {
             let fitting = checks.iter().filter(|check| check.deep || !deep);
-            // Of those of one second, first those that were fetched but never verified.
-            let was_verified = checks.iter().any(|check| !check.deep);
-            (fitting.map(|check| check.checked_at).max(), was_verified, index)
+            (fitting.map(|check| (check.checked_at, check.nanoseconds)).max(), index)
         };
         let mut ages: Vec<_> = checks.iter().enumerate().map(age).collect();
         ages.sort_unstable();
-        Ok(ages.into_iter().map(|(.., index)| index).collect())
+        Ok(ages.into_iter().map(|(_, index)| index).collect())
     }
 
     fn ask(
