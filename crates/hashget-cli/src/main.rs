@@ -15,6 +15,7 @@ mod logins;
 mod output;
 mod output_file;
 mod packing;
+mod parts;
 mod places;
 mod selection;
 mod values;

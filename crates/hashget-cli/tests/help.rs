@@ -17,6 +17,7 @@ const COMMANDS: &[&[&str]] = &[
     &["index"],
     &["get"],
     &["list"],
+    &["cat"],
     &["info"],
     &["explain"],
     &["report"],

@@ -219,6 +219,24 @@ fn list() {
 }
 
 #[test]
+fn parts() {
+    let origin = Origin::start();
+    let machine = machine_with_server(&origin);
+    Transcript::new(&machine)
+        .run("unpack a.tar -C one own/diary")
+        .run("unpack a.tar -C two tool nothing")
+        .run("unpack a.tar -C three --strip-components 1 --exclude tool")
+        .run("unpack a.tar")
+        .run("unpack a.tar --to-stdout --json")
+        .run("unpack a.tar --to-stdout LICENSE")
+        .run("cat a.tar own/LICENSE")
+        .run("cat a.tar nothing")
+        .run("cat a.tar own")
+        .run("unpack a.tar -C four --json own/LICENSE")
+        .assert("parts");
+}
+
+#[test]
 fn explain() {
     let machine = machine_with_archive();
     Transcript::new(&machine)

@@ -3,6 +3,7 @@
 //! Invariant: a command reads its options, calls one stage of the library and reports the result.
 
 mod cache;
+mod cat;
 mod completions;
 mod db;
 mod explain;
@@ -35,6 +36,7 @@ pub(crate) enum Command {
     Index(index::Index),
     Get(get::Get),
     List(list::List),
+    Cat(cat::Cat),
     Info(info::Info),
     Explain(explain::Explain),
     Report(report::Report),
@@ -79,6 +81,7 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> anyhow::Result<()
         Command::Index(index) => index.run(&environment()?),
         Command::Get(get) => get.run(&environment()?),
         Command::List(list) => list.run(&environment()?),
+        Command::Cat(cat) => cat.run(&environment()?),
         Command::Info(info) => info.run(&environment()?),
         Command::Explain(explain) => explain.run(&environment()?),
         Command::Report(report) => report.run(&environment()?),
