@@ -120,6 +120,7 @@ pub(crate) struct Knowledge {
     hashdb: Arc<dyn HashDb>,
     source: Box<dyn Source>,
     fetch: bool,
+    digests: bool,
 }
 
 impl Knowledge {
@@ -133,7 +134,12 @@ impl Knowledge {
             }
         };
         let source = if fetch { environment.sources()?.source } else { environment.local()? };
-        Ok(Self { hashdb, source, fetch })
+        Ok(Self { hashdb, source, fetch, digests: false })
+    }
+
+    /// The same with the digests of files.
+    pub(crate) fn with_digests(self) -> Self {
+        Self { digests: true, ..self }
     }
 
     /// What it knows of the members of packages.
@@ -142,6 +148,7 @@ impl Knowledge {
             hashdb: &*self.hashdb,
             source: &*self.source,
             must_have: self.fetch,
+            digests: self.digests,
             limits: &environment.limits,
         }
     }

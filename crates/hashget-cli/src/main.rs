@@ -6,6 +6,7 @@
 mod archive;
 mod arguments;
 mod commands;
+mod compared;
 mod config;
 mod environment;
 mod exit;

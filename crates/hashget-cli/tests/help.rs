@@ -18,6 +18,8 @@ const COMMANDS: &[&[&str]] = &[
     &["get"],
     &["list"],
     &["cat"],
+    &["diff"],
+    &["find"],
     &["info"],
     &["explain"],
     &["report"],

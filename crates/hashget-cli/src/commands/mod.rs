@@ -6,7 +6,9 @@ mod cache;
 mod cat;
 mod completions;
 mod db;
+mod diff;
 mod explain;
+mod find;
 mod get;
 mod index;
 mod info;
@@ -37,6 +39,8 @@ pub(crate) enum Command {
     Get(get::Get),
     List(list::List),
     Cat(cat::Cat),
+    Diff(diff::Diff),
+    Find(find::Find),
     Info(info::Info),
     Explain(explain::Explain),
     Report(report::Report),
@@ -82,6 +86,8 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> anyhow::Result<()
         Command::Get(get) => get.run(&environment()?),
         Command::List(list) => list.run(&environment()?),
         Command::Cat(cat) => cat.run(&environment()?),
+        Command::Diff(diff) => diff.run(&environment()?),
+        Command::Find(find) => find.run(&environment()?),
         Command::Info(info) => info.run(&environment()?),
         Command::Explain(explain) => explain.run(&environment()?),
         Command::Report(report) => report.run(&environment()?),

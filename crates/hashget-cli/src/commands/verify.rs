@@ -2,19 +2,24 @@
 //!
 //! Invariant: what is wrong with the archive itself, and what is wrong with sources, have exit codes of their own. Only the results are kept, in the HashDB; nothing that is downloaded is kept.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
 use hashget::archive::{
-    AtMost, PackageState, StoredVerified, Verified, VerifiedPackage, Verifier, VerifyOptions,
+    AtMost, PackageState, StoredEntries, StoredVerified, Verified, VerifiedPackage, Verifier,
+    VerifyOptions,
 };
+use hashget::model::manifest::AnyManifest;
 use serde_json::json;
 
 use crate::archive;
 use crate::environment::Environment;
+use crate::exit::UsageError;
 use crate::output::{counted, safe, size};
 use crate::values;
+
+mod against;
 
 /// Read an archive to its end, and check that everything it needs is still available
 #[derive(Debug, Args)]
@@ -27,6 +32,10 @@ pub(crate) struct Verify {
     /// Download every package and verify its digest
     #[arg(long)]
     deep: bool,
+
+    /// Instead of packages, check whether this folder is still what was packed
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["deep", "at_most"])]
+    against: Option<PathBuf>,
 
     /// Start no further package after this many bytes, or this much time; the next run continues
     #[arg(long, value_name = "BYTES|TIME", value_parser = values::at_most)]
@@ -43,6 +52,12 @@ impl Verify {
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
         let console = environment.console;
         let (manifest, stored) = archive::verified(&self.archive, environment)?;
+        if let Some(folder) = &self.against {
+            let is_wrong = stored.as_ref().is_some_and(|stored| stored.wrong > 0);
+            let lines: Vec<String> = stored.as_ref().map(archive_line).into_iter().collect();
+            let packed = self.packed(manifest, environment)?;
+            return against::verify(folder, packed, is_wrong, lines, environment);
+        }
         let (network, local) = (environment.network()?, environment.local()?);
         let verifier = Verifier {
             network: &*network.source,
@@ -63,6 +78,22 @@ impl Verify {
             }
         }
         self.summary(&verified, stored.as_ref(), environment)
+    }
+
+    /// What was packed, as far as the archive says it. Manifests of version 1 do not name what the archive holds: it is read again.
+    fn packed(
+        &self,
+        manifest: AnyManifest,
+        environment: &Environment<'_>,
+    ) -> anyhow::Result<(AnyManifest, StoredEntries)> {
+        if matches!(manifest, AnyManifest::V2(_)) {
+            return Ok((manifest, StoredEntries::default()));
+        }
+        if self.archive == Path::new("-") {
+            let wrong = "an archive of version 1 is read twice for --against: give a FILE";
+            return Err(UsageError(wrong.to_owned()).into());
+        }
+        archive::contents(&self.archive, environment)
     }
 
     fn summary(

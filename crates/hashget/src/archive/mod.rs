@@ -15,11 +15,13 @@
 //! | Can it still be restored? | [`Verifier`] |
 //! | What is in one file of a package? | [`PackageFiles`] |
 //! | Which entries has its tree? | [`Listing`] |
+//! | How does it differ from another tree? | [`differences()`] |
 //! | What are its own entries? | [`read_archive`] |
 //!
 //! Restoring is built on this module: `package_plan` says what becomes of each member of a package, and
 //! `stream` opens an archive.
 
+mod difference;
 mod error;
 mod listing;
 mod manifest;
@@ -37,6 +39,7 @@ pub(crate) mod stream;
 mod survey;
 mod verify;
 
+pub use difference::{Aspect, Change, Difference, differences};
 pub use error::ArchiveError;
 pub use listing::{Holder, Listed, ListedEntry, Listing, StoredEntries, Unnamed, read_for_listing};
 pub use manifest::{manifest_path, read_folder_manifest, read_manifest};

@@ -77,7 +77,7 @@ pub fn verify_stored(
 /// Whoever verifies an archive says that it is one: what cannot be read is damage.
 fn as_damage(error: ArchiveError) -> ArchiveError {
     let error = match error {
-        ArchiveError::NotAnArchive { error } => std::io::Error::other(error),
+        error @ ArchiveError::NotAnArchive { .. } => std::io::Error::other(error),
         ArchiveError::Manifest(error @ (ManifestError::Json(_) | ManifestError::Field { .. })) => {
             std::io::Error::other(error)
         }
