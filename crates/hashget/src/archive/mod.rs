@@ -17,6 +17,7 @@
 //! Restoring is built on this module: `package_plan` says what becomes of each member of a package, and
 //! `stream` opens an archive.
 
+pub(crate) mod directory;
 mod error;
 mod manifest;
 mod origins;
