@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Read};
 
 use super::destinations::Watched;
-use super::path_map::{PathMap, path_of};
 use super::place::{Made, PlaceError, Target};
 use super::{RestoreError, fatal};
 use crate::archive::directory::Directory;
+use crate::archive::path_map::{PathMap, path_of};
 use crate::archive::stream::TarStream;
 use crate::archive::{ArchiveError, manifest_path, stream};
 use crate::formats::FormatError;
