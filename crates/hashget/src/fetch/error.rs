@@ -202,6 +202,19 @@ impl FetchError {
         }
     }
 
+    /// Was it forbidden to ask for it, by our own rules or by the user who works offline, and did every source that was asked
+    /// answer that it does not have it?
+    pub fn is_refused(&self) -> bool {
+        match self {
+            Self::Refused { .. } => true,
+            Self::All { errors } => {
+                let is_absent = |error: &Self| error.is_refused() || error.not_found().is_some();
+                errors.iter().any(Self::is_refused) && errors.iter().all(is_absent)
+            }
+            _ => false,
+        }
+    }
+
     /// Did a server refuse access, and no source fail otherwise?
     pub fn is_denied(&self) -> bool {
         match self {

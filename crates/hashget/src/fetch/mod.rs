@@ -57,7 +57,7 @@ use crate::model::{Checksum, Digest};
 use crate::monitor::{Interrupted, Monitor};
 
 /// Where a request may lead. It follows from who named the URL.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Reach {
     /// To any address: the user or a client of this machine named the URL.
     #[default]

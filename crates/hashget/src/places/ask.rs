@@ -68,12 +68,14 @@ pub struct Answer {
     pub outcome: Option<CheckOutcome>,
     /// The details, for a person.
     pub details: String,
+    /// It was forbidden to ask, by our own rules or by the user who works offline.
+    pub is_refused: bool,
 }
 
 impl Answer {
     /// An answer with this meaning.
     pub fn new(outcome: CheckOutcome, details: impl Into<String>) -> Self {
-        Self { outcome: Some(outcome), details: details.into() }
+        Self { outcome: Some(outcome), details: details.into(), is_refused: false }
     }
 
     /// What an error in place of an answer means.
@@ -86,7 +88,7 @@ impl Answer {
             error if error.not_asked().is_some() => None,
             error => Some(outcome_of(error)),
         };
-        Ok(Self { outcome, details: one_line(error) })
+        Ok(Self { outcome, details: one_line(error), is_refused: error.is_refused() })
     }
 
     /// The check to keep of the package with this digest; `None` if the URL was not asked.
