@@ -6,6 +6,7 @@ use std::fs::File;
 use std::time::Duration;
 
 use crate::error::ErrorClass;
+use crate::model::counted;
 use crate::monitor::Interrupted;
 use crate::wording;
 
@@ -75,7 +76,8 @@ pub enum FetchError {
     /// Its host was given up for a while, because the latest requests to it all failed. Among them may be one for this
     /// URL: then it is not tried again before the host is back.
     #[error(
-        "{url} is not asked for now: {failures} requests in a row to {host} failed ({problem})"
+        "{url} is not asked for now: {} in a row to {host} failed ({problem})",
+        counted(*failures, "request", "requests")
     )]
     NotAsked {
         /// The URL.

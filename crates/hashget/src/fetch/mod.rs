@@ -20,6 +20,7 @@ mod http;
 mod mirror;
 mod offline;
 mod origin;
+pub(crate) mod page;
 mod politeness;
 mod pool;
 mod pool_folder;
