@@ -64,7 +64,7 @@ impl Pages {
         if let Some(answer) = question.look_up(note).map_err(&unreliable)? {
             return Ok(candidate.answered(answer));
         }
-        let mut refused = None;
+        let (mut refused, mut failure) = (None, None);
         for url in question.pages() {
             let reach = candidate_reach(candidate);
             let page = match self.page(indexer, (url, question.accept()), reach, monitor) {
@@ -74,16 +74,27 @@ impl Pages {
                     refused = Some(one_line(&*error));
                     continue;
                 }
-                Ok(Asked::Failed(error)) => return Err(error.copied().into()),
+                // One index that fails does not hide what the next one has.
+                Ok(Asked::Failed(error)) => {
+                    failure = failure.or_else(|| Some(error.copied().into()));
+                    continue;
+                }
                 Err(error) => return Err(error),
             };
-            let answer = question.answer(url, &page).map_err(|problem| IndexError::Lookup {
-                package: package.clone(),
-                problem: format!("{}: {}", shown(url), escaped(problem.as_bytes())),
-            })?;
-            if let Some(answer) = answer {
-                return Ok(candidate.answered(fitting(candidate, answer, monitor)));
+            match question.answer(url, &page) {
+                Ok(Some(answer)) => {
+                    return Ok(candidate.answered(fitting(candidate, answer, monitor)));
+                }
+                Ok(None) => {}
+                Err(problem) => {
+                    let problem = format!("{}: {}", shown(url), escaped(problem.as_bytes()));
+                    let lookup = IndexError::Lookup { package: package.clone(), problem };
+                    failure.get_or_insert(lookup);
+                }
             }
+        }
+        if let Some(failure) = failure {
+            return Err(failure);
         }
         Err(unreliable(match (question.pages(), refused) {
             ([], _) => "no index is known that could have it".to_owned(),
