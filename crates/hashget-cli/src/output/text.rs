@@ -1,6 +1,7 @@
 //! Numbers, dates and untrusted text in the form shown to users.
 //!
-//! Invariant: the result of [`safe`] cannot move the cursor or start a line.
+//! Invariant: the result of [`safe`] cannot move the cursor or start a line, and that of [`without_logins`] has no URL with a
+//! password.
 
 pub(crate) use hashget::model::counted;
 use hashget::model::{Kind, display_name, effective_mode};
@@ -86,6 +87,32 @@ pub(crate) fn safe(text: &str) -> String {
     shown
 }
 
+/// The text with `...` for the user name and password of each URL in it, as somebody may have given them on the command line.
+pub(crate) fn without_logins(text: &str) -> String {
+    let (mut shown, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(at) = rest.find("://") {
+        let (before, url) = rest.split_at(at + 3);
+        shown.push_str(before);
+        let ends = |letter: char| letter.is_whitespace() || letter.is_control();
+        let word = &url[..url.find(ends).unwrap_or(url.len())];
+        let host = &word[..word.find(['/', '?', '#']).unwrap_or(word.len())];
+        // What seems to be a port and is no number is a password with a slash in it.
+        let port =
+            host.rsplit_once(':').map_or("", |(_, port)| port.trim_end_matches(['\'', '"', ']']));
+        let has_port = port.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let login = if host.contains('@') || has_port { host } else { word };
+        rest = match login.rfind('@') {
+            Some(at) => {
+                shown.push_str("...");
+                &url[at..]
+            }
+            None => url,
+        };
+    }
+    shown.push_str(rest);
+    shown
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,5 +158,24 @@ mod tests {
     fn nothing_that_moves_a_terminal_is_left_and_safe_text_stays() {
         assert_eq!(safe("a\x1b[2Jb\nc\u{202e}d"), "a\\u{1b}[2Jb\\nc\\u{202e}d");
         assert_eq!(safe("caf\u{e9} \\x1b"), "caf\u{e9} \\x1b");
+    }
+    #[test]
+    fn a_password_is_not_shown_wherever_a_url_stands() {
+        for (text, shown) in [
+            ("'https://u:secret@h.example/a' for", "'https://...@h.example/a' for"),
+            (
+                "http://secret@h:80/@s/a and http://:secret@[::1]/",
+                "http://...@h:80/@s/a and http://...@[::1]/",
+            ),
+            ("ftp://u:sec@ret@h", "ftp://...@h"),
+            ("http://u:sec/ret@h/b c@d", "http://...@h/b c@d"),
+            (
+                "http://h/@scope/a@1 http://[::1]:8080/@s",
+                "http://h/@scope/a@1 http://[::1]:8080/@s",
+            ),
+            ("u@h, ://, http://", "u@h, ://, http://"),
+        ] {
+            assert_eq!(without_logins(text), shown);
+        }
     }
 }

@@ -22,6 +22,7 @@
 //! `stream` opens an archive.
 
 mod difference;
+pub(crate) mod directory;
 mod error;
 mod listing;
 mod manifest;
