@@ -4,7 +4,7 @@
 //! password.
 
 pub(crate) use hashget::model::counted;
-use hashget::model::display_name;
+use hashget::model::{Kind, display_name, effective_mode};
 use humansize::{BINARY, format_size};
 
 /// Bytes, as `1.50 GiB`.
@@ -34,6 +34,42 @@ pub(crate) fn day(seconds: i64) -> String {
         |_| "unknown".to_owned(),
         |time| time.to_zoned(jiff::tz::TimeZone::UTC).date().to_string(),
     )
+}
+
+/// A time in seconds since 1970, UTC: `2024-02-28 23:59`, or with seconds.
+pub(crate) fn moment(seconds: i64, with_seconds: bool) -> String {
+    let format = if with_seconds { "%Y-%m-%d %H:%M:%S" } else { "%Y-%m-%d %H:%M" };
+    jiff::Timestamp::from_second(seconds)
+        .map_or_else(|_| "unknown".to_owned(), |time| time.strftime(format).to_string())
+}
+
+/// The type and the permissions of an entry, as `ls -l` shows them: `-rwxr-xr-x`.
+pub(crate) fn mode_letters(kind: &Kind, mode: u32) -> String {
+    let mode = effective_mode(kind, mode);
+    let kind = match kind {
+        Kind::File { .. } => '-',
+        Kind::Directory => 'd',
+        Kind::Symlink { .. } => 'l',
+        Kind::HardLink { .. } => 'h',
+        Kind::CharDevice { .. } => 'c',
+        Kind::BlockDevice { .. } => 'b',
+        Kind::Fifo => 'p',
+        Kind::Socket => 's',
+    };
+    let mut letters = String::from(kind);
+    // The set-user-ID, set-group-ID and sticky bits are shown where execution is.
+    for (shift, special, letter) in [(6, 0o4000, 's'), (3, 0o2000, 's'), (0, 0o1000, 't')] {
+        let bits = mode >> shift;
+        letters.push(if bits & 4 > 0 { 'r' } else { '-' });
+        letters.push(if bits & 2 > 0 { 'w' } else { '-' });
+        letters.push(match (mode & special > 0, bits & 1 > 0) {
+            (true, true) => letter,
+            (true, false) => letter.to_ascii_uppercase(),
+            (false, true) => 'x',
+            (false, false) => '-',
+        });
+    }
+    letters
 }
 
 /// The text with every character that could control a terminal made visible. Safe text is unchanged.
@@ -100,6 +136,22 @@ mod tests {
         assert_eq!(day(0), "1970-01-01");
         assert_eq!(day(1_709_164_800 - 1), "2024-02-28");
         assert_eq!(day(i64::MAX), "unknown");
+    }
+
+    #[test]
+    fn modes_and_times_are_as_ls_shows_them() {
+        for (mode, letters) in [
+            (0o644, "-rw-r--r--"),
+            (0o4755, "-rwsr-xr-x"),
+            (0o2640, "-rw-r-S---"),
+            (0o1777, "-rwxrwxrwt"),
+        ] {
+            assert_eq!(mode_letters(&Kind::File { size: 1 }, mode), letters);
+        }
+        assert_eq!(mode_letters(&Kind::Symlink { target: b"x"[..].into() }, 0), "lrwxrwxrwx");
+        assert_eq!(moment(1_709_164_799, false), "2024-02-28 23:59");
+        assert_eq!(moment(1_709_164_799, true), "2024-02-28 23:59:59");
+        assert_eq!(moment(i64::MAX, true), "unknown");
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub(super) enum Difference {
     Masked,
     /// Only the set-user-ID or the set-group-ID bit.
     SetId,
+    /// The same of a file that has another owner than it had: it was not set, lest it lend the rights of the wrong user.
+    SetIdWithheld,
     Owner,
     Mtime,
     Acl,
@@ -52,7 +54,7 @@ impl Difference {
             Self::DeviceNumber => "device number",
             Self::HardLink => "hard link",
             Self::Mode | Self::Masked => "mode",
-            Self::SetId => "set-user-id or set-group-id bit",
+            Self::SetId | Self::SetIdWithheld => "set-user-id or set-group-id bit",
             Self::Owner => "owner",
             Self::Mtime => "mtime",
             Self::Acl => "ACL",
@@ -86,8 +88,7 @@ impl Difference {
     /// Was this to be as it was packed?
     pub(super) fn is_asked_for(self, options: &RestoreOptions) -> bool {
         match self {
-            // Of another owner's file, these bits would lend the rights of the wrong user.
-            Self::Owner | Self::SetId => options.same_owner,
+            Self::Owner | Self::SetIdWithheld => options.same_owner,
             Self::Masked | Self::OwnName => false,
             Self::Acl => options.acls,
             Self::Capability | Self::Attribute => options.attributes,
@@ -111,6 +112,13 @@ impl Affected {
         if self.first.len() < NAMED {
             self.first.push(path.clone());
         }
+    }
+
+    /// Adds those of another list.
+    fn join(&mut self, other: &Self) {
+        self.entries += other.entries;
+        let room = NAMED.saturating_sub(self.first.len());
+        self.first.extend(other.first.iter().take(room).cloned());
     }
 
     /// The names that are kept, and how many more there are.
@@ -137,10 +145,11 @@ impl Differences {
 
     /// The numbers and names by what a person calls them.
     pub(super) fn by_label(&self) -> BTreeMap<String, Affected> {
-        let labelled = |(what, affected): (&Difference, &Affected)| {
-            (what.label().to_owned(), affected.clone())
-        };
-        self.0.iter().map(labelled).collect()
+        let mut labelled = BTreeMap::<String, Affected>::new();
+        for (what, affected) in &self.0 {
+            labelled.entry(what.label().to_owned()).or_default().join(affected);
+        }
+        labelled
     }
 
     /// Those that were to be as they were packed, and the others.
@@ -174,11 +183,16 @@ mod tests {
     fn what_was_not_asked_for_is_no_loss() {
         let options = RestoreOptions { same_owner: false, ..RestoreOptions::default() };
         let mut differences = Differences::default();
-        for difference in [Difference::Owner, Difference::SetId, Difference::Mode] {
+        for difference in
+            [Difference::Owner, Difference::SetIdWithheld, Difference::SetId, Difference::Mode]
+        {
             differences.add(difference, &RelPath::root());
         }
         let (lost, not_asked) = differences.split(&options);
-        assert_eq!(lost.by_label().into_keys().collect::<Vec<_>>(), ["mode"]);
+        assert_eq!(
+            lost.by_label().into_keys().collect::<Vec<_>>(),
+            ["mode", "set-user-id or set-group-id bit"]
+        );
         assert_eq!(not_asked.0.len(), 2);
     }
 }

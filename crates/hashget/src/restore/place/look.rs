@@ -106,12 +106,19 @@ impl Look<'_> {
             }
         }
         let stat = &self.stat;
+        let is_others = (stat.st_uid, stat.st_gid) != (metadata.uid, metadata.gid);
         let differing = (stat.st_mode ^ (metadata.mode & mode_mask)) & 0o7777;
         if !self.file_type().is_symlink() && differing != 0 {
             let only_set_id = differing & !SET_ID == 0 && *kind != Kind::Directory;
-            found.push(if only_set_id { Difference::SetId } else { Difference::Mode });
+            // As it is left when the owner could not be set; a bit that nobody packed is never that.
+            let is_withheld = is_others && differing & stat.st_mode == 0;
+            found.push(match (only_set_id, is_withheld) {
+                (true, true) => Difference::SetIdWithheld,
+                (true, false) => Difference::SetId,
+                (false, _) => Difference::Mode,
+            });
         }
-        if (stat.st_uid, stat.st_gid) != (metadata.uid, metadata.gid) {
+        if is_others {
             found.push(Difference::Owner);
         }
         if !same_mtime(stat, metadata) {

@@ -209,7 +209,7 @@ impl Target {
             self.count_not_applied(Difference::Owner, path);
             if mode & SET_ID != 0 && !FileType::from_raw_mode(stat.st_mode).is_dir() {
                 mode &= !SET_ID;
-                self.count_not_applied(Difference::SetId, path);
+                self.count_not_applied(Difference::SetIdWithheld, path);
             }
         }
         if !FileType::from_raw_mode(stat.st_mode).is_symlink() {
