@@ -266,6 +266,7 @@ impl Packer<'_> {
         options: &PackOptions<'_>,
     ) -> Result<ScanOptions, BadGlob> {
         Ok(ScanOptions {
+            selected: options.selected.clone(),
             exclude: options.excluded(tree)?,
             exclude_caches: options.exclude_caches,
             exclude_if_present: options.exclude_if_present.clone(),

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::codec::Codec;
 use crate::detectors::{Detector, Machine};
 use crate::model::Evidence;
-use crate::tree::{BadGlob, FileSystems, Globs};
+use crate::tree::{BadGlob, FileSystems, Globs, Selected};
 
 /// Which files have their digest in the manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +50,8 @@ pub enum ManifestVersion {
 
 /// Options of packing.
 pub struct PackOptions<'a> {
+    /// Which paths of the tree are packed.
+    pub selected: Selected,
     /// Patterns of what is excluded from the backup (see [`Globs`]). One that matches nothing is
     /// named in a note.
     pub exclude: Vec<String>,
@@ -129,6 +131,7 @@ impl PackOptions<'_> {
 impl Default for PackOptions<'_> {
     fn default() -> Self {
         Self {
+            selected: Selected::default(),
             exclude: Vec::new(),
             exclude_by_default: Vec::new(),
             skip: Vec::new(),

@@ -15,6 +15,7 @@ mod inspect;
 mod open;
 mod order;
 mod scan_cache;
+mod selected;
 mod tasks;
 mod through_links;
 mod walk;
@@ -37,6 +38,7 @@ pub use inspect::{InspectedFile, Stamp, inspect_open_file};
 pub(crate) use inspect::{XATTR_MAX, xattr_list};
 pub use open::TreeRoot;
 pub(crate) use open::need_procfs;
+pub use selected::{BadSelection, Selected};
 pub use through_links::literally;
 
 use crate::error::ErrorClass;
@@ -47,6 +49,8 @@ use scan_cache::ScanCache;
 /// How to scan.
 #[derive(Debug, Clone)]
 pub struct ScanOptions {
+    /// Which paths are part of the tree.
+    pub selected: Selected,
     /// What is not part of the tree.
     pub exclude: Globs,
     /// Exclude what a `CACHEDIR.TAG` marks as a cache; the folder and its tag stay.
@@ -70,6 +74,7 @@ pub struct ScanOptions {
 impl Default for ScanOptions {
     fn default() -> Self {
         Self {
+            selected: Selected::default(),
             exclude: Globs::default(),
             exclude_caches: false,
             exclude_if_present: Vec::new(),
@@ -171,8 +176,8 @@ pub fn scan(root: &Path, options: &ScanOptions, monitor: &dyn Monitor) -> Result
     let name = root.path().display().to_string();
     let progress = monitor.begin(Step::Scan, name.clone(), Total::UNKNOWN);
     let conditions = options.cache.as_deref().zip(Conditions::of_this_system());
-    let cache =
-        conditions.map(|(folder, conditions)| ScanCache::open(folder, root.path(), conditions));
+    let tree = options.selected.name_at(root.path());
+    let cache = conditions.map(|(folder, conditions)| ScanCache::open(folder, &tree, conditions));
     let found = walk::walk(&root, options, cache.as_ref(), &progress, monitor);
     drop(progress);
     let walk::Walked { entries, several_names, lines, absent } = found?;
