@@ -1,13 +1,19 @@
-//! An archive given by the user: a file, `-` for standard input, or a folder into which one was unpacked.
+//! An archive given by the user: a file, a URL, `-` for standard input, or a folder into which one was unpacked.
 //!
 //! Invariant: nothing is written, and an archive is never read from a terminal.
 
 use std::io::IsTerminal as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use fs_err::File;
-use hashget::archive::{read_folder_manifest, read_manifest};
+use hashget::archive::{
+    Listed, Listing, MembersError, PackageMembers, RemoteArchive, StoredEntries,
+    read_folder_manifest, read_for_listing, read_manifest,
+};
+use hashget::fetch::Source;
+use hashget::hashdb::{HashDb, NoHashDb};
 use hashget::model::manifest::{AnyManifest, MANIFEST_NAME};
 use hashget::storage::{ArchiveSource, StreamSource};
 
@@ -21,8 +27,22 @@ pub(crate) fn unread(archive: &Path) -> Option<String> {
     (!is_manifest).then(|| line.to_owned())
 }
 
-/// Opens the file, or standard input for `-`. A folder is refused, with `for_a_folder` as advice.
-pub(crate) fn open(archive: &Path, for_a_folder: &str) -> anyhow::Result<Box<dyn ArchiveSource>> {
+/// Is it the URL of an archive?
+fn url(archive: &Path) -> Option<&str> {
+    archive.to_str().filter(|text| text.starts_with("https://") || text.starts_with("http://"))
+}
+
+/// Is it a folder, into which an archive may have been unpacked?
+fn is_folder(archive: &Path) -> bool {
+    archive != Path::new("-") && url(archive).is_none() && archive.is_dir()
+}
+
+/// Opens the file, the URL, or standard input for `-`. A folder is refused, with `for_a_folder` as advice.
+pub(crate) fn open<'e>(
+    archive: &Path,
+    for_a_folder: &str,
+    environment: &'e Environment<'_>,
+) -> anyhow::Result<Box<dyn ArchiveSource + 'e>> {
     if archive == Path::new("-") {
         if std::io::stdin().is_terminal() {
             let wrong =
@@ -30,6 +50,10 @@ pub(crate) fn open(archive: &Path, for_a_folder: &str) -> anyhow::Result<Box<dyn
             return Err(UsageError(wrong.to_owned()).into());
         }
         return Ok(Box::new(StreamSource::new(std::io::stdin())));
+    }
+    if let Some(url) = url(archive) {
+        let web = environment.network()?.web;
+        return Ok(Box::new(RemoteArchive::open(web, url, environment.console)?));
     }
     let file = File::open(archive)?;
     if file.metadata()?.is_dir() {
@@ -48,12 +72,68 @@ pub(crate) fn manifest(
 ) -> anyhow::Result<AnyManifest> {
     let name = archive.display().to_string();
     let context = || format!("cannot read the manifest of {name}");
-    let is_folder = archive != Path::new("-") && archive.is_dir();
-    let read = if is_folder {
+    let read = if is_folder(archive) {
         read_folder_manifest(archive, &environment.limits)
     } else {
-        let mut bytes = open(archive, "").with_context(context)?;
+        let mut bytes = open(archive, "", environment).with_context(context)?;
         read_manifest(&mut *bytes, &name, &environment.limits, environment.console)
     };
     read.with_context(context)
+}
+
+/// The manifest of an archive, or of the folder into which one was unpacked; and what it holds, if the manifest does not say so.
+pub(crate) fn contents(
+    archive: &Path,
+    environment: &Environment<'_>,
+) -> anyhow::Result<(AnyManifest, StoredEntries)> {
+    let name = archive.display().to_string();
+    let context = || format!("cannot read {name}");
+    let read = if is_folder(archive) {
+        let manifest = read_folder_manifest(archive, &environment.limits);
+        manifest.map(|manifest| (manifest, StoredEntries::default()))
+    } else {
+        let mut bytes = open(archive, "", environment).with_context(context)?;
+        read_for_listing(&mut *bytes, &name, &environment.limits, environment.console)
+    };
+    read.with_context(context)
+}
+
+/// What says which files are in a package: the HashDB, and the cache and pools, or with `fetch` the network, too.
+pub(crate) struct Knowledge {
+    hashdb: Arc<dyn HashDb>,
+    source: Box<dyn Source>,
+    fetch: bool,
+}
+
+impl Knowledge {
+    /// A HashDB that cannot be used is reported: everything else goes on without it.
+    pub(crate) fn new(environment: &Environment<'_>, fetch: bool) -> anyhow::Result<Self> {
+        let hashdb: Arc<dyn HashDb> = match environment.local_hashdb() {
+            Ok(hashdb) => hashdb,
+            Err(error) => {
+                environment.console.warn(&format!("going on without the HashDB: {error:#}"));
+                Arc::new(NoHashDb)
+            }
+        };
+        let source = if fetch { environment.sources()?.source } else { environment.local()? };
+        Ok(Self { hashdb, source, fetch })
+    }
+
+    /// The entries of an archive's tree; those that packages give are known for packages of which `is_wanted` says so, by
+    /// where they are laid down.
+    pub(crate) fn list<'m>(
+        &self,
+        manifest: &'m AnyManifest,
+        stored: StoredEntries,
+        is_wanted: &dyn Fn(&[u8]) -> bool,
+        environment: &Environment<'_>,
+    ) -> Result<Listing<'m>, MembersError> {
+        let members = PackageMembers {
+            hashdb: &*self.hashdb,
+            source: &*self.source,
+            must_have: self.fetch,
+            limits: &environment.limits,
+        };
+        Listing::new(Listed { manifest, stored }, &members, is_wanted, environment.console)
+    }
 }

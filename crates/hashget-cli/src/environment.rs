@@ -9,7 +9,8 @@ use std::sync::{Arc, OnceLock};
 use anyhow::Context as _;
 use hashget::detectors::{self, Detector, HINT, Machine, Rule, UnknownDetector};
 use hashget::fetch::{
-    self, Credentials, FetchOptions, MirrorRule, Offline, Proxies, Source, Sources,
+    self, Credentials, FetchOptions, MirrorRule, Offline, Proxies, RetryOptions, Source, Sources,
+    TimeOuts,
 };
 use hashget::hashdb::{Checks, HashDbWriter, LocalHashDb};
 use hashget::limits::Limits;
@@ -99,6 +100,12 @@ impl<'a> Environment<'a> {
     /// The sources of packages, and the web for small questions.
     pub(crate) fn sources(&self) -> anyhow::Result<Sources> {
         made(&self.fetch_options()?)
+    }
+
+    /// The same for a backup, which can do without what does not answer soon.
+    pub(crate) fn brief_sources(&self) -> anyhow::Result<Sources> {
+        let retry = RetryOptions { waits: 1, ..RetryOptions::default() };
+        made(&FetchOptions { time_outs: TimeOuts::brief(), retry, ..self.fetch_options()? })
     }
 
     /// Only the network, without the cache and pools.

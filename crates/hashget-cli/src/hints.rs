@@ -76,6 +76,9 @@ fn of_class(class: ErrorClass) -> Option<&'static str> {
         ErrorClass::NotAnArchive => {
             "give a file that `hashget pack` has written, complete and unchanged"
         }
+        ErrorClass::ArchiveDamaged => {
+            "take another copy of the archive; `hashget unpack` and `tar xf` still bring back what can be read of it"
+        }
         ErrorClass::NoManifestInArchive => {
             "a tar file of another program is complete without it; if hashget wrote this one, take another copy"
         }

@@ -75,7 +75,7 @@ fn a_hint_that_is_out_of_date_is_no_failure() {
     machine.write("config.toml", "[host.\"127.0.0.1\"]\npublic = true\n");
     let pack = ["pack", "tree", "-f", "a.tar", "--config", "config.toml"];
     let ended = machine.hashget(&pack).expect(0);
-    ended.says(&["note:", "hashget-hint.json is out of date", &digest]);
+    ended.says(&["note:", "hashget-hint.json says of it is wrong or out of date", &digest]);
     // It costs one download, and not one each night.
     let asked = origin.requests().len();
     machine.hashget(&pack).expect(0);
@@ -83,4 +83,48 @@ fn a_hint_that_is_out_of_date_is_no_failure() {
     machine.hashget(&["unpack", "a.tar", "-C", "back", "--offline"]).expect(0);
     let (before, after) = (snapshot(&machine.path("tree")), snapshot(&machine.path("back")));
     assert_eq!(differences(&before, &after), [""; 0]);
+}
+
+#[test]
+fn what_our_own_rules_refuse_is_no_failure_and_is_not_asked_for() {
+    let (machine, origin) = (Machine::new(), Origin::start());
+    machine.write("tree/data", "data ".repeat(1000));
+    origin.serve("/app.tar", TarBuilder::new().file("app/data", b"data").finish());
+    machine.write("tree/hashget-hint.json", format!(r#"{{"url": "{}"}}"#, origin.url("/app.tar")));
+    // Neither of two places may be asked, and a pool that has nothing makes no difference.
+    machine.write("pool/other", "other");
+    let also = r#"{"url": "http://10.0.0.1/app.tar"}"#;
+    machine.write("tree/more/.hashget-hint.json", also);
+    for options in [&[][..], &["--pool", "pool"], &["--offline"]] {
+        let pack = [options, &["pack", "tree", "-f", "a.tar"]].concat();
+        machine
+            .hashget(&pack)
+            .expect(0)
+            .says(&["Skipped", "app.tar: not relied on: will not fetch"]);
+    }
+    assert_eq!(origin.requests().len(), 0);
+    // Whoever asks for one package is told that it cannot be had.
+    machine.hashget(&["--offline", "index", &origin.url("/app.tar")]).expect(5);
+}
+
+#[test]
+fn a_wrong_checksum_in_a_lock_file_is_no_failure() {
+    let (machine, origin) = (Machine::new().with_public_loopback(), Origin::start());
+    let package = compress("gzip", &TarBuilder::new().file("package/i.js", b"code").finish());
+    origin.serve("/a/-/a-1.0.0.tgz", package);
+    machine.write("tree/node_modules/a/i.js", "code");
+    machine.write("tree/node_modules/a/package.json", r#"{"name": "a", "version": "1.0.0"}"#);
+    let (url, wrong) = (origin.url("/a/-/a-1.0.0.tgz"), "0".repeat(40));
+    let lock = format!("a@^1.0.0:\n  version \"1.0.0\"\n  resolved \"{url}#{wrong}\"\n");
+    machine.write("tree/yarn.lock", lock);
+    for registry in [None, Some(origin.url("/"))] {
+        if let Some(registry) = &registry {
+            machine.write("tree/.npmrc", format!("registry={registry}\n"));
+        }
+        let pack =
+            ["pack", "tree", "-f", "a.tar", "--db", if registry.is_some() { "1" } else { "2" }];
+        machine.hashget(&pack).expect(0).says(&["note:", "yarn.lock says of it is wrong", &wrong]);
+        let list = machine.hashget(&["db", "list", "--db", pack[5]]).expect(0);
+        list.says(&["0 packages"]);
+    }
 }

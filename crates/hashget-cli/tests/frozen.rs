@@ -87,12 +87,14 @@ fn an_archive_that_needs_an_unknown_feature_is_refused() {
     assert!(tar.unwrap().success());
     let before = files_below(&unpacked);
     let refusal = "this archive needs hashget 9.7 or later (feature time-travel)";
-    let commands: [&[&str]; 10] = [
+    let commands: [&[&str]; 12] = [
         &["unpack", archive, "-C", "back"],
         &["restore", "unpacked"],
         &["info", archive],
         &["info", "unpacked"],
         &["info", "--list", archive],
+        &["list", archive],
+        &["list", "unpacked"],
         &["verify", archive],
         &["verify", "unpacked"],
         &["explain", "--archive", archive, "copy.c"],

@@ -16,6 +16,7 @@ const COMMANDS: &[&[&str]] = &[
     &["prepare"],
     &["index"],
     &["get"],
+    &["list"],
     &["info"],
     &["explain"],
     &["report"],

@@ -201,6 +201,24 @@ fn info() {
 }
 
 #[test]
+fn list() {
+    let machine = machine_with_archive();
+    let mut transcript = Transcript::new(&machine);
+    transcript
+        .run("list a.tar")
+        .run("list -l a.tar")
+        .run("list a.tar ./tool own/L* nothing")
+        .run("list a.tar a[")
+        .run("list tool.tar")
+        .run("list nowhere.tar")
+        .run("list --json a.tar");
+    fs_err::remove_dir_all(machine.path("db")).unwrap();
+    fs_err::remove_dir_all(machine.path("cache")).unwrap_or_default();
+    transcript.run("list a.tar").run("list a.tar ./own").run("list --json a.tar tool");
+    transcript.run("list --offline --fetch a.tar").assert("list");
+}
+
+#[test]
 fn explain() {
     let machine = machine_with_archive();
     Transcript::new(&machine)

@@ -130,3 +130,31 @@ fn without_a_home_the_missing_place_is_named() {
     }
     Ended::of(&mut assert_cmd::Command::from_std(command)).expect(2).says(&["--db"]);
 }
+
+#[test]
+fn a_password_on_the_command_line_is_not_repeated() {
+    let machine = Machine::new();
+    let url = "http://user:secret@host.example:99999/a.tar";
+    let other = "htp://user:sec/ret@host.example/a.tar";
+    for arguments in [
+        &["index", url][..],
+        &["index", other],
+        &["--pool", url, "pool", "list"],
+        &["--pool", other, "pack", "."],
+        &["pack", "tree", "-f", "a.tar", "--evidence", url],
+        &["pack", "tree", "-f", "a.tar", "--detect", url],
+        &["db", "show", "--package", url],
+        &["db", "import", url],
+        &["verify", url],
+        &["unpack", url, "-C", "back"],
+        &["get", "-o", ".", url],
+        &[url],
+    ] {
+        for json in [&[][..], &["--json"]] {
+            let ended = machine.hashget(&[json, arguments].concat());
+            let said = format!("{}{}", ended.stdout, ended.stderr);
+            assert!(ended.code != 0 && !said.is_empty(), "{arguments:?}");
+            assert!(!said.contains("secret") && !said.contains("sec/ret"), "{arguments:?}: {said}");
+        }
+    }
+}

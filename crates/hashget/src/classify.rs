@@ -5,7 +5,7 @@
 use std::error::Error;
 use std::io;
 
-use crate::archive::{ArchiveError, PackageFileError, SurveyError, VerifyError};
+use crate::archive::{ArchiveError, MembersError, PackageFileError, SurveyError, VerifyError};
 use crate::detectors::{RuleError, UnknownDetector};
 use crate::error::ErrorClass;
 use crate::fetch::{AddError, BadOption, BadProxy, FetchError};
@@ -50,6 +50,7 @@ pub fn own_class(error: &(dyn Error + 'static)) -> Option<ErrorClass> {
         HashDbError,
         ExportError,
         ManifestError,
+        MembersError,
         ScanError,
         BadGlob,
         BadSelection,

@@ -51,6 +51,8 @@ pub enum ErrorClass {
     ExportDamaged,
     /// The file is not an archive.
     NotAnArchive,
+    /// The archive is damaged, or is not what its manifest says.
+    ArchiveDamaged,
     /// The archive has no manifest.
     NoManifestInArchive,
     /// The folder has no manifest.
@@ -90,6 +92,7 @@ impl ErrorClass {
                 ProblemKind::Unreachable
             }
             Self::WrongBytes
+            | Self::ArchiveDamaged
             | Self::BadAnswer
             | Self::DamagedPackage
             | Self::LimitExceeded

@@ -140,7 +140,7 @@
 //! | `DownloadNotKept`, `DiskFull`, `FileTooLarge`, `ReadOnly`, `PermissionDenied`, `MissingFile`, `Io` | look at the disk and the permissions, then repeat the call |
 //! | `HashDbDamaged`, `HashDbFailed`, `HashDbOutdated`, `ExportDamaged` | index again, or into a new HashDB |
 //! | `HashDbTooNew`, `NeedsNewer` | use a newer hashget |
-//! | `NotAnArchive`, `NoManifestInArchive`, `NoManifestInFolder`, `ManifestDamaged`, `ManifestTooLong` | use another file, or another copy of the archive |
+//! | `NotAnArchive`, `ArchiveDamaged`, `NoManifestInArchive`, `NoManifestInFolder`, `ManifestDamaged`, `ManifestTooLong` | use another file, or another copy of the archive |
 //! | `Busy` | wait for the other process |
 //! | `Internal` | report a bug in hashget |
 //!

@@ -9,6 +9,7 @@ mod explain;
 mod get;
 mod index;
 mod info;
+mod list;
 mod man;
 mod pack;
 mod pool;
@@ -33,6 +34,7 @@ pub(crate) enum Command {
     Prepare(Box<prepare::Prepare>),
     Index(index::Index),
     Get(get::Get),
+    List(list::List),
     Info(info::Info),
     Explain(explain::Explain),
     Report(report::Report),
@@ -76,6 +78,7 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> anyhow::Result<()
         Command::Prepare(prepare) => prepare.run(&environment()?),
         Command::Index(index) => index.run(&environment()?),
         Command::Get(get) => get.run(&environment()?),
+        Command::List(list) => list.run(&environment()?),
         Command::Info(info) => info.run(&environment()?),
         Command::Explain(explain) => explain.run(&environment()?),
         Command::Report(report) => report.run(&environment()?),

@@ -124,7 +124,7 @@ impl Pack {
             ));
         }
         // Before the destination: opening a FIFO waits for its reader.
-        let sources = environment.sources()?;
+        let sources = environment.brief_sources()?;
         let output = destination.open()?;
         let pack = |packer: &Packer<'_>, options: PackOptions<'_>| {
             let context = || format!("cannot pack {} into {}", tree.name, destination.name);

@@ -91,7 +91,7 @@ impl Prepare {
             let (list, console) = (&self.list, environment.console);
             packer.prepare(&self.tree, list, tool, options, console).with_context(context)
         };
-        let sources = environment.sources()?;
+        let sources = environment.brief_sources()?;
         let prepared = with_packer_in_any_case(environment, sources, options, prepare)?;
         self.report(&prepared, environment)
     }

@@ -40,7 +40,8 @@ impl Unpack {
 
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
         let for_a_folder = "after a plain `tar xf`, use hashget restore";
-        let mut archive = archive::open(&self.archive, for_a_folder).context("cannot unpack")?;
+        let mut archive =
+            archive::open(&self.archive, for_a_folder, environment).context("cannot unpack")?;
         let Sources { source, web } = environment.sources()?;
         let restorer = Restorer {
             source: &*source,

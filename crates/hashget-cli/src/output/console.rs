@@ -1,7 +1,7 @@
 //! The console: receives the events of the stages and prints for the commands.
 //!
 //! Invariant: with `--json`, every line on standard output is one record with a `type`; a closed pipe is not
-//! an error.
+//! an error. No message has a password of a URL in it.
 
 use std::io::{self, Write as _};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::progress::ProgressReporter;
-use super::text::{counted, safe};
+use super::text::{counted, safe, without_logins};
 
 /// The level of detail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -193,10 +193,12 @@ impl Console {
     pub(crate) fn failure(&self, failure: &Failure) {
         self.close();
         self.aside(|| print_failure(failure));
+        let causes: Vec<String> =
+            failure.messages.iter().map(|message| without_logins(message)).collect();
         let record = json!({
             "exit_code": failure.exit_code,
-            "message": failure.messages.join(": "),
-            "causes": failure.messages,
+            "message": causes.join(": "),
+            "causes": causes,
             "hint": failure.hint,
         });
         // If nothing can be written, nothing can be done.
@@ -218,6 +220,7 @@ impl Console {
     }
 
     fn problem(&self, kind: ProblemKind, object: &str, message: &str) {
+        let (object, message) = (&*without_logins(object), &*without_logins(message));
         let mut problems = self.problems.lock().expect("counting does not panic");
         let (count, style, label, name) = match kind {
             ProblemKind::Note => (&mut problems.notes, NOTE, "note", "note"),
@@ -242,6 +245,7 @@ impl Console {
     }
 
     fn skip(&self, object: &str, reason: &str) {
+        let (object, reason) = (&*without_logins(object), &*without_logins(reason));
         let before = self.skipped.fetch_add(1, Ordering::Relaxed);
         if self.json {
             // If this fails, writing the summary fails too, and that is reported.
@@ -288,7 +292,7 @@ fn write_record(kind: &str, body: impl Serialize) -> io::Result<()> {
 
 /// Prints a line to standard error; ignores errors, since there is nowhere else to report them.
 fn complain(line: &str) {
-    let _ = writeln!(stderr(), "{line}");
+    let _ = writeln!(stderr(), "{}", without_logins(line));
 }
 
 fn print_failure(failure: &Failure) {
@@ -307,11 +311,11 @@ fn print_failure(failure: &Failure) {
 
 /// Prints clap's message about a wrong command line, and also as an `error` record if `--json` was given.
 pub(crate) fn print_usage_error(error: &clap::Error, exit_code: u8) {
-    // There is nowhere else to report an error.
-    let _ = error.print();
+    let text = error.render();
+    complain(text.ansi().to_string().trim_end_matches('\n'));
     if std::env::args_os().skip(1).take_while(|word| word != "--").any(|word| word == "--json") {
         let console = Console::new(Verbosity::Quiet, true, Arc::default());
-        let text = error.render().to_string();
+        let text = without_logins(&text.to_string());
         let message = text.lines().next().unwrap_or("").trim_start_matches("error: ");
         let record = json!({
             "exit_code": exit_code,

@@ -12,4 +12,4 @@ mod text;
 
 pub(crate) use console::{Console, Failure, Problems, Verbosity, print_usage_error};
 pub(crate) use table::columns;
-pub(crate) use text::{counted, day, named_package, ratio, safe, size};
+pub(crate) use text::{counted, day, mode_letters, moment, named_package, ratio, safe, size};

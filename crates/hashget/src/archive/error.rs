@@ -27,6 +27,15 @@ pub enum ArchiveError {
         #[source]
         error: io::Error,
     },
+    /// The archive cannot be read to its end.
+    #[error("the archive is damaged: what follows {after} cannot be read")]
+    Damaged {
+        /// The last entry that could be read, quoted; or `its start`.
+        after: String,
+        /// What the reader found.
+        #[source]
+        error: io::Error,
+    },
     /// The archive was read to its end.
     #[error(
         "the archive has no {MANIFEST_NAME}: it is a plain tar, and nothing says what else belongs to \
@@ -72,6 +81,7 @@ impl ArchiveError {
                 ErrorClass::NotAnArchive
             }
             Self::Read { error } | Self::Folder { error, .. } => ErrorClass::of_io(error),
+            Self::Damaged { .. } => ErrorClass::ArchiveDamaged,
             Self::NoManifestInArchive => ErrorClass::NoManifestInArchive,
             Self::NoManifest { .. } => ErrorClass::NoManifestInFolder,
             Self::Manifest(error) => error.class(),

@@ -91,8 +91,8 @@ pub fn read_folder_manifest(folder: &Path, limits: &Limits) -> Result<AnyManifes
     parse_manifest(&file, None, limits, failed)
 }
 
-/// Reads a manifest up to the limit.
-fn read_limited(
+/// Reads a manifest's JSON up to the limit.
+pub(super) fn read_limited(
     reader: impl Read,
     limits: &Limits,
     failed: impl FnOnce(std::io::Error) -> ArchiveError,

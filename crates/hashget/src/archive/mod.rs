@@ -13,26 +13,42 @@
 //! | What is it made of? | [`survey()`] |
 //! | Can it still be restored? | [`Verifier`] |
 //! | What is in one file of a package? | [`PackageFiles`] |
+//! | Which entries has its tree? | [`Listing`] |
+//! | What are its own entries? | [`read_archive`] |
 //!
 //! Restoring is built on this module: `package_plan` says what becomes of each member of a package, and
 //! `stream` opens an archive.
 
+pub(crate) mod directory;
 mod error;
+mod listing;
 mod manifest;
 mod origins;
 mod package_file;
+mod package_members;
 pub(crate) mod package_plan;
+pub(crate) mod path_map;
+pub(crate) mod placed;
+mod reading;
+mod remote;
 mod requirements;
+mod selection;
 pub(crate) mod stream;
 mod survey;
 mod verify;
 
 pub use error::ArchiveError;
+pub use listing::{Holder, Listed, ListedEntry, Listing, StoredEntries, Unnamed, read_for_listing};
 pub(crate) use manifest::parse_manifest;
+use manifest::read_limited;
 pub use manifest::{manifest_path, read_folder_manifest, read_manifest};
 pub use origins::{EntryOrigin, MembersOf, entry_origins, given_entries};
 pub use package_file::{PackageFileError, PackageFiles};
+pub use package_members::{MembersError, PackageMembers};
+pub use reading::{ArchiveVisitor, StoredEntry, read_archive};
+pub use remote::RemoteArchive;
 pub use requirements::{RequiredPackage, Requirements, host_of};
+pub use selection::Selection;
 pub use survey::{Folder, Subtree, Survey, SurveyError, SurveyedFile, SurveyedPackage, survey};
 pub use verify::{
     AtMost, PackageState, Verified, VerifiedPackage, Verifier, VerifyError, VerifyOptions,

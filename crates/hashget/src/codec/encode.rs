@@ -8,16 +8,7 @@ use liblzma::stream::{Check, MtStreamBuilder};
 
 use super::Codec;
 use super::gzip::GzipWriter;
-
-/// The largest window that plain `zstd -d` (and so tar) accepts.
-const ZSTD_WINDOW_LOG: u32 = 27;
-/// From this level on zstd searches the whole window.
-const ZSTD_LONG_LEVEL: i32 = 19;
-
-/// Below this level, windows have at most 2 MiB. Jobs of twice that size compress almost as well as the
-/// library's default, and take half its memory: about 35 MB less with two threads.
-const ZSTD_STRONG_LEVEL: i32 = 9;
-const ZSTD_JOB: u32 = 4 << 20;
+use super::seekable::SeekableWriter;
 
 /// Upper bound, whatever the number of cores.
 const MOST_THREADS: usize = 256;
@@ -57,7 +48,7 @@ pub fn encoder<'a>(
             let level = flate2::Compression::new(in_range(codec, level, 0, 9, 6)?);
             Box::new(GzipWriter::new(output, level, threads)?)
         }
-        Codec::Zstd => Box::new(zstd_encoder(output, level, threads)?),
+        Codec::Zstd => Box::new(seekable_encoder(output, level, threads)?),
         Codec::Xz => {
             // The parallel encoder even for one thread: only this one splits the input into blocks.
             let stream = MtStreamBuilder::new()
@@ -83,23 +74,17 @@ pub fn encoder<'a>(
     })
 }
 
-fn zstd_encoder<W: Write>(
+/// Like [`encoder`] of zstd, with frames that end where the caller says.
+///
+/// # Errors
+/// zstd does not have this level.
+pub(crate) fn seekable_encoder<W: Write>(
     output: W,
     level: Option<i32>,
     threads: usize,
-) -> io::Result<zstd::stream::write::Encoder<'static, W>> {
+) -> io::Result<SeekableWriter<W>> {
     let level = in_range(Codec::Zstd, level, 1, 22, 3)?.cast_signed();
-    let mut encoder = zstd::stream::write::Encoder::new(output, level)?;
-    encoder.include_checksum(true)?;
-    // A worker even for one thread: only with workers is the input split into jobs.
-    encoder.multithread(u32::try_from(threads).unwrap_or(1))?;
-    if level >= ZSTD_LONG_LEVEL {
-        encoder.long_distance_matching(true)?;
-        encoder.window_log(ZSTD_WINDOW_LOG)?;
-    } else if level < ZSTD_STRONG_LEVEL {
-        encoder.set_parameter(zstd::zstd_safe::CParameter::JobSize(ZSTD_JOB))?;
-    }
-    Ok(encoder)
+    SeekableWriter::new(output, level, threads.clamp(1, MOST_THREADS))
 }
 
 fn in_range(
@@ -186,12 +171,6 @@ impl<E: Encoder> Encoder for Pieces<E> {
     fn finish(mut self: Box<Self>) -> io::Result<()> {
         self.write_pending()?;
         Box::new(self.encoder).finish()
-    }
-}
-
-impl<W: Write> Encoder for zstd::stream::write::Encoder<'static, W> {
-    fn finish(self: Box<Self>) -> io::Result<()> {
-        (*self).finish()?.flush()
     }
 }
 

@@ -3,10 +3,13 @@
 //! Invariant: a [`decoder`] ends without an error only after a complete, checked, compressed stream (all its
 //! members or frames); an [`encoder`] gives equal output for equal input, whatever the number of threads.
 
+mod blocks;
 mod decode;
 mod encode;
 mod gzip;
 mod lz4;
+pub(crate) mod seek_table;
+pub(crate) mod seekable;
 mod streams;
 mod xz;
 
@@ -15,6 +18,7 @@ use std::io;
 
 pub use decode::decoder;
 pub(crate) use decode::{first_bytes, gzip_member};
+pub(crate) use encode::seekable_encoder;
 pub use encode::{Encoder, encoder};
 
 /// A compression format.

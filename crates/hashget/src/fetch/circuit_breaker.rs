@@ -66,12 +66,16 @@ struct Host {
     closed_until: Option<Duration>,
     /// Is a request in progress that decides whether the host can be reached again?
     on_trial: bool,
+    /// Has it answered any request?
+    heard: bool,
 }
 
 /// Counts the failures of hosts.
 pub struct CircuitBreaker {
     clock: Arc<dyn Clock>,
     cool_down: Duration,
+    /// How often a host that has answered nothing yet may let all the time pass.
+    waits: u32,
     hosts: Mutex<BTreeMap<String, Host>>,
     decided: Condvar,
 }
@@ -91,7 +95,14 @@ impl Default for CircuitBreaker {
 impl CircuitBreaker {
     /// A breaker that gives up a host for at least `cool_down` at a time.
     pub fn new(clock: Arc<dyn Clock>, cool_down: Duration) -> Self {
-        Self { clock, cool_down, hosts: Mutex::default(), decided: Condvar::new() }
+        let (hosts, decided) = (Mutex::default(), Condvar::new());
+        Self { clock, cool_down, waits: 2, hosts, decided }
+    }
+
+    /// The same, where a host that has answered nothing yet may let all the time pass so often; at least once.
+    #[must_use]
+    pub fn with_waits(self, waits: u32) -> Self {
+        Self { waits, ..self }
     }
 
     fn hosts(&self) -> MutexGuard<'_, BTreeMap<String, Host>> {
@@ -175,12 +186,13 @@ impl Attempt {
                 (host.closed_until, host.on_trial) = (None, false);
             });
         }
+        self.decide(|host| host.heard = true);
     }
 
     /// The answer was received as far as it was wanted: nothing is held against the host any more.
     pub(super) fn succeeded(&self) {
         self.trial.store(false, Ordering::Relaxed);
-        self.decide(|host| *host = Host::default());
+        self.decide(|host| *host = Host { heard: true, ..Host::default() });
     }
 
     /// Counts the failure. If the host is given up now, says so.
@@ -196,7 +208,11 @@ impl Attempt {
                 return;
             }
             host.failures += 1;
-            host.weight = host.weight.saturating_add(failed.weight());
+            let weight = match failed {
+                Failed::Silence if !host.heard => ENOUGH.div_ceil(self.breaker.waits.max(1)),
+                failed => failed.weight(),
+            };
+            host.weight = host.weight.saturating_add(weight);
             (host.counted, host.problem) = (now, problem.to_owned());
             // A request that began before the host was given up does not prolong that.
             let open_again = was_trial && host.closed_until.is_some();

@@ -11,7 +11,7 @@ use super::file_digest::{Unproven, digest_of, hash_start};
 use super::http::{Client, Exchange, Head, Trouble};
 use super::origin::OriginOptions;
 use super::unfinished::{Note, Unfinished};
-use super::{FetchError, Wanted};
+use super::{FetchError, Wanted, page};
 use crate::model::{Digest, escaped};
 use crate::monitor::{Monitor, Running, Step, Total};
 
@@ -293,7 +293,7 @@ impl Download<'_> {
         match error {
             FetchError::Mismatch { from, expected, found, .. } => {
                 let file: Option<File> = self.part.finish(false).ok().filter(|_| holds_bytes);
-                FetchError::Mismatch { from, expected, found, file }
+                page::mismatch(from, expected, found, file)
             }
             error @ (FetchError::Transient { .. }
             | FetchError::NotAsked { .. }

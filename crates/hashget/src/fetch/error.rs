@@ -6,6 +6,7 @@ use std::fs::File;
 use std::time::Duration;
 
 use crate::error::ErrorClass;
+use crate::model::counted;
 use crate::monitor::Interrupted;
 use crate::wording;
 
@@ -75,7 +76,8 @@ pub enum FetchError {
     /// Its host was given up for a while, because the latest requests to it all failed. Among them may be one for this
     /// URL: then it is not tried again before the host is back.
     #[error(
-        "{url} is not asked for now: {failures} requests in a row to {host} failed ({problem})"
+        "{url} is not asked for now: {} in a row to {host} failed ({problem})",
+        counted(*failures, "request", "requests")
     )]
     NotAsked {
         /// The URL.
@@ -198,6 +200,19 @@ impl FetchError {
         match self {
             Self::NoParts { .. } => true,
             Self::All { errors } => errors.iter().any(Self::has_no_parts),
+            _ => false,
+        }
+    }
+
+    /// Was it forbidden to ask for it, by our own rules or by the user who works offline, and did every source that was asked
+    /// answer that it does not have it?
+    pub fn is_refused(&self) -> bool {
+        match self {
+            Self::Refused { .. } => true,
+            Self::All { errors } => {
+                let is_absent = |error: &Self| error.is_refused() || error.not_found().is_some();
+                errors.iter().any(Self::is_refused) && errors.iter().all(is_absent)
+            }
             _ => false,
         }
     }

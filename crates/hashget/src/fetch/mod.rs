@@ -20,6 +20,7 @@ mod http;
 mod mirror;
 mod offline;
 mod origin;
+pub(crate) mod page;
 mod politeness;
 mod pool;
 mod pool_folder;
@@ -57,7 +58,7 @@ use crate::model::{Checksum, Digest};
 use crate::monitor::{Interrupted, Monitor};
 
 /// Where a request may lead. It follows from who named the URL.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Reach {
     /// To any address: the user or a client of this machine named the URL.
     #[default]

@@ -41,6 +41,14 @@ pub struct TimeOuts {
     pub slow_bytes: u64,
 }
 
+impl TimeOuts {
+    /// For a backup, which can do without what does not answer soon.
+    pub fn brief() -> Self {
+        let (short, answer) = (Duration::from_secs(10), Duration::from_secs(15));
+        Self { resolve: short, connect: short, answer, ..Self::default() }
+    }
+}
+
 impl Default for TimeOuts {
     fn default() -> Self {
         Self {

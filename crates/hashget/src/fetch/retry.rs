@@ -28,6 +28,8 @@ pub struct RetryOptions {
     pub longest_retry_after: Duration,
     /// How long at least a host that fails is left alone before it is asked again.
     pub cool_down: Duration,
+    /// How often a host that has answered nothing yet may let all the time pass before it is given up; at least once.
+    pub waits: u32,
 }
 
 impl Default for RetryOptions {
@@ -38,6 +40,7 @@ impl Default for RetryOptions {
             longest_pause: Duration::from_secs(30),
             longest_retry_after: Duration::from_secs(120),
             cool_down: Duration::from_secs(30),
+            waits: 2,
         }
     }
 }

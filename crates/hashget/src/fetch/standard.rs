@@ -101,12 +101,13 @@ pub fn standard_sources(options: &FetchOptions) -> Result<Sources, BadOption> {
 /// The sources that use the network.
 fn network(options: &FetchOptions, pools: &[&String]) -> Sources {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let breaker = CircuitBreaker::new(Arc::clone(&clock), options.retry.cool_down);
     let origin = HttpOrigin::new(OriginOptions {
         partial_dir: options.cache_dir.as_deref().map(Cache::partial_dir),
         keep_name: options.cache_dir.is_some(),
         limits: options.limits.clone(),
         politeness: Arc::new(Politeness::new(hosts(options), Arc::clone(&clock))),
-        breaker: Arc::new(CircuitBreaker::new(Arc::clone(&clock), options.retry.cool_down)),
+        breaker: Arc::new(breaker.with_waits(options.retry.waits)),
         credentials: options.credentials.clone(),
         time_outs: options.time_outs,
         proxies: options.proxies.clone(),

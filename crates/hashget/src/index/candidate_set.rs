@@ -1,7 +1,8 @@
 //! Merges what the detectors found in a tree.
 //!
 //! Invariant: each package is a candidate once, however many entries led to it. What a less trustworthy origin says adds nothing
-//! to what a better one says, and hides nothing of it. The errors of each file or folder are reported as one, however many
+//! to what a better one says, and hides nothing of it; and of two equally trustworthy ones that contradict each other, neither
+//! hides the other. The errors of each file or folder are reported as one, however many
 //! entries it affects.
 
 use std::collections::BTreeMap;
@@ -16,7 +17,8 @@ use crate::monitor::{Monitor, ProblemKind};
 /// The findings so far.
 #[derive(Default)]
 pub(super) struct CandidateSet {
-    /// By URL, and also by name if several packages share the URL of a question.
+    /// By URL; also by name, if several packages share the URL of a question, and by a digest, if another one was named
+    /// before.
     candidates: BTreeMap<(String, Option<String>), Candidate>,
     /// In order of occurrence, each with the number of further errors at the same path.
     errors: Vec<(DetectError, usize)>,
@@ -30,7 +32,19 @@ impl CandidateSet {
         // The page of a question covers many packages.
         let by_name = new.question.is_some();
         let name = new.signature.as_ref().filter(|_| by_name).map(ToString::to_string);
-        let known = match self.candidates.entry((new.url.clone(), name)) {
+        let key = (new.url.clone(), name);
+        match self.candidates.get(&key) {
+            Some(known) if known.origin == new.origin && contradicts(known, &new) => {
+                let error = contradiction(root, known, &new, "and both are tried");
+                self.add_error(error);
+                self.add_as((key.0, Some(digests(&new))), root, new)
+            }
+            _ => self.add_as(key, root, new),
+        }
+    }
+
+    fn add_as(&mut self, key: (String, Option<String>), root: &Path, new: Candidate) -> bool {
+        let known = match self.candidates.entry(key) {
             Entry::Vacant(vacant) => {
                 vacant.insert(new);
                 return true;
@@ -38,22 +52,12 @@ impl CandidateSet {
             Entry::Occupied(known) => known.into_mut(),
         };
         let is_same_origin = known.origin == new.origin;
-        // Of two equally trustworthy ones, the first is believed.
         let new = match known.origin < new.origin {
             true => std::mem::replace(known, new),
             false => new,
         };
-        if let (Some(one), Some(other)) = (known.sha256, new.sha256)
-            && one != other
-        {
-            let error = DetectError {
-                path: escaped(new.found_at.below(root).as_os_str().as_bytes()),
-                problem: format!(
-                    "it names {} with sha256:{other}, but {} with sha256:{one}, which is believed",
-                    escaped(new.url.as_bytes()),
-                    known.found_at
-                ),
-            };
+        if contradicts(known, &new) {
+            let error = contradiction(root, known, &new, "which is believed");
             self.add_error(error);
             return false;
         }
@@ -100,6 +104,29 @@ impl CandidateSet {
     }
 }
 
+/// Do they name other bytes, by digests that can be compared?
+fn contradicts(one: &Candidate, other: &Candidate) -> bool {
+    let sha256 = one.sha256.zip(other.sha256).is_some_and(|(one, other)| one != other);
+    let sums = one.checksum.as_ref().zip(other.checksum.as_ref());
+    sha256 || sums.is_some_and(|(one, other)| one.algorithm() == other.algorithm() && one != other)
+}
+
+/// That `new` contradicts what is `known`, and what becomes of it.
+fn contradiction(root: &Path, known: &Candidate, new: &Candidate, so: &str) -> DetectError {
+    let (url, one, other) = (escaped(new.url.as_bytes()), digests(new), digests(known));
+    DetectError {
+        path: escaped(new.found_at.below(root).as_os_str().as_bytes()),
+        problem: format!("it names {url} with {one}, but {} with {other}, {so}", known.found_at),
+    }
+}
+
+/// The digests that it names.
+fn digests(candidate: &Candidate) -> String {
+    let sha256 = candidate.sha256.map(|digest| format!("sha256:{digest}"));
+    let checksum = candidate.checksum.as_ref().map(ToString::to_string);
+    sha256.into_iter().chain(checksum).collect::<Vec<_>>().join(" ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,7 +157,17 @@ mod tests {
                 assert_eq!(errors.len(), usize::from(own.sha256.is_some()), "{errors:?}");
             }
         }
-        // Equals complete each other.
+        // Equals hide nothing of each other.
+        let mut set = CandidateSet::default();
+        for content in ["a", "b", "c", "b", "a"] {
+            set.add(Path::new("/"), candidate(Origin::Client, Some(content)));
+        }
+        let (found, errors) = set.finish(&Silent);
+        let mut found: Vec<_> = found.into_iter().filter_map(|one| one.sha256).collect();
+        let mut expected = ["a", "b", "c"].map(|content| Digest::of(content.as_bytes()));
+        (found.sort(), expected.sort());
+        assert!(found == expected && !errors.is_empty(), "{found:?} {errors:?}");
+        // They complete each other.
         let mut set = CandidateSet::default();
         set.add(Path::new("/"), candidate(Origin::Client, None));
         set.add(Path::new("/"), candidate(Origin::Client, Some("a")));

@@ -8,9 +8,9 @@ use std::sync::Mutex;
 
 use super::question::Pages;
 use super::{IndexError, Indexed, Indexer, Request, TreeIndexed, known};
-use crate::detectors::{Candidate, HINT};
-use crate::fetch::FetchError;
-use crate::model::escaped;
+use crate::detectors::Candidate;
+use crate::error::ErrorClass;
+use crate::model::{Origin, escaped};
 use crate::monitor::{Event, Monitor, ProblemKind, Step, Total};
 use crate::parallel;
 use crate::wording::one_line;
@@ -94,9 +94,13 @@ fn report_not_asked(indexed: &TreeIndexed, monitor: &dyn Monitor) {
     }
 }
 
-/// Was the package that a hint names replaced by another one?
-fn is_stale_hint(candidate: &Candidate, error: &FetchError) -> bool {
-    candidate.found_by == HINT && error.class().problem_kind() == ProblemKind::Verification
+/// Is it the file that names the package that is wrong, or out of date, and no server? Nobody vouches for what a file of the
+/// tree says, and whoever wrote a digest into a lock file could not know that the package would be replaced.
+fn is_named_wrongly(candidate: &Candidate, error: &IndexError) -> bool {
+    let class = error.class();
+    let has_digest = candidate.sha256.is_some() || candidate.checksum.is_some();
+    class.problem_kind() == ProblemKind::Verification
+        && (candidate.origin == Origin::Tree || (class == ErrorClass::WrongBytes && has_digest))
 }
 
 impl TreeIndexed {
@@ -130,10 +134,13 @@ impl TreeIndexed {
                     if error.is_denied() { "refuses access to it" } else { "does not have it" };
                 self.pass_over(package, &format!("{from} {does}"), monitor);
             }
-            // Whoever wrote the hint could not know that the package would be replaced: that is not a failure.
-            Err(IndexError::Fetch(error)) if is_stale_hint(candidate, &error) => {
-                let (hint, problem) = (&candidate.found_at, one_line(&error));
-                let problem = format!("the hint {hint} is out of date: {problem}");
+            // Our own rules, or the user, forbid to ask for it: that is not a failure either.
+            Err(IndexError::Fetch(error)) if error.is_refused() => {
+                self.pass_over(escaped(candidate.name().as_bytes()), &one_line(&error), monitor);
+            }
+            Err(error) if is_named_wrongly(candidate, &error) => {
+                let (file, problem) = (&candidate.found_at, one_line(&error));
+                let problem = format!("what {file} says of it is wrong or out of date: {problem}");
                 monitor.problem(ProblemKind::Note, escaped(candidate.url.as_bytes()), problem);
                 self.unreliable.push(escaped(candidate.name().as_bytes()));
             }

@@ -4,17 +4,17 @@
 //! Invariant: the result is the same with one thread and with many.
 
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::IndexError;
+use super::belief::Belief;
 use super::candidate_set::CandidateSet;
 use super::walk::{self, SearchOptions};
 use crate::detectors::{Candidate, DetectError, Detector, Machine, is_on_disk, refused};
-use crate::model::{Keeping, Origin, RelPath, escaped};
+use crate::model::{RelPath, escaped};
 use crate::monitor::{Monitor, Step, Total};
 use crate::parallel::{self, OnPanic};
 
@@ -104,13 +104,13 @@ fn put_together(
     // A stable sort: the findings of one detector at one path keep their order.
     findings.sort_by_key(|(order, _)| *order);
     let mut found = CandidateSet::default();
-    let tree = tree_name(root);
+    let (tree, mut belief) = (tree_name(root), Belief::of_tree(root));
     for ((_, _, detector), finding) in findings {
         match finding {
             Finding::Candidate(candidate) => {
                 let effort = &mut efforts[detector];
                 let (found_by, tree) = (effort.detector.clone(), tree.clone());
-                let candidate = believed(root, Candidate { found_by, tree, ..*candidate });
+                let candidate = belief.judged(Candidate { found_by, tree, ..*candidate });
                 effort.packages += usize::from(found.add(root, candidate));
             }
             Finding::Error(error) => found.add_error(error),
@@ -119,25 +119,6 @@ fn put_together(
     let (candidates, errors) = found.finish(monitor);
     Detected { candidates, errors, efforts }
 }
-
-/// A client's word counts only if whoever could have written the entry is root or runs this program: anybody can put a
-/// configuration, or the records of a client, into a folder of his own.
-fn believed(root: &Path, candidate: Candidate) -> Candidate {
-    let owner = |found: std::fs::Metadata| found.uid();
-    let entry = fs_err::symlink_metadata(candidate.found_at.below(root));
-    let ours = [0, rustix::process::geteuid().as_raw()];
-    let is_ours = entry.is_ok_and(|entry| ours.contains(&owner(entry)));
-    let by_client = is_ours && !BY_HAND.contains(&&*candidate.found_by);
-    match candidate.origin {
-        Origin::Client if !is_ours => {
-            Candidate { origin: Origin::Tree, keeping: Keeping::Unknown, by_client, ..candidate }
-        }
-        _ => Candidate { by_client, ..candidate },
-    }
-}
-
-/// Detectors of files that come with what is downloaded, or are written by hand.
-const BY_HAND: &[&str] = &["hint", "downloads"];
 
 /// What a tree is called in records: its absolute path.
 pub fn tree_name(root: &Path) -> String {

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use super::{IndexError, Request};
 use crate::detectors::Candidate;
-use crate::fetch::{FetchError, Fetched, Source, Wanted};
+use crate::fetch::{FetchError, Fetched, Source, Wanted, page};
 use crate::model::{Algorithm, Checksum, Digest, HashingReader, escaped};
 use crate::monitor::Monitor;
 
@@ -90,7 +90,7 @@ impl Package {
         }
         let from = self.from.clone().unwrap_or_else(|| "a file on this machine".to_owned());
         let (expected, found) = (wanted.to_string(), found.to_string());
-        Err(FetchError::Mismatch { from, expected, found, file: None }.into())
+        Err(page::mismatch(from, expected, found, self.file.try_clone().ok()).into())
     }
 }
 

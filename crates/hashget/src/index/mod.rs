@@ -3,6 +3,7 @@
 //! Invariant: a package enters the HashDB as a whole, after every member was read and hashed; or, if the user
 //! allows weaker evidence, with the members that this evidence proves.
 
+mod belief;
 mod candidate_set;
 mod candidates;
 mod detect;

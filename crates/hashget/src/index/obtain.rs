@@ -154,7 +154,7 @@ fn in_bulk(
     monitor: &dyn Monitor,
 ) -> Result<Obtained, IndexError> {
     match &candidate.bulk {
-        Some(bulk) if pages.holds(indexer, bulk, monitor)? => {
+        Some(bulk) if pages.holds(indexer, candidate, bulk, monitor)? => {
             let asked = Some(present(&obtained.package, &obtained.request.url));
             Ok(Obtained { asked, ..obtained })
         }

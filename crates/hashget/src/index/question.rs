@@ -6,11 +6,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use super::{IndexError, Indexer, fetch};
+use super::{IndexError, Indexer, candidate_reach, fetch};
 use crate::detectors::{Answer, BulkPlace, Candidate, DetectError, Question};
 use crate::fetch::{FetchError, Reach, shown};
 use crate::model::{Digest, escaped};
 use crate::monitor::{Monitor, ProblemKind};
+use crate::wording::one_line;
 
 /// Size limit of a page; of a larger one only the start is read.
 const MAX_PAGE: u64 = 64 << 20;
@@ -40,7 +41,8 @@ pub(super) struct Pages {
 
 #[derive(Debug, Default)]
 struct Kept {
-    pages: BTreeMap<String, Page>,
+    /// By URL, and where requests for it may lead.
+    pages: BTreeMap<(String, Reach), Page>,
     bytes: usize,
 }
 
@@ -62,30 +64,42 @@ impl Pages {
         if let Some(answer) = question.look_up(note).map_err(&unreliable)? {
             return Ok(candidate.answered(answer));
         }
-        let mut offline = false;
+        let (mut refused, mut failure) = (None, None);
         for url in question.pages() {
-            let page = match self.page(indexer, (url, question.accept()), monitor) {
+            let reach = candidate_reach(candidate);
+            let page = match self.page(indexer, (url, question.accept()), reach, monitor) {
                 Ok(Asked::Here(page)) => page,
                 Ok(Asked::Nowhere) => continue,
-                Ok(Asked::Failed(error)) if is_refused(&error) => {
-                    offline = true;
+                Ok(Asked::Failed(error)) if error.is_refused() => {
+                    refused = Some(one_line(&*error));
                     continue;
                 }
-                Ok(Asked::Failed(error)) => return Err(error.copied().into()),
+                // One index that fails does not hide what the next one has.
+                Ok(Asked::Failed(error)) => {
+                    failure = failure.or_else(|| Some(error.copied().into()));
+                    continue;
+                }
                 Err(error) => return Err(error),
             };
-            let answer = question.answer(url, &page).map_err(|problem| IndexError::Lookup {
-                package: package.clone(),
-                problem: format!("{}: {}", shown(url), escaped(problem.as_bytes())),
-            })?;
-            if let Some(answer) = answer {
-                return Ok(candidate.answered(fitting(candidate, answer, monitor)));
+            match question.answer(url, &page) {
+                Ok(Some(answer)) => {
+                    return Ok(candidate.answered(fitting(candidate, answer, monitor)));
+                }
+                Ok(None) => {}
+                Err(problem) => {
+                    let problem = format!("{}: {}", shown(url), escaped(problem.as_bytes()));
+                    let lookup = IndexError::Lookup { package: package.clone(), problem };
+                    failure.get_or_insert(lookup);
+                }
             }
         }
-        Err(unreliable(match (question.pages(), offline) {
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
+        Err(unreliable(match (question.pages(), refused) {
             ([], _) => "no index is known that could have it".to_owned(),
-            (_, true) => "its index has to be asked, and there is no network".to_owned(),
-            (pages, false) => {
+            (_, Some(problem)) => format!("its index has to be asked: {problem}"),
+            (pages, None) => {
                 let pages: Vec<String> = pages.iter().map(|page| shown(page)).collect();
                 format!("no file that fits is named at {}", pages.join(", "))
             }
@@ -96,10 +110,12 @@ impl Pages {
     pub(super) fn holds(
         &self,
         indexer: &Indexer<'_>,
+        candidate: &Candidate,
         bulk: &BulkPlace,
         monitor: &dyn Monitor,
     ) -> Result<bool, IndexError> {
-        let asked = self.page(indexer, (&bulk.url, "*/*"), monitor)?;
+        let reach = candidate_reach(candidate);
+        let asked = self.page(indexer, (&bulk.url, "*/*"), reach, monitor)?;
         Ok(matches!(asked, Asked::Here(page) if Digest::of(&page) == bulk.sha256))
     }
 
@@ -107,17 +123,18 @@ impl Pages {
         &self,
         indexer: &Indexer<'_>,
         (url, accept): (&str, &str),
+        reach: Reach,
         monitor: &dyn Monitor,
     ) -> Result<Asked, IndexError> {
         let page: Page = {
             let mut kept = self.kept.lock().expect("nothing panics while it looks");
-            Arc::clone(kept.pages.entry(url.to_owned()).or_default())
+            Arc::clone(kept.pages.entry((url.to_owned(), reach)).or_default())
         };
         let mut page = page.lock().expect("nothing panics while it asks");
         if let Some(asked) = &*page {
             return Ok(asked.clone());
         }
-        let asked = match indexer.web.fetch_page(url, Reach::Anywhere, accept, MAX_PAGE, monitor) {
+        let asked = match indexer.web.fetch_page(url, reach, accept, MAX_PAGE, monitor) {
             Ok(page) => Asked::Here(page.into()),
             Err(FetchError::Interrupted(interrupted)) => return Err(interrupted.into()),
             Err(error) => {
@@ -141,7 +158,7 @@ impl Pages {
             // needed.
             kept.pages.clear();
             kept.bytes = bytes;
-            kept.pages.insert(url.to_owned(), Arc::new(Mutex::new(Some(asked.clone()))));
+            kept.pages.insert((url.to_owned(), reach), Arc::new(Mutex::new(Some(asked.clone()))));
         }
         *page = Some(asked.clone());
         Ok(asked)
@@ -157,13 +174,4 @@ fn fitting(candidate: &Candidate, answer: Answer, monitor: &dyn Monitor) -> Answ
     };
     let fitting = std::iter::once(&answer).chain(&answer.alternatives).find(is_file).cloned();
     fitting.unwrap_or(answer)
-}
-
-/// Were all attempts refused because they would have used a network?
-fn is_refused(error: &FetchError) -> bool {
-    match error {
-        FetchError::Refused { .. } => true,
-        FetchError::All { errors } => errors.iter().all(is_refused),
-        _ => false,
-    }
 }

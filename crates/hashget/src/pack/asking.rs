@@ -36,13 +36,31 @@ struct Due {
 #[derive(Default)]
 struct Outcomes {
     checks: Vec<(usize, Check)>,
-    /// Number of packages without an answer that are not relied on therefore, and why the first of them has none.
-    unanswered: usize,
-    reason: String,
+    /// Packages without an answer that are not relied on therefore.
+    unanswered: Unanswered,
+    /// The same, where it was forbidden to ask.
+    refused: Unanswered,
     /// Number of packages for which no time was left.
     left: usize,
     /// Why answers could not be kept for the next run.
     not_kept: Option<HashDbError>,
+}
+
+/// Packages without an answer.
+#[derive(Default)]
+struct Unanswered {
+    count: usize,
+    /// Why the first of them has none.
+    reason: String,
+}
+
+impl Unanswered {
+    fn add(&mut self, reason: String) {
+        if self.count == 0 {
+            self.reason = reason;
+        }
+        self.count += 1;
+    }
 }
 
 impl Packer<'_> {
@@ -115,12 +133,8 @@ impl Packer<'_> {
                         outcomes.checks.push((one.package, check));
                     }
                     _ if one.is_refresh => {}
-                    _ => {
-                        outcomes.unanswered += 1;
-                        if outcomes.reason.is_empty() {
-                            outcomes.reason = answer.details;
-                        }
-                    }
+                    _ if answer.is_refused => outcomes.refused.add(answer.details),
+                    _ => outcomes.unanswered.add(answer.details),
                 },
             }
             Ok::<(), PackError>(())
@@ -151,12 +165,15 @@ impl Outcomes {
             monitor.problem(ProblemKind::Unreachable, "HashDB", problem);
         }
         let packages = |count: usize| counted(count as u64, "package", "packages");
-        if self.unanswered > 0 {
+        if let Unanswered { count: 1.., reason } = &self.unanswered {
             let problem = format!(
-                "not relied on: their servers did not say whether they have them ({})",
-                self.reason
+                "not relied on: their servers did not say whether they have them ({reason})"
             );
-            monitor.problem(ProblemKind::Unreachable, packages(self.unanswered), problem);
+            monitor.problem(ProblemKind::Unreachable, packages(self.unanswered.count), problem);
+        }
+        if let Unanswered { count: 1.., reason } = &self.refused {
+            let problem = format!("not relied on: their servers may not be asked ({reason})");
+            monitor.problem(ProblemKind::Note, packages(self.refused.count), problem);
         }
         if self.left > 0 {
             let problem = "not relied on yet: there was no time to ask for them; the next run does";

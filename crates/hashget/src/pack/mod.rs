@@ -17,6 +17,7 @@ mod draft;
 mod eligibility;
 mod exclude_list;
 mod explain;
+mod frames;
 mod heaviest;
 mod in_any_case;
 mod known;
@@ -60,6 +61,7 @@ use candidates::Finders;
 use claims::Claims;
 use contents::Contents;
 use eligibility::first_verdicts;
+use frames::ArchiveEncoder;
 use known::{Requirements, known_packages};
 use members::Members;
 use output::OpenOutput;
@@ -308,7 +310,7 @@ impl Packer<'_> {
             names: HashMap::new(),
         };
         let encoder =
-            crate::codec::encoder(options.codec, Box::new(&mut file), options.level, self.jobs)
+            ArchiveEncoder::new(options.codec, Box::new(&mut file), options.level, self.jobs)
                 .map_err(PackError::Write)?;
         let result = read_back::with_reader(encoder, self.limits, |output| {
             writer.write(output, version_one)?.finish().map_err(PackError::Write)

@@ -70,7 +70,7 @@ struct Chunk {
 ///
 /// # Errors
 /// Those of `write`, or [`PackError::ReadBack`]: what was written would not come back.
-pub(super) fn with_reader<W: Write, R>(
+pub(super) fn with_reader<W: TarOutput, R>(
     inner: W,
     limits: &Limits,
     write: impl FnOnce(Tee<W>) -> Result<R, PackError>,
@@ -131,8 +131,9 @@ impl<W: Write> Write for Tee<W> {
     }
 }
 
-impl<W: Write> TarOutput for Tee<W> {
-    fn announce(&mut self, name: &[u8], entry: &Entry) {
+impl<W: TarOutput> TarOutput for Tee<W> {
+    fn announce(&mut self, name: &[u8], entry: &Entry) -> io::Result<()> {
+        self.inner.announce(name, entry)?;
         let kind = match &entry.kind {
             Kind::File { size } => RawKind::File { size: *size },
             Kind::Directory => RawKind::Directory,
@@ -157,6 +158,7 @@ impl<W: Write> TarOutput for Tee<W> {
         let name = RelPath::normalise(name);
         let name = name.as_ref().map_or(&b""[..], RelPath::as_bytes);
         self.chunk.entries.push(fingerprint(name, &kind, &metadata, entry.extents.as_deref()));
+        Ok(())
     }
 }
 
@@ -252,6 +254,12 @@ mod tests {
     use crate::model::Metadata;
     use crate::pack::tar_writer::TarWriter;
 
+    impl TarOutput for Vec<u8> {
+        fn announce(&mut self, _name: &[u8], _entry: &Entry) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
     fn entry(path: &str) -> Entry {
         let (kind, metadata) = (Kind::Directory, Metadata { mode: 0o755, ..Metadata::default() });
         Entry { path: RelPath::new(path).unwrap(), kind, metadata, sha256: None, extents: None }
@@ -286,7 +294,7 @@ mod tests {
         let limits = Limits::default();
         let refused = written(&["a", "b/../c"], |_| {}, &limits).unwrap_err();
         assert!(matches!(refused, PackError::ReadBack(ReadBackError::Entry { .. })), "{refused:?}");
-        let missing = |tee: &mut Tee<Vec<u8>>| tee.announce(b"d", &entry("d"));
+        let missing = |tee: &mut Tee<Vec<u8>>| tee.announce(b"d", &entry("d")).unwrap();
         let missing = written(&["a"], missing, &limits).unwrap_err();
         assert!(matches!(missing, PackError::ReadBack(ReadBackError::Entry { .. })), "{missing:?}");
         let other = |tee: &mut Tee<Vec<u8>>| tee.chunk.entries[0] ^= 1;

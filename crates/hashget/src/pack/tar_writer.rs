@@ -16,7 +16,10 @@ const OCTAL_MAX: u64 = 0o77_777_777_777;
 /// What a tar is written to.
 pub(super) trait TarOutput: Write {
     /// Takes note that the bytes of this entry follow, under `name`.
-    fn announce(&mut self, name: &[u8], entry: &Entry);
+    ///
+    /// # Errors
+    /// Writing what came before failed.
+    fn announce(&mut self, name: &[u8], entry: &Entry) -> io::Result<()>;
 }
 
 /// Writes entries, then two zero blocks.
@@ -54,7 +57,7 @@ impl<W: TarOutput> TarWriter<W> {
         entry: &Entry,
         content: &mut dyn Read,
     ) -> io::Result<()> {
-        self.output.announce(name, entry);
+        self.output.announce(name, entry)?;
         let header = header(name, entry);
         match &entry.extents {
             Some(extents) => self.sparse(header, extents, content),
@@ -72,7 +75,7 @@ impl<W: TarOutput> TarWriter<W> {
         entry: &Entry,
         write: &dyn Fn(&mut dyn Write) -> io::Result<()>,
     ) -> io::Result<()> {
-        self.output.announce(name, entry);
+        self.output.announce(name, entry)?;
         let size = self.head(header(name, entry), Records::new())?;
         let mut data =
             io::BufWriter::with_capacity(1 << 16, Counted { inner: &mut self.output, bytes: 0 });

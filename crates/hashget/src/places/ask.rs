@@ -7,7 +7,7 @@ use std::fs::File;
 use std::hash::{BuildHasher as _, RandomState};
 use std::os::unix::fs::FileExt as _;
 
-use crate::fetch::{ByteRange, FetchError, Reach, Web};
+use crate::fetch::{ByteRange, FetchError, Reach, Web, page};
 use crate::hashdb::{Check, CheckOutcome};
 use crate::model::Digest;
 use crate::monitor::{Interrupted, Monitor};
@@ -68,12 +68,14 @@ pub struct Answer {
     pub outcome: Option<CheckOutcome>,
     /// The details, for a person.
     pub details: String,
+    /// It was forbidden to ask, by our own rules or by the user who works offline.
+    pub is_refused: bool,
 }
 
 impl Answer {
     /// An answer with this meaning.
     pub fn new(outcome: CheckOutcome, details: impl Into<String>) -> Self {
-        Self { outcome: Some(outcome), details: details.into() }
+        Self { outcome: Some(outcome), details: details.into(), is_refused: false }
     }
 
     /// What an error in place of an answer means.
@@ -86,7 +88,7 @@ impl Answer {
             error if error.not_asked().is_some() => None,
             error => Some(outcome_of(error)),
         };
-        Ok(Self { outcome, details: one_line(error) })
+        Ok(Self { outcome, details: one_line(error), is_refused: error.is_refused() })
     }
 
     /// The check to keep of the package with this digest; `None` if the URL was not asked.
@@ -178,8 +180,8 @@ impl Question<'_> {
     /// The answer was not the package. A page for people, of a portal or a proxy, says nothing about the package.
     fn differs(&self, details: String) -> Result<Answer, Interrupted> {
         match self.range(0, SAMPLE) {
-            Ok(range) if is_page(&range.bytes) => {
-                Ok(Answer::new(CheckOutcome::Unreachable, "a page came in place of the package"))
+            Ok(range) if page::is_page(&range.bytes) => {
+                Ok(Answer::new(CheckOutcome::Unreachable, page::IN_PLACE))
             }
             Err(FetchError::Interrupted(interrupted)) => Err(interrupted),
             _ => Ok(Answer::new(CheckOutcome::Differs, details)),
@@ -214,12 +216,6 @@ fn outcome_of(error: &FetchError) -> CheckOutcome {
         }
         _ => CheckOutcome::Unreachable,
     }
-}
-
-/// Do these first bytes begin a page for people?
-fn is_page(bytes: &[u8]) -> bool {
-    let text = bytes.trim_ascii_start().to_ascii_lowercase();
-    text.starts_with(b"<!doctype html") || text.starts_with(b"<html")
 }
 
 /// A number that nobody can guess beforehand.

@@ -7,9 +7,9 @@ use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt as _;
 
 use super::ledger::ARCHIVED;
-use super::path_map::PathMap;
 use super::place::{PlaceError, Target};
 use super::{RestoreError, Run};
+use crate::archive::path_map::PathMap;
 use crate::model::manifest::ManifestError;
 use crate::model::{Digest, Entry, Kind, RelPath};
 use crate::monitor::ProblemKind;

@@ -7,10 +7,13 @@ use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Read};
 
 use super::destinations::Watched;
-use super::path_map::{PathMap, path_of};
 use super::place::{Made, PlaceError, Target};
 use super::{RestoreError, fatal};
+use crate::archive::directory::Directory;
+use crate::archive::path_map::{PathMap, path_of};
+use crate::archive::stream::TarStream;
 use crate::archive::{ArchiveError, manifest_path, stream};
+use crate::formats::FormatError;
 use crate::formats::tar::{RawKind, TarEntry};
 use crate::limits::Limits;
 use crate::model::manifest::{MANIFEST_NAME, ManifestError, ManifestHeader};
@@ -70,8 +73,12 @@ pub(super) fn extract(
     let name = target.path().display().to_string();
     let progress =
         &monitor.begin(Step::Extract, name.clone(), Total { bytes: archive.size(), things: None });
-    Extracting { target, limits, monitor, progress, name: &name, found: Extracted::default() }
-        .extract(&mut Counted { archive: &mut { archive }, progress })
+    let extracting =
+        Extracting { target, limits, monitor, progress, name: &name, found: Extracted::default() };
+    if let Some(directory) = Directory::open(archive, limits) {
+        return extracting.extract_frames(&directory);
+    }
+    extracting.extract_stream(&mut Counted { archive: &mut { archive }, progress })
 }
 
 /// Tells how much of the archive itself was read.
@@ -114,8 +121,53 @@ impl From<PlaceError> for Refusal {
 }
 
 impl Extracting<'_> {
-    fn extract(mut self, archive: &mut (dyn Read + Send)) -> Result<Extracted, RestoreError> {
+    /// Unpacks what can only be read in order.
+    fn extract_stream(
+        mut self,
+        archive: &mut (dyn Read + Send),
+    ) -> Result<Extracted, RestoreError> {
         let mut tar = stream::open_tar(stream::first_bytes(archive)?, archive, self.limits)?;
+        match self.entries(&mut tar)? {
+            Ended::Whole => {}
+            Ended::AtOnce(error) => return Err(ArchiveError::NotAnArchive { error }.into()),
+            Ended::Damaged(problem) => self.note_damage(format!(
+                "the archive is damaged ({problem}): what comes after is not unpacked"
+            )),
+        }
+        Ok(self.found)
+    }
+
+    /// Unpacks frame by frame: damage costs the entries up to the next frame that begins with one.
+    fn extract_frames(mut self, directory: &Directory<'_>) -> Result<Extracted, RestoreError> {
+        let progress = self.progress;
+        let count = |bytes| progress.advance(bytes, 0);
+        let mut begin = Some(0);
+        while let Some(frame) = begin.take() {
+            let problem = match self.entries(&mut directory.tar_from(frame, &count))? {
+                Ended::Whole => break,
+                Ended::AtOnce(error) => one_line(&error),
+                Ended::Damaged(problem) => problem,
+            };
+            let from = directory.name(directory.position());
+            begin = directory.next_entry();
+            let to = begin.map_or_else(
+                || "the end".to_owned(),
+                |frame| format!("{}, which is not lost", directory.name(frame)),
+            );
+            self.note_damage(format!(
+                "the archive is damaged ({problem}): entries from {from} to {to} may be missing"
+            ));
+        }
+        Ok(self.found)
+    }
+
+    fn note_damage(&mut self, message: String) {
+        self.monitor.problem(ProblemKind::Incomplete, self.name, &message);
+        self.found.damage.get_or_insert(message);
+    }
+
+    /// Unpacks the entries of a tar until it ends, or cannot be read any more.
+    fn entries(&mut self, tar: &mut TarStream<'_>) -> Result<Ended, RestoreError> {
         let mut first = true;
         loop {
             self.monitor.check_interrupted()?;
@@ -132,24 +184,16 @@ impl Extracting<'_> {
                         let message = "other bytes follow the end of the archive: they are ignored";
                         self.monitor.problem(ProblemKind::Note, self.name, message);
                     }
-                    break;
+                    return Ok(Ended::Whole);
                 }
-                Err(error) if first => return Err(ArchiveError::NotAnArchive { error }.into()),
+                Err(error) if first => return Ok(Ended::AtOnce(error)),
                 Err(error) => one_line(&error).into(),
             };
             match error {
                 EntryError::Stop(error) => return Err(error),
-                EntryError::Damage(problem) => {
-                    let message = format!(
-                        "the archive is damaged ({problem}): what comes after is not unpacked"
-                    );
-                    self.monitor.problem(ProblemKind::Incomplete, self.name, &message);
-                    self.found.damage = Some(message);
-                    break;
-                }
+                EntryError::Damage(problem) => return Ok(Ended::Damaged(problem)),
             }
         }
-        Ok(self.found)
     }
 
     fn entry(&mut self, entry: &mut TarEntry<'_, Box<dyn Read + '_>>) -> Result<(), EntryError> {
@@ -297,6 +341,16 @@ impl Extracting<'_> {
         }
         Ok(())
     }
+}
+
+/// How reading a tar ended.
+enum Ended {
+    /// At its end.
+    Whole,
+    /// Before its first entry: it may be none.
+    AtOnce(FormatError),
+    /// In the middle.
+    Damaged(String),
 }
 
 /// Why no further entry can be unpacked.

@@ -9,8 +9,8 @@ use std::sync::Mutex;
 
 use super::Summary;
 use super::differences::Affected;
-use super::path_map::{PathMap, path_of};
-use super::placed::{Facts, Placed};
+use crate::archive::path_map::{PathMap, path_of};
+use crate::archive::placed::{Facts, Placed};
 use crate::model::manifest::{EntryTable, ManifestError};
 use crate::model::{Digest, Entry, Kind, Metadata, RelPath, TreeDigest, add_bytes, entry_digest};
 

@@ -14,9 +14,7 @@ mod inspection;
 mod ledger;
 mod package;
 mod packages;
-mod path_map;
 mod place;
-mod placed;
 mod ranges;
 mod v1;
 

@@ -126,6 +126,11 @@ impl Globs {
         Ok(Self { absolute, relative, given: None, used })
     }
 
+    /// Are there no patterns?
+    pub fn is_empty(&self) -> bool {
+        self.used.is_empty()
+    }
+
     /// Does a pattern match this entry of the tree at `root` (an absolute path)?
     pub fn matches(&self, root: &Path, path: &RelPath) -> bool {
         if self.used.is_empty() || path.is_root() {

@@ -108,6 +108,25 @@ fn a_page_in_place_of_a_package_is_not_recorded() {
 }
 
 #[test]
+fn a_page_in_place_of_a_package_whose_digest_is_known_is_no_answer() {
+    let machine = Machine::new();
+    let tree = machine.tree("tree", &FILES);
+    let sha256 = Digest::of(&package(&FILES));
+    let hint =
+        format!("{{\"url\": \"{}\", \"sha256\": \"{sha256}\"}}", machine.world.url("/p.tar.gz"));
+    fs_err::write(tree.join("hashget-hint.json"), hint).unwrap();
+    for page in ["<html>Sign in</html>", "<!-- portal -->\n<!DOCTYPE html><p>Sign in"] {
+        machine.world.serve("/p.tar.gz", page);
+        let (_, summary, problems) = machine.pack(&tree, options());
+        assert_eq!((summary.left_out_files, summary.unreliable.len()), (0, 0));
+        assert!(problems.contains("Unreachable") && problems.contains("a page came"), "{problems}");
+    }
+    // It is not believed to be lost.
+    machine.world.serve("/p.tar.gz", package(&FILES));
+    assert_eq!(machine.pack(&tree, options()).1.left_out_files, 3);
+}
+
+#[test]
 fn without_a_network_only_what_was_asked_lately_is_relied_on() {
     let (machine, tree) = supposed();
     let offline = || PackOptions { ask: false, ..options() };

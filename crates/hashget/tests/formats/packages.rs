@@ -173,7 +173,7 @@ fn what_is_no_archive_is_the_package_itself() {
         assert!(collected.members.is_empty());
     }
     for codec in COMPRESSIONS {
-        let expected = if *codec == "none" { FILE } else { "compressed" };
+        let expected = if codec == "none" { FILE } else { "compressed" };
         assert_eq!(read(&compress(codec, &noise(300_000))).0, expected, "{codec}");
     }
 }

@@ -2,12 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "what a test cannot set up fails the test")]
 
+mod belief;
 #[path = "../conformance/hashdb.rs"]
 mod conformance;
+mod digests;
 mod known;
+mod lists;
 mod one_package;
 mod parts;
 mod questions;
+mod registry;
 mod whole_tree;
 
 #[test]

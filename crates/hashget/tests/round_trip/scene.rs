@@ -150,8 +150,15 @@ impl Scene {
         self.judge(&target, &restored, &recorder, expected);
     }
 
+    /// Everything is as it was, and proven.
     #[track_caller]
-    fn judge(&self, target: &Path, restored: &Restored, told: &Recorder, expected: &Snapshot) {
+    pub(crate) fn judge(
+        &self,
+        target: &Path,
+        restored: &Restored,
+        told: &Recorder,
+        expected: &Snapshot,
+    ) {
         assert_eq!(problems(told), "");
         assert_eq!(restored.missing, []);
         assert_same(expected, &snapshot(target));

@@ -111,7 +111,7 @@ fn import_export(
     imported: &mut Imported,
     environment: &Environment<'_>,
 ) -> anyhow::Result<()> {
-    let mut bytes = archive::open(path, "")?;
+    let mut bytes = archive::open(path, "", environment)?;
     let mut head = Vec::new();
     (&mut bytes).take(HEAD_BYTES).read_to_end(&mut head)?;
     let codec = Codec::recognise(&head);

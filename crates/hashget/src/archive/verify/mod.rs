@@ -225,7 +225,7 @@ impl Verifier<'_> {
     ) -> Result<VerifiedPackage, VerifyError> {
         let (mut places, mut not_asked) = (Vec::new(), 0);
         for url in package.urls() {
-            let Answer { outcome, details } =
+            let Answer { outcome, details, .. } =
                 self.ask_place(package, url, options.deep, monitor)?;
             let Some(outcome) = outcome else {
                 not_asked += 1;

@@ -117,6 +117,21 @@ fn after_the_cool_down_one_attempt_decides() {
 }
 
 #[test]
+fn a_host_that_has_answered_before_may_be_silent_once() {
+    for is_whole in [false, true] {
+        let impatient = || CircuitBreaker::new(Arc::<Hand>::default(), COOL_DOWN).with_waits(1);
+        assert_eq!(fail(&Arc::new(impatient()), Failed::Silence, 9), Some(1));
+        let breaker = Arc::new(impatient());
+        let answered = begin(&breaker);
+        match is_whole {
+            false => answered.heard(),
+            true => answered.succeeded(),
+        }
+        assert_eq!(fail(&breaker, Failed::Silence, 9), Some(2));
+    }
+}
+
+#[test]
 fn a_silent_host_is_left_alone_for_longer() {
     let (breaker, clock) = breaker();
     fail(&breaker, Failed::Silence, 2);

@@ -286,7 +286,12 @@ pub(crate) struct Rows<'t> {
     seconds: Vec<i64>,
 }
 
-impl Rows<'_> {
+impl<'t> Rows<'t> {
+    /// The paths, sorted.
+    pub(crate) fn paths(&self) -> &'t [RelPath] {
+        self.table.paths()
+    }
+
     /// The entry in this row.
     ///
     /// # Errors

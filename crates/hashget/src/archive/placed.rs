@@ -5,9 +5,9 @@
 use crate::model::{Digest, Entry, Kind, Metadata, RelPath, Timestamp, Xattrs};
 
 /// An entry that is in its place. Small: there may be millions.
-pub(super) struct Placed {
+pub(crate) struct Placed {
     /// The package that gave it.
-    pub(super) by: u32,
+    pub(crate) by: u32,
     mode: u32,
     uid: u32,
     gid: u32,
@@ -27,15 +27,15 @@ enum What {
 }
 
 /// What an entry of a package is; all that its record needs.
-pub(super) struct Facts {
-    pub(super) kind: Kind,
-    pub(super) metadata: Metadata,
-    pub(super) sha256: Option<Digest>,
+pub(crate) struct Facts {
+    pub(crate) kind: Kind,
+    pub(crate) metadata: Metadata,
+    pub(crate) sha256: Option<Digest>,
 }
 
 impl Placed {
     /// An entry that the package of this rank gave.
-    pub(super) fn new(by: usize, facts: Facts) -> Self {
+    pub(crate) fn new(by: usize, facts: Facts) -> Self {
         let Facts { kind, metadata, sha256 } = facts;
         Self {
             by: u32::try_from(by).expect("a manifest has fewer than 2^32 packages"),
@@ -54,13 +54,13 @@ impl Placed {
     }
 
     /// Is it a device?
-    pub(super) fn is_device(&self) -> bool {
+    pub(crate) fn is_device(&self) -> bool {
         let What::Other(kind) = &self.what else { return false };
         matches!(**kind, Kind::CharDevice { .. } | Kind::BlockDevice { .. })
     }
 
     /// The whole entry again, which lies at `path`.
-    pub(super) fn entry(&self, path: RelPath) -> Entry {
+    pub(crate) fn entry(&self, path: RelPath) -> Entry {
         let &Self { mode, uid, gid, seconds, nanoseconds, sha256, .. } = self;
         let xattrs = self.xattrs.as_deref().cloned().unwrap_or_default();
         let mtime = Timestamp { seconds, nanoseconds };

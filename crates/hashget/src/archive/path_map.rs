@@ -9,7 +9,7 @@ use hashbrown::HashTable;
 use crate::model::RelPath;
 
 /// A map of paths. All names lie in one piece of memory, and nothing is allocated for each.
-pub(super) struct PathMap<V> {
+pub(crate) struct PathMap<V> {
     names: Vec<u8>,
     /// Where each name ends; it begins where the one before ends.
     ends: Vec<usize>,
@@ -44,34 +44,34 @@ fn name<'n>(names: &'n [u8], ends: &[usize], index: usize) -> &'n [u8] {
 
 impl<V> PathMap<V> {
     /// The number of `path`, in the order in which they came.
-    pub(super) fn position(&self, path: &RelPath) -> Option<usize> {
+    pub(crate) fn position(&self, path: &RelPath) -> Option<usize> {
         let wanted = path.as_bytes();
         let same = |&index: &u32| name(&self.names, &self.ends, wide(index)) == wanted;
         self.index.find(self.hasher.hash_one(wanted), same).copied().map(wide)
     }
 
     /// The value of `path`.
-    pub(super) fn get(&self, path: &RelPath) -> Option<&V> {
+    pub(crate) fn get(&self, path: &RelPath) -> Option<&V> {
         self.position(path).map(|at| &self.values[at])
     }
 
     /// How many paths there are.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.values.len()
     }
 
     /// The bytes of the path with this number, and its value.
-    pub(super) fn at(&self, number: usize) -> (&[u8], &V) {
+    pub(crate) fn at(&self, number: usize) -> (&[u8], &V) {
         (name(&self.names, &self.ends, number), &self.values[number])
     }
 
     /// Has `path` a value?
-    pub(super) fn contains(&self, path: &RelPath) -> bool {
+    pub(crate) fn contains(&self, path: &RelPath) -> bool {
         self.position(path).is_some()
     }
 
     /// Gives `path` a value; the one that it had before.
-    pub(super) fn insert(&mut self, path: &RelPath, value: V) -> Option<V> {
+    pub(crate) fn insert(&mut self, path: &RelPath, value: V) -> Option<V> {
         if let Some(at) = self.position(path) {
             return Some(std::mem::replace(&mut self.values[at], value));
         }
@@ -86,18 +86,18 @@ impl<V> PathMap<V> {
     }
 
     /// The bytes of all paths, and their values, in the order in which they came.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &V)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], &V)> {
         (0..self.len()).map(|number| self.at(number))
     }
 
     /// All paths.
-    pub(super) fn paths(&self) -> impl Iterator<Item = RelPath> {
+    pub(crate) fn paths(&self) -> impl Iterator<Item = RelPath> {
         self.iter().map(|(name, _)| path_of(name))
     }
 }
 
 /// The path that has these bytes, which are a path's.
-pub(super) fn path_of(name: &[u8]) -> RelPath {
+pub(crate) fn path_of(name: &[u8]) -> RelPath {
     RelPath::new(name).expect("it was a path when it was inserted")
 }
 

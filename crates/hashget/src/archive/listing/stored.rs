@@ -1,0 +1,75 @@
+//! The names of what an archive of version 1 holds: its manifest does not have them.
+//!
+//! Invariant: of an archive whose manifest says what it holds, nothing is read after the manifest.
+
+use std::io::Read;
+use std::ops::ControlFlow;
+
+use crate::archive::path_map::PathMap;
+use crate::archive::placed::{Facts, Placed};
+use crate::archive::{ArchiveError, ArchiveVisitor, StoredEntry, read_archive};
+use crate::limits::Limits;
+use crate::model::manifest::AnyManifest;
+use crate::model::{MemberMetadata, Metadata};
+use crate::monitor::Monitor;
+use crate::storage::ArchiveSource;
+
+/// What an archive holds, by name, if its manifest does not say so.
+#[derive(Default)]
+pub struct StoredEntries(pub(super) PathMap<Placed>);
+
+/// Reads as much of an archive as listing it needs: up to the manifest, or, of version 1, everything.
+///
+/// # Errors
+/// See [`ArchiveError`].
+pub fn read_for_listing(
+    archive: &mut dyn ArchiveSource,
+    name: &str,
+    limits: &Limits,
+    monitor: &dyn Monitor,
+) -> Result<(AnyManifest, StoredEntries), ArchiveError> {
+    let mut names = Names::default();
+    read_archive(archive, name, limits, &mut names, monitor)?;
+    match names.manifest.ok_or(ArchiveError::NoManifestInArchive)? {
+        manifest @ AnyManifest::V2(_) => Ok((manifest, StoredEntries::default())),
+        manifest @ AnyManifest::V1(_) => Ok((manifest, names.stored)),
+    }
+}
+
+#[derive(Default)]
+struct Names {
+    manifest: Option<AnyManifest>,
+    stored: StoredEntries,
+}
+
+impl ArchiveVisitor for Names {
+    type Error = ArchiveError;
+
+    fn manifest(&mut self, manifest: AnyManifest) -> Result<ControlFlow<()>, ArchiveError> {
+        let is_enough = matches!(manifest, AnyManifest::V2(_));
+        self.manifest = Some(manifest);
+        Ok(if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    }
+
+    fn entry(
+        &mut self,
+        entry: StoredEntry,
+        _content: &mut dyn Read,
+    ) -> Result<ControlFlow<()>, ArchiveError> {
+        let StoredEntry { path, kind, metadata, .. } = entry;
+        let facts = Facts { kind, metadata: complete(&metadata), sha256: None };
+        self.stored.0.insert(&path, Placed::new(0, facts));
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
+/// What a tar entry says; what it does not say is nothing.
+fn complete(metadata: &MemberMetadata) -> Metadata {
+    Metadata {
+        mode: metadata.mode.unwrap_or_default() & 0o7777,
+        uid: metadata.uid.unwrap_or_default(),
+        gid: metadata.gid.unwrap_or_default(),
+        mtime: metadata.mtime.unwrap_or_default(),
+        xattrs: metadata.xattrs.clone(),
+    }
+}

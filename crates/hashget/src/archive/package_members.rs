@@ -1,0 +1,113 @@
+//! What is in the packages of an archive, without fetching them if possible.
+//!
+//! Invariant: members come from a HashDB that knows all of them, or from a package whose bytes are proven.
+
+use std::io::Read;
+
+use super::package_plan::PackagePlan;
+use crate::error::ErrorClass;
+use crate::fetch::{FetchError, Reach, Source, Wanted};
+use crate::formats::{self, FormatError, Input, PATH_SEPARATOR, Visitor, VisitorError};
+use crate::hashdb::{HashDb, HashDbError, complete_members};
+use crate::limits::Limits;
+use crate::model::manifest::{ManifestError, Package};
+use crate::model::{Member, RelPath, own_name};
+use crate::monitor::{Interrupted, Monitor, ProblemKind};
+use crate::wording::one_line;
+
+/// Knows what is in packages.
+pub struct PackageMembers<'a> {
+    /// A HashDB that may know it.
+    pub hashdb: &'a dyn HashDb,
+    /// Where a package comes from that the HashDB does not know: the cache and pools alone, or the network, too.
+    pub source: &'a dyn Source,
+    /// Is a package that the source cannot give a problem? Otherwise its members are just not known.
+    pub must_have: bool,
+    /// Bounds on foreign input.
+    pub limits: &'a Limits,
+}
+
+/// Why it cannot be found out what is in a package.
+#[derive(Debug, thiserror::Error)]
+pub enum MembersError {
+    /// The manifest contradicts the format.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The HashDB failed.
+    #[error(transparent)]
+    HashDb(#[from] HashDbError),
+    /// The monitor asked to stop.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+}
+
+impl MembersError {
+    /// The class of the error, from which exit code and hint follow.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Manifest(error) => error.class(),
+            Self::HashDb(error) => error.class(),
+            Self::Interrupted(interrupted) => interrupted.class(),
+        }
+    }
+}
+
+impl PackageMembers<'_> {
+    /// All members of a package of a manifest, in the package's own order; `None` if they are not known.
+    ///
+    /// # Errors
+    /// See [`MembersError`]. A package that cannot be had is reported to `monitor` if it must be.
+    pub fn of(
+        &self,
+        package: &Package,
+        monitor: &dyn Monitor,
+    ) -> Result<Option<Vec<Member>>, MembersError> {
+        if let Some(members) = complete_members(self.hashdb, &package.sha256)? {
+            return Ok(Some(members));
+        }
+        let wanted = Wanted {
+            name: own_name(&package.signatures).map(str::to_owned),
+            url: package.url.clone(),
+            also: package.also.clone(),
+            sha256: Some(package.sha256),
+            size: Some(package.size),
+            reach: Reach::Anywhere,
+        };
+        let inner = PackagePlan::new(package)?.inner_packages().clone();
+        let recurse =
+            |path: &RelPath| inner.contains(&[path.as_bytes(), PATH_SEPARATOR.as_bytes()].concat());
+        let problem = match self.source.fetch(&wanted, monitor) {
+            Ok(fetched) => {
+                let mut collector = Collector { members: Vec::new(), monitor };
+                let input = Input::File(&fetched.file);
+                match formats::read_package(input, &recurse, self.limits, &mut collector) {
+                    Ok(_) => return Ok(Some(collector.members)),
+                    Err(FormatError::Visitor(error)) if error.is::<Interrupted>() => {
+                        return Err(Interrupted.into());
+                    }
+                    Err(error) => (ProblemKind::Incomplete, one_line(&error)),
+                }
+            }
+            Err(FetchError::Interrupted(interrupted)) => return Err(interrupted.into()),
+            Err(error) => (error.class().problem_kind(), one_line(&error)),
+        };
+        if self.must_have {
+            monitor.problem(problem.0, package.shown_name(), problem.1);
+        }
+        Ok(None)
+    }
+}
+
+/// Collects members without reading their contents.
+struct Collector<'m> {
+    members: Vec<Member>,
+    monitor: &'m dyn Monitor,
+}
+
+impl Visitor for Collector<'_> {
+    fn visit(&mut self, member: Member, _content: &mut dyn Read) -> Result<(), VisitorError> {
+        self.monitor.check_interrupted()?;
+        self.members.push(member);
+        Ok(())
+    }
+}

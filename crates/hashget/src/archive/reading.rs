@@ -1,0 +1,265 @@
+//! One pass over an archive: its manifest and its own entries, in the order in which they are stored.
+//!
+//! Invariant: nothing is written and nothing is believed. Names that leave the tree are reported and never passed on, and an
+//! archive that does not reach its end is an error.
+
+use std::io::{self, Read};
+use std::ops::ControlFlow;
+
+use super::stream;
+use super::{ArchiveError, manifest_path, read_limited};
+use crate::formats::tar::{RawKind, TarEntry};
+use crate::limits::Limits;
+use crate::model::manifest::AnyManifest;
+use crate::model::{Extent, Kind, MemberMetadata, RelPath, escaped};
+use crate::monitor::{Monitor, ProblemKind, Step, Total};
+use crate::storage::ArchiveSource;
+
+/// One of the archive's own entries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredEntry {
+    /// Its path in the archive. In the tree it may have another one: see [`Manifest::renamed`](crate::model::manifest::Manifest).
+    pub path: RelPath,
+    /// What it is. A hard link names an earlier entry of the archive.
+    pub kind: Kind,
+    /// Its metadata, as the tar has it.
+    pub metadata: MemberMetadata,
+    /// Where the data lies in a file with holes.
+    pub extents: Option<Vec<Extent>>,
+}
+
+/// What an archive's parts are passed to.
+pub trait ArchiveVisitor {
+    /// Why it stops reading.
+    type Error: From<ArchiveError>;
+
+    /// Receives a manifest. An archive may have two: then the last one counts.
+    ///
+    /// # Errors
+    /// Any error stops the reading.
+    fn manifest(&mut self, manifest: AnyManifest) -> Result<ControlFlow<()>, Self::Error>;
+
+    /// Does it want the entry that is stored under this path? What it does not want may be skipped without being read.
+    fn wants(&mut self, path: &RelPath) -> bool {
+        let _ = path;
+        true
+    }
+
+    /// Receives an entry that it wants. `content` gives the data of a regular file, without its holes. What is left unread
+    /// is skipped.
+    ///
+    /// # Errors
+    /// Any error stops the reading. One of `content` is passed on as [`ArchiveError::Read`].
+    fn entry(
+        &mut self,
+        entry: StoredEntry,
+        content: &mut dyn Read,
+    ) -> Result<ControlFlow<()>, Self::Error>;
+
+    /// Receives the name of an entry that no archive of ours has, safe for a terminal, and what is wrong with it.
+    fn refused(&mut self, name: &str, reason: &str) {
+        let _ = (name, reason);
+    }
+}
+
+/// Reads an archive (of any compression), or what is a manifest itself, from where it stands until `visitor` has enough.
+///
+/// # Errors
+/// See [`ArchiveError`]; and what the visitor stops with.
+pub fn read_archive<V: ArchiveVisitor>(
+    archive: &mut dyn ArchiveSource,
+    name: &str,
+    limits: &Limits,
+    visitor: &mut V,
+    monitor: &dyn Monitor,
+) -> Result<(), V::Error> {
+    let total = Total { bytes: archive.size(), things: None };
+    let progress = monitor.begin(Step::Read, escaped(name.as_bytes()), total);
+    let mut watched =
+        Watched { archive, failed: false, monitor, passed: &|bytes| progress.advance(bytes, 0) };
+    let outcome = Reading { limits, visitor, monitor, name, last: None }.read(&mut watched);
+    match outcome {
+        // What the disk or the network did is no damage.
+        Err(Stop::Damage { error, .. }) if watched.failed => {
+            Err(ArchiveError::Read { error }.into())
+        }
+        Err(Stop::Damage { after, error }) => {
+            monitor.check_interrupted().map_err(ArchiveError::from)?;
+            let after = after.map_or("its start".to_owned(), |path| format!("\"{path}\""));
+            Err(ArchiveError::Damaged { after, error }.into())
+        }
+        Err(Stop::Error(error)) => Err(error),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// The archive's bytes, counted, until the monitor asks to stop.
+struct Watched<'w> {
+    archive: &'w mut dyn ArchiveSource,
+    /// Did reading the archive itself fail?
+    failed: bool,
+    monitor: &'w dyn Monitor,
+    passed: &'w (dyn Fn(u64) + Sync),
+}
+
+impl Read for Watched<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.monitor.interrupted() {
+            return Err(io::Error::other(crate::monitor::Interrupted));
+        }
+        let count = match self.archive.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
+            other => other.inspect_err(|_| self.failed = true)?,
+        };
+        (self.passed)(count as u64);
+        Ok(count)
+    }
+}
+
+/// Why reading stopped.
+enum Stop<E> {
+    /// What came after this entry cannot be read.
+    Damage {
+        after: Option<RelPath>,
+        error: io::Error,
+    },
+    Error(E),
+}
+
+impl<E: From<ArchiveError>> From<ArchiveError> for Stop<E> {
+    fn from(error: ArchiveError) -> Self {
+        Self::Error(error.into())
+    }
+}
+
+struct Reading<'r, V> {
+    limits: &'r Limits,
+    visitor: &'r mut V,
+    monitor: &'r dyn Monitor,
+    name: &'r str,
+    /// The last entry that was read to its end.
+    last: Option<RelPath>,
+}
+
+impl<V: ArchiveVisitor> Reading<'_, V> {
+    fn read(mut self, archive: &mut Watched<'_>) -> Result<(), Stop<V::Error>> {
+        let head = stream::first_bytes(archive)?;
+        if head.first() == Some(&b'{') {
+            let whole = (&head[..]).chain(archive);
+            let json = read_limited(whole, self.limits, |error| ArchiveError::Read { error })?;
+            let manifest = AnyManifest::parse(&json).map_err(ArchiveError::from)?;
+            return self.visitor.manifest(manifest).map(drop).map_err(Stop::Error);
+        }
+        let mut tar = stream::open_tar(head, archive, self.limits)?;
+        let mut first = true;
+        loop {
+            self.monitor.check_interrupted().map_err(ArchiveError::from)?;
+            match tar.next() {
+                Ok(Some(mut entry)) => {
+                    first = false;
+                    if self.entry(&mut entry)?.is_break() {
+                        return Ok(());
+                    }
+                }
+                Ok(None) => {
+                    if tar.bytes_follow() {
+                        let message = "other bytes follow the end of the archive: they are ignored";
+                        self.monitor.problem(ProblemKind::Note, self.name, message);
+                    }
+                    return Ok(());
+                }
+                Err(error) if first => return Err(ArchiveError::NotAnArchive { error }.into()),
+                Err(error) => return Err(self.damage(io::Error::other(error))),
+            }
+        }
+    }
+
+    fn damage(&mut self, error: io::Error) -> Stop<V::Error> {
+        Stop::Damage { after: self.last.take(), error }
+    }
+
+    fn entry<R: Read>(
+        &mut self,
+        entry: &mut TarEntry<'_, R>,
+    ) -> Result<ControlFlow<()>, Stop<V::Error>> {
+        let stored = match stored(entry) {
+            Ok(stored) => stored,
+            Err(reason) => {
+                self.visitor.refused(&escaped(&entry.path), &reason);
+                return Ok(ControlFlow::Continue(()));
+            }
+        };
+        let path = stored.path.clone();
+        let outcome = if path == manifest_path() {
+            self.manifest(entry)?
+        } else if self.visitor.wants(&path) {
+            let mut content = Content { inner: &mut entry.stored(), failure: None };
+            let outcome = self.visitor.entry(stored, &mut content);
+            match content.failure {
+                Some(error) => return Err(self.damage(error)),
+                None => outcome.map_err(Stop::Error)?,
+            }
+        } else {
+            ControlFlow::Continue(())
+        };
+        self.last = Some(path);
+        Ok(outcome)
+    }
+
+    fn manifest(&mut self, content: &mut dyn Read) -> Result<ControlFlow<()>, Stop<V::Error>> {
+        let mut content = Content { inner: content, failure: None };
+        let json = read_limited(&mut content, self.limits, |error| ArchiveError::Read { error });
+        if let Some(error) = content.failure {
+            return Err(self.damage(error));
+        }
+        let manifest = AnyManifest::parse(&json?).map_err(ArchiveError::from)?;
+        self.visitor.manifest(manifest).map_err(Stop::Error)
+    }
+}
+
+/// What a tar entry is; or what is wrong with it.
+fn stored<R>(entry: &TarEntry<'_, R>) -> Result<StoredEntry, String> {
+    let below = |raw: &[u8]| match raw.first() {
+        Some(b'/') => Err("its name is absolute".to_owned()),
+        _ => RelPath::normalise(raw).map_err(|error| error.to_string()),
+    };
+    let path = below(&entry.path)?;
+    let kind = match entry.kind.clone() {
+        RawKind::File { size } => Kind::File { size },
+        RawKind::Directory => Kind::Directory,
+        RawKind::Symlink { target } => Kind::Symlink { target: target.into() },
+        RawKind::HardLink { target } => {
+            Kind::HardLink { target: below(&target).map_err(|reason| format!("a link: {reason}"))? }
+        }
+        RawKind::CharDevice { major, minor } => Kind::CharDevice { major, minor },
+        RawKind::BlockDevice { major, minor } => Kind::BlockDevice { major, minor },
+        RawKind::Fifo => Kind::Fifo,
+    };
+    let is_file = matches!(kind, Kind::File { .. });
+    if path == manifest_path() && !is_file {
+        return Err("a manifest is a regular file".to_owned());
+    }
+    if path.is_root() && kind != Kind::Directory {
+        return Err("the top folder is a folder".to_owned());
+    }
+    let (metadata, extents) = (entry.metadata.clone(), entry.extents.clone());
+    Ok(StoredEntry { path, kind, metadata, extents })
+}
+
+/// The contents of an entry; remembers why they could not be read.
+struct Content<'c> {
+    inner: &'c mut dyn Read,
+    failure: Option<io::Error>,
+}
+
+impl Read for Content<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.inner.read(buffer).map_err(|error| {
+            let told = io::Error::new(error.kind(), error.to_string());
+            if error.kind() != io::ErrorKind::Interrupted {
+                self.failure = Some(error);
+            }
+            told
+        })
+    }
+}

@@ -1,0 +1,170 @@
+//! The frames of a `.tar.zst`: each is read alone, an entry that is new changes few of them, and damage costs one.
+//!
+//! Invariant: the seek table is read here by a few lines of the test's own, after the zstd project's description.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt as _;
+
+use hashget::codec::Codec;
+use hashget::monitor::Recorder;
+use hashget::pack::PackOptions;
+use hashget::restore::RestoreOptions;
+use hashget_testkit::trees;
+
+use crate::scene::{Scene, options, problems};
+
+fn zstd_options() -> PackOptions<'static> {
+    PackOptions { codec: Codec::Zstd, ..options() }
+}
+
+/// Bytes that do not compress, always the same for one `seed`.
+fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    let mut bytes: Vec<u8> =
+        std::iter::repeat_with(&mut next).take(length / 8 + 1).flatten().collect();
+    bytes.truncate(length);
+    bytes
+}
+
+/// Small files, larger ones, one that has several frames alone, and the further name of one.
+fn fill(scene: &Scene) {
+    let tree = scene.tree();
+    for number in 0..40 {
+        trees::file(&tree, format!("many/{number:02}"), noise(number, 400_000));
+        trees::file(&tree, format!("small/{number:02}"), format!("{number}\n").repeat(200));
+    }
+    let large = trees::file(&tree, "large", noise(99, 9 << 20));
+    trees::hard_link(&tree, "large-too", &large);
+}
+
+/// First byte, length and decoded length of each frame.
+fn frames(archive: &[u8]) -> Vec<(usize, usize, usize)> {
+    let word = |at: usize| u32::from_le_bytes(archive[at..at + 4].try_into().unwrap()) as usize;
+    let end = archive.len();
+    assert_eq!(word(end - 4), 0x8F92_EAB1);
+    assert_eq!(archive[end - 5], 0);
+    let count = word(end - 9);
+    let table = end - 9 - 8 * count;
+    assert_eq!((word(table - 8), word(table - 4)), (0x184D_2A5E, 8 * count + 9));
+    let mut start = 0;
+    let rows = (0..count).map(|row| {
+        let (length, decoded) = (word(table + 8 * row), word(table + 8 * row + 4));
+        start += length;
+        (start - length, length, decoded)
+    });
+    let rows: Vec<_> = rows.collect();
+    assert_eq!(start, table - 8, "the frames are all that comes before the table");
+    rows
+}
+
+#[test]
+fn each_frame_is_decoded_alone_and_all_together_are_the_tar() {
+    let scene = Scene::new();
+    fill(&scene);
+    let (plain, _) = scene.pack_well(&options());
+    let (archive, _) = scene.pack_well(&zstd_options());
+    let frames = frames(&archive);
+    let mut tar = Vec::new();
+    for &(start, length, decoded) in &frames[..frames.len() - 1] {
+        let part = zstd::bulk::decompress(&archive[start..start + length], decoded).unwrap();
+        assert_eq!(part.len(), decoded);
+        // A frame begins with the header of an entry, or it continues one that has frames of its own.
+        let begins = &part[257..262] == b"ustar";
+        assert!(begins || tar.len() > 1 << 20, "{start}");
+        tar.extend(part);
+    }
+    assert!(tar == plain, "the frames are not the tar");
+    assert!(frames.len() > 6, "{frames:?}");
+    let (start, _, decoded) = frames[frames.len() - 1];
+    assert_eq!((&archive[start..start + 4], decoded), (&0x184D_2A57_u32.to_le_bytes()[..], 0));
+    // For whoever reads it in order, it is one stream.
+    assert!(zstd::stream::decode_all(&archive[..]).unwrap() == plain);
+}
+
+#[test]
+fn a_new_file_changes_few_frames() {
+    let scene = Scene::new();
+    fill(&scene);
+    let contents = |archive: &[u8]| -> BTreeSet<Vec<u8>> {
+        frames(archive)
+            .iter()
+            .map(|&(start, length, _)| archive[start..start + length].to_vec())
+            .collect()
+    };
+    let before = contents(&scene.pack_well(&zstd_options()).0);
+    trees::file(&scene.tree(), "many/17-new", "new");
+    let after = contents(&scene.pack_well(&zstd_options()).0);
+    // That of the file, that of the folder, the manifest and the directory.
+    let new = after.difference(&before).count();
+    assert!((2..=4).contains(&new), "{new} of {}", after.len());
+}
+
+#[test]
+fn damage_costs_what_is_in_the_frame_and_is_said() {
+    let scene = Scene::new();
+    fill(&scene);
+    let (archive, _) = scene.pack_well(&zstd_options());
+    let before = trees::snapshot(&scene.tree());
+    let frames = frames(&archive);
+    let of_entries = &frames[1..frames.len() - 1];
+    for &(start, length, decoded) in of_entries {
+        let mut damaged = archive.clone();
+        damaged[start + length / 2] ^= 0x55;
+        let file = scene.path("damaged.tar.zst");
+        fs_err::write(&file, &damaged).unwrap();
+        let (target, recorder) = (scene.target(), Recorder::default());
+        let restored = scene.restorer().unpack(
+            &mut File::open(&file).unwrap(),
+            &target,
+            &RestoreOptions::default(),
+            &recorder,
+        );
+        let (restored, told) = (restored.unwrap(), problems(&recorder));
+        assert_eq!(restored.proven, None, "{told}");
+        assert!(told.contains("the archive is damaged"), "{told}");
+        let mut lost = 0;
+        for path in before.keys() {
+            let path = std::ffi::OsStr::from_bytes(path);
+            let (original, found) = (scene.tree().join(path), target.join(path));
+            if !original.is_file() || fs_err::read(&found).ok() == fs_err::read(&original).ok() {
+                continue;
+            }
+            lost += original.metadata().unwrap().len();
+            assert!(!found.exists(), "{} has other contents", original.display());
+        }
+        let most = u64::try_from(decoded).unwrap().max(2 * (9 << 20));
+        assert!(lost <= most, "{lost} bytes lost of a frame of {decoded}: {told}");
+    }
+}
+
+#[test]
+fn whatever_is_wrong_with_the_table_the_archive_comes_back() {
+    let scene = Scene::new();
+    fill(&scene);
+    let (archive, _) = scene.pack_well(&zstd_options());
+    let before = trees::snapshot(&scene.tree());
+    let (directory, _, _) = *frames(&archive).last().unwrap();
+    let behind = archive.len() - directory;
+    for from_end in [1, 5, 6, 10, 14, 18, 22, behind / 2, behind - 9] {
+        let mut damaged = archive.clone();
+        let at = archive.len() - from_end;
+        damaged[at] ^= 0x7f;
+        let file = scene.path("damaged.tar.zst");
+        fs_err::write(&file, &damaged).unwrap();
+        let (target, recorder) = (scene.target(), Recorder::default());
+        let restored = scene.restorer().unpack(
+            &mut File::open(&file).unwrap(),
+            &target,
+            &RestoreOptions::default(),
+            &recorder,
+        );
+        scene.judge(&target, &restored.unwrap(), &recorder, &before);
+    }
+}
