@@ -32,9 +32,9 @@ impl Format for Compressed {
     fn recognises(&self, head: &[u8]) -> bool {
         match Codec::recognise(head) {
             Codec::None => false,
-            // Ten bytes prove it, and no byte comes out before the first block is complete.
-            Codec::Bzip2 => true,
-            codec => !codec::first_bytes(codec, head, 1).is_empty(),
+            // Two or three bytes are no proof; data that come out of them are.
+            codec @ (Codec::Gzip | Codec::Lzma) => !codec::first_bytes(codec, head, 1).is_empty(),
+            _ => true,
         }
     }
 
