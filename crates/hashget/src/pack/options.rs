@@ -65,6 +65,8 @@ pub struct PackOptions<'a> {
     pub exclude_if_present: Vec<OsString>,
     /// Exclude regular files of more bytes.
     pub exclude_larger_than: Option<u64>,
+    /// Exclude what has the flag "no dump" of the file system (`chattr +d`), with everything below it.
+    pub respect_nodump: bool,
     /// Which file systems are entered that are mounted in the tree.
     pub file_systems: FileSystems,
     /// Smaller files, in bytes, are archived without a look-up.
@@ -138,6 +140,7 @@ impl Default for PackOptions<'_> {
             exclude_caches: false,
             exclude_if_present: Vec::new(),
             exclude_larger_than: None,
+            respect_nodump: false,
             file_systems: FileSystems::All,
             min_size: 0,
             hashes: HashesKept::Anchors,

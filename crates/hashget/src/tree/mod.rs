@@ -35,7 +35,7 @@ pub(crate) use file_systems::{is_of_kernel, is_searched};
 pub(crate) use find::Finder;
 pub use globs::{BadGlob, Globs};
 pub use inspect::{InspectedFile, Stamp, inspect_open_file};
-pub(crate) use inspect::{XATTR_MAX, xattr_list};
+pub(crate) use inspect::{XATTR_MAX, is_nodump, xattr_list};
 pub use open::TreeRoot;
 pub(crate) use open::need_procfs;
 pub use selected::{BadSelection, Selected};
@@ -59,6 +59,8 @@ pub struct ScanOptions {
     pub exclude_if_present: Vec<OsString>,
     /// Exclude regular files of more bytes.
     pub exclude_larger_than: Option<u64>,
+    /// Exclude what has the flag "no dump" of the file system (`chattr +d`), with everything below it.
+    pub respect_nodump: bool,
     /// Which file systems are entered that are mounted in the tree.
     pub file_systems: FileSystems,
     /// Files that are not part of the tree, by device and inode: the archive being written.
@@ -79,6 +81,7 @@ impl Default for ScanOptions {
             exclude_caches: false,
             exclude_if_present: Vec::new(),
             exclude_larger_than: None,
+            respect_nodump: false,
             file_systems: FileSystems::All,
             skip_files: Vec::new(),
             cache: None,
@@ -112,6 +115,8 @@ pub enum Absence {
     OfMarkedFolder,
     /// It is larger than the files that are part of the tree.
     TooLarge,
+    /// It has the flag "no dump".
+    NoDump,
     /// It lies on another file system.
     OtherFileSystem,
     /// It is a socket.
@@ -132,6 +137,7 @@ impl Absence {
             | Self::OfCache
             | Self::OfMarkedFolder
             | Self::TooLarge
+            | Self::NoDump
             | Self::Unreadable
             | Self::Missing => None,
         }

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use super::Absence;
 use super::file_systems::{FileSystems, Mounted};
 use super::hashing::{FileHasher, Hashed};
-use super::inspect::{Attributes, inspect};
+use super::inspect::{Attributes, inspect, is_nodump};
 use super::order::Part;
 use super::scan_cache::{Known, Line};
 use super::tasks::Task;
@@ -195,6 +195,10 @@ impl<'a> Work<'a> {
         }
         if inspected.kind != Kind::Directory && self.walker.options.selected.is_above(&path) {
             return Err(Errno::NOTDIR.into());
+        }
+        if self.walker.options.respect_nodump && is_nodump(folder.fd.as_fd(), name) {
+            self.left_out(path, Absence::NoDump);
+            return Ok(None);
         }
         let (mut known, mut is_walked) = (None, false);
         match inspected.kind {

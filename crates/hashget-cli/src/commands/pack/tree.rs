@@ -79,11 +79,11 @@ impl Tree {
 fn in_archive(folder: &Path, given: &Path) -> anyhow::Result<RelPath> {
     let shown = given.display();
     let wrong = |problem: String| UsageError(format!("{shown} {problem}"));
-    fs_err::symlink_metadata(given)?;
     if given.components().any(|component| component == Component::ParentDir) {
         let problem = "has \"..\" in it, which is no path of an archive: give the absolute path, or change the folder";
         return Err(wrong(problem.to_owned()).into());
     }
+    fs_err::symlink_metadata(given)?;
     let path = RelPath::normalise(given.as_os_str().as_bytes())?;
     if path.is_root() {
         let problem = "has all of the other paths in it: pack it alone, or give the paths in it";
