@@ -9,6 +9,7 @@ mod commands;
 mod config;
 mod environment;
 mod exit;
+mod file_size_limit;
 mod hints;
 mod interrupt;
 mod logins;
@@ -29,6 +30,7 @@ use hashget::wording;
 use output::{Console, Failure};
 
 fn main() -> ExitCode {
+    file_size_limit::make_it_an_error();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return exit::after_parsing(&error),

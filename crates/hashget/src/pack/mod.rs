@@ -269,10 +269,12 @@ impl Packer<'_> {
         options: &PackOptions<'_>,
     ) -> Result<ScanOptions, BadGlob> {
         Ok(ScanOptions {
+            selected: options.selected.clone(),
             exclude: options.excluded(tree)?,
             exclude_caches: options.exclude_caches,
             exclude_if_present: options.exclude_if_present.clone(),
             exclude_larger_than: options.exclude_larger_than,
+            respect_nodump: options.respect_nodump,
             file_systems: options.file_systems,
             skip_files,
             cache: options.scan_cache.clone(),
