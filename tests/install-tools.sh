@@ -10,6 +10,7 @@ borg          borgbackup
 bsdtar        libarchive-tools
 bzip2         bzip2
 cc            gcc
+chattr        e2fsprogs
 createrepo_c  createrepo-c
 curl          curl
 dpkg-deb      dpkg

@@ -38,6 +38,9 @@ pub(crate) struct Config {
     /// Size limit of a download whose size nothing tells in advance.
     #[serde(default, deserialize_with = "bytes")]
     pub(crate) download_limit: Option<u64>,
+    /// Limit on a decoder's window or dictionary.
+    #[serde(default, deserialize_with = "bytes")]
+    pub(crate) window_limit: Option<u64>,
     /// Size to which the cache is trimmed.
     #[serde(default, deserialize_with = "bytes")]
     pub(crate) cache_limit: Option<u64>,
@@ -291,6 +294,7 @@ mod tests {
             evidence = "downloaded"
             proxy   = "http://proxy.example:3128"
             download_limit = "2GiB"
+            window_limit = "2G"
             cache_limit = "10G"
 
             [[mirror]]
@@ -329,6 +333,7 @@ mod tests {
         let token_file = Path::new("/etc/hashget/packages.token");
         assert!(config.token_files().eq([("Packages.internal:8080", token_file)]));
         assert_eq!((config.download_limit, config.cache_limit), (Some(2 << 30), Some(10 << 30)));
+        assert_eq!(config.window_limit, Some(2 << 30));
         assert_eq!(config.rules.len(), 1);
     }
 

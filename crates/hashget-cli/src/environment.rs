@@ -61,7 +61,8 @@ impl<'a> Environment<'a> {
             .unwrap_or(1);
         let default = Limits::default();
         let download_bytes = config.download_limit.unwrap_or(default.download_bytes);
-        let limits = Limits { threads: jobs, download_bytes, ..default };
+        let window_bytes = config.window_limit.unwrap_or(default.window_bytes);
+        let limits = Limits { threads: jobs, download_bytes, window_bytes, ..default };
         let (hashdb, credentials) = (OnceLock::new(), OnceLock::new());
         Ok(Self { console, config, limits, jobs, surroundings, global, hashdb, credentials })
     }

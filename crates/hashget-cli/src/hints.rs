@@ -96,6 +96,9 @@ fn of_class(class: ErrorClass) -> Option<&'static str> {
         ErrorClass::HashDbOutdated => "index the package again with `hashget index URL`",
         ErrorClass::BadRule => "rules are the [[rule]] tables of the configuration file",
         ErrorClass::DiskFull => "free some space there, or choose a folder on another disk",
+        ErrorClass::FileTooLarge => {
+            "raise the limit on the size of files (ulimit -f), or choose a folder on another file system"
+        }
         ErrorClass::PermissionDenied => "run it as a user who has that permission, or as root",
         ErrorClass::ReadOnly => "choose a folder that can be written to",
         ErrorClass::MissingFile => "check the path",

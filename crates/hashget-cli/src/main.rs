@@ -10,6 +10,7 @@ mod compared;
 mod config;
 mod environment;
 mod exit;
+mod file_size_limit;
 mod hints;
 mod interrupt;
 mod logins;
@@ -31,6 +32,7 @@ use hashget::wording;
 use output::{Console, Failure};
 
 fn main() -> ExitCode {
+    file_size_limit::make_it_an_error();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return exit::after_parsing(&error),

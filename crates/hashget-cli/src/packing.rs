@@ -101,6 +101,7 @@ pub(crate) fn pack_options<'a>(
         exclude_caches: selection.exclude_caches,
         exclude_if_present: selection.exclude_if_present.clone(),
         exclude_larger_than: selection.exclude_larger_than,
+        respect_nodump: selection.respect_nodump,
         file_systems: selection.file_systems(),
         skip: reliance.skip.clone(),
         min_size: reliance.min_size,

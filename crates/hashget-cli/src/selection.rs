@@ -39,6 +39,10 @@ pub(crate) struct Selection {
     #[arg(long, value_name = "BYTES", value_parser = values::bytes)]
     pub(crate) exclude_larger_than: Option<u64>,
 
+    /// Exclude files and folders with the flag "no dump" (`chattr +d`)
+    #[arg(long)]
+    pub(crate) respect_nodump: bool,
+
     /// Do not enter other file systems
     #[arg(long, overrides_with = "local_file_systems")]
     one_file_system: bool,
@@ -57,6 +61,7 @@ impl Selection {
             || self.exclude_caches
             || !self.exclude_if_present.is_empty()
             || self.exclude_larger_than.is_some()
+            || self.respect_nodump
             || self.one_file_system
             || self.local_file_systems
     }

@@ -17,7 +17,7 @@ fn wrong_command_lines_are_told_apart_from_failures() {
         ("pack tree -f a.zip", ".tar.zst"),
         ("pack tree -f a.tar.gz --level 99", "from 0 to 9"),
         ("pack tree -f tree", "tree"),
-        ("pack file -f a.tar", "file is not a folder"),
+        ("pack tree ../file -f a.tar", "\"..\" in it"),
         ("pack tree -f -", "--format"),
         ("pack tree -f - --format tar --json", "standard output"),
         ("pack tree -n --detect nonsense", "nonsense"),

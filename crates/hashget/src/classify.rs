@@ -16,7 +16,7 @@ use crate::model::manifest::ManifestError;
 use crate::monitor::Interrupted;
 use crate::pack::{PackError, ReadBackError, ReplayError};
 use crate::restore::RestoreError;
-use crate::tree::{BadGlob, ScanError};
+use crate::tree::{BadGlob, BadSelection, ScanError};
 
 /// The class of `error`, or of the first of its causes that has one. Values that could not be parsed have none: what
 /// that means depends on where the text came from.
@@ -53,6 +53,7 @@ pub fn own_class(error: &(dyn Error + 'static)) -> Option<ErrorClass> {
         MembersError,
         ScanError,
         BadGlob,
+        BadSelection,
         UnknownDetector,
         RuleError,
         IndexError,

@@ -73,6 +73,8 @@ pub enum ErrorClass {
     DiskFull,
     /// The system does not permit it.
     PermissionDenied,
+    /// A file would be larger than the process or the file system allows.
+    FileTooLarge,
     /// The file system is read-only.
     ReadOnly,
     /// A file or folder does not exist.
@@ -115,6 +117,7 @@ impl ErrorClass {
             | Self::Internal
             | Self::DiskFull
             | Self::PermissionDenied
+            | Self::FileTooLarge
             | Self::ReadOnly
             | Self::MissingFile
             | Self::Io => ProblemKind::Incomplete,
@@ -128,6 +131,7 @@ impl ErrorClass {
         }
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull,
+            io::ErrorKind::FileTooLarge => Self::FileTooLarge,
             io::ErrorKind::PermissionDenied => Self::PermissionDenied,
             io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly,
             io::ErrorKind::NotFound => Self::MissingFile,
@@ -175,6 +179,7 @@ mod tests {
         let missing = fs_err::metadata("/does/not/exist").unwrap_err();
         assert_eq!(ErrorClass::of_io(&missing), ErrorClass::MissingFile);
         assert_eq!(ErrorClass::of_io(&io::Error::from_raw_os_error(28)), ErrorClass::DiskFull);
+        assert_eq!(ErrorClass::of_io(&io::Error::from_raw_os_error(27)), ErrorClass::FileTooLarge);
         assert_eq!(ErrorClass::of_io(&io::Error::other("?")), ErrorClass::Io);
         let interrupted = io::Error::other(Interrupted);
         assert_eq!(ErrorClass::of_io(&interrupted), ErrorClass::Interrupted);

@@ -137,7 +137,7 @@
 //! | `Unreachable`, `BadAnswer` | try again later |
 //! | `NotFound`, `Refused`, `NoPermanentUrl` | use another URL or a pool; a backup archives the files |
 //! | `WrongBytes`, `DamagedPackage`, `LimitExceeded`, `UnsupportedPackage` | do not use this package from this source |
-//! | `DownloadNotKept`, `DiskFull`, `ReadOnly`, `PermissionDenied`, `MissingFile`, `Io` | look at the disk and the permissions, then repeat the call |
+//! | `DownloadNotKept`, `DiskFull`, `FileTooLarge`, `ReadOnly`, `PermissionDenied`, `MissingFile`, `Io` | look at the disk and the permissions, then repeat the call |
 //! | `HashDbDamaged`, `HashDbFailed`, `HashDbOutdated`, `ExportDamaged` | index again, or into a new HashDB |
 //! | `HashDbTooNew`, `NeedsNewer` | use a newer hashget |
 //! | `NotAnArchive`, `ArchiveDamaged`, `NoManifestInArchive`, `NoManifestInFolder`, `ManifestDamaged`, `ManifestTooLong` | use another file, or another copy of the archive |

@@ -276,12 +276,18 @@ fn member_line(member: &Member) -> String {
 }
 
 fn member_record(record: &PackageRecord, member: &Member) -> serde_json::Value {
+    let target = match &member.kind {
+        Kind::Symlink { target } => Some(hashget::model::escaped(target)),
+        Kind::HardLink { target } => Some(target.to_string()),
+        _ => None,
+    };
     json!({
         "url": record.url,
         "path": member.path,
         "kind": member.kind.letter(),
         "size": member.size(),
         "sha256": member.sha256,
+        "target": target,
     })
 }
 

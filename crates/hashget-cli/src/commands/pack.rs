@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{ArgGroup, Args, ValueEnum};
-use hashget::pack::{HashesKept, Output, PackOptions, Packer, SYSTEM_EXCLUDES};
+use hashget::pack::{HashesKept, NamesKept, Output, PackOptions, Packer, SYSTEM_EXCLUDES};
 
 use self::destination::{ArchiveFormat, Destination, Medium};
+use self::tree::Tree;
 use crate::environment::Environment;
 use crate::exit::UsageError;
 use crate::output::standard;
@@ -18,17 +19,18 @@ use crate::selection::Selection;
 
 mod destination;
 mod report;
+mod tree;
 
 pub(crate) use report::unreliable;
 
-/// Pack a folder into an archive, without the files that public packages have
+/// Pack folders and files into an archive, without the files that public packages have
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("where").required(true).multiple(true).args(["file", "dry_run"]))]
 #[command(after_help = "Example: hashget pack /srv/www -f www.tar.zst --exclude '*.log'")]
 pub(crate) struct Pack {
-    /// Folder to pack
-    #[arg(value_name = "DIR")]
-    tree: PathBuf,
+    /// Folder to pack; or several files and folders, with their paths in the archive
+    #[arg(value_name = "PATH", required = true)]
+    paths: Vec<PathBuf>,
 
     /// Archive to write; `-` is standard output
     #[arg(short, long, value_name = "FILE|-")]
@@ -68,6 +70,12 @@ pub(crate) struct Pack {
     #[arg(hide_possible_values = true)]
     hashes: Hashes,
 
+    /// Keep the names of what packages give, for `list`: while they are less than a tenth of the archive, always, or never
+    /// (.tar.zst only)
+    #[arg(long, value_enum, default_value_t, value_name = "auto|all|none")]
+    #[arg(hide_possible_values = true)]
+    names: Names,
+
     #[command(flatten)]
     manifest: Format,
 
@@ -88,6 +96,18 @@ enum Hashes {
     None,
 }
 
+/// Names of what packages give.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Names {
+    /// While they are less than a tenth of the archive
+    #[default]
+    Auto,
+    /// Always
+    All,
+    /// Never
+    None,
+}
+
 impl Pack {
     /// What is kept after an interruption, and how to continue.
     pub(super) fn after_interruption(&self) -> String {
@@ -104,21 +124,18 @@ impl Pack {
 
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
         let console = environment.console;
-        let tree = self.tree.display();
-        if !fs_err::metadata(&self.tree)?.is_dir() {
-            return Err(UsageError(format!("{tree} is not a folder: pack takes a folder")).into());
-        }
+        let tree = Tree::of(&self.paths)?;
         let destination = self.destination(console.is_json())?;
         if destination.target == Medium::StandardOutput {
             standard::expect_open()?;
         }
-        let mut options = self.options(environment)?;
+        let mut options = self.options(&tree, environment)?;
         if let Some(format) = destination.format {
             options.codec = format.codec();
             options.level = format.checked_level(self.level)?;
         }
-        options.exclude_by_default.extend(destination.exclusion(&self.tree)?);
-        if self.whole_system.exclude(&self.tree, &mut options)? {
+        options.exclude_by_default.extend(destination.exclusion(&tree)?);
+        if tree.is_whole() && self.whole_system.exclude(&tree.folder, &mut options)? {
             console.say(&format!(
                 "Excluded by default (see --no-default-excludes): {}",
                 SYSTEM_EXCLUDES.join(" ")
@@ -128,11 +145,11 @@ impl Pack {
         let sources = environment.brief_sources()?;
         let output = destination.open()?;
         let pack = |packer: &Packer<'_>, options: PackOptions<'_>| {
-            let context = || format!("cannot pack {tree} into {}", destination.name);
-            packer.pack(&self.tree, output, &options, console).with_context(context)
+            let context = || format!("cannot pack {} into {}", tree.name, destination.name);
+            packer.pack(&tree.folder, output, &options, console).with_context(context)
         };
         let summary = with_packer_in_any_case(environment, sources, options, pack)?;
-        let reported = report::print(console, &self.tree, &destination, &summary);
+        let reported = report::print(console, &tree, &destination, &summary);
         match reported {
             // The archive is there, and the exit code is about the archive.
             Err(error) if !self.dry_run => console.warn(&format!(
@@ -156,7 +173,11 @@ impl Pack {
         }
     }
 
-    fn options<'a>(&self, environment: &'a Environment<'_>) -> anyhow::Result<PackOptions<'a>> {
+    fn options<'a>(
+        &self,
+        tree: &Tree,
+        environment: &'a Environment<'_>,
+    ) -> anyhow::Result<PackOptions<'a>> {
         let options = pack_options(environment, &self.selection, &self.reliance)?;
         Ok(PackOptions {
             hashes: match self.hashes {
@@ -164,8 +185,14 @@ impl Pack {
                 Hashes::All => HashesKept::All,
                 Hashes::None => HashesKept::None,
             },
+            names: match self.names {
+                Names::Auto => NamesKept::Auto,
+                Names::All => NamesKept::All,
+                Names::None => NamesKept::None,
+            },
             manifest_version: self.manifest.version(),
-            detectors: environment.detectors(&self.detect, &self.tree)?,
+            detectors: environment.detectors(&self.detect, &tree.folder)?,
+            selected: tree.selected.clone(),
             index: !self.no_index,
             scan_cache: options.scan_cache.clone().filter(|_| !self.no_scan_cache),
             ..options

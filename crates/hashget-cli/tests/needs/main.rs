@@ -7,6 +7,7 @@
 #![allow(clippy::print_stdout, reason = "what was counted, and what a parent waits for")]
 
 mod file_systems;
+mod flags;
 mod full_disk;
 mod hashdb;
 mod nth_call;
@@ -27,6 +28,7 @@ const TESTS: &[Test] = tests_with_needs![
     file_systems::packages_are_searched_for_where_the_user_wants: [Mount],
     file_systems::those_of_this_machine_are_packed_and_the_kernels_are_not: [Mount],
     file_systems::what_a_program_supplies_is_not_packed_and_the_backup_is_incomplete: [Fuse],
+    flags::what_is_not_to_be_dumped_is_excluded_on_request: [Attributes, Tool("chattr")],
     full_disk::a_full_disk_is_an_error_and_nothing_is_left_under_the_name: [Mount],
     hashdb::on_a_read_only_disk_it_can_be_read: [Mount],
     hashdb::on_a_full_disk_it_can_be_read_and_what_it_cannot_keep_is_archived: [Mount],

@@ -7,6 +7,9 @@ use std::cell::Cell;
 use std::io::{self, BufRead, BufReader, Read};
 use std::rc::Rc;
 
+use liblzma::bufread::XzDecoder;
+use liblzma::stream::Stream;
+
 use super::lz4::Lz4Reader;
 use super::streams::Streams;
 use super::xz::XzReader;
@@ -55,23 +58,19 @@ pub fn decoder<'a>(
             Box::new(Streams::new(codec, input, Box::new(start))?)
         }
         Codec::Lz4 => Box::new(Lz4Reader::new(input)),
+        Codec::Lzip | Codec::Lzma => {
+            let memory = limits.window_bytes.saturating_add(super::xz::OVERHEAD);
+            let start = move |input| {
+                let stream = match codec {
+                    Codec::Lzip => Stream::new_lzip_decoder(memory, 0)?,
+                    _ => Stream::new_lzma_decoder(memory)?,
+                };
+                Ok(Box::new(XzDecoder::new_stream(input, stream)) as Box<_>)
+            };
+            Box::new(Streams::new(codec, input, Box::new(start))?)
+        }
     };
     Ok(guarded(codec, decoder, meter, limits))
-}
-
-/// Decodes a `.lzma` stream, the predecessor of xz. Its first bytes do not identify the format reliably; only
-/// the file name does (`data.tar.lzma` in old .debs).
-///
-/// # Errors
-/// As those of [`decoder`].
-pub(crate) fn lzma_decoder<'a>(
-    input: Box<dyn Read + 'a>,
-    limits: &Limits,
-) -> io::Result<Box<dyn Read + 'a>> {
-    let (input, meter) = metered(input);
-    let stream = liblzma::stream::Stream::new_lzma_decoder(limits.window_bytes)?;
-    let decoder = liblzma::bufread::XzDecoder::new_stream(input, stream);
-    Ok(guarded(Codec::Xz, Box::new(decoder), meter, limits))
 }
 
 /// Decodes the one gzip member at the start of `input`, and leaves what follows it there.
@@ -110,8 +109,10 @@ fn guarded<'a>(
 }
 
 /// The first decompressed bytes, at most `count`, of compressed bytes that begin with `head`; fewer if `head`
-/// is damaged or too short.
-pub(crate) fn first_bytes(codec: Codec, head: &[u8], limits: &Limits, count: usize) -> Vec<u8> {
+/// is damaged or too short. Windows are as large as the codec allows: a package that exceeds a limit is recognised, too, so
+/// that reading it names the limit. (Of the memory, only what the first bytes fill is used.)
+pub(crate) fn first_bytes(codec: Codec, head: &[u8], count: usize) -> Vec<u8> {
+    let limits = &Limits { window_bytes: 4 << 30, ..Limits::default() };
     if codec == Codec::Lz4 && !super::is_skippable(head) {
         return super::lz4::first_bytes(head, count).unwrap_or_default();
     }

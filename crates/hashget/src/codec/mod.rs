@@ -17,7 +17,7 @@ use std::fmt;
 use std::io;
 
 pub use decode::decoder;
-pub(crate) use decode::{first_bytes, gzip_member, lzma_decoder};
+pub(crate) use decode::{first_bytes, gzip_member};
 pub(crate) use encode::seekable_encoder;
 pub use encode::{Encoder, encoder};
 
@@ -36,6 +36,10 @@ pub enum Codec {
     Bzip2,
     /// LZ4 frames.
     Lz4,
+    /// lzip, one or several members. It is read, and never written.
+    Lzip,
+    /// `.lzma`, the predecessor of xz. It is read, and never written.
+    Lzma,
 }
 
 /// Bytes that begin a skippable frame of zstd and LZ4: `5x 2a 4d 18`.
@@ -43,12 +47,13 @@ const SKIPPABLE: [u8; 3] = [0x2a, 0x4d, 0x18];
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 const LZ4_MAGIC: [u8; 4] = [0x04, 0x22, 0x4d, 0x18];
 const XZ_MAGIC: [u8; 6] = [0xfd, b'7', b'z', b'X', b'Z', 0];
+const LZIP_MAGIC: [u8; 5] = [b'L', b'Z', b'I', b'P', 1];
 const BZIP2_BLOCK: [u8; 6] = [0x31, 0x41, 0x59, 0x26, 0x53, 0x59];
 const BZIP2_END: [u8; 6] = [0x17, 0x72, 0x45, 0x38, 0x50, 0x90];
 
 impl Codec {
-    /// Every codec.
-    pub const ALL: [Self; 6] =
+    /// Every codec that is also written.
+    pub const WRITTEN: [Self; 6] =
         [Self::None, Self::Gzip, Self::Zstd, Self::Xz, Self::Bzip2, Self::Lz4];
 
     /// The compression of the bytes that begin with `head`; [`Codec::None`] if none is recognised. Ten bytes
@@ -67,6 +72,8 @@ impl Codec {
             _ if head.starts_with(&XZ_MAGIC) => Self::Xz,
             _ if head.starts_with(&LZ4_MAGIC) => Self::Lz4,
             _ if is_bzip2 => Self::Bzip2,
+            _ if head.starts_with(&LZIP_MAGIC) => Self::Lzip,
+            _ if is_lzma(head) => Self::Lzma,
             _ => Self::None,
         }
     }
@@ -80,8 +87,24 @@ impl Codec {
             Self::Xz => "xz",
             Self::Bzip2 => "bzip2",
             Self::Lz4 => "lz4",
+            Self::Lzip => "lzip",
+            Self::Lzma => "lzma",
         }
     }
+}
+
+/// Do these bytes begin a `.lzma` file as programs write it? There is no magic number: the usual properties, a dictionary
+/// of a power of two from 64 KiB on, a size of less than 256 GiB or an unknown one, and the first byte of the data, which
+/// is always 0.
+fn is_lzma(head: &[u8]) -> bool {
+    let Some((&[0x5d, d0, d1, d2, d3, s0, s1, s2, s3, s4, s5, s6, s7, 0], _)) =
+        head.split_first_chunk::<14>()
+    else {
+        return false;
+    };
+    let dictionary = u32::from_le_bytes([d0, d1, d2, d3]);
+    let size = u64::from_le_bytes([s0, s1, s2, s3, s4, s5, s6, s7]);
+    dictionary.is_power_of_two() && dictionary >= 1 << 16 && (size == u64::MAX || size < 1 << 38)
 }
 
 /// Do these bytes begin a skippable frame?

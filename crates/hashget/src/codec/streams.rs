@@ -1,4 +1,4 @@
-//! Compressed streams one after the other, as gzip, zstd and bzip2 have them.
+//! Compressed streams one after the other, as gzip, zstd, bzip2 and lzip have them.
 //!
 //! Invariant: zeros may follow the last stream (a tape's padding, the rest of a block device); anything else that follows
 //! is [`BytesAfterEnd`].
@@ -27,6 +27,12 @@ impl<'a> OneStream<'a> for zstd::stream::read::Decoder<'static, Input<'a>> {
 }
 
 impl<'a> OneStream<'a> for bzip2::bufread::BzDecoder<Input<'a>> {
+    fn into_rest(self: Box<Self>) -> Input<'a> {
+        self.into_inner()
+    }
+}
+
+impl<'a> OneStream<'a> for liblzma::bufread::XzDecoder<Input<'a>> {
     fn into_rest(self: Box<Self>) -> Input<'a> {
         self.into_inner()
     }

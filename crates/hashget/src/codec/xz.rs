@@ -11,7 +11,7 @@ use super::decode::{Input, peek};
 use super::{BytesAfterEnd, Codec, LimitExceeded, damaged, truncated};
 
 /// Memory that liblzma needs besides the dictionary.
-const OVERHEAD: u64 = 2 << 20;
+pub(super) const OVERHEAD: u64 = 2 << 20;
 
 /// Number of xz readers in this process. It influences speed only: multi-threaded decoding of one package
 /// costs copies and fresh memory, which is a loss while other packages keep the cores busy.

@@ -77,7 +77,7 @@ fn is_version_2(head: &[u8]) -> bool {
     if Codec::recognise(head) != Codec::Gzip {
         return false;
     }
-    let unpacked = codec::first_bytes(Codec::Gzip, head, &Limits::default(), FIRST_BYTES);
+    let unpacked = codec::first_bytes(Codec::Gzip, head, FIRST_BYTES);
     let mut rest = Some(&unpacked[..]);
     let mut is_signed = false;
     while let Some(name) = rest.and_then(tar::first_name) {
@@ -103,7 +103,7 @@ fn is_version_3(head: &[u8]) -> bool {
             flate2::bufread::DeflateDecoder::new(packed).read_exact(&mut first)
         }
         [b'A', b'D', b'B', b'c', 2, _, packed @ ..] => {
-            let unpacked = codec::first_bytes(Codec::Zstd, packed, &Limits::default(), first.len());
+            let unpacked = codec::first_bytes(Codec::Zstd, packed, first.len());
             (&mut &unpacked[..]).read_exact(&mut first)
         }
         _ => return false,

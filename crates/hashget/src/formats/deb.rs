@@ -12,7 +12,7 @@ pub(crate) use paragraphs::{Paragraph, Paragraphs};
 
 use super::content::Head;
 use super::{Format, FormatError, Input, Visitor, tar};
-use crate::codec::lzma_decoder;
+use crate::codec::{self, Codec};
 use crate::limits::Limits;
 use crate::model::{RelPath, Signature, escaped};
 
@@ -105,7 +105,7 @@ fn visit_part(
 ) -> Result<(), FormatError> {
     let mut packed: Box<dyn Read + '_> = Box::new(archive);
     if name.ends_with(".lzma") {
-        packed = lzma_decoder(packed, limits)
+        packed = codec::decoder(Codec::Lzma, packed, limits, 1)
             .map_err(|error| FormatError::reading(FORMAT, error).in_part(name))?;
     }
     tar::visit_all(FORMAT, packed, limits, prefix, visitor).map_err(|error| error.in_part(name))
@@ -139,6 +139,9 @@ impl<'a> Ar<'a> {
         if header.is_empty() {
             return Ok(None);
         }
+        if header.iter().all(|&byte| byte == 0) {
+            return self.expect_zeros().map(|()| None);
+        }
         if header.len() < HEADER || !header.ends_with(b"`\n") {
             return Err(damaged("the header of a part is cut off, or is none"));
         }
@@ -150,6 +153,20 @@ impl<'a> Ar<'a> {
         self.padding = self.left % 2;
         let name = header[..16].trim_ascii_end();
         Ok(Some(name.strip_suffix(b"/").unwrap_or(name).to_vec()))
+    }
+
+    /// Reads to the end of the file, of which only zeros may be left.
+    fn expect_zeros(&mut self) -> Result<(), FormatError> {
+        let mut buffer = [0; 4096];
+        loop {
+            match self.reader.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(count) if buffer[..count].iter().all(|&byte| byte == 0) => {}
+                Ok(_) => return Err(damaged("something follows zeros after its last part")),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(reading(error)),
+            }
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! passes each member to the visitor in the package's own order, contents at most once.
 
 mod apk;
+mod compressed;
 mod conda;
 mod content;
 mod deb;
@@ -29,7 +30,7 @@ use crate::limits::Limits;
 use crate::model::{Member, RelPath, Signature};
 
 /// All formats, in the order in which they are tried: a gem and an apk are also tars, and a conda package is
-/// also a zip.
+/// also a zip. A compressed tar is also a compressed file.
 pub const FORMATS: &[&dyn Format] = &[
     &deb::Deb,
     &rpm::Rpm,
@@ -39,6 +40,7 @@ pub const FORMATS: &[&dyn Format] = &[
     &tar::Tar,
     &conda::Conda,
     &zip::Zip,
+    &compressed::Compressed,
 ];
 
 /// The format name of a package that is not an archive: the file itself is the package.
@@ -51,6 +53,27 @@ pub const PATH_SEPARATOR: &str = "!/";
 /// `None`: the file itself is the package.
 pub fn recognise(head: &[u8]) -> Option<&'static dyn Format> {
     FORMATS.iter().copied().find(|format| format.recognises(head))
+}
+
+/// The format of a package that begins with `head`, and is in `file` as a whole: also if only its end shows it.
+///
+/// # Errors
+/// The file cannot be read.
+fn recognise_file(head: &[u8], file: &File) -> io::Result<Option<&'static dyn Format>> {
+    if let Some(format) = recognise(head) {
+        return Ok(Some(format));
+    }
+    for format in FORMATS.iter().copied().filter(|format| format.may_end(head)) {
+        if format.recognises_end(file)? {
+            return Ok(Some(format));
+        }
+    }
+    Ok(None)
+}
+
+/// May what begins with `head` be a package that only its end shows?
+fn may_end_as_package(head: &[u8]) -> bool {
+    FORMATS.iter().any(|format| format.may_end(head))
 }
 
 /// The format with this name; `None` for [`FILE`] and names that no format has.
@@ -114,6 +137,26 @@ pub trait Format: Sync {
     /// Are these the first bytes of a package of this format? They are up to [`HEAD_BYTES`] of it, fewer if
     /// it is shorter. Compressed tars are recognised inside the compression.
     fn recognises(&self, head: &[u8]) -> bool;
+
+    /// May a package of this format begin with these other bytes, so that its end has to be looked at?
+    fn may_end(&self, head: &[u8]) -> bool {
+        let _ = head;
+        false
+    }
+
+    /// Does the end of `file` show that it is of this format?
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn recognises_end(&self, file: &File) -> io::Result<bool> {
+        let _ = file;
+        Ok(false)
+    }
+
+    /// Is a package of this format also opened if it is a member of another one?
+    fn is_opened_within(&self) -> bool {
+        true
+    }
 
     /// Does [`Format::read`] also visit what is in the member at `path`? Then it is not read again as a
     /// package within the package.

@@ -10,7 +10,8 @@ use std::io::Read;
 
 use super::content::{Head, spool};
 use super::{
-    FILE, Format, FormatError, HEAD_BYTES, Input, PATH_SEPARATOR, Visitor, VisitorError, recognise,
+    FILE, Format, FormatError, HEAD_BYTES, Input, PATH_SEPARATOR, Visitor, VisitorError,
+    may_end_as_package, recognise, recognise_file,
 };
 use crate::limits::Limits;
 use crate::model::{Kind, Member, RelPath};
@@ -36,7 +37,7 @@ pub fn read_package(
             budget.packed.set(file.metadata()?.len());
             budget.packed_is_known.set(true);
             let head = Head::read(Input::File(file).into_reader(), HEAD_BYTES)?.bytes;
-            recognise(&head).map(|format| {
+            recognise_file(&head, file)?.map(|format| {
                 let mut nest = Nest {
                     format,
                     prefix: Vec::new(),
@@ -50,6 +51,11 @@ pub fn read_package(
         }
         Input::Stream(stream) => {
             let head = Head::read(Counting { stream, count: &budget.packed }, HEAD_BYTES)?;
+            if recognise(&head.bytes).is_none() && may_end_as_package(&head.bytes) {
+                let file = spool(&mut head.into_reader().take(limits.unpacked_bytes));
+                let file = file.map_err(|error| error.explain(FILE))?;
+                return read_package(Input::File(&file), recurse, limits, visitor);
+            }
             recognise(&head.bytes).map(|format| {
                 let mut nest = Nest {
                     format,
@@ -166,21 +172,27 @@ impl Visitor for Nest<'_> {
             return self.visitor.visit(member, content);
         }
         let head = Head::read(content, HEAD_BYTES)?;
-        let Some(format) = recognise(&head.bytes) else {
-            return self.visitor.visit(member, &mut head.into_reader());
+        let is_opened = match recognise(&head.bytes) {
+            Some(format) => format.is_opened_within(),
+            None => may_end_as_package(&head.bytes),
         };
-        if self.depth == self.budget.limits.depth {
-            let limit = u64::from(self.depth);
-            let error = FormatError::Limit { what: "packages within packages".into(), limit };
-            let path = member.path.clone();
-            self.visitor.visit(member, &mut head.into_reader())?;
-            self.visitor.nested_problem(&path, &error);
-            return Ok(());
+        if !is_opened {
+            return self.visitor.visit(member, &mut head.into_reader());
         }
+        let start = head.bytes.clone();
         let file = spool(&mut head.into_reader()).map_err(|error| Stop(error.explain(FILE)))?;
         let path = member.path.clone();
         self.visitor.visit(member, &mut Input::File(&file).into_reader())?;
-        self.visit_inner(format, &path, &file)
+        match recognise_file(&start, &file).map_err(|error| Stop(error.into()))? {
+            None => Ok(()),
+            Some(_) if self.depth == self.budget.limits.depth => {
+                let limit = u64::from(self.depth);
+                let what = "packages within packages".into();
+                self.visitor.nested_problem(&path, &FormatError::Limit { what, limit });
+                Ok(())
+            }
+            Some(format) => self.visit_inner(format, &path, &file),
+        }
     }
 
     fn bad_member(&mut self, raw: &[u8], reason: &str) {

@@ -17,6 +17,8 @@ const FORMAT: &str = "7z";
 const MAGIC: &[u8] = b"7z\xbc\xaf\x27\x1c\0";
 /// The attributes hold a Unix mode in their upper half.
 const HAS_MODE: u32 = 0x8000;
+/// Memory that a decoder needs besides its dictionary, in bytes.
+const OVERHEAD: u64 = 2 << 20;
 const TYPE: u32 = 0o170_000;
 const DIRECTORY: u32 = 0o040_000;
 const FILE: u32 = 0o100_000;
@@ -55,7 +57,8 @@ fn read_file(
 ) -> Result<(), FormatError> {
     let length = file.length()?;
     let source = BufReader::new(file);
-    let memory = usize::try_from(limits.window_bytes / 1024).unwrap_or(usize::MAX);
+    let memory = limits.window_bytes.saturating_add(OVERHEAD) / 1024;
+    let memory = usize::try_from(memory).unwrap_or(usize::MAX);
     let mut archive = ArchiveReader::new_with_memory_limit(source, Password::empty(), memory)
         .map_err(|error| explain(error, limits))?;
     // With several threads, each would take as much memory as the limit allows.

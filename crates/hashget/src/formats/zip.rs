@@ -3,6 +3,10 @@
 //! Invariant: only the central directory defines what is in the archive, and its order; contents have the
 //! size in the directory and a valid CRC.
 
+mod packed;
+mod prefixed;
+
+use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
 
 use ::zip::result::ZipError;
@@ -16,8 +20,8 @@ use crate::model::{Kind, Member, MemberMetadata, RelPath, Timestamp};
 const FORMAT: &str = "zip";
 /// Java, Python, .NET, Android, browsers and editors use different extensions for zip files.
 const ENDINGS: &[&str] = &[
-    ".aar", ".apk", ".ear", ".egg", ".hpi", ".ipa", ".jar", ".jpi", ".nupkg", ".pyz", ".snupkg",
-    ".vsix", ".war", ".whl", ".xpi", ".zip", ".zipx",
+    ".aar", ".apk", ".crx", ".ear", ".egg", ".hpi", ".ipa", ".jar", ".jpi", ".nupkg", ".pex",
+    ".pyz", ".snupkg", ".vsix", ".war", ".whl", ".xpi", ".zip", ".zipx",
 ];
 /// Type bits of a Unix mode.
 const TYPE: u32 = 0o170_000;
@@ -46,6 +50,14 @@ impl Format for Zip {
 
     fn recognises(&self, head: &[u8]) -> bool {
         head.starts_with(b"PK\x03\x04") || head.starts_with(b"PK\x05\x06")
+    }
+
+    fn may_end(&self, head: &[u8]) -> bool {
+        prefixed::may_follow(head)
+    }
+
+    fn recognises_end(&self, file: &File) -> io::Result<bool> {
+        prefixed::is_at_end(file)
     }
 
     fn read(
@@ -127,18 +139,29 @@ fn visit_entry<R: Read + Seek>(
         }
     };
     let method = directory_entry.compression();
-    if !SUPPORTED_COMPRESSION_METHODS.contains(&method) {
+    let is_packed = packed::decodes(method);
+    if !is_packed && !SUPPORTED_COMPRESSION_METHODS.contains(&method) {
         visitor.bad_member(&raw, &format!("it is compressed by a method we do not read: {method}"));
         return Ok(());
     }
-    let mut entry = archive.by_index(index).map_err(explain)?;
+    let entry = if is_packed { archive.by_index_raw(index) } else { archive.by_index(index) };
+    let mut entry = entry.map_err(explain)?;
     let mode = unix_mode(&entry);
     let metadata = MemberMetadata {
         mode: mode.map(|mode| mode & 0o7777),
         mtime: mtime(&entry),
         ..MemberMetadata::default()
     };
-    let mut content = Exact { left: entry.size(), entry: &mut entry, ended: false };
+    let (size, crc) = (entry.size(), entry.crc32());
+    let mut packed;
+    let entry: &mut dyn Read = if is_packed {
+        let decoder = packed::decoder(method, Box::new(&mut entry), (size, crc), limits);
+        packed = decoder.map_err(|error| FormatError::reading(FORMAT, error))?;
+        &mut packed
+    } else {
+        &mut entry
+    };
+    let mut content = Exact { left: size, entry, ended: false };
     let kind = match kind(&raw, mode.unwrap_or(0), &mut content, limits)? {
         Ok(kind) => kind,
         Err(reason) => {
@@ -171,7 +194,8 @@ fn kind(
             Kind::Symlink { target: target.into() }
         }
         DIRECTORY => Kind::Directory,
-        FIFO => Kind::Fifo,
+        // Some programs store what came out of a pipe, and keep its mode.
+        FIFO if content.left == 0 => Kind::Fifo,
         special if SPECIAL.contains(&special) => return Ok(Err("it is a device or a socket")),
         _ if raw.ends_with(b"/") => Kind::Directory,
         _ => Kind::File { size: content.left },

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,7 +18,9 @@ use super::{PackError, PackOptions, Packer, Summary};
 use crate::hashdb::{HashDbError, HashDbWriter, Key, PackageId};
 use crate::model::{Digest, Entry, Kind, Member, PackageRecord, RelPath};
 use crate::monitor::Monitor;
-use crate::tree::{Absence, Entries, Scan, ScanError, ScanOptions, TreeRoot, read_entry, scan};
+use crate::tree::{
+    Absence, Entries, Scan, ScanError, ScanOptions, TreeRoot, is_nodump, read_entry, scan,
+};
 
 /// A package that has a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +60,11 @@ impl Explanation {
         let digest = content(self.entries.file(entry));
         digest.and_then(|digest| self.holders.get(&digest)).map_or(&[], |holders| holders)
     }
+}
+
+/// Has this name in `root` the flag "no dump"?
+fn has_nodump(root: &TreeRoot, path: &RelPath) -> bool {
+    std::ffi::CString::new(path.as_bytes()).is_ok_and(|name| is_nodump(root.fd().as_fd(), &name))
 }
 
 impl Packer<'_> {
@@ -102,6 +110,7 @@ impl Packer<'_> {
             Kind::File { size } if options.exclude_larger_than.is_some_and(|most| size > most) => {
                 Some(Absence::TooLarge)
             }
+            _ if options.respect_nodump && has_nodump(&root, &path) => Some(Absence::NoDump),
             _ => None,
         };
         let entries = if absence.is_some() { Vec::new() } else { vec![entry] };

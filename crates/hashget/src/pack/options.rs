@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::codec::Codec;
 use crate::detectors::{Detector, Machine};
 use crate::model::Evidence;
-use crate::tree::{BadGlob, FileSystems, Globs};
+use crate::tree::{BadGlob, FileSystems, Globs, Selected};
 
 /// Which files have their digest in the manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +38,18 @@ impl HashesKept {
     }
 }
 
+/// Which archives keep the names of what packages give, so that they can be listed without the packages. Only those with
+/// [`Codec::Zstd`] can.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NamesKept {
+    /// Those in which the names are less than a tenth of the rest.
+    Auto,
+    /// All.
+    All,
+    /// None.
+    None,
+}
+
 /// The format of the manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ManifestVersion {
@@ -50,6 +62,8 @@ pub enum ManifestVersion {
 
 /// Options of packing.
 pub struct PackOptions<'a> {
+    /// Which paths of the tree are packed.
+    pub selected: Selected,
     /// Patterns of what is excluded from the backup (see [`Globs`]). One that matches nothing is
     /// named in a note.
     pub exclude: Vec<String>,
@@ -63,12 +77,16 @@ pub struct PackOptions<'a> {
     pub exclude_if_present: Vec<OsString>,
     /// Exclude regular files of more bytes.
     pub exclude_larger_than: Option<u64>,
+    /// Exclude what has the flag "no dump" of the file system (`chattr +d`), with everything below it.
+    pub respect_nodump: bool,
     /// Which file systems are entered that are mounted in the tree.
     pub file_systems: FileSystems,
     /// Smaller files, in bytes, are archived without a look-up.
     pub min_size: u64,
     /// Digests of single files in the manifest.
     pub hashes: HashesKept,
+    /// The names of what packages give.
+    pub names: NamesKept,
     /// Format of the manifest.
     pub manifest_version: ManifestVersion,
     /// `YYYY-MM-DD`: the backup must be restorable until this day; packages that expire earlier are not
@@ -129,15 +147,18 @@ impl PackOptions<'_> {
 impl Default for PackOptions<'_> {
     fn default() -> Self {
         Self {
+            selected: Selected::default(),
             exclude: Vec::new(),
             exclude_by_default: Vec::new(),
             skip: Vec::new(),
             exclude_caches: false,
             exclude_if_present: Vec::new(),
             exclude_larger_than: None,
+            respect_nodump: false,
             file_systems: FileSystems::All,
             min_size: 0,
             hashes: HashesKept::Anchors,
+            names: NamesKept::Auto,
             manifest_version: ManifestVersion::Two,
             expires: None,
             evidence: Evidence::Signed,

@@ -8,8 +8,8 @@ use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 use rustix::fs::{
-    AtFlags, FileType, Stat, fgetxattr, flistxattr, fstat, lgetxattr, llistxattr, major, minor,
-    readlinkat, statat,
+    AtFlags, FileType, Stat, StatxAttributes, StatxFlags, fgetxattr, flistxattr, fstat, lgetxattr,
+    llistxattr, major, minor, readlinkat, statat, statx,
 };
 use rustix::io::Errno;
 
@@ -94,6 +94,12 @@ pub(super) fn inspect(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<Inspect
         stamp,
         several_names: stat.st_nlink > 1,
     })
+}
+
+/// Has `name` in the open folder `parent` the flag "no dump"? Never on a file system without flags, or if it cannot be said.
+pub(crate) fn is_nodump(parent: BorrowedFd<'_>, name: &CStr) -> bool {
+    let found = statx(parent, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty());
+    found.is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::NODUMP))
 }
 
 /// The extended attributes that could be read, and why others could not, if there are such.

@@ -15,6 +15,7 @@ mod inspect;
 mod open;
 mod order;
 mod scan_cache;
+mod selected;
 mod tasks;
 mod through_links;
 mod walk;
@@ -34,9 +35,10 @@ pub(crate) use file_systems::{is_of_kernel, is_searched};
 pub(crate) use find::Finder;
 pub use globs::{BadGlob, Globs};
 pub use inspect::{InspectedFile, Stamp, inspect_open_file};
-pub(crate) use inspect::{XATTR_MAX, xattr_list};
+pub(crate) use inspect::{XATTR_MAX, is_nodump, xattr_list};
 pub use open::TreeRoot;
 pub(crate) use open::need_procfs;
+pub use selected::{BadSelection, Selected};
 pub use through_links::literally;
 
 use crate::error::ErrorClass;
@@ -47,6 +49,8 @@ use scan_cache::ScanCache;
 /// How to scan.
 #[derive(Debug, Clone)]
 pub struct ScanOptions {
+    /// Which paths are part of the tree.
+    pub selected: Selected,
     /// What is not part of the tree.
     pub exclude: Globs,
     /// Exclude what a `CACHEDIR.TAG` marks as a cache; the folder and its tag stay.
@@ -55,6 +59,8 @@ pub struct ScanOptions {
     pub exclude_if_present: Vec<OsString>,
     /// Exclude regular files of more bytes.
     pub exclude_larger_than: Option<u64>,
+    /// Exclude what has the flag "no dump" of the file system (`chattr +d`), with everything below it.
+    pub respect_nodump: bool,
     /// Which file systems are entered that are mounted in the tree.
     pub file_systems: FileSystems,
     /// Files that are not part of the tree, by device and inode: the archive being written.
@@ -70,10 +76,12 @@ pub struct ScanOptions {
 impl Default for ScanOptions {
     fn default() -> Self {
         Self {
+            selected: Selected::default(),
             exclude: Globs::default(),
             exclude_caches: false,
             exclude_if_present: Vec::new(),
             exclude_larger_than: None,
+            respect_nodump: false,
             file_systems: FileSystems::All,
             skip_files: Vec::new(),
             cache: None,
@@ -107,6 +115,8 @@ pub enum Absence {
     OfMarkedFolder,
     /// It is larger than the files that are part of the tree.
     TooLarge,
+    /// It has the flag "no dump".
+    NoDump,
     /// It lies on another file system.
     OtherFileSystem,
     /// It is a socket.
@@ -127,6 +137,7 @@ impl Absence {
             | Self::OfCache
             | Self::OfMarkedFolder
             | Self::TooLarge
+            | Self::NoDump
             | Self::Unreadable
             | Self::Missing => None,
         }
@@ -171,8 +182,8 @@ pub fn scan(root: &Path, options: &ScanOptions, monitor: &dyn Monitor) -> Result
     let name = root.path().display().to_string();
     let progress = monitor.begin(Step::Scan, name.clone(), Total::UNKNOWN);
     let conditions = options.cache.as_deref().zip(Conditions::of_this_system());
-    let cache =
-        conditions.map(|(folder, conditions)| ScanCache::open(folder, root.path(), conditions));
+    let tree = options.selected.name_at(root.path());
+    let cache = conditions.map(|(folder, conditions)| ScanCache::open(folder, &tree, conditions));
     let found = walk::walk(&root, options, cache.as_ref(), &progress, monitor);
     drop(progress);
     let walk::Walked { entries, several_names, lines, absent } = found?;

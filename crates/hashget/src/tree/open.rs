@@ -67,6 +67,11 @@ impl TreeRoot {
         self.open_below(path, OFlags::RDONLY | OFlags::DIRECTORY)
     }
 
+    /// The folder at `path`, without the right to list it: to reach names in it that are known.
+    pub(super) fn reach_directory(&self, path: &RelPath) -> io::Result<OwnedFd> {
+        self.open_below(path, OFlags::PATH | OFlags::DIRECTORY)
+    }
+
     /// The entry at `path`, which is not opened: nothing is mounted or started by this.
     pub(super) fn at(&self, path: &RelPath) -> io::Result<OwnedFd> {
         self.open_below(path, OFlags::PATH)

@@ -98,11 +98,10 @@ fn now() -> i64 {
 }
 
 impl ScanCache {
-    /// Reads what the last scan of the tree at `root` saved in `folder`; nothing, if the file is damaged, from the
+    /// Reads what the last scan of this `tree` saved in `folder`; nothing, if the file is damaged, from the
     /// future or of an earlier start of the system.
-    pub(super) fn open(folder: &Path, root: &Path, conditions: Conditions) -> Self {
-        use std::os::unix::ffi::OsStrExt as _;
-        let name = Digest::of(root.as_os_str().as_bytes()).to_string();
+    pub(super) fn open(folder: &Path, tree: &[u8], conditions: Conditions) -> Self {
+        let name = Digest::of(tree).to_string();
         let file = folder.join(&name[..32]);
         let started = now();
         let before = read(&file, started, &conditions).unwrap_or_default();
@@ -250,7 +249,7 @@ mod tests {
     }
 
     fn cache_under(folder: &Path, conditions: Conditions) -> ScanCache {
-        let cache = ScanCache::open(folder, Path::new("/tree"), conditions);
+        let cache = ScanCache::open(folder, b"/tree", conditions);
         cache.trust().insert(1, true);
         cache
     }

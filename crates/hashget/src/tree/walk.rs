@@ -66,7 +66,10 @@ pub(super) fn walk(
     };
     let (open, names) = walker.open(RelPath::root()).map_err(unreadable)?;
     let mut top = inspect(open.fd.as_fd(), c".").map_err(unreadable)?;
-    walker.enter(top.stamp.device);
+    match options.selected.is_everything() {
+        true => walker.enter(top.stamp.device),
+        false => options.selected.devices(root).into_iter().for_each(|device| walker.enter(device)),
+    }
     let Attributes { xattrs, problem } = open.attributes(c".");
     top.metadata.xattrs = xattrs;
     if let Some(problem) = problem {
@@ -243,8 +246,13 @@ impl Walker<'_> {
         self.options.exclude_larger_than.is_some_and(|most| size > most)
     }
 
-    /// Opens a folder and reads its names, sorted.
+    /// Opens a folder and reads its names, sorted; of one above selected paths, those that lead to them.
     pub(super) fn open(&self, path: RelPath) -> io::Result<(OpenFolder, Vec<CString>)> {
+        if let Some(names) = self.options.selected.names_in(&path) {
+            let fd = self.root.reach_directory(&path)?;
+            let kernel_path = procfs_path(fd.as_fd());
+            return Ok((OpenFolder { path, fd, kernel_path, contents_are: None }, names));
+        }
         let fd = self.root.open_directory(&path)?;
         let mut names = names_in(&fd)?;
         let contents_are = self.without_contents(&fd, &mut names);

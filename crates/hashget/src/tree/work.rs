@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use super::Absence;
 use super::file_systems::{FileSystems, Mounted};
 use super::hashing::{FileHasher, Hashed};
-use super::inspect::{Attributes, inspect};
+use super::inspect::{Attributes, inspect, is_nodump};
 use super::order::Part;
 use super::scan_cache::{Known, Line};
 use super::tasks::Task;
@@ -125,7 +125,8 @@ impl<'a> Work<'a> {
         if vanished.is_empty() {
             return;
         }
-        let listed = folder.names().unwrap_or_default();
+        let is_above = self.walker.options.selected.is_above(&folder.path);
+        let listed = if is_above { vanished.clone() } else { folder.names().unwrap_or_default() };
         for name in vanished {
             let Ok(path) = folder.path.join(name.to_bytes()) else { continue };
             let is_listed = listed.binary_search(&name).is_ok();
@@ -159,7 +160,12 @@ impl<'a> Work<'a> {
         };
         let options = self.walker.options;
         if options.exclude.matches(self.walker.root.path(), &path) {
-            self.left_out(path, Absence::Excluded);
+            if options.selected.contains(&path) || options.selected.is_above(&path) {
+                let excluded = "was to be packed, and a pattern excludes it".to_owned();
+                self.findings.push((path, Finding::Problem(ProblemKind::Note, excluded)));
+            } else {
+                self.left_out(path, Absence::Excluded);
+            }
             return None;
         }
         match self.inspected(folder, name, path.clone()) {
@@ -185,6 +191,13 @@ impl<'a> Work<'a> {
         let stamp = inspected.stamp;
         let identity = (stamp.device, stamp.inode);
         if self.walker.options.skip_files.contains(&identity) {
+            return Ok(None);
+        }
+        if inspected.kind != Kind::Directory && self.walker.options.selected.is_above(&path) {
+            return Err(Errno::NOTDIR.into());
+        }
+        if self.walker.options.respect_nodump && is_nodump(folder.fd.as_fd(), name) {
+            self.left_out(path, Absence::NoDump);
             return Ok(None);
         }
         let (mut known, mut is_walked) = (None, false);
@@ -219,8 +232,9 @@ impl<'a> Work<'a> {
     }
 
     fn may_be_entered(&mut self, path: &RelPath, device: u64) -> bool {
-        let entered = self.walker.options.file_systems;
-        if entered == FileSystems::All || self.walker.is_entered(device) {
+        let (entered, selected) = (self.walker.options.file_systems, &self.walker.options.selected);
+        if entered == FileSystems::All || selected.is_above(path) || self.walker.is_entered(device)
+        {
             return true;
         }
         let mounted = Mounted::at(self.walker.root, path, device);

@@ -249,3 +249,13 @@ fn zip64_directories_that_lie() {
         assert_damaged(&zip64(record_size, count, size, offset), "zip");
     }
 }
+
+#[test]
+fn zeros_behind_the_parts_of_a_deb_are_padding() {
+    let tar = TarBuilder::new().file("x", b"1").finish();
+    let whole = deb(&[("control", b"c")], &tar, "none");
+    let padded = [&whole[..], &[0; 3000]].concat();
+    assert_eq!(read_with(&padded, false, &Limits::default()).1.unwrap(), "deb");
+    let (error, _) = read_error(&[&padded[..], b"more"].concat(), &Limits::default());
+    assert!(error.to_string().contains("follows zeros"), "{error}");
+}

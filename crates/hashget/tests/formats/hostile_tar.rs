@@ -123,7 +123,11 @@ fn headers_that_are_none() {
     assert_damaged(&[&good[..], &wrong_sum].concat(), "checksum");
     assert_damaged(&[&good[..], &noise(512)].concat(), "checksum");
     let after_zeros = [&good[..], &[0; 512], &good].concat();
-    assert_damaged(&after_zeros, "follows a block of zeros");
+    let (_, collected) = read(&after_zeros);
+    assert_eq!(collected.paths(), ["first"], "as for other programs");
+    assert!(
+        matches!(&collected.bad[..], [(_, reason)] if reason.contains("follows a block of zeros"))
+    );
     let lone_zeros = [&good[..], &[0; 512]].concat();
     assert_eq!(read(&lone_zeros).1.paths(), ["first"]);
     let after_end = [&good[..], &[0; 1024], &noise(5000)].concat();
@@ -305,4 +309,20 @@ fn what_errors_say_cannot_move_a_terminal() {
         .finish();
     let (error, _) = read_error(&tar, &Limits::default());
     assert!(!error.to_string().contains('\x1b'), "{error}");
+}
+
+#[test]
+fn an_access_control_list_of_solaris_is_no_entry() {
+    let list = TarEntry { kind: b'A', ..entry(b"PaxHeaders/x", b"0000004user::rw-") };
+    let tar = TarBuilder::new().entry(&list).file("x", b"1").finish();
+    assert_eq!(read(&tar).1.paths(), ["x"]);
+}
+
+#[test]
+fn of_two_extended_headers_the_last_one_counts() {
+    let header = |record: &'static [u8]| TarEntry { kind: b'x', ..entry(b"header", record) };
+    let tar = TarBuilder::new().entry(&header(b"12 path=one\n")).entry(&header(b"12 path=two\n"));
+    assert_eq!(read(&tar.file("plain", b"1").finish()).1.paths(), ["two"]);
+    let tar = TarBuilder::new().entry(&header(b"12 path=one\n")).entry(&header(b"11 mtime=5\n"));
+    assert_eq!(read(&tar.file("plain", b"1").finish()).1.paths(), ["plain"]);
 }

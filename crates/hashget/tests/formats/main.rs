@@ -8,6 +8,8 @@ mod codecs;
 mod collect;
 #[path = "../conformance/format.rs"]
 mod conformance;
+mod foreign;
+mod frozen_packages;
 mod hostile;
 mod hostile_tar;
 mod mutated;

@@ -93,6 +93,7 @@ const TESTS: &[Test] = tests_with_needs![
     other_programs::bzip2_both_ways: [Tool("bzip2")],
     other_programs::lz4_both_ways: [Tool("lz4")],
     other_programs::we_read_what_7z_writes: [Tool("7z")],
+    other_programs::we_read_every_method_of_zips_of_7z: [Tool("7z")],
     other_programs::every_sparse_format_of_gnu_tar: [Holes],
     pending_file::a_full_disk_leaves_the_old_file: [Mount],
     pending_file::a_process_that_replaces_a_file: [StartedWith(pending_file::FOLDER)],

@@ -14,6 +14,7 @@ use hashget::model::Kind;
 use hashget_testkit::packages::compress;
 
 use crate::collect::{file_of, noise, read};
+use crate::run;
 
 /// Keeps what an encoder writes.
 #[derive(Clone, Default)]
@@ -122,6 +123,7 @@ pub(crate) fn we_read_what_7z_writes() {
         &["-m0=bcj", "-m1=lzma2"],
         &["-m0=lzma2", "-mhc=off"],
         &["-m0=delta:4", "-m1=lzma"],
+        &["-m0=deflate"],
     ]
     .into_iter()
     .enumerate()
@@ -141,6 +143,23 @@ pub(crate) fn we_read_what_7z_writes() {
         assert_eq!((format, collected.members.len()), ("7z", 4), "{options:?}");
         assert!(collected.content("a") == text && collected.content("c") == &text[9..]);
         assert_eq!(collected.content("b"), b"small");
+    }
+}
+
+pub(crate) fn we_read_every_method_of_zips_of_7z() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = [noise(200_000), b"text ".repeat(50_000)].concat();
+    std::fs::write(folder.path().join("a"), &text).unwrap();
+    std::fs::write(folder.path().join("b"), b"small").unwrap();
+    for method in ["Copy", "Deflate", "Deflate64", "BZip2", "LZMA", "XZ", "PPMd"] {
+        let archive = folder.path().join(format!("{method}.zip"));
+        let mut program = Command::new("7z");
+        program.args(["a", "-tzip", &format!("-mm={method}")]).arg(&archive).args(["a", "b"]);
+        run(program.current_dir(folder.path()));
+        let (format, collected) = read(&std::fs::read(archive).unwrap());
+        assert_eq!((format, &collected.bad[..]), ("zip", &[][..]), "{method}");
+        assert!(collected.content("a") == text, "{method}");
+        assert_eq!(collected.content("b"), b"small", "{method}");
     }
 }
 

@@ -282,6 +282,7 @@ fn of_absence(absence: Absence) -> (&'static str, &'static str) {
             "a file beside it excludes it (--exclude-if-present); that file is packed",
         ),
         Absence::TooLarge => ("too_large", "it is too large (--exclude-larger-than)"),
+        Absence::NoDump => ("no_dump", "it has the flag \"no dump\" (--respect-nodump)"),
         Absence::OtherFileSystem => {
             ("other_file_system", "another file system is mounted here; its folder is packed")
         }

@@ -11,6 +11,7 @@ use hashget::codec::Codec;
 use hashget::pending_file::behind_links;
 use hashget::tree::literally;
 
+use super::tree::Tree;
 use crate::exit::UsageError;
 
 /// An archive's format.
@@ -143,7 +144,10 @@ impl Destination {
     }
 
     /// The glob that excludes the archive from itself, if it lies in the tree.
-    pub(super) fn exclusion(&self, tree: &Path) -> Result<Option<String>, UsageError> {
+    ///
+    /// # Errors
+    /// The archive is itself to be packed, or its path cannot be excluded.
+    pub(super) fn exclusion(&self, tree: &Tree) -> Result<Option<String>, UsageError> {
         let Medium::File(file) = &self.target else {
             return Ok(None);
         };
@@ -151,14 +155,21 @@ impl Destination {
             Some(folder) if folder != Path::new("") => folder,
             _ => Path::new("."),
         };
-        let (Ok(tree), Ok(folder)) = (fs_err::canonicalize(tree), fs_err::canonicalize(folder))
+        let (Ok(top), Ok(folder)) =
+            (fs_err::canonicalize(&tree.folder), fs_err::canonicalize(folder))
         else {
             return Ok(None);
         };
-        let Ok(below) = folder.strip_prefix(&tree) else {
+        let Ok(below) = folder.strip_prefix(&top) else {
             return Ok(None);
         };
         let inside = below.join(file.file_name().unwrap_or(OsStr::new("")));
+        if tree.has_selected(&inside) {
+            let name = &self.name;
+            let wrong =
+                format!("{name} is the archive itself: give it another name, or do not pack it");
+            return Err(UsageError(wrong));
+        }
         match inside.to_str() {
             Some(path) => Ok(Some(format!("./{}", literally(path)))),
             None => Err(UsageError(format!(
@@ -222,14 +233,15 @@ mod tests {
     #[test]
     fn an_archive_in_the_tree_is_kept_out_of_itself() {
         let tree = tempfile::tempdir().unwrap();
+        let whole = Tree::of(&[tree.path().to_path_buf()]).unwrap();
         fs_err::create_dir(tree.path().join("sub[1]")).unwrap();
         let inside = Destination::new(&tree.path().join("sub[1]/a*.tar"), None).unwrap();
-        let globs = Globs::new(inside.exclusion(tree.path()).unwrap().as_slice()).unwrap();
+        let globs = Globs::new(inside.exclusion(&whole).unwrap().as_slice()).unwrap();
         let excludes = |path: &str| globs.matches(tree.path(), &RelPath::try_from(path).unwrap());
         assert!(excludes("sub[1]/a*.tar"));
         assert!(!excludes("sub[1]/ab.tar") && !excludes("x/sub[1]/a*.tar"));
         let elsewhere = tempfile::tempdir().unwrap();
         let outside = Destination::new(&elsewhere.path().join("a.tar"), None).unwrap();
-        assert_eq!(outside.exclusion(tree.path()).unwrap(), None);
+        assert_eq!(outside.exclusion(&whole).unwrap(), None);
     }
 }

@@ -4,7 +4,6 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use hashget::archive::host_of;
 use hashget::model::{Amount, total_bytes};
@@ -13,12 +12,13 @@ use hashget::wording::and_more;
 use serde_json::json;
 
 use super::destination::{Destination, Medium};
+use super::tree::Tree;
 use crate::output::{Console, columns, counted, ratio, safe, size};
 
 /// Prints the packages that are needed, and the summary.
 pub(super) fn print(
     console: &Console,
-    tree: &Path,
+    tree: &Tree,
     destination: &Destination,
     summary: &Summary,
 ) -> anyhow::Result<()> {
@@ -46,7 +46,8 @@ pub(super) fn print(
         }
     }
     let record = json!({
-        "tree": tree.to_string_lossy(),
+        "tree": tree.folder.to_string_lossy(),
+        "paths": tree.shown(),
         "archive": (destination.target != Medium::Nowhere).then_some(&destination.name),
         "entries": summary.entries,
         "files": summary.files,

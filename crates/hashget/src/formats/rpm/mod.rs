@@ -91,7 +91,7 @@ fn payload<'a>(
         return Err(FormatError::Unsupported { format: FORMAT, problem });
     }
     if header.text(PAYLOAD_COMPRESSOR) == Some(b"lzma") {
-        return codec::lzma_decoder(packed, limits).map_err(reading);
+        return codec::decoder(Codec::Lzma, packed, limits, 1).map_err(reading);
     }
     let head = Head::read(packed, 16).map_err(reading)?;
     let codec = Codec::recognise(&head.bytes);

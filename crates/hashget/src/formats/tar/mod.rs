@@ -22,8 +22,23 @@ use header::{BLOCK, Header};
 
 /// Compressed or not; `.crate` is that of cargo.
 const ENDINGS: &[&str] = &[
-    ".crate", ".tar", ".tar.bz2", ".tar.gz", ".tar.lz4", ".tar.xz", ".tar.zst", ".taz", ".tb2",
-    ".tbz", ".tbz2", ".tgz", ".txz", ".tzst",
+    ".crate",
+    ".tar",
+    ".tar.bz2",
+    ".tar.gz",
+    ".tar.lz",
+    ".tar.lz4",
+    ".tar.lzma",
+    ".tar.xz",
+    ".tar.zst",
+    ".taz",
+    ".tb2",
+    ".tbz",
+    ".tbz2",
+    ".tgz",
+    ".tlz",
+    ".txz",
+    ".tzst",
 ];
 
 /// The format.
@@ -41,10 +56,7 @@ impl Format for Tar {
     fn recognises(&self, head: &[u8]) -> bool {
         match Codec::recognise(head) {
             Codec::None => first_name(head).is_some(),
-            codec => {
-                let limits = Limits::default();
-                first_name(&codec::first_bytes(codec, head, &limits, BLOCK)).is_some()
-            }
+            codec => first_name(&codec::first_bytes(codec, head, BLOCK)).is_some(),
         }
     }
 
@@ -92,13 +104,17 @@ pub(super) fn visit_all(
     prefix: &[u8],
     visitor: &mut dyn Visitor,
 ) -> Result<(), FormatError> {
-    let mut archive = open(packed, limits).map_err(|error| FormatError::reading(format, error))?;
+    let archive = open(packed, limits).map_err(|error| FormatError::reading(format, error))?;
+    let mut archive = archive.ending_at_zeros();
     while let Some(mut entry) = archive.next().map_err(|error| error.of_format(format))? {
         match member(&mut entry, prefix) {
             Ok(Some(member)) => visit(format, visitor, member, &mut entry)?,
             Ok(None) => {}
             Err(reason) => visitor.bad_member(&[prefix, &entry.path].concat(), &reason),
         }
+    }
+    if archive.more_follows() {
+        visitor.bad_member(prefix, "it follows a block of zeros, which ends the archive");
     }
     Ok(())
 }

@@ -32,6 +32,10 @@ pub struct TarReader<R> {
     lenient: bool,
     /// Were there such?
     bytes_follow: bool,
+    /// Does a single block of zeros end the archive, whatever follows it?
+    ends_at_zeros: bool,
+    /// Was there something?
+    more_follows: bool,
 }
 
 /// The values from the headers before an entry's own header.
@@ -59,7 +63,20 @@ impl<R: Read> TarReader<R> {
             ended: false,
             lenient: false,
             bytes_follow: false,
+            ends_at_zeros: false,
+            more_follows: false,
         }
+    }
+
+    /// The same reader, for which a single block of zeros ends the archive, as for other programs. (Of one's own archives it
+    /// is damage: a sector that was lost.)
+    pub(super) fn ending_at_zeros(self) -> Self {
+        Self { ends_at_zeros: true, ..self }
+    }
+
+    /// After the last entry: does something follow the single block of zeros that ends the archive?
+    pub(super) fn more_follows(&self) -> bool {
+        self.more_follows
     }
 
     /// The same reader, for which bytes that follow the end of the compressed data are no error: on a tape or a device lies
@@ -115,6 +132,8 @@ impl<R: Read> TarReader<R> {
             b'K' => extended.long_link = Some(until_nul(self.read_text(header, extended)?)),
             b'x' | b'X' => {
                 let text = self.read_text(header, extended)?;
+                // Of two of them, the last one counts.
+                extended.pax = Pax::default();
                 extended.pax.add(&text).map_err(|problem| self.damaged(problem))?;
             }
             b'g' => {
@@ -126,7 +145,8 @@ impl<R: Read> TarReader<R> {
                 self.globals.sparse = pax::PaxSparse::default();
                 extended.bytes = 0;
             }
-            b'V' => {
+            // A volume's label; the access control list of the next entry in Solaris' own form.
+            b'V' | b'A' => {
                 let size = header.size().map_err(|problem| self.damaged(problem))?;
                 self.begin_contents(size);
                 self.skip_contents()?;
@@ -291,7 +311,10 @@ impl<R: Read> TarReader<R> {
             return Ok(true);
         }
         if self.read_block_or_end(block)? && block.iter().any(|&byte| byte != 0) {
-            return Err(self.damaged("something follows a block of zeros"));
+            if !self.ends_at_zeros {
+                return Err(self.damaged("something follows a block of zeros"));
+            }
+            self.more_follows = true;
         }
         Ok(false)
     }
