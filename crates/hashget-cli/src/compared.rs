@@ -19,7 +19,7 @@ pub(crate) enum Tree {
     /// A folder.
     Folder(Entries),
     /// An archive.
-    Archive(Box<AnyManifest>, StoredEntries),
+    Archive(Box<(AnyManifest, StoredEntries)>),
 }
 
 /// What can be compared of a tree.
@@ -52,8 +52,7 @@ impl Tree {
         if path != Path::new("-") && path.is_dir() && !has_manifest() {
             return Self::folder(path, environment);
         }
-        let (manifest, stored) = archive::contents(path, environment)?;
-        Ok(Self::Archive(Box::new(manifest), stored))
+        Ok(Self::Archive(Box::new(archive::contents(path, environment)?)))
     }
 
     /// Reads a folder.
@@ -76,7 +75,7 @@ impl Tree {
     ) -> anyhow::Result<Side<'t>> {
         let (manifest, stored) = match self {
             Self::Folder(entries) => return Ok(Side::Folder(entries)),
-            Self::Archive(manifest, stored) => (&**manifest, std::mem::take(stored)),
+            Self::Archive(archive) => (&archive.0, std::mem::take(&mut archive.1)),
         };
         let listing = knowledge.list(manifest, stored, &|_| true, environment)?;
         let part = |package: usize, placement| match manifest {

@@ -73,11 +73,8 @@ fn of_class(class: ErrorClass) -> Option<&'static str> {
         ErrorClass::HashDbFailed => {
             "check that the disk is not full and that you may write there, or choose another folder with --db"
         }
-        ErrorClass::NotAnArchive => {
+        ErrorClass::NotAnArchive | ErrorClass::ArchiveDamaged => {
             "give a file that `hashget pack` has written, complete and unchanged"
-        }
-        ErrorClass::ArchiveDamaged => {
-            "take another copy of the archive; `hashget unpack` and `tar xf` still bring back what can be read of it"
         }
         ErrorClass::NoManifestInArchive => {
             "a tar file of another program is complete without it; if hashget wrote this one, take another copy"

@@ -33,7 +33,7 @@ pub(crate) struct Find {
 /// What is looked for.
 enum What {
     Digest(Digest),
-    Paths(Selection),
+    Paths(Box<Selection>),
 }
 
 impl What {
@@ -46,7 +46,7 @@ impl What {
             Some(hex) => Ok(Self::Digest(
                 hex.parse().map_err(|error| UsageError(format!("{}: {error}", safe(text))))?,
             )),
-            None => Ok(Self::Paths(Selection::new(&[text.to_owned()], &[])?)),
+            None => Ok(Self::Paths(Box::new(Selection::new(&[text.to_owned()], &[])?))),
         }
     }
 

@@ -39,7 +39,7 @@ pub(super) fn verify(
     let mut compared = Compared::default();
     if !is_exact {
         let knowledge = Knowledge::new(environment, false)?.with_digests();
-        let mut packed = Tree::Archive(Box::new(manifest), stored);
+        let mut packed = Tree::Archive(Box::new((manifest, stored)));
         compared = compare(&mut packed, &mut found, &knowledge, environment)?;
     }
     let sums = report(&name, &compared, environment);
