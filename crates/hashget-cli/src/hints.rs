@@ -17,13 +17,16 @@ pub(crate) struct Situation {
 }
 
 /// The hint for an error that does not end the command.
-pub(crate) fn of(error: &anyhow::Error) -> Option<String> {
+pub(crate) fn for_error(error: &anyhow::Error) -> Option<String> {
     hint(error, &Situation::default())
 }
 
 /// With `--offline`, most failures have this reason.
 const OFFLINE: &str = "with --offline only pools and the cache are asked: leave it out, or give a folder that has the \
                        package with --pool";
+
+const DENIED: &str = "only what everybody can download is a package; if you have the file, give its folder with --pool, or \
+                      leave it out";
 
 /// The hint for `error`, if there is one.
 pub(crate) fn hint(error: &anyhow::Error, situation: &Situation) -> Option<String> {
@@ -55,10 +58,7 @@ fn of_class(class: ErrorClass) -> Option<&'static str> {
         ErrorClass::NotFound => {
             "check the URL; if you have the file elsewhere, give its folder with --pool, or index it with --file"
         }
-        ErrorClass::Denied => {
-            "only what everybody can download is a package; if you have the file, give its folder with --pool, or \
-             leave it out"
-        }
+        ErrorClass::Denied => DENIED,
         ErrorClass::Unreachable => {
             "check the network and try again (downloads continue where they stopped), or give a folder \
              that has the package with --pool"
