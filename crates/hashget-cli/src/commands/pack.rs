@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{ArgGroup, Args, ValueEnum};
-use hashget::pack::{HashesKept, Output, PackOptions, Packer, SYSTEM_EXCLUDES};
+use hashget::pack::{HashesKept, NamesKept, Output, PackOptions, Packer, SYSTEM_EXCLUDES};
 
 use self::destination::{ArchiveFormat, Destination, Medium};
 use self::tree::Tree;
@@ -70,6 +70,12 @@ pub(crate) struct Pack {
     #[arg(hide_possible_values = true)]
     hashes: Hashes,
 
+    /// Keep the names of what packages give, for `list`: while they are less than a tenth of the archive, always, or never
+    /// (.tar.zst only)
+    #[arg(long, value_enum, default_value_t, value_name = "auto|all|none")]
+    #[arg(hide_possible_values = true)]
+    names: Names,
+
     #[command(flatten)]
     manifest: Format,
 
@@ -87,6 +93,18 @@ enum Hashes {
     /// Of every file
     All,
     /// Of none: the packages' own digests pin them
+    None,
+}
+
+/// Names of what packages give.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Names {
+    /// While they are less than a tenth of the archive
+    #[default]
+    Auto,
+    /// Always
+    All,
+    /// Never
     None,
 }
 
@@ -166,6 +184,11 @@ impl Pack {
                 Hashes::Anchors => HashesKept::Anchors,
                 Hashes::All => HashesKept::All,
                 Hashes::None => HashesKept::None,
+            },
+            names: match self.names {
+                Names::Auto => NamesKept::Auto,
+                Names::All => NamesKept::All,
+                Names::None => NamesKept::None,
             },
             manifest_version: self.manifest.version(),
             detectors: environment.detectors(&self.detect, &tree.folder)?,

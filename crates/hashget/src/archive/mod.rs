@@ -23,6 +23,7 @@ pub(crate) mod directory;
 mod error;
 mod listing;
 mod manifest;
+pub(crate) mod names;
 mod origins;
 mod package_file;
 mod package_members;

@@ -6,7 +6,8 @@
 use std::io::{self, Read};
 use std::ops::ControlFlow;
 
-use super::stream;
+use super::directory::Directory;
+use super::stream::{self, TarStream};
 use super::{ArchiveError, manifest_path, read_limited};
 use crate::formats::tar::{RawKind, TarEntry};
 use crate::limits::Limits;
@@ -45,6 +46,13 @@ pub trait ArchiveVisitor {
         true
     }
 
+    /// May it want an entry whose path in the tree is `first` or comes after it, and before `next`, if there is one? Where it
+    /// wants none, the archive is not read if that is possible.
+    fn wants_between(&mut self, first: &RelPath, next: Option<&RelPath>) -> bool {
+        let _ = (first, next);
+        true
+    }
+
     /// Receives an entry that it wants. `content` gives the data of a regular file, without its holes. What is left unread
     /// is skipped.
     ///
@@ -75,14 +83,18 @@ pub fn read_archive<V: ArchiveVisitor>(
 ) -> Result<(), V::Error> {
     let total = Total { bytes: archive.size(), things: None };
     let progress = monitor.begin(Step::Read, escaped(name.as_bytes()), total);
-    let mut watched =
-        Watched { archive, failed: false, monitor, passed: &|bytes| progress.advance(bytes, 0) };
-    let outcome = Reading { limits, visitor, monitor, name, last: None }.read(&mut watched);
+    let passed = |bytes| progress.advance(bytes, 0);
+    let reading = Reading { limits, visitor, monitor, name, last: None };
+    let (outcome, has_failed) = match Directory::open(archive, limits) {
+        Some(directory) => (reading.read_segments(&directory, &passed), directory.has_failed()),
+        None => {
+            let mut watched = Watched { archive, failed: false, monitor, passed: &passed };
+            (reading.read(&mut watched), watched.failed)
+        }
+    };
     match outcome {
         // What the disk or the network did is no damage.
-        Err(Stop::Damage { error, .. }) if watched.failed => {
-            Err(ArchiveError::Read { error }.into())
-        }
+        Err(Stop::Damage { error, .. }) if has_failed => Err(ArchiveError::Read { error }.into()),
         Err(Stop::Damage { after, error }) => {
             monitor.check_interrupted().map_err(ArchiveError::from)?;
             let after = after.map_or("its start".to_owned(), |path| format!("\"{path}\""));
@@ -151,14 +163,36 @@ impl<V: ArchiveVisitor> Reading<'_, V> {
             return self.visitor.manifest(manifest).map(drop).map_err(Stop::Error);
         }
         let mut tar = stream::open_tar(head, archive, self.limits)?;
-        let mut first = true;
+        self.entries(&mut tar).map(drop)
+    }
+
+    /// Reads those segments that the visitor wants something of.
+    fn read_segments(
+        mut self,
+        directory: &Directory<'_>,
+        passed: &dyn Fn(u64),
+    ) -> Result<(), Stop<V::Error>> {
+        for segment in directory.segments() {
+            let after = directory.entry_after(&segment);
+            let wants = |first| self.visitor.wants_between(first, after);
+            if directory.first_entry(&segment).is_none_or(wants)
+                && self.entries(&mut directory.tar(&segment, passed))?.is_break()
+            {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn entries(&mut self, tar: &mut TarStream<'_>) -> Result<ControlFlow<()>, Stop<V::Error>> {
+        let mut first = self.last.is_none();
         loop {
             self.monitor.check_interrupted().map_err(ArchiveError::from)?;
             match tar.next() {
                 Ok(Some(mut entry)) => {
                     first = false;
                     if self.entry(&mut entry)?.is_break() {
-                        return Ok(());
+                        return Ok(ControlFlow::Break(()));
                     }
                 }
                 Ok(None) => {
@@ -166,7 +200,7 @@ impl<V: ArchiveVisitor> Reading<'_, V> {
                         let message = "other bytes follow the end of the archive: they are ignored";
                         self.monitor.problem(ProblemKind::Note, self.name, message);
                     }
-                    return Ok(());
+                    return Ok(ControlFlow::Continue(()));
                 }
                 Err(error) if first => return Err(ArchiveError::NotAnArchive { error }.into()),
                 Err(error) => return Err(self.damage(io::Error::other(error))),

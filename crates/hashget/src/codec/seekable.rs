@@ -50,15 +50,25 @@ impl<W: Write> SeekableWriter<W> {
         self.frames.put(bytes, &mut |compressed| note(table, written, compressed))
     }
 
+    /// Ends the frame, and waits for all frames to be written; how many bytes they have.
+    ///
+    /// # Errors
+    /// Those of the output.
+    pub(crate) fn complete(&mut self) -> io::Result<u64> {
+        self.end_frame()?;
+        let (table, written) = (&mut self.table, &mut self.written);
+        self.frames.complete(&mut |bytes| note(table, written, bytes))?;
+        Ok(self.table.iter().map(|frame| u64::from(frame.compressed)).sum())
+    }
+
     /// Writes a frame that decoders skip, with `content`; `number` (0 to 13) tells whose it is.
     ///
     /// # Errors
     /// Those of the output; `content` is longer than 4 GiB.
     pub(crate) fn skippable(&mut self, number: u8, content: &[u8]) -> io::Result<()> {
-        self.end_frame()?;
+        self.complete()?;
         let frame = skippable(SKIPPABLE_FRAME + u32::from(number), content)?;
-        let (table, written) = (&mut self.table, &mut self.written);
-        self.frames.complete(&mut |bytes| note(table, written, bytes))?.write_all(&frame)?;
+        self.frames.complete(&mut |_| ())?.write_all(&frame)?;
         self.table.push(FrameLengths { compressed: length(frame.len())?, decoded: 0 });
         self.written = self.table.len();
         Ok(())

@@ -1,4 +1,4 @@
-//! Models and data sets of a Hugging Face hub in the client's cache.
+//! Models and data sets of a Hugging Face hub: in the client's cache, and where `download --local-dir` put them.
 //!
 //! Invariant: a candidate is a file of one commit; the hub says that the commit is public, and that the file
 //! has the SHA-256 under which the cache stores it.
@@ -11,12 +11,16 @@ use serde::Deserialize;
 
 use super::json::Scalar;
 use super::{
-    Answer, Candidate, DetectError, Detector, Machine, Question, below, page_url, public_url,
-    small_files,
+    Answer, Candidate, DetectError, Detector, Machine, NotPublic, Question, below, page_url,
+    public_url, small_files,
 };
 use crate::model::{Digest, Keeping, Origin, RelPath, Signature};
 
-/// Recognises `KIND--ORG--NAME/snapshots/COMMIT/...`.
+mod local_dir;
+
+use local_dir::Noted;
+
+/// Recognises `KIND--ORG--NAME/snapshots/COMMIT/...`, and the notes of `download --local-dir`.
 pub(super) struct HuggingFace;
 
 /// Size limit of the client's source file; a larger file is an error.
@@ -35,6 +39,9 @@ impl Detector for HuggingFace {
     fn interested_in(&self, path: &RelPath) -> bool {
         // The tree may start within the cache.
         let is_commit = |name: &&[u8]| name.len() == 40 && name.iter().all(u8::is_ascii_hexdigit);
+        if Noted::is_note(path) {
+            return true;
+        }
         let mut names = path.components().peekable();
         while let Some(name) = names.next() {
             if name == b"snapshots" && names.next_if(is_commit).is_some() {
@@ -53,20 +60,19 @@ impl Detector for HuggingFace {
     ) -> Result<Vec<Candidate>, DetectError> {
         let root = machine.real_path(root)?;
         let entry = path.below(&root);
-        let Some(place) = Place::of(entry.as_os_str().as_bytes()) else { return Ok(Vec::new()) };
-        let Some(stored) = Stored::of(&entry, &place) else { return Ok(Vec::new()) };
-        let hub = hub(machine, &entry)?;
-        let wrong = |error| DetectError::new(&entry, error);
-        let Place { kind, repository, commit, file, .. } = &place;
-        let page = page_url(&format!("{hub}/api/{kind}/{repository}/revision/{commit}?blobs=true"))
-            .map_err(wrong)?;
-        let shown = if kind == "models" { String::new() } else { format!("{kind}/") };
-        let answer =
-            public_url(&format!("{hub}/{shown}{repository}/resolve/{commit}/{}", encoded(file)))
-                .map_err(wrong)?;
-        let value = format!("{shown}{repository}@{commit}/{file}");
+        let hub = || hub(machine, &entry);
+        let package = match Noted::read(&entry)? {
+            Some(noted) => noted.package(&hub()?),
+            None => cached(&entry),
+        };
+        let Some(Package { value, repositories, commit, file, stored }) = package else {
+            return Ok(Vec::new());
+        };
+        let hub = hub()?;
+        let revision = Revision::of(&hub, &repositories, &commit, &file, &stored)
+            .map_err(|error| DetectError::new(&entry, error))?;
         Ok(vec![Candidate {
-            url: page.clone(),
+            url: revision.pages[0].clone(),
             origin: Origin::Client,
             keeping: Keeping::Withdrawable,
             sha256: stored.sha256,
@@ -75,19 +81,50 @@ impl Detector for HuggingFace {
             covers: stored.file.parent().and_then(|folder| below(&root, folder)),
             local_file: Some(stored.file),
             found_at: path.clone(),
-            question: Some(Arc::new(Revision {
-                pages: vec![page],
-                file: file.clone(),
-                answer: Answer {
-                    url: answer,
-                    sha256: stored.sha256,
-                    size: Some(stored.size),
-                    ..Answer::default()
-                },
-            })),
+            question: Some(Arc::new(revision)),
             ..Candidate::default()
         }])
     }
+}
+
+/// A file of a commit on this machine.
+struct Package {
+    /// Its name in the ecosystem.
+    value: String,
+    /// Where the commit may be; not empty.
+    repositories: Vec<Repository>,
+    commit: String,
+    /// Its path in the repository.
+    file: String,
+    stored: Stored,
+}
+
+/// A repository of the hub.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Repository {
+    /// `models`, `datasets` or `spaces`.
+    kind: String,
+    /// `ORG/NAME`.
+    name: String,
+}
+
+impl Repository {
+    /// Its name with the kind before it, as in URLs.
+    fn shown(&self) -> String {
+        match &*self.kind {
+            "models" => self.name.clone(),
+            kind => format!("{kind}/{}", self.name),
+        }
+    }
+}
+
+/// The file of an entry of the client's cache.
+fn cached(entry: &Path) -> Option<Package> {
+    let place = Place::of(entry.as_os_str().as_bytes())?;
+    let stored = Stored::of(entry, &place)?;
+    let Place { repository, commit, file, .. } = place;
+    let value = format!("{}@{commit}/{file}", repository.shown());
+    Some(Package { value, repositories: vec![repository], commit, file, stored })
 }
 
 /// A large file in the cache.
@@ -121,10 +158,7 @@ impl Stored {
 struct Place {
     /// The folder of the model.
     top: String,
-    /// `models`, `datasets` or `spaces`.
-    kind: String,
-    /// `ORG/NAME`.
-    repository: String,
+    repository: Repository,
     commit: String,
     /// Its path in the snapshot.
     file: String,
@@ -142,22 +176,26 @@ impl Place {
     fn within(top: &str, rest: &str) -> Option<Self> {
         let (commit, file) = rest.split_once('/')?;
         let folder = top.rsplit('/').next()?;
-        let (kind, repository) = folder.split_once("--")?;
-        let is_name = |name: &str| {
-            let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte);
-            !name.is_empty() && name.bytes().all(allowed) && RelPath::new(name).is_ok()
-        };
-        let repository = repository.replace("--", "/");
-        let is_commit = commit.len() == 40 && commit.bytes().all(|digit| digit.is_ascii_hexdigit());
-        (matches!(kind, "models" | "datasets" | "spaces") && is_commit && is_name(&repository))
+        let (kind, name) = folder.split_once("--")?;
+        let name = name.replace("--", "/");
+        (matches!(kind, "models" | "datasets" | "spaces") && is_commit(commit) && is_name(&name))
             .then(|| Self {
                 top: top.to_owned(),
-                kind: kind.to_owned(),
-                repository,
+                repository: Repository { kind: kind.to_owned(), name },
                 commit: commit.to_owned(),
                 file: file.to_owned(),
             })
     }
+}
+
+/// Is it the name of a repository?
+fn is_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte);
+    !name.is_empty() && name.bytes().all(allowed) && RelPath::new(name).is_ok()
+}
+
+fn is_commit(text: &str) -> bool {
+    text.len() == 40 && text.bytes().all(|digit| digit.is_ascii_hexdigit())
 }
 
 /// Encodes a path for a URL, including the characters that would end it.
@@ -217,9 +255,32 @@ fn constants(machine: &Machine, entry: &Path) -> Vec<PathBuf> {
 /// Asks the hub for the files of a commit, and whether it is public.
 #[derive(Debug)]
 struct Revision {
+    /// One for each repository that may have the commit.
     pages: Vec<String>,
     file: String,
-    answer: Answer,
+    /// In the order of the pages.
+    answers: Vec<Answer>,
+}
+
+impl Revision {
+    fn of(
+        hub: &str,
+        repositories: &[Repository],
+        commit: &str,
+        file: &str,
+        stored: &Stored,
+    ) -> Result<Self, NotPublic> {
+        let (mut pages, mut answers) = (Vec::new(), Vec::new());
+        for repository in repositories {
+            let Repository { kind, name } = repository;
+            pages.push(page_url(&format!("{hub}/api/{kind}/{name}/revision/{commit}?blobs=true"))?);
+            let (shown, file) = (repository.shown(), encoded(file));
+            let url = public_url(&format!("{hub}/{shown}/resolve/{commit}/{file}"))?;
+            let (sha256, size) = (stored.sha256, Some(stored.size));
+            answers.push(Answer { url, sha256, size, ..Answer::default() });
+        }
+        Ok(Self { pages, file: file.to_owned(), answers })
+    }
 }
 
 /// The fields of the hub's answer that are used here.
@@ -248,7 +309,9 @@ impl Question for Revision {
         &self.pages
     }
 
-    fn answer(&self, _url: &str, page: &[u8]) -> Result<Option<Answer>, String> {
+    fn answer(&self, url: &str, page: &[u8]) -> Result<Option<Answer>, String> {
+        let at = self.pages.iter().position(|page| page == url);
+        let Some(answer) = at.and_then(|at| self.answers.get(at)) else { return Ok(None) };
         let page: RevisionPage = serde_json::from_slice(page).map_err(|error| error.to_string())?;
         // `gated` is false, or says how access is granted.
         if page.private.is_set() || page.gated.is_set() {
@@ -256,8 +319,7 @@ impl Question for Revision {
         }
         let file = page.siblings.into_iter().find(|file| file.rfilename == self.file);
         let sha256 = file.and_then(|file| file.lfs?.sha256);
-        let is_it =
-            sha256.is_some() && self.answer.sha256.is_none_or(|stored| Some(stored) == sha256);
-        Ok(is_it.then(|| Answer { sha256, ..self.answer.clone() }))
+        let is_it = sha256.is_some() && answer.sha256.is_none_or(|stored| Some(stored) == sha256);
+        Ok(is_it.then(|| Answer { sha256, ..answer.clone() }))
     }
 }

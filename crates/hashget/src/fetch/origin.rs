@@ -44,7 +44,7 @@ pub struct TimeOuts {
 impl TimeOuts {
     /// For a backup, which can do without what does not answer soon.
     pub fn brief() -> Self {
-        let (short, answer) = (Duration::from_secs(10), Duration::from_secs(15));
+        let (short, answer) = (Duration::from_secs(10), Duration::from_secs(12));
         Self { resolve: short, connect: short, answer, ..Self::default() }
     }
 }

@@ -165,7 +165,8 @@ mod tests {
         let (found, errors) = set.finish(&Silent);
         let mut found: Vec<_> = found.into_iter().filter_map(|one| one.sha256).collect();
         let mut expected = ["a", "b", "c"].map(|content| Digest::of(content.as_bytes()));
-        (found.sort(), expected.sort());
+        found.sort();
+        expected.sort();
         assert!(found == expected && !errors.is_empty(), "{found:?} {errors:?}");
         // They complete each other.
         let mut set = CandidateSet::default();

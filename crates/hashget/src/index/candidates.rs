@@ -37,6 +37,7 @@ pub(super) fn index_all(
             unknown.push(candidate);
         }
     }
+    let unknown = in_turns(unknown);
     let counts = Mutex::new(indexed);
     let outcome = parallel::for_each(indexer.threads(unknown.len()), unknown.iter(), |candidate| {
         let result = indexer.index_candidate(candidate, &pages, monitor);
@@ -72,6 +73,20 @@ impl Indexer<'_> {
             Ok(())
         })
     }
+}
+
+/// The candidates, one of each host in turn: all threads would otherwise wait at the same time for one silent host, and then
+/// for the next one.
+fn in_turns(candidates: Vec<&Candidate>) -> Vec<&Candidate> {
+    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut turns: Vec<(usize, &Candidate)> = Vec::with_capacity(candidates.len());
+    for candidate in candidates {
+        let turn = seen.entry(candidate.url.split('/').nth(2).unwrap_or_default()).or_default();
+        turns.push((*turn, candidate));
+        *turn += 1;
+    }
+    turns.sort_by_key(|(turn, _)| *turn);
+    turns.into_iter().map(|(_, candidate)| candidate).collect()
 }
 
 /// Reports the packages of hosts that were given up, in one line for each host.
@@ -155,5 +170,35 @@ impl TreeIndexed {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_take_turns_and_keep_their_order() {
+        let url = |name: &str| format!("https://{name}");
+        let names = [
+            "a.example/1",
+            "a.example/2",
+            "a.example/3",
+            "b.example/1",
+            "c.example/1",
+            "c.example/2",
+        ];
+        let candidates = names.map(|name| Candidate { url: url(name), ..Candidate::default() });
+        let turns: Vec<&str> =
+            in_turns(candidates.iter().collect()).iter().map(|one| &*one.url).collect();
+        let expected = [
+            "a.example/1",
+            "b.example/1",
+            "c.example/1",
+            "a.example/2",
+            "c.example/2",
+            "a.example/3",
+        ];
+        assert_eq!(turns, expected.map(url));
     }
 }

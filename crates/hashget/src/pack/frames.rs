@@ -7,6 +7,7 @@ use std::io::{self, Write};
 
 use super::tar_writer::TarOutput;
 use crate::archive::directory::DirectoryWriter;
+use crate::archive::names;
 use crate::codec::seekable::SeekableWriter;
 use crate::codec::{Codec, Encoder, encoder, seekable_encoder};
 use crate::model::manifest::MANIFEST_NAME;
@@ -90,11 +91,15 @@ impl<'a> ArchiveEncoder<'a> {
         })
     }
 
-    /// Writes what comes after the tar; the archive is complete then.
-    pub(super) fn finish(self) -> io::Result<()> {
+    /// Writes what comes after the tar; the archive is complete then. `names` gives the content of the frame of names, if
+    /// there is to be one, for an archive that has so many bytes.
+    pub(super) fn finish(
+        self,
+        names: impl FnOnce(u64) -> io::Result<Option<Vec<u8>>>,
+    ) -> io::Result<()> {
         match self {
             Self::Stream(encoder) => encoder.finish(),
-            Self::Frames(encoder) => encoder.finish(),
+            Self::Frames(encoder) => encoder.finish(names),
         }
     }
 }
@@ -111,7 +116,10 @@ impl<W: Write> FrameEncoder<W> {
         self.frames.end_frame()
     }
 
-    fn finish(mut self) -> io::Result<()> {
+    fn finish(mut self, names: impl FnOnce(u64) -> io::Result<Option<Vec<u8>>>) -> io::Result<()> {
+        if let Some(content) = names(self.frames.complete()?)? {
+            self.frames.skippable(names::NUMBER, &content)?;
+        }
         let (number, content) = self.directory.finish()?;
         self.frames.skippable(number, &content)?;
         self.frames.finish()

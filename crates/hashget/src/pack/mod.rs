@@ -23,6 +23,7 @@ mod in_any_case;
 mod known;
 mod matching;
 mod members;
+mod names;
 mod open_file;
 mod options;
 mod output;
@@ -48,7 +49,7 @@ pub use explain::{Explanation, Holder};
 pub use heaviest::Heavy;
 pub use in_any_case::WITHOUT_HASHDB;
 pub use matching::Obstacle;
-pub use options::{HashesKept, ManifestVersion, PackOptions, SYSTEM_EXCLUDES};
+pub use options::{HashesKept, ManifestVersion, NamesKept, PackOptions, SYSTEM_EXCLUDES};
 pub use output::Output;
 pub use plan::PackageUse;
 pub use prepare::Prepared;
@@ -316,7 +317,11 @@ impl Packer<'_> {
         let result = read_back::with_reader(encoder, self.limits, |output| {
             writer.write(output, version_one)?.finish().map_err(PackError::Write)
         })
-        .and_then(|encoder| encoder.finish().map_err(PackError::Write));
+        .and_then(|encoder| {
+            let kept = if version_one.is_none() { options.names } else { NamesKept::None };
+            let names = |written| names::names(&writer.scan.entries, writer.plan, kept, written);
+            encoder.finish(names).map_err(PackError::Write)
+        });
         summary.changed_files = writer.changed;
         drop(progress);
         result?;

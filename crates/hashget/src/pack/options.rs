@@ -38,6 +38,18 @@ impl HashesKept {
     }
 }
 
+/// Which archives keep the names of what packages give, so that they can be listed without the packages. Only those with
+/// [`Codec::Zstd`] can.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NamesKept {
+    /// Those in which the names are less than a tenth of the rest.
+    Auto,
+    /// All.
+    All,
+    /// None.
+    None,
+}
+
 /// The format of the manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ManifestVersion {
@@ -73,6 +85,8 @@ pub struct PackOptions<'a> {
     pub min_size: u64,
     /// Digests of single files in the manifest.
     pub hashes: HashesKept,
+    /// The names of what packages give.
+    pub names: NamesKept,
     /// Format of the manifest.
     pub manifest_version: ManifestVersion,
     /// `YYYY-MM-DD`: the backup must be restorable until this day; packages that expire earlier are not
@@ -144,6 +158,7 @@ impl Default for PackOptions<'_> {
             file_systems: FileSystems::All,
             min_size: 0,
             hashes: HashesKept::Anchors,
+            names: NamesKept::Auto,
             manifest_version: ManifestVersion::Two,
             expires: None,
             evidence: Evidence::Signed,

@@ -76,7 +76,7 @@ pub(super) fn extract(
     let extracting =
         Extracting { target, limits, monitor, progress, name: &name, found: Extracted::default() };
     if let Some(directory) = Directory::open(archive, limits) {
-        return extracting.extract_frames(&directory);
+        return extracting.extract_segments(&directory);
     }
     extracting.extract_stream(&mut Counted { archive: &mut { archive }, progress })
 }
@@ -137,25 +137,23 @@ impl Extracting<'_> {
         Ok(self.found)
     }
 
-    /// Unpacks frame by frame: damage costs the entries up to the next frame that begins with one.
-    fn extract_frames(mut self, directory: &Directory<'_>) -> Result<Extracted, RestoreError> {
+    /// Unpacks segment by segment: damage costs the entries of one.
+    fn extract_segments(mut self, directory: &Directory<'_>) -> Result<Extracted, RestoreError> {
         let progress = self.progress;
         let count = |bytes| progress.advance(bytes, 0);
-        let mut begin = Some(0);
-        while let Some(frame) = begin.take() {
-            let problem = match self.entries(&mut directory.tar_from(frame, &count))? {
-                Ended::Whole => break,
+        for segment in directory.segments() {
+            let problem = match self.entries(&mut directory.tar(&segment, &count))? {
+                Ended::Whole => continue,
                 Ended::AtOnce(error) => one_line(&error),
                 Ended::Damaged(problem) => problem,
             };
-            let from = directory.name(directory.position());
-            begin = directory.next_entry();
-            let to = begin.map_or_else(
-                || "the end".to_owned(),
-                |frame| format!("{}, which is not lost", directory.name(frame)),
-            );
+            let name = |path: Option<&RelPath>, other: &str| {
+                path.map_or_else(|| other.to_owned(), RelPath::to_string)
+            };
+            let from = name(directory.first_entry(&segment), MANIFEST_NAME);
+            let to = name(directory.entry_after(&segment), "its end");
             self.note_damage(format!(
-                "the archive is damaged ({problem}): entries from {from} to {to} may be missing"
+                "the archive is damaged ({problem}): entries from {from} on may be missing, up to {to}"
             ));
         }
         Ok(self.found)

@@ -109,6 +109,66 @@ fn a_cache_may_lie_below_a_folder_of_snapshots_and_have_no_links() {
     assert_eq!(answer(&candidates[0], page.as_bytes()), Ok(None));
 }
 
+/// A folder of `download --local-dir`.
+fn local_dir(folder: &Path, notes: &str, readme: &str) -> Digest {
+    let sha256 = Digest::of(b"weights");
+    let note = |etag: &str| format!("{COMMIT}\n{etag}\n1700000000.5\n");
+    write(folder, "onnx/model.bin", b"weights");
+    write(folder, &format!("{notes}/onnx/model.bin.metadata"), note(&sha256.to_string()));
+    write(folder, "README.md", readme);
+    write(folder, &format!("{notes}/README.md.metadata"), note(COMMIT));
+    sha256
+}
+
+#[test]
+fn a_local_folder_is_of_a_repository_that_its_own_page_names() {
+    for notes in [".cache/huggingface/download", ".huggingface/download"] {
+        for (readme, path) in [
+            ("use `AutoModel.from_pretrained(\"org/small-model\")`", "models/org/small-model"),
+            ("see https://hub.example/org/small-model/blob/x, and/or", "models/org/small-model"),
+            ("[the data](https://hub.example/datasets/org/d).", "datasets/org/d"),
+            ("    hf download org/small-model --local-dir x", "models/org/small-model"),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let sha256 = local_dir(&folder.path().join("mine"), notes, readme);
+            let hub = [("HF_ENDPOINT", "https://hub.example")];
+            let (candidates, errors) = found_with("huggingface", folder.path(), &hub);
+            assert!(errors.is_empty(), "{errors:?}");
+            let [candidate] = &candidates[..] else { panic!("{readme}: {candidates:?}") };
+            let asked = format!("https://hub.example/api/{path}/revision/{COMMIT}?blobs=true");
+            assert_eq!(candidate.question.as_ref().unwrap().pages(), [asked]);
+            assert_eq!((candidate.sha256, candidate.size), (Some(sha256), Some(7)));
+            let page = page("", &sha256).replace("model #1", "model");
+            let told = answer(candidate, page.as_bytes()).unwrap().unwrap();
+            assert!(told.url.ends_with(&format!("/resolve/{COMMIT}/onnx/model.bin")), "{told:?}");
+        }
+    }
+}
+
+#[test]
+fn a_local_folder_tells_the_hub_no_names_of_its_own() {
+    let hub = [("HF_ENDPOINT", "https://hub.example")];
+    let notes = ".cache/huggingface/download";
+    // Nothing names a repository; or a page does that did not come from the hub.
+    for is_own_page in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let readme = if is_own_page { "from_pretrained('corp/secret')" } else { "and/or, in/out" };
+        local_dir(&folder.path().join("corp/secret"), notes, readme);
+        if is_own_page {
+            let note = folder.path().join("corp/secret").join(notes).join("README.md.metadata");
+            fs_err::remove_file(note).unwrap();
+        }
+        let (candidates, errors) = found_with("huggingface", folder.path(), &hub);
+        assert!(candidates.is_empty() && errors.is_empty(), "{candidates:?} {errors:?}");
+    }
+    // As many repositories are asked for as the page of a model may name, and no more.
+    let folder = tempfile::tempdir().unwrap();
+    let many: String = (0..99).map(|number| format!("repo_id='org/m{number}' ")).collect();
+    local_dir(folder.path(), notes, &many);
+    let (candidates, _) = found_with("huggingface", folder.path(), &hub);
+    assert_eq!(candidates[0].question.as_ref().unwrap().pages().len(), 4);
+}
+
 #[test]
 fn names_that_are_no_snapshots() {
     let sha256 = Digest::of(b"weights");

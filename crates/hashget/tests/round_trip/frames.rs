@@ -6,10 +6,14 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt as _;
 
+use hashget::archive::{Holder, Listed, Listing, PackageMembers, read_for_listing};
 use hashget::codec::Codec;
-use hashget::monitor::Recorder;
-use hashget::pack::PackOptions;
+use hashget::fetch::Offline;
+use hashget::hashdb::LocalHashDb;
+use hashget::monitor::{Recorder, Silent};
+use hashget::pack::{NamesKept, PackOptions};
 use hashget::restore::RestoreOptions;
+use hashget_testkit::packages::TarBuilder;
 use hashget_testkit::trees;
 
 use crate::scene::{Scene, options, problems};
@@ -167,4 +171,68 @@ fn whatever_is_wrong_with_the_table_the_archive_comes_back() {
         );
         scene.judge(&target, &restored.unwrap(), &recorder, &before);
     }
+}
+
+/// Every path and what has it, of an archive in a file; how many parts of packages are not known by name.
+fn listed(scene: &Scene, archive: &[u8]) -> (Vec<(String, bool)>, usize) {
+    let file = scene.path("listed.tar.zst");
+    fs_err::write(&file, archive).unwrap();
+    let (manifest, stored) =
+        read_for_listing(&mut File::open(&file).unwrap(), "listed", &scene.limits, &Silent)
+            .unwrap();
+    // A HashDB and a source that know nothing.
+    let hashdb = LocalHashDb::open(&scene.path("empty-db")).unwrap();
+    let members = PackageMembers {
+        hashdb: &hashdb,
+        source: &Offline,
+        must_have: false,
+        limits: &scene.limits,
+    };
+    let known = Listed { manifest: &manifest, stored };
+    let listing = Listing::new(known, &members, &|_| true, &Silent).unwrap();
+    let entries = listing.entries().map(|listed| {
+        let listed = listed.unwrap();
+        (listed.entry.path.to_string(), listed.holder == Holder::Archive)
+    });
+    (entries.collect(), listing.unnamed().len())
+}
+
+#[test]
+fn an_archive_that_keeps_the_names_is_listed_without_its_packages() {
+    let scene = Scene::new();
+    let tree = scene.tree();
+    let members: Vec<(String, Vec<u8>)> =
+        (0..30).map(|number| (format!("given/{number:02}"), noise(number, 5000))).collect();
+    let mut package = TarBuilder::new();
+    for (name, content) in &members {
+        package = package.file(name, content);
+        trees::file(&tree, name, content);
+    }
+    scene.index("package.tar", &package.finish());
+    trees::file(&tree, "own/text", "of nobody else");
+    let all: Vec<String> = ["", "given"]
+        .into_iter()
+        .map(str::to_owned)
+        .chain(members.iter().map(|(name, _)| name.clone()))
+        .chain(["own".to_owned(), "own/text".to_owned()])
+        .collect();
+    for (names, is_kept) in
+        [(NamesKept::All, true), (NamesKept::None, false), (NamesKept::Auto, false)]
+    {
+        let options = PackOptions { names, ..zstd_options() };
+        let (archive, packed) = scene.pack_well(&options);
+        assert_eq!(packed.left_out_files, 30);
+        let (entries, unnamed) = listed(&scene, &archive);
+        assert_eq!(unnamed == 0, is_kept, "{names:?}");
+        if is_kept {
+            let found: Vec<_> = entries.iter().map(|(path, _)| path.clone()).collect();
+            assert_eq!(found.len(), all.len(), "{found:?}");
+            let given = entries.iter().filter(|(_, is_archived)| !is_archived).count();
+            assert!(given >= 30, "{entries:?}");
+        }
+    }
+    // With more in the archive, a tenth of it has room for them.
+    trees::file(&tree, "own/large", noise(7, 100_000));
+    let (archive, _) = scene.pack_well(&zstd_options());
+    assert_eq!(listed(&scene, &archive).1, 0);
 }

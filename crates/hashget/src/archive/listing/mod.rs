@@ -5,8 +5,11 @@
 
 mod stored;
 
+use std::borrow::Cow;
+
 pub use stored::{StoredEntries, read_for_listing};
 
+use super::names::GivenNames;
 use super::package_members::{MembersError, PackageMembers};
 use super::path_map::{PathMap, path_of};
 use super::placed::{Facts, Placed};
@@ -59,10 +62,12 @@ pub struct Listing<'m> {
 /// Entries that lie together. Of two entries of one path, that of the first table counts.
 enum Table<'m> {
     Rows(Rows<'m>, Holder),
-    Links(&'m [Link]),
+    Links(Cow<'m, [Link]>),
     /// What packages give, with the numbers of the packages; or what an archive of version 1 holds.
     Placed(PathMap<Placed>, bool),
     FilesV1(&'m [FileV1]),
+    /// What packages give, as the archive keeps it.
+    Given(GivenNames),
 }
 
 impl Table<'_> {
@@ -72,6 +77,7 @@ impl Table<'_> {
             Self::Links(links) => links.len(),
             Self::Placed(placed, _) => placed.len(),
             Self::FilesV1(files) => files.len(),
+            Self::Given(names) => names.len(),
         }
     }
 
@@ -81,6 +87,7 @@ impl Table<'_> {
             Self::Links(links) => links[number].path.as_bytes(),
             Self::Placed(placed, _) => placed.at(number).0,
             Self::FilesV1(files) => files[number].file.as_bytes(),
+            Self::Given(names) => names.path(number).as_bytes(),
         }
     }
 
@@ -104,6 +111,10 @@ impl Table<'_> {
             Self::FilesV1(files) => {
                 let entry = entry_v1(&files[number]);
                 Ok(ListedEntry { entry, holder: Holder::SomePackage })
+            }
+            Self::Given(names) => {
+                let (entry, package) = names.get(number)?;
+                Ok(ListedEntry { entry, holder: Holder::Package(package) })
             }
         }
     }
@@ -152,11 +163,26 @@ impl<'m> Listing<'m> {
     ) -> Result<Self, MembersError> {
         match listed.manifest {
             AnyManifest::V1(manifest) => {
-                let stored = Table::Placed(listed.stored.0, false);
+                let stored = Table::Placed(listed.stored.held, false);
                 Ok(Self::of(vec![stored, Table::FilesV1(&manifest.files)], Vec::new(), None))
             }
-            AnyManifest::V2(manifest) => Self::of_v2(manifest, members, is_wanted, monitor),
+            AnyManifest::V2(manifest) => match listed.stored.given {
+                Some(names) => Ok(Self::of_names(manifest, names)),
+                None => Self::of_v2(manifest, members, is_wanted, monitor),
+            },
         }
+    }
+
+    /// Lists with the names that the archive keeps.
+    fn of_names(manifest: &'m Manifest, mut names: GivenNames) -> Self {
+        let archived = Table::Rows(manifest.archived.rows(), Holder::Archive);
+        let of_package = |(index, package): (usize, &'m Package)| {
+            Table::Rows(package.files.rows(), Holder::Package(index))
+        };
+        let files = manifest.packages.iter().enumerate().map(of_package);
+        let links = [Cow::Owned(std::mem::take(&mut names.links)), Cow::Borrowed(&*manifest.links)];
+        let given = [Table::Given(names)].into_iter().chain(links.map(Table::Links));
+        Self::of([archived].into_iter().chain(files).chain(given).collect(), Vec::new(), None)
     }
 
     fn of_v2(
@@ -193,7 +219,7 @@ impl<'m> Listing<'m> {
             }
         }
         tables.push(Table::Placed(placed, true));
-        tables.push(Table::Links(&manifest.links));
+        tables.push(Table::Links(Cow::Borrowed(&manifest.links)));
         Ok(Self::of(tables, unnamed, Some(manifest).filter(|_| all_asked)))
     }
 

@@ -5,6 +5,7 @@
 use std::io::Read;
 use std::ops::ControlFlow;
 
+use crate::archive::names::GivenNames;
 use crate::archive::path_map::PathMap;
 use crate::archive::placed::{Facts, Placed};
 use crate::archive::{ArchiveError, ArchiveVisitor, StoredEntry, read_archive};
@@ -14,9 +15,14 @@ use crate::model::{MemberMetadata, Metadata};
 use crate::monitor::Monitor;
 use crate::storage::ArchiveSource;
 
-/// What an archive holds, by name, if its manifest does not say so.
+/// What an archive knows by name beside its manifest.
 #[derive(Default)]
-pub struct StoredEntries(pub(super) PathMap<Placed>);
+pub struct StoredEntries {
+    /// What it holds, if its manifest does not say so.
+    pub(super) held: PathMap<Placed>,
+    /// What packages give, if it keeps the names.
+    pub(super) given: Option<GivenNames>,
+}
 
 /// Reads as much of an archive as listing it needs: up to the manifest, or, of version 1, everything.
 ///
@@ -31,7 +37,11 @@ pub fn read_for_listing(
     let mut names = Names::default();
     read_archive(archive, name, limits, &mut names, monitor)?;
     match names.manifest.ok_or(ArchiveError::NoManifestInArchive)? {
-        manifest @ AnyManifest::V2(_) => Ok((manifest, StoredEntries::default())),
+        AnyManifest::V2(manifest) => {
+            let given = GivenNames::read(archive, manifest.packages.len(), limits);
+            let stored = StoredEntries { given, ..StoredEntries::default() };
+            Ok((AnyManifest::V2(manifest), stored))
+        }
         manifest @ AnyManifest::V1(_) => Ok((manifest, names.stored)),
     }
 }
@@ -58,7 +68,7 @@ impl ArchiveVisitor for Names {
     ) -> Result<ControlFlow<()>, ArchiveError> {
         let StoredEntry { path, kind, metadata, .. } = entry;
         let facts = Facts { kind, metadata: complete(&metadata), sha256: None };
-        self.stored.0.insert(&path, Placed::new(0, facts));
+        self.stored.held.insert(&path, Placed::new(0, facts));
         Ok(ControlFlow::Continue(()))
     }
 }

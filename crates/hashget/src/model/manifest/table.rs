@@ -158,7 +158,11 @@ impl EntryTable {
         &self.path
     }
 
-    pub(super) fn check(&self, name: &str) -> Result<(), ManifestError> {
+    /// Do the columns fit one another? `name` is that of the table.
+    ///
+    /// # Errors
+    /// They do not.
+    pub(crate) fn check(&self, name: &str) -> Result<(), ManifestError> {
         let count = self.path.len();
         let required = [
             ("type", self.kind.len()),
@@ -219,6 +223,14 @@ impl EntryTable {
             Some(*sum)
         };
         Rows { table: self, seconds: self.seconds.iter().scan(0, sum).collect() }
+    }
+
+    /// The entry in a row, which was modified at this time.
+    ///
+    /// # Errors
+    /// A column has no value that the entry needs.
+    pub(crate) fn row(&self, row: usize, seconds: i64) -> Result<Entry, ManifestError> {
+        self.entry(row, self.kind.as_bytes()[row], seconds)
     }
 
     fn entry(&self, index: usize, letter: u8, seconds: i64) -> Result<Entry, ManifestError> {
@@ -297,7 +309,12 @@ impl<'t> Rows<'t> {
     /// # Errors
     /// A column has no value that the entry needs.
     pub(crate) fn get(&self, row: usize) -> Result<Entry, ManifestError> {
-        self.table.entry(row, self.table.kind.as_bytes()[row], self.seconds[row])
+        self.table.row(row, self.seconds[row])
+    }
+
+    /// When each entry was modified, in seconds.
+    pub(crate) fn into_seconds(self) -> Vec<i64> {
+        self.seconds
     }
 }
 
