@@ -9,8 +9,8 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use fs_err::File;
 use hashget::archive::{
-    Listed, Listing, MembersError, PackageMembers, RemoteArchive, StoredEntries,
-    read_folder_manifest, read_for_listing, read_manifest,
+    Listed, Listing, MembersError, PackageMembers, RemoteArchive, StoredEntries, StoredVerified,
+    read_folder_manifest, read_for_listing, read_manifest, verify_stored,
 };
 use hashget::fetch::Source;
 use hashget::hashdb::{HashDb, NoHashDb};
@@ -23,7 +23,8 @@ use crate::exit::UsageError;
 /// What a command says that read nothing of an archive but its manifest.
 pub(crate) fn unread(archive: &Path) -> Option<String> {
     let is_manifest = archive.is_dir() || archive.file_name() == Some(MANIFEST_NAME.as_ref());
-    let line = "Only the manifest was read, not the rest of the archive: `hashget unpack` verifies all of it";
+    let line =
+        "Only the manifest was read, not the rest of the archive: `hashget verify` reads all of it";
     (!is_manifest).then(|| line.to_owned())
 }
 
@@ -98,11 +99,28 @@ pub(crate) fn contents(
     read.with_context(context)
 }
 
+/// The manifest of an archive that was read to its end, and what was found in it; what is wrong was reported. Of a folder or a
+/// manifest alone, nothing else is read.
+pub(crate) fn verified(
+    archive: &Path,
+    environment: &Environment<'_>,
+) -> anyhow::Result<(AnyManifest, Option<StoredVerified>)> {
+    if is_folder(archive) {
+        return Ok((manifest(archive, environment)?, None));
+    }
+    let name = archive.display().to_string();
+    let context = || format!("cannot verify {name}");
+    let mut bytes = open(archive, "", environment).with_context(context)?;
+    verify_stored(&mut *bytes, &name, &environment.limits, environment.console)
+        .with_context(context)
+}
+
 /// What says which files are in a package: the HashDB, and the cache and pools, or with `fetch` the network, too.
 pub(crate) struct Knowledge {
     hashdb: Arc<dyn HashDb>,
     source: Box<dyn Source>,
     fetch: bool,
+    digests: bool,
 }
 
 impl Knowledge {
@@ -116,7 +134,23 @@ impl Knowledge {
             }
         };
         let source = if fetch { environment.sources()?.source } else { environment.local()? };
-        Ok(Self { hashdb, source, fetch })
+        Ok(Self { hashdb, source, fetch, digests: false })
+    }
+
+    /// The same with the digests of files.
+    pub(crate) fn with_digests(self) -> Self {
+        Self { digests: true, ..self }
+    }
+
+    /// What it knows of the members of packages.
+    pub(crate) fn members<'k>(&'k self, environment: &'k Environment<'_>) -> PackageMembers<'k> {
+        PackageMembers {
+            hashdb: &*self.hashdb,
+            source: &*self.source,
+            must_have: self.fetch,
+            digests: self.digests,
+            limits: &environment.limits,
+        }
     }
 
     /// The entries of an archive's tree; those that packages give are known for packages of which `is_wanted` says so, by
@@ -128,12 +162,7 @@ impl Knowledge {
         is_wanted: &dyn Fn(&[u8]) -> bool,
         environment: &Environment<'_>,
     ) -> Result<Listing<'m>, MembersError> {
-        let members = PackageMembers {
-            hashdb: &*self.hashdb,
-            source: &*self.source,
-            must_have: self.fetch,
-            limits: &environment.limits,
-        };
+        let members = self.members(environment);
         Listing::new(Listed { manifest, stored }, &members, is_wanted, environment.console)
     }
 }

@@ -6,6 +6,7 @@
 mod archive;
 mod arguments;
 mod commands;
+mod compared;
 mod config;
 mod environment;
 mod exit;
@@ -16,6 +17,7 @@ mod logins;
 mod output;
 mod output_file;
 mod packing;
+mod parts;
 mod places;
 mod selection;
 mod values;

@@ -87,13 +87,18 @@ fn an_archive_that_needs_an_unknown_feature_is_refused() {
     assert!(tar.unwrap().success());
     let before = files_below(&unpacked);
     let refusal = "this archive needs hashget 9.7 or later (feature time-travel)";
-    let commands: [&[&str]; 12] = [
+    let commands: [&[&str]; 17] = [
         &["unpack", archive, "-C", "back"],
         &["restore", "unpacked"],
         &["info", archive],
         &["info", "unpacked"],
         &["info", "--list", archive],
         &["list", archive],
+        &["diff", archive, archive],
+        &["find", archive, "copy.c"],
+        &["verify", "--against", "unpacked", archive],
+        &["cat", archive, "copy.c"],
+        &["unpack", archive, "-C", "back", "copy.c"],
         &["list", "unpacked"],
         &["verify", archive],
         &["verify", "unpacked"],

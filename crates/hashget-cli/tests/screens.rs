@@ -219,6 +219,47 @@ fn list() {
 }
 
 #[test]
+fn parts() {
+    let origin = Origin::start();
+    let machine = machine_with_server(&origin);
+    Transcript::new(&machine)
+        .run("unpack a.tar -C one own/diary")
+        .run("unpack a.tar -C two tool nothing")
+        .run("unpack a.tar -C three --strip-components 1 --exclude tool")
+        .run("unpack a.tar")
+        .run("unpack a.tar --to-stdout --json")
+        .run("unpack a.tar --to-stdout LICENSE")
+        .run("cat a.tar own/LICENSE")
+        .run("cat a.tar nothing")
+        .run("cat a.tar own")
+        .run("unpack a.tar -C four --json own/LICENSE")
+        .assert("parts");
+}
+
+#[test]
+fn compare() {
+    let machine = machine_with_archive();
+    fs_err::write(machine.path("tree/own/diary"), "other words\n").unwrap();
+    fs_err::write(machine.path("tree/own/new"), "new\n").unwrap();
+    fs_err::remove_file(machine.path("tree/own/LICENSE")).unwrap();
+    set_times(&machine, "tree");
+    machine.hashget(&["pack", "tree", "-f", "b.tar"]).expect(0);
+    Transcript::new(&machine)
+        .run("diff a.tar b.tar")
+        .run("diff a.tar a.tar")
+        .run("diff --json a.tar tree")
+        .run("diff a.tar nowhere")
+        .run("find a.tar b.tar ./own/*")
+        .run("find a.tar b.tar sha256:0a1b")
+        .run("find --json a.tar nothing")
+        .run("verify --against tree a.tar")
+        .run("verify --against tree b.tar")
+        .run("verify --json --against tree b.tar")
+        .run("verify --against nowhere b.tar")
+        .assert("compare");
+}
+
+#[test]
 fn explain() {
     let machine = machine_with_archive();
     Transcript::new(&machine)

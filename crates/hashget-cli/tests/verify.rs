@@ -66,7 +66,7 @@ fn a_lost_package_is_named_with_its_files_and_others_are_not() {
     let ended = machine.hashget(&["verify", "a.tar.zst", "--json"]).expect(0);
     assert_eq!(ended.last_record()["problems"]["notes"], 1);
     fs_err::remove_dir_all(machine.path("cache")).unwrap();
-    let ended = machine.hashget(&["verify", "a.tar.zst"]).expect(4);
+    let ended = machine.hashget(&["verify", "a.tar.zst"]).expect(5);
     let ended = ended.says(&[
         "second.tar",
         "lost: found nowhere",
@@ -74,13 +74,13 @@ fn a_lost_package_is_named_with_its_files_and_others_are_not() {
         "1 package LOST: files that need it",
     ]);
     assert!(!ended.stderr.contains("first") && !ended.stderr.contains("third"), "{}", ended.stderr);
-    let records = machine.hashget(&["verify", "a.tar.zst", "--json"]).expect(4).records();
+    let records = machine.hashget(&["verify", "a.tar.zst", "--json"]).expect(5).records();
     let expected =
         [("first", "present"), ("fourth", "present"), ("second", "lost"), ("third", "present")];
     let expected = expected.map(|(name, state)| (format!("{name}.tar"), state.to_owned()));
     assert_eq!(states(&records), expected);
     // Without a HashDB that knows the package: where its files are.
-    let ended = away(&machine).hashget(&["verify", "a.tar.zst"]).expect(4);
+    let ended = away(&machine).hashget(&["verify", "a.tar.zst"]).expect(5);
     ended.says(&["second.tar", "everything that it gives below \"second/\""]);
     // A pool has it: a note again.
     let whole = TarBuilder::new()
@@ -104,7 +104,7 @@ fn what_was_found_lost_is_archived_by_the_next_backup() {
     assert_eq!(left_out("a.tar"), 1);
     origin.always("/lib.tar", Fault::Status(404));
     fs_err::remove_dir_all(machine.path("cache")).unwrap();
-    machine.hashget(&["verify", "a.tar"]).expect(4);
+    machine.hashget(&["verify", "a.tar"]).expect(5);
     assert_eq!(left_out("b.tar"), 0);
     let explained = machine.hashget(&["explain", "tree/lib/a"]).expect(0);
     assert!(explained.stdout.contains("index --again"), "{}", explained.stdout);
@@ -123,10 +123,10 @@ fn changed_damaged_and_silent_places_are_told_apart() {
     origin.always("/third.tar", Fault::Status(501));
     // Stores of objects answer so for what is gone.
     origin.always("/second.tar", Fault::Status(403));
-    let found = states(&machine.hashget(&["verify", "a.tar.zst", "--json"]).expect(4).records());
+    let found = states(&machine.hashget(&["verify", "a.tar.zst", "--json"]).expect(5).records());
     assert!(found.contains(&("second.tar".to_owned(), "lost".to_owned())), "{found:?}");
     origin.heal("/second.tar");
-    let ended = machine.hashget(&["verify", "a.tar.zst", "--json"]).expect(4);
+    let ended = machine.hashget(&["verify", "a.tar.zst", "--json"]).expect(5);
     let found = states(&ended.records());
     let state =
         |name: &str| found.iter().find(|(url, _)| *url == format!("{name}.tar")).unwrap().1.clone();
@@ -137,10 +137,10 @@ fn changed_damaged_and_silent_places_are_told_apart() {
         states(record).into_iter().find(|(url, _)| url == "fourth.tar").unwrap().1
     };
     assert_eq!(
-        state(&machine.hashget(&["verify", "a.tar.zst", "--json"]).expect(4).records()),
+        state(&machine.hashget(&["verify", "a.tar.zst", "--json"]).expect(5).records()),
         "present"
     );
-    let deep = machine.hashget(&["verify", "a.tar.zst", "--json", "--deep"]).expect(4).records();
+    let deep = machine.hashget(&["verify", "a.tar.zst", "--json", "--deep"]).expect(5).records();
     assert_eq!(state(&deep), "lost");
     assert!(!machine.path("cache/sha256").exists(), "nothing is kept");
     origin.serve("/first.tar", "");
@@ -220,7 +220,7 @@ fn many_packages_of_one_host_are_told_together() {
             server.always(&path, Fault::Status(404));
         }
     }
-    let ended = machine.hashget(&["verify", "a.tar.zst"]).expect(4);
+    let ended = machine.hashget(&["verify", "a.tar.zst"]).expect(5);
     assert_eq!(ended.stderr.matches("lost: found nowhere").count(), 5, "{}", ended.stderr);
 }
 
@@ -304,7 +304,7 @@ fn a_server_that_answers_is_asked_for_every_package() {
     // One that is gone is found among them.
     origin.heal("/p6.tar");
     origin.always("/p6.tar", Fault::Status(404));
-    machine.hashget(&["verify", "a.tar.zst"]).expect(4).says(&["lost: found nowhere"]);
+    machine.hashget(&["verify", "a.tar.zst"]).expect(5).says(&["lost: found nowhere"]);
 }
 
 #[test]

@@ -38,6 +38,9 @@ pub(crate) struct List {
     fetch: bool,
 }
 
+/// What is said of a pattern that matches nothing.
+pub(super) const NOTHING_MATCHES: &str = "nothing in the archive matches";
+
 /// What was listed.
 #[derive(Default)]
 struct Sums {
@@ -66,7 +69,11 @@ impl List {
             }
         }
         self.unnamed(&listing, &selection, &requirements, environment)?;
-        report_unmatched(&selection, listing.unnamed().is_empty(), environment);
+        let why = match listing.unnamed().is_empty() {
+            true => NOTHING_MATCHES,
+            false => "nothing that is known by name matches; with --fetch all names are known",
+        };
+        report_unmatched(&selection, why, environment);
         let hidden = listing.unnamed_amount();
         let body = json!({
             "archive_read": false,
@@ -125,16 +132,8 @@ impl List {
 }
 
 /// Reports patterns that match nothing.
-pub(super) fn report_unmatched(
-    selection: &Selection,
-    all_known: bool,
-    environment: &Environment<'_>,
-) {
+pub(super) fn report_unmatched(selection: &Selection, why: &str, environment: &Environment<'_>) {
     let monitor: &dyn Monitor = environment.console;
-    let why = match all_known {
-        true => "nothing in the archive matches",
-        false => "nothing that is known by name matches; with --fetch all names are known",
-    };
     for pattern in selection.unmatched() {
         monitor.problem(ProblemKind::Incomplete, safe(pattern), why);
     }

@@ -3,9 +3,12 @@
 //! Invariant: a command reads its options, calls one stage of the library and reports the result.
 
 mod cache;
+mod cat;
 mod completions;
 mod db;
+mod diff;
 mod explain;
+mod find;
 mod get;
 mod index;
 mod info;
@@ -35,6 +38,9 @@ pub(crate) enum Command {
     Index(index::Index),
     Get(get::Get),
     List(list::List),
+    Cat(cat::Cat),
+    Diff(diff::Diff),
+    Find(find::Find),
     Info(info::Info),
     Explain(explain::Explain),
     Report(report::Report),
@@ -79,6 +85,9 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> anyhow::Result<()
         Command::Index(index) => index.run(&environment()?),
         Command::Get(get) => get.run(&environment()?),
         Command::List(list) => list.run(&environment()?),
+        Command::Cat(cat) => cat.run(&environment()?),
+        Command::Diff(diff) => diff.run(&environment()?),
+        Command::Find(find) => find.run(&environment()?),
         Command::Info(info) => info.run(&environment()?),
         Command::Explain(explain) => explain.run(&environment()?),
         Command::Report(report) => report.run(&environment()?),

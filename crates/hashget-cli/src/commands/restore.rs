@@ -96,16 +96,17 @@ impl Restore {
         let summary = restorer
             .restore(&self.target, &options, environment.console)
             .with_context(|| format!("cannot restore {target}"))?;
-        report(environment.console, "restore", &self.target, &summary)
+        report(environment.console, "restore", &self.target, &summary, false)
     }
 }
 
-/// Prints the result.
+/// Prints the result; `is_part`: of a part of a tree.
 pub(super) fn report(
     console: &Console,
     command: &str,
     target: &Path,
     summary: &Summary,
+    is_part: bool,
 ) -> anyhow::Result<()> {
     for (path, reason) in &summary.missing {
         console.record("missing", json!({ "path": path, "reason": reason }))?;
@@ -119,6 +120,7 @@ pub(super) fn report(
         "files_from_packages": summary.files_from_packages,
         "bytes_from_packages": summary.bytes_from_packages,
         "kept_files": summary.kept_files,
+        "files_without_digest": summary.files_without_digest,
         "packages": summary.packages,
         "packages_used": summary.packages_used,
         "missing": summary.missing.len(),
@@ -128,11 +130,11 @@ pub(super) fn report(
         "strays": summary.strays.entries,
         "proven": summary.proven,
     });
-    console.summary(command, record, &lines(target, summary))?;
+    console.summary(command, record, &lines(target, summary, is_part))?;
     Ok(())
 }
 
-fn lines(target: &Path, summary: &Summary) -> Vec<String> {
+fn lines(target: &Path, summary: &Summary, is_part: bool) -> Vec<String> {
     let files = |number| counted(number, "file", "files");
     let mut lines = vec![format!(
         "Restored {}, {} into {}; of these {}, {} from {}",
@@ -146,9 +148,26 @@ fn lines(target: &Path, summary: &Summary) -> Vec<String> {
     if summary.kept_files > 0 {
         lines.push(format!("{} already correct", files(summary.kept_files)));
     }
-    lines.extend(missing(target, summary));
-    lines.extend(proof(summary));
+    lines.extend(missing(target, summary, is_part));
+    lines.extend(if is_part { proof_of_part(summary) } else { proof(summary) });
     lines
+}
+
+/// What is certain of a part of a tree.
+fn proof_of_part(summary: &Summary) -> Option<String> {
+    if !summary.missing.is_empty() || !summary.not_applied.is_empty() {
+        return None;
+    }
+    let but = match summary.files_without_digest {
+        0 => String::new(),
+        files => format!(
+            ", except {} of which the archive has no digest",
+            counted(files, "file", "files")
+        ),
+    };
+    Some(format!(
+        "Each file has the digest that was packed{but}; nothing proves a part of a tree as a whole"
+    ))
 }
 
 /// Numbers of entries, for a record.
@@ -189,7 +208,7 @@ const REASONS: usize = 5;
 const NAMED: usize = 10;
 
 /// What is missing and what was not restored as it was packed.
-fn missing(target: &Path, summary: &Summary) -> Vec<String> {
+fn missing(target: &Path, summary: &Summary, is_part: bool) -> Vec<String> {
     let mut lines = Vec::new();
     let mut reasons: Vec<(&str, Vec<&RelPath>)> = Vec::new();
     for (path, reason) in &summary.missing {
@@ -209,7 +228,12 @@ fn missing(target: &Path, summary: &Summary) -> Vec<String> {
     if left > 0 {
         lines.push(format!("and {} (list them with -v)", counted(left, "more", "more")));
     }
-    lines.extend(incomplete(&safe(&target.display().to_string()), summary));
+    let is_complete = summary.missing.is_empty() && summary.not_applied.is_empty();
+    if !is_part {
+        lines.extend(incomplete(&safe(&target.display().to_string()), summary));
+    } else if !is_complete {
+        lines.push("Incomplete: run the same command again to continue.".to_owned());
+    }
     lines
 }
 

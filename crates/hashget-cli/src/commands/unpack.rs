@@ -1,29 +1,51 @@
-//! `hashget unpack`: unpacks an archive into the folder from which it was made.
+//! `hashget unpack`: unpacks an archive, or a part of it, into the folder from which it was made.
 //!
-//! Invariant: the HashDB is not opened; archives never need it.
+//! Invariant: archives never need the HashDB; of a part, it only says which packages are not needed.
 
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
+use hashget::archive::Selection;
 use hashget::fetch::Sources;
 use hashget::restore::Restorer;
 
+use super::list::{NOTHING_MATCHES, report_unmatched};
 use super::restore::{How, report};
 use crate::archive;
 use crate::environment::Environment;
+use crate::exit::UsageError;
+use crate::parts::{contents_to_stdout, unpack_part};
 
-/// Unpack an archive, download what it left out, and verify the result
+/// Unpack an archive or a part of it, download what it left out, and verify the result
 #[derive(Debug, Args)]
-#[command(after_help = "Example: hashget unpack www.tar.zst -C /srv/www")]
+#[command(after_help = "Example: hashget unpack www.tar.zst -C /srv/www\n         \
+                        hashget unpack www.tar.zst -C /tmp/old ./etc/ssh '*.conf'")]
 pub(crate) struct Unpack {
-    /// Archive to unpack; `-` is standard input
-    #[arg(value_name = "FILE|-")]
+    /// Archive to unpack, or its URL; `-` is standard input
+    #[arg(value_name = "FILE|URL|-")]
     archive: PathBuf,
+
+    /// Unpack only what matches, and what is below it; a glob as for `pack --exclude`
+    #[arg(value_name = "PATH|GLOB")]
+    patterns: Vec<String>,
 
     /// Folder to unpack into; created if it does not exist
     #[arg(short = 'C', long = "directory", value_name = "DIR")]
-    target: PathBuf,
+    #[arg(required_unless_present = "to_stdout", conflicts_with = "to_stdout")]
+    target: Option<PathBuf>,
+
+    /// Do not unpack what matches, nor what is below it; repeatable
+    #[arg(long, value_name = "GLOB")]
+    exclude: Vec<String>,
+
+    /// Take N components off the beginning of each path
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    strip_components: usize,
+
+    /// Write the contents of the files to standard output, one after the other, sorted by path
+    #[arg(long)]
+    to_stdout: bool,
 
     #[command(flatten)]
     how: How,
@@ -32,16 +54,36 @@ pub(crate) struct Unpack {
 impl Unpack {
     /// What is kept after an interruption, and how to continue.
     pub(super) fn after_interruption(&self) -> String {
-        let target = self.target.display();
-        format!(
-            "files that are in place in {target} and the downloads are kept: run the same command to continue"
-        )
+        let place = self.target.as_ref().map_or("nothing".to_owned(), |target| {
+            format!("files that are in place in {}", target.display())
+        });
+        format!("{place} and the downloads are kept: run the same command to continue")
     }
 
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
         let for_a_folder = "after a plain `tar xf`, use hashget restore";
+        let selection = Selection::new(&self.patterns, &self.exclude)?;
         let mut archive =
             archive::open(&self.archive, for_a_folder, environment).context("cannot unpack")?;
+        let context = || format!("cannot unpack {}", self.archive.display());
+        let (console, strip) = (environment.console, self.strip_components);
+        let Some(target) = &self.target else {
+            if console.is_json() {
+                let wrong = "--json and the contents cannot both go to standard output";
+                return Err(UsageError(wrong.to_owned()).into());
+            }
+            contents_to_stdout(&mut *archive, &selection, environment).with_context(context)?;
+            report_unmatched(&selection, NOTHING_MATCHES, environment);
+            return Ok(());
+        };
+        let options = self.how.options(environment)?;
+        if !selection.is_everything() || strip > 0 {
+            let summary =
+                unpack_part(&mut *archive, target, &selection, strip, &options, environment)
+                    .with_context(context)?;
+            report_unmatched(&selection, NOTHING_MATCHES, environment);
+            return report(console, "unpack", target, &summary, true);
+        }
         let Sources { source, web } = environment.sources()?;
         let restorer = Restorer {
             source: &*source,
@@ -49,10 +91,8 @@ impl Unpack {
             limits: &environment.limits,
             jobs: environment.jobs,
         };
-        let options = self.how.options(environment)?;
-        let summary = restorer
-            .unpack(&mut *archive, &self.target, &options, environment.console)
-            .with_context(|| format!("cannot unpack {}", self.archive.display()))?;
-        report(environment.console, "unpack", &self.target, &summary)
+        let summary =
+            restorer.unpack(&mut *archive, target, &options, console).with_context(context)?;
+        report(console, "unpack", target, &summary, false)
     }
 }

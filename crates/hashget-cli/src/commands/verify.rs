@@ -1,30 +1,41 @@
-//! `hashget verify`: checks whether everything that an archive needs is still available.
+//! `hashget verify`: reads an archive to its end, and checks whether everything that it needs is still available.
 //!
-//! Invariant: only the results are kept, in the HashDB; nothing that is downloaded is kept.
+//! Invariant: what is wrong with the archive itself, and what is wrong with sources, have exit codes of their own. Only the results are kept, in the HashDB; nothing that is downloaded is kept.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
-use hashget::archive::{AtMost, PackageState, Verified, VerifiedPackage, Verifier, VerifyOptions};
+use hashget::archive::{
+    AtMost, PackageState, StoredEntries, StoredVerified, Verified, VerifiedPackage, Verifier,
+    VerifyOptions,
+};
+use hashget::model::manifest::AnyManifest;
 use serde_json::json;
 
 use crate::archive;
 use crate::environment::Environment;
-use crate::output::{counted, safe};
+use crate::exit::UsageError;
+use crate::output::{counted, safe, size};
 use crate::values;
 
-/// Check that everything an archive needs is still available
+mod against;
+
+/// Read an archive to its end, and check that everything it needs is still available
 #[derive(Debug, Args)]
 #[command(after_help = "Example: hashget verify www.tar.zst")]
 pub(crate) struct Verify {
-    /// Archive, or folder into which one was unpacked by tar; `-` is standard input
-    #[arg(value_name = "FILE|DIR|-")]
+    /// Archive, its URL, or folder into which one was unpacked by tar; `-` is standard input
+    #[arg(value_name = "FILE|DIR|URL|-")]
     archive: PathBuf,
 
     /// Download every package and verify its digest
     #[arg(long)]
     deep: bool,
+
+    /// Instead of packages, check whether this folder is still what was packed
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["deep", "at_most"])]
+    against: Option<PathBuf>,
 
     /// Start no further package after this many bytes, or this much time; the next run continues
     #[arg(long, value_name = "BYTES|TIME", value_parser = values::at_most)]
@@ -40,7 +51,13 @@ impl Verify {
 
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
         let console = environment.console;
-        let manifest = archive::manifest(&self.archive, environment)?;
+        let (manifest, stored) = archive::verified(&self.archive, environment)?;
+        if let Some(folder) = &self.against {
+            let is_wrong = stored.as_ref().is_some_and(|stored| stored.wrong > 0);
+            let lines: Vec<String> = stored.as_ref().map(archive_line).into_iter().collect();
+            let packed = self.packed(manifest, environment)?;
+            return against::verify(folder, packed, is_wrong, lines, environment);
+        }
         let (network, local) = (environment.network()?, environment.local()?);
         let verifier = Verifier {
             network: &*network.source,
@@ -60,10 +77,31 @@ impl Verify {
                 list(package, environment)?;
             }
         }
-        self.summary(&verified, environment)
+        self.summary(&verified, stored.as_ref(), environment)
     }
 
-    fn summary(&self, verified: &Verified, environment: &Environment<'_>) -> anyhow::Result<()> {
+    /// What was packed, as far as the archive says it. Manifests of version 1 do not name what the archive holds: it is read again.
+    fn packed(
+        &self,
+        manifest: AnyManifest,
+        environment: &Environment<'_>,
+    ) -> anyhow::Result<(AnyManifest, StoredEntries)> {
+        if matches!(manifest, AnyManifest::V2(_)) {
+            return Ok((manifest, StoredEntries::default()));
+        }
+        if self.archive == Path::new("-") {
+            let wrong = "an archive of version 1 is read twice for --against: give a FILE";
+            return Err(UsageError(wrong.to_owned()).into());
+        }
+        archive::contents(&self.archive, environment)
+    }
+
+    fn summary(
+        &self,
+        verified: &Verified,
+        stored: Option<&StoredVerified>,
+        environment: &Environment<'_>,
+    ) -> anyhow::Result<()> {
         let number = |state| {
             let of = verified.packages.iter().filter(|package| package.state() == state);
             u64::try_from(of.count()).unwrap_or(u64::MAX)
@@ -73,7 +111,8 @@ impl Verify {
         let given_up = number(PackageState::NotAsked);
         let packages = |number| counted(number, "package", "packages");
         let how = if self.deep { "contents verified" } else { "size checked" };
-        let mut lines = vec![format!("{} available ({how})", packages(present))];
+        let mut lines: Vec<String> = stored.map(archive_line).into_iter().collect();
+        lines.push(format!("{} available ({how})", packages(present)));
         let mut add = |number, what: &str| {
             if number > 0 {
                 lines.push(format!("{} {what}", packages(number)));
@@ -99,10 +138,17 @@ impl Verify {
                     .to_owned(),
             );
         }
-        lines.extend(archive::unread(&self.archive));
         let record = json!({
             "deep": self.deep,
-            "archive_read": false,
+            "archive_read": stored.is_some(),
+            "archive": stored.map(|stored| json!({
+                "is_whole": stored.is_whole,
+                "entries": stored.entries,
+                "files": stored.files,
+                "bytes": stored.bytes,
+                "files_without_digest": stored.files_without_digest,
+                "wrong": stored.wrong,
+            })),
             "present": present,
             "lost": lost,
             "unreachable": unreachable,
@@ -111,6 +157,23 @@ impl Verify {
         environment.console.summary("verify", record, &lines)?;
         Ok(())
     }
+}
+
+/// What was found in the archive itself.
+fn archive_line(stored: &StoredVerified) -> String {
+    let entries = counted(stored.entries, "entry", "entries");
+    if stored.wrong > 0 {
+        let wrong = counted(stored.wrong, "fault", "faults");
+        return format!("The archive is DAMAGED: {wrong}; {entries} could be read");
+    }
+    let files = counted(stored.files, "file", "files");
+    let but = match stored.files_without_digest {
+        0 => String::new(),
+        number => {
+            format!("; {} it has no digest", counted(number, "file of which", "files of which"))
+        }
+    };
+    format!("The archive is whole: {entries}, {files}, {} read to the end{but}", size(stored.bytes))
 }
 
 /// Lists the URLs that do not have a package, and, if none has it, the files that need it.

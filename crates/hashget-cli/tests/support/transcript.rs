@@ -18,6 +18,8 @@ const FILTERS: &[(&str, &str)] = &[
         r#""$1":NUMBER"#,
     ),
     (r#""(bytes_per_second|seconds_left)":(\d+|null)"#, r#""$1":NUMBER"#),
+    (r#""(uid|gid)":\d+"#, r#""$1":NUMBER"#),
+    (r"(?m)^([-dlhcbp][-rwxsStT]{9}) +\d+/\d+ ", "$1 OWNER/GROUP "),
     (r"(?m)^(Archive +)[0-9.]+ \w+, [0-9.,]+ times", "${1}SIZE, N times"),
     (r"(?m)^(Wrote \S+\.html, )[0-9.]+ \w+$", "${1}SIZE"),
     (r"(?m)^(On disk +)[0-9.]+ \w+", "${1}SIZE"),

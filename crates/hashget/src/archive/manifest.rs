@@ -92,7 +92,7 @@ pub fn read_folder_manifest(folder: &Path, limits: &Limits) -> Result<AnyManifes
 }
 
 /// Reads a manifest's JSON up to the limit.
-pub(super) fn read_limited(
+pub(crate) fn read_limited(
     reader: impl Read,
     limits: &Limits,
     failed: impl FnOnce(std::io::Error) -> ArchiveError,

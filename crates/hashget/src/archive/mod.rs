@@ -11,14 +11,17 @@
 //! | What is needed to restore it? | [`Requirements`] |
 //! | Where does a path come from? | [`entry_origins`] |
 //! | What is it made of? | [`survey()`] |
+//! | Is what it holds whole? | [`verify_stored`] |
 //! | Can it still be restored? | [`Verifier`] |
 //! | What is in one file of a package? | [`PackageFiles`] |
 //! | Which entries has its tree? | [`Listing`] |
+//! | How does it differ from another tree? | [`differences()`] |
 //! | What are its own entries? | [`read_archive`] |
 //!
 //! Restoring is built on this module: `package_plan` says what becomes of each member of a package, and
 //! `stream` opens an archive.
 
+mod difference;
 pub(crate) mod directory;
 mod error;
 mod listing;
@@ -38,11 +41,11 @@ pub(crate) mod stream;
 mod survey;
 mod verify;
 
+pub use difference::{Aspect, Change, Difference, differences};
 pub use error::ArchiveError;
 pub use listing::{Holder, Listed, ListedEntry, Listing, StoredEntries, Unnamed, read_for_listing};
-pub(crate) use manifest::parse_manifest;
-use manifest::read_limited;
 pub use manifest::{manifest_path, read_folder_manifest, read_manifest};
+pub(crate) use manifest::{parse_manifest, read_limited};
 pub use origins::{EntryOrigin, MembersOf, entry_origins, given_entries};
 pub use package_file::{PackageFileError, PackageFiles};
 pub use package_members::{MembersError, PackageMembers};
@@ -52,7 +55,8 @@ pub use requirements::{RequiredPackage, Requirements, host_of};
 pub use selection::Selection;
 pub use survey::{Folder, Subtree, Survey, SurveyError, SurveyedFile, SurveyedPackage, survey};
 pub use verify::{
-    AtMost, PackageState, Verified, VerifiedPackage, Verifier, VerifyError, VerifyOptions,
+    AtMost, PackageState, StoredVerified, Verified, VerifiedPackage, Verifier, VerifyError,
+    VerifyOptions, verify_stored,
 };
 
 /// A length as it is counted in summaries.

@@ -11,7 +11,7 @@ use crate::formats::{self, FormatError, Input, PATH_SEPARATOR, Visitor, VisitorE
 use crate::hashdb::{HashDb, HashDbError, complete_members};
 use crate::limits::Limits;
 use crate::model::manifest::{ManifestError, Package};
-use crate::model::{Member, RelPath, own_name};
+use crate::model::{Digest, Kind, Member, RelPath, own_name};
 use crate::monitor::{Interrupted, Monitor, ProblemKind};
 use crate::wording::one_line;
 
@@ -23,6 +23,8 @@ pub struct PackageMembers<'a> {
     pub source: &'a dyn Source,
     /// Is a package that the source cannot give a problem? Otherwise its members are just not known.
     pub must_have: bool,
+    /// Are the digests of files wanted, too? Then packages that the HashDB does not know are read whole.
+    pub digests: bool,
     /// Bounds on foreign input.
     pub limits: &'a Limits,
 }
@@ -78,7 +80,8 @@ impl PackageMembers<'_> {
             |path: &RelPath| inner.contains(&[path.as_bytes(), PATH_SEPARATOR.as_bytes()].concat());
         let problem = match self.source.fetch(&wanted, monitor) {
             Ok(fetched) => {
-                let mut collector = Collector { members: Vec::new(), monitor };
+                let mut collector =
+                    Collector { members: Vec::new(), digests: self.digests, monitor };
                 let input = Input::File(&fetched.file);
                 match formats::read_package(input, &recurse, self.limits, &mut collector) {
                     Ok(_) => return Ok(Some(collector.members)),
@@ -98,15 +101,19 @@ impl PackageMembers<'_> {
     }
 }
 
-/// Collects members without reading their contents.
+/// Collects members; reads their contents only for their digests.
 struct Collector<'m> {
     members: Vec<Member>,
+    digests: bool,
     monitor: &'m dyn Monitor,
 }
 
 impl Visitor for Collector<'_> {
-    fn visit(&mut self, member: Member, _content: &mut dyn Read) -> Result<(), VisitorError> {
+    fn visit(&mut self, mut member: Member, content: &mut dyn Read) -> Result<(), VisitorError> {
         self.monitor.check_interrupted()?;
+        if self.digests && matches!(member.kind, Kind::File { .. }) {
+            member.sha256 = Some(Digest::of_reader(content)?);
+        }
         self.members.push(member);
         Ok(())
     }

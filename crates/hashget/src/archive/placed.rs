@@ -59,6 +59,17 @@ impl Placed {
         matches!(**kind, Kind::CharDevice { .. } | Kind::BlockDevice { .. })
     }
 
+    /// The file that it is another name of, if it is one.
+    pub(crate) fn link_target(&self) -> Option<&RelPath> {
+        match &self.what {
+            What::Other(kind) => match &**kind {
+                Kind::HardLink { target } => Some(target),
+                _ => None,
+            },
+            What::File(_) => None,
+        }
+    }
+
     /// The whole entry again, which lies at `path`.
     pub(crate) fn entry(&self, path: RelPath) -> Entry {
         let &Self { mode, uid, gid, seconds, nanoseconds, sha256, .. } = self;

@@ -34,6 +34,9 @@ pub trait ArchiveVisitor {
     /// Why it stops reading.
     type Error: From<ArchiveError>;
 
+    /// What is read is a manifest alone, without an archive around it.
+    fn is_manifest_alone(&mut self) {}
+
     /// Receives a manifest. An archive may have two: then the last one counts.
     ///
     /// # Errors
@@ -160,6 +163,7 @@ impl<V: ArchiveVisitor> Reading<'_, V> {
             let whole = (&head[..]).chain(archive);
             let json = read_limited(whole, self.limits, |error| ArchiveError::Read { error })?;
             let manifest = AnyManifest::parse(&json).map_err(ArchiveError::from)?;
+            self.visitor.is_manifest_alone();
             return self.visitor.manifest(manifest).map(drop).map_err(Stop::Error);
         }
         let mut tar = stream::open_tar(head, archive, self.limits)?;

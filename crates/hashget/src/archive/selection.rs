@@ -17,6 +17,8 @@ pub struct Selection {
     include: Option<Globs>,
     patterns: Vec<String>,
     exclude: Globs,
+    /// Instead of patterns: this entry alone.
+    only: Option<RelPath>,
 }
 
 impl Selection {
@@ -33,16 +35,24 @@ impl Selection {
         };
         let all = patterns.is_empty() || patterns.iter().any(is_top);
         let include = if all { None } else { Some(Globs::new(patterns)?) };
-        Ok(Self { include, patterns: patterns.to_vec(), exclude: Globs::new(exclude)? })
+        Ok(Self { include, patterns: patterns.to_vec(), exclude: Globs::new(exclude)?, only: None })
+    }
+
+    /// The entry at `path` alone.
+    pub fn only(path: RelPath) -> Self {
+        Self { only: Some(path), ..Self::default() }
     }
 
     /// Is it all of the tree?
     pub fn is_everything(&self) -> bool {
-        self.include.is_none() && self.exclude.is_empty()
+        self.include.is_none() && self.exclude.is_empty() && self.only.is_none()
     }
 
     /// Is this entry selected?
     pub fn has(&self, path: &RelPath) -> bool {
+        if let Some(only) = &self.only {
+            return only == path;
+        }
         let top = Path::new(TOP);
         self.include.as_ref().is_none_or(|globs| globs.matches_within(top, path))
             && !self.exclude.matches_within(top, path)
@@ -54,6 +64,9 @@ impl Selection {
             let common = literal.len().min(beginning.len());
             literal[..common] == beginning[..common]
         };
+        if let Some(only) = &self.only {
+            return is_within(only.as_bytes());
+        }
         self.include.is_none() || self.patterns.iter().any(|pattern| is_within(&literal(pattern)))
     }
 

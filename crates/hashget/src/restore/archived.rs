@@ -139,6 +139,9 @@ fn check_file(
         (Some(sha256), None) => sha256,
         (_, extents) => Target::digest(&file, extents.as_deref())?,
     };
+    if entry.sha256.is_none() {
+        run.ledger.without_digest();
+    }
     let found = file.metadata()?.size();
     if found != size {
         let why = format!("it has {found} bytes, but {size} were packed");

@@ -7,16 +7,18 @@ use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Read};
 
 use super::destinations::Watched;
+use super::ledger::LAST;
+use super::part::Places;
 use super::place::{Made, PlaceError, Target};
 use super::{RestoreError, fatal};
 use crate::archive::directory::Directory;
 use crate::archive::path_map::{PathMap, path_of};
 use crate::archive::stream::TarStream;
-use crate::archive::{ArchiveError, manifest_path, stream};
+use crate::archive::{ArchiveError, manifest_path, read_limited, stream};
 use crate::formats::FormatError;
 use crate::formats::tar::{RawKind, TarEntry};
 use crate::limits::Limits;
-use crate::model::manifest::{MANIFEST_NAME, ManifestError, ManifestHeader};
+use crate::model::manifest::{AnyManifest, MANIFEST_NAME, ManifestError, ManifestHeader, Renamed};
 use crate::model::{Digest, Kind, MemberMetadata, Metadata, RelPath, add_bytes, escaped};
 use crate::monitor::{Monitor, ProblemKind, Running, Step, Total};
 use crate::storage::ArchiveSource;
@@ -29,6 +31,8 @@ pub(super) struct Extracted {
     pub(super) manifest: bool,
     /// The header of that one, if it could be read.
     pub(super) header: Option<ManifestHeader>,
+    /// Of a part: the last manifest, reduced to it. It is not put into the target.
+    pub(super) of_part: Option<AnyManifest>,
     /// Entries that are no folders; with the digest of files without holes.
     pub(super) entries: PathMap<Option<Digest>>,
     /// Folders.
@@ -59,7 +63,7 @@ impl Extracted {
     }
 }
 
-/// Unpacks `archive` into `target`.
+/// Unpacks `archive`, or a part of it, into `target`.
 ///
 /// # Errors
 /// [`ArchiveError::NotAnArchive`] and those after which nothing can go on. An archive that is damaged
@@ -67,14 +71,16 @@ impl Extracted {
 pub(super) fn extract(
     archive: &mut dyn ArchiveSource,
     target: &Target,
+    part: Option<&Places<'_>>,
     limits: &Limits,
     monitor: &dyn Monitor,
 ) -> Result<Extracted, RestoreError> {
     let name = target.path().display().to_string();
     let progress =
         &monitor.begin(Step::Extract, name.clone(), Total { bytes: archive.size(), things: None });
+    let (found, renamed) = (Extracted::default(), Vec::new());
     let extracting =
-        Extracting { target, limits, monitor, progress, name: &name, found: Extracted::default() };
+        Extracting { target, part, renamed, limits, monitor, progress, name: &name, found };
     if let Some(directory) = Directory::open(archive, limits) {
         return extracting.extract_segments(&directory);
     }
@@ -97,6 +103,10 @@ impl Read for Counted<'_> {
 
 struct Extracting<'x> {
     target: &'x Target,
+    /// Where entries go, if only a part of them is unpacked.
+    part: Option<&'x Places<'x>>,
+    /// Of a part: entries that have another path in the archive than in the tree.
+    renamed: Vec<Renamed>,
     limits: &'x Limits,
     monitor: &'x dyn Monitor,
     progress: &'x Running<'x>,
@@ -228,8 +238,18 @@ impl Extracting<'_> {
             RelPath::normalise(&entry.path).map_err(|error| Refusal::Hostile(error.to_string()))?;
         let manifest = path.as_bytes() == MANIFEST_NAME.as_bytes();
         let metadata = complete(&entry.metadata);
+        let path = match self.part {
+            Some(places) if !manifest => match self.place(places, path, &entry.kind, &metadata) {
+                Some(place) => place,
+                None => return Ok(()),
+            },
+            _ => path,
+        };
         match entry.kind.clone() {
-            RawKind::File { size } if manifest => return self.manifest(size, entry),
+            RawKind::File { size } if manifest => match self.part {
+                Some(places) => return self.manifest_of_part(places, entry),
+                None => return self.manifest(size, entry),
+            },
             _ if manifest => {
                 return Err(Refusal::Hostile("a manifest is a regular file".into()));
             }
@@ -247,6 +267,13 @@ impl Extracting<'_> {
                 }
                 let to = RelPath::normalise(&target)
                     .map_err(|error| Refusal::Hostile(format!("a link: {error}")))?;
+                let place = self.part.map_or(Some(to.clone()), |places| places.of(&to));
+                let Some(to) = place else {
+                    let reason = format!("a hard link to {to}, which is not selected");
+                    self.monitor.problem(ProblemKind::Incomplete, &path, &reason);
+                    self.found.missing.push((path, reason));
+                    return Ok(());
+                };
                 self.link(path, to)?;
             }
             RawKind::Symlink { target } => {
@@ -261,6 +288,50 @@ impl Extracting<'_> {
             }
             RawKind::Fifo => self.node(path, &Kind::Fifo, &metadata)?,
         }
+        Ok(())
+    }
+
+    /// Where an entry of the archive goes, if it is part of what is unpacked.
+    fn place(
+        &self,
+        places: &Places<'_>,
+        stored: RelPath,
+        kind: &RawKind,
+        metadata: &Metadata,
+    ) -> Option<RelPath> {
+        let renamed = self.renamed.iter().find_map(|renamed| renamed.path_in_tree(&stored));
+        let path = renamed.unwrap_or(stored);
+        // Manifests of version 2 have all links, also those to files of packages.
+        let is_link = matches!(kind, RawKind::HardLink { .. });
+        if is_link && matches!(self.found.of_part, Some(AnyManifest::V2(_))) {
+            return None;
+        }
+        let place = places.of(&path);
+        if place.is_none() && *kind == RawKind::Directory {
+            places.parent(&path, LAST, metadata);
+        }
+        place
+    }
+
+    fn manifest_of_part(
+        &mut self,
+        places: &Places<'_>,
+        content: &mut dyn Read,
+    ) -> Result<(), Refusal> {
+        let read = read_limited(content, self.limits, |error| ArchiveError::Read { error });
+        let json = read.map_err(|error| match error {
+            ArchiveError::Read { error } => Refusal::Place(PlaceError::Read(error)),
+            error => Refusal::Stop(error.into()),
+        })?;
+        let stop = |error: ManifestError| Refusal::Stop(error.into());
+        self.found.of_part = Some(match AnyManifest::parse(&json).map_err(stop)? {
+            AnyManifest::V1(manifest) => AnyManifest::V1(places.reduce_v1(manifest)),
+            AnyManifest::V2(manifest) => {
+                self.renamed.clone_from(&manifest.renamed);
+                let reduced = places.reduce(*manifest, self.monitor).map_err(Refusal::Stop)?;
+                AnyManifest::V2(Box::new(reduced))
+            }
+        });
         Ok(())
     }
 

@@ -35,6 +35,9 @@ pub(super) fn finish(
         state.add_missing(path, reason);
     }
     let links = make_links(&run, &mut state)?;
+    if let Some(places) = run.part {
+        state.add_parents(places.take_parents(), &links);
+    }
     let mut odd_folders = BTreeMap::new();
     if let Some(extracted) = extracted {
         odd_folders = name_strangers(&run, &mut state, &links, extracted);
@@ -49,7 +52,9 @@ pub(super) fn finish(
 
     // The removal of the manifest and the last renames change the times of these folders.
     let touched = touched_folders(&state, manifest);
-    let mut summary = state.summarise(&links, Some(manifest.tree.sha256))?;
+    // The tree digest proves nothing of a part.
+    let expected = run.part.is_none().then_some(manifest.tree.sha256);
+    let mut summary = state.summarise(&links, expected)?;
     if options.keep_manifest && owns_the_name(manifest) {
         findings.differences.add(Difference::OwnName, &manifest_path());
     }
@@ -103,7 +108,8 @@ fn finish_folders(
 /// Reports what was found on the disk, and what it means for the proof.
 fn add_findings(run: &Run<'_>, summary: &mut Summary, findings: Findings) {
     let Findings { differences, mut strays } = findings;
-    if !summary.missing.is_empty() {
+    if !summary.missing.is_empty() || run.part.is_some() {
+        // What lies beside a part is nobody's business.
         // Something may be there from an earlier run, and could not be asked for in this one.
         strays = Affected::default();
     }
@@ -351,6 +357,7 @@ pub(super) fn finish_v1(
     summary.files = summary.files_from_packages + extracted.files;
     summary.entries = summary.files;
     summary.bytes = summary.bytes_from_packages + extracted.bytes;
+    summary.files_without_digest = extracted.files;
     summary.manifest_version = 1;
     summary.not_applied = lost.by_label();
     summary.not_asked_for = not_asked_for.by_label();

@@ -9,6 +9,7 @@ use std::sync::Mutex;
 
 use super::Summary;
 use super::differences::Affected;
+use super::part::above;
 use crate::archive::path_map::{PathMap, path_of};
 use crate::archive::placed::{Facts, Placed};
 use crate::model::manifest::{EntryTable, ManifestError};
@@ -19,6 +20,9 @@ pub(super) type Rank = (usize, usize);
 
 /// The archive's rank.
 pub(super) const ARCHIVED: Rank = (0, 0);
+
+/// The rank of what the tar alone says of a folder.
+pub(super) const LAST: Rank = (usize::MAX, usize::MAX);
 
 /// The rank of a placement of a package.
 pub(super) fn rank(package: usize, placement: usize) -> Rank {
@@ -51,6 +55,7 @@ pub(super) struct State<'m> {
     files_from_packages: u64,
     bytes_from_packages: u64,
     kept_files: u64,
+    files_without_digest: u64,
     packages_used: u64,
 }
 
@@ -124,6 +129,11 @@ impl<'m> Ledger<'m> {
         self.state().kept_files += 1;
     }
 
+    /// The manifest has no digest of an archived file.
+    pub(super) fn without_digest(&self) {
+        self.state().files_without_digest += 1;
+    }
+
     /// A package was read.
     pub(super) fn package_used(&self) {
         self.state().packages_used += 1;
@@ -191,6 +201,7 @@ impl<'m> State<'m> {
             files_from_packages: 0,
             bytes_from_packages: 0,
             kept_files: 0,
+            files_without_digest: 0,
             packages_used: 0,
         }
     }
@@ -275,6 +286,23 @@ impl<'m> State<'m> {
         resolved
     }
 
+    /// Adds those of `parents` in which something is in its place.
+    pub(super) fn add_parents(
+        &mut self,
+        mut parents: BTreeMap<RelPath, (Rank, Metadata)>,
+        links: &[(RelPath, RelPath)],
+    ) {
+        let rows = self.table.paths().iter().enumerate();
+        let rows = rows.filter(|(row, _)| self.is_in_place(*row)).map(|(_, path)| path);
+        let others = self.folders.keys().chain(links.iter().map(|(path, _)| path));
+        let all = rows.chain(others).map(RelPath::as_bytes);
+        for folder in above(all.chain(self.placed.iter().map(|(name, _)| name))) {
+            let Some((by, metadata)) = parents.remove(&folder) else { continue };
+            let (seen, listed) = (Cell::default(), Cell::default());
+            self.folders.entry(folder).or_insert(Folder { by, metadata, seen, listed });
+        }
+    }
+
     /// `path` is not restored.
     pub(super) fn add_missing(&mut self, path: RelPath, reason: impl Into<String>) {
         self.missing.push((path, reason.into()));
@@ -301,6 +329,7 @@ impl<'m> State<'m> {
             files_from_packages: self.files_from_packages,
             bytes_from_packages: self.bytes_from_packages,
             kept_files: self.kept_files,
+            files_without_digest: self.files_without_digest,
             packages_used: self.packages_used,
             ..Summary::default()
         };

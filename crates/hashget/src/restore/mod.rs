@@ -14,6 +14,7 @@ mod inspection;
 mod ledger;
 mod package;
 mod packages;
+mod part;
 mod place;
 mod ranges;
 mod v1;
@@ -23,6 +24,7 @@ use std::path::Path;
 
 pub use differences::Affected;
 pub use error::RestoreError;
+pub use part::Part;
 
 use crate::archive::{self, ArchiveError, manifest_path};
 use crate::fetch::{Source, Web};
@@ -35,6 +37,7 @@ use crate::monitor::{Monitor, ProblemKind, Running, Step, Total};
 use crate::storage::ArchiveSource;
 use extract::Extracted;
 use ledger::Ledger;
+use part::Places;
 use place::{PlaceError, Target};
 
 /// What restoring stands on.
@@ -91,6 +94,8 @@ pub struct Summary {
     pub bytes_from_packages: u64,
     /// Files that were already correct.
     pub kept_files: u64,
+    /// Files of the archive that no digest proves by themselves.
+    pub files_without_digest: u64,
     /// Packages in the manifest.
     pub packages: u64,
     /// Packages that were fetched and read.
@@ -128,6 +133,8 @@ struct Run<'r> {
     /// What the archive holds.
     table: &'r EntryTable,
     renamed: &'r [Renamed],
+    /// Where entries go, if only a part of the tree is restored.
+    part: Option<&'r Places<'r>>,
 }
 
 impl Restorer<'_> {
@@ -145,8 +152,8 @@ impl Restorer<'_> {
         monitor: &dyn Monitor,
     ) -> Result<Summary, RestoreError> {
         let target = Target::open(target, true, options)?;
-        let extracted =
-            extract::extract(archive, &target, self.limits, monitor).inspect_err(|error| {
+        let extracted = extract::extract(archive, &target, None, self.limits, monitor)
+            .inspect_err(|error| {
                 if matches!(error, RestoreError::Archive(_)) {
                     target.remove_if_made();
                 }
@@ -162,7 +169,42 @@ impl Restorer<'_> {
                 self.fill_v1(&target, &manifest, Some(extracted), options, monitor)
             }
             AnyManifest::V2(manifest) => {
-                self.fill(&target, &manifest, Some(extracted), options, monitor)
+                self.fill(&target, None, &manifest, Some(extracted), options, monitor)
+            }
+        }
+    }
+
+    /// Unpacks a part of an archive. Only the packages that it may need are fetched. Each file is proven, by its digest in
+    /// the manifest or by its package; the tree digest proves nothing of a part, so that the summary's `proven` is `None`.
+    /// What lies in `target` besides it is nobody's business.
+    ///
+    /// # Errors
+    /// As [`Restorer::unpack`]; but the manifest is not put into `target`: the same call continues.
+    pub fn unpack_part(
+        &self,
+        archive: &mut dyn ArchiveSource,
+        target: &Path,
+        part: &Part<'_>,
+        options: &RestoreOptions,
+        monitor: &dyn Monitor,
+    ) -> Result<Summary, RestoreError> {
+        // A manifest that lies in the target is not this archive's.
+        let options = &RestoreOptions { keep_manifest: true, ..options.clone() };
+        let target = Target::open(target, true, options)?;
+        let places = Places::new(part);
+        let extracted = extract::extract(archive, &target, Some(&places), self.limits, monitor);
+        let mut extracted = extracted.inspect_err(|error| {
+            if matches!(error, RestoreError::Archive(_)) {
+                target.remove_if_made();
+            }
+        })?;
+        match extracted.of_part.take() {
+            None => Err(ArchiveError::NoManifestInArchive.into()),
+            Some(AnyManifest::V1(manifest)) => {
+                self.fill_v1(&target, &manifest, Some(extracted), options, monitor)
+            }
+            Some(AnyManifest::V2(manifest)) => {
+                self.fill(&target, Some(&places), &manifest, Some(extracted), options, monitor)
             }
         }
     }
@@ -188,7 +230,7 @@ impl Restorer<'_> {
                 {
                     return Ok(summary);
                 }
-                self.fill(&target, &manifest, None, options, monitor)
+                self.fill(&target, None, &manifest, None, options, monitor)
             }
         }
     }
@@ -197,13 +239,19 @@ impl Restorer<'_> {
     fn fill(
         &self,
         target: &Target,
+        part: Option<&Places<'_>>,
         manifest: &Manifest,
         mut extracted: Option<Extracted>,
         options: &RestoreOptions,
         monitor: &dyn Monitor,
     ) -> Result<Summary, RestoreError> {
-        let bytes = manifest.tree.bytes;
-        let run = self.run(target, &manifest.archived, &manifest.renamed, bytes, monitor);
+        let total = match part {
+            // How much it will be is known only when it is there.
+            Some(_) => Total::UNKNOWN,
+            None => Total::bytes(manifest.tree.bytes),
+        };
+        let run = self.run(target, &manifest.archived, &manifest.renamed, total, monitor);
+        let run = Run { part, ..run };
         let unpacked = extracted.as_ref().map(|extracted| archived::Unpacked {
             entries: &extracted.entries,
             refused: extracted.missing.iter().map(|(path, _)| path).collect(),
@@ -228,7 +276,7 @@ impl Restorer<'_> {
     ) -> Result<Summary, RestoreError> {
         let nothing = EntryTable::default();
         let bytes = total_bytes(manifest.files.iter().map(|file| file.size));
-        let run = self.run(target, &nothing, &[], bytes, monitor);
+        let run = self.run(target, &nothing, &[], Total::bytes(bytes), monitor);
         v1::restore_files(&run, manifest)?;
         let summary = finish::finish_v1(run, extracted, options)?;
         Ok(Summary { packages: count(manifest.packages.len()), ..summary })
@@ -239,7 +287,7 @@ impl Restorer<'_> {
         target: &'r Target,
         table: &'r EntryTable,
         renamed: &'r [Renamed],
-        bytes: u64,
+        total: Total,
         monitor: &'r dyn Monitor,
     ) -> Run<'r> {
         let name = target.path().display().to_string();
@@ -250,11 +298,12 @@ impl Restorer<'_> {
             jobs: self.jobs.max(1),
             target,
             monitor,
-            progress: monitor.begin(Step::Place, name.clone(), Total::bytes(bytes)),
+            progress: monitor.begin(Step::Place, name.clone(), total),
             name,
             ledger: Ledger::new(table),
             table,
             renamed,
+            part: None,
         }
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::destinations::Trouble;
 use super::ledger;
 use super::packages::{FetchOutcome, fetch};
+use super::part::Places;
 use super::place::{PlaceError, Target};
 use super::{RestoreError, Run};
 use crate::archive::package_plan::{Destination, ManifestPart, PackagePlan};
@@ -90,6 +91,7 @@ impl<'r, 'm> Restoring<'r, 'm> {
             if !itself.is_empty() {
                 self.place_itself(&itself, &file)?;
             }
+            self.find_links(&file)?;
             let read = self.read(&file)?;
             problem = problem.or(read);
         }
@@ -165,6 +167,29 @@ impl<'r, 'm> Restoring<'r, 'm> {
         }
         run.monitor.problem(kind, &name, message);
         Ok(Some(problem))
+    }
+
+    /// The next member: where it goes, if it is restored.
+    pub(super) fn next(&mut self, member: &Member) -> Vec<Destination> {
+        let destinations = self.plan.next(member);
+        match self.run.part {
+            Some(places) => places.chosen(destinations, |part| self.rank(part)),
+            None => destinations,
+        }
+    }
+
+    /// Of a part: finds the hard links in the package whose files are not restored under their own names.
+    fn find_links(&self, file: &File) -> Result<(), RestoreError> {
+        let Some(places) = self.run.part.filter(|_| !self.package.placements.is_empty()) else {
+            return Ok(());
+        };
+        let mut links = Links { plan: PackagePlan::new(self.package)?, places };
+        let inner = self.plan.inner_packages();
+        let recurse =
+            |path: &RelPath| inner.contains(&[path.as_bytes(), PATH_SEPARATOR.as_bytes()].concat());
+        // What is wrong with the package is found when it is read to place its files.
+        let _ = formats::read_package(Input::File(file), &recurse, self.run.limits, &mut links);
+        Ok(())
     }
 
     fn rank(&self, part: ManifestPart) -> ledger::Rank {
@@ -252,10 +277,27 @@ impl<'r, 'm> Restoring<'r, 'm> {
     }
 }
 
+/// Tells where the hard links of a package lead.
+struct Links<'l> {
+    plan: PackagePlan<'l>,
+    places: &'l Places<'l>,
+}
+
+impl Visitor for Links<'_> {
+    fn visit(&mut self, member: Member, _content: &mut dyn Read) -> Result<(), VisitorError> {
+        for destination in self.plan.next(&member) {
+            if let Kind::HardLink { target } = &destination.kind {
+                self.places.link(&destination.path, target);
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Visitor for Restoring<'_, '_> {
     fn visit(&mut self, member: Member, content: &mut dyn Read) -> Result<(), VisitorError> {
         self.run.monitor.check_interrupted().map_err(RestoreError::from)?;
-        let destinations = self.plan.next(&member);
+        let destinations = self.next(&member);
         if let Kind::File { size } = member.kind {
             let (files, other): (Vec<_>, Vec<_>) =
                 destinations.into_iter().partition(|one| matches!(one.kind, Kind::File { .. }));

@@ -93,7 +93,7 @@ impl Visitor for ByRanges<'_, '_, '_> {
     fn visit(&mut self, member: Member, content: &mut dyn Read) -> Result<(), VisitorError> {
         let run = self.0.run;
         run.monitor.check_interrupted().map_err(RestoreError::from)?;
-        let destinations = self.0.plan.next(&member);
+        let destinations = self.0.next(&member);
         let surprise = || UnexpectedPart(member.path.clone());
         let (Some(first), Kind::File { size }) = (destinations.first(), member.kind) else {
             return Err(surprise().into());

@@ -6,6 +6,7 @@
 mod stored;
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 pub use stored::{StoredEntries, read_for_listing};
 
@@ -54,6 +55,8 @@ pub struct Listing<'m> {
     tables: Vec<Table<'m>>,
     /// The table and the number in it of each entry, by path.
     order: Vec<(u32, u32)>,
+    /// Files with a further name that comes before their own: that name.
+    first_names: HashMap<RelPath, RelPath>,
     unnamed: Vec<Unnamed<'m>>,
     /// See [`Self::unnamed_amount`].
     unnamed_amount: Option<Amount>,
@@ -88,6 +91,15 @@ impl Table<'_> {
             Self::Placed(placed, _) => placed.at(number).0,
             Self::FilesV1(files) => files[number].file.as_bytes(),
             Self::Given(names) => names.path(number).as_bytes(),
+        }
+    }
+
+    /// The file that this is another name of, if it is one.
+    fn link_target(&self, number: usize) -> Option<&RelPath> {
+        match self {
+            Self::Links(links) => Some(&links[number].to),
+            Self::Placed(placed, _) => placed.at(number).1.link_target(),
+            Self::Rows(..) | Self::FilesV1(_) | Self::Given(_) => None,
         }
     }
 
@@ -167,8 +179,9 @@ impl<'m> Listing<'m> {
                 Ok(Self::of(vec![stored, Table::FilesV1(&manifest.files)], Vec::new(), None))
             }
             AnyManifest::V2(manifest) => match listed.stored.given {
-                Some(names) => Ok(Self::of_names(manifest, names)),
-                None => Self::of_v2(manifest, members, is_wanted, monitor),
+                // The names come without digests.
+                Some(names) if !members.digests => Ok(Self::of_names(manifest, names)),
+                _ => Self::of_v2(manifest, members, is_wanted, monitor),
             },
         }
     }
@@ -233,7 +246,16 @@ impl<'m> Listing<'m> {
         order.sort_unstable_by(|a, b| path(a).cmp(path(b)).then(a.cmp(b)));
         order.dedup_by(|later, first| path(later) == path(first));
         let unnamed_amount = Some(Amount::default()).filter(|_| unnamed.is_empty());
-        let mut listing = Self { tables, order, unnamed, unnamed_amount };
+        let mut first_names: HashMap<RelPath, RelPath> = HashMap::new();
+        for &(table, number) in &order {
+            let Some(file) = tables[table as usize].link_target(number as usize) else { continue };
+            // Paths come sorted: the first one stays.
+            let link = tables[table as usize].path(number as usize);
+            if link < file.as_bytes() && !first_names.contains_key(file) {
+                first_names.insert(file.clone(), path_of(link));
+            }
+        }
+        let mut listing = Self { tables, order, first_names, unnamed, unnamed_amount };
         if let (Some(manifest), None) = (manifest, unnamed_amount) {
             listing.unnamed_amount = listing.named_files().map(|named| Amount {
                 files: manifest.tree.files.saturating_sub(named.files),
@@ -298,12 +320,27 @@ impl<'m> Listing<'m> {
 
     fn at(&self, (table, number): (u32, u32)) -> Result<ListedEntry, ManifestError> {
         let mut listed = self.tables[table as usize].get(number as usize)?;
-        let Kind::HardLink { target } = &listed.entry.kind else { return Ok(listed) };
-        if let Some((table, number)) = self.find(target) {
+        let path = listed.entry.path.clone();
+        let target = match &listed.entry.kind {
+            Kind::HardLink { target } => target.clone(),
+            // The first name of a file, by its bytes, is the file; the others are links to it.
+            _ => match self.first_names.get(&path) {
+                Some(first) => {
+                    listed.entry.kind = Kind::HardLink { target: first.clone() };
+                    return Ok(listed);
+                }
+                None => return Ok(listed),
+            },
+        };
+        if let Some((table, number)) = self.find(&target) {
             let file = self.tables[table as usize].get(number as usize)?;
-            listed.entry.metadata = file.entry.metadata;
-            listed.entry.sha256 = file.entry.sha256;
             listed.holder = file.holder;
+            let first = self.first_names.get(&target).unwrap_or(&target);
+            let kind = match *first == path {
+                true => file.entry.kind,
+                false => Kind::HardLink { target: first.clone() },
+            };
+            listed.entry = Entry { path, kind, ..file.entry };
         }
         Ok(listed)
     }

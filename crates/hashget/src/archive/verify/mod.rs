@@ -5,6 +5,9 @@
 //! because its host was given up, is checked first in the next run.
 
 mod report;
+mod stored;
+
+pub use stored::{StoredVerified, verify_stored};
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -23,7 +23,7 @@ pub(super) fn lost(package: &VerifiedPackage, monitor: &dyn Monitor) {
     if package.state() == PackageState::Lost {
         let message =
             format!("lost: found nowhere ({}); {}", answers(package), dependents(package));
-        monitor.problem(ProblemKind::Verification, package.package.shown_name(), message);
+        monitor.problem(ProblemKind::Unreachable, package.package.shown_name(), message);
     }
 }
 

@@ -216,6 +216,18 @@ pub struct Renamed {
     pub name: RelPath,
 }
 
+impl Renamed {
+    /// The path in the tree of what the tar has at `stored`, if this is about it.
+    pub(crate) fn path_in_tree(&self, stored: &RelPath) -> Option<RelPath> {
+        let rest = stored.as_bytes().strip_prefix(self.stored.as_bytes())?;
+        let is_below = rest.is_empty() || rest.starts_with(b"/");
+        is_below.then(|| {
+            let bytes = [self.name.as_bytes(), rest].concat();
+            RelPath::new(bytes).expect("two valid paths, one after the other")
+        })
+    }
+}
+
 /// Stands between the path of a package inside a package and the paths in it.
 const INNER: &[u8] = b"!/";
 

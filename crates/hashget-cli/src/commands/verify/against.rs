@@ -1,0 +1,132 @@
+//! `verify --against`: is a folder still what was packed?
+//!
+//! Invariant: "exactly" is said only if the tree digest says so; otherwise every difference that is known is counted, and
+//! what is not known is said to be so.
+
+use std::path::Path;
+
+use hashget::archive::{Change, StoredEntries};
+use hashget::model::manifest::AnyManifest;
+use hashget::monitor::{Monitor, ProblemKind};
+use serde_json::json;
+
+use super::super::diff::labels;
+use crate::archive::Knowledge;
+use crate::compared::{Compared, Tree, compare};
+use crate::environment::Environment;
+use crate::output::{counted, safe};
+
+/// Number of entries that are named of each kind.
+const NAMED: usize = 10;
+
+/// Compares `folder` with what an archive with this manifest was made of.
+pub(super) fn verify(
+    folder: &Path,
+    (manifest, stored): (AnyManifest, StoredEntries),
+    is_archive_wrong: bool,
+    mut lines: Vec<String>,
+    environment: &Environment<'_>,
+) -> anyhow::Result<()> {
+    let console = environment.console;
+    let name = folder.display().to_string();
+    let mut found = Tree::folder(folder, environment)?;
+    let is_exact = match (&found, &manifest) {
+        (Tree::Folder(entries), AnyManifest::V2(manifest)) => {
+            entries.tree_digest() == manifest.tree.sha256
+        }
+        _ => false,
+    };
+    let mut compared = Compared::default();
+    if !is_exact {
+        let knowledge = Knowledge::new(environment, false)?.with_digests();
+        let mut packed = Tree::Archive(Box::new(manifest), stored);
+        compared = compare(&mut packed, &mut found, &knowledge, environment)?;
+    }
+    let sums = report(&name, &compared, environment);
+    let differs = sums.changed + sums.absent > 0;
+    for place in &compared.unknown {
+        let place = if place.is_empty() { "." } else { place };
+        let why = "not compared: which files of a package lie there is not known";
+        (console as &dyn Monitor).problem(ProblemKind::Incomplete, place, why);
+    }
+    let body = json!({
+        "archive_is_whole": !is_archive_wrong,
+        "exact": is_exact,
+        "changed": sums.changed,
+        "absent": sums.absent,
+        "strays": sums.strays,
+        "not_compared": sums.unknown,
+    });
+    let name = safe(&name);
+    lines.push(match (is_exact, differs) {
+        (true, _) => format!("{name} is exactly what was packed"),
+        (false, true) => format!("{name} is NOT what was packed any more"),
+        (false, false) => {
+            format!("{name}: no difference is known, but its tree digest is another one")
+        }
+    });
+    if let (false, false, strays @ 1..) = (is_exact, differs, sums.strays) {
+        let strays = counted(strays, "entry", "entries");
+        lines.pop();
+        lines.push(format!(
+            "{name} has all that is known of what was packed, besides {strays} of its own"
+        ));
+    }
+    console.summary("verify", body, &lines)?;
+    Ok(())
+}
+
+/// Numbers of entries.
+#[derive(Default)]
+struct Sums {
+    changed: u64,
+    absent: u64,
+    strays: u64,
+    unknown: u64,
+}
+
+/// Reports the differences, some of each kind by name.
+fn report(folder: &str, compared: &Compared, environment: &Environment<'_>) -> Sums {
+    let mut sums = Sums::default();
+    let mut names: [Vec<String>; 4] = Default::default();
+    for difference in &compared.differences {
+        let path = difference.path.to_string();
+        let (count, names, name) = match &difference.change {
+            Change::Changed(aspects) => {
+                (&mut sums.changed, &mut names[0], format!("{path} ({})", labels(aspects)))
+            }
+            Change::Removed => (&mut sums.absent, &mut names[1], path),
+            Change::Added => (&mut sums.strays, &mut names[2], path),
+            Change::Unknown => (&mut sums.unknown, &mut names[3], path),
+        };
+        *count += 1;
+        if names.len() < NAMED {
+            names.push(name);
+        }
+    }
+    let monitor: &dyn Monitor = environment.console;
+    let (bad, note) = (ProblemKind::Verification, ProblemKind::Note);
+    for (kind, count, names, what) in [
+        (bad, sums.changed, &names[0], "changed since it was packed"),
+        (bad, sums.absent, &names[1], "of the archive not there"),
+        (note, sums.strays, &names[2], "there that the archive does not have"),
+        (
+            ProblemKind::Incomplete,
+            sums.unknown,
+            &names[3],
+            "not compared, since no digest is known",
+        ),
+    ] {
+        if count > 0 {
+            let more = count - names.len() as u64;
+            let more = if more > 0 {
+                format!(" and {}", counted(more, "more", "more"))
+            } else {
+                String::new()
+            };
+            let entries = counted(count, "entry", "entries");
+            monitor.problem(kind, folder, format!("{entries} {what}: {}{more}", names.join(", ")));
+        }
+    }
+    sums
+}

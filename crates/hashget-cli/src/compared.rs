@@ -1,0 +1,145 @@
+//! Two trees, each an archive or a folder, compared entry by entry.
+//!
+//! Invariant: what is not known of one side is no difference: it is told apart.
+
+use std::path::Path;
+
+use hashget::archive::{
+    Difference, Listing, StoredEntries, differences, manifest_path, read_folder_manifest,
+};
+use hashget::model::manifest::{AnyManifest, ManifestError, Placement};
+use hashget::model::{Digest, Entry, Kind, RelPath};
+use hashget::tree::{Entries, ScanOptions, scan};
+
+use crate::archive::{self, Knowledge};
+use crate::environment::Environment;
+
+/// One of the trees, as it was read.
+pub(crate) enum Tree {
+    /// A folder.
+    Folder(Entries),
+    /// An archive.
+    Archive(Box<AnyManifest>, StoredEntries),
+}
+
+/// What can be compared of a tree.
+enum Side<'t> {
+    Folder(&'t Entries),
+    Archive(Listing<'t>, Vec<Part<'t>>),
+}
+
+/// A part of a package whose files are not known by name.
+#[derive(PartialEq, Eq)]
+struct Part<'t> {
+    package: Digest,
+    placement: &'t Placement,
+}
+
+/// How two trees differ.
+#[derive(Default)]
+pub(crate) struct Compared {
+    /// The differences, by path.
+    pub(crate) differences: Vec<Difference>,
+    /// Where packages lie whose files are not known, and that are not the same on both sides.
+    pub(crate) unknown: Vec<String>,
+}
+
+impl Tree {
+    /// Reads the folder or archive at `path`. A folder into which an archive was only unpacked by tar is that archive.
+    pub(crate) fn read(path: &Path, environment: &Environment<'_>) -> anyhow::Result<Self> {
+        let has_manifest =
+            || path.is_dir() && read_folder_manifest(path, &environment.limits).is_ok();
+        if path != Path::new("-") && path.is_dir() && !has_manifest() {
+            return Self::folder(path, environment);
+        }
+        let (manifest, stored) = archive::contents(path, environment)?;
+        Ok(Self::Archive(Box::new(manifest), stored))
+    }
+
+    /// Reads a folder.
+    pub(crate) fn folder(path: &Path, environment: &Environment<'_>) -> anyhow::Result<Self> {
+        let options = ScanOptions {
+            cache: environment.scan_cache(),
+            jobs: environment.jobs,
+            ..ScanOptions::default()
+        };
+        let mut entries = scan(path, &options, environment.console)?.entries;
+        let own = entries.position(&manifest_path());
+        entries.retain(|index| Some(index) != own);
+        Ok(Self::Folder(entries))
+    }
+
+    fn side<'t>(
+        &'t mut self,
+        knowledge: &Knowledge,
+        environment: &Environment<'_>,
+    ) -> anyhow::Result<Side<'t>> {
+        let (manifest, stored) = match self {
+            Self::Folder(entries) => return Ok(Side::Folder(entries)),
+            Self::Archive(manifest, stored) => (&**manifest, std::mem::take(stored)),
+        };
+        let listing = knowledge.list(manifest, stored, &|_| true, environment)?;
+        let part = |package: usize, placement| match manifest {
+            AnyManifest::V2(manifest) => {
+                Some(Part { package: manifest.packages.get(package)?.sha256, placement })
+            }
+            AnyManifest::V1(_) => None,
+        };
+        let parts = listing.unnamed().iter();
+        let parts = parts.filter_map(|one| part(one.package, one.placement)).collect();
+        Ok(Side::Archive(listing, parts))
+    }
+}
+
+impl Side<'_> {
+    fn entries(&self) -> Box<dyn Iterator<Item = Result<Entry, ManifestError>> + '_> {
+        match self {
+            Self::Archive(listing, _) => {
+                Box::new(listing.entries().map(|listed| listed.map(|listed| listed.entry)))
+            }
+            Self::Folder(entries) => Box::new(entries.iter().enumerate().map(|(index, entry)| {
+                let Kind::HardLink { target } = &entry.kind else { return Ok(entry.clone()) };
+                let kind = Kind::HardLink { target: target.clone() };
+                Ok(Entry { path: entry.path.clone(), kind, ..entries.file(index).clone() })
+            })),
+        }
+    }
+
+    fn parts(&self) -> &[Part<'_>] {
+        match self {
+            Self::Archive(_, parts) => parts,
+            Self::Folder(_) => &[],
+        }
+    }
+}
+
+/// Compares two trees.
+pub(crate) fn compare(
+    before: &mut Tree,
+    after: &mut Tree,
+    knowledge: &Knowledge,
+    environment: &Environment<'_>,
+) -> anyhow::Result<Compared> {
+    let before = before.side(knowledge, environment)?;
+    let after = after.side(knowledge, environment)?;
+    let mut places: Vec<&[u8]> = Vec::new();
+    for (here, there) in [(before.parts(), after.parts()), (after.parts(), before.parts())] {
+        let other = here.iter().filter(|part| !there.contains(part));
+        places.extend(other.map(|part| &*part.placement.to.0));
+    }
+    places.sort_unstable();
+    places.dedup();
+    let is_known = |path: &RelPath| !places.iter().any(|to| path.as_bytes().starts_with(to));
+    let mut compared = Compared::default();
+    differences(before.entries(), after.entries(), &mut |difference| {
+        let is_both = matches!(
+            difference.change,
+            hashget::archive::Change::Changed(_) | hashget::archive::Change::Unknown
+        );
+        if is_both || is_known(&difference.path) {
+            compared.differences.push(difference);
+        }
+    })?;
+    compared.unknown = places.iter().map(|to| hashget::model::escaped(to)).collect();
+    Ok(compared)
+}
