@@ -186,6 +186,7 @@ fn listed(scene: &Scene, archive: &[u8]) -> (Vec<(String, bool)>, usize) {
         hashdb: &hashdb,
         source: &Offline,
         must_have: false,
+        digests: false,
         limits: &scene.limits,
     };
     let known = Listed { manifest: &manifest, stored };
