@@ -190,7 +190,9 @@ mod tests {
     }
 
     fn compared(before: &[Entry], after: &[Entry]) -> Vec<(String, Change)> {
-        let side = |entries: &[Entry]| entries.to_vec().into_iter().map(Ok::<_, Infallible>);
+        fn side(entries: &[Entry]) -> impl Iterator<Item = Result<Entry, Infallible>> + '_ {
+            entries.iter().cloned().map(Ok)
+        }
         let mut all = Vec::new();
         let mut add = |one: Difference| all.push((one.path.to_string(), one.change));
         differences(side(before), side(after), &mut add).unwrap();

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::directory::Directory;
 use crate::codec::{Codec, decoder};
 use crate::limits::Limits;
-use crate::model::manifest::{EntryColumns, EntryTable, Link, ManifestError, RowTimes};
+use crate::model::manifest::{EntryColumns, EntryTable, Link, ManifestError};
 use crate::model::{Entry, RelPath};
 use crate::storage::ArchiveSource;
 
@@ -92,8 +92,8 @@ struct NamesTable {
 #[derive(Debug)]
 pub(crate) struct GivenNames {
     entries: EntryTable,
-    /// When each was modified.
-    times: RowTimes,
+    /// When each was modified: the table has differences.
+    seconds: Vec<i64>,
     package: Vec<u32>,
     pub(super) links: Vec<Link>,
 }
@@ -117,8 +117,8 @@ impl GivenNames {
             && package.len() == entries.len()
             && package.iter().all(|&package| (package as usize) < packages)
             && links.is_sorted_by(|a, b| a.path < b.path);
-        let times = entries.rows().into_times();
-        fits.then_some(Self { entries, times, package, links })
+        let seconds = entries.rows().into_seconds();
+        fits.then_some(Self { entries, seconds, package, links })
     }
 
     /// How many there are, without further names.
@@ -133,6 +133,6 @@ impl GivenNames {
 
     /// The entry in this row, and the index of the package that gives it.
     pub(super) fn get(&self, row: usize) -> Result<(Entry, usize), ManifestError> {
-        Ok((self.times.entry(&self.entries, row)?, self.package[row] as usize))
+        Ok((self.entries.row(row, self.seconds[row])?, self.package[row] as usize))
     }
 }

@@ -3,18 +3,19 @@
 //! Invariant: an entry whose name or link leaves the target is refused and named, and all others go
 //! on; the manifest is known as soon as it passed, and if only a newer hashget reads it, nothing is unpacked.
 
+mod of_part;
+
 use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Read};
 
 use super::destinations::Watched;
-use super::ledger::LAST;
 use super::part::Places;
 use super::place::{Made, PlaceError, Target};
 use super::{RestoreError, fatal};
 use crate::archive::directory::Directory;
 use crate::archive::path_map::{PathMap, path_of};
 use crate::archive::stream::TarStream;
-use crate::archive::{ArchiveError, manifest_path, read_limited, stream};
+use crate::archive::{ArchiveError, manifest_path, stream};
 use crate::formats::FormatError;
 use crate::formats::tar::{RawKind, TarEntry};
 use crate::limits::Limits;
@@ -238,18 +239,12 @@ impl Extracting<'_> {
             RelPath::normalise(&entry.path).map_err(|error| Refusal::Hostile(error.to_string()))?;
         let manifest = path.as_bytes() == MANIFEST_NAME.as_bytes();
         let metadata = complete(&entry.metadata);
-        let path = match self.part {
-            Some(places) if !manifest => match self.place(places, path, &entry.kind, &metadata) {
-                Some(place) => place,
-                None => return Ok(()),
-            },
-            _ => path,
-        };
+        let Some(path) = self.place(path, &entry.kind, &metadata) else { return Ok(()) };
         match entry.kind.clone() {
-            RawKind::File { size } if manifest => match self.part {
-                Some(places) => return self.manifest_of_part(places, entry),
-                None => return self.manifest(size, entry),
-            },
+            RawKind::File { .. } if manifest && self.part.is_some() => {
+                return self.manifest_of_part(entry);
+            }
+            RawKind::File { size } if manifest => return self.manifest(size, entry),
             _ if manifest => {
                 return Err(Refusal::Hostile("a manifest is a regular file".into()));
             }
@@ -267,13 +262,7 @@ impl Extracting<'_> {
                 }
                 let to = RelPath::normalise(&target)
                     .map_err(|error| Refusal::Hostile(format!("a link: {error}")))?;
-                let place = self.part.map_or(Some(to.clone()), |places| places.of(&to));
-                let Some(to) = place else {
-                    let reason = format!("a hard link to {to}, which is not selected");
-                    self.monitor.problem(ProblemKind::Incomplete, &path, &reason);
-                    self.found.missing.push((path, reason));
-                    return Ok(());
-                };
+                let Some(to) = self.link_target(&path, to) else { return Ok(()) };
                 self.link(path, to)?;
             }
             RawKind::Symlink { target } => {
@@ -288,50 +277,6 @@ impl Extracting<'_> {
             }
             RawKind::Fifo => self.node(path, &Kind::Fifo, &metadata)?,
         }
-        Ok(())
-    }
-
-    /// Where an entry of the archive goes, if it is part of what is unpacked.
-    fn place(
-        &self,
-        places: &Places<'_>,
-        stored: RelPath,
-        kind: &RawKind,
-        metadata: &Metadata,
-    ) -> Option<RelPath> {
-        let renamed = self.renamed.iter().find_map(|renamed| renamed.path_in_tree(&stored));
-        let path = renamed.unwrap_or(stored);
-        // Manifests of version 2 have all links, also those to files of packages.
-        let is_link = matches!(kind, RawKind::HardLink { .. });
-        if is_link && matches!(self.found.of_part, Some(AnyManifest::V2(_))) {
-            return None;
-        }
-        let place = places.of(&path);
-        if place.is_none() && *kind == RawKind::Directory {
-            places.parent(&path, LAST, metadata);
-        }
-        place
-    }
-
-    fn manifest_of_part(
-        &mut self,
-        places: &Places<'_>,
-        content: &mut dyn Read,
-    ) -> Result<(), Refusal> {
-        let read = read_limited(content, self.limits, |error| ArchiveError::Read { error });
-        let json = read.map_err(|error| match error {
-            ArchiveError::Read { error } => Refusal::Place(PlaceError::Read(error)),
-            error => Refusal::Stop(error.into()),
-        })?;
-        let stop = |error: ManifestError| Refusal::Stop(error.into());
-        self.found.of_part = Some(match AnyManifest::parse(&json).map_err(stop)? {
-            AnyManifest::V1(manifest) => AnyManifest::V1(places.reduce_v1(manifest)),
-            AnyManifest::V2(manifest) => {
-                self.renamed.clone_from(&manifest.renamed);
-                let reduced = places.reduce(*manifest, self.monitor).map_err(Refusal::Stop)?;
-                AnyManifest::V2(Box::new(reduced))
-            }
-        });
         Ok(())
     }
 

@@ -18,10 +18,8 @@ use crate::model::{Digest, Entry, Kind, Metadata, RelPath, TreeDigest, add_bytes
 /// Who says what a folder's metadata is; the least decides. The archive is before all packages.
 pub(super) type Rank = (usize, usize);
 
-/// The archive's rank.
+/// The archive's rank; and that of what its tar alone says of a folder.
 pub(super) const ARCHIVED: Rank = (0, 0);
-
-/// The rank of what the tar alone says of a folder.
 pub(super) const LAST: Rank = (usize::MAX, usize::MAX);
 
 /// The rank of a placement of a package.

@@ -246,7 +246,6 @@ impl Restorer<'_> {
         monitor: &dyn Monitor,
     ) -> Result<Summary, RestoreError> {
         let total = match part {
-            // How much it will be is known only when it is there.
             Some(_) => Total::UNKNOWN,
             None => Total::bytes(manifest.tree.bytes),
         };

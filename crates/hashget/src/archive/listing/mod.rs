@@ -70,7 +70,7 @@ enum Table<'m> {
     Placed(PathMap<Placed>, bool),
     FilesV1(&'m [FileV1]),
     /// What packages give, as the archive keeps it.
-    Given(GivenNames),
+    Given(Box<GivenNames>),
 }
 
 impl Table<'_> {
@@ -179,7 +179,7 @@ impl<'m> Listing<'m> {
                 Ok(Self::of_tables(vec![stored, Table::FilesV1(&manifest.files)], Vec::new(), None))
             }
             AnyManifest::V2(manifest) => match listed.stored.given {
-                // The names come without digests.
+                // The names that an archive keeps have no digests.
                 Some(names) if !members.digests => Ok(Self::of_names(manifest, names)),
                 _ => Self::of_v2(manifest, members, is_wanted, monitor),
             },
@@ -194,7 +194,7 @@ impl<'m> Listing<'m> {
         };
         let files = manifest.packages.iter().enumerate().map(of_package);
         let links = [Cow::Owned(std::mem::take(&mut names.links)), Cow::Borrowed(&*manifest.links)];
-        let given = [Table::Given(names)].into_iter().chain(links.map(Table::Links));
+        let given = [Table::Given(Box::new(names))].into_iter().chain(links.map(Table::Links));
         Self::of_tables(
             [archived].into_iter().chain(files).chain(given).collect(),
             Vec::new(),

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 
 use crate::archive::{ArchiveError, ArchiveVisitor, StoredEntry, read_archive};
 use crate::limits::Limits;
-use crate::model::manifest::{AnyManifest, Manifest, ManifestError, RowTimes};
+use crate::model::manifest::{AnyManifest, Manifest, ManifestError};
 use crate::model::{
     Digest, Entry, HashingReader, Kind, MemberMetadata, Metadata, RelPath, counted, effective_mode,
     escaped,
@@ -138,8 +138,8 @@ struct Comparing {
     manifest: Option<AnyManifest>,
     /// For each row of the manifest's table: has the archive exactly this?
     right: Vec<bool>,
-    /// The times of the rows.
-    times: RowTimes,
+    /// When each entry of the table was modified, in seconds.
+    seconds: Vec<i64>,
     /// What was read and is not as the table says, by its path in the tree.
     other: BTreeMap<RelPath, Entry>,
     refused: Group,
@@ -199,7 +199,7 @@ impl Comparing {
                 }
             }
         }
-        self.times = manifest.archived.rows().into_times();
+        self.seconds = manifest.archived.rows().into_seconds();
         (self.right, self.manifest) = (right, Some(AnyManifest::V2(Box::new(manifest))));
         for (_, entry) in found {
             self.compare(entry)?;
@@ -226,7 +226,7 @@ impl Comparing {
             }
             return Ok(());
         };
-        let expected = self.times.entry(&manifest.archived, row)?;
+        let expected = manifest.archived.row(row, self.seconds[row])?;
         let is_right = is_as_expected(&entry, &expected);
         if is_right && !self.right[row] {
             self.right[row] = true;

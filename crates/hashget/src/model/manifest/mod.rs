@@ -18,7 +18,7 @@ pub use columns::EntryColumns;
 pub use cursor::{Given, PlacementCursor};
 pub use needs::{FEATURES, Feature, Needs};
 pub use table::EntryTable;
-pub(crate) use table::{RowTimes, Rows, xattrs_to_map};
+pub(crate) use table::{Rows, xattrs_to_map};
 pub use v1::{FileV1, ManifestV1, PackageV1};
 pub use v2::{
     Assignment, DigestColumn, Link, Manifest, MtimeAssignment, OneOrMany, Package, Placement,

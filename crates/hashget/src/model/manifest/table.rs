@@ -222,7 +222,15 @@ impl EntryTable {
             *sum = sum.wrapping_add(*difference);
             Some(*sum)
         };
-        Rows { table: self, times: RowTimes(self.seconds.iter().scan(0, sum).collect()) }
+        Rows { table: self, seconds: self.seconds.iter().scan(0, sum).collect() }
+    }
+
+    /// The entry in a row, which was modified at this time.
+    ///
+    /// # Errors
+    /// A column has no value that the entry needs.
+    pub(crate) fn row(&self, row: usize, seconds: i64) -> Result<Entry, ManifestError> {
+        self.entry(row, self.kind.as_bytes()[row], seconds)
     }
 
     fn entry(&self, index: usize, letter: u8, seconds: i64) -> Result<Entry, ManifestError> {
@@ -286,21 +294,8 @@ impl EntryTable {
 /// The entries of a table by their numbers. Takes 8 bytes for each of them.
 pub(crate) struct Rows<'t> {
     table: &'t EntryTable,
-    times: RowTimes,
-}
-
-/// The seconds of the times of a table's entries: the tables of the manifest have differences.
-#[derive(Debug, Default)]
-pub(crate) struct RowTimes(Vec<i64>);
-
-impl RowTimes {
-    /// The entry in this row of `table`, from which these times are.
-    ///
-    /// # Errors
-    /// A column has no value that the entry needs.
-    pub(crate) fn entry(&self, table: &EntryTable, row: usize) -> Result<Entry, ManifestError> {
-        table.entry(row, table.kind.as_bytes()[row], self.0[row])
-    }
+    /// The tables of the manifest have differences.
+    seconds: Vec<i64>,
 }
 
 impl<'t> Rows<'t> {
@@ -314,12 +309,12 @@ impl<'t> Rows<'t> {
     /// # Errors
     /// A column has no value that the entry needs.
     pub(crate) fn get(&self, row: usize) -> Result<Entry, ManifestError> {
-        self.times.entry(self.table, row)
+        self.table.row(row, self.seconds[row])
     }
 
-    /// The times alone, for whoever cannot borrow the table meanwhile.
-    pub(crate) fn into_times(self) -> RowTimes {
-        self.times
+    /// When each entry was modified, in seconds.
+    pub(crate) fn into_seconds(self) -> Vec<i64> {
+        self.seconds
     }
 }
 

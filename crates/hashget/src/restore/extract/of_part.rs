@@ -1,0 +1,72 @@
+//! Unpacking a part of an archive: which of its entries that takes.
+//!
+//! Invariant: the manifest is read and reduced in memory; it is not put into the target.
+
+use std::io::Read;
+
+use super::{Extracting, Refusal};
+use crate::archive::{ArchiveError, manifest_path, read_limited};
+use crate::formats::tar::RawKind;
+use crate::model::manifest::{AnyManifest, ManifestError};
+use crate::model::{Metadata, RelPath};
+use crate::monitor::ProblemKind;
+use crate::restore::ledger::LAST;
+use crate::restore::place::PlaceError;
+
+impl Extracting<'_> {
+    /// Where an entry of the archive goes, if it is unpacked: of a whole archive, where it is stored.
+    pub(super) fn place(
+        &self,
+        stored: RelPath,
+        kind: &RawKind,
+        metadata: &Metadata,
+    ) -> Option<RelPath> {
+        let Some(places) = self.part.filter(|_| stored != manifest_path()) else {
+            return Some(stored);
+        };
+        let renamed = self.renamed.iter().find_map(|renamed| renamed.path_in_tree(&stored));
+        let path = renamed.unwrap_or(stored);
+        // Manifests of version 2 have all links, also those to files of packages.
+        let is_link = matches!(kind, RawKind::HardLink { .. });
+        if is_link && matches!(self.found.of_part, Some(AnyManifest::V2(_))) {
+            return None;
+        }
+        let place = places.of(&path);
+        if place.is_none() && *kind == RawKind::Directory {
+            places.parent(&path, LAST, metadata);
+        }
+        place
+    }
+
+    /// Takes the manifest, reduced to the part.
+    pub(super) fn manifest_of_part(&mut self, content: &mut dyn Read) -> Result<(), Refusal> {
+        let Some(places) = self.part else { return Ok(()) };
+        let read = read_limited(content, self.limits, |error| ArchiveError::Read { error });
+        let json = read.map_err(|error| match error {
+            ArchiveError::Read { error } => Refusal::Place(PlaceError::Read(error)),
+            error => Refusal::Stop(error.into()),
+        })?;
+        let stop = |error: ManifestError| Refusal::Stop(error.into());
+        self.found.of_part = Some(match AnyManifest::parse(&json).map_err(stop)? {
+            AnyManifest::V1(manifest) => AnyManifest::V1(places.reduce_v1(manifest)),
+            AnyManifest::V2(manifest) => {
+                self.renamed.clone_from(&manifest.renamed);
+                let reduced = places.reduce(*manifest, self.monitor).map_err(Refusal::Stop)?;
+                AnyManifest::V2(Box::new(reduced))
+            }
+        });
+        Ok(())
+    }
+
+    /// Where the file goes that the hard link at `path` names; if nowhere, that was reported.
+    pub(super) fn link_target(&mut self, path: &RelPath, to: RelPath) -> Option<RelPath> {
+        let Some(places) = self.part else { return Some(to) };
+        let place = places.of(&to);
+        if place.is_none() {
+            let reason = format!("a hard link to {to}, which is not selected");
+            self.monitor.problem(ProblemKind::Incomplete, path, &reason);
+            self.found.missing.push((path.clone(), reason));
+        }
+        place
+    }
+}
