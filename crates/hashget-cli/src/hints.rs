@@ -17,13 +17,18 @@ pub(crate) struct Situation {
 }
 
 /// The hint for an error that does not end the command.
-pub(crate) fn of(error: &anyhow::Error) -> Option<String> {
+pub(crate) fn for_error(error: &anyhow::Error) -> Option<String> {
     hint(error, &Situation::default())
 }
 
 /// With `--offline`, most failures have this reason.
 const OFFLINE: &str = "with --offline only pools and the cache are asked: leave it out, or give a folder that has the \
                        package with --pool";
+
+const FILE_TOO_LARGE: &str =
+    "raise the limit on the size of files (ulimit -f), or choose a folder on another file system";
+
+const NOT_KEPT: &str = "free some space, or give a folder on another disk with --cache";
 
 /// The hint for `error`, if there is one.
 pub(crate) fn hint(error: &anyhow::Error, situation: &Situation) -> Option<String> {
@@ -66,9 +71,7 @@ fn of_class(class: ErrorClass) -> Option<&'static str> {
         ErrorClass::WrongBytes => {
             "the server has another file under this URL: give a folder that has the right one with --pool"
         }
-        ErrorClass::DownloadNotKept => {
-            "free some space, or give a folder on another disk with --cache"
-        }
+        ErrorClass::DownloadNotKept => NOT_KEPT,
         ErrorClass::HashDbTooNew => "use a newer hashget, or another folder with --db",
         ErrorClass::HashDbFailed => {
             "check that the disk is not full and that you may write there, or choose another folder with --db"
@@ -93,9 +96,7 @@ fn of_class(class: ErrorClass) -> Option<&'static str> {
         ErrorClass::HashDbOutdated => "index the package again with `hashget index URL`",
         ErrorClass::BadRule => "rules are the [[rule]] tables of the configuration file",
         ErrorClass::DiskFull => "free some space there, or choose a folder on another disk",
-        ErrorClass::FileTooLarge => {
-            "raise the limit on the size of files (ulimit -f), or choose a folder on another file system"
-        }
+        ErrorClass::FileTooLarge => FILE_TOO_LARGE,
         ErrorClass::PermissionDenied => "run it as a user who has that permission, or as root",
         ErrorClass::ReadOnly => "choose a folder that can be written to",
         ErrorClass::MissingFile => "check the path",

@@ -156,7 +156,8 @@ pub(crate) fn with_packer_in_any_case<R>(
         Err(error) if error.is::<UsageError>() => return Err(error),
         Err(error) => {
             options.index = false;
-            let (why, hint) = (wording::messages(error.as_ref()).join(": "), hints::of(&error));
+            let (why, hint) =
+                (wording::messages(error.as_ref()).join(": "), hints::for_error(&error));
             let hint = hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
             let told = format!("{why}{hint}; {WITHOUT_HASHDB}");
             (environment.console as &dyn Monitor).problem(ProblemKind::Unreachable, "HashDB", told);

@@ -124,7 +124,7 @@ impl Pack {
 
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
         let console = environment.console;
-        let tree = Tree::of(&self.paths)?;
+        let tree = Tree::of_paths(&self.paths)?;
         let destination = self.destination(console.is_json())?;
         if destination.target == Medium::StandardOutput {
             standard::expect_open()?;

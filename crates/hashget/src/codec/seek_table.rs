@@ -18,9 +18,9 @@ pub(super) const TABLE_FRAME: u32 = 0x184D_2A5E;
 /// Ends the seek table.
 const TABLE_MAGIC: u32 = 0x8F92_EAB1;
 /// The end of the table: number of frames, descriptor, magic number.
-const FOOTER_BYTES: u64 = 9;
+const FOOTER_BYTES: usize = 9;
 /// The start of every skippable frame: magic number, length.
-const SKIPPABLE_HEADER_BYTES: u64 = 8;
+const SKIPPABLE_HEADER_BYTES: usize = 8;
 /// Descriptor bit: each row has a checksum, too.
 const HAS_CHECKSUMS: u8 = 0x80;
 /// Descriptor bits that must be zero.
@@ -71,8 +71,8 @@ impl Frame {
 /// # Errors
 /// Reading failed, or the table contradicts the stream's size.
 pub(crate) fn seek_table(read_at: ReadAt<'_>, size: u64) -> io::Result<Option<Vec<Frame>>> {
-    let Some(end) = size.checked_sub(FOOTER_BYTES) else { return Ok(None) };
-    let mut footer = [0; FOOTER_BYTES as usize];
+    let Some(end) = size.checked_sub(FOOTER_BYTES as u64) else { return Ok(None) };
+    let mut footer = [0; FOOTER_BYTES];
     read_exact_at(read_at, &mut footer, end)?;
     let [n0, n1, n2, n3, descriptor, magic @ ..] = footer;
     let count = u32::from_le_bytes([n0, n1, n2, n3]);
@@ -81,17 +81,18 @@ pub(crate) fn seek_table(read_at: ReadAt<'_>, size: u64) -> io::Result<Option<Ve
         return Ok(None);
     }
     let row_bytes: usize = if descriptor & HAS_CHECKSUMS == 0 { 8 } else { 12 };
-    let content = u64::from(count) * row_bytes as u64 + FOOTER_BYTES;
+    let content = u64::from(count) * row_bytes as u64 + FOOTER_BYTES as u64;
     let contradiction = || damaged(Codec::Zstd, "its seek table does not fit its size");
-    let start = size.checked_sub(content + SKIPPABLE_HEADER_BYTES).ok_or_else(contradiction)?;
-    let mut header = [0; SKIPPABLE_HEADER_BYTES as usize];
+    let start =
+        size.checked_sub(content + SKIPPABLE_HEADER_BYTES as u64).ok_or_else(contradiction)?;
+    let mut header = [0; SKIPPABLE_HEADER_BYTES];
     read_exact_at(read_at, &mut header, start)?;
     if header[..4] != TABLE_FRAME.to_le_bytes()
         || u64::from(u32::from_le_bytes([header[4], header[5], header[6], header[7]])) != content
     {
         return Err(contradiction());
     }
-    let table = Rows { read_at, next: start + SKIPPABLE_HEADER_BYTES, end };
+    let table = Rows { read_at, next: start + SKIPPABLE_HEADER_BYTES as u64, end };
     let frames = frames(io::BufReader::with_capacity(1 << 16, table), count, row_bytes)?;
     let is_right = frames
         .last()
@@ -124,17 +125,18 @@ pub(crate) fn skippable_content(
     frame: &Frame,
     number: u8,
 ) -> io::Result<Option<Vec<u8>>> {
-    let Some(length) = frame.lengths.compressed.checked_sub(SKIPPABLE_HEADER_BYTES as u32) else {
+    let length = u64::from(frame.lengths.compressed).checked_sub(SKIPPABLE_HEADER_BYTES as u64);
+    let Some(length) = length.and_then(|length| u32::try_from(length).ok()) else {
         return Ok(None);
     };
     let expected = [SKIPPABLE_FRAME + u32::from(number), length].map(u32::to_le_bytes).concat();
-    let mut header = [0; SKIPPABLE_HEADER_BYTES as usize];
+    let mut header = [0; SKIPPABLE_HEADER_BYTES];
     read_exact_at(read_at, &mut header, frame.start)?;
     if header[..] != expected[..] {
         return Ok(None);
     }
     let mut content = vec![0; usize::try_from(length).map_err(io::Error::other)?];
-    read_exact_at(read_at, &mut content, frame.start + SKIPPABLE_HEADER_BYTES)?;
+    read_exact_at(read_at, &mut content, frame.start + SKIPPABLE_HEADER_BYTES as u64)?;
     Ok(Some(content))
 }
 

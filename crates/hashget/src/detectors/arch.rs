@@ -113,7 +113,7 @@ impl Knowledge {
         let caches = roots.into_iter().flatten().map(|root| root.join(CACHE)).collect();
         Self {
             system: release.field("ID").to_owned(),
-            archives: Archives::of(&tree, &release, &machine.archives, note),
+            archives: Archives::load(&tree, &release, &machine.archives, note),
             databases: Databases::read(&tree, installed, note),
             caches,
             tree,
@@ -121,7 +121,7 @@ impl Knowledge {
     }
 
     fn candidate(&self, package: Installed, found_at: &RelPath) -> Result<Candidate, &'static str> {
-        let synced = self.databases.of(&package);
+        let synced = self.databases.find(&package);
         let file_name = match synced {
             Some(synced) => synced.file_name.clone(),
             None => self.file_name(&package),

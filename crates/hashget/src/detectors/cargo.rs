@@ -44,7 +44,8 @@ impl Detector for Cargo {
         if path.file_name() == vendored::CHECKSUMS {
             return vendored::detect(machine, &entry, path, note);
         }
-        let Some(place) = Place::on_disk(&entry).filter(|_| small_files::is_file(&entry)) else {
+        let Some(place) = CratePath::on_disk(&entry).filter(|_| small_files::is_file(&entry))
+        else {
             return Ok(Vec::new());
         };
         let package = place.package;
@@ -92,7 +93,7 @@ impl Index<'_> {
         note: &mut dyn FnMut(DetectError),
     ) -> Result<(String, Keeping), DetectError> {
         let index = self.folder.join("index").join(self.host);
-        match &*machine.once(&index, || Behind::of(machine, self.folder, self.host)) {
+        match &*machine.once(&index, || Behind::find(machine, self.folder, self.host)) {
             Behind::Itself => Ok((self.registry.url(package, sha256)?, Keeping::Withdrawable)),
             Behind::Public(public) => Ok((public.url(package, sha256)?, Keeping::Withdrawable)),
             Behind::Unknown(configuration) => {
@@ -194,7 +195,7 @@ impl<'a> Names<'a> {
 }
 
 /// Where a crate lies within Cargo's folders.
-struct Place {
+struct CratePath {
     package: Package,
     /// `HOST-HASH`.
     host: PathBuf,
@@ -202,7 +203,7 @@ struct Place {
     registry: PathBuf,
 }
 
-impl Place {
+impl CratePath {
     /// The place of the file at this absolute path, with all components:
     /// `.../src/HOST-HASH/NAME-VERSION/Cargo.toml` or `.../cache/HOST-HASH/NAME-VERSION.crate`.
     fn on_disk(path: &Path) -> Option<Self> {

@@ -222,7 +222,7 @@ impl Knowledge {
             found_at: found_at.clone(),
             lists: OnceLock::new(),
             systems: OnceLock::new(),
-            signers: Signers::of(machine),
+            signers: Signers::load(machine),
             diversions: diversions(root, note),
         }
     }

@@ -50,7 +50,7 @@ impl Detector for Gems {
             return Ok(Vec::new());
         }
         let Some(head) = small_files::read_head(&entry, HEAD_BYTES)? else { return Ok(Vec::new()) };
-        let Some(gem) = Gem::of(&String::from_utf8_lossy(&head)) else { return Ok(Vec::new()) };
+        let Some(gem) = Gem::parse(&String::from_utf8_lossy(&head)) else { return Ok(Vec::new()) };
         if entry.file_stem().and_then(|name| name.to_str()) != Some(&gem.full_name()) {
             return Ok(Vec::new());
         }
@@ -89,7 +89,7 @@ struct Gem {
 
 impl Gem {
     /// Parses the line that RubyGems writes: `# stub: NAME VERSION PLATFORM FOLDERS`.
-    fn of(specification: &str) -> Option<Self> {
+    fn parse(specification: &str) -> Option<Self> {
         let stub = specification.lines().find_map(|line| line.strip_prefix("# stub: "))?;
         let [name, version, platform, ..] = stub.split(' ').collect::<Vec<_>>()[..] else {
             return None;

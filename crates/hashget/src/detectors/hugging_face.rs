@@ -69,7 +69,7 @@ impl Detector for HuggingFace {
             return Ok(Vec::new());
         };
         let hub = hub()?;
-        let revision = Revision::of(&hub, &repositories, &commit, &file, &stored)
+        let revision = Revision::new(&hub, &repositories, &commit, &file, &stored)
             .map_err(|error| DetectError::new(&entry, error))?;
         Ok(vec![Candidate {
             url: revision.pages[0].clone(),
@@ -120,9 +120,9 @@ impl Repository {
 
 /// The file of an entry of the client's cache.
 fn cached(entry: &Path) -> Option<Package> {
-    let place = Place::of(entry.as_os_str().as_bytes())?;
-    let stored = Stored::of(entry, &place)?;
-    let Place { repository, commit, file, .. } = place;
+    let place = SnapshotFile::parse(entry.as_os_str().as_bytes())?;
+    let stored = Stored::find(entry, &place)?;
+    let SnapshotFile { repository, commit, file, .. } = place;
     let value = format!("{}@{commit}/{file}", repository.shown());
     Some(Package { value, repositories: vec![repository], commit, file, stored })
 }
@@ -138,7 +138,7 @@ struct Stored {
 impl Stored {
     /// The file of an entry of a snapshot: what the entry links to, which is stored under its SHA-256, or the entry itself,
     /// on systems without links. Small files are stored under another digest, and the hub has no SHA-256 of them.
-    fn of(entry: &Path, place: &Place) -> Option<Self> {
+    fn find(entry: &Path, place: &SnapshotFile) -> Option<Self> {
         let size = |file: &Path| {
             let found = fs_err::symlink_metadata(file).ok().filter(std::fs::Metadata::is_file)?;
             Some(found.len())
@@ -155,7 +155,7 @@ impl Stored {
 }
 
 /// A file of a snapshot, from its path.
-struct Place {
+struct SnapshotFile {
     /// The folder of the model.
     top: String,
     repository: Repository,
@@ -164,8 +164,8 @@ struct Place {
     file: String,
 }
 
-impl Place {
-    fn of(path: &[u8]) -> Option<Self> {
+impl SnapshotFile {
+    fn parse(path: &[u8]) -> Option<Self> {
         let path = std::str::from_utf8(path).ok()?;
         // A backup of the cache may lie below a folder of the same name.
         path.match_indices("/snapshots/")
@@ -263,7 +263,7 @@ struct Revision {
 }
 
 impl Revision {
-    fn of(
+    fn new(
         hub: &str,
         repositories: &[Repository],
         commit: &str,

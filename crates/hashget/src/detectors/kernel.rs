@@ -92,12 +92,12 @@ fn tarball_url(name: &[u8]) -> Option<String> {
     let name = std::str::from_utf8(name).ok()?;
     let stem = name.strip_prefix("linux-")?;
     let version = stem.strip_suffix(".tar.xz").or_else(|| stem.strip_suffix(".tar.gz"))?;
-    let release = Release::new(version.split('.').map(number).collect::<Option<_>>()?)?;
+    let release = Release::new(version.split('.').map(parse_number).collect::<Option<_>>()?)?;
     Some(format!("{BASE}/{}/{name}", release.folder()))
 }
 
 /// A decimal number as in releases: without sign or leading zeros.
-fn number(text: &str) -> Option<u32> {
+fn parse_number(text: &str) -> Option<u32> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     (digits && (text == "0" || !text.starts_with('0'))).then(|| text.parse().ok()).flatten()
 }
@@ -136,9 +136,9 @@ fn assigned<'a>(makefile: &'a str, name: &str) -> Option<&'a str> {
 }
 
 fn release_of(makefile: &str) -> Option<Release> {
-    let version = number(assigned(makefile, "VERSION")?)?;
-    let patchlevel = number(assigned(makefile, "PATCHLEVEL")?)?;
-    let sublevel = number(assigned(makefile, "SUBLEVEL")?)?;
+    let version = parse_number(assigned(makefile, "VERSION")?)?;
+    let patchlevel = parse_number(assigned(makefile, "PATCHLEVEL")?)?;
+    let sublevel = parse_number(assigned(makefile, "SUBLEVEL")?)?;
     let extra = assigned(makefile, "EXTRAVERSION").unwrap_or("");
     let before_a_release = ["-rc", "-pre", "-test"].iter().any(|mark| {
         extra
@@ -155,7 +155,7 @@ fn release_of(makefile: &str) -> Option<Release> {
     // Stable releases of 2.6 have the fourth number in EXTRAVERSION: ".71".
     if let Some(rest) = extra.strip_prefix('.').filter(|_| version == 2) {
         let end = rest.find(|digit: char| !digit.is_ascii_digit()).unwrap_or(rest.len());
-        numbers.push(number(&rest[..end])?);
+        numbers.push(parse_number(&rest[..end])?);
     }
     Release::new(numbers)
 }

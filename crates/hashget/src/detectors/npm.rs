@@ -54,7 +54,7 @@ impl Detector for Npm {
         let root = machine.real_path(root)?;
         let file = path.below(&root);
         let Some(bytes) = small_files::read_whole(&file, MAX_BYTES)? else { return Ok(Vec::new()) };
-        let Some(installed) = Installed::of(&file) else { return Ok(Vec::new()) };
+        let Some(installed) = Installed::beside(&file) else { return Ok(Vec::new()) };
         let wrong = |problem: String| DetectError::new(&file, problem);
         let locked = match path.file_name() {
             b"yarn.lock" => in_yaml(lock::yarn, &bytes, &mut |problem| note(wrong(problem))),
@@ -68,7 +68,8 @@ impl Detector for Npm {
         let mut candidates = BTreeMap::new();
         for locked in locked {
             let Some(folder) = installed.place_of(&locked) else { continue };
-            let registries = registries.get_or_insert_with(|| Registries::of(machine, &file, note));
+            let registries =
+                registries.get_or_insert_with(|| Registries::configured(machine, &file, note));
             let url = match &locked.resolved {
                 Some(url) => described_url(url)
                     .map(|(url, fragment)| (url, fragment.and_then(sha1)))

@@ -22,10 +22,10 @@ impl OsRelease {
         // On most systems, the one in etc is a link to the other one, and links are not followed.
         let mut read = |path: &str| small_files::read_optional(&root.join(path), MAX_BYTES, note);
         let bytes = read("etc/os-release").or_else(|| read("usr/lib/os-release"));
-        Self::of(&String::from_utf8_lossy(&bytes.unwrap_or_default()))
+        Self::parse(&String::from_utf8_lossy(&bytes.unwrap_or_default()))
     }
 
-    fn of(text: &str) -> Self {
+    fn parse(text: &str) -> Self {
         let field = |line: &str| {
             let (name, value) = line.split_once('=')?;
             Some((name.to_owned(), value.trim().trim_matches(['"', '\'']).to_owned()))
@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn quotes_are_no_part_of_a_field() {
-        let release = OsRelease::of("ID=\"a-b\"\nNAME='x y'\n# ID=c\nID=d\nEMPTY=\nbroken");
+        let release = OsRelease::parse("ID=\"a-b\"\nNAME='x y'\n# ID=c\nID=d\nEMPTY=\nbroken");
         assert_eq!(release.field("ID"), "a-b");
         assert_eq!((release.field("NAME"), release.field("EMPTY")), ("x y", ""));
         assert_eq!(release.field("VERSION"), "");
@@ -77,7 +77,7 @@ mod tests {
             ("distribution.example", None),
             ("", None),
         ] {
-            let release = OsRelease::of(&format!("HOME_URL=\"{home}\"\n"));
+            let release = OsRelease::parse(&format!("HOME_URL=\"{home}\"\n"));
             assert_eq!(release.service("archive", "x/").as_deref(), expected, "{home}");
         }
     }

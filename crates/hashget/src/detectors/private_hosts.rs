@@ -29,7 +29,7 @@ pub(super) struct Host {
 
 impl Host {
     /// The host of a URL, of `//HOST/PATH`, or of `HOST/PATH`.
-    pub(super) fn of(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let text = text.trim().trim_matches(['"', '\'']);
         let text =
             text.strip_prefix("sparse+").or_else(|| text.strip_prefix("git+")).unwrap_or(text);

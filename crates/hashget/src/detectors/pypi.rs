@@ -222,7 +222,7 @@ impl Installed {
         note: &mut dyn FnMut(DetectError),
     ) -> Result<Option<Candidate>, DetectError> {
         let site = self.folder.parent().unwrap_or(&self.folder);
-        let indexes = machine.once(site, || Indexes::of(machine, &self.folder, note));
+        let indexes = machine.once(site, || Indexes::configured(machine, &self.folder, note));
         if let Some((file, why)) = indexes.refusal() {
             return Err(DetectError::new(file, why));
         }

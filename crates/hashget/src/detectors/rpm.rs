@@ -154,7 +154,7 @@ impl Knowledge {
             found_at: found_at.clone(),
             ..Candidate::default()
         };
-        if let Some(listed) = self.repositories.of(&package.identity) {
+        if let Some(listed) = self.repositories.find(&package.identity) {
             let Listed { url, sha256, size, header_end, local_file } = listed;
             let list = files::Files {
                 tree: Arc::clone(&system.tree),

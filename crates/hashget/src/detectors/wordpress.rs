@@ -48,7 +48,7 @@ impl Detector for WordPress {
     ) -> Result<Vec<Candidate>, DetectError> {
         let root = machine.real_path(root)?;
         let entry = path.below(&root);
-        let Some(kind) = Kind::of(&entry).filter(|_| small_files::is_file(&entry)) else {
+        let Some(kind) = Kind::from_path(&entry).filter(|_| small_files::is_file(&entry)) else {
             return Ok(Vec::new());
         };
         let Some((name, version)) = kind.name_and_version(&entry)? else { return Ok(Vec::new()) };
@@ -76,7 +76,7 @@ enum Kind {
 }
 
 impl Kind {
-    fn of(entry: &Path) -> Option<Self> {
+    fn from_path(entry: &Path) -> Option<Self> {
         let folder = |up: usize| entry.ancestors().nth(up)?.file_name()?.to_str();
         match (entry.file_name()?.to_str()?, folder(1)?, folder(2)) {
             ("version.php", "wp-includes", _) => Some(Self::Program),

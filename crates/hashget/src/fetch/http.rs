@@ -207,7 +207,7 @@ impl Client {
 impl Exchange {
     /// What the server says about the content, of which `whole` or only a part was sent.
     pub(super) fn stated(&self, whole: bool) -> Stated {
-        let mut stated = Stated::of(self.head.headers(), whole);
+        let mut stated = Stated::from_headers(self.head.headers(), whole);
         self.redirects.iter().for_each(|head| stated.add_redirect(head.headers()));
         stated
     }

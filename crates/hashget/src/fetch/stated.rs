@@ -37,7 +37,7 @@ const BASE64: &[(&str, Algorithm)] = &[
 
 impl Stated {
     /// What these headers say. `whole` tells whether the body is the whole content.
-    pub(super) fn of(headers: &HeaderMap, whole: bool) -> Self {
+    pub(super) fn from_headers(headers: &HeaderMap, whole: bool) -> Self {
         let own = |name| text(headers, name).map(str::to_owned);
         let (etag, last_modified) = (own("etag"), own("last-modified"));
         let mut stated = Self { etag, last_modified, ..Self::default() };
@@ -175,7 +175,7 @@ mod tests {
             ("repr-digest", format!("sha-256=:{}:, md5=:x:", base64(Sha256)), Sha256),
         ];
         for (name, value, algorithm) in table {
-            let stated = Stated::of(&headers(&[(name, value.clone())]), true);
+            let stated = Stated::from_headers(&headers(&[(name, value.clone())]), true);
             assert_eq!(stated.checksums, [checksum(algorithm)], "{name}: {value}");
             assert_eq!(stated.possible_md5, None, "{name}: {value}");
         }
@@ -208,7 +208,7 @@ mod tests {
             &[("x-checksum-md5", hex(Md5)), ("x-checksum-md5", hex(Md5))],
         ];
         for pairs in table {
-            let stated = Stated::of(&headers(pairs), true);
+            let stated = Stated::from_headers(&headers(pairs), true);
             assert_eq!((stated.checksums, stated.possible_md5), (vec![], None), "{pairs:?}");
         }
     }
@@ -217,11 +217,11 @@ mod tests {
     fn an_md5_that_may_be_another_is_marked_so() {
         let md5 = Some(checksum(Algorithm::Md5));
         let tag = format!("\"{}\"", hex(Algorithm::Md5));
-        let stated = Stated::of(&headers(&[("etag", tag.clone())]), true);
+        let stated = Stated::from_headers(&headers(&[("etag", tag.clone())]), true);
         assert_eq!((&stated.possible_md5, &stated.checksums), (&md5, &vec![]));
         assert_eq!(stated.etag, Some(tag));
         let part = headers(&[("content-md5", base64(Algorithm::Md5))]);
-        let stated = Stated::of(&part, false);
+        let stated = Stated::from_headers(&part, false);
         assert_eq!((stated.possible_md5, stated.checksums), (md5, vec![]));
     }
 
@@ -229,7 +229,7 @@ mod tests {
     fn a_redirect_says_what_it_leads_to_and_each_checksum_is_there_once() {
         let tag = ("x-linked-etag", format!("\"{}\"", hex(Algorithm::Sha256)));
         let mut stated =
-            Stated::of(&headers(&[("x-checksum-sha256", hex(Algorithm::Sha256))]), true);
+            Stated::from_headers(&headers(&[("x-checksum-sha256", hex(Algorithm::Sha256))]), true);
         stated.add_redirect(&headers(&[tag, ("x-checksum-sha1", hex(Algorithm::Sha1))]));
         assert_eq!(stated.checksums, [checksum(Algorithm::Sha256)]);
     }

@@ -32,7 +32,7 @@ pub(super) struct Stamp {
 
 impl Stamp {
     /// `None` if somebody writes to it, or wrote to it and did not finish.
-    fn of(file: &Path) -> Option<Self> {
+    fn read(file: &Path) -> Option<Self> {
         let mut log = file.as_os_str().to_owned();
         log.push("-wal");
         if fs_err::metadata(log).is_ok_and(|log| log.len() > 0) {
@@ -49,7 +49,7 @@ impl Access {
     pub(super) fn still_holds(self, file: &Path) -> bool {
         match self {
             Self::Write | Self::Read => true,
-            Self::ReadUnchanged(stamp) => Stamp::of(file) == Some(stamp),
+            Self::ReadUnchanged(stamp) => Stamp::read(file) == Some(stamp),
         }
     }
 }
@@ -68,7 +68,7 @@ pub(super) fn open(file: &Path) -> Result<(Connection, Access), HashDbError> {
         return Ok((connection, Access::Read));
     }
     // The first error says why it cannot be used.
-    let Some(stamp) = Stamp::of(file) else { return Err(error) };
+    let Some(stamp) = Stamp::read(file) else { return Err(error) };
     let access = Access::ReadUnchanged(stamp);
     match open_as(file, access) {
         Ok(connection) if access.still_holds(file) => Ok((connection, access)),

@@ -32,7 +32,7 @@ pub(super) struct Package {
 struct Stamp([i64; 5]);
 
 impl Stamp {
-    fn of(file: &File) -> io::Result<Self> {
+    fn read(file: &File) -> io::Result<Self> {
         let metadata = file.metadata()?;
         Ok(Self([
             metadata.size().cast_signed(),
@@ -59,7 +59,7 @@ impl Package {
     /// Fails if the file was written to after it was hashed: its members may then come from other bytes.
     pub(super) fn check_unchanged(&self) -> io::Result<()> {
         match &self.before {
-            Some(before) if *before != Stamp::of(&self.file)? => Err(io::Error::other(
+            Some(before) if *before != Stamp::read(&self.file)? => Err(io::Error::other(
                 "the package's file was changed while it was read: index it again",
             )),
             _ => Ok(()),
@@ -103,7 +103,7 @@ pub(super) fn open(path: &Path, monitor: &dyn Monitor) -> Result<Package, IndexE
         return Err(io::Error::new(io::ErrorKind::InvalidInput, problem).into());
     }
     let mut file = fs_err::File::open(path)?.into_file();
-    let before = Stamp::of(&file)?;
+    let before = Stamp::read(&file)?;
     let mut hashing = HashingReader::new(&file);
     let mut buffer = vec![0; 1 << 18];
     while hashing.read(&mut buffer)? > 0 {

@@ -134,7 +134,7 @@ fn by_url(
     let has_url = |known: &&Known| {
         known.record.url == request.url || known.record.also.contains(&request.url)
     };
-    let (naming, sha256) = (Naming::of(candidate), request.sha256);
+    let (naming, sha256) = (Naming::from_candidate(candidate), request.sha256);
     // If several have the URL, the first one counts.
     match found.iter().find(has_url) {
         Some(first) => as_asked(indexer.hashdb, first, request, &naming, sha256, indexer.evidence),

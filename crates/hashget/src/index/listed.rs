@@ -140,7 +140,7 @@ fn record_of(
         trees: Vec::new(),
         keeping: Keeping::Unknown,
     };
-    Naming::of(candidate).add_to(&mut record);
+    Naming::from_candidate(candidate).add_to(&mut record);
     record
 }
 

@@ -246,7 +246,7 @@ impl Indexer<'_> {
         let obtain::Obtained { package, request, asked, .. } =
             obtain::obtain(self, &candidate, pages, monitor)?;
         let own_name = read::own_name(&package.file, &candidate, self.limits)?;
-        let naming = Naming::of(&candidate);
+        let naming = Naming::from_candidate(&candidate);
         asked.map_or(Ok(()), |check| self.hashdb.put_check(&check))?;
         self.read_and_record(&request, &naming, &package, own_name, monitor)
     }

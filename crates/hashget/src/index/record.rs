@@ -29,7 +29,7 @@ impl Naming {
         Self { origin: Origin::User, keeping, vouched: false, is_exact: true, tree }
     }
 
-    pub(super) fn of(candidate: &Candidate) -> Self {
+    pub(super) fn from_candidate(candidate: &Candidate) -> Self {
         Self {
             origin: candidate.origin,
             keeping: candidate.keeping,

@@ -299,7 +299,7 @@ impl<'i> Names<'i> {
     fn new(links: &'i [(RelPath, RelPath)]) -> Self {
         let mut files = HashMap::new();
         for (_, to) in links {
-            let next = number(files.len());
+            let next = narrow(files.len());
             files.entry(to).or_insert(next);
         }
         let inodes = vec![None; files.len()];
@@ -313,7 +313,7 @@ impl<'i> Names<'i> {
             None if is_alone => return true,
             None => {
                 self.inodes.push(None);
-                number(self.inodes.len() - 1)
+                narrow(self.inodes.len() - 1)
             }
         };
         let owner = *self.numbers.entry(inode).or_insert(file);
@@ -323,7 +323,7 @@ impl<'i> Names<'i> {
     }
 }
 
-fn number(index: usize) -> u32 {
+fn narrow(index: usize) -> u32 {
     u32::try_from(index).expect("fewer than 2^32 entries")
 }
 

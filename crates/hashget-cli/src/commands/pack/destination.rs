@@ -233,7 +233,7 @@ mod tests {
     #[test]
     fn an_archive_in_the_tree_is_kept_out_of_itself() {
         let tree = tempfile::tempdir().unwrap();
-        let whole = Tree::of(&[tree.path().to_path_buf()]).unwrap();
+        let whole = Tree::of_paths(&[tree.path().to_path_buf()]).unwrap();
         fs_err::create_dir(tree.path().join("sub[1]")).unwrap();
         let inside = Destination::new(&tree.path().join("sub[1]/a*.tar"), None).unwrap();
         let globs = Globs::new(inside.exclusion(&whole).unwrap().as_slice()).unwrap();

@@ -30,7 +30,7 @@ impl Tree {
     ///
     /// # Errors
     /// A path does not exist, or cannot be a path of an archive, or not together with the others.
-    pub(super) fn of(given: &[PathBuf]) -> anyhow::Result<Self> {
+    pub(super) fn of_paths(given: &[PathBuf]) -> anyhow::Result<Self> {
         if let [folder] = given
             && fs_err::metadata(folder).is_ok_and(|found| found.is_dir())
         {
@@ -111,7 +111,7 @@ mod tests {
 
     fn wrong(paths: &[&str]) -> String {
         let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
-        Tree::of(&paths).unwrap_err().to_string()
+        Tree::of_paths(&paths).unwrap_err().to_string()
     }
 
     #[test]
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_folder_alone_is_packed_as_a_whole() {
-        let one = |path: &str| Tree::of(&[PathBuf::from(path)]).unwrap();
+        let one = |path: &str| Tree::of_paths(&[PathBuf::from(path)]).unwrap();
         assert!(one("src").is_whole() && one("..").is_whole());
         let file = one("./src/main.rs");
         assert_eq!(

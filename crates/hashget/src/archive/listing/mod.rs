@@ -176,7 +176,7 @@ impl<'m> Listing<'m> {
         match listed.manifest {
             AnyManifest::V1(manifest) => {
                 let stored = Table::Placed(listed.stored.held, false);
-                Ok(Self::of(vec![stored, Table::FilesV1(&manifest.files)], Vec::new(), None))
+                Ok(Self::of_tables(vec![stored, Table::FilesV1(&manifest.files)], Vec::new(), None))
             }
             AnyManifest::V2(manifest) => match listed.stored.given {
                 // The names that an archive keeps have no digests.
@@ -195,7 +195,11 @@ impl<'m> Listing<'m> {
         let files = manifest.packages.iter().enumerate().map(of_package);
         let links = [Cow::Owned(std::mem::take(&mut names.links)), Cow::Borrowed(&*manifest.links)];
         let given = [Table::Given(Box::new(names))].into_iter().chain(links.map(Table::Links));
-        Self::of([archived].into_iter().chain(files).chain(given).collect(), Vec::new(), None)
+        Self::of_tables(
+            [archived].into_iter().chain(files).chain(given).collect(),
+            Vec::new(),
+            None,
+        )
     }
 
     fn of_v2(
@@ -233,10 +237,14 @@ impl<'m> Listing<'m> {
         }
         tables.push(Table::Placed(placed, true));
         tables.push(Table::Links(Cow::Borrowed(&manifest.links)));
-        Ok(Self::of(tables, unnamed, Some(manifest).filter(|_| all_asked)))
+        Ok(Self::of_tables(tables, unnamed, Some(manifest).filter(|_| all_asked)))
     }
 
-    fn of(tables: Vec<Table<'m>>, unnamed: Vec<Unnamed<'m>>, manifest: Option<&Manifest>) -> Self {
+    fn of_tables(
+        tables: Vec<Table<'m>>,
+        unnamed: Vec<Unnamed<'m>>,
+        manifest: Option<&Manifest>,
+    ) -> Self {
         let narrow = |number: usize| u32::try_from(number).expect("fewer than 2^32 entries");
         let mut order = Vec::with_capacity(tables.iter().map(Table::len).sum());
         for (table, entries) in tables.iter().enumerate() {

@@ -34,7 +34,7 @@ pub(super) struct Archives {
 
 impl Archives {
     /// The archives of the system at `tree`.
-    pub(super) fn of(
+    pub(super) fn load(
         tree: &TreeRoot,
         release: &OsRelease,
         configured: &[Archive],

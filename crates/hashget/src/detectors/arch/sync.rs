@@ -92,7 +92,7 @@ impl Databases {
     }
 
     /// The data about one package; `None` if repositories disagree.
-    pub(super) fn of(&self, package: &Installed) -> Option<&Synced> {
+    pub(super) fn find(&self, package: &Installed) -> Option<&Synced> {
         let said = self.0.get(&package.full_name())?;
         let first = said.iter().find(|one| one.built == package.built)?;
         let differs = |one: &&Synced| one.built == package.built && one.sha256 != first.sha256;

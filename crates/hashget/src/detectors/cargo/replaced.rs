@@ -35,7 +35,7 @@ pub(super) enum Behind {
 
 impl Behind {
     /// What stands behind the index `host` in the folder `registry`.
-    pub(super) fn of(machine: &Machine, registry: &Path, host: &Path) -> Self {
+    pub(super) fn find(machine: &Machine, registry: &Path, host: &Path) -> Self {
         let configurations = configurations(machine, registry);
         let is_mirror = |name: &OsStr| {
             configurations.iter().find(|(_, configuration)| {

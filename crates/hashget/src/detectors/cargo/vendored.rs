@@ -46,7 +46,7 @@ pub(super) fn detect(
     let package = package_in(folder)?;
     let vendor = folder.parent().unwrap_or(folder);
     let registries = machine.once(vendor, || registries(machine, folder));
-    let holds = |place: &&Place| {
+    let holds = |place: &&RegistryFolders| {
         place.registry.as_ref().is_some_and(|registry| {
             registry.checksum(&package).is_ok_and(|checksum| checksum == sha256)
         })
@@ -117,7 +117,7 @@ fn name_and_version(text: &str) -> Result<Option<(String, String)>, toml::de::Er
 }
 
 /// A registry's folders on this machine.
-struct Place {
+struct RegistryFolders {
     /// `None` if the registry cannot be used: it is private, or a Git repository.
     registry: Option<Registry>,
     /// The folder of its index.
@@ -127,10 +127,10 @@ struct Place {
 }
 
 /// The registries of this machine's Cargo, and of Cargo folders above the vendored crates.
-fn registries(machine: &Machine, folder: &Path) -> Vec<Place> {
+fn registries(machine: &Machine, folder: &Path) -> Vec<RegistryFolders> {
     let variable = machine.variable("CARGO_HOME").map(PathBuf::from);
     let homes = folder.ancestors().skip(1).map(Path::to_path_buf).chain(machine.homes.clone());
-    let mut found: Vec<Place> = Vec::new();
+    let mut found: Vec<RegistryFolders> = Vec::new();
     let mut seen: Vec<PathBuf> = Vec::new();
     for home in variable.into_iter().chain(homes.map(|home| home.join(".cargo"))) {
         let registry = home.join("registry");
@@ -143,7 +143,7 @@ fn registries(machine: &Machine, folder: &Path) -> Vec<Place> {
             if !seen.contains(&index) {
                 let cache = registry.join("cache").join(&name);
                 let opened = Registry::open(machine, &index).ok();
-                found.push(Place { registry: opened, index: index.clone(), cache });
+                found.push(RegistryFolders { registry: opened, index: index.clone(), cache });
                 seen.push(index);
             }
         }

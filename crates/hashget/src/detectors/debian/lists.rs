@@ -62,7 +62,7 @@ impl Lists {
         let mut names: Vec<String> =
             entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
         names.sort();
-        let wanted = Wanted::of(packages);
+        let wanted = Wanted::new(packages);
         let sources = Sources::read(root, &mut |error| lists.notes.push(error));
         for release in names.iter().filter(|name| is_signed_release(name, &names)) {
             let prefix = release.trim_end_matches("InRelease").trim_end_matches("Release");
@@ -124,7 +124,7 @@ pub(super) struct Wanted<'a> {
 }
 
 impl<'a> Wanted<'a> {
-    fn of(packages: &[&'a Installed]) -> Self {
+    fn new(packages: &[&'a Installed]) -> Self {
         Self {
             names: packages.iter().map(|package| package.name.as_bytes()).collect(),
             versions: packages.iter().map(|package| (&*package.name, &*package.version)).collect(),

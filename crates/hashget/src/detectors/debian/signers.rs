@@ -46,7 +46,7 @@ pub(super) struct Signers {
 
 impl Signers {
     /// What `machine` has; its keyrings are read once.
-    pub(super) fn of(machine: &Machine) -> Option<Arc<Self>> {
+    pub(super) fn load(machine: &Machine) -> Option<Arc<Self>> {
         let root = machine.root.as_deref()?;
         Some(machine.once(root, || Self::gather(root, machine)))
     }

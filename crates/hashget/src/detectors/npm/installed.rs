@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::lock::{Locked, Place};
+use super::lock::{InstalledAt, Locked};
 use crate::detectors::json::Scalar;
 use crate::detectors::small_files;
 use crate::model::RelPath;
@@ -32,7 +32,7 @@ pub(super) struct Installed {
 
 impl Installed {
     /// For the lock file at `file`: beside `node_modules`, in it, or in pnpm's folder in it.
-    pub(super) fn of(file: &Path) -> Option<Self> {
+    pub(super) fn beside(file: &Path) -> Option<Self> {
         let folder = file.parent()?;
         let modules = if folder.ends_with(".pnpm") { folder.parent()? } else { folder };
         let project = if modules.ends_with("node_modules") { modules.parent()? } else { folder };
@@ -44,12 +44,12 @@ impl Installed {
     pub(super) fn place_of(&self, locked: &Locked) -> Option<PathBuf> {
         let modules = self.project.join("node_modules");
         let name = match &locked.place {
-            Place::At(place) => {
+            InstalledAt::At(place) => {
                 let place = RelPath::new(place.as_bytes()).ok()?.below(&self.project);
                 return has_package(&place).then_some(place);
             }
-            Place::Named(name) => name,
-            Place::OwnName => &locked.name,
+            InstalledAt::Named(name) => name,
+            InstalledAt::OwnName => &locked.name,
         };
         RelPath::new(name.as_bytes()).ok()?;
         self.in_pnpm(&modules, locked).or_else(|| {

@@ -14,12 +14,12 @@ pub(super) struct Locked {
     pub(super) resolved: Option<String>,
     /// Its digests, in the format of subresource integrity.
     pub(super) integrity: Option<String>,
-    pub(super) place: Place,
+    pub(super) place: InstalledAt,
 }
 
 /// Where the package is installed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum InstalledAt {
     /// In a folder of its own name.
     #[default]
     OwnName,
@@ -111,7 +111,11 @@ fn of_yarn_key(key: &str) -> Locked {
         Some(alias) if alias.contains('@') => split_at_version(alias).0,
         _ => place,
     };
-    Locked { name: name.to_owned(), place: Place::Named(place.to_owned()), ..Locked::default() }
+    Locked {
+        name: name.to_owned(),
+        place: InstalledAt::Named(place.to_owned()),
+        ..Locked::default()
+    }
 }
 
 /// `pnpm-lock.yaml`: below `packages` a key for each package, and its `resolution`.

@@ -5,7 +5,7 @@
 
 use serde::de::MapAccess;
 
-use super::lock::{Locked, Place};
+use super::lock::{InstalledAt, Locked};
 use crate::detectors::json::{Fields, Object, Scalar, skip, without_mark};
 
 /// The packages in a lock file.
@@ -154,7 +154,7 @@ impl Package {
             version,
             resolved: self.resolved.text().map(str::to_owned),
             integrity: self.integrity.text().map(str::to_owned),
-            place: Place::At(place),
+            place: InstalledAt::At(place),
         }
     }
 }
@@ -167,7 +167,7 @@ mod tests {
         let line = |locked: Locked| {
             let resolved = locked.resolved.as_deref().unwrap_or("-");
             let integrity = locked.integrity.as_deref().unwrap_or("-");
-            let Place::At(place) = &locked.place else { panic!("{locked:?}") };
+            let InstalledAt::At(place) = &locked.place else { panic!("{locked:?}") };
             format!("{} {} {resolved} {integrity} {place}", locked.name, locked.version)
         };
         read(text.as_bytes()).unwrap().into_iter().map(line).collect()

@@ -59,7 +59,11 @@ pub(super) struct Registries {
 
 impl Registries {
     /// The registries configured for `file`.
-    pub(super) fn of(machine: &Machine, file: &Path, note: &mut dyn FnMut(DetectError)) -> Self {
+    pub(super) fn configured(
+        machine: &Machine,
+        file: &Path,
+        note: &mut dyn FnMut(DetectError),
+    ) -> Self {
         let mut registries = Self::default();
         for name in ["npm_config_registry", "NPM_CONFIG_REGISTRY", "YARN_NPM_REGISTRY_SERVER"] {
             if let Some(url) = machine.variable(name) {

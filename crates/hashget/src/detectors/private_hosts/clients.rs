@@ -112,7 +112,7 @@ pub(super) fn in_folder(machine: &Machine, folder: &Path) -> Vec<(Host, PathBuf)
             found.extend(of_uv(machine, &text).into_iter().map(|host| (host, file.clone())));
         }
         if *name == ".npmrc" && logs_in_by_default(&text) && !text.contains("registry") {
-            let host = machine.variable("npm_config_registry").and_then(Host::of);
+            let host = machine.variable("npm_config_registry").and_then(Host::parse);
             found.extend(host.map(|host| (host, file.clone())));
         }
     }
@@ -129,7 +129,7 @@ pub(super) fn in_variables(machine: &Machine) -> Vec<(Host, PathBuf)> {
         let registry =
             name.strip_suffix("_TOKEN").filter(|name| name.starts_with("CARGO_REGISTRIES_"));
         let url = registry.and_then(|registry| machine.variable(&format!("{registry}_INDEX")));
-        found.extend(url.and_then(Host::of).map(|host| (host, PathBuf::from(name))));
+        found.extend(url.and_then(Host::parse).map(|host| (host, PathBuf::from(name))));
     }
     for (name, read) in NAMED {
         let file = machine.variable(name).map(PathBuf::from);
@@ -151,7 +151,7 @@ pub(super) fn in_variables(machine: &Machine) -> Vec<(Host, PathBuf)> {
     }
     for (secret, registry) in PAIRS {
         let url = machine.variable(secret).and(machine.variable(registry));
-        found.extend(url.and_then(Host::of).map(|host| (host, PathBuf::from(secret))));
+        found.extend(url.and_then(Host::parse).map(|host| (host, PathBuf::from(secret))));
     }
     found
 }
@@ -162,7 +162,9 @@ fn in_urls(text: &str) -> impl Iterator<Item = Host> + '_ {
         Regex::new(r#"(https?://)[^\s/@"'<>]+@([^\s/"'<>,;|]+)"#)
             .expect("it is a proper expression")
     });
-    LOGIN.captures_iter(text).filter_map(|found| Host::of(&format!("{}{}", &found[1], &found[2])))
+    LOGIN
+        .captures_iter(text)
+        .filter_map(|found| Host::parse(&format!("{}{}", &found[1], &found[2])))
 }
 
 /// For files in which only URLs count.
@@ -192,12 +194,12 @@ fn npmrc(text: &str, _: &dyn Fn(&str) -> Option<String>) -> Vec<Host> {
     let settings = || text.lines().filter_map(setting);
     let of_host = |(key, _): (&str, &str)| {
         let (host, key) = key.rsplit_once(':')?;
-        Host::of(host).filter(|_| host.starts_with("//") && is_secret(key))
+        Host::parse(host).filter(|_| host.starts_with("//") && is_secret(key))
     };
     let mut found: Vec<Host> = settings().filter_map(of_host).collect();
     if logs_in_by_default(text) {
         let registries = settings().filter(|(key, _)| key.ends_with("registry"));
-        found.extend(registries.filter_map(|(_, url)| Host::of(url)));
+        found.extend(registries.filter_map(|(_, url)| Host::parse(url)));
     }
     found
 }
@@ -219,11 +221,11 @@ fn yarnrc(text: &str, _: &dyn Fn(&str) -> Option<String>) -> Vec<Host> {
             secret.insert((*scope).to_owned());
         }
         (["npmRegistries", registry, key], Some(_)) if is_secret(key) => {
-            found.extend(Host::of(registry));
+            found.extend(Host::parse(registry));
         }
         _ => {}
     });
-    found.extend(secret.iter().filter_map(|scope| Host::of(servers.get(scope)?)));
+    found.extend(secret.iter().filter_map(|scope| Host::parse(servers.get(scope)?)));
     found
 }
 
@@ -246,7 +248,7 @@ fn of_uv(machine: &Machine, text: &str) -> Vec<Host> {
         let plain =
             |byte: char| if byte.is_ascii_alphanumeric() { byte.to_ascii_uppercase() } else { '_' };
         let name: String = index.get("name")?.as_str()?.chars().map(plain).collect();
-        Host::of(index.get("url")?.as_str()?).filter(|_| logins.contains(name.as_str()))
+        Host::parse(index.get("url")?.as_str()?).filter(|_| logins.contains(name.as_str()))
     };
     indexes.into_iter().flatten().filter_map(of_index).collect()
 }
@@ -267,7 +269,7 @@ fn netrc(text: &str, _: &dyn Fn(&str) -> Option<String>) -> Vec<Host> {
 fn pypirc(text: &str, _: &dyn Fn(&str) -> Option<String>) -> Vec<Host> {
     let value = |line: &str| Some(line.split_once(['=', ':'])?.1.trim().to_owned());
     let is = |line: &&str| line.trim_start().starts_with("repository");
-    text.lines().filter(is).filter_map(value).filter_map(|url| Host::of(&url)).collect()
+    text.lines().filter(is).filter_map(value).filter_map(|url| Host::parse(&url)).collect()
 }
 
 /// `[registries.NAME]` with a token; the address is in Cargo's configuration.
@@ -282,7 +284,7 @@ fn cargo(text: &str, beside: &dyn Fn(&str) -> Option<String>) -> Vec<Host> {
         files.filter_map(|text| text.parse().ok()).map(|table| named(&table)).collect();
     let address = |name: &String| {
         let index = |table: &toml::Table| Some(table.get(name)?.get("index")?.as_str()?.to_owned());
-        Host::of(&configured.iter().find_map(index)?)
+        Host::parse(&configured.iter().find_map(index)?)
     };
     named(&credentials).keys().filter_map(address).collect()
 }
@@ -300,7 +302,7 @@ fn maven(text: &str, _: &dyn Fn(&str) -> Option<String>) -> Vec<Host> {
     let servers: BTreeSet<String> = all(&["server"]).filter_map(|node| child(node, "id")).collect();
     all(&["mirror", "repository", "pluginRepository"])
         .filter(|node| child(*node, "id").is_some_and(|id| servers.contains(&id)))
-        .filter_map(|node| Host::of(&child(node, "url")?))
+        .filter_map(|node| Host::parse(&child(node, "url")?))
         .collect()
 }
 
@@ -309,7 +311,7 @@ fn conda(text: &str, _: &dyn Fn(&str) -> Option<String>) -> Vec<Host> {
     static TOKEN: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(r#"https?://[^\s"']+?/t/"#).expect("it is a proper expression")
     });
-    TOKEN.find_iter(text).filter_map(|found| Host::of(found.as_str())).collect()
+    TOKEN.find_iter(text).filter_map(|found| Host::parse(found.as_str())).collect()
 }
 
 /// Keys that are URLs, each with its token.
@@ -319,7 +321,7 @@ fn gem(text: &str, _: &dyn Fn(&str) -> Option<String>) -> Vec<Host> {
     let _ = yaml::read(text, &mut |keys, value| {
         if let ([key], Some(_)) = (keys, value) {
             let key = key.trim_start_matches(':');
-            found.extend(Host::of(key).filter(|_| key.starts_with("http")));
+            found.extend(Host::parse(key).filter(|_| key.starts_with("http")));
         }
     });
     found

@@ -47,7 +47,11 @@ const UNREADABLE: &str = "it cannot be read, so it is not known which indexes ma
 
 impl Indexes {
     /// The indexes for a package installed with its `dist-info` in `folder`.
-    pub(super) fn of(machine: &Machine, folder: &Path, note: &mut dyn FnMut(DetectError)) -> Self {
+    pub(super) fn configured(
+        machine: &Machine,
+        folder: &Path,
+        note: &mut dyn FnMut(DetectError),
+    ) -> Self {
         let mut indexes = Self::default();
         let environment = Path::new("the environment");
         for name in ["PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL"] {

@@ -100,7 +100,7 @@ impl Repositories {
     }
 
     /// The package in the repositories, if found.
-    pub(super) fn of(&self, package: &RpmIdentity) -> Option<&Listed> {
+    pub(super) fn find(&self, package: &RpmIdentity) -> Option<&Listed> {
         self.0.get(&package.file_stem())
     }
 }

@@ -68,12 +68,12 @@ enum Names<'a> {
 }
 
 impl<'a> Files<'a> {
-    pub(super) fn of(header: &'a RpmHeader, limits: &Limits) -> Result<Self, FormatError> {
+    pub(super) fn read(header: &'a RpmHeader, limits: &Limits) -> Result<Self, FormatError> {
         let count = header.count(BASE_NAMES).max(header.count(OLD_NAMES));
         if count as u64 > limits.entries || header.count(FOLDERS) as u64 > limits.entries {
             return Err(FormatError::Limit { what: "entries".into(), limit: limits.entries });
         }
-        let names = Names::of(header)?;
+        let names = Names::read(header)?;
         let numbers = |tag| checked(header.numbers(tag), header.count(tag), count);
         let texts = |tag| checked(header.texts(tag), header.count(tag), count);
         let needed = |list: Option<Numbers<'a>>| match list {
@@ -215,7 +215,7 @@ impl<'a> Files<'a> {
 }
 
 impl<'a> Names<'a> {
-    fn of(header: &'a RpmHeader) -> Result<Self, FormatError> {
+    fn read(header: &'a RpmHeader) -> Result<Self, FormatError> {
         let cut_off = || damaged("its header's list of names is cut off");
         if header.count(BASE_NAMES) > 0 {
             let names = header.texts(BASE_NAMES).ok_or_else(cut_off)?;
@@ -253,7 +253,7 @@ pub(crate) struct FileDigest {
 
 /// The regular files contained in the package, with their digests, if those are of a known algorithm.
 pub(super) fn digests(header: &RpmHeader, limits: &Limits) -> Result<Vec<FileDigest>, FormatError> {
-    let files = Files::of(header, limits)?;
+    let files = Files::read(header, limits)?;
     let count = header.count(BASE_NAMES).max(header.count(OLD_NAMES));
     let digests = checked(header.texts(DIGESTS), header.count(DIGESTS), count)?;
     let flags = checked(header.numbers(FLAGS), header.count(FLAGS), count)?;

@@ -58,7 +58,7 @@ impl Format for Rpm {
     ) -> Result<(), FormatError> {
         let mut input = input.into_reader();
         let header = read_headers(&mut *input)?;
-        let files = Files::of(&header, limits)?;
+        let files = Files::read(&header, limits)?;
         let archive = payload(&header, input, limits)?;
         let archive = Cpio::new(archive, limits.header_bytes);
         let (seen, links) = (HashSet::new(), HashMap::new());

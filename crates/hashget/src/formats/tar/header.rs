@@ -34,7 +34,7 @@ const SPARSE_SIZE: std::ops::Range<usize> = 483..495;
 impl<'a> Header<'a> {
     /// Parses the header in `block`; the error says what is wrong.
     pub(super) fn parse(block: &'a [u8; BLOCK]) -> Result<Self, String> {
-        let expected = number("checksum", &block[CHECKSUM])?
+        let expected = parse_number("checksum", &block[CHECKSUM])?
             .ok_or_else(|| "a header without a checksum".to_owned())?;
         let mut unsigned = 0_i64;
         let mut signed = 0_i64;
@@ -75,35 +75,35 @@ impl<'a> Header<'a> {
 
     /// The permission bits; `None` if blank.
     pub(super) fn mode(&self) -> Result<Option<u32>, String> {
-        let mode = number("mode", &self.0[MODE])?;
+        let mode = parse_number("mode", &self.0[MODE])?;
         Ok(mode.map(|mode| u32::try_from(mode & 0o7777).expect("twelve bits")))
     }
 
     /// The owner; `None` if blank or out of range.
     pub(super) fn uid(&self) -> Result<Option<u32>, String> {
-        Ok(number("uid", &self.0[UID])?.and_then(|uid| u32::try_from(uid).ok()))
+        Ok(parse_number("uid", &self.0[UID])?.and_then(|uid| u32::try_from(uid).ok()))
     }
 
     /// The group; `None` if blank or out of range.
     pub(super) fn gid(&self) -> Result<Option<u32>, String> {
-        Ok(number("gid", &self.0[GID])?.and_then(|gid| u32::try_from(gid).ok()))
+        Ok(parse_number("gid", &self.0[GID])?.and_then(|gid| u32::try_from(gid).ok()))
     }
 
     /// The number of bytes stored after the header; 0 if blank, as in volume labels of GNU tar.
     pub(super) fn size(&self) -> Result<u64, String> {
         let field = &self.0[SIZE];
-        if number("size", field)?.is_none() { Ok(0) } else { size("size", field) }
+        if parse_number("size", field)?.is_none() { Ok(0) } else { size("size", field) }
     }
 
     /// Seconds since 1970; `None` if blank.
     pub(super) fn mtime(&self) -> Result<Option<i64>, String> {
-        number("mtime", &self.0[MTIME])
+        parse_number("mtime", &self.0[MTIME])
     }
 
     /// Major and minor number of a device.
     pub(super) fn device(&self) -> Result<(u32, u32), String> {
         let part = |field, bytes| {
-            let value = number(field, bytes)?.unwrap_or(0);
+            let value = parse_number(field, bytes)?.unwrap_or(0);
             u32::try_from(value).map_err(|_| format!("{field} is {value}: not a device's number"))
         };
         Ok((
@@ -148,12 +148,12 @@ fn text(field: &[u8]) -> &[u8] {
 }
 
 fn size(field: &str, bytes: &[u8]) -> Result<u64, String> {
-    let value = number(field, bytes)?.ok_or_else(|| format!("{field} is blank"))?;
+    let value = parse_number(field, bytes)?.ok_or_else(|| format!("{field} is blank"))?;
     u64::try_from(value).map_err(|_| format!("{field} is negative: {value}"))
 }
 
 /// A number: octal text, or a big-endian binary number if the top bit is set. `None` if blank.
-fn number(field: &str, bytes: &[u8]) -> Result<Option<i64>, String> {
+fn parse_number(field: &str, bytes: &[u8]) -> Result<Option<i64>, String> {
     if bytes[0] & 0x80 != 0 {
         return binary(field, bytes).map(Some);
     }
@@ -210,16 +210,18 @@ mod tests {
             (b"\xc0\0\0\0\0\0\0\0", Some(-(1 << 62))),
         ];
         for (bytes, expected) in cases {
-            assert_eq!(number("field", bytes), Ok(expected), "{}", escaped(bytes));
+            assert_eq!(parse_number("field", bytes), Ok(expected), "{}", escaped(bytes));
         }
     }
 
     #[test]
     fn what_is_no_number_is_an_error() {
         for bytes in [&b"0000648\0"[..], b"-0000644", b"12 34 56", b"abc\0\0\0\0\0"] {
-            assert!(number("field", bytes).is_err(), "{}", escaped(bytes));
+            assert!(parse_number("field", bytes).is_err(), "{}", escaped(bytes));
         }
-        assert!(number("field", b"\x80\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff").is_err());
+        assert!(
+            parse_number("field", b"\x80\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff").is_err()
+        );
         assert!(size("size", b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff").is_err());
         assert!(size("size", b"            ").is_err());
     }
