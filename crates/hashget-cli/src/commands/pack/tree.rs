@@ -32,7 +32,7 @@ impl Tree {
     /// A path does not exist, or cannot be a path of an archive, or not together with the others.
     pub(super) fn of_paths(given: &[PathBuf]) -> anyhow::Result<Self> {
         if let [folder] = given
-            && fs_err::metadata(folder).is_ok_and(|found| found.is_dir())
+            && is_folder(folder)?
         {
             let (name, folder) = (folder.display().to_string(), folder.clone());
             return Ok(Self { folder, selected: Selected::default(), name, paths: Vec::new() });
@@ -72,6 +72,16 @@ impl Tree {
     /// The paths for a program; none if the folder is packed as a whole.
     pub(super) fn shown(&self) -> Vec<String> {
         self.paths.iter().map(ToString::to_string).collect()
+    }
+}
+
+/// Is it a folder, or a link to one? What cannot be looked at is an error: it might be one.
+fn is_folder(path: &Path) -> std::io::Result<bool> {
+    match fs_err::metadata(path) {
+        Ok(found) => Ok(found.is_dir()),
+        // If it is a link that leads nowhere, the link is packed.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
