@@ -4,6 +4,7 @@
 //! on; the manifest is known as soon as it passed, and if only a newer hashget reads it, nothing is unpacked.
 
 mod of_part;
+mod segments;
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Read};
@@ -34,6 +35,8 @@ pub(super) struct Extracted {
     pub(super) header: Option<ManifestHeader>,
     /// Of a part: the last manifest, reduced to it. It is not put into the target.
     pub(super) of_part: Option<AnyManifest>,
+    /// Of a part: the entries of the archive that it takes, sorted.
+    wanted: Option<Vec<RelPath>>,
     /// Entries that are no folders; with the digest of files without holes.
     pub(super) entries: PathMap<Option<Digest>>,
     /// Folders.
@@ -144,28 +147,6 @@ impl Extracting<'_> {
             Ended::Damaged(problem) => self.note_damage(format!(
                 "the archive is damaged ({problem}): what comes after is not unpacked"
             )),
-        }
-        Ok(self.found)
-    }
-
-    /// Unpacks segment by segment: damage costs the entries of one.
-    fn extract_segments(mut self, directory: &Directory<'_>) -> Result<Extracted, RestoreError> {
-        let progress = self.progress;
-        let count = |bytes| progress.advance(bytes, 0);
-        for segment in directory.segments() {
-            let problem = match self.entries(&mut directory.tar(&segment, &count))? {
-                Ended::Whole => continue,
-                Ended::AtOnce(error) => one_line(&error),
-                Ended::Damaged(problem) => problem,
-            };
-            let name = |path: Option<&RelPath>, other: &str| {
-                path.map_or_else(|| other.to_owned(), RelPath::to_string)
-            };
-            let from = name(directory.first_entry(&segment), MANIFEST_NAME);
-            let to = name(directory.entry_after(&segment), "its end");
-            self.note_damage(format!(
-                "the archive is damaged ({problem}): entries from {from} on may be missing, up to {to}"
-            ));
         }
         Ok(self.found)
     }

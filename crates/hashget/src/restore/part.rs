@@ -112,6 +112,23 @@ impl<'p> Places<'p> {
         chosen.collect()
     }
 
+    /// The archive's own entries that are restored, with the folders above them; and those folders of the archive in which
+    /// something else that is restored may lie.
+    pub(super) fn wanted(&self, manifest: &Manifest) -> (BTreeSet<RelPath>, BTreeSet<RelPath>) {
+        for Link { path, to } in &manifest.links {
+            self.link(path, to);
+        }
+        let paths = manifest.archived.paths();
+        let own = paths.iter().filter(|path| self.of(path).is_some());
+        let mut wanted = above(own.clone().map(RelPath::as_bytes));
+        wanted.extend(own.cloned());
+        let mut folders = above(paths.iter().map(RelPath::as_bytes));
+        let may_hold =
+            |folder: &RelPath| self.part.selection.may_have(&[folder.as_bytes(), b"/"].concat());
+        folders.retain(may_hold);
+        (wanted, folders)
+    }
+
     /// The manifest of the part alone.
     ///
     /// # Errors

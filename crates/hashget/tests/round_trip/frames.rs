@@ -6,13 +6,13 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt as _;
 
-use hashget::archive::{Holder, Listed, Listing, PackageMembers, read_for_listing};
+use hashget::archive::{Holder, Listed, Listing, PackageMembers, Selection, read_for_listing};
 use hashget::codec::Codec;
 use hashget::fetch::Offline;
 use hashget::hashdb::LocalHashDb;
 use hashget::monitor::{Recorder, Silent};
 use hashget::pack::{NamesKept, PackOptions};
-use hashget::restore::RestoreOptions;
+use hashget::restore::{Part, RestoreOptions};
 use hashget_testkit::packages::TarBuilder;
 use hashget_testkit::trees;
 
@@ -236,4 +236,39 @@ fn an_archive_that_keeps_the_names_is_listed_without_its_packages() {
     trees::file(&tree, "own/large", noise(7, 100_000));
     let (archive, _) = scene.pack_well(&zstd_options());
     assert_eq!(listed(&scene, &archive).1, 0);
+}
+
+#[test]
+fn a_part_is_unpacked_without_reading_the_rest() {
+    let scene = Scene::new();
+    fill(&scene);
+    let (mut archive, _) = scene.pack_well(&zstd_options());
+    let frames = frames(&archive);
+    // Only the manifest and the frame of one file are left whole.
+    let content = fs_err::read(scene.tree().join("many/23")).unwrap();
+    for &(start, length, decoded) in &frames[1..frames.len() - 1] {
+        let part = zstd::bulk::decompress(&archive[start..start + length], decoded).unwrap();
+        if !part.windows(64).any(|window| window == &content[..64]) {
+            archive[start + length / 2] ^= 0x55;
+        }
+    }
+    let file = scene.path("damaged.tar.zst");
+    fs_err::write(&file, &archive).unwrap();
+    let (target, recorder) = (scene.target(), Recorder::default());
+    let selection = Selection::new(&["./many/23".to_owned()], &[]).unwrap();
+    let part = Part { selection: &selection, strip_components: 0, members: None };
+    let restored = scene
+        .restorer()
+        .unpack_part(
+            &mut File::open(&file).unwrap(),
+            &target,
+            &part,
+            &RestoreOptions::default(),
+            &recorder,
+        )
+        .unwrap();
+    assert_eq!(fs_err::read(target.join("many/23")).unwrap(), content, "{restored:?}");
+    // The frame with the folder's header may be one of the damaged ones; no other is read.
+    let told = problems(&recorder);
+    assert!(told.matches("the archive is damaged").count() <= 1, "{told}");
 }

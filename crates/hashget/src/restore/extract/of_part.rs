@@ -51,7 +51,13 @@ impl Extracting<'_> {
             AnyManifest::V1(manifest) => AnyManifest::V1(places.reduce_v1(manifest)),
             AnyManifest::V2(manifest) => {
                 self.renamed.clone_from(&manifest.renamed);
+                let (mut wanted, folders) = places.wanted(&manifest);
                 let reduced = places.reduce(*manifest, self.monitor).map_err(Refusal::Stop)?;
+                // Folders above what packages give may be known from the archive alone.
+                if !reduced.packages.is_empty() {
+                    wanted.extend(folders);
+                }
+                self.found.wanted = Some(wanted.into_iter().collect());
                 AnyManifest::V2(Box::new(reduced))
             }
         });
