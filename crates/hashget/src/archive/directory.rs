@@ -9,8 +9,9 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+use super::names;
 use super::stream::{TarStream, tar_of_archive};
-use crate::codec::seek_table::{Frame, ReadAt, seek_table, skippable_content};
+use crate::codec::seek_table::{Frame, ReadAt, has_damaged_end, seek_table, skippable_content};
 use crate::codec::{Codec, decoder};
 use crate::limits::Limits;
 use crate::model::RelPath;
@@ -22,8 +23,8 @@ const END_OF_TAR: u64 = 1024;
 const NUMBER: u8 = 7;
 /// zstd's level for the directory.
 const LEVEL: i32 = 19;
-/// Bytes that a frame may decode to; those of `pack` have much fewer. An archive with larger ones is read in order.
-const MOST_DECODED_BYTES: u64 = 64 << 20;
+/// Bytes that a frame may have, and decode to; those of `pack` have much fewer. An archive with larger ones is read in order.
+const MOST_FRAME_BYTES: u32 = 64 << 20;
 /// The directories of archives of a petabyte are smaller.
 const MOST_BYTES: u64 = 1 << 30;
 
@@ -58,7 +59,9 @@ impl DirectoryWriter {
         let document =
             Document { format: FORMAT.to_owned(), version: VERSION, frames: self.frames };
         let json = serde_json::to_vec(&document)?;
-        Ok((NUMBER, zstd::bulk::compress(&json, LEVEL)?))
+        let mut compressor = zstd::bulk::Compressor::new(LEVEL)?;
+        compressor.include_checksum(true)?;
+        Ok((NUMBER, compressor.compress(&json)?))
     }
 }
 
@@ -146,21 +149,48 @@ type Frames = (Vec<(Frame, Option<RelPath>)>, Vec<Frame>);
 fn read(archive: &dyn RandomRead, size: u64, limits: &Limits) -> io::Result<Option<Frames>> {
     let read_at: ReadAt<'_> = &|buffer, first| archive.read_at(buffer, first);
     let Some(mut frames) = seek_table(read_at, size)? else { return Ok(None) };
-    let Some(content) = (match frames.pop() {
-        Some(last) if last.is_skippable() => skippable_content(read_at, &last, NUMBER)?,
-        _ => None,
-    }) else {
-        return Ok(None);
-    };
+    let Some(last) = frames.pop() else { return Ok(None) };
+    let Some(content) = skippable_content(read_at, &last, NUMBER)? else { return Ok(None) };
+    let wrong = |what: &str| Err(io::Error::new(io::ErrorKind::InvalidData, what.to_owned()));
     let limits = Limits { unpacked_bytes: MOST_BYTES, ..limits.clone() };
     let json = decoder(Codec::Zstd, Box::new(&content[..]), &limits, 1)?;
     let document: Document = serde_json::from_reader(json)?;
     let (skippable, frames): (Vec<_>, Vec<_>) = frames.into_iter().partition(Frame::is_skippable);
-    let is_known = document.format == FORMAT && document.version == VERSION;
-    let is_small = |frame: &Frame| u64::from(frame.lengths.decoded) <= MOST_DECODED_BYTES;
-    let is_usable =
-        is_known && frames.len() == document.frames.len() && frames.iter().all(is_small);
-    Ok(is_usable.then(|| (frames.into_iter().zip(document.frames).collect(), skippable)))
+    if document.format != FORMAT || document.version != VERSION {
+        return Ok(None);
+    }
+    if frames.len() != document.frames.len() || !last.is_skippable() {
+        return wrong("the directory has other frames than the seek table");
+    }
+    let is_small =
+        |frame: &Frame| frame.lengths.decoded.max(frame.lengths.compressed) <= MOST_FRAME_BYTES;
+    if !frames.iter().all(is_small) {
+        return wrong("the seek table has a frame that is too long");
+    }
+    Ok(Some((frames.into_iter().zip(document.frames).collect(), skippable)))
+}
+
+/// What is wrong with the frames behind the tar, on which no file depends; `None` if nothing is, or there are none.
+pub(crate) fn damage_behind_tar(archive: &dyn ArchiveSource, limits: &Limits) -> Option<io::Error> {
+    let (random, size) = (archive.random()?, archive.size()?);
+    let read_at: ReadAt<'_> = &|buffer, first| random.read_at(buffer, first);
+    let looked = || match seek_table(read_at, size)? {
+        Some(_) => match read(random, size, limits)? {
+            Some((_, skippable)) => skippable.iter().try_for_each(|frame| {
+                let content = skippable_content(read_at, frame, names::NUMBER)?;
+                content.map_or(Ok(()), |content| names::check(&content, limits))
+            }),
+            None => Ok(()),
+        },
+        None if has_damaged_end(read_at, size)? => {
+            Err(io::Error::new(io::ErrorKind::InvalidData, "the end of the seek table is damaged"))
+        }
+        None => Ok(()),
+    };
+    let is_damage = |error: &io::Error| {
+        matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
+    };
+    looked().err().filter(is_damage)
 }
 
 /// Decodes one frame after the other. Nothing of a damaged one comes out.
@@ -174,20 +204,17 @@ struct FrameReader<'d> {
 
 impl FrameReader<'_> {
     fn decode(&self, frame: &Frame) -> io::Result<Vec<u8>> {
-        let Frame { start, lengths, .. } = *frame;
-        let end = start + u64::from(lengths.compressed);
-        let (directory, progress) = (self.directory, self.progress);
-        let bytes = Section { directory, next: start, end, progress };
-        let mut decoder = decoder(Codec::Zstd, Box::new(bytes), &self.directory.limits, 1)?;
+        let Directory { archive, failed, limits, .. } = self.directory;
+        let length = frame.lengths.compressed;
+        let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+        let read = archive.read_at(&mut bytes, frame.start);
+        bytes.truncate(read.inspect_err(|_| failed.set(true))?);
+        (self.progress)(u64::from(length));
+        // Its checksum proves it, whatever the seek table says of its length.
+        let decoder = decoder(Codec::Zstd, Box::new(&bytes[..]), limits, 1)?;
         let mut decoded = Vec::new();
-        decoder.by_ref().take(MOST_DECODED_BYTES + 1).read_to_end(&mut decoded)?;
-        match decoded.len() as u64 == u64::from(lengths.decoded) {
-            true => Ok(decoded),
-            false => Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "a frame is not as long as the seek table says",
-            )),
-        }
+        decoder.take(u64::from(MOST_FRAME_BYTES)).read_to_end(&mut decoded)?;
+        Ok(decoded)
     }
 }
 
@@ -202,26 +229,5 @@ impl Read for FrameReader<'_> {
             self.next += 1;
             self.current = io::Cursor::new(self.decode(frame)?);
         }
-    }
-}
-
-/// Some bytes of the archive.
-struct Section<'d> {
-    directory: &'d Directory<'d>,
-    next: u64,
-    end: u64,
-    progress: &'d dyn Fn(u64),
-}
-
-impl Read for Section<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = usize::try_from(self.end - self.next).unwrap_or(usize::MAX);
-        let room = buffer.len().min(left);
-        let Directory { archive, failed, .. } = self.directory;
-        let read = archive.read_at(&mut buffer[..room], self.next);
-        let count = read.inspect_err(|_| failed.set(true))?;
-        self.next += count as u64;
-        (self.progress)(count as u64);
-        Ok(count)
     }
 }

@@ -88,6 +88,20 @@ struct NamesTable {
     links: Vec<Link>,
 }
 
+fn parse(content: &[u8], limits: &Limits) -> io::Result<NamesTable> {
+    let limits = Limits { unpacked_bytes: limits.manifest_bytes, ..limits.clone() };
+    let json = decoder(Codec::Zstd, Box::new(content), &limits, 1)?;
+    Ok(serde_json::from_reader(io::BufReader::new(json))?)
+}
+
+/// Can the content of the frame be read?
+///
+/// # Errors
+/// It is damaged.
+pub(crate) fn check(content: &[u8], limits: &Limits) -> io::Result<()> {
+    parse(content, limits).map(drop)
+}
+
 /// The entries that packages give, by name.
 #[derive(Debug)]
 pub(crate) struct GivenNames {
@@ -107,9 +121,7 @@ impl GivenNames {
         limits: &Limits,
     ) -> Option<Self> {
         let content = Directory::open(archive, limits)?.skippable(NUMBER).ok().flatten()?;
-        let limits = Limits { unpacked_bytes: limits.manifest_bytes, ..limits.clone() };
-        let json = decoder(Codec::Zstd, Box::new(&content[..]), &limits, 1).ok()?;
-        let table: NamesTable = serde_json::from_reader(io::BufReader::new(json)).ok()?;
+        let table = parse(&content, limits).ok()?;
         let NamesTable { format, version, entries, package, links } = table;
         let fits = format == FORMAT
             && version == VERSION

@@ -48,13 +48,11 @@ pub(super) fn rows(frames: &[FrameLengths]) -> Vec<u8> {
     table
 }
 
-/// A frame, and where it begins in the compressed stream and in the decoded one.
+/// A frame, and where it begins in the compressed stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Frame {
     /// Position of its first byte in the compressed stream.
     pub(crate) start: u64,
-    /// Position of its first decoded byte in the decoded stream.
-    pub(crate) decoded_start: u64,
     /// Its lengths.
     pub(crate) lengths: FrameLengths,
 }
@@ -102,18 +100,36 @@ pub(crate) fn seek_table(read_at: ReadAt<'_>, size: u64) -> io::Result<Option<Ve
 
 fn frames(mut rows: impl Read, count: u32, row_bytes: usize) -> io::Result<Vec<Frame>> {
     let mut frames = Vec::new();
-    let (mut start, mut decoded_start) = (0, 0);
+    let mut start = 0;
     for _ in 0..count {
         let mut row = [0; 12];
         rows.read_exact(&mut row[..row_bytes])?;
         let [c0, c1, c2, c3, d0, d1, d2, d3, ..] = row;
         let compressed = u32::from_le_bytes([c0, c1, c2, c3]);
         let decoded = u32::from_le_bytes([d0, d1, d2, d3]);
-        frames.push(Frame { start, decoded_start, lengths: FrameLengths { compressed, decoded } });
+        frames.push(Frame { start, lengths: FrameLengths { compressed, decoded } });
         start += u64::from(compressed);
-        decoded_start += u64::from(decoded);
     }
     Ok(frames)
+}
+
+/// Does a seek table end here, although [`seek_table`] finds none? Then its last bytes are damaged. Looks at the last MiB.
+///
+/// # Errors
+/// Reading failed.
+pub(crate) fn has_damaged_end(read_at: ReadAt<'_>, size: u64) -> io::Result<bool> {
+    let first = size.saturating_sub(1 << 20);
+    let mut end = vec![0; usize::try_from(size - first).map_err(io::Error::other)?];
+    read_exact_at(read_at, &mut end, first)?;
+    let begins_table = |at: usize| {
+        let Some(content) = end[at..].split_at_checked(SKIPPABLE_HEADER_BYTES).map(|(_, it)| it)
+        else {
+            return false;
+        };
+        end[at..at + 4] == TABLE_FRAME.to_le_bytes()
+            && end[at + 4..at + SKIPPABLE_HEADER_BYTES] == (content.len() as u64).to_le_bytes()[..4]
+    };
+    Ok((0..end.len()).any(begins_table))
 }
 
 /// Content of the skippable frame that begins at `frame`, if it has this `number`.

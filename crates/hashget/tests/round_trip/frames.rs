@@ -5,14 +5,17 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 
-use hashget::archive::{Holder, Listed, Listing, PackageMembers, Selection, read_for_listing};
+use hashget::archive::{
+    Holder, Listed, Listing, PackageMembers, Selection, read_for_listing, verify_stored,
+};
 use hashget::codec::Codec;
 use hashget::fetch::Offline;
 use hashget::hashdb::LocalHashDb;
 use hashget::monitor::{Recorder, Silent};
 use hashget::pack::{NamesKept, PackOptions};
-use hashget::restore::{Part, RestoreOptions};
+use hashget::restore::{Part, RestoreOptions, Summary};
 use hashget_testkit::packages::TarBuilder;
 use hashget_testkit::trees;
 
@@ -110,6 +113,17 @@ fn a_new_file_changes_few_frames() {
     assert!((2..=4).contains(&new), "{new} of {}", after.len());
 }
 
+/// Unpacks an archive that lies in a file; with the file and the target.
+fn unpacked(scene: &Scene, archive: &[u8]) -> (PathBuf, PathBuf, Summary, Recorder) {
+    let (file, target) = (scene.path("damaged.tar.zst"), scene.target());
+    fs_err::write(&file, archive).unwrap();
+    let recorder = Recorder::default();
+    let source = &mut File::open(&file).unwrap();
+    let restored =
+        scene.restorer().unpack(source, &target, &RestoreOptions::default(), &recorder).unwrap();
+    (file, target, restored, recorder)
+}
+
 #[test]
 fn damage_costs_what_is_in_the_frame_and_is_said() {
     let scene = Scene::new();
@@ -121,16 +135,8 @@ fn damage_costs_what_is_in_the_frame_and_is_said() {
     for &(start, length, decoded) in of_entries {
         let mut damaged = archive.clone();
         damaged[start + length / 2] ^= 0x55;
-        let file = scene.path("damaged.tar.zst");
-        fs_err::write(&file, &damaged).unwrap();
-        let (target, recorder) = (scene.target(), Recorder::default());
-        let restored = scene.restorer().unpack(
-            &mut File::open(&file).unwrap(),
-            &target,
-            &RestoreOptions::default(),
-            &recorder,
-        );
-        let (restored, told) = (restored.unwrap(), problems(&recorder));
+        let (_, target, restored, recorder) = unpacked(&scene, &damaged);
+        let told = problems(&recorder);
         assert_eq!(restored.proven, None, "{told}");
         assert!(told.contains("the archive is damaged"), "{told}");
         let mut lost = 0;
@@ -156,20 +162,23 @@ fn whatever_is_wrong_with_the_table_the_archive_comes_back() {
     let before = trees::snapshot(&scene.tree());
     let (directory, _, _) = *frames(&archive).last().unwrap();
     let behind = archive.len() - directory;
-    for from_end in [1, 5, 6, 10, 14, 18, 22, behind / 2, behind - 9] {
+    let rows = frames(&archive).len();
+    // What the last row but one says of the length that its frame decodes to: only decoding it would show that.
+    let decoded_length = 9 + 8 * 2 - 4;
+    let verified = |file: &Path| {
+        let archive = &mut File::open(file).unwrap();
+        verify_stored(archive, "damaged", &scene.limits, &Silent).unwrap().1.unwrap()
+    };
+    assert!(rows > 6 && behind > 8 * rows, "{rows} {behind}");
+    for from_end in [1, 5, 6, 10, 14, 18, 22, decoded_length, behind / 2, behind - 9] {
         let mut damaged = archive.clone();
         let at = archive.len() - from_end;
         damaged[at] ^= 0x7f;
-        let file = scene.path("damaged.tar.zst");
-        fs_err::write(&file, &damaged).unwrap();
-        let (target, recorder) = (scene.target(), Recorder::default());
-        let restored = scene.restorer().unpack(
-            &mut File::open(&file).unwrap(),
-            &target,
-            &RestoreOptions::default(),
-            &recorder,
-        );
-        scene.judge(&target, &restored.unwrap(), &recorder, &before);
+        let (file, target, restored, recorder) = unpacked(&scene, &damaged);
+        scene.judge(&target, &restored, &recorder, &before);
+        let found = verified(&file);
+        assert!(found.is_whole, "{from_end}: {found:?}");
+        assert_eq!(found.wrong > 0, from_end != decoded_length, "{from_end}: {found:?}");
     }
 }
 

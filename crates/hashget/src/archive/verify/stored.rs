@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::ops::ControlFlow;
 
+use crate::archive::directory::damage_behind_tar;
 use crate::archive::{ArchiveError, ArchiveVisitor, StoredEntry, read_archive};
 use crate::limits::Limits;
 use crate::model::manifest::{AnyManifest, Manifest, ManifestError};
@@ -64,6 +65,16 @@ pub fn verify_stored(
     let name = escaped(name.as_bytes());
     if let Some(damage) = damage {
         monitor.problem(ProblemKind::Verification, &name, one_line(&damage));
+    }
+    if found.is_whole
+        && let Some(error) = damage_behind_tar(archive, limits)
+    {
+        let problem = one_line(&error);
+        let problem = format!(
+            "what follows the entries is damaged ({problem}): no file is lost, but finding one takes reading all"
+        );
+        monitor.problem(ProblemKind::Verification, &name, problem);
+        found.wrong += 1;
     }
     for (wrong, group) in groups {
         found.wrong = found.wrong.saturating_add(group.count);
