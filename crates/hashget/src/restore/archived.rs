@@ -4,10 +4,9 @@
 //! file that differs is named and left as it is.
 
 use std::collections::HashSet;
-use std::os::unix::fs::MetadataExt as _;
 
 use super::ledger::ARCHIVED;
-use super::place::{PlaceError, Target};
+use super::place::PlaceError;
 use super::{RestoreError, Run};
 use crate::archive::path_map::PathMap;
 use crate::model::manifest::ManifestError;
@@ -120,7 +119,7 @@ fn check_file(
 ) -> Result<Option<Digest>, PlaceError> {
     let file = match extracted {
         Some(extracted) if !extracted.entries.contains(stored) => None,
-        _ => run.target.open_file(stored)?,
+        _ => run.target.file(stored)?,
     };
     let Some(file) = file else {
         if extracted.is_some_and(|extracted| extracted.refused.contains(stored)) {
@@ -137,12 +136,12 @@ fn check_file(
     let known = extracted.and_then(|extracted| *extracted.entries.get(stored)?);
     let sha256 = match (known, &entry.extents) {
         (Some(sha256), None) => sha256,
-        (_, extents) => Target::digest(&file, extents.as_deref())?,
+        (_, extents) => file.digest(extents.as_deref())?,
     };
     if entry.sha256.is_none() {
         run.ledger.without_digest();
     }
-    let found = file.metadata()?.size();
+    let found = file.size()?;
     if found != size {
         let why = format!("it has {found} bytes, but {size} were packed");
         run.monitor.problem(ProblemKind::Verification, &entry.path, why);
@@ -155,6 +154,6 @@ fn check_file(
         run.ledger.kept();
     }
     let contents = (sha256, entry.extents.as_deref());
-    run.target.adjust_file(stored, &file, &entry.metadata, contents)?;
+    file.adjust(stored, &entry.metadata, contents)?;
     Ok(Some(sha256))
 }

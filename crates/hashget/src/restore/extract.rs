@@ -9,10 +9,12 @@ mod segments;
 use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Read};
 
+use super::RestoreError;
 use super::destinations::Watched;
 use super::part::Places;
-use super::place::{Made, PlaceError, Target};
-use super::{RestoreError, fatal};
+use super::place::{Made, PlaceError, TargetFolder};
+use super::run::{fatal, own_metadata};
+use super::target::Target;
 use crate::archive::directory::Directory;
 use crate::archive::path_map::{PathMap, path_of};
 use crate::archive::stream::TarStream;
@@ -33,10 +35,10 @@ pub(super) struct Extracted {
     pub(super) manifest: bool,
     /// The header of that one, if it could be read.
     pub(super) header: Option<ManifestHeader>,
-    /// Of a part: the last manifest, reduced to it. It is not put into the target.
-    pub(super) of_part: Option<AnyManifest>,
+    /// The last manifest, reduced to the part that is unpacked, if it is not put into the target.
+    pub(super) in_memory: Option<AnyManifest>,
     /// Of a part: the entries of the archive that it takes, sorted.
-    wanted: Option<Vec<RelPath>>,
+    pub(super) wanted: Option<Vec<RelPath>>,
     /// Entries that are no folders; with the digest of files without holes.
     pub(super) entries: PathMap<Option<Digest>>,
     /// Folders.
@@ -67,14 +69,15 @@ impl Extracted {
     }
 }
 
-/// Unpacks `archive`, or a part of it, into `target`.
+/// Unpacks `archive`, or a part of it, into `target`. The manifest goes to `manifest_to`, or else is kept in memory.
 ///
 /// # Errors
 /// [`ArchiveError::NotAnArchive`] and those after which nothing can go on. An archive that is damaged
 /// further on is a problem for the monitor.
 pub(super) fn extract(
     archive: &mut dyn ArchiveSource,
-    target: &Target,
+    target: &dyn Target,
+    manifest_to: Option<&TargetFolder>,
     part: Option<&Places<'_>>,
     limits: &Limits,
     monitor: &dyn Monitor,
@@ -83,8 +86,17 @@ pub(super) fn extract(
     let progress =
         &monitor.begin(Step::Extract, name.clone(), Total { bytes: archive.size(), things: None });
     let (found, renamed) = (Extracted::default(), Vec::new());
-    let extracting =
-        Extracting { target, part, renamed, limits, monitor, progress, name: &name, found };
+    let extracting = Extracting {
+        target,
+        manifest_to,
+        part,
+        renamed,
+        limits,
+        monitor,
+        progress,
+        name: &name,
+        found,
+    };
     if let Some(directory) = Directory::open(archive, limits) {
         return extracting.extract_segments(&directory);
     }
@@ -106,7 +118,9 @@ impl Read for Counted<'_> {
 }
 
 struct Extracting<'x> {
-    target: &'x Target,
+    target: &'x dyn Target,
+    /// The folder that the manifest is put into.
+    manifest_to: Option<&'x TargetFolder>,
     /// Where entries go, if only a part of them is unpacked.
     part: Option<&'x Places<'x>>,
     /// Of a part: entries that have another path in the archive than in the tree.
@@ -199,7 +213,7 @@ impl Extracting<'_> {
                 return Err(one_line(&error).into());
             }
             Refusal::Place(error) => {
-                (ProblemKind::Incomplete, one_line(&fatal(self.target, error)?))
+                (ProblemKind::Incomplete, one_line(&fatal(self.target.path(), error)?))
             }
             Refusal::Hostile(reason) => (ProblemKind::Verification, format!("refused: {reason}")),
         };
@@ -222,10 +236,12 @@ impl Extracting<'_> {
         let metadata = complete(&entry.metadata);
         let Some(path) = self.place(path, &entry.kind, &metadata) else { return Ok(()) };
         match entry.kind.clone() {
-            RawKind::File { .. } if manifest && self.part.is_some() => {
-                return self.manifest_of_part(entry);
+            RawKind::File { size } if manifest => {
+                return match self.manifest_to {
+                    Some(folder) => self.manifest(folder, size, entry),
+                    None => self.manifest_in_memory(entry),
+                };
             }
-            RawKind::File { size } if manifest => return self.manifest(size, entry),
             _ if manifest => {
                 return Err(Refusal::Hostile("a manifest is a regular file".into()));
             }
@@ -261,14 +277,19 @@ impl Extracting<'_> {
         Ok(())
     }
 
-    fn manifest(&mut self, size: u64, content: &mut dyn Read) -> Result<(), Refusal> {
+    fn manifest(
+        &mut self,
+        folder: &TargetFolder,
+        size: u64,
+        content: &mut dyn Read,
+    ) -> Result<(), Refusal> {
         let limit = self.limits.manifest_bytes;
         if size > limit {
             return Err(Refusal::Stop(ArchiveError::ManifestSize { limit }.into()));
         }
         let path = manifest_path();
         // It is there from now on, so that `restore` can continue when this is interrupted.
-        let staged = self.target.stage(&path, size, content)?;
+        let staged = folder.stage(&path, size, content)?;
         self.found.header = match ManifestHeader::read(staged.file(), limit) {
             Ok(header) => Some(header),
             Err(error @ (ManifestError::Needs { .. } | ManifestError::Version { .. })) => {
@@ -277,7 +298,7 @@ impl Extracting<'_> {
             // A damaged manifest is an error at the end: what the archive itself holds is unpacked.
             Err(_) => None,
         };
-        staged.put(&path, &Metadata { mode: 0o644, ..super::own_metadata() })?;
+        staged.put(&path, &Metadata { mode: 0o644, ..own_metadata() })?;
         self.found.manifest = true;
         Ok(())
     }
@@ -298,7 +319,7 @@ impl Extracting<'_> {
             }
             None => self.target.stage(&path, size, &mut Watched { content: entry, monitor })?,
         };
-        let sha256 = extents.is_none().then_some(staged.sha256);
+        let sha256 = extents.is_none().then(|| staged.sha256());
         staged.put(&path, metadata)?;
         self.found.folders.remove(&path);
         self.found.entries.insert(&path, sha256);
@@ -370,7 +391,7 @@ impl From<RestoreError> for EntryError {
 
 /// What a tar entry says; what it does not say is as for a plain file of ours.
 fn complete(metadata: &MemberMetadata) -> Metadata {
-    let own = super::own_metadata();
+    let own = own_metadata();
     Metadata {
         mode: metadata.mode.unwrap_or(0o644) & 0o7777,
         uid: metadata.uid.unwrap_or(own.uid),

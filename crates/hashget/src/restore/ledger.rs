@@ -10,10 +10,11 @@ use std::sync::Mutex;
 use super::Summary;
 use super::differences::Affected;
 use super::part::above;
+use super::proof::Proof;
 use crate::archive::path_map::{PathMap, path_of};
 use crate::archive::placed::{Facts, Placed};
 use crate::model::manifest::{EntryTable, ManifestError};
-use crate::model::{Digest, Entry, Kind, Metadata, RelPath, TreeDigest, add_bytes, entry_digest};
+use crate::model::{Digest, Entry, Kind, Metadata, RelPath};
 
 /// Who says what a folder's metadata is; the least decides. The archive is before all packages.
 pub(super) type Rank = (usize, usize);
@@ -311,6 +312,19 @@ impl<'m> State<'m> {
         self.contradicted = true;
     }
 
+    /// What would lie in something that is no folder is missing: no disk could have it there.
+    pub(super) fn refuse_what_lies_in_files(&mut self) {
+        let rows = self.table.paths().iter().enumerate();
+        let rows = rows.filter(|(row, _)| self.is_in_place(*row)).map(|(_, path)| path.clone());
+        let all = rows.chain(self.placed.paths()).chain(self.folders.keys().cloned());
+        let lies_in_file =
+            |path: &RelPath| path.parent().is_some_and(|folder| self.is_placed(&folder));
+        let refused: Vec<RelPath> = all.filter(lies_in_file).collect();
+        for path in refused {
+            self.add_missing(path, "what it would lie in is no folder");
+        }
+    }
+
     /// Is everything restored, as far as is known without the tree digest?
     pub(super) fn is_complete(&self) -> bool {
         self.missing.is_empty() && !self.contradicted
@@ -356,45 +370,4 @@ impl<'m> State<'m> {
         summary.missing.sort_unstable();
         Ok(summary)
     }
-}
-
-/// The tree digest, entry by entry.
-struct Proof<'l> {
-    /// Entries with further names, and those, sorted.
-    further: HashMap<&'l RelPath, Vec<&'l RelPath>>,
-    tree: TreeDigest<'l>,
-}
-
-impl<'l> Proof<'l> {
-    fn new(links: &'l [(RelPath, RelPath)]) -> Self {
-        let mut further: HashMap<_, Vec<_>> = HashMap::new();
-        for (path, to) in links {
-            further.entry(to).or_default().push(path);
-        }
-        Self { further, tree: TreeDigest::default() }
-    }
-
-    /// Adds the entry at the path with the bytes `name`, under all its names.
-    fn add(&mut self, name: &'l [u8], entry: &Entry, summary: &mut Summary) {
-        let names = self.further.get(&entry.path).map_or(&[][..], Vec::as_slice);
-        let first = names.iter().copied().chain([&entry.path]).min().unwrap_or(&entry.path);
-        let all = 1 + count(names.len());
-        summary.entries += all;
-        if let Kind::File { size } = entry.kind {
-            summary.files += all;
-            add_bytes(&mut summary.bytes, size);
-        }
-        self.tree.add(name, entry_digest(&entry.path, entry, first));
-        for name in names {
-            self.tree.add(name.as_bytes(), entry_digest(name, entry, first));
-        }
-    }
-
-    fn finish(self) -> Digest {
-        self.tree.finish()
-    }
-}
-
-fn count(length: usize) -> u64 {
-    u64::try_from(length).unwrap_or(u64::MAX)
 }

@@ -11,8 +11,9 @@ use super::destinations::Trouble;
 use super::ledger;
 use super::packages::{FetchOutcome, fetch};
 use super::part::Places;
-use super::place::{PlaceError, Target};
+use super::place::PlaceError;
 use super::{RestoreError, Run};
+use crate::archive::PackageBytes;
 use crate::archive::package_plan::{Destination, ManifestPart, PackagePlan};
 use crate::archive::placed::Facts;
 use crate::fetch::{Reach, Wanted, shown};
@@ -74,16 +75,31 @@ impl<'r, 'm> Restoring<'r, 'm> {
         if self.restore_by_ranges(&wanted)? {
             return Ok(None);
         }
-        let outcome = fetch(self.run, &wanted, &self.name, last)?;
-        let other = matches!(outcome, FetchOutcome::Other(..));
-        let (file, mut problem) = match outcome {
-            FetchOutcome::Proven(file) => {
+        match fetch(self.run, &wanted, &self.name, last)? {
+            FetchOutcome::Later(again) => Ok(Some((self, again))),
+            FetchOutcome::Now(bytes) => self.place(bytes, false).map(|_| None),
+        }
+    }
+
+    /// Restores what the package gives from bytes that were fetched before, and reported if they are not right. Is all of it
+    /// restored?
+    pub(super) fn restore_from(mut self, bytes: PackageBytes) -> Result<bool, RestoreError> {
+        for destination in self.plan.without_contents() {
+            self.place_node(&destination)?;
+        }
+        self.place(bytes, true)
+    }
+
+    /// Puts what the package gives in its places. Is that all that it has to give?
+    fn place(mut self, bytes: PackageBytes, is_reported: bool) -> Result<bool, RestoreError> {
+        let other = matches!(bytes, PackageBytes::Other(..)) && !is_reported;
+        let (file, mut problem) = match bytes {
+            PackageBytes::Proven(file) => {
                 self.proven = true;
                 (Some(file), None)
             }
-            FetchOutcome::Other(file, why) => (Some(file), Some(why)),
-            FetchOutcome::Nothing(why) => (None, Some(why)),
-            FetchOutcome::Later(again) => return Ok(Some((self, again))),
+            PackageBytes::Other(file, why) => (Some(file), Some(why)),
+            PackageBytes::Nothing(why) => (None, Some(why)),
         };
         if let Some(file) = file {
             self.run.ledger.package_used();
@@ -99,13 +115,14 @@ impl<'r, 'm> Restoring<'r, 'm> {
         if let (Some(why), true, false) = (&problem, other, missing.is_empty()) {
             self.run.monitor.problem(ProblemKind::Verification, &self.name, why);
         }
+        let is_complete = missing.is_empty();
         for (path, reason) in missing {
             if problem.is_none() {
                 self.run.monitor.problem(ProblemKind::Incomplete, &path, &reason);
             }
             self.run.ledger.missing(path, reason);
         }
-        Ok(None)
+        Ok(is_complete)
     }
 
     /// Is everything that the package gives in its place, as far as the manifest alone says?
@@ -119,12 +136,12 @@ impl<'r, 'm> Restoring<'r, 'm> {
             else {
                 return Ok(false);
             };
-            let kept = match self.run.target.open_file(&destination.path) {
+            let kept = match self.run.target.file(&destination.path) {
                 Ok(Some(file))
-                    if file.metadata().is_ok_and(|found| found.len() == *size)
-                        && Target::digest(&file, None).is_ok_and(|found| found == expected) =>
+                    if file.size().is_ok_and(|found| found == *size)
+                        && file.digest(None).is_ok_and(|found| found == expected) =>
                 {
-                    self.adjust(&destination, &file, expected)?
+                    self.adjust(&destination, &*file, expected)?
                 }
                 _ => false,
             };

@@ -10,6 +10,7 @@ mod folders;
 mod look;
 mod metadata;
 mod nodes;
+mod target;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
@@ -24,7 +25,6 @@ use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
-pub(super) use contents::{Content, Staged};
 pub(super) use look::Look;
 pub(super) use nodes::Made;
 
@@ -88,7 +88,7 @@ impl ExistingEntry {
 }
 
 /// The folder that is restored into. May be used from several threads at once.
-pub(super) struct Target {
+pub(super) struct TargetFolder {
     path: PathBuf,
     root: OwnedFd,
     options: RestoreOptions,
@@ -130,7 +130,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().expect("no holder of this lock panics")
 }
 
-impl Target {
+impl TargetFolder {
     /// Opens the folder at `path`, which may itself be a symbolic link to one; makes it first if
     /// `create`. Its parent must exist.
     ///
@@ -183,7 +183,7 @@ impl Target {
         })
     }
 
-    /// Removes the folder again, if it was made by [`Target::open`] and nothing is in it.
+    /// Removes the folder again, if it was made by [`TargetFolder::open`] and nothing is in it.
     pub(super) fn remove_if_made(&self) {
         if self.made {
             // If it is not empty or already gone, there is nothing to do.
@@ -194,11 +194,6 @@ impl Target {
     /// Where it is.
     pub(super) fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// Was it empty when it was opened?
-    pub(super) fn was_empty(&self) -> bool {
-        self.empty
     }
 
     /// How many temporary files of this run could not be removed: the next run does that.

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, makedev};
 use rustix::io::Errno;
 
-use super::{ParentAndName, PlaceError, Target, WORKING_MODE, beneath};
+use super::{ParentAndName, PlaceError, TargetFolder, WORKING_MODE, beneath};
 use crate::model::{Kind, Metadata, RelPath};
 use crate::restore::differences::Difference;
 
@@ -20,7 +20,7 @@ pub(in crate::restore) enum Made {
     NotAllowed,
 }
 
-impl Target {
+impl TargetFolder {
     /// There is a folder at `path` that can be filled. Anything but a folder that has its name goes.
     pub(in crate::restore) fn make_folder(&self, path: &RelPath) -> Result<(), PlaceError> {
         if path.is_root() {
