@@ -44,7 +44,7 @@ pub(crate) struct Unpack {
     strip_components: usize,
 
     /// Write the contents of the files to standard output, one after the other, sorted by path
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["overwrite", "delete"])]
     to_stdout: bool,
 
     #[command(flatten)]
@@ -76,6 +76,11 @@ impl Unpack {
             report_unmatched(&selection, NOTHING_MATCHES, environment);
             return Ok(());
         };
+        if self.how.deletes() && strip > 0 {
+            let wrong =
+                "--delete does not go with --strip-components: several folders may become one";
+            return Err(UsageError(wrong.to_owned()).into());
+        }
         let options = self.how.options(environment)?;
         if !selection.is_everything() || strip > 0 {
             let summary =

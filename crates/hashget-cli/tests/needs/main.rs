@@ -39,6 +39,7 @@ const TESTS: &[Test] = tests_with_needs![
     nth_call::every_single_call_of_every_operation_fails_once: [Interception, Minutes],
     other_disks::what_a_file_system_does_not_keep_is_named_and_not_proven: [Attributes, Mount],
     other_disks::what_is_not_to_be_restored_is_said_and_no_failure: [Attributes, Mount],
+    other_disks::what_is_mounted_in_a_stray_folder_stays: [Mount],
     other_disks::what_lies_on_mounts_below_the_target_is_synced: [Interception, Mount],
     other_disks::a_list_that_does_not_fit_leaves_the_old_one_and_no_manifest: [Mount],
     odd_folders::a_name_that_is_listed_twice_is_one_entry: [Fuse],

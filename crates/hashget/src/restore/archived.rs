@@ -42,6 +42,9 @@ pub(super) fn check_archived(
         run.monitor.check_interrupted()?;
         match run.target.make_folder(&run.stored(&entry.path)) {
             Ok(()) => run.ledger.folder(entry.path, ARCHIVED, entry.metadata),
+            // It was reported, with the reason, when it was not unpacked.
+            Err(_)
+                if extracted.is_some_and(|one| one.refused.contains(&run.stored(&entry.path))) => {}
             Err(error) => not_placed(run, &entry.path, error)?,
         }
     }
@@ -94,6 +97,11 @@ fn check(
     extracted: Option<&Unpacked<'_>>,
 ) -> Result<(), PlaceError> {
     let stored = run.stored(&entry.path);
+    if let Some(unpacked) = extracted
+        && run.target.stays(&stored, &entry.metadata)?
+    {
+        return leave(run, row, entry, &stored, unpacked);
+    }
     let mut sha256 = None;
     match entry.kind {
         Kind::File { size } => match check_file(run, entry, &stored, size, extracted)? {
@@ -106,6 +114,26 @@ fn check(
         }
     }
     run.ledger.archived(row, sha256);
+    Ok(())
+}
+
+/// What was there before the archive was unpacked stays; it may be right.
+fn leave(
+    run: &Run<'_>,
+    row: usize,
+    entry: &Entry,
+    stored: &RelPath,
+    unpacked: &Unpacked<'_>,
+) -> Result<(), PlaceError> {
+    let unpacked = unpacked.entries.get(stored).copied().flatten();
+    let sha256 = unpacked.filter(|_| entry.extents.is_none()).or(entry.sha256);
+    let contents = sha256.map(|sha256| (sha256, entry.extents.as_deref()));
+    if run.target.is_right(stored, (&entry.kind, &entry.metadata), contents)? {
+        run.ledger.archived(row, sha256.filter(|_| matches!(entry.kind, Kind::File { .. })));
+        run.ledger.kept();
+    } else {
+        run.ledger.left(entry.path.clone());
+    }
     Ok(())
 }
 

@@ -64,6 +64,19 @@ fn make_links(
             state.contradict();
             continue;
         }
+        // Of what is not restored, nothing is known but that it is not restored.
+        let stays = match &to {
+            Some(to) => run.target.link_stays(&run.stored(&path), &run.stored(to)),
+            None => run.target.stays(&path, &Metadata::default()),
+        };
+        match stays {
+            Ok(true) => {
+                state.leave(path);
+                continue;
+            }
+            Ok(false) => {}
+            Err(error) => drop(run.unless_fatal(error)?),
+        }
         let reason = match &to {
             None => {
                 without_file.add(&path);
@@ -117,7 +130,10 @@ fn name_strangers(
         .map(|path| run.stored(path))
         .filter(|path| !state.knows(path))
         .collect();
-    let expected = |path: &RelPath| state.knows(path) || stored.contains(path);
+    // What stayed as it was, and names of it, are in no place and yet no strangers.
+    let accounted = state.accounted_for();
+    let expected =
+        |path: &RelPath| state.knows(path) || stored.contains(path) || accounted.contains(path);
     let odd_files: Vec<_> = extracted.entries.paths().filter(|path| !expected(path)).collect();
     let mut odd_folders = extracted.folders;
     odd_folders.retain(|path, _| !expected(path));

@@ -55,15 +55,18 @@ impl Restoring<'_, '_> {
         content: &mut dyn Read,
     ) -> Result<(), Trouble> {
         let run = self.run;
-        let mut wanted = Vec::with_capacity(destinations.len());
+        let (mut wanted, mut staying) = (Vec::with_capacity(destinations.len()), Vec::new());
         for destination in destinations {
             let usable = self.proven || destination.sha256.is_some();
             if usable && !self.is_archived(&destination) {
-                wanted.push(destination);
+                match self.stays(&destination)? {
+                    true => staying.push(destination),
+                    false => wanted.push(destination),
+                }
             }
         }
         let mut content = Watched { content, monitor: run.monitor };
-        let alone = wanted.len() == 1 && !run.target.was_empty();
+        let alone = wanted.len() == 1 && !run.target.was_empty() && run.may_keep;
         let mut first = None;
         while first.is_none() && !wanted.is_empty() {
             let path = &wanted[0].path;
@@ -85,8 +88,29 @@ impl Restoring<'_, '_> {
                 }
             }
         }
-        let Some(first) = first else { return Ok(()) };
-        self.place_staged(&wanted, size, first)
+        let Some(first) = first else {
+            if !staying.is_empty() {
+                let digest = Digest::of_reader(&mut content).map_err(Trouble::Package)?;
+                self.leave_all(&staying, digest)?;
+            }
+            return Ok(());
+        };
+        let sha256 = match &first {
+            Content::Staged(staged) => staged.sha256(),
+            Content::Kept(_, sha256) => *sha256,
+        };
+        self.place_staged(&wanted, size, first)?;
+        self.leave_all(&staying, sha256).map_err(Trouble::from)
+    }
+
+    /// Leaves what is there as it is, where contents of this digest would have gone.
+    fn leave_all(&mut self, staying: &[Destination], sha256: Digest) -> Result<(), RestoreError> {
+        for destination in staying {
+            if self.digest_is_right(destination, sha256) {
+                self.leave(destination, Some(sha256))?;
+            }
+        }
+        Ok(())
     }
 
     /// Puts contents that are somewhere already in all the places that want them.
@@ -165,7 +189,8 @@ impl Restoring<'_, '_> {
         destination: &Destination,
         staged: &dyn StagedFile,
     ) -> Result<(), RestoreError> {
-        if let Ok(Some(existing)) = self.run.target.file(&destination.path)
+        if self.run.may_keep
+            && let Ok(Some(existing)) = self.run.target.file(&destination.path)
             && existing.size().is_ok_and(|found| found == staged.size())
             && existing.digest(None).is_ok_and(|found| found == staged.sha256())
         {

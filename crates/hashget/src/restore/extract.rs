@@ -4,15 +4,15 @@
 //! on; the manifest is known as soon as it passed, and if only a newer hashget reads it, nothing is unpacked.
 
 mod of_part;
+mod put;
 mod segments;
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Read};
 
 use super::RestoreError;
-use super::destinations::Watched;
 use super::part::Places;
-use super::place::{Made, PlaceError, TargetFolder};
+use super::place::{PlaceError, TargetFolder};
 use super::run::{fatal, own_metadata};
 use super::target::Target;
 use crate::archive::directory::Directory;
@@ -23,7 +23,7 @@ use crate::formats::FormatError;
 use crate::formats::tar::{RawKind, TarEntry};
 use crate::limits::Limits;
 use crate::model::manifest::{AnyManifest, MANIFEST_NAME, ManifestError, ManifestHeader, Renamed};
-use crate::model::{Digest, Kind, MemberMetadata, Metadata, RelPath, add_bytes, escaped};
+use crate::model::{Digest, Kind, MemberMetadata, Metadata, RelPath, escaped};
 use crate::monitor::{Monitor, ProblemKind, Running, Step, Total};
 use crate::storage::ArchiveSource;
 use crate::wording::one_line;
@@ -51,6 +51,8 @@ pub(super) struct Extracted {
     pub(super) missing: Vec<(RelPath, String)>,
     /// Why what comes after could not be read, if that is so.
     pub(super) damage: Option<String>,
+    /// What was there before and stays as it is.
+    pub(super) left: Vec<RelPath>,
     /// Regular files, and their bytes.
     pub(super) files: u64,
     /// See `files`.
@@ -69,7 +71,8 @@ impl Extracted {
     }
 }
 
-/// Unpacks `archive`, or a part of it, into `target`. The manifest goes to `manifest_to`, or else is kept in memory.
+/// Unpacks `archive`, or a part of it, into `target`. The manifest goes to `manifest_to`, or else is kept in memory. Files that hold
+/// the same already stay if they may.
 ///
 /// # Errors
 /// [`ArchiveError::NotAnArchive`] and those after which nothing can go on. An archive that is damaged
@@ -79,6 +82,7 @@ pub(super) fn extract(
     target: &dyn Target,
     manifest_to: Option<&TargetFolder>,
     part: Option<&Places<'_>>,
+    may_keep: bool,
     limits: &Limits,
     monitor: &dyn Monitor,
 ) -> Result<Extracted, RestoreError> {
@@ -90,6 +94,7 @@ pub(super) fn extract(
         target,
         manifest_to,
         part,
+        may_keep,
         renamed,
         limits,
         monitor,
@@ -123,6 +128,8 @@ struct Extracting<'x> {
     manifest_to: Option<&'x TargetFolder>,
     /// Where entries go, if only a part of them is unpacked.
     part: Option<&'x Places<'x>>,
+    /// May a file stay that holds the same already?
+    may_keep: bool,
     /// Of a part: entries that have another path in the archive than in the tree.
     renamed: Vec<Renamed>,
     limits: &'x Limits,
@@ -260,7 +267,7 @@ impl Extracting<'_> {
                 let to = RelPath::normalise(&target)
                     .map_err(|error| Refusal::Hostile(format!("a link: {error}")))?;
                 let Some(to) = self.link_target(&path, to) else { return Ok(()) };
-                self.link(path, to)?;
+                self.link(path, to, &metadata)?;
             }
             RawKind::Symlink { target } => {
                 let kind = Kind::Symlink { target: target.into() };
@@ -300,61 +307,6 @@ impl Extracting<'_> {
         };
         staged.put(&path, &Metadata { mode: 0o644, ..own_metadata() })?;
         self.found.manifest = true;
-        Ok(())
-    }
-
-    fn file(
-        &mut self,
-        path: RelPath,
-        size: u64,
-        metadata: &Metadata,
-        entry: &mut TarEntry<'_, Box<dyn Read + '_>>,
-    ) -> Result<(), Refusal> {
-        let extents = entry.extents.clone();
-        let monitor = self.monitor;
-        let staged = match &extents {
-            Some(extents) => {
-                let mut data = Watched { content: &mut entry.stored(), monitor };
-                self.target.stage_with_holes(&path, size, extents, &mut data)?
-            }
-            None => self.target.stage(&path, size, &mut Watched { content: entry, monitor })?,
-        };
-        let sha256 = extents.is_none().then(|| staged.sha256());
-        staged.put(&path, metadata)?;
-        self.found.folders.remove(&path);
-        self.found.entries.insert(&path, sha256);
-        self.found.files += 1;
-        add_bytes(&mut self.found.bytes, size);
-        self.progress.advance(0, 1);
-        Ok(())
-    }
-
-    fn link(&mut self, path: RelPath, to: RelPath) -> Result<(), Refusal> {
-        // Only to what the archive itself brought: anything else in the target is not its to share.
-        if self.found.not_made.contains(&to) {
-            self.found.not_made.insert(path);
-            return Ok(());
-        }
-        let Some(&sha256) = self.found.entries.get(&to) else {
-            return Err(Refusal::Hostile(format!(
-                "a link to {to}, which is not an earlier entry of the archive"
-            )));
-        };
-        self.target.link(&path, &to)?;
-        self.found.entries.insert(&path, sha256);
-        self.found.links.push((path, to));
-        Ok(())
-    }
-
-    fn node(&mut self, path: RelPath, kind: &Kind, metadata: &Metadata) -> Result<(), Refusal> {
-        match self.target.make_node(&path, kind, metadata)? {
-            Made::Yes => {
-                self.found.entries.insert(&path, None);
-            }
-            Made::NotAllowed => {
-                self.found.not_made.insert(path);
-            }
-        }
         Ok(())
     }
 }

@@ -37,15 +37,21 @@ pub(super) fn finish(
     for (path, metadata) in odd_folders.iter().rev() {
         finish_folder(&run, target, path, metadata)?;
     }
-    let mut findings = finish_folders(&run, target, &mut state, &links)?;
+    // The tree digest proves nothing of a part.
+    let expected = run.part.is_none().then_some(manifest.tree.sha256);
+    let mut summary = state.summarise(&links, expected)?;
+    let is_right = state.is_complete() && summary.proven != Some(false);
+    if options.delete && !is_right {
+        let why = "nothing is removed, since not everything is restored";
+        run.monitor.problem(ProblemKind::Note, &run.name, why);
+    }
+    let deletes = options.delete && is_right;
+    let mut findings = finish_folders(&run, target, &state, &links, (deletes, &mut summary))?;
     let settled = target.settle_folders(|path| state.folder(path).is_some());
     settled.map_err(|error| stop(target, error))?;
 
     // The removal of the manifest and the last renames change the times of these folders.
     let touched = touched_folders(&state, manifest);
-    // The tree digest proves nothing of a part.
-    let expected = run.part.is_none().then_some(manifest.tree.sha256);
-    let mut summary = state.summarise(&links, expected)?;
     if options.keep_manifest && owns_the_name(manifest) {
         findings.differences.add(Difference::OwnName, &manifest_path());
     }
@@ -55,7 +61,15 @@ pub(super) fn finish(
         run.monitor.problem(ProblemKind::Incomplete, &run.name, what);
         summary.proven = None;
     }
-    if summary.proven == Some(true) {
+    let is_done = match summary.proven {
+        Some(is_right) => is_right,
+        // What stays as it was is not to be restored by another run.
+        None => {
+            let is_whole = summary.missing.is_empty() && summary.not_applied.is_empty();
+            is_right && is_whole && summary.left.entries > 0 && target.leftovers() == 0
+        }
+    };
+    if is_done {
         // Without the manifest nothing goes on from here: all that it says is durable before.
         target.sync().map_err(|error| stop(target, error))?;
         put_renamed(&run, target, &manifest.renamed, options)
@@ -74,26 +88,44 @@ pub(super) fn finish(
     Ok(summary)
 }
 
-/// Looks at all that is in each folder, and then sets the folder's metadata, which may keep us from looking.
+/// Looks at all that is in each folder, and then sets the folder's metadata, which may keep us from looking. What is not of the
+/// archive is removed, if that is wanted.
 fn finish_folders(
     run: &Run<'_>,
     target: &TargetFolder,
-    state: &mut State<'_>,
+    state: &State<'_>,
     links: &[(RelPath, RelPath)],
+    (deletes, summary): (bool, &mut Summary),
 ) -> Result<Findings, RestoreError> {
     let mut failed = Vec::new();
-    let mut inspection = Inspection::new(run, target, &*state, links);
+    let mut inspection = Inspection::new(run, target, state, links);
     for (path, folder) in state.folders() {
-        inspection.look_into(path)?;
+        for stray in inspection.look_into(path)? {
+            if !deletes || !run.may_remove(path, &stray) {
+                inspection.add_stray(&stray);
+                continue;
+            }
+            match target.remove_all(&stray) {
+                Ok(()) => summary.removed.push(stray),
+                Err(error) => {
+                    let reason = format!("not removed: {}", one_line(&run.unless_fatal(error)?));
+                    run.monitor.problem(ProblemKind::Incomplete, &stray, reason);
+                    inspection.add_stray(&stray);
+                }
+            }
+        }
         if let Some(reason) = finish_folder(run, target, &run.stored(path), &folder.metadata)? {
             failed.push((path.clone(), reason));
         }
     }
     inspection.look_at_top()?;
     let findings = inspection.end()?;
-    for (path, reason) in failed {
-        state.add_missing(path, reason);
+    if !failed.is_empty() {
+        summary.missing.extend(failed);
+        summary.missing.sort_unstable();
+        summary.proven = summary.proven.filter(|is_right| !is_right);
     }
+    summary.removed.sort_unstable();
     Ok(findings)
 }
 
@@ -109,6 +141,14 @@ fn add_findings(
         // What lies beside a part is nobody's business.
         // Something may be there from an earlier run, and could not be asked for in this one.
         strays = Affected::default();
+    }
+    if summary.left.entries > 0 {
+        let entries = counted(summary.left.entries, "entry was", "entries were");
+        let message = format!(
+            "{entries} there before and not as packed, and stayed so: {}",
+            summary.left.names()
+        );
+        run.monitor.problem(ProblemKind::Note, &run.name, message);
     }
     let (lost, not_asked_for) = differences.split(options);
     report(run, &lost, &not_asked_for);
@@ -257,6 +297,15 @@ pub(super) fn finish_v1(
     }
     if let Some(damage) = extracted.damage {
         state.add_missing(RelPath::root(), damage);
+    }
+    // Whether they are right, this archive does not say.
+    for path in extracted.left {
+        state.leave(path);
+    }
+    if options.delete {
+        let why =
+            "nothing is removed: an archive of version 1 does not say what belongs to the folder";
+        run.monitor.problem(ProblemKind::Incomplete, &run.name, why);
     }
     for (path, reason) in settle(target, &extracted.folders)? {
         run.monitor.problem(ProblemKind::Incomplete, &path, &reason);

@@ -43,6 +43,23 @@ impl Target for ImaginedTarget {
         })
     }
 
+    fn stays(&self, _path: &RelPath, _metadata: &Metadata) -> Result<bool, PlaceError> {
+        Ok(false)
+    }
+
+    fn link_stays(&self, _path: &RelPath, _to: &RelPath) -> Result<bool, PlaceError> {
+        Ok(false)
+    }
+
+    fn is_right(
+        &self,
+        _path: &RelPath,
+        _what: (&Kind, &Metadata),
+        _contents: Option<(Digest, Option<&[Extent]>)>,
+    ) -> Result<bool, PlaceError> {
+        Ok(false)
+    }
+
     fn make_folder(&self, _path: &RelPath) -> Result<(), PlaceError> {
         Ok(())
     }

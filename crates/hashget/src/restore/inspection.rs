@@ -42,6 +42,8 @@ pub(super) struct Inspection<'i, 'r> {
     manifest: RelPath,
     looked_at: u64,
     findings: Findings,
+    /// What was found in the last folder that is not of the archive.
+    strays: Vec<RelPath>,
 }
 
 /// Why a folder could not be looked at to its end.
@@ -88,11 +90,13 @@ impl<'i, 'r> Inspection<'i, 'r> {
             manifest: manifest_path(),
             looked_at: 0,
             findings: Findings::default(),
+            strays: Vec::new(),
         }
     }
 
     /// Looks at everything in a folder of the tree. Its own metadata may still be set later; that of folders in it may not.
-    pub(super) fn look_into(&mut self, folder: &RelPath) -> Result<(), RestoreError> {
+    /// Gives what is in it and not of the archive.
+    pub(super) fn look_into(&mut self, folder: &RelPath) -> Result<Vec<RelPath>, RestoreError> {
         let (run, target) = (self.run, self.target);
         run.monitor.check_interrupted()?;
         let stored = run.stored(folder);
@@ -103,12 +107,17 @@ impl<'i, 'r> Inspection<'i, 'r> {
                 if let Some(folder) = self.state.folder(folder) {
                     folder.listed.set(true);
                 }
-                Ok(())
             }
             // Its entries are looked at one by one.
-            Err(Failure::Place(error)) => run.unless_fatal(error).map(drop),
-            Err(Failure::Restore(error)) => Err(error),
+            Err(Failure::Place(error)) => drop(run.unless_fatal(error)?),
+            Err(Failure::Restore(error)) => return Err(error),
         }
+        Ok(std::mem::take(&mut self.strays))
+    }
+
+    /// What is at this path is not of the archive, and stays.
+    pub(super) fn add_stray(&mut self, path: &RelPath) {
+        self.findings.strays.add(path);
     }
 
     /// Looks at the top folder itself.
@@ -179,11 +188,14 @@ impl<'i, 'r> Inspection<'i, 'r> {
         }
         let other = self.run.renamed.iter().find(|Renamed { stored, .. }| *stored == there);
         let path = other.map_or_else(|| join(folder), |renamed| renamed.name.clone());
+        if self.state.is_left(&path) {
+            return Ok(());
+        }
         match self.expected(&path)? {
             Some((entry, first)) => {
                 self.compare(&path, &entry, first, look);
             }
-            None => self.findings.strays.add(&there),
+            None => self.strays.push(there),
         }
         Ok(())
     }

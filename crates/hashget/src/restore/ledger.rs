@@ -4,7 +4,7 @@
 //! this run; the tree digest is computed from nothing else.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Mutex;
 
 use super::Summary;
@@ -49,6 +49,8 @@ pub(super) struct State<'m> {
     missing: Vec<(RelPath, String)>,
     /// Of those: entries of the archive that are not there, by the reason.
     not_there: BTreeMap<&'static str, Affected>,
+    /// What stays as it was before.
+    left: BTreeSet<RelPath>,
     /// Two packages gave the same entry, or something else makes a proof worthless.
     contradicted: bool,
     files_from_packages: u64,
@@ -161,6 +163,11 @@ impl<'m> Ledger<'m> {
         self.state().missing.push((path, reason.into()));
     }
 
+    /// What is at `path` is not as it was packed, and stays so.
+    pub(super) fn left(&self, path: RelPath) {
+        self.state().left.insert(path);
+    }
+
     /// `path`, an entry of the archive, is not there; it is reported with all others of that reason.
     pub(super) fn not_there(&self, path: &RelPath, reason: &'static str) {
         let mut state = self.state();
@@ -196,6 +203,7 @@ impl<'m> State<'m> {
             links: Vec::new(),
             missing: Vec::new(),
             not_there: BTreeMap::new(),
+            left: BTreeSet::new(),
             contradicted: false,
             files_from_packages: 0,
             bytes_from_packages: 0,
@@ -302,6 +310,22 @@ impl<'m> State<'m> {
         }
     }
 
+    /// What is at `path` is not as it was packed, and stays so.
+    pub(super) fn leave(&mut self, path: RelPath) {
+        self.left.insert(path);
+    }
+
+    /// What is not as it was packed, and is known to be so: missing, or left as it was.
+    pub(super) fn accounted_for(&self) -> BTreeSet<RelPath> {
+        let missing = self.missing.iter().map(|(path, _)| path);
+        missing.chain(&self.left).cloned().collect()
+    }
+
+    /// Does what was at `path` before stay, although it is not as it was packed?
+    pub(super) fn is_left(&self, path: &RelPath) -> bool {
+        self.left.contains(path)
+    }
+
     /// `path` is not restored.
     pub(super) fn add_missing(&mut self, path: RelPath, reason: impl Into<String>) {
         self.missing.push((path, reason.into()));
@@ -333,7 +357,7 @@ impl<'m> State<'m> {
     /// Computes the tree digest and the summary. `links` are the further names
     /// that were made; `expected` is the tree digest that the manifest has.
     pub(super) fn summarise(
-        self,
+        &self,
         links: &[(RelPath, RelPath)],
         expected: Option<Digest>,
     ) -> Result<Summary, ManifestError> {
@@ -364,8 +388,12 @@ impl<'m> State<'m> {
             proof.add(name, &Entry { path, kind, metadata, sha256, extents }, &mut summary);
         }
         let proven = !self.contradicted && expected.is_some_and(|digest| proof.finish() == digest);
-        summary.proven = expected.filter(|_| self.missing.is_empty()).map(|_| proven);
-        summary.missing = self.missing;
+        let is_whole = self.missing.is_empty() && self.left.is_empty();
+        summary.proven = expected.filter(|_| is_whole).map(|_| proven);
+        summary.missing = self.missing.clone();
+        for path in &self.left {
+            summary.left.add(path);
+        }
         summary.missing_from_archive = self.not_there.values().map(|group| group.entries).sum();
         summary.missing.sort_unstable();
         Ok(summary)

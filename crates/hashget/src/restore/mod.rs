@@ -14,6 +14,7 @@ mod finish;
 mod imagined;
 mod inspection;
 mod ledger;
+mod overwrite;
 mod package;
 mod packages;
 mod part;
@@ -31,6 +32,7 @@ use std::path::Path;
 
 pub use differences::Affected;
 pub use error::RestoreError;
+pub use overwrite::Overwrite;
 pub use part::Part;
 pub use rehearsal::{Rehearsed, rehearse};
 
@@ -71,6 +73,18 @@ pub struct RestoreOptions {
     pub attributes: bool,
     /// Leave the manifest in the tree when everything is done.
     pub keep_manifest: bool,
+    /// Which files and other entries that are there and no folders are replaced. `None`: those that differ; and whatever is in the
+    /// place of a folder goes, and so does an empty folder in the place of something else. With a rule, only `delete` removes these.
+    pub overwrite: Option<Overwrite>,
+    /// Remove what is in the folders of the tree and not of the archive, once everything is restored.
+    pub delete: bool,
+}
+
+impl RestoreOptions {
+    /// The rule by which things that are there are replaced, if there is one.
+    fn rule(&self) -> Option<Overwrite> {
+        self.overwrite.or(self.delete.then_some(Overwrite::Changed))
+    }
 }
 
 impl Default for RestoreOptions {
@@ -81,6 +95,8 @@ impl Default for RestoreOptions {
             acls: true,
             attributes: true,
             keep_manifest: false,
+            overwrite: None,
+            delete: false,
         }
     }
 }
@@ -118,8 +134,12 @@ pub struct Summary {
     pub not_asked_for: BTreeMap<String, Affected>,
     /// What lies in the folder and is not part of the archive. A folder stands for all below it.
     pub strays: Affected,
+    /// What was removed, since it is not part of the archive. A folder stands for all below it.
+    pub removed: Vec<RelPath>,
+    /// What was there, is not as it was packed, and stays so by [`RestoreOptions::overwrite`].
+    pub left: Affected,
     /// Is the tree digest right, and everything on the disk as it was packed, except `not_asked_for` and `strays`? `None`
-    /// for version 1, and if something is missing or not as it was packed.
+    /// for version 1, and if something is missing, left as it was, or not as it was packed.
     pub proven: Option<bool>,
 }
 
@@ -138,13 +158,20 @@ impl Restorer<'_> {
         monitor: &dyn Monitor,
     ) -> Result<Summary, RestoreError> {
         let target = TargetFolder::open(target, true, options)?;
-        let extracted =
-            extract::extract(archive, &target, Some(&target), None, self.limits, monitor)
-                .inspect_err(|error| {
-                    if matches!(error, RestoreError::Archive(_)) {
-                        target.remove_if_made();
-                    }
-                })?;
+        let extracted = extract::extract(
+            archive,
+            &target,
+            Some(&target),
+            None,
+            keeps(options),
+            self.limits,
+            monitor,
+        )
+        .inspect_err(|error| {
+            if matches!(error, RestoreError::Archive(_)) {
+                target.remove_if_made();
+            }
+        })?;
         if !extracted.manifest {
             for (path, reason) in finish::settle(&target, &extracted.folders)? {
                 monitor.problem(ProblemKind::Incomplete, path, reason);
@@ -179,8 +206,15 @@ impl Restorer<'_> {
         let options = &RestoreOptions { keep_manifest: true, ..options.clone() };
         let target = TargetFolder::open(target, true, options)?;
         let places = Places::new(part);
-        let extracted =
-            extract::extract(archive, &target, None, Some(&places), self.limits, monitor);
+        let extracted = extract::extract(
+            archive,
+            &target,
+            None,
+            Some(&places),
+            keeps(options),
+            self.limits,
+            monitor,
+        );
         let mut extracted = extracted.inspect_err(|error| {
             if matches!(error, RestoreError::Archive(_)) {
                 target.remove_if_made();
@@ -238,7 +272,8 @@ impl Restorer<'_> {
             None => Total::bytes(manifest.tree.bytes),
         };
         let archived = (&manifest.archived, &manifest.renamed[..]);
-        let run = Run { part, ..Run::new(self, target, archived, total, monitor) };
+        let may_keep = options.rule() != Some(Overwrite::Always);
+        let run = Run { part, may_keep, ..Run::new(self, target, archived, total, monitor) };
         let unpacked = extracted.as_ref().map(|extracted| archived::Unpacked {
             entries: &extracted.entries,
             refused: extracted.missing.iter().map(|(path, _)| path).collect(),
@@ -263,11 +298,18 @@ impl Restorer<'_> {
     ) -> Result<Summary, RestoreError> {
         let nothing = EntryTable::default();
         let bytes = total_bytes(manifest.files.iter().map(|file| file.size));
+        let may_keep = options.rule() != Some(Overwrite::Always);
         let run = Run::new(self, target, (&nothing, &[]), Total::bytes(bytes), monitor);
+        let run = Run { may_keep, ..run };
         v1::restore_files(&run, manifest)?;
         let summary = finish::finish_v1(run, target, extracted, options)?;
         Ok(Summary { packages: count(manifest.packages.len()), ..summary })
     }
+}
+
+/// May a file of the archive stay that holds the same already? Without a rule, all are written anew.
+fn keeps(options: &RestoreOptions) -> bool {
+    options.rule().is_some_and(|rule| rule != Overwrite::Always)
 }
 
 /// The manifest that is in the target. It is parsed while it is read: a large one is never in memory twice.

@@ -127,7 +127,9 @@ impl<'r, 'm> Restoring<'r, 'm> {
 
     /// Is everything that the package gives in its place, as far as the manifest alone says?
     fn is_here_already(&mut self) -> Result<bool, RestoreError> {
-        let Some(destinations) = self.plan.only_these() else { return Ok(false) };
+        let Some(destinations) = self.plan.only_these().filter(|_| self.run.may_keep) else {
+            return Ok(false);
+        };
         if self.run.target.was_empty() && !destinations.is_empty() {
             return Ok(false);
         }
@@ -136,6 +138,10 @@ impl<'r, 'm> Restoring<'r, 'm> {
             else {
                 return Ok(false);
             };
+            if self.stays(&destination)? {
+                self.leave(&destination, Some(expected))?;
+                continue;
+            }
             let kept = match self.run.target.file(&destination.path) {
                 Ok(Some(file))
                     if file.size().is_ok_and(|found| found == *size)
@@ -254,6 +260,34 @@ impl<'r, 'm> Restoring<'r, 'm> {
         Ok(())
     }
 
+    /// Does what is there before stay as it is?
+    pub(super) fn stays(&self, destination: &Destination) -> Result<bool, RestoreError> {
+        let Destination { path, metadata, .. } = destination;
+        // What cannot be looked at is named when something is put there.
+        let stays = self.run.target.stays(path, metadata);
+        stays.or_else(|error| self.run.unless_fatal(error).map(|_| false))
+    }
+
+    /// Leaves what is there as it is; it may be right. A regular file is to have contents of this digest.
+    pub(super) fn leave(
+        &mut self,
+        destination: &Destination,
+        sha256: Option<Digest>,
+    ) -> Result<(), RestoreError> {
+        let Destination { path, kind, metadata, .. } = destination;
+        let contents = sha256.map(|sha256| (sha256, None));
+        match (self.run.target.is_right(path, (kind, metadata), contents), sha256) {
+            (Ok(true), Some(sha256)) => self.placed_file(destination, sha256, true),
+            (Ok(true), None) => self.placed(destination, None),
+            (Ok(false), _) => {
+                self.plan.done(destination.part);
+                self.run.ledger.left(path.clone());
+            }
+            (Err(error), _) => self.not_placed(destination, error)?,
+        }
+        Ok(())
+    }
+
     /// Is this place the archive's own? Then the package may not have it.
     pub(super) fn is_archived(&mut self, destination: &Destination) -> bool {
         if !self.run.is_archived(&destination.path) {
@@ -285,6 +319,9 @@ impl<'r, 'm> Restoring<'r, 'm> {
         if let Kind::HardLink { target } = kind {
             run.ledger.link(path.clone(), target.clone());
             return Ok(());
+        }
+        if self.stays(destination)? {
+            return self.leave(destination, None);
         }
         match run.target.make_node(path, kind, metadata) {
             Ok(_) => self.placed(destination, None),

@@ -52,7 +52,8 @@ impl Restoring<'_, '_> {
         let mut bytes = 0_u64;
         for file in &files {
             let Kind::File { size } = file.kind else { return false };
-            if file.sha256.is_none() || self.run.is_archived(&file.path) {
+            let stays = || self.run.target.stays(&file.path, &file.metadata).unwrap_or(true);
+            if file.sha256.is_none() || self.run.is_archived(&file.path) || stays() {
                 return false;
             }
             bytes = bytes.saturating_add(size);

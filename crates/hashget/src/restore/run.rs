@@ -33,6 +33,8 @@ pub(super) struct Run<'r> {
     /// What the archive holds.
     pub(super) table: &'r EntryTable,
     pub(super) renamed: &'r [Renamed],
+    /// May a file that a package gives stay if it is right?
+    pub(super) may_keep: bool,
     /// Where entries go, if only a part of the tree is restored.
     pub(super) part: Option<&'r Places<'r>>,
 }
@@ -59,6 +61,7 @@ impl<'r> Run<'r> {
             ledger: Ledger::new(table),
             table,
             renamed,
+            may_keep: true,
             part: None,
         }
     }
@@ -84,6 +87,12 @@ impl<'r> Run<'r> {
             }
         }
         path.clone()
+    }
+
+    /// May what is at `path`, in a folder of the tree, be removed because it is not of the tree? Beside a part only in folders
+    /// that are restored whole, and not what was excluded.
+    pub(super) fn may_remove(&self, folder: &RelPath, path: &RelPath) -> bool {
+        self.part.is_none_or(|places| places.may_remove(folder, path))
     }
 
     /// A file of this size in bytes is in its place.

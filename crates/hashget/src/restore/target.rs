@@ -22,6 +22,21 @@ pub(super) trait Target: Sync {
     /// The regular file at `path`; `None` if there is none.
     fn file(&self, path: &RelPath) -> Result<Option<Box<dyn PresentFile + '_>>, PlaceError>;
 
+    /// Does what is at `path` stay as it is, where the archive has something with this metadata that is no folder?
+    fn stays(&self, path: &RelPath, metadata: &Metadata) -> Result<bool, PlaceError>;
+
+    /// Does what is at `path` stay as it is, where the archive has a further name of what is at `to`?
+    fn link_stays(&self, path: &RelPath, to: &RelPath) -> Result<bool, PlaceError>;
+
+    /// Is what is at `path` exactly this, as far as it is to be? A regular file with contents of the digest in the extents
+    /// (`None`: all of it).
+    fn is_right(
+        &self,
+        path: &RelPath,
+        what: (&Kind, &Metadata),
+        contents: Option<(Digest, Option<&[Extent]>)>,
+    ) -> Result<bool, PlaceError>;
+
     /// There is a folder at `path` that can be filled.
     fn make_folder(&self, path: &RelPath) -> Result<(), PlaceError>;
 

@@ -87,6 +87,9 @@ impl<'r, 'm> Search<'r, 'm> {
         let mut waiting = BySize::new();
         for file in &manifest.files {
             run.monitor.check_interrupted()?;
+            if leave(run, file)? {
+                continue;
+            }
             if file.file.is_root() || !is_there(run, file)? {
                 waiting.entry(file.size).or_default().entry(file.sha256).or_default().push(file);
             }
@@ -180,9 +183,28 @@ fn metadata(file: &FileV1) -> Metadata {
     }
 }
 
+/// Does what is there stay? It may be right.
+fn leave(run: &Run<'_>, file: &FileV1) -> Result<bool, RestoreError> {
+    let metadata = metadata(file);
+    let stays = run.target.stays(&file.file, &metadata).and_then(|stays| {
+        if !stays {
+            return Ok(false);
+        }
+        let kind = Kind::File { size: file.size };
+        let is_right =
+            run.target.is_right(&file.file, (&kind, &metadata), Some((file.sha256, None)))?;
+        match is_right {
+            true => run.ledger.file_from_package(file.size, true),
+            false => run.ledger.left(file.file.clone()),
+        }
+        Ok(true)
+    });
+    stays.or_else(|error| run.unless_fatal(error).map(|_| false))
+}
+
 /// Is a file in its place already? Its metadata is made right then.
 fn is_there(run: &Run<'_>, file: &FileV1) -> Result<bool, RestoreError> {
-    if run.target.was_empty() {
+    if run.target.was_empty() || !run.may_keep {
         return Ok(false);
     }
     let Ok(Some(existing)) = run.target.file(&file.file) else { return Ok(false) };

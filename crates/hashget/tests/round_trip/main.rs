@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod frames;
+mod in_place;
 mod living;
 mod odd;
 mod scene;

@@ -275,7 +275,11 @@ impl Staged<'_> {
         let target = self.target;
         target.apply_open(self.file.as_fd(), path, metadata)?;
         let place = ParentAndName { parent: Arc::clone(&self.parent), name: path.file_name() };
-        target.put_name(&place, &self.temporary)?;
+        if target.replaces_file(&place) {
+            // The old contents are not given up before the new ones are durable.
+            rustix::fs::fsync(&self.file)?;
+        }
+        target.put_name(&place, path, &self.temporary)?;
         self.placed = true;
         Ok(())
     }
@@ -304,7 +308,8 @@ impl TargetFolder {
             }
             return Ok(());
         }
-        if found.nlink() > 1 {
+        // Beside others' files, nothing is changed step by step.
+        if found.nlink() > 1 || self.options.rule().is_some() {
             return self.stage_twin(path, file)?.put(path, metadata);
         }
         match self.apply_open(file.as_fd(), path, metadata) {

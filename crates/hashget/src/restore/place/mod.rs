@@ -6,10 +6,12 @@
 
 mod contents;
 mod copies;
+mod existing;
 mod folders;
 mod look;
 mod metadata;
 mod nodes;
+mod removal;
 mod target;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -103,6 +105,8 @@ pub(super) struct TargetFolder {
     can_clone: AtomicBool,
     parents: Mutex<HashMap<RelPath, Arc<OwnedFd>>>,
     cleaned: Mutex<HashSet<RelPath>>,
+    /// Whether what was at these paths before stays as it is; only if some of it may.
+    decided: Mutex<HashMap<RelPath, bool>>,
     /// Temporary files of this run that could not be removed.
     leftovers: AtomicU64,
     /// Names that look like temporary ones but are entries of the tree.
@@ -174,6 +178,7 @@ impl TargetFolder {
             can_clone: AtomicBool::new(true),
             parents: Mutex::default(),
             cleaned: Mutex::default(),
+            decided: Mutex::default(),
             leftovers: AtomicU64::new(0),
             entries_like_leftovers: HashSet::new(),
             borrowed: Mutex::new(borrowed),
@@ -288,9 +293,17 @@ impl TargetFolder {
 
     /// Points the name of `place` to what is under `temporary` in the same folder, replacing what is
     /// there unless that is a folder with something in it.
-    fn put_name(&self, place: &ParentAndName<'_>, temporary: &str) -> Result<(), PlaceError> {
+    fn put_name(
+        &self,
+        place: &ParentAndName<'_>,
+        path: &RelPath,
+        temporary: &str,
+    ) -> Result<(), PlaceError> {
         let (parent, name) = (&place.parent, place.name);
         match rustix::fs::renameat(parent, temporary, parent, name) {
+            Err(Errno::ISDIR | Errno::EXIST | Errno::NOTEMPTY) if self.options.rule().is_some() => {
+                self.put_in_place_of_folder(place, path, temporary)
+            }
             Err(Errno::ISDIR | Errno::EXIST | Errno::NOTEMPTY) => {
                 match rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR) {
                     Ok(()) => {}

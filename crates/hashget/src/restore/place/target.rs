@@ -29,6 +29,23 @@ impl Target for TargetFolder {
         Ok(file.map(|file| Box::new(Present { target: self, file }) as Box<dyn PresentFile>))
     }
 
+    fn stays(&self, path: &RelPath, metadata: &Metadata) -> Result<bool, PlaceError> {
+        self.stays(path, metadata)
+    }
+
+    fn link_stays(&self, path: &RelPath, to: &RelPath) -> Result<bool, PlaceError> {
+        self.link_stays(path, to)
+    }
+
+    fn is_right(
+        &self,
+        path: &RelPath,
+        what: (&Kind, &Metadata),
+        contents: Option<(Digest, Option<&[Extent]>)>,
+    ) -> Result<bool, PlaceError> {
+        self.is_right(path, what, contents)
+    }
+
     fn make_folder(&self, path: &RelPath) -> Result<(), PlaceError> {
         self.make_folder(path)
     }
