@@ -236,6 +236,129 @@ fn beside_a_part_only_what_lies_in_chosen_folders_goes() {
     machine.hashget(&["unpack", "a.tar.zst", "--to-stdout", "--delete"]).expect(2);
 }
 
+/// What a dry run says, a line each.
+fn planned(machine: &Machine, arguments: &[&str], code: i32) -> Vec<String> {
+    let ended = machine.hashget(&[arguments, &["-n"]].concat()).expect(code);
+    ended.stdout.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+}
+
+#[test]
+fn a_dry_run_says_what_the_real_one_does_and_changes_nothing() {
+    let origin = Origin::start();
+    let machine = machine(&origin);
+    let all = ["unpack", "a.tar.zst", "-C", "back"];
+    let made = planned(&machine, &all, 0);
+    assert_eq!(made.len(), 9, "{made:?}");
+    assert!(made.iter().all(|line| line.starts_with("make ")), "{made:?}");
+    assert!(!machine.path("back").exists());
+    machine.hashget(&all).expect(0);
+    assert_eq!(planned(&machine, &all, 0), Vec::<String>::new());
+    let always = [&all[..], &["--overwrite", "always"]].concat();
+    assert_eq!(planned(&machine, &always, 0).len(), 6);
+
+    let back = machine.path("back");
+    for (name, later) in [("own/a", -1), ("lib/b", 1), ("stray/deep/x", 0), ("lib/old", 0)] {
+        fs_err::remove_file(back.join(name)).ok();
+        put(&machine, name, "mine", later);
+    }
+    fs_err::remove_file(back.join("own/b")).unwrap();
+    put(&machine, "own/b/inside", "mine", 0);
+    trees::mode(&back.join("lib/a"), 0o600);
+    trees::mtime(&back.join("own"), PACKED, 5);
+    trees::mtime(&back.join("lib"), PACKED, 5);
+    trees::mtime(&back, PACKED, 5);
+    let before = snapshot(&back);
+    for (options, code, expected) in [
+        (
+            &["--overwrite", "changed"][..],
+            3,
+            &[
+                "metadata lib/a",
+                "replace lib/b",
+                "replace own/a",
+                "blocked own/b",
+                "replace own/link",
+            ][..],
+        ),
+        (
+            &["--overwrite", "older"],
+            3,
+            &["leave lib/a", "leave lib/b", "replace own/a", "blocked own/b", "leave own/link"],
+        ),
+        (
+            &["--overwrite", "never"],
+            3,
+            &["leave lib/a", "leave lib/b", "leave own/a", "blocked own/b", "leave own/link"],
+        ),
+        (
+            &["--delete"],
+            0,
+            &[
+                "metadata lib/a",
+                "replace lib/b",
+                "remove lib/old",
+                "replace own/a",
+                "remove own/b",
+                "make own/b",
+                "replace own/link",
+                "remove stray",
+            ],
+        ),
+    ] {
+        let arguments = [&all[..], options].concat();
+        assert_eq!(planned(&machine, &arguments, code), expected, "{options:?}");
+        assert_eq!(differences(&before, &snapshot(&back)), Vec::<String>::new());
+    }
+    // A part, and as records.
+    let part = [&all[..], &["./lib", "--delete", "-n", "--json"]].concat();
+    let ended = machine.hashget(&part).expect(0);
+    let records = ended.records();
+    let planned = records.iter().filter(|record| record["type"] == "planned");
+    let paths: Vec<&str> = planned.map(|record| record["path"].as_str().unwrap()).collect();
+    assert_eq!(paths, ["lib/a", "lib/b", "lib/old"]);
+    let sums = ended.last_record();
+    assert_eq!(
+        (&sums["dry_run"], &sums["replace"], &sums["remove"]),
+        (&true.into(), &1.into(), &1.into())
+    );
+    assert_eq!(differences(&before, &snapshot(&back)), Vec::<String>::new());
+    let ended = machine.hashget(&[&all[..], &["--delete", "-n"]].concat()).expect(0);
+    ended.says(&[
+        "Dry run, nothing was changed in back: 1 made, 3 replaced, 1 given other metadata, 3 removed, ",
+    ]);
+    machine.hashget(&[&all[..], &["--delete"]].concat()).expect(0).says(&["Proven: "]);
+    assert_eq!(planned_paths(&machine), Vec::<String>::new());
+}
+
+/// What a dry run of a complete restore would still do.
+fn planned_paths(machine: &Machine) -> Vec<String> {
+    planned(machine, &["unpack", "a.tar.zst", "-C", "back", "--delete"], 0)
+}
+
+#[test]
+fn a_dry_run_of_restore_says_what_is_lacking() {
+    let origin = Origin::start();
+    let machine = machine(&origin);
+    fs_err::create_dir(machine.path("back")).unwrap();
+    let tar = std::process::Command::new("tar")
+        .current_dir(machine.path("."))
+        .args(["-xpf", "a.tar.zst", "-C", "back"])
+        .status();
+    assert!(tar.unwrap().success());
+    let before = snapshot(&machine.path("back"));
+    let lines = planned(&machine, &["restore", "back"], 0);
+    assert!(lines.contains(&"make lib/a".to_owned()), "{lines:?}");
+    assert!(lines.iter().all(|line| !line.contains("own/")), "{lines:?}");
+    assert_eq!(differences(&before, &snapshot(&machine.path("back"))), Vec::<String>::new());
+    origin.always("/lib.tar", Fault::Status(404));
+    fs_err::remove_dir_all(machine.path("cache")).unwrap();
+    machine.hashget(&["restore", "back", "-n"]).expect(5).says(&["would lack", "would be missing"]);
+    let frozen = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/frozen/v1.tar.gz");
+    let old = ["unpack", frozen.to_str().unwrap(), "-C", "old", "-n"];
+    machine.hashget(&old).expect(2).says(&["an archive of version 1"]);
+    assert!(!machine.path("old").exists());
+}
+
 /// Starts the program and kills it after so many milliseconds; was it done before?
 fn kill(machine: &Machine, arguments: &[&str], milliseconds: u64) -> bool {
     let mut child: Child = machine.start(arguments, |_| ());

@@ -16,6 +16,8 @@ use crate::environment::{self, Environment};
 use crate::exit::UsageError;
 use crate::output::{Console, counted, safe, size};
 
+pub(super) mod planned;
+
 /// Download what a folder lacks after a plain `tar xf` of an archive
 #[derive(Debug, Args)]
 #[command(after_help = "Example: tar -xf www.tar.zst -C /srv/www && hashget restore /srv/www")]
@@ -67,6 +69,10 @@ pub(super) struct How {
     /// Remove what is in the folders and not of the archive, once everything is restored
     #[arg(long)]
     delete: bool,
+
+    /// Print what would be made, replaced and removed, and change nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
 }
 
 /// Which existing files are replaced.
@@ -106,6 +112,11 @@ impl How {
         })
     }
 
+    /// Is it only to be said what would be done?
+    pub(super) fn is_dry_run(&self) -> bool {
+        self.dry_run
+    }
+
     /// Is anything to be removed?
     pub(super) fn deletes(&self) -> bool {
         self.delete
@@ -133,10 +144,18 @@ impl Restore {
             jobs: environment.jobs,
         };
         let options = self.how.options(environment)?;
-        let summary = restorer
-            .restore(&self.target, &options, environment.console)
-            .with_context(|| format!("cannot restore {target}"))?;
-        report(environment.console, "restore", &self.target, &summary, false)
+        let (context, console) = (|| format!("cannot restore {target}"), environment.console);
+        if self.how.is_dry_run() {
+            let planned = restorer.plan_restore(&self.target, &options, console);
+            return planned::report(
+                console,
+                "restore",
+                &self.target,
+                &planned.with_context(context)?,
+            );
+        }
+        let summary = restorer.restore(&self.target, &options, console).with_context(context)?;
+        report(console, "restore", &self.target, &summary, false)
     }
 }
 

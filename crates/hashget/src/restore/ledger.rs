@@ -3,18 +3,18 @@
 //! Invariant: an entry is in the ledger only with the digest of contents that were read or written in
 //! this run; the tree digest is computed from nothing else.
 
+mod summary;
+
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Mutex;
 
-use super::Summary;
 use super::differences::Affected;
 use super::part::above;
-use super::proof::Proof;
 use crate::archive::path_map::{PathMap, path_of};
 use crate::archive::placed::{Facts, Placed};
-use crate::model::manifest::{EntryTable, ManifestError};
-use crate::model::{Digest, Entry, Kind, Metadata, RelPath};
+use crate::model::manifest::EntryTable;
+use crate::model::{Digest, Entry, Metadata, RelPath};
 
 /// Who says what a folder's metadata is; the least decides. The archive is before all packages.
 pub(super) type Rank = (usize, usize);
@@ -336,66 +336,8 @@ impl<'m> State<'m> {
         self.contradicted = true;
     }
 
-    /// What would lie in something that is no folder is missing: no disk could have it there.
-    pub(super) fn refuse_what_lies_in_files(&mut self) {
-        let rows = self.table.paths().iter().enumerate();
-        let rows = rows.filter(|(row, _)| self.is_in_place(*row)).map(|(_, path)| path.clone());
-        let all = rows.chain(self.placed.paths()).chain(self.folders.keys().cloned());
-        let lies_in_file =
-            |path: &RelPath| path.parent().is_some_and(|folder| self.is_placed(&folder));
-        let refused: Vec<RelPath> = all.filter(lies_in_file).collect();
-        for path in refused {
-            self.add_missing(path, "what it would lie in is no folder");
-        }
-    }
-
     /// Is everything restored, as far as is known without the tree digest?
     pub(super) fn is_complete(&self) -> bool {
         self.missing.is_empty() && !self.contradicted
-    }
-
-    /// Computes the tree digest and the summary. `links` are the further names
-    /// that were made; `expected` is the tree digest that the manifest has.
-    pub(super) fn summarise(
-        &self,
-        links: &[(RelPath, RelPath)],
-        expected: Option<Digest>,
-    ) -> Result<Summary, ManifestError> {
-        let mut summary = Summary {
-            files_from_packages: self.files_from_packages,
-            bytes_from_packages: self.bytes_from_packages,
-            kept_files: self.kept_files,
-            files_without_digest: self.files_without_digest,
-            packages_used: self.packages_used,
-            ..Summary::default()
-        };
-        let mut proof = Proof::new(links);
-        for (row, entry) in self.table.entries().enumerate() {
-            let (mut entry, _) = entry?;
-            entry.sha256 = match self.archived[row] {
-                Row::NotPlaced => continue,
-                Row::Node => None,
-                Row::File(sha256) => Some(sha256),
-            };
-            proof.add(self.table.paths()[row].as_bytes(), &entry, &mut summary);
-        }
-        for (name, placed) in self.placed.iter() {
-            proof.add(name, &placed.entry(path_of(name)), &mut summary);
-        }
-        for (path, folder) in &self.folders {
-            let (kind, sha256, extents) = (Kind::Directory, None, None);
-            let (name, path, metadata) = (path.as_bytes(), path.clone(), folder.metadata.clone());
-            proof.add(name, &Entry { path, kind, metadata, sha256, extents }, &mut summary);
-        }
-        let proven = !self.contradicted && expected.is_some_and(|digest| proof.finish() == digest);
-        let is_whole = self.missing.is_empty() && self.left.is_empty();
-        summary.proven = expected.filter(|_| is_whole).map(|_| proven);
-        summary.missing = self.missing.clone();
-        for path in &self.left {
-            summary.left.add(path);
-        }
-        summary.missing_from_archive = self.not_there.values().map(|group| group.entries).sum();
-        summary.missing.sort_unstable();
-        Ok(summary)
     }
 }

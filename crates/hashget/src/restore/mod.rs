@@ -19,6 +19,7 @@ mod package;
 mod packages;
 mod part;
 mod place;
+mod planned;
 mod proof;
 mod quiet;
 mod ranges;
@@ -34,6 +35,7 @@ pub use differences::Affected;
 pub use error::RestoreError;
 pub use overwrite::Overwrite;
 pub use part::Part;
+pub use planned::{Action, Planned, PlannedStep};
 pub use rehearsal::{Rehearsed, rehearse};
 
 use crate::archive::{self, ArchiveError, manifest_path};

@@ -69,7 +69,7 @@ pub fn rehearse(
 /// What both kinds of rehearsal share.
 struct Rehearsal<'a> {
     restorer: &'a Restorer<'a>,
-    target: &'a ImaginedTarget,
+    target: &'a ImaginedTarget<'a>,
     /// Was the archive itself read?
     has_contents: bool,
     monitor: &'a dyn Monitor,
@@ -154,7 +154,7 @@ impl Rehearsal<'_> {
 }
 
 /// Reports what a restore would lack, if anything.
-fn report_missing(summary: &Summary, name: &Path, monitor: &dyn Monitor) {
+pub(super) fn report_missing(summary: &Summary, name: &Path, monitor: &dyn Monitor) {
     let mut missing = Affected::default();
     for (path, _) in &summary.missing {
         missing.add(path);
@@ -173,7 +173,7 @@ fn looked_at(verified: &Verified) -> u64 {
 }
 
 /// A target that has what the archive gave; and the same as the steps of a restore know it.
-fn extracted(contents: StoredContents, name: PathBuf) -> (ImaginedTarget, Extracted) {
+fn extracted(contents: StoredContents, name: PathBuf) -> (ImaginedTarget<'static>, Extracted) {
     let mut extracted = Extracted {
         missing: contents.refused.clone(),
         damage: contents.damage.clone(),
@@ -204,7 +204,7 @@ fn failure(error: RestoreError) -> VerifyError {
         RestoreError::Target { error, .. } | RestoreError::Disk { error, .. } => {
             ArchiveError::Read { error }.into()
         }
-        RestoreError::Busy { .. } => {
+        RestoreError::Busy { .. } | RestoreError::NoPlan => {
             let error = io::Error::other("a rehearsal uses no folder");
             ArchiveError::Read { error }.into()
         }

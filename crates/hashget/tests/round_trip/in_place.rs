@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
+use hashget::model::RelPath;
 use hashget::monitor::Recorder;
 use hashget::pack::PackOptions;
-use hashget::restore::{Overwrite, RestoreOptions};
-use hashget_testkit::trees::{self, snapshot};
+use hashget::restore::{Action, Overwrite, Planned, RestoreOptions};
+use hashget_testkit::trees::{self, Node, Snapshot, snapshot};
 
-use super::scene::{Part, Scene, options, problems, tar};
+use super::scene::{Part, Scene, assert_same, options, problems, tar};
 
 /// Numbers that look random.
 struct Seeded(u64);
@@ -84,12 +85,47 @@ fn over_any_tree_comes_the_tree_that_was_packed() {
         for overwrite in [Some(Overwrite::Always), Some(Overwrite::Changed), None] {
             let target = scene.target();
             fill(&target, &mut seeded, &given);
+            let before = snapshot(&target);
             let recorder = Recorder::default();
             let options = RestoreOptions { overwrite, delete: true, ..RestoreOptions::default() };
+            let planned = scene
+                .restorer()
+                .plan_unpack(&mut &*archive, &target, None, &options, &recorder)
+                .unwrap();
+            assert_same(&before, &snapshot(&target));
             let restored =
                 scene.restorer().unpack(&mut &*archive, &target, &options, &recorder).unwrap();
+            let moment = format!("seed {seed}, {overwrite:?}");
+            assert_said(&planned, &before, &expected, &restored.removed, &moment);
             assert_eq!(problems(&recorder), "", "seed {seed}, {overwrite:?}");
             scene.judge(&target, &restored, &recorder, &expected);
         }
+    }
+}
+
+/// A dry run said what was done: what was not right before, and, unless everything is replaced, nothing else.
+#[track_caller]
+fn assert_said(
+    planned: &Planned,
+    before: &Snapshot,
+    expected: &Snapshot,
+    removed: &[RelPath],
+    moment: &str,
+) {
+    assert_eq!(planned.summary.proven, Some(true), "{moment}");
+    let strays = planned.steps.iter().filter(|step| step.action == Action::Remove);
+    let strays =
+        strays.map(|step| &step.path).filter(|path| !expected.contains_key(path.as_bytes()));
+    assert_eq!(strays.collect::<Vec<_>>(), removed.iter().collect::<Vec<_>>(), "{moment}");
+    let said = |path: &[u8]| planned.steps.iter().any(|step| step.path.as_bytes() == path);
+    // Names that a file has besides, outside of the tree, are no change of it.
+    let alone = |node: &Node| Node { first_name: Vec::new(), ..node.clone() };
+    for (path, node) in expected {
+        let was = before.get(path);
+        let is_right = was.is_some_and(|was| alone(was) == alone(node));
+        assert!(is_right || said(path), "{moment}: nothing was said of {path:?}: {was:?}");
+        let is_file = was.is_some_and(|was| was.kind != 'd');
+        let is_exact = was == Some(node) && !(moment.contains("Always") && is_file);
+        assert!(!is_exact || !said(path), "{moment}: {path:?} was right: {:?}", planned.steps);
     }
 }

@@ -71,6 +71,16 @@ impl TargetFolder {
         }
     }
 
+    /// Is nothing in the folder at `path`, as far as it can be read?
+    pub(in crate::restore) fn is_empty(&self, path: &RelPath) -> bool {
+        let mut is_empty = true;
+        let looked = self.look_into(path, |_, _| {
+            is_empty = false;
+            Ok::<(), PlaceError>(())
+        });
+        is_empty && looked.is_ok()
+    }
+
     /// Is there a file at `path` with contents of this digest in its extents (`None`: all of it)?
     pub(in crate::restore) fn has_contents(
         &self,

@@ -86,6 +86,11 @@ impl TargetFolder {
 }
 
 impl Look<'_> {
+    /// Is it a folder?
+    pub(in crate::restore) fn is_folder(&self) -> bool {
+        self.file_type().is_dir()
+    }
+
     fn file_type(&self) -> FileType {
         FileType::from_raw_mode(self.stat.st_mode)
     }
