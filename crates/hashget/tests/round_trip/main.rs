@@ -9,4 +9,5 @@ mod frames;
 mod in_place;
 mod living;
 mod odd;
+mod reuse;
 mod scene;
