@@ -243,7 +243,7 @@ fn planned(machine: &Machine, arguments: &[&str], code: i32) -> Vec<String> {
 }
 
 #[test]
-fn a_dry_run_says_what_the_real_one_does_and_changes_nothing() {
+fn a_dry_run_says_what_is_lacking_and_what_is_there() {
     let origin = Origin::start();
     let machine = machine(&origin);
     let all = ["unpack", "a.tar.zst", "-C", "back"];
@@ -255,18 +255,30 @@ fn a_dry_run_says_what_the_real_one_does_and_changes_nothing() {
     assert_eq!(planned(&machine, &all, 0), Vec::<String>::new());
     let always = [&all[..], &["--overwrite", "always"]].concat();
     assert_eq!(planned(&machine, &always, 0).len(), 6);
+}
 
+/// A restored folder in which much is changed.
+fn changed_folder(machine: &Machine) -> std::path::PathBuf {
+    machine.hashget(&["unpack", "a.tar.zst", "-C", "back"]).expect(0);
     let back = machine.path("back");
     for (name, later) in [("own/a", -1), ("lib/b", 1), ("stray/deep/x", 0), ("lib/old", 0)] {
         fs_err::remove_file(back.join(name)).ok();
-        put(&machine, name, "mine", later);
+        put(machine, name, "mine", later);
     }
     fs_err::remove_file(back.join("own/b")).unwrap();
-    put(&machine, "own/b/inside", "mine", 0);
+    put(machine, "own/b/inside", "mine", 0);
     trees::mode(&back.join("lib/a"), 0o600);
     trees::mtime(&back.join("own"), PACKED, 5);
     trees::mtime(&back.join("lib"), PACKED, 5);
     trees::mtime(&back, PACKED, 5);
+    back
+}
+
+#[test]
+fn a_dry_run_says_what_each_rule_does_and_changes_nothing() {
+    let origin = Origin::start();
+    let machine = machine(&origin);
+    let (all, back) = (["unpack", "a.tar.zst", "-C", "back"], changed_folder(&machine));
     let before = snapshot(&back);
     for (options, code, expected) in [
         (
@@ -309,6 +321,14 @@ fn a_dry_run_says_what_the_real_one_does_and_changes_nothing() {
         assert_eq!(planned(&machine, &arguments, code), expected, "{options:?}");
         assert_eq!(differences(&before, &snapshot(&back)), Vec::<String>::new());
     }
+}
+
+#[test]
+fn a_dry_run_counts_and_the_real_run_does_it() {
+    let origin = Origin::start();
+    let machine = machine(&origin);
+    let (all, back) = (["unpack", "a.tar.zst", "-C", "back"], changed_folder(&machine));
+    let before = snapshot(&back);
     // A part, and as records.
     let part = [&all[..], &["./lib", "--delete", "-n", "--json"]].concat();
     let ended = machine.hashget(&part).expect(0);

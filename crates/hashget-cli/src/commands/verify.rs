@@ -90,6 +90,15 @@ impl Verify {
         self.summary(&rehearsed.verified, stored.as_ref(), Some(&rehearsed), environment)
     }
 
+    /// The options that leave packages for the next run.
+    fn limits(&self) -> &'static str {
+        match (self.sample, self.at_most) {
+            (Some(_), Some(_)) => "--sample, --at-most",
+            (Some(_), None) => "--sample",
+            _ => "--at-most",
+        }
+    }
+
     fn options(&self) -> VerifyOptions {
         VerifyOptions { deep: self.deep, at_most: self.at_most, sample: self.sample }
     }
@@ -150,11 +159,7 @@ impl Verify {
             given_up,
             "not checked, since the latest requests to their hosts failed: try again later",
         );
-        let options = match (self.sample, self.at_most) {
-            (Some(_), Some(_)) => "--sample, --at-most",
-            (Some(_), None) => "--sample",
-            _ => "--at-most",
-        };
+        let options = self.limits();
         add(verified.not_asked, &format!("left for the next run ({options})"));
         if lost > 0 {
             lines.push(

@@ -30,6 +30,7 @@ const TESTS: &[Test] = tests_with_needs![
     file_systems::what_a_program_supplies_is_not_packed_and_the_backup_is_incomplete: [Fuse],
     flags::what_is_not_to_be_dumped_is_excluded_on_request: [Attributes, Tool("chattr")],
     full_disk::a_full_disk_is_an_error_and_nothing_is_left_under_the_name: [Mount],
+    full_disk::on_a_full_disk_what_was_to_be_replaced_or_removed_is_intact: [Mount],
     hashdb::on_a_read_only_disk_it_can_be_read: [Mount],
     hashdb::on_a_full_disk_it_can_be_read_and_what_it_cannot_keep_is_archived: [Mount],
     nth_call::an_index_whose_nth_call_fails_can_be_made_again: [Interception],

@@ -21,19 +21,27 @@ pub(super) fn all_known<'m>(run: &Run<'m>, manifest: &Manifest) -> State<'m> {
     run.ledger.take()
 }
 
-/// Makes the further names, and looks for what the archive holds without its manifest saying so. Gives the names that were
-/// made, each with what it names, and the folders among what is not in the manifest.
+/// What came of closing a restore.
+#[derive(Default)]
+pub(super) struct Closed {
+    /// The further names that were made, sorted, each with what it names.
+    pub(super) links: Vec<(RelPath, RelPath)>,
+    /// Folders that the archive holds and its manifest does not have.
+    pub(super) odd_folders: BTreeMap<RelPath, Metadata>,
+}
+
+/// Makes the further names, and looks for what the archive holds without its manifest saying so.
 pub(super) fn close(
     run: &Run<'_>,
     state: &mut State<'_>,
     extracted: Option<Extracted>,
-) -> Result<(Vec<(RelPath, RelPath)>, BTreeMap<RelPath, Metadata>), RestoreError> {
+) -> Result<Closed, RestoreError> {
     let links = make_links(run, state)?;
     if let Some(places) = run.part {
         state.add_parents(places.take_parents(), &links);
     }
     let strangers = extracted.map(|extracted| name_strangers(run, state, &links, extracted));
-    Ok((links, strangers.unwrap_or_default()))
+    Ok(Closed { links, odd_folders: strangers.unwrap_or_default() })
 }
 
 /// Reports that the tree digest is wrong, if it is.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::closing::Closed;
 use super::differences::{Affected, Difference, Differences};
 use super::extract::Extracted;
 use super::inspection::{Findings, Inspection};
@@ -33,7 +34,7 @@ pub(super) fn finish(
         run.monitor.problem(ProblemKind::Incomplete, &path, &reason);
         state.add_missing(path, reason);
     }
-    let (links, odd_folders) = closing::close(&run, &mut state, extracted)?;
+    let Closed { links, odd_folders } = closing::close(&run, &mut state, extracted)?;
     for (path, metadata) in odd_folders.iter().rev() {
         finish_folder(&run, target, path, metadata)?;
     }

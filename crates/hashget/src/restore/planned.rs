@@ -163,7 +163,7 @@ fn plan(
 ) -> Result<Planned, RestoreError> {
     let is_restore = extracted.is_none();
     let mut state = closing::all_known(run, manifest);
-    let (links, _) = closing::close(run, &mut state, extracted)?;
+    let links = closing::close(run, &mut state, extracted)?.links;
     let expected = run.part.is_none().then_some(manifest.tree.sha256);
     let summary = state.summarise(&links, expected)?;
     closing::report_proof(run, &summary);

@@ -102,7 +102,7 @@ impl Rehearsal<'_> {
         let mut state = closing::all_known(&run, manifest);
         let mut links = Vec::new();
         if is_all {
-            (links, _) = closing::close(&run, &mut state, Some(extracted)).map_err(failure)?;
+            links = closing::close(&run, &mut state, Some(extracted)).map_err(failure)?.links;
             state.refuse_what_lies_in_files();
         }
         let expected = is_all.then_some(manifest.tree.sha256);

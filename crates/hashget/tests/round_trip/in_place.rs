@@ -14,11 +14,15 @@ use super::scene::{Part, Scene, assert_same, options, problems, tar};
 struct Seeded(u64);
 
 impl Seeded {
-    fn below(&mut self, limit: u64) -> u64 {
+    fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
-        self.0 % limit
+        self.0
+    }
+
+    fn below(&mut self, limit: usize) -> usize {
+        usize::try_from(self.next() % u64::try_from(limit).unwrap()).unwrap()
     }
 }
 
@@ -29,7 +33,7 @@ fn fill(folder: &Path, seeded: &mut Seeded, given: &[Part]) {
     for _ in 0..14 {
         let depth = 1 + seeded.below(3);
         let names: Vec<String> =
-            (0..depth).map(|_| ["a", "b", "c"][seeded.below(3) as usize].to_owned()).collect();
+            (0..depth).map(|_| ["a", "b", "c"][seeded.below(3)].to_owned()).collect();
         let (name, path) = (names.join("/"), folder.join(names.join("/")));
         let is_blocked = fs_err::symlink_metadata(&path).is_ok()
             || fs_err::create_dir_all(path.parent().unwrap()).is_err();
@@ -39,22 +43,22 @@ fn fill(folder: &Path, seeded: &mut Seeded, given: &[Part]) {
         match seeded.below(8) {
             0 => drop(trees::folder(folder, &name)),
             1 => {
-                drop(trees::symlink(folder, &name, ["a", "../b", "/etc"][seeded.below(3) as usize]))
+                drop(trees::symlink(folder, &name, ["a", "../b", "/etc"][seeded.below(3)]));
             }
             2 => drop(trees::fifo(folder, &name)),
             3 if !files.is_empty() => {
-                let file: &std::path::PathBuf = &files[seeded.below(files.len() as u64) as usize];
+                let file: &std::path::PathBuf = &files[seeded.below(files.len())];
                 trees::hard_link(folder, &name, file);
             }
             kind => {
-                let part = &given[seeded.below(given.len() as u64) as usize];
+                let part = &given[seeded.below(given.len())];
                 let content = match &part.what {
                     super::scene::What::File(content) if kind < 7 => content.clone(),
-                    _ => seeded.below(1 << 40).to_le_bytes().to_vec(),
+                    _ => seeded.next().to_le_bytes().to_vec(),
                 };
                 let file = trees::file(folder, &name, content);
-                trees::mode(&file, [0o644, 0o600, 0o400, 0o4755][seeded.below(4) as usize]);
-                trees::mtime(&file, 1_600_000_000 + seeded.below(2) as i64, 7);
+                trees::mode(&file, [0o644, 0o600, 0o400, 0o4755][seeded.below(4)]);
+                trees::mtime(&file, 1_600_000_000 + i64::from(seeded.below(2) == 1), 7);
                 files.push(file);
             }
         }
