@@ -83,6 +83,14 @@ fn expected_amount() -> String {
     "expected bytes, such as 500M, or a time, such as 30s, 10min or 2h".to_owned()
 }
 
+/// A share in percent: `5` or `5%`.
+pub(crate) fn percent(text: &str) -> Result<u32, String> {
+    match text.strip_suffix('%').unwrap_or(text).parse() {
+        Ok(percent @ 1..=100) => Ok(percent),
+        _ => Err("expected a share from 1% to 100%, such as 5%".to_owned()),
+    }
+}
+
 /// Number of items processed at once.
 pub(crate) fn jobs(text: &str) -> Result<usize, String> {
     match text.parse() {
@@ -187,6 +195,14 @@ mod tests {
         assert_eq!(at_most("2h"), Ok(AtMost::Time(Duration::from_secs(7200))));
         for bad in ["", "min", "-1s", "1.5h", "2 h", "soon", "99999999999999999999s"] {
             assert!(at_most(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_share_is_a_whole_number_of_percent() {
+        assert_eq!((percent("5"), percent("100%")), (Ok(5), Ok(100)));
+        for bad in ["", "%", "0", "101%", "5 %", "-5", "0.5%"] {
+            assert!(percent(bad).is_err(), "{bad}");
         }
     }
 

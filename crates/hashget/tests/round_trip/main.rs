@@ -7,6 +7,7 @@
 
 mod damage;
 mod frames;
+mod in_place;
 mod living;
 mod odd;
 mod reuse;
