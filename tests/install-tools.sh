@@ -25,6 +25,7 @@ mkfs.btrfs    btrfs-progs
 mkfs.ext4     e2fsprogs
 mkfs.xfs      xfsprogs
 pacman        pacman-package-manager
+par2          par2
 repo-add      pacman-package-manager
 restic        restic
 rpm           rpm

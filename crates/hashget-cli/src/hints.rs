@@ -79,6 +79,20 @@ fn of_class(class: ErrorClass) -> Option<&'static str> {
         ErrorClass::NotAnArchive | ErrorClass::ArchiveDamaged => {
             "give a file that `hashget pack` has written, complete and unchanged"
         }
+        ErrorClass::NoParity => {
+            "`hashget verify` says what is damaged, and `hashget unpack` restores the rest; `hashget pack --parity 5%` writes \
+             parity beside an archive"
+        }
+        ErrorClass::ParityUnusable => {
+            "`hashget verify` says whether the archive is whole: if it is, make new parity for it by `par2 create`, or pack \
+             again with --parity"
+        }
+        ErrorClass::ParityOfAnother => {
+            "move the parity away; to see what it would make of this archive, give another file with -o"
+        }
+        ErrorClass::NotHealed => {
+            "take another copy of the archive; if there is none, `hashget unpack` restores what is not damaged"
+        }
         ErrorClass::NoManifestInArchive => {
             "a tar file of another program is complete without it; if hashget wrote this one, take another copy"
         }

@@ -11,6 +11,8 @@ use hashget::archive::{
     VerifyOptions,
 };
 use hashget::model::manifest::AnyManifest;
+use hashget::parity::parity_of;
+use hashget::pending_file::behind_links;
 use serde_json::json;
 
 use crate::archive;
@@ -51,10 +53,13 @@ impl Verify {
 
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
         let console = environment.console;
-        let (manifest, stored) = archive::verified(&self.archive, environment)?;
+        let read = archive::verified(&self.archive, environment);
+        let (manifest, stored) = read.inspect_err(|_| {
+            self.repair_hint().inspect(|hint| console.say(hint));
+        })?;
         if let Some(folder) = &self.against {
             let is_wrong = stored.as_ref().is_some_and(|stored| stored.wrong > 0);
-            let lines: Vec<String> = stored.as_ref().map(archive_line).into_iter().collect();
+            let lines = self.archive_lines(stored.as_ref());
             let packed = self.packed(manifest, environment)?;
             return against::verify(folder, packed, is_wrong, lines, environment);
         }
@@ -96,6 +101,25 @@ impl Verify {
         archive::contents(&self.archive, environment)
     }
 
+    /// What was found in the archive itself, and what to do.
+    fn archive_lines(&self, stored: Option<&StoredVerified>) -> Vec<String> {
+        let is_wrong = stored.is_some_and(|stored| stored.wrong > 0);
+        let hint = is_wrong.then(|| self.repair_hint()).flatten();
+        stored.map(archive_line).into_iter().chain(hint).collect()
+    }
+
+    /// The next step if the archive is damaged, and has parity.
+    fn repair_hint(&self) -> Option<String> {
+        let has_parity = parity_of(&behind_links(&self.archive)).is_file();
+        let (name, parity) = (self.archive.display(), parity_of(&self.archive));
+        let parity = parity.display();
+        has_parity.then(|| {
+            format!(
+                "{parity} has parity for it: `hashget repair {name}` heals it, if there is enough"
+            )
+        })
+    }
+
     fn summary(
         &self,
         verified: &Verified,
@@ -111,7 +135,7 @@ impl Verify {
         let given_up = number(PackageState::NotAsked);
         let packages = |number| counted(number, "package", "packages");
         let how = if self.deep { "contents verified" } else { "size checked" };
-        let mut lines: Vec<String> = stored.map(archive_line).into_iter().collect();
+        let mut lines = self.archive_lines(stored);
         lines.push(format!("{} available ({how})", packages(present)));
         let mut add = |number, what: &str| {
             if number > 0 {

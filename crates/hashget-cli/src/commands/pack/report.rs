@@ -71,6 +71,7 @@ pub(super) fn print(
         "unreliable": summary.unreliable,
         "changed_files": summary.changed_files,
         "archive_bytes": summary.archive_bytes,
+        "parity_bytes": summary.parity_bytes,
     });
     console.summary("pack", record, &lines(console.is_verbose(), destination, summary))?;
     Ok(())
@@ -183,6 +184,12 @@ fn lines(verbose: bool, destination: &Destination, summary: &Summary) -> Vec<Str
         }
     }
     rows.push(["Archive".to_owned(), archive]);
+    if let Some(bytes) = summary.parity_bytes {
+        rows.push([
+            "Parity".to_owned(),
+            format!("{}: {}.par2", size(bytes), safe(&destination.name)),
+        ]);
+    }
     let rows: Vec<Vec<String>> = rows.into_iter().map(|row| row.to_vec()).collect();
     let mut lines = Vec::new();
     if verbose && !dry {
