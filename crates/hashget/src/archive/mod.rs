@@ -36,6 +36,7 @@ pub(crate) mod placed;
 mod reading;
 mod remote;
 mod requirements;
+pub(crate) mod reusable;
 mod selection;
 pub(crate) mod stream;
 mod survey;

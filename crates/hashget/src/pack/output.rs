@@ -10,6 +10,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::PackError;
+use crate::codec::seekable::FrameOutput;
 use crate::model::escaped;
 use crate::monitor::{Monitor, ProblemKind};
 use crate::parity::{PendingParity, Share, parity_of, remove_stale};
@@ -127,5 +128,13 @@ impl Write for OpenOutput<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.sink.flush()
+    }
+}
+
+impl FrameOutput for &mut OpenOutput<'_> {
+    fn share(&mut self, source: &File, start: u64, length: u64) -> u64 {
+        let shared = self.sink.share(source, start, length);
+        self.bytes += shared;
+        shared
     }
 }

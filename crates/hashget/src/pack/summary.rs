@@ -40,6 +40,8 @@ pub struct Summary {
     pub not_worth: Vec<PackageUse>,
     /// Size of the archive in bytes; 0 for a dry run.
     pub archive_bytes: u64,
+    /// Bytes of it that were copied from an earlier archive.
+    pub reused_bytes: u64,
     /// Size of its parity in bytes; `None` if there is none.
     pub parity_bytes: Option<u64>,
     /// Files that changed while they were read.

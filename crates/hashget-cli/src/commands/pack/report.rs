@@ -71,6 +71,7 @@ pub(super) fn print(
         "unreliable": summary.unreliable,
         "changed_files": summary.changed_files,
         "archive_bytes": summary.archive_bytes,
+        "reused_bytes": summary.reused_bytes,
         "parity_bytes": summary.parity_bytes,
     });
     console.summary("pack", record, &lines(console.is_verbose(), destination, summary))?;
@@ -177,18 +178,16 @@ fn lines(verbose: bool, destination: &Destination, summary: &Summary) -> Vec<Str
     rows.push(["Archived".to_owned(), archived]);
     rows.extend(reasons(summary).into_iter().map(|reason| [String::new(), reason]));
     if !dry {
-        for (position, heavy) in summary.heaviest.iter().take(NAMED).enumerate() {
-            let label = if position == 0 { "Largest" } else { "" };
-            let line = format!("{} in {}", size(heavy.bytes), path_of(heavy));
-            rows.push([label.to_owned(), line]);
-        }
+        rows.extend(largest(summary));
     }
     rows.push(["Archive".to_owned(), archive]);
+    if summary.reused_bytes > 0 {
+        let copied = format!("{} of it copied from an earlier archive", size(summary.reused_bytes));
+        rows.push([String::new(), copied]);
+    }
     if let Some(bytes) = summary.parity_bytes {
-        rows.push([
-            "Parity".to_owned(),
-            format!("{}: {}.par2", size(bytes), safe(&destination.name)),
-        ]);
+        let parity = format!("{}: {}.par2", size(bytes), safe(&destination.name));
+        rows.push(["Parity".to_owned(), parity]);
     }
     let rows: Vec<Vec<String>> = rows.into_iter().map(|row| row.to_vec()).collect();
     let mut lines = Vec::new();
@@ -223,6 +222,15 @@ fn lines(verbose: bool, destination: &Destination, summary: &Summary) -> Vec<Str
         ));
     }
     lines
+}
+
+/// The paths with the most archived bytes.
+fn largest(summary: &Summary) -> impl Iterator<Item = [String; 2]> {
+    let named = summary.heaviest.iter().take(NAMED).enumerate();
+    named.map(|(position, heavy)| {
+        let label = if position == 0 { "Largest" } else { "" };
+        [label.to_owned(), format!("{} in {}", size(heavy.bytes), path_of(heavy))]
+    })
 }
 
 /// For each detector that found something: what it found, and how long it took.
