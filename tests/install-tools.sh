@@ -11,6 +11,7 @@ bsdtar        libarchive-tools
 bzip2         bzip2
 cc            gcc
 chattr        e2fsprogs
+compress      ncompress
 createrepo_c  createrepo-c
 curl          curl
 dpkg-deb      dpkg
