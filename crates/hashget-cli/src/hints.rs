@@ -55,6 +55,27 @@ fn is_of_sources(class: ErrorClass) -> bool {
     matches!(class, NotFound | Denied | Unreachable | Refused)
 }
 
+/// The hint for an archive that cannot be healed.
+fn of_repair(class: ErrorClass) -> Option<&'static str> {
+    Some(match class {
+        ErrorClass::NoParity => {
+            "`hashget verify` says what is damaged, and `hashget unpack` restores the rest; `hashget pack --parity 5%` writes \
+             parity beside an archive"
+        }
+        ErrorClass::ParityUnusable => {
+            "`hashget verify` says whether the archive is whole: if it is, make new parity for it by `par2 create`, or pack \
+             again with --parity"
+        }
+        ErrorClass::ParityOfAnother => {
+            "move the parity away; to see what it would make of this archive, give another file with -o"
+        }
+        ErrorClass::NotHealed => {
+            "take another copy of the archive; if there is none, `hashget unpack` restores what is not damaged"
+        }
+        _ => return None,
+    })
+}
+
 fn of_class(class: ErrorClass) -> Option<&'static str> {
     Some(match class {
         ErrorClass::NotFound => {
@@ -79,20 +100,6 @@ fn of_class(class: ErrorClass) -> Option<&'static str> {
         ErrorClass::NotAnArchive | ErrorClass::ArchiveDamaged => {
             "give a file that `hashget pack` has written, complete and unchanged"
         }
-        ErrorClass::NoParity => {
-            "`hashget verify` says what is damaged, and `hashget unpack` restores the rest; `hashget pack --parity 5%` writes \
-             parity beside an archive"
-        }
-        ErrorClass::ParityUnusable => {
-            "`hashget verify` says whether the archive is whole: if it is, make new parity for it by `par2 create`, or pack \
-             again with --parity"
-        }
-        ErrorClass::ParityOfAnother => {
-            "move the parity away; to see what it would make of this archive, give another file with -o"
-        }
-        ErrorClass::NotHealed => {
-            "take another copy of the archive; if there is none, `hashget unpack` restores what is not damaged"
-        }
         ErrorClass::NoManifestInArchive => {
             "a tar file of another program is complete without it; if hashget wrote this one, take another copy"
         }
@@ -114,6 +121,10 @@ fn of_class(class: ErrorClass) -> Option<&'static str> {
         ErrorClass::PermissionDenied => "run it as a user who has that permission, or as root",
         ErrorClass::ReadOnly => "choose a folder that can be written to",
         ErrorClass::MissingFile => "check the path",
+        ErrorClass::NoParity
+        | ErrorClass::ParityUnusable
+        | ErrorClass::ParityOfAnother
+        | ErrorClass::NotHealed => return of_repair(class),
         // Handled above.
         ErrorClass::Interrupted | ErrorClass::HashDbDamaged => return None,
         // Their messages are sufficient, or nothing can be done.

@@ -62,7 +62,8 @@ pub(crate) fn raised(element: u16, exponent: u16) -> u16 {
 /// The constants of the first blocks, as many as there are blocks: the powers of 2 whose own powers are all elements. There are
 /// 32,768 of them.
 pub(crate) fn constants(blocks: usize) -> Vec<u16> {
-    let is_primitive = |exponent: &u32| [3, 5, 17, 257].iter().all(|prime| exponent % prime != 0);
+    let is_primitive =
+        |exponent: &u32| [3, 5, 17, 257].iter().all(|prime| !exponent.is_multiple_of(*prime));
     (1..ORDER).filter(is_primitive).take(blocks).map(power_of_two).collect()
 }
 
