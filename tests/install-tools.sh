@@ -27,6 +27,7 @@ mkfs.ext4     e2fsprogs
 mkfs.xfs      xfsprogs
 pacman        pacman-package-manager
 par2          par2
+python3       python3
 repo-add      pacman-package-manager
 restic        restic
 rpm           rpm

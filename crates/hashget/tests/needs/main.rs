@@ -89,6 +89,8 @@ const TESTS: &[Test] = tests_with_needs![
     nasty::the_nasty_tree_comes_back_on_a_file_system_in_memory: [Mount],
     nasty::a_version_one_archive_comes_back_too: [],
     nasty::a_plain_tar_has_everything_that_is_not_left_out: [],
+    nasty::bsdtar_unpacks_the_frames: [Tool("bsdtar")],
+    nasty::python_reads_the_frames: [Tool("python3"), Tool("zstd")],
     other_programs::gzip_both_ways: [],
     other_programs::zstd_both_ways: [Tool("zstd")],
     other_programs::xz_both_ways: [Tool("xz")],

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::ops::ControlFlow;
 
-use crate::archive::directory::damage_behind_tar;
+use crate::archive::directory::damage_beside_entries;
 use crate::archive::{ArchiveError, ArchiveVisitor, StoredEntry, read_archive};
 use crate::limits::Limits;
 use crate::model::manifest::{AnyManifest, Manifest, ManifestError};
@@ -67,11 +67,11 @@ pub fn verify_stored(
         monitor.problem(ProblemKind::Verification, &name, one_line(&damage));
     }
     if found.is_whole
-        && let Some(error) = damage_behind_tar(archive, limits)
+        && let Some(error) = damage_beside_entries(archive, limits)
     {
         let problem = one_line(&error);
         let problem = format!(
-            "what follows the entries is damaged ({problem}): no file is lost, but finding one takes reading all"
+            "what is beside the entries is damaged ({problem}): no file is lost, but finding one takes reading all"
         );
         monitor.problem(ProblemKind::Verification, &name, problem);
         found.wrong += 1;
