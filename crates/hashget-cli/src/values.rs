@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use hashget::archive::AtMost;
 use hashget::model::{Digest, Signature};
+use hashget::parity::Share;
 use url::Url;
 
 /// A day, `YYYY-MM-DD`; returned in exactly this form.
@@ -84,11 +85,16 @@ fn expected_amount() -> String {
 }
 
 /// A share in percent: `5` or `5%`.
-pub(crate) fn percent(text: &str) -> Result<u32, String> {
-    match text.strip_suffix('%').unwrap_or(text).parse() {
-        Ok(percent @ 1..=100) => Ok(percent),
-        _ => Err("expected a share from 1% to 100%, such as 5%".to_owned()),
-    }
+pub(crate) fn percent(text: &str) -> Result<u8, String> {
+    let digits = text.strip_suffix('%').unwrap_or(text);
+    let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+    let percent = digits.parse().ok().filter(|percent| is_number && (1..=100).contains(percent));
+    percent.ok_or_else(|| "expected a share from 1% to 100%, such as 5%".to_owned())
+}
+
+/// How much parity an archive gets: `5%`.
+pub(crate) fn share(text: &str) -> Result<Share, String> {
+    Ok(Share::new(percent(text)?).expect("percent has the same bounds"))
 }
 
 /// Number of items processed at once.
@@ -237,6 +243,16 @@ mod tests {
         assert!(matches!(thing("deb:vim_9.0_amd64"), Ok(Thing::Signature(_))));
         assert!(thing("sha256:12").is_err());
         assert!(thing("vim").is_err());
+    }
+
+    #[test]
+    fn a_share_is_a_whole_percentage() {
+        for (text, percent) in [("5%", 5), ("1%", 1), ("100%", 100), ("7", 7)] {
+            assert_eq!(share(text).map(Share::percent), Ok(percent));
+        }
+        for bad in ["", "%", "0%", "101%", "5.5%", "-5%", "+5%", "5%%", "5 %", "256%"] {
+            assert!(share(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -24,6 +24,7 @@ const COMMANDS: &[&[&str]] = &[
     &["explain"],
     &["report"],
     &["verify"],
+    &["repair"],
     &["cache"],
     &["cache", "status"],
     &["cache", "clean"],

@@ -12,6 +12,8 @@ use hashget::archive::{
     VerifyOptions,
 };
 use hashget::model::manifest::AnyManifest;
+use hashget::parity::parity_of;
+use hashget::pending_file::behind_links;
 use hashget::restore::{Rehearsed, rehearse};
 use serde_json::json;
 
@@ -42,7 +44,7 @@ pub(crate) struct Verify {
 
     /// Look at this share of the packages only, at random, but first at those that were looked at longest ago
     #[arg(long, value_name = "PERCENT", value_parser = values::percent)]
-    sample: Option<u32>,
+    sample: Option<u8>,
 
     /// Look at no further package after this many bytes (with --deep, download no more), or this much time; the next run continues
     #[arg(long, value_name = "BYTES|TIME", value_parser = values::at_most)]
@@ -61,10 +63,11 @@ impl Verify {
         if self.deep {
             return self.run_deep(environment);
         }
-        let (manifest, stored) = archive::verified(&self.archive, environment)?;
+        let read = archive::verified(&self.archive, environment);
+        let (manifest, stored) = self.or_repair(read, environment)?;
         if let Some(folder) = &self.against {
             let is_wrong = stored.as_ref().is_some_and(|stored| stored.wrong > 0);
-            let lines: Vec<String> = stored.as_ref().map(archive_line).into_iter().collect();
+            let lines = self.archive_lines(stored.as_ref());
             let packed = self.packed(manifest, environment)?;
             return against::verify(folder, packed, is_wrong, lines, environment);
         }
@@ -77,7 +80,8 @@ impl Verify {
     }
 
     fn run_deep(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
-        let (manifest, read) = archive::verified_contents(&self.archive, environment)?;
+        let read = archive::verified_contents(&self.archive, environment);
+        let (manifest, read) = self.or_repair(read, environment)?;
         let (stored, contents) = read.unzip();
         let (options, limits) = (self.options(), &environment.limits);
         let rehearsed = with_verifier(environment, |verifier| {
@@ -90,6 +94,17 @@ impl Verify {
         self.summary(&rehearsed.verified, stored.as_ref(), Some(&rehearsed), environment)
     }
 
+    /// What was read, or the error and a hint at the archive's parity.
+    fn or_repair<T>(
+        &self,
+        read: anyhow::Result<T>,
+        environment: &Environment<'_>,
+    ) -> anyhow::Result<T> {
+        read.inspect_err(|_| {
+            self.repair_hint().inspect(|hint| environment.console.say(hint));
+        })
+    }
+
     /// The options that leave packages for the next run.
     fn limits(&self) -> &'static str {
         match (self.sample, self.at_most) {
@@ -100,7 +115,7 @@ impl Verify {
     }
 
     fn options(&self) -> VerifyOptions {
-        VerifyOptions { deep: self.deep, at_most: self.at_most, sample: self.sample }
+        VerifyOptions { deep: self.deep, at_most: self.at_most, sample: self.sample.map(u32::from) }
     }
 
     fn failed(&self) -> String {
@@ -123,6 +138,25 @@ impl Verify {
         archive::contents(&self.archive, environment)
     }
 
+    /// What was found in the archive itself, and what to do.
+    fn archive_lines(&self, stored: Option<&StoredVerified>) -> Vec<String> {
+        let is_wrong = stored.is_some_and(|stored| stored.wrong > 0);
+        let hint = is_wrong.then(|| self.repair_hint()).flatten();
+        stored.map(archive_line).into_iter().chain(hint).collect()
+    }
+
+    /// The next step if the archive is damaged, and has parity.
+    fn repair_hint(&self) -> Option<String> {
+        let has_parity = parity_of(&behind_links(&self.archive)).is_file();
+        let (name, parity) = (self.archive.display(), parity_of(&self.archive));
+        let parity = parity.display();
+        has_parity.then(|| {
+            format!(
+                "{parity} has parity for it: `hashget repair {name}` heals it, if there is enough"
+            )
+        })
+    }
+
     fn summary(
         &self,
         verified: &Verified,
@@ -139,7 +173,7 @@ impl Verify {
         let given_up = number(PackageState::NotAsked);
         let packages = |number| counted(number, "package", "packages");
         let how = if self.deep { "contents verified" } else { "size checked" };
-        let mut lines: Vec<String> = stored.map(archive_line).into_iter().collect();
+        let mut lines = self.archive_lines(stored);
         lines.push(format!("{} available ({how})", packages(present)));
         let mut add = |number, what: &str| {
             if number > 0 {

@@ -48,3 +48,19 @@ pub(crate) fn on_a_full_disk_what_was_to_be_replaced_or_removed_is_intact() {
         assert!(machine.path("small/back/stray").exists(), "{rule}");
     }
 }
+
+pub(crate) fn an_archive_whose_parity_does_not_fit_is_whole_and_said_to_have_none() {
+    let machine = Machine::new();
+    machine.write("tree/noise", noise());
+    fs_err::create_dir(machine.path("small")).unwrap();
+    let _disk = SmallDisk::mount(&machine.path("small"), 400 * 1024).unwrap();
+    let pack = ["pack", "tree", "-f", "small/a.tar.zst"];
+    // Of an older archive that was smaller.
+    machine.write("small/a.tar.zst.par2", "old");
+    let ended = machine.hashget(&[&pack[..], &["--parity", "100%"]].concat()).expect(3);
+    ended.says(&["small/a.tar.zst", "the archive is written, but not its parity", "space"]);
+    assert_eq!(files_below(&machine.path("small")), ["a.tar.zst"]);
+    machine.hashget(&["verify", "small/a.tar.zst"]).expect(0);
+    machine.hashget(&[&pack[..], &["--parity", "5%"]].concat()).expect(1).says(&["space"]);
+    machine.hashget(&["verify", "small/a.tar.zst"]).expect(0);
+}

@@ -96,6 +96,7 @@ const TESTS: &[Test] = tests_with_needs![
     other_programs::xz_both_ways: [Tool("xz")],
     other_programs::bzip2_both_ways: [Tool("bzip2")],
     other_programs::lz4_both_ways: [Tool("lz4")],
+    other_programs::we_read_what_compress_writes: [Tool("compress")],
     other_programs::we_read_what_7z_writes: [Tool("7z")],
     other_programs::we_read_every_method_of_zips_of_7z: [Tool("7z")],
     other_programs::every_sparse_format_of_gnu_tar: [Holes],
