@@ -8,4 +8,5 @@
 mod frames;
 mod living;
 mod odd;
+mod opened;
 mod scene;

@@ -1,0 +1,187 @@
+//! Contents that were unpacked once, one after the other, into a file without a name.
+//!
+//! Invariant: no more than one copy of a content is kept for all its files, and only of files of the tree, with their sizes. Nothing
+//! is left on the disk when the process ends, however it ends.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+use super::super::tree::NodeId;
+use crate::model::{Digest, Extent, HashingReader};
+
+/// The contents of many files.
+#[derive(Debug)]
+pub(super) struct Unpacked {
+    file: File,
+    bytes: u64,
+    /// Where the contents of each file begin, by file.
+    starts: Vec<(NodeId, u64)>,
+    /// Files of which something else was found: what.
+    wrong: HashMap<NodeId, String>,
+}
+
+/// What is known of a file among the contents.
+pub(super) enum Found<'u> {
+    /// Its bytes from `start` on.
+    At(u64),
+    /// It is something else; what.
+    Wrong(&'u str),
+    /// Nothing.
+    Nothing,
+}
+
+impl Unpacked {
+    /// An empty file in `folder`.
+    ///
+    /// # Errors
+    /// None can be made there.
+    pub(super) fn in_folder(folder: &Path) -> io::Result<Self> {
+        let file = tempfile::tempfile_in(folder)?;
+        Ok(Self { file, bytes: 0, starts: Vec::new(), wrong: HashMap::new() })
+    }
+
+    /// Appends contents of at most `most` bytes, or one more, and returns their digest and number. They count when they are
+    /// kept.
+    ///
+    /// # Errors
+    /// See [`CopyError`].
+    pub(super) fn add(
+        &mut self,
+        content: &mut dyn Read,
+        most: u64,
+    ) -> Result<(Digest, u64), CopyError> {
+        let mut content = HashingReader::new(content.take(most.saturating_add(1)));
+        self.copy(&mut content, self.bytes)?;
+        Ok(content.finish())
+    }
+
+    /// Appends a file of `size` bytes, of which only the data comes; what lies between is zeros.
+    ///
+    /// # Errors
+    /// See [`CopyError`].
+    pub(super) fn add_with_holes(
+        &mut self,
+        data: &mut dyn Read,
+        extents: &[Extent],
+        size: u64,
+    ) -> Result<(), CopyError> {
+        // Nothing of what came before and was not kept shows in a hole.
+        self.file.set_len(self.bytes).map_err(CopyError::Write)?;
+        for extent in extents {
+            let start = self.bytes.saturating_add(extent.offset);
+            self.copy(&mut Read::take(&mut *data, extent.length), start)?;
+        }
+        self.file.set_len(self.bytes.saturating_add(size)).map_err(CopyError::Write)
+    }
+
+    fn copy(&mut self, content: &mut dyn Read, start: u64) -> Result<(), CopyError> {
+        self.file.seek(SeekFrom::Start(start)).map_err(CopyError::Write)?;
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            match content.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(count) => self.file.write_all(&buffer[..count]).map_err(CopyError::Write)?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(CopyError::Read(error)),
+            }
+        }
+    }
+
+    /// The `size` bytes that were appended last are those of `files`.
+    pub(super) fn keep(&mut self, files: impl IntoIterator<Item = NodeId>, size: u64) {
+        let start = self.bytes;
+        let before = self.starts.len();
+        self.starts.extend(files.into_iter().map(|file| (file, start)));
+        if self.starts.len() > before {
+            self.bytes += size;
+        }
+    }
+
+    /// Instead of the file, something else was found.
+    pub(super) fn is_wrong(&mut self, file: NodeId, what: String) {
+        self.wrong.insert(file, what);
+    }
+
+    /// Everything has come.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub(super) fn finish(mut self) -> io::Result<Self> {
+        // Of what was appended last, perhaps nothing is kept.
+        self.file.set_len(self.bytes)?;
+        self.starts.sort();
+        self.starts.dedup_by_key(|(file, _)| *file);
+        self.starts.shrink_to_fit();
+        Ok(self)
+    }
+
+    /// How much room all contents take, in bytes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// What is known of a file.
+    pub(super) fn find(&self, file: NodeId) -> Found<'_> {
+        if let Ok(at) = self.starts.binary_search_by_key(&file, |(file, _)| *file) {
+            return Found::At(self.starts[at].1);
+        }
+        self.wrong.get(&file).map_or(Found::Nothing, |what| Found::Wrong(what))
+    }
+
+    /// Reads `count` bytes from `start` on.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub(super) fn read(&self, start: u64, count: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; count];
+        self.file.read_exact_at(&mut bytes, start)?;
+        Ok(bytes)
+    }
+}
+
+/// Why contents could not be appended.
+pub(super) enum CopyError {
+    /// They could not be read.
+    Read(io::Error),
+    /// They could not be written.
+    Write(io::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_kept_is_found_and_nothing_of_the_rest_shows_in_holes() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut unpacked = Unpacked::in_folder(folder.path()).unwrap();
+        let [a, b, c, d] = [1, 2, 3, 4].map(NodeId::new);
+        let Ok(added) = unpacked.add(&mut &b"first"[..], 5) else { panic!("it can be written") };
+        assert_eq!(added, (Digest::of(b"first"), 5));
+        unpacked.keep([b, a], 5);
+        // Longer than it should be, and therefore not kept.
+        let Ok((_, bytes)) = unpacked.add(&mut &b"wrong and long"[..], 5) else {
+            panic!("the same")
+        };
+        assert_eq!(bytes, 6);
+        unpacked.is_wrong(c, "too long".to_owned());
+        let extents = [Extent { offset: 2, length: 1 }, Extent { offset: 4, length: 1 }];
+        assert!(unpacked.add_with_holes(&mut &b"xy"[..], &extents, 7).is_ok());
+        unpacked.keep([d], 7);
+        assert!(unpacked.add(&mut &b"not kept"[..], 8).is_ok());
+        let unpacked = unpacked.finish().unwrap();
+        assert_eq!(unpacked.bytes(), 12);
+        let read = |file, count| match unpacked.find(file) {
+            Found::At(start) => unpacked.read(start, count).unwrap(),
+            Found::Wrong(what) => what.as_bytes().to_vec(),
+            Found::Nothing => Vec::new(),
+        };
+        assert_eq!((read(a, 5), read(b, 3)), (b"first".to_vec(), b"fir".to_vec()));
+        assert_eq!((read(c, 5), read(d, 7)), (b"too long".to_vec(), b"\0\0x\0y\0\0".to_vec()));
+        assert!(read(NodeId::new(5), 1).is_empty());
+        assert_eq!(fs_err::read_dir(folder.path()).unwrap().count(), 0, "it has no name");
+    }
+}
