@@ -14,6 +14,8 @@ mod index;
 mod info;
 mod list;
 mod man;
+#[cfg(feature = "mount")]
+mod mount;
 mod pack;
 mod pool;
 mod prepare;
@@ -23,6 +25,8 @@ mod unpack;
 mod verify;
 
 use clap::Subcommand;
+
+pub(crate) use pack::without_ending;
 
 use crate::arguments::Arguments;
 use crate::environment::Environment;
@@ -41,6 +45,8 @@ pub(crate) enum Command {
     Cat(cat::Cat),
     Diff(diff::Diff),
     Find(find::Find),
+    #[cfg(feature = "mount")]
+    Mount(mount::Mount),
     Info(info::Info),
     Explain(explain::Explain),
     Report(report::Report),
@@ -68,6 +74,8 @@ impl Command {
             Self::Index(index) => index.after_interruption(),
             Self::Get(get) => get.after_interruption(),
             Self::Verify(verify) => verify.after_interruption(),
+            #[cfg(feature = "mount")]
+            Self::Mount(mount) => mount.after_interruption(),
             Self::Pool(pool) => pool.after_interruption(),
             _ => "no incomplete file has its final name: run the same command again".to_owned(),
         }
@@ -88,6 +96,8 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> anyhow::Result<()
         Command::Cat(cat) => cat.run(&environment()?),
         Command::Diff(diff) => diff.run(&environment()?),
         Command::Find(find) => find.run(&environment()?),
+        #[cfg(feature = "mount")]
+        Command::Mount(mount) => mount.run(&environment()?),
         Command::Info(info) => info.run(&environment()?),
         Command::Explain(explain) => explain.run(&environment()?),
         Command::Report(report) => report.run(&environment()?),

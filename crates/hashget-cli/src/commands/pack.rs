@@ -21,6 +21,7 @@ mod destination;
 mod report;
 mod tree;
 
+pub(crate) use destination::without_ending;
 pub(crate) use report::unreliable;
 
 /// Pack folders and files into an archive, without the files that public packages have
