@@ -12,7 +12,7 @@ use std::time::Duration;
 use fuser::{
     Errno, FileAttr, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
     KernelConfig, LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyDirectoryPlus,
-    ReplyEntry, ReplyOpen, ReplyXattr,
+    ReplyEntry, ReplyLseek, ReplyOpen, ReplyXattr,
 };
 use hashget::archive::{ArchiveTree, NodeId};
 use hashget::model::{Kind, Xattrs};
@@ -26,6 +26,10 @@ const LASTS: Duration = Duration::from_secs(24 * 3600);
 
 /// No inode number is used twice.
 const GENERATION: Generation = Generation(0);
+
+/// The numbers of the two questions for holes, as in Linux's `lseek(2)`.
+const SEEK_DATA: i32 = 3;
+const SEEK_HOLE: i32 = 4;
 
 /// The file system of one archive or of a folder of archives.
 pub(super) struct ArchiveFileSystem {
@@ -284,6 +288,34 @@ impl Filesystem for ArchiveFileSystem {
         let count = usize::try_from(size).unwrap_or(usize::MAX);
         // If nobody listens any more, the mount has ended; the kernel gets an error.
         let _ = self.ask.send(Request::Read(Reading { archive, file, first, count, reply }));
+    }
+
+    fn lseek(
+        &self,
+        _request: &fuser::Request,
+        inode: INodeNo,
+        _handle: FileHandle,
+        from: i64,
+        whence: i32,
+        reply: ReplyLseek,
+    ) {
+        let Some(Place::Entry(archive, file)) = self.shown.place(inode.0) else {
+            return reply.error(Errno::EINVAL);
+        };
+        let (Some(tree), Ok(from)) =
+            (self.shown.archives()[archive].tree.get(), u64::try_from(from))
+        else {
+            return reply.error(Errno::EINVAL);
+        };
+        let found = match whence {
+            SEEK_DATA => tree.next_data(file, from),
+            SEEK_HOLE => tree.next_hole(file, from),
+            _ => return reply.error(Errno::EINVAL),
+        };
+        match found.and_then(|found| i64::try_from(found).ok()) {
+            Some(found) => reply.offset(found),
+            None => reply.error(Errno::ENXIO),
+        }
     }
 
     fn readdir(

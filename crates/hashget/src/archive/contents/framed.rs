@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::super::tree::{ArchiveTree, NodeId};
 use super::failure::ContentsError;
+use super::holes::read_part;
 use crate::archive::ArchiveError;
 use crate::archive::directory::{Directory, decoded, frame_bytes};
 use crate::archive::stream::tar_of_archive;
@@ -147,28 +148,15 @@ impl Framed {
         Ok(())
     }
 
-    /// Reads a part of a file that lies at `location`; holes are zeros.
+    /// Reads a part of a file that lies at `location`.
     fn read_at<E: From<ContentsError>>(
         &self,
         location: &Location,
         part: &Range<u64>,
         get: &dyn Fn(usize) -> Result<Arc<Vec<u8>>, E>,
     ) -> Result<Vec<u8>, E> {
-        let length = |range: &Range<u64>| usize::try_from(range.end - range.start).unwrap_or(0);
-        let mut bytes = vec![0; length(part)];
-        let whole = [Extent { offset: 0, length: u64::MAX }];
-        let mut stored = location.start;
-        for extent in location.extents.as_deref().unwrap_or(&whole) {
-            let end = extent.offset.saturating_add(extent.length);
-            let common = part.start.max(extent.offset)..part.end.min(end);
-            if common.start < common.end {
-                let from = length(&(part.start..common.start));
-                let target = &mut bytes[from..from + length(&common)];
-                self.fill(target, stored + (common.start - extent.offset), get)?;
-            }
-            stored = stored.saturating_add(extent.length);
-        }
-        Ok(bytes)
+        let fill = &mut |buffer: &mut [u8], first| self.fill(buffer, first, get);
+        read_part(location.start, location.extents.as_deref(), part, fill)
     }
 
     /// A part of a file, if all that it takes is known already.

@@ -5,6 +5,7 @@
 
 mod failure;
 mod framed;
+mod holes;
 mod packages;
 mod shared;
 mod unpacked;
@@ -195,7 +196,7 @@ impl<'a> Contents<'a> {
         let unpacked = self.stores[index].at_hand()?;
         self.touch(index, unpacked.bytes());
         match unpacked.find(file) {
-            Found::At(start) => unpacked.read(start + part.start, length(part)).ok(),
+            Found::At(start) => unpacked.read(start, part).ok(),
             Found::Wrong(_) | Found::Nothing => None,
         }
     }
@@ -211,7 +212,7 @@ impl<'a> Contents<'a> {
         self.touch(index, unpacked.bytes());
         match unpacked.find(file) {
             Found::At(start) => {
-                let read = unpacked.read(start + part.start, length(part));
+                let read = unpacked.read(start, part);
                 read.map(Some).map_err(|error| Arc::new(ContentsError::Keep { error }))
             }
             Found::Wrong(what) => {
@@ -272,10 +273,6 @@ impl<'a> Contents<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unreadable;
 
-fn length(part: &Range<u64>) -> usize {
-    usize::try_from(part.end - part.start).expect("it was a length in memory")
-}
-
 /// Takes the files of an archive.
 struct StoredFiles<'s> {
     tree: &'s ArchiveTree,
@@ -304,12 +301,8 @@ impl ArchiveVisitor for StoredFiles<'_> {
             self.unpacked.is_wrong(file, other_size(*size).to_string());
             return proceed;
         }
-        let added = match &entry.extents {
-            Some(extents) => self.unpacked.add_with_holes(content, extents, *size),
-            None => self.unpacked.add(content, *size).map(drop),
-        };
-        match added {
-            Ok(()) => self.unpacked.keep([file], *size),
+        match self.unpacked.add(content, *size) {
+            Ok((_, bytes)) => self.unpacked.keep([file], bytes, entry.extents),
             Err(CopyError::Read(error)) => return Err(ArchiveError::Read { error }.into()),
             Err(CopyError::Write(error)) => return Err(ContentsError::Keep { error }),
         }

@@ -183,7 +183,7 @@ impl Members<'_, '_> {
         };
         let (right, wrong): (Vec<_>, Vec<_>) =
             files.into_iter().partition(|(_, expected)| is_right(expected));
-        unpacked.keep(right.into_iter().map(|(file, _)| file), size);
+        unpacked.keep(right.into_iter().map(|(file, _)| file), size, None);
         for (file, expected) in wrong {
             let what = match expected {
                 Some(expected) if bytes == size => format!("expected {expected}, found {found}"),
@@ -237,7 +237,7 @@ impl MembersV1<'_> {
         let unpacked = &mut self.unpacking.unpacked;
         let (found, bytes) = unpacked.add(content, size)?;
         let files = of_size.get(&found).filter(|_| bytes == size);
-        unpacked.keep(files.into_iter().flatten().copied(), size);
+        unpacked.keep(files.into_iter().flatten().copied(), size, None);
         Ok(())
     }
 }

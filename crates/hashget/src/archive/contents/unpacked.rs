@@ -6,10 +6,12 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
+use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use super::super::tree::NodeId;
+use super::holes::read_part;
 use crate::model::{Digest, Extent, HashingReader};
 
 /// The contents of many files.
@@ -19,13 +21,15 @@ pub(super) struct Unpacked {
     bytes: u64,
     /// Where the contents of each file begin, by file.
     starts: Vec<(NodeId, u64)>,
+    /// Where the data goes of files with holes, by where their contents begin.
+    holes: HashMap<u64, Vec<Extent>>,
     /// Files of which something else was found: what.
     wrong: HashMap<NodeId, String>,
 }
 
 /// What is known of a file among the contents.
 pub(super) enum Found<'u> {
-    /// Its bytes from `start` on.
+    /// It; its contents begin there.
     At(u64),
     /// It is something else; what.
     Wrong(&'u str),
@@ -40,7 +44,13 @@ impl Unpacked {
     /// None can be made there.
     pub(super) fn in_folder(folder: &Path) -> io::Result<Self> {
         let file = tempfile::tempfile_in(folder)?;
-        Ok(Self { file, bytes: 0, starts: Vec::new(), wrong: HashMap::new() })
+        Ok(Self {
+            file,
+            bytes: 0,
+            starts: Vec::new(),
+            holes: HashMap::new(),
+            wrong: HashMap::new(),
+        })
     }
 
     /// Appends contents of at most `most` bytes, or one more, and returns their digest and number. They count when they are
@@ -54,31 +64,12 @@ impl Unpacked {
         most: u64,
     ) -> Result<(Digest, u64), CopyError> {
         let mut content = HashingReader::new(content.take(most.saturating_add(1)));
-        self.copy(&mut content, self.bytes)?;
+        self.copy(&mut content)?;
         Ok(content.finish())
     }
 
-    /// Appends a file of `size` bytes, of which only the data comes; what lies between is zeros.
-    ///
-    /// # Errors
-    /// See [`CopyError`].
-    pub(super) fn add_with_holes(
-        &mut self,
-        data: &mut dyn Read,
-        extents: &[Extent],
-        size: u64,
-    ) -> Result<(), CopyError> {
-        // Nothing of what came before and was not kept shows in a hole.
-        self.file.set_len(self.bytes).map_err(CopyError::Write)?;
-        for extent in extents {
-            let start = self.bytes.saturating_add(extent.offset);
-            self.copy(&mut Read::take(&mut *data, extent.length), start)?;
-        }
-        self.file.set_len(self.bytes.saturating_add(size)).map_err(CopyError::Write)
-    }
-
-    fn copy(&mut self, content: &mut dyn Read, start: u64) -> Result<(), CopyError> {
-        self.file.seek(SeekFrom::Start(start)).map_err(CopyError::Write)?;
+    fn copy(&mut self, content: &mut dyn Read) -> Result<(), CopyError> {
+        self.file.seek(SeekFrom::Start(self.bytes)).map_err(CopyError::Write)?;
         let mut buffer = vec![0; 1 << 16];
         loop {
             match content.read(&mut buffer) {
@@ -90,13 +81,21 @@ impl Unpacked {
         }
     }
 
-    /// The `size` bytes that were appended last are those of `files`.
-    pub(super) fn keep(&mut self, files: impl IntoIterator<Item = NodeId>, size: u64) {
+    /// The bytes that were appended last, this many, are those of `files`; with `extents`, the data of a file with holes.
+    pub(super) fn keep(
+        &mut self,
+        files: impl IntoIterator<Item = NodeId>,
+        bytes: u64,
+        extents: Option<Vec<Extent>>,
+    ) {
         let start = self.bytes;
         let before = self.starts.len();
         self.starts.extend(files.into_iter().map(|file| (file, start)));
         if self.starts.len() > before {
-            self.bytes += size;
+            self.bytes += bytes;
+            if let Some(extents) = extents {
+                self.holes.entry(start).or_insert(extents);
+            }
         }
     }
 
@@ -131,14 +130,13 @@ impl Unpacked {
         self.wrong.get(&file).map_or(Found::Nothing, |what| Found::Wrong(what))
     }
 
-    /// Reads `count` bytes from `start` on.
+    /// Reads a part of the file whose contents begin at `start`.
     ///
     /// # Errors
     /// The disk failed.
-    pub(super) fn read(&self, start: u64, count: usize) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; count];
-        self.file.read_exact_at(&mut bytes, start)?;
-        Ok(bytes)
+    pub(super) fn read(&self, start: u64, part: &Range<u64>) -> io::Result<Vec<u8>> {
+        let fill = &mut |buffer: &mut [u8], first| self.file.read_exact_at(buffer, first);
+        read_part(start, self.holes.get(&start).map(Vec::as_slice), part, fill)
     }
 }
 
@@ -155,33 +153,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_kept_is_found_and_nothing_of_the_rest_shows_in_holes() {
+    fn only_what_is_kept_is_found() {
         let folder = tempfile::tempdir().unwrap();
         let mut unpacked = Unpacked::in_folder(folder.path()).unwrap();
         let [a, b, c, d] = [1, 2, 3, 4].map(NodeId::new);
-        let Ok(added) = unpacked.add(&mut &b"first"[..], 5) else { panic!("it can be written") };
-        assert_eq!(added, (Digest::of(b"first"), 5));
-        unpacked.keep([b, a], 5);
-        // Longer than it should be, and therefore not kept.
-        let Ok((_, bytes)) = unpacked.add(&mut &b"wrong and long"[..], 5) else {
-            panic!("the same")
+        let add = |unpacked: &mut Unpacked, mut bytes: &[u8], most| {
+            unpacked.add(&mut bytes, most).unwrap_or_else(|_| panic!("it can be written"))
         };
-        assert_eq!(bytes, 6);
+        assert_eq!(add(&mut unpacked, b"first", 5), (Digest::of(b"first"), 5));
+        unpacked.keep([b, a], 5, None);
+        // Longer than it should be, and therefore not kept.
+        assert_eq!(add(&mut unpacked, b"wrong and long", 5).1, 6);
         unpacked.is_wrong(c, "too long".to_owned());
-        let extents = [Extent { offset: 2, length: 1 }, Extent { offset: 4, length: 1 }];
-        assert!(unpacked.add_with_holes(&mut &b"xy"[..], &extents, 7).is_ok());
-        unpacked.keep([d], 7);
-        assert!(unpacked.add(&mut &b"not kept"[..], 8).is_ok());
+        add(&mut unpacked, b"xy", 2);
+        let extents = vec![Extent { offset: 2, length: 1 }, Extent { offset: 4, length: 1 }];
+        unpacked.keep([d], 2, Some(extents));
+        add(&mut unpacked, b"not kept", 8);
         let unpacked = unpacked.finish().unwrap();
-        assert_eq!(unpacked.bytes(), 12);
-        let read = |file, count| match unpacked.find(file) {
-            Found::At(start) => unpacked.read(start, count).unwrap(),
+        assert_eq!(unpacked.bytes(), 7);
+        let read = |file, part| match unpacked.find(file) {
+            Found::At(start) => unpacked.read(start, &part).unwrap(),
             Found::Wrong(what) => what.as_bytes().to_vec(),
             Found::Nothing => Vec::new(),
         };
-        assert_eq!((read(a, 5), read(b, 3)), (b"first".to_vec(), b"fir".to_vec()));
-        assert_eq!((read(c, 5), read(d, 7)), (b"too long".to_vec(), b"\0\0x\0y\0\0".to_vec()));
-        assert!(read(NodeId::new(5), 1).is_empty());
+        assert_eq!((read(a, 0..5), read(b, 1..3)), (b"first".to_vec(), b"ir".to_vec()));
+        assert_eq!((read(c, 0..5), read(d, 1..7)), (b"too long".to_vec(), b"\0x\0y\0\0".to_vec()));
+        assert!(read(NodeId::new(5), 0..1).is_empty());
         assert_eq!(fs_err::read_dir(folder.path()).unwrap().count(), 0, "it has no name");
     }
 }

@@ -72,6 +72,7 @@ impl Building {
             targets: Vec::new(),
             attributes: Vec::new(),
             attributes_of: Vec::new(),
+            data: Vec::new(),
             name_counts: Vec::new(),
             left_out: 0,
         };
@@ -140,6 +141,9 @@ impl Building {
             Kind::Fifo => (0o010_000, 0),
             Kind::Socket => (0o140_000, 0),
         };
+        if let Some(extents) = entry.extents {
+            tree.data.push((row, extents.into()));
+        }
         let Metadata { mode, uid, gid, mtime, xattrs } = entry.metadata;
         if !xattrs.is_empty() {
             let next = narrow(tree.attributes.len())?;

@@ -8,7 +8,7 @@ mod build;
 mod tests;
 
 use super::Holder;
-use crate::model::{Kind, Metadata, RelPath, Timestamp, Xattrs};
+use crate::model::{Extent, Kind, Metadata, RelPath, Timestamp, Xattrs};
 
 /// The type bits of a mode, as the system has them.
 const TYPE_BITS: u32 = 0o170_000;
@@ -65,6 +65,8 @@ pub struct ArchiveTree {
     attributes: Vec<Xattrs>,
     /// Rows that have attributes, and which.
     attributes_of: Vec<(u32, u32)>,
+    /// Files with holes, by row: where their data lies.
+    data: Vec<(u32, Box<[Extent]>)>,
     /// How many names each file has that has several, by row.
     name_counts: Vec<(u32, u32)>,
     /// See [`Self::left_out`].
@@ -161,6 +163,36 @@ impl ArchiveTree {
     /// Has any node attributes?
     pub fn has_xattrs(&self) -> bool {
         !self.attributes_of.is_empty()
+    }
+
+    /// Where data begins in a regular file, at `from` or behind it; `None` if only a hole follows, or the file ends before.
+    pub fn next_data(&self, file: NodeId, from: u64) -> Option<u64> {
+        let Kind::File { size } = self.node(file)?.kind else { return None };
+        let data = self.data.binary_search_by_key(&file.0, |(row, _)| *row);
+        let start = match data {
+            Ok(at) => {
+                let extents = self.data[at].1.iter();
+                let mut rest =
+                    extents.filter(|extent| extent.offset.saturating_add(extent.length) > from);
+                rest.next()?.offset.max(from)
+            }
+            Err(_) => from,
+        };
+        (start < size).then_some(start)
+    }
+
+    /// Where a hole begins in a regular file, at `from` or behind it: its end is one; `None` if the file ends before.
+    pub fn next_hole(&self, file: NodeId, from: u64) -> Option<u64> {
+        let Kind::File { size } = self.node(file)?.kind else { return None };
+        let data = self.data.binary_search_by_key(&file.0, |(row, _)| *row);
+        let end = match data {
+            Ok(at) => self.data[at].1.iter().fold(from, |end, extent| {
+                let is_within = extent.offset <= end;
+                if is_within { end.max(extent.offset.saturating_add(extent.length)) } else { end }
+            }),
+            Err(_) => size,
+        };
+        (from < size).then_some(end.min(size))
     }
 
     /// The folder that a node lies in, by its first name; the top folder lies in itself.

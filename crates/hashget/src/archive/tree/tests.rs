@@ -8,7 +8,7 @@ use crate::fetch::Offline;
 use crate::hashdb::NoHashDb;
 use crate::limits::Limits;
 use crate::model::manifest::{AnyManifest, EntryTable, Link, Manifest, Needs, TreeSummary};
-use crate::model::{Digest, Entry, Kind, Metadata, RelPath, Timestamp};
+use crate::model::{Digest, Entry, Extent, Kind, Metadata, RelPath, Timestamp};
 use crate::monitor::Silent;
 
 fn path(text: &str) -> RelPath {
@@ -131,4 +131,34 @@ fn all_names_of_a_file_are_one_node() {
     assert_eq!(xattrs.get(&b"user.note"[..]).map(|value| &**value), Some(&b"value"[..]));
     assert!(tree.xattrs(node).is_none() && tree.has_xattrs());
     assert!(tree.node(super::NodeId::new(99)).is_none());
+}
+
+#[test]
+fn data_and_holes_are_found_from_any_place_on() {
+    let mut sparse = entry("sparse", Kind::File { size: 100 });
+    let extent = |offset, length| Extent { offset, length };
+    sparse.extents = Some(vec![extent(10, 5), extent(15, 5), extent(40, 1)]);
+    let empty = Entry { extents: Some(Vec::new()), ..entry("hole", Kind::File { size: 9 }) };
+    let tree = tree(vec![sparse, empty, entry("whole", Kind::File { size: 7 })], &[]);
+    let find = |name: &str| tree.find(&path(name)).unwrap();
+    let sparse = find("sparse");
+    for (from, data, hole) in [
+        (0, Some(10), Some(0)),
+        (10, Some(10), Some(20)),
+        (17, Some(17), Some(20)),
+        (20, Some(40), Some(20)),
+        (40, Some(40), Some(41)),
+        (41, None, Some(41)),
+        (100, None, None),
+    ] {
+        assert_eq!(
+            (tree.next_data(sparse, from), tree.next_hole(sparse, from)),
+            (data, hole),
+            "{from}"
+        );
+    }
+    let [hole, whole] = ["hole", "whole"].map(find);
+    assert_eq!((tree.next_data(hole, 0), tree.next_hole(hole, 3)), (None, Some(3)));
+    assert_eq!((tree.next_data(whole, 3), tree.next_hole(whole, 3)), (Some(3), Some(7)));
+    assert_eq!((tree.next_data(whole, 7), tree.next_hole(ArchiveTree::TOP, 0)), (None, None));
 }
