@@ -10,6 +10,7 @@ use clap::{ArgGroup, Args, ValueEnum};
 use hashget::pack::{HashesKept, NamesKept, Output, PackOptions, Packer, SYSTEM_EXCLUDES};
 
 use self::destination::{ArchiveFormat, Destination, Medium};
+use self::series::newest_of_series;
 use self::tree::Tree;
 use crate::environment::Environment;
 use crate::exit::UsageError;
@@ -19,6 +20,7 @@ use crate::selection::Selection;
 
 mod destination;
 mod report;
+mod series;
 mod tree;
 
 pub(crate) use destination::without_ending;
@@ -58,6 +60,15 @@ pub(crate) struct Pack {
     /// Index no packages; use only what the HashDB already knows
     #[arg(long)]
     no_index: bool,
+
+    /// Earlier archive to copy from what has not changed since [default: FILE itself, or the newest file beside it whose name
+    /// differs only in numbers] (.tar.zst only)
+    #[arg(long, value_name = "FILE")]
+    reuse: Option<PathBuf>,
+
+    /// Copy nothing from an earlier archive
+    #[arg(long, conflicts_with = "reuse")]
+    no_reuse: bool,
 
     /// Read every file, even if it has not changed since the last run
     #[arg(long)]
@@ -135,6 +146,7 @@ impl Pack {
             options.codec = format.codec();
             options.level = format.checked_level(self.level)?;
         }
+        options.reuse = self.earlier_archive(&destination)?;
         options.exclude_by_default.extend(destination.exclusion(&tree)?);
         if tree.is_whole() && self.whole_system.exclude(&tree.folder, &mut options)? {
             console.say(&format!(
@@ -171,6 +183,29 @@ impl Pack {
             )),
             Some(file) => Destination::new(file, self.format),
             None => Err(UsageError("expected -f FILE".to_owned())),
+        }
+    }
+
+    /// The archive from which is copied what has not changed.
+    fn earlier_archive(&self, destination: &Destination) -> anyhow::Result<Option<PathBuf>> {
+        let can_copy = destination.format == Some(ArchiveFormat::TarZst);
+        match &self.reuse {
+            Some(_) if !can_copy && !self.dry_run => {
+                let problem = format!(
+                    "--reuse: {} is no .tar.zst, and only a .tar.zst can copy",
+                    destination.name
+                );
+                Err(UsageError(problem).into())
+            }
+            Some(file) => {
+                fs_err::File::open(file)
+                    .context("--reuse: expected an archive that can be read")?;
+                Ok(Some(file.clone()))
+            }
+            None => Ok(match &destination.target {
+                Medium::File(file) if can_copy && !self.no_reuse => newest_of_series(file),
+                _ => None,
+            }),
         }
     }
 

@@ -14,7 +14,7 @@ use super::stream::{TarStream, tar_of_archive};
 use crate::codec::seek_table::{Frame, ReadAt, has_damaged_end, seek_table, skippable_content};
 use crate::codec::{Codec, decoder};
 use crate::limits::Limits;
-use crate::model::RelPath;
+use crate::model::{Digest, RelPath};
 use crate::storage::{ArchiveSource, RandomRead};
 
 /// Zeros that end a tar, in bytes.
@@ -30,10 +30,19 @@ const MOST_BYTES: u64 = 1 << 30;
 
 /// What the skippable frame holds: JSON, compressed with zstd.
 #[derive(Debug, Serialize, Deserialize)]
-struct Document {
+pub(super) struct Document {
     format: String,
     version: u32,
-    frames: Vec<Option<RelPath>>,
+    pub(super) frames: Vec<Option<RelPath>>,
+    /// What the frames were compressed with; see [`encoder_name`](crate::codec::seekable::encoder_name).
+    #[serde(default)]
+    pub(super) encoder: String,
+    /// For the first frame of each segment the digest of what it was made of.
+    #[serde(default)]
+    pub(super) made_of: Vec<Option<Digest>>,
+    /// A checksum of each frame's compressed bytes: 16 hex digits.
+    #[serde(default)]
+    pub(super) checksums: Vec<String>,
 }
 
 const FORMAT: &str = "hashget-directory";
@@ -43,6 +52,7 @@ const VERSION: u32 = 1;
 #[derive(Debug, Default)]
 pub(crate) struct DirectoryWriter {
     frames: Vec<Option<RelPath>>,
+    made_of: Vec<Option<Digest>>,
 }
 
 impl DirectoryWriter {
@@ -51,18 +61,42 @@ impl DirectoryWriter {
         self.frames.push(entry);
     }
 
-    /// The number and content of the skippable frame.
+    /// What the last frame begins with.
+    pub(crate) fn last_frame(&self) -> Option<&RelPath> {
+        self.frames.last()?.as_ref()
+    }
+
+    /// The frames since the last call are a segment, which was made of what has this digest.
+    pub(crate) fn end_segment(&mut self, made_of: Option<Digest>) {
+        if self.made_of.len() < self.frames.len() {
+            self.made_of.push(made_of);
+            self.made_of.resize(self.frames.len(), None);
+        }
+    }
+
+    /// The number and content of the skippable frame, for frames with these checksums.
     ///
     /// # Errors
     /// zstd failed: out of memory.
-    pub(crate) fn finish(self) -> io::Result<(u8, Vec<u8>)> {
-        let document =
-            Document { format: FORMAT.to_owned(), version: VERSION, frames: self.frames };
+    pub(crate) fn finish(self, encoder: &str, checksums: &[u64]) -> io::Result<(u8, Vec<u8>)> {
+        let document = Document {
+            format: FORMAT.to_owned(),
+            version: VERSION,
+            frames: self.frames,
+            encoder: encoder.to_owned(),
+            made_of: self.made_of,
+            checksums: checksums.iter().map(|checksum| written_checksum(*checksum)).collect(),
+        };
         let json = serde_json::to_vec(&document)?;
         let mut compressor = zstd::bulk::Compressor::new(LEVEL)?;
         compressor.include_checksum(true)?;
         Ok((NUMBER, compressor.compress(&json)?))
     }
+}
+
+/// A checksum of a frame, as the directory has it.
+pub(super) fn written_checksum(checksum: u64) -> String {
+    format!("{checksum:016x}")
 }
 
 /// The frames of an archive that can be decoded alone, and the entries that they begin with.
@@ -85,7 +119,8 @@ impl<'a> Directory<'a> {
     /// read: then the archive is read in order.
     pub(crate) fn open(archive: &'a dyn ArchiveSource, limits: &Limits) -> Option<Self> {
         let (random, size) = (archive.random()?, archive.size()?);
-        let (frames, skippable) = read(random, size, limits).ok().flatten()?;
+        let (frames, skippable, document) = read(random, size, limits).ok().flatten()?;
+        let frames = frames.into_iter().zip(document.frames).collect();
         let limits = Limits { unpacked_bytes: u64::MAX, ..limits.clone() };
         Some(Self { archive: random, frames, skippable, limits, failed: Cell::new(false) })
     }
@@ -147,11 +182,15 @@ impl<'a> Directory<'a> {
     }
 }
 
-/// Frames with what they begin with, and those that decoders skip.
-type Frames = (Vec<(Frame, Option<RelPath>)>, Vec<Frame>);
+/// Frames, those that decoders skip, and what the directory says.
+type Frames = (Vec<Frame>, Vec<Frame>, Document);
 
-/// The frames that the seek table and the directory name.
-fn read(archive: &dyn RandomRead, size: u64, limits: &Limits) -> io::Result<Option<Frames>> {
+/// The frames that the seek table and the directory name; `None` if there is no directory of a version that is known.
+pub(super) fn read(
+    archive: &dyn RandomRead,
+    size: u64,
+    limits: &Limits,
+) -> io::Result<Option<Frames>> {
     let read_at: ReadAt<'_> = &|buffer, first| archive.read_at(buffer, first);
     let Some(mut frames) = seek_table(read_at, size)? else { return Ok(None) };
     let Some(last) = frames.pop() else { return Ok(None) };
@@ -172,7 +211,7 @@ fn read(archive: &dyn RandomRead, size: u64, limits: &Limits) -> io::Result<Opti
     if !frames.iter().all(is_small) {
         return wrong("the seek table has a frame that is too long");
     }
-    Ok(Some((frames.into_iter().zip(document.frames).collect(), skippable)))
+    Ok(Some((frames, skippable, document)))
 }
 
 /// What is wrong with the frames behind the tar, on which no file depends; `None` if nothing is, or there are none.
@@ -181,7 +220,7 @@ pub(crate) fn damage_behind_tar(archive: &dyn ArchiveSource, limits: &Limits) ->
     let read_at: ReadAt<'_> = &|buffer, first| random.read_at(buffer, first);
     let looked = || match seek_table(read_at, size)? {
         Some(_) => match read(random, size, limits)? {
-            Some((_, skippable)) => skippable.iter().try_for_each(|frame| {
+            Some((_, skippable, _)) => skippable.iter().try_for_each(|frame| {
                 let content = skippable_content(read_at, frame, names::NUMBER)?;
                 content.map_or(Ok(()), |content| names::check(&content, limits))
             }),

@@ -39,6 +39,7 @@ pub(crate) mod placed;
 mod reading;
 mod remote;
 mod requirements;
+pub(crate) mod reusable;
 mod selection;
 pub(crate) mod stream;
 mod survey;

@@ -3,7 +3,7 @@
 //! Invariant: compressed blocks are written in the order in which the blocks came, whichever was compressed first.
 
 use std::collections::VecDeque;
-use std::io::{self, Write};
+use std::io;
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -11,7 +11,10 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 /// Compresses one block.
 pub(super) type Compress = Arc<dyn Fn(&[u8]) -> io::Result<Vec<u8>> + Send + Sync>;
 
-/// Writes the compressed form of each block to `output`.
+/// Writes the compressed form of a block to the output.
+pub(super) type WriteBlock<'w, W> = &'w mut dyn FnMut(&mut W, &[u8]) -> io::Result<()>;
+
+/// Compresses blocks, and has the compressed form of each written to `output`.
 pub(super) struct Blocks<W> {
     output: W,
     compress: Compress,
@@ -29,7 +32,7 @@ struct Block {
     done: Sender<io::Result<Vec<u8>>>,
 }
 
-impl<W: Write> Blocks<W> {
+impl<W> Blocks<W> {
     /// Starts `threads` threads of this `name`, which end with this value; none if it is one. At most `most_bytes` of
     /// blocks wait to be written, or one block.
     pub(super) fn new(
@@ -44,37 +47,33 @@ impl<W: Write> Blocks<W> {
         Ok(Self { output, compress, workers, waiting, waiting_bytes: 0, most_bytes })
     }
 
-    /// Takes the next block. `written` gets the compressed length of each block that was written meanwhile.
-    pub(super) fn put(&mut self, bytes: Vec<u8>, written: &mut dyn FnMut(usize)) -> io::Result<()> {
+    /// Takes the next block. `write` gets the compressed form of each block that is ready meanwhile.
+    pub(super) fn put(&mut self, bytes: Vec<u8>, write: WriteBlock<'_, W>) -> io::Result<()> {
         let Some(workers) = &self.workers else {
-            let compressed = (self.compress)(&bytes)?;
-            self.output.write_all(&compressed)?;
-            written(compressed.len());
-            return Ok(());
+            return write(&mut self.output, &(self.compress)(&bytes)?);
         };
         let length = bytes.len();
         let (done, result) = bounded(1);
         workers.send(Block { bytes, done }).map_err(|_| gone())?;
         self.waiting.push_back((length, result));
         self.waiting_bytes += length;
-        self.write_until(self.most_bytes, written)
+        self.write_until(self.most_bytes, write)
     }
 
     /// Waits for all blocks and writes them; gives the output.
-    pub(super) fn complete(&mut self, written: &mut dyn FnMut(usize)) -> io::Result<&mut W> {
-        self.write_until(0, written)?;
+    pub(super) fn complete(&mut self, write: WriteBlock<'_, W>) -> io::Result<&mut W> {
+        self.write_until(0, write)?;
         Ok(&mut self.output)
     }
 
     /// Waits for blocks and writes them until no more than `most_bytes` remain.
-    fn write_until(&mut self, most_bytes: usize, written: &mut dyn FnMut(usize)) -> io::Result<()> {
+    fn write_until(&mut self, most_bytes: usize, write: WriteBlock<'_, W>) -> io::Result<()> {
         while (self.waiting_bytes > most_bytes || most_bytes == 0)
             && let Some((length, result)) = self.waiting.pop_front()
         {
             self.waiting_bytes -= length;
             let compressed = result.recv().map_err(|_| gone())??;
-            self.output.write_all(&compressed)?;
-            written(compressed.len());
+            write(&mut self.output, &compressed)?;
         }
         Ok(())
     }

@@ -38,7 +38,7 @@ impl<W: Write> GzipWriter<W> {
     fn end_block(&mut self) -> io::Result<()> {
         self.empty = false;
         let bytes = std::mem::replace(&mut self.pending, Vec::with_capacity(BLOCK));
-        self.members.put(bytes, &mut |_| ())
+        self.members.put(bytes, &mut |output, member| output.write_all(member))
     }
 }
 
@@ -56,7 +56,7 @@ impl<W: Write> Write for GzipWriter<W> {
         if !self.pending.is_empty() {
             self.end_block()?;
         }
-        self.members.complete(&mut |_| ())?.flush()
+        self.members.complete(&mut |output, member| output.write_all(member))?.flush()
     }
 }
 

@@ -3,12 +3,16 @@
 //! Invariant: a frame depends on its own bytes and the level, on nothing before it and on no number of threads; every
 //! zstd decoder reads all of it as one stream.
 
+use std::collections::VecDeque;
+use std::fs::File;
 use std::io::{self, Write};
 use std::sync::Arc;
 
+use twox_hash::XxHash3_64;
+
 use super::blocks::Blocks;
 use super::encode::Encoder;
-use super::seek_table::{self, FrameLengths, MOST_FRAMES, SKIPPABLE_FRAME, TABLE_FRAME};
+use super::seek_table::{self, Frame, FrameLengths, MOST_FRAMES, SKIPPABLE_FRAME, TABLE_FRAME};
 
 /// Frames end by themselves at this size; whoever chooses where they end ends them before.
 const MOST_BYTES: usize = 32 << 20;
@@ -17,14 +21,96 @@ const BYTES_PER_THREAD: usize = 4 << 20;
 /// From this level on the compressor gets a window that holds a whole frame.
 const STRONG_LEVEL: i32 = 19;
 const STRONG_WINDOW_LOG: u32 = 25;
+/// The blocks of the file systems that can share them between files, in bytes.
+const SHARED_BLOCK: u64 = 4096;
+/// Frames of this compressed size begin at a multiple of [`SHARED_BLOCK`], so that copies can share their blocks. What
+/// lies before smaller ones would be too much.
+const LEAST_ALIGNED: u64 = 512 << 10;
+/// Tells the frames before them, which hold zeros, from other skippable frames.
+const FILLING: u8 = 9;
+/// A skippable frame has as many bytes and more.
+const LEAST_SKIPPABLE: u64 = 8;
+
+/// What frames are written to that may also be copied from another file.
+pub(crate) trait FrameOutput: Write {
+    /// Appends `length` bytes of `source` that begin at `start`, such that both files share the disk blocks. How many
+    /// bytes it appended, from the first on: none if sharing is not possible.
+    fn share(&mut self, source: &File, start: u64, length: u64) -> u64;
+}
+
+impl<T: FrameOutput + ?Sized> FrameOutput for Box<T> {
+    fn share(&mut self, source: &File, start: u64, length: u64) -> u64 {
+        (**self).share(source, start, length)
+    }
+}
+
+/// A checksum of a compressed frame, against damage of the disk.
+pub(crate) fn frame_checksum(compressed: &[u8]) -> u64 {
+    XxHash3_64::oneshot(compressed)
+}
+
+/// What, besides the bytes, decides what a frame is compressed to: equal names give equal frames.
+pub(crate) fn encoder_name(level: Option<i32>) -> String {
+    let level = level.unwrap_or(zstd::DEFAULT_COMPRESSION_LEVEL);
+    format!("zstd {}, level {level}", zstd::zstd_safe::version_string())
+}
 
 /// Compresses into frames.
 pub(crate) struct SeekableWriter<W> {
     frames: Blocks<W>,
     pending: Vec<u8>,
-    /// Decoded lengths of the frames that are not written yet are at its end, without compressed lengths.
+    written: Written,
+}
+
+/// What has been written.
+#[derive(Default)]
+struct Written {
     table: Vec<FrameLengths>,
-    written: usize,
+    /// A checksum of each frame that is no skippable one.
+    checksums: Vec<u64>,
+    bytes: u64,
+    /// Decoded lengths of the frames that are being compressed.
+    waiting: VecDeque<u32>,
+}
+
+impl Written {
+    /// Writes the first frame that waits.
+    fn frame(&mut self, output: &mut impl Write, compressed: &[u8]) -> io::Result<()> {
+        let decoded = self.waiting.pop_front().expect("each frame waits before it is written");
+        self.align(output, compressed.len() as u64)?;
+        output.write_all(compressed)?;
+        self.note(compressed, decoded)
+    }
+
+    /// Takes note of a frame that was written.
+    fn note(&mut self, compressed: &[u8], decoded: u32) -> io::Result<()> {
+        self.checksums.push(frame_checksum(compressed));
+        self.row(compressed.len(), decoded)
+    }
+
+    fn row(&mut self, compressed: usize, decoded: u32) -> io::Result<()> {
+        let compressed = length(compressed)?;
+        self.table.push(FrameLengths { compressed, decoded });
+        self.bytes += u64::from(compressed);
+        Ok(())
+    }
+
+    fn skippable(&mut self, output: &mut impl Write, number: u8, content: &[u8]) -> io::Result<()> {
+        let frame = skippable(SKIPPABLE_FRAME + u32::from(number), content)?;
+        output.write_all(&frame)?;
+        self.row(frame.len(), 0)
+    }
+
+    /// Fills up to where a frame of this compressed size is to begin.
+    fn align(&mut self, output: &mut impl Write, compressed: u64) -> io::Result<()> {
+        let missing = self.bytes.next_multiple_of(SHARED_BLOCK) - self.bytes;
+        if compressed < LEAST_ALIGNED || missing == 0 {
+            return Ok(());
+        }
+        let missing = if missing < LEAST_SKIPPABLE { missing + SHARED_BLOCK } else { missing };
+        let zeros = usize::try_from(missing - LEAST_SKIPPABLE).map_err(io::Error::other)?;
+        self.skippable(output, FILLING, &vec![0; zeros])
+    }
 }
 
 impl<W: Write> SeekableWriter<W> {
@@ -32,7 +118,7 @@ impl<W: Write> SeekableWriter<W> {
     pub(super) fn new(output: W, level: i32, threads: usize) -> io::Result<Self> {
         let compress = Arc::new(move |bytes: &[u8]| frame(bytes, level));
         let frames = Blocks::new(output, "zstd", threads, threads * BYTES_PER_THREAD, compress)?;
-        Ok(Self { frames, pending: Vec::new(), table: Vec::new(), written: 0 })
+        Ok(Self { frames, pending: Vec::new(), written: Written::default() })
     }
 
     /// Ends the frame: what is written next is decoded without what came before. Nothing happens if the frame is empty.
@@ -45,9 +131,17 @@ impl<W: Write> SeekableWriter<W> {
 
     fn put_frame(&mut self) -> io::Result<()> {
         let bytes = std::mem::take(&mut self.pending);
-        self.table.push(FrameLengths { compressed: 0, decoded: length(bytes.len())? });
-        let (table, written) = (&mut self.table, &mut self.written);
-        self.frames.put(bytes, &mut |compressed| note(table, written, compressed))
+        let written = &mut self.written;
+        written.waiting.push_back(length(bytes.len())?);
+        self.frames.put(bytes, &mut |output, compressed| written.frame(output, compressed))
+    }
+
+    /// Ends the frame, and waits for all frames to be written; gives the output.
+    fn settle(&mut self) -> io::Result<(&mut W, &mut Written)> {
+        self.end_frame()?;
+        let Self { frames, written, .. } = self;
+        let output = frames.complete(&mut |output, frame| written.frame(output, frame))?;
+        Ok((output, written))
     }
 
     /// Ends the frame, and waits for all frames to be written; how many bytes they have.
@@ -55,10 +149,12 @@ impl<W: Write> SeekableWriter<W> {
     /// # Errors
     /// Those of the output.
     pub(crate) fn complete(&mut self) -> io::Result<u64> {
-        self.end_frame()?;
-        let (table, written) = (&mut self.table, &mut self.written);
-        self.frames.complete(&mut |bytes| note(table, written, bytes))?;
-        Ok(self.table.iter().map(|frame| u64::from(frame.compressed)).sum())
+        self.settle().map(|(_, written)| written.bytes)
+    }
+
+    /// Checksums of all frames, in order, but for those that decoders skip. All frames must be [complete](Self::complete).
+    pub(crate) fn checksums(&self) -> &[u64] {
+        &self.written.checksums
     }
 
     /// Writes a frame that decoders skip, with `content`; `number` (0 to 13) tells whose it is.
@@ -66,12 +162,8 @@ impl<W: Write> SeekableWriter<W> {
     /// # Errors
     /// Those of the output; `content` is longer than 4 GiB.
     pub(crate) fn skippable(&mut self, number: u8, content: &[u8]) -> io::Result<()> {
-        self.complete()?;
-        let frame = skippable(SKIPPABLE_FRAME + u32::from(number), content)?;
-        self.frames.complete(&mut |_| ())?.write_all(&frame)?;
-        self.table.push(FrameLengths { compressed: length(frame.len())?, decoded: 0 });
-        self.written = self.table.len();
-        Ok(())
+        let (output, written) = self.settle()?;
+        written.skippable(output, number, content)
     }
 
     /// Ends the last frame, and writes the seek table.
@@ -79,23 +171,46 @@ impl<W: Write> SeekableWriter<W> {
     /// # Errors
     /// Those of the output.
     pub(crate) fn finish(mut self) -> io::Result<()> {
-        if self.table.is_empty() || !self.pending.is_empty() {
+        self.complete()?;
+        if self.written.table.is_empty() {
             self.put_frame()?;
         }
-        let (table, written) = (&mut self.table, &mut self.written);
-        let output = self.frames.complete(&mut |bytes| note(table, written, bytes))?;
+        let (output, written) = self.settle()?;
         // A stream of more frames is an ordinary stream, without a table.
-        if length(table.len())? <= MOST_FRAMES {
-            output.write_all(&skippable(TABLE_FRAME, &seek_table::rows(table))?)?;
+        if length(written.table.len())? <= MOST_FRAMES {
+            output.write_all(&skippable(TABLE_FRAME, &seek_table::rows(&written.table))?)?;
         }
         output.flush()
     }
 }
 
-/// Takes note of the compressed length of the next frame that was written.
-fn note(table: &mut [FrameLengths], written: &mut usize, compressed: usize) {
-    table[*written].compressed = u32::try_from(compressed).expect("a frame of this size is small");
-    *written += 1;
+impl<W: FrameOutput> SeekableWriter<W> {
+    /// Ends the frame, and appends one that lies compressed in `source`. `compressed` are its bytes.
+    ///
+    /// # Errors
+    /// Those of the output.
+    pub(crate) fn copy(
+        &mut self,
+        source: &File,
+        frame: &Frame,
+        compressed: &[u8],
+    ) -> io::Result<()> {
+        let (output, written) = self.settle()?;
+        let length = compressed.len() as u64;
+        written.align(output, length)?;
+        let can_share = length >= LEAST_ALIGNED && frame.start.is_multiple_of(SHARED_BLOCK);
+        let whole_blocks = if can_share { length - length % SHARED_BLOCK } else { 0 };
+        let mut shared = 0;
+        while shared < whole_blocks {
+            match output.share(source, frame.start + shared, whole_blocks - shared) {
+                0 => break,
+                count => shared += count,
+            }
+        }
+        let rest = usize::try_from(shared).map_err(io::Error::other)?;
+        output.write_all(&compressed[rest..])?;
+        written.note(compressed, frame.lengths.decoded)
+    }
 }
 
 fn length(bytes: usize) -> io::Result<u32> {
@@ -129,9 +244,7 @@ impl<W: Write> Write for SeekableWriter<W> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.end_frame()?;
-        let (table, written) = (&mut self.table, &mut self.written);
-        self.frames.complete(&mut |bytes| note(table, written, bytes))?.flush()
+        self.settle()?.0.flush()
     }
 }
 

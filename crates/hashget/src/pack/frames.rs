@@ -1,14 +1,19 @@
 //! Where the frames of an archive end, and what its directory says of them.
 //!
 //! Invariant: where a frame ends depends on the entries in it, not on those before it, so that an entry that is new
-//! changes few frames. A frame begins with the header of an entry, or within a large entry that it has alone.
+//! changes few frames. A frame begins with the header of an entry, or within a large entry that it has alone. A frame that
+//! was copied from an earlier archive is the one that would have been made.
 
 use std::io::{self, Write};
 
-use super::tar_writer::TarOutput;
+use sha2::{Digest as _, Sha256};
+
+use super::tar_head::Head;
+use super::tar_writer::{Next, Reused, TarOutput, Upcoming};
 use crate::archive::directory::DirectoryWriter;
 use crate::archive::names;
-use crate::codec::seekable::SeekableWriter;
+use crate::archive::reusable::Reusable;
+use crate::codec::seekable::{FrameOutput, SeekableWriter, encoder_name};
 use crate::codec::{Codec, Encoder, encoder, seekable_encoder};
 use crate::model::manifest::MANIFEST_NAME;
 use crate::model::{Digest, Entry, Kind, RelPath};
@@ -25,7 +30,7 @@ const MOST_BYTES: u64 = 8 << 20;
 /// Compresses an archive while it is written.
 pub(super) enum ArchiveEncoder<'a> {
     /// Into frames that can be decoded alone.
-    Frames(FrameEncoder<Box<dyn Write + 'a>>),
+    Frames(Box<FrameEncoder<Box<dyn FrameOutput + 'a>>>),
     /// Into one stream: the codec has no frames.
     Stream(Box<dyn Encoder + 'a>),
 }
@@ -34,12 +39,22 @@ pub(super) enum ArchiveEncoder<'a> {
 pub(super) struct FrameEncoder<W> {
     frames: SeekableWriter<W>,
     directory: DirectoryWriter,
-    entry: Begun,
+    /// What the directory calls the encoder.
+    name: String,
+    segment: Option<Segment>,
+    reusable: Option<Reusable>,
+}
+
+/// Entries that share frames, or one that has frames of its own, as far as they are known.
+struct Segment {
+    last: Begun,
+    /// Bytes of the frame that is being written.
     frame_bytes: u64,
+    /// What it is made of: the tar, with the digest of each file instead of its data. `None` for what is never made again.
+    made_of: Option<Sha256>,
 }
 
 /// The entry that is being written.
-#[derive(Default)]
 struct Begun {
     /// `None` for the manifest.
     path: Option<RelPath>,
@@ -49,16 +64,21 @@ struct Begun {
 
 impl Begun {
     fn new(name: &[u8], entry: &Entry) -> Self {
-        let is_manifest = name == MANIFEST_NAME.as_bytes();
+        if name == MANIFEST_NAME.as_bytes() {
+            return Self::manifest();
+        }
         let contents = match (&entry.extents, &entry.kind) {
             (Some(extents), _) => extents.iter().map(|extent| extent.length).sum(),
             (None, Kind::File { size }) => *size,
             (None, _) => 0,
         };
         let attributes = entry.metadata.xattrs.values().map(|value| value.len() as u64);
-        let is_large = is_manifest || attributes.fold(contents, u64::saturating_add) >= LARGE_BYTES;
-        let path = (!is_manifest).then(|| entry.path.clone());
-        Self { path, bytes: 0, is_large }
+        let is_large = attributes.fold(contents, u64::saturating_add) >= LARGE_BYTES;
+        Self { path: Some(entry.path.clone()), bytes: 0, is_large }
+    }
+
+    fn manifest() -> Self {
+        Self { path: None, bytes: 0, is_large: true }
     }
 
     /// Does its frame end with it? With a probability that grows with its size, so that frames have [`MEAN_BYTES`] on
@@ -72,23 +92,57 @@ impl Begun {
     }
 }
 
+impl Segment {
+    /// One that begins with this entry.
+    fn new(first: Begun) -> Self {
+        let made_of = first.path.is_some().then(Sha256::new);
+        Self { last: first, frame_bytes: 0, made_of }
+    }
+
+    /// Does it end before this entry?
+    fn ends_before(&self, next: &Begun) -> bool {
+        next.is_large || self.last.is_last_of_frame() || self.frame_bytes >= MOST_BYTES
+    }
+
+    /// It consists of these bytes, too.
+    fn consists_of(&mut self, bytes: &[u8]) {
+        if let Some(made_of) = &mut self.made_of {
+            made_of.update(bytes);
+        }
+    }
+
+    fn made_of(self) -> Option<Digest> {
+        self.made_of.map(|made_of| Digest::from_bytes(made_of.finalize().into()))
+    }
+}
+
 impl<'a> ArchiveEncoder<'a> {
-    /// Writes an archive into `output`; see [`encoder`].
+    /// Writes an archive into `output`; see [`encoder`]. What `reusable` has is not compressed again.
     pub(super) fn new(
         codec: Codec,
-        output: Box<dyn Write + 'a>,
+        output: Box<dyn FrameOutput + 'a>,
         level: Option<i32>,
         threads: usize,
+        reusable: Option<Reusable>,
     ) -> io::Result<Self> {
         Ok(match codec {
-            Codec::Zstd => Self::Frames(FrameEncoder {
+            Codec::Zstd => Self::Frames(Box::new(FrameEncoder {
                 frames: seekable_encoder(output, level, threads)?,
                 directory: DirectoryWriter::default(),
-                entry: Begun::default(),
-                frame_bytes: 0,
-            }),
+                name: encoder_name(level),
+                segment: None,
+                reusable,
+            })),
             _ => Self::Stream(encoder(codec, output, level, threads)?),
         })
+    }
+
+    /// Number of damaged segments of the earlier archive.
+    pub(super) fn damaged(&self) -> u64 {
+        match self {
+            Self::Frames(encoder) => encoder.reusable.as_ref().map_or(0, Reusable::damaged),
+            Self::Stream(_) => 0,
+        }
     }
 
     /// Writes what comes after the tar; the archive is complete then. `names` gives the content of the frame of names, if
@@ -106,41 +160,120 @@ impl<'a> ArchiveEncoder<'a> {
 
 impl<W: Write> FrameEncoder<W> {
     fn begin(&mut self, entry: Begun) -> io::Result<()> {
-        let ended = std::mem::replace(&mut self.entry, entry);
-        let ends = self.entry.is_large || ended.is_last_of_frame();
-        if ends || self.frame_bytes >= MOST_BYTES { self.end_frame() } else { Ok(()) }
+        if self.segment.as_ref().is_some_and(|segment| segment.ends_before(&entry)) {
+            self.end_segment()?;
+        }
+        match &mut self.segment {
+            Some(segment) => segment.last = entry,
+            None => self.segment = Some(Segment::new(entry)),
+        }
+        Ok(())
     }
 
-    fn end_frame(&mut self) -> io::Result<()> {
-        self.frame_bytes = 0;
-        self.frames.end_frame()
+    /// The zeros that end the tar get a frame of their own, which readers take for a part of the last segment.
+    fn begin_end(&mut self) -> io::Result<()> {
+        self.end_segment()?;
+        let path = self.directory.last_frame().cloned();
+        let last = Begun { path, ..Begun::manifest() };
+        self.segment = Some(Segment { last, frame_bytes: 0, made_of: None });
+        Ok(())
+    }
+
+    fn end_segment(&mut self) -> io::Result<()> {
+        if let Some(segment) = self.segment.take() {
+            self.frames.end_frame()?;
+            self.directory.end_segment(segment.made_of());
+        }
+        Ok(())
     }
 
     fn finish(mut self, names: impl FnOnce(u64) -> io::Result<Option<Vec<u8>>>) -> io::Result<()> {
+        self.end_segment()?;
         if let Some(content) = names(self.frames.complete()?)? {
             self.frames.skippable(names::NUMBER, &content)?;
         }
-        let (number, content) = self.directory.finish()?;
+        let (number, content) = self.directory.finish(&self.name, self.frames.checksums())?;
         self.frames.skippable(number, &content)?;
         self.frames.finish()
     }
 }
 
+impl<W: FrameOutput> FrameEncoder<W> {
+    /// See [`TarOutput::reuse`].
+    fn reuse(&mut self, next: Next<'_>) -> io::Result<Option<Reused>> {
+        let Some(reusable) = &self.reusable else { return Ok(None) };
+        let Some(Some(first)) = next.next() else { return Ok(None) };
+        let begun = Begun::new(&first.name, &first.entry);
+        if self.segment.as_ref().is_some_and(|segment| !segment.ends_before(&begun)) {
+            return Ok(None);
+        }
+        let path = begun.path.clone();
+        let Some((mut reused, Some(made_of))) = upcoming_segment(first, begun, next) else {
+            return Ok(None);
+        };
+        if let Some(ended) = self.segment.take() {
+            self.frames.end_frame()?;
+            self.directory.end_segment(ended.made_of());
+        }
+        let is_copied = reusable.copy(&made_of, &mut |source, frame, bytes| {
+            self.directory.frame(path.clone());
+            reused.archive_bytes += bytes.len() as u64;
+            self.frames.copy(source, frame, bytes)
+        })?;
+        self.directory.end_segment(Some(made_of));
+        Ok(is_copied.then_some(reused))
+    }
+}
+
+/// The segment that begins with the entry `first`, and what it is made of; `None` if that is not known.
+fn upcoming_segment(
+    first: Upcoming,
+    begun: Begun,
+    next: Next<'_>,
+) -> Option<(Reused, Option<Digest>)> {
+    let mut segment = Segment::new(begun);
+    let mut found = Reused::default();
+    let mut upcoming = first;
+    loop {
+        let Upcoming { name, entry } = &upcoming;
+        let head = Head::new(name, entry);
+        segment.consists_of(&head.bytes);
+        if let Kind::File { .. } = entry.kind {
+            segment.consists_of(entry.sha256?.as_bytes());
+        }
+        segment.frame_bytes += head.tar_bytes();
+        segment.last.bytes = head.tar_bytes();
+        found.entries += 1;
+        found.tar_bytes += head.tar_bytes();
+        match next.next() {
+            None => return Some((found, segment.made_of())),
+            Some(item) => upcoming = item?,
+        }
+        let begun = Begun::new(&upcoming.name, &upcoming.entry);
+        if segment.ends_before(&begun) {
+            return Some((found, segment.made_of()));
+        }
+        segment.last = begun;
+    }
+}
+
 impl<W: Write> Write for FrameEncoder<W> {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        if buffer.is_empty() {
+        let Some(segment) = self.segment.as_mut().filter(|_| !buffer.is_empty()) else {
             return Ok(0);
+        };
+        if segment.frame_bytes == 0 {
+            self.directory.frame(segment.last.path.clone());
         }
-        if self.frame_bytes == 0 {
-            self.directory.frame(self.entry.path.clone());
-        }
-        let room = if self.entry.is_large { PIECE_BYTES - self.frame_bytes } else { u64::MAX };
+        let is_large = segment.last.is_large;
+        let room = if is_large { PIECE_BYTES - segment.frame_bytes } else { u64::MAX };
         let room = usize::try_from(room).unwrap_or(usize::MAX).min(buffer.len());
         let count = self.frames.write(&buffer[..room])?;
-        self.frame_bytes += count as u64;
-        self.entry.bytes += count as u64;
-        if self.entry.is_large && self.frame_bytes == PIECE_BYTES {
-            self.end_frame()?;
+        segment.frame_bytes += count as u64;
+        segment.last.bytes += count as u64;
+        if is_large && segment.frame_bytes == PIECE_BYTES {
+            segment.frame_bytes = 0;
+            self.frames.end_frame()?;
         }
         Ok(count)
     }
@@ -167,9 +300,33 @@ impl Write for ArchiveEncoder<'_> {
 }
 
 impl TarOutput for ArchiveEncoder<'_> {
-    fn announce(&mut self, name: &[u8], entry: &Entry) -> io::Result<()> {
+    fn announce(&mut self, name: &[u8], entry: &Entry, head: &[u8]) -> io::Result<()> {
+        let Self::Frames(encoder) = self else { return Ok(()) };
+        encoder.begin(Begun::new(name, entry))?;
+        if let Some(segment) = &mut encoder.segment {
+            segment.consists_of(head);
+        }
+        Ok(())
+    }
+
+    fn digested(&mut self, sha256: &Digest) {
+        if let Self::Frames(encoder) = self
+            && let Some(segment) = &mut encoder.segment
+        {
+            segment.consists_of(sha256.as_bytes());
+        }
+    }
+
+    fn reuse(&mut self, next: Next<'_>) -> io::Result<Option<Reused>> {
         match self {
-            Self::Frames(encoder) => encoder.begin(Begun::new(name, entry)),
+            Self::Frames(encoder) => encoder.reuse(next),
+            Self::Stream(_) => Ok(None),
+        }
+    }
+
+    fn announce_end(&mut self) -> io::Result<()> {
+        match self {
+            Self::Frames(encoder) => encoder.begin_end(),
             Self::Stream(_) => Ok(()),
         }
     }

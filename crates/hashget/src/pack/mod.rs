@@ -34,12 +34,14 @@ mod prepare;
 mod read_back;
 mod replay;
 mod summary;
+mod tar_head;
 mod tar_writer;
 mod v1;
 mod verdict;
 mod write;
 
 use std::collections::{HashMap, HashSet};
+use std::fs::File;
 use std::path::Path;
 
 pub use candidates::DetectorUse;
@@ -69,6 +71,8 @@ use output::OpenOutput;
 use plan::Plan;
 use verdict::Verdicts;
 
+use crate::archive::reusable::Reusable;
+use crate::codec::Codec;
 use crate::error::ErrorClass;
 use crate::fetch::{MirrorRule, Source, Web};
 use crate::hashdb::{HashDbError, HashDbWriter};
@@ -283,6 +287,20 @@ impl Packer<'_> {
         })
     }
 
+    /// The earlier archive whose frames may be copied, if there is one.
+    fn reusable(&self, options: &PackOptions<'_>, monitor: &dyn Monitor) -> Option<Reusable> {
+        let path = options.reuse.as_ref().filter(|_| options.codec == Codec::Zstd)?;
+        let opened = File::open(path);
+        match opened.and_then(|archive| Reusable::open(archive, options.level, self.limits)) {
+            Ok(reusable) => reusable,
+            Err(error) => {
+                let problem = format!("nothing is copied from this earlier archive: {error}");
+                monitor.problem(ProblemKind::Note, path.display(), problem);
+                None
+            }
+        }
+    }
+
     #[allow(
         clippy::too_many_arguments,
         reason = "the last step of the story needs all that came before"
@@ -308,26 +326,37 @@ impl Packer<'_> {
             progress: &progress,
             outdated: false,
             changed: 0,
+            reused_bytes: 0,
             gone: HashSet::new(),
             names: HashMap::new(),
         };
-        let encoder =
-            ArchiveEncoder::new(options.codec, Box::new(&mut file), options.level, self.jobs)
-                .map_err(PackError::Write)?;
+        let reusable = self.reusable(options, monitor);
+        let (codec, level) = (options.codec, options.level);
+        let encoder = ArchiveEncoder::new(codec, Box::new(&mut file), level, self.jobs, reusable)
+            .map_err(PackError::Write)?;
         let result = read_back::with_reader(encoder, self.limits, |output| {
             writer.write(output, version_one)?.finish().map_err(PackError::Write)
         })
         .and_then(|encoder| {
             let kept = if version_one.is_none() { options.names } else { NamesKept::None };
             let names = |written| names::names(&writer.scan.entries, writer.plan, kept, written);
+            report_damage(options, encoder.damaged(), monitor);
             encoder.finish(names).map_err(PackError::Write)
         });
         summary.changed_files = writer.changed;
+        summary.reused_bytes = writer.reused_bytes;
         drop(progress);
         result?;
         summary.archive_bytes = file.commit()?;
         Ok(())
     }
+}
+
+/// Says that the earlier archive is damaged.
+fn report_damage(options: &PackOptions<'_>, damaged: u64, monitor: &dyn Monitor) {
+    let Some(path) = options.reuse.as_ref().filter(|_| damaged > 0) else { return };
+    let problem = "this earlier archive is damaged; what was damaged in it was not copied, but read and compressed again";
+    monitor.problem(ProblemKind::Note, path.display(), problem);
 }
 
 /// The date, `YYYY-MM-DD`, UTC.

@@ -130,6 +130,7 @@ fn store_data<W: TarOutput>(
     written.map_err(PackError::Write)?;
     listeners.0.advance(size.saturating_sub(length), 0);
     let (digest, _) = hashing.finish();
+    tar.digested(&digest);
     Ok((digest, zero_fill.error.map(|error| format!("it could not be read to its end: {error}"))))
 }
 

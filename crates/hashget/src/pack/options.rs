@@ -102,6 +102,8 @@ pub struct PackOptions<'a> {
     pub codec: Codec,
     /// Its level; the codec's own default if absent.
     pub level: Option<i32>,
+    /// An earlier archive: what has not changed since is copied from it, compressed as it is. Only [`Codec::Zstd`] can.
+    pub reuse: Option<PathBuf>,
     /// A package is relied on if it costs at most this many bytes of download for each byte that it alone
     /// saves.
     pub max_fetch_ratio: f64,
@@ -166,6 +168,7 @@ impl Default for PackOptions<'_> {
             unasked: false,
             codec: Codec::Zstd,
             level: None,
+            reuse: None,
             max_fetch_ratio: Self::MAX_FETCH_RATIO,
             detectors: Vec::new(),
             machine: Machine::default(),

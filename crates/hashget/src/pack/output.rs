@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 use super::PackError;
+use crate::codec::seekable::FrameOutput;
 use crate::storage::{ArchiveSink, FileSink, StreamSink};
 
 /// Where an archive is written.
@@ -82,5 +83,13 @@ impl Write for OpenOutput<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.sink.flush()
+    }
+}
+
+impl FrameOutput for &mut OpenOutput<'_> {
+    fn share(&mut self, source: &File, start: u64, length: u64) -> u64 {
+        let shared = self.sink.share(source, start, length);
+        self.bytes += shared;
+        shared
     }
 }

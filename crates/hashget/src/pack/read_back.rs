@@ -1,7 +1,8 @@
 //! Reading the archive back while it is written.
 //!
 //! Invariant: an archive is finished only if a reader of archives, which got the same bytes, found each entry as it was
-//! to be written and the manifest as a restore would accept it.
+//! to be written and the manifest as a restore would accept it. Frames that are copied from an earlier archive were read
+//! back when that was written.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -12,14 +13,14 @@ use std::rc::Rc;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::PackError;
-use super::tar_writer::TarOutput;
+use super::tar_writer::{Next, Reused, TarOutput};
 use crate::archive::stream::tar_of_archive;
 use crate::error::ErrorClass;
 use crate::formats::FormatError;
 use crate::formats::tar::{RawKind, TarEntry};
 use crate::limits::Limits;
 use crate::model::manifest::{AnyManifest, MANIFEST_NAME, ManifestError, ManifestHeader};
-use crate::model::{Entry, Extent, Kind, MemberMetadata, RelPath, effective_mode, escaped};
+use crate::model::{Digest, Entry, Extent, Kind, MemberMetadata, RelPath, effective_mode, escaped};
 use crate::parallel;
 
 /// Bytes that are passed on at once.
@@ -132,8 +133,8 @@ impl<W: Write> Write for Tee<W> {
 }
 
 impl<W: TarOutput> TarOutput for Tee<W> {
-    fn announce(&mut self, name: &[u8], entry: &Entry) -> io::Result<()> {
-        self.inner.announce(name, entry)?;
+    fn announce(&mut self, name: &[u8], entry: &Entry, head: &[u8]) -> io::Result<()> {
+        self.inner.announce(name, entry, head)?;
         let kind = match &entry.kind {
             Kind::File { size } => RawKind::File { size: *size },
             Kind::Directory => RawKind::Directory,
@@ -159,6 +160,19 @@ impl<W: TarOutput> TarOutput for Tee<W> {
         let name = name.as_ref().map_or(&b""[..], RelPath::as_bytes);
         self.chunk.entries.push(fingerprint(name, &kind, &metadata, entry.extents.as_deref()));
         Ok(())
+    }
+
+    fn digested(&mut self, sha256: &Digest) {
+        self.inner.digested(sha256);
+    }
+
+    fn reuse(&mut self, next: Next<'_>) -> io::Result<Option<Reused>> {
+        // What an earlier archive has was read back when that was written.
+        self.inner.reuse(next)
+    }
+
+    fn announce_end(&mut self) -> io::Result<()> {
+        self.inner.announce_end()
     }
 }
 
@@ -255,7 +269,17 @@ mod tests {
     use crate::pack::tar_writer::TarWriter;
 
     impl TarOutput for Vec<u8> {
-        fn announce(&mut self, _name: &[u8], _entry: &Entry) -> io::Result<()> {
+        fn announce(&mut self, _name: &[u8], _entry: &Entry, _head: &[u8]) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn digested(&mut self, _sha256: &Digest) {}
+
+        fn reuse(&mut self, _next: Next<'_>) -> io::Result<Option<Reused>> {
+            Ok(None)
+        }
+
+        fn announce_end(&mut self) -> io::Result<()> {
             Ok(())
         }
     }
@@ -294,7 +318,7 @@ mod tests {
         let limits = Limits::default();
         let refused = written(&["a", "b/../c"], |_| {}, &limits).unwrap_err();
         assert!(matches!(refused, PackError::ReadBack(ReadBackError::Entry { .. })), "{refused:?}");
-        let missing = |tee: &mut Tee<Vec<u8>>| tee.announce(b"d", &entry("d")).unwrap();
+        let missing = |tee: &mut Tee<Vec<u8>>| tee.announce(b"d", &entry("d"), b"").unwrap();
         let missing = written(&["a"], missing, &limits).unwrap_err();
         assert!(matches!(missing, PackError::ReadBack(ReadBackError::Entry { .. })), "{missing:?}");
         let other = |tee: &mut Tee<Vec<u8>>| tee.chunk.entries[0] ^= 1;

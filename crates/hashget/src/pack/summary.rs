@@ -40,6 +40,8 @@ pub struct Summary {
     pub not_worth: Vec<PackageUse>,
     /// Size of the archive in bytes; 0 for a dry run.
     pub archive_bytes: u64,
+    /// Bytes of it that were copied from an earlier archive.
+    pub reused_bytes: u64,
     /// Files that changed while they were read.
     pub changed_files: u64,
     /// What each detector did, in the order of detection; empty if nothing was indexed.

@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use super::attributes;
 use super::open_file::{Listeners, OpenFile};
 use super::plan::Plan;
-use super::tar_writer::{TarOutput, TarWriter};
+use super::tar_writer::{TarOutput, TarWriter, Upcoming};
 use super::verdict::Verdict;
 use super::{PackError, PackOptions};
 use crate::model::manifest::{
@@ -30,6 +30,8 @@ pub(super) struct Writer<'a> {
     pub(super) outdated: bool,
     /// Number of files that changed while they were read.
     pub(super) changed: u64,
+    /// Bytes of the archive that were copied from an earlier one.
+    pub(super) reused_bytes: u64,
     /// Files that could not be archived, by index.
     pub(super) gone: HashSet<usize>,
     /// The further names of files, by the index of the first name.
@@ -150,9 +152,15 @@ impl Writer<'_> {
         let stored = self.stored();
         self.gather_names();
         let renamed = stored_name(&self.scan.entries);
-        for index in (0..stored.len()).filter(|&index| stored[index]) {
+        let stored: Vec<usize> = (0..stored.len()).filter(|&index| stored[index]).collect();
+        let mut rest = &*stored;
+        while let Some(&index) = rest.first() {
             self.monitor.check_interrupted()?;
-            self.put(&mut tar, index, &renamed)?;
+            let reused = self.reuse(&mut tar, rest, &renamed)?;
+            if reused == 0 {
+                self.put(&mut tar, index, &renamed)?;
+            }
+            rest = &rest[reused.max(1)..];
         }
         // A manifest of version 1 does not describe the archived files.
         if version_one.is_none() && (self.outdated || !self.gone.is_empty()) {
@@ -249,23 +257,51 @@ impl Writer<'_> {
         renamed: &RelPath,
     ) -> Result<(), PackError> {
         let entries = &self.scan.entries;
-        let name = name_in_tar(&entries[index].path, renamed);
         if is_file(&entries[index]) {
+            let name = name_in_tar(&entries[index].path, renamed);
             return self.put_file(tar, index, &name);
         }
+        if let Some(Upcoming { name, entry }) = self.as_scanned(index, renamed) {
+            tar.entry(&name, &entry, &mut io::empty()).map_err(PackError::Write)?;
+        }
+        Ok(())
+    }
+
+    /// An entry as it was when the tree was scanned; `None` for a further name of a file that is not in the archive.
+    fn as_scanned(&self, index: usize, renamed: &RelPath) -> Option<Upcoming> {
+        let entries = &self.scan.entries;
+        let name = name_in_tar(&entries[index].path, renamed);
         let mut entry = entries[index].clone();
         let first = entries.first_name(index);
         if first != index {
             if self.gone.contains(&first) {
-                return Ok(());
+                return None;
             }
             entry.metadata = entries[first].metadata.clone();
-            let target = RelPath::new(name_in_tar(&entries[first].path, renamed))?;
-            entry.kind = Kind::HardLink { target };
+            let target = name_in_tar(&entries[first].path, renamed);
+            entry.kind = Kind::HardLink { target: RelPath::new(target).ok()? };
             entry.extents = None;
         }
-        tar.entry(&name, &entry, &mut io::empty()).map_err(PackError::Write)?;
-        Ok(())
+        Some(Upcoming { name, entry })
+    }
+
+    /// Copies the first entries of `stored` from an earlier archive that has them as they were when the tree was scanned; how
+    /// many that are.
+    fn reuse<W: TarOutput>(
+        &mut self,
+        tar: &mut TarWriter<W>,
+        stored: &[usize],
+        renamed: &RelPath,
+    ) -> Result<usize, PackError> {
+        let mut next = stored.iter().map(|&index| self.as_scanned(index, renamed));
+        let reused = tar.reuse(&mut next).map_err(PackError::Write)?.unwrap_or_default();
+        self.reused_bytes += reused.archive_bytes;
+        for &index in &stored[..reused.entries] {
+            if let Kind::File { size } = self.scan.entries[index].kind {
+                self.progress.advance(size, 1);
+            }
+        }
+        Ok(reused.entries)
     }
 
     fn put_file<W: TarOutput>(

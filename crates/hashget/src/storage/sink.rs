@@ -3,8 +3,11 @@
 //! Invariant: whatever ends a sink without [`ArchiveSink::commit`] aborts it, and one that a write failed on cannot be
 //! committed.
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::copy_file_range;
 
 use crate::pending_file::PendingFile;
 
@@ -19,6 +22,13 @@ const MODE_OF_ROOT: u32 = 0o600;
 /// Its size is not known before it is written. Dropping a sink aborts it: nothing is left under the archive's name,
 /// and what was there before is still there. (What went into a pipe cannot be taken back.)
 pub trait ArchiveSink: Write + Send {
+    /// Appends `length` bytes of `source` that begin at `start`, such that both files share the blocks of the disk if the
+    /// file system can do that. How many bytes it appended, from the first on: fewer, or none, if it cannot.
+    fn share(&mut self, source: &File, start: u64, length: u64) -> u64 {
+        let _ = (source, start, length);
+        0
+    }
+
     /// Ends the archive: it is durable, and visible under its name, when this returns.
     ///
     /// # Errors
@@ -86,7 +96,7 @@ impl FileSink {
 
 impl FileSink {
     /// The file that is being written.
-    pub(crate) fn file(&self) -> &std::fs::File {
+    pub(crate) fn file(&self) -> &File {
         self.file.inner.file()
     }
 }
@@ -102,6 +112,13 @@ impl Write for FileSink {
 }
 
 impl ArchiveSink for FileSink {
+    fn share(&mut self, source: &File, start: u64, length: u64) -> u64 {
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let copied = copy_file_range(source, Some(&mut { start }), self.file(), None, length);
+        // Whatever is wrong with the disk, writing says it.
+        copied.map_or(0, |count| count as u64)
+    }
+
     fn commit(self: Box<Self>) -> io::Result<()> {
         self.file.finish()?.commit(&self.path)
     }

@@ -4,35 +4,14 @@
 
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use hashget_testkit::trees;
 
+use crate::images::on_image;
+
 /// A change of a file that leaves its size as it is.
 type Change = fn(&Path);
-
-/// Makes a file system with `program`, mounts it and tries every change on it.
-fn tried(program: &str, options: &[&str]) {
-    let folder = tempfile::tempdir().unwrap();
-    let (image, mounted) = (folder.path().join("image"), folder.path().join("mounted"));
-    fs_err::File::create(&image).unwrap().set_len(400 << 20).unwrap();
-    fs_err::create_dir(&mounted).unwrap();
-    let image = image.to_str().unwrap();
-    let at = mounted.to_str().unwrap();
-    run(program, &[options, &[image]].concat());
-    run("mount", &["-o", "loop", image, at]);
-    let result = std::panic::catch_unwind(|| every_change_is_seen(&mounted));
-    run("umount", &["--lazy", at]);
-    if let Err(panic) = result {
-        std::panic::resume_unwind(panic);
-    }
-}
-
-fn run(program: &str, arguments: &[&str]) {
-    let output = Command::new(program).args(arguments).output().unwrap();
-    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
-}
 
 fn every_change_is_seen(folder: &Path) {
     let changes: [(&str, Change); 7] = [
@@ -73,13 +52,13 @@ fn writable(path: &Path) -> std::fs::File {
 }
 
 pub(crate) fn ext4_sets_the_ctime_at_every_change() {
-    tried("mkfs.ext4", &["-q", "-F"]);
+    on_image("mkfs.ext4", &["-q", "-F"], every_change_is_seen);
 }
 
 pub(crate) fn xfs_sets_the_ctime_at_every_change() {
-    tried("mkfs.xfs", &["-q"]);
+    on_image("mkfs.xfs", &["-q"], every_change_is_seen);
 }
 
 pub(crate) fn btrfs_sets_the_ctime_at_every_change() {
-    tried("mkfs.btrfs", &["-q"]);
+    on_image("mkfs.btrfs", &["-q"], every_change_is_seen);
 }

@@ -22,6 +22,7 @@ mod growing_disk;
 #[path = "../conformance/hashdb.rs"]
 #[allow(dead_code, reason = "each test program uses its part")]
 mod hashdb_suite;
+mod images;
 mod nasty;
 mod other_programs;
 mod pending_file;
@@ -29,6 +30,7 @@ mod random;
 mod rpm_real;
 #[path = "../round_trip/scene.rs"]
 mod scene;
+mod shared_blocks;
 mod signed_lists;
 #[path = "../conformance/source.rs"]
 #[allow(dead_code, reason = "each test program uses its part")]
@@ -106,6 +108,8 @@ const TESTS: &[Test] = tests_with_needs![
         [Root, Tool("rpm"), Tool("rpmbuild"), Tool("createrepo_c")],
     rpm_real::what_rpm_installed_with_ndb_is_understood:
         [Root, Tool("rpm"), Tool("rpmbuild"), Tool("createrepo_c"), RpmNdb],
+    shared_blocks::nights_on_xfs_take_the_room_of_what_changed: [Image, Tool("mkfs.xfs")],
+    shared_blocks::nights_on_btrfs_take_the_room_of_what_changed: [Image, Tool("mkfs.btrfs")],
     signed_lists::gpgv_makes_the_owner_of_an_archive_key_vouch: [Tool("gpg"), Tool("gpg-agent"), Tool("gpgv")],
     signed_lists::sqv_makes_the_owner_of_an_archive_key_vouch: [Tool("gpg"), Tool("gpg-agent"), Tool("sqv")],
     signed_lists::a_signature_beside_the_file_and_an_armored_keyring_are_enough:

@@ -9,4 +9,5 @@ mod frames;
 mod living;
 mod odd;
 mod opened;
+mod reuse;
 mod scene;

@@ -71,6 +71,7 @@ pub(super) fn print(
         "unreliable": summary.unreliable,
         "changed_files": summary.changed_files,
         "archive_bytes": summary.archive_bytes,
+        "reused_bytes": summary.reused_bytes,
     });
     console.summary("pack", record, &lines(console.is_verbose(), destination, summary))?;
     Ok(())
@@ -176,13 +177,13 @@ fn lines(verbose: bool, destination: &Destination, summary: &Summary) -> Vec<Str
     rows.push(["Archived".to_owned(), archived]);
     rows.extend(reasons(summary).into_iter().map(|reason| [String::new(), reason]));
     if !dry {
-        for (position, heavy) in summary.heaviest.iter().take(NAMED).enumerate() {
-            let label = if position == 0 { "Largest" } else { "" };
-            let line = format!("{} in {}", size(heavy.bytes), path_of(heavy));
-            rows.push([label.to_owned(), line]);
-        }
+        rows.extend(largest(summary));
     }
     rows.push(["Archive".to_owned(), archive]);
+    if summary.reused_bytes > 0 {
+        let copied = format!("{} of it copied from an earlier archive", size(summary.reused_bytes));
+        rows.push([String::new(), copied]);
+    }
     let rows: Vec<Vec<String>> = rows.into_iter().map(|row| row.to_vec()).collect();
     let mut lines = Vec::new();
     if verbose && !dry {
@@ -216,6 +217,15 @@ fn lines(verbose: bool, destination: &Destination, summary: &Summary) -> Vec<Str
         ));
     }
     lines
+}
+
+/// The paths with the most archived bytes.
+fn largest(summary: &Summary) -> impl Iterator<Item = [String; 2]> {
+    let named = summary.heaviest.iter().take(NAMED).enumerate();
+    named.map(|(position, heavy)| {
+        let label = if position == 0 { "Largest" } else { "" };
+        [label.to_owned(), format!("{} in {}", size(heavy.bytes), path_of(heavy))]
+    })
 }
 
 /// For each detector that found something: what it found, and how long it took.
