@@ -6,6 +6,9 @@ use std::ops::Range;
 
 use crate::model::Extent;
 
+/// Fills a buffer with stored bytes from a position on.
+pub(super) type Fill<'f, E> = &'f mut dyn FnMut(&mut [u8], u64) -> Result<(), E>;
+
 /// A part of a file whose data is stored from `start` on, extent after extent; without extents, as it is. `fill` reads stored
 /// bytes.
 ///
@@ -15,7 +18,7 @@ pub(super) fn read_part<E>(
     start: u64,
     extents: Option<&[Extent]>,
     part: &Range<u64>,
-    fill: &mut dyn FnMut(&mut [u8], u64) -> Result<(), E>,
+    fill: Fill<'_, E>,
 ) -> Result<Vec<u8>, E> {
     let length = |range: &Range<u64>| usize::try_from(range.end - range.start).unwrap_or(0);
     let mut bytes = vec![0; length(part)];

@@ -236,9 +236,10 @@ fn file_of(tree: &ArchiveTree, links: &[(u32, RelPath)], path: &RelPath) -> Opti
             let found = rows.binary_search_by(|&row| tree.name(row).cmp(name)).ok()?;
             Some(rows[found])
         })?;
-        if !tree.rows[NodeId(row).index()].is_link() {
-            let is_file = tree.rows[NodeId(row).index()].mode & super::TYPE_BITS == 0o100_000;
-            return is_file.then_some(row);
+        let found = &tree.rows[NodeId(row).index()];
+        if !found.is_link() {
+            let is_folder = found.mode & super::TYPE_BITS == 0o040_000;
+            return (!is_folder).then_some(row);
         }
         let link = links.binary_search_by_key(&row, |(row, _)| *row).ok()?;
         path = &links[link].1;

@@ -1,6 +1,6 @@
 //! An archive's tree as a file system wants it: entries by number, each with its parent and its children.
 //!
-//! Invariant: one archive gives the same numbers each time. Names of one hard-linked file are one node. A million entries take
+//! Invariant: one archive gives the same numbers each time. All names of a hard-linked entry are one node. A million entries take
 //! less than 100 MiB, and nothing is read or fetched.
 
 mod build;

@@ -119,13 +119,17 @@ fn what_cannot_be_shown_is_counted() {
 
 #[test]
 fn all_names_of_a_file_are_one_node() {
-    let tree = tree(vec![file("m"), file("n/noted")], &[("a", "m"), ("z", "m"), ("y", "z")]);
+    let entries = vec![file("m"), file("n/noted"), entry("n/pipe", Kind::Fifo)];
+    let links = [("a", "m"), ("z", "m"), ("y", "z"), ("n/pipe-too", "n/pipe"), ("n-too", "n")];
+    let tree = tree(entries, &links);
     let node = tree.find(&path("m")).unwrap();
     for name in ["a", "z", "y"] {
         assert_eq!(tree.find(&path(name)), Some(node), "{name}");
     }
     assert_eq!((tree.node(node).unwrap().names, tree.path(node)), (4, path("m")));
-    assert_eq!(tree.left_out(), 0);
+    // A pipe has further names, too, but no folder has.
+    assert_eq!(tree.find(&path("n/pipe-too")), tree.find(&path("n/pipe")));
+    assert_eq!((tree.find(&path("n-too")), tree.left_out()), (None, 1));
     let noted = tree.find(&path("n/noted")).unwrap();
     let xattrs = tree.xattrs(noted).unwrap();
     assert_eq!(xattrs.get(&b"user.note"[..]).map(|value| &**value), Some(&b"value"[..]));
