@@ -42,15 +42,19 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     disable_nagle_algorithm = True
     by_name, by_digest, by_file = {}, {}, {}
     bytes_per_second = None
+    part = (0, None)
 
     def copyfile(self, source, outputfile):
         if self.bytes_per_second is None:
             # Sent by the kernel: the server should use as little as possible of the cores that are measured.
             self.wfile.flush()
-            self.connection.sendfile(source)
+            self.connection.sendfile(source, *self.part)
             return
-        while piece := source.read(self.bytes_per_second // 20):
+        source.seek(self.part[0])
+        left = self.part[1]
+        while piece := source.read(min(left, self.bytes_per_second // 20)):
             outputfile.write(piece)
+            left -= len(piece)
             time.sleep(0.05)
 
     def log_message(self, *_):
@@ -61,6 +65,30 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             self.answer(self.snapshot([urllib.parse.unquote(part) for part in self.path.split("?")[0].split("/")[2:]]))
         else:
             super().do_GET()
+
+    def send_head(self):
+        """The head of a file, or of the part that was asked for: one range, as hashget asks for it."""
+        path = self.translate_path(self.path.split("?")[0])
+        wanted = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
+        if not os.path.isfile(path):
+            return super().send_head()
+        whole = os.path.getsize(path)
+        first, last = wanted.groups() if wanted else ("0", "")
+        if first == "":
+            first, last = max(0, whole - int(last)), ""
+        end = min(int(last) + 1, whole) if last else whole
+        self.part = int(first), end - int(first)
+        if wanted and self.part[1] <= 0:
+            self.send_error(416)
+            return None
+        self.send_response(206 if wanted else 200)
+        if wanted:
+            self.send_header("Content-Range", f"bytes {first}-{end - 1}/{whole}")
+        self.send_header("Content-Length", str(self.part[1]))
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("Last-Modified", self.date_time_string(int(os.path.getmtime(path))))
+        self.end_headers()
+        return open(path, "rb")
 
     def snapshot(self, parts):
         if parts[0] == "binary":

@@ -95,8 +95,13 @@ impl DirectoryWriter {
 }
 
 /// A checksum of a frame, as the directory has it.
-pub(super) fn written_checksum(checksum: u64) -> String {
+fn written_checksum(checksum: u64) -> String {
     format!("{checksum:016x}")
+}
+
+/// The checksum of a frame, if the text is one.
+pub(super) fn parsed_checksum(text: &str) -> Option<u64> {
+    u64::from_str_radix(text, 16).ok().filter(|checksum| written_checksum(*checksum) == text)
 }
 
 /// The frames of an archive that can be decoded alone, and the entries that they begin with.

@@ -3,20 +3,17 @@
 //! Invariant: a frame is given only if its bytes have the checksum that was taken when it was written; a damaged one is never
 //! passed on.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 
-use super::directory::{read, written_checksum};
+use super::directory::{parsed_checksum, read};
 use crate::codec::seek_table::Frame;
 use crate::codec::seekable::{encoder_name, frame_checksum};
 use crate::limits::Limits;
 use crate::model::Digest;
 use crate::storage::{ArchiveSource as _, RandomRead};
-
-/// Frames in memory at the same time, in bytes; of longer segments each frame is read twice.
-const KEPT_BYTES: u64 = 64 << 20;
 
 /// Takes a frame of a file, with its bytes.
 pub(crate) type CopyFrame<'c> = &'c mut dyn FnMut(&File, &Frame, &[u8]) -> io::Result<()>;
@@ -26,12 +23,14 @@ pub(crate) struct Reusable {
     archive: File,
     segments: HashMap<Digest, Vec<CheckedFrame>>,
     damaged: Cell<u64>,
+    /// The frame that was read last.
+    buffer: RefCell<Vec<u8>>,
 }
 
 /// A frame, and its checksum.
 struct CheckedFrame {
     frame: Frame,
-    checksum: String,
+    checksum: u64,
 }
 
 impl Reusable {
@@ -63,10 +62,11 @@ impl Reusable {
             // A further frame of a segment begins within the same entry.
             current = made_of.or(current.filter(|_| entry == before));
             if let Some(current) = current {
+                let Some(checksum) = parsed_checksum(&checksum) else { return Ok(None) };
                 segments.entry(current).or_default().push(CheckedFrame { frame, checksum });
             }
         }
-        Ok(Some(Self { archive, segments, damaged: Cell::new(0) }))
+        Ok(Some(Self { archive, segments, damaged: Cell::new(0), buffer: RefCell::default() }))
     }
 
     /// Passes each frame of the segment that was made of this to `copy`, with its bytes. Nothing is passed and the result is
@@ -76,41 +76,28 @@ impl Reusable {
     /// Those of `copy`; or a frame can no longer be read.
     pub(crate) fn copy(&self, made_of: &Digest, copy: CopyFrame<'_>) -> io::Result<bool> {
         let Some(frames) = self.segments.get(made_of) else { return Ok(false) };
-        let bytes: u64 = frames.iter().map(|it| u64::from(it.frame.lengths.compressed)).sum();
-        let mut kept = Vec::new();
-        for frame in frames {
-            match self.read(frame) {
-                Some(bytes_of_frame) if bytes <= KEPT_BYTES => kept.push(bytes_of_frame),
-                Some(_) => {}
-                None => {
-                    self.damaged.set(self.damaged.get() + 1);
-                    return Ok(false);
-                }
-            }
+        let mut bytes = self.buffer.borrow_mut();
+        // One frame is read once. Of several, all are looked at before the first is passed on.
+        if !frames.iter().all(|frame| self.read(frame, &mut bytes)) {
+            self.damaged.set(self.damaged.get() + 1);
+            return Ok(false);
         }
         for (number, frame) in frames.iter().enumerate() {
-            let read;
-            let bytes = match kept.get(number) {
-                Some(bytes) => bytes,
-                None => {
-                    let gone =
-                        || io::Error::other("the earlier archive changed while it was copied from");
-                    read = self.read(frame).ok_or_else(gone)?;
-                    &read
-                }
-            };
-            copy(&self.archive, &frame.frame, bytes)?;
+            if frames.len() > 1 && !self.read(frame, &mut bytes) {
+                let problem = "the earlier archive changed while it was copied from";
+                return Err(io::Error::other(format!("{problem} (frame {number})")));
+            }
+            copy(&self.archive, &frame.frame, &bytes)?;
         }
         Ok(true)
     }
 
-    /// The bytes of a frame, if they are those that were written.
-    fn read(&self, CheckedFrame { frame, checksum }: &CheckedFrame) -> Option<Vec<u8>> {
-        let mut bytes = vec![0; usize::try_from(frame.lengths.compressed).ok()?];
-        let count = RandomRead::read_at(&self.archive, &mut bytes, frame.start).ok()?;
-        let is_whole =
-            count == bytes.len() && written_checksum(frame_checksum(&bytes)) == *checksum;
-        is_whole.then_some(bytes)
+    /// Reads a frame into `bytes`; are they those that were written?
+    fn read(&self, CheckedFrame { frame, checksum }: &CheckedFrame, bytes: &mut Vec<u8>) -> bool {
+        let Ok(length) = usize::try_from(frame.lengths.compressed) else { return false };
+        bytes.resize(length, 0);
+        let read = RandomRead::read_at(&self.archive, bytes, frame.start);
+        read.is_ok_and(|count| count == length) && frame_checksum(bytes) == *checksum
     }
 
     /// Number of segments that were to be copied and are damaged.

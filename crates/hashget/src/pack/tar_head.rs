@@ -118,8 +118,10 @@ fn extended_header(name: &[u8], records: &Records) -> Vec<u8> {
     if records.is_empty() {
         return Vec::new();
     }
-    let data: Vec<u8> =
-        records.iter().flat_map(|(keyword, value)| record(keyword, value)).collect();
+    let mut data = Vec::new();
+    for (keyword, value) in records {
+        data.extend_from_slice(&record(keyword, value));
+    }
     let mut block = [0; BLOCK];
     let name = [b"PaxHeaders/", file_name(name)].concat();
     put_text(&mut block[0..100], shortened(&name, 100));

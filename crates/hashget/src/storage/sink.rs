@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::copy_file_range;
+use rustix::fs::{copy_file_range, fstatfs};
 
 use crate::pending_file::PendingFile;
 
@@ -16,6 +16,10 @@ const MODE: u32 = 0o666;
 
 /// That of an archive that root makes: what only root could read is not for everybody.
 const MODE_OF_ROOT: u32 = 0o600;
+
+/// File systems that can share blocks between files: btrfs, XFS, bcachefs, ZFS (`linux/magic.h`, and their own sources).
+/// Others would copy the bytes, which are in memory already.
+const SHARING: [u64; 4] = [0x9123_683e, 0x5846_5342, 0xca45_1a4e, 0x2fc1_2fc1];
 
 /// Takes the bytes of one archive. Every implementation passes the same conformance suite.
 ///
@@ -80,6 +84,8 @@ impl<W: Write> Write for Writing<W> {
 pub struct FileSink {
     path: PathBuf,
     file: Writing<PendingFile>,
+    /// Can its file system share blocks between files?
+    can_share: bool,
 }
 
 impl FileSink {
@@ -89,8 +95,10 @@ impl FileSink {
     /// `path` is no name for a file, or no file can be created in its folder.
     pub fn create(path: &Path) -> io::Result<Self> {
         let mode = if rustix::process::geteuid().is_root() { MODE_OF_ROOT } else { MODE };
-        let file = Writing::new(PendingFile::replacing(path, mode)?);
-        Ok(Self { path: path.to_owned(), file })
+        let file = PendingFile::replacing(path, mode)?;
+        let found = fstatfs(file.file());
+        let can_share = found.is_ok_and(|found| SHARING.contains(&(found.f_type.cast_unsigned())));
+        Ok(Self { path: path.to_owned(), file: Writing::new(file), can_share })
     }
 }
 
@@ -113,6 +121,9 @@ impl Write for FileSink {
 
 impl ArchiveSink for FileSink {
     fn share(&mut self, source: &File, start: u64, length: u64) -> u64 {
+        if !self.can_share {
+            return 0;
+        }
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         let copied = copy_file_range(source, Some(&mut { start }), self.file(), None, length);
         // Whatever is wrong with the disk, writing says it.
