@@ -47,8 +47,6 @@ impl MountPoint {
             }
             _ => anyhow!(error).context(format!("cannot mount at {given}")),
         };
-        // The texts of errors have the name already.
-        #[allow(clippy::disallowed_methods, reason = "the error is put into words here")]
         let metadata = path.metadata().map_err(failed)?;
         if !metadata.is_dir() {
             return Err(wrong("is not a folder: give an empty folder"));
@@ -101,8 +99,8 @@ impl Mounted {
         &self.at.given
     }
 
-    /// Somebody else has unmounted it.
-    pub(super) fn is_gone(self) {
+    /// It is unmounted already: nothing is to be done.
+    pub(super) fn leave(self) {
         // Dropped, it would unmount whatever is mounted there now.
         std::mem::forget(self.session);
     }
@@ -110,10 +108,10 @@ impl Mounted {
     /// Unmounts it, also if a program is using it: that gets errors from then on.
     pub(super) fn unmount(self) {
         if self.session.guard.is_finished() {
-            return self.is_gone();
+            return self.leave();
         }
         match unmount(&self.at.path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
-            Ok(()) => self.is_gone(),
+            Ok(()) => self.leave(),
             // A user's mount is unmounted by the program that mounted it.
             Err(_) => drop(self.session),
         }

@@ -15,6 +15,7 @@ use fs_err::File;
 use fuser::{Errno, ReplyData};
 use hashget::archive::{ArchiveTree, Contents, ContentsAccess, NodeId, open_archive};
 use hashget::classify::class_of;
+use hashget::error::ErrorClass;
 use hashget::fetch::Source;
 use hashget::monitor::{Event, Interrupted, Monitor, ProblemKind};
 use hashget::wording::one_line;
@@ -33,10 +34,13 @@ const TICK: Duration = Duration::from_millis(100);
 /// What is unpacked of packages and archives is kept up to so many bytes.
 const KEPT_BYTES: u64 = 4 << 30;
 
+/// Goes on with the tree of an archive, if that could be opened.
+pub(super) type Opened = Box<dyn FnOnce(Option<&Arc<ArchiveTree>>) + Send>;
+
 /// What the file system asks for; it does not wait for the answer.
 pub(super) enum Request {
-    /// Open the archive with this index, then go on with its tree; `None` if it cannot be opened.
-    Open(usize, Box<dyn FnOnce(Option<&Arc<ArchiveTree>>) + Send>),
+    /// Open the archive with this index, then go on.
+    Open(usize, Opened),
     /// Read a part of a file.
     Read(Reading),
 }
@@ -127,7 +131,7 @@ impl<'e> Service<'e> {
     fn entered(&self, index: usize) -> Option<&Contents<'e>> {
         let report = |error: &anyhow::Error| {
             let class = class_of(error.as_ref());
-            let kind = class.map_or(ProblemKind::Incomplete, |class| class.problem_kind());
+            let kind = class.map_or(ProblemKind::Incomplete, ErrorClass::problem_kind);
             let file = self.shown.archives()[index].file.display().to_string();
             if !self.access.monitor.interrupted() {
                 self.access.monitor.problem(kind, safe(&file), one_line(error.as_ref()));
@@ -206,7 +210,7 @@ pub(super) fn serve(
             }
         };
         match outcome {
-            Ok(()) => mounted.is_gone(),
+            Ok(()) => mounted.leave(),
             Err(Interrupted) => mounted.unmount(),
         }
         is_over.store(true, Ordering::Relaxed);
