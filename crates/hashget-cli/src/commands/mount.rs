@@ -10,7 +10,6 @@ mod shown;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use clap::Args;
 use serde_json::json;
 
@@ -67,8 +66,7 @@ impl Mount {
         } else {
             name.clone()
         };
-        serve(shown, at, self.allow_other, &access, environment, &what)
-            .with_context(|| format!("cannot mount {name}"))?;
+        serve(shown, at, self.allow_other, &access, environment, &what)?;
         console.summary("mount", json!({ "archives": archives }), &[])?;
         Ok(())
     }

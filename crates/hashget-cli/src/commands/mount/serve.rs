@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::{self, Scope};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use fs_err::File;
 use fuser::{Errno, ReplyData};
 use hashget::archive::{ArchiveTree, Contents, ContentsAccess, NodeId, open_archive};
@@ -192,7 +193,7 @@ pub(super) fn serve(
         opened: shown.archives().iter().map(|_| Opening::default()).collect(),
     };
     if !shown.is_folder() {
-        service.open(0)?;
+        service.open(0).with_context(|| format!("cannot mount {what}"))?;
     }
     let (ask, requests) = mpsc::channel();
     let mounted =

@@ -196,7 +196,7 @@ impl<'a> Contents<'a> {
         let unpacked = self.stores[index].at_hand()?;
         self.touch(index, unpacked.bytes());
         match unpacked.find(file) {
-            Found::At(start) => unpacked.read(start, part).ok(),
+            Found::At(start) => unpacked.read(file, start, part).ok(),
             Found::Wrong(_) | Found::Nothing => None,
         }
     }
@@ -212,7 +212,7 @@ impl<'a> Contents<'a> {
         self.touch(index, unpacked.bytes());
         match unpacked.find(file) {
             Found::At(start) => {
-                let read = unpacked.read(start, part);
+                let read = unpacked.read(file, start, part);
                 read.map(Some).map_err(|error| Arc::new(ContentsError::Keep { error }))
             }
             Found::Wrong(what) => {

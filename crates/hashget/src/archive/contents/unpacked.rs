@@ -21,8 +21,8 @@ pub(super) struct Unpacked {
     bytes: u64,
     /// Where the contents of each file begin, by file.
     starts: Vec<(NodeId, u64)>,
-    /// Where the data goes of files with holes, by where their contents begin.
-    holes: HashMap<u64, Vec<Extent>>,
+    /// Where the data of files with holes goes.
+    holes: HashMap<NodeId, Vec<Extent>>,
     /// Files of which something else was found: what.
     wrong: HashMap<NodeId, String>,
 }
@@ -90,12 +90,14 @@ impl Unpacked {
     ) {
         let start = self.bytes;
         let before = self.starts.len();
-        self.starts.extend(files.into_iter().map(|file| (file, start)));
+        for file in files {
+            self.starts.push((file, start));
+            if let Some(extents) = &extents {
+                self.holes.insert(file, extents.clone());
+            }
+        }
         if self.starts.len() > before {
             self.bytes += bytes;
-            if let Some(extents) = extents {
-                self.holes.entry(start).or_insert(extents);
-            }
         }
     }
 
@@ -130,13 +132,13 @@ impl Unpacked {
         self.wrong.get(&file).map_or(Found::Nothing, |what| Found::Wrong(what))
     }
 
-    /// Reads a part of the file whose contents begin at `start`.
+    /// Reads a part of a file, whose contents begin at `start`.
     ///
     /// # Errors
     /// The disk failed.
-    pub(super) fn read(&self, start: u64, part: &Range<u64>) -> io::Result<Vec<u8>> {
+    pub(super) fn read(&self, file: NodeId, start: u64, part: &Range<u64>) -> io::Result<Vec<u8>> {
         let fill = &mut |buffer: &mut [u8], first| self.file.read_exact_at(buffer, first);
-        read_part(start, self.holes.get(&start).map(Vec::as_slice), part, fill)
+        read_part(start, self.holes.get(&file).map(Vec::as_slice), part, fill)
     }
 }
 
@@ -165,6 +167,9 @@ mod tests {
         // Longer than it should be, and therefore not kept.
         assert_eq!(add(&mut unpacked, b"wrong and long", 5).1, 6);
         unpacked.is_wrong(c, "too long".to_owned());
+        // A hole alone begins where the next one does.
+        add(&mut unpacked, b"", 0);
+        unpacked.keep([NodeId::new(6)], 0, Some(Vec::new()));
         add(&mut unpacked, b"xy", 2);
         let extents = vec![Extent { offset: 2, length: 1 }, Extent { offset: 4, length: 1 }];
         unpacked.keep([d], 2, Some(extents));
@@ -172,13 +177,14 @@ mod tests {
         let unpacked = unpacked.finish().unwrap();
         assert_eq!(unpacked.bytes(), 7);
         let read = |file, part| match unpacked.find(file) {
-            Found::At(start) => unpacked.read(start, &part).unwrap(),
+            Found::At(start) => unpacked.read(file, start, &part).unwrap(),
             Found::Wrong(what) => what.as_bytes().to_vec(),
             Found::Nothing => Vec::new(),
         };
         assert_eq!((read(a, 0..5), read(b, 1..3)), (b"first".to_vec(), b"ir".to_vec()));
         assert_eq!((read(c, 0..5), read(d, 1..7)), (b"too long".to_vec(), b"\0x\0y\0\0".to_vec()));
         assert!(read(NodeId::new(5), 0..1).is_empty());
+        assert_eq!(read(NodeId::new(6), 0..3), [0; 3]);
         assert_eq!(fs_err::read_dir(folder.path()).unwrap().count(), 0, "it has no name");
     }
 }
