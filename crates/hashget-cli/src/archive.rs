@@ -2,8 +2,10 @@
 //!
 //! Invariant: nothing is written, and an archive is never read from a terminal.
 
+use std::ffi::OsStr;
 use std::io::IsTerminal as _;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -18,6 +20,7 @@ use hashget::hashdb::{HashDb, NoHashDb};
 use hashget::model::manifest::{AnyManifest, MANIFEST_NAME};
 use hashget::storage::{ArchiveSource, StreamSource};
 
+use crate::commands::without_ending;
 use crate::environment::Environment;
 use crate::exit::UsageError;
 
@@ -37,6 +40,25 @@ fn url(archive: &Path) -> Option<&str> {
 /// Is it a folder, into which an archive may have been unpacked?
 fn is_folder(archive: &Path) -> bool {
     archive != Path::new("-") && url(archive).is_none() && archive.is_dir()
+}
+
+/// The archives in a folder, those files that are called like what `pack` writes, by name.
+pub(crate) fn archives_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut archives = Vec::new();
+    for entry in fs_err::read_dir(folder).context("cannot find archives")? {
+        let path = entry?.path();
+        let name = path.file_name().map(OsStr::as_bytes);
+        if path.is_file() && name.is_some_and(|name| without_ending(name).is_some()) {
+            archives.push(path);
+        }
+    }
+    archives.sort_unstable();
+    if archives.is_empty() {
+        let wrong =
+            format!("no archive lies in {}: expected names like x.tar.zst", folder.display());
+        return Err(UsageError(wrong).into());
+    }
+    Ok(archives)
 }
 
 /// Opens the file, the URL, or standard input for `-`. A folder is refused, with `for_a_folder` as advice.

@@ -10,5 +10,6 @@ mod frames;
 mod in_place;
 mod living;
 mod odd;
+mod opened;
 mod reuse;
 mod scene;
