@@ -13,7 +13,7 @@ export RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-co
 -Cllvm-args=-sanitizer-coverage-trace-compares -Cdebug-assertions -Coverflow-checks"
 nice cargo build --release --target "$host"
 targets=("$@")
-[ "${#targets[@]}" -gt 0 ] || targets=(package tar manifest detectors debian rules http unpack)
+[ "${#targets[@]}" -gt 0 ] || targets=(package tar manifest detectors debian rules http parity unpack)
 
 # A hostile archive could do harm as root: `unpack` never runs as root, and the others need not.
 as_nobody=()
@@ -30,6 +30,7 @@ for target in "${targets[@]}"; do
     case $target in
         manifest) seeds+=" $(find ../testdata/hostile/manifests -type f)" ;;
         unpack | tar) seeds+=" $(find ../testdata/hostile/archives ../testdata/hostile/*.tar -type f)" ;;
+        parity) seeds+=" $(find ../testdata/frozen -name '*.par2')" ;;
         package | detectors) seeds+=" $(find ../testdata/hostile -maxdepth 1 -type f)" ;;
     esac
     # shellcheck disable=SC2086

@@ -11,6 +11,7 @@ bsdtar        libarchive-tools
 bzip2         bzip2
 cc            gcc
 chattr        e2fsprogs
+compress      ncompress
 createrepo_c  createrepo-c
 curl          curl
 dpkg-deb      dpkg
@@ -25,6 +26,8 @@ mkfs.btrfs    btrfs-progs
 mkfs.ext4     e2fsprogs
 mkfs.xfs      xfsprogs
 pacman        pacman-package-manager
+par2          par2
+python3       python3
 repo-add      pacman-package-manager
 restic        restic
 rpm           rpm

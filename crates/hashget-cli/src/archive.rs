@@ -11,8 +11,9 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use fs_err::File;
 use hashget::archive::{
-    Listed, Listing, MembersError, PackageMembers, RemoteArchive, StoredEntries, StoredVerified,
-    read_folder_manifest, read_for_listing, read_manifest, verify_stored,
+    Listed, Listing, MembersError, PackageMembers, RemoteArchive, StoredContents, StoredEntries,
+    StoredVerified, read_folder_manifest, read_for_listing, read_manifest, verify_contents,
+    verify_stored,
 };
 use hashget::fetch::Source;
 use hashget::hashdb::{HashDb, NoHashDb};
@@ -134,6 +135,21 @@ pub(crate) fn verified(
     let context = || format!("cannot verify {name}");
     let mut bytes = open(archive, "", environment).with_context(context)?;
     verify_stored(&mut *bytes, &name, &environment.limits, environment.console)
+        .with_context(context)
+}
+
+/// As [`verified`]; also what the archive gave, for the rehearsal of a restore.
+pub(crate) fn verified_contents(
+    archive: &Path,
+    environment: &Environment<'_>,
+) -> anyhow::Result<(AnyManifest, Option<(StoredVerified, StoredContents)>)> {
+    if is_folder(archive) {
+        return Ok((manifest(archive, environment)?, None));
+    }
+    let name = archive.display().to_string();
+    let context = || format!("cannot verify {name}");
+    let mut bytes = open(archive, "", environment).with_context(context)?;
+    verify_contents(&mut *bytes, &name, &environment.limits, environment.console)
         .with_context(context)
 }
 

@@ -55,6 +55,40 @@ fn is_of_sources(class: ErrorClass) -> bool {
     matches!(class, NotFound | Denied | Unreachable | Refused)
 }
 
+/// The hint for an archive that is none, is damaged, or cannot be healed.
+fn of_archive(class: ErrorClass) -> Option<&'static str> {
+    Some(match class {
+        ErrorClass::NotAnArchive | ErrorClass::ArchiveDamaged => {
+            "give a file that `hashget pack` has written, complete and unchanged"
+        }
+        ErrorClass::NoManifestInArchive => {
+            "a tar file of another program is complete without it; if hashget wrote this one, take another copy"
+        }
+        ErrorClass::NoManifestInFolder => {
+            "unpack the archive there first; a folder that is fully restored has no manifest any more"
+        }
+        ErrorClass::ManifestDamaged => {
+            "the manifest is damaged: take another copy of the archive; if there is none, `tar xf` still \
+             extracts what the archive itself holds"
+        }
+        ErrorClass::NoParity => {
+            "`hashget verify` says what is damaged, and `hashget unpack` restores the rest; `hashget pack --parity 5%` writes \
+             parity beside an archive"
+        }
+        ErrorClass::ParityUnusable => {
+            "`hashget verify` says whether the archive is whole: if it is, make new parity for it by `par2 create`, or pack \
+             again with --parity"
+        }
+        ErrorClass::ParityOfAnother => {
+            "move the parity away; to see what it would make of this archive, give another file with -o"
+        }
+        ErrorClass::NotHealed => {
+            "take another copy of the archive; if there is none, `hashget unpack` restores what is not damaged"
+        }
+        _ => return None,
+    })
+}
+
 fn of_class(class: ErrorClass) -> Option<&'static str> {
     Some(match class {
         ErrorClass::NotFound => {
@@ -76,19 +110,6 @@ fn of_class(class: ErrorClass) -> Option<&'static str> {
         ErrorClass::HashDbFailed => {
             "check that the disk is not full and that you may write there, or choose another folder with --db"
         }
-        ErrorClass::NotAnArchive | ErrorClass::ArchiveDamaged => {
-            "give a file that `hashget pack` has written, complete and unchanged"
-        }
-        ErrorClass::NoManifestInArchive => {
-            "a tar file of another program is complete without it; if hashget wrote this one, take another copy"
-        }
-        ErrorClass::NoManifestInFolder => {
-            "unpack the archive there first; a folder that is fully restored has no manifest any more"
-        }
-        ErrorClass::ManifestDamaged => {
-            "the manifest is damaged: take another copy of the archive; if there is none, `tar xf` still \
-             extracts what the archive itself holds"
-        }
         ErrorClass::NeedsNewer => "use a newer hashget",
         ErrorClass::DamagedPackage | ErrorClass::LimitExceeded => {
             "nothing of it was recorded: download it by hand and look at it, or leave it out"
@@ -100,6 +121,15 @@ fn of_class(class: ErrorClass) -> Option<&'static str> {
         ErrorClass::PermissionDenied => "run it as a user who has that permission, or as root",
         ErrorClass::ReadOnly => "choose a folder that can be written to",
         ErrorClass::MissingFile => "check the path",
+        ErrorClass::NotAnArchive
+        | ErrorClass::ArchiveDamaged
+        | ErrorClass::NoManifestInArchive
+        | ErrorClass::NoManifestInFolder
+        | ErrorClass::ManifestDamaged
+        | ErrorClass::NoParity
+        | ErrorClass::ParityUnusable
+        | ErrorClass::ParityOfAnother
+        | ErrorClass::NotHealed => return of_archive(class),
         // Handled above.
         ErrorClass::Interrupted | ErrorClass::HashDbDamaged => return None,
         // Their messages are sufficient, or nothing can be done.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use hashget::archive::AtMost;
 use hashget::model::{Digest, Signature};
+use hashget::parity::Share;
 use url::Url;
 
 /// A day, `YYYY-MM-DD`; returned in exactly this form.
@@ -81,6 +82,19 @@ pub(crate) fn time(text: &str) -> Result<Duration, String> {
 
 fn expected_amount() -> String {
     "expected bytes, such as 500M, or a time, such as 30s, 10min or 2h".to_owned()
+}
+
+/// A share in percent: `5` or `5%`.
+pub(crate) fn percent(text: &str) -> Result<u8, String> {
+    let digits = text.strip_suffix('%').unwrap_or(text);
+    let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+    let percent = digits.parse().ok().filter(|percent| is_number && (1..=100).contains(percent));
+    percent.ok_or_else(|| "expected a share from 1% to 100%, such as 5%".to_owned())
+}
+
+/// How much parity an archive gets: `5%`.
+pub(crate) fn share(text: &str) -> Result<Share, String> {
+    Ok(Share::new(percent(text)?).expect("percent has the same bounds"))
 }
 
 /// Number of items processed at once.
@@ -191,6 +205,14 @@ mod tests {
     }
 
     #[test]
+    fn a_share_is_a_whole_number_of_percent() {
+        assert_eq!((percent("5"), percent("100%")), (Ok(5), Ok(100)));
+        for bad in ["", "%", "0", "101%", "5 %", "-5", "0.5%"] {
+            assert!(percent(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
     fn a_package_url_is_public() {
         assert!(package_url("https://example.org/a.deb").is_ok());
         for bad in [
@@ -221,6 +243,16 @@ mod tests {
         assert!(matches!(thing("deb:vim_9.0_amd64"), Ok(Thing::Signature(_))));
         assert!(thing("sha256:12").is_err());
         assert!(thing("vim").is_err());
+    }
+
+    #[test]
+    fn a_share_is_a_whole_percentage() {
+        for (text, percent) in [("5%", 5), ("1%", 1), ("100%", 100), ("7", 7)] {
+            assert_eq!(share(text).map(Share::percent), Ok(percent));
+        }
+        for bad in ["", "%", "0%", "101%", "5.5%", "-5%", "+5%", "5%%", "5 %", "256%"] {
+            assert!(share(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -25,6 +25,7 @@ const COMMANDS: &[&[&str]] = &[
     &["explain"],
     &["report"],
     &["verify"],
+    &["repair"],
     &["cache"],
     &["cache", "status"],
     &["cache", "clean"],

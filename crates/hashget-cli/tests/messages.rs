@@ -24,12 +24,13 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The texts of all `#[error("...")]` in the library.
+/// The texts of all `#[error("...")]` in the libraries.
 fn errors(project: &Path) -> Vec<(PathBuf, String)> {
     let attribute = Regex::new(r#"(?s)#\[error\(\s*"((?:[^"\\]|\\.)*)""#).unwrap();
     let continued = Regex::new(r"\\\n\s*").unwrap();
     let mut files = Vec::new();
     sources(&project.join("crates/hashget/src"), &mut files);
+    sources(&project.join("crates/hashget-parity/src"), &mut files);
     let mut found = Vec::new();
     for file in files {
         let code = fs_err::read_to_string(&file).unwrap();

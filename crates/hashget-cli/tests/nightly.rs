@@ -109,6 +109,23 @@ fn only_the_oldest_archives_of_this_host_are_removed_and_only_after_a_backup() {
 }
 
 #[test]
+fn parity_goes_with_its_archive_and_into_none() {
+    let machine = machine();
+    configure(&machine, "tree/backups", "KEEP=2\nOPTIONS='--parity 5%'");
+    let place = machine.path("tree/backups");
+    for (day, files) in [(1, 2), (2, 4), (3, 4)] {
+        run(&machine, day).expect(0);
+        assert_eq!(files_below(&place).len(), files, "{day}");
+        assert_eq!(packed(&machine, "tree/backups", day), ["data"]);
+    }
+    let is_first = |name: &String| name.contains("-2026-10-01");
+    assert!(!files_below(&place).iter().any(is_first));
+    fs_err::rename(&place, machine.path("tree/elsewhere")).unwrap();
+    run(&machine, 4).expect(0);
+    assert_eq!(packed(&machine, "tree/backups", 4), ["data"]);
+}
+
+#[test]
 fn an_answer_that_makes_no_sense_does_not_keep_old_archives() {
     let machine = machine();
     let origin = Origin::start();

@@ -47,6 +47,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "places",
         ],
     ),
+    ("parity", &["model", "limits", "monitor", "pending_file", "archive"]),
     (
         "pack",
         &[
@@ -65,6 +66,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "places",
             "index",
             "archive",
+            "parity",
         ],
     ),
     (
@@ -84,6 +86,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "index",
             "pack",
             "archive",
+            "parity",
             "restore",
         ],
     ),
@@ -258,7 +261,8 @@ fn the_library_leaves_terminal_environment_and_process_to_programs() {
     // The signatures of package lists are verified by the programs that apt uses.
     let verifying = Path::new("crates/hashget/src/detectors/debian/signers.rs");
     let mut wrong = Vec::new();
-    for (path, text) in sources("crates/hashget/src") {
+    let libraries = [sources("crates/hashget/src"), sources("crates/hashget-parity/src")].concat();
+    for (path, text) in libraries {
         for word in forbidden.iter().filter(|word| code(&text).contains(**word)) {
             if *word == "Command::new" && path == verifying {
                 continue;
@@ -429,6 +433,12 @@ fn crates_depend_downwards() {
         ("hashget-cli", "hashget-testkit"),
         ("hashget-testkit", "hashget"),
         ("hashget-testkit", "hashget-cli"),
+        ("hashget-testkit", "hashget-parity"),
+        ("hashget-parity", "hashget"),
+        ("hashget-parity", "hashget-cli"),
+        ("hashget-parity", "hashget-testkit"),
+        ("hashget-parity", "rustix"),
+        ("hashget-parity", "ureq"),
     ] {
         assert!(!depends(name, on), "{name} must not depend on {on}");
     }

@@ -64,6 +64,7 @@ fn record(number: u64) -> PackageRecord {
         evidence: Evidence::Downloaded,
         vouched: true,
         recursive: false,
+        passed_over: 0,
         origin: Origin::User,
         trees: Vec::new(),
         keeping: Keeping::Unknown,

@@ -18,6 +18,7 @@ use crate::index::IndexError;
 use crate::model::manifest::ManifestError;
 use crate::monitor::Interrupted;
 use crate::pack::{PackError, ReadBackError, ReplayError};
+use crate::parity::RepairError;
 use crate::restore::RestoreError;
 use crate::tree::{BadGlob, BadSelection, ScanError};
 
@@ -69,6 +70,7 @@ pub fn own_class(error: &(dyn Error + 'static)) -> Option<ErrorClass> {
         PackageFileError,
         RestoreError,
         VerifyError,
+        RepairError,
         SurveyError,
     );
     let error = error.downcast_ref::<io::Error>()?;

@@ -53,6 +53,14 @@ pub enum ErrorClass {
     NotAnArchive,
     /// The archive is damaged, or is not what its manifest says.
     ArchiveDamaged,
+    /// The archive has no parity to heal it from.
+    NoParity,
+    /// The parity is damaged too much, or is none.
+    ParityUnusable,
+    /// The parity is for another archive.
+    ParityOfAnother,
+    /// More of the archive is damaged than its parity can heal.
+    NotHealed,
     /// The archive has no manifest.
     NoManifestInArchive,
     /// The folder has no manifest.
@@ -93,6 +101,9 @@ impl ErrorClass {
             }
             Self::WrongBytes
             | Self::ArchiveDamaged
+            | Self::ParityUnusable
+            | Self::ParityOfAnother
+            | Self::NotHealed
             | Self::BadAnswer
             | Self::DamagedPackage
             | Self::LimitExceeded
@@ -107,6 +118,7 @@ impl ErrorClass {
             | Self::HashDbOutdated
             | Self::ExportDamaged
             | Self::NotAnArchive
+            | Self::NoParity
             | Self::NoManifestInArchive
             | Self::NoManifestInFolder
             | Self::ManifestDamaged

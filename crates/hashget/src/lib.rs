@@ -96,6 +96,8 @@
 //! [`archive`] reads it and writes nothing: what the archive needs, what it is made of, where each entry comes from, and
 //! whether it can still be restored. [`restore`] is built on it.
 //!
+//! [`parity`] heals an archive that is damaged, if parity was written beside it.
+//!
 //! # Examples
 //!
 //! Whole programs, in `examples/`; a test runs them:
@@ -117,6 +119,7 @@
 //! | [`PackError`](pack::PackError) | there is no archive: the tree, the HashDB or the output failed | no file under the archive's name; packages that were indexed stay in the HashDB |
 //! | [`RestoreError`](restore::RestoreError) | the archive, its manifest or the target folder cannot be used, or the disk is full | every file with its final name is complete; [`Restorer::restore`](restore::Restorer::restore) continues |
 //! | [`ArchiveError`](archive::ArchiveError) | a file or folder is no archive, has no manifest, or cannot be read | nothing was written |
+//! | [`RepairError`](parity::RepairError) | an archive could not be healed: it has no parity, or too much is damaged | the archive as it was |
 //! | [`VerifyError`](archive::VerifyError) | verifying stopped: the manifest, the HashDB, or an interruption | the answers so far are in the HashDB |
 //! | [`FetchError`](fetch::FetchError) | a source has no such package, cannot be reached, or gave other bytes | at most a partial download, which the next call continues |
 //! | [`HashDbError`](hashdb::HashDbError) | the HashDB is damaged, too new, or cannot be read or written | no archive depends on it: index again into a new one |
@@ -140,7 +143,7 @@
 //! | `DownloadNotKept`, `DiskFull`, `FileTooLarge`, `ReadOnly`, `PermissionDenied`, `MissingFile`, `Io` | look at the disk and the permissions, then repeat the call |
 //! | `HashDbDamaged`, `HashDbFailed`, `HashDbOutdated`, `ExportDamaged` | index again, or into a new HashDB |
 //! | `HashDbTooNew`, `NeedsNewer` | use a newer hashget |
-//! | `NotAnArchive`, `ArchiveDamaged`, `NoManifestInArchive`, `NoManifestInFolder`, `ManifestDamaged`, `ManifestTooLong` | use another file, or another copy of the archive |
+//! | `NotAnArchive`, `ArchiveDamaged`, `NoManifestInArchive`, `NoManifestInFolder`, `ManifestDamaged`, `ManifestTooLong`, `NoParity`, `ParityUnusable`, `ParityOfAnother`, `NotHealed` | use another file, or another copy of the archive |
 //! | `Busy` | wait for the other process |
 //! | `Internal` | report a bug in hashget |
 //!
@@ -177,6 +180,7 @@ pub mod model;
 pub mod monitor;
 pub mod pack;
 mod parallel;
+pub mod parity;
 pub mod pending_file;
 pub mod places;
 pub mod restore;

@@ -120,6 +120,16 @@ impl PendingFile {
         sync_folder_of(path, &file)
     }
 
+    /// The same; and it gets the owner, group, access control list and mode of the file at `like`. What cannot be set never
+    /// gives anybody more rights than that file does.
+    ///
+    /// # Errors
+    /// As of [`Self::commit`].
+    pub fn commit_as(self, path: &Path, like: &Path) -> io::Result<()> {
+        takeover::take_over(&self.file, like)?;
+        Self { takes_over: false, ..self }.commit(path)
+    }
+
     /// The same, but fails with [`io::ErrorKind::AlreadyExists`] if there is something of that name.
     ///
     /// # Errors

@@ -244,6 +244,8 @@ fn facts(record: &PackageRecord, checks: &[Check]) -> Vec<Vec<String>> {
     facts.extend(record.project.iter().map(|project| ("project", safe(project))));
     facts.extend(record.expires.iter().map(|expires| ("expires", safe(expires))));
     facts.push(("indexed", day(record.indexed_at)));
+    let passed_over = counted(record.passed_over, "member", "members");
+    facts.extend((record.passed_over > 0).then_some(("passed over", passed_over)));
     facts.push(("evidence", record.evidence.to_string()));
     facts.extend(record.vouched.then(|| ("vouched", "yes".to_owned())));
     facts.push(("origin", record.origin.to_string()));

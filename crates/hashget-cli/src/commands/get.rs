@@ -209,6 +209,7 @@ mod tests {
             evidence: Evidence::Downloaded,
             vouched: false,
             recursive: false,
+            passed_over: 0,
             origin: hashget::model::Origin::User,
             trees: Vec::new(),
             keeping: hashget::model::Keeping::Unknown,

@@ -19,6 +19,7 @@ mod mount;
 mod pack;
 mod pool;
 mod prepare;
+mod repair;
 mod report;
 mod restore;
 mod unpack;
@@ -51,6 +52,7 @@ pub(crate) enum Command {
     Explain(explain::Explain),
     Report(report::Report),
     Verify(verify::Verify),
+    Repair(repair::Repair),
     Pool(pool::Pool),
     Cache(cache::Cache),
     Db(db::Db),
@@ -102,6 +104,7 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> anyhow::Result<()
         Command::Explain(explain) => explain.run(&environment()?),
         Command::Report(report) => report.run(&environment()?),
         Command::Verify(verify) => verify.run(&environment()?),
+        Command::Repair(repair) => repair.run(&environment()?),
         Command::Pool(pool) => pool.run(&environment()?),
         Command::Cache(cache) => cache.run(&environment()?),
         Command::Db(db) => db.run(&environment()?),

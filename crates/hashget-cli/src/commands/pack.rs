@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::{ArgGroup, Args, ValueEnum};
 use hashget::pack::{HashesKept, NamesKept, Output, PackOptions, Packer, SYSTEM_EXCLUDES};
+use hashget::parity::Share;
 
 use self::destination::{ArchiveFormat, Destination, Medium};
 use self::series::newest_of_series;
@@ -17,6 +18,7 @@ use crate::exit::UsageError;
 use crate::output::standard;
 use crate::packing::{Format, Reliance, WholeSystem, pack_options, with_packer_in_any_case};
 use crate::selection::Selection;
+use crate::values;
 
 mod destination;
 mod report;
@@ -88,6 +90,10 @@ pub(crate) struct Pack {
     #[arg(hide_possible_values = true)]
     names: Names,
 
+    /// Write parity for this share of the archive beside it, into FILE.par2: damage can be healed by `hashget repair`
+    #[arg(long, value_name = "PERCENT", value_parser = values::share)]
+    parity: Option<Share>,
+
     #[command(flatten)]
     manifest: Format,
 
@@ -138,6 +144,9 @@ impl Pack {
         let console = environment.console;
         let tree = Tree::of_paths(&self.paths)?;
         let destination = self.destination(console.is_json())?;
+        if self.parity.is_some() {
+            destination.expect_room_beside()?;
+        }
         if destination.target == Medium::StandardOutput {
             standard::expect_open()?;
         }
@@ -156,7 +165,7 @@ impl Pack {
         }
         // Before the destination: opening a FIFO waits for its reader.
         let sources = environment.brief_sources()?;
-        let output = destination.open()?;
+        let output = destination.open(self.parity)?;
         let pack = |packer: &Packer<'_>, options: PackOptions<'_>| {
             let context = || format!("cannot pack {} into {}", tree.name, destination.name);
             packer.pack(&tree.folder, output, &options, console).with_context(context)
@@ -238,10 +247,13 @@ impl Pack {
 
 impl Destination {
     /// Opens the output for the library.
-    fn open(&self) -> anyhow::Result<Output<'static>> {
+    fn open(&self, parity: Option<Share>) -> anyhow::Result<Output<'static>> {
         Ok(match &self.target {
             Medium::Nowhere => Output::Nothing,
-            Medium::File(file) => Output::File(file.clone()),
+            Medium::File(file) => match parity {
+                Some(share) => Output::FileWithParity(file.clone(), share),
+                None => Output::File(file.clone()),
+            },
             Medium::Device(file) => {
                 let device = fs_err::OpenOptions::new().write(true).open(file)?;
                 Output::Open(device.into_parts().0)

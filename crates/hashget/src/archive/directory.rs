@@ -11,7 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use super::names;
 use super::stream::{TarStream, tar_of_archive};
-use crate::codec::seek_table::{Frame, ReadAt, has_damaged_end, seek_table, skippable_content};
+use crate::codec::seek_table::{
+    Frame, MOST_HEAD_BYTES, ReadAt, decoded_length, has_damaged_end, seek_table, skippable_content,
+};
+use crate::codec::seekable::FILLING;
 use crate::codec::{Codec, decoder};
 use crate::limits::Limits;
 use crate::model::{Digest, RelPath};
@@ -200,7 +203,6 @@ pub(super) fn read(
     let Some(mut frames) = seek_table(read_at, size)? else { return Ok(None) };
     let Some(last) = frames.pop() else { return Ok(None) };
     let Some(content) = skippable_content(read_at, &last, NUMBER)? else { return Ok(None) };
-    let wrong = |what: &str| Err(io::Error::new(io::ErrorKind::InvalidData, what.to_owned()));
     let limits = Limits { unpacked_bytes: MOST_BYTES, ..limits.clone() };
     let json = decoder(Codec::Zstd, Box::new(&content[..]), &limits, 1)?;
     let document: Document = serde_json::from_reader(json)?;
@@ -219,27 +221,56 @@ pub(super) fn read(
     Ok(Some((frames, skippable, document)))
 }
 
-/// What is wrong with the frames behind the tar, on which no file depends; `None` if nothing is, or there are none.
-pub(crate) fn damage_behind_tar(archive: &dyn ArchiveSource, limits: &Limits) -> Option<io::Error> {
+/// What is wrong with that of an archive on which no file depends: frames that decoders skip, and the seek table; `None`
+/// if nothing is, or there are none.
+pub(crate) fn damage_beside_entries(
+    archive: &dyn ArchiveSource,
+    limits: &Limits,
+) -> Option<io::Error> {
     let (random, size) = (archive.random()?, archive.size()?);
     let read_at: ReadAt<'_> = &|buffer, first| random.read_at(buffer, first);
     let looked = || match seek_table(read_at, size)? {
         Some(_) => match read(random, size, limits)? {
-            Some((_, skippable, _)) => skippable.iter().try_for_each(|frame| {
-                let content = skippable_content(read_at, frame, names::NUMBER)?;
-                content.map_or(Ok(()), |content| names::check(&content, limits))
-            }),
+            Some((frames, skippable, _)) => {
+                skippable.iter().try_for_each(|frame| check_skippable(read_at, frame, limits))?;
+                frames.iter().try_for_each(|frame| check_length(read_at, frame))
+            }
             None => Ok(()),
         },
-        None if has_damaged_end(read_at, size)? => {
-            Err(io::Error::new(io::ErrorKind::InvalidData, "the end of the seek table is damaged"))
-        }
+        None if has_damaged_end(read_at, size)? => wrong("the end of the seek table is damaged"),
         None => Ok(()),
     };
     let is_damage = |error: &io::Error| {
         matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
     };
     looked().err().filter(is_damage)
+}
+
+fn wrong<T>(what: &str) -> io::Result<T> {
+    Err(io::Error::new(io::ErrorKind::InvalidData, what.to_owned()))
+}
+
+fn check_skippable(read_at: ReadAt<'_>, frame: &Frame, limits: &Limits) -> io::Result<()> {
+    if let Some(content) = skippable_content(read_at, frame, names::NUMBER)? {
+        return names::check(&content, limits);
+    }
+    match skippable_content(read_at, frame, FILLING)? {
+        Some(content) if content.iter().any(|&byte| byte != 0) => wrong("the filling is not zeros"),
+        // A later version may have others.
+        _ => Ok(()),
+    }
+}
+
+/// Does a frame decode to as many bytes as the seek table says? The frame says so, too.
+fn check_length(read_at: ReadAt<'_>, frame: &Frame) -> io::Result<()> {
+    let mut head = [0; MOST_HEAD_BYTES];
+    let count = read_at(&mut head, frame.start)?;
+    match decoded_length(&head[..count]) {
+        Some(length) if length != u64::from(frame.lengths.decoded) => {
+            wrong("the seek table has another length than the frame")
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Decodes one frame after the other. Nothing of a damaged one comes out.

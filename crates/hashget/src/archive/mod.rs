@@ -31,6 +31,7 @@ mod manifest;
 pub(crate) mod names;
 mod opened;
 mod origins;
+mod package_bytes;
 mod package_file;
 mod package_members;
 pub(crate) mod package_plan;
@@ -54,6 +55,7 @@ pub use manifest::{manifest_path, read_folder_manifest, read_manifest};
 pub(crate) use manifest::{parse_manifest, read_limited};
 pub use opened::{OpenError, open_archive};
 pub use origins::{EntryOrigin, MembersOf, entry_origins, given_entries};
+pub use package_bytes::PackageBytes;
 pub use package_file::{PackageFileError, PackageFiles};
 pub use package_members::{MembersError, PackageMembers};
 pub use reading::{ArchiveVisitor, StoredEntry, read_archive};
@@ -63,9 +65,10 @@ pub use selection::Selection;
 pub use survey::{Folder, Subtree, Survey, SurveyError, SurveyedFile, SurveyedPackage, survey};
 pub use tree::{ArchiveTree, Node, NodeId};
 pub use verify::{
-    AtMost, PackageState, StoredVerified, Verified, VerifiedPackage, Verifier, VerifyError,
-    VerifyOptions, verify_stored,
+    AtMost, PackageState, StoredContents, StoredVerified, Verified, VerifiedPackage, Verifier,
+    VerifyError, VerifyOptions, verify_contents, verify_stored,
 };
+pub(crate) use verify::{Received, StoredThing};
 
 /// A length as it is counted in summaries.
 fn count(length: usize) -> u64 {

@@ -11,6 +11,7 @@ use liblzma::bufread::XzDecoder;
 use liblzma::stream::Stream;
 
 use super::lz4::Lz4Reader;
+use super::lzw::LzwReader;
 use super::streams::Streams;
 use super::xz::XzReader;
 use super::{BytesAfterEnd, Codec, LimitExceeded, damaged, truncated};
@@ -58,6 +59,7 @@ pub fn decoder<'a>(
             Box::new(Streams::new(codec, input, Box::new(start))?)
         }
         Codec::Lz4 => Box::new(Lz4Reader::new(input)),
+        Codec::Compress => Box::new(LzwReader::new(input)?),
         Codec::Lzip | Codec::Lzma => {
             let memory = limits.window_bytes.saturating_add(super::xz::OVERHEAD);
             let start = move |input| {

@@ -67,7 +67,7 @@ pub fn encoder<'a>(
             let info = lz4_flex::frame::FrameInfo::new().content_checksum(true);
             Box::new(Pieces::new(lz4_flex::frame::FrameEncoder::with_frame_info(info, output)))
         }
-        Codec::Lzip | Codec::Lzma => {
+        Codec::Lzip | Codec::Lzma | Codec::Compress => {
             let problem = format!("{} is read, and never written", codec.name());
             return Err(io::Error::new(io::ErrorKind::Unsupported, problem));
         }

@@ -1,13 +1,14 @@
 //! Compression, recognised by content: decoders that stop at a limit, encoders with reproducible output.
 //!
 //! Invariant: a [`decoder`] ends without an error only after a complete, checked, compressed stream (all its
-//! members or frames); an [`encoder`] gives equal output for equal input, whatever the number of threads.
+//! members or frames; [`Codec::Compress`] has no checksum and no end); an [`encoder`] gives equal output for equal input, whatever the number of threads.
 
 mod blocks;
 mod decode;
 mod encode;
 mod gzip;
 mod lz4;
+mod lzw;
 pub(crate) mod seek_table;
 pub(crate) mod seekable;
 mod streams;
@@ -38,6 +39,8 @@ pub enum Codec {
     Lz4,
     /// lzip, one or several members. It is read, and never written.
     Lzip,
+    /// `.Z`, of the old program compress. It is read, and never written.
+    Compress,
     /// `.lzma`, the predecessor of xz. It is read, and never written.
     Lzma,
 }
@@ -73,6 +76,7 @@ impl Codec {
             _ if head.starts_with(&LZ4_MAGIC) => Self::Lz4,
             _ if is_bzip2 => Self::Bzip2,
             _ if head.starts_with(&LZIP_MAGIC) => Self::Lzip,
+            _ if lzw::header(head).is_some() => Self::Compress,
             _ if is_lzma(head) => Self::Lzma,
             _ => Self::None,
         }
@@ -88,6 +92,7 @@ impl Codec {
             Self::Bzip2 => "bzip2",
             Self::Lz4 => "lz4",
             Self::Lzip => "lzip",
+            Self::Compress => "compress",
             Self::Lzma => "lzma",
         }
     }

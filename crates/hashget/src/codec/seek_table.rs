@@ -132,6 +132,14 @@ pub(crate) fn has_damaged_end(read_at: ReadAt<'_>, size: u64) -> io::Result<bool
     Ok((0..end.len()).any(begins_table))
 }
 
+/// The head of a zstd frame has no more bytes.
+pub(crate) const MOST_HEAD_BYTES: usize = 18;
+
+/// How many bytes a frame decodes to, by its own head; `None` if it does not say.
+pub(crate) fn decoded_length(head: &[u8]) -> Option<u64> {
+    zstd::zstd_safe::get_frame_content_size(head).ok().flatten()
+}
+
 /// Content of the skippable frame that begins at `frame`, if it has this `number`.
 ///
 /// # Errors

@@ -27,7 +27,7 @@ const SHARED_BLOCK: u64 = 4096;
 /// lies before smaller ones would be too much.
 const LEAST_ALIGNED: u64 = 512 << 10;
 /// Tells the frames before them, which hold zeros, from other skippable frames.
-const FILLING: u8 = 9;
+pub(crate) const FILLING: u8 = 9;
 /// A skippable frame has as many bytes and more.
 const LEAST_SKIPPABLE: u64 = 8;
 

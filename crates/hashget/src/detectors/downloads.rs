@@ -16,7 +16,7 @@ pub(super) struct Downloads;
 
 /// Extensions of packages that no format reads, so that only the file itself is known, and of single
 /// compressed files.
-const FILE_ENDINGS: [&str; 18] = [
+const FILE_ENDINGS: [&str; 19] = [
     ".appimage",
     ".bin",
     ".bz2",
@@ -34,6 +34,7 @@ const FILE_ENDINGS: [&str; 18] = [
     ".snap",
     ".tlz",
     ".xz",
+    ".z",
     ".zst",
 ];
 

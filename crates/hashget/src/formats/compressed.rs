@@ -33,7 +33,9 @@ impl Format for Compressed {
         match Codec::recognise(head) {
             Codec::None => false,
             // Two or three bytes are no proof; data that come out of them are.
-            codec @ (Codec::Gzip | Codec::Lzma) => !codec::first_bytes(codec, head, 1).is_empty(),
+            codec @ (Codec::Gzip | Codec::Lzma | Codec::Compress) => {
+                !codec::first_bytes(codec, head, 1).is_empty()
+            }
             _ => true,
         }
     }

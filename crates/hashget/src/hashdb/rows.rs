@@ -10,7 +10,7 @@ use super::{Check, member_list};
 use crate::model::{Digest, Evidence, Member, Origin, PackageRecord, Signature};
 
 /// Selects records for [`record_of`].
-pub(super) const RECORD: &str = "SELECT id, url, sha256, size, format, project, expires, indexed_at, evidence, vouched, recursive, origin, keeping FROM packages";
+pub(super) const RECORD: &str = "SELECT id, url, sha256, size, format, project, expires, indexed_at, evidence, vouched, recursive, origin, keeping, passed_over FROM packages";
 
 /// Length of a look-up key: a prefix of the digest, in bytes.
 const PREFIX: usize = 16;
@@ -55,7 +55,8 @@ pub(super) fn insert_record(
     transaction
         .prepare_cached(
             "INSERT INTO packages (url, sha256, size, format, project, expires, indexed_at, evidence, \
-             vouched, recursive, origin, keeping) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+             vouched, recursive, origin, keeping, passed_over) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         )?
         .execute(params![
             record.url,
@@ -70,6 +71,7 @@ pub(super) fn insert_record(
             record.recursive,
             record.origin.to_string(),
             record.keeping.to_string(),
+            i64::try_from(record.passed_over).unwrap_or(i64::MAX),
         ])?;
     let id = transaction.last_insert_rowid();
     insert_names(transaction, id, record)?;
@@ -216,6 +218,7 @@ pub(super) fn record_of(row: &Row<'_>) -> rusqlite::Result<(i64, PackageRecord)>
         origin: word(row, 11)?,
         trees: Vec::new(),
         keeping: word(row, 12)?,
+        passed_over: unsigned(row, 13)?,
     };
     Ok((row.get(0)?, record))
 }

@@ -21,7 +21,7 @@ type Migration = fn(&Transaction<'_>) -> rusqlite::Result<()>;
 
 /// Step `n` (from 0) migrates version `n` to version `n + 1`. A released step never changes.
 const MIGRATIONS: &[Migration] =
-    &[first_tables, table_of_checks, origins_and_places, order_of_checks];
+    &[first_tables, table_of_checks, origins_and_places, order_of_checks, members_passed_over];
 
 /// The version of the schema that this program reads and writes.
 pub(super) fn known_version() -> u32 {
@@ -107,6 +107,11 @@ fn origins_and_places(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
 fn order_of_checks(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     transaction
         .execute_batch("ALTER TABLE checks ADD COLUMN nanoseconds INTEGER NOT NULL DEFAULT 0")
+}
+
+fn members_passed_over(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    transaction
+        .execute_batch("ALTER TABLE packages ADD COLUMN passed_over INTEGER NOT NULL DEFAULT 0")
 }
 
 /// Converts an error of SQLite to one of the HashDB at `location`.

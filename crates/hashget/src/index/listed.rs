@@ -136,6 +136,7 @@ fn record_of(
         evidence,
         vouched: false,
         recursive: false,
+        passed_over: 0,
         origin: Origin::Tree,
         trees: Vec::new(),
         keeping: Keeping::Unknown,

@@ -20,6 +20,8 @@ pub(super) struct Contents {
     pub(super) format: &'static str,
     /// Its members, in the package's own order.
     pub(super) members: Vec<Member>,
+    /// Number of members that could not be read.
+    pub(super) passed_over: u64,
 }
 
 /// Reads and hashes all members of the package in `file`.
@@ -45,7 +47,8 @@ pub(super) fn read(
             for (reason, over) in &passed_over {
                 monitor.problem(ProblemKind::Note, &name, over.message(reason));
             }
-            Ok(Contents { format, members })
+            let counts = passed_over.values().map(|over| over.count as u64);
+            Ok(Contents { format, members, passed_over: counts.sum() })
         }
         Err(FormatError::Visitor(error)) if error.is::<Interrupted>() => {
             Err(IndexError::Interrupted(Interrupted))

@@ -81,6 +81,7 @@ pub(super) fn record(
         evidence: Evidence::Downloaded,
         vouched: package.vouched,
         recursive: request.recursive,
+        passed_over: contents.passed_over,
         origin: Origin::Tree,
         trees: Vec::new(),
         keeping: Keeping::Unknown,

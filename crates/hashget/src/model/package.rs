@@ -175,6 +175,14 @@ pub struct PackageRecord {
     /// Packages within the package were read too.
     #[serde(default)]
     pub recursive: bool,
+    /// Number of its members that could not be read, and are not recorded.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub passed_over: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl PackageRecord {
@@ -206,6 +214,7 @@ impl PackageRecord {
             indexed_at: self.indexed_at,
             evidence: self.evidence,
             recursive: self.recursive,
+            passed_over: self.passed_over,
             ..changed
         }
     }

@@ -133,6 +133,15 @@ pub enum PackError {
     /// The archive cannot be written (the disk is full, the pipe is closed).
     #[error("cannot write the archive; no file of its name was left behind")]
     Write(#[source] std::io::Error),
+    /// The parity of an archive that is replaced would stay beside the new one.
+    #[error("cannot remove {}, which is for another archive", path.display())]
+    StaleParity {
+        /// The parity.
+        path: std::path::PathBuf,
+        /// Why.
+        #[source]
+        error: std::io::Error,
+    },
     /// Version 1 cannot describe this tree.
     #[error(
         "manifest version 1 cannot hold a tree with its own top-level {MANIFEST_NAME}; use version 2, or exclude it"
@@ -162,7 +171,9 @@ impl PackError {
             Self::Glob(error) => error.class(),
             Self::HashDb(error) => error.class(),
             Self::Index(error) => error.class(),
-            Self::Output { error, .. } | Self::Write(error) => ErrorClass::of_io(error),
+            Self::Output { error, .. } | Self::StaleParity { error, .. } | Self::Write(error) => {
+                ErrorClass::of_io(error)
+            }
             Self::VersionOne => ErrorClass::CannotPack,
             Self::Path(_) => ErrorClass::Internal,
             Self::Replay(error) => error.class(),
@@ -347,7 +358,8 @@ impl Packer<'_> {
         summary.reused_bytes = writer.reused_bytes;
         drop(progress);
         result?;
-        summary.archive_bytes = file.commit()?;
+        let written = file.commit(self.jobs, monitor)?;
+        (summary.archive_bytes, summary.parity_bytes) = (written.archive, written.parity);
         Ok(())
     }
 }

@@ -42,6 +42,8 @@ pub struct Summary {
     pub archive_bytes: u64,
     /// Bytes of it that were copied from an earlier archive.
     pub reused_bytes: u64,
+    /// Size of its parity in bytes; `None` if there is none.
+    pub parity_bytes: Option<u64>,
     /// Files that changed while they were read.
     pub changed_files: u64,
     /// What each detector did, in the order of detection; empty if nothing was indexed.

@@ -38,6 +38,7 @@ fn amending_keeps_the_members(db: &dyn HashDbWriter) {
         indexed_at: 1,
         evidence: Evidence::Local,
         recursive: false,
+        passed_over: 0,
         ..changed.clone()
     };
     for _ in 0..2 {

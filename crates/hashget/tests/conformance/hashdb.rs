@@ -30,6 +30,7 @@ pub(crate) fn package(name: &str, files: usize) -> (PackageRecord, Vec<Member>) 
         evidence: Evidence::Downloaded,
         vouched: true,
         recursive: true,
+        passed_over: 2,
         origin: Origin::User,
         trees: Vec::new(),
         keeping: Keeping::Unknown,

@@ -11,7 +11,7 @@ use hashget::model::Kind;
 use hashget_testkit::packages::{COMPRESSIONS, TarBuilder, ZipEntry, compress, zip};
 
 use crate::collect::{noise, read, read_error, read_with};
-use crate::frozen_packages::{LZIP, LZMA, SEVEN_ZIP, TAR_LZIP, ZIPS};
+use crate::frozen_packages::{COMPRESS, LZIP, LZMA, SEVEN_ZIP, TAR_LZIP, ZIPS};
 
 fn bytes(text: &str) -> Vec<u8> {
     BASE64_STANDARD.decode(text).unwrap()
@@ -141,6 +141,25 @@ fn lzip_and_lzma_are_read() {
     for other in [&b"]\0\0\0\0 is text"[..], b"LZIP is text", &[0x5d; 64]] {
         assert!(recognise(other).is_none());
     }
+}
+
+#[test]
+fn what_the_program_compress_wrote_is_read() {
+    let squares = (0..160).flat_map(|n| format!("{n} squared is {}\n", n * n).into_bytes());
+    let expected: Vec<u8> = text().into_iter().chain(squares).collect();
+    let packed = bytes(COMPRESS);
+    assert_eq!(Codec::recognise(&packed), Codec::Compress);
+    let (format, collected) = read(&packed);
+    assert_eq!((format, collected.content("contents")), ("compressed", &expected[..]));
+    // A changed byte is damage, or what then comes out; it never stops the reader.
+    for at in 3..packed.len() {
+        let mut changed = packed.clone();
+        changed[at] ^= 0x55;
+        let _ = read_with(&changed, false, &Limits::default());
+    }
+    let limits = Limits { unpacked_bytes: 100, ..Limits::default() };
+    assert!(matches!(read_error(&packed, &limits).0, FormatError::Limit { .. }));
+    assert!(recognise(&[0x1f, 0x9d, 0x90]).is_none(), "nothing comes out of it");
 }
 
 #[test]

@@ -81,7 +81,8 @@ fn members_that_are_passed_over_are_reported_with_the_reason() {
     let server = Server::default().with(URL, Answer::Bytes(package));
     let recorder = Recorder::default();
     let indexed = indexer(&hashdb, &server, &limits).index(&request(), &recorder).unwrap();
-    assert!(matches!(indexed, Indexed::New { members: 1, .. }), "{indexed:?}");
+    let Indexed::New { id, members: 1, .. } = indexed else { panic!("{indexed:?}") };
+    assert_eq!(hashdb.record(id).unwrap().unwrap().passed_over, 4);
     let problems = recorder.recorded().problems;
     let [(kind, object, message)] = &problems[..] else { panic!("{problems:?}") };
     assert_eq!((*kind, object.as_str()), (ProblemKind::Note, URL));

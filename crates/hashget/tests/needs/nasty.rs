@@ -1,8 +1,12 @@
 //! The nasty tree, with packages that have parts of it, in every format.
 
+use std::process::Command;
+
 use hashget::codec::Codec;
 use hashget::model::Digest;
+use hashget::monitor::Recorder;
 use hashget::pack::{HashesKept, ManifestVersion, PackOptions};
+use hashget::restore::RestoreOptions;
 use hashget_testkit::packages::{ZipEntry, compress, deb, zip};
 use hashget_testkit::small_disk::SmallDisk;
 use hashget_testkit::trees::{self, Nasty, Snapshot, nasty, snapshot};
@@ -173,4 +177,55 @@ pub(crate) fn a_plain_tar_has_everything_that_is_not_left_out() {
     for (path, node) in before.iter().filter(|(path, _)| path.starts_with(b"names/")) {
         assert_eq!(found[path].digest, node.digest);
     }
+}
+
+/// A tree whose archive has frames of every kind, and what its files hold.
+fn archive_with_frames(scene: &Scene) -> Vec<u8> {
+    let tree = scene.tree();
+    nasty(&tree, Nasty { long_paths: false, own_manifest: None, ..Nasty::default() });
+    trees::file(&tree, "large", random(9 << 20, 50));
+    for number in 0..20 {
+        trees::file(&tree, format!("many/{number}"), random(400_000, 60 + number));
+    }
+    let (archive, _) = scene.pack_well(&PackOptions { codec: Codec::Zstd, ..options() });
+    let filling = 0x184D_2A59_u32.to_le_bytes();
+    assert!(archive.windows(4).any(|bytes| bytes == filling), "nothing fills up");
+    archive
+}
+
+/// libarchive takes the frames for one stream, and what it unpacks is the tree.
+pub(crate) fn bsdtar_unpacks_the_frames() {
+    let scene = Scene::new();
+    let archive = archive_with_frames(&scene);
+    let (file, target) = (scene.path("a.tar.zst"), scene.target());
+    fs_err::write(&file, archive).unwrap();
+    fs_err::create_dir(&target).unwrap();
+    let bsdtar =
+        Command::new("bsdtar").arg("-C").arg(&target).arg("-xpf").arg(&file).output().unwrap();
+    assert!(bsdtar.status.success(), "{}", String::from_utf8_lossy(&bsdtar.stderr));
+    let recorder = Recorder::default();
+    let options = RestoreOptions::default();
+    let restored = scene.restorer().restore(&target, &options, &recorder).unwrap();
+    scene.judge(&target, &restored, &recorder, &snapshot(&scene.tree()));
+}
+
+/// Python reads names, sizes and contents of all entries, decompressed by zstd's own program.
+pub(crate) fn python_reads_the_frames() {
+    const READ: &str = "
+import sys, tarfile
+for entry in tarfile.open(fileobj=sys.stdin.buffer, mode='r|'):
+    print(entry.name if entry.name.isprintable() else '?', entry.size, sep='\\t')
+";
+    let scene = Scene::new();
+    let file = scene.path("a.tar.zst");
+    fs_err::write(&file, archive_with_frames(&scene)).unwrap();
+    let shell = r#"zstd -dc "$2" | python3 -c "$1""#;
+    let mut command = Command::new("bash");
+    command.args(["-o", "pipefail", "-c", shell, "bash", READ]).arg(&file);
+    let found = command.output().unwrap();
+    assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
+    let listed = String::from_utf8_lossy(&found.stdout);
+    let large = format!("large\t{}", 9 << 20);
+    assert!(listed.lines().any(|line| line == large), "{listed}");
+    assert!(listed.lines().filter(|line| line.starts_with("many/")).count() >= 20, "{listed}");
 }

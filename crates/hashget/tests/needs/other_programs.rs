@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use hashget::codec::{Codec, decoder, encoder};
 use hashget::limits::Limits;
 use hashget::model::Kind;
-use hashget_testkit::packages::compress;
+use hashget_testkit::packages::{TarBuilder, compress};
 
 use crate::collect::{file_of, noise, read};
 use crate::run;
@@ -106,6 +106,16 @@ pub(crate) fn lz4_both_ways() {
     unpacks_ours("lz4", Codec::Lz4, None);
     packs_for_us("lz4", Codec::Lz4, &["-c", "-B4", "-BD", "-BX"]);
     packs_for_us("lz4", Codec::Lz4, &["-c", "-9"]);
+}
+
+pub(crate) fn we_read_what_compress_writes() {
+    for widest in ["-b10", "-b13", "-b16"] {
+        packs_for_us("compress", Codec::Compress, &["-c", "-f", widest]);
+    }
+    let tar = TarBuilder::new().file("a/b", &noise(100_000)).file("c", b"text").finish();
+    let (format, collected) = read(&through("compress", &["-c", "-f"], &tar));
+    assert_eq!((format, collected.paths()), ("tar", vec!["a/b".to_owned(), "c".to_owned()]));
+    assert_eq!(collected.content("a/b"), noise(100_000));
 }
 
 pub(crate) fn we_read_what_7z_writes() {

@@ -383,6 +383,7 @@ fn one_file_out_of_a_package() {
         evidence: Evidence::Downloaded,
         vouched: false,
         recursive: true,
+        passed_over: 0,
         origin: Origin::User,
         trees: Vec::new(),
         keeping: Keeping::Unknown,

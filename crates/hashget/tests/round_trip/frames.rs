@@ -170,7 +170,7 @@ fn whatever_is_wrong_with_the_table_the_archive_comes_back() {
     let (directory, _, _) = *frames(&archive).last().unwrap();
     let behind = archive.len() - directory;
     let rows = frames(&archive).len();
-    // What the last row but one says of the length that its frame decodes to: only decoding it would show that.
+    // What the last row but one says of the length that its frame decodes to.
     let decoded_length = 9 + 8 * 2 - 4;
     let verified = |file: &Path| {
         let archive = &mut File::open(file).unwrap();
@@ -185,7 +185,7 @@ fn whatever_is_wrong_with_the_table_the_archive_comes_back() {
         scene.judge(&target, &restored, &recorder, &before);
         let found = verified(&file);
         assert!(found.is_whole, "{from_end}: {found:?}");
-        assert_eq!(found.wrong > 0, from_end != decoded_length, "{from_end}: {found:?}");
+        assert!(found.wrong > 0, "{from_end}: {found:?}");
     }
 }
 

@@ -5,7 +5,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod damage;
 mod frames;
+mod in_place;
 mod living;
 mod odd;
 mod opened;

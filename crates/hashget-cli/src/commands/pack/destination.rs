@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use hashget::codec::Codec;
+use hashget::parity::parity_of;
 use hashget::pending_file::behind_links;
 use hashget::tree::literally;
 
@@ -152,13 +153,27 @@ impl Destination {
         Ok(Self { name, target, format: Some(format) })
     }
 
-    /// The glob that excludes the archive from itself, if it lies in the tree.
+    /// Can there be parity beside the archive?
+    ///
+    /// # Errors
+    /// No: it is not written to a file.
+    pub(super) fn expect_room_beside(&self) -> Result<(), UsageError> {
+        match self.target {
+            Medium::File(_) | Medium::Nowhere => Ok(()),
+            Medium::Device(_) | Medium::StandardOutput => Err(UsageError(
+                "--parity writes a file beside the archive: give the name of a file with -f"
+                    .to_owned(),
+            )),
+        }
+    }
+
+    /// The globs that exclude the archive and its parity from itself, if it lies in the tree.
     ///
     /// # Errors
     /// The archive is itself to be packed, or its path cannot be excluded.
-    pub(super) fn exclusion(&self, tree: &Tree) -> Result<Option<String>, UsageError> {
+    pub(super) fn exclusion(&self, tree: &Tree) -> Result<Vec<String>, UsageError> {
         let Medium::File(file) = &self.target else {
-            return Ok(None);
+            return Ok(Vec::new());
         };
         let folder = match file.parent() {
             Some(folder) if folder != Path::new("") => folder,
@@ -167,10 +182,10 @@ impl Destination {
         let (Ok(top), Ok(folder)) =
             (fs_err::canonicalize(&tree.folder), fs_err::canonicalize(folder))
         else {
-            return Ok(None);
+            return Ok(Vec::new());
         };
         let Ok(below) = folder.strip_prefix(&top) else {
-            return Ok(None);
+            return Ok(Vec::new());
         };
         let inside = below.join(file.file_name().unwrap_or(OsStr::new("")));
         if tree.has_selected(&inside) {
@@ -180,7 +195,10 @@ impl Destination {
             return Err(UsageError(wrong));
         }
         match inside.to_str() {
-            Some(path) => Ok(Some(format!("./{}", literally(path)))),
+            Some(path) => {
+                let glob = format!("./{}", literally(path));
+                Ok(vec![parity_of(Path::new(&glob)).display().to_string(), glob])
+            }
             None => Err(UsageError(format!(
                 "{} lies in the folder that is packed, and its path is not UTF-8: \
                  put the archive elsewhere",
@@ -245,12 +263,12 @@ mod tests {
         let whole = Tree::of_paths(&[tree.path().to_path_buf()]).unwrap();
         fs_err::create_dir(tree.path().join("sub[1]")).unwrap();
         let inside = Destination::new(&tree.path().join("sub[1]/a*.tar"), None).unwrap();
-        let globs = Globs::new(inside.exclusion(&whole).unwrap().as_slice()).unwrap();
+        let globs = Globs::new(&inside.exclusion(&whole).unwrap()).unwrap();
         let excludes = |path: &str| globs.matches(tree.path(), &RelPath::try_from(path).unwrap());
-        assert!(excludes("sub[1]/a*.tar"));
+        assert!(excludes("sub[1]/a*.tar") && excludes("sub[1]/a*.tar.par2"));
         assert!(!excludes("sub[1]/ab.tar") && !excludes("x/sub[1]/a*.tar"));
         let elsewhere = tempfile::tempdir().unwrap();
         let outside = Destination::new(&elsewhere.path().join("a.tar"), None).unwrap();
-        assert_eq!(outside.exclusion(&whole).unwrap(), None);
+        assert!(outside.exclusion(&whole).unwrap().is_empty());
     }
 }

@@ -72,6 +72,7 @@ pub(super) fn print(
         "changed_files": summary.changed_files,
         "archive_bytes": summary.archive_bytes,
         "reused_bytes": summary.reused_bytes,
+        "parity_bytes": summary.parity_bytes,
     });
     console.summary("pack", record, &lines(console.is_verbose(), destination, summary))?;
     Ok(())
@@ -155,16 +156,30 @@ fn path_of(heavy: &Heavy) -> String {
     format!("{}{}", heavy.path, if heavy.is_folder { "/" } else { "" })
 }
 
-/// Number of largest paths in a summary.
-const NAMED: usize = 3;
-
-fn lines(verbose: bool, destination: &Destination, summary: &Summary) -> Vec<String> {
-    let dry = destination.target == Medium::Nowhere;
+/// What was written.
+fn archive_rows(destination: &Destination, summary: &Summary) -> Vec<[String; 2]> {
     let archive = match destination.target {
         Medium::Nowhere => "not written (dry run)".to_owned(),
         Medium::StandardOutput => archive_size(summary),
         _ => format!("{}: {}", archive_size(summary), safe(&destination.name)),
     };
+    let mut rows = vec![["Archive".to_owned(), archive]];
+    if summary.reused_bytes > 0 {
+        let copied = format!("{} of it copied from an earlier archive", size(summary.reused_bytes));
+        rows.push([String::new(), copied]);
+    }
+    if let Some(bytes) = summary.parity_bytes {
+        let parity = format!("{}: {}.par2", size(bytes), safe(&destination.name));
+        rows.push(["Parity".to_owned(), parity]);
+    }
+    rows
+}
+
+/// Number of largest paths in a summary.
+const NAMED: usize = 3;
+
+fn lines(verbose: bool, destination: &Destination, summary: &Summary) -> Vec<String> {
+    let dry = destination.target == Medium::Nowhere;
     let amount = |files, bytes| format!("{}, {}", counted(files, "file", "files"), size(bytes));
     let mut rows = vec![
         ["Folder", &amount(summary.files, summary.bytes)].map(str::to_owned),
@@ -179,11 +194,7 @@ fn lines(verbose: bool, destination: &Destination, summary: &Summary) -> Vec<Str
     if !dry {
         rows.extend(largest(summary));
     }
-    rows.push(["Archive".to_owned(), archive]);
-    if summary.reused_bytes > 0 {
-        let copied = format!("{} of it copied from an earlier archive", size(summary.reused_bytes));
-        rows.push([String::new(), copied]);
-    }
+    rows.extend(archive_rows(destination, summary));
     let rows: Vec<Vec<String>> = rows.into_iter().map(|row| row.to_vec()).collect();
     let mut lines = Vec::new();
     if verbose && !dry {

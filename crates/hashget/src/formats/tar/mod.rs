@@ -30,6 +30,7 @@ const ENDINGS: &[&str] = &[
     ".tar.lz4",
     ".tar.lzma",
     ".tar.xz",
+    ".tar.z",
     ".tar.zst",
     ".taz",
     ".tb2",

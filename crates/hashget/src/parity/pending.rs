@@ -1,0 +1,109 @@
+//! The parity of an archive that is being written.
+//!
+//! Invariant: the old parity goes before the old archive does, and the new one comes after the new archive: whatever happens
+//! between, no archive has the parity of another one.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use hashget_parity::{Layout, ParityError, create};
+
+use super::{Share, parity_of};
+use crate::model::escaped;
+use crate::monitor::{Interrupted, Monitor, ProblemKind, Step, Total};
+use crate::pending_file::PendingFile;
+use crate::wording::one_line;
+
+/// Passes over the archive: for its checksums, those of its blocks, and the recovery blocks.
+const PASSES: u64 = 3;
+
+/// Parity that has no name yet. Dropping it discards it.
+pub(crate) struct PendingParity {
+    archive: File,
+    archive_path: PathBuf,
+    share: Share,
+    pending: PendingFile,
+}
+
+impl PendingParity {
+    /// Parity for the archive that is written to `archive` and will be called `path`.
+    ///
+    /// # Errors
+    /// No file can be created beside it, or none can get the name of the parity.
+    pub(crate) fn create(archive: &File, path: &Path, share: Share) -> io::Result<Self> {
+        // Until it is known who may read the archive, nobody may read its parity.
+        let pending = PendingFile::create(&parity_of(path), 0o600)?;
+        Ok(Self { archive: archive.try_clone()?, archive_path: path.to_owned(), share, pending })
+    }
+
+    /// The file that is being written.
+    pub(crate) fn file(&self) -> &File {
+        self.pending.file()
+    }
+
+    /// Computes it, now that the archive is complete; with its size in bytes. If that fails, it is reported: the archive has no
+    /// parity then.
+    ///
+    /// # Errors
+    /// The monitor asked to stop.
+    pub(crate) fn computed(
+        self,
+        jobs: usize,
+        monitor: &dyn Monitor,
+    ) -> Result<Option<(Self, u64)>, Interrupted> {
+        match self.compute(jobs, monitor) {
+            Ok(bytes) => Ok(Some((self, bytes))),
+            Err(ParityError::Stopped) => Err(Interrupted),
+            Err(error) => {
+                report(&self.archive_path, one_line(&error), monitor);
+                Ok(None)
+            }
+        }
+    }
+
+    fn compute(&self, jobs: usize, monitor: &dyn Monitor) -> Result<u64, ParityError> {
+        let size = self.archive.metadata().map_err(ParityError::Read)?.len();
+        let name = self.archive_path.file_name().unwrap_or_default().as_bytes();
+        let layout = Layout::new(size, self.share.percent())?;
+        let total = Total::bytes(size.saturating_mul(PASSES));
+        let shown = parity_of(Path::new(&*escaped(name)));
+        let progress = monitor.begin(Step::Write, shown.display().to_string(), total);
+        let proceed = |bytes| {
+            progress.advance(bytes, 0);
+            !monitor.interrupted()
+        };
+        create(&self.archive, name, &layout, self.pending.file(), jobs, &proceed)
+    }
+
+    /// Gives it its name, now that the archive has its own; whoever may read the archive may read it. Is it there? If not, that
+    /// is reported.
+    pub(crate) fn commit(self, monitor: &dyn Monitor) -> bool {
+        let outcome = self.pending.commit_as(&parity_of(&self.archive_path), &self.archive_path);
+        if let Err(error) = &outcome {
+            report(&self.archive_path, one_line(error), monitor);
+        }
+        outcome.is_ok()
+    }
+}
+
+fn report(archive: &Path, problem: String, monitor: &dyn Monitor) {
+    let object = escaped(archive.as_os_str().as_bytes());
+    let message = format!("the archive is written, but not its parity: {problem}");
+    monitor.problem(ProblemKind::Incomplete, object, message);
+}
+
+/// Removes the parity of an archive that is about to be replaced, or was there before; was there any?
+///
+/// # Errors
+/// It cannot be removed.
+pub(crate) fn remove_stale(archive: &Path) -> io::Result<bool> {
+    let parity = parity_of(archive);
+    match parity.symlink_metadata() {
+        Ok(found) if !found.is_dir() => fs_err::remove_file(&parity).map(|()| true),
+        Ok(_) => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
