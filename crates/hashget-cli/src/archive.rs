@@ -2,21 +2,25 @@
 //!
 //! Invariant: nothing is written, and an archive is never read from a terminal.
 
+use std::ffi::OsStr;
 use std::io::IsTerminal as _;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use fs_err::File;
 use hashget::archive::{
-    Listed, Listing, MembersError, PackageMembers, RemoteArchive, StoredEntries, StoredVerified,
-    read_folder_manifest, read_for_listing, read_manifest, verify_stored,
+    Listed, Listing, MembersError, PackageMembers, RemoteArchive, StoredContents, StoredEntries,
+    StoredVerified, read_folder_manifest, read_for_listing, read_manifest, verify_contents,
+    verify_stored,
 };
 use hashget::fetch::Source;
 use hashget::hashdb::{HashDb, NoHashDb};
 use hashget::model::manifest::{AnyManifest, MANIFEST_NAME};
 use hashget::storage::{ArchiveSource, StreamSource};
 
+use crate::commands::without_ending;
 use crate::environment::Environment;
 use crate::exit::UsageError;
 
@@ -36,6 +40,25 @@ fn url(archive: &Path) -> Option<&str> {
 /// Is it a folder, into which an archive may have been unpacked?
 fn is_folder(archive: &Path) -> bool {
     archive != Path::new("-") && url(archive).is_none() && archive.is_dir()
+}
+
+/// The archives in a folder, those files that are called like what `pack` writes, by name.
+pub(crate) fn archives_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut archives = Vec::new();
+    for entry in fs_err::read_dir(folder).context("cannot find archives")? {
+        let path = entry?.path();
+        let name = path.file_name().map(OsStr::as_bytes);
+        if path.is_file() && name.is_some_and(|name| without_ending(name).is_some()) {
+            archives.push(path);
+        }
+    }
+    archives.sort_unstable();
+    if archives.is_empty() {
+        let wrong =
+            format!("no archive lies in {}: expected names like x.tar.zst", folder.display());
+        return Err(UsageError(wrong).into());
+    }
+    Ok(archives)
 }
 
 /// Opens the file, the URL, or standard input for `-`. A folder is refused, with `for_a_folder` as advice.
@@ -112,6 +135,21 @@ pub(crate) fn verified(
     let context = || format!("cannot verify {name}");
     let mut bytes = open(archive, "", environment).with_context(context)?;
     verify_stored(&mut *bytes, &name, &environment.limits, environment.console)
+        .with_context(context)
+}
+
+/// As [`verified`]; also what the archive gave, for the rehearsal of a restore.
+pub(crate) fn verified_contents(
+    archive: &Path,
+    environment: &Environment<'_>,
+) -> anyhow::Result<(AnyManifest, Option<(StoredVerified, StoredContents)>)> {
+    if is_folder(archive) {
+        return Ok((manifest(archive, environment)?, None));
+    }
+    let name = archive.display().to_string();
+    let context = || format!("cannot verify {name}");
+    let mut bytes = open(archive, "", environment).with_context(context)?;
+    verify_contents(&mut *bytes, &name, &environment.limits, environment.console)
         .with_context(context)
 }
 

@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use fs_err::File;
 use hashget::archive::Selection;
 use hashget::fetch::Sources;
-use hashget::restore::{Part, RestoreOptions, Restorer, Summary};
+use hashget::restore::{Part, Planned, RestoreOptions, Restorer, Summary};
 use hashget::storage::ArchiveSource;
 
 use crate::archive::Knowledge;
@@ -37,6 +37,32 @@ pub(crate) fn unpack_part(
     };
     let part = Part { selection, strip_components, members: Some(&members) };
     Ok(restorer.unpack_part(archive, target, &part, options, environment.console)?)
+}
+
+/// Finds out what unpacking all, or what is selected, would do.
+pub(crate) fn plan_unpack(
+    archive: &mut dyn ArchiveSource,
+    target: &Path,
+    selection: &Selection,
+    strip_components: usize,
+    options: &RestoreOptions,
+    environment: &Environment<'_>,
+) -> anyhow::Result<Planned> {
+    let Sources { source, web } = environment.sources()?;
+    let restorer = Restorer {
+        source: &*source,
+        web: &*web,
+        limits: &environment.limits,
+        jobs: environment.jobs,
+    };
+    let console = environment.console;
+    if selection.is_everything() && strip_components == 0 {
+        return Ok(restorer.plan_unpack(archive, target, None, options, console)?);
+    }
+    let knowledge = Knowledge::new(environment, false)?;
+    let members = knowledge.members(environment);
+    let part = Part { selection, strip_components, members: Some(&members) };
+    Ok(restorer.plan_unpack(archive, target, Some(&part), options, console)?)
 }
 
 /// Prints the contents of the selected files that could be restored, sorted by path.

@@ -84,12 +84,17 @@ fn expected_amount() -> String {
     "expected bytes, such as 500M, or a time, such as 30s, 10min or 2h".to_owned()
 }
 
-/// How much parity an archive gets: `5%`.
-pub(crate) fn share(text: &str) -> Result<Share, String> {
+/// A share in percent: `5` or `5%`.
+pub(crate) fn percent(text: &str) -> Result<u8, String> {
     let digits = text.strip_suffix('%').unwrap_or(text);
     let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
-    let share = digits.parse().ok().filter(|_| is_number).and_then(Share::new);
-    share.ok_or_else(|| "expected a share of the archive from 1% to 100%".to_owned())
+    let percent = digits.parse().ok().filter(|percent| is_number && (1..=100).contains(percent));
+    percent.ok_or_else(|| "expected a share from 1% to 100%, such as 5%".to_owned())
+}
+
+/// How much parity an archive gets: `5%`.
+pub(crate) fn share(text: &str) -> Result<Share, String> {
+    Ok(Share::new(percent(text)?).expect("percent has the same bounds"))
 }
 
 /// Number of items processed at once.
@@ -196,6 +201,14 @@ mod tests {
         assert_eq!(at_most("2h"), Ok(AtMost::Time(Duration::from_secs(7200))));
         for bad in ["", "min", "-1s", "1.5h", "2 h", "soon", "99999999999999999999s"] {
             assert!(at_most(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_share_is_a_whole_number_of_percent() {
+        assert_eq!((percent("5"), percent("100%")), (Ok(5), Ok(100)));
+        for bad in ["", "%", "0", "101%", "5 %", "-5", "0.5%"] {
+            assert!(percent(bad).is_err(), "{bad}");
         }
     }
 

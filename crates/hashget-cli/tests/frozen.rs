@@ -86,8 +86,9 @@ fn an_archive_that_needs_an_unknown_feature_is_refused() {
         std::process::Command::new("tar").args(["-xzf", archive, "-C"]).arg(&unpacked).status();
     assert!(tar.unwrap().success());
     let before = files_below(&unpacked);
+    fs_err::create_dir(machine.path("mnt")).unwrap();
     let refusal = "this archive needs hashget 9.7 or later (feature time-travel)";
-    let commands: [&[&str]; 17] = [
+    let commands: [&[&str]; 18] = [
         &["unpack", archive, "-C", "back"],
         &["restore", "unpacked"],
         &["info", archive],
@@ -98,6 +99,7 @@ fn an_archive_that_needs_an_unknown_feature_is_refused() {
         &["find", archive, "copy.c"],
         &["verify", "--against", "unpacked", archive],
         &["cat", archive, "copy.c"],
+        &["mount", archive, "mnt"],
         &["unpack", archive, "-C", "back", "copy.c"],
         &["list", "unpacked"],
         &["verify", archive],

@@ -20,6 +20,7 @@ const COMMANDS: &[&[&str]] = &[
     &["cat"],
     &["diff"],
     &["find"],
+    &["mount"],
     &["info"],
     &["explain"],
     &["report"],

@@ -286,7 +286,7 @@ fn the_share_and_the_file_are_checked_first() {
     let machine = machine();
     for share in ["0%", "101%", "5.5%", "all", ""] {
         let ended = pack(&machine, "a.tar.zst", &["--parity", share]).expect(2);
-        ended.says(&["expected a share of the archive from 1% to 100%"]);
+        ended.says(&["expected a share from 1% to 100%"]);
     }
     let stdout = ["pack", "tree", "-f", "-", "--format", "tar", "--parity", "5%"];
     machine.hashget(&stdout).expect(2).says(&["--parity writes a file beside the archive"]);

@@ -159,6 +159,29 @@ fn restore() {
 }
 
 #[test]
+fn in_place() {
+    let origin = Origin::start();
+    let machine = machine_with_server(&origin);
+    let mut transcript = Transcript::new(&machine);
+    transcript
+        .run("unpack a.tar -C back -n")
+        .run("unpack a.tar -C back")
+        .run("unpack a.tar -C back -n");
+    machine.write("back/tool/text", "mine");
+    machine.write("back/tool/stray/file", "mine");
+    transcript
+        .run("unpack a.tar -C back --overwrite never --dry-run")
+        .run("unpack a.tar -C back --overwrite never")
+        .run("unpack a.tar -C back --overwrite changed --delete -n --json")
+        .run("unpack a.tar -C back --overwrite changed --delete")
+        .run("unpack a.tar -C back --delete --json")
+        .run("unpack a.tar -C back --overwrite sometimes")
+        .run("unpack a.tar -C back --delete --strip-components 1")
+        .run("verify --deep --sample 5% --json a.tar")
+        .assert("in-place");
+}
+
+#[test]
 fn prepare() {
     let machine = machine();
     Transcript::new(&machine)

@@ -140,7 +140,8 @@ fn changed_damaged_and_silent_places_are_told_apart() {
         state(&machine.hashget(&["verify", "a.tar.zst", "--json"]).expect(5).records()),
         "present"
     );
-    let deep = machine.hashget(&["verify", "a.tar.zst", "--json", "--deep"]).expect(5).records();
+    // Bytes that came and are wrong count more than a host that gave none.
+    let deep = machine.hashget(&["verify", "a.tar.zst", "--json", "--deep"]).expect(4).records();
     assert_eq!(state(&deep), "lost");
     assert!(!machine.path("cache/sha256").exists(), "nothing is kept");
     origin.serve("/first.tar", "");

@@ -5,7 +5,10 @@
 use std::error::Error;
 use std::io;
 
-use crate::archive::{ArchiveError, MembersError, PackageFileError, SurveyError, VerifyError};
+use crate::archive::{
+    ArchiveError, ContentsError, MembersError, OpenError, PackageFileError, SurveyError,
+    VerifyError,
+};
 use crate::detectors::{RuleError, UnknownDetector};
 use crate::error::ErrorClass;
 use crate::fetch::{AddError, BadOption, BadProxy, FetchError};
@@ -62,6 +65,8 @@ pub fn own_class(error: &(dyn Error + 'static)) -> Option<ErrorClass> {
         ReplayError,
         ReadBackError,
         ArchiveError,
+        ContentsError,
+        OpenError,
         PackageFileError,
         RestoreError,
         VerifyError,

@@ -4,7 +4,6 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use clap::Args;
 use hashget::archive::{Requirements, Selection, read_folder_manifest};
 use hashget::model::{Digest, RelPath};
@@ -149,26 +148,7 @@ fn archives(places: &[PathBuf], environment: &Environment<'_>) -> anyhow::Result
             archives.push(place.clone());
             continue;
         }
-        let mut inside = Vec::new();
-        for entry in fs_err::read_dir(place).context("cannot find archives")? {
-            let path = entry?.path();
-            let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-            if path.is_file() && name.is_some_and(|name| is_archive_name(&name)) {
-                inside.push(path);
-            }
-        }
-        inside.sort_unstable();
-        if inside.is_empty() {
-            let wrong =
-                format!("no archive lies in {}: expected names like x.tar.zst", place.display());
-            return Err(UsageError(wrong).into());
-        }
-        archives.extend(inside);
+        archives.extend(archive::archives_in(place)?);
     }
     Ok(archives)
-}
-
-/// Is it called like an archive that `pack` writes?
-fn is_archive_name(name: &str) -> bool {
-    [".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.xz"].iter().any(|ending| name.ends_with(ending))
 }

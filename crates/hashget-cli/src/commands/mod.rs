@@ -14,6 +14,8 @@ mod index;
 mod info;
 mod list;
 mod man;
+#[cfg(feature = "mount")]
+mod mount;
 mod pack;
 mod pool;
 mod prepare;
@@ -24,6 +26,8 @@ mod unpack;
 mod verify;
 
 use clap::Subcommand;
+
+pub(crate) use pack::without_ending;
 
 use crate::arguments::Arguments;
 use crate::environment::Environment;
@@ -42,6 +46,8 @@ pub(crate) enum Command {
     Cat(cat::Cat),
     Diff(diff::Diff),
     Find(find::Find),
+    #[cfg(feature = "mount")]
+    Mount(mount::Mount),
     Info(info::Info),
     Explain(explain::Explain),
     Report(report::Report),
@@ -70,6 +76,8 @@ impl Command {
             Self::Index(index) => index.after_interruption(),
             Self::Get(get) => get.after_interruption(),
             Self::Verify(verify) => verify.after_interruption(),
+            #[cfg(feature = "mount")]
+            Self::Mount(mount) => mount.after_interruption(),
             Self::Pool(pool) => pool.after_interruption(),
             _ => "no incomplete file has its final name: run the same command again".to_owned(),
         }
@@ -90,6 +98,8 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> anyhow::Result<()
         Command::Cat(cat) => cat.run(&environment()?),
         Command::Diff(diff) => diff.run(&environment()?),
         Command::Find(find) => find.run(&environment()?),
+        #[cfg(feature = "mount")]
+        Command::Mount(mount) => mount.run(&environment()?),
         Command::Info(info) => info.run(&environment()?),
         Command::Explain(explain) => explain.run(&environment()?),
         Command::Report(report) => report.run(&environment()?),

@@ -25,6 +25,7 @@ mod report;
 mod series;
 mod tree;
 
+pub(crate) use destination::without_ending;
 pub(crate) use report::unreliable;
 
 /// Pack folders and files into an archive, without the files that public packages have

@@ -6,15 +6,17 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use hashget::fetch::Sources;
 use hashget::model::RelPath;
-use hashget::restore::{Affected, RestoreOptions, Restorer, Summary};
+use hashget::restore::{Affected, Overwrite, RestoreOptions, Restorer, Summary};
 use serde_json::json;
 
 use crate::environment::{self, Environment};
 use crate::exit::UsageError;
 use crate::output::{Console, counted, safe, size};
+
+pub(super) mod planned;
 
 /// Download what a folder lacks after a plain `tar xf` of an archive
 #[derive(Debug, Args)]
@@ -54,6 +56,43 @@ pub(super) struct How {
     /// Keep the manifest in the folder after a complete restore
     #[arg(long)]
     keep_manifest: bool,
+
+    /// Which existing files to replace: all, those that differ or those that are older than the archive's, or none
+    #[arg(
+        long,
+        value_enum,
+        value_name = "always|changed|older|never",
+        hide_possible_values = true
+    )]
+    overwrite: Option<Which>,
+
+    /// Remove what is in the folders and not of the archive, once everything is restored
+    #[arg(long)]
+    delete: bool,
+
+    /// Print what would be made, replaced and removed, and change nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+}
+
+/// Which existing files are replaced.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Which {
+    Always,
+    Changed,
+    Older,
+    Never,
+}
+
+impl From<Which> for Overwrite {
+    fn from(which: Which) -> Self {
+        match which {
+            Which::Always => Self::Always,
+            Which::Changed => Self::Changed,
+            Which::Older => Self::Older,
+            Which::Never => Self::Never,
+        }
+    }
 }
 
 impl How {
@@ -68,7 +107,19 @@ impl How {
             acls: !self.no_acls,
             attributes: !self.no_xattrs,
             keep_manifest: self.keep_manifest,
+            overwrite: self.overwrite.map(Overwrite::from),
+            delete: self.delete,
         })
+    }
+
+    /// Is it only to be said what would be done?
+    pub(super) fn is_dry_run(&self) -> bool {
+        self.dry_run
+    }
+
+    /// Is anything to be removed?
+    pub(super) fn deletes(&self) -> bool {
+        self.delete
     }
 }
 
@@ -93,10 +144,18 @@ impl Restore {
             jobs: environment.jobs,
         };
         let options = self.how.options(environment)?;
-        let summary = restorer
-            .restore(&self.target, &options, environment.console)
-            .with_context(|| format!("cannot restore {target}"))?;
-        report(environment.console, "restore", &self.target, &summary, false)
+        let (context, console) = (|| format!("cannot restore {target}"), environment.console);
+        if self.how.is_dry_run() {
+            let planned = restorer.plan_restore(&self.target, &options, console);
+            return planned::report(
+                console,
+                "restore",
+                &self.target,
+                &planned.with_context(context)?,
+            );
+        }
+        let summary = restorer.restore(&self.target, &options, console).with_context(context)?;
+        report(console, "restore", &self.target, &summary, false)
     }
 }
 
@@ -111,6 +170,10 @@ pub(super) fn report(
     for (path, reason) in &summary.missing {
         console.record("missing", json!({ "path": path, "reason": reason }))?;
         console.detail(&format!("missing {path}: {reason}"));
+    }
+    for path in &summary.removed {
+        console.record("removed", json!({ "path": path }))?;
+        console.detail(&format!("removed {path}"));
     }
     let record = json!({
         "target": target.to_string_lossy(),
@@ -128,6 +191,8 @@ pub(super) fn report(
         "not_applied": numbers(&summary.not_applied),
         "not_asked_for": numbers(&summary.not_asked_for),
         "strays": summary.strays.entries,
+        "removed": summary.removed.len(),
+        "left": summary.left.entries,
         "proven": summary.proven,
     });
     console.summary(command, record, &lines(target, summary, is_part))?;
@@ -148,15 +213,39 @@ fn lines(target: &Path, summary: &Summary, is_part: bool) -> Vec<String> {
     if summary.kept_files > 0 {
         lines.push(format!("{} already correct", files(summary.kept_files)));
     }
+    lines.extend(removed(summary));
     lines.extend(missing(target, summary, is_part));
     lines.extend(if is_part { proof_of_part(summary) } else { proof(summary) });
     lines
+}
+
+/// What was removed.
+fn removed(summary: &Summary) -> Option<String> {
+    let mut names: Vec<String> =
+        summary.removed.iter().take(NAMED).map(ToString::to_string).collect();
+    if summary.removed.len() > NAMED {
+        names.push(counted(summary.removed.len() - NAMED, "more", "more"));
+    }
+    let entries = counted(summary.removed.len(), "entry", "entries");
+    (!names.is_empty())
+        .then(|| format!("Removed {entries} not part of the archive: {}", names.join(", ")))
+}
+
+/// What is certain where something was left as it was.
+fn left(summary: &Summary) -> Option<String> {
+    let entries = counted(summary.left.entries, "entry", "entries");
+    (summary.left.entries > 0).then(|| {
+        format!("Not all as it was packed: {entries} stayed as before, by --overwrite; the others are restored")
+    })
 }
 
 /// What is certain of a part of a tree.
 fn proof_of_part(summary: &Summary) -> Option<String> {
     if !summary.missing.is_empty() || !summary.not_applied.is_empty() {
         return None;
+    }
+    if let Some(left) = left(summary) {
+        return Some(left);
     }
     let but = match summary.files_without_digest {
         0 => String::new(),
@@ -194,6 +283,7 @@ fn proof(summary: &Summary) -> Option<String> {
             counted(summary.strays.entries, "entry", "entries")
         )),
         Some(true) => Some("Proven: the folder is exactly what was packed".to_owned()),
+        None if is_complete && summary.left.entries > 0 => left(summary),
         None if is_complete && summary.manifest_version == 1 => Some(
             "Each file is proven; an archive of version 1 has no proof of the folder as a whole"
                 .to_owned(),

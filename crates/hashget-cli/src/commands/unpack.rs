@@ -11,11 +11,11 @@ use hashget::fetch::Sources;
 use hashget::restore::Restorer;
 
 use super::list::{NOTHING_MATCHES, report_unmatched};
-use super::restore::{How, report};
+use super::restore::{How, planned, report};
 use crate::archive;
 use crate::environment::Environment;
 use crate::exit::UsageError;
-use crate::parts::{contents_to_stdout, unpack_part};
+use crate::parts::{contents_to_stdout, plan_unpack, unpack_part};
 
 /// Unpack an archive or a part of it, download what it left out, and verify the result
 #[derive(Debug, Args)]
@@ -44,7 +44,7 @@ pub(crate) struct Unpack {
     strip_components: usize,
 
     /// Write the contents of the files to standard output, one after the other, sorted by path
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["overwrite", "delete", "dry_run"])]
     to_stdout: bool,
 
     #[command(flatten)]
@@ -76,7 +76,19 @@ impl Unpack {
             report_unmatched(&selection, NOTHING_MATCHES, environment);
             return Ok(());
         };
+        if self.how.deletes() && strip > 0 {
+            let wrong =
+                "--delete does not go with --strip-components: several folders may become one";
+            return Err(UsageError(wrong.to_owned()).into());
+        }
         let options = self.how.options(environment)?;
+        if self.how.is_dry_run() {
+            let planned =
+                plan_unpack(&mut *archive, target, &selection, strip, &options, environment)
+                    .with_context(context)?;
+            report_unmatched(&selection, NOTHING_MATCHES, environment);
+            return planned::report(console, "unpack", target, &planned);
+        }
         if !selection.is_everything() || strip > 0 {
             let summary =
                 unpack_part(&mut *archive, target, &selection, strip, &options, environment)

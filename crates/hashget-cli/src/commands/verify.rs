@@ -1,6 +1,7 @@
 //! `hashget verify`: reads an archive to its end, and checks whether everything that it needs is still available.
 //!
-//! Invariant: what is wrong with the archive itself, and what is wrong with sources, have exit codes of their own. Only the results are kept, in the HashDB; nothing that is downloaded is kept.
+//! Invariant: what is wrong with the archive itself, and what is wrong with sources, have exit codes of their own. Only the results
+//! are kept, in the HashDB; nothing that is downloaded is kept.
 
 use std::path::{Path, PathBuf};
 
@@ -13,6 +14,7 @@ use hashget::archive::{
 use hashget::model::manifest::AnyManifest;
 use hashget::parity::parity_of;
 use hashget::pending_file::behind_links;
+use hashget::restore::{Rehearsed, rehearse};
 use serde_json::json;
 
 use crate::archive;
@@ -22,6 +24,7 @@ use crate::output::{counted, safe, size};
 use crate::values;
 
 mod against;
+mod rehearsed;
 
 /// Read an archive to its end, and check that everything it needs is still available
 #[derive(Debug, Args)]
@@ -31,15 +34,19 @@ pub(crate) struct Verify {
     #[arg(value_name = "FILE|DIR|URL|-")]
     archive: PathBuf,
 
-    /// Download every package and verify its digest
+    /// Download every package, and rehearse a restore without writing anything: the result is as certain
     #[arg(long)]
     deep: bool,
 
     /// Instead of packages, check whether this folder is still what was packed
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["deep", "at_most"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["deep", "at_most", "sample"])]
     against: Option<PathBuf>,
 
-    /// Start no further package after this many bytes, or this much time; the next run continues
+    /// Look at this share of the packages only, at random, but first at those that were looked at longest ago
+    #[arg(long, value_name = "PERCENT", value_parser = values::percent)]
+    sample: Option<u8>,
+
+    /// Look at no further package after this many bytes (with --deep, download no more), or this much time; the next run continues
     #[arg(long, value_name = "BYTES|TIME", value_parser = values::at_most)]
     at_most: Option<AtMost>,
 }
@@ -53,36 +60,66 @@ impl Verify {
 
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
         let console = environment.console;
+        if self.deep {
+            return self.run_deep(environment);
+        }
         let read = archive::verified(&self.archive, environment);
-        let (manifest, stored) = read.inspect_err(|_| {
-            self.repair_hint().inspect(|hint| console.say(hint));
-        })?;
+        let (manifest, stored) = self.or_repair(read, environment)?;
         if let Some(folder) = &self.against {
             let is_wrong = stored.as_ref().is_some_and(|stored| stored.wrong > 0);
             let lines = self.archive_lines(stored.as_ref());
             let packed = self.packed(manifest, environment)?;
             return against::verify(folder, packed, is_wrong, lines, environment);
         }
-        let (network, local) = (environment.network()?, environment.local()?);
-        let verifier = Verifier {
-            network: &*network.source,
-            web: &*network.web,
-            local: &*local,
-            checks: &*environment.checks()?,
-            hashdb: &*environment.hashdb()?,
-            jobs: environment.jobs,
-        };
-        let options = VerifyOptions { deep: self.deep, at_most: self.at_most };
-        let verified = verifier
-            .verify(&manifest, &options, console)
-            .with_context(|| format!("cannot verify {}", self.archive.display()))?;
-        for package in &verified.packages {
-            console.record("package", record(package))?;
-            if console.is_verbose() {
-                list(package, environment)?;
-            }
+        let verified = with_verifier(environment, |verifier| {
+            verifier.verify(&manifest, &self.options(), console)
+        })?
+        .with_context(|| self.failed())?;
+        list_packages(&verified, environment)?;
+        self.summary(&verified, stored.as_ref(), None, environment)
+    }
+
+    fn run_deep(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
+        let read = archive::verified_contents(&self.archive, environment);
+        let (manifest, read) = self.or_repair(read, environment)?;
+        let (stored, contents) = read.unzip();
+        let (options, limits) = (self.options(), &environment.limits);
+        let rehearsed = with_verifier(environment, |verifier| {
+            let (name, console) = (&self.archive, environment.console);
+            rehearse(&manifest, contents, verifier, &options, limits, name, console)
+        })?
+        .with_context(|| self.failed())?;
+        list_packages(&rehearsed.verified, environment)?;
+        rehearsed::report_missing(environment.console, &rehearsed.summary)?;
+        self.summary(&rehearsed.verified, stored.as_ref(), Some(&rehearsed), environment)
+    }
+
+    /// What was read, or the error and a hint at the archive's parity.
+    fn or_repair<T>(
+        &self,
+        read: anyhow::Result<T>,
+        environment: &Environment<'_>,
+    ) -> anyhow::Result<T> {
+        read.inspect_err(|_| {
+            self.repair_hint().inspect(|hint| environment.console.say(hint));
+        })
+    }
+
+    /// The options that leave packages for the next run.
+    fn limits(&self) -> &'static str {
+        match (self.sample, self.at_most) {
+            (Some(_), Some(_)) => "--sample, --at-most",
+            (Some(_), None) => "--sample",
+            _ => "--at-most",
         }
-        self.summary(&verified, stored.as_ref(), environment)
+    }
+
+    fn options(&self) -> VerifyOptions {
+        VerifyOptions { deep: self.deep, at_most: self.at_most, sample: self.sample.map(u32::from) }
+    }
+
+    fn failed(&self) -> String {
+        format!("cannot verify {}", self.archive.display())
     }
 
     /// What was packed, as far as the archive says it. Manifests of version 1 do not name what the archive holds: it is read again.
@@ -124,6 +161,7 @@ impl Verify {
         &self,
         verified: &Verified,
         stored: Option<&StoredVerified>,
+        rehearsed: Option<&Rehearsed>,
         environment: &Environment<'_>,
     ) -> anyhow::Result<()> {
         let number = |state| {
@@ -155,14 +193,16 @@ impl Verify {
             given_up,
             "not checked, since the latest requests to their hosts failed: try again later",
         );
-        add(verified.not_asked, "left for the next run (--at-most)");
+        let options = self.limits();
+        add(verified.not_asked, &format!("left for the next run ({options})"));
         if lost > 0 {
             lines.push(
                 "If you have a copy of a lost package, add it to a pool: `hashget pool add --pool POOL FILE`"
                     .to_owned(),
             );
         }
-        let record = json!({
+        lines.extend(rehearsed.iter().flat_map(|one| rehearsed::lines(one, stored.is_some())));
+        let mut record = json!({
             "deep": self.deep,
             "archive_read": stored.is_some(),
             "archive": stored.map(|stored| json!({
@@ -178,9 +218,39 @@ impl Verify {
             "unreachable": unreachable,
             "not_asked": verified.not_asked + given_up,
         });
+        if let Some(rehearsed) = rehearsed {
+            record["rehearsed"] = rehearsed::record(rehearsed);
+        }
         environment.console.summary("verify", record, &lines)?;
         Ok(())
     }
+}
+
+/// Calls `verify` with what verifying stands on.
+fn with_verifier<R>(
+    environment: &Environment<'_>,
+    verify: impl FnOnce(&Verifier<'_>) -> R,
+) -> anyhow::Result<R> {
+    let (network, local) = (environment.network()?, environment.local()?);
+    Ok(verify(&Verifier {
+        network: &*network.source,
+        web: &*network.web,
+        local: &*local,
+        checks: &*environment.checks()?,
+        hashdb: &*environment.hashdb()?,
+        jobs: environment.jobs,
+    }))
+}
+
+/// Passes the packages to programs, and to persons who want them all.
+fn list_packages(verified: &Verified, environment: &Environment<'_>) -> anyhow::Result<()> {
+    for package in &verified.packages {
+        environment.console.record("package", record(package))?;
+        if environment.console.is_verbose() {
+            list(package, environment)?;
+        }
+    }
+    Ok(())
 }
 
 /// What was found in the archive itself.

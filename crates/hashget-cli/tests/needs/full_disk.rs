@@ -26,6 +26,29 @@ pub(crate) fn a_full_disk_is_an_error_and_nothing_is_left_under_the_name() {
     assert!(!machine.path("small/back/noise").exists());
 }
 
+pub(crate) fn on_a_full_disk_what_was_to_be_replaced_or_removed_is_intact() {
+    let machine = Machine::new();
+    machine.write("tree/noise", noise());
+    machine.hashget(&["pack", "tree", "-f", "a.tar", "--detect", "none"]).expect(0);
+    fs_err::create_dir(machine.path("small")).unwrap();
+    let _disk = SmallDisk::mount(&machine.path("small"), 300 * 1024).unwrap();
+    let old = "old\n".repeat(20_000);
+    machine.write("small/back/noise", &old);
+    machine.write("small/back/stray", "mine");
+    let unpack = ["unpack", "a.tar", "-C", "small/back", "--delete"];
+    // Neither of these needs room.
+    machine.hashget(&["verify", "--deep", "a.tar"]).expect(0).says(&["Proven: "]);
+    let planned = machine.hashget(&[&unpack[..], &["--dry-run"]].concat()).expect(0);
+    assert_eq!(planned.stdout.lines().count(), 3, "{}", planned.stdout);
+    for rule in ["always", "changed"] {
+        let ended = machine.hashget(&[&unpack[..], &["--overwrite", rule]].concat()).expect(1);
+        ended.says(&["space"]);
+        let found = fs_err::read_to_string(machine.path("small/back/noise")).unwrap();
+        assert!(found == old, "{rule}: neither old nor new");
+        assert!(machine.path("small/back/stray").exists(), "{rule}");
+    }
+}
+
 pub(crate) fn an_archive_whose_parity_does_not_fit_is_whole_and_said_to_have_none() {
     let machine = Machine::new();
     machine.write("tree/noise", noise());

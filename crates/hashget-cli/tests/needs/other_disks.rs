@@ -110,3 +110,36 @@ pub(crate) fn a_list_that_does_not_fit_leaves_the_old_one_and_no_manifest() {
     assert_eq!(files_below(&machine.path("small")), ["list"]);
     assert!(!machine.path("tree/.hashget-restore.json").exists());
 }
+
+pub(crate) fn what_is_mounted_in_a_stray_folder_stays() {
+    let machine = Machine::new();
+    machine.write("tree/a/b", "b");
+    machine.hashget(&["pack", "tree", "-f", "a.tar", "--detect", "none"]).expect(0);
+    machine.write("back/stray/file", "mine");
+    machine.write("back/other/file", "mine");
+    machine.write("outside/file", "not yours");
+    for name in ["back/stray/disk", "back/stray/bound", "back/a"] {
+        fs_err::create_dir_all(machine.path(name)).unwrap();
+    }
+    let disk = SmallDisk::mount(&machine.path("back/stray/disk"), 1 << 20).unwrap();
+    machine.write("back/stray/disk/file", "not yours");
+    let unpack = ["unpack", "a.tar", "-C", "back", "--delete"];
+    let ended = machine.hashget(&unpack).expect(3);
+    ended.says(&["stray: not removed: another file system is mounted at stray/disk"]);
+    let left = ["a/b", "stray/disk/file", "stray/file"];
+    assert_eq!(files_below(&machine.path("back")), left);
+    drop(disk);
+    // The same device as everything else.
+    let bound = machine.path("back/stray/bound");
+    let bind = |program: &str, arguments: &[&std::ffi::OsStr]| {
+        std::process::Command::new(program).args(arguments).status().unwrap().success()
+    };
+    let outside = machine.path("outside");
+    assert!(bind("mount", &["--bind".as_ref(), outside.as_ref(), bound.as_ref()]));
+    let ended = machine.hashget(&unpack);
+    let is_there = machine.path("outside/file").exists();
+    assert!(bind("umount", &[bound.as_ref()]) && is_there);
+    ended.expect(3).says(&["another file system is mounted at stray/bound"]);
+    machine.hashget(&unpack).expect(0).says(&["Proven: the folder is exactly"]);
+    assert_eq!(files_below(&machine.path("back")), ["a/b"]);
+}

@@ -179,6 +179,11 @@ impl<'a> Directory<'a> {
         Ok(None)
     }
 
+    /// All frames that have something, in order, each with the entry that it begins with, or within; `None` is a manifest.
+    pub(crate) fn into_frames(self) -> Vec<(Frame, Option<RelPath>)> {
+        self.frames
+    }
+
     /// Did the disk or the network fail? Then what could not be read is not damaged.
     pub(crate) fn has_failed(&self) -> bool {
         self.failed.get()
@@ -280,17 +285,33 @@ struct FrameReader<'d> {
 impl FrameReader<'_> {
     fn decode(&self, frame: &Frame) -> io::Result<Vec<u8>> {
         let Directory { archive, failed, limits, .. } = self.directory;
-        let length = frame.lengths.compressed;
-        let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
-        let read = archive.read_at(&mut bytes, frame.start);
-        bytes.truncate(read.inspect_err(|_| failed.set(true))?);
-        (self.progress)(u64::from(length));
-        // Its checksum proves it, whatever the seek table says of its length.
-        let decoder = decoder(Codec::Zstd, Box::new(&bytes[..]), limits, 1)?;
-        let mut decoded = Vec::new();
-        decoder.take(u64::from(MOST_FRAME_BYTES)).read_to_end(&mut decoded)?;
-        Ok(decoded)
+        let bytes = frame_bytes(*archive, frame).inspect_err(|_| failed.set(true))?;
+        (self.progress)(u64::from(frame.lengths.compressed));
+        decoded(&bytes, limits)
     }
+}
+
+/// The bytes of a frame; fewer if the archive ends within it.
+///
+/// # Errors
+/// The disk or the network failed.
+pub(crate) fn frame_bytes(archive: &dyn RandomRead, frame: &Frame) -> io::Result<Vec<u8>> {
+    let length = usize::try_from(frame.lengths.compressed).map_err(io::Error::other)?;
+    let mut bytes = vec![0; length];
+    let read = archive.read_at(&mut bytes, frame.start)?;
+    bytes.truncate(read);
+    Ok(bytes)
+}
+
+/// What the bytes of a frame decode to.
+///
+/// # Errors
+/// It is damaged. Its checksum proves it, whatever the seek table says of its length.
+pub(crate) fn decoded(frame: &[u8], limits: &Limits) -> io::Result<Vec<u8>> {
+    let decoder = decoder(Codec::Zstd, Box::new(frame), limits, 1)?;
+    let mut decoded = Vec::new();
+    decoder.take(u64::from(MOST_FRAME_BYTES)).read_to_end(&mut decoded)?;
+    Ok(decoded)
 }
 
 impl Read for FrameReader<'_> {

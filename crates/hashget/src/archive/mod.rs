@@ -17,17 +17,21 @@
 //! | Which entries has its tree? | [`Listing`] |
 //! | How does it differ from another tree? | [`differences()`] |
 //! | What are its own entries? | [`read_archive`] |
+//! | How does a file system show it? | [`open_archive`]: an [`ArchiveTree`] and [`Contents`] |
 //!
 //! Restoring is built on this module: `package_plan` says what becomes of each member of a package, and
 //! `stream` opens an archive.
 
+mod contents;
 mod difference;
 pub(crate) mod directory;
 mod error;
 mod listing;
 mod manifest;
 pub(crate) mod names;
+mod opened;
 mod origins;
+mod package_bytes;
 mod package_file;
 mod package_members;
 pub(crate) mod package_plan;
@@ -40,14 +44,18 @@ pub(crate) mod reusable;
 mod selection;
 pub(crate) mod stream;
 mod survey;
+mod tree;
 mod verify;
 
+pub use contents::{Contents, ContentsAccess, ContentsError, Unreadable};
 pub use difference::{Aspect, Change, Difference, differences};
 pub use error::ArchiveError;
 pub use listing::{Holder, Listed, ListedEntry, Listing, StoredEntries, Unnamed, read_for_listing};
 pub use manifest::{manifest_path, read_folder_manifest, read_manifest};
 pub(crate) use manifest::{parse_manifest, read_limited};
+pub use opened::{OpenError, open_archive};
 pub use origins::{EntryOrigin, MembersOf, entry_origins, given_entries};
+pub use package_bytes::PackageBytes;
 pub use package_file::{PackageFileError, PackageFiles};
 pub use package_members::{MembersError, PackageMembers};
 pub use reading::{ArchiveVisitor, StoredEntry, read_archive};
@@ -55,10 +63,12 @@ pub use remote::RemoteArchive;
 pub use requirements::{RequiredPackage, Requirements, host_of};
 pub use selection::Selection;
 pub use survey::{Folder, Subtree, Survey, SurveyError, SurveyedFile, SurveyedPackage, survey};
+pub use tree::{ArchiveTree, Node, NodeId};
 pub use verify::{
-    AtMost, PackageState, StoredVerified, Verified, VerifiedPackage, Verifier, VerifyError,
-    VerifyOptions, verify_stored,
+    AtMost, PackageState, StoredContents, StoredVerified, Verified, VerifiedPackage, Verifier,
+    VerifyError, VerifyOptions, verify_contents, verify_stored,
 };
+pub(crate) use verify::{Received, StoredThing};
 
 /// A length as it is counted in summaries.
 fn count(length: usize) -> u64 {

@@ -15,6 +15,7 @@ use crate::model::manifest::AnyManifest;
 use crate::model::{Extent, Kind, MemberMetadata, RelPath, escaped};
 use crate::monitor::{Monitor, ProblemKind, Step, Total};
 use crate::storage::ArchiveSource;
+use crate::wording::one_line;
 
 /// One of the archive's own entries.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +67,13 @@ pub trait ArchiveVisitor {
         entry: StoredEntry,
         content: &mut dyn Read,
     ) -> Result<ControlFlow<()>, Self::Error>;
+
+    /// Is told that frames of the archive are damaged: the entries from `first` on, and before `next`, may be missing. Is the
+    /// rest to be read? Otherwise the damage is an error.
+    fn goes_on(&mut self, first: &RelPath, next: Option<&RelPath>, problem: &str) -> bool {
+        let _ = (first, next, problem);
+        false
+    }
 
     /// Receives the name of an entry that no archive of ours has, safe for a terminal, and what is wrong with it.
     fn refused(&mut self, name: &str, reason: &str) {
@@ -178,11 +186,24 @@ impl<V: ArchiveVisitor> Reading<'_, V> {
     ) -> Result<(), Stop<V::Error>> {
         for segment in directory.segments() {
             let after = directory.entry_after(&segment);
-            let wants = |first| self.visitor.wants_between(first, after);
-            if directory.first_entry(&segment).is_none_or(wants)
-                && self.entries(&mut directory.tar(&segment, passed))?.is_break()
-            {
-                break;
+            let first = directory.first_entry(&segment);
+            if !first.is_none_or(|first| self.visitor.wants_between(first, after)) {
+                continue;
+            }
+            match self.entries(&mut directory.tar(&segment, passed)) {
+                Ok(ControlFlow::Continue(())) => {}
+                Ok(ControlFlow::Break(())) => break,
+                Err(Stop::Damage { after: last, error }) => {
+                    let problem = one_line(&error);
+                    let goes_on = first.is_some_and(|first| {
+                        !directory.has_failed() && self.visitor.goes_on(first, after, &problem)
+                    });
+                    if !goes_on {
+                        return Err(Stop::Damage { after: last, error });
+                    }
+                    self.last = first.cloned();
+                }
+                Err(stop) => return Err(stop),
             }
         }
         Ok(())

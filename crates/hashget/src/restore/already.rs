@@ -5,17 +5,18 @@
 use std::path::Path;
 
 use super::finish::{finish_last, owns_the_name, stop};
-use super::place::Target;
+use super::place::TargetFolder;
+use super::quiet::Quiet;
 use super::{RestoreError, RestoreOptions, Summary, count};
 use crate::archive::manifest_path;
 use crate::model::Kind;
 use crate::model::manifest::Manifest;
-use crate::monitor::{Event, Interrupted, Monitor};
+use crate::monitor::{Interrupted, Monitor};
 use crate::tree::{self, ScanOptions};
 
 /// Is the whole tree there already, and right? Then nothing needs to be fetched.
 pub(super) fn all_done(
-    target: &Target,
+    target: &TargetFolder,
     manifest: &Manifest,
     options: &RestoreOptions,
     jobs: usize,
@@ -25,6 +26,7 @@ pub(super) fn all_done(
     if owns_the_name(manifest) || !has_entries(target.path(), expected.saturating_add(1)) {
         return Ok(None);
     }
+    // What a look at an unfinished tree finds is no problem yet.
     let quiet = Quiet(monitor);
     let scanning = ScanOptions { jobs, ..ScanOptions::default() };
     let scan = match tree::scan(target.path(), &scanning, &quiet) {
@@ -81,19 +83,4 @@ fn has_entries(folder: &Path, expected: u64) -> bool {
         }
     }
     found == expected
-}
-
-/// Passes on progress, not problems: what a look at an unfinished tree finds is no problem yet.
-struct Quiet<'m>(&'m dyn Monitor);
-
-impl Monitor for Quiet<'_> {
-    fn event(&self, event: Event<'_>) {
-        if !matches!(event, Event::Problem { .. } | Event::Skipped { .. }) {
-            self.0.event(event);
-        }
-    }
-
-    fn interrupted(&self) -> bool {
-        self.0.interrupted()
-    }
 }

@@ -4,10 +4,9 @@
 //! file that differs is named and left as it is.
 
 use std::collections::HashSet;
-use std::os::unix::fs::MetadataExt as _;
 
 use super::ledger::ARCHIVED;
-use super::place::{PlaceError, Target};
+use super::place::PlaceError;
 use super::{RestoreError, Run};
 use crate::archive::path_map::PathMap;
 use crate::model::manifest::ManifestError;
@@ -43,6 +42,9 @@ pub(super) fn check_archived(
         run.monitor.check_interrupted()?;
         match run.target.make_folder(&run.stored(&entry.path)) {
             Ok(()) => run.ledger.folder(entry.path, ARCHIVED, entry.metadata),
+            // It was reported, with the reason, when it was not unpacked.
+            Err(_)
+                if extracted.is_some_and(|one| one.refused.contains(&run.stored(&entry.path))) => {}
             Err(error) => not_placed(run, &entry.path, error)?,
         }
     }
@@ -95,6 +97,11 @@ fn check(
     extracted: Option<&Unpacked<'_>>,
 ) -> Result<(), PlaceError> {
     let stored = run.stored(&entry.path);
+    if let Some(unpacked) = extracted
+        && run.target.stays(&stored, &entry.metadata)?
+    {
+        return leave(run, row, entry, &stored, unpacked);
+    }
     let mut sha256 = None;
     match entry.kind {
         Kind::File { size } => match check_file(run, entry, &stored, size, extracted)? {
@@ -110,6 +117,26 @@ fn check(
     Ok(())
 }
 
+/// What was there before the archive was unpacked stays; it may be right.
+fn leave(
+    run: &Run<'_>,
+    row: usize,
+    entry: &Entry,
+    stored: &RelPath,
+    unpacked: &Unpacked<'_>,
+) -> Result<(), PlaceError> {
+    let unpacked = unpacked.entries.get(stored).copied().flatten();
+    let sha256 = unpacked.filter(|_| entry.extents.is_none()).or(entry.sha256);
+    let contents = sha256.map(|sha256| (sha256, entry.extents.as_deref()));
+    if run.target.is_right(stored, (&entry.kind, &entry.metadata), contents)? {
+        run.ledger.archived(row, sha256.filter(|_| matches!(entry.kind, Kind::File { .. })));
+        run.ledger.kept();
+    } else {
+        run.ledger.left(entry.path.clone());
+    }
+    Ok(())
+}
+
 /// The digest of a file that is there, or `None` if it is not.
 fn check_file(
     run: &Run<'_>,
@@ -120,7 +147,7 @@ fn check_file(
 ) -> Result<Option<Digest>, PlaceError> {
     let file = match extracted {
         Some(extracted) if !extracted.entries.contains(stored) => None,
-        _ => run.target.open_file(stored)?,
+        _ => run.target.file(stored)?,
     };
     let Some(file) = file else {
         if extracted.is_some_and(|extracted| extracted.refused.contains(stored)) {
@@ -137,12 +164,12 @@ fn check_file(
     let known = extracted.and_then(|extracted| *extracted.entries.get(stored)?);
     let sha256 = match (known, &entry.extents) {
         (Some(sha256), None) => sha256,
-        (_, extents) => Target::digest(&file, extents.as_deref())?,
+        (_, extents) => file.digest(extents.as_deref())?,
     };
     if entry.sha256.is_none() {
         run.ledger.without_digest();
     }
-    let found = file.metadata()?.size();
+    let found = file.size()?;
     if found != size {
         let why = format!("it has {found} bytes, but {size} were packed");
         run.monitor.problem(ProblemKind::Verification, &entry.path, why);
@@ -155,6 +182,6 @@ fn check_file(
         run.ledger.kept();
     }
     let contents = (sha256, entry.extents.as_deref());
-    run.target.adjust_file(stored, &file, &entry.metadata, contents)?;
+    file.adjust(stored, &entry.metadata, contents)?;
     Ok(Some(sha256))
 }

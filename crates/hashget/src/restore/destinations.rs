@@ -8,7 +8,8 @@ use std::io::{self, Read};
 
 use super::RestoreError;
 use super::package::Restoring;
-use super::place::{Content, PlaceError, Staged, Target};
+use super::place::PlaceError;
+use super::target::{Content, PresentFile, StagedFile};
 use crate::archive::package_plan::Destination;
 use crate::model::{Digest, Kind};
 use crate::monitor::{Interrupted, Monitor, ProblemKind};
@@ -54,15 +55,18 @@ impl Restoring<'_, '_> {
         content: &mut dyn Read,
     ) -> Result<(), Trouble> {
         let run = self.run;
-        let mut wanted = Vec::with_capacity(destinations.len());
+        let (mut wanted, mut staying) = (Vec::with_capacity(destinations.len()), Vec::new());
         for destination in destinations {
             let usable = self.proven || destination.sha256.is_some();
             if usable && !self.is_archived(&destination) {
-                wanted.push(destination);
+                match self.stays(&destination)? {
+                    true => staying.push(destination),
+                    false => wanted.push(destination),
+                }
             }
         }
         let mut content = Watched { content, monitor: run.monitor };
-        let alone = wanted.len() == 1 && !run.target.was_empty();
+        let alone = wanted.len() == 1 && !run.target.was_empty() && run.may_keep;
         let mut first = None;
         while first.is_none() && !wanted.is_empty() {
             let path = &wanted[0].path;
@@ -84,8 +88,29 @@ impl Restoring<'_, '_> {
                 }
             }
         }
-        let Some(first) = first else { return Ok(()) };
-        self.place_staged(&wanted, size, first)
+        let Some(first) = first else {
+            if !staying.is_empty() {
+                let digest = Digest::of_reader(&mut content).map_err(Trouble::Package)?;
+                self.leave_all(&staying, digest)?;
+            }
+            return Ok(());
+        };
+        let sha256 = match &first {
+            Content::Staged(staged) => staged.sha256(),
+            Content::Kept(_, sha256) => *sha256,
+        };
+        self.place_staged(&wanted, size, first)?;
+        self.leave_all(&staying, sha256).map_err(Trouble::from)
+    }
+
+    /// Leaves what is there as it is, where contents of this digest would have gone.
+    fn leave_all(&mut self, staying: &[Destination], sha256: Digest) -> Result<(), RestoreError> {
+        for destination in staying {
+            if self.digest_is_right(destination, sha256) {
+                self.leave(destination, Some(sha256))?;
+            }
+        }
+        Ok(())
     }
 
     /// Puts contents that are somewhere already in all the places that want them.
@@ -96,25 +121,25 @@ impl Restoring<'_, '_> {
         content: Content<'_>,
     ) -> Result<(), Trouble> {
         let sha256 = match &content {
-            Content::Staged(staged) if staged.size != size => {
-                let problem = format!("{} of {size} bytes came out of it", staged.size);
+            Content::Staged(staged) if staged.size() != size => {
+                let problem = format!("{} of {size} bytes came out of it", staged.size());
                 return Err(Trouble::Package(io::Error::new(io::ErrorKind::InvalidData, problem)));
             }
-            Content::Staged(staged) => staged.sha256,
+            Content::Staged(staged) => staged.sha256(),
             Content::Kept(_, sha256) => *sha256,
         };
         let right: Vec<bool> = wanted.iter().map(|one| self.digest_is_right(one, sha256)).collect();
         match content {
             Content::Kept(file, _) => {
                 if right[0] {
-                    self.adjust(&wanted[0], &file, sha256)?;
+                    self.adjust(&wanted[0], &*file, sha256)?;
                 }
             }
             Content::Staged(staged) => {
                 for (destination, _) in
                     wanted.iter().zip(&right).skip(1).filter(|(_, right)| **right)
                 {
-                    self.place_copy(destination, &staged)?;
+                    self.place_copy(destination, &*staged)?;
                 }
                 if right[0] {
                     match staged.put(&wanted[0].path, &wanted[0].metadata) {
@@ -142,11 +167,11 @@ impl Restoring<'_, '_> {
     pub(super) fn adjust(
         &mut self,
         destination: &Destination,
-        file: &File,
+        file: &dyn PresentFile,
         sha256: Digest,
     ) -> Result<bool, RestoreError> {
         let (path, metadata) = (&destination.path, &destination.metadata);
-        match self.run.target.adjust_file(path, file, metadata, (sha256, None)) {
+        match file.adjust(path, metadata, (sha256, None)) {
             Ok(()) => {
                 self.placed_file(destination, sha256, true);
                 Ok(true)
@@ -162,21 +187,21 @@ impl Restoring<'_, '_> {
     fn place_copy(
         &mut self,
         destination: &Destination,
-        staged: &Staged<'_>,
+        staged: &dyn StagedFile,
     ) -> Result<(), RestoreError> {
-        let target = self.run.target;
-        if let Ok(Some(existing)) = target.open_file(&destination.path)
-            && existing.metadata().is_ok_and(|found| found.len() == staged.size)
-            && Target::digest(&existing, None).is_ok_and(|found| found == staged.sha256)
+        if self.run.may_keep
+            && let Ok(Some(existing)) = self.run.target.file(&destination.path)
+            && existing.size().is_ok_and(|found| found == staged.size())
+            && existing.digest(None).is_ok_and(|found| found == staged.sha256())
         {
-            self.adjust(destination, &existing, staged.sha256)?;
+            self.adjust(destination, &*existing, staged.sha256())?;
             return Ok(());
         }
-        let copied = target
-            .stage_copy(&destination.path, staged)
+        let copied = staged
+            .copy(&destination.path)
             .and_then(|copy| copy.put(&destination.path, &destination.metadata));
         match copied {
-            Ok(()) => self.placed_file(destination, staged.sha256, false),
+            Ok(()) => self.placed_file(destination, staged.sha256(), false),
             Err(error) => self.not_placed(destination, error)?,
         }
         Ok(())

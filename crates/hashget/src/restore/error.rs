@@ -44,6 +44,9 @@ pub enum RestoreError {
         #[source]
         error: io::Error,
     },
+    /// Nothing says in advance what a restore would change.
+    #[error("what restoring an archive of version 1 would change is not known in advance")]
+    NoPlan,
     /// The monitor asked to stop.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
@@ -61,6 +64,7 @@ impl RestoreError {
         match self {
             Self::Archive(error) => error.class(),
             Self::Busy { .. } => ErrorClass::Busy,
+            Self::NoPlan => ErrorClass::BadInput,
             Self::Target { error, .. } | Self::Disk { error, .. } => ErrorClass::of_io(error),
             Self::Interrupted(interrupted) => interrupted.class(),
         }

@@ -4,15 +4,17 @@
 //! on; the manifest is known as soon as it passed, and if only a newer hashget reads it, nothing is unpacked.
 
 mod of_part;
+mod put;
 mod segments;
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Read};
 
-use super::destinations::Watched;
+use super::RestoreError;
 use super::part::Places;
-use super::place::{Made, PlaceError, Target};
-use super::{RestoreError, fatal};
+use super::place::{PlaceError, TargetFolder};
+use super::run::{fatal, own_metadata};
+use super::target::Target;
 use crate::archive::directory::Directory;
 use crate::archive::path_map::{PathMap, path_of};
 use crate::archive::stream::TarStream;
@@ -21,7 +23,7 @@ use crate::formats::FormatError;
 use crate::formats::tar::{RawKind, TarEntry};
 use crate::limits::Limits;
 use crate::model::manifest::{AnyManifest, MANIFEST_NAME, ManifestError, ManifestHeader, Renamed};
-use crate::model::{Digest, Kind, MemberMetadata, Metadata, RelPath, add_bytes, escaped};
+use crate::model::{Digest, Kind, MemberMetadata, Metadata, RelPath, escaped};
 use crate::monitor::{Monitor, ProblemKind, Running, Step, Total};
 use crate::storage::ArchiveSource;
 use crate::wording::one_line;
@@ -33,10 +35,10 @@ pub(super) struct Extracted {
     pub(super) manifest: bool,
     /// The header of that one, if it could be read.
     pub(super) header: Option<ManifestHeader>,
-    /// Of a part: the last manifest, reduced to it. It is not put into the target.
-    pub(super) of_part: Option<AnyManifest>,
+    /// The last manifest, reduced to the part that is unpacked, if it is not put into the target.
+    pub(super) in_memory: Option<AnyManifest>,
     /// Of a part: the entries of the archive that it takes, sorted.
-    wanted: Option<Vec<RelPath>>,
+    pub(super) wanted: Option<Vec<RelPath>>,
     /// Entries that are no folders; with the digest of files without holes.
     pub(super) entries: PathMap<Option<Digest>>,
     /// Folders.
@@ -49,6 +51,8 @@ pub(super) struct Extracted {
     pub(super) missing: Vec<(RelPath, String)>,
     /// Why what comes after could not be read, if that is so.
     pub(super) damage: Option<String>,
+    /// What was there before and stays as it is.
+    pub(super) left: Vec<RelPath>,
     /// Regular files, and their bytes.
     pub(super) files: u64,
     /// See `files`.
@@ -67,15 +71,18 @@ impl Extracted {
     }
 }
 
-/// Unpacks `archive`, or a part of it, into `target`.
+/// Unpacks `archive`, or a part of it, into `target`. The manifest goes to `manifest_to`, or else is kept in memory. Files that hold
+/// the same already stay if they may.
 ///
 /// # Errors
 /// [`ArchiveError::NotAnArchive`] and those after which nothing can go on. An archive that is damaged
 /// further on is a problem for the monitor.
 pub(super) fn extract(
     archive: &mut dyn ArchiveSource,
-    target: &Target,
+    target: &dyn Target,
+    manifest_to: Option<&TargetFolder>,
     part: Option<&Places<'_>>,
+    may_keep: bool,
     limits: &Limits,
     monitor: &dyn Monitor,
 ) -> Result<Extracted, RestoreError> {
@@ -83,8 +90,18 @@ pub(super) fn extract(
     let progress =
         &monitor.begin(Step::Extract, name.clone(), Total { bytes: archive.size(), things: None });
     let (found, renamed) = (Extracted::default(), Vec::new());
-    let extracting =
-        Extracting { target, part, renamed, limits, monitor, progress, name: &name, found };
+    let extracting = Extracting {
+        target,
+        manifest_to,
+        part,
+        may_keep,
+        renamed,
+        limits,
+        monitor,
+        progress,
+        name: &name,
+        found,
+    };
     if let Some(directory) = Directory::open(archive, limits) {
         return extracting.extract_segments(&directory);
     }
@@ -106,9 +123,13 @@ impl Read for Counted<'_> {
 }
 
 struct Extracting<'x> {
-    target: &'x Target,
+    target: &'x dyn Target,
+    /// The folder that the manifest is put into.
+    manifest_to: Option<&'x TargetFolder>,
     /// Where entries go, if only a part of them is unpacked.
     part: Option<&'x Places<'x>>,
+    /// May a file stay that holds the same already?
+    may_keep: bool,
     /// Of a part: entries that have another path in the archive than in the tree.
     renamed: Vec<Renamed>,
     limits: &'x Limits,
@@ -199,7 +220,7 @@ impl Extracting<'_> {
                 return Err(one_line(&error).into());
             }
             Refusal::Place(error) => {
-                (ProblemKind::Incomplete, one_line(&fatal(self.target, error)?))
+                (ProblemKind::Incomplete, one_line(&fatal(self.target.path(), error)?))
             }
             Refusal::Hostile(reason) => (ProblemKind::Verification, format!("refused: {reason}")),
         };
@@ -222,10 +243,12 @@ impl Extracting<'_> {
         let metadata = complete(&entry.metadata);
         let Some(path) = self.place(path, &entry.kind, &metadata) else { return Ok(()) };
         match entry.kind.clone() {
-            RawKind::File { .. } if manifest && self.part.is_some() => {
-                return self.manifest_of_part(entry);
+            RawKind::File { size } if manifest => {
+                return match self.manifest_to {
+                    Some(folder) => self.manifest(folder, size, entry),
+                    None => self.manifest_in_memory(entry),
+                };
             }
-            RawKind::File { size } if manifest => return self.manifest(size, entry),
             _ if manifest => {
                 return Err(Refusal::Hostile("a manifest is a regular file".into()));
             }
@@ -244,7 +267,7 @@ impl Extracting<'_> {
                 let to = RelPath::normalise(&target)
                     .map_err(|error| Refusal::Hostile(format!("a link: {error}")))?;
                 let Some(to) = self.link_target(&path, to) else { return Ok(()) };
-                self.link(path, to)?;
+                self.link(path, to, &metadata)?;
             }
             RawKind::Symlink { target } => {
                 let kind = Kind::Symlink { target: target.into() };
@@ -261,14 +284,19 @@ impl Extracting<'_> {
         Ok(())
     }
 
-    fn manifest(&mut self, size: u64, content: &mut dyn Read) -> Result<(), Refusal> {
+    fn manifest(
+        &mut self,
+        folder: &TargetFolder,
+        size: u64,
+        content: &mut dyn Read,
+    ) -> Result<(), Refusal> {
         let limit = self.limits.manifest_bytes;
         if size > limit {
             return Err(Refusal::Stop(ArchiveError::ManifestSize { limit }.into()));
         }
         let path = manifest_path();
         // It is there from now on, so that `restore` can continue when this is interrupted.
-        let staged = self.target.stage(&path, size, content)?;
+        let staged = folder.stage(&path, size, content)?;
         self.found.header = match ManifestHeader::read(staged.file(), limit) {
             Ok(header) => Some(header),
             Err(error @ (ManifestError::Needs { .. } | ManifestError::Version { .. })) => {
@@ -277,63 +305,8 @@ impl Extracting<'_> {
             // A damaged manifest is an error at the end: what the archive itself holds is unpacked.
             Err(_) => None,
         };
-        staged.put(&path, &Metadata { mode: 0o644, ..super::own_metadata() })?;
+        staged.put(&path, &Metadata { mode: 0o644, ..own_metadata() })?;
         self.found.manifest = true;
-        Ok(())
-    }
-
-    fn file(
-        &mut self,
-        path: RelPath,
-        size: u64,
-        metadata: &Metadata,
-        entry: &mut TarEntry<'_, Box<dyn Read + '_>>,
-    ) -> Result<(), Refusal> {
-        let extents = entry.extents.clone();
-        let monitor = self.monitor;
-        let staged = match &extents {
-            Some(extents) => {
-                let mut data = Watched { content: &mut entry.stored(), monitor };
-                self.target.stage_with_holes(&path, size, extents, &mut data)?
-            }
-            None => self.target.stage(&path, size, &mut Watched { content: entry, monitor })?,
-        };
-        let sha256 = extents.is_none().then_some(staged.sha256);
-        staged.put(&path, metadata)?;
-        self.found.folders.remove(&path);
-        self.found.entries.insert(&path, sha256);
-        self.found.files += 1;
-        add_bytes(&mut self.found.bytes, size);
-        self.progress.advance(0, 1);
-        Ok(())
-    }
-
-    fn link(&mut self, path: RelPath, to: RelPath) -> Result<(), Refusal> {
-        // Only to what the archive itself brought: anything else in the target is not its to share.
-        if self.found.not_made.contains(&to) {
-            self.found.not_made.insert(path);
-            return Ok(());
-        }
-        let Some(&sha256) = self.found.entries.get(&to) else {
-            return Err(Refusal::Hostile(format!(
-                "a link to {to}, which is not an earlier entry of the archive"
-            )));
-        };
-        self.target.link(&path, &to)?;
-        self.found.entries.insert(&path, sha256);
-        self.found.links.push((path, to));
-        Ok(())
-    }
-
-    fn node(&mut self, path: RelPath, kind: &Kind, metadata: &Metadata) -> Result<(), Refusal> {
-        match self.target.make_node(&path, kind, metadata)? {
-            Made::Yes => {
-                self.found.entries.insert(&path, None);
-            }
-            Made::NotAllowed => {
-                self.found.not_made.insert(path);
-            }
-        }
         Ok(())
     }
 }
@@ -370,7 +343,7 @@ impl From<RestoreError> for EntryError {
 
 /// What a tar entry says; what it does not say is as for a plain file of ours.
 fn complete(metadata: &MemberMetadata) -> Metadata {
-    let own = super::own_metadata();
+    let own = own_metadata();
     Metadata {
         mode: metadata.mode.unwrap_or(0o644) & 0o7777,
         uid: metadata.uid.unwrap_or(own.uid),

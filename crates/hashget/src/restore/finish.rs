@@ -3,71 +3,77 @@
 //! Invariant: the manifest goes only when everything is in its place and looked at there (or, of version 1,
 //! nothing is missing); nothing but the times of the folders that this changes is changed after that.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
+use super::closing::Closed;
 use super::differences::{Affected, Difference, Differences};
 use super::extract::Extracted;
 use super::inspection::{Findings, Inspection};
 use super::ledger::State;
-use super::place::{Look, PlaceError, Target};
-use super::{RestoreError, RestoreOptions, Run, Summary, fatal};
+use super::place::{Look, PlaceError, TargetFolder};
+use super::run::fatal;
+use super::{RestoreError, RestoreOptions, Run, Summary, closing};
 use crate::archive::manifest_path;
 use crate::model::manifest::{Manifest, Renamed};
 use crate::model::{Kind, Metadata, RelPath, counted};
 use crate::monitor::{Monitor, ProblemKind};
 use crate::wording::one_line;
 
-/// Finishes a version 2 archive.
+/// Finishes a version 2 archive in `target`.
 pub(super) fn finish(
     run: Run<'_>,
+    target: &TargetFolder,
     manifest: &Manifest,
     extracted: Option<Extracted>,
     options: &RestoreOptions,
 ) -> Result<Summary, RestoreError> {
     run.monitor.check_interrupted()?;
-    for link in &manifest.links {
-        run.ledger.link(link.path.clone(), link.to.clone());
-    }
-    let mut state = run.ledger.take();
-    for (path, error) in run.target.separate_shared() {
+    let mut state = closing::all_known(&run, manifest);
+    for (path, error) in target.separate_shared() {
         let reason = one_line(&run.unless_fatal(error)?);
         run.monitor.problem(ProblemKind::Incomplete, &path, &reason);
         state.add_missing(path, reason);
     }
-    let links = make_links(&run, &mut state)?;
-    if let Some(places) = run.part {
-        state.add_parents(places.take_parents(), &links);
-    }
-    let mut odd_folders = BTreeMap::new();
-    if let Some(extracted) = extracted {
-        odd_folders = name_strangers(&run, &mut state, &links, extracted);
-    }
+    let Closed { links, odd_folders } = closing::close(&run, &mut state, extracted)?;
     for (path, metadata) in odd_folders.iter().rev() {
-        finish_folder(&run, path, metadata)?;
+        finish_folder(&run, target, path, metadata)?;
     }
-    let mut findings = finish_folders(&run, &mut state, &links)?;
-    let target = run.target;
+    // The tree digest proves nothing of a part.
+    let expected = run.part.is_none().then_some(manifest.tree.sha256);
+    let mut summary = state.summarise(&links, expected)?;
+    let is_right = state.is_complete() && summary.proven != Some(false);
+    if options.delete && !is_right {
+        let why = "nothing is removed, since not everything is restored";
+        run.monitor.problem(ProblemKind::Note, &run.name, why);
+    }
+    let deletes = options.delete && is_right;
+    let mut findings = finish_folders(&run, target, &state, &links, (deletes, &mut summary))?;
     let settled = target.settle_folders(|path| state.folder(path).is_some());
     settled.map_err(|error| stop(target, error))?;
 
     // The removal of the manifest and the last renames change the times of these folders.
     let touched = touched_folders(&state, manifest);
-    // The tree digest proves nothing of a part.
-    let expected = run.part.is_none().then_some(manifest.tree.sha256);
-    let mut summary = state.summarise(&links, expected)?;
     if options.keep_manifest && owns_the_name(manifest) {
         findings.differences.add(Difference::OwnName, &manifest_path());
     }
-    add_findings(&run, &mut summary, findings);
+    add_findings(&run, target.options(), &mut summary, findings);
     if target.leftovers() > 0 {
         let what = "a temporary file could not be removed: `hashget restore` does that";
         run.monitor.problem(ProblemKind::Incomplete, &run.name, what);
         summary.proven = None;
     }
-    if summary.proven == Some(true) {
+    let is_done = match summary.proven {
+        Some(is_right) => is_right,
+        // What stays as it was is not to be restored by another run.
+        None => {
+            let is_whole = summary.missing.is_empty() && summary.not_applied.is_empty();
+            is_right && is_whole && summary.left.entries > 0 && target.leftovers() == 0
+        }
+    };
+    if is_done {
         // Without the manifest nothing goes on from here: all that it says is durable before.
         target.sync().map_err(|error| stop(target, error))?;
-        put_renamed(&run, &manifest.renamed, options)
+        put_renamed(&run, target, &manifest.renamed, options)
             .and_then(|()| {
                 if options.keep_manifest || owns_the_name(manifest) {
                     return Ok(());
@@ -79,41 +85,73 @@ pub(super) fn finish(
             finish_last(target, path, metadata, run.monitor, &mut summary);
         }
     }
-    end(&run)?;
+    end(target)?;
     Ok(summary)
 }
 
-/// Looks at all that is in each folder, and then sets the folder's metadata, which may keep us from looking.
+/// Looks at all that is in each folder, and then sets the folder's metadata, which may keep us from looking. What is not of the
+/// archive is removed, if that is wanted.
 fn finish_folders(
     run: &Run<'_>,
-    state: &mut State<'_>,
+    target: &TargetFolder,
+    state: &State<'_>,
     links: &[(RelPath, RelPath)],
+    (deletes, summary): (bool, &mut Summary),
 ) -> Result<Findings, RestoreError> {
     let mut failed = Vec::new();
-    let mut inspection = Inspection::new(run, &*state, links);
+    let mut inspection = Inspection::new(run, target, state, links);
     for (path, folder) in state.folders() {
-        inspection.look_into(path)?;
-        if let Some(reason) = finish_folder(run, &run.stored(path), &folder.metadata)? {
+        for stray in inspection.look_into(path)? {
+            if !deletes || !run.may_remove(path, &stray) {
+                inspection.add_stray(&stray);
+                continue;
+            }
+            match target.remove_all(&stray) {
+                Ok(()) => summary.removed.push(stray),
+                Err(error) => {
+                    let reason = format!("not removed: {}", one_line(&run.unless_fatal(error)?));
+                    run.monitor.problem(ProblemKind::Incomplete, &stray, reason);
+                    inspection.add_stray(&stray);
+                }
+            }
+        }
+        if let Some(reason) = finish_folder(run, target, &run.stored(path), &folder.metadata)? {
             failed.push((path.clone(), reason));
         }
     }
     inspection.look_at_top()?;
     let findings = inspection.end()?;
-    for (path, reason) in failed {
-        state.add_missing(path, reason);
+    if !failed.is_empty() {
+        summary.missing.extend(failed);
+        summary.missing.sort_unstable();
+        summary.proven = summary.proven.filter(|is_right| !is_right);
     }
+    summary.removed.sort_unstable();
     Ok(findings)
 }
 
 /// Reports what was found on the disk, and what it means for the proof.
-fn add_findings(run: &Run<'_>, summary: &mut Summary, findings: Findings) {
+fn add_findings(
+    run: &Run<'_>,
+    options: &RestoreOptions,
+    summary: &mut Summary,
+    findings: Findings,
+) {
     let Findings { differences, mut strays } = findings;
     if !summary.missing.is_empty() || run.part.is_some() {
         // What lies beside a part is nobody's business.
         // Something may be there from an earlier run, and could not be asked for in this one.
         strays = Affected::default();
     }
-    let (lost, not_asked_for) = differences.split(run.target.options());
+    if summary.left.entries > 0 {
+        let entries = counted(summary.left.entries, "entry was", "entries were");
+        let message = format!(
+            "{entries} there before and not as packed, and stayed so: {}",
+            summary.left.names()
+        );
+        run.monitor.problem(ProblemKind::Note, &run.name, message);
+    }
+    let (lost, not_asked_for) = differences.split(options);
     report(run, &lost, &not_asked_for);
     if strays.entries > 0 {
         let entries = match strays.entries {
@@ -123,13 +161,9 @@ fn add_findings(run: &Run<'_>, summary: &mut Summary, findings: Findings) {
         let message = format!("{entries} not part of the archive: {}", strays.names());
         run.monitor.problem(ProblemKind::Note, &run.name, message);
     }
-    match summary.proven {
-        Some(false) => {
-            let why = "the tree that was restored is not the one that was packed: its tree digest differs";
-            run.monitor.problem(ProblemKind::Verification, &run.name, why);
-        }
-        Some(true) if !lost.0.is_empty() => summary.proven = None,
-        Some(true) | None => {}
+    closing::report_proof(run, summary);
+    if summary.proven == Some(true) && !lost.0.is_empty() {
+        summary.proven = None;
     }
     summary.not_applied = lost.by_label();
     summary.not_asked_for = not_asked_for.by_label();
@@ -142,15 +176,14 @@ pub(super) fn owns_the_name(manifest: &Manifest) -> bool {
     manifest.renamed.iter().any(|renamed| renamed.name == manifest_path())
 }
 
-fn end(run: &Run<'_>) -> Result<(), RestoreError> {
-    let synced = run.target.sync();
-    synced.map_err(|error| stop(run.target, error))
+fn end(target: &TargetFolder) -> Result<(), RestoreError> {
+    target.sync().map_err(|error| stop(target, error))
 }
 
 /// An error after which it cannot be said that everything is well.
-pub(super) fn stop(target: &Target, error: PlaceError) -> RestoreError {
+pub(super) fn stop(target: &TargetFolder, error: PlaceError) -> RestoreError {
     let path = target.path().to_path_buf();
-    match fatal(target, error) {
+    match fatal(&path, error) {
         Err(error) => error,
         Ok(PlaceError::Io(error) | PlaceError::Read(error)) => {
             RestoreError::Target { target: path, error }
@@ -161,97 +194,14 @@ pub(super) fn stop(target: &Target, error: PlaceError) -> RestoreError {
     }
 }
 
-/// Why a further name is missing.
-const WITHOUT_FILE: &str = "what it is another name of is not restored";
-
-fn make_links(run: &Run<'_>, state: &mut State) -> Result<Vec<(RelPath, RelPath)>, RestoreError> {
-    let mut made = Vec::new();
-    let mut without_file = Affected::default();
-    // Otherwise what is missing was reported, and these links with it.
-    let nothing_reported = state.is_complete();
-    for (path, to) in state.take_links() {
-        run.monitor.check_interrupted()?;
-        if state.knows(&path) {
-            let why = "it is given by itself and as a further name of another entry";
-            run.monitor.problem(ProblemKind::Verification, &path, why);
-            state.contradict();
-            continue;
-        }
-        let reason = match &to {
-            None => {
-                without_file.add(&path);
-                WITHOUT_FILE.to_owned()
-            }
-            // A device that only root may make: it is reported when the folders are looked at.
-            Some(to)
-                if state.is_device(to)
-                    && run.target.find(&run.stored(to)).is_ok_and(|found| found.is_none()) =>
-            {
-                made.push((path, to.clone()));
-                continue;
-            }
-            Some(to) => match run.target.link(&run.stored(&path), &run.stored(to)) {
-                Ok(()) => {
-                    made.push((path, to.clone()));
-                    continue;
-                }
-                Err(error) => {
-                    let reason = one_line(&run.unless_fatal(error)?);
-                    run.monitor.problem(ProblemKind::Incomplete, &path, &reason);
-                    reason
-                }
-            },
-        };
-        state.add_missing(path, reason);
-    }
-    if nothing_reported {
-        run.report_group(WITHOUT_FILE, &without_file);
-    }
-    Ok(made)
-}
-
-/// Names what the archive holds but its manifest does not; gives the folders among it.
-fn name_strangers(
-    run: &Run<'_>,
-    state: &mut State<'_>,
-    links: &[(RelPath, RelPath)],
-    extracted: Extracted,
-) -> BTreeMap<RelPath, Metadata> {
-    for (path, reason) in extracted.missing {
-        state.add_missing(path, reason);
-    }
-    if let Some(damage) = extracted.damage
-        && state.is_complete()
-    {
-        state.add_missing(RelPath::root(), damage);
-    }
-    // Where the tar has entries under other paths than the tree.
-    let stored: HashSet<RelPath> = run
-        .archived()
-        .iter()
-        .chain(links.iter().map(|(link, _)| link))
-        .map(|path| run.stored(path))
-        .filter(|path| !state.knows(path))
-        .collect();
-    let expected = |path: &RelPath| state.knows(path) || stored.contains(path);
-    let odd_files: Vec<_> = extracted.entries.paths().filter(|path| !expected(path)).collect();
-    let mut odd_folders = extracted.folders;
-    odd_folders.retain(|path, _| !expected(path));
-    let why = "the archive holds it, but its manifest does not say so";
-    for path in odd_files.iter().chain(odd_folders.keys()) {
-        run.monitor.problem(ProblemKind::Verification, path, why);
-        state.contradict();
-    }
-    odd_folders
-}
-
 /// Gives a folder its metadata; the reason if that failed.
 fn finish_folder(
     run: &Run<'_>,
+    target: &TargetFolder,
     path: &RelPath,
     metadata: &Metadata,
 ) -> Result<Option<String>, RestoreError> {
-    match run.target.finish_folder(path, metadata) {
+    match target.finish_folder(path, metadata) {
         Ok(()) => Ok(None),
         Err(error) => {
             let reason = one_line(&run.unless_fatal(error)?);
@@ -264,7 +214,7 @@ fn finish_folder(
 /// Gives a folder its metadata when the manifest is gone: a failure is reported, without advice to
 /// continue, since nothing can continue from here.
 pub(super) fn finish_last(
-    target: &Target,
+    target: &TargetFolder,
     path: &RelPath,
     metadata: &Metadata,
     monitor: &dyn Monitor,
@@ -301,6 +251,7 @@ fn touched_folders(state: &State<'_>, manifest: &Manifest) -> BTreeMap<RelPath, 
 /// Gives entries that the tar held under other paths their own.
 fn put_renamed(
     run: &Run<'_>,
+    target: &TargetFolder,
     renamed: &[Renamed],
     options: &RestoreOptions,
 ) -> Result<(), PlaceError> {
@@ -309,11 +260,11 @@ fn put_renamed(
         if manifest && options.keep_manifest {
             let why = format!("the manifest has this name: the tree's own is at {stored}");
             run.monitor.problem(ProblemKind::Note, name, why);
-        } else if let Some(found) = run.target.find(stored)? {
+        } else if let Some(found) = target.find(stored)? {
             if manifest && found.file_type().is_dir() {
-                run.target.remove(name)?;
+                target.remove(name)?;
             }
-            run.target.rename(stored, name)?;
+            target.rename(stored, name)?;
         }
     }
     Ok(())
@@ -336,6 +287,7 @@ fn report(run: &Run<'_>, lost: &Differences, not_asked_for: &Differences) {
 /// Finishes a version 1 archive.
 pub(super) fn finish_v1(
     run: Run<'_>,
+    target: &TargetFolder,
     extracted: Option<Extracted>,
     options: &RestoreOptions,
 ) -> Result<Summary, RestoreError> {
@@ -347,11 +299,20 @@ pub(super) fn finish_v1(
     if let Some(damage) = extracted.damage {
         state.add_missing(RelPath::root(), damage);
     }
-    for (path, reason) in settle(run.target, &extracted.folders)? {
+    // Whether they are right, this archive does not say.
+    for path in extracted.left {
+        state.leave(path);
+    }
+    if options.delete {
+        let why =
+            "nothing is removed: an archive of version 1 does not say what belongs to the folder";
+        run.monitor.problem(ProblemKind::Incomplete, &run.name, why);
+    }
+    for (path, reason) in settle(target, &extracted.folders)? {
         run.monitor.problem(ProblemKind::Incomplete, &path, &reason);
         state.add_missing(path, reason);
     }
-    let (lost, not_asked_for) = run.target.not_applied().split(options);
+    let (lost, not_asked_for) = target.not_applied().split(options);
     let complete = state.is_complete() && lost.0.is_empty();
     let mut summary = state.summarise(&[], None)?;
     summary.files = summary.files_from_packages + extracted.files;
@@ -363,25 +324,25 @@ pub(super) fn finish_v1(
     summary.not_asked_for = not_asked_for.by_label();
     report(&run, &lost, &not_asked_for);
     if complete && !options.keep_manifest {
-        run.target.sync().map_err(|error| stop(run.target, error))?;
-        run.target.remove(&manifest_path()).map_err(|error| stop(run.target, error))?;
+        target.sync().map_err(|error| stop(target, error))?;
+        target.remove(&manifest_path()).map_err(|error| stop(target, error))?;
         if let Some(top) = extracted.folders.get(&RelPath::root()) {
-            finish_last(run.target, &RelPath::root(), top, run.monitor, &mut summary);
+            finish_last(target, &RelPath::root(), top, run.monitor, &mut summary);
         }
     }
-    end(&run)?;
+    end(target)?;
     Ok(summary)
 }
 
 /// Gives the folders of a tar archive the metadata that it has of them; those for which that failed.
 pub(super) fn settle(
-    target: &Target,
+    target: &TargetFolder,
     folders: &BTreeMap<RelPath, Metadata>,
 ) -> Result<Vec<(RelPath, String)>, RestoreError> {
     let mut failed = Vec::new();
     for (path, metadata) in folders.iter().rev() {
         if let Err(error) = target.finish_folder(path, metadata) {
-            failed.push((path.clone(), one_line(&fatal(target, error)?)));
+            failed.push((path.clone(), one_line(&fatal(target.path(), error)?)));
         }
     }
     let settled = target.settle_folders(|path| folders.contains_key(path));

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use super::differences::{Affected, Difference, Differences};
 use super::ledger::{Slot, State};
-use super::place::{Look, PlaceError};
+use super::place::{Look, PlaceError, TargetFolder};
 use super::{RestoreError, Run};
 use crate::archive::manifest_path;
 use crate::model::manifest::{ManifestError, Renamed, Rows};
@@ -31,6 +31,7 @@ type Inode = (u64, u64);
 /// Looks at the folders of the tree, one after the other.
 pub(super) struct Inspection<'i, 'r> {
     run: &'i Run<'r>,
+    target: &'i TargetFolder,
     state: &'i State<'i>,
     rows: Rows<'i>,
     /// Further names, sorted, and what they name.
@@ -41,6 +42,8 @@ pub(super) struct Inspection<'i, 'r> {
     manifest: RelPath,
     looked_at: u64,
     findings: Findings,
+    /// What was found in the last folder that is not of the archive.
+    strays: Vec<RelPath>,
 }
 
 /// Why a folder could not be looked at to its end.
@@ -71,12 +74,14 @@ impl<'i, 'r> Inspection<'i, 'r> {
     /// Nothing was looked at yet; `links` are the further names that were made, sorted.
     pub(super) fn new(
         run: &'i Run<'r>,
+        target: &'i TargetFolder,
         state: &'i State<'i>,
         links: &'i [(RelPath, RelPath)],
     ) -> Self {
         let (rows, placed) = state.sizes();
         Self {
             run,
+            target,
             state,
             rows: run.table.rows(),
             links,
@@ -85,27 +90,34 @@ impl<'i, 'r> Inspection<'i, 'r> {
             manifest: manifest_path(),
             looked_at: 0,
             findings: Findings::default(),
+            strays: Vec::new(),
         }
     }
 
     /// Looks at everything in a folder of the tree. Its own metadata may still be set later; that of folders in it may not.
-    pub(super) fn look_into(&mut self, folder: &RelPath) -> Result<(), RestoreError> {
-        let run = self.run;
+    /// Gives what is in it and not of the archive.
+    pub(super) fn look_into(&mut self, folder: &RelPath) -> Result<Vec<RelPath>, RestoreError> {
+        let (run, target) = (self.run, self.target);
         run.monitor.check_interrupted()?;
         let stored = run.stored(folder);
         let outcome =
-            run.target.look_into(&stored, |name, look| self.look(folder, &stored, name, look));
+            target.look_into(&stored, |name, look| self.look(folder, &stored, name, look));
         match outcome {
             Ok(()) => {
                 if let Some(folder) = self.state.folder(folder) {
                     folder.listed.set(true);
                 }
-                Ok(())
             }
             // Its entries are looked at one by one.
-            Err(Failure::Place(error)) => run.unless_fatal(error).map(drop),
-            Err(Failure::Restore(error)) => Err(error),
+            Err(Failure::Place(error)) => drop(run.unless_fatal(error)?),
+            Err(Failure::Restore(error)) => return Err(error),
         }
+        Ok(std::mem::take(&mut self.strays))
+    }
+
+    /// What is at this path is not of the archive, and stays.
+    pub(super) fn add_stray(&mut self, path: &RelPath) {
+        self.findings.strays.add(path);
     }
 
     /// Looks at the top folder itself.
@@ -113,11 +125,9 @@ impl<'i, 'r> Inspection<'i, 'r> {
         let top = RelPath::root();
         let Some(folder) = self.state.folder(&top) else { return Ok(()) };
         folder.seen.set(true);
-        let mask = self.run.target.options().mode_mask;
-        let look = self
-            .run
-            .target
-            .look_at(&top, |look| look.differences(&Kind::Directory, &folder.metadata, mask));
+        let (mask, target) = (self.target.options().mode_mask, self.target);
+        let look =
+            target.look_at(&top, |look| look.differences(&Kind::Directory, &folder.metadata, mask));
         match look {
             Ok(found) => self.add(&top, found.unwrap_or_else(|| vec![Difference::Absent])),
             Err(error) => {
@@ -173,16 +183,19 @@ impl<'i, 'r> Inspection<'i, 'r> {
         }
         let join = |folder: &RelPath| folder.join(name).expect("the system has no other names");
         let there = join(stored);
-        if there == self.manifest || self.run.target.is_temporary(name) {
+        if there == self.manifest || self.target.is_temporary(name) {
             return Ok(());
         }
         let other = self.run.renamed.iter().find(|Renamed { stored, .. }| *stored == there);
         let path = other.map_or_else(|| join(folder), |renamed| renamed.name.clone());
+        if self.state.is_left(&path) {
+            return Ok(());
+        }
         match self.expected(&path)? {
             Some((entry, first)) => {
                 self.compare(&path, &entry, first, look);
             }
-            None => self.findings.strays.add(&there),
+            None => self.strays.push(there),
         }
         Ok(())
     }
@@ -231,7 +244,7 @@ impl<'i, 'r> Inspection<'i, 'r> {
     /// Compares what is on the disk with the entry that is to be at `path`. `first` is the name that it was placed under,
     /// if that is another one.
     fn compare(&mut self, path: &RelPath, entry: &Entry, first: Option<&RelPath>, look: &Look<'_>) {
-        let mask = self.run.target.options().mode_mask;
+        let mask = self.target.options().mode_mask;
         let mut found = look.differences(&entry.kind, &entry.metadata, mask);
         let inode = (look.stat.st_dev, look.stat.st_ino);
         let is_alone = look.stat.st_nlink <= 1;
@@ -264,8 +277,8 @@ impl<'i, 'r> Inspection<'i, 'r> {
             self.add(path, vec![absent]);
             return Ok(());
         }
-        let run = self.run;
-        let outcome = run.target.look_at(&run.stored(path), |look| {
+        let (run, target) = (self.run, self.target);
+        let outcome = target.look_at(&run.stored(path), |look| {
             self.compare(path, entry, first, look);
         });
         match outcome {

@@ -3,17 +3,18 @@
 //! Invariant: an entry is in the ledger only with the digest of contents that were read or written in
 //! this run; the tree digest is computed from nothing else.
 
+mod summary;
+
 use std::cell::Cell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Mutex;
 
-use super::Summary;
 use super::differences::Affected;
 use super::part::above;
 use crate::archive::path_map::{PathMap, path_of};
 use crate::archive::placed::{Facts, Placed};
-use crate::model::manifest::{EntryTable, ManifestError};
-use crate::model::{Digest, Entry, Kind, Metadata, RelPath, TreeDigest, add_bytes, entry_digest};
+use crate::model::manifest::EntryTable;
+use crate::model::{Digest, Entry, Metadata, RelPath};
 
 /// Who says what a folder's metadata is; the least decides. The archive is before all packages.
 pub(super) type Rank = (usize, usize);
@@ -48,6 +49,8 @@ pub(super) struct State<'m> {
     missing: Vec<(RelPath, String)>,
     /// Of those: entries of the archive that are not there, by the reason.
     not_there: BTreeMap<&'static str, Affected>,
+    /// What stays as it was before.
+    left: BTreeSet<RelPath>,
     /// Two packages gave the same entry, or something else makes a proof worthless.
     contradicted: bool,
     files_from_packages: u64,
@@ -160,6 +163,11 @@ impl<'m> Ledger<'m> {
         self.state().missing.push((path, reason.into()));
     }
 
+    /// What is at `path` is not as it was packed, and stays so.
+    pub(super) fn left(&self, path: RelPath) {
+        self.state().left.insert(path);
+    }
+
     /// `path`, an entry of the archive, is not there; it is reported with all others of that reason.
     pub(super) fn not_there(&self, path: &RelPath, reason: &'static str) {
         let mut state = self.state();
@@ -195,6 +203,7 @@ impl<'m> State<'m> {
             links: Vec::new(),
             missing: Vec::new(),
             not_there: BTreeMap::new(),
+            left: BTreeSet::new(),
             contradicted: false,
             files_from_packages: 0,
             bytes_from_packages: 0,
@@ -301,6 +310,22 @@ impl<'m> State<'m> {
         }
     }
 
+    /// What is at `path` is not as it was packed, and stays so.
+    pub(super) fn leave(&mut self, path: RelPath) {
+        self.left.insert(path);
+    }
+
+    /// What is not as it was packed, and is known to be so: missing, or left as it was.
+    pub(super) fn accounted_for(&self) -> BTreeSet<RelPath> {
+        let missing = self.missing.iter().map(|(path, _)| path);
+        missing.chain(&self.left).cloned().collect()
+    }
+
+    /// Does what was at `path` before stay, although it is not as it was packed?
+    pub(super) fn is_left(&self, path: &RelPath) -> bool {
+        self.left.contains(path)
+    }
+
     /// `path` is not restored.
     pub(super) fn add_missing(&mut self, path: RelPath, reason: impl Into<String>) {
         self.missing.push((path, reason.into()));
@@ -315,86 +340,4 @@ impl<'m> State<'m> {
     pub(super) fn is_complete(&self) -> bool {
         self.missing.is_empty() && !self.contradicted
     }
-
-    /// Computes the tree digest and the summary. `links` are the further names
-    /// that were made; `expected` is the tree digest that the manifest has.
-    pub(super) fn summarise(
-        self,
-        links: &[(RelPath, RelPath)],
-        expected: Option<Digest>,
-    ) -> Result<Summary, ManifestError> {
-        let mut summary = Summary {
-            files_from_packages: self.files_from_packages,
-            bytes_from_packages: self.bytes_from_packages,
-            kept_files: self.kept_files,
-            files_without_digest: self.files_without_digest,
-            packages_used: self.packages_used,
-            ..Summary::default()
-        };
-        let mut proof = Proof::new(links);
-        for (row, entry) in self.table.entries().enumerate() {
-            let (mut entry, _) = entry?;
-            entry.sha256 = match self.archived[row] {
-                Row::NotPlaced => continue,
-                Row::Node => None,
-                Row::File(sha256) => Some(sha256),
-            };
-            proof.add(self.table.paths()[row].as_bytes(), &entry, &mut summary);
-        }
-        for (name, placed) in self.placed.iter() {
-            proof.add(name, &placed.entry(path_of(name)), &mut summary);
-        }
-        for (path, folder) in &self.folders {
-            let (kind, sha256, extents) = (Kind::Directory, None, None);
-            let (name, path, metadata) = (path.as_bytes(), path.clone(), folder.metadata.clone());
-            proof.add(name, &Entry { path, kind, metadata, sha256, extents }, &mut summary);
-        }
-        let proven = !self.contradicted && expected.is_some_and(|digest| proof.finish() == digest);
-        summary.proven = expected.filter(|_| self.missing.is_empty()).map(|_| proven);
-        summary.missing = self.missing;
-        summary.missing_from_archive = self.not_there.values().map(|group| group.entries).sum();
-        summary.missing.sort_unstable();
-        Ok(summary)
-    }
-}
-
-/// The tree digest, entry by entry.
-struct Proof<'l> {
-    /// Entries with further names, and those, sorted.
-    further: HashMap<&'l RelPath, Vec<&'l RelPath>>,
-    tree: TreeDigest<'l>,
-}
-
-impl<'l> Proof<'l> {
-    fn new(links: &'l [(RelPath, RelPath)]) -> Self {
-        let mut further: HashMap<_, Vec<_>> = HashMap::new();
-        for (path, to) in links {
-            further.entry(to).or_default().push(path);
-        }
-        Self { further, tree: TreeDigest::default() }
-    }
-
-    /// Adds the entry at the path with the bytes `name`, under all its names.
-    fn add(&mut self, name: &'l [u8], entry: &Entry, summary: &mut Summary) {
-        let names = self.further.get(&entry.path).map_or(&[][..], Vec::as_slice);
-        let first = names.iter().copied().chain([&entry.path]).min().unwrap_or(&entry.path);
-        let all = 1 + count(names.len());
-        summary.entries += all;
-        if let Kind::File { size } = entry.kind {
-            summary.files += all;
-            add_bytes(&mut summary.bytes, size);
-        }
-        self.tree.add(name, entry_digest(&entry.path, entry, first));
-        for name in names {
-            self.tree.add(name.as_bytes(), entry_digest(name, entry, first));
-        }
-    }
-
-    fn finish(self) -> Digest {
-        self.tree.finish()
-    }
-}
-
-fn count(length: usize) -> u64 {
-    u64::try_from(length).unwrap_or(u64::MAX)
 }

@@ -5,18 +5,27 @@
 
 mod already;
 mod archived;
+mod closing;
 mod destinations;
 mod differences;
 mod error;
 mod extract;
 mod finish;
+mod imagined;
 mod inspection;
 mod ledger;
+mod overwrite;
 mod package;
 mod packages;
 mod part;
 mod place;
+mod planned;
+mod proof;
+mod quiet;
 mod ranges;
+mod rehearsal;
+mod run;
+mod target;
 mod v1;
 
 use std::collections::BTreeMap;
@@ -24,21 +33,22 @@ use std::path::Path;
 
 pub use differences::Affected;
 pub use error::RestoreError;
+pub use overwrite::Overwrite;
 pub use part::Part;
+pub use planned::{Action, Planned, PlannedStep};
+pub use rehearsal::{Rehearsed, rehearse};
 
 use crate::archive::{self, ArchiveError, manifest_path};
 use crate::fetch::{Source, Web};
 use crate::limits::Limits;
-use crate::model::manifest::{
-    AnyManifest, EntryTable, Manifest, ManifestHeader, ManifestV1, Renamed,
-};
-use crate::model::{Metadata, RelPath, counted, total_bytes};
-use crate::monitor::{Monitor, ProblemKind, Running, Step, Total};
+use crate::model::manifest::{AnyManifest, EntryTable, Manifest, ManifestHeader, ManifestV1};
+use crate::model::{RelPath, total_bytes};
+use crate::monitor::{Monitor, ProblemKind, Total};
 use crate::storage::ArchiveSource;
 use extract::Extracted;
-use ledger::Ledger;
 use part::Places;
-use place::{PlaceError, Target};
+use place::{PlaceError, TargetFolder};
+use run::Run;
 
 /// What restoring stands on.
 pub struct Restorer<'a> {
@@ -65,6 +75,18 @@ pub struct RestoreOptions {
     pub attributes: bool,
     /// Leave the manifest in the tree when everything is done.
     pub keep_manifest: bool,
+    /// Which files and other entries that are there and no folders are replaced. `None`: those that differ; and whatever is in the
+    /// place of a folder goes, and so does an empty folder in the place of something else. With a rule, only `delete` removes these.
+    pub overwrite: Option<Overwrite>,
+    /// Remove what is in the folders of the tree and not of the archive, once everything is restored.
+    pub delete: bool,
+}
+
+impl RestoreOptions {
+    /// The rule by which things that are there are replaced, if there is one.
+    fn rule(&self) -> Option<Overwrite> {
+        self.overwrite.or(self.delete.then_some(Overwrite::Changed))
+    }
 }
 
 impl Default for RestoreOptions {
@@ -75,6 +97,8 @@ impl Default for RestoreOptions {
             acls: true,
             attributes: true,
             keep_manifest: false,
+            overwrite: None,
+            delete: false,
         }
     }
 }
@@ -112,29 +136,13 @@ pub struct Summary {
     pub not_asked_for: BTreeMap<String, Affected>,
     /// What lies in the folder and is not part of the archive. A folder stands for all below it.
     pub strays: Affected,
+    /// What was removed, since it is not part of the archive. A folder stands for all below it.
+    pub removed: Vec<RelPath>,
+    /// What was there, is not as it was packed, and stays so by [`RestoreOptions::overwrite`].
+    pub left: Affected,
     /// Is the tree digest right, and everything on the disk as it was packed, except `not_asked_for` and `strays`? `None`
-    /// for version 1, and if something is missing or not as it was packed.
+    /// for version 1, and if something is missing, left as it was, or not as it was packed.
     pub proven: Option<bool>,
-}
-
-/// What all steps of one restoring share.
-struct Run<'r> {
-    source: &'r dyn Source,
-    web: &'r dyn Web,
-    limits: &'r Limits,
-    jobs: usize,
-    target: &'r Target,
-    monitor: &'r dyn Monitor,
-    /// The target, for the monitor.
-    name: String,
-    /// Files of the tree that are in their places.
-    progress: Running<'r>,
-    ledger: Ledger<'r>,
-    /// What the archive holds.
-    table: &'r EntryTable,
-    renamed: &'r [Renamed],
-    /// Where entries go, if only a part of the tree is restored.
-    part: Option<&'r Places<'r>>,
 }
 
 impl Restorer<'_> {
@@ -151,13 +159,21 @@ impl Restorer<'_> {
         options: &RestoreOptions,
         monitor: &dyn Monitor,
     ) -> Result<Summary, RestoreError> {
-        let target = Target::open(target, true, options)?;
-        let extracted = extract::extract(archive, &target, None, self.limits, monitor)
-            .inspect_err(|error| {
-                if matches!(error, RestoreError::Archive(_)) {
-                    target.remove_if_made();
-                }
-            })?;
+        let target = TargetFolder::open(target, true, options)?;
+        let extracted = extract::extract(
+            archive,
+            &target,
+            Some(&target),
+            None,
+            keeps(options),
+            self.limits,
+            monitor,
+        )
+        .inspect_err(|error| {
+            if matches!(error, RestoreError::Archive(_)) {
+                target.remove_if_made();
+            }
+        })?;
         if !extracted.manifest {
             for (path, reason) in finish::settle(&target, &extracted.folders)? {
                 monitor.problem(ProblemKind::Incomplete, path, reason);
@@ -190,15 +206,23 @@ impl Restorer<'_> {
     ) -> Result<Summary, RestoreError> {
         // A manifest that lies in the target is not this archive's.
         let options = &RestoreOptions { keep_manifest: true, ..options.clone() };
-        let target = Target::open(target, true, options)?;
+        let target = TargetFolder::open(target, true, options)?;
         let places = Places::new(part);
-        let extracted = extract::extract(archive, &target, Some(&places), self.limits, monitor);
+        let extracted = extract::extract(
+            archive,
+            &target,
+            None,
+            Some(&places),
+            keeps(options),
+            self.limits,
+            monitor,
+        );
         let mut extracted = extracted.inspect_err(|error| {
             if matches!(error, RestoreError::Archive(_)) {
                 target.remove_if_made();
             }
         })?;
-        match extracted.of_part.take() {
+        match extracted.in_memory.take() {
             None => Err(ArchiveError::NoManifestInArchive.into()),
             Some(AnyManifest::V1(manifest)) => {
                 self.fill_v1(&target, &manifest, Some(extracted), options, monitor)
@@ -220,7 +244,7 @@ impl Restorer<'_> {
         options: &RestoreOptions,
         monitor: &dyn Monitor,
     ) -> Result<Summary, RestoreError> {
-        let mut target = Target::open(target, false, options)?;
+        let mut target = TargetFolder::open(target, false, options)?;
         match read_manifest(&target, None, self.limits)? {
             AnyManifest::V1(manifest) => self.fill_v1(&target, &manifest, None, options, monitor),
             AnyManifest::V2(manifest) => {
@@ -238,7 +262,7 @@ impl Restorer<'_> {
     /// The manifest is known: everything else.
     fn fill(
         &self,
-        target: &Target,
+        target: &TargetFolder,
         part: Option<&Places<'_>>,
         manifest: &Manifest,
         mut extracted: Option<Extracted>,
@@ -249,8 +273,9 @@ impl Restorer<'_> {
             Some(_) => Total::UNKNOWN,
             None => Total::bytes(manifest.tree.bytes),
         };
-        let run = self.run(target, &manifest.archived, &manifest.renamed, total, monitor);
-        let run = Run { part, ..run };
+        let archived = (&manifest.archived, &manifest.renamed[..]);
+        let may_keep = options.rule() != Some(Overwrite::Always);
+        let run = Run { part, may_keep, ..Run::new(self, target, archived, total, monitor) };
         let unpacked = extracted.as_ref().map(|extracted| archived::Unpacked {
             entries: &extracted.entries,
             refused: extracted.missing.iter().map(|(path, _)| path).collect(),
@@ -260,14 +285,14 @@ impl Restorer<'_> {
             extracted.keep_strangers(run.archived());
         }
         packages::restore_packages(&run, &manifest.packages)?;
-        let summary = finish::finish(run, manifest, extracted, options)?;
+        let summary = finish::finish(run, target, manifest, extracted, options)?;
         Ok(Summary { packages: count(manifest.packages.len()), ..summary })
     }
 
     /// As [`Restorer::fill`], for the Python tool's manifest.
     fn fill_v1(
         &self,
-        target: &Target,
+        target: &TargetFolder,
         manifest: &ManifestV1,
         extracted: Option<Extracted>,
         options: &RestoreOptions,
@@ -275,109 +300,23 @@ impl Restorer<'_> {
     ) -> Result<Summary, RestoreError> {
         let nothing = EntryTable::default();
         let bytes = total_bytes(manifest.files.iter().map(|file| file.size));
-        let run = self.run(target, &nothing, &[], Total::bytes(bytes), monitor);
+        let may_keep = options.rule() != Some(Overwrite::Always);
+        let run = Run::new(self, target, (&nothing, &[]), Total::bytes(bytes), monitor);
+        let run = Run { may_keep, ..run };
         v1::restore_files(&run, manifest)?;
-        let summary = finish::finish_v1(run, extracted, options)?;
+        let summary = finish::finish_v1(run, target, extracted, options)?;
         Ok(Summary { packages: count(manifest.packages.len()), ..summary })
     }
-
-    fn run<'r>(
-        &'r self,
-        target: &'r Target,
-        table: &'r EntryTable,
-        renamed: &'r [Renamed],
-        total: Total,
-        monitor: &'r dyn Monitor,
-    ) -> Run<'r> {
-        let name = target.path().display().to_string();
-        Run {
-            source: self.source,
-            web: self.web,
-            limits: self.limits,
-            jobs: self.jobs.max(1),
-            target,
-            monitor,
-            progress: monitor.begin(Step::Place, name.clone(), total),
-            name,
-            ledger: Ledger::new(table),
-            table,
-            renamed,
-            part: None,
-        }
-    }
 }
 
-impl<'r> Run<'r> {
-    /// The paths that the archive holds, sorted.
-    fn archived(&self) -> &'r [RelPath] {
-        self.table.paths()
-    }
-
-    /// Does the archive hold this path, as something else than a folder?
-    fn is_archived(&self, path: &RelPath) -> bool {
-        self.archived().binary_search(path).is_ok()
-    }
-
-    /// Where an archived entry lies until the end: under another path if the archive has it so.
-    fn stored(&self, path: &RelPath) -> RelPath {
-        for Renamed { stored, name } in self.renamed {
-            let Some(rest) = path.as_bytes().strip_prefix(name.as_bytes()) else { continue };
-            let below = rest.is_empty() || rest.starts_with(b"/");
-            let there = self.target.find(stored).is_ok_and(|found| found.is_some());
-            if below && (there || name == &manifest_path()) {
-                let bytes = [stored.as_bytes(), rest].concat();
-                return RelPath::new(bytes).expect("two valid paths, one after the other");
-            }
-        }
-        path.clone()
-    }
-
-    /// A file of this size in bytes is in its place.
-    fn advance(&self, bytes: u64) {
-        self.progress.advance(bytes, 1);
-    }
-
-    /// Reports entries that are missing for the same reason, in one line.
-    fn report_group(&self, reason: &str, missing: &Affected) {
-        match (missing.entries, &missing.first[..]) {
-            (0, _) => {}
-            (1, [path]) => self.monitor.problem(ProblemKind::Incomplete, path, reason),
-            (entries, _) => {
-                let entries = counted(entries, "entry", "entries");
-                let message = format!("{entries} missing ({reason}): {}", missing.names());
-                self.monitor.problem(ProblemKind::Incomplete, &self.name, message);
-            }
-        }
-    }
-
-    /// The error again, unless nothing can be written any more.
-    fn unless_fatal(&self, error: PlaceError) -> Result<PlaceError, RestoreError> {
-        fatal(self.target, error)
-    }
-}
-
-/// The error again, unless nothing can be written any more.
-fn fatal(target: &Target, error: PlaceError) -> Result<PlaceError, RestoreError> {
-    match error {
-        PlaceError::Io(error) if PlaceError::stops_everything(&error) => {
-            Err(RestoreError::Disk { target: target.path().to_path_buf(), error })
-        }
-        error => Ok(error),
-    }
-}
-
-/// Files of our own belong to us.
-fn own_metadata() -> Metadata {
-    Metadata {
-        uid: rustix::process::geteuid().as_raw(),
-        gid: rustix::process::getegid().as_raw(),
-        ..Metadata::default()
-    }
+/// May a file of the archive stay that holds the same already? Without a rule, all are written anew.
+fn keeps(options: &RestoreOptions) -> bool {
+    options.rule().is_some_and(|rule| rule != Overwrite::Always)
 }
 
 /// The manifest that is in the target. It is parsed while it is read: a large one is never in memory twice.
 fn read_manifest(
-    target: &Target,
+    target: &TargetFolder,
     header: Option<&ManifestHeader>,
     limits: &Limits,
 ) -> Result<AnyManifest, RestoreError> {

@@ -11,8 +11,9 @@ use super::destinations::Trouble;
 use super::ledger;
 use super::packages::{FetchOutcome, fetch};
 use super::part::Places;
-use super::place::{PlaceError, Target};
+use super::place::PlaceError;
 use super::{RestoreError, Run};
+use crate::archive::PackageBytes;
 use crate::archive::package_plan::{Destination, ManifestPart, PackagePlan};
 use crate::archive::placed::Facts;
 use crate::fetch::{Reach, Wanted, shown};
@@ -74,16 +75,31 @@ impl<'r, 'm> Restoring<'r, 'm> {
         if self.restore_by_ranges(&wanted)? {
             return Ok(None);
         }
-        let outcome = fetch(self.run, &wanted, &self.name, last)?;
-        let other = matches!(outcome, FetchOutcome::Other(..));
-        let (file, mut problem) = match outcome {
-            FetchOutcome::Proven(file) => {
+        match fetch(self.run, &wanted, &self.name, last)? {
+            FetchOutcome::Later(again) => Ok(Some((self, again))),
+            FetchOutcome::Now(bytes) => self.place(bytes, false).map(|_| None),
+        }
+    }
+
+    /// Restores what the package gives from bytes that were fetched before, and reported if they are not right. Is all of it
+    /// restored?
+    pub(super) fn restore_from(mut self, bytes: PackageBytes) -> Result<bool, RestoreError> {
+        for destination in self.plan.without_contents() {
+            self.place_node(&destination)?;
+        }
+        self.place(bytes, true)
+    }
+
+    /// Puts what the package gives in its places. Is that all that it has to give?
+    fn place(mut self, bytes: PackageBytes, is_reported: bool) -> Result<bool, RestoreError> {
+        let other = matches!(bytes, PackageBytes::Other(..)) && !is_reported;
+        let (file, mut problem) = match bytes {
+            PackageBytes::Proven(file) => {
                 self.proven = true;
                 (Some(file), None)
             }
-            FetchOutcome::Other(file, why) => (Some(file), Some(why)),
-            FetchOutcome::Nothing(why) => (None, Some(why)),
-            FetchOutcome::Later(again) => return Ok(Some((self, again))),
+            PackageBytes::Other(file, why) => (Some(file), Some(why)),
+            PackageBytes::Nothing(why) => (None, Some(why)),
         };
         if let Some(file) = file {
             self.run.ledger.package_used();
@@ -99,18 +115,21 @@ impl<'r, 'm> Restoring<'r, 'm> {
         if let (Some(why), true, false) = (&problem, other, missing.is_empty()) {
             self.run.monitor.problem(ProblemKind::Verification, &self.name, why);
         }
+        let is_complete = missing.is_empty();
         for (path, reason) in missing {
             if problem.is_none() {
                 self.run.monitor.problem(ProblemKind::Incomplete, &path, &reason);
             }
             self.run.ledger.missing(path, reason);
         }
-        Ok(None)
+        Ok(is_complete)
     }
 
     /// Is everything that the package gives in its place, as far as the manifest alone says?
     fn is_here_already(&mut self) -> Result<bool, RestoreError> {
-        let Some(destinations) = self.plan.only_these() else { return Ok(false) };
+        let Some(destinations) = self.plan.only_these().filter(|_| self.run.may_keep) else {
+            return Ok(false);
+        };
         if self.run.target.was_empty() && !destinations.is_empty() {
             return Ok(false);
         }
@@ -119,12 +138,16 @@ impl<'r, 'm> Restoring<'r, 'm> {
             else {
                 return Ok(false);
             };
-            let kept = match self.run.target.open_file(&destination.path) {
+            if self.stays(&destination)? {
+                self.leave(&destination, Some(expected))?;
+                continue;
+            }
+            let kept = match self.run.target.file(&destination.path) {
                 Ok(Some(file))
-                    if file.metadata().is_ok_and(|found| found.len() == *size)
-                        && Target::digest(&file, None).is_ok_and(|found| found == expected) =>
+                    if file.size().is_ok_and(|found| found == *size)
+                        && file.digest(None).is_ok_and(|found| found == expected) =>
                 {
-                    self.adjust(&destination, &file, expected)?
+                    self.adjust(&destination, &*file, expected)?
                 }
                 _ => false,
             };
@@ -237,6 +260,34 @@ impl<'r, 'm> Restoring<'r, 'm> {
         Ok(())
     }
 
+    /// Does what is there before stay as it is?
+    pub(super) fn stays(&self, destination: &Destination) -> Result<bool, RestoreError> {
+        let Destination { path, metadata, .. } = destination;
+        // What cannot be looked at is named when something is put there.
+        let stays = self.run.target.stays(path, metadata);
+        stays.or_else(|error| self.run.unless_fatal(error).map(|_| false))
+    }
+
+    /// Leaves what is there as it is; it may be right. A regular file is to have contents of this digest.
+    pub(super) fn leave(
+        &mut self,
+        destination: &Destination,
+        sha256: Option<Digest>,
+    ) -> Result<(), RestoreError> {
+        let Destination { path, kind, metadata, .. } = destination;
+        let contents = sha256.map(|sha256| (sha256, None));
+        match (self.run.target.is_right(path, (kind, metadata), contents), sha256) {
+            (Ok(true), Some(sha256)) => self.placed_file(destination, sha256, true),
+            (Ok(true), None) => self.placed(destination, None),
+            (Ok(false), _) => {
+                self.plan.done(destination.part);
+                self.run.ledger.left(path.clone());
+            }
+            (Err(error), _) => self.not_placed(destination, error)?,
+        }
+        Ok(())
+    }
+
     /// Is this place the archive's own? Then the package may not have it.
     pub(super) fn is_archived(&mut self, destination: &Destination) -> bool {
         if !self.run.is_archived(&destination.path) {
@@ -268,6 +319,9 @@ impl<'r, 'm> Restoring<'r, 'm> {
         if let Kind::HardLink { target } = kind {
             run.ledger.link(path.clone(), target.clone());
             return Ok(());
+        }
+        if self.stays(destination)? {
+            return self.leave(destination, None);
         }
         match run.target.make_node(path, kind, metadata) {
             Ok(_) => self.placed(destination, None),

@@ -3,12 +3,12 @@
 //! Invariant: until nothing can go on, every package is tried, whatever became of the others. Packages that were not asked
 //! for, because their host was given up for a while, are tried once more when all others are done.
 
-use std::fs::File;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::package::Restoring;
 use super::{RestoreError, Run};
+use crate::archive::PackageBytes;
 use crate::fetch::{FetchError, SystemClock, Wanted, wait};
 use crate::model::manifest::Package;
 use crate::monitor::ProblemKind;
@@ -83,15 +83,11 @@ impl<T: Send> Deferred<T> {
     }
 }
 
-/// Gets the bytes of a package; proven or not.
+/// What came of fetching a package.
 pub(super) enum FetchOutcome {
-    /// They are the right ones.
-    Proven(File),
-    /// They are other bytes than those that were packed; why.
-    Other(File, String),
-    /// There are none; why.
-    Nothing(String),
-    /// A host that may have them was given up, and is asked again after this time.
+    /// What there is of it.
+    Now(PackageBytes),
+    /// A host that may have it was given up, and is asked again after this time.
     Later(Duration),
 }
 
@@ -104,7 +100,7 @@ pub(super) fn fetch(
     last: bool,
 ) -> Result<FetchOutcome, RestoreError> {
     let error = match run.source.fetch(wanted, run.monitor) {
-        Ok(fetched) => return Ok(FetchOutcome::Proven(fetched.file)),
+        Ok(fetched) => return Ok(FetchOutcome::Now(PackageBytes::Proven(fetched.file))),
         Err(FetchError::Interrupted(interrupted)) => return Err(interrupted.into()),
         Err(error) => error,
     };
@@ -114,24 +110,9 @@ pub(super) fn fetch(
     }
     let message = one_line(&error);
     let kind = error.class().problem_kind();
-    let (kind, outcome) = match other_bytes(error) {
-        Some(Some(file)) => {
-            // No loss as long as every file that is wanted of it proves to be right.
-            (ProblemKind::Note, FetchOutcome::Other(file, format!("wrong bytes: {message}")))
-        }
-        Some(None) | None => (kind, FetchOutcome::Nothing(message.clone())),
-    };
+    let bytes = PackageBytes::of_error(error);
+    // No loss as long as every file that is wanted of it proves to be right.
+    let kind = if matches!(bytes, PackageBytes::Other(..)) { ProblemKind::Note } else { kind };
     run.monitor.problem(kind, name, message);
-    Ok(outcome)
-}
-
-/// Did some source answer with other bytes, and are they of use?
-fn other_bytes(error: FetchError) -> Option<Option<File>> {
-    match error {
-        FetchError::Mismatch { file, .. } => Some(file),
-        FetchError::All { errors } => {
-            errors.into_iter().filter_map(other_bytes).max_by_key(Option::is_some)
-        }
-        _ => None,
-    }
+    Ok(FetchOutcome::Now(bytes))
 }

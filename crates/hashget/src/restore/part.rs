@@ -74,6 +74,12 @@ impl<'p> Places<'p> {
         std::mem::take(&mut lock(&self.parents))
     }
 
+    /// May what is at `path`, in `folder`, be removed because it is not of the tree?
+    pub(super) fn may_remove(&self, folder: &RelPath, path: &RelPath) -> bool {
+        let Part { selection, strip_components, .. } = self.part;
+        *strip_components == 0 && selection.has(folder) && selection.has(path)
+    }
+
     /// The hard link at `path` names `file`. If that is not selected, the link may become the file.
     pub(super) fn link(&self, path: &RelPath, file: &RelPath) {
         let is_selected = |path| self.part.selection.has(path) && self.stripped(path).is_some();

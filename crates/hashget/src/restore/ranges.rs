@@ -9,7 +9,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use super::RestoreError;
 use super::destinations::{Trouble, Watched};
 use super::package::Restoring;
-use super::place::Content;
+use super::target::Content;
 use crate::fetch::{Reach, Wanted, Web};
 use crate::formats::{self, FormatError, PartReader, Visitor, VisitorError};
 use crate::model::{Kind, Member, RelPath};
@@ -52,7 +52,8 @@ impl Restoring<'_, '_> {
         let mut bytes = 0_u64;
         for file in &files {
             let Kind::File { size } = file.kind else { return false };
-            if file.sha256.is_none() || self.run.is_archived(&file.path) {
+            let stays = || self.run.target.stays(&file.path, &file.metadata).unwrap_or(true);
+            if file.sha256.is_none() || self.run.is_archived(&file.path) || stays() {
                 return false;
             }
             bytes = bytes.saturating_add(size);
@@ -100,8 +101,8 @@ impl Visitor for ByRanges<'_, '_, '_> {
         };
         let mut content = Watched { content, monitor: run.monitor };
         let staged = run.target.stage(&first.path, size, &mut content).map_err(|_| surprise())?;
-        let right =
-            staged.size == size && destinations.iter().all(|one| one.sha256 == Some(staged.sha256));
+        let right = staged.size() == size
+            && destinations.iter().all(|one| one.sha256 == Some(staged.sha256()));
         if !right {
             return Err(surprise().into());
         }

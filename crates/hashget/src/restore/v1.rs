@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use super::differences::Affected;
 use super::packages::{Deferred, FetchOutcome, fetch};
-use super::place::{PlaceError, Staged, Target};
+use super::place::PlaceError;
+use super::target::StagedFile;
 use super::{RestoreError, Run};
+use crate::archive::PackageBytes;
 use crate::fetch::{Reach, Wanted};
 use crate::formats::{self, FormatError, Input, Visitor, VisitorError};
 use crate::model::manifest::{FileV1, ManifestV1, PackageV1};
@@ -54,54 +56,121 @@ pub(super) fn restore_files<'m>(
     run: &Run<'m>,
     manifest: &'m ManifestV1,
 ) -> Result<(), RestoreError> {
-    let mut waiting = BySize::new();
-    for file in &manifest.files {
-        run.monitor.check_interrupted()?;
-        if file.file.is_root() || !is_there(run, file)? {
-            waiting.entry(file.size).or_default().entry(file.sha256).or_default().push(file);
-        }
-    }
-    let waiting = Waiting(Mutex::new(waiting));
-    let problems = Mutex::new(Vec::new());
+    let search = Search::new(run, manifest)?;
     let packages = manifest.packages.len();
     let deferred = Deferred::default();
-    let search = |index: usize, last: bool| -> Result<(), RestoreError> {
-        if waiting.files().is_empty() {
-            return Ok(());
-        }
-        match search(run, &waiting, &manifest.packages[index], last)? {
-            Searched::Whole => {}
-            Searched::Not(problem) => {
-                problems.lock().expect("no holder of this lock panics").push(problem);
-            }
-            Searched::Later(again) => deferred.add(index, index, again),
-        }
-        Ok(())
-    };
     parallel::for_each(run.jobs.min(packages), 0..packages, |index| {
         run.monitor.check_interrupted()?;
-        search(index, false)
+        if let Some(again) = search.fetch(&manifest.packages[index], false)? {
+            deferred.add(index, index, again);
+        }
+        Ok::<(), RestoreError>(())
     })?;
-    if !waiting.files().is_empty() {
-        deferred.ask_again(run, |index| search(index, true))?;
+    if !search.is_done() {
+        deferred.ask_again(run, |index| search.fetch(&manifest.packages[index], true).map(drop))?;
     }
-    let problems = problems.into_inner().expect("no holder of this lock panics");
-    let why = match problems.first() {
-        Some(problem) => problem.clone(),
-        None => "no package of the manifest has a file of its digest".to_owned(),
-    };
-    let mut missing = Affected::default();
-    let files = waiting.files();
-    let mut files: Vec<_> = files.values().flat_map(HashMap::values).flatten().collect();
-    files.sort_by_key(|file| &file.file);
-    for file in files {
-        missing.add(&file.file);
-        run.ledger.missing(file.file.clone(), why.clone());
-    }
-    if problems.is_empty() {
-        run.report_group(&why, &missing);
-    }
+    search.end();
     Ok(())
+}
+
+/// The search for the files of a version 1 manifest, package by package.
+pub(super) struct Search<'r, 'm> {
+    run: &'r Run<'m>,
+    waiting: Waiting<'m>,
+    /// What was wrong with packages.
+    problems: Mutex<Vec<String>>,
+}
+
+impl<'r, 'm> Search<'r, 'm> {
+    /// Looks for nothing that is there already.
+    pub(super) fn new(run: &'r Run<'m>, manifest: &'m ManifestV1) -> Result<Self, RestoreError> {
+        let mut waiting = BySize::new();
+        for file in &manifest.files {
+            run.monitor.check_interrupted()?;
+            if leave(run, file)? {
+                continue;
+            }
+            if file.file.is_root() || !is_there(run, file)? {
+                waiting.entry(file.size).or_default().entry(file.sha256).or_default().push(file);
+            }
+        }
+        Ok(Self { run, waiting: Waiting(Mutex::new(waiting)), problems: Mutex::default() })
+    }
+
+    /// Is everything found?
+    pub(super) fn is_done(&self) -> bool {
+        self.waiting.files().is_empty()
+    }
+
+    /// Fetches a package, if anything is still looked for, and looks into it. If its host was given up: the time after which it
+    /// is asked again.
+    fn fetch(&self, package: &PackageV1, last: bool) -> Result<Option<Duration>, RestoreError> {
+        if self.is_done() {
+            return Ok(None);
+        }
+        let name = crate::fetch::shown(&package.url);
+        let wanted = Wanted {
+            name: None,
+            url: package.url.clone(),
+            also: Vec::new(),
+            sha256: Some(package.hash),
+            size: None,
+            reach: Reach::Anywhere,
+        };
+        match fetch(self.run, &wanted, &name, last)? {
+            FetchOutcome::Later(again) => Ok(Some(again)),
+            FetchOutcome::Now(bytes) => self.look_into(package, bytes).map(|()| None),
+        }
+    }
+
+    /// Looks into a package that was fetched.
+    pub(super) fn look_into(
+        &self,
+        package: &PackageV1,
+        bytes: PackageBytes,
+    ) -> Result<(), RestoreError> {
+        let name = crate::fetch::shown(&package.url);
+        let (file, problem) = match bytes {
+            PackageBytes::Proven(file) => (Some(file), None),
+            PackageBytes::Other(file, why) => (Some(file), Some(why)),
+            PackageBytes::Nothing(why) => (None, Some(why)),
+        };
+        let mut read_problem = None;
+        if let Some(file) = file {
+            self.run.ledger.package_used();
+            let progress = self.run.monitor.begin(Step::Read, name.clone(), Total::UNKNOWN);
+            read_problem = read(self.run, &self.waiting, &file, &progress)?;
+        }
+        if let Some(why) = &read_problem {
+            let message = format!("cannot be read: {why}");
+            self.run.monitor.problem(ProblemKind::Incomplete, &name, message);
+        }
+        if let Some(why) = read_problem.or(problem) {
+            let mut problems = self.problems.lock().expect("no holder of this lock panics");
+            problems.push(format!("{name}: {why}"));
+        }
+        Ok(())
+    }
+
+    /// Whatever was not found is missing.
+    pub(super) fn end(self) {
+        let problems = self.problems.into_inner().expect("no holder of this lock panics");
+        let why = match problems.first() {
+            Some(problem) => problem.clone(),
+            None => "no package of the manifest has a file of its digest".to_owned(),
+        };
+        let mut missing = Affected::default();
+        let files = self.waiting.files();
+        let mut files: Vec<_> = files.values().flat_map(HashMap::values).flatten().collect();
+        files.sort_by_key(|file| &file.file);
+        for file in files {
+            missing.add(&file.file);
+            self.run.ledger.missing(file.file.clone(), why.clone());
+        }
+        if problems.is_empty() {
+            self.run.report_group(&why, &missing);
+        }
+    }
 }
 
 fn metadata(file: &FileV1) -> Metadata {
@@ -114,19 +183,38 @@ fn metadata(file: &FileV1) -> Metadata {
     }
 }
 
+/// Does what is there stay? It may be right.
+fn leave(run: &Run<'_>, file: &FileV1) -> Result<bool, RestoreError> {
+    let metadata = metadata(file);
+    let stays = run.target.stays(&file.file, &metadata).and_then(|stays| {
+        if !stays {
+            return Ok(false);
+        }
+        let kind = Kind::File { size: file.size };
+        let is_right =
+            run.target.is_right(&file.file, (&kind, &metadata), Some((file.sha256, None)))?;
+        match is_right {
+            true => run.ledger.file_from_package(file.size, true),
+            false => run.ledger.left(file.file.clone()),
+        }
+        Ok(true)
+    });
+    stays.or_else(|error| run.unless_fatal(error).map(|_| false))
+}
+
 /// Is a file in its place already? Its metadata is made right then.
 fn is_there(run: &Run<'_>, file: &FileV1) -> Result<bool, RestoreError> {
-    if run.target.was_empty() {
+    if run.target.was_empty() || !run.may_keep {
         return Ok(false);
     }
-    let Ok(Some(existing)) = run.target.open_file(&file.file) else { return Ok(false) };
-    let right = existing.metadata().is_ok_and(|found| found.len() == file.size)
-        && Target::digest(&existing, None).is_ok_and(|found| found == file.sha256);
+    let Ok(Some(existing)) = run.target.file(&file.file) else { return Ok(false) };
+    let right = existing.size().is_ok_and(|found| found == file.size)
+        && existing.digest(None).is_ok_and(|found| found == file.sha256);
     if !right {
         return Ok(false);
     }
     let contents = (file.sha256, None);
-    match run.target.adjust_file(&file.file, &existing, &metadata(file), contents) {
+    match existing.adjust(&file.file, &metadata(file), contents) {
         Ok(()) => {
             run.ledger.file_from_package(file.size, true);
             run.advance(file.size);
@@ -134,49 +222,6 @@ fn is_there(run: &Run<'_>, file: &FileV1) -> Result<bool, RestoreError> {
         }
         Err(error) => run.unless_fatal(error).map(|_| false),
     }
-}
-
-/// What came of looking for files in a package.
-enum Searched {
-    /// It was read to its end, or as far as needed.
-    Whole,
-    /// What was wrong with it.
-    Not(String),
-    /// Its host was given up, and is asked again after this time.
-    Later(Duration),
-}
-
-/// Looks for waiting files in one package.
-fn search<'m>(
-    run: &Run<'m>,
-    waiting: &Waiting<'m>,
-    package: &PackageV1,
-    last: bool,
-) -> Result<Searched, RestoreError> {
-    let name = crate::fetch::shown(&package.url);
-    let wanted = Wanted {
-        name: None,
-        url: package.url.clone(),
-        also: Vec::new(),
-        sha256: Some(package.hash),
-        size: None,
-        reach: Reach::Anywhere,
-    };
-    let (file, problem) = match fetch(run, &wanted, &name, last)? {
-        FetchOutcome::Proven(file) => (file, None),
-        FetchOutcome::Other(file, why) => (file, Some(format!("{name}: {why}"))),
-        FetchOutcome::Nothing(why) => return Ok(Searched::Not(format!("{name}: {why}"))),
-        FetchOutcome::Later(again) => return Ok(Searched::Later(again)),
-    };
-    run.ledger.package_used();
-    let progress = run.monitor.begin(Step::Read, name.clone(), Total::UNKNOWN);
-    let read = read(run, waiting, &file, &progress);
-    drop(progress);
-    if let Some(why) = read? {
-        run.monitor.problem(ProblemKind::Incomplete, &name, format!("cannot be read: {why}"));
-        return Ok(Searched::Not(format!("{name}: {why}")));
-    }
-    Ok(problem.map_or(Searched::Whole, Searched::Not))
 }
 
 fn read<'m>(
@@ -239,8 +284,8 @@ impl Searching<'_, '_> {
                 return Ok(());
             }
         };
-        for file in self.waiting.take(staged.size, staged.sha256) {
-            if let Err(error) = self.place(file, &staged) {
+        for file in self.waiting.take(staged.size(), staged.sha256()) {
+            if let Err(error) = self.place(file, &*staged) {
                 let reason = one_line(&self.run.unless_fatal(error)?);
                 self.run.monitor.problem(ProblemKind::Incomplete, &file.file, &reason);
                 self.run.ledger.missing(file.file.clone(), reason);
@@ -249,8 +294,8 @@ impl Searching<'_, '_> {
         Ok(())
     }
 
-    fn place(&self, file: &FileV1, staged: &Staged<'_>) -> Result<(), PlaceError> {
-        self.run.target.stage_copy(&file.file, staged)?.put(&file.file, &metadata(file))?;
+    fn place(&self, file: &FileV1, staged: &dyn StagedFile) -> Result<(), PlaceError> {
+        staged.copy(&file.file)?.put(&file.file, &metadata(file))?;
         self.run.ledger.file_from_package(file.size, false);
         self.run.advance(file.size);
         Ok(())

@@ -151,5 +151,5 @@ fn what_whole_frames_hold_comes_back() {
         assert!(is_said, "damage {number}: {restored:?}");
         fs_err::remove_dir_all(&target).unwrap();
     }
-    assert!(lost > 0 && kept > 10 * lost / 4, "{kept} kept, {lost} lost");
+    assert!(lost > 0 && kept > lost, "{kept} kept, {lost} lost");
 }

@@ -19,7 +19,7 @@ type Change = Box<dyn FnOnce() + Send>;
 
 /// Changes the tree at the n-th time that something of a step is heard: its start, or the question whether it
 /// should stop.
-struct Changing {
+pub(crate) struct Changing {
     recorder: Recorder,
     step: Step,
     is_under_way: AtomicBool,
@@ -29,7 +29,7 @@ struct Changing {
 
 impl Changing {
     /// At the n-th time (from 0) that something of `step` is heard; 0 is its start.
-    fn at(step: Step, moment: usize, change: impl FnOnce() + Send + 'static) -> Self {
+    pub(crate) fn at(step: Step, moment: usize, change: impl FnOnce() + Send + 'static) -> Self {
         let left = Mutex::new((moment, Some(Box::new(change) as Change)));
         Self { recorder: Recorder::default(), step, is_under_way: AtomicBool::new(false), left }
     }

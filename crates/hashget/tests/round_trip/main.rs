@@ -7,7 +7,9 @@
 
 mod damage;
 mod frames;
+mod in_place;
 mod living;
 mod odd;
+mod opened;
 mod reuse;
 mod scene;

@@ -9,15 +9,16 @@ use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use hashget::archive::{Verifier, VerifyOptions, verify_contents};
 use hashget::codec::Codec;
-use hashget::fetch::{HttpOrigin, OriginOptions};
+use hashget::fetch::{HttpOrigin, Offline, OriginOptions};
 use hashget::hashdb::LocalHashDb;
 use hashget::index::{Indexer, Request};
 use hashget::limits::Limits;
 use hashget::model::{Evidence, RelPath};
 use hashget::monitor::{Monitor, ProblemKind, Recorder, Silent};
 use hashget::pack::{Output, PackError, PackOptions, Packer, Summary as Packed};
-use hashget::restore::{RestoreOptions, Restorer, Summary as Restored};
+use hashget::restore::{RestoreOptions, Restorer, Summary as Restored, rehearse};
 use hashget::storage::StreamSink;
 use hashget_testkit::origin::Origin;
 use hashget_testkit::packages::{TarBuilder, TarEntry};
@@ -136,7 +137,36 @@ impl Scene {
     pub(crate) fn unpack_well(&self, archive: &[u8], expected: &Snapshot) -> Restored {
         let (target, restored, recorder) = self.unpack(archive);
         self.judge(&target, &restored, &recorder, expected);
+        self.rehearse_well(archive, &restored);
         restored
+    }
+
+    /// Rehearses the restore, which comes to the same end as the real one did.
+    #[track_caller]
+    pub(crate) fn rehearse_well(&self, archive: &[u8], restored: &Restored) {
+        let (limits, recorder) = (&self.limits, Recorder::default());
+        let (manifest, read) =
+            verify_contents(&mut &*archive, "archive", limits, &recorder).unwrap();
+        let hashdb = LocalHashDb::open(&self.path("rehearsal-db")).unwrap();
+        let verifier = Verifier {
+            network: &self.source,
+            web: &self.source,
+            local: &Offline,
+            checks: &hashdb,
+            hashdb: &hashdb,
+            jobs: 2,
+        };
+        let (options, name) = (VerifyOptions::default(), Path::new("archive"));
+        let contents = read.map(|(_, contents)| contents);
+        let rehearsed =
+            rehearse(&manifest, contents, &verifier, &options, limits, name, &recorder).unwrap();
+        assert_eq!(problems(&recorder), "");
+        let found = &rehearsed.summary;
+        let figures = |of: &Restored| {
+            (of.proven, of.entries, of.files, of.bytes, of.files_from_packages, of.packages)
+        };
+        assert_eq!(figures(found), figures(restored));
+        assert!(rehearsed.is_all && found.missing.is_empty(), "{found:?}");
     }
 
     /// Unpacks by GNU tar, restores, and compares.

@@ -43,6 +43,15 @@ const ENDINGS: &[(&str, ArchiveFormat)] = &[
     (".txz", ArchiveFormat::TarXz),
 ];
 
+/// The name of an archive without its ending; `None` if it does not end like that of one.
+pub(crate) fn without_ending(name: &[u8]) -> Option<&[u8]> {
+    let ends = |(ending, _): &&(&str, ArchiveFormat)| {
+        let start = name.len().checked_sub(ending.len()).filter(|start| *start > 0);
+        start.is_some_and(|start| name[start..].eq_ignore_ascii_case(ending.as_bytes()))
+    };
+    ENDINGS.iter().find(ends).map(|(ending, _)| &name[..name.len() - ending.len()])
+}
+
 impl ArchiveFormat {
     fn of_name(file: &Path) -> Option<Self> {
         let name = file.file_name()?.to_string_lossy().to_ascii_lowercase();

@@ -312,6 +312,18 @@ impl<'m> Listing<'m> {
         self.unnamed_amount
     }
 
+    /// The path of the entry with this number, in the order of [`Self::entries`].
+    pub(super) fn path(&self, number: usize) -> &[u8] {
+        let (table, number) = self.order[number];
+        self.tables[table as usize].path(number as usize)
+    }
+
+    /// The entry with this number as it is stored: a hard link names the path that was put down for it, and has no metadata.
+    pub(super) fn as_stored(&self, number: usize) -> Result<ListedEntry, ManifestError> {
+        let (table, number) = self.order[number];
+        self.tables[table as usize].get(number as usize)
+    }
+
     /// The entry at `path`.
     ///
     /// # Errors

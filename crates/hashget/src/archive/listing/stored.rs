@@ -1,17 +1,19 @@
 //! The names of what an archive of version 1 holds: its manifest does not have them.
 //!
-//! Invariant: of an archive whose manifest says what it holds, nothing is read after the manifest.
+//! Invariant: of an archive whose manifest says what it holds, nothing is read but manifests. Of two, the last one counts if the
+//! archive can be read at random; otherwise it is not looked for.
 
 use std::io::Read;
 use std::ops::ControlFlow;
 
+use crate::archive::directory::Directory;
 use crate::archive::names::GivenNames;
 use crate::archive::path_map::PathMap;
 use crate::archive::placed::{Facts, Placed};
 use crate::archive::{ArchiveError, ArchiveVisitor, StoredEntry, read_archive};
 use crate::limits::Limits;
 use crate::model::manifest::AnyManifest;
-use crate::model::{MemberMetadata, Metadata};
+use crate::model::{MemberMetadata, Metadata, RelPath};
 use crate::monitor::Monitor;
 use crate::storage::ArchiveSource;
 
@@ -34,7 +36,8 @@ pub fn read_for_listing(
     limits: &Limits,
     monitor: &dyn Monitor,
 ) -> Result<(AnyManifest, StoredEntries), ArchiveError> {
-    let mut names = Names::default();
+    let at_random = Directory::open(archive, limits).is_some();
+    let mut names = Names { at_random, ..Names::default() };
     read_archive(archive, name, limits, &mut names, monitor)?;
     match names.manifest.ok_or(ArchiveError::NoManifestInArchive)? {
         AnyManifest::V2(manifest) => {
@@ -48,17 +51,34 @@ pub fn read_for_listing(
 
 #[derive(Default)]
 struct Names {
+    /// Is the archive read at random, so that all its manifests come cheaply?
+    at_random: bool,
     manifest: Option<AnyManifest>,
     stored: StoredEntries,
+}
+
+impl Names {
+    /// Does a manifest say what the archive holds?
+    fn is_named_by_manifest(&self) -> bool {
+        matches!(self.manifest, Some(AnyManifest::V2(_)))
+    }
 }
 
 impl ArchiveVisitor for Names {
     type Error = ArchiveError;
 
     fn manifest(&mut self, manifest: AnyManifest) -> Result<ControlFlow<()>, ArchiveError> {
-        let is_enough = matches!(manifest, AnyManifest::V2(_));
         self.manifest = Some(manifest);
+        let is_enough = self.is_named_by_manifest() && !self.at_random;
         Ok(if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    }
+
+    fn wants(&mut self, _path: &RelPath) -> bool {
+        !self.is_named_by_manifest()
+    }
+
+    fn wants_between(&mut self, _first: &RelPath, _next: Option<&RelPath>) -> bool {
+        !self.is_named_by_manifest()
     }
 
     fn entry(

@@ -4,24 +4,28 @@
 //! reached may be back tomorrow. Every answer is recorded with its date, and nothing else is: a URL that was not asked,
 //! because its host was given up, is checked first in the next run.
 
+mod chosen;
+mod contents;
 mod report;
 mod stored;
 
-pub use stored::{StoredVerified, verify_stored};
+pub use chosen::AtMost;
+pub use contents::StoredContents;
+pub(crate) use contents::StoredThing;
+pub use stored::{StoredVerified, verify_contents, verify_stored};
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
-use super::{RequiredPackage, Requirements, count, given_entries};
+use super::{ArchiveError, PackageBytes, RequiredPackage, Requirements, count, given_entries};
 use crate::error::ErrorClass;
 use crate::fetch::{FetchError, Reach, Source, Wanted, Web};
 use crate::hashdb::{Check, CheckOutcome, Checks, HashDb, HashDbError, complete_members};
 use crate::model::manifest::{AnyManifest, ManifestError};
-use crate::model::{Digest, RelPath, escaped};
+use crate::model::{RelPath, escaped};
 use crate::monitor::{Interrupted, Monitor, Step, Total};
 use crate::parallel;
 use crate::places::{Answer, Asker, Known};
+use chosen::Allowance;
 
 /// What verifying stands on.
 pub struct Verifier<'a> {
@@ -44,26 +48,28 @@ pub struct Verifier<'a> {
 pub struct VerifyOptions {
     /// Download each package and prove it, instead of asking for its size.
     pub deep: bool,
-    /// Start no further package beyond this limit.
+    /// Look at no package beyond this limit.
     pub at_most: Option<AtMost>,
+    /// Look at so many percent of the packages only, chosen at random among those that were checked longest ago.
+    pub sample: Option<u32>,
 }
 
-/// A limit for one run; the next run continues with the packages that were checked longest ago.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AtMost {
-    /// Total size of the packages, in bytes.
-    Bytes(u64),
-    /// Elapsed time.
-    Time(Duration),
-}
+/// Receives each package that was downloaded, by its index in the manifest, with the bytes that there are. Says whether all that
+/// the archive needs of it is right: also other bytes than those that were packed may have that.
+///
+/// # Errors
+/// The manifest cannot be used, or the monitor asked to stop.
+pub(crate) type Received<'v> = dyn Fn(usize, PackageBytes) -> Result<bool, VerifyError> + Sync + 'v;
 
 /// What came of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Verified {
     /// The packages that were checked, in the manifest's order.
     pub packages: Vec<VerifiedPackage>,
-    /// Number of packages that [`VerifyOptions::at_most`] left for the next run.
+    /// Number of packages that [`VerifyOptions::at_most`] and [`VerifyOptions::sample`] left for the next runs.
     pub not_asked: u64,
+    /// Bytes of these, as far as their sizes are known.
+    pub bytes_not_asked: u64,
 }
 
 /// A package and where it is.
@@ -81,12 +87,16 @@ pub struct VerifiedPackage {
     pub files: Vec<RelPath>,
     /// ... and the beginnings of the paths of all others.
     pub under: Vec<String>,
+    /// Its places gave other bytes, but all that the archive needs of it is right.
+    pub suffices: bool,
+    /// Was it downloaded?
+    pub deep: bool,
 }
 
 /// Whether a package can be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PackageState {
-    /// A URL, a pool or the cache has it.
+    /// A URL, a pool or the cache has it, or other bytes with all that the archive needs of it.
     Present,
     /// No URL has it, and at least one could not be reached.
     Unreachable,
@@ -102,6 +112,9 @@ pub enum VerifyError {
     /// The manifest contradicts itself.
     #[error("the manifest cannot be used")]
     Manifest(#[from] ManifestError),
+    /// A restore could not be rehearsed.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
     /// The HashDB failed.
     #[error("{0}")]
     HashDb(#[from] HashDbError),
@@ -115,6 +128,7 @@ impl VerifyError {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Manifest(error) => error.class(),
+            Self::Archive(error) => error.class(),
             Self::HashDb(error) => error.class(),
             Self::Interrupted(interrupted) => interrupted.class(),
         }
@@ -128,6 +142,14 @@ impl VerifiedPackage {
         places.filter(|(_, outcome, _)| *outcome != CheckOutcome::Present)
     }
 
+    /// Was it downloaded, and only other bytes came?
+    pub fn is_other(&self) -> bool {
+        let differs = |outcome| matches!(outcome, CheckOutcome::Differs | CheckOutcome::Moves);
+        self.deep
+            && self.state() != PackageState::Present
+            && self.places.iter().any(|(_, outcome, _)| differs(*outcome))
+    }
+
     /// Was any of its URLs asked?
     pub fn was_asked(&self) -> bool {
         self.not_asked == 0 || self.not_asked < self.places.len()
@@ -136,7 +158,7 @@ impl VerifiedPackage {
     /// Whether it can be had.
     pub fn state(&self) -> PackageState {
         let any = |wanted| self.places.iter().any(|(_, outcome, _)| *outcome == wanted);
-        if self.local.is_some() || any(CheckOutcome::Present) {
+        if self.local.is_some() || self.suffices || any(CheckOutcome::Present) {
             PackageState::Present
         } else if !self.was_asked() {
             PackageState::NotAsked
@@ -160,34 +182,40 @@ impl Verifier<'_> {
         options: &VerifyOptions,
         monitor: &dyn Monitor,
     ) -> Result<Verified, VerifyError> {
+        self.verify_and_pass_on(manifest, options, None, monitor)
+    }
+
+    /// As [`Verifier::verify`]; passes on each package that was downloaded.
+    pub(crate) fn verify_and_pass_on(
+        &self,
+        manifest: &AnyManifest,
+        options: &VerifyOptions,
+        received: Option<&Received<'_>>,
+        monitor: &dyn Monitor,
+    ) -> Result<Verified, VerifyError> {
         let requirements = Requirements::from_manifest(manifest)?;
-        let order = self.oldest_first(&requirements, options.deep)?;
-        let (bytes, things) =
-            (requirements.package_bytes(), Some(count(requirements.packages.len())));
-        let total = Total { bytes: Some(bytes).filter(|_| options.deep), things };
+        let order = chosen::order(&requirements, self.checks, options)?;
+        let (bytes, things) = (requirements.package_bytes(), Some(count(order.len())));
+        let is_all = options.deep && options.sample.is_none();
+        let total = Total { bytes: Some(bytes).filter(|_| is_all), things };
         let progress = monitor.begin(Step::Check, "packages", total);
-        let (began, asked_bytes) = (Instant::now(), AtomicU64::new(0));
+        let allowance = Allowance::new(options);
         let found: Mutex<Vec<(usize, VerifiedPackage)>> = Mutex::default();
+        let asking = Asking { verifier: self, manifest, options, received, monitor };
         let outcome = parallel::for_each(self.jobs.min(order.len()), 0..order.len(), |position| {
             monitor.check_interrupted()?;
             let index = order[position];
-            let bytes = requirements.packages[index].size.unwrap_or(0);
-            let before = asked_bytes.fetch_add(bytes, Ordering::Relaxed);
-            let enough = match options.at_most {
-                Some(AtMost::Bytes(most)) => position > 0 && before.saturating_add(bytes) > most,
-                Some(AtMost::Time(most)) => position > 0 && began.elapsed() > most,
-                None => false,
-            };
-            if !enough {
-                let verified =
-                    self.ask(&requirements.packages[index], index, manifest, options, monitor)?;
+            let package = &requirements.packages[index];
+            if allowance.take(package, position == 0) {
+                let verified = asking.ask(package, index)?;
                 if !verified.was_asked() {
                     // It is left for the next run, and others are checked in its place.
-                    asked_bytes.fetch_sub(bytes, Ordering::Relaxed);
+                    allowance.give_back(package);
                 }
                 found.lock().expect("pushing does not panic").push((index, verified));
             }
-            progress.advance(if options.deep { bytes } else { 0 }, 1);
+            let bytes = package.size.filter(|_| options.deep).unwrap_or(0);
+            progress.advance(bytes, 1);
             Ok::<(), VerifyError>(())
         });
         drop(progress);
@@ -198,104 +226,110 @@ impl Verifier<'_> {
         report::others(&packages, monitor);
         outcome?;
         let not_asked = count(requirements.packages.len() - packages.len());
-        Ok(Verified { packages, not_asked })
+        let asked = packages.iter().filter_map(|one| one.package.size);
+        let bytes_not_asked = bytes.saturating_sub(asked.fold(0, u64::saturating_add));
+        Ok(Verified { packages, not_asked, bytes_not_asked })
     }
+}
 
-    /// The packages in the order of their last check; those that were never checked come first.
-    fn oldest_first(
-        &self,
-        requirements: &Requirements,
-        deep: bool,
-    ) -> Result<Vec<usize>, HashDbError> {
-        let packages: Vec<Digest> = requirements.packages.iter().map(|one| one.sha256).collect();
-        let checks = self.checks.checks(&packages)?;
-        let age = |(index, checks): (usize, &Vec<Check>)| {
-            let fitting = checks.iter().filter(|check| check.deep || !deep);
-            (fitting.map(|check| (check.checked_at, check.nanoseconds)).max(), index)
-        };
-        let mut ages: Vec<_> = checks.iter().enumerate().map(age).collect();
-        ages.sort_unstable();
-        Ok(ages.into_iter().map(|(_, index)| index).collect())
-    }
+/// One run: what all of its packages share.
+struct Asking<'a> {
+    verifier: &'a Verifier<'a>,
+    manifest: &'a AnyManifest,
+    options: &'a VerifyOptions,
+    received: Option<&'a Received<'a>>,
+    monitor: &'a dyn Monitor,
+}
 
-    fn ask(
-        &self,
-        package: &RequiredPackage,
-        index: usize,
-        manifest: &AnyManifest,
-        options: &VerifyOptions,
-        monitor: &dyn Monitor,
-    ) -> Result<VerifiedPackage, VerifyError> {
-        let (mut places, mut not_asked) = (Vec::new(), 0);
-        for url in package.urls() {
-            let Answer { outcome, details, .. } =
-                self.ask_place(package, url, options.deep, monitor)?;
-            let Some(outcome) = outcome else {
-                not_asked += 1;
-                places.push((url.to_owned(), CheckOutcome::Unreachable, details));
-                continue;
-            };
-            self.checks.put_check(&Check::now(package.sha256, url, options.deep, outcome))?;
-            places.push((url.to_owned(), outcome, details));
-        }
+impl Asking<'_> {
+    fn ask(&self, package: &RequiredPackage, index: usize) -> Result<VerifiedPackage, VerifyError> {
+        let deep = self.options.deep;
         let mut verified = VerifiedPackage {
             package: package.clone(),
-            places,
-            not_asked,
+            places: Vec::new(),
+            not_asked: 0,
             local: None,
             files: Vec::new(),
             under: Vec::new(),
+            suffices: false,
+            deep,
         };
-        if verified.state() != PackageState::Present {
-            verified.local = match self.local.fetch(&package.wanted(), monitor) {
-                Ok(fetched) => Some(fetched.from),
-                Err(FetchError::Interrupted(interrupted)) => return Err(interrupted.into()),
-                Err(_) => None,
-            };
-            (verified.files, verified.under) = self.dependents(index, manifest)?;
+        let mut bytes = PackageBytes::Nothing(String::new());
+        for url in package.urls() {
+            let (Answer { outcome, details, .. }, downloaded) = self.ask_place(package, url)?;
+            bytes = bytes.or(downloaded);
+            if let Some(outcome) = outcome {
+                let check = Check::now(package.sha256, url, deep, outcome);
+                self.verifier.checks.put_check(&check)?;
+            } else {
+                verified.not_asked += 1;
+            }
+            let outcome = outcome.unwrap_or(CheckOutcome::Unreachable);
+            verified.places.push((url.to_owned(), outcome, details));
         }
-        report::lost(&verified, monitor);
+        if verified.state() != PackageState::Present {
+            match self.verifier.local.fetch(&package.wanted(), self.monitor) {
+                Ok(fetched) => {
+                    verified.local = Some(fetched.from);
+                    bytes = PackageBytes::Proven(fetched.file);
+                }
+                Err(FetchError::Interrupted(interrupted)) => return Err(interrupted.into()),
+                Err(_) => {}
+            }
+            (verified.files, verified.under) = self.dependents(index)?;
+        }
+        if let Some(received) = self.received.filter(|_| verified.state() != PackageState::NotAsked)
+        {
+            let bytes = match bytes {
+                PackageBytes::Nothing(_) => PackageBytes::Nothing(report::answers(&verified)),
+                bytes => bytes,
+            };
+            let is_other = matches!(bytes, PackageBytes::Other(..));
+            verified.suffices = received(index, bytes)? && is_other;
+        }
+        report::lost(&verified, self.monitor);
         Ok(verified)
     }
 
-    /// The answer of a URL.
+    /// The answer of a URL, and what was downloaded from it.
     fn ask_place(
         &self,
         package: &RequiredPackage,
         url: &str,
-        deep: bool,
-        monitor: &dyn Monitor,
-    ) -> Result<Answer, VerifyError> {
-        if !deep {
-            let checks = self.checks.checks(&[package.sha256])?.pop().unwrap_or_default();
-            let (asker, known) = (Asker { web: self.web }, Known::by(&checks));
-            return Ok(asker.ask(url, Reach::Anywhere, package.size, known, monitor)?);
+    ) -> Result<(Answer, PackageBytes), VerifyError> {
+        let Verifier { network, web, checks, .. } = *self.verifier;
+        let nothing = PackageBytes::Nothing(String::new());
+        if !self.options.deep {
+            let checks = checks.checks(&[package.sha256])?.pop().unwrap_or_default();
+            let (asker, known) = (Asker { web }, Known::by(&checks));
+            let answer = asker.ask(url, Reach::Anywhere, package.size, known, self.monitor)?;
+            return Ok((answer, nothing));
         }
         let wanted = Wanted { url: url.to_owned(), also: Vec::new(), ..package.wanted() };
-        match self.network.fetch(&wanted, monitor) {
-            Ok(_) => Ok(Answer::new(CheckOutcome::Present, "contents verified")),
-            Err(error) => Ok(Answer::of_error(&error)?),
-        }
+        Ok(match network.fetch(&wanted, self.monitor) {
+            Ok(fetched) => {
+                let answer = Answer::new(CheckOutcome::Present, "contents verified");
+                (answer, PackageBytes::Proven(fetched.file))
+            }
+            Err(error) => (Answer::of_error(&error)?, PackageBytes::of_error(error)),
+        })
     }
 
     /// What needs a package: entries by name, and the beginnings of the paths of those whose names
     /// only the package has.
-    fn dependents(
-        &self,
-        index: usize,
-        manifest: &AnyManifest,
-    ) -> Result<(Vec<RelPath>, Vec<String>), VerifyError> {
-        match manifest {
+    fn dependents(&self, index: usize) -> Result<(Vec<RelPath>, Vec<String>), VerifyError> {
+        let hashdb = self.verifier.hashdb;
+        match self.manifest {
             AnyManifest::V2(manifest) => {
                 let package = &manifest.packages[index];
-                let members = complete_members(self.hashdb, &package.sha256)?;
+                let members = complete_members(hashdb, &package.sha256)?;
                 let files = given_entries(package, members.as_deref(), false)?;
                 let placements = package.placements.iter().filter(|_| members.is_none());
                 Ok((files, placements.map(|placement| escaped(&placement.to.0)).collect()))
             }
             AnyManifest::V1(manifest) => {
                 let package = &manifest.packages[index];
-                let Some(members) = complete_members(self.hashdb, &package.hash)? else {
+                let Some(members) = complete_members(hashdb, &package.hash)? else {
                     return Ok((Vec::new(), vec![String::new()]));
                 };
                 let hangs = |digest| {

@@ -21,9 +21,13 @@ const NAMED: usize = 5;
 /// Reports a package that is found nowhere.
 pub(super) fn lost(package: &VerifiedPackage, monitor: &dyn Monitor) {
     if package.state() == PackageState::Lost {
+        let kind = match package.is_other() {
+            true => ProblemKind::Verification,
+            false => ProblemKind::Unreachable,
+        };
         let message =
             format!("lost: found nowhere ({}); {}", answers(package), dependents(package));
-        monitor.problem(ProblemKind::Unreachable, package.package.shown_name(), message);
+        monitor.problem(kind, package.package.shown_name(), message);
     }
 }
 
@@ -51,10 +55,20 @@ pub(super) fn others(packages: &[VerifiedPackage], monitor: &dyn Monitor) {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Group {
     kind: ProblemKind,
-    /// Are they in a pool or the cache only?
-    local: bool,
+    still: Still,
     /// The hosts that do not have them, each with its answer.
     answers: Vec<(String, CheckOutcome)>,
+}
+
+/// Where they still are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Still {
+    /// In a pool or the cache only.
+    Local,
+    /// Other bytes have all that is needed.
+    InOtherBytes,
+    /// At another URL, if anywhere.
+    Elsewhere,
 }
 
 impl Group {
@@ -62,6 +76,7 @@ impl Group {
     fn for_package(package: &VerifiedPackage) -> Option<Self> {
         let kind = match package.state() {
             PackageState::Present => ProblemKind::Note,
+            PackageState::Unreachable if package.is_other() => ProblemKind::Verification,
             PackageState::Unreachable | PackageState::NotAsked => ProblemKind::Unreachable,
             PackageState::Lost => return None,
         };
@@ -70,8 +85,12 @@ impl Group {
             bad.map(|(url, outcome, _)| (shown(&host_of(url)), outcome)).collect();
         answers.sort();
         answers.dedup();
-        let local = package.local.is_some();
-        (!answers.is_empty()).then_some(Self { kind, local, answers })
+        let still = match (&package.local, package.suffices) {
+            (Some(_), _) => Still::Local,
+            (None, true) => Still::InOtherBytes,
+            (None, false) => Still::Elsewhere,
+        };
+        (!answers.is_empty()).then_some(Self { kind, still, answers })
     }
 
     fn hosts(&self) -> String {
@@ -84,7 +103,9 @@ impl Group {
     fn single(&self, package: &VerifiedPackage) -> String {
         match (self.kind, &package.local) {
             (ProblemKind::Unreachable, _) => "could not be checked".to_owned(),
+            (ProblemKind::Verification, _) => "no URL gave the right bytes".to_owned(),
             (_, Some(local)) => format!("only {local} still has it"),
+            (_, None) if package.suffices => "all that is needed of it is right".to_owned(),
             (_, None) => "another URL still has it".to_owned(),
         }
     }
@@ -93,10 +114,12 @@ impl Group {
     fn message(&self, packages: &[&VerifiedPackage]) -> String {
         let outcomes: BTreeSet<CheckOutcome> = self.answers.iter().map(|(_, one)| *one).collect();
         let outcomes: Vec<String> = outcomes.iter().map(ToString::to_string).collect();
-        let rest = match (self.kind, self.local) {
+        let rest = match (self.kind, self.still) {
             (ProblemKind::Unreachable, _) => "none of their URLs could be checked",
-            (_, true) => "only a pool or the cache still has them",
-            (_, false) => "other URLs still have them",
+            (ProblemKind::Verification, _) => "none of their URLs gave the right bytes",
+            (_, Still::Local) => "only a pool or the cache still has them",
+            (_, Still::InOtherBytes) => "all that is needed of them is right",
+            (_, Still::Elsewhere) => "other URLs still have them",
         };
         let first = packages[0].bad_places().next().map_or_else(String::new, answer);
         let count = packages.len();
@@ -105,7 +128,7 @@ impl Group {
 }
 
 /// The answers of the URLs that do not have a package.
-fn answers(package: &VerifiedPackage) -> String {
+pub(super) fn answers(package: &VerifiedPackage) -> String {
     package.bad_places().map(answer).collect::<Vec<_>>().join("; ")
 }
 

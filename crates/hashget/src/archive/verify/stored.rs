@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::ops::ControlFlow;
 
+use super::StoredContents;
 use crate::archive::directory::damage_beside_entries;
 use crate::archive::{ArchiveError, ArchiveVisitor, StoredEntry, read_archive};
 use crate::limits::Limits;
@@ -47,7 +48,32 @@ pub fn verify_stored(
     limits: &Limits,
     monitor: &dyn Monitor,
 ) -> Result<(AnyManifest, Option<StoredVerified>), ArchiveError> {
-    let mut comparing = Comparing::default();
+    verify(archive, name, None, limits, monitor)
+}
+
+/// As [`verify_stored`]; also keeps in mind what the archive gave, to rehearse a restore of it.
+///
+/// # Errors
+/// As [`verify_stored`].
+pub fn verify_contents(
+    archive: &mut dyn ArchiveSource,
+    name: &str,
+    limits: &Limits,
+    monitor: &dyn Monitor,
+) -> Result<(AnyManifest, Option<(StoredVerified, StoredContents)>), ArchiveError> {
+    let mut contents = StoredContents::default();
+    let (manifest, found) = verify(archive, name, Some(&mut contents), limits, monitor)?;
+    Ok((manifest, found.map(|found| (found, contents))))
+}
+
+fn verify(
+    archive: &mut dyn ArchiveSource,
+    name: &str,
+    contents: Option<&mut StoredContents>,
+    limits: &Limits,
+    monitor: &dyn Monitor,
+) -> Result<(AnyManifest, Option<StoredVerified>), ArchiveError> {
+    let mut comparing = Comparing { contents, ..Comparing::default() };
     let outcome = read_archive(archive, name, limits, &mut comparing, monitor);
     let outcome = outcome.map_err(as_damage);
     let damage = match outcome {
@@ -56,7 +82,12 @@ pub fn verify_stored(
         Err(error) => return Err(error),
     };
     let is_alone = comparing.is_manifest_alone;
-    let mut found = StoredVerified { is_whole: damage.is_none(), ..comparing.found };
+    let damages = std::mem::take(&mut comparing.damages);
+    let is_whole = damage.is_none() && damages.count == 0;
+    let mut found = StoredVerified { is_whole, ..comparing.found };
+    if let (Some(contents), false) = (&mut comparing.contents, is_whole) {
+        contents.damage = Some("the archive is damaged".to_owned());
+    }
     let manifest = comparing.manifest.take().ok_or(ArchiveError::NoManifestInArchive)?;
     if is_alone {
         return Ok((manifest, None));
@@ -65,6 +96,10 @@ pub fn verify_stored(
     let name = escaped(name.as_bytes());
     if let Some(damage) = damage {
         monitor.problem(ProblemKind::Verification, &name, one_line(&damage));
+    }
+    if damages.count > 0 {
+        let message = format!("is damaged: {}", damages.listed("; "));
+        monitor.problem(ProblemKind::Verification, &name, message);
     }
     if found.is_whole
         && let Some(error) = damage_beside_entries(archive, limits)
@@ -110,8 +145,7 @@ enum Wrong {
 impl Wrong {
     fn message(self, group: &Group) -> String {
         let entries = counted(group.count, "entry", "entries");
-        let names = group.names.join(", ");
-        let more = and_more(usize::try_from(group.count).unwrap_or(usize::MAX) - group.names.len());
+        let names = group.listed(", ");
         let what = match self {
             Self::Missing => "could not be read from it, though its manifest has them",
             Self::Contents => "with other contents than were packed",
@@ -119,7 +153,7 @@ impl Wrong {
             Self::Stranger => "in it that its manifest does not have",
             Self::Refused => "in it whose names lead out of it",
         };
-        format!("{entries} {what}: {names}{more}")
+        format!("{entries} {what}: {names}")
     }
 }
 
@@ -140,11 +174,18 @@ impl Group {
             self.names.push(name);
         }
     }
+
+    /// The names that are kept, and how many more there are.
+    fn listed(&self, separator: &str) -> String {
+        let named = self.names.len();
+        let more = usize::try_from(self.count).unwrap_or(usize::MAX).saturating_sub(named);
+        format!("{}{}", self.names.join(separator), and_more(more))
+    }
 }
 
 /// Compares entries with the manifest while they pass.
 #[derive(Default)]
-struct Comparing {
+struct Comparing<'c> {
     is_manifest_alone: bool,
     manifest: Option<AnyManifest>,
     /// For each row of the manifest's table: has the archive exactly this?
@@ -154,10 +195,14 @@ struct Comparing {
     /// What was read and is not as the table says, by its path in the tree.
     other: BTreeMap<RelPath, Entry>,
     refused: Group,
+    /// Damage behind which the archive could be read on.
+    damages: Group,
     found: StoredVerified,
+    /// What was read, if it is to be kept in mind.
+    contents: Option<&'c mut StoredContents>,
 }
 
-impl Comparing {
+impl Comparing<'_> {
     fn v2(&self) -> Option<&Manifest> {
         match &self.manifest {
             Some(AnyManifest::V2(manifest)) => Some(manifest),
@@ -273,7 +318,7 @@ fn metadata(stored: MemberMetadata) -> Metadata {
     }
 }
 
-impl ArchiveVisitor for Comparing {
+impl ArchiveVisitor for Comparing<'_> {
     type Error = ArchiveError;
 
     fn is_manifest_alone(&mut self) {
@@ -301,6 +346,9 @@ impl ArchiveVisitor for Comparing {
         };
         self.found.entries += 1;
         self.found.files += u64::from(is_file);
+        if let Some(contents) = &mut self.contents {
+            contents.add(&path, &kind, sha256, extents.as_deref());
+        }
         let renamed = self.v2().map_or(&[][..], |manifest| &manifest.renamed);
         let in_tree = |stored: RelPath| {
             renamed.iter().find_map(|one| one.path_in_tree(&stored)).unwrap_or(stored)
@@ -314,7 +362,16 @@ impl ArchiveVisitor for Comparing {
         Ok(ControlFlow::Continue(()))
     }
 
+    fn goes_on(&mut self, first: &RelPath, next: Option<&RelPath>, problem: &str) -> bool {
+        let next = next.map_or("its end".to_owned(), |next| format!("\"{next}\""));
+        self.damages.add(format!("from \"{first}\" up to {next} ({problem})"));
+        true
+    }
+
     fn refused(&mut self, name: &str, reason: &str) {
+        if let Some(contents) = &mut self.contents {
+            contents.refused.push((RelPath::root(), format!("{name}: {reason}")));
+        }
         self.refused.add(format!("{name} ({reason})"));
     }
 }

@@ -80,7 +80,7 @@ impl ManifestError {
 }
 
 impl ManifestError {
-    pub(super) fn field(field: impl Into<String>, problem: impl Into<String>) -> Self {
+    pub(crate) fn field(field: impl Into<String>, problem: impl Into<String>) -> Self {
         Self::Field { field: field.into(), problem: problem.into() }
     }
 }

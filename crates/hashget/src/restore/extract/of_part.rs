@@ -1,6 +1,6 @@
-//! Unpacking a part of an archive: which of its entries that takes.
+//! Unpacking a part of an archive: which of its entries that takes; and a manifest that is not put into the target.
 //!
-//! Invariant: the manifest is read and reduced in memory; it is not put into the target.
+//! Invariant: such a manifest is read, and reduced to the part, in memory.
 
 use std::io::Read;
 
@@ -28,7 +28,7 @@ impl Extracting<'_> {
         let path = renamed.unwrap_or(stored);
         // Manifests of version 2 have all links, also those to files of packages.
         let is_link = matches!(kind, RawKind::HardLink { .. });
-        if is_link && matches!(self.found.of_part, Some(AnyManifest::V2(_))) {
+        if is_link && matches!(self.found.in_memory, Some(AnyManifest::V2(_))) {
             return None;
         }
         let place = places.of(&path);
@@ -39,15 +39,19 @@ impl Extracting<'_> {
     }
 
     /// Takes the manifest, reduced to the part.
-    pub(super) fn manifest_of_part(&mut self, content: &mut dyn Read) -> Result<(), Refusal> {
-        let Some(places) = self.part else { return Ok(()) };
+    pub(super) fn manifest_in_memory(&mut self, content: &mut dyn Read) -> Result<(), Refusal> {
         let read = read_limited(content, self.limits, |error| ArchiveError::Read { error });
         let json = read.map_err(|error| match error {
             ArchiveError::Read { error } => Refusal::Place(PlaceError::Read(error)),
             error => Refusal::Stop(error.into()),
         })?;
         let stop = |error: ManifestError| Refusal::Stop(error.into());
-        self.found.of_part = Some(match AnyManifest::parse(&json).map_err(stop)? {
+        let manifest = AnyManifest::parse(&json).map_err(stop)?;
+        let Some(places) = self.part else {
+            self.found.in_memory = Some(manifest);
+            return Ok(());
+        };
+        self.found.in_memory = Some(match manifest {
             AnyManifest::V1(manifest) => AnyManifest::V1(places.reduce_v1(manifest)),
             AnyManifest::V2(manifest) => {
                 self.renamed.clone_from(&manifest.renamed);

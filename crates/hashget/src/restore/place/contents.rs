@@ -15,15 +15,17 @@ use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
 use super::copies::ReadFrom;
-use super::{ParentAndName, PlaceError, Target, lock};
+use super::target::Present;
+use super::{ParentAndName, PlaceError, TargetFolder, lock};
 use crate::model::{Digest, Extent, HashingReader, Metadata, RelPath};
+use crate::restore::target::Content;
 
 /// Bytes that are read and written at once.
 const BUFFER: usize = 128 * 1024;
 
 /// Contents that are not yet in their place.
 pub(in crate::restore) struct Staged<'t> {
-    target: &'t Target,
+    pub(super) target: &'t TargetFolder,
     parent: Arc<OwnedFd>,
     temporary: String,
     pub(super) file: File,
@@ -32,14 +34,6 @@ pub(in crate::restore) struct Staged<'t> {
     /// How much that was, holes counted.
     pub(in crate::restore) size: u64,
     placed: bool,
-}
-
-/// Where the contents of a file are.
-pub(in crate::restore) enum Content<'t> {
-    /// They were in place already: the file, and the digest of what it holds.
-    Kept(File, Digest),
-    /// They were written.
-    Staged(Staged<'t>),
 }
 
 impl Drop for Staged<'_> {
@@ -105,7 +99,7 @@ fn buffer(size: u64) -> Vec<u8> {
     vec![0; usize::try_from(size).map_or(BUFFER, |size| size.clamp(512, BUFFER))]
 }
 
-impl Target {
+impl TargetFolder {
     pub(super) fn new_file(
         &self,
         path: &RelPath,
@@ -146,7 +140,7 @@ impl Target {
         Ok(staged)
     }
 
-    /// As [`Target::stage`] for a file of `size` bytes with holes between its `extents`; `data` gives what
+    /// As [`TargetFolder::stage`] for a file of `size` bytes with holes between its `extents`; `data` gives what
     /// lies in those, one after the other. The holes cost nothing, however large they are.
     pub(in crate::restore) fn stage_with_holes(
         &self,
@@ -189,7 +183,7 @@ impl Target {
         let existing = match self.open_file(path) {
             Ok(Some(file)) if file.metadata()?.len() == size => file,
             // One that we may not read is replaced.
-            _ => return Ok(Content::Staged(self.stage(path, size, content)?)),
+            _ => return Ok(Content::Staged(Box::new(self.stage(path, size, content)?))),
         };
         let (mut ours, mut theirs) = (buffer(size), buffer(size));
         let mut hasher = Sha256::new();
@@ -198,7 +192,10 @@ impl Target {
             let count = read(content, &mut theirs)?;
             if count == 0 {
                 let sha256 = Digest::from_bytes(hasher.finalize().into());
-                return Ok(Content::Kept(existing, sha256));
+                return Ok(Content::Kept(
+                    Box::new(Present { target: self, file: existing }),
+                    sha256,
+                ));
             }
             let same = existing.read_exact_at(&mut ours[..count], offset).is_ok()
                 && ours[..count] == theirs[..count];
@@ -235,7 +232,7 @@ impl Target {
         }
         writer.copy(rest, &mut buffer)?;
         (staged.sha256, staged.size) = writer.finish();
-        Ok(Content::Staged(staged))
+        Ok(Content::Staged(Box::new(staged)))
     }
 
     /// The digest of an open file's data: of all of it, or of the `extents` only.
@@ -278,13 +275,17 @@ impl Staged<'_> {
         let target = self.target;
         target.apply_open(self.file.as_fd(), path, metadata)?;
         let place = ParentAndName { parent: Arc::clone(&self.parent), name: path.file_name() };
-        target.put_name(&place, &self.temporary)?;
+        if target.replaces_file(&place) {
+            // The old contents are not given up before the new ones are durable.
+            rustix::fs::fsync(&self.file)?;
+        }
+        target.put_name(&place, path, &self.temporary)?;
         self.placed = true;
         Ok(())
     }
 }
 
-impl Target {
+impl TargetFolder {
     /// Gives the regular file at `path`, which holds the contents of digest `sha256` in its `extents` (`None`: all of it),
     /// its metadata. A file that has other names is copied first: those are not ours. So is one to which somebody else may
     /// write: the copy is of the digest, too.
@@ -307,7 +308,8 @@ impl Target {
             }
             return Ok(());
         }
-        if found.nlink() > 1 {
+        // Beside others' files, nothing is changed step by step.
+        if found.nlink() > 1 || self.options.rule().is_some() {
             return self.stage_twin(path, file)?.put(path, metadata);
         }
         match self.apply_open(file.as_fd(), path, metadata) {

@@ -13,10 +13,10 @@ use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 
 use super::contents::Staged;
-use super::{PlaceError, Target};
+use super::{PlaceError, TargetFolder};
 use crate::model::{Digest, Extent, RelPath};
 
-impl Target {
+impl TargetFolder {
     /// Stages the same contents once more, beside `path`: as a clone that shares them where the file
     /// system can do that, else as a copy.
     pub(in crate::restore) fn stage_copy(

@@ -9,12 +9,12 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::{
-    OPEN_PARENTS, PLAIN_FOLDER, ParentAndName, PlaceError, Target, WORKING_MODE, beneath, lock,
-    metadata, parent_of,
+    OPEN_PARENTS, PLAIN_FOLDER, ParentAndName, PlaceError, TargetFolder, WORKING_MODE, beneath,
+    lock, metadata, parent_of,
 };
 use crate::model::RelPath;
 
-impl Target {
+impl TargetFolder {
     /// A folder of ours in which we may not work is opened up until it gets its final mode.
     pub(super) fn open_up(
         &self,

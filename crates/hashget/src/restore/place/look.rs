@@ -10,7 +10,7 @@ use rustix::fs::{AtFlags, Dir, FileType, OFlags, Stat, makedev};
 use rustix::io::Errno;
 
 use super::metadata::{SET_ID, difference_of_xattr, is_of_the_tree, same_mtime};
-use super::{PlaceError, Target, beneath, parent_of};
+use super::{PlaceError, TargetFolder, beneath, parent_of};
 use crate::model::{Kind, Metadata, RelPath, Xattrs};
 use crate::restore::differences::Difference;
 use crate::tree::{XATTR_MAX, xattr_list};
@@ -26,7 +26,7 @@ pub(in crate::restore) struct Look<'f> {
     is_magic: bool,
 }
 
-impl Target {
+impl TargetFolder {
     /// Looks at everything in the folder at `path`, in the order of the file system. `visit` gets each name.
     pub(in crate::restore) fn look_into<E: From<PlaceError>>(
         &self,
@@ -86,6 +86,11 @@ impl Target {
 }
 
 impl Look<'_> {
+    /// Is it a folder?
+    pub(in crate::restore) fn is_folder(&self) -> bool {
+        self.file_type().is_dir()
+    }
+
     fn file_type(&self) -> FileType {
         FileType::from_raw_mode(self.stat.st_mode)
     }

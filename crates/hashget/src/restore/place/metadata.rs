@@ -12,7 +12,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::{PlaceError, Target};
+use super::{PlaceError, TargetFolder};
 use crate::model::{Metadata, RelPath, Xattrs};
 use crate::restore::differences::Difference;
 use crate::tree::{XATTR_MAX, xattr_list};
@@ -131,7 +131,7 @@ pub(super) fn same_mtime(stat: &Stat, metadata: &Metadata) -> bool {
         && i128::from(stat.st_mtime_nsec) == i128::from(metadata.mtime.nanoseconds)
 }
 
-impl Target {
+impl TargetFolder {
     /// Applies metadata to an open file or folder.
     pub(super) fn apply_open(
         &self,

@@ -6,10 +6,13 @@
 
 mod contents;
 mod copies;
+mod existing;
 mod folders;
 mod look;
 mod metadata;
 mod nodes;
+mod removal;
+mod target;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
@@ -24,7 +27,6 @@ use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
-pub(super) use contents::{Content, Staged};
 pub(super) use look::Look;
 pub(super) use nodes::Made;
 
@@ -88,7 +90,7 @@ impl ExistingEntry {
 }
 
 /// The folder that is restored into. May be used from several threads at once.
-pub(super) struct Target {
+pub(super) struct TargetFolder {
     path: PathBuf,
     root: OwnedFd,
     options: RestoreOptions,
@@ -103,6 +105,8 @@ pub(super) struct Target {
     can_clone: AtomicBool,
     parents: Mutex<HashMap<RelPath, Arc<OwnedFd>>>,
     cleaned: Mutex<HashSet<RelPath>>,
+    /// Whether what was at these paths before stays as it is; only if some of it may.
+    decided: Mutex<HashMap<RelPath, bool>>,
     /// Temporary files of this run that could not be removed.
     leftovers: AtomicU64,
     /// Names that look like temporary ones but are entries of the tree.
@@ -130,7 +134,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().expect("no holder of this lock panics")
 }
 
-impl Target {
+impl TargetFolder {
     /// Opens the folder at `path`, which may itself be a symbolic link to one; makes it first if
     /// `create`. Its parent must exist.
     ///
@@ -174,6 +178,7 @@ impl Target {
             can_clone: AtomicBool::new(true),
             parents: Mutex::default(),
             cleaned: Mutex::default(),
+            decided: Mutex::default(),
             leftovers: AtomicU64::new(0),
             entries_like_leftovers: HashSet::new(),
             borrowed: Mutex::new(borrowed),
@@ -183,7 +188,7 @@ impl Target {
         })
     }
 
-    /// Removes the folder again, if it was made by [`Target::open`] and nothing is in it.
+    /// Removes the folder again, if it was made by [`TargetFolder::open`] and nothing is in it.
     pub(super) fn remove_if_made(&self) {
         if self.made {
             // If it is not empty or already gone, there is nothing to do.
@@ -194,11 +199,6 @@ impl Target {
     /// Where it is.
     pub(super) fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// Was it empty when it was opened?
-    pub(super) fn was_empty(&self) -> bool {
-        self.empty
     }
 
     /// How many temporary files of this run could not be removed: the next run does that.
@@ -293,9 +293,17 @@ impl Target {
 
     /// Points the name of `place` to what is under `temporary` in the same folder, replacing what is
     /// there unless that is a folder with something in it.
-    fn put_name(&self, place: &ParentAndName<'_>, temporary: &str) -> Result<(), PlaceError> {
+    fn put_name(
+        &self,
+        place: &ParentAndName<'_>,
+        path: &RelPath,
+        temporary: &str,
+    ) -> Result<(), PlaceError> {
         let (parent, name) = (&place.parent, place.name);
         match rustix::fs::renameat(parent, temporary, parent, name) {
+            Err(Errno::ISDIR | Errno::EXIST | Errno::NOTEMPTY) if self.options.rule().is_some() => {
+                self.put_in_place_of_folder(place, path, temporary)
+            }
             Err(Errno::ISDIR | Errno::EXIST | Errno::NOTEMPTY) => {
                 match rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR) {
                     Ok(()) => {}

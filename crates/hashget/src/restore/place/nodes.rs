@@ -7,8 +7,9 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, makedev};
 use rustix::io::Errno;
 
-use super::{ParentAndName, PlaceError, Target, WORKING_MODE, beneath};
+use super::{ParentAndName, PlaceError, TargetFolder, WORKING_MODE, beneath};
 use crate::model::{Kind, Metadata, RelPath};
+use crate::restore::Overwrite;
 use crate::restore::differences::Difference;
 
 /// How it went with a thing that may need rights that we do not have.
@@ -20,7 +21,7 @@ pub(in crate::restore) enum Made {
     NotAllowed,
 }
 
-impl Target {
+impl TargetFolder {
     /// There is a folder at `path` that can be filled. Anything but a folder that has its name goes.
     pub(in crate::restore) fn make_folder(&self, path: &RelPath) -> Result<(), PlaceError> {
         if path.is_root() {
@@ -36,6 +37,12 @@ impl Target {
         let stat = rustix::fs::statat(&place.parent, place.name, AtFlags::SYMLINK_NOFOLLOW)?;
         if FileType::from_raw_mode(stat.st_mode).is_dir() {
             return self.open_up(path, &place, &stat);
+        }
+        if self.options.rule().is_some() && !self.options.delete {
+            return Err(PlaceError::Blocked(
+                "something that is no folder is in the place of this folder: only --delete removes it"
+                    .to_owned(),
+            ));
         }
         rustix::fs::unlinkat(&place.parent, place.name, AtFlags::empty())?;
         Ok(rustix::fs::mkdirat(&place.parent, place.name, WORKING_MODE)?)
@@ -75,7 +82,12 @@ impl Target {
         if self.is_node(&place, kind)? {
             let node = open_node(&place, place.name)?;
             let stat = rustix::fs::fstat(&node)?;
-            if stat.st_nlink == 1 && self.may_stay(&stat, metadata) {
+            let is_kept = match self.options.rule() {
+                None => true,
+                Some(Overwrite::Always) => false,
+                Some(_) => self.is_right(path, (kind, metadata), None)?,
+            };
+            if is_kept && stat.st_nlink == 1 && self.may_stay(&stat, metadata) {
                 self.apply_path_only(node.as_fd(), path, metadata)?;
                 return Ok(Made::Yes);
             }
@@ -95,7 +107,7 @@ impl Target {
         let named = open_node(&place, temporary.as_bytes())
             .map_err(PlaceError::from)
             .and_then(|node| self.apply_path_only(node.as_fd(), path, metadata))
-            .and_then(|()| self.put_name(&place, &temporary));
+            .and_then(|()| self.put_name(&place, path, &temporary));
         if named.is_err() {
             let _ = rustix::fs::unlinkat(&place.parent, &*temporary, AtFlags::empty());
         }
@@ -146,7 +158,7 @@ impl Target {
             rustix::fs::linkat(&old.parent, old.name, &new.parent, &*temporary, AtFlags::empty())
         };
         self.retry_opened_up(&new, path, link)?;
-        let named = self.put_name(&new, &temporary);
+        let named = self.put_name(&new, path, &temporary);
         if named.is_err() {
             let _ = rustix::fs::unlinkat(&new.parent, &*temporary, AtFlags::empty());
         }

@@ -1,0 +1,73 @@
+//! `hashget mount`: an archive, or a folder of archives, shown as a folder by FUSE.
+//!
+//! Invariant: the mount is read-only, and none is left behind when the program ends by itself.
+
+mod attributes;
+mod file_system;
+mod mount_point;
+mod serve;
+mod shown;
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::json;
+
+use self::mount_point::MountPoint;
+use self::serve::{Access, serve};
+use self::shown::Shown;
+use crate::environment::Environment;
+use crate::exit::UsageError;
+use crate::output::counted;
+
+/// Show an archive, or a folder of archives, as a folder (FUSE), until it is unmounted
+#[derive(Debug, Args)]
+#[command(
+    after_help = "It runs until Ctrl-C, or until `umount MOUNTPOINT` (as a user: `fusermount3 -u MOUNTPOINT`).\n\n\
+                        Example: hashget mount www.tar.zst /mnt\n         \
+                        hashget mount /var/backups/hashget /mnt"
+)]
+pub(crate) struct Mount {
+    /// Archive, or folder of archives: each becomes a folder of its name without the ending
+    #[arg(value_name = "FILE|DIR")]
+    archive: PathBuf,
+
+    /// Empty folder where it is shown
+    #[arg(value_name = "MOUNTPOINT")]
+    at: PathBuf,
+
+    /// Let other users in, too, with the rights that the owners and modes in the archive give them
+    #[arg(long)]
+    allow_other: bool,
+
+    /// Fetch packages whose files have no names otherwise, when their archive is opened
+    #[arg(long)]
+    fetch: bool,
+}
+
+impl Mount {
+    pub(super) fn after_interruption(&self) -> String {
+        format!("nothing is mounted at {} any more; downloads are kept", self.at.display())
+    }
+
+    pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
+        let console = environment.console;
+        let name = self.archive.display().to_string();
+        if self.archive == Path::new("-") || name.contains("://") {
+            let wrong = format!("{name}: only archives in files can be mounted");
+            return Err(UsageError(wrong).into());
+        }
+        let at = MountPoint::new(&self.at)?;
+        let shown = Shown::new(&self.archive)?;
+        let archives = shown.archives().len();
+        let access = Access::new(environment, self.fetch)?;
+        let what = if shown.is_folder() {
+            format!("{name} ({})", counted(archives as u64, "archive", "archives"))
+        } else {
+            name.clone()
+        };
+        serve(shown, at, self.allow_other, &access, environment, &what)?;
+        console.summary("mount", json!({ "archives": archives }), &[])?;
+        Ok(())
+    }
+}

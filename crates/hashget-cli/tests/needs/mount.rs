@@ -1,0 +1,289 @@
+//! `mount`: archives as folders, read by other programs, through a real FUSE mount.
+//!
+//! Invariant: whatever happens, no mount is left when a test ends.
+
+use std::cell::RefCell;
+use std::io::Read as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use hashget_testkit::origin::{Fault, Origin};
+use hashget_testkit::packages::TarBuilder;
+use hashget_testkit::trees::{self, Nasty, differences, nasty, snapshot};
+use rustix::io::Errno;
+use rustix::mount::{UnmountFlags, unmount};
+use rustix::process::Signal;
+
+use crate::support::{Ended, Machine, signal, wait_until};
+
+/// A running `hashget mount`.
+struct Mounted {
+    at: PathBuf,
+    child: Option<Child>,
+}
+
+fn is_mounted(at: &Path) -> bool {
+    let mounts = fs_err::read("/proc/self/mountinfo").unwrap();
+    let at = [b" ", at.as_os_str().as_bytes(), b" "].concat();
+    mounts.windows(at.len()).any(|part| part == at)
+}
+
+impl Mounted {
+    /// Mounts in the folder `mnt` of the machine, and waits until it is mounted.
+    fn new(machine: &Machine, words: &[&str]) -> Self {
+        let at = machine.path("mnt");
+        fs_err::create_dir_all(&at).unwrap();
+        let at = fs_err::canonicalize(at).unwrap();
+        let words: Vec<&str> = [&["mount"], words, &["mnt"]].concat();
+        let child = RefCell::new(machine.start(&words, |_| {}));
+        wait_until("the mount", || {
+            is_mounted(&at) || child.borrow_mut().try_wait().unwrap().is_some()
+        });
+        let mounted = Self { at, child: Some(child.into_inner()) };
+        assert!(is_mounted(&mounted.at), "{}", mounted.end().stderr);
+        mounted
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.at.join(name)
+    }
+
+    fn child(&self) -> &Child {
+        self.child.as_ref().unwrap()
+    }
+
+    /// Waits for the end of the program.
+    fn end(mut self) -> Ended {
+        Ended::wait(self.child.take().unwrap())
+    }
+
+    /// Unmounts it, and waits for the end of the program.
+    fn unmount(self) -> Ended {
+        unmount(&self.at, UnmountFlags::empty()).unwrap();
+        self.end()
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = unmount(&self.at, UnmountFlags::DETACH);
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// A program that reads a file; the bytes come out of it.
+fn cat(path: &Path) -> Child {
+    let mut command = Command::new("cat");
+    command.arg(path).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+fn contents(name: &str) -> String {
+    format!("{name}\n").repeat(4000)
+}
+
+/// A machine with the archive `a.tar.zst` of files of a package and of its own.
+fn machine(origin: &Origin) -> Machine {
+    let machine = Machine::new();
+    let (a, b) = (contents("a"), contents("b"));
+    let tar = TarBuilder::new().file("x/a", a.as_bytes()).file("x/b", b.as_bytes()).finish();
+    origin.serve("/lib.tar", tar);
+    machine.write("tree/lib/a", &a);
+    machine.write("tree/lib/b", &b);
+    machine.write("tree/own/note", "mine");
+    machine.write("tree/own/secret", "for the owner alone");
+    let mode = PermissionsExt::from_mode(0o600);
+    fs_err::set_permissions(machine.path("tree/own/secret"), mode).unwrap();
+    machine.hashget(&["index", &origin.url("/lib.tar")]).expect(0);
+    machine.hashget(&["pack", "--names", "all", "tree", "-f", "a.tar.zst"]).expect(0);
+    fs_err::remove_dir_all(machine.path("cache")).unwrap();
+    machine
+}
+
+/// The number of the error with which a system call failed.
+fn code<T>(result: std::io::Result<T>) -> Option<i32> {
+    result.err().and_then(|error| error.raw_os_error())
+}
+
+pub(crate) fn the_mounted_tree_is_the_one_that_was_packed() {
+    let machine = Machine::new();
+    fs_err::create_dir(machine.path("tree")).unwrap();
+    nasty(&machine.path("tree"), Nasty::default());
+    let large: Vec<u8> = (0..3_000_000_u32).flat_map(|n| (n ^ n << 9).to_le_bytes()).collect();
+    machine.write("tree/large", large);
+    let before = snapshot(&machine.path("tree"));
+    for archive in ["a.tar.zst", "a.tar.gz"] {
+        machine.hashget(&["pack", "tree", "-f", archive, "--detect", "none"]).expect(0);
+        let mounted = Mounted::new(&machine, &[archive]);
+        let differences = differences(&before, &snapshot(&mounted.at));
+        assert!(differences.is_empty(), "{archive}:\n{}", differences.join("\n"));
+        let read = |folder: &Path| fs_err::read(folder.join("holes/odd")).unwrap();
+        assert!(read(&mounted.at) == read(&machine.path("tree")), "holes are zeros");
+        let ended = mounted.unmount().expect(0);
+        assert!(!ended.stderr.contains("warning"), "{}", ended.stderr);
+    }
+}
+
+pub(crate) fn nothing_can_be_changed_and_numbers_stay() {
+    let machine = machine(&Origin::start());
+    let inodes = |mounted: &Mounted| {
+        ["", "own", "own/note"].map(|name| fs_err::metadata(mounted.path(name)).unwrap().ino())
+    };
+    let mounted = Mounted::new(&machine, &["a.tar.zst"]);
+    let read_only = Some(Errno::ROFS.raw_os_error());
+    assert_eq!(code(std::fs::write(mounted.path("own/note"), "other")), read_only);
+    assert_eq!(code(std::fs::remove_file(mounted.path("own/note"))), read_only);
+    let first = inodes(&mounted);
+    mounted.unmount().expect(0);
+    let mounted = Mounted::new(&machine, &["a.tar.zst"]);
+    assert_eq!(inodes(&mounted), first);
+    mounted.unmount().expect(0);
+}
+
+pub(crate) fn while_one_waits_for_a_server_others_read() {
+    let origin = Origin::start();
+    let machine = machine(&origin);
+    origin.always("/lib.tar", Fault::Hang);
+    let asked = origin.requests_of("/lib.tar").len();
+    let mounted = Mounted::new(&machine, &["a.tar.zst"]);
+    let waiting = [cat(&mounted.path("lib/a")), cat(&mounted.path("lib/b"))];
+    wait_until("the request", || origin.requests_of("/lib.tar").len() > asked);
+    let listed = Command::new("ls").arg("-lR").arg(&mounted.at).output().unwrap();
+    assert!(String::from_utf8_lossy(&listed.stdout).contains("note"));
+    let read = cat(&mounted.path("own/note")).wait_with_output().unwrap();
+    assert_eq!((read.status.success(), &*read.stdout), (true, &b"mine"[..]));
+    assert_eq!(origin.requests_of("/lib.tar").len(), asked + 1, "both wait for one download");
+    // A stop does not wait for the server, and readers get an error.
+    signal(mounted.child(), Signal::INT);
+    let at = mounted.at.clone();
+    mounted.end().expect(130).says(&["nothing is mounted at mnt any more"]);
+    assert!(!is_mounted(&at));
+    for reader in waiting {
+        assert!(!reader.wait_with_output().unwrap().status.success());
+    }
+}
+
+pub(crate) fn a_package_that_is_gone_is_an_error_of_its_files_alone() {
+    let origin = Origin::start();
+    let machine = machine(&origin);
+    origin.always("/lib.tar", Fault::Status(404));
+    let mounted = Mounted::new(&machine, &["a.tar.zst"]);
+    assert_eq!(code(std::fs::read(mounted.path("lib/a"))), Some(Errno::IO.raw_os_error()));
+    assert_eq!(fs_err::read(mounted.path("own/note")).unwrap(), b"mine");
+    origin.heal("/lib.tar");
+    let lib = mounted.path("lib/a");
+    wait_until("the package again", || {
+        fs_err::read_to_string(&lib).is_ok_and(|a| a == contents("a"))
+    });
+    let asked = origin.requests().len();
+    assert_eq!(fs_err::read_to_string(mounted.path("lib/b")).unwrap(), contents("b"));
+    assert_eq!(origin.requests().len(), asked, "the package was fetched for the first file");
+    let ended = mounted.unmount().expect(5).says(&["lib/a in a.tar.zst", "lib.tar"]);
+    assert_eq!(ended.stderr.matches("lib/b").count(), 0, "{}", ended.stderr);
+}
+
+pub(crate) fn unmounted_while_in_use_it_serves_to_the_end() {
+    let machine = machine(&Origin::start());
+    let mounted = Mounted::new(&machine, &["a.tar.zst"]);
+    let mut open = fs_err::File::open(mounted.path("own/note")).unwrap();
+    assert_eq!(unmount(&mounted.at, UnmountFlags::empty()), Err(Errno::BUSY));
+    unmount(&mounted.at, UnmountFlags::DETACH).unwrap();
+    assert!(!is_mounted(&mounted.at));
+    let mut text = String::new();
+    open.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "mine");
+    drop(open);
+    mounted.end().expect(0);
+}
+
+pub(crate) fn an_interrupt_unmounts_even_what_is_in_use() {
+    let machine = machine(&Origin::start());
+    let mounted = Mounted::new(&machine, &["a.tar.zst"]);
+    let mut open = fs_err::File::open(mounted.path("lib/a")).unwrap();
+    signal(mounted.child(), Signal::TERM);
+    let at = mounted.at.clone();
+    mounted.end().expect(130);
+    assert!(!is_mounted(&at));
+    assert!(open.read(&mut [0; 9]).is_err());
+}
+
+pub(crate) fn a_folder_of_archives_has_a_folder_for_each() {
+    let origin = Origin::start();
+    let machine = machine(&origin);
+    fs_err::create_dir(machine.path("nightly")).unwrap();
+    for name in ["2026-11-01.tar.zst", "2026-11-02.tar.zst"] {
+        fs_err::copy(machine.path("a.tar.zst"), machine.path("nightly").join(name)).unwrap();
+    }
+    machine.write("nightly/broken.tar", "no tar");
+    machine.write("nightly/notes.txt", "no archive");
+    let mounted = Mounted::new(&machine, &["nightly"]);
+    let names = |folder: &str| {
+        let entries = fs_err::read_dir(mounted.path(folder)).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(""), ["2026-11-01", "2026-11-02", "broken"]);
+    assert_eq!(names("2026-11-01"), ["lib", "own"]);
+    assert_eq!(fs_err::read(mounted.path("2026-11-02/own/note")).unwrap(), b"mine");
+    assert_eq!(fs_err::read_to_string(mounted.path("2026-11-02/lib/b")).unwrap(), contents("b"));
+    let note = |date: &str| fs_err::metadata(mounted.path(date).join("own/note")).unwrap();
+    assert_ne!(note("2026-11-01").ino(), note("2026-11-02").ino());
+    let broken = std::fs::metadata(mounted.path("broken/x"));
+    assert_eq!(code(broken), Some(Errno::IO.raw_os_error()));
+    mounted.unmount().expect(3).says(&["nightly/broken.tar: this is not an archive"]);
+}
+
+pub(crate) fn archives_of_every_version_are_shown() {
+    let frozen = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/frozen");
+    for archive in ["v1.tar.gz", "v2.tar.gz", "v2.tar.zst"] {
+        let machine = Machine::new();
+        fs_err::create_dir(machine.path("pool")).unwrap();
+        fs_err::copy(frozen.join("tool-1.0.tar.gz"), machine.path("pool/any name")).unwrap();
+        let archive = frozen.join(archive);
+        let archive = archive.to_str().unwrap();
+        let pool = ["--offline", "--pool", "pool"];
+        machine.hashget(&[&pool[..], &["unpack", archive, "-C", "back"]].concat()).expect(0);
+        let mounted = Mounted::new(&machine, &[&pool[..], &[archive]].concat());
+        let mut expected = snapshot(&machine.path("back"));
+        let mut found = snapshot(&mounted.at);
+        if archive.ends_with("v1.tar.gz") {
+            // It does not have the folder that was packed, nor those that packages give.
+            for tree in [&mut expected, &mut found] {
+                for node in tree.values_mut().filter(|node| node.kind == 'd') {
+                    (node.mode, node.mtime, node.uid, node.gid) = (0, (0, 0), 0, 0);
+                }
+            }
+        }
+        let differences = differences(&expected, &found);
+        assert!(differences.is_empty(), "{archive}:\n{}", differences.join("\n"));
+        mounted.unmount().expect(0);
+    }
+}
+
+pub(crate) fn other_users_are_let_in_with_the_rights_of_the_archive() {
+    let machine = machine(&Origin::start());
+    // Others may come to the folder where it is mounted.
+    for folder in ["", "mnt"] {
+        fs_err::create_dir_all(machine.path(folder)).unwrap();
+        trees::mode(&machine.path(folder), 0o755);
+    }
+    let reads = |mounted: &Mounted, name: &str| {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "cat"]);
+        command.arg(mounted.path(name)).stderr(Stdio::null());
+        command.output().unwrap().status.success()
+    };
+    let mounted = Mounted::new(&machine, &["a.tar.zst"]);
+    assert!(!reads(&mounted, "own/note"));
+    mounted.unmount().expect(0);
+    let mounted = Mounted::new(&machine, &["--allow-other", "a.tar.zst"]);
+    assert!(reads(&mounted, "own/note") && !reads(&mounted, "own/secret"));
+    assert!(fs_err::read(mounted.path("own/secret")).is_ok());
+    mounted.unmount().expect(0);
+}

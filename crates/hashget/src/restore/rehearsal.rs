@@ -1,0 +1,212 @@
+//! A restore without a disk: everything is decided, read and digested as in a real one, and nothing is written.
+//!
+//! Invariant: the tree digest is computed from bytes that were read in this run, and compared only if everything was looked at.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::differences::Affected;
+use super::extract::Extracted;
+use super::imagined::ImaginedTarget;
+use super::package::Restoring;
+use super::quiet::Quiet;
+use super::run::Run;
+use super::target::Target as _;
+use super::{RestoreError, Restorer, Summary, archived, closing, count, v1};
+use crate::archive::path_map::path_of;
+use crate::archive::{
+    ArchiveError, PackageState, Received, StoredContents, StoredThing, Verified, Verifier,
+    VerifyError, VerifyOptions,
+};
+use crate::fetch::Offline;
+use crate::limits::Limits;
+use crate::model::manifest::{AnyManifest, EntryTable, Manifest, ManifestV1};
+use crate::model::{Metadata, counted};
+use crate::monitor::{Monitor, ProblemKind, Total};
+
+/// What came of rehearsing a restore.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rehearsed {
+    /// The packages, and where they are.
+    pub verified: Verified,
+    /// What a restore would bring. `proven` speaks of the tree digest alone, and is `None` unless `is_all` was looked at.
+    pub summary: Summary,
+    /// Was everything looked at: the archive, and all packages?
+    pub is_all: bool,
+}
+
+/// Downloads the packages of an archive and rehearses its restore: each entry's record is computed as a restore computes
+/// it, and the tree digest compared. `contents` is what the archive gave when it was read; without it, only what packages give
+/// is looked at.
+///
+/// # Errors
+/// See [`VerifyError`]. What is wrong is reported to `monitor`, and what a restore would lack is in the summary.
+pub fn rehearse(
+    manifest: &AnyManifest,
+    contents: Option<StoredContents>,
+    verifier: &Verifier<'_>,
+    options: &VerifyOptions,
+    limits: &Limits,
+    name: &Path,
+    monitor: &dyn Monitor,
+) -> Result<Rehearsed, VerifyError> {
+    let options = &VerifyOptions { deep: true, ..*options };
+    let restorer = Restorer { source: &Offline, web: &Offline, limits, jobs: verifier.jobs };
+    let has_contents = contents.is_some();
+    let (target, extracted) = extracted(contents.unwrap_or_default(), name.to_path_buf());
+    let rehearsal = Rehearsal { restorer: &restorer, target: &target, has_contents, monitor };
+    match manifest {
+        AnyManifest::V2(manifest_2) => rehearsal.of_manifest(manifest_2, extracted, |received| {
+            verifier.verify_and_pass_on(manifest, options, Some(received), monitor)
+        }),
+        AnyManifest::V1(manifest_1) => rehearsal.of_v1(manifest_1, extracted, |received| {
+            verifier.verify_and_pass_on(manifest, options, Some(received), monitor)
+        }),
+    }
+}
+
+/// What both kinds of rehearsal share.
+struct Rehearsal<'a> {
+    restorer: &'a Restorer<'a>,
+    target: &'a ImaginedTarget<'a>,
+    /// Was the archive itself read?
+    has_contents: bool,
+    monitor: &'a dyn Monitor,
+}
+
+impl Rehearsal<'_> {
+    fn of_manifest(
+        &self,
+        manifest: &Manifest,
+        mut extracted: Extracted,
+        verify: impl FnOnce(&Received<'_>) -> Result<Verified, VerifyError>,
+    ) -> Result<Rehearsed, VerifyError> {
+        let archived = (&manifest.archived, &manifest.renamed[..]);
+        // What is wrong with the archive was reported when it was read.
+        let quiet = Quiet(self.monitor);
+        let run = Run::new(self.restorer, self.target, archived, Total::UNKNOWN, &quiet);
+        if self.has_contents {
+            let refused = extracted.missing.iter().map(|(path, _)| path).collect();
+            let unpacked = archived::Unpacked { entries: &extracted.entries, refused };
+            archived::check_archived(&run, Some(&unpacked)).map_err(failure)?;
+            extracted.keep_strangers(run.archived());
+        }
+        let run = Run { monitor: self.monitor, ..run };
+        let verified = verify(&|index, bytes| {
+            let restoring = Restoring::new(&run, &manifest.packages, index).map_err(failure)?;
+            restoring.restore_from(bytes).map_err(failure)
+        })?;
+        let is_all = self.has_contents && looked_at(&verified) == count(manifest.packages.len());
+        let run = Run { monitor: &quiet, ..run };
+        let mut state = closing::all_known(&run, manifest);
+        let mut links = Vec::new();
+        if is_all {
+            links = closing::close(&run, &mut state, Some(extracted)).map_err(failure)?.links;
+            state.refuse_what_lies_in_files();
+        }
+        let expected = is_all.then_some(manifest.tree.sha256);
+        let summary = state.summarise(&links, expected)?;
+        if summary.proven == Some(false) {
+            let why = "a restore would give another tree than was packed: its tree digest differs";
+            self.monitor.problem(ProblemKind::Verification, &run.name, why);
+        }
+        report_missing(&summary, self.target.path(), self.monitor);
+        let packages = count(manifest.packages.len());
+        let summary = Summary { packages, manifest_version: 2, ..summary };
+        Ok(Rehearsed { verified, summary, is_all })
+    }
+
+    fn of_v1(
+        &self,
+        manifest: &ManifestV1,
+        extracted: Extracted,
+        verify: impl FnOnce(&Received<'_>) -> Result<Verified, VerifyError>,
+    ) -> Result<Rehearsed, VerifyError> {
+        let nothing = EntryTable::default();
+        let run =
+            Run::new(self.restorer, self.target, (&nothing, &[]), Total::UNKNOWN, self.monitor);
+        let search = v1::Search::new(&run, manifest).map_err(failure)?;
+        let verified = verify(&|index, bytes| {
+            search.look_into(&manifest.packages[index], bytes).map_err(failure)?;
+            Ok(search.is_done())
+        })?;
+        let is_all = self.has_contents && looked_at(&verified) == count(manifest.packages.len());
+        if is_all {
+            search.end();
+        }
+        let mut state = run.ledger.take();
+        for (path, reason) in extracted.missing {
+            state.add_missing(path, reason);
+        }
+        let summary = state.summarise(&[], None)?;
+        report_missing(&summary, self.target.path(), self.monitor);
+        let summary = Summary {
+            files: summary.files_from_packages + extracted.files,
+            bytes: summary.bytes_from_packages + extracted.bytes,
+            files_without_digest: extracted.files,
+            packages: count(manifest.packages.len()),
+            manifest_version: 1,
+            ..summary
+        };
+        Ok(Rehearsed { verified, summary, is_all })
+    }
+}
+
+/// Reports what a restore would lack, if anything.
+pub(super) fn report_missing(summary: &Summary, name: &Path, monitor: &dyn Monitor) {
+    let mut missing = Affected::default();
+    for (path, _) in &summary.missing {
+        missing.add(path);
+    }
+    if missing.entries > 0 {
+        let entries = counted(missing.entries, "entry", "entries");
+        let message = format!("a restore would lack {entries}: {}", missing.names());
+        monitor.problem(ProblemKind::Incomplete, name.display().to_string(), message);
+    }
+}
+
+/// Number of packages that somebody was asked for.
+fn looked_at(verified: &Verified) -> u64 {
+    let asked = verified.packages.iter().filter(|one| one.state() != PackageState::NotAsked);
+    count(asked.count())
+}
+
+/// A target that has what the archive gave; and the same as the steps of a restore know it.
+fn extracted(contents: StoredContents, name: PathBuf) -> (ImaginedTarget<'static>, Extracted) {
+    let mut extracted = Extracted {
+        missing: contents.refused.clone(),
+        damage: contents.damage.clone(),
+        ..Extracted::default()
+    };
+    for (path, thing) in contents.entries.iter() {
+        let sha256 = match thing {
+            StoredThing::File { size, sha256, extents } => {
+                extracted.files += 1;
+                extracted.bytes = extracted.bytes.saturating_add(*size);
+                extents.is_none().then_some(*sha256)
+            }
+            StoredThing::Other => None,
+        };
+        extracted.entries.insert(&path_of(path), sha256);
+    }
+    let folders = contents.folders.iter().map(|path| (path.clone(), Metadata::default()));
+    extracted.folders = BTreeMap::from_iter(folders);
+    (ImaginedTarget::new(name, contents), extracted)
+}
+
+/// Without a disk, there are only these.
+fn failure(error: RestoreError) -> VerifyError {
+    match error {
+        RestoreError::Interrupted(interrupted) => interrupted.into(),
+        RestoreError::Archive(ArchiveError::Manifest(error)) => error.into(),
+        RestoreError::Archive(error) => error.into(),
+        RestoreError::Target { error, .. } | RestoreError::Disk { error, .. } => {
+            ArchiveError::Read { error }.into()
+        }
+        RestoreError::Busy { .. } | RestoreError::NoPlan => {
+            let error = io::Error::other("a rehearsal uses no folder");
+            ArchiveError::Read { error }.into()
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! What all steps of one restore share.
+//!
+//! Invariant: the steps decide the same whatever the target is; only what ends a restore knows of a real folder.
+
+use std::path::Path;
+
+use super::differences::Affected;
+use super::ledger::Ledger;
+use super::part::Places;
+use super::place::PlaceError;
+use super::target::Target;
+use super::{RestoreError, Restorer};
+use crate::archive::manifest_path;
+use crate::fetch::{Source, Web};
+use crate::limits::Limits;
+use crate::model::manifest::{EntryTable, Renamed};
+use crate::model::{Metadata, RelPath, counted};
+use crate::monitor::{Monitor, ProblemKind, Running, Step, Total};
+
+/// What all steps of one restore share.
+pub(super) struct Run<'r> {
+    pub(super) source: &'r dyn Source,
+    pub(super) web: &'r dyn Web,
+    pub(super) limits: &'r Limits,
+    pub(super) jobs: usize,
+    pub(super) target: &'r dyn Target,
+    pub(super) monitor: &'r dyn Monitor,
+    /// The target, for the monitor.
+    pub(super) name: String,
+    /// Files of the tree that are in their places.
+    pub(super) progress: Running<'r>,
+    pub(super) ledger: Ledger<'r>,
+    /// What the archive holds.
+    pub(super) table: &'r EntryTable,
+    pub(super) renamed: &'r [Renamed],
+    /// May a file that a package gives stay if it is right?
+    pub(super) may_keep: bool,
+    /// Where entries go, if only a part of the tree is restored.
+    pub(super) part: Option<&'r Places<'r>>,
+}
+
+impl<'r> Run<'r> {
+    /// Nothing is done yet. `table` is what the archive holds, and `renamed` what it has under other paths than the tree.
+    pub(super) fn new(
+        restorer: &Restorer<'r>,
+        target: &'r dyn Target,
+        (table, renamed): (&'r EntryTable, &'r [Renamed]),
+        total: Total,
+        monitor: &'r dyn Monitor,
+    ) -> Self {
+        let name = target.path().display().to_string();
+        Self {
+            source: restorer.source,
+            web: restorer.web,
+            limits: restorer.limits,
+            jobs: restorer.jobs.max(1),
+            target,
+            monitor,
+            progress: monitor.begin(Step::Place, name.clone(), total),
+            name,
+            ledger: Ledger::new(table),
+            table,
+            renamed,
+            may_keep: true,
+            part: None,
+        }
+    }
+
+    /// The paths that the archive holds, sorted.
+    pub(super) fn archived(&self) -> &'r [RelPath] {
+        self.table.paths()
+    }
+
+    /// Does the archive hold this path, as something else than a folder?
+    pub(super) fn is_archived(&self, path: &RelPath) -> bool {
+        self.archived().binary_search(path).is_ok()
+    }
+
+    /// Where an archived entry lies until the end: under another path if the archive has it so.
+    pub(super) fn stored(&self, path: &RelPath) -> RelPath {
+        for Renamed { stored, name } in self.renamed {
+            let Some(rest) = path.as_bytes().strip_prefix(name.as_bytes()) else { continue };
+            let below = rest.is_empty() || rest.starts_with(b"/");
+            if below && (self.target.holds(stored) || name == &manifest_path()) {
+                let bytes = [stored.as_bytes(), rest].concat();
+                return RelPath::new(bytes).expect("two valid paths, one after the other");
+            }
+        }
+        path.clone()
+    }
+
+    /// May what is at `path`, in a folder of the tree, be removed because it is not of the tree? Beside a part only in folders
+    /// that are restored whole, and not what was excluded.
+    pub(super) fn may_remove(&self, folder: &RelPath, path: &RelPath) -> bool {
+        self.part.is_none_or(|places| places.may_remove(folder, path))
+    }
+
+    /// A file of this size in bytes is in its place.
+    pub(super) fn advance(&self, bytes: u64) {
+        self.progress.advance(bytes, 1);
+    }
+
+    /// Reports entries that are missing for the same reason, in one line.
+    pub(super) fn report_group(&self, reason: &str, missing: &Affected) {
+        match (missing.entries, &missing.first[..]) {
+            (0, _) => {}
+            (1, [path]) => self.monitor.problem(ProblemKind::Incomplete, path, reason),
+            (entries, _) => {
+                let entries = counted(entries, "entry", "entries");
+                let message = format!("{entries} missing ({reason}): {}", missing.names());
+                self.monitor.problem(ProblemKind::Incomplete, &self.name, message);
+            }
+        }
+    }
+
+    /// The error again, unless nothing can be written any more.
+    pub(super) fn unless_fatal(&self, error: PlaceError) -> Result<PlaceError, RestoreError> {
+        fatal(self.target.path(), error)
+    }
+}
+
+/// The error again, unless nothing can be written below `target` any more.
+pub(super) fn fatal(target: &Path, error: PlaceError) -> Result<PlaceError, RestoreError> {
+    match error {
+        PlaceError::Io(error) if PlaceError::stops_everything(&error) => {
+            Err(RestoreError::Disk { target: target.to_path_buf(), error })
+        }
+        error => Ok(error),
+    }
+}
+
+/// Files of our own belong to us.
+pub(super) fn own_metadata() -> Metadata {
+    Metadata {
+        uid: rustix::process::geteuid().as_raw(),
+        gid: rustix::process::getegid().as_raw(),
+        ..Metadata::default()
+    }
+}
