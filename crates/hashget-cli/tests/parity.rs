@@ -196,6 +196,10 @@ fn what_is_no_parity_is_said() {
         let ended = machine.hashget(&["repair", "a.tar.zst"]).expect(4);
         ended.says(&["a.tar.zst.par2 cannot be used", "no packet"]);
     }
+    let longest = format!("{}.tar", "n".repeat(251));
+    pack(&machine, &longest, &[]).expect(0);
+    machine.hashget(&["repair", &longest]).expect(1).says(&["there is no"]);
+    pack(&machine, &longest, &["--parity", "5%"]).expect(1).says(&["file name too long"]);
     machine.hashget(&["repair", "missing"]).expect(1).says(&["missing"]);
     machine.hashget(&["repair", "tree"]).expect(1).says(&["no regular file"]);
 }

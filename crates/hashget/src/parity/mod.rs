@@ -7,6 +7,7 @@ mod error;
 mod pending;
 mod repair;
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 pub use error::RepairError;
@@ -33,6 +34,11 @@ impl Share {
 /// The path of an archive's parity: beside it, with one more ending.
 pub fn parity_of(archive: &Path) -> PathBuf {
     with_ending(archive, ".par2")
+}
+
+/// Is nothing there? A name that is too long has nothing either.
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidFilename)
 }
 
 /// The path with one more ending.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use hashget_parity::{Layout, ParityError, create};
 
-use super::{Share, parity_of};
+use super::{Share, is_missing, parity_of};
 use crate::model::escaped;
 use crate::monitor::{Interrupted, Monitor, ProblemKind, Step, Total};
 use crate::pending_file::PendingFile;
@@ -103,7 +103,7 @@ pub(crate) fn remove_stale(archive: &Path) -> io::Result<bool> {
     match parity.symlink_metadata() {
         Ok(found) if !found.is_dir() => fs_err::remove_file(&parity).map(|()| true),
         Ok(_) => Ok(false),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) if is_missing(&error) => Ok(false),
         Err(error) => Err(error),
     }
 }

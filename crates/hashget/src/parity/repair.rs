@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use hashget_parity::{Layout, ParityError, Scanned, Set, create};
 
-use super::{RepairError, parity_of, with_ending};
+use super::{RepairError, is_missing, parity_of, with_ending};
 use crate::archive::{read_manifest, verify_stored};
 use crate::limits::Limits;
 use crate::model::manifest::AnyManifest;
@@ -107,7 +107,7 @@ impl Repairer<'_> {
         let parity_path = parity_of(archive_path);
         let (archive, archive_size) = opened(archive_path)?;
         let (parity, parity_size) = match opened(&parity_path) {
-            Err(RepairError::Read { path, error }) if error.kind() == io::ErrorKind::NotFound => {
+            Err(RepairError::Read { path, error }) if is_missing(&error) => {
                 return Err(RepairError::NoParity { path });
             }
             opened => opened?,
