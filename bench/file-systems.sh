@@ -31,6 +31,15 @@ mount_of() {
         overlay)
             mkdir -p "$work"/layers/{lower,upper,work}
             mount -t overlay overlay -o "lowerdir=$work/layers/lower,upperdir=$work/layers/upper,workdir=$work/layers/work" "$at" ;;
+        bindfs)
+            command -v bindfs > /dev/null || return 1
+            mkdir -p "$work/below"
+            bindfs "$work/below" "$at" ;;
+        ntfs-3g)
+            command -v ntfs-3g > /dev/null || return 1
+            truncate -s 400M "$work/image/$kind"
+            mkfs.ntfs -q -F -Q "$work/image/$kind" > /dev/null 2>&1
+            ntfs-3g -o permissions,acl "$work/image/$kind" "$at" 2> /dev/null ;;
         *)
             command -v "mkfs.$kind" > /dev/null || return 1
             truncate -s 400M "$work/image/$kind"
@@ -39,7 +48,7 @@ mount_of() {
     esac
 }
 
-for kind in ext4 xfs btrfs f2fs tmpfs overlay vfat exfat ntfs3; do
+for kind in ext4 xfs btrfs f2fs tmpfs overlay vfat exfat ntfs3 bindfs ntfs-3g; do
     at=$work/at/$kind
     mkdir -p "$at"
     if ! mount_of "$kind" "$at"; then
