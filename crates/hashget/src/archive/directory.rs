@@ -11,9 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::names;
 use super::stream::{TarStream, tar_of_archive};
-use crate::codec::seek_table::{
-    Frame, MOST_HEAD_BYTES, ReadAt, decoded_length, has_damaged_end, seek_table, skippable_content,
-};
+use crate::codec::seek_table::{Frame, ReadAt, has_damaged_end, seek_table, skippable_frame};
 use crate::codec::seekable::FILLING;
 use crate::codec::{Codec, decoder};
 use crate::limits::Limits;
@@ -111,26 +109,31 @@ pub(super) fn parsed_checksum(text: &str) -> Option<u64> {
 pub(crate) struct Directory<'a> {
     archive: &'a dyn RandomRead,
     frames: Vec<(Frame, Option<RelPath>)>,
-    /// Frames that decoders skip.
-    skippable: Vec<Frame>,
+    /// Frames behind the tar that decoders skip.
+    behind: Vec<Frame>,
     limits: Limits,
     /// Did the disk or the network fail?
     failed: Cell<bool>,
+    /// Did a frame decode to another length than the seek table says?
+    wrong_length: Cell<bool>,
 }
 
-/// Frames that hold whole entries.
+/// Frames that hold whole entries, by their numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Segment(Range<usize>);
+pub(crate) struct Segment(pub(crate) Range<usize>);
 
 impl<'a> Directory<'a> {
     /// Reads the directory at the end of an archive; `None` if there is none of a version that is known, or it cannot be
     /// read: then the archive is read in order.
     pub(crate) fn open(archive: &'a dyn ArchiveSource, limits: &Limits) -> Option<Self> {
         let (random, size) = (archive.random()?, archive.size()?);
-        let (frames, skippable, document) = read(random, size, limits).ok().flatten()?;
+        let (frames, mut behind, document) = read(random, size, limits).ok().flatten()?;
+        // What fills up between frames has nothing.
+        behind.retain(|frame| frames.last().is_none_or(|last| frame.start > last.start));
         let frames = frames.into_iter().zip(document.frames).collect();
         let limits = Limits { unpacked_bytes: u64::MAX, ..limits.clone() };
-        Some(Self { archive: random, frames, skippable, limits, failed: Cell::new(false) })
+        let (failed, wrong_length) = Default::default();
+        Some(Self { archive: random, frames, behind, limits, failed, wrong_length })
     }
 
     /// All of the archive, in order.
@@ -165,23 +168,29 @@ impl<'a> Directory<'a> {
         tar_of_archive(Box::new(frames.chain(io::repeat(0).take(zeros))), &self.limits)
     }
 
-    /// The content of the skippable frame with this number, if there is one.
+    /// The content of the skippable frame behind the tar with this number, if there is one.
     ///
     /// # Errors
     /// Reading failed.
     pub(crate) fn skippable(&self, number: u8) -> io::Result<Option<Vec<u8>>> {
         let read_at: ReadAt<'_> = &|buffer, first| self.archive.read_at(buffer, first);
-        for frame in &self.skippable {
-            if let Some(content) = skippable_content(read_at, frame, number)? {
-                return Ok(Some(content));
+        for frame in &self.behind {
+            match skippable_frame(read_at, frame)? {
+                Some((found, content)) if found == number => return Ok(Some(content)),
+                _ => {}
             }
         }
         Ok(None)
     }
 
-    /// All frames that have something, in order, each with the entry that it begins with, or within; `None` is a manifest.
-    pub(crate) fn into_frames(self) -> Vec<(Frame, Option<RelPath>)> {
-        self.frames
+    /// All frames that have something, in order.
+    pub(crate) fn into_frames(self) -> Vec<Frame> {
+        self.frames.into_iter().map(|(frame, _)| frame).collect()
+    }
+
+    /// Did a frame decode to another length than the seek table says? No entry depends on that.
+    pub(crate) fn has_wrong_length(&self) -> bool {
+        self.wrong_length.get()
     }
 
     /// Did the disk or the network fail? Then what could not be read is not damaged.
@@ -202,7 +211,7 @@ pub(super) fn read(
     let read_at: ReadAt<'_> = &|buffer, first| archive.read_at(buffer, first);
     let Some(mut frames) = seek_table(read_at, size)? else { return Ok(None) };
     let Some(last) = frames.pop() else { return Ok(None) };
-    let Some(content) = skippable_content(read_at, &last, NUMBER)? else { return Ok(None) };
+    let Some((NUMBER, content)) = skippable_frame(read_at, &last)? else { return Ok(None) };
     let limits = Limits { unpacked_bytes: MOST_BYTES, ..limits.clone() };
     let json = decoder(Codec::Zstd, Box::new(&content[..]), &limits, 1)?;
     let document: Document = serde_json::from_reader(json)?;
@@ -221,8 +230,8 @@ pub(super) fn read(
     Ok(Some((frames, skippable, document)))
 }
 
-/// What is wrong with that of an archive on which no file depends: frames that decoders skip, and the seek table; `None`
-/// if nothing is, or there are none.
+/// What is wrong with that of an archive on which no file depends: frames that decoders skip, and the end of the seek table;
+/// `None` if nothing is, or there are none.
 pub(crate) fn damage_beside_entries(
     archive: &dyn ArchiveSource,
     limits: &Limits,
@@ -231,9 +240,8 @@ pub(crate) fn damage_beside_entries(
     let read_at: ReadAt<'_> = &|buffer, first| random.read_at(buffer, first);
     let looked = || match seek_table(read_at, size)? {
         Some(_) => match read(random, size, limits)? {
-            Some((frames, skippable, _)) => {
-                skippable.iter().try_for_each(|frame| check_skippable(read_at, frame, limits))?;
-                frames.iter().try_for_each(|frame| check_length(read_at, frame))
+            Some((_, skippable, _)) => {
+                skippable.iter().try_for_each(|frame| check_skippable(read_at, frame, limits))
             }
             None => Ok(()),
         },
@@ -251,24 +259,12 @@ fn wrong<T>(what: &str) -> io::Result<T> {
 }
 
 fn check_skippable(read_at: ReadAt<'_>, frame: &Frame, limits: &Limits) -> io::Result<()> {
-    if let Some(content) = skippable_content(read_at, frame, names::NUMBER)? {
-        return names::check(&content, limits);
-    }
-    match skippable_content(read_at, frame, FILLING)? {
-        Some(content) if content.iter().any(|&byte| byte != 0) => wrong("the filling is not zeros"),
-        // A later version may have others.
-        _ => Ok(()),
-    }
-}
-
-/// Does a frame decode to as many bytes as the seek table says? The frame says so, too.
-fn check_length(read_at: ReadAt<'_>, frame: &Frame) -> io::Result<()> {
-    let mut head = [0; MOST_HEAD_BYTES];
-    let count = read_at(&mut head, frame.start)?;
-    match decoded_length(&head[..count]) {
-        Some(length) if length != u64::from(frame.lengths.decoded) => {
-            wrong("the seek table has another length than the frame")
+    match skippable_frame(read_at, frame)? {
+        Some((names::NUMBER, content)) => names::check(&content, limits),
+        Some((FILLING, content)) if content.iter().any(|&byte| byte != 0) => {
+            wrong("the filling is not zeros")
         }
+        // A later version may have others.
         _ => Ok(()),
     }
 }
@@ -284,10 +280,14 @@ struct FrameReader<'d> {
 
 impl FrameReader<'_> {
     fn decode(&self, frame: &Frame) -> io::Result<Vec<u8>> {
-        let Directory { archive, failed, limits, .. } = self.directory;
+        let Directory { archive, failed, wrong_length, limits, .. } = self.directory;
         let bytes = frame_bytes(*archive, frame).inspect_err(|_| failed.set(true))?;
         (self.progress)(u64::from(frame.lengths.compressed));
-        decoded(&bytes, limits)
+        let decoded = decoded(&bytes, limits)?;
+        if decoded.len() as u64 != u64::from(frame.lengths.decoded) {
+            wrong_length.set(true);
+        }
+        Ok(decoded)
     }
 }
 

@@ -6,12 +6,12 @@ use std::io::Read;
 
 use super::package_plan::PackagePlan;
 use crate::error::ErrorClass;
-use crate::fetch::{FetchError, Reach, Source, Wanted};
+use crate::fetch::{FetchError, Source, Wanted};
 use crate::formats::{self, FormatError, Input, PATH_SEPARATOR, Visitor, VisitorError};
 use crate::hashdb::{HashDb, HashDbError, complete_members};
 use crate::limits::Limits;
 use crate::model::manifest::{ManifestError, Package};
-use crate::model::{Digest, Kind, Member, RelPath, own_name};
+use crate::model::{Digest, Kind, Member, RelPath};
 use crate::monitor::{Interrupted, Monitor, ProblemKind};
 use crate::wording::one_line;
 
@@ -67,14 +67,7 @@ impl PackageMembers<'_> {
         if let Some(members) = complete_members(self.hashdb, &package.sha256)? {
             return Ok(Some(members));
         }
-        let wanted = Wanted {
-            name: own_name(&package.signatures).map(str::to_owned),
-            url: package.url.clone(),
-            also: package.also.clone(),
-            sha256: Some(package.sha256),
-            size: Some(package.size),
-            reach: Reach::Anywhere,
-        };
+        let wanted = Wanted::from(package);
         let inner = PackagePlan::new(package)?.inner_packages().clone();
         let recurse =
             |path: &RelPath| inner.contains(&[path.as_bytes(), PATH_SEPARATOR.as_bytes()].concat());

@@ -75,6 +75,9 @@ pub trait ArchiveVisitor {
         false
     }
 
+    /// Is told that the seek table says another length of a frame than it has. No entry depends on that.
+    fn wrong_length(&mut self) {}
+
     /// Receives the name of an entry that no archive of ours has, safe for a terminal, and what is wrong with it.
     fn refused(&mut self, name: &str, reason: &str) {
         let _ = (name, reason);
@@ -205,6 +208,9 @@ impl<V: ArchiveVisitor> Reading<'_, V> {
                 }
                 Err(stop) => return Err(stop),
             }
+        }
+        if directory.has_wrong_length() {
+            self.visitor.wrong_length();
         }
         Ok(())
     }

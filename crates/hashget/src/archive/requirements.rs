@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::count;
 use crate::fetch::{Reach, Wanted};
-use crate::model::manifest::{AnyManifest, Manifest, ManifestError, ManifestV1, Package};
+use crate::model::manifest::{
+    AnyManifest, Manifest, ManifestError, ManifestV1, Package, PackageV1,
+};
 use crate::model::{
     Amount, Digest, Evidence, Kind, RelPath, Timestamp, display_name, escaped, own_name,
 };
@@ -53,6 +55,25 @@ pub struct RequiredPackage {
     pub signatures: Vec<String>,
 }
 
+impl From<&Package> for Wanted {
+    fn from(package: &Package) -> Self {
+        Self {
+            name: own_name(&package.signatures).map(str::to_owned),
+            url: package.url.clone(),
+            also: package.also.clone(),
+            sha256: Some(package.sha256),
+            size: Some(package.size),
+            reach: Reach::Anywhere,
+        }
+    }
+}
+
+impl From<&PackageV1> for Wanted {
+    fn from(package: &PackageV1) -> Self {
+        Self { url: package.url.clone(), sha256: Some(package.hash), ..Self::default() }
+    }
+}
+
 impl RequiredPackage {
     /// What a person calls it: its name in its ecosystem, or the file name of its URL. Safe for a terminal.
     pub fn shown_name(&self) -> String {
@@ -96,7 +117,7 @@ impl Requirements {
     }
 
     fn from_v1(manifest: &ManifestV1) -> Self {
-        let package = |package: &crate::model::manifest::PackageV1| RequiredPackage {
+        let package = |package: &PackageV1| RequiredPackage {
             url: package.url.clone(),
             also: Vec::new(),
             sha256: package.hash,

@@ -15,8 +15,8 @@ use crate::limits::Limits;
 use crate::model::Digest;
 use crate::storage::{ArchiveSource as _, RandomRead};
 
-/// Takes a frame of a file, with its bytes.
-pub(crate) type CopyFrame<'c> = &'c mut dyn FnMut(&File, &Frame, &[u8]) -> io::Result<()>;
+/// Takes a frame of a file, with its bytes and their checksum.
+pub(crate) type CopyFrame<'c> = &'c mut dyn FnMut(&File, &Frame, (&[u8], u64)) -> io::Result<()>;
 
 /// An earlier archive.
 pub(crate) struct Reusable {
@@ -87,7 +87,7 @@ impl Reusable {
                 let problem = "the earlier archive changed while it was copied from";
                 return Err(io::Error::other(format!("{problem} (frame {number})")));
             }
-            copy(&self.archive, &frame.frame, &bytes)?;
+            copy(&self.archive, &frame.frame, (&bytes, frame.checksum))?;
         }
         Ok(true)
     }

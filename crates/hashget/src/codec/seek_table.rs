@@ -21,6 +21,8 @@ const TABLE_MAGIC: u32 = 0x8F92_EAB1;
 const FOOTER_BYTES: usize = 9;
 /// The start of every skippable frame: magic number, length.
 const SKIPPABLE_HEADER_BYTES: usize = 8;
+/// Bytes of a skippable frame that are read at once; most have no more.
+const FIRST_BYTES: usize = 64 << 10;
 /// Descriptor bit: each row has a checksum, too.
 const HAS_CHECKSUMS: u8 = 0x80;
 /// Descriptor bits that must be zero.
@@ -132,36 +134,28 @@ pub(crate) fn has_damaged_end(read_at: ReadAt<'_>, size: u64) -> io::Result<bool
     Ok((0..end.len()).any(begins_table))
 }
 
-/// The head of a zstd frame has no more bytes.
-pub(crate) const MOST_HEAD_BYTES: usize = 18;
-
-/// How many bytes a frame decodes to, by its own head; `None` if it does not say.
-pub(crate) fn decoded_length(head: &[u8]) -> Option<u64> {
-    zstd::zstd_safe::get_frame_content_size(head).ok().flatten()
-}
-
-/// Content of the skippable frame that begins at `frame`, if it has this `number`.
+/// Number and content of the skippable frame that is at `frame`; `None` if another kind of frame is there.
 ///
 /// # Errors
 /// Reading failed.
-pub(crate) fn skippable_content(
+pub(crate) fn skippable_frame(
     read_at: ReadAt<'_>,
     frame: &Frame,
-    number: u8,
-) -> io::Result<Option<Vec<u8>>> {
-    let length = u64::from(frame.lengths.compressed).checked_sub(SKIPPABLE_HEADER_BYTES as u64);
-    let Some(length) = length.and_then(|length| u32::try_from(length).ok()) else {
-        return Ok(None);
-    };
-    let expected = [SKIPPABLE_FRAME + u32::from(number), length].map(u32::to_le_bytes).concat();
-    let mut header = [0; SKIPPABLE_HEADER_BYTES];
-    read_exact_at(read_at, &mut header, frame.start)?;
-    if header[..] != expected[..] {
-        return Ok(None);
-    }
-    let mut content = vec![0; usize::try_from(length).map_err(io::Error::other)?];
-    read_exact_at(read_at, &mut content, frame.start + SKIPPABLE_HEADER_BYTES as u64)?;
-    Ok(Some(content))
+) -> io::Result<Option<(u8, Vec<u8>)>> {
+    let length = usize::try_from(frame.lengths.compressed).map_err(io::Error::other)?;
+    let Some(content) = length.checked_sub(SKIPPABLE_HEADER_BYTES) else { return Ok(None) };
+    // Only of what has the right head all is read.
+    let mut bytes = vec![0; length.min(FIRST_BYTES)];
+    read_exact_at(read_at, &mut bytes, frame.start)?;
+    let [m0, m1, m2, m3, l0, l1, l2, l3] = *bytes.first_chunk().expect("it has a whole header");
+    let number = u32::from_le_bytes([m0, m1, m2, m3]).wrapping_sub(SKIPPABLE_FRAME);
+    let number = u8::try_from(number).ok().filter(|number| *number < 16);
+    let claimed = u64::from(u32::from_le_bytes([l0, l1, l2, l3]));
+    let Some(number) = number.filter(|_| claimed == content as u64) else { return Ok(None) };
+    let first = bytes.len();
+    bytes.resize(length, 0);
+    read_exact_at(read_at, &mut bytes[first..], frame.start + first as u64)?;
+    Ok(Some((number, bytes.split_off(SKIPPABLE_HEADER_BYTES))))
 }
 
 /// Rows of a seek table, as they lie in the stream.

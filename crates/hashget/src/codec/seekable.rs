@@ -79,11 +79,6 @@ impl Written {
         let decoded = self.waiting.pop_front().expect("each frame waits before it is written");
         self.align(output, compressed.len() as u64)?;
         output.write_all(compressed)?;
-        self.note(compressed, decoded)
-    }
-
-    /// Takes note of a frame that was written.
-    fn note(&mut self, compressed: &[u8], decoded: u32) -> io::Result<()> {
         self.checksums.push(frame_checksum(compressed));
         self.row(compressed.len(), decoded)
     }
@@ -185,7 +180,7 @@ impl<W: Write> SeekableWriter<W> {
 }
 
 impl<W: FrameOutput> SeekableWriter<W> {
-    /// Ends the frame, and appends one that lies compressed in `source`. `compressed` are its bytes.
+    /// Ends the frame, and appends one that lies compressed in `source`. `compressed` are its bytes, which have this checksum.
     ///
     /// # Errors
     /// Those of the output.
@@ -193,7 +188,7 @@ impl<W: FrameOutput> SeekableWriter<W> {
         &mut self,
         source: &File,
         frame: &Frame,
-        compressed: &[u8],
+        (compressed, checksum): (&[u8], u64),
     ) -> io::Result<()> {
         let (output, written) = self.settle()?;
         let length = compressed.len() as u64;
@@ -209,7 +204,8 @@ impl<W: FrameOutput> SeekableWriter<W> {
         }
         let rest = usize::try_from(shared).map_err(io::Error::other)?;
         output.write_all(&compressed[rest..])?;
-        written.note(compressed, frame.lengths.decoded)
+        written.checksums.push(checksum);
+        written.row(compressed.len(), frame.lengths.decoded)
     }
 }
 

@@ -201,7 +201,9 @@ impl<W: Write> FrameEncoder<W> {
 impl<W: FrameOutput> FrameEncoder<W> {
     /// See [`TarOutput::reuse`].
     fn reuse(&mut self, next: Next<'_>) -> io::Result<Option<Reused>> {
-        let Some(reusable) = &self.reusable else { return Ok(None) };
+        if self.reusable.is_none() {
+            return Ok(None);
+        }
         let Some(Some(first)) = next.next() else { return Ok(None) };
         let begun = Begun::new(&first.name, &first.entry);
         if self.segment.as_ref().is_some_and(|segment| !segment.ends_before(&begun)) {
@@ -211,17 +213,20 @@ impl<W: FrameOutput> FrameEncoder<W> {
         let Some((mut reused, Some(made_of))) = upcoming_segment(first, begun, next) else {
             return Ok(None);
         };
-        if let Some(ended) = self.segment.take() {
-            self.frames.end_frame()?;
-            self.directory.end_segment(ended.made_of());
-        }
+        self.end_segment()?;
+        let Self { frames, directory, reusable: Some(reusable), .. } = self else {
+            return Ok(None);
+        };
         let is_copied = reusable.copy(&made_of, &mut |source, frame, bytes| {
-            self.directory.frame(path.clone());
-            reused.archive_bytes += bytes.len() as u64;
-            self.frames.copy(source, frame, bytes)
+            directory.frame(path.clone());
+            reused.archive_bytes += bytes.0.len() as u64;
+            frames.copy(source, frame, bytes)
         })?;
-        self.directory.end_segment(Some(made_of));
-        Ok(is_copied.then_some(reused))
+        if !is_copied {
+            return Ok(None);
+        }
+        directory.end_segment(Some(made_of));
+        Ok(Some(reused))
     }
 }
 

@@ -37,7 +37,9 @@ pub(super) const ARCHIVE: &str = "the archive";
 /// An archive of frames.
 pub(super) struct Framed {
     archive: File,
-    frames: Vec<(Frame, Option<RelPath>)>,
+    frames: Vec<Frame>,
+    /// The frames that hold whole entries, each with the path of the first of these: those of the manifest are left out.
+    segments: Vec<(RelPath, Range<usize>)>,
     /// Where what each frame decodes to begins in the tar; one more at the end.
     starts: Vec<u64>,
     renamed: Vec<Renamed>,
@@ -64,14 +66,19 @@ impl Framed {
         limits: &Limits,
     ) -> io::Result<Option<Self>> {
         let Some(directory) = Directory::open(archive, limits) else { return Ok(None) };
+        let segments = directory
+            .segments()
+            .filter_map(|segment| Some((directory.first_entry(&segment)?.clone(), segment.0)));
+        let segments = segments.collect();
         let frames = directory.into_frames();
         let mut starts = vec![0];
-        for (frame, _) in &frames {
+        for frame in &frames {
             starts.push(starts[starts.len() - 1] + u64::from(frame.lengths.decoded));
         }
         Ok(Some(Self {
             archive: archive.try_clone()?,
             frames,
+            segments,
             starts,
             renamed: renamed.to_vec(),
             limits: Limits { unpacked_bytes: u64::MAX, ..limits.clone() },
@@ -101,7 +108,7 @@ impl Framed {
         if let Some(bytes) = self.known(number) {
             return Ok(bytes);
         }
-        let (frame, _) = &self.frames[number];
+        let frame = &self.frames[number];
         let stored = frame_bytes(&self.archive, frame)
             .map_err(|error| ContentsError::Archive(ArchiveError::Read { error }))?;
         let bytes =
@@ -231,13 +238,8 @@ impl Framed {
 
     /// The frames with the entries among which this path is.
     fn segment_of(&self, path: &RelPath) -> Option<Range<usize>> {
-        let entry = |frame: usize| self.frames.get(frame).and_then(|(_, entry)| entry.as_ref());
-        let begins = |frame: usize| frame == 0 || entry(frame) != entry(frame - 1);
-        let is_of =
-            |&frame: &usize| entry(frame).is_some_and(|first| first <= path) && begins(frame);
-        let after = |start: usize| (start + 1..self.frames.len()).find(|&frame| begins(frame));
-        let start = (0..self.frames.len()).rfind(is_of)?;
-        Some(start..after(start).unwrap_or(self.frames.len()))
+        let after = self.segments.partition_point(|(first, _)| first <= path);
+        Some(self.segments[after.checked_sub(1)?].1.clone())
     }
 }
 

@@ -1,6 +1,6 @@
 //! The contents of an archive's files, read at any place and by several threads at once.
 //!
-//! Invariant: what is given is proven: by the checksum of a frame, or by the digest of the package. A package is fetched and
+//! Invariant: what is given was checked: by the checksum of its frame, or by the digest of the package. A package is fetched and
 //! unpacked once for all that read from it, and so is an archive without frames. What is kept of them is bounded.
 
 mod failure;
@@ -21,13 +21,13 @@ pub use failure::ContentsError;
 
 use self::failure::Told;
 use self::framed::{ARCHIVE, Framed, other_size};
-use self::packages::{Unpacking, WantedFiles, wanted, wanted_v1};
+use self::packages::{Unpacking, WantedFiles};
 use self::shared::Shared;
 use self::unpacked::{CopyError, Found, Unpacked};
 use super::tree::{ArchiveTree, Node, NodeId};
 use super::{ArchiveError, ArchiveVisitor, Holder, StoredEntry, read_archive};
 use crate::error::ErrorClass;
-use crate::fetch::{Source, shown};
+use crate::fetch::{Source, Wanted, shown};
 use crate::limits::Limits;
 use crate::model::manifest::{AnyManifest, Package, PackageV1, Renamed};
 use crate::model::{Kind, escaped};
@@ -247,11 +247,11 @@ impl<'a> Contents<'a> {
         match &self.packages {
             _ if index + 1 == self.stores.len() => self.unpack_archive(new()?),
             Packages::V1(packages, wanted) => {
-                let fetched = source.fetch(&wanted_v1(&packages[index]), monitor)?;
+                let fetched = source.fetch(&Wanted::from(&packages[index]), monitor)?;
                 unpacking(new()?).package_v1(&packages[index], wanted, &fetched.file)
             }
             Packages::V2(packages) => {
-                let fetched = source.fetch(&wanted(&packages[index]), monitor)?;
+                let fetched = source.fetch(&Wanted::from(&packages[index]), monitor)?;
                 unpacking(new()?).package(index, &packages[index], &fetched.file)
             }
         }

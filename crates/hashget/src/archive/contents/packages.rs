@@ -12,29 +12,12 @@ use super::super::tree::{ArchiveTree, NodeId};
 use super::failure::ContentsError;
 use super::unpacked::{CopyError, Unpacked};
 use crate::archive::Holder;
-use crate::fetch::{Reach, Wanted, shown};
+use crate::fetch::shown;
 use crate::formats::{self, FormatError, Input, PATH_SEPARATOR, Visitor, VisitorError};
 use crate::limits::Limits;
 use crate::model::manifest::{FileV1, Package, PackageV1};
-use crate::model::{Digest, Kind, Member, RelPath, own_name};
+use crate::model::{Digest, Kind, Member, RelPath};
 use crate::monitor::{Monitor, Step, Total};
-
-/// The request for a package.
-pub(super) fn wanted(package: &Package) -> Wanted {
-    Wanted {
-        name: own_name(&package.signatures).map(str::to_owned),
-        url: package.url.clone(),
-        also: package.also.clone(),
-        sha256: Some(package.sha256),
-        size: Some(package.size),
-        reach: Reach::Anywhere,
-    }
-}
-
-/// The request for a package of version 1.
-pub(super) fn wanted_v1(package: &PackageV1) -> Wanted {
-    Wanted { url: package.url.clone(), sha256: Some(package.hash), ..Wanted::default() }
-}
 
 /// What it takes to unpack a package.
 pub(super) struct Unpacking<'u> {

@@ -82,7 +82,8 @@ fn verify(
         Err(error) => return Err(error),
     };
     let is_alone = comparing.is_manifest_alone;
-    let damages = std::mem::take(&mut comparing.damages);
+    let (damages, has_wrong_length) =
+        (std::mem::take(&mut comparing.damages), comparing.wrong_length);
     let is_whole = damage.is_none() && damages.count == 0;
     let mut found = StoredVerified { is_whole, ..comparing.found };
     if let (Some(contents), false) = (&mut comparing.contents, is_whole) {
@@ -101,10 +102,14 @@ fn verify(
         let message = format!("is damaged: {}", damages.listed("; "));
         monitor.problem(ProblemKind::Verification, &name, message);
     }
+    let beside = || match damage_beside_entries(archive, limits) {
+        Some(error) => Some(one_line(&error)),
+        None if has_wrong_length => Some("the seek table has another length of a frame".to_owned()),
+        None => None,
+    };
     if found.is_whole
-        && let Some(error) = damage_beside_entries(archive, limits)
+        && let Some(problem) = beside()
     {
-        let problem = one_line(&error);
         let problem = format!(
             "what is beside the entries is damaged ({problem}): no file is lost, but finding one takes reading all"
         );
@@ -197,6 +202,8 @@ struct Comparing<'c> {
     refused: Group,
     /// Damage behind which the archive could be read on.
     damages: Group,
+    /// Does the seek table say another length of a frame than it has?
+    wrong_length: bool,
     found: StoredVerified,
     /// What was read, if it is to be kept in mind.
     contents: Option<&'c mut StoredContents>,
@@ -366,6 +373,10 @@ impl ArchiveVisitor for Comparing<'_> {
         let next = next.map_or("its end".to_owned(), |next| format!("\"{next}\""));
         self.damages.add(format!("from \"{first}\" up to {next} ({problem})"));
         true
+    }
+
+    fn wrong_length(&mut self) {
+        self.wrong_length = true;
     }
 
     fn refused(&mut self, name: &str, reason: &str) {
