@@ -17,6 +17,16 @@ use crate::archive::Knowledge;
 use crate::environment::Environment;
 use crate::output::standard;
 
+/// A restorer that gets packages from these sources.
+pub(crate) fn restorer<'r>(sources: &'r Sources, environment: &'r Environment<'_>) -> Restorer<'r> {
+    Restorer {
+        source: &*sources.source,
+        web: &*sources.web,
+        limits: &environment.limits,
+        jobs: environment.jobs,
+    }
+}
+
 /// Unpacks what is selected.
 pub(crate) fn unpack_part(
     archive: &mut dyn ArchiveSource,
@@ -26,17 +36,17 @@ pub(crate) fn unpack_part(
     options: &RestoreOptions,
     environment: &Environment<'_>,
 ) -> anyhow::Result<Summary> {
-    let Sources { source, web } = environment.sources()?;
+    let sources = environment.sources()?;
     let knowledge = Knowledge::new(environment, false)?;
     let members = knowledge.members(environment);
-    let restorer = Restorer {
-        source: &*source,
-        web: &*web,
-        limits: &environment.limits,
-        jobs: environment.jobs,
-    };
     let part = Part { selection, strip_components, members: Some(&members) };
-    Ok(restorer.unpack_part(archive, target, &part, options, environment.console)?)
+    Ok(restorer(&sources, environment).unpack_part(
+        archive,
+        target,
+        &part,
+        options,
+        environment.console,
+    )?)
 }
 
 /// Finds out what unpacking all, or what is selected, would do.
@@ -48,13 +58,8 @@ pub(crate) fn plan_unpack(
     options: &RestoreOptions,
     environment: &Environment<'_>,
 ) -> anyhow::Result<Planned> {
-    let Sources { source, web } = environment.sources()?;
-    let restorer = Restorer {
-        source: &*source,
-        web: &*web,
-        limits: &environment.limits,
-        jobs: environment.jobs,
-    };
+    let sources = environment.sources()?;
+    let restorer = restorer(&sources, environment);
     let console = environment.console;
     if selection.is_everything() && strip_components == 0 {
         return Ok(restorer.plan_unpack(archive, target, None, options, console)?);

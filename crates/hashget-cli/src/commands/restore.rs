@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use hashget::fetch::Sources;
 use hashget::model::RelPath;
-use hashget::restore::{Affected, Overwrite, RestoreOptions, Restorer, Summary};
+use hashget::restore::{Affected, Overwrite, RestoreOptions, Summary};
 use serde_json::json;
 
 use crate::environment::{self, Environment};
 use crate::exit::UsageError;
 use crate::output::{Console, counted, safe, size};
+use crate::parts::restorer;
 
 pub(super) mod planned;
 
@@ -136,13 +136,8 @@ impl Restore {
             let wrong = format!("{target} is not a folder: for an archive, use hashget unpack");
             return Err(UsageError(wrong).into());
         }
-        let Sources { source, web } = environment.sources()?;
-        let restorer = Restorer {
-            source: &*source,
-            web: &*web,
-            limits: &environment.limits,
-            jobs: environment.jobs,
-        };
+        let sources = environment.sources()?;
+        let restorer = restorer(&sources, environment);
         let options = self.how.options(environment)?;
         let (context, console) = (|| format!("cannot restore {target}"), environment.console);
         if self.how.is_dry_run() {

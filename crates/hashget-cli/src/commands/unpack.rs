@@ -7,15 +7,13 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 use hashget::archive::Selection;
-use hashget::fetch::Sources;
-use hashget::restore::Restorer;
 
 use super::list::{NOTHING_MATCHES, report_unmatched};
 use super::restore::{How, planned, report};
 use crate::archive;
 use crate::environment::Environment;
 use crate::exit::UsageError;
-use crate::parts::{contents_to_stdout, plan_unpack, unpack_part};
+use crate::parts::{contents_to_stdout, plan_unpack, restorer, unpack_part};
 
 /// Unpack an archive or a part of it, download what it left out, and verify the result
 #[derive(Debug, Args)]
@@ -96,13 +94,8 @@ impl Unpack {
             report_unmatched(&selection, NOTHING_MATCHES, environment);
             return report(console, "unpack", target, &summary, true);
         }
-        let Sources { source, web } = environment.sources()?;
-        let restorer = Restorer {
-            source: &*source,
-            web: &*web,
-            limits: &environment.limits,
-            jobs: environment.jobs,
-        };
+        let sources = environment.sources()?;
+        let restorer = restorer(&sources, environment);
         let summary =
             restorer.unpack(&mut *archive, target, &options, console).with_context(context)?;
         report(console, "unpack", target, &summary, false)

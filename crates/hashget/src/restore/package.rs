@@ -16,7 +16,7 @@ use super::{RestoreError, Run};
 use crate::archive::PackageBytes;
 use crate::archive::package_plan::{Destination, ManifestPart, PackagePlan};
 use crate::archive::placed::Facts;
-use crate::fetch::{Reach, Wanted, shown};
+use crate::fetch::{Wanted, shown};
 use crate::formats::{self, FormatError, Input, PATH_SEPARATOR, Visitor, VisitorError};
 use crate::model::manifest::Package;
 use crate::model::{Digest, Kind, Member, RelPath, escaped, own_name};
@@ -64,14 +64,7 @@ impl<'r, 'm> Restoring<'r, 'm> {
     }
 
     fn fetch_and_place(mut self, last: bool) -> Result<Option<(Self, Duration)>, RestoreError> {
-        let wanted = Wanted {
-            name: own_name(&self.package.signatures).map(str::to_owned),
-            url: self.package.url.clone(),
-            also: self.package.also.clone(),
-            sha256: Some(self.package.sha256),
-            size: Some(self.package.size),
-            reach: Reach::Anywhere,
-        };
+        let wanted = Wanted::from(self.package);
         if self.restore_by_ranges(&wanted)? {
             return Ok(None);
         }

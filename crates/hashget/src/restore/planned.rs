@@ -170,9 +170,7 @@ fn plan(
     rehearsal::report_missing(&summary, run.target.path(), run.monitor);
     let mut planning = Planning::new(run, folder, options, is_restore);
     for entry in state.entries() {
-        let entry = entry?;
-        let path = entry.path.clone();
-        planning.look(&path, &entry)?;
+        planning.look(&entry?)?;
     }
     for (path, to) in &links {
         planning.look_at_link(path, to)?;

@@ -14,7 +14,7 @@ use super::place::PlaceError;
 use super::target::StagedFile;
 use super::{RestoreError, Run};
 use crate::archive::PackageBytes;
-use crate::fetch::{Reach, Wanted};
+use crate::fetch::Wanted;
 use crate::formats::{self, FormatError, Input, Visitor, VisitorError};
 use crate::model::manifest::{FileV1, ManifestV1, PackageV1};
 use crate::model::{Digest, Kind, Member, Metadata, RelPath, Timestamp};
@@ -109,15 +109,7 @@ impl<'r, 'm> Search<'r, 'm> {
             return Ok(None);
         }
         let name = crate::fetch::shown(&package.url);
-        let wanted = Wanted {
-            name: None,
-            url: package.url.clone(),
-            also: Vec::new(),
-            sha256: Some(package.hash),
-            size: None,
-            reach: Reach::Anywhere,
-        };
-        match fetch(self.run, &wanted, &name, last)? {
+        match fetch(self.run, &Wanted::from(package), &name, last)? {
             FetchOutcome::Later(again) => Ok(Some(again)),
             FetchOutcome::Now(bytes) => self.look_into(package, bytes).map(|()| None),
         }

@@ -86,7 +86,8 @@ impl Planning<'_, '_> {
     }
 
     /// Compares an entry with what is there.
-    pub(super) fn look(&mut self, path: &RelPath, entry: &Entry) -> Result<(), RestoreError> {
+    pub(super) fn look(&mut self, entry: &Entry) -> Result<(), RestoreError> {
+        let path = &entry.path;
         let Some(found) = self.found(entry)? else {
             self.add(path, Action::Make);
             return Ok(());
