@@ -53,6 +53,13 @@ fn what_was_named_and_cannot_be_taken_is_an_error() {
     pack(&machine, "a.tar.zst", &["--reuse", "none.tar.zst"])
         .expect(1)
         .says(&["none.tar.zst", "--reuse: expected an archive that can be read"]);
+    // A pipe to which nobody writes: opening it would never end.
+    let made = std::process::Command::new("mkfifo").arg(machine.path("pipe")).status().unwrap();
+    assert!(made.success());
+    for file in ["pipe", "tree"] {
+        let ended = pack(&machine, "a.tar.zst", &["--reuse", file]).expect(2);
+        ended.says(&[file, "is no regular file"]);
+    }
     machine.write("first.tar.zst", "");
     pack(&machine, "a.tar.gz", &["--reuse", "first.tar.zst"])
         .expect(2)

@@ -207,8 +207,12 @@ impl Pack {
                 Err(UsageError(problem).into())
             }
             Some(file) => {
-                fs_err::File::open(file)
-                    .context("--reuse: expected an archive that can be read")?;
+                let expected = "--reuse: expected an archive that can be read";
+                if !fs_err::metadata(file).context(expected)?.is_file() {
+                    let problem = format!("--reuse: {} is no regular file", file.display());
+                    return Err(UsageError(problem).into());
+                }
+                fs_err::File::open(file).context(expected)?;
                 Ok(Some(file.clone()))
             }
             None => Ok(match &destination.target {

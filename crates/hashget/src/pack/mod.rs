@@ -42,6 +42,8 @@ mod write;
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 pub use candidates::DetectorUse;
@@ -128,11 +130,11 @@ pub enum PackError {
         path: std::path::PathBuf,
         /// Why.
         #[source]
-        error: std::io::Error,
+        error: io::Error,
     },
     /// The archive cannot be written (the disk is full, the pipe is closed).
     #[error("cannot write the archive; no file of its name was left behind")]
-    Write(#[source] std::io::Error),
+    Write(#[source] io::Error),
     /// The parity of an archive that is replaced would stay beside the new one.
     #[error("cannot remove {}, which is for another archive", path.display())]
     StaleParity {
@@ -140,7 +142,7 @@ pub enum PackError {
         path: std::path::PathBuf,
         /// Why.
         #[source]
-        error: std::io::Error,
+        error: io::Error,
     },
     /// Version 1 cannot describe this tree.
     #[error(
@@ -301,12 +303,16 @@ impl Packer<'_> {
     /// The earlier archive whose frames may be copied, if there is one.
     fn reusable(&self, options: &PackOptions<'_>, monitor: &dyn Monitor) -> Option<Reusable> {
         let path = options.reuse.as_ref().filter(|_| options.codec == Codec::Zstd)?;
-        let opened = File::open(path);
+        // Opening a pipe would wait for whoever writes to it.
+        let opened = path.metadata().and_then(|found| match found.is_file() {
+            true => File::open(path),
+            false => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file")),
+        });
         match opened.and_then(|archive| Reusable::open(archive, options.level, self.limits)) {
             Ok(reusable) => reusable,
             Err(error) => {
                 let problem = format!("nothing is copied from this earlier archive: {error}");
-                monitor.problem(ProblemKind::Note, path.display(), problem);
+                monitor.problem(ProblemKind::Note, escaped(path.as_os_str().as_bytes()), problem);
                 None
             }
         }
@@ -368,7 +374,7 @@ impl Packer<'_> {
 fn report_damage(options: &PackOptions<'_>, damaged: u64, monitor: &dyn Monitor) {
     let Some(path) = options.reuse.as_ref().filter(|_| damaged > 0) else { return };
     let problem = "this earlier archive is damaged; what was damaged in it was not copied, but read and compressed again";
-    monitor.problem(ProblemKind::Note, path.display(), problem);
+    monitor.problem(ProblemKind::Note, escaped(path.as_os_str().as_bytes()), problem);
 }
 
 /// The date, `YYYY-MM-DD`, UTC.
