@@ -131,13 +131,7 @@ fn an_archive_is_read_from_standard_input_and_from_a_server() {
     command.write_stdin(fs_err::read(machine.path("a.tar.zst")).unwrap());
     assert_eq!(listed(&Ended::of(&mut command).expect(0)), expected(&ALL));
 
-    let mut noise = vec![0_u8; 6 << 20];
-    let mut state = 1_u64;
-    for byte in &mut noise {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        *byte = state.to_be_bytes()[0];
-    }
-    machine.write("tree/own/noise", noise);
+    machine.write("tree/own/noise", noise(6 << 20));
     machine.hashget(&["pack", "tree", "-f", "b.tar.zst"]).expect(0);
     origin.serve("/b.tar.zst", fs_err::read(machine.path("b.tar.zst")).unwrap());
     let asked = origin.requests().len();
@@ -147,6 +141,33 @@ fn an_archive_is_read_from_standard_input_and_from_a_server() {
     assert!(bytes < 3 << 20, "{bytes} bytes of 6 MiB were read to list what the manifest names");
     let gone = origin.url("/gone.tar.zst");
     machine.hashget(&["list", &gone]).expect(5).says(&["cannot read", "gone.tar.zst"]);
+}
+
+/// Bytes that do not compress.
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 1_u64;
+    let next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        state.to_be_bytes()[0]
+    };
+    std::iter::repeat_with(next).take(length).collect()
+}
+
+#[test]
+fn listing_takes_as_many_requests_however_many_frames_there_are() {
+    let origin = Origin::start();
+    let machine = machine(&origin);
+    let requests = |name: &str, length: usize| {
+        machine.write("tree/own/noise", noise(length));
+        machine.hashget(&["pack", "tree", "-f", name, "--names", "all"]).expect(0);
+        origin.serve(&format!("/{name}"), fs_err::read(machine.path(name)).unwrap());
+        let asked = origin.requests().len();
+        let ended = machine.hashget(&["list", "--json", &origin.url(&format!("/{name}"))]);
+        assert_eq!(listed(&ended.expect(0)).len(), 9);
+        origin.requests().len() - asked
+    };
+    let (few, many) = (requests("few.tar.zst", 6 << 20), requests("many.tar.zst", 30 << 20));
+    assert_eq!(few, many);
 }
 
 #[test]
