@@ -19,11 +19,12 @@ mod prepare;
 mod procfs;
 #[path = "../support/mod.rs"]
 mod support;
+mod turmoil;
 
 use std::process::ExitCode;
 
 use hashget_testkit::needs::Need::{
-    Attributes, Fuse, Holes, Interception, Minutes, Mount, OwnProc, Root, Tool,
+    Attributes, Fuse, Holes, Image, Interception, Minutes, Mount, OwnProc, Root, Tool,
 };
 use hashget_testkit::needs::{Test, run};
 use hashget_testkit::tests_with_needs;
@@ -71,6 +72,9 @@ const TESTS: &[Test] = tests_with_needs![
     prepare::restic_there_and_back: [Tool("restic")],
     prepare::what_cannot_be_prepared_is_told: [],
     procfs::a_system_without_procfs_is_told_and_gets_no_half_backup: [OwnProc],
+    turmoil::every_archive_of_a_tree_in_turmoil_comes_back_on_ext4: [Image, Root, Tool("mkfs.ext4")],
+    turmoil::every_archive_of_a_tree_in_turmoil_comes_back_on_xfs: [Image, Root, Tool("mkfs.xfs")],
+    turmoil::every_archive_of_a_tree_in_turmoil_comes_back_on_btrfs: [Image, Root, Tool("mkfs.btrfs")],
 ];
 
 fn main() -> ExitCode {
