@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 #![allow(clippy::print_stdout, reason = "what was counted, and what a parent waits for")]
 
+mod extremes;
 mod file_systems;
 mod flags;
 mod full_disk;
@@ -20,6 +21,7 @@ mod procfs;
 #[path = "../support/mod.rs"]
 mod support;
 mod turmoil;
+mod users;
 
 use std::process::ExitCode;
 
@@ -30,6 +32,9 @@ use hashget_testkit::needs::{Test, run};
 use hashget_testkit::tests_with_needs;
 
 const TESTS: &[Test] = tests_with_needs![
+    extremes::files_of_any_size_come_back_and_so_do_sums_beyond_64_bits: [Mount],
+    extremes::times_at_both_ends_come_back: [Mount],
+    extremes::megabytes_of_attributes_come_back: [Image, Tool("mkfs.xfs")],
     file_systems::packages_are_searched_for_where_the_user_wants: [Mount],
     file_systems::those_of_this_machine_are_packed_and_the_kernels_are_not: [Mount],
     file_systems::what_a_program_supplies_is_not_packed_and_the_backup_is_incomplete: [Fuse],
@@ -80,6 +85,8 @@ const TESTS: &[Test] = tests_with_needs![
     turmoil::every_archive_of_a_tree_in_turmoil_comes_back_on_ext4: [Image, Root, Tool("mkfs.ext4")],
     turmoil::every_archive_of_a_tree_in_turmoil_comes_back_on_xfs: [Image, Root, Tool("mkfs.xfs")],
     turmoil::every_archive_of_a_tree_in_turmoil_comes_back_on_btrfs: [Image, Root, Tool("mkfs.btrfs")],
+    users::a_user_rehearses_and_restores_in_place_without_other_owners: [Root],
+    users::what_belongs_to_others_in_place_stays_and_is_named: [Root],
 ];
 
 fn main() -> ExitCode {
