@@ -26,7 +26,7 @@ mod users;
 use std::process::ExitCode;
 
 use hashget_testkit::needs::Need::{
-    Attributes, Fuse, Holes, Image, Interception, Minutes, Mount, OwnProc, Root, Tool,
+    Attributes, Flags, Fuse, Holes, Image, Interception, Minutes, Mount, OwnProc, Root, Tool,
 };
 use hashget_testkit::needs::{Test, run};
 use hashget_testkit::tests_with_needs;
@@ -39,6 +39,10 @@ const TESTS: &[Test] = tests_with_needs![
     file_systems::those_of_this_machine_are_packed_and_the_kernels_are_not: [Mount],
     file_systems::what_a_program_supplies_is_not_packed_and_the_backup_is_incomplete: [Fuse],
     flags::what_is_not_to_be_dumped_is_excluded_on_request: [Attributes, Tool("chattr")],
+    flags::flags_are_set_when_all_else_is_done: [Attributes, Flags],
+    flags::flags_come_back_by_tar_and_restore: [Attributes, Flags],
+    flags::flags_that_cannot_be_set_are_named: [Attributes, Flags, Mount],
+    flags::what_is_protected_in_place_is_not_replaced_and_named: [Attributes, Flags],
     full_disk::a_full_disk_is_an_error_and_nothing_is_left_under_the_name: [Mount],
     full_disk::on_a_full_disk_what_was_to_be_replaced_or_removed_is_intact: [Mount],
     full_disk::an_archive_whose_parity_does_not_fit_is_whole_and_said_to_have_none: [Mount],
