@@ -66,6 +66,7 @@ const TESTS: &[Test] = tests_with_needs![
     nth_call::a_restore_in_place_whose_nth_call_fails_can_be_made_again: [Interception],
     nth_call::a_rehearsal_whose_nth_call_fails_says_so: [Interception],
     nth_call::a_repair_whose_nth_call_fails_can_be_made_again: [Interception],
+    nth_call::a_pack_does_without_statx: [Interception],
     nth_call::every_single_call_of_every_operation_fails_once: [Interception, Minutes],
     other_disks::what_a_file_system_does_not_keep_is_named_and_not_proven: [Attributes, Mount],
     other_disks::what_is_not_to_be_restored_is_said_and_no_failure: [Attributes, Mount],

@@ -13,6 +13,7 @@ mod scene;
 
 const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
+const ENOSYS: i32 = 38;
 const ECONNRESET: i32 = 104;
 
 /// One fault, and the same again without it. False once there are no such calls any more.
@@ -134,6 +135,27 @@ pub(crate) fn a_rehearsal_whose_nth_call_fails_says_so() {
 
 pub(crate) fn a_repair_whose_nth_call_fails_can_be_made_again() {
     all_faults("repair", false);
+}
+
+/// A kernel, or a sandbox, that does not know the call by which names of the tree are looked at.
+pub(crate) fn a_pack_does_without_statx() {
+    let supervisor = Supervisor::build().unwrap();
+    let scene = Scene::new();
+    let mut refused = 0;
+    for nth in 1.. {
+        scene.forget("pack");
+        let failing = Failing { kind: Kind::Look, nth, error: ENOSYS };
+        let ended = scene.run(&supervisor, "pack", failing);
+        let Some(failed) = ended.failed else { break };
+        let is_of_an_entry = failed.rsplit_once("/tree/").is_some_and(|(_, path)| path != ".");
+        if failed.starts_with("statx") && is_of_an_entry {
+            let said = String::from_utf8(ended.output.stderr).unwrap();
+            assert!(ended.output.status.success(), "{failed}: {said}");
+            scene.assert_done("pack", &failed);
+            refused += 1;
+        }
+    }
+    assert!(refused > 5, "{refused} calls were refused");
 }
 
 pub(crate) fn every_single_call_of_every_operation_fails_once() {

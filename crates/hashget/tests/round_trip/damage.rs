@@ -53,6 +53,9 @@ fn archive(scene: &Scene, numbers: &mut Numbers) -> Vec<u8> {
         trees::file(&tree, format!("{number:02}"), numbers.bytes(250_000));
     }
     trees::file(&tree, "large", numbers.bytes(5 << 20));
+    // The same bytes each time: how much the damages cost depends on them.
+    let files = (0..40).map(|number| format!("{number:02}")).chain(["large".to_owned()]);
+    files.chain([".".to_owned()]).for_each(|name| trees::mtime(&tree.join(name), 1_700_000_000, 0));
     let options = PackOptions { codec: Codec::Zstd, ..options() };
     scene.pack_well(&options).0
 }
