@@ -11,6 +11,7 @@ mod file_systems;
 mod flags;
 mod full_disk;
 mod hashdb;
+mod leases;
 mod mount;
 mod nth_call;
 mod odd_folders;
@@ -48,6 +49,7 @@ const TESTS: &[Test] = tests_with_needs![
     full_disk::an_archive_whose_parity_does_not_fit_is_whole_and_said_to_have_none: [Mount],
     hashdb::on_a_read_only_disk_it_can_be_read: [Mount],
     hashdb::on_a_full_disk_it_can_be_read_and_what_it_cannot_keep_is_archived: [Mount],
+    leases::a_file_is_packed_when_another_program_gives_up_its_lease: [Tool("python3")],
     mount::the_mounted_tree_is_the_one_that_was_packed: [Attributes, Fuse, Holes],
     mount::nothing_can_be_changed_and_numbers_stay: [Fuse],
     mount::while_one_waits_for_a_server_others_read: [Fuse],
