@@ -154,5 +154,6 @@ fn what_whole_frames_hold_comes_back() {
         assert!(is_said, "damage {number}: {restored:?}");
         fs_err::remove_dir_all(&target).unwrap();
     }
-    assert!(lost > 0 && kept > lost, "{kept} kept, {lost} lost");
+    // A cut costs half of the files, taken over many. What each damage may cost was compared above.
+    assert!(lost > 0 && kept * 2 > lost, "{kept} kept, {lost} lost");
 }
