@@ -9,5 +9,6 @@ file_systems=("$@")
 [ "${#file_systems[@]}" -gt 0 ] || file_systems=(ext4 xfs btrfs)
 export HASHGET_TEST_TURMOIL=$seconds HASHGET_REQUIRE_TOOLS=1
 for file_system in "${file_systems[@]}"; do
-    cargo test -p hashget-cli --test needs -- --nocapture "turmoil::every_archive_of_a_tree_in_turmoil_comes_back_on_$file_system"
+    cargo test --workspace --test needs -- --nocapture \
+        "turmoil::every_archive_of_a_tree_in_turmoil_comes_back_on_$file_system"
 done
