@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use hashget_testkit::origin::Origin;
+use hashget_testkit::origin::{Fault, Origin};
 use hashget_testkit::packages::TarBuilder;
 use hashget_testkit::small_disk::SmallDisk;
 use hashget_testkit::trees::{self, differences, snapshot};
@@ -99,6 +99,7 @@ fn flagged(origin: &Origin) -> (Machine, Vec<Unprotected>) {
     trees::hard_link(&tree, "own/linked", &tree.join("own/fixed"));
     trees::mode(&tree.join("plain"), 0o400);
     for (change, path) in [
+        ("+i", "p"),
         ("+i", "p/1"),
         ("+ad", "p/4"),
         ("+i", "own/fixed"),
@@ -124,7 +125,7 @@ fn assert_as_packed(machine: &Machine) {
 pub(crate) fn flags_are_set_when_all_else_is_done() {
     let origin = Origin::start();
     let (machine, _guards) = flagged(&origin);
-    assert_eq!(flags(&machine.path("tree")).len(), 10);
+    assert_eq!(flags(&machine.path("tree")).len(), 11);
     let unpack = ["unpack", "a.tar.zst", "-C", "back"];
     machine.hashget(&unpack).expect(0).says(&["Proven: the folder is exactly what was packed"]);
     assert_as_packed(&machine);
@@ -151,12 +152,23 @@ pub(crate) fn flags_that_cannot_be_set_are_named() {
     fs_err::create_dir(machine.path("back")).unwrap();
     let disk = SmallDisk::without_attributes(&machine.path("back")).unwrap();
     let unpack = ["unpack", "a.tar.zst", "-C", "back"];
-    let ended = machine.hashget(&unpack).expect(3).says(&["flag not restored for 8 entries"]);
+    let ended = machine.hashget(&unpack).expect(3).says(&["flag not restored for 9 entries"]);
     assert!(!ended.stderr.contains("Proven"), "{}", ended.stderr);
     drop(disk);
     let unpack = ["unpack", "a.tar.zst", "-C", "back", "--no-xattrs"];
-    machine.hashget(&unpack).expect(0).says(&["Proven, except", "flag (8 entries)"]);
+    machine.hashget(&unpack).expect(0).says(&["Proven, except", "flag (9 entries)"]);
     assert_eq!(flags(&machine.path("back")), []);
+}
+
+pub(crate) fn flags_do_not_keep_the_next_run_from_going_on() {
+    let origin = Origin::start();
+    let (machine, _guards) = flagged(&origin);
+    fs_err::remove_dir_all(machine.path("cache")).unwrap();
+    origin.always("/p.tar", Fault::Status(404));
+    machine.hashget(&["unpack", "a.tar.zst", "-C", "back"]).expect(5).says(&["Incomplete"]);
+    origin.heal("/p.tar");
+    machine.hashget(&["restore", "back"]).expect(0).says(&["Proven: the folder is exactly"]);
+    assert_as_packed(&machine);
 }
 
 pub(crate) fn what_is_protected_in_place_is_not_replaced_and_named() {

@@ -43,6 +43,7 @@ const TESTS: &[Test] = tests_with_needs![
     flags::flags_are_set_when_all_else_is_done: [Attributes, Flags],
     flags::flags_come_back_by_tar_and_restore: [Attributes, Flags],
     flags::flags_that_cannot_be_set_are_named: [Attributes, Flags, Mount],
+    flags::flags_do_not_keep_the_next_run_from_going_on: [Attributes, Flags],
     flags::what_is_protected_in_place_is_not_replaced_and_named: [Attributes, Flags],
     full_disk::a_full_disk_is_an_error_and_nothing_is_left_under_the_name: [Mount],
     full_disk::on_a_full_disk_what_was_to_be_replaced_or_removed_is_intact: [Mount],

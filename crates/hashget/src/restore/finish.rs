@@ -35,9 +35,11 @@ pub(super) fn finish(
         state.add_missing(path, reason);
     }
     let Closed { links, odd_folders } = closing::close(&run, &mut state, extracted)?;
-    // Of what gets another name once everything is proven, flags could forbid that.
+    // Flags could forbid what the next run has to do, and that something gets another name once everything is proven.
+    let is_complete = state.is_complete();
     let is_renamed = |path: &RelPath| manifest.renamed.iter().any(|name| name.stored == *path);
-    target.set_flags(is_renamed).map_err(|error| stop(target, error))?;
+    let are_in_the_way = |path: &RelPath| !is_complete || is_renamed(path);
+    target.set_flags(are_in_the_way).map_err(|error| stop(target, error))?;
     for (path, metadata) in odd_folders.iter().rev() {
         finish_folder(&run, target, path, metadata)?;
     }
@@ -52,7 +54,7 @@ pub(super) fn finish(
     let deletes = options.delete && is_right;
     // The removal of the manifest and the last renames change the times of these folders.
     let touched = touched_folders(&state, manifest);
-    let are_changed = |path: &RelPath| touched.contains_key(path) || is_renamed(path);
+    let are_changed = |path: &RelPath| touched.contains_key(path) || are_in_the_way(path);
     let how = (deletes, &are_changed as &dyn Fn(&RelPath) -> bool);
     let mut findings = finish_folders(&run, target, &state, &links, how, &mut summary)?;
     let settled = target.settle_folders(|path| state.folder(path).is_some());
@@ -318,8 +320,10 @@ pub(super) fn finish_v1(
             "nothing is removed: an archive of version 1 does not say what belongs to the folder";
         run.monitor.problem(ProblemKind::Incomplete, &run.name, why);
     }
-    target.set_flags(|_| false).map_err(|error| stop(target, error))?;
-    for (path, reason) in settle(target, &extracted.folders)? {
+    // Flags could forbid what the next run has to do.
+    let is_complete = state.is_complete();
+    target.set_flags(|_| !is_complete).map_err(|error| stop(target, error))?;
+    for (path, reason) in settle(target, &extracted.folders, is_complete)? {
         run.monitor.problem(ProblemKind::Incomplete, &path, &reason);
         state.add_missing(path, reason);
     }
@@ -349,11 +353,13 @@ pub(super) fn finish_v1(
 pub(super) fn settle(
     target: &TargetFolder,
     folders: &BTreeMap<RelPath, Metadata>,
+    with_flags: bool,
 ) -> Result<Vec<(RelPath, String)>, RestoreError> {
     let mut failed = Vec::new();
     for (path, metadata) in folders.iter().rev() {
         // The top folder is changed once more.
-        let metadata = if path.is_root() { &metadata.without_flags() } else { metadata };
+        let is_flagged = with_flags && !path.is_root();
+        let metadata = if is_flagged { metadata } else { &metadata.without_flags() };
         if let Err(error) = target.finish_folder(path, metadata) {
             failed.push((path.clone(), one_line(&fatal(target.path(), error)?)));
         }

@@ -175,7 +175,7 @@ impl Restorer<'_> {
             }
         })?;
         if !extracted.manifest {
-            for (path, reason) in finish::settle(&target, &extracted.folders)? {
+            for (path, reason) in finish::settle(&target, &extracted.folders, false)? {
                 monitor.problem(ProblemKind::Incomplete, path, reason);
             }
             return Err(ArchiveError::NoManifestInArchive.into());
