@@ -29,11 +29,7 @@ pub(super) fn finish(
 ) -> Result<Summary, RestoreError> {
     run.monitor.check_interrupted()?;
     let mut state = closing::all_known(&run, manifest);
-    for (path, error) in target.separate_shared() {
-        let reason = one_line(&run.unless_fatal(error)?);
-        run.monitor.problem(ProblemKind::Incomplete, &path, &reason);
-        state.add_missing(path, reason);
-    }
+    separate(&run, target, &mut state)?;
     let Closed { links, odd_folders } = closing::close(&run, &mut state, extracted)?;
     // Flags could forbid what the next run has to do, and that something gets another name once everything is proven.
     let is_complete = state.is_complete();
@@ -94,6 +90,20 @@ pub(super) fn finish(
     }
     end(target)?;
     Ok(summary)
+}
+
+/// Makes files of their own of those that were kept as names of one file and are not.
+fn separate(
+    run: &Run<'_>,
+    target: &TargetFolder,
+    state: &mut State<'_>,
+) -> Result<(), RestoreError> {
+    for (path, error) in target.separate_shared() {
+        let reason = one_line(&run.unless_fatal(error)?);
+        run.monitor.problem(ProblemKind::Incomplete, &path, &reason);
+        state.add_missing(path, reason);
+    }
+    Ok(())
 }
 
 /// Looks at all that is in each folder, and then sets the folder's metadata, which may keep us from looking. What is not of the
