@@ -145,7 +145,8 @@ impl Building {
         if let Some(extents) = entry.extents {
             tree.data.push((row, extents.into()));
         }
-        let Metadata { mode, uid, gid, mtime, xattrs } = entry.metadata;
+        // What shows the tree has no flags to set: programs that copy from it could not copy such an attribute.
+        let Metadata { mode, uid, gid, mtime, xattrs } = entry.metadata.without_flags();
         if !xattrs.is_empty() {
             let next = narrow(tree.attributes.len())?;
             let attributes = *self.known_attributes.entry(xattrs.clone()).or_insert(next);
