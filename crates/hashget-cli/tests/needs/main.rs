@@ -52,6 +52,8 @@ const TESTS: &[Test] = tests_with_needs![
     hashdb::on_a_full_disk_it_can_be_read_and_what_it_cannot_keep_is_archived: [Mount],
     leases::a_file_is_packed_when_another_program_gives_up_its_lease: [Tool("python3")],
     mount::the_mounted_tree_is_the_one_that_was_packed: [Attributes, Fuse, Holes],
+    mount::an_archive_at_a_url_is_read_by_its_parts: [Fuse],
+    mount::attributes_that_no_entry_has_are_not_supported: [Attributes, Fuse],
     mount::nothing_can_be_changed_and_numbers_stay: [Fuse],
     mount::while_one_waits_for_a_server_others_read: [Fuse],
     mount::a_package_that_is_gone_is_an_error_of_its_files_alone: [Fuse],

@@ -4,7 +4,7 @@
 //! (a folder above an entry, the top) is made up as a plain folder.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::super::{Holder, ListedEntry, Listing};
 use super::{ArchiveTree, NOWHERE, NodeId, Row};
@@ -71,6 +71,7 @@ impl Building {
             first_child: Vec::new(),
             targets: Vec::new(),
             attributes: Vec::new(),
+            attribute_names: BTreeSet::new(),
             attributes_of: Vec::new(),
             data: Vec::new(),
             name_counts: Vec::new(),
@@ -187,6 +188,8 @@ impl Building {
         self.tree.names.shrink_to_fit();
         self.sort_children()?;
         self.resolve_links();
+        let names = self.tree.attributes.iter().flat_map(|some| some.keys()).cloned();
+        self.tree.attribute_names = names.collect();
         Ok(self.tree)
     }
 
