@@ -18,7 +18,7 @@ use std::fmt;
 use std::io;
 
 pub use decode::decoder;
-pub(crate) use decode::{first_bytes, gzip_member};
+pub(crate) use decode::{first_bytes, gzip_member, raw_deflate};
 pub(crate) use encode::seekable_encoder;
 pub use encode::{Encoder, encoder};
 

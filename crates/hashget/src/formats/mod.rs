@@ -5,9 +5,11 @@
 //! passes each member to the visitor in the package's own order, contents at most once.
 
 mod apk;
+mod ar;
 mod compressed;
 mod conda;
 mod content;
+mod cpio;
 mod deb;
 mod gem;
 mod package;
@@ -22,15 +24,15 @@ use std::sync::atomic::AtomicU64;
 
 pub(crate) use deb::{Paragraph, Paragraphs};
 pub use deb::{control_end, control_members, own_name};
-pub use package::read_package;
+pub use package::{read_package, read_package_as};
 pub(crate) use rpm::{FileDigest, PackageHeader, RpmIdentity};
 
 use crate::error::ErrorClass;
 use crate::limits::Limits;
 use crate::model::{Member, RelPath, Signature};
 
-/// All formats, in the order in which they are tried: a gem and an apk are also tars, and a conda package is
-/// also a zip. A compressed tar is also a compressed file.
+/// All formats, in the order in which they are tried: a gem and an apk are also tars, a conda package is also a zip, and a
+/// .deb is also an ar archive. A compressed tar or cpio archive is also a compressed file.
 pub const FORMATS: &[&dyn Format] = &[
     &deb::Deb,
     &rpm::Rpm,
@@ -40,6 +42,8 @@ pub const FORMATS: &[&dyn Format] = &[
     &tar::Tar,
     &conda::Conda,
     &zip::Zip,
+    &ar::Ar,
+    &cpio::Cpio,
     &compressed::Compressed,
 ];
 
@@ -292,7 +296,7 @@ mod tests {
             assert!(!format.endings().is_empty(), "{}", format.name());
             for ending in format.endings() {
                 let is_plain = ending.starts_with('.') && *ending == ending.to_ascii_lowercase();
-                assert!(is_plain && ending.len() > 2, "{}: {ending}", format.name());
+                assert!(is_plain && ending.len() > 1, "{}: {ending}", format.name());
             }
         }
         assert!(by_name(FILE).is_none());
