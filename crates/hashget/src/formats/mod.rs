@@ -59,7 +59,8 @@ pub fn recognise(head: &[u8]) -> Option<&'static dyn Format> {
     FORMATS.iter().copied().find(|format| format.recognises(head))
 }
 
-/// The format of a package that begins with `head`, and is in `file` as a whole: also if only its end shows it.
+/// The format of a package that begins with `head`, and is in `file` as a whole: also if only its end shows it, whatever the
+/// head.
 ///
 /// # Errors
 /// The file cannot be read.
@@ -67,7 +68,7 @@ fn recognise_file(head: &[u8], file: &File) -> io::Result<Option<&'static dyn Fo
     if let Some(format) = recognise(head) {
         return Ok(Some(format));
     }
-    for format in FORMATS.iter().copied().filter(|format| format.may_end(head)) {
+    for format in FORMATS.iter().copied() {
         if format.recognises_end(file)? {
             return Ok(Some(format));
         }
@@ -75,7 +76,8 @@ fn recognise_file(head: &[u8], file: &File) -> io::Result<Option<&'static dyn Fo
     Ok(None)
 }
 
-/// May what begins with `head` be a package that only its end shows?
+/// May a member that begins with `head` be a package that only its end shows? (Of the others the end is not looked at: they
+/// would all have to be copied to the disk.)
 fn may_end_as_package(head: &[u8]) -> bool {
     FORMATS.iter().any(|format| format.may_end(head))
 }
@@ -142,7 +144,8 @@ pub trait Format: Sync {
     /// it is shorter. Compressed tars are recognised inside the compression.
     fn recognises(&self, head: &[u8]) -> bool;
 
-    /// May a package of this format begin with these other bytes, so that its end has to be looked at?
+    /// May a package of this format that is within another one begin with these other bytes, so that its end has to be looked
+    /// at?
     fn may_end(&self, head: &[u8]) -> bool {
         let _ = head;
         false

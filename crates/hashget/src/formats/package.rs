@@ -72,7 +72,7 @@ pub fn read_package_as(
         Input::Stream(stream) => {
             let head = Head::read(Counting { stream, count: &budget.packed }, HEAD_BYTES)?;
             let found = as_before(&head.bytes).or_else(|| recognise(&head.bytes));
-            if found.is_none() && may_end_as_package(&head.bytes) {
+            if found.is_none() {
                 let file = spool(&mut head.into_reader().take(limits.unpacked_bytes));
                 let file = file.map_err(|error| error.explain(FILE))?;
                 return read_package(Input::File(&file), recurse, limits, visitor);
