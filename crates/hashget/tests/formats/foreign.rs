@@ -95,7 +95,10 @@ fn a_zip_behind_other_bytes_is_a_zip() {
     // Whatever the bytes are: only within other packages they must be those of a program.
     for before in [&[0; 4096][..], b"\x05X*\x12", b"text\n"] {
         let whole = [before, &plain].concat();
-        assert_eq!(read(&whole).0, "zip");
+        for behind in [&b""[..], b"other bytes", b"PK\x05\x06 and not the end of one"] {
+            let (format, collected) = read(&[&whole[..], behind].concat());
+            assert_eq!((format, collected.content("lib/a")), ("zip", &noise(500)[..]));
+        }
         let outer = TarBuilder::new().file("app", &whole).finish();
         assert_eq!(read_with(&outer, true, &Limits::default()).0.paths(), ["app"]);
     }
