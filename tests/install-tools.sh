@@ -6,12 +6,14 @@ set -euo pipefail
 # Program and Debian package. Each program that a test says it needs is here (crates/hashget-cli/tests/structure.rs).
 tools="
 7z            p7zip-full
+ar            binutils
 borg          borgbackup
 bsdtar        libarchive-tools
 bzip2         bzip2
 cc            gcc
 chattr        e2fsprogs
 compress      ncompress
+cpio          cpio
 createrepo_c  createrepo-c
 curl          curl
 dpkg-deb      dpkg

@@ -302,7 +302,8 @@ fn registered(name: &str, interface: &str, registry: &str) -> (Vec<String>, Stri
         .flat_map(|(_, text)| text.split(&start).skip(1).collect::<Vec<_>>())
         .map(|rest| rest.chars().take_while(char::is_ascii_alphanumeric).collect())
         .collect();
-    let (_, text) = files.iter().find(|(path, _)| path.ends_with("mod.rs")).unwrap();
+    let own = Path::new("crates/hashget/src").join(name).join("mod.rs");
+    let (_, text) = files.iter().find(|(path, _)| **path == own).unwrap();
     let list = text.split(registry).nth(1).expect("the registry is in mod.rs");
     (implementors, list.split(';').next().unwrap().to_owned())
 }

@@ -11,6 +11,8 @@ pub struct ZipEntry<'a> {
     pub content: &'a [u8],
     /// The Unix mode with its type bits (0o100644, 0o120777, ...); `None` for an entry made on DOS.
     pub mode: Option<u32>,
+    /// The attributes of DOS: 0x10 for a folder.
+    pub dos_attributes: u32,
     /// Local date and time: year, month, day, hour, minute, second.
     pub local: (u16, u16, u16, u16, u16, u16),
     /// Seconds since 1970 UTC, as an extended timestamp.
@@ -31,6 +33,7 @@ impl Default for ZipEntry<'_> {
             name: b"",
             content: b"",
             mode: Some(0o100_644),
+            dos_attributes: 0,
             local: (2023, 11, 14, 22, 13, 20),
             utc: None,
             deflate: true,
@@ -67,7 +70,8 @@ pub fn zip(entries: &[ZipEntry<'_>]) -> Vec<u8> {
         directory.extend_from_slice(&extra_length.to_le_bytes());
         // No comment, disk 0, no internal attributes.
         directory.extend_from_slice(&[0; 6]);
-        directory.extend_from_slice(&(entry.mode.unwrap_or(0) << 16).to_le_bytes());
+        let attributes = entry.mode.unwrap_or(0) << 16 | entry.dos_attributes;
+        directory.extend_from_slice(&attributes.to_le_bytes());
         directory.extend_from_slice(&offset.to_le_bytes());
         directory.extend_from_slice(entry.name);
         directory.extend_from_slice(&extra);

@@ -90,7 +90,8 @@ impl PackageFiles<'_> {
         let mut search = Search { sha256, monitor, path: None };
         let recurse = |_: &RelPath| package.recursive;
         let read = |visitor: &mut dyn Visitor| {
-            formats::read_package(Input::File(&fetched.file), &recurse, self.limits, visitor)
+            let input = Input::File(&fetched.file);
+            formats::read_package_as(&package.format, input, &recurse, self.limits, visitor)
         };
         ended(read(&mut search), &url)?;
         let Some(path) = search.path else {

@@ -76,7 +76,14 @@ impl PackageMembers<'_> {
                 let mut collector =
                     Collector { members: Vec::new(), digests: self.digests, monitor };
                 let input = Input::File(&fetched.file);
-                match formats::read_package(input, &recurse, self.limits, &mut collector) {
+                let read = formats::read_package_as(
+                    &package.format,
+                    input,
+                    &recurse,
+                    self.limits,
+                    &mut collector,
+                );
+                match read {
                     Ok(_) => return Ok(Some(collector.members)),
                     Err(FormatError::Visitor(error)) if error.is::<Interrupted>() => {
                         return Err(Interrupted.into());

@@ -83,6 +83,12 @@ pub(crate) fn gzip_member<'a>(input: &'a mut dyn BufRead, limits: &Limits) -> Bo
     guarded(Codec::Gzip, Box::new(decoder), meter, limits)
 }
 
+/// Decodes deflated data without a header and a checksum. What follows their end is not read.
+pub(crate) fn raw_deflate<'a>(input: Box<dyn Read + 'a>, limits: &Limits) -> Box<dyn Read + 'a> {
+    let (input, meter) = metered(input);
+    guarded(Codec::Gzip, Box::new(flate2::bufread::DeflateDecoder::new(input)), meter, limits)
+}
+
 /// Counts what is read of `input`.
 fn metered<'a>(input: Box<dyn Read + 'a>) -> (Input<'a>, Rc<Meter>) {
     let meter = Rc::new(Meter::default());

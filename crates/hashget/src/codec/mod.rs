@@ -18,7 +18,7 @@ use std::fmt;
 use std::io;
 
 pub use decode::decoder;
-pub(crate) use decode::{first_bytes, gzip_member};
+pub(crate) use decode::{first_bytes, gzip_member, raw_deflate};
 pub(crate) use encode::seekable_encoder;
 pub use encode::{Encoder, encoder};
 
@@ -98,18 +98,27 @@ impl Codec {
     }
 }
 
-/// Do these bytes begin a `.lzma` file as programs write it? There is no magic number: the usual properties, a dictionary
-/// of a power of two from 64 KiB on, a size of less than 256 GiB or an unknown one, and the first byte of the data, which
-/// is always 0.
+/// The properties that programs choose for `.lzma` files unless they are told others.
+const LZMA_PROPERTIES: u8 = 0x5d;
+
+/// Do these bytes begin a `.lzma` file as programs write it? There is no magic number: a dictionary of 2^n or 2^n + 2^(n-1)
+/// bytes from 4 KiB on, the first byte of the data, which is always 0, and either an unknown size and possible properties, or a
+/// size of less than 256 GiB and the usual ones.
 fn is_lzma(head: &[u8]) -> bool {
-    let Some((&[0x5d, d0, d1, d2, d3, s0, s1, s2, s3, s4, s5, s6, s7, 0], _)) =
+    let Some((&[properties, d0, d1, d2, d3, s0, s1, s2, s3, s4, s5, s6, s7, 0], _)) =
         head.split_first_chunk::<14>()
     else {
         return false;
     };
     let dictionary = u32::from_le_bytes([d0, d1, d2, d3]);
+    let is_usual =
+        dictionary.is_power_of_two() || (dictionary % 3 == 0 && (dictionary / 3).is_power_of_two());
     let size = u64::from_le_bytes([s0, s1, s2, s3, s4, s5, s6, s7]);
-    dictionary.is_power_of_two() && dictionary >= 1 << 16 && (size == u64::MAX || size < 1 << 38)
+    // (pb * 5 + lp) * 9 + lc, of which lc and lp together are at most 4.
+    let (literal, position) = (properties % 9, properties / 9 % 5);
+    let is_possible = properties < 225 && literal + position <= 4;
+    let is_sized = properties == LZMA_PROPERTIES && size < 1 << 38;
+    dictionary >= 1 << 12 && is_usual && (is_sized || (is_possible && size == u64::MAX))
 }
 
 /// Do these bytes begin a skippable frame?

@@ -10,6 +10,7 @@ use std::io::{self, Read};
 pub use control::{control_end, control_members, own_name};
 pub(crate) use paragraphs::{Paragraph, Paragraphs};
 
+use super::ar::{ArHeader, ArReader, MAGIC};
 use super::content::Head;
 use super::{Format, FormatError, Input, Visitor, tar};
 use crate::codec::{self, Codec};
@@ -17,8 +18,6 @@ use crate::limits::Limits;
 use crate::model::{RelPath, Signature, escaped};
 
 const FORMAT: &str = "deb";
-const MAGIC: &[u8] = b"!<arch>\n";
-const HEADER: usize = 60;
 
 /// The format.
 pub(super) struct Deb;
@@ -56,7 +55,7 @@ impl Format for Deb {
         limits: &Limits,
         visitor: &mut dyn Visitor,
     ) -> Result<(), FormatError> {
-        let mut archive = Ar::new(input.into_reader())?;
+        let mut archive = ArReader::new(input.into_reader(), FORMAT)?;
         check_version(&mut archive)?;
         for (part, prefix) in [("control.tar", b"control/".as_slice()), ("data.tar", b"data/")] {
             let name = find(&mut archive, part)?;
@@ -68,8 +67,17 @@ impl Format for Deb {
     }
 }
 
-fn check_version(archive: &mut Ar<'_>) -> Result<(), FormatError> {
-    if archive.next()?.as_deref() != Some(b"debian-binary") {
+/// The name of the next part; `None` at the end.
+fn next_part(archive: &mut ArReader<'_>) -> Result<Option<Vec<u8>>, FormatError> {
+    let name = |header: ArHeader| {
+        let name = header.name();
+        name.strip_suffix(b"/").unwrap_or(name).to_vec()
+    };
+    Ok(archive.next()?.map(name))
+}
+
+fn check_version(archive: &mut ArReader<'_>) -> Result<(), FormatError> {
+    if next_part(archive)?.as_deref() != Some(b"debian-binary") {
         return Err(damaged("the first part is not debian-binary"));
     }
     let version = Head::read(archive, 64).map_err(reading)?.bytes;
@@ -82,8 +90,8 @@ fn check_version(archive: &mut Ar<'_>) -> Result<(), FormatError> {
 
 /// Advances to `part`, whatever its compression, and returns its full name. Parts that begin with `_` may
 /// come before it.
-fn find(archive: &mut Ar<'_>, part: &str) -> Result<String, FormatError> {
-    while let Some(name) = archive.next()? {
+fn find(archive: &mut ArReader<'_>, part: &str) -> Result<String, FormatError> {
+    while let Some(name) = next_part(archive)? {
         let extension = name.strip_prefix(part.as_bytes());
         if extension.is_some_and(|extension| extension.is_empty() || extension[0] == b'.') {
             return Ok(escaped(&name));
@@ -97,7 +105,7 @@ fn find(archive: &mut Ar<'_>, part: &str) -> Result<String, FormatError> {
 }
 
 fn visit_part(
-    archive: &mut Ar<'_>,
+    archive: &mut ArReader<'_>,
     name: &str,
     limits: &Limits,
     prefix: &[u8],
@@ -109,77 +117,6 @@ fn visit_part(
             .map_err(|error| FormatError::reading(FORMAT, error).in_part(name))?;
     }
     tar::visit_all(FORMAT, packed, limits, prefix, visitor).map_err(|error| error.in_part(name))
-}
-
-/// Reads an ar archive; after [`Ar::next`], the contents of that part.
-struct Ar<'a> {
-    reader: Box<dyn Read + 'a>,
-    /// Unread bytes of the current part, and of the padding after it.
-    left: u64,
-    padding: u64,
-}
-
-impl<'a> Ar<'a> {
-    fn new(mut reader: Box<dyn Read + 'a>) -> Result<Self, FormatError> {
-        let mut magic = [0; MAGIC.len()];
-        reader.read_exact(&mut magic).map_err(reading)?;
-        if magic != MAGIC {
-            return Err(damaged("it does not begin as an ar archive"));
-        }
-        Ok(Self { reader, left: 0, padding: 0 })
-    }
-
-    /// The name of the next part; `None` at the end.
-    fn next(&mut self) -> Result<Option<Vec<u8>>, FormatError> {
-        io::copy(self, &mut io::sink()).map_err(reading)?;
-        // The padding of the last part may be missing.
-        let padding = std::mem::take(&mut self.padding);
-        io::copy(&mut self.reader.by_ref().take(padding), &mut io::sink()).map_err(reading)?;
-        let header = Head::read(&mut self.reader, HEADER).map_err(reading)?.bytes;
-        if header.is_empty() {
-            return Ok(None);
-        }
-        if header.iter().all(|&byte| byte == 0) {
-            return self.expect_zeros().map(|()| None);
-        }
-        if header.len() < HEADER || !header.ends_with(b"`\n") {
-            return Err(damaged("the header of a part is cut off, or is none"));
-        }
-        let size = header[48..58].trim_ascii();
-        let size = std::str::from_utf8(size).ok().and_then(|size| size.parse::<u64>().ok());
-        self.left = size.ok_or_else(|| {
-            damaged(format!("a part has the size \"{}\"", escaped(&header[48..58])))
-        })?;
-        self.padding = self.left % 2;
-        let name = header[..16].trim_ascii_end();
-        Ok(Some(name.strip_suffix(b"/").unwrap_or(name).to_vec()))
-    }
-
-    /// Reads to the end of the file, of which only zeros may be left.
-    fn expect_zeros(&mut self) -> Result<(), FormatError> {
-        let mut buffer = [0; 4096];
-        loop {
-            match self.reader.read(&mut buffer) {
-                Ok(0) => return Ok(()),
-                Ok(count) if buffer[..count].iter().all(|&byte| byte == 0) => {}
-                Ok(_) => return Err(damaged("something follows zeros after its last part")),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(reading(error)),
-            }
-        }
-    }
-}
-
-impl Read for Ar<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.reader.by_ref().take(self.left).read(buffer)?;
-        if count == 0 && self.left > 0 && !buffer.is_empty() {
-            let problem = "the file ends within a part";
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, problem));
-        }
-        self.left -= count as u64;
-        Ok(count)
-    }
 }
 
 fn damaged(problem: impl Into<String>) -> FormatError {

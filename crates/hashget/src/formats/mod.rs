@@ -5,9 +5,11 @@
 //! passes each member to the visitor in the package's own order, contents at most once.
 
 mod apk;
+mod ar;
 mod compressed;
 mod conda;
 mod content;
+mod cpio;
 mod deb;
 mod gem;
 mod package;
@@ -22,15 +24,15 @@ use std::sync::atomic::AtomicU64;
 
 pub(crate) use deb::{Paragraph, Paragraphs};
 pub use deb::{control_end, control_members, own_name};
-pub use package::read_package;
+pub use package::{read_package, read_package_as};
 pub(crate) use rpm::{FileDigest, PackageHeader, RpmIdentity};
 
 use crate::error::ErrorClass;
 use crate::limits::Limits;
 use crate::model::{Member, RelPath, Signature};
 
-/// All formats, in the order in which they are tried: a gem and an apk are also tars, and a conda package is
-/// also a zip. A compressed tar is also a compressed file.
+/// All formats, in the order in which they are tried: a gem and an apk are also tars, a conda package is also a zip, and a
+/// .deb is also an ar archive. A compressed tar or cpio archive is also a compressed file.
 pub const FORMATS: &[&dyn Format] = &[
     &deb::Deb,
     &rpm::Rpm,
@@ -40,6 +42,8 @@ pub const FORMATS: &[&dyn Format] = &[
     &tar::Tar,
     &conda::Conda,
     &zip::Zip,
+    &ar::Ar,
+    &cpio::Cpio,
     &compressed::Compressed,
 ];
 
@@ -55,7 +59,8 @@ pub fn recognise(head: &[u8]) -> Option<&'static dyn Format> {
     FORMATS.iter().copied().find(|format| format.recognises(head))
 }
 
-/// The format of a package that begins with `head`, and is in `file` as a whole: also if only its end shows it.
+/// The format of a package that begins with `head`, and is in `file` as a whole: also if only its end shows it, whatever the
+/// head.
 ///
 /// # Errors
 /// The file cannot be read.
@@ -63,7 +68,7 @@ fn recognise_file(head: &[u8], file: &File) -> io::Result<Option<&'static dyn Fo
     if let Some(format) = recognise(head) {
         return Ok(Some(format));
     }
-    for format in FORMATS.iter().copied().filter(|format| format.may_end(head)) {
+    for format in FORMATS.iter().copied() {
         if format.recognises_end(file)? {
             return Ok(Some(format));
         }
@@ -71,7 +76,8 @@ fn recognise_file(head: &[u8], file: &File) -> io::Result<Option<&'static dyn Fo
     Ok(None)
 }
 
-/// May what begins with `head` be a package that only its end shows?
+/// May a member that begins with `head` be a package that only its end shows? (Of the others the end is not looked at: they
+/// would all have to be copied to the disk.)
 fn may_end_as_package(head: &[u8]) -> bool {
     FORMATS.iter().any(|format| format.may_end(head))
 }
@@ -138,7 +144,8 @@ pub trait Format: Sync {
     /// it is shorter. Compressed tars are recognised inside the compression.
     fn recognises(&self, head: &[u8]) -> bool;
 
-    /// May a package of this format begin with these other bytes, so that its end has to be looked at?
+    /// May a package of this format that is within another one begin with these other bytes, so that its end has to be looked
+    /// at?
     fn may_end(&self, head: &[u8]) -> bool {
         let _ = head;
         false
@@ -292,7 +299,7 @@ mod tests {
             assert!(!format.endings().is_empty(), "{}", format.name());
             for ending in format.endings() {
                 let is_plain = ending.starts_with('.') && *ending == ending.to_ascii_lowercase();
-                assert!(is_plain && ending.len() > 2, "{}: {ending}", format.name());
+                assert!(is_plain && ending.len() > 1, "{}: {ending}", format.name());
             }
         }
         assert!(by_name(FILE).is_none());

@@ -10,7 +10,7 @@ use std::io::Read;
 
 use super::content::{Head, spool};
 use super::{
-    FILE, Format, FormatError, HEAD_BYTES, Input, PATH_SEPARATOR, Visitor, VisitorError,
+    FILE, Format, FormatError, HEAD_BYTES, Input, PATH_SEPARATOR, Visitor, VisitorError, by_name,
     may_end_as_package, recognise, recognise_file,
 };
 use crate::limits::Limits;
@@ -31,13 +31,33 @@ pub fn read_package(
     limits: &Limits,
     visitor: &mut dyn Visitor,
 ) -> Result<&'static str, FormatError> {
+    read_package_as(FILE, input, recurse, limits, visitor)
+}
+
+/// As [`read_package`], for a package that was read as `format` before: a manifest or a record says so. A format that came
+/// later does not change what its members are. What does not begin as one of `format` is recognised by its content.
+///
+/// # Errors
+/// As those of [`read_package`].
+pub fn read_package_as(
+    format: &str,
+    input: Input<'_>,
+    recurse: &dyn Fn(&RelPath) -> bool,
+    limits: &Limits,
+    visitor: &mut dyn Visitor,
+) -> Result<&'static str, FormatError> {
+    let as_before = |head: &[u8]| by_name(format).filter(|format| format.recognises(head));
     let budget = Budget::new(limits);
     let outcome = match input {
         Input::File(file) | Input::Watched(file, _) => {
             budget.packed.set(file.metadata()?.len());
             budget.packed_is_known.set(true);
             let head = Head::read(Input::File(file).into_reader(), HEAD_BYTES)?.bytes;
-            recognise_file(&head, file)?.map(|format| {
+            let found = match as_before(&head) {
+                Some(format) => Some(format),
+                None => recognise_file(&head, file)?,
+            };
+            found.map(|format| {
                 let mut nest = Nest {
                     format,
                     prefix: Vec::new(),
@@ -51,12 +71,13 @@ pub fn read_package(
         }
         Input::Stream(stream) => {
             let head = Head::read(Counting { stream, count: &budget.packed }, HEAD_BYTES)?;
-            if recognise(&head.bytes).is_none() && may_end_as_package(&head.bytes) {
+            let found = as_before(&head.bytes).or_else(|| recognise(&head.bytes));
+            if found.is_none() {
                 let file = spool(&mut head.into_reader().take(limits.unpacked_bytes));
                 let file = file.map_err(|error| error.explain(FILE))?;
                 return read_package(Input::File(&file), recurse, limits, visitor);
             }
-            recognise(&head.bytes).map(|format| {
+            found.map(|format| {
                 let mut nest = Nest {
                     format,
                     prefix: Vec::new(),

@@ -28,6 +28,8 @@ const TYPE: u32 = 0o170_000;
 const DIRECTORY: u32 = 0o040_000;
 const SYMLINK: u32 = 0o120_000;
 const FIFO: u32 = 0o010_000;
+/// The bit of a folder among the attributes of DOS.
+const DOS_FOLDER: u32 = 0x10;
 const SPECIAL: [u32; 3] = [0o020_000, 0o060_000, 0o140_000];
 
 /// The format.
@@ -147,6 +149,9 @@ fn visit_entry<R: Read + Seek>(
     let entry = if is_packed { archive.by_index_raw(index) } else { archive.by_index(index) };
     let mut entry = entry.map_err(explain)?;
     let mode = unix_mode(&entry);
+    // Without a mode, the name of a folder need not end in a slash.
+    let is_dos_folder = entry.external_attributes() & DOS_FOLDER != 0 && entry.size() == 0;
+    let file_type = mode.unwrap_or(if is_dos_folder { DIRECTORY } else { 0 });
     let metadata = MemberMetadata {
         mode: mode.map(|mode| mode & 0o7777),
         mtime: mtime(&entry),
@@ -162,7 +167,7 @@ fn visit_entry<R: Read + Seek>(
         &mut entry
     };
     let mut content = Exact { left: size, entry, ended: false };
-    let kind = match kind(&raw, mode.unwrap_or(0), &mut content, limits)? {
+    let kind = match kind(&raw, file_type, &mut content, limits)? {
         Ok(kind) => kind,
         Err(reason) => {
             visitor.bad_member(&raw, reason);

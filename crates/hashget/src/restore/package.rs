@@ -165,7 +165,8 @@ impl<'r, 'm> Restoring<'r, 'm> {
             inner.contains(&inside)
         };
         let input = Input::Watched(file, progress.position());
-        let outcome = formats::read_package(input, &recurse, run.limits, self);
+        let outcome =
+            formats::read_package_as(&self.package.format, input, &recurse, run.limits, self);
         drop(progress);
         let problem = match outcome {
             Ok(found) if found == formats::FILE => "it is no package that can be read".to_owned(),
@@ -204,7 +205,13 @@ impl<'r, 'm> Restoring<'r, 'm> {
         let recurse =
             |path: &RelPath| inner.contains(&[path.as_bytes(), PATH_SEPARATOR.as_bytes()].concat());
         // What is wrong with the package is found when it is read to place its files.
-        let _ = formats::read_package(Input::File(file), &recurse, self.run.limits, &mut links);
+        let _ = formats::read_package_as(
+            &self.package.format,
+            Input::File(file),
+            &recurse,
+            self.run.limits,
+            &mut links,
+        );
         Ok(())
     }
 

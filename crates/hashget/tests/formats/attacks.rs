@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use hashget::formats::FormatError;
 use hashget::limits::Limits;
 use hashget_testkit::packages::{
-    RpmFile, RpmValue, SevenZipEntry, SevenZipMethod, TarBuilder, TarEntry, ZipEntry, apk, ar,
-    compress, conda, cpio_listed, cpio_named, cpio_sized, deb, pax_records, rpm, rpm_header,
-    rpm_of, rpm_tags, seven_zip, seven_zip_of, zip,
+    Apk3File, CpioEntry, CpioForm, RpmFile, RpmValue, SevenZipEntry, SevenZipMethod, TarBuilder,
+    TarEntry, ZipEntry, apk, apk_version_3, ar, compress, conda, cpio, cpio_entry, cpio_listed,
+    cpio_named, cpio_sized, deb, pax_records, rpm, rpm_header, rpm_of, rpm_tags, seven_zip,
+    seven_zip_of, zip,
 };
 
 use crate::collect::read_with;
@@ -186,9 +187,57 @@ fn attacks_of_the_others() -> Vec<(&'static str, Outcome, Vec<u8>)> {
     ]
 }
 
+fn ar_and_cpio_attacks() -> Vec<(&'static str, Outcome, Vec<u8>)> {
+    use Outcome::{Damaged, Limit, Read};
+    let entry = |name: &'static [u8]| CpioEntry { name, content: b"1", ..CpioEntry::default() };
+    let new = CpioForm::New;
+    let mut name = cpio_entry(new, &entry(b"x"));
+    name[6 + 11 * 8..][..8].copy_from_slice(b"ffffffff");
+    let size = CpioEntry { size: Some(1 << 20), ..entry(b"x") };
+    let sum = CpioEntry { sum: Some(9), ..entry(b"x") };
+    let garbage = [&cpio(new, &[entry(b"x")])[..], b"garbage"].concat();
+    vec![
+        ("long-name-that-is-not-there.a", Damaged, ar(&[("/99", b"1")])),
+        ("name-longer-than-its-part.a", Damaged, ar(&[("#1/99", b"1")])),
+        ("name-with-dot-dot.a", Read(1, 1), ar(&[("../x/", b"1"), ("y/", b"1")])),
+        ("name-of-gibibytes.cpio", Limit, name),
+        ("name-with-dot-dot.cpio", Read(1, 1), cpio(new, &[entry(b"../x"), entry(b"y")])),
+        ("size-beyond-the-end.cpio", Damaged, cpio(new, &[size])),
+        ("sum-wrong.cpio", Damaged, cpio(CpioForm::Summed, &[sum])),
+        ("garbage-after-the-trailer.cpio", Read(1, 1), garbage),
+        ("without-trailer.cpio", Damaged, cpio_entry(CpioForm::Binary, &entry(b"x"))),
+    ]
+}
+
+fn apk_attacks() -> Vec<(&'static str, Outcome, Vec<u8>)> {
+    use Outcome::{Damaged, Read};
+    let file = Apk3File { content: b"1", ..Apk3File::default() };
+    let of = |file| apk_version_3(&[(&b"d"[..], &[file][..])], "none");
+    let shadow = Some((0o100_000, &b"../../etc/shadow"[..]));
+    vec![
+        ("digest-wrong.v3.apk", Damaged, of(Apk3File { digest: Some(&[0; 32]), ..file })),
+        (
+            "hard-link-out-of-the-package.v3.apk",
+            Read(1, 1),
+            of(Apk3File { target: shadow, ..file }),
+        ),
+        ("name-with-dot-dot.v3.apk", Read(1, 1), of(Apk3File { name: b"../../x", ..file })),
+        ("size-of-exbibytes.v3.apk", Damaged, of(Apk3File { size: Some(1 << 62), ..file })),
+        ("data-of-another-file.v3.apk", Damaged, of(Apk3File { numbers: Some((9, 9)), ..file })),
+    ]
+}
+
 #[test]
 fn each_attack_fails_as_it_should() {
-    let attacks = [tar_attacks(), other_attacks(), rpm_attacks(), attacks_of_the_others()].concat();
+    let attacks = [
+        tar_attacks(),
+        other_attacks(),
+        rpm_attacks(),
+        attacks_of_the_others(),
+        ar_and_cpio_attacks(),
+        apk_attacks(),
+    ]
+    .concat();
     let mut known: Vec<&str> = attacks.iter().map(|(name, ..)| *name).collect();
     for (name, expected, bytes) in &attacks {
         let path = folder().join(name);
@@ -205,7 +254,7 @@ fn each_attack_fails_as_it_should() {
         };
         assert_eq!(found, *expected, "{name}");
     }
-    let packages = ["tar", "gz", "deb", "zip", "rpm", "apk", "conda", "7z"];
+    let packages = ["tar", "gz", "deb", "zip", "rpm", "apk", "conda", "7z", "a", "cpio"];
     let mut stored: Vec<String> = std::fs::read_dir(folder())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())

@@ -92,6 +92,16 @@ fn a_zip_behind_other_bytes_is_a_zip() {
         assert_eq!(outcome.unwrap(), "tar");
         assert_eq!(collected.paths(), ["app", "app!/__main__.py", "app!/lib/a"]);
     }
+    // Whatever the bytes are: only within other packages they must be those of a program.
+    for before in [&[0; 4096][..], b"\x05X*\x12", b"text\n"] {
+        let whole = [before, &plain].concat();
+        for behind in [&b""[..], b"other bytes", b"PK\x05\x06 and not the end of one"] {
+            let (format, collected) = read(&[&whole[..], behind].concat());
+            assert_eq!((format, collected.content("lib/a")), ("zip", &noise(500)[..]));
+        }
+        let outer = TarBuilder::new().file("app", &whole).finish();
+        assert_eq!(read_with(&outer, true, &Limits::default()).0.paths(), ["app"]);
+    }
     assert_eq!(read(&program).0, FILE, "a program that knows zips is none");
     assert_eq!(read(&[&program[..], &plain[..plain.len() - 3]].concat()).0, FILE);
 }
@@ -138,7 +148,23 @@ fn lzip_and_lzma_are_read() {
         let (error, _) = read_error(&whole[..whole.len() - 1], &Limits::default());
         assert!(matches!(error, FormatError::Damaged { .. }), "{error}");
     }
-    for other in [&b"]\0\0\0\0 is text"[..], b"LZIP is text", &[0x5d; 64]] {
+    // Other properties and the smallest dictionaries: of 7-Zip, and of the program lzmash.
+    let lzma = bytes(LZMA);
+    let other = |properties: u8, dictionary: u32| {
+        let mut head = [&[properties][..], &dictionary.to_le_bytes(), &lzma[5..]].concat();
+        head.truncate(64);
+        Codec::recognise(&head)
+    };
+    for (properties, dictionary) in
+        [(0x5d, 1 << 12), (0x5e, 1 << 23), (0x5d, 3 << 19), (0, 1 << 16)]
+    {
+        assert_eq!(other(properties, dictionary), Codec::Lzma, "{properties} {dictionary}");
+    }
+    for (properties, dictionary) in [(225, 1 << 23), (0x5d, 1 << 11), (0x5d, 5 << 19), (8, 1 << 16)]
+    {
+        assert_eq!(other(properties, dictionary), Codec::None, "{properties} {dictionary}");
+    }
+    for other in [&b"]\0\0\0\0 is text"[..], b"LZIP is text", &[0x5d; 64], &[0; 64]] {
         assert!(recognise(other).is_none());
     }
 }
@@ -160,6 +186,22 @@ fn what_the_program_compress_wrote_is_read() {
     let limits = Limits { unpacked_bytes: 100, ..Limits::default() };
     assert!(matches!(read_error(&packed, &limits).0, FormatError::Limit { .. }));
     assert!(recognise(&[0x1f, 0x9d, 0x90]).is_none(), "nothing comes out of it");
+}
+
+#[test]
+fn a_folder_of_dos_needs_no_slash() {
+    let entry = |name, content| ZipEntry {
+        name,
+        content,
+        mode: None,
+        dos_attributes: 0x10,
+        ..ZipEntry::default()
+    };
+    let with_mode = ZipEntry { mode: Some(0o100_644), ..entry(b"file of Unix", b"") };
+    let (_, collected) = read(&zip(&[entry(b"folder", b""), entry(b"file", b"1"), with_mode]));
+    assert_eq!(collected.member("folder").kind, Kind::Directory);
+    assert_eq!(collected.content("file"), b"1");
+    assert_eq!(collected.member("file of Unix").kind, Kind::File { size: 0 });
 }
 
 #[test]

@@ -3,11 +3,14 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "helpers of tests are tests too")]
 
+mod apk_version_3;
+mod ar;
 mod attacks;
 mod codecs;
 mod collect;
 #[path = "../conformance/format.rs"]
 mod conformance;
+mod cpio;
 mod foreign;
 mod frozen_packages;
 mod hostile;

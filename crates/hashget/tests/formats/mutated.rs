@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use hashget::formats::{FORMATS, recognise};
 use hashget::limits::Limits;
 use hashget_testkit::packages::{
-    COMPRESSIONS, RpmFile, SevenZipEntry, TarBuilder, TarEntry, ZipEntry, apk, compress, conda,
-    deb, gem, rpm, seven_zip, zip,
+    Apk3File, COMPRESSIONS, CpioEntry, CpioForm, RpmFile, SevenZipEntry, TarBuilder, TarEntry,
+    ZipEntry, apk, apk_version_3, ar, compress, conda, cpio, deb, gem, rpm, seven_zip, zip,
 };
 use proptest::prelude::*;
 
@@ -40,8 +40,23 @@ static SAMPLES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     samples.push(zip);
     let info: [(&str, &[u8]); 2] = [(".PKGINFO", b"\ndatahash = 0\n"), (".pre-install", b"#!")];
     samples.push(apk(true, &info, &tar));
+    let content = noise(300);
+    let apk_files = [b"a", b"b", b"c", b"d", b"e"].map(|name| Apk3File {
+        name,
+        content: &content,
+        ..Apk3File::default()
+    });
+    for compression in ["none", "deflate", "zstd"] {
+        samples.push(apk_version_3(&[(b"folder", &apk_files)], compression));
+    }
     samples.push(conda(&tar, &tar));
     samples.push(seven_zip(&seven_zip_entries(&noise(300))));
+    let objects = ["a.o/", "b.o/", "c.o/", "d.o/", "#1/4", "f.o/"].map(|name| (name, &b"name"[..]));
+    samples.push(ar(&objects));
+    for form in CpioForm::ALL {
+        samples.push(cpio(form, &cpio_entries(&noise(300))));
+    }
+    samples.push(compress("gzip", &cpio(CpioForm::New, &cpio_entries(&noise(300)))));
     for (codec, stripped) in [("none", false), ("none", true), ("gzip", true), ("zstd", false)] {
         samples.push(rpm(&rpm_files(&noise(300)), codec, stripped));
     }
@@ -56,6 +71,18 @@ fn seven_zip_entries(content: &[u8]) -> Vec<SevenZipEntry<'_>> {
             ..SevenZipEntry::default()
         })
         .to_vec()
+}
+
+fn cpio_entries(content: &[u8]) -> Vec<CpioEntry<'_>> {
+    let entry = |name: &'static [u8]| CpioEntry { name, ..CpioEntry::default() };
+    vec![
+        CpioEntry { mode: 0o040_755, ..entry(b"d") },
+        CpioEntry { mode: 0o120_777, content: b"d/file", ..entry(b"link") },
+        CpioEntry { links: 2, inode: 5, ..entry(b"d/first") },
+        CpioEntry { links: 2, inode: 5, content, ..entry(b"d/second") },
+        CpioEntry { content, ..entry(b"e") },
+        entry(b"f"),
+    ]
 }
 
 fn rpm_files(content: &[u8]) -> Vec<RpmFile<'_>> {
@@ -162,7 +189,7 @@ proptest! {
     fn random_bytes(
         magic in prop::sample::select(vec![
             &b""[..], b"!<arch>\ndebian-binary   ", b"PK\x03\x04", b"PK\x05\x06",
-            b"7z\xbc\xaf\x27\x1c\0\x04", b"\xed\xab\xee\xdb\x03\0", b"ADBd", b"ADB.pckg", b"\x1f\x8b\x08\0",
+            b"!<arch>\n", b"070701", b"\xc7\x71", b"7z\xbc\xaf\x27\x1c\0\x04", b"\xed\xab\xee\xdb\x03\0", b"ADBd", b"ADB.pckg", b"\x1f\x8b\x08\0",
             b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\0", b"BZh91AY&SY", b"\x04\x22\x4d\x18", b"\x50\x2a\x4d\x18",
         ]),
         bytes in prop::collection::vec(any::<u8>(), 0..2000),

@@ -13,7 +13,7 @@ use hashget::limits::Limits;
 use hashget::model::Kind;
 use hashget_testkit::packages::{TarBuilder, compress};
 
-use crate::collect::{file_of, noise, read};
+use crate::collect::{file_of, noise, read, read_error};
 use crate::run;
 
 /// Keeps what an encoder writes.
@@ -116,6 +116,85 @@ pub(crate) fn we_read_what_compress_writes() {
     let (format, collected) = read(&through("compress", &["-c", "-f"], &tar));
     assert_eq!((format, collected.paths()), ("tar", vec!["a/b".to_owned(), "c".to_owned()]));
     assert_eq!(collected.content("a/b"), noise(100_000));
+}
+
+/// A folder with files of several sizes, one of which has two names, and a link.
+fn some_files() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::create_dir(path("d")).unwrap();
+    std::fs::write(path("d/large"), noise(70_001)).unwrap();
+    std::fs::write(path("empty"), b"").unwrap();
+    std::fs::write(path("first name"), b"contents").unwrap();
+    std::fs::hard_link(path("first name"), path("second name")).unwrap();
+    std::os::unix::fs::symlink("d/large", path("link")).unwrap();
+    folder
+}
+
+/// The members of an archive of [`some_files`], however hard links are stored.
+#[track_caller]
+fn assert_some_files(archive: &[u8], written_by: &str) {
+    let (format, collected) = read(archive);
+    assert_eq!((format, &collected.bad[..]), ("cpio", &[][..]), "{written_by}");
+    assert_eq!(collected.content("d/large"), noise(70_001), "{written_by}");
+    assert_eq!(collected.member("empty").kind, Kind::File { size: 0 });
+    let target = (*b"d/large").into();
+    assert_eq!(collected.member("link").kind, Kind::Symlink { target });
+    let names = ["first name", "second name"].map(|name| collected.find(name.as_bytes()));
+    let with_contents = names.iter().filter(|(_, content)| content == b"contents").count();
+    let links = names.iter().filter(|(member, _)| matches!(member.kind, Kind::HardLink { .. }));
+    assert_eq!(with_contents + links.count(), 2, "{written_by}");
+    assert!(with_contents > 0, "{written_by}");
+}
+
+const SOME_NAMES: &[u8] = b"d\nd/large\nempty\nfirst name\nlink\nsecond name\n";
+
+pub(crate) fn we_read_what_cpio_writes() {
+    let folder = some_files();
+    for form in ["newc", "crc", "odc", "bin"] {
+        let output = Command::new("cpio")
+            .args(["--quiet", "-o", "-H", form])
+            .current_dir(folder.path())
+            .stdin(Stdio::from(file_of(SOME_NAMES)))
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{form}: {said}");
+        assert_some_files(&output.stdout, form);
+        let packed = compress("zstd", &output.stdout);
+        assert_some_files(&packed, form);
+    }
+}
+
+pub(crate) fn we_read_what_bsdtar_writes_as_cpio() {
+    let folder = some_files();
+    for form in ["newc", "odc"] {
+        let archive = folder.path().join("archive");
+        run(Command::new("bsdtar")
+            .args(["-cf", "archive", "--format", form])
+            .args(["d", "empty", "first name", "link", "second name"])
+            .current_dir(folder.path()));
+        assert_some_files(&std::fs::read(&archive).unwrap(), form);
+    }
+}
+
+pub(crate) fn we_read_what_ar_writes() {
+    let folder = some_files();
+    let long = "a name that is longer than sixteen bytes.o";
+    std::fs::write(folder.path().join(long), b"long").unwrap();
+    let add = |options: &str, archive: &str| {
+        run(Command::new("ar")
+            .args([options, archive, "d/large", "empty", long])
+            .current_dir(folder.path()));
+        std::fs::read(folder.path().join(archive)).unwrap()
+    };
+    let (format, collected) = read(&add("rcs", "lib.a"));
+    assert_eq!(format, "ar");
+    assert_eq!(collected.paths(), ["large", "empty", long]);
+    assert_eq!(collected.content("large"), noise(70_001));
+    assert_eq!(collected.content(long), b"long");
+    let (error, _) = read_error(&add("rcsT", "thin.a"), &Limits::default());
+    assert!(error.to_string().contains("thin archive"), "{error}");
 }
 
 pub(crate) fn we_read_what_7z_writes() {

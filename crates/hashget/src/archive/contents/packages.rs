@@ -13,7 +13,7 @@ use super::failure::ContentsError;
 use super::unpacked::{CopyError, Unpacked};
 use crate::archive::Holder;
 use crate::fetch::shown;
-use crate::formats::{self, FormatError, Input, PATH_SEPARATOR, Visitor, VisitorError};
+use crate::formats::{self, FILE, FormatError, Input, PATH_SEPARATOR, Visitor, VisitorError};
 use crate::limits::Limits;
 use crate::model::manifest::{FileV1, Package, PackageV1};
 use crate::model::{Digest, Kind, Member, RelPath};
@@ -49,7 +49,7 @@ impl Unpacking<'_> {
             let recurse = |path: &RelPath| {
                 inner.contains(&[path.as_bytes(), PATH_SEPARATOR.as_bytes()].concat())
             };
-            read(file, &name, &recurse, &mut members, (limits, monitor))?;
+            read(&package.format, file, &name, &recurse, &mut members, (limits, monitor))?;
         }
         finish(members.unpacking.unpacked)
     }
@@ -68,13 +68,14 @@ impl Unpacking<'_> {
         // The package itself may be one of the files.
         let copied = members.copy(size, &mut whole(file, &name)?);
         copied.map_err(|error| read_error(error, &name))?;
-        read(file, &name, &|_| true, &mut members, (limits, monitor))?;
+        read(FILE, file, &name, &|_| true, &mut members, (limits, monitor))?;
         finish(members.unpacking.unpacked)
     }
 }
 
-/// Reads all members of a package.
+/// Reads all members of a package, which was read as `format` before.
 fn read(
+    format: &str,
     file: &File,
     package: &str,
     recurse: &dyn Fn(&RelPath) -> bool,
@@ -84,7 +85,7 @@ fn read(
     let total = Total::bytes(file.metadata().map_or(0, |found| found.len()));
     let progress = monitor.begin(Step::Read, package, total);
     let input = Input::Watched(file, progress.position());
-    match formats::read_package(input, recurse, limits, visitor) {
+    match formats::read_package_as(format, input, recurse, limits, visitor) {
         Ok(_) => Ok(()),
         Err(FormatError::Visitor(error)) => Err(match error.downcast::<ContentsError>() {
             Ok(error) => *error,

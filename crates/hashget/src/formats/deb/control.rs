@@ -4,9 +4,10 @@
 
 use std::io::Read;
 
+use super::super::ar::{ArHeader, ArReader, HEADER, MAGIC};
 use super::super::{FormatError, Visitor, VisitorError};
 use super::paragraphs::Paragraphs;
-use super::{Ar, FORMAT, HEADER, MAGIC, check_version, damaged, find, visit_part};
+use super::{FORMAT, check_version, damaged, find, visit_part};
 use crate::limits::Limits;
 use crate::model::{Digest, Kind, Member, Signature, escaped};
 
@@ -25,7 +26,7 @@ pub fn control_members(
     start: &mut dyn Read,
     limits: &Limits,
 ) -> Result<Vec<(Member, Vec<u8>)>, FormatError> {
-    let mut archive = Ar::new(Box::new(start))?;
+    let mut archive = ArReader::new(Box::new(start), FORMAT)?;
     check_version(&mut archive)?;
     let name = find(&mut archive, "control.tar")?;
     let mut collector = Collector { members: Vec::new(), bytes: 0 };
@@ -44,14 +45,13 @@ pub fn control_end(head: &[u8]) -> Result<Option<u64>, FormatError> {
     }
     let mut at = MAGIC.len() as u64;
     for _ in 0..MOST_PARTS {
-        let header = usize::try_from(at).ok().and_then(|at| head.get(at..)?.get(..HEADER));
+        let header = usize::try_from(at).ok().and_then(|at| head.get(at..)?.first_chunk());
         let Some(header) = header else { return Ok(None) };
-        let size = std::str::from_utf8(header[48..58].trim_ascii()).ok();
-        let size: u64 = size
-            .and_then(|size| size.parse().ok())
-            .ok_or_else(|| damaged("the header of a part is cut off, or is none"))?;
+        let header = ArHeader::new(*header);
+        let size = header.size();
+        let size = size.ok_or_else(|| damaged("the header of a part is cut off, or is none"))?;
         let end = at.saturating_add(HEADER as u64).saturating_add(size);
-        if header.starts_with(b"control.tar") {
+        if header.name().starts_with(b"control.tar") {
             return Ok(Some(end));
         }
         at = end.saturating_add(size % 2);

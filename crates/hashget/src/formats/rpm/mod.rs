@@ -3,7 +3,6 @@
 //! Invariant: the archive decides which files there are, the header what they are. Of hard links, the name
 //! with the contents becomes the file, and the other names follow it.
 
-mod cpio;
 mod described;
 mod files;
 mod header;
@@ -15,11 +14,11 @@ pub(crate) use described::{PackageHeader, RpmIdentity};
 pub(crate) use files::FileDigest;
 
 use super::content::{Head, visit};
+use super::cpio::{CpioReader, Entry};
 use super::{Format, FormatError, Input, Visitor};
 use crate::codec::{self, Codec};
 use crate::limits::Limits;
 use crate::model::{Kind, Member, RelPath, escaped};
-use cpio::{Cpio, Entry, skip};
 use files::{Files, Group};
 use header::RpmHeader;
 
@@ -60,7 +59,7 @@ impl Format for Rpm {
         let header = read_headers(&mut *input)?;
         let files = Files::read(&header, limits)?;
         let archive = payload(&header, input, limits)?;
-        let archive = Cpio::new(archive, limits.header_bytes);
+        let archive = CpioReader::new(archive, FORMAT, limits.header_bytes);
         let (seen, links) = (HashSet::new(), HashMap::new());
         Reading { files, archive, seen, visitor, links }.read()
     }
@@ -75,7 +74,11 @@ fn read_headers(input: &mut dyn Read) -> Result<RpmHeader, FormatError> {
         return Err(FormatError::Unsupported { format: FORMAT, problem });
     }
     let (_, length) = RpmHeader::read(input).map_err(|error| error.in_part("signatures"))?;
-    skip(input, length.wrapping_neg() % 8)?;
+    let padding = length.wrapping_neg() % 8;
+    let skipped = io::copy(&mut (&mut *input).take(padding), &mut io::sink()).map_err(reading)?;
+    if skipped != padding {
+        return Err(damaged("it ends too early"));
+    }
     Ok(RpmHeader::read(input).map_err(|error| error.in_part("header"))?.0)
 }
 
@@ -101,7 +104,7 @@ fn payload<'a>(
 /// Visits the files of a package.
 struct Reading<'a, R> {
     files: Files<'a>,
-    archive: Cpio<R>,
+    archive: CpioReader<R>,
     /// Indices of files that were in the archive.
     seen: HashSet<usize>,
     visitor: &'a mut dyn Visitor,
@@ -122,6 +125,7 @@ impl<R: Read> Reading<'_, R> {
         while let Some(entry) = self.archive.next()? {
             self.visit_entry(entry)?;
         }
+        self.archive.skip_rest()?;
         if self.links.values().any(|links| matches!(links, Links::Waiting(_))) {
             return Err(damaged("a file with several names has its contents under none of them"));
         }
@@ -130,16 +134,17 @@ impl<R: Read> Reading<'_, R> {
 
     fn visit_entry(&mut self, entry: Entry) -> Result<(), FormatError> {
         let (at, stored) = match entry {
-            Entry::Named(name, stored) => {
-                let known = RelPath::normalise(&name).map(|path| self.files.find(&path));
+            Entry::Named(entry) => {
+                let name = &entry.name;
+                let known = RelPath::normalise(name).map(|path| self.files.find(&path));
                 match known {
-                    Ok(Some(at)) => (at, stored),
+                    Ok(Some(at)) => (at, entry.size()),
                     Ok(None) => {
-                        self.visitor.bad_member(&name, "the package's header does not name it");
+                        self.visitor.bad_member(name, "the package's header does not name it");
                         return Ok(());
                     }
                     Err(error) => {
-                        self.visitor.bad_member(&name, error.reason());
+                        self.visitor.bad_member(name, error.reason());
                         return Ok(());
                     }
                 }

@@ -21,7 +21,7 @@ pub(super) fn may_follow(head: &[u8]) -> bool {
     BEGINNINGS.iter().any(|beginning| head.starts_with(beginning))
 }
 
-/// Does `file` end with the directory of a zip archive?
+/// Does `file` end with the directory of a zip archive, and perhaps a few other bytes?
 ///
 /// # Errors
 /// It cannot be read.
@@ -30,19 +30,22 @@ pub(super) fn is_at_end(file: &File) -> io::Result<bool> {
     let start = length.saturating_sub((END_BYTES + COMMENT_BYTES) as u64);
     let mut tail = vec![0; usize::try_from(length - start).unwrap_or(0)];
     file.read_exact_at(&mut tail, start)?;
-    let ends = |&at: &usize| {
-        let comment = tail.get(at + 20..at + END_BYTES);
-        let comment = comment.map(|size| usize::from(u16::from_le_bytes([size[0], size[1]])));
-        tail[at..].starts_with(END) && comment == Some(tail.len() - at - END_BYTES)
-    };
-    let Some(at) = (0..(tail.len() + 1).saturating_sub(END_BYTES)).rev().find(ends) else {
-        return Ok(false);
-    };
-    let size = u32::from_le_bytes([tail[at + 12], tail[at + 13], tail[at + 14], tail[at + 15]]);
-    let Some(directory) = (start + at as u64).checked_sub(u64::from(size)) else {
-        return Ok(false);
-    };
-    let mut first = [0; DIRECTORY.len()];
-    file.read_exact_at(&mut first, directory)?;
-    Ok(first == DIRECTORY)
+    for at in (0..(tail.len() + 1).saturating_sub(END_BYTES)).rev() {
+        let Some(end) = tail[at..].first_chunk::<END_BYTES>().filter(|end| end.starts_with(END))
+        else {
+            continue;
+        };
+        // Other bytes may follow the comment.
+        let comment = usize::from(u16::from_le_bytes([end[20], end[21]]));
+        let size = u32::from_le_bytes([end[12], end[13], end[14], end[15]]);
+        let directory = (start + at as u64).checked_sub(u64::from(size));
+        let is_whole = comment <= tail.len() - at - END_BYTES;
+        let Some(directory) = directory.filter(|_| is_whole) else { continue };
+        let mut first = [0; DIRECTORY.len()];
+        file.read_exact_at(&mut first, directory)?;
+        if first == DIRECTORY {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

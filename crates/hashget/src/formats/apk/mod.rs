@@ -1,8 +1,12 @@
-//! Alpine packages, version 2: a tar of signatures, one of control files and one of data, each compressed
-//! separately and concatenated.
+//! Alpine packages. Version 2: a tar of signatures, one of control files and one of data, each compressed separately and
+//! concatenated. Version 3 is no tar.
 //!
-//! Invariant: members are `signature/...`, `control/...` and `data/...`; a package without control files or
-//! without data is damaged. Version 3, which is not a tar, is recognised and refused.
+//! Invariant: members are `signature/...`, `control/...` and `data/...`, of version 3 only `data/...`; a package of version 2
+//! without control files or without data is damaged.
+
+mod adb;
+mod blocks;
+mod version_3;
 
 use std::io::{self, BufRead as _, BufReader, Read};
 
@@ -46,7 +50,7 @@ impl Format for Apk {
     ) -> Result<(), FormatError> {
         let mut input = BufReader::with_capacity(1 << 16, input.into_reader());
         if input.fill_buf().map_err(reading)?.starts_with(b"ADB") {
-            return Err(FormatError::Unsupported { format: FORMAT, problem: "version 3".into() });
+            return version_3::read(Box::new(input), limits, visitor);
         }
         let mut has_control = false;
         while !has_control {
