@@ -1,0 +1,7 @@
+//! Backups that run by themselves: where archives are kept, what they are called, and which of them are kept.
+//! `docs/backup.md` is the contract.
+//!
+//! Invariant: nothing in a destination has the name of an archive before it is complete there and was compared with what
+//! was sent.
+
+pub mod store;
