@@ -24,6 +24,22 @@ pub enum StoreError {
         /// What it said.
         problem: String,
     },
+    /// It is not there itself: no such folder, no such bucket.
+    #[error("{store} does not exist: {problem}")]
+    Missing {
+        /// The store.
+        store: String,
+        /// What to do about it.
+        problem: String,
+    },
+    /// No store has a file of this name.
+    #[error("{name:?} cannot be the name of a file in a store: {problem}")]
+    BadName {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
     /// There is no file of this name.
     #[error("{store} has no file {name}")]
     NotThere {
@@ -84,8 +100,10 @@ impl StoreError {
         match self {
             Self::Unreachable { .. } => ErrorClass::Unreachable,
             Self::Refused { .. } | Self::Locked { .. } => ErrorClass::Denied,
-            Self::NotThere { .. } => ErrorClass::NotFound,
-            Self::Taken { .. } | Self::Unsupported { .. } => ErrorClass::BadInput,
+            Self::Missing { .. } | Self::NotThere { .. } => ErrorClass::MissingFile,
+            Self::BadName { .. } | Self::Taken { .. } | Self::Unsupported { .. } => {
+                ErrorClass::BadInput
+            }
             Self::Different { .. } => ErrorClass::WrongBytes,
             Self::Local(error) => ErrorClass::of_io(error),
             Self::Interrupted(_) => ErrorClass::Interrupted,

@@ -3,6 +3,9 @@
 //! Invariant: a name in a store means a whole file. Nothing is replaced, and nothing but what was named is removed.
 
 mod error;
+mod folder;
+mod name;
+mod outgoing;
 
 use std::fs::File;
 
@@ -10,6 +13,7 @@ use hashget::monitor::Monitor;
 use hashget::storage::ArchiveSource;
 
 pub use error::StoreError;
+pub use folder::FolderStore;
 
 /// A file that a store has.
 #[derive(Debug, Clone, PartialEq, Eq)]
