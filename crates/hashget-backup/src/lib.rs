@@ -4,4 +4,8 @@
 //! Invariant: nothing in a destination has the name of an archive before it is complete there and was compared with what
 //! was sent.
 
+pub mod job;
+pub mod record;
+pub mod retention;
+pub mod series;
 pub mod store;
