@@ -4,8 +4,11 @@
 //! Invariant: nothing in a destination has the name of an archive before it is complete there and was compared with what
 //! was sent.
 
+pub mod inventory;
 pub mod job;
+mod newest;
 pub mod record;
 pub mod retention;
+pub mod run;
 pub mod series;
 pub mod store;

@@ -1,0 +1,94 @@
+//! Archives sent to their destinations, to all of them at the same time.
+//!
+//! Invariant: the record of an archive is sent after the archive, so that a record means an archive that was compared.
+
+use hashget::monitor::{Monitor, ProblemKind};
+
+use super::spool::Spooled;
+use crate::record::Sealed;
+use crate::store::{Compared, Sending, Store, StoreError};
+
+/// What became of an archive in a destination.
+#[derive(Debug)]
+pub struct Delivery {
+    /// The destination, as it is called in messages.
+    pub destination: String,
+    /// How the archive there was compared; or why it is not there.
+    pub result: Result<Compared, StoreError>,
+}
+
+/// Sends an archive to those destinations that do not have it yet. What fails is reported, too.
+pub fn deliver(
+    spooled: &Spooled,
+    destinations: &[&dyn Store],
+    bytes_per_second: Option<u64>,
+    monitor: &dyn Monitor,
+) -> Vec<Delivery> {
+    let sent = spooled.sent();
+    let send = |store: &dyn Store| {
+        let destination = store.shown().to_owned();
+        if sent.contains(&destination) {
+            return Delivery { destination, result: Ok(Compared::Checksum) };
+        }
+        let result = deliver_to(spooled, store, bytes_per_second, monitor);
+        match &result {
+            Ok(_) => {
+                // If that cannot be noted, the destination is asked the next time.
+                let _ = spooled.note_sent(&destination);
+            }
+            Err(error) => {
+                let message = format!("does not have {}: {error}", spooled.name);
+                monitor.problem(ProblemKind::Unreachable, &destination, message);
+            }
+        }
+        Delivery { destination, result }
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            destinations.iter().map(|store| scope.spawn(|| send(*store))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("sending does not panic")).collect()
+    })
+}
+
+fn deliver_to(
+    spooled: &Spooled,
+    store: &dyn Store,
+    bytes_per_second: Option<u64>,
+    monitor: &dyn Monitor,
+) -> Result<Compared, StoreError> {
+    let archive = spooled.archive()?;
+    let sealed = spooled.record.sealed();
+    let name = spooled.name.to_string();
+    let compared = send(store, &name, archive.file(), &sealed, bytes_per_second, monitor)?;
+    let (record, sealed) = spooled.record_file()?;
+    send(store, &spooled.name.record(), record.file(), &sealed, None, monitor)?;
+    Ok(compared)
+}
+
+/// Sends a file, unless the destination has it from an earlier try.
+fn send(
+    store: &dyn Store,
+    name: &str,
+    file: &std::fs::File,
+    sealed: &Sealed,
+    bytes_per_second: Option<u64>,
+    monitor: &dyn Monitor,
+) -> Result<Compared, StoreError> {
+    let sending = Sending {
+        file,
+        bytes: sealed.bytes,
+        sha256: &sealed.sha256,
+        lock_until: None,
+        bytes_per_second,
+    };
+    let taken = match store.send(name, &sending, monitor) {
+        Err(error @ StoreError::Taken { .. }) => error,
+        ended => return ended,
+    };
+    let found = store.list(monitor)?.into_iter().find(|stored| stored.name == name);
+    match found.filter(|stored| stored.bytes == sealed.bytes) {
+        Some(stored) if stored.sha256.as_ref() == Some(&sealed.sha256) => Ok(Compared::Checksum),
+        Some(stored) if stored.sha256.is_none() => Ok(Compared::Size),
+        _ => Err(taken),
+    }
+}
