@@ -7,8 +7,10 @@
 pub mod inventory;
 pub mod job;
 mod newest;
+pub mod notices;
 pub mod record;
 pub mod retention;
 pub mod run;
 pub mod series;
+pub mod status;
 pub mod store;

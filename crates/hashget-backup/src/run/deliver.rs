@@ -37,8 +37,7 @@ pub fn deliver(
                 let _ = spooled.note_sent(&destination);
             }
             Err(error) => {
-                let message = format!("does not have {}: {error}", spooled.name);
-                monitor.problem(ProblemKind::Unreachable, &destination, message);
+                monitor.problem(ProblemKind::Unreachable, &spooled.name, error);
             }
         }
         Delivery { destination, result }

@@ -15,7 +15,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hashget::classify::class_of;
 use hashget::error::ErrorClass;
 use hashget::monitor::{Interrupted, Monitor, ProblemKind};
 use hashget::wording;
@@ -52,7 +51,12 @@ pub enum RunError {
     Hook(#[from] HookError),
     /// Packing failed.
     #[error("no archive was made")]
-    Pack(#[source] Box<dyn Error + Send + Sync>),
+    Pack {
+        /// The class of the error.
+        class: Option<ErrorClass>,
+        /// What happened.
+        source: Box<dyn Error + Send + Sync>,
+    },
     /// No destination has the archive.
     #[error("no destination has {name}: it is kept in {} and sent by the next run", spool.display())]
     NotSent {
@@ -79,7 +83,7 @@ impl RunError {
             Self::Busy { .. } => ErrorClass::Busy,
             Self::Hook(HookError::Interrupted(_)) | Self::Interrupted(_) => ErrorClass::Interrupted,
             Self::Hook(_) => ErrorClass::Io,
-            Self::Pack(error) => class_of(error.as_ref()).unwrap_or(ErrorClass::Internal),
+            Self::Pack { class, .. } => class.unwrap_or(ErrorClass::Io),
             Self::NotSent { .. } => ErrorClass::Io,
             Self::Name(_) => ErrorClass::BadInput,
             Self::Local(error) => ErrorClass::of_io(error),
@@ -129,7 +133,10 @@ pub struct ToPack<'a> {
 }
 
 /// Packs what a job says. The program passes it, since it knows the options of packing.
-pub type Pack<'a> = dyn Fn(&ToPack<'_>) -> Result<Packed, Box<dyn Error + Send + Sync>> + 'a;
+///
+/// # Errors
+/// [`RunError::Pack`]: there is no archive then.
+pub type Pack<'a> = dyn Fn(&ToPack<'_>) -> Result<Packed, RunError> + 'a;
 
 /// What a run did.
 #[derive(Debug)]
@@ -326,7 +333,7 @@ impl Run<'_> {
         let path = self.spool.path(&name);
         let packed = ran.and_then(|()| {
             let to_pack = ToPack { archive: &path, own: self.own_patterns(), reuse: self.reuse() };
-            pack(&to_pack).map_err(RunError::Pack)
+            pack(&to_pack)
         });
         // They undo what those before have done: they run in any case, and nothing interrupts them.
         let told = self.told(packed.as_ref().err());
