@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::retention::Keep;
+use crate::store::Address;
 
 /// The longest that a hook may take, unless the job says otherwise.
 pub const HOOK_TIME: Duration = Duration::from_secs(60 * 60);
@@ -61,8 +62,8 @@ pub struct Job {
     pub sources: Vec<PathBuf>,
     /// Options of `pack`, as words.
     pub options: Vec<String>,
-    /// The destinations, as they were written.
-    pub to: Vec<String>,
+    /// The destinations.
+    pub to: Vec<Address>,
     /// Which archives are kept.
     pub keep: Keep,
     /// Does this machine remove what is not kept?

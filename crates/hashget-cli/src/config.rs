@@ -12,6 +12,7 @@ use hashget::detectors::{self, Rule, RuleConfig};
 use hashget::fetch::{HostLimits, MirrorRule, Proxies};
 use hashget::model::Evidence;
 use hashget_backup::job::Job;
+use hashget_backup::store::S3Settings;
 use serde::{Deserialize, Deserializer};
 
 use crate::exit::UsageError;
@@ -67,6 +68,9 @@ pub(crate) struct Config {
     /// The jobs of `hashget backup`.
     #[serde(default)]
     backup: jobs::Sections,
+    /// What is known about buckets, by name.
+    #[serde(default)]
+    pub(crate) s3: BTreeMap<String, S3Settings>,
     /// The folder of the configuration, to which its relative paths are relative.
     #[serde(skip)]
     folder: PathBuf,
@@ -142,6 +146,9 @@ impl Config {
         }
         for token_file in config.host.values_mut().filter_map(|host| host.token_file.as_mut()) {
             *token_file = folder.join(&*token_file);
+        }
+        for file in config.s3.values_mut().filter_map(|bucket| bucket.credentials_file.as_mut()) {
+            *file = folder.join(&*file);
         }
         for pool in config.pool.iter_mut().filter(|pool| !pool.contains("://")) {
             if let Some(joined) = folder.join(&*pool).to_str() {

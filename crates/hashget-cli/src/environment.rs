@@ -9,11 +9,13 @@ use std::sync::{Arc, OnceLock};
 use anyhow::Context as _;
 use hashget::detectors::{self, Detector, HINT, Machine, Rule, UnknownDetector};
 use hashget::fetch::{
-    self, Credentials, FetchOptions, MirrorRule, Offline, Proxies, RetryOptions, Source, Sources,
-    TimeOuts,
+    self, Credentials, FetchOptions, MirrorRule, Offline, OriginOptions, Proxies, RetryOptions,
+    Source, Sources, TimeOuts,
 };
 use hashget::hashdb::{Checks, HashDbWriter, LocalHashDb};
 use hashget::limits::Limits;
+
+use hashget_backup::store::StoreSettings;
 
 use crate::arguments::Global;
 use crate::config::Config;
@@ -96,6 +98,20 @@ impl<'a> Environment<'a> {
     /// The folder of systemd's units that an administrator, or the user, has written.
     pub(crate) fn systemd_units(&self) -> Result<PathBuf, UsageError> {
         self.surroundings.systemd_units()
+    }
+
+    /// How requests are made to servers that the configuration names.
+    pub(crate) fn origin_options(&self) -> Result<OriginOptions, UsageError> {
+        Ok(OriginOptions { proxies: self.proxies()?, ..OriginOptions::default() })
+    }
+
+    /// What stores are opened with.
+    pub(crate) fn store_settings(&self) -> Result<StoreSettings, UsageError> {
+        let variable = |name: &str| self.surroundings.text(name);
+        let home = self.surroundings.text("HOME").map(PathBuf::from);
+        let network = self.origin_options()?;
+        let settings = StoreSettings::of_environment(home.as_deref(), network, variable);
+        Ok(StoreSettings { s3: self.config.s3.clone(), ..settings })
     }
 
     /// Works with so many threads, instead of as many as the options say.

@@ -11,7 +11,7 @@ use hashget::error::ErrorClass;
 use hashget::monitor::ProblemKind;
 use hashget_backup::run::RunError;
 use hashget_backup::series::BadName;
-use hashget_backup::store::StoreError;
+use hashget_backup::store::{BadAddress, StoreError};
 
 use crate::output::{Problems, print_usage_error};
 
@@ -97,7 +97,8 @@ fn class_in_backup(error: &(dyn std::error::Error + 'static)) -> Option<ErrorCla
     let of_run = error.downcast_ref::<RunError>().map(RunError::class);
     let of_store = || error.downcast_ref::<StoreError>().map(StoreError::class);
     let is_name = || error.is::<BadName>().then_some(ErrorClass::BadInput);
-    of_run.or_else(of_store).or_else(is_name)
+    let of_address = || error.downcast_ref::<BadAddress>().map(BadAddress::class);
+    of_run.or_else(of_store).or_else(is_name).or_else(of_address)
 }
 
 /// The code for a command that ended with `error`, or without one, and had `problems`.

@@ -145,15 +145,6 @@ pub(crate) fn pool(text: &str) -> Result<String, String> {
     }
 }
 
-/// A destination of backups: a folder.
-pub(crate) fn destination(text: &str) -> Result<(), String> {
-    match text.split_once("://") {
-        _ if text.is_empty() => Err("expected a folder".to_owned()),
-        Some((scheme, _)) => Err(format!("{scheme}:// is not supported: expected a folder")),
-        None => Ok(()),
-    }
-}
-
 /// The argument of `hashget get`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Thing {

@@ -5,7 +5,9 @@
 mod journal;
 mod mail;
 mod metrics;
+mod ping;
 
 pub use journal::{JOURNAL, journal};
 pub use mail::{Mail, send_mail};
 pub use metrics::{metrics, write_metrics};
+pub use ping::{At, ping};

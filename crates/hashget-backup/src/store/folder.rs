@@ -196,7 +196,7 @@ fn copy(
                 0 => shares = false,
                 copied => {
                     done += copied;
-                    outgoing.sent(copied);
+                    outgoing.reached(done);
                 }
             }
             continue;
@@ -204,7 +204,7 @@ fn copy(
         let piece = outgoing.piece(&mut buffer, done)?;
         to.write_all_at(piece, done)?;
         done += piece.len() as u64;
-        outgoing.sent(piece.len() as u64);
+        outgoing.reached(done);
     }
     Ok(())
 }

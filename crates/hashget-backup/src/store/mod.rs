@@ -2,18 +2,29 @@
 //!
 //! Invariant: a name in a store means a whole file. Nothing is replaced, and nothing but what was named is removed.
 
+mod address;
+mod command;
 mod error;
 mod folder;
 mod name;
 mod outgoing;
+mod patience;
+mod ranged;
+mod s3;
+mod sftp;
 
 use std::fs::File;
 
 use hashget::monitor::Monitor;
 use hashget::storage::ArchiveSource;
 
+pub use address::{Address, BadAddress, S3Settings, StoreSettings, open_store};
+pub use command::{CommandStore, Commands};
 pub use error::StoreError;
 pub use folder::FolderStore;
+pub use patience::Patience;
+pub use s3::{CredentialsFrom, S3Options, S3Store};
+pub use sftp::{SftpPlace, SftpStore};
 
 /// A file that a store has.
 #[derive(Debug, Clone, PartialEq, Eq)]

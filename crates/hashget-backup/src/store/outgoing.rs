@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use hashget::fetch::{SystemClock, wait};
@@ -22,6 +23,7 @@ pub(super) struct Outgoing<'a> {
     sending: &'a Sending<'a>,
     monitor: &'a dyn Monitor,
     running: Running<'a>,
+    reached: AtomicU64,
     pace: Pace,
 }
 
@@ -29,7 +31,8 @@ impl<'a> Outgoing<'a> {
     /// The file `name` on its way.
     pub(super) fn new(name: &str, sending: &'a Sending<'a>, monitor: &'a dyn Monitor) -> Self {
         let running = monitor.begin(Step::Send, name, Total::bytes(sending.bytes));
-        Self { sending, monitor, running, pace: Pace::new(sending.bytes_per_second) }
+        let pace = Pace::new(sending.bytes_per_second);
+        Self { sending, monitor, running, reached: AtomicU64::new(0), pace }
     }
 
     /// The bytes from `first` on, at most as many as fit; fewer only at the end of the file.
@@ -49,9 +52,10 @@ impl<'a> Outgoing<'a> {
         Ok(&buffer[..count])
     }
 
-    /// Counts bytes that the store has.
-    pub(super) fn sent(&self, bytes: u64) {
-        self.running.advance(bytes, 0);
+    /// The store has everything before `position`, or has had it in an earlier try.
+    pub(super) fn reached(&self, position: u64) {
+        let before = self.reached.fetch_max(position, Ordering::Relaxed);
+        self.running.advance(position.saturating_sub(before), 0);
     }
 }
 

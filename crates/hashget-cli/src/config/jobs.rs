@@ -9,6 +9,7 @@ use std::time::Duration;
 use hashget_backup::job::{HOOK_TIME, Hooks, Job, Notices, Share};
 use hashget_backup::retention::Keep;
 use hashget_backup::series::check_job;
+use hashget_backup::store::Address;
 use serde::{Deserialize, Deserializer};
 
 use super::{bytes, checked};
@@ -45,7 +46,7 @@ pub(super) struct Section {
     #[serde(deserialize_with = "sources")]
     sources: Vec<PathBuf>,
     #[serde(deserialize_with = "destinations")]
-    to: Vec<String>,
+    to: Vec<Address>,
     #[serde(default, deserialize_with = "some_text")]
     host: Option<String>,
     #[serde(default)]
@@ -186,11 +187,12 @@ impl Section {
     }
 }
 
-/// A destination as it was written; a folder with its whole path.
-fn destination_from(to: &str, folder: &Path) -> String {
-    let is_folder = !to.contains("://") && !to.starts_with("exec:");
-    let joined = is_folder.then(|| folder.join(to));
-    joined.and_then(|joined| joined.to_str().map(str::to_owned)).unwrap_or_else(|| to.to_owned())
+/// A destination; a folder with its whole path.
+fn destination_from(to: &Address, folder: &Path) -> Address {
+    match to {
+        Address::Folder(path) => Address::Folder(folder.join(path)),
+        other => other.clone(),
+    }
 }
 
 fn sources<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PathBuf>, D::Error> {
@@ -200,16 +202,14 @@ fn sources<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PathBuf>, D
     })
 }
 
-fn destinations<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    checked(deserializer, |to: Vec<String>| {
+fn destinations<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Address>, D::Error> {
+    checked(deserializer, |to: Vec<Address>| {
         if to.is_empty() {
             return Err("expected at least one destination".to_owned());
         }
         for (position, destination) in to.iter().enumerate() {
-            values::destination(destination)
-                .map_err(|problem| format!("destination \"{destination}\": {problem}"))?;
-            if to[..position].contains(destination) {
-                return Err(format!("destination \"{destination}\" is there twice"));
+            if to[..position].iter().any(|other| other.shown() == destination.shown()) {
+                return Err(format!("the destination {} is there twice", destination.shown()));
             }
         }
         Ok(to)
@@ -270,7 +270,7 @@ mod tests {
             r#"
             [backup.system]
             sources = ["/", "own"]
-            to = ["/srv/backup", "backup"]
+            to = ["/srv/backup", "backup", "s3://bucket/web1", { send = "cat", list = "ls" }]
             exclude = ["/var/tmp"]
             exclude_caches = true
             exclude_if_present = [".nobackup"]
@@ -302,7 +302,8 @@ mod tests {
         assert_eq!(home.options, ["--one-file-system"]);
         assert!(home.keep.is_everything() && home.prune && home.hooks == Hooks::default());
         assert_eq!(system.sources, [Path::new("/"), Path::new("/etc/hashget/own")]);
-        assert_eq!(system.to, ["/srv/backup", "/etc/hashget/backup"]);
+        let shown: Vec<String> = system.to.iter().map(Address::shown).collect();
+        assert_eq!(shown, ["/srv/backup", "/etc/hashget/backup", "s3://bucket/web1", "exec:cat"]);
         assert_eq!((system.keep.daily, system.hooks.time), (7, Duration::from_secs(600)));
         assert_eq!(
             (system.upload, system.cpu, system.share),

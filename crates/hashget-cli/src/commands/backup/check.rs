@@ -8,7 +8,7 @@ use clap::Args;
 use hashget::monitor::{Monitor, ProblemKind, Step, Total};
 use hashget_backup::inventory::{Held, inventory};
 use hashget_backup::series::Series;
-use hashget_backup::store::Store;
+use hashget_backup::store::{Store, StoreError};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
@@ -39,10 +39,14 @@ impl Check {
         let (mut archives, mut wrong, mut unseen) = (0_u64, 0_u64, 0_u64);
         for job in jobs(&self.names, environment)? {
             let series = Series::new(&job.host, &job.name)?;
-            for destination in of_job(&job)? {
+            for destination in of_job(&job, environment)? {
                 let store = &*destination.store;
                 let found = match inventory(store, &|found| *found == series, console) {
                     Ok(found) => found,
+                    Err(error @ StoreError::Unsupported { .. }) => {
+                        monitor.problem(ProblemKind::Note, store.shown(), error);
+                        continue;
+                    }
                     Err(error) => {
                         monitor.check_interrupted()?;
                         unseen += 1;

@@ -8,34 +8,44 @@ use hashget::monitor::ProblemKind;
 use hashget_backup::job::Job;
 use hashget_backup::run::Destination;
 use hashget_backup::series::{ArchiveName, Series, Times};
-use hashget_backup::store::{FolderStore, StoreError};
+use hashget_backup::store::{Address, StoreError, open_store};
 
 use super::jobs;
 use crate::environment::Environment;
 use crate::exit::UsageError;
-use crate::values;
 
 /// Opens a destination.
 ///
 /// # Errors
+/// It cannot be one.
+pub(super) fn open(to: &Address, environment: &Environment<'_>) -> anyhow::Result<Destination> {
+    let folder = match to {
+        Address::Folder(folder) => Some(folder.clone()),
+        _ => None,
+    };
+    let store = open_store(to, &environment.store_settings()?)?;
+    Ok(Destination { store, folder })
+}
+
+/// Opens what the user has given as a destination.
+///
+/// # Errors
 /// It is none.
-pub(super) fn open(to: &str) -> Result<Destination, UsageError> {
-    values::destination(to).map_err(|problem| UsageError(format!("{to}: {problem}")))?;
-    let folder = PathBuf::from(to);
-    Ok(Destination { store: Box::new(FolderStore::new(&folder)), folder: Some(folder) })
+pub(super) fn open_given(to: &str, environment: &Environment<'_>) -> anyhow::Result<Destination> {
+    open(&Address::parse(to)?, environment)
 }
 
 /// Opens all destinations of a job.
 ///
 /// # Errors
 /// One is none.
-pub(super) fn of_job(job: &Job) -> Result<Vec<Destination>, UsageError> {
-    job.to.iter().map(|to| open(to)).collect()
+pub(super) fn of_job(job: &Job, environment: &Environment<'_>) -> anyhow::Result<Vec<Destination>> {
+    job.to.iter().map(|to| open(to, environment)).collect()
 }
 
 /// Is it the address of a destination, not the name of a job?
 pub(super) fn is_destination(text: &str) -> bool {
-    text.contains('/')
+    text.contains('/') || text.starts_with("exec:")
 }
 
 /// Where to look for a series of archives.
@@ -60,11 +70,15 @@ impl Searched {
     ) -> anyhow::Result<Self> {
         if let Some(from) = from {
             let name = Some(name.to_owned());
-            return Ok(Self { name, series: None, destinations: vec![open(from)?] });
+            return Ok(Self {
+                name,
+                series: None,
+                destinations: vec![open_given(from, environment)?],
+            });
         }
         let found = jobs(&[name.to_owned()], environment)?;
         let job = found.first().expect("a name that is not there is an error");
-        Self::of_job(job, of_job(job)?)
+        Self::of_job(job, of_job(job, environment)?)
     }
 
     /// The series of a job.
@@ -150,7 +164,8 @@ impl Searched {
 /// Is a destination one of the folders that are packed? All of it would be left out.
 pub(super) fn expect_apart(job: &Job) -> Result<(), UsageError> {
     let real = |path: &Path| fs_err::canonicalize(path).ok();
-    for destination in job.to.iter().map(Path::new) {
+    for destination in &job.to {
+        let Address::Folder(destination) = destination else { continue };
         let is_source =
             |source: &PathBuf| real(source).is_some_and(|source| Some(source) == real(destination));
         if job.sources.iter().any(is_source) {

@@ -83,7 +83,7 @@ impl NewJob {
         let section = section(name, &answers);
         add(&section, &file)?;
         for to in &answers.to {
-            let folder = destinations::open(to)?.folder;
+            let folder = destinations::open_given(to, environment)?.folder;
             if let Some(folder) = folder.filter(|folder| !folder.exists()) {
                 fs_err::create_dir_all(&folder)?;
                 console.say(&format!("Created {}", folder.display()));

@@ -9,7 +9,7 @@ use hashget_backup::series::Times;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::destinations::{Searched, is_destination, of_job, open};
+use super::destinations::{Searched, is_destination, of_job, open_given};
 use super::jobs;
 use crate::environment::Environment;
 use crate::output::{columns, counted, safe, size};
@@ -76,9 +76,11 @@ impl List {
     ) -> anyhow::Result<Vec<(Searched, Option<Times>)>> {
         match (&self.what, &self.from) {
             (Some(what), None) if is_destination(what) => {
-                Ok(vec![(Searched::everything(vec![open(what)?]), None)])
+                Ok(vec![(Searched::everything(vec![open_given(what, environment)?]), None)])
             }
-            (None, Some(from)) => Ok(vec![(Searched::everything(vec![open(from)?]), None)]),
+            (None, Some(from)) => {
+                Ok(vec![(Searched::everything(vec![open_given(from, environment)?]), None)])
+            }
             (Some(what), from) => {
                 let (name, times) = Times::after_name(what)?;
                 let searched = Searched::new(name, from.as_deref(), environment)?;
@@ -86,7 +88,7 @@ impl List {
             }
             (None, None) => jobs(&[], environment)?
                 .iter()
-                .map(|job| Ok((Searched::of_job(job, of_job(job)?)?, None)))
+                .map(|job| Ok((Searched::of_job(job, of_job(job, environment)?)?, None)))
                 .collect(),
         }
     }

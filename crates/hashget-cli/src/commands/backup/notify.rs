@@ -4,15 +4,18 @@
 
 use std::path::Path;
 
+use hashget::fetch::{OriginOptions, TimeOuts, agent_for};
 use hashget::monitor::{Monitor, ProblemKind};
 use hashget_backup::job::Job;
-use hashget_backup::notices::{JOURNAL, Mail, journal, send_mail, write_metrics};
+use hashget_backup::notices::{At, JOURNAL, Mail, journal, ping, send_mail, write_metrics};
 use hashget_backup::run::{Report, State};
 
 use crate::environment::Environment;
 
 /// Tells of the start of a run.
-pub(super) fn started(_job: &Job, _environment: &Environment<'_>) {}
+pub(super) fn started(job: &Job, environment: &Environment<'_>) {
+    told(job, At::Start, "", environment);
+}
 
 /// Tells of the end of a run. `log` is what was reported.
 pub(super) fn ended(
@@ -27,6 +30,7 @@ pub(super) fn ended(
     let mut lines = vec![summary(job, report)];
     lines.extend(log.iter().cloned());
     let text = lines.join("\n");
+    told(job, if has_failed { At::Failure } else { At::Success }, &text, environment);
     let note = |object: &str, problem: String| {
         (environment.console as &dyn Monitor).problem(ProblemKind::Note, object, problem);
     };
@@ -62,5 +66,19 @@ fn summary(job: &Job, report: &Report) -> String {
         Some(failure) => format!("{series} failed: {failure}"),
         None if run.undelivered().next().is_some() => format!("{series}: not sent everywhere"),
         None => format!("{series}: done, exit code {}", run.exit),
+    }
+}
+
+/// Tells the monitoring service of a job.
+fn told(job: &Job, at: At, log: &str, environment: &Environment<'_>) {
+    let Some(address) = &job.notices.ping else { return };
+    let agent =
+        environment.origin_options().map_err(|error| error.to_string()).and_then(|options| {
+            let options = OriginOptions { time_outs: TimeOuts::brief(), ..options };
+            agent_for(address, &options).map_err(|error| error.to_string())
+        });
+    if let Err(problem) = agent.and_then(|agent| ping(&agent, address, at, log)) {
+        let monitor: &dyn Monitor = environment.console;
+        monitor.problem(ProblemKind::Note, format!("ping {address}"), problem);
     }
 }

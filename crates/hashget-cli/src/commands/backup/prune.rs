@@ -7,6 +7,7 @@ use hashget::monitor::{Monitor, ProblemKind};
 use hashget_backup::retention::Circumstances;
 use hashget_backup::run::{State, prune};
 use hashget_backup::series::Series;
+use hashget_backup::store::StoreError;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::json;
@@ -40,11 +41,18 @@ impl Prune {
                 zone: TimeZone::system(),
                 last_run_failed: State::read(&state_folder, &job.name).last_run_failed(),
             };
-            for destination in of_job(&job)? {
+            for destination in of_job(&job, environment)? {
                 let store = &*destination.store;
                 let shown = store.shown();
                 let pruned =
-                    prune(store, &series, &job.keep, &circumstances, self.dry_run, console)?;
+                    prune(store, &series, &job.keep, &circumstances, self.dry_run, console);
+                let pruned = match pruned {
+                    Err(error @ StoreError::Unsupported { .. }) => {
+                        (console as &dyn Monitor).problem(ProblemKind::Note, shown, error);
+                        continue;
+                    }
+                    pruned => pruned?,
+                };
                 let mut rows = Vec::new();
                 for fate in &pruned.decision.fates {
                     let is_removed = pruned.removed.contains(&fate.name);

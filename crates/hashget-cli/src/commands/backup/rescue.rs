@@ -12,6 +12,7 @@ use fs_err::File;
 use hashget::pending_file::PendingFile;
 use hashget_backup::job::Job;
 use hashget_backup::series::Series;
+use hashget_backup::store::Address;
 use serde_json::json;
 
 use super::jobs;
@@ -88,7 +89,7 @@ fn instructions(jobs: &[Job], is_static: bool) -> anyhow::Result<String> {
     for job in jobs {
         let series = Series::new(&job.host, &job.name)?;
         let (first, sources) = (
-            job.to.first().map_or("DESTINATION", String::as_str),
+            job.to.first().map_or_else(|| "DESTINATION".to_owned(), Address::shown),
             job.sources
                 .iter()
                 .map(|source| source.display().to_string())
@@ -102,7 +103,7 @@ fn instructions(jobs: &[Job], is_static: bool) -> anyhow::Result<String> {
              \x20   ./hashget backup list --from '{first}'\n\
              \x20   ./hashget backup restore {series} --from '{first}' -C /mnt\n\
              \x20   ./hashget backup restore {series}@2026-11-27 ./etc/fstab --from '{first}' -C /tmp/old\n\n",
-            job.to.iter().map(|to| format!("* `{to}`")).collect::<Vec<_>>().join("\n"),
+            job.to.iter().map(|to| format!("* `{}`", to.shown())).collect::<Vec<_>>().join("\n"),
         )?;
     }
     page.push_str(

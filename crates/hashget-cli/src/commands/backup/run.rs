@@ -24,7 +24,7 @@ pub(super) fn run(jobs: &[Job], environment: &mut Environment<'_>) -> anyhow::Re
     // What is wrong with a job shows before the first one is run.
     for job in jobs {
         expect_apart(job)?;
-        of_job(job)?;
+        of_job(job, environment)?;
         PackLine::of_job(job, "x.tar.zst".as_ref(), &[], None)?;
     }
     let mut outcomes = Vec::new();
@@ -79,7 +79,8 @@ fn one(job: &Job, environment: &Environment<'_>) -> Result<Report, RunError> {
     let console = environment.console;
     let local = |error: UsageError| RunError::Local(std::io::Error::other(error));
     let state = environment.backup_state().map_err(local)?;
-    let destinations = of_job(job).map_err(local)?;
+    let destinations =
+        of_job(job, environment).map_err(|error| RunError::Local(std::io::Error::other(error)))?;
     let setting = Setting {
         state: &state,
         zone: TimeZone::system(),

@@ -9,6 +9,7 @@ use hashget_backup::job::Job;
 use hashget_backup::run::State;
 use hashget_backup::series::Series;
 use hashget_backup::status::{self, Severity};
+use hashget_backup::store::StoreError;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::json;
@@ -61,10 +62,14 @@ fn looked(
 ) -> anyhow::Result<status::Status> {
     let series = Series::new(&job.host, &job.name)?;
     let mut inventories: Vec<(String, Result<Inventory, String>)> = Vec::new();
-    for destination in of_job(job)? {
+    for destination in of_job(job, environment)? {
         let store = &*destination.store;
         let found = inventory(store, &|found| *found == series, environment.console);
         (environment.console as &dyn Monitor).check_interrupted()?;
+        // What cannot be listed is known from the runs alone.
+        if matches!(found, Err(StoreError::Unsupported { .. })) {
+            continue;
+        }
         inventories.push((store.shown().to_owned(), found.map_err(|error| error.to_string())));
     }
     let looked: Vec<status::Looked<'_>> = inventories
