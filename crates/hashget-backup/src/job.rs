@@ -78,6 +78,8 @@ pub struct Job {
     pub share: Share,
     /// The most bytes that are sent to one destination in a second.
     pub upload: Option<u64>,
+    /// How long after its start nobody is to be able to remove an archive, in stores that can lock.
+    pub lock: Option<Duration>,
     /// The number of threads that pack.
     pub cpu: Option<usize>,
 }

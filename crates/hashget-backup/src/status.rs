@@ -84,40 +84,8 @@ pub fn status(
 ) -> Status {
     let mut findings = Vec::new();
     let mut find = |severity, text: String| findings.push(Finding { severity, text });
-    let mut good: Vec<&Held> = Vec::new();
-    let mut holdings = Vec::new();
-    for (destination, found) in looked {
-        let inventory = match found {
-            Ok(inventory) => inventory,
-            Err(problem) => {
-                find(Severity::Warning, format!("{destination} could not be looked at: {problem}"));
-                continue;
-            }
-        };
-        for held in &inventory.held {
-            if let Some(difference) = held.difference() {
-                find(Severity::Warning, format!("{destination}, {}: {difference}", held.name));
-            }
-        }
-        let of_destination: Vec<&Held> =
-            inventory.held.iter().filter(|held| held.candidate().good == Some(true)).collect();
-        holdings.push(Holding {
-            destination: (*destination).to_owned(),
-            archives: inventory.held.len(),
-            bytes: inventory.held.iter().map(|held| held.bytes).sum(),
-            newest: of_destination.last().map(|held| held.name.clone()),
-        });
-        good.extend(of_destination);
-    }
-    good.sort_by(|one, other| other.name.cmp(&one.name));
-    good.dedup_by(|one, other| one.name == other.name);
+    let (good, holdings) = held_by(looked, &mut find);
     let newest = good.first();
-    for holding in &holdings {
-        if holding.newest.as_ref() != newest.map(|newest| &newest.name) {
-            let text = format!("{} does not have the newest archive", holding.destination);
-            find(Severity::Warning, text);
-        }
-    }
     of_runs(state, &mut find);
     let last_good = newest.map(|newest| newest.name.started());
     let has_looked = !holdings.is_empty();
@@ -150,6 +118,47 @@ pub fn status(
         holdings,
         findings,
     }
+}
+
+/// The good archives, the newest first, and what each destination holds that could be listed.
+fn held_by<'i>(
+    looked: &[Looked<'i>],
+    find: &mut impl FnMut(Severity, String),
+) -> (Vec<&'i Held>, Vec<Holding>) {
+    let (mut good, mut holdings): (Vec<&Held>, Vec<Holding>) = Default::default();
+    for (destination, found) in looked {
+        let inventory = match found {
+            Ok(inventory) => *inventory,
+            Err(problem) => {
+                find(Severity::Warning, format!("{destination} could not be looked at: {problem}"));
+                continue;
+            }
+        };
+        for held in &inventory.held {
+            if let Some(difference) = held.difference() {
+                find(Severity::Warning, format!("{destination}, {}: {difference}", held.name));
+            }
+        }
+        let of_destination: Vec<&Held> =
+            inventory.held.iter().filter(|held| held.candidate().good == Some(true)).collect();
+        holdings.push(Holding {
+            destination: (*destination).to_owned(),
+            archives: inventory.held.len(),
+            bytes: inventory.held.iter().map(|held| held.bytes).sum(),
+            newest: of_destination.last().map(|held| held.name.clone()),
+        });
+        good.extend(of_destination);
+    }
+    good.sort_by(|one, other| other.name.cmp(&one.name));
+    good.dedup_by(|one, other| one.name == other.name);
+    let newest = good.first().map(|newest| &newest.name);
+    for holding in holdings.iter().filter(|holding| holding.newest.as_ref() != newest) {
+        find(
+            Severity::Warning,
+            format!("{} does not have the newest archive", holding.destination),
+        );
+    }
+    (good, holdings)
 }
 
 /// What this machine remembers of the last run.
@@ -217,6 +226,7 @@ mod tests {
             notices: Notices::default(),
             share: Share::Auto,
             upload: None,
+            lock: None,
             cpu: None,
         }
     }

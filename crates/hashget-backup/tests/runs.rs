@@ -4,120 +4,22 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
-use std::collections::BTreeMap;
-use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+#[path = "support/shelf.rs"]
+mod shelf;
 
-use hashget::monitor::{Monitor, Recorder, Silent};
-use hashget::storage::ArchiveSource;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use hashget::monitor::{Recorder, Silent};
 use hashget_backup::inventory::inventory;
 use hashget_backup::job::{Hooks, Job, Notices, Share};
 use hashget_backup::record::Packed;
 use hashget_backup::retention::Keep;
 use hashget_backup::run::{Destination, Lock, Report, RunError, Setting, State, ToPack, run};
-use hashget_backup::store::{Compared, FolderStore, Sending, Store, StoreError, Stored};
+use hashget_backup::store::FolderStore;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-
-/// What a shelf does to the next files that are sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fault {
-    /// It cannot be reached.
-    Unreachable,
-    /// It takes the file, and then the answer is lost.
-    AnswerLost,
-}
-
-/// A store in memory, which keeps its things when it is opened again.
-#[derive(Debug, Clone, Default)]
-struct Shelf(Arc<Mutex<Kept>>);
-
-#[derive(Debug, Default)]
-struct Kept {
-    files: BTreeMap<String, Vec<u8>>,
-    /// A fault for each of the next files; `None` is none.
-    faults: Vec<Option<Fault>>,
-    cannot_list: bool,
-}
-
-impl Shelf {
-    fn names(&self) -> Vec<String> {
-        self.0.lock().unwrap().files.keys().cloned().collect()
-    }
-
-    fn fail(&self, faults: &[Option<Fault>]) {
-        self.0.lock().unwrap().faults = faults.to_vec();
-    }
-
-    fn unreachable(&self) -> StoreError {
-        StoreError::Unreachable { store: self.shown().into(), problem: "no route".into() }
-    }
-}
-
-impl Store for Shelf {
-    fn shown(&self) -> &str {
-        "shelf"
-    }
-
-    fn list(&self, _monitor: &dyn Monitor) -> Result<Vec<Stored>, StoreError> {
-        let kept = self.0.lock().unwrap();
-        if kept.cannot_list {
-            return Err(self.unreachable());
-        }
-        let stored = |(name, bytes): (&String, &Vec<u8>)| Stored {
-            name: name.clone(),
-            bytes: bytes.len() as u64,
-            sha256: None,
-            locked_until: None,
-        };
-        Ok(kept.files.iter().map(stored).collect())
-    }
-
-    fn open<'a>(
-        &'a self,
-        name: &str,
-        _monitor: &'a dyn Monitor,
-    ) -> Result<Box<dyn ArchiveSource + 'a>, StoreError> {
-        let bytes = self.0.lock().unwrap().files.get(name).cloned();
-        let not_there = StoreError::NotThere { store: "shelf".into(), name: name.into() };
-        let file = tempfile::tempfile()?;
-        file.write_all_at(&bytes.ok_or(not_there)?, 0)?;
-        Ok(Box::new(file))
-    }
-
-    fn send(
-        &self,
-        name: &str,
-        sending: &Sending<'_>,
-        _monitor: &dyn Monitor,
-    ) -> Result<Compared, StoreError> {
-        let mut kept = self.0.lock().unwrap();
-        let fault = if kept.faults.is_empty() { None } else { kept.faults.remove(0) };
-        if fault == Some(Fault::Unreachable) {
-            return Err(self.unreachable());
-        }
-        if kept.files.contains_key(name) {
-            return Err(StoreError::Taken { store: "shelf".into(), name: name.into() });
-        }
-        let mut bytes = vec![0; usize::try_from(sending.bytes).unwrap()];
-        sending.file.read_exact_at(&mut bytes, 0)?;
-        kept.files.insert(name.to_owned(), bytes);
-        match fault {
-            Some(Fault::AnswerLost) => Err(self.unreachable()),
-            _ => Ok(Compared::Checksum),
-        }
-    }
-
-    fn remove(&self, name: &str, _monitor: &dyn Monitor) -> Result<(), StoreError> {
-        self.0.lock().unwrap().files.remove(name);
-        Ok(())
-    }
-
-    fn clean(&self, _monitor: &dyn Monitor) -> Result<Vec<String>, StoreError> {
-        Ok(Vec::new())
-    }
-}
+use shelf::{Fault, Shelf};
 
 /// A machine with a job, whose clock says what the test wants.
 struct Machine {
@@ -153,6 +55,7 @@ impl Machine {
             notices: Notices::default(),
             share: Share::Auto,
             upload: None,
+            lock: None,
             cpu: None,
         }
     }
@@ -460,4 +363,14 @@ fn it_packs_against_its_own_newest_archive_and_keeps_its_own_out() {
     );
     job.share = Share::Full;
     assert_eq!(seen(&job).0, None);
+}
+
+#[test]
+fn an_archive_and_its_record_are_locked_from_the_start_on() {
+    let machine = Machine::new();
+    let job = Job { lock: Some(std::time::Duration::from_secs(3600)), ..machine.job() };
+    let started = *machine.now.lock().unwrap();
+    machine.night(&job).unwrap();
+    let locks = machine.shelf.0.lock().unwrap().locks.clone();
+    assert_eq!(locks, [Some(started.as_second() + 3600); 2]);
 }

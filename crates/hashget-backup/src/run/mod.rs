@@ -4,14 +4,13 @@
 //! under a final name in a destination is whole, and no older archive is lost.
 
 mod deliver;
+mod error;
 mod hooks;
 mod lock;
 mod prune;
 mod spool;
 mod state;
 
-use std::error::Error;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -21,7 +20,8 @@ use hashget::wording;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-pub use deliver::{Delivery, deliver};
+pub use deliver::{Delivery, Terms, deliver};
+pub use error::RunError;
 pub use hooks::{HookError, Told, run_hook};
 pub use lock::Lock;
 pub use prune::{Pruned, decision_for, prune};
@@ -32,73 +32,8 @@ use crate::job::{Job, Share};
 use crate::newest::newest_own_archive;
 use crate::record::Packed;
 use crate::retention::Circumstances;
-use crate::series::{ArchiveName, BadName, Series};
+use crate::series::{ArchiveName, Series};
 use crate::store::{Store, StoreError};
-
-/// Why a run made no archive, or sent none.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// Another process runs the job.
-    #[error("the job {job} is being run by the process {process}: wait until it has ended")]
-    Busy {
-        /// The job.
-        job: String,
-        /// The number of the process.
-        process: String,
-    },
-    /// A hook failed.
-    #[error(transparent)]
-    Hook(#[from] HookError),
-    /// Packing failed.
-    #[error("no archive was made")]
-    Pack {
-        /// The class of the error.
-        class: Option<ErrorClass>,
-        /// What happened.
-        source: Box<dyn Error + Send + Sync>,
-    },
-    /// No destination has the archive.
-    #[error("no destination has {name}: it is kept in {} and sent by the next run", spool.display())]
-    NotSent {
-        /// The archive.
-        name: ArchiveName,
-        /// The spool.
-        spool: PathBuf,
-    },
-    /// The name of the job is none.
-    #[error(transparent)]
-    Name(#[from] BadName),
-    /// A file of the state or the spool could not be read or written.
-    #[error(transparent)]
-    Local(#[from] io::Error),
-    /// The user wants to stop.
-    #[error(transparent)]
-    Interrupted(#[from] Interrupted),
-}
-
-impl RunError {
-    /// The class of the error, from which exit code and hint follow.
-    pub fn class(&self) -> ErrorClass {
-        match self {
-            Self::Busy { .. } => ErrorClass::Busy,
-            Self::Hook(HookError::Interrupted(_)) | Self::Interrupted(_) => ErrorClass::Interrupted,
-            Self::Hook(_) => ErrorClass::Io,
-            Self::Pack { class, .. } => class.unwrap_or(ErrorClass::Io),
-            Self::NotSent { .. } => ErrorClass::Io,
-            Self::Name(_) => ErrorClass::BadInput,
-            Self::Local(error) => ErrorClass::of_io(error),
-        }
-    }
-
-    /// The exit code of a run that ended so.
-    pub fn exit(&self) -> u8 {
-        match self.class() {
-            ErrorClass::Interrupted => 130,
-            ErrorClass::BadInput | ErrorClass::BadRule => 2,
-            _ => 1,
-        }
-    }
-}
 
 /// Where a run is made.
 pub struct Setting<'a> {
@@ -310,7 +245,8 @@ impl Run<'_> {
 
     /// Sends an archive everywhere, and removes it from the spool then.
     fn deliver(&self, spooled: &Spooled) -> Result<Vec<Delivery>, RunError> {
-        let deliveries = deliver(spooled, &self.stores(), self.job.upload, self.setting.monitor);
+        let terms = Terms { bytes_per_second: self.job.upload, lock: self.job.lock };
+        let deliveries = deliver(spooled, &self.stores(), terms, self.setting.monitor);
         if deliveries.iter().all(|delivery| delivery.result.is_ok()) {
             spooled.remove()?;
         }
@@ -367,8 +303,11 @@ impl Run<'_> {
         told
     }
 
-    /// Runs the hooks for failures.
+    /// Runs the hooks for failures. An interruption is none.
     fn failed(&self, error: &RunError) {
+        if error.class() == ErrorClass::Interrupted {
+            return;
+        }
         let told = self.told(Some(error));
         for command in &self.job.hooks.on_failure {
             let ended = run_hook(command, &told, self.job.hooks.time, None);

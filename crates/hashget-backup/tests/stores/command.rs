@@ -1,4 +1,4 @@
-//! Commands.
+//! Commands as destinations: what they take, list and remove, and how they fail.
 
 use std::path::Path;
 
