@@ -120,6 +120,11 @@ impl<'a> Environment<'a> {
         self.limits.threads = self.jobs;
     }
 
+    /// Was `--offline` given?
+    pub(crate) fn is_offline(&self) -> bool {
+        self.global.offline
+    }
+
     /// The HashDB.
     pub(crate) fn hashdb(&self) -> anyhow::Result<Arc<dyn HashDbWriter>> {
         Ok(self.local_hashdb()?)

@@ -21,6 +21,7 @@ const COMMANDS: &[&[&str]] = &[
     &["backup", "check"],
     &["backup", "status"],
     &["backup", "rescue"],
+    &["doctor"],
     &["prepare"],
     &["index"],
     &["get"],

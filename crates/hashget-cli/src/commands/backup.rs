@@ -4,7 +4,7 @@
 //! `hashget unpack`.
 
 mod check;
-mod destinations;
+pub(super) mod destinations;
 mod init;
 mod list;
 #[cfg(feature = "mount")]
@@ -114,7 +114,7 @@ fn host() -> String {
 ///
 /// # Errors
 /// There is no job, or none of such a name.
-fn jobs(names: &[String], environment: &Environment<'_>) -> anyhow::Result<Vec<Job>> {
+pub(super) fn jobs(names: &[String], environment: &Environment<'_>) -> anyhow::Result<Vec<Job>> {
     let mut all = environment.config.jobs(&host());
     if all.is_empty() {
         let file = environment.config_file()?;

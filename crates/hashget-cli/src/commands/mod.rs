@@ -8,6 +8,7 @@ mod cat;
 mod completions;
 mod db;
 mod diff;
+mod doctor;
 mod explain;
 mod find;
 mod get;
@@ -41,6 +42,7 @@ pub(crate) enum Command {
     Unpack(unpack::Unpack),
     Restore(restore::Restore),
     Backup(Box<backup::Backup>),
+    Doctor(doctor::Doctor),
     Prepare(Box<prepare::Prepare>),
     Index(index::Index),
     Get(get::Get),
@@ -98,6 +100,7 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> anyhow::Result<()
         Command::Unpack(unpack) => unpack.run(&environment()?),
         Command::Restore(restore) => restore.run(&environment()?),
         Command::Backup(backup) => backup.run(&mut environment()?),
+        Command::Doctor(doctor) => doctor.run(&environment()?),
         Command::Prepare(prepare) => prepare.run(&environment()?),
         Command::Index(index) => index.run(&environment()?),
         Command::Get(get) => get.run(&environment()?),

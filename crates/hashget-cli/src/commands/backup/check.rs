@@ -60,26 +60,7 @@ impl Check {
                 }
                 for held in &found.held {
                     archives += 1;
-                    let difference = match held.difference() {
-                        None if self.read => read_difference(store, held, console)?,
-                        difference => difference,
-                    };
-                    if let Some(difference) = &difference {
-                        wrong += 1;
-                        let kind = match held.record {
-                            Ok(_) => ProblemKind::Verification,
-                            Err(_) => ProblemKind::Incomplete,
-                        };
-                        let object = format!("{} in {}", held.name, store.shown());
-                        monitor.problem(kind, object, difference);
-                    }
-                    let record = json!({
-                        "name": held.name.to_string(),
-                        "destination": store.shown(),
-                        "compared": compared(held, self.read),
-                        "difference": difference,
-                    });
-                    console.record("archive", record)?;
+                    wrong += u64::from(self.differs(store, held, environment)?);
                 }
             }
         }
@@ -95,6 +76,36 @@ impl Check {
         let record = json!({ "archives": archives, "wrong": wrong, "unreachable": unseen });
         console.summary("backup check", record, &[line])?;
         Ok(())
+    }
+
+    /// Compares an archive with its record, and says what differs.
+    fn differs(
+        &self,
+        store: &dyn Store,
+        held: &Held,
+        environment: &Environment<'_>,
+    ) -> anyhow::Result<bool> {
+        let console = environment.console;
+        let difference = match held.difference() {
+            None if self.read => read_difference(store, held, console)?,
+            difference => difference,
+        };
+        if let Some(difference) = &difference {
+            let kind = match held.record {
+                Ok(_) => ProblemKind::Verification,
+                Err(_) => ProblemKind::Incomplete,
+            };
+            let object = format!("{} in {}", held.name, store.shown());
+            (console as &dyn Monitor).problem(kind, object, difference);
+        }
+        let record = json!({
+            "name": held.name.to_string(),
+            "destination": store.shown(),
+            "compared": compared(held, self.read),
+            "difference": difference,
+        });
+        console.record("archive", record)?;
+        Ok(difference.is_some())
     }
 }
 

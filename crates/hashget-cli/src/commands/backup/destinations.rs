@@ -18,7 +18,10 @@ use crate::exit::UsageError;
 ///
 /// # Errors
 /// It cannot be one.
-pub(super) fn open(to: &Address, environment: &Environment<'_>) -> anyhow::Result<Destination> {
+pub(in crate::commands) fn open(
+    to: &Address,
+    environment: &Environment<'_>,
+) -> anyhow::Result<Destination> {
     let folder = match to {
         Address::Folder(folder) => Some(folder.clone()),
         _ => None,
@@ -31,7 +34,10 @@ pub(super) fn open(to: &Address, environment: &Environment<'_>) -> anyhow::Resul
 ///
 /// # Errors
 /// It is none.
-pub(super) fn open_given(to: &str, environment: &Environment<'_>) -> anyhow::Result<Destination> {
+pub(in crate::commands) fn open_given(
+    to: &str,
+    environment: &Environment<'_>,
+) -> anyhow::Result<Destination> {
     open(&Address::parse(to)?, environment)
 }
 
@@ -39,23 +45,26 @@ pub(super) fn open_given(to: &str, environment: &Environment<'_>) -> anyhow::Res
 ///
 /// # Errors
 /// One is none.
-pub(super) fn of_job(job: &Job, environment: &Environment<'_>) -> anyhow::Result<Vec<Destination>> {
+pub(in crate::commands) fn of_job(
+    job: &Job,
+    environment: &Environment<'_>,
+) -> anyhow::Result<Vec<Destination>> {
     job.to.iter().map(|to| open(to, environment)).collect()
 }
 
 /// Is it the address of a destination, not the name of a job?
-pub(super) fn is_destination(text: &str) -> bool {
+pub(in crate::commands) fn is_destination(text: &str) -> bool {
     text.contains('/') || text.starts_with("exec:")
 }
 
 /// Where to look for a series of archives.
-pub(super) struct Searched {
+pub(in crate::commands) struct Searched {
     /// What the user called it; `None` for every series.
     name: Option<String>,
     /// The series, if a job says it.
     series: Option<Series>,
     /// The destinations, in the order of the job.
-    pub(super) destinations: Vec<Destination>,
+    pub(in crate::commands) destinations: Vec<Destination>,
 }
 
 impl Searched {
@@ -63,7 +72,7 @@ impl Searched {
     ///
     /// # Errors
     /// There is no such job, or its destinations cannot be opened.
-    pub(super) fn new(
+    pub(in crate::commands) fn new(
         name: &str,
         from: Option<&str>,
         environment: &Environment<'_>,
@@ -85,23 +94,26 @@ impl Searched {
     ///
     /// # Errors
     /// The job's name is none.
-    pub(super) fn of_job(job: &Job, destinations: Vec<Destination>) -> anyhow::Result<Self> {
+    pub(in crate::commands) fn of_job(
+        job: &Job,
+        destinations: Vec<Destination>,
+    ) -> anyhow::Result<Self> {
         let series = Some(Series::new(&job.host, &job.name)?);
         Ok(Self { name: Some(job.name.clone()), series, destinations })
     }
 
     /// Every series in these destinations.
-    pub(super) fn everything(destinations: Vec<Destination>) -> Self {
+    pub(in crate::commands) fn everything(destinations: Vec<Destination>) -> Self {
         Self { name: None, series: None, destinations }
     }
 
     /// What is searched, for messages.
-    pub(super) fn name(&self) -> &str {
+    pub(in crate::commands) fn name(&self) -> &str {
         self.name.as_deref().unwrap_or("any series")
     }
 
     /// Is this series meant?
-    pub(super) fn is_meant(&self, series: &Series) -> bool {
+    pub(in crate::commands) fn is_meant(&self, series: &Series) -> bool {
         match &self.series {
             Some(meant) => meant == series,
             None => self.name.as_ref().is_none_or(|name| series.is_called(name)),
@@ -113,7 +125,7 @@ impl Searched {
     ///
     /// # Errors
     /// None has such an archive, or several series are meant.
-    pub(super) fn find(
+    pub(in crate::commands) fn find(
         &self,
         times: &Times,
         environment: &Environment<'_>,
@@ -162,7 +174,7 @@ impl Searched {
 }
 
 /// Is a destination one of the folders that are packed? All of it would be left out.
-pub(super) fn expect_apart(job: &Job) -> Result<(), UsageError> {
+pub(in crate::commands) fn expect_apart(job: &Job) -> Result<(), UsageError> {
     let real = |path: &Path| fs_err::canonicalize(path).ok();
     for destination in &job.to {
         let Address::Folder(destination) = destination else { continue };

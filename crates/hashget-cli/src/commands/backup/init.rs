@@ -10,6 +10,7 @@ use std::process::Command;
 use anyhow::Context as _;
 use clap::Args;
 use hashget::pending_file::PendingFile;
+use hashget_backup::store::Address;
 use serde_json::json;
 
 use super::{destinations, host};
@@ -61,6 +62,25 @@ struct Answers {
     options: Vec<String>,
 }
 
+impl Answers {
+    /// The same with whole paths: those in the configuration start at its folder, those that the user gave here.
+    fn with_whole_paths(self) -> anyhow::Result<Self> {
+        let whole = |path: &Path| -> anyhow::Result<String> {
+            let absolute = std::path::absolute(path)?;
+            let text = absolute.to_str().map(str::to_owned);
+            Ok(text.ok_or_else(|| UsageError(format!("{} is not UTF-8", path.display())))?)
+        };
+        let sources = self.sources.iter().map(|source| whole(Path::new(source)));
+        let sources = sources.collect::<anyhow::Result<_>>()?;
+        let destination = |to: &String| match Address::parse(to)? {
+            Address::Folder(folder) => whole(&folder),
+            _ => Ok(to.clone()),
+        };
+        let to = self.to.iter().map(destination).collect::<anyhow::Result<_>>()?;
+        Ok(Self { sources, to, ..self })
+    }
+}
+
 impl NewJob {
     /// Writes the job.
     pub(super) fn run(
@@ -79,7 +99,7 @@ impl NewJob {
             let wrong = format!("{} has a job {name} already: change it there", file.display());
             return Err(UsageError(wrong).into());
         }
-        let answers = self.answers()?;
+        let answers = self.answers()?.with_whole_paths()?;
         let section = section(name, &answers);
         add(&section, &file)?;
         for to in &answers.to {

@@ -5,7 +5,7 @@
 use clap::Args;
 use hashget::monitor::{Monitor, ProblemKind};
 use hashget_backup::retention::Circumstances;
-use hashget_backup::run::{State, prune};
+use hashget_backup::run::{Pruned, State, prune};
 use hashget_backup::series::Series;
 use hashget_backup::store::StoreError;
 use jiff::Timestamp;
@@ -53,35 +53,7 @@ impl Prune {
                     }
                     pruned => pruned?,
                 };
-                let mut rows = Vec::new();
-                for fate in &pruned.decision.fates {
-                    let is_removed = pruned.removed.contains(&fate.name);
-                    let why: Vec<String> = fate.why.iter().map(ToString::to_string).collect();
-                    let record = json!({
-                        "name": fate.name.to_string(),
-                        "destination": shown,
-                        "removed": is_removed,
-                        "why": why,
-                    });
-                    console.record("archive", record)?;
-                    let (word, why) = match (is_removed, why.is_empty()) {
-                        (true, _) if self.dry_run => ("would be removed", String::new()),
-                        (true, _) => ("removed", String::new()),
-                        (false, true) => ("kept", "nothing is removed".to_owned()),
-                        (false, false) => ("kept", why.join(", ")),
-                    };
-                    rows.push(vec![fate.name.to_string(), word.to_owned(), why]);
-                }
-                if let Some(halt) = &pruned.decision.halt {
-                    let message = format!("nothing is removed: {halt}");
-                    (console as &dyn Monitor).problem(ProblemKind::Incomplete, shown, message);
-                }
-                if !console.is_json() && !rows.is_empty() {
-                    console.line(&format!("{}:", safe(shown)))?;
-                    for line in columns("lll", &rows) {
-                        console.line(&line)?;
-                    }
-                }
+                self.shown(shown, &pruned, environment)?;
                 kept += pruned.decision.fates.len() - pruned.removed.len();
                 removed += pruned.removed.len();
             }
@@ -93,6 +65,46 @@ impl Prune {
             false => format!("{archives} removed, {kept} kept"),
         };
         console.summary("backup prune", record, &[line])?;
+        Ok(())
+    }
+
+    /// Says what becomes of each archive of a destination, and why.
+    fn shown(
+        &self,
+        shown: &str,
+        pruned: &Pruned,
+        environment: &Environment<'_>,
+    ) -> anyhow::Result<()> {
+        let console = environment.console;
+        let mut rows = Vec::new();
+        for fate in &pruned.decision.fates {
+            let is_removed = pruned.removed.contains(&fate.name);
+            let why: Vec<String> = fate.why.iter().map(ToString::to_string).collect();
+            let record = json!({
+                "name": fate.name.to_string(),
+                "destination": shown,
+                "removed": is_removed,
+                "why": why,
+            });
+            console.record("archive", record)?;
+            let (word, why) = match (is_removed, why.is_empty()) {
+                (true, _) if self.dry_run => ("would be removed", String::new()),
+                (true, _) => ("removed", String::new()),
+                (false, true) => ("kept", "nothing is removed".to_owned()),
+                (false, false) => ("kept", why.join(", ")),
+            };
+            rows.push(vec![fate.name.to_string(), word.to_owned(), why]);
+        }
+        if let Some(halt) = &pruned.decision.halt {
+            let message = format!("nothing is removed: {halt}");
+            (console as &dyn Monitor).problem(ProblemKind::Incomplete, shown, message);
+        }
+        if !console.is_json() && !rows.is_empty() {
+            console.line(&format!("{}:", safe(shown)))?;
+            for line in columns("lll", &rows) {
+                console.line(&line)?;
+            }
+        }
         Ok(())
     }
 }
