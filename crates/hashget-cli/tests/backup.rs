@@ -214,6 +214,8 @@ fn a_new_job_is_added_and_nothing_else_is_changed() {
         text.starts_with("# mine\nevidence = \"signed\"\n") && text.contains("[backup.web]"),
         "{text}"
     );
+    // The paths are those of the folder in which it was called.
+    assert!(text.contains(machine.path("tree").to_str().unwrap()), "{text}");
     machine.hashget(&["backup"]).expect(0);
     assert_eq!(archives(&machine.path("new/out")).len(), 1);
     machine.hashget(&init).expect(2).says(&["has a job web already"]);

@@ -85,6 +85,8 @@ pub(super) struct Section {
     metrics: Option<PathBuf>,
     #[serde(default, deserialize_with = "share")]
     share: Share,
+    #[serde(default, deserialize_with = "time")]
+    lock: Option<Duration>,
     #[serde(default)]
     limit: LimitSection,
 }
@@ -160,6 +162,7 @@ impl Section {
             },
             share: self.share,
             upload: self.limit.upload,
+            lock: self.lock,
             cpu: self.limit.cpu,
         }
     }
@@ -288,6 +291,7 @@ mod tests {
             mail = "root"
             metrics = "/var/lib/prometheus"
             share = "full"
+            lock = "14d"
             limit = { upload = "10M", cpu = 1 }
 
             [backup.home]
@@ -305,6 +309,7 @@ mod tests {
         let shown: Vec<String> = system.to.iter().map(Address::shown).collect();
         assert_eq!(shown, ["/srv/backup", "/etc/hashget/backup", "s3://bucket/web1", "exec:cat"]);
         assert_eq!((system.keep.daily, system.hooks.time), (7, Duration::from_secs(600)));
+        assert_eq!(system.lock, Some(Duration::from_secs(14 * 86_400)));
         assert_eq!(
             (system.upload, system.cpu, system.share),
             (Some(10 << 20), Some(1), Share::Full)
