@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use hashget::model::escaped;
-use hashget::monitor::Monitor;
+use hashget::monitor::{Monitor, Silent};
 use hashget::storage::ArchiveSource;
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Deserialize;
@@ -137,6 +137,13 @@ impl CommandStore {
         Err(StoreError::Different { store, name, expected, found: told(&found.0, found.1) })
     }
 
+    /// Removes what was sent, which was not there before, after all. What cannot be removed is what the error is about.
+    fn take_back(&self, name: &str) {
+        if self.commands.list.is_some() && self.commands.remove.is_some() {
+            let _ = self.remove(name, &Silent);
+        }
+    }
+
     fn read<'a>(&'a self, name: &str, monitor: &'a dyn Monitor) -> Result<Printed<'a>, StoreError> {
         let mut command = self.command("read", self.commands.read.as_ref(), name)?;
         let mut running = Running::start(command.stdout(Stdio::piped()))?;
@@ -199,7 +206,11 @@ impl Store for CommandStore {
         let mut command = self.command("send", Some(&self.commands.send), name)?;
         let mut running = Running::start(command.stdin(Stdio::piped()))?;
         let went = running.feed(sending)?;
-        let status = running.wait(monitor, || outgoing.reached(went.load(Ordering::Relaxed)))?;
+        let ended = running.wait(monitor, || outgoing.reached(went.load(Ordering::Relaxed)));
+        if running.was_stopped {
+            self.take_back(name);
+        }
+        let status = ended?;
         if !status.success() {
             return Err(self.failed("send", status, &running.words()));
         }
@@ -209,9 +220,8 @@ impl Store for CommandStore {
             return Err(StoreError::Refused { store: self.shown.clone(), problem });
         }
         let compared = self.compare(name, sending, monitor);
-        if compared.is_err() && self.commands.remove.is_some() && self.commands.list.is_some() {
-            // It was not there before. What cannot be removed is what the error is about.
-            let _ = self.remove(name, monitor);
+        if compared.is_err() {
+            self.take_back(name);
         }
         compared
     }
@@ -242,6 +252,8 @@ struct Running {
     feeder: Option<JoinHandle<io::Result<()>>>,
     went: Arc<AtomicU64>,
     has_ended: bool,
+    /// Was it killed, whatever it had done by then?
+    was_stopped: bool,
 }
 
 impl Running {
@@ -250,7 +262,7 @@ impl Running {
         let stderr = child.stderr.take();
         let listener = stderr.map(|pipe| std::thread::spawn(move || last_of(pipe)));
         let went = Arc::default();
-        Ok(Self { child, listener, feeder: None, went, has_ended: false })
+        Ok(Self { child, listener, feeder: None, went, has_ended: false, was_stopped: false })
     }
 
     /// Begins to give it the file; how many bytes it took.
@@ -294,6 +306,8 @@ impl Running {
             meanwhile();
             if let Err(interrupted) = monitor.check_interrupted() {
                 kill(self.group());
+                self.child.wait()?;
+                (self.has_ended, self.was_stopped) = (true, true);
                 return Err(interrupted.into());
             }
             if let Some(status) = self.child.try_wait()? {

@@ -19,8 +19,9 @@ pub(super) fn check_name(name: &str) -> Result<(), StoreError> {
         "it is empty"
     } else if name.starts_with('.') {
         "it begins with a dot, as temporary files do"
-    } else if name.contains('/') {
-        "it has a slash in it"
+    } else if name.contains(['/', '\\']) {
+        // Some stores take either for the end of a folder's name.
+        "it has a slash or a backslash in it"
     } else if name.chars().any(char::is_control) {
         "it has a control character in it"
     } else if name.len() > LONGEST {
@@ -45,7 +46,8 @@ mod tests {
         for name in ["web1_system_2026-11-27T023000Z.tar.zst.age", "a b", "ü%2F+&?#'\"", "a..b"] {
             assert!(is_listed(name), "{name}");
         }
-        for name in ["", ".", "..", ".a.part", "a/b", "/", "a\0b", "a\nb", &"n".repeat(221)] {
+        for name in ["", ".", "..", ".a.part", "a/b", "/", "a\\b", "a\0b", "a\nb", &"n".repeat(221)]
+        {
             let error = check_name(name).unwrap_err();
             assert!(matches!(error, StoreError::BadName { .. }), "{name}");
         }

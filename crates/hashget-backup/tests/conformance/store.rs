@@ -108,7 +108,7 @@ const ODD: [&str; 8] = [
     "it's \"so\"",
     "a&b<c>",
     "q?x=1#y",
-    "$(touch x);`y`\\",
+    "$(touch x);`y`",
     "web1_system_2026-11-27T023000Z.tar.zst.age",
 ];
 

@@ -52,18 +52,18 @@ pub(crate) fn a_server_conforms() {
 
 /// A server whose first conversations end after so many bytes, to it or from it. What it got is counted.
 fn breaking(folder: &Path, cuts: &[(bool, u64)]) -> SftpStore {
-    let (state, server) = (tempfile::tempdir().unwrap().keep(), server());
-    let state = state.display();
+    let _ = fs_err::remove_file(format!("{}.state", folder.display()));
+    let (state, server) = (format!("{}.state", folder.display()), server());
     let mut cases = String::new();
     for (number, (is_input, count)) in cuts.iter().enumerate() {
         let cut = match is_input {
-            true => format!("head -c {count} | {server}"),
-            false => format!("{server} | head -c {count}"),
+            true => format!("stdbuf -o0 head -c {count} | {server}"),
+            false => format!("{server} | stdbuf -o0 head -c {count}"),
         };
         cases += &format!("{number}) {cut};; ");
     }
     let command = format!(
-        "n=$(cat {state}/n 2>/dev/null || echo 0); echo $((n+1)) > {state}/n; case $n in {cases} *) exec {server};; esac"
+        "n=$(cat {state} 2>/dev/null || echo 0); echo $((n+1)) > {state}; case $n in {cases} *) exec {server};; esac"
     );
     through(folder, &command)
 }
@@ -92,13 +92,15 @@ pub(crate) fn a_connection_that_breaks_anywhere_is_made_again() {
         inward.map(|count| (true, count)).into_iter().chain(outward.map(|count| (false, count)));
     for cut in cuts {
         let folder = tempfile::tempdir().unwrap();
-        let store = breaking(folder.path(), &[cut, cut]);
+        let folder = folder.path().join("store");
+        fs_err::create_dir(&folder).unwrap();
+        let store = breaking(&folder, &[cut, cut]);
         assert_eq!(send(&store, "a", &sent).unwrap(), Compared::Size, "{cut:?}");
-        assert!(fs_err::read(folder.path().join("a")).unwrap() == sent, "{cut:?}");
-        assert_eq!(left_in(folder.path()), ["a"], "{cut:?}");
-        let reading = breaking(folder.path(), &[cut, cut]);
+        assert!(fs_err::read(folder.join("a")).unwrap() == sent, "{cut:?}");
+        assert_eq!(left_in(&folder), ["a"], "{cut:?}");
+        let reading = breaking(&folder, &[cut, cut]);
         assert!(read(&reading, "a").unwrap() == sent, "{cut:?}");
-        assert_eq!(names(&breaking(folder.path(), &[cut])), ["a"], "{cut:?}");
+        assert_eq!(names(&breaking(&folder, &[cut])), ["a"], "{cut:?}");
     }
 }
 

@@ -56,7 +56,7 @@ fn a_command_that_fails_is_told_with_what_it_said() {
     let error =
         send(&store("cat > /dev/null; echo 'no space\x1b[2J' >&2; exit 3"), "a", b"x").unwrap_err();
     let text = error.to_string();
-    assert!(text.contains("exit status: 3") && text.contains("no space\\x1b"), "{text}");
+    assert!(text.contains("exit status: 3") && text.contains("no space\\u{1b}"), "{text}");
     let error = send(&store("head -c 10 > /dev/null"), "a", &bytes(3_000_000)).unwrap_err();
     assert!(error.to_string().contains("before it had taken all"), "{error}");
     let error = send(&store("kill -9 $$"), "a", b"x").unwrap_err();

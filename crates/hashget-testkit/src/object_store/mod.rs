@@ -236,7 +236,7 @@ fn connection(stream: &TcpStream, state: &State) -> io::Result<()> {
         let fault = take_fault(state, action);
         if let Some(Fault::CloseAt(count)) = fault {
             lock(&state.log).push(action);
-            io::copy(&mut (&mut reader).take(count as u64), &mut io::sink())?;
+            io::copy(&mut (&mut reader).take(count.min(length) as u64), &mut io::sink())?;
             break;
         }
         request.body = vec![0; length];

@@ -19,8 +19,10 @@ pub(super) struct Cut {
 impl Cut {
     /// A file of `total` bytes, in parts of `least` bytes, or of more if they would be too many.
     pub(super) fn new(total: u64, least: u64) -> Self {
-        let needed = total.div_ceil(MOST).next_multiple_of(STEP);
-        Self { total, part: least.max(needed).max(1) }
+        let least = least.max(1);
+        let is_enough = total.div_ceil(least) <= MOST;
+        let part = if is_enough { least } else { total.div_ceil(MOST).next_multiple_of(STEP) };
+        Self { total, part }
     }
 
     /// How many parts there are.

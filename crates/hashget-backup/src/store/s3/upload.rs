@@ -4,10 +4,11 @@
 //! leaves parts, which a later one goes on with, and no object.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hashget::monitor::Monitor;
+use hashget::monitor::{Event, Monitor};
 use rusty_s3::Method;
 use sha2::{Digest as _, Sha256};
 
@@ -57,11 +58,34 @@ impl<'s> Sender<'s> {
     /// See [`super::super::Store::send`].
     pub(super) fn send(&self) -> Result<Compared, StoreError> {
         // With credentials that may write and not read, the condition of the request alone keeps what is there.
-        match self.store.head(&self.key, self.monitor) {
-            Ok(None) | Err(StoreError::Refused { .. }) => {}
+        let was_free = match self.store.head(&self.key, self.monitor) {
+            Ok(None) => true,
+            Err(StoreError::Refused { .. }) => false,
             Ok(Some(_)) => return Err(self.taken()),
             Err(error) => return Err(error),
+        };
+        let sent = self.send_whole();
+        if let (true, Err(StoreError::Interrupted(_))) = (was_free, &sent) {
+            self.take_back();
         }
+        sent
+    }
+
+    /// After an interruption, the request that makes the object may have arrived: removes it, if it is ours.
+    fn take_back(&self) {
+        let brief = Brief(Instant::now());
+        let head = self.store.head(&self.key, &brief);
+        // What cannot be asked in time is whole, at least.
+        if head.is_ok_and(|head| {
+            head.is_some_and(|head| head.header(DECLARED) == Some(self.sending.sha256))
+        }) {
+            let _ =
+                self.store.wire.ask(&Ask::new(Method::Delete, Some(&self.key)), &brief, &|_| {});
+        }
+    }
+
+    /// Sends it to a name that seems to be free.
+    fn send_whole(&self) -> Result<Compared, StoreError> {
         let digest = self.digest(0, self.sending.bytes)?;
         if hex::encode(&digest) != self.sending.sha256 {
             return Err(self.different(self.sending.sha256.to_owned(), hex::encode(digest)));
@@ -286,6 +310,17 @@ impl<'s> Sender<'s> {
         ask.body = Body::Bytes(answer::completion(parts).into_bytes());
         let answer = self.ask_if_none(ask, &|_| {})?;
         self.finish(&answer, &composite(parts))
+    }
+}
+
+/// Lets things take some seconds, whatever else was asked for.
+struct Brief(Instant);
+
+impl Monitor for Brief {
+    fn event(&self, _event: Event<'_>) {}
+
+    fn interrupted(&self) -> bool {
+        self.0.elapsed() > Duration::from_secs(10)
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use crossbeam_channel::{RecvTimeoutError, bounded};
 use hashget::fetch::RequestFailed;
 use hashget::model::escaped;
-use hashget::monitor::Monitor;
+use hashget::monitor::{Interrupted, Monitor};
 use rusty_s3::signing::sign;
 use rusty_s3::{Bucket, Credentials, Method};
 use ureq::http::{HeaderMap, Request};
@@ -25,6 +25,9 @@ use super::credentials::CredentialsFrom;
 
 /// Interruptions are noticed within this time.
 const ATTENTION: Duration = Duration::from_millis(100);
+
+/// How long the end of a request is waited for that is broken off.
+const LAST_CHANCE: Duration = Duration::from_secs(5);
 
 /// How long a signed request may be used.
 const VALID_SECONDS: u64 = 24 * 60 * 60;
@@ -276,7 +279,9 @@ impl Wire {
                 Ok(answer) => return Ok(answer),
                 Err(RecvTimeoutError::Timeout) if monitor.interrupted() => {
                     stop.store(true, Ordering::Relaxed);
-                    monitor.check_interrupted()?;
+                    // What has gone as a whole is answered soon: then the caller can see what came of it.
+                    let _ = receiver.recv_timeout(LAST_CHANCE);
+                    return Err(Interrupted.into());
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {

@@ -7,11 +7,13 @@ use std::io::{BufReader, Read, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded};
 use hashget::model::escaped;
 use hashget::monitor::{Interrupted, Monitor};
+use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::protocol::{self, Answer, Attributes, LONGEST, Message, VERSION, code, kind};
 
@@ -67,7 +69,7 @@ pub(super) struct Session {
     to: Option<Sender<Vec<u8>>>,
     from: Receiver<Vec<u8>>,
     words: Arc<Mutex<Vec<u8>>>,
-    listener: Option<std::thread::JoinHandle<()>>,
+    listener: Option<JoinHandle<()>>,
     extensions: Vec<Vec<u8>>,
     next: u32,
     /// Answers that came before they were waited for.
@@ -179,12 +181,26 @@ impl Session {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        drop(self.child.kill());
-        if let Some(listener) = self.listener.take() {
-            drop(listener.join());
+        self.kill();
+        // What it has started may keep the pipe of its messages open.
+        for _ in 0..20 {
+            if self.listener.as_ref().is_none_or(JoinHandle::is_finished) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
         }
         let words = self.words.lock().expect("nothing panics while it listens");
         why(&String::from_utf8_lossy(&words))
+    }
+
+    /// Ends the program, and what it has started in its group.
+    fn kill(&mut self) {
+        let group = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        // A number that was waited for may be another process's by now.
+        if let (Some(group), Ok(None)) = (group, self.child.try_wait()) {
+            // One that has just ended needs no killing.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
     }
 
     fn nonsense(&mut self) -> Broken {
@@ -404,7 +420,7 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.to = None;
-        drop(self.child.kill());
+        self.kill();
         drop(self.child.wait());
     }
 }
