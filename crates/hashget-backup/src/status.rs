@@ -251,7 +251,11 @@ mod tests {
             archive: None,
             bytes: None,
             tree_bytes: None,
-            destinations: vec![Delivered { destination: "/a".into(), problem: None }],
+            destinations: vec![Delivered {
+                destination: "/a".into(),
+                problem: None,
+                compared: None,
+            }],
             problems: vec!["x: changed".into(), "y: changed".into()],
             failure: (exit == 1).then(|| "disk full".into()),
         });

@@ -83,6 +83,21 @@ fn a_bucket_that_fails_for_a_night_gets_its_archive_the_next_one() {
 }
 
 #[test]
+fn what_nothing_compared_is_said() {
+    let store = ObjectStore::start();
+    let machine = machine(&store);
+    let config = fs_err::read_to_string(machine.path("own-config.toml")).unwrap();
+    let (before, _) = config.split_once("to =").unwrap();
+    machine.write("own-config.toml", format!("{before}to = [\"exec:cat > far/{{name}}\"]\n"));
+    hashget(&machine, &["backup"]).expect(0).says(&["not compared"]);
+    assert_eq!(files_below(&machine.path("far")).len(), 2);
+    hashget(&machine, &["backup", "status"]).expect(0);
+    let ended = hashget(&machine, &["doctor"]).expect(3);
+    assert!(ended.stdout.contains("the test file would stay"), "{}", ended.stdout);
+    assert_eq!(files_below(&machine.path("far")).len(), 2);
+}
+
+#[test]
 fn a_service_is_told_of_the_start_and_the_end() {
     let (store, origin) = (ObjectStore::start(), Origin::start());
     let machine = machine(&store);

@@ -79,7 +79,11 @@ mod tests {
             archive: None,
             bytes: Some(7),
             tree_bytes: None,
-            destinations: vec![Delivered { destination: "a\"b\\".into(), problem: None }],
+            destinations: vec![Delivered {
+                destination: "a\"b\\".into(),
+                problem: None,
+                compared: None,
+            }],
             problems: Vec::new(),
             failure: None,
         };

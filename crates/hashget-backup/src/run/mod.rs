@@ -33,7 +33,7 @@ use crate::newest::newest_own_archive;
 use crate::record::Packed;
 use crate::retention::Circumstances;
 use crate::series::{ArchiveName, Series};
-use crate::store::{Store, StoreError};
+use crate::store::{Compared, Store, StoreError};
 
 /// Where a run is made.
 pub struct Setting<'a> {
@@ -183,6 +183,14 @@ impl Made {
         let destinations = self.deliveries.iter().map(|delivery| Delivered {
             destination: delivery.destination.clone(),
             problem: delivery.result.as_ref().err().map(ToString::to_string),
+            compared: delivery.result.as_ref().ok().map(|compared| {
+                let word = match compared {
+                    Compared::Checksum => "checksum",
+                    Compared::Size => "size",
+                    Compared::Nothing => "nothing",
+                };
+                word.to_owned()
+            }),
         });
         let made = self.name.is_some();
         RunState {

@@ -30,6 +30,9 @@ pub struct Delivered {
     pub destination: String,
     /// Why it does not have the archive; `None` if it has.
     pub problem: Option<String>,
+    /// How the archive there was compared with what was sent: by its `checksum`, its `size`, or by `nothing`.
+    #[serde(default)]
+    pub compared: Option<String>,
 }
 
 /// A run of a job.
@@ -129,6 +132,7 @@ mod tests {
         let delivered = |problem: &Option<&str>| Delivered {
             destination: "/srv".to_owned(),
             problem: problem.map(str::to_owned),
+            compared: None,
         };
         RunState {
             started: Timestamp::from_second(1).unwrap(),

@@ -12,7 +12,7 @@ use hashget_backup::store::{Store, StoreError};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use super::destinations::of_job;
+use super::destinations::{of_job, problem};
 use super::jobs;
 use crate::environment::Environment;
 use crate::output::{Console, counted};
@@ -44,13 +44,17 @@ impl Check {
                 let found = match inventory(store, &|found| *found == series, console) {
                     Ok(found) => found,
                     Err(error @ StoreError::Unsupported { .. }) => {
-                        monitor.problem(ProblemKind::Note, store.shown(), error);
+                        monitor.problem(ProblemKind::Note, store.shown(), problem(store, &error));
                         continue;
                     }
                     Err(error) => {
                         monitor.check_interrupted()?;
                         unseen += 1;
-                        monitor.problem(ProblemKind::Unreachable, store.shown(), error);
+                        monitor.problem(
+                            ProblemKind::Unreachable,
+                            store.shown(),
+                            problem(store, &error),
+                        );
                         continue;
                     }
                 };

@@ -8,7 +8,7 @@ use hashget::monitor::ProblemKind;
 use hashget_backup::job::Job;
 use hashget_backup::run::Destination;
 use hashget_backup::series::{ArchiveName, Series, Times};
-use hashget_backup::store::{Address, StoreError, open_store};
+use hashget_backup::store::{Address, Store, StoreError, open_store};
 
 use super::jobs;
 use crate::environment::Environment;
@@ -50,6 +50,13 @@ pub(in crate::commands) fn of_job(
     environment: &Environment<'_>,
 ) -> anyhow::Result<Vec<Destination>> {
     job.to.iter().map(|to| open(to, environment)).collect()
+}
+
+/// What is wrong with a destination, without its name, which stands before it.
+pub(in crate::commands) fn problem(store: &dyn Store, error: &StoreError) -> String {
+    let text = error.to_string();
+    let rest = text.strip_prefix(store.shown()).map(|rest| rest.trim_start_matches([':', ' ']));
+    rest.map(str::to_owned).unwrap_or(text)
 }
 
 /// Is it the address of a destination, not the name of a job?
@@ -142,8 +149,11 @@ impl Searched {
                 }
                 Err(StoreError::Interrupted(interrupted)) => return Err(interrupted.into()),
                 Err(error) if self.destinations.len() == 1 => return Err(error.into()),
+                // Others can be.
+                Err(StoreError::Unsupported { .. }) => {}
                 Err(error) => {
-                    monitor.problem(ProblemKind::Note, destination.store.shown(), error);
+                    let store = &*destination.store;
+                    monitor.problem(ProblemKind::Note, store.shown(), problem(store, &error));
                 }
             }
         }

@@ -6,10 +6,11 @@ use clap::Args;
 use hashget::monitor::{Monitor, ProblemKind};
 use hashget_backup::inventory::{Held, inventory};
 use hashget_backup::series::Times;
+use hashget_backup::store::StoreError;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::destinations::{Searched, is_destination, of_job, open_given};
+use super::destinations::{Searched, is_destination, of_job, open_given, problem};
 use super::jobs;
 use crate::environment::Environment;
 use crate::output::{columns, counted, safe, size};
@@ -39,7 +40,11 @@ impl List {
                     Err(error) if searched.destinations.len() == 1 => return Err(error.into()),
                     Err(error) => {
                         let monitor: &dyn Monitor = console;
-                        monitor.problem(ProblemKind::Unreachable, store.shown(), error);
+                        let kind = match error {
+                            StoreError::Unsupported { .. } => ProblemKind::Note,
+                            _ => ProblemKind::Unreachable,
+                        };
+                        monitor.problem(kind, store.shown(), problem(store, &error));
                         continue;
                     }
                 };

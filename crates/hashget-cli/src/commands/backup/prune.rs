@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::json;
 
-use super::destinations::of_job;
+use super::destinations::{of_job, problem};
 use super::jobs;
 use crate::environment::Environment;
 use crate::output::{columns, counted, safe};
@@ -48,7 +48,11 @@ impl Prune {
                     prune(store, &series, &job.keep, &circumstances, self.dry_run, console);
                 let pruned = match pruned {
                     Err(error @ StoreError::Unsupported { .. }) => {
-                        (console as &dyn Monitor).problem(ProblemKind::Note, shown, error);
+                        (console as &dyn Monitor).problem(
+                            ProblemKind::Note,
+                            shown,
+                            problem(store, &error),
+                        );
                         continue;
                     }
                     pruned => pruned?,

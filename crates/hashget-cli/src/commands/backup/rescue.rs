@@ -106,6 +106,12 @@ fn instructions(jobs: &[Job], is_static: bool) -> anyhow::Result<String> {
             job.to.iter().map(|to| format!("* `{}`", to.shown())).collect::<Vec<_>>().join("\n"),
         )?;
     }
+    if jobs.iter().any(|job| job.to.iter().any(|to| matches!(to, Address::S3(..)))) {
+        page.push_str(
+            "For a bucket, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_ENDPOINT_URL unless it is Amazon's. The login is\n\
+             not on this page: keep it elsewhere.\n\n",
+        );
+    }
     page.push_str(
         "## Booting again\n\n\
          After restoring `/` onto a new disk that is mounted at /mnt: write the new UUIDs (`blkid`) into /mnt/etc/fstab, then\n\n\

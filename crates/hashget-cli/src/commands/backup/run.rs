@@ -7,7 +7,7 @@ use hashget::pack::Summary;
 use hashget::wording;
 use hashget_backup::job::Job;
 use hashget_backup::record::Packed;
-use hashget_backup::run::{Report, RunError, Setting, ToPack, run as run_job};
+use hashget_backup::run::{Delivered, Report, RunError, Setting, ToPack, run as run_job};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::json;
@@ -99,10 +99,7 @@ fn one(job: &Job, environment: &Environment<'_>) -> Result<Report, RunError> {
     console.take_problem_lines();
     let outcome = run_job(job, &destinations, &setting, &pack, &began);
     let log = console.take_problem_lines();
-    let mut report = match outcome {
-        Ok(report) => report,
-        Err(error) => return Err(error),
-    };
+    let mut report = outcome?;
     notify::ended(job, &report, &log, &state, environment);
     reported(job, &report, summary.into_inner().as_ref(), environment);
     match report.failure.take() {
@@ -143,7 +140,8 @@ fn reported(job: &Job, report: &Report, summary: Option<&Summary>, environment: 
         .destinations
         .iter()
         .map(|delivered| {
-            json!({ "destination": delivered.destination, "problem": delivered.problem })
+            let Delivered { destination, problem, compared } = delivered;
+            json!({ "destination": destination, "problem": problem, "compared": compared })
         })
         .collect();
     let removed: Vec<_> = report
@@ -171,7 +169,14 @@ fn reported(job: &Job, report: &Report, summary: Option<&Summary>, environment: 
     console.say(&format!("Archive     {bytes}: {archive}"));
     for delivered in &state.destinations {
         match &delivered.problem {
-            None => console.say(&format!("Sent to     {}", delivered.destination)),
+            None => {
+                let how = match delivered.compared.as_deref() {
+                    Some("size") => " (compared by its size alone)",
+                    Some("nothing") => " (not compared: the destination tells nothing)",
+                    _ => "",
+                };
+                console.say(&format!("Sent to     {}{how}", delivered.destination));
+            }
             Some(_) => console.say(&format!("Not sent to {}", delivered.destination)),
         }
     }

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::json;
 
-use super::destinations::of_job;
+use super::destinations::{of_job, problem};
 use super::jobs;
 use super::list::age;
 use crate::environment::Environment;
@@ -70,7 +70,7 @@ fn looked(
         if matches!(found, Err(StoreError::Unsupported { .. })) {
             continue;
         }
-        inventories.push((store.shown().to_owned(), found.map_err(|error| error.to_string())));
+        inventories.push((store.shown().to_owned(), found.map_err(|error| problem(store, &error))));
     }
     let looked: Vec<status::Looked<'_>> = inventories
         .iter()

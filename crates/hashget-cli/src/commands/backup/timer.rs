@@ -3,7 +3,7 @@
 //! Invariant: only units called `hashget-backup-JOB` are written or removed.
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, bail};
@@ -35,7 +35,7 @@ pub(super) fn enable(jobs: &[Job], environment: &Environment<'_>) -> anyhow::Res
     for job in &scheduled {
         let schedule = job.schedule.as_deref().unwrap_or_default();
         if !Path::new(SYSTEMD).exists() {
-            let line = cron_line(job, schedule, &program)?;
+            let line = cron_line(job, schedule, &program, environment.given_config().as_deref())?;
             console.data(&line, "cron", json!({ "job": job.name, "line": line }))?;
             continue;
         }
@@ -152,7 +152,12 @@ fn timer(job: &Job, schedule: &str) -> String {
 }
 
 /// The line for cron.
-fn cron_line(job: &Job, schedule: &str, program: &Path) -> anyhow::Result<String> {
+fn cron_line(
+    job: &Job,
+    schedule: &str,
+    program: &Path,
+    configuration: Option<&Path>,
+) -> anyhow::Result<String> {
     let Some(time) = daily_time(schedule) else {
         let wrong = format!(
             "the job {}: cron does not know the schedule \"{schedule}\": expected a time of the day, such as 02:30",
@@ -160,16 +165,13 @@ fn cron_line(job: &Job, schedule: &str, program: &Path) -> anyhow::Result<String
         );
         return Err(UsageError(wrong).into());
     };
-    Ok(format!(
-        "{} {} * * * {} -q backup {}",
-        time.minute(),
-        time.hour(),
-        program.display(),
-        job.name
-    ))
+    let configuration =
+        configuration.map(|file| format!(" --config '{}'", file.display())).unwrap_or_default();
+    let (minute, hour, program) = (time.minute(), time.hour(), program.display());
+    Ok(format!("{minute} {hour} * * * {program} -q backup {}{configuration}", job.name))
 }
 
-fn write(path: &PathBuf, text: &str) -> anyhow::Result<()> {
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     let mut pending = PendingFile::create(path, MODE)?;
     pending.write_all(text.as_bytes())?;
     Ok(pending.commit(path)?)
@@ -204,11 +206,11 @@ mod tests {
     fn a_time_of_the_day_is_an_expression_of_systemd_and_a_line_of_cron() {
         let daily = job("2:05");
         assert!(timer(&daily, "2:05").contains("OnCalendar=*-*-* 02:05:00\n"));
-        let line = cron_line(&daily, "2:05", Path::new("/usr/bin/hashget")).unwrap();
+        let line = cron_line(&daily, "2:05", Path::new("/usr/bin/hashget"), None).unwrap();
         assert_eq!(line, "5 2 * * * /usr/bin/hashget -q backup a");
         let weekly = job("Mon 02:30");
         assert!(timer(&weekly, "Mon 02:30").contains("OnCalendar=Mon 02:30\n"));
-        let error = cron_line(&weekly, "Mon 02:30", Path::new("x")).unwrap_err().to_string();
+        let error = cron_line(&weekly, "Mon 02:30", Path::new("x"), None).unwrap_err().to_string();
         assert!(error.contains("cron does not know"), "{error}");
     }
 

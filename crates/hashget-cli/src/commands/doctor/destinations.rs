@@ -6,15 +6,18 @@ use std::io::{Read as _, Write as _};
 
 use hashget::monitor::Monitor;
 use hashget_backup::job::Job;
-use hashget_backup::store::{Compared, Sending, Store, StoreError};
+use hashget_backup::store::{Address, Compared, Sending, Store, StoreError};
 use sha2::{Digest as _, Sha256};
 
 use super::{Finding, noted};
-use crate::commands::backup::destinations::{expect_apart, of_job};
+use crate::commands::backup::destinations::{expect_apart, of_job, problem};
 use crate::environment::Environment;
 
 /// What the test file has in it.
 const TEXT: &[u8] = b"A test of `hashget doctor`: it can be removed.\n";
+
+/// What to do about commands that cannot do everything.
+const WHOLE_TABLE: &str = "give it as a table with `read`, `list` and `remove`, so that archives there can be looked after";
 
 /// Looks at the destinations of a job.
 pub(super) fn destinations(
@@ -30,21 +33,26 @@ pub(super) fn destinations(
             "correct `to`",
         ));
     }
-    for destination in of_job(job, environment)? {
+    for (destination, address) in of_job(job, environment)?.iter().zip(&job.to) {
         let store = &*destination.store;
         let what = format!("job {}, {}", job.name, store.shown());
+        if matches!(address, Address::Commands(commands) if commands.remove.is_none()) {
+            let found = "not tried: without a command to remove it, the test file would stay";
+            findings.push(Finding::warning(what, found, WHOLE_TABLE));
+            continue;
+        }
         let tried =
             if read_only { listed(store, environment) } else { written(store, environment) };
         findings.push(match tried {
             Ok(found) => Finding::well(what, found),
             Err(StoreError::Interrupted(interrupted)) => return Err(interrupted.into()),
             Err(StoreError::Unsupported { problem, .. }) => {
-                let advice = "give it as a table with `read`, `list` and `remove`, so that archives there can be looked after";
-                Finding::warning(what, problem, advice)
+                Finding::warning(what, problem, WHOLE_TABLE)
             }
             Err(error) => {
-                let advice = "nothing can be sent there: mount it, give the rights, or correct `to`";
-                Finding::failure(what, error.to_string(), advice)
+                let advice =
+                    "nothing can be sent there: mount it, give the rights, or correct `to`";
+                Finding::failure(what, problem(store, &error), advice)
             }
         });
     }
