@@ -150,6 +150,8 @@ struct Made {
     bytes: Option<u64>,
     packed: Packed,
     deliveries: Vec<Delivery>,
+    /// Is an archive of an earlier run still not everywhere?
+    is_behind: bool,
 }
 
 impl Made {
@@ -169,6 +171,7 @@ impl Made {
         match failure {
             Some(error) => error.exit(),
             None if self.deliveries.iter().any(|delivery| delivery.result.is_err()) => 5,
+            None if self.is_behind && self.packed.exit == 0 => 5,
             None => self.packed.exit,
         }
     }
@@ -221,7 +224,7 @@ impl Run<'_> {
     /// Makes an archive and sends it; before that, what earlier runs could not send.
     fn made(&self, pack: &Pack<'_>) -> (Made, Option<RunError>) {
         let mut made = Made::default();
-        let failure = self.send_left_over().and_then(|()| {
+        let failure = self.send_left_over(&mut made.is_behind).and_then(|()| {
             let spooled = self.packed(pack, &mut made)?;
             made.deliveries = self.deliver(&spooled)?;
             Ok(())
@@ -234,13 +237,14 @@ impl Run<'_> {
     }
 
     /// Sends what waits in the spool, and gives up what has been overtaken.
-    fn send_left_over(&self) -> Result<(), RunError> {
+    fn send_left_over(&self, is_behind: &mut bool) -> Result<(), RunError> {
         let waiting = self.spool.waiting()?;
         // Tonight's archive will be one more.
         let given_up = Spool::overtaken(waiting.len());
         for (position, spooled) in waiting.iter().enumerate() {
             let deliveries = self.deliver(spooled)?;
             let lacking = deliveries.iter().filter(|delivery| delivery.result.is_err()).count();
+            *is_behind |= lacking > 0;
             if lacking > 0 && position < given_up {
                 let message =
                     "given up: not all destinations have it, and later archives were made";
