@@ -6,6 +6,7 @@
 mod columns;
 mod cursor;
 mod needs;
+mod sparse;
 mod table;
 mod v1;
 mod v2;
