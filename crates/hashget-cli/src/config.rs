@@ -3,12 +3,16 @@
 //! Invariant: a configuration that was read successfully is valid. An error names the file, the line and the
 //! key.
 
+mod jobs;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use hashget::detectors::{self, Rule, RuleConfig};
 use hashget::fetch::{HostLimits, MirrorRule, Proxies};
 use hashget::model::Evidence;
+use hashget_backup::job::Job;
+use hashget_backup::store::S3Settings;
 use serde::{Deserialize, Deserializer};
 
 use crate::exit::UsageError;
@@ -22,6 +26,8 @@ pub(crate) struct Config {
     pub(crate) db: Option<PathBuf>,
     /// Folder of downloads.
     pub(crate) cache: Option<PathBuf>,
+    /// Folder of what is remembered of backups.
+    pub(crate) state: Option<PathBuf>,
     /// Pools: folders and URLs.
     #[serde(default, deserialize_with = "pools")]
     pub(crate) pool: Vec<String>,
@@ -59,6 +65,15 @@ pub(crate) struct Config {
     /// The checked detectors.
     #[serde(skip)]
     pub(crate) rules: Vec<Rule>,
+    /// The jobs of `hashget backup`.
+    #[serde(default)]
+    backup: jobs::Sections,
+    /// What is known about buckets, by name.
+    #[serde(default)]
+    pub(crate) s3: BTreeMap<String, S3Settings>,
+    /// The folder of the configuration, to which its relative paths are relative.
+    #[serde(skip)]
+    folder: PathBuf,
 }
 
 /// URLs that are fetched from other servers.
@@ -112,23 +127,35 @@ impl Config {
         Ok(Self::parse(&text, file)?)
     }
 
+    /// The configuration that a file with this text would be.
+    ///
+    /// # Errors
+    /// It is not valid.
+    pub(crate) fn check(text: &str, file: &Path) -> Result<Self, UsageError> {
+        Self::parse(text, file)
+    }
+
     fn parse(text: &str, file: &Path) -> Result<Self, UsageError> {
         let mut config: Self = toml::from_str(text).map_err(|error| explain(&error, text, file))?;
         config.rules = Rule::compile_all(&config.rule)
             .map_err(|error| UsageError(format!("{}: {error}", file.display())))?;
         // Relative paths are relative to the folder of the configuration.
         let folder = file.parent().unwrap_or(Path::new(""));
-        for place in [&mut config.db, &mut config.cache].into_iter().flatten() {
+        for place in [&mut config.db, &mut config.cache, &mut config.state].into_iter().flatten() {
             *place = folder.join(&*place);
         }
         for token_file in config.host.values_mut().filter_map(|host| host.token_file.as_mut()) {
             *token_file = folder.join(&*token_file);
+        }
+        for file in config.s3.values_mut().filter_map(|bucket| bucket.credentials_file.as_mut()) {
+            *file = folder.join(&*file);
         }
         for pool in config.pool.iter_mut().filter(|pool| !pool.contains("://")) {
             if let Some(joined) = folder.join(&*pool).to_str() {
                 *pool = joined.to_owned();
             }
         }
+        config.folder = folder.to_owned();
         Ok(config)
     }
 
@@ -153,6 +180,11 @@ impl Config {
                 repositories: archive.repositories.clone(),
             })
             .collect()
+    }
+
+    /// The jobs of `hashget backup`, by name, for this host.
+    pub(crate) fn jobs(&self, host: &str) -> Vec<Job> {
+        jobs::jobs(&self.backup, host, &self.folder)
     }
 
     /// The limits on requests, as the library expects them.
@@ -289,6 +321,7 @@ mod tests {
             r#"
             db      = "/srv/hashdb"
             cache   = "downloads"
+            state   = "state"
             pool    = ["/srv/pool", "pool", "https://example.org/pool/"]
             exclude = ["/proc", "/sys"]
             evidence = "downloaded"
@@ -322,6 +355,7 @@ mod tests {
         .unwrap();
         assert_eq!(config.db.as_deref(), Some(Path::new("/srv/hashdb")));
         assert_eq!(config.cache.as_deref(), Some(Path::new("/etc/hashget/downloads")));
+        assert_eq!(config.state.as_deref(), Some(Path::new("/etc/hashget/state")));
         assert_eq!(config.pool, ["/srv/pool", "/etc/hashget/pool", "https://example.org/pool/"]);
         assert_eq!(config.evidence, Some(Evidence::Downloaded));
         assert_eq!(config.mirrors()[0].use_urls.len(), 2);

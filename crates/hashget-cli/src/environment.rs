@@ -9,11 +9,13 @@ use std::sync::{Arc, OnceLock};
 use anyhow::Context as _;
 use hashget::detectors::{self, Detector, HINT, Machine, Rule, UnknownDetector};
 use hashget::fetch::{
-    self, Credentials, FetchOptions, MirrorRule, Offline, Proxies, RetryOptions, Source, Sources,
-    TimeOuts,
+    self, Credentials, FetchOptions, MirrorRule, Offline, OriginOptions, Proxies, RetryOptions,
+    Source, Sources, TimeOuts,
 };
 use hashget::hashdb::{Checks, HashDbWriter, LocalHashDb};
 use hashget::limits::Limits;
+
+use hashget_backup::store::StoreSettings;
 
 use crate::arguments::Global;
 use crate::config::Config;
@@ -33,6 +35,12 @@ pub(crate) fn umask() -> anyhow::Result<u32> {
 
 /// The size to which the cache is trimmed, unless the configuration says otherwise.
 const CACHE_LIMIT: u64 = 10 << 30;
+
+/// The number of threads, unless something else is said.
+fn default_jobs(global: &Global) -> usize {
+    let processors = || std::thread::available_parallelism().ok().map(usize::from);
+    global.jobs.or_else(processors).unwrap_or(1)
+}
 
 /// What a command works with.
 pub(crate) struct Environment<'a> {
@@ -55,10 +63,7 @@ impl<'a> Environment<'a> {
             Some((file, must_exist)) => Config::read(&file, must_exist)?,
             None => Config::default(),
         };
-        let jobs = global
-            .jobs
-            .or_else(|| std::thread::available_parallelism().ok().map(usize::from))
-            .unwrap_or(1);
+        let jobs = default_jobs(global);
         let default = Limits::default();
         let download_bytes = config.download_limit.unwrap_or(default.download_bytes);
         let window_bytes = config.window_limit.unwrap_or(default.window_bytes);
@@ -70,6 +75,54 @@ impl<'a> Environment<'a> {
     /// Does hashget run as root?
     pub(crate) fn is_root(&self) -> bool {
         self.surroundings.is_root()
+    }
+
+    /// The folder of what is remembered of backups.
+    pub(crate) fn backup_state(&self) -> Result<PathBuf, UsageError> {
+        self.surroundings.backup_state(self.config.state.as_deref())
+    }
+
+    /// The configuration file, whether it is there or not.
+    pub(crate) fn config_file(&self) -> Result<PathBuf, UsageError> {
+        let file = self.surroundings.config_file(self.global.config.as_deref());
+        let wrong = || UsageError("HOME is not set: give --config FILE".to_owned());
+        file.map(|(file, _)| file).ok_or_else(wrong)
+    }
+
+    /// The configuration file, if the user named one.
+    pub(crate) fn given_config(&self) -> Option<PathBuf> {
+        let (file, is_named) = self.surroundings.config_file(self.global.config.as_deref())?;
+        std::path::absolute(file).ok().filter(|_| is_named)
+    }
+
+    /// The folder of systemd's units that an administrator, or the user, has written.
+    pub(crate) fn systemd_units(&self) -> Result<PathBuf, UsageError> {
+        self.surroundings.systemd_units()
+    }
+
+    /// How requests are made to servers that the configuration names.
+    pub(crate) fn origin_options(&self) -> Result<OriginOptions, UsageError> {
+        Ok(OriginOptions { proxies: self.proxies()?, ..OriginOptions::default() })
+    }
+
+    /// What stores are opened with.
+    pub(crate) fn store_settings(&self) -> Result<StoreSettings, UsageError> {
+        let variable = |name: &str| self.surroundings.text(name);
+        let home = self.surroundings.text("HOME").map(PathBuf::from);
+        let network = self.origin_options()?;
+        let settings = StoreSettings::of_environment(home.as_deref(), network, variable);
+        Ok(StoreSettings { s3: self.config.s3.clone(), ..settings })
+    }
+
+    /// Works with so many threads, instead of as many as the options say.
+    pub(crate) fn set_jobs(&mut self, jobs: Option<usize>) {
+        self.jobs = jobs.unwrap_or_else(|| default_jobs(self.global));
+        self.limits.threads = self.jobs;
+    }
+
+    /// Was `--offline` given?
+    pub(crate) fn is_offline(&self) -> bool {
+        self.global.offline
     }
 
     /// The HashDB.

@@ -9,6 +9,9 @@ use std::process::ExitCode;
 use hashget::classify;
 use hashget::error::ErrorClass;
 use hashget::monitor::ProblemKind;
+use hashget_backup::run::RunError;
+use hashget_backup::series::BadName;
+use hashget_backup::store::{BadAddress, StoreError};
 
 use crate::output::{Problems, print_usage_error};
 
@@ -64,12 +67,38 @@ impl fmt::Display for UsageError {
 
 impl std::error::Error for UsageError {}
 
+/// How a command ended about which its problems and the class of an error do not say enough.
+#[derive(Debug)]
+pub(crate) struct EndedAs {
+    /// The code.
+    pub(crate) code: Code,
+    /// What is said.
+    pub(crate) message: String,
+}
+
+impl fmt::Display for EndedAs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for EndedAs {}
+
 /// The class of an error: that of the first cause that has one.
 pub(crate) fn class(error: &anyhow::Error) -> Option<ErrorClass> {
     error.chain().find_map(|cause| match cause.downcast_ref::<UsageError>() {
         Some(_) => Some(ErrorClass::BadInput),
-        None => classify::own_class(cause),
+        None => classify::own_class(cause).or_else(|| class_in_backup(cause)),
     })
+}
+
+/// The class of an error of the crate of backups.
+fn class_in_backup(error: &(dyn std::error::Error + 'static)) -> Option<ErrorClass> {
+    let of_run = error.downcast_ref::<RunError>().map(RunError::class);
+    let of_store = || error.downcast_ref::<StoreError>().map(StoreError::class);
+    let is_name = || error.is::<BadName>().then_some(ErrorClass::BadInput);
+    let of_address = || error.downcast_ref::<BadAddress>().map(BadAddress::class);
+    of_run.or_else(of_store).or_else(is_name).or_else(of_address)
 }
 
 /// The code for a command that ended with `error`, or without one, and had `problems`.
@@ -86,6 +115,9 @@ pub(crate) fn code(error: Option<&anyhow::Error>, problems: &Problems) -> Code {
     let Some(error) = error else {
         return from_problems;
     };
+    if let Some(ended) = error.downcast_ref::<EndedAs>() {
+        return ended.code;
+    }
     match (class(error), from_problems) {
         (Some(class), _) => of_class(class),
         // An error without a class ("nothing could be indexed") summarises the problems before it.
@@ -98,6 +130,7 @@ pub(crate) fn code(error: Option<&anyhow::Error>, problems: &Problems) -> Code {
 /// whole (0), without something of the folder (3), with more in it than necessary (5), or none.
 pub(crate) fn of_backup(error: Option<&anyhow::Error>, problems: &Problems) -> Code {
     match error {
+        Some(error) if error.is::<EndedAs>() => code(Some(error), problems),
         Some(error) => match class(error).map(of_class) {
             Some(code @ (Code::Usage | Code::Interrupted)) => code,
             _ => Code::Failed,

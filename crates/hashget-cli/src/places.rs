@@ -80,6 +80,26 @@ impl Surroundings {
             .or_else(|| self.home("/var/cache", "XDG_CACHE_HOME", ".cache"))
     }
 
+    /// The folder of what is remembered of backups, and of archives that wait for being sent.
+    pub(crate) fn backup_state(&self, configured: Option<&Path>) -> Result<PathBuf, UsageError> {
+        let default =
+            || Some(self.home("/var/lib", "XDG_STATE_HOME", ".local/state")?.join("backup"));
+        self.chosen(None, "HASHGET_STATE", configured).or_else(default).ok_or_else(|| {
+            UsageError("HOME is not set, so there is no place for the state of backups".into())
+        })
+    }
+
+    /// The folder of systemd's units that an administrator, or the user, has written.
+    pub(crate) fn systemd_units(&self) -> Result<PathBuf, UsageError> {
+        if self.is_root {
+            return Ok(PathBuf::from("/etc/systemd/system"));
+        }
+        let folder = self.home("", "XDG_CONFIG_HOME", ".config").ok_or_else(|| {
+            UsageError("HOME is not set, so there is no place for units of systemd".into())
+        })?;
+        Ok(folder.with_file_name("systemd").join("user"))
+    }
+
     /// The configuration file, and whether it must exist (if the user named it).
     pub(crate) fn config_file(&self, flag: Option<&Path>) -> Option<(PathBuf, bool)> {
         match self.chosen(flag, "HASHGET_CONFIG", None) {

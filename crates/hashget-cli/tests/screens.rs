@@ -382,3 +382,26 @@ fn man_and_completions() {
         .run("completions")
         .assert("man-and-completions");
 }
+
+#[test]
+fn backup() {
+    let machine = bare_machine();
+    machine.write("own-config.toml", JOB);
+    fs_err::create_dir(machine.path("out")).unwrap();
+    Transcript::new(&machine)
+        .run("backup nobody")
+        .run("backup status")
+        .run("backup")
+        .run("backup list")
+        .run("backup status")
+        .run("backup check --read")
+        .run("backup prune -n")
+        .run("backup restore web -C got")
+        .run("backup restore web@2020 -C got")
+        .run("backup check --json")
+        .run("backup --enable")
+        .assert("backup");
+}
+
+const JOB: &str = "[backup.web]\nsources = [\"tree\"]\nto = [\"out\"]\nhost = \"h\"\nkeep = { last = 3 }\n\
+                   options = [\"--detect\", \"none\"]\n";

@@ -6,6 +6,7 @@
 
 pub mod needs;
 pub mod nth_call;
+pub mod object_store;
 pub mod odd_folder;
 pub mod origin;
 pub mod packages;

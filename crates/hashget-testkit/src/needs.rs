@@ -25,7 +25,7 @@ pub(crate) const IS_CHECKED: &str = "HASHGET_TEST_NEEDS_ARE_CHECKED";
 /// Something that not every machine has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
-    /// A program in `PATH`. GNU tar, gzip and coreutils are taken for granted.
+    /// A program in `PATH`, or a server where Debian puts it. GNU tar, gzip and coreutils are taken for granted.
     Tool(&'static str),
     /// The tests run as root.
     Root,
@@ -189,11 +189,7 @@ fn reason_to_ignore(test: &Test) -> Option<String> {
 }
 
 fn is_in_path(program: &str) -> bool {
-    let folders = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&folders).any(|folder| {
-        let found = folder.join(program).metadata();
-        found.is_ok_and(|metadata| metadata.is_file() && metadata.mode() & 0o111 != 0)
-    })
+    crate::programs::find(program).is_some()
 }
 
 fn may_mount() -> bool {

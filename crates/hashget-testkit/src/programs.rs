@@ -1,13 +1,26 @@
-//! Programs that a test copies to where another user may run them.
+//! Programs: where they are, and those that a test copies to where another user may run them.
 //!
 //! Invariant: this process never has a program open for writing. If it had, a process forked meanwhile by another thread
 //! would inherit the descriptor, and running the program would fail with "Text file busy".
 
-use std::path::Path;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Number of the user and the group `nobody`.
 pub const NOBODY: u32 = 65_534;
+
+/// Where servers are that nobody starts by hand.
+const FOLDERS_OF_SERVERS: [&str; 3] = ["/usr/sbin", "/usr/lib/openssh", "/usr/lib/ssh"];
+
+/// The path of a program: in `PATH`, or where servers are.
+pub fn find(program: &str) -> Option<PathBuf> {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&folders).chain(FOLDERS_OF_SERVERS.map(PathBuf::from));
+    folders.map(|folder| folder.join(program)).find(|path| {
+        path.metadata().is_ok_and(|found| found.is_file() && found.mode() & 0o111 != 0)
+    })
+}
 
 /// Copies a program, with its mode.
 pub fn copy(from: &Path, to: &Path) {

@@ -33,6 +33,8 @@ pub enum Step {
     Check,
     /// Adding packages to a pool.
     Gather,
+    /// Sending an archive to where it is kept.
+    Send,
 }
 
 impl Step {

@@ -2,11 +2,13 @@
 //!
 //! Invariant: a command reads its options, calls one stage of the library and reports the result.
 
+mod backup;
 mod cache;
 mod cat;
 mod completions;
 mod db;
 mod diff;
+mod doctor;
 mod explain;
 mod find;
 mod get;
@@ -39,6 +41,8 @@ pub(crate) enum Command {
     Pack(Box<pack::Pack>),
     Unpack(unpack::Unpack),
     Restore(restore::Restore),
+    Backup(Box<backup::Backup>),
+    Doctor(doctor::Doctor),
     Prepare(Box<prepare::Prepare>),
     Index(index::Index),
     Get(get::Get),
@@ -63,7 +67,10 @@ pub(crate) enum Command {
 impl Command {
     /// Does its exit code say what is true of a backup?
     pub(crate) fn makes_a_backup(&self) -> bool {
-        matches!(self, Self::Pack(_) | Self::Prepare(_))
+        match self {
+            Self::Backup(backup) => backup.makes_a_backup(),
+            _ => matches!(self, Self::Pack(_) | Self::Prepare(_)),
+        }
     }
 
     /// What is kept after an interruption, and how to continue.
@@ -72,6 +79,7 @@ impl Command {
             Self::Pack(pack) => pack.after_interruption(),
             Self::Unpack(unpack) => unpack.after_interruption(),
             Self::Restore(restore) => restore.after_interruption(),
+            Self::Backup(backup) => backup.after_interruption(),
             Self::Prepare(prepare) => prepare.after_interruption(),
             Self::Index(index) => index.after_interruption(),
             Self::Get(get) => get.after_interruption(),
@@ -91,6 +99,8 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> anyhow::Result<()
         Command::Pack(pack) => pack.run(&environment()?),
         Command::Unpack(unpack) => unpack.run(&environment()?),
         Command::Restore(restore) => restore.run(&environment()?),
+        Command::Backup(backup) => backup.run(&mut environment()?),
+        Command::Doctor(doctor) => doctor.run(&environment()?),
         Command::Prepare(prepare) => prepare.run(&environment()?),
         Command::Index(index) => index.run(&environment()?),
         Command::Get(get) => get.run(&environment()?),

@@ -32,6 +32,13 @@ pub(crate) struct Mount {
     #[arg(value_name = "FILE|DIR|URL")]
     archive: PathBuf,
 
+    #[command(flatten)]
+    mounting: Mounting,
+}
+
+/// Where archives are mounted, and how.
+#[derive(Debug, Args)]
+pub(super) struct Mounting {
     /// Empty folder where it is shown
     #[arg(value_name = "MOUNTPOINT")]
     at: PathBuf,
@@ -47,28 +54,55 @@ pub(crate) struct Mount {
 
 impl Mount {
     pub(super) fn after_interruption(&self) -> String {
-        format!("nothing is mounted at {} any more; downloads are kept", self.at.display())
+        self.mounting.after_interruption()
     }
 
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
-        let console = environment.console;
         let name = self.archive.display().to_string();
         if self.archive == Path::new("-") {
             let wrong =
                 "an archive on standard input cannot be mounted: give a file or a URL".to_owned();
             return Err(UsageError(wrong).into());
         }
+        let at = MountPoint::new(&self.mounting.at)?;
+        self.mounting.run("mount", &name, at, Shown::new(&self.archive)?, environment)
+    }
+}
+
+impl Mounting {
+    pub(super) fn after_interruption(&self) -> String {
+        format!("nothing is mounted at {} any more; downloads are kept", self.at.display())
+    }
+
+    /// Shows these archives of a folder.
+    pub(super) fn run_of(
+        &self,
+        folder: &Path,
+        archives: Vec<PathBuf>,
+        environment: &Environment<'_>,
+    ) -> anyhow::Result<()> {
         let at = MountPoint::new(&self.at)?;
-        let shown = Shown::new(&self.archive)?;
+        let shown = Shown::some_of(folder, archives)?;
+        self.run("backup mount", &folder.display().to_string(), at, shown, environment)
+    }
+
+    fn run(
+        &self,
+        command: &str,
+        name: &str,
+        at: MountPoint,
+        shown: Shown,
+        environment: &Environment<'_>,
+    ) -> anyhow::Result<()> {
         let archives = shown.archives().len();
         let access = Access::new(environment, self.fetch)?;
         let what = if shown.is_folder() {
             format!("{name} ({})", counted(archives as u64, "archive", "archives"))
         } else {
-            name.clone()
+            name.to_owned()
         };
         serve(shown, at, self.allow_other, &access, environment, &what)?;
-        console.summary("mount", json!({ "archives": archives }), &[])?;
+        environment.console.summary(command, json!({ "archives": archives }), &[])?;
         Ok(())
     }
 }

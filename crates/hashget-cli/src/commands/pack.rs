@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{ArgGroup, Args, ValueEnum};
-use hashget::pack::{HashesKept, NamesKept, Output, PackOptions, Packer, SYSTEM_EXCLUDES};
+use hashget::pack::{HashesKept, NamesKept, Output, PackOptions, Packer, SYSTEM_EXCLUDES, Summary};
 use hashget::parity::Share;
 
 use self::destination::{ArchiveFormat, Destination, Medium};
@@ -21,11 +21,13 @@ use crate::selection::Selection;
 use crate::values;
 
 mod destination;
+mod for_job;
 mod report;
 mod series;
 mod tree;
 
 pub(crate) use destination::without_ending;
+pub(crate) use for_job::PackLine;
 pub(crate) use report::unreliable;
 
 /// Pack folders and files into an archive, without the files that public packages have
@@ -144,19 +146,39 @@ impl Pack {
         let console = environment.console;
         let tree = Tree::of_paths(&self.paths)?;
         let destination = self.destination(console.is_json())?;
+        let summary = self.packed(&tree, &destination, environment)?;
+        let reported = report::print(console, &tree, &destination, &summary);
+        match reported {
+            // The archive is there, and the exit code is about the archive.
+            Err(error) if !self.dry_run => console.warn(&format!(
+                "the archive was written, but not what was to be reported about it: {error:#}"
+            )),
+            reported => return reported,
+        }
+        Ok(())
+    }
+
+    /// Packs, and reports nothing about it.
+    fn packed(
+        &self,
+        tree: &Tree,
+        destination: &Destination,
+        environment: &Environment<'_>,
+    ) -> anyhow::Result<Summary> {
+        let console = environment.console;
         if self.parity.is_some() {
             destination.expect_room_beside()?;
         }
         if destination.target == Medium::StandardOutput {
             standard::expect_open()?;
         }
-        let mut options = self.options(&tree, environment)?;
+        let mut options = self.options(tree, environment)?;
         if let Some(format) = destination.format {
             options.codec = format.codec();
             options.level = format.checked_level(self.level)?;
         }
-        options.reuse = self.earlier_archive(&destination)?;
-        options.exclude_by_default.extend(destination.exclusion(&tree)?);
+        options.reuse = self.earlier_archive(destination)?;
+        options.exclude_by_default.extend(destination.exclusion(tree)?);
         if tree.is_whole() && self.whole_system.exclude(&tree.folder, &mut options)? {
             console.say(&format!(
                 "Excluded by default (see --no-default-excludes): {}",
@@ -170,16 +192,7 @@ impl Pack {
             let context = || format!("cannot pack {} into {}", tree.name, destination.name);
             packer.pack(&tree.folder, output, &options, console).with_context(context)
         };
-        let summary = with_packer_in_any_case(environment, sources, options, pack)?;
-        let reported = report::print(console, &tree, &destination, &summary);
-        match reported {
-            // The archive is there, and the exit code is about the archive.
-            Err(error) if !self.dry_run => console.warn(&format!(
-                "the archive was written, but not what was to be reported about it: {error:#}"
-            )),
-            reported => return reported,
-        }
-        Ok(())
+        with_packer_in_any_case(environment, sources, options, pack)
     }
 
     fn destination(&self, json: bool) -> Result<Destination, UsageError> {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 use hashget::archive::Selection;
+use hashget::storage::ArchiveSource;
 
 use super::list::{NOTHING_MATCHES, report_unmatched};
 use super::restore::{How, planned, report};
@@ -24,6 +25,13 @@ pub(crate) struct Unpack {
     #[arg(value_name = "FILE|URL|-")]
     archive: PathBuf,
 
+    #[command(flatten)]
+    unpacking: Unpacking,
+}
+
+/// What is unpacked of an archive, where, and how.
+#[derive(Debug, Args)]
+pub(super) struct Unpacking {
     /// Unpack only what matches, and what is below it; a glob as for `pack --exclude`
     #[arg(value_name = "PATH|GLOB")]
     patterns: Vec<String>,
@@ -52,26 +60,51 @@ pub(crate) struct Unpack {
 impl Unpack {
     /// What is kept after an interruption, and how to continue.
     pub(super) fn after_interruption(&self) -> String {
+        self.unpacking.after_interruption()
+    }
+
+    pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
+        let for_a_folder = "after a plain `tar xf`, use hashget restore";
+        let selection = self.unpacking.selection()?;
+        let mut archive =
+            archive::open(&self.archive, for_a_folder, environment).context("cannot unpack")?;
+        let name = self.archive.display().to_string();
+        self.unpacking.run("unpack", &mut *archive, &name, &selection, environment)
+    }
+}
+
+impl Unpacking {
+    /// What is kept after an interruption, and how to continue.
+    pub(super) fn after_interruption(&self) -> String {
         let place = self.target.as_ref().map_or("nothing".to_owned(), |target| {
             format!("files that are in place in {}", target.display())
         });
         format!("{place} and the downloads are kept: run the same command to continue")
     }
 
-    pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
-        let for_a_folder = "after a plain `tar xf`, use hashget restore";
-        let selection = Selection::new(&self.patterns, &self.exclude)?;
-        let mut archive =
-            archive::open(&self.archive, for_a_folder, environment).context("cannot unpack")?;
-        let context = || format!("cannot unpack {}", self.archive.display());
+    /// What is to be unpacked.
+    pub(super) fn selection(&self) -> anyhow::Result<Selection> {
+        Ok(Selection::new(&self.patterns, &self.exclude)?)
+    }
+
+    /// Unpacks `archive`, which is called `name` in messages; the report is of `command`.
+    pub(super) fn run(
+        &self,
+        command: &str,
+        archive: &mut dyn ArchiveSource,
+        name: &str,
+        selection: &Selection,
+        environment: &Environment<'_>,
+    ) -> anyhow::Result<()> {
+        let context = || format!("cannot unpack {name}");
         let (console, strip) = (environment.console, self.strip_components);
         let Some(target) = &self.target else {
             if console.is_json() {
                 let wrong = "--json and the contents cannot both go to standard output";
                 return Err(UsageError(wrong.to_owned()).into());
             }
-            contents_to_stdout(&mut *archive, &selection, environment).with_context(context)?;
-            report_unmatched(&selection, NOTHING_MATCHES, environment);
+            contents_to_stdout(archive, selection, environment).with_context(context)?;
+            report_unmatched(selection, NOTHING_MATCHES, environment);
             return Ok(());
         };
         if self.how.deletes() && strip > 0 {
@@ -81,23 +114,20 @@ impl Unpack {
         }
         let options = self.how.options(environment)?;
         if self.how.is_dry_run() {
-            let planned =
-                plan_unpack(&mut *archive, target, &selection, strip, &options, environment)
-                    .with_context(context)?;
-            report_unmatched(&selection, NOTHING_MATCHES, environment);
-            return planned::report(console, "unpack", target, &planned);
+            let planned = plan_unpack(archive, target, selection, strip, &options, environment)
+                .with_context(context)?;
+            report_unmatched(selection, NOTHING_MATCHES, environment);
+            return planned::report(console, command, target, &planned);
         }
         if !selection.is_everything() || strip > 0 {
-            let summary =
-                unpack_part(&mut *archive, target, &selection, strip, &options, environment)
-                    .with_context(context)?;
-            report_unmatched(&selection, NOTHING_MATCHES, environment);
-            return report(console, "unpack", target, &summary, true);
+            let summary = unpack_part(archive, target, selection, strip, &options, environment)
+                .with_context(context)?;
+            report_unmatched(selection, NOTHING_MATCHES, environment);
+            return report(console, command, target, &summary, true);
         }
         let sources = environment.sources()?;
         let restorer = restorer(&sources, environment);
-        let summary =
-            restorer.unpack(&mut *archive, target, &options, console).with_context(context)?;
-        report(console, "unpack", target, &summary, false)
+        let summary = restorer.unpack(archive, target, &options, console).with_context(context)?;
+        report(console, command, target, &summary, false)
     }
 }

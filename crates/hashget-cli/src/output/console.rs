@@ -41,6 +41,18 @@ pub(crate) struct Problems {
     pub(crate) verification: u64,
 }
 
+impl Problems {
+    /// Those that were reported since there were only `before`.
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self {
+            notes: self.notes - before.notes,
+            incomplete: self.incomplete - before.incomplete,
+            unreachable: self.unreachable - before.unreachable,
+            verification: self.verification - before.verification,
+        }
+    }
+}
+
 /// Prints for a command, and is the monitor of its stages.
 #[derive(Debug)]
 pub(crate) struct Console {
@@ -51,6 +63,8 @@ pub(crate) struct Console {
     interrupted: Arc<AtomicBool>,
     interruption_reported: AtomicBool,
     skipped: AtomicU64,
+    /// The first problems that are more than notes, each in a line.
+    lines: Mutex<Vec<String>>,
 }
 
 /// The error that ended a command, as printed.
@@ -78,6 +92,9 @@ struct JsonLine<'a, T> {
 /// Number of skipped items reported without `--verbose`.
 const SHOWN_SKIPPED: u64 = 5;
 
+/// Problems that are kept for whoever is told of a backup afterwards.
+const KEPT_LINES: usize = 100;
+
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const NOTE: Style = AnsiColor::Cyan.on_default().bold();
@@ -102,6 +119,7 @@ impl Console {
             interrupted,
             interruption_reported: AtomicBool::new(false),
             skipped: AtomicU64::new(0),
+            lines: Mutex::default(),
         }
     }
 
@@ -118,6 +136,16 @@ impl Console {
     /// The problems reported so far.
     pub(crate) fn problems(&self) -> Problems {
         *self.problems.lock().expect("counting does not panic")
+    }
+
+    /// The first problems reported since they were taken, each in a line; no notes.
+    pub(crate) fn problem_lines(&self) -> Vec<String> {
+        self.lines.lock().expect("pushing does not panic").clone()
+    }
+
+    /// The same, and forgets them.
+    pub(crate) fn take_problem_lines(&self) -> Vec<String> {
+        std::mem::take(&mut *self.lines.lock().expect("pushing does not panic"))
     }
 
     /// Prints a line of data, or its JSON record.
@@ -234,6 +262,11 @@ impl Console {
         };
         *count += 1;
         drop(problems);
+        let mut lines = self.lines.lock().expect("pushing does not panic");
+        if kind != ProblemKind::Note && lines.len() < KEPT_LINES {
+            lines.push(format!("{object}: {message}"));
+        }
+        drop(lines);
         if self.json {
             // If this fails, writing the summary fails too, and that is reported.
             let record = json!({ "kind": name, "object": object, "message": message });

@@ -64,3 +64,32 @@ pub(crate) fn an_archive_whose_parity_does_not_fit_is_whole_and_said_to_have_non
     machine.hashget(&[&pack[..], &["--parity", "5%"]].concat()).expect(1).says(&["space"]);
     machine.hashget(&["verify", "small/a.tar.zst"]).expect(0);
 }
+
+pub(crate) fn a_job_whose_destination_is_full_fails_and_loses_no_older_archive() {
+    let machine = Machine::new();
+    machine.write("tree/data", "data");
+    fs_err::create_dir(machine.path("small")).unwrap();
+    let _disk = SmallDisk::mount(&machine.path("small"), 400 * 1024).unwrap();
+    fs_err::create_dir(machine.path("small/out")).unwrap();
+    let job = "[backup.web]\nsources = [\"tree\"]\nto = [\"small/out\"]\nkeep = { last = 1 }\n\
+               options = [\"--detect\", \"none\"]\n";
+    machine.write("own-config.toml", job);
+    let archives = || {
+        let mut files = files_below(&machine.path("small/out"));
+        files.retain(|name| !name.starts_with('.') && name.ends_with(".tar.zst"));
+        files
+    };
+    machine.hashget(&["backup"]).expect(0);
+    let first = archives();
+    // The archive fits once, and not a second time.
+    machine.write("tree/noise", noise());
+    machine.hashget(&["backup"]).expect(1).says(&["space", "no destination has"]);
+    assert_eq!(archives(), first);
+    machine.hashget(&["backup", "status"]).expect(1).says(&["the last run failed"]);
+    fs_err::remove_file(machine.path("tree/noise")).unwrap();
+    // The archive that did not fit waits still.
+    machine.hashget(&["backup"]).expect(5).says(&["space", "Sent to"]);
+    assert_eq!(archives().len(), 1);
+    assert_ne!(archives(), first);
+    machine.hashget(&["backup", "check", "--read"]).expect(0);
+}

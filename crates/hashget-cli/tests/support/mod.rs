@@ -83,10 +83,11 @@ impl Machine {
         self
     }
 
-    pub(crate) fn variables(&self) -> [(&'static str, PathBuf); 3] {
+    pub(crate) fn variables(&self) -> [(&'static str, PathBuf); 4] {
         let (db, cache, own) = (self.path("db"), self.path("cache"), self.path("own-config.toml"));
         let config = if own.is_file() { own } else { "/dev/null".into() };
-        [("HASHGET_DB", db), ("HASHGET_CACHE", cache), ("HASHGET_CONFIG", config)]
+        let state = ("HASHGET_STATE", self.path("state"));
+        [("HASHGET_DB", db), ("HASHGET_CACHE", cache), ("HASHGET_CONFIG", config), state]
     }
 }
 

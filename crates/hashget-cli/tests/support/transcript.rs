@@ -24,6 +24,13 @@ const FILTERS: &[(&str, &str)] = &[
     (r"(?m)^(Wrote \S+\.html, )[0-9.]+ \w+$", "${1}SIZE"),
     (r"(?m)^(On disk +)[0-9.]+ \w+", "${1}SIZE"),
     (r"/\.([\w.]+?)\.\d+\.\w+\.part", "/.$1.PID.RANDOM.part"),
+    (r"TODAY-DATET\d{6}Z", "TODAY-TIME"),
+    (r"TODAY-DATET[\d:]+Z", "TODAY-TIME"),
+    (r"TODAY-DATE \d\d:\d\d UTC", "TODAY-TIME"),
+    (r"(?m)(TODAY-TIME +)[0-9.]+ \w+( +)\d+ min", "${1}SIZE${2}AGE"),
+    (r"(?m)^(Archive +)[0-9.]+ \w+: h_", "${1}SIZE: h_"),
+    (r"(TODAY-TIME \()\d+ min ago\), [0-9.]+ \w+", "${1}AGE ago), SIZE"),
+    (r"(?m)^(  /FOLDER.*: \d+ archives?, )[0-9.]+ \w+$", "${1}SIZE"),
     // What a step takes longer than a second for is told to programs.
     (r#"(?m)^\{"type":"progress".*\n"#, ""),
 ];

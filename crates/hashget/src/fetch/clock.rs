@@ -41,11 +41,10 @@ impl Clock for SystemClock {
 pub(super) const ATTENTION: Duration = Duration::from_millis(100);
 
 /// Waits for `time`, or until the monitor asks to stop.
-pub(crate) fn wait(
-    clock: &dyn Clock,
-    time: Duration,
-    monitor: &dyn Monitor,
-) -> Result<(), Interrupted> {
+///
+/// # Errors
+/// The monitor asked to stop.
+pub fn wait(clock: &dyn Clock, time: Duration, monitor: &dyn Monitor) -> Result<(), Interrupted> {
     let end = clock.now().saturating_add(time);
     loop {
         monitor.check_interrupted()?;

@@ -10,16 +10,14 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use ureq::http::{HeaderMap, Response};
-use ureq::tls::{RootCerts, TlsConfig};
-use ureq::unversioned::resolver::DefaultResolver;
-use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body};
 
 use super::Reach;
+use super::agent::{new_agent, trouble};
 use super::circuit_breaker::{Attempt, Failed};
 use super::clock::ATTENTION;
 use super::error::GivenUp;
-use super::fetch_url::{FetchUrl, PrivateAddress, PublicOnly};
+use super::fetch_url::FetchUrl;
 use super::origin::TimeOuts;
 use super::politeness::Permit;
 use super::proxy::{Proxies, Route};
@@ -170,37 +168,11 @@ impl Client {
 
     fn agent(&self, route: Route, public_only: bool) -> Agent {
         let mut agents = self.agents.lock().expect("nothing panics while it looks");
-        let agent = agents
-            .entry((route, public_only))
-            .or_insert_with(|| self.new_agent(self.proxies.proxy(route).cloned(), public_only));
+        let agent = agents.entry((route, public_only)).or_insert_with(|| {
+            let proxy = self.proxies.proxy(route).cloned();
+            new_agent(self.time_outs, proxy, &self.user_agent, public_only)
+        });
         agent.clone()
-    }
-
-    fn new_agent(&self, proxy: Option<ureq::Proxy>, public_only: bool) -> Agent {
-        let resolver = PublicOnly::with_proxy(proxy.as_ref().map(|proxy| proxy.uri().clone()));
-        let times = self.time_outs;
-        let config = Agent::config_builder()
-            .proxy(proxy)
-            .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
-            .http_status_as_error(false)
-            // The download follows redirects itself, and checks each.
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .user_agent(self.user_agent.as_str())
-            .accept_encoding("identity")
-            .timeout_resolve(Some(times.resolve))
-            .timeout_connect(Some(times.connect))
-            .timeout_send_request(Some(times.send))
-            .timeout_recv_response(Some(times.answer))
-            .timeout_per_read(Some(times.stall))
-            .timeout_per_write(Some(times.send))
-            .build();
-        let connector = DefaultConnector::new();
-        if public_only {
-            Agent::with_parts(config, connector, resolver)
-        } else {
-            Agent::with_parts(config, connector, DefaultResolver::default())
-        }
     }
 }
 
@@ -322,46 +294,6 @@ fn head_of(response: &Response<Body>) -> Head {
     let headers = response.headers().clone();
     let length = response.body().content_length();
     Head { status: response.status().as_u16(), length, headers }
-}
-
-/// Classifies an error of the HTTP client. Its text may contain bytes of the server.
-fn trouble(error: ureq::Error) -> Trouble {
-    use std::io::ErrorKind as Io;
-    use ureq::Error as E;
-    let text = |error: &dyn std::fmt::Display| escaped(error.to_string().as_bytes());
-    match error {
-        E::Other(error) if error.is::<PrivateAddress>() => Trouble::Refused(text(&error)),
-        E::Timeout(phase) => Trouble::Silent(late(phase).to_owned()),
-        E::HostNotFound => Trouble::Lasting("no such host".to_owned()),
-        E::Io(error) if error.kind() == Io::UnexpectedEof => {
-            Trouble::Passing("the connection was closed too early".to_owned())
-        }
-        // The certificate or the TLS handshake is invalid.
-        E::Io(error) if error.kind() == Io::InvalidData => Trouble::Lasting(text(&error)),
-        // The text of glibc's resolver for a name that does not exist.
-        E::Io(error) if error.to_string().contains("Name or service not known") => {
-            Trouble::Lasting("no such host".to_owned())
-        }
-        E::Io(error) => Trouble::Passing(text(&error)),
-        error @ (E::Protocol(_)
-        | E::ConnectionFailed
-        | E::ConnectProxyFailed(_)
-        | E::BodyStalled) => Trouble::Passing(text(&error)),
-        error => Trouble::Lasting(text(&error)),
-    }
-}
-
-/// The message for a time-out.
-fn late(phase: ureq::Timeout) -> &'static str {
-    match phase {
-        ureq::Timeout::Resolve => "its host's name could not be looked up in time",
-        ureq::Timeout::Connect => "no connection in time",
-        ureq::Timeout::SendRequest | ureq::Timeout::PerWrite => {
-            "the server took no request in time"
-        }
-        ureq::Timeout::PerRead => "the server fell silent",
-        _ => "no answer in time",
-    }
 }
 
 /// Minimum speed of a download, measured in windows of time.

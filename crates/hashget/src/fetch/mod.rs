@@ -4,6 +4,7 @@
 //! requested, the digest of the bytes is reported. Unverified bytes never get a final name. (The answers of a
 //! [`Web`] are not verified.)
 
+mod agent;
 mod byte_range;
 mod cache;
 mod cache_folder;
@@ -34,11 +35,11 @@ mod unfinished;
 use std::fs::File;
 use std::sync::Arc;
 
+pub use agent::{RequestFailed, agent_for};
 pub use cache::Cache;
 pub use cache_folder::{CacheContents, CacheFolder, Clean};
 pub use circuit_breaker::CircuitBreaker;
-pub(crate) use clock::wait;
-pub use clock::{Clock, SystemClock};
+pub use clock::{Clock, SystemClock, wait};
 pub use credentials::Credentials;
 pub use error::{FetchError, GivenUp};
 pub use failover::Failover;

@@ -63,8 +63,14 @@ impl Shown {
             let name = path.file_name().unwrap_or_default().to_owned();
             return Ok(Self::of(vec![(name, path.to_path_buf(), None)], None));
         }
+        Self::some_of(path, archives_in(path)?)
+    }
+
+    /// These archives, which lie in the folder at `path`.
+    pub(super) fn some_of(path: &Path, archives: Vec<PathBuf>) -> anyhow::Result<Self> {
+        let metadata = fs_err::metadata(path)?;
         let mut found = Vec::new();
-        for file in archives_in(path)? {
+        for file in archives {
             let name = file.file_name().unwrap_or_default().to_owned();
             let metadata = fs_err::metadata(&file)?;
             found.push((name, file, Some(metadata)));

@@ -227,6 +227,7 @@ fn verb(step: Step) -> &'static str {
         Step::Place => "Placing",
         Step::Check => "Checking",
         Step::Gather => "Adding",
+        Step::Send => "Sending",
     }
 }
 

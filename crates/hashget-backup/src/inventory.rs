@@ -1,0 +1,140 @@
+//! What a destination holds: archives with their records.
+//!
+//! Invariant: an inventory is complete, or an error. What has another name than archives and records have is not in it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
+
+use hashget::monitor::Monitor;
+
+use crate::record::{MOST_BYTES, Record};
+use crate::retention::Candidate;
+use crate::series::{ArchiveName, Series};
+use crate::store::{Store, StoreError};
+
+/// An archive that a destination holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// Its name.
+    pub name: ArchiveName,
+    /// Its size in bytes, as the destination says.
+    pub bytes: u64,
+    /// Its SHA-256, if the destination computed one.
+    pub sha256: Option<String>,
+    /// The time until which it cannot be removed, in seconds since 1970.
+    pub locked_until: Option<i64>,
+    /// Its record; or why there is none that can be used.
+    pub record: Result<Record, String>,
+}
+
+impl Held {
+    /// What differs between what the destination holds and the record; `None` if they agree. Nothing is read for that.
+    pub fn difference(&self) -> Option<String> {
+        let record = match &self.record {
+            Ok(record) => record,
+            Err(problem) => return Some(problem.clone()),
+        };
+        if record.bytes != self.bytes {
+            return Some(format!(
+                "it has {} bytes, and its record says {}",
+                self.bytes, record.bytes
+            ));
+        }
+        match &self.sha256 {
+            Some(sha256) if *sha256 != record.sha256 => {
+                Some(format!("its SHA-256 is {sha256}, and its record says {}", record.sha256))
+            }
+            _ => None,
+        }
+    }
+
+    /// What retention needs to know of it. An archive that is not what its record says is not good.
+    pub fn candidate(&self) -> Candidate {
+        let record = self.record.as_ref().ok();
+        Candidate {
+            name: self.name.clone(),
+            good: record.map(|record| record.is_good() && self.difference().is_none()),
+            base: record.and_then(|record| record.base.clone()),
+            locked_until: self.locked_until,
+        }
+    }
+}
+
+/// What a destination holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Inventory {
+    /// The archives: by series, the oldest first.
+    pub held: Vec<Held>,
+    /// Archives of which there is only the record.
+    pub only_records: Vec<ArchiveName>,
+}
+
+impl Inventory {
+    /// The series of the archives.
+    pub fn series(&self) -> BTreeSet<&Series> {
+        self.held.iter().map(|held| held.name.series()).collect()
+    }
+}
+
+/// Finds out what `store` holds of the series that `is_wanted` says yes to.
+///
+/// # Errors
+/// The destination cannot be listed, or a record that it has cannot be fetched.
+pub fn inventory(
+    store: &dyn Store,
+    is_wanted: &dyn Fn(&Series) -> bool,
+    monitor: &dyn Monitor,
+) -> Result<Inventory, StoreError> {
+    let stored = store.list(monitor)?;
+    let mut records: BTreeMap<ArchiveName, u64> = BTreeMap::new();
+    let mut found = Inventory::default();
+    for file in &stored {
+        if let Some(name) =
+            ArchiveName::of_record(&file.name).filter(|name| is_wanted(name.series()))
+        {
+            records.insert(name, file.bytes);
+        }
+    }
+    for file in stored {
+        let Some(name) = ArchiveName::parse(&file.name).filter(|name| is_wanted(name.series()))
+        else {
+            continue;
+        };
+        let record = match records.remove(&name) {
+            Some(bytes) => fetch_record(store, &name, bytes, monitor)?,
+            None => Err("it has no record: sending it was not finished, or a person put it there"
+                .to_owned()),
+        };
+        let (bytes, sha256, locked_until) = (file.bytes, file.sha256, file.locked_until);
+        found.held.push(Held { name, bytes, sha256, locked_until, record });
+    }
+    found.held.sort_by(|one, other| one.name.cmp(&other.name));
+    found.only_records = records.into_keys().collect();
+    Ok(found)
+}
+
+/// Fetches the record of an archive; the inner error says what is wrong with it.
+fn fetch_record(
+    store: &dyn Store,
+    name: &ArchiveName,
+    bytes: u64,
+    monitor: &dyn Monitor,
+) -> Result<Result<Record, String>, StoreError> {
+    if bytes > MOST_BYTES as u64 {
+        return Ok(Err(format!("its record has {bytes} bytes, which is too much for one")));
+    }
+    let source = match store.open(&name.record(), monitor) {
+        Err(StoreError::NotThere { .. }) => {
+            return Ok(Err("its record was removed meanwhile".to_owned()));
+        }
+        opened => opened?,
+    };
+    let mut text = Vec::new();
+    if let Err(error) = source.take(MOST_BYTES as u64 + 1).read_to_end(&mut text) {
+        return Err(StoreError::Unreachable {
+            store: store.shown().to_owned(),
+            problem: format!("{}: {error}", name.record()),
+        });
+    }
+    Ok(Record::parse(&text, name).map_err(|error| error.to_string()))
+}

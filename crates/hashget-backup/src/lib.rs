@@ -1,0 +1,16 @@
+//! Backups that run by themselves: where archives are kept, what they are called, and which of them are kept.
+//! `docs/backup.md` is the contract.
+//!
+//! Invariant: nothing in a destination has the name of an archive before it is complete there and was compared with what
+//! was sent.
+
+pub mod inventory;
+pub mod job;
+mod newest;
+pub mod notices;
+pub mod record;
+pub mod retention;
+pub mod run;
+pub mod series;
+pub mod status;
+pub mod store;

@@ -1,0 +1,108 @@
+//! Numbers of the last run for Prometheus's textfile collector.
+//!
+//! Invariant: the file is replaced as a whole, so that no half of it is ever collected.
+
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use hashget::pending_file::PendingFile;
+
+use crate::run::State;
+
+/// Who may read it: the collector runs as another user.
+const MODE: u32 = 0o644;
+
+/// The numbers of the last run of a job, in Prometheus's text format.
+pub fn metrics(job: &str, state: &State) -> String {
+    let Some(last) = state.last() else { return String::new() };
+    let mut text = String::new();
+    let mut number = |name: &str, help: &str, labels: &str, value: i64| {
+        use std::fmt::Write as _;
+        let name = format!("hashget_backup_{name}");
+        if !help.is_empty() {
+            let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n");
+        }
+        let _ = writeln!(text, "{name}{{job=\"{job}\"{labels}}} {value}");
+    };
+    let of_size = |bytes: Option<u64>| i64::try_from(bytes.unwrap_or(0)).unwrap_or(i64::MAX);
+    number("last_run_timestamp_seconds", "When the last run began.", "", last.started.as_second());
+    if let Some(success) = state.runs.iter().rev().find(|run| !run.has_failed()) {
+        let help = "When the last run began that made an archive.";
+        number("last_success_timestamp_seconds", help, "", success.started.as_second());
+    }
+    let seconds = last.ended.as_second() - last.started.as_second();
+    number("duration_seconds", "How long the last run took.", "", seconds);
+    number("exit_code", "The exit code of the last run.", "", i64::from(last.exit));
+    number("archive_bytes", "The size of the last archive.", "", of_size(last.bytes));
+    number("tree_bytes", "The bytes of the files that were packed.", "", of_size(last.tree_bytes));
+    let problems = i64::try_from(last.problems.len()).unwrap_or(i64::MAX);
+    number("problems", "Problems of the last run.", "", problems);
+    let mut help = "Does the destination have the last archive?";
+    for delivered in &last.destinations {
+        let label = format!(",destination=\"{}\"", escaped(&delivered.destination));
+        number("destination_ok", help, &label, i64::from(delivered.problem.is_none()));
+        help = "";
+    }
+    text
+}
+
+/// The value of a label, with what would end it escaped.
+fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+/// Writes the numbers of a job into a folder.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write_metrics(folder: &Path, job: &str, state: &State) -> io::Result<()> {
+    let path = folder.join(format!("hashget_{job}.prom"));
+    let mut pending = PendingFile::create(&path, MODE)?;
+    pending.write_all(metrics(job, state).as_bytes())?;
+    pending.commit(&path)
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::run::{Delivered, RunState};
+
+    #[test]
+    fn the_last_run_and_the_last_success_are_told() {
+        let time = |second| Timestamp::from_second(second).unwrap();
+        let run = |second, exit| RunState {
+            started: time(second),
+            ended: time(second + 9),
+            exit,
+            archive: None,
+            bytes: Some(7),
+            tree_bytes: None,
+            destinations: vec![Delivered {
+                destination: "a\"b\\".into(),
+                problem: None,
+                compared: None,
+            }],
+            problems: Vec::new(),
+            failure: None,
+        };
+        let mut state = State::default();
+        state.runs.extend([run(100, 0), run(200, 1)]);
+        let text = metrics("system", &state);
+        for line in [
+            "hashget_backup_last_run_timestamp_seconds{job=\"system\"} 200",
+            "hashget_backup_last_success_timestamp_seconds{job=\"system\"} 100",
+            "hashget_backup_duration_seconds{job=\"system\"} 9",
+            "hashget_backup_exit_code{job=\"system\"} 1",
+            "hashget_backup_destination_ok{job=\"system\",destination=\"a\\\"b\\\\\"} 1",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        write_metrics(folder.path(), "system", &state).unwrap();
+        let written = fs_err::read_to_string(folder.path().join("hashget_system.prom")).unwrap();
+        assert_eq!(written, text);
+        assert_eq!(metrics("system", &State::default()), "");
+    }
+}

@@ -1,0 +1,13 @@
+//! Whom a run tells about itself: a monitoring service, Prometheus, the journal, a person by mail.
+//!
+//! Invariant: nothing that they answer, or do not, changes a run: what fails is a text for one line.
+
+mod journal;
+mod mail;
+mod metrics;
+mod ping;
+
+pub use journal::{JOURNAL, journal};
+pub use mail::{Mail, send_mail};
+pub use metrics::{metrics, write_metrics};
+pub use ping::{At, ping};

@@ -1,0 +1,111 @@
+//! Archives sent to their destinations, to all of them at the same time.
+//!
+//! Invariant: the record of an archive is sent after the archive, so that a record means an archive that was compared.
+
+use std::time::Duration;
+
+use hashget::monitor::{Monitor, ProblemKind};
+
+use super::spool::Spooled;
+use crate::store::{Compared, Sending, Store, StoreError};
+
+/// What became of an archive in a destination.
+#[derive(Debug)]
+pub struct Delivery {
+    /// The destination, as it is called in messages.
+    pub destination: String,
+    /// How the archive there was compared; or why it is not there.
+    pub result: Result<Compared, StoreError>,
+}
+
+/// On which terms archives are sent.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Terms {
+    /// The most bytes that are sent to one destination in a second.
+    pub bytes_per_second: Option<u64>,
+    /// How long after its start nobody is to be able to remove an archive.
+    pub lock: Option<Duration>,
+}
+
+impl Terms {
+    /// The time until which an archive is to be locked, in seconds since 1970.
+    fn lock_until(&self, spooled: &Spooled) -> Option<i64> {
+        let seconds = i64::try_from(self.lock?.as_secs()).ok()?;
+        spooled.name.started().as_second().checked_add(seconds)
+    }
+}
+
+/// Sends an archive to those destinations that do not have it yet. What fails is reported, too.
+pub fn deliver(
+    spooled: &Spooled,
+    destinations: &[&dyn Store],
+    terms: Terms,
+    monitor: &dyn Monitor,
+) -> Vec<Delivery> {
+    let sent = spooled.sent();
+    let send = |store: &dyn Store| {
+        let destination = store.shown().to_owned();
+        if sent.contains(&destination) {
+            return Delivery { destination, result: Ok(Compared::Checksum) };
+        }
+        let result = deliver_to(spooled, store, terms, monitor);
+        match &result {
+            Ok(_) => {
+                // If that cannot be noted, the destination is asked the next time.
+                let _ = spooled.note_sent(&destination);
+            }
+            Err(error) => {
+                monitor.problem(ProblemKind::Unreachable, &spooled.name, error);
+            }
+        }
+        Delivery { destination, result }
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            destinations.iter().map(|store| scope.spawn(|| send(*store))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("sending does not panic")).collect()
+    })
+}
+
+fn deliver_to(
+    spooled: &Spooled,
+    store: &dyn Store,
+    terms: Terms,
+    monitor: &dyn Monitor,
+) -> Result<Compared, StoreError> {
+    let archive = spooled.archive()?;
+    let sealed = spooled.record.sealed();
+    let name = spooled.name.to_string();
+    let sending = Sending {
+        file: archive.file(),
+        bytes: sealed.bytes,
+        sha256: &sealed.sha256,
+        lock_until: terms.lock_until(spooled),
+        bytes_per_second: terms.bytes_per_second,
+    };
+    let compared = send(store, &name, &sending, monitor)?;
+    let (record, sealed) = spooled.record_file()?;
+    let (bytes, sha256) = (sealed.bytes, &*sealed.sha256);
+    let sending = Sending { file: record.file(), bytes, sha256, ..sending };
+    send(store, &spooled.name.record(), &sending, monitor)?;
+    Ok(compared)
+}
+
+/// Sends a file, unless the destination has it from an earlier try.
+fn send(
+    store: &dyn Store,
+    name: &str,
+    sending: &Sending<'_>,
+    monitor: &dyn Monitor,
+) -> Result<Compared, StoreError> {
+    let taken = match store.send(name, sending, monitor) {
+        Err(error @ StoreError::Taken { .. }) => error,
+        ended => return ended,
+    };
+    let found = store.list(monitor)?.into_iter().find(|stored| stored.name == name);
+    match found.filter(|stored| stored.bytes == sending.bytes) {
+        Some(stored) if stored.sha256.as_deref() == Some(sending.sha256) => Ok(Compared::Checksum),
+        Some(stored) if stored.sha256.is_none() => Ok(Compared::Size),
+        _ => Err(taken),
+    }
+}

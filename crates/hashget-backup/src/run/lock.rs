@@ -1,0 +1,45 @@
+//! One run of a job at a time.
+//!
+//! Invariant: the lock is gone when the process that holds it is, however that ended.
+
+use std::fs::TryLockError;
+use std::io::{Read as _, Seek as _, Write as _};
+use std::path::Path;
+
+use fs_err::{File, OpenOptions};
+
+use super::RunError;
+
+/// A lock that is held until it is dropped.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Takes the lock of a job, whose file lies in `folder`.
+    ///
+    /// # Errors
+    /// [`RunError::Busy`] if another process has it; or the file cannot be made.
+    pub fn take(folder: &Path, job: &str) -> Result<Self, RunError> {
+        let path = folder.join(format!("{job}.lock"));
+        let mut options = OpenOptions::new();
+        let mut file = options.read(true).write(true).create(true).truncate(false).open(&path)?;
+        match file.file().try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut process = String::new();
+                // Whoever holds it may not have written its number yet.
+                let _ = file.read_to_string(&mut process);
+                let process = Some(process.trim()).filter(|process| !process.is_empty());
+                let process = process.unwrap_or("of an unknown number").to_owned();
+                return Err(RunError::Busy { job: job.to_owned(), process });
+            }
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
+        file.set_len(0)?;
+        file.rewind()?;
+        writeln!(file, "{}", std::process::id())?;
+        Ok(Self { _file: file })
+    }
+}

@@ -1,0 +1,381 @@
+//! One run of a job, from the lock to the state that is written.
+//!
+//! Invariant: an archive is made into the spool and stays there until every destination has it. Whatever goes wrong, what is
+//! under a final name in a destination is whole, and no older archive is lost.
+
+mod deliver;
+mod error;
+mod hooks;
+mod lock;
+mod prune;
+mod spool;
+mod state;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use hashget::error::ErrorClass;
+use hashget::monitor::{Interrupted, Monitor, ProblemKind};
+use hashget::wording;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+pub use deliver::{Delivery, Terms, deliver};
+pub use error::RunError;
+pub use hooks::{HookError, Told, run_hook};
+pub use lock::Lock;
+pub use prune::{Pruned, decision_for, prune};
+pub use spool::{FOLDER_IN_DESTINATION, Spool, Spooled};
+pub use state::{Delivered, RunState, State};
+
+use crate::job::{Job, Share};
+use crate::newest::newest_own_archive;
+use crate::record::Packed;
+use crate::retention::Circumstances;
+use crate::series::{ArchiveName, Series};
+use crate::store::{Compared, Store, StoreError};
+
+/// Where a run is made.
+pub struct Setting<'a> {
+    /// The folder of states, locks and of the spool if no destination is a folder.
+    pub state: &'a Path,
+    /// The zone whose days count.
+    pub zone: TimeZone,
+    /// The version of hashget.
+    pub version: &'a str,
+    /// What time it is.
+    pub now: &'a dyn Fn() -> Timestamp,
+    /// Receives what happens.
+    pub monitor: &'a dyn Monitor,
+}
+
+/// A destination of a job.
+pub struct Destination {
+    /// What is sent there.
+    pub store: Box<dyn Store>,
+    /// Its folder, if it is one of this machine.
+    pub folder: Option<PathBuf>,
+}
+
+/// What is to be packed, and where.
+pub struct ToPack<'a> {
+    /// The file that the archive is written to, as a whole.
+    pub archive: &'a Path,
+    /// Patterns of what is the backup's own: it is in no archive.
+    pub own: Vec<String>,
+    /// An earlier archive to copy from.
+    pub reuse: Option<PathBuf>,
+}
+
+/// Packs what a job says. The program passes it, since it knows the options of packing.
+///
+/// # Errors
+/// [`RunError::Pack`]: there is no archive then.
+pub type Pack<'a> = dyn Fn(&ToPack<'_>) -> Result<Packed, RunError> + 'a;
+
+/// What a run did.
+#[derive(Debug)]
+pub struct Report {
+    /// What is remembered of it.
+    pub state: RunState,
+    /// The archive that it made.
+    pub archive: Option<ArchiveName>,
+    /// Why it failed.
+    pub failure: Option<RunError>,
+    /// Archives that were removed, each with its destination.
+    pub removed: Vec<(String, ArchiveName)>,
+}
+
+/// Runs a job. `began` is called once the lock is held.
+///
+/// # Errors
+/// The job is being run, or nothing can be written in the folder of states. Everything else is in the report.
+pub fn run(
+    job: &Job,
+    destinations: &[Destination],
+    setting: &Setting<'_>,
+    pack: &Pack<'_>,
+    began: &dyn Fn(),
+) -> Result<Report, RunError> {
+    fs_err::create_dir_all(setting.state)?;
+    let _lock = Lock::take(setting.state, &job.name)?;
+    let mut state = State::read(setting.state, &job.name);
+    let series = Series::new(&job.host, &job.name)?;
+    let started = time_of_its_own(&state, setting)?;
+    began();
+    let spool = Spool::open(&spool_folder(destinations, setting.state), &series)?;
+    let run = Run { job, destinations, setting, series, spool, started };
+    let (mut made, failure) = run.made(pack);
+    let failure = failure.or_else(|| made.not_sent(&run.spool));
+    let exit = made.exit(failure.as_ref());
+    let mut removed = Vec::new();
+    if failure.is_none() && job.prune && !job.keep.is_everything() {
+        removed = run.prune(&made.deliveries);
+    }
+    if let Some(error) = &failure {
+        run.failed(error);
+    }
+    let state_of_run = made.state(started, (setting.now)(), exit, failure.as_ref());
+    state.add(state_of_run.clone(), setting.state, &job.name)?;
+    Ok(Report { state: state_of_run, archive: made.name.take(), failure, removed })
+}
+
+/// The folder of the spool: in the first destination that is a folder and there, so that file systems can share blocks.
+fn spool_folder(destinations: &[Destination], state: &Path) -> PathBuf {
+    let folders = destinations.iter().filter_map(|destination| destination.folder.as_ref());
+    let mut there = folders.filter(|folder| folder.is_dir());
+    match there.next() {
+        Some(folder) => folder.join(FOLDER_IN_DESTINATION),
+        None => state.join("spool"),
+    }
+}
+
+/// The time of a run, at which no other run of the job began: two archives never have one name.
+fn time_of_its_own(state: &State, setting: &Setting<'_>) -> Result<Timestamp, Interrupted> {
+    loop {
+        let now = (setting.now)();
+        let is_taken = |run: &RunState| run.started.as_second() == now.as_second();
+        if !state.runs.iter().any(is_taken) {
+            return Ok(now);
+        }
+        setting.monitor.check_interrupted()?;
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// What a run has made so far.
+#[derive(Debug, Default)]
+struct Made {
+    name: Option<ArchiveName>,
+    bytes: Option<u64>,
+    packed: Packed,
+    deliveries: Vec<Delivery>,
+    /// Is an archive of an earlier run still not everywhere?
+    is_behind: bool,
+}
+
+impl Made {
+    /// The error of an archive that no destination has.
+    fn not_sent(&self, spool: &Spool) -> Option<RunError> {
+        let has_some = self.deliveries.iter().any(|delivery| delivery.result.is_ok());
+        let name = self.name.clone().filter(|_| !has_some)?;
+        let is_stop =
+            |delivery: &Delivery| matches!(delivery.result, Err(StoreError::Interrupted(_)));
+        Some(match self.deliveries.iter().any(is_stop) {
+            true => Interrupted.into(),
+            false => RunError::NotSent { name, spool: spool.folder().to_owned() },
+        })
+    }
+
+    fn exit(&self, failure: Option<&RunError>) -> u8 {
+        match failure {
+            Some(error) => error.exit(),
+            None if self.deliveries.iter().any(|delivery| delivery.result.is_err()) => 5,
+            None if self.is_behind && self.packed.exit == 0 => 5,
+            None => self.packed.exit,
+        }
+    }
+
+    fn state(
+        &self,
+        started: Timestamp,
+        ended: Timestamp,
+        exit: u8,
+        failure: Option<&RunError>,
+    ) -> RunState {
+        let destinations = self.deliveries.iter().map(|delivery| Delivered {
+            destination: delivery.destination.clone(),
+            problem: delivery.result.as_ref().err().map(ToString::to_string),
+            compared: delivery.result.as_ref().ok().map(|compared| {
+                let word = match compared {
+                    Compared::Checksum => "checksum",
+                    Compared::Size => "size",
+                    Compared::Nothing => "nothing",
+                };
+                word.to_owned()
+            }),
+        });
+        let made = self.name.is_some();
+        RunState {
+            started,
+            ended,
+            exit,
+            archive: self.name.as_ref().map(ToString::to_string),
+            bytes: self.bytes,
+            tree_bytes: made.then_some(self.packed.tree_bytes),
+            destinations: destinations.collect(),
+            problems: self.packed.problems.iter().take(state::MOST_PROBLEMS).cloned().collect(),
+            failure: failure.map(|error| wording::messages(error).join(": ")),
+        }
+    }
+}
+
+/// A run that has its lock.
+struct Run<'a> {
+    job: &'a Job,
+    destinations: &'a [Destination],
+    setting: &'a Setting<'a>,
+    series: Series,
+    spool: Spool,
+    started: Timestamp,
+}
+
+impl Run<'_> {
+    /// Makes an archive and sends it; before that, what earlier runs could not send.
+    fn made(&self, pack: &Pack<'_>) -> (Made, Option<RunError>) {
+        let mut made = Made::default();
+        let failure = self.send_left_over(&mut made.is_behind).and_then(|()| {
+            let spooled = self.packed(pack, &mut made)?;
+            made.deliveries = self.deliver(&spooled)?;
+            Ok(())
+        });
+        (made, failure.err())
+    }
+
+    fn stores(&self) -> Vec<&dyn Store> {
+        self.destinations.iter().map(|destination| &*destination.store).collect()
+    }
+
+    /// Sends what waits in the spool, and gives up what has been overtaken.
+    fn send_left_over(&self, is_behind: &mut bool) -> Result<(), RunError> {
+        let waiting = self.spool.waiting()?;
+        // Tonight's archive will be one more.
+        let given_up = Spool::overtaken(waiting.len());
+        for (position, spooled) in waiting.iter().enumerate() {
+            let deliveries = self.deliver(spooled)?;
+            let lacking = deliveries.iter().filter(|delivery| delivery.result.is_err()).count();
+            *is_behind |= lacking > 0;
+            if lacking > 0 && position < given_up {
+                let message =
+                    "given up: not all destinations have it, and later archives were made";
+                self.setting.monitor.problem(ProblemKind::Unreachable, &spooled.name, message);
+                spooled.remove()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends an archive everywhere, and removes it from the spool then.
+    fn deliver(&self, spooled: &Spooled) -> Result<Vec<Delivery>, RunError> {
+        let terms = Terms { bytes_per_second: self.job.upload, lock: self.job.lock };
+        let deliveries = deliver(spooled, &self.stores(), terms, self.setting.monitor);
+        if deliveries.iter().all(|delivery| delivery.result.is_ok()) {
+            spooled.remove()?;
+        }
+        self.setting.monitor.check_interrupted()?;
+        Ok(deliveries)
+    }
+
+    /// Runs the hooks, and packs between them.
+    fn packed(&self, pack: &Pack<'_>, made: &mut Made) -> Result<Spooled, RunError> {
+        let (hooks, monitor) = (&self.job.hooks, self.setting.monitor);
+        let told = self.told(None);
+        let mut ran = Ok(());
+        for command in &hooks.before {
+            ran = run_hook(command, &told, hooks.time, Some(monitor)).map_err(RunError::from);
+            if ran.is_err() {
+                break;
+            }
+        }
+        let name = self.series.at(self.started, "");
+        let path = self.spool.path(&name);
+        let packed = ran.and_then(|()| {
+            let to_pack = ToPack { archive: &path, own: self.own_patterns(), reuse: self.reuse() };
+            pack(&to_pack)
+        });
+        // They undo what those before have done: they run in any case, and nothing interrupts them.
+        let told = self.told(packed.as_ref().err());
+        let mut after = Ok(());
+        for command in &hooks.after {
+            let ended = run_hook(command, &told, hooks.time, None);
+            if let Err(error) = &ended {
+                monitor.problem(ProblemKind::Incomplete, &self.job.name, error);
+            }
+            after = after.and(ended);
+        }
+        let mut packed = packed?;
+        if let Err(error) = after {
+            packed.problems.push(error.to_string());
+            packed.exit = if packed.exit == 0 { 3 } else { packed.exit };
+        }
+        let ended = (self.setting.now)();
+        let spooled = self.spool.add(&name, &packed, ended, self.setting.version)?;
+        made.bytes = Some(spooled.record.bytes);
+        (made.name, made.packed) = (Some(name), packed);
+        Ok(spooled)
+    }
+
+    /// What hooks are told in their environment.
+    fn told(&self, error: Option<&RunError>) -> Vec<(&'static str, String)> {
+        let mut told = vec![
+            ("HASHGET_JOB", self.job.name.clone()),
+            ("HASHGET_HOST", self.series.host().to_owned()),
+        ];
+        told.extend(error.map(|error| ("HASHGET_ERROR", wording::messages(error).join(": "))));
+        told
+    }
+
+    /// Runs the hooks for failures. An interruption is none.
+    fn failed(&self, error: &RunError) {
+        if error.class() == ErrorClass::Interrupted {
+            return;
+        }
+        let told = self.told(Some(error));
+        for command in &self.job.hooks.on_failure {
+            let ended = run_hook(command, &told, self.job.hooks.time, None);
+            if let Err(error) = ended {
+                self.setting.monitor.problem(ProblemKind::Incomplete, &self.job.name, error);
+            }
+        }
+    }
+
+    /// What lies in destinations and spools, and what is called like its archives elsewhere: where destinations were before.
+    fn own_patterns(&self) -> Vec<String> {
+        let folders =
+            self.destinations.iter().filter_map(|destination| destination.folder.as_deref());
+        let folders = folders.chain([self.spool.folder()]);
+        let inside = folders.filter_map(|folder| {
+            Some(format!("{}/*", hashget::tree::literally(folder.to_str()?).trim_end_matches('/')))
+        });
+        inside.chain([self.series.glob()]).collect()
+    }
+
+    /// The archive from which is copied what has not changed.
+    fn reuse(&self) -> Option<PathBuf> {
+        let folders =
+            self.destinations.iter().filter_map(|destination| destination.folder.as_deref());
+        match self.job.share {
+            Share::Full => None,
+            Share::Auto => newest_own_archive(folders.chain([self.spool.folder()]), &self.series),
+        }
+    }
+
+    /// Removes what is not kept from the destinations that have tonight's archive.
+    fn prune(&self, deliveries: &[Delivery]) -> Vec<(String, ArchiveName)> {
+        let (job, monitor) = (self.job, self.setting.monitor);
+        let (now, zone) = ((self.setting.now)(), self.setting.zone.clone());
+        let circumstances = Circumstances { now, zone, last_run_failed: false };
+        let mut removed = Vec::new();
+        for (store, delivery) in self.stores().into_iter().zip(deliveries) {
+            if delivery.result.is_err() {
+                continue;
+            }
+            match prune(store, &self.series, &job.keep, &circumstances, false, monitor) {
+                Ok(pruned) => {
+                    if let Some(halt) = pruned.decision.halt {
+                        let message = format!("nothing was removed: {halt}");
+                        monitor.problem(ProblemKind::Note, store.shown(), message);
+                    }
+                    let shown = store.shown();
+                    removed.extend(pruned.removed.into_iter().map(|name| (shown.to_owned(), name)));
+                }
+                Err(StoreError::Unsupported { .. }) => {}
+                Err(error) => {
+                    let message = format!("not everything was removed that is not kept: {error}");
+                    monitor.problem(ProblemKind::Note, store.shown(), message);
+                }
+            }
+        }
+        removed
+    }
+}

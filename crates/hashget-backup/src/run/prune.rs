@@ -1,0 +1,88 @@
+//! Archives that are not kept any more are removed.
+//!
+//! Invariant: nothing is removed that the decision does not name, and nothing at all if the destination could not be listed to
+//! its end.
+
+use hashget::monitor::{Monitor, ProblemKind};
+
+use crate::inventory::{Inventory, inventory};
+use crate::retention::{Candidate, Circumstances, Decision, Keep, decide};
+use crate::series::{ArchiveName, Series};
+use crate::store::{Store, StoreError};
+
+/// What was decided about the archives of a series in a destination, and done.
+#[derive(Debug)]
+pub struct Pruned {
+    /// The decision.
+    pub decision: Decision,
+    /// The archives that were removed; with a dry run, those that would be.
+    pub removed: Vec<ArchiveName>,
+}
+
+/// Decides about the archives of a series in a destination.
+///
+/// # Errors
+/// The destination cannot be listed to its end.
+pub fn decision_for(
+    store: &dyn Store,
+    series: &Series,
+    keep: &Keep,
+    circumstances: &Circumstances,
+    monitor: &dyn Monitor,
+) -> Result<(Inventory, Decision), StoreError> {
+    let inventory = inventory(store, &|found| found == series, monitor)?;
+    let candidates: Vec<Candidate> =
+        inventory.held.iter().map(crate::inventory::Held::candidate).collect();
+    let decision = decide(&candidates, keep, circumstances);
+    Ok((inventory, decision))
+}
+
+/// Removes what is not kept, and what broken-off sends have left. An archive that cannot be removed is reported.
+///
+/// # Errors
+/// The destination cannot be listed to its end, or the monitor asked to stop.
+pub fn prune(
+    store: &dyn Store,
+    series: &Series,
+    keep: &Keep,
+    circumstances: &Circumstances,
+    is_dry_run: bool,
+    monitor: &dyn Monitor,
+) -> Result<Pruned, StoreError> {
+    let (inventory, decision) = decision_for(store, series, keep, circumstances, monitor)?;
+    let doomed: Vec<ArchiveName> = decision.removed().into_iter().cloned().collect();
+    if is_dry_run {
+        return Ok(Pruned { decision, removed: doomed });
+    }
+    let mut removed = Vec::new();
+    for name in doomed {
+        match remove_with_record(store, &name, monitor) {
+            Ok(()) => removed.push(name),
+            Err(StoreError::Interrupted(interrupted)) => return Err(interrupted.into()),
+            Err(error) => {
+                let message = format!("{name} was not removed: {error}");
+                monitor.problem(ProblemKind::Unreachable, store.shown(), message);
+            }
+        }
+    }
+    if decision.halt.is_none() {
+        for name in &inventory.only_records {
+            store.remove(&name.record(), monitor)?;
+        }
+    }
+    match store.clean(monitor) {
+        Ok(_) | Err(StoreError::Unsupported { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    Ok(Pruned { decision, removed })
+}
+
+/// Removes the archive first: a record that is left without one is removed by the next run.
+fn remove_with_record(
+    store: &dyn Store,
+    name: &ArchiveName,
+    monitor: &dyn Monitor,
+) -> Result<(), StoreError> {
+    store.remove(&name.to_string(), monitor)?;
+    store.remove(&name.record(), monitor)
+}

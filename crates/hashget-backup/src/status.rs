@@ -1,0 +1,351 @@
+//! Is a job well? What its destinations hold and what this machine remembers, judged. Pure: nothing is listed here.
+//!
+//! Invariant: a night that failed or was missed is never shown as well, whatever else is good.
+
+use std::time::Duration;
+
+use jiff::civil::Time;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan as _};
+
+use crate::inventory::{Held, Inventory};
+use crate::job::Job;
+use crate::run::State;
+use crate::series::ArchiveName;
+
+/// How late a run may be: the timer spreads starts, and packing takes time.
+const LATE: Duration = Duration::from_secs(2 * 60 * 60);
+
+/// How bad something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Somebody should look at it.
+    Warning,
+    /// There is no archive of the last night.
+    Failure,
+}
+
+/// Something that is not well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What it is, and what to do.
+    pub text: String,
+}
+
+/// What a destination holds of a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holding {
+    /// The destination, as it is called in messages.
+    pub destination: String,
+    /// The number of archives.
+    pub archives: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// The newest good one.
+    pub newest: Option<ArchiveName>,
+}
+
+/// How a job is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// When the newest good archive in any destination was begun.
+    pub last_good: Option<Timestamp>,
+    /// Its size in bytes.
+    pub bytes: Option<u64>,
+    /// The size in bytes of the good archive before it.
+    pub bytes_before: Option<u64>,
+    /// When the job is due next, if it is known.
+    pub next: Option<Timestamp>,
+    /// The destinations that could be listed.
+    pub holdings: Vec<Holding>,
+    /// What is not well, the worst first.
+    pub findings: Vec<Finding>,
+}
+
+impl Status {
+    /// The worst finding.
+    pub fn severity(&self) -> Option<Severity> {
+        self.findings.iter().map(|finding| finding.severity).max()
+    }
+}
+
+/// A destination, and what it holds; or why it could not be listed.
+pub type Looked<'a> = (&'a str, Result<&'a Inventory, String>);
+
+/// Judges a job.
+pub fn status(
+    job: &Job,
+    state: &State,
+    looked: &[Looked<'_>],
+    now: Timestamp,
+    zone: &TimeZone,
+) -> Status {
+    let mut findings = Vec::new();
+    let mut find = |severity, text: String| findings.push(Finding { severity, text });
+    let (good, holdings) = held_by(looked, &mut find);
+    let newest = good.first();
+    of_runs(state, &mut find);
+    let last_good = newest.map(|newest| newest.name.started());
+    let has_looked = !holdings.is_empty();
+    if last_good.is_none() && has_looked {
+        find(
+            Severity::Failure,
+            format!("there is no good archive: run `hashget backup {}`", job.name),
+        );
+    }
+    let due = due(job, now, zone);
+    if let (Some((before, _)), Some(last)) = (due, last_good)
+        && last < before
+        && state.last().is_none_or(|run| run.started < before)
+    {
+        let text = "the last night was missed: was the machine off, or is the timer not enabled?";
+        find(Severity::Failure, text.to_owned());
+    }
+    if last_good.is_some_and(|last| last > now + LATE) {
+        find(
+            Severity::Warning,
+            "the newest archive is of the future: set the clock right".to_owned(),
+        );
+    }
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    Status {
+        last_good,
+        bytes: newest.map(|newest| newest.bytes),
+        bytes_before: good.get(1).map(|before| before.bytes),
+        next: due.map(|(_, next)| next),
+        holdings,
+        findings,
+    }
+}
+
+/// The good archives, the newest first, and what each destination holds that could be listed.
+fn held_by<'i>(
+    looked: &[Looked<'i>],
+    find: &mut impl FnMut(Severity, String),
+) -> (Vec<&'i Held>, Vec<Holding>) {
+    let (mut good, mut holdings): (Vec<&Held>, Vec<Holding>) = Default::default();
+    for (destination, found) in looked {
+        let inventory = match found {
+            Ok(inventory) => *inventory,
+            Err(problem) => {
+                find(Severity::Warning, format!("{destination} could not be looked at: {problem}"));
+                continue;
+            }
+        };
+        for held in &inventory.held {
+            if let Some(difference) = held.difference() {
+                find(Severity::Warning, format!("{destination}, {}: {difference}", held.name));
+            }
+        }
+        let of_destination: Vec<&Held> =
+            inventory.held.iter().filter(|held| held.candidate().good == Some(true)).collect();
+        holdings.push(Holding {
+            destination: (*destination).to_owned(),
+            archives: inventory.held.len(),
+            bytes: inventory.held.iter().map(|held| held.bytes).sum(),
+            newest: of_destination.last().map(|held| held.name.clone()),
+        });
+        good.extend(of_destination);
+    }
+    good.sort_by(|one, other| other.name.cmp(&one.name));
+    good.dedup_by(|one, other| one.name == other.name);
+    let newest = good.first().map(|newest| &newest.name);
+    for holding in holdings.iter().filter(|holding| holding.newest.as_ref() != newest) {
+        find(
+            Severity::Warning,
+            format!("{} does not have the newest archive", holding.destination),
+        );
+    }
+    (good, holdings)
+}
+
+/// What this machine remembers of the last run.
+fn of_runs(state: &State, find: &mut impl FnMut(Severity, String)) {
+    let Some(last) = state.last() else { return };
+    if last.has_failed() {
+        let why = last.failure.as_deref().unwrap_or("it does not say why");
+        find(Severity::Failure, format!("the last run failed: {why}"));
+        return;
+    }
+    for delivered in last.undelivered() {
+        let problem = delivered.problem.as_deref().unwrap_or_default();
+        find(Severity::Warning, format!("the last archive was not sent everywhere: {problem}"));
+    }
+    if last.exit == 3 {
+        let first = last.problems.first().map(|problem| format!(": {problem}")).unwrap_or_default();
+        let more = last.problems.len().saturating_sub(1);
+        let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
+        find(Severity::Warning, format!("the last archive lacks something{first}{more}"));
+    }
+}
+
+/// For a schedule that is a time of the day: when the job was to have run by now, and when it is due next.
+fn due(job: &Job, now: Timestamp, zone: &TimeZone) -> Option<(Timestamp, Timestamp)> {
+    let time: Time = daily_time(job.schedule.as_deref()?)?;
+    let late = now - LATE;
+    let at = |moment: Timestamp, day: i64| {
+        let date = moment.to_zoned(zone.clone()).date().checked_add(day.days()).ok()?;
+        date.to_datetime(time).to_zoned(zone.clone()).ok().map(|zoned| zoned.timestamp())
+    };
+    let before = [at(late, 0)?, at(late, -1)?].into_iter().find(|before| *before <= late)?;
+    let next = [at(now, 0)?, at(now, 1)?].into_iter().find(|next| *next > now)?;
+    Some((before, next))
+}
+
+/// A schedule that is a time of the day, `02:30`; `None` if it is another expression.
+pub fn daily_time(schedule: &str) -> Option<Time> {
+    let (hour, minute) = schedule.split_once(':')?;
+    let number = |text: &str| -> Option<i8> {
+        let is_number = text.len() <= 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse().ok().filter(|_| is_number)
+    };
+    Time::new(number(hour)?, number(minute)?, 0, 0).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::{Hooks, Notices, Share};
+    use crate::record::{Packed, Record, Sealed};
+    use crate::retention::Keep;
+    use crate::run::{Delivered, RunState};
+
+    fn job() -> Job {
+        Job {
+            name: "j".into(),
+            host: "h".into(),
+            sources: Vec::new(),
+            options: Vec::new(),
+            to: Vec::new(),
+            keep: Keep::default(),
+            prune: true,
+            schedule: Some("02:30".into()),
+            hooks: Hooks::default(),
+            notices: Notices::default(),
+            share: Share::Auto,
+            upload: None,
+            lock: None,
+            cpu: None,
+        }
+    }
+
+    fn time(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn held(day: &str, bytes: u64) -> Held {
+        let name = ArchiveName::parse(&format!("h_j_{day}T023000Z.tar.zst")).unwrap();
+        let sealed = Sealed { bytes, sha256: "0a".repeat(32) };
+        let record = Record::new(&name, sealed, &Packed::default(), name.started(), "1");
+        Held { name, bytes, sha256: None, locked_until: None, record: Ok(record) }
+    }
+
+    fn run(started: &str, exit: u8) -> State {
+        let mut state = State::default();
+        state.runs.push(RunState {
+            started: time(started),
+            ended: time(started),
+            exit,
+            archive: None,
+            bytes: None,
+            tree_bytes: None,
+            destinations: vec![Delivered {
+                destination: "/a".into(),
+                problem: None,
+                compared: None,
+            }],
+            problems: vec!["x: changed".into(), "y: changed".into()],
+            failure: (exit == 1).then(|| "disk full".into()),
+        });
+        state
+    }
+
+    fn judged(held: Vec<Held>, state: &State, now: &str) -> (Option<Severity>, String) {
+        let inventory = Inventory { held, only_records: Vec::new() };
+        let found = status(&job(), state, &[("/a", Ok(&inventory))], time(now), &TimeZone::UTC);
+        let texts: Vec<String> =
+            found.findings.iter().map(|finding| finding.text.clone()).collect();
+        (found.severity(), texts.join("; "))
+    }
+
+    #[test]
+    fn nights_by_table() {
+        let nights = || vec![held("2026-11-26", 5), held("2026-11-27", 7)];
+        let well = run("2026-11-27T02:30:00Z", 0);
+        let (failure, warning) = (Some(Severity::Failure), Some(Severity::Warning));
+        for (held, state, now, expected, says) in [
+            (nights(), &well, "2026-11-27T09:00:00Z", None, ""),
+            // The next one is due, but not late yet.
+            (nights(), &well, "2026-11-28T04:00:00Z", None, ""),
+            (nights(), &well, "2026-11-28T05:00:00Z", failure, "missed"),
+            // Another machine asks, which remembers nothing.
+            (nights(), &State::default(), "2026-11-27T09:00:00Z", None, ""),
+            (nights(), &State::default(), "2026-11-29T09:00:00Z", failure, "missed"),
+            (
+                nights(),
+                &run("2026-11-28T02:30:00Z", 1),
+                "2026-11-28T09:00:00Z",
+                failure,
+                "disk full",
+            ),
+            (
+                nights(),
+                &run("2026-11-27T02:30:00Z", 3),
+                "2026-11-27T09:00:00Z",
+                warning,
+                "x: changed (and 1 more)",
+            ),
+            (Vec::new(), &State::default(), "2026-11-27T09:00:00Z", failure, "no good archive"),
+            (nights(), &well, "2026-11-26T09:00:00Z", warning, "of the future"),
+        ] {
+            let (severity, texts) = judged(held, state, now);
+            assert_eq!(severity, expected, "{now}: {texts}");
+            assert!(texts.contains(says), "{now}: {texts}");
+        }
+    }
+
+    #[test]
+    fn what_differs_from_its_record_is_a_warning_and_not_good() {
+        let mut damaged = held("2026-11-27", 7);
+        damaged.bytes = 6;
+        let (severity, texts) = judged(
+            vec![held("2026-11-26", 5), damaged],
+            &run("2026-11-27T02:30:00Z", 0),
+            "2026-11-27T04:00:00Z",
+        );
+        assert_eq!(severity, Some(Severity::Warning));
+        assert!(texts.contains("6 bytes, and its record says 7"), "{texts}");
+    }
+
+    #[test]
+    fn destinations_that_lag_behind_or_cannot_be_seen_are_named() {
+        let all = Inventory {
+            held: vec![held("2026-11-26", 5), held("2026-11-27", 7)],
+            only_records: Vec::new(),
+        };
+        let old = Inventory { held: vec![held("2026-11-26", 5)], only_records: Vec::new() };
+        let looked = [("/a", Ok(&all)), ("/b", Ok(&old)), ("/c", Err("no answer".to_owned()))];
+        let state = run("2026-11-27T02:30:00Z", 0);
+        let found = status(&job(), &state, &looked, time("2026-11-27T09:00:00Z"), &TimeZone::UTC);
+        assert_eq!((found.bytes, found.bytes_before, found.holdings.len()), (Some(7), Some(5), 2));
+        assert_eq!(found.next, Some(time("2026-11-28T02:30:00Z")));
+        let texts: Vec<&str> = found.findings.iter().map(|finding| &*finding.text).collect();
+        assert_eq!(
+            texts,
+            ["/c could not be looked at: no answer", "/b does not have the newest archive"]
+        );
+    }
+
+    #[test]
+    fn times_of_the_day_are_told_from_other_schedules() {
+        assert_eq!(daily_time("02:30"), Time::new(2, 30, 0, 0).ok());
+        assert_eq!(daily_time("2:05"), Time::new(2, 5, 0, 0).ok());
+        for other in
+            ["", "24:00", "02:60", "02:30:00", "Mon 02:30", "+2:30", "daily", "*-*-* 02:30"]
+        {
+            assert_eq!(daily_time(other), None, "{other}");
+        }
+    }
+}

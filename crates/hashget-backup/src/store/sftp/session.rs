@@ -1,0 +1,494 @@
+//! A conversation with an SFTP server through the pipes of a program, usually `ssh`.
+//!
+//! Invariant: nobody waits for the pipes themselves, and so an interruption is noticed soon. The program ends with the session.
+
+use std::collections::BTreeMap;
+use std::io::{BufReader, Read, Write as _};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded};
+use hashget::model::escaped;
+use hashget::monitor::{Interrupted, Monitor};
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use super::protocol::{self, Answer, Attributes, LONGEST, Message, VERSION, code, kind};
+
+/// Interruptions are noticed within this time.
+const ATTENTION: Duration = Duration::from_millis(100);
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Requests that are on their way at once.
+pub(super) const AT_ONCE: usize = 64;
+
+/// Bytes of a file in one message: every server takes so many.
+pub(super) const PIECE: usize = 32 * 1024;
+
+/// The last bytes of what the program says that are kept.
+const LAST_WORDS: usize = 4096;
+
+/// Why a conversation did not go on.
+#[derive(Debug)]
+pub(super) enum Broken {
+    /// Another session may go better.
+    Passing(String),
+    /// Another one would not.
+    Lasting(String),
+    /// The server said no: code and text.
+    Refused(u32, String),
+    /// The monitor asked to stop.
+    Interrupted(Interrupted),
+    /// A file of this machine could not be read.
+    Local(std::io::Error),
+}
+
+impl From<Interrupted> for Broken {
+    fn from(interrupted: Interrupted) -> Self {
+        Self::Interrupted(interrupted)
+    }
+}
+
+impl From<std::io::Error> for Broken {
+    fn from(error: std::io::Error) -> Self {
+        Self::Local(error)
+    }
+}
+
+/// A file that the server has open.
+#[derive(Debug, Clone)]
+pub(super) struct Handle(Vec<u8>);
+
+/// The conversation.
+pub(super) struct Session {
+    child: Child,
+    to: Option<Sender<Vec<u8>>>,
+    from: Receiver<Vec<u8>>,
+    words: Arc<Mutex<Vec<u8>>>,
+    listener: Option<JoinHandle<()>>,
+    extensions: Vec<Vec<u8>>,
+    next: u32,
+    /// Answers that came before they were waited for.
+    early: BTreeMap<u32, Answer>,
+}
+
+impl Session {
+    /// Starts the program and says hello.
+    ///
+    /// # Errors
+    /// It cannot be started, or no server of this protocol answers.
+    pub(super) fn start(words: &[String], monitor: &dyn Monitor) -> Result<Self, Broken> {
+        let (program, arguments) =
+            words.split_first().ok_or_else(|| Broken::Lasting("no program is named".to_owned()))?;
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // Ctrl-C is for us: we end it.
+        command.process_group(0);
+        let mut child = command.spawn().map_err(|error| {
+            Broken::Lasting(format!(
+                "{program} cannot be started: {}",
+                hashget::wording::plain(&error.to_string())
+            ))
+        })?;
+        let (to, outgoing) = bounded::<Vec<u8>>(AT_ONCE);
+        let (incoming, from) = bounded(AT_ONCE);
+        let (Some(mut stdin), Some(stdout), Some(stderr)) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take())
+        else {
+            return Err(Broken::Lasting(format!("{program} has no pipes")));
+        };
+        std::thread::Builder::new().spawn(move || {
+            // If it fails, the other side is gone, and no answer comes.
+            while let Ok(message) = outgoing.recv() {
+                if stdin.write_all(&message).is_err() {
+                    break;
+                }
+            }
+        })?;
+        std::thread::Builder::new().spawn(move || read_messages(stdout, &incoming))?;
+        let kept = Arc::<Mutex<Vec<u8>>>::default();
+        let listening = Arc::clone(&kept);
+        let listener = std::thread::Builder::new().spawn(move || listen(stderr, &listening))?;
+        let (extensions, early) = (Vec::new(), BTreeMap::new());
+        let (to, listener) = (Some(to), Some(listener));
+        let mut session =
+            Self { child, to, from, words: kept, listener, extensions, next: 0, early };
+        session.say(protocol::hello(), monitor)?;
+        let welcome = session.message(monitor)?;
+        match protocol::welcome(&welcome) {
+            Some((VERSION.., extensions)) => session.extensions = extensions,
+            Some((version, _)) => {
+                return Err(Broken::Lasting(format!(
+                    "it speaks version {version} of SFTP, expected 3"
+                )));
+            }
+            None => return Err(session.nonsense()),
+        }
+        Ok(session)
+    }
+
+    /// Does the server have this extension?
+    pub(super) fn has(&self, extension: &str) -> bool {
+        self.extensions.iter().any(|name| name == extension.as_bytes())
+    }
+
+    fn say(&mut self, message: Vec<u8>, monitor: &dyn Monitor) -> Result<(), Broken> {
+        let began = Instant::now();
+        let mut message = message;
+        loop {
+            monitor.check_interrupted()?;
+            let sent = self.to.as_ref().map(|to| to.send_timeout(message, ATTENTION));
+            match sent {
+                Some(Ok(())) => return Ok(()),
+                Some(Err(SendTimeoutError::Timeout(unsent))) if began.elapsed() < PATIENCE => {
+                    message = unsent
+                }
+                Some(Err(SendTimeoutError::Timeout(_))) => {
+                    return Err(Broken::Passing("it took nothing for 90 seconds".to_owned()));
+                }
+                Some(Err(SendTimeoutError::Disconnected(_))) | None => return Err(self.end()),
+            }
+        }
+    }
+
+    /// The next message.
+    fn message(&mut self, monitor: &dyn Monitor) -> Result<Vec<u8>, Broken> {
+        let began = Instant::now();
+        loop {
+            monitor.check_interrupted()?;
+            match self.from.recv_timeout(ATTENTION) {
+                Ok(message) => return Ok(message),
+                Err(RecvTimeoutError::Timeout) if began.elapsed() < PATIENCE => {}
+                Err(RecvTimeoutError::Timeout) => {
+                    return Err(Broken::Passing("it did not answer for 90 seconds".to_owned()));
+                }
+                Err(RecvTimeoutError::Disconnected) => return Err(self.end()),
+            }
+        }
+    }
+
+    /// Why the program ended.
+    fn end(&mut self) -> Broken {
+        self.to = None;
+        // One that has closed its pipes ends by itself; whatever it is at, nothing comes of it any more.
+        for _ in 0..20 {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self.kill();
+        // What it has started may keep the pipe of its messages open.
+        for _ in 0..20 {
+            if self.listener.as_ref().is_none_or(JoinHandle::is_finished) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let words = self.words.lock().expect("nothing panics while it listens");
+        why(&String::from_utf8_lossy(&words))
+    }
+
+    /// Ends the program, and what it has started in its group.
+    fn kill(&mut self) {
+        let group = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        // A number that was waited for may be another process's by now.
+        if let (Some(group), Ok(None)) = (group, self.child.try_wait()) {
+            // One that has just ended needs no killing.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+
+    fn nonsense(&mut self) -> Broken {
+        match self.end() {
+            Broken::Passing(_) => Broken::Lasting(
+                "its answer makes no sense: is something printed by its login shell?".to_owned(),
+            ),
+            broken => broken,
+        }
+    }
+
+    /// Sends a request; its number, by which the answer is had.
+    pub(super) fn ask(
+        &mut self,
+        kind: u8,
+        fields: impl FnOnce(Message) -> Message,
+        monitor: &dyn Monitor,
+    ) -> Result<u32, Broken> {
+        let id = self.next;
+        self.next = self.next.wrapping_add(1);
+        self.say(fields(Message::new(kind, id)).finish(), monitor)?;
+        Ok(id)
+    }
+
+    /// The answer to a request.
+    pub(super) fn answer(&mut self, id: u32, monitor: &dyn Monitor) -> Result<Answer, Broken> {
+        loop {
+            if let Some(answer) = self.early.remove(&id) {
+                return Ok(answer);
+            }
+            let message = self.message(monitor)?;
+            let Some((found, answer)) = protocol::answer(&message) else {
+                return Err(self.nonsense());
+            };
+            if self.early.len() > 2 * AT_ONCE {
+                return Err(self.nonsense());
+            }
+            self.early.insert(found, answer);
+        }
+    }
+
+    /// Expects that it went well.
+    pub(super) fn done(&mut self, id: u32, monitor: &dyn Monitor) -> Result<(), Broken> {
+        match self.answer(id, monitor)? {
+            Answer::Status(code::OK, _) => Ok(()),
+            Answer::Status(code, text) => Err(Broken::Refused(code, text)),
+            _ => Err(self.nonsense()),
+        }
+    }
+
+    /// What is known of a file; `None` if there is none.
+    pub(super) fn look(
+        &mut self,
+        path: &[u8],
+        monitor: &dyn Monitor,
+    ) -> Result<Option<Attributes>, Broken> {
+        let id = self.ask(kind::LSTAT, |message| message.bytes(path), monitor)?;
+        match self.answer(id, monitor)? {
+            Answer::Attributes(found) => Ok(Some(found)),
+            Answer::Status(code::NO_SUCH_FILE, _) => Ok(None),
+            Answer::Status(code, text) => Err(Broken::Refused(code, text)),
+            _ => Err(self.nonsense()),
+        }
+    }
+
+    /// Opens a file. `flags` are of [`protocol::open`]; a new one is for its owner alone.
+    pub(super) fn open(
+        &mut self,
+        path: &[u8],
+        flags: u32,
+        monitor: &dyn Monitor,
+    ) -> Result<Handle, Broken> {
+        const MODE: (u32, u32) = (4, 0o600);
+        let fields = |message: Message| match flags & protocol::open::CREATE {
+            0 => message.bytes(path).number(flags).number(0),
+            _ => message.bytes(path).number(flags).number(MODE.0).number(MODE.1),
+        };
+        let id = self.ask(kind::OPEN, fields, monitor)?;
+        self.handle(id, monitor)
+    }
+
+    fn handle(&mut self, id: u32, monitor: &dyn Monitor) -> Result<Handle, Broken> {
+        match self.answer(id, monitor)? {
+            Answer::Handle(handle) => Ok(Handle(handle)),
+            Answer::Status(code, text) => Err(Broken::Refused(code, text)),
+            _ => Err(self.nonsense()),
+        }
+    }
+
+    /// What is known of an open file.
+    pub(super) fn look_at(
+        &mut self,
+        handle: &Handle,
+        monitor: &dyn Monitor,
+    ) -> Result<Attributes, Broken> {
+        let id = self.ask(kind::FSTAT, |message| message.bytes(&handle.0), monitor)?;
+        match self.answer(id, monitor)? {
+            Answer::Attributes(found) => Ok(found),
+            Answer::Status(code, text) => Err(Broken::Refused(code, text)),
+            _ => Err(self.nonsense()),
+        }
+    }
+
+    /// A request about an open file that needs nothing else.
+    pub(super) fn close(&mut self, handle: &Handle, monitor: &dyn Monitor) -> Result<(), Broken> {
+        let id = self.ask(kind::CLOSE, |message| message.bytes(&handle.0), monitor)?;
+        self.done(id, monitor)
+    }
+
+    /// Begins to write bytes of an open file.
+    pub(super) fn write(
+        &mut self,
+        handle: &Handle,
+        bytes: &[u8],
+        first: u64,
+        monitor: &dyn Monitor,
+    ) -> Result<u32, Broken> {
+        self.ask(kind::WRITE, |message| message.bytes(&handle.0).long(first).bytes(bytes), monitor)
+    }
+
+    /// Makes an open file durable, where the server can do that.
+    pub(super) fn sync(&mut self, handle: &Handle, monitor: &dyn Monitor) -> Result<(), Broken> {
+        const NAME: &str = "fsync@openssh.com";
+        if !self.has(NAME) {
+            return Ok(());
+        }
+        let fields = |message: Message| message.bytes(NAME.as_bytes()).bytes(&handle.0);
+        let id = self.ask(kind::EXTENDED, fields, monitor)?;
+        self.done(id, monitor)
+    }
+
+    /// Reads bytes of an open file; fewer only at its end.
+    pub(super) fn read(
+        &mut self,
+        handle: &Handle,
+        first: u64,
+        count: u64,
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<u8>, Broken> {
+        let end = first + count;
+        let mut found = Vec::new();
+        loop {
+            let from = first + found.len() as u64;
+            let mut asked = Vec::new();
+            let mut position = from;
+            while position < end && asked.len() < AT_ONCE {
+                let length = u32::try_from(end - position).unwrap_or(u32::MAX).min(PIECE as u32);
+                let fields =
+                    |message: Message| message.bytes(&handle.0).long(position).number(length);
+                asked.push((self.ask(kind::READ, fields, monitor)?, length));
+                position += u64::from(length);
+            }
+            if asked.is_empty() {
+                return Ok(found);
+            }
+            let (mut is_at_end, mut is_short) = (false, false);
+            for (id, length) in asked {
+                match self.answer(id, monitor)? {
+                    // What comes after a short answer is asked for again.
+                    _ if is_short || is_at_end => {}
+                    Answer::Data(bytes) => {
+                        is_short = bytes.len() != length as usize;
+                        is_at_end = bytes.is_empty() || bytes.len() > length as usize;
+                        found.extend(bytes);
+                    }
+                    Answer::Status(code::END, _) => is_at_end = true,
+                    Answer::Status(code, text) => return Err(Broken::Refused(code, text)),
+                    _ => return Err(self.nonsense()),
+                }
+            }
+            if is_at_end {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Everything in a folder.
+    pub(super) fn entries(
+        &mut self,
+        folder: &[u8],
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<(Vec<u8>, Attributes)>, Broken> {
+        let id = self.ask(kind::OPENDIR, |message| message.bytes(folder), monitor)?;
+        let handle = self.handle(id, monitor)?;
+        let mut found = Vec::new();
+        loop {
+            let id = self.ask(kind::READDIR, |message| message.bytes(&handle.0), monitor)?;
+            match self.answer(id, monitor)? {
+                Answer::Names(names) => found.extend(names),
+                Answer::Status(code::END, _) => break,
+                Answer::Status(code, text) => return Err(Broken::Refused(code, text)),
+                _ => return Err(self.nonsense()),
+            }
+        }
+        self.close(&handle, monitor)?;
+        Ok(found)
+    }
+
+    /// Removes a file.
+    pub(super) fn remove(&mut self, path: &[u8], monitor: &dyn Monitor) -> Result<(), Broken> {
+        let id = self.ask(kind::REMOVE, |message| message.bytes(path), monitor)?;
+        self.done(id, monitor)
+    }
+
+    /// Gives a file another name, which must not be taken.
+    pub(super) fn rename(
+        &mut self,
+        from: &[u8],
+        to: &[u8],
+        monitor: &dyn Monitor,
+    ) -> Result<(), Broken> {
+        let id = self.ask(kind::RENAME, |message| message.bytes(from).bytes(to), monitor)?;
+        self.done(id, monitor)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.to = None;
+        self.kill();
+        drop(self.child.wait());
+    }
+}
+
+/// Passes on what the server says, message by message, until it ends or says what is no message.
+fn read_messages(pipe: impl Read, to: &Sender<Vec<u8>>) {
+    let mut pipe = BufReader::with_capacity(LONGEST as usize, pipe);
+    let mut length = [0; 4];
+    while pipe.read_exact(&mut length).is_ok() {
+        let length = u32::from_be_bytes(length);
+        let mut message = vec![0; length.min(LONGEST) as usize];
+        let is_whole = (1..=LONGEST).contains(&length) && pipe.read_exact(&mut message).is_ok();
+        // Too long or too short: nobody understands it.
+        if to.send(if is_whole { message } else { Vec::new() }).is_err() || !is_whole {
+            return;
+        }
+    }
+}
+
+/// Keeps the last of what the program says.
+fn listen(mut pipe: ChildStderr, words: &Mutex<Vec<u8>>) {
+    let mut buffer = [0; 1024];
+    while let Ok(count @ 1..) = pipe.read(&mut buffer) {
+        let mut words = words.lock().expect("nothing panics while it listens");
+        words.extend(&buffer[..count]);
+        let more = words.len().saturating_sub(LAST_WORDS);
+        words.drain(..more);
+    }
+}
+
+/// What the last words of `ssh` mean.
+fn why(words: &str) -> Broken {
+    const LASTING: [&str; 9] = [
+        "Permission denied",
+        "Host key verification failed",
+        "Name or service not known",
+        "subsystem request failed",
+        "Too many authentication failures",
+        "no matching",
+        "Bad configuration option",
+        "Identity file",
+        "command not found",
+    ];
+    let lines: Vec<&str> = words.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let Some(last) = lines.last() else {
+        return Broken::Passing("the connection was closed".to_owned());
+    };
+    let told = lines.iter().rev().find(|line| LASTING.iter().any(|known| line.contains(known)));
+    match told {
+        Some(line) => Broken::Lasting(escaped(line.as_bytes())),
+        None => Broken::Passing(escaped(last.as_bytes())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ssh_says_last_tells_whether_to_try_again() {
+        let lasting = |words| matches!(why(words), Broken::Lasting(_));
+        assert!(lasting("user@nas: Permission denied (publickey).\r\n"));
+        assert!(lasting("Host key verification failed.\nConnection closed\n"));
+        assert!(lasting("ssh: Could not resolve hostname nas: Name or service not known"));
+        assert!(!lasting(
+            "ssh: Could not resolve hostname nas: Temporary failure in name resolution"
+        ));
+        assert!(!lasting("ssh: connect to host nas port 22: Connection refused"));
+        assert!(!lasting("") && !lasting("client_loop: send disconnect: Broken pipe"));
+    }
+}

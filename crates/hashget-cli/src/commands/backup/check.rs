@@ -1,0 +1,153 @@
+//! `hashget backup check`: compares what destinations hold with the records.
+//!
+//! Invariant: "checked" is said only of what was compared, and how.
+
+use std::io::Read;
+
+use clap::Args;
+use hashget::monitor::{Monitor, ProblemKind, Step, Total};
+use hashget_backup::inventory::{Held, inventory};
+use hashget_backup::series::Series;
+use hashget_backup::store::{Store, StoreError};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use super::destinations::{of_job, problem};
+use super::jobs;
+use crate::environment::Environment;
+use crate::output::{Console, counted};
+
+/// Bytes that are read at once.
+const PIECE: usize = 256 << 10;
+
+/// Compare what the destinations hold with the records of the archives
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    /// Jobs; all if none is given
+    #[arg(value_name = "JOB")]
+    names: Vec<String>,
+
+    /// Read every byte of every archive, too
+    #[arg(long)]
+    read: bool,
+}
+
+impl Check {
+    pub(super) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
+        let console = environment.console;
+        let monitor: &dyn Monitor = console;
+        let (mut archives, mut wrong, mut unseen) = (0_u64, 0_u64, 0_u64);
+        for job in jobs(&self.names, environment)? {
+            let series = Series::new(&job.host, &job.name)?;
+            for destination in of_job(&job, environment)? {
+                let store = &*destination.store;
+                let found = match inventory(store, &|found| *found == series, console) {
+                    Ok(found) => found,
+                    Err(error @ StoreError::Unsupported { .. }) => {
+                        monitor.problem(ProblemKind::Note, store.shown(), problem(store, &error));
+                        continue;
+                    }
+                    Err(error) => {
+                        monitor.check_interrupted()?;
+                        unseen += 1;
+                        monitor.problem(
+                            ProblemKind::Unreachable,
+                            store.shown(),
+                            problem(store, &error),
+                        );
+                        continue;
+                    }
+                };
+                for name in &found.only_records {
+                    let message = format!("{} has its record, but not the archive", store.shown());
+                    monitor.problem(ProblemKind::Note, name, message);
+                }
+                for held in &found.held {
+                    archives += 1;
+                    wrong += u64::from(self.differs(store, held, environment)?);
+                }
+            }
+        }
+        let how = if self.read {
+            "every byte read"
+        } else {
+            "by size, and by checksum where the destination tells one"
+        };
+        let line = format!(
+            "{} checked ({how}), {wrong} not as recorded",
+            counted(archives, "archive", "archives")
+        );
+        let record = json!({ "archives": archives, "wrong": wrong, "unreachable": unseen });
+        console.summary("backup check", record, &[line])?;
+        Ok(())
+    }
+
+    /// Compares an archive with its record, and says what differs.
+    fn differs(
+        &self,
+        store: &dyn Store,
+        held: &Held,
+        environment: &Environment<'_>,
+    ) -> anyhow::Result<bool> {
+        let console = environment.console;
+        let difference = match held.difference() {
+            None if self.read => read_difference(store, held, console)?,
+            difference => difference,
+        };
+        if let Some(difference) = &difference {
+            let kind = match held.record {
+                Ok(_) => ProblemKind::Verification,
+                Err(_) => ProblemKind::Incomplete,
+            };
+            let object = format!("{} in {}", held.name, store.shown());
+            (console as &dyn Monitor).problem(kind, object, difference);
+        }
+        let record = json!({
+            "name": held.name.to_string(),
+            "destination": store.shown(),
+            "compared": compared(held, self.read),
+            "difference": difference,
+        });
+        console.record("archive", record)?;
+        Ok(difference.is_some())
+    }
+}
+
+/// By what an archive was compared.
+fn compared(held: &Held, is_read: bool) -> &'static str {
+    match held.record {
+        Err(_) => "nothing",
+        Ok(_) if is_read => "bytes",
+        Ok(_) if held.sha256.is_some() => "checksum",
+        Ok(_) => "size",
+    }
+}
+
+/// Reads an archive; says what differs from its record.
+fn read_difference(
+    store: &dyn Store,
+    held: &Held,
+    console: &Console,
+) -> anyhow::Result<Option<String>> {
+    let Ok(record) = &held.record else { return Ok(None) };
+    let monitor: &dyn Monitor = console;
+    let mut source = store.open(&held.name.to_string(), console)?;
+    let running = monitor.begin(Step::Check, held.name.to_string(), Total::bytes(held.bytes));
+    let (mut digest, mut bytes, mut buffer) = (Sha256::new(), 0_u64, vec![0; PIECE]);
+    loop {
+        monitor.check_interrupted()?;
+        let count = match source.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) => return Ok(Some(format!("it cannot be read to its end: {error}"))),
+        };
+        digest.update(&buffer[..count]);
+        bytes += count as u64;
+        running.advance(count as u64, 0);
+    }
+    let found = hex::encode(digest.finalize());
+    let differs = found != record.sha256;
+    Ok(differs.then(|| {
+        format!("it is {bytes} bytes of SHA-256 {found}, and its record says {}", record.sha256)
+    }))
+}

@@ -1,0 +1,291 @@
+//! `hashget backup --init`: writes a new job into the configuration.
+//!
+//! Invariant: nothing that is in the configuration is changed, and what is written is valid: the whole file is parsed before it
+//! replaces the old one.
+
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context as _;
+use clap::Args;
+use hashget::pending_file::PendingFile;
+use hashget_backup::store::Address;
+use serde_json::json;
+
+use super::{destinations, host};
+use crate::config::Config;
+use crate::environment::Environment;
+use crate::exit::UsageError;
+
+/// Who may read a new configuration.
+const MODE: u32 = 0o644;
+
+/// What a job has that is written by `--init`.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options of --init")]
+pub(super) struct NewJob {
+    /// Folder or file to pack; repeatable
+    #[arg(long, value_name = "PATH", requires = "init")]
+    source: Vec<String>,
+
+    /// Destination of the archives; repeatable
+    #[arg(long, value_name = "DESTINATION", requires = "init")]
+    to: Vec<String>,
+
+    /// When it runs: a time of the day, or a calendar expression of systemd
+    #[arg(long, value_name = "HH:MM|EXPRESSION", requires = "init")]
+    at: Option<String>,
+
+    /// Numbers of archives to keep: KIND is last, hourly, daily, weekly, monthly or yearly; repeatable
+    #[arg(long, value_name = "KIND=N", requires = "init")]
+    keep: Vec<String>,
+
+    /// Whom a failure is mailed to
+    #[arg(long, value_name = "ADDRESS", requires = "init")]
+    mail: Option<String>,
+
+    /// Take over the settings of hashget-nightly, of older versions
+    #[arg(long, value_name = "FILE", requires = "init", num_args = 0..=1)]
+    #[arg(default_missing_value = "/etc/hashget/nightly.conf")]
+    #[arg(conflicts_with_all = ["source", "to", "at", "keep"])]
+    from_nightly: Option<PathBuf>,
+}
+
+/// What is written.
+struct Answers {
+    sources: Vec<String>,
+    to: Vec<String>,
+    at: Option<String>,
+    keep: Vec<(String, u32)>,
+    mail: Option<String>,
+    options: Vec<String>,
+}
+
+impl Answers {
+    /// The same with whole paths: those in the configuration start at its folder, those that the user gave here.
+    fn with_whole_paths(self) -> anyhow::Result<Self> {
+        let whole = |path: &Path| -> anyhow::Result<String> {
+            let absolute = std::path::absolute(path)?;
+            let text = absolute.to_str().map(str::to_owned);
+            Ok(text.ok_or_else(|| UsageError(format!("{} is not UTF-8", path.display())))?)
+        };
+        let sources = self.sources.iter().map(|source| whole(Path::new(source)));
+        let sources = sources.collect::<anyhow::Result<_>>()?;
+        let destination = |to: &String| match Address::parse(to)? {
+            Address::Folder(folder) => whole(&folder),
+            _ => Ok(to.clone()),
+        };
+        let to = self.to.iter().map(destination).collect::<anyhow::Result<_>>()?;
+        Ok(Self { sources, to, ..self })
+    }
+}
+
+impl NewJob {
+    /// Writes the job.
+    pub(super) fn run(
+        &self,
+        names: &[String],
+        environment: &Environment<'_>,
+    ) -> anyhow::Result<()> {
+        let name = match names {
+            [] => "system",
+            [name] => name,
+            _ => return Err(UsageError("--init writes one job: give one name".to_owned()).into()),
+        };
+        let file = environment.config_file()?;
+        let console = environment.console;
+        if environment.config.jobs(&host()).iter().any(|job| job.name == name) {
+            let wrong = format!("{} has a job {name} already: change it there", file.display());
+            return Err(UsageError(wrong).into());
+        }
+        let answers = self.answers()?.with_whole_paths()?;
+        let section = section(name, &answers);
+        add(&section, &file)?;
+        for to in &answers.to {
+            let folder = destinations::open_given(to, environment)?.folder;
+            if let Some(folder) = folder.filter(|folder| !folder.exists()) {
+                fs_err::create_dir_all(&folder)?;
+                console.say(&format!("Created {}", folder.display()));
+            }
+        }
+        let lines = [
+            format!("Wrote the job {name} into {}", file.display()),
+            format!(
+                "Next: `hashget backup {name}` makes the first archive; `hashget backup --enable {name}` lets it run by itself"
+            ),
+        ];
+        let record = json!({ "job": name, "configuration": file.to_string_lossy() });
+        console.summary("backup --init", record, &lines)?;
+        Ok(())
+    }
+
+    /// What the options say, or the user.
+    fn answers(&self) -> anyhow::Result<Answers> {
+        if let Some(file) = &self.from_nightly {
+            return of_nightly(file);
+        }
+        let asks = std::io::stdin().is_terminal();
+        let keep = self.keep.iter().map(|text| kept(text)).collect::<Result<_, _>>()?;
+        let mut answers = Answers {
+            sources: self.source.clone(),
+            to: self.to.clone(),
+            at: self.at.clone(),
+            keep,
+            mail: self.mail.clone(),
+            options: Vec::new(),
+        };
+        if answers.sources.is_empty() && asks {
+            answers.sources = vec![asked("Folder to pack", "/")?];
+        }
+        if answers.to.is_empty() && asks {
+            answers.to = vec![asked("Destination of the archives", "/var/backups/hashget")?];
+        }
+        if answers.at.is_none() && asks {
+            answers.at = Some(asked("Every day at", "02:30")?);
+        }
+        if answers.sources.is_empty() || answers.to.is_empty() {
+            let wrong =
+                "--init: expected --source PATH and --to DESTINATION, or a terminal to ask on";
+            return Err(UsageError(wrong.to_owned()).into());
+        }
+        if answers.keep.is_empty() {
+            let usual = [("last", 3), ("daily", 7), ("weekly", 4), ("monthly", 12)];
+            answers.keep = usual.map(|(kind, number)| (kind.to_owned(), number)).to_vec();
+        }
+        Ok(answers)
+    }
+}
+
+/// A rule, `daily=7`.
+fn kept(text: &str) -> Result<(String, u32), UsageError> {
+    let wrong =
+        || UsageError(format!("--keep {text}: expected a kind and a number, such as daily=7"));
+    let (kind, number) = text.split_once('=').ok_or_else(wrong)?;
+    let kinds = ["last", "hourly", "daily", "weekly", "monthly", "yearly"];
+    if !kinds.contains(&kind) {
+        return Err(wrong());
+    }
+    Ok((kind.to_owned(), number.parse().map_err(|_| wrong())?))
+}
+
+/// Asks on the terminal.
+fn asked(question: &str, default: &str) -> anyhow::Result<String> {
+    let mut out = anstream::stderr();
+    write!(out, "{question} [{default}]: ")?;
+    out.flush()?;
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line)?;
+    let answer = line.trim();
+    Ok(if answer.is_empty() { default.to_owned() } else { answer.to_owned() })
+}
+
+/// The settings of `hashget-nightly`, as its shell reads them.
+fn of_nightly(file: &Path) -> anyhow::Result<Answers> {
+    let shown = file.display();
+    fs_err::metadata(file).context("cannot take over the settings of hashget-nightly")?;
+    let script = "TREE=/ ARCHIVES=/var/backups/hashget KEEP=14 OPTIONS=\n. \"$1\" || exit 1\nset -f\n\
+                  eval \"set -- $(printf %s \"$OPTIONS\" | tr '\\n' ' ')\"\n\
+                  for word in \"$TREE\" \"$ARCHIVES\" \"$KEEP\" \"$@\"; do printf '%s\\0' \"$word\"; done";
+    let absolute = std::path::absolute(file)?;
+    let mut shell = Command::new("sh");
+    let output = shell.args(["-c", script, "sh"]).arg(&absolute).output()?;
+    let text = String::from_utf8(output.stdout).unwrap_or_default();
+    let mut words = text.split_terminator('\0').map(str::to_owned);
+    let (Some(tree), Some(archives), Some(keep)) = (words.next(), words.next(), words.next())
+    else {
+        return Err(UsageError(format!("{shown} cannot be read by a shell")).into());
+    };
+    let last =
+        keep.parse().map_err(|_| UsageError(format!("{shown}: KEEP={keep} is no number")))?;
+    let options: Vec<String> = words.collect();
+    if options.iter().any(|word| word.starts_with("--parity")) {
+        let wrong = format!(
+            "{shown}: OPTIONS has --parity, which jobs do not have: take it out, or stay with hashget-nightly"
+        );
+        return Err(UsageError(wrong).into());
+    }
+    let at = Some("02:30".to_owned());
+    let keep = vec![("last".to_owned(), last)];
+    Ok(Answers { sources: vec![tree], to: vec![archives], at, keep, mail: None, options })
+}
+
+/// The text of a job.
+fn section(name: &str, answers: &Answers) -> String {
+    let list = |words: &[String]| toml::Value::from(words.to_vec()).to_string();
+    let text = |word: &str| toml::Value::from(word).to_string();
+    let rules: Vec<String> =
+        answers.keep.iter().map(|(kind, number)| format!("{kind} = {number}")).collect();
+    let optional = |key: &str, value: Option<String>, example: &str, says: &str| match value {
+        Some(value) => format!("{key:<10} = {value:<30} # {says}\n"),
+        None => format!("#{key:<9} = {example:<30} # {says}\n"),
+    };
+    let options = (!answers.options.is_empty()).then(|| list(&answers.options));
+    let mut section = format!(
+        "\n# See hashget-backup(1) and /usr/share/doc/hashget/backup.md.\n[backup.{name}]\n"
+    );
+    section.push_str(&optional(
+        "sources",
+        Some(list(&answers.sources)),
+        "",
+        "folders and files that are packed",
+    ));
+    section.push_str(&optional(
+        "to",
+        Some(list(&answers.to)),
+        "",
+        "where the archives go, to all of them",
+    ));
+    section.push_str(&optional(
+        "keep",
+        Some(format!("{{ {} }}", rules.join(", "))),
+        "",
+        "the rest is removed after a good run",
+    ));
+    let at = answers.at.as_deref().map(text);
+    section.push_str(&optional("schedule", at, "\"02:30\"", "for `hashget backup --enable`"));
+    section.push_str(&optional(
+        "options",
+        options,
+        "[\"--level\", \"19\"]",
+        "further options of `hashget pack`",
+    ));
+    section.push_str(&optional("exclude", None, "[\"/var/tmp\"]", "globs of what is left out"));
+    section.push_str(&optional(
+        "before",
+        None,
+        "[\"pg_dumpall -f /var/backups/pg.sql\"]",
+        "commands before packing",
+    ));
+    section.push_str(&optional(
+        "mail",
+        answers.mail.as_deref().map(text),
+        "\"root\"",
+        "whom a failure is mailed to",
+    ));
+    section.push_str(&optional(
+        "ping",
+        None,
+        "\"https://hc.example.org/uuid\"",
+        "a service that is told of start and end",
+    ));
+    section
+}
+
+/// Adds a section to the configuration, which stays valid.
+fn add(section: &str, file: &Path) -> anyhow::Result<()> {
+    let old = match fs_err::read_to_string(file) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        read => read?,
+    };
+    let line = if old.is_empty() || old.ends_with('\n') { "" } else { "\n" };
+    let text = format!("{old}{line}{section}");
+    Config::check(&text, file)?;
+    if let Some(folder) = file.parent() {
+        fs_err::create_dir_all(folder)?;
+    }
+    let mut pending = PendingFile::replacing(file, MODE)?;
+    pending.write_all(text.as_bytes())?;
+    pending.commit(file)?;
+    Ok(())
+}

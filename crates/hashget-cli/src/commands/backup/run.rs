@@ -1,0 +1,186 @@
+//! `hashget backup [JOB ...]`: runs jobs, one after the other.
+//!
+//! Invariant: a job that fails does not keep the next one from running, and none ends without a word about every destination.
+
+use hashget::monitor::{Monitor, ProblemKind};
+use hashget::pack::Summary;
+use hashget::wording;
+use hashget_backup::job::Job;
+use hashget_backup::record::Packed;
+use hashget_backup::run::{Delivered, Report, RunError, Setting, ToPack, run as run_job};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde_json::json;
+
+use super::destinations::{expect_apart, of_job};
+use super::notify;
+use crate::commands::pack::PackLine;
+use crate::environment::Environment;
+use crate::exit::{self, Code, EndedAs, UsageError};
+use crate::output::{counted, size};
+
+/// Runs the jobs.
+pub(super) fn run(jobs: &[Job], environment: &mut Environment<'_>) -> anyhow::Result<()> {
+    // What is wrong with a job shows before the first one is run.
+    for job in jobs {
+        expect_apart(job)?;
+        of_job(job, environment)?;
+        PackLine::of_job(job, "x.tar.zst".as_ref(), &[], None)?;
+    }
+    let mut outcomes = Vec::new();
+    for job in jobs {
+        environment.set_jobs(job.cpu);
+        let outcome = one(job, environment);
+        let is_stop = matches!(&outcome, Err(error) if error.exit() == Code::Interrupted.as_u8());
+        if let Err(error) = &outcome
+            && !is_stop
+            && jobs.len() > 1
+        {
+            let messages = wording::messages(error).join(": ");
+            let monitor: &dyn Monitor = environment.console;
+            monitor.problem(ProblemKind::Incomplete, format!("job {}", job.name), messages);
+        }
+        outcomes.push(outcome);
+        if is_stop {
+            break;
+        }
+    }
+    let undelivered = |outcome: &Result<Report, RunError>| match outcome {
+        Ok(report) => report.state.undelivered().count(),
+        Err(_) => 0,
+    };
+    let missing: usize = outcomes.iter().map(undelivered).sum();
+    let failed = outcomes.iter().filter(|outcome| outcome.is_err()).count();
+    let record = json!({ "jobs": jobs.len(), "failed": failed, "not_sent": missing });
+    environment.console.summary("backup", record, &[])?;
+    let of_jobs = counted(jobs.len() as u64, "job", "jobs");
+    let mut failures = outcomes.into_iter().filter_map(Result::err).collect::<Vec<_>>();
+    let stop = failures.iter().position(|error| error.exit() == Code::Interrupted.as_u8());
+    match stop {
+        Some(position) => return Err(failures.swap_remove(position).into()),
+        None if jobs.len() == 1 && failed == 1 => return Err(failures.swap_remove(0).into()),
+        None => {}
+    }
+    if failed > 0 {
+        let message = format!("{failed} of {of_jobs} failed");
+        return Err(EndedAs { code: Code::Failed, message }.into());
+    }
+    if missing > 0 {
+        let places = counted(missing as u64, "destination does", "destinations do");
+        let message =
+            format!("{places} not have the archive: it is kept, and sent by the next run");
+        return Err(EndedAs { code: Code::Unreachable, message }.into());
+    }
+    Ok(())
+}
+
+/// Runs one job, tells whoever is to be told, and reports.
+fn one(job: &Job, environment: &Environment<'_>) -> Result<Report, RunError> {
+    let console = environment.console;
+    let local = |error: UsageError| RunError::Local(std::io::Error::other(error));
+    let state = environment.backup_state().map_err(local)?;
+    let destinations =
+        of_job(job, environment).map_err(|error| RunError::Local(std::io::Error::other(error)))?;
+    let setting = Setting {
+        state: &state,
+        zone: TimeZone::system(),
+        version: env!("CARGO_PKG_VERSION"),
+        now: &Timestamp::now,
+        monitor: console,
+    };
+    let summary = std::cell::RefCell::new(None);
+    let pack = |to_pack: &ToPack<'_>| {
+        packed(job, to_pack, environment).map(|(packed, of_pack)| {
+            summary.replace(Some(of_pack));
+            packed
+        })
+    };
+    let began = || notify::started(job, environment);
+    console.take_problem_lines();
+    let outcome = run_job(job, &destinations, &setting, &pack, &began);
+    let log = console.take_problem_lines();
+    let mut report = outcome?;
+    notify::ended(job, &report, &log, &state, environment);
+    reported(job, &report, summary.into_inner().as_ref(), environment);
+    match report.failure.take() {
+        Some(failure) => Err(failure),
+        None => Ok(report),
+    }
+}
+
+/// Packs what a job says.
+fn packed(
+    job: &Job,
+    to_pack: &ToPack<'_>,
+    environment: &Environment<'_>,
+) -> Result<(Packed, Summary), RunError> {
+    let console = environment.console;
+    let failed =
+        |error: anyhow::Error| RunError::Pack { class: exit::class(&error), source: error.into() };
+    let before = console.problems();
+    console.take_problem_lines();
+    let line = PackLine::of_job(job, to_pack.archive, &to_pack.own, to_pack.reuse.as_deref());
+    let line = line.map_err(|error| failed(error.into()))?;
+    let summary = line.run(environment).map_err(failed)?;
+    let code = exit::of_backup(None, &console.problems().since(before));
+    let packed = Packed {
+        exit: code.as_u8(),
+        tree_bytes: summary.bytes,
+        left_out_bytes: summary.left_out_bytes,
+        files: summary.files,
+        problems: console.problem_lines(),
+    };
+    Ok((packed, summary))
+}
+
+/// Says what a run did.
+fn reported(job: &Job, report: &Report, summary: Option<&Summary>, environment: &Environment<'_>) {
+    let (console, state) = (environment.console, &report.state);
+    let destinations: Vec<_> = state
+        .destinations
+        .iter()
+        .map(|delivered| {
+            let Delivered { destination, problem, compared } = delivered;
+            json!({ "destination": destination, "problem": problem, "compared": compared })
+        })
+        .collect();
+    let removed: Vec<_> = report
+        .removed
+        .iter()
+        .map(|(destination, name)| json!({ "destination": destination, "archive": name.to_string() }))
+        .collect();
+    let record = json!({
+        "job": job.name,
+        "exit": state.exit,
+        "archive": state.archive,
+        "bytes": state.bytes,
+        "tree_bytes": state.tree_bytes,
+        "seconds": state.ended.as_second() - state.started.as_second(),
+        "failure": state.failure,
+        "destinations": destinations,
+        "removed": removed,
+    });
+    // If this fails, writing the summary fails too, and that is reported.
+    let _ = console.record("job", record);
+    let (Some(archive), Some(summary)) = (&state.archive, summary) else { return };
+    let files = counted(summary.files, "file", "files");
+    console.say(&format!("{}: packed {files}, {}", job.name, size(summary.bytes)));
+    let bytes = size(state.bytes.unwrap_or(0));
+    console.say(&format!("Archive     {bytes}: {archive}"));
+    for delivered in &state.destinations {
+        match &delivered.problem {
+            None => {
+                let how = match delivered.compared.as_deref() {
+                    Some("size") => " (compared by its size alone)",
+                    Some("nothing") => " (not compared: the destination tells nothing)",
+                    _ => "",
+                };
+                console.say(&format!("Sent to     {}{how}", delivered.destination));
+            }
+            Some(_) => console.say(&format!("Not sent to {}", delivered.destination)),
+        }
+    }
+    for (destination, name) in &report.removed {
+        console.say(&format!("Removed     {name} from {destination}"));
+    }
+}
