@@ -14,10 +14,12 @@ use hashget::fetch::{
 };
 use hashget::hashdb::{Checks, HashDbWriter, LocalHashDb};
 use hashget::limits::Limits;
+use hashget_backup::store::Store;
 
 use crate::arguments::Global;
 use crate::config::Config;
 use crate::exit::UsageError;
+use crate::kept::Kept;
 use crate::logins;
 use crate::output::Console;
 use crate::places::Surroundings;
@@ -45,6 +47,7 @@ pub(crate) struct Environment<'a> {
     global: &'a Global,
     hashdb: OnceLock<Arc<LocalHashDb>>,
     credentials: OnceLock<Credentials>,
+    stores: Kept<Box<dyn Store>>,
 }
 
 impl<'a> Environment<'a> {
@@ -63,8 +66,38 @@ impl<'a> Environment<'a> {
         let download_bytes = config.download_limit.unwrap_or(default.download_bytes);
         let window_bytes = config.window_limit.unwrap_or(default.window_bytes);
         let limits = Limits { threads: jobs, download_bytes, window_bytes, ..default };
-        let (hashdb, credentials) = (OnceLock::new(), OnceLock::new());
-        Ok(Self { console, config, limits, jobs, surroundings, global, hashdb, credentials })
+        let (hashdb, credentials, stores) = (OnceLock::new(), OnceLock::new(), Kept::default());
+        Ok(Self {
+            console,
+            config,
+            limits,
+            jobs,
+            surroundings,
+            global,
+            hashdb,
+            credentials,
+            stores,
+        })
+    }
+
+    /// The stores that are open.
+    pub(crate) fn stores(&self) -> &Kept<Box<dyn Store>> {
+        &self.stores
+    }
+
+    /// The files of identities that were given.
+    pub(crate) fn identity_files(&self) -> &[PathBuf] {
+        &self.global.identity
+    }
+
+    /// The text of a variable of the environment.
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
+        self.surroundings.text(name)
+    }
+
+    /// The user's home folder.
+    pub(crate) fn home(&self) -> Option<PathBuf> {
+        self.surroundings.variable("HOME").map(PathBuf::from)
     }
 
     /// Does hashget run as root?
@@ -161,7 +194,7 @@ impl<'a> Environment<'a> {
     }
 
     /// The proxy of the configuration, or those of the environment.
-    fn proxies(&self) -> Result<Proxies, UsageError> {
+    pub(crate) fn proxies(&self) -> Result<Proxies, UsageError> {
         if let Some(proxies) = &self.config.proxy {
             return Ok(proxies.clone());
         }

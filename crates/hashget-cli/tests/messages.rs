@@ -31,6 +31,7 @@ fn errors(project: &Path) -> Vec<(PathBuf, String)> {
     let mut files = Vec::new();
     sources(&project.join("crates/hashget/src"), &mut files);
     sources(&project.join("crates/hashget-parity/src"), &mut files);
+    sources(&project.join("crates/hashget-backup/src"), &mut files);
     let mut found = Vec::new();
     for file in files {
         let code = fs_err::read_to_string(&file).unwrap();

@@ -395,10 +395,10 @@ impl Read for Printed<'_> {
         let count = pipe.read(buffer)?;
         if count == 0 && !buffer.is_empty() {
             self.pipe = None;
-            let status = self.running.wait(self.monitor, || ()).map_err(io::Error::other)?;
+            let status = self.running.wait(self.monitor, || ())?;
             if !status.success() {
                 let words = self.running.words();
-                return Err(io::Error::other(self.store.failed("read", status, &words)));
+                return Err(self.store.failed("read", status, &words).into());
             }
         }
         Ok(count)

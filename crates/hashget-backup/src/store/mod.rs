@@ -12,6 +12,7 @@ mod patience;
 mod ranged;
 mod s3;
 mod sftp;
+mod sink;
 
 use std::fs::File;
 
@@ -25,6 +26,7 @@ pub use folder::FolderStore;
 pub use patience::Patience;
 pub use s3::{CredentialsFrom, S3Options, S3Store};
 pub use sftp::{SftpPlace, SftpStore};
+pub use sink::StoreSink;
 
 /// A file that a store has.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,12 +2,11 @@
 //!
 //! Invariant: an archive is never written to a terminal, and never contains itself.
 
-use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{ArgGroup, Args, ValueEnum};
-use hashget::pack::{HashesKept, NamesKept, Output, PackOptions, Packer, SYSTEM_EXCLUDES};
+use hashget::pack::{HashesKept, NamesKept, PackOptions, Packer, SYSTEM_EXCLUDES};
 use hashget::parity::Share;
 
 use self::destination::{ArchiveFormat, Destination, Medium};
@@ -21,6 +20,7 @@ use crate::selection::Selection;
 use crate::values;
 
 mod destination;
+mod output;
 mod report;
 mod series;
 mod tree;
@@ -37,13 +37,17 @@ pub(crate) struct Pack {
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
 
-    /// Archive to write; `-` is standard output
+    /// Archive to write: a file, s3://BUCKET/NAME or sftp://HOST/NAME; `-` is standard output
     #[arg(short, long, value_name = "FILE|-")]
     file: Option<PathBuf>,
 
     /// Format of the archive [default: by the name of FILE]
     #[arg(long, value_enum, value_name = "tar|tar.gz|tar.zst|tar.xz", hide_possible_values = true)]
     format: Option<ArchiveFormat>,
+
+    /// Encrypt by age to this recipient: a key (age1..., ssh-ed25519 ...), or a file of keys; repeatable. FILE ends with .age
+    #[arg(long, value_name = "KEY|FILE")]
+    recipient: Vec<String>,
 
     /// Compression level: gzip and xz 0 to 9, zstd 1 to 22
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
@@ -165,7 +169,7 @@ impl Pack {
         }
         // Before the destination: opening a FIFO waits for its reader.
         let sources = environment.brief_sources()?;
-        let output = destination.open(self.parity)?;
+        let output = output::open(&destination, self.parity, environment)?;
         let pack = |packer: &Packer<'_>, options: PackOptions<'_>| {
             let context = || format!("cannot pack {} into {}", tree.name, destination.name);
             packer.pack(&tree.folder, output, &options, console).with_context(context)
@@ -190,14 +194,16 @@ impl Pack {
                  give a FILE"
                     .to_owned(),
             )),
-            Some(file) => Destination::new(file, self.format),
+            Some(file) => Destination::new(file, self.format)?.encrypted_to(&self.recipient),
             None => Err(UsageError("expected -f FILE".to_owned())),
         }
     }
 
     /// The archive from which is copied what has not changed.
     fn earlier_archive(&self, destination: &Destination) -> anyhow::Result<Option<PathBuf>> {
-        let can_copy = destination.format == Some(ArchiveFormat::TarZst);
+        // What is encrypted has no byte in common with anything else.
+        let is_plain = destination.recipients.is_empty();
+        let can_copy = destination.format == Some(ArchiveFormat::TarZst) && is_plain;
         match &self.reuse {
             Some(_) if !can_copy && !self.dry_run => {
                 let problem = format!(
@@ -245,28 +251,6 @@ impl Pack {
             index: !self.no_index,
             scan_cache: options.scan_cache.clone().filter(|_| !self.no_scan_cache),
             ..options
-        })
-    }
-}
-
-impl Destination {
-    /// Opens the output for the library.
-    fn open(&self, parity: Option<Share>) -> anyhow::Result<Output<'static>> {
-        Ok(match &self.target {
-            Medium::Nowhere => Output::Nothing,
-            Medium::File(file) => match parity {
-                Some(share) => Output::FileWithParity(file.clone(), share),
-                None => Output::File(file.clone()),
-            },
-            Medium::Device(file) => {
-                let device = fs_err::OpenOptions::new().write(true).open(file)?;
-                Output::Open(device.into_parts().0)
-            }
-            Medium::StandardOutput => {
-                // The descriptor itself, since an archive must not be line-buffered.
-                let descriptor = std::io::stdout().as_fd().try_clone_to_owned()?;
-                Output::Open(descriptor.into())
-            }
         })
     }
 }

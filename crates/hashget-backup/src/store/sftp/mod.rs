@@ -294,11 +294,11 @@ impl Ranges for Remote<'_> {
                 Err(Broken::Passing(problem)) => {
                     if !tries.again(self.monitor).map_err(io::Error::other)? {
                         let store = self.store.shown.clone();
-                        return Err(io::Error::other(StoreError::Unreachable { store, problem }));
+                        return Err(StoreError::Unreachable { store, problem }.into());
                     }
                 }
                 Err(broken) => {
-                    return Err(io::Error::other(self.store.failed(broken, self.monitor)));
+                    return Err(self.store.failed(broken, self.monitor).into());
                 }
             }
         }
