@@ -44,11 +44,11 @@ fn an_archive_in_a_bucket_is_written_once_and_read_by_every_command() {
     run(&pack).expect(2).says(&["already has a file a.tar.zst.age"]);
     assert!(server.objects()["hosts/a.tar.zst.age"].bytes == kept);
     let with = |command: &[&str]| [command, &["--identity", "identity"]].concat();
-    run(&with(&["list", archive])).expect(0).says(&["notes.txt", "sub/large"]);
+    run(&with(&["list", archive])).expect(0).prints(&["notes.txt", "sub/large"]);
     run(&with(&["info", archive])).expect(0);
-    run(&with(&["cat", archive, "notes.txt"])).expect(0).says(&["remember"]);
+    run(&with(&["cat", archive, "notes.txt"])).expect(0).prints(&["remember"]);
     run(&with(&["verify", archive])).expect(0);
-    run(&with(&["find", archive, "notes.txt"])).expect(0).says(&["notes.txt"]);
+    run(&with(&["find", archive, "notes.txt"])).expect(0).prints(&["notes.txt"]);
     run(&with(&["diff", archive, "tree"])).expect(0);
     run(&with(&["unpack", archive, "-C", "back"])).expect(0);
     let read = |name: &str| fs_err::read(machine.path(name)).unwrap();
@@ -77,7 +77,7 @@ fn an_encrypted_file_opens_with_the_right_identity_alone() {
     machine
         .hashget(&["list", "a.tar.zst.age", "--identity", "identity"])
         .expect(0)
-        .says(&["sub/large"]);
+        .prints(&["sub/large"]);
     machine
         .hashget(&["info", "a.tar.zst.age"])
         .expect(1)
@@ -88,7 +88,7 @@ fn an_encrypted_file_opens_with_the_right_identity_alone() {
     command
         .args(["cat", "a.tar.zst.age", "notes.txt"])
         .env("HASHGET_IDENTITY", machine.path("identity"));
-    Ended::of(&mut command).expect(0).says(&["remember"]);
+    Ended::of(&mut command).expect(0).prints(&["remember"]);
     let whole = fs_err::read(machine.path("a.tar.zst.age")).unwrap();
     let mut damaged = whole.clone();
     damaged[whole.len() / 2] ^= 1;

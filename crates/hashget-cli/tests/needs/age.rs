@@ -37,10 +37,10 @@ pub(crate) fn age_opens_what_we_encrypt_and_we_what_it_does() {
     );
     for key in ["key", "ssh"] {
         let list = ["list", "a.tar.zst.age", "--identity", key];
-        machine.hashget(&list).expect(0).says(&["notes.txt"]);
+        machine.hashget(&list).expect(0).prints(&["notes.txt"]);
     }
     let mut cat = machine.bare();
     cat.args(["cat", "b.tar.zst.age", "notes.txt", "--identity", "key"]);
-    Ended::of(&mut cat).expect(0).says(&["remember"]);
+    Ended::of(&mut cat).expect(0).prints(&["remember"]);
     machine.hashget(&["info", "b.tar.zst.age", "--identity", "ssh"]).expect(1).says(&["X25519"]);
 }
