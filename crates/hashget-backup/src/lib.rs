@@ -4,6 +4,4 @@
 //! Invariant: nothing in a destination has the name of an archive before it is complete there and was compared with what
 //! was sent.
 
-#[cfg(feature = "age")]
-pub mod encryption;
 pub mod store;

@@ -62,17 +62,8 @@ pub(crate) fn archives_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(archives)
 }
 
-/// Opens the file, the URL, the file of a store, or standard input for `-`, and decrypts it if it is encrypted. A folder is
-/// refused, with `for_a_folder` as advice.
+/// Opens the file, the URL, the file of a store, or standard input for `-`. A folder is refused, with `for_a_folder` as advice.
 pub(crate) fn open<'e>(
-    archive: &Path,
-    for_a_folder: &str,
-    environment: &'e Environment<'_>,
-) -> anyhow::Result<Box<dyn ArchiveSource + 'e>> {
-    environment.decrypted(open_as_it_is(archive, for_a_folder, environment)?)
-}
-
-fn open_as_it_is<'e>(
     archive: &Path,
     for_a_folder: &str,
     environment: &'e Environment<'_>,

@@ -85,11 +85,6 @@ impl<'a> Environment<'a> {
         &self.stores
     }
 
-    /// The files of identities that were given.
-    pub(crate) fn identity_files(&self) -> &[PathBuf] {
-        &self.global.identity
-    }
-
     /// The text of a variable of the environment.
     pub(crate) fn text(&self, name: &str) -> Option<String> {
         self.surroundings.text(name)

@@ -61,9 +61,6 @@ fn of_archive(class: ErrorClass) -> Option<&'static str> {
         ErrorClass::NotAnArchive | ErrorClass::ArchiveDamaged => {
             "give a file that `hashget pack` has written, complete and unchanged"
         }
-        ErrorClass::WrongKey => {
-            "give the file of an identity that it is encrypted to with --identity (or HASHGET_IDENTITY)"
-        }
         ErrorClass::NoManifestInArchive => {
             "a tar file of another program is complete without it; if hashget wrote this one, take another copy"
         }

@@ -1,4 +1,4 @@
-//! Commands.
+//! Commands of a shell as stores.
 
 use std::path::Path;
 

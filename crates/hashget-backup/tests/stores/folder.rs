@@ -1,4 +1,4 @@
-//! Folders.
+//! Folders as stores.
 
 use std::fs::File;
 use std::os::unix::fs::{PermissionsExt as _, symlink};

@@ -45,10 +45,6 @@ pub(crate) struct Pack {
     #[arg(long, value_enum, value_name = "tar|tar.gz|tar.zst|tar.xz", hide_possible_values = true)]
     format: Option<ArchiveFormat>,
 
-    /// Encrypt by age to this recipient: a key (age1..., ssh-ed25519 ...), or a file of keys; repeatable. FILE ends with .age
-    #[arg(long, value_name = "KEY|FILE")]
-    recipient: Vec<String>,
-
     /// Compression level: gzip and xz 0 to 9, zstd 1 to 22
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     level: Option<i32>,
@@ -194,16 +190,14 @@ impl Pack {
                  give a FILE"
                     .to_owned(),
             )),
-            Some(file) => Destination::new(file, self.format)?.encrypted_to(&self.recipient),
+            Some(file) => Destination::new(file, self.format),
             None => Err(UsageError("expected -f FILE".to_owned())),
         }
     }
 
     /// The archive from which is copied what has not changed.
     fn earlier_archive(&self, destination: &Destination) -> anyhow::Result<Option<PathBuf>> {
-        // What is encrypted has no byte in common with anything else.
-        let is_plain = destination.recipients.is_empty();
-        let can_copy = destination.format == Some(ArchiveFormat::TarZst) && is_plain;
+        let can_copy = destination.format == Some(ArchiveFormat::TarZst);
         match &self.reuse {
             Some(_) if !can_copy && !self.dry_run => {
                 let problem = format!(

@@ -1,19 +1,16 @@
 //! Opening what an archive is written to.
 //!
-//! Invariant: what cannot be written to shows before the work. Only a whole archive is encrypted to its end, and sent.
+//! Invariant: what cannot be written to shows before the work. Only a whole archive is sent.
 
-use std::fs::File;
 use std::os::fd::AsFd as _;
 
 use anyhow::Context as _;
 use hashget::pack::Output;
 use hashget::parity::Share;
-use hashget::storage::{ArchiveSink, FileSink, StreamSink};
 use hashget_backup::store::{Address, StoreError, StoreSink};
 
 use super::destination::{Destination, Medium};
 use crate::environment::Environment;
-use crate::exit::UsageError;
 use crate::stores::classed;
 
 /// Opens the output for the library.
@@ -22,37 +19,25 @@ pub(super) fn open<'e>(
     parity: Option<Share>,
     environment: &'e Environment<'_>,
 ) -> anyhow::Result<Output<'e>> {
-    let is_plain = destination.recipients.is_empty();
-    let sink: Box<dyn ArchiveSink + 'e> = match &destination.target {
-        Medium::Nowhere => return Ok(Output::Nothing),
-        Medium::File(file) if is_plain => {
-            return Ok(match parity {
-                Some(share) => Output::FileWithParity(file.clone(), share),
-                None => Output::File(file.clone()),
-            });
-        }
-        Medium::File(file) => Box::new(FileSink::create(file)?),
+    Ok(match &destination.target {
+        Medium::Nowhere => Output::Nothing,
+        Medium::File(file) => match parity {
+            Some(share) => Output::FileWithParity(file.clone(), share),
+            None => Output::File(file.clone()),
+        },
         Medium::Device(file) => {
-            let device = fs_err::OpenOptions::new().write(true).open(file)?.into_parts().0;
-            if is_plain {
-                return Ok(Output::Open(device));
-            }
-            Box::new(StreamSink::new(device))
+            let device = fs_err::OpenOptions::new().write(true).open(file)?;
+            Output::Open(device.into_parts().0)
         }
         Medium::StandardOutput => {
             // The descriptor itself, since an archive must not be line-buffered.
-            let output = File::from(std::io::stdout().as_fd().try_clone_to_owned()?);
-            if is_plain {
-                return Ok(Output::Open(output));
-            }
-            Box::new(StreamSink::new(output))
+            let descriptor = std::io::stdout().as_fd().try_clone_to_owned()?;
+            Output::Open(descriptor.into())
         }
-        Medium::InStore(address, name) => Box::new(in_store(address, name, environment)?),
-    };
-    if is_plain {
-        return Ok(Output::Sink(sink));
-    }
-    encrypted(sink, &destination.recipients).map(Output::Sink)
+        Medium::InStore(address, name) => {
+            Output::Sink(Box::new(in_store(address, name, environment)?))
+        }
+    })
 }
 
 /// A sink that sends the archive once it is whole.
@@ -73,32 +58,4 @@ fn in_store<'e>(
     let spool =
         tempfile::tempfile().context("cannot make a file for what is to be sent: set TMPDIR")?;
     Ok(StoreSink::new(store, name, spool, environment.console))
-}
-
-/// A sink that encrypts.
-#[cfg(feature = "age")]
-fn encrypted<'s>(
-    sink: Box<dyn ArchiveSink + 's>,
-    recipients: &[String],
-) -> anyhow::Result<Box<dyn ArchiveSink + 's>> {
-    use hashget_backup::encryption::{EncryptedSink, Recipients};
-    let person = crate::stores::person();
-    let recipients = Recipients::of(recipients, &person).map_err(|error| match error.class() {
-        hashget::error::ErrorClass::BadInput => {
-            anyhow::Error::new(UsageError(format!("--recipient: {error}")))
-        }
-        _ => std::io::Error::from(error).into(),
-    })?;
-    Ok(Box::new(EncryptedSink::new(sink, &recipients).map_err(std::io::Error::from)?))
-}
-
-/// This program was built without encryption.
-#[cfg(not(feature = "age"))]
-fn encrypted<'s>(
-    _sink: Box<dyn ArchiveSink + 's>,
-    _recipients: &[String],
-) -> anyhow::Result<Box<dyn ArchiveSink + 's>> {
-    let wrong =
-        "--recipient: this program was built without encryption: pipe the archive through age";
-    Err(UsageError(wrong.to_owned()).into())
 }
