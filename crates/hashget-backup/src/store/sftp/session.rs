@@ -431,10 +431,10 @@ fn read_messages(pipe: impl Read, to: &Sender<Vec<u8>>) {
     let mut length = [0; 4];
     while pipe.read_exact(&mut length).is_ok() {
         let length = u32::from_be_bytes(length);
-        let mut message = vec![0; length.min(LONGEST) as usize];
-        let is_whole = (1..=LONGEST).contains(&length) && pipe.read_exact(&mut message).is_ok();
-        // Too long or too short: nobody understands it.
-        if to.send(if is_whole { message } else { Vec::new() }).is_err() || !is_whole {
+        // What is too long is none, and nobody understands it. One that is cut never came.
+        let is_message = (1..=LONGEST).contains(&length);
+        let mut message = vec![0; if is_message { length as usize } else { 0 }];
+        if pipe.read_exact(&mut message).is_err() || to.send(message).is_err() || !is_message {
             return;
         }
     }
