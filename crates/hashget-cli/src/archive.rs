@@ -18,7 +18,7 @@ use hashget::archive::{
 use hashget::fetch::Source;
 use hashget::hashdb::{HashDb, NoHashDb};
 use hashget::model::manifest::{AnyManifest, MANIFEST_NAME};
-use hashget::storage::{ArchiveSource, StreamSource};
+use hashget::storage::{SharedSource, StreamSource};
 
 use crate::commands::without_ending;
 use crate::environment::Environment;
@@ -34,7 +34,7 @@ pub(crate) fn unread(archive: &Path) -> Option<String> {
 }
 
 /// Is it the URL of an archive?
-fn url(archive: &Path) -> Option<&str> {
+pub(crate) fn url(archive: &Path) -> Option<&str> {
     archive.to_str().filter(|text| text.starts_with("https://") || text.starts_with("http://"))
 }
 
@@ -67,7 +67,7 @@ pub(crate) fn open<'e>(
     archive: &Path,
     for_a_folder: &str,
     environment: &'e Environment<'_>,
-) -> anyhow::Result<Box<dyn ArchiveSource + 'e>> {
+) -> anyhow::Result<Box<dyn SharedSource + 'e>> {
     if archive == Path::new("-") {
         if std::io::stdin().is_terminal() {
             let wrong =

@@ -166,3 +166,20 @@ fn an_archive_knows_folders_that_packages_give() {
     assert!(told.contains("usr/bin: left out: a package gives it back"), "{told}");
     assert!(told.contains("tools.tar"), "{told}");
 }
+
+#[test]
+fn each_of_several_paths_is_answered() {
+    let origin = Origin::start();
+    let machine = machine(&origin);
+    let several = ["explain", "tree/good", "nowhere", "tree/own", "tree/nothing"];
+    for tree in [&[][..], &["--tree", "tree"]] {
+        let paths = if tree.is_empty() { several.to_vec() } else { [&several[..], tree].concat() };
+        let told = machine.hashget(&paths).expect(3);
+        for answer in ["tree/good: left out", "tree/own: archived"] {
+            assert!(told.stdout.contains(answer), "no {answer:?} in {}", told.stdout);
+        }
+        told.says(&["nowhere: not explained", "tree/nothing: not explained"]);
+    }
+    // Nothing is answered that is not right.
+    machine.hashget(&["explain", "tree/own", "--tree", "tree/sub", "tree/good"]).expect(2);
+}

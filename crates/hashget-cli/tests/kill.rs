@@ -152,3 +152,67 @@ fn an_unfinished_archive_of_a_process_that_is_no_more_goes_with_the_next() {
     assert!(!scene.machine.path(".backup.tar.999999999.part").exists());
     assert!(scene.machine.path(".backup.tar.x.part").exists());
 }
+
+/// An archive and its parity, as they were or as they are to be.
+type Written = (Vec<u8>, Option<Vec<u8>>);
+
+const ARCHIVE: &str = "backup.tar.zst";
+const PARITY: &str = "backup.tar.zst.par2";
+
+fn written(machine: &Machine) -> Written {
+    let parity = machine.path(PARITY);
+    let parity = parity.exists().then(|| fs_err::read(parity).unwrap());
+    (fs_err::read(machine.path(ARCHIVE)).unwrap(), parity)
+}
+
+fn write(machine: &Machine, (archive, parity): &Written) {
+    machine.write(ARCHIVE, archive);
+    machine.write(PARITY, parity.as_ref().unwrap());
+}
+
+#[test]
+fn a_killed_run_leaves_the_old_archive_or_the_new_one_and_no_other_parity() {
+    let rounds: u64 =
+        std::env::var("HASHGET_TEST_KILLS").map_or(6, |rounds| rounds.parse().unwrap());
+    let scene = Scene::new();
+    let machine = &scene.machine;
+    let pack = ["pack", "tree", "-f", ARCHIVE, "--detect", "none"];
+    let with = |more: &[&'static str]| [&pack[..], more].concat();
+    let with_parity = with(&["--parity", "10%"]);
+    machine.hashget(&with_parity).expect(0);
+    let old = written(machine);
+    machine.write("earlier.tar.zst", &old.0);
+    trees::file(&machine.path("tree"), "own/7", "changed since");
+    machine.hashget(&with_parity).expect(0);
+    let new = written(machine);
+    assert!(old.0 != new.0 && old.1 != new.1);
+    let mut damaged = new.clone();
+    damaged.0[70_000..90_000].fill(0);
+    let commands = [
+        (with(&["--no-reuse"]), &old, (new.0.clone(), None)),
+        (with(&["--reuse", "earlier.tar.zst"]), &old, (new.0.clone(), None)),
+        (with_parity, &old, new.clone()),
+        (vec!["repair", ARCHIVE], &damaged, new.clone()),
+    ];
+    let mut seeded = Seeded(0x51ab);
+    let mut killed = 0;
+    for (command, before, after) in &commands {
+        write(machine, before);
+        let time = duration(&scene, command);
+        for round in 0..rounds {
+            let part = u32::try_from(seeded.next() % 1000).unwrap();
+            let moment = format!("round {round}: {command:?} after {part}/1000 of {time:?}");
+            scene.forget(&["backup.tar.zst.damaged"]);
+            write(machine, before);
+            killed += u32::from(scene.kill(command, time * part / 1000));
+            let (archive, parity) = written(machine);
+            assert!(archive == before.0 || archive == after.0, "{moment}: another archive");
+            let of_it = if archive == before.0 { &before.1 } else { &after.1 };
+            assert!(parity.is_none() || parity == *of_it, "{moment}: the parity of another one");
+            machine.hashget(command).expect(0);
+            assert!(written(machine) == *after, "{moment}: not what is to be written");
+            scene.assert_no_litter(&moment);
+        }
+    }
+    assert!(killed > 0, "nothing was killed");
+}

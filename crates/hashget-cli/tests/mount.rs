@@ -2,6 +2,7 @@
 
 mod support;
 
+use hashget_testkit::origin::Origin;
 use support::Machine;
 
 fn machine() -> Machine {
@@ -27,12 +28,12 @@ fn a_mount_point_is_an_empty_folder() {
 }
 
 #[test]
-fn only_archives_in_files_are_mounted() {
+fn what_cannot_be_mounted_is_said() {
     let machine = machine();
     machine.write("notes/a.txt", "no archive");
-    machine.hashget(&["mount", "-", "empty"]).expect(2).says(&["only archives in files"]);
-    let url = "https://example.org/a.tar.zst";
-    machine.hashget(&["mount", url, "empty"]).expect(2).says(&["only archives in files"]);
+    machine.hashget(&["mount", "-", "empty"]).expect(2).says(&["give a file or a URL"]);
+    let url = Origin::start().url("/gone.tar.zst");
+    machine.hashget(&["mount", &url, "empty"]).expect(5).says(&["cannot mount", "gone.tar.zst"]);
     machine.hashget(&["mount", "notes", "empty"]).expect(2).says(&["no archive lies in notes"]);
     machine.hashget(&["mount", "gone.tar", "empty"]).expect(1).says(&["gone.tar"]);
     machine.write("broken.tar", "no tar");

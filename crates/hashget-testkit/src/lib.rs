@@ -1,5 +1,5 @@
 //! Building blocks for tests of hashget: a scripted HTTP origin, package builders, full disks, failing system calls,
-//! nasty trees, terminals, and tests with needs.
+//! nasty trees, trees in turmoil, terminals, and tests with needs.
 //!
 //! Invariant: nothing here depends on hashget, so that builders and checks are independent of the code under test.
 //! Servers listen on loopback only.
@@ -14,3 +14,4 @@ pub mod programs;
 pub mod small_disk;
 pub mod terminal;
 pub mod trees;
+pub mod turmoil;

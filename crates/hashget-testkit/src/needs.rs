@@ -43,6 +43,8 @@ pub enum Need {
     Interception,
     /// Temporary files can have extended attributes.
     Attributes,
+    /// Temporary files can be protected from changes (`chattr +i`).
+    Flags,
     /// Temporary files can have holes.
     Holes,
     /// The program rpm writes databases of the kind ndb; that of Debian does not.
@@ -68,6 +70,7 @@ impl Need {
             Self::OwnProc => (may_hide_proc(), "the right to unmount /proc in a namespace"),
             Self::Interception => (may_intercept(), "cc and seccomp notifications"),
             Self::Attributes => (has_attributes(), "extended attributes of temporary files"),
+            Self::Flags => (may_protect(), "chattr and the right to make files immutable"),
             Self::Holes => (has_holes(), "temporary files with holes"),
             Self::RpmNdb => (writes_ndb(), "an rpm that writes ndb databases"),
             Self::Dpkg => (Path::new("/var/lib/dpkg/status").exists(), "a system of dpkg"),
@@ -87,6 +90,7 @@ impl Need {
             Self::Mount | Self::Image => "mount",
             Self::OwnProc => "unshare",
             Self::Interception => "cc",
+            Self::Flags => "chattr",
             Self::RpmNdb => "rpm",
             Self::Root
             | Self::Fuse
@@ -224,6 +228,17 @@ fn may_intercept() -> bool {
 
 fn has_attributes() -> bool {
     trees::xattr(&trees::file(temporary().path(), "file", ""), "user.note", b"value")
+}
+
+fn may_protect() -> bool {
+    let folder = temporary();
+    let file = trees::file(folder.path(), "file", "");
+    let change = |flag: &str| {
+        let mut command = Command::new("chattr");
+        command.arg(flag).arg(&file).stdout(Stdio::null()).stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    };
+    change("+i") && change("-i")
 }
 
 fn has_holes() -> bool {

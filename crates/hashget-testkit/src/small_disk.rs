@@ -1,4 +1,4 @@
-//! File systems in memory: small ones for tests of a full disk, and one that keeps less than others.
+//! Small file systems: in memory, for tests of a full disk and of one that keeps less than others; and in a file, of any kind.
 //!
 //! Invariant: it is unmounted when the [`SmallDisk`] is dropped.
 
@@ -20,6 +20,23 @@ impl SmallDisk {
     /// Mounts one that has no extended attributes and no access control lists.
     pub fn without_attributes(at: &Path) -> Option<Self> {
         Self::mount_kind(at, "ramfs", &[])
+    }
+
+    /// Makes a file system with `program` and its options in the file `image` of `bytes` bytes, and mounts it on the folder `at`.
+    /// Panics if that fails: see [`Need::Image`](crate::needs::Need::Image).
+    pub fn image(at: &Path, image: &Path, bytes: u64, (program, options): (&str, &[&str])) -> Self {
+        let made = fs_err::File::create(image).and_then(|file| file.set_len(bytes));
+        made.expect("a file may be long");
+        let mut make = Command::new(program);
+        make.args(options).arg(image);
+        let mut mount = Command::new("mount");
+        mount.args(["-o", "loop"]).arg(image).arg(at);
+        for mut command in [make, mount] {
+            let output = command.output().expect("the program is there");
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{command:?}: {said}");
+        }
+        Self { at: at.to_owned() }
     }
 
     fn mount_kind(at: &Path, kind: &str, options: &[&str]) -> Option<Self> {

@@ -9,13 +9,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
+use hashget::error::ErrorClass;
 use hashget::model::RelPath;
+use hashget::monitor::{Monitor, ProblemKind};
 use hashget::pack::{Explanation, ManifestVersion, PackOptions, Packer};
 use serde_json::json;
 
 use self::answer::Judged;
 use crate::environment::{Environment, no_sources};
-use crate::exit::UsageError;
+use crate::exit::{self, UsageError};
 use crate::output::counted;
 use crate::packing::{Format, Reliance, WholeSystem, pack_options, with_packer};
 use crate::selection::Selection;
@@ -73,7 +75,7 @@ impl Explain {
         let counts = with_packer(environment, no_sources(), |packer| {
             let mut counts = Counts::default();
             if let Some(tree) = &self.tree {
-                let paths = self.paths_within(tree)?;
+                let paths = self.paths_within(tree, environment)?;
                 let explanation = self.of_tree(tree, &paths, packer, environment)?;
                 let judged =
                     Judged { explanation: &explanation, options, folder: tree, is_alone: false };
@@ -81,21 +83,54 @@ impl Explain {
                 return Ok(counts);
             }
             for path in &self.paths {
-                let is_folder = fs_err::symlink_metadata(path)?.is_dir();
-                let (explanation, folder) = if is_folder {
-                    let top = [RelPath::root()];
-                    (self.of_tree(path, &top, packer, environment)?, path.as_path())
-                } else {
-                    let folder = path.parent().unwrap_or(Path::new(""));
-                    (self.of_file(path, folder, packer, environment)?, folder)
-                };
-                let is_alone = !is_folder;
-                let judged = Judged { explanation: &explanation, options, folder, is_alone };
-                judged.print(packer.hashdb, environment, &mut counts)?;
+                let answered = self.of_path(path, options, packer, environment, &mut counts);
+                self.unless_others_wait(path, answered, environment)?;
             }
             Ok(counts)
         })?;
         self.summarise(&counts, environment)
+    }
+
+    /// Answers for a path by itself.
+    fn of_path(
+        &self,
+        path: &Path,
+        options: &PackOptions<'_>,
+        packer: &Packer<'_>,
+        environment: &Environment<'_>,
+        counts: &mut Counts,
+    ) -> anyhow::Result<()> {
+        let is_folder = fs_err::symlink_metadata(path)?.is_dir();
+        let (explanation, folder) = if is_folder {
+            (self.of_tree(path, &[RelPath::root()], packer, environment)?, path)
+        } else {
+            let folder = path.parent().unwrap_or(Path::new(""));
+            (self.of_file(path, folder, packer, environment)?, folder)
+        };
+        let is_alone = !is_folder;
+        let judged = Judged { explanation: &explanation, options, folder, is_alone };
+        judged.print(packer.hashdb, environment, counts)
+    }
+
+    /// What cannot be explained is reported, if the user asked for other paths, too: each gets its answer.
+    fn unless_others_wait<T>(
+        &self,
+        path: &Path,
+        answered: anyhow::Result<T>,
+        environment: &Environment<'_>,
+    ) -> anyhow::Result<Option<T>> {
+        let stops = |error: &anyhow::Error| {
+            matches!(exit::class(error), Some(ErrorClass::Interrupted | ErrorClass::BadInput))
+        };
+        match answered {
+            Err(error) if self.paths.len() > 1 && !stops(&error) => {
+                let reason = format!("not explained: {error:#}");
+                let monitor: &dyn Monitor = environment.console;
+                monitor.problem(ProblemKind::Incomplete, path.display(), reason);
+                Ok(None)
+            }
+            other => other.map(Some),
+        }
     }
 
     fn of_tree(
@@ -135,12 +170,16 @@ impl Explain {
     }
 
     /// The PATHs as paths of the tree; its top folder if there are none.
-    fn paths_within(&self, tree: &Path) -> anyhow::Result<Vec<RelPath>> {
+    fn paths_within(
+        &self,
+        tree: &Path,
+        environment: &Environment<'_>,
+    ) -> anyhow::Result<Vec<RelPath>> {
         let top = fs_err::canonicalize(tree)?;
         if self.paths.is_empty() {
             return Ok(vec![RelPath::root()]);
         }
-        let within = |path: &PathBuf| {
+        let within = |path: &PathBuf| -> anyhow::Result<RelPath> {
             fs_err::symlink_metadata(path)?;
             let real = real_path(path)?;
             let below = real.strip_prefix(&top).map_err(|_| {
@@ -149,7 +188,11 @@ impl Explain {
             })?;
             Ok(RelPath::normalise(below.as_os_str().as_bytes())?)
         };
-        self.paths.iter().map(within).collect()
+        let mut found = Vec::new();
+        for path in &self.paths {
+            found.extend(self.unless_others_wait(path, within(path), environment)?);
+        }
+        Ok(found)
     }
 
     /// Options of `pack` make no sense for an archive, whose contents are already decided.

@@ -29,7 +29,7 @@ use crate::output::counted;
 )]
 pub(crate) struct Mount {
     /// Archive, or folder of archives: each becomes a folder of its name without the ending
-    #[arg(value_name = "FILE|DIR")]
+    #[arg(value_name = "FILE|DIR|URL")]
     archive: PathBuf,
 
     /// Empty folder where it is shown
@@ -53,8 +53,9 @@ impl Mount {
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
         let console = environment.console;
         let name = self.archive.display().to_string();
-        if self.archive == Path::new("-") || name.contains("://") {
-            let wrong = format!("{name}: only archives in files can be mounted");
+        if self.archive == Path::new("-") {
+            let wrong =
+                "an archive on standard input cannot be mounted: give a file or a URL".to_owned();
             return Err(UsageError(wrong).into());
         }
         let at = MountPoint::new(&self.at)?;

@@ -49,7 +49,7 @@ pub(super) struct How {
     #[arg(long)]
     no_acls: bool,
 
-    /// Restore no other extended attributes and no capabilities
+    /// Restore no other extended attributes, no capabilities and no flags (chattr)
     #[arg(long)]
     no_xattrs: bool,
 

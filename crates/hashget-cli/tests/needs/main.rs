@@ -6,10 +6,12 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 #![allow(clippy::print_stdout, reason = "what was counted, and what a parent waits for")]
 
+mod extremes;
 mod file_systems;
 mod flags;
 mod full_disk;
 mod hashdb;
+mod leases;
 mod mount;
 mod nth_call;
 mod odd_folders;
@@ -19,26 +21,38 @@ mod prepare;
 mod procfs;
 #[path = "../support/mod.rs"]
 mod support;
+mod turmoil;
+mod users;
 
 use std::process::ExitCode;
 
 use hashget_testkit::needs::Need::{
-    Attributes, Fuse, Holes, Interception, Minutes, Mount, OwnProc, Root, Tool,
+    Attributes, Flags, Fuse, Holes, Image, Interception, Minutes, Mount, OwnProc, Root, Tool,
 };
 use hashget_testkit::needs::{Test, run};
 use hashget_testkit::tests_with_needs;
 
 const TESTS: &[Test] = tests_with_needs![
+    extremes::files_of_any_size_come_back_and_so_do_sums_beyond_64_bits: [Mount],
+    extremes::times_at_both_ends_come_back: [Mount],
+    extremes::megabytes_of_attributes_come_back: [Image, Tool("mkfs.xfs")],
     file_systems::packages_are_searched_for_where_the_user_wants: [Mount],
     file_systems::those_of_this_machine_are_packed_and_the_kernels_are_not: [Mount],
     file_systems::what_a_program_supplies_is_not_packed_and_the_backup_is_incomplete: [Fuse],
     flags::what_is_not_to_be_dumped_is_excluded_on_request: [Attributes, Tool("chattr")],
+    flags::flags_are_set_when_all_else_is_done: [Attributes, Flags],
+    flags::flags_come_back_by_tar_and_restore: [Attributes, Flags],
+    flags::flags_that_cannot_be_set_are_named: [Attributes, Flags, Mount],
+    flags::what_is_protected_in_place_is_not_replaced_and_named: [Attributes, Flags],
     full_disk::a_full_disk_is_an_error_and_nothing_is_left_under_the_name: [Mount],
     full_disk::on_a_full_disk_what_was_to_be_replaced_or_removed_is_intact: [Mount],
     full_disk::an_archive_whose_parity_does_not_fit_is_whole_and_said_to_have_none: [Mount],
     hashdb::on_a_read_only_disk_it_can_be_read: [Mount],
     hashdb::on_a_full_disk_it_can_be_read_and_what_it_cannot_keep_is_archived: [Mount],
+    leases::a_file_is_packed_when_another_program_gives_up_its_lease: [Tool("python3")],
     mount::the_mounted_tree_is_the_one_that_was_packed: [Attributes, Fuse, Holes],
+    mount::an_archive_at_a_url_is_read_by_its_parts: [Fuse],
+    mount::attributes_that_no_entry_has_are_not_supported: [Attributes, Fuse],
     mount::nothing_can_be_changed_and_numbers_stay: [Fuse],
     mount::while_one_waits_for_a_server_others_read: [Fuse],
     mount::a_package_that_is_gone_is_an_error_of_its_files_alone: [Fuse],
@@ -51,6 +65,12 @@ const TESTS: &[Test] = tests_with_needs![
     nth_call::a_pack_whose_nth_call_fails_can_be_made_again: [Interception],
     nth_call::an_unpack_whose_nth_call_fails_can_be_made_again: [Interception],
     nth_call::a_restore_whose_nth_call_fails_can_be_made_again: [Interception],
+    nth_call::a_pack_with_an_earlier_archive_whose_nth_call_fails_can_be_made_again: [Interception],
+    nth_call::a_pack_with_parity_whose_nth_call_fails_can_be_made_again: [Interception],
+    nth_call::a_restore_in_place_whose_nth_call_fails_can_be_made_again: [Interception],
+    nth_call::a_rehearsal_whose_nth_call_fails_says_so: [Interception],
+    nth_call::a_repair_whose_nth_call_fails_can_be_made_again: [Interception],
+    nth_call::a_pack_does_without_statx: [Interception],
     nth_call::every_single_call_of_every_operation_fails_once: [Interception, Minutes],
     other_disks::what_a_file_system_does_not_keep_is_named_and_not_proven: [Attributes, Mount],
     other_disks::what_is_not_to_be_restored_is_said_and_no_failure: [Attributes, Mount],
@@ -71,6 +91,11 @@ const TESTS: &[Test] = tests_with_needs![
     prepare::restic_there_and_back: [Tool("restic")],
     prepare::what_cannot_be_prepared_is_told: [],
     procfs::a_system_without_procfs_is_told_and_gets_no_half_backup: [OwnProc],
+    turmoil::every_archive_of_a_tree_in_turmoil_comes_back_on_ext4: [Image, Root, Tool("mkfs.ext4")],
+    turmoil::every_archive_of_a_tree_in_turmoil_comes_back_on_xfs: [Image, Root, Tool("mkfs.xfs")],
+    turmoil::every_archive_of_a_tree_in_turmoil_comes_back_on_btrfs: [Image, Root, Tool("mkfs.btrfs")],
+    users::a_user_rehearses_and_restores_in_place_without_other_owners: [Root],
+    users::what_belongs_to_others_in_place_stays_and_is_named: [Root],
 ];
 
 fn main() -> ExitCode {

@@ -129,6 +129,54 @@ pub(crate) fn the_mounted_tree_is_the_one_that_was_packed() {
     }
 }
 
+pub(crate) fn an_archive_at_a_url_is_read_by_its_parts() {
+    let origin = Origin::start();
+    let machine = machine(&origin);
+    let noise: Vec<u8> = (0..2_000_000_u32).flat_map(|n| (n * n ^ n << 7).to_le_bytes()).collect();
+    machine.write("tree/own/large", &noise);
+    let frames = ["--names", "all", "--no-reuse", "tree", "-f"];
+    for name in ["b.tar.zst", "b.tar.gz"] {
+        let words = if name.ends_with("zst") { &frames[..] } else { &["tree", "-f"] };
+        machine.hashget(&[&["pack"], words, &[name]].concat()).expect(0);
+        let before = snapshot(&machine.path("tree"));
+        let bytes = fs_err::read(machine.path(name)).unwrap();
+        let size = bytes.len() as u64;
+        let path = format!("/{name}");
+        origin.serve(&path, bytes);
+        let mounted = Mounted::new(&machine, &[&origin.url(&path)]);
+        assert_eq!(fs_err::read(mounted.path("own/note")).unwrap(), b"mine");
+        let sent: u64 = origin.requests_of(&path).iter().map(|request| request.bytes).sum();
+        let is_part = sent < size / 2;
+        assert_eq!(is_part, name.ends_with("zst"), "{name}: {sent} of {size} bytes");
+        let differences = differences(&before, &snapshot(&mounted.at));
+        assert!(differences.is_empty(), "{name}:\n{}", differences.join("\n"));
+        mounted.unmount().expect(0);
+    }
+}
+
+pub(crate) fn attributes_that_no_entry_has_are_not_supported() {
+    let machine = machine(&Origin::start());
+    let noted = machine.path("tree/own/note");
+    let asked = |mounted: &Mounted, attribute: &str| {
+        let path = mounted.path("own/secret");
+        rustix::fs::getxattr(path, attribute, &mut [0_u8; 64][..]).unwrap_err()
+    };
+    let list = "system.posix_acl_access";
+    let mounted = Mounted::new(&machine, &["a.tar.zst"]);
+    assert_eq!(asked(&mounted, "user.note"), Errno::NOTSUP, "nothing has attributes");
+    mounted.unmount().expect(0);
+    // Of an attribute that programs ask of every file, one answer is enough; others may be there.
+    assert!(trees::xattr(&noted, "user.note", b"kept"));
+    machine.hashget(&["pack", "--names", "all", "tree", "-f", "b.tar.zst"]).expect(0);
+    for words in [&["b.tar.zst"][..], &["--allow-other", "b.tar.zst"]] {
+        let mounted = Mounted::new(&machine, words);
+        assert_eq!(asked(&mounted, list), Errno::NOTSUP);
+        assert_eq!(asked(&mounted, "security.selinux"), Errno::NOTSUP);
+        assert_eq!(asked(&mounted, "user.note"), Errno::NODATA);
+        mounted.unmount().expect(0);
+    }
+}
+
 pub(crate) fn nothing_can_be_changed_and_numbers_stay() {
     let machine = machine(&Origin::start());
     let inodes = |mounted: &Mounted| {

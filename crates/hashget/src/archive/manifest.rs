@@ -3,17 +3,23 @@
 //! Invariant: nothing is written, and no more of an archive is read than up to its first manifest.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
-use super::{ArchiveError, count, stream};
+use zstd::stream::read::Decoder;
+use zstd::stream::write::Encoder;
+
+use super::{ArchiveError, stream};
 use crate::formats::tar::RawKind;
 use crate::limits::Limits;
-use crate::model::manifest::{AnyManifest, MANIFEST_NAME, ManifestHeader};
+use crate::model::manifest::{AnyManifest, MANIFEST_NAME, ManifestError, ManifestHeader};
 use crate::model::{RelPath, escaped};
 use crate::monitor::{Monitor, Running, Step, Total};
 use crate::storage::ArchiveSource;
 use crate::tree::TreeRoot;
+
+/// The level at which a manifest's text is kept: the fastest.
+const LEVEL: i32 = 1;
 
 /// The path of the manifest in an archive, and in a folder into which one was unpacked.
 pub fn manifest_path() -> RelPath {
@@ -31,9 +37,9 @@ pub fn read_manifest(
     monitor: &dyn Monitor,
 ) -> Result<AnyManifest, ArchiveError> {
     let progress = monitor.begin(Step::Read, escaped(name.as_bytes()), Total::UNKNOWN);
-    let json = find_manifest(&mut { archive }, limits, &progress, monitor);
+    let text = find_manifest(&mut { archive }, limits, &progress, monitor);
     drop(progress);
-    Ok(AnyManifest::parse(&json?)?)
+    Ok(text?.parse()?)
 }
 
 fn find_manifest(
@@ -41,11 +47,11 @@ fn find_manifest(
     limits: &Limits,
     progress: &Running<'_>,
     monitor: &dyn Monitor,
-) -> Result<Vec<u8>, ArchiveError> {
+) -> Result<ManifestText, ArchiveError> {
     let head = stream::first_bytes(archive)?;
     if head.first() == Some(&b'{') {
         let whole = (&head[..]).chain(archive);
-        return read_limited(whole, limits, |error| ArchiveError::Read { error });
+        return ManifestText::read(whole, limits);
     }
     let mut tar = stream::open_tar(head, archive, limits)?;
     let mut first = true;
@@ -63,15 +69,14 @@ fn find_manifest(
                     progress.advance(bytes, 1);
                     continue;
                 }
-                let failed = |error| ArchiveError::Read { error };
-                return read_limited(&mut entry, limits, failed);
+                return ManifestText::read(&mut entry, limits);
             }
             Ok(None) => return Err(ArchiveError::NoManifestInArchive),
             Err(error) => error,
         };
         return Err(match error {
             error if first => ArchiveError::NotAnArchive { error },
-            error => ArchiveError::Read { error: std::io::Error::other(error) },
+            error => ArchiveError::Read { error: io::Error::other(error) },
         });
     }
 }
@@ -85,25 +90,39 @@ pub fn read_folder_manifest(folder: &Path, limits: &Limits) -> Result<AnyManifes
     let root = TreeRoot::open(folder).map_err(failed)?;
     let file = match root.open_file(&manifest_path()) {
         Ok(file) if file.metadata().is_ok_and(|found| found.is_file()) => file,
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
         _ => return Err(ArchiveError::NoManifest { folder: folder.to_path_buf() }),
     };
     parse_manifest(&file, None, limits, failed)
 }
 
-/// Reads a manifest's JSON up to the limit.
-pub(crate) fn read_limited(
-    reader: impl Read,
-    limits: &Limits,
-    failed: impl FnOnce(std::io::Error) -> ArchiveError,
-) -> Result<Vec<u8>, ArchiveError> {
-    let limit = limits.manifest_bytes;
-    let mut json = Vec::new();
-    reader.take(limit.saturating_add(1)).read_to_end(&mut json).map_err(failed)?;
-    if count(json.len()) > limit {
-        return Err(ArchiveError::ManifestSize { limit });
+/// The text of a manifest that comes once and is read twice. It is kept compressed: it may be as large as what it becomes.
+pub(crate) struct ManifestText(Vec<u8>);
+
+impl ManifestText {
+    /// Reads a manifest's JSON up to the limit.
+    ///
+    /// # Errors
+    /// It cannot be read ([`ArchiveError::Read`]), or is longer.
+    pub(crate) fn read(reader: impl Read, limits: &Limits) -> Result<Self, ArchiveError> {
+        let limit = limits.manifest_bytes;
+        let failed = |error| ArchiveError::Read { error };
+        let mut encoder = Encoder::new(Vec::new(), LEVEL).map_err(failed)?;
+        let bytes = io::copy(&mut reader.take(limit.saturating_add(1)), &mut encoder);
+        if bytes.map_err(failed)? > limit {
+            return Err(ArchiveError::ManifestSize { limit });
+        }
+        Ok(Self(encoder.finish().map_err(failed)?))
     }
-    Ok(json)
+
+    /// The manifest.
+    ///
+    /// # Errors
+    /// As [`AnyManifest::read`].
+    pub(crate) fn parse(&self) -> Result<AnyManifest, ManifestError> {
+        let json = || Decoder::new(&*self.0).map_err(serde_json::Error::io);
+        ManifestHeader::from_reader(json()?)?.whole_from_reader(json()?)
+    }
 }
 
 /// The manifest in an open file, if that is not longer than the limit. Its header need not be read again.
@@ -111,7 +130,7 @@ pub(crate) fn parse_manifest(
     file: &File,
     header: Option<&ManifestHeader>,
     limits: &Limits,
-    failed: impl FnOnce(std::io::Error) -> ArchiveError,
+    failed: impl FnOnce(io::Error) -> ArchiveError,
 ) -> Result<AnyManifest, ArchiveError> {
     let limit = limits.manifest_bytes;
     if file.metadata().map_err(failed)?.len() > limit {

@@ -2,7 +2,6 @@
 //!
 //! Invariant: opening it reads no more than `list` does.
 
-use std::fs::File;
 use std::sync::Arc;
 
 use super::tree::ArchiveTree;
@@ -14,6 +13,7 @@ use crate::error::ErrorClass;
 use crate::model::escaped;
 use crate::model::manifest::{AnyManifest, ManifestError};
 use crate::monitor::{Monitor, ProblemKind};
+use crate::storage::SharedSource;
 
 /// Why an archive cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -40,19 +40,19 @@ impl OpenError {
     }
 }
 
-/// Opens the archive in `file`, which messages call `name`. What packages give is in the tree if the archive keeps the names
+/// Opens an archive that can be read at random, which messages call `name`. What packages give is in the tree if the archive keeps the names
 /// or `members` knows them; what is not is reported.
 ///
 /// # Errors
 /// See [`OpenError`].
 pub fn open_archive<'a>(
-    mut file: File,
+    mut archive: Box<dyn SharedSource + 'a>,
     name: &str,
     members: &PackageMembers<'_>,
     access: ContentsAccess<'a>,
 ) -> Result<Contents<'a>, OpenError> {
     let monitor = access.monitor;
-    let (manifest, stored) = read_for_listing(&mut file, name, access.limits, monitor)?;
+    let (manifest, stored) = read_for_listing(&mut *archive, name, access.limits, monitor)?;
     let shown = escaped(name.as_bytes());
     let listing =
         Listing::new(Listed { manifest: &manifest, stored }, members, &|_| true, monitor)?;
@@ -67,7 +67,7 @@ pub fn open_archive<'a>(
         let why = "the name is too long, or the file that it is a name of is not known";
         monitor.problem(ProblemKind::Incomplete, shown, format!("{message}: {why}"));
     }
-    Ok(Contents::new(file, name, manifest, Arc::new(tree), access)?)
+    Ok(Contents::new(archive, name, manifest, Arc::new(tree), access))
 }
 
 /// Says which packages give files whose names are not known.

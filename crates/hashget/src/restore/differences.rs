@@ -37,6 +37,8 @@ pub(super) enum Difference {
     Acl,
     Capability,
     Attribute,
+    /// A flag that `chattr` sets.
+    Flag,
     /// The tree's own file of the manifest's name has another name, since the manifest stays.
     OwnName,
 }
@@ -60,6 +62,7 @@ impl Difference {
             Self::Acl => "ACL",
             Self::Capability => "capability",
             Self::Attribute => "extended attribute",
+            Self::Flag => "flag",
             Self::OwnName => "name",
         }
     }
@@ -91,7 +94,7 @@ impl Difference {
             Self::Owner | Self::SetIdWithheld => options.same_owner,
             Self::Masked | Self::OwnName => false,
             Self::Acl => options.acls,
-            Self::Capability | Self::Attribute => options.attributes,
+            Self::Capability | Self::Attribute | Self::Flag => options.attributes,
             _ => true,
         }
     }

@@ -35,6 +35,9 @@ pub(super) fn finish(
         state.add_missing(path, reason);
     }
     let Closed { links, odd_folders } = closing::close(&run, &mut state, extracted)?;
+    // Of what gets another name once everything is proven, flags could forbid that.
+    let is_renamed = |path: &RelPath| manifest.renamed.iter().any(|name| name.stored == *path);
+    target.set_flags(is_renamed).map_err(|error| stop(target, error))?;
     for (path, metadata) in odd_folders.iter().rev() {
         finish_folder(&run, target, path, metadata)?;
     }
@@ -47,12 +50,14 @@ pub(super) fn finish(
         run.monitor.problem(ProblemKind::Note, &run.name, why);
     }
     let deletes = options.delete && is_right;
-    let mut findings = finish_folders(&run, target, &state, &links, (deletes, &mut summary))?;
+    // The removal of the manifest and the last renames change the times of these folders.
+    let touched = touched_folders(&state, manifest);
+    let are_changed = |path: &RelPath| touched.contains_key(path) || is_renamed(path);
+    let how = (deletes, &are_changed as &dyn Fn(&RelPath) -> bool);
+    let mut findings = finish_folders(&run, target, &state, &links, how, &mut summary)?;
     let settled = target.settle_folders(|path| state.folder(path).is_some());
     settled.map_err(|error| stop(target, error))?;
 
-    // The removal of the manifest and the last renames change the times of these folders.
-    let touched = touched_folders(&state, manifest);
     if options.keep_manifest && owns_the_name(manifest) {
         findings.differences.add(Difference::OwnName, &manifest_path());
     }
@@ -90,13 +95,14 @@ pub(super) fn finish(
 }
 
 /// Looks at all that is in each folder, and then sets the folder's metadata, which may keep us from looking. What is not of the
-/// archive is removed, if that is wanted.
+/// archive is removed, if that is wanted. Folders that are changed once more get no flags yet.
 fn finish_folders(
     run: &Run<'_>,
     target: &TargetFolder,
     state: &State<'_>,
     links: &[(RelPath, RelPath)],
-    (deletes, summary): (bool, &mut Summary),
+    (deletes, are_changed): (bool, &dyn Fn(&RelPath) -> bool),
+    summary: &mut Summary,
 ) -> Result<Findings, RestoreError> {
     let mut failed = Vec::new();
     let mut inspection = Inspection::new(run, target, state, links);
@@ -115,7 +121,11 @@ fn finish_folders(
                 }
             }
         }
-        if let Some(reason) = finish_folder(run, target, &run.stored(path), &folder.metadata)? {
+        let metadata = match are_changed(path) {
+            true => &folder.metadata.without_flags(),
+            false => &folder.metadata,
+        };
+        if let Some(reason) = finish_folder(run, target, &run.stored(path), metadata)? {
             failed.push((path.clone(), reason));
         }
     }
@@ -308,6 +318,7 @@ pub(super) fn finish_v1(
             "nothing is removed: an archive of version 1 does not say what belongs to the folder";
         run.monitor.problem(ProblemKind::Incomplete, &run.name, why);
     }
+    target.set_flags(|_| false).map_err(|error| stop(target, error))?;
     for (path, reason) in settle(target, &extracted.folders)? {
         run.monitor.problem(ProblemKind::Incomplete, &path, &reason);
         state.add_missing(path, reason);
@@ -341,6 +352,8 @@ pub(super) fn settle(
 ) -> Result<Vec<(RelPath, String)>, RestoreError> {
     let mut failed = Vec::new();
     for (path, metadata) in folders.iter().rev() {
+        // The top folder is changed once more.
+        let metadata = if path.is_root() { &metadata.without_flags() } else { metadata };
         if let Err(error) = target.finish_folder(path, metadata) {
             failed.push((path.clone(), one_line(&fatal(target.path(), error)?)));
         }

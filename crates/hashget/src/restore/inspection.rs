@@ -126,8 +126,9 @@ impl<'i, 'r> Inspection<'i, 'r> {
         let Some(folder) = self.state.folder(&top) else { return Ok(()) };
         folder.seen.set(true);
         let (mask, target) = (self.target.options().mode_mask, self.target);
-        let look =
-            target.look_at(&top, |look| look.differences(&Kind::Directory, &folder.metadata, mask));
+        // It gets its flags when the manifest is gone.
+        let metadata = folder.metadata.without_flags();
+        let look = target.look_at(&top, |look| look.differences(&Kind::Directory, &metadata, mask));
         match look {
             Ok(found) => self.add(&top, found.unwrap_or_else(|| vec![Difference::Absent])),
             Err(error) => {

@@ -9,4 +9,5 @@ mod sink;
 mod source;
 
 pub use sink::{ArchiveSink, FileSink, StreamSink};
-pub use source::{ArchiveSource, RandomRead, StreamSource};
+pub(crate) use source::FromStart;
+pub use source::{ArchiveSource, RandomRead, SharedSource, StreamSource};

@@ -19,6 +19,11 @@ pub trait ArchiveSource: Read + Send {
     }
 }
 
+/// A source from which several threads read.
+pub trait SharedSource: ArchiveSource + Sync {}
+
+impl<S: ArchiveSource + Sync> SharedSource for S {}
+
 /// Reads bytes of an archive in any order, from several threads at once.
 pub trait RandomRead: Sync {
     /// Reads bytes from position `first` on until `buffer` is full or the archive ends; how many were read.
@@ -26,6 +31,38 @@ pub trait RandomRead: Sync {
     /// # Errors
     /// The disk or the network failed.
     fn read_at(&self, buffer: &mut [u8], first: u64) -> io::Result<usize>;
+}
+
+/// Reads an archive in order, from its start, by reading it at random.
+pub(crate) struct FromStart<'r> {
+    random: &'r dyn RandomRead,
+    size: Option<u64>,
+    position: u64,
+}
+
+impl<'r> FromStart<'r> {
+    /// All of `archive`; `None` if it cannot be read at random.
+    pub(crate) fn of(archive: &'r dyn ArchiveSource) -> Option<Self> {
+        Some(Self { random: archive.random()?, size: archive.size(), position: 0 })
+    }
+}
+
+impl Read for FromStart<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.random.read_at(buffer, self.position)?;
+        self.position += count as u64;
+        Ok(count)
+    }
+}
+
+impl ArchiveSource for FromStart<'_> {
+    fn size(&self) -> Option<u64> {
+        self.size
+    }
+
+    fn random(&self) -> Option<&dyn RandomRead> {
+        Some(self.random)
+    }
 }
 
 impl ArchiveSource for File {

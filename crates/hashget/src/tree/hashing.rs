@@ -11,6 +11,7 @@ use rustix::fs::{Mode, OFlags, openat};
 
 use super::contents::{ContentsReader, Held, read_contents};
 use super::inspect::{InspectedFile, inspect_open_file};
+use super::open::without_lease;
 use crate::model::{Digest, Metadata};
 use crate::monitor::Running;
 
@@ -45,7 +46,8 @@ impl<'a> FileHasher<'a> {
     /// Hashes the file `name` in an open folder.
     pub(super) fn hash(&mut self, parent: impl AsFd, name: &[u8]) -> io::Result<Hashed> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let mut file = File::from(openat(parent, name, flags, Mode::empty())?);
+        let open = || openat(&parent, name, flags, Mode::empty());
+        let mut file = File::from(without_lease(open)?);
         let (mut tries, mut to_end) = (0, false);
         loop {
             let InspectedFile { metadata, problem, stamp, allocated } = inspect_open_file(&file)?;

@@ -5,15 +5,15 @@
 use std::ffi::CStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 
 use rustix::fs::{
-    AtFlags, FileType, Stat, StatxAttributes, StatxFlags, fgetxattr, flistxattr, fstat, lgetxattr,
-    llistxattr, major, minor, readlinkat, statat, statx,
+    AtFlags, FileType, Stat, Statx, StatxAttributes, StatxFlags, StatxTimestamp, fgetxattr,
+    flistxattr, lgetxattr, llistxattr, major, makedev, minor, readlinkat, statat, statx,
 };
 use rustix::io::Errno;
 
-use crate::model::{Kind, Metadata, Timestamp, Xattrs, escaped};
+use crate::model::{FLAGS_ATTRIBUTE, Flags, Kind, Metadata, Timestamp, Xattrs, escaped};
 
 /// What changes when a file changes: device, inode, size, mtime and ctime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,66 +33,147 @@ pub struct Stamp {
 /// What was found under a name.
 pub(super) struct Inspected {
     pub(super) kind: Kind,
-    /// Without extended attributes for now: see [`attributes`].
+    /// Of its extended attributes only the flags for now: see [`attributes`].
     pub(super) metadata: Metadata,
     pub(super) stamp: Stamp,
     pub(super) several_names: bool,
 }
 
-fn stamp(stat: &Stat) -> Stamp {
-    let time = |seconds: i64, nanoseconds: u64| Timestamp {
-        seconds,
-        nanoseconds: u32::try_from(nanoseconds).unwrap_or(0),
-    };
+/// What the kernel says of an entry.
+struct Seen {
+    /// Kind and mode.
+    mode: u32,
+    uid: u32,
+    gid: u32,
+    names: u64,
+    /// Of a device: major and minor number.
+    device: (u32, u32),
+    /// In bytes.
+    allocated: u64,
+    stamp: Stamp,
+    flags: Flags,
+}
+
+/// Asks the kernel for `name` in the open folder `parent`, or for `parent` itself.
+fn look(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<Seen> {
+    let how = AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH | AtFlags::NO_AUTOMOUNT;
+    match statx(parent, name, how, StatxFlags::BASIC_STATS) {
+        Ok(found) => Ok(Seen::from_statx(&found)),
+        // A kernel before 4.11, or a sandbox that does not know the call: then flags are not known.
+        Err(Errno::NOSYS | Errno::PERM) => Ok(Seen::from_stat(&statat(parent, name, how)?)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+impl Seen {
+    fn from_statx(found: &Statx) -> Self {
+        let time =
+            |time: &StatxTimestamp| Timestamp { seconds: time.tv_sec, nanoseconds: time.tv_nsec };
+        let mode = u32::from(found.stx_mode);
+        let stamp = Stamp {
+            device: makedev(found.stx_dev_major, found.stx_dev_minor),
+            inode: found.stx_ino,
+            size: found.stx_size,
+            mtime: time(&found.stx_mtime),
+            ctime: time(&found.stx_ctime),
+        };
+        Self {
+            mode,
+            uid: found.stx_uid,
+            gid: found.stx_gid,
+            names: found.stx_nlink.into(),
+            device: (found.stx_rdev_major, found.stx_rdev_minor),
+            allocated: found.stx_blocks.saturating_mul(512),
+            stamp,
+            flags: flags(FileType::from_raw_mode(mode), found.stx_attributes),
+        }
+    }
+
     #[allow(
         clippy::unnecessary_fallible_conversions,
         clippy::useless_conversion,
         reason = "field types differ between x86-64 and arm64"
     )]
-    let nanoseconds = |value| u64::try_from(value).unwrap_or(0);
-    Stamp {
-        device: stat.st_dev,
-        inode: stat.st_ino,
-        size: u64::try_from(stat.st_size).unwrap_or(0),
-        mtime: time(stat.st_mtime, nanoseconds(stat.st_mtime_nsec)),
-        ctime: time(stat.st_ctime, nanoseconds(stat.st_ctime_nsec)),
+    fn from_stat(stat: &Stat) -> Self {
+        let nanoseconds = |value| u32::try_from(value).unwrap_or(0);
+        let time = |seconds, nanoseconds| Timestamp { seconds, nanoseconds };
+        let stamp = Stamp {
+            device: stat.st_dev,
+            inode: stat.st_ino,
+            size: u64::try_from(stat.st_size).unwrap_or(0),
+            mtime: time(stat.st_mtime, nanoseconds(stat.st_mtime_nsec)),
+            ctime: time(stat.st_ctime, nanoseconds(stat.st_ctime_nsec)),
+        };
+        Self {
+            mode: stat.st_mode,
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+            names: stat.st_nlink.into(),
+            device: (major(stat.st_rdev), minor(stat.st_rdev)),
+            allocated: u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512),
+            stamp,
+            flags: Flags::default(),
+        }
+    }
+
+    /// With the flags, and without other extended attributes.
+    fn metadata(&self) -> Metadata {
+        let mut metadata = Metadata {
+            mode: self.mode & 0o7777,
+            uid: self.uid,
+            gid: self.gid,
+            mtime: self.stamp.mtime,
+            xattrs: Xattrs::default(),
+        };
+        if !self.flags.is_empty() {
+            metadata.xattrs.insert(FLAGS_ATTRIBUTE.into(), self.flags.text().into_bytes().into());
+        }
+        metadata
     }
 }
 
-fn metadata(stat: &Stat, stamp: &Stamp, xattrs: Xattrs) -> Metadata {
-    Metadata {
-        mode: stat.st_mode & 0o7777,
-        uid: stat.st_uid,
-        gid: stat.st_gid,
-        mtime: stamp.mtime,
-        xattrs,
+/// The flags that are kept of a file or folder; what is neither can be given none.
+fn flags(kind: FileType, attributes: StatxAttributes) -> Flags {
+    if !matches!(kind, FileType::RegularFile | FileType::Directory) {
+        return Flags::default();
     }
+    Flags {
+        append: attributes.contains(StatxAttributes::APPEND),
+        immutable: attributes.contains(StatxAttributes::IMMUTABLE),
+        no_dump: attributes.contains(StatxAttributes::NODUMP),
+    }
+}
+
+/// The flags of something open; none if that cannot be said.
+pub(crate) fn flags_of(fd: BorrowedFd<'_>) -> Flags {
+    flags_at(fd, c"")
+}
+
+/// The flags of `name` in the open folder `parent`; none if that cannot be said.
+pub(crate) fn flags_at(parent: BorrowedFd<'_>, name: &CStr) -> Flags {
+    look(parent, name).map_or(Flags::default(), |found| found.flags)
 }
 
 /// Inspects `name` in the open folder `parent`.
 pub(super) fn inspect(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<Inspected> {
-    let stat = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
-    let stamp = stamp(&stat);
-    let kind = match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => Kind::File { size: stamp.size },
+    let found = look(parent, name)?;
+    let (major, minor) = found.device;
+    let kind = match FileType::from_raw_mode(found.mode) {
+        FileType::RegularFile => Kind::File { size: found.stamp.size },
         FileType::Directory => Kind::Directory,
         FileType::Symlink => {
             Kind::Symlink { target: readlinkat(parent, name, Vec::new())?.into_bytes().into() }
         }
-        FileType::CharacterDevice => {
-            Kind::CharDevice { major: major(stat.st_rdev), minor: minor(stat.st_rdev) }
-        }
-        FileType::BlockDevice => {
-            Kind::BlockDevice { major: major(stat.st_rdev), minor: minor(stat.st_rdev) }
-        }
+        FileType::CharacterDevice => Kind::CharDevice { major, minor },
+        FileType::BlockDevice => Kind::BlockDevice { major, minor },
         FileType::Fifo => Kind::Fifo,
         _ => Kind::Socket,
     };
     Ok(Inspected {
         kind,
-        metadata: metadata(&stat, &stamp, Xattrs::default()),
-        stamp,
-        several_names: stat.st_nlink > 1,
+        metadata: found.metadata(),
+        stamp: found.stamp,
+        several_names: found.names > 1,
     })
 }
 
@@ -104,8 +185,19 @@ pub(crate) fn is_nodump(parent: BorrowedFd<'_>, name: &CStr) -> bool {
 
 /// The extended attributes that could be read, and why others could not, if there are such.
 pub(super) struct Attributes {
-    pub(super) xattrs: Xattrs,
-    pub(super) problem: Option<String>,
+    xattrs: Xattrs,
+    problem: Option<String>,
+}
+
+impl Attributes {
+    /// Adds them to metadata that has the flags already. Gives why others could not be read.
+    pub(super) fn add_to(self, metadata: &mut Metadata) -> Option<String> {
+        let flags = std::mem::replace(&mut metadata.xattrs, self.xattrs);
+        if !flags.is_empty() {
+            metadata.xattrs.extend(flags.iter().map(|(name, text)| (name.clone(), text.clone())));
+        }
+        self.problem
+    }
 }
 
 /// The extended attributes of the entry at `path`; a symbolic link is not followed. (No system call takes an
@@ -137,27 +229,23 @@ pub struct InspectedFile {
 /// # Errors
 /// Its metadata cannot be read, or it is not a regular file.
 pub fn inspect_open_file(file: &File) -> io::Result<InspectedFile> {
-    let stat = fstat(file)?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+    let found = look(file.as_fd(), c"")?;
+    if FileType::from_raw_mode(found.mode) != FileType::RegularFile {
         return Err(io::Error::other("it is no regular file any more"));
     }
-    let stamp = stamp(&stat);
-    let Attributes { xattrs, problem } = read_xattrs(
+    let attributes = read_xattrs(
         |buffer| flistxattr(file, buffer),
         |name, buffer| fgetxattr(file, name, buffer),
     );
-    let metadata = metadata(&stat, &stamp, xattrs);
-    Ok(InspectedFile { metadata, problem, stamp, allocated: allocated(&stat) })
-}
-
-fn allocated(stat: &Stat) -> u64 {
-    u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512)
+    let mut metadata = found.metadata();
+    let problem = attributes.add_to(&mut metadata);
+    Ok(InspectedFile { metadata, problem, stamp: found.stamp, allocated: found.allocated })
 }
 
 /// The stamp of an open file, and the number of bytes allocated for it.
 pub(super) fn stamp_of(file: &File) -> io::Result<(Stamp, u64)> {
-    let stat = fstat(file)?;
-    Ok((stamp(&stat), allocated(&stat)))
+    let found = look(file.as_fd(), c"")?;
+    Ok((found.stamp, found.allocated))
 }
 
 /// The largest attribute list or value that Linux allows.

@@ -35,7 +35,7 @@ pub(crate) use file_systems::{is_of_kernel, is_searched};
 pub(crate) use find::Finder;
 pub use globs::{BadGlob, Globs};
 pub use inspect::{InspectedFile, Stamp, inspect_open_file};
-pub(crate) use inspect::{XATTR_MAX, is_nodump, xattr_list};
+pub(crate) use inspect::{XATTR_MAX, flags_at, flags_of, is_nodump, xattr_list};
 pub use open::TreeRoot;
 pub(crate) use open::need_procfs;
 pub use selected::{BadSelection, Selected};
@@ -210,11 +210,9 @@ pub fn read_entry(path: &Path) -> std::io::Result<Entry> {
     let folder = root.open_directory(&RelPath::root())?;
     let mut found = inspect::inspect(folder.as_fd(), &name)?;
     let path = [root.path().as_os_str().as_bytes(), b"/", name.to_bytes()].concat();
-    let attributes = inspect::attributes(&path);
-    if let Some(problem) = attributes.problem {
+    if let Some(problem) = inspect::attributes(&path).add_to(&mut found.metadata) {
         return Err(std::io::Error::other(problem));
     }
-    found.metadata.xattrs = attributes.xattrs;
     let mut entry = Entry {
         path: relative,
         kind: found.kind,

@@ -7,8 +7,10 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, OFlags, openat};
+use rustix::io::Errno;
 
 use super::beneath;
 use crate::model::RelPath;
@@ -25,6 +27,23 @@ pub(crate) fn need_procfs() -> io::Result<()> {
             "there is no /proc, which is needed for long paths and attributes: mount it first \
              (mount -t proc proc /proc)",
         )),
+    }
+}
+
+/// How long another program may take to give up its lease of a file.
+const LEASE: Duration = Duration::from_secs(5);
+/// Time between two attempts to open a file of which another program has a lease.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Opens a file by `open`, which does not wait. Where another program has a lease of it, as file servers have for their clients, the
+/// kernel asks that program to give it up: it is waited for, but not for ever.
+pub(super) fn without_lease<T>(open: impl Fn() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
+    let began = Instant::now();
+    loop {
+        match open() {
+            Err(Errno::WOULDBLOCK) if began.elapsed() < LEASE => std::thread::sleep(PAUSE),
+            other => return other,
+        }
     }
 }
 
@@ -82,9 +101,12 @@ impl TreeRoot {
         self.at(path).is_ok()
     }
 
-    /// Opens the regular file at `path` for reading. Never blocks on a fifo or a device.
+    /// Opens the regular file at `path` for reading. Never blocks on a fifo or a device; waits some seconds for a
+    /// lease of another program.
     pub fn open_file(&self, path: &RelPath) -> io::Result<File> {
-        self.open_below(path, OFlags::RDONLY | OFlags::NONBLOCK).map(File::from)
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+        let open = || beneath::open(self.fd.as_fd(), path.as_bytes(), flags);
+        Ok(without_lease(open).map(File::from)?)
     }
 
     /// Opens the regular file at `path` for reading, as a process would whose root is this folder: symbolic

@@ -70,9 +70,7 @@ pub(super) fn walk(
         true => walker.enter(top.stamp.device),
         false => options.selected.devices(root).into_iter().for_each(|device| walker.enter(device)),
     }
-    let Attributes { xattrs, problem } = open.attributes(c".");
-    top.metadata.xattrs = xattrs;
-    if let Some(problem) = problem {
+    if let Some(problem) = open.attributes(c".").add_to(&mut top.metadata) {
         let name = root.path().display().to_string();
         monitor.problem(ProblemKind::Incomplete, &name, without_attributes(&problem));
     }

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use super::Absence;
 use super::file_systems::{FileSystems, Mounted};
 use super::hashing::{FileHasher, Hashed};
-use super::inspect::{Attributes, inspect, is_nodump};
+use super::inspect::{inspect, is_nodump};
 use super::order::Part;
 use super::scan_cache::{Known, Line};
 use super::tasks::Task;
@@ -217,8 +217,7 @@ impl<'a> Work<'a> {
         // The attributes of a file that will be hashed are read when it is open; some are known to have none.
         let to_be_hashed = known.is_none() && matches!(inspected.kind, Kind::File { .. });
         if !to_be_hashed && !known.is_some_and(|known| known.bare) {
-            let Attributes { xattrs, problem } = folder.attributes(name);
-            inspected.metadata.xattrs = xattrs;
+            let problem = folder.attributes(name).add_to(&mut inspected.metadata);
             self.attributes_problem(&path, problem);
         }
         let several = inspected.several_names && inspected.kind != Kind::Directory;

@@ -306,3 +306,17 @@ fn a_folder_of_fifty_thousand_files_comes_back() {
     assert_eq!(packed.files, 50_000);
     scene.unpack_well(&archive, &before);
 }
+
+/// Limits are for packages, which come from strangers.
+#[test]
+fn a_tree_has_more_entries_and_bytes_than_a_package_may() {
+    let mut scene = Scene::new();
+    for number in 0..60_u32 {
+        trees::file(&scene.tree(), format!("{number:02}"), number.to_string().repeat(100));
+    }
+    (scene.limits.entries, scene.limits.unpacked_bytes) = (10, 1000);
+    let before = snapshot(&scene.tree());
+    let (archive, packed) = scene.pack_well(&PackOptions { codec: Codec::Zstd, ..options() });
+    assert_eq!(packed.files, 60);
+    scene.unpack_well(&archive, &before);
+}

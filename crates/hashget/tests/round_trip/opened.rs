@@ -85,7 +85,7 @@ fn open_keeping<'a>(
         PackageMembers { hashdb, source: &Offline, must_have: false, digests: false, limits };
     let folder = archive.parent().unwrap();
     let access = ContentsAccess { source: &scene.source, folder, kept_bytes, limits, monitor };
-    open_archive(File::open(archive).unwrap(), "archive", &members, access).unwrap()
+    open_archive(Box::new(File::open(archive).unwrap()), "archive", &members, access).unwrap()
 }
 
 /// Compares a folder of the tree, and everything below it, with that of the disk.

@@ -31,6 +31,12 @@ const GENERATION: Generation = Generation(0);
 const SEEK_DATA: i32 = 3;
 const SEEK_HOLE: i32 = 4;
 
+/// The attributes that programs such as `ls` ask of every file, and no more of any once they are told that the file system
+/// does not have them: access control lists, and labels of SELinux.
+const ASKED_OF_ALL: [&[u8]; 3] = [ACCESS_LIST, b"system.posix_acl_default", b"security.selinux"];
+
+const ACCESS_LIST: &[u8] = b"system.posix_acl_access";
+
 /// The file system of one archive or of a folder of archives.
 pub(super) struct ArchiveFileSystem {
     shown: Arc<Shown>,
@@ -81,6 +87,13 @@ impl ArchiveFileSystem {
         }
     }
 
+    /// Does nothing that is mounted have an attribute of this name?
+    fn has_nowhere(&self, name: &[u8]) -> bool {
+        // Of several archives, some are not open yet.
+        let tree = self.shown.archives().first().filter(|_| !self.shown.is_folder());
+        tree.and_then(|alone| alone.tree.get()).is_some_and(|tree| !tree.has_xattr_named(name))
+    }
+
     /// The attributes of a node, if its archive has any.
     fn xattrs(&self, inode: INodeNo) -> Result<&Xattrs, Errno> {
         let Some(Place::Entry(archive, node)) = self.shown.place(inode.0) else {
@@ -123,8 +136,9 @@ fn attributes(
     node: NodeId,
 ) -> Option<FileAttr> {
     let inode = shown.inode(archive, node);
-    if node == ArchiveTree::TOP && shown.is_folder() {
-        return Some(of_archive(inode, &shown.archives()[archive].metadata));
+    let metadata = shown.archives()[archive].metadata.as_ref();
+    if let Some(metadata) = metadata.filter(|_| node == ArchiveTree::TOP) {
+        return Some(of_archive(inode, metadata));
     }
     Some(of_node(inode, &tree?.node(node)?))
 }
@@ -179,12 +193,12 @@ impl Filesystem for ArchiveFileSystem {
     fn init(&mut self, _request: &fuser::Request, config: &mut KernelConfig) -> io::Result<()> {
         let wanted = [
             InitFlags::FUSE_DO_READDIRPLUS,
-            InitFlags::FUSE_READDIRPLUS_AUTO,
             InitFlags::FUSE_CACHE_SYMLINKS,
             InitFlags::FUSE_PARALLEL_DIROPS,
         ];
         // Without these it is slower; without access control lists, the mode counts, which is the wider of the two.
-        let lists = self.checks_rights.then_some(InitFlags::FUSE_POSIX_ACL);
+        let has_lists = self.checks_rights && !self.has_nowhere(ACCESS_LIST);
+        let lists = has_lists.then_some(InitFlags::FUSE_POSIX_ACL);
         for capability in wanted.into_iter().chain(lists) {
             let _ = config.add_capabilities(capability);
         }
@@ -368,8 +382,13 @@ impl Filesystem for ArchiveFileSystem {
         size: u32,
         reply: ReplyXattr,
     ) {
-        let value = self.xattrs(inode).and_then(|xattrs| {
-            xattrs.get(name.as_bytes()).map(|value| value.to_vec()).ok_or(Errno::NO_XATTR)
+        let name = name.as_bytes();
+        let value = self
+            .xattrs(inode)
+            .and_then(|xattrs| xattrs.get(name).map(|value| value.to_vec()).ok_or(Errno::NO_XATTR));
+        let value = value.map_err(|error| match ASKED_OF_ALL.contains(&name) {
+            true if error == Errno::NO_XATTR && self.has_nowhere(name) => Errno::EOPNOTSUPP,
+            _ => error,
         });
         answer_xattr(value, size, reply);
     }

@@ -12,7 +12,6 @@ use std::thread::{self, Scope};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use fs_err::File;
 use fuser::{Errno, ReplyData};
 use hashget::archive::{ArchiveTree, Contents, ContentsAccess, NodeId, open_archive};
 use hashget::classify::class_of;
@@ -121,7 +120,7 @@ impl<'e> Service<'e> {
         }
         let archive = &self.shown.archives()[index];
         let name = archive.file.display().to_string();
-        let file = File::open(&archive.file)?.into_file();
+        let file = crate::archive::open(&archive.file, "", self.environment)?;
         let members = self.knowledge.members(self.environment);
         let opened = open_archive(file, &name, &members, self.access)?;
         let _ = archive.tree.set(Arc::clone(opened.tree()));

@@ -13,7 +13,7 @@ use std::sync::{Arc, OnceLock};
 use hashget::archive::{ArchiveTree, NodeId};
 use hashget::model::Digest;
 
-use crate::archive::archives_in;
+use crate::archive::{archives_in, url};
 use crate::commands::without_ending;
 
 /// Bits of an inode number that count the entries of one archive.
@@ -32,10 +32,10 @@ pub(super) struct Shown {
 /// An archive that is mounted.
 #[derive(Debug)]
 pub(super) struct ShownArchive {
-    /// Its file.
+    /// Its file, or its URL.
     pub(super) file: PathBuf,
-    /// The attributes of its file.
-    pub(super) metadata: Metadata,
+    /// Of one among others: the attributes of its file.
+    pub(super) metadata: Option<Metadata>,
     /// Its tree, once it was opened.
     pub(super) tree: OnceLock<Arc<ArchiveTree>>,
     /// The upper bits of its inode numbers.
@@ -54,21 +54,25 @@ pub(super) enum Place {
 impl Shown {
     /// The archive at `path`, or those in the folder there.
     pub(super) fn new(path: &Path) -> anyhow::Result<Self> {
+        if let Some(url) = url(path) {
+            let name = url.rsplit('/').next().unwrap_or_default().into();
+            return Ok(Self::of(vec![(name, path.to_path_buf(), None)], None));
+        }
         let metadata = fs_err::metadata(path)?;
         if !metadata.is_dir() {
             let name = path.file_name().unwrap_or_default().to_owned();
-            return Ok(Self::of(vec![(name, path.to_path_buf(), metadata)], None));
+            return Ok(Self::of(vec![(name, path.to_path_buf(), None)], None));
         }
         let mut found = Vec::new();
         for file in archives_in(path)? {
             let name = file.file_name().unwrap_or_default().to_owned();
             let metadata = fs_err::metadata(&file)?;
-            found.push((name, file, metadata));
+            found.push((name, file, Some(metadata)));
         }
         Ok(Self::of(found, Some(metadata)))
     }
 
-    fn of(files: Vec<(OsString, PathBuf, Metadata)>, folder: Option<Metadata>) -> Self {
+    fn of(files: Vec<(OsString, PathBuf, Option<Metadata>)>, folder: Option<Metadata>) -> Self {
         let names = shown_names(files.iter().map(|(name, ..)| name.as_bytes()));
         let mut shown = Self {
             archives: Vec::new(),

@@ -5,7 +5,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
-use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -21,6 +20,7 @@ use crate::formats::tar::RawKind;
 use crate::limits::Limits;
 use crate::model::manifest::Renamed;
 use crate::model::{Extent, Kind, RelPath};
+use crate::storage::{ArchiveSource, RandomRead};
 
 /// Decoded frames are kept up to so many bytes.
 const KEPT_BYTES: usize = 48 << 20;
@@ -36,7 +36,6 @@ pub(super) const ARCHIVE: &str = "the archive";
 
 /// An archive of frames.
 pub(super) struct Framed {
-    archive: File,
     frames: Vec<Frame>,
     /// The frames that hold whole entries, each with the path of the first of these: those of the manifest are left out.
     segments: Vec<(RelPath, Range<usize>)>,
@@ -61,11 +60,11 @@ struct Location {
 impl Framed {
     /// `None` if the archive has no frames that can be read by themselves.
     pub(super) fn open(
-        archive: &File,
+        archive: &dyn ArchiveSource,
         renamed: &[Renamed],
         limits: &Limits,
-    ) -> io::Result<Option<Self>> {
-        let Some(directory) = Directory::open(archive, limits) else { return Ok(None) };
+    ) -> Option<Self> {
+        let directory = Directory::open(archive, limits)?;
         let segments = directory
             .segments()
             .filter_map(|segment| Some((directory.first_entry(&segment)?.clone(), segment.0)));
@@ -75,8 +74,7 @@ impl Framed {
         for frame in &frames {
             starts.push(starts[starts.len() - 1] + u64::from(frame.lengths.decoded));
         }
-        Ok(Some(Self {
-            archive: archive.try_clone()?,
+        Some(Self {
             frames,
             segments,
             starts,
@@ -85,7 +83,7 @@ impl Framed {
             kept: Mutex::default(),
             located: Mutex::default(),
             decoding: Default::default(),
-        }))
+        })
     }
 
     fn kept(&self) -> MutexGuard<'_, VecDeque<(usize, Arc<Vec<u8>>)>> {
@@ -102,14 +100,18 @@ impl Framed {
         Some(bytes)
     }
 
-    fn frame(&self, number: usize) -> Result<Arc<Vec<u8>>, ContentsError> {
+    fn frame(
+        &self,
+        archive: &dyn RandomRead,
+        number: usize,
+    ) -> Result<Arc<Vec<u8>>, ContentsError> {
         let decoding = self.decoding[number % AT_ONCE].lock();
         let _alone = decoding.expect("no holder of this lock panics");
         if let Some(bytes) = self.known(number) {
             return Ok(bytes);
         }
         let frame = &self.frames[number];
-        let stored = frame_bytes(&self.archive, frame)
+        let stored = frame_bytes(archive, frame)
             .map_err(|error| ContentsError::Archive(ArchiveError::Read { error }))?;
         let bytes =
             decoded(&stored, &self.limits).map_err(|error| ContentsError::Frame { error })?;
@@ -176,6 +178,7 @@ impl Framed {
     /// A part of a file.
     pub(super) fn read(
         &self,
+        archive: &dyn RandomRead,
         tree: &ArchiveTree,
         file: NodeId,
         part: &Range<u64>,
@@ -183,9 +186,9 @@ impl Framed {
         let known = self.located().get(&file).cloned();
         let location = match known {
             Some(location) => location,
-            None => self.locate(tree, file)?,
+            None => self.locate(archive, tree, file)?,
         };
-        self.read_at(&location, part, &|frame| self.frame(frame))
+        self.read_at(&location, part, &|frame| self.frame(archive, frame))
     }
 
     fn located(&self) -> MutexGuard<'_, HashMap<NodeId, Location>> {
@@ -193,13 +196,19 @@ impl Framed {
     }
 
     /// Finds where a file lies, and those that lie beside it.
-    fn locate(&self, tree: &ArchiveTree, file: NodeId) -> Result<Location, ContentsError> {
+    fn locate(
+        &self,
+        archive: &dyn RandomRead,
+        tree: &ArchiveTree,
+        file: NodeId,
+    ) -> Result<Location, ContentsError> {
         let missing = || ContentsError::Missing { place: ARCHIVE.to_owned() };
         let segment = self.segment_of(&tree.path(file)).ok_or_else(missing)?;
         let (position, failure) = (Cell::new(self.starts[segment.start]), RefCell::new(None));
         let end = self.starts[segment.end];
         let is_small = end - position.get() <= SMALL_SEGMENT;
-        let frames = TarOfFrames { framed: self, position: &position, end, failure: &failure };
+        let (framed, position_of) = (self, &position);
+        let frames = TarOfFrames { framed, archive, position: position_of, end, failure: &failure };
         let mut tar = tar_of_archive(frames, &self.limits);
         let mut found = None;
         while found.is_none() || is_small {
@@ -267,6 +276,7 @@ impl From<ContentsError> for NotAtHand {
 /// Reads the tar from a position on.
 struct TarOfFrames<'f> {
     framed: &'f Framed,
+    archive: &'f dyn RandomRead,
     position: &'f Cell<u64>,
     end: u64,
     /// Why reading failed: the tar reader would hide it.
@@ -278,7 +288,7 @@ impl Read for TarOfFrames<'_> {
         let position = self.position.get();
         let left = usize::try_from(self.end.saturating_sub(position)).unwrap_or(usize::MAX);
         let count = buffer.len().min(left);
-        let get = |frame: usize| self.framed.frame(frame);
+        let get = |frame: usize| self.framed.frame(self.archive, frame);
         self.framed.fill(&mut buffer[..count], position, &get).map_err(|error| {
             let told = io::Error::other(error.to_string());
             self.failure.replace(Some(error));

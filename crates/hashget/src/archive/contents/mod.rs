@@ -11,8 +11,7 @@ mod shared;
 mod unpacked;
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{Read, Seek as _};
+use std::io::{self, Read};
 use std::ops::{ControlFlow, Range};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -32,6 +31,7 @@ use crate::limits::Limits;
 use crate::model::manifest::{AnyManifest, Package, PackageV1, Renamed};
 use crate::model::{Kind, escaped};
 use crate::monitor::Monitor;
+use crate::storage::{FromStart, SharedSource};
 use crate::wording::one_line;
 
 /// What reading contents depends on.
@@ -55,7 +55,7 @@ pub struct Contents<'a> {
     tree: Arc<ArchiveTree>,
     /// What messages call the archive, safe for a terminal.
     name: String,
-    archive: File,
+    archive: Box<dyn SharedSource + 'a>,
     framed: Option<Framed>,
     packages: Packages,
     renamed: Vec<Renamed>,
@@ -74,16 +74,13 @@ enum Packages {
 
 impl<'a> Contents<'a> {
     /// The contents of the files of `tree`, which is that of `archive` and this manifest.
-    ///
-    /// # Errors
-    /// The archive cannot be read.
     pub(super) fn new(
-        archive: File,
+        archive: Box<dyn SharedSource + 'a>,
         name: &str,
         manifest: AnyManifest,
         tree: Arc<ArchiveTree>,
         access: ContentsAccess<'a>,
-    ) -> Result<Self, ArchiveError> {
+    ) -> Self {
         let (packages, renamed) = match manifest {
             AnyManifest::V1(manifest) => {
                 let wanted = WantedFiles::new(&manifest.files, &tree);
@@ -91,15 +88,14 @@ impl<'a> Contents<'a> {
             }
             AnyManifest::V2(manifest) => (Packages::V2(manifest.packages), manifest.renamed),
         };
-        let framed = Framed::open(&archive, &renamed, access.limits)
-            .map_err(|error| ArchiveError::Read { error })?;
+        let framed = Framed::open(&*archive, &renamed, access.limits);
         let count = match &packages {
             Packages::V1(packages, _) => packages.len(),
             Packages::V2(packages) => packages.len(),
         };
         let stores = (0..=count).map(|_| Shared::default()).collect();
         let (name, kept, told) = (escaped(name.as_bytes()), Mutex::default(), Told::default());
-        Ok(Self { access, tree, name, archive, framed, packages, renamed, stores, kept, told })
+        Self { access, tree, name, archive, framed, packages, renamed, stores, kept, told }
     }
 
     /// The tree whose contents these are.
@@ -152,7 +148,10 @@ impl<'a> Contents<'a> {
             return Ok(Vec::new());
         }
         match (node.holder, &self.framed) {
-            (Holder::Archive, Some(framed)) => framed.read(&self.tree, file, &part).map_err(failed),
+            (Holder::Archive, Some(framed)) => {
+                let archive = self.archive.random().ok_or_else(|| failed(in_order_only()))?;
+                framed.read(archive, &self.tree, file, &part).map_err(failed)
+            }
             (Holder::Archive, None) => {
                 let found = self.read_store(self.stores.len() - 1, file, &part)?;
                 found.ok_or_else(|| missing(ARCHIVE.to_owned()))
@@ -259,14 +258,18 @@ impl<'a> Contents<'a> {
 
     /// Unpacks all files that the archive has, in one pass.
     fn unpack_archive(&self, unpacked: Unpacked) -> Result<Unpacked, ContentsError> {
-        let read = |error| ContentsError::Archive(ArchiveError::Read { error });
-        let mut archive = self.archive.try_clone().map_err(read)?;
-        archive.rewind().map_err(read)?;
+        let mut archive = FromStart::of(&*self.archive).ok_or_else(in_order_only)?;
         let ContentsAccess { limits, monitor, .. } = self.access;
         let mut files = StoredFiles { tree: &self.tree, renamed: &self.renamed, unpacked };
         read_archive(&mut archive, &self.name, limits, &mut files, monitor)?;
         files.unpacked.finish().map_err(|error| ContentsError::Keep { error })
     }
+}
+
+/// The archive is a stream.
+fn in_order_only() -> ContentsError {
+    let error = io::Error::new(io::ErrorKind::NotSeekable, "it can only be read in order");
+    ContentsError::Archive(ArchiveError::Read { error })
 }
 
 /// The contents could not be read; the monitor was told why.

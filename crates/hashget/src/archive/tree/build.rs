@@ -4,7 +4,7 @@
 //! (a folder above an entry, the top) is made up as a plain folder.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::super::{Holder, ListedEntry, Listing};
 use super::{ArchiveTree, NOWHERE, NodeId, Row};
@@ -71,6 +71,7 @@ impl Building {
             first_child: Vec::new(),
             targets: Vec::new(),
             attributes: Vec::new(),
+            attribute_names: BTreeSet::new(),
             attributes_of: Vec::new(),
             data: Vec::new(),
             name_counts: Vec::new(),
@@ -144,7 +145,8 @@ impl Building {
         if let Some(extents) = entry.extents {
             tree.data.push((row, extents.into()));
         }
-        let Metadata { mode, uid, gid, mtime, xattrs } = entry.metadata;
+        // What shows the tree has no flags to set: programs that copy from it could not copy such an attribute.
+        let Metadata { mode, uid, gid, mtime, xattrs } = entry.metadata.without_flags();
         if !xattrs.is_empty() {
             let next = narrow(tree.attributes.len())?;
             let attributes = *self.known_attributes.entry(xattrs.clone()).or_insert(next);
@@ -186,6 +188,8 @@ impl Building {
         self.tree.names.shrink_to_fit();
         self.sort_children()?;
         self.resolve_links();
+        let names = self.tree.attributes.iter().flat_map(|some| some.keys()).cloned();
+        self.tree.attribute_names = names.collect();
         Ok(self.tree)
     }
 

@@ -7,6 +7,8 @@ mod build;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 use super::Holder;
 use crate::model::{Extent, Kind, Metadata, RelPath, Timestamp, Xattrs};
 
@@ -63,6 +65,8 @@ pub struct ArchiveTree {
     targets: Vec<Box<[u8]>>,
     /// Attributes: most files that have some have the same.
     attributes: Vec<Xattrs>,
+    /// The names of all of them.
+    attribute_names: BTreeSet<Box<[u8]>>,
     /// Rows that have attributes, and which.
     attributes_of: Vec<(u32, u32)>,
     /// Files with holes, by row: where their data lies.
@@ -163,6 +167,11 @@ impl ArchiveTree {
     /// Has any node attributes?
     pub fn has_xattrs(&self) -> bool {
         !self.attributes_of.is_empty()
+    }
+
+    /// Has any node an attribute of this name?
+    pub fn has_xattr_named(&self, name: &[u8]) -> bool {
+        self.attribute_names.contains(name)
     }
 
     /// Where data begins in a regular file, at `from` or behind it; `None` if only a hole follows, or the file ends before.

@@ -6,6 +6,7 @@
 mod columns;
 mod cursor;
 mod needs;
+mod sparse;
 mod table;
 mod v1;
 mod v2;
@@ -99,8 +100,9 @@ impl ManifestHeader {
     /// # Errors
     /// [`ManifestError::Needs`] and [`ManifestError::Version`] of a manifest that only a newer hashget reads;
     /// [`ManifestError::Json`] otherwise.
-    pub(crate) fn read(file: impl Read + Seek, limit: u64) -> Result<Self, ManifestError> {
-        from_start::<Self>(file, limit)?.checked()
+    pub(crate) fn read(mut file: impl Read + Seek, limit: u64) -> Result<Self, ManifestError> {
+        file.rewind().map_err(serde_json::Error::io)?;
+        Self::from_reader(file.take(limit))
     }
 
     /// The same of JSON that is read once.
@@ -108,8 +110,7 @@ impl ManifestHeader {
     /// # Errors
     /// As [`Self::read`].
     pub(crate) fn from_reader(json: impl Read) -> Result<Self, ManifestError> {
-        let header: Self = serde_json::from_reader(BufReader::with_capacity(1 << 16, json))?;
-        header.checked()
+        all_of::<Self>(json)?.checked()
     }
 
     fn checked(self) -> Result<Self, ManifestError> {
@@ -126,13 +127,22 @@ impl ManifestHeader {
     /// As [`AnyManifest::read`].
     pub(crate) fn read_all(
         &self,
-        file: impl Read + Seek,
+        mut file: impl Read + Seek,
         limit: u64,
     ) -> Result<AnyManifest, ManifestError> {
+        file.rewind().map_err(serde_json::Error::io)?;
+        self.whole_from_reader(file.take(limit))
+    }
+
+    /// As [`Self::read_all`], of the same JSON once more.
+    ///
+    /// # Errors
+    /// As [`AnyManifest::read`].
+    pub(crate) fn whole_from_reader(&self, json: impl Read) -> Result<AnyManifest, ManifestError> {
         if self.version == Some(2) {
-            Ok(AnyManifest::V2(Box::new(Manifest::checked(from_start(file, limit)?)?)))
+            Ok(AnyManifest::V2(Box::new(Manifest::checked(all_of(json)?)?)))
         } else {
-            Ok(AnyManifest::V1(from_start(file, limit)?))
+            Ok(AnyManifest::V1(all_of(json)?))
         }
     }
 }
@@ -156,13 +166,9 @@ impl AnyManifest {
     }
 }
 
-/// The JSON value that is all of a file.
-fn from_start<T: serde::de::DeserializeOwned>(
-    mut file: impl Read + Seek,
-    limit: u64,
-) -> Result<T, ManifestError> {
-    file.rewind().map_err(serde_json::Error::io)?;
-    Ok(serde_json::from_reader(BufReader::with_capacity(1 << 16, file.take(limit)))?)
+/// The JSON value that is all of what is read.
+fn all_of<T: serde::de::DeserializeOwned>(json: impl Read) -> Result<T, ManifestError> {
+    Ok(serde_json::from_reader(BufReader::with_capacity(1 << 16, json))?)
 }
 
 #[cfg(test)]

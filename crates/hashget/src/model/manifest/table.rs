@@ -9,6 +9,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
 
 use super::ManifestError;
+use super::sparse::Sparse;
 use crate::model::{
     Digest, Entry, Extent, Kind, Metadata, RelPath, Timestamp, Xattrs, effective_mode,
 };
@@ -29,16 +30,16 @@ pub struct EntryTable {
     nanoseconds: Vec<u32>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     size: Vec<Option<u64>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    sha256: Vec<Option<Digest>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    target: Vec<Option<LinkTarget>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    device: Vec<Option<[u32; 2]>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    xattrs: Vec<Option<XattrMap>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    holes: Vec<Option<Vec<[u64; 2]>>>,
+    #[serde(skip_serializing_if = "Sparse::is_empty")]
+    sha256: Sparse<Digest>,
+    #[serde(skip_serializing_if = "Sparse::is_empty")]
+    target: Sparse<LinkTarget>,
+    #[serde(skip_serializing_if = "Sparse::is_empty")]
+    device: Sparse<[u32; 2]>,
+    #[serde(skip_serializing_if = "Sparse::is_empty")]
+    xattrs: Sparse<XattrMap>,
+    #[serde(skip_serializing_if = "Sparse::is_empty")]
+    holes: Sparse<Vec<[u64; 2]>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,22 +117,19 @@ impl EntryTable {
     /// The same table without digests.
     #[must_use]
     pub fn without_digests(mut self) -> Self {
-        self.sha256.clear();
+        self.sha256 = Sparse::default();
         self
     }
 
     fn drop_empty_columns(&mut self) {
-        fn drop_if_empty<T>(column: &mut Vec<Option<T>>) {
-            if column.iter().all(Option::is_none) {
-                column.clear();
-            }
+        if self.size.iter().all(Option::is_none) {
+            self.size.clear();
         }
-        drop_if_empty(&mut self.size);
-        drop_if_empty(&mut self.sha256);
-        drop_if_empty(&mut self.target);
-        drop_if_empty(&mut self.device);
-        drop_if_empty(&mut self.xattrs);
-        drop_if_empty(&mut self.holes);
+        self.sha256.drop_if_nothing();
+        self.target.drop_if_nothing();
+        self.device.drop_if_nothing();
+        self.xattrs.drop_if_nothing();
+        self.holes.drop_if_nothing();
     }
 
     /// Has it no entries?
@@ -238,19 +236,14 @@ impl EntryTable {
         let missing = |column: &str| {
             ManifestError::field(column, format!("{path} has no value, which its type needs"))
         };
-        let device = || self.device.get(index).copied().flatten().ok_or_else(|| missing("device"));
+        let device = || self.device.get(index).copied().ok_or_else(|| missing("device"));
         let kind = match letter {
             b'f' => Kind::File {
                 size: self.size.get(index).copied().flatten().ok_or_else(|| missing("size"))?,
             },
             b'd' => Kind::Directory,
             b'l' => Kind::Symlink {
-                target: self
-                    .target
-                    .get(index)
-                    .and_then(Clone::clone)
-                    .ok_or_else(|| missing("target"))?
-                    .0,
+                target: self.target.get(index).ok_or_else(|| missing("target"))?.0.clone(),
             },
             b'c' => device().map(|[major, minor]| Kind::CharDevice { major, minor })?,
             b'b' => device().map(|[major, minor]| Kind::BlockDevice { major, minor })?,
@@ -258,7 +251,7 @@ impl EntryTable {
             _ => return Err(ManifestError::field("type", format!("{path} has an unknown type"))),
         };
         let size = if let Kind::File { size } = kind { size } else { 0 };
-        let extents = match self.holes.get(index).and_then(Option::as_ref) {
+        let extents = match self.holes.get(index) {
             Some(holes) => Some(extents_between(holes, size).ok_or_else(|| {
                 ManifestError::field("holes", format!("{path}: holes must ascend within the file"))
             })?),
@@ -271,7 +264,7 @@ impl EntryTable {
                 format!("{path}: out of range"),
             ));
         }
-        let xattrs = match self.xattrs.get(index).and_then(Option::as_ref) {
+        let xattrs = match self.xattrs.get(index) {
             Some(map) => xattrs_from_map(map)?,
             None => Xattrs::default(),
         };
@@ -285,7 +278,7 @@ impl EntryTable {
                 mtime: Timestamp { seconds, nanoseconds },
                 xattrs,
             },
-            sha256: self.sha256.get(index).copied().flatten(),
+            sha256: self.sha256.get(index).copied(),
             extents,
         })
     }

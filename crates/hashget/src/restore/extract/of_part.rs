@@ -5,7 +5,7 @@
 use std::io::Read;
 
 use super::{Extracting, Refusal};
-use crate::archive::{ArchiveError, manifest_path, read_limited};
+use crate::archive::{ArchiveError, ManifestText, manifest_path};
 use crate::formats::tar::RawKind;
 use crate::model::manifest::{AnyManifest, ManifestError};
 use crate::model::{Metadata, RelPath};
@@ -40,13 +40,12 @@ impl Extracting<'_> {
 
     /// Takes the manifest, reduced to the part.
     pub(super) fn manifest_in_memory(&mut self, content: &mut dyn Read) -> Result<(), Refusal> {
-        let read = read_limited(content, self.limits, |error| ArchiveError::Read { error });
-        let json = read.map_err(|error| match error {
+        let text = ManifestText::read(content, self.limits).map_err(|error| match error {
             ArchiveError::Read { error } => Refusal::Place(PlaceError::Read(error)),
             error => Refusal::Stop(error.into()),
         })?;
         let stop = |error: ManifestError| Refusal::Stop(error.into());
-        let manifest = AnyManifest::parse(&json).map_err(stop)?;
+        let manifest = text.parse().map_err(stop)?;
         let Some(places) = self.part else {
             self.found.in_memory = Some(manifest);
             return Ok(());

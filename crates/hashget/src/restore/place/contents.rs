@@ -281,6 +281,7 @@ impl Staged<'_> {
         }
         target.put_name(&place, path, &self.temporary)?;
         self.placed = true;
+        target.flag_later(path, metadata);
         Ok(())
     }
 }
@@ -303,8 +304,8 @@ impl TargetFolder {
         if self.has_metadata(file.as_fd(), metadata)? {
             if found.nlink() > 1 {
                 let identity = (found.dev(), found.ino());
-                let kept = (path.clone(), metadata.clone());
-                lock(&self.shared).entry(identity).or_default().push(kept);
+                let mut shared = lock(&self.shared);
+                shared.entry(identity).or_default().insert(path.clone(), metadata.clone());
             }
             return Ok(());
         }
@@ -318,6 +319,10 @@ impl TargetFolder {
             {
                 // Another user's file in a folder of ours: ours takes its place.
                 self.stage_twin(path, file)?.put(path, metadata)
+            }
+            Ok(()) => {
+                self.flag_later(path, metadata);
+                Ok(())
             }
             other => other,
         }

@@ -3,17 +3,18 @@
 //! Invariant: nothing is changed and no symbolic link is followed. What counts is what the file system says now, not
 //! what was asked of it before.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 
 use rustix::fs::{AtFlags, Dir, FileType, OFlags, Stat, makedev};
 use rustix::io::Errno;
 
+use super::flags::flags_in;
 use super::metadata::{SET_ID, difference_of_xattr, is_of_the_tree, same_mtime};
 use super::{PlaceError, TargetFolder, beneath, parent_of};
-use crate::model::{Kind, Metadata, RelPath, Xattrs};
+use crate::model::{FLAGS_ATTRIBUTE, Flags, Kind, Metadata, RelPath, Xattrs};
 use crate::restore::differences::Difference;
-use crate::tree::{XATTR_MAX, xattr_list};
+use crate::tree::{XATTR_MAX, flags_at, xattr_list};
 
 /// Something on the disk.
 pub(in crate::restore) struct Look<'f> {
@@ -130,6 +131,9 @@ impl Look<'_> {
             found.push(Difference::Mtime);
         }
         self.differences_of_attributes(&metadata.xattrs, &mut found);
+        if self.flags() != flags_in(metadata) {
+            found.push(Difference::Flag);
+        }
         found
     }
 
@@ -183,7 +187,7 @@ impl Look<'_> {
             add(difference_of_xattr(name));
         }
         let mut buffer = Vec::new();
-        for (name, value) in expected {
+        for (name, value) in expected.iter().filter(|(name, _)| ***name != *FLAGS_ATTRIBUTE) {
             let is_listed = || names().any(|listed| listed == &**name);
             let same = match self.xattr(name, &mut buffer) {
                 Ok(length) => buffer[..length] == **value,
@@ -195,6 +199,13 @@ impl Look<'_> {
                 add(difference_of_xattr(name));
             }
         }
+    }
+
+    /// Its flags; none if it can have none.
+    fn flags(&self) -> Option<Flags> {
+        let can_have_flags = self.file_type().is_file() || self.file_type().is_dir();
+        let name = if can_have_flags { CString::new(self.name).ok() } else { None };
+        Some(name.map_or(Flags::default(), |name| flags_at(self.folder, &name)))
     }
 
     fn list_xattrs(&self, buffer: &mut [u8]) -> rustix::io::Result<usize> {

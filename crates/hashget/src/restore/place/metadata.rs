@@ -12,10 +12,11 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use super::flags::flags_in;
 use super::{PlaceError, TargetFolder};
-use crate::model::{Metadata, RelPath, Xattrs};
+use crate::model::{FLAGS_ATTRIBUTE, Metadata, RelPath, Xattrs};
 use crate::restore::differences::Difference;
-use crate::tree::{XATTR_MAX, xattr_list};
+use crate::tree::{XATTR_MAX, flags_of, xattr_list};
 
 /// The bits that lend the owner's rights to whoever runs a file.
 pub(super) const SET_ID: u32 = 0o6000;
@@ -121,6 +122,7 @@ pub(super) fn is_of_the_tree(name: &[u8]) -> bool {
 pub(super) fn difference_of_xattr(name: &[u8]) -> Difference {
     match name {
         b"security.capability" => Difference::Capability,
+        FLAGS_ATTRIBUTE => Difference::Flag,
         _ if name.starts_with(b"system.posix_acl_") => Difference::Acl,
         _ => Difference::Attribute,
     }
@@ -132,13 +134,14 @@ pub(super) fn same_mtime(stat: &Stat, metadata: &Metadata) -> bool {
 }
 
 impl TargetFolder {
-    /// Applies metadata to an open file or folder.
+    /// Applies metadata to an open file or folder, but for its flags.
     pub(super) fn apply_open(
         &self,
         fd: BorrowedFd<'_>,
         path: &RelPath,
         metadata: &Metadata,
     ) -> Result<(), PlaceError> {
+        self.lift_flags(fd, metadata);
         self.apply(Open { fd, path_only: false }, path, metadata)
     }
 
@@ -180,6 +183,9 @@ impl TargetFolder {
         {
             return Ok(false);
         }
+        if self.options.attributes && Some(flags_of(fd)) != flags_in(metadata) {
+            return Ok(false);
+        }
         let open = Open { fd, path_only: false };
         let mut buffer = Vec::new();
         for (name, value) in metadata.xattrs.iter().filter(|(name, _)| self.wants_xattr(name)) {
@@ -196,8 +202,9 @@ impl TargetFolder {
     }
 
     /// Are attributes of this name to be as they were packed?
+    /// Flags are none: they have a way of their own.
     fn wants_xattr(&self, name: &[u8]) -> bool {
-        difference_of_xattr(name).is_asked_for(&self.options)
+        name != FLAGS_ATTRIBUTE && difference_of_xattr(name).is_asked_for(&self.options)
     }
 
     fn apply(&self, open: Open<'_>, path: &RelPath, metadata: &Metadata) -> Result<(), PlaceError> {

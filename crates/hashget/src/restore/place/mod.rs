@@ -7,6 +7,7 @@
 mod contents;
 mod copies;
 mod existing;
+mod flags;
 mod folders;
 mod look;
 mod metadata;
@@ -34,7 +35,7 @@ use folders::leftover_run;
 
 use super::differences::{Difference, Differences};
 use super::{RestoreError, RestoreOptions};
-use crate::model::{Metadata, RelPath};
+use crate::model::{Flags, Metadata, RelPath};
 use crate::tree::{beneath, need_procfs};
 
 /// How many parents are kept open: a part of the descriptors that the process may have.
@@ -117,8 +118,10 @@ pub(super) struct TargetFolder {
     /// The file systems that were written to, by device: this and mounts below it, each with a folder that is open for
     /// reading (`None` if that may not be).
     devices: Mutex<BTreeMap<u64, Option<OwnedFd>>>,
+    /// The flags of the files that have any; `None` for a text that names no flags.
+    flagged: Mutex<BTreeMap<RelPath, Option<Flags>>>,
     /// Files that were kept and have several names, by device and inode.
-    shared: Mutex<BTreeMap<Identity, Vec<(RelPath, Metadata)>>>,
+    shared: Mutex<BTreeMap<Identity, BTreeMap<RelPath, Metadata>>>,
 }
 
 /// A device, and an inode on it.
@@ -184,6 +187,7 @@ impl TargetFolder {
             borrowed: Mutex::new(borrowed),
             not_applied: Mutex::default(),
             devices: Mutex::default(),
+            flagged: Mutex::default(),
             shared: Mutex::default(),
         })
     }

@@ -68,7 +68,9 @@ impl TargetFolder {
         if self.has_metadata(folder.as_fd(), metadata)? {
             return Ok(());
         }
-        self.apply_open(folder.as_fd(), path, metadata)
+        self.apply_open(folder.as_fd(), path, metadata)?;
+        self.flag_folder(folder.as_fd(), path, metadata);
+        Ok(())
     }
 
     /// Makes the symbolic link, device or fifo `kind` at `path`, or keeps one that is the same.
