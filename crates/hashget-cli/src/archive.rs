@@ -34,13 +34,18 @@ pub(crate) fn unread(archive: &Path) -> Option<String> {
 }
 
 /// Is it the URL of an archive?
-pub(crate) fn url(archive: &Path) -> Option<&str> {
+fn url(archive: &Path) -> Option<&str> {
     archive.to_str().filter(|text| text.starts_with("https://") || text.starts_with("http://"))
+}
+
+/// Does another machine have it?
+pub(crate) fn is_remote(archive: &Path) -> bool {
+    url(archive).is_some() || is_in_store(archive)
 }
 
 /// Is it a folder, into which an archive may have been unpacked?
 fn is_folder(archive: &Path) -> bool {
-    archive != Path::new("-") && url(archive).is_none() && !is_in_store(archive) && archive.is_dir()
+    archive != Path::new("-") && !is_remote(archive) && archive.is_dir()
 }
 
 /// The archives in a folder, those files that are called like what `pack` writes, by name.

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use hashget::fetch::OriginOptions;
-use hashget::storage::ArchiveSource;
+use hashget::storage::SharedSource;
 use hashget_backup::store::{Address, Store, StoreError, StoreSettings, open_store};
 
 use crate::environment::Environment;
@@ -37,7 +37,7 @@ impl Environment<'_> {
         &self,
         address: &Address,
         name: &str,
-    ) -> anyhow::Result<Box<dyn ArchiveSource + '_>> {
+    ) -> anyhow::Result<Box<dyn SharedSource + '_>> {
         Ok(self.store(address)?.open(name, self.console).map_err(classed)?)
     }
 }

@@ -17,7 +17,7 @@ mod sink;
 use std::fs::File;
 
 use hashget::monitor::Monitor;
-use hashget::storage::ArchiveSource;
+use hashget::storage::SharedSource;
 
 pub use address::{Address, BadAddress, S3Settings, StoreSettings, open_store};
 pub use command::{CommandStore, Commands};
@@ -88,7 +88,7 @@ pub trait Store: Send + Sync {
         &'a self,
         name: &str,
         monitor: &'a dyn Monitor,
-    ) -> Result<Box<dyn ArchiveSource + 'a>, StoreError>;
+    ) -> Result<Box<dyn SharedSource + 'a>, StoreError>;
 
     /// Sends a file. When this returns, the file is complete and durable under its name, and was compared with what was sent.
     /// What broke off is tried again, and goes on from where it was if the store can do that.

@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hashget::fetch::{OriginOptions, TimeOuts, agent_for};
 use hashget::monitor::Monitor;
-use hashget::storage::ArchiveSource;
+use hashget::storage::SharedSource;
 use rusty_s3::{Bucket, Method, UrlStyle};
 
 use self::upload::Sender;
@@ -228,7 +228,7 @@ impl Store for S3Store {
         &'a self,
         name: &str,
         monitor: &'a dyn Monitor,
-    ) -> Result<Box<dyn ArchiveSource + 'a>, StoreError> {
+    ) -> Result<Box<dyn SharedSource + 'a>, StoreError> {
         let key = self.key(name)?;
         let head = self.head(&key, monitor)?.ok_or_else(|| StoreError::NotThere {
             store: self.wire.shown.clone(),

@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 pub(super) const AT_ONCE: usize = 64;
 
 /// Bytes of a file in one message: every server takes so many.
-pub(super) const PIECE: usize = 32 * 1024;
+pub(super) const PIECE: u32 = 32 * 1024;
 
 /// The last bytes of what the program says that are kept.
 const LAST_WORDS: usize = 4096;
@@ -145,7 +145,7 @@ impl Session {
             match sent {
                 Some(Ok(())) => return Ok(()),
                 Some(Err(SendTimeoutError::Timeout(unsent))) if began.elapsed() < PATIENCE => {
-                    message = unsent
+                    message = unsent;
                 }
                 Some(Err(SendTimeoutError::Timeout(_))) => {
                     return Err(Broken::Passing("it took nothing for 90 seconds".to_owned()));
@@ -347,7 +347,7 @@ impl Session {
             let mut asked = Vec::new();
             let mut position = from;
             while position < end && asked.len() < AT_ONCE {
-                let length = u32::try_from(end - position).unwrap_or(u32::MAX).min(PIECE as u32);
+                let length = u32::try_from(end - position).unwrap_or(u32::MAX).min(PIECE);
                 let fields =
                     |message: Message| message.bytes(&handle.0).long(position).number(length);
                 asked.push((self.ask(kind::READ, fields, monitor)?, length));
