@@ -6,7 +6,6 @@ set -euo pipefail
 # Program and Debian package. Each program that a test says it needs is here (crates/hashget-cli/tests/structure.rs).
 tools="
 7z            p7zip-full
-age           age
 borg          borgbackup
 bsdtar        libarchive-tools
 bzip2         bzip2
