@@ -1,4 +1,4 @@
-//! An archive given by the user: a file, a URL, `-` for standard input, or a folder into which one was unpacked.
+//! An archive given by the user: a file, a URL, a file of a store, `-` for standard input, or a folder into which one was unpacked.
 //!
 //! Invariant: nothing is written, and an archive is never read from a terminal.
 
@@ -23,6 +23,7 @@ use hashget::storage::{SharedSource, StreamSource};
 use crate::commands::without_ending;
 use crate::environment::Environment;
 use crate::exit::UsageError;
+use crate::stores::{file_in_store, is_in_store};
 
 /// What a command says that read nothing of an archive but its manifest.
 pub(crate) fn unread(archive: &Path) -> Option<String> {
@@ -33,13 +34,18 @@ pub(crate) fn unread(archive: &Path) -> Option<String> {
 }
 
 /// Is it the URL of an archive?
-pub(crate) fn url(archive: &Path) -> Option<&str> {
+fn url(archive: &Path) -> Option<&str> {
     archive.to_str().filter(|text| text.starts_with("https://") || text.starts_with("http://"))
+}
+
+/// Does another machine have it?
+pub(crate) fn is_remote(archive: &Path) -> bool {
+    url(archive).is_some() || is_in_store(archive)
 }
 
 /// Is it a folder, into which an archive may have been unpacked?
 fn is_folder(archive: &Path) -> bool {
-    archive != Path::new("-") && url(archive).is_none() && archive.is_dir()
+    archive != Path::new("-") && !is_remote(archive) && archive.is_dir()
 }
 
 /// The archives in a folder, those files that are called like what `pack` writes, by name.
@@ -61,7 +67,7 @@ pub(crate) fn archives_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(archives)
 }
 
-/// Opens the file, the URL, or standard input for `-`. A folder is refused, with `for_a_folder` as advice.
+/// Opens the file, the URL, the file of a store, or standard input for `-`. A folder is refused, with `for_a_folder` as advice.
 pub(crate) fn open<'e>(
     archive: &Path,
     for_a_folder: &str,
@@ -74,6 +80,9 @@ pub(crate) fn open<'e>(
             return Err(UsageError(wrong.to_owned()).into());
         }
         return Ok(Box::new(StreamSource::new(std::io::stdin())));
+    }
+    if let Some((address, name)) = file_in_store(archive)? {
+        return environment.open_in_store(&address, &name);
     }
     if let Some(url) = url(archive) {
         let web = environment.network()?.web;

@@ -14,12 +14,14 @@ use hashget::fetch::{
 };
 use hashget::hashdb::{Checks, HashDbWriter, LocalHashDb};
 use hashget::limits::Limits;
+use hashget_backup::store::Store;
 
 use hashget_backup::store::StoreSettings;
 
 use crate::arguments::Global;
 use crate::config::Config;
 use crate::exit::UsageError;
+use crate::kept::Kept;
 use crate::logins;
 use crate::output::Console;
 use crate::places::Surroundings;
@@ -53,6 +55,7 @@ pub(crate) struct Environment<'a> {
     global: &'a Global,
     hashdb: OnceLock<Arc<LocalHashDb>>,
     credentials: OnceLock<Credentials>,
+    stores: Kept<Box<dyn Store>>,
 }
 
 impl<'a> Environment<'a> {
@@ -68,8 +71,23 @@ impl<'a> Environment<'a> {
         let download_bytes = config.download_limit.unwrap_or(default.download_bytes);
         let window_bytes = config.window_limit.unwrap_or(default.window_bytes);
         let limits = Limits { threads: jobs, download_bytes, window_bytes, ..default };
-        let (hashdb, credentials) = (OnceLock::new(), OnceLock::new());
-        Ok(Self { console, config, limits, jobs, surroundings, global, hashdb, credentials })
+        let (hashdb, credentials, stores) = (OnceLock::new(), OnceLock::new(), Kept::default());
+        Ok(Self {
+            console,
+            config,
+            limits,
+            jobs,
+            surroundings,
+            global,
+            hashdb,
+            credentials,
+            stores,
+        })
+    }
+
+    /// The stores that are open.
+    pub(crate) fn stores(&self) -> &Kept<Box<dyn Store>> {
+        &self.stores
     }
 
     /// Does hashget run as root?

@@ -13,6 +13,7 @@ mod exit;
 mod file_size_limit;
 mod hints;
 mod interrupt;
+mod kept;
 mod logins;
 mod output;
 mod output_file;
@@ -20,6 +21,7 @@ mod packing;
 mod parts;
 mod places;
 mod selection;
+mod stores;
 mod values;
 
 use std::process::ExitCode;

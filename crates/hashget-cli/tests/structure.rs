@@ -429,6 +429,7 @@ fn crates_depend_downwards() {
         manifest(name).get("dependencies").is_some_and(|list| list.get(on).is_some())
     };
     assert!(depends("hashget-cli", "hashget"));
+    assert!(depends("hashget-cli", "hashget-backup"));
     for (name, on) in [
         ("hashget", "hashget-cli"),
         ("hashget", "hashget-backup"),
@@ -438,6 +439,12 @@ fn crates_depend_downwards() {
         ("hashget-parity", "hashget-backup"),
         ("hashget-testkit", "hashget-backup"),
         ("hashget", "hashget-testkit"),
+        ("hashget", "hashget-backup"),
+        ("hashget-backup", "hashget-cli"),
+        ("hashget-backup", "hashget-testkit"),
+        ("hashget-backup", "anyhow"),
+        ("hashget-backup", "clap"),
+        ("hashget-testkit", "hashget-backup"),
         ("hashget", "anyhow"),
         ("hashget", "clap"),
         ("hashget-cli", "hashget-testkit"),

@@ -10,7 +10,7 @@ use crate::archive::{
     VerifyError,
 };
 use crate::detectors::{RuleError, UnknownDetector};
-use crate::error::ErrorClass;
+use crate::error::{ErrorClass, LayerError};
 use crate::fetch::{AddError, BadOption, BadProxy, FetchError};
 use crate::formats::FormatError;
 use crate::hashdb::{ExportError, HashDbError};
@@ -46,6 +46,7 @@ pub fn own_class(error: &(dyn Error + 'static)) -> Option<ErrorClass> {
     }
     first_of!(
         Interrupted,
+        LayerError,
         FetchError,
         AddError,
         BadOption,

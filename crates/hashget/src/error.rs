@@ -141,6 +141,9 @@ impl ErrorClass {
         if matches!(error.get_ref(), Some(inner) if inner.is::<Interrupted>()) {
             return Self::Interrupted;
         }
+        if let Some(layer) = error.get_ref().and_then(|inner| inner.downcast_ref::<LayerError>()) {
+            return layer.class();
+        }
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull,
             io::ErrorKind::FileTooLarge => Self::FileTooLarge,
@@ -172,6 +175,32 @@ impl ErrorClass {
         classes.min_by_key(|class| {
             FIRST.iter().position(|first| first == class).unwrap_or(FIRST.len())
         })
+    }
+}
+
+/// An error of a layer around this library, such as encryption or a store, that travels through its readers and writers.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct LayerError {
+    class: ErrorClass,
+    message: String,
+}
+
+impl LayerError {
+    /// An error of this class, with its text.
+    pub fn new(class: ErrorClass, message: impl ToString) -> Self {
+        Self { class, message: message.to_string() }
+    }
+
+    /// The class of the error, from which exit code and hint follow.
+    pub fn class(&self) -> ErrorClass {
+        self.class
+    }
+}
+
+impl From<LayerError> for io::Error {
+    fn from(error: LayerError) -> Self {
+        Self::other(error)
     }
 }
 

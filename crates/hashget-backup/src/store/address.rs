@@ -183,7 +183,8 @@ fn sftp(text: &str) -> Result<Address, &'static str> {
     if url.query().is_some() || url.fragment().is_some() {
         return Err("? and # are written as %3F and %23");
     }
-    let decoded = |text: &str| percent_decode_str(text).decode_utf8().map(|text| text.into_owned());
+    let decoded =
+        |text: &str| percent_decode_str(text).decode_utf8().map(std::borrow::Cow::into_owned);
     let host = url.host_str().filter(|host| !host.is_empty()).ok_or("it has no host")?;
     let host = decoded(host.trim_matches(['[', ']'])).map_err(|_| "its host is no text")?;
     let user = decoded(url.username()).map_err(|_| "its user is no text")?;

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use hashget::model::escaped;
 use hashget::monitor::{Monitor, Silent};
-use hashget::storage::ArchiveSource;
+use hashget::storage::{ArchiveSource, SharedSource};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Deserialize;
 
@@ -184,7 +184,7 @@ impl Store for CommandStore {
         &'a self,
         name: &str,
         monitor: &'a dyn Monitor,
-    ) -> Result<Box<dyn ArchiveSource + 'a>, StoreError> {
+    ) -> Result<Box<dyn SharedSource + 'a>, StoreError> {
         check_name(name)?;
         if self.commands.read.is_some() && self.has(name, monitor)? == Some(false) {
             return Err(StoreError::NotThere { store: self.shown.clone(), name: name.to_owned() });
@@ -395,10 +395,10 @@ impl Read for Printed<'_> {
         let count = pipe.read(buffer)?;
         if count == 0 && !buffer.is_empty() {
             self.pipe = None;
-            let status = self.running.wait(self.monitor, || ()).map_err(io::Error::other)?;
+            let status = self.running.wait(self.monitor, || ())?;
             if !status.success() {
                 let words = self.running.words();
-                return Err(io::Error::other(self.store.failed("read", status, &words)));
+                return Err(self.store.failed("read", status, &words).into());
             }
         }
         Ok(count)

@@ -2,7 +2,7 @@
 //!
 //! Invariant: no message has a password or a key.
 
-use hashget::error::ErrorClass;
+use hashget::error::{ErrorClass, LayerError};
 use hashget::monitor::Interrupted;
 
 /// Why a store did not do what it was asked. `store` is what it is called in messages.
@@ -107,6 +107,16 @@ impl StoreError {
             Self::Different { .. } => ErrorClass::WrongBytes,
             Self::Local(error) => ErrorClass::of_io(error),
             Self::Interrupted(_) => ErrorClass::Interrupted,
+        }
+    }
+}
+
+/// Through a reader or writer of the library.
+impl From<StoreError> for std::io::Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Local(error) => error,
+            error => LayerError::new(error.class(), error).into(),
         }
     }
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use fs_err::File;
 use hashget::monitor::Monitor;
 use hashget::pending_file::PendingFile;
-use hashget::storage::ArchiveSource;
+use hashget::storage::SharedSource;
 use rustix::fs::{Advice, copy_file_range, fadvise};
 
 use super::name::{UNFINISHED, check_name, is_listed};
@@ -95,7 +95,7 @@ impl Store for FolderStore {
         &'a self,
         name: &str,
         _monitor: &'a dyn Monitor,
-    ) -> Result<Box<dyn ArchiveSource + 'a>, StoreError> {
+    ) -> Result<Box<dyn SharedSource + 'a>, StoreError> {
         let path = self.path(name)?;
         let not_there =
             || StoreError::NotThere { store: self.shown.clone(), name: name.to_owned() };

@@ -12,11 +12,12 @@ mod patience;
 mod ranged;
 mod s3;
 mod sftp;
+mod sink;
 
 use std::fs::File;
 
 use hashget::monitor::Monitor;
-use hashget::storage::ArchiveSource;
+use hashget::storage::SharedSource;
 
 pub use address::{Address, BadAddress, S3Settings, StoreSettings, open_store};
 pub use command::{CommandStore, Commands};
@@ -25,6 +26,7 @@ pub use folder::FolderStore;
 pub use patience::Patience;
 pub use s3::{CredentialsFrom, S3Options, S3Store};
 pub use sftp::{SftpPlace, SftpStore};
+pub use sink::StoreSink;
 
 /// A file that a store has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,7 +88,7 @@ pub trait Store: Send + Sync {
         &'a self,
         name: &str,
         monitor: &'a dyn Monitor,
-    ) -> Result<Box<dyn ArchiveSource + 'a>, StoreError>;
+    ) -> Result<Box<dyn SharedSource + 'a>, StoreError>;
 
     /// Sends a file. When this returns, the file is complete and durable under its name, and was compared with what was sent.
     /// What broke off is tried again, and goes on from where it was if the store can do that.

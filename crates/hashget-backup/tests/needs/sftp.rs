@@ -50,15 +50,15 @@ pub(crate) fn a_server_conforms() {
     assert!(matches!(send(&store, "link", b"x").unwrap_err(), StoreError::Taken { .. }));
 }
 
-/// A server whose first conversations end after so many bytes, to it or from it. What it got is counted.
+/// A server whose first conversations end, with all of its processes, after so many bytes to it or from it.
 fn breaking(folder: &Path, cuts: &[(bool, u64)]) -> SftpStore {
     let _ = fs_err::remove_file(format!("{}.state", folder.display()));
     let (state, server) = (format!("{}.state", folder.display()), server());
     let mut cases = String::new();
     for (number, (is_input, count)) in cuts.iter().enumerate() {
         let cut = match is_input {
-            true => format!("stdbuf -o0 head -c {count} | {server}"),
-            false => format!("{server} | stdbuf -o0 head -c {count}"),
+            true => format!("{{ stdbuf -o0 head -c {count}; kill 0; }} | {server}"),
+            false => format!("{server} | {{ stdbuf -o0 head -c {count}; kill 0; }}"),
         };
         cases += &format!("{number}) {cut};; ");
     }

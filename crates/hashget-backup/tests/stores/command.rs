@@ -1,4 +1,4 @@
-//! Commands as destinations: what they take, list and remove, and how they fail.
+//! Commands of a shell as stores.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Folders as destinations, with what may be wrong with one.
+//! Folders as stores.
 
 use std::fs::File;
 use std::os::unix::fs::{PermissionsExt as _, symlink};

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::{Arc, Mutex};
 
 use hashget::monitor::Monitor;
-use hashget::storage::ArchiveSource;
+use hashget::storage::SharedSource;
 use hashget_backup::store::{Compared, Sending, Store, StoreError, Stored};
 
 /// What a shelf does to the next files that are sent.
@@ -70,7 +70,7 @@ impl Store for Shelf {
         &'a self,
         name: &str,
         _monitor: &'a dyn Monitor,
-    ) -> Result<Box<dyn ArchiveSource + 'a>, StoreError> {
+    ) -> Result<Box<dyn SharedSource + 'a>, StoreError> {
         let bytes = self.0.lock().unwrap().files.get(name).cloned();
         let not_there = StoreError::NotThere { store: "shelf".into(), name: name.into() };
         let file = tempfile::tempfile()?;

@@ -2,12 +2,11 @@
 //!
 //! Invariant: an archive is never written to a terminal, and never contains itself.
 
-use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{ArgGroup, Args, ValueEnum};
-use hashget::pack::{HashesKept, NamesKept, Output, PackOptions, Packer, SYSTEM_EXCLUDES, Summary};
+use hashget::pack::{HashesKept, NamesKept, PackOptions, Packer, SYSTEM_EXCLUDES, Summary};
 use hashget::parity::Share;
 
 use self::destination::{ArchiveFormat, Destination, Medium};
@@ -22,6 +21,7 @@ use crate::values;
 
 mod destination;
 mod for_job;
+mod output;
 mod report;
 mod series;
 mod tree;
@@ -39,7 +39,7 @@ pub(crate) struct Pack {
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
 
-    /// Archive to write; `-` is standard output
+    /// Archive to write: a file, s3://BUCKET/NAME or sftp://HOST/NAME; `-` is standard output
     #[arg(short, long, value_name = "FILE|-")]
     file: Option<PathBuf>,
 
@@ -187,7 +187,7 @@ impl Pack {
         }
         // Before the destination: opening a FIFO waits for its reader.
         let sources = environment.brief_sources()?;
-        let output = destination.open(self.parity)?;
+        let output = output::open(destination, self.parity, environment)?;
         let pack = |packer: &Packer<'_>, options: PackOptions<'_>| {
             let context = || format!("cannot pack {} into {}", tree.name, destination.name);
             packer.pack(&tree.folder, output, &options, console).with_context(context)
@@ -258,28 +258,6 @@ impl Pack {
             index: !self.no_index,
             scan_cache: options.scan_cache.clone().filter(|_| !self.no_scan_cache),
             ..options
-        })
-    }
-}
-
-impl Destination {
-    /// Opens the output for the library.
-    fn open(&self, parity: Option<Share>) -> anyhow::Result<Output<'static>> {
-        Ok(match &self.target {
-            Medium::Nowhere => Output::Nothing,
-            Medium::File(file) => match parity {
-                Some(share) => Output::FileWithParity(file.clone(), share),
-                None => Output::File(file.clone()),
-            },
-            Medium::Device(file) => {
-                let device = fs_err::OpenOptions::new().write(true).open(file)?;
-                Output::Open(device.into_parts().0)
-            }
-            Medium::StandardOutput => {
-                // The descriptor itself, since an archive must not be line-buffered.
-                let descriptor = std::io::stdout().as_fd().try_clone_to_owned()?;
-                Output::Open(descriptor.into())
-            }
         })
     }
 }

@@ -148,6 +148,15 @@ impl Ended {
         self.records().pop().unwrap_or_else(|| panic!("no record; {}", self.stderr))
     }
 
+    /// Standard output has all these parts.
+    #[track_caller]
+    pub(crate) fn prints(self, parts: &[&str]) -> Self {
+        for part in parts {
+            assert!(self.stdout.contains(part), "no {part:?} in: {}", self.stdout);
+        }
+        self
+    }
+
     /// Standard error has all these parts.
     #[track_caller]
     pub(crate) fn says(self, parts: &[&str]) -> Self {

@@ -135,7 +135,10 @@ pub(super) fn parts(body: &[u8]) -> Result<(Vec<Part>, Option<String>), String> 
 }
 
 /// The uploads that are not complete, and the key and number after which the next page begins.
-pub(super) fn uploads(body: &[u8]) -> Result<(Vec<Upload>, Option<(String, String)>), String> {
+type Uploads = (Vec<Upload>, Option<(String, String)>);
+
+/// A page of uploads.
+pub(super) fn uploads(body: &[u8]) -> Result<Uploads, String> {
     parsed(body, |root| {
         let upload = |node| {
             let began =

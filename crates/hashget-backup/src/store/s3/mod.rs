@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hashget::fetch::{OriginOptions, TimeOuts, agent_for};
 use hashget::monitor::Monitor;
-use hashget::storage::ArchiveSource;
+use hashget::storage::SharedSource;
 use rusty_s3::{Bucket, Method, UrlStyle};
 
 use self::upload::Sender;
@@ -228,7 +228,7 @@ impl Store for S3Store {
         &'a self,
         name: &str,
         monitor: &'a dyn Monitor,
-    ) -> Result<Box<dyn ArchiveSource + 'a>, StoreError> {
+    ) -> Result<Box<dyn SharedSource + 'a>, StoreError> {
         let key = self.key(name)?;
         let head = self.head(&key, monitor)?.ok_or_else(|| StoreError::NotThere {
             store: self.wire.shown.clone(),
@@ -296,13 +296,13 @@ impl Ranges for Object<'_> {
         ask.headers.push(("range", format!("bytes={first}-{}", first + (count - 1))));
         ask.headers.extend(self.etag.iter().map(|etag| ("if-match", etag.clone())));
         ask.most = count;
-        let answer = self.wire.ask(&ask, self.monitor, &|_| {}).map_err(std::io::Error::other)?;
+        let answer = self.wire.ask(&ask, self.monitor, &|_| {})?;
         match answer.status {
             206 => Ok(answer.body),
             200 if first == 0 => Ok(answer.body),
             200 => Err(std::io::Error::other("the store cannot send parts of an object")),
             404 | 412 => Err(std::io::Error::other("the store has another file there than before")),
-            _ => Err(std::io::Error::other(self.wire.refused(&answer))),
+            _ => Err(self.wire.refused(&answer).into()),
         }
     }
 }

@@ -11,7 +11,7 @@ use std::io;
 use std::sync::Mutex;
 
 use hashget::monitor::Monitor;
-use hashget::storage::ArchiveSource;
+use hashget::storage::SharedSource;
 
 use self::protocol::{Attributes, code, open};
 use self::session::{Broken, Handle, Session};
@@ -189,7 +189,7 @@ impl Store for SftpStore {
         &'a self,
         name: &str,
         monitor: &'a dyn Monitor,
-    ) -> Result<Box<dyn ArchiveSource + 'a>, StoreError> {
+    ) -> Result<Box<dyn SharedSource + 'a>, StoreError> {
         check_name(name)?;
         let path = self.path(name);
         let found = self.talk(monitor, |session, _| session.look(&path, monitor))?;
@@ -294,11 +294,11 @@ impl Ranges for Remote<'_> {
                 Err(Broken::Passing(problem)) => {
                     if !tries.again(self.monitor).map_err(io::Error::other)? {
                         let store = self.store.shown.clone();
-                        return Err(io::Error::other(StoreError::Unreachable { store, problem }));
+                        return Err(StoreError::Unreachable { store, problem }.into());
                     }
                 }
                 Err(broken) => {
-                    return Err(io::Error::other(self.store.failed(broken, self.monitor)));
+                    return Err(self.store.failed(broken, self.monitor).into());
                 }
             }
         }

@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 pub(super) const AT_ONCE: usize = 64;
 
 /// Bytes of a file in one message: every server takes so many.
-pub(super) const PIECE: usize = 32 * 1024;
+pub(super) const PIECE: u32 = 32 * 1024;
 
 /// The last bytes of what the program says that are kept.
 const LAST_WORDS: usize = 4096;
@@ -145,7 +145,7 @@ impl Session {
             match sent {
                 Some(Ok(())) => return Ok(()),
                 Some(Err(SendTimeoutError::Timeout(unsent))) if began.elapsed() < PATIENCE => {
-                    message = unsent
+                    message = unsent;
                 }
                 Some(Err(SendTimeoutError::Timeout(_))) => {
                     return Err(Broken::Passing("it took nothing for 90 seconds".to_owned()));
@@ -347,7 +347,7 @@ impl Session {
             let mut asked = Vec::new();
             let mut position = from;
             while position < end && asked.len() < AT_ONCE {
-                let length = u32::try_from(end - position).unwrap_or(u32::MAX).min(PIECE as u32);
+                let length = u32::try_from(end - position).unwrap_or(u32::MAX).min(PIECE);
                 let fields =
                     |message: Message| message.bytes(&handle.0).long(position).number(length);
                 asked.push((self.ask(kind::READ, fields, monitor)?, length));
@@ -431,10 +431,10 @@ fn read_messages(pipe: impl Read, to: &Sender<Vec<u8>>) {
     let mut length = [0; 4];
     while pipe.read_exact(&mut length).is_ok() {
         let length = u32::from_be_bytes(length);
-        let mut message = vec![0; length.min(LONGEST) as usize];
-        let is_whole = (1..=LONGEST).contains(&length) && pipe.read_exact(&mut message).is_ok();
-        // Too long or too short: nobody understands it.
-        if to.send(if is_whole { message } else { Vec::new() }).is_err() || !is_whole {
+        // What is too long is none, and nobody understands it. One that is cut never came.
+        let is_message = (1..=LONGEST).contains(&length);
+        let mut message = vec![0; if is_message { length as usize } else { 0 }];
+        if pipe.read_exact(&mut message).is_err() || to.send(message).is_err() || !is_message {
             return;
         }
     }

@@ -206,7 +206,7 @@ impl<'s> Upload<'s> {
     /// Where to go on in a file that another try has left: what was on its way when it broke off is sent again, and so is
     /// everything if its beginning or its end is not that of the file.
     fn place_to_go_on(&self, session: &mut Session, handle: &Handle) -> Result<u64, Broken> {
-        const ON_THE_WAY: u64 = (AT_ONCE * PIECE) as u64;
+        const ON_THE_WAY: u64 = AT_ONCE as u64 * PIECE as u64;
         let size = session.look_at(handle, self.monitor)?.size.unwrap_or(0);
         if size > self.sending.bytes {
             return Err(Broken::Lasting(
@@ -263,7 +263,7 @@ impl<'s> Upload<'s> {
         first: u64,
         tries: &mut Tries<'_>,
     ) -> Result<(), Broken> {
-        let (mut position, mut buffer) = (first, vec![0; PIECE]);
+        let (mut position, mut buffer) = (first, vec![0; PIECE as usize]);
         let mut asked: VecDeque<(u32, u64)> = VecDeque::new();
         self.outgoing.reached(first);
         loop {

@@ -4,7 +4,7 @@
 //! same archive has the same inodes each time. An archive's tree is known once the archive was opened.
 
 use std::collections::{BTreeMap, HashMap};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use std::sync::{Arc, OnceLock};
 use hashget::archive::{ArchiveTree, NodeId};
 use hashget::model::Digest;
 
-use crate::archive::{archives_in, url};
+use crate::archive::{archives_in, is_remote};
 use crate::commands::without_ending;
 
 /// Bits of an inode number that count the entries of one archive.
@@ -54,8 +54,9 @@ pub(super) enum Place {
 impl Shown {
     /// The archive at `path`, or those in the folder there.
     pub(super) fn new(path: &Path) -> anyhow::Result<Self> {
-        if let Some(url) = url(path) {
-            let name = url.rsplit('/').next().unwrap_or_default().into();
+        if is_remote(path) {
+            let name = path.as_os_str().as_bytes().rsplit(|byte| *byte == b'/').next();
+            let name = OsStr::from_bytes(name.unwrap_or_default()).to_owned();
             return Ok(Self::of(vec![(name, path.to_path_buf(), None)], None));
         }
         let metadata = fs_err::metadata(path)?;

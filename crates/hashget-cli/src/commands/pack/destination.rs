@@ -11,9 +11,11 @@ use hashget::codec::Codec;
 use hashget::parity::parity_of;
 use hashget::pending_file::behind_links;
 use hashget::tree::literally;
+use hashget_backup::store::Address;
 
 use super::tree::Tree;
 use crate::exit::UsageError;
+use crate::stores::file_in_store;
 
 /// An archive's format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -99,6 +101,8 @@ pub(super) enum Medium {
     Device(PathBuf),
     /// Standard output.
     StandardOutput,
+    /// A file of a store.
+    InStore(Address, String),
 }
 
 /// Where an archive is written.
@@ -118,7 +122,7 @@ impl Destination {
         Self { name: String::new(), target: Medium::Nowhere, format: None }
     }
 
-    /// The file of this name, or standard output for `-`.
+    /// The file of this name or address, or standard output for `-`.
     pub(super) fn new(file: &Path, format: Option<ArchiveFormat>) -> Result<Self, UsageError> {
         let name = file.display().to_string();
         if file == Path::new("-") {
@@ -131,7 +135,8 @@ impl Destination {
                         .to_owned(),
                 ));
             }
-            return Ok(Self { name, target: Medium::StandardOutput, format: Some(format) });
+            let (target, format) = (Medium::StandardOutput, Some(format));
+            return Ok(Self { name, target, format });
         }
         let format = format.or_else(|| ArchiveFormat::of_name(file)).ok_or_else(|| {
             let endings: Vec<&str> = ENDINGS.iter().map(|(ending, _)| *ending).collect();
@@ -140,6 +145,10 @@ impl Destination {
                 "the ending of {name} does not say the compression: use one of {endings}, or --format"
             ))
         })?;
+        if let Some((address, file)) = file_in_store(file)? {
+            let (target, format) = (Medium::InStore(address, file), Some(format));
+            return Ok(Self { name, target, format });
+        }
         // If it is a link, its target is replaced, not the link.
         let target = match fs_err::metadata(file) {
             Ok(found) if found.is_dir() => {
@@ -160,7 +169,7 @@ impl Destination {
     pub(super) fn expect_room_beside(&self) -> Result<(), UsageError> {
         match self.target {
             Medium::File(_) | Medium::Nowhere => Ok(()),
-            Medium::Device(_) | Medium::StandardOutput => Err(UsageError(
+            Medium::Device(_) | Medium::StandardOutput | Medium::InStore(..) => Err(UsageError(
                 "--parity writes a file beside the archive: give the name of a file with -f"
                     .to_owned(),
             )),
@@ -224,6 +233,7 @@ mod tests {
             ("/x/a.tar.zst", Some(ArchiveFormat::TarZst)),
             ("a.txz", Some(ArchiveFormat::TarXz)),
             ("a.zip", None),
+            ("s3://night/a.tar.xz", Some(ArchiveFormat::TarXz)),
             ("tar", None),
             (".tar", None),
         ] {
