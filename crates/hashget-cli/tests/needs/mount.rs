@@ -132,7 +132,8 @@ pub(crate) fn the_mounted_tree_is_the_one_that_was_packed() {
 pub(crate) fn an_archive_at_a_url_is_read_by_its_parts() {
     let origin = Origin::start();
     let machine = machine(&origin);
-    let noise: Vec<u8> = (0..2_000_000_u32).flat_map(|n| (n * n ^ n << 7).to_le_bytes()).collect();
+    let noise: Vec<u8> =
+        (0..2_000_000_u32).flat_map(|n| ((n * n) ^ (n << 7)).to_le_bytes()).collect();
     machine.write("tree/own/large", &noise);
     let frames = ["--names", "all", "--no-reuse", "tree", "-f"];
     for name in ["b.tar.zst", "b.tar.gz"] {
