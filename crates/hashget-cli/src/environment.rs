@@ -59,11 +59,15 @@ pub(crate) struct Environment<'a> {
 }
 
 impl<'a> Environment<'a> {
-    /// Reads the configuration.
-    pub(crate) fn new(global: &'a Global, console: &'a Console) -> anyhow::Result<Self> {
+    /// Reads the configuration. One that the user names is there, unless this is to write it.
+    pub(crate) fn new(
+        global: &'a Global,
+        console: &'a Console,
+        writes_configuration: bool,
+    ) -> anyhow::Result<Self> {
         let surroundings = Surroundings::of_process();
         let config = match surroundings.config_file(global.config.as_deref()) {
-            Some((file, must_exist)) => Config::read(&file, must_exist)?,
+            Some((file, is_named)) => Config::read(&file, is_named && !writes_configuration)?,
             None => Config::default(),
         };
         let jobs = default_jobs(global);

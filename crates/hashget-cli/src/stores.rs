@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use hashget::storage::SharedSource;
-use hashget_backup::store::{Address, Store, StoreError, open_store};
+use hashget_backup::store::{Address, Patience, Store, StoreError, StoreSettings, open_store};
 
 use crate::environment::Environment;
 use crate::exit::UsageError;
@@ -22,9 +22,15 @@ pub(crate) fn is_in_store(text: &Path) -> bool {
 }
 
 impl Environment<'_> {
-    /// Opens a store, which is kept until the command ends.
-    pub(crate) fn store(&self, address: &Address) -> anyhow::Result<&dyn Store> {
-        let store = open_store(address, &self.store_settings()?).map_err(classed)?;
+    /// Opens a store, which is kept until the command ends. Of one that does not answer, nobody waits for more than the time of
+    /// `patience`.
+    pub(crate) fn store(
+        &self,
+        address: &Address,
+        patience: Patience,
+    ) -> anyhow::Result<&dyn Store> {
+        let settings = StoreSettings { patience, ..self.store_settings()? };
+        let store = open_store(address, &settings).map_err(classed)?;
         Ok(&**self.stores().keep(store))
     }
 
@@ -34,7 +40,7 @@ impl Environment<'_> {
         address: &Address,
         name: &str,
     ) -> anyhow::Result<Box<dyn SharedSource + '_>> {
-        Ok(self.store(address)?.open(name, self.console).map_err(classed)?)
+        Ok(self.store(address, Patience::brief())?.open(name, self.console).map_err(classed)?)
     }
 }
 

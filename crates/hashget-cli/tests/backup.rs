@@ -223,6 +223,11 @@ fn a_new_job_is_added_and_nothing_else_is_changed() {
     machine.hashget(&bad).expect(2).says(&["name of a job"]);
     machine.hashget(&["backup", "--init", "other"]).expect(2).says(&["--source"]);
     assert_eq!(fs_err::read_to_string(machine.path("own-config.toml")).unwrap(), text);
+    // A configuration that is named need not be there yet.
+    let named = ["--config", "named.toml"];
+    machine.hashget(&[&named[..], &["backup", "list"]].concat()).expect(2).says(&["named.toml"]);
+    machine.hashget(&[&named[..], &init[..]].concat()).expect(0).says(&["named.toml"]);
+    machine.hashget(&[&named[..], &["backup"]].concat()).expect(0);
 }
 
 #[test]

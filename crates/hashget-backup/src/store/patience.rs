@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hashget::fetch::{Clock, SystemClock, wait};
-use hashget::monitor::{Interrupted, Monitor};
+use hashget::monitor::{Interrupted, Monitor, ProblemKind};
 
 /// The first pause; each further one is twice as long.
 const FIRST: Duration = Duration::from_secs(1);
@@ -30,6 +30,11 @@ impl Default for Patience {
 }
 
 impl Patience {
+    /// That of somebody who waits for the answer.
+    pub fn brief() -> Self {
+        Self { most: Duration::from_secs(30), ..Self::default() }
+    }
+
     /// Begins to try something.
     pub(super) fn tries(&self) -> Tries<'_> {
         Tries { patience: self, began: self.clock.now(), pause: FIRST }
@@ -44,12 +49,22 @@ pub(super) struct Tries<'p> {
 }
 
 impl Tries<'_> {
-    /// Waits for the next try; `false` if the time for tries is over.
+    /// Waits for the next try of something that `problem` ended; `false` if the time for tries is over. The first time, it is
+    /// reported of the store.
     ///
     /// # Errors
     /// The monitor asked to stop.
-    pub(super) fn again(&mut self, monitor: &dyn Monitor) -> Result<bool, Interrupted> {
+    pub(super) fn again(
+        &mut self,
+        (store, problem): (&str, &str),
+        monitor: &dyn Monitor,
+    ) -> Result<bool, Interrupted> {
         monitor.check_interrupted()?;
+        if self.pause == FIRST {
+            let most = self.patience.most.as_secs();
+            let message = format!("{problem}: tried again for up to {most} seconds");
+            monitor.problem(ProblemKind::Note, store, message);
+        }
         let clock = &*self.patience.clock;
         let left = self.patience.most.saturating_sub(clock.now().saturating_sub(self.began));
         if left.is_zero() {
@@ -71,9 +86,11 @@ impl Tries<'_> {
 mod tests {
     use std::sync::Mutex;
 
-    use hashget::monitor::Silent;
+    use hashget::monitor::Event;
 
     use super::*;
+
+    const IT: (&str, &str) = ("a store", "it does not answer");
 
     #[derive(Default)]
     struct Skipping(Mutex<Duration>);
@@ -88,20 +105,35 @@ mod tests {
         }
     }
 
+    /// Keeps what is reported.
+    #[derive(Default)]
+    struct Told(Mutex<Vec<String>>);
+
+    impl Monitor for Told {
+        fn event(&self, event: Event<'_>) {
+            if let Event::Problem { object, message, .. } = event {
+                self.0.lock().unwrap().push(format!("{object}: {message}"));
+            }
+        }
+    }
+
     #[test]
-    fn pauses_grow_and_end() {
+    fn pauses_grow_and_end_and_the_first_is_said() {
+        let told = Told::default();
         let clock = Arc::new(Skipping::default());
         let patience =
             Patience { clock: Arc::<Skipping>::clone(&clock), most: Duration::from_secs(1800) };
         let mut tries = patience.tries();
         let mut count = 0;
-        while tries.again(&Silent).unwrap() {
+        while tries.again(IT, &told).unwrap() {
             count += 1;
         }
         assert_eq!(clock.now(), Duration::from_secs(1800));
         assert!((30..40).contains(&count), "{count}");
+        let line = "a store: it does not answer: tried again for up to 1800 seconds";
+        assert_eq!(*told.0.lock().unwrap(), [line]);
         tries.went_well();
-        assert!(tries.again(&Silent).unwrap());
+        assert!(tries.again(IT, &told).unwrap());
         assert_eq!(clock.now(), Duration::from_secs(1801));
     }
 }

@@ -76,6 +76,11 @@ impl Backup {
         self.action.is_none() && !self.init && !self.enable && !self.disable
     }
 
+    /// Does it write the configuration?
+    pub(super) fn writes_configuration(&self) -> bool {
+        self.action.is_none() && self.init
+    }
+
     /// What is kept after an interruption, and how to continue.
     pub(super) fn after_interruption(&self) -> String {
         match &self.action {

@@ -73,6 +73,11 @@ impl Command {
         }
     }
 
+    /// Does it write the configuration?
+    fn writes_configuration(&self) -> bool {
+        matches!(self, Self::Backup(backup) if backup.writes_configuration())
+    }
+
     /// What is kept after an interruption, and how to continue.
     pub(crate) fn after_interruption(&self) -> String {
         match self {
@@ -94,7 +99,8 @@ impl Command {
 
 /// Runs the command.
 pub(crate) fn run(arguments: &Arguments, console: &Console) -> anyhow::Result<()> {
-    let environment = || Environment::new(&arguments.global, console);
+    let writes_configuration = arguments.command.writes_configuration();
+    let environment = || Environment::new(&arguments.global, console, writes_configuration);
     match &arguments.command {
         Command::Pack(pack) => pack.run(&environment()?),
         Command::Unpack(unpack) => unpack.run(&environment()?),

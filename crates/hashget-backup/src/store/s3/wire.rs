@@ -166,7 +166,7 @@ impl Wire {
                 Err(RequestFailed { problem, .. }) => return Err(self.unreachable(problem)),
             };
             is_repeated = true;
-            if !tries.again(monitor)? {
+            if !tries.again((&self.shown, &problem), monitor)? {
                 return Err(self.unreachable(problem));
             }
         }

@@ -123,7 +123,7 @@ impl SftpStore {
                 Err(Broken::Passing(problem)) => problem,
                 Err(broken) => return Err(self.failed(broken, monitor)),
             };
-            if !tries.again(monitor)? {
+            if !tries.again((&self.shown, &problem), monitor)? {
                 return Err(StoreError::Unreachable { store: self.shown.clone(), problem });
             }
         }
@@ -292,8 +292,9 @@ impl Ranges for Remote<'_> {
             match self.read(first, count) {
                 Ok(bytes) => return Ok(bytes),
                 Err(Broken::Passing(problem)) => {
-                    if !tries.again(self.monitor).map_err(io::Error::other)? {
-                        let store = self.store.shown.clone();
+                    let store = self.store.shown.clone();
+                    let again = tries.again((&store, &problem), self.monitor);
+                    if !again.map_err(io::Error::other)? {
                         return Err(StoreError::Unreachable { store, problem }.into());
                     }
                 }

@@ -8,25 +8,27 @@ use hashget::monitor::ProblemKind;
 use hashget_backup::job::Job;
 use hashget_backup::run::Destination;
 use hashget_backup::series::{ArchiveName, Series, Times};
-use hashget_backup::store::{Address, Store, StoreError, open_store};
+use hashget_backup::store::{Address, Patience, Store, StoreError, StoreSettings, open_store};
 
 use super::jobs;
 use crate::environment::Environment;
 use crate::exit::UsageError;
 
-/// Opens a destination.
+/// Opens a destination. Of one that does not answer, nobody waits for more than the time of `patience`.
 ///
 /// # Errors
 /// It cannot be one.
-pub(in crate::commands) fn open(
+fn open(
     to: &Address,
+    patience: Patience,
     environment: &Environment<'_>,
 ) -> anyhow::Result<Destination> {
     let folder = match to {
         Address::Folder(folder) => Some(folder.clone()),
         _ => None,
     };
-    let store = open_store(to, &environment.store_settings()?)?;
+    let settings = StoreSettings { patience, ..environment.store_settings()? };
+    let store = open_store(to, &settings)?;
     Ok(Destination { store, folder })
 }
 
@@ -38,7 +40,7 @@ pub(in crate::commands) fn open_given(
     to: &str,
     environment: &Environment<'_>,
 ) -> anyhow::Result<Destination> {
-    open(&Address::parse(to)?, environment)
+    open(&Address::parse(to)?, Patience::brief(), environment)
 }
 
 /// Opens all destinations of a job.
@@ -49,7 +51,18 @@ pub(in crate::commands) fn of_job(
     job: &Job,
     environment: &Environment<'_>,
 ) -> anyhow::Result<Vec<Destination>> {
-    job.to.iter().map(|to| open(to, environment)).collect()
+    job.to.iter().map(|to| open(to, Patience::brief(), environment)).collect()
+}
+
+/// The same for a run, which can wait for a network that comes back.
+///
+/// # Errors
+/// One is none.
+pub(super) fn for_a_run(
+    job: &Job,
+    environment: &Environment<'_>,
+) -> anyhow::Result<Vec<Destination>> {
+    job.to.iter().map(|to| open(to, Patience::default(), environment)).collect()
 }
 
 /// What is wrong with a destination, without its name, which stands before it.

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::json;
 
-use super::destinations::{expect_apart, of_job};
+use super::destinations::{expect_apart, for_a_run};
 use super::notify;
 use crate::commands::pack::PackLine;
 use crate::environment::Environment;
@@ -24,7 +24,7 @@ pub(super) fn run(jobs: &[Job], environment: &mut Environment<'_>) -> anyhow::Re
     // What is wrong with a job shows before the first one is run.
     for job in jobs {
         expect_apart(job)?;
-        of_job(job, environment)?;
+        for_a_run(job, environment)?;
         PackLine::of_job(job, "x.tar.zst".as_ref(), &[], None)?;
     }
     let mut outcomes = Vec::new();
@@ -79,8 +79,8 @@ fn one(job: &Job, environment: &Environment<'_>) -> Result<Report, RunError> {
     let console = environment.console;
     let local = |error: UsageError| RunError::Local(std::io::Error::other(error));
     let state = environment.backup_state().map_err(local)?;
-    let destinations =
-        of_job(job, environment).map_err(|error| RunError::Local(std::io::Error::other(error)))?;
+    let destinations = for_a_run(job, environment)
+        .map_err(|error| RunError::Local(std::io::Error::other(error)))?;
     let setting = Setting {
         state: &state,
         zone: TimeZone::system(),

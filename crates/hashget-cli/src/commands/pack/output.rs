@@ -7,7 +7,7 @@ use std::os::fd::AsFd as _;
 use anyhow::Context as _;
 use hashget::pack::Output;
 use hashget::parity::Share;
-use hashget_backup::store::{Address, StoreError, StoreSink};
+use hashget_backup::store::{Address, Patience, StoreError, StoreSink};
 
 use super::destination::{Destination, Medium};
 use crate::environment::Environment;
@@ -46,7 +46,7 @@ fn in_store<'e>(
     name: &str,
     environment: &'e Environment<'_>,
 ) -> anyhow::Result<StoreSink<'e>> {
-    let store = environment.store(address)?;
+    let store = environment.store(address, Patience::default())?;
     match store.open(name, environment.console) {
         Err(StoreError::NotThere { .. }) => {}
         Err(error) => return Err(classed(error).into()),
