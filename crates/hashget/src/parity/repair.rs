@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::io::{self, Seek as _};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use hashget_parity::{Layout, ParityError, Scanned, Set, create};
@@ -194,6 +195,11 @@ impl Pair<'_> {
             return Err(self.error(error, &self.archive_path));
         }
         let kept = self.kept();
+        // A repair that was killed has left the damaged archive under both names.
+        if output.is_none() && is_same_file(&kept, &self.archive_path) {
+            fs_err::remove_file(&kept)
+                .map_err(|error| RepairError::Write { path: kept.clone(), error })?;
+        }
         if output.is_none() && kept.symlink_metadata().is_ok() {
             return Err(RepairError::KeptBefore { path: kept });
         }
@@ -326,4 +332,10 @@ impl Pair<'_> {
         repaired.parity_is_renewed = true;
         Ok(())
     }
+}
+
+/// Are both names of one file? Links are not followed.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let identity = |path: &Path| path.symlink_metadata().map(|found| (found.dev(), found.ino()));
+    identity(one).is_ok_and(|one| identity(other).is_ok_and(|other| one == other))
 }
