@@ -374,3 +374,28 @@ fn an_archive_and_its_record_are_locked_from_the_start_on() {
     let locks = machine.shelf.0.lock().unwrap().locks.clone();
     assert_eq!(locks, [Some(started.as_second() + 3600); 2]);
 }
+
+#[test]
+fn a_night_without_a_spool_is_a_failure_that_is_told_and_remembered() {
+    let machine = Machine::new();
+    fs_err::write(machine.path("backups/.hashget-spool"), "in the way").unwrap();
+    let told = machine.path("told");
+    let mut job = machine.job();
+    job.hooks.on_failure = vec![format!("echo \"$HASHGET_ERROR\" > {}", told.display())];
+    let report = machine.night(&job).unwrap();
+    assert_eq!((report.state.exit, report.failure.is_some(), report.archive), (1, true, None));
+    assert!(fs_err::read_to_string(told).unwrap().contains(".hashget-spool"));
+    assert!(State::read(&machine.path("state"), "system").last_run_failed());
+}
+
+#[test]
+fn a_night_that_cannot_be_remembered_is_still_one() {
+    let machine = Machine::new();
+    // What is there instead of the file cannot be replaced by it.
+    fs_err::create_dir_all(machine.path("state/system.json/x")).unwrap();
+    let report = machine.night(&machine.job()).unwrap();
+    assert_eq!((report.state.exit, report.failure.is_none()), (3, true));
+    assert_eq!((machine.names(), machine.shelf.names()), (archives(1..=1), archives(1..=1)));
+    let problems = machine.monitor.recorded().problems;
+    assert!(problems.iter().any(|(_, _, message)| message.contains("not remembered")));
+}

@@ -14,8 +14,8 @@ use crate::store::{Compared, Sending, Store, StoreError};
 pub struct Delivery {
     /// The destination, as it is called in messages.
     pub destination: String,
-    /// How the archive there was compared; or why it is not there.
-    pub result: Result<Compared, StoreError>,
+    /// How the archive there was compared, if this send has done it; or why it is not there.
+    pub result: Result<Option<Compared>, StoreError>,
 }
 
 /// On which terms archives are sent.
@@ -46,9 +46,9 @@ pub fn deliver(
     let send = |store: &dyn Store| {
         let destination = store.shown().to_owned();
         if sent.contains(&destination) {
-            return Delivery { destination, result: Ok(Compared::Checksum) };
+            return Delivery { destination, result: Ok(None) };
         }
-        let result = deliver_to(spooled, store, terms, monitor);
+        let result = deliver_to(spooled, store, terms, monitor).map(Some);
         match &result {
             Ok(_) => {
                 // If that cannot be noted, the destination is asked the next time.

@@ -89,7 +89,7 @@ pub struct Report {
 /// Runs a job. `began` is called once the lock is held.
 ///
 /// # Errors
-/// The job is being run, or nothing can be written in the folder of states. Everything else is in the report.
+/// The job is being run, its name is none, or there can be no lock in the folder of states. Everything else is in the report.
 pub fn run(
     job: &Job,
     destinations: &[Destination],
@@ -103,10 +103,9 @@ pub fn run(
     let series = Series::new(&job.host, &job.name)?;
     let started = time_of_its_own(&state, setting)?;
     began();
-    let spool = Spool::open(&spool_folder(destinations, setting.state), &series)?;
-    let run = Run { job, destinations, setting, series, spool, started };
-    let (mut made, failure) = run.made(pack);
-    let failure = failure.or_else(|| made.not_sent(&run.spool));
+    let run = Run { job, destinations, setting, series, started };
+    let mut made = Made::default();
+    let failure = run.make(&mut made, pack).err();
     let exit = made.exit(failure.as_ref());
     let mut removed = Vec::new();
     if failure.is_none() && job.prune && !job.keep.is_everything() {
@@ -115,8 +114,14 @@ pub fn run(
     if let Some(error) = &failure {
         run.failed(error);
     }
-    let state_of_run = made.state(started, (setting.now)(), exit, failure.as_ref());
-    state.add(state_of_run.clone(), setting.state, &job.name)?;
+    let mut state_of_run = made.state(started, (setting.now)(), exit, failure.as_ref());
+    if let Err(error) = state.add(state_of_run.clone(), setting.state, &job.name) {
+        // What was made is there, and whoever is to be told of the run is told.
+        let message =
+            format!("the run is not remembered, and `backup status` does not know of it: {error}");
+        setting.monitor.problem(ProblemKind::Incomplete, &job.name, message);
+        state_of_run.exit = if exit == 0 { 3 } else { exit };
+    }
     Ok(Report { state: state_of_run, archive: made.name.take(), failure, removed })
 }
 
@@ -186,7 +191,7 @@ impl Made {
         let destinations = self.deliveries.iter().map(|delivery| Delivered {
             destination: delivery.destination.clone(),
             problem: delivery.result.as_ref().err().map(ToString::to_string),
-            compared: delivery.result.as_ref().ok().map(|compared| {
+            compared: delivery.result.as_ref().ok().copied().flatten().map(|compared| {
                 let word = match compared {
                     Compared::Checksum => "checksum",
                     Compared::Size => "size",
@@ -216,35 +221,34 @@ struct Run<'a> {
     destinations: &'a [Destination],
     setting: &'a Setting<'a>,
     series: Series,
-    spool: Spool,
     started: Timestamp,
 }
 
 impl Run<'_> {
     /// Makes an archive and sends it; before that, what earlier runs could not send.
-    fn made(&self, pack: &Pack<'_>) -> (Made, Option<RunError>) {
-        let mut made = Made::default();
-        let failure = self.send_left_over(&mut made.is_behind).and_then(|()| {
-            let spooled = self.packed(pack, &mut made)?;
-            made.deliveries = self.deliver(&spooled)?;
-            Ok(())
-        });
-        (made, failure.err())
+    fn make(&self, made: &mut Made, pack: &Pack<'_>) -> Result<(), RunError> {
+        let spool = spool_folder(self.destinations, self.setting.state);
+        let spool = Spool::open(&spool, &self.series)?;
+        made.is_behind = self.send_left_over(&spool)?;
+        let spooled = self.packed(&spool, pack, made)?;
+        made.deliveries = self.deliver(&spooled)?;
+        made.not_sent(&spool).map_or(Ok(()), Err)
     }
 
     fn stores(&self) -> Vec<&dyn Store> {
         self.destinations.iter().map(|destination| &*destination.store).collect()
     }
 
-    /// Sends what waits in the spool, and gives up what has been overtaken.
-    fn send_left_over(&self, is_behind: &mut bool) -> Result<(), RunError> {
-        let waiting = self.spool.waiting()?;
+    /// Sends what waits in the spool, and gives up what has been overtaken. Does a destination still lack something?
+    fn send_left_over(&self, spool: &Spool) -> Result<bool, RunError> {
+        let waiting = spool.waiting()?;
+        let mut is_behind = false;
         // Tonight's archive will be one more.
         let given_up = Spool::overtaken(waiting.len());
         for (position, spooled) in waiting.iter().enumerate() {
             let deliveries = self.deliver(spooled)?;
             let lacking = deliveries.iter().filter(|delivery| delivery.result.is_err()).count();
-            *is_behind |= lacking > 0;
+            is_behind |= lacking > 0;
             if lacking > 0 && position < given_up {
                 let message =
                     "given up: not all destinations have it, and later archives were made";
@@ -252,7 +256,7 @@ impl Run<'_> {
                 spooled.remove()?;
             }
         }
-        Ok(())
+        Ok(is_behind)
     }
 
     /// Sends an archive everywhere, and removes it from the spool then.
@@ -267,7 +271,7 @@ impl Run<'_> {
     }
 
     /// Runs the hooks, and packs between them.
-    fn packed(&self, pack: &Pack<'_>, made: &mut Made) -> Result<Spooled, RunError> {
+    fn packed(&self, spool: &Spool, pack: &Pack<'_>, made: &mut Made) -> Result<Spooled, RunError> {
         let (hooks, monitor) = (&self.job.hooks, self.setting.monitor);
         let told = self.told(None);
         let mut ran = Ok(());
@@ -278,9 +282,10 @@ impl Run<'_> {
             }
         }
         let name = self.series.at(self.started, "");
-        let path = self.spool.path(&name);
+        let path = spool.path(&name);
         let packed = ran.and_then(|()| {
-            let to_pack = ToPack { archive: &path, own: self.own_patterns(), reuse: self.reuse() };
+            let (own, reuse) = (self.own_patterns(spool), self.reuse(spool));
+            let to_pack = ToPack { archive: &path, own, reuse };
             pack(&to_pack)
         });
         // They undo what those before have done: they run in any case, and nothing interrupts them.
@@ -299,7 +304,7 @@ impl Run<'_> {
             packed.exit = if packed.exit == 0 { 3 } else { packed.exit };
         }
         let ended = (self.setting.now)();
-        let spooled = self.spool.add(&name, &packed, ended, self.setting.version)?;
+        let spooled = spool.add(&name, &packed, ended, self.setting.version)?;
         made.bytes = Some(spooled.record.bytes);
         (made.name, made.packed) = (Some(name), packed);
         Ok(spooled)
@@ -330,10 +335,10 @@ impl Run<'_> {
     }
 
     /// What lies in destinations and spools, and what is called like its archives elsewhere: where destinations were before.
-    fn own_patterns(&self) -> Vec<String> {
+    fn own_patterns(&self, spool: &Spool) -> Vec<String> {
         let folders =
             self.destinations.iter().filter_map(|destination| destination.folder.as_deref());
-        let folders = folders.chain([self.spool.folder()]);
+        let folders = folders.chain([spool.folder()]);
         let inside = folders.filter_map(|folder| {
             Some(format!("{}/*", hashget::tree::literally(folder.to_str()?).trim_end_matches('/')))
         });
@@ -341,12 +346,12 @@ impl Run<'_> {
     }
 
     /// The archive from which is copied what has not changed.
-    fn reuse(&self) -> Option<PathBuf> {
+    fn reuse(&self, spool: &Spool) -> Option<PathBuf> {
         let folders =
             self.destinations.iter().filter_map(|destination| destination.folder.as_deref());
         match self.job.share {
             Share::Full => None,
-            Share::Auto => newest_own_archive(folders.chain([self.spool.folder()]), &self.series),
+            Share::Auto => newest_own_archive(folders.chain([spool.folder()]), &self.series),
         }
     }
 
