@@ -4,6 +4,7 @@
 //! Invariant: nothing here depends on hashget, so that builders and checks are independent of the code under test.
 //! Servers listen on loopback only.
 
+mod listener;
 pub mod needs;
 pub mod nth_call;
 pub mod object_store;

@@ -7,12 +7,12 @@ mod answer;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, BufReader, Read, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::net::{Shutdown, TcpStream};
+use std::sync::{Arc, Mutex};
 
 use percent_encoding::percent_decode_str;
+
+use crate::listener::{Listener, Stopping, lock};
 
 /// The only bucket.
 pub const BUCKET: &str = "night";
@@ -93,6 +93,7 @@ struct Request {
 
 #[derive(Default)]
 struct State {
+    stopping: Arc<Stopping>,
     objects: Mutex<BTreeMap<String, Object>>,
     uploads: Mutex<BTreeMap<String, Upload>>,
     faults: Mutex<Vec<(Action, Fault)>>,
@@ -101,8 +102,6 @@ struct State {
     lacks: Mutex<BTreeSet<Lack>>,
     /// The key that is accepted.
     access: Mutex<String>,
-    connections: Mutex<Vec<TcpStream>>,
-    stopped: AtomicBool,
 }
 
 /// What a store may lack.
@@ -116,32 +115,26 @@ pub enum Lack {
     Reading,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// The store. Stops when dropped.
 pub struct ObjectStore {
-    address: SocketAddr,
     state: Arc<State>,
-    acceptor: Option<JoinHandle<()>>,
+    listener: Listener,
 }
 
 impl ObjectStore {
     /// Starts a store on a free port of 127.0.0.1, whose access key is `key`.
     pub fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port is free");
-        let address = listener.local_addr().expect("a bound socket has an address");
         let state = Arc::new(State::default());
         "key".clone_into(&mut lock(&state.access));
         let shared = Arc::clone(&state);
-        let acceptor = std::thread::spawn(move || accept(&listener, &shared));
-        Self { address, state, acceptor: Some(acceptor) }
+        let serve = move |stream: TcpStream| connection(&stream, &shared);
+        let listener = Listener::start(&state.stopping, serve);
+        Self { state, listener }
     }
 
     /// Its URL.
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.listener.address())
     }
 
     /// The next request for this is answered so; several are used in order.
@@ -195,38 +188,6 @@ impl Object {
     }
 }
 
-impl Drop for ObjectStore {
-    fn drop(&mut self) {
-        self.state.stopped.store(true, Ordering::SeqCst);
-        // Wakes the accepting thread, which then sees that it should stop.
-        drop(TcpStream::connect(self.address));
-        if let Some(acceptor) = self.acceptor.take() {
-            drop(acceptor.join());
-        }
-    }
-}
-
-/// Accepts connections until the store stops, then closes them all.
-fn accept(listener: &TcpListener, state: &Arc<State>) {
-    let mut threads = Vec::new();
-    for stream in listener.incoming() {
-        if state.stopped.load(Ordering::SeqCst) {
-            break;
-        }
-        let Ok(stream) = stream else { continue };
-        if let Ok(handle) = stream.try_clone() {
-            lock(&state.connections).push(handle);
-        }
-        let state = Arc::clone(state);
-        // An error means that the client is gone.
-        threads.push(std::thread::spawn(move || drop(connection(&stream, &state))));
-    }
-    for stream in lock(&state.connections).drain(..) {
-        drop(stream.shutdown(Shutdown::Both));
-    }
-    threads.into_iter().for_each(|thread| drop(thread.join()));
-}
-
 /// Answers the requests of one connection until either side closes it.
 fn connection(stream: &TcpStream, state: &State) -> io::Result<()> {
     stream.set_nodelay(true)?;
@@ -243,7 +204,7 @@ fn connection(stream: &TcpStream, state: &State) -> io::Result<()> {
         reader.read_exact(&mut request.body)?;
         lock(&state.log).push(action);
         if fault == Some(Fault::Hang) {
-            while !state.stopped.load(Ordering::SeqCst) {
+            while !state.stopping.has_begun() {
                 std::thread::sleep(std::time::Duration::from_millis(10));
             }
             break;

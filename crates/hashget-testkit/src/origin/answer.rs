@@ -6,7 +6,6 @@
 use std::io::{self, Write as _};
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{Fault, Request, State, lock, page_of};
@@ -231,7 +230,7 @@ fn send(
     let end = [plan.cut, plan.stall].into_iter().flatten().map(size).min().unwrap_or(usize::MAX);
     let body = &plan.body[..end.min(plan.body.len())];
     for piece in body.chunks(if plan.slow { 1 } else { 16 * 1024 }) {
-        if state.stopped.load(Ordering::SeqCst) {
+        if state.stopping.has_begun() {
             return Ok(false);
         }
         lock(&state.log)[entry].bytes += piece.len() as u64;
@@ -240,7 +239,7 @@ fn send(
             std::thread::sleep(Duration::from_millis(20));
         }
     }
-    while plan.endless && !state.stopped.load(Ordering::SeqCst) {
+    while plan.endless && !state.stopping.has_begun() {
         lock(&state.log)[entry].bytes += 4096;
         stream.write_all(&[0; 4096])?;
     }
@@ -269,7 +268,7 @@ fn send_piece(mut stream: &TcpStream, piece: &[u8], framing: &Framing) -> io::Re
 
 /// Keeps the connection open without sending until the origin stops.
 fn wait_for_the_end(state: &State) {
-    while !state.stopped.load(Ordering::SeqCst) {
+    while !state.stopping.has_begun() {
         std::thread::sleep(Duration::from_millis(10));
     }
 }

@@ -8,12 +8,13 @@ mod fault;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, BufRead, BufReader, Read, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 pub use fault::Fault;
+
+use crate::listener::{Listener, Stopping, lock};
 
 /// A request and its response.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,40 +47,32 @@ struct Page {
 
 #[derive(Default)]
 struct State {
+    stopping: Arc<Stopping>,
     pages: Mutex<BTreeMap<String, Page>>,
     log: Mutex<Vec<Request>>,
-    connections: Mutex<Vec<TcpStream>>,
-    stopped: AtomicBool,
     at_once: AtomicUsize,
     most_at_once: AtomicUsize,
 }
 
-/// A test that panicked must not hide its own message behind a poisoned lock.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// The server. Stops when dropped.
 pub struct Origin {
-    address: SocketAddr,
     state: Arc<State>,
-    acceptor: Option<JoinHandle<()>>,
+    listener: Listener,
 }
 
 impl Origin {
     /// Starts a server on a free port of 127.0.0.1.
     pub fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port is free");
-        let address = listener.local_addr().expect("a bound socket has an address");
         let state = Arc::new(State::default());
         let shared = Arc::clone(&state);
-        let acceptor = std::thread::spawn(move || accept(&listener, &shared));
-        Self { address, state, acceptor: Some(acceptor) }
+        let serve = move |stream| connection(stream, &shared);
+        let listener = Listener::start(&state.stopping, serve);
+        Self { state, listener }
     }
 
     /// The URL of `path`, which begins with `/`.
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        format!("http://{}{path}", self.listener.address())
     }
 
     /// Serves `content` at `path` from now on. Replaces earlier content; faults stay.
@@ -119,40 +112,6 @@ impl Origin {
     /// The highest number of concurrent requests.
     pub fn most_at_once(&self) -> usize {
         self.state.most_at_once.load(Ordering::SeqCst)
-    }
-}
-
-impl Drop for Origin {
-    fn drop(&mut self) {
-        self.state.stopped.store(true, Ordering::SeqCst);
-        // Wakes the accepting thread, which then sees that it should stop.
-        drop(TcpStream::connect(self.address));
-        if let Some(acceptor) = self.acceptor.take() {
-            drop(acceptor.join());
-        }
-    }
-}
-
-/// Accepts connections until the origin stops, then closes them all.
-fn accept(listener: &TcpListener, state: &Arc<State>) {
-    let mut threads = Vec::new();
-    for stream in listener.incoming() {
-        if state.stopped.load(Ordering::SeqCst) {
-            break;
-        }
-        let Ok(stream) = stream else { continue };
-        if let Ok(handle) = stream.try_clone() {
-            lock(&state.connections).push(handle);
-        }
-        let state = Arc::clone(state);
-        // An error means that the client is gone.
-        threads.push(std::thread::spawn(move || drop(connection(stream, &state))));
-    }
-    for stream in lock(&state.connections).drain(..) {
-        drop(stream.shutdown(Shutdown::Both));
-    }
-    for thread in threads {
-        drop(thread.join());
     }
 }
 
