@@ -3,6 +3,7 @@
 //! Invariant: a configuration that was read successfully is valid. An error names the file, the line and the
 //! key.
 
+mod checked;
 mod jobs;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,10 +14,12 @@ use hashget::fetch::{HostLimits, MirrorRule, Proxies};
 use hashget::model::Evidence;
 use hashget_backup::job::Job;
 use hashget_backup::store::S3Settings;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
+use self::checked::{
+    archive_url, bytes, connections, pools, proxy, rate, url_prefix, url_prefixes,
+};
 use crate::exit::UsageError;
-use crate::values;
 
 /// The contents of the configuration file.
 #[derive(Debug, Default, Deserialize)]
@@ -235,75 +238,6 @@ fn without_logins(text: &str) -> String {
     let address = before.find("://").map(|position| position + 3);
     let start = address.or_else(|| before.find(['"', '\'']).map(|position| position + 1));
     format!("{}...@{after}", &before[..start.unwrap_or(0)])
-}
-
-fn checked<'de, D: Deserializer<'de>, T: Deserialize<'de>, R>(
-    deserializer: D,
-    check: impl Fn(T) -> Result<R, String>,
-) -> Result<R, D::Error> {
-    check(T::deserialize(deserializer)?).map_err(serde::de::Error::custom)
-}
-
-fn pools<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    checked(deserializer, |pools: Vec<String>| {
-        pools
-            .iter()
-            .map(|pool| values::pool(pool).map_err(|problem| format!("pool \"{pool}\": {problem}")))
-            .collect()
-    })
-}
-
-fn http(url: &str) -> Result<String, String> {
-    match url::Url::parse(url) {
-        Ok(parsed) if matches!(parsed.scheme(), "http" | "https") => Ok(url.to_owned()),
-        _ => Err(format!("\"{url}\": expected a URL that begins with http:// or https://")),
-    }
-}
-
-fn url_prefix<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    checked(deserializer, |url: String| http(&url))
-}
-
-/// It is recorded in archives, so it must be public; it gets a trailing `/`.
-fn archive_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    checked(deserializer, |url: String| match detectors::public_url(&url) {
-        Ok(public) => Ok(Some(format!("{}/", public.trim_end_matches('/')))),
-        Err(error) => Err(error.to_string()),
-    })
-}
-
-fn url_prefixes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    checked(deserializer, |urls: Vec<String>| {
-        if urls.is_empty() {
-            return Err("expected at least one URL".to_owned());
-        }
-        urls.iter().map(|url| http(url)).collect()
-    })
-}
-
-fn proxy<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Proxies>, D::Error> {
-    checked(deserializer, |proxy: String| match Proxies::configured(&proxy) {
-        Ok(proxies) => Ok(Some(proxies)),
-        Err(error) => Err(error.to_string()),
-    })
-}
-
-fn bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    checked(deserializer, |size: String| values::bytes(&size).map(Some))
-}
-
-fn connections<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
-    checked(deserializer, |connections: usize| match connections {
-        1..=64 => Ok(Some(connections)),
-        _ => Err("expected from 1 to 64 connections".to_owned()),
-    })
-}
-
-fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
-    checked(deserializer, |rate: f64| match rate {
-        rate if rate > 0.0 && rate.is_finite() => Ok(Some(rate)),
-        _ => Err("expected a number greater than 0".to_owned()),
-    })
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use hashget_backup::series::check_job;
 use hashget_backup::store::Address;
 use serde::{Deserialize, Deserializer};
 
-use super::{bytes, checked};
+use super::checked::{bytes, checked, http};
 use crate::values;
 
 /// Names that a job cannot have: they are commands.
@@ -227,7 +227,7 @@ fn some_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String
 }
 
 fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    checked(deserializer, |text: String| super::http(&text).map(Some))
+    checked(deserializer, |text: String| http(&text).map(Some))
 }
 
 fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
