@@ -78,54 +78,30 @@ impl Fields {
     /// The numbers in `header`, which has the size of this form; the bytes that are no number, if there are such.
     pub(super) fn parse(form: Form, header: &[u8]) -> Result<Self, &[u8]> {
         let mut numbers = Numbers { rest: header.get(MAGIC..).unwrap_or_default() };
-        match form {
+        let (device, node, sum, numbers_of_all) = match form {
+            Form::Binary { is_big_endian } => return Ok(Self::of_words(header, is_big_endian)),
+            Form::Listed => {
+                let [inode] = numbers.take(8, 16)?;
+                return Ok(Self { inode, ..Self::default() });
+            }
             Form::New { .. } => {
                 let [inode, mode, uid, gid, links, mtime, size] = numbers.take(8, 16)?;
                 let [device_major, device_minor, major, minor, name_length, sum] =
                     numbers.take(8, 16)?;
-                let (device, node) = ((device_major, device_minor), (major, minor));
-                Ok(Self {
-                    device,
-                    inode,
-                    mode,
-                    uid,
-                    gid,
-                    links,
-                    node,
-                    mtime,
-                    name_length,
-                    size,
-                    sum,
-                })
+                let all = [inode, mode, uid, gid, links, mtime, name_length, size];
+                ((device_major, device_minor), (major, minor), sum, all)
             }
             Form::Octal => {
                 let [device, inode, mode, uid, gid, links, node] = numbers.take(6, 8)?;
                 let [mtime] = numbers.take(11, 8)?;
                 let [name_length] = numbers.take(6, 8)?;
                 let [size] = numbers.take(11, 8)?;
-                let node = (node >> 8, node & 0xff);
-                let device = (0, device);
-                let sum = 0;
-                Ok(Self {
-                    device,
-                    inode,
-                    mode,
-                    uid,
-                    gid,
-                    links,
-                    node,
-                    mtime,
-                    name_length,
-                    size,
-                    sum,
-                })
+                let all = [inode, mode, uid, gid, links, mtime, name_length, size];
+                ((0, device), (node >> 8, node & 0xff), 0, all)
             }
-            Form::Binary { is_big_endian } => Ok(Self::of_words(header, is_big_endian)),
-            Form::Listed => {
-                let [inode] = numbers.take(8, 16)?;
-                Ok(Self { inode, ..Self::default() })
-            }
-        }
+        };
+        let [inode, mode, uid, gid, links, mtime, name_length, size] = numbers_of_all;
+        Ok(Self { device, inode, mode, uid, gid, links, node, mtime, name_length, size, sum })
     }
 
     /// The numbers of a binary header. Those of 32 bits have their upper half first, whatever the order of bytes.
