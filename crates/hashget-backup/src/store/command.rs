@@ -3,33 +3,22 @@
 //! Invariant: a command that gets less than the whole file is killed before it can take the end of its input for the end of
 //! the file.
 
-use std::fs::File;
+mod running;
+
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::process::{ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::atomic::Ordering;
 
 use hashget::model::escaped;
 use hashget::monitor::{Monitor, Silent};
 use hashget::storage::{ArchiveSource, SharedSource};
-use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Deserialize;
 
+use self::running::{Running, wait_for_output};
 use super::name::{check_name, is_listed};
-use super::outgoing::{Outgoing, PIECE, Pace, digest_of, read_exact_at};
+use super::outgoing::{Outgoing, digest_of};
 use super::{Compared, Sending, Store, StoreError, Stored};
-
-/// Interruptions are noticed within this time.
-const ATTENTION: Duration = Duration::from_millis(20);
-
-/// The last bytes of what a command says that are told.
-const LAST_WORDS: usize = 1000;
-
-/// The longest list that a command may print.
-const LONGEST_LIST: u64 = 64 << 20;
 
 /// The commands of a store, for `sh`; `{name}` in them is the file's name, quoted.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -147,7 +136,7 @@ impl CommandStore {
     fn read<'a>(&'a self, name: &str, monitor: &'a dyn Monitor) -> Result<Printed<'a>, StoreError> {
         let mut command = self.command("read", self.commands.read.as_ref(), name)?;
         let mut running = Running::start(command.stdout(Stdio::piped()))?;
-        let pipe = running.child.stdout.take();
+        let pipe = running.pipe();
         Ok(Printed { store: self, running, pipe, monitor })
     }
 }
@@ -172,8 +161,7 @@ impl Store for CommandStore {
             let (bytes, name) = line.trim_start().split_once(' ').ok_or_else(|| wrong(line))?;
             let bytes = bytes.parse().map_err(|_| wrong(line))?;
             if is_listed(name) {
-                let name = name.to_owned();
-                found.push(Stored { name, bytes, sha256: None, locked_until: None });
+                found.push(Stored::of_size(name.to_owned(), bytes));
             }
         }
         found.sort_unstable_by(|one, other| one.name.cmp(&other.name));
@@ -187,7 +175,7 @@ impl Store for CommandStore {
     ) -> Result<Box<dyn SharedSource + 'a>, StoreError> {
         check_name(name)?;
         if self.commands.read.is_some() && self.has(name, monitor)? == Some(false) {
-            return Err(StoreError::NotThere { store: self.shown.clone(), name: name.to_owned() });
+            return Err(StoreError::not_there(&self.shown, name));
         }
         Ok(Box::new(self.read(name, monitor)?))
     }
@@ -200,14 +188,14 @@ impl Store for CommandStore {
     ) -> Result<Compared, StoreError> {
         check_name(name)?;
         if self.has(name, monitor)? == Some(true) {
-            return Err(StoreError::Taken { store: self.shown.clone(), name: name.to_owned() });
+            return Err(StoreError::taken(&self.shown, name));
         }
         let outgoing = Outgoing::new(name, sending, monitor);
         let mut command = self.command("send", Some(&self.commands.send), name)?;
         let mut running = Running::start(command.stdin(Stdio::piped()))?;
         let went = running.feed(sending)?;
         let ended = running.wait(monitor, || outgoing.reached(went.load(Ordering::Relaxed)));
-        if running.was_stopped {
+        if running.was_stopped() {
             self.take_back(name);
         }
         let status = ended?;
@@ -245,142 +233,6 @@ fn quoted(name: &str) -> String {
     format!("'{}'", name.replace('\'', "'\\''"))
 }
 
-/// A command that runs. Dropping it kills it.
-struct Running {
-    child: Child,
-    listener: Option<JoinHandle<Vec<u8>>>,
-    feeder: Option<JoinHandle<io::Result<()>>>,
-    went: Arc<AtomicU64>,
-    has_ended: bool,
-    /// Was it killed, whatever it had done by then?
-    was_stopped: bool,
-}
-
-impl Running {
-    fn start(command: &mut Command) -> Result<Self, StoreError> {
-        let mut child = command.spawn()?;
-        let stderr = child.stderr.take();
-        let listener = stderr.map(|pipe| std::thread::spawn(move || last_of(pipe)));
-        let went = Arc::default();
-        Ok(Self { child, listener, feeder: None, went, has_ended: false, was_stopped: false })
-    }
-
-    /// Begins to give it the file; how many bytes it took.
-    fn feed(&mut self, sending: &Sending<'_>) -> Result<Arc<AtomicU64>, StoreError> {
-        let (file, bytes) = (sending.file.try_clone()?, sending.bytes);
-        let (stdin, pace) = (self.child.stdin.take(), Pace::new(sending.bytes_per_second));
-        let (went, group) = (Arc::clone(&self.went), self.group());
-        let feeder = std::thread::spawn(move || {
-            let Some(mut stdin) = stdin else { return Ok(()) };
-            let fed = feed(&file, bytes, &pace, &mut stdin, &went);
-            if fed.is_err() {
-                kill(group);
-            }
-            fed
-        });
-        self.feeder = Some(feeder);
-        Ok(Arc::clone(&self.went))
-    }
-
-    /// Begins to collect what it prints.
-    fn printed(&mut self) -> Option<JoinHandle<Vec<u8>>> {
-        let pipe = self.child.stdout.take()?;
-        Some(std::thread::spawn(move || {
-            let mut printed = Vec::new();
-            drop(pipe.take(LONGEST_LIST).read_to_end(&mut printed));
-            printed
-        }))
-    }
-
-    fn group(&self) -> Option<Pid> {
-        Pid::from_raw(i32::try_from(self.child.id()).ok()?)
-    }
-
-    /// Waits for its end; `meanwhile` is called from time to time.
-    fn wait(
-        &mut self,
-        monitor: &dyn Monitor,
-        meanwhile: impl Fn(),
-    ) -> Result<ExitStatus, StoreError> {
-        loop {
-            meanwhile();
-            if let Err(interrupted) = monitor.check_interrupted() {
-                kill(self.group());
-                self.child.wait()?;
-                (self.has_ended, self.was_stopped) = (true, true);
-                return Err(interrupted.into());
-            }
-            if let Some(status) = self.child.try_wait()? {
-                self.has_ended = true;
-                meanwhile();
-                return match self.feeder.take().and_then(|feeder| feeder.join().ok()) {
-                    // What it did not take shows in its status, or in the count.
-                    Some(Err(error)) if error.kind() != io::ErrorKind::BrokenPipe => {
-                        Err(error.into())
-                    }
-                    _ => Ok(status),
-                };
-            }
-            std::thread::sleep(ATTENTION);
-        }
-    }
-
-    /// What it said last, safe for a terminal.
-    fn words(&mut self) -> String {
-        let words = self.listener.take().and_then(|listener| listener.join().ok());
-        let words = String::from_utf8_lossy(&words.unwrap_or_default()).into_owned();
-        let lines: Vec<String> = words.lines().map(|line| escaped(line.as_bytes())).collect();
-        lines.join("\n")
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if !self.has_ended {
-            kill(self.group());
-            drop(self.child.wait());
-        }
-    }
-}
-
-/// Kills a command and what it has started.
-fn kill(group: Option<Pid>) {
-    if let Some(group) = group {
-        // One that has ended needs no killing.
-        let _ = kill_process_group(group, Signal::KILL);
-    }
-}
-
-fn feed(
-    file: &File,
-    bytes: u64,
-    pace: &Pace,
-    to: &mut impl io::Write,
-    went: &AtomicU64,
-) -> io::Result<()> {
-    let (mut position, mut buffer) = (0, vec![0; PIECE]);
-    while position < bytes {
-        let count = usize::try_from(bytes - position).unwrap_or(PIECE).min(PIECE);
-        read_exact_at(file, &mut buffer[..count], position)?;
-        std::thread::sleep(pace.due(count as u64));
-        to.write_all(&buffer[..count])?;
-        position += count as u64;
-        went.store(position, Ordering::Relaxed);
-    }
-    Ok(())
-}
-
-/// The last bytes that come from a pipe.
-fn last_of(mut pipe: impl Read) -> Vec<u8> {
-    let (mut words, mut buffer) = (Vec::new(), [0; 1024]);
-    while let Ok(count @ 1..) = pipe.read(&mut buffer) {
-        words.extend(&buffer[..count]);
-        let more = words.len().saturating_sub(LAST_WORDS);
-        words.drain(..more);
-    }
-    words
-}
-
 /// What a command prints: a file, in order.
 struct Printed<'a> {
     store: &'a CommandStore,
@@ -392,6 +244,7 @@ struct Printed<'a> {
 impl Read for Printed<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let Some(pipe) = &mut self.pipe else { return Ok(0) };
+        wait_for_output(pipe, self.monitor)?;
         let count = pipe.read(buffer)?;
         if count == 0 && !buffer.is_empty() {
             self.pipe = None;

@@ -95,6 +95,16 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// [`Self::NotThere`] of a store that is called `store` in messages.
+    pub(super) fn not_there(store: &str, name: &str) -> Self {
+        Self::NotThere { store: store.to_owned(), name: name.to_owned() }
+    }
+
+    /// [`Self::Taken`] of a store that is called `store` in messages.
+    pub(super) fn taken(store: &str, name: &str) -> Self {
+        Self::Taken { store: store.to_owned(), name: name.to_owned() }
+    }
+
     /// The class of the error, from which exit code and hint follow.
     pub fn class(&self) -> ErrorClass {
         match self {

@@ -55,10 +55,6 @@ impl FolderStore {
         StoreError::Local(error)
     }
 
-    fn taken(&self, name: &str) -> StoreError {
-        StoreError::Taken { store: self.shown.clone(), name: name.to_owned() }
-    }
-
     fn entries(&self) -> Result<Vec<fs_err::DirEntry>, StoreError> {
         let entries = fs_err::read_dir(&self.folder).map_err(|error| self.failed(error))?;
         entries.collect::<io::Result<_>>().map_err(StoreError::Local)
@@ -83,8 +79,7 @@ impl Store for FolderStore {
             // One that was removed meanwhile is not there.
             let Ok(metadata) = entry.metadata() else { continue };
             if metadata.is_file() && is_listed(&name) {
-                let bytes = metadata.len();
-                found.push(Stored { name, bytes, sha256: None, locked_until: None });
+                found.push(Stored::of_size(name, metadata.len()));
             }
         }
         found.sort_unstable_by(|one, other| one.name.cmp(&other.name));
@@ -97,8 +92,7 @@ impl Store for FolderStore {
         _monitor: &'a dyn Monitor,
     ) -> Result<Box<dyn SharedSource + 'a>, StoreError> {
         let path = self.path(name)?;
-        let not_there =
-            || StoreError::NotThere { store: self.shown.clone(), name: name.to_owned() };
+        let not_there = || StoreError::not_there(&self.shown, name);
         let file = match File::open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && self.folder.exists() => {
                 return Err(not_there());
@@ -116,7 +110,7 @@ impl Store for FolderStore {
     ) -> Result<Compared, StoreError> {
         let path = self.path(name)?;
         if fs_err::symlink_metadata(&path).is_ok() {
-            return Err(self.taken(name));
+            return Err(StoreError::taken(&self.shown, name));
         }
         let pending = PendingFile::create(&path, MODE).map_err(|error| self.failed(error))?;
         copy(pending.file(), &Outgoing::new(name, sending, monitor), sending)?;
@@ -134,7 +128,7 @@ impl Store for FolderStore {
         let written = pending.file().metadata()?;
         if let Err(error) = pending.commit_new(&path) {
             if error.kind() == io::ErrorKind::AlreadyExists {
-                return Err(self.taken(name));
+                return Err(StoreError::taken(&self.shown, name));
             }
             // It may have its name already, if not durably.
             let named = fs_err::symlink_metadata(&path);

@@ -41,6 +41,13 @@ pub struct Stored {
     pub locked_until: Option<i64>,
 }
 
+impl Stored {
+    /// A file of which the store tells no more than its size.
+    fn of_size(name: String, bytes: u64) -> Self {
+        Self { name, bytes, sha256: None, locked_until: None }
+    }
+}
+
 /// A file on this machine that is to be sent.
 pub struct Sending<'a> {
     /// The file. It is read from its start, several times if a try fails.

@@ -1,8 +1,10 @@
 //! Commands of a shell as stores.
 
+use std::io::Read as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use hashget::monitor::Silent;
+use hashget::monitor::{Event, Monitor, Silent};
 use hashget_backup::store::{
     Address, CommandStore, Commands, Compared, Store as _, StoreError, open_store,
 };
@@ -76,4 +78,26 @@ fn what_a_command_has_changed_is_found_out_and_removed() {
     assert!(names(&store).is_empty());
     let odd = CommandStore::new(Commands { list: Some("echo nonsense".to_owned()), ..whole });
     assert!(odd.list(&Silent).unwrap_err().to_string().contains("nonsense"));
+}
+
+/// Asks to stop once something has been going on for a while.
+#[derive(Default)]
+struct StopSoon(AtomicU32);
+
+impl Monitor for StopSoon {
+    fn event(&self, _event: Event<'_>) {}
+
+    fn interrupted(&self) -> bool {
+        self.0.fetch_add(1, Ordering::Relaxed) > 3
+    }
+}
+
+#[test]
+fn a_command_that_prints_nothing_and_does_not_end_can_be_interrupted() {
+    let hangs = || Some("sleep 1000".to_owned());
+    let commands = Commands { send: "cat".to_owned(), read: hangs(), list: None, remove: None };
+    let (store, monitor) = (CommandStore::new(commands), StopSoon::default());
+    let mut source = store.open("a", &monitor).unwrap();
+    let error = source.read(&mut [0; 9]).unwrap_err();
+    assert!(error.to_string().contains("interrupted"), "{error}");
 }

@@ -209,7 +209,7 @@ impl Store for S3Store {
             for (key, bytes) in page.objects {
                 let name = key.strip_prefix(&self.prefix).filter(|name| is_listed(name));
                 if let Some(name) = name.map(str::to_owned) {
-                    found.push(Stored { name, bytes, sha256: None, locked_until: None });
+                    found.push(Stored::of_size(name, bytes));
                 }
             }
             if page.next.is_some() && page.next == token {
@@ -230,10 +230,8 @@ impl Store for S3Store {
         monitor: &'a dyn Monitor,
     ) -> Result<Box<dyn SharedSource + 'a>, StoreError> {
         let key = self.key(name)?;
-        let head = self.head(&key, monitor)?.ok_or_else(|| StoreError::NotThere {
-            store: self.wire.shown.clone(),
-            name: name.to_owned(),
-        })?;
+        let not_there = || StoreError::not_there(&self.wire.shown, name);
+        let head = self.head(&key, monitor)?.ok_or_else(not_there)?;
         let size = head.header("content-length").and_then(|length| length.parse().ok());
         let size =
             size.ok_or_else(|| self.wire.nonsense("it tells no size of an object".to_owned()))?;

@@ -107,7 +107,7 @@ impl<'s> Sender<'s> {
     }
 
     fn taken(&self) -> StoreError {
-        StoreError::Taken { store: self.store.wire.shown.clone(), name: self.name.to_owned() }
+        StoreError::taken(&self.store.wire.shown, self.name)
     }
 
     fn different(&self, expected: String, found: String) -> StoreError {

@@ -4,6 +4,7 @@
 //! replaces nothing.
 
 mod protocol;
+mod requests;
 mod session;
 mod upload;
 
@@ -14,7 +15,8 @@ use hashget::monitor::Monitor;
 use hashget::storage::SharedSource;
 
 use self::protocol::{Attributes, code, open};
-use self::session::{Broken, Handle, Session};
+use self::requests::Handle;
+use self::session::{Broken, Session};
 use self::upload::{Upload, is_temporary};
 use super::name::{check_name, is_listed};
 use super::outgoing::Outgoing;
@@ -178,11 +180,8 @@ impl Store for SftpStore {
         let mut entries = self.entries(monitor)?;
         entries.retain(|(name, found)| found.is_file() && is_listed(name));
         entries.sort_unstable_by(|one, other| one.0.cmp(&other.0));
-        let stored = entries.into_iter().map(|(name, found)| {
-            let bytes = found.size.unwrap_or(0);
-            Stored { name, bytes, sha256: None, locked_until: None }
-        });
-        Ok(stored.collect())
+        let stored = entries.into_iter();
+        Ok(stored.map(|(name, found)| Stored::of_size(name, found.size.unwrap_or(0))).collect())
     }
 
     fn open<'a>(
@@ -200,8 +199,7 @@ impl Store for SftpStore {
                     monitor,
                 ));
             }
-            let (store, name) = (self.shown.clone(), name.to_owned());
-            return Err(StoreError::NotThere { store, name });
+            return Err(StoreError::not_there(&self.shown, name));
         };
         let size = found.size.unwrap_or(0);
         let remote = Remote { store: self, path, found, monitor, opened: Mutex::new(None) };

@@ -15,7 +15,8 @@ use super::super::patience::Tries;
 use super::super::{Compared, Sending, StoreError};
 use super::SftpStore;
 use super::protocol::{Attributes, open};
-use super::session::{AT_ONCE, Broken, Handle, PIECE, Session};
+use super::requests::Handle;
+use super::session::{AT_ONCE, Broken, PIECE, Session};
 
 /// A temporary file that nobody has written to for so many seconds belongs to a send that broke off.
 const LEFT_ALONE: u32 = 600;
@@ -107,10 +108,7 @@ impl<'s> Upload<'s> {
             let _ = store
                 .talk(self.monitor, |session, _| session.remove(&self.temporary, self.monitor));
         }
-        sent?.ok_or_else(|| StoreError::Taken {
-            store: store.shown.clone(),
-            name: self.name.to_owned(),
-        })
+        sent?.ok_or_else(|| StoreError::taken(&store.shown, self.name))
     }
 
     fn different(&self, expected: &str, found: &str) -> StoreError {
