@@ -7,6 +7,7 @@ set -euo pipefail
 tools="
 7z            p7zip-full
 ar            binutils
+age           age
 borg          borgbackup
 bsdtar        libarchive-tools
 bzip2         bzip2

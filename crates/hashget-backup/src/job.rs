@@ -62,6 +62,8 @@ pub struct Job {
     pub sources: Vec<PathBuf>,
     /// Options of `pack`, as words.
     pub options: Vec<String>,
+    /// Whom archives are encrypted to, as in [`crate::encryption::Recipients::of`]; nobody if it is empty.
+    pub encrypt: Vec<String>,
     /// The destinations.
     pub to: Vec<Address>,
     /// Which archives are kept.
@@ -82,4 +84,11 @@ pub struct Job {
     pub lock: Option<Duration>,
     /// The number of threads that pack.
     pub cpu: Option<usize>,
+}
+
+impl Job {
+    /// What the names of its archives end with besides.
+    pub(crate) fn encryption(&self) -> &'static str {
+        crate::encryption::ending(&self.encrypt)
+    }
 }

@@ -218,6 +218,7 @@ mod tests {
             host: "h".into(),
             sources: Vec::new(),
             options: Vec::new(),
+            encrypt: Vec::new(),
             to: Vec::new(),
             keep: Keep::default(),
             prune: true,

@@ -47,6 +47,7 @@ impl Machine {
             host: "web1".into(),
             sources: vec![self.path("tree")],
             options: Vec::new(),
+            encrypt: Vec::new(),
             to: Vec::new(),
             keep: Keep { last: 2, ..Keep::default() },
             prune: true,

@@ -19,6 +19,7 @@ use hashget::fetch::Source;
 use hashget::hashdb::{HashDb, NoHashDb};
 use hashget::model::manifest::{AnyManifest, MANIFEST_NAME};
 use hashget::storage::{SharedSource, StreamSource};
+use hashget_backup::encryption::{Header, header_of};
 
 use crate::commands::without_ending;
 use crate::environment::Environment;
@@ -67,8 +68,33 @@ pub(crate) fn archives_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(archives)
 }
 
-/// Opens the file, the URL, the file of a store, or standard input for `-`. A folder is refused, with `for_a_folder` as advice.
+/// Opens the file, the URL, the file of a store, or standard input for `-`, and decrypts it if it is encrypted. A folder is
+/// refused, with `for_a_folder` as advice.
 pub(crate) fn open<'e>(
+    archive: &Path,
+    for_a_folder: &str,
+    environment: &'e Environment<'_>,
+) -> anyhow::Result<Box<dyn SharedSource + 'e>> {
+    Ok(environment.decrypted(open_as_it_is(archive, for_a_folder, environment)?)?)
+}
+
+/// To whom an archive is encrypted, and its size, if it is and nothing was given that opens it.
+pub(crate) fn sealed(
+    archive: &Path,
+    environment: &Environment<'_>,
+) -> anyhow::Result<Option<(Header, Option<u64>)>> {
+    if archive == Path::new("-") || is_folder(archive) || environment.has_identity() {
+        return Ok(None);
+    }
+    let context = || format!("cannot read the manifest of {}", archive.display());
+    let source = open_as_it_is(archive, "", environment).with_context(context)?;
+    let header = header_of(&*source).map_err(std::io::Error::from).with_context(context)?;
+    // Somebody can be asked for a passphrase.
+    let header = header.filter(|header| !header.is_passphrase());
+    Ok(header.map(|header| (header, source.size())))
+}
+
+fn open_as_it_is<'e>(
     archive: &Path,
     for_a_folder: &str,
     environment: &'e Environment<'_>,

@@ -47,6 +47,10 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "PATH|URL", value_parser = values::pool)]
     pub(crate) pool: Vec<String>,
 
+    /// File of an age identity or SSH private key, passphrase:FILE, or exec:COMMAND, that opens encrypted archives; repeatable [env: HASHGET_IDENTITY]
+    #[arg(long, global = true, value_name = "IDENTITY")]
+    pub(crate) identity: Vec<PathBuf>,
+
     /// Use no network, only pools and the cache
     #[arg(long, global = true)]
     pub(crate) offline: bool,

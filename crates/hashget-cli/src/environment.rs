@@ -14,14 +14,14 @@ use hashget::fetch::{
 };
 use hashget::hashdb::{Checks, HashDbWriter, LocalHashDb};
 use hashget::limits::Limits;
-use hashget_backup::store::Store;
-
-use hashget_backup::store::StoreSettings;
+use hashget_backup::encryption::Person;
+use hashget_backup::store::{Store, StoreSettings};
 
 use crate::arguments::Global;
 use crate::config::Config;
 use crate::exit::UsageError;
 use crate::kept::Kept;
+use crate::keys::person;
 use crate::logins;
 use crate::output::Console;
 use crate::places::Surroundings;
@@ -56,6 +56,8 @@ pub(crate) struct Environment<'a> {
     hashdb: OnceLock<Arc<LocalHashDb>>,
     credentials: OnceLock<Credentials>,
     stores: Kept<Box<dyn Store>>,
+    /// Who is asked for passphrases.
+    pub(crate) person: Person,
 }
 
 impl<'a> Environment<'a> {
@@ -86,12 +88,23 @@ impl<'a> Environment<'a> {
             hashdb,
             credentials,
             stores,
+            person: person(),
         })
     }
 
     /// The stores that are open.
     pub(crate) fn stores(&self) -> &Kept<Box<dyn Store>> {
         &self.stores
+    }
+
+    /// The identities that were given.
+    pub(crate) fn given_identity(&self) -> &[PathBuf] {
+        &self.global.identity
+    }
+
+    /// The text of a variable of the environment.
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
+        self.surroundings.text(name)
     }
 
     /// Does hashget run as root?
@@ -129,9 +142,8 @@ impl<'a> Environment<'a> {
 
     /// What stores are opened with.
     pub(crate) fn store_settings(&self) -> Result<StoreSettings, UsageError> {
-        let variable = |name: &str| self.surroundings.text(name);
-        let home = self.surroundings.text("HOME").map(PathBuf::from);
-        let network = self.origin_options()?;
+        let home = self.text("HOME").map(PathBuf::from);
+        let (network, variable) = (self.origin_options()?, |name: &str| self.text(name));
         let settings = StoreSettings::of_environment(home.as_deref(), network, variable);
         Ok(StoreSettings { s3: self.config.s3.clone(), ..settings })
     }

@@ -61,6 +61,7 @@ fn of_archive(class: ErrorClass) -> Option<&'static str> {
         ErrorClass::NotAnArchive | ErrorClass::ArchiveDamaged => {
             "give a file that `hashget pack` has written, complete and unchanged"
         }
+        ErrorClass::WrongKey => "give what opens it with --identity FILE (or HASHGET_IDENTITY)",
         ErrorClass::NoManifestInArchive => {
             "a tar file of another program is complete without it; if hashget wrote this one, take another copy"
         }
@@ -129,7 +130,8 @@ fn of_class(class: ErrorClass) -> Option<&'static str> {
         | ErrorClass::NoParity
         | ErrorClass::ParityUnusable
         | ErrorClass::ParityOfAnother
-        | ErrorClass::NotHealed => return of_archive(class),
+        | ErrorClass::NotHealed
+        | ErrorClass::WrongKey => return of_archive(class),
         // Handled above.
         ErrorClass::Interrupted | ErrorClass::HashDbDamaged => return None,
         // Their messages are sufficient, or nothing can be done.

@@ -14,6 +14,7 @@ mod file_size_limit;
 mod hints;
 mod interrupt;
 mod kept;
+mod keys;
 mod logins;
 mod output;
 mod output_file;

@@ -286,3 +286,45 @@ fn a_hook_is_ended_by_an_interruption_and_no_archive_is_made() {
     Ended::wait(child).expect(130);
     assert_eq!(archives(&machine.path("out")), [""; 0]);
 }
+
+const RECIPIENT: &str = "age1sxjgycssl3yeua6gztw4prp4t5xvwgvhptrdnej77ns0khll5qrqamxs7t";
+const OTHER: &str = "AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33";
+const IDENTITY: &str = "AGE-SECRET-KEY-182FWFK6TFUTLMJ0LRYKRGNM7LEMGF2F23R7QLPGY2PPPAGQWPM0SG45ZHX";
+
+#[test]
+fn an_encrypted_night_is_opened_by_its_identity_alone() {
+    let machine = machine(&format!("encrypt = [\"{RECIPIENT}\"]\n"));
+    machine.write("key", IDENTITY);
+    for _ in 0..2 {
+        machine.hashget(&["backup"]).expect(0);
+    }
+    let files = files_below(&machine.path("out"));
+    assert!(
+        files.iter().all(|name| name.contains(".tar.zst.age")) && files.len() == 4,
+        "{files:?}"
+    );
+    let check = ["backup", "check", "--read"];
+    machine.hashget(&check).expect(0).says(&["Nobody looked whether an identity opens"]);
+    machine.write("other", OTHER);
+    machine.hashget(&[&check[..], &["--identity", "other"]].concat()).expect(4).says(&["X25519"]);
+    let right = machine.hashget(&[&check[..], &["--identity", "key"]].concat());
+    right.expect(0).says(&["decrypted by the identity in 1 of 1 destinations"]);
+    machine.hashget(&["backup", "status"]).expect(0);
+    machine.hashget(&["backup", "rescue", "-o", "stick"]).expect(0);
+    let page = fs_err::read_to_string(machine.path("stick/RESCUE.md")).unwrap();
+    assert!(page.contains(RECIPIENT) && !page.contains(IDENTITY), "{page}");
+    let restore = ["backup", "restore", "web", "-C", "back"];
+    machine.hashget(&restore).expect(1).says(&["encrypted"]);
+    machine.hashget(&[&restore[..], &["--identity", "key"]].concat()).expect(0);
+    assert_eq!(files_below(&machine.path("back")), ["data", "etc/motd"]);
+    let ended = machine.hashget(&["doctor", "--identity", "key"]).expect(0);
+    assert!(ended.stdout.contains("came back"), "{}", ended.stdout);
+    // A recipient that is none shows before anything is done.
+    configure(
+        &machine,
+        "to = [\"out\"]\nencrypt = [\"age1nonsense\"]\nbefore = [\"touch began\"]\n",
+    );
+    machine.hashget(&["backup"]).expect(2).says(&["age1nonsense"]);
+    assert!(!machine.path("began").exists());
+    assert_eq!(files_below(&machine.path("out")), files);
+}

@@ -71,6 +71,8 @@ pub enum ErrorClass {
     ManifestTooLong,
     /// A newer hashget is needed.
     NeedsNewer,
+    /// The archive is encrypted, and no identity that was given opens it.
+    WrongKey,
     /// Another process is at work in the same folder.
     Busy,
     /// The tree has something that cannot be packed in this way.
@@ -124,6 +126,7 @@ impl ErrorClass {
             | Self::ManifestDamaged
             | Self::ManifestTooLong
             | Self::NeedsNewer
+            | Self::WrongKey
             | Self::Busy
             | Self::CannotPack
             | Self::Internal

@@ -281,7 +281,7 @@ impl Run<'_> {
                 break;
             }
         }
-        let name = self.series.at(self.started, "");
+        let name = self.series.at(self.started, self.job.encryption());
         let path = spool.path(&name);
         let packed = ran.and_then(|()| {
             let (own, reuse) = (self.own_patterns(spool), self.reuse(spool));
@@ -350,6 +350,8 @@ impl Run<'_> {
         let folders =
             self.destinations.iter().filter_map(|destination| destination.folder.as_deref());
         match self.job.share {
+            // What is encrypted has no byte in common with anything else.
+            Share::Auto | Share::Full if !self.job.encrypt.is_empty() => None,
             Share::Full => None,
             Share::Auto => newest_own_archive(folders.chain([spool.folder()]), &self.series),
         }

@@ -89,7 +89,7 @@ impl Doctor {
         report(vec![setup::hashdb(environment), setup::state(environment)])?;
         report(vec![clock::clock(environment)])?;
         for job in &jobs {
-            report(setup::job(job))?;
+            report(setup::job(job, environment))?;
             report(destinations::destinations(job, self.read_only, environment)?)?;
             report(vec![rehearsal::rehearsal(job, environment)?])?;
         }

@@ -1,6 +1,6 @@
 //! `hashget info`: what an archive needs to be restored.
 //!
-//! Invariant: only the manifest is read; no HashDB, no network.
+//! Invariant: only the manifest is read, or, of an archive that nothing opens, what says that it is encrypted; no HashDB, no network.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,6 +9,7 @@ use clap::Args;
 use hashget::archive::{RequiredPackage, Requirements};
 use hashget::fetch::shown;
 use hashget::model::{Amount, Timestamp};
+use hashget_backup::encryption::Header;
 use serde_json::json;
 
 use crate::archive;
@@ -32,6 +33,9 @@ pub(crate) struct Info {
 impl Info {
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
         let console = environment.console;
+        if let Some((header, bytes)) = archive::sealed(&self.archive, environment)? {
+            return sealed(console, &header, bytes);
+        }
         let requirements =
             Requirements::from_manifest(&archive::manifest(&self.archive, environment)?)?;
         if self.list && !console.is_json() {
@@ -55,6 +59,21 @@ impl Info {
         console.summary("info", record(&requirements), &lines)?;
         Ok(())
     }
+}
+
+/// Says what can be said of an archive that nothing opens.
+fn sealed(console: &Console, header: &Header, bytes: Option<u64>) -> anyhow::Result<()> {
+    if !console.is_json() {
+        let bytes = bytes.map_or("-".to_owned(), size);
+        let facts = [("Encrypted", format!("to {}", safe(&header.shown()))), ("Size", bytes)];
+        for line in columns("ll", &facts.map(|(name, value)| vec![name.to_owned(), value])) {
+            console.line(&line)?;
+        }
+    }
+    let record =
+        json!({ "archive_read": false, "encrypted": header.recipients, "archive_bytes": bytes });
+    let line = "Nothing says what is in it: --identity opens it".to_owned();
+    Ok(console.summary("info", record, &[line])?)
 }
 
 fn package_record(package: &RequiredPackage) -> serde_json::Value {

@@ -47,6 +47,11 @@ pub(crate) struct Pack {
     #[arg(long, value_enum, value_name = "tar|tar.gz|tar.zst|tar.xz", hide_possible_values = true)]
     format: Option<ArchiveFormat>,
 
+    /// Encrypt to this recipient: a key of age (age1..., ssh-ed25519 ...), a file of keys, or passphrase:FILE (FILE ends with
+    /// .age); or by exec:COMMAND (.enc). Repeatable
+    #[arg(long, value_name = "RECIPIENT")]
+    recipient: Vec<String>,
+
     /// Compression level: gzip and xz 0 to 9, zstd 1 to 22
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     level: Option<i32>,
@@ -203,14 +208,16 @@ impl Pack {
                  give a FILE"
                     .to_owned(),
             )),
-            Some(file) => Destination::new(file, self.format),
+            Some(file) => Destination::new(file, self.format)?.encrypted_to(&self.recipient),
             None => Err(UsageError("expected -f FILE".to_owned())),
         }
     }
 
     /// The archive from which is copied what has not changed.
     fn earlier_archive(&self, destination: &Destination) -> anyhow::Result<Option<PathBuf>> {
-        let can_copy = destination.format == Some(ArchiveFormat::TarZst);
+        // What is encrypted has no byte in common with anything else.
+        let is_plain = destination.recipients.is_empty();
+        let can_copy = destination.format == Some(ArchiveFormat::TarZst) && is_plain;
         match &self.reuse {
             Some(_) if !can_copy && !self.dry_run => {
                 let problem = format!(

@@ -47,6 +47,8 @@ pub(super) struct Section {
     sources: Vec<PathBuf>,
     #[serde(deserialize_with = "destinations")]
     to: Vec<Address>,
+    #[serde(default, deserialize_with = "recipients")]
+    encrypt: Vec<String>,
     #[serde(default, deserialize_with = "some_text")]
     host: Option<String>,
     #[serde(default)]
@@ -137,6 +139,7 @@ impl Section {
             host: self.host.clone().unwrap_or_else(|| host.to_owned()),
             sources: self.sources.iter().map(in_folder).collect(),
             options: self.options_of_pack(),
+            encrypt: self.encrypt.clone(),
             to: self.to.iter().map(|to| destination_from(to, folder)).collect(),
             keep: Keep {
                 last: keep.last,
@@ -219,6 +222,30 @@ fn destinations<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Addres
     })
 }
 
+/// Recipients; or the command, as a text of its own, that encrypts.
+fn recipients<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a list of recipients, or a command as a text")]
+    enum Encrypt {
+        To(Vec<String>),
+        By(String),
+    }
+    checked(deserializer, |encrypt: Encrypt| match encrypt {
+        Encrypt::To(recipients) if recipients.is_empty() => {
+            Err("expected at least one recipient: leave the key out to encrypt nothing".to_owned())
+        }
+        Encrypt::To(recipients) => Ok(recipients),
+        Encrypt::By(command) if command.trim().is_empty() => {
+            Err("expected a command that encrypts".to_owned())
+        }
+        Encrypt::By(command) if command.starts_with("exec:") => Ok(vec![command]),
+        Encrypt::By(command) if command.starts_with("age1") || command.starts_with("ssh-") => {
+            Err("this is a recipient: write a list, [\"...\"]".to_owned())
+        }
+        Encrypt::By(command) => Ok(vec![format!("exec:{command}")]),
+    })
+}
+
 fn some_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     checked(deserializer, |text: String| {
         let is_line = !text.trim().is_empty() && !text.chars().any(char::is_control);
@@ -281,6 +308,7 @@ mod tests {
             respect_nodump = true
             options = ["--level", "19"]
             keep = { last = 3, daily = 7, weekly = 4, monthly = 12, yearly = 3, within = "2d" }
+            encrypt = ["age1example"]
             prune = false
             schedule = "02:30"
             before = ["true"]
@@ -298,6 +326,7 @@ mod tests {
             sources = ["/home"]
             to = ["/srv"]
             one_file_system = true
+            encrypt = "gpg -e -r backup"
             "#,
         )
         .unwrap();
@@ -309,6 +338,10 @@ mod tests {
         let shown: Vec<String> = system.to.iter().map(Address::shown).collect();
         assert_eq!(shown, ["/srv/backup", "/etc/hashget/backup", "s3://bucket/web1", "exec:cat"]);
         assert_eq!((system.keep.daily, system.hooks.time), (7, Duration::from_secs(600)));
+        assert_eq!(
+            (&system.encrypt[..], &home.encrypt[..]),
+            (&["age1example".to_owned()][..], &["exec:gpg -e -r backup".to_owned()][..])
+        );
         assert_eq!(system.lock, Some(Duration::from_secs(14 * 86_400)));
         assert_eq!(
             (system.upload, system.cpu, system.share),
@@ -355,6 +388,9 @@ mod tests {
             (with("ping = \"hc.example.org\""), ["line 4", "http://"]),
             (with("limit = { upload = \"0\" }"), ["line 4", "more than 0"]),
             (with("limit = { cpu = 0 }"), ["line 4", "1 to 1024"]),
+            (with("encrypt = []"), ["line 4", "at least one recipient"]),
+            (with("encrypt = \"age1abc\""), ["line 4", "write a list"]),
+            (with("encrypt = 3"), ["line 4", "list of recipients"]),
             (with("mail = \"a\\nBcc: b\""), ["line 4", "one line"]),
         ] {
             let error = parse(&text).unwrap_err();

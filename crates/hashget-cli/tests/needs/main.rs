@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 #![allow(clippy::print_stdout, reason = "what was counted, and what a parent waits for")]
 
+mod age;
 mod extremes;
 mod file_systems;
 mod flags;
@@ -33,6 +34,7 @@ use hashget_testkit::needs::{Test, run};
 use hashget_testkit::tests_with_needs;
 
 const TESTS: &[Test] = tests_with_needs![
+    age::age_opens_what_we_encrypt_and_we_what_it_does: [Tool("age"), Tool("ssh-keygen"), Tool("zstd")],
     extremes::files_of_any_size_come_back_and_so_do_sums_beyond_64_bits: [Mount],
     extremes::times_at_both_ends_come_back: [Mount],
     extremes::megabytes_of_attributes_come_back: [Image, Tool("mkfs.xfs")],

@@ -6,6 +6,7 @@ use std::io::Read;
 
 use clap::Args;
 use hashget::monitor::{Monitor, ProblemKind, Step, Total};
+use hashget::wording::messages;
 use hashget_backup::inventory::{Held, inventory};
 use hashget_backup::series::Series;
 use hashget_backup::store::{Store, StoreError};
@@ -37,6 +38,7 @@ impl Check {
         let console = environment.console;
         let monitor: &dyn Monitor = console;
         let (mut archives, mut wrong, mut unseen) = (0_u64, 0_u64, 0_u64);
+        let mut opened = Vec::new();
         for job in jobs(&self.names, environment)? {
             let series = Series::new(&job.host, &job.name)?;
             for destination in of_job(&job, environment)? {
@@ -66,6 +68,10 @@ impl Check {
                     archives += 1;
                     wrong += u64::from(self.differs(store, held, environment)?);
                 }
+                let newest = found.held.iter().max_by_key(|held| held.name.started());
+                if let Some(held) = newest.filter(|held| held.name.is_encrypted()) {
+                    opened.push(opens(store, held, environment)?);
+                }
             }
         }
         let how = if self.read {
@@ -77,8 +83,17 @@ impl Check {
             "{} checked ({how}), {wrong} not as recorded",
             counted(archives, "archive", "archives")
         );
-        let record = json!({ "archives": archives, "wrong": wrong, "unreachable": unseen });
-        console.summary("backup check", record, &[line])?;
+        let closed = opened.iter().filter(|opens| **opens == Some(false)).count();
+        let mut lines = vec![line];
+        lines.extend(keys_line(&opened));
+        let record = json!({
+            "archives": archives,
+            "wrong": wrong,
+            "unreachable": unseen,
+            "not_opened": closed,
+            "not_tried_to_open": opened.iter().filter(|opens| opens.is_none()).count(),
+        });
+        console.summary("backup check", record, &lines)?;
         Ok(())
     }
 
@@ -110,6 +125,41 @@ impl Check {
         });
         console.record("archive", record)?;
         Ok(difference.is_some())
+    }
+}
+
+/// Does an identity open an encrypted archive? `None` if none was given. That it does not is reported.
+fn opens(
+    store: &dyn Store,
+    held: &Held,
+    environment: &Environment<'_>,
+) -> anyhow::Result<Option<bool>> {
+    if !environment.has_identity() {
+        return Ok(None);
+    }
+    let monitor: &dyn Monitor = environment.console;
+    let source = store.open(&held.name.to_string(), environment.console)?;
+    let Err(error) = environment.decrypted(source) else { return Ok(Some(true)) };
+    monitor.check_interrupted()?;
+    let object = format!("{} in {}", held.name, store.shown());
+    monitor.problem(ProblemKind::Verification, object, messages(&error).join(": "));
+    Ok(Some(false))
+}
+
+/// What is said of whether the newest archives can be decrypted, if any is encrypted.
+fn keys_line(opened: &[Option<bool>]) -> Option<String> {
+    let count = |of: Option<bool>| opened.iter().filter(|opens| **opens == of).count();
+    let (open, closed, untried) = (count(Some(true)), count(Some(false)), count(None));
+    match (open, closed, untried) {
+        (0, 0, 0) => None,
+        (_, _, 0) => Some(format!(
+            "The newest archive is decrypted by the identity in {open} of {} destinations",
+            opened.len()
+        )),
+        _ => Some(
+            "Nobody looked whether an identity opens the newest archive: give one with --identity"
+                .to_owned(),
+        ),
     }
 }
 

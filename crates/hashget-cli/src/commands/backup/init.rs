@@ -41,6 +41,11 @@ pub(super) struct NewJob {
     #[arg(long, value_name = "KIND=N", requires = "init")]
     keep: Vec<String>,
 
+    /// Recipient to whom the archives are encrypted: a key of age (age1..., ssh-ed25519 ...), a file of keys, passphrase:FILE or
+    /// exec:COMMAND; repeatable
+    #[arg(long, value_name = "RECIPIENT", requires = "init")]
+    encrypt: Vec<String>,
+
     /// Whom a failure is mailed to
     #[arg(long, value_name = "ADDRESS", requires = "init")]
     mail: Option<String>,
@@ -58,6 +63,7 @@ struct Answers {
     to: Vec<String>,
     at: Option<String>,
     keep: Vec<(String, u32)>,
+    encrypt: Vec<String>,
     mail: Option<String>,
     options: Vec<String>,
 }
@@ -100,6 +106,9 @@ impl NewJob {
             return Err(UsageError(wrong).into());
         }
         let answers = self.answers()?.with_whole_paths()?;
+        if !answers.encrypt.is_empty() {
+            environment.recipients(&answers.encrypt)?;
+        }
         let section = section(name, &answers);
         add(&section, &file)?;
         for to in &answers.to {
@@ -132,6 +141,7 @@ impl NewJob {
             to: self.to.clone(),
             at: self.at.clone(),
             keep,
+            encrypt: self.encrypt.clone(),
             mail: self.mail.clone(),
             options: Vec::new(),
         };
@@ -207,68 +217,42 @@ fn of_nightly(file: &Path) -> anyhow::Result<Answers> {
     }
     let at = Some("02:30".to_owned());
     let keep = vec![("last".to_owned(), last)];
-    Ok(Answers { sources: vec![tree], to: vec![archives], at, keep, mail: None, options })
+    let (sources, to, encrypt) = (vec![tree], vec![archives], Vec::new());
+    Ok(Answers { sources, to, at, keep, encrypt, mail: None, options })
 }
 
 /// The text of a job.
 fn section(name: &str, answers: &Answers) -> String {
     let list = |words: &[String]| toml::Value::from(words.to_vec()).to_string();
-    let text = |word: &str| toml::Value::from(word).to_string();
+    let given = |words: &[String]| (!words.is_empty()).then(|| list(words));
+    let text = |word: &String| toml::Value::from(word.as_str()).to_string();
     let rules: Vec<String> =
         answers.keep.iter().map(|(kind, number)| format!("{kind} = {number}")).collect();
-    let optional = |key: &str, value: Option<String>, example: &str, says: &str| match value {
-        Some(value) => format!("{key:<10} = {value:<30} # {says}\n"),
-        None => format!("#{key:<9} = {example:<30} # {says}\n"),
-    };
-    let options = (!answers.options.is_empty()).then(|| list(&answers.options));
+    let keep = Some(format!("{{ {} }}", rules.join(", ")));
+    let dump = "[\"pg_dumpall -f /var/backups/pg.sql\"]";
+    let ping = "\"https://hc.example.org/uuid\"";
+    // Key, value, an example of one that is not set, and what it says.
+    let lines = [
+        ("sources", Some(list(&answers.sources)), "", "folders and files that are packed"),
+        ("to", Some(list(&answers.to)), "", "where the archives go, to all of them"),
+        ("encrypt", given(&answers.encrypt), "[\"age1...\"]", "whose keys open the archives"),
+        ("keep", keep, "", "the rest is removed after a good run"),
+        ("schedule", answers.at.as_ref().map(text), "\"02:30\"", "for `hashget backup --enable`"),
+        ("options", given(&answers.options), "[\"--level\", \"19\"]", "more of `hashget pack`"),
+        ("exclude", None, "[\"/var/tmp\"]", "globs of what is left out"),
+        ("before", None, dump, "commands before packing"),
+        ("mail", answers.mail.as_ref().map(text), "\"root\"", "whom a failure is mailed to"),
+        ("ping", None, ping, "a service that is told of start and end"),
+    ];
     let mut section = format!(
         "\n# See hashget-backup(1) and /usr/share/doc/hashget/backup.md.\n[backup.{name}]\n"
     );
-    section.push_str(&optional(
-        "sources",
-        Some(list(&answers.sources)),
-        "",
-        "folders and files that are packed",
-    ));
-    section.push_str(&optional(
-        "to",
-        Some(list(&answers.to)),
-        "",
-        "where the archives go, to all of them",
-    ));
-    section.push_str(&optional(
-        "keep",
-        Some(format!("{{ {} }}", rules.join(", "))),
-        "",
-        "the rest is removed after a good run",
-    ));
-    let at = answers.at.as_deref().map(text);
-    section.push_str(&optional("schedule", at, "\"02:30\"", "for `hashget backup --enable`"));
-    section.push_str(&optional(
-        "options",
-        options,
-        "[\"--level\", \"19\"]",
-        "further options of `hashget pack`",
-    ));
-    section.push_str(&optional("exclude", None, "[\"/var/tmp\"]", "globs of what is left out"));
-    section.push_str(&optional(
-        "before",
-        None,
-        "[\"pg_dumpall -f /var/backups/pg.sql\"]",
-        "commands before packing",
-    ));
-    section.push_str(&optional(
-        "mail",
-        answers.mail.as_deref().map(text),
-        "\"root\"",
-        "whom a failure is mailed to",
-    ));
-    section.push_str(&optional(
-        "ping",
-        None,
-        "\"https://hc.example.org/uuid\"",
-        "a service that is told of start and end",
-    ));
+    for (key, value, example, says) in lines {
+        section.push_str(&match value {
+            Some(value) => format!("{key:<10} = {value:<30} # {says}\n"),
+            None => format!("#{key:<9} = {example:<30} # {says}\n"),
+        });
+    }
     section
 }
 

@@ -47,16 +47,21 @@ impl Mount {
         for entry in fs_err::read_dir(&folder)? {
             let entry = entry?;
             let name = entry.file_name().to_str().and_then(ArchiveName::parse);
-            let is_meant =
-                |name: &ArchiveName| searched.is_meant(name.series()) && !name.is_encrypted();
+            let can_open = environment.has_identity();
+            let is_meant = |name: &ArchiveName| {
+                searched.is_meant(name.series()) && (can_open || !name.is_encrypted())
+            };
             if name.as_ref().is_some_and(is_meant) {
                 archives.push(entry.path());
             }
         }
         archives.sort_unstable();
         if archives.is_empty() {
-            let wrong =
-                format!("{} has no archive of {} that can be mounted", folder.display(), self.job);
+            let wrong = format!(
+                "{} has no archive of {} that can be mounted (encrypted ones need --identity)",
+                folder.display(),
+                self.job
+            );
             return Err(UsageError(wrong).into());
         }
         self.mounting.run_of(&folder, archives, environment)

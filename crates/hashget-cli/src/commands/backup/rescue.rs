@@ -72,6 +72,24 @@ fn is_static(program: &Path) -> anyhow::Result<bool> {
         .any(|bytes| bytes == b"/ld-lin" || bytes == b"/ld-mus" || bytes == b"/ld64.s"))
 }
 
+/// Which key opens the archives of a job: hints, never keys.
+fn keys(job: &Job) -> String {
+    match &job.encrypt[..] {
+        [] => String::new(),
+        [command] if command.starts_with("exec:") => format!(
+            "The archives are encrypted by a command, `{}`: restoring needs the one that decrypts, and its key:\n\n\
+             \x20   --identity 'exec:COMMAND'\n\n",
+            command.trim_start_matches("exec:")
+        ),
+        recipients => format!(
+            "The archives are encrypted to:\n\n{}\n\n\
+             Restoring needs the secret half of one of them, which is not on this page: `--identity FILE`, or `--identity\n\
+             passphrase:FILE`. Without hashget, `age -d -i FILE ARCHIVE | zstd -d | tar x` unpacks.\n\n",
+            recipients.iter().map(|one| format!("* `{one}`")).collect::<Vec<_>>().join("\n")
+        ),
+    }
+}
+
 /// The page.
 fn instructions(jobs: &[Job], is_static: bool) -> anyhow::Result<String> {
     let mut page = String::from(
@@ -105,6 +123,7 @@ fn instructions(jobs: &[Job], is_static: bool) -> anyhow::Result<String> {
              \x20   ./hashget backup restore {series}@2026-11-27 ./etc/fstab --from '{first}' -C /tmp/old\n\n",
             job.to.iter().map(|to| format!("* `{}`", to.shown())).collect::<Vec<_>>().join("\n"),
         )?;
+        page.push_str(&keys(job));
     }
     if jobs.iter().any(|job| job.to.iter().any(|to| matches!(to, Address::S3(..)))) {
         page.push_str(

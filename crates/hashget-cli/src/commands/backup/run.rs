@@ -25,7 +25,7 @@ pub(super) fn run(jobs: &[Job], environment: &mut Environment<'_>) -> anyhow::Re
     for job in jobs {
         expect_apart(job)?;
         for_a_run(job, environment)?;
-        PackLine::of_job(job, "x.tar.zst".as_ref(), &[], None)?;
+        PackLine::of_job(job, "x.tar.zst".as_ref(), &[], None)?.expect_recipients(environment)?;
     }
     let mut outcomes = Vec::new();
     for job in jobs {

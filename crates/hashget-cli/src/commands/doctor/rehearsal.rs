@@ -29,8 +29,9 @@ pub(super) fn rehearsal(job: &Job, environment: &Environment<'_>) -> anyhow::Res
             return Ok(Finding::warning(what, format!("{error:#}"), &advice));
         }
     };
-    if archive.is_encrypted() {
-        return Ok(Finding::well(what, format!("{archive} is encrypted: not tried")));
+    if archive.is_encrypted() && !environment.has_identity() {
+        let found = format!("{archive} is encrypted: not tried; --identity FILE lets it be tried");
+        return Ok(Finding::well(what, found));
     }
     let tried = restored(&*destination.store, &archive, environment);
     (environment.console as &dyn hashget::monitor::Monitor).check_interrupted()?;
@@ -65,7 +66,7 @@ fn restored(
         ..RestoreOptions::default()
     };
     let selection = Selection::only(path.clone());
-    let mut source = store.open(&name, console)?;
+    let mut source = environment.decrypted(store.open(&name, console)?)?;
     let summary = unpack_part(&mut *source, folder.path(), &selection, 0, &options, environment)?;
     if let Some((path, reason)) = summary.missing.first() {
         anyhow::bail!("{path}: {reason}");
@@ -82,7 +83,7 @@ fn chosen(
     name: &str,
     environment: &Environment<'_>,
 ) -> anyhow::Result<Option<RelPath>> {
-    let mut source = store.open(name, environment.console)?;
+    let mut source = environment.decrypted(store.open(name, environment.console)?)?;
     let (manifest, stored) =
         read_for_listing(&mut *source, name, &environment.limits, environment.console)?;
     let knowledge = Knowledge::new(environment, false)?;

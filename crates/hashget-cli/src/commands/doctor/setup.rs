@@ -48,10 +48,13 @@ pub(super) fn state(environment: &Environment<'_>) -> Finding {
 }
 
 /// Can the job be run, and is there all that it names?
-pub(super) fn job(job: &Job) -> Vec<Finding> {
+pub(super) fn job(job: &Job, environment: &Environment<'_>) -> Vec<Finding> {
     let what = |of: &str| format!("job {}, {of}", job.name);
     let mut findings = Vec::new();
-    findings.push(match PackLine::of_job(job, Path::new("x.tar.zst"), &[], None) {
+    let line = PackLine::of_job(job, Path::new("x.tar.zst"), &[], None);
+    let line =
+        line.map_err(anyhow::Error::from).and_then(|line| line.expect_recipients(environment));
+    findings.push(match line {
         Ok(_) => Finding::well(what("options"), "valid"),
         Err(error) => Finding::failure(
             what("options"),

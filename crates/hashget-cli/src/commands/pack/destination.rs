@@ -11,6 +11,7 @@ use hashget::codec::Codec;
 use hashget::parity::parity_of;
 use hashget::pending_file::behind_links;
 use hashget::tree::literally;
+use hashget_backup::encryption::ending;
 use hashget_backup::store::Address;
 
 use super::tree::Tree;
@@ -45,8 +46,17 @@ const ENDINGS: &[(&str, ArchiveFormat)] = &[
     (".txz", ArchiveFormat::TarXz),
 ];
 
+/// What follows such an ending if the archive is encrypted, by age or by a command.
+const ENCRYPTED: [&str; 2] = [".age", ".enc"];
+
+/// The name without what follows its ending if the archive is encrypted.
+fn without_encryption(name: &[u8]) -> &[u8] {
+    ENCRYPTED.iter().find_map(|ending| name.strip_suffix(ending.as_bytes())).unwrap_or(name)
+}
+
 /// The name of an archive without its ending; `None` if it does not end like that of one.
 pub(crate) fn without_ending(name: &[u8]) -> Option<&[u8]> {
+    let name = without_encryption(name);
     let ends = |(ending, _): &&(&str, ArchiveFormat)| {
         let start = name.len().checked_sub(ending.len()).filter(|start| *start > 0);
         start.is_some_and(|start| name[start..].eq_ignore_ascii_case(ending.as_bytes()))
@@ -57,7 +67,8 @@ pub(crate) fn without_ending(name: &[u8]) -> Option<&[u8]> {
 impl ArchiveFormat {
     fn of_name(file: &Path) -> Option<Self> {
         let name = file.file_name()?.to_string_lossy().to_ascii_lowercase();
-        let ends = |ending: &str| name.len() > ending.len() && name.ends_with(ending);
+        let name = without_encryption(name.as_bytes());
+        let ends = |ending: &str| name.len() > ending.len() && name.ends_with(ending.as_bytes());
         ENDINGS.iter().find(|(ending, _)| ends(ending)).map(|&(_, format)| format)
     }
 
@@ -114,16 +125,44 @@ pub(super) struct Destination {
     pub(super) target: Medium,
     /// The format; `None` in a dry run.
     pub(super) format: Option<ArchiveFormat>,
+    /// To whom it is encrypted; empty if it is not.
+    pub(super) recipients: Vec<String>,
 }
 
 impl Destination {
     /// That of a dry run.
     pub(super) fn nowhere() -> Self {
-        Self { name: String::new(), target: Medium::Nowhere, format: None }
+        Self { name: String::new(), target: Medium::Nowhere, format: None, recipients: Vec::new() }
+    }
+
+    /// The same, encrypted to these recipients if there are any.
+    ///
+    /// # Errors
+    /// The name says something else.
+    pub(super) fn encrypted_to(self, recipients: &[String]) -> Result<Self, UsageError> {
+        let is_named = matches!(self.target, Medium::File(_) | Medium::InStore(..));
+        let name = &self.name;
+        let has = without_encryption(name.as_bytes());
+        let (expected, found) = (ending(recipients), &name[has.len()..]);
+        if is_named && expected.is_empty() && !found.is_empty() {
+            let wrong = format!(
+                "{name} ends with {found}, as an encrypted archive: give its recipients with --recipient"
+            );
+            return Err(UsageError(wrong));
+        }
+        if is_named && expected != found {
+            let wrong = format!(
+                "an archive that is encrypted to this --recipient ends with {expected}: call it {}{expected}",
+                &name[..has.len()]
+            );
+            return Err(UsageError(wrong));
+        }
+        Ok(Self { recipients: recipients.to_vec(), ..self })
     }
 
     /// The file of this name or address, or standard output for `-`.
     pub(super) fn new(file: &Path, format: Option<ArchiveFormat>) -> Result<Self, UsageError> {
+        let recipients = Vec::new();
         let name = file.display().to_string();
         if file == Path::new("-") {
             let format = format.ok_or_else(|| {
@@ -136,7 +175,7 @@ impl Destination {
                 ));
             }
             let (target, format) = (Medium::StandardOutput, Some(format));
-            return Ok(Self { name, target, format });
+            return Ok(Self { name, target, format, recipients });
         }
         let format = format.or_else(|| ArchiveFormat::of_name(file)).ok_or_else(|| {
             let endings: Vec<&str> = ENDINGS.iter().map(|(ending, _)| *ending).collect();
@@ -147,7 +186,7 @@ impl Destination {
         })?;
         if let Some((address, file)) = file_in_store(file)? {
             let (target, format) = (Medium::InStore(address, file), Some(format));
-            return Ok(Self { name, target, format });
+            return Ok(Self { name, target, format, recipients });
         }
         // If it is a link, its target is replaced, not the link.
         let target = match fs_err::metadata(file) {
@@ -159,7 +198,7 @@ impl Destination {
             // Nothing is there yet, at the end of a link perhaps. Whatever else is wrong shows when it is opened.
             Err(_) => Medium::File(behind_links(file)),
         };
-        Ok(Self { name, target, format: Some(format) })
+        Ok(Self { name, target, format: Some(format), recipients })
     }
 
     /// Can there be parity beside the archive?
@@ -167,6 +206,10 @@ impl Destination {
     /// # Errors
     /// No: it is not written to a file.
     pub(super) fn expect_room_beside(&self) -> Result<(), UsageError> {
+        if !self.recipients.is_empty() {
+            let wrong = "--parity is for an archive that is not encrypted: `par2 create` makes it for the encrypted one";
+            return Err(UsageError(wrong.to_owned()));
+        }
         match self.target {
             Medium::File(_) | Medium::Nowhere => Ok(()),
             Medium::Device(_) | Medium::StandardOutput | Medium::InStore(..) => Err(UsageError(
@@ -233,9 +276,11 @@ mod tests {
             ("/x/a.tar.zst", Some(ArchiveFormat::TarZst)),
             ("a.txz", Some(ArchiveFormat::TarXz)),
             ("a.zip", None),
+            ("a.tar.zst.age", Some(ArchiveFormat::TarZst)),
             ("s3://night/a.tar.xz", Some(ArchiveFormat::TarXz)),
             ("tar", None),
             (".tar", None),
+            ("a.age", None),
         ] {
             assert_eq!(ArchiveFormat::of_name(Path::new(name)), expected, "{name}");
         }

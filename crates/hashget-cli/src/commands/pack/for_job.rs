@@ -42,6 +42,9 @@ impl PackLine {
             Some(earlier) => words.extend(["--reuse".into(), earlier.into()]),
             None => words.push("--no-reuse".into()),
         }
+        for recipient in &job.encrypt {
+            words.extend(["--recipient".into(), recipient.into()]);
+        }
         words.extend(["-f".into(), archive.into(), "--".into()]);
         words.extend(job.sources.iter().map(OsString::from));
         let line = Self::try_parse_from(words).map_err(|error| {
@@ -54,6 +57,7 @@ impl PackLine {
             (pack.dry_run, "--dry-run"),
             (pack.format.is_some(), "--format"),
             (pack.parity.is_some(), "--parity"),
+            (pack.recipient != job.encrypt, "--recipient"),
             (pack.manifest.manifest_version != 2, "--manifest-version"),
             (pack.paths != job.sources, "a path"),
         ] {
@@ -62,6 +66,17 @@ impl PackLine {
             }
         }
         Ok(line)
+    }
+
+    /// Can archives be encrypted to the job's recipients?
+    ///
+    /// # Errors
+    /// One of them is none.
+    pub(crate) fn expect_recipients(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
+        match self.pack.recipient.is_empty() {
+            true => Ok(()),
+            false => environment.recipients(&self.pack.recipient).map(drop),
+        }
     }
 
     /// Packs.

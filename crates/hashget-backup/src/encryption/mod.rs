@@ -1,0 +1,211 @@
+//! Encryption of archives: by age, or by a command.
+//!
+//! Invariant: what is written without an error can be decrypted by whoever has the other half; what is read was authenticated by
+//! age, or is what the command printed before it ended with 0. No secret is an argument.
+
+#[cfg(feature = "age")]
+mod by_age;
+mod by_command;
+mod error;
+mod header;
+
+use std::io::{Cursor, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use hashget::monitor::Monitor;
+use hashget::storage::{ArchiveSink, SharedSource, StreamSource};
+
+pub use error::EncryptionError;
+pub use header::{Header, is_encrypted};
+
+use header::LONGEST;
+
+/// Begins a recipient, or an identity, that is a command.
+const COMMAND: &str = "exec:";
+
+/// Begins a recipient, or an identity, that is a passphrase in a file.
+const PASSPHRASE: &str = "passphrase:";
+
+/// What the name of an archive for these recipients ends with besides: nothing if there are none.
+pub fn ending(recipients: &[String]) -> &'static str {
+    match recipients {
+        [] => "",
+        [one, ..] if one.starts_with(COMMAND) => ".enc",
+        _ => ".age",
+    }
+}
+
+/// Asks for a passphrase, for this purpose; `None` if nobody answers.
+pub type AskPassphrase = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
+/// What keys may ask a person.
+#[derive(Clone)]
+pub struct Person {
+    /// Shows a message.
+    pub tell: Arc<dyn Fn(&str) + Send + Sync>,
+    /// Asks for a passphrase.
+    pub passphrase: AskPassphrase,
+}
+
+impl Person {
+    /// Nobody, who answers nothing.
+    pub fn nobody() -> Self {
+        Self { tell: Arc::new(|_| ()), passphrase: Arc::new(|_| None) }
+    }
+}
+
+/// To whom archives are encrypted.
+pub struct Recipients {
+    how: How,
+}
+
+enum How {
+    Command(String),
+    #[cfg(feature = "age")]
+    Age(by_age::Recipients),
+}
+
+impl Recipients {
+    /// Reads recipients: keys, files that have one in each line; or `passphrase:FILE`; or `exec:COMMAND`, each of which stands alone.
+    ///
+    /// # Errors
+    /// One of them is none, or there are none.
+    pub fn of(given: &[String], person: &Person) -> Result<Self, EncryptionError> {
+        let alone = |kind: &str| given.iter().any(|text| text.starts_with(kind)) && given.len() > 1;
+        if alone(COMMAND) || alone(PASSPHRASE) {
+            return Err(EncryptionError::NotAlone);
+        }
+        let command = given.first().and_then(|text| text.strip_prefix(COMMAND));
+        if let Some(command) = command {
+            return Ok(Self { how: How::Command(expect_command(command)?) });
+        }
+        #[cfg(feature = "age")]
+        return by_age::Recipients::of(given, person).map(|keys| Self { how: How::Age(keys) });
+        #[cfg(not(feature = "age"))]
+        {
+            let _ = person;
+            Err(EncryptionError::NotBuilt)
+        }
+    }
+
+    /// A sink that encrypts what is written to it, into `inner`, to which it may write at once.
+    ///
+    /// # Errors
+    /// A command or a plugin cannot be started, or `inner` cannot be written to.
+    pub fn sink<'a>(
+        &self,
+        inner: Box<dyn ArchiveSink + 'a>,
+        monitor: &'a dyn Monitor,
+    ) -> Result<Box<dyn ArchiveSink + 'a>, EncryptionError> {
+        Ok(match &self.how {
+            How::Command(command) => by_command::sink(inner, command, monitor)?,
+            #[cfg(feature = "age")]
+            How::Age(recipients) => Box::new(by_age::EncryptedSink::new(inner, recipients)?),
+        })
+    }
+}
+
+fn expect_command(command: &str) -> Result<String, EncryptionError> {
+    match command.trim().is_empty() {
+        true => Err(EncryptionError::NotARecipient {
+            given: COMMAND.to_owned(),
+            problem: "there is no command".to_owned(),
+        }),
+        false => Ok(command.to_owned()),
+    }
+}
+
+/// What opens encrypted archives.
+pub struct Identities {
+    command: Option<String>,
+    #[cfg(feature = "age")]
+    keys: by_age::Keys,
+}
+
+impl Identities {
+    /// Reads identities: files of age, SSH private keys, files of age that are encrypted with a passphrase;
+    /// `passphrase:FILE`; `exec:COMMAND`.
+    ///
+    /// # Errors
+    /// A file cannot be read, or has none; there are two commands.
+    pub fn of(given: &[PathBuf], person: &Person) -> Result<Self, EncryptionError> {
+        let command = |path: &Path| path.to_str()?.strip_prefix(COMMAND).map(str::to_owned);
+        let mut commands: Vec<String> = given.iter().filter_map(|path| command(path)).collect();
+        if commands.len() > 1 {
+            return Err(EncryptionError::NotAlone);
+        }
+        let files: Vec<&Path> =
+            given.iter().filter(|path| command(path).is_none()).map(PathBuf::as_path).collect();
+        let command = commands.pop().as_deref().map(expect_command).transpose()?;
+        #[cfg(feature = "age")]
+        return Ok(Self { command, keys: by_age::Keys::of(&files, person)? });
+        #[cfg(not(feature = "age"))]
+        match (files.is_empty(), person) {
+            (true, _) => Ok(Self { command }),
+            (false, _) => Err(EncryptionError::NotBuilt),
+        }
+    }
+
+    #[cfg(feature = "age")]
+    fn of_age<'a>(
+        &self,
+        source: Box<dyn SharedSource + 'a>,
+        header: &Header,
+    ) -> Result<Box<dyn SharedSource + 'a>, EncryptionError> {
+        by_age::decrypted(source, &self.keys, header)
+    }
+
+    #[cfg(not(feature = "age"))]
+    fn of_age<'a>(
+        &self,
+        _source: Box<dyn SharedSource + 'a>,
+        _header: &Header,
+    ) -> Result<Box<dyn SharedSource + 'a>, EncryptionError> {
+        Err(EncryptionError::NotBuilt)
+    }
+}
+
+/// The first bytes of a source that can be read in any order, if it is encrypted by age: what they say without any key.
+///
+/// # Errors
+/// It cannot be read.
+pub fn header_of(source: &dyn SharedSource) -> Result<Option<Header>, EncryptionError> {
+    let Some(random) = source.random() else { return Ok(None) };
+    let mut first = vec![0; LONGEST];
+    let count = random.read_at(&mut first, 0)?;
+    Ok(is_encrypted(&first[..count]).then(|| Header::of(&first[..count])))
+}
+
+/// The source itself if it is not encrypted, else what it decrypts to. Identities are asked for only if they are needed.
+///
+/// # Errors
+/// No identity opens it, or it is damaged.
+pub fn decrypted<'a>(
+    mut source: Box<dyn SharedSource + 'a>,
+    identities: impl FnOnce() -> Result<Identities, EncryptionError>,
+    monitor: &'a dyn Monitor,
+) -> Result<Box<dyn SharedSource + 'a>, EncryptionError> {
+    let mut first = Vec::new();
+    if let Some(random) = source.random() {
+        first.resize(LONGEST, 0);
+        let count = random.read_at(&mut first, 0)?;
+        first.truncate(count);
+    } else {
+        (&mut source).take(LONGEST as u64).read_to_end(&mut first)?;
+    }
+    let header = is_encrypted(&first).then(|| Header::of(&first));
+    let is_archive = header::is_compressed_or_tar(&first);
+    if source.random().is_none() {
+        source = Box::new(StreamSource::new(Cursor::new(first).chain(source)));
+    }
+    if is_archive {
+        return Ok(source);
+    }
+    let identities = identities()?;
+    match (header, &identities.command) {
+        (Some(header), _) => identities.of_age(source, &header),
+        (None, Some(command)) => by_command::source(source, command, monitor),
+        (None, None) => Ok(source),
+    }
+}
