@@ -56,6 +56,8 @@ pub struct Status {
     pub bytes: Option<u64>,
     /// The size in bytes of the good archive before it.
     pub bytes_before: Option<u64>,
+    /// The archive that it needs.
+    pub base: Option<String>,
     /// When the job is due next, if it is known.
     pub next: Option<Timestamp>,
     /// The destinations that could be listed.
@@ -114,6 +116,7 @@ pub fn status(
         last_good,
         bytes: newest.map(|newest| newest.bytes),
         bytes_before: good.get(1).map(|before| before.bytes),
+        base: newest.and_then(|newest| newest.base()).map(str::to_owned),
         next: due.map(|(_, next)| next),
         holdings,
         findings,
@@ -224,7 +227,8 @@ mod tests {
             schedule: Some("02:30".into()),
             hooks: Hooks::default(),
             notices: Notices::default(),
-            share: Share::Auto,
+            share: Share::default(),
+            full_every: crate::chain::FULL_EVERY,
             upload: None,
             lock: None,
             cpu: None,
@@ -239,7 +243,7 @@ mod tests {
         let name = ArchiveName::parse(&format!("h_j_{day}T023000Z.tar.zst")).unwrap();
         let sealed = Sealed { bytes, sha256: "0a".repeat(32) };
         let record = Record::new(&name, sealed, &Packed::default(), name.started(), "1");
-        Held { name, bytes, sha256: None, locked_until: None, record: Ok(record) }
+        Held { name, bytes, sha256: None, locked_until: None, record: Ok(record), lacks: None }
     }
 
     fn run(started: &str, exit: u8) -> State {

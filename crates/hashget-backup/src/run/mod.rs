@@ -3,6 +3,7 @@
 //! Invariant: an archive is made into the spool and stays there until every destination has it. Whatever goes wrong, what is
 //! under a final name in a destination is whole, and no older archive is lost.
 
+mod base;
 mod deliver;
 mod error;
 mod hooks;
@@ -11,6 +12,7 @@ mod prune;
 mod spool;
 mod state;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -28,8 +30,8 @@ pub use prune::{Pruned, decision_for, prune};
 pub use spool::{FOLDER_IN_DESTINATION, Spool, Spooled};
 pub use state::{Delivered, RunState, State};
 
-use crate::job::{Job, Share};
-use crate::newest::newest_own_archive;
+use crate::chain::Base;
+use crate::job::Job;
 use crate::record::Packed;
 use crate::retention::Circumstances;
 use crate::series::{ArchiveName, Series};
@@ -65,6 +67,16 @@ pub struct ToPack<'a> {
     pub own: Vec<String>,
     /// An earlier archive to copy from.
     pub reuse: Option<PathBuf>,
+    /// The archive that this one may hang on.
+    pub base: Option<ToHangOn>,
+}
+
+/// An archive that another one may hang on: what it has is left out there.
+pub struct ToHangOn {
+    /// Its name, under which it lies beside the other one.
+    pub name: ArchiveName,
+    /// The folder of a HashDB that knows it, by that name, and nothing else.
+    pub hashdb: PathBuf,
 }
 
 /// Packs what a job says. The program passes it, since it knows the options of packing.
@@ -133,6 +145,15 @@ fn spool_folder(destinations: &[Destination], state: &Path) -> PathBuf {
         Some(folder) => folder.join(FOLDER_IN_DESTINATION),
         None => state.join("spool"),
     }
+}
+
+/// The archives that those of `series` need which are not in all destinations yet.
+pub fn needed_by_waiting(
+    destinations: &[Destination],
+    state: &Path,
+    series: &Series,
+) -> BTreeSet<String> {
+    Spool::needed(&spool_folder(destinations, state), series)
 }
 
 /// The time of a run, at which no other run of the job began: two archives never have one name.
@@ -230,7 +251,9 @@ impl Run<'_> {
         let spool = spool_folder(self.destinations, self.setting.state);
         let spool = Spool::open(&spool, &self.series)?;
         made.is_behind = self.send_left_over(&spool)?;
-        let spooled = self.packed(&spool, pack, made)?;
+        let (base, problem) = self.base(&spool)?;
+        let spooled = self.packed(&spool, pack, base, problem, made)?;
+        self.remember(&spooled, &spool)?;
         made.deliveries = self.deliver(&spooled)?;
         made.not_sent(&spool).map_or(Ok(()), Err)
     }
@@ -261,7 +284,8 @@ impl Run<'_> {
 
     /// Sends an archive everywhere, and removes it from the spool then.
     fn deliver(&self, spooled: &Spooled) -> Result<Vec<Delivery>, RunError> {
-        let terms = Terms { bytes_per_second: self.job.upload, lock: self.job.lock };
+        let lock = self.lock(&spooled.record);
+        let terms = Terms { bytes_per_second: self.job.upload, lock };
         let deliveries = deliver(spooled, &self.stores(), terms, self.setting.monitor);
         if deliveries.iter().all(|delivery| delivery.result.is_ok()) {
             spooled.remove()?;
@@ -271,7 +295,14 @@ impl Run<'_> {
     }
 
     /// Runs the hooks, and packs between them.
-    fn packed(&self, spool: &Spool, pack: &Pack<'_>, made: &mut Made) -> Result<Spooled, RunError> {
+    fn packed(
+        &self,
+        spool: &Spool,
+        pack: &Pack<'_>,
+        base: Option<Base>,
+        problem: Option<String>,
+        made: &mut Made,
+    ) -> Result<Spooled, RunError> {
         let (hooks, monitor) = (&self.job.hooks, self.setting.monitor);
         let told = self.told(None);
         let mut ran = Ok(());
@@ -284,8 +315,9 @@ impl Run<'_> {
         let name = self.series.at(self.started, "");
         let path = spool.path(&name);
         let packed = ran.and_then(|()| {
-            let (own, reuse) = (self.own_patterns(spool), self.reuse(spool));
-            let to_pack = ToPack { archive: &path, own, reuse };
+            let (own, reuse) = (self.own_patterns(spool), self.reuse(spool, base.as_ref()));
+            let base = base.map(|base| self.to_hang_on(base));
+            let to_pack = ToPack { archive: &path, own, reuse, base };
             pack(&to_pack)
         });
         // They undo what those before have done: they run in any case, and nothing interrupts them.
@@ -299,8 +331,8 @@ impl Run<'_> {
             after = after.and(ended);
         }
         let mut packed = packed?;
-        if let Err(error) = after {
-            packed.problems.push(error.to_string());
+        for problem in problem.into_iter().chain(after.err().map(|error| error.to_string())) {
+            packed.problems.push(problem);
             packed.exit = if packed.exit == 0 { 3 } else { packed.exit };
         }
         let ended = (self.setting.now)();
@@ -345,21 +377,12 @@ impl Run<'_> {
         inside.chain([self.series.glob()]).collect()
     }
 
-    /// The archive from which is copied what has not changed.
-    fn reuse(&self, spool: &Spool) -> Option<PathBuf> {
-        let folders =
-            self.destinations.iter().filter_map(|destination| destination.folder.as_deref());
-        match self.job.share {
-            Share::Full => None,
-            Share::Auto => newest_own_archive(folders.chain([spool.folder()]), &self.series),
-        }
-    }
-
     /// Removes what is not kept from the destinations that have tonight's archive.
     fn prune(&self, deliveries: &[Delivery]) -> Vec<(String, ArchiveName)> {
         let (job, monitor) = (self.job, self.setting.monitor);
         let (now, zone) = ((self.setting.now)(), self.setting.zone.clone());
-        let circumstances = Circumstances { now, zone, last_run_failed: false };
+        let needed = needed_by_waiting(self.destinations, self.setting.state, &self.series);
+        let circumstances = Circumstances { now, zone, last_run_failed: false, needed };
         let mut removed = Vec::new();
         for (store, delivery) in self.stores().into_iter().zip(deliveries) {
             if delivery.result.is_err() {

@@ -146,7 +146,7 @@ impl Pack {
         let console = environment.console;
         let tree = Tree::of_paths(&self.paths)?;
         let destination = self.destination(console.is_json())?;
-        let summary = self.packed(&tree, &destination, environment)?;
+        let summary = self.packed(&tree, &destination, None, environment)?;
         let reported = report::print(console, &tree, &destination, &summary);
         match reported {
             // The archive is there, and the exit code is about the archive.
@@ -158,11 +158,12 @@ impl Pack {
         Ok(())
     }
 
-    /// Packs, and reports nothing about it.
+    /// Packs, and reports nothing about it. `base` is the folder of a HashDB that only this archive relies on.
     fn packed(
         &self,
         tree: &Tree,
         destination: &Destination,
+        base: Option<&Path>,
         environment: &Environment<'_>,
     ) -> anyhow::Result<Summary> {
         let console = environment.console;
@@ -192,7 +193,7 @@ impl Pack {
             let context = || format!("cannot pack {} into {}", tree.name, destination.name);
             packer.pack(&tree.folder, output, &options, console).with_context(context)
         };
-        with_packer_in_any_case(environment, sources, options, pack)
+        with_packer_in_any_case(environment, sources, base, options, pack)
     }
 
     fn destination(&self, json: bool) -> Result<Destination, UsageError> {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use hashget_backup::chain::FULL_EVERY;
 use hashget_backup::job::{HOOK_TIME, Hooks, Job, Notices, Share};
 use hashget_backup::retention::Keep;
 use hashget_backup::series::check_job;
@@ -18,6 +19,9 @@ use crate::values;
 /// Names that a job cannot have: they are commands.
 const COMMANDS: [&str; 8] =
     ["list", "restore", "mount", "prune", "check", "status", "rescue", "help"];
+
+/// The shortest time in which nights hang on one archive.
+const SHORTEST_CHAIN: Duration = Duration::from_secs(60 * 60);
 
 /// The jobs, by name.
 pub(super) type Sections = BTreeMap<JobName, Section>;
@@ -85,6 +89,8 @@ pub(super) struct Section {
     metrics: Option<PathBuf>,
     #[serde(default, deserialize_with = "share")]
     share: Share,
+    #[serde(default, deserialize_with = "full_every")]
+    full_every: Option<Duration>,
     #[serde(default, deserialize_with = "time")]
     lock: Option<Duration>,
     #[serde(default)]
@@ -161,6 +167,7 @@ impl Section {
                 metrics: self.metrics.as_ref().map(in_folder),
             },
             share: self.share,
+            full_every: self.full_every.unwrap_or(FULL_EVERY),
             upload: self.limit.upload,
             lock: self.lock,
             cpu: self.limit.cpu,
@@ -236,10 +243,18 @@ fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, 
 
 fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Share, D::Error> {
     checked(deserializer, |text: String| match &*text {
-        "auto" => Ok(Share::Auto),
+        "reflink" => Ok(Share::Reflink),
         "full" => Ok(Share::Full),
-        "chain" => Err("chains are not built yet: expected \"auto\" or \"full\"".to_owned()),
-        other => Err(format!("\"{other}\": expected \"auto\" or \"full\"")),
+        "chain" => Ok(Share::Chain),
+        "auto" => Ok(Share::Auto),
+        other => Err(format!("\"{other}\": expected \"reflink\", \"full\", \"chain\" or \"auto\"")),
+    })
+}
+
+fn full_every<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    checked(deserializer, |text: String| match values::time(&text)? {
+        time if time < SHORTEST_CHAIN => Err("expected at least 1h".to_owned()),
+        time => Ok(Some(time)),
     })
 }
 
@@ -291,6 +306,7 @@ mod tests {
             mail = "root"
             metrics = "/var/lib/prometheus"
             share = "full"
+            full_every = "14d"
             lock = "14d"
             limit = { upload = "10M", cpu = 1 }
 
@@ -309,7 +325,9 @@ mod tests {
         let shown: Vec<String> = system.to.iter().map(Address::shown).collect();
         assert_eq!(shown, ["/srv/backup", "/etc/hashget/backup", "s3://bucket/web1", "exec:cat"]);
         assert_eq!((system.keep.daily, system.hooks.time), (7, Duration::from_secs(600)));
-        assert_eq!(system.lock, Some(Duration::from_secs(14 * 86_400)));
+        let fourteen_days = Duration::from_secs(14 * 86_400);
+        assert_eq!((system.lock, system.full_every), (Some(fourteen_days), fourteen_days));
+        assert_eq!((home.share, home.full_every), (Share::Reflink, FULL_EVERY));
         assert_eq!(
             (system.upload, system.cpu, system.share),
             (Some(10 << 20), Some(1), Share::Full)
@@ -350,7 +368,8 @@ mod tests {
             (with("keep = { dayly = 7 }"), ["line 4", "dayly"]),
             (with("keep = { daily = -1 }"), ["line 4", "daily"]),
             (with("keep = { within = \"soon\" }"), ["line 4", "expected a time"]),
-            (with("share = \"chain\""), ["line 4", "not built"]),
+            (with("share = \"chains\""), ["line 4", "expected \"reflink\""]),
+            (with("full_every = \"10min\""), ["line 4", "at least 1h"]),
             (with("snapshot = \"btrfs\""), ["line 4", "unknown field"]),
             (with("ping = \"hc.example.org\""), ["line 4", "http://"]),
             (with("limit = { upload = \"0\" }"), ["line 4", "more than 0"]),

@@ -24,6 +24,9 @@ const SCHEME: &str = "beside:";
 /// The longest name of a file, in bytes.
 const LONGEST_NAME: usize = 255;
 
+/// The most bytes of a range.
+const MOST_AT_ONCE: u64 = 1 << 20;
+
 /// The URL of the package that lies under this name beside the archive that needs it.
 pub fn url_beside(name: &str) -> String {
     format!("{SCHEME}{name}")
@@ -181,26 +184,31 @@ impl<S: Source> BesideFirst<S> {
             Beside::Shelf(shelf) => self.copied(&**shelf, name, wanted, monitor)?,
         };
         let from = format!("{}/{name}", place.shown().trim_end_matches('/'));
-        match wanted.sha256 {
-            Some(expected) if expected != sha256 => Err(FetchError::Mismatch {
-                from,
-                expected: format!("sha256:{expected}"),
-                found: format!("sha256:{sha256}"),
-                file: Some(file),
-            }),
-            _ => Ok(Fetched { file, sha256, size, from }),
-        }
+        let (expected, found) = match (wanted.sha256, wanted.size) {
+            (Some(expected), _) if expected != sha256 => {
+                (format!("sha256:{expected}"), format!("sha256:{sha256}"))
+            }
+            (None, Some(expected)) if expected != size => {
+                (format!("{expected} bytes"), format!("{size} bytes"))
+            }
+            _ => return Ok(Fetched { file, sha256, size, from }),
+        };
+        Err(FetchError::Mismatch { from, expected, found, file: Some(file) })
     }
 }
 
 impl<S: Source> Source for BesideFirst<S> {
     fn fetch(&self, wanted: &Wanted, monitor: &dyn Monitor) -> Result<Fetched, FetchError> {
-        let Some(name) = name_beside(&wanted.url) else {
+        let urls = std::iter::once(&wanted.url).chain(&wanted.also);
+        let names: Vec<&str> = urls.clone().filter_map(|url| name_beside(url)).collect();
+        if names.is_empty() {
             return self.inner.fetch(wanted, monitor);
-        };
+        }
         let mut errors = Vec::new();
-        for place in self.places() {
-            match self.fetch_from(&place, name, wanted, monitor) {
+        for (place, name) in
+            self.places().iter().flat_map(|place| names.iter().map(move |name| (place, name)))
+        {
+            match self.fetch_from(place, name, wanted, monitor) {
                 Err(FetchError::Interrupted(interrupted)) => return Err(interrupted.into()),
                 Err(error) => {
                     tell_mismatch(&error, wanted, monitor);
@@ -209,8 +217,12 @@ impl<S: Source> Source for BesideFirst<S> {
                 fetched => return fetched,
             }
         }
-        // A pool, or the cache, may have it; no server can be asked for such a URL.
-        match self.inner.fetch(wanted, monitor) {
+        // A pool, or the cache, may have it; no server can be asked for a URL of this kind.
+        let mut elsewhere: Vec<String> =
+            urls.filter(|url| name_beside(url).is_none()).cloned().collect();
+        let url = if elsewhere.is_empty() { wanted.url.clone() } else { elsewhere.remove(0) };
+        let elsewhere = Wanted { url, also: elsewhere, ..wanted.clone() };
+        match self.inner.fetch(&elsewhere, monitor) {
             Err(FetchError::Interrupted(interrupted)) => return Err(interrupted.into()),
             Err(error) if error.is_refused() => {}
             Err(error) => errors.push(error),
@@ -302,7 +314,9 @@ fn range_of(
     let Some(random) = source.random() else {
         return Err(FetchError::NoParts { url: shown(url) });
     };
-    let mut bytes = vec![0; usize::try_from(count).unwrap_or(usize::MAX)];
+    let most = source.size().map_or(MOST_AT_ONCE, |size| size.saturating_sub(first));
+    let count = usize::try_from(count.min(most).min(MOST_AT_ONCE));
+    let mut bytes = vec![0; count.expect("it is a small number")];
     let read = random.read_at(&mut bytes, first);
     let read = read.map_err(|error| unreadable(place, url, &error))?;
     bytes.truncate(read);
@@ -335,7 +349,7 @@ fn joined(url: &str, name: &str) -> Result<String, FetchError> {
 
 /// Why something cannot be read where it should lie.
 fn unreadable(place: &str, url: &str, error: &io::Error) -> FetchError {
-    let url = name_beside(url).map_or_else(|| shown(url), |name| escaped(name.as_bytes()));
+    let url = shown(url);
     if error.kind() == io::ErrorKind::NotFound {
         return FetchError::NotFound { from: place.to_owned(), url };
     }

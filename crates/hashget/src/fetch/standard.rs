@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use super::beside::BesideFirst;
 use super::{
-    BesidePlaces, Cache, CircuitBreaker, Clock, Credentials, DirPool, Failover, HostLimits, HttpOrigin, HttpPool,
-    MirrorRule, Mirrors, Offline, OriginOptions, Politeness, Proxies, Retry, RetryOptions, Source,
-    SystemClock, TimeOuts, Web,
+    BesidePlaces, Cache, CircuitBreaker, Clock, Credentials, DirPool, Failover, HostLimits,
+    HttpOrigin, HttpPool, MirrorRule, Mirrors, Offline, OriginOptions, Politeness, Proxies, Retry,
+    RetryOptions, Source, SystemClock, TimeOuts, Web,
 };
 use crate::error::ErrorClass;
 use crate::limits::Limits;

@@ -53,22 +53,37 @@ impl<'a> JoinedHashDb<'a> {
     pub fn new(first: &'a dyn HashDbWriter, second: &'a dyn HashDb) -> Self {
         Self { first, second }
     }
+
+    /// Puts those whose own URL this is before those that have it as another one.
+    fn own_before_others(&self, ids: &mut [PackageId], url: &str) -> Result<(), HashDbError> {
+        let records = self.records(ids)?;
+        let is_own = |id: PackageId| {
+            let of_id = ids.iter().zip(&records).find(|(other, _)| **other == id);
+            of_id.is_some_and(|(_, record)| record.as_ref().is_some_and(|one| one.url == url))
+        };
+        let own: Vec<PackageId> = ids.iter().copied().filter(|id| is_own(*id)).collect();
+        ids.sort_unstable_by_key(|id| (!own.contains(id), *id));
+        Ok(())
+    }
 }
 
 impl HashDb for JoinedHashDb<'_> {
     fn find(&self, keys: &[Key<'_>]) -> Result<Vec<Vec<PackageId>>, HashDbError> {
         let (first, second) = (self.first.find(keys)?, self.second.find(keys)?);
-        let joined = first.into_iter().zip(second).zip(keys).map(|((first, second), key)| {
+        let mut joined = Vec::with_capacity(keys.len());
+        for ((first, second), key) in first.into_iter().zip(second).zip(keys) {
+            let is_of_both = !first.is_empty() && !second.is_empty();
             let first = first.into_iter().map(|id| Of::First(id).id());
             let mut ids: Vec<PackageId> =
                 first.chain(second.into_iter().map(|id| Of::Second(id).id())).collect();
-            // What a URL finds has an order of its own.
-            if !matches!(key, Key::Url(_)) {
-                ids.sort_unstable();
+            match key {
+                Key::Url(url) if is_of_both => self.own_before_others(&mut ids, url)?,
+                Key::Url(_) => {}
+                Key::Content(_) | Key::Package(_) | Key::Signature(_) => ids.sort_unstable(),
             }
-            ids
-        });
-        Ok(joined.collect())
+            joined.push(ids);
+        }
+        Ok(joined)
     }
 
     fn records(&self, packages: &[PackageId]) -> Result<Vec<Option<PackageRecord>>, HashDbError> {

@@ -278,6 +278,9 @@ mod tests {
         let signatures = ["kind:name_2:9.0".to_owned(), "kind:other".to_owned()];
         assert_eq!(display_name(&signatures, "https://a.example/file/0a1b"), "name_2:9.0");
         assert_eq!(display_name(&[], "https://a.example/b/c.zip?d=/e"), "c.zip");
-        assert_eq!(display_name(&[], "beside:h_j_2026-11-27T023000Z.tar.zst"), "h_j_2026-11-27T023000Z.tar.zst");
+        assert_eq!(
+            display_name(&[], "beside:h_j_2026-11-27T023000Z.tar.zst"),
+            "h_j_2026-11-27T023000Z.tar.zst"
+        );
     }
 }

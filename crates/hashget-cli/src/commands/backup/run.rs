@@ -2,12 +2,14 @@
 //!
 //! Invariant: a job that fails does not keep the next one from running, and none ends without a word about every destination.
 
+use hashget::fetch::name_beside;
 use hashget::monitor::{Monitor, ProblemKind};
 use hashget::pack::Summary;
 use hashget::wording;
 use hashget_backup::job::Job;
 use hashget_backup::record::Packed;
 use hashget_backup::run::{Delivered, Report, RunError, Setting, ToPack, run as run_job};
+use hashget_backup::series::ArchiveName;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::json;
@@ -121,7 +123,14 @@ fn packed(
     console.take_problem_lines();
     let line = PackLine::of_job(job, to_pack.archive, &to_pack.own, to_pack.reuse.as_deref());
     let line = line.map_err(|error| failed(error.into()))?;
-    let summary = line.run(environment).map_err(failed)?;
+    let base = to_pack.base.as_ref();
+    let hashdb = base.map(|base| base.hashdb.as_path());
+    let summary = line.run(hashdb, environment).map_err(failed)?;
+    let is_needed = |name: &ArchiveName| {
+        let mut beside = summary.packages.iter().filter_map(|package| name_beside(&package.url));
+        beside.any(|beside| beside == name.to_string())
+    };
+    let base = base.map(|base| &base.name).filter(|name| is_needed(name));
     let code = exit::of_backup(None, &console.problems().since(before));
     let packed = Packed {
         exit: code.as_u8(),
@@ -129,6 +138,7 @@ fn packed(
         left_out_bytes: summary.left_out_bytes,
         files: summary.files,
         problems: console.problem_lines(),
+        base: base.map(ToString::to_string),
     };
     Ok((packed, summary))
 }

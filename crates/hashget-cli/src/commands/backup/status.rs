@@ -107,6 +107,7 @@ fn shown(job: &Job, found: &status::Status, environment: &Environment<'_>) -> an
         "last_good": found.last_good.map(|time| time.to_string()),
         "bytes": found.bytes,
         "bytes_before": found.bytes_before,
+        "base": found.base,
         "next": found.next.map(|time| time.to_string()),
         "destinations": holdings,
         "findings": findings,
@@ -139,6 +140,7 @@ fn lines(job: &Job, found: &status::Status) -> Vec<String> {
         }
         None => "  Last good  none".to_owned(),
     });
+    lines.extend(found.base.as_ref().map(|base| format!("  Needs      {}", safe(base))));
     lines.push(match (&job.schedule, found.next) {
         (_, Some(next)) => {
             let next = next.to_zoned(TimeZone::system());

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use clap::Parser;
 use hashget::pack::Summary;
-use hashget_backup::job::{Job, Share};
+use hashget_backup::job::Job;
 
 use super::{Pack, Tree};
 use crate::environment::Environment;
@@ -38,7 +38,7 @@ impl PackLine {
         for pattern in own {
             words.extend(["--exclude-optional".into(), pattern.into()]);
         }
-        match reuse.filter(|_| job.share == Share::Auto) {
+        match reuse {
             Some(earlier) => words.extend(["--reuse".into(), earlier.into()]),
             None => words.push("--no-reuse".into()),
         }
@@ -64,10 +64,14 @@ impl PackLine {
         Ok(line)
     }
 
-    /// Packs.
-    pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<Summary> {
+    /// Packs; `base` is the folder of a HashDB that only this archive relies on.
+    pub(crate) fn run(
+        &self,
+        base: Option<&Path>,
+        environment: &Environment<'_>,
+    ) -> anyhow::Result<Summary> {
         let tree = Tree::of_paths(&self.pack.paths)?;
         let destination = self.pack.destination(false)?;
-        self.pack.packed(&tree, &destination, environment)
+        self.pack.packed(&tree, &destination, base, environment)
     }
 }
