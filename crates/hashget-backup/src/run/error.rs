@@ -58,8 +58,8 @@ impl RunError {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Busy { .. } => ErrorClass::Busy,
-            Self::Hook(HookError::Interrupted(_)) | Self::Interrupted(_) => ErrorClass::Interrupted,
-            Self::Hook(_) => ErrorClass::Io,
+            Self::Hook(error) => error.class(),
+            Self::Interrupted(_) => ErrorClass::Interrupted,
             Self::Pack { class, .. } => class.unwrap_or(ErrorClass::Io),
             Self::NotSent { .. } => ErrorClass::Io,
             Self::Name(_) => ErrorClass::BadInput,

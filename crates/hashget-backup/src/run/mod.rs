@@ -24,7 +24,7 @@ use jiff::tz::TimeZone;
 
 pub use deliver::{Delivery, Terms, deliver};
 pub use error::RunError;
-pub use hooks::{HookError, Told, run_hook};
+pub use hooks::{HookError, Role, Told, run_hook, run_stream};
 pub use lock::Lock;
 pub use prune::{Pruned, decision_for, prune};
 pub use spool::{FOLDER_IN_DESTINATION, Spool, Spooled};

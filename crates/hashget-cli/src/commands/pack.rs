@@ -11,6 +11,7 @@ use hashget::parity::Share;
 
 use self::destination::{ArchiveFormat, Destination, Medium};
 use self::series::newest_of_series;
+use self::streams::Streams;
 use self::tree::Tree;
 use crate::environment::Environment;
 use crate::exit::UsageError;
@@ -24,6 +25,7 @@ mod for_job;
 mod output;
 mod report;
 mod series;
+mod streams;
 mod tree;
 
 pub(crate) use destination::without_ending;
@@ -33,11 +35,17 @@ pub(crate) use report::unreliable;
 /// Pack folders and files into an archive, without the files that public packages have
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("where").required(true).multiple(true).args(["file", "dry_run"]))]
-#[command(after_help = "Example: hashget pack /srv/www -f www.tar.zst --exclude '*.log'")]
+#[command(
+    after_help = "Example: hashget pack /srv/www -f www.tar.zst --exclude '*.log'\n         \
+                        hashget pack /etc --stream pg.sql='pg_dumpall' -f etc.tar.zst"
+)]
 pub(crate) struct Pack {
     /// Folder to pack; or several files and folders, with their paths in the archive
-    #[arg(value_name = "PATH", required = true)]
+    #[arg(value_name = "PATH", required_unless_present_any = ["stdin", "stream"])]
     paths: Vec<PathBuf>,
+
+    #[command(flatten)]
+    streams: Streams,
 
     /// Archive to write: a file, s3://BUCKET/NAME or sftp://HOST/NAME; `-` is standard output
     #[arg(short, long, value_name = "FILE|-")]
@@ -144,7 +152,7 @@ impl Pack {
 
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
         let console = environment.console;
-        let tree = Tree::of_paths(&self.paths)?;
+        let tree = Tree::of_paths_or_nothing(&self.paths)?;
         let destination = self.destination(console.is_json())?;
         let summary = self.packed(&tree, &destination, None, environment)?;
         let reported = report::print(console, &tree, &destination, &summary);
@@ -185,6 +193,11 @@ impl Pack {
                 "Excluded by default (see --no-default-excludes): {}",
                 SYSTEM_EXCLUDES.join(" ")
             ));
+        }
+        options.supplied = self.streams.taken(destination.folder(), environment)?;
+        if !self.streams.is_empty() && self.paths.is_empty() {
+            // The folder in which nothing lies is another one each time.
+            options.scan_cache = None;
         }
         // Before the destination: opening a FIFO waits for its reader.
         let sources = environment.brief_sources()?;

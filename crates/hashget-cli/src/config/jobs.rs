@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use hashget::model::RelPath;
 use hashget_backup::chain::FULL_EVERY;
 use hashget_backup::job::{HOOK_TIME, Hooks, Job, Notices, Share};
 use hashget_backup::retention::Keep;
@@ -53,6 +54,8 @@ pub(super) struct Section {
     to: Vec<Address>,
     #[serde(default, deserialize_with = "some_text")]
     host: Option<String>,
+    #[serde(default, deserialize_with = "streams")]
+    streams: BTreeMap<String, String>,
     #[serde(default)]
     exclude: Vec<String>,
     #[serde(default)]
@@ -192,6 +195,9 @@ impl Section {
             [(self.exclude_caches, "--exclude-caches"), (self.respect_nodump, "--respect-nodump")];
         words
             .extend(flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| (*flag).to_owned()));
+        for (name, command) in &self.streams {
+            words.extend(["--stream".to_owned(), format!("{name}={command}")]);
+        }
         words.extend(self.options.iter().cloned());
         words
     }
@@ -209,6 +215,25 @@ fn sources<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PathBuf>, D
     checked(deserializer, |sources: Vec<PathBuf>| match sources.is_empty() {
         true => Err("expected at least one folder or file".to_owned()),
         false => Ok(sources),
+    })
+}
+
+fn streams<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<String, String>, D::Error> {
+    checked(deserializer, |streams: BTreeMap<String, String>| {
+        for (name, command) in &streams {
+            let path = RelPath::new(name.as_str()).map_err(|error| error.to_string())?;
+            if path.is_root() || name.contains('=') {
+                return Err(format!(
+                    "\"{name}\": expected the path of a file in the archive, without a ="
+                ));
+            }
+            if command.trim().is_empty() {
+                return Err(format!("\"{name}\": expected a command"));
+            }
+        }
+        Ok(streams)
     })
 }
 
@@ -295,6 +320,7 @@ mod tests {
             exclude_larger_than = "1G"
             respect_nodump = true
             options = ["--level", "19"]
+            streams = { "var/backups/pg.sql" = "pg_dumpall" }
             keep = { last = 3, daily = 7, weekly = 4, monthly = 12, yearly = 3, within = "2d" }
             prune = false
             schedule = "02:30"
@@ -334,7 +360,8 @@ mod tests {
         );
         let words = system.options.join(" ");
         let expected = "--local-file-systems --exclude /var/tmp --exclude-if-present .nobackup \
-                        --exclude-larger-than 1073741824 --exclude-caches --respect-nodump --level 19";
+                        --exclude-larger-than 1073741824 --exclude-caches --respect-nodump \
+                        --stream var/backups/pg.sql=pg_dumpall --level 19";
         assert_eq!(words, expected);
     }
 
@@ -369,6 +396,8 @@ mod tests {
             (with("keep = { daily = -1 }"), ["line 4", "daily"]),
             (with("keep = { within = \"soon\" }"), ["line 4", "expected a time"]),
             (with("share = \"chains\""), ["line 4", "expected \"reflink\""]),
+            (with("streams = { \"/a\" = \"true\" }"), ["line 4", "absolute"]),
+            (with("streams = { a = \" \" }"), ["line 4", "expected a command"]),
             (with("full_every = \"10min\""), ["line 4", "at least 1h"]),
             (with("snapshot = \"btrfs\""), ["line 4", "unknown field"]),
             (with("ping = \"hc.example.org\""), ["line 4", "http://"]),

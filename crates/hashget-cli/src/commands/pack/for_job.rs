@@ -44,16 +44,18 @@ impl PackLine {
         }
         words.extend(["-f".into(), archive.into(), "--".into()]);
         words.extend(job.sources.iter().map(OsString::from));
-        let line = Self::try_parse_from(words).map_err(|error| {
+        let mut line = Self::try_parse_from(words).map_err(|error| {
             let text = error.to_string();
             let first = text.lines().next().unwrap_or("").trim_start_matches("error: ");
             wrong(first.to_owned())
         })?;
+        line.pack.streams.time = Some(job.hooks.time);
         let pack = &line.pack;
         for (is_given, option) in [
             (pack.dry_run, "--dry-run"),
             (pack.format.is_some(), "--format"),
             (pack.parity.is_some(), "--parity"),
+            (pack.streams.stdin.is_some(), "--stdin"),
             (pack.manifest.manifest_version != 2, "--manifest-version"),
             (pack.paths != job.sources, "a path"),
         ] {
