@@ -9,6 +9,7 @@ tools="
 ar            binutils
 borg          borgbackup
 bsdtar        libarchive-tools
+btrfs         btrfs-progs
 bzip2         bzip2
 cc            gcc
 chattr        e2fsprogs

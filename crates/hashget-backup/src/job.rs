@@ -25,6 +25,17 @@ pub enum Share {
     Auto,
 }
 
+/// What makes a source consistent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SnapshotKind {
+    /// A read-only snapshot of a btrfs subvolume.
+    Btrfs,
+    /// A snapshot of a logical volume, mounted read-only.
+    Lvm,
+    /// A snapshot of a ZFS dataset.
+    Zfs,
+}
+
 /// Commands for the shell, each at a time of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hooks {
@@ -78,6 +89,8 @@ pub struct Job {
     pub hooks: Hooks,
     /// Who is told.
     pub notices: Notices,
+    /// The snapshot from which the sources are read.
+    pub snapshot: Option<SnapshotKind>,
     /// How nights share bytes.
     pub share: Share,
     /// How long nights of a chain hang on one full archive.

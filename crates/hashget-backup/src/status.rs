@@ -227,6 +227,7 @@ mod tests {
             schedule: Some("02:30".into()),
             hooks: Hooks::default(),
             notices: Notices::default(),
+            snapshot: None,
             share: Share::default(),
             full_every: crate::chain::FULL_EVERY,
             upload: None,

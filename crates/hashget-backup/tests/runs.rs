@@ -53,6 +53,7 @@ impl Machine {
             schedule: None,
             hooks: Hooks::default(),
             notices: Notices::default(),
+            snapshot: None,
             share: Share::default(),
             full_every: hashget_backup::chain::FULL_EVERY,
             upload: None,

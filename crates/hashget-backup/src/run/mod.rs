@@ -9,6 +9,7 @@ mod error;
 mod hooks;
 mod lock;
 mod prune;
+mod snapshot;
 mod spool;
 mod state;
 
@@ -27,6 +28,7 @@ pub use error::RunError;
 pub use hooks::{HookError, Role, Told, run_hook, run_stream};
 pub use lock::Lock;
 pub use prune::{Pruned, decision_for, prune};
+pub use snapshot::SnapshotError;
 pub use spool::{FOLDER_IN_DESTINATION, Spool, Spooled};
 pub use state::{Delivered, RunState, State};
 
@@ -65,6 +67,8 @@ pub struct ToPack<'a> {
     pub archive: &'a Path,
     /// Patterns of what is the backup's own: it is in no archive.
     pub own: Vec<String>,
+    /// The folder that is read in the place of the folder that is packed.
+    pub snapshot: Option<PathBuf>,
     /// An earlier archive to copy from.
     pub reuse: Option<PathBuf>,
     /// The archive that this one may hang on.
@@ -317,8 +321,9 @@ impl Run<'_> {
         let packed = ran.and_then(|()| {
             let (own, reuse) = (self.own_patterns(spool), self.reuse(spool, base.as_ref()));
             let base = base.map(|base| self.to_hang_on(base));
-            let to_pack = ToPack { archive: &path, own, reuse, base };
-            pack(&to_pack)
+            snapshot::with(self.job, self.setting.state, monitor, |snapshot| {
+                pack(&ToPack { archive: &path, own, snapshot, reuse, base })
+            })
         });
         // They undo what those before have done: they run in any case, and nothing interrupts them.
         let told = self.told(packed.as_ref().err());

@@ -136,6 +136,15 @@ enum Names {
     None,
 }
 
+/// What only jobs give to packing.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ForJob<'a> {
+    /// The folder of a HashDB that only this archive relies on.
+    pub(crate) base: Option<&'a Path>,
+    /// The folder that is read in the place of the one that is packed.
+    pub(crate) snapshot: Option<&'a Path>,
+}
+
 impl Pack {
     /// What is kept after an interruption, and how to continue.
     pub(super) fn after_interruption(&self) -> String {
@@ -154,7 +163,7 @@ impl Pack {
         let console = environment.console;
         let tree = Tree::of_paths_or_nothing(&self.paths)?;
         let destination = self.destination(console.is_json())?;
-        let summary = self.packed(&tree, &destination, None, environment)?;
+        let summary = self.packed(&tree, &destination, ForJob::default(), environment)?;
         let reported = report::print(console, &tree, &destination, &summary);
         match reported {
             // The archive is there, and the exit code is about the archive.
@@ -166,12 +175,12 @@ impl Pack {
         Ok(())
     }
 
-    /// Packs, and reports nothing about it. `base` is the folder of a HashDB that only this archive relies on.
+    /// Packs, and reports nothing about it.
     fn packed(
         &self,
         tree: &Tree,
         destination: &Destination,
-        base: Option<&Path>,
+        for_job: ForJob<'_>,
         environment: &Environment<'_>,
     ) -> anyhow::Result<Summary> {
         let console = environment.console;
@@ -194,6 +203,7 @@ impl Pack {
                 SYSTEM_EXCLUDES.join(" ")
             ));
         }
+        options.snapshot = for_job.snapshot.map(Path::to_owned);
         options.supplied = self.streams.taken(destination.folder(), environment)?;
         if !self.streams.is_empty() && self.paths.is_empty() {
             // The folder in which nothing lies is another one each time.
@@ -206,7 +216,7 @@ impl Pack {
             let context = || format!("cannot pack {} into {}", tree.name, destination.name);
             packer.pack(&tree.folder, output, &options, console).with_context(context)
         };
-        with_packer_in_any_case(environment, sources, base, options, pack)
+        with_packer_in_any_case(environment, sources, for_job.base, options, pack)
     }
 
     fn destination(&self, json: bool) -> Result<Destination, UsageError> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hashget::model::RelPath;
 use hashget_backup::chain::FULL_EVERY;
-use hashget_backup::job::{HOOK_TIME, Hooks, Job, Notices, Share};
+use hashget_backup::job::{HOOK_TIME, Hooks, Job, Notices, Share, SnapshotKind};
 use hashget_backup::retention::Keep;
 use hashget_backup::series::check_job;
 use hashget_backup::store::Address;
@@ -90,6 +90,8 @@ pub(super) struct Section {
     mail: Option<String>,
     #[serde(default)]
     metrics: Option<PathBuf>,
+    #[serde(default, deserialize_with = "snapshot")]
+    snapshot: Option<SnapshotKind>,
     #[serde(default, deserialize_with = "share")]
     share: Share,
     #[serde(default, deserialize_with = "full_every")]
@@ -169,6 +171,7 @@ impl Section {
                 mail: self.mail.clone(),
                 metrics: self.metrics.as_ref().map(in_folder),
             },
+            snapshot: self.snapshot,
             share: self.share,
             full_every: self.full_every.unwrap_or(FULL_EVERY),
             upload: self.limit.upload,
@@ -276,6 +279,16 @@ fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Share, D::Error> 
     })
 }
 
+fn snapshot<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SnapshotKind>, D::Error> {
+    checked(deserializer, |text: String| match &*text {
+        "none" => Ok(None),
+        "btrfs" => Ok(Some(SnapshotKind::Btrfs)),
+        "lvm" => Ok(Some(SnapshotKind::Lvm)),
+        "zfs" => Ok(Some(SnapshotKind::Zfs)),
+        other => Err(format!("\"{other}\": expected \"btrfs\", \"lvm\", \"zfs\" or \"none\"")),
+    })
+}
+
 fn full_every<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     checked(deserializer, |text: String| match values::time(&text)? {
         time if time < SHORTEST_CHAIN => Err("expected at least 1h".to_owned()),
@@ -328,6 +341,7 @@ mod tests {
             after = ["true", "true"]
             on_failure = ["false"]
             hook_time = "10min"
+            snapshot = "btrfs"
             ping = "https://hc.example.org/uuid"
             mail = "root"
             metrics = "/var/lib/prometheus"
@@ -351,6 +365,7 @@ mod tests {
         let shown: Vec<String> = system.to.iter().map(Address::shown).collect();
         assert_eq!(shown, ["/srv/backup", "/etc/hashget/backup", "s3://bucket/web1", "exec:cat"]);
         assert_eq!((system.keep.daily, system.hooks.time), (7, Duration::from_secs(600)));
+        assert_eq!((system.snapshot, home.snapshot), (Some(SnapshotKind::Btrfs), None));
         let fourteen_days = Duration::from_secs(14 * 86_400);
         assert_eq!((system.lock, system.full_every), (Some(fourteen_days), fourteen_days));
         assert_eq!((home.share, home.full_every), (Share::Reflink, FULL_EVERY));
@@ -399,7 +414,7 @@ mod tests {
             (with("streams = { \"/a\" = \"true\" }"), ["line 4", "absolute"]),
             (with("streams = { a = \" \" }"), ["line 4", "expected a command"]),
             (with("full_every = \"10min\""), ["line 4", "at least 1h"]),
-            (with("snapshot = \"btrfs\""), ["line 4", "unknown field"]),
+            (with("snapshot = \"hfs\""), ["line 4", "expected \"btrfs\""]),
             (with("ping = \"hc.example.org\""), ["line 4", "http://"]),
             (with("limit = { upload = \"0\" }"), ["line 4", "more than 0"]),
             (with("limit = { cpu = 0 }"), ["line 4", "1 to 1024"]),

@@ -287,6 +287,7 @@ impl Packer<'_> {
     ) -> Result<ScanOptions, BadGlob> {
         Ok(ScanOptions {
             selected: options.selected.clone(),
+            snapshot: options.snapshot.clone(),
             supplied: options.supplied.clone(),
             exclude: options.excluded(tree)?,
             exclude_caches: options.exclude_caches,

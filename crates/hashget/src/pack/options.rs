@@ -64,6 +64,8 @@ pub enum ManifestVersion {
 pub struct PackOptions<'a> {
     /// Which paths of the tree are packed.
     pub selected: Selected,
+    /// The folder in which the tree is read instead: a snapshot of its file system. What detectors look at is that of the tree itself.
+    pub snapshot: Option<PathBuf>,
     /// Files that are part of the tree without lying in it.
     pub supplied: Vec<Supplied>,
     /// Patterns of what is excluded from the backup (see [`Globs`]). One that matches nothing is
@@ -152,6 +154,7 @@ impl Default for PackOptions<'_> {
     fn default() -> Self {
         Self {
             selected: Selected::default(),
+            snapshot: None,
             supplied: Vec::new(),
             exclude: Vec::new(),
             exclude_by_default: Vec::new(),

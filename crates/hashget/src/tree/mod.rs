@@ -65,6 +65,8 @@ pub struct ScanOptions {
     pub respect_nodump: bool,
     /// Which file systems are entered that are mounted in the tree.
     pub file_systems: FileSystems,
+    /// The folder in which the tree is read instead: a snapshot of its file system.
+    pub snapshot: Option<PathBuf>,
     /// Files that are part of the tree without lying in it.
     pub supplied: Vec<Supplied>,
     /// Files that are not part of the tree, by device and inode: the archive being written.
@@ -87,6 +89,7 @@ impl Default for ScanOptions {
             exclude_larger_than: None,
             respect_nodump: false,
             file_systems: FileSystems::All,
+            snapshot: None,
             supplied: Vec::new(),
             skip_files: Vec::new(),
             cache: None,
@@ -191,14 +194,18 @@ impl ScanError {
 /// Only if `root` itself is not a readable folder, or the monitor asks to stop. Problems with single entries
 /// are reported to the monitor.
 pub fn scan(root: &Path, options: &ScanOptions, monitor: &dyn Monitor) -> Result<Scan, ScanError> {
-    let root = TreeRoot::open(root)
+    let from = options.snapshot.as_deref().unwrap_or(root);
+    let root = TreeRoot::open_from(root, from)
         .map_err(|error| ScanError::Root { path: root.to_path_buf(), error })?
         .with_supplied(options.supplied.clone());
     let name = root.path().display().to_string();
     let progress = monitor.begin(Step::Scan, name.clone(), Total::UNKNOWN);
     let conditions = options.cache.as_deref().zip(Conditions::of_this_system());
     let tree = options.selected.name_at(root.path());
-    let cache = conditions.map(|(folder, conditions)| ScanCache::open(folder, &tree, conditions));
+    let cache = conditions.map(|(folder, conditions)| {
+        let cache = ScanCache::open(folder, &tree, conditions);
+        if options.snapshot.is_some() { cache.of_snapshot(&root) } else { cache }
+    });
     let found = walk::walk(&root, options, cache.as_ref(), &progress, monitor);
     drop(progress);
     let walk::Walked { entries, several_names, lines, absent } = found?;

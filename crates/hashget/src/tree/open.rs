@@ -61,11 +61,16 @@ pub struct TreeRoot {
 impl TreeRoot {
     /// Opens the folder at `path`, which may itself be a symbolic link to one.
     pub fn open(path: &Path) -> io::Result<Self> {
+        Self::open_from(path, path)
+    }
+
+    /// Opens the folder at `from` in the place of that at `path`, of which it is a snapshot: it is called as that.
+    pub(super) fn open_from(path: &Path, from: &Path) -> io::Result<Self> {
         need_procfs()?;
         let given = std::path::absolute(path)?;
         let path = fs_err::canonicalize(path)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = openat(rustix::fs::CWD, &path, flags, Mode::empty())?;
+        let fd = openat(rustix::fs::CWD, fs_err::canonicalize(from)?, flags, Mode::empty())?;
         Ok(Self { path, given, fd, supplied: Vec::new() })
     }
 

@@ -16,7 +16,7 @@ use serde_json::json;
 
 use super::destinations::{expect_apart, for_a_run};
 use super::notify;
-use crate::commands::pack::PackLine;
+use crate::commands::pack::{ForJob, PackLine};
 use crate::environment::Environment;
 use crate::exit::{self, Code, EndedAs, UsageError};
 use crate::output::{counted, size};
@@ -124,8 +124,11 @@ fn packed(
     let line = PackLine::of_job(job, to_pack.archive, &to_pack.own, to_pack.reuse.as_deref());
     let line = line.map_err(|error| failed(error.into()))?;
     let base = to_pack.base.as_ref();
-    let hashdb = base.map(|base| base.hashdb.as_path());
-    let summary = line.run(hashdb, environment).map_err(failed)?;
+    let for_job = ForJob {
+        base: base.map(|base| base.hashdb.as_path()),
+        snapshot: to_pack.snapshot.as_deref(),
+    };
+    let summary = line.run(for_job, environment).map_err(failed)?;
     let is_needed = |name: &ArchiveName| {
         let mut beside = summary.packages.iter().filter_map(|package| name_beside(&package.url));
         beside.any(|beside| beside == name.to_string())

@@ -9,7 +9,7 @@ use clap::Parser;
 use hashget::pack::Summary;
 use hashget_backup::job::Job;
 
-use super::{Pack, Tree};
+use super::{ForJob, Pack, Tree};
 use crate::environment::Environment;
 use crate::exit::UsageError;
 
@@ -66,14 +66,14 @@ impl PackLine {
         Ok(line)
     }
 
-    /// Packs; `base` is the folder of a HashDB that only this archive relies on.
+    /// Packs.
     pub(crate) fn run(
         &self,
-        base: Option<&Path>,
+        for_job: ForJob<'_>,
         environment: &Environment<'_>,
     ) -> anyhow::Result<Summary> {
         let tree = Tree::of_paths(&self.pack.paths)?;
         let destination = self.pack.destination(false)?;
-        self.pack.packed(&tree, &destination, base, environment)
+        self.pack.packed(&tree, &destination, for_job, environment)
     }
 }
