@@ -5,6 +5,7 @@
 //! was sent.
 
 pub mod chain;
+pub mod due;
 pub mod inventory;
 pub mod job;
 mod newest;

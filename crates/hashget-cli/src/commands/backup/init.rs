@@ -10,6 +10,7 @@ use std::process::Command;
 use anyhow::Context as _;
 use clap::Args;
 use hashget::pending_file::PendingFile;
+use hashget_backup::notices::sendmail;
 use hashget_backup::store::Address;
 use serde_json::json;
 
@@ -242,6 +243,8 @@ fn section(name: &str, answers: &Answers) -> String {
         "",
         "the rest is removed after a good run",
     ));
+    // A night that fails is loud, unless somebody says otherwise.
+    let mail = answers.mail.as_deref().or(sendmail().map(|_| "root"));
     let at = answers.at.as_deref().map(text);
     section.push_str(&optional("schedule", at, "\"02:30\"", "for `hashget backup --enable`"));
     section.push_str(&optional(
@@ -254,15 +257,16 @@ fn section(name: &str, answers: &Answers) -> String {
     section.push_str(&optional(
         "before",
         None,
-        "[\"pg_dumpall -f /var/backups/pg.sql\"]",
+        "[\"systemctl stop app\"]",
         "commands before packing",
     ));
     section.push_str(&optional(
-        "mail",
-        answers.mail.as_deref().map(text),
-        "\"root\"",
-        "whom a failure is mailed to",
+        "streams",
+        None,
+        "{ \"var/backups/pg.sql\" = \"pg_dumpall\" }",
+        "what commands give, as files of the archive",
     ));
+    section.push_str(&optional("mail", mail.map(text), "\"root\"", "whom a failure is mailed to"));
     section.push_str(&optional(
         "ping",
         None,
