@@ -10,7 +10,7 @@ use hashget::monitor::Monitor;
 use crate::record::{MOST_BYTES, Record};
 use crate::retention::Candidate;
 use crate::series::{ArchiveName, Series};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, Stored};
 
 /// An archive that a destination holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,11 +107,13 @@ pub fn inventory(
             records.insert(name, file.bytes);
         }
     }
-    for file in stored {
-        let Some(name) = ArchiveName::parse(&file.name).filter(|name| is_wanted(name.series()))
-        else {
-            continue;
-        };
+    let wanted =
+        |file: &Stored| ArchiveName::parse(&file.name).filter(|name| is_wanted(name.series()));
+    let mut archives: Vec<Stored> =
+        stored.into_iter().filter(|file| wanted(file).is_some()).collect();
+    store.examine(&mut archives, monitor)?;
+    for file in archives {
+        let Some(name) = wanted(&file) else { continue };
         let record = match records.remove(&name) {
             Some(bytes) => fetch_record(store, &name, bytes, monitor)?,
             None => Err("it has no record: sending it was not finished, or a person put it there"

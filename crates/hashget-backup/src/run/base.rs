@@ -190,12 +190,17 @@ fn look(
         Err(error) => return Ok(Seen::Unseen(error.to_string())),
     };
     let find = |name: &str| stored.iter().find(|file| file.name == name);
-    let Some(file) = find(&name) else {
+    let Some(mut file) = find(&name).cloned() else {
         let names = stored.iter().filter_map(|file| ArchiveName::parse(&file.name));
         let is_later = |name: ArchiveName| name.series() == base.name.series() && name > base.name;
         return Ok(Seen::Missing { is_needed: names.into_iter().any(is_later) });
     };
-    if let Some(problem) = differs(file, &base.sealed) {
+    match store.examine(std::slice::from_mut(&mut file), monitor) {
+        Err(StoreError::Interrupted(interrupted)) => return Err(interrupted),
+        Err(error) => return Ok(Seen::Unseen(error.to_string())),
+        Ok(()) => {}
+    }
+    if let Some(problem) = differs(&file, &base.sealed) {
         return Ok(Seen::Damaged(problem));
     }
     if find(&base.name.record()).is_none() {
