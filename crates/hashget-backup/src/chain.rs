@@ -93,6 +93,15 @@ impl fmt::Display for WhyFull {
     }
 }
 
+/// What tonight's archive is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tonight {
+    /// It hangs on this one.
+    HangsOn(Base),
+    /// It needs no other one, and why.
+    Full(WhyFull),
+}
+
 /// Decides about tonight. `look` is asked about each destination, by its position, until one says no.
 ///
 /// # Errors
@@ -103,13 +112,13 @@ pub fn tonight<E>(
     full_every: Duration,
     now: Timestamp,
     look: &mut dyn FnMut(usize, &Base) -> Result<Seen, E>,
-) -> Result<Result<Base, WhyFull>, E> {
-    let Some(base) = base else { return Ok(Err(WhyFull::NoBase)) };
+) -> Result<Tonight, E> {
+    let Some(base) = base else { return Ok(Tonight::Full(WhyFull::NoBase)) };
     let age = now.duration_since(base.name.started());
     let due = full_every.saturating_sub(EARLY.min(full_every / 10));
     // A base of the future was made by a clock that has jumped.
     if !Duration::try_from(age).is_ok_and(|age| age < due) {
-        return Ok(Err(WhyFull::Due(base.name)));
+        return Ok(Tonight::Full(WhyFull::Due(base.name)));
     }
     for (position, destination) in destinations.iter().enumerate() {
         let destination = (*destination).to_owned();
@@ -120,9 +129,9 @@ pub fn tonight<E>(
             Seen::Damaged(problem) => WhyFull::Damaged(base.name, destination, problem),
             Seen::Unseen(problem) => WhyFull::Unseen(base.name, destination, problem),
         };
-        return Ok(Err(why));
+        return Ok(Tonight::Full(why));
     }
-    Ok(Ok(base))
+    Ok(Tonight::HangsOn(base))
 }
 
 #[cfg(test)]
@@ -136,7 +145,7 @@ mod tests {
         }
     }
 
-    fn decided(now: &str, seen: &[Seen]) -> Result<Base, WhyFull> {
+    fn decided(now: &str, seen: &[Seen]) -> Tonight {
         let names: Vec<String> = (0..seen.len()).map(|number| format!("d{number}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let mut look = |position: usize, _: &Base| Ok::<Seen, ()>(seen[position].clone());
@@ -155,27 +164,28 @@ mod tests {
             // A clock that has jumped.
             ("2026-10-31T02:30:00Z", true),
         ] {
-            assert_eq!(decided(now, &[Seen::Sound, Seen::Sound]).is_err(), is_full, "{now}");
+            let decided = decided(now, &[Seen::Sound, Seen::Sound]);
+            assert_eq!(matches!(decided, Tonight::Full(_)), is_full, "{now}");
         }
     }
 
     #[test]
     fn a_base_must_be_sound_in_every_destination() {
         let now = "2026-11-02T02:30:00Z";
-        assert_eq!(decided(now, &[]), Ok(base()));
+        assert_eq!(decided(now, &[]), Tonight::HangsOn(base()));
         for (seen, is_loss) in [
             (Seen::Missing { is_needed: true }, true),
             (Seen::Missing { is_needed: false }, false),
             (Seen::Damaged("it has 3 bytes".to_owned()), true),
             (Seen::Unseen("no answer".to_owned()), false),
         ] {
-            let why = decided(now, &[Seen::Sound, seen]).unwrap_err();
+            let Tonight::Full(why) = decided(now, &[Seen::Sound, seen]) else { panic!() };
             assert_eq!(why.is_loss(), is_loss);
             let text = why.to_string();
             assert!(text.contains("d1") && text.contains("h_j_2026-11-01T023000Z"), "{text}");
         }
         let mut look = |_: usize, _: &Base| Ok::<Seen, ()>(Seen::Sound);
         let first = tonight(None, &["d"], FULL_EVERY, now.parse().unwrap(), &mut look);
-        assert_eq!(first, Ok(Err(WhyFull::NoBase)));
+        assert_eq!(first, Ok(Tonight::Full(WhyFull::NoBase)));
     }
 }

@@ -18,12 +18,12 @@ use hashget::wording;
 use sha2::{Digest as _, Sha256};
 
 use super::{Destination, Run, RunError, Spool, Spooled, ToHangOn};
-use crate::chain::{Base, Seen, tonight};
+use crate::chain::{Base, Seen, Tonight, tonight};
 use crate::job::Share;
 use crate::newest::newest_own_archive;
 use crate::record::{Record, Sealed};
 use crate::series::{ArchiveName, Series};
-use crate::store::{StoreError, Stored};
+use crate::store::{Store, StoreError, Stored};
 
 /// Bytes that are read of a base on another machine, to see that it can be read.
 const START: usize = 64 << 10;
@@ -35,15 +35,15 @@ impl Run<'_> {
             return Ok((None, None));
         }
         let (monitor, state) = (self.setting.monitor, self.setting.state);
-        let names: Vec<&str> = self.stores().into_iter().map(|store| store.shown()).collect();
+        let names: Vec<&str> = self.stores().into_iter().map(Store::shown).collect();
         let mut ask = |position: usize, base: &Base| match self.destinations.get(position) {
             Some(destination) => look(destination, base, monitor),
             None => Ok(Seen::Missing { is_needed: false }),
         };
         let base = known(state, &self.series);
         match tonight(base, &names, self.job.full_every, self.started, &mut ask)? {
-            Ok(base) => Ok((Some(base), None)),
-            Err(why) => {
+            Tonight::HangsOn(base) => Ok((Some(base), None)),
+            Tonight::Full(why) => {
                 let kind = match why.is_loss() {
                     true => ProblemKind::Incomplete,
                     false => ProblemKind::Note,
@@ -56,7 +56,9 @@ impl Run<'_> {
 
     /// Remembers what is in a full archive, if the nights that follow may hang on it. If that fails, they are full, too.
     pub(super) fn remember(&self, spooled: &Spooled, spool: &Spool) -> Result<(), RunError> {
-        if !self.chains(spool) || spooled.record.base.is_some() {
+        // What is encrypted cannot be read by this machine.
+        let is_base = spooled.record.base.is_none() && !spooled.name.is_encrypted();
+        if !self.chains(spool) || !is_base {
             return Ok(());
         }
         let monitor = self.setting.monitor;

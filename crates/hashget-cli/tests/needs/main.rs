@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 #![allow(clippy::print_stdout, reason = "what was counted, and what a parent waits for")]
 
+mod by_hand;
 mod extremes;
 mod file_systems;
 mod flags;
@@ -34,6 +35,7 @@ use hashget_testkit::needs::{Test, run};
 use hashget_testkit::tests_with_needs;
 
 const TESTS: &[Test] = tests_with_needs![
+    by_hand::a_night_of_a_chain_comes_back_without_hashget: [Tool("curl"), Tool("jq"), Tool("zstd")],
     extremes::files_of_any_size_come_back_and_so_do_sums_beyond_64_bits: [Mount],
     extremes::times_at_both_ends_come_back: [Mount],
     extremes::megabytes_of_attributes_come_back: [Image, Tool("mkfs.xfs")],

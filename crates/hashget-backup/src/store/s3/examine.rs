@@ -50,7 +50,7 @@ fn one(store: &S3Store, file: &mut Stored, monitor: &dyn Monitor) -> Result<(), 
         Err(error) => return Err(error),
     };
     file.sha256 = head.header("x-amz-checksum-sha256").and_then(of_whole);
-    file.locked_until = locked_until(&head).map(|until| until.as_second());
+    file.locked_until = locked_until(&head).map(jiff::Timestamp::as_second);
     Ok(())
 }
 
