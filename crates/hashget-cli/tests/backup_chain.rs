@@ -75,7 +75,8 @@ fn nights_hang_on_the_full_archive_and_come_back_from_its_folder() {
     let machine = machine("");
     machine.hashget(&["backup"]).expect(0).says(&["knows no full archive"]);
     night(&machine, 1);
-    night(&machine, 2);
+    machine.write("tree/2", noise(102, 20_000));
+    machine.hashget(&["backup"]).expect(0).says(&["Needs       h_web_"]);
     let made = archives(&machine.path("out"));
     let [(base, full, None), (_, second, needs), (third, last, also)] = &made[..] else {
         panic!("{made:?}")

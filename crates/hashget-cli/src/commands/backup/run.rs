@@ -162,10 +162,16 @@ fn reported(job: &Job, report: &Report, summary: Option<&Summary>, environment: 
         .iter()
         .map(|(destination, name)| json!({ "destination": destination, "archive": name.to_string() }))
         .collect();
+    let beside = |summary: &Summary| {
+        let mut urls = summary.packages.iter().map(|package| &package.url);
+        urls.find_map(|url| name_beside(url).map(str::to_owned))
+    };
+    let base = summary.and_then(beside);
     let record = json!({
         "job": job.name,
         "exit": state.exit,
         "archive": state.archive,
+        "base": base,
         "bytes": state.bytes,
         "tree_bytes": state.tree_bytes,
         "seconds": state.ended.as_second() - state.started.as_second(),
@@ -180,6 +186,9 @@ fn reported(job: &Job, report: &Report, summary: Option<&Summary>, environment: 
     console.say(&format!("{}: packed {files}, {}", job.name, size(summary.bytes)));
     let bytes = size(state.bytes.unwrap_or(0));
     console.say(&format!("Archive     {bytes}: {archive}"));
+    if let Some(base) = base {
+        console.say(&format!("Needs       {base}"));
+    }
     for delivered in &state.destinations {
         match &delivered.problem {
             None => {
