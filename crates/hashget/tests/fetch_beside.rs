@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use conformance::{Fixture, check};
 use hashget::fetch::{
-    Beside, BesidePlaces, FetchError, FetchOptions, Reach, Shelf, Sources, Wanted,
+    Beside, BesidePlaces, FetchError, FetchOptions, Reach, Shelf, Sources, Wanted, name_beside,
     standard_sources, url_beside,
 };
 use hashget::model::Digest;
@@ -144,5 +144,27 @@ fn nothing_but_a_regular_file_of_the_folder_itself_is_read() {
     for url in [url_beside(&format!("../{NAME}")), url_beside(NAME)] {
         let error = source.fetch(&Wanted { url, ..wanted(NAME) }, &Silent).unwrap_err();
         assert!(error.is_refused(), "{error:?}");
+    }
+}
+
+#[test]
+fn only_a_plain_name_leads_beside_an_archive() {
+    let url = url_beside("h_j_2026-11-27T023000Z.tar.zst");
+    assert_eq!(name_beside(&url), Some("h_j_2026-11-27T023000Z.tar.zst"));
+    let long = format!("beside:{}", "a".repeat(256));
+    for other in [
+        "beside:",
+        "beside:..",
+        "beside:.hidden",
+        "beside:a/b",
+        "beside:../a",
+        "beside:/etc/passwd",
+        "beside:a\\b",
+        "beside:a\nb",
+        "BESIDE:a",
+        "https://a.example/beside:a",
+        &long,
+    ] {
+        assert_eq!(name_beside(other), None, "{other}");
     }
 }

@@ -3,6 +3,7 @@
 //! Invariant: what this machine knows can be deleted at any time; the next archive is full then. A base is relied on only after it
 //! was looked at in every destination, and read there as far as that is cheap.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ use hashget::monitor::{Interrupted, Monitor, ProblemKind, Step, Total};
 use hashget::wording;
 use sha2::{Digest as _, Sha256};
 
-use super::{Destination, Run, RunError, Spool, Spooled, ToHangOn};
+use super::{Destination, Run, RunError, Spool, Spooled, spool_folder};
 use crate::chain::{Base, Seen, Tonight, tonight};
 use crate::job::Share;
 use crate::newest::newest_own_archive;
@@ -27,6 +28,23 @@ use crate::store::{Store, StoreError, Stored};
 
 /// Bytes that are read of a base on another machine, to see that it can be read.
 const START: usize = 64 << 10;
+
+/// An archive that another one may hang on: what it has is left out there.
+pub struct ToHangOn {
+    /// Its name, under which it lies beside the other one.
+    pub name: ArchiveName,
+    /// The folder of a HashDB that knows it, by that name, and nothing else.
+    pub hashdb: PathBuf,
+}
+
+/// The archives that those of `series` need which are not in all destinations yet.
+pub fn needed_by_waiting(
+    destinations: &[Destination],
+    state: &Path,
+    series: &Series,
+) -> BTreeSet<String> {
+    Spool::needed(&spool_folder(destinations, state), series)
+}
 
 impl Run<'_> {
     /// The archive that tonight's may hang on. A problem, if archives in a destination lack what they need.

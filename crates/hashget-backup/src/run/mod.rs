@@ -13,7 +13,6 @@ mod snapshot;
 mod spool;
 mod state;
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,6 +22,7 @@ use hashget::wording;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+pub use base::{ToHangOn, needed_by_waiting};
 pub use deliver::{Delivery, Terms, deliver};
 pub use error::RunError;
 pub use hooks::{HookError, Role, Told, run_hook, run_stream};
@@ -73,14 +73,6 @@ pub struct ToPack<'a> {
     pub reuse: Option<PathBuf>,
     /// The archive that this one may hang on.
     pub base: Option<ToHangOn>,
-}
-
-/// An archive that another one may hang on: what it has is left out there.
-pub struct ToHangOn {
-    /// Its name, under which it lies beside the other one.
-    pub name: ArchiveName,
-    /// The folder of a HashDB that knows it, by that name, and nothing else.
-    pub hashdb: PathBuf,
 }
 
 /// Packs what a job says. The program passes it, since it knows the options of packing.
@@ -149,15 +141,6 @@ fn spool_folder(destinations: &[Destination], state: &Path) -> PathBuf {
         Some(folder) => folder.join(FOLDER_IN_DESTINATION),
         None => state.join("spool"),
     }
-}
-
-/// The archives that those of `series` need which are not in all destinations yet.
-pub fn needed_by_waiting(
-    destinations: &[Destination],
-    state: &Path,
-    series: &Series,
-) -> BTreeSet<String> {
-    Spool::needed(&spool_folder(destinations, state), series)
 }
 
 /// The time of a run, at which no other run of the job began: two archives never have one name.

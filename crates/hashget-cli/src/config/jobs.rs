@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hashget::model::RelPath;
 use hashget_backup::chain::FULL_EVERY;
 use hashget_backup::job::{HOOK_TIME, Hooks, Job, Notices, Share, SnapshotKind};
 use hashget_backup::retention::Keep;
@@ -15,14 +14,12 @@ use hashget_backup::store::Address;
 use serde::{Deserialize, Deserializer};
 
 use super::checked::{bytes, checked, http};
+use super::nights::{full_every, share, snapshot, streams};
 use crate::values;
 
 /// Names that a job cannot have: they are commands.
 const COMMANDS: [&str; 8] =
     ["list", "restore", "mount", "prune", "check", "status", "rescue", "help"];
-
-/// The shortest time in which nights hang on one archive.
-const SHORTEST_CHAIN: Duration = Duration::from_secs(60 * 60);
 
 /// The jobs, by name.
 pub(super) type Sections = BTreeMap<JobName, Section>;
@@ -221,25 +218,6 @@ fn sources<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PathBuf>, D
     })
 }
 
-fn streams<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<BTreeMap<String, String>, D::Error> {
-    checked(deserializer, |streams: BTreeMap<String, String>| {
-        for (name, command) in &streams {
-            let path = RelPath::new(name.as_str()).map_err(|error| error.to_string())?;
-            if path.is_root() || name.contains('=') {
-                return Err(format!(
-                    "\"{name}\": expected the path of a file in the archive, without a ="
-                ));
-            }
-            if command.trim().is_empty() {
-                return Err(format!("\"{name}\": expected a command"));
-            }
-        }
-        Ok(streams)
-    })
-}
-
 fn destinations<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Address>, D::Error> {
     checked(deserializer, |to: Vec<Address>| {
         if to.is_empty() {
@@ -267,33 +245,6 @@ fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>,
 
 fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     checked(deserializer, |text: String| values::time(&text).map(Some))
-}
-
-fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Share, D::Error> {
-    checked(deserializer, |text: String| match &*text {
-        "reflink" => Ok(Share::Reflink),
-        "full" => Ok(Share::Full),
-        "chain" => Ok(Share::Chain),
-        "auto" => Ok(Share::Auto),
-        other => Err(format!("\"{other}\": expected \"reflink\", \"full\", \"chain\" or \"auto\"")),
-    })
-}
-
-fn snapshot<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SnapshotKind>, D::Error> {
-    checked(deserializer, |text: String| match &*text {
-        "none" => Ok(None),
-        "btrfs" => Ok(Some(SnapshotKind::Btrfs)),
-        "lvm" => Ok(Some(SnapshotKind::Lvm)),
-        "zfs" => Ok(Some(SnapshotKind::Zfs)),
-        other => Err(format!("\"{other}\": expected \"btrfs\", \"lvm\", \"zfs\" or \"none\"")),
-    })
-}
-
-fn full_every<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    checked(deserializer, |text: String| match values::time(&text)? {
-        time if time < SHORTEST_CHAIN => Err("expected at least 1h".to_owned()),
-        time => Ok(Some(time)),
-    })
 }
 
 fn some_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {

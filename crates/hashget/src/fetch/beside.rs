@@ -370,28 +370,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_plain_name_leads_beside_an_archive() {
-        let url = url_beside("h_j_2026-11-27T023000Z.tar.zst");
-        assert_eq!(name_beside(&url), Some("h_j_2026-11-27T023000Z.tar.zst"));
-        let long = format!("beside:{}", "a".repeat(LONGEST_NAME + 1));
-        for other in [
-            "beside:",
-            "beside:..",
-            "beside:.hidden",
-            "beside:a/b",
-            "beside:../a",
-            "beside:/etc/passwd",
-            "beside:a\\b",
-            "beside:a\nb",
-            "BESIDE:a",
-            "https://a.example/beside:a",
-            &long,
-        ] {
-            assert_eq!(name_beside(other), None, "{other}");
-        }
-    }
-
-    #[test]
     fn what_lies_beside_a_url_has_its_folder_and_its_host() {
         for (url, expected) in [
             ("https://a.example/b/c.tar.zst", "https://a.example/b/n.tar.zst"),

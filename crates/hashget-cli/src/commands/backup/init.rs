@@ -101,7 +101,7 @@ impl NewJob {
             return Err(UsageError(wrong).into());
         }
         let answers = self.answers()?.with_whole_paths()?;
-        let section = section(name, &answers);
+        let section = section(name, &answers, sendmail().is_some());
         add(&section, &file)?;
         for to in &answers.to {
             let folder = destinations::open_given(to, environment)?.folder;
@@ -211,8 +211,8 @@ fn of_nightly(file: &Path) -> anyhow::Result<Answers> {
     Ok(Answers { sources: vec![tree], to: vec![archives], at, keep, mail: None, options })
 }
 
-/// The text of a job.
-fn section(name: &str, answers: &Answers) -> String {
+/// The text of a job, on a machine that can send mail or cannot.
+fn section(name: &str, answers: &Answers, has_mail: bool) -> String {
     let list = |words: &[String]| toml::Value::from(words.to_vec()).to_string();
     let text = |word: &str| toml::Value::from(word).to_string();
     let rules: Vec<String> =
@@ -244,7 +244,7 @@ fn section(name: &str, answers: &Answers) -> String {
         "the rest is removed after a good run",
     ));
     // A night that fails is loud, unless somebody says otherwise.
-    let mail = answers.mail.as_deref().or(sendmail().map(|_| "root"));
+    let mail = answers.mail.as_deref().or(has_mail.then_some("root"));
     let at = answers.at.as_deref().map(text);
     section.push_str(&optional("schedule", at, "\"02:30\"", "for `hashget backup --enable`"));
     section.push_str(&optional(
@@ -292,4 +292,31 @@ fn add(section: &str, file: &Path) -> anyhow::Result<()> {
     pending.write_all(text.as_bytes())?;
     pending.commit(file)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_are_mailed_to_root_where_there_is_mail_and_nobody_else_was_named() {
+        let answers = |mail: Option<&str>| Answers {
+            sources: vec!["/".into()],
+            to: vec!["/srv/backup".into()],
+            at: None,
+            keep: Vec::new(),
+            mail: mail.map(str::to_owned),
+            options: Vec::new(),
+        };
+        for (named, has_mail, expected) in [
+            (None, true, "\nmail       = \"root\""),
+            (None, false, "\n#mail "),
+            (Some("ada"), true, "\nmail       = \"ada\""),
+            (Some("ada"), false, "\nmail       = \"ada\""),
+        ] {
+            let text = section("web", &answers(named), has_mail);
+            assert!(text.contains(expected), "{text}");
+            Config::check(&text, Path::new("/etc/hashget/config.toml")).unwrap();
+        }
+    }
 }
