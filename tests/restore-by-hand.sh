@@ -212,13 +212,21 @@ done < <(jq -r ".archived | $table" "$manifest" | cut -f 1-7)
 # So that everybody may write into folders until then.
 find "$target" -type d -exec chmod u+rwx {} +
 
+get() { # URL FILE
+    case $1 in
+    beside:*/* | beside:.*) return 1 ;;
+    beside:*) cp -- "$(dirname -- "$archive")/${1#beside:}" "$2" ;;
+    *) curl --fail --silent --show-error --location --output "$2" -- "$1" ;;
+    esac
+}
+
 count=$(jq '.packages | length' "$manifest")
 for ((package = 0; package < count; package++)); do
     file=$work/$package.package
     jq -r ".packages[$package] | [.url] + (.also // []) | .[]" "$manifest" > "$work/urls"
     sha256=$(jq -r ".packages[$package].sha256" "$manifest")
     while IFS= read -r url; do
-        if curl --fail --silent --show-error --location --output "$file" -- "$url" &&
+        if get "$url" "$file" &&
             echo "$sha256  $file" | sha256sum --check --quiet; then
             break
         fi
