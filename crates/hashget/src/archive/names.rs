@@ -3,7 +3,7 @@
 //! Invariant: they only serve to list. What is restored is what the placements say; names that contradict the manifest's
 //! form are not used.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 
 use serde::{Deserialize, Serialize};
 
@@ -88,7 +88,7 @@ struct NamesTable {
     links: Vec<Link>,
 }
 
-fn parse(content: &[u8], limits: &Limits) -> io::Result<NamesTable> {
+fn parse(content: impl Read, limits: &Limits) -> io::Result<NamesTable> {
     let limits = Limits { unpacked_bytes: limits.manifest_bytes, ..limits.clone() };
     let json = decoder(Codec::Zstd, Box::new(content), &limits, 1)?;
     Ok(serde_json::from_reader(io::BufReader::new(json))?)
@@ -98,7 +98,7 @@ fn parse(content: &[u8], limits: &Limits) -> io::Result<NamesTable> {
 ///
 /// # Errors
 /// It is damaged.
-pub(crate) fn check(content: &[u8], limits: &Limits) -> io::Result<()> {
+pub(crate) fn check(content: impl Read, limits: &Limits) -> io::Result<()> {
     parse(content, limits).map(drop)
 }
 
@@ -120,9 +120,9 @@ impl GivenNames {
         packages: usize,
         limits: &Limits,
     ) -> Option<Self> {
-        let content = Directory::open(archive, limits)?.skippable(NUMBER).ok().flatten()?;
-        let table = parse(&content, limits).ok()?;
-        let NamesTable { format, version, entries, package, links } = table;
+        let directory = Directory::open(archive, limits)?;
+        let table = directory.skippable(NUMBER, |content| parse(content, limits));
+        let NamesTable { format, version, entries, package, links } = table.ok().flatten()?;
         let fits = format == FORMAT
             && version == VERSION
             && entries.check("entries").is_ok()

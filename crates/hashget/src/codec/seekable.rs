@@ -30,6 +30,8 @@ const LEAST_ALIGNED: u64 = 512 << 10;
 pub(crate) const FILLING: u8 = 9;
 /// A skippable frame has as many bytes and more.
 const LEAST_SKIPPABLE: u64 = 8;
+/// Bytes of one of them at most: where a shorter one than [`LEAST_SKIPPABLE`] is missing, a block more is filled.
+pub(crate) const LONGEST_FILLING: u32 = 4096 + 7;
 
 /// What frames are written to that may also be copied from another file.
 pub(crate) trait FrameOutput: Write {
