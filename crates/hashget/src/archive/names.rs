@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::directory::Directory;
 use crate::codec::{Codec, decoder};
 use crate::limits::Limits;
+use crate::model::Entry;
 use crate::model::manifest::{EntryColumns, EntryTable, Link, ManifestError};
-use crate::model::{Entry, RelPath};
 use crate::storage::ArchiveSource;
 
 /// Tells their skippable frame from others.
@@ -106,8 +106,6 @@ pub(crate) fn check(content: impl Read, limits: &Limits) -> io::Result<()> {
 #[derive(Debug)]
 pub(crate) struct GivenNames {
     entries: EntryTable,
-    /// When each was modified: the table has differences.
-    seconds: Vec<i64>,
     package: Vec<u32>,
     pub(super) links: Vec<Link>,
 }
@@ -129,8 +127,7 @@ impl GivenNames {
             && package.len() == entries.len()
             && package.iter().all(|&package| (package as usize) < packages)
             && links.is_sorted_by(|a, b| a.path < b.path);
-        let seconds = entries.rows().into_seconds();
-        fits.then_some(Self { entries, seconds, package, links })
+        fits.then_some(Self { entries, package, links })
     }
 
     /// How many there are, without further names.
@@ -138,13 +135,13 @@ impl GivenNames {
         self.entries.len()
     }
 
-    /// The path in this row.
-    pub(super) fn path(&self, row: usize) -> &RelPath {
-        &self.entries.paths()[row]
+    /// The bytes of the path in this row.
+    pub(super) fn path(&self, row: usize) -> &[u8] {
+        self.entries.path(row)
     }
 
     /// The entry in this row, and the index of the package that gives it.
     pub(super) fn get(&self, row: usize) -> Result<(Entry, usize), ManifestError> {
-        Ok((self.entries.row(row, self.seconds[row])?, self.package[row] as usize))
+        Ok((self.entries.entry(row)?, self.package[row] as usize))
     }
 }
