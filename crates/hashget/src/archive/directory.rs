@@ -288,6 +288,7 @@ pub(crate) fn decoded(frame: &[u8], limits: &Limits) -> io::Result<Vec<u8>> {
     let decoder = decoder(Codec::Zstd, Box::new(frame), limits, 1)?;
     let mut decoded = Vec::new();
     decoder.take(u64::from(MOST_FRAME_BYTES)).read_to_end(&mut decoded)?;
+    decoded.shrink_to_fit();
     Ok(decoded)
 }
 
@@ -300,6 +301,8 @@ impl Read for FrameReader<'_> {
             }
             let (frame, _) = &self.directory.frames[self.next];
             self.next += 1;
+            // Two frames are never held.
+            self.current = io::Cursor::default();
             self.current = io::Cursor::new(self.decode(frame)?);
         }
     }

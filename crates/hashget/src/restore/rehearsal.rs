@@ -104,6 +104,8 @@ impl Rehearsal<'_> {
             links = closing::close(&run, &mut state, Some(extracted)).map_err(failure)?.links;
             state.refuse_what_lies_in_files();
         }
+        // The tree digest takes as much memory as the contents do.
+        self.target.forget_contents();
         let expected = is_all.then_some(manifest.tree.sha256);
         let summary = state.summarise(&links, expected)?;
         if summary.proven == Some(false) {

@@ -378,11 +378,12 @@ fn place(
         let mut cursor = PlacementCursor::new(placement);
         for member in members {
             let Some(given) = cursor.next(member)? else { continue };
-            if !placed.contains(&given.path) {
+            let path = given.path;
+            placed.insert_new(&path, || {
                 let sha256 = given.sha256.or(member.sha256);
                 let facts = Facts { kind: given.kind, metadata: given.metadata, sha256 };
-                placed.insert(&given.path, Placed::new(index, facts));
-            }
+                Placed::new(index, facts)
+            });
         }
     }
     Ok(())
