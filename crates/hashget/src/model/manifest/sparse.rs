@@ -33,7 +33,7 @@ impl<T> Sparse<T> {
     /// Adds the next row. `None` if there are as many as can be.
     #[must_use]
     fn try_push(&mut self, value: Option<T>) -> Option<()> {
-        if self.length % ROWS == 0 {
+        if self.length.is_multiple_of(ROWS) {
             self.has_value.push(0);
             self.before.push(u32::try_from(self.values.len()).ok()?);
         }
