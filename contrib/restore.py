@@ -1078,8 +1078,8 @@ def own_mode(entry):
 class Places:
     """Where packages come from: folders on this machine, then their URLs and what `--mirror` makes of these."""
 
-    def __init__(self, folders, mirrors, offline, work, report):
-        self.mirrors, self.offline, self.work, self.report = mirrors, offline, work, report
+    def __init__(self, folders, mirrors, offline, beside, work, report):
+        self.mirrors, self.offline, self.beside, self.work, self.report = mirrors, offline, beside, work, report
         self.local, self.digests = [], {}
         for folder in folders:
             for below, _, names in os.walk(folder):
@@ -1099,9 +1099,9 @@ class Places:
                 if self.digests[path] == wanted:
                     return open(path, "rb"), True
         reasons, wrong = [], None
-        for address in [] if self.offline else self.addresses([url] + package.get("also", [])):
+        for address in self.addresses([url] + package.get("also", [])):
             try:
-                file = self.download(address, size)
+                file = self.next_to_archive(address) or self.download(address, size)
             except (OSError, http.client.HTTPException, ValueError) as error:
                 reasons.append("%s: %s" % (shown(address), shown(error)))
                 continue
@@ -1118,13 +1118,26 @@ class Places:
 
     def addresses(self, urls):
         """The URLs of mirrors first. A URL of the manifest itself may not name a file of this machine."""
+        yield from (url for url in urls if url.startswith("beside:"))
+        if self.offline:
+            return
         for url in urls:
             for old, new in self.mirrors:
                 if url.startswith(old):
                     yield new + url[len(old):]
-        for url in urls:
-            if url.startswith(("http://", "https://")):
-                yield url
+        yield from (url for url in urls if url.startswith(("http://", "https://")))
+
+    def next_to_archive(self, url):
+        """An earlier archive in the folder of this one, if the URL is `beside:NAME`; None for other URLs."""
+        if not url.startswith("beside:"):
+            return None
+        name = url[len("beside:"):]
+        if name.startswith(".") or not name.isprintable() or len(as_bytes(name)) > 255 or set(name) & set("/\\\0"):
+            raise ValueError("this is no name of a file")
+        path = os.path.join(self.beside or ".", name)
+        if self.beside is None or not os.path.isfile(path):
+            raise OSError("it is not beside the archive; put it into a folder and name that by --packages")
+        return open(path, "rb")
 
     def download(self, url, size):
         request = urllib.request.Request(url, headers={"User-Agent": "hashget-restore", "Accept-Encoding": "identity"})
@@ -1539,8 +1552,9 @@ def arguments():
 def run(options, report):
     target = os.fsencode(options.target or options.source)
     tempfile.tempdir = options.work
-    places = Places(options.packages, [mirror.split("=", 1) for mirror in options.mirror], options.offline, options.work,
-                    report)
+    places = Places(options.packages, [mirror.split("=", 1) for mirror in options.mirror], options.offline,
+                    None if options.target is None or options.source == "-" else os.path.dirname(options.source) or ".",
+                    options.work, report)
     restore = Restore(Target(target), places, report)
     try:
         if options.target is None:

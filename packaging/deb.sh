@@ -1,12 +1,19 @@
 #!/usr/bin/env bash
 # Builds the Debian package: the program, its manual pages and completions. Prints its path. Needs dpkg-shlibdeps (Debian: dpkg-dev),
 # without which the package would name no dependencies.
+#
+#   packaging/deb.sh [BINARY]        the program; without it, a release build is made
 set -euo pipefail
+binary=${1:+$(readlink -f "$1")}
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 command -v dpkg-shlibdeps >/dev/null || { echo "deb.sh: dpkg-shlibdeps is missing: apt install dpkg-dev" >&2; exit 1; }
 command -v cargo-deb >/dev/null || cargo install --quiet cargo-deb --locked
 target=${CARGO_TARGET_DIR:-target}
-cargo build --release --quiet -p hashget-cli
+if [ -n "$binary" ]; then
+    install -D -m 755 "$binary" "$target/release/hashget"
+else
+    cargo build --release --quiet -p hashget-cli
+fi
 made=$target/release/packaging
 rm -rf "$made"
 mkdir -p "$made/completions"

@@ -10,6 +10,7 @@ ar            binutils
 age           age
 borg          borgbackup
 bsdtar        libarchive-tools
+btrfs         btrfs-progs
 bzip2         bzip2
 cc            gcc
 chattr        e2fsprogs

@@ -243,6 +243,14 @@ done < <(jq -r ".archived | $table" "$manifest" | cut -f 1-7)
 # So that everybody may write into folders until then.
 find "$target" -type d -exec chmod u+rwx {} +
 
+get() { # URL FILE
+    case $1 in
+    beside:*/* | beside:.*) return 1 ;;
+    beside:*) cp -- "$(dirname -- "$archive")/${1#beside:}" "$2" ;;
+    *) curl --fail --silent --show-error --location --output "$2" -- "$1" ;;
+    esac
+}
+
 jq -c '.packages[]' "$manifest" | split -l 1 -a 6 -d - "$work/package."
 file=$work/file folder=$work/unpacked
 number=0
@@ -251,7 +259,7 @@ while IFS=$'\t' read -r sha256 format trees files urls; do
     number=$((number + 1))
     rm -f "$file"
     for url in $urls; do
-        curl --fail --silent --show-error --location --output "$file" -- "$url" || continue
+        get "$url" "$file" || continue
         [ "$(sha256sum < "$file")" != "$sha256  -" ] || break
         echo "$url gives other bytes" >&2
         rm "$file"

@@ -10,7 +10,7 @@ use hashget::monitor::Monitor;
 use crate::record::{MOST_BYTES, Record};
 use crate::retention::Candidate;
 use crate::series::{ArchiveName, Series};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, Stored};
 
 /// An archive that a destination holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,11 +25,23 @@ pub struct Held {
     pub locked_until: Option<i64>,
     /// Its record; or why there is none that can be used.
     pub record: Result<Record, String>,
+    /// Why the archive that it needs cannot serve it, if it needs one and that is so.
+    pub lacks: Option<String>,
 }
 
 impl Held {
-    /// What differs between what the destination holds and the record; `None` if they agree. Nothing is read for that.
+    /// What differs between what the destination holds and the records, its own and that of the archive that it needs; `None` if
+    /// they agree. Nothing is read for that.
     pub fn difference(&self) -> Option<String> {
+        self.own_difference().or_else(|| self.lacks.clone())
+    }
+
+    /// The archive that it needs, if it needs one.
+    pub fn base(&self) -> Option<&str> {
+        self.record.as_ref().ok()?.base.as_deref()
+    }
+
+    fn own_difference(&self) -> Option<String> {
         let record = match &self.record {
             Ok(record) => record,
             Err(problem) => return Some(problem.clone()),
@@ -54,7 +66,7 @@ impl Held {
         Candidate {
             name: self.name.clone(),
             good: record.map(|record| record.is_good() && self.difference().is_none()),
-            base: record.and_then(|record| record.base.clone()),
+            base: self.base().map(str::to_owned),
             locked_until: self.locked_until,
         }
     }
@@ -95,22 +107,38 @@ pub fn inventory(
             records.insert(name, file.bytes);
         }
     }
-    for file in stored {
-        let Some(name) = ArchiveName::parse(&file.name).filter(|name| is_wanted(name.series()))
-        else {
-            continue;
-        };
+    let wanted =
+        |file: &Stored| ArchiveName::parse(&file.name).filter(|name| is_wanted(name.series()));
+    let mut archives: Vec<Stored> =
+        stored.into_iter().filter(|file| wanted(file).is_some()).collect();
+    store.examine(&mut archives, monitor)?;
+    for file in archives {
+        let Some(name) = wanted(&file) else { continue };
         let record = match records.remove(&name) {
             Some(bytes) => fetch_record(store, &name, bytes, monitor)?,
             None => Err("it has no record: sending it was not finished, or a person put it there"
                 .to_owned()),
         };
         let (bytes, sha256, locked_until) = (file.bytes, file.sha256, file.locked_until);
-        found.held.push(Held { name, bytes, sha256, locked_until, record });
+        found.held.push(Held { name, bytes, sha256, locked_until, record, lacks: None });
+    }
+    let lacking: Vec<Option<String>> =
+        found.held.iter().map(|held| lacks(held, &found.held)).collect();
+    for (held, lacks) in found.held.iter_mut().zip(lacking) {
+        held.lacks = lacks;
     }
     found.held.sort_by(|one, other| one.name.cmp(&other.name));
     found.only_records = records.into_keys().collect();
     Ok(found)
+}
+
+/// Why the archive that `held` needs cannot serve it.
+fn lacks(held: &Held, all: &[Held]) -> Option<String> {
+    let base = held.base()?;
+    let Some(found) = all.iter().find(|other| other.name.to_string() == base) else {
+        return Some(format!("it needs {base}, which is not there"));
+    };
+    found.own_difference().map(|difference| format!("it needs {base}, and of that: {difference}"))
 }
 
 /// Fetches the record of an archive; the inner error says what is wrong with it.

@@ -16,9 +16,24 @@ pub const HOOK_TIME: Duration = Duration::from_secs(60 * 60);
 pub enum Share {
     /// What has not changed is copied from the newest archive on this machine, where the file system can, by sharing its blocks.
     #[default]
-    Auto,
+    Reflink,
     /// Nothing is taken from an earlier archive.
     Full,
+    /// Nights between two full archives leave out what the full one has, and need it to be restored.
+    Chain,
+    /// As `Reflink` if all destinations are folders of file systems that share blocks; otherwise as `Chain`.
+    Auto,
+}
+
+/// What makes a source consistent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SnapshotKind {
+    /// A read-only snapshot of a btrfs subvolume.
+    Btrfs,
+    /// A snapshot of a logical volume, mounted read-only.
+    Lvm,
+    /// A snapshot of a ZFS dataset.
+    Zfs,
 }
 
 /// Commands for the shell, each at a time of a run.
@@ -76,8 +91,12 @@ pub struct Job {
     pub hooks: Hooks,
     /// Who is told.
     pub notices: Notices,
+    /// The snapshot from which the sources are read.
+    pub snapshot: Option<SnapshotKind>,
     /// How nights share bytes.
     pub share: Share,
+    /// How long nights of a chain hang on one full archive.
+    pub full_every: Duration,
     /// The most bytes that are sent to one destination in a second.
     pub upload: Option<u64>,
     /// How long after its start nobody is to be able to remove an archive, in stores that can lock.

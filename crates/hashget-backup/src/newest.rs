@@ -7,15 +7,19 @@ use std::path::{Path, PathBuf};
 
 use crate::series::{ArchiveName, Series};
 
-/// The newest archive of `series` in these folders that is not encrypted. What cannot be read is passed over.
+/// The newest archive of `series` in these folders that is not encrypted, or, if one is given, `only` this one. What cannot be read is passed over.
 pub(crate) fn newest_own_archive<'f>(
     folders: impl Iterator<Item = &'f Path>,
     series: &Series,
+    only: Option<&ArchiveName>,
 ) -> Option<PathBuf> {
     let entries = folders.filter_map(|folder| fs_err::read_dir(folder).ok()).flatten().flatten();
     let archives = entries.filter_map(|entry| {
         let name = ArchiveName::parse(entry.file_name().to_str()?)?;
-        let is_chosen = name.series() == series && !name.is_encrypted() && is_own(&entry.path());
+        let is_chosen = name.series() == series
+            && !name.is_encrypted()
+            && only.is_none_or(|only| *only == name)
+            && is_own(&entry.path());
         is_chosen.then(|| (name, entry.path()))
     });
     archives.max().map(|(_, path)| path)

@@ -62,6 +62,8 @@ pub struct Packed {
     pub files: u64,
     /// The problems that packing reported, each in a line; none that is only a note.
     pub problems: Vec<String>,
+    /// The archive that it was packed against, if something was left out because that has it.
+    pub base: Option<String>,
 }
 
 /// A record that cannot be used.
@@ -118,7 +120,7 @@ impl Record {
             left_out_bytes: packed.left_out_bytes,
             files: packed.files,
             problems: u64::try_from(packed.problems.len()).unwrap_or(u64::MAX),
-            base: None,
+            base: packed.base.clone(),
             program: format!("hashget {version}"),
         }
     }

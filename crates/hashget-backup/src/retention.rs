@@ -86,6 +86,8 @@ pub enum Why {
     NewestGood,
     /// This archive needs it.
     NeededBy(ArchiveName),
+    /// An archive needs it that is not in the destination yet.
+    NeededByWaiting,
     /// It cannot be removed yet.
     Locked,
     /// It has no record that can be read.
@@ -111,6 +113,7 @@ impl fmt::Display for Why {
             Self::Within => f.write_str("within"),
             Self::NewestGood => f.write_str("newest good"),
             Self::NeededBy(name) => write!(f, "needed by {name}"),
+            Self::NeededByWaiting => f.write_str("needed by an archive that is not sent yet"),
             Self::Locked => f.write_str("locked"),
             Self::NoRecord => f.write_str("no readable record"),
             Self::NotGood => f.write_str("not good"),
@@ -154,6 +157,8 @@ pub struct Fate {
     pub name: ArchiveName,
     /// Why it is kept; empty if the rules do not keep it.
     pub why: Vec<Why>,
+    /// Does it need another archive?
+    pub has_base: bool,
 }
 
 /// What is to become of the archives of one series in one destination.
@@ -166,11 +171,13 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// The archives that are to be removed, the oldest first: what a newer one needs goes last.
+    /// The archives that are to be removed, the oldest first, but those that need another one before all others: whenever this
+    /// is broken off, nothing is left that lacks what it needs.
     pub fn removed(&self) -> Vec<&ArchiveName> {
-        let fates =
-            self.fates.iter().rev().filter(|fate| self.halt.is_none() && fate.why.is_empty());
-        fates.map(|fate| &fate.name).collect()
+        let is_doomed = |fate: &&Fate| self.halt.is_none() && fate.why.is_empty();
+        let mut fates: Vec<&Fate> = self.fates.iter().rev().filter(is_doomed).collect();
+        fates.sort_by_key(|fate| !fate.has_base);
+        fates.into_iter().map(|fate| &fate.name).collect()
     }
 }
 
@@ -183,6 +190,8 @@ pub struct Circumstances {
     pub zone: TimeZone,
     /// Did the last run of the job fail?
     pub last_run_failed: bool,
+    /// The archives that those need which are not in the destination yet.
+    pub needed: BTreeSet<String>,
 }
 
 /// Decides about all archives of one series in one destination.
@@ -203,6 +212,8 @@ pub fn decide(candidates: &[Candidate], keep: &Keep, circumstances: &Circumstanc
             Some(true) => None,
         });
         reasons.extend(keep.is_everything().then_some(Why::NoRule));
+        let is_awaited = circumstances.needed.contains(&candidate.name.to_string());
+        reasons.extend(is_awaited.then_some(Why::NeededByWaiting));
     }
     let good: Vec<&Candidate> =
         sorted.iter().copied().filter(|candidate| candidate.good == Some(true)).collect();
@@ -219,6 +230,7 @@ pub fn decide(candidates: &[Candidate], keep: &Keep, circumstances: &Circumstanc
     let fates = sorted.iter().map(|candidate| Fate {
         name: candidate.name.clone(),
         why: why.remove(&candidate.name).unwrap_or_default(),
+        has_base: candidate.base.is_some(),
     });
     Decision { fates: fates.collect(), halt: halt(&sorted, circumstances) }
 }

@@ -2,19 +2,13 @@
 //!
 //! Invariant: a night that failed or was missed is never shown as well, whatever else is good.
 
-use std::time::Duration;
+use jiff::Timestamp;
 
-use jiff::civil::Time;
-use jiff::tz::TimeZone;
-use jiff::{Timestamp, ToSpan as _};
-
+use crate::due::{Due, LATE};
 use crate::inventory::{Held, Inventory};
 use crate::job::Job;
 use crate::run::State;
 use crate::series::ArchiveName;
-
-/// How late a run may be: the timer spreads starts, and packing takes time.
-const LATE: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// How bad something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,6 +50,8 @@ pub struct Status {
     pub bytes: Option<u64>,
     /// The size in bytes of the good archive before it.
     pub bytes_before: Option<u64>,
+    /// The archive that it needs.
+    pub base: Option<String>,
     /// When the job is due next, if it is known.
     pub next: Option<Timestamp>,
     /// The destinations that could be listed.
@@ -69,19 +65,35 @@ impl Status {
     pub fn severity(&self) -> Option<Severity> {
         self.findings.iter().map(|finding| finding.severity).max()
     }
+
+    /// Adds that these packages of the newest archive are known to be gone.
+    pub fn add_lost(&mut self, job: &Job, packages: &[String]) {
+        let Some(first) = packages.first() else { return };
+        let more = match packages.len() - 1 {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let text = format!(
+            "not all of the newest archive could be restored today: {first}{more} is gone from its places; \
+             `hashget backup {}` keeps what the sources still have of it, and `hashget verify` names the files",
+            job.name
+        );
+        self.findings.push(Finding { severity: Severity::Warning, text });
+    }
 }
 
 /// A destination, and what it holds; or why it could not be listed.
 pub type Looked<'a> = (&'a str, Result<&'a Inventory, String>);
 
-/// Judges a job.
-pub fn status(
-    job: &Job,
-    state: &State,
-    looked: &[Looked<'_>],
-    now: Timestamp,
-    zone: &TimeZone,
-) -> Status {
+/// When the job ran last, or began a good archive, as far as the destinations and this machine know.
+pub fn last_time(state: &State, looked: &[Looked<'_>]) -> Option<Timestamp> {
+    let (good, _) = held_by(looked, &mut |_, _| {});
+    let newest = good.first().map(|newest| newest.name.started());
+    newest.max(state.last().map(|run| run.started))
+}
+
+/// Judges a job that is due as `due` says.
+pub fn status(job: &Job, state: &State, looked: &[Looked<'_>], now: Timestamp, due: Due) -> Status {
     let mut findings = Vec::new();
     let mut find = |severity, text: String| findings.push(Finding { severity, text });
     let (good, holdings) = held_by(looked, &mut find);
@@ -95,8 +107,7 @@ pub fn status(
             format!("there is no good archive: run `hashget backup {}`", job.name),
         );
     }
-    let due = due(job, now, zone);
-    if let (Some((before, _)), Some(last)) = (due, last_good)
+    if let (Some(before), Some(last)) = (due.before, last_good)
         && last < before
         && state.last().is_none_or(|run| run.started < before)
     {
@@ -114,7 +125,8 @@ pub fn status(
         last_good,
         bytes: newest.map(|newest| newest.bytes),
         bytes_before: good.get(1).map(|before| before.bytes),
-        next: due.map(|(_, next)| next),
+        base: newest.and_then(|newest| newest.base()).map(str::to_owned),
+        next: due.next,
         holdings,
         findings,
     }
@@ -181,31 +193,10 @@ fn of_runs(state: &State, find: &mut impl FnMut(Severity, String)) {
     }
 }
 
-/// For a schedule that is a time of the day: when the job was to have run by now, and when it is due next.
-fn due(job: &Job, now: Timestamp, zone: &TimeZone) -> Option<(Timestamp, Timestamp)> {
-    let time: Time = daily_time(job.schedule.as_deref()?)?;
-    let late = now - LATE;
-    let at = |moment: Timestamp, day: i64| {
-        let date = moment.to_zoned(zone.clone()).date().checked_add(day.days()).ok()?;
-        date.to_datetime(time).to_zoned(zone.clone()).ok().map(|zoned| zoned.timestamp())
-    };
-    let before = [at(late, 0)?, at(late, -1)?].into_iter().find(|before| *before <= late)?;
-    let next = [at(now, 0)?, at(now, 1)?].into_iter().find(|next| *next > now)?;
-    Some((before, next))
-}
-
-/// A schedule that is a time of the day, `02:30`; `None` if it is another expression.
-pub fn daily_time(schedule: &str) -> Option<Time> {
-    let (hour, minute) = schedule.split_once(':')?;
-    let number = |text: &str| -> Option<i8> {
-        let is_number = text.len() <= 2 && text.bytes().all(|byte| byte.is_ascii_digit());
-        text.parse().ok().filter(|_| is_number)
-    };
-    Time::new(number(hour)?, number(minute)?, 0, 0).ok()
-}
-
 #[cfg(test)]
 mod tests {
+    use jiff::tz::TimeZone;
+
     use super::*;
     use crate::job::{Hooks, Notices, Share};
     use crate::record::{Packed, Record, Sealed};
@@ -225,7 +216,9 @@ mod tests {
             schedule: Some("02:30".into()),
             hooks: Hooks::default(),
             notices: Notices::default(),
-            share: Share::Auto,
+            snapshot: None,
+            share: Share::default(),
+            full_every: crate::chain::FULL_EVERY,
             upload: None,
             lock: None,
             cpu: None,
@@ -236,11 +229,15 @@ mod tests {
         text.parse().unwrap()
     }
 
+    fn due(now: &str) -> Due {
+        Due::daily("02:30", time(now), &TimeZone::UTC).unwrap()
+    }
+
     fn held(day: &str, bytes: u64) -> Held {
         let name = ArchiveName::parse(&format!("h_j_{day}T023000Z.tar.zst")).unwrap();
         let sealed = Sealed { bytes, sha256: "0a".repeat(32) };
         let record = Record::new(&name, sealed, &Packed::default(), name.started(), "1");
-        Held { name, bytes, sha256: None, locked_until: None, record: Ok(record) }
+        Held { name, bytes, sha256: None, locked_until: None, record: Ok(record), lacks: None }
     }
 
     fn run(started: &str, exit: u8) -> State {
@@ -265,7 +262,7 @@ mod tests {
 
     fn judged(held: Vec<Held>, state: &State, now: &str) -> (Option<Severity>, String) {
         let inventory = Inventory { held, only_records: Vec::new() };
-        let found = status(&job(), state, &[("/a", Ok(&inventory))], time(now), &TimeZone::UTC);
+        let found = status(&job(), state, &[("/a", Ok(&inventory))], time(now), due(now));
         let texts: Vec<String> =
             found.findings.iter().map(|finding| finding.text.clone()).collect();
         (found.severity(), texts.join("; "))
@@ -321,6 +318,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_known_to_be_gone_is_a_warning() {
+        let mut found =
+            status(&job(), &State::default(), &[], time("2026-11-27T09:00:00Z"), Due::default());
+        found.add_lost(&job(), &[]);
+        assert_eq!(found.findings, []);
+        found.add_lost(&job(), &["vim_9".into(), "zip_3".into()]);
+        assert_eq!(found.severity(), Some(Severity::Warning));
+        assert!(found.findings[0].text.contains("vim_9 and 1 more"), "{:?}", found.findings);
+    }
+
+    #[test]
     fn destinations_that_lag_behind_or_cannot_be_seen_are_named() {
         let all = Inventory {
             held: vec![held("2026-11-26", 5), held("2026-11-27", 7)],
@@ -329,7 +337,8 @@ mod tests {
         let old = Inventory { held: vec![held("2026-11-26", 5)], only_records: Vec::new() };
         let looked = [("/a", Ok(&all)), ("/b", Ok(&old)), ("/c", Err("no answer".to_owned()))];
         let state = run("2026-11-27T02:30:00Z", 0);
-        let found = status(&job(), &state, &looked, time("2026-11-27T09:00:00Z"), &TimeZone::UTC);
+        let now = "2026-11-27T09:00:00Z";
+        let found = status(&job(), &state, &looked, time(now), due(now));
         assert_eq!((found.bytes, found.bytes_before, found.holdings.len()), (Some(7), Some(5), 2));
         assert_eq!(found.next, Some(time("2026-11-28T02:30:00Z")));
         let texts: Vec<&str> = found.findings.iter().map(|finding| &*finding.text).collect();
@@ -337,16 +346,5 @@ mod tests {
             texts,
             ["/c could not be looked at: no answer", "/b does not have the newest archive"]
         );
-    }
-
-    #[test]
-    fn times_of_the_day_are_told_from_other_schedules() {
-        assert_eq!(daily_time("02:30"), Time::new(2, 30, 0, 0).ok());
-        assert_eq!(daily_time("2:05"), Time::new(2, 5, 0, 0).ok());
-        for other in
-            ["", "24:00", "02:60", "02:30:00", "Mon 02:30", "+2:30", "daily", "*-*-* 02:30"]
-        {
-            assert_eq!(daily_time(other), None, "{other}");
-        }
     }
 }

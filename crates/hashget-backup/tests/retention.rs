@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use hashget_backup::retention::{Candidate, Circumstances, Keep, Unit, Why, decide};
@@ -25,7 +26,7 @@ fn november(days: u32) -> Vec<Candidate> {
 
 fn circumstances() -> Circumstances {
     let now = "2026-11-30T12:00:00Z".parse().unwrap();
-    Circumstances { now, zone: TimeZone::UTC, last_run_failed: false }
+    Circumstances { now, zone: TimeZone::UTC, last_run_failed: false, needed: BTreeSet::new() }
 }
 
 /// The times that are kept, the oldest first, as `DDTHH`.
@@ -135,6 +136,24 @@ fn what_is_locked_or_needed_stays() {
     let decision = decide(&archives, &one, &circumstances());
     assert_eq!(decision.removed(), [&archives[1].name]);
     assert_eq!(decision.fates[1].why, [Why::NeededBy(archives[4].name.clone())]);
+}
+
+#[test]
+fn what_needs_another_one_goes_before_it() {
+    let mut archives = november(5);
+    for night in [1, 2] {
+        archives[night].base = Some(archives[0].name.to_string());
+    }
+    let one = Keep { last: 1, ..Keep::default() };
+    let decision = decide(&archives, &one, &circumstances());
+    let expected = [1, 2, 0, 3].map(|night: usize| &archives[night].name);
+    assert_eq!(decision.removed(), expected);
+    // An archive that is not sent yet needs the first one.
+    let needed = BTreeSet::from([archives[0].name.to_string()]);
+    let waiting = Circumstances { needed, ..circumstances() };
+    let decision = decide(&archives, &one, &waiting);
+    assert_eq!(decision.removed(), [1, 2, 3].map(|night: usize| &archives[night].name));
+    assert_eq!(decision.fates[4].why, [Why::NeededByWaiting]);
 }
 
 #[test]

@@ -54,7 +54,9 @@ impl Machine {
             schedule: None,
             hooks: Hooks::default(),
             notices: Notices::default(),
-            share: Share::Auto,
+            snapshot: None,
+            share: Share::default(),
+            full_every: hashget_backup::chain::FULL_EVERY,
             upload: None,
             lock: None,
             cpu: None,
@@ -374,6 +376,12 @@ fn an_archive_and_its_record_are_locked_from_the_start_on() {
     machine.night(&job).unwrap();
     let locks = machine.shelf.0.lock().unwrap().locks.clone();
     assert_eq!(locks, [Some(started.as_second() + 3600); 2]);
+    // One that others may hang on is needed for as long as these are locked.
+    let started = machine.now.lock().unwrap().as_second();
+    let week = 7 * 24 * 3600;
+    machine.night(&Job { share: Share::Chain, ..job }).unwrap();
+    let locks = machine.shelf.0.lock().unwrap().locks.clone();
+    assert_eq!(locks[2..], [Some(started + 3600 + week); 2]);
 }
 
 #[test]

@@ -15,9 +15,10 @@ use hashget::archive::{
     StoredVerified, read_folder_manifest, read_for_listing, read_manifest, verify_contents,
     verify_stored,
 };
-use hashget::fetch::Source;
+use hashget::fetch::{Beside, Source};
 use hashget::hashdb::{HashDb, NoHashDb};
 use hashget::model::manifest::{AnyManifest, MANIFEST_NAME};
+use hashget::pending_file::behind_links;
 use hashget::storage::{SharedSource, StreamSource};
 use hashget_backup::encryption::{Header, header_of};
 
@@ -111,6 +112,7 @@ fn open_as_it_is<'e>(
         return environment.open_in_store(&address, &name);
     }
     if let Some(url) = url(archive) {
+        environment.lies_at(Beside::Url(url.to_owned()));
         let web = environment.network()?.web;
         return Ok(Box::new(RemoteArchive::open(web, url, environment.console)?));
     }
@@ -120,6 +122,10 @@ fn open_as_it_is<'e>(
         return Err(
             UsageError(format!("{name} is a folder, not an archive: {for_a_folder}")).into()
         );
+    }
+    for path in [archive, &behind_links(archive)] {
+        let folder = path.parent().filter(|folder| *folder != Path::new(""));
+        environment.lies_at(Beside::Folder(folder.unwrap_or(Path::new(".")).to_owned()));
     }
     Ok(Box::new(file))
 }

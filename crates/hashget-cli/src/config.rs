@@ -5,6 +5,7 @@
 
 mod checked;
 mod jobs;
+mod nights;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -9,8 +9,8 @@ use std::sync::{Arc, OnceLock};
 use anyhow::Context as _;
 use hashget::detectors::{self, Detector, HINT, Machine, Rule, UnknownDetector};
 use hashget::fetch::{
-    self, Credentials, FetchOptions, MirrorRule, Offline, OriginOptions, Proxies, RetryOptions,
-    Source, Sources, TimeOuts,
+    self, Beside, BesidePlaces, Credentials, FetchOptions, MirrorRule, Offline, OriginOptions,
+    Proxies, RetryOptions, Source, Sources, TimeOuts,
 };
 use hashget::hashdb::{Checks, HashDbWriter, LocalHashDb};
 use hashget::limits::Limits;
@@ -56,6 +56,8 @@ pub(crate) struct Environment<'a> {
     hashdb: OnceLock<Arc<LocalHashDb>>,
     credentials: OnceLock<Credentials>,
     stores: Kept<Box<dyn Store>>,
+    /// Where the archives lie that were opened.
+    beside: BesidePlaces,
     /// Who is asked for passphrases.
     pub(crate) person: Person,
 }
@@ -88,8 +90,14 @@ impl<'a> Environment<'a> {
             hashdb,
             credentials,
             stores,
+            beside: BesidePlaces::default(),
             person: person(),
         })
+    }
+
+    /// An archive lies there: what it needs may lie beside it, and is looked for there from now on.
+    pub(crate) fn lies_at(&self, place: Beside) {
+        self.beside.add(place);
     }
 
     /// The stores that are open.
@@ -219,6 +227,7 @@ impl<'a> Environment<'a> {
             cache_dir: self.cache_folder(),
             cache_limit: Some(self.cache_limit()),
             pools: self.surroundings.pools(&self.global.pool, &self.config.pool)?,
+            beside: self.beside.clone(),
             mirrors: self.mirrors(),
             hosts: self.config.hosts(),
             public_hosts: self.config.public_hosts(),

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use hashget::classify;
 use hashget::error::ErrorClass;
 use hashget::monitor::ProblemKind;
-use hashget_backup::run::RunError;
+use hashget_backup::run::{HookError, RunError};
 use hashget_backup::series::BadName;
 use hashget_backup::store::{BadAddress, StoreError};
 
@@ -98,7 +98,8 @@ fn class_in_backup(error: &(dyn std::error::Error + 'static)) -> Option<ErrorCla
     let of_store = || error.downcast_ref::<StoreError>().map(StoreError::class);
     let is_name = || error.is::<BadName>().then_some(ErrorClass::BadInput);
     let of_address = || error.downcast_ref::<BadAddress>().map(BadAddress::class);
-    of_run.or_else(of_store).or_else(is_name).or_else(of_address)
+    let of_hook = || error.downcast_ref::<HookError>().map(HookError::class);
+    of_run.or_else(of_hook).or_else(of_store).or_else(is_name).or_else(of_address)
 }
 
 /// The code for a command that ended with `error`, or without one, and had `problems`.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use hashget::fetch::Sources;
-use hashget::hashdb::{HashDbWriter, NoHashDb};
+use hashget::hashdb::{HashDbWriter, JoinedHashDb, LocalHashDb, NoHashDb};
 use hashget::model::Evidence;
 use hashget::monitor::{Monitor, ProblemKind};
 use hashget::pack::{ManifestVersion, PackOptions, Packer, SYSTEM_EXCLUDES, WITHOUT_HASHDB};
@@ -144,10 +144,11 @@ pub(crate) fn with_packer<R>(
     with_hashdb(environment, sources, &*environment.hashdb()?, work)
 }
 
-/// The same for a backup, which is made whatever is wrong with the HashDB.
+/// The same for a backup, which is made whatever is wrong with the HashDB; besides that, it relies on the one in the folder `base`.
 pub(crate) fn with_packer_in_any_case<R>(
     environment: &Environment<'_>,
     sources: Sources,
+    base: Option<&Path>,
     mut options: PackOptions<'_>,
     work: impl FnOnce(&Packer<'_>, PackOptions<'_>) -> anyhow::Result<R>,
 ) -> anyhow::Result<R> {
@@ -164,7 +165,12 @@ pub(crate) fn with_packer_in_any_case<R>(
             Arc::new(NoHashDb)
         }
     };
-    with_hashdb(environment, sources, &*hashdb, |packer| work(packer, options))
+    let Some(base) = base else {
+        return with_hashdb(environment, sources, &*hashdb, |packer| work(packer, options));
+    };
+    let base = LocalHashDb::open(base)?;
+    let joined = JoinedHashDb::new(&*hashdb, &base);
+    with_hashdb(environment, sources, &joined, |packer| work(packer, options))
 }
 
 fn with_hashdb<R>(

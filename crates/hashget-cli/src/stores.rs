@@ -2,8 +2,12 @@
 //!
 //! Invariant: the only place of the program that opens stores. Nothing secret comes from the command line.
 
+use std::io;
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
+use hashget::fetch::{Beside, Shelf};
+use hashget::monitor::Monitor;
 use hashget::storage::SharedSource;
 use hashget_backup::store::{Address, Patience, Store, StoreError, StoreSettings, open_store};
 
@@ -34,17 +38,68 @@ impl Environment<'_> {
         Ok(&**self.stores().keep(store))
     }
 
+    /// An archive lies in this store: what it needs may lie beside it. The store is opened when something is looked for there.
+    pub(crate) fn lies_in(&self, address: &Address) -> Result<(), UsageError> {
+        let place = match address {
+            Address::Folder(folder) => Beside::Folder(folder.clone()),
+            address => {
+                let settings =
+                    StoreSettings { patience: Patience::brief(), ..self.store_settings()? };
+                let (address, shown) = (address.clone(), address.shown());
+                let opened = OnceLock::new();
+                Beside::Shelf(Arc::new(ShelfOfStore { address, shown, settings, opened }))
+            }
+        };
+        self.lies_at(place);
+        Ok(())
+    }
+
     /// A file of a store, to be read.
     pub(crate) fn open_in_store(
         &self,
         address: &Address,
         name: &str,
     ) -> anyhow::Result<Box<dyn SharedSource + '_>> {
+        self.lies_in(address)?;
         Ok(self.store(address, Patience::brief())?.open(name, self.console).map_err(classed)?)
     }
 }
 
+/// A store in which what lies beside an archive is looked for.
+struct ShelfOfStore {
+    address: Address,
+    shown: String,
+    settings: StoreSettings,
+    opened: OnceLock<Box<dyn Store>>,
+}
+
+impl Shelf for ShelfOfStore {
+    fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    fn open<'s>(
+        &'s self,
+        name: &str,
+        monitor: &'s dyn Monitor,
+    ) -> io::Result<Box<dyn SharedSource + 's>> {
+        let store = match self.opened.get() {
+            Some(store) => store,
+            None => {
+                let store = open_store(&self.address, &self.settings).map_err(classed)?;
+                self.opened.get_or_init(|| store)
+            }
+        };
+        store.open(name, monitor).map_err(|error| match error {
+            StoreError::NotThere { .. } => {
+                io::Error::new(io::ErrorKind::NotFound, error.to_string())
+            }
+            error => classed(error),
+        })
+    }
+}
+
 /// The error with its class, as the rest of the program knows it.
-pub(crate) fn classed(error: StoreError) -> std::io::Error {
+pub(crate) fn classed(error: StoreError) -> io::Error {
     error.into()
 }

@@ -13,7 +13,8 @@ use std::process::Command;
 
 use conformance::{content, package};
 use hashget::hashdb::{
-    ExportError, HashDb as _, HashDbError, HashDbWriter as _, Key, LocalHashDb, export,
+    ExportError, HashDb as _, HashDbError, HashDbWriter as _, JoinedHashDb, Key, LocalHashDb,
+    NoHashDb, export,
 };
 use hashget::model::Digest;
 
@@ -31,6 +32,29 @@ fn the_local_hashdb_conforms() {
     // It knows no package because of those.
     let status = db.status().unwrap();
     assert_eq!((status.packages, status.digests, status.package_bytes), (0, 0, 0));
+}
+
+#[test]
+fn two_hashdbs_as_one_conform() {
+    let dir = tempfile::tempdir().unwrap();
+    let [first, second] =
+        ["first", "second"].map(|name| LocalHashDb::open(&dir.path().join(name)).unwrap());
+    for (number, (record, members)) in conformance::known_packages().into_iter().enumerate() {
+        let of = if number % 2 == 0 { &second } else { &first };
+        of.put(&record, &members).unwrap();
+    }
+    conformance::check_reading(&JoinedHashDb::new(&first, &second));
+    let empty = LocalHashDb::open(&dir.path().join("empty")).unwrap();
+    let joined = JoinedHashDb::new(&empty, &NoHashDb);
+    conformance::check_writing(&joined);
+    checks::check(&joined);
+    // What is only read is never changed.
+    let joined = JoinedHashDb::new(&empty, &second);
+    let (url, members) = (&conformance::known_packages()[0].0.url.clone(), second.list().unwrap());
+    let id = joined.find_one(Key::Url(url)).unwrap()[0];
+    assert!(!joined.remove(id).unwrap());
+    assert_eq!(joined.amend(id, &|record| record.project = None).unwrap(), None);
+    assert_eq!(second.list().unwrap(), members);
 }
 
 #[test]

@@ -36,13 +36,17 @@ impl Mail {
     }
 }
 
+/// The `sendmail` of this machine, if it has one.
+pub fn sendmail() -> Option<&'static Path> {
+    PLACES.iter().map(Path::new).find(|place| place.exists())
+}
+
 /// Sends a mail by `program`, or by the `sendmail` of this machine.
 ///
 /// # Errors
 /// It could not be sent; the text says why.
 pub fn send_mail(mail: &Mail, program: Option<&Path>) -> Result<(), String> {
-    let found = PLACES.iter().map(Path::new).find(|place| place.exists());
-    let Some(program) = program.or(found) else {
+    let Some(program) = program.or(sendmail()) else {
         return Err(
             "there is no sendmail on this machine: install a mail transport agent".to_owned()
         );

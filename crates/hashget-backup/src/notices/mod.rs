@@ -8,6 +8,6 @@ mod metrics;
 mod ping;
 
 pub use journal::{JOURNAL, journal};
-pub use mail::{Mail, send_mail};
+pub use mail::{Mail, send_mail, sendmail};
 pub use metrics::{metrics, write_metrics};
 pub use ping::{At, ping};

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use hashget::error::ErrorClass;
 use hashget::monitor::Interrupted;
 
-use super::HookError;
+use super::{HookError, SnapshotError};
 use crate::series::{ArchiveName, BadName};
 
 /// Why a run made no archive, or sent none.
@@ -26,6 +26,9 @@ pub enum RunError {
     /// A hook failed.
     #[error(transparent)]
     Hook(#[from] HookError),
+    /// There is no snapshot of the sources.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
     /// Packing failed.
     #[error("no archive was made")]
     Pack {
@@ -58,8 +61,9 @@ impl RunError {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Busy { .. } => ErrorClass::Busy,
-            Self::Hook(HookError::Interrupted(_)) | Self::Interrupted(_) => ErrorClass::Interrupted,
-            Self::Hook(_) => ErrorClass::Io,
+            Self::Hook(error) => error.class(),
+            Self::Interrupted(_) => ErrorClass::Interrupted,
+            Self::Snapshot(error) => error.class(),
             Self::Pack { class, .. } => class.unwrap_or(ErrorClass::Io),
             Self::NotSent { .. } => ErrorClass::Io,
             Self::Name(_) => ErrorClass::BadInput,

@@ -1,30 +1,35 @@
-//! Commands of the user around a run.
+//! Commands of the user around a run, and those whose output is packed.
 //!
-//! Invariant: nothing that a hook started in its process group outlives its time, an interruption, or the run.
+//! Invariant: nothing that a command started in its process group outlives its time, an interruption, or the run.
 
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use hashget::error::ErrorClass;
 use hashget::monitor::{Interrupted, Monitor};
 use rustix::process::{Pid, Signal, kill_process_group};
 
-/// How often a hook that runs is looked at.
+/// How often a command that runs is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// How long a hook may take to end after it was asked to.
+/// How long a command may take to end after it was asked to.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Bytes of what a hook printed that are kept: the last ones.
+/// Bytes of what a command printed that are kept: the last ones.
 const TAIL_BYTES: u64 = 4096;
 
-/// Why a hook did not do what it should.
+/// Why a command did not do what it should.
 #[derive(Debug, thiserror::Error)]
 pub enum HookError {
     /// It ended with another code than 0.
-    #[error("the hook \"{command}\" failed: {status}{printed}")]
+    #[error("the {role} \"{command}\" failed: {status}{printed}")]
     Failed {
+        /// What it is for.
+        role: Role,
         /// The command.
         command: String,
         /// How it ended.
@@ -33,24 +38,56 @@ pub enum HookError {
         printed: String,
     },
     /// It took too long, and was ended.
-    #[error("the hook \"{command}\" was ended after {} seconds: raise hook_time if it needs longer", time.as_secs())]
+    #[error("the {role} \"{command}\" was ended after {} seconds: raise hook_time if it needs longer", time.as_secs())]
     TooLong {
+        /// What it is for.
+        role: Role,
         /// The command.
         command: String,
         /// How long it was given.
         time: Duration,
     },
     /// It could not be started, or not be waited for.
-    #[error("the hook \"{command}\" could not be run")]
+    #[error("the {role} \"{command}\" could not be run")]
     NotRun {
+        /// What it is for.
+        role: Role,
         /// The command.
         command: String,
         /// Why.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The user wants to stop.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
+}
+
+impl HookError {
+    /// The class of the error, from which exit code and hint follow.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Failed { .. } | Self::TooLong { .. } | Self::NotRun { .. } => ErrorClass::Io,
+            Self::Interrupted(interrupted) => interrupted.class(),
+        }
+    }
+}
+
+/// What a command is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// To be run around packing.
+    Hook,
+    /// To give a file of the archive on its standard output.
+    Stream,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Hook => "hook",
+            Self::Stream => "stream",
+        })
+    }
 }
 
 /// What a hook is told in its environment.
@@ -66,22 +103,57 @@ pub fn run_hook(
     time: Duration,
     monitor: Option<&dyn Monitor>,
 ) -> Result<(), HookError> {
-    let not_run = |source| HookError::NotRun { command: command.to_owned(), source };
-    let mut printed = tempfile::tempfile().map_err(not_run)?;
-    let (out, errors) =
-        (printed.try_clone().map_err(not_run)?, printed.try_clone().map_err(not_run)?);
+    let not_run = not_run(Role::Hook, command);
+    let printed = tempfile::tempfile().map_err(&not_run)?;
+    let out = printed.try_clone().map_err(&not_run)?;
+    run(Role::Hook, command, told, Some(time), monitor, (out, printed))
+}
+
+/// Runs a command in a shell that writes its standard output into a file. Without a time, it may take as long as it does.
+///
+/// # Errors
+/// See [`HookError`]. What is in the file then is not all that the command would have given.
+pub fn run_stream(
+    command: &str,
+    into: &File,
+    time: Option<Duration>,
+    monitor: &dyn Monitor,
+) -> Result<(), HookError> {
+    let not_run = not_run(Role::Stream, command);
+    let printed = tempfile::tempfile().map_err(&not_run)?;
+    let out = into.try_clone().map_err(&not_run)?;
+    run(Role::Stream, command, &[], time, Some(monitor), (out, printed))
+}
+
+/// The error for a command that cannot be run.
+fn not_run(role: Role, command: &str) -> impl Fn(io::Error) -> HookError {
+    move |source| HookError::NotRun { role, command: command.to_owned(), source }
+}
+
+/// Runs a command. `outputs` are what it writes to as its standard output, and as its standard error.
+fn run(
+    role: Role,
+    command: &str,
+    told: Told<'_>,
+    time: Option<Duration>,
+    monitor: Option<&dyn Monitor>,
+    outputs: (File, File),
+) -> Result<(), HookError> {
+    let not_run = not_run(role, command);
+    let (out, mut printed) = outputs;
+    let errors = printed.try_clone().map_err(&not_run)?;
     let mut shell = Command::new("sh");
     shell.arg("-c").arg(command).stdin(Stdio::null()).stdout(out).stderr(errors).process_group(0);
     shell.envs(told.iter().map(|(name, value)| (name, value)));
-    let mut child = shell.spawn().map_err(not_run)?;
+    let mut child = shell.spawn().map_err(&not_run)?;
     let began = Instant::now();
     let status = loop {
-        if let Some(status) = child.try_wait().map_err(not_run)? {
+        if let Some(status) = child.try_wait().map_err(&not_run)? {
             break status;
         }
-        if began.elapsed() >= time {
+        if let Some(time) = time.filter(|time| began.elapsed() >= *time) {
             end(&mut child);
-            return Err(HookError::TooLong { command: command.to_owned(), time });
+            return Err(HookError::TooLong { role, command: command.to_owned(), time });
         }
         if let Some(Err(interrupted)) = monitor.map(<dyn Monitor>::check_interrupted) {
             end(&mut child);
@@ -93,10 +165,10 @@ pub fn run_hook(
         return Ok(());
     }
     let printed = tail(&mut printed);
-    Err(HookError::Failed { command: command.to_owned(), status, printed })
+    Err(HookError::Failed { role, command: command.to_owned(), status, printed })
 }
 
-/// Ends a hook and whatever it started: first it is asked to, then it is made to.
+/// Ends a command and whatever it started: first it is asked to, then it is made to.
 fn end(child: &mut Child) {
     let group = Pid::from_child(child);
     // A group that is gone is what is wanted.
@@ -110,7 +182,7 @@ fn end(child: &mut Child) {
 }
 
 /// The end of what was printed, in one line that begins with a colon.
-fn tail(printed: &mut std::fs::File) -> String {
+fn tail(printed: &mut File) -> String {
     let mut bytes = Vec::new();
     let read = printed.seek(SeekFrom::End(0)).and_then(|length| {
         printed.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
@@ -149,6 +221,24 @@ mod tests {
         let error = run_hook("echo one; echo two >&2; exit 7", &[], LONG, None).unwrap_err();
         let error = error.to_string();
         assert!(error.contains("exit status: 7: one; two"), "{error}");
+    }
+
+    #[test]
+    fn a_stream_is_what_a_command_gives_and_not_what_it_says() {
+        let mut into = tempfile::tempfile().unwrap();
+        run_stream("echo data; echo note >&2", &into, None, &Silent).unwrap();
+        let mut text = String::new();
+        into.rewind().unwrap();
+        into.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "data\n");
+        let error = run_stream("echo data; echo no space >&2; exit 3", &into, None, &Silent);
+        let error = error.unwrap_err().to_string();
+        assert!(
+            error.contains("the stream") && error.ends_with("exit status: 3: no space"),
+            "{error}"
+        );
+        let error = run_stream("sleep 1000", &into, None, &Stopped).unwrap_err();
+        assert!(matches!(error, HookError::Interrupted(_)), "{error}");
     }
 
     #[test]

@@ -3,11 +3,13 @@
 //! Invariant: an archive is made into the spool and stays there until every destination has it. Whatever goes wrong, what is
 //! under a final name in a destination is whole, and no older archive is lost.
 
+mod base;
 mod deliver;
 mod error;
 mod hooks;
 mod lock;
 mod prune;
+mod snapshot;
 mod spool;
 mod state;
 
@@ -20,16 +22,18 @@ use hashget::wording;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+pub use base::{ToHangOn, needed_by_waiting};
 pub use deliver::{Delivery, Terms, deliver};
 pub use error::RunError;
-pub use hooks::{HookError, Told, run_hook};
+pub use hooks::{HookError, Role, Told, run_hook, run_stream};
 pub use lock::Lock;
 pub use prune::{Pruned, decision_for, prune};
+pub use snapshot::SnapshotError;
 pub use spool::{FOLDER_IN_DESTINATION, Spool, Spooled};
 pub use state::{Delivered, RunState, State};
 
-use crate::job::{Job, Share};
-use crate::newest::newest_own_archive;
+use crate::chain::Base;
+use crate::job::Job;
 use crate::record::Packed;
 use crate::retention::Circumstances;
 use crate::series::{ArchiveName, Series};
@@ -63,8 +67,12 @@ pub struct ToPack<'a> {
     pub archive: &'a Path,
     /// Patterns of what is the backup's own: it is in no archive.
     pub own: Vec<String>,
+    /// The folder that is read in the place of the folder that is packed.
+    pub snapshot: Option<PathBuf>,
     /// An earlier archive to copy from.
     pub reuse: Option<PathBuf>,
+    /// The archive that this one may hang on.
+    pub base: Option<ToHangOn>,
 }
 
 /// Packs what a job says. The program passes it, since it knows the options of packing.
@@ -230,7 +238,9 @@ impl Run<'_> {
         let spool = spool_folder(self.destinations, self.setting.state);
         let spool = Spool::open(&spool, &self.series)?;
         made.is_behind = self.send_left_over(&spool)?;
-        let spooled = self.packed(&spool, pack, made)?;
+        let (base, problem) = self.base(&spool)?;
+        let spooled = self.packed(&spool, pack, base, problem, made)?;
+        self.remember(&spooled, &spool)?;
         made.deliveries = self.deliver(&spooled)?;
         made.not_sent(&spool).map_or(Ok(()), Err)
     }
@@ -261,7 +271,8 @@ impl Run<'_> {
 
     /// Sends an archive everywhere, and removes it from the spool then.
     fn deliver(&self, spooled: &Spooled) -> Result<Vec<Delivery>, RunError> {
-        let terms = Terms { bytes_per_second: self.job.upload, lock: self.job.lock };
+        let lock = self.lock(&spooled.record);
+        let terms = Terms { bytes_per_second: self.job.upload, lock };
         let deliveries = deliver(spooled, &self.stores(), terms, self.setting.monitor);
         if deliveries.iter().all(|delivery| delivery.result.is_ok()) {
             spooled.remove()?;
@@ -271,7 +282,14 @@ impl Run<'_> {
     }
 
     /// Runs the hooks, and packs between them.
-    fn packed(&self, spool: &Spool, pack: &Pack<'_>, made: &mut Made) -> Result<Spooled, RunError> {
+    fn packed(
+        &self,
+        spool: &Spool,
+        pack: &Pack<'_>,
+        base: Option<Base>,
+        problem: Option<String>,
+        made: &mut Made,
+    ) -> Result<Spooled, RunError> {
         let (hooks, monitor) = (&self.job.hooks, self.setting.monitor);
         let told = self.told(None);
         let mut ran = Ok(());
@@ -284,9 +302,11 @@ impl Run<'_> {
         let name = self.series.at(self.started, self.job.encryption());
         let path = spool.path(&name);
         let packed = ran.and_then(|()| {
-            let (own, reuse) = (self.own_patterns(spool), self.reuse(spool));
-            let to_pack = ToPack { archive: &path, own, reuse };
-            pack(&to_pack)
+            let (own, reuse) = (self.own_patterns(spool), self.reuse(spool, base.as_ref()));
+            let base = base.map(|base| self.to_hang_on(base));
+            snapshot::with(self.job, self.setting.state, monitor, |snapshot| {
+                pack(&ToPack { archive: &path, own, snapshot, reuse, base })
+            })
         });
         // They undo what those before have done: they run in any case, and nothing interrupts them.
         let told = self.told(packed.as_ref().err());
@@ -299,8 +319,8 @@ impl Run<'_> {
             after = after.and(ended);
         }
         let mut packed = packed?;
-        if let Err(error) = after {
-            packed.problems.push(error.to_string());
+        for problem in problem.into_iter().chain(after.err().map(|error| error.to_string())) {
+            packed.problems.push(problem);
             packed.exit = if packed.exit == 0 { 3 } else { packed.exit };
         }
         let ended = (self.setting.now)();
@@ -345,23 +365,12 @@ impl Run<'_> {
         inside.chain([self.series.glob()]).collect()
     }
 
-    /// The archive from which is copied what has not changed.
-    fn reuse(&self, spool: &Spool) -> Option<PathBuf> {
-        let folders =
-            self.destinations.iter().filter_map(|destination| destination.folder.as_deref());
-        match self.job.share {
-            // What is encrypted has no byte in common with anything else.
-            Share::Auto | Share::Full if !self.job.encrypt.is_empty() => None,
-            Share::Full => None,
-            Share::Auto => newest_own_archive(folders.chain([spool.folder()]), &self.series),
-        }
-    }
-
     /// Removes what is not kept from the destinations that have tonight's archive.
     fn prune(&self, deliveries: &[Delivery]) -> Vec<(String, ArchiveName)> {
         let (job, monitor) = (self.job, self.setting.monitor);
         let (now, zone) = ((self.setting.now)(), self.setting.zone.clone());
-        let circumstances = Circumstances { now, zone, last_run_failed: false };
+        let needed = needed_by_waiting(self.destinations, self.setting.state, &self.series);
+        let circumstances = Circumstances { now, zone, last_run_failed: false, needed };
         let mut removed = Vec::new();
         for (store, delivery) in self.stores().into_iter().zip(deliveries) {
             if delivery.result.is_err() {

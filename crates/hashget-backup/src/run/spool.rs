@@ -126,6 +126,17 @@ impl Spool {
         Ok(waiting)
     }
 
+    /// The archives that those need which wait in `folder`, whose names are of `series`. What cannot be read needs nothing.
+    pub fn needed(folder: &Path, series: &Series) -> BTreeSet<String> {
+        let entries = fs_err::read_dir(folder).into_iter().flatten().flatten();
+        let records = entries.filter_map(|entry| {
+            let name = ArchiveName::parse(entry.file_name().to_str()?)?;
+            let bytes = fs_err::read(folder.join(name.record())).ok()?;
+            Record::parse(&bytes, &name).ok().filter(|_| name.series() == series)
+        });
+        records.filter_map(|record| record.base).collect()
+    }
+
     /// How many of so many that wait have been overtaken by too many later ones.
     pub fn overtaken(waiting: usize) -> usize {
         waiting.saturating_sub(OVERTAKEN)
@@ -138,7 +149,12 @@ impl Spooled {
     /// # Errors
     /// It cannot be opened.
     pub fn archive(&self) -> io::Result<File> {
-        File::open(self.folder.join(self.name.to_string()))
+        File::open(self.path())
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> PathBuf {
+        self.folder.join(self.name.to_string())
     }
 
     /// Opens the record, to be sent, and says what its bytes are.

@@ -87,6 +87,16 @@ pub trait Store: Send + Sync {
     /// See [`StoreError`].
     fn list(&self, monitor: &dyn Monitor) -> Result<Vec<Stored>, StoreError>;
 
+    /// Adds what the store tells of each of these files besides its size, if its list does not say that: its checksum, and until
+    /// when it is locked. What it does not tell stays `None`.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    fn examine(&self, files: &mut [Stored], monitor: &dyn Monitor) -> Result<(), StoreError> {
+        let _ = (files, monitor);
+        Ok(())
+    }
+
     /// Reads a file.
     ///
     /// # Errors

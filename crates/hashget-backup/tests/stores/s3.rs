@@ -62,6 +62,41 @@ fn a_store_without_checksums_is_compared_by_size_and_one_without_conditions_is_u
 }
 
 #[test]
+fn objects_are_examined_for_their_checksums_and_locks() {
+    let server = ObjectStore::start();
+    let store = store_of(&server);
+    for number in 0..20 {
+        send(&store, &format!("file-{number:02}"), &bytes(10 + number)).unwrap();
+    }
+    send(&store, "in-parts", &bytes(2_000_000)).unwrap();
+    let until = 4_000_000_000;
+    let (file, digest_of_it) = (file_of(b"locked"), digest(b"locked"));
+    let locked = Sending {
+        file: &file,
+        bytes: 6,
+        sha256: &digest_of_it,
+        lock_until: Some(until),
+        bytes_per_second: None,
+    };
+    store.send("locked", &locked, &Silent).unwrap();
+    let mut files = store.list(&Silent).unwrap();
+    assert!(files.iter().all(|file| file.sha256.is_none() && file.locked_until.is_none()));
+    store.examine(&mut files, &Silent).unwrap();
+    for (number, file) in files.iter().take(20).enumerate() {
+        assert_eq!(file.sha256, Some(digest(&bytes(10 + number))), "{}", file.name);
+        assert_eq!(file.locked_until, None);
+    }
+    let [parts, locked] = &files[20..] else { panic!("{files:?}") };
+    // Of parts, no digest of the whole is told.
+    assert_eq!((&*parts.name, &parts.sha256), ("in-parts", &None));
+    assert_eq!((&*locked.name, locked.locked_until), ("locked", Some(until)));
+    server.lack(Lack::Checksums);
+    let mut files = store.list(&Silent).unwrap();
+    store.examine(&mut files, &Silent).unwrap();
+    assert!(files.iter().all(|file| file.sha256.is_none()));
+}
+
+#[test]
 fn credentials_that_may_only_write_suffice_to_send_and_replace_nothing() {
     let server = ObjectStore::start();
     server.lack(Lack::Reading);

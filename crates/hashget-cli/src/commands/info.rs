@@ -108,6 +108,7 @@ fn record(requirements: &Requirements) -> serde_json::Value {
         "hosts": requirements.hosts().len(),
         "evidence": evidence(requirements),
         "unasked": unasked(requirements),
+        "beside": requirements.beside().collect::<Vec<_>>(),
     })
 }
 
@@ -196,6 +197,10 @@ fn facts(requirements: &Requirements) -> Vec<Vec<String>> {
             bytes => format!("{packages}, {bytes}"),
         },
     ));
+    let beside: Vec<String> = requirements.beside().map(safe).collect();
+    if !beside.is_empty() {
+        facts.push(("Needs beside it", beside.join(", ")));
+    }
     let levels: Vec<String> = evidence(requirements)
         .into_iter()
         .map(|(level, number)| format!("{number} {level}"))

@@ -11,6 +11,7 @@ use hashget::parity::Share;
 
 use self::destination::{ArchiveFormat, Destination, Medium};
 use self::series::newest_of_series;
+use self::streams::Streams;
 use self::tree::Tree;
 use crate::environment::Environment;
 use crate::exit::UsageError;
@@ -24,6 +25,7 @@ mod for_job;
 mod output;
 mod report;
 mod series;
+mod streams;
 mod tree;
 
 pub(crate) use destination::without_ending;
@@ -33,11 +35,17 @@ pub(crate) use report::unreliable;
 /// Pack folders and files into an archive, without the files that public packages have
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("where").required(true).multiple(true).args(["file", "dry_run"]))]
-#[command(after_help = "Example: hashget pack /srv/www -f www.tar.zst --exclude '*.log'")]
+#[command(
+    after_help = "Example: hashget pack /srv/www -f www.tar.zst --exclude '*.log'\n         \
+                        hashget pack /etc --stream pg.sql='pg_dumpall' -f etc.tar.zst"
+)]
 pub(crate) struct Pack {
     /// Folder to pack; or several files and folders, with their paths in the archive
-    #[arg(value_name = "PATH", required = true)]
+    #[arg(value_name = "PATH", required_unless_present_any = ["stdin", "stream"])]
     paths: Vec<PathBuf>,
+
+    #[command(flatten)]
+    streams: Streams,
 
     /// Archive to write: a file, s3://BUCKET/NAME or sftp://HOST/NAME; `-` is standard output
     #[arg(short, long, value_name = "FILE|-")]
@@ -133,6 +141,15 @@ enum Names {
     None,
 }
 
+/// What only jobs give to packing.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ForJob<'a> {
+    /// The folder of a HashDB that only this archive relies on.
+    pub(crate) base: Option<&'a Path>,
+    /// The folder that is read in the place of the one that is packed.
+    pub(crate) snapshot: Option<&'a Path>,
+}
+
 impl Pack {
     /// What is kept after an interruption, and how to continue.
     pub(super) fn after_interruption(&self) -> String {
@@ -149,9 +166,9 @@ impl Pack {
 
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
         let console = environment.console;
-        let tree = Tree::of_paths(&self.paths)?;
+        let tree = Tree::of_paths_or_nothing(&self.paths)?;
         let destination = self.destination(console.is_json())?;
-        let summary = self.packed(&tree, &destination, environment)?;
+        let summary = self.packed(&tree, &destination, ForJob::default(), environment)?;
         let reported = report::print(console, &tree, &destination, &summary);
         match reported {
             // The archive is there, and the exit code is about the archive.
@@ -168,6 +185,7 @@ impl Pack {
         &self,
         tree: &Tree,
         destination: &Destination,
+        for_job: ForJob<'_>,
         environment: &Environment<'_>,
     ) -> anyhow::Result<Summary> {
         let console = environment.console;
@@ -190,6 +208,12 @@ impl Pack {
                 SYSTEM_EXCLUDES.join(" ")
             ));
         }
+        options.snapshot = for_job.snapshot.map(Path::to_owned);
+        options.supplied = self.streams.taken(destination.folder(), environment)?;
+        if !self.streams.is_empty() && self.paths.is_empty() {
+            // The folder in which nothing lies is another one each time.
+            options.scan_cache = None;
+        }
         // Before the destination: opening a FIFO waits for its reader.
         let sources = environment.brief_sources()?;
         let output = output::open(destination, self.parity, environment)?;
@@ -197,7 +221,7 @@ impl Pack {
             let context = || format!("cannot pack {} into {}", tree.name, destination.name);
             packer.pack(&tree.folder, output, &options, console).with_context(context)
         };
-        with_packer_in_any_case(environment, sources, options, pack)
+        with_packer_in_any_case(environment, sources, for_job.base, options, pack)
     }
 
     fn destination(&self, json: bool) -> Result<Destination, UsageError> {

@@ -92,7 +92,7 @@ impl Prepare {
             packer.prepare(&self.tree, list, tool, options, console).with_context(context)
         };
         let sources = environment.brief_sources()?;
-        let prepared = with_packer_in_any_case(environment, sources, options, prepare)?;
+        let prepared = with_packer_in_any_case(environment, sources, None, options, prepare)?;
         self.report(&prepared, environment)
     }
 

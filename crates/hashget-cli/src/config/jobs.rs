@@ -6,13 +6,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hashget_backup::job::{HOOK_TIME, Hooks, Job, Notices, Share};
+use hashget_backup::chain::FULL_EVERY;
+use hashget_backup::job::{HOOK_TIME, Hooks, Job, Notices, Share, SnapshotKind};
 use hashget_backup::retention::Keep;
 use hashget_backup::series::check_job;
 use hashget_backup::store::Address;
 use serde::{Deserialize, Deserializer};
 
 use super::checked::{bytes, checked, http};
+use super::nights::{full_every, recipients, share, snapshot, streams};
 use crate::values;
 
 /// Names that a job cannot have: they are commands.
@@ -51,6 +53,8 @@ pub(super) struct Section {
     encrypt: Vec<String>,
     #[serde(default, deserialize_with = "some_text")]
     host: Option<String>,
+    #[serde(default, deserialize_with = "streams")]
+    streams: BTreeMap<String, String>,
     #[serde(default)]
     exclude: Vec<String>,
     #[serde(default)]
@@ -85,8 +89,12 @@ pub(super) struct Section {
     mail: Option<String>,
     #[serde(default)]
     metrics: Option<PathBuf>,
+    #[serde(default, deserialize_with = "snapshot")]
+    snapshot: Option<SnapshotKind>,
     #[serde(default, deserialize_with = "share")]
     share: Share,
+    #[serde(default, deserialize_with = "full_every")]
+    full_every: Option<Duration>,
     #[serde(default, deserialize_with = "time")]
     lock: Option<Duration>,
     #[serde(default)]
@@ -163,7 +171,9 @@ impl Section {
                 mail: self.mail.clone(),
                 metrics: self.metrics.as_ref().map(in_folder),
             },
+            snapshot: self.snapshot,
             share: self.share,
+            full_every: self.full_every.unwrap_or(FULL_EVERY),
             upload: self.limit.upload,
             lock: self.lock,
             cpu: self.limit.cpu,
@@ -188,6 +198,9 @@ impl Section {
             [(self.exclude_caches, "--exclude-caches"), (self.respect_nodump, "--respect-nodump")];
         words
             .extend(flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| (*flag).to_owned()));
+        for (name, command) in &self.streams {
+            words.extend(["--stream".to_owned(), format!("{name}={command}")]);
+        }
         words.extend(self.options.iter().cloned());
         words
     }
@@ -222,30 +235,6 @@ fn destinations<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Addres
     })
 }
 
-/// Recipients; or the command, as a text of its own, that encrypts.
-fn recipients<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged, expecting = "expected a list of recipients, or a command as a text")]
-    enum Encrypt {
-        To(Vec<String>),
-        By(String),
-    }
-    checked(deserializer, |encrypt: Encrypt| match encrypt {
-        Encrypt::To(recipients) if recipients.is_empty() => {
-            Err("expected at least one recipient: leave the key out to encrypt nothing".to_owned())
-        }
-        Encrypt::To(recipients) => Ok(recipients),
-        Encrypt::By(command) if command.trim().is_empty() => {
-            Err("expected a command that encrypts".to_owned())
-        }
-        Encrypt::By(command) if command.starts_with("exec:") => Ok(vec![command]),
-        Encrypt::By(command) if command.starts_with("age1") || command.starts_with("ssh-") => {
-            Err("this is a recipient: write a list, [\"...\"]".to_owned())
-        }
-        Encrypt::By(command) => Ok(vec![format!("exec:{command}")]),
-    })
-}
-
 fn some_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     checked(deserializer, |text: String| {
         let is_line = !text.trim().is_empty() && !text.chars().any(char::is_control);
@@ -259,15 +248,6 @@ fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>,
 
 fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     checked(deserializer, |text: String| values::time(&text).map(Some))
-}
-
-fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Share, D::Error> {
-    checked(deserializer, |text: String| match &*text {
-        "auto" => Ok(Share::Auto),
-        "full" => Ok(Share::Full),
-        "chain" => Err("chains are not built yet: expected \"auto\" or \"full\"".to_owned()),
-        other => Err(format!("\"{other}\": expected \"auto\" or \"full\"")),
-    })
 }
 
 fn some_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
@@ -307,6 +287,7 @@ mod tests {
             exclude_larger_than = "1G"
             respect_nodump = true
             options = ["--level", "19"]
+            streams = { "var/backups/pg.sql" = "pg_dumpall" }
             keep = { last = 3, daily = 7, weekly = 4, monthly = 12, yearly = 3, within = "2d" }
             encrypt = ["age1example"]
             prune = false
@@ -315,10 +296,12 @@ mod tests {
             after = ["true", "true"]
             on_failure = ["false"]
             hook_time = "10min"
+            snapshot = "btrfs"
             ping = "https://hc.example.org/uuid"
             mail = "root"
             metrics = "/var/lib/prometheus"
             share = "full"
+            full_every = "14d"
             lock = "14d"
             limit = { upload = "10M", cpu = 1 }
 
@@ -342,14 +325,18 @@ mod tests {
             (&system.encrypt[..], &home.encrypt[..]),
             (&["age1example".to_owned()][..], &["exec:gpg -e -r backup".to_owned()][..])
         );
-        assert_eq!(system.lock, Some(Duration::from_secs(14 * 86_400)));
+        assert_eq!((system.snapshot, home.snapshot), (Some(SnapshotKind::Btrfs), None));
+        let fourteen_days = Duration::from_secs(14 * 86_400);
+        assert_eq!((system.lock, system.full_every), (Some(fourteen_days), fourteen_days));
+        assert_eq!((home.share, home.full_every), (Share::Reflink, FULL_EVERY));
         assert_eq!(
             (system.upload, system.cpu, system.share),
             (Some(10 << 20), Some(1), Share::Full)
         );
         let words = system.options.join(" ");
         let expected = "--local-file-systems --exclude /var/tmp --exclude-if-present .nobackup \
-                        --exclude-larger-than 1073741824 --exclude-caches --respect-nodump --level 19";
+                        --exclude-larger-than 1073741824 --exclude-caches --respect-nodump \
+                        --stream var/backups/pg.sql=pg_dumpall --level 19";
         assert_eq!(words, expected);
     }
 
@@ -383,8 +370,11 @@ mod tests {
             (with("keep = { dayly = 7 }"), ["line 4", "dayly"]),
             (with("keep = { daily = -1 }"), ["line 4", "daily"]),
             (with("keep = { within = \"soon\" }"), ["line 4", "expected a time"]),
-            (with("share = \"chain\""), ["line 4", "not built"]),
-            (with("snapshot = \"btrfs\""), ["line 4", "unknown field"]),
+            (with("share = \"chains\""), ["line 4", "expected \"reflink\""]),
+            (with("streams = { \"/a\" = \"true\" }"), ["line 4", "absolute"]),
+            (with("streams = { a = \" \" }"), ["line 4", "expected a command"]),
+            (with("full_every = \"10min\""), ["line 4", "at least 1h"]),
+            (with("snapshot = \"hfs\""), ["line 4", "expected \"btrfs\""]),
             (with("ping = \"hc.example.org\""), ["line 4", "http://"]),
             (with("limit = { upload = \"0\" }"), ["line 4", "more than 0"]),
             (with("limit = { cpu = 0 }"), ["line 4", "1 to 1024"]),

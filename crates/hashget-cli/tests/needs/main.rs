@@ -7,6 +7,7 @@
 #![allow(clippy::print_stdout, reason = "what was counted, and what a parent waits for")]
 
 mod age;
+mod by_hand;
 mod extremes;
 mod file_systems;
 mod flags;
@@ -20,6 +21,7 @@ mod other_disks;
 mod par2;
 mod prepare;
 mod procfs;
+mod snapshots;
 #[path = "../support/mod.rs"]
 mod support;
 mod turmoil;
@@ -35,6 +37,7 @@ use hashget_testkit::tests_with_needs;
 
 const TESTS: &[Test] = tests_with_needs![
     age::age_opens_what_we_encrypt_and_we_what_it_does: [Tool("age"), Tool("ssh-keygen"), Tool("zstd")],
+    by_hand::a_night_of_a_chain_comes_back_without_hashget: [Tool("curl"), Tool("jq"), Tool("zstd")],
     extremes::files_of_any_size_come_back_and_so_do_sums_beyond_64_bits: [Mount],
     extremes::times_at_both_ends_come_back: [Mount],
     extremes::megabytes_of_attributes_come_back: [Image, Tool("mkfs.xfs")],
@@ -95,6 +98,10 @@ const TESTS: &[Test] = tests_with_needs![
     prepare::restic_there_and_back: [Tool("restic")],
     prepare::what_cannot_be_prepared_is_told: [],
     procfs::a_system_without_procfs_is_told_and_gets_no_half_backup: [OwnProc],
+    snapshots::a_job_reads_a_snapshot_of_btrfs_and_removes_it: [Image, Root, Tool("btrfs"), Tool("mkfs.btrfs")],
+    snapshots::unchanged_files_of_a_snapshot_are_not_read_again: [Image, Minutes, Root, Tool("btrfs"), Tool("mkfs.btrfs")],
+    snapshots::a_logical_volume_is_snapshotted_mounted_and_given_back: [],
+    snapshots::what_cannot_have_a_snapshot_is_an_error_before_anything_is_packed: [],
     turmoil::every_archive_of_a_tree_in_turmoil_comes_back_on_ext4: [Image, Root, Tool("mkfs.ext4")],
     turmoil::every_archive_of_a_tree_in_turmoil_comes_back_on_xfs: [Image, Root, Tool("mkfs.xfs")],
     turmoil::every_archive_of_a_tree_in_turmoil_comes_back_on_btrfs: [Image, Root, Tool("mkfs.btrfs")],

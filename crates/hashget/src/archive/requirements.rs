@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::count;
-use crate::fetch::{Reach, Wanted};
+use crate::fetch::{Reach, Wanted, name_beside};
 use crate::model::manifest::{
     AnyManifest, Manifest, ManifestError, ManifestV1, Package, PackageV1,
 };
@@ -98,8 +98,11 @@ impl RequiredPackage {
     }
 }
 
-/// The host that a URL names; empty if there is none.
+/// The host that a URL names; empty if there is none. What lies beside the archive has that in place of a host.
 pub fn host_of(url: &str) -> String {
+    if name_beside(url).is_some() {
+        return "beside the archive".to_owned();
+    }
     let parsed = url::Url::parse(url).ok();
     parsed.as_ref().and_then(url::Url::host_str).unwrap_or_default().to_owned()
 }
@@ -168,6 +171,11 @@ impl Requirements {
             archived_times,
             packages: manifest.packages.iter().map(package).collect(),
         })
+    }
+
+    /// The archives that must lie beside this one, by their names.
+    pub fn beside(&self) -> impl Iterator<Item = &str> {
+        self.packages.iter().filter_map(|package| name_beside(&package.url))
     }
 
     /// Bytes to download, as far as the manifest says.

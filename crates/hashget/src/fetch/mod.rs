@@ -5,6 +5,7 @@
 //! [`Web`] are not verified.)
 
 mod agent;
+mod beside;
 mod byte_range;
 mod cache;
 mod cache_folder;
@@ -36,6 +37,7 @@ use std::fs::File;
 use std::sync::Arc;
 
 pub use agent::{RequestFailed, agent_for};
+pub use beside::{Beside, BesidePlaces, Shelf, name_beside, url_beside};
 pub use cache::Cache;
 pub use cache_folder::{CacheContents, CacheFolder, Clean};
 pub use circuit_breaker::CircuitBreaker;

@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::beside::BesideFirst;
 use super::{
-    Cache, CircuitBreaker, Clock, Credentials, DirPool, Failover, HostLimits, HttpOrigin, HttpPool,
-    MirrorRule, Mirrors, Offline, OriginOptions, Politeness, Proxies, Retry, RetryOptions, Source,
-    SystemClock, TimeOuts, Web,
+    BesidePlaces, Cache, CircuitBreaker, Clock, Credentials, DirPool, Failover, HostLimits,
+    HttpOrigin, HttpPool, MirrorRule, Mirrors, Offline, OriginOptions, Politeness, Proxies, Retry,
+    RetryOptions, Source, SystemClock, TimeOuts, Web,
 };
 use crate::error::ErrorClass;
 use crate::limits::Limits;
@@ -23,6 +24,8 @@ pub struct FetchOptions {
     pub cache_limit: Option<u64>,
     /// Pools in order: the path of a folder, or an http or https URL. Folders are asked first.
     pub pools: Vec<String>,
+    /// The places of archives, beside which what they need may lie. They are asked first.
+    pub beside: BesidePlaces,
     /// Mirrors.
     pub mirrors: Vec<MirrorRule>,
     /// Politeness by host; other hosts have the default.
@@ -95,7 +98,17 @@ pub fn standard_sources(options: &FetchOptions) -> Result<Sources, BadOption> {
         Some(dir) => Box::new(Cache::new(dir.clone(), source).trimmed_to(options.cache_limit)),
         None => source,
     });
-    Ok(Sources { source: Box::new(Failover::new(first)), web })
+    Ok(beside(options, Failover::new(first), web))
+}
+
+/// Before these, what lies beside the archives that need it.
+fn beside(options: &FetchOptions, inner: Failover, web: Box<dyn Web>) -> Sources {
+    let (places, offline) = (options.beside.clone(), options.offline);
+    let copies = options.cache_dir.clone();
+    let inner_web: Arc<dyn Web> = Arc::from(web);
+    let web = BesideFirst { places: places.clone(), inner: inner_web, offline, copies: None };
+    let source = BesideFirst { places, inner, offline, copies };
+    Sources { source: Box::new(source), web: Box::new(web) }
 }
 
 /// The sources that use the network.

@@ -6,6 +6,7 @@
 mod check;
 mod export;
 mod finder;
+mod joined;
 mod local;
 mod member_list;
 mod nothing;
@@ -15,6 +16,7 @@ mod schema;
 
 pub use check::{Check, CheckOutcome, now};
 pub use export::{ExportError, ExportReader, ExportedPackage, HashPackage, export};
+pub use joined::JoinedHashDb;
 pub use local::{LocalHashDb, Status};
 pub use nothing::NoHashDb;
 

@@ -262,7 +262,11 @@ pub fn own_name(signatures: &[String]) -> Option<&str> {
 
 fn base_name(url: &str) -> &str {
     let path = url.split(['?', '#']).next().unwrap_or(url);
-    path.trim_end_matches('/').rsplit('/').next().unwrap_or(path)
+    match path.trim_end_matches('/').rsplit_once('/') {
+        Some((_, name)) => name,
+        // A URL without a path: what lies beside an archive.
+        None => path.rsplit_once(':').map_or(path, |(_, name)| name),
+    }
 }
 
 #[cfg(test)]
@@ -274,5 +278,9 @@ mod tests {
         let signatures = ["kind:name_2:9.0".to_owned(), "kind:other".to_owned()];
         assert_eq!(display_name(&signatures, "https://a.example/file/0a1b"), "name_2:9.0");
         assert_eq!(display_name(&[], "https://a.example/b/c.zip?d=/e"), "c.zip");
+        assert_eq!(
+            display_name(&[], "beside:h_j_2026-11-27T023000Z.tar.zst"),
+            "h_j_2026-11-27T023000Z.tar.zst"
+        );
     }
 }

@@ -287,6 +287,8 @@ impl Packer<'_> {
     ) -> Result<ScanOptions, BadGlob> {
         Ok(ScanOptions {
             selected: options.selected.clone(),
+            snapshot: options.snapshot.clone(),
+            supplied: options.supplied.clone(),
             exclude: options.excluded(tree)?,
             exclude_caches: options.exclude_caches,
             exclude_if_present: options.exclude_if_present.clone(),

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::codec::Codec;
 use crate::detectors::{Detector, Machine};
 use crate::model::Evidence;
-use crate::tree::{BadGlob, FileSystems, Globs, Selected};
+use crate::tree::{BadGlob, FileSystems, Globs, Selected, Supplied};
 
 /// Which files have their digest in the manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +64,10 @@ pub enum ManifestVersion {
 pub struct PackOptions<'a> {
     /// Which paths of the tree are packed.
     pub selected: Selected,
+    /// The folder in which the tree is read instead: a snapshot of its file system. What detectors look at is that of the tree itself.
+    pub snapshot: Option<PathBuf>,
+    /// Files that are part of the tree without lying in it.
+    pub supplied: Vec<Supplied>,
     /// Patterns of what is excluded from the backup (see [`Globs`]). One that matches nothing is
     /// named in a note.
     pub exclude: Vec<String>,
@@ -150,6 +154,8 @@ impl Default for PackOptions<'_> {
     fn default() -> Self {
         Self {
             selected: Selected::default(),
+            snapshot: None,
+            supplied: Vec::new(),
             exclude: Vec::new(),
             exclude_by_default: Vec::new(),
             skip: Vec::new(),

@@ -16,6 +16,7 @@ mod open;
 mod order;
 mod scan_cache;
 mod selected;
+mod supplied;
 mod tasks;
 mod through_links;
 mod walk;
@@ -39,6 +40,7 @@ pub(crate) use inspect::{XATTR_MAX, flags_at, flags_of, is_nodump, xattr_list};
 pub use open::TreeRoot;
 pub(crate) use open::need_procfs;
 pub use selected::{BadSelection, Selected};
+pub use supplied::Supplied;
 pub use through_links::literally;
 
 use crate::error::ErrorClass;
@@ -63,6 +65,10 @@ pub struct ScanOptions {
     pub respect_nodump: bool,
     /// Which file systems are entered that are mounted in the tree.
     pub file_systems: FileSystems,
+    /// The folder in which the tree is read instead: a snapshot of its file system.
+    pub snapshot: Option<PathBuf>,
+    /// Files that are part of the tree without lying in it.
+    pub supplied: Vec<Supplied>,
     /// Files that are not part of the tree, by device and inode: the archive being written.
     pub skip_files: Vec<(u64, u64)>,
     /// Where scans save digests, so that the next scan need not read unchanged files.
@@ -83,6 +89,8 @@ impl Default for ScanOptions {
             exclude_larger_than: None,
             respect_nodump: false,
             file_systems: FileSystems::All,
+            snapshot: None,
+            supplied: Vec::new(),
             skip_files: Vec::new(),
             cache: None,
             jobs: std::thread::available_parallelism().map_or(1, usize::from),
@@ -156,6 +164,15 @@ pub enum ScanError {
         #[source]
         error: std::io::Error,
     },
+    /// A file that is to be part of the tree without lying in it cannot be.
+    #[error("{path} cannot be put into the tree")]
+    Supplied {
+        /// Its path in the tree.
+        path: RelPath,
+        /// Why.
+        #[source]
+        error: std::io::Error,
+    },
     /// The monitor asked to stop.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
@@ -165,7 +182,7 @@ impl ScanError {
     /// The class of the error, from which exit code and hint follow.
     pub fn class(&self) -> ErrorClass {
         match self {
-            Self::Root { error, .. } => ErrorClass::of_io(error),
+            Self::Root { error, .. } | Self::Supplied { error, .. } => ErrorClass::of_io(error),
             Self::Interrupted(interrupted) => interrupted.class(),
         }
     }
@@ -177,13 +194,18 @@ impl ScanError {
 /// Only if `root` itself is not a readable folder, or the monitor asks to stop. Problems with single entries
 /// are reported to the monitor.
 pub fn scan(root: &Path, options: &ScanOptions, monitor: &dyn Monitor) -> Result<Scan, ScanError> {
-    let root = TreeRoot::open(root)
-        .map_err(|error| ScanError::Root { path: root.to_path_buf(), error })?;
+    let from = options.snapshot.as_deref().unwrap_or(root);
+    let root = TreeRoot::open_from(root, from)
+        .map_err(|error| ScanError::Root { path: root.to_path_buf(), error })?
+        .with_supplied(options.supplied.clone());
     let name = root.path().display().to_string();
     let progress = monitor.begin(Step::Scan, name.clone(), Total::UNKNOWN);
     let conditions = options.cache.as_deref().zip(Conditions::of_this_system());
     let tree = options.selected.name_at(root.path());
-    let cache = conditions.map(|(folder, conditions)| ScanCache::open(folder, &tree, conditions));
+    let cache = conditions.map(|(folder, conditions)| {
+        let cache = ScanCache::open(folder, &tree, conditions);
+        if options.snapshot.is_some() { cache.of_snapshot(&root) } else { cache }
+    });
     let found = walk::walk(&root, options, cache.as_ref(), &progress, monitor);
     drop(progress);
     let walk::Walked { entries, several_names, lines, absent } = found?;
@@ -191,7 +213,8 @@ pub fn scan(root: &Path, options: &ScanOptions, monitor: &dyn Monitor) -> Result
     if let Some(Err(error)) = cache.map(|cache| cache.save(lines)) {
         monitor.problem(ProblemKind::Note, &name, format!("cannot keep the scan cache: {error}"));
     }
-    Ok(Scan { root, entries: Entries::linked_by(entries, several_names), absent })
+    let entries = supplied::with(Entries::linked_by(entries, several_names), &options.supplied)?;
+    Ok(Scan { root, entries, absent })
 }
 
 /// Reads the single entry at `path`, without anything below it. A symbolic link in the last component is not

@@ -13,6 +13,7 @@ use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
 
 use super::beneath;
+use super::supplied::Supplied;
 use crate::model::RelPath;
 
 /// Makes sure that `/proc` is mounted. Attributes of links and devices, very long paths, and naming unnamed
@@ -53,17 +54,29 @@ pub struct TreeRoot {
     path: PathBuf,
     given: PathBuf,
     fd: OwnedFd,
+    /// Files that are opened at these paths, whatever lies there.
+    supplied: Vec<Supplied>,
 }
 
 impl TreeRoot {
     /// Opens the folder at `path`, which may itself be a symbolic link to one.
     pub fn open(path: &Path) -> io::Result<Self> {
+        Self::open_from(path, path)
+    }
+
+    /// Opens the folder at `from` in the place of that at `path`, of which it is a snapshot: it is called as that.
+    pub(super) fn open_from(path: &Path, from: &Path) -> io::Result<Self> {
         need_procfs()?;
         let given = std::path::absolute(path)?;
         let path = fs_err::canonicalize(path)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = openat(rustix::fs::CWD, &path, flags, Mode::empty())?;
-        Ok(Self { path, given, fd })
+        let fd = openat(rustix::fs::CWD, fs_err::canonicalize(from)?, flags, Mode::empty())?;
+        Ok(Self { path, given, fd, supplied: Vec::new() })
+    }
+
+    /// The same with files that are opened at their paths, whatever lies there.
+    pub(super) fn with_supplied(self, supplied: Vec<Supplied>) -> Self {
+        Self { supplied, ..self }
     }
 
     /// Its absolute path.
@@ -104,6 +117,9 @@ impl TreeRoot {
     /// Opens the regular file at `path` for reading. Never blocks on a fifo or a device; waits some seconds for a
     /// lease of another program.
     pub fn open_file(&self, path: &RelPath) -> io::Result<File> {
+        if let Some(supplied) = self.supplied.iter().find(|supplied| supplied.path == *path) {
+            return supplied.open();
+        }
         let flags = OFlags::RDONLY | OFlags::NONBLOCK;
         let open = || beneath::open(self.fd.as_fd(), path.as_bytes(), flags);
         Ok(without_lease(open).map(File::from)?)

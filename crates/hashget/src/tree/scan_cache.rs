@@ -23,8 +23,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::Stamp;
 use super::conditions::Conditions;
+use super::{Stamp, TreeRoot};
 use crate::model::{Digest, HashingReader, HashingWriter};
 use crate::pending_file::PendingFile;
 
@@ -70,6 +70,8 @@ pub(super) struct ScanCache {
     conditions: Conditions,
     /// Whether the file system of each device is trusted.
     trust: Mutex<HashMap<u64, bool>>,
+    /// The device of a snapshot, and that of the file system that it shows.
+    snapshot: Option<(u64, u64)>,
 }
 
 fn fingerprint(stamp: &Stamp) -> Fingerprint {
@@ -106,12 +108,31 @@ impl ScanCache {
         let started = now();
         let before = read(&file, started, &conditions).unwrap_or_default();
         let met = before.iter().map(|_| AtomicBool::new(false)).collect();
-        Self { file, before, met, started, conditions, trust: Mutex::default() }
+        let (trust, snapshot) = (Mutex::default(), None);
+        Self { file, before, met, started, conditions, trust, snapshot }
+    }
+
+    /// The same for a snapshot that is read in the place of the tree: each snapshot has another device, and the files in it have the
+    /// inodes and the times of the tree's.
+    pub(super) fn of_snapshot(self, root: &TreeRoot) -> Self {
+        let devices = rustix::fs::fstat(root.fd())
+            .and_then(|snapshot| Ok((snapshot.st_dev, rustix::fs::stat(root.path())?.st_dev)));
+        Self { snapshot: devices.ok(), ..self }
+    }
+
+    /// The fingerprint of a file, also of one in a snapshot.
+    fn fingerprint(&self, stamp: &Stamp) -> Fingerprint {
+        match self.snapshot {
+            Some((device, shown)) if device == stamp.device => {
+                fingerprint(&Stamp { device: shown, ..*stamp })
+            }
+            _ => fingerprint(stamp),
+        }
     }
 
     /// What is known about a file that has not changed since it was read; it is remembered for the next scan.
     pub(super) fn get(&self, stamp: &Stamp) -> Option<Known> {
-        let wanted = fingerprint(stamp);
+        let wanted = self.fingerprint(stamp);
         let at = self.before.partition_point(|(fingerprint, _)| *fingerprint < wanted);
         let (fingerprint, sha256) = self.before.get(at)?;
         let bare = fingerprint[15] & BARE != 0;
@@ -130,7 +151,7 @@ impl ScanCache {
         if !is_trusted || settled >= self.started {
             return None;
         }
-        let mut fingerprint = fingerprint(stamp);
+        let mut fingerprint = self.fingerprint(stamp);
         if known.bare {
             fingerprint[15] |= BARE;
         }

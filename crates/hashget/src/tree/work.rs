@@ -159,6 +159,9 @@ impl<'a> Work<'a> {
             }
         };
         let options = self.walker.options;
+        if options.supplied.iter().any(|supplied| supplied.path == path) {
+            return None;
+        }
         if options.exclude.matches(self.walker.root.path(), &path) {
             if options.selected.contains(&path) || options.selected.is_above(&path) {
                 let excluded = "was to be packed, and a pattern excludes it".to_owned();

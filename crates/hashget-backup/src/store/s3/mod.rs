@@ -5,6 +5,7 @@
 
 mod answer;
 mod credentials;
+mod examine;
 mod parts;
 mod upload;
 mod wire;
@@ -222,6 +223,10 @@ impl Store for S3Store {
         }
         found.sort_unstable_by(|one, other| one.name.cmp(&other.name));
         Ok(found)
+    }
+
+    fn examine(&self, files: &mut [Stored], monitor: &dyn Monitor) -> Result<(), StoreError> {
+        examine::examine(self, files, monitor)
     }
 
     fn open<'a>(

@@ -64,10 +64,15 @@ impl Check {
                     let message = format!("{} has its record, but not the archive", store.shown());
                     monitor.problem(ProblemKind::Note, name, message);
                 }
+                let mut differing: Vec<String> = Vec::new();
+                // What others need is older than they are, and comes before them.
                 for held in &found.held {
                     archives += 1;
-                    wrong += u64::from(self.differs(store, held, environment)?);
+                    if self.differs(store, held, &differing, environment)? {
+                        differing.push(held.name.to_string());
+                    }
                 }
+                wrong += differing.len() as u64;
                 let newest = found.held.iter().max_by_key(|held| held.name.started());
                 if let Some(held) = newest.filter(|held| held.name.is_encrypted()) {
                     opened.push(opens(store, held, environment)?);
@@ -97,11 +102,12 @@ impl Check {
         Ok(())
     }
 
-    /// Compares an archive with its record, and says what differs.
+    /// Compares an archive with its record, and says what differs; also if that is so of what it needs.
     fn differs(
         &self,
         store: &dyn Store,
         held: &Held,
+        differing: &[String],
         environment: &Environment<'_>,
     ) -> anyhow::Result<bool> {
         let console = environment.console;
@@ -109,6 +115,9 @@ impl Check {
             None if self.read => read_difference(store, held, console)?,
             difference => difference,
         };
+        let base = held.base().filter(|base| differing.iter().any(|name| name == base));
+        let difference = difference
+            .or_else(|| base.map(|base| format!("it needs {base}, which is not as recorded")));
         if let Some(difference) = &difference {
             let kind = match held.record {
                 Ok(_) => ProblemKind::Verification,

@@ -88,7 +88,8 @@ pub(in crate::commands) struct Searched {
 }
 
 impl Searched {
-    /// The series `name` in one destination, which needs no configuration; otherwise that of the job of this name.
+    /// The series `name` in one destination, which needs no configuration; otherwise that of the job of this name. What an archive
+    /// needs is looked for there, too.
     ///
     /// # Errors
     /// There is no such job, or its destinations cannot be opened.
@@ -99,6 +100,7 @@ impl Searched {
     ) -> anyhow::Result<Self> {
         if let Some(from) = from {
             let name = Some(name.to_owned());
+            environment.lies_in(&Address::parse(from)?)?;
             return Ok(Self {
                 name,
                 series: None,
@@ -107,6 +109,7 @@ impl Searched {
         }
         let found = jobs(&[name.to_owned()], environment)?;
         let job = found.first().expect("a name that is not there is an error");
+        job.to.iter().try_for_each(|to| environment.lies_in(to))?;
         Self::of_job(job, of_job(job, environment)?)
     }
 

@@ -10,6 +10,7 @@ use std::process::Command;
 use anyhow::Context as _;
 use clap::Args;
 use hashget::pending_file::PendingFile;
+use hashget_backup::notices::sendmail;
 use hashget_backup::store::Address;
 use serde_json::json;
 
@@ -109,7 +110,7 @@ impl NewJob {
         if !answers.encrypt.is_empty() {
             environment.recipients(&answers.encrypt)?;
         }
-        let section = section(name, &answers);
+        let section = section(name, &answers, sendmail().is_some());
         add(&section, &file)?;
         for to in &answers.to {
             let folder = destinations::open_given(to, environment)?.folder;
@@ -221,15 +222,17 @@ fn of_nightly(file: &Path) -> anyhow::Result<Answers> {
     Ok(Answers { sources, to, at, keep, encrypt, mail: None, options })
 }
 
-/// The text of a job.
-fn section(name: &str, answers: &Answers) -> String {
+/// The text of a job, on a machine that can send mail or cannot.
+fn section(name: &str, answers: &Answers, has_mail: bool) -> String {
     let list = |words: &[String]| toml::Value::from(words.to_vec()).to_string();
     let given = |words: &[String]| (!words.is_empty()).then(|| list(words));
     let text = |word: &String| toml::Value::from(word.as_str()).to_string();
     let rules: Vec<String> =
         answers.keep.iter().map(|(kind, number)| format!("{kind} = {number}")).collect();
     let keep = Some(format!("{{ {} }}", rules.join(", ")));
-    let dump = "[\"pg_dumpall -f /var/backups/pg.sql\"]";
+    // A night that fails is loud, unless somebody says otherwise.
+    let mail = answers.mail.as_ref().map(text).or(has_mail.then(|| "\"root\"".to_owned()));
+    let dump = "{ \"var/backups/pg.sql\" = \"pg_dumpall\" }";
     let ping = "\"https://hc.example.org/uuid\"";
     // Key, value, an example of one that is not set, and what it says.
     let lines = [
@@ -240,8 +243,9 @@ fn section(name: &str, answers: &Answers) -> String {
         ("schedule", answers.at.as_ref().map(text), "\"02:30\"", "for `hashget backup --enable`"),
         ("options", given(&answers.options), "[\"--level\", \"19\"]", "more of `hashget pack`"),
         ("exclude", None, "[\"/var/tmp\"]", "globs of what is left out"),
-        ("before", None, dump, "commands before packing"),
-        ("mail", answers.mail.as_ref().map(text), "\"root\"", "whom a failure is mailed to"),
+        ("before", None, "[\"systemctl stop app\"]", "commands before packing"),
+        ("streams", None, dump, "what commands give, as files of the archive"),
+        ("mail", mail, "\"root\"", "whom a failure is mailed to"),
         ("ping", None, ping, "a service that is told of start and end"),
     ];
     let mut section = format!(
@@ -272,4 +276,32 @@ fn add(section: &str, file: &Path) -> anyhow::Result<()> {
     pending.write_all(text.as_bytes())?;
     pending.commit(file)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_are_mailed_to_root_where_there_is_mail_and_nobody_else_was_named() {
+        let answers = |mail: Option<&str>| Answers {
+            sources: vec!["/".into()],
+            to: vec!["/srv/backup".into()],
+            at: None,
+            encrypt: Vec::new(),
+            keep: Vec::new(),
+            mail: mail.map(str::to_owned),
+            options: Vec::new(),
+        };
+        for (named, has_mail, expected) in [
+            (None, true, "\nmail       = \"root\""),
+            (None, false, "\n#mail "),
+            (Some("ada"), true, "\nmail       = \"ada\""),
+            (Some("ada"), false, "\nmail       = \"ada\""),
+        ] {
+            let text = section("web", &answers(named), has_mail);
+            assert!(text.contains(expected), "{text}");
+            Config::check(&text, Path::new("/etc/hashget/config.toml")).unwrap();
+        }
+    }
 }

@@ -5,7 +5,7 @@
 use clap::Args;
 use hashget::monitor::{Monitor, ProblemKind};
 use hashget_backup::inventory::{Held, inventory};
-use hashget_backup::series::Times;
+use hashget_backup::series::{ArchiveName, Times};
 use hashget_backup::store::StoreError;
 use jiff::Timestamp;
 use serde_json::json;
@@ -121,6 +121,15 @@ fn record(held: &Held, destination: &str) -> serde_json::Value {
 
 /// How an archive is, in few words.
 fn outcome(held: &Held) -> String {
+    let outcome = outcome_alone(held);
+    match held.base().and_then(ArchiveName::parse) {
+        Some(base) => format!("{outcome}, needs {}", base.time()),
+        None => outcome,
+    }
+}
+
+/// The same without what it needs.
+fn outcome_alone(held: &Held) -> String {
     match &held.record {
         _ if held.difference().is_some() => "not whole".to_owned(),
         Ok(record) if record.exit == 0 => "whole".to_owned(),

@@ -5,7 +5,7 @@
 use clap::Args;
 use hashget::monitor::{Monitor, ProblemKind};
 use hashget_backup::retention::Circumstances;
-use hashget_backup::run::{Pruned, State, prune};
+use hashget_backup::run::{Pruned, State, needed_by_waiting, prune};
 use hashget_backup::series::Series;
 use hashget_backup::store::StoreError;
 use jiff::Timestamp;
@@ -36,12 +36,14 @@ impl Prune {
         let (mut kept, mut removed) = (0, 0);
         for job in jobs(&self.names, environment)? {
             let series = Series::new(&job.host, &job.name)?;
+            let destinations = of_job(&job, environment)?;
             let circumstances = Circumstances {
                 now: Timestamp::now(),
                 zone: TimeZone::system(),
                 last_run_failed: State::read(&state_folder, &job.name).last_run_failed(),
+                needed: needed_by_waiting(&destinations, &state_folder, &series),
             };
-            for destination in of_job(&job, environment)? {
+            for destination in destinations {
                 let store = &*destination.store;
                 let shown = store.shown();
                 let pruned =

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use clap::Args;
 use fs_err::File;
 use hashget::pending_file::PendingFile;
-use hashget_backup::job::Job;
+use hashget_backup::job::{Job, Share};
 use hashget_backup::series::Series;
 use hashget_backup::store::Address;
 use serde_json::json;
@@ -124,6 +124,12 @@ fn instructions(jobs: &[Job], is_static: bool) -> anyhow::Result<String> {
             job.to.iter().map(|to| format!("* `{}`", to.shown())).collect::<Vec<_>>().join("\n"),
         )?;
         page.push_str(&keys(job));
+    }
+    if jobs.iter().any(|job| matches!(job.share, Share::Chain | Share::Auto)) {
+        page.push_str(
+            "An archive that `list` shows with \"needs TIME\" is restored with the archive of that time, which lies beside it. Whoever\n\
+             copies such an archive copies both into one folder.\n\n",
+        );
     }
     if jobs.iter().any(|job| job.to.iter().any(|to| matches!(to, Address::S3(..)))) {
         page.push_str(

@@ -2,19 +2,21 @@
 //!
 //! Invariant: a job that fails does not keep the next one from running, and none ends without a word about every destination.
 
+use hashget::fetch::name_beside;
 use hashget::monitor::{Monitor, ProblemKind};
 use hashget::pack::Summary;
 use hashget::wording;
 use hashget_backup::job::Job;
 use hashget_backup::record::Packed;
 use hashget_backup::run::{Delivered, Report, RunError, Setting, ToPack, run as run_job};
+use hashget_backup::series::ArchiveName;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::json;
 
 use super::destinations::{expect_apart, for_a_run};
 use super::notify;
-use crate::commands::pack::PackLine;
+use crate::commands::pack::{ForJob, PackLine};
 use crate::environment::Environment;
 use crate::exit::{self, Code, EndedAs, UsageError};
 use crate::output::{counted, size};
@@ -121,7 +123,17 @@ fn packed(
     console.take_problem_lines();
     let line = PackLine::of_job(job, to_pack.archive, &to_pack.own, to_pack.reuse.as_deref());
     let line = line.map_err(|error| failed(error.into()))?;
-    let summary = line.run(environment).map_err(failed)?;
+    let base = to_pack.base.as_ref();
+    let for_job = ForJob {
+        base: base.map(|base| base.hashdb.as_path()),
+        snapshot: to_pack.snapshot.as_deref(),
+    };
+    let summary = line.run(for_job, environment).map_err(failed)?;
+    let is_needed = |name: &ArchiveName| {
+        let mut beside = summary.packages.iter().filter_map(|package| name_beside(&package.url));
+        beside.any(|beside| beside == name.to_string())
+    };
+    let base = base.map(|base| &base.name).filter(|name| is_needed(name));
     let code = exit::of_backup(None, &console.problems().since(before));
     let packed = Packed {
         exit: code.as_u8(),
@@ -129,6 +141,7 @@ fn packed(
         left_out_bytes: summary.left_out_bytes,
         files: summary.files,
         problems: console.problem_lines(),
+        base: base.map(ToString::to_string),
     };
     Ok((packed, summary))
 }
@@ -149,10 +162,16 @@ fn reported(job: &Job, report: &Report, summary: Option<&Summary>, environment: 
         .iter()
         .map(|(destination, name)| json!({ "destination": destination, "archive": name.to_string() }))
         .collect();
+    let beside = |summary: &Summary| {
+        let mut urls = summary.packages.iter().map(|package| &package.url);
+        urls.find_map(|url| name_beside(url).map(str::to_owned))
+    };
+    let base = summary.and_then(beside);
     let record = json!({
         "job": job.name,
         "exit": state.exit,
         "archive": state.archive,
+        "base": base,
         "bytes": state.bytes,
         "tree_bytes": state.tree_bytes,
         "seconds": state.ended.as_second() - state.started.as_second(),
@@ -167,6 +186,9 @@ fn reported(job: &Job, report: &Report, summary: Option<&Summary>, environment: 
     console.say(&format!("{}: packed {files}, {}", job.name, size(summary.bytes)));
     let bytes = size(state.bytes.unwrap_or(0));
     console.say(&format!("Archive     {bytes}: {archive}"));
+    if let Some(base) = base {
+        console.say(&format!("Needs       {base}"));
+    }
     for delivered in &state.destinations {
         match &delivered.problem {
             None => {

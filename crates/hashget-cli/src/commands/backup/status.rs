@@ -2,11 +2,16 @@
 //!
 //! Invariant: the exit code is the worst of what is shown: 0 well, 3 a warning, 1 a failed or missed night.
 
+mod lost;
+
+use std::process::{Command, Stdio};
+
 use clap::Args;
 use hashget::monitor::{Monitor, ProblemKind};
+use hashget_backup::due::{Due, printed_time};
 use hashget_backup::inventory::{Inventory, inventory};
 use hashget_backup::job::Job;
-use hashget_backup::run::State;
+use hashget_backup::run::{Destination, State};
 use hashget_backup::series::Series;
 use hashget_backup::status::{self, Severity};
 use hashget_backup::store::StoreError;
@@ -62,7 +67,8 @@ fn looked(
 ) -> anyhow::Result<status::Status> {
     let series = Series::new(&job.host, &job.name)?;
     let mut inventories: Vec<(String, Result<Inventory, String>)> = Vec::new();
-    for destination in of_job(job, environment)? {
+    let destinations = of_job(job, environment)?;
+    for destination in &destinations {
         let store = &*destination.store;
         let found = inventory(store, &|found| *found == series, environment.console);
         (environment.console as &dyn Monitor).check_interrupted()?;
@@ -76,7 +82,52 @@ fn looked(
         .iter()
         .map(|(destination, found)| (&**destination, found.as_ref().map_err(Clone::clone)))
         .collect();
-    Ok(status::status(job, state, &looked, Timestamp::now(), &TimeZone::system()))
+    let now = Timestamp::now();
+    let due = match &job.schedule {
+        Some(schedule) => Due::daily(schedule, now, &TimeZone::system()).unwrap_or_else(|| {
+            let next_after = |after| next_by_calendar(schedule, after);
+            Due::by_calendar(status::last_time(state, &looked), now, &next_after)
+        }),
+        None => Due::default(),
+    };
+    let mut found = status::status(job, state, &looked, now, due);
+    add_lost(&mut found, job, &destinations, environment);
+    Ok(found)
+}
+
+/// Adds what of the newest archive could not be restored today.
+fn add_lost(
+    found: &mut status::Status,
+    job: &Job,
+    destinations: &[Destination],
+    environment: &Environment<'_>,
+) {
+    let with_newest = found.holdings.iter().max_by_key(|holding| holding.newest.as_ref());
+    let Some((holding, newest)) = with_newest.and_then(|one| Some((one, one.newest.clone()?)))
+    else {
+        return;
+    };
+    let has_it = |destination: &&Destination| destination.store.shown() == holding.destination;
+    let Some(destination) = destinations.iter().find(has_it).filter(|_| !newest.is_encrypted())
+    else {
+        return;
+    };
+    match lost::packages(&newest, destination, environment) {
+        Ok(packages) => found.add_lost(job, &packages),
+        Err(error) => {
+            let message = format!("what of {newest} could not be restored is not known: {error:#}");
+            (environment.console as &dyn Monitor).problem(ProblemKind::Note, &job.name, message);
+        }
+    }
+}
+
+/// The first time after another one that a calendar expression of systemd means; `None` if nothing here can tell.
+fn next_by_calendar(schedule: &str, after: Timestamp) -> Option<Timestamp> {
+    let base = format!("--base-time=@{}", after.as_second());
+    let mut command = Command::new("systemd-analyze");
+    command.args(["calendar", &base, "--", schedule]).env("LC_ALL", "C").stdin(Stdio::null());
+    let ended = command.output().ok().filter(|ended| ended.status.success())?;
+    printed_time(&String::from_utf8_lossy(&ended.stdout))
 }
 
 /// Prints how a job is.
@@ -107,6 +158,7 @@ fn shown(job: &Job, found: &status::Status, environment: &Environment<'_>) -> an
         "last_good": found.last_good.map(|time| time.to_string()),
         "bytes": found.bytes,
         "bytes_before": found.bytes_before,
+        "base": found.base,
         "next": found.next.map(|time| time.to_string()),
         "destinations": holdings,
         "findings": findings,
@@ -139,12 +191,16 @@ fn lines(job: &Job, found: &status::Status) -> Vec<String> {
         }
         None => "  Last good  none".to_owned(),
     });
+    lines.extend(found.base.as_ref().map(|base| format!("  Needs      {}", safe(base))));
     lines.push(match (&job.schedule, found.next) {
         (_, Some(next)) => {
             let next = next.to_zoned(TimeZone::system());
             format!("  Next run   {}", next.strftime("%Y-%m-%d %H:%M"))
         }
-        (Some(schedule), None) => format!("  Next run   by the schedule {}", safe(schedule)),
+        (Some(schedule), None) => format!(
+            "  Next run   by the schedule {} (systemd-analyze, which knows when that is, does not say it: a missed night is not seen)",
+            safe(schedule)
+        ),
         (None, None) => "  Next run   when it is called: it has no schedule".to_owned(),
     });
     for holding in &found.holdings {

@@ -8,8 +8,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, bail};
 use hashget::pending_file::PendingFile;
+use hashget_backup::due::daily_time;
 use hashget_backup::job::Job;
-use hashget_backup::status::daily_time;
 use serde_json::json;
 
 use crate::environment::Environment;

@@ -22,6 +22,7 @@ pub(super) fn rehearsal(job: &Job, environment: &Environment<'_>) -> anyhow::Res
     let what = format!("job {}, one file of the newest archive", job.name);
     let destinations = crate::commands::backup::destinations::of_job(job, environment)?;
     let searched = Searched::of_job(job, destinations)?;
+    job.to.iter().try_for_each(|to| environment.lies_in(to))?;
     let (destination, archive) = match searched.find(&Times::Latest, environment) {
         Ok(found) => found,
         Err(error) => {

@@ -5,8 +5,8 @@
 use std::path::Path;
 
 use hashget::wording::one_line;
+use hashget_backup::due::daily_time;
 use hashget_backup::job::Job;
-use hashget_backup::status::daily_time;
 
 use super::Finding;
 use crate::commands::pack::PackLine;

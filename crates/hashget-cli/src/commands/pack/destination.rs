@@ -201,6 +201,13 @@ impl Destination {
         Ok(Self { name, target, format: Some(format), recipients })
     }
 
+    /// The folder in which the archive appears, if it is one of this machine.
+    pub(super) fn folder(&self) -> Option<&Path> {
+        let Medium::File(file) = &self.target else { return None };
+        let folder = file.parent()?;
+        Some(if folder == Path::new("") { Path::new(".") } else { folder })
+    }
+
     /// Can there be parity beside the archive?
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use clap::Parser;
 use hashget::pack::Summary;
 use hashget_backup::job::{Job, Share};
 
-use super::{Pack, Tree};
+use super::{ForJob, Pack, Tree};
 use crate::environment::Environment;
 use crate::exit::UsageError;
 
@@ -34,11 +34,15 @@ impl PackLine {
     ) -> Result<Self, UsageError> {
         let wrong =
             |problem: String| UsageError(format!("the options of the job {}: {problem}", job.name));
+        if job.share == Share::Chain && !job.encrypt.is_empty() {
+            let problem = "share = \"chain\" is for archives that this machine can read: with encrypt, use share = \"full\"";
+            return Err(wrong(problem.to_owned()));
+        }
         let mut words: Vec<OsString> = job.options.iter().map(OsString::from).collect();
         for pattern in own {
             words.extend(["--exclude-optional".into(), pattern.into()]);
         }
-        match reuse.filter(|_| job.share == Share::Auto) {
+        match reuse {
             Some(earlier) => words.extend(["--reuse".into(), earlier.into()]),
             None => words.push("--no-reuse".into()),
         }
@@ -47,17 +51,19 @@ impl PackLine {
         }
         words.extend(["-f".into(), archive.into(), "--".into()]);
         words.extend(job.sources.iter().map(OsString::from));
-        let line = Self::try_parse_from(words).map_err(|error| {
+        let mut line = Self::try_parse_from(words).map_err(|error| {
             let text = error.to_string();
             let first = text.lines().next().unwrap_or("").trim_start_matches("error: ");
             wrong(first.to_owned())
         })?;
+        line.pack.streams.time = Some(job.hooks.time);
         let pack = &line.pack;
         for (is_given, option) in [
             (pack.dry_run, "--dry-run"),
             (pack.format.is_some(), "--format"),
             (pack.parity.is_some(), "--parity"),
             (pack.recipient != job.encrypt, "--recipient"),
+            (pack.streams.stdin.is_some(), "--stdin"),
             (pack.manifest.manifest_version != 2, "--manifest-version"),
             (pack.paths != job.sources, "a path"),
         ] {
@@ -80,9 +86,13 @@ impl PackLine {
     }
 
     /// Packs.
-    pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<Summary> {
+    pub(crate) fn run(
+        &self,
+        for_job: ForJob<'_>,
+        environment: &Environment<'_>,
+    ) -> anyhow::Result<Summary> {
         let tree = Tree::of_paths(&self.pack.paths)?;
         let destination = self.pack.destination(false)?;
-        self.pack.packed(&tree, &destination, environment)
+        self.pack.packed(&tree, &destination, for_job, environment)
     }
 }

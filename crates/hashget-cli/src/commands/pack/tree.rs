@@ -22,9 +22,30 @@ pub(super) struct Tree {
     pub(super) name: String,
     /// The paths of the archive that were given; none if the folder is packed as a whole.
     paths: Vec<RelPath>,
+    /// The folder, if nothing was given: an empty one, which is removed in the end.
+    _empty: Option<tempfile::TempDir>,
 }
 
 impl Tree {
+    /// What [`Self::of_paths`] says; nothing, if no path is given.
+    ///
+    /// # Errors
+    /// Those of [`Self::of_paths`]; or no empty folder can be made.
+    pub(super) fn of_paths_or_nothing(given: &[PathBuf]) -> anyhow::Result<Self> {
+        if !given.is_empty() {
+            return Self::of_paths(given);
+        }
+        let empty = tempfile::tempdir()?;
+        let (folder, name) = (empty.path().to_owned(), "what is not in a folder".to_owned());
+        Ok(Self {
+            folder,
+            selected: Selected::default(),
+            name,
+            paths: Vec::new(),
+            _empty: Some(empty),
+        })
+    }
+
     /// One folder is packed as a whole: its contents are at the top of the archive. Anything else keeps its path, below `/`
     /// or below the current folder.
     ///
@@ -35,7 +56,8 @@ impl Tree {
             && is_folder(folder)?
         {
             let (name, folder) = (folder.display().to_string(), folder.clone());
-            return Ok(Self { folder, selected: Selected::default(), name, paths: Vec::new() });
+            let selected = Selected::default();
+            return Ok(Self { folder, selected, name, paths: Vec::new(), _empty: None });
         }
         let is_absolute = given.iter().all(|path| path.is_absolute());
         if let Some(path) = given.iter().find(|path| path.is_absolute() != is_absolute) {
@@ -55,7 +77,7 @@ impl Tree {
             2 => format!("{first} and 1 more path"),
             count => format!("{first} and {} more paths", count - 1),
         };
-        Ok(Self { folder, selected, name, paths })
+        Ok(Self { folder, selected, name, paths, _empty: None })
     }
 
     /// Is all of the folder packed?

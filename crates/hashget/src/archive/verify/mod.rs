@@ -18,7 +18,7 @@ use std::sync::Mutex;
 
 use super::{ArchiveError, PackageBytes, RequiredPackage, Requirements, count, given_entries};
 use crate::error::ErrorClass;
-use crate::fetch::{FetchError, Reach, Source, Wanted, Web};
+use crate::fetch::{FetchError, Reach, Source, Wanted, Web, name_beside};
 use crate::hashdb::{Check, CheckOutcome, Checks, HashDb, HashDbError, complete_members};
 use crate::model::manifest::{AnyManifest, ManifestError};
 use crate::model::{RelPath, escaped};
@@ -258,11 +258,14 @@ impl Asking<'_> {
         for url in package.urls() {
             let (Answer { outcome, details, .. }, downloaded) = self.ask_place(package, url)?;
             bytes = bytes.or(downloaded);
-            if let Some(outcome) = outcome {
-                let check = Check::now(package.sha256, url, deep, outcome);
-                self.verifier.checks.put_check(&check)?;
-            } else {
-                verified.not_asked += 1;
+            match outcome {
+                // What lies beside this archive says nothing of what lies beside another one.
+                Some(_) if name_beside(url).is_some() => {}
+                Some(outcome) => {
+                    let check = Check::now(package.sha256, url, deep, outcome);
+                    self.verifier.checks.put_check(&check)?;
+                }
+                None => verified.not_asked += 1,
             }
             let outcome = outcome.unwrap_or(CheckOutcome::Unreachable);
             verified.places.push((url.to_owned(), outcome, details));
