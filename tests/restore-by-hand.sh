@@ -24,16 +24,16 @@ untar() { # FILE|- FOLDER
 }
 
 # --- times, as "SECONDS NANOSECONDS" with nanoseconds never negative --------------------------------
-time_of() { # FILE
-    local text whole fraction
-    text=$(stat -c %.9Y -- "$1")
-    whole=${text%.*} fraction=$((10#${text#*.}))
-    if [[ $text == -* && $fraction -gt 0 ]]; then
+split_time() { # a decimal number of seconds, as stat prints it
+    local whole=${1%.*} fraction=${1#*.}
+    fraction=$((10#${fraction:0:9}))
+    if [[ $1 == -* && $fraction -gt 0 ]]; then
         echo "$((whole - 1)) $((1000000000 - fraction))"
     else
         echo "$((whole)) $fraction"
     fi
 }
+time_of() { split_time "$(stat -c %.9Y -- "$1")"; } # FILE
 set_time() { # FILE SECONDS NANOSECONDS
     local seconds=$2 nanoseconds=$3 sign=
     if [ "$seconds" -lt 0 ]; then
@@ -107,7 +107,8 @@ unpack_package() { # PACKAGE FORMAT FOLDER: the members below FOLDER, their list
     esac
 }
 
-# What a tree gives: one line for each given member.
+# What a placement gives: a line with its umask, `from` and `to`, then one line for each given member. "-" stands for what is not assigned. Of folders, the
+# metadata that they have is there, too: FOLDERS has it, five fields for each.
 # shellcheck disable=SC2016
 given='
 def value($a; $i): if ($a.is | type) == "array" then $a.is[$i] else $a.is end;
@@ -125,13 +126,16 @@ def times($list):
 def excepted($list): . as $rest
   | any($list[]; . == $rest or . == $rest + "/" or (endswith("/") and . as $one | $rest | startswith($one)));
 def or_dash: if . == null then "-" else . end;
-.packages[$package].trees[$tree] as $t
+($folders | split("\u0000") | . as $all | reduce range(0; length - 1; 5) as $i ({}; .[$all[$i]] = $all[$i + 1:$i + 5])) as $own
+| .trees[$tree] as $t
 | [ $members | split("\u0000")[] | select(. != "" and startswith($t.from))
   | { from: ., rest: .[($t.from | length):] }
   | select(.rest != "" and (.rest | excepted($t.except // []) | not))
   | .to = $t.to + .rest ]
 | assign($t.mode; "mode") | assign($t.uid; "uid") | assign($t.gid; "gid") | times($t.mtime)
-| .[] | ["./" + .from, "./" + .to, (.mode, .uid, .gid, .shift, .seconds, .nanoseconds | or_dash), ($t.umask // 0)]
+| ["t", ($t.umask // 0), "./" + $t.from, "./" + $t.to],
+  (.[] | [(if $own[.from] then "d" else "f" end), "./" + .from, "./" + .to,
+         (.mode, .uid, .gid, .shift, .seconds, .nanoseconds | or_dash), ($own[.from] // ["-", "-", "-", "-"])[]])
 | @tsv'
 
 # An entry table: one line for each entry, paths after "./" (read takes empty fields for none). The column of seconds holds differences.
@@ -147,46 +151,73 @@ def or_dash: if . == null then "-" else . end;
 
 : > "$work/folders"
 folder_later() { # PATH MODE UID GID SECONDS NANOSECONDS, PATH with @tsv escapes
-    (IFS=$'\t'; printf '%s\n' "$*") >> "$work/folders"
+    printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$@" >> "$work/folders"
 }
 
-lay_tree() { # PACKAGE TREE FOLDER
-    local from to mode uid gid shift seconds nanoseconds umask raw own identity
-    local own_seconds own_nanoseconds
-    declare -A names=()
-    while IFS=$'\t' read -r from raw mode uid gid shift seconds nanoseconds umask; do
-        printf -v from %b "$from"
-        printf -v to %b "$raw"
-        from=$3/$from
-        own=$(stat -c %a -- "$from")
-        [ "$mode" != - ] || mode=$((8#$own & ~umask))
-        read -r own_seconds own_nanoseconds <<< "$(time_of "$from")"
+pattern() { printf '%s' "$1" | sed 's/[][\.*^$/]/\\&/g'; }   # for the first half of s/.../.../,
+replacement() { printf '%s' "$1" | sed 's/[\/&]/\\&/g'; }     # and for the second
+
+# Everything that a placement gives is copied at once, by two tars. Only where metadata is assigned, a member is a command.
+lay_tree() { # TREE FOLDER
+    local kind from to mode uid gid shift seconds nanoseconds own_mode own_uid own_gid own_time umask first last path names identity
+    : > "$work/mkdir"
+    : > "$work/copy"
+    : > "$work/assigned"
+    while IFS=$'\t' read -r kind from to mode uid gid shift seconds nanoseconds own_mode own_uid own_gid own_time; do
+        if [ "$kind" = t ]; then
+            umask=$from
+            printf -v first %b "$to"
+            printf -v last %b "$mode"
+        elif [ "$kind" = d ]; then
+            printf '%b\0' "$target/$to" >> "$work/mkdir"
+            [ "$mode" != - ] || mode=$((8#$own_mode & ~umask))
+            [ "$uid" != - ] || uid=$own_uid
+            [ "$gid" != - ] || gid=$own_gid
+            if [ "$seconds" = - ]; then
+                # find prints the whole seconds before and the nanoseconds after the point, also before 1970.
+                seconds=${own_time%.*} nanoseconds=${own_time#*.}
+                nanoseconds=$((10#${nanoseconds:0:9}))
+                [ "$shift" = - ] || seconds=$((seconds + shift))
+            fi
+            folder_later "$to" "$mode" "$uid" "$gid" "$seconds" "$nanoseconds"
+        else
+            printf '%b\0' "$from" >> "$work/copy"
+            [ "$mode$uid$gid$shift$seconds" = ----- ] ||
+                printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$to" "$mode" "$uid" "$gid" "$shift" "$seconds" \
+                    "$nanoseconds" >> "$work/assigned"
+        fi
+    done < <(jq -r --argjson tree "$1" --rawfile members "$work/members" --rawfile folders "$work/package-folders" \
+        "$given" "$package")
+    xargs -0 -r mkdir -p -- < "$work/mkdir"
+    [ -s "$work/copy" ] || return 0
+    # The target may have some of these already, as names of one file: they are replaced, never written through.
+    tar --create --file=- --format=pax --directory="$2" --no-recursion --null --files-from="$work/copy" \
+        --numeric-owner --xattrs --xattrs-include='*' \
+        --transform="flags=rSh;s/^$(pattern "$first")/$(replacement "$last")/" | untar - "$target"
+    if [ "$umask" -ne 0 ]; then
+        while IFS= read -r -d '' path; do
+            path=$target/$last${path#"$first"}
+            [ -L "$path" ] || printf '%s\0' "$path"
+        done < "$work/copy" | xargs -0 -r chmod -- "-$(printf %o "$umask")"
+    fi
+    declare -A done=()
+    while IFS=$'\t' read -r path mode uid gid shift seconds nanoseconds; do
+        printf -v path %b "$target/$path"
+        # Of several names of a file, the first one decides.
+        read -r names identity <<< "$(stat -c '%h %d:%i' -- "$path")"
+        if [ "$names" -gt 1 ]; then
+            [ -z "${done[$identity]-}" ] || continue
+            done[$identity]=1
+        fi
         if [ "$shift" != - ]; then
-            seconds=$((own_seconds + shift)) nanoseconds=$own_nanoseconds
-        elif [ "$seconds" = - ]; then
-            seconds=$own_seconds nanoseconds=$own_nanoseconds
+            read -r seconds nanoseconds <<< "$(time_of "$path")"
+            seconds=$((seconds + shift))
         fi
-        [ "$uid" != - ] || uid=$(stat -c %u -- "$from")
-        [ "$gid" != - ] || gid=$(stat -c %g -- "$from")
-        if [ -d "$from" ] && [ ! -L "$from" ]; then
-            mkdir -p -- "$target/$to"
-            folder_later "$raw" "$mode" "$uid" "$gid" "$seconds" "$nanoseconds"
-            continue
-        fi
-        mkdir -p -- "$(dirname -- "$target/$to")"
-        identity=$(stat -c %d:%i -- "$from")
-        if [ -n "${names[$identity]-}" ]; then
-            ln -f -- "${names[$identity]}" "$target/$to"
-            continue
-        fi
-        names[$identity]=$target/$to
-        cp --archive --no-target-directory -- "$from" "$target/$to"
-        set_metadata "$target/$to" "$mode" "$uid" "$gid" "$seconds" "$nanoseconds"
-    done < <(jq -r --argjson package "$1" --argjson tree "$2" --rawfile members "$work/members" \
-        "$given" "$manifest")
+        set_metadata "$path" "$mode" "$uid" "$gid" "$seconds" "$nanoseconds"
+    done < "$work/assigned"
 }
 
-lay_files() { # PACKAGE FOLDER FILE
+lay_files() { # FOLDER FILE
     local path raw type mode uid gid seconds nanoseconds from link major minor
     while IFS=$'\t' read -r raw type mode uid gid seconds nanoseconds from link major minor; do
         printf -v path %b "$raw"
@@ -195,14 +226,14 @@ lay_files() { # PACKAGE FOLDER FILE
         path=$target/$path
         mkdir -p -- "$(dirname -- "$path")"
         case $type in
-        f) if [ "$from" = - ]; then cp -- "$3" "$path"; else cp -- "$2/$from" "$path"; fi ;;
+        f) if [ "$from" = - ]; then cp -- "$2" "$path"; else cp -- "$1/$from" "$path"; fi ;;
         d) mkdir -p -- "$path" && folder_later "$raw" "$mode" "$uid" "$gid" "$seconds" "$nanoseconds" ;;
         l) ln -s -- "$link" "$path" ;;
         p) mkfifo -- "$path" ;;
         c | b) mknod -- "$path" "$type" "$major" "$minor" ;;
         esac
         [ "$type" = d ] || set_metadata "$path" "$mode" "$uid" "$gid" "$seconds" "$nanoseconds"
-    done < <(jq -r ".packages[$1].files // {path: [], seconds: []} | $table" "$manifest")
+    done < <(jq -r ".files // {path: [], seconds: []} | $table" "$package")
 }
 
 # What the tar holds decides over folders: first in the list.
@@ -220,25 +251,29 @@ get() { # URL FILE
     esac
 }
 
-count=$(jq '.packages | length' "$manifest")
-for ((package = 0; package < count; package++)); do
-    file=$work/$package.package
-    jq -r ".packages[$package] | [.url] + (.also // []) | .[]" "$manifest" > "$work/urls"
-    sha256=$(jq -r ".packages[$package].sha256" "$manifest")
-    while IFS= read -r url; do
-        if get "$url" "$file" &&
-            echo "$sha256  $file" | sha256sum --check --quiet; then
-            break
-        fi
-    done < "$work/urls"
-    echo "$sha256  $file" | sha256sum --check --quiet || die "cannot get $url"
-    unpack_package "$file" "$(jq -r ".packages[$package].format" "$manifest")" "$work/$package" \
-        > "$work/members"
-    trees=$(jq ".packages[$package].trees // [] | length" "$manifest")
-    for ((tree = 0; tree < trees; tree++)); do lay_tree "$package" "$tree" "$work/$package"; done
-    lay_files "$package" "$work/$package" "$file"
-    chmod -R u+rwX "$work/$package" && rm -rf "${work:?}/$package"
-done
+jq -c '.packages[]' "$manifest" | split -l 1 -a 6 -d - "$work/package."
+file=$work/file folder=$work/unpacked
+number=0
+while IFS=$'\t' read -r sha256 format trees files urls; do
+    package=$work/package.$(printf %06d "$number")
+    number=$((number + 1))
+    rm -f "$file"
+    for url in $urls; do
+        get "$url" "$file" || continue
+        [ "$(sha256sum < "$file")" != "$sha256  -" ] || break
+        echo "$url gives other bytes" >&2
+        rm "$file"
+    done
+    [ -e "$file" ] || die "cannot get $urls"
+    unpack_package "$file" "$format" "$folder" > "$work/members"
+    (cd "$folder" && find . -mindepth 1 -type d -printf '%P\0%m\0%U\0%G\0%T@\0') > "$work/package-folders"
+    for ((tree = 0; tree < trees; tree++)); do lay_tree "$tree" "$folder"; done
+    [ "$files" = 0 ] || lay_files "$folder" "$file"
+    chmod -R u+rwX "$folder"
+    rm -rf "${folder:?}" "$file".*
+done < <(jq -r '.packages[]
+    | [.sha256, .format, (.trees // [] | length), (.files.path // [] | length), ([.url] + (.also // []) | join(" "))]
+    | @tsv' "$manifest")
 
 # --- 3. further names --------------------------------------------------------------------------------
 while IFS=$'\t' read -r path to; do
@@ -275,34 +310,43 @@ fi
 as_bytes() { # hex digits to escapes for printf
     sed 's/../\\x&/g'
 }
+# What stat and sha256sum say of all entries, in the order of their paths, one field after the other.
+find "$target" -printf '%P\0' | LC_ALL=C sort -z > "$work/paths"
+cd -- "$target"
+sed -z 's/^/.\//' "$work/paths" |
+    xargs -0 stat --printf '%a\0%u\0%g\0%d:%i\0%h\0%F\0%s\0%t\0%T\0%.9Y\0' -- > "$work/stat"
+find . -type f -printf '%P\0' | LC_ALL=C sort -z | xargs -0 -r sha256sum --zero -- > "$work/sums"
+mkdir "$work/records"
 declare -A first=()
-find "$target" -printf '%P\0' | LC_ALL=C sort -z | while IFS= read -r -d '' path; do
-    file=$target${path:+/$path}
-    read -r mode uid gid identity names type <<< \
-        "$(stat -c '%a %u %g %d:%i %h %F' -- "$file" | sed 's/ regular empty file$/ regular/; s/ regular file$/ regular/
-            s/ character special file$/ character/; s/ block special file$/ block/; s/ symbolic link$/ link/')"
-    read -r seconds nanoseconds <<< "$(time_of "$file")"
+number=1000000000
+record() { printf '%s\0' "$@"; }
+while IFS= read -r -d '' path <&3; do
+    for field in mode uid gid identity names type size major minor time; do
+        IFS= read -r -d '' "${field?}" <&4
+    done
+    read -r seconds nanoseconds <<< "$(split_time "$time")"
     name=$path
     if [ "$type" != directory ] && [ "$names" -gt 1 ]; then
         [ -n "${first[$identity]-}" ] || first[$identity]=$path
         name=${first[$identity]}
     fi
+    mode=$((8#$mode))
+    case $type in
+    'regular file' | 'regular empty file') letter=f ;; directory) letter=d ;; 'symbolic link') letter=l mode=511 ;;
+    character*) letter=c ;; block*) letter=b ;; *) letter=p ;;
+    esac
     {
-        record() { printf '%s\0' "$@"; }
-        mode=$((8#$mode))
-        case $type in
-        regular) letter=f ;; directory) letter=d ;; link) letter=l mode=511 ;;
-        character) letter=c ;; block) letter=b ;; *) letter=p ;;
-        esac
         record "$path" $letter $mode "$uid" "$gid" "$seconds" "$nanoseconds"
         case $letter in
-        f) sha256=$(sha256sum < "$file") && record "$(stat -c %s -- "$file")" "${sha256%% *}" ;;
-        l) readlink -n -- "$file" && record "" ;;
-        c | b) record $((16#$(stat -c %t -- "$file"))) $((16#$(stat -c %T -- "$file"))) ;;
+        f) IFS= read -r -d '' sum <&5 && record "$size" "${sum%% *}" ;;
+        l) readlink -n -- "$path" && record "" ;;
+        c | b) record $((16#$major)) $((16#$minor)) ;;
         esac
         [ $letter = d ] || record "$name"
-    } | sha256sum | cut -c 1-64
-done | as_bytes > "$work/digests"
-found=$(printf %b "$(tr -d '\n' < "$work/digests")" | sha256sum | cut -c 1-64)
+    } > "$work/records/$number"
+    number=$((number + 1))
+done 3< "$work/paths" 4< "$work/stat" 5< "$work/sums"
+cd -- "$work/records"
+found=$(printf %b "$(printf '%s\0' * | xargs -0 sha256sum | cut -c 1-64 | as_bytes | tr -d '\n')" | sha256sum | cut -c 1-64)
 [ "$found" = "$(jq -r .tree.sha256 "$manifest")" ] || die "the tree digest is $found: something differs"
 echo "restored and proven" >&2

@@ -27,6 +27,7 @@ mod nasty;
 mod other_programs;
 mod pending_file;
 mod random;
+mod restorer;
 mod rpm_real;
 #[path = "../round_trip/scene.rs"]
 mod scene;
@@ -110,6 +111,15 @@ const TESTS: &[Test] = tests_with_needs![
     random::explain_says_of_random_trees_what_pack_does: [],
     random::random_trees_with_random_packages_come_back: [],
     random::random_trees_with_random_packages_come_back_by_gnu_tar: [Root, Tool("xz"), Tool("zstd")],
+    random::random_trees_with_random_packages_come_back_by_the_restorer: [Tool("python3"), Tool("zstd")],
+    restorer::frozen_archives_come_back: [Tool("python3"), Tool("zstd")],
+    restorer::the_nasty_tree_comes_back: [Tool("python3"), Tool("zstd")],
+    restorer::packages_of_every_format_are_read: [Tool("python3"), Tool("bsdtar"), Tool("lz4"), Tool("zstd")],
+    restorer::what_is_wrong_with_a_package_is_named_and_all_else_comes_back: [Tool("python3")],
+    restorer::of_a_package_that_changed_the_files_with_a_digest_are_taken: [Tool("python3")],
+    restorer::hostile_archives_change_nothing_outside_of_the_target: [Tool("python3")],
+    restorer::nothing_that_was_there_is_replaced: [Tool("python3")],
+    restorer::a_user_gets_all_but_what_only_root_may_set: [Root, Tool("python3"), Tool("setpriv")],
     rpm_real::what_rpm_installed_with_sqlite_is_understood:
         [Root, Tool("rpm"), Tool("rpmbuild"), Tool("createrepo_c")],
     rpm_real::what_rpm_installed_with_ndb_is_understood:

@@ -15,7 +15,7 @@ use crate::scene::{
     Part, Scene, What, assert_same, finish_folders, gnu_tar, lay_down, options, tar,
 };
 
-fn random(count: usize, seed: u64) -> Vec<u8> {
+pub(crate) fn random(count: usize, seed: u64) -> Vec<u8> {
     let numbers = (0_u64..).flat_map(|number| {
         Digest::of(&[seed, number].map(u64::to_le_bytes).concat()).as_bytes().to_vec()
     });
@@ -44,7 +44,7 @@ fn parts() -> Vec<Part> {
 }
 
 /// The nasty tree, and packages that have parts of it.
-fn scene(wishes: Nasty) -> (Scene, Snapshot) {
+pub(crate) fn scene(wishes: Nasty) -> (Scene, Snapshot) {
     let scene = Scene::new();
     let before = scene_in(&scene, wishes);
     (scene, before)
@@ -95,14 +95,14 @@ fn scene_in(scene: &Scene, wishes: Nasty) -> Snapshot {
     snapshot(&tree)
 }
 
-fn left_out_is_what_it_should(scene: &Scene, options: &PackOptions<'_>) -> Vec<u8> {
+pub(crate) fn left_out_is_what_it_should(scene: &Scene, options: &PackOptions<'_>) -> Vec<u8> {
     let (archive, packed) = scene.pack_well(options);
     assert!(packed.left_out_files >= 20, "{packed:?}");
     assert_eq!(packed.packages.len(), 4, "{packed:?}");
     archive
 }
 
-const HASHES: [HashesKept; 3] = [HashesKept::Anchors, HashesKept::All, HashesKept::None];
+pub(crate) const HASHES: [HashesKept; 3] = [HashesKept::Anchors, HashesKept::All, HashesKept::None];
 
 pub(crate) fn the_nasty_tree_comes_back_whatever_hashes_are_kept_and_however_it_is_compressed() {
     let (scene, before) = scene(Nasty::default());

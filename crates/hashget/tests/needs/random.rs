@@ -274,6 +274,10 @@ proptest! {
         check(&bytes, Scene::gnu_tar_and_restore_well);
     }
 
+    fn by_the_restorer(bytes in prop::collection::vec(any::<u8>(), 0..500)) {
+        check(&bytes, crate::restorer::restore_well);
+    }
+
     fn explained(bytes in prop::collection::vec(any::<u8>(), 0..500)) {
         check_agreement(&bytes);
     }
@@ -285,6 +289,10 @@ pub(crate) fn random_trees_with_random_packages_come_back() {
 
 pub(crate) fn random_trees_with_random_packages_come_back_by_gnu_tar() {
     by_gnu_tar();
+}
+
+pub(crate) fn random_trees_with_random_packages_come_back_by_the_restorer() {
+    by_the_restorer();
 }
 
 pub(crate) fn explain_says_of_random_trees_what_pack_does() {
