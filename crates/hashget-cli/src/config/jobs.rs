@@ -309,7 +309,6 @@ mod tests {
             sources = ["/home"]
             to = ["/srv"]
             one_file_system = true
-            encrypt = "gpg -e -r backup"
             "#,
         )
         .unwrap();
@@ -321,10 +320,7 @@ mod tests {
         let shown: Vec<String> = system.to.iter().map(Address::shown).collect();
         assert_eq!(shown, ["/srv/backup", "/etc/hashget/backup", "s3://bucket/web1", "exec:cat"]);
         assert_eq!((system.keep.daily, system.hooks.time), (7, Duration::from_secs(600)));
-        assert_eq!(
-            (&system.encrypt[..], &home.encrypt[..]),
-            (&["age1example".to_owned()][..], &["exec:gpg -e -r backup".to_owned()][..])
-        );
+        assert_eq!(system.encrypt, ["age1example"]);
         assert_eq!((system.snapshot, home.snapshot), (Some(SnapshotKind::Btrfs), None));
         let fourteen_days = Duration::from_secs(14 * 86_400);
         assert_eq!((system.lock, system.full_every), (Some(fourteen_days), fourteen_days));
@@ -338,6 +334,12 @@ mod tests {
                         --exclude-larger-than 1073741824 --exclude-caches --respect-nodump \
                         --stream var/backups/pg.sql=pg_dumpall --level 19";
         assert_eq!(words, expected);
+    }
+
+    #[test]
+    fn a_command_encrypts_as_a_text_of_its_own() {
+        let job = "[backup.a]\nsources = [\"/\"]\nto = [\"/srv\"]\nencrypt = \"gpg -e\"\n";
+        assert_eq!(parse(job).unwrap()[0].encrypt, ["exec:gpg -e"]);
     }
 
     #[test]

@@ -33,50 +33,24 @@ pub(super) struct Check {
     read: bool,
 }
 
+/// What was found.
+#[derive(Default)]
+struct Checked {
+    archives: u64,
+    wrong: u64,
+    /// Destinations that could not be listed.
+    unseen: u64,
+    /// Of each destination whose newest archive is encrypted: did an identity open it? `None` if none was given.
+    opened: Vec<Option<bool>>,
+}
+
 impl Check {
     pub(super) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
-        let console = environment.console;
-        let monitor: &dyn Monitor = console;
-        let (mut archives, mut wrong, mut unseen) = (0_u64, 0_u64, 0_u64);
-        let mut opened = Vec::new();
+        let mut checked = Checked::default();
         for job in jobs(&self.names, environment)? {
             let series = Series::new(&job.host, &job.name)?;
             for destination in of_job(&job, environment)? {
-                let store = &*destination.store;
-                let found = match inventory(store, &|found| *found == series, console) {
-                    Ok(found) => found,
-                    Err(error @ StoreError::Unsupported { .. }) => {
-                        monitor.problem(ProblemKind::Note, store.shown(), problem(store, &error));
-                        continue;
-                    }
-                    Err(error) => {
-                        monitor.check_interrupted()?;
-                        unseen += 1;
-                        monitor.problem(
-                            ProblemKind::Unreachable,
-                            store.shown(),
-                            problem(store, &error),
-                        );
-                        continue;
-                    }
-                };
-                for name in &found.only_records {
-                    let message = format!("{} has its record, but not the archive", store.shown());
-                    monitor.problem(ProblemKind::Note, name, message);
-                }
-                let mut differing: Vec<String> = Vec::new();
-                // What others need is older than they are, and comes before them.
-                for held in &found.held {
-                    archives += 1;
-                    if self.differs(store, held, &differing, environment)? {
-                        differing.push(held.name.to_string());
-                    }
-                }
-                wrong += differing.len() as u64;
-                let newest = found.held.iter().max_by_key(|held| held.name.started());
-                if let Some(held) = newest.filter(|held| held.name.is_encrypted()) {
-                    opened.push(opens(store, held, environment)?);
-                }
+                self.check(&*destination.store, &series, &mut checked, environment)?;
             }
         }
         let how = if self.read {
@@ -85,20 +59,62 @@ impl Check {
             "by size, and by checksum where the destination tells one"
         };
         let line = format!(
-            "{} checked ({how}), {wrong} not as recorded",
-            counted(archives, "archive", "archives")
+            "{} checked ({how}), {} not as recorded",
+            counted(checked.archives, "archive", "archives"),
+            checked.wrong
         );
-        let closed = opened.iter().filter(|opens| **opens == Some(false)).count();
-        let mut lines = vec![line];
-        lines.extend(keys_line(&opened));
+        let lines: Vec<String> = [line].into_iter().chain(keys_line(&checked.opened)).collect();
+        let of = |opens: Option<bool>| checked.opened.iter().filter(|one| **one == opens).count();
         let record = json!({
-            "archives": archives,
-            "wrong": wrong,
-            "unreachable": unseen,
-            "not_opened": closed,
-            "not_tried_to_open": opened.iter().filter(|opens| opens.is_none()).count(),
+            "archives": checked.archives,
+            "wrong": checked.wrong,
+            "unreachable": checked.unseen,
+            "not_opened": of(Some(false)),
+            "not_tried_to_open": of(None),
         });
-        console.summary("backup check", record, &lines)?;
+        environment.console.summary("backup check", record, &lines)?;
+        Ok(())
+    }
+
+    /// Compares what one destination holds of a series.
+    fn check(
+        &self,
+        store: &dyn Store,
+        series: &Series,
+        checked: &mut Checked,
+        environment: &Environment<'_>,
+    ) -> anyhow::Result<()> {
+        let monitor: &dyn Monitor = environment.console;
+        let found = match inventory(store, &|found| found == series, environment.console) {
+            Ok(found) => found,
+            Err(error @ StoreError::Unsupported { .. }) => {
+                monitor.problem(ProblemKind::Note, store.shown(), problem(store, &error));
+                return Ok(());
+            }
+            Err(error) => {
+                monitor.check_interrupted()?;
+                checked.unseen += 1;
+                monitor.problem(ProblemKind::Unreachable, store.shown(), problem(store, &error));
+                return Ok(());
+            }
+        };
+        for name in &found.only_records {
+            let message = format!("{} has its record, but not the archive", store.shown());
+            monitor.problem(ProblemKind::Note, name, message);
+        }
+        let mut differing: Vec<String> = Vec::new();
+        // What others need is older than they are, and comes before them.
+        for held in &found.held {
+            checked.archives += 1;
+            if self.differs(store, held, &differing, environment)? {
+                differing.push(held.name.to_string());
+            }
+        }
+        checked.wrong += differing.len() as u64;
+        let newest = found.held.iter().max_by_key(|held| held.name.started());
+        if let Some(held) = newest.filter(|held| held.name.is_encrypted()) {
+            checked.opened.push(opens(store, held, environment)?);
+        }
         Ok(())
     }
 
