@@ -21,10 +21,11 @@ impl Completions {
     pub(crate) fn run(&self, console: &Console) -> anyhow::Result<()> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Arguments::command(), "hashget", &mut script);
+        let script = String::from_utf8_lossy(&script);
         console.data(
-            String::from_utf8_lossy(&script).trim_end(),
+            || script.trim_end().to_owned(),
             "completions",
-            serde_json::json!({ "shell": self.shell.to_string(), "script": String::from_utf8_lossy(&script) }),
+            || serde_json::json!({ "shell": self.shell.to_string(), "script": script }),
         )?;
         console.summary("completions", (), &[])?;
         Ok(())

@@ -192,9 +192,12 @@ fn list(packages: &Packages, environment: &Environment<'_>) -> anyhow::Result<()
     if !console.is_json() && !packages.is_empty() {
         console.line(&lines[0])?;
     }
-    for (line, (_, record)) in lines.iter().skip(1).zip(packages) {
-        console.data(line, "package", record)?;
-    }
+    console.in_bulk(|| {
+        for (line, (_, record)) in lines.iter().skip(1).zip(packages) {
+            console.data(|| line.clone(), "package", || record)?;
+        }
+        Ok(())
+    })?;
     let number = u64::try_from(packages.len()).unwrap_or(u64::MAX);
     let bytes: u64 = total_bytes(packages.iter().map(|(_, record)| record.size));
     let line = format!("{}, {}", counted(number, "package", "packages"), size(bytes));
@@ -219,9 +222,12 @@ fn show(
                 console.line(&line)?;
             }
         }
-        for member in &members {
-            console.data(&member_line(member), "member", member_record(record, member))?;
-        }
+        console.in_bulk(|| {
+            for member in &members {
+                console.data(|| member_line(member), "member", || member_record(record, member))?;
+            }
+            Ok(())
+        })?;
         if !console.is_json() {
             console.line("")?;
         }

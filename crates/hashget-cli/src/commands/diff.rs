@@ -42,20 +42,23 @@ impl Diff {
         compared.differences.sort_by(|a, b| b.weight().cmp(&a.weight()).then(a.path.cmp(&b.path)));
         let (mut added, mut removed, mut changed, mut unknown) = (0_u64, 0_u64, 0_u64, 0_u64);
         let (mut bytes_added, mut bytes_removed) = (0_u64, 0_u64);
-        for difference in &compared.differences {
-            let count = match difference.change {
-                Change::Added => &mut added,
-                Change::Removed => &mut removed,
-                Change::Changed(_) => &mut changed,
-                Change::Unknown => &mut unknown,
-            };
-            *count += 1;
-            bytes_added =
-                bytes_added.saturating_add(difference.after.saturating_sub(difference.before));
-            bytes_removed =
-                bytes_removed.saturating_add(difference.before.saturating_sub(difference.after));
-            console.data(&line(difference), "difference", record(difference))?;
-        }
+        console.in_bulk(|| {
+            for difference in &compared.differences {
+                let count = match difference.change {
+                    Change::Added => &mut added,
+                    Change::Removed => &mut removed,
+                    Change::Changed(_) => &mut changed,
+                    Change::Unknown => &mut unknown,
+                };
+                *count += 1;
+                bytes_added =
+                    bytes_added.saturating_add(difference.after.saturating_sub(difference.before));
+                bytes_removed = bytes_removed
+                    .saturating_add(difference.before.saturating_sub(difference.after));
+                console.data(|| line(difference), "difference", || record(difference))?;
+            }
+            Ok(())
+        })?;
         for place in &compared.unknown {
             let place = if place.is_empty() { "." } else { place };
             let why = "not compared: which files of a package lie there is not known; compare with --fetch";

@@ -134,7 +134,7 @@ fn shown(finding: &Finding, environment: &Environment<'_>) -> anyhow::Result<()>
         false => format!("; {}", finding.advice),
     };
     let line = format!("{word:<8} {}: {}{advice}", finding.what, finding.found);
-    Ok(console.data(&crate::output::safe(&line), "finding", body)?)
+    Ok(console.data(|| crate::output::safe(&line), "finding", || body)?)
 }
 
 /// What of the problems that a step reports belongs to its finding: they are printed, too, as notes.

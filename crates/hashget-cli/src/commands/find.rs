@@ -118,23 +118,28 @@ fn search(
     let may_lie_in = |to: &[u8]| wanted.may_lie_in(to);
     let listing = knowledge.list(&manifest, stored, &may_lie_in, environment)?;
     let (mut found, mut is_known) = (0, listing.unnamed().is_empty());
-    for listed in listing.entries() {
-        (console as &dyn Monitor).check_interrupted()?;
-        let listed = listed?;
-        let is_file = listed.entry.kind.letter() == "f";
-        is_known &=
-            !(is_file && listed.entry.sha256.is_none() && matches!(wanted, What::Digest(_)));
-        if !wanted.is(&listed.entry.path, listed.entry.sha256) {
-            continue;
+    let name = archive.to_string_lossy();
+    console.in_bulk(|| {
+        for listed in listing.entries() {
+            (console as &dyn Monitor).check_interrupted()?;
+            let listed = listed?;
+            let is_file = listed.entry.kind.letter() == "f";
+            is_known &=
+                !(is_file && listed.entry.sha256.is_none() && matches!(wanted, What::Digest(_)));
+            if !wanted.is(&listed.entry.path, listed.entry.sha256) {
+                continue;
+            }
+            found += 1;
+            let line = || format!("{}: {}", safe(&name), line(&listed, &requirements, false));
+            let body = || {
+                let mut body = record(&listed, &requirements);
+                body["archive"] = name.clone().into();
+                body
+            };
+            console.data(line, "found", body)?;
         }
-        found += 1;
-        let name = archive.to_string_lossy();
-        let mut body = record(&listed, &requirements);
-        body["archive"] = name.clone().into();
-        let line = format!("{}: {}", safe(&name), line(&listed, &requirements, false));
-        console.data(&line, "found", body)?;
-    }
-    Ok((found, is_known))
+        Ok((found, is_known))
+    })
 }
 
 /// The archives that are named, and those in the folders that are named, by name.

@@ -59,15 +59,18 @@ impl List {
         let may_have = |to: &[u8]| selection.may_have(to);
         let listing = knowledge.list(&manifest, stored, &may_have, environment)?;
         let mut sums = Sums::default();
-        for listed in listing.entries() {
-            (console as &dyn Monitor).check_interrupted()?;
-            let listed = listed?;
-            if selection.has(&listed.entry.path) {
-                sums.add(&listed);
-                let line = line(&listed, &requirements, self.long);
-                console.data(&line, "entry", record(&listed, &requirements))?;
+        console.in_bulk(|| {
+            for listed in listing.entries() {
+                (console as &dyn Monitor).check_interrupted()?;
+                let listed = listed?;
+                if selection.has(&listed.entry.path) {
+                    sums.add(&listed);
+                    let line = || line(&listed, &requirements, self.long);
+                    console.data(line, "entry", || record(&listed, &requirements))?;
+                }
             }
-        }
+            Ok(())
+        })?;
         self.unnamed(&listing, &selection, &requirements, environment)?;
         let why = match listing.unnamed().is_empty() {
             true => NOTHING_MATCHES,
@@ -125,7 +128,7 @@ impl List {
                 "files": amount.map(|amount| amount.files),
                 "bytes": amount.map(|amount| amount.bytes),
             });
-            environment.console.data(&line, "unnamed", record)?;
+            environment.console.data(|| line, "unnamed", || record)?;
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ use hashget::monitor::{Event, Monitor, ProblemKind};
 use serde::Serialize;
 use serde_json::json;
 
+use super::lines::{Gathered, record, write};
 use super::progress::ProgressReporter;
 use super::text::{counted, safe, without_logins};
 
@@ -59,6 +60,7 @@ pub(crate) struct Console {
     verbosity: Verbosity,
     json: bool,
     reporter: Option<ProgressReporter>,
+    output: Gathered,
     problems: Mutex<Problems>,
     interrupted: Arc<AtomicBool>,
     interruption_reported: AtomicBool,
@@ -80,15 +82,6 @@ pub(crate) struct Failure {
     pub(crate) is_interruption: bool,
 }
 
-/// A line of JSON.
-#[derive(Serialize)]
-struct JsonLine<'a, T> {
-    #[serde(rename = "type")]
-    kind: &'a str,
-    #[serde(flatten)]
-    body: T,
-}
-
 /// Number of skipped items reported without `--verbose`.
 const SHOWN_SKIPPED: u64 = 5;
 
@@ -107,14 +100,20 @@ impl Console {
             (true, false) => ProgressReporter::on_terminal(),
             (true, true) => {
                 // If this fails, writing the summary fails too, and that is reported.
-                let write = |record| drop(write_record("progress", record));
-                Some(ProgressReporter::in_records(Box::new(write), verbosity >= Verbosity::Verbose))
+                let write_record = |body| {
+                    drop(record("progress", body).and_then(|line| write((line + "\n").as_bytes())));
+                };
+                Some(ProgressReporter::in_records(
+                    Box::new(write_record),
+                    verbosity >= Verbosity::Verbose,
+                ))
             }
         };
         Self {
             verbosity,
             json,
             reporter,
+            output: Gathered::default(),
             problems: Mutex::default(),
             interrupted,
             interruption_reported: AtomicBool::new(false),
@@ -148,15 +147,36 @@ impl Console {
         std::mem::take(&mut *self.lines.lock().expect("pushing does not panic"))
     }
 
-    /// Prints a line of data, or its JSON record.
-    pub(crate) fn data(&self, line: &str, kind: &str, record: impl Serialize) -> io::Result<()> {
-        if self.json { self.record(kind, record) } else { self.line(line) }
+    /// Prints a line of data, or its JSON record: only that one is made.
+    pub(crate) fn data<R: Serialize>(
+        &self,
+        line: impl FnOnce() -> String,
+        kind: &str,
+        record: impl FnOnce() -> R,
+    ) -> io::Result<()> {
+        if self.json { self.record(kind, record()) } else { self.line(&line()) }
     }
 
     /// Prints a line to standard output.
     pub(crate) fn line(&self, line: &str) -> io::Result<()> {
+        self.output.add(line, |text| self.write(text))
+    }
+
+    /// Calls `print`, which prints many lines and does little else: they are written many together.
+    pub(crate) fn in_bulk<T>(
+        &self,
+        print: impl FnOnce() -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        self.output.begin();
+        let printed = print();
+        let written = self.output.end(|text| self.write(text));
+        let printed = printed?;
+        Ok(written.map(|()| printed)?)
+    }
+
+    fn write(&self, text: &[u8]) -> io::Result<()> {
         let mut result = Ok(());
-        self.aside(|| result = write_line(line));
+        self.beside_progress(|| result = write(text));
         result
     }
 
@@ -165,7 +185,7 @@ impl Console {
         if !self.json {
             return Ok(());
         }
-        write_record(kind, body)
+        self.line(&record(kind, body)?)
     }
 
     /// Ends a command: prints its summary record, or lines for the user.
@@ -240,7 +260,13 @@ impl Console {
         }
     }
 
+    /// Prints something to standard error, after what was printed before.
     fn aside(&self, print: impl FnOnce()) {
+        self.output.flush(|text| self.write(text));
+        self.beside_progress(print);
+    }
+
+    fn beside_progress(&self, print: impl FnOnce()) {
         match &self.reporter {
             Some(reporter) => reporter.aside(print),
             None => print(),
@@ -311,18 +337,6 @@ impl Monitor for Console {
     }
 }
 
-/// Prints a line to standard output. A closed pipe is not an error: its reader needs no more output.
-fn write_line(line: &str) -> io::Result<()> {
-    writeln!(anstream::stdout(), "{line}").or_else(|error| match error.kind() {
-        io::ErrorKind::BrokenPipe => Ok(()),
-        _ => Err(error),
-    })
-}
-
-fn write_record(kind: &str, body: impl Serialize) -> io::Result<()> {
-    write_line(&serde_json::to_string(&JsonLine { kind, body })?)
-}
-
 /// Prints a line to standard error; ignores errors, since there is nowhere else to report them.
 fn complain(line: &str) {
     let _ = writeln!(stderr(), "{}", without_logins(line));
@@ -382,11 +396,5 @@ mod tests {
         flag.store(true, Ordering::Relaxed);
         assert!(console.interrupted());
         assert!((&console as &dyn Monitor).check_interrupted().is_err());
-    }
-
-    #[test]
-    fn a_record_begins_with_its_type() {
-        let record = JsonLine { kind: "package", body: json!({ "a": 1 }) };
-        assert_eq!(serde_json::to_string(&record).unwrap(), r#"{"type":"package","a":1}"#);
     }
 }

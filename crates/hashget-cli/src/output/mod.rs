@@ -5,6 +5,7 @@
 //! printed there.
 
 mod console;
+mod lines;
 mod progress;
 pub(crate) mod standard;
 mod table;

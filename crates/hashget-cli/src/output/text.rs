@@ -74,6 +74,9 @@ pub(crate) fn mode_letters(kind: &Kind, mode: u32) -> String {
 
 /// The text with every character that could control a terminal made visible. Safe text is unchanged.
 pub(crate) fn safe(text: &str) -> String {
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
         let hidden = matches!(character,

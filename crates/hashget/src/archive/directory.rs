@@ -3,16 +3,18 @@
 //! Invariant: it only helps to find an entry. Whatever it says, what is read there is checked like anything else of the
 //! archive.
 
+mod document;
+
 use std::cell::Cell;
 use std::io::{self, Read};
 use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
+use document::Document;
 
 use super::names;
 use super::stream::{TarStream, tar_of_archive};
 use crate::codec::seek_table::{Frame, ReadAt, has_damaged_end, seek_table, skippable_frame};
-use crate::codec::seekable::FILLING;
+use crate::codec::seekable::{FILLING, LONGEST_FILLING};
 use crate::codec::{Codec, decoder};
 use crate::limits::Limits;
 use crate::model::{Digest, RelPath};
@@ -22,32 +24,8 @@ use crate::storage::{ArchiveSource, RandomRead};
 const END_OF_TAR: u64 = 1024;
 /// Tells its skippable frame from others.
 const NUMBER: u8 = 7;
-/// zstd's level for the directory.
-const LEVEL: i32 = 19;
 /// Bytes that a frame may have, and decode to; those of `pack` have much fewer. An archive with larger ones is read in order.
 const MOST_FRAME_BYTES: u32 = 64 << 20;
-/// The directories of archives of a petabyte are smaller.
-const MOST_BYTES: u64 = 1 << 30;
-
-/// What the skippable frame holds: JSON, compressed with zstd.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Document {
-    format: String,
-    version: u32,
-    pub(super) frames: Vec<Option<RelPath>>,
-    /// What the frames were compressed with; see [`encoder_name`](crate::codec::seekable::encoder_name).
-    #[serde(default)]
-    pub(super) encoder: String,
-    /// For the first frame of each segment the digest of what it was made of.
-    #[serde(default)]
-    pub(super) made_of: Vec<Option<Digest>>,
-    /// A checksum of each frame's compressed bytes: 16 hex digits.
-    #[serde(default)]
-    pub(super) checksums: Vec<String>,
-}
-
-const FORMAT: &str = "hashget-directory";
-const VERSION: u32 = 1;
 
 /// Collects the directory of an archive that is being written.
 #[derive(Debug, Default)]
@@ -80,18 +58,9 @@ impl DirectoryWriter {
     /// # Errors
     /// zstd failed: out of memory.
     pub(crate) fn finish(self, encoder: &str, checksums: &[u64]) -> io::Result<(u8, Vec<u8>)> {
-        let document = Document {
-            format: FORMAT.to_owned(),
-            version: VERSION,
-            frames: self.frames,
-            encoder: encoder.to_owned(),
-            made_of: self.made_of,
-            checksums: checksums.iter().map(|checksum| written_checksum(*checksum)).collect(),
-        };
-        let json = serde_json::to_vec(&document)?;
-        let mut compressor = zstd::bulk::Compressor::new(LEVEL)?;
-        compressor.include_checksum(true)?;
-        Ok((NUMBER, compressor.compress(&json)?))
+        let checksums = checksums.iter().map(|checksum| written_checksum(*checksum)).collect();
+        let document = Document::new(self.frames, encoder, self.made_of, checksums);
+        Ok((NUMBER, document.to_bytes()?))
     }
 }
 
@@ -168,15 +137,21 @@ impl<'a> Directory<'a> {
         tar_of_archive(Box::new(frames.chain(io::repeat(0).take(zeros))), &self.limits)
     }
 
-    /// The content of the skippable frame behind the tar with this number, if there is one.
+    /// Reads the content of the skippable frame behind the tar with this number, if there is one.
     ///
     /// # Errors
-    /// Reading failed.
-    pub(crate) fn skippable(&self, number: u8) -> io::Result<Option<Vec<u8>>> {
+    /// Reading failed, and those of `read`.
+    pub(crate) fn skippable<T>(
+        &self,
+        number: u8,
+        read: impl FnOnce(&mut dyn Read) -> io::Result<T>,
+    ) -> io::Result<Option<T>> {
         let read_at: ReadAt<'_> = &|buffer, first| self.archive.read_at(buffer, first);
         for frame in &self.behind {
             match skippable_frame(read_at, frame)? {
-                Some((found, content)) if found == number => return Ok(Some(content)),
+                Some((found, mut content)) if found == number => {
+                    return read(&mut content).map(Some);
+                }
                 _ => {}
             }
         }
@@ -212,11 +187,9 @@ pub(super) fn read(
     let Some(mut frames) = seek_table(read_at, size)? else { return Ok(None) };
     let Some(last) = frames.pop() else { return Ok(None) };
     let Some((NUMBER, content)) = skippable_frame(read_at, &last)? else { return Ok(None) };
-    let limits = Limits { unpacked_bytes: MOST_BYTES, ..limits.clone() };
-    let json = decoder(Codec::Zstd, Box::new(&content[..]), &limits, 1)?;
-    let document: Document = serde_json::from_reader(json)?;
     let (skippable, frames): (Vec<_>, Vec<_>) = frames.into_iter().partition(Frame::is_skippable);
-    if document.format != FORMAT || document.version != VERSION {
+    let document = Document::read(content, frames.len(), limits)?;
+    if !document.is_known() {
         return Ok(None);
     }
     if frames.len() != document.frames.len() || !last.is_skippable() {
@@ -260,10 +233,14 @@ fn wrong<T>(what: &str) -> io::Result<T> {
 
 fn check_skippable(read_at: ReadAt<'_>, frame: &Frame, limits: &Limits) -> io::Result<()> {
     match skippable_frame(read_at, frame)? {
-        Some((names::NUMBER, content)) => names::check(&content, limits),
-        Some((FILLING, content)) if content.iter().any(|&byte| byte != 0) => {
-            wrong("the filling is not zeros")
+        Some((names::NUMBER, content)) => names::check(content, limits),
+        Some((FILLING, _)) if frame.lengths.compressed > LONGEST_FILLING => {
+            wrong("the filling is too long")
         }
+        Some((FILLING, content)) => match content.bytes().find(|byte| !matches!(byte, Ok(0))) {
+            Some(byte) => byte.and_then(|_| wrong("the filling is not zeros")),
+            None => Ok(()),
+        },
         // A later version may have others.
         _ => Ok(()),
     }
@@ -311,6 +288,7 @@ pub(crate) fn decoded(frame: &[u8], limits: &Limits) -> io::Result<Vec<u8>> {
     let decoder = decoder(Codec::Zstd, Box::new(frame), limits, 1)?;
     let mut decoded = Vec::new();
     decoder.take(u64::from(MOST_FRAME_BYTES)).read_to_end(&mut decoded)?;
+    decoded.shrink_to_fit();
     Ok(decoded)
 }
 
@@ -323,6 +301,8 @@ impl Read for FrameReader<'_> {
             }
             let (frame, _) = &self.directory.frames[self.next];
             self.next += 1;
+            // Two frames are never held.
+            self.current = io::Cursor::default();
             self.current = io::Cursor::new(self.decode(frame)?);
         }
     }

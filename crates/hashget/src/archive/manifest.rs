@@ -3,7 +3,7 @@
 //! Invariant: nothing is written, and no more of an archive is read than up to its first manifest.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write as _};
 use std::path::Path;
 
 use zstd::stream::read::Decoder;
@@ -37,9 +37,7 @@ pub fn read_manifest(
     monitor: &dyn Monitor,
 ) -> Result<AnyManifest, ArchiveError> {
     let progress = monitor.begin(Step::Read, escaped(name.as_bytes()), Total::UNKNOWN);
-    let text = find_manifest(&mut { archive }, limits, &progress, monitor);
-    drop(progress);
-    Ok(text?.parse()?)
+    find_manifest(&mut { archive }, limits, &progress, monitor)
 }
 
 fn find_manifest(
@@ -47,11 +45,11 @@ fn find_manifest(
     limits: &Limits,
     progress: &Running<'_>,
     monitor: &dyn Monitor,
-) -> Result<ManifestText, ArchiveError> {
+) -> Result<AnyManifest, ArchiveError> {
     let head = stream::first_bytes(archive)?;
     if head.first() == Some(&b'{') {
         let whole = (&head[..]).chain(archive);
-        return ManifestText::read(whole, limits);
+        return read_manifest_text(whole, limits);
     }
     let mut tar = stream::open_tar(head, archive, limits)?;
     let mut first = true;
@@ -69,7 +67,7 @@ fn find_manifest(
                     progress.advance(bytes, 1);
                     continue;
                 }
-                return ManifestText::read(&mut entry, limits);
+                return read_manifest_text(&mut entry, limits);
             }
             Ok(None) => return Err(ArchiveError::NoManifestInArchive),
             Err(error) => error,
@@ -96,32 +94,89 @@ pub fn read_folder_manifest(folder: &Path, limits: &Limits) -> Result<AnyManifes
     parse_manifest(&file, None, limits, failed)
 }
 
-/// The text of a manifest that comes once and is read twice. It is kept compressed: it may be as large as what it becomes.
-pub(crate) struct ManifestText(Vec<u8>);
+/// Compressed bytes of a manifest's text that are kept before it is clear that all of it is needed.
+const KEPT_BYTES: usize = 1 << 20;
 
-impl ManifestText {
-    /// Reads a manifest's JSON up to the limit.
-    ///
-    /// # Errors
-    /// It cannot be read ([`ArchiveError::Read`]), or is longer.
-    pub(crate) fn read(reader: impl Read, limits: &Limits) -> Result<Self, ArchiveError> {
-        let limit = limits.manifest_bytes;
-        let failed = |error| ArchiveError::Read { error };
-        let mut encoder = Encoder::new(Vec::new(), LEVEL).map_err(failed)?;
-        let bytes = io::copy(&mut reader.take(limit.saturating_add(1)), &mut encoder);
-        if bytes.map_err(failed)? > limit {
-            return Err(ArchiveError::ManifestSize { limit });
-        }
-        Ok(Self(encoder.finish().map_err(failed)?))
+/// Reads the manifest whose JSON is `json`, up to the limit. What says whether we can read a manifest may stand anywhere in it, so
+/// that it is parsed twice, from a text that is kept compressed. A long one that begins with it, as ours do, is parsed while it
+/// comes: its text may be as large as what it becomes.
+///
+/// # Errors
+/// It cannot be read ([`ArchiveError::Read`]), is longer than the limit, or is no manifest that we can read.
+pub(crate) fn read_manifest_text(
+    json: impl Read,
+    limits: &Limits,
+) -> Result<AnyManifest, ArchiveError> {
+    let limit = limits.manifest_bytes;
+    let mut json = Limited { left: limit, is_longer: false, failure: None, json };
+    let manifest = parse_once(&mut json);
+    match json {
+        Limited { failure: Some(error), .. } => Err(ArchiveError::Read { error }),
+        Limited { is_longer: true, .. } => Err(ArchiveError::ManifestSize { limit }),
+        _ => Ok(manifest?),
     }
+}
 
-    /// The manifest.
-    ///
-    /// # Errors
-    /// As [`AnyManifest::read`].
-    pub(crate) fn parse(&self) -> Result<AnyManifest, ManifestError> {
-        let json = || Decoder::new(&*self.0).map_err(serde_json::Error::io);
-        ManifestHeader::from_reader(json()?)?.whole_from_reader(json()?)
+/// Parses JSON that comes once.
+fn parse_once(json: &mut impl Read) -> Result<AnyManifest, ManifestError> {
+    let io = serde_json::Error::io;
+    let mut text = Vec::new();
+    if !compress(json, &mut text, KEPT_BYTES).map_err(io)? {
+        if let Some(header) = ManifestHeader::at_beginning(decompressed(&text)?)? {
+            return header.whole_from_reader(decompressed(&text)?.chain(json));
+        }
+        compress(json, &mut text, usize::MAX).map_err(io)?;
+    }
+    ManifestHeader::from_reader(decompressed(&text)?)?.whole_from_reader(decompressed(&text)?)
+}
+
+/// Adds what comes to `text`, compressed, until the end (then it is true) or until there are more than `most` bytes.
+fn compress(json: &mut impl Read, text: &mut Vec<u8>, most: usize) -> io::Result<bool> {
+    let mut encoder = Encoder::new(text, LEVEL)?;
+    let mut buffer = vec![0; 64 << 10];
+    let ends = loop {
+        match json.read(&mut buffer) {
+            Ok(0) => break true,
+            Ok(count) => encoder.write_all(&buffer[..count])?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        if encoder.get_ref().len() > most {
+            break false;
+        }
+    };
+    encoder.finish()?;
+    Ok(ends)
+}
+
+fn decompressed(text: &[u8]) -> Result<impl Read, ManifestError> {
+    Ok(Decoder::new(text).map_err(serde_json::Error::io)?)
+}
+
+/// JSON up to a limit; remembers why there is no more.
+struct Limited<R> {
+    json: R,
+    left: u64,
+    is_longer: bool,
+    failure: Option<io::Error>,
+}
+
+impl<R: Read> Read for Limited<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = match self.json.read(buffer) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                let told = io::Error::new(error.kind(), error.to_string());
+                self.failure = Some(error);
+                return Err(told);
+            }
+            other => other?,
+        };
+        let Some(left) = self.left.checked_sub(count as u64) else {
+            self.is_longer = true;
+            return Err(io::ErrorKind::FileTooLarge.into());
+        };
+        self.left = left;
+        Ok(count)
     }
 }
 
@@ -139,5 +194,101 @@ pub(crate) fn parse_manifest(
     match header {
         Some(header) => Ok(header.read_all(file, limit)?),
         None => Ok(AnyManifest::read(file, limit)?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorClass;
+    use crate::model::Digest;
+
+    /// A manifest of as many files; with what is at its beginning and its end.
+    fn json(files: u32, first: &str, last: &str) -> String {
+        let list =
+            |item: &dyn Fn(u32) -> String| (0..files).map(item).collect::<Vec<_>>().join(",");
+        let paths = list(&|file| format!("\"file-{file:08}\""));
+        let digests = list(&|file| format!("\"{}\"", Digest::of(&file.to_le_bytes())));
+        let zeros = list(&|_| "0".to_owned());
+        let (kinds, empty) = ("f".repeat(files as usize), Digest::of(b""));
+        format!(
+            r#"{{{first}"tool":"t","tree":{{"sha256":"{empty}","entries":1,"files":0,"bytes":0}},"packages":[],
+            "archived":{{"path":[{paths}],"type":"{kinds}","mode":[{zeros}],"uid":[{zeros}],"gid":[{zeros}],
+            "seconds":[{zeros}],"nanoseconds":[{zeros}],"size":[{zeros}],"sha256":[{digests}]}}{last}}}"#
+        )
+    }
+
+    fn read(json: &str) -> Result<usize, ArchiveError> {
+        match read_manifest_text(json.as_bytes(), &Limits::default())? {
+            AnyManifest::V2(manifest) => Ok(manifest.archived.len()),
+            AnyManifest::V1(_) => panic!("it has a version"),
+        }
+    }
+
+    const HEADER: &str = r#""format":"hashget-restore","version":2"#;
+    /// Of more, the text is long, compressed, too: a digest does not get smaller.
+    const MANY: u32 = 40_000;
+
+    #[test]
+    fn a_manifest_is_read_whether_it_begins_with_its_header_or_not() {
+        for files in [0, 10, MANY] {
+            let (first, last) = (format!("{HEADER},"), format!(",{HEADER}"));
+            assert_eq!(read(&json(files, &first, "")).unwrap(), files as usize);
+            assert_eq!(read(&json(files, "", &last)).unwrap(), files as usize);
+            let needs = format!(r#"{HEADER},"needs":{{}},"#);
+            assert_eq!(read(&json(files, &needs, "")).unwrap(), files as usize);
+        }
+    }
+
+    #[test]
+    fn what_a_manifest_needs_is_said_wherever_it_stands() {
+        let (needs, newer) = (r#""needs":{"time-travel":"9.7"}"#, r#""format":"f","version":3,"#);
+        for files in [10, MANY] {
+            let texts = [
+                json(files, &format!("{HEADER},{needs},"), ""),
+                json(files, &format!("{needs},{HEADER},"), ""),
+                json(files, &format!("{HEADER},"), &format!(",{needs}")),
+                json(files, "", &format!(",{needs},{HEADER}")),
+                // What only a newer hashget can read is not looked at.
+                json(files, &format!("{HEADER},{needs},"), ",\"packages\":7"),
+                json(files, newer, ",\"packages\":7"),
+            ];
+            for (number, text) in texts.iter().enumerate() {
+                let class = read(text).unwrap_err().class();
+                assert_eq!(class, ErrorClass::NeedsNewer, "{number} of {files}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_damaged_one_and_one_that_is_too_long_are_errors() {
+        for files in [10, MANY] {
+            let text = json(files, &format!("{HEADER},"), "");
+            let (short, more) = (&text[..text.len() - 1], format!("{text} x"));
+            for damaged in [short, &more] {
+                assert!(matches!(read(damaged), Err(ArchiveError::Manifest(_))));
+            }
+            let limited = |manifest_bytes| {
+                let limits = Limits { manifest_bytes, ..Limits::default() };
+                read_manifest_text(text.as_bytes(), &limits).map(drop)
+            };
+            let length = text.len() as u64;
+            assert!(limited(length).is_ok());
+            assert!(matches!(
+                limited(length - 1),
+                Err(ArchiveError::ManifestSize { limit }) if limit == length - 1
+            ));
+            let cut = text.as_bytes().chain(Broken);
+            let error = read_manifest_text(cut, &Limits::default()).unwrap_err();
+            assert!(matches!(error, ArchiveError::Read { error } if error.to_string() == "broken"));
+        }
+    }
+
+    struct Broken;
+
+    impl Read for Broken {
+        fn read(&mut self, _buffer: &mut [u8]) -> io::Result<usize> {
+            Err(io::Error::other("broken"))
+        }
     }
 }

@@ -3,15 +3,15 @@
 //! Invariant: they only serve to list. What is restored is what the placements say; names that contradict the manifest's
 //! form are not used.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 
 use serde::{Deserialize, Serialize};
 
 use super::directory::Directory;
 use crate::codec::{Codec, decoder};
 use crate::limits::Limits;
+use crate::model::Entry;
 use crate::model::manifest::{EntryColumns, EntryTable, Link, ManifestError};
-use crate::model::{Entry, RelPath};
 use crate::storage::ArchiveSource;
 
 /// Tells their skippable frame from others.
@@ -88,7 +88,7 @@ struct NamesTable {
     links: Vec<Link>,
 }
 
-fn parse(content: &[u8], limits: &Limits) -> io::Result<NamesTable> {
+fn parse(content: impl Read, limits: &Limits) -> io::Result<NamesTable> {
     let limits = Limits { unpacked_bytes: limits.manifest_bytes, ..limits.clone() };
     let json = decoder(Codec::Zstd, Box::new(content), &limits, 1)?;
     Ok(serde_json::from_reader(io::BufReader::new(json))?)
@@ -98,7 +98,7 @@ fn parse(content: &[u8], limits: &Limits) -> io::Result<NamesTable> {
 ///
 /// # Errors
 /// It is damaged.
-pub(crate) fn check(content: &[u8], limits: &Limits) -> io::Result<()> {
+pub(crate) fn check(content: impl Read, limits: &Limits) -> io::Result<()> {
     parse(content, limits).map(drop)
 }
 
@@ -106,8 +106,6 @@ pub(crate) fn check(content: &[u8], limits: &Limits) -> io::Result<()> {
 #[derive(Debug)]
 pub(crate) struct GivenNames {
     entries: EntryTable,
-    /// When each was modified: the table has differences.
-    seconds: Vec<i64>,
     package: Vec<u32>,
     pub(super) links: Vec<Link>,
 }
@@ -120,17 +118,16 @@ impl GivenNames {
         packages: usize,
         limits: &Limits,
     ) -> Option<Self> {
-        let content = Directory::open(archive, limits)?.skippable(NUMBER).ok().flatten()?;
-        let table = parse(&content, limits).ok()?;
-        let NamesTable { format, version, entries, package, links } = table;
+        let directory = Directory::open(archive, limits)?;
+        let table = directory.skippable(NUMBER, |content| parse(content, limits));
+        let NamesTable { format, version, entries, package, links } = table.ok().flatten()?;
         let fits = format == FORMAT
             && version == VERSION
             && entries.check("entries").is_ok()
             && package.len() == entries.len()
             && package.iter().all(|&package| (package as usize) < packages)
             && links.is_sorted_by(|a, b| a.path < b.path);
-        let seconds = entries.rows().into_seconds();
-        fits.then_some(Self { entries, seconds, package, links })
+        fits.then_some(Self { entries, package, links })
     }
 
     /// How many there are, without further names.
@@ -138,13 +135,13 @@ impl GivenNames {
         self.entries.len()
     }
 
-    /// The path in this row.
-    pub(super) fn path(&self, row: usize) -> &RelPath {
-        &self.entries.paths()[row]
+    /// The bytes of the path in this row.
+    pub(super) fn path(&self, row: usize) -> &[u8] {
+        self.entries.path(row)
     }
 
     /// The entry in this row, and the index of the package that gives it.
     pub(super) fn get(&self, row: usize) -> Result<(Entry, usize), ManifestError> {
-        Ok((self.entries.row(row, self.seconds[row])?, self.package[row] as usize))
+        Ok((self.entries.entry(row)?, self.package[row] as usize))
     }
 }

@@ -4,7 +4,7 @@
 
 use super::package_plan::PackagePlan;
 use crate::model::manifest::{AnyManifest, Manifest, ManifestError, ManifestV1, Package};
-use crate::model::{Digest, Kind, Member, RelPath};
+use crate::model::{Digest, Kind, Member, RelPath, path_of};
 
 /// The entries that `package` gives, sorted; folders, too, if they are asked for. Without its `members` (all of them,
 /// in the package's own order) only single files are known.
@@ -17,10 +17,10 @@ pub fn given_entries(
     with_folders: bool,
 ) -> Result<Vec<RelPath>, ManifestError> {
     if members.is_none() {
-        return Ok(package.files.paths().to_vec());
+        return Ok(package.files.paths().map(path_of).collect());
     }
     let mut plan = PackagePlan::new(package)?;
-    let mut given: Vec<RelPath> = package.files.paths().to_vec();
+    let mut given: Vec<RelPath> = package.files.paths().map(path_of).collect();
     for member in members.into_iter().flatten() {
         let destinations = plan.next(member).into_iter();
         let asked =
@@ -85,7 +85,7 @@ fn origins_v2<E: From<ManifestError>>(
     let origin = |(packages, path): (Vec<usize>, &RelPath)| {
         let link = manifest.links.iter().find(|link| link.path == *path);
         match link {
-            _ if manifest.archived.paths().binary_search(path).is_ok() => EntryOrigin::Archived,
+            _ if manifest.archived.position(path).is_some() => EntryOrigin::Archived,
             Some(link) => EntryOrigin::Link(link.to.clone()),
             None if !packages.is_empty() => EntryOrigin::Packages(packages),
             None if !all_known => EntryOrigin::Unknown,

@@ -6,13 +6,11 @@ use std::hash::{BuildHasher as _, RandomState};
 
 use hashbrown::HashTable;
 
-use crate::model::RelPath;
+use crate::model::{PathList, RelPath, path_of};
 
-/// A map of paths. All names lie in one piece of memory, and nothing is allocated for each.
+/// A map of paths.
 pub(crate) struct PathMap<V> {
-    names: Vec<u8>,
-    /// Where each name ends; it begins where the one before ends.
-    ends: Vec<usize>,
+    names: PathList,
     values: Vec<V>,
     /// Indices of names, by the hash of the name.
     index: HashTable<u32>,
@@ -23,8 +21,7 @@ pub(crate) struct PathMap<V> {
 impl<V> Default for PathMap<V> {
     fn default() -> Self {
         Self {
-            names: Vec::new(),
-            ends: Vec::new(),
+            names: PathList::default(),
             values: Vec::new(),
             index: HashTable::new(),
             hasher: RandomState::new(),
@@ -37,17 +34,15 @@ fn wide(index: u32) -> usize {
     usize::try_from(index).expect("addresses have 32 bits or more")
 }
 
-fn name<'n>(names: &'n [u8], ends: &[usize], index: usize) -> &'n [u8] {
-    let start = index.checked_sub(1).map_or(0, |before| ends[before]);
-    &names[start..ends[index]]
-}
-
 impl<V> PathMap<V> {
     /// The number of `path`, in the order in which they came.
     pub(crate) fn position(&self, path: &RelPath) -> Option<usize> {
-        let wanted = path.as_bytes();
-        let same = |&index: &u32| name(&self.names, &self.ends, wide(index)) == wanted;
-        self.index.find(self.hasher.hash_one(wanted), same).copied().map(wide)
+        self.position_by(self.hasher.hash_one(path.as_bytes()), path)
+    }
+
+    fn position_by(&self, hash: u64, path: &RelPath) -> Option<usize> {
+        let same = |&index: &u32| self.names.get(wide(index)) == path.as_bytes();
+        self.index.find(hash, same).copied().map(wide)
     }
 
     /// The value of `path`.
@@ -62,7 +57,7 @@ impl<V> PathMap<V> {
 
     /// The bytes of the path with this number, and its value.
     pub(crate) fn at(&self, number: usize) -> (&[u8], &V) {
-        (name(&self.names, &self.ends, number), &self.values[number])
+        (self.names.get(number), &self.values[number])
     }
 
     /// Has `path` a value?
@@ -72,17 +67,32 @@ impl<V> PathMap<V> {
 
     /// Gives `path` a value; the one that it had before.
     pub(crate) fn insert(&mut self, path: &RelPath, value: V) -> Option<V> {
-        if let Some(at) = self.position(path) {
-            return Some(std::mem::replace(&mut self.values[at], value));
+        let hash = self.hasher.hash_one(path.as_bytes());
+        match self.position_by(hash, path) {
+            Some(at) => Some(std::mem::replace(&mut self.values[at], value)),
+            None => {
+                self.add(hash, path, value);
+                None
+            }
         }
+    }
+
+    /// Gives `path` a value, unless it has one.
+    pub(crate) fn insert_new(&mut self, path: &RelPath, value: impl FnOnce() -> V) {
+        let hash = self.hasher.hash_one(path.as_bytes());
+        if self.position_by(hash, path).is_none() {
+            self.add(hash, path, value());
+        }
+    }
+
+    /// Adds a path that is not there, whose name has this hash.
+    fn add(&mut self, hash: u64, path: &RelPath, value: V) {
         let index = u32::try_from(self.values.len()).expect("fewer than 2^32 entries");
-        self.names.extend_from_slice(path.as_bytes());
-        self.ends.push(self.names.len());
+        self.names.push(path);
         self.values.push(value);
-        let Self { names, ends, hasher, .. } = self;
-        let rehash = |&index: &u32| hasher.hash_one(name(names, ends, wide(index)));
-        self.index.insert_unique(hasher.hash_one(path.as_bytes()), index, rehash);
-        None
+        let Self { names, hasher, .. } = self;
+        let rehash = |&index: &u32| hasher.hash_one(names.get(wide(index)));
+        self.index.insert_unique(hash, index, rehash);
     }
 
     /// The bytes of all paths, and their values, in the order in which they came.
@@ -94,11 +104,6 @@ impl<V> PathMap<V> {
     pub(crate) fn paths(&self) -> impl Iterator<Item = RelPath> {
         self.iter().map(|(name, _)| path_of(name))
     }
-}
-
-/// The path that has these bytes, which are a path's.
-pub(crate) fn path_of(name: &[u8]) -> RelPath {
-    RelPath::new(name).expect("it was a path when it was inserted")
 }
 
 #[cfg(test)]
@@ -122,8 +127,11 @@ mod tests {
         for number in 0..5000 {
             assert_eq!(map.get(&path(number)), Some(&(number + usize::from(number % 3 == 0))));
         }
-        assert!(!map.contains(&path(5000)) && map.get(&RelPath::root()) == Some(&7));
-        assert_eq!(map.iter().count(), 5001);
+        map.insert_new(&path(1), || panic!("it has a value"));
+        map.insert_new(&path(5000), || 5000);
+        assert_eq!(map.get(&path(5000)), Some(&5000));
+        assert!(!map.contains(&path(5001)) && map.get(&RelPath::root()) == Some(&7));
+        assert_eq!(map.iter().count(), 5002);
         assert_eq!(map.iter().nth(2), Some((path(1).as_bytes(), &1)));
         assert_eq!(map.paths().nth(2), Some(path(1)));
     }

@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 
 use super::directory::Directory;
 use super::stream::{self, TarStream};
-use super::{ArchiveError, ManifestText, manifest_path};
+use super::{ArchiveError, manifest_path, read_manifest_text};
 use crate::formats::tar::{RawKind, TarEntry};
 use crate::limits::Limits;
 use crate::model::manifest::AnyManifest;
@@ -172,8 +172,7 @@ impl<V: ArchiveVisitor> Reading<'_, V> {
         let head = stream::first_bytes(archive)?;
         if head.first() == Some(&b'{') {
             let whole = (&head[..]).chain(archive);
-            let text = ManifestText::read(whole, self.limits)?;
-            let manifest = text.parse().map_err(ArchiveError::from)?;
+            let manifest = read_manifest_text(whole, self.limits)?;
             self.visitor.is_manifest_alone();
             return self.visitor.manifest(manifest).map(drop).map_err(Stop::Error);
         }
@@ -273,12 +272,11 @@ impl<V: ArchiveVisitor> Reading<'_, V> {
 
     fn manifest(&mut self, content: &mut dyn Read) -> Result<ControlFlow<()>, Stop<V::Error>> {
         let mut content = Content { inner: content, failure: None };
-        let text = ManifestText::read(&mut content, self.limits);
+        let manifest = read_manifest_text(&mut content, self.limits);
         if let Some(error) = content.failure {
             return Err(self.damage(error));
         }
-        let manifest = text?.parse().map_err(ArchiveError::from)?;
-        self.visitor.manifest(manifest).map_err(Stop::Error)
+        self.visitor.manifest(manifest?).map_err(Stop::Error)
     }
 }
 

@@ -10,20 +10,20 @@ use std::io;
 
 use super::directory::{parsed_checksum, read};
 use crate::codec::seek_table::Frame;
-use crate::codec::seekable::{encoder_name, frame_checksum};
+use crate::codec::seekable::{PIECE_BYTES, StoredFrame, encoder_name};
 use crate::limits::Limits;
 use crate::model::Digest;
-use crate::storage::{ArchiveSource as _, RandomRead};
+use crate::storage::ArchiveSource as _;
 
-/// Takes a frame of a file, with its bytes and their checksum.
-pub(crate) type CopyFrame<'c> = &'c mut dyn FnMut(&File, &Frame, (&[u8], u64)) -> io::Result<()>;
+/// Takes a frame of a file, and a buffer for pieces of it.
+pub(crate) type CopyFrame<'c> = &'c mut dyn FnMut(&StoredFrame<'_>, &mut [u8]) -> io::Result<()>;
 
 /// An earlier archive.
 pub(crate) struct Reusable {
     archive: File,
     segments: HashMap<Digest, Vec<CheckedFrame>>,
     damaged: Cell<u64>,
-    /// The frame that was read last.
+    /// For pieces of frames.
     buffer: RefCell<Vec<u8>>,
 }
 
@@ -66,38 +66,29 @@ impl Reusable {
                 segments.entry(current).or_default().push(CheckedFrame { frame, checksum });
             }
         }
-        Ok(Some(Self { archive, segments, damaged: Cell::new(0), buffer: RefCell::default() }))
+        let buffer = RefCell::new(vec![0; PIECE_BYTES]);
+        Ok(Some(Self { archive, segments, damaged: Cell::new(0), buffer }))
     }
 
-    /// Passes each frame of the segment that was made of this to `copy`, with its bytes. Nothing is passed and the result is
-    /// false if there is none, or it is damaged.
+    /// Passes each frame of the segment that was made of this to `copy`. Nothing is passed and the result is false if there is none, or
+    /// it is damaged: all are looked at before the first is passed on.
     ///
     /// # Errors
-    /// Those of `copy`; or a frame can no longer be read.
+    /// Those of `copy`.
     pub(crate) fn copy(&self, made_of: &Digest, copy: CopyFrame<'_>) -> io::Result<bool> {
         let Some(frames) = self.segments.get(made_of) else { return Ok(false) };
-        let mut bytes = self.buffer.borrow_mut();
-        // One frame is read once. Of several, all are looked at before the first is passed on.
-        if !frames.iter().all(|frame| self.read(frame, &mut bytes)) {
+        let mut buffer = self.buffer.borrow_mut();
+        let stored = |&CheckedFrame { frame, checksum }: &CheckedFrame| StoredFrame {
+            source: &self.archive,
+            frame,
+            checksum,
+        };
+        if !frames.iter().all(|frame| stored(frame).is_whole(&mut buffer)) {
             self.damaged.set(self.damaged.get() + 1);
             return Ok(false);
         }
-        for (number, frame) in frames.iter().enumerate() {
-            if frames.len() > 1 && !self.read(frame, &mut bytes) {
-                let problem = "the earlier archive changed while it was copied from";
-                return Err(io::Error::other(format!("{problem} (frame {number})")));
-            }
-            copy(&self.archive, &frame.frame, (&bytes, frame.checksum))?;
-        }
+        frames.iter().try_for_each(|frame| copy(&stored(frame), &mut buffer))?;
         Ok(true)
-    }
-
-    /// Reads a frame into `bytes`; are they those that were written?
-    fn read(&self, CheckedFrame { frame, checksum }: &CheckedFrame, bytes: &mut Vec<u8>) -> bool {
-        let Ok(length) = usize::try_from(frame.lengths.compressed) else { return false };
-        bytes.resize(length, 0);
-        let read = RandomRead::read_at(&self.archive, bytes, frame.start);
-        read.is_ok_and(|count| count == length) && frame_checksum(bytes) == *checksum
     }
 
     /// Number of segments that were to be copied and are damaged.

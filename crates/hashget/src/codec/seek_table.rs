@@ -1,6 +1,7 @@
 //! The seek table at the end of a stream of zstd frames: where each frame begins.
 //!
-//! Invariant: a table is used only if its lengths add up to the bytes that are before it.
+//! Invariant: a table is used only if its lengths add up to the bytes that are before it. Nothing that a stream says of a length is
+//! allocated before the bytes are there.
 //!
 //! Source: `contrib/seekable_format/zstd_seekable_compression_format.md` of the zstd project, version 0.1.0.
 
@@ -22,7 +23,9 @@ const FOOTER_BYTES: usize = 9;
 /// The start of every skippable frame: magic number, length.
 const SKIPPABLE_HEADER_BYTES: usize = 8;
 /// Bytes of a skippable frame that are read at once; most have no more.
-const FIRST_BYTES: usize = 64 << 10;
+const AT_ONCE: usize = 1 << 20;
+/// No frame is shorter.
+const SHORTEST_FRAME: u64 = 8;
 /// Descriptor bit: each row has a checksum, too.
 const HAS_CHECKSUMS: u8 = 0x80;
 /// Descriptor bits that must be zero.
@@ -85,6 +88,9 @@ pub(crate) fn seek_table(read_at: ReadAt<'_>, size: u64) -> io::Result<Option<Ve
     let contradiction = || damaged(Codec::Zstd, "its seek table does not fit its size");
     let start =
         size.checked_sub(content + SKIPPABLE_HEADER_BYTES as u64).ok_or_else(contradiction)?;
+    if u64::from(count) > start / SHORTEST_FRAME {
+        return Err(contradiction());
+    }
     let mut header = [0; SKIPPABLE_HEADER_BYTES];
     read_exact_at(read_at, &mut header, start)?;
     if header[..4] != TABLE_FRAME.to_le_bytes()
@@ -92,7 +98,7 @@ pub(crate) fn seek_table(read_at: ReadAt<'_>, size: u64) -> io::Result<Option<Ve
     {
         return Err(contradiction());
     }
-    let table = Rows { read_at, next: start + SKIPPABLE_HEADER_BYTES as u64, end };
+    let table = Stretch { read_at, next: start + SKIPPABLE_HEADER_BYTES as u64, end };
     let frames = frames(io::BufReader::with_capacity(1 << 16, table), count, row_bytes)?;
     let is_right = frames
         .last()
@@ -134,42 +140,46 @@ pub(crate) fn has_damaged_end(read_at: ReadAt<'_>, size: u64) -> io::Result<bool
     Ok((0..end.len()).any(begins_table))
 }
 
+/// The content of a skippable frame: it is read when it is asked for, since it may have 4 GiB.
+pub(crate) type Content<'a> = io::BufReader<Stretch<'a>>;
+
 /// Number and content of the skippable frame that is at `frame`; `None` if another kind of frame is there.
 ///
 /// # Errors
 /// Reading failed.
-pub(crate) fn skippable_frame(
-    read_at: ReadAt<'_>,
+pub(crate) fn skippable_frame<'a>(
+    read_at: ReadAt<'a>,
     frame: &Frame,
-) -> io::Result<Option<(u8, Vec<u8>)>> {
-    let length = usize::try_from(frame.lengths.compressed).map_err(io::Error::other)?;
-    let Some(content) = length.checked_sub(SKIPPABLE_HEADER_BYTES) else { return Ok(None) };
-    // Only of what has the right head all is read.
-    let mut bytes = vec![0; length.min(FIRST_BYTES)];
-    read_exact_at(read_at, &mut bytes, frame.start)?;
-    let [m0, m1, m2, m3, l0, l1, l2, l3] = *bytes.first_chunk().expect("it has a whole header");
+) -> io::Result<Option<(u8, Content<'a>)>> {
+    let length = u64::from(frame.lengths.compressed);
+    let Some(content) = length.checked_sub(SKIPPABLE_HEADER_BYTES as u64) else { return Ok(None) };
+    let bytes = Stretch { read_at, next: frame.start, end: frame.start.saturating_add(length) };
+    let at_once = usize::try_from(length).map_or(AT_ONCE, |length| length.min(AT_ONCE));
+    let mut bytes = io::BufReader::with_capacity(at_once, bytes);
+    let mut header = [0; SKIPPABLE_HEADER_BYTES];
+    bytes.read_exact(&mut header)?;
+    let [m0, m1, m2, m3, l0, l1, l2, l3] = header;
     let number = u32::from_le_bytes([m0, m1, m2, m3]).wrapping_sub(SKIPPABLE_FRAME);
     let number = u8::try_from(number).ok().filter(|number| *number < 16);
-    let claimed = u64::from(u32::from_le_bytes([l0, l1, l2, l3]));
-    let Some(number) = number.filter(|_| claimed == content as u64) else { return Ok(None) };
-    let first = bytes.len();
-    bytes.resize(length, 0);
-    read_exact_at(read_at, &mut bytes[first..], frame.start + first as u64)?;
-    Ok(Some((number, bytes.split_off(SKIPPABLE_HEADER_BYTES))))
+    let is_right = u64::from(u32::from_le_bytes([l0, l1, l2, l3])) == content;
+    Ok(number.filter(|_| is_right).map(|number| (number, bytes)))
 }
 
-/// Rows of a seek table, as they lie in the stream.
-struct Rows<'a> {
+/// A part of a stream, in order.
+pub(crate) struct Stretch<'a> {
     read_at: ReadAt<'a>,
     next: u64,
     end: u64,
 }
 
-impl Read for Rows<'_> {
+impl Read for Stretch<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = usize::try_from(self.end - self.next).unwrap_or(usize::MAX);
         let room = buffer.len().min(left);
         let count = (self.read_at)(&mut buffer[..room], self.next)?;
+        if count == 0 && room > 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         self.next += count as u64;
         Ok(count)
     }

@@ -5,7 +5,9 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
+use std::hash::Hasher as _;
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use twox_hash::XxHash3_64;
@@ -30,6 +32,8 @@ const LEAST_ALIGNED: u64 = 512 << 10;
 pub(crate) const FILLING: u8 = 9;
 /// A skippable frame has as many bytes and more.
 const LEAST_SKIPPABLE: u64 = 8;
+/// Bytes of one of them at most: where a shorter one than [`LEAST_SKIPPABLE`] is missing, a block more is filled.
+pub(crate) const LONGEST_FILLING: u32 = 4096 + 7;
 
 /// What frames are written to that may also be copied from another file.
 pub(crate) trait FrameOutput: Write {
@@ -41,6 +45,47 @@ pub(crate) trait FrameOutput: Write {
 impl<T: FrameOutput + ?Sized> FrameOutput for Box<T> {
     fn share(&mut self, source: &File, start: u64, length: u64) -> u64 {
         (**self).share(source, start, length)
+    }
+}
+
+/// Bytes of a frame in a file that are read at once: few enough to stay in the processor's cache until they are used.
+pub(crate) const PIECE_BYTES: usize = 256 << 10;
+
+/// A frame that lies compressed in a file.
+pub(crate) struct StoredFrame<'f> {
+    /// The file.
+    pub(crate) source: &'f File,
+    /// Where it lies.
+    pub(crate) frame: Frame,
+    /// The checksum of its bytes when they were written.
+    pub(crate) checksum: u64,
+}
+
+impl StoredFrame<'_> {
+    /// Are its bytes those that were written? `buffer` is for pieces of it.
+    pub(crate) fn is_whole(&self, buffer: &mut [u8]) -> bool {
+        self.read(0, buffer, &mut |_| Ok(())).is_ok_and(|checksum| checksum == self.checksum)
+    }
+
+    /// Passes its bytes from the one with the number `from` on to `take`; their checksum.
+    fn read(
+        &self,
+        from: u64,
+        buffer: &mut [u8],
+        take: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+    ) -> io::Result<u64> {
+        let mut checksum = XxHash3_64::new();
+        let (mut next, end) = (from, u64::from(self.frame.lengths.compressed));
+        while next < end {
+            let left = usize::try_from(end - next).unwrap_or(usize::MAX);
+            let count = left.min(buffer.len());
+            let piece = &mut buffer[..count];
+            self.source.read_exact_at(piece, self.frame.start + next)?;
+            checksum.write(piece);
+            take(piece)?;
+            next += count as u64;
+        }
+        Ok(checksum.finish())
     }
 }
 
@@ -84,10 +129,13 @@ impl Written {
     }
 
     fn row(&mut self, compressed: usize, decoded: u32) -> io::Result<()> {
-        let compressed = length(compressed)?;
-        self.table.push(FrameLengths { compressed, decoded });
-        self.bytes += u64::from(compressed);
+        self.add(FrameLengths { compressed: length(compressed)?, decoded });
         Ok(())
+    }
+
+    fn add(&mut self, lengths: FrameLengths) {
+        self.table.push(lengths);
+        self.bytes += u64::from(lengths.compressed);
     }
 
     fn skippable(&mut self, output: &mut impl Write, number: u8, content: &[u8]) -> io::Result<()> {
@@ -180,32 +228,33 @@ impl<W: Write> SeekableWriter<W> {
 }
 
 impl<W: FrameOutput> SeekableWriter<W> {
-    /// Ends the frame, and appends one that lies compressed in `source`. `compressed` are its bytes, which have this checksum.
+    /// Ends the frame, and appends one that lies compressed in a file and is whole. Of what can be shared nothing is read; `buffer` is
+    /// for pieces of the rest.
     ///
     /// # Errors
-    /// Those of the output.
-    pub(crate) fn copy(
-        &mut self,
-        source: &File,
-        frame: &Frame,
-        (compressed, checksum): (&[u8], u64),
-    ) -> io::Result<()> {
+    /// Those of the output; or the frame cannot be read, or is no longer whole.
+    pub(crate) fn copy(&mut self, stored: &StoredFrame<'_>, buffer: &mut [u8]) -> io::Result<()> {
         let (output, written) = self.settle()?;
-        let length = compressed.len() as u64;
+        let Frame { start, lengths } = stored.frame;
+        let length = u64::from(lengths.compressed);
         written.align(output, length)?;
-        let can_share = length >= LEAST_ALIGNED && frame.start.is_multiple_of(SHARED_BLOCK);
+        let can_share = length >= LEAST_ALIGNED && start.is_multiple_of(SHARED_BLOCK);
         let whole_blocks = if can_share { length - length % SHARED_BLOCK } else { 0 };
         let mut shared = 0;
         while shared < whole_blocks {
-            match output.share(source, frame.start + shared, whole_blocks - shared) {
+            match output.share(stored.source, start + shared, whole_blocks - shared) {
                 0 => break,
                 count => shared += count,
             }
         }
-        let rest = usize::try_from(shared).map_err(io::Error::other)?;
-        output.write_all(&compressed[rest..])?;
-        written.checksums.push(checksum);
-        written.row(compressed.len(), frame.lengths.decoded)
+        let checksum = stored.read(shared, buffer, &mut |piece| output.write_all(piece))?;
+        // What is shared was whole a moment ago, and of the few bytes behind it there is no checksum.
+        if shared == 0 && checksum != stored.checksum {
+            return Err(io::Error::other("the earlier archive changed while it was copied from"));
+        }
+        written.checksums.push(stored.checksum);
+        written.add(lengths);
+        Ok(())
     }
 }
 

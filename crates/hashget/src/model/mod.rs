@@ -13,6 +13,7 @@ pub mod manifest;
 mod member;
 mod metadata;
 mod package;
+mod path_list;
 mod rel_path;
 
 pub use amount::{Amount, add_bytes, total_bytes};
@@ -25,5 +26,6 @@ pub use flags::{FLAGS_ATTRIBUTE, Flags};
 pub use member::{Extent, Kind, Member};
 pub use metadata::{MemberMetadata, Metadata, Timestamp, Xattrs};
 pub use package::{Evidence, Keeping, Origin, PackageRecord, Signature, display_name, own_name};
+pub(crate) use path_list::{PathList, path_of};
 pub(crate) use rel_path::bytes_as_text;
 pub use rel_path::{BadPath, RelPath, escaped};

@@ -120,9 +120,18 @@ impl RelPath {
     }
 }
 
+/// `bytes`, if they are shown as they are: printable ASCII, as nearly all names are.
+fn as_it_is(bytes: &[u8]) -> Option<&str> {
+    let is_plain = bytes.iter().all(|&byte| matches!(byte, b' '..=b'~') && byte != b'\\');
+    if is_plain { std::str::from_utf8(bytes).ok() } else { None }
+}
+
 /// `bytes` for a person: printable UTF-8 as it is, everything else (control characters, escape
 /// sequences, invalid UTF-8, bidirectional overrides) as `\xNN` or `\u{NNNN}`. Safe on a terminal.
 pub fn escaped(bytes: &[u8]) -> String {
+    if let Some(text) = as_it_is(bytes) {
+        return text.to_owned();
+    }
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         for character in chunk.valid().chars() {
@@ -145,7 +154,11 @@ pub fn escaped(bytes: &[u8]) -> String {
 
 impl fmt::Display for RelPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_root() { f.write_str(".") } else { f.write_str(&escaped(&self.0)) }
+        match as_it_is(&self.0) {
+            Some("") => f.write_str("."),
+            Some(text) => f.write_str(text),
+            None => f.write_str(&escaped(&self.0)),
+        }
     }
 }
 

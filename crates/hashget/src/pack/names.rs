@@ -51,5 +51,5 @@ pub(super) fn names(
 
 /// Does the manifest have it by name?
 fn is_listed(plan: &Plan, package: usize, path: &RelPath) -> bool {
-    plan.packages[package].files.paths().binary_search(path).is_ok()
+    plan.packages[package].files.position(path).is_some()
 }

@@ -15,7 +15,7 @@ use super::exclude_list::Tool;
 use super::verdict::{Reason, Verdict, Verdicts};
 use super::{ManifestVersion, PackError, PackOptions, Packer, Planned, Summary, write};
 use crate::model::manifest::{AnyManifest, MANIFEST_NAME, ManifestError};
-use crate::model::{Kind, RelPath};
+use crate::model::{Kind, RelPath, path_of};
 use crate::monitor::{Event, Monitor};
 use crate::pending_file::{PendingFile, behind_links};
 use crate::tree::Entries;
@@ -192,7 +192,7 @@ fn is_complete(tree: &Path, manifest: &AnyManifest) -> bool {
         AnyManifest::V2(manifest) => {
             // The manifest itself lies in the folder, besides what it says.
             count_entries(tree).is_ok_and(|found| found == manifest.tree.entries.saturating_add(1))
-                && manifest.archived.paths().iter().all(exists)
+                && manifest.archived.paths().all(|path| exists(&path_of(path)))
         }
     }
 }

@@ -8,7 +8,6 @@ use std::collections::HashSet;
 use super::ledger::ARCHIVED;
 use super::place::PlaceError;
 use super::{RestoreError, Run};
-use crate::archive::path_map::PathMap;
 use crate::model::manifest::ManifestError;
 use crate::model::{Digest, Entry, Kind, RelPath};
 use crate::monitor::ProblemKind;
@@ -20,8 +19,8 @@ const BATCH: usize = 256;
 
 /// What was just unpacked.
 pub(super) struct Unpacked<'e> {
-    /// Entries that are no folders, with the digests of files without holes.
-    pub(super) entries: &'e PathMap<Option<Digest>>,
+    /// Of an entry that was unpacked and is no folder: the digest, if it is a file without holes.
+    pub(super) digest: &'e (dyn Fn(&RelPath) -> Option<Option<Digest>> + Sync),
     /// What the archive holds but was not unpacked.
     pub(super) refused: HashSet<&'e RelPath>,
 }
@@ -125,7 +124,7 @@ fn leave(
     stored: &RelPath,
     unpacked: &Unpacked<'_>,
 ) -> Result<(), PlaceError> {
-    let unpacked = unpacked.entries.get(stored).copied().flatten();
+    let unpacked = (unpacked.digest)(stored).flatten();
     let sha256 = unpacked.filter(|_| entry.extents.is_none()).or(entry.sha256);
     let contents = sha256.map(|sha256| (sha256, entry.extents.as_deref()));
     if run.target.is_right(stored, (&entry.kind, &entry.metadata), contents)? {
@@ -145,8 +144,9 @@ fn check_file(
     size: u64,
     extracted: Option<&Unpacked<'_>>,
 ) -> Result<Option<Digest>, PlaceError> {
-    let file = match extracted {
-        Some(extracted) if !extracted.entries.contains(stored) => None,
+    let unpacked = extracted.map(|extracted| (extracted.digest)(stored));
+    let file = match unpacked {
+        Some(None) => None,
         _ => run.target.file(stored)?,
     };
     let Some(file) = file else {
@@ -161,8 +161,7 @@ fn check_file(
         run.ledger.not_there(&entry.path, reason);
         return Ok(None);
     };
-    let known = extracted.and_then(|extracted| *extracted.entries.get(stored)?);
-    let sha256 = match (known, &entry.extents) {
+    let sha256 = match (unpacked.flatten().flatten(), &entry.extents) {
         (Some(sha256), None) => sha256,
         (_, extents) => file.digest(extents.as_deref())?,
     };

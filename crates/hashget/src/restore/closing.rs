@@ -9,7 +9,7 @@ use super::extract::Extracted;
 use super::ledger::State;
 use super::{RestoreError, Run, Summary};
 use crate::model::manifest::Manifest;
-use crate::model::{Metadata, RelPath};
+use crate::model::{Metadata, RelPath, path_of};
 use crate::monitor::ProblemKind;
 use crate::wording::one_line;
 
@@ -132,10 +132,11 @@ fn name_strangers(
     }
     // Where the tar has entries under other paths than the tree.
     let stored: HashSet<RelPath> = run
-        .archived()
-        .iter()
-        .chain(links.iter().map(|(link, _)| link))
-        .map(|path| run.stored(path))
+        .table
+        .paths()
+        .map(path_of)
+        .chain(links.iter().map(|(link, _)| link.clone()))
+        .map(|path| run.stored(&path))
         .filter(|path| !state.knows(path))
         .collect();
     // What stayed as it was, and names of it, are in no place and yet no strangers.

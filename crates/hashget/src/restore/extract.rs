@@ -16,14 +16,16 @@ use super::place::{PlaceError, TargetFolder};
 use super::run::{fatal, own_metadata};
 use super::target::Target;
 use crate::archive::directory::Directory;
-use crate::archive::path_map::{PathMap, path_of};
+use crate::archive::path_map::PathMap;
 use crate::archive::stream::TarStream;
 use crate::archive::{ArchiveError, manifest_path, stream};
 use crate::formats::FormatError;
 use crate::formats::tar::{RawKind, TarEntry};
 use crate::limits::Limits;
-use crate::model::manifest::{AnyManifest, MANIFEST_NAME, ManifestError, ManifestHeader, Renamed};
-use crate::model::{Digest, Kind, MemberMetadata, Metadata, RelPath, escaped};
+use crate::model::manifest::{
+    AnyManifest, EntryTable, MANIFEST_NAME, ManifestError, ManifestHeader, Renamed,
+};
+use crate::model::{Digest, Kind, MemberMetadata, Metadata, RelPath, escaped, path_of};
 use crate::monitor::{Monitor, ProblemKind, Running, Step, Total};
 use crate::storage::ArchiveSource;
 use crate::wording::one_line;
@@ -61,10 +63,10 @@ pub(super) struct Extracted {
 
 impl Extracted {
     /// Forgets the entries that the manifest has, too.
-    pub(super) fn keep_strangers(&mut self, archived: &[RelPath]) {
+    pub(super) fn keep_strangers(&mut self, archived: &EntryTable) {
         let all = std::mem::take(&mut self.entries);
         for (name, sha256) in all.iter() {
-            if archived.binary_search_by(|path| path.as_bytes().cmp(name)).is_err() {
+            if archived.position_of(name).is_none() {
                 self.entries.insert(&path_of(name), *sha256);
             }
         }

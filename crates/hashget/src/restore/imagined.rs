@@ -47,6 +47,16 @@ impl<'f> ImaginedTarget<'f> {
         self.remembers.store(false, Ordering::Relaxed);
     }
 
+    /// Forgets what is there: nothing will be asked for any more.
+    pub(super) fn forget_contents(&self) {
+        *self.contents() = StoredContents::default();
+    }
+
+    /// Of an entry that is there and is no folder: the digest, if it is a file without holes.
+    pub(super) fn digest(&self, path: &RelPath) -> Option<Option<Digest>> {
+        self.contents().entries.get(path).map(StoredThing::digest_without_holes)
+    }
+
     fn contents(&self) -> MutexGuard<'_, StoredContents> {
         self.contents.lock().expect("no holder of this lock panics")
     }

@@ -10,7 +10,7 @@ use super::ledger::{Slot, State};
 use super::place::{Look, PlaceError, TargetFolder};
 use super::{RestoreError, Run};
 use crate::archive::manifest_path;
-use crate::model::manifest::{ManifestError, Renamed, Rows};
+use crate::model::manifest::{EntryTable, ManifestError, Renamed};
 use crate::model::{Entry, Kind, RelPath};
 
 /// Entries between two looks at the monitor.
@@ -33,7 +33,7 @@ pub(super) struct Inspection<'i, 'r> {
     run: &'i Run<'r>,
     target: &'i TargetFolder,
     state: &'i State<'i>,
-    rows: Rows<'i>,
+    table: &'i EntryTable,
     /// Further names, sorted, and what they name.
     links: &'i [(RelPath, RelPath)],
     /// What was seen: rows of the archive's table, what packages gave, further names.
@@ -83,7 +83,7 @@ impl<'i, 'r> Inspection<'i, 'r> {
             run,
             target,
             state,
-            rows: run.table.rows(),
+            table: run.table,
             links,
             seen: [vec![false; rows], vec![false; placed], vec![false; links.len()]],
             names: Names::new(links),
@@ -143,7 +143,7 @@ impl<'i, 'r> Inspection<'i, 'r> {
     pub(super) fn end(mut self) -> Result<Findings, RestoreError> {
         for row in 0..self.seen[0].len() {
             if !self.seen[0][row] && self.state.is_in_place(row) {
-                let entry = self.rows.get(row)?;
+                let entry = self.table.entry(row)?;
                 self.look_for(&entry.path, &entry, None)?;
             }
         }
@@ -211,7 +211,7 @@ impl<'i, 'r> Inspection<'i, 'r> {
             |list: usize, number: usize| !std::mem::replace(&mut self.seen[list][number], true);
         Ok(match self.state.slot(path) {
             Some(Slot::Row(row)) => match mark(0, row) {
-                true => Some((self.rows.get(row)?, None)),
+                true => Some((self.table.entry(row)?, None)),
                 false => None,
             },
             Some(Slot::Placed(number)) => {
@@ -236,7 +236,7 @@ impl<'i, 'r> Inspection<'i, 'r> {
     /// The entry that was placed at `path`, which is no folder.
     fn entry(&self, path: &RelPath) -> Result<Option<Entry>, ManifestError> {
         Ok(match self.state.slot(path) {
-            Some(Slot::Row(row)) => Some(self.rows.get(row)?),
+            Some(Slot::Row(row)) => Some(self.table.entry(row)?),
             Some(Slot::Placed(number)) => Some(self.state.placed(number)),
             Some(Slot::Folder) | None => None,
         })

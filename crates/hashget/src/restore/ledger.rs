@@ -11,10 +11,10 @@ use std::sync::Mutex;
 
 use super::differences::Affected;
 use super::part::above;
-use crate::archive::path_map::{PathMap, path_of};
+use crate::archive::path_map::PathMap;
 use crate::archive::placed::{Facts, Placed};
 use crate::model::manifest::EntryTable;
-use crate::model::{Digest, Entry, Metadata, RelPath};
+use crate::model::{Digest, Entry, Metadata, RelPath, path_of};
 
 /// Who says what a folder's metadata is; the least decides. The archive is before all packages.
 pub(super) type Rank = (usize, usize);
@@ -40,6 +40,8 @@ pub(super) struct State<'m> {
     /// For each row of `table` that is in its place: the digest of its contents, if it has some. Not
     /// folders.
     archived: Vec<Row>,
+    /// Digests that `table` does not say.
+    found: Vec<Digest>,
     /// What packages gave: entries with one name, or the first that was placed of several. Not folders.
     placed: PathMap<Placed>,
     folders: BTreeMap<RelPath, Folder>,
@@ -86,8 +88,10 @@ enum Row {
     NotPlaced,
     /// In its place, and no regular file.
     Node,
-    /// In its place; the digest of its contents.
-    File(Digest),
+    /// In its place; its contents have the digest that the table says.
+    AsStated,
+    /// In its place; the digest of its contents is the one with this number in `found`.
+    Found(u32),
 }
 
 impl<'m> Ledger<'m> {
@@ -103,7 +107,16 @@ impl<'m> Ledger<'m> {
     /// The entry in this row of the archive's table is in its place; a regular file with the digest of
     /// its contents.
     pub(super) fn archived(&self, row: usize, sha256: Option<Digest>) {
-        self.state().archived[row] = sha256.map_or(Row::Node, Row::File);
+        let mut state = self.state();
+        state.archived[row] = match sha256 {
+            None => Row::Node,
+            Some(sha256) if state.table.digest(row) == Some(sha256) => Row::AsStated,
+            Some(sha256) => {
+                let number = u32::try_from(state.found.len()).expect("fewer than 2^32 entries");
+                state.found.push(sha256);
+                Row::Found(number)
+            }
+        };
     }
 
     /// `path`, which a package gives, is in its place. False if another one placed it before.
@@ -198,6 +211,7 @@ impl<'m> State<'m> {
         Self {
             table,
             archived: vec![Row::NotPlaced; rows],
+            found: Vec::new(),
             placed: PathMap::default(),
             folders: BTreeMap::new(),
             links: Vec::new(),
@@ -240,6 +254,16 @@ impl<'m> State<'m> {
         !matches!(self.archived[row], Row::NotPlaced)
     }
 
+    /// The digest of the contents of this row, if it is in its place; `None` within of what has none.
+    fn digest_in_place(&self, row: usize) -> Option<Option<Digest>> {
+        match self.archived[row] {
+            Row::NotPlaced => None,
+            Row::Node => Some(None),
+            Row::AsStated => Some(self.table.digest(row)),
+            Row::Found(number) => Some(Some(self.found[number as usize])),
+        }
+    }
+
     /// What a package gave as the entry with this number.
     pub(super) fn placed(&self, number: usize) -> Entry {
         let (name, placed) = self.placed.at(number);
@@ -258,7 +282,7 @@ impl<'m> State<'m> {
 
     /// The row of the archive's table that is in its place at `path`.
     fn row(&self, path: &RelPath) -> Option<usize> {
-        let row = self.table.paths().binary_search(path).ok()?;
+        let row = self.table.position(path)?;
         self.is_in_place(row).then_some(row)
     }
 
@@ -299,10 +323,10 @@ impl<'m> State<'m> {
         mut parents: BTreeMap<RelPath, (Rank, Metadata)>,
         links: &[(RelPath, RelPath)],
     ) {
-        let rows = self.table.paths().iter().enumerate();
+        let rows = self.table.paths().enumerate();
         let rows = rows.filter(|(row, _)| self.is_in_place(*row)).map(|(_, path)| path);
         let others = self.folders.keys().chain(links.iter().map(|(path, _)| path));
-        let all = rows.chain(others).map(RelPath::as_bytes);
+        let all = rows.chain(others.map(RelPath::as_bytes));
         for folder in above(all.chain(self.placed.iter().map(|(name, _)| name))) {
             let Some((by, metadata)) = parents.remove(&folder) else { continue };
             let (seen, listed) = (Cell::default(), Cell::default());

@@ -248,7 +248,7 @@ impl Restorer<'_> {
         match read_manifest(&target, None, self.limits)? {
             AnyManifest::V1(manifest) => self.fill_v1(&target, &manifest, None, options, monitor),
             AnyManifest::V2(manifest) => {
-                target.protect(manifest.archived.paths().iter());
+                target.protect(manifest.archived.paths());
                 if let Some(summary) =
                     already::all_done(&target, &manifest, options, self.jobs, monitor)?
                 {
@@ -276,13 +276,14 @@ impl Restorer<'_> {
         let archived = (&manifest.archived, &manifest.renamed[..]);
         let may_keep = options.rule() != Some(Overwrite::Always);
         let run = Run { part, may_keep, ..Run::new(self, target, archived, total, monitor) };
+        let digest = |path: &RelPath| extracted.as_ref()?.entries.get(path).copied();
         let unpacked = extracted.as_ref().map(|extracted| archived::Unpacked {
-            entries: &extracted.entries,
+            digest: &digest,
             refused: extracted.missing.iter().map(|(path, _)| path).collect(),
         });
         archived::check_archived(&run, unpacked.as_ref())?;
         if let Some(extracted) = &mut extracted {
-            extracted.keep_strangers(run.archived());
+            extracted.keep_strangers(run.table);
         }
         packages::restore_packages(&run, &manifest.packages)?;
         let summary = finish::finish(run, target, manifest, extracted, options)?;

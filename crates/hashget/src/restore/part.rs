@@ -11,7 +11,7 @@ use super::ledger::{ARCHIVED, Rank};
 use crate::archive::package_plan::{Destination, ManifestPart, PackagePlan};
 use crate::archive::{MembersError, PackageMembers, Selection};
 use crate::model::manifest::{EntryTable, Link, Manifest, ManifestError, ManifestV1, Package};
-use crate::model::{Kind, Metadata, RelPath};
+use crate::model::{Kind, Metadata, RelPath, path_of};
 use crate::monitor::{Monitor, ProblemKind};
 use crate::wording::one_line;
 
@@ -125,10 +125,11 @@ impl<'p> Places<'p> {
             self.link(path, to);
         }
         let paths = manifest.archived.paths();
-        let own = paths.iter().filter(|path| self.of(path).is_some());
-        let mut wanted = above(own.clone().map(RelPath::as_bytes));
-        wanted.extend(own.cloned());
-        let mut folders = above(paths.iter().map(RelPath::as_bytes));
+        let own: Vec<RelPath> =
+            paths.clone().map(path_of).filter(|path| self.of(path).is_some()).collect();
+        let mut wanted = above(own.iter().map(RelPath::as_bytes));
+        wanted.extend(own);
+        let mut folders = above(paths);
         let may_hold =
             |folder: &RelPath| self.part.selection.may_have(&[folder.as_bytes(), b"/"].concat());
         folders.retain(may_hold);

@@ -108,11 +108,11 @@ impl Restorer<'_> {
         let run = Run::new(self, &imagined, archived, Total::UNKNOWN, monitor);
         let run = Run { part: places.as_ref(), ..run };
         let unpacked = archived::Unpacked {
-            entries: &extracted.entries,
+            digest: &|path| extracted.entries.get(path).copied(),
             refused: extracted.missing.iter().map(|(path, _)| path).collect(),
         };
         archived::check_archived(&run, Some(&unpacked))?;
-        extracted.keep_strangers(run.archived());
+        extracted.keep_strangers(run.table);
         packages::restore_packages(&run, &manifest.packages)?;
         plan(&run, folder.as_ref(), &manifest, Some(extracted), options)
     }

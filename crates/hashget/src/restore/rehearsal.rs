@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::differences::Affected;
 use super::extract::Extracted;
@@ -14,7 +14,6 @@ use super::quiet::Quiet;
 use super::run::Run;
 use super::target::Target as _;
 use super::{RestoreError, Restorer, Summary, archived, closing, count, v1};
-use crate::archive::path_map::path_of;
 use crate::archive::{
     ArchiveError, PackageState, Received, StoredContents, StoredThing, Verified, Verifier,
     VerifyError, VerifyOptions,
@@ -22,7 +21,7 @@ use crate::archive::{
 use crate::fetch::Offline;
 use crate::limits::Limits;
 use crate::model::manifest::{AnyManifest, EntryTable, Manifest, ManifestV1};
-use crate::model::{Metadata, counted};
+use crate::model::{Metadata, RelPath, counted, path_of};
 use crate::monitor::{Monitor, ProblemKind, Total};
 
 /// What came of rehearsing a restore.
@@ -54,7 +53,7 @@ pub fn rehearse(
     let options = &VerifyOptions { deep: true, ..*options };
     let restorer = Restorer { source: &Offline, web: &Offline, limits, jobs: verifier.jobs };
     let has_contents = contents.is_some();
-    let (target, extracted) = extracted(contents.unwrap_or_default(), name.to_path_buf());
+    let (target, extracted) = extracted(contents.unwrap_or_default(), manifest, name);
     let rehearsal = Rehearsal { restorer: &restorer, target: &target, has_contents, monitor };
     match manifest {
         AnyManifest::V2(manifest_2) => rehearsal.of_manifest(manifest_2, extracted, |received| {
@@ -79,7 +78,7 @@ impl Rehearsal<'_> {
     fn of_manifest(
         &self,
         manifest: &Manifest,
-        mut extracted: Extracted,
+        extracted: Extracted,
         verify: impl FnOnce(&Received<'_>) -> Result<Verified, VerifyError>,
     ) -> Result<Rehearsed, VerifyError> {
         let archived = (&manifest.archived, &manifest.renamed[..]);
@@ -88,9 +87,9 @@ impl Rehearsal<'_> {
         let run = Run::new(self.restorer, self.target, archived, Total::UNKNOWN, &quiet);
         if self.has_contents {
             let refused = extracted.missing.iter().map(|(path, _)| path).collect();
-            let unpacked = archived::Unpacked { entries: &extracted.entries, refused };
+            let digest = |path: &RelPath| self.target.digest(path);
+            let unpacked = archived::Unpacked { digest: &digest, refused };
             archived::check_archived(&run, Some(&unpacked)).map_err(failure)?;
-            extracted.keep_strangers(run.archived());
         }
         let run = Run { monitor: self.monitor, ..run };
         let verified = verify(&|index, bytes| {
@@ -105,6 +104,8 @@ impl Rehearsal<'_> {
             links = closing::close(&run, &mut state, Some(extracted)).map_err(failure)?.links;
             state.refuse_what_lies_in_files();
         }
+        // The tree digest takes as much memory as the contents do.
+        self.target.forget_contents();
         let expected = is_all.then_some(manifest.tree.sha256);
         let summary = state.summarise(&links, expected)?;
         if summary.proven == Some(false) {
@@ -172,27 +173,34 @@ fn looked_at(verified: &Verified) -> u64 {
     count(asked.count())
 }
 
-/// A target that has what the archive gave; and the same as the steps of a restore know it.
-fn extracted(contents: StoredContents, name: PathBuf) -> (ImaginedTarget<'static>, Extracted) {
+/// A target that has what the archive gave; and what else the steps of a restore must know of it: of its entries, those that
+/// the manifest does not have.
+fn extracted(
+    contents: StoredContents,
+    manifest: &AnyManifest,
+    name: &Path,
+) -> (ImaginedTarget<'static>, Extracted) {
+    let is_stranger = |path: &[u8]| match manifest {
+        AnyManifest::V2(manifest) => manifest.archived.position_of(path).is_none(),
+        AnyManifest::V1(_) => false,
+    };
     let mut extracted = Extracted {
         missing: contents.refused.clone(),
         damage: contents.damage.clone(),
         ..Extracted::default()
     };
     for (path, thing) in contents.entries.iter() {
-        let sha256 = match thing {
-            StoredThing::File { size, sha256, extents } => {
-                extracted.files += 1;
-                extracted.bytes = extracted.bytes.saturating_add(*size);
-                extents.is_none().then_some(*sha256)
-            }
-            StoredThing::Other => None,
-        };
-        extracted.entries.insert(&path_of(path), sha256);
+        if let StoredThing::File { size, .. } = thing {
+            extracted.files += 1;
+            extracted.bytes = extracted.bytes.saturating_add(*size);
+        }
+        if is_stranger(path) {
+            extracted.entries.insert(&path_of(path), thing.digest_without_holes());
+        }
     }
     let folders = contents.folders.iter().map(|path| (path.clone(), Metadata::default()));
     extracted.folders = BTreeMap::from_iter(folders);
-    (ImaginedTarget::new(name, contents), extracted)
+    (ImaginedTarget::new(name.to_path_buf(), contents), extracted)
 }
 
 /// Without a disk, there are only these.

@@ -66,14 +66,9 @@ impl<'r> Run<'r> {
         }
     }
 
-    /// The paths that the archive holds, sorted.
-    pub(super) fn archived(&self) -> &'r [RelPath] {
-        self.table.paths()
-    }
-
     /// Does the archive hold this path, as something else than a folder?
     pub(super) fn is_archived(&self, path: &RelPath) -> bool {
-        self.archived().binary_search(path).is_ok()
+        self.table.position(path).is_some()
     }
 
     /// Where an archived entry lies until the end: under another path if the archive has it so.

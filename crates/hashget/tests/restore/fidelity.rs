@@ -149,7 +149,7 @@ fn rich_fixture() -> Fixture {
 fn a_rich_tree_comes_back_exactly() {
     let fixture = rich_fixture();
     assert!(fixture.manifest.archived.len() > 15, "half of it is archived");
-    assert!(fixture.manifest.archived.paths().iter().all(|p| !p.as_bytes().starts_with(b"usr/")));
+    assert!(fixture.manifest.archived.paths().all(|path| !path.starts_with(b"usr/")));
     let (summary, recorder) = fixture.unpack();
     fixture.assert_restored(&summary, &recorder);
     assert_eq!(summary.entries, fixture.manifest.tree.entries);

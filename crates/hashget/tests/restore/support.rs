@@ -153,7 +153,7 @@ fn given_by(packages: &[(Package, Vec<u8>)]) -> BTreeMap<RelPath, Kind> {
             }
         }
         for name in package.files.paths() {
-            given.insert(name.clone(), Kind::Fifo);
+            given.insert(RelPath::new(name).unwrap(), Kind::Fifo);
         }
     }
     given

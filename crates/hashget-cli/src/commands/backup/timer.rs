@@ -36,7 +36,8 @@ pub(super) fn enable(jobs: &[Job], environment: &Environment<'_>) -> anyhow::Res
         let schedule = job.schedule.as_deref().unwrap_or_default();
         if !Path::new(SYSTEMD).exists() {
             let line = cron_line(job, schedule, &program, environment.given_config().as_deref())?;
-            console.data(&line, "cron", json!({ "job": job.name, "line": line }))?;
+            let record = || json!({ "job": job.name, "line": line });
+            console.data(|| line.clone(), "cron", record)?;
             continue;
         }
         let folder = environment.systemd_units()?;

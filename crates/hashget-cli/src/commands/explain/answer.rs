@@ -51,16 +51,19 @@ impl Judged<'_> {
         let files = asked.iter().filter(|&&entry| entries[entry].kind != Kind::Directory);
         let owners = owner::of_unknown(self.explanation, self.folder, files.clone().copied());
         let mut absent = absent.iter().peekable();
-        for &entry in files {
-            while let Some((path, absence)) =
-                absent.next_if(|(path, _)| *path < entries[entry].path)
-            {
-                self.print_absent(path, *absence, environment, counts)?;
+        environment.console.in_bulk(|| {
+            for &entry in files {
+                while let Some((path, absence)) =
+                    absent.next_if(|(path, _)| *path < entries[entry].path)
+                {
+                    self.print_absent(path, *absence, environment, counts)?;
+                }
+                self.print_entry(entry, &owners, hashdb, environment, counts)?;
             }
-            self.print_entry(entry, &owners, hashdb, environment, counts)?;
-        }
-        absent
-            .try_for_each(|(path, absence)| self.print_absent(path, *absence, environment, counts))
+            absent.try_for_each(|(path, absence)| {
+                self.print_absent(path, *absence, environment, counts)
+            })
+        })
     }
 
     fn shown(&self, path: &RelPath) -> PathBuf {
@@ -88,7 +91,11 @@ impl Judged<'_> {
             "packages": [],
         });
         let shown = escaped(path.as_os_str().as_encoded_bytes());
-        environment.console.data(&format!("{shown}: {EXCLUDED}: {why}"), "explained", record)?;
+        environment.console.data(
+            || format!("{shown}: {EXCLUDED}: {why}"),
+            "explained",
+            || record,
+        )?;
         Ok(())
     }
 

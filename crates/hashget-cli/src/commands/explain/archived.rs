@@ -58,7 +58,7 @@ pub(super) fn explain(
         let packages = indices.iter().map(|&index| &requirements.packages[index]);
         let urls: Vec<&String> = packages.clone().map(|package| &package.url).collect();
         let record = json!({ "path": path, "fate": fate, "reason": why, "packages": urls });
-        console.data(&format!("{path}: {why}"), "explained", record)?;
+        console.data(|| format!("{path}: {why}"), "explained", || record)?;
         for package in packages.filter(|_| !console.is_json()) {
             let bytes = package.size.map_or(String::new(), |bytes| format!(", {}", size(bytes)));
             let level = package.evidence.map_or(String::new(), |level| format!(", {level}"));

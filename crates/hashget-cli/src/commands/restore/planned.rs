@@ -26,13 +26,14 @@ pub(in crate::commands) fn report(
     target: &Path,
     planned: &Planned,
 ) -> anyhow::Result<()> {
-    for step in &planned.steps {
-        let action = step.action.label();
-        console.record("planned", json!({ "path": step.path, "action": action }))?;
-        if !console.is_json() {
-            console.line(&format!("{action:8} {}", step.path))?;
+    console.in_bulk(|| {
+        for step in &planned.steps {
+            let action = step.action.label();
+            let record = || json!({ "path": step.path, "action": action });
+            console.data(|| format!("{action:8} {}", step.path), "planned", record)?;
         }
-    }
+        Ok(())
+    })?;
     for (path, reason) in &planned.summary.missing {
         console.record("missing", json!({ "path": path, "reason": reason }))?;
         console.detail(&format!("missing {path}: {reason}"));

@@ -12,12 +12,13 @@ pub use stored::{StoredEntries, read_for_listing};
 
 use super::names::GivenNames;
 use super::package_members::{MembersError, PackageMembers};
-use super::path_map::{PathMap, path_of};
+use super::path_map::PathMap;
 use super::placed::{Facts, Placed};
 use crate::model::manifest::{
-    AnyManifest, FileV1, Link, Manifest, ManifestError, Package, Placement, PlacementCursor, Rows,
+    AnyManifest, EntryTable, FileV1, Link, Manifest, ManifestError, Package, Placement,
+    PlacementCursor,
 };
-use crate::model::{Amount, Entry, Kind, Member, Metadata, RelPath, Timestamp};
+use crate::model::{Amount, Entry, Kind, Member, Metadata, RelPath, Timestamp, path_of};
 use crate::monitor::Monitor;
 
 /// Who has an entry.
@@ -64,7 +65,7 @@ pub struct Listing<'m> {
 
 /// Entries that lie together. Of two entries of one path, that of the first table counts.
 enum Table<'m> {
-    Rows(Rows<'m>, Holder),
+    Entries(&'m EntryTable, Holder),
     Links(Cow<'m, [Link]>),
     /// What packages give, with the numbers of the packages; or what an archive of version 1 holds.
     Placed(PathMap<Placed>, bool),
@@ -76,7 +77,7 @@ enum Table<'m> {
 impl Table<'_> {
     fn len(&self) -> usize {
         match self {
-            Self::Rows(rows, _) => rows.paths().len(),
+            Self::Entries(table, _) => table.len(),
             Self::Links(links) => links.len(),
             Self::Placed(placed, _) => placed.len(),
             Self::FilesV1(files) => files.len(),
@@ -86,11 +87,11 @@ impl Table<'_> {
 
     fn path(&self, number: usize) -> &[u8] {
         match self {
-            Self::Rows(rows, _) => rows.paths()[number].as_bytes(),
+            Self::Entries(table, _) => table.path(number),
             Self::Links(links) => links[number].path.as_bytes(),
             Self::Placed(placed, _) => placed.at(number).0,
             Self::FilesV1(files) => files[number].file.as_bytes(),
-            Self::Given(names) => names.path(number).as_bytes(),
+            Self::Given(names) => names.path(number),
         }
     }
 
@@ -99,14 +100,14 @@ impl Table<'_> {
         match self {
             Self::Links(links) => Some(&links[number].to),
             Self::Placed(placed, _) => placed.at(number).1.link_target(),
-            Self::Rows(..) | Self::FilesV1(_) | Self::Given(_) => None,
+            Self::Entries(..) | Self::FilesV1(_) | Self::Given(_) => None,
         }
     }
 
     fn get(&self, number: usize) -> Result<ListedEntry, ManifestError> {
         match self {
-            Self::Rows(rows, holder) => {
-                Ok(ListedEntry { entry: rows.get(number)?, holder: *holder })
+            Self::Entries(table, holder) => {
+                Ok(ListedEntry { entry: table.entry(number)?, holder: *holder })
             }
             Self::Links(links) => {
                 let Link { path, to } = &links[number];
@@ -188,9 +189,9 @@ impl<'m> Listing<'m> {
 
     /// Lists with the names that the archive keeps.
     fn of_names(manifest: &'m Manifest, mut names: GivenNames) -> Self {
-        let archived = Table::Rows(manifest.archived.rows(), Holder::Archive);
+        let archived = Table::Entries(&manifest.archived, Holder::Archive);
         let of_package = |(index, package): (usize, &'m Package)| {
-            Table::Rows(package.files.rows(), Holder::Package(index))
+            Table::Entries(&package.files, Holder::Package(index))
         };
         let files = manifest.packages.iter().enumerate().map(of_package);
         let links = [Cow::Owned(std::mem::take(&mut names.links)), Cow::Borrowed(&*manifest.links)];
@@ -208,12 +209,12 @@ impl<'m> Listing<'m> {
         is_wanted: &dyn Fn(&[u8]) -> bool,
         monitor: &dyn Monitor,
     ) -> Result<Self, MembersError> {
-        let mut tables = vec![Table::Rows(manifest.archived.rows(), Holder::Archive)];
+        let mut tables = vec![Table::Entries(&manifest.archived, Holder::Archive)];
         let (mut placed, mut unnamed) = (PathMap::default(), Vec::new());
         let mut all_asked = true;
         for (index, package) in manifest.packages.iter().enumerate() {
             monitor.check_interrupted()?;
-            tables.push(Table::Rows(package.files.rows(), Holder::Package(index)));
+            tables.push(Table::Entries(&package.files, Holder::Package(index)));
             let wanted = package.placements.iter().any(|placement| is_wanted(&placement.to.0));
             if !wanted {
                 all_asked &= package.placements.is_empty();
@@ -377,11 +378,12 @@ fn place(
         let mut cursor = PlacementCursor::new(placement);
         for member in members {
             let Some(given) = cursor.next(member)? else { continue };
-            if !placed.contains(&given.path) {
+            let path = given.path;
+            placed.insert_new(&path, || {
                 let sha256 = given.sha256.or(member.sha256);
                 let facts = Facts { kind: given.kind, metadata: given.metadata, sha256 };
-                placed.insert(&given.path, Placed::new(index, facts));
-            }
+                Placed::new(index, facts)
+            });
         }
     }
     Ok(())

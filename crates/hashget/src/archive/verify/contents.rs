@@ -29,6 +29,16 @@ pub(crate) enum StoredThing {
     Other,
 }
 
+impl StoredThing {
+    /// The digest, if it is a file without holes.
+    pub(crate) fn digest_without_holes(&self) -> Option<Digest> {
+        match self {
+            Self::File { sha256, extents: None, .. } => Some(*sha256),
+            Self::File { .. } | Self::Other => None,
+        }
+    }
+}
+
 impl StoredContents {
     /// Adds an entry; a regular file with its digest.
     pub(super) fn add(

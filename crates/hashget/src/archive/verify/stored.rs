@@ -14,7 +14,7 @@ use crate::limits::Limits;
 use crate::model::manifest::{AnyManifest, Manifest, ManifestError};
 use crate::model::{
     Digest, Entry, HashingReader, Kind, MemberMetadata, Metadata, RelPath, counted, effective_mode,
-    escaped,
+    escaped, path_of,
 };
 use crate::monitor::{Monitor, ProblemKind};
 use crate::storage::ArchiveSource;
@@ -195,8 +195,6 @@ struct Comparing<'c> {
     manifest: Option<AnyManifest>,
     /// For each row of the manifest's table: has the archive exactly this?
     right: Vec<bool>,
-    /// When each entry of the table was modified, in seconds.
-    seconds: Vec<i64>,
     /// What was read and is not as the table says, by its path in the tree.
     other: BTreeMap<RelPath, Entry>,
     refused: Group,
@@ -224,25 +222,25 @@ impl Comparing<'_> {
             groups.insert(Wrong::Refused, self.refused);
         }
         let AnyManifest::V2(manifest) = manifest else { return Ok(groups) };
-        let rows = manifest.archived.rows();
+        let table = &manifest.archived;
         let mut add =
             |wrong, path: &RelPath| groups.entry(wrong).or_default().add(path.to_string());
-        for (row, path) in rows.paths().iter().enumerate() {
+        for (row, path) in table.paths().map(path_of).enumerate() {
             if self.right.get(row).copied().unwrap_or(false) {
                 continue;
             }
-            let Some(found) = self.other.get(path) else {
-                add(Wrong::Missing, path);
+            let Some(found) = self.other.get(&path) else {
+                add(Wrong::Missing, &path);
                 continue;
             };
-            let expected = rows.get(row)?;
+            let expected = table.entry(row)?;
             let has_contents = found.kind == expected.kind
                 && found.extents == expected.extents
                 && (expected.sha256.is_none() || found.sha256 == expected.sha256);
             let is_file = matches!(expected.kind, Kind::File { .. });
-            add(if is_file && !has_contents { Wrong::Contents } else { Wrong::Metadata }, path);
+            add(if is_file && !has_contents { Wrong::Contents } else { Wrong::Metadata }, &path);
         }
-        for path in self.other.keys().filter(|path| rows.paths().binary_search(path).is_err()) {
+        for path in self.other.keys().filter(|path| table.position(path).is_none()) {
             add(Wrong::Stranger, path);
         }
         Ok(groups)
@@ -253,16 +251,15 @@ impl Comparing<'_> {
         let mut found: BTreeMap<RelPath, Entry> = std::mem::take(&mut self.other);
         let mut right = vec![false; manifest.archived.len()];
         if let Some(AnyManifest::V2(before)) = &self.manifest {
-            let (before, rows) = (before.archived.rows(), manifest.archived.rows());
+            let (before, table) = (&before.archived, &manifest.archived);
             for row in (0..self.right.len()).filter(|row| self.right[*row]) {
-                let path = &before.paths()[row];
-                match rows.paths().binary_search(path) {
-                    Ok(same) if rows.get(same)? == before.get(row)? => right[same] = true,
-                    _ => drop(found.insert(path.clone(), before.get(row)?)),
+                let entry = before.entry(row)?;
+                match table.position(&entry.path) {
+                    Some(same) if table.entry(same)? == entry => right[same] = true,
+                    _ => drop(found.insert(entry.path.clone(), entry)),
                 }
             }
         }
-        self.seconds = manifest.archived.rows().into_seconds();
         (self.right, self.manifest) = (right, Some(AnyManifest::V2(Box::new(manifest))));
         for (_, entry) in found {
             self.compare(entry)?;
@@ -281,15 +278,14 @@ impl Comparing<'_> {
                 return Ok(());
             }
         }
-        let row = manifest.archived.paths().binary_search(&entry.path);
-        let Ok(row) = row else {
+        let Some(row) = manifest.archived.position(&entry.path) else {
             // Folders that packages give are in the archive, too, if something archived lies in them.
             if entry.kind != Kind::Directory {
                 self.other.insert(entry.path.clone(), entry);
             }
             return Ok(());
         };
-        let expected = manifest.archived.row(row, self.seconds[row])?;
+        let expected = manifest.archived.entry(row)?;
         let is_right = is_as_expected(&entry, &expected);
         if is_right && !self.right[row] {
             self.right[row] = true;

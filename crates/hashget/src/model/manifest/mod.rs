@@ -3,6 +3,7 @@
 //! Invariant: a [`Manifest`] that was read has a version and features that we know, and its names stay below the tree;
 //! what its placements mean is in one place, [`PlacementCursor`], for packing and for restoring alike.
 
+mod beginning;
 mod columns;
 mod cursor;
 mod needs;
@@ -19,7 +20,7 @@ pub use columns::EntryColumns;
 pub use cursor::{Given, PlacementCursor};
 pub use needs::{FEATURES, Feature, Needs};
 pub use table::EntryTable;
-pub(crate) use table::{Rows, xattrs_to_map};
+pub(crate) use table::xattrs_to_map;
 pub use v1::{FileV1, ManifestV1, PackageV1};
 pub use v2::{
     Assignment, DigestColumn, Link, Manifest, MtimeAssignment, OneOrMany, Package, Placement,
@@ -111,6 +112,15 @@ impl ManifestHeader {
     /// As [`Self::read`].
     pub(crate) fn from_reader(json: impl Read) -> Result<Self, ManifestError> {
         all_of::<Self>(json)?.checked()
+    }
+
+    /// The same of JSON that begins with these fields, as that of every hashget of version 2 does: they come before all but
+    /// `format`. `None` if others come before them, or it is not clear whether some follow.
+    ///
+    /// # Errors
+    /// [`ManifestError::Needs`] and [`ManifestError::Version`] of a manifest that only a newer hashget reads.
+    pub(crate) fn at_beginning(json: impl Read) -> Result<Option<Self>, ManifestError> {
+        beginning::of(json).map(Self::checked).transpose()
     }
 
     fn checked(self) -> Result<Self, ManifestError> {

@@ -1,6 +1,6 @@
 //! Columns in which most entries have nothing.
 //!
-//! Invariant: an entry without a value takes no memory; in JSON the column is a list with `null` in its place.
+//! Invariant: an entry without a value takes two bits; in JSON the column is a list with `null` in its place.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -12,14 +12,20 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// A column: the values of those rows that have one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Sparse<T> {
-    rows: Vec<u32>,
+    /// A bit for each row: has it a value?
+    has_value: Vec<u64>,
+    /// How many rows before those of each number in `has_value` have one.
+    before: Vec<u32>,
     values: Vec<T>,
     length: u32,
 }
 
+/// Rows of one number in `has_value`.
+const ROWS: u32 = u64::BITS;
+
 impl<T> Default for Sparse<T> {
     fn default() -> Self {
-        Self { rows: Vec::new(), values: Vec::new(), length: 0 }
+        Self { has_value: Vec::new(), before: Vec::new(), values: Vec::new(), length: 0 }
     }
 }
 
@@ -27,8 +33,12 @@ impl<T> Sparse<T> {
     /// Adds the next row. `None` if there are as many as can be.
     #[must_use]
     fn try_push(&mut self, value: Option<T>) -> Option<()> {
+        if self.length.is_multiple_of(ROWS) {
+            self.has_value.push(0);
+            self.before.push(u32::try_from(self.values.len()).ok()?);
+        }
         if let Some(value) = value {
-            self.rows.push(self.length);
+            *self.has_value.last_mut()? |= 1 << (self.length % ROWS);
             self.values.push(value);
         }
         self.length = self.length.checked_add(1)?;
@@ -42,8 +52,13 @@ impl<T> Sparse<T> {
 
     /// The value of a row, if it has one.
     pub(super) fn get(&self, row: usize) -> Option<&T> {
-        let row = u32::try_from(row).ok()?;
-        self.rows.binary_search(&row).ok().map(|at| &self.values[at])
+        let (number, bit) = (row / ROWS as usize, 1_u64 << (row % ROWS as usize));
+        let has_value = *self.has_value.get(number)?;
+        if has_value & bit == 0 {
+            return None;
+        }
+        let before = self.before[number] + (has_value & (bit - 1)).count_ones();
+        self.values.get(before as usize)
     }
 
     /// How many rows there are.
@@ -58,8 +73,8 @@ impl<T> Sparse<T> {
 
     /// Takes all rows away if none has a value.
     pub(super) fn drop_if_nothing(&mut self) {
-        if self.rows.is_empty() {
-            self.length = 0;
+        if self.values.is_empty() {
+            *self = Self::default();
         }
     }
 }
@@ -67,10 +82,8 @@ impl<T> Sparse<T> {
 impl<T: Serialize> Serialize for Sparse<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut sequence = serializer.serialize_seq(Some(self.len()))?;
-        let mut values = self.rows.iter().zip(&self.values).peekable();
-        for row in 0..self.length {
-            let value = values.next_if(|(with_value, _)| **with_value == row);
-            sequence.serialize_element(&value.map(|(_, value)| value))?;
+        for row in 0..self.len() {
+            sequence.serialize_element(&self.get(row))?;
         }
         sequence.end()
     }
@@ -92,7 +105,8 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Sparse<T> {
                 while let Some(value) = list.next_element::<Option<T>>()? {
                     column.try_push(value).ok_or_else(|| A::Error::custom("too many values"))?;
                 }
-                column.rows.shrink_to_fit();
+                column.has_value.shrink_to_fit();
+                column.before.shrink_to_fit();
                 column.values.shrink_to_fit();
                 Ok(column)
             }
@@ -108,8 +122,9 @@ mod tests {
 
     #[test]
     fn values_and_nulls_come_back() {
-        for values in [vec![], vec![None], vec![None, Some(7), None, None, Some(0)], vec![Some(1)]]
-        {
+        let many = (0..1000).map(|row| (row % 7 == 3 || row % 64 > 60).then_some(row)).collect();
+        let few = vec![None, Some(7), None, None, Some(0)];
+        for values in [vec![], vec![None], few, vec![Some(1)], vec![None; 200], many] {
             let mut column = Sparse::default();
             values.iter().for_each(|value| column.push(*value));
             let json = serde_json::to_string(&column).unwrap();

@@ -11,14 +11,15 @@ use serde::{Deserialize, Serialize};
 use super::ManifestError;
 use super::sparse::Sparse;
 use crate::model::{
-    Digest, Entry, Extent, Kind, Metadata, RelPath, Timestamp, Xattrs, effective_mode,
+    Digest, Entry, Extent, Kind, Metadata, PathList, RelPath, Timestamp, Xattrs, effective_mode,
+    path_of,
 };
 
 /// Entries with their whole metadata, as columns.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EntryTable {
-    path: Vec<RelPath>,
+    path: PathList,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     from: Vec<Option<RelPath>>,
     #[serde(rename = "type")]
@@ -26,10 +27,12 @@ pub struct EntryTable {
     mode: Vec<u32>,
     uid: Vec<u32>,
     gid: Vec<u32>,
+    /// In memory each is the time itself.
+    #[serde(with = "differences")]
     seconds: Vec<i64>,
     nanoseconds: Vec<u32>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    size: Vec<Option<u64>>,
+    #[serde(skip_serializing_if = "Sparse::is_empty")]
+    size: Sparse<u64>,
     #[serde(skip_serializing_if = "Sparse::is_empty")]
     sha256: Sparse<Digest>,
     #[serde(skip_serializing_if = "Sparse::is_empty")]
@@ -78,16 +81,14 @@ impl EntryTable {
     /// Makes a table of entries, which must be sorted by path and hold no hard link.
     pub fn new<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Self {
         let mut table = Self::default();
-        let mut before = 0;
         for entry in entries {
             let metadata = &entry.metadata;
-            table.path.push(entry.path.clone());
+            table.path.push(&entry.path);
             table.kind.push_str(entry.kind.letter());
             table.mode.push(effective_mode(&entry.kind, metadata.mode));
             table.uid.push(metadata.uid);
             table.gid.push(metadata.gid);
-            table.seconds.push(metadata.mtime.seconds.wrapping_sub(before));
-            before = metadata.mtime.seconds;
+            table.seconds.push(metadata.mtime.seconds);
             table.nanoseconds.push(metadata.mtime.nanoseconds);
             let size = match entry.kind {
                 Kind::File { size } => Some(size),
@@ -122,9 +123,7 @@ impl EntryTable {
     }
 
     fn drop_empty_columns(&mut self) {
-        if self.size.iter().all(Option::is_none) {
-            self.size.clear();
-        }
+        self.size.drop_if_nothing();
         self.sha256.drop_if_nothing();
         self.target.drop_if_nothing();
         self.device.drop_if_nothing();
@@ -151,9 +150,29 @@ impl EntryTable {
         matches!(self.kind.as_bytes().get(row), Some(b'b' | b'c'))
     }
 
-    /// The paths, sorted.
-    pub fn paths(&self) -> &[RelPath] {
-        &self.path
+    /// The bytes of the paths, sorted.
+    pub fn paths(&self) -> impl ExactSizeIterator<Item = &[u8]> + Clone {
+        self.path.iter()
+    }
+
+    /// The bytes of the path in this row.
+    pub(crate) fn path(&self, row: usize) -> &[u8] {
+        self.path.get(row)
+    }
+
+    /// The row of the entry at `path`.
+    pub fn position(&self, path: &RelPath) -> Option<usize> {
+        self.position_of(path.as_bytes())
+    }
+
+    /// The row of the entry at the path with these bytes.
+    pub(crate) fn position_of(&self, path: &[u8]) -> Option<usize> {
+        self.path.position_in_sorted(path)
+    }
+
+    /// The digest of the file in this row.
+    pub(crate) fn digest(&self, row: usize) -> Option<Digest> {
+        self.sha256.get(row).copied()
     }
 
     /// Do the columns fit one another? `name` is that of the table.
@@ -189,7 +208,7 @@ impl EntryTable {
                 format!("has {length} values for {count} entries"),
             ));
         }
-        if !self.path.is_sorted_by(|a, b| a < b) {
+        if !self.path.iter().is_sorted_by(|a, b| a < b) {
             return Err(ManifestError::field(
                 format!("{name}.path"),
                 "paths must be sorted and each occur once",
@@ -206,41 +225,24 @@ impl EntryTable {
     /// The entries, with the members they come from (`None`: the package itself, or a table without
     /// `from`).
     pub fn entries(&self) -> impl Iterator<Item = Result<(Entry, Option<RelPath>), ManifestError>> {
-        let mut seconds = 0_i64;
-        self.kind.bytes().enumerate().map(move |(index, letter)| {
-            seconds = seconds.wrapping_add(self.seconds[index]);
-            let entry = self.entry(index, letter, seconds)?;
-            Ok((entry, self.from.get(index).cloned().flatten()))
-        })
+        let entry = |row| Ok((self.entry(row)?, self.from.get(row).cloned().flatten()));
+        (0..self.len()).map(entry)
     }
 
-    /// The entries in any order.
-    pub(crate) fn rows(&self) -> Rows<'_> {
-        let sum = |sum: &mut i64, difference: &i64| {
-            *sum = sum.wrapping_add(*difference);
-            Some(*sum)
-        };
-        Rows { table: self, seconds: self.seconds.iter().scan(0, sum).collect() }
-    }
-
-    /// The entry in a row, which was modified at this time.
+    /// The entry in a row.
     ///
     /// # Errors
     /// A column has no value that the entry needs.
-    pub(crate) fn row(&self, row: usize, seconds: i64) -> Result<Entry, ManifestError> {
-        self.entry(row, self.kind.as_bytes()[row], seconds)
-    }
-
-    fn entry(&self, index: usize, letter: u8, seconds: i64) -> Result<Entry, ManifestError> {
-        let path = &self.path[index];
+    pub(crate) fn entry(&self, index: usize) -> Result<Entry, ManifestError> {
+        let path = path_of(self.path.get(index));
         let missing = |column: &str| {
             ManifestError::field(column, format!("{path} has no value, which its type needs"))
         };
         let device = || self.device.get(index).copied().ok_or_else(|| missing("device"));
-        let kind = match letter {
-            b'f' => Kind::File {
-                size: self.size.get(index).copied().flatten().ok_or_else(|| missing("size"))?,
-            },
+        let kind = match self.kind.as_bytes()[index] {
+            b'f' => {
+                Kind::File { size: self.size.get(index).copied().ok_or_else(|| missing("size"))? }
+            }
             b'd' => Kind::Directory,
             b'l' => Kind::Symlink {
                 target: self.target.get(index).ok_or_else(|| missing("target"))?.0.clone(),
@@ -269,13 +271,13 @@ impl EntryTable {
             None => Xattrs::default(),
         };
         Ok(Entry {
-            path: path.clone(),
+            path,
             kind,
             metadata: Metadata {
                 mode: self.mode[index],
                 uid: self.uid[index],
                 gid: self.gid[index],
-                mtime: Timestamp { seconds, nanoseconds },
+                mtime: Timestamp { seconds: self.seconds[index], nanoseconds },
                 xattrs,
             },
             sha256: self.sha256.get(index).copied(),
@@ -284,30 +286,47 @@ impl EntryTable {
     }
 }
 
-/// The entries of a table by their numbers. Takes 8 bytes for each of them.
-pub(crate) struct Rows<'t> {
-    table: &'t EntryTable,
-    /// The tables of the manifest have differences.
-    seconds: Vec<i64>,
-}
+/// A column of numbers of which JSON has the differences to the one before.
+mod differences {
+    use std::fmt;
 
-impl<'t> Rows<'t> {
-    /// The paths, sorted.
-    pub(crate) fn paths(&self) -> &'t [RelPath] {
-        self.table.paths()
+    use serde::de::{SeqAccess, Visitor};
+    use serde::{Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        numbers: &[i64],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let difference = |before: &mut i64, number: &i64| {
+            Some(number.wrapping_sub(std::mem::replace(before, *number)))
+        };
+        serializer.collect_seq(numbers.iter().scan(0, difference))
     }
 
-    /// The entry in this row.
-    ///
-    /// # Errors
-    /// A column has no value that the entry needs.
-    pub(crate) fn get(&self, row: usize) -> Result<Entry, ManifestError> {
-        self.table.row(row, self.seconds[row])
-    }
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<i64>, D::Error> {
+        struct Numbers;
 
-    /// When each entry was modified, in seconds.
-    pub(crate) fn into_seconds(self) -> Vec<i64> {
-        self.seconds
+        impl<'de> Visitor<'de> for Numbers {
+            type Value = Vec<i64>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a list of differences")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<i64>, A::Error> {
+                let (mut numbers, mut before) = (Vec::new(), 0_i64);
+                while let Some(difference) = list.next_element::<i64>()? {
+                    before = before.wrapping_add(difference);
+                    numbers.push(before);
+                }
+                numbers.shrink_to_fit();
+                Ok(numbers)
+            }
+        }
+
+        deserializer.deserialize_seq(Numbers)
     }
 }
 

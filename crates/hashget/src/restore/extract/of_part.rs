@@ -5,9 +5,9 @@
 use std::io::Read;
 
 use super::{Extracting, Refusal};
-use crate::archive::{ArchiveError, ManifestText, manifest_path};
+use crate::archive::{ArchiveError, manifest_path, read_manifest_text};
 use crate::formats::tar::RawKind;
-use crate::model::manifest::{AnyManifest, ManifestError};
+use crate::model::manifest::AnyManifest;
 use crate::model::{Metadata, RelPath};
 use crate::monitor::ProblemKind;
 use crate::restore::ledger::LAST;
@@ -40,12 +40,10 @@ impl Extracting<'_> {
 
     /// Takes the manifest, reduced to the part.
     pub(super) fn manifest_in_memory(&mut self, content: &mut dyn Read) -> Result<(), Refusal> {
-        let text = ManifestText::read(content, self.limits).map_err(|error| match error {
+        let manifest = read_manifest_text(content, self.limits).map_err(|error| match error {
             ArchiveError::Read { error } => Refusal::Place(PlaceError::Read(error)),
             error => Refusal::Stop(error.into()),
         })?;
-        let stop = |error: ManifestError| Refusal::Stop(error.into());
-        let manifest = text.parse().map_err(stop)?;
         let Some(places) = self.part else {
             self.found.in_memory = Some(manifest);
             return Ok(());

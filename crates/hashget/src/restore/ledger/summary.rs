@@ -2,10 +2,9 @@
 //!
 //! Invariant: only what is in its place counts.
 
-use super::{Row, State};
-use crate::archive::path_map::path_of;
+use super::State;
 use crate::model::manifest::ManifestError;
-use crate::model::{Digest, Entry, Kind, RelPath};
+use crate::model::{Digest, Entry, Kind, RelPath, path_of};
 use crate::restore::Summary;
 use crate::restore::proof::Proof;
 
@@ -15,11 +14,7 @@ impl State<'_> {
         &self,
     ) -> impl Iterator<Item = Result<Entry, ManifestError>> + '_ {
         let rows = self.table.entries().enumerate().filter_map(|(row, entry)| {
-            let sha256 = match self.archived[row] {
-                Row::NotPlaced => return None,
-                Row::Node => None,
-                Row::File(sha256) => Some(sha256),
-            };
+            let sha256 = self.digest_in_place(row)?;
             Some(entry.map(|(entry, _)| Entry { sha256, ..entry }))
         });
         let placed = self.placed.iter().map(|(name, placed)| Ok(placed.entry(path_of(name))));
@@ -32,8 +27,8 @@ impl State<'_> {
 
     /// What would lie in something that is no folder is missing: no disk could have it there.
     pub(in crate::restore) fn refuse_what_lies_in_files(&mut self) {
-        let rows = self.table.paths().iter().enumerate();
-        let rows = rows.filter(|(row, _)| self.is_in_place(*row)).map(|(_, path)| path.clone());
+        let rows = self.table.paths().enumerate();
+        let rows = rows.filter(|(row, _)| self.is_in_place(*row)).map(|(_, path)| path_of(path));
         let all = rows.chain(self.placed.paths()).chain(self.folders.keys().cloned());
         let lies_in_file =
             |path: &RelPath| path.parent().is_some_and(|folder| self.is_placed(&folder));
@@ -60,13 +55,9 @@ impl State<'_> {
         };
         let mut proof = Proof::new(links);
         for (row, entry) in self.table.entries().enumerate() {
-            let (mut entry, _) = entry?;
-            entry.sha256 = match self.archived[row] {
-                Row::NotPlaced => continue,
-                Row::Node => None,
-                Row::File(sha256) => Some(sha256),
-            };
-            proof.add(self.table.paths()[row].as_bytes(), &entry, &mut summary);
+            let Some(sha256) = self.digest_in_place(row) else { continue };
+            let entry = Entry { sha256, ..entry?.0 };
+            proof.add(self.table.path(row), &entry, &mut summary);
         }
         for (name, placed) in self.placed.iter() {
             proof.add(name, &placed.entry(path_of(name)), &mut summary);

@@ -35,7 +35,7 @@ use folders::leftover_run;
 
 use super::differences::{Difference, Differences};
 use super::{RestoreError, RestoreOptions};
-use crate::model::{Flags, Metadata, RelPath};
+use crate::model::{Flags, Metadata, RelPath, path_of};
 use crate::tree::{beneath, need_procfs};
 
 /// How many parents are kept open: a part of the descriptors that the process may have.
@@ -211,9 +211,9 @@ impl TargetFolder {
     }
 
     /// These are entries of the tree; those that look like leftovers of a killed run stay.
-    pub(super) fn protect<'a>(&mut self, paths: impl Iterator<Item = &'a RelPath>) {
-        self.entries_like_leftovers
-            .extend(paths.filter(|path| leftover_run(path.file_name()).is_some()).cloned());
+    pub(super) fn protect<'a>(&mut self, paths: impl Iterator<Item = &'a [u8]>) {
+        let looks_left_over = |path: &RelPath| leftover_run(path.file_name()).is_some();
+        self.entries_like_leftovers.extend(paths.map(path_of).filter(looks_left_over));
     }
 
     /// How entries are to be restored.
