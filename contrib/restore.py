@@ -873,7 +873,7 @@ class Target:
         above = []
         while disk not in self.folders:
             above.append(disk)
-            if disk == self.top:
+            if len(disk) <= len(self.top):
                 break
             disk = os.path.dirname(disk)
         for folder in reversed(above):
@@ -888,6 +888,8 @@ class Target:
 
     def room(self, disk):
         """Makes the folder above, and tells what lies at the place already; what this run has made is removed."""
+        if disk == self.top:
+            raise Problem("the top folder cannot be anything else than a folder", UNPROVEN)
         self.make_folder(os.path.dirname(disk))
         found = self.look(disk)
         if found is not None and disk in self.own and not stat.S_ISDIR(found.st_mode):

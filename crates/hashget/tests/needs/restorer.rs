@@ -38,23 +38,20 @@ impl Ended {
     }
 }
 
-/// Runs the program as it is, or as a user that may only read its text.
-fn ran(mut command: Command, arguments: &[&Path]) -> Ended {
-    let output = command.arg("-B").arg(in_repository("contrib/restore.py")).args(arguments);
-    let output = output.output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!said.contains("Traceback"), "{said}");
-    Ended { code: output.status.code().unwrap(), said }
-}
-
 /// The system's Python, if it has one, which every user may run; otherwise the first one in `PATH`.
 fn python() -> &'static str {
     let of_the_system = "/usr/bin/python3";
     if Path::new(of_the_system).exists() { of_the_system } else { "python3" }
 }
 
+/// Runs the program to its end.
 fn restore(arguments: &[&Path]) -> Ended {
-    ran(Command::new(python()), arguments)
+    let mut python = Command::new(python());
+    let output = python.arg("-B").arg(in_repository("contrib/restore.py")).args(arguments).output();
+    let output = output.unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!said.contains("Traceback"), "{said}");
+    Ended { code: output.status.code().unwrap(), said }
 }
 
 fn written(scene: &Scene, archive: &[u8]) -> PathBuf {
