@@ -82,7 +82,8 @@ rm -r "$root"/etc/systemd/system/try-enable.service "$root"/etc/systemd/system/h
 
 echo "== settings of older versions keep working"
 printf 'TREE=/etc\nARCHIVES=/var/backups/old\nKEEP=2\nOPTIONS="--offline"\n' >"$root/etc/hashget/nightly.conf"
-inside /usr/lib/hashget/hashget-nightly -q
+# hashget needs /proc, which goes with the namespace.
+unshare --mount sh -c 'mount -t proc proc "$1/proc" && exec chroot "$1" /usr/lib/hashget/hashget-nightly -q' sh "$root"
 [ -n "$(find "$root/var/backups/old" -name '*.tar.zst')" ] || fail "the older settings made no archive"
 inside hashget backup --init older --from-nightly
 inside hashget backup status older >/dev/null 2>&1 && fail "a job without an archive is well"
