@@ -61,8 +61,6 @@ boot
 journalctl --quiet --directory "$root/var/log/journal" --unit hashget-backup-system.service --unit hashget-backup-system.timer \
     --unit try-enable.service --output cat | tee "$work/journal"
 grep -q '^Finished hashget-backup-system.service' "$work/journal" || fail "the service did not finish"
-inside systemctl disable --quiet try-enable.service
-rm -r "$root"/etc/systemd/system/try-enable.service "$root"/etc/systemd/system/hashget-backup-system.{timer,service}.d
 inside hashget backup list
 inside hashget backup status || fail "it is not well after the first night"
 
@@ -78,10 +76,14 @@ changed=$(rsync -naHAXci --delete --omit-dir-times --exclude={/proc,/sys,/dev,/r
     --exclude=/var/{backups,cache,lib}/hashget --exclude=/var/{log,lib/systemd} --exclude='/var/tmp/systemd-private-*' "$root/" "$work/restored/")
 [ -z "$changed" ] || fail "restored is another tree: $changed"
 echo "the same: contents, modes, owners, times, links, attributes"
+# What the test itself put there.
+inside systemctl disable --quiet try-enable.service
+rm -r "$root"/etc/systemd/system/try-enable.service "$root"/etc/systemd/system/hashget-backup-system.{timer,service}.d
 
 echo "== settings of older versions keep working"
 printf 'TREE=/etc\nARCHIVES=/var/backups/old\nKEEP=2\nOPTIONS="--offline"\n' >"$root/etc/hashget/nightly.conf"
-inside /usr/lib/hashget/hashget-nightly -q
+# hashget needs /proc, which goes with the namespace.
+unshare --mount sh -c 'mount -t proc proc "$1/proc" && exec chroot "$1" /usr/lib/hashget/hashget-nightly -q' sh "$root"
 [ -n "$(find "$root/var/backups/old" -name '*.tar.zst')" ] || fail "the older settings made no archive"
 inside hashget backup --init older --from-nightly
 inside hashget backup status older >/dev/null 2>&1 && fail "a job without an archive is well"
