@@ -123,8 +123,11 @@ pub(crate) fn frozen_archives_come_back() {
     assert!(!target.exists());
 }
 
-/// A package of each format that the manifest can name, and the files that a tree has of it.
-fn packages_of_every_format() -> Vec<(&'static str, Vec<u8>, Vec<Vec<u8>>)> {
+/// The name of a package, its bytes, and the files that a tree has of it.
+type Sample = (&'static str, Vec<u8>, Vec<Vec<u8>>);
+
+/// A package of each format that the manifest can name.
+fn packages_of_every_format() -> Vec<Sample> {
     let [one, two] = [random(3000, 100), random(4000, 101)];
     let data = TarBuilder::new()
         .directory("./opt/")
