@@ -76,7 +76,8 @@ pub(crate) fn open<'e>(
     for_a_folder: &str,
     environment: &'e Environment<'_>,
 ) -> anyhow::Result<Box<dyn SharedSource + 'e>> {
-    Ok(environment.decrypted(open_as_it_is(archive, for_a_folder, environment)?)?)
+    let source = open_as_it_is(archive, for_a_folder, environment)?;
+    environment.decrypted(source, &archive.display().to_string())
 }
 
 /// To whom an archive is encrypted, and its size, if it is and nothing was given that opens it.

@@ -22,13 +22,15 @@ impl Environment<'_> {
         !self.identity().is_empty()
     }
 
-    /// The archive itself, or what it decrypts to.
+    /// The archive of this name itself, or what it decrypts to.
     pub(crate) fn decrypted<'s>(
         &'s self,
         source: Box<dyn SharedSource + 's>,
-    ) -> io::Result<Box<dyn SharedSource + 's>> {
+        name: &str,
+    ) -> anyhow::Result<Box<dyn SharedSource + 's>> {
         let identities = || Identities::of(&self.identity(), &self.person);
-        Ok(decrypted(source, identities, self.console)?)
+        let opened = decrypted(source, identities, self.console).map_err(io::Error::from);
+        opened.with_context(|| format!("cannot read {name}"))
     }
 
     /// The recipients of these names.

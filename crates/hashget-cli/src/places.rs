@@ -4,7 +4,7 @@
 //! default. Nothing is created here.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use hashget::detectors::Machine;
@@ -21,10 +21,24 @@ pub(crate) struct Surroundings {
 impl Surroundings {
     /// The environment of this process.
     pub(crate) fn of_process() -> Self {
-        Self {
-            variables: std::env::vars_os().collect(),
-            is_root: rustix::process::geteuid().is_root(),
+        let is_root = rustix::process::geteuid().is_root();
+        let home = || std::env::home_dir().filter(|home| home.is_dir());
+        Self::of(std::env::vars_os().collect(), home, is_root)
+    }
+
+    /// These variables. A service has no `HOME`, but its user has a home folder: logins, keys and caches in it are found by a
+    /// nightly job as they are by the user at a terminal.
+    fn of(
+        mut variables: BTreeMap<OsString, OsString>,
+        home: impl FnOnce() -> Option<PathBuf>,
+        is_root: bool,
+    ) -> Self {
+        if !variables.contains_key(OsStr::new("HOME"))
+            && let Some(home) = home()
+        {
+            variables.insert("HOME".into(), home.into());
         }
+        Self { variables, is_root }
     }
 
     /// Does the process run as root?
@@ -162,6 +176,17 @@ mod tests {
     fn surroundings(is_root: bool, variables: &[(&str, &str)]) -> Surroundings {
         let variables = variables.iter().map(|(name, value)| (name.into(), value.into())).collect();
         Surroundings { variables, is_root }
+    }
+
+    #[test]
+    fn a_service_without_home_has_that_of_its_user() {
+        let home = || Some(PathBuf::from("/root"));
+        let netrc = |variables: BTreeMap<OsString, OsString>| {
+            Surroundings::of(variables, home, true).netrc().unwrap()
+        };
+        assert_eq!(netrc(BTreeMap::new()), Path::new("/root/.netrc"));
+        let set = BTreeMap::from([("HOME".into(), "/srv/home".into())]);
+        assert_eq!(netrc(set), Path::new("/srv/home/.netrc"));
     }
 
     #[test]

@@ -124,7 +124,8 @@ fn without_a_home_the_missing_place_is_named() {
     let open = std::fs::Permissions::from_mode(0o755);
     fs_err::set_permissions(machine.path(""), open).unwrap();
     let mut command = std::process::Command::new(&program);
-    command.env_clear().current_dir("/").args(["db", "status"]);
+    // If it were not set at all, that of the system's list of users would count.
+    command.env_clear().env("HOME", "").current_dir("/").args(["db", "status"]);
     if rustix::process::geteuid().is_root() {
         command.uid(NOBODY).gid(NOBODY);
     }

@@ -186,17 +186,20 @@ pub fn decrypted<'a>(
     identities: impl FnOnce() -> Result<Identities, EncryptionError>,
     monitor: &'a dyn Monitor,
 ) -> Result<Box<dyn SharedSource + 'a>, EncryptionError> {
-    let mut first = Vec::new();
+    let (mut first, mut is_stream) = (Vec::new(), true);
     if let Some(random) = source.random() {
+        // Asked once: whether a file can be read in any order is what the system says each time.
+        is_stream = false;
         first.resize(LONGEST, 0);
         let count = random.read_at(&mut first, 0)?;
         first.truncate(count);
-    } else {
+    }
+    if is_stream {
         (&mut source).take(LONGEST as u64).read_to_end(&mut first)?;
     }
     let header = is_encrypted(&first).then(|| Header::of(&first));
     let is_archive = header::is_compressed_or_tar(&first);
-    if source.random().is_none() {
+    if is_stream {
         source = Box::new(StreamSource::new(Cursor::new(first).chain(source)));
     }
     if is_archive {

@@ -127,16 +127,16 @@ impl Store for FolderStore {
         }
         let written = pending.file().metadata()?;
         if let Err(error) = pending.commit_new(&path) {
-            if error.kind() == io::ErrorKind::AlreadyExists {
-                return Err(StoreError::taken(&self.shown, name));
-            }
-            // It may have its name already, if not durably.
             let named = fs_err::symlink_metadata(&path);
-            if named.is_ok_and(|named| named.ino() == written.ino() && named.dev() == written.dev())
-            {
-                fs_err::remove_file(&path)?;
-            }
-            return Err(error.into());
+            return match named {
+                // It has its name already, if not durably.
+                Ok(named) if (named.ino(), named.dev()) == (written.ino(), written.dev()) => {
+                    fs_err::remove_file(&path)?;
+                    Err(error.into())
+                }
+                Ok(_) => Err(StoreError::taken(&self.shown, name)),
+                Err(_) => Err(error.into()),
+            };
         }
         Ok(Compared::Checksum)
     }
@@ -154,11 +154,14 @@ impl Store for FolderStore {
         for entry in self.entries()? {
             monitor.check_interrupted()?;
             let name = entry.file_name();
-            let is_old = |metadata: &std::fs::Metadata| {
+            let Some(stem) = stem_of(&name) else { continue };
+            let is_named = fs_err::symlink_metadata(self.folder.join(stem)).is_ok();
+            let is_left = |metadata: &std::fs::Metadata| {
                 let written = metadata.modified().unwrap_or(SystemTime::now());
-                metadata.is_file() && written.elapsed().is_ok_and(|age| age > ABANDONED)
+                let is_old = written.elapsed().is_ok_and(|age| age > ABANDONED);
+                metadata.is_file() && (is_old || is_named)
             };
-            if is_temporary(&name) && entry.metadata().is_ok_and(|metadata| is_old(&metadata)) {
+            if entry.metadata().is_ok_and(|metadata| is_left(&metadata)) {
                 fs_err::remove_file(entry.path())?;
                 removed.push(name.to_string_lossy().into_owned());
             }
@@ -217,17 +220,15 @@ fn read_back(file: &std::fs::File, monitor: &dyn Monitor) -> Result<(String, u64
     })
 }
 
-/// Is it a name that a [`PendingFile`] has while it is written, `.NAME.PROCESS.RANDOM.part`?
-fn is_temporary(name: &OsStr) -> bool {
-    let parts = name.to_str().and_then(|name| name.strip_prefix('.')?.strip_suffix(UNFINISHED));
-    let Some((start, random)) = parts.and_then(|parts| parts.rsplit_once('.')) else {
-        return false;
-    };
-    let process = start.rsplit_once('.').map(|(_, process)| process);
-    let is_process = process.is_some_and(|process| {
-        !process.is_empty() && process.bytes().all(|byte| byte.is_ascii_digit())
-    });
-    is_process && random.len() == 6 && random.bytes().all(|byte| byte.is_ascii_alphanumeric())
+/// What the file will be called that has this name while it is written, that of a [`PendingFile`], `.NAME.PROCESS.RANDOM.part`;
+/// `None` if it is another name.
+fn stem_of(name: &OsStr) -> Option<&str> {
+    let parts = name.to_str()?.strip_prefix('.')?.strip_suffix(UNFINISHED)?;
+    let (start, random) = parts.rsplit_once('.')?;
+    let (stem, process) = start.rsplit_once('.')?;
+    let is_process = !process.is_empty() && process.bytes().all(|byte| byte.is_ascii_digit());
+    let is_random = random.len() == 6 && random.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    (is_process && is_random && !stem.is_empty()).then_some(stem)
 }
 
 #[cfg(test)]
@@ -237,10 +238,10 @@ mod tests {
     #[test]
     fn only_temporary_names_of_this_program_are_temporary() {
         let own = tempfile::Builder::new().prefix(".a.tar.12.").suffix(UNFINISHED).tempdir();
-        assert!(is_temporary(own.unwrap().path().file_name().unwrap()));
+        assert_eq!(stem_of(own.unwrap().path().file_name().unwrap()), Some("a.tar"));
         for name in [".a.part", ".a.12.part", "a.12.Abc123.part", ".a.x.Abc123.part", ".12.Abc123"]
         {
-            assert!(!is_temporary(OsStr::new(name)), "{name}");
+            assert_eq!(stem_of(OsStr::new(name)), None, "{name}");
         }
     }
 }

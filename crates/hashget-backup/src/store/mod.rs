@@ -125,7 +125,8 @@ pub trait Store: Send + Sync {
     /// See [`StoreError`]; [`StoreError::Locked`] if it cannot be removed yet.
     fn remove(&self, name: &str, monitor: &dyn Monitor) -> Result<(), StoreError>;
 
-    /// Removes what sends that broke off more than a day ago have left, and nothing else. Returns what was removed.
+    /// Removes what sends have left that broke off more than a day ago, or whose file has come by another send since, and
+    /// nothing else. Returns what was removed.
     ///
     /// # Errors
     /// See [`StoreError`].

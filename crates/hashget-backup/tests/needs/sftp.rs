@@ -181,6 +181,9 @@ pub(crate) fn old_temporary_files_are_cleaned() {
     }
     assert_eq!(plain(folder.path()).clean(&Silent).unwrap(), [".a.01234567.part"]);
     assert_eq!(left_in(folder.path()).len(), 3);
+    // What has come by another send needs no day.
+    File::create(folder.path().join("b")).unwrap();
+    assert_eq!(plain(folder.path()).clean(&Silent).unwrap(), [".b.01234567.part"]);
 }
 
 pub(crate) fn a_full_disk_is_told_and_leaves_nothing() {

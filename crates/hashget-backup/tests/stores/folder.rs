@@ -77,4 +77,8 @@ fn cleaning_removes_old_temporary_files_of_this_program_only() {
     assert_eq!(store.clean(&Silent).unwrap(), [".a.tar.zst.123.Abc1de.part"]);
     assert_eq!(fs_err::read_dir(folder.path()).unwrap().count(), 4);
     assert!(store.clean(&Silent).unwrap().is_empty());
+    // What has come by another send needs no day.
+    make("b.tar.zst", 0);
+    assert_eq!(store.clean(&Silent).unwrap(), [".b.tar.zst.123.Abc1de.part"]);
+    assert_eq!(fs_err::read_dir(folder.path()).unwrap().count(), 4);
 }

@@ -199,6 +199,10 @@ fn uploads_are_cleaned_that_broke_off_more_than_a_day_ago() {
     server.date_uploads("2026-01-01T00:00:00.000Z");
     assert_eq!(store.clean(&Silent).unwrap(), ["a", "b", "c", "d", "e"]);
     assert_eq!(server.uploads(), 0);
+    // What has come by another send needs no day.
+    send_watched(&store, "f", &bytes(2_000_000), &StopAfter::bytes(400_000)).unwrap_err();
+    server.put("hosts/f", b"whole");
+    assert_eq!(store.clean(&Silent).unwrap(), ["f"]);
 }
 
 #[test]

@@ -272,10 +272,13 @@ impl Store for S3Store {
     fn clean(&self, monitor: &dyn Monitor) -> Result<Vec<String>, StoreError> {
         let mut removed = Vec::new();
         let now = jiff::Timestamp::now().as_second();
-        for upload in self.uploads(&self.prefix, monitor)? {
+        let uploads = self.uploads(&self.prefix, monitor)?;
+        let stored = if uploads.is_empty() { Vec::new() } else { self.list(monitor)? };
+        for upload in uploads {
             let name = upload.key.strip_prefix(&self.prefix).filter(|name| is_listed(name));
             let is_old = upload.began.is_some_and(|began| now - began > ABANDONED);
-            if let Some(name) = name.filter(|_| is_old) {
+            let has_come = |name: &&str| stored.iter().any(|stored| stored.name == *name);
+            if let Some(name) = name.filter(|name| is_old || has_come(name)) {
                 self.abort(&upload.key, &upload.id, monitor)?;
                 removed.push(name.to_owned());
             }

@@ -8,6 +8,7 @@ mod requests;
 mod session;
 mod upload;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Mutex;
 
@@ -17,7 +18,7 @@ use hashget::storage::SharedSource;
 use self::protocol::{Attributes, code, open};
 use self::requests::Handle;
 use self::session::{Broken, Session};
-use self::upload::{Upload, is_temporary};
+use self::upload::{Upload, stem_of};
 use super::name::{check_name, is_listed};
 use super::outgoing::Outgoing;
 use super::patience::Tries;
@@ -236,10 +237,13 @@ impl Store for SftpStore {
     fn clean(&self, monitor: &dyn Monitor) -> Result<Vec<String>, StoreError> {
         let now = jiff::Timestamp::now().as_second();
         let mut removed = Vec::new();
-        for (name, found) in self.entries(monitor)? {
+        let entries = self.entries(monitor)?;
+        let names: BTreeSet<String> = entries.iter().map(|(name, _)| name.clone()).collect();
+        for (name, found) in entries {
+            let Some(stem) = stem_of(&name).filter(|_| found.is_file()) else { continue };
             let is_old =
                 found.modified.is_some_and(|modified| now - i64::from(modified) > ABANDONED);
-            if is_temporary(&name) && found.is_file() && is_old {
+            if is_old || names.contains(stem) {
                 self.talk(monitor, |session, _| session.remove(&self.path(&name), monitor))?;
                 removed.push(name);
             }

@@ -27,13 +27,8 @@ const LOOKED_AT: u64 = 64 * 1024;
 /// Digits of the part of a temporary name that makes it unique.
 const DIGITS: usize = 8;
 
-/// Is it a name that a file has while it is sent, `.NAME.DIGITS.part`?
-pub(super) fn is_temporary(name: &str) -> bool {
-    stem_of(name).is_some()
-}
-
-/// What the file of this temporary name will be called.
-fn stem_of(name: &str) -> Option<&str> {
+/// What the file will be called that has this name while it is sent, `.NAME.DIGITS.part`; `None` if it is another name.
+pub(super) fn stem_of(name: &str) -> Option<&str> {
     let (stem, digits) = name.strip_prefix('.')?.strip_suffix(UNFINISHED)?.rsplit_once('.')?;
     let is_ours = digits.len() == DIGITS
         && digits.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
@@ -302,7 +297,7 @@ mod tests {
         for name in
             [".a.part", ".a.123.part", ".a.123.Abc1de.part", "a.01234567.part", ".a.0123456G.part"]
         {
-            assert!(!is_temporary(name), "{name}");
+            assert_eq!(stem_of(name), None, "{name}");
         }
     }
 }

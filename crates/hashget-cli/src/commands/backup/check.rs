@@ -163,11 +163,12 @@ fn opens(
         return Ok(None);
     }
     let monitor: &dyn Monitor = environment.console;
-    let source = store.open(&held.name.to_string(), environment.console)?;
-    let Err(error) = environment.decrypted(source) else { return Ok(Some(true)) };
+    let name = held.name.to_string();
+    let source = store.open(&name, environment.console)?;
+    let Err(error) = environment.decrypted(source, &name) else { return Ok(Some(true)) };
     monitor.check_interrupted()?;
     let object = format!("{} in {}", held.name, store.shown());
-    monitor.problem(ProblemKind::Verification, object, messages(&error).join(": "));
+    monitor.problem(ProblemKind::Verification, object, messages(error.as_ref()).join(": "));
     Ok(Some(false))
 }
 

@@ -39,9 +39,8 @@ impl Restore {
         let (destination, archive) = searched.find(&times, environment)?;
         let store = &*destination.store;
         environment.console.say(&format!("Unpacking {archive} from {}", store.shown()));
-        let source = store.open(&archive.to_string(), environment.console)?;
-        let mut source = environment.decrypted(source)?;
         let name = archive.to_string();
+        let mut source = environment.decrypted(store.open(&name, environment.console)?, &name)?;
         self.unpacking.run("backup restore", &mut *source, &name, &selection, environment)
     }
 }

@@ -67,7 +67,7 @@ fn restored(
         ..RestoreOptions::default()
     };
     let selection = Selection::only(path.clone());
-    let mut source = environment.decrypted(store.open(&name, console)?)?;
+    let mut source = environment.decrypted(store.open(&name, console)?, &name)?;
     let summary = unpack_part(&mut *source, folder.path(), &selection, 0, &options, environment)?;
     if let Some((path, reason)) = summary.missing.first() {
         anyhow::bail!("{path}: {reason}");
@@ -84,7 +84,7 @@ fn chosen(
     name: &str,
     environment: &Environment<'_>,
 ) -> anyhow::Result<Option<RelPath>> {
-    let mut source = environment.decrypted(store.open(name, environment.console)?)?;
+    let mut source = environment.decrypted(store.open(name, environment.console)?, name)?;
     let (manifest, stored) =
         read_for_listing(&mut *source, name, &environment.limits, environment.console)?;
     let knowledge = Knowledge::new(environment, false)?;
