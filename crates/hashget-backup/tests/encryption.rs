@@ -62,7 +62,7 @@ impl Encrypted {
         &self,
         source: Box<dyn SharedSource>,
     ) -> Result<Box<dyn SharedSource>, EncryptionError> {
-        decrypted(source, || Ok(self.identities()), &Silent)
+        decrypted(source, "a", || Ok(self.identities()), &Silent)
     }
 
     fn path(&self) -> PathBuf {
@@ -141,9 +141,9 @@ fn what_is_not_encrypted_passes_as_it_is() {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(&plain).unwrap();
     let file = || std::io::Seek::rewind(&mut &file).map(|()| file.try_clone().unwrap()).unwrap();
-    check_source(decrypted(Box::new(file()), nobody, &Silent).unwrap(), &plain, true);
+    check_source(decrypted(Box::new(file()), "a", nobody, &Silent).unwrap(), &plain, true);
     let stream = Box::new(StreamSource::new(Cursor::new(plain.clone())));
-    check_source(decrypted(stream, nobody, &Silent).unwrap(), &plain, false);
+    check_source(decrypted(stream, "a", nobody, &Silent).unwrap(), &plain, false);
 }
 
 /// Each kind of damage, wherever it is, is told as such.
@@ -183,7 +183,7 @@ fn a_wrong_key_and_no_key_are_told_with_the_kinds_of_recipients() {
     place.keep(b"x");
     let open = |identities: Identities| {
         let file = std::fs::File::open(place.path()).unwrap();
-        decrypted(Box::new(file), || Ok(identities), &Silent).err().unwrap()
+        decrypted(Box::new(file), "a", || Ok(identities), &Silent).err().unwrap()
     };
     let other = Encrypted::new();
     let error = open(other.identities());
@@ -252,7 +252,7 @@ fn a_passphrase_can_be_the_only_recipient() {
         let person = Person { passphrase, ..Person::nobody() };
         let source: Box<dyn SharedSource> = Box::new(std::fs::File::open(&path).unwrap());
         let mut found = String::new();
-        decrypted(source, || Identities::of(identities, &person), &Silent)?
+        decrypted(source, "a", || Identities::of(identities, &person), &Silent)?
             .read_to_string(&mut found)?;
         Ok::<_, EncryptionError>(found)
     };
@@ -282,7 +282,7 @@ impl Rotated {
     fn open(&self, command: &str) -> Box<dyn SharedSource> {
         let file = std::fs::File::open(self.folder.path().join("a")).unwrap();
         let identities = || Identities::of(&[command.into()], &Person::nobody());
-        decrypted(Box::new(file), identities, &Silent).unwrap()
+        decrypted(Box::new(file), "a", identities, &Silent).unwrap()
     }
 }
 

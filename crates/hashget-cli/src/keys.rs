@@ -29,7 +29,7 @@ impl Environment<'_> {
         name: &str,
     ) -> anyhow::Result<Box<dyn SharedSource + 's>> {
         let identities = || Identities::of(&self.identity(), &self.person);
-        let opened = decrypted(source, identities, self.console).map_err(io::Error::from);
+        let opened = decrypted(source, name, identities, self.console).map_err(io::Error::from);
         opened.with_context(|| format!("cannot read {name}"))
     }
 

@@ -140,7 +140,9 @@ fn a_passphrase_or_a_command_encrypts_too() {
         ("a.tar.gz.enc", ROTATION, ROTATION),
     ] {
         machine.hashget(&[&PACK[..], &[archive, "--recipient", recipient]].concat()).expect(0);
-        machine.hashget(&["list", archive]).expect(1);
+        let closed = machine.hashget(&["list", archive]).expect(1);
+        let asks = if archive.ends_with(".enc") { "exec:COMMAND" } else { "no passphrase" };
+        closed.says(&[asks, "--identity"]);
         let with = ["--identity", identity];
         machine.hashget(&[&["verify", archive][..], &with].concat()).expect(0);
         let cat = ["cat", archive, "notes.txt"];

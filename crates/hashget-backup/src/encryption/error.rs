@@ -79,6 +79,11 @@ pub enum EncryptionError {
         /// To how many recipients of which kinds.
         recipients: String,
     },
+    /// It was encrypted by a command, and none that decrypts was given.
+    #[error(
+        "a command has encrypted it, and none that decrypts was given: --identity exec:COMMAND"
+    )]
+    NoCommand,
     /// No identity opens it.
     #[error("it is encrypted to {recipients}, and no identity that was given is one of them")]
     WrongIdentity {
@@ -117,9 +122,10 @@ impl EncryptionError {
             | Self::NotBuilt
             | Self::NotAnIdentity { .. } => ErrorClass::BadInput,
             Self::Unreadable { .. } => ErrorClass::MissingFile,
-            Self::NoIdentity { .. } | Self::WrongIdentity { .. } | Self::WrongPassphrase => {
-                ErrorClass::WrongKey
-            }
+            Self::NoIdentity { .. }
+            | Self::NoCommand
+            | Self::WrongIdentity { .. }
+            | Self::WrongPassphrase => ErrorClass::WrongKey,
             Self::Plugin { .. } | Self::Command { .. } => ErrorClass::Io,
             Self::Damaged { .. } => ErrorClass::ArchiveDamaged,
             Self::Io(error) => hashget::classify::own_class(error).unwrap_or(ErrorClass::Io),

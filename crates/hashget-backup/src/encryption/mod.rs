@@ -27,11 +27,14 @@ const COMMAND: &str = "exec:";
 /// Begins a recipient, or an identity, that is a passphrase in a file.
 const PASSPHRASE: &str = "passphrase:";
 
+/// Ends the name of what a command has encrypted.
+const BY_COMMAND: &str = ".enc";
+
 /// What the name of an archive for these recipients ends with besides: nothing if there are none.
 pub fn ending(recipients: &[String]) -> &'static str {
     match recipients {
         [] => "",
-        [one, ..] if one.starts_with(COMMAND) => ".enc",
+        [one, ..] if one.starts_with(COMMAND) => BY_COMMAND,
         _ => ".age",
     }
 }
@@ -177,12 +180,14 @@ pub fn header_of(source: &dyn SharedSource) -> Result<Option<Header>, Encryption
     Ok(is_encrypted(&first[..count]).then(|| Header::of(&first[..count])))
 }
 
-/// The source itself if it is not encrypted, else what it decrypts to. Identities are asked for only if they are needed.
+/// The source of this name itself if it is not encrypted, else what it decrypts to. Identities are asked for only if they are
+/// needed.
 ///
 /// # Errors
 /// No identity opens it, or it is damaged.
 pub fn decrypted<'a>(
     mut source: Box<dyn SharedSource + 'a>,
+    name: &str,
     identities: impl FnOnce() -> Result<Identities, EncryptionError>,
     monitor: &'a dyn Monitor,
 ) -> Result<Box<dyn SharedSource + 'a>, EncryptionError> {
@@ -209,6 +214,7 @@ pub fn decrypted<'a>(
     match (header, &identities.command) {
         (Some(header), _) => identities.of_age(source, &header),
         (None, Some(command)) => by_command::source(source, command, monitor),
+        (None, None) if name.ends_with(BY_COMMAND) => Err(EncryptionError::NoCommand),
         (None, None) => Ok(source),
     }
 }
