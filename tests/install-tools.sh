@@ -41,6 +41,7 @@ setpriv       util-linux
 sftp-server   openssh-sftp-server
 sqv           sqv
 ssh           openssh-client
+setsid        util-linux
 ssh-keygen    openssh-client
 sshd          openssh-server
 unzip         unzip

@@ -45,36 +45,33 @@ class Machine:
             time.sleep(0.1)
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.connect(str(self.path))
+        self.socket.settimeout(1)
+
+    def receive(self):
+        """Adds to the text what the console shows within a second; False after its end."""
+        try:
+            received = self.socket.recv(65536)
+        except TimeoutError:
+            return True
+        self.text += received.decode(errors="replace")
+        return received != b""
 
     def wait_for(self, pattern, seconds):
         """What the console shows until this."""
         end = time.monotonic() + seconds
-        self.socket.settimeout(1)
         while time.monotonic() < end:
             found = re.search(pattern, self.text)
             if found:
                 before, self.text = self.text[:found.end()], self.text[found.end():]
                 return before
-            try:
-                received = self.socket.recv(65536)
-            except TimeoutError:
-                continue
-            if not received:
+            if not self.receive():
                 break
-            self.text += received.decode(errors="replace")
         raise SystemExit(f"the console never showed {pattern!r}; it ends with:\n{self.text[-2000:]}")
 
     def end(self):
         """Waits until it is switched off. What its console shows is read, since it would wait for that."""
-        self.socket.settimeout(5)
-        while self.process.poll() is None:
-            try:
-                received = self.socket.recv(65536)
-            except TimeoutError:
-                continue
-            if not received:
-                break
-            self.text = (self.text + received.decode(errors="replace"))[-20000:]
+        while self.process.poll() is None and self.receive():
+            self.text = self.text[-20000:]
         self.process.wait()
 
     def login(self, seconds):

@@ -352,3 +352,17 @@ fn names_say_how_an_archive_is_encrypted() {
         |given: &[&str]| ending(&given.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>());
     assert_eq!((of(&[]), of(&["age1x", "file"]), of(&["exec:gpg"])), ("", ".age", ".enc"));
 }
+
+/// A head that asks for so much work that a machine would be busy for hours.
+#[test]
+fn a_passphrase_that_takes_too_much_work_is_not_tried() {
+    let mut head = b"age-encryption.org/v1\n-> scrypt AAAAAAAAAAAAAAAAAAAAAA 60\n".to_vec();
+    head.extend(b"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n--- AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n");
+    head.extend([0; 100]);
+    let folder = tempfile::tempdir().unwrap();
+    let given = format!("passphrase:{}", written(folder.path(), "passphrase", "x\n").display());
+    let identities = || Identities::of(&[given.into()], &Person::nobody());
+    let stream = Box::new(StreamSource::new(Cursor::new(head)));
+    let error = decrypted(stream, "a", identities, &Silent).err().unwrap();
+    assert!(matches!(error, EncryptionError::TooMuchWork { required: 60, .. }), "{error:?}");
+}

@@ -91,7 +91,7 @@ impl<'a> Environment<'a> {
             credentials,
             stores,
             beside: BesidePlaces::default(),
-            person: person(),
+            person: person(console.interruption()),
         })
     }
 

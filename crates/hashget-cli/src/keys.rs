@@ -6,15 +6,22 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use anyhow::Context as _;
+use hashget::monitor::Monitor;
 use hashget::storage::SharedSource;
 use hashget_backup::encryption::{EncryptionError, Identities, Person, Recipients, decrypted};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 
 use crate::environment::Environment;
 use crate::exit::UsageError;
+
+/// Ctrl-C is noticed within this time.
+const ATTENTION: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
 
 impl Environment<'_> {
     /// Does anything say what opens encrypted archives?
@@ -30,6 +37,8 @@ impl Environment<'_> {
     ) -> anyhow::Result<Box<dyn SharedSource + 's>> {
         let identities = || Identities::of(&self.identity(), &self.person);
         let opened = decrypted(source, name, identities, self.console).map_err(io::Error::from);
+        // Nobody answered, if nobody wants an answer any more.
+        (self.console as &dyn Monitor).check_interrupted()?;
         opened.with_context(|| format!("cannot read {name}"))
     }
 
@@ -58,8 +67,8 @@ impl Environment<'_> {
     }
 }
 
-/// Whoever sits at the terminal. What was answered is not asked for again.
-pub(crate) fn person() -> Person {
+/// Whoever sits at the terminal, until `interrupted` is set. What was answered is not asked for again.
+pub(crate) fn person(interrupted: Arc<AtomicBool>) -> Person {
     let tell = |message: &str| {
         if let Ok(mut terminal) = terminal() {
             // Where nobody reads it, nobody can do what it says.
@@ -72,7 +81,7 @@ pub(crate) fn person() -> Person {
         if let Some(answer) = answers.get(purpose) {
             return Some(answer.clone());
         }
-        let answer = ask(purpose).ok().filter(|answer| !answer.is_empty())?;
+        let answer = ask(purpose, &interrupted).ok().filter(|answer| !answer.is_empty())?;
         answers.insert(purpose.to_owned(), answer.clone());
         Some(answer)
     };
@@ -84,7 +93,7 @@ fn terminal() -> io::Result<File> {
 }
 
 /// Asks for a passphrase, which the terminal does not show.
-fn ask(purpose: &str) -> anyhow::Result<String> {
+fn ask(purpose: &str, interrupted: &AtomicBool) -> anyhow::Result<String> {
     let mut terminal = terminal().context("there is no terminal to ask for a passphrase")?;
     write!(terminal, "{}: ", hashget::model::escaped(purpose.as_bytes()))?;
     let before = tcgetattr(&terminal)?;
@@ -92,9 +101,25 @@ fn ask(purpose: &str) -> anyhow::Result<String> {
     silent.local_modes.remove(LocalModes::ECHO);
     tcsetattr(&terminal, OptionalActions::Flush, &silent)?;
     let mut answer = String::new();
-    let read = BufReader::new(&terminal).read_line(&mut answer);
+    let read = wait_for_line(&terminal, interrupted)
+        .and_then(|()| BufReader::new(&terminal).read_line(&mut answer));
     tcsetattr(&terminal, OptionalActions::Flush, &before)?;
     writeln!(terminal)?;
     read?;
     Ok(answer.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+/// Waits until somebody has typed a line. The terminal must be as it was before, whatever happens: only this returns when
+/// somebody presses Ctrl-C.
+fn wait_for_line(terminal: &File, interrupted: &AtomicBool) -> io::Result<()> {
+    loop {
+        if interrupted.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        match poll(&mut [PollFd::new(terminal, PollFlags::IN)], Some(&ATTENTION)) {
+            Ok(0) | Err(Errno::INTR) => {}
+            // Whatever is wrong with it, reading says.
+            Ok(_) | Err(_) => return Ok(()),
+        }
+    }
 }

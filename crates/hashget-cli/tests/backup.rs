@@ -328,3 +328,17 @@ fn an_encrypted_night_is_opened_by_its_identity_alone() {
     assert!(!machine.path("began").exists());
     assert_eq!(files_below(&machine.path("out")), files);
 }
+
+/// That a command begins to decrypt says nothing: what comes out of it is looked at.
+#[test]
+fn what_a_command_decrypts_is_looked_at_before_it_is_called_decrypted() {
+    let machine = machine("encrypt = 'tr \"\\000-\\377\" \"\\200-\\377\\000-\\177\"'\n");
+    machine.hashget(&["backup"]).expect(0);
+    let files = files_below(&machine.path("out"));
+    assert!(files.iter().all(|name| name.contains(".tar.zst.enc")), "{files:?}");
+    let check = |identity: &str| machine.hashget(&["backup", "check", "--identity", identity]);
+    let right = "exec:tr '\\000-\\377' '\\200-\\377\\000-\\177'";
+    check(right).expect(0).says(&["by the identity in 1 of 1 destinations"]);
+    check("exec:cat").expect(4).says(&["is no archive", "in 0 of 1 destinations"]);
+    check("exec:cat >/dev/null; exit 3").expect(4).says(&["exit status: 3"]);
+}

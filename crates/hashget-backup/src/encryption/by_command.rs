@@ -5,8 +5,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 use hashget::error::LayerError;
 use hashget::model::escaped;
@@ -15,9 +14,10 @@ use hashget::storage::{ArchiveSink, ArchiveSource, SharedSource};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::Signal;
 
 use super::EncryptionError;
+use crate::shell::{group_of, shell, signal};
 
 /// Interruptions are noticed within this time.
 const ATTENTION: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
@@ -76,12 +76,9 @@ struct Ready {
 
 impl<'a> Filter<'a> {
     fn start(command: &str, monitor: &'a dyn Monitor) -> Result<Self, EncryptionError> {
-        let mut sh = Command::new("sh");
-        sh.arg("-c").arg(command);
-        sh.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // The command and all that it starts end together.
-        sh.process_group(0);
-        let mut child = sh.spawn()?;
+        let mut shell = shell(command);
+        shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = shell.spawn()?;
         let (input, output) = (child.stdin.take(), child.stdout.take());
         let errors = child.stderr.take();
         let mut filter = Self {
@@ -214,10 +211,7 @@ impl Drop for Filter<'_> {
         if self.has_ended {
             return;
         }
-        if let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
-            // One that has ended needs no killing.
-            let _ = kill_process_group(group, Signal::KILL);
-        }
+        signal(group_of(&self.child), Signal::KILL);
         drop(self.child.wait());
     }
 }

@@ -93,6 +93,16 @@ pub enum EncryptionError {
     /// A passphrase is wrong, or there is none.
     #[error("no passphrase that opens it was given")]
     WrongPassphrase,
+    /// Its passphrase is protected by more work than is done.
+    #[error(
+        "its passphrase is protected by 2^{required} steps of work, and no more than 2^{most} are done here: decrypt it by the program age"
+    )]
+    TooMuchWork {
+        /// The logarithm of the number of steps.
+        required: u8,
+        /// That of the most that are done.
+        most: u8,
+    },
     /// A plugin for a kind of key failed.
     #[error("the plugin for this kind of key failed: {problem}")]
     Plugin {
@@ -126,7 +136,7 @@ impl EncryptionError {
             | Self::NoCommand
             | Self::WrongIdentity { .. }
             | Self::WrongPassphrase => ErrorClass::WrongKey,
-            Self::Plugin { .. } | Self::Command { .. } => ErrorClass::Io,
+            Self::TooMuchWork { .. } | Self::Plugin { .. } | Self::Command { .. } => ErrorClass::Io,
             Self::Damaged { .. } => ErrorClass::ArchiveDamaged,
             Self::Io(error) => hashget::classify::own_class(error).unwrap_or(ErrorClass::Io),
         }

@@ -16,12 +16,12 @@ pub fn is_encrypted(first: &[u8]) -> bool {
 }
 
 /// Do these bytes begin an archive that is not encrypted: one of the compressions of archives, or a tar header?
-pub(super) fn is_compressed_or_tar(first: &[u8]) -> bool {
-    let is_tar = first.get(257..262) == Some(b"ustar");
+pub fn is_archive(first: &[u8]) -> bool {
+    let is_tar_header = first.get(257..262) == Some(b"ustar");
     // Frames of zstd, frames that it skips, gzip, xz.
     let is_skipped = first.get(1..4) == Some(&[0x2a, 0x4d, 0x18]) && first[0] & 0xf0 == 0x50;
     let starts = [&b"\x28\xb5\x2f\xfd"[..], b"\x1f\x8b", b"\xfd7zXZ\0"];
-    is_tar || is_skipped || starts.iter().any(|start| first.starts_with(start))
+    is_tar_header || is_skipped || starts.iter().any(|start| first.starts_with(start))
 }
 
 /// The head of an encrypted file.

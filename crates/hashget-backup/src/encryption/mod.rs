@@ -9,17 +9,20 @@ mod by_command;
 mod error;
 mod header;
 
-use std::io::{Cursor, Read};
+use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hashget::monitor::Monitor;
-use hashget::storage::{ArchiveSink, SharedSource, StreamSource};
+use hashget::storage::{ArchiveSink, RandomRead, SharedSource, StreamSource};
 
 pub use error::EncryptionError;
-pub use header::{Header, is_encrypted};
+pub use header::{Header, is_archive, is_encrypted};
 
 use header::LONGEST;
+
+/// Bytes from which it shows whether something is encrypted: those of a tar header.
+pub const START: usize = 512;
 
 /// Begins a recipient, or an identity, that is a command.
 const COMMAND: &str = "exec:";
@@ -169,15 +172,22 @@ impl Identities {
     }
 }
 
-/// The first bytes of a source that can be read in any order, if it is encrypted by age: what they say without any key.
+/// What an encrypted source says of itself without any key; `None` if age has not encrypted it, or it cannot be read in any order.
 ///
 /// # Errors
 /// It cannot be read.
 pub fn header_of(source: &dyn SharedSource) -> Result<Option<Header>, EncryptionError> {
     let Some(random) = source.random() else { return Ok(None) };
-    let mut first = vec![0; LONGEST];
+    let first = first_bytes(random, LONGEST)?;
+    Ok(is_encrypted(&first).then(|| Header::of(&first)))
+}
+
+/// The first bytes, `most` of them.
+fn first_bytes(random: &dyn RandomRead, most: usize) -> io::Result<Vec<u8>> {
+    let mut first = vec![0; most];
     let count = random.read_at(&mut first, 0)?;
-    Ok(is_encrypted(&first[..count]).then(|| Header::of(&first[..count])))
+    first.truncate(count);
+    Ok(first)
 }
 
 /// The source of this name itself if it is not encrypted, else what it decrypts to. Identities are asked for only if they are
@@ -191,30 +201,31 @@ pub fn decrypted<'a>(
     identities: impl FnOnce() -> Result<Identities, EncryptionError>,
     monitor: &'a dyn Monitor,
 ) -> Result<Box<dyn SharedSource + 'a>, EncryptionError> {
-    let (mut first, mut is_stream) = (Vec::new(), true);
-    if let Some(random) = source.random() {
-        // Asked once: whether a file can be read in any order is what the system says each time.
-        is_stream = false;
-        first.resize(LONGEST, 0);
-        let count = random.read_at(&mut first, 0)?;
-        first.truncate(count);
-    }
-    if is_stream {
-        (&mut source).take(LONGEST as u64).read_to_end(&mut first)?;
-    }
-    let header = is_encrypted(&first).then(|| Header::of(&first));
-    let is_archive = header::is_compressed_or_tar(&first);
-    if is_stream {
-        source = Box::new(StreamSource::new(Cursor::new(first).chain(source)));
-    }
-    if is_archive {
+    // Asked once: whether a file can be read in any order is what the system says each time.
+    let random = source.random().map(|random| first_bytes(random, START)).transpose()?;
+    let first = match random {
+        Some(first) => first,
+        None => {
+            let mut first = Vec::new();
+            (&mut source).take(START as u64).read_to_end(&mut first)?;
+            if is_encrypted(&first) {
+                (&mut source).take(LONGEST as u64).read_to_end(&mut first)?;
+            }
+            source = Box::new(StreamSource::new(Cursor::new(first.clone()).chain(source)));
+            first
+        }
+    };
+    if is_archive(&first) {
         return Ok(source);
     }
     let identities = identities()?;
-    match (header, &identities.command) {
-        (Some(header), _) => identities.of_age(source, &header),
-        (None, Some(command)) => by_command::source(source, command, monitor),
-        (None, None) if name.ends_with(BY_COMMAND) => Err(EncryptionError::NoCommand),
-        (None, None) => Ok(source),
+    match (is_encrypted(&first), &identities.command) {
+        (true, _) => {
+            let header = header_of(&*source)?.unwrap_or_else(|| Header::of(&first));
+            identities.of_age(source, &header)
+        }
+        (false, Some(command)) => by_command::source(source, command, monitor),
+        (false, None) if name.ends_with(BY_COMMAND) => Err(EncryptionError::NoCommand),
+        (false, None) => Ok(source),
     }
 }

@@ -16,7 +16,6 @@ use hashget::limits::Limits;
 use hashget::model::Evidence;
 use hashget::monitor::{Interrupted, Monitor, ProblemKind, Step, Total};
 use hashget::wording;
-use sha2::{Digest as _, Sha256};
 
 use super::{Destination, Run, RunError, Spool, Spooled, spool_folder};
 use crate::chain::{Base, Seen, Tonight, tonight};
@@ -24,7 +23,7 @@ use crate::job::Share;
 use crate::newest::newest_own_archive;
 use crate::record::{Record, Sealed};
 use crate::series::{ArchiveName, Series};
-use crate::store::{Store, StoreError, Stored};
+use crate::store::{Store, StoreError, Stored, digest_of};
 
 /// Bytes that are read of a base on another machine, to see that it can be read.
 const START: usize = 64 << 10;
@@ -255,17 +254,12 @@ fn read_whole(path: &Path, base: &Base, monitor: &dyn Monitor) -> io::Result<See
     let mut file: File = fs_err::File::open(path)?.into_file();
     let total = Total::bytes(base.sealed.bytes);
     let progress = monitor.begin(Step::Check, base.name.to_string(), total);
-    let (mut digest, mut buffer) = (Sha256::new(), vec![0; 256 << 10]);
-    loop {
+    let (found, _) = digest_of(|buffer| {
         monitor.check_interrupted().map_err(io::Error::other)?;
-        let count = file.read(&mut buffer)?;
-        if count == 0 {
-            break;
-        }
-        digest.update(&buffer[..count]);
+        let count = file.read(buffer)?;
         progress.advance(count as u64, 0);
-    }
-    let found = hex::encode(digest.finalize());
+        Ok::<_, io::Error>(count)
+    })?;
     Ok(match found == base.sealed.sha256 {
         true => Seen::Sound,
         false => Seen::Damaged(format!("its SHA-256 is {found}, not {}", base.sealed.sha256)),

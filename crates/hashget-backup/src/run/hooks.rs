@@ -5,13 +5,14 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
-use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use hashget::error::ErrorClass;
 use hashget::monitor::{Interrupted, Monitor};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::Signal;
+
+use crate::shell::{group_of, shell, signal};
 
 /// How often a command that runs is looked at.
 const LOOK: Duration = Duration::from_millis(20);
@@ -142,8 +143,8 @@ fn run(
     let not_run = not_run(role, command);
     let (out, mut printed) = outputs;
     let errors = printed.try_clone().map_err(&not_run)?;
-    let mut shell = Command::new("sh");
-    shell.arg("-c").arg(command).stdin(Stdio::null()).stdout(out).stderr(errors).process_group(0);
+    let mut shell = shell(command);
+    shell.stdin(Stdio::null()).stdout(out).stderr(errors);
     shell.envs(told.iter().map(|(name, value)| (name, value)));
     let mut child = shell.spawn().map_err(&not_run)?;
     let began = Instant::now();
@@ -170,14 +171,13 @@ fn run(
 
 /// Ends a command and whatever it started: first it is asked to, then it is made to.
 fn end(child: &mut Child) {
-    let group = Pid::from_child(child);
-    // A group that is gone is what is wanted.
-    let _ = kill_process_group(group, Signal::TERM);
+    let group = group_of(child);
+    signal(group, Signal::TERM);
     let began = Instant::now();
     while began.elapsed() < GRACE && matches!(child.try_wait(), Ok(None)) {
         std::thread::sleep(LOOK);
     }
-    let _ = kill_process_group(group, Signal::KILL);
+    signal(group, Signal::KILL);
     let _ = child.wait();
 }
 

@@ -6,7 +6,6 @@
 mod running;
 
 use std::io::{self, Read};
-use std::os::unix::process::CommandExt as _;
 use std::process::{ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::Ordering;
 
@@ -19,6 +18,7 @@ use self::running::{Running, wait_for_output};
 use super::name::{check_name, is_listed};
 use super::outgoing::{Outgoing, digest_of};
 use super::{Compared, Sending, Store, StoreError, Stored};
+use crate::shell::shell;
 
 /// The commands of a store, for `sh`; `{name}` in them is the file's name, quoted.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -60,12 +60,9 @@ impl CommandStore {
             );
             return Err(StoreError::Unsupported { store: self.shown.clone(), problem });
         };
-        let mut sh = Command::new("sh");
-        sh.arg("-c").arg(command.replace("{name}", &quoted(name)));
-        sh.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        // The command and all that it starts end together.
-        sh.process_group(0);
-        Ok(sh)
+        let mut shell = shell(&command.replace("{name}", &quoted(name)));
+        shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        Ok(shell)
     }
 
     fn failed(&self, what: &str, status: ExitStatus, words: &str) -> StoreError {

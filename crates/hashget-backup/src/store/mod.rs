@@ -28,6 +28,8 @@ pub use s3::{CredentialsFrom, S3Options, S3Store};
 pub use sftp::{SftpPlace, SftpStore};
 pub use sink::StoreSink;
 
+pub(crate) use outgoing::digest_of;
+
 /// A file that a store has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {

@@ -40,6 +40,9 @@ impl Weed {
             "-filer",
             "-volume.max=20",
             "-master.volumeSizeLimitMB=64",
+            // Of fixed numbers, which another one on this machine may have.
+            "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
         ]);
         for (name, port) in
             ["master.port", "volume.port", "filer.port", "s3.port"].iter().zip(&ports)

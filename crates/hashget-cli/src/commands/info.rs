@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use hashget::archive::{RequiredPackage, Requirements};
+use hashget::classify::class_of;
+use hashget::error::ErrorClass;
 use hashget::fetch::shown;
 use hashget::model::{Amount, Timestamp};
 use hashget_backup::encryption::Header;
@@ -33,11 +35,15 @@ pub(crate) struct Info {
 impl Info {
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
         let console = environment.console;
-        if let Some((header, bytes)) = archive::sealed(&self.archive, environment)? {
-            return sealed(console, &header, bytes);
-        }
-        let requirements =
-            Requirements::from_manifest(&archive::manifest(&self.archive, environment)?)?;
+        let manifest = match archive::manifest(&self.archive, environment) {
+            Err(error) if class_of(error.as_ref()) == Some(ErrorClass::WrongKey) => {
+                let found = archive::sealed(&self.archive, environment)?;
+                let (header, bytes) = found.ok_or(error)?;
+                return sealed(console, &header, bytes);
+            }
+            manifest => manifest?,
+        };
+        let requirements = Requirements::from_manifest(&manifest)?;
         if self.list && !console.is_json() {
             for package in &requirements.packages {
                 console.line(&safe(&package.url))?;

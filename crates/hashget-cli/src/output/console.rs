@@ -147,6 +147,11 @@ impl Console {
         std::mem::take(&mut *self.lines.lock().expect("pushing does not panic"))
     }
 
+    /// The flag that Ctrl-C sets.
+    pub(crate) fn interruption(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.interrupted)
+    }
+
     /// Prints a line of data, or its JSON record: only that one is made.
     pub(crate) fn data<R: Serialize>(
         &self,

@@ -1,8 +1,12 @@
-//! The program age and we, on each other's files.
+//! The program age and we, on each other's files; and whoever is asked for a passphrase.
 
 use std::process::{Command, Stdio};
 
-use crate::support::{Ended, Machine};
+use hashget_testkit::terminal::Terminal;
+use rustix::process::Signal;
+use rustix::termios::{LocalModes, tcgetattr};
+
+use crate::support::{Ended, Machine, signal, wait_until};
 
 fn shell(machine: &Machine, command: &str) -> String {
     let output = Command::new("sh")
@@ -43,4 +47,27 @@ pub(crate) fn age_opens_what_we_encrypt_and_we_what_it_does() {
     cat.args(["cat", "b.tar.zst.age", "notes.txt", "--identity", "key"]);
     Ended::of(&mut cat).expect(0).prints(&["remember"]);
     machine.hashget(&["info", "b.tar.zst.age", "--identity", "ssh"]).expect(1).says(&["X25519"]);
+}
+
+/// The terminal is left as it was: what is typed next is seen.
+pub(crate) fn whoever_is_asked_for_a_passphrase_can_stop() {
+    let (machine, mut terminal) = (Machine::new(), Terminal::new(80));
+    machine.write("tree/notes.txt", "remember\n");
+    machine.write("passphrase", "correct horse\n");
+    let pack = ["pack", "tree", "--detect", "none", "-f", "a.tar.zst.age"];
+    let recipient = ["--recipient", "passphrase:passphrase"];
+    machine.hashget(&[&pack[..], &recipient].concat()).expect(0);
+    let end = terminal.end();
+    let shows_what_is_typed = || tcgetattr(&end).unwrap().local_modes.contains(LocalModes::ECHO);
+    // The terminal is that of its session, as it is for a person.
+    let mut command = Command::new("setsid");
+    command.args(["--ctty", env!("CARGO_BIN_EXE_hashget"), "list", "a.tar.zst.age"]);
+    command.current_dir(machine.path("")).env("HOME", machine.path("home"));
+    command.stdin(end.try_clone().unwrap()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    wait_until("the question", || terminal.lines().join("").contains("Passphrase"));
+    wait_until("the silence", || !shows_what_is_typed());
+    signal(&child, Signal::INT);
+    Ended::wait(child).expect(130).says(&["interrupted"]);
+    assert!(shows_what_is_typed());
 }

@@ -73,6 +73,9 @@ fn of_age(error: DecryptError, header: &Header) -> EncryptionError {
         DecryptError::DecryptionFailed if header.is_passphrase() => {
             EncryptionError::WrongPassphrase
         }
+        DecryptError::ExcessiveWork { required, target } => {
+            EncryptionError::TooMuchWork { required, most: target }
+        }
         DecryptError::Io(error) => damaged(error),
         error @ (DecryptError::Plugin(_) | DecryptError::PluginResolve(_)) => {
             EncryptionError::Plugin {

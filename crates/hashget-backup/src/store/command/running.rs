@@ -15,8 +15,9 @@ use hashget::model::escaped;
 use hashget::monitor::Monitor;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::Signal;
 
+use crate::shell::{group_of, signal};
 use crate::store::outgoing::{PIECE, Pace, read_exact_at};
 use crate::store::{Sending, StoreError};
 
@@ -57,12 +58,12 @@ impl Running {
     pub(super) fn feed(&mut self, sending: &Sending<'_>) -> Result<Arc<AtomicU64>, StoreError> {
         let (file, bytes) = (sending.file.try_clone()?, sending.bytes);
         let (stdin, pace) = (self.child.stdin.take(), Pace::new(sending.bytes_per_second));
-        let (went, group) = (Arc::clone(&self.went), self.group());
+        let (went, group) = (Arc::clone(&self.went), group_of(&self.child));
         let feeder = std::thread::spawn(move || {
             let Some(mut stdin) = stdin else { return Ok(()) };
             let fed = feed(&file, bytes, &pace, &mut stdin, &went);
             if fed.is_err() {
-                kill(group);
+                signal(group, Signal::KILL);
             }
             fed
         });
@@ -85,8 +86,8 @@ impl Running {
         self.child.stdout.take()
     }
 
-    fn group(&self) -> Option<Pid> {
-        Pid::from_raw(i32::try_from(self.child.id()).ok()?)
+    fn kill(&self) {
+        signal(group_of(&self.child), Signal::KILL);
     }
 
     /// Waits for its end; `meanwhile` is called from time to time.
@@ -98,7 +99,7 @@ impl Running {
         loop {
             meanwhile();
             if let Err(interrupted) = monitor.check_interrupted() {
-                kill(self.group());
+                self.kill();
                 self.child.wait()?;
                 (self.has_ended, self.was_stopped) = (true, true);
                 return Err(interrupted.into());
@@ -135,7 +136,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if !self.has_ended {
-            kill(self.group());
+            self.kill();
             drop(self.child.wait());
         }
     }
@@ -154,14 +155,6 @@ pub(super) fn wait_for_output(pipe: &ChildStdout, monitor: &dyn Monitor) -> Resu
             // Whatever is wrong with it, reading says.
             Ok(_) | Err(_) => return Ok(()),
         }
-    }
-}
-
-/// Kills a command and what it has started.
-fn kill(group: Option<Pid>) {
-    if let Some(group) = group {
-        // One that has ended needs no killing.
-        let _ = kill_process_group(group, Signal::KILL);
     }
 }
 

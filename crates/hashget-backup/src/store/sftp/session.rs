@@ -13,9 +13,10 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded};
 use hashget::model::escaped;
 use hashget::monitor::{Interrupted, Monitor};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::Signal;
 
 use super::protocol::{self, Answer, LONGEST, Message, VERSION, code};
+use crate::shell::{group_of, signal};
 
 /// Interruptions are noticed within this time.
 const ATTENTION: Duration = Duration::from_millis(100);
@@ -191,11 +192,9 @@ impl Session {
 
     /// Ends the program, and what it has started in its group.
     fn kill(&mut self) {
-        let group = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         // A number that was waited for may be another process's by now.
-        if let (Some(group), Ok(None)) = (group, self.child.try_wait()) {
-            // One that has just ended needs no killing.
-            let _ = kill_process_group(group, Signal::KILL);
+        if let Ok(None) = self.child.try_wait() {
+            signal(group_of(&self.child), Signal::KILL);
         }
     }
 

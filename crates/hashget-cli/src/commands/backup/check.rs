@@ -5,8 +5,11 @@
 use std::io::Read;
 
 use clap::Args;
+use hashget::classify::class_of;
+use hashget::error::ErrorClass;
 use hashget::monitor::{Monitor, ProblemKind, Step, Total};
 use hashget::wording::messages;
+use hashget_backup::encryption::{START, is_archive};
 use hashget_backup::inventory::{Held, inventory};
 use hashget_backup::series::Series;
 use hashget_backup::store::{Store, StoreError};
@@ -163,13 +166,30 @@ fn opens(
         return Ok(None);
     }
     let monitor: &dyn Monitor = environment.console;
-    let name = held.name.to_string();
-    let source = store.open(&name, environment.console)?;
-    let Err(error) = environment.decrypted(source, &name) else { return Ok(Some(true)) };
+    let Err(error) = begins_as_an_archive(store, &held.name.to_string(), environment) else {
+        return Ok(Some(true));
+    };
     monitor.check_interrupted()?;
+    let kind = match class_of(error.as_ref()) {
+        Some(ErrorClass::Unreachable | ErrorClass::Refused) => ProblemKind::Unreachable,
+        _ => ProblemKind::Verification,
+    };
     let object = format!("{} in {}", held.name, store.shown());
-    monitor.problem(ProblemKind::Verification, object, messages(error.as_ref()).join(": "));
+    monitor.problem(kind, object, messages(error.as_ref()).join(": "));
     Ok(Some(false))
+}
+
+/// Decrypts the beginning of an archive, and looks whether it is one.
+fn begins_as_an_archive(
+    store: &dyn Store,
+    name: &str,
+    environment: &Environment<'_>,
+) -> anyhow::Result<()> {
+    let source = store.open(name, environment.console)?;
+    let mut first = Vec::new();
+    environment.decrypted(source, name)?.take(START as u64).read_to_end(&mut first)?;
+    anyhow::ensure!(is_archive(&first), "what comes out of it is no archive");
+    Ok(())
 }
 
 /// What is said of whether the newest archives can be decrypted, if any is encrypted.
