@@ -62,6 +62,22 @@ fn a_store_without_checksums_is_compared_by_size_and_one_without_conditions_is_u
 }
 
 #[test]
+fn what_another_sender_has_put_there_stays() {
+    let server = ObjectStore::start();
+    server.lack(Lack::Conditions);
+    let store = store_of(&server);
+    for (action, size) in [(Action::Put, 10), (Action::Complete, 2_000_000)] {
+        let name = format!("of-{size}");
+        // The store knows no conditions and is asked twice: the first answer is that, and has replaced nothing.
+        server.fault(action, Fault::Error(501, "NotImplemented"));
+        server.fault(action, Fault::Overtaken(b"of another"));
+        let error = send(&store, &name, &bytes(size)).unwrap_err();
+        assert!(matches!(error, StoreError::Taken { .. }), "{error}");
+        assert_eq!(read(&store, &name).unwrap(), b"of another");
+    }
+}
+
+#[test]
 fn objects_are_examined_for_their_checksums_and_locks() {
     let server = ObjectStore::start();
     let store = store_of(&server);

@@ -99,7 +99,7 @@ pub(super) fn answer(
     if let (Some(Fault::Corrupt), Some(byte)) = (fault, bytes.first_mut()) {
         *byte ^= 0xff;
     }
-    match action {
+    let answer = match action {
         Action::Head | Action::Get => object(state, key, request),
         Action::Put => put(state, key, request, bytes, checksum),
         Action::Begin => begin(state, key, request),
@@ -110,7 +110,18 @@ pub(super) fn answer(
         Action::List => list(state, request),
         Action::Uploads => uploads(state, request),
         Action::Parts => parts(state, request),
+    };
+    if let Some(Fault::Overtaken(bytes)) = fault {
+        lock(&state.objects).insert(key.to_owned(), anothers(bytes));
     }
+    answer
+}
+
+/// An object that another sender of ours has made.
+fn anothers(bytes: &[u8]) -> Object {
+    let digest = hex::encode(Sha256::digest(bytes));
+    let headers = BTreeMap::from([("x-amz-meta-sha256".to_owned(), digest)]);
+    Object { bytes: bytes.to_vec(), checksum: checksum(bytes), headers }
 }
 
 fn checksum(bytes: &[u8]) -> String {

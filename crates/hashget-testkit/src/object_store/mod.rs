@@ -57,6 +57,8 @@ pub enum Fault {
     ErrorInside(&'static str),
     /// It is done with a byte that is another one, of which the store knows nothing.
     Corrupt,
+    /// It is done, and at once another sender's object of these bytes takes its place.
+    Overtaken(&'static [u8]),
     /// Nothing is answered until the store stops.
     Hang,
 }
@@ -94,6 +96,8 @@ struct Request {
 #[derive(Default)]
 struct State {
     stopping: Arc<Stopping>,
+    /// Held by the request that is being answered.
+    turn: Mutex<()>,
     objects: Mutex<BTreeMap<String, Object>>,
     uploads: Mutex<BTreeMap<String, Upload>>,
     faults: Mutex<Vec<(Action, Fault)>>,
@@ -209,7 +213,11 @@ fn connection(stream: &TcpStream, state: &State) -> io::Result<()> {
             }
             break;
         }
-        let answer = answer::answer(state, action, &request, fault.as_ref());
+        let answer = {
+            // One request after another: a condition holds until what it allows is done.
+            let _turn = lock(&state.turn);
+            answer::answer(state, action, &request, fault.as_ref())
+        };
         if fault == Some(Fault::CloseAfter) {
             break;
         }

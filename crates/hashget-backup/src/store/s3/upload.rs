@@ -186,8 +186,11 @@ impl<'s> Sender<'s> {
         let told = head.header("x-amz-checksum-sha256");
         let is_other =
             size != Some(self.sending.bytes) || told.is_some_and(|told| told != checksum);
-        let is_ours = told.is_some() || head.header(DECLARED) == Some(self.sending.sha256);
-        if is_refused && (is_other || !is_ours) {
+        let declared = head.header(DECLARED);
+        let is_ours = told.is_some() || declared == Some(self.sending.sha256);
+        // A store without conditions lets a sender replace what another one has just sent.
+        let is_anothers = is_other && declared.is_some_and(|sha256| sha256 != self.sending.sha256);
+        if is_anothers || is_refused && (is_other || !is_ours) {
             return Err(self.taken());
         }
         if is_other {
@@ -220,7 +223,9 @@ impl<'s> Sender<'s> {
         // Locks are given when an upload begins: an old one has an old lock.
         if let Some(upload) = uploads.pop().filter(|_| self.sending.lock_until.is_none()) {
             let there = self.listed(&upload.id)?;
-            if there.iter().all(|part| part.bytes == cut.part(part.number).1) {
+            if there.iter().all(|part| part.bytes == cut.part(part.number).1)
+                && self.has_begun_with(&there, cut)?
+            {
                 return Ok((upload.id, there));
             }
         }
@@ -234,6 +239,14 @@ impl<'s> Sender<'s> {
         }
         let id = answer::upload_id(&answer.body);
         Ok((id.map_err(|problem| self.store.wire.nonsense(problem))?, Vec::new()))
+    }
+
+    /// Is the first of these parts one of this file? The headers of an upload tell the digest of the file that it was begun with.
+    fn has_begun_with(&self, there: &[Part], cut: Cut) -> Result<bool, StoreError> {
+        let Some(part) = there.first() else { return Ok(false) };
+        let (first, bytes) = cut.part(part.number);
+        let checksum = STANDARD.encode(self.digest(first, bytes)?);
+        Ok(part.sha256.as_ref() == Some(&checksum))
     }
 
     /// The parts that the store has of an upload.
