@@ -2,9 +2,9 @@
 """Serves the packages of the inputs on loopback: files by path, and Debian packages by the part of the snapshot
 interface that the Python tool uses.
 
-    server.py FOLDER PORT [BYTES]
+    server.py FOLDER [ADDRESS:]PORT [BYTES]
 
-BYTES limits each answer to that many bytes per second.
+The address is 127.0.0.1 unless another one is given. BYTES limits each answer to that many bytes per second.
 """
 import hashlib
 import http.server
@@ -124,6 +124,7 @@ if __name__ == "__main__":
     Handler.by_name, Handler.by_digest, Handler.by_file = packages(os.path.join(root, "debs"))
     Handler.bytes_per_second = int(sys.argv[3]) if len(sys.argv) > 3 else None
     make = lambda *arguments: Handler(*arguments, directory=root)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[2])), make)
+    address, _, port = sys.argv[2].rpartition(":")
+    server = http.server.ThreadingHTTPServer((address or "127.0.0.1", int(port)), make)
     print("listening", flush=True)
     server.serve_forever()

@@ -27,7 +27,7 @@ install -m 755 "$here/inside.py" root/usr/local/sbin/inside.py
 echo web1 > root/etc/hostname
 printf '127.0.0.1 localhost\n127.0.1.1 web1\n' > root/etc/hosts
 echo root:root | chroot root chpasswd
-printf '/dev/vda / ext4 defaults 0 1\n' > root/etc/fstab
+printf 'LABEL=root / ext4 defaults 0 1\n' > root/etc/fstab
 cat > root/etc/systemd/system/inside.service <<'U'
 [Unit]
 Description=What is to be shown
@@ -42,9 +42,13 @@ TTYPath=/dev/ttyS1
 WantedBy=multi-user.target
 U
 mkdir -p root/etc/systemd/network
-printf '[Match]\nName=en* eth*\n[Network]\nDHCP=yes\n' > root/etc/systemd/network/all.network
+printf '[Match]\nName=en* eth*\n[Network]\nAddress=10.0.2.15/24\n' > root/etc/systemd/network/all.network
 chroot root systemctl -q enable inside.service systemd-networkd.service
 chroot root systemctl -q disable apt-daily.timer apt-daily-upgrade.timer 2>/dev/null || true
+# Where the kernel is a program of the host, its modules are the host's.
+if [ -d /usr/lib/uml/modules ]; then
+    cp -a /usr/lib/uml/modules/. root/lib/modules/
+fi
 cp -L root/boot/vmlinuz-* kernel
 cp -L root/boot/initrd.img-* initrd
 # The file systems: the machine, and a disk for backups.

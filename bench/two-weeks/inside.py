@@ -59,7 +59,7 @@ def prepare():
     for folder in ["/srv/backup", "/srv/data", "/srv/truth", "/var/lib/textfile", "/root/.ssh", "/etc/hashget"]:
         os.makedirs(folder, exist_ok=True)
     run("systemctl stop systemd-timesyncd", check=False, shown=False)
-    run("mount /dev/vdb /srv/backup && mkdir -p /srv/backup/web1", shown=False)
+    run("mount LABEL=backup /srv/backup && mkdir -p /srv/backup/web1", shown=False)
     run("useradd -m nas && ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519 && install -d -o nas -m 700 /home/nas/.ssh"
         " && install -o nas -m 600 /root/.ssh/id_ed25519.pub /home/nas/.ssh/authorized_keys && install -d -o nas /home/nas/web1"
         " && systemctl start ssh && ssh-keyscan localhost > /root/.ssh/known_hosts", shown=False)

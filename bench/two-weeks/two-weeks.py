@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 """Two weeks of nights on a machine of its own, and then the loss of that machine.
 
-    two-weeks.py FOLDER [--kvm] [--memory MEGABYTES] [--only nights|lost]
+    two-weeks.py FOLDER [--as qemu|kvm|linux] [--memory MEGABYTES] [--only nights|lost]
 
 FOLDER is what build.sh made. First, the machine runs inside.py (see there). Then its disk is thrown away: a live system, which
 has the disk of backups, the key and nothing else of the machine, restores the newest archive of `/` onto an empty disk, makes it
-boot, and the new disk is started and logged into. Needs qemu-system-x86_64. The packages are
+boot, and the new disk is started and logged into, always by qemu. The packages are
 served on loopback, as snapshot.debian.org would; nothing else of the network is used.
+
+`qemu` emulates the processor, `kvm` has the host's run the machine. `linux` runs a kernel as a program of the host (Debian's
+package user-mode-linux): as fast as the host, and with a clock of its own, where neither of the others is fast.
 """
 import argparse
 import os
@@ -19,33 +22,52 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 PORT = 8090
+# The network of a machine that is a program; within qemu, the host has this address without it.
+TAP, HOST = "hashget0", "10.0.2.2"
 
 
 class Machine:
-    """A virtual machine whose console is a socket."""
+    """A machine whose console is a socket."""
 
-    def __init__(self, folder, given, drives, kernel=True):
-        self.path = folder / "console"
-        self.path.unlink(missing_ok=True)
+    def __init__(self, folder, given, drives, how=None):
+        self.socket, console = socket.socketpair()
+        self.socket.settimeout(1)
+        # Nothing is ever written to this.
+        silence, self.silence = os.pipe()
+        shown = os.open(folder / "shown", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        handed = [console.fileno(), silence, shown]
+        if (how or given.kind) == "linux":
+            command = self.linux(given, drives, *handed)
+        else:
+            command = self.qemu(folder, given, drives, how, *handed)
+        self.process = subprocess.Popen(command, pass_fds=handed, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        console.close()
+        os.close(silence)
+        os.close(shown)
+        self.text = ""
+
+    @staticmethod
+    def linux(given, drives, console, silence, shown):
+        """A kernel as a program: its first serial line is the console, the second one is only written to."""
+        command = ["linux.uml", f"mem={given.memory}M", "root=/dev/ubda", "rw", "quiet", "con=null", "ssl=null", "console=ttyS0",
+                   f"ssl0=fd:{console},fd:{console}", f"ssl1=fd:{silence},fd:{shown}", f"eth0=tuntap,{TAP}"]
+        return command + [f"ubd{number}={drive}" for number, drive in enumerate(drives)]
+
+    @staticmethod
+    def qemu(folder, given, drives, how, console, silence, shown):
+        """With the kernel of the folder, or (`boots`) with the disk's own boot loader."""
+        del silence
         command = ["qemu-system-x86_64", "-m", str(given.memory), "-smp", "2", "-display", "none", "-no-reboot",
-                   "-chardev", f"socket,id=c,path={self.path},server=on,wait=off", "-serial", "chardev:c",
-                   "-serial", f"file:{folder / 'shown'}",
-                   "-nic", "user,model=virtio-net-pci"]
-        command += ["-enable-kvm", "-cpu", "host"] if given.kvm else ["-accel", "tcg,thread=multi", "-cpu", "max"]
+                   "-add-fd", f"fd={shown},set=1",
+                   "-chardev", f"socket,id=c,fd={console}", "-serial", "chardev:c",
+                   "-serial", "file:/dev/fdset/1", "-nic", "user,model=virtio-net-pci"]
+        command += ["-enable-kvm", "-cpu", "host"] if given.kind == "kvm" else ["-accel", "tcg,thread=multi", "-cpu", "max"]
         for drive in drives:
             command += ["-drive", f"file={drive},format=raw,if=virtio,cache=unsafe"]
-        if kernel:
+        if how != "boots":
             command += ["-kernel", str(folder / "kernel"), "-initrd", str(folder / "initrd"),
                         "-append", "root=/dev/vda rw console=ttyS0 quiet"]
-        self.process = subprocess.Popen(command)
-        self.text = ""
-        for _ in range(100):
-            if self.path.exists():
-                break
-            time.sleep(0.1)
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.connect(str(self.path))
-        self.socket.settimeout(1)
+        return command
 
     def receive(self):
         """Adds to the text what the console shows within a second; False after its end."""
@@ -102,30 +124,31 @@ def lost_machine(folder, given):
     if not live.exists():
         # The same Debian, without anything of the machine but the program.
         subprocess.run(["cp", "--sparse=always", folder / "machine-at-first.img", live], check=True)
+    disk = "/dev/ubdc" if given.kind == "linux" else "/dev/vdc"
     new.unlink(missing_ok=True)
-    with open(new, "wb") as disk:
-        disk.truncate(8 << 30)
+    with open(new, "wb") as file:
+        file.truncate(8 << 30)
     print("== The machine is lost. A live system, its disk of backups, the key", flush=True)
     machine = Machine(folder, given, [live, folder / "backup.img", new])
     machine.login(1800)
-    machine.run("systemctl stop inside.service; mkdir -p /media/disk && mount -o ro /dev/vdb /media/disk")
+    machine.run("systemctl stop inside.service; mkdir -p /media/disk && mount -o ro LABEL=backup /media/disk")
     machine.run("rm -rf /etc/hashget /var/lib/hashget; cp /media/disk/key-that-lies-elsewhere /tmp/key")
     machine.run("hashget backup list --from /media/disk/web1 | tail -4")
-    machine.run("parted --script /dev/vdc mklabel gpt mkpart bios 1MiB 2MiB set 1 bios_grub on mkpart root 2MiB 100%"
-                " && udevadm settle && mkfs.ext4 -q /dev/vdc2 && mount /dev/vdc2 /mnt")
+    machine.run(f"parted --script {disk} mklabel gpt mkpart bios 1MiB 2MiB set 1 bios_grub on mkpart root 2MiB 100%"
+                f" && udevadm settle && mkfs.ext4 -q {disk}2 && mount {disk}2 /mnt")
     machine.run(f"printf '[[mirror]]\\nprefix = \"https://snapshot.debian.org/\"\\nuse = [\"http://10.0.2.2:{PORT}/\"]\\n' > /tmp/hashget.toml")
     machine.run("hashget --config /tmp/hashget.toml -q backup restore web1_system --from /media/disk/web1 -C /mnt --identity /tmp/key"
                 " --cache /mnt/var/cache/hashget")
     machine.run("for folder in dev proc sys run; do mount --rbind /$folder /mnt/$folder; done")
-    machine.run("echo UUID=$(blkid -s UUID -o value /dev/vdc2) / ext4 defaults 0 1 > /mnt/etc/fstab")
+    machine.run(f"echo UUID=$(blkid -s UUID -o value {disk}2) / ext4 defaults 0 1 > /mnt/etc/fstab")
     machine.run("echo 'GRUB_CMDLINE_LINUX=\"console=ttyS0 quiet\"' >> /mnt/etc/default/grub")
     machine.run("systemctl --root /mnt disable inside.service")
-    machine.run("chroot /mnt grub-install /dev/vdc 2>&1 | tail -1; chroot /mnt update-grub 2>&1 | tail -1")
+    machine.run(f"chroot /mnt grub-install {disk} 2>&1 | tail -1; chroot /mnt update-grub 2>&1 | tail -1")
     machine.run("for folder in dev proc sys run; do umount -R /mnt/$folder; done; umount /mnt && sync")
     machine.type("poweroff -f")
     machine.end()
     print("== The new disk is started by its own boot loader", flush=True)
-    machine = Machine(folder, given, [new], kernel=False)
+    machine = Machine(folder, given, [new], "boots")
     machine.login(1800)
     machine.run("cat /etc/motd /etc/hostname; findmnt -no SOURCE,FSTYPE /; systemctl is-system-running --wait; systemctl --failed --no-legend")
     machine.type("poweroff")
@@ -137,11 +160,17 @@ def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("folder", type=pathlib.Path)
     arguments.add_argument("--memory", type=int, default=2048)
-    arguments.add_argument("--kvm", action="store_true", help="let the processor run it; otherwise it is emulated, which is slow")
+    arguments.add_argument("--as", dest="kind", choices=["qemu", "kvm", "linux"], default="qemu", help="what runs the machine")
     arguments.add_argument("--only", choices=["nights", "lost"])
     given = arguments.parse_args()
     folder = given.folder.resolve()
-    server = subprocess.Popen([sys.executable, HERE.parent / "server.py", folder, str(PORT)],
+    address = str(PORT)
+    if given.kind == "linux":
+        address = f"{HOST}:{PORT}"
+        subprocess.run(["ip", "link", "delete", TAP], stderr=subprocess.DEVNULL)
+        for command in (f"tuntap add {TAP} mode tap", f"address add {HOST}/24 dev {TAP}", f"link set {TAP} up"):
+            subprocess.run(["ip", *command.split()], check=True)
+    server = subprocess.Popen([sys.executable, HERE.parent / "server.py", folder, address],
                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         if given.only != "lost":
@@ -161,6 +190,8 @@ def main():
             lost_machine(folder, given)
     finally:
         server.terminate()
+        if given.kind == "linux":
+            subprocess.run(["ip", "link", "delete", TAP], stderr=subprocess.DEVNULL)
 
 
 main()
