@@ -7,9 +7,10 @@ use std::sync::{Mutex, MutexGuard};
 
 use serde::Serialize;
 
-/// Writes whole lines to standard output. A closed pipe is not an error: its reader needs no more output.
+/// Writes whole lines, which are without colours, to standard output. A closed pipe is not an error: its reader needs no more output.
 pub(super) fn write(lines: &[u8]) -> io::Result<()> {
-    anstream::stdout().write_all(lines).or_else(|error| match error.kind() {
+    let mut output = io::stdout().lock();
+    output.write_all(lines).and_then(|()| output.flush()).or_else(|error| match error.kind() {
         io::ErrorKind::BrokenPipe => Ok(()),
         _ => Err(error),
     })

@@ -38,9 +38,14 @@ pub(crate) fn day(seconds: i64) -> String {
 
 /// A time in seconds since 1970, UTC: `2024-02-28 23:59`, or with seconds.
 pub(crate) fn moment(seconds: i64, with_seconds: bool) -> String {
-    let format = if with_seconds { "%Y-%m-%d %H:%M:%S" } else { "%Y-%m-%d %H:%M" };
-    jiff::Timestamp::from_second(seconds)
-        .map_or_else(|_| "unknown".to_owned(), |time| time.strftime(format).to_string())
+    let Ok(time) = jiff::Timestamp::from_second(seconds) else { return "unknown".to_owned() };
+    let time = jiff::tz::Offset::UTC.to_datetime(time);
+    // Lists have a line for each of a million entries: no format is interpreted.
+    let mut text = format!("{} {:02}:{:02}", time.date(), time.hour(), time.minute());
+    if with_seconds {
+        text += &format!(":{:02}", time.second());
+    }
+    text
 }
 
 /// The type and the permissions of an entry, as `ls -l` shows them: `-rwxr-xr-x`.
