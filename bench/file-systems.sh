@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What each kind of file system keeps: a small tree with everything in it is unpacked onto it and packed from it. Prints
-# the rows of the table in docs/guarantees.md. Needs root and loop devices; kinds without a program or a driver are named.
+# the rows of the table in docs/guarantees.md. Needs root and loop devices, for NFS and CIFS their servers; kinds without a program or a driver are named.
 #
 #     bench/file-systems.sh target/release/hashget
 set -euo pipefail
@@ -40,15 +40,34 @@ mount_of() {
             truncate -s 400M "$work/image/$kind"
             mkfs.ntfs -q -F -Q "$work/image/$kind" > /dev/null 2>&1
             ntfs-3g -o permissions,acl "$work/image/$kind" "$at" 2> /dev/null ;;
+        nfs)
+            command -v exportfs rpc.nfsd > /dev/null || return 1
+            mkdir -p "$work/exported"
+            { rpcbind -w; modprobe nfsd; mount -t nfsd none /proc/fs/nfsd; rpc.nfsd 4; rpc.mountd; } 2> /dev/null || true
+            exportfs -o rw,no_root_squash,insecure,fsid=1 "127.0.0.1:$work/exported" 2> /dev/null
+            mount -t nfs -o vers=4.2 "127.0.0.1:$work/exported" "$at" 2> /dev/null ;;
+        cifs)
+            command -v smbd mount.cifs > /dev/null || return 1
+            mkdir -p "$work"/{shared,samba}
+            printf '[global]\nprivate dir = %s/samba\nstate directory = %s/samba\nlock directory = %s/samba\npid directory = %s/samba\n[shared]\npath = %s/shared\nread only = no\nforce user = root\n' \
+                "$work" "$work" "$work" "$work" "$work" > "$work/smb.conf"
+            printf 'secret\nsecret\n' | smbpasswd -s -c "$work/smb.conf" -a root > /dev/null 2>&1
+            smbd -D -s "$work/smb.conf" > /dev/null 2>&1
+            for try in $(seq 50); do
+                mount -t cifs //127.0.0.1/shared "$at" -o user=root,password=secret 2> /dev/null && return
+                sleep 0.2
+            done
+            return 1 ;;
         *)
             command -v "mkfs.$kind" > /dev/null || return 1
             truncate -s 400M "$work/image/$kind"
             "mkfs.$kind" "$work/image/$kind" > /dev/null 2>&1
-            mount -o loop "$work/image/$kind" "$at" 2> /dev/null ;;
+            modprobe -a loop "$kind" 2> /dev/null || true
+            mount -t "$kind" -o loop "$work/image/$kind" "$at" 2> /dev/null ;;
     esac
 }
 
-for kind in ext4 xfs btrfs f2fs tmpfs overlay vfat exfat ntfs3 bindfs ntfs-3g; do
+for kind in ext4 xfs btrfs f2fs jfs nilfs2 tmpfs overlay vfat exfat ntfs3 bindfs ntfs-3g nfs cifs; do
     at=$work/at/$kind
     mkdir -p "$at"
     if ! mount_of "$kind" "$at"; then

@@ -126,6 +126,10 @@ def change(night):
     shutil.copytree("/srv/data", f"/srv/truth/{night}", symlinks=True)
 
 
+def of_services(what):
+    return [run(f"systemctl show -P {what} hashget-backup-{job}", shown=False).stdout.strip() for job in JOBS]
+
+
 def night(number):
     start = FIRST + datetime.timedelta(days=number - 1)
     set_clock(start - datetime.timedelta(seconds=10))
@@ -134,14 +138,16 @@ def night(number):
         pathlib.Path("/run/elsewhere/broken").touch()
     if number == MISSED:
         run("systemctl stop hashget-backup-system.timer hashget-backup-data.timer")
+    before = of_services("InvocationID")
     set_clock(start)
-    time.sleep(8)
-    for _ in range(600):
-        states = [run(f"systemctl show -P ActiveState hashget-backup-{job}", shown=False).stdout.strip() for job in JOBS]
-        if not any(state in ("activating", "active") for state in states):
+    # systemd starts a timer's unit within its accuracy of a minute.
+    for _ in range(600 if number != MISSED else 70):
+        has_begun = all(one != other for one, other in zip(before, of_services("InvocationID")))
+        if has_begun and not any(state in ("activating", "active") for state in of_services("ActiveState")):
             break
         time.sleep(1)
-    results = [run(f"systemctl show -P Result hashget-backup-{job}", shown=False).stdout.strip() for job in JOBS]
+    expect(f"both jobs ran in night {number}", has_begun, number != MISSED)
+    results = of_services("Result")
     say(f"night {number}: {', '.join(f'{job} {result}' for job, result in zip(JOBS, results))}")
     set_clock(start.replace(hour=9))
     status = run("hashget backup status", check=False, shown=number in (1, FAILED, MISSED, NIGHTS))
