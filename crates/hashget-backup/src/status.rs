@@ -35,7 +35,7 @@ pub struct Holding {
     pub destination: String,
     /// The number of archives.
     pub archives: usize,
-    /// Their bytes.
+    /// Their bytes, with those of their parity.
     pub bytes: u64,
     /// The newest good one.
     pub newest: Option<ArchiveName>,
@@ -147,7 +147,7 @@ fn held_by<'i>(
             }
         };
         for held in &inventory.held {
-            if let Some(difference) = held.difference() {
+            for difference in held.difference().into_iter().chain(held.parity_difference()) {
                 find(Severity::Warning, format!("{destination}, {}: {difference}", held.name));
             }
         }
@@ -156,7 +156,7 @@ fn held_by<'i>(
         holdings.push(Holding {
             destination: (*destination).to_owned(),
             archives: inventory.held.len(),
-            bytes: inventory.held.iter().map(|held| held.bytes).sum(),
+            bytes: inventory.held.iter().map(Held::all_bytes).sum(),
             newest: of_destination.last().map(|held| held.name.clone()),
         });
         good.extend(of_destination);
@@ -184,6 +184,9 @@ fn of_runs(state: &State, find: &mut impl FnMut(Severity, String)) {
     for delivered in last.undelivered() {
         let problem = delivered.problem.as_deref().unwrap_or_default();
         find(Severity::Warning, format!("the last archive was not sent everywhere: {problem}"));
+    }
+    for problem in last.destinations.iter().filter_map(|one| one.parity_problem.as_ref()) {
+        find(Severity::Warning, format!("the last parity was not sent everywhere: {problem}"));
     }
     if last.exit == 3 {
         let first = last.problems.first().map(|problem| format!(": {problem}")).unwrap_or_default();
@@ -217,6 +220,7 @@ mod tests {
             hooks: Hooks::default(),
             notices: Notices::default(),
             snapshot: None,
+            parity: None,
             share: Share::default(),
             full_every: crate::chain::FULL_EVERY,
             upload: None,
@@ -237,7 +241,8 @@ mod tests {
         let name = ArchiveName::parse(&format!("h_j_{day}T023000Z.tar.zst")).unwrap();
         let sealed = Sealed { bytes, sha256: "0a".repeat(32) };
         let record = Record::new(&name, sealed, &Packed::default(), name.started(), "1");
-        Held { name, bytes, sha256: None, locked_until: None, record: Ok(record), lacks: None }
+        let record = Ok(record);
+        Held { name, bytes, sha256: None, locked_until: None, record, parity: None, lacks: None }
     }
 
     fn run(started: &str, exit: u8) -> State {
@@ -252,6 +257,7 @@ mod tests {
             destinations: vec![Delivered {
                 destination: "/a".into(),
                 problem: None,
+                parity_problem: None,
                 compared: None,
             }],
             problems: vec!["x: changed".into(), "y: changed".into()],
@@ -261,7 +267,7 @@ mod tests {
     }
 
     fn judged(held: Vec<Held>, state: &State, now: &str) -> (Option<Severity>, String) {
-        let inventory = Inventory { held, only_records: Vec::new() };
+        let inventory = Inventory { held, remains: Vec::new() };
         let found = status(&job(), state, &[("/a", Ok(&inventory))], time(now), due(now));
         let texts: Vec<String> =
             found.findings.iter().map(|finding| finding.text.clone()).collect();
@@ -332,9 +338,9 @@ mod tests {
     fn destinations_that_lag_behind_or_cannot_be_seen_are_named() {
         let all = Inventory {
             held: vec![held("2026-11-26", 5), held("2026-11-27", 7)],
-            only_records: Vec::new(),
+            remains: Vec::new(),
         };
-        let old = Inventory { held: vec![held("2026-11-26", 5)], only_records: Vec::new() };
+        let old = Inventory { held: vec![held("2026-11-26", 5)], remains: Vec::new() };
         let looked = [("/a", Ok(&all)), ("/b", Ok(&old)), ("/c", Err("no answer".to_owned()))];
         let state = run("2026-11-27T02:30:00Z", 0);
         let now = "2026-11-27T09:00:00Z";

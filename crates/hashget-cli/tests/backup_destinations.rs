@@ -167,3 +167,25 @@ fn a_run_that_is_killed_loses_nothing_and_the_next_one_leaves_no_litter() {
     assert!(first.iter().all(|name| out.contains(name)), "{first:?} {out:?}");
     assert!(out.iter().all(|name| name.starts_with("h_web_")), "{out:?}");
 }
+
+#[test]
+fn what_cannot_be_read_is_not_called_damaged() {
+    let store = ObjectStore::start();
+    let machine = machine(&store);
+    hashget(&machine, &["backup"]).expect(0);
+    let config = fs_err::read_to_string(machine.path("own-config.toml")).unwrap();
+    // Records come, and then the network is away.
+    let read = "case {name} in *.json) ;; *) echo no route >&2; exit 7;; esac; cat";
+    machine.write("own-config.toml", config.replace("read = \"cat", &format!("read = \"{read}")));
+    let ended = hashget(&machine, &["backup", "check", "--read", "--json"]).expect(5);
+    let records = ended.records();
+    let of_archives: Vec<_> = records.iter().filter(|one| one["type"] == "archive").collect();
+    let unread: Vec<_> = of_archives.iter().filter(|one| !one["unread"].is_null()).collect();
+    assert_eq!((of_archives.len(), unread.len()), (3, 1));
+    assert_eq!(
+        (&unread[0]["difference"], &unread[0]["compared"]),
+        (&None::<u8>.into(), &"size".into())
+    );
+    let ended = hashget(&machine, &["backup", "check", "--read"]).expect(5);
+    ended.says(&["could not be read", "no route", "0 not as recorded, 1 could not be read"]);
+}

@@ -82,6 +82,7 @@ mod tests {
             destinations: vec![Delivered {
                 destination: "a\"b\\".into(),
                 problem: None,
+                parity_problem: None,
                 compared: None,
             }],
             problems: Vec::new(),

@@ -30,6 +30,9 @@ pub struct Delivered {
     pub destination: String,
     /// Why it does not have the archive; `None` if it has.
     pub problem: Option<String>,
+    /// Why it does not have the archive's parity, although it has the archive.
+    #[serde(default)]
+    pub parity_problem: Option<String>,
     /// How the archive there was compared with what was sent: by its `checksum`, its `size`, or by `nothing`.
     #[serde(default)]
     pub compared: Option<String>,
@@ -132,6 +135,7 @@ mod tests {
         let delivered = |problem: &Option<&str>| Delivered {
             destination: "/srv".to_owned(),
             problem: problem.map(str::to_owned),
+            parity_problem: None,
             compared: None,
         };
         RunState {
