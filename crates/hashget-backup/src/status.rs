@@ -5,6 +5,7 @@
 use jiff::Timestamp;
 
 use crate::due::{Due, LATE};
+use crate::growth::{Growths, Point};
 use crate::inventory::{Held, Inventory};
 use crate::job::Job;
 use crate::run::State;
@@ -48,8 +49,8 @@ pub struct Status {
     pub last_good: Option<Timestamp>,
     /// Its size in bytes.
     pub bytes: Option<u64>,
-    /// The size in bytes of the good archive before it.
-    pub bytes_before: Option<u64>,
+    /// It beside earlier ones.
+    pub growth: Growths,
     /// The archive that it needs.
     pub base: Option<String>,
     /// When the job is due next, if it is known.
@@ -124,12 +125,17 @@ pub fn status(job: &Job, state: &State, looked: &[Looked<'_>], now: Timestamp, d
     Status {
         last_good,
         bytes: newest.map(|newest| newest.bytes),
-        bytes_before: good.get(1).map(|before| before.bytes),
+        growth: Growths::of(&good.iter().map(|held| point(held)).collect::<Vec<_>>()),
         base: newest.and_then(|newest| newest.base()).map(str::to_owned),
         next: due.next,
         holdings,
         findings,
     }
+}
+
+fn point(held: &Held) -> Point {
+    let (started, bytes) = (held.name.started(), held.bytes);
+    Point { started, bytes, is_full: held.base().is_none() }
 }
 
 /// The good archives, the newest first, and what each destination holds that could be listed.
@@ -253,6 +259,7 @@ mod tests {
             exit,
             archive: None,
             bytes: None,
+            base: None,
             tree_bytes: None,
             destinations: vec![Delivered {
                 destination: "/a".into(),
@@ -345,7 +352,8 @@ mod tests {
         let state = run("2026-11-27T02:30:00Z", 0);
         let now = "2026-11-27T09:00:00Z";
         let found = status(&job(), &state, &looked, time(now), due(now));
-        assert_eq!((found.bytes, found.bytes_before, found.holdings.len()), (Some(7), Some(5), 2));
+        let growth = found.growth.before.map(|growth| growth.bytes);
+        assert_eq!((found.bytes, growth, found.holdings.len()), (Some(7), Some(2), 2));
         assert_eq!(found.next, Some(time("2026-11-28T02:30:00Z")));
         let texts: Vec<&str> = found.findings.iter().map(|finding| &*finding.text).collect();
         assert_eq!(

@@ -74,6 +74,7 @@ impl Made {
             exit,
             archive: self.name.as_ref().map(ToString::to_string),
             bytes: self.bytes,
+            base: self.packed.base.clone(),
             tree_bytes: made.then_some(self.packed.tree_bytes),
             destinations: destinations.collect(),
             problems: self.packed.problems.iter().take(MOST_PROBLEMS).cloned().collect(),

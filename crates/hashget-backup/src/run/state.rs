@@ -53,6 +53,9 @@ pub struct RunState {
     pub archive: Option<String>,
     /// The size of the archive in bytes, if it made one.
     pub bytes: Option<u64>,
+    /// The archive that it needs.
+    #[serde(default)]
+    pub base: Option<String>,
     /// The bytes of the files that were packed.
     pub tree_bytes: Option<u64>,
     /// The destinations.
@@ -144,6 +147,7 @@ mod tests {
             exit,
             archive: None,
             bytes: None,
+            base: None,
             tree_bytes: None,
             destinations: problems.iter().map(delivered).collect(),
             problems: Vec::new(),
