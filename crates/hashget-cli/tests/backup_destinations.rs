@@ -189,3 +189,19 @@ fn what_cannot_be_read_is_not_called_damaged() {
     let ended = hashget(&machine, &["backup", "check", "--read"]).expect(5);
     ended.says(&["could not be read", "no route", "0 not as recorded, 1 could not be read"]);
 }
+
+#[test]
+fn what_cannot_be_read_at_random_is_not_mounted() {
+    let store = ObjectStore::start();
+    let machine = machine(&store);
+    fs_err::create_dir(machine.path("mnt")).unwrap();
+    let mount = ["backup", "mount", "web", "mnt"];
+    let ended = hashget(&machine, &[&mount[..], &["--from", "exec:cat"]].concat());
+    ended.expect(2).says(&["exec:cat gives archives only from their beginning", "backup restore"]);
+    // No destination has an archive yet: each is named.
+    let ended = hashget(&machine, &mount).expect(2);
+    ended.says(&["out has no archive of web", "s3://", "only from their beginning"]);
+    let config = fs_err::read_to_string(machine.path("own-config.toml")).unwrap();
+    machine.write("own-config.toml", config.replace("\"out\"", "\"gone\""));
+    hashget(&machine, &mount).expect(2).says(&["gone could not be listed"]);
+}
