@@ -98,3 +98,19 @@ fn an_encrypted_archive_is_healed_without_its_key() {
     assert_eq!(fs_err::read(&archive).unwrap(), whole);
     machine.hashget(&["backup", "check", "--read"]).expect(0);
 }
+
+#[test]
+fn what_hangs_on_a_damaged_archive_is_not_said_to_be_healed_itself() {
+    let (machine, full) = machine("share = \"chain\"\n");
+    machine.write("tree/more", "of the second night");
+    machine.hashget(&["backup"]).expect(0);
+    damage(&full);
+    let ended = machine.hashget(&["backup", "check", "--read"]).expect(4);
+    let ended = ended.says(&["it needs h_web_", "2 not as recorded"]);
+    let named: Vec<&str> = ended.stderr.split('`').filter(|part| part.contains("repair")).collect();
+    assert_eq!(named, [format!("hashget repair {}", full.display())]);
+    // What has no record speaks for nothing.
+    fs_err::remove_file(full.with_extension("zst.json")).unwrap();
+    let ended = machine.hashget(&["backup", "check"]);
+    assert!(!ended.stderr.contains("repair"), "{}", ended.stderr);
+}

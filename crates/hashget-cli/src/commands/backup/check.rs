@@ -57,6 +57,8 @@ struct Checked {
 struct Seen {
     /// What differs from its record.
     difference: Option<String>,
+    /// Is that what it needs, and not itself?
+    is_of_base: bool,
     /// What differs of its parity.
     parity_difference: Option<String>,
     /// Why not every byte could be read.
@@ -168,6 +170,7 @@ impl Check {
     ) -> anyhow::Result<Seen> {
         let mut seen = Seen {
             difference: held.difference(),
+            is_of_base: held.lacks.is_some() && held.difference() == held.lacks,
             parity_difference: held.parity_difference(),
             unread: None,
         };
@@ -193,8 +196,10 @@ impl Check {
             }
         }
         let base = held.base().filter(|base| differing.iter().any(|name| name == base));
-        let of_base = || base.map(|base| format!("it needs {base}, which is not as recorded"));
-        seen.difference = seen.difference.or_else(of_base);
+        if let (None, Some(base)) = (&seen.difference, base) {
+            seen.difference = Some(format!("it needs {base}, which is not as recorded"));
+            seen.is_of_base = true;
+        }
         Ok(seen)
     }
 
@@ -219,7 +224,8 @@ impl Check {
                 Ok(_) => ProblemKind::Verification,
                 Err(_) => ProblemKind::Incomplete,
             };
-            let heals = repair.as_ref().filter(|_| held.lacks.is_none()).map(|command| {
+            let is_its_own = held.record.is_ok() && !seen.is_of_base;
+            let heals = repair.as_ref().filter(|_| is_its_own).map(|command| {
                 format!("; `{command}` heals it from its parity, if that has enough")
             });
             problem(kind, format!("{difference}{}", heals.unwrap_or_default()));
