@@ -138,7 +138,7 @@ fn a_run_that_is_killed_loses_nothing_and_the_next_one_leaves_no_litter() {
     machine.write("tree/noise", noise);
     let config = fs_err::read_to_string(machine.path("own-config.toml")).unwrap();
     let (before, _) = config.split_once("keep").unwrap();
-    let to = format!("to = [\"out\", \"far\", \"s3://{BUCKET}/hosts\"]\n");
+    let to = format!("parity = \"5%\"\nto = [\"out\", \"far\", \"s3://{BUCKET}/hosts\"]\n");
     machine.write("own-config.toml", format!("{before}{to}"));
     let began = Instant::now();
     hashget(&machine, &["backup"]).expect(0);
@@ -166,6 +166,9 @@ fn a_run_that_is_killed_loses_nothing_and_the_next_one_leaves_no_litter() {
     assert_eq!((&out, out.len()), (&far, store.objects().len()));
     assert!(first.iter().all(|name| out.contains(name)), "{first:?} {out:?}");
     assert!(out.iter().all(|name| name.starts_with("h_web_")), "{out:?}");
+    // Each archive has its record and its parity.
+    let archives = out.iter().filter(|name| name.ends_with(".tar.zst")).count();
+    assert_eq!(out.len(), 3 * archives, "{out:?}");
 }
 
 #[test]
