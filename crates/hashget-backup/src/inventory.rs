@@ -1,6 +1,6 @@
-//! What a destination holds: archives with their records.
+//! What a destination holds: archives with their records and their parity.
 //!
-//! Invariant: an inventory is complete, or an error. What has another name than archives and records have is not in it.
+//! Invariant: an inventory is complete, or an error. What has another name than archives, records and parity have is not in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
@@ -25,6 +25,8 @@ pub struct Held {
     pub locked_until: Option<i64>,
     /// Its record; or why there is none that can be used.
     pub record: Result<Record, String>,
+    /// The size in bytes of its parity, if the destination has some.
+    pub parity: Option<u64>,
     /// Why the archive that it needs cannot serve it, if it needs one and that is so.
     pub lacks: Option<String>,
 }
@@ -34,6 +36,25 @@ impl Held {
     /// they agree. Nothing is read for that.
     pub fn difference(&self) -> Option<String> {
         self.own_difference().or_else(|| self.lacks.clone())
+    }
+
+    /// What differs between the parity that the destination holds and what the record says of it; `None` if they agree. An
+    /// archive whose parity is missing or damaged is as good as any other. Nothing is read for that.
+    pub fn parity_difference(&self) -> Option<String> {
+        let expected = self.record.as_ref().ok()?.parity.as_ref()?;
+        match self.parity {
+            None => Some("its parity is missing: damage to it could not be healed here".to_owned()),
+            Some(bytes) if bytes != expected.bytes => Some(format!(
+                "its parity has {bytes} bytes, and its record says {}",
+                expected.bytes
+            )),
+            Some(_) => None,
+        }
+    }
+
+    /// The bytes that it takes in the destination, with those of its parity.
+    pub fn all_bytes(&self) -> u64 {
+        self.bytes + self.parity.unwrap_or(0)
     }
 
     /// The archive that it needs, if it needs one.
@@ -77,8 +98,8 @@ impl Held {
 pub struct Inventory {
     /// The archives: by series, the oldest first.
     pub held: Vec<Held>,
-    /// Archives of which there is only the record.
-    pub only_records: Vec<ArchiveName>,
+    /// Archives that are not there, of which there is still the record or the parity.
+    pub remains: Vec<ArchiveName>,
 }
 
 impl Inventory {
@@ -98,15 +119,13 @@ pub fn inventory(
     monitor: &dyn Monitor,
 ) -> Result<Inventory, StoreError> {
     let stored = store.list(monitor)?;
-    let mut records: BTreeMap<ArchiveName, u64> = BTreeMap::new();
+    let sizes = |name_of: fn(&str) -> Option<ArchiveName>| -> BTreeMap<ArchiveName, u64> {
+        let sizes = stored.iter().filter_map(|file| Some((name_of(&file.name)?, file.bytes)));
+        sizes.filter(|(name, _)| is_wanted(name.series())).collect()
+    };
+    let (mut records, mut parities) =
+        (sizes(ArchiveName::of_record), sizes(ArchiveName::of_parity));
     let mut found = Inventory::default();
-    for file in &stored {
-        if let Some(name) =
-            ArchiveName::of_record(&file.name).filter(|name| is_wanted(name.series()))
-        {
-            records.insert(name, file.bytes);
-        }
-    }
     let wanted =
         |file: &Stored| ArchiveName::parse(&file.name).filter(|name| is_wanted(name.series()));
     let mut archives: Vec<Stored> =
@@ -120,7 +139,8 @@ pub fn inventory(
                 .to_owned()),
         };
         let (bytes, sha256, locked_until) = (file.bytes, file.sha256, file.locked_until);
-        found.held.push(Held { name, bytes, sha256, locked_until, record, lacks: None });
+        let parity = parities.remove(&name);
+        found.held.push(Held { name, bytes, sha256, locked_until, record, parity, lacks: None });
     }
     let lacking: Vec<Option<String>> =
         found.held.iter().map(|held| lacks(held, &found.held)).collect();
@@ -128,7 +148,8 @@ pub fn inventory(
         held.lacks = lacks;
     }
     found.held.sort_by(|one, other| one.name.cmp(&other.name));
-    found.only_records = records.into_keys().collect();
+    records.append(&mut parities);
+    found.remains = records.into_keys().collect();
     Ok(found)
 }
 

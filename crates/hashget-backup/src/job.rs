@@ -5,6 +5,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use hashget::parity;
+
 use crate::retention::Keep;
 use crate::store::Address;
 
@@ -95,6 +97,8 @@ pub struct Job {
     pub snapshot: Option<SnapshotKind>,
     /// How nights share bytes.
     pub share: Share,
+    /// How much parity is written beside each archive; `None` is none.
+    pub parity: Option<parity::Share>,
     /// How long nights of a chain hang on one full archive.
     pub full_every: Duration,
     /// The most bytes that are sent to one destination in a second.

@@ -45,6 +45,9 @@ pub struct Record {
     /// The archive that this one was packed against, which is needed to restore it.
     #[serde(default)]
     pub base: Option<String>,
+    /// The bytes of its parity, if it was sent with some.
+    #[serde(default)]
+    pub parity: Option<Sealed>,
     /// The program that made it.
     pub program: String,
 }
@@ -89,8 +92,8 @@ pub enum BadRecord {
     },
 }
 
-/// The bytes of an archive as it lies in a destination.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The bytes of an archive, or of its parity, as it lies in a destination.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sealed {
     /// How many there are.
     pub bytes: u64,
@@ -99,7 +102,7 @@ pub struct Sealed {
 }
 
 impl Record {
-    /// The record of an archive that was packed until `ended` by a version of hashget.
+    /// The record of an archive without parity that was packed until `ended` by a version of hashget.
     pub fn new(
         name: &ArchiveName,
         sealed: Sealed,
@@ -121,6 +124,7 @@ impl Record {
             files: packed.files,
             problems: u64::try_from(packed.problems.len()).unwrap_or(u64::MAX),
             base: packed.base.clone(),
+            parity: None,
             program: format!("hashget {version}"),
         }
     }
@@ -157,9 +161,11 @@ impl Record {
         {
             return Err(damaged("it is of another archive".to_owned()));
         }
-        let is_digest = record.sha256.len() == 64
-            && record.sha256.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        if !is_digest {
+        let is_digest = |text: &str| {
+            text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        };
+        let of_parity = record.parity.as_ref().map(|parity| &*parity.sha256);
+        if ![Some(&*record.sha256), of_parity].into_iter().flatten().all(is_digest) {
             return Err(damaged("its sha256 is none".to_owned()));
         }
         Ok(record)
@@ -241,6 +247,9 @@ mod tests {
     #[test]
     fn keys_of_later_versions_are_ignored_and_a_later_version_is_named() {
         assert!(changed("colour", "red".into()).is_ok());
+        let parity = Sealed { bytes: 3, sha256: "0b".repeat(32) };
+        let with = changed("parity", serde_json::to_value(&parity).unwrap()).unwrap();
+        assert_eq!(with.parity, Some(parity));
         let error = changed("record", 2.into()).unwrap_err().to_string();
         assert!(error.contains("version 2") && error.contains("newer hashget"), "{error}");
     }
@@ -257,6 +266,8 @@ mod tests {
             ("sha256", "0A".repeat(32).into()),
             ("sha256", "../../etc".into()),
             ("exit", 300.into()),
+            ("parity", 5.into()),
+            ("parity", serde_json::json!({ "bytes": 3, "sha256": "x" })),
         ] {
             let error = changed(key, value).unwrap_err().to_string();
             assert!(error.contains(NAME) && error.contains("cannot be read"), "{key}: {error}");

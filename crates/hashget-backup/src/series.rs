@@ -13,6 +13,13 @@ const ENDING: &str = ".tar.zst";
 /// Ends the name of a record, after that of its archive.
 const RECORD_ENDING: &str = ".json";
 
+/// Ends the name of parity, after that of its archive.
+const PARITY_ENDING: &str = ".par2";
+
+/// What a name ends with that would be one of an archive, and is of something else that lies beside one: a record, parity, an
+/// unfinished file, an archive that was healed.
+const NO_ENCRYPTION: [&str; 4] = [RECORD_ENDING, PARITY_ENDING, ".part", ".damaged"];
+
 /// How the time of an archive is written.
 const TIME: &str = "%Y-%m-%dT%H%M%SZ";
 
@@ -143,7 +150,7 @@ impl ArchiveName {
                 !word.is_empty()
                     && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
             });
-        let is_archive = is_ending && !matches!(encryption, ".json" | ".par2" | ".part");
+        let is_archive = is_ending && !NO_ENCRYPTION.contains(&encryption);
         (is_archive && found.to_string() == name).then_some(found)
     }
 
@@ -152,9 +159,19 @@ impl ArchiveName {
         Self::parse(name.strip_suffix(RECORD_ENDING)?)
     }
 
+    /// The archive whose parity has this name.
+    pub fn of_parity(name: &str) -> Option<Self> {
+        Self::parse(name.strip_suffix(PARITY_ENDING)?)
+    }
+
     /// The name of its record.
     pub fn record(&self) -> String {
         format!("{self}{RECORD_ENDING}")
+    }
+
+    /// The name of its parity.
+    pub fn parity(&self) -> String {
+        format!("{self}{PARITY_ENDING}")
     }
 
     /// The series that it belongs to.
@@ -251,6 +268,8 @@ mod tests {
         let age = series.at(started, ".age");
         assert_eq!(age.record(), "web1.example_system_2026-11-27T023000Z.tar.zst.age.json");
         assert_eq!(ArchiveName::of_record(&age.record()), Some(age.clone()));
+        assert_eq!(age.parity(), "web1.example_system_2026-11-27T023000Z.tar.zst.age.par2");
+        assert_eq!(ArchiveName::of_parity(&age.parity()), Some(age.clone()));
         assert!(age.is_encrypted() && !plain.is_encrypted());
     }
 
@@ -262,6 +281,9 @@ mod tests {
             "web1_system_2026-11-27T023000Z.tar.zst.json",
             "web1_system_2026-11-27T023000Z.tar.zst.age.json",
             "web1_system_2026-11-27T023000Z.tar.zst.par2",
+            "web1_system_2026-11-27T023000Z.tar.zst.age.par2",
+            "web1_system_2026-11-27T023000Z.tar.zst.damaged",
+            "web1_system_2026-11-27T023000Z.tar.zst.age.damaged",
             "web1_system_2026-11-27T023000Z.tar.zst.",
             "web1_system_2026-13-27T023000Z.tar.zst",
             "web1_system_2026-11-31T023000Z.tar.zst",

@@ -5,6 +5,7 @@
 use jiff::Timestamp;
 
 use crate::due::{Due, LATE};
+use crate::growth::{Growths, Point};
 use crate::inventory::{Held, Inventory};
 use crate::job::Job;
 use crate::run::State;
@@ -35,7 +36,7 @@ pub struct Holding {
     pub destination: String,
     /// The number of archives.
     pub archives: usize,
-    /// Their bytes.
+    /// Their bytes, with those of their parity.
     pub bytes: u64,
     /// The newest good one.
     pub newest: Option<ArchiveName>,
@@ -48,8 +49,8 @@ pub struct Status {
     pub last_good: Option<Timestamp>,
     /// Its size in bytes.
     pub bytes: Option<u64>,
-    /// The size in bytes of the good archive before it.
-    pub bytes_before: Option<u64>,
+    /// It beside earlier ones.
+    pub growth: Growths,
     /// The archive that it needs.
     pub base: Option<String>,
     /// When the job is due next, if it is known.
@@ -124,12 +125,17 @@ pub fn status(job: &Job, state: &State, looked: &[Looked<'_>], now: Timestamp, d
     Status {
         last_good,
         bytes: newest.map(|newest| newest.bytes),
-        bytes_before: good.get(1).map(|before| before.bytes),
+        growth: Growths::of(&good.iter().map(|held| point(held)).collect::<Vec<_>>()),
         base: newest.and_then(|newest| newest.base()).map(str::to_owned),
         next: due.next,
         holdings,
         findings,
     }
+}
+
+fn point(held: &Held) -> Point {
+    let (started, bytes) = (held.name.started(), held.bytes);
+    Point { started, bytes, is_full: held.base().is_none() }
 }
 
 /// The good archives, the newest first, and what each destination holds that could be listed.
@@ -147,7 +153,7 @@ fn held_by<'i>(
             }
         };
         for held in &inventory.held {
-            if let Some(difference) = held.difference() {
+            for difference in held.difference().into_iter().chain(held.parity_difference()) {
                 find(Severity::Warning, format!("{destination}, {}: {difference}", held.name));
             }
         }
@@ -156,7 +162,7 @@ fn held_by<'i>(
         holdings.push(Holding {
             destination: (*destination).to_owned(),
             archives: inventory.held.len(),
-            bytes: inventory.held.iter().map(|held| held.bytes).sum(),
+            bytes: inventory.held.iter().map(Held::all_bytes).sum(),
             newest: of_destination.last().map(|held| held.name.clone()),
         });
         good.extend(of_destination);
@@ -184,6 +190,9 @@ fn of_runs(state: &State, find: &mut impl FnMut(Severity, String)) {
     for delivered in last.undelivered() {
         let problem = delivered.problem.as_deref().unwrap_or_default();
         find(Severity::Warning, format!("the last archive was not sent everywhere: {problem}"));
+    }
+    for problem in last.destinations.iter().filter_map(|one| one.parity_problem.as_ref()) {
+        find(Severity::Warning, format!("the last parity was not sent everywhere: {problem}"));
     }
     if last.exit == 3 {
         let first = last.problems.first().map(|problem| format!(": {problem}")).unwrap_or_default();
@@ -217,6 +226,7 @@ mod tests {
             hooks: Hooks::default(),
             notices: Notices::default(),
             snapshot: None,
+            parity: None,
             share: Share::default(),
             full_every: crate::chain::FULL_EVERY,
             upload: None,
@@ -237,7 +247,8 @@ mod tests {
         let name = ArchiveName::parse(&format!("h_j_{day}T023000Z.tar.zst")).unwrap();
         let sealed = Sealed { bytes, sha256: "0a".repeat(32) };
         let record = Record::new(&name, sealed, &Packed::default(), name.started(), "1");
-        Held { name, bytes, sha256: None, locked_until: None, record: Ok(record), lacks: None }
+        let record = Ok(record);
+        Held { name, bytes, sha256: None, locked_until: None, record, parity: None, lacks: None }
     }
 
     fn run(started: &str, exit: u8) -> State {
@@ -248,10 +259,12 @@ mod tests {
             exit,
             archive: None,
             bytes: None,
+            base: None,
             tree_bytes: None,
             destinations: vec![Delivered {
                 destination: "/a".into(),
                 problem: None,
+                parity_problem: None,
                 compared: None,
             }],
             problems: vec!["x: changed".into(), "y: changed".into()],
@@ -261,7 +274,7 @@ mod tests {
     }
 
     fn judged(held: Vec<Held>, state: &State, now: &str) -> (Option<Severity>, String) {
-        let inventory = Inventory { held, only_records: Vec::new() };
+        let inventory = Inventory { held, remains: Vec::new() };
         let found = status(&job(), state, &[("/a", Ok(&inventory))], time(now), due(now));
         let texts: Vec<String> =
             found.findings.iter().map(|finding| finding.text.clone()).collect();
@@ -332,14 +345,15 @@ mod tests {
     fn destinations_that_lag_behind_or_cannot_be_seen_are_named() {
         let all = Inventory {
             held: vec![held("2026-11-26", 5), held("2026-11-27", 7)],
-            only_records: Vec::new(),
+            remains: Vec::new(),
         };
-        let old = Inventory { held: vec![held("2026-11-26", 5)], only_records: Vec::new() };
+        let old = Inventory { held: vec![held("2026-11-26", 5)], remains: Vec::new() };
         let looked = [("/a", Ok(&all)), ("/b", Ok(&old)), ("/c", Err("no answer".to_owned()))];
         let state = run("2026-11-27T02:30:00Z", 0);
         let now = "2026-11-27T09:00:00Z";
         let found = status(&job(), &state, &looked, time(now), due(now));
-        assert_eq!((found.bytes, found.bytes_before, found.holdings.len()), (Some(7), Some(5), 2));
+        let growth = found.growth.before.map(|growth| growth.bytes);
+        assert_eq!((found.bytes, growth, found.holdings.len()), (Some(7), Some(2), 2));
         assert_eq!(found.next, Some(time("2026-11-28T02:30:00Z")));
         let texts: Vec<&str> = found.findings.iter().map(|finding| &*finding.text).collect();
         assert_eq!(

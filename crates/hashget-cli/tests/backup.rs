@@ -185,7 +185,7 @@ fn options_are_those_of_pack_and_the_jobs_own_are_refused() {
         ("[\"--level\", \"99\"]", "--level 99"),
         ("[\"-f\", \"x.tar.zst\"]", "--file"),
         ("[\"--dry-run\"]", "--dry-run is not for jobs"),
-        ("[\"--parity\", \"5%\"]", "--parity is not for jobs"),
+        ("[\"--parity\", \"5%\"]", "use the key parity"),
         ("[\"elsewhere\"]", "a path is not for jobs"),
     ] {
         let machine = machine("");
@@ -237,7 +237,7 @@ fn the_settings_of_the_older_nightly_job_are_taken_over() {
     machine.write("tree/data", "data\n");
     let path = |name: &str| machine.path(name).to_str().unwrap().to_owned();
     let conf = format!(
-        "TREE='{}'\nARCHIVES='{}'\nKEEP=5\nOPTIONS=\"--exclude 'my files' --detect none\"\n",
+        "TREE='{}'\nARCHIVES='{}'\nKEEP=5\nOPTIONS=\"--exclude 'my files' --detect none --parity=7%\"\n",
         path("tree"),
         path("old")
     );
@@ -246,6 +246,7 @@ fn the_settings_of_the_older_nightly_job_are_taken_over() {
     machine.hashget(&["backup", "--init", "--from-nightly", "nightly.conf"]).expect(0);
     let text = fs_err::read_to_string(machine.path("own-config.toml")).unwrap();
     assert!(text.contains("[backup.system]") && text.contains("last = 5"), "{text}");
+    assert!(text.contains("parity     = \"7%\""), "{text}");
     machine.hashget(&["backup"]).expect(0);
     machine.hashget(&["backup", "restore", "system", "-C", "back"]).expect(0);
     assert_eq!(files_below(&machine.path("back")), ["data"]);

@@ -138,7 +138,7 @@ fn a_run_that_is_killed_loses_nothing_and_the_next_one_leaves_no_litter() {
     machine.write("tree/noise", noise);
     let config = fs_err::read_to_string(machine.path("own-config.toml")).unwrap();
     let (before, _) = config.split_once("keep").unwrap();
-    let to = format!("to = [\"out\", \"far\", \"s3://{BUCKET}/hosts\"]\n");
+    let to = format!("parity = \"5%\"\nto = [\"out\", \"far\", \"s3://{BUCKET}/hosts\"]\n");
     machine.write("own-config.toml", format!("{before}{to}"));
     let began = Instant::now();
     hashget(&machine, &["backup"]).expect(0);
@@ -166,4 +166,45 @@ fn a_run_that_is_killed_loses_nothing_and_the_next_one_leaves_no_litter() {
     assert_eq!((&out, out.len()), (&far, store.objects().len()));
     assert!(first.iter().all(|name| out.contains(name)), "{first:?} {out:?}");
     assert!(out.iter().all(|name| name.starts_with("h_web_")), "{out:?}");
+    // Each archive has its record and its parity.
+    let archives = out.iter().filter(|name| name.ends_with(".tar.zst")).count();
+    assert_eq!(out.len(), 3 * archives, "{out:?}");
+}
+
+#[test]
+fn what_cannot_be_read_is_not_called_damaged() {
+    let store = ObjectStore::start();
+    let machine = machine(&store);
+    hashget(&machine, &["backup"]).expect(0);
+    let config = fs_err::read_to_string(machine.path("own-config.toml")).unwrap();
+    // Records come, and then the network is away.
+    let read = "case {name} in *.json) ;; *) echo no route >&2; exit 7;; esac; cat";
+    machine.write("own-config.toml", config.replace("read = \"cat", &format!("read = \"{read}")));
+    let ended = hashget(&machine, &["backup", "check", "--read", "--json"]).expect(5);
+    let records = ended.records();
+    let of_archives: Vec<_> = records.iter().filter(|one| one["type"] == "archive").collect();
+    let unread: Vec<_> = of_archives.iter().filter(|one| !one["unread"].is_null()).collect();
+    assert_eq!((of_archives.len(), unread.len()), (3, 1));
+    assert_eq!(
+        (&unread[0]["difference"], &unread[0]["compared"]),
+        (&None::<u8>.into(), &"size".into())
+    );
+    let ended = hashget(&machine, &["backup", "check", "--read"]).expect(5);
+    ended.says(&["could not be read", "no route", "0 not as recorded, 1 could not be read"]);
+}
+
+#[test]
+fn what_cannot_be_read_at_random_is_not_mounted() {
+    let store = ObjectStore::start();
+    let machine = machine(&store);
+    fs_err::create_dir(machine.path("mnt")).unwrap();
+    let mount = ["backup", "mount", "web", "mnt"];
+    let ended = hashget(&machine, &[&mount[..], &["--from", "exec:cat"]].concat());
+    ended.expect(2).says(&["exec:cat gives archives only from their beginning", "backup restore"]);
+    // No destination has an archive yet: each is named.
+    let ended = hashget(&machine, &mount).expect(2);
+    ended.says(&["out has no archive of web", "s3://", "only from their beginning"]);
+    let config = fs_err::read_to_string(machine.path("own-config.toml")).unwrap();
+    machine.write("own-config.toml", config.replace("\"out\"", "\"gone\""));
+    hashget(&machine, &mount).expect(2).says(&["gone could not be listed"]);
 }

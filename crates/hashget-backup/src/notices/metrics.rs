@@ -7,6 +7,7 @@ use std::path::Path;
 
 use hashget::pending_file::PendingFile;
 
+use crate::growth::{Growths, Point};
 use crate::run::State;
 
 /// Who may read it: the collector runs as another user.
@@ -34,6 +35,11 @@ pub fn metrics(job: &str, state: &State) -> String {
     number("duration_seconds", "How long the last run took.", "", seconds);
     number("exit_code", "The exit code of the last run.", "", i64::from(last.exit));
     number("archive_bytes", "The size of the last archive.", "", of_size(last.bytes));
+    let mut help = "How much larger the last archive is than an earlier one.";
+    for (than, growth) in Growths::of(&points(state)).all() {
+        number("archive_growth_bytes", help, &format!(",than=\"{than}\""), growth.bytes);
+        help = "";
+    }
     number("tree_bytes", "The bytes of the files that were packed.", "", of_size(last.tree_bytes));
     let problems = i64::try_from(last.problems.len()).unwrap_or(i64::MAX);
     number("problems", "Problems of the last run.", "", problems);
@@ -44,6 +50,15 @@ pub fn metrics(job: &str, state: &State) -> String {
         help = "";
     }
     text
+}
+
+/// The archives that runs have made.
+fn points(state: &State) -> Vec<Point> {
+    let made = state.runs.iter().filter(|run| !run.has_failed());
+    let points = made.filter_map(|run| {
+        Some(Point { started: run.started, bytes: run.bytes?, is_full: run.base.is_none() })
+    });
+    points.collect()
 }
 
 /// The value of a label, with what would end it escaped.
@@ -72,29 +87,32 @@ mod tests {
     #[test]
     fn the_last_run_and_the_last_success_are_told() {
         let time = |second| Timestamp::from_second(second).unwrap();
-        let run = |second, exit| RunState {
+        let run = |second: i64, exit| RunState {
             started: time(second),
             ended: time(second + 9),
             exit,
             archive: None,
-            bytes: Some(7),
+            bytes: Some(second.unsigned_abs()),
+            base: None,
             tree_bytes: None,
             destinations: vec![Delivered {
                 destination: "a\"b\\".into(),
                 problem: None,
+                parity_problem: None,
                 compared: None,
             }],
             problems: Vec::new(),
             failure: None,
         };
         let mut state = State::default();
-        state.runs.extend([run(100, 0), run(200, 1)]);
+        state.runs.extend([run(60, 3), run(100, 0), run(200, 1)]);
         let text = metrics("system", &state);
         for line in [
             "hashget_backup_last_run_timestamp_seconds{job=\"system\"} 200",
             "hashget_backup_last_success_timestamp_seconds{job=\"system\"} 100",
             "hashget_backup_duration_seconds{job=\"system\"} 9",
             "hashget_backup_exit_code{job=\"system\"} 1",
+            "hashget_backup_archive_growth_bytes{job=\"system\",than=\"before\"} 40",
             "hashget_backup_destination_ok{job=\"system\",destination=\"a\\\"b\\\\\"} 1",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");

@@ -1,6 +1,7 @@
 //! Archives sent to their destinations, to all of them at the same time.
 //!
-//! Invariant: the record of an archive is sent after the archive, so that a record means an archive that was compared.
+//! Invariant: the record of an archive is sent last, so that a record means an archive that was compared, whose parity is there if
+//! it can be. An archive does not depend on its parity.
 
 use std::time::Duration;
 
@@ -16,6 +17,15 @@ pub struct Delivery {
     pub destination: String,
     /// How the archive there was compared, if this send has done it; or why it is not there.
     pub result: Result<Option<Compared>, StoreError>,
+    /// Why its parity is not there, although the archive is.
+    pub no_parity: Option<StoreError>,
+}
+
+impl Delivery {
+    /// Is everything there?
+    pub fn is_complete(&self) -> bool {
+        self.result.is_ok() && self.no_parity.is_none()
+    }
 }
 
 /// On which terms archives are sent.
@@ -46,19 +56,24 @@ pub fn deliver(
     let send = |store: &dyn Store| {
         let destination = store.shown().to_owned();
         if sent.contains(&destination) {
-            return Delivery { destination, result: Ok(None) };
+            return Delivery { destination, result: Ok(None), no_parity: None };
         }
-        let result = deliver_to(spooled, store, terms, monitor).map(Some);
-        match &result {
-            Ok(_) => {
+        let (result, no_parity) = match deliver_to(spooled, store, terms, monitor) {
+            Ok((compared, no_parity)) => (Ok(Some(compared)), no_parity),
+            Err(error) => (Err(error), None),
+        };
+        match (&result, &no_parity) {
+            (Ok(_), None) => {
                 // If that cannot be noted, the destination is asked the next time.
                 let _ = spooled.note_sent(&destination);
             }
-            Err(error) => {
-                monitor.problem(ProblemKind::Unreachable, &spooled.name, error);
+            (Ok(_), Some(error)) => {
+                let message = format!("it is there without its parity: {error}");
+                monitor.problem(ProblemKind::Unreachable, &spooled.name, message);
             }
+            (Err(error), _) => monitor.problem(ProblemKind::Unreachable, &spooled.name, error),
         }
-        Delivery { destination, result }
+        Delivery { destination, result, no_parity }
     };
     std::thread::scope(|scope| {
         let threads: Vec<_> =
@@ -67,12 +82,13 @@ pub fn deliver(
     })
 }
 
+/// Sends the archive, its parity, and its record; how the archive was compared, and why its parity is not there.
 fn deliver_to(
     spooled: &Spooled,
     store: &dyn Store,
     terms: Terms,
     monitor: &dyn Monitor,
-) -> Result<Compared, StoreError> {
+) -> Result<(Compared, Option<StoreError>), StoreError> {
     let archive = spooled.archive()?;
     let sealed = spooled.record.sealed();
     let name = spooled.name.to_string();
@@ -84,11 +100,24 @@ fn deliver_to(
         bytes_per_second: terms.bytes_per_second,
     };
     let compared = send(store, &name, &sending, monitor)?;
+    let no_parity = match &spooled.record.parity {
+        Some(sealed) => {
+            let (parity, name) = (spooled.parity()?, spooled.name.parity());
+            let (bytes, sha256) = (sealed.bytes, &*sealed.sha256);
+            let sending = Sending { file: parity.file(), bytes, sha256, ..sending };
+            match send(store, &name, &sending, monitor) {
+                Ok(_) => None,
+                Err(StoreError::Interrupted(interrupted)) => return Err(interrupted.into()),
+                Err(error) => Some(error),
+            }
+        }
+        None => None,
+    };
     let (record, sealed) = spooled.record_file()?;
     let (bytes, sha256) = (sealed.bytes, &*sealed.sha256);
     let sending = Sending { file: record.file(), bytes, sha256, ..sending };
     send(store, &spooled.name.record(), &sending, monitor)?;
-    Ok(compared)
+    Ok((compared, no_parity))
 }
 
 /// Sends a file, unless the destination has it from an earlier try.

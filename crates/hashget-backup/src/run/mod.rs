@@ -8,6 +8,7 @@ mod deliver;
 mod error;
 mod hooks;
 mod lock;
+mod made;
 mod prune;
 mod snapshot;
 mod spool;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use hashget::error::ErrorClass;
 use hashget::monitor::{Interrupted, Monitor, ProblemKind};
+use hashget::parity::write_parity;
 use hashget::wording;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -32,12 +34,13 @@ pub use snapshot::SnapshotError;
 pub use spool::{FOLDER_IN_DESTINATION, Spool, Spooled};
 pub use state::{Delivered, RunState, State};
 
+use self::made::Made;
 use crate::chain::Base;
 use crate::job::Job;
 use crate::record::Packed;
 use crate::retention::Circumstances;
 use crate::series::{ArchiveName, Series};
-use crate::store::{Compared, Store, StoreError};
+use crate::store::{Store, StoreError};
 
 /// Where a run is made.
 pub struct Setting<'a> {
@@ -45,6 +48,8 @@ pub struct Setting<'a> {
     pub state: &'a Path,
     /// The zone whose days count.
     pub zone: TimeZone,
+    /// The number of threads that compute; at least 1.
+    pub threads: usize,
     /// The version of hashget.
     pub version: &'a str,
     /// What time it is.
@@ -156,73 +161,6 @@ fn time_of_its_own(state: &State, setting: &Setting<'_>) -> Result<Timestamp, In
     }
 }
 
-/// What a run has made so far.
-#[derive(Debug, Default)]
-struct Made {
-    name: Option<ArchiveName>,
-    bytes: Option<u64>,
-    packed: Packed,
-    deliveries: Vec<Delivery>,
-    /// Is an archive of an earlier run still not everywhere?
-    is_behind: bool,
-}
-
-impl Made {
-    /// The error of an archive that no destination has.
-    fn not_sent(&self, spool: &Spool) -> Option<RunError> {
-        let has_some = self.deliveries.iter().any(|delivery| delivery.result.is_ok());
-        let name = self.name.clone().filter(|_| !has_some)?;
-        let is_stop =
-            |delivery: &Delivery| matches!(delivery.result, Err(StoreError::Interrupted(_)));
-        Some(match self.deliveries.iter().any(is_stop) {
-            true => Interrupted.into(),
-            false => RunError::NotSent { name, spool: spool.folder().to_owned() },
-        })
-    }
-
-    fn exit(&self, failure: Option<&RunError>) -> u8 {
-        match failure {
-            Some(error) => error.exit(),
-            None if self.deliveries.iter().any(|delivery| delivery.result.is_err()) => 5,
-            None if self.is_behind && self.packed.exit == 0 => 5,
-            None => self.packed.exit,
-        }
-    }
-
-    fn state(
-        &self,
-        started: Timestamp,
-        ended: Timestamp,
-        exit: u8,
-        failure: Option<&RunError>,
-    ) -> RunState {
-        let destinations = self.deliveries.iter().map(|delivery| Delivered {
-            destination: delivery.destination.clone(),
-            problem: delivery.result.as_ref().err().map(ToString::to_string),
-            compared: delivery.result.as_ref().ok().copied().flatten().map(|compared| {
-                let word = match compared {
-                    Compared::Checksum => "checksum",
-                    Compared::Size => "size",
-                    Compared::Nothing => "nothing",
-                };
-                word.to_owned()
-            }),
-        });
-        let made = self.name.is_some();
-        RunState {
-            started,
-            ended,
-            exit,
-            archive: self.name.as_ref().map(ToString::to_string),
-            bytes: self.bytes,
-            tree_bytes: made.then_some(self.packed.tree_bytes),
-            destinations: destinations.collect(),
-            problems: self.packed.problems.iter().take(state::MOST_PROBLEMS).cloned().collect(),
-            failure: failure.map(|error| wording::messages(error).join(": ")),
-        }
-    }
-}
-
 /// A run that has its lock.
 struct Run<'a> {
     job: &'a Job,
@@ -257,9 +195,9 @@ impl Run<'_> {
         let given_up = Spool::overtaken(waiting.len());
         for (position, spooled) in waiting.iter().enumerate() {
             let deliveries = self.deliver(spooled)?;
-            let lacking = deliveries.iter().filter(|delivery| delivery.result.is_err()).count();
-            is_behind |= lacking > 0;
-            if lacking > 0 && position < given_up {
+            let is_everywhere = deliveries.iter().all(Delivery::is_complete);
+            is_behind |= !is_everywhere;
+            if !is_everywhere && position < given_up {
                 let message =
                     "given up: not all destinations have it, and later archives were made";
                 self.setting.monitor.problem(ProblemKind::Unreachable, &spooled.name, message);
@@ -274,7 +212,7 @@ impl Run<'_> {
         let lock = self.lock(&spooled.record);
         let terms = Terms { bytes_per_second: self.job.upload, lock };
         let deliveries = deliver(spooled, &self.stores(), terms, self.setting.monitor);
-        if deliveries.iter().all(|delivery| delivery.result.is_ok()) {
+        if deliveries.iter().all(Delivery::is_complete) {
             spooled.remove()?;
         }
         self.setting.monitor.check_interrupted()?;
@@ -319,7 +257,9 @@ impl Run<'_> {
             after = after.and(ended);
         }
         let mut packed = packed?;
-        for problem in problem.into_iter().chain(after.err().map(|error| error.to_string())) {
+        let without = self.add_parity(&path)?;
+        let after = after.err().map(|error| error.to_string());
+        for problem in problem.into_iter().chain(after).chain(without) {
             packed.problems.push(problem);
             packed.exit = if packed.exit == 0 { 3 } else { packed.exit };
         }
@@ -328,6 +268,13 @@ impl Run<'_> {
         made.bytes = Some(spooled.record.bytes);
         (made.name, made.packed) = (Some(name), packed);
         Ok(spooled)
+    }
+
+    /// Writes the parity of an archive that was made, if the job has some. A problem, if that could not be done.
+    fn add_parity(&self, archive: &Path) -> Result<Option<String>, Interrupted> {
+        let Some(share) = self.job.parity else { return Ok(None) };
+        let written = write_parity(archive, share, self.setting.threads, self.setting.monitor)?;
+        Ok(written.is_none().then(|| "the archive has no parity: writing it failed".to_owned()))
     }
 
     /// What hooks are told in their environment.

@@ -1,11 +1,11 @@
 //! Archives that are not kept any more are removed.
 //!
 //! Invariant: nothing is removed that the decision does not name, and nothing at all if the destination could not be listed to
-//! its end.
+//! its end. What lies beside an archive goes after the archive, never before.
 
 use hashget::monitor::{Monitor, ProblemKind};
 
-use crate::inventory::{Inventory, inventory};
+use crate::inventory::{Held, Inventory, inventory};
 use crate::retention::{Candidate, Circumstances, Decision, Keep, decide};
 use crate::series::{ArchiveName, Series};
 use crate::store::{Store, StoreError};
@@ -31,8 +31,7 @@ pub fn decision_for(
     monitor: &dyn Monitor,
 ) -> Result<(Inventory, Decision), StoreError> {
     let inventory = inventory(store, &|found| found == series, monitor)?;
-    let candidates: Vec<Candidate> =
-        inventory.held.iter().map(crate::inventory::Held::candidate).collect();
+    let candidates: Vec<Candidate> = inventory.held.iter().map(Held::candidate).collect();
     let decision = decide(&candidates, keep, circumstances);
     Ok((inventory, decision))
 }
@@ -56,7 +55,10 @@ pub fn prune(
     }
     let mut removed = Vec::new();
     for name in doomed {
-        match remove_with_record(store, &name, monitor) {
+        let is_it = |held: &&Held| held.name == name;
+        let has_parity = inventory.held.iter().find(is_it).is_some_and(|it| it.parity.is_some());
+        let gone = store.remove(&name.to_string(), monitor);
+        match gone.and_then(|()| remove_beside(store, &name, has_parity, monitor)) {
             Ok(()) => removed.push(name),
             Err(StoreError::Interrupted(interrupted)) => return Err(interrupted.into()),
             Err(error) => {
@@ -66,8 +68,8 @@ pub fn prune(
         }
     }
     if decision.halt.is_none() {
-        for name in &inventory.only_records {
-            store.remove(&name.record(), monitor)?;
+        for name in &inventory.remains {
+            remove_beside(store, name, true, monitor)?;
         }
     }
     match store.clean(monitor) {
@@ -77,12 +79,15 @@ pub fn prune(
     Ok(Pruned { decision, removed })
 }
 
-/// Removes the archive first: a record that is left without one is removed by the next run.
-fn remove_with_record(
+/// Removes what lies beside an archive that has been removed. If that is broken off, the next run does it.
+fn remove_beside(
     store: &dyn Store,
     name: &ArchiveName,
+    has_parity: bool,
     monitor: &dyn Monitor,
 ) -> Result<(), StoreError> {
-    store.remove(&name.to_string(), monitor)?;
+    if has_parity {
+        store.remove(&name.parity(), monitor)?;
+    }
     store.remove(&name.record(), monitor)
 }

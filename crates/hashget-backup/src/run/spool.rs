@@ -8,6 +8,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use fs_err::{File, OpenOptions};
+use hashget::parity::parity_of;
 use hashget::pending_file::PendingFile;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
@@ -83,10 +84,10 @@ impl Spool {
         self.folder.join(name.to_string())
     }
 
-    /// Adds an archive that was written to its [`Self::path`].
+    /// Adds an archive that was written to its [`Self::path`], and its parity if there is some beside it.
     ///
     /// # Errors
-    /// It cannot be read, or its record not be written.
+    /// One of them cannot be read, or the record not be written.
     pub fn add(
         &self,
         name: &ArchiveName,
@@ -95,7 +96,11 @@ impl Spool {
         version: &str,
     ) -> io::Result<Spooled> {
         let sealed = seal(&self.path(name))?;
-        let record = Record::new(name, sealed, packed, ended, version);
+        let mut record = Record::new(name, sealed, packed, ended, version);
+        record.parity = match seal(&parity_of(&self.path(name))) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            sealed => Some(sealed?),
+        };
         let path = self.folder.join(name.record());
         let mut pending = PendingFile::create(&path, MODE)?;
         pending.write_all(&record.to_bytes())?;
@@ -152,6 +157,14 @@ impl Spooled {
         File::open(self.path())
     }
 
+    /// Opens its parity, to be sent.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn parity(&self) -> io::Result<File> {
+        File::open(self.folder.join(self.name.parity()))
+    }
+
     /// Where it lies.
     pub fn path(&self) -> PathBuf {
         self.folder.join(self.name.to_string())
@@ -197,7 +210,7 @@ impl Spooled {
 
 /// Removes an archive and what lies beside it; the archive last: one without a record is removed by the next run.
 fn remove(folder: &Path, name: &ArchiveName) -> io::Result<()> {
-    for file in [name.record(), format!("{name}{SENT}"), name.to_string()] {
+    for file in [name.record(), format!("{name}{SENT}"), name.parity(), name.to_string()] {
         match fs_err::remove_file(folder.join(file)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             removed => removed?,
@@ -238,10 +251,12 @@ mod tests {
         let first = spool(folder.path());
         for second in [2, 1] {
             fs_err::write(first.path(&name(second)), "archive").unwrap();
+            fs_err::write(folder.path().join(name(second).parity()), "parity").unwrap();
             let ended = Timestamp::from_second(second).unwrap();
             first.add(&name(second), &Packed::default(), ended, "1").unwrap();
         }
         fs_err::write(first.path(&name(3)), "no record").unwrap();
+        fs_err::write(folder.path().join(name(3).parity()), "parity").unwrap();
         fs_err::write(folder.path().join(format!(".{}.77.x.part", name(4))), "half").unwrap();
         let others = ["other_j_1970-01-01T000001Z.tar.zst", ".other.part", "notes"];
         for other in others {
@@ -251,6 +266,7 @@ mod tests {
         let names: Vec<_> = waiting.iter().map(|spooled| spooled.name.clone()).collect();
         assert_eq!(names, [name(1), name(2)]);
         assert_eq!(waiting[0].record.bytes, 7);
+        assert_eq!(waiting[0].record.parity.as_ref().map(|parity| parity.bytes), Some(6));
         waiting[0].note_sent("/srv/a").unwrap();
         waiting[0].note_sent("s3://b").unwrap();
         assert!(waiting[0].sent().iter().eq(["/srv/a", "s3://b"]));

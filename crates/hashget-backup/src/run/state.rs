@@ -30,6 +30,9 @@ pub struct Delivered {
     pub destination: String,
     /// Why it does not have the archive; `None` if it has.
     pub problem: Option<String>,
+    /// Why it does not have the archive's parity, although it has the archive.
+    #[serde(default)]
+    pub parity_problem: Option<String>,
     /// How the archive there was compared with what was sent: by its `checksum`, its `size`, or by `nothing`.
     #[serde(default)]
     pub compared: Option<String>,
@@ -50,6 +53,9 @@ pub struct RunState {
     pub archive: Option<String>,
     /// The size of the archive in bytes, if it made one.
     pub bytes: Option<u64>,
+    /// The archive that it needs.
+    #[serde(default)]
+    pub base: Option<String>,
     /// The bytes of the files that were packed.
     pub tree_bytes: Option<u64>,
     /// The destinations.
@@ -132,6 +138,7 @@ mod tests {
         let delivered = |problem: &Option<&str>| Delivered {
             destination: "/srv".to_owned(),
             problem: problem.map(str::to_owned),
+            parity_problem: None,
             compared: None,
         };
         RunState {
@@ -140,6 +147,7 @@ mod tests {
             exit,
             archive: None,
             bytes: None,
+            base: None,
             tree_bytes: None,
             destinations: problems.iter().map(delivered).collect(),
             problems: Vec::new(),

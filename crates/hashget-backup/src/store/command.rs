@@ -177,6 +177,10 @@ impl Store for CommandStore {
         Ok(Box::new(self.read(name, monitor)?))
     }
 
+    fn reads_at_random(&self) -> bool {
+        false
+    }
+
     fn send(
         &self,
         name: &str,

@@ -109,6 +109,11 @@ pub trait Store: Send + Sync {
         monitor: &'a dyn Monitor,
     ) -> Result<Box<dyn SharedSource + 'a>, StoreError>;
 
+    /// Can files be read at any place, not only from their beginning on?
+    fn reads_at_random(&self) -> bool {
+        true
+    }
+
     /// Sends a file. When this returns, the file is complete and durable under its name, and was compared with what was sent.
     /// What broke off is tried again, and goes on from where it was if the store can do that.
     ///

@@ -11,6 +11,9 @@ mod shown;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use hashget_backup::run::Destination;
+use hashget_backup::series::ArchiveName;
+use hashget_backup::store::Store;
 use serde_json::json;
 
 use self::mount_point::MountPoint;
@@ -65,7 +68,7 @@ impl Mount {
             return Err(UsageError(wrong).into());
         }
         let at = MountPoint::new(&self.mounting.at)?;
-        self.mounting.run("mount", &name, at, Shown::new(&self.archive)?, environment)
+        self.mounting.run("mount", &name, at, (Shown::new(&self.archive)?, None), environment)
     }
 }
 
@@ -74,16 +77,22 @@ impl Mounting {
         format!("nothing is mounted at {} any more; downloads are kept", self.at.display())
     }
 
-    /// Shows these archives of a folder.
+    /// Shows these archives of a destination.
     pub(super) fn run_of(
         &self,
-        folder: &Path,
-        archives: Vec<PathBuf>,
+        destination: &Destination,
+        archives: &[ArchiveName],
         environment: &Environment<'_>,
     ) -> anyhow::Result<()> {
-        let at = MountPoint::new(&self.at)?;
-        let shown = Shown::some_of(folder, archives)?;
-        self.run("backup mount", &folder.display().to_string(), at, shown, environment)
+        let (at, store) = (MountPoint::new(&self.at)?, &*destination.store);
+        let what = match &destination.folder {
+            Some(folder) => {
+                let files = archives.iter().map(|name| folder.join(name.to_string()));
+                (Shown::some_of(folder, files.collect())?, None)
+            }
+            None => (Shown::of_store(store.shown(), archives), Some(store)),
+        };
+        self.run("backup mount", store.shown(), at, what, environment)
     }
 
     fn run(
@@ -91,11 +100,11 @@ impl Mounting {
         command: &str,
         name: &str,
         at: MountPoint,
-        shown: Shown,
+        (shown, store): (Shown, Option<&dyn Store>),
         environment: &Environment<'_>,
     ) -> anyhow::Result<()> {
         let archives = shown.archives().len();
-        let access = Access::new(environment, self.fetch)?;
+        let access = Access::new(environment, store, self.fetch)?;
         let what = if shown.is_folder() {
             format!("{name} ({})", counted(archives as u64, "archive", "archives"))
         } else {

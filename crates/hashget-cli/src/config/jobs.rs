@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use hashget::parity;
 use hashget_backup::chain::FULL_EVERY;
 use hashget_backup::job::{HOOK_TIME, Hooks, Job, Notices, Share, SnapshotKind};
 use hashget_backup::retention::Keep;
@@ -14,7 +15,7 @@ use hashget_backup::store::Address;
 use serde::{Deserialize, Deserializer};
 
 use super::checked::{bytes, checked, http};
-use super::nights::{full_every, recipients, share, snapshot, streams};
+use super::nights::{self, full_every, recipients, share, snapshot, streams};
 use crate::values;
 
 /// Names that a job cannot have: they are commands.
@@ -93,6 +94,8 @@ pub(super) struct Section {
     snapshot: Option<SnapshotKind>,
     #[serde(default, deserialize_with = "share")]
     share: Share,
+    #[serde(default, deserialize_with = "nights::parity")]
+    parity: Option<parity::Share>,
     #[serde(default, deserialize_with = "full_every")]
     full_every: Option<Duration>,
     #[serde(default, deserialize_with = "time")]
@@ -173,6 +176,7 @@ impl Section {
             },
             snapshot: self.snapshot,
             share: self.share,
+            parity: self.parity,
             full_every: self.full_every.unwrap_or(FULL_EVERY),
             upload: self.limit.upload,
             lock: self.lock,
@@ -302,6 +306,7 @@ mod tests {
             metrics = "/var/lib/prometheus"
             share = "full"
             full_every = "14d"
+            parity = "5%"
             lock = "14d"
             limit = { upload = "10M", cpu = 1 }
 
@@ -324,6 +329,7 @@ mod tests {
         assert_eq!((system.snapshot, home.snapshot), (Some(SnapshotKind::Btrfs), None));
         let fourteen_days = Duration::from_secs(14 * 86_400);
         assert_eq!((system.lock, system.full_every), (Some(fourteen_days), fourteen_days));
+        assert_eq!((system.parity, home.parity), (parity::Share::new(5), None));
         assert_eq!((home.share, home.full_every), (Share::Reflink, FULL_EVERY));
         assert_eq!(
             (system.upload, system.cpu, system.share),
@@ -376,6 +382,7 @@ mod tests {
             (with("streams = { \"/a\" = \"true\" }"), ["line 4", "absolute"]),
             (with("streams = { a = \" \" }"), ["line 4", "expected a command"]),
             (with("full_every = \"10min\""), ["line 4", "at least 1h"]),
+            (with("parity = \"0%\""), ["line 4", "from 1% to 100%"]),
             (with("snapshot = \"hfs\""), ["line 4", "expected \"btrfs\""]),
             (with("ping = \"hc.example.org\""), ["line 4", "http://"]),
             (with("limit = { upload = \"0\" }"), ["line 4", "more than 0"]),

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hashget::model::RelPath;
+use hashget::parity;
 use hashget_backup::job::{Share, SnapshotKind};
 use serde::{Deserialize, Deserializer};
 
@@ -58,6 +59,12 @@ pub(super) fn recipients<'de, D: Deserializer<'de>>(
         }
         Encrypt::By(command) => Ok(vec![format!("exec:{command}")]),
     })
+}
+
+pub(super) fn parity<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<parity::Share>, D::Error> {
+    checked(deserializer, |text: String| values::share(&text).map(Some))
 }
 
 pub(super) fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Share, D::Error> {

@@ -67,6 +67,7 @@ const TESTS: &[Test] = tests_with_needs![
     mount::unmounted_while_in_use_it_serves_to_the_end: [Fuse],
     mount::an_interrupt_unmounts_even_what_is_in_use: [Fuse],
     mount::a_folder_of_archives_has_a_folder_for_each: [Fuse],
+    mount::a_bucket_of_archives_is_read_when_it_is_entered: [Fuse],
     mount::archives_of_every_version_are_shown: [Fuse],
     mount::other_users_are_let_in_with_the_rights_of_the_archive: [Fuse, Root, Tool("setpriv")],
     nth_call::an_index_whose_nth_call_fails_can_be_made_again: [Interception],

@@ -9,6 +9,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use hashget_testkit::object_store::{self, Action, BUCKET, ObjectStore};
 use hashget_testkit::origin::{Fault, Origin};
 use hashget_testkit::packages::TarBuilder;
 use hashget_testkit::trees::{self, Nasty, differences, nasty, snapshot};
@@ -33,11 +34,15 @@ fn is_mounted(at: &Path) -> bool {
 impl Mounted {
     /// Mounts in the folder `mnt` of the machine, and waits until it is mounted.
     fn new(machine: &Machine, words: &[&str]) -> Self {
+        Self::by(machine, &[&["mount"], words, &["mnt"]].concat(), |_| {})
+    }
+
+    /// The same by this command, whose process `place` may change.
+    fn by(machine: &Machine, words: &[&str], place: impl FnOnce(&mut Command)) -> Self {
         let at = machine.path("mnt");
         fs_err::create_dir_all(&at).unwrap();
         let at = fs_err::canonicalize(at).unwrap();
-        let words: Vec<&str> = [&["mount"], words, &["mnt"]].concat();
-        let child = RefCell::new(machine.start(&words, |_| {}));
+        let child = RefCell::new(machine.start(words, place));
         wait_until("the mount", || {
             is_mounted(&at) || child.borrow_mut().try_wait().unwrap().is_some()
         });
@@ -286,6 +291,41 @@ pub(crate) fn a_folder_of_archives_has_a_folder_for_each() {
     let broken = std::fs::metadata(mounted.path("broken/x"));
     assert_eq!(code(broken), Some(Errno::IO.raw_os_error()));
     mounted.unmount().expect(3).says(&["nightly/broken.tar: this is not an archive"]);
+}
+
+pub(crate) fn a_bucket_of_archives_is_read_when_it_is_entered() {
+    let (machine, store) = (Machine::new(), ObjectStore::start());
+    machine.write("tree/note", "mine");
+    let endpoint = store.endpoint();
+    let config = format!(
+        "[s3.{BUCKET}]\nendpoint = \"{endpoint}\"\npath_style = true\n\n[backup.web]\nsources = [\"tree\"]\n\
+         host = \"h\"\nto = [\"exec:cat >/dev/null\", \"s3://{BUCKET}/hosts\"]\noptions = [\"--detect\", \"none\"]\n"
+    );
+    machine.write("own-config.toml", config);
+    let login = |command: &mut Command| {
+        command.env("AWS_ACCESS_KEY_ID", "key").env("AWS_SECRET_ACCESS_KEY", "hidden");
+        command.env("PATH", std::env::var("PATH").unwrap());
+    };
+    for _ in 0..2 {
+        Ended::wait(machine.start(&["backup"], login)).expect(0);
+    }
+    let before = store.log().len();
+    let mounted = Mounted::by(&machine, &["backup", "mount", "web", "mnt"], login);
+    let mut names: Vec<PathBuf> =
+        fs_err::read_dir(&mounted.at).unwrap().map(|entry| entry.unwrap().path()).collect();
+    names.sort();
+    assert_eq!(names.len(), 2);
+    assert!(store.log()[before..].iter().all(|action| *action == Action::List));
+    // A store that refuses is an error of what is asked for, and not of what comes after.
+    store.fault(Action::Head, object_store::Fault::Error(403, "AccessDenied"));
+    let refused = std::fs::read(names[0].join("note"));
+    assert_eq!(code(refused), Some(Errno::IO.raw_os_error()));
+    for name in &names {
+        assert_eq!(fs_err::read(name.join("note")).unwrap(), b"mine");
+    }
+    let made = fs_err::metadata(&names[0]).unwrap();
+    assert_eq!(made.permissions().mode() & 0o777, 0o500);
+    mounted.unmount().expect(5).says(&["refused"]);
 }
 
 pub(crate) fn archives_of_every_version_are_shown() {

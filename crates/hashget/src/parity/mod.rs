@@ -11,6 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use error::RepairError;
+pub use pending::write_parity;
 pub use repair::{Repaired, Repairer};
 
 pub(crate) use pending::{PendingParity, remove_stale};

@@ -19,6 +19,25 @@ use crate::wording::one_line;
 /// Passes over the archive: for its checksums, those of its blocks, and the recovery blocks.
 const PASSES: u64 = 3;
 
+/// Writes parity for the archive at `archive`, which is complete, beside it; its size in bytes. If that fails, it is reported: the
+/// archive has no parity then.
+///
+/// # Errors
+/// The monitor asked to stop.
+pub fn write_parity(
+    archive: &Path,
+    share: Share,
+    jobs: usize,
+    monitor: &dyn Monitor,
+) -> Result<Option<u64>, Interrupted> {
+    let created = File::open(archive)
+        .and_then(|file| PendingParity::create(&file, archive, share))
+        .inspect_err(|error| report(archive, one_line(error), monitor));
+    let Ok(parity) = created else { return Ok(None) };
+    let computed = parity.computed(jobs, monitor)?;
+    Ok(computed.and_then(|(parity, bytes)| parity.commit(monitor).then_some(bytes)))
+}
+
 /// Parity that has no name yet. Dropping it discards it.
 pub(crate) struct PendingParity {
     archive: File,

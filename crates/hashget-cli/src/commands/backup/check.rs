@@ -2,15 +2,17 @@
 //!
 //! Invariant: "checked" is said only of what was compared, and how.
 
-use std::io::Read;
+use std::io::{self, Read as _};
 
 use clap::Args;
 use hashget::classify::class_of;
 use hashget::error::ErrorClass;
-use hashget::monitor::{Monitor, ProblemKind, Step, Total};
-use hashget::wording::messages;
+use hashget::monitor::{Interrupted, Monitor, ProblemKind, Step, Total};
+use hashget::wording::{messages, one_line};
 use hashget_backup::encryption::{START, is_archive};
 use hashget_backup::inventory::{Held, inventory};
+use hashget_backup::record::Sealed;
+use hashget_backup::run::Destination;
 use hashget_backup::series::Series;
 use hashget_backup::store::{Store, StoreError};
 use serde_json::json;
@@ -41,10 +43,35 @@ pub(super) struct Check {
 struct Checked {
     archives: u64,
     wrong: u64,
+    /// Archives whose parity is missing, or not as recorded.
+    without_parity: u64,
+    /// Archives that could not be read to their end, so that nobody knows how they are.
+    unread: u64,
     /// Destinations that could not be listed.
     unseen: u64,
     /// Of each destination whose newest archive is encrypted: did an identity open it? `None` if none was given.
     opened: Vec<Option<bool>>,
+}
+
+/// What was seen of an archive.
+struct Seen {
+    /// What differs from its record.
+    difference: Option<String>,
+    /// Is that what it needs, and not itself?
+    is_of_base: bool,
+    /// What differs of its parity.
+    parity_difference: Option<String>,
+    /// Why not every byte could be read.
+    unread: Option<String>,
+}
+
+/// How the bytes of a file are.
+enum Bytes {
+    AsRecorded,
+    /// What differs from the record.
+    Others(String),
+    /// Why they could not be read.
+    Unread(String),
 }
 
 impl Check {
@@ -53,7 +80,7 @@ impl Check {
         for job in jobs(&self.names, environment)? {
             let series = Series::new(&job.host, &job.name)?;
             for destination in of_job(&job, environment)? {
-                self.check(&*destination.store, &series, &mut checked, environment)?;
+                self.check(&destination, &series, &mut checked, environment)?;
             }
         }
         let how = if self.read {
@@ -61,16 +88,23 @@ impl Check {
         } else {
             "by size, and by checksum where the destination tells one"
         };
-        let line = format!(
-            "{} checked ({how}), {} not as recorded",
-            counted(checked.archives, "archive", "archives"),
-            checked.wrong
-        );
+        let archives = counted(checked.archives, "archive", "archives");
+        let mut line = format!("{archives} checked ({how}), {} not as recorded", checked.wrong);
+        for (count, what) in [
+            (checked.without_parity, "without the recorded parity"),
+            (checked.unread, "could not be read"),
+        ] {
+            if count > 0 {
+                line.push_str(&format!(", {count} {what}"));
+            }
+        }
         let lines: Vec<String> = [line].into_iter().chain(keys_line(&checked.opened)).collect();
         let of = |opens: Option<bool>| checked.opened.iter().filter(|one| **one == opens).count();
         let record = json!({
             "archives": checked.archives,
             "wrong": checked.wrong,
+            "without_parity": checked.without_parity,
+            "unread": checked.unread,
             "unreachable": checked.unseen,
             "not_opened": of(Some(false)),
             "not_tried_to_open": of(None),
@@ -82,12 +116,12 @@ impl Check {
     /// Compares what one destination holds of a series.
     fn check(
         &self,
-        store: &dyn Store,
+        destination: &Destination,
         series: &Series,
         checked: &mut Checked,
         environment: &Environment<'_>,
     ) -> anyhow::Result<()> {
-        let monitor: &dyn Monitor = environment.console;
+        let (store, monitor): (_, &dyn Monitor) = (&*destination.store, environment.console);
         let found = match inventory(store, &|found| found == series, environment.console) {
             Ok(found) => found,
             Err(error @ StoreError::Unsupported { .. }) => {
@@ -101,17 +135,22 @@ impl Check {
                 return Ok(());
             }
         };
-        for name in &found.only_records {
-            let message = format!("{} has its record, but not the archive", store.shown());
+        for name in &found.remains {
+            let message =
+                format!("{} has its record or its parity, but not the archive", store.shown());
             monitor.problem(ProblemKind::Note, name, message);
         }
         let mut differing: Vec<String> = Vec::new();
         // What others need is older than they are, and comes before them.
         for held in &found.held {
+            let seen = self.seen(destination, held, &differing, environment)?;
             checked.archives += 1;
-            if self.differs(store, held, &differing, environment)? {
+            checked.unread += u64::from(seen.unread.is_some());
+            checked.without_parity += u64::from(seen.parity_difference.is_some());
+            if seen.difference.is_some() {
                 differing.push(held.name.to_string());
             }
+            self.reported(destination, held, &seen, environment)?;
         }
         checked.wrong += differing.len() as u64;
         let newest = found.held.iter().max_by_key(|held| held.name.started());
@@ -121,38 +160,96 @@ impl Check {
         Ok(())
     }
 
-    /// Compares an archive with its record, and says what differs; also if that is so of what it needs.
-    fn differs(
+    /// Compares an archive and its parity with the record; also if `differing` has what it needs.
+    fn seen(
         &self,
-        store: &dyn Store,
+        destination: &Destination,
         held: &Held,
         differing: &[String],
         environment: &Environment<'_>,
-    ) -> anyhow::Result<bool> {
-        let console = environment.console;
-        let difference = match held.difference() {
-            None if self.read => read_difference(store, held, console)?,
-            difference => difference,
+    ) -> anyhow::Result<Seen> {
+        let mut seen = Seen {
+            difference: held.difference(),
+            is_of_base: held.lacks.is_some() && held.difference() == held.lacks,
+            parity_difference: held.parity_difference(),
+            unread: None,
         };
+        let console = environment.console;
+        if let Ok(record) = held.record.as_ref()
+            && self.read
+        {
+            let of_parity = record.parity.as_ref();
+            let files = [
+                (&mut seen.difference, held.name.to_string(), Some(record.sealed())),
+                (&mut seen.parity_difference, held.name.parity(), of_parity.cloned()),
+            ];
+            for (difference, name, expected) in files {
+                if difference.is_none()
+                    && let Some(expected) = expected
+                {
+                    match read(destination, &name, &expected, console)? {
+                        Bytes::AsRecorded => {}
+                        Bytes::Others(text) => *difference = Some(text),
+                        Bytes::Unread(text) => seen.unread = Some(text),
+                    }
+                }
+            }
+        }
         let base = held.base().filter(|base| differing.iter().any(|name| name == base));
-        let difference = difference
-            .or_else(|| base.map(|base| format!("it needs {base}, which is not as recorded")));
-        if let Some(difference) = &difference {
+        if let (None, Some(base)) = (&seen.difference, base) {
+            seen.difference = Some(format!("it needs {base}, which is not as recorded"));
+            seen.is_of_base = true;
+        }
+        Ok(seen)
+    }
+
+    /// Says what was seen of an archive, and what to do.
+    fn reported(
+        &self,
+        destination: &Destination,
+        held: &Held,
+        seen: &Seen,
+        environment: &Environment<'_>,
+    ) -> anyhow::Result<()> {
+        let (console, shown) = (environment.console, destination.store.shown());
+        let problem = |kind, message: String| {
+            let object = format!("{} in {shown}", held.name);
+            (console as &dyn Monitor).problem(kind, object, message);
+        };
+        let repair = destination.folder.as_ref().filter(|_| held.parity.is_some()).map(|folder| {
+            format!("hashget repair {}", folder.join(held.name.to_string()).display())
+        });
+        if let Some(difference) = &seen.difference {
             let kind = match held.record {
                 Ok(_) => ProblemKind::Verification,
                 Err(_) => ProblemKind::Incomplete,
             };
-            let object = format!("{} in {}", held.name, store.shown());
-            (console as &dyn Monitor).problem(kind, object, difference);
+            let is_its_own = held.record.is_ok() && !seen.is_of_base;
+            let heals = repair.as_ref().filter(|_| is_its_own).map(|command| {
+                format!("; `{command}` heals it from its parity, if that has enough")
+            });
+            problem(kind, format!("{difference}{}", heals.unwrap_or_default()));
+        }
+        if let Some(difference) = &seen.parity_difference {
+            let kind = match held.parity {
+                Some(_) => ProblemKind::Verification,
+                None => ProblemKind::Incomplete,
+            };
+            let renews = repair.map(|command| format!("; `{command}` makes it anew"));
+            problem(kind, format!("{difference}{}", renews.unwrap_or_default()));
+        }
+        if let Some(unread) = &seen.unread {
+            problem(ProblemKind::Unreachable, unread.clone());
         }
         let record = json!({
             "name": held.name.to_string(),
-            "destination": store.shown(),
-            "compared": compared(held, self.read),
-            "difference": difference,
+            "destination": shown,
+            "compared": compared(held, self.read && seen.unread.is_none()),
+            "difference": seen.difference,
+            "parity_difference": seen.parity_difference,
+            "unread": seen.unread,
         });
-        console.record("archive", record)?;
-        Ok(difference.is_some())
+        Ok(console.record("archive", record)?)
     }
 }
 
@@ -219,31 +316,59 @@ fn compared(held: &Held, is_read: bool) -> &'static str {
     }
 }
 
-/// Reads an archive; says what differs from its record.
-fn read_difference(
-    store: &dyn Store,
-    held: &Held,
+/// Reads a file of a destination, and compares it with what its record says.
+///
+/// # Errors
+/// The user wants to stop.
+fn read(
+    destination: &Destination,
+    name: &str,
+    expected: &Sealed,
     console: &Console,
-) -> anyhow::Result<Option<String>> {
-    let Ok(record) = &held.record else { return Ok(None) };
+) -> Result<Bytes, Interrupted> {
     let monitor: &dyn Monitor = console;
-    let mut source = store.open(&held.name.to_string(), console)?;
-    let running = monitor.begin(Step::Check, held.name.to_string(), Total::bytes(held.bytes));
-    let (mut digest, mut bytes, mut buffer) = (Sha256::new(), 0_u64, vec![0; PIECE]);
-    loop {
-        monitor.check_interrupted()?;
-        let count = match source.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(count) => count,
-            Err(error) => return Ok(Some(format!("it cannot be read to its end: {error}"))),
-        };
-        digest.update(&buffer[..count]);
-        bytes += count as u64;
-        running.advance(count as u64, 0);
-    }
-    let found = hex::encode(digest.finalize());
-    let differs = found != record.sha256;
-    Ok(differs.then(|| {
-        format!("it is {bytes} bytes of SHA-256 {found}, and its record says {}", record.sha256)
-    }))
+    let running = monitor.begin(Step::Check, name, Total::bytes(expected.bytes));
+    let opened = destination.store.open(name, console);
+    let digested = opened.map_err(io::Error::from).and_then(|mut source| {
+        let (mut digest, mut bytes, mut buffer) = (Sha256::new(), 0_u64, vec![0; PIECE]);
+        loop {
+            monitor.check_interrupted().map_err(io::Error::other)?;
+            let count = source.read(&mut buffer)?;
+            if count == 0 {
+                return Ok((hex::encode(digest.finalize()), bytes));
+            }
+            digest.update(&buffer[..count]);
+            bytes += count as u64;
+            running.advance(count as u64, 0);
+        }
+    });
+    monitor.check_interrupted()?;
+    let what = if name.ends_with(".par2") { "its parity" } else { "it" };
+    Ok(match digested {
+        Ok((sha256, _)) if sha256 == expected.sha256 => Bytes::AsRecorded,
+        Ok((sha256, bytes)) => Bytes::Others(format!(
+            "{what} is {bytes} bytes of SHA-256 {sha256}, and its record says {}",
+            expected.sha256
+        )),
+        Err(error) if destination.folder.is_some() && is_of_a_disk(&error) => {
+            Bytes::Others(format!("{what} cannot be read to its end: {}", one_line(&error)))
+        }
+        Err(error) => Bytes::Unread(format!(
+            "{what} could not be read, which says nothing about it: {}; check again when the destination answers",
+            one_line(&error)
+        )),
+    })
+}
+
+/// Does it say that a disk cannot give what it had? A missing right, or a server of the file system that is away, says nothing about
+/// the file.
+fn is_of_a_disk(error: &io::Error) -> bool {
+    let is_away = matches!(
+        error.kind(),
+        io::ErrorKind::TimedOut
+            | io::ErrorKind::NotConnected
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::StaleNetworkFileHandle
+    );
+    !is_away && ErrorClass::of_io(error) == ErrorClass::Io
 }

@@ -67,6 +67,8 @@ struct Answers {
     encrypt: Vec<String>,
     mail: Option<String>,
     options: Vec<String>,
+    /// As `--parity` takes it.
+    parity: Option<String>,
 }
 
 impl Answers {
@@ -145,6 +147,7 @@ impl NewJob {
             encrypt: self.encrypt.clone(),
             mail: self.mail.clone(),
             options: Vec::new(),
+            parity: None,
         };
         if answers.sources.is_empty() && asks {
             answers.sources = vec![asked("Folder to pack", "/")?];
@@ -209,17 +212,24 @@ fn of_nightly(file: &Path) -> anyhow::Result<Answers> {
     };
     let last =
         keep.parse().map_err(|_| UsageError(format!("{shown}: KEEP={keep} is no number")))?;
-    let options: Vec<String> = words.collect();
-    if options.iter().any(|word| word.starts_with("--parity")) {
-        let wrong = format!(
-            "{shown}: OPTIONS has --parity, which jobs do not have: take it out, or stay with hashget-nightly"
-        );
-        return Err(UsageError(wrong).into());
-    }
+    let (options, parity) = without_parity(words);
     let at = Some("02:30".to_owned());
     let keep = vec![("last".to_owned(), last)];
     let (sources, to, encrypt) = (vec![tree], vec![archives], Vec::new());
-    Ok(Answers { sources, to, at, keep, encrypt, mail: None, options })
+    Ok(Answers { sources, to, at, keep, encrypt, mail: None, options, parity })
+}
+
+/// Options without `--parity`, and what it said: of a job, it is a key.
+fn without_parity(mut words: impl Iterator<Item = String>) -> (Vec<String>, Option<String>) {
+    let (mut options, mut parity) = (Vec::new(), None);
+    while let Some(word) = words.next() {
+        match word.strip_prefix("--parity=") {
+            Some(share) => parity = Some(share.to_owned()),
+            None if word == "--parity" => parity = words.next(),
+            None => options.push(word),
+        }
+    }
+    (options, parity)
 }
 
 /// The text of a job, on a machine that can send mail or cannot.
@@ -242,6 +252,7 @@ fn section(name: &str, answers: &Answers, has_mail: bool) -> String {
         ("keep", keep, "", "the rest is removed after a good run"),
         ("schedule", answers.at.as_ref().map(text), "\"02:30\"", "for `hashget backup --enable`"),
         ("options", given(&answers.options), "[\"--level\", \"19\"]", "more of `hashget pack`"),
+        ("parity", answers.parity.as_ref().map(text), "\"5%\"", "heals damage of this share"),
         ("exclude", None, "[\"/var/tmp\"]", "globs of what is left out"),
         ("before", None, "[\"systemctl stop app\"]", "commands before packing"),
         ("streams", None, dump, "what commands give, as files of the archive"),
@@ -292,6 +303,7 @@ mod tests {
             keep: Vec::new(),
             mail: mail.map(str::to_owned),
             options: Vec::new(),
+            parity: None,
         };
         for (named, has_mail, expected) in [
             (None, true, "\nmail       = \"root\""),

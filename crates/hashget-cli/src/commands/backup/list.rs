@@ -109,6 +109,7 @@ fn record(held: &Held, destination: &str) -> serde_json::Value {
         "started": held.name.started().to_string(),
         "destination": destination,
         "bytes": held.bytes,
+        "parity_bytes": held.parity,
         "exit": record.map(|record| record.exit),
         "files": record.map(|record| record.files),
         "tree_bytes": record.map(|record| record.tree_bytes),
@@ -116,12 +117,18 @@ fn record(held: &Held, destination: &str) -> serde_json::Value {
         "base": record.and_then(|record| record.base.as_ref()),
         "encrypted": held.name.is_encrypted(),
         "difference": held.difference(),
+        "parity_difference": held.parity_difference(),
     })
 }
 
 /// How an archive is, in few words.
 fn outcome(held: &Held) -> String {
-    let outcome = outcome_alone(held);
+    let mut outcome = outcome_alone(held);
+    if held.parity_difference().is_some() {
+        outcome.push_str(", without its parity");
+    } else if held.parity.is_some() {
+        outcome.push_str(", with parity");
+    }
     match held.base().and_then(ArchiveName::parse) {
         Some(base) => format!("{outcome}, needs {}", base.time()),
         None => outcome,
@@ -146,7 +153,7 @@ fn table(rows: &[(Held, String)]) -> Vec<String> {
         vec![
             held.name.series().to_string(),
             held.name.time(),
-            size(held.bytes),
+            size(held.all_bytes()),
             age(now.as_second() - held.name.started().as_second()),
             outcome(held),
             safe(destination),

@@ -1,13 +1,14 @@
 //! `hashget backup mount`: the archives of a job, each shown as a folder.
 //!
-//! Invariant: as of `hashget mount`.
-
-use std::path::PathBuf;
+//! Invariant: as of `hashget mount`. A destination is only listed for that: an archive is read once it is entered.
 
 use clap::Args;
+use hashget::monitor::{Monitor, ProblemKind};
+use hashget_backup::run::Destination;
 use hashget_backup::series::ArchiveName;
+use hashget_backup::store::StoreError;
 
-use super::destinations::Searched;
+use super::destinations::{Searched, problem};
 use crate::commands::mount::Mounting;
 use crate::environment::Environment;
 use crate::exit::UsageError;
@@ -35,35 +36,55 @@ impl Mount {
 
     pub(super) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
         let searched = Searched::new(&self.job, self.from.as_deref(), environment)?;
-        let folder = searched.destinations.iter().find_map(|found| found.folder.clone());
-        let Some(folder) = folder else {
-            let wrong = format!(
-                "no destination of {} is a folder: only archives in files can be mounted",
-                self.job
-            );
-            return Err(UsageError(wrong).into());
+        let (destination, archives) = self.found(&searched, environment)?;
+        self.mounting.run_of(destination, &archives, environment)
+    }
+
+    /// The first destination that has archives to be shown, folders of this machine before all others, and the archives.
+    fn found<'s>(
+        &self,
+        searched: &'s Searched,
+        environment: &Environment<'_>,
+    ) -> anyhow::Result<(&'s Destination, Vec<ArchiveName>)> {
+        let monitor: &dyn Monitor = environment.console;
+        let can_open = environment.has_identity();
+        let is_meant = |name: &ArchiveName| {
+            searched.is_meant(name.series()) && (can_open || !name.is_encrypted())
         };
-        let mut archives: Vec<PathBuf> = Vec::new();
-        for entry in fs_err::read_dir(&folder)? {
-            let entry = entry?;
-            let name = entry.file_name().to_str().and_then(ArchiveName::parse);
-            let can_open = environment.has_identity();
-            let is_meant = |name: &ArchiveName| {
-                searched.is_meant(name.series()) && (can_open || !name.is_encrypted())
-            };
-            if name.as_ref().is_some_and(is_meant) {
-                archives.push(entry.path());
+        let mut destinations: Vec<&Destination> = searched.destinations.iter().collect();
+        destinations.sort_by_key(|destination| destination.folder.is_none());
+        let mut why_not = Vec::new();
+        for destination in destinations {
+            let (store, shown) = (&*destination.store, destination.store.shown());
+            if !store.reads_at_random() {
+                why_not.push(format!("{shown} gives archives only from their beginning on"));
+                continue;
             }
-        }
-        archives.sort_unstable();
-        if archives.is_empty() {
-            let wrong = format!(
-                "{} has no archive of {} that can be mounted (encrypted ones need --identity)",
-                folder.display(),
+            let stored = match store.list(monitor) {
+                Ok(stored) => stored,
+                Err(StoreError::Interrupted(interrupted)) => return Err(interrupted.into()),
+                Err(error) if searched.destinations.len() == 1 => return Err(error.into()),
+                Err(error) => {
+                    monitor.problem(ProblemKind::Note, shown, problem(store, &error));
+                    why_not.push(format!("{shown} could not be listed"));
+                    continue;
+                }
+            };
+            let names = stored.iter().filter_map(|file| ArchiveName::parse(&file.name));
+            let mut archives: Vec<ArchiveName> = names.filter(is_meant).collect();
+            archives.sort_unstable();
+            if !archives.is_empty() {
+                return Ok((destination, archives));
+            }
+            why_not.push(format!(
+                "{shown} has no archive of {} that can be mounted (encrypted ones need --identity)",
                 self.job
-            );
-            return Err(UsageError(wrong).into());
+            ));
         }
-        self.mounting.run_of(&folder, archives, environment)
+        let why_not = why_not.join("; ");
+        let wrong = format!(
+            "nothing can be mounted: {why_not}; `hashget backup restore` unpacks an archive of any destination"
+        );
+        Err(UsageError(wrong).into())
     }
 }

@@ -7,7 +7,9 @@ use std::path::Path;
 use hashget::fetch::{OriginOptions, TimeOuts, agent_for};
 use hashget::monitor::{Monitor, ProblemKind};
 use hashget_backup::job::Job;
-use hashget_backup::notices::{At, JOURNAL, Mail, journal, ping, send_mail, write_metrics};
+use hashget_backup::notices::{
+    At, JOURNAL, MOTD, Mail, journal, ping, send_mail, take_back, write_metrics,
+};
 use hashget_backup::run::{Report, State};
 
 use crate::environment::Environment;
@@ -48,6 +50,12 @@ pub(super) fn ended(
         if let Err(error) = written {
             note("metrics", error.to_string());
         }
+    }
+    if !has_failed
+        && environment.is_root()
+        && let Err(error) = take_back(Path::new(MOTD), &job.name)
+    {
+        note("message of the day", error.to_string());
     }
     let is_worth_a_mail = has_failed || run.undelivered().next().is_some();
     if let Some(to) = job.notices.mail.clone().filter(|_| is_worth_a_mail) {

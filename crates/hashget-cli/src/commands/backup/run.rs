@@ -86,6 +86,7 @@ fn one(job: &Job, environment: &Environment<'_>) -> Result<Report, RunError> {
     let setting = Setting {
         state: &state,
         zone: TimeZone::system(),
+        threads: environment.jobs,
         version: env!("CARGO_PKG_VERSION"),
         now: &Timestamp::now,
         monitor: console,
@@ -153,8 +154,13 @@ fn reported(job: &Job, report: &Report, summary: Option<&Summary>, environment: 
         .destinations
         .iter()
         .map(|delivered| {
-            let Delivered { destination, problem, compared } = delivered;
-            json!({ "destination": destination, "problem": problem, "compared": compared })
+            let Delivered { destination, problem, parity_problem, compared } = delivered;
+            json!({
+                "destination": destination,
+                "problem": problem,
+                "parity_problem": parity_problem,
+                "compared": compared,
+            })
         })
         .collect();
     let removed: Vec<_> = report
@@ -190,19 +196,27 @@ fn reported(job: &Job, report: &Report, summary: Option<&Summary>, environment: 
         console.say(&format!("Needs       {base}"));
     }
     for delivered in &state.destinations {
-        match &delivered.problem {
-            None => {
-                let how = match delivered.compared.as_deref() {
-                    Some("size") => " (compared by its size alone)",
-                    Some("nothing") => " (not compared: the destination tells nothing)",
-                    _ => "",
-                };
-                console.say(&format!("Sent to     {}{how}", delivered.destination));
-            }
-            Some(_) => console.say(&format!("Not sent to {}", delivered.destination)),
-        }
+        console.say(&sent(delivered));
     }
     for (destination, name) in &report.removed {
         console.say(&format!("Removed     {name} from {destination}"));
     }
+}
+
+/// What became of an archive in a destination.
+fn sent(delivered: &Delivered) -> String {
+    let destination = &delivered.destination;
+    if delivered.problem.is_some() {
+        return format!("Not sent to {destination}");
+    }
+    let how = match delivered.compared.as_deref() {
+        Some("size") => " (compared by its size alone)",
+        Some("nothing") => " (not compared: the destination tells nothing)",
+        _ => "",
+    };
+    let parity = match delivered.parity_problem {
+        Some(_) => ", without its parity",
+        None => "",
+    };
+    format!("Sent to     {destination}{how}{parity}")
 }

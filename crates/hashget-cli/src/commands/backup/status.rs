@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use clap::Args;
 use hashget::monitor::{Monitor, ProblemKind};
 use hashget_backup::due::{Due, printed_time};
+use hashget_backup::growth::{Growth, Growths};
 use hashget_backup::inventory::{Inventory, inventory};
 use hashget_backup::job::Job;
 use hashget_backup::run::{Destination, State};
@@ -157,7 +158,7 @@ fn shown(job: &Job, found: &status::Status, environment: &Environment<'_>) -> an
         "job": job.name,
         "last_good": found.last_good.map(|time| time.to_string()),
         "bytes": found.bytes,
-        "bytes_before": found.bytes_before,
+        "growth": growths(found),
         "base": found.base,
         "next": found.next.map(|time| time.to_string()),
         "destinations": holdings,
@@ -187,10 +188,15 @@ fn lines(job: &Job, found: &status::Status) -> Vec<String> {
     lines.push(match found.last_good {
         Some(last) => {
             let (time, age) = (last.strftime("%Y-%m-%d %H:%M UTC"), age(now - last.as_second()));
-            format!("  Last good  {time} ({age} ago), {}", growth(found))
+            let bytes = size(found.bytes.unwrap_or(0));
+            format!("  Last good  {time} ({age} ago), {bytes}")
         }
         None => "  Last good  none".to_owned(),
     });
+    let growth: Vec<String> = found.growth.all().map(|(_, growth)| grown(growth)).collect();
+    if !growth.is_empty() {
+        lines.push(format!("  Growth     {}", growth.join(", ")));
+    }
     lines.extend(found.base.as_ref().map(|base| format!("  Needs      {}", safe(base))));
     lines.push(match (&job.schedule, found.next) {
         (_, Some(next)) => {
@@ -211,11 +217,50 @@ fn lines(job: &Job, found: &status::Status) -> Vec<String> {
     lines
 }
 
-/// The size of the last archive, and what it was before.
-fn growth(found: &status::Status) -> String {
-    let bytes = found.bytes.unwrap_or(0);
-    match found.bytes_before {
-        Some(before) if before > 0 => format!("{} (before: {})", size(bytes), size(before)),
-        _ => size(bytes),
+/// How much larger or smaller the last archive is than an earlier one.
+fn grown(growth: Growth) -> String {
+    let than = age(growth.seconds);
+    let percent = match growth.percent() {
+        Some(percent @ (..=-1 | 1..)) => format!(" ({} %)", percent.unsigned_abs()),
+        _ => String::new(),
+    };
+    let bytes = size(growth.bytes.unsigned_abs());
+    match growth.bytes {
+        0 => format!("as large as {than} before"),
+        1.. => format!("{bytes}{percent} larger than {than} before"),
+        _ => format!("{bytes}{percent} smaller than {than} before"),
+    }
+}
+
+/// The growth of the last archive, for programs.
+fn growths(found: &status::Status) -> serde_json::Value {
+    let one = |growth: Option<Growth>| {
+        growth.map(|growth| {
+            json!({
+                "seconds": growth.seconds,
+                "bytes_before": growth.bytes_before,
+                "bytes": growth.bytes,
+                "percent": growth.percent(),
+            })
+        })
+    };
+    let Growths { before, week, month } = found.growth;
+    json!({ "before": one(before), "week": one(week), "month": one(month) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn growth_is_said_in_words() {
+        let said = |bytes_before: u64, bytes: i64| {
+            grown(Growth { seconds: 7 * 86_400, bytes_before, bytes })
+        };
+        assert_eq!(said(100_000, 0), "as large as 7 d before");
+        assert_eq!(said(0, 5), "5 B larger than 7 d before");
+        assert_eq!(said(1000, 5), "5 B larger than 7 d before");
+        assert_eq!(said(100, 25), "25 B (25 %) larger than 7 d before");
+        assert_eq!(said(100, -25), "25 B (25 %) smaller than 7 d before");
     }
 }

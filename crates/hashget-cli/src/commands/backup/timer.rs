@@ -1,6 +1,6 @@
 //! `hashget backup --enable` and `--disable`: systemd runs a job by its schedule.
 //!
-//! Invariant: only units called `hashget-backup-JOB` are written or removed.
+//! Invariant: only units called `hashget-backup-JOB` and `hashget-backup-failed@` are written or removed.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -10,6 +10,7 @@ use anyhow::{Context as _, bail};
 use hashget::pending_file::PendingFile;
 use hashget_backup::due::daily_time;
 use hashget_backup::job::Job;
+use hashget_backup::notices::{MOTD, TELL_OF_FAILURE};
 use serde_json::json;
 
 use crate::environment::Environment;
@@ -17,6 +18,9 @@ use crate::exit::UsageError;
 
 /// Where systemd runs.
 const SYSTEMD: &str = "/run/systemd/system";
+
+/// The unit that tells of the failure of the job after the `@`.
+const FAILED: &str = "hashget-backup-failed@.service";
 
 /// Who may read a unit.
 const MODE: u32 = 0o644;
@@ -44,6 +48,9 @@ pub(super) fn enable(jobs: &[Job], environment: &Environment<'_>) -> anyhow::Res
         fs_err::create_dir_all(&folder)?;
         write(&folder.join(service_name(&job.name)), &service(job, &program, environment))?;
         write(&folder.join(timer_name(&job.name)), &timer(job, schedule))?;
+        if environment.is_root() {
+            write(&folder.join(FAILED), &failed())?;
+        }
         enabled.push(job.name.clone());
     }
     if !enabled.is_empty() {
@@ -78,6 +85,7 @@ pub(super) fn disable(jobs: &[Job], environment: &Environment<'_>) -> anyhow::Re
         disabled.push(job.name.clone());
     }
     if !disabled.is_empty() {
+        remove_unused(&folder)?;
         systemctl(environment, &["daemon-reload"])?;
     }
     let lines: Vec<String> = match disabled.is_empty() {
@@ -86,6 +94,21 @@ pub(super) fn disable(jobs: &[Job], environment: &Environment<'_>) -> anyhow::Re
     };
     environment.console.summary("backup --disable", json!({ "disabled": disabled }), &lines)?;
     Ok(())
+}
+
+/// Removes the unit that tells of failures, if there is no timer of a job any more.
+fn remove_unused(folder: &Path) -> anyhow::Result<()> {
+    for entry in fs_err::read_dir(folder)? {
+        let name = entry?.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("hashget-backup-") && name.ends_with(".timer") {
+            return Ok(());
+        }
+    }
+    match fs_err::remove_file(folder.join(FAILED)) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        removed => Ok(removed?),
+    }
 }
 
 fn service_name(job: &str) -> String {
@@ -100,6 +123,7 @@ fn timer_name(job: &str) -> String {
 fn quoted(word: &str) -> String {
     let escaped =
         word.replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%").replace('$', "$$");
+    let escaped = escaped.replace('\n', "\\n");
     format!("\"{escaped}\"")
 }
 
@@ -109,10 +133,16 @@ fn service(job: &Job, program: &Path, environment: &Environment<'_>) -> String {
         Some(file) => format!(" --config {}", quoted(&file.to_string_lossy())),
         None => String::new(),
     };
+    let on_failure = match environment.is_root() {
+        true => format!("OnFailure={}\n", FAILED.replace('@', &format!("@{}", job.name))),
+        // What is shown at logins belongs to root.
+        false => String::new(),
+    };
     format!(
         "# Written by `hashget backup --enable {name}`.\n\
          [Unit]\n\
          Description=Backup with hashget: {name}\n\
+         {on_failure}\
          Documentation=man:hashget-backup(1)\n\
          Wants=network-online.target\n\
          After=network-online.target\n\
@@ -126,6 +156,22 @@ fn service(job: &Job, program: &Path, environment: &Environment<'_>) -> String {
          IOSchedulingClass=idle\n",
         name = job.name,
         program = quoted(&program.to_string_lossy()),
+    )
+}
+
+/// The service that tells of the failure of another one: it needs nothing of hashget.
+fn failed() -> String {
+    format!(
+        "# Written by `hashget backup --enable`.\n\
+         [Unit]\n\
+         Description=Tell of the failed backup %i\n\
+         Documentation=man:hashget-backup(1)\n\
+         \n\
+         [Service]\n\
+         Type=oneshot\n\
+         ExecStart=/bin/sh -c {script} sh %i {service} {MOTD}\n",
+        script = quoted(TELL_OF_FAILURE),
+        service = service_name("%i"),
     )
 }
 
@@ -218,5 +264,14 @@ mod tests {
     #[test]
     fn words_of_commands_are_quoted() {
         assert_eq!(quoted("/a b/%h$x\"\\"), "\"/a b/%%h$$x\\\"\\\\\"");
+        assert_eq!(quoted("a\nb"), "\"a\\nb\"");
+    }
+
+    #[test]
+    fn the_service_that_tells_of_failures_is_one_line_for_a_shell() {
+        let unit = failed();
+        let line = unit.lines().find(|line| line.starts_with("ExecStart=")).unwrap();
+        assert!(line.ends_with("\" sh %i hashget-backup-%i.service /run/motd.d"), "{line}");
+        assert_eq!(unit.lines().count(), 8);
     }
 }

@@ -10,12 +10,37 @@ use std::time::{Duration, SystemTime};
 use fuser::{FileAttr, FileType, INodeNo};
 use hashget::archive::Node;
 use hashget::model::{Kind, Timestamp};
+use rustix::process::{getegid, geteuid};
 
 /// Bytes of a block in what `stat` counts as blocks.
 const BLOCK: u64 = 512;
 
 /// The size that folders have, in bytes.
 const FOLDER_BYTES: u64 = 4096;
+
+/// What is known of the file of an archive, or of the folder in which archives lie.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Outside {
+    mode: u32,
+    /// User and group.
+    owner: (u32, u32),
+    modified: SystemTime,
+}
+
+impl From<&Metadata> for Outside {
+    fn from(metadata: &Metadata) -> Self {
+        let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+        Self { mode: metadata.mode(), owner: (metadata.uid(), metadata.gid()), modified }
+    }
+}
+
+impl Outside {
+    /// That of something in a store, which only whoever has opened the store may look into.
+    pub(super) fn in_store(modified: SystemTime) -> Self {
+        let owner = (geteuid().as_raw(), getegid().as_raw());
+        Self { mode: 0o500, owner, modified }
+    }
+}
 
 /// The type of an entry.
 pub(super) fn file_type(kind: &Kind) -> FileType {
@@ -55,17 +80,15 @@ pub(super) fn of_node(inode: u64, node: &Node) -> FileAttr {
 }
 
 /// The attributes of an archive's folder among others.
-pub(super) fn of_archive(inode: u64, file: &Metadata) -> FileAttr {
-    let readable = file.mode() & 0o444;
+pub(super) fn of_archive(inode: u64, file: Outside) -> FileAttr {
+    let readable = file.mode & 0o444;
     let mode = readable | readable >> 2;
-    let modified = file.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-    folder(plain(inode, mode, (file.uid(), file.gid()), modified))
+    folder(plain(inode, mode, file.owner, file.modified))
 }
 
 /// The attributes of the folder of archives.
-pub(super) fn of_folder(inode: u64, metadata: &Metadata) -> FileAttr {
-    let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-    folder(plain(inode, metadata.mode() & 0o555, (metadata.uid(), metadata.gid()), modified))
+pub(super) fn of_folder(inode: u64, archives: Outside) -> FileAttr {
+    folder(plain(inode, archives.mode & 0o555, archives.owner, archives.modified))
 }
 
 fn folder(attributes: FileAttr) -> FileAttr {

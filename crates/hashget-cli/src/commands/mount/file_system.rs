@@ -136,9 +136,9 @@ fn attributes(
     node: NodeId,
 ) -> Option<FileAttr> {
     let inode = shown.inode(archive, node);
-    let metadata = shown.archives()[archive].metadata.as_ref();
-    if let Some(metadata) = metadata.filter(|_| node == ArchiveTree::TOP) {
-        return Some(of_archive(inode, metadata));
+    let outside = shown.archives()[archive].outside;
+    if let Some(outside) = outside.filter(|_| node == ArchiveTree::TOP) {
+        return Some(of_archive(inode, outside));
     }
     Some(of_node(inode, &tree?.node(node)?))
 }
@@ -161,7 +161,7 @@ fn with_dots(
 
 /// The folders of the archives from this position on.
 fn archives(shown: &Shown, position: u64) -> impl Iterator<Item = Listed> {
-    let folder = shown.folder().map(|metadata| of_folder(1, metadata));
+    let folder = shown.folder().map(|outside| of_folder(1, outside));
     let others = (3..).zip(shown.names()).filter(move |(next, _)| *next > position);
     let others = others.filter_map(|(next, (name, archive))| {
         Some(listed(name, next, attributes(shown, archive, None, ArchiveTree::TOP)?))
@@ -183,7 +183,7 @@ fn entries<'t>(
     });
     let own = attributes(shown, archive, Some(tree), folder);
     let above = match (folder, shown.folder()) {
-        (ArchiveTree::TOP, Some(metadata)) => Some(of_folder(1, metadata)),
+        (ArchiveTree::TOP, Some(outside)) => Some(of_folder(1, outside)),
         _ => attributes(shown, archive, Some(tree), tree.parent(folder)),
     };
     with_dots(own, above, position, others)

@@ -19,6 +19,7 @@ use hashget::error::ErrorClass;
 use hashget::fetch::Source;
 use hashget::monitor::{Event, Interrupted, Monitor, ProblemKind};
 use hashget::wording::one_line;
+use hashget_backup::store::Store;
 use serde_json::json;
 
 use super::file_system::ArchiveFileSystem;
@@ -27,6 +28,7 @@ use super::shown::Shown;
 use crate::archive::Knowledge;
 use crate::environment::Environment;
 use crate::output::{Console, safe};
+use crate::stores::classed;
 
 /// As often as this it is looked whether the program is to stop.
 const TICK: Duration = Duration::from_millis(100);
@@ -57,23 +59,29 @@ pub(super) struct Reading {
 }
 
 /// What opening and reading archives depends on.
-pub(super) struct Access {
+pub(super) struct Access<'s> {
+    /// The store in which the archives are, if they are in none of this machine's folders.
+    store: Option<&'s dyn Store>,
     knowledge: Knowledge,
     source: Box<dyn Source>,
     /// Where contents are unpacked, without names.
     folder: PathBuf,
 }
 
-impl Access {
+impl<'s> Access<'s> {
     /// With `fetch`, packages are fetched for the names of their files alone.
-    pub(super) fn new(environment: &Environment<'_>, fetch: bool) -> anyhow::Result<Self> {
+    pub(super) fn new(
+        environment: &Environment<'_>,
+        store: Option<&'s dyn Store>,
+        fetch: bool,
+    ) -> anyhow::Result<Self> {
         let knowledge = Knowledge::new(environment, fetch)?;
         let source = environment.sources()?.source;
         // The cache is where there is room for packages.
         let cache =
             environment.cache_folder().filter(|cache| fs_err::create_dir_all(cache).is_ok());
         let folder = cache.unwrap_or_else(std::env::temp_dir);
-        Ok(Self { knowledge, source, folder })
+        Ok(Self { store, knowledge, source, folder })
     }
 }
 
@@ -104,6 +112,7 @@ struct Opening<'e> {
 /// Opens archives and reads from them.
 struct Service<'e> {
     shown: &'e Shown,
+    store: Option<&'e dyn Store>,
     knowledge: &'e Knowledge,
     environment: &'e Environment<'e>,
     access: ContentsAccess<'e>,
@@ -120,7 +129,14 @@ impl<'e> Service<'e> {
         }
         let archive = &self.shown.archives()[index];
         let name = archive.file.display().to_string();
-        let file = crate::archive::open(&archive.file, "", self.environment)?;
+        let file = match self.store {
+            Some(store) => {
+                let in_store = archive.file.file_name().unwrap_or_default().to_string_lossy();
+                let opened = store.open(&in_store, self.access.monitor).map_err(classed)?;
+                self.environment.decrypted(opened, &name)?
+            }
+            None => crate::archive::open(&archive.file, "", self.environment)?,
+        };
         let members = self.knowledge.members(self.environment);
         let opened = open_archive(file, &name, &members, self.access)?;
         let _ = archive.tree.set(Arc::clone(opened.tree()));
@@ -171,7 +187,7 @@ pub(super) fn serve(
     shown: Shown,
     at: MountPoint,
     allow_other: bool,
-    access: &Access,
+    access: &Access<'_>,
     environment: &Environment<'_>,
     what: &str,
 ) -> anyhow::Result<()> {
@@ -180,6 +196,7 @@ pub(super) fn serve(
     let shown = Arc::new(shown);
     let service = Service {
         shown: &shown,
+        store: access.store,
         knowledge: &access.knowledge,
         environment,
         access: ContentsAccess {

@@ -5,14 +5,16 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
-use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 
 use hashget::archive::{ArchiveTree, NodeId};
 use hashget::model::Digest;
+use hashget_backup::series::ArchiveName;
 
+use super::attributes::Outside;
 use crate::archive::{archives_in, is_remote};
 use crate::commands::without_ending;
 
@@ -23,8 +25,8 @@ const ENTRY_BITS: u32 = 32;
 #[derive(Debug)]
 pub(super) struct Shown {
     archives: Vec<ShownArchive>,
-    /// Of a folder of archives: its attributes.
-    folder: Option<Metadata>,
+    /// Of a folder of archives: what is known of it.
+    folder: Option<Outside>,
     by_name: BTreeMap<Vec<u8>, usize>,
     by_group: HashMap<u64, usize>,
 }
@@ -32,10 +34,10 @@ pub(super) struct Shown {
 /// An archive that is mounted.
 #[derive(Debug)]
 pub(super) struct ShownArchive {
-    /// Its file, or its URL.
+    /// Its file, or its URL, or its address in a store.
     pub(super) file: PathBuf,
-    /// Of one among others: the attributes of its file.
-    pub(super) metadata: Option<Metadata>,
+    /// Of one among others: what is known of its file.
+    pub(super) outside: Option<Outside>,
     /// Its tree, once it was opened.
     pub(super) tree: OnceLock<Arc<ArchiveTree>>,
     /// The upper bits of its inode numbers.
@@ -69,17 +71,28 @@ impl Shown {
 
     /// These archives, which lie in the folder at `path`.
     pub(super) fn some_of(path: &Path, archives: Vec<PathBuf>) -> anyhow::Result<Self> {
-        let metadata = fs_err::metadata(path)?;
+        let folder = Outside::from(&fs_err::metadata(path)?);
         let mut found = Vec::new();
         for file in archives {
             let name = file.file_name().unwrap_or_default().to_owned();
-            let metadata = fs_err::metadata(&file)?;
-            found.push((name, file, Some(metadata)));
+            let outside = Outside::from(&fs_err::metadata(&file)?);
+            found.push((name, file, Some(outside)));
         }
-        Ok(Self::of(found, Some(metadata)))
+        Ok(Self::of(found, Some(folder)))
     }
 
-    fn of(files: Vec<(OsString, PathBuf, Option<Metadata>)>, folder: Option<Metadata>) -> Self {
+    /// These archives of the store that messages call `store`. Nothing is asked of it for that.
+    pub(super) fn of_store(store: &str, archives: &[ArchiveName]) -> Self {
+        let time = |name: &ArchiveName| SystemTime::from(name.started());
+        let found = archives.iter().map(|name| {
+            let file = Path::new(store).join(name.to_string());
+            (name.to_string().into(), file, Some(Outside::in_store(time(name))))
+        });
+        let newest = archives.iter().map(time).max().unwrap_or(SystemTime::UNIX_EPOCH);
+        Self::of(found.collect(), Some(Outside::in_store(newest)))
+    }
+
+    fn of(files: Vec<(OsString, PathBuf, Option<Outside>)>, folder: Option<Outside>) -> Self {
         let names = shown_names(files.iter().map(|(name, ..)| name.as_bytes()));
         let mut shown = Self {
             archives: Vec::new(),
@@ -87,7 +100,7 @@ impl Shown {
             by_name: BTreeMap::new(),
             by_group: HashMap::new(),
         };
-        for (index, ((_, file, metadata), name)) in files.into_iter().zip(names).enumerate() {
+        for (index, ((_, file, outside), name)) in files.into_iter().zip(names).enumerate() {
             let mut group = if shown.folder.is_some() { group_of(&name) } else { 0 };
             while shown.by_group.contains_key(&group) {
                 group += 1;
@@ -95,7 +108,7 @@ impl Shown {
             shown.by_group.insert(group, index);
             shown.by_name.insert(name, index);
             let tree = OnceLock::new();
-            shown.archives.push(ShownArchive { file, metadata, tree, group });
+            shown.archives.push(ShownArchive { file, outside, tree, group });
         }
         shown
     }
@@ -105,9 +118,9 @@ impl Shown {
         self.folder.is_some()
     }
 
-    /// The attributes of the folder of archives.
-    pub(super) fn folder(&self) -> Option<&Metadata> {
-        self.folder.as_ref()
+    /// What is known of the folder of archives.
+    pub(super) fn folder(&self) -> Option<Outside> {
+        self.folder
     }
 
     /// The archives, sorted by the names of their files.

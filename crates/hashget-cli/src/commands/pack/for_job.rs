@@ -58,10 +58,12 @@ impl PackLine {
         })?;
         line.pack.streams.time = Some(job.hooks.time);
         let pack = &line.pack;
+        if pack.parity.is_some() {
+            return Err(wrong("instead of --parity, use the key parity = \"5%\"".to_owned()));
+        }
         for (is_given, option) in [
             (pack.dry_run, "--dry-run"),
             (pack.format.is_some(), "--format"),
-            (pack.parity.is_some(), "--parity"),
             (pack.recipient != job.encrypt, "--recipient"),
             (pack.streams.stdin.is_some(), "--stdin"),
             (pack.manifest.manifest_version != 2, "--manifest-version"),
