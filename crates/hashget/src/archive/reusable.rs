@@ -3,28 +3,26 @@
 //! Invariant: a frame is given only if its bytes have the checksum that was taken when it was written; a damaged one is never
 //! passed on.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 
 use super::directory::{parsed_checksum, read};
 use crate::codec::seek_table::Frame;
-use crate::codec::seekable::{PIECE_BYTES, StoredFrame, encoder_name};
+use crate::codec::seekable::{FrameSource, StoredFrame, TakePiece, encoder_name};
 use crate::limits::Limits;
 use crate::model::Digest;
-use crate::storage::ArchiveSource as _;
+use crate::storage::{ArchiveSource as _, Pieces};
 
-/// Takes a frame of a file, and a buffer for pieces of it.
-pub(crate) type CopyFrame<'c> = &'c mut dyn FnMut(&StoredFrame<'_>, &mut [u8]) -> io::Result<()>;
+/// Takes a frame of a file.
+pub(crate) type CopyFrame<'c> = &'c mut dyn FnMut(&StoredFrame<'_>) -> io::Result<()>;
 
 /// An earlier archive.
 pub(crate) struct Reusable {
-    archive: File,
+    archive: Pieces,
     segments: HashMap<Digest, Vec<CheckedFrame>>,
     damaged: Cell<u64>,
-    /// For pieces of frames.
-    buffer: RefCell<Vec<u8>>,
 }
 
 /// A frame, and its checksum.
@@ -66,8 +64,7 @@ impl Reusable {
                 segments.entry(current).or_default().push(CheckedFrame { frame, checksum });
             }
         }
-        let buffer = RefCell::new(vec![0; PIECE_BYTES]);
-        Ok(Some(Self { archive, segments, damaged: Cell::new(0), buffer }))
+        Ok(Some(Self { archive: Pieces::of(archive), segments, damaged: Cell::new(0) }))
     }
 
     /// Passes each frame of the segment that was made of this to `copy`. Nothing is passed and the result is false if there is none, or
@@ -77,22 +74,31 @@ impl Reusable {
     /// Those of `copy`.
     pub(crate) fn copy(&self, made_of: &Digest, copy: CopyFrame<'_>) -> io::Result<bool> {
         let Some(frames) = self.segments.get(made_of) else { return Ok(false) };
-        let mut buffer = self.buffer.borrow_mut();
         let stored = |&CheckedFrame { frame, checksum }: &CheckedFrame| StoredFrame {
             source: &self.archive,
             frame,
             checksum,
         };
-        if !frames.iter().all(|frame| stored(frame).is_whole(&mut buffer)) {
+        if !frames.iter().all(|frame| stored(frame).is_whole()) {
             self.damaged.set(self.damaged.get() + 1);
             return Ok(false);
         }
-        frames.iter().try_for_each(|frame| copy(&stored(frame), &mut buffer))?;
+        frames.iter().try_for_each(|frame| copy(&stored(frame)))?;
         Ok(true)
     }
 
     /// Number of segments that were to be copied and are damaged.
     pub(crate) fn damaged(&self) -> u64 {
         self.damaged.get()
+    }
+}
+
+impl FrameSource for Pieces {
+    fn file(&self) -> &File {
+        self.file()
+    }
+
+    fn read(&self, start: u64, length: u64, take: TakePiece<'_>) -> io::Result<()> {
+        self.read(start, length, take)
     }
 }

@@ -7,7 +7,6 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::hash::Hasher as _;
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use twox_hash::XxHash3_64;
@@ -48,13 +47,25 @@ impl<T: FrameOutput + ?Sized> FrameOutput for Box<T> {
     }
 }
 
-/// Bytes of a frame in a file that are read at once: few enough to stay in the processor's cache until they are used.
-pub(crate) const PIECE_BYTES: usize = 256 << 10;
+/// Takes pieces of a file.
+pub(crate) type TakePiece<'t> = &'t mut dyn FnMut(&[u8]) -> io::Result<()>;
+
+/// A file in which frames lie.
+pub(crate) trait FrameSource {
+    /// The file.
+    fn file(&self) -> &File;
+
+    /// Passes the `length` bytes from `start` on to `take`.
+    ///
+    /// # Errors
+    /// They cannot be read; or those of `take`.
+    fn read(&self, start: u64, length: u64, take: TakePiece<'_>) -> io::Result<()>;
+}
 
 /// A frame that lies compressed in a file.
 pub(crate) struct StoredFrame<'f> {
     /// The file.
-    pub(crate) source: &'f File,
+    pub(crate) source: &'f dyn FrameSource,
     /// Where it lies.
     pub(crate) frame: Frame,
     /// The checksum of its bytes when they were written.
@@ -62,29 +73,20 @@ pub(crate) struct StoredFrame<'f> {
 }
 
 impl StoredFrame<'_> {
-    /// Are its bytes those that were written? `buffer` is for pieces of it.
-    pub(crate) fn is_whole(&self, buffer: &mut [u8]) -> bool {
-        self.read(0, buffer, &mut |_| Ok(())).is_ok_and(|checksum| checksum == self.checksum)
+    /// Are its bytes those that were written?
+    pub(crate) fn is_whole(&self) -> bool {
+        self.read(0, &mut |_| Ok(())).is_ok_and(|checksum| checksum == self.checksum)
     }
 
     /// Passes its bytes from the one with the number `from` on to `take`; their checksum.
-    fn read(
-        &self,
-        from: u64,
-        buffer: &mut [u8],
-        take: &mut dyn FnMut(&[u8]) -> io::Result<()>,
-    ) -> io::Result<u64> {
+    fn read(&self, from: u64, take: TakePiece<'_>) -> io::Result<u64> {
         let mut checksum = XxHash3_64::new();
-        let (mut next, end) = (from, u64::from(self.frame.lengths.compressed));
-        while next < end {
-            let left = usize::try_from(end - next).unwrap_or(usize::MAX);
-            let count = left.min(buffer.len());
-            let piece = &mut buffer[..count];
-            self.source.read_exact_at(piece, self.frame.start + next)?;
+        let Frame { start, lengths } = self.frame;
+        let left = u64::from(lengths.compressed) - from;
+        self.source.read(start + from, left, &mut |piece| {
             checksum.write(piece);
-            take(piece)?;
-            next += count as u64;
-        }
+            take(piece)
+        })?;
         Ok(checksum.finish())
     }
 }
@@ -228,12 +230,11 @@ impl<W: Write> SeekableWriter<W> {
 }
 
 impl<W: FrameOutput> SeekableWriter<W> {
-    /// Ends the frame, and appends one that lies compressed in a file and is whole. Of what can be shared nothing is read; `buffer` is
-    /// for pieces of the rest.
+    /// Ends the frame, and appends one that lies compressed in a file and is whole. Of what can be shared nothing is read.
     ///
     /// # Errors
     /// Those of the output; or the frame cannot be read, or is no longer whole.
-    pub(crate) fn copy(&mut self, stored: &StoredFrame<'_>, buffer: &mut [u8]) -> io::Result<()> {
+    pub(crate) fn copy(&mut self, stored: &StoredFrame<'_>) -> io::Result<()> {
         let (output, written) = self.settle()?;
         let Frame { start, lengths } = stored.frame;
         let length = u64::from(lengths.compressed);
@@ -242,12 +243,12 @@ impl<W: FrameOutput> SeekableWriter<W> {
         let whole_blocks = if can_share { length - length % SHARED_BLOCK } else { 0 };
         let mut shared = 0;
         while shared < whole_blocks {
-            match output.share(stored.source, start + shared, whole_blocks - shared) {
+            match output.share(stored.source.file(), start + shared, whole_blocks - shared) {
                 0 => break,
                 count => shared += count,
             }
         }
-        let checksum = stored.read(shared, buffer, &mut |piece| output.write_all(piece))?;
+        let checksum = stored.read(shared, &mut |piece| output.write_all(piece))?;
         // What is shared was whole a moment ago, and of the few bytes behind it there is no checksum.
         if shared == 0 && checksum != stored.checksum {
             return Err(io::Error::other("the earlier archive changed while it was copied from"));

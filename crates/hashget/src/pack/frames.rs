@@ -217,10 +217,10 @@ impl<W: FrameOutput> FrameEncoder<W> {
         let Self { frames, directory, reusable: Some(reusable), .. } = self else {
             return Ok(None);
         };
-        let is_copied = reusable.copy(&made_of, &mut |stored, buffer| {
+        let is_copied = reusable.copy(&made_of, &mut |stored| {
             directory.frame(path.clone());
             reused.archive_bytes += u64::from(stored.frame.lengths.compressed);
-            frames.copy(stored, buffer)
+            frames.copy(stored)
         })?;
         if !is_copied {
             return Ok(None);

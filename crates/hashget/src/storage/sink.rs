@@ -7,8 +7,9 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{copy_file_range, fstatfs};
+use rustix::fs::copy_file_range;
 
+use super::pieces::can_share;
 use crate::pending_file::PendingFile;
 
 /// A new archive's mode, less the process's umask.
@@ -16,10 +17,6 @@ const MODE: u32 = 0o666;
 
 /// That of an archive that root makes: what only root could read is not for everybody.
 const MODE_OF_ROOT: u32 = 0o600;
-
-/// File systems that can share blocks between files: btrfs, XFS, bcachefs, ZFS (`linux/magic.h`, and their own sources).
-/// Others would copy the bytes, which are in memory already.
-const SHARING: [u64; 4] = [0x9123_683e, 0x5846_5342, 0xca45_1a4e, 0x2fc1_2fc1];
 
 /// Takes the bytes of one archive. Every implementation passes the same conformance suite.
 ///
@@ -96,8 +93,7 @@ impl FileSink {
     pub fn create(path: &Path) -> io::Result<Self> {
         let mode = if rustix::process::geteuid().is_root() { MODE_OF_ROOT } else { MODE };
         let file = PendingFile::replacing(path, mode)?;
-        let found = fstatfs(file.file());
-        let can_share = found.is_ok_and(|found| SHARING.contains(&(found.f_type.cast_unsigned())));
+        let can_share = can_share(file.file());
         Ok(Self { path: path.to_owned(), file: Writing::new(file), can_share })
     }
 }
