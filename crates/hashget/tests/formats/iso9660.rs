@@ -199,6 +199,11 @@ fn folders_that_lie_elsewhere_are_where_they_belong() {
     let own = iso_file(b"OWN.;1", b"own", &[name(b"own")]);
     let (_, collected) = read(&iso9660(&moved(child, vec![own]), &[], None));
     assert_eq!(collected.paths(), ["a", "a/deep", "a/deep/f", "rr_moved", "rr_moved/own"]);
+    // genisoimage can have Linux hide that folder.
+    let mut folders = moved(child, Vec::new());
+    folders[0].entries[1].fields.extend(susp(b"RE", b""));
+    let (_, collected) = read(&iso9660(&folders, &[], None));
+    assert_eq!((collected.members.len(), &collected.bad[..]), (3, &[][..]));
     // It belongs nowhere: a file stands for what is no folder.
     let (_, collected) = read(&iso9660(&moved(block_of_area(0), Vec::new()), &[b""], None));
     assert_eq!(collected.paths(), ["a"]);
@@ -351,6 +356,26 @@ fn fields_in_a_circle_end() {
     let far = susp(b"CE", &[both(5_000_000), both(0), both(28)].concat());
     let folders = [top(vec![iso_file(b"X.;1", b"x", &[far])])];
     assert_damaged(&iso9660(&folders, &[], None), "attributes lies outside");
+}
+
+/// What a program has written into an image is what can be changed to harm: the rest of it is zeros.
+#[test]
+fn any_byte_may_be_any_other() {
+    let content = b"content".repeat(9);
+    let folders = [every_kind(&content), moved(block_of_area(4), Vec::new())];
+    let limits = Limits { entries: 100, unpacked_bytes: 1 << 16, ..Limits::default() };
+    for folders in folders {
+        let whole = iso9660(&folders, &[], None);
+        let written = (0x8000..whole.len()).filter(|&at| whole[at] != 0);
+        for at in written {
+            for value in [0, 1, 2, 0x22, 0x80, 0xff] {
+                let mut image = whole.clone();
+                image[at] = value;
+                let (collected, _) = read_with(&image, false, &limits);
+                assert!(collected.members.len() <= 100, "{at} is {value}");
+            }
+        }
+    }
 }
 
 #[test]

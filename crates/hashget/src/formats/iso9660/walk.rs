@@ -117,7 +117,9 @@ impl<'w> Walk<'w> {
             name.clone_from(own);
         }
         let mut entry = Entry::new(record, attributes, stretches?);
-        if entry.attributes.is_relocated {
+        // The folder in which they are may itself be said to be moved, so that Linux does not show it.
+        let holds_moved = self.path.is_empty() && FOR_MOVED.contains(&&name[..]);
+        if entry.attributes.is_relocated && !holds_moved {
             let start = entry.folder().ok_or("it is said to be moved, and is no folder")?.start;
             self.moved.entry(start).or_insert_with(|| record.name.to_vec());
             return Ok(());
