@@ -28,7 +28,8 @@ pub(super) fn explain(
     let console = environment.console;
     let manifest = archive::manifest(archive, environment)?;
     let requirements = Requirements::from_manifest(&manifest)?;
-    let paths: Vec<RelPath> = paths.iter().map(in_archive).collect::<Result<_, _>>()?;
+    let paths: Vec<RelPath> =
+        paths.iter().map(|path| in_archive(path)).collect::<Result<_, _>>()?;
     let knowledge = Knowledge::new(environment, false)?;
     let members = knowledge.members(environment);
     let members_of = |sha256: &Digest| -> anyhow::Result<_> {
@@ -84,7 +85,7 @@ pub(super) fn explain(
 }
 
 /// A path of the user as one of the packed tree.
-fn in_archive(path: &PathBuf) -> Result<RelPath, UsageError> {
+fn in_archive(path: &Path) -> Result<RelPath, UsageError> {
     let bytes = path.as_os_str().as_bytes();
     let below = bytes.iter().position(|&byte| byte != b'/').map_or(&b""[..], |at| &bytes[at..]);
     RelPath::normalise(below).map_err(|error| UsageError(format!("{}: {error}", escaped(bytes))))
