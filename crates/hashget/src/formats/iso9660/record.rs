@@ -144,7 +144,7 @@ mod tests {
         assert_eq!(short_time(&[70, 1, 1, 0, 0, 0, 0]), seconds(0));
         assert_eq!(short_time(&[70, 1, 1, 2, 0, 1, 8]), seconds(1));
         assert_eq!(short_time(&[69, 12, 31, 23, 0, 0, 252]), seconds(0));
-        assert_eq!(short_time(&[255, 2, 28, 0, 0, 0, 0]), seconds(5_854_550_400));
+        assert_eq!(short_time(&[255, 2, 28, 0, 0, 0, 0]), seconds(5_843_059_200));
         let half = Timestamp { seconds: -1, nanoseconds: 500_000_000 };
         assert_eq!(long_time(b"1969123123595950\0"), Some(half));
         for wrong in [[0; 7], [70, 2, 30, 0, 0, 0, 0], [70, 1, 1, 0, 0, 0, 53]] {
