@@ -822,13 +822,13 @@ class IsoImage:
         kind = ISO_TYPES.get((mode or 0) & 0o170000 or (0o040000 if folder else 0o100000))
         if kind is None or (kind == "d") != folder or len(path) > 1 << 16 or (folder and len(parts) > 1):
             raise NoMember
-        target, device = found.get(b"SL", b""), found.get(b"PN")
+        target, device = found.get(b"SL", b""), tuple(found.get(b"PN", ()))
         if (kind == "l" and (not target or b"\0" in target)) or (kind in "cb" and not device) \
                 or (kind == "f" and b"ZF" in found):
             raise NoMember
         if kind in "cb" and not device[0]:
             low = device[1]
-            device = (low >> 8 & 0xFFF, low & 0xFF | low >> 12 & 0xFFF00)
+            device = low >> 8 & 0xFFF, low & 0xFF | low >> 12 & 0xFFF00
         changed = found.get(b"TF")
         places = [(part.place[0] * self.block, part.place[1]) for part in parts]
         if any(size and start + size > self.size for start, size in places if kind in "df"):
