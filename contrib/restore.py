@@ -594,19 +594,299 @@ def seven_zip_members(file):
     yield from last
 
 
+SECTOR = 2048
+FOR_MOVED = (b"rr_moved", b".rr_moved")
+ISO_TYPES = {0o010000: "p", 0o020000: "c", 0o040000: "d", 0o060000: "b", 0o100000: "f", 0o120000: "l"}
+
+
+class NoMember(Exception):
+    """An entry of an image that is no member."""
+
+
+def both(data, at):
+    """A number in both byte orders; None if they differ."""
+    numbers = struct.unpack_from("<I", data, at) + struct.unpack_from(">I", data, at + 4)
+    return numbers[0] if numbers[0] == numbers[1] else None
+
+
+def agreed(data, at):
+    number = both(data, at) if len(data) >= at + 8 else None
+    if number is None:
+        raise NoMember
+    return number
+
+
+def iso_time(year, month, day, hour, minute, second, hundredths, zone):
+    """In nanoseconds; None if it is none. The zone counts 15 minutes."""
+    zone = zone - 256 if zone > 127 else zone
+    seconds = calendar.timegm((year, month, day, hour, minute, second, 0, 0, 0)) if 1 <= month <= 12 and day else 0
+    if not -48 <= zone <= 52 or time.gmtime(seconds)[:6] != (year, month, day, hour, minute, second):
+        return None
+    return (seconds - zone * 900) * 10**9 + hundredths * 10**7
+
+
+def short_time(data):
+    return iso_time(1900 + data[0], *data[1:6], 0, data[6]) if len(data) >= 7 else None
+
+
+def long_time(data):
+    digits = data[:16]
+    if len(data) < 17 or not digits.isdigit() or not 1900 <= int(digits[:4]) <= 2300:
+        return None
+    return iso_time(int(digits[:4]), *(int(digits[at:at + 2]) for at in range(4, 16, 2)), data[16])
+
+
+class IsoRecord:
+    """One entry of a folder's listing."""
+
+    def __init__(self, data):
+        length, name = data[0] if data else 0, data[33:33 + data[32]] if len(data) > 33 else b""
+        if length < 34 or length > len(data) or not name or 33 + data[32] > length:
+            raise Damaged("an entry of a folder has an impossible length")
+        self.name, self.flags, self.fields = name, data[25], data[33 + len(name) + 1 - len(name) % 2:length]
+        self.time, self.itself = short_time(data[18:25]), name in (b"\0", b"\1")
+        block, size = both(data, 2), both(data, 10)
+        plain = not self.flags & 4 and data[26:28] == b"\0\0" and None not in (block, size)
+        self.place = (block + data[1], size) if plain else None
+
+
+class IsoImage:
+    """An image of ISO 9660: blocks, and which names count."""
+
+    def __init__(self, file):
+        self.file, self.size = file, file.seek(0, 2)
+        primary = joliet = None
+        for number in range(16, 80):
+            sector = self.read(number * SECTOR, SECTOR)
+            if sector[1:7] != b"CD001\1" or sector[0] == 255:
+                break
+            if sector[0] == 1:
+                primary = primary or sector
+            elif sector[0] == 2 and sector[88:91] in (b"%/@", b"%/C", b"%/E"):
+                joliet = joliet or sector
+        if primary is None:
+            raise Damaged("it has no descriptor of its volume")
+        self.joliet, self.skipped = False, None
+        self.block, self.top = self.described(primary)
+        itself = next(self.records(*self.top), None)
+        for at in (0, 14) if itself and itself.itself else ():
+            if itself.fields[at:at + 6] == b"SP\x07\1\xbe\xef" and self.skipped is None:
+                skipped = itself.fields[at + 6]
+                try:
+                    there = set(self.attributes(itself.fields[at:])) - {b"ZF"}
+                except NoMember:
+                    there = True
+                self.skipped = skipped if there else None
+                break
+        if self.skipped is None and joliet:
+            self.joliet = True
+            self.block, self.top = self.described(joliet)
+
+    def described(self, sector):
+        block, record = struct.unpack_from("<H", sector, 128)[0], IsoRecord(sector[156:])
+        if record.place is None or block not in (512, 1024, 2048):
+            raise Damaged("it does not say where its top folder is")
+        return block, (record.place[0] * block, record.place[1])
+
+    def read(self, start, length):
+        if start + length > self.size:
+            raise Damaged("something lies outside of the image")
+        self.file.seek(start)
+        return self.file.read(length)
+
+    def contents(self, places):
+        """The contents of a file in several parts, as (offset, bytes)."""
+        before = 0
+        for start, length in places:
+            self.file.seek(start)
+            for offset, data in Part(self.file, length).pieces():
+                yield before + offset, data
+            before += length
+
+    def records(self, start, length):
+        """The entries of a listing. None of them goes on in another sector."""
+        for at in range(0, length, SECTOR):
+            sector = self.read(start + at, min(SECTOR, length - at))
+            while sector and sector[0]:
+                yield IsoRecord(sector)
+                sector = sector[sector[0]:]
+
+    def attributes(self, fields):
+        """What Rock Ridge says of an entry, by the names of its fields."""
+        found, name_goes_on, separator = {}, False, b""
+        for _ in range(33):
+            further = None
+            while len(fields) >= 4 and fields[:2].isalpha() and fields[:2].isupper() and fields[2] >= 4:
+                kind, data, whole = fields[:2], fields[4:fields[2]], fields[2] <= len(fields)
+                if not whole:
+                    raise NoMember
+                fields = fields[fields[2]:]
+                if kind == b"ST":
+                    break
+                if kind == b"CE":
+                    further = [agreed(data, at) for at in (0, 8, 16)]
+                elif kind == b"PX":
+                    found[kind] = [agreed(data, at) for at in (0, 16, 24)]
+                elif kind == b"PN":
+                    found[kind] = [agreed(data, at) for at in (0, 8)]
+                elif kind == b"CL":
+                    found[kind] = agreed(data, 0)
+                elif kind == b"TF" and data:
+                    width, read = (17, long_time) if data[0] & 0x80 else (7, short_time)
+                    at = 1 + (width if data[0] & 1 else 0)
+                    changed = read(data[at:at + width]) if data[0] & 2 else None
+                    found[kind] = changed if changed is not None else found.get(kind)
+                elif kind == b"NM":
+                    if not data:
+                        raise NoMember
+                    part = {0: data[1:], 1: data[1:], 2: b".", 4: b".."}.get(data[0])
+                    if part is not None:
+                        found[kind] = (found.get(kind, b"") if name_goes_on else b"") + part
+                        name_goes_on = data[0] == 1
+                elif kind == b"SL":
+                    target, at = found.get(kind, b""), 1
+                    while at + 2 <= len(data):
+                        flags, length = data[at], data[at + 1]
+                        text = {0: data[at + 2:at + 2 + length], 1: data[at + 2:at + 2 + length], 2: b".", 4: b"..",
+                                8: b"/"}.get(flags)
+                        at += 2 + length
+                        if text is None or at > len(data):
+                            raise NoMember
+                        target += (separator if target else b"") + text
+                        separator = b"" if flags in (1, 8) else b"/"
+                    found[kind] = target
+                elif kind in (b"RE", b"RR", b"ZF", b"TF"):
+                    found.setdefault(kind)
+            if further is None:
+                return found
+            block, offset, length = further
+            if offset + length > self.block:
+                raise NoMember
+            fields = self.read(block * self.block + offset, length)
+        raise Damaged("the attributes of an entry are in too many places")
+
+    def rock_ridge(self, record):
+        return {} if self.skipped is None else self.attributes(record.fields[self.skipped:])
+
+    def name(self, record, found):
+        """One component of a path."""
+        if self.joliet:
+            name = record.name[:-4] if record.name.endswith(b"\0;\0001") and len(record.name) > 4 else record.name
+            try:
+                name = name.decode("utf-16-be").encode()
+            except UnicodeError:
+                raise NoMember from None
+        else:
+            name = found.get(b"NM")
+            if name is None:
+                name = record.name
+                for end in (b";1", b"."):
+                    name = name[:-len(end)] if name.endswith(end) and len(name) > len(end) else name
+        if name in (b"", b".", b"..") or b"/" in name or b"\0" in name or len(name) > 1024:
+            raise NoMember
+        return name
+
+    def moved(self, block):
+        """The entry for itself of the folder whose listing begins there, and what Rock Ridge says of it."""
+        record = next(self.records(block * self.block, self.block), None)
+        if record is None or not record.itself or not record.flags & 2 or not record.place or record.place[0] != block:
+            raise NoMember
+        return record, self.rock_ridge(record)
+
+    def only_moved(self, start, length):
+        """Is there nothing in this folder but folders that belong elsewhere?"""
+        for record in self.records(start, length):
+            try:
+                if not record.itself and b"RE" not in self.rock_ridge(record):
+                    return False
+            except NoMember:
+                return False
+        return True
+
+    def member(self, record, parts, prefix):
+        """The member that an entry lists, and its place; raises `NoMember` if it is none."""
+        found = self.rock_ridge(record)
+        if None in [part.place for part in parts]:
+            raise NoMember
+        name = self.name(record, found)
+        if b"RE" in found and (prefix or name not in FOR_MOVED):
+            raise NoMember
+        if b"CL" in found:
+            if record.flags & 2:
+                raise NoMember
+            record, found = self.moved(found[b"CL"])
+            parts = [record]
+        path = prefix + (b"/" if prefix else b"") + name
+        mode, uid, gid = found.get(b"PX", (None, None, None))
+        folder = bool(record.flags & 2)
+        kind = ISO_TYPES.get((mode or 0) & 0o170000 or (0o040000 if folder else 0o100000))
+        if kind is None or (kind == "d") != folder or len(path) > 1 << 16 or (folder and len(parts) > 1):
+            raise NoMember
+        target, device = found.get(b"SL", b""), tuple(found.get(b"PN", ()))
+        if (kind == "l" and (not target or b"\0" in target)) or (kind in "cb" and not device) \
+                or (kind == "f" and b"ZF" in found):
+            raise NoMember
+        if kind in "cb" and not device[0]:
+            low = device[1]
+            device = low >> 8 & 0xFFF, low & 0xFF | low >> 12 & 0xFFF00
+        changed = found.get(b"TF")
+        places = [(part.place[0] * self.block, part.place[1]) for part in parts]
+        if any(size and start + size > self.size for start, size in places if kind in "df"):
+            raise Damaged("something lies outside of the image")
+        return Member(path, kind, None if mode is None else mode & 0o7777, uid, gid,
+                      record.time if changed is None else changed,
+                      sum(size for _, size in places) if kind == "f" else 0, target, device,
+                      contents=lambda: self.contents(places)), places[0]
+
+
+def iso_members(file):
+    """The entries of an image of ISO 9660: each folder, followed by what is in it."""
+    image = IsoImage(file)
+    seen, folders = {image.top[0]}, [(b"", image.records(*image.top))]
+    while folders:
+        prefix, records = folders[-1]
+        record = next(records, None)
+        if record is None:
+            folders.pop()
+            continue
+        if record.itself:
+            continue
+        parts = [record]
+        while parts[-1].flags & 0x80:
+            parts.append(next(records, None))
+            if parts[-1] is None or parts[-1].name != record.name:
+                raise Damaged("a file goes on, and there is no more of it")
+        try:
+            member, place = image.member(record, parts, prefix)
+        except NoMember:
+            continue
+        hidden = False
+        if member.type == "d" and place[1]:
+            if place[0] in seen:
+                raise Damaged("a folder lists what another one has listed")
+            seen.add(place[0])
+            hidden = member.path in FOR_MOVED and image.skipped is not None and image.only_moved(*place)
+        path, kind = member.path, member.type
+        if not hidden:
+            yield member
+        if kind == "d" and place[1]:
+            folders.append((path, image.records(*place)))
+
+
 def compressed_members(file):
     yield Member(b"contents", "f", contents=lambda: pieces(decompressed(file)))
 
 
 READERS = {"tar": tar_members, "deb": deb_members, "gem": gem_members, "conda": conda_members, "apk": apk_members,
            "zip": zip_members, "cpio": lambda file: cpio_members(decompressed(file)), "rpm": rpm_members,
-           "ar": ar_members, "7z": seven_zip_members, "compressed": compressed_members, "file": lambda file: iter(())}
+           "ar": ar_members, "7z": seven_zip_members, "iso9660": iso_members, "compressed": compressed_members,
+           "file": lambda file: iter(())}
 
 
 def recognised(file):
     """The format of a package inside a package, by its contents; None if it is none that members are found in."""
     file.seek(0)
-    head = file.read(512)
+    head = file.read(0x8007)
     file.seek(0)
     if head.startswith(b"!<arch>\ndebian"):
         return "deb"
@@ -629,6 +909,8 @@ def recognised(file):
         if name.startswith((b".SIGN.", b".PKGINFO")) and head.startswith(b"\x1f\x8b"):
             return "apk"
         return "gem" if name in (b"metadata.gz", b"data.tar.gz", b"checksums.yaml.gz") else "tar"
+    if head[0x8001:] == b"CD001\1":
+        return "iso9660"
     return "cpio" if start[:6] in CPIO_MAGIC or start[:2] in CPIO_BINARY else None
 
 

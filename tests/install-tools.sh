@@ -20,6 +20,7 @@ createrepo_c  createrepo-c
 curl          curl
 dpkg-deb      dpkg
 fakeroot      fakeroot
+genisoimage   genisoimage
 gpg           gpg
 gpg-agent     gpg-agent
 gpgv          gpgv
@@ -45,6 +46,7 @@ setsid        util-linux
 ssh-keygen    openssh-client
 sshd          openssh-server
 unzip         unzip
+xorriso       xorriso
 xz            xz-utils
 zip           zip
 zstd          zstd

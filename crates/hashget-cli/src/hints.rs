@@ -28,7 +28,8 @@ const OFFLINE: &str = "with --offline only pools and the cache are asked: leave 
 const FILE_TOO_LARGE: &str =
     "raise the limit on the size of files (ulimit -f), or choose a folder on another file system";
 
-const NOT_KEPT: &str = "free some space, or give a folder on another disk with --cache";
+const NOT_KEPT: &str = "free some space, or give folders on another disk: --cache for what is kept, TMPDIR for what is looked at \
+                        and not kept, which needs less room with --jobs 1";
 
 /// The hint for `error`, if there is one.
 pub(crate) fn hint(error: &anyhow::Error, situation: &Situation) -> Option<String> {

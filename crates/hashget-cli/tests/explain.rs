@@ -99,6 +99,43 @@ fn an_archive_says_where_it_has_its_entries_from() {
 }
 
 #[test]
+fn of_an_archive_it_says_what_can_be_known_where_names_are_not() {
+    let origin = Origin::start();
+    let machine = Machine::new();
+    for name in ["one", "two"] {
+        let content = |number: u32| format!("{name} {number} ").repeat(900);
+        let mut tar = TarBuilder::new();
+        for number in 0..9 {
+            tar = tar.file(&format!("{number}"), content(number).as_bytes());
+            machine.write(&format!("tree/{name}/{number}"), content(number));
+        }
+        origin.serve(&format!("/{name}.tar"), tar.finish());
+        machine.hashget(&["index", &origin.url(&format!("/{name}.tar"))]).expect(0);
+    }
+    machine.hashget(&["pack", "tree", "-f", "a.tar"]).expect(0);
+    let away = Machine::new();
+    away.write("a.tar", fs_err::read(machine.path("a.tar")).unwrap());
+    let explain = |paths: &[&str]| {
+        let explain = [&["explain", "--json", "--archive", "a.tar"][..], paths].concat();
+        away.hashget(&explain).expect(0).records()
+    };
+    // Neither HashDB nor cache: the places of the packages.
+    let records = explain(&["one/1", "two/nothing", "three/1"]);
+    assert_eq!(records[0]["fate"], "unknown");
+    assert_eq!(records[0]["packages"], serde_json::json!([origin.url("/one.tar")]));
+    assert_eq!(records[1]["packages"], serde_json::json!([origin.url("/two.tar")]));
+    assert_eq!(records[2]["fate"], "absent");
+    let told = away.hashget(&["explain", "--archive", "a.tar", "one/1"]).expect(0).stdout;
+    for part in ["this package may give it back", "list --fetch", "/one.tar"] {
+        assert!(told.contains(part), "no {part:?} in {told}");
+    }
+    // A pool has them.
+    away.hashget(&["pool", "add", "a.tar", "--pool", "pool"]).expect(0);
+    let records = explain(&["one/1", "one/nothing", "--pool", "pool"]);
+    assert_eq!((&records[0]["fate"], &records[1]["fate"]), (&"left_out".into(), &"absent".into()));
+}
+
+#[test]
 fn it_says_what_pack_does_with_the_same_options() {
     let origin = Origin::start();
     let machine = machine(&origin);

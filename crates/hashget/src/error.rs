@@ -164,16 +164,17 @@ impl ErrorClass {
     }
 
     /// The class of several sources' failures together: that of the one that tells most. A source that lied is
-    /// the graver news, a server that may work again tomorrow the more useful one than a server that has no such file.
+    /// the graver news. If this machine has no room for what comes, the others' answers say little; a server that may work again
+    /// tomorrow is the more useful news than a server that has no such file.
     pub(crate) fn of_several(classes: impl Iterator<Item = Self>) -> Option<Self> {
         const FIRST: [ErrorClass; 7] = [
             ErrorClass::Interrupted,
             ErrorClass::WrongBytes,
+            ErrorClass::DownloadNotKept,
             ErrorClass::Unreachable,
             ErrorClass::Denied,
             ErrorClass::NotFound,
             ErrorClass::Refused,
-            ErrorClass::DownloadNotKept,
         ];
         classes.min_by_key(|class| {
             FIRST.iter().position(|first| first == class).unwrap_or(FIRST.len())
@@ -236,7 +237,8 @@ mod tests {
             (vec![NotFound, WrongBytes, Unreachable], Some(WrongBytes)),
             (vec![NotFound, Unreachable, Refused], Some(Unreachable)),
             (vec![Refused, NotFound], Some(NotFound)),
-            (vec![DownloadNotKept], Some(DownloadNotKept)),
+            (vec![NotFound, Unreachable, DownloadNotKept], Some(DownloadNotKept)),
+            (vec![DownloadNotKept, WrongBytes], Some(WrongBytes)),
             (vec![], None),
         ] {
             assert_eq!(ErrorClass::of_several(classes.into_iter()), expected);

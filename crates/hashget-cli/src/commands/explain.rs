@@ -68,8 +68,7 @@ impl Explain {
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
         if let Some(archive) = &self.archive {
             self.check_options()?;
-            let hashdb = environment.hashdb()?;
-            return archived::explain(archive, &self.paths, &*hashdb, environment);
+            return archived::explain(archive, &self.paths, environment);
         }
         let options = &pack_options(environment, &self.selection, &self.reliance)?;
         let counts = with_packer(environment, no_sources(), |packer| {

@@ -2,9 +2,11 @@
 //!
 //! Invariant: the message names the file, and nothing half-written has its name.
 
+use hashget_testkit::origin::Origin;
+use hashget_testkit::packages::TarBuilder;
 use hashget_testkit::small_disk::SmallDisk;
 
-use crate::support::{Machine, files_below};
+use crate::support::{Ended, Machine, files_below};
 
 /// Bytes that do not compress.
 fn noise() -> Vec<u8> {
@@ -24,6 +26,45 @@ pub(crate) fn a_full_disk_is_an_error_and_nothing_is_left_under_the_name() {
     let ended = machine.hashget(&["unpack", "a.tar.zst", "-C", "small/back"]).expect(1);
     ended.says(&["space", "hint:"]);
     assert!(!machine.path("small/back/noise").exists());
+}
+
+pub(crate) fn without_room_for_a_package_nothing_is_said_of_it() {
+    let (origin, machine) = (Origin::start(), Machine::new().with_public_loopback());
+    origin.serve("/p.tar", TarBuilder::new().file("noise", &noise()).finish());
+    machine.write("tree/noise", noise());
+    machine.hashget(&["index", &origin.url("/p.tar")]).expect(0);
+    machine.hashget(&["pack", "tree", "-f", "a.tar"]).expect(0);
+    fs_err::remove_dir_all(machine.path("cache")).unwrap();
+    fs_err::create_dir(machine.path("small")).unwrap();
+    let _disk = SmallDisk::mount(&machine.path("small"), 100 * 1024).unwrap();
+    let with = |name: &str, folder: &str, arguments: &[&str]| {
+        let mut command = machine.bare();
+        command.envs(machine.variables()).args(arguments).env(name, machine.path(folder));
+        Ended::of(&mut command)
+    };
+    let missing = ["lost", "not there", "does not have", "unreachable"];
+    let verify = ["verify", "--deep", "a.tar"];
+    let ended = with("TMPDIR", "small", &verify).expect(1);
+    assert!(!missing.iter().any(|word| ended.stderr.contains(word)), "{}", ended.stderr);
+    let ended = ended.says(&["/p.tar", "no room in the temporary folder", "hint:", "TMPDIR"]);
+    ended.says(&["--jobs 1"]);
+    // Nothing wrong is known of the package now.
+    with("TMPDIR", "home", &["pack", "tree", "-f", "b.tar", "--offline"]).expect(0);
+    let length = |name: &str| machine.path(name).metadata().unwrap().len();
+    assert_eq!(length("b.tar"), length("a.tar"));
+    with("TMPDIR", "tree", &verify).expect(0).says(&["Proven"]);
+    // The other commands that fetch it: all but the package is done, and no server is to blame.
+    for arguments in [
+        &["index", "--again", &origin.url("/p.tar")][..],
+        &["pool", "add", "a.tar", "--pool", "small"],
+        &["unpack", "a.tar", "-C", "back"],
+    ] {
+        let ended = with("HASHGET_CACHE", "small", arguments);
+        let (code, said) = (ended.code, &ended.stderr);
+        assert!([1, 3].contains(&code), "{arguments:?}: {code}: {said}");
+        assert!(said.contains("space"), "{arguments:?}: {said}");
+        assert!(!missing.iter().any(|word| said.contains(word)), "{arguments:?}: {said}");
+    }
 }
 
 pub(crate) fn on_a_full_disk_what_was_to_be_replaced_or_removed_is_intact() {

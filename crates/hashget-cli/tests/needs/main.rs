@@ -53,6 +53,7 @@ const TESTS: &[Test] = tests_with_needs![
     flags::what_is_protected_in_place_is_not_replaced_and_named: [Attributes, Flags],
     full_disk::a_full_disk_is_an_error_and_nothing_is_left_under_the_name: [Mount],
     full_disk::on_a_full_disk_what_was_to_be_replaced_or_removed_is_intact: [Mount],
+    full_disk::without_room_for_a_package_nothing_is_said_of_it: [Mount],
     full_disk::a_job_whose_destination_is_full_fails_and_loses_no_older_archive: [Mount],
     full_disk::an_archive_whose_parity_does_not_fit_is_whole_and_said_to_have_none: [Mount],
     hashdb::on_a_read_only_disk_it_can_be_read: [Mount],

@@ -4,6 +4,7 @@
 
 mod apk_version_3;
 mod cpio;
+mod iso9660;
 mod rpm;
 mod seven_zip;
 mod tar;
@@ -13,6 +14,10 @@ use std::io::Write as _;
 
 pub use apk_version_3::{Apk3File, apk_block, apk_of_blocks, apk_version_3};
 pub use cpio::{CpioEntry, CpioForm, cpio, cpio_entry};
+pub use iso9660::{
+    IsoContent, IsoEntry, IsoFolder, block_of_area, both, iso_file, iso_folder, iso9660, posix,
+    susp, susp_area, susp_start,
+};
 pub use rpm::{
     RpmFile, RpmValue, cpio_listed, cpio_named, cpio_sized, rpm, rpm_header, rpm_of, rpm_tags,
 };

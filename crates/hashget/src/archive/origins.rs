@@ -41,8 +41,8 @@ pub enum EntryOrigin {
     Packages(Vec<usize>),
     /// It is a further name of this entry.
     Link(RelPath),
-    /// Some package whose members are not known may give it.
-    Unknown,
+    /// One of these packages, whose members are not known, may give it: a placement of each begins there.
+    Unknown(Vec<usize>),
     /// It is not in the tree.
     Nowhere,
 }
@@ -50,7 +50,7 @@ pub enum EntryOrigin {
 /// Gives all members of the package with this digest, where they are known.
 pub type MembersOf<'a, E> = &'a dyn Fn(&Digest) -> Result<Option<Vec<Member>>, E>;
 
-/// Where each of `paths` comes from.
+/// Where each of `paths` comes from. `members` is asked of packages that may have one of them.
 ///
 /// # Errors
 /// See [`given_entries`], and what `members` fails with.
@@ -70,29 +70,32 @@ fn origins_v2<E: From<ManifestError>>(
     paths: &[RelPath],
     members: MembersOf<'_, E>,
 ) -> Result<Vec<EntryOrigin>, E> {
-    let mut packages: Vec<Vec<usize>> = vec![Vec::new(); paths.len()];
-    let mut all_known = true;
+    // Packages that give a path, and those that may.
+    let mut found: Vec<(Vec<usize>, Vec<usize>)> = vec![Default::default(); paths.len()];
     for (index, package) in manifest.packages.iter().enumerate() {
-        let known = if package.placements.is_empty() { None } else { members(&package.sha256)? };
-        all_known &= package.placements.is_empty() || known.is_some();
+        let may_give =
+            |path: &RelPath| package.placements.iter().any(|placement| placement.may_give(path));
+        let known = if paths.iter().any(may_give) { members(&package.sha256)? } else { None };
         let given = given_entries(package, known.as_deref(), true)?;
-        for (packages, path) in packages.iter_mut().zip(paths) {
+        for ((packages, candidates), path) in found.iter_mut().zip(paths) {
             if given.binary_search(path).is_ok() {
                 packages.push(index);
+            } else if known.is_none() && may_give(path) {
+                candidates.push(index);
             }
         }
     }
-    let origin = |(packages, path): (Vec<usize>, &RelPath)| {
+    let origin = |((packages, candidates), path): ((Vec<usize>, Vec<usize>), &RelPath)| {
         let link = manifest.links.iter().find(|link| link.path == *path);
         match link {
             _ if manifest.archived.position(path).is_some() => EntryOrigin::Archived,
             Some(link) => EntryOrigin::Link(link.to.clone()),
             None if !packages.is_empty() => EntryOrigin::Packages(packages),
-            None if !all_known => EntryOrigin::Unknown,
+            None if !candidates.is_empty() => EntryOrigin::Unknown(candidates),
             None => EntryOrigin::Nowhere,
         }
     };
-    Ok(packages.into_iter().zip(paths).map(origin).collect())
+    Ok(found.into_iter().zip(paths).map(origin).collect())
 }
 
 /// Version 1 finds files by their digest, and says nothing of what the archive holds.
@@ -105,8 +108,11 @@ fn origins_v1<E>(
     let wanted: Vec<Option<Digest>> =
         wanted.by_ref().map(|file| file.map(|file| file.sha256)).collect();
     let mut packages: Vec<Vec<usize>> = vec![Vec::new(); paths.len()];
+    let mut candidates = Vec::new();
     for (index, package) in manifest.packages.iter().enumerate() {
-        let members = members(&package.hash)?.unwrap_or_default();
+        let members = members(&package.hash)?;
+        candidates.extend(members.is_none().then_some(index));
+        let members = members.unwrap_or_default();
         let has = |digest| members.iter().any(|member| member.sha256 == digest);
         for (packages, digest) in packages.iter_mut().zip(&wanted) {
             if digest.is_some() && (*digest == Some(package.hash) || has(*digest)) {
@@ -116,7 +122,7 @@ fn origins_v1<E>(
     }
     let origin = |(packages, digest): (Vec<usize>, &Option<Digest>)| match digest {
         None => EntryOrigin::Nowhere,
-        Some(_) if packages.is_empty() => EntryOrigin::Unknown,
+        Some(_) if packages.is_empty() => EntryOrigin::Unknown(candidates.clone()),
         Some(_) => EntryOrigin::Packages(packages),
     };
     Ok(packages.into_iter().zip(&wanted).map(origin).collect())

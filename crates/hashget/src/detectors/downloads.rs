@@ -16,7 +16,7 @@ pub(super) struct Downloads;
 
 /// Extensions of packages that no format reads, so that only the file itself is known, and of single
 /// compressed files.
-const FILE_ENDINGS: [&str; 19] = [
+const FILE_ENDINGS: [&str; 18] = [
     ".appimage",
     ".bin",
     ".bz2",
@@ -25,7 +25,6 @@ const FILE_ENDINGS: [&str; 19] = [
     ".flatpak",
     ".gz",
     ".img",
-    ".iso",
     ".lz4",
     ".msi",
     ".pkg",

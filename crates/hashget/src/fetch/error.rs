@@ -161,6 +161,11 @@ impl FetchError {
         }
     }
 
+    /// Could this machine not keep what came, so that nothing is known of the package?
+    pub fn is_not_kept(&self) -> bool {
+        self.class() == ErrorClass::DownloadNotKept
+    }
+
     /// The host that was given up, if no other host was asked.
     pub fn not_asked(&self) -> Option<&str> {
         match self {

@@ -135,7 +135,13 @@ impl Unfinished {
 
     /// Writes at the file's current position.
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)
+        self.file.write_all(bytes).map_err(|error| match self.path {
+            Some(_) => error,
+            None => {
+                let problem = format!("no room in the temporary folder: {error}");
+                io::Error::new(error.kind(), problem)
+            }
+        })
     }
 
     /// The file, positioned at its start. Its name is removed, unless `keep_name` is set: then the cache takes it over.

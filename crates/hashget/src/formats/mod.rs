@@ -12,6 +12,7 @@ mod content;
 mod cpio;
 mod deb;
 mod gem;
+mod iso9660;
 mod package;
 mod rpm;
 mod seven_zip;
@@ -42,6 +43,7 @@ pub const FORMATS: &[&dyn Format] = &[
     &tar::Tar,
     &conda::Conda,
     &zip::Zip,
+    &iso9660::Iso9660,
     &ar::Ar,
     &cpio::Cpio,
     &compressed::Compressed,

@@ -15,6 +15,7 @@ mod foreign;
 mod frozen_packages;
 mod hostile;
 mod hostile_tar;
+mod iso9660;
 mod mutated;
 mod nested;
 mod other_packages;

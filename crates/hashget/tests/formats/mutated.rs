@@ -7,12 +7,14 @@ use hashget::formats::{FORMATS, recognise};
 use hashget::limits::Limits;
 use hashget_testkit::packages::{
     Apk3File, COMPRESSIONS, CpioEntry, CpioForm, RpmFile, SevenZipEntry, TarBuilder, TarEntry,
-    ZipEntry, apk, apk_version_3, ar, compress, conda, cpio, deb, gem, rpm, seven_zip, zip,
+    ZipEntry, apk, apk_version_3, ar, compress, conda, cpio, deb, gem, iso9660, rpm, seven_zip,
+    zip,
 };
 use proptest::prelude::*;
 
 use crate::collect::{Collected, noise, read_with};
 use crate::conformance;
+use crate::iso9660::every_kind;
 
 static SAMPLES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let tar = TarBuilder::new()
@@ -56,6 +58,7 @@ static SAMPLES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     for form in CpioForm::ALL {
         samples.push(cpio(form, &cpio_entries(&noise(300))));
     }
+    samples.push(iso9660(&every_kind(&noise(300)), &[], None));
     samples.push(compress("gzip", &cpio(CpioForm::New, &cpio_entries(&noise(300)))));
     for (codec, stripped) in [("none", false), ("none", true), ("gzip", true), ("zstd", false)] {
         samples.push(rpm(&rpm_files(&noise(300)), codec, stripped));

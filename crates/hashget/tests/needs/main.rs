@@ -23,6 +23,7 @@ mod growing_disk;
 #[allow(dead_code, reason = "each test program uses its part")]
 mod hashdb_suite;
 mod images;
+mod iso9660;
 mod nasty;
 mod other_programs;
 mod pending_file;
@@ -84,6 +85,9 @@ const TESTS: &[Test] = tests_with_needs![
     growing_disk::an_archive_that_does_not_fit_leaves_nothing_behind: [Mount],
     growing_disk::a_tree_that_does_not_fit_is_an_error_and_has_only_whole_files: [Mount],
     growing_disk::a_hashdb_and_a_cache_that_do_not_fit_stay_whole: [Mount],
+    iso9660::devices_and_pipes_in_images: [Root, Tool("genisoimage"), Tool("xorriso")],
+    iso9660::images_of_genisoimage_are_read_as_bsdtar_does: [Tool("bsdtar"), Tool("genisoimage")],
+    iso9660::images_of_xorriso_are_read_as_bsdtar_does: [Tool("bsdtar"), Tool("xorriso")],
     nasty::the_nasty_tree_comes_back_whatever_hashes_are_kept_and_however_it_is_compressed: [],
     nasty::the_nasty_tree_comes_back_by_gnu_tar_and_restore: [Tool("zstd")],
     nasty::a_folder_of_the_manifests_name_comes_back: [],

@@ -9,8 +9,9 @@ use hashget::codec::Codec;
 use hashget::pack::{HashesKept, ManifestVersion, PackOptions};
 use hashget_testkit::origin::Fault;
 use hashget_testkit::packages::{
-    CpioEntry, CpioForm, RpmFile, SevenZipEntry, TarBuilder, ZipEntry, apk, ar, compress, conda,
-    cpio, deb, gem, rpm, seven_zip, zip,
+    CpioEntry, CpioForm, IsoEntry, IsoFolder, RpmFile, SevenZipEntry, TarBuilder, ZipEntry, apk,
+    ar, block_of_area, both, compress, conda, cpio, deb, gem, iso_file, iso_folder, iso9660, posix,
+    rpm, seven_zip, susp, susp_start, zip,
 };
 use hashget_testkit::programs::NOBODY;
 use hashget_testkit::trees::{self, Nasty, Snapshot, snapshot};
@@ -126,6 +127,36 @@ pub(crate) fn frozen_archives_come_back() {
 /// The name of a package, its bytes, and the files that a tree has of it.
 type Sample = (&'static str, Vec<u8>, Vec<Vec<u8>>);
 
+/// An image with `one`, and in a folder that lies elsewhere with `two` in two parts, one behind the other.
+fn image(one: &[u8], two: &[u8]) -> Vec<u8> {
+    let name = |name: &[u8]| susp(b"NM", &[b"\0", name].concat());
+    let mode = || posix(0o040_755, (0, 0));
+    // Each listing takes a block.
+    let child = susp(b"CL", &both(block_of_area(3)));
+    let (first, second) = two.split_at(2048);
+    let folder = |fields: &[Vec<u8>], entries| IsoFolder { fields: fields.concat(), entries };
+    let folders = [
+        folder(
+            &[susp_start(0), mode()],
+            vec![
+                iso_folder(b"A", 1, &[name(b"a"), mode()]),
+                iso_file(b"ONE.;1", one, &[name(b"one"), posix(0o100_640, (3, 4))]),
+                iso_folder(b"RR_MOVED", 2, &[name(b"rr_moved"), mode()]),
+            ],
+        ),
+        folder(&[mode()], vec![iso_file(b"DEEP", b"", &[name(b"deep"), mode(), child])]),
+        folder(&[mode()], vec![iso_folder(b"DEEP", 3, &[name(b"deep"), susp(b"RE", b""), mode()])]),
+        folder(
+            &[mode()],
+            vec![
+                IsoEntry { flags: 0x80, ..iso_file(b"TWO.;1", first, &[name(b"two")]) },
+                iso_file(b"TWO.;1", second, &[name(b"two")]),
+            ],
+        ),
+    ];
+    iso9660(&folders, &[], None)
+}
+
 /// A package of each format that the manifest can name.
 fn packages_of_every_format() -> Vec<Sample> {
     let [one, two] = [random(3000, 100), random(4000, 101)];
@@ -165,6 +196,7 @@ fn packages_of_every_format() -> Vec<Sample> {
         ("stripped.rpm", rpm(&files, "xz", true), both()),
         ("p.a", ar(&[("one", &one), ("two", &two)]), both()),
         ("p.7z", seven_zip(&[entry("one", &one), entry("two", &two)]), both()),
+        ("p.iso", image(&one, &two), both()),
         ("one.gz", compress("gzip", &one), vec![one.clone()]),
         ("one.bin", one.clone(), vec![one.clone()]),
         ("nested.tar", TarBuilder::new().file("lib/p.jar", &inner).finish(), both()),

@@ -1,11 +1,13 @@
-//! Large zip packages of which little is wanted: parts are fetched, and proven, or else the whole.
+//! Large zip packages and images of which little is wanted: parts are fetched, and proven, or else the whole.
 
 use hashget::fetch::{HttpOrigin, OriginOptions};
 use hashget::model::manifest::EntryTable;
 use hashget::monitor::Recorder;
 use hashget::restore::{RestoreError, Summary};
 use hashget_testkit::origin::{Fault, Origin};
-use hashget_testkit::packages::{ZipEntry, zip};
+use hashget_testkit::packages::{
+    IsoFolder, ZipEntry, iso_file, iso_folder, iso9660, susp, susp_start, zip,
+};
 
 use crate::support::{Fixture, package, path, problems, scan_of, unpack_with_web};
 
@@ -25,11 +27,36 @@ fn file<'a>(name: &'a str, content: &'a [u8]) -> ZipEntry<'a> {
     ZipEntry { name: name.as_bytes(), content, deflate: false, ..ZipEntry::default() }
 }
 
+/// Makes a package with `top/a`, `top/large` and `top/b`.
+type Build = fn(&[u8], &[u8], &[u8]) -> Vec<u8>;
+
+fn as_zip(a: &[u8], large: &[u8], b: &[u8]) -> Vec<u8> {
+    zip(&[file("top/a", a), file("top/large", large), file("top/b", b)])
+}
+
+fn as_image(a: &[u8], large: &[u8], b: &[u8]) -> Vec<u8> {
+    let name = |name: &[u8]| [susp(b"NM", &[b"\0", name].concat())];
+    let top = IsoFolder {
+        fields: [susp_start(0), susp(b"RR", b"\0")].concat(),
+        entries: vec![iso_folder(b"TOP", 1, &name(b"top"))],
+    };
+    let entries = vec![
+        iso_file(b"A.;1", a, &name(b"a")),
+        iso_file(b"LARGE.;1", large, &name(b"large")),
+        iso_file(b"B.;1", b, &name(b"b")),
+    ];
+    iso9660(&[top, IsoFolder { entries, ..IsoFolder::default() }], &[], None)
+}
+
+fn scene() -> (Fixture, Origin, String, Vec<u8>) {
+    scene_of("zip", as_zip)
+}
+
 /// A package with a large member and two small ones, served by a server of its own, and a tree that needs the
 /// small ones, one of them twice.
-fn scene() -> (Fixture, Origin, String, Vec<u8>) {
+fn scene_of(format: &str, build: Build) -> (Fixture, Origin, String, Vec<u8>) {
     let (large, a, b) = (noise(9 << 20, 1), noise(2000, 2), noise(90_000, 3));
-    let bytes = zip(&[file("top/a", &a), file("top/large", &large), file("top/b", &b)]);
+    let bytes = build(&a, &large, &b);
     let folder = tempfile::tempdir().unwrap();
     let tree = folder.path().join("tree");
     fs_err::create_dir(&tree).unwrap();
@@ -41,7 +68,7 @@ fn scene() -> (Fixture, Origin, String, Vec<u8>) {
     let origin = Origin::start();
     origin.serve("/large.zip", bytes.clone());
     let url = origin.url("/large.zip");
-    let mut package = package(&url, &bytes, "zip", Vec::new());
+    let mut package = package(&url, &bytes, format, Vec::new());
     package.files = EntryTable::new(&entries).with_from(vec![
         Some(path("top/a")),
         Some(path("top/b")),
@@ -64,13 +91,16 @@ fn sent(origin: &Origin) -> u64 {
 
 #[test]
 fn little_of_a_large_package_is_fetched() {
-    let (fixture, origin, _, bytes) = scene();
-    let source = HttpOrigin::new(OriginOptions::default());
-    let recorder = Recorder::default();
-    let summary = unpack_parts(&source, &fixture, &recorder).unwrap();
-    fixture.assert_restored(&summary, &recorder);
-    assert_eq!((summary.files_from_packages, summary.packages_used), (3, 1));
-    assert!(sent(&origin) < bytes.len() as u64 / 4, "{} bytes were sent", sent(&origin));
+    for (format, build) in [("zip", as_zip as Build), ("iso9660", as_image)] {
+        let (fixture, origin, _, bytes) = scene_of(format, build);
+        let source = HttpOrigin::new(OriginOptions::default());
+        let recorder = Recorder::default();
+        let summary = unpack_parts(&source, &fixture, &recorder).unwrap();
+        fixture.assert_restored(&summary, &recorder);
+        assert_eq!((summary.files_from_packages, summary.packages_used), (3, 1), "{format}");
+        let sent = sent(&origin);
+        assert!(sent < bytes.len() as u64 / 4, "{format}: {sent} bytes were sent");
+    }
 }
 
 #[test]

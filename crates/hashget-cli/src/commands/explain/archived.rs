@@ -6,35 +6,45 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use hashget::archive::{EntryOrigin, Requirements, entry_origins};
-use hashget::hashdb::{HashDb, complete_members};
-use hashget::model::{RelPath, display_name, escaped};
+use hashget::hashdb::complete_members;
+use hashget::model::manifest::AnyManifest;
+use hashget::model::{Digest, RelPath, display_name, escaped};
 use serde_json::json;
 
-use crate::archive;
+use crate::archive::{self, Knowledge};
 use crate::environment::Environment;
 use crate::exit::UsageError;
 use crate::output::{safe, size};
+
+/// Number of packages that are named although it is not known whether they give a path.
+const MOST_CANDIDATES: usize = 3;
 
 /// Reports for each path where the archive gets it from.
 pub(super) fn explain(
     archive: &Path,
     paths: &[PathBuf],
-    hashdb: &dyn HashDb,
     environment: &Environment<'_>,
 ) -> anyhow::Result<()> {
     let console = environment.console;
     let manifest = archive::manifest(archive, environment)?;
     let requirements = Requirements::from_manifest(&manifest)?;
-    let normalised = |path: &PathBuf| {
-        let bytes = path.as_os_str().as_bytes();
-        let below = bytes.iter().position(|&byte| byte != b'/').map_or(&b""[..], |at| &bytes[at..]);
-        RelPath::normalise(below)
-            .map_err(|error| UsageError(format!("{}: {error}", escaped(bytes))))
+    let paths: Vec<RelPath> =
+        paths.iter().map(|path| in_archive(path)).collect::<Result<_, _>>()?;
+    let knowledge = Knowledge::new(environment, false)?;
+    let members = knowledge.members(environment);
+    let members_of = |sha256: &Digest| -> anyhow::Result<_> {
+        let package = match &manifest {
+            AnyManifest::V2(manifest) => {
+                manifest.packages.iter().find(|package| package.sha256 == *sha256)
+            }
+            AnyManifest::V1(_) => None,
+        };
+        match package {
+            Some(package) => Ok(members.of(package, console)?),
+            None => Ok(complete_members(members.hashdb, sha256)?),
+        }
     };
-    let paths: Vec<RelPath> = paths.iter().map(normalised).collect::<Result<_, _>>()?;
-    let found = entry_origins(&manifest, &paths, &|sha256| -> anyhow::Result<_> {
-        Ok(complete_members(hashdb, sha256)?)
-    })?;
+    let found = entry_origins(&manifest, &paths, &members_of)?;
     let mut missing = 0_u64;
     for (path, origin) in paths.iter().zip(found) {
         let (fate, why) = match &origin {
@@ -43,30 +53,52 @@ pub(super) fn explain(
                 ("left_out", "left out: a package gives it back".to_owned())
             }
             EntryOrigin::Link(to) => ("link", format!("a hard link to {to}")),
-            EntryOrigin::Unknown => (
-                "unknown",
-                "not in the archive itself. Some of its packages are not in the HashDB: one of them may give it back"
-                    .to_owned(),
-            ),
+            EntryOrigin::Unknown(candidates) => ("unknown", may_give(candidates.len())),
             EntryOrigin::Nowhere => {
                 missing += 1;
                 ("absent", "not in this archive".to_owned())
             }
         };
-        let indices =
-            if let EntryOrigin::Packages(indices) = origin { indices } else { Vec::new() };
+        let (indices, shown) = match origin {
+            EntryOrigin::Packages(indices) => (indices, usize::MAX),
+            EntryOrigin::Unknown(indices) => (indices, MOST_CANDIDATES),
+            EntryOrigin::Archived | EntryOrigin::Link(_) | EntryOrigin::Nowhere => (Vec::new(), 0),
+        };
         let packages = indices.iter().map(|&index| &requirements.packages[index]);
         let urls: Vec<&String> = packages.clone().map(|package| &package.url).collect();
         let record = json!({ "path": path, "fate": fate, "reason": why, "packages": urls });
         console.data(|| format!("{path}: {why}"), "explained", || record)?;
-        for package in packages.filter(|_| !console.is_json()) {
+        let more = urls.len().saturating_sub(shown);
+        for package in packages.take(shown).filter(|_| !console.is_json()) {
             let bytes = package.size.map_or(String::new(), |bytes| format!(", {}", size(bytes)));
             let level = package.evidence.map_or(String::new(), |level| format!(", {level}"));
             let name = display_name(&package.signatures, &package.url);
             console.line(&format!("    {}{bytes}{level}", safe(name)))?;
             console.line(&format!("        {}", safe(&package.url)))?;
         }
+        if more > 0 && !console.is_json() {
+            console.line(&format!("    and {more} more"))?;
+        }
     }
     console.summary("explain", json!({ "absent": missing }), &[])?;
     Ok(())
+}
+
+/// A path of the user as one of the packed tree.
+fn in_archive(path: &Path) -> Result<RelPath, UsageError> {
+    let bytes = path.as_os_str().as_bytes();
+    let below = bytes.iter().position(|&byte| byte != b'/').map_or(&b""[..], |at| &bytes[at..]);
+    RelPath::normalise(below).map_err(|error| UsageError(format!("{}: {error}", escaped(bytes))))
+}
+
+/// What is said of a path that one of so many packages may give.
+fn may_give(packages: usize) -> String {
+    let which = match packages {
+        1 => "this package may give it back, whose files are".to_owned(),
+        count => format!("one of {count} packages may give it back, whose files are"),
+    };
+    format!(
+        "not in the archive itself; {which} not known to the HashDB, the cache or a pool \
+         (`hashget list --fetch` finds out)"
+    )
 }

@@ -118,6 +118,9 @@ pub enum VerifyError {
     /// The HashDB failed.
     #[error("{0}")]
     HashDb(#[from] HashDbError),
+    /// A package could not be kept while it was looked at: the disk of this machine is full, or cannot be written to.
+    #[error(transparent)]
+    NotKept(FetchError),
     /// The monitor asked to stop.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
@@ -130,6 +133,7 @@ impl VerifyError {
             Self::Manifest(error) => error.class(),
             Self::Archive(error) => error.class(),
             Self::HashDb(error) => error.class(),
+            Self::NotKept(error) => error.class(),
             Self::Interrupted(interrupted) => interrupted.class(),
         }
     }
@@ -277,6 +281,7 @@ impl Asking<'_> {
                     bytes = PackageBytes::Proven(fetched.file);
                 }
                 Err(FetchError::Interrupted(interrupted)) => return Err(interrupted.into()),
+                Err(error) if error.is_not_kept() => return Err(VerifyError::NotKept(error)),
                 Err(_) => {}
             }
             (verified.files, verified.under) = self.dependents(index)?;
@@ -314,6 +319,8 @@ impl Asking<'_> {
                 let answer = Answer::new(CheckOutcome::Present, "contents verified");
                 (answer, PackageBytes::Proven(fetched.file))
             }
+            // It is no answer of the server.
+            Err(error) if error.is_not_kept() => return Err(VerifyError::NotKept(error)),
             Err(error) => (Answer::of_error(&error)?, PackageBytes::of_error(error)),
         })
     }

@@ -275,6 +275,12 @@ impl<Archived: Serialize> Manifest<Archived> {
 }
 
 impl Placement {
+    /// May it give the entry at `path`? Which members the package has is not considered.
+    pub fn may_give(&self, path: &RelPath) -> bool {
+        let rest = path.as_bytes().strip_prefix(&*self.to.0);
+        rest.is_some_and(|rest| !rest.is_empty() && !self.excepts(rest))
+    }
+
     /// Is the member with this rest (its path after `from`) excepted, by itself or with a folder?
     pub(super) fn excepts(&self, rest: &[u8]) -> bool {
         let listed = |bytes: &[u8]| self.except.binary_search_by(|one| (*one.0).cmp(bytes)).is_ok();
