@@ -252,7 +252,7 @@ fn image_attacks() -> Vec<(&'static str, Outcome, Vec<u8>)> {
         (
             "attributes-in-a-circle.iso",
             Damaged,
-            of(vec![iso_file(b"X", b"1", &[circle.clone()])], &[&circle]),
+            of(vec![iso_file(b"X", b"1", std::slice::from_ref(&circle))], &[&circle]),
         ),
         ("folder-within-itself.iso", Damaged, of(vec![iso_folder(b"X", 0, &[])], &[])),
         ("folders-overlap.iso", Damaged, of((0..8).map(overlapping).collect(), &[&b""[..]; 8])),
