@@ -842,7 +842,7 @@ class IsoImage:
 def iso_members(file):
     """The entries of an image of ISO 9660: each folder, followed by what is in it."""
     image = IsoImage(file)
-    seen, folders = {image.top[0]}, [(b"", image.records(*image.top))]
+    seen, listed, folders = {image.top[0]}, image.top[1], [(b"", image.records(*image.top))]
     while folders:
         prefix, records = folders[-1]
         record = next(records, None)
@@ -865,6 +865,9 @@ def iso_members(file):
             if place[0] in seen:
                 raise Damaged("a folder lists what another one has listed")
             seen.add(place[0])
+            listed += place[1]
+            if listed > image.size:
+                raise Damaged("the listings of its folders are longer than the image: they overlap")
             hidden = member.path in FOR_MOVED and image.skipped is not None and image.only_moved(*place)
         path, kind = member.path, member.type
         if not hidden:

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use hashget::formats::FormatError;
 use hashget::limits::Limits;
 use hashget_testkit::packages::{
-    Apk3File, CpioEntry, CpioForm, RpmFile, RpmValue, SevenZipEntry, SevenZipMethod, TarBuilder,
-    TarEntry, ZipEntry, apk, apk_version_3, ar, compress, conda, cpio, cpio_entry, cpio_listed,
-    cpio_named, cpio_sized, deb, pax_records, rpm, rpm_header, rpm_of, rpm_tags, seven_zip,
-    seven_zip_of, zip,
+    Apk3File, CpioEntry, CpioForm, IsoContent, IsoEntry, IsoFolder, RpmFile, RpmValue,
+    SevenZipEntry, SevenZipMethod, TarBuilder, TarEntry, ZipEntry, apk, apk_version_3, ar,
+    block_of_area, compress, conda, cpio, cpio_entry, cpio_listed, cpio_named, cpio_sized, deb,
+    iso_file, iso_folder, iso9660, pax_records, posix, rpm, rpm_header, rpm_of, rpm_tags,
+    seven_zip, seven_zip_of, susp, susp_area, susp_start, zip,
 };
 
 use crate::collect::read_with;
@@ -227,6 +228,37 @@ fn apk_attacks() -> Vec<(&'static str, Outcome, Vec<u8>)> {
     ]
 }
 
+fn image_attacks() -> Vec<(&'static str, Outcome, Vec<u8>)> {
+    use Outcome::{Damaged, Read};
+    let of = |entries: Vec<IsoEntry<'_>>, areas: &[&[u8]]| {
+        let fields = [susp_start(0), posix(0o040_755, (0, 0))].concat();
+        iso9660(&[IsoFolder { fields, entries }], areas, None)
+    };
+    let at = |flags, block, bytes| {
+        let content = IsoContent::At(block, bytes);
+        IsoEntry { name: b"X", flags, content, fields: Vec::new() }
+    };
+    let escape = susp(b"NM", b"\0../../x");
+    let circle = susp_area(0, 0, 28);
+    // Eight blocks: each folder begins one later and ends with the last.
+    let overlapping = |number| at(2, block_of_area(0) + number, (8 - number) * 2048);
+    vec![
+        ("contents-beyond-the-end.iso", Damaged, of(vec![at(0, 19, 1 << 30)], &[])),
+        (
+            "name-with-dot-dot.iso",
+            Read(1, 1),
+            of(vec![iso_file(b"X", b"1", &[escape]), iso_file(b"Y", b"1", &[])], &[]),
+        ),
+        (
+            "attributes-in-a-circle.iso",
+            Damaged,
+            of(vec![iso_file(b"X", b"1", std::slice::from_ref(&circle))], &[&circle]),
+        ),
+        ("folder-within-itself.iso", Damaged, of(vec![iso_folder(b"X", 0, &[])], &[])),
+        ("folders-overlap.iso", Damaged, of((0..8).map(overlapping).collect(), &[&b""[..]; 8])),
+    ]
+}
+
 #[test]
 fn each_attack_fails_as_it_should() {
     let attacks = [
@@ -236,6 +268,7 @@ fn each_attack_fails_as_it_should() {
         attacks_of_the_others(),
         ar_and_cpio_attacks(),
         apk_attacks(),
+        image_attacks(),
     ]
     .concat();
     let mut known: Vec<&str> = attacks.iter().map(|(name, ..)| *name).collect();
@@ -254,7 +287,7 @@ fn each_attack_fails_as_it_should() {
         };
         assert_eq!(found, *expected, "{name}");
     }
-    let packages = ["tar", "gz", "deb", "zip", "rpm", "apk", "conda", "7z", "a", "cpio"];
+    let packages = ["tar", "gz", "deb", "zip", "rpm", "apk", "conda", "7z", "a", "cpio", "iso"];
     let mut stored: Vec<String> = std::fs::read_dir(folder())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())

@@ -393,9 +393,13 @@ fn the_limits_hold() {
         assert!(matches!(error, FormatError::Limit { .. }), "{error:?}");
         assert!(collected.members.len() <= 50);
     }
-    // What cannot be a member counts, too.
+    // What cannot be a member counts, too, and so does each part of a file.
     let socket = || iso_file(b"X.;1", b"", &[posix(0o140_755, (0, 0))]);
     let image = iso9660(&[top((0..100).map(|_| socket()).collect())], &[], None);
+    let (error, _) = read_error(&image, &Limits { entries: 50, ..Limits::default() });
+    assert!(matches!(error, FormatError::Limit { limit: 50, .. }), "{error:?}");
+    let part = || IsoEntry { flags: 0x80, ..iso_file(b"X.;1", b"", &[]) };
+    let image = iso9660(&[top((0..100).map(|_| part()).collect())], &[], None);
     let (error, _) = read_error(&image, &Limits { entries: 50, ..Limits::default() });
     assert!(matches!(error, FormatError::Limit { limit: 50, .. }), "{error:?}");
 }

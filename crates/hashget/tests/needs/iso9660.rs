@@ -7,9 +7,12 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use hashget::model::{Kind, MemberMetadata, Timestamp};
+use hashget_testkit::trees::{self, snapshot};
 
 use crate::collect::{Collected, noise, read};
+use crate::restorer::restore_well;
 use crate::run;
+use crate::scene::{Scene, options};
 
 /// A tree with everything that a user may make, and folders deeper than the eight levels of plain ISO 9660.
 fn some_tree(folder: &Path) {
@@ -157,5 +160,28 @@ pub(crate) fn devices_and_pipes_in_images() {
         for (name, kind) in &expected {
             assert_eq!(collected.member(name).kind, *kind, "{program:?}: {name}");
         }
+    }
+}
+
+pub(crate) fn devices_that_images_give_come_back_by_the_restorer() {
+    for program in [&["genisoimage"][..], &["xorriso", "-as", "mkisofs"]] {
+        let scene = Scene::new();
+        let disc = scene.tree().join("disc");
+        trees::file(&disc, "file", noise(5000));
+        trees::device(&disc, "null", (false, 1, 3));
+        trees::device(&disc, "large", (true, 259, 70_000));
+        trees::fifo(&disc, "pipe");
+        let image = scene.path("image.iso");
+        let mut command = Command::new(program[0]);
+        command.args(&program[1..]).args(["-quiet", "-R", "-o"]).arg(&image).arg(&disc);
+        run(&mut command);
+        scene.index("p.iso", &std::fs::read(image).unwrap());
+        let (archive, _) = scene.pack_well(&options());
+        let (_, archived) = read(&archive);
+        let archived = archived.paths();
+        for given in ["disc/file", "disc/null", "disc/large", "disc/pipe"] {
+            assert!(archived.iter().all(|path| path != given), "{program:?}: {given}");
+        }
+        restore_well(&scene, &archive, &snapshot(&scene.tree()));
     }
 }

@@ -86,6 +86,8 @@ const TESTS: &[Test] = tests_with_needs![
     growing_disk::a_tree_that_does_not_fit_is_an_error_and_has_only_whole_files: [Mount],
     growing_disk::a_hashdb_and_a_cache_that_do_not_fit_stay_whole: [Mount],
     iso9660::devices_and_pipes_in_images: [Root, Tool("genisoimage"), Tool("xorriso")],
+    iso9660::devices_that_images_give_come_back_by_the_restorer:
+        [Root, Tool("genisoimage"), Tool("python3"), Tool("xorriso")],
     iso9660::images_of_genisoimage_are_read_as_bsdtar_does: [Tool("bsdtar"), Tool("genisoimage")],
     iso9660::images_of_xorriso_are_read_as_bsdtar_does: [Tool("bsdtar"), Tool("xorriso")],
     nasty::the_nasty_tree_comes_back_whatever_hashes_are_kept_and_however_it_is_compressed: [],

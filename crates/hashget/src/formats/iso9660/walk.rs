@@ -37,6 +37,8 @@ pub(super) struct Walk<'w> {
     /// Folders that belong elsewhere, by where their listings begin, with their plain names.
     moved: BTreeMap<u64, Vec<u8>>,
     entries: u64,
+    /// Bytes of the listings in `seen`.
+    listed: u64,
     unpacked: u64,
 }
 
@@ -53,7 +55,7 @@ impl<'w> Walk<'w> {
         let seen = HashSet::from([volume.top.start]);
         let open = vec![(Listing::new(volume.top), 0)];
         let (path, moved) = (Vec::new(), BTreeMap::new());
-        let (entries, unpacked) = (0, 0);
+        let (entries, listed, unpacked) = (0, volume.top.length, 0);
         Ok(Self {
             image,
             volume,
@@ -65,6 +67,7 @@ impl<'w> Walk<'w> {
             seen,
             moved,
             entries,
+            listed,
             unpacked,
         })
     }
@@ -105,11 +108,7 @@ impl<'w> Walk<'w> {
 
     /// Visits what `record` lists; `name` becomes its name by Rock Ridge, if it has one.
     fn visit_record(&mut self, record: &Record<'_>, name: &mut Vec<u8>) -> Result<(), Trouble> {
-        self.entries += 1;
-        if self.entries > self.limits.entries {
-            let what = "entries".into();
-            return Err(FormatError::Limit { what, limit: self.limits.entries }.into());
-        }
+        self.count_entry()?;
         // Before anything else, so that no part of a file counts as another file.
         let stretches = self.stretches(record)?;
         let attributes = self.volume.attributes(&mut self.image, record)?;
@@ -138,6 +137,14 @@ impl<'w> Walk<'w> {
         self.visit_entry(path, entry)
     }
 
+    fn count_entry(&mut self) -> Result<(), FormatError> {
+        self.entries += 1;
+        match self.entries > self.limits.entries {
+            true => Err(FormatError::Limit { what: "entries".into(), limit: self.limits.entries }),
+            false => Ok(()),
+        }
+    }
+
     fn visit_entry(&mut self, path: Vec<u8>, entry: Entry) -> Result<(), Trouble> {
         let kind = entry.kind()?;
         let what = escaped(&path);
@@ -150,6 +157,12 @@ impl<'w> Walk<'w> {
         if let Some(listing) = listing {
             if !self.seen.insert(listing.start) {
                 let problem = format!("{what} lists what another folder, or it itself, has listed");
+                return Err(damaged(problem).into());
+            }
+            // Listings that overlap could make a small image last for days.
+            self.listed = self.listed.saturating_add(listing.length);
+            if self.listed > self.image.length() {
+                let problem = "the listings of its folders are longer than the image: they overlap";
                 return Err(damaged(problem).into());
             }
             let may_be_hidden =
@@ -196,6 +209,7 @@ impl<'w> Walk<'w> {
         let mut found = record.stretch(self.volume.block_bytes).map(|stretch| vec![stretch]);
         let mut goes_on = record.goes_on();
         while goes_on {
+            self.count_entry()?;
             let listing = self.open.last_mut().map(|(listing, _)| listing);
             let next = listing.map(|listing| self.image.next_entry(listing)).transpose()?.flatten();
             let next = next.as_deref().map(Record::parse).transpose()?;
