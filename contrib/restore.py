@@ -654,7 +654,7 @@ class IsoImage:
     """An image of ISO 9660: blocks, and which names count."""
 
     def __init__(self, file):
-        self.file, self.size = file, file.seek(0, 2)
+        self.file, self.size, self.seen, self.listed = file, file.seek(0, 2), set(), 0
         primary = joliet = None
         for number in range(16, 80):
             sector = self.read(number * SECTOR, SECTOR)
@@ -710,6 +710,14 @@ class IsoImage:
             while sector and sector[0]:
                 yield IsoRecord(sector)
                 sector = sector[sector[0]:]
+
+    def listing(self, start, length):
+        """The entries of a folder that has not been listed. All listings have together no more bytes than the image."""
+        self.listed += length
+        if start in self.seen or self.listed > self.size:
+            raise Damaged("a folder lists what another one has listed")
+        self.seen.add(start)
+        return self.records(start, length)
 
     def attributes(self, fields):
         """What Rock Ridge says of an entry, by the names of its fields."""
@@ -842,7 +850,7 @@ class IsoImage:
 def iso_members(file):
     """The entries of an image of ISO 9660: each folder, followed by what is in it."""
     image = IsoImage(file)
-    seen, folders = {image.top[0]}, [(b"", image.records(*image.top))]
+    folders = [(b"", image.listing(*image.top))]
     while folders:
         prefix, records = folders[-1]
         record = next(records, None)
@@ -860,17 +868,12 @@ def iso_members(file):
             member, place = image.member(record, parts, prefix)
         except NoMember:
             continue
-        hidden = False
-        if member.type == "d" and place[1]:
-            if place[0] in seen:
-                raise Damaged("a folder lists what another one has listed")
-            seen.add(place[0])
-            hidden = member.path in FOR_MOVED and image.skipped is not None and image.only_moved(*place)
-        path, kind = member.path, member.type
-        if not hidden:
+        listing = image.listing(*place) if member.type == "d" and place[1] else None
+        path = member.path
+        if not (listing and path in FOR_MOVED and image.skipped is not None and image.only_moved(*place)):
             yield member
-        if kind == "d" and place[1]:
-            folders.append((path, image.records(*place)))
+        if listing:
+            folders.append((path, listing))
 
 
 def compressed_members(file):

@@ -347,6 +347,30 @@ fn images_that_lie_are_damaged() {
     }
 }
 
+/// Folders whose listings begin at successive blocks and all run to the end: each is in the image, and together they are many times
+/// as long as it.
+#[test]
+fn listings_that_overlap_are_no_longer_together_than_the_image() {
+    let areas = vec![&b""[..]; 40];
+    let last = block_of_area(areas.len());
+    let image = |count: u32| {
+        let to_the_end = |block: u32| IsoContent::At(block, (last - block) * 2048);
+        let entry = |number: u32| {
+            let content = to_the_end(block_of_area(0) + number);
+            IsoEntry { name: b"X", flags: 2, content, fields: Vec::new() }
+        };
+        let entries = (0..count).map(entry).collect();
+        iso9660(&[IsoFolder { fields: Vec::new(), entries }], &areas, None)
+    };
+    // 40 blocks of a listing, of the 60 that the image has.
+    assert_eq!(image(1).len(), 60 * 2048);
+    assert_eq!(read(&image(1)).1.paths(), ["X"]);
+    let (error, collected) = read_error(&image(40), &Limits::default());
+    assert!(matches!(error, FormatError::Damaged { .. }), "{error:?}");
+    assert!(error.to_string().contains("longer than the image"), "{error}");
+    assert_eq!(collected.members.len(), 1, "40 and 39 blocks are more than 60");
+}
+
 #[test]
 fn fields_in_a_circle_end() {
     let area = [susp_area(1, 0, 28), susp_area(0, 0, 28)];

@@ -1,7 +1,7 @@
 //! Goes through an image: each folder, followed by what is in it.
 //!
-//! Invariant: the listing of a folder is read once, so that folders in each other end. Folders that are being read are on a stack as
-//! high as they are deep.
+//! Invariant: all listings that are read have together no more bytes than the image, and each is read once: folders in each other end,
+//! and listings that overlap do not multiply. Folders that are being read are on a stack as high as they are deep.
 
 use std::collections::{BTreeMap, HashSet};
 use std::io;
@@ -34,6 +34,8 @@ pub(super) struct Walk<'w> {
     path: Vec<u8>,
     /// Where listings begin that have been, or are being, read.
     seen: HashSet<u64>,
+    /// Bytes of these listings together.
+    listed: u64,
     /// Folders that belong elsewhere, by where their listings begin, with their plain names.
     moved: BTreeMap<u64, Vec<u8>>,
     entries: u64,
@@ -50,23 +52,39 @@ impl<'w> Walk<'w> {
     ) -> Result<Self, FormatError> {
         let mut image = Image::new(bytes)?;
         let volume = Volume::read(&mut image)?;
-        let seen = HashSet::from([volume.top.start]);
-        let open = vec![(Listing::new(volume.top), 0)];
-        let (path, moved) = (Vec::new(), BTreeMap::new());
-        let (entries, unpacked) = (0, 0);
-        Ok(Self {
+        let top = volume.top;
+        let mut walk = Self {
             image,
             volume,
             wanted,
             limits,
             visitor,
-            open,
-            path,
-            seen,
-            moved,
-            entries,
-            unpacked,
-        })
+            open: Vec::new(),
+            path: Vec::new(),
+            seen: HashSet::new(),
+            listed: 0,
+            moved: BTreeMap::new(),
+            entries: 0,
+            unpacked: 0,
+        };
+        walk.begin_listing(top, "the top folder")?;
+        walk.open.push((Listing::new(top), 0));
+        Ok(walk)
+    }
+
+    /// Counts a listing that is about to be read; `what` says whose it is. In an image that somebody uses, listings do not overlap.
+    fn begin_listing(&mut self, listing: Stretch, what: &str) -> Result<(), FormatError> {
+        self.image.check(listing, what)?;
+        self.listed = self.listed.saturating_add(listing.length);
+        if !self.seen.insert(listing.start) {
+            let problem = format!("{what} lists what another folder, or it itself, has listed");
+            return Err(damaged(problem));
+        }
+        if self.listed > self.image.length() {
+            let problem = format!("its listings, up to that of {what}, are longer than the image");
+            return Err(damaged(problem));
+        }
+        Ok(())
     }
 
     /// Visits everything.
@@ -148,10 +166,7 @@ impl<'w> Walk<'w> {
         }
         let mut is_hidden = false;
         if let Some(listing) = listing {
-            if !self.seen.insert(listing.start) {
-                let problem = format!("{what} lists what another folder, or it itself, has listed");
-                return Err(damaged(problem).into());
-            }
+            self.begin_listing(listing, &what)?;
             let may_be_hidden =
                 FOR_MOVED.contains(&&path[..]) && matches!(self.volume.names, Names::RockRidge(_));
             is_hidden = may_be_hidden && self.has_only_moved(listing)?;
