@@ -811,10 +811,26 @@ class IsoImage:
                 return False
         return True
 
-    def member(self, record, parts, prefix):
-        """The member that an entry lists, and its place; raises `NoMember` if it is none."""
+    def places(self, record, records):
+        """Where the contents lie whose first entry is `record`, in bytes, None if they cannot be read; reads their others."""
+        name, places, readable = record.name, [], record.flags & 0x82 != 0x82
+        while True:
+            readable = readable and record.place is not None
+            start, length = (record.place[0] * self.block, record.place[1]) if readable else (0, 0)
+            if places and sum(places[-1]) == start:
+                places[-1] = places[-1][0], places[-1][1] + length
+            elif length or not places:
+                places.append((start, length))
+            if not record.flags & 0x80:
+                return places if readable else None
+            record = next(records, None)
+            if record is None or record.name != name:
+                raise Damaged("a file goes on, and there is no more of it")
+
+    def member(self, record, places, prefix):
+        """The member that an entry with contents at these places lists, and its place; raises `NoMember` if it is none."""
         found = self.rock_ridge(record)
-        if None in [part.place for part in parts]:
+        if places is None:
             raise NoMember
         name = self.name(record, found)
         if b"RE" in found and (prefix or name not in FOR_MOVED):
@@ -823,12 +839,12 @@ class IsoImage:
             if record.flags & 2:
                 raise NoMember
             record, found = self.moved(found[b"CL"])
-            parts = [record]
+            places = [(record.place[0] * self.block, record.place[1])]
         path = prefix + (b"/" if prefix else b"") + name
         mode, uid, gid = found.get(b"PX", (None, None, None))
         folder = bool(record.flags & 2)
         kind = ISO_TYPES.get((mode or 0) & 0o170000 or (0o040000 if folder else 0o100000))
-        if kind is None or (kind == "d") != folder or len(path) > 1 << 16 or (folder and len(parts) > 1):
+        if kind is None or (kind == "d") != folder or len(path) > 1 << 16:
             raise NoMember
         target, device = found.get(b"SL", b""), tuple(found.get(b"PN", ()))
         if (kind == "l" and (not target or b"\0" in target)) or (kind in "cb" and not device) \
@@ -838,7 +854,6 @@ class IsoImage:
             low = device[1]
             device = low >> 8 & 0xFFF, low & 0xFF | low >> 12 & 0xFFF00
         changed = found.get(b"TF")
-        places = [(part.place[0] * self.block, part.place[1]) for part in parts]
         if any(size and start + size > self.size for start, size in places if kind in "df"):
             raise Damaged("something lies outside of the image")
         return Member(path, kind, None if mode is None else mode & 0o7777, uid, gid,
@@ -859,13 +874,9 @@ def iso_members(file):
             continue
         if record.itself:
             continue
-        parts = [record]
-        while parts[-1].flags & 0x80:
-            parts.append(next(records, None))
-            if parts[-1] is None or parts[-1].name != record.name:
-                raise Damaged("a file goes on, and there is no more of it")
+        places = image.places(record, records)
         try:
-            member, place = image.member(record, parts, prefix)
+            member, place = image.member(record, places, prefix)
         except NoMember:
             continue
         listing = image.listing(*place) if member.type == "d" and place[1] else None

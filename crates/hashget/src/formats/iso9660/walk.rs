@@ -123,11 +123,6 @@ impl<'w> Walk<'w> {
 
     /// Visits what `record` lists; `name` becomes its name by Rock Ridge, if it has one.
     fn visit_record(&mut self, record: &Record<'_>, name: &mut Vec<u8>) -> Result<(), Trouble> {
-        self.entries += 1;
-        if self.entries > self.limits.entries {
-            let what = "entries".into();
-            return Err(FormatError::Limit { what, limit: self.limits.entries }.into());
-        }
         // Before anything else, so that no part of a file counts as another file.
         let stretches = self.stretches(record)?;
         let attributes = self.volume.attributes(&mut self.image, record)?;
@@ -203,13 +198,27 @@ impl<'w> Walk<'w> {
         visit(FORMAT, self.visitor, member, &mut self.image.contents(stretches))
     }
 
+    /// Counts an entry that has been read, be it a member or a part of one.
+    fn count_entry(&mut self) -> Result<(), FormatError> {
+        self.entries += 1;
+        let limit = self.limits.entries;
+        match self.entries > limit {
+            true => Err(FormatError::Limit { what: "entries".into(), limit }),
+            false => Ok(()),
+        }
+    }
+
     /// Where the contents lie whose first entry is `record`; the others, which follow it, are read. Or why they cannot be read.
     fn stretches(
         &mut self,
         record: &Record<'_>,
     ) -> Result<Result<Vec<Stretch>, &'static str>, FormatError> {
-        let mut found = record.stretch(self.volume.block_bytes).map(|stretch| vec![stretch]);
+        self.count_entry()?;
         let mut goes_on = record.goes_on();
+        let mut found = match record.is_folder() && goes_on {
+            true => Err("it is a folder in several parts"),
+            false => record.stretch(self.volume.block_bytes).map(|stretch| vec![stretch]),
+        };
         while goes_on {
             let listing = self.open.last_mut().map(|(listing, _)| listing);
             let next = listing.map(|listing| self.image.next_entry(listing)).transpose()?.flatten();
@@ -218,9 +227,10 @@ impl<'w> Walk<'w> {
                 let name = escaped(&self.path_to(&self.volume.plain_name(record)));
                 return Err(damaged(format!("{name} goes on, and there is no more of it")));
             };
+            self.count_entry()?;
             goes_on = next.goes_on();
             match (&mut found, next.stretch(self.volume.block_bytes)) {
-                (Ok(stretches), Ok(stretch)) => stretches.push(stretch),
+                (Ok(stretches), Ok(stretch)) => append(stretches, stretch),
                 (Ok(_), Err(reason)) => found = Err(reason),
                 (Err(_), _) => {}
             }
@@ -272,5 +282,15 @@ impl<'w> Walk<'w> {
             true => name.to_vec(),
             false => [&self.path, &b"/"[..], name].concat(),
         }
+    }
+}
+
+/// Adds a stretch to those of a file. Parts that are empty, or follow each other, take no memory.
+fn append(stretches: &mut Vec<Stretch>, next: Stretch) {
+    match stretches.last_mut() {
+        _ if next.length == 0 => {}
+        Some(last) if last.length == 0 => *last = next,
+        Some(last) if last.start + last.length == next.start => last.length += next.length,
+        _ => stretches.push(next),
     }
 }
