@@ -654,7 +654,7 @@ class IsoImage:
     """An image of ISO 9660: blocks, and which names count."""
 
     def __init__(self, file):
-        self.file, self.size = file, file.seek(0, 2)
+        self.file, self.size, self.seen, self.listed = file, file.seek(0, 2), set(), 0
         primary = joliet = None
         for number in range(16, 80):
             sector = self.read(number * SECTOR, SECTOR)
@@ -710,6 +710,14 @@ class IsoImage:
             while sector and sector[0]:
                 yield IsoRecord(sector)
                 sector = sector[sector[0]:]
+
+    def listing(self, start, length):
+        """The entries of a folder that has not been listed. All listings have together no more bytes than the image."""
+        self.listed += length
+        if start in self.seen or self.listed > self.size:
+            raise Damaged("a folder lists what another one has listed")
+        self.seen.add(start)
+        return self.records(start, length)
 
     def attributes(self, fields):
         """What Rock Ridge says of an entry, by the names of its fields."""
@@ -803,10 +811,26 @@ class IsoImage:
                 return False
         return True
 
-    def member(self, record, parts, prefix):
-        """The member that an entry lists, and its place; raises `NoMember` if it is none."""
+    def places(self, record, records):
+        """Where the contents lie whose first entry is `record`, in bytes, None if they cannot be read; reads their others."""
+        name, places, readable = record.name, [], record.flags & 0x82 != 0x82
+        while True:
+            readable = readable and record.place is not None
+            start, length = (record.place[0] * self.block, record.place[1]) if readable else (0, 0)
+            if places and sum(places[-1]) == start:
+                places[-1] = places[-1][0], places[-1][1] + length
+            elif length or not places:
+                places.append((start, length))
+            if not record.flags & 0x80:
+                return places if readable else None
+            record = next(records, None)
+            if record is None or record.name != name:
+                raise Damaged("a file goes on, and there is no more of it")
+
+    def member(self, record, places, prefix):
+        """The member that an entry with contents at these places lists, and its place; raises `NoMember` if it is none."""
         found = self.rock_ridge(record)
-        if None in [part.place for part in parts]:
+        if places is None:
             raise NoMember
         name = self.name(record, found)
         if b"RE" in found and (prefix or name not in FOR_MOVED):
@@ -815,12 +839,12 @@ class IsoImage:
             if record.flags & 2:
                 raise NoMember
             record, found = self.moved(found[b"CL"])
-            parts = [record]
+            places = [(record.place[0] * self.block, record.place[1])]
         path = prefix + (b"/" if prefix else b"") + name
         mode, uid, gid = found.get(b"PX", (None, None, None))
         folder = bool(record.flags & 2)
         kind = ISO_TYPES.get((mode or 0) & 0o170000 or (0o040000 if folder else 0o100000))
-        if kind is None or (kind == "d") != folder or len(path) > 1 << 16 or (folder and len(parts) > 1):
+        if kind is None or (kind == "d") != folder or len(path) > 1 << 16:
             raise NoMember
         target, device = found.get(b"SL", b""), tuple(found.get(b"PN", ()))
         if (kind == "l" and (not target or b"\0" in target)) or (kind in "cb" and not device) \
@@ -830,7 +854,6 @@ class IsoImage:
             low = device[1]
             device = low >> 8 & 0xFFF, low & 0xFF | low >> 12 & 0xFFF00
         changed = found.get(b"TF")
-        places = [(part.place[0] * self.block, part.place[1]) for part in parts]
         if any(size and start + size > self.size for start, size in places if kind in "df"):
             raise Damaged("something lies outside of the image")
         return Member(path, kind, None if mode is None else mode & 0o7777, uid, gid,
@@ -842,7 +865,7 @@ class IsoImage:
 def iso_members(file):
     """The entries of an image of ISO 9660: each folder, followed by what is in it."""
     image = IsoImage(file)
-    seen, listed, folders = {image.top[0]}, image.top[1], [(b"", image.records(*image.top))]
+    folders = [(b"", image.listing(*image.top))]
     while folders:
         prefix, records = folders[-1]
         record = next(records, None)
@@ -851,29 +874,17 @@ def iso_members(file):
             continue
         if record.itself:
             continue
-        parts = [record]
-        while parts[-1].flags & 0x80:
-            parts.append(next(records, None))
-            if parts[-1] is None or parts[-1].name != record.name:
-                raise Damaged("a file goes on, and there is no more of it")
+        places = image.places(record, records)
         try:
-            member, place = image.member(record, parts, prefix)
+            member, place = image.member(record, places, prefix)
         except NoMember:
             continue
-        hidden = False
-        if member.type == "d" and place[1]:
-            if place[0] in seen:
-                raise Damaged("a folder lists what another one has listed")
-            seen.add(place[0])
-            listed += place[1]
-            if listed > image.size:
-                raise Damaged("the listings of its folders are longer than the image: they overlap")
-            hidden = member.path in FOR_MOVED and image.skipped is not None and image.only_moved(*place)
-        path, kind = member.path, member.type
-        if not hidden:
+        listing = image.listing(*place) if member.type == "d" and place[1] else None
+        path = member.path
+        if not (listing and path in FOR_MOVED and image.skipped is not None and image.only_moved(*place)):
             yield member
-        if kind == "d" and place[1]:
-            folders.append((path, image.records(*place)))
+        if listing:
+            folders.append((path, listing))
 
 
 def compressed_members(file):

@@ -51,7 +51,7 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "IDENTITY")]
     pub(crate) identity: Vec<PathBuf>,
 
-    /// Use no network, only pools and the cache
+    /// Ask no server, only pools and the cache
     #[arg(long, global = true)]
     pub(crate) offline: bool,
 

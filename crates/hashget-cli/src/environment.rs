@@ -210,7 +210,8 @@ impl<'a> Environment<'a> {
 
     /// Only pool folders and the cache.
     pub(crate) fn local(&self) -> anyhow::Result<Box<dyn Source>> {
-        Ok(made(&FetchOptions { offline: true, ..self.fetch_options()? })?.source)
+        let beside = self.beside.only_folders();
+        Ok(made(&FetchOptions { offline: true, beside, ..self.fetch_options()? })?.source)
     }
 
     /// The pool folder to work on: the first pool that is a folder.

@@ -8,9 +8,10 @@ mod support;
 
 use std::path::Path;
 
+use hashget_testkit::object_store::{BUCKET, ObjectStore};
 use hashget_testkit::origin::Origin;
 use serde_json::Value;
-use support::{Machine, files_below};
+use support::{Ended, Machine, files_below};
 
 /// A file that no package has, and that does not compress: the same for the same `seed`.
 fn noise(seed: u64, count: usize) -> Vec<u8> {
@@ -123,6 +124,31 @@ fn an_archive_of_a_url_has_what_it_needs_beside_it() {
     let url = origin.url(&format!("/web/{}", made[1].0));
     machine.hashget(&["unpack", &url, "-C", "back"]).expect(0).says(&["Proven"]);
     machine.hashget(&["verify", &url]).expect(0).says(&["1 package available"]);
+}
+
+/// A store is named by the user: what lies beside an archive there is asked for like the archive itself.
+#[test]
+fn offline_a_store_is_used_whole_and_a_url_not_at_all() {
+    let (machine, server, origin) = (machine(""), ObjectStore::start(), Origin::start());
+    machine.hashget(&["backup"]).expect(0);
+    night(&machine, 1);
+    let made = archives(&machine.path("out"));
+    for (name, ..) in &made {
+        let bytes = fs_err::read(machine.path("out").join(name)).unwrap();
+        server.put(&format!("h/{name}"), &bytes);
+        origin.serve(&format!("/h/{name}"), bytes);
+    }
+    let offline = |arguments: &[&str]| {
+        let mut command = machine.bare();
+        command.args(arguments).arg("--offline");
+        command.env("AWS_ACCESS_KEY_ID", "key").env("AWS_SECRET_ACCESS_KEY", "hidden");
+        Ended::of(command.env("AWS_ENDPOINT_URL", server.endpoint()))
+    };
+    let archive = format!("s3://{BUCKET}/h/{}", made[1].0);
+    offline(&["unpack", &archive, "-C", "back"]).expect(0).says(&["Proven"]);
+    let url = origin.url(&format!("/h/{}", made[1].0));
+    offline(&["unpack", &url, "-C", "again"]).expect(5).says(&["offline", "--offline"]);
+    assert_eq!(origin.requests(), []);
 }
 
 #[test]

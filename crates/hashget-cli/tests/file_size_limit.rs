@@ -70,3 +70,19 @@ fn a_hashdb_and_a_cache_that_get_too_large_stay_whole() {
     assert!([0, 5].contains(&ended.code), "{} {}", ended.code, ended.stderr);
     assert_eq!(files_below(&machine.path("out")), ["a.tar"]);
 }
+
+#[test]
+fn a_package_that_gets_too_large_is_not_said_to_lack_room() {
+    let (machine, origin) = (Machine::new(), Origin::start());
+    origin.serve("/noise.bin", noise(400_000));
+    machine.hashget(&["index", &origin.url("/noise.bin")]).expect(0);
+    machine.write("tree/noise.bin", noise(400_000));
+    fs_err::create_dir(machine.path("out")).unwrap();
+    machine.hashget(&PACK).expect(0);
+    let verify = ["--cache", "none", "verify", "--deep", "out/a.tar"];
+    let ended = limited(&machine, 200, &verify);
+    let ended =
+        ended.says(&["/noise.bin", "cannot write in the temporary folder", "ile too large"]);
+    assert_eq!(ended.code, 1, "{}", ended.stderr);
+    assert!(!ended.stderr.contains("no room"), "{}", ended.stderr);
+}

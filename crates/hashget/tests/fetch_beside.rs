@@ -124,13 +124,39 @@ fn what_lies_at_no_known_place_can_be_in_a_pool() {
 }
 
 #[test]
-fn offline_only_folders_are_looked_at() {
-    let (places, _kept) = places();
+fn offline_shelves_are_asked_and_servers_are_not() {
+    let (places, (_folder, origin)) = places();
+    for place in places {
+        let is_url = matches!(place, Beside::Url(_));
+        let Sources { source, web } = sources(Some(place), true, None);
+        let fetched = source.fetch(&wanted(NAME), &Silent).map(|fetched| fetched.size);
+        let range = web.fetch_range(&url_beside(NAME), Reach::Anywhere, 0, 9, &Silent);
+        if is_url {
+            for error in [fetched.unwrap_err(), range.unwrap_err()] {
+                let told = error.to_string();
+                assert!(error.is_refused() && told.contains("offline"), "{told}");
+                assert!(told.contains(&origin.url("/backups/")), "{told}");
+            }
+        } else {
+            assert_eq!((fetched.unwrap(), &*range.unwrap().bytes), (20_000, &content()[..9]));
+        }
+    }
+    assert_eq!(origin.requests(), []);
+}
+
+#[test]
+fn of_only_folders_no_shelf_is_opened() {
+    let (places, (_folder, origin)) = places();
     for place in places {
         let is_folder = matches!(place, Beside::Folder(_));
-        let fetched = sources(Some(place), true, None).source.fetch(&wanted(NAME), &Silent);
-        assert_eq!(fetched.is_ok(), is_folder);
+        let all = BesidePlaces::default();
+        let beside = all.only_folders();
+        all.add(place);
+        let options = FetchOptions { beside, ..FetchOptions::default() };
+        let source = standard_sources(&options).unwrap().source;
+        assert_eq!(source.fetch(&wanted(NAME), &Silent).is_ok(), is_folder);
     }
+    assert_eq!(origin.requests(), []);
 }
 
 #[test]

@@ -66,13 +66,19 @@ fn what_another_sender_has_put_there_stays() {
     let server = ObjectStore::start();
     server.lack(Lack::Conditions);
     let store = store_of(&server);
-    for (action, size) in [(Action::Put, 10), (Action::Complete, 2_000_000)] {
-        let name = format!("of-{size}");
+    for (action, size, is_declared) in [
+        (Action::Put, 10, true),
+        (Action::Put, 11, false),
+        (Action::Put, 10, false),
+        (Action::Complete, 2_000_000, true),
+        (Action::Complete, 2_000_000, false),
+    ] {
+        let name = format!("of-{size}-{is_declared}");
         // The store knows no conditions and is asked twice: the first answer is that, and has replaced nothing.
         server.fault(action, Fault::Error(501, "NotImplemented"));
-        server.fault(action, Fault::Overtaken(b"of another"));
+        server.fault(action, Fault::Overtaken { bytes: b"of another", is_declared });
         let error = send(&store, &name, &bytes(size)).unwrap_err();
-        assert!(matches!(error, StoreError::Taken { .. }), "{error}");
+        assert!(matches!(error, StoreError::Taken { .. }), "{name}: {error}");
         assert_eq!(read(&store, &name).unwrap(), b"of another");
     }
 }

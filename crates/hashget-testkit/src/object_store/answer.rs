@@ -111,16 +111,16 @@ pub(super) fn answer(
         Action::Uploads => uploads(state, request),
         Action::Parts => parts(state, request),
     };
-    if let Some(Fault::Overtaken(bytes)) = fault {
-        lock(&state.objects).insert(key.to_owned(), anothers(bytes));
+    if let Some(Fault::Overtaken { bytes, is_declared }) = fault {
+        lock(&state.objects).insert(key.to_owned(), anothers(bytes, *is_declared));
     }
     answer
 }
 
-/// An object that another sender of ours has made.
-fn anothers(bytes: &[u8]) -> Object {
-    let digest = hex::encode(Sha256::digest(bytes));
-    let headers = BTreeMap::from([("x-amz-meta-sha256".to_owned(), digest)]);
+/// An object that another hashget has made, which declares its digest, or another tool.
+fn anothers(bytes: &[u8], is_declared: bool) -> Object {
+    let digest = || ("x-amz-meta-sha256".to_owned(), hex::encode(Sha256::digest(bytes)));
+    let headers: BTreeMap<_, _> = is_declared.then(digest).into_iter().collect();
     Object { bytes: bytes.to_vec(), checksum: checksum(bytes), headers }
 }
 

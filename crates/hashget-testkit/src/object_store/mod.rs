@@ -57,8 +57,14 @@ pub enum Fault {
     ErrorInside(&'static str),
     /// It is done with a byte that is another one, of which the store knows nothing.
     Corrupt,
-    /// It is done, and at once another sender's object of these bytes takes its place.
-    Overtaken(&'static [u8]),
+    /// It is done, and at once another sender's object of these bytes takes its place: that of a hashget, which declares its
+    /// digest, or of another tool.
+    Overtaken {
+        /// Its bytes.
+        bytes: &'static [u8],
+        /// Does it declare its digest?
+        is_declared: bool,
+    },
     /// Nothing is answered until the store stops.
     Hang,
 }

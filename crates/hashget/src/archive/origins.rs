@@ -47,8 +47,8 @@ pub enum EntryOrigin {
     Nowhere,
 }
 
-/// Gives all members of the package with this digest, where they are known.
-pub type MembersOf<'a, E> = &'a dyn Fn(&Digest) -> Result<Option<Vec<Member>>, E>;
+/// Gives all members of the package with this digest, where they are known. A manifest of version 1 says nothing more of it.
+pub type MembersOf<'a, E> = &'a dyn Fn(&Digest, Option<&Package>) -> Result<Option<Vec<Member>>, E>;
 
 /// Where each of `paths` comes from. `members` is asked of packages that may have one of them.
 ///
@@ -75,7 +75,10 @@ fn origins_v2<E: From<ManifestError>>(
     for (index, package) in manifest.packages.iter().enumerate() {
         let may_give =
             |path: &RelPath| package.placements.iter().any(|placement| placement.may_give(path));
-        let known = if paths.iter().any(may_give) { members(&package.sha256)? } else { None };
+        let known = match paths.iter().any(may_give) {
+            true => members(&package.sha256, Some(package))?,
+            false => None,
+        };
         let given = given_entries(package, known.as_deref(), true)?;
         for ((packages, candidates), path) in found.iter_mut().zip(paths) {
             if given.binary_search(path).is_ok() {
@@ -110,7 +113,7 @@ fn origins_v1<E>(
     let mut packages: Vec<Vec<usize>> = vec![Vec::new(); paths.len()];
     let mut candidates = Vec::new();
     for (index, package) in manifest.packages.iter().enumerate() {
-        let members = members(&package.hash)?;
+        let members = members(&package.hash, None)?;
         candidates.extend(members.is_none().then_some(index));
         let members = members.unwrap_or_default();
         let has = |digest| members.iter().any(|member| member.sha256 == digest);

@@ -13,14 +13,14 @@ use crate::codec::seek_table::Frame;
 use crate::codec::seekable::{FrameSource, StoredFrame, TakePiece, encoder_name};
 use crate::limits::Limits;
 use crate::model::Digest;
-use crate::storage::{ArchiveSource as _, Pieces};
+use crate::storage::{ArchiveSource as _, Stretches};
 
 /// Takes a frame of a file.
 pub(crate) type CopyFrame<'c> = &'c mut dyn FnMut(&StoredFrame<'_>) -> io::Result<()>;
 
 /// An earlier archive.
 pub(crate) struct Reusable {
-    archive: Pieces,
+    archive: Stretches,
     segments: HashMap<Digest, Vec<CheckedFrame>>,
     damaged: Cell<u64>,
 }
@@ -64,7 +64,7 @@ impl Reusable {
                 segments.entry(current).or_default().push(CheckedFrame { frame, checksum });
             }
         }
-        Ok(Some(Self { archive: Pieces::of(archive), segments, damaged: Cell::new(0) }))
+        Ok(Some(Self { archive: Stretches::of(archive), segments, damaged: Cell::new(0) }))
     }
 
     /// Passes each frame of the segment that was made of this to `copy`. Nothing is passed and the result is false if there is none, or
@@ -93,7 +93,7 @@ impl Reusable {
     }
 }
 
-impl FrameSource for Pieces {
+impl FrameSource for Stretches {
     fn file(&self) -> &File {
         self.file()
     }

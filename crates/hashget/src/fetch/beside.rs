@@ -80,19 +80,30 @@ impl Beside {
 
 /// The places of the archives that a command has opened. Clones share them.
 #[derive(Clone, Default)]
-pub struct BesidePlaces(Arc<Mutex<Vec<Beside>>>);
+pub struct BesidePlaces {
+    places: Arc<Mutex<Vec<Beside>>>,
+    only_folders: bool,
+}
 
 impl BesidePlaces {
+    /// The same places, as far as they are folders of this machine.
+    #[must_use]
+    pub fn only_folders(&self) -> Self {
+        Self { places: Arc::clone(&self.places), only_folders: true }
+    }
+
     /// Adds a place, after those that are there. One that is there already stays where it is.
     pub fn add(&self, place: Beside) {
-        let mut places = self.0.lock().expect("nothing panics while it holds this");
+        let mut places = self.places.lock().expect("nothing panics while it holds this");
         if places.iter().all(|known| known.shown() != place.shown()) {
             places.push(place);
         }
     }
 
     fn all(&self) -> Vec<Beside> {
-        self.0.lock().expect("nothing panics while it holds this").clone()
+        let mut places = self.places.lock().expect("nothing panics while it holds this").clone();
+        places.retain(|place| !self.only_folders || matches!(place, Beside::Folder(_)));
+        places
     }
 }
 
@@ -106,20 +117,11 @@ impl std::fmt::Debug for BesidePlaces {
 pub(super) struct BesideFirst<S> {
     pub(super) places: BesidePlaces,
     pub(super) inner: S,
-    /// Use only folders.
-    pub(super) offline: bool,
     /// The folder for copies without names; that of the system if absent.
     pub(super) copies: Option<PathBuf>,
 }
 
 impl<S> BesideFirst<S> {
-    /// The places that may be used.
-    fn places(&self) -> Vec<Beside> {
-        let mut places = self.places.all();
-        places.retain(|place| !self.offline || matches!(place, Beside::Folder(_)));
-        places
-    }
-
     /// A file of a shelf, copied into one without a name.
     fn copied(
         &self,
@@ -206,7 +208,7 @@ impl<S: Source> Source for BesideFirst<S> {
         }
         let mut errors = Vec::new();
         for (place, name) in
-            self.places().iter().flat_map(|place| names.iter().map(move |name| (place, name)))
+            self.places.all().iter().flat_map(|place| names.iter().map(move |name| (place, name)))
         {
             match self.fetch_from(place, name, wanted, monitor) {
                 Err(FetchError::Interrupted(interrupted)) => return Err(interrupted.into()),
@@ -251,7 +253,7 @@ impl<S: Source> Source for BesideFirst<S> {
             }
             _ => false,
         };
-        self.places().into_iter().any(is_in) || self.inner.is_at_hand(wanted, monitor)
+        self.places.all().into_iter().any(is_in) || self.inner.is_at_hand(wanted, monitor)
     }
 }
 
@@ -268,7 +270,7 @@ impl<W: Web> Web for BesideFirst<W> {
             return self.inner.fetch_range(url, reach, first, count, monitor);
         };
         let mut errors = Vec::new();
-        for place in self.places() {
+        for place in self.places.all() {
             monitor.check_interrupted()?;
             let found = match &place {
                 Beside::Folder(folder) => in_folder(folder, name, url)

@@ -1,6 +1,6 @@
 //! The standard combination of sources: pools, cache, mirrors, retries, origin.
 //!
-//! Invariant: with `offline`, none of the sources can reach a network.
+//! Invariant: with `offline`, none of the sources can reach a server; only what the program opens itself beside an archive can.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -32,7 +32,7 @@ pub struct FetchOptions {
     pub hosts: BTreeMap<String, HostLimits>,
     /// Hosts that count as public, wherever they are, so that untrusted files may name them.
     pub public_hosts: BTreeSet<String>,
-    /// Use no network.
+    /// Ask no server. A [`Shelf`](super::Shelf) of [`Self::beside`] is the program's own, and is asked all the same.
     pub offline: bool,
     /// Bounds on untrusted input.
     pub limits: Limits,
@@ -103,11 +103,10 @@ pub fn standard_sources(options: &FetchOptions) -> Result<Sources, BadOption> {
 
 /// Before these, what lies beside the archives that need it.
 fn beside(options: &FetchOptions, inner: Failover, web: Box<dyn Web>) -> Sources {
-    let (places, offline) = (options.beside.clone(), options.offline);
-    let copies = options.cache_dir.clone();
+    let (places, copies) = (options.beside.clone(), options.cache_dir.clone());
     let inner_web: Arc<dyn Web> = Arc::from(web);
-    let web = BesideFirst { places: places.clone(), inner: inner_web, offline, copies: None };
-    let source = BesideFirst { places, inner, offline, copies };
+    let web = BesideFirst { places: places.clone(), inner: inner_web, copies: None };
+    let source = BesideFirst { places, inner, copies };
     Sources { source: Box::new(source), web: Box::new(web) }
 }
 

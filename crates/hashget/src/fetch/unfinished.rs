@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::ATTENTION;
 use super::file_digest::Unproven;
+use crate::error::ErrorClass;
 use crate::model::Digest;
 use crate::monitor::Monitor;
 
@@ -138,8 +139,11 @@ impl Unfinished {
         self.file.write_all(bytes).map_err(|error| match self.path {
             Some(_) => error,
             None => {
-                let problem = format!("no room in the temporary folder: {error}");
-                io::Error::new(error.kind(), problem)
+                let what = match ErrorClass::of_io(&error) {
+                    ErrorClass::DiskFull => "no room",
+                    _ => "cannot write",
+                };
+                io::Error::new(error.kind(), format!("{what} in the temporary folder: {error}"))
             }
         })
     }

@@ -5,11 +5,11 @@
 //! A sink stands at the end of packing, behind the codec; a source at the beginning of everything that reads an
 //! archive. Whatever changes an archive's bytes as a whole, such as encryption, is a layer between them and the codec.
 
-mod pieces;
 mod sink;
 mod source;
+mod stretches;
 
-pub(crate) use pieces::Pieces;
 pub use sink::{ArchiveSink, FileSink, StreamSink};
 pub(crate) use source::FromStart;
 pub use source::{ArchiveSource, RandomRead, SharedSource, StreamSource};
+pub(crate) use stretches::Stretches;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::copy_file_range;
 
-use super::pieces::can_share;
+use super::stretches::can_share;
 use crate::pending_file::PendingFile;
 
 /// A new archive's mode, less the process's umask.

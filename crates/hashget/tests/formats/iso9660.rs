@@ -231,6 +231,26 @@ fn a_file_in_parts_is_one_file() {
         read(&image(vec![part(0, GOES_ON), part(1, GOES_ON | 4), part(1, 0), other()]));
     assert_eq!(collected.paths(), ["NEXT"]);
     assert_bad(&collected, "belongs to the file of the same name", 1);
+    // Parts may be empty, and may lie anywhere; a folder has none.
+    let at = |block, size, flags| {
+        let content = IsoContent::At(block, size);
+        IsoEntry { name: b"PARTS.;1", flags, content, fields: Vec::new() }
+    };
+    let entries = vec![
+        at(0, 0, GOES_ON),
+        at(0, 2048, GOES_ON),
+        at(16, 2048, GOES_ON),
+        at(17, 0, GOES_ON),
+        at(17, 9, GOES_ON),
+        at(16, 7, 0),
+    ];
+    let whole = image(entries);
+    let (_, collected) = read(&whole);
+    let expected = [&whole[..2048], &whole[0x8000..0x8000 + 2057], &whole[0x8000..0x8007]];
+    assert!(collected.content("PARTS") == expected.concat());
+    let (_, collected) = read(&image(vec![at(18, 2048, GOES_ON | 2), at(18, 2048, 2), other()]));
+    assert_eq!(collected.paths(), ["NEXT"]);
+    assert_bad(&collected, "in several parts", 1);
     assert_damaged(&image(vec![part(0, GOES_ON), other()]), "there is no more of it");
     assert_damaged(&image(vec![part(0, GOES_ON)]), "there is no more of it");
 }
@@ -347,6 +367,30 @@ fn images_that_lie_are_damaged() {
     }
 }
 
+/// Folders whose listings begin at successive blocks and all run to the end: each is in the image, and together they are many times
+/// as long as it.
+#[test]
+fn listings_that_overlap_are_no_longer_together_than_the_image() {
+    let areas = vec![&b""[..]; 40];
+    let last = block_of_area(areas.len());
+    let image = |count: u32| {
+        let to_the_end = |block: u32| IsoContent::At(block, (last - block) * 2048);
+        let entry = |number: u32| {
+            let content = to_the_end(block_of_area(0) + number);
+            IsoEntry { name: b"X", flags: 2, content, fields: Vec::new() }
+        };
+        let entries = (0..count).map(entry).collect();
+        iso9660(&[IsoFolder { fields: Vec::new(), entries }], &areas, None)
+    };
+    // 40 blocks of a listing, of the 60 that the image has.
+    assert_eq!(image(1).len(), 60 * 2048);
+    assert_eq!(read(&image(1)).1.paths(), ["X"]);
+    let (error, collected) = read_error(&image(40), &Limits::default());
+    assert!(matches!(error, FormatError::Damaged { .. }), "{error:?}");
+    assert!(error.to_string().contains("longer than the image"), "{error}");
+    assert_eq!(collected.members.len(), 1, "40 and 39 blocks are more than 60");
+}
+
 #[test]
 fn fields_in_a_circle_end() {
     let area = [susp_area(1, 0, 28), susp_area(0, 0, 28)];
@@ -393,7 +437,16 @@ fn the_limits_hold() {
         assert!(matches!(error, FormatError::Limit { .. }), "{error:?}");
         assert!(collected.members.len() <= 50);
     }
-    // What cannot be a member counts, too, and so does each part of a file.
+    // A part of a file counts, too, even if it is empty.
+    let part = |flags| IsoEntry { flags, ..iso_file(b"X.;1", b"", &[]) };
+    let entries = (0..99).map(|_| part(0x80)).chain([part(0)]).collect();
+    let image = iso9660(&[IsoFolder { entries, ..IsoFolder::default() }], &[], None);
+    let (error, _) = read_error(&image, &Limits { entries: 99, ..Limits::default() });
+    assert!(matches!(error, FormatError::Limit { limit: 99, .. }), "{error:?}");
+    let (collected, outcome) =
+        read_with(&image, false, &Limits { entries: 100, ..Limits::default() });
+    assert_eq!((outcome.unwrap(), collected.paths().len()), ("iso9660", 1));
+    // What cannot be a member counts, too.
     let socket = || iso_file(b"X.;1", b"", &[posix(0o140_755, (0, 0))]);
     let image = iso9660(&[top((0..100).map(|_| socket()).collect())], &[], None);
     let (error, _) = read_error(&image, &Limits { entries: 50, ..Limits::default() });

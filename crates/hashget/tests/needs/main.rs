@@ -124,6 +124,7 @@ const TESTS: &[Test] = tests_with_needs![
     restorer::what_is_wrong_with_a_package_is_named_and_all_else_comes_back: [Tool("python3")],
     restorer::of_a_package_that_changed_the_files_with_a_digest_are_taken: [Tool("python3")],
     restorer::hostile_archives_change_nothing_outside_of_the_target: [Tool("python3")],
+    restorer::of_an_image_whose_listings_overlap_nothing_is_taken: [Tool("python3")],
     restorer::nothing_that_was_there_is_replaced: [Tool("python3")],
     restorer::a_user_gets_all_but_what_only_root_may_set: [Root, Tool("python3"), Tool("setpriv")],
     rpm_real::what_rpm_installed_with_sqlite_is_understood:

@@ -208,7 +208,7 @@ fn by_archive(scene: &Scene, archive: &[u8], explanation: &Explanation) -> Vec<E
     first.read_to_end(&mut json).unwrap();
     let manifest = AnyManifest::parse(&json).unwrap();
     let paths: Vec<RelPath> = explanation.entries.iter().map(|entry| entry.path.clone()).collect();
-    entry_origins(&manifest, &paths, &|sha256| -> Result<_, Box<dyn std::error::Error>> {
+    entry_origins(&manifest, &paths, &|sha256, _| -> Result<_, Box<dyn std::error::Error>> {
         Ok(complete_members(&scene.hashdb, sha256)?)
     })
     .unwrap()

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use hashget::codec::Codec;
+use hashget::model::Digest;
 use hashget::pack::{HashesKept, ManifestVersion, PackOptions};
-use hashget_testkit::origin::Fault;
+use hashget_testkit::origin::{Fault, Origin};
 use hashget_testkit::packages::{
-    CpioEntry, CpioForm, IsoEntry, IsoFolder, RpmFile, SevenZipEntry, TarBuilder, ZipEntry, apk,
-    ar, block_of_area, both, compress, conda, cpio, deb, gem, iso_file, iso_folder, iso9660, posix,
-    rpm, seven_zip, susp, susp_start, zip,
+    CpioEntry, CpioForm, IsoContent, IsoEntry, IsoFolder, RpmFile, SevenZipEntry, TarBuilder,
+    ZipEntry, apk, ar, block_of_area, both, compress, conda, cpio, deb, gem, iso_file, iso_folder,
+    iso9660, posix, rpm, seven_zip, susp, susp_start, zip,
 };
 use hashget_testkit::programs::NOBODY;
 use hashget_testkit::trees::{self, Nasty, Snapshot, snapshot};
@@ -370,6 +371,43 @@ pub(crate) fn hostile_archives_change_nothing_outside_of_the_target() {
         tried += 1;
     }
     assert!(tried > 80, "{tried}");
+}
+
+/// Two folders list the same block and more, so that their listings are longer together than the image.
+pub(crate) fn of_an_image_whose_listings_overlap_nothing_is_taken() {
+    let areas = vec![&b""[..]; 60];
+    let listing = |first: u32| IsoEntry {
+        name: b"X",
+        flags: 2,
+        content: IsoContent::At(block_of_area(0) + first, 50 * 2048),
+        fields: Vec::new(),
+    };
+    for (entries, told) in [
+        (vec![listing(0)], "tree digest: it is not that of the manifest"),
+        (vec![listing(0), listing(1)], "a folder lists what another one has listed"),
+    ] {
+        let image = iso9660(&[IsoFolder { entries, ..IsoFolder::default() }], &areas, None);
+        let (origin, folder) = (Origin::start(), tempfile::tempdir().unwrap());
+        origin.serve("/p.iso", image.clone());
+        let package = serde_json::json!({
+            "url": origin.url("/p.iso"), "sha256": Digest::of(&image).to_string(), "size": image.len(),
+            "format": "iso9660", "evidence": "downloaded", "trees": [{ "from": "", "to": "" }],
+        });
+        let manifest = serde_json::json!({
+            "format": "hashget-restore", "version": 2, "tool": "hostile", "packages": [package],
+            "archived": {
+                "path": [], "type": "", "mode": [], "uid": [], "gid": [], "seconds": [], "nanoseconds": [],
+            },
+            "tree": { "entries": 1, "files": 0, "bytes": 0, "sha256": "0".repeat(64) },
+        });
+        let archive = TarBuilder::new()
+            .file(".hashget-restore.json", manifest.to_string().as_bytes())
+            .finish();
+        let file = folder.path().join("archive");
+        fs_err::write(&file, archive).unwrap();
+        let ended = restore(&[&file, Path::new("-C"), &folder.path().join("target")]);
+        assert!(ended.code != 0 && ended.said.contains(told), "{}: {}", ended.code, ended.said);
+    }
 }
 
 pub(crate) fn nothing_that_was_there_is_replaced() {

@@ -186,15 +186,14 @@ impl<'s> Sender<'s> {
         let told = head.header("x-amz-checksum-sha256");
         let is_other =
             size != Some(self.sending.bytes) || told.is_some_and(|told| told != checksum);
-        let declared = head.header(DECLARED);
-        let is_ours = told.is_some() || declared == Some(self.sending.sha256);
-        // A store without conditions lets a sender replace what another one has just sent.
-        let is_anothers = is_other && declared.is_some_and(|sha256| sha256 != self.sending.sha256);
-        if is_anothers || is_refused && (is_other || !is_ours) {
+        let is_declared = head.header(DECLARED) == Some(self.sending.sha256);
+        // A store without conditions lets a sender replace what another one, or another tool, has just sent.
+        let is_anothers = is_other && (is_refused || !is_declared);
+        if is_anothers || is_refused && told.is_none() && !is_declared {
             return Err(self.taken());
         }
         if is_other {
-            // It is what this send has made. Where that is not allowed, it stays, and the error says so.
+            // It is what this send has made, and declared. Where that is not allowed, it stays, and the error says so.
             let _ = self.store.wire.ask(
                 &Ask::new(Method::Delete, Some(&self.key)),
                 self.monitor,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use hashget::archive::{EntryOrigin, Requirements, entry_origins};
 use hashget::hashdb::complete_members;
-use hashget::model::manifest::AnyManifest;
+use hashget::model::manifest::Package;
 use hashget::model::{Digest, RelPath, display_name, escaped};
 use serde_json::json;
 
@@ -32,13 +32,7 @@ pub(super) fn explain(
         paths.iter().map(|path| in_archive(path)).collect::<Result<_, _>>()?;
     let knowledge = Knowledge::new(environment, false)?;
     let members = knowledge.members(environment);
-    let members_of = |sha256: &Digest| -> anyhow::Result<_> {
-        let package = match &manifest {
-            AnyManifest::V2(manifest) => {
-                manifest.packages.iter().find(|package| package.sha256 == *sha256)
-            }
-            AnyManifest::V1(_) => None,
-        };
+    let members_of = |sha256: &Digest, package: Option<&Package>| -> anyhow::Result<_> {
         match package {
             Some(package) => Ok(members.of(package, console)?),
             None => Ok(complete_members(members.hashdb, sha256)?),

@@ -59,7 +59,6 @@ impl Entry {
         }
         let device = self.attributes.device.ok_or("it is a device without a number");
         Ok(match file_type {
-            DIRECTORY if self.stretches.len() > 1 => return Err("it is a folder in several parts"),
             DIRECTORY => Kind::Directory,
             FILE if self.attributes.is_packed => return Err("it is compressed by zisofs"),
             FILE => Kind::File { size: self.stretches.iter().map(|stretch| stretch.length).sum() },

@@ -1,7 +1,7 @@
 //! Goes through an image: each folder, followed by what is in it.
 //!
-//! Invariant: the listing of a folder is read once, so that folders in each other end. Folders that are being read are on a stack as
-//! high as they are deep.
+//! Invariant: all listings that are read have together no more bytes than the image, and each is read once: folders in each other end,
+//! and listings that overlap do not multiply. Folders that are being read are on a stack as high as they are deep.
 
 use std::collections::{BTreeMap, HashSet};
 use std::io;
@@ -34,11 +34,11 @@ pub(super) struct Walk<'w> {
     path: Vec<u8>,
     /// Where listings begin that have been, or are being, read.
     seen: HashSet<u64>,
+    /// Bytes of these listings together.
+    listed: u64,
     /// Folders that belong elsewhere, by where their listings begin, with their plain names.
     moved: BTreeMap<u64, Vec<u8>>,
     entries: u64,
-    /// Bytes of the listings in `seen`.
-    listed: u64,
     unpacked: u64,
 }
 
@@ -52,24 +52,39 @@ impl<'w> Walk<'w> {
     ) -> Result<Self, FormatError> {
         let mut image = Image::new(bytes)?;
         let volume = Volume::read(&mut image)?;
-        let seen = HashSet::from([volume.top.start]);
-        let open = vec![(Listing::new(volume.top), 0)];
-        let (path, moved) = (Vec::new(), BTreeMap::new());
-        let (entries, listed, unpacked) = (0, volume.top.length, 0);
-        Ok(Self {
+        let top = volume.top;
+        let mut walk = Self {
             image,
             volume,
             wanted,
             limits,
             visitor,
-            open,
-            path,
-            seen,
-            moved,
-            entries,
-            listed,
-            unpacked,
-        })
+            open: Vec::new(),
+            path: Vec::new(),
+            seen: HashSet::new(),
+            listed: 0,
+            moved: BTreeMap::new(),
+            entries: 0,
+            unpacked: 0,
+        };
+        walk.begin_listing(top, "the top folder")?;
+        walk.open.push((Listing::new(top), 0));
+        Ok(walk)
+    }
+
+    /// Counts a listing that is about to be read; `what` says whose it is. In an image that somebody uses, listings do not overlap.
+    fn begin_listing(&mut self, listing: Stretch, what: &str) -> Result<(), FormatError> {
+        self.image.check(listing, what)?;
+        self.listed = self.listed.saturating_add(listing.length);
+        if !self.seen.insert(listing.start) {
+            let problem = format!("{what} lists what another folder, or it itself, has listed");
+            return Err(damaged(problem));
+        }
+        if self.listed > self.image.length() {
+            let problem = format!("its listings, up to that of {what}, are longer than the image");
+            return Err(damaged(problem));
+        }
+        Ok(())
     }
 
     /// Visits everything.
@@ -108,7 +123,6 @@ impl<'w> Walk<'w> {
 
     /// Visits what `record` lists; `name` becomes its name by Rock Ridge, if it has one.
     fn visit_record(&mut self, record: &Record<'_>, name: &mut Vec<u8>) -> Result<(), Trouble> {
-        self.count_entry()?;
         // Before anything else, so that no part of a file counts as another file.
         let stretches = self.stretches(record)?;
         let attributes = self.volume.attributes(&mut self.image, record)?;
@@ -137,14 +151,6 @@ impl<'w> Walk<'w> {
         self.visit_entry(path, entry)
     }
 
-    fn count_entry(&mut self) -> Result<(), FormatError> {
-        self.entries += 1;
-        match self.entries > self.limits.entries {
-            true => Err(FormatError::Limit { what: "entries".into(), limit: self.limits.entries }),
-            false => Ok(()),
-        }
-    }
-
     fn visit_entry(&mut self, path: Vec<u8>, entry: Entry) -> Result<(), Trouble> {
         let kind = entry.kind()?;
         let what = escaped(&path);
@@ -155,16 +161,7 @@ impl<'w> Walk<'w> {
         }
         let mut is_hidden = false;
         if let Some(listing) = listing {
-            if !self.seen.insert(listing.start) {
-                let problem = format!("{what} lists what another folder, or it itself, has listed");
-                return Err(damaged(problem).into());
-            }
-            // Listings that overlap could make a small image last for days.
-            self.listed = self.listed.saturating_add(listing.length);
-            if self.listed > self.image.length() {
-                let problem = "the listings of its folders are longer than the image: they overlap";
-                return Err(damaged(problem).into());
-            }
+            self.begin_listing(listing, &what)?;
             let may_be_hidden =
                 FOR_MOVED.contains(&&path[..]) && matches!(self.volume.names, Names::RockRidge(_));
             is_hidden = may_be_hidden && self.has_only_moved(listing)?;
@@ -201,15 +198,28 @@ impl<'w> Walk<'w> {
         visit(FORMAT, self.visitor, member, &mut self.image.contents(stretches))
     }
 
+    /// Counts an entry that has been read, be it a member or a part of one.
+    fn count_entry(&mut self) -> Result<(), FormatError> {
+        self.entries += 1;
+        let limit = self.limits.entries;
+        match self.entries > limit {
+            true => Err(FormatError::Limit { what: "entries".into(), limit }),
+            false => Ok(()),
+        }
+    }
+
     /// Where the contents lie whose first entry is `record`; the others, which follow it, are read. Or why they cannot be read.
     fn stretches(
         &mut self,
         record: &Record<'_>,
     ) -> Result<Result<Vec<Stretch>, &'static str>, FormatError> {
-        let mut found = record.stretch(self.volume.block_bytes).map(|stretch| vec![stretch]);
+        self.count_entry()?;
         let mut goes_on = record.goes_on();
+        let mut found = match record.is_folder() && goes_on {
+            true => Err("it is a folder in several parts"),
+            false => record.stretch(self.volume.block_bytes).map(|stretch| vec![stretch]),
+        };
         while goes_on {
-            self.count_entry()?;
             let listing = self.open.last_mut().map(|(listing, _)| listing);
             let next = listing.map(|listing| self.image.next_entry(listing)).transpose()?.flatten();
             let next = next.as_deref().map(Record::parse).transpose()?;
@@ -217,9 +227,10 @@ impl<'w> Walk<'w> {
                 let name = escaped(&self.path_to(&self.volume.plain_name(record)));
                 return Err(damaged(format!("{name} goes on, and there is no more of it")));
             };
+            self.count_entry()?;
             goes_on = next.goes_on();
             match (&mut found, next.stretch(self.volume.block_bytes)) {
-                (Ok(stretches), Ok(stretch)) => stretches.push(stretch),
+                (Ok(stretches), Ok(stretch)) => append(stretches, stretch),
                 (Ok(_), Err(reason)) => found = Err(reason),
                 (Err(_), _) => {}
             }
@@ -271,5 +282,15 @@ impl<'w> Walk<'w> {
             true => name.to_vec(),
             false => [&self.path, &b"/"[..], name].concat(),
         }
+    }
+}
+
+/// Adds a stretch to those of a file. Parts that are empty, or follow each other, take no memory.
+fn append(stretches: &mut Vec<Stretch>, next: Stretch) {
+    match stretches.last_mut() {
+        _ if next.length == 0 => {}
+        Some(last) if last.length == 0 => *last = next,
+        Some(last) if last.start + last.length == next.start => last.length += next.length,
+        _ => stretches.push(next),
     }
 }

@@ -31,15 +31,15 @@ pub(crate) fn can_share(file: &File) -> bool {
 ///
 /// Where its blocks can be shared, what is read is only looked at, and then nobody needs it in the page cache: putting it there takes
 /// several times as long as looking at it.
-pub(crate) struct Pieces {
+pub(crate) struct Stretches {
     file: File,
     /// The file, to be read past the page cache.
     direct: RefCell<Option<File>>,
     buffer: RefCell<Vec<u8>>,
 }
 
-impl Pieces {
-    /// Pieces of `file`.
+impl Stretches {
+    /// The stretches of `file`.
     pub(crate) fn of(file: File) -> Self {
         let direct = if can_share(&file) { open_direct(&file) } else { None };
         let bytes = if direct.is_some() { DIRECT_PIECE + BLOCK } else { CACHED_PIECE };
@@ -111,16 +111,16 @@ mod tests {
 
     use super::*;
 
-    fn of(bytes: &[u8], folder: &str, is_direct: bool) -> Pieces {
+    fn of(bytes: &[u8], folder: &str, is_direct: bool) -> Stretches {
         let mut file = tempfile::tempfile_in(folder).unwrap();
         file.write_all(bytes).unwrap();
         file.sync_all().unwrap();
-        let pieces = Pieces::of(file);
+        let stretches = Stretches::of(file);
         if is_direct {
-            *pieces.direct.borrow_mut() = open_direct(&pieces.file);
-            *pieces.buffer.borrow_mut() = vec![0; DIRECT_PIECE + BLOCK];
+            *stretches.direct.borrow_mut() = open_direct(&stretches.file);
+            *stretches.buffer.borrow_mut() = vec![0; DIRECT_PIECE + BLOCK];
         }
-        pieces
+        stretches
     }
 
     #[test]
@@ -128,7 +128,7 @@ mod tests {
         let bytes: Vec<u8> = (0..3_000_001_u32).map(|number| (number % 251) as u8).collect();
         // The folder of the tests is on a disk; `/dev/shm` is in memory, and has no direct reads on older kernels.
         for (folder, is_direct) in [(".", true), (".", false), ("/dev/shm", true)] {
-            let pieces = of(&bytes, folder, is_direct);
+            let stretches = of(&bytes, folder, is_direct);
             for (start, length) in
                 [(0, 3_000_001), (1, 1), (4095, 2), (4096, 4096), (999_999, 2_000_002), (5, 0)]
             {
@@ -137,13 +137,13 @@ mod tests {
                     found.extend_from_slice(piece);
                     Ok(())
                 };
-                pieces.read(start, length, &mut take).unwrap();
+                stretches.read(start, length, &mut take).unwrap();
                 let first = usize::try_from(start).unwrap();
                 let last = first + usize::try_from(length).unwrap();
                 assert!(found == bytes[first..last], "{folder} {is_direct} {start} {length}");
             }
             for (start, length) in [(3_000_000, 2), (3_000_001, 1), (4_000_000, 10)] {
-                let error = pieces.read(start, length, &mut |_| Ok(())).unwrap_err();
+                let error = stretches.read(start, length, &mut |_| Ok(())).unwrap_err();
                 assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "{start} {length}");
             }
         }
