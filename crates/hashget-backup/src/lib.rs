@@ -7,6 +7,7 @@
 pub mod chain;
 pub mod due;
 pub mod encryption;
+pub mod gone;
 pub mod growth;
 pub mod inventory;
 pub mod job;

@@ -430,14 +430,58 @@ fn parity_is_everywhere_beside_its_archive_and_goes_with_it() {
         assert_eq!(machine.spooled(), [""; 0]);
     }
     machine.expect_whole();
-    // What a run that was killed while it removed has left.
-    let [name, record] = archive(1);
-    for left in [record, format!("{name}.par2")] {
-        fs_err::write(machine.path("backups").join(left), "left").unwrap();
+    assert_eq!(machine.monitor.recorded().problems, []);
+}
+
+#[test]
+fn what_a_prune_that_broke_off_left_is_removed_and_a_loss_is_not() {
+    let machine = Machine::new();
+    let job = Job { parity: hashget::parity::Share::new(10), ..machine.job() };
+    machine.night(&job).unwrap();
+    let [old, old_record] = archive(1).map(|name| machine.path("backups").join(name));
+    let left = fs_err::read(&old_record).unwrap();
+    for _ in 2..=4 {
+        machine.night(&job).unwrap();
     }
+    // The run that removed it was killed before it had removed what lies beside it.
+    fs_err::write(&old_record, left).unwrap();
+    fs_err::write(old.with_extension("zst.par2"), "left").unwrap();
+    // And this one was never to go.
+    let [lost, lost_record] = archive(4);
+    fs_err::remove_file(machine.path("backups").join(&lost)).unwrap();
+    assert_eq!(machine.night(&job).unwrap().state.exit, 0);
+    let mut expected = with_parity([3, 4, 5]);
+    expected.retain(|name| *name != lost);
+    assert_eq!(machine.names(), expected);
+    assert!(expected.contains(&lost_record));
+    let problems = machine.monitor.recorded().problems;
+    let said = |day: u32, what: &str| {
+        let [name, _] = archive(day);
+        problems.iter().any(|(_, object, text)| object.starts_with(&name) && text.contains(what))
+    };
+    assert!(said(4, "the archive is lost") && said(1, "is removed"), "{problems:?}");
+    // Once the rules do not keep it any more, its record goes, too.
+    for _ in 6..=7 {
+        machine.night(&job).unwrap();
+    }
+    assert_eq!(machine.names(), with_parity(6..=7));
+}
+
+#[test]
+fn what_an_archive_is_repaired_from_stays() {
+    let machine = Machine::new();
+    let job = Job { parity: hashget::parity::Share::new(10), ..machine.job() };
+    machine.night(&job).unwrap();
+    // Where a file system has no further names, it has none for a moment.
+    let [name, _] = archive(1).map(|name| machine.path("backups").join(name));
+    fs_err::rename(&name, name.with_extension("zst.damaged")).unwrap();
+    for _ in 2..=4 {
+        machine.night(&job).unwrap();
+    }
+    assert!(name.with_extension("zst.par2").exists() && name.with_extension("zst.json").exists());
+    fs_err::rename(name.with_extension("zst.damaged"), &name).unwrap();
     machine.night(&job).unwrap();
     assert_eq!(machine.names(), with_parity(4..=5));
-    assert_eq!(machine.monitor.recorded().problems, []);
 }
 
 #[test]

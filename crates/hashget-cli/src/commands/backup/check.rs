@@ -10,11 +10,15 @@ use hashget::error::ErrorClass;
 use hashget::monitor::{Interrupted, Monitor, ProblemKind, Step, Total};
 use hashget::wording::{messages, one_line};
 use hashget_backup::encryption::{START, is_archive};
-use hashget_backup::inventory::{Held, inventory};
+use hashget_backup::gone::Gone;
+use hashget_backup::inventory::{Held, Remains, inventory};
 use hashget_backup::record::Sealed;
+use hashget_backup::retention::{Circumstances, Keep};
 use hashget_backup::run::Destination;
 use hashget_backup::series::Series;
 use hashget_backup::store::{Store, StoreError};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
@@ -80,7 +84,7 @@ impl Check {
         for job in jobs(&self.names, environment)? {
             let series = Series::new(&job.host, &job.name)?;
             for destination in of_job(&job, environment)? {
-                self.check(&destination, &series, &mut checked, environment)?;
+                self.check(&destination, &series, &job.keep, &mut checked, environment)?;
             }
         }
         let how = if self.read {
@@ -118,6 +122,7 @@ impl Check {
         &self,
         destination: &Destination,
         series: &Series,
+        keep: &Keep,
         checked: &mut Checked,
         environment: &Environment<'_>,
     ) -> anyhow::Result<()> {
@@ -135,10 +140,9 @@ impl Check {
                 return Ok(());
             }
         };
-        for name in &found.remains {
-            let message =
-                format!("{} has its record or its parity, but not the archive", store.shown());
-            monitor.problem(ProblemKind::Note, name, message);
+        let circumstances = Circumstances::at(Timestamp::now(), TimeZone::system());
+        for (remains, gone) in found.gone(keep, &circumstances) {
+            check_remains(destination, remains, gone, checked, environment)?;
         }
         let mut differing: Vec<String> = Vec::new();
         // What others need is older than they are, and comes before them.
@@ -251,6 +255,36 @@ impl Check {
         });
         Ok(console.record("archive", record)?)
     }
+}
+
+/// Says what has become of an archive of which only something beside it is left.
+fn check_remains(
+    destination: &Destination,
+    remains: &Remains,
+    gone: Gone,
+    checked: &mut Checked,
+    environment: &Environment<'_>,
+) -> anyhow::Result<()> {
+    let (console, shown) = (environment.console, destination.store.shown());
+    let (monitor, object): (&dyn Monitor, _) = (console, format!("{} in {shown}", remains.name));
+    let Some(difference) = remains.problem(gone) else {
+        let message =
+            "the archive was removed, and what lies beside it was not: the next prune does that";
+        monitor.problem(ProblemKind::Note, object, message);
+        return Ok(());
+    };
+    checked.archives += 1;
+    checked.wrong += 1;
+    monitor.problem(ProblemKind::Verification, object, &difference);
+    let record = json!({
+        "name": remains.name.to_string(),
+        "destination": shown,
+        "compared": "nothing",
+        "difference": difference,
+        "parity_difference": null,
+        "unread": null,
+    });
+    Ok(console.record("archive", record)?)
 }
 
 /// Does an identity open an encrypted archive? `None` if none was given. That it does not is reported.
