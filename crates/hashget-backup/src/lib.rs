@@ -17,6 +17,6 @@ pub mod record;
 pub mod retention;
 pub mod run;
 pub mod series;
-mod shell;
+pub mod shell;
 pub mod status;
 pub mod store;

@@ -69,6 +69,7 @@ pub fn deliver(
             let _ = spooled.note_sent(&destination);
         }
         match (&result, &no_parity) {
+            (Ok(_), None) if spooled.is_parity_sent(&destination) => {}
             (Ok(_), None) => {
                 let _ = spooled.note_parity_sent(&destination);
             }

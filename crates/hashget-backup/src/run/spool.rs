@@ -11,10 +11,10 @@ use fs_err::{File, OpenOptions};
 use hashget::parity::parity_of;
 use hashget::pending_file::PendingFile;
 use jiff::Timestamp;
-use sha2::{Digest as _, Sha256};
 
 use crate::record::{Packed, Record, Sealed};
 use crate::series::{ArchiveName, Series};
+use crate::store::digest_of;
 
 /// The name of the folder, hidden, in a destination that is one.
 pub const FOLDER_IN_DESTINATION: &str = ".hashget-spool";
@@ -261,16 +261,9 @@ fn write_record(folder: &Path, name: &ArchiveName, record: &Record) -> io::Resul
 
 /// Size and digest of a file.
 fn seal(path: &Path) -> io::Result<Sealed> {
-    let (mut file, mut digest, mut bytes) = (File::open(path)?, Sha256::new(), 0_u64);
-    let mut buffer = vec![0; 256 << 10];
-    loop {
-        let count = file.read(&mut buffer)?;
-        if count == 0 {
-            return Ok(Sealed { bytes, sha256: hex::encode(digest.finalize()) });
-        }
-        digest.update(&buffer[..count]);
-        bytes += count as u64;
-    }
+    let mut file = File::open(path)?;
+    let (sha256, bytes) = digest_of(|buffer| file.read(buffer))?;
+    Ok(Sealed { bytes, sha256 })
 }
 
 #[cfg(test)]
