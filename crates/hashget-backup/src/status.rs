@@ -107,8 +107,10 @@ pub fn status(
     let (good, holdings) = held_by(looked, &mut find);
     let newest = good.first();
     of_runs(state, &mut find);
+    let held = looked.iter().filter_map(|(_, found)| found.as_ref().ok()).flat_map(|it| &it.held);
+    let newest_held = held.map(|held| held.name.started()).max();
     for (name, text) in lost(job, state, looked, circumstances) {
-        let is_last = newest.is_none_or(|newest| newest.name.started() < name.started());
+        let is_last = newest_held.is_none_or(|newest| newest < name.started());
         find(if is_last { Severity::Failure } else { Severity::Warning }, text);
     }
     let last_good = newest.map(|newest| newest.name.started());
