@@ -93,13 +93,24 @@ impl Held {
     }
 }
 
+/// What a destination holds of an archive that is not there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remains {
+    /// The name of the archive.
+    pub name: ArchiveName,
+    /// Its record, if that is there; or why it cannot be used.
+    pub record: Option<Result<Record, String>>,
+    /// Is the archive there under the name that repairing gives to a damaged one?
+    pub is_in_repair: bool,
+}
+
 /// What a destination holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inventory {
     /// The archives: by series, the oldest first.
     pub held: Vec<Held>,
-    /// Archives that are not there, of which there is still the record or the parity.
-    pub remains: Vec<ArchiveName>,
+    /// What there is of archives that are not there: their record, their parity.
+    pub remains: Vec<Remains>,
 }
 
 impl Inventory {
@@ -125,6 +136,7 @@ pub fn inventory(
     };
     let (mut records, mut parities) =
         (sizes(ArchiveName::of_record), sizes(ArchiveName::of_parity));
+    let damaged = sizes(ArchiveName::of_damaged);
     let mut found = Inventory::default();
     let wanted =
         |file: &Stored| ArchiveName::parse(&file.name).filter(|name| is_wanted(name.series()));
@@ -148,8 +160,15 @@ pub fn inventory(
         held.lacks = lacks;
     }
     found.held.sort_by(|one, other| one.name.cmp(&other.name));
-    records.append(&mut parities);
-    found.remains = records.into_keys().collect();
+    let names: BTreeSet<ArchiveName> = records.keys().chain(parities.keys()).cloned().collect();
+    for name in names {
+        let record = match records.remove(&name) {
+            Some(bytes) => Some(fetch_record(store, &name, bytes, monitor)?),
+            None => None,
+        };
+        let is_in_repair = damaged.contains_key(&name);
+        found.remains.push(Remains { name, record, is_in_repair });
+    }
     Ok(found)
 }
 

@@ -7,6 +7,7 @@
 pub mod chain;
 pub mod due;
 pub mod encryption;
+pub mod gone;
 pub mod growth;
 pub mod inventory;
 pub mod job;
@@ -16,6 +17,6 @@ pub mod record;
 pub mod retention;
 pub mod run;
 pub mod series;
-mod shell;
+pub mod shell;
 pub mod status;
 pub mod store;

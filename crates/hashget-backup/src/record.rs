@@ -69,6 +69,14 @@ pub struct Packed {
     pub base: Option<String>,
 }
 
+impl Packed {
+    /// Adds a problem that came after packing.
+    pub fn add_problem(&mut self, problem: String) {
+        self.problems.push(problem);
+        self.exit = if self.exit == 0 { 3 } else { self.exit };
+    }
+}
+
 /// A record that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadRecord {
@@ -127,6 +135,12 @@ impl Record {
             parity: None,
             program: format!("hashget {version}"),
         }
+    }
+
+    /// Takes over what is said of problems, which may have become more.
+    pub fn add_problems(&mut self, packed: &Packed) {
+        self.exit = packed.exit;
+        self.problems = u64::try_from(packed.problems.len()).unwrap_or(u64::MAX);
     }
 
     /// As it lies beside its archive.

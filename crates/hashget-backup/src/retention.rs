@@ -194,6 +194,13 @@ pub struct Circumstances {
     pub needed: BTreeSet<String>,
 }
 
+impl Circumstances {
+    /// After a run that did not fail, with nothing that waits to be sent.
+    pub fn at(now: Timestamp, zone: TimeZone) -> Self {
+        Self { now, zone, last_run_failed: false, needed: BTreeSet::new() }
+    }
+}
+
 /// Decides about all archives of one series in one destination.
 pub fn decide(candidates: &[Candidate], keep: &Keep, circumstances: &Circumstances) -> Decision {
     let mut sorted: Vec<&Candidate> = candidates.iter().collect();

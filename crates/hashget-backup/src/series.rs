@@ -16,9 +16,16 @@ const RECORD_ENDING: &str = ".json";
 /// Ends the name of parity, after that of its archive.
 const PARITY_ENDING: &str = ".par2";
 
+/// Ends the name of a list of destinations, in a spool.
+const SENT_ENDING: &str = ".sent";
+
+/// Ends the name that repairing gives to a damaged archive.
+const DAMAGED_ENDING: &str = ".damaged";
+
 /// What a name ends with that would be one of an archive, and is of something else that lies beside one: a record, parity, an
-/// unfinished file, an archive that was healed.
-const NO_ENCRYPTION: [&str; 4] = [RECORD_ENDING, PARITY_ENDING, ".part", ".damaged"];
+/// unfinished file, an archive that was healed, a list of a spool.
+const NO_ENCRYPTION: [&str; 5] =
+    [RECORD_ENDING, PARITY_ENDING, SENT_ENDING, ".part", DAMAGED_ENDING];
 
 /// How the time of an archive is written.
 const TIME: &str = "%Y-%m-%dT%H%M%SZ";
@@ -164,6 +171,11 @@ impl ArchiveName {
         Self::parse(name.strip_suffix(PARITY_ENDING)?)
     }
 
+    /// The archive that was damaged, and was kept under this name when it was repaired.
+    pub fn of_damaged(name: &str) -> Option<Self> {
+        Self::parse(name.strip_suffix(DAMAGED_ENDING)?)
+    }
+
     /// The name of its record.
     pub fn record(&self) -> String {
         format!("{self}{RECORD_ENDING}")
@@ -172,6 +184,16 @@ impl ArchiveName {
     /// The name of its parity.
     pub fn parity(&self) -> String {
         format!("{self}{PARITY_ENDING}")
+    }
+
+    /// The name of the list of destinations that have it and its record, in a spool.
+    pub fn sent_list(&self) -> String {
+        format!("{self}{SENT_ENDING}")
+    }
+
+    /// The name of the list of destinations that need its parity no more, in a spool.
+    pub fn parity_sent_list(&self) -> String {
+        format!("{self}{PARITY_ENDING}{SENT_ENDING}")
     }
 
     /// The series that it belongs to.
@@ -270,6 +292,7 @@ mod tests {
         assert_eq!(ArchiveName::of_record(&age.record()), Some(age.clone()));
         assert_eq!(age.parity(), "web1.example_system_2026-11-27T023000Z.tar.zst.age.par2");
         assert_eq!(ArchiveName::of_parity(&age.parity()), Some(age.clone()));
+        assert_eq!(ArchiveName::of_damaged(&format!("{age}.damaged")), Some(age.clone()));
         assert!(age.is_encrypted() && !plain.is_encrypted());
     }
 
@@ -283,6 +306,7 @@ mod tests {
             "web1_system_2026-11-27T023000Z.tar.zst.par2",
             "web1_system_2026-11-27T023000Z.tar.zst.age.par2",
             "web1_system_2026-11-27T023000Z.tar.zst.damaged",
+            "web1_system_2026-11-27T023000Z.tar.zst.sent",
             "web1_system_2026-11-27T023000Z.tar.zst.age.damaged",
             "web1_system_2026-11-27T023000Z.tar.zst.",
             "web1_system_2026-13-27T023000Z.tar.zst",

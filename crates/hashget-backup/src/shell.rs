@@ -14,6 +14,15 @@ pub(crate) fn shell(command: &str) -> Command {
     shell
 }
 
+/// The text as one word for a shell, in quotes where it needs them.
+pub fn quoted(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./:@%+=,".contains(&byte);
+    match !text.is_empty() && text.bytes().all(is_plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', "'\\''")),
+    }
+}
+
 /// The process group that a program leads, if it was started with one of its own. The number is its own until it was waited for.
 pub(crate) fn group_of(leader: &Child) -> Pid {
     Pid::from_child(leader)

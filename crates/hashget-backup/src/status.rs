@@ -8,8 +8,9 @@ use crate::due::{Due, LATE};
 use crate::growth::{Growths, Point};
 use crate::inventory::{Held, Inventory};
 use crate::job::Job;
+use crate::retention::Circumstances;
 use crate::run::State;
-use crate::series::ArchiveName;
+use crate::series::{ArchiveName, Series};
 
 /// How bad something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -94,12 +95,24 @@ pub fn last_time(state: &State, looked: &[Looked<'_>]) -> Option<Timestamp> {
 }
 
 /// Judges a job that is due as `due` says.
-pub fn status(job: &Job, state: &State, looked: &[Looked<'_>], now: Timestamp, due: Due) -> Status {
+pub fn status(
+    job: &Job,
+    state: &State,
+    looked: &[Looked<'_>],
+    due: Due,
+    circumstances: &Circumstances,
+) -> Status {
     let mut findings = Vec::new();
     let mut find = |severity, text: String| findings.push(Finding { severity, text });
     let (good, holdings) = held_by(looked, &mut find);
     let newest = good.first();
     of_runs(state, &mut find);
+    let held = looked.iter().filter_map(|(_, found)| found.as_ref().ok()).flat_map(|it| &it.held);
+    let newest_held = held.map(|held| held.name.started()).max();
+    for (name, text) in lost(job, state, looked, circumstances) {
+        let is_last = newest_held.is_none_or(|newest| newest < name.started());
+        find(if is_last { Severity::Failure } else { Severity::Warning }, text);
+    }
     let last_good = newest.map(|newest| newest.name.started());
     let has_looked = !holdings.is_empty();
     if last_good.is_none() && has_looked {
@@ -115,7 +128,7 @@ pub fn status(job: &Job, state: &State, looked: &[Looked<'_>], now: Timestamp, d
         let text = "the last night was missed: was the machine off, or is the timer not enabled?";
         find(Severity::Failure, text.to_owned());
     }
-    if last_good.is_some_and(|last| last > now + LATE) {
+    if last_good.is_some_and(|last| last > circumstances.now + LATE) {
         find(
             Severity::Warning,
             "the newest archive is of the future: set the clock right".to_owned(),
@@ -177,6 +190,38 @@ fn held_by<'i>(
         );
     }
     (good, holdings)
+}
+
+/// The archives that destinations have lost: by the records that are left there, and by what this machine has sent last.
+fn lost(
+    job: &Job,
+    state: &State,
+    looked: &[Looked<'_>],
+    circumstances: &Circumstances,
+) -> Vec<(ArchiveName, String)> {
+    let series = Series::new(&job.host, &job.name).ok();
+    let mut lost = Vec::new();
+    for (destination, found) in looked {
+        let Ok(inventory) = found else { continue };
+        for (remains, gone) in inventory.gone(&job.keep, circumstances) {
+            let said = remains.problem(gone).map(|problem| {
+                (remains.name.clone(), format!("{destination}, {}: {problem}", remains.name))
+            });
+            lost.extend(said);
+        }
+        // The newest archive is never removed.
+        let is_there = |name: &ArchiveName| {
+            inventory.held.iter().any(|held| held.name.started() >= name.started())
+                || inventory.remains.iter().any(|remains| remains.name == *name)
+        };
+        let sent =
+            state.last_sent_to(destination).filter(|name| Some(name.series()) == series.as_ref());
+        lost.extend(sent.filter(|name| !is_there(name)).map(|name| {
+            let text = format!("{destination} has lost {name}, which was sent there: copy it from another destination");
+            (name, text)
+        }));
+    }
+    lost
 }
 
 /// What this machine remembers of the last run.
@@ -243,6 +288,10 @@ mod tests {
         Due::daily("02:30", time(now), &TimeZone::UTC).unwrap()
     }
 
+    fn at(now: &str) -> Circumstances {
+        Circumstances::at(time(now), TimeZone::UTC)
+    }
+
     fn held(day: &str, bytes: u64) -> Held {
         let name = ArchiveName::parse(&format!("h_j_{day}T023000Z.tar.zst")).unwrap();
         let sealed = Sealed { bytes, sha256: "0a".repeat(32) };
@@ -275,7 +324,7 @@ mod tests {
 
     fn judged(held: Vec<Held>, state: &State, now: &str) -> (Option<Severity>, String) {
         let inventory = Inventory { held, remains: Vec::new() };
-        let found = status(&job(), state, &[("/a", Ok(&inventory))], time(now), due(now));
+        let found = status(&job(), state, &[("/a", Ok(&inventory))], due(now), &at(now));
         let texts: Vec<String> =
             found.findings.iter().map(|finding| finding.text.clone()).collect();
         (found.severity(), texts.join("; "))
@@ -331,9 +380,28 @@ mod tests {
     }
 
     #[test]
+    fn the_last_archive_is_missed_where_it_was_sent() {
+        let mut state = run("2026-11-27T02:30:00Z", 0);
+        state.runs[0].archive = Some(held("2026-11-27", 7).name.to_string());
+        let now = "2026-11-27T04:00:00Z";
+        let there = vec![held("2026-11-26", 5), held("2026-11-27", 7)];
+        assert_eq!(judged(there, &state, now), (None, String::new()));
+        let (severity, texts) = judged(vec![held("2026-11-26", 5)], &state, now);
+        assert_eq!(severity, Some(Severity::Failure));
+        assert!(texts.contains("/a has lost h_j_2026-11-27T023000Z.tar.zst"), "{texts}");
+        // It never came, or is one of another host's.
+        state.runs[0].destinations[0].problem = Some("full".into());
+        let (_, texts) = judged(vec![held("2026-11-26", 5)], &state, now);
+        assert!(!texts.contains("lost"), "{texts}");
+        state.runs[0].destinations[0].problem = None;
+        state.runs[0].archive = Some("other_j_2026-11-27T023000Z.tar.zst".into());
+        assert_eq!(judged(vec![held("2026-11-26", 5)], &state, now), (None, String::new()));
+    }
+
+    #[test]
     fn what_is_known_to_be_gone_is_a_warning() {
         let mut found =
-            status(&job(), &State::default(), &[], time("2026-11-27T09:00:00Z"), Due::default());
+            status(&job(), &State::default(), &[], Due::default(), &at("2026-11-27T09:00:00Z"));
         found.add_lost(&job(), &[]);
         assert_eq!(found.findings, []);
         found.add_lost(&job(), &["vim_9".into(), "zip_3".into()]);
@@ -351,7 +419,7 @@ mod tests {
         let looked = [("/a", Ok(&all)), ("/b", Ok(&old)), ("/c", Err("no answer".to_owned()))];
         let state = run("2026-11-27T02:30:00Z", 0);
         let now = "2026-11-27T09:00:00Z";
-        let found = status(&job(), &state, &looked, time(now), due(now));
+        let found = status(&job(), &state, &looked, due(now), &at(now));
         let growth = found.growth.before.map(|growth| growth.bytes);
         assert_eq!((found.bytes, growth, found.holdings.len()), (Some(7), Some(2), 2));
         assert_eq!(found.next, Some(time("2026-11-28T02:30:00Z")));

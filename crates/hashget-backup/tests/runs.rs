@@ -4,18 +4,20 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+#[path = "runs/parity.rs"]
+mod parity;
 #[path = "support/shelf.rs"]
 mod shelf;
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use hashget::monitor::{Recorder, Silent};
+use hashget::monitor::{Monitor, Recorder, Silent};
 use hashget_backup::inventory::inventory;
 use hashget_backup::job::{Hooks, Job, Notices, Share};
 use hashget_backup::record::Packed;
 use hashget_backup::retention::Keep;
-use hashget_backup::run::{Destination, Lock, Report, RunError, Setting, State, ToPack, run};
+use hashget_backup::run::{Destination, Lock, Pack, Report, RunError, Setting, State, run};
 use hashget_backup::store::FolderStore;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -73,16 +75,25 @@ impl Machine {
 
     /// Runs the job a day later than the last time.
     fn night(&self, job: &Job) -> Result<Report, RunError> {
-        self.night_of(job, &|to_pack| {
+        self.night_watched(job, &self.monitor)
+    }
+
+    fn night_watched(&self, job: &Job, monitor: &dyn Monitor) -> Result<Report, RunError> {
+        self.night_with(job, monitor, &|to_pack| {
             fs_err::write(to_pack.archive, format!("archive {}", to_pack.archive.display()))?;
             Ok(Packed { files: 7, tree_bytes: 100, ..Packed::default() })
         })
     }
 
-    fn night_of(
+    fn night_of(&self, job: &Job, pack: &Pack<'_>) -> Result<Report, RunError> {
+        self.night_with(job, &self.monitor, pack)
+    }
+
+    fn night_with(
         &self,
         job: &Job,
-        pack: &dyn Fn(&ToPack<'_>) -> Result<Packed, RunError>,
+        monitor: &dyn Monitor,
+        pack: &Pack<'_>,
     ) -> Result<Report, RunError> {
         let state = self.path("state");
         let setting = Setting {
@@ -91,7 +102,7 @@ impl Machine {
             threads: 1,
             version: "1",
             now: &|| *self.now.lock().unwrap(),
-            monitor: &self.monitor,
+            monitor,
         };
         let report = run(job, &self.destinations(), &setting, pack, &|| {});
         self.pass(24);
@@ -409,70 +420,4 @@ fn a_night_that_cannot_be_remembered_is_still_one() {
     assert_eq!((machine.names(), machine.shelf.names()), (archives(1..=1), archives(1..=1)));
     let problems = machine.monitor.recorded().problems;
     assert!(problems.iter().any(|(_, _, message)| message.contains("not remembered")));
-}
-
-/// The names of nights with parity.
-fn with_parity(days: impl IntoIterator<Item = u32>) -> Vec<String> {
-    let beside = |[name, record]: [String; 2]| [format!("{name}.par2"), name, record];
-    let mut names: Vec<String> = days.into_iter().flat_map(|day| beside(archive(day))).collect();
-    names.sort();
-    names
-}
-
-#[test]
-fn parity_is_everywhere_beside_its_archive_and_goes_with_it() {
-    let machine = Machine::new();
-    let job = Job { parity: hashget::parity::Share::new(10), ..machine.job() };
-    for night in 1..=4_u32 {
-        assert_eq!(machine.night(&job).unwrap().state.exit, 0);
-        let expected = with_parity(night.saturating_sub(1).max(1)..=night);
-        assert_eq!((machine.names(), machine.shelf.names()), (expected.clone(), expected));
-        assert_eq!(machine.spooled(), [""; 0]);
-    }
-    machine.expect_whole();
-    // What a run that was killed while it removed has left.
-    let [name, record] = archive(1);
-    for left in [record, format!("{name}.par2")] {
-        fs_err::write(machine.path("backups").join(left), "left").unwrap();
-    }
-    machine.night(&job).unwrap();
-    assert_eq!(machine.names(), with_parity(4..=5));
-    assert_eq!(machine.monitor.recorded().problems, []);
-}
-
-#[test]
-fn an_archive_does_not_depend_on_its_parity_which_comes_later() {
-    for fault in [Fault::Unreachable, Fault::AnswerLost] {
-        let machine = Machine::new();
-        let job = Job { parity: hashget::parity::Share::new(10), ..machine.job() };
-        machine.shelf.fail(&[None, Some(fault)]);
-        let report = machine.night(&job).unwrap();
-        assert_eq!((report.state.exit, report.failure.is_none()), (5, true));
-        assert_eq!(report.state.undelivered().count(), 0);
-        let problem = report.state.destinations[1].parity_problem.as_deref();
-        assert_eq!(problem, Some("shelf cannot be reached: no route"));
-        let found = inventory(&machine.shelf, &|_| true, &Silent).unwrap().held;
-        assert_eq!((found[0].candidate().good, found[0].difference()), (Some(true), None));
-        let is_missing = found[0].parity_difference().is_some_and(|text| text.contains("missing"));
-        assert_eq!(is_missing, fault == Fault::Unreachable);
-        // It waits, and arrives the next night.
-        assert!(!machine.spooled().is_empty());
-        assert_eq!(machine.night(&job).unwrap().state.exit, 0);
-        assert_eq!((machine.shelf.names(), machine.spooled()), (with_parity(1..=2), vec![]));
-    }
-}
-
-#[test]
-fn a_night_whose_parity_cannot_be_written_is_still_one_and_says_so() {
-    let machine = Machine::new();
-    let job = Job { parity: hashget::parity::Share::new(10), ..machine.job() };
-    let report = machine.night_of(&job, &|to_pack| {
-        // There is no parity for no bytes.
-        fs_err::write(to_pack.archive, "")?;
-        Ok(Packed::default())
-    });
-    let report = report.unwrap();
-    assert_eq!((report.state.exit, report.failure.is_none()), (3, true));
-    assert!(report.state.problems.iter().any(|problem| problem.contains("no parity")));
-    assert_eq!((machine.names(), machine.shelf.names()), (archives(1..=1), archives(1..=1)));
 }

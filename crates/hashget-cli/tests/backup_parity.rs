@@ -114,3 +114,46 @@ fn what_hangs_on_a_damaged_archive_is_not_said_to_be_healed_itself() {
     let ended = machine.hashget(&["backup", "check"]);
     assert!(!ended.stderr.contains("repair"), "{}", ended.stderr);
 }
+
+#[test]
+fn a_night_whose_full_archive_is_gone_is_read_itself() {
+    let (machine, full) = machine("share = \"chain\"\n");
+    machine.write("tree/more", "of the second night");
+    machine.hashget(&["backup"]).expect(0);
+    let mut nights = files_below(&machine.path("out"));
+    nights.retain(|name| name.ends_with(".zst") && !full.ends_with(name));
+    let night = machine.path("out").join(&nights[0]);
+    for file in [full.clone(), full.with_extension("zst.json"), full.with_extension("zst.par2")] {
+        fs_err::remove_file(file).unwrap();
+    }
+    let checked = || {
+        let ended = machine.hashget(&["backup", "check", "--read", "--json"]).expect(4);
+        ended.records().into_iter().find(|record| record["type"] == "archive").unwrap()
+    };
+    let record = checked();
+    assert_eq!(record["compared"], "bytes");
+    assert!(record["difference"].as_str().unwrap().contains("which is not there"), "{record}");
+    damage(&night);
+    let record = checked();
+    assert!(record["difference"].as_str().unwrap().contains("bytes of SHA-256"), "{record}");
+    // What has another size is not read.
+    fs_err::write(&night, "short").unwrap();
+    assert_eq!(checked()["compared"], "size");
+    let ended = machine.hashget(&["backup", "check", "--read"]).expect(4);
+    ended.says(&["1 archive checked (every byte of 0 read)"]);
+}
+
+#[test]
+fn the_command_that_is_named_is_one_for_a_shell_and_says_when_it_cannot_help() {
+    let (machine, archive) = machine("");
+    let folder = machine.path("it's out");
+    fs_err::rename(machine.path("out"), &folder).unwrap();
+    let config = fs_err::read_to_string(machine.path("own-config.toml")).unwrap();
+    machine.write("own-config.toml", config.replace("to = [\"out\"]", "to = [\"it's out\"]"));
+    let archive = folder.join(archive.file_name().unwrap());
+    fs_err::write(archive.with_extension("zst.par2"), "").unwrap();
+    let ended = machine.hashget(&["backup", "check"]).expect(4);
+    let word = archive.to_str().unwrap().replace('\'', "'\\''");
+    ended.says(&[&format!("`hashget repair '{word}'`"), "copy it from another destination"]);
+    machine.hashget(&["repair", archive.to_str().unwrap()]).expect(4);
+}

@@ -79,3 +79,35 @@ fn a_night_of_a_calendar_is_missed_when_systemd_says_that_one_was_due() {
     status(Some(later)).expect(0).prints(&["2099-03-02"]);
     status(None).expect(0).prints(&["by the schedule Mon..Fri 02:30", "is not seen"]);
 }
+
+#[test]
+fn an_archive_that_is_lost_is_missed_until_its_record_is_removed() {
+    let machine = Machine::new();
+    machine.write("tree/data", "data\n");
+    configure(&machine, "parity = \"10%\"\nkeep = { last = 7 }\n");
+    machine.hashget(&["backup"]).expect(0);
+    machine.hashget(&["backup"]).expect(0);
+    let newest = files_below(&machine.path("out")).into_iter().rfind(|name| name.ends_with(".zst"));
+    let newest = newest.unwrap();
+    let path = machine.path("out").join(&newest);
+    fs_err::remove_file(&path).unwrap();
+    let ended = machine.hashget(&["backup", "check", "--read"]).expect(4);
+    ended.says(&["the archive is lost", &newest, "2 archives checked", "1 not as recorded"]);
+    machine.hashget(&["backup", "status"]).expect(1).says(&["the archive is lost", &newest]);
+    // Neither prune nor the next run removes what proves it.
+    machine.hashget(&["backup", "prune"]).says(&["the archive is lost"]);
+    machine.hashget(&["backup"]).says(&["the archive is lost"]);
+    assert!(path.with_extension("zst.json").exists() && path.with_extension("zst.par2").exists());
+    machine.hashget(&["backup", "check"]).expect(4);
+    machine.hashget(&["backup", "status"]).expect(3).says(&["the archive is lost"]);
+    fs_err::remove_file(path.with_extension("zst.json")).unwrap();
+    machine.hashget(&["backup", "check"]).expect(0);
+    machine.hashget(&["backup", "status"]).expect(0);
+    // What was sent last is missed without a record, too.
+    for name in
+        files_below(&machine.path("out")).iter().filter(|name| name.contains("web_")).skip(3)
+    {
+        fs_err::remove_file(machine.path("out").join(name)).unwrap();
+    }
+    machine.hashget(&["backup", "status"]).expect(1).says(&["has lost h_web_"]);
+}

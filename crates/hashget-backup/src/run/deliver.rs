@@ -45,27 +45,33 @@ impl Terms {
     }
 }
 
-/// Sends an archive to those destinations that do not have it yet. What fails is reported, too.
+/// Sends an archive to those destinations that do not have it yet, and its parity alone to those that lack nothing else. What fails
+/// is reported, too.
 pub fn deliver(
     spooled: &Spooled,
     destinations: &[&dyn Store],
     terms: Terms,
     monitor: &dyn Monitor,
 ) -> Vec<Delivery> {
-    let sent = spooled.sent();
     let send = |store: &dyn Store| {
         let destination = store.shown().to_owned();
-        if sent.contains(&destination) {
-            return Delivery { destination, result: Ok(None), no_parity: None };
-        }
-        let (result, no_parity) = match deliver_to(spooled, store, terms, monitor) {
-            Ok((compared, no_parity)) => (Ok(Some(compared)), no_parity),
-            Err(error) => (Err(error), None),
+        let is_sent = spooled.is_sent(&destination);
+        let (result, no_parity) = match is_sent {
+            true if spooled.is_parity_sent(&destination) => (Ok(None), None),
+            true => (Ok(None), send_late_parity(spooled, store, terms, monitor).err()),
+            false => match deliver_to(spooled, store, terms, monitor) {
+                Ok((compared, no_parity)) => (Ok(Some(compared)), no_parity),
+                Err(error) => (Err(error), None),
+            },
         };
+        // If something cannot be noted, the destination is asked the next time.
+        if result.is_ok() && !is_sent {
+            let _ = spooled.note_sent(&destination);
+        }
         match (&result, &no_parity) {
+            (Ok(_), None) if spooled.is_parity_sent(&destination) => {}
             (Ok(_), None) => {
-                // If that cannot be noted, the destination is asked the next time.
-                let _ = spooled.note_sent(&destination);
+                let _ = spooled.note_parity_sent(&destination);
             }
             (Ok(_), Some(error)) => {
                 let message = format!("it is there without its parity: {error}");
@@ -100,24 +106,49 @@ fn deliver_to(
         bytes_per_second: terms.bytes_per_second,
     };
     let compared = send(store, &name, &sending, monitor)?;
-    let no_parity = match &spooled.record.parity {
-        Some(sealed) => {
-            let (parity, name) = (spooled.parity()?, spooled.name.parity());
-            let (bytes, sha256) = (sealed.bytes, &*sealed.sha256);
-            let sending = Sending { file: parity.file(), bytes, sha256, ..sending };
-            match send(store, &name, &sending, monitor) {
-                Ok(_) => None,
-                Err(StoreError::Interrupted(interrupted)) => return Err(interrupted.into()),
-                Err(error) => Some(error),
-            }
-        }
-        None => None,
+    let no_parity = match send_parity(spooled, store, terms, monitor) {
+        Err(StoreError::Interrupted(interrupted)) => return Err(interrupted.into()),
+        sent => sent.err(),
     };
     let (record, sealed) = spooled.record_file()?;
     let (bytes, sha256) = (sealed.bytes, &*sealed.sha256);
     let sending = Sending { file: record.file(), bytes, sha256, ..sending };
     send(store, &spooled.name.record(), &sending, monitor)?;
     Ok((compared, no_parity))
+}
+
+/// Sends the parity of an archive, if it has some.
+fn send_parity(
+    spooled: &Spooled,
+    store: &dyn Store,
+    terms: Terms,
+    monitor: &dyn Monitor,
+) -> Result<(), StoreError> {
+    let Some(sealed) = &spooled.record.parity else { return Ok(()) };
+    let parity = spooled.parity()?;
+    let sending = Sending {
+        file: parity.file(),
+        bytes: sealed.bytes,
+        sha256: &sealed.sha256,
+        lock_until: terms.lock_until(spooled),
+        bytes_per_second: terms.bytes_per_second,
+    };
+    send(store, &spooled.name.parity(), &sending, monitor).map(drop)
+}
+
+/// Sends the parity of an archive that was sent before. One that the destination does not have any more needs none.
+fn send_late_parity(
+    spooled: &Spooled,
+    store: &dyn Store,
+    terms: Terms,
+    monitor: &dyn Monitor,
+) -> Result<(), StoreError> {
+    let name = spooled.name.to_string();
+    let is_there = match store.list(monitor) {
+        Err(StoreError::Unsupported { .. }) => true,
+        listed => listed?.iter().any(|stored| stored.name == name),
+    };
+    if is_there { send_parity(spooled, store, terms, monitor) } else { Ok(()) }
 }
 
 /// Sends a file, unless the destination has it from an earlier try.

@@ -198,8 +198,12 @@ impl Run<'_> {
             let is_everywhere = deliveries.iter().all(Delivery::is_complete);
             is_behind |= !is_everywhere;
             if !is_everywhere && position < given_up {
-                let message =
-                    "given up: not all destinations have it, and later archives were made";
+                let message = match deliveries.iter().all(|delivery| delivery.result.is_ok()) {
+                    true => {
+                        "its parity is given up: not all destinations have it, and later archives were made"
+                    }
+                    false => "given up: not all destinations have it, and later archives were made",
+                };
                 self.setting.monitor.problem(ProblemKind::Unreachable, &spooled.name, message);
                 spooled.remove()?;
             }
@@ -257,24 +261,34 @@ impl Run<'_> {
             after = after.and(ended);
         }
         let mut packed = packed?;
-        let without = self.add_parity(&path)?;
         let after = after.err().map(|error| error.to_string());
-        for problem in problem.into_iter().chain(after).chain(without) {
-            packed.problems.push(problem);
-            packed.exit = if packed.exit == 0 { 3 } else { packed.exit };
-        }
+        problem.into_iter().chain(after).for_each(|problem| packed.add_problem(problem));
         let ended = (self.setting.now)();
-        let spooled = spool.add(&name, &packed, ended, self.setting.version)?;
+        let mut spooled = spool.add(&name, &packed, ended, self.setting.version)?;
         made.bytes = Some(spooled.record.bytes);
         (made.name, made.packed) = (Some(name), packed);
+        self.add_parity(&mut spooled, &mut made.packed)?;
         Ok(spooled)
     }
 
-    /// Writes the parity of an archive that was made, if the job has some. A problem, if that could not be done.
-    fn add_parity(&self, archive: &Path) -> Result<Option<String>, Interrupted> {
-        let Some(share) = self.job.parity else { return Ok(None) };
-        let written = write_parity(archive, share, self.setting.threads, self.setting.monitor)?;
-        Ok(written.is_none().then(|| "the archive has no parity: writing it failed".to_owned()))
+    /// Writes the parity of an archive that is in the spool, if the job has some. If that cannot be done, it is a problem of the
+    /// archive.
+    fn add_parity(&self, spooled: &mut Spooled, packed: &mut Packed) -> Result<(), Interrupted> {
+        let (Some(share), monitor) = (self.job.parity, self.setting.monitor) else { return Ok(()) };
+        let written = write_parity(&spooled.path(), share, self.setting.threads, monitor)?;
+        match written.map(|_| spooled.add_parity()) {
+            Some(Ok(())) => return Ok(()),
+            Some(Err(error)) => {
+                let message = format!("its parity is not sent: {error}");
+                monitor.problem(ProblemKind::Incomplete, &spooled.name, message);
+            }
+            None => {}
+        }
+        packed.add_problem("the archive has no parity: writing it failed".to_owned());
+        if let Err(error) = spooled.add_problems(packed) {
+            monitor.problem(ProblemKind::Incomplete, &spooled.name, wording::one_line(&error));
+        }
+        Ok(())
     }
 
     /// What hooks are told in their environment.

@@ -1,7 +1,7 @@
 //! Archives that are not kept any more are removed.
 //!
 //! Invariant: nothing is removed that the decision does not name, and nothing at all if the destination could not be listed to
-//! its end. What lies beside an archive goes after the archive, never before.
+//! its end. What lies beside an archive goes after the archive, never before, and the record goes last.
 
 use hashget::monitor::{Monitor, ProblemKind};
 
@@ -68,15 +68,34 @@ pub fn prune(
         }
     }
     if decision.halt.is_none() {
-        for name in &inventory.remains {
-            remove_beside(store, name, true, monitor)?;
-        }
+        remove_remains(store, &inventory, keep, circumstances, monitor)?;
     }
     match store.clean(monitor) {
         Ok(_) | Err(StoreError::Unsupported { .. }) => {}
         Err(error) => return Err(error),
     }
     Ok(Pruned { decision, removed })
+}
+
+/// Removes what is left of archives that were removed before. What was lost is said, and its record stays.
+fn remove_remains(
+    store: &dyn Store,
+    inventory: &Inventory,
+    keep: &Keep,
+    circumstances: &Circumstances,
+    monitor: &dyn Monitor,
+) -> Result<(), StoreError> {
+    for (remains, gone) in inventory.gone(keep, circumstances) {
+        let object = format!("{} in {}", remains.name, store.shown());
+        if let Some(problem) = remains.problem(gone) {
+            monitor.problem(ProblemKind::Incomplete, object, problem);
+            continue;
+        }
+        remove_beside(store, &remains.name, true, monitor)?;
+        let message = "what was left of it is removed: the archive had been removed before";
+        monitor.problem(ProblemKind::Note, object, message);
+    }
+    Ok(())
 }
 
 /// Removes what lies beside an archive that has been removed. If that is broken off, the next run does it.

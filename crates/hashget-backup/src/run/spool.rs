@@ -11,16 +11,13 @@ use fs_err::{File, OpenOptions};
 use hashget::parity::parity_of;
 use hashget::pending_file::PendingFile;
 use jiff::Timestamp;
-use sha2::{Digest as _, Sha256};
 
 use crate::record::{Packed, Record, Sealed};
 use crate::series::{ArchiveName, Series};
+use crate::store::digest_of;
 
 /// The name of the folder, hidden, in a destination that is one.
 pub const FOLDER_IN_DESTINATION: &str = ".hashget-spool";
-
-/// Ends the name of the list of destinations that have the archive.
-const SENT: &str = ".sent";
 
 /// So many later archives may be waiting before one is given up.
 const OVERTAKEN: usize = 3;
@@ -84,10 +81,10 @@ impl Spool {
         self.folder.join(name.to_string())
     }
 
-    /// Adds an archive that was written to its [`Self::path`], and its parity if there is some beside it.
+    /// Adds an archive that was written to its [`Self::path`]: from now on, it is not lost.
     ///
     /// # Errors
-    /// One of them cannot be read, or the record not be written.
+    /// It cannot be read, or the record not be written.
     pub fn add(
         &self,
         name: &ArchiveName,
@@ -96,15 +93,8 @@ impl Spool {
         version: &str,
     ) -> io::Result<Spooled> {
         let sealed = seal(&self.path(name))?;
-        let mut record = Record::new(name, sealed, packed, ended, version);
-        record.parity = match seal(&parity_of(&self.path(name))) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            sealed => Some(sealed?),
-        };
-        let path = self.folder.join(name.record());
-        let mut pending = PendingFile::create(&path, MODE)?;
-        pending.write_all(&record.to_bytes())?;
-        pending.commit(&path)?;
+        let record = Record::new(name, sealed, packed, ended, version);
+        write_record(&self.folder, name, &record)?;
         Ok(Spooled { name: name.clone(), record, folder: self.folder.clone() })
     }
 
@@ -149,6 +139,30 @@ impl Spool {
 }
 
 impl Spooled {
+    /// Adds to the record that the archive's parity is beside it.
+    ///
+    /// # Errors
+    /// The parity cannot be read, or the record not be written: it is as before.
+    pub fn add_parity(&mut self) -> io::Result<()> {
+        let mut record = self.record.clone();
+        record.parity = Some(seal(&parity_of(&self.path()))?);
+        write_record(&self.folder, &self.name, &record)?;
+        self.record = record;
+        Ok(())
+    }
+
+    /// Writes the record anew, with what `packed` says by now of problems.
+    ///
+    /// # Errors
+    /// It cannot be written: it is as before.
+    pub fn add_problems(&mut self, packed: &Packed) -> io::Result<()> {
+        let mut record = self.record.clone();
+        record.add_problems(packed);
+        write_record(&self.folder, &self.name, &record)?;
+        self.record = record;
+        Ok(())
+    }
+
     /// Opens the archive, to be sent.
     ///
     /// # Errors
@@ -179,20 +193,30 @@ impl Spooled {
         Ok((File::open(&path)?, seal(&path)?))
     }
 
-    /// The destinations that have it, as they are called in messages.
-    pub fn sent(&self) -> BTreeSet<String> {
-        let list = fs_err::read_to_string(self.sent_list()).unwrap_or_default();
-        list.lines().map(str::to_owned).collect()
+    /// Does a destination, as it is called in messages, have the archive and its record?
+    pub fn is_sent(&self, destination: &str) -> bool {
+        self.has_noted(&self.name.sent_list(), destination)
     }
 
-    /// Notes that a destination has it.
+    /// Is there no parity, or does a destination need it no more?
+    pub fn is_parity_sent(&self, destination: &str) -> bool {
+        self.record.parity.is_none() || self.has_noted(&self.name.parity_sent_list(), destination)
+    }
+
+    /// Notes that a destination has the archive and its record.
     ///
     /// # Errors
     /// That cannot be written: it is found out by asking the destination.
     pub fn note_sent(&self, destination: &str) -> io::Result<()> {
-        let mut options = OpenOptions::new();
-        let mut list = options.append(true).create(true).open(self.sent_list())?;
-        writeln!(list, "{destination}")
+        self.note(&self.name.sent_list(), destination)
+    }
+
+    /// Notes that a destination needs the parity no more.
+    ///
+    /// # Errors
+    /// That cannot be written: it is found out by asking the destination.
+    pub fn note_parity_sent(&self, destination: &str) -> io::Result<()> {
+        self.note(&self.name.parity_sent_list(), destination)
     }
 
     /// Removes it.
@@ -203,14 +227,23 @@ impl Spooled {
         remove(&self.folder, &self.name)
     }
 
-    fn sent_list(&self) -> PathBuf {
-        self.folder.join(format!("{}{SENT}", self.name))
+    /// Is a destination in this list?
+    fn has_noted(&self, list: &str, destination: &str) -> bool {
+        let list = fs_err::read_to_string(self.folder.join(list)).unwrap_or_default();
+        list.lines().any(|line| line == destination)
+    }
+
+    fn note(&self, list: &str, destination: &str) -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        let mut list = options.append(true).create(true).open(self.folder.join(list))?;
+        writeln!(list, "{destination}")
     }
 }
 
 /// Removes an archive and what lies beside it; the archive last: one without a record is removed by the next run.
 fn remove(folder: &Path, name: &ArchiveName) -> io::Result<()> {
-    for file in [name.record(), format!("{name}{SENT}"), name.parity(), name.to_string()] {
+    let lists = [name.sent_list(), name.parity_sent_list()];
+    for file in [name.record()].into_iter().chain(lists).chain([name.parity(), name.to_string()]) {
         match fs_err::remove_file(folder.join(file)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             removed => removed?,
@@ -219,18 +252,18 @@ fn remove(folder: &Path, name: &ArchiveName) -> io::Result<()> {
     Ok(())
 }
 
+fn write_record(folder: &Path, name: &ArchiveName, record: &Record) -> io::Result<()> {
+    let path = folder.join(name.record());
+    let mut pending = PendingFile::create(&path, MODE)?;
+    pending.write_all(&record.to_bytes())?;
+    pending.commit(&path)
+}
+
 /// Size and digest of a file.
 fn seal(path: &Path) -> io::Result<Sealed> {
-    let (mut file, mut digest, mut bytes) = (File::open(path)?, Sha256::new(), 0_u64);
-    let mut buffer = vec![0; 256 << 10];
-    loop {
-        let count = file.read(&mut buffer)?;
-        if count == 0 {
-            return Ok(Sealed { bytes, sha256: hex::encode(digest.finalize()) });
-        }
-        digest.update(&buffer[..count]);
-        bytes += count as u64;
-    }
+    let mut file = File::open(path)?;
+    let (sha256, bytes) = digest_of(|buffer| file.read(buffer))?;
+    Ok(Sealed { bytes, sha256 })
 }
 
 #[cfg(test)]
@@ -253,7 +286,7 @@ mod tests {
             fs_err::write(first.path(&name(second)), "archive").unwrap();
             fs_err::write(folder.path().join(name(second).parity()), "parity").unwrap();
             let ended = Timestamp::from_second(second).unwrap();
-            first.add(&name(second), &Packed::default(), ended, "1").unwrap();
+            first.add(&name(second), &Packed::default(), ended, "1").unwrap().add_parity().unwrap();
         }
         fs_err::write(first.path(&name(3)), "no record").unwrap();
         fs_err::write(folder.path().join(name(3).parity()), "parity").unwrap();
@@ -269,7 +302,10 @@ mod tests {
         assert_eq!(waiting[0].record.parity.as_ref().map(|parity| parity.bytes), Some(6));
         waiting[0].note_sent("/srv/a").unwrap();
         waiting[0].note_sent("s3://b").unwrap();
-        assert!(waiting[0].sent().iter().eq(["/srv/a", "s3://b"]));
+        waiting[0].note_parity_sent("/srv/a").unwrap();
+        let sent = |one| (waiting[0].is_sent(one), waiting[0].is_parity_sent(one));
+        let expected = [(true, true), (true, false), (false, false)];
+        assert_eq!(["/srv/a", "s3://b", "s3://"].map(sent), expected);
         for spooled in &waiting {
             spooled.remove().unwrap();
         }

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::record::seconds;
+use crate::series::ArchiveName;
 
 /// The version of the file's form.
 const VERSION: u32 = 1;
@@ -122,6 +123,13 @@ impl State {
     /// The last run.
     pub fn last(&self) -> Option<&RunState> {
         self.runs.last()
+    }
+
+    /// The archive that a destination, as it is called in messages, got last.
+    pub fn last_sent_to(&self, destination: &str) -> Option<ArchiveName> {
+        let is_there = |one: &Delivered| one.destination == destination && one.problem.is_none();
+        let mut sent = self.runs.iter().rev().filter(|run| run.destinations.iter().any(is_there));
+        ArchiveName::parse(sent.next()?.archive.as_ref()?)
     }
 
     /// Did the last run fail?

@@ -18,7 +18,7 @@ use self::running::{Running, wait_for_output};
 use super::name::{check_name, is_listed};
 use super::outgoing::{Outgoing, digest_of};
 use super::{Compared, Sending, Store, StoreError, Stored};
-use crate::shell::shell;
+use crate::shell::{quoted, shell};
 
 /// The commands of a store, for `sh`; `{name}` in them is the file's name, quoted.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -227,11 +227,6 @@ impl Store for CommandStore {
         // What a command leaves, nobody else knows.
         Ok(Vec::new())
     }
-}
-
-/// The name as one word for a shell.
-fn quoted(name: &str) -> String {
-    format!("'{}'", name.replace('\'', "'\\''"))
 }
 
 /// What a command prints: a file, in order.

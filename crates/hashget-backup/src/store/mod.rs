@@ -28,7 +28,7 @@ pub use s3::{CredentialsFrom, S3Options, S3Store};
 pub use sftp::{SftpPlace, SftpStore};
 pub use sink::StoreSink;
 
-pub(crate) use outgoing::digest_of;
+pub use outgoing::digest_of;
 
 /// A file that a store has.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -104,7 +104,7 @@ fn time_for(bytes: u64, limit: u64) -> Duration {
 ///
 /// # Errors
 /// Those of `read`.
-pub(crate) fn digest_of<E>(
+pub fn digest_of<E>(
     mut read: impl FnMut(&mut [u8]) -> Result<usize, E>,
 ) -> Result<(String, u64), E> {
     let (mut digest, mut bytes, mut buffer) = (Sha256::new(), 0, vec![0; PIECE]);

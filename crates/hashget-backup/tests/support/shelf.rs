@@ -31,6 +31,10 @@ pub(crate) struct Kept {
     /// A fault for each of the next files; `None` is none.
     pub(crate) faults: Vec<Option<Fault>>,
     pub(crate) cannot_list: bool,
+    /// Does it take no parity?
+    pub(crate) takes_no_parity: bool,
+    /// The names of all files that came.
+    pub(crate) came: Vec<String>,
 }
 
 impl Shelf {
@@ -85,6 +89,9 @@ impl Store for Shelf {
         _monitor: &dyn Monitor,
     ) -> Result<Compared, StoreError> {
         let mut kept = self.0.lock().unwrap();
+        if kept.takes_no_parity && name.ends_with(".par2") {
+            return Err(self.unreachable());
+        }
         let fault = if kept.faults.is_empty() { None } else { kept.faults.remove(0) };
         if fault == Some(Fault::Unreachable) {
             return Err(self.unreachable());
@@ -95,6 +102,7 @@ impl Store for Shelf {
         let mut bytes = vec![0; usize::try_from(sending.bytes).unwrap()];
         sending.file.read_exact_at(&mut bytes, 0)?;
         kept.files.insert(name.to_owned(), bytes);
+        kept.came.push(name.to_owned());
         kept.locks.push(sending.lock_until);
         match fault {
             Some(Fault::AnswerLost) => Err(self.unreachable()),

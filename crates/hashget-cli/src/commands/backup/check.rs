@@ -2,29 +2,32 @@
 //!
 //! Invariant: "checked" is said only of what was compared, and how.
 
-use std::io::{self, Read as _};
+mod bytes;
+
+use std::io::Read as _;
 
 use clap::Args;
 use hashget::classify::class_of;
 use hashget::error::ErrorClass;
-use hashget::monitor::{Interrupted, Monitor, ProblemKind, Step, Total};
-use hashget::wording::{messages, one_line};
+use hashget::monitor::{Monitor, ProblemKind};
+use hashget::wording::messages;
 use hashget_backup::encryption::{START, is_archive};
-use hashget_backup::inventory::{Held, inventory};
-use hashget_backup::record::Sealed;
+use hashget_backup::gone::Gone;
+use hashget_backup::inventory::{Held, Remains, inventory};
+use hashget_backup::retention::{Circumstances, Keep};
 use hashget_backup::run::Destination;
 use hashget_backup::series::Series;
+use hashget_backup::shell::quoted;
 use hashget_backup::store::{Store, StoreError};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 
+use self::bytes::{Bytes, read};
 use super::destinations::{of_job, problem};
 use super::jobs;
 use crate::environment::Environment;
-use crate::output::{Console, counted};
-
-/// Bytes that are read at once.
-const PIECE: usize = 256 << 10;
+use crate::output::counted;
 
 /// Compare what the destinations hold with the records of the archives
 #[derive(Debug, Args)]
@@ -42,6 +45,8 @@ pub(super) struct Check {
 #[derive(Default)]
 struct Checked {
     archives: u64,
+    /// Of how many every byte was read.
+    read: u64,
     wrong: u64,
     /// Archives whose parity is missing, or not as recorded.
     without_parity: u64,
@@ -59,19 +64,12 @@ struct Seen {
     difference: Option<String>,
     /// Is that what it needs, and not itself?
     is_of_base: bool,
+    /// Was every byte of it read?
+    is_read: bool,
     /// What differs of its parity.
     parity_difference: Option<String>,
     /// Why not every byte could be read.
     unread: Option<String>,
-}
-
-/// How the bytes of a file are.
-enum Bytes {
-    AsRecorded,
-    /// What differs from the record.
-    Others(String),
-    /// Why they could not be read.
-    Unread(String),
 }
 
 impl Check {
@@ -80,13 +78,13 @@ impl Check {
         for job in jobs(&self.names, environment)? {
             let series = Series::new(&job.host, &job.name)?;
             for destination in of_job(&job, environment)? {
-                self.check(&destination, &series, &mut checked, environment)?;
+                self.check(&destination, &series, &job.keep, &mut checked, environment)?;
             }
         }
-        let how = if self.read {
-            "every byte read"
-        } else {
-            "by size, and by checksum where the destination tells one"
+        let how = match (self.read, checked.archives - checked.read) {
+            (true, 0) => "every byte read".to_owned(),
+            (true, _) => format!("every byte of {} read", checked.read),
+            _ => "by size, and by checksum where the destination tells one".to_owned(),
         };
         let archives = counted(checked.archives, "archive", "archives");
         let mut line = format!("{archives} checked ({how}), {} not as recorded", checked.wrong);
@@ -118,6 +116,7 @@ impl Check {
         &self,
         destination: &Destination,
         series: &Series,
+        keep: &Keep,
         checked: &mut Checked,
         environment: &Environment<'_>,
     ) -> anyhow::Result<()> {
@@ -135,16 +134,16 @@ impl Check {
                 return Ok(());
             }
         };
-        for name in &found.remains {
-            let message =
-                format!("{} has its record or its parity, but not the archive", store.shown());
-            monitor.problem(ProblemKind::Note, name, message);
+        let circumstances = Circumstances::at(Timestamp::now(), TimeZone::system());
+        for (remains, gone) in found.gone(keep, &circumstances) {
+            check_remains(destination, remains, gone, checked, environment)?;
         }
         let mut differing: Vec<String> = Vec::new();
         // What others need is older than they are, and comes before them.
         for held in &found.held {
             let seen = self.seen(destination, held, &differing, environment)?;
             checked.archives += 1;
+            checked.read += u64::from(seen.is_read);
             checked.unread += u64::from(seen.unread.is_some());
             checked.without_parity += u64::from(seen.parity_difference.is_some());
             if seen.difference.is_some() {
@@ -171,27 +170,30 @@ impl Check {
         let mut seen = Seen {
             difference: held.difference(),
             is_of_base: held.lacks.is_some() && held.difference() == held.lacks,
+            is_read: false,
             parity_difference: held.parity_difference(),
             unread: None,
         };
-        let console = environment.console;
         if let Ok(record) = held.record.as_ref()
             && self.read
         {
-            let of_parity = record.parity.as_ref();
-            let files = [
-                (&mut seen.difference, held.name.to_string(), Some(record.sealed())),
-                (&mut seen.parity_difference, held.name.parity(), of_parity.cloned()),
-            ];
-            for (difference, name, expected) in files {
-                if difference.is_none()
-                    && let Some(expected) = expected
-                {
-                    match read(destination, &name, &expected, console)? {
-                        Bytes::AsRecorded => {}
-                        Bytes::Others(text) => *difference = Some(text),
-                        Bytes::Unread(text) => seen.unread = Some(text),
+            let console = environment.console;
+            // What it lacks says nothing of its own bytes.
+            if seen.difference.is_none() || seen.is_of_base {
+                match read(destination, &held.name.to_string(), &record.sealed(), console)? {
+                    Bytes::AsRecorded => seen.is_read = true,
+                    Bytes::Others { text, is_read } => {
+                        (seen.is_read, seen.is_of_base) = (is_read, false);
+                        seen.difference = Some(text);
                     }
+                    Bytes::Unread(text) => seen.unread = Some(text),
+                }
+            }
+            if let (None, Some(expected)) = (&seen.parity_difference, &record.parity) {
+                match read(destination, &held.name.parity(), expected, console)? {
+                    Bytes::AsRecorded => {}
+                    Bytes::Others { text, .. } => seen.parity_difference = Some(text),
+                    Bytes::Unread(text) => seen.unread = Some(text),
                 }
             }
         }
@@ -217,7 +219,8 @@ impl Check {
             (console as &dyn Monitor).problem(kind, object, message);
         };
         let repair = destination.folder.as_ref().filter(|_| held.parity.is_some()).map(|folder| {
-            format!("hashget repair {}", folder.join(held.name.to_string()).display())
+            let path = folder.join(held.name.to_string());
+            format!("hashget repair {}", quoted(&path.to_string_lossy()))
         });
         if let Some(difference) = &seen.difference {
             let kind = match held.record {
@@ -235,7 +238,9 @@ impl Check {
                 Some(_) => ProblemKind::Verification,
                 None => ProblemKind::Incomplete,
             };
-            let renews = repair.map(|command| format!("; `{command}` makes it anew"));
+            let renews = repair.map(|command| {
+                format!("; `{command}` makes it anew if some of it can still be used; otherwise, copy it from another destination")
+            });
             problem(kind, format!("{difference}{}", renews.unwrap_or_default()));
         }
         if let Some(unread) = &seen.unread {
@@ -244,13 +249,43 @@ impl Check {
         let record = json!({
             "name": held.name.to_string(),
             "destination": shown,
-            "compared": compared(held, self.read && seen.unread.is_none()),
+            "compared": compared(held, seen.is_read),
             "difference": seen.difference,
             "parity_difference": seen.parity_difference,
             "unread": seen.unread,
         });
         Ok(console.record("archive", record)?)
     }
+}
+
+/// Says what has become of an archive of which only something beside it is left.
+fn check_remains(
+    destination: &Destination,
+    remains: &Remains,
+    gone: Gone,
+    checked: &mut Checked,
+    environment: &Environment<'_>,
+) -> anyhow::Result<()> {
+    let (console, shown) = (environment.console, destination.store.shown());
+    let (monitor, object): (&dyn Monitor, _) = (console, format!("{} in {shown}", remains.name));
+    let Some(difference) = remains.problem(gone) else {
+        let message =
+            "the archive was removed, and what lies beside it was not: the next prune does that";
+        monitor.problem(ProblemKind::Note, object, message);
+        return Ok(());
+    };
+    checked.archives += 1;
+    checked.wrong += 1;
+    monitor.problem(ProblemKind::Verification, object, &difference);
+    let record = json!({
+        "name": remains.name.to_string(),
+        "destination": shown,
+        "compared": "nothing",
+        "difference": difference,
+        "parity_difference": null,
+        "unread": null,
+    });
+    Ok(console.record("archive", record)?)
 }
 
 /// Does an identity open an encrypted archive? `None` if none was given. That it does not is reported.
@@ -314,61 +349,4 @@ fn compared(held: &Held, is_read: bool) -> &'static str {
         Ok(_) if held.sha256.is_some() => "checksum",
         Ok(_) => "size",
     }
-}
-
-/// Reads a file of a destination, and compares it with what its record says.
-///
-/// # Errors
-/// The user wants to stop.
-fn read(
-    destination: &Destination,
-    name: &str,
-    expected: &Sealed,
-    console: &Console,
-) -> Result<Bytes, Interrupted> {
-    let monitor: &dyn Monitor = console;
-    let running = monitor.begin(Step::Check, name, Total::bytes(expected.bytes));
-    let opened = destination.store.open(name, console);
-    let digested = opened.map_err(io::Error::from).and_then(|mut source| {
-        let (mut digest, mut bytes, mut buffer) = (Sha256::new(), 0_u64, vec![0; PIECE]);
-        loop {
-            monitor.check_interrupted().map_err(io::Error::other)?;
-            let count = source.read(&mut buffer)?;
-            if count == 0 {
-                return Ok((hex::encode(digest.finalize()), bytes));
-            }
-            digest.update(&buffer[..count]);
-            bytes += count as u64;
-            running.advance(count as u64, 0);
-        }
-    });
-    monitor.check_interrupted()?;
-    let what = if name.ends_with(".par2") { "its parity" } else { "it" };
-    Ok(match digested {
-        Ok((sha256, _)) if sha256 == expected.sha256 => Bytes::AsRecorded,
-        Ok((sha256, bytes)) => Bytes::Others(format!(
-            "{what} is {bytes} bytes of SHA-256 {sha256}, and its record says {}",
-            expected.sha256
-        )),
-        Err(error) if destination.folder.is_some() && is_of_a_disk(&error) => {
-            Bytes::Others(format!("{what} cannot be read to its end: {}", one_line(&error)))
-        }
-        Err(error) => Bytes::Unread(format!(
-            "{what} could not be read, which says nothing about it: {}; check again when the destination answers",
-            one_line(&error)
-        )),
-    })
-}
-
-/// Does it say that a disk cannot give what it had? A missing right, or a server of the file system that is away, says nothing about
-/// the file.
-fn is_of_a_disk(error: &io::Error) -> bool {
-    let is_away = matches!(
-        error.kind(),
-        io::ErrorKind::TimedOut
-            | io::ErrorKind::NotConnected
-            | io::ErrorKind::HostUnreachable
-            | io::ErrorKind::StaleNetworkFileHandle
-    );
-    !is_away && ErrorClass::of_io(error) == ErrorClass::Io
 }

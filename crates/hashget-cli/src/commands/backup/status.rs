@@ -12,6 +12,7 @@ use hashget_backup::due::{Due, printed_time};
 use hashget_backup::growth::{Growth, Growths};
 use hashget_backup::inventory::{Inventory, inventory};
 use hashget_backup::job::Job;
+use hashget_backup::retention::Circumstances;
 use hashget_backup::run::{Destination, State};
 use hashget_backup::series::Series;
 use hashget_backup::status::{self, Severity};
@@ -91,7 +92,8 @@ fn looked(
         }),
         None => Due::default(),
     };
-    let mut found = status::status(job, state, &looked, now, due);
+    let circumstances = Circumstances::at(now, TimeZone::system());
+    let mut found = status::status(job, state, &looked, due, &circumstances);
     add_lost(&mut found, job, &destinations, environment);
     Ok(found)
 }

@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use hashget::pending_file::PendingFile;
 use hashget_backup::due::daily_time;
 use hashget_backup::job::Job;
-use hashget_backup::notices::{MOTD, TELL_OF_FAILURE};
+use hashget_backup::notices::{MOTD, TELL_OF_FAILURE, take_back};
 use serde_json::json;
 
 use crate::environment::Environment;
@@ -81,6 +81,9 @@ pub(super) fn disable(jobs: &[Job], environment: &Environment<'_>) -> anyhow::Re
         let service = folder.join(service_name(&job.name));
         if service.exists() {
             fs_err::remove_file(service)?;
+        }
+        if environment.is_root() {
+            take_back(Path::new(MOTD), &job.name)?;
         }
         disabled.push(job.name.clone());
     }
