@@ -303,6 +303,7 @@ fn format_names_are_distinct() {
             "tar",
             "conda",
             "zip",
+            "iso9660",
             "ar",
             "cpio",
             "compressed",
