@@ -54,4 +54,4 @@ cp -L root/boot/initrd.img-* initrd
 # The file systems: the machine, and a disk for backups.
 rm -f machine.img backup.img
 truncate -s 6G machine.img && mke2fs -q -t ext4 -L root -d root machine.img
-truncate -s 4G backup.img && mke2fs -q -t ext4 -L backup backup.img
+truncate -s 12G backup.img && mke2fs -q -t ext4 -L backup backup.img

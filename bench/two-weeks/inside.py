@@ -67,7 +67,7 @@ def prepare():
     s3.write_text('{"identities":[{"name":"a","credentials":[{"accessKey":"reader","secretKey":"secret"}],'
                   '"actions":["Admin","Read","Write","List"]}]}')
     subprocess.Popen("mkdir -p /srv/backup/weed; exec weed server -dir=/srv/backup/weed -ip=127.0.0.1 -s3 -s3.port=8333"
-                     f" -s3.config={s3} -volume.max=20 -master.volumeSizeLimitMB=64 > /run/elsewhere/weed.log 2>&1", shell=True)
+                     f" -s3.config={s3} -volume.max=200 -master.volumeSizeLimitMB=64 > /run/elsewhere/weed.log 2>&1", shell=True)
     aws = pathlib.Path("/root/.aws")
     aws.mkdir()
     (aws / "credentials").write_text("[default]\naws_access_key_id = reader\naws_secret_access_key = secret\n")
