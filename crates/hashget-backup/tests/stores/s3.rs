@@ -84,6 +84,19 @@ fn what_another_sender_has_put_there_stays() {
 }
 
 #[test]
+fn an_object_of_the_same_size_that_declares_another_digest_is_anothers() {
+    let server = ObjectStore::start();
+    server.lack(Lack::Conditions);
+    server.lack(Lack::Checksums);
+    let store = store_of(&server);
+    server.fault(Action::Put, Fault::Error(501, "NotImplemented"));
+    server.fault(Action::Put, Fault::Overtaken { bytes: b"of another", is_declared: true });
+    let error = send(&store, "a", &bytes(10)).unwrap_err();
+    assert!(matches!(error, StoreError::Taken { .. }), "{error}");
+    assert_eq!(read(&store, "a").unwrap(), b"of another");
+}
+
+#[test]
 fn objects_are_examined_for_their_checksums_and_locks() {
     let server = ObjectStore::start();
     let store = store_of(&server);

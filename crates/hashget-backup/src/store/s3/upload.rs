@@ -184,9 +184,11 @@ impl<'s> Sender<'s> {
         };
         let size = head.header("content-length").and_then(|length| length.parse::<u64>().ok());
         let told = head.header("x-amz-checksum-sha256");
-        let is_other =
-            size != Some(self.sending.bytes) || told.is_some_and(|told| told != checksum);
-        let is_declared = head.header(DECLARED) == Some(self.sending.sha256);
+        let declared = head.header(DECLARED);
+        let is_declared = declared == Some(self.sending.sha256);
+        // What the store computed counts; where it tells nothing, what the sender of the object declared.
+        let is_other = size != Some(self.sending.bytes)
+            || told.map_or(declared.is_some() && !is_declared, |told| told != checksum);
         // A store without conditions lets a sender replace what another one, or another tool, has just sent.
         let is_anothers = is_other && (is_refused || !is_declared);
         if is_anothers || is_refused && told.is_none() && !is_declared {
