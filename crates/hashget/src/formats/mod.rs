@@ -11,6 +11,7 @@ mod conda;
 mod content;
 mod cpio;
 mod deb;
+mod file_type;
 mod gem;
 mod iso9660;
 mod package;

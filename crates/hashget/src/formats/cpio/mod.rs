@@ -10,9 +10,12 @@ mod reader;
 
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 
+use rustix::fs::FileType;
+
 pub(super) use reader::{CpioReader, Entry};
 
 use super::content::visit;
+use super::file_type::file_type;
 use super::{Format, FormatError, Input, Visitor};
 use crate::codec::{self, Codec};
 use crate::limits::Limits;
@@ -24,15 +27,6 @@ use reader::NamedEntry;
 const FORMAT: &str = "cpio";
 /// Number of first decompressed bytes by which an archive is recognised: a header and the longest name of a file.
 const FIRST_BYTES: usize = 4096 + SMALLEST;
-
-const TYPE: u64 = 0o170_000;
-const FIFO: u64 = 0o010_000;
-const CHAR_DEVICE: u64 = 0o020_000;
-const DIRECTORY: u64 = 0o040_000;
-const BLOCK_DEVICE: u64 = 0o060_000;
-const FILE: u64 = 0o100_000;
-const SYMLINK: u64 = 0o120_000;
-const SOCKET: u64 = 0o140_000;
 
 /// The format.
 pub(super) struct Cpio;
@@ -96,10 +90,7 @@ fn begins_as_archive(head: &[u8]) -> bool {
         Form::New { .. } | Form::Octal => true,
         // Two bytes are no proof.
         Form::Binary { .. } => {
-            let is_known = matches!(
-                fields.mode & TYPE,
-                FIFO | CHAR_DEVICE | DIRECTORY | BLOCK_DEVICE | FILE | SYMLINK | SOCKET
-            );
+            let is_known = file_type(fields.mode) != FileType::Unknown;
             let length = usize::try_from(fields.name_length).unwrap_or(usize::MAX);
             let name = head[form.size()..].get(..length);
             let end = name.and_then(|name| name.iter().position(|&byte| byte == 0));
@@ -215,13 +206,13 @@ fn kind(
 ) -> Result<Result<Kind, &'static str>, FormatError> {
     let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
     let (major, minor) = (small(entry.fields.node.0), small(entry.fields.node.1));
-    Ok(Ok(match entry.fields.mode & TYPE {
-        FILE => Kind::File { size: entry.size() },
-        DIRECTORY => Kind::Directory,
-        FIFO => Kind::Fifo,
-        CHAR_DEVICE => Kind::CharDevice { major, minor },
-        BLOCK_DEVICE => Kind::BlockDevice { major, minor },
-        SYMLINK => {
+    Ok(Ok(match file_type(entry.fields.mode) {
+        FileType::RegularFile => Kind::File { size: entry.size() },
+        FileType::Directory => Kind::Directory,
+        FileType::Fifo => Kind::Fifo,
+        FileType::CharacterDevice => Kind::CharDevice { major, minor },
+        FileType::BlockDevice => Kind::BlockDevice { major, minor },
+        FileType::Symlink => {
             if entry.size() > limits.header_bytes {
                 let what = "bytes of a link's target".into();
                 return Err(FormatError::Limit { what, limit: limits.header_bytes });
@@ -236,8 +227,8 @@ fn kind(
                 target => Kind::Symlink { target: target.into() },
             }
         }
-        SOCKET => return Ok(Err("it is a socket")),
-        _ => return Ok(Err("it is of no known type")),
+        FileType::Socket => return Ok(Err("it is a socket")),
+        FileType::Unknown => return Ok(Err("it is of no known type")),
     }))
 }
 

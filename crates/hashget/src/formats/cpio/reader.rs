@@ -6,8 +6,8 @@
 use std::io::{self, Read};
 
 use super::super::FormatError;
+use super::super::file_type::file_type;
 use super::header::{Fields, Form, MAGIC};
-use super::{FILE, TYPE};
 use crate::model::escaped;
 
 const TRAILER: &[u8] = b"TRAILER!!!";
@@ -104,7 +104,7 @@ impl<R: Read> CpioReader<R> {
             return Ok(None);
         }
         self.begin_as(form, fields.size);
-        let is_file = fields.mode & TYPE == FILE && fields.size > 0;
+        let is_file = file_type(fields.mode).is_file() && fields.size > 0;
         let has_sum = self.verifies_sums && is_file && form == Form::New { summed: true };
         self.expected_sum = u32::try_from(fields.sum).ok().filter(|_| has_sum);
         Ok(Some(Entry::Named(Box::new(NamedEntry { name, form, fields }))))

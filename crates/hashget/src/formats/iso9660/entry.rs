@@ -2,19 +2,13 @@
 //!
 //! Invariant: the listing and Rock Ridge agree on whether something is a folder.
 
+use rustix::fs::FileType;
+
+use super::super::file_type::{file_type, has_type};
 use super::image::Stretch;
 use super::record::Record;
 use super::rock_ridge::Attributes;
 use crate::model::{Kind, MemberMetadata};
-
-const TYPE: u32 = 0o170_000;
-const FIFO: u32 = 0o010_000;
-const CHAR_DEVICE: u32 = 0o020_000;
-const DIRECTORY: u32 = 0o040_000;
-const BLOCK_DEVICE: u32 = 0o060_000;
-const FILE: u32 = 0o100_000;
-const SYMLINK: u32 = 0o120_000;
-const SOCKET: u32 = 0o140_000;
 
 /// An entry of a listing.
 pub(super) struct Entry {
@@ -49,25 +43,33 @@ impl Entry {
 
     /// What it is, or why it cannot be a member.
     pub(super) fn kind(&self) -> Result<Kind, &'static str> {
-        let as_listed = if self.is_folder { DIRECTORY } else { FILE };
-        let file_type = match self.attributes.mode.map_or(0, |mode| mode & TYPE) {
-            0 => as_listed,
-            file_type => file_type,
+        let as_listed = if self.is_folder { FileType::Directory } else { FileType::RegularFile };
+        let file_type = match self.attributes.mode.map_or(0, u64::from) {
+            mode if has_type(mode) => file_type(mode),
+            _ => as_listed,
         };
-        if (file_type == DIRECTORY) != self.is_folder {
+        if file_type.is_dir() != self.is_folder {
             return Err("its mode and its entry do not agree on whether it is a folder");
         }
         let device = self.attributes.device.ok_or("it is a device without a number");
         Ok(match file_type {
-            DIRECTORY => Kind::Directory,
-            FILE if self.attributes.is_packed => return Err("it is compressed by zisofs"),
-            FILE => Kind::File { size: self.stretches.iter().map(|stretch| stretch.length).sum() },
-            SYMLINK => self.link()?,
-            CHAR_DEVICE => device.map(|(major, minor)| Kind::CharDevice { major, minor })?,
-            BLOCK_DEVICE => device.map(|(major, minor)| Kind::BlockDevice { major, minor })?,
-            FIFO => Kind::Fifo,
-            SOCKET => return Err("it is a socket"),
-            _ => return Err("it is of no known type"),
+            FileType::Directory => Kind::Directory,
+            FileType::RegularFile if self.attributes.is_packed => {
+                return Err("it is compressed by zisofs");
+            }
+            FileType::RegularFile => {
+                Kind::File { size: self.stretches.iter().map(|stretch| stretch.length).sum() }
+            }
+            FileType::Symlink => self.link()?,
+            FileType::CharacterDevice => {
+                device.map(|(major, minor)| Kind::CharDevice { major, minor })?
+            }
+            FileType::BlockDevice => {
+                device.map(|(major, minor)| Kind::BlockDevice { major, minor })?
+            }
+            FileType::Fifo => Kind::Fifo,
+            FileType::Socket => return Err("it is a socket"),
+            FileType::Unknown => return Err("it is of no known type"),
         })
     }
 

@@ -4,6 +4,9 @@
 
 use std::collections::HashMap;
 
+use rustix::fs::FileType;
+
+use super::super::file_type::file_type;
 use super::header::{Numbers, RpmHeader, Texts};
 use super::{FormatError, damaged};
 use crate::limits::Limits;
@@ -32,14 +35,6 @@ const MOST_NAME_BYTES: usize = 256 << 20;
 
 /// A file that the package owns but does not contain.
 const GHOST: u64 = 1 << 6;
-
-const TYPE: u64 = 0o170_000;
-const FIFO: u64 = 0o010_000;
-const CHAR_DEVICE: u64 = 0o020_000;
-const DIRECTORY: u64 = 0o040_000;
-const BLOCK_DEVICE: u64 = 0o060_000;
-const FILE: u64 = 0o100_000;
-const SYMLINK: u64 = 0o120_000;
 
 /// A group of hard links: device and inode on the machine that built the package.
 pub(super) type Group = (u64, u64);
@@ -124,7 +119,7 @@ impl<'a> Files<'a> {
         let mut places: HashMap<Group, Vec<usize>> = HashMap::new();
         for at in 0..count {
             let is_here = at_place(flags, at).unwrap_or(0) & GHOST == 0;
-            let is_file = self.modes.get(at).is_some_and(|mode| mode & TYPE == FILE);
+            let is_file = self.modes.get(at).is_some_and(|mode| file_type(mode).is_file());
             if let Some(inode) = inodes.get(at).filter(|_| is_here && is_file) {
                 let group = (at_place(file_systems, at).unwrap_or(0), inode);
                 places.entry(group).or_default().push(at);
@@ -157,12 +152,12 @@ impl<'a> Files<'a> {
     pub(super) fn stored_bytes(&self, at: usize) -> Result<u64, FormatError> {
         let mode = self.modes.get(at);
         let mode = mode.ok_or_else(|| damaged(format!("its header has no file {at}")))?;
-        Ok(match mode & TYPE {
-            FILE => match self.group(at) {
+        Ok(match file_type(mode) {
+            FileType::RegularFile => match self.group(at) {
                 Some(group) if self.last.get(&group) != Some(&at) => 0,
                 _ => self.size(at),
             },
-            SYMLINK => self.target(at).len() as u64,
+            FileType::Symlink => self.target(at).len() as u64,
             _ => 0,
         })
     }
@@ -180,19 +175,19 @@ impl<'a> Files<'a> {
             Err(error) => return Ok(Err((name, error.reason().to_owned()))),
         };
         let mode = self.modes.get(at).unwrap_or(0);
-        let kind = match mode & TYPE {
-            FILE => Kind::File { size },
-            DIRECTORY => Kind::Directory,
-            FIFO => Kind::Fifo,
-            SYMLINK if self.target(at).is_empty() => {
+        let kind = match file_type(mode) {
+            FileType::RegularFile => Kind::File { size },
+            FileType::Directory => Kind::Directory,
+            FileType::Fifo => Kind::Fifo,
+            FileType::Symlink if self.target(at).is_empty() => {
                 return Ok(Err((name, "it is a link without a target".to_owned())));
             }
-            SYMLINK => Kind::Symlink { target: self.target(at).into() },
-            special @ (CHAR_DEVICE | BLOCK_DEVICE) => {
+            FileType::Symlink => Kind::Symlink { target: self.target(at).into() },
+            special @ (FileType::CharacterDevice | FileType::BlockDevice) => {
                 let device = self.devices.and_then(|devices| devices.get(at)).unwrap_or(0);
                 let [.., major, minor] = device.to_be_bytes().map(u32::from);
                 match special {
-                    CHAR_DEVICE => Kind::CharDevice { major, minor },
+                    FileType::CharacterDevice => Kind::CharDevice { major, minor },
                     _ => Kind::BlockDevice { major, minor },
                 }
             }
@@ -270,7 +265,7 @@ pub(super) fn digests(header: &RpmHeader, limits: &Limits) -> Result<Vec<FileDig
     let mut found = Vec::new();
     for at in 0..count {
         let is_ghost = flags.and_then(|flags| flags.get(at)).unwrap_or(0) & GHOST != 0;
-        let is_file = files.modes.get(at).is_some_and(|mode| mode & TYPE == FILE);
+        let is_file = files.modes.get(at).is_some_and(|mode| file_type(mode).is_file());
         if is_ghost || !is_file {
             continue;
         }
