@@ -3,9 +3,12 @@
 //! Invariant: what the rules keep is never taken for removed. A prune that broke off has left the record of what it removed, and
 //! so has a loss: the rules tell one from the other.
 
-use crate::inventory::{Held, Inventory, Remains};
+use crate::inventory::{Held, Inventory, Looked, Remains};
+use crate::job::Job;
 use crate::record::Record;
 use crate::retention::{Candidate, Circumstances, Keep, decide};
+use crate::run::State;
+use crate::series::{ArchiveName, Series};
 
 /// What has become of an archive that is not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,4 +68,36 @@ fn candidate(remains: &Remains) -> Option<Candidate> {
         base: record.ok().and_then(|record| record.base.clone()),
         locked_until: None,
     })
+}
+
+/// The archives that destinations have lost: by the records that are left there, and by what this machine has sent last.
+pub(crate) fn lost(
+    job: &Job,
+    state: &State,
+    looked: &[Looked<'_>],
+    circumstances: &Circumstances,
+) -> Vec<(ArchiveName, String)> {
+    let series = Series::new(&job.host, &job.name).ok();
+    let mut lost = Vec::new();
+    for (destination, found) in looked {
+        let Ok(inventory) = found else { continue };
+        for (remains, gone) in inventory.gone(&job.keep, circumstances) {
+            let said = remains.problem(gone).map(|problem| {
+                (remains.name.clone(), format!("{destination}, {}: {problem}", remains.name))
+            });
+            lost.extend(said);
+        }
+        // The newest archive is never removed.
+        let is_there = |name: &ArchiveName| {
+            inventory.held.iter().any(|held| held.name.started() >= name.started())
+                || inventory.remains.iter().any(|remains| remains.name == *name)
+        };
+        let sent =
+            state.last_sent_to(destination).filter(|name| Some(name.series()) == series.as_ref());
+        lost.extend(sent.filter(|name| !is_there(name)).map(|name| {
+            let text = format!("{destination} has lost {name}, which was sent there: copy it from another destination");
+            (name, text)
+        }));
+    }
+    lost
 }

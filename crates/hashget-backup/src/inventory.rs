@@ -113,6 +113,9 @@ pub struct Inventory {
     pub remains: Vec<Remains>,
 }
 
+/// A destination, and what it holds; or why it could not be listed.
+pub type Looked<'a> = (&'a str, Result<&'a Inventory, String>);
+
 impl Inventory {
     /// The series of the archives.
     pub fn series(&self) -> BTreeSet<&Series> {

@@ -5,12 +5,13 @@
 use jiff::Timestamp;
 
 use crate::due::{Due, LATE};
+use crate::gone::lost;
 use crate::growth::{Growths, Point};
-use crate::inventory::{Held, Inventory};
+use crate::inventory::{Held, Looked};
 use crate::job::Job;
 use crate::retention::Circumstances;
 use crate::run::State;
-use crate::series::{ArchiveName, Series};
+use crate::series::ArchiveName;
 
 /// How bad something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,9 +84,6 @@ impl Status {
         self.findings.push(Finding { severity: Severity::Warning, text });
     }
 }
-
-/// A destination, and what it holds; or why it could not be listed.
-pub type Looked<'a> = (&'a str, Result<&'a Inventory, String>);
 
 /// When the job ran last, or began a good archive, as far as the destinations and this machine know.
 pub fn last_time(state: &State, looked: &[Looked<'_>]) -> Option<Timestamp> {
@@ -192,38 +190,6 @@ fn held_by<'i>(
     (good, holdings)
 }
 
-/// The archives that destinations have lost: by the records that are left there, and by what this machine has sent last.
-fn lost(
-    job: &Job,
-    state: &State,
-    looked: &[Looked<'_>],
-    circumstances: &Circumstances,
-) -> Vec<(ArchiveName, String)> {
-    let series = Series::new(&job.host, &job.name).ok();
-    let mut lost = Vec::new();
-    for (destination, found) in looked {
-        let Ok(inventory) = found else { continue };
-        for (remains, gone) in inventory.gone(&job.keep, circumstances) {
-            let said = remains.problem(gone).map(|problem| {
-                (remains.name.clone(), format!("{destination}, {}: {problem}", remains.name))
-            });
-            lost.extend(said);
-        }
-        // The newest archive is never removed.
-        let is_there = |name: &ArchiveName| {
-            inventory.held.iter().any(|held| held.name.started() >= name.started())
-                || inventory.remains.iter().any(|remains| remains.name == *name)
-        };
-        let sent =
-            state.last_sent_to(destination).filter(|name| Some(name.series()) == series.as_ref());
-        lost.extend(sent.filter(|name| !is_there(name)).map(|name| {
-            let text = format!("{destination} has lost {name}, which was sent there: copy it from another destination");
-            (name, text)
-        }));
-    }
-    lost
-}
-
 /// What this machine remembers of the last run.
 fn of_runs(state: &State, find: &mut impl FnMut(Severity, String)) {
     let Some(last) = state.last() else { return };
@@ -252,6 +218,7 @@ mod tests {
     use jiff::tz::TimeZone;
 
     use super::*;
+    use crate::inventory::Inventory;
     use crate::job::{Hooks, Notices, Share};
     use crate::record::{Packed, Record, Sealed};
     use crate::retention::Keep;

@@ -10,7 +10,7 @@ use clap::Args;
 use hashget::monitor::{Monitor, ProblemKind};
 use hashget_backup::due::{Due, printed_time};
 use hashget_backup::growth::{Growth, Growths};
-use hashget_backup::inventory::{Inventory, inventory};
+use hashget_backup::inventory::{Inventory, Looked, inventory};
 use hashget_backup::job::Job;
 use hashget_backup::retention::Circumstances;
 use hashget_backup::run::{Destination, State};
@@ -80,7 +80,7 @@ fn looked(
         }
         inventories.push((store.shown().to_owned(), found.map_err(|error| problem(store, &error))));
     }
-    let looked: Vec<status::Looked<'_>> = inventories
+    let looked: Vec<Looked<'_>> = inventories
         .iter()
         .map(|(destination, found)| (&**destination, found.as_ref().map_err(Clone::clone)))
         .collect();
