@@ -189,7 +189,10 @@ impl Check {
                     Bytes::Unread(text) => seen.unread = Some(text),
                 }
             }
-            if let (None, Some(expected)) = (&seen.parity_difference, &record.parity) {
+            // Where the archive could not be read, its parity would be waited for in vain.
+            if let (None, None, Some(expected)) =
+                (&seen.unread, &seen.parity_difference, &record.parity)
+            {
                 match read(destination, &held.name.parity(), expected, console)? {
                     Bytes::AsRecorded => {}
                     Bytes::Others { text, .. } => seen.parity_difference = Some(text),
