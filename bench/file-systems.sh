@@ -61,7 +61,8 @@ mount_of() {
         *)
             command -v "mkfs.$kind" > /dev/null || return 1
             truncate -s 400M "$work/image/$kind"
-            "mkfs.$kind" "$work/image/$kind" > /dev/null 2>&1
+            # Some ask whether to go on.
+            echo Y | "mkfs.$kind" "$work/image/$kind" > /dev/null 2>&1
             modprobe -a loop "$kind" 2> /dev/null || true
             mount -t "$kind" -o loop "$work/image/$kind" "$at" 2> /dev/null ;;
     esac

@@ -78,6 +78,16 @@ impl StoredFrame<'_> {
         self.read(0, &mut |_| Ok(())).is_ok_and(|checksum| checksum == self.checksum)
     }
 
+    /// Its bytes, if they are those that were written.
+    pub(crate) fn whole(&self) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let checksum = self.read(0, &mut |piece| {
+            bytes.extend_from_slice(piece);
+            Ok(())
+        });
+        checksum.is_ok_and(|checksum| checksum == self.checksum).then_some(bytes)
+    }
+
     /// Passes its bytes from the one with the number `from` on to `take`; their checksum.
     fn read(&self, from: u64, take: TakePiece<'_>) -> io::Result<u64> {
         let mut checksum = XxHash3_64::new();
@@ -116,6 +126,8 @@ struct Written {
     /// A checksum of each frame that is no skippable one.
     checksums: Vec<u64>,
     bytes: u64,
+    /// Those of frames that were copied.
+    copied: u64,
     /// Decoded lengths of the frames that are being compressed.
     waiting: VecDeque<u32>,
 }
@@ -230,6 +242,26 @@ impl<W: Write> SeekableWriter<W> {
 }
 
 impl<W: FrameOutput> SeekableWriter<W> {
+    /// Ends the frame. If `find` has one that lies compressed in a file and decodes to the same bytes, that is copied.
+    ///
+    /// # Errors
+    /// Those of the output, and of [`Self::copy`].
+    pub(crate) fn end_frame_as<'f>(
+        &mut self,
+        find: impl FnOnce(&[u8]) -> Option<StoredFrame<'f>>,
+    ) -> io::Result<()> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        match find(&self.pending) {
+            Some(stored) => {
+                self.pending.clear();
+                self.copy(&stored)
+            }
+            None => self.put_frame(),
+        }
+    }
+
     /// Ends the frame, and appends one that lies compressed in a file and is whole. Of what can be shared nothing is read.
     ///
     /// # Errors
@@ -255,7 +287,13 @@ impl<W: FrameOutput> SeekableWriter<W> {
         }
         written.checksums.push(stored.checksum);
         written.add(lengths);
+        written.copied += length;
         Ok(())
+    }
+
+    /// Bytes of frames that were copied.
+    pub(crate) fn copied_bytes(&self) -> u64 {
+        self.written.copied
     }
 }
 

@@ -48,6 +48,8 @@ pub(super) struct FrameEncoder<W> {
 /// Entries that share frames, or one that has frames of its own, as far as they are known.
 struct Segment {
     last: Begun,
+    /// Number of frames before the one that is being written.
+    frames: usize,
     /// Bytes of the frame that is being written.
     frame_bytes: u64,
     /// What it is made of: the tar, with the digest of each file instead of its data. `None` for what is never made again.
@@ -96,7 +98,7 @@ impl Segment {
     /// One that begins with this entry.
     fn new(first: Begun) -> Self {
         let made_of = first.path.is_some().then(Sha256::new);
-        Self { last: first, frame_bytes: 0, made_of }
+        Self { last: first, frames: 0, frame_bytes: 0, made_of }
     }
 
     /// Does it end before this entry?
@@ -137,6 +139,14 @@ impl<'a> ArchiveEncoder<'a> {
         })
     }
 
+    /// Bytes that were copied from the earlier archive.
+    pub(super) fn reused_bytes(&self) -> u64 {
+        match self {
+            Self::Frames(encoder) => encoder.frames.copied_bytes(),
+            Self::Stream(_) => 0,
+        }
+    }
+
     /// Number of damaged segments of the earlier archive.
     pub(super) fn damaged(&self) -> u64 {
         match self {
@@ -158,7 +168,7 @@ impl<'a> ArchiveEncoder<'a> {
     }
 }
 
-impl<W: Write> FrameEncoder<W> {
+impl<W: FrameOutput> FrameEncoder<W> {
     fn begin(&mut self, entry: Begun) -> io::Result<()> {
         if self.segment.as_ref().is_some_and(|segment| segment.ends_before(&entry)) {
             self.end_segment()?;
@@ -175,15 +185,25 @@ impl<W: Write> FrameEncoder<W> {
         self.end_segment()?;
         let path = self.directory.last_frame().cloned();
         let last = Begun { path, ..Begun::manifest() };
-        self.segment = Some(Segment { last, frame_bytes: 0, made_of: None });
+        self.segment = Some(Segment { last, frames: 0, frame_bytes: 0, made_of: None });
         Ok(())
     }
 
     fn end_segment(&mut self) -> io::Result<()> {
+        self.end_frame()?;
         if let Some(segment) = self.segment.take() {
-            self.frames.end_frame()?;
             self.directory.end_segment(segment.made_of());
         }
+        Ok(())
+    }
+
+    /// Ends the frame. Of a large entry that has changed, the earlier archive may have it.
+    fn end_frame(&mut self) -> io::Result<()> {
+        let Self { frames, segment: Some(segment), reusable, .. } = self else { return Ok(()) };
+        let path = segment.last.path.as_ref().filter(|_| segment.last.is_large);
+        frames.end_frame_as(|bytes| reusable.as_ref()?.piece(path?, segment.frames, bytes))?;
+        segment.frames += 1;
+        segment.frame_bytes = 0;
         Ok(())
     }
 
@@ -196,9 +216,7 @@ impl<W: Write> FrameEncoder<W> {
         self.frames.skippable(number, &content)?;
         self.frames.finish()
     }
-}
 
-impl<W: FrameOutput> FrameEncoder<W> {
     /// See [`TarOutput::reuse`].
     fn reuse(&mut self, next: Next<'_>) -> io::Result<Option<Reused>> {
         if self.reusable.is_none() {
@@ -210,7 +228,7 @@ impl<W: FrameOutput> FrameEncoder<W> {
             return Ok(None);
         }
         let path = begun.path.clone();
-        let Some((mut reused, Some(made_of))) = upcoming_segment(first, begun, next) else {
+        let Some((reused, Some(made_of))) = upcoming_segment(first, begun, next) else {
             return Ok(None);
         };
         self.end_segment()?;
@@ -219,7 +237,6 @@ impl<W: FrameOutput> FrameEncoder<W> {
         };
         let is_copied = reusable.copy(&made_of, &mut |stored| {
             directory.frame(path.clone());
-            reused.archive_bytes += u64::from(stored.frame.lengths.compressed);
             frames.copy(stored)
         })?;
         if !is_copied {
@@ -262,7 +279,7 @@ fn upcoming_segment(
     }
 }
 
-impl<W: Write> Write for FrameEncoder<W> {
+impl<W: FrameOutput> Write for FrameEncoder<W> {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         let Some(segment) = self.segment.as_mut().filter(|_| !buffer.is_empty()) else {
             return Ok(0);
@@ -277,8 +294,7 @@ impl<W: Write> Write for FrameEncoder<W> {
         segment.frame_bytes += count as u64;
         segment.last.bytes += count as u64;
         if is_large && segment.frame_bytes == PIECE_BYTES {
-            segment.frame_bytes = 0;
-            self.frames.end_frame()?;
+            self.end_frame()?;
         }
         Ok(count)
     }

@@ -345,7 +345,6 @@ impl Packer<'_> {
             progress: &progress,
             outdated: false,
             changed: 0,
-            reused_bytes: 0,
             gone: HashSet::new(),
             names: HashMap::new(),
         };
@@ -360,10 +359,10 @@ impl Packer<'_> {
             let kept = if version_one.is_none() { options.names } else { NamesKept::None };
             let names = |written| names::names(&writer.scan.entries, writer.plan, kept, written);
             report_damage(options, encoder.damaged(), monitor);
+            summary.reused_bytes = encoder.reused_bytes();
             encoder.finish(names).map_err(PackError::Write)
         });
         summary.changed_files = writer.changed;
-        summary.reused_bytes = writer.reused_bytes;
         drop(progress);
         result?;
         let written = file.commit(self.jobs, monitor)?;

@@ -50,8 +50,6 @@ pub(super) struct Reused {
     pub(super) entries: usize,
     /// Their bytes in the tar.
     pub(super) tar_bytes: u64,
-    /// Their bytes in the archive.
-    pub(super) archive_bytes: u64,
 }
 
 /// Writes entries, then two zero blocks.

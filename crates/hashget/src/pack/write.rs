@@ -30,8 +30,6 @@ pub(super) struct Writer<'a> {
     pub(super) outdated: bool,
     /// Number of files that changed while they were read.
     pub(super) changed: u64,
-    /// Bytes of the archive that were copied from an earlier one.
-    pub(super) reused_bytes: u64,
     /// Files that could not be archived, by index.
     pub(super) gone: HashSet<usize>,
     /// The further names of files, by the index of the first name.
@@ -295,7 +293,6 @@ impl Writer<'_> {
     ) -> Result<usize, PackError> {
         let mut next = stored.iter().map(|&index| self.as_scanned(index, renamed));
         let reused = tar.reuse(&mut next).map_err(PackError::Write)?.unwrap_or_default();
-        self.reused_bytes += reused.archive_bytes;
         for &index in &stored[..reused.entries] {
             if let Kind::File { size } = self.scan.entries[index].kind {
                 self.progress.advance(size, 1);

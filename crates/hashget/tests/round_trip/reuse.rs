@@ -117,6 +117,37 @@ fn what_has_not_changed_is_copied() {
 }
 
 #[test]
+fn the_frames_of_a_large_file_that_are_the_same_as_before_are_copied() {
+    let nights = Nights::new();
+    let tree = nights.scene.tree();
+    let contents = text(99, 41 << 20);
+    let large = trees::file(&tree, "large", &contents);
+    nights.pack("first.tar.zst", None);
+    let frames = |packed: &Summary| (10 * packed.reused_bytes).div_ceil(packed.archive_bytes);
+    // Frames of 4 MiB: the one that the change is in, and the first one, which begins with the header.
+    let change = |at: u64, bytes: &[u8]| {
+        fs_err::OpenOptions::new()
+            .write(true)
+            .open(&large)
+            .unwrap()
+            .file()
+            .write_all_at(bytes, at)
+            .unwrap();
+    };
+    change(21 << 20, b"another page");
+    assert_eq!(frames(&nights.pack_again("first.tar.zst")), 9);
+    // What is written behind the end leaves everything before it.
+    change(41 << 20, b"a line more");
+    assert_eq!(frames(&nights.pack_again("again.tar.zst")), 9);
+    // So does what is cut off; what remains of the last frame is another one.
+    fs_err::OpenOptions::new().write(true).open(&large).unwrap().file().set_len(30 << 20).unwrap();
+    assert!(frames(&nights.pack_again("again.tar.zst")) >= 8);
+    // A byte more at the beginning moves all.
+    trees::file(&tree, "large", [b"x", &contents[..]].concat());
+    assert!(nights.pack_again("first.tar.zst").reused_bytes < 1000);
+}
+
+#[test]
 fn an_archive_may_replace_the_one_that_it_is_copied_from() {
     let nights = Nights::new();
     fill(&nights.scene.tree());
