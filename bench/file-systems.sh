@@ -49,8 +49,13 @@ mount_of() {
         cifs)
             command -v smbd mount.cifs > /dev/null || return 1
             mkdir -p "$work"/{shared,samba}
-            printf '[global]\nprivate dir = %s/samba\nstate directory = %s/samba\nlock directory = %s/samba\npid directory = %s/samba\n[shared]\npath = %s/shared\nread only = no\nforce user = root\n' \
-                "$work" "$work" "$work" "$work" "$work" > "$work/smb.conf"
+            {
+                echo '[global]'
+                for what in 'private dir' 'state directory' 'cache directory' 'lock directory' 'pid directory' 'ncalrpc dir'; do
+                    echo "$what = $work/samba"
+                done
+                printf '[shared]\npath = %s/shared\nread only = no\nforce user = root\n' "$work"
+            } > "$work/smb.conf"
             printf 'secret\nsecret\n' | smbpasswd -s -c "$work/smb.conf" -a root > /dev/null 2>&1
             smbd -D -s "$work/smb.conf" > /dev/null 2>&1
             for try in $(seq 50); do

@@ -156,6 +156,31 @@ fn what_is_of_another_kind_stays_unless_it_is_to_be_deleted() {
 }
 
 #[test]
+fn what_cannot_be_placed_is_said_and_counted_once() {
+    let machine = Machine::new();
+    let file = machine.write("tree/file", "contents");
+    trees::symlink(&machine.path("tree"), "symbolic", "file");
+    fs_err::hard_link(&file, machine.path("tree/further")).unwrap();
+    for format in ["a.tar", "a.tar.zst"] {
+        machine.hashget(&["pack", "tree", "-f", format, "--detect", "none"]).expect(0);
+        for name in ["symbolic", "file"] {
+            machine.write(&format!("back/{name}/inside"), "mine");
+        }
+        let command = ["unpack", format, "-C", "back", "--overwrite", "always"];
+        let ended = machine.hashget(&command).expect(3);
+        for said in [
+            "warning: symbolic: a folder is in the place",
+            "warning: file: a folder is in the place",
+            "warning: further: what it is another name of is not restored",
+            "Incomplete: 3 entries are missing",
+        ] {
+            assert_eq!(ended.stderr.matches(said).count(), 1, "{said}: {}", ended.stderr);
+        }
+        fs_err::remove_dir_all(machine.path("back")).unwrap();
+    }
+}
+
+#[test]
 fn what_the_archive_does_not_have_is_removed_and_named() {
     let origin = Origin::start();
     let machine = machine(&origin);

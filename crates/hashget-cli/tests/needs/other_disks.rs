@@ -89,6 +89,25 @@ pub(crate) fn what_lies_on_mounts_below_the_target_is_synced() {
     }
 }
 
+pub(crate) fn what_cannot_be_a_hard_link_is_a_file_of_its_own_and_named() {
+    let machine = Machine::new();
+    let file = machine.write("tree/a", "contents");
+    assert!(trees::xattr(&file, "user.note", b"a note"));
+    fs_err::create_dir(machine.path("tree/boot")).unwrap();
+    fs_err::hard_link(&file, machine.path("tree/boot/b")).unwrap();
+    machine.hashget(&["pack", "tree", "-f", "a.tar", "--detect", "none"]).expect(0);
+    fs_err::create_dir_all(machine.path("back/boot")).unwrap();
+    let _disk = SmallDisk::mount(&machine.path("back/boot"), 1 << 20).unwrap();
+    let lost = "hard link not restored for 1 entry: ";
+    for command in [&["unpack", "a.tar", "-C", "back"][..], &["restore", "back"]] {
+        let ended = machine.hashget(command).expect(3).says(&[lost, "Incomplete: not everything"]);
+        assert!(!ended.stderr.contains("roven"), "{}", ended.stderr);
+        assert_eq!(fs_err::read(machine.path("back/boot/b")).unwrap(), b"contents");
+        let of = |name: &str| fs_err::metadata(machine.path(name)).unwrap().modified().unwrap();
+        assert_eq!(of("back/a"), of("back/boot/b"));
+    }
+}
+
 pub(crate) fn a_list_that_does_not_fit_leaves_the_old_one_and_no_manifest() {
     let machine = Machine::new();
     let mut package = hashget_testkit::packages::TarBuilder::new();

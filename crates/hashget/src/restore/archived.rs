@@ -96,6 +96,10 @@ fn check(
     extracted: Option<&Unpacked<'_>>,
 ) -> Result<(), PlaceError> {
     let stored = run.stored(&entry.path);
+    if extracted.is_some_and(|extracted| extracted.refused.contains(&stored)) {
+        // It was reported, with the reason, when it was not unpacked.
+        return Ok(());
+    }
     if let Some(unpacked) = extracted
         && run.target.stays(&stored, &entry.metadata)?
     {
@@ -150,10 +154,6 @@ fn check_file(
         _ => run.target.file(stored)?,
     };
     let Some(file) = file else {
-        if extracted.is_some_and(|extracted| extracted.refused.contains(stored)) {
-            // It was reported, with the reason, when it was not unpacked.
-            return Ok(None);
-        }
         let reason = match extracted {
             Some(_) => "the archive does not hold it, though its manifest says so",
             None => "it is not there: unpack the archive again",

@@ -36,7 +36,8 @@ pub(super) fn close(
     state: &mut State<'_>,
     extracted: Option<Extracted>,
 ) -> Result<Closed, RestoreError> {
-    let links = make_links(run, state)?;
+    let refused = extracted.iter().flat_map(|extracted| &extracted.missing);
+    let links = make_links(run, state, &refused.map(|(path, _)| path).collect())?;
     if let Some(places) = run.part {
         state.add_parents(places.take_parents(), &links);
     }
@@ -54,11 +55,13 @@ pub(super) fn report_proof(run: &Run<'_>, summary: &Summary) {
 }
 
 /// Why a further name is missing.
-const WITHOUT_FILE: &str = "what it is another name of is not restored";
+pub(super) const WITHOUT_FILE: &str = "what it is another name of is not restored";
 
+/// Makes them, but for those that were `refused` when the archive was unpacked: these were reported then.
 fn make_links(
     run: &Run<'_>,
     state: &mut State<'_>,
+    refused: &HashSet<&RelPath>,
 ) -> Result<Vec<(RelPath, RelPath)>, RestoreError> {
     let mut made = Vec::new();
     let mut without_file = Affected::default();
@@ -66,6 +69,9 @@ fn make_links(
     let nothing_reported = state.is_complete();
     for (path, to) in state.take_links() {
         run.monitor.check_interrupted()?;
+        if refused.contains(&run.stored(&path)) {
+            continue;
+        }
         if state.knows(&path) {
             let why = "it is given by itself and as a further name of another entry";
             run.monitor.problem(ProblemKind::Verification, &path, why);

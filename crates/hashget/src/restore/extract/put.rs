@@ -7,6 +7,7 @@ use std::io::Read;
 use super::{Extracting, Refusal};
 use crate::formats::tar::TarEntry;
 use crate::model::{Digest, Kind, Metadata, RelPath, add_bytes};
+use crate::restore::closing::WITHOUT_FILE;
 use crate::restore::destinations::Watched;
 use crate::restore::place::{Made, PlaceError};
 use crate::restore::target::Content;
@@ -76,6 +77,9 @@ impl Extracting<'_> {
         if self.found.not_made.contains(&to) {
             self.found.not_made.insert(path);
             return Ok(());
+        }
+        if self.found.missing.iter().any(|(missing, _)| *missing == to) {
+            return Err(PlaceError::Blocked(WITHOUT_FILE.to_owned()).into());
         }
         let Some(&sha256) = self.found.entries.get(&to) else {
             return Err(Refusal::Hostile(format!(

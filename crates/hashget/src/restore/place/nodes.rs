@@ -11,6 +11,12 @@ use super::{ParentAndName, PlaceError, TargetFolder, WORKING_MODE, beneath};
 use crate::model::{Kind, Metadata, RelPath};
 use crate::restore::Overwrite;
 use crate::restore::differences::Difference;
+use crate::tree::inspect_open_file;
+
+/// What a file system answers that has no hard links, or no more of this file; a mount below the target; and one that has no
+/// such call.
+const NO_LINKS: [Errno; 5] =
+    [Errno::PERM, Errno::MLINK, Errno::XDEV, Errno::OPNOTSUPP, Errno::NOSYS];
 
 /// How it went with a thing that may need rights that we do not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,7 +147,8 @@ impl TargetFolder {
         })
     }
 
-    /// Makes `path` another name of what is at `to`.
+    /// Makes `path` another name of what is at `to`. Where a file cannot have that name, as on FAT, `path` becomes a file of
+    /// its own with the same contents and metadata: that it is no hard link is found when everything is looked at.
     pub(in crate::restore) fn link(&self, path: &RelPath, to: &RelPath) -> Result<(), PlaceError> {
         let (old, new) = (self.place(to)?, self.place(path)?);
         let stat = rustix::fs::statat(&old.parent, old.name, AtFlags::SYMLINK_NOFOLLOW)?;
@@ -159,7 +166,15 @@ impl TargetFolder {
         let link = || {
             rustix::fs::linkat(&old.parent, old.name, &new.parent, &*temporary, AtFlags::empty())
         };
-        self.retry_opened_up(&new, path, link)?;
+        match self.retry_opened_up(&new, path, link) {
+            Ok(()) => {}
+            Err(error) if NO_LINKS.contains(&error) => {
+                let Some(file) = self.open_file(to)? else { return Err(error.into()) };
+                let metadata = inspect_open_file(&file)?.metadata;
+                return self.stage_twin(path, &file)?.put(path, &metadata);
+            }
+            Err(error) => return Err(error.into()),
+        }
         let named = self.put_name(&new, path, &temporary);
         if named.is_err() {
             let _ = rustix::fs::unlinkat(&new.parent, &*temporary, AtFlags::empty());
