@@ -85,6 +85,6 @@ for kind in ext4 xfs btrfs f2fs jfs nilfs2 tmpfs overlay vfat exfat ntfs3 bindfs
     lost=$(sed -n 's/^warning: [^ ]*back: \(.*\) not restored.*entr[yi][es]*: \(.*\)$/\1 (\2)/p; s/^warning: \([^:]*\): \(.*\)/\1: \2/p' "$work/said" | paste -sd';' | sed 's/;/; /g')
     again=0
     "$hashget" pack "$at/back" -f "$work/again.tar" -q --detect none --no-index 2> "$work/packed" || again=$?
-    echo "| $kind | $code: ${lost:-everything} | $again |"
+    echo "| $kind | $code: ${lost:-everything} | $again$(sed -n '/^error/,$p' "$work/packed" | tr '\n' ' ') |"
     umount "$at"
 done

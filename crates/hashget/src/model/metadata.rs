@@ -19,10 +19,26 @@ pub struct Timestamp {
     pub nanoseconds: u32,
 }
 
+/// Nanoseconds in a second.
+const NANOSECONDS: i64 = 1_000_000_000;
+
 impl Timestamp {
     /// A whole second.
     pub const fn from_seconds(seconds: i64) -> Self {
         Self { seconds, nanoseconds: 0 }
+    }
+
+    /// That many nanoseconds after `seconds`, or before. A kernel may say any number of them: Linux's CIFS gives negative ones
+    /// before 1970. What is beyond all times becomes the first or the last one.
+    pub const fn normalised(seconds: i64, nanoseconds: i64) -> Self {
+        let seconds = seconds.saturating_add(nanoseconds.div_euclid(NANOSECONDS));
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "the remainder is at least 0 and below 10^9"
+        )]
+        let nanoseconds = nanoseconds.rem_euclid(NANOSECONDS) as u32;
+        Self { seconds, nanoseconds }
     }
 }
 
@@ -135,5 +151,24 @@ mod xattrs_as_pairs {
     ) -> Result<Xattrs, D::Error> {
         let pairs = Vec::<(Vec<u8>, Vec<u8>)>::deserialize(deserializer)?;
         Ok(pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_less_than_a_second_of_nanoseconds() {
+        let of = |seconds, nanoseconds| {
+            let time = Timestamp::normalised(seconds, nanoseconds);
+            (time.seconds, time.nanoseconds)
+        };
+        assert_eq!(of(7, 0), (7, 0));
+        assert_eq!(of(-7, 999_999_999), (-7, 999_999_999));
+        // As Linux's CIFS says 1965-03-04 05:06:07.1234567.
+        assert_eq!(of(-152_391_232, -876_543_300), (-152_391_233, 123_456_700));
+        assert_eq!(of(1, 2_000_000_001), (3, 1));
+        assert_eq!(of(i64::MIN, -1), (i64::MIN, 999_999_999));
     }
 }

@@ -15,6 +15,8 @@ const NAMED: usize = 10;
 pub(super) enum Difference {
     /// There is nothing of its name.
     Absent,
+    /// Another entry has its name, too: for the file system they are the same.
+    SharedName,
     /// A device that was not made.
     Device,
     /// It cannot be looked at.
@@ -48,6 +50,7 @@ impl Difference {
     pub(super) fn label(self) -> &'static str {
         match self {
             Self::Absent => "entry",
+            Self::SharedName => "name of its own",
             Self::Device => "device",
             Self::Unseen => "unknown",
             Self::Kind => "type",
@@ -77,6 +80,10 @@ impl Difference {
             }
             (Self::Absent, _) => {
                 format!("{entries} are not there, or not under their names: {names}")
+            }
+            (Self::SharedName, _) => {
+                let why = "the file system takes their names for those of others, and what is there may hold either";
+                format!("{entries} without a name of its own ({why}): {names}")
             }
             (Self::Device, 1) => format!("1 device node was not created (needs root): {names}"),
             (Self::Device, _) => {

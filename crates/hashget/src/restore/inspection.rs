@@ -273,14 +273,14 @@ impl<'i, 'r> Inspection<'i, 'r> {
             Kind::CharDevice { .. } | Kind::BlockDevice { .. } => Difference::Device,
             _ => Difference::Absent,
         };
-        // Found by its path, it might still have another name: not every file system tells them apart.
-        if self.state.folder(&above).is_some_and(|folder| folder.listed.get()) {
-            self.add(path, vec![absent]);
-            return Ok(());
-        }
+        let is_listed = self.state.folder(&above).is_some_and(|folder| folder.listed.get());
         let (run, target) = (self.run, self.target);
         let outcome = target.look_at(&run.stored(path), |look| {
-            self.compare(path, entry, first, look);
+            // Not every file system tells names apart: this one is not in the list.
+            match is_listed {
+                true => self.add(path, vec![Difference::SharedName]),
+                false => self.compare(path, entry, first, look),
+            }
         });
         match outcome {
             Ok(Some(())) => {}

@@ -67,8 +67,9 @@ fn look(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<Seen> {
 
 impl Seen {
     fn from_statx(found: &Statx) -> Self {
-        let time =
-            |time: &StatxTimestamp| Timestamp { seconds: time.tv_sec, nanoseconds: time.tv_nsec };
+        let time = |time: &StatxTimestamp| {
+            Timestamp::normalised(time.tv_sec, time.tv_nsec.cast_signed().into())
+        };
         let mode = u32::from(found.stx_mode);
         let stamp = Stamp {
             device: makedev(found.stx_dev_major, found.stx_dev_minor),
@@ -90,19 +91,19 @@ impl Seen {
     }
 
     #[allow(
+        clippy::cast_possible_wrap,
+        clippy::unnecessary_cast,
         clippy::unnecessary_fallible_conversions,
         clippy::useless_conversion,
         reason = "field types differ between x86-64 and arm64"
     )]
     fn from_stat(stat: &Stat) -> Self {
-        let nanoseconds = |value| u32::try_from(value).unwrap_or(0);
-        let time = |seconds, nanoseconds| Timestamp { seconds, nanoseconds };
         let stamp = Stamp {
             device: stat.st_dev,
             inode: stat.st_ino,
             size: u64::try_from(stat.st_size).unwrap_or(0),
-            mtime: time(stat.st_mtime, nanoseconds(stat.st_mtime_nsec)),
-            ctime: time(stat.st_ctime, nanoseconds(stat.st_ctime_nsec)),
+            mtime: mtime_of(stat),
+            ctime: Timestamp::normalised(stat.st_ctime, stat.st_ctime_nsec as i64),
         };
         Self {
             mode: stat.st_mode,
@@ -142,6 +143,16 @@ fn flags(kind: FileType, attributes: StatxAttributes) -> Flags {
         immutable: attributes.contains(StatxAttributes::IMMUTABLE),
         no_dump: attributes.contains(StatxAttributes::NODUMP),
     }
+}
+
+/// When something was modified.
+#[allow(
+    clippy::cast_possible_wrap,
+    clippy::unnecessary_cast,
+    reason = "field types differ between x86-64 and arm64"
+)]
+pub(crate) fn mtime_of(stat: &Stat) -> Timestamp {
+    Timestamp::normalised(stat.st_mtime, stat.st_mtime_nsec as i64)
 }
 
 /// The flags of something open; none if that cannot be said.

@@ -36,7 +36,7 @@ pub(crate) use file_systems::{is_of_kernel, is_searched};
 pub(crate) use find::Finder;
 pub use globs::{BadGlob, Globs};
 pub use inspect::{InspectedFile, Stamp, inspect_open_file};
-pub(crate) use inspect::{XATTR_MAX, flags_at, flags_of, is_nodump, xattr_list};
+pub(crate) use inspect::{XATTR_MAX, flags_at, flags_of, is_nodump, mtime_of, xattr_list};
 pub use open::TreeRoot;
 pub(crate) use open::need_procfs;
 pub use selected::{BadSelection, Selected};

@@ -5,8 +5,9 @@
 use rustix::fs::Stat;
 
 use super::{PlaceError, TargetFolder, lock};
-use crate::model::{Digest, Extent, Kind, Metadata, RelPath, Timestamp};
+use crate::model::{Digest, Extent, Kind, Metadata, RelPath};
 use crate::restore::Overwrite;
+use crate::tree::mtime_of;
 
 impl TargetFolder {
     /// Does what is at `path` stay as it is, where the archive has something with this metadata?
@@ -23,7 +24,7 @@ impl TargetFolder {
         }
         let stays = match self.find(path)? {
             Some(existing) if !existing.file_type().is_dir() => {
-                rule.leaves(mtime(&existing.stat), metadata.mtime)
+                rule.leaves(mtime_of(&existing.stat), metadata.mtime)
             }
             _ => false,
         };
@@ -47,7 +48,7 @@ impl TargetFolder {
         if identity(&existing.stat) == identity(&file.stat) {
             return Ok(false);
         }
-        self.stays(path, &Metadata { mtime: mtime(&file.stat), ..Metadata::default() })
+        self.stays(path, &Metadata { mtime: mtime_of(&file.stat), ..Metadata::default() })
     }
 
     /// Is what is at `path` exactly this, as far as it is to be? A regular file with contents of the digest in the extents
@@ -91,13 +92,5 @@ impl TargetFolder {
             Some(file) => Ok(Self::digest(&file, extents)? == sha256),
             None => Ok(false),
         }
-    }
-}
-
-/// When something was modified.
-fn mtime(stat: &Stat) -> Timestamp {
-    Timestamp {
-        seconds: stat.st_mtime,
-        nanoseconds: u32::try_from(stat.st_mtime_nsec).unwrap_or_default(),
     }
 }

@@ -16,7 +16,7 @@ use super::flags::flags_in;
 use super::{PlaceError, TargetFolder};
 use crate::model::{FLAGS_ATTRIBUTE, Metadata, RelPath, Xattrs};
 use crate::restore::differences::Difference;
-use crate::tree::{XATTR_MAX, flags_of, xattr_list};
+use crate::tree::{XATTR_MAX, flags_of, mtime_of, xattr_list};
 
 /// The bits that lend the owner's rights to whoever runs a file.
 pub(super) const SET_ID: u32 = 0o6000;
@@ -129,8 +129,7 @@ pub(super) fn difference_of_xattr(name: &[u8]) -> Difference {
 }
 
 pub(super) fn same_mtime(stat: &Stat, metadata: &Metadata) -> bool {
-    stat.st_mtime == metadata.mtime.seconds
-        && i128::from(stat.st_mtime_nsec) == i128::from(metadata.mtime.nanoseconds)
+    mtime_of(stat) == metadata.mtime
 }
 
 impl TargetFolder {
