@@ -87,6 +87,7 @@ const TESTS: &[Test] = tests_with_needs![
     other_disks::what_is_mounted_in_a_stray_folder_stays: [Mount],
     other_disks::what_lies_on_mounts_below_the_target_is_synced: [Interception, Mount],
     other_disks::what_cannot_be_a_hard_link_is_a_file_of_its_own_and_named: [Mount],
+    other_disks::metadata_that_a_file_system_refuses_costs_no_contents: [Interception, Attributes],
     other_disks::a_list_that_does_not_fit_leaves_the_old_one_and_no_manifest: [Mount],
     odd_folders::a_name_that_is_listed_twice_is_one_entry: [Fuse],
     odd_folders::contents_are_read_to_their_end_whatever_the_size_says: [Fuse],

@@ -108,6 +108,43 @@ pub(crate) fn what_cannot_be_a_hard_link_is_a_file_of_its_own_and_named() {
     }
 }
 
+pub(crate) fn metadata_that_a_file_system_refuses_costs_no_contents() {
+    const EPERM: i32 = 1;
+    let machine = Machine::new();
+    let file = machine.write("tree/a", "contents");
+    trees::mode(&file, 0o4711);
+    assert!(trees::xattr(&machine.write("tree/folder/b", "too"), "user.note", b"a note"));
+    trees::symlink(&machine.path("tree"), "link", "a");
+    machine.hashget(&["pack", "tree", "-f", "a.tar", "--detect", "none"]).expect(0);
+    let packed = trees::snapshot(&machine.path("tree"));
+    let supervisor = Supervisor::build().unwrap();
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_hashget"));
+    let mut refused = 0;
+    for nth in 1.. {
+        let back = machine.path("back");
+        let failing = Failing { kind: Kind::Metadata, nth, error: EPERM };
+        let mut run = supervisor.command(failing, &back, program);
+        run.env("HASHGET_DB", machine.path("db")).env("HASHGET_CACHE", machine.path("cache"));
+        run.env("HASHGET_CONFIG", "/dev/null").current_dir(machine.path("."));
+        let ended = supervisor.run(run.args(["unpack", "a.tar", "-C", "back"]));
+        let Some(failed) = ended.failed else { break };
+        let what = format!("{failed}: {:?}", ended.output);
+        assert_eq!(fs_err::read(back.join("a")).unwrap(), b"contents", "{what}");
+        assert_eq!(fs_err::read(back.join("folder/b")).unwrap(), b"too", "{what}");
+        assert_eq!(fs_err::read_link(back.join("link")).unwrap().as_os_str(), "a", "{what}");
+        match ended.output.status.code() {
+            Some(3) => refused += 1,
+            code => {
+                assert_eq!(code, Some(0), "{what}");
+                let found = trees::snapshot(&back);
+                assert_eq!(trees::differences(&packed, &found), Vec::<String>::new(), "{what}");
+            }
+        }
+        fs_err::remove_dir_all(&back).unwrap();
+    }
+    assert!(refused >= 5, "{refused}");
+}
+
 pub(crate) fn a_list_that_does_not_fit_leaves_the_old_one_and_no_manifest() {
     let machine = Machine::new();
     let mut package = hashget_testkit::packages::TarBuilder::new();

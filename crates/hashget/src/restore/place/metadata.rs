@@ -128,6 +128,17 @@ pub(super) fn difference_of_xattr(name: &[u8]) -> Difference {
     }
 }
 
+/// Was it the file system that refused a mode or time? It may have none like it; what is ours, or everything if we are root,
+/// we may change.
+fn is_of_the_file_system(error: Errno, stat: &Stat) -> bool {
+    let user = rustix::process::geteuid();
+    match error {
+        Errno::INVAL | Errno::OVERFLOW | Errno::NOTSUP | Errno::NOSYS => true,
+        Errno::PERM => user.is_root() || user.as_raw() == stat.st_uid,
+        _ => false,
+    }
+}
+
 pub(super) fn same_mtime(stat: &Stat, metadata: &Metadata) -> bool {
     mtime_of(stat) == metadata.mtime
 }
@@ -219,10 +230,16 @@ impl TargetFolder {
             }
         }
         if !FileType::from_raw_mode(stat.st_mode).is_symlink() {
-            open.chmod(mode)?;
+            match open.chmod(mode) {
+                Ok(()) => {}
+                Err(error) if is_of_the_file_system(error, &stat) => {
+                    self.count_not_applied(Difference::Mode, path);
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
         self.apply_xattrs(open, path, &metadata.xattrs)?;
-        self.apply_mtime(open, path, metadata)
+        self.apply_mtime(open, path, metadata, &stat)
     }
 
     /// Makes the owner right if that is wanted and allowed.
@@ -289,6 +306,7 @@ impl TargetFolder {
         open: Open<'_>,
         path: &RelPath,
         metadata: &Metadata,
+        stat: &Stat,
     ) -> Result<(), PlaceError> {
         let times = Timestamps {
             last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
@@ -300,7 +318,11 @@ impl TargetFolder {
         match open.set_times(&times) {
             Ok(()) if same_mtime(&rustix::fs::fstat(open.fd)?, metadata) => Ok(()),
             // A file system with coarser or fewer times.
-            Ok(()) | Err(Errno::INVAL | Errno::OVERFLOW) => {
+            Ok(()) => {
+                self.count_not_applied(Difference::Mtime, path);
+                Ok(())
+            }
+            Err(error) if is_of_the_file_system(error, stat) => {
                 self.count_not_applied(Difference::Mtime, path);
                 Ok(())
             }
