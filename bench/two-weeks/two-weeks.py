@@ -24,6 +24,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 PORT = 8090
 # The network of a machine that is a program; within qemu, the host has this address without it.
 TAP, HOST = "hashget0", "10.0.2.2"
+# What a live system is told: it does not run what the machine did.
+LIVE = "systemd.mask=inside.service"
 
 
 class Machine:
@@ -36,8 +38,8 @@ class Machine:
         silence, self.silence = os.pipe()
         shown = os.open(folder / "shown", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         handed = [console.fileno(), silence, shown]
-        if (how or given.kind) == "linux":
-            command = self.linux(given, drives, *handed)
+        if given.kind == "linux" and how != "boots":
+            command = self.linux(given, drives, how, *handed)
         else:
             command = self.qemu(folder, given, drives, how, *handed)
         self.process = subprocess.Popen(command, pass_fds=handed, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
@@ -47,15 +49,16 @@ class Machine:
         self.text = ""
 
     @staticmethod
-    def linux(given, drives, console, silence, shown):
+    def linux(given, drives, how, console, silence, shown):
         """A kernel as a program: its first serial line is the console, the second one is only written to."""
         command = ["linux.uml", f"mem={given.memory}M", "root=/dev/ubda", "rw", "quiet", "con=null", "ssl=null", "console=ttyS0",
                    f"ssl0=fd:{console},fd:{console}", f"ssl1=fd:{silence},fd:{shown}", f"eth0=tuntap,{TAP}"]
+        command += [LIVE] if how == "live" else []
         return command + [f"ubd{number}={drive}" for number, drive in enumerate(drives)]
 
     @staticmethod
     def qemu(folder, given, drives, how, console, silence, shown):
-        """With the kernel of the folder, or (`boots`) with the disk's own boot loader."""
+        """With the kernel of the folder (`live`: as a live system), or (`boots`) with the disk's own boot loader."""
         del silence
         command = ["qemu-system-x86_64", "-m", str(given.memory), "-smp", "2", "-display", "none", "-no-reboot",
                    "-add-fd", f"fd={shown},set=1",
@@ -66,7 +69,7 @@ class Machine:
             command += ["-drive", f"file={drive},format=raw,if=virtio,cache=unsafe"]
         if how != "boots":
             command += ["-kernel", str(folder / "kernel"), "-initrd", str(folder / "initrd"),
-                        "-append", "root=/dev/vda rw console=ttyS0 quiet"]
+                        "-append", f"root=/dev/vda rw console=ttyS0 quiet {LIVE if how == 'live' else ''}"]
         return command
 
     def receive(self):
@@ -129,9 +132,9 @@ def lost_machine(folder, given):
     with open(new, "wb") as file:
         file.truncate(8 << 30)
     print("== The machine is lost. A live system, its disk of backups, the key", flush=True)
-    machine = Machine(folder, given, [live, folder / "backup.img", new])
+    machine = Machine(folder, given, [live, folder / "backup.img", new], "live")
     machine.login(1800)
-    machine.run("systemctl stop inside.service; mkdir -p /media/disk && mount -o ro LABEL=backup /media/disk")
+    machine.run("mkdir -p /media/disk && mount -o ro LABEL=backup /media/disk")
     machine.run("rm -rf /etc/hashget /var/lib/hashget; cp /media/disk/key-that-lies-elsewhere /tmp/key")
     machine.run("hashget backup list --from /media/disk/web1 | tail -4")
     machine.run(f"parted --script {disk} mklabel gpt mkpart bios 1MiB 2MiB set 1 bios_grub on mkpart root 2MiB 100%"
