@@ -191,6 +191,24 @@ fn what_cannot_be_read_is_not_called_damaged() {
     );
     let ended = hashget(&machine, &["backup", "check", "--read"]).expect(5);
     ended.says(&["could not be read", "no route", "0 not as recorded, 1 could not be read"]);
+
+    // Of a destination that is away, no more than two archives are waited for.
+    let config = config.replace("keep = { last = 2 }", "keep = { last = 9 }");
+    machine.write("own-config.toml", &config);
+    for _ in 0..3 {
+        hashget(&machine, &["backup"]).expect(0);
+    }
+    let asked = machine.path("asked");
+    let noted = read
+        .replace("echo no route", &format!("echo {{name}} >> {}; echo no route", asked.display()));
+    machine.write("own-config.toml", config.replace("read = \"cat", &format!("read = \"{noted}")));
+    let ended = hashget(&machine, &["backup", "check", "--read"]).expect(5);
+    let said = ["2 further archives not asked for", "0 not as recorded, 4 could not be read"];
+    let ended = ended.says(&said);
+    assert!(!ended.stderr.contains("not asked for: "), "{}", ended.stderr);
+    let text = fs_err::read_to_string(asked).unwrap();
+    let names: std::collections::BTreeSet<&str> = text.lines().collect();
+    assert_eq!(names.len(), 2, "{text}");
 }
 
 #[test]

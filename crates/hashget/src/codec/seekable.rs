@@ -25,8 +25,8 @@ const STRONG_WINDOW_LOG: u32 = 25;
 /// The blocks of the file systems that can share them between files, in bytes.
 const SHARED_BLOCK: u64 = 4096;
 /// Frames of this compressed size begin at a multiple of [`SHARED_BLOCK`], so that copies can share their blocks. What
-/// lies before smaller ones would be too much.
-const LEAST_ALIGNED: u64 = 512 << 10;
+/// lies before smaller ones would be too much: here, it is 2 KiB on average.
+const LEAST_ALIGNED: u64 = 64 << 10;
 /// Tells the frames before them, which hold zeros, from other skippable frames.
 pub(crate) const FILLING: u8 = 9;
 /// A skippable frame has as many bytes and more.

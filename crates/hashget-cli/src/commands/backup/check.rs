@@ -41,6 +41,10 @@ pub(super) struct Check {
     read: bool,
 }
 
+/// Why an archive was not asked for.
+const NOT_ASKED: &str =
+    "since the destination did not give those before: check again when it answers";
+
 /// What was found.
 #[derive(Default)]
 struct Checked {
@@ -54,9 +58,24 @@ struct Checked {
     unread: u64,
     /// Destinations that could not be listed.
     unseen: u64,
-    /// Of each destination whose newest archive is encrypted: did an identity open it? `None` if none was given.
-    opened: Vec<Option<bool>>,
+    /// Of each destination whose newest archive is encrypted: did an identity open it?
+    opened: Vec<Opened>,
 }
+
+/// Does an identity open an archive?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Opened {
+    Yes,
+    No,
+    /// No identity was given.
+    NotTried,
+    /// The archive could not be read.
+    NotRead,
+}
+
+/// Archives in a row that a destination elsewhere may fail to give until no further one is asked for: each takes as long as
+/// one waits for a network.
+const MOST_UNREAD: u32 = 2;
 
 /// What was seen of an archive.
 struct Seen {
@@ -97,15 +116,15 @@ impl Check {
             }
         }
         let lines: Vec<String> = [line].into_iter().chain(keys_line(&checked.opened)).collect();
-        let of = |opens: Option<bool>| checked.opened.iter().filter(|one| **one == opens).count();
+        let of = |opened: Opened| checked.opened.iter().filter(|one| **one == opened).count();
         let record = json!({
             "archives": checked.archives,
             "wrong": checked.wrong,
             "without_parity": checked.without_parity,
             "unread": checked.unread,
             "unreachable": checked.unseen,
-            "not_opened": of(Some(false)),
-            "not_tried_to_open": of(None),
+            "not_opened": of(Opened::No),
+            "not_tried_to_open": of(Opened::NotTried) + of(Opened::NotRead),
         });
         environment.console.summary("backup check", record, &lines)?;
         Ok(())
@@ -139,9 +158,17 @@ impl Check {
             check_remains(destination, remains, gone, checked, environment)?;
         }
         let mut differing: Vec<String> = Vec::new();
+        let (mut unread, mut not_asked) = (0, 0);
         // What others need is older than they are, and comes before them.
         for held in &found.held {
-            let seen = self.seen(destination, held, &differing, environment)?;
+            let is_silent = destination.folder.is_none() && unread >= MOST_UNREAD;
+            let seen = self.seen(destination, held, &differing, is_silent, environment)?;
+            match &seen.unread {
+                Some(_) if is_silent => not_asked += 1,
+                Some(_) => unread += 1,
+                None if seen.is_read => unread = 0,
+                None => {}
+            }
             checked.archives += 1;
             checked.read += u64::from(seen.is_read);
             checked.unread += u64::from(seen.unread.is_some());
@@ -151,6 +178,11 @@ impl Check {
             }
             self.reported(destination, held, &seen, environment)?;
         }
+        if not_asked > 0 {
+            let archives = counted(not_asked, "further archive", "further archives");
+            let problem = format!("{archives} not asked for, {NOT_ASKED}");
+            monitor.problem(ProblemKind::Unreachable, store.shown(), problem);
+        }
         checked.wrong += differing.len() as u64;
         let newest = found.held.iter().max_by_key(|held| held.name.started());
         if let Some(held) = newest.filter(|held| held.name.is_encrypted()) {
@@ -159,12 +191,14 @@ impl Check {
         Ok(())
     }
 
-    /// Compares an archive and its parity with the record; also if `differing` has what it needs.
+    /// Compares an archive and its parity with the record; also if `differing` has what it needs. Of a destination that is
+    /// silent no byte is read.
     fn seen(
         &self,
         destination: &Destination,
         held: &Held,
         differing: &[String],
+        is_silent: bool,
         environment: &Environment<'_>,
     ) -> anyhow::Result<Seen> {
         let mut seen = Seen {
@@ -178,8 +212,12 @@ impl Check {
             && self.read
         {
             let console = environment.console;
+            if is_silent {
+                seen.unread = Some(NOT_ASKED.to_owned());
+            }
             // What it lacks says nothing of its own bytes.
-            if seen.difference.is_none() || seen.is_of_base {
+            let is_asked = seen.unread.is_none();
+            if is_asked && (seen.difference.is_none() || seen.is_of_base) {
                 match read(destination, &held.name.to_string(), &record.sealed(), console)? {
                     Bytes::AsRecorded => seen.is_read = true,
                     Bytes::Others { text, is_read } => {
@@ -246,7 +284,7 @@ impl Check {
             });
             problem(kind, format!("{difference}{}", renews.unwrap_or_default()));
         }
-        if let Some(unread) = &seen.unread {
+        if let Some(unread) = seen.unread.as_ref().filter(|unread| *unread != NOT_ASKED) {
             problem(ProblemKind::Unreachable, unread.clone());
         }
         let record = json!({
@@ -291,27 +329,25 @@ fn check_remains(
     Ok(console.record("archive", record)?)
 }
 
-/// Does an identity open an encrypted archive? `None` if none was given. That it does not is reported.
-fn opens(
-    store: &dyn Store,
-    held: &Held,
-    environment: &Environment<'_>,
-) -> anyhow::Result<Option<bool>> {
+/// Does an identity open an encrypted archive? That it does not is reported.
+fn opens(store: &dyn Store, held: &Held, environment: &Environment<'_>) -> anyhow::Result<Opened> {
     if !environment.has_identity() {
-        return Ok(None);
+        return Ok(Opened::NotTried);
     }
     let monitor: &dyn Monitor = environment.console;
     let Err(error) = begins_as_an_archive(store, &held.name.to_string(), environment) else {
-        return Ok(Some(true));
+        return Ok(Opened::Yes);
     };
     monitor.check_interrupted()?;
-    let kind = match class_of(error.as_ref()) {
-        Some(ErrorClass::Unreachable | ErrorClass::Refused) => ProblemKind::Unreachable,
-        _ => ProblemKind::Verification,
+    let (kind, opened) = match class_of(error.as_ref()) {
+        Some(ErrorClass::Unreachable | ErrorClass::Refused) => {
+            (ProblemKind::Unreachable, Opened::NotRead)
+        }
+        _ => (ProblemKind::Verification, Opened::No),
     };
     let object = format!("{} in {}", held.name, store.shown());
     monitor.problem(kind, object, messages(error.as_ref()).join(": "));
-    Ok(Some(false))
+    Ok(opened)
 }
 
 /// Decrypts the beginning of an archive, and looks whether it is one.
@@ -328,20 +364,24 @@ fn begins_as_an_archive(
 }
 
 /// What is said of whether the newest archives can be decrypted, if any is encrypted.
-fn keys_line(opened: &[Option<bool>]) -> Option<String> {
-    let count = |of: Option<bool>| opened.iter().filter(|opens| **opens == of).count();
-    let (open, closed, untried) = (count(Some(true)), count(Some(false)), count(None));
-    match (open, closed, untried) {
-        (0, 0, 0) => None,
-        (_, _, 0) => Some(format!(
-            "The newest archive is decrypted by the identity in {open} of {} destinations",
-            opened.len()
-        )),
-        _ => Some(
-            "Nobody looked whether an identity opens the newest archive: give one with --identity"
-                .to_owned(),
-        ),
+fn keys_line(opened: &[Opened]) -> Option<String> {
+    let count = |of: Opened| opened.iter().filter(|one| **one == of).count();
+    if opened.is_empty() {
+        return None;
     }
+    if count(Opened::NotTried) > 0 {
+        let line =
+            "Nobody looked whether an identity opens the newest archive: give one with --identity";
+        return Some(line.to_owned());
+    }
+    let (open, of) = (count(Opened::Yes), opened.len());
+    let mut line =
+        format!("The newest archive is decrypted by the identity in {open} of {of} destinations");
+    match count(Opened::NotRead) {
+        0 => {}
+        unread => line.push_str(&format!("; in {unread} it could not be read")),
+    }
+    Some(line)
 }
 
 /// By what an archive was compared.

@@ -140,7 +140,7 @@ fn instructions(jobs: &[Job], is_static: bool) -> anyhow::Result<String> {
     page.push_str(
         "## Booting again\n\n\
          After restoring `/` onto a new disk that is mounted at /mnt: write the new UUIDs (`blkid`) into /mnt/etc/fstab, then\n\n\
-         \x20   for d in dev proc sys run; do mount --rbind /$d /mnt/$d; done\n\
+         \x20   for d in dev proc sys run; do mount --bind /$d /mnt/$d; done\n\
          \x20   chroot /mnt grub-install /dev/DISK && chroot /mnt update-grub\n",
     );
     Ok(page)
