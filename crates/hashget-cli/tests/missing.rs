@@ -113,7 +113,7 @@ fn the_files_of_a_package_that_is_gone_are_listed_with_their_digests() {
     ended.says(&[
         "lost: found nowhere",
         "Missing: 2 files, 236.72 KiB, of 1 package LOST",
-        "pool add",
+        "--accept",
     ]);
 
     let ended = machine.hashget(&["missing", "a.tar.zst", "--json"]).expect(5);

@@ -123,7 +123,7 @@ impl Missing {
             lines.push(line.to_owned());
         }
         if !packages.is_empty() {
-            let next = "If you have a copy of one of these packages, add it to a pool: `hashget pool add --pool POOL FILE`";
+            let next = "If you find any of these packages and files, `hashget restore DIR --accept FILE` takes them, whatever their names";
             lines.push(next.to_owned());
         }
         let body = json!({

@@ -153,6 +153,19 @@ impl<'m> Ledger<'m> {
         self.state().packages_used += 1;
     }
 
+    /// Is `path` in its place, and no folder?
+    pub(super) fn has(&self, path: &RelPath) -> bool {
+        self.state().is_placed(path)
+    }
+
+    /// `path`, which was missing, may be in its place by now: then it is not missing.
+    pub(super) fn found(&self, path: &RelPath) {
+        let mut state = self.state();
+        if state.is_placed(path) {
+            state.missing.retain(|(missing, _)| missing != path);
+        }
+    }
+
     /// `path` is a folder and should have this metadata.
     pub(super) fn folder(&self, path: RelPath, by: Rank, metadata: Metadata) {
         let mut state = self.state();
