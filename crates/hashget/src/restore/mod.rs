@@ -252,6 +252,7 @@ impl Restorer<'_> {
         match read_manifest(&target, None, self.limits)? {
             AnyManifest::V1(manifest) => self.fill_v1(&target, &manifest, None, options, monitor),
             AnyManifest::V2(manifest) => {
+                finish::remove_restorer(&target, &manifest)?;
                 target.protect(manifest.archived.paths());
                 if let Some(summary) =
                     already::all_done(&target, &manifest, options, self.jobs, monitor)?
