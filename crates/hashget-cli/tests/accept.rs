@@ -21,7 +21,8 @@ fn small() -> Vec<u8> {
 
 fn package() -> Vec<u8> {
     let tar = TarBuilder::new().directory("x").file("x/large", &large());
-    tar.file("x/small", &small()).symlink("x/link", "small").hard_link("x/hard", "x/small").finish()
+    let tar = tar.file("x/small", &small()).file("x/nothing", b"").symlink("x/link", "small");
+    tar.hard_link("x/hard", "x/small").finish()
 }
 
 /// A machine with an archive of which the only package is gone.
@@ -39,6 +40,7 @@ fn machine(origin: &Origin, how: &[&str]) -> Machine {
     if !how.contains(&"1") {
         fs_err::hard_link(machine.path("tree/lib/small"), machine.path("tree/lib/hard")).unwrap();
     }
+    machine.write("tree/lib/nothing", "");
     machine.write("tree/own", "mine");
     machine.hashget(&["index", &origin.url("/lib.tar")]).expect(0);
     machine.hashget(&[&["pack", "tree", "-f", "a.tar.zst"], how].concat()).expect(0);
@@ -110,7 +112,7 @@ fn single_files_are_taken_one_after_the_other_until_the_tree_is_whole() {
         assert!(!has_manifest(&machine) && machine.path("other").exists());
         assert_eq!(
             files_below(&machine.path("back")),
-            ["lib/hard", "lib/large", "lib/link", "lib/small", "own"]
+            ["lib/hard", "lib/large", "lib/link", "lib/nothing", "lib/small", "own"]
         );
     }
 }
@@ -219,4 +221,21 @@ fn what_cannot_be_accepted_is_an_error_before_the_work_or_a_note() {
     unpack("links").expect(5).says(&["links: no file is there"]);
     // A link that is named itself is what was meant.
     unpack("links/lib.tar").expect(0).says(&["Accepted: 0 files, 1 package"]);
+}
+
+#[test]
+fn files_without_a_digest_are_proven_by_the_tree_digest_where_they_lie() {
+    let origin = Origin::start();
+    let machine = machine(&origin, &["--hashes", "none"]);
+    let away = away(&machine);
+    away.hashget(&["unpack", "a.tar.zst", "-C", "back"]).expect(5);
+    let copied = away
+        .bare_program("/bin/cp")
+        .args(["-a", "--", machine.path("tree/.").to_str().unwrap(), "back"])
+        .output()
+        .unwrap();
+    assert!(copied.status.success(), "{copied:?}");
+    let asked = origin.requests().len();
+    away.hashget(&["restore", "back"]).expect(0).says(&[PROVEN]);
+    assert!(!has_manifest(&away) && origin.requests().len() == asked);
 }

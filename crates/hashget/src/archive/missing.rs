@@ -88,6 +88,7 @@ impl<'m, 's> Search<'m, 's> {
     }
 
     fn add(&mut self, path: RelPath, size: u64, sha256: Option<Digest>, package: usize) {
+        let sha256 = sha256.or_else(|| (size == 0).then(|| Digest::of(b"")));
         let file = MissingFile { path: path.clone(), size, sha256, package: Some(package) };
         self.files.entry(path).or_insert(file);
     }

@@ -3,6 +3,8 @@
 //! Invariant: a file is taken only for a path of which the manifest or the members of the package say the digest, and only with that
 //! digest; what nothing says is named as missing.
 
+use std::io::{self, Read};
+
 use super::RestoreError;
 use super::destinations::Trouble;
 use super::package::Restoring;
@@ -135,10 +137,11 @@ impl Restoring<'_, '_> {
         destination: &Destination,
         sha256: Option<Digest>,
     ) -> Result<bool, RestoreError> {
-        let (Kind::File { size }, Some(sha256)) = (&destination.kind, sha256) else {
-            return Ok(false);
-        };
-        if self.run.ledger.has(&destination.path) || self.is_archived(destination) {
+        let Kind::File { size } = &destination.kind else { return Ok(false) };
+        // What is empty needs to be found nowhere.
+        let nothing = (*size == 0).then(|| Digest::of(b""));
+        let Some(sha256) = sha256.or(nothing) else { return Ok(false) };
+        if self.is_archived(destination) || self.run.ledger.has(&destination.path) {
             return Ok(true);
         }
         if self.stays(destination)? {
@@ -148,11 +151,16 @@ impl Restoring<'_, '_> {
         if self.run.may_keep && self.keeps(destination, *size, sha256)? {
             return Ok(true);
         }
-        let found = accepting.files.file(sha256, *size, self.run.monitor)?;
-        let Some(mut file) = found else { return Ok(false) };
+        let mut content: Box<dyn Read> = match nothing {
+            Some(_) => Box::new(io::empty()),
+            None => match accepting.files.file(sha256, *size, self.run.monitor)? {
+                Some(file) => Box::new(file),
+                None => return Ok(false),
+            },
+        };
         let wanted = Destination { sha256: Some(sha256), ..destination.clone() };
         // It is proven by its own digest, whatever is known of the package.
-        match self.place_contents(vec![wanted], *size, &mut file) {
+        match self.place_contents(vec![wanted], *size, &mut content) {
             Ok(()) => {
                 self.run.ledger.found(&destination.path);
                 Ok(true)
