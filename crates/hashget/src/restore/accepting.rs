@@ -5,10 +5,10 @@
 
 use std::io::{self, Read};
 
-use super::RestoreError;
 use super::destinations::Trouble;
 use super::package::Restoring;
 use super::part::Links;
+use super::{RestoreError, Run};
 use crate::archive::package_plan::{Destination, PackagePlan};
 use crate::archive::{MembersError, PackageMembers};
 use crate::fetch::Accepted;
@@ -42,6 +42,23 @@ pub(super) fn known_members(
         Err(MembersError::HashDb(error)) => {
             monitor.problem(ProblemKind::Note, "HashDB", one_line(&error));
             Ok(None)
+        }
+    }
+}
+
+/// Says of which packages no single file could be taken, since nothing knows where it would belong.
+pub(super) fn report_nameless(run: &Run<'_>) {
+    let why = "nothing here knows which files are in";
+    match run.ledger.all_nameless() {
+        (0, _) => {}
+        (1, name) => {
+            let why = format!("{why} it: only the package itself can be taken");
+            run.monitor.problem(ProblemKind::Note, name, why);
+        }
+        (count, name) => {
+            let why = format!("{why} them: only the packages themselves can be taken");
+            let packages = format!("{count} packages, one of them {name}");
+            run.monitor.problem(ProblemKind::Note, packages, why);
         }
     }
 }
@@ -121,11 +138,7 @@ impl Restoring<'_, '_> {
             }
         }
         if !self.package.placements.is_empty() {
-            let why = format!(
-                "nothing here knows which files are in it: only the package itself can be taken, a file with the SHA-256 {}",
-                self.package.sha256
-            );
-            self.run.monitor.problem(ProblemKind::Note, &self.name, why);
+            self.run.ledger.nameless(&self.name);
         }
         Ok(missing)
     }

@@ -6,6 +6,7 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use super::accepting::report_nameless;
 use super::package::Restoring;
 use super::{RestoreError, Run};
 use crate::archive::PackageBytes;
@@ -28,7 +29,9 @@ pub(super) fn restore_packages<'m>(
         }
         Ok::<(), RestoreError>(())
     })?;
-    deferred.ask_again(run, Restoring::restore_at_last)
+    deferred.ask_again(run, Restoring::restore_at_last)?;
+    report_nameless(run);
+    Ok(())
 }
 
 /// Packages that were not asked for, each with its index in the manifest.
