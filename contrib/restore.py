@@ -55,11 +55,12 @@ import zipfile
 import zlib
 
 MANIFEST = b".hashget-restore.json"
+RESTORER = b".hashget-restore.py"
 FLAGS = b"hashget.flags"
 CHUNK = 1 << 18
 ROOT = os.geteuid() == 0
-# Features of the table "Needs" of docs/format.md that this program knows: there is none yet.
-KNOWN_FEATURES = frozenset()
+# Features of the table "Needs" of docs/format.md that this program knows.
+KNOWN_FEATURES = frozenset(["restorer"])
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1476,7 +1477,7 @@ class Restore:
     def __init__(self, target, places, report):
         self.target, self.places, self.report = target, places, report
         self.entries, self.names, self.named, self.manifest = {}, [], set(), None
-        self.is_proven = True
+        self.is_proven, self.has_restorer = True, False
 
     def attempt(self, what, call, *arguments):
         """Does one thing; what hinders it is told, and all else goes on. Returns whether it was done."""
@@ -1510,6 +1511,8 @@ class Restore:
                     except OSError as error:
                         raise Failure("cannot write into %s: %s" % (shown(self.target.top), shown(error.strerror)))
                     continue
+                if member.path == RESTORER and self.has_restorer:
+                    continue  # It is this program, and no entry of the tree.
                 if not self.attempt("entry of the tar", checked, member.path):
                     continue
                 entry = Entry(member.type, member.mode, member.uid, member.gid, member.time, member.size,
@@ -1532,6 +1535,7 @@ class Restore:
         try:
             manifest = json.loads(self.manifest)
             check_needs(manifest)
+            self.has_restorer = "restorer" in manifest.get("needs", {})
             version = manifest.get("version")
             if version is None and "files" in manifest or version == 2 and manifest.get("format") == "hashget-restore":
                 return manifest
@@ -1737,6 +1741,7 @@ class Restore:
         complete = not self.report.codes and not failed
         if complete:
             os.unlink(os.path.join(self.target.top, MANIFEST))
+            self.remove_restorer()
             stored, self.target.stored = self.target.stored, {}
             for name, place in stored.items():
                 self.attempt("renamed", self.target.move, name, place)
@@ -1746,6 +1751,13 @@ class Restore:
             self.look_at(b"")
         self.flags()
         self.say(complete, without_proof)
+
+    def remove_restorer(self):
+        """Tar has unpacked this program beside the manifest. What is the tree's own has another name still, or is there for good."""
+        place, stored = os.path.join(self.target.top, RESTORER), self.target.stored.get(RESTORER)
+        is_own = stored is not None and not os.path.lexists(os.path.join(self.target.top, stored))
+        if self.has_restorer and not is_own and os.path.isfile(place) and not os.path.islink(place):
+            os.unlink(place)
 
     def flags(self):
         """When all else is done, those of a folder after everything in it."""

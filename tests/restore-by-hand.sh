@@ -64,7 +64,7 @@ mkdir -p -- "$target"
 target=$(cd -- "$target" && pwd)
 untar "$archive" "$target"
 cp -- "$target/.hashget-restore.json" "$manifest"
-needs=$(jq -r '.needs // {} | keys | join(", ")' "$manifest")
+needs=$(jq -r '.needs // {} | keys - ["restorer"] | join(", ")' "$manifest")
 [ -z "$needs" ] || die "the archive needs what this script does not know: $needs"
 [ "$(jq .version "$manifest")" = 2 ] || die "the manifest is not of version 2"
 jq -e '[paths | last] | index("base64") | not' "$manifest" > /dev/null ||
@@ -285,6 +285,7 @@ done < <(jq -r '.links // [] | .[] | [.path, .to] | @tsv' "$manifest")
 
 # --- 6. the manifest goes, and what has its name comes -----------------------------------------------
 rm -- "$target/.hashget-restore.json"
+if jq -e '.needs.restorer' "$manifest" > /dev/null; then rm -f -- "$target/.hashget-restore.py"; fi
 while IFS=$'\t' read -r stored name; do
     printf -v stored %b "$stored"
     printf -v name %b "$name"

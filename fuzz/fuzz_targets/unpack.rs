@@ -10,7 +10,8 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|bytes: &[u8]| {
     let folder = tempfile::tempdir_in("/dev/shm").expect("a folder in memory");
     let limits = Limits { entries: 200, unpacked_bytes: 1 << 20, ..Limits::default() };
-    let restorer = Restorer { source: &Offline, web: &Offline, limits: &limits, jobs: 1 };
+    let restorer =
+        Restorer { source: &Offline, web: &Offline, limits: &limits, jobs: 1, accepting: None };
     let target = folder.path().join("target");
     let _ = restorer.unpack(&mut &*bytes, &target, &RestoreOptions::default(), &Silent);
     let beside: Vec<_> = std::fs::read_dir(folder.path())

@@ -5,27 +5,91 @@
 use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use fs_err::File;
 use hashget::archive::Selection;
-use hashget::fetch::Sources;
-use hashget::restore::{Part, Planned, RestoreOptions, Restorer, Summary};
+use hashget::fetch::{Accepted, Failover, LeftOver, Source, Sources, Taken, Web};
+use hashget::monitor::{Monitor, ProblemKind};
+use hashget::restore::{Accepting, Part, Planned, RestoreOptions, Restorer, Summary};
 use hashget::storage::ArchiveSource;
+use hashget::wording::{and_more, one_line};
 
 use crate::archive::Knowledge;
 use crate::environment::Environment;
-use crate::output::standard;
+use crate::exit::UsageError;
+use crate::output::{counted, safe, standard};
 
-/// A restorer that gets packages from these sources.
-pub(crate) fn restorer<'r>(sources: &'r Sources, environment: &'r Environment<'_>) -> Restorer<'r> {
-    Restorer {
-        source: &*sources.source,
-        web: &*sources.web,
-        limits: &environment.limits,
-        jobs: environment.jobs,
+/// What restoring stands on.
+pub(crate) struct Supplies<'e> {
+    source: Box<dyn Source>,
+    web: Box<dyn Web>,
+    accepted: Option<(Arc<Accepted>, Knowledge)>,
+    environment: &'e Environment<'e>,
+}
+
+impl<'e> Supplies<'e> {
+    /// The sources, and before them what the user found: files, and folders of files.
+    pub(crate) fn new(
+        accept: &[PathBuf],
+        environment: &'e Environment<'e>,
+    ) -> anyhow::Result<Self> {
+        let Sources { source, web } = environment.sources()?;
+        if accept.is_empty() {
+            return Ok(Self { source, web, accepted: None, environment });
+        }
+        let files = Accepted::new(accept, environment.console).map_err(|(path, error)| {
+            let (path, why) = (path.display(), one_line(&error));
+            UsageError(format!("--accept {path}: {why}"))
+        })?;
+        let files = Arc::new(files);
+        let first: Box<dyn Source> = Box::new(Arc::clone(&files));
+        let source = Box::new(Failover::new(vec![first, source]));
+        let knowledge = Knowledge::new(environment, false)?.with_digests();
+        Ok(Self { source, web, accepted: Some((files, knowledge)), environment })
+    }
+
+    /// A restorer that stands on them.
+    pub(crate) fn restorer(&self) -> Restorer<'_> {
+        let accepting = self.accepted.as_ref().map(|(files, knowledge)| Accepting {
+            files,
+            members: knowledge.members(self.environment),
+        });
+        Restorer {
+            source: &*self.source,
+            web: &*self.web,
+            limits: &self.environment.limits,
+            jobs: self.environment.jobs,
+            accepting,
+        }
+    }
+
+    /// What was taken of what the user found, if anything was offered. What was not is named.
+    pub(crate) fn taken(&self) -> Option<Taken> {
+        let taken = self.accepted.as_ref()?.0.taken();
+        let monitor: &dyn Monitor = self.environment.console;
+        for LeftOver { place, all, files } in &taken.left {
+            let names: Vec<String> =
+                files.iter().take(NAMED).map(|path| path.display().to_string()).collect();
+            let more = and_more(files.len().saturating_sub(NAMED));
+            let message = match (files.len(), all) {
+                (0, _) => "no file is there".to_owned(),
+                (1, 1) => "it matches nothing that was missing".to_owned(),
+                (left, all) => {
+                    let all = counted(*all, "file", "files");
+                    let names = safe(&names.join(", "));
+                    format!("{left} of {all} match nothing that was missing: {names}{more}")
+                }
+            };
+            monitor.problem(ProblemKind::Note, safe(&place.display().to_string()), message);
+        }
+        Some(taken)
     }
 }
+
+/// Number of files that are named of those that were not taken.
+const NAMED: usize = 5;
 
 /// Unpacks what is selected.
 pub(crate) fn unpack_part(
@@ -34,19 +98,14 @@ pub(crate) fn unpack_part(
     selection: &Selection,
     strip_components: usize,
     options: &RestoreOptions,
-    environment: &Environment<'_>,
+    supplies: &Supplies<'_>,
 ) -> anyhow::Result<Summary> {
-    let sources = environment.sources()?;
+    let environment = supplies.environment;
     let knowledge = Knowledge::new(environment, false)?;
     let members = knowledge.members(environment);
     let part = Part { selection, strip_components, members: Some(&members) };
-    Ok(restorer(&sources, environment).unpack_part(
-        archive,
-        target,
-        &part,
-        options,
-        environment.console,
-    )?)
+    let restorer = supplies.restorer();
+    Ok(restorer.unpack_part(archive, target, &part, options, environment.console)?)
 }
 
 /// Finds out what unpacking all, or what is selected, would do.
@@ -56,11 +115,10 @@ pub(crate) fn plan_unpack(
     selection: &Selection,
     strip_components: usize,
     options: &RestoreOptions,
-    environment: &Environment<'_>,
+    supplies: &Supplies<'_>,
 ) -> anyhow::Result<Planned> {
-    let sources = environment.sources()?;
-    let restorer = restorer(&sources, environment);
-    let console = environment.console;
+    let environment = supplies.environment;
+    let (restorer, console) = (supplies.restorer(), environment.console);
     if selection.is_everything() && strip_components == 0 {
         return Ok(restorer.plan_unpack(archive, target, None, options, console)?);
     }
@@ -85,7 +143,8 @@ pub(crate) fn contents_to_stdout(
         attributes: false,
         ..RestoreOptions::default()
     };
-    let summary = unpack_part(archive, folder.path(), selection, 0, &options, environment)?;
+    let supplies = Supplies::new(&[], environment)?;
+    let summary = unpack_part(archive, folder.path(), selection, 0, &options, &supplies)?;
     if environment.console.problems().verification > 0 {
         bail!("something is not what was packed: nothing is printed");
     }

@@ -34,6 +34,7 @@ const COMMANDS: &[&[&str]] = &[
     &["explain"],
     &["report"],
     &["verify"],
+    &["missing"],
     &["repair"],
     &["cache"],
     &["cache", "status"],

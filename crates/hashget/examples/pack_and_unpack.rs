@@ -96,7 +96,8 @@ pub(crate) fn round_trip(folder: &Path) -> Result<Outcome, Box<dyn Error>> {
     println!("left out {} files, archived {}", packed.left_out_files, packed.archived_files);
 
     // Stage 3: needs the archive and the packages, no HashDB.
-    let restorer = Restorer { source: &*source, web: &*web, limits: &limits, jobs };
+    let restorer =
+        Restorer { source: &*source, web: &*web, limits: &limits, jobs, accepting: None };
     let restored = restorer.unpack(
         &mut std::fs::File::open(&archive)?,
         &folder.join("restored"),

@@ -78,7 +78,7 @@
 //! assert_eq!((packed.left_out_files, packed.archived_files), (1, 1));
 //!
 //! // STAGE 3: the tree again. No HashDB is needed, and everything is verified.
-//! let restorer = Restorer { source: &*source, web: &*web, limits: &limits, jobs: 2 };
+//! let restorer = Restorer { source: &*source, web: &*web, limits: &limits, jobs: 2, accepting: None };
 //! let mut archive = fs::File::open(&archive)?;
 //! let summary =
 //!     restorer.unpack(&mut archive, &restored, &RestoreOptions::default(), &monitor)?;

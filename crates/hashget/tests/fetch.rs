@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use conformance::{Fixture, assert_clean, check, files_below};
 use hashget::fetch::{
-    Cache, DirPool, Failover, FetchError, FetchOptions, HostLimits, HttpOrigin, HttpPool,
+    Accepted, Cache, DirPool, Failover, FetchError, FetchOptions, HostLimits, HttpOrigin, HttpPool,
     MirrorRule, Mirrors, Offline, OriginOptions, Politeness, Retry, RetryOptions, Source,
     SystemClock, Wanted, standard_sources,
 };
@@ -92,6 +92,44 @@ impl Stage {
             folders: vec![self.dir.path().to_owned()],
         }
     }
+}
+
+#[test]
+fn accepted_files_conform() {
+    let stage = Stage::new();
+    let found = tempfile::tempdir().unwrap();
+    fs_err::create_dir(found.path().join("folder")).unwrap();
+    fs_err::write(found.path().join("folder/any name"), &stage.content).unwrap();
+    let mut other = stage.content.clone();
+    other[0] ^= 1;
+    fs_err::write(found.path().join("folder/another"), &other).unwrap();
+    let accepted = Accepted::new(&[found.path().to_owned()], &Silent).unwrap();
+    check(&Fixture { without_digest: false, ..stage.fixture(accepted) });
+}
+
+#[test]
+fn an_accepted_file_that_cannot_be_read_is_named_once_and_others_are_taken() {
+    let found = tempfile::tempdir().unwrap();
+    let (gone, there) = (found.path().join("gone"), found.path().join("there"));
+    fs_err::write(&gone, "content").unwrap();
+    fs_err::write(&there, "content").unwrap();
+    let accepted = Accepted::new(&[found.path().to_owned()], &Silent).unwrap();
+    fs_err::remove_file(&gone).unwrap();
+    let problems = Recorder::default();
+    let sha256 = Digest::of(b"content");
+    for _ in 0..2 {
+        let mut content = String::new();
+        let file = accepted.file(sha256, 7, &problems).unwrap();
+        file.unwrap().read_to_string(&mut content).unwrap();
+        assert_eq!(content, "content");
+    }
+    assert!(accepted.file(sha256, 8, &problems).unwrap().is_none());
+    let named = problems.recorded().problems;
+    assert_eq!(named.len(), 1, "{named:?}");
+    assert!(named[0].1.ends_with("gone") && named[0].2.contains("cannot be read"), "{named:?}");
+    let taken = accepted.taken();
+    assert_eq!((taken.files, taken.packages), (1, 0));
+    assert_eq!((taken.left[0].all, &taken.left[0].files), (2, &vec![gone]));
 }
 
 #[test]

@@ -164,7 +164,8 @@ fn the_restored_tree_is_the_same_with_one_job_and_with_many() {
     for jobs in [1, 2, 7] {
         let target = dir.path().join(format!("restored-{jobs}"));
         let limits = Limits::default();
-        let restorer = Restorer { source: &source, web: &Offline, limits: &limits, jobs };
+        let restorer =
+            Restorer { source: &source, web: &Offline, limits: &limits, jobs, accepting: None };
         let (options, monitor) = (RestoreOptions::default(), Recorder::default());
         let summary = restorer.unpack(&mut &archive[..], &target, &options, &monitor).unwrap();
         assert_eq!(summary.proven, Some(true), "{jobs} jobs");

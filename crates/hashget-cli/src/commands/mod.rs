@@ -16,6 +16,7 @@ mod index;
 mod info;
 mod list;
 mod man;
+mod missing;
 #[cfg(feature = "mount")]
 mod mount;
 mod pack;
@@ -56,6 +57,7 @@ pub(crate) enum Command {
     Explain(explain::Explain),
     Report(report::Report),
     Verify(verify::Verify),
+    Missing(missing::Missing),
     Repair(repair::Repair),
     Pool(pool::Pool),
     Cache(cache::Cache),
@@ -88,7 +90,7 @@ impl Command {
             Self::Prepare(prepare) => prepare.after_interruption(),
             Self::Index(index) => index.after_interruption(),
             Self::Get(get) => get.after_interruption(),
-            Self::Verify(verify) => verify.after_interruption(),
+            Self::Verify(_) | Self::Missing(_) => verify::after_interruption(),
             #[cfg(feature = "mount")]
             Self::Mount(mount) => mount.after_interruption(),
             Self::Pool(pool) => pool.after_interruption(),
@@ -120,6 +122,7 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> anyhow::Result<()
         Command::Explain(explain) => explain.run(&environment()?),
         Command::Report(report) => report.run(&environment()?),
         Command::Verify(verify) => verify.run(&environment()?),
+        Command::Missing(missing) => missing.run(&environment()?),
         Command::Repair(repair) => repair.run(&environment()?),
         Command::Pool(pool) => pool.run(&environment()?),
         Command::Cache(cache) => cache.run(&environment()?),

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{ArgGroup, Args, ValueEnum};
-use hashget::pack::{HashesKept, NamesKept, PackOptions, Packer, SYSTEM_EXCLUDES, Summary};
+use hashget::pack::{
+    HashesKept, ManifestVersion, NamesKept, PackOptions, Packer, SYSTEM_EXCLUDES, Summary,
+};
 use hashget::parity::Share;
 
 use self::destination::{ArchiveFormat, Destination, Medium};
@@ -108,6 +110,10 @@ pub(crate) struct Pack {
     /// Write parity for this share of the archive beside it, into FILE.par2: damage can be healed by `hashget repair`
     #[arg(long, value_name = "PERCENT", value_parser = values::share)]
     parity: Option<Share>,
+
+    /// Put `restore.py` into the archive, about 24 KB: a program that restores it without hashget
+    #[arg(long)]
+    with_restorer: bool,
 
     #[command(flatten)]
     manifest: Format,
@@ -272,6 +278,10 @@ impl Pack {
         environment: &'a Environment<'_>,
     ) -> anyhow::Result<PackOptions<'a>> {
         let options = pack_options(environment, &self.selection, &self.reliance)?;
+        if self.with_restorer && self.manifest.version() == ManifestVersion::One {
+            let wrong = "--with-restorer needs a manifest of version 2";
+            return Err(UsageError(wrong.to_owned()).into());
+        }
         Ok(PackOptions {
             hashes: match self.hashes {
                 Hashes::Anchors => HashesKept::Anchors,
@@ -283,6 +293,7 @@ impl Pack {
                 Names::All => NamesKept::All,
                 Names::None => NamesKept::None,
             },
+            with_restorer: self.with_restorer,
             manifest_version: self.manifest.version(),
             detectors: environment.detectors(&self.detect, &tree.folder)?,
             selected: tree.selected.clone(),

@@ -1,12 +1,13 @@
 //! `hashget restore`: adds the files of the manifest after a plain `tar xf`.
 //!
-//! Invariant: the HashDB is not opened; another run continues where this one stopped.
+//! Invariant: the HashDB is opened only to know what accepted files are; another run continues where this one stopped.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
+use hashget::fetch::Taken;
 use hashget::model::RelPath;
 use hashget::restore::{Affected, Overwrite, RestoreOptions, Summary};
 use serde_json::json;
@@ -14,7 +15,7 @@ use serde_json::json;
 use crate::environment::{self, Environment};
 use crate::exit::UsageError;
 use crate::output::{Console, counted, safe, size};
-use crate::parts::restorer;
+use crate::parts::Supplies;
 
 pub(super) mod planned;
 
@@ -73,6 +74,10 @@ pub(super) struct How {
     /// Print what would be made, replaced and removed, and change nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
+
+    /// Use this file, or those in this folder, for whatever is missing: packages and files of packages, under any names; repeatable
+    #[arg(long, value_name = "FILE|DIR")]
+    accept: Vec<PathBuf>,
 }
 
 /// Which existing files are replaced.
@@ -117,6 +122,14 @@ impl How {
         self.dry_run
     }
 
+    /// What restoring stands on.
+    pub(super) fn supplies<'e>(
+        &self,
+        environment: &'e Environment<'_>,
+    ) -> anyhow::Result<Supplies<'e>> {
+        Supplies::new(&self.accept, environment)
+    }
+
     /// Is anything to be removed?
     pub(super) fn deletes(&self) -> bool {
         self.delete
@@ -136,30 +149,28 @@ impl Restore {
             let wrong = format!("{target} is not a folder: for an archive, use hashget unpack");
             return Err(UsageError(wrong).into());
         }
-        let sources = environment.sources()?;
-        let restorer = restorer(&sources, environment);
+        let supplies = self.how.supplies(environment)?;
+        let restorer = supplies.restorer();
         let options = self.how.options(environment)?;
         let (context, console) = (|| format!("cannot restore {target}"), environment.console);
         if self.how.is_dry_run() {
             let planned = restorer.plan_restore(&self.target, &options, console);
-            return planned::report(
-                console,
-                "restore",
-                &self.target,
-                &planned.with_context(context)?,
-            );
+            let planned = planned.with_context(context)?;
+            supplies.taken();
+            return planned::report(console, "restore", &self.target, &planned);
         }
         let summary = restorer.restore(&self.target, &options, console).with_context(context)?;
-        report(console, "restore", &self.target, &summary, false)
+        report(console, "restore", &self.target, &summary, supplies.taken(), false)
     }
 }
 
-/// Prints the result; `is_part`: of a part of a tree.
+/// Prints the result, with what was `taken` of what the user found; `is_part`: of a part of a tree.
 pub(super) fn report(
     console: &Console,
     command: &str,
     target: &Path,
     summary: &Summary,
+    taken: Option<Taken>,
     is_part: bool,
 ) -> anyhow::Result<()> {
     for (path, reason) in &summary.missing {
@@ -189,12 +200,14 @@ pub(super) fn report(
         "removed": summary.removed.len(),
         "left": summary.left.entries,
         "proven": summary.proven,
+        "accepted_files": taken.as_ref().map(|taken| taken.files),
+        "accepted_packages": taken.as_ref().map(|taken| taken.packages),
     });
-    console.summary(command, record, &lines(target, summary, is_part))?;
+    console.summary(command, record, &lines(target, summary, taken.as_ref(), is_part))?;
     Ok(())
 }
 
-fn lines(target: &Path, summary: &Summary, is_part: bool) -> Vec<String> {
+fn lines(target: &Path, summary: &Summary, taken: Option<&Taken>, is_part: bool) -> Vec<String> {
     let files = |number| counted(number, "file", "files");
     let mut lines = vec![format!(
         "Restored {}, {} into {}; of these {}, {} from {}",
@@ -205,6 +218,10 @@ fn lines(target: &Path, summary: &Summary, is_part: bool) -> Vec<String> {
         size(summary.bytes_from_packages),
         counted(summary.packages_used, "package", "packages"),
     )];
+    if let Some(taken) = taken {
+        let packages = counted(taken.packages, "package", "packages");
+        lines.push(format!("Accepted: {}, {packages}", files(taken.files)));
+    }
     if summary.kept_files > 0 {
         lines.push(format!("{} already correct", files(summary.kept_files)));
     }

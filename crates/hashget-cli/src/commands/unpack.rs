@@ -14,7 +14,7 @@ use super::restore::{How, planned, report};
 use crate::archive;
 use crate::environment::Environment;
 use crate::exit::UsageError;
-use crate::parts::{contents_to_stdout, plan_unpack, restorer, unpack_part};
+use crate::parts::{contents_to_stdout, plan_unpack, unpack_part};
 
 /// Unpack an archive or a part of it, download what it left out, and verify the result
 #[derive(Debug, Args)]
@@ -50,7 +50,7 @@ pub(super) struct Unpacking {
     strip_components: usize,
 
     /// Write the contents of the files to standard output, one after the other, sorted by path
-    #[arg(long, conflicts_with_all = ["overwrite", "delete", "dry_run"])]
+    #[arg(long, conflicts_with_all = ["overwrite", "delete", "dry_run", "accept"])]
     to_stdout: bool,
 
     #[command(flatten)]
@@ -113,21 +113,22 @@ impl Unpacking {
             return Err(UsageError(wrong.to_owned()).into());
         }
         let options = self.how.options(environment)?;
+        let supplies = self.how.supplies(environment)?;
         if self.how.is_dry_run() {
-            let planned = plan_unpack(archive, target, selection, strip, &options, environment)
+            let planned = plan_unpack(archive, target, selection, strip, &options, &supplies)
                 .with_context(context)?;
             report_unmatched(selection, NOTHING_MATCHES, environment);
+            supplies.taken();
             return planned::report(console, command, target, &planned);
         }
         if !selection.is_everything() || strip > 0 {
-            let summary = unpack_part(archive, target, selection, strip, &options, environment)
+            let summary = unpack_part(archive, target, selection, strip, &options, &supplies)
                 .with_context(context)?;
             report_unmatched(selection, NOTHING_MATCHES, environment);
-            return report(console, command, target, &summary, true);
+            return report(console, command, target, &summary, supplies.taken(), true);
         }
-        let sources = environment.sources()?;
-        let restorer = restorer(&sources, environment);
+        let restorer = supplies.restorer();
         let summary = restorer.unpack(archive, target, &options, console).with_context(context)?;
-        report(console, command, target, &summary, false)
+        report(console, command, target, &summary, supplies.taken(), false)
     }
 }

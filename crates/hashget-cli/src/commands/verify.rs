@@ -51,13 +51,13 @@ pub(crate) struct Verify {
     at_most: Option<AtMost>,
 }
 
-impl Verify {
-    /// What is kept after an interruption, and how to continue.
-    pub(super) fn after_interruption(&self) -> String {
-        "the answers so far are recorded: the same command starts with the packages that were not checked"
-            .to_owned()
-    }
+/// What is kept after an interruption, and how to continue.
+pub(super) fn after_interruption() -> String {
+    "the answers so far are recorded: the same command starts with the packages that were not checked"
+        .to_owned()
+}
 
+impl Verify {
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
         let console = environment.console;
         if self.deep {
@@ -227,7 +227,7 @@ impl Verify {
 }
 
 /// Calls `verify` with what verifying stands on.
-fn with_verifier<R>(
+pub(super) fn with_verifier<R>(
     environment: &Environment<'_>,
     verify: impl FnOnce(&Verifier<'_>) -> R,
 ) -> anyhow::Result<R> {
@@ -285,13 +285,17 @@ fn list(package: &VerifiedPackage, environment: &Environment<'_>) -> anyhow::Res
     Ok(())
 }
 
-fn record(package: &VerifiedPackage) -> serde_json::Value {
-    let state = match package.state() {
+/// The word for it in records.
+pub(super) fn state_name(state: PackageState) -> &'static str {
+    match state {
         PackageState::Present => "present",
         PackageState::Unreachable => "unreachable",
         PackageState::NotAsked => "not_asked",
         PackageState::Lost => "lost",
-    };
+    }
+}
+
+fn record(package: &VerifiedPackage) -> serde_json::Value {
     let place = |(url, outcome, found): &(String, _, String)| {
         let outcome: &hashget::hashdb::CheckOutcome = outcome;
         json!({ "url": url, "outcome": outcome.to_string(), "found": found })
@@ -299,7 +303,7 @@ fn record(package: &VerifiedPackage) -> serde_json::Value {
     json!({
         "url": package.package.url,
         "sha256": package.package.sha256,
-        "state": state,
+        "state": state_name(package.state()),
         "places": package.places.iter().map(place).collect::<Vec<_>>(),
         "local": package.local,
         "files": package.files,

@@ -164,6 +164,11 @@ impl Console {
 
     /// Prints a line to standard output.
     pub(crate) fn line(&self, line: &str) -> io::Result<()> {
+        self.bytes_line(line.as_bytes())
+    }
+
+    /// Prints a line for programs to standard output: names in it are as they are.
+    pub(crate) fn bytes_line(&self, line: &[u8]) -> io::Result<()> {
         self.output.add(line, |text| self.write(text))
     }
 

@@ -63,11 +63,11 @@ impl Gathered {
     /// What `write` failed with, now or in [`Gathered::flush`].
     pub(super) fn add(
         &self,
-        line: &str,
+        line: &[u8],
         write: impl FnOnce(&[u8]) -> io::Result<()>,
     ) -> io::Result<()> {
         let mut state = self.state();
-        state.text.extend_from_slice(line.as_bytes());
+        state.text.extend_from_slice(line);
         state.text.push(b'\n');
         if !state.is_gathering || state.text.len() >= MOST {
             state.write(write);
@@ -118,17 +118,17 @@ mod tests {
             Ok(())
         };
         let lines = Gathered::default();
-        lines.add("alone", write).unwrap();
+        lines.add(b"alone", write).unwrap();
         lines.flush(write);
         lines.begin();
         for number in 0..20_000 {
-            lines.add(&format!("line {number}"), write).unwrap();
+            lines.add(format!("line {number}").as_bytes(), write).unwrap();
             if number == 9 {
                 lines.flush(write);
             }
         }
         lines.end(write).unwrap();
-        lines.add("alone", write).unwrap();
+        lines.add(b"alone", write).unwrap();
         let writes = writes.into_inner();
         assert_eq!((writes[0].as_str(), writes[1].lines().count()), ("alone\n", 10));
         assert!(writes.len() < 10 && writes.last().unwrap() == "alone\n", "{}", writes.len());
@@ -146,11 +146,11 @@ mod tests {
     fn a_failure_to_write_is_reported_once_and_by_the_next_line() {
         let fail = |_: &[u8]| Err(io::Error::from(io::ErrorKind::StorageFull));
         let lines = Gathered::default();
-        assert!(lines.add("a", fail).is_err());
+        assert!(lines.add(b"a", fail).is_err());
         lines.begin();
-        lines.add("b", fail).unwrap();
+        lines.add(b"b", fail).unwrap();
         lines.flush(fail);
-        assert!(lines.add("c", fail).is_err());
+        assert!(lines.add(b"c", fail).is_err());
         assert!(lines.end(fail).is_err() && lines.end(fail).is_ok());
     }
 }

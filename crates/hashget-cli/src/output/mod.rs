@@ -2,7 +2,7 @@
 //! error.
 //!
 //! Invariant: only this folder writes to the terminal, and no control character of an untrusted name is
-//! printed there.
+//! printed there, except in lines that are made for programs.
 
 mod console;
 mod lines;

@@ -12,7 +12,7 @@ pub(crate) fn a_night_of_a_chain_comes_back_without_hashget() {
         machine.write(&format!("tree/deep/{number}"), format!("file {number}\n").repeat(3000));
     }
     fs_err::create_dir(machine.path("out")).unwrap();
-    let job = "[backup.web]\nsources = [\"tree\"]\nto = [\"out\"]\nhost = \"h\"\nshare = \"chain\"\noptions = [\"--detect\", \"none\"]\n";
+    let job = "[backup.web]\nsources = [\"tree\"]\nto = [\"out\"]\nhost = \"h\"\nshare = \"chain\"\noptions = [\"--detect\", \"none\", \"--with-restorer\"]\n";
     machine.write("own-config.toml", job);
     machine.hashget(&["backup"]).expect(0);
     machine.write("tree/deep/3", "changed\n");

@@ -20,7 +20,7 @@ pub struct Nasty {
     pub long_paths: bool,
     /// Files and folders that their owner may not read. A user cannot pack them.
     pub closed: bool,
-    /// A top entry named `.hashget-restore.json`: none, a file (`false`) or a folder (`true`).
+    /// Top entries named `.hashget-restore.json` and `.hashget-restore.py`: none, files (`false`) or folders (`true`).
     pub own_manifest: Option<bool>,
 }
 
@@ -102,6 +102,8 @@ fn names(root: &Path, options: Nasty) {
             // A name that sorts before it becomes the first name of the group.
             hard_link(root, "-own-manifest", &own);
             file(root, ".hashget-restore.json.stored0", "the first name that is thought of");
+            let own = file(root, ".hashget-restore.py", "print('mine')");
+            hard_link(root, "zz-own-restorer", &own);
         }
         Some(true) => {
             let own = file(root, ".hashget-restore.json/inside", "1");
@@ -111,6 +113,8 @@ fn names(root: &Path, options: Nasty) {
             folder(root, ".hashget-restore.json/.hashget-restore.json");
             symlink(root, ".hashget-restore.json/link", "inside");
             mtime(&root.join(".hashget-restore.json"), 5, 5);
+            file(root, ".hashget-restore.py/.hashget-restore.py", "2");
+            mtime(&root.join(".hashget-restore.py"), 6, 6);
         }
     }
 }

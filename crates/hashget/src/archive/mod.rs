@@ -13,6 +13,7 @@
 //! | What is it made of? | [`survey()`] |
 //! | Is what it holds whole? | [`verify_stored`] |
 //! | Can it still be restored? | [`Verifier`] |
+//! | Which files cannot be had? | [`missing_files`] |
 //! | What is in one file of a package? | [`PackageFiles`] |
 //! | Which entries has its tree? | [`Listing`] |
 //! | How does it differ from another tree? | [`differences()`] |
@@ -28,6 +29,7 @@ pub(crate) mod directory;
 mod error;
 mod listing;
 mod manifest;
+mod missing;
 pub(crate) mod names;
 mod opened;
 mod origins;
@@ -53,6 +55,7 @@ pub use error::ArchiveError;
 pub use listing::{Holder, Listed, ListedEntry, Listing, StoredEntries, Unnamed, read_for_listing};
 pub use manifest::{manifest_path, read_folder_manifest, read_manifest};
 pub(crate) use manifest::{parse_manifest, read_manifest_text};
+pub use missing::{MissingFile, MissingFiles, missing_files};
 pub use opened::{OpenError, open_archive};
 pub use origins::{EntryOrigin, MembersOf, entry_origins, given_entries};
 pub use package_bytes::PackageBytes;

@@ -16,6 +16,7 @@ use crate::monitor::{Interrupted, Monitor, ProblemKind};
 use crate::wording::one_line;
 
 /// Knows what is in packages.
+#[derive(Clone, Copy)]
 pub struct PackageMembers<'a> {
     /// A HashDB that may know it.
     pub hashdb: &'a dyn HashDb,

@@ -80,12 +80,7 @@ impl<'m> PackagePlan<'m> {
             }
             files.push(Single { entry, from, outcome: Outcome::Waiting, kept: false });
         }
-        let follow = |placement: &'m Placement| Following {
-            from: &placement.from.0,
-            cursor: PlacementCursor::new(placement),
-            broken: None,
-        };
-        let placements: Vec<_> = package.placements.iter().map(follow).collect();
+        let placements: Vec<_> = package.placements.iter().map(Following::new).collect();
         let sources = wanted.keys().map(RelPath::as_bytes);
         let inner = placements
             .iter()
@@ -94,6 +89,11 @@ impl<'m> PackagePlan<'m> {
             .flat_map(inner_of)
             .collect();
         Ok(Self { package, placements, files, wanted, inner })
+    }
+
+    /// Goes back before the first member. What is known of `files` stays.
+    pub(crate) fn rewind(&mut self) {
+        self.placements = self.package.placements.iter().map(Following::new).collect();
     }
 
     fn single(&self, index: usize) -> Destination {
@@ -125,6 +125,16 @@ impl<'m> PackagePlan<'m> {
         let waiting = |index: &usize| self.files[*index].outcome == Outcome::Waiting;
         let indices = (0..self.files.len()).filter(waiting);
         self.placements.is_empty().then(|| indices.map(|index| self.single(index)).collect())
+    }
+
+    /// Entries of `files` that are regular files and not in their places.
+    pub(crate) fn waiting_files(&self) -> Vec<Destination> {
+        (0..self.files.len())
+            .map(|index| (index, &self.files[index]))
+            .filter(|(_, single)| matches!(single.entry.kind, Kind::File { .. }))
+            .filter(|(_, single)| single.outcome != Outcome::Done)
+            .map(|(index, _)| self.single(index))
+            .collect()
     }
 
     /// Must its members be read at all?
@@ -239,6 +249,13 @@ fn inner_of(path: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     let ends = path.windows(separator.len()).enumerate();
     ends.filter(move |(_, window)| *window == separator)
         .map(move |(at, _)| path[..at + separator.len()].to_vec())
+}
+
+impl<'m> Following<'m> {
+    fn new(placement: &'m Placement) -> Self {
+        let (from, cursor) = (&*placement.from.0, PlacementCursor::new(placement));
+        Self { from, cursor, broken: None }
+    }
 }
 
 impl Single {

@@ -11,7 +11,7 @@ use super::stream::{self, TarStream};
 use super::{ArchiveError, manifest_path, read_manifest_text};
 use crate::formats::tar::{RawKind, TarEntry};
 use crate::limits::Limits;
-use crate::model::manifest::AnyManifest;
+use crate::model::manifest::{AnyManifest, RESTORER_NAME};
 use crate::model::{Extent, Kind, MemberMetadata, RelPath, escaped};
 use crate::monitor::{Monitor, ProblemKind, Step, Total};
 use crate::storage::ArchiveSource;
@@ -98,7 +98,7 @@ pub fn read_archive<V: ArchiveVisitor>(
     let total = Total { bytes: archive.size(), things: None };
     let progress = monitor.begin(Step::Read, escaped(name.as_bytes()), total);
     let passed = |bytes| progress.advance(bytes, 0);
-    let reading = Reading { limits, visitor, monitor, name, last: None };
+    let reading = Reading { limits, visitor, monitor, name, last: None, has_restorer: false };
     let (outcome, has_failed) = match Directory::open(archive, limits) {
         Some(directory) => (reading.read_segments(&directory, &passed), directory.has_failed()),
         None => {
@@ -165,6 +165,8 @@ struct Reading<'r, V> {
     name: &'r str,
     /// The last entry that was read to its end.
     last: Option<RelPath>,
+    /// Does the restorer travel in the archive?
+    has_restorer: bool,
 }
 
 impl<V: ArchiveVisitor> Reading<'_, V> {
@@ -256,6 +258,8 @@ impl<V: ArchiveVisitor> Reading<'_, V> {
         let path = stored.path.clone();
         let outcome = if path == manifest_path() {
             self.manifest(entry)?
+        } else if self.has_restorer && path.as_bytes() == RESTORER_NAME.as_bytes() {
+            ControlFlow::Continue(())
         } else if self.visitor.wants(&path) {
             let mut content = Content { inner: &mut entry.stored(), failure: None };
             let outcome = self.visitor.entry(stored, &mut content);
@@ -276,7 +280,9 @@ impl<V: ArchiveVisitor> Reading<'_, V> {
         if let Some(error) = content.failure {
             return Err(self.damage(error));
         }
-        self.visitor.manifest(manifest?).map_err(Stop::Error)
+        let manifest = manifest?;
+        self.has_restorer |= manifest.has_restorer();
+        self.visitor.manifest(manifest).map_err(Stop::Error)
     }
 }
 

@@ -4,6 +4,7 @@
 //! requested, the digest of the bytes is reported. Unverified bytes never get a final name. (The answers of a
 //! [`Web`] are not verified.)
 
+mod accepted;
 mod agent;
 mod beside;
 mod byte_range;
@@ -36,6 +37,7 @@ mod unfinished;
 use std::fs::File;
 use std::sync::Arc;
 
+pub use accepted::{Accepted, LeftOver, Taken};
 pub use agent::{RequestFailed, agent_for};
 pub use beside::{Beside, BesidePlaces, Shelf, name_beside, url_beside};
 pub use cache::Cache;

@@ -87,7 +87,7 @@ impl DirPool {
         let files = match self.files.get() {
             Some(files) => files,
             None => {
-                let files = walk(&self.dir, monitor)?;
+                let files = walk(&self.dir, true, monitor)?;
                 self.files.get_or_init(|| files)
             }
         };
@@ -232,8 +232,13 @@ fn base_name(url: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-/// All files below a folder, sorted by path. Folders that cannot be read are reported and skipped.
-fn walk(dir: &Path, monitor: &dyn Monitor) -> Result<Vec<(PathBuf, u64)>, Interrupted> {
+/// All files below a folder, with their sizes, sorted by path. Links to folders are not followed, and those to files if `follows_links`.
+/// Folders that cannot be read are reported and skipped.
+pub(super) fn walk(
+    dir: &Path,
+    follows_links: bool,
+    monitor: &dyn Monitor,
+) -> Result<Vec<(PathBuf, u64)>, Interrupted> {
     let mut files = Vec::new();
     let mut folders = vec![dir.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -244,7 +249,13 @@ fn walk(dir: &Path, monitor: &dyn Monitor) -> Result<Vec<(PathBuf, u64)>, Interr
                 let path = entry.path();
                 if entry.file_type()?.is_dir() {
                     folders.push(path);
-                } else if let Ok(metadata) = fs_err::metadata(&path)
+                    continue;
+                }
+                let metadata = match follows_links {
+                    true => fs_err::metadata(&path),
+                    false => fs_err::symlink_metadata(&path),
+                };
+                if let Ok(metadata) = metadata
                     && metadata.is_file()
                 {
                     files.push((path, metadata.len()));
@@ -254,7 +265,7 @@ fn walk(dir: &Path, monitor: &dyn Monitor) -> Result<Vec<(PathBuf, u64)>, Interr
         };
         if let Err(error) = look() {
             let object = escaped(folder.as_os_str().as_encoded_bytes());
-            let problem = format!("a folder of the pool cannot be read ({error})");
+            let problem = format!("this folder cannot be read ({error})");
             monitor.problem(ProblemKind::Note, object, problem);
         }
     }

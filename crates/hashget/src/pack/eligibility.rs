@@ -4,7 +4,7 @@
 
 use super::PackOptions;
 use super::verdict::{Reason, Verdict, Verdicts};
-use crate::model::manifest::MANIFEST_NAME;
+use crate::model::manifest::own_name_of;
 use crate::model::{Entry, Kind};
 use crate::tree::{BadGlob, Globs, Scan};
 
@@ -14,7 +14,7 @@ pub(super) fn first_verdicts(scan: &Scan, options: &PackOptions<'_>) -> Result<V
     let reason = |entry: &Entry| {
         let is_small = matches!(entry.kind, Kind::File { size } if size < options.min_size);
         match entry.kind {
-            _ if is_own_manifest(entry) => Reason::OwnManifest,
+            _ if own_name_of(entry.path.as_bytes()).is_some() => Reason::OwnManifest,
             _ if is_small => Reason::TooSmall,
             _ if entry.extents.is_some() => Reason::Holes,
             _ if skip.matches_within(scan.root.path(), &entry.path) => Reason::Skipped,
@@ -30,10 +30,4 @@ pub(super) fn first_verdicts(scan: &Scan, options: &PackOptions<'_>) -> Result<V
             _ => Verdict::Archived(reason(entry)),
         });
     Ok(verdicts.collect())
-}
-
-/// Does this entry have the path of the manifest, or is it below that path?
-fn is_own_manifest(entry: &Entry) -> bool {
-    let rest = entry.path.as_bytes().strip_prefix(MANIFEST_NAME.as_bytes());
-    rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
 }

@@ -15,7 +15,7 @@ use crate::archive::names;
 use crate::archive::reusable::Reusable;
 use crate::codec::seekable::{FrameOutput, SeekableWriter, encoder_name};
 use crate::codec::{Codec, Encoder, encoder, seekable_encoder};
-use crate::model::manifest::MANIFEST_NAME;
+use crate::model::manifest::OWN_NAMES;
 use crate::model::{Digest, Entry, Kind, RelPath};
 
 /// An entry of this many bytes has frames of its own.
@@ -58,7 +58,7 @@ struct Segment {
 
 /// The entry that is being written.
 struct Begun {
-    /// `None` for the manifest.
+    /// `None` for the manifest, and the restorer behind it.
     path: Option<RelPath>,
     bytes: u64,
     is_large: bool,
@@ -66,7 +66,7 @@ struct Begun {
 
 impl Begun {
     fn new(name: &[u8], entry: &Entry) -> Self {
-        if name == MANIFEST_NAME.as_bytes() {
+        if OWN_NAMES.iter().any(|own| name == own.as_bytes()) {
             return Self::manifest();
         }
         let contents = match (&entry.extents, &entry.kind) {

@@ -33,6 +33,7 @@ mod prefixes;
 mod prepare;
 mod read_back;
 mod replay;
+mod restorer;
 mod summary;
 mod tar_head;
 mod tar_writer;
@@ -80,7 +81,7 @@ use crate::fetch::{MirrorRule, Source, Web};
 use crate::hashdb::{HashDbError, HashDbWriter};
 use crate::index::IndexError;
 use crate::limits::Limits;
-use crate::model::manifest::{MANIFEST_NAME, ManifestV1};
+use crate::model::manifest::{ManifestV1, OWN_NAMES};
 use crate::model::{BadPath, RelPath, escaped};
 use crate::monitor::{Interrupted, Monitor, ProblemKind, Step, Total};
 use crate::tree::{BadGlob, Scan, ScanError, ScanOptions, scan};
@@ -146,9 +147,12 @@ pub enum PackError {
     },
     /// Version 1 cannot describe this tree.
     #[error(
-        "manifest version 1 cannot hold a tree with its own top-level {MANIFEST_NAME}; use version 2, or exclude it"
+        "manifest version 1 cannot hold a tree with its own top-level {name}; use version 2, or exclude it"
     )]
-    VersionOne,
+    VersionOne {
+        /// The name.
+        name: &'static str,
+    },
     /// A path that hashget made is invalid.
     #[error(transparent)]
     Path(#[from] BadPath),
@@ -176,7 +180,7 @@ impl PackError {
             Self::Output { error, .. } | Self::StaleParity { error, .. } | Self::Write(error) => {
                 ErrorClass::of_io(error)
             }
-            Self::VersionOne => ErrorClass::CannotPack,
+            Self::VersionOne { .. } => ErrorClass::CannotPack,
             Self::Path(_) => ErrorClass::Internal,
             Self::Replay(error) => error.class(),
             Self::ReadBack(error) => error.class(),
@@ -248,8 +252,10 @@ impl Packer<'_> {
                 (plan, None)
             }
             ManifestVersion::One => {
-                if entries.at(&RelPath::new(MANIFEST_NAME)?).is_some() {
-                    return Err(PackError::VersionOne);
+                for name in OWN_NAMES {
+                    if entries.at(&RelPath::new(name)?).is_some() {
+                        return Err(PackError::VersionOne { name });
+                    }
                 }
                 let expires = options.expires.clone();
                 let (plan, manifest) = v1::plan(claims, packages, &read, expires)?;

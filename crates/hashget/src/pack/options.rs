@@ -91,6 +91,8 @@ pub struct PackOptions<'a> {
     pub hashes: HashesKept,
     /// The names of what packages give.
     pub names: NamesKept,
+    /// Put the program that restores an archive without hashget into the archive. Only with [`ManifestVersion::Two`].
+    pub with_restorer: bool,
     /// Format of the manifest.
     pub manifest_version: ManifestVersion,
     /// `YYYY-MM-DD`: the backup must be restorable until this day; packages that expire earlier are not
@@ -167,6 +169,7 @@ impl Default for PackOptions<'_> {
             min_size: 0,
             hashes: HashesKept::Anchors,
             names: NamesKept::Auto,
+            with_restorer: false,
             manifest_version: ManifestVersion::Two,
             expires: None,
             evidence: Evidence::Signed,

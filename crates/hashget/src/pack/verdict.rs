@@ -24,7 +24,7 @@ pub enum Verdict {
 /// Why the archive holds an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
-    /// It is at, or below, the path that the manifest uses.
+    /// It is at, or below, a path that archives use for themselves: that of the manifest, or of the restorer.
     OwnManifest,
     /// The user wants it archived (`--skip`).
     Skipped,

@@ -9,11 +9,13 @@ use std::io::{self, Write};
 use super::attributes;
 use super::open_file::{Listeners, OpenFile};
 use super::plan::Plan;
+use super::restorer;
 use super::tar_writer::{TarOutput, TarWriter, Upcoming};
 use super::verdict::Verdict;
 use super::{PackError, PackOptions};
 use crate::model::manifest::{
-    EntryColumns, MANIFEST_NAME, Manifest, ManifestV1, Needs, Renamed, TreeSummary,
+    EntryColumns, MANIFEST_NAME, Manifest, ManifestV1, OWN_NAMES, RESTORER, RESTORER_NAME, Renamed,
+    TreeSummary, own_name_of,
 };
 use crate::model::{Entry, Kind, Metadata, RelPath, total_bytes};
 use crate::monitor::{Monitor, ProblemKind, Running};
@@ -43,7 +45,7 @@ fn put_manifest<W: TarOutput>(
     plan: &mut Plan,
     options: &PackOptions,
 ) -> Result<(), PackError> {
-    with_manifest(scan, plan, options, |write| put_text(tar, write))?
+    with_manifest(scan, plan, options, |write| put_manifest_text(tar, write))?
 }
 
 /// Writes a text to a writer.
@@ -63,16 +65,11 @@ pub(super) fn with_manifest<R>(
         Kind::File { size } => Some(size),
         _ => None,
     };
-    let own_manifest = RelPath::new(MANIFEST_NAME)?;
-    let renamed = entries
-        .at(&own_manifest)
-        .is_some()
-        .then(|| Renamed { stored: stored_name(entries), name: own_manifest });
     let archived = plan.verdicts.archived();
     let manifest = Manifest {
         format: Manifest::FORMAT.to_owned(),
         version: 2,
-        needs: Needs::default(),
+        needs: [RESTORER].iter().filter(|_| options.with_restorer).collect(),
         tool: concat!("hashget ", env!("CARGO_PKG_VERSION")).to_owned(),
         expires: options.expires.clone().or(earliest),
         tree: TreeSummary {
@@ -84,7 +81,7 @@ pub(super) fn with_manifest<R>(
         packages: std::mem::take(&mut plan.packages),
         archived: EntryColumns::new(entries, &archived, options.hashes.archived()),
         links: plan.links(entries),
-        renamed: renamed.into_iter().collect(),
+        renamed: renamed(entries),
     };
     let done = work(&|output| manifest.write_json(output));
     plan.packages = manifest.packages;
@@ -92,17 +89,27 @@ pub(super) fn with_manifest<R>(
 }
 
 /// Writes the manifest that `write` produces, twice: first only to get its length.
-fn put_text<W: TarOutput>(tar: &mut TarWriter<W>, write: WriteText<'_>) -> Result<(), PackError> {
+fn put_manifest_text<W: TarOutput>(
+    tar: &mut TarWriter<W>,
+    write: WriteText<'_>,
+) -> Result<(), PackError> {
     let mut length = Counter(0);
     write(&mut length).map_err(PackError::Write)?;
-    let entry = Entry {
-        path: RelPath::new(MANIFEST_NAME)?,
-        kind: Kind::File { size: length.0 },
-        metadata: Metadata { mode: 0o644, ..Metadata::default() },
-        sha256: None,
-        extents: None,
-    };
-    tar.written_entry(MANIFEST_NAME.as_bytes(), &entry, write).map_err(PackError::Write)
+    let metadata = Metadata { mode: 0o644, ..Metadata::default() };
+    put_text(tar, MANIFEST_NAME, metadata, length.0, write)
+}
+
+/// Writes a file of `size` bytes that is no entry of the tree.
+fn put_text<W: TarOutput>(
+    tar: &mut TarWriter<W>,
+    name: &str,
+    metadata: Metadata,
+    size: u64,
+    write: WriteText<'_>,
+) -> Result<(), PackError> {
+    let (path, kind) = (RelPath::new(name)?, Kind::File { size });
+    let entry = Entry { path, kind, metadata, sha256: None, extents: None };
+    tar.written_entry(name.as_bytes(), &entry, write).map_err(PackError::Write)
 }
 
 /// Counts what is written.
@@ -123,10 +130,18 @@ fn is_file(entry: &Entry) -> bool {
     matches!(entry.kind, Kind::File { .. })
 }
 
-/// An unused name for the tree's own file that has the manifest's name.
-fn stored_name(entries: &Entries) -> RelPath {
+/// The tree's own entries with names that an archive has for itself, and where they are stored instead.
+fn renamed(entries: &Entries) -> Vec<Renamed> {
+    let own = OWN_NAMES.into_iter().filter_map(|name| RelPath::new(name).ok());
+    own.filter(|name| entries.position(name).is_some())
+        .map(|name| Renamed { stored: stored_name(entries, &name), name })
+        .collect()
+}
+
+/// An unused name for the tree's own entry `name`.
+fn stored_name(entries: &Entries, name: &RelPath) -> RelPath {
     (0_u64..)
-        .map(|number| format!("{MANIFEST_NAME}.stored{number}"))
+        .map(|number| format!("{name}.stored{number}"))
         .filter_map(|name| RelPath::new(name).ok())
         .find(|name| entries.position(name).is_none())
         .expect("a tree has fewer names than there are numbers")
@@ -143,13 +158,18 @@ impl Writer<'_> {
         match version_one {
             Some(manifest) => {
                 let json = manifest.to_json();
-                put_text(&mut tar, &|output| output.write_all(&json))?;
+                put_manifest_text(&mut tar, &|output| output.write_all(&json))?;
             }
             None => put_manifest(&mut tar, self.scan, self.plan, self.options)?,
         }
+        if self.options.with_restorer && version_one.is_none() {
+            let (text, metadata) = (restorer::TEXT, restorer::metadata());
+            let size = text.len() as u64;
+            put_text(&mut tar, RESTORER_NAME, metadata, size, &|output| output.write_all(text))?;
+        }
         let stored = self.stored();
         self.gather_names();
-        let renamed = stored_name(&self.scan.entries);
+        let renamed = renamed(&self.scan.entries);
         let stored: Vec<usize> = (0..stored.len()).filter(|&index| stored[index]).collect();
         let mut rest = &*stored;
         while let Some(&index) = rest.first() {
@@ -252,7 +272,7 @@ impl Writer<'_> {
         &mut self,
         tar: &mut TarWriter<W>,
         index: usize,
-        renamed: &RelPath,
+        renamed: &[Renamed],
     ) -> Result<(), PackError> {
         let entries = &self.scan.entries;
         if is_file(&entries[index]) {
@@ -266,7 +286,7 @@ impl Writer<'_> {
     }
 
     /// An entry as it was when the tree was scanned; `None` for a further name of a file that is not in the archive.
-    fn as_scanned(&self, index: usize, renamed: &RelPath) -> Option<Upcoming> {
+    fn as_scanned(&self, index: usize, renamed: &[Renamed]) -> Option<Upcoming> {
         let entries = &self.scan.entries;
         let name = name_in_tar(&entries[index].path, renamed);
         let mut entry = entries[index].clone();
@@ -289,7 +309,7 @@ impl Writer<'_> {
         &mut self,
         tar: &mut TarWriter<W>,
         stored: &[usize],
-        renamed: &RelPath,
+        renamed: &[Renamed],
     ) -> Result<usize, PackError> {
         let mut next = stored.iter().map(|&index| self.as_scanned(index, renamed));
         let reused = tar.reuse(&mut next).map_err(PackError::Write)?.unwrap_or_default();
@@ -365,13 +385,14 @@ impl Writer<'_> {
     }
 }
 
-/// The path of an entry in the tar: its own, unless it is the tree's own `.hashget-restore.json` or below it.
-fn name_in_tar(path: &RelPath, renamed: &RelPath) -> Vec<u8> {
+/// The path of an entry in the tar: its own, unless it is at or below a name that archives have for themselves.
+fn name_in_tar(path: &RelPath, renamed: &[Renamed]) -> Vec<u8> {
     if path.is_root() {
         return b".".to_vec();
     }
-    match path.as_bytes().strip_prefix(MANIFEST_NAME.as_bytes()) {
-        Some(rest) if rest.is_empty() || rest[0] == b'/' => [renamed.as_bytes(), rest].concat(),
-        _ => path.as_bytes().to_vec(),
-    }
+    let stored = own_name_of(path.as_bytes()).and_then(|(own, rest)| {
+        let renamed = renamed.iter().find(|one| one.name.as_bytes() == own.as_bytes())?;
+        Some([renamed.stored.as_bytes(), rest].concat())
+    });
+    stored.unwrap_or_else(|| path.as_bytes().to_vec())
 }

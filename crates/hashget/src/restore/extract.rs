@@ -23,7 +23,7 @@ use crate::formats::FormatError;
 use crate::formats::tar::{RawKind, TarEntry};
 use crate::limits::Limits;
 use crate::model::manifest::{
-    AnyManifest, EntryTable, MANIFEST_NAME, ManifestError, ManifestHeader, Renamed,
+    AnyManifest, EntryTable, MANIFEST_NAME, ManifestError, ManifestHeader, RESTORER_NAME, Renamed,
 };
 use crate::model::{Digest, Kind, MemberMetadata, Metadata, RelPath, escaped, path_of};
 use crate::monitor::{Monitor, ProblemKind, Running, Step, Total};
@@ -62,6 +62,12 @@ pub(super) struct Extracted {
 }
 
 impl Extracted {
+    /// Does the manifest that passed say that the restorer travels with it?
+    fn has_restorer(&self) -> bool {
+        self.header.as_ref().is_some_and(ManifestHeader::has_restorer)
+            || self.in_memory.as_ref().is_some_and(AnyManifest::has_restorer)
+    }
+
     /// Forgets the entries that the manifest has, too.
     pub(super) fn keep_strangers(&mut self, archived: &EntryTable) {
         let all = std::mem::take(&mut self.entries);
@@ -241,6 +247,9 @@ impl Extracting<'_> {
         }
         let path =
             RelPath::normalise(&entry.path).map_err(|error| Refusal::Hostile(error.to_string()))?;
+        if path.as_bytes() == RESTORER_NAME.as_bytes() && self.found.has_restorer() {
+            return Ok(());
+        }
         let manifest = path.as_bytes() == MANIFEST_NAME.as_bytes();
         let metadata = complete(&entry.metadata);
         let Some(path) = self.place(path, &entry.kind, &metadata) else { return Ok(()) };

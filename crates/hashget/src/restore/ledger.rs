@@ -60,6 +60,8 @@ pub(super) struct State<'m> {
     kept_files: u64,
     files_without_digest: u64,
     packages_used: u64,
+    /// Packages that cannot be had, and of which nothing knows the files: how many, and the first name.
+    nameless: (usize, String),
 }
 
 /// A folder of the tree.
@@ -153,6 +155,34 @@ impl<'m> Ledger<'m> {
         self.state().packages_used += 1;
     }
 
+    /// A package cannot be had, and nothing knows its files.
+    pub(super) fn nameless(&self, package: &str) {
+        let (count, first) = &mut self.state().nameless;
+        *count += 1;
+        // Whatever the order in which threads come here.
+        if *count == 1 || package < first.as_str() {
+            package.clone_into(first);
+        }
+    }
+
+    /// The number of such packages, and the first of their names.
+    pub(super) fn all_nameless(&self) -> (usize, String) {
+        self.state().nameless.clone()
+    }
+
+    /// Is `path` in its place, and no folder?
+    pub(super) fn has(&self, path: &RelPath) -> bool {
+        self.state().is_placed(path)
+    }
+
+    /// `path`, which was missing, may be in its place by now: then it is not missing.
+    pub(super) fn found(&self, path: &RelPath) {
+        let mut state = self.state();
+        if state.is_placed(path) {
+            state.missing.retain(|(missing, _)| missing != path);
+        }
+    }
+
     /// `path` is a folder and should have this metadata.
     pub(super) fn folder(&self, path: RelPath, by: Rank, metadata: Metadata) {
         let mut state = self.state();
@@ -224,6 +254,7 @@ impl<'m> State<'m> {
             kept_files: 0,
             files_without_digest: 0,
             packages_used: 0,
+            nameless: Default::default(),
         }
     }
 

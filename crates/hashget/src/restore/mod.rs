@@ -3,6 +3,7 @@
 //! Invariant: nothing outside the target is changed, no name points to bytes that are not proven, and
 //! whatever cannot be restored is named while everything else is restored.
 
+mod accepting;
 mod already;
 mod archived;
 mod closing;
@@ -31,6 +32,7 @@ mod v1;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+pub use accepting::Accepting;
 pub use differences::Affected;
 pub use error::RestoreError;
 pub use overwrite::Overwrite;
@@ -60,6 +62,8 @@ pub struct Restorer<'a> {
     pub limits: &'a Limits,
     /// Packages that are worked on at once; at least 1.
     pub jobs: usize,
+    /// What a person found, for files of packages that no source has.
+    pub accepting: Option<Accepting<'a>>,
 }
 
 /// How to restore.
@@ -248,6 +252,7 @@ impl Restorer<'_> {
         match read_manifest(&target, None, self.limits)? {
             AnyManifest::V1(manifest) => self.fill_v1(&target, &manifest, None, options, monitor),
             AnyManifest::V2(manifest) => {
+                finish::remove_restorer(&target, &manifest)?;
                 target.protect(manifest.archived.paths());
                 if let Some(summary) =
                     already::all_done(&target, &manifest, options, self.jobs, monitor)?

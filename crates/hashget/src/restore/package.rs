@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::destinations::Trouble;
 use super::ledger;
 use super::packages::{FetchOutcome, fetch};
-use super::part::Places;
+use super::part::Links;
 use super::place::PlaceError;
 use super::{RestoreError, Run};
 use crate::archive::PackageBytes;
@@ -68,9 +68,16 @@ impl<'r, 'm> Restoring<'r, 'm> {
         if self.restore_by_ranges(&wanted)? {
             return Ok(None);
         }
-        match fetch(self.run, &wanted, &self.name, last)? {
+        match fetch(self.run, &wanted, last)? {
             FetchOutcome::Later(again) => Ok(Some((self, again))),
-            FetchOutcome::Now(bytes) => self.place(bytes, false).map(|_| None),
+            FetchOutcome::Now(bytes, failure) => {
+                let (run, name) = (self.run, self.name.clone());
+                let is_complete = self.place(bytes, false)?;
+                if let Some(failure) = failure {
+                    failure.report(run, &name, is_complete);
+                }
+                Ok(None)
+            }
         }
     }
 
@@ -105,6 +112,7 @@ impl<'r, 'm> Restoring<'r, 'm> {
             problem = problem.or(read);
         }
         let missing = self.plan.missing(problem.as_deref());
+        let missing = self.accept(missing)?;
         if let (Some(why), true, false) = (&problem, other, missing.is_empty()) {
             self.run.monitor.problem(ProblemKind::Verification, &self.name, why);
         }
@@ -135,20 +143,30 @@ impl<'r, 'm> Restoring<'r, 'm> {
                 self.leave(&destination, Some(expected))?;
                 continue;
             }
-            let kept = match self.run.target.file(&destination.path) {
-                Ok(Some(file))
-                    if file.size().is_ok_and(|found| found == *size)
-                        && file.digest(None).is_ok_and(|found| found == expected) =>
-                {
-                    self.adjust(&destination, &*file, expected)?
-                }
-                _ => false,
-            };
+            let kept = self.keeps(&destination, *size, expected)?;
             if !kept {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    /// Keeps the file that is in its place, if its contents are right. False if they are not.
+    pub(super) fn keeps(
+        &mut self,
+        destination: &Destination,
+        size: u64,
+        sha256: Digest,
+    ) -> Result<bool, RestoreError> {
+        match self.run.target.file(&destination.path) {
+            Ok(Some(file))
+                if file.size().is_ok_and(|found| found == size)
+                    && file.digest(None).is_ok_and(|found| found == sha256) =>
+            {
+                self.adjust(destination, &*file, sha256)
+            }
+            _ => Ok(false),
+        }
     }
 
     /// Reads the package's members; what was wrong with it, if anything.
@@ -299,7 +317,7 @@ impl<'r, 'm> Restoring<'r, 'm> {
         true
     }
 
-    fn place_node(&mut self, destination: &Destination) -> Result<(), RestoreError> {
+    pub(super) fn place_node(&mut self, destination: &Destination) -> Result<(), RestoreError> {
         let run = self.run;
         let Destination { path, kind, metadata, .. } = destination;
         if matches!(kind, Kind::Directory) {
@@ -326,23 +344,6 @@ impl<'r, 'm> Restoring<'r, 'm> {
         match run.target.make_node(path, kind, metadata) {
             Ok(_) => self.placed(destination, None),
             Err(error) => self.not_placed(destination, error)?,
-        }
-        Ok(())
-    }
-}
-
-/// Tells where the hard links of a package lead.
-struct Links<'l> {
-    plan: PackagePlan<'l>,
-    places: &'l Places<'l>,
-}
-
-impl Visitor for Links<'_> {
-    fn visit(&mut self, member: Member, _content: &mut dyn Read) -> Result<(), VisitorError> {
-        for destination in self.plan.next(&member) {
-            if let Kind::HardLink { target } = &destination.kind {
-                self.places.link(&destination.path, target);
-            }
         }
         Ok(())
     }

@@ -6,6 +6,7 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use super::accepting::report_nameless;
 use super::package::Restoring;
 use super::{RestoreError, Run};
 use crate::archive::PackageBytes;
@@ -28,7 +29,9 @@ pub(super) fn restore_packages<'m>(
         }
         Ok::<(), RestoreError>(())
     })?;
-    deferred.ask_again(run, Restoring::restore_at_last)
+    deferred.ask_again(run, Restoring::restore_at_last)?;
+    report_nameless(run);
+    Ok(())
 }
 
 /// Packages that were not asked for, each with its index in the manifest.
@@ -85,22 +88,34 @@ impl<T: Send> Deferred<T> {
 
 /// What came of fetching a package.
 pub(super) enum FetchOutcome {
-    /// What there is of it.
-    Now(PackageBytes),
+    /// What there is of it; and why it is not the package, if that is so.
+    Now(PackageBytes, Option<FetchFailure>),
     /// A host that may have it was given up, and is asked again after this time.
     Later(Duration),
 }
 
-/// Fetches `wanted`; a failure is reported to the monitor. If this is not the last attempt, hosts that were given up are
-/// no failure.
+/// Why a package could not be fetched. Whoever wanted it reports that when it is known what it costs.
+pub(super) struct FetchFailure {
+    kind: ProblemKind,
+    message: String,
+}
+
+impl FetchFailure {
+    /// Reports it; as a note if nothing is missing for all that.
+    pub(super) fn report(self, run: &Run<'_>, name: &str, is_complete: bool) {
+        let kind = if is_complete { ProblemKind::Note } else { self.kind };
+        run.monitor.problem(kind, name, self.message);
+    }
+}
+
+/// Fetches `wanted`. If this is not the last attempt, hosts that were given up are no failure.
 pub(super) fn fetch(
     run: &Run<'_>,
     wanted: &Wanted,
-    name: &str,
     last: bool,
 ) -> Result<FetchOutcome, RestoreError> {
     let error = match run.source.fetch(wanted, run.monitor) {
-        Ok(fetched) => return Ok(FetchOutcome::Now(PackageBytes::Proven(fetched.file))),
+        Ok(fetched) => return Ok(FetchOutcome::Now(PackageBytes::Proven(fetched.file), None)),
         Err(FetchError::Interrupted(interrupted)) => return Err(interrupted.into()),
         Err(error) => error,
     };
@@ -113,6 +128,5 @@ pub(super) fn fetch(
     let bytes = PackageBytes::of_error(error);
     // No loss as long as every file that is wanted of it proves to be right.
     let kind = if matches!(bytes, PackageBytes::Other(..)) { ProblemKind::Note } else { kind };
-    run.monitor.problem(kind, name, message);
-    Ok(FetchOutcome::Now(bytes))
+    Ok(FetchOutcome::Now(bytes, Some(FetchFailure { kind, message })))
 }

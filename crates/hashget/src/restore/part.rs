@@ -4,16 +4,18 @@
 //! not put into the target: nothing there continues with the whole tree.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::Read;
 use std::sync::Mutex;
 
 use super::RestoreError;
+use super::accepting::known_members;
 use super::ledger::{ARCHIVED, Rank};
 use crate::archive::package_plan::{Destination, ManifestPart, PackagePlan};
-use crate::archive::{MembersError, PackageMembers, Selection};
+use crate::archive::{PackageMembers, Selection};
+use crate::formats::{Visitor, VisitorError};
 use crate::model::manifest::{EntryTable, Link, Manifest, ManifestError, ManifestV1, Package};
-use crate::model::{Kind, Metadata, RelPath, path_of};
+use crate::model::{Kind, Member, Metadata, RelPath, path_of};
 use crate::monitor::{Monitor, ProblemKind};
-use crate::wording::one_line;
 
 /// A part of an archive's tree, and where it goes.
 pub struct Part<'a> {
@@ -222,16 +224,7 @@ impl<'p> Places<'p> {
                 || lock(&self.moved).keys().any(|path| path.as_bytes().starts_with(to))
         });
         let Some(members) = self.part.members.filter(|_| may_give) else { return Ok(may_give) };
-        let members = match members.of(package, monitor) {
-            Ok(members) => members,
-            Err(MembersError::Manifest(error)) => return Err(error.into()),
-            Err(MembersError::Interrupted(interrupted)) => return Err(interrupted.into()),
-            Err(MembersError::HashDb(error)) => {
-                monitor.problem(ProblemKind::Note, "HashDB", one_line(&error));
-                None
-            }
-        };
-        let Some(members) = members else { return Ok(true) };
+        let Some(members) = known_members(members, package, monitor)? else { return Ok(true) };
         let mut plan = PackagePlan::new(package)?;
         Ok(members.iter().any(|member| {
             let destinations = plan.next(member);
@@ -252,6 +245,30 @@ impl<'p> Places<'p> {
             manifest.packages.clear();
         }
         manifest
+    }
+}
+
+/// Tells where the hard links of a package lead.
+pub(super) struct Links<'l> {
+    pub(super) plan: PackagePlan<'l>,
+    pub(super) places: &'l Places<'l>,
+}
+
+impl Links<'_> {
+    /// The next member.
+    pub(super) fn follow(&mut self, member: &Member) {
+        for destination in self.plan.next(member) {
+            if let Kind::HardLink { target } = &destination.kind {
+                self.places.link(&destination.path, target);
+            }
+        }
+    }
+}
+
+impl Visitor for Links<'_> {
+    fn visit(&mut self, member: Member, _content: &mut dyn Read) -> Result<(), VisitorError> {
+        self.follow(&member);
+        Ok(())
     }
 }
 

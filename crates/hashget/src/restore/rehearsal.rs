@@ -51,7 +51,8 @@ pub fn rehearse(
     monitor: &dyn Monitor,
 ) -> Result<Rehearsed, VerifyError> {
     let options = &VerifyOptions { deep: true, ..*options };
-    let restorer = Restorer { source: &Offline, web: &Offline, limits, jobs: verifier.jobs };
+    let (source, web, jobs, accepting) = (&Offline, &Offline, verifier.jobs, None);
+    let restorer = Restorer { source, web, limits, jobs, accepting };
     let has_contents = contents.is_some();
     let (target, extracted) = extracted(contents.unwrap_or_default(), manifest, name);
     let rehearsal = Rehearsal { restorer: &restorer, target: &target, has_contents, monitor };

@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use super::accepting::Accepting;
 use super::differences::Affected;
 use super::ledger::Ledger;
 use super::part::Places;
@@ -23,6 +24,7 @@ pub(super) struct Run<'r> {
     pub(super) web: &'r dyn Web,
     pub(super) limits: &'r Limits,
     pub(super) jobs: usize,
+    pub(super) accepting: Option<Accepting<'r>>,
     pub(super) target: &'r dyn Target,
     pub(super) monitor: &'r dyn Monitor,
     /// The target, for the monitor.
@@ -54,6 +56,7 @@ impl<'r> Run<'r> {
             web: restorer.web,
             limits: restorer.limits,
             jobs: restorer.jobs.max(1),
+            accepting: restorer.accepting,
             target,
             monitor,
             progress: monitor.begin(Step::Place, name.clone(), total),

@@ -57,6 +57,7 @@ pub(super) fn restore_files<'m>(
     manifest: &'m ManifestV1,
 ) -> Result<(), RestoreError> {
     let search = Search::new(run, manifest)?;
+    search.accept()?;
     let packages = manifest.packages.len();
     let deferred = Deferred::default();
     parallel::for_each(run.jobs.min(packages), 0..packages, |index| {
@@ -102,6 +103,29 @@ impl<'r, 'm> Search<'r, 'm> {
         self.waiting.files().is_empty()
     }
 
+    /// Takes what a person found. Which package would give it, the manifest does not say.
+    fn accept(&self) -> Result<(), RestoreError> {
+        let Some(accepting) = &self.run.accepting else { return Ok(()) };
+        let waiting: Vec<(u64, Digest)> = {
+            let files = self.waiting.files();
+            let all =
+                files.iter().flat_map(|(size, all)| all.keys().map(|sha256| (*size, *sha256)));
+            all.collect()
+        };
+        for (size, sha256) in waiting {
+            let found = accepting.files.file(sha256, size, self.run.monitor)?;
+            let Some(mut file) = found else { continue };
+            let mut searching = Searching { run: self.run, waiting: &self.waiting };
+            if let Err(error) = searching.look_at(size, &mut file)
+                && let Some(why) = problem(error)?
+            {
+                let name = sha256.to_string();
+                self.run.monitor.problem(ProblemKind::Note, name, format!("not accepted: {why}"));
+            }
+        }
+        Ok(())
+    }
+
     /// Fetches a package, if anything is still looked for, and looks into it. If its host was given up: the time after which it
     /// is asked again.
     fn fetch(&self, package: &PackageV1, last: bool) -> Result<Option<Duration>, RestoreError> {
@@ -109,9 +133,14 @@ impl<'r, 'm> Search<'r, 'm> {
             return Ok(None);
         }
         let name = crate::fetch::shown(&package.url);
-        match fetch(self.run, &Wanted::from(package), &name, last)? {
+        match fetch(self.run, &Wanted::from(package), last)? {
             FetchOutcome::Later(again) => Ok(Some(again)),
-            FetchOutcome::Now(bytes) => self.look_into(package, bytes).map(|()| None),
+            FetchOutcome::Now(bytes, failure) => {
+                if let Some(failure) = failure {
+                    failure.report(self.run, &name, false);
+                }
+                self.look_into(package, bytes).map(|()| None)
+            }
         }
     }
 

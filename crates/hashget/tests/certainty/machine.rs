@@ -125,7 +125,8 @@ impl Machine {
     pub(crate) fn comes_back(&self, archive: &Path, tree: &Path) -> bool {
         let target = tempfile::tempdir().unwrap();
         let (Sources { source, web }, limits) = (self.sources(), Limits::default());
-        let restorer = Restorer { source: &*source, web: &*web, limits: &limits, jobs: 1 };
+        let restorer =
+            Restorer { source: &*source, web: &*web, limits: &limits, jobs: 1, accepting: None };
         let mut file = fs_err::File::open(archive).unwrap();
         let target = target.path().join("restored");
         let restored = restorer.unpack(&mut file, &target, &RestoreOptions::default(), &Silent);

@@ -292,7 +292,8 @@ fn a_system_comes_back_on_any_evidence() {
         // The program and its copyright; with the control part, dpkg's list of MD5s too.
         let expected = if evidence == Evidence::Local { 2 } else { 3 };
         assert_eq!(packed.left_out_files, expected, "{evidence}");
-        let restorer = Restorer { source: &*source, web: &*web, limits: &limits, jobs: 2 };
+        let restorer =
+            Restorer { source: &*source, web: &*web, limits: &limits, jobs: 2, accepting: None };
         let mut archive = fs_err::File::open(archive).unwrap();
         let (back, options) = (system.path("back"), RestoreOptions::default());
         let restored = restorer.unpack(&mut archive, &back, &options, &Silent).unwrap();

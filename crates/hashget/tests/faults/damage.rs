@@ -87,7 +87,8 @@ fn judge(
     what: &str,
 ) -> usize {
     let (target, recorder) = (scene.target(), Recorder::default());
-    let restorer = Restorer { source, web: &Offline, limits: &scene.limits, jobs: 1 };
+    let restorer =
+        Restorer { source, web: &Offline, limits: &scene.limits, jobs: 1, accepting: None };
     let outcome = restorer.unpack(&mut &*archive, &target, &RestoreOptions::default(), &recorder);
     let wrong = wrong_files(before, &target);
     if let Ok(summary) = &outcome {
@@ -194,7 +195,8 @@ fn a_damaged_file_of_a_pool_is_never_taken_for_the_package() {
     }
     let told = Recorder::default();
     let pool = DirPool::open(&folder).unwrap();
-    let restorer = Restorer { source: &pool, web: &Offline, limits: &scene.limits, jobs: 1 };
+    let restorer =
+        Restorer { source: &pool, web: &Offline, limits: &scene.limits, jobs: 1, accepting: None };
     let summary = restorer
         .unpack(&mut &*archive, &scene.target(), &RestoreOptions::default(), &told)
         .unwrap();

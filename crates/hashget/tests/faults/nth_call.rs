@@ -244,8 +244,13 @@ fn a_restore_whose_source_fails_has_all_else_and_then_everything() {
     let (archive, _) = scene.pack_well(&options());
     let failures = until_it_succeeds(|nth| {
         let source = FaultySource { inner: &scene.source, nth: Nth::new(nth) };
-        let restorer =
-            Restorer { source: &source, web: &scene.source, limits: &scene.limits, jobs: 2 };
+        let restorer = Restorer {
+            source: &source,
+            web: &scene.source,
+            limits: &scene.limits,
+            jobs: 2,
+            accepting: None,
+        };
         let (target, told) = (scene.target(), Recorder::default());
         let options = RestoreOptions::default();
         let summary = restorer.unpack(&mut &*archive, &target, &options, &told).unwrap();

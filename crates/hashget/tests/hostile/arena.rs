@@ -66,7 +66,8 @@ impl Arena {
     ) -> Outcome {
         let limits = Limits { manifest_bytes: 1 << 17, ..Limits::default() };
         let source = HttpOrigin::new(OriginOptions::default());
-        let restorer = Restorer { source: &source, web: &source, limits: &limits, jobs: 2 };
+        let restorer =
+            Restorer { source: &source, web: &source, limits: &limits, jobs: 2, accepting: None };
         let recorder = Recorder::default();
         let outcome = work(&restorer, &RestoreOptions::default(), &recorder);
         self.assert_nothing_else_changed();

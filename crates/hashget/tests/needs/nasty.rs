@@ -129,6 +129,10 @@ pub(crate) fn the_nasty_tree_comes_back_by_gnu_tar_and_restore() {
             let archive = left_out_is_what_it_should(&scene, &options);
             scene.gnu_tar_and_restore_well(&archive, &before);
         }
+        let options = PackOptions { with_restorer: true, ..options() };
+        let archive = left_out_is_what_it_should(&scene, &options);
+        scene.unpack_well(&archive, &before);
+        scene.gnu_tar_and_restore_well(&archive, &before);
     }
 }
 

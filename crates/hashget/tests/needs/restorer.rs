@@ -7,6 +7,7 @@ use std::process::Command;
 
 use hashget::codec::Codec;
 use hashget::model::Digest;
+use hashget::model::manifest::RESTORER_NAME;
 use hashget::pack::{HashesKept, ManifestVersion, PackOptions};
 use hashget_testkit::origin::{Fault, Origin};
 use hashget_testkit::packages::{
@@ -76,6 +77,19 @@ pub(crate) fn restore_well(scene: &Scene, archive: &[u8], expected: &Snapshot) {
     fs_err::remove_dir_all(&unpacked).unwrap();
 }
 
+/// Nothing is there but the archive, and tar.
+#[track_caller]
+fn the_one_in_the_archive_restores_it(scene: &Scene, archive: &[u8], expected: &Snapshot) {
+    let unpacked = scene.target();
+    gnu_tar(archive, &unpacked);
+    let mut python = Command::new(python());
+    let output = python.arg("-B").arg(unpacked.join(RESTORER_NAME)).arg(&unpacked).output();
+    let said = String::from_utf8_lossy(&output.unwrap().stderr).into_owned();
+    assert!(said.contains("Proven: "), "{said}");
+    assert_same(expected, &snapshot(&unpacked));
+    fs_err::remove_dir_all(&unpacked).unwrap();
+}
+
 pub(crate) fn the_nasty_tree_comes_back() {
     for (own_manifest, codec) in
         [(None, Codec::Gzip), (Some(false), Codec::Zstd), (Some(true), Codec::Xz)]
@@ -85,6 +99,10 @@ pub(crate) fn the_nasty_tree_comes_back() {
             let options = PackOptions { hashes, codec, level: Some(1), ..options() };
             restore_well(&scene, &left_out_is_what_it_should(&scene, &options), &before);
         }
+        let options = PackOptions { with_restorer: true, codec, level: Some(1), ..options() };
+        let archive = left_out_is_what_it_should(&scene, &options);
+        restore_well(&scene, &archive, &before);
+        the_one_in_the_archive_restores_it(&scene, &archive, &before);
     }
     let (scene, before) =
         scene(Nasty { long_paths: false, own_manifest: None, ..Nasty::default() });

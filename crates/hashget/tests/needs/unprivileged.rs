@@ -91,7 +91,8 @@ pub(crate) fn owners_that_were_asked_for_and_cannot_be_given_are_a_loss() {
         .entry(&TarEntry { content: b"1", ..entry(b"a", b'0', 0o644) })
         .finish();
     let (source, limits, told) = (MemorySource::default(), Limits::default(), Recorder::default());
-    let restorer = Restorer { source: &source, web: &Offline, limits: &limits, jobs: 1 };
+    let restorer =
+        Restorer { source: &source, web: &Offline, limits: &limits, jobs: 1, accepting: None };
     let options = RestoreOptions { same_owner: true, ..RestoreOptions::default() };
     let target = folder.path().join("target");
     let summary = restorer.unpack(&mut &archive[..], &target, &options, &told).unwrap();

@@ -205,7 +205,8 @@ fn what_was_not_asked_for_is_no_loss_and_is_said() {
     let options =
         RestoreOptions { mode_mask: 0o755, attributes: false, ..RestoreOptions::default() };
     let (source, limits, told) = (fixture.source(), Limits::default(), Recorder::default());
-    let restorer = Restorer { source: &source, web: &Offline, limits: &limits, jobs: 2 };
+    let restorer =
+        Restorer { source: &source, web: &Offline, limits: &limits, jobs: 2, accepting: None };
     let target = fixture.target();
     let archive = fixture.archive();
     let summary = restorer.unpack(&mut &archive[..], &target, &options, &told).unwrap();

@@ -324,7 +324,7 @@ pub(crate) fn unpack_with_web(
     monitor: &dyn Monitor,
 ) -> Result<Summary, RestoreError> {
     let limits = Limits::default();
-    let restorer = Restorer { source, web, limits: &limits, jobs: 2 };
+    let restorer = Restorer { source, web, limits: &limits, jobs: 2, accepting: None };
     let mut archive = archive;
     restorer.unpack(&mut archive, target, &RestoreOptions::default(), monitor)
 }
@@ -335,7 +335,7 @@ pub(crate) fn restore(
     monitor: &dyn Monitor,
 ) -> Result<Summary, RestoreError> {
     let limits = Limits::default();
-    let restorer = Restorer { source, web: &Offline, limits: &limits, jobs: 2 };
+    let restorer = Restorer { source, web: &Offline, limits: &limits, jobs: 2, accepting: None };
     restorer.restore(target, &RestoreOptions::default(), monitor)
 }
 

@@ -299,7 +299,8 @@ fn what_is_no_archive_of_ours_is_an_error_that_says_so() {
     ));
 
     let limits = Limits { manifest_bytes: 5, ..Limits::default() };
-    let restorer = Restorer { source: &source, web: &Offline, limits: &limits, jobs: 1 };
+    let restorer =
+        Restorer { source: &source, web: &Offline, limits: &limits, jobs: 1, accepting: None };
     let result = restorer.unpack(
         &mut &newer[..],
         &at("g"),

@@ -114,7 +114,13 @@ impl Scene {
     }
 
     pub(crate) fn restorer(&self) -> Restorer<'_> {
-        Restorer { source: &self.source, web: &self.source, limits: &self.limits, jobs: 2 }
+        Restorer {
+            source: &self.source,
+            web: &self.source,
+            limits: &self.limits,
+            jobs: 2,
+            accepting: None,
+        }
     }
 
     /// A new name to restore at.

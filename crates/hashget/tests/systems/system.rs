@@ -132,7 +132,8 @@ impl System {
         let archive = self.path("a.tar.zst");
         let packed =
             packer.pack(&self.root(), Output::File(archive.clone()), &options, &Silent).unwrap();
-        let restorer = Restorer { source: &*source, web: &*web, limits: &limits, jobs: 2 };
+        let restorer =
+            Restorer { source: &*source, web: &*web, limits: &limits, jobs: 2, accepting: None };
         let mut archive = fs_err::File::open(archive).unwrap();
         let back = self.path("back");
         let restored =

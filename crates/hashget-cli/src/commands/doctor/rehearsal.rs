@@ -15,7 +15,7 @@ use super::Finding;
 use crate::archive::Knowledge;
 use crate::commands::backup::destinations::Searched;
 use crate::environment::Environment;
-use crate::parts::unpack_part;
+use crate::parts::{Supplies, unpack_part};
 
 /// Restores a file by chance.
 pub(super) fn rehearsal(job: &Job, environment: &Environment<'_>) -> anyhow::Result<Finding> {
@@ -68,7 +68,8 @@ fn restored(
     };
     let selection = Selection::only(path.clone());
     let mut source = environment.decrypted(store.open(&name, console)?, &name)?;
-    let summary = unpack_part(&mut *source, folder.path(), &selection, 0, &options, environment)?;
+    let supplies = Supplies::new(&[], environment)?;
+    let summary = unpack_part(&mut *source, folder.path(), &selection, 0, &options, &supplies)?;
     if let Some((path, reason)) = summary.missing.first() {
         anyhow::bail!("{path}: {reason}");
     }

@@ -237,7 +237,7 @@ fn what_to_do(doubt: &Doubt) -> &'static str {
 /// Why something is archived, for programs and for users.
 fn of_reason(reason: Reason) -> (&'static str, &'static str) {
     match reason {
-        Reason::OwnManifest => ("own_manifest", "it has the path of the manifest"),
+        Reason::OwnManifest => ("own_manifest", "it has a path that archives have for themselves"),
         Reason::Skipped => ("skipped", "a --skip pattern matches it"),
         Reason::TooSmall => ("too_small", "it is smaller than --min-size"),
         Reason::Holes => ("holes", "it has holes, which no package gives back"),

@@ -23,7 +23,7 @@ pub struct StoredEntries {
     /// What it holds, if its manifest does not say so.
     pub(super) held: PathMap<Placed>,
     /// What packages give, if it keeps the names.
-    pub(super) given: Option<GivenNames>,
+    pub(in crate::archive) given: Option<GivenNames>,
 }
 
 /// Reads as much of an archive as listing it needs: up to the manifest, or, of version 1, everything.

@@ -260,11 +260,14 @@ impl Asking<'_> {
         };
         let mut bytes = PackageBytes::Nothing(String::new());
         for url in package.urls() {
-            let (Answer { outcome, details, .. }, downloaded) = self.ask_place(package, url)?;
+            let (answer, downloaded) = self.ask_place(package, url)?;
+            let Answer { outcome, details, is_refused } = answer;
             bytes = bytes.or(downloaded);
             match outcome {
                 // What lies beside this archive says nothing of what lies beside another one.
                 Some(_) if name_beside(url).is_some() => {}
+                // Nobody was asked: this machine is offline, or forbids it.
+                Some(_) if is_refused => {}
                 Some(outcome) => {
                     let check = Check::now(package.sha256, url, deep, outcome);
                     self.verifier.checks.put_check(&check)?;

@@ -18,7 +18,7 @@ use crate::error::ErrorClass;
 
 pub use columns::EntryColumns;
 pub use cursor::{Given, PlacementCursor};
-pub use needs::{FEATURES, Feature, Needs};
+pub use needs::{FEATURES, Feature, Needs, RESTORER};
 pub use table::EntryTable;
 pub(crate) use table::xattrs_to_map;
 pub use v1::{FileV1, ManifestV1, PackageV1};
@@ -29,6 +29,20 @@ pub use v2::{
 
 /// The name of the manifest in an archive and at the top of an unpacked one.
 pub const MANIFEST_NAME: &str = ".hashget-restore.json";
+
+/// The name in an archive of the program that restores it without hashget, if it travels there (see [`RESTORER`]).
+pub const RESTORER_NAME: &str = ".hashget-restore.py";
+
+/// The names at the top of an archive that are not for entries of a tree.
+pub(crate) const OWN_NAMES: [&str; 2] = [MANIFEST_NAME, RESTORER_NAME];
+
+/// The name among [`OWN_NAMES`] that `path` has or is below, and what follows it.
+pub(crate) fn own_name_of(path: &[u8]) -> Option<(&'static str, &[u8])> {
+    OWN_NAMES.into_iter().find_map(|name| {
+        let rest = path.strip_prefix(name.as_bytes())?;
+        (rest.is_empty() || rest.starts_with(b"/")).then_some((name, rest))
+    })
+}
 
 /// A manifest of any version.
 #[derive(Debug)]
@@ -123,6 +137,11 @@ impl ManifestHeader {
         beginning::of(json).map(Self::checked).transpose()
     }
 
+    /// Does the restorer travel in the archive? Then the entry of its name is no part of the tree.
+    pub(crate) fn has_restorer(&self) -> bool {
+        self.needs.has(&RESTORER)
+    }
+
     fn checked(self) -> Result<Self, ManifestError> {
         self.needs.check(FEATURES)?;
         match self.version {
@@ -158,6 +177,11 @@ impl ManifestHeader {
 }
 
 impl AnyManifest {
+    /// Does the restorer travel in the archive? Then the entry of its name is no part of the tree.
+    pub(crate) fn has_restorer(&self) -> bool {
+        matches!(self, Self::V2(manifest) if manifest.has_restorer())
+    }
+
     /// Reads a manifest's JSON, at most `limit` bytes of it. The file is read twice, and never held whole.
     ///
     /// # Errors

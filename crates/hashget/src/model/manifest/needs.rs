@@ -21,8 +21,11 @@ pub struct Feature {
     pub since: &'static str,
 }
 
+/// A program that restores the archive without hashget is its second entry.
+pub const RESTORER: Feature = Feature { name: "restorer", since: "0.1" };
+
 /// The features that this version reads, one line each. `docs/format.md` defines them.
-pub const FEATURES: &[Feature] = &[];
+pub const FEATURES: &[Feature] = &[RESTORER];
 
 /// Bytes of a feature's name.
 const NAME_BYTES: usize = 64;
@@ -41,6 +44,11 @@ impl Needs {
     /// Does the manifest use nothing but what every reader of its version knows?
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Does the manifest use this feature?
+    pub fn has(&self, feature: &Feature) -> bool {
+        self.0.contains_key(feature.name)
     }
 
     /// The names of the features, sorted.

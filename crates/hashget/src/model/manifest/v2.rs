@@ -8,7 +8,7 @@ use std::io::{self, Write};
 
 use serde::{Deserialize, Serialize};
 
-use super::{EntryTable, FEATURES, ManifestError, Needs};
+use super::{EntryTable, FEATURES, ManifestError, Needs, RESTORER};
 use crate::model::{Digest, Evidence, RelPath, escaped, own_name};
 
 /// A manifest, version 2. To be written, it need not hold the archived entries itself: see
@@ -232,6 +232,11 @@ impl Renamed {
 const INNER: &[u8] = b"!/";
 
 impl Manifest {
+    /// Does the restorer travel in the archive? Then the entry of its name is no part of the tree.
+    pub(crate) fn has_restorer(&self) -> bool {
+        self.needs.has(&RESTORER)
+    }
+
     /// The `format` field.
     pub const FORMAT: &'static str = "hashget-restore";
 

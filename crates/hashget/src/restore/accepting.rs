@@ -1,0 +1,189 @@
+//! What a person found of a package that no source has: its files, one by one.
+//!
+//! Invariant: a file is taken only for a path of which the manifest or the members of the package say the digest, and only with that
+//! digest; what nothing says is named as missing.
+
+use std::io::{self, Read};
+
+use super::destinations::Trouble;
+use super::package::Restoring;
+use super::part::Links;
+use super::{RestoreError, Run};
+use crate::archive::package_plan::{Destination, PackagePlan};
+use crate::archive::{MembersError, PackageMembers};
+use crate::fetch::Accepted;
+use crate::model::manifest::Package;
+use crate::model::{Digest, Kind, Member, RelPath};
+use crate::monitor::{Monitor, ProblemKind};
+use crate::wording::one_line;
+
+/// Files that a person found, and what says where they belong.
+#[derive(Clone, Copy)]
+pub struct Accepting<'a> {
+    /// The files.
+    pub files: &'a Accepted,
+    /// What may know which files, with which digests, are in a package.
+    pub members: PackageMembers<'a>,
+}
+
+/// Why a file is missing that the package would give.
+const NOT_FOUND: &str = "its package cannot be had, and nothing that was offered is this file";
+
+/// All members of the package, if they are known. A HashDB that fails is reported: it is only knowledge.
+pub(super) fn known_members(
+    members: &PackageMembers<'_>,
+    package: &Package,
+    monitor: &dyn Monitor,
+) -> Result<Option<Vec<Member>>, RestoreError> {
+    match members.of(package, monitor) {
+        Ok(members) => Ok(members),
+        Err(MembersError::Manifest(error)) => Err(error.into()),
+        Err(MembersError::Interrupted(interrupted)) => Err(interrupted.into()),
+        Err(MembersError::HashDb(error)) => {
+            monitor.problem(ProblemKind::Note, "HashDB", one_line(&error));
+            Ok(None)
+        }
+    }
+}
+
+/// Says of which packages no single file could be taken, since nothing knows where it would belong.
+pub(super) fn report_nameless(run: &Run<'_>) {
+    let why = "nothing here knows which files are in";
+    match run.ledger.all_nameless() {
+        (0, _) => {}
+        (1, name) => {
+            let why = format!("{why} it: only the package itself can be taken");
+            run.monitor.problem(ProblemKind::Note, name, why);
+        }
+        (count, name) => {
+            let why = format!("{why} them: only the packages themselves can be taken");
+            let packages = format!("{count} packages, one of them {name}");
+            run.monitor.problem(ProblemKind::Note, packages, why);
+        }
+    }
+}
+
+impl Restoring<'_, '_> {
+    /// Takes what can be taken of all that is `missing` of the package, and gives what is missing still.
+    pub(super) fn accept(
+        &mut self,
+        missing: Vec<(RelPath, String)>,
+    ) -> Result<Vec<(RelPath, String)>, RestoreError> {
+        let Some(accepting) = self.run.accepting.filter(|_| !missing.is_empty()) else {
+            return Ok(missing);
+        };
+        match known_members(&accepting.members, self.package, self.run.monitor)? {
+            Some(members) => self.accept_members(&accepting, &members),
+            None => self.accept_files(&accepting, missing),
+        }
+    }
+
+    /// The members are known: each goes where it would have gone.
+    fn accept_members(
+        &mut self,
+        accepting: &Accepting<'_>,
+        members: &[Member],
+    ) -> Result<Vec<(RelPath, String)>, RestoreError> {
+        let mut missing = Vec::new();
+        if let Some(places) = self.run.part {
+            let mut links = Links { plan: PackagePlan::new(self.package)?, places };
+            members.iter().for_each(|member| links.follow(member));
+        }
+        self.plan.rewind();
+        let (itself, whole) = (self.plan.itself(), Some(self.package.sha256));
+        for destination in itself {
+            self.accept_or_miss(accepting, destination, whole, &mut missing)?;
+        }
+        for member in members {
+            self.run.monitor.check_interrupted()?;
+            for destination in self.next(member) {
+                match destination.kind {
+                    Kind::File { .. } => {
+                        self.accept_or_miss(accepting, destination, member.sha256, &mut missing)?;
+                    }
+                    _ => self.place_node(&destination)?,
+                }
+            }
+        }
+        missing.extend(self.plan.missing(None));
+        Ok(missing)
+    }
+
+    fn accept_or_miss(
+        &mut self,
+        accepting: &Accepting<'_>,
+        destination: Destination,
+        sha256: Option<Digest>,
+        missing: &mut Vec<(RelPath, String)>,
+    ) -> Result<(), RestoreError> {
+        let sha256 = destination.sha256.or(sha256);
+        if !self.accept_file(accepting, &destination, sha256)?
+            && !self.plan.failed(destination.part, NOT_FOUND)
+        {
+            missing.push((destination.path, NOT_FOUND.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Nothing is known of the package but what the manifest says of single files.
+    fn accept_files(
+        &mut self,
+        accepting: &Accepting<'_>,
+        mut missing: Vec<(RelPath, String)>,
+    ) -> Result<Vec<(RelPath, String)>, RestoreError> {
+        for destination in self.plan.waiting_files() {
+            let sha256 = destination.sha256;
+            if self.accept_file(accepting, &destination, sha256)? {
+                missing.retain(|(path, _)| *path != destination.path);
+            }
+        }
+        if !self.package.placements.is_empty() {
+            self.run.ledger.nameless(&self.name);
+        }
+        Ok(missing)
+    }
+
+    /// Is the file in its place, or was what became of it said? Takes it from what was offered, if it is there.
+    fn accept_file(
+        &mut self,
+        accepting: &Accepting<'_>,
+        destination: &Destination,
+        sha256: Option<Digest>,
+    ) -> Result<bool, RestoreError> {
+        let Kind::File { size } = &destination.kind else { return Ok(false) };
+        // What is empty needs to be found nowhere.
+        let nothing = (*size == 0).then(|| Digest::of(b""));
+        let Some(sha256) = sha256.or(nothing) else { return Ok(false) };
+        if self.is_archived(destination) || self.run.ledger.has(&destination.path) {
+            return Ok(true);
+        }
+        if self.stays(destination)? {
+            self.leave(destination, Some(sha256))?;
+            return Ok(true);
+        }
+        if self.run.may_keep && self.keeps(destination, *size, sha256)? {
+            return Ok(true);
+        }
+        let mut content: Box<dyn Read> = match nothing {
+            Some(_) => Box::new(io::empty()),
+            None => match accepting.files.file(sha256, *size, self.run.monitor)? {
+                Some(file) => Box::new(file),
+                None => return Ok(false),
+            },
+        };
+        let wanted = Destination { sha256: Some(sha256), ..destination.clone() };
+        // It is proven by its own digest, whatever is known of the package.
+        match self.place_contents(vec![wanted], *size, &mut content) {
+            Ok(()) => {
+                self.run.ledger.found(&destination.path);
+                Ok(true)
+            }
+            Err(Trouble::Restore(error)) => Err(error),
+            Err(Trouble::Package(error)) => {
+                let why = format!("what was offered cannot be read ({error})");
+                self.run.monitor.problem(ProblemKind::Note, &destination.path, why);
+                Ok(false)
+            }
+        }
+    }
+}
