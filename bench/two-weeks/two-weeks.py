@@ -145,7 +145,7 @@ def lost_machine(folder, given):
     machine.run("for folder in dev proc sys run; do mount --bind /$folder /mnt/$folder; done")
     machine.run(f"echo UUID=$(blkid -s UUID -o value {disk}2) / ext4 defaults 0 1 > /mnt/etc/fstab")
     machine.run("echo 'GRUB_CMDLINE_LINUX=\"console=ttyS0 quiet\"' >> /mnt/etc/default/grub")
-    machine.run("systemctl --root /mnt disable inside.service")
+    machine.run("rm /mnt/etc/systemd/system/multi-user.target.wants/inside.service")
     # GRUB does not see that a disk of a kernel that is a program has partitions.
     machine.run(f"chroot /mnt grub-install --modules='part_gpt ext2' {disk} 2>&1 | tail -1; chroot /mnt update-grub 2>&1 | tail -1")
     machine.run(f"for folder in dev proc sys run; do umount /mnt/$folder; done; umount /mnt && e2fsck -p {disk}2")
