@@ -251,9 +251,8 @@ mod tests {
         let started = fs_err::read_to_string(pid).unwrap();
         let status = format!("/proc/{}/status", started.trim());
         // It is gone, or nobody has collected it yet; a busy machine takes a moment to end it.
-        let is_gone = || {
-            fs_err::read_to_string(&status).map_or(true, |status| status.contains("State:\tZ"))
-        };
+        let is_gone =
+            || fs_err::read_to_string(&status).map_or(true, |status| status.contains("State:\tZ"));
         let began = Instant::now();
         while !is_gone() && began.elapsed() < LONG {
             std::thread::sleep(LOOK);

@@ -12,6 +12,7 @@ mod lzw;
 pub(crate) mod seek_table;
 pub(crate) mod seekable;
 mod streams;
+mod windows;
 mod xz;
 
 use std::fmt;

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use liblzma::stream::{Action, Error, MtStreamBuilder, Status, Stream};
 
 use super::decode::{Input, peek};
+use super::windows::Window;
 use super::{BytesAfterEnd, Codec, LimitExceeded, damaged, truncated};
 
 /// Memory that liblzma needs besides the dictionary.
@@ -26,6 +27,8 @@ pub(super) struct XzReader<'a> {
     is_first: bool,
     window_bytes: u64,
     threads: u32,
+    /// Room for what the first block needs; the others have the same, or nearly.
+    window: Option<Window>,
 }
 
 impl<'a> XzReader<'a> {
@@ -34,7 +37,8 @@ impl<'a> XzReader<'a> {
         // liblzma's own limit is 16384.
         let threads = u32::try_from(threads.saturating_sub(others)).unwrap_or(u32::MAX);
         let threads = threads.clamp(1, 256);
-        let mut reader = Self { input, stream: None, is_first: true, window_bytes, threads };
+        let (stream, window) = (None, None);
+        let mut reader = Self { input, stream, is_first: true, window_bytes, threads, window };
         reader.stream = Some(reader.start()?);
         Ok(reader)
     }
@@ -101,6 +105,10 @@ impl Read for XzReader<'_> {
             };
             let at_end = peek(&mut self.input)?.is_none();
             let input = self.input.fill_buf()?;
+            if self.window.is_none() {
+                let bytes = dictionary_bytes(input).unwrap_or(0).min(self.window_bytes);
+                self.window = Some(Window::wait_for(bytes * u64::from(self.threads)));
+            }
             let (read_before, written_before) = (stream.total_in(), stream.total_out());
             let action = if at_end { Action::Finish } else { Action::Run };
             let outcome = stream.process(input, buffer, action);
@@ -122,7 +130,61 @@ impl Read for XzReader<'_> {
     }
 }
 
+/// Bytes of the dictionary that the first block of a stream needs, as the block's header says; `None` if it does not begin like
+/// that. (The .xz file format, 1.2.0, sections 2.1.1, 3.1 and 5.3.1.)
+fn dictionary_bytes(stream: &[u8]) -> Option<u64> {
+    const STREAM_HEADER: usize = 12;
+    const LZMA2: u64 = 0x21;
+    let header = stream.get(STREAM_HEADER..)?;
+    let (flags, mut rest) = (*header.get(1)?, header.get(2..)?);
+    for is_there in [flags & 0x40 != 0, flags & 0x80 != 0] {
+        if is_there {
+            (_, rest) = number(rest)?;
+        }
+    }
+    for _ in 0..=flags & 3 {
+        let (filter, after) = number(rest)?;
+        let (length, properties) = number(after)?;
+        if filter == LZMA2 {
+            let bits = u32::from(*properties.first()?);
+            return (bits <= 40).then(|| u64::from(2 | bits & 1) << (bits / 2 + 11));
+        }
+        rest = properties.get(usize::try_from(length).ok()?..)?;
+    }
+    None
+}
+
+/// A number of the format: seven bits in each byte, the lowest first.
+fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let length = 1 + bytes.iter().take(9).position(|byte| byte & 0x80 == 0)?;
+    let value =
+        bytes[..length].iter().rev().fold(0, |value, byte| value << 7 | u64::from(byte & 0x7f));
+    Some((value, &bytes[length..]))
+}
+
 /// A number of bytes within a buffer.
 fn count(bytes: u64) -> usize {
     usize::try_from(bytes).expect("no more bytes than a buffer has")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn the_dictionary_is_known_from_the_first_block() {
+        // Levels of xz and their dictionaries, in MiB (`man xz`).
+        for (level, mebibytes) in [(1, 1), (3, 4), (6, 8), (8, 32), (9, 64)] {
+            let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), level);
+            encoder.write_all(b"something").unwrap();
+            let stream = encoder.finish().unwrap();
+            assert_eq!(dictionary_bytes(&stream), Some(mebibytes << 20), "level {level}");
+            for length in 0..17 {
+                assert_eq!(dictionary_bytes(&stream[..length]), None, "{length} bytes");
+            }
+        }
+        assert_eq!(dictionary_bytes(&[0xff; 100]), None);
+    }
 }
