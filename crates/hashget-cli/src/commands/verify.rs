@@ -68,8 +68,17 @@ impl Verify {
         if let Some(folder) = &self.against {
             let is_wrong = stored.as_ref().is_some_and(|stored| stored.wrong > 0);
             let lines = self.archive_lines(stored.as_ref());
-            let packed = self.packed(manifest, environment)?;
-            return against::verify(folder, packed, is_wrong, lines, environment);
+            let tree = match &manifest {
+                AnyManifest::V2(manifest) => Some(manifest.tree.sha256),
+                AnyManifest::V1(_) => None,
+            };
+            // Beside the entries of the folder it would take as much memory once more; a file is read again if it is needed.
+            let kept = (self.archive == Path::new("-")).then_some(manifest);
+            let packed = || match kept {
+                Some(manifest) => self.packed(manifest, environment),
+                None => self.packed(archive::manifest(&self.archive, environment)?, environment),
+            };
+            return against::verify(folder, (tree, packed), is_wrong, lines, environment);
         }
         let verified = with_verifier(environment, |verifier| {
             verifier.verify(&manifest, &self.options(), console)

@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use hashget::archive::{Change, StoredEntries};
+use hashget::model::Digest;
 use hashget::model::manifest::AnyManifest;
 use hashget::monitor::{Monitor, ProblemKind};
 use serde_json::json;
@@ -19,10 +20,11 @@ use crate::output::{counted, safe};
 /// Number of entries that are named of each kind.
 const NAMED: usize = 10;
 
-/// Compares `folder` with what an archive with this manifest was made of.
+/// Compares `folder` with what an archive was made of: its tree digest, if its manifest has one, and what `packed` gives if
+/// that is not enough.
 pub(super) fn verify(
     folder: &Path,
-    (manifest, stored): (AnyManifest, StoredEntries),
+    (tree, packed): (Option<Digest>, impl FnOnce() -> anyhow::Result<(AnyManifest, StoredEntries)>),
     is_archive_wrong: bool,
     mut lines: Vec<String>,
     environment: &Environment<'_>,
@@ -30,16 +32,14 @@ pub(super) fn verify(
     let console = environment.console;
     let name = folder.display().to_string();
     let mut found = Tree::folder(folder, environment)?;
-    let is_exact = match (&found, &manifest) {
-        (Tree::Folder(entries), AnyManifest::V2(manifest)) => {
-            entries.tree_digest() == manifest.tree.sha256
-        }
-        _ => false,
+    let is_exact = match &found {
+        Tree::Folder(entries) => tree == Some(entries.tree_digest()),
+        Tree::Archive(_) => false,
     };
     let mut compared = Compared::default();
     if !is_exact {
         let knowledge = Knowledge::new(environment, false)?.with_digests();
-        let mut packed = Tree::Archive(Box::new((manifest, stored)));
+        let mut packed = Tree::Archive(Box::new(packed()?));
         compared = compare(&mut packed, &mut found, &knowledge, environment)?;
     }
     let sums = report(&name, &compared, environment);
