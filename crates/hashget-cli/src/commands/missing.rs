@@ -177,7 +177,7 @@ impl Found<'_> {
     fn list_for_sha256sum(&self, console: &Console) -> anyhow::Result<()> {
         for file in &self.files.files {
             if let Some(sha256) = file.sha256 {
-                console.bytes_line(&checksum_line(sha256, file.path.as_bytes()))?;
+                console.line_for_programs(&checksum_line(sha256, file.path.as_bytes()))?;
             }
         }
         Ok(())

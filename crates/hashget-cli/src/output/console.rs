@@ -3,7 +3,7 @@
 //! Invariant: with `--json`, every line on standard output is one record with a `type`; a closed pipe is not
 //! an error. No message has a password of a URL in it.
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -167,8 +167,15 @@ impl Console {
         self.bytes_line(line.as_bytes())
     }
 
-    /// Prints a line for programs to standard output: names in it are as they are.
-    pub(crate) fn bytes_line(&self, line: &[u8]) -> io::Result<()> {
+    /// Prints a line for programs to standard output: names in it are as they are, but on a terminal.
+    pub(crate) fn line_for_programs(&self, line: &[u8]) -> io::Result<()> {
+        match io::stdout().is_terminal() {
+            true => self.line(&safe(&String::from_utf8_lossy(line))),
+            false => self.bytes_line(line),
+        }
+    }
+
+    fn bytes_line(&self, line: &[u8]) -> io::Result<()> {
         self.output.add(line, |text| self.write(text))
     }
 

@@ -2,7 +2,7 @@
 //! error.
 //!
 //! Invariant: only this folder writes to the terminal, and no control character of an untrusted name is
-//! printed there, except in lines that are made for programs.
+//! printed there.
 
 mod console;
 mod lines;

@@ -36,8 +36,8 @@ pub(super) fn close(
     state: &mut State<'_>,
     extracted: Option<Extracted>,
 ) -> Result<Closed, RestoreError> {
-    let refused = extracted.iter().flat_map(|extracted| &extracted.missing);
-    let links = make_links(run, state, &refused.map(|(path, _)| path).collect())?;
+    let refused = extracted.as_ref().map(Extracted::refused).unwrap_or_default();
+    let links = make_links(run, state, &refused)?;
     if let Some(places) = run.part {
         state.add_parents(places.take_parents(), &links);
     }

@@ -81,10 +81,12 @@ impl Difference {
             (Self::Absent, _) => {
                 format!("{entries} are not there, or not under their names: {names}")
             }
-            (Self::SharedName, _) => {
-                let why = "the file system takes their names for those of others, and what is there may hold either";
-                format!("{entries} without a name of its own ({why}): {names}")
-            }
+            (Self::SharedName, 1) => format!(
+                "1 entry has a name that the file system takes for that of another entry, and what is there may hold either: {names}"
+            ),
+            (Self::SharedName, _) => format!(
+                "{entries} have names that the file system takes for those of other entries, and what is there may hold either: {names}"
+            ),
             (Self::Device, 1) => format!("1 device node was not created (needs root): {names}"),
             (Self::Device, _) => {
                 let nodes = counted(affected.entries, "device node", "device nodes");

@@ -68,6 +68,11 @@ impl Extracted {
             || self.in_memory.as_ref().is_some_and(AnyManifest::has_restorer)
     }
 
+    /// The paths of what was not unpacked.
+    pub(super) fn refused(&self) -> HashSet<&RelPath> {
+        self.missing.iter().map(|(path, _)| path).collect()
+    }
+
     /// Forgets the entries that the manifest has, too.
     pub(super) fn keep_strangers(&mut self, archived: &EntryTable) {
         let all = std::mem::take(&mut self.entries);
@@ -109,6 +114,7 @@ pub(super) fn extract(
         progress,
         name: &name,
         found,
+        not_placed: HashSet::new(),
     };
     if let Some(directory) = Directory::open(archive, limits) {
         return extracting.extract_segments(&directory);
@@ -145,6 +151,8 @@ struct Extracting<'x> {
     progress: &'x Running<'x>,
     name: &'x str,
     found: Extracted,
+    /// The entries that could not be placed: their further names cannot be, either.
+    not_placed: HashSet<RelPath>,
 }
 
 /// Why an entry was not unpacked.
@@ -235,7 +243,10 @@ impl Extracting<'_> {
         let name = escaped(&raw);
         self.monitor.problem(kind, &name, &reason);
         match RelPath::normalise(&raw) {
-            Ok(path) => self.found.missing.push((path, reason)),
+            Ok(path) => {
+                self.not_placed.insert(path.clone());
+                self.found.missing.push((path, reason));
+            }
             Err(_) => self.found.missing.push((RelPath::root(), format!("{name}: {reason}"))),
         }
         Ok(())

@@ -12,10 +12,9 @@ use super::inspection::{Findings, Inspection};
 use super::ledger::State;
 use super::place::{Look, PlaceError, TargetFolder};
 use super::run::fatal;
-use super::target::Target as _;
 use super::{RestoreError, RestoreOptions, Run, Summary, closing};
 use crate::archive::manifest_path;
-use crate::model::manifest::{Manifest, RESTORER_NAME, Renamed};
+use crate::model::manifest::{Manifest, Renamed};
 use crate::model::{Kind, Metadata, RelPath, counted};
 use crate::monitor::{Monitor, ProblemKind};
 use crate::wording::one_line;
@@ -192,25 +191,6 @@ fn add_findings(
     summary.not_asked_for = not_asked_for.by_label();
     summary.strays = strays;
     summary.manifest_version = 2;
-}
-
-/// Removes the restorer that `tar xf` has unpacked: it is no part of the tree. What is the tree's own stays.
-pub(super) fn remove_restorer(
-    target: &TargetFolder,
-    manifest: &Manifest,
-) -> Result<(), RestoreError> {
-    if !manifest.has_restorer() {
-        return Ok(());
-    }
-    let path = RelPath::new(RESTORER_NAME).expect("it is one component");
-    let own = manifest.renamed.iter().find(|renamed| renamed.name == path);
-    // An own one that is not stored elsewhere any more has come to its place.
-    let is_own = own.is_some_and(|own| !target.holds(&own.stored));
-    let found = target.find(&path).map_err(|error| stop(target, error))?;
-    match found.is_some_and(|found| found.file_type().is_file()) && !is_own {
-        true => target.remove(&path).map_err(|error| stop(target, error)),
-        false => Ok(()),
-    }
 }
 
 /// Has the tree a manifest of its own?

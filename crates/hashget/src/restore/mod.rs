@@ -16,6 +16,7 @@ mod imagined;
 mod inspection;
 mod ledger;
 mod overwrite;
+mod own_program;
 mod package;
 mod packages;
 mod part;
@@ -252,7 +253,7 @@ impl Restorer<'_> {
         match read_manifest(&target, None, self.limits)? {
             AnyManifest::V1(manifest) => self.fill_v1(&target, &manifest, None, options, monitor),
             AnyManifest::V2(manifest) => {
-                finish::remove_restorer(&target, &manifest)?;
+                own_program::remove(&target, &manifest)?;
                 target.protect(manifest.archived.paths());
                 if let Some(summary) =
                     already::all_done(&target, &manifest, options, self.jobs, monitor)?
@@ -282,10 +283,9 @@ impl Restorer<'_> {
         let may_keep = options.rule() != Some(Overwrite::Always);
         let run = Run { part, may_keep, ..Run::new(self, target, archived, total, monitor) };
         let digest = |path: &RelPath| extracted.as_ref()?.entries.get(path).copied();
-        let unpacked = extracted.as_ref().map(|extracted| archived::Unpacked {
-            digest: &digest,
-            refused: extracted.missing.iter().map(|(path, _)| path).collect(),
-        });
+        let unpacked = extracted
+            .as_ref()
+            .map(|extracted| archived::Unpacked { digest: &digest, refused: extracted.refused() });
         archived::check_archived(&run, unpacked.as_ref())?;
         if let Some(extracted) = &mut extracted {
             extracted.keep_strangers(run.table);

@@ -109,7 +109,7 @@ impl Restorer<'_> {
         let run = Run { part: places.as_ref(), ..run };
         let unpacked = archived::Unpacked {
             digest: &|path| extracted.entries.get(path).copied(),
-            refused: extracted.missing.iter().map(|(path, _)| path).collect(),
+            refused: extracted.refused(),
         };
         archived::check_archived(&run, Some(&unpacked))?;
         extracted.keep_strangers(run.table);

@@ -87,7 +87,7 @@ impl Rehearsal<'_> {
         let quiet = Quiet(self.monitor);
         let run = Run::new(self.restorer, self.target, archived, Total::UNKNOWN, &quiet);
         if self.has_contents {
-            let refused = extracted.missing.iter().map(|(path, _)| path).collect();
+            let refused = extracted.refused();
             let digest = |path: &RelPath| self.target.digest(path);
             let unpacked = archived::Unpacked { digest: &digest, refused };
             archived::check_archived(&run, Some(&unpacked)).map_err(failure)?;

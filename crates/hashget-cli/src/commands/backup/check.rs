@@ -41,10 +41,6 @@ pub(super) struct Check {
     read: bool,
 }
 
-/// Why an archive was not asked for.
-const NOT_ASKED: &str =
-    "since the destination did not give those before: check again when it answers";
-
 /// What was found.
 #[derive(Default)]
 struct Checked {
@@ -88,7 +84,26 @@ struct Seen {
     /// What differs of its parity.
     parity_difference: Option<String>,
     /// Why not every byte could be read.
-    unread: Option<String>,
+    unread: Option<Unread>,
+}
+
+/// Why an archive was not read.
+enum Unread {
+    /// This happened.
+    Failed(String),
+    /// The destination did not give those before.
+    NotAsked,
+}
+
+impl Unread {
+    fn text(&self) -> &str {
+        match self {
+            Self::Failed(text) => text,
+            Self::NotAsked => {
+                "not asked for, since the destination did not give those before: check again when it answers"
+            }
+        }
+    }
 }
 
 impl Check {
@@ -164,8 +179,8 @@ impl Check {
             let is_silent = destination.folder.is_none() && unread >= MOST_UNREAD;
             let seen = self.seen(destination, held, &differing, is_silent, environment)?;
             match &seen.unread {
-                Some(_) if is_silent => not_asked += 1,
-                Some(_) => unread += 1,
+                Some(Unread::NotAsked) => not_asked += 1,
+                Some(Unread::Failed(_)) => unread += 1,
                 None if seen.is_read => unread = 0,
                 None => {}
             }
@@ -180,7 +195,7 @@ impl Check {
         }
         if not_asked > 0 {
             let archives = counted(not_asked, "further archive", "further archives");
-            let problem = format!("{archives} not asked for, {NOT_ASKED}");
+            let problem = format!("{archives} {}", Unread::NotAsked.text());
             monitor.problem(ProblemKind::Unreachable, store.shown(), problem);
         }
         checked.wrong += differing.len() as u64;
@@ -212,19 +227,18 @@ impl Check {
             && self.read
         {
             let console = environment.console;
-            if is_silent {
-                seen.unread = Some(NOT_ASKED.to_owned());
-            }
             // What it lacks says nothing of its own bytes.
-            let is_asked = seen.unread.is_none();
-            if is_asked && (seen.difference.is_none() || seen.is_of_base) {
+            let is_of_use = seen.difference.is_none() || seen.is_of_base;
+            if is_silent && is_of_use {
+                seen.unread = Some(Unread::NotAsked);
+            } else if is_of_use {
                 match read(destination, &held.name.to_string(), &record.sealed(), console)? {
                     Bytes::AsRecorded => seen.is_read = true,
                     Bytes::Others { text, is_read } => {
                         (seen.is_read, seen.is_of_base) = (is_read, false);
                         seen.difference = Some(text);
                     }
-                    Bytes::Unread(text) => seen.unread = Some(text),
+                    Bytes::Unread(text) => seen.unread = Some(Unread::Failed(text)),
                 }
             }
             // Where the archive could not be read, its parity would be waited for in vain.
@@ -234,7 +248,7 @@ impl Check {
                 match read(destination, &held.name.parity(), expected, console)? {
                     Bytes::AsRecorded => {}
                     Bytes::Others { text, .. } => seen.parity_difference = Some(text),
-                    Bytes::Unread(text) => seen.unread = Some(text),
+                    Bytes::Unread(text) => seen.unread = Some(Unread::Failed(text)),
                 }
             }
         }
@@ -284,8 +298,9 @@ impl Check {
             });
             problem(kind, format!("{difference}{}", renews.unwrap_or_default()));
         }
-        if let Some(unread) = seen.unread.as_ref().filter(|unread| *unread != NOT_ASKED) {
-            problem(ProblemKind::Unreachable, unread.clone());
+        // How many were not asked for is said once for all.
+        if let Some(Unread::Failed(text)) = &seen.unread {
+            problem(ProblemKind::Unreachable, text.clone());
         }
         let record = json!({
             "name": held.name.to_string(),
@@ -293,7 +308,7 @@ impl Check {
             "compared": compared(held, seen.is_read),
             "difference": seen.difference,
             "parity_difference": seen.parity_difference,
-            "unread": seen.unread,
+            "unread": seen.unread.as_ref().map(Unread::text),
         });
         Ok(console.record("archive", record)?)
     }

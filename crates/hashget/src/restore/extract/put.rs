@@ -78,7 +78,7 @@ impl Extracting<'_> {
             self.found.not_made.insert(path);
             return Ok(());
         }
-        if self.found.missing.iter().any(|(missing, _)| *missing == to) {
+        if self.not_placed.contains(&to) {
             return Err(PlaceError::Blocked(WITHOUT_FILE.to_owned()).into());
         }
         let Some(&sha256) = self.found.entries.get(&to) else {

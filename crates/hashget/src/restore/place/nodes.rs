@@ -171,6 +171,7 @@ impl TargetFolder {
             Err(error) if NO_LINKS.contains(&error) => {
                 let Some(file) = self.open_file(to)? else { return Err(error.into()) };
                 let metadata = inspect_open_file(&file)?.metadata;
+                self.count_not_applied(Difference::HardLink, path);
                 return self.stage_twin(path, &file)?.put(path, &metadata);
             }
             Err(error) => return Err(error.into()),
