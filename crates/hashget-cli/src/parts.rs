@@ -53,7 +53,7 @@ impl<'e> Supplies<'e> {
     /// A restorer that stands on them.
     pub(crate) fn restorer(&self) -> Restorer<'_> {
         let accepting = self.accepted.as_ref().map(|(files, knowledge)| Accepting {
-            files,
+            files: &**files,
             members: knowledge.members(self.environment),
         });
         Restorer {

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use super::file_digest::{Unproven, hash_whole};
 use super::pool::walk;
-use super::{FetchError, Fetched, Source, Wanted, shown};
+use super::{FetchError, Fetched, FileSource, Source, Wanted, shown};
 use crate::model::{Digest, HashingReader, escaped};
 use crate::monitor::{Interrupted, Monitor, ProblemKind};
 
@@ -79,25 +79,6 @@ impl Accepted {
             }
         }
         Ok(Self { places, files })
-    }
-
-    /// The file with this digest and size in bytes, open at its start, to be used as a file of a package.
-    ///
-    /// # Errors
-    /// The monitor asked to stop.
-    pub fn file(
-        &self,
-        sha256: Digest,
-        size: u64,
-        monitor: &dyn Monitor,
-    ) -> Result<Option<File>, Interrupted> {
-        for offered in self.files.get(&size).into_iter().flatten() {
-            if let Some(file) = offered.open(sha256, size, monitor)? {
-                offered.state().was_file = true;
-                return Ok(Some(file));
-            }
-        }
-        Ok(None)
     }
 
     /// What was taken so far.
@@ -212,6 +193,23 @@ fn copied(file: File, monitor: &dyn Monitor) -> Result<(File, Digest, u64), NotC
     copy.rewind().map_err(NotCopied::Write)?;
     let (sha256, size) = file.finish();
     Ok((copy, sha256, size))
+}
+
+impl FileSource for Accepted {
+    fn file(
+        &self,
+        sha256: Digest,
+        size: u64,
+        monitor: &dyn Monitor,
+    ) -> Result<Option<File>, Interrupted> {
+        for offered in self.files.get(&size).into_iter().flatten() {
+            if let Some(file) = offered.open(sha256, size, monitor)? {
+                offered.state().was_file = true;
+                return Ok(Some(file));
+            }
+        }
+        Ok(None)
+    }
 }
 
 impl Source for Accepted {

@@ -1,4 +1,4 @@
-//! What a person found of a package that no source has: its files, one by one.
+//! A package that no source has: its files, one by one, from wherever they can be had.
 //!
 //! Invariant: a file is taken only for a path of which the manifest or the members of the package say the digest, and only with that
 //! digest; what nothing says is named as missing.
@@ -11,17 +11,17 @@ use super::part::Links;
 use super::{RestoreError, Run};
 use crate::archive::package_plan::{Destination, PackagePlan};
 use crate::archive::{MembersError, PackageMembers};
-use crate::fetch::Accepted;
+use crate::fetch::{FileSource, WantedFile};
 use crate::model::manifest::Package;
 use crate::model::{Digest, Kind, Member, RelPath};
 use crate::monitor::{Monitor, ProblemKind};
 use crate::wording::one_line;
 
-/// Files that a person found, and what says where they belong.
+/// Where files of packages come from that no source has, and what says where they belong.
 #[derive(Clone, Copy)]
 pub struct Accepting<'a> {
     /// The files.
-    pub files: &'a Accepted,
+    pub files: &'a dyn FileSource,
     /// What may know which files, with which digests, are in a package.
     pub members: PackageMembers<'a>,
 }
@@ -73,9 +73,47 @@ impl Restoring<'_, '_> {
             return Ok(missing);
         };
         match known_members(&accepting.members, self.package, self.run.monitor)? {
-            Some(members) => self.accept_members(&accepting, &members),
-            None => self.accept_files(&accepting, missing),
+            Some(members) => {
+                self.gather(&accepting, &members)?;
+                self.accept_members(&accepting, &members)
+            }
+            None => {
+                let waiting = self.plan.waiting_files();
+                let wanted = waiting.iter().filter_map(|one| self.not_there(one, one.sha256));
+                let wanted: Vec<WantedFile> = wanted.collect();
+                accepting.files.gather(self.package.sha256, &wanted, self.run.monitor)?;
+                self.accept_files(&accepting, missing)
+            }
         }
+    }
+
+    /// Says which files will be asked for.
+    fn gather(&self, accepting: &Accepting<'_>, members: &[Member]) -> Result<(), RestoreError> {
+        let mut plan = PackagePlan::new(self.package)?;
+        let mut wanted: Vec<WantedFile> = Vec::new();
+        for destination in plan.itself() {
+            wanted.extend(self.not_there(&destination, Some(self.package.sha256)));
+        }
+        for member in members {
+            for destination in plan.next(member) {
+                let sha256 = destination.sha256.or(member.sha256);
+                wanted.extend(self.not_there(&destination, sha256));
+            }
+        }
+        wanted.sort_unstable();
+        wanted.dedup();
+        Ok(accepting.files.gather(self.package.sha256, &wanted, self.run.monitor)?)
+    }
+
+    /// The file that belongs there, unless one of its size is there: that is looked at when its turn comes.
+    fn not_there(&self, destination: &Destination, sha256: Option<Digest>) -> Option<WantedFile> {
+        let Kind::File { size } = destination.kind else { return None };
+        if size == 0 || self.run.ledger.has(&destination.path) {
+            return None;
+        }
+        let file = self.run.target.file(&destination.path).ok().flatten();
+        let is_there = file.is_some_and(|file| file.size().is_ok_and(|found| found == size));
+        sha256.filter(|_| !is_there).map(|sha256| (sha256, size))
     }
 
     /// The members are known: each goes where it would have gone.

@@ -63,7 +63,7 @@ pub struct Restorer<'a> {
     pub limits: &'a Limits,
     /// Packages that are worked on at once; at least 1.
     pub jobs: usize,
-    /// What a person found, for files of packages that no source has.
+    /// Where single files come from whose packages no source has.
     pub accepting: Option<Accepting<'a>>,
 }
 
