@@ -4,6 +4,7 @@
 //! Invariant: nothing in a destination has the name of an archive before it is complete there and was compared with what
 //! was sent.
 
+pub mod audits;
 pub mod chain;
 pub mod due;
 pub mod encryption;

@@ -27,6 +27,9 @@ const DAMAGED_ENDING: &str = ".damaged";
 const NO_ENCRYPTION: [&str; 5] =
     [RECORD_ENDING, PARITY_ENDING, SENT_ENDING, ".part", DAMAGED_ENDING];
 
+/// What stands before the ending of a supplement's name.
+const SUPPLEMENT_MARK: &str = ".sup";
+
 /// How the time of an archive is written.
 const TIME: &str = "%Y-%m-%dT%H%M%SZ";
 
@@ -174,6 +177,12 @@ impl ArchiveName {
     /// The archive that was damaged, and was kept under this name when it was repaired.
     pub fn of_damaged(name: &str) -> Option<Self> {
         Self::parse(name.strip_suffix(DAMAGED_ENDING)?)
+    }
+
+    /// The archive that a supplement of this name would be called after: its series, and when it was made.
+    pub fn of_supplement(name: &str) -> Option<Self> {
+        let (stem, rest) = name.split_once(SUPPLEMENT_MARK)?;
+        Self::parse(&format!("{stem}{rest}"))
     }
 
     /// The name of its record.

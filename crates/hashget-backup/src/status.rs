@@ -2,6 +2,7 @@
 //!
 //! Invariant: a night that failed or was missed is never shown as well, whatever else is good.
 
+use hashget::archive::Figures;
 use jiff::Timestamp;
 
 use crate::due::{Due, LATE};
@@ -59,6 +60,8 @@ pub struct Status {
     pub next: Option<Timestamp>,
     /// The destinations that could be listed.
     pub holdings: Vec<Holding>,
+    /// What of the newest archive could be restored today, if it is known.
+    pub figures: Option<Figures>,
     /// What is not well, the worst first.
     pub findings: Vec<Finding>,
 }
@@ -78,7 +81,7 @@ impl Status {
         };
         let text = format!(
             "not all of the newest archive could be restored today: {first}{more} is gone from its places; \
-             `hashget backup {}` keeps what the sources still have of it, and `hashget verify` names the files",
+             `hashget backup {}` keeps what the sources still have of it, `hashget heal` puts that into a supplement, and `hashget verify` names the files",
             job.name
         );
         self.findings.push(Finding { severity: Severity::Warning, text });
@@ -140,6 +143,7 @@ pub fn status(
         base: newest.and_then(|newest| newest.base()).map(str::to_owned),
         next: due.next,
         holdings,
+        figures: None,
         findings,
     }
 }

@@ -11,15 +11,16 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use fs_err::File;
 use hashget::archive::{
-    Listed, Listing, MembersError, PackageMembers, RemoteArchive, StoredContents, StoredEntries,
-    StoredVerified, read_folder_manifest, read_for_listing, read_manifest, verify_contents,
-    verify_stored,
+    KnowsMembers, Listed, Listing, MembersError, PackageMembers, RemoteArchive, StoredContents,
+    StoredEntries, StoredVerified, read_folder_manifest, read_for_listing, read_manifest,
+    verify_contents, verify_stored,
 };
 use hashget::fetch::{Beside, Source};
 use hashget::hashdb::{HashDb, NoHashDb};
 use hashget::model::manifest::{AnyManifest, MANIFEST_NAME};
 use hashget::pending_file::behind_links;
 use hashget::storage::{SharedSource, StreamSource};
+use hashget::supplement::is_supplement;
 use hashget_backup::encryption::{Header, header_of};
 
 use crate::commands::without_ending;
@@ -56,7 +57,8 @@ pub(crate) fn archives_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     for entry in fs_err::read_dir(folder).context("cannot find archives")? {
         let path = entry?.path();
         let name = path.file_name().map(OsStr::as_bytes);
-        if path.is_file() && name.is_some_and(|name| without_ending(name).is_some()) {
+        let is_archive = |name| without_ending(name).is_some() && !is_supplement(name);
+        if path.is_file() && name.is_some_and(is_archive) {
             archives.push(path);
         }
     }
@@ -128,7 +130,26 @@ fn open_as_it_is<'e>(
         let folder = path.parent().filter(|folder| *folder != Path::new(""));
         environment.lies_at(Beside::Folder(folder.unwrap_or(Path::new(".")).to_owned()));
     }
+    environment.opens(archive);
     Ok(Box::new(file))
+}
+
+/// Opens what is no archive, but lies where one could, and decrypts it if it is encrypted.
+pub(crate) fn open_alone<'e>(
+    path: &Path,
+    environment: &'e Environment<'_>,
+) -> anyhow::Result<Box<dyn SharedSource + 'e>> {
+    let source: Box<dyn SharedSource + 'e> = match is_remote(path) {
+        true => open_as_it_is(path, "", environment)?,
+        false => Box::new(File::open(path)?),
+    };
+    environment.decrypted(source, &path.display().to_string())
+}
+
+/// Is the file encrypted, by its name?
+pub(crate) fn is_encrypted(path: &Path) -> bool {
+    let ending = path.extension().map(OsStr::as_bytes);
+    ending.is_some_and(|ending| ending == b"age" || ending == b"enc")
 }
 
 /// The manifest of an archive, or of the folder into which one was unpacked.
@@ -217,15 +238,36 @@ impl Knowledge {
         Ok(Self { hashdb, source, fetch, digests: false })
     }
 
+    /// The same with a HashDB that is opened when it is first asked for, and is not created.
+    pub(crate) fn if_there(environment: &Environment<'_>) -> anyhow::Result<Self> {
+        let hashdb: Arc<dyn HashDb> = Arc::new(environment.lazy_hashdb());
+        Ok(Self { hashdb, source: environment.local()?, fetch: false, digests: false })
+    }
+
     /// The same with the digests of files.
     pub(crate) fn with_digests(self) -> Self {
         Self { digests: true, ..self }
     }
 
+    /// The HashDB.
+    pub(crate) fn hashdb(&self) -> Arc<dyn HashDb> {
+        Arc::clone(&self.hashdb)
+    }
+
     /// What it knows of the members of packages.
     pub(crate) fn members<'k>(&'k self, environment: &'k Environment<'_>) -> PackageMembers<'k> {
+        self.members_with(None, environment)
+    }
+
+    /// The same with what supplements know.
+    pub(crate) fn members_with<'k>(
+        &'k self,
+        supplements: Option<&'k dyn KnowsMembers>,
+        environment: &'k Environment<'_>,
+    ) -> PackageMembers<'k> {
         PackageMembers {
             hashdb: &*self.hashdb,
+            supplements,
             source: &*self.source,
             must_have: self.fetch,
             digests: self.digests,

@@ -6,6 +6,7 @@
 mod checked;
 mod jobs;
 mod nights;
+mod policy;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use hashget::detectors::{self, Rule, RuleConfig};
 use hashget::fetch::{HostLimits, MirrorRule, Proxies};
 use hashget::model::Evidence;
+use hashget::places::Policy;
 use hashget_backup::job::Job;
 use hashget_backup::store::S3Settings;
 use serde::Deserialize;
@@ -20,6 +22,7 @@ use serde::Deserialize;
 use self::checked::{
     archive_url, bytes, connections, pools, proxy, rate, url_prefix, url_prefixes,
 };
+pub(crate) use self::policy::{Audit, HealInto, KeepIn};
 use crate::exit::UsageError;
 
 /// The contents of the configuration file.
@@ -72,6 +75,11 @@ pub(crate) struct Config {
     /// The jobs of `hashget backup`.
     #[serde(default)]
     backup: jobs::Sections,
+    /// What is wanted of the places of packages.
+    #[serde(default)]
+    policy: policy::Section,
+    /// How the places of packages are audited; by `backup` only if this is there.
+    pub(crate) audit: Option<Audit>,
     /// What is known about buckets, by name.
     #[serde(default)]
     pub(crate) s3: BTreeMap<String, S3Settings>,
@@ -113,6 +121,11 @@ struct Host {
     public: bool,
     /// A file with a bearer token.
     token_file: Option<PathBuf>,
+    /// The number of independent places that packages of this host must have.
+    #[serde(default, deserialize_with = "policy::sources")]
+    sources: Option<usize>,
+    /// Who runs it, if others of its hosts have other names.
+    operator: Option<String>,
 }
 
 impl Config {
@@ -189,6 +202,16 @@ impl Config {
     /// The jobs of `hashget backup`, by name, for this host.
     pub(crate) fn jobs(&self, host: &str) -> Vec<Job> {
         jobs::jobs(&self.backup, host, &self.folder)
+    }
+
+    /// What is wanted of the places of packages; nothing is in a pool yet.
+    pub(crate) fn policy(&self) -> Policy {
+        self.policy.policy(&self.host)
+    }
+
+    /// What becomes of files whose packages have too few places.
+    pub(crate) fn keep_in(&self) -> KeepIn {
+        self.policy.keep_in()
     }
 
     /// The limits on requests, as the library expects them.

@@ -4,24 +4,26 @@
 //! Invariant: a HashDB or a source is opened only for commands that use it.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use anyhow::Context as _;
 use hashget::detectors::{self, Detector, HINT, Machine, Rule, UnknownDetector};
 use hashget::fetch::{
     self, Beside, BesidePlaces, Credentials, FetchOptions, MirrorRule, Offline, OriginOptions,
-    Proxies, RetryOptions, Source, Sources, TimeOuts,
+    PoolFolder, Proxies, RetryOptions, Source, Sources, TimeOuts,
 };
 use hashget::hashdb::{Checks, HashDbWriter, LocalHashDb};
 use hashget::limits::Limits;
+use hashget::places::{InPool, Policy};
 use hashget_backup::encryption::Person;
 use hashget_backup::store::{Store, StoreSettings};
 
 use crate::arguments::Global;
-use crate::config::Config;
+use crate::config::{Config, KeepIn};
 use crate::exit::UsageError;
 use crate::kept::Kept;
 use crate::keys::person;
+use crate::lazy_hashdb::LazyHashDb;
 use crate::logins;
 use crate::output::Console;
 use crate::places::Surroundings;
@@ -58,6 +60,8 @@ pub(crate) struct Environment<'a> {
     stores: Kept<Box<dyn Store>>,
     /// Where the archives lie that were opened.
     beside: BesidePlaces,
+    /// Their files.
+    opened: Mutex<Vec<PathBuf>>,
     /// Who is asked for passphrases.
     pub(crate) person: Person,
 }
@@ -91,6 +95,7 @@ impl<'a> Environment<'a> {
             credentials,
             stores,
             beside: BesidePlaces::default(),
+            opened: Mutex::default(),
             person: person(console.interruption()),
         })
     }
@@ -98,6 +103,29 @@ impl<'a> Environment<'a> {
     /// An archive lies there: what it needs may lie beside it, and is looked for there from now on.
     pub(crate) fn lies_at(&self, place: Beside) {
         self.beside.add(place);
+    }
+
+    /// This file is an archive that is opened: supplements may lie beside it.
+    pub(crate) fn opens(&self, archive: &Path) {
+        let mut opened = self.opened.lock().expect("nothing panics while it holds this");
+        if !opened.iter().any(|known| known == archive) {
+            opened.push(archive.to_owned());
+        }
+    }
+
+    /// The files that are archives and were opened.
+    pub(crate) fn opened_archives(&self) -> Vec<PathBuf> {
+        self.opened.lock().expect("nothing panics while it holds this").clone()
+    }
+
+    /// The HashDB of this machine for whoever may have a use for it. It is not created.
+    pub(crate) fn lazy_hashdb(&self) -> LazyHashDb {
+        LazyHashDb::new(self.hashdb_folder().ok())
+    }
+
+    /// Is there a HashDB on this machine?
+    pub(crate) fn has_hashdb(&self) -> bool {
+        self.hashdb_folder().is_ok_and(|folder| LocalHashDb::is_in(&folder))
     }
 
     /// The stores that are open.
@@ -221,6 +249,30 @@ impl<'a> Environment<'a> {
         folder.map(PathBuf::from).ok_or_else(|| {
             UsageError("no folder of packages is named: give one with --pool DIR".to_owned())
         })
+    }
+
+    /// What is wanted of the places of packages, with the number of places that an option gives.
+    pub(crate) fn policy(&self, sources: Option<u8>) -> Result<Policy, UsageError> {
+        let mut policy = self.config.policy();
+        policy.sources = sources.map_or(policy.sources, usize::from);
+        let pools = self.surroundings.pools(&self.global.pool, &self.config.pool)?;
+        let folders = pools.iter().filter(|pool| !pool.contains("://"));
+        let folders: Vec<PoolFolder> =
+            folders.map(|pool| PoolFolder::new(Path::new(pool))).collect();
+        policy.pooled =
+            InPool::new(move |sha256, size| folders.iter().any(|pool| pool.has(sha256, size)));
+        Ok(policy)
+    }
+
+    /// The pool into which packages are put that have too few places, if the configuration wants that.
+    pub(crate) fn keep_in(&self) -> Result<Option<PathBuf>, UsageError> {
+        match self.config.keep_in() {
+            KeepIn::Archive => Ok(None),
+            KeepIn::Pool => self.pool_folder().map(Some).map_err(|_| {
+                let wrong = "keep_in = \"pool\" in [policy], but no pool is a folder: expected one in `pool = [...]`, or --pool DIR";
+                UsageError(wrong.to_owned())
+            }),
+        }
     }
 
     fn fetch_options(&self) -> Result<FetchOptions, UsageError> {

@@ -15,6 +15,7 @@ mod hints;
 mod interrupt;
 mod kept;
 mod keys;
+mod lazy_hashdb;
 mod logins;
 mod output;
 mod output_file;
@@ -23,6 +24,7 @@ mod parts;
 mod places;
 mod selection;
 mod stores;
+mod supplements;
 mod values;
 
 use std::process::ExitCode;

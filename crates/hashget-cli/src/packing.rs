@@ -52,6 +52,10 @@ pub(crate) struct Reliance {
     #[arg(long)]
     pub(crate) unasked: bool,
 
+    /// Rely on a package only if so many independent places have it [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=9))]
+    pub(crate) sources: Option<u8>,
+
     /// Day until which the backup must be restorable; packages that expire earlier are not used
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = values::date)]
     pub(crate) expires: Option<String>,
@@ -82,6 +86,7 @@ impl Reliance {
             || self.max_fetch_ratio.is_some()
             || self.evidence.is_some()
             || self.unasked
+            || self.sources.is_some()
             || self.expires.is_some()
     }
 }
@@ -109,6 +114,7 @@ pub(crate) fn pack_options<'a>(
         evidence: reliance.evidence.or(config.evidence).unwrap_or(default.evidence),
         expires: reliance.expires.clone(),
         unasked: reliance.unasked,
+        policy: environment.policy(reliance.sources)?,
         scan_cache: environment.scan_cache(),
         machine: environment.machine(),
         index: false,

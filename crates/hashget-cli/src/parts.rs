@@ -9,53 +9,74 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use fs_err::File;
-use hashget::archive::Selection;
-use hashget::fetch::{Accepted, Failover, LeftOver, Source, Sources, Taken, Web};
+use hashget::archive::{OtherPackages, Selection};
+use hashget::fetch::{
+    Accepted, Failover, FileSource, FileSources, LeftOver, Source, Sources, Taken, Web,
+};
 use hashget::monitor::{Monitor, ProblemKind};
 use hashget::restore::{Accepting, Part, Planned, RestoreOptions, Restorer, Summary};
 use hashget::storage::ArchiveSource;
+use hashget::supplement::Supplements;
 use hashget::wording::{and_more, one_line};
 
 use crate::archive::Knowledge;
 use crate::environment::Environment;
 use crate::exit::UsageError;
 use crate::output::{counted, safe, standard};
+use crate::supplements;
 
 /// What restoring stands on.
 pub(crate) struct Supplies<'e> {
-    source: Box<dyn Source>,
+    source: Arc<dyn Source>,
     web: Box<dyn Web>,
-    accepted: Option<(Arc<Accepted>, Knowledge)>,
+    accepted: Option<Arc<Accepted>>,
+    /// The supplements that the user named.
+    also: Vec<PathBuf>,
+    supplements: Arc<Supplements>,
+    /// What gives single files of packages that no source has, in the order in which it is asked.
+    files: FileSources,
+    knowledge: Knowledge,
     environment: &'e Environment<'e>,
 }
 
 impl<'e> Supplies<'e> {
-    /// The sources, and before them what the user found: files, and folders of files.
+    /// The sources. Before them comes what the user found (files, and folders of files), and what supplements have; after them, single files
+    /// from wherever they can be had.
     pub(crate) fn new(
         accept: &[PathBuf],
-        environment: &'e Environment<'e>,
+        also: &[PathBuf],
+        environment: &'e Environment<'_>,
     ) -> anyhow::Result<Self> {
         let Sources { source, web } = environment.sources()?;
-        if accept.is_empty() {
-            return Ok(Self { source, web, accepted: None, environment });
+        let source: Arc<dyn Source> = Arc::from(source);
+        let supplements = Arc::new(supplements::offered(also, environment)?);
+        let knowledge = Knowledge::if_there(environment)?.with_digests();
+        let (hashdb, limits) = (knowledge.hashdb(), environment.limits.clone());
+        let others = OtherPackages::new(hashdb, Arc::clone(&source), limits);
+        let mut first: Vec<Box<dyn Source>> = vec![Box::new(Arc::clone(&supplements))];
+        let mut files: Vec<Box<dyn FileSource>> =
+            vec![Box::new(Arc::clone(&supplements)), Box::new(others)];
+        let mut accepted = None;
+        if !accept.is_empty() {
+            let found = Accepted::new(accept, environment.console).map_err(|(path, error)| {
+                let (path, why) = (path.display(), one_line(&error));
+                UsageError(format!("--accept {path}: {why}"))
+            })?;
+            let found = Arc::new(found);
+            first.insert(0, Box::new(Arc::clone(&found)));
+            files.insert(0, Box::new(Arc::clone(&found)));
+            accepted = Some(found);
         }
-        let files = Accepted::new(accept, environment.console).map_err(|(path, error)| {
-            let (path, why) = (path.display(), one_line(&error));
-            UsageError(format!("--accept {path}: {why}"))
-        })?;
-        let files = Arc::new(files);
-        let first: Box<dyn Source> = Box::new(Arc::clone(&files));
-        let source = Box::new(Failover::new(vec![first, source]));
-        let knowledge = Knowledge::new(environment, false)?.with_digests();
-        Ok(Self { source, web, accepted: Some((files, knowledge)), environment })
+        first.push(Box::new(source));
+        let (source, files) = (Arc::new(Failover::new(first)), FileSources(files));
+        let also = also.to_vec();
+        Ok(Self { source, web, accepted, also, supplements, files, knowledge, environment })
     }
 
     /// A restorer that stands on them.
     pub(crate) fn restorer(&self) -> Restorer<'_> {
-        let accepting = self.accepted.as_ref().map(|(files, knowledge)| Accepting {
-            files: &**files,
-            members: knowledge.members(self.environment),
-        });
+        let members = self.knowledge.members_with(Some(&*self.supplements), self.environment);
+        let accepting = Some(Accepting { files: &self.files, members });
         Restorer {
             source: &*self.source,
             web: &*self.web,
@@ -67,8 +88,12 @@ impl<'e> Supplies<'e> {
 
     /// What was taken of what the user found, if anything was offered. What was not is named.
     pub(crate) fn taken(&self) -> Option<Taken> {
-        let taken = self.accepted.as_ref()?.0.taken();
         let monitor: &dyn Monitor = self.environment.console;
+        let is_named = |name: &&str| self.also.iter().any(|also| also.as_os_str() == *name);
+        for name in self.supplements.unused().filter(is_named) {
+            monitor.problem(ProblemKind::Note, safe(name), "nothing that it has was missing");
+        }
+        let taken = self.accepted.as_ref()?.taken();
         for LeftOver { place, all, files } in &taken.left {
             let names: Vec<String> =
                 files.iter().take(NAMED).map(|path| path.display().to_string()).collect();
@@ -143,7 +168,7 @@ pub(crate) fn contents_to_stdout(
         attributes: false,
         ..RestoreOptions::default()
     };
-    let supplies = Supplies::new(&[], environment)?;
+    let supplies = Supplies::new(&[], &[], environment)?;
     let summary = unpack_part(archive, folder.path(), selection, 0, &options, &supplies)?;
     if environment.console.problems().verification > 0 {
         bail!("something is not what was packed: nothing is printed");

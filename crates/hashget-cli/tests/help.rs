@@ -35,6 +35,8 @@ const COMMANDS: &[&[&str]] = &[
     &["report"],
     &["verify"],
     &["missing"],
+    &["audit"],
+    &["heal"],
     &["repair"],
     &["cache"],
     &["cache", "status"],

@@ -53,7 +53,9 @@ fn an_archive_of_any_compression_a_folder_and_a_pipe_say_the_same() {
     told.push(machine.hashget(&["info", "back"]).expect(0).stdout);
     told.push(machine.hashget(&["info", "back/.hashget-restore.json"]).expect(0).stdout);
     let mut pipe = machine.bare();
-    pipe.args(["info", "-"]).write_stdin(fs_err::read(machine.path("a.tar.xz")).unwrap());
+    pipe.envs(machine.variables())
+        .args(["info", "-"])
+        .write_stdin(fs_err::read(machine.path("a.tar.xz")).unwrap());
     told.push(Ended::of(&mut pipe).expect(0).stdout);
     assert!(told.iter().all(|text| *text == told[0]), "{told:#?}");
     for line in [

@@ -7,8 +7,13 @@ use std::path::{Path, PathBuf};
 use regex::Regex;
 
 /// Texts that never reach a user: what they stand for is told by another message.
-const INNER: &[&str] =
-    &["it is found", "everything is found", "cannot read it", "the archive would not come back"];
+const INNER: &[&str] = &[
+    "it is found",
+    "everything is found",
+    "cannot read it",
+    "the archive would not come back",
+    "enough was read",
+];
 
 /// Pieces of a text that say something, between its placeholders.
 const LONG_ENOUGH: usize = 6;

@@ -49,6 +49,10 @@ const MODULES: &[(&str, &[&str])] = &[
     ),
     ("parity", &["model", "limits", "monitor", "pending_file", "archive"]),
     (
+        "supplement",
+        &["model", "limits", "monitor", "formats", "tree", "fetch", "hashdb", "archive"],
+    ),
+    (
         "pack",
         &[
             "model",
@@ -87,6 +91,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "pack",
             "archive",
             "parity",
+            "supplement",
             "restore",
         ],
     ),

@@ -20,6 +20,7 @@ use crate::monitor::Interrupted;
 use crate::pack::{PackError, ReadBackError, ReplayError};
 use crate::parity::RepairError;
 use crate::restore::RestoreError;
+use crate::supplement::{HealError, SupplementError};
 use crate::tree::{BadGlob, BadSelection, ScanError};
 
 /// The class of `error`, or of the first of its causes that has one. Values that could not be parsed have none: what
@@ -72,6 +73,8 @@ pub fn own_class(error: &(dyn Error + 'static)) -> Option<ErrorClass> {
         RestoreError,
         VerifyError,
         RepairError,
+        SupplementError,
+        HealError,
         SurveyError,
     );
     let error = error.downcast_ref::<io::Error>()?;

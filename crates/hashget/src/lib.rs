@@ -185,5 +185,6 @@ pub mod pending_file;
 pub mod places;
 pub mod restore;
 pub mod storage;
+pub mod supplement;
 pub mod tree;
 pub mod wording;

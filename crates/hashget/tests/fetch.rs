@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use conformance::{Fixture, assert_clean, check, files_below};
 use hashget::fetch::{
-    Accepted, Cache, DirPool, Failover, FetchError, FetchOptions, HostLimits, HttpOrigin, HttpPool,
-    MirrorRule, Mirrors, Offline, OriginOptions, Politeness, Retry, RetryOptions, Source,
-    SystemClock, Wanted, standard_sources,
+    Accepted, Cache, DirPool, Failover, FetchError, FetchOptions, FileSource as _, HostLimits,
+    HttpOrigin, HttpPool, MirrorRule, Mirrors, Offline, OriginOptions, Politeness, Retry,
+    RetryOptions, Source, SystemClock, Wanted, standard_sources,
 };
 use hashget::model::Digest;
 use hashget::monitor::{Recorder, Silent};

@@ -7,14 +7,15 @@ use std::path::Path;
 
 use hashget::pending_file::PendingFile;
 
+use crate::audits::{AuditState, Audits};
 use crate::growth::{Growths, Point};
 use crate::run::State;
 
 /// Who may read it: the collector runs as another user.
 const MODE: u32 = 0o644;
 
-/// The numbers of the last run of a job, in Prometheus's text format.
-pub fn metrics(job: &str, state: &State) -> String {
+/// The numbers of the last run and the last audit of a job, in Prometheus's text format.
+pub fn metrics(job: &str, state: &State, audits: &Audits) -> String {
     let Some(last) = state.last() else { return String::new() };
     let mut text = String::new();
     let mut number = |name: &str, help: &str, labels: &str, value: i64| {
@@ -49,6 +50,16 @@ pub fn metrics(job: &str, state: &State) -> String {
         number("destination_ok", help, &label, i64::from(delivered.problem.is_none()));
         help = "";
     }
+    if let Some(AuditState { at, restorable, at_risk, lost, .. }) = audits.last() {
+        let mut help =
+            "Bytes that the worst archive leaves out, by whether they could be restored.";
+        for (word, bytes) in [("restorable", restorable), ("at_risk", at_risk), ("lost", lost)] {
+            let label = format!(",state=\"{word}\"");
+            number("left_out_bytes", help, &label, of_size(Some(*bytes)));
+            help = "";
+        }
+        number("last_audit_timestamp_seconds", "When the last audit ended.", "", at.as_second());
+    }
     text
 }
 
@@ -70,10 +81,10 @@ fn escaped(value: &str) -> String {
 ///
 /// # Errors
 /// The file cannot be written.
-pub fn write_metrics(folder: &Path, job: &str, state: &State) -> io::Result<()> {
+pub fn write_metrics(folder: &Path, job: &str, state: &State, audits: &Audits) -> io::Result<()> {
     let path = folder.join(format!("hashget_{job}.prom"));
     let mut pending = PendingFile::create(&path, MODE)?;
-    pending.write_all(metrics(job, state).as_bytes())?;
+    pending.write_all(metrics(job, state, audits).as_bytes())?;
     pending.commit(&path)
 }
 
@@ -106,7 +117,15 @@ mod tests {
         };
         let mut state = State::default();
         state.runs.extend([run(60, 3), run(100, 0), run(200, 1)]);
-        let text = metrics("system", &state);
+        let mut audits = Audits::default();
+        audits.all.push(AuditState {
+            at: time(300),
+            archives: 2,
+            restorable: 7,
+            at_risk: 1,
+            lost: 0,
+        });
+        let text = metrics("system", &state, &audits);
         for line in [
             "hashget_backup_last_run_timestamp_seconds{job=\"system\"} 200",
             "hashget_backup_last_success_timestamp_seconds{job=\"system\"} 100",
@@ -114,13 +133,16 @@ mod tests {
             "hashget_backup_exit_code{job=\"system\"} 1",
             "hashget_backup_archive_growth_bytes{job=\"system\",than=\"before\"} 40",
             "hashget_backup_destination_ok{job=\"system\",destination=\"a\\\"b\\\\\"} 1",
+            "hashget_backup_left_out_bytes{job=\"system\",state=\"restorable\"} 7",
+            "hashget_backup_left_out_bytes{job=\"system\",state=\"lost\"} 0",
+            "hashget_backup_last_audit_timestamp_seconds{job=\"system\"} 300",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }
         let folder = tempfile::tempdir().unwrap();
-        write_metrics(folder.path(), "system", &state).unwrap();
+        write_metrics(folder.path(), "system", &state, &audits).unwrap();
         let written = fs_err::read_to_string(folder.path().join("hashget_system.prom")).unwrap();
         assert_eq!(written, text);
-        assert_eq!(metrics("system", &State::default()), "");
+        assert_eq!(metrics("system", &State::default(), &audits), "");
     }
 }

@@ -1,19 +1,24 @@
 //! `hashget info`: what an archive needs to be restored.
 //!
-//! Invariant: only the manifest is read, or, of an archive that nothing opens, what says that it is encrypted; no HashDB, no network.
+//! Invariant: only the manifest is read, or, of an archive that nothing opens, what says that it is encrypted; no network, and nothing
+//! fails for want of a HashDB.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
-use hashget::archive::{RequiredPackage, Requirements};
+use hashget::archive::{Outlook, RequiredPackage, Requirements, Risk};
 use hashget::classify::class_of;
 use hashget::error::ErrorClass;
 use hashget::fetch::shown;
+use hashget::model::manifest::AnyManifest;
 use hashget::model::{Amount, Timestamp};
+use hashget::monitor::{Monitor, ProblemKind};
+use hashget::wording;
 use hashget_backup::encryption::Header;
 use serde_json::json;
 
+use super::audit::{self, Outcome};
 use crate::archive;
 use crate::environment::Environment;
 use crate::output::{Console, columns, counted, day, safe, size};
@@ -44,6 +49,7 @@ impl Info {
             manifest => manifest?,
         };
         let requirements = Requirements::from_manifest(&manifest)?;
+        let known = self.known(&manifest, &requirements, environment);
         if self.list && !console.is_json() {
             for package in &requirements.packages {
                 console.line(&safe(&package.url))?;
@@ -59,11 +65,35 @@ impl Info {
                 console.record("host", record)?;
             }
         } else {
-            print(console, &requirements)?;
+            print(console, &requirements, known.as_ref())?;
         }
         let lines: Vec<String> = archive::unread(&self.archive).into_iter().collect();
-        console.summary("info", record(&requirements), &lines)?;
+        console.summary("info", record(&requirements, known.as_ref()), &lines)?;
         Ok(())
+    }
+}
+
+impl Info {
+    /// What is known of whether its packages can be had, where there is a HashDB that may know it.
+    fn known(
+        &self,
+        manifest: &AnyManifest,
+        requirements: &Requirements,
+        environment: &Environment<'_>,
+    ) -> Option<Outcome> {
+        if requirements.packages.is_empty() || !environment.has_hashdb() {
+            return None;
+        }
+        let name = self.archive.display().to_string();
+        match audit::known_of_manifest(&name, manifest, environment) {
+            Ok((_, known)) => Some(known),
+            Err(error) => {
+                let why = wording::messages(error.as_ref()).join(": ");
+                let monitor: &dyn Monitor = environment.console;
+                monitor.problem(ProblemKind::Note, "HashDB", why);
+                None
+            }
+        }
     }
 }
 
@@ -95,7 +125,7 @@ fn package_record(package: &RequiredPackage) -> serde_json::Value {
     })
 }
 
-fn record(requirements: &Requirements) -> serde_json::Value {
+fn record(requirements: &Requirements, known: Option<&Outcome>) -> serde_json::Value {
     let amount =
         |amount: Option<Amount>| amount.map(|a| json!({ "files": a.files, "bytes": a.bytes }));
     json!({
@@ -109,6 +139,7 @@ fn record(requirements: &Requirements) -> serde_json::Value {
         "left_out": amount(Some(requirements.left_out)),
         "oldest": requirements.archived_times.map(|(oldest, _)| oldest.seconds),
         "newest": requirements.archived_times.map(|(_, newest)| newest.seconds),
+        "restorable": known.map(|known| audit::figures_record(known.worst())),
         "packages": requirements.packages.len(),
         "package_bytes": requirements.package_bytes(),
         "hosts": requirements.hosts().len(),
@@ -137,8 +168,12 @@ fn first_expiry(requirements: &Requirements) -> Option<&str> {
     requirements.packages.iter().filter_map(|package| package.expires.as_deref()).min()
 }
 
-fn print(console: &Console, requirements: &Requirements) -> anyhow::Result<()> {
-    for line in columns("ll", &facts(requirements)) {
+fn print(
+    console: &Console,
+    requirements: &Requirements,
+    known: Option<&Outcome>,
+) -> anyhow::Result<()> {
+    for line in columns("ll", &facts(requirements, known)) {
         console.line(&line)?;
     }
     if requirements.packages.is_empty() {
@@ -185,7 +220,7 @@ fn sized(requirements: &Requirements, bytes: u64) -> String {
     }
 }
 
-fn facts(requirements: &Requirements) -> Vec<Vec<String>> {
+fn facts(requirements: &Requirements, known: Option<&Outcome>) -> Vec<Vec<String>> {
     let amount = |a: Amount| format!("{}, {}", counted(a.files, "file", "files"), size(a.bytes));
     let written = requirements.tool.as_deref().map_or("the Python tool".to_owned(), safe);
     let mut facts =
@@ -203,6 +238,7 @@ fn facts(requirements: &Requirements) -> Vec<Vec<String>> {
             bytes => format!("{packages}, {bytes}"),
         },
     ));
+    facts.extend(known.map(|known| ("Today", today(known))));
     let beside: Vec<String> = requirements.beside().map(safe).collect();
     if !beside.is_empty() {
         facts.push(("Needs beside it", beside.join(", ")));
@@ -225,6 +261,15 @@ fn facts(requirements: &Requirements) -> Vec<Vec<String>> {
     let expires = requirements.expires.as_deref().or(first_expiry(requirements));
     facts.push(("Expires", expires.map_or("never".to_owned(), safe)));
     facts.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect()
+}
+
+/// What could be restored today, by what is known.
+fn today(known: &Outcome) -> String {
+    let asked = |outlook: &Outlook| *outlook != Outlook::AtRisk(vec![Risk::NeverAsked]);
+    match known.outlooks.values().any(asked) {
+        true => audit::figures_text(known.worst()),
+        false => "not known: `hashget audit` asks the servers".to_owned(),
+    }
 }
 
 fn date(time: Timestamp) -> String {

@@ -2,6 +2,7 @@
 //!
 //! Invariant: a command reads its options, calls one stage of the library and reports the result.
 
+mod audit;
 mod backup;
 mod cache;
 mod cat;
@@ -12,6 +13,7 @@ mod doctor;
 mod explain;
 mod find;
 mod get;
+mod heal;
 mod index;
 mod info;
 mod list;
@@ -58,6 +60,8 @@ pub(crate) enum Command {
     Report(report::Report),
     Verify(verify::Verify),
     Missing(missing::Missing),
+    Audit(audit::Audit),
+    Heal(heal::Heal),
     Repair(repair::Repair),
     Pool(pool::Pool),
     Cache(cache::Cache),
@@ -91,6 +95,7 @@ impl Command {
             Self::Index(index) => index.after_interruption(),
             Self::Get(get) => get.after_interruption(),
             Self::Verify(_) | Self::Missing(_) => verify::after_interruption(),
+            Self::Audit(_) => audit::after_interruption(),
             #[cfg(feature = "mount")]
             Self::Mount(mount) => mount.after_interruption(),
             Self::Pool(pool) => pool.after_interruption(),
@@ -123,6 +128,8 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> anyhow::Result<()
         Command::Report(report) => report.run(&environment()?),
         Command::Verify(verify) => verify.run(&environment()?),
         Command::Missing(missing) => missing.run(&environment()?),
+        Command::Audit(audit) => audit.run(&environment()?),
+        Command::Heal(heal) => heal.run(&environment()?),
         Command::Repair(repair) => repair.run(&environment()?),
         Command::Pool(pool) => pool.run(&environment()?),
         Command::Cache(cache) => cache.run(&environment()?),

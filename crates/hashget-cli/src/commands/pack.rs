@@ -283,6 +283,7 @@ impl Pack {
             return Err(UsageError(wrong.to_owned()).into());
         }
         Ok(PackOptions {
+            keep_in: environment.keep_in()?,
             hashes: match self.hashes {
                 Hashes::Anchors => HashesKept::Anchors,
                 Hashes::All => HashesKept::All,

@@ -9,8 +9,12 @@ use anyhow::Context as _;
 use clap::Args;
 use hashget::archive::{Folder, Requirements, Survey, survey};
 use hashget::model::manifest::{AnyManifest, MANIFEST_NAME, Manifest};
+use hashget_backup::audits::Audits;
+use hashget_backup::series::ArchiveName;
 use serde_json::json;
 
+use self::restorable::{Restorable, restorable};
+use super::audit;
 use crate::archive;
 use crate::environment::{Environment, no_sources};
 use crate::exit::UsageError;
@@ -20,6 +24,7 @@ use crate::packing::{Reliance, WholeSystem, pack_options, with_packer};
 use crate::selection::Selection;
 
 mod page;
+mod restorable;
 
 /// Write an HTML page: what is left out, what fills the archive, what it depends on
 #[derive(Debug, Args)]
@@ -67,7 +72,8 @@ impl Report {
         };
         let hashdb = environment.hashdb()?;
         let survey = survey(manifest, &*hashdb)?;
-        let page = self.page(&survey, manifest, &requirements, is_live)?;
+        let restorable = self.restorable(&any, environment)?;
+        let page = self.page(&survey, manifest, &requirements, restorable, is_live)?;
         match output {
             Some(file) => file.finish(page.as_bytes())?,
             None => std::io::stdout().lock().write_all(page.as_bytes())?,
@@ -126,11 +132,28 @@ impl Report {
         AnyManifest::parse(&json).with_context(context)
     }
 
+    /// Whether it can be restored, by what is known; with the trend, if it is an archive of a job.
+    fn restorable(
+        &self,
+        manifest: &AnyManifest,
+        environment: &Environment<'_>,
+    ) -> anyhow::Result<Restorable> {
+        let name = self.archive.display().to_string();
+        let (relied, outcome) = audit::known_of_manifest(&name, manifest, environment)?;
+        let file = self.archive.file_name().and_then(|name| name.to_str());
+        let archive = file.and_then(ArchiveName::parse);
+        let audits = archive.and_then(|archive| {
+            Some(Audits::read(&environment.backup_state().ok()?, archive.series().job()))
+        });
+        Ok(restorable(&relied, &outcome, audits.and_then(|audits| audit::trend(&audits))))
+    }
+
     fn page(
         &self,
         survey: &Survey,
         manifest: &Manifest,
         requirements: &Requirements,
+        restorable: Restorable,
         is_live: bool,
     ) -> anyhow::Result<String> {
         let hosts: Vec<(String, u64)> =
@@ -148,6 +171,7 @@ impl Report {
             archive_bytes,
             hosts: &hosts,
             packages: &manifest.packages,
+            restorable,
             now: &now,
             is_live,
         };

@@ -78,6 +78,10 @@ pub(super) struct How {
     /// Use this file, or those in this folder, for whatever is missing: packages and files of packages, under any names; repeatable
     #[arg(long, value_name = "FILE|DIR")]
     accept: Vec<PathBuf>,
+
+    /// Use this supplement of the archive, too (those that lie beside it are found); repeatable
+    #[arg(long, value_name = "SUPPLEMENT")]
+    also: Vec<PathBuf>,
 }
 
 /// Which existing files are replaced.
@@ -127,7 +131,7 @@ impl How {
         &self,
         environment: &'e Environment<'_>,
     ) -> anyhow::Result<Supplies<'e>> {
-        Supplies::new(&self.accept, environment)
+        Supplies::new(&self.accept, &self.also, environment)
     }
 
     /// Is anything to be removed?

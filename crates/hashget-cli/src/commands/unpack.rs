@@ -50,7 +50,7 @@ pub(super) struct Unpacking {
     strip_components: usize,
 
     /// Write the contents of the files to standard output, one after the other, sorted by path
-    #[arg(long, conflicts_with_all = ["overwrite", "delete", "dry_run", "accept"])]
+    #[arg(long, conflicts_with_all = ["overwrite", "delete", "dry_run", "accept", "also"])]
     to_stdout: bool,
 
     #[command(flatten)]

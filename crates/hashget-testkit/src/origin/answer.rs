@@ -81,7 +81,11 @@ fn plan(request: &Request, content: Option<Arc<Vec<u8>>>, faults: &[Fault]) -> P
     let etag = if has(Fault::ChangeEtagMidway) { OTHER_ETAG } else { ETAG };
     let mut headers = vec![("Content-Type", "application/octet-stream".to_owned())];
     if !has(Fault::NoEtag) {
-        headers.push(("Last-Modified", LAST_MODIFIED.to_owned()));
+        let date = faults.iter().find_map(|fault| match fault {
+            Fault::PublishedAt(date) => Some(date.clone()),
+            _ => None,
+        });
+        headers.push(("Last-Modified", date.unwrap_or_else(|| LAST_MODIFIED.to_owned())));
         if !has(Fault::OnlyLastModified) {
             headers.push(("ETag", etag.to_owned()));
         }

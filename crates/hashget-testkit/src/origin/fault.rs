@@ -41,6 +41,8 @@ pub enum Fault {
     NoEtag,
     /// Sends `Last-Modified` but no `ETag`.
     OnlyLastModified,
+    /// Sends this date as `Last-Modified`.
+    PublishedAt(String),
     /// Ignores `Range`: the whole content with status 200.
     NoRange,
     /// Announces no length, and closes the connection at the end of the body.

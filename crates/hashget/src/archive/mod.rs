@@ -13,6 +13,7 @@
 //! | What is it made of? | [`survey()`] |
 //! | Is what it holds whole? | [`verify_stored`] |
 //! | Can it still be restored? | [`Verifier`] |
+//! | What do many archives rely on, and for how long? | [`Audit`] |
 //! | Which files cannot be had? | [`missing_files`] |
 //! | What is in one file of a package? | [`PackageFiles`] |
 //! | Which entries has its tree? | [`Listing`] |
@@ -23,6 +24,7 @@
 //! Restoring is built on this module: `package_plan` says what becomes of each member of a package, and
 //! `stream` opens an archive.
 
+mod audit;
 mod contents;
 mod difference;
 pub(crate) mod directory;
@@ -33,6 +35,7 @@ mod missing;
 pub(crate) mod names;
 mod opened;
 mod origins;
+mod other_packages;
 mod package_bytes;
 mod package_file;
 mod package_members;
@@ -40,6 +43,7 @@ pub(crate) mod package_plan;
 pub(crate) mod path_map;
 pub(crate) mod placed;
 mod reading;
+mod relied_on;
 mod remote;
 mod requirements;
 pub(crate) mod reusable;
@@ -49,6 +53,9 @@ mod survey;
 mod tree;
 mod verify;
 
+pub use audit::{
+    Asked, Audit, Auditor, Cadence, Endangered, Figures, Judge, Outlook, Risk, SeriesFigures,
+};
 pub use contents::{Contents, ContentsAccess, ContentsError, Unreadable};
 pub use difference::{Aspect, Change, Difference, differences};
 pub use error::ArchiveError;
@@ -58,10 +65,12 @@ pub(crate) use manifest::{parse_manifest, read_manifest_text};
 pub use missing::{MissingFile, MissingFiles, missing_files};
 pub use opened::{OpenError, open_archive};
 pub use origins::{EntryOrigin, MembersOf, entry_origins, given_entries};
+pub use other_packages::OtherPackages;
 pub use package_bytes::PackageBytes;
 pub use package_file::{PackageFileError, PackageFiles};
-pub use package_members::{MembersError, PackageMembers};
+pub use package_members::{KnownMembers, KnowsMembers, MembersError, PackageMembers};
 pub use reading::{ArchiveVisitor, StoredEntry, read_archive};
+pub use relied_on::{ReliedOn, relied_on};
 pub use remote::RemoteArchive;
 pub use requirements::{RequiredPackage, Requirements, host_of};
 pub use selection::Selection;

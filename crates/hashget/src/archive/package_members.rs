@@ -2,6 +2,7 @@
 //!
 //! Invariant: members come from a HashDB that knows all of them, or from a package whose bytes are proven.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 
 use super::package_plan::PackagePlan;
@@ -15,11 +16,29 @@ use crate::model::{Digest, Kind, Member, RelPath};
 use crate::monitor::{Interrupted, Monitor, ProblemKind};
 use crate::wording::one_line;
 
+/// All members of packages, by their digests.
+pub type KnownMembers = BTreeMap<Digest, Vec<Member>>;
+
+/// Knows the members of some packages.
+pub trait KnowsMembers: Sync {
+    /// All members of the package with this digest, in the package's own order; `None` if they are not known. What is wrong is reported.
+    ///
+    /// # Errors
+    /// The monitor asked to stop.
+    fn members_of(
+        &self,
+        package: &Digest,
+        monitor: &dyn Monitor,
+    ) -> Result<Option<Vec<Member>>, Interrupted>;
+}
+
 /// Knows what is in packages.
 #[derive(Clone, Copy)]
 pub struct PackageMembers<'a> {
     /// A HashDB that may know it.
     pub hashdb: &'a dyn HashDb,
+    /// What supplements know of it.
+    pub supplements: Option<&'a dyn KnowsMembers>,
     /// Where a package comes from that the HashDB does not know: the cache and pools alone, or the network, too.
     pub source: &'a dyn Source,
     /// Is a package that the source cannot give a problem? Otherwise its members are just not known.
@@ -66,6 +85,11 @@ impl PackageMembers<'_> {
         monitor: &dyn Monitor,
     ) -> Result<Option<Vec<Member>>, MembersError> {
         if let Some(members) = complete_members(self.hashdb, &package.sha256)? {
+            return Ok(Some(members));
+        }
+        if let Some(supplements) = self.supplements
+            && let Some(members) = supplements.members_of(&package.sha256, monitor)?
+        {
             return Ok(Some(members));
         }
         let wanted = Wanted::from(package);

@@ -4,6 +4,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use serde::{Deserialize, Serialize};
+
 use super::count;
 use crate::fetch::{Reach, Wanted, name_beside};
 use crate::model::manifest::{
@@ -35,11 +37,12 @@ pub struct Requirements {
 }
 
 /// A package that an archive needs. What version 1 does not say is `None`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequiredPackage {
     /// Its public URL.
     pub url: String,
     /// Other URLs of the same bytes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub also: Vec<String>,
     /// The digest of its bytes.
     pub sha256: Digest,
@@ -48,10 +51,12 @@ pub struct RequiredPackage {
     /// How it was known that the URL gives the bytes.
     pub evidence: Option<Evidence>,
     /// Nobody had asked its URLs when the archive was made.
+    #[serde(default)]
     pub unasked: bool,
     /// The day after which the URL may be gone.
     pub expires: Option<String>,
     /// Its names in ecosystems.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signatures: Vec<String>,
 }
 
@@ -71,6 +76,21 @@ impl From<&Package> for Wanted {
 impl From<&PackageV1> for Wanted {
     fn from(package: &PackageV1) -> Self {
         Self { url: package.url.clone(), sha256: Some(package.hash), ..Self::default() }
+    }
+}
+
+impl From<&Package> for RequiredPackage {
+    fn from(package: &Package) -> Self {
+        Self {
+            url: package.url.clone(),
+            also: package.also.clone(),
+            sha256: package.sha256,
+            size: Some(package.size),
+            evidence: Some(package.evidence),
+            unasked: package.unasked,
+            expires: package.expires.clone(),
+            signatures: package.signatures.clone(),
+        }
     }
 }
 
@@ -147,16 +167,6 @@ impl Requirements {
 
     fn from_v2(manifest: &Manifest) -> Result<Self, ManifestError> {
         let (archived, archived_times) = archived(manifest)?;
-        let package = |package: &Package| RequiredPackage {
-            url: package.url.clone(),
-            also: package.also.clone(),
-            sha256: package.sha256,
-            size: Some(package.size),
-            evidence: Some(package.evidence),
-            unasked: package.unasked,
-            expires: package.expires.clone(),
-            signatures: package.signatures.clone(),
-        };
         let tree = Amount { files: manifest.tree.files, bytes: manifest.tree.bytes };
         Ok(Self {
             version: manifest.version,
@@ -169,7 +179,7 @@ impl Requirements {
                 bytes: tree.bytes.saturating_sub(archived.bytes),
             },
             archived_times,
-            packages: manifest.packages.iter().map(package).collect(),
+            packages: manifest.packages.iter().map(RequiredPackage::from).collect(),
         })
     }
 

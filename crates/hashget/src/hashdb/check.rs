@@ -28,6 +28,8 @@ pub struct Check {
     pub seen_at: Option<i64>,
     /// The last bytes of the package in hex digits, if they are known: an answer can be compared with them.
     pub tail: Option<String>,
+    /// When the server says that the package was put there (`Last-Modified`), in seconds since 1970 UTC.
+    pub published_at: Option<i64>,
 }
 
 impl Check {
@@ -44,6 +46,7 @@ impl Check {
             outcome,
             seen_at: (outcome == CheckOutcome::Present).then_some(checked_at),
             tail: None,
+            published_at: None,
         }
     }
 }

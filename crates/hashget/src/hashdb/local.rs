@@ -75,6 +75,11 @@ impl LocalHashDb {
         Ok(Self { file, location, access, idle: Mutex::new(vec![connection]) })
     }
 
+    /// Is there a HashDB in `dir`?
+    pub fn is_in(dir: &Path) -> bool {
+        dir.join(FILE_NAME).exists()
+    }
+
     /// All damage in the file: found by SQLite's own check, in member lists, and in look-up keys.
     ///
     /// # Errors
@@ -341,10 +346,11 @@ impl Checks for LocalHashDb {
             connection
                 .prepare_cached(
                     "INSERT INTO checks (sha256, url, deep, checked_at, outcome, seen_at, tail, \
-                     nanoseconds) VALUES (?1, ?2, ?3, ?4, ?5, iif(?5 = 'present', ?4, NULL), ?6, ?7) \
+                     nanoseconds, published_at) VALUES (?1, ?2, ?3, ?4, ?5, iif(?5 = 'present', ?4, NULL), ?6, ?7, ?8) \
                      ON CONFLICT DO UPDATE SET checked_at = excluded.checked_at, \
                      nanoseconds = excluded.nanoseconds, outcome = excluded.outcome, seen_at = coalesce(excluded.seen_at, seen_at), \
-                     tail = coalesce(excluded.tail, tail) WHERE outcome <> 'moves'",
+                     tail = coalesce(excluded.tail, tail), \
+                     published_at = coalesce(excluded.published_at, published_at) WHERE outcome <> 'moves'",
                 )?
                 .execute(params![
                     check.sha256.as_bytes(),
@@ -354,6 +360,7 @@ impl Checks for LocalHashDb {
                     check.outcome.to_string(),
                     check.tail,
                     check.nanoseconds,
+                    check.published_at,
                 ])?;
             Ok(())
         })
@@ -363,7 +370,7 @@ impl Checks for LocalHashDb {
         self.with(|connection| {
             let transaction = connection.transaction()?;
             let mut statement = transaction.prepare_cached(
-                "SELECT url, deep, checked_at, outcome, seen_at, tail, nanoseconds FROM checks WHERE sha256 = ?1 \
+                "SELECT url, deep, checked_at, outcome, seen_at, tail, nanoseconds, published_at FROM checks WHERE sha256 = ?1 \
                  ORDER BY url, deep",
             )?;
             let mut checks = Vec::with_capacity(packages.len());

@@ -246,10 +246,11 @@ pub(super) fn complete(
     Ok(record)
 }
 
-/// The check in a row of `url, deep, checked_at, outcome, seen_at, tail, nanoseconds`.
+/// The check in a row of `url, deep, checked_at, outcome, seen_at, tail, nanoseconds, published_at`.
 pub(super) fn check_of(sha256: Digest, row: &Row<'_>) -> rusqlite::Result<Check> {
     let outcome = word(row, 3)?;
     let (url, deep, checked_at) = (row.get(0)?, row.get(1)?, row.get(2)?);
     let (seen_at, tail, nanoseconds) = (row.get(4)?, row.get(5)?, row.get(6)?);
-    Ok(Check { sha256, url, deep, checked_at, nanoseconds, outcome, seen_at, tail })
+    let published_at = row.get(7)?;
+    Ok(Check { sha256, url, deep, checked_at, nanoseconds, outcome, seen_at, tail, published_at })
 }

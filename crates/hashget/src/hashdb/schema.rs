@@ -20,8 +20,14 @@ const BUSY: Duration = Duration::from_secs(60);
 type Migration = fn(&Transaction<'_>) -> rusqlite::Result<()>;
 
 /// Step `n` (from 0) migrates version `n` to version `n + 1`. A released step never changes.
-const MIGRATIONS: &[Migration] =
-    &[first_tables, table_of_checks, origins_and_places, order_of_checks, members_passed_over];
+const MIGRATIONS: &[Migration] = &[
+    first_tables,
+    table_of_checks,
+    origins_and_places,
+    order_of_checks,
+    members_passed_over,
+    times_of_publication,
+];
 
 /// The version of the schema that this program reads and writes.
 pub(super) fn known_version() -> u32 {
@@ -112,6 +118,10 @@ fn order_of_checks(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
 fn members_passed_over(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     transaction
         .execute_batch("ALTER TABLE packages ADD COLUMN passed_over INTEGER NOT NULL DEFAULT 0")
+}
+
+fn times_of_publication(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    transaction.execute_batch("ALTER TABLE checks ADD COLUMN published_at INTEGER")
 }
 
 /// Converts an error of SQLite to one of the HashDB at `location`.

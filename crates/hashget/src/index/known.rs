@@ -78,7 +78,7 @@ impl Known {
             // Whoever wants to rely on it asks its server first.
             None | Some(Doubt::NotAsked) => true,
             // That stays so.
-            Some(Doubt::Moves | Doubt::Private) => true,
+            Some(Doubt::Moves | Doubt::Private | Doubt::Young | Doubt::FewPlaces { .. }) => true,
             Some(Doubt::Lost) => rules(tree).due(&self.record, &self.checks).is_none(),
             Some(Doubt::NotFetched | Doubt::OtherTree) => false,
         }

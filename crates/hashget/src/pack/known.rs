@@ -25,6 +25,10 @@ pub(super) struct KnownPackage {
     pub(super) contents: Vec<u32>,
     /// Its places were asked in this run, or there was no time for it.
     pub(super) is_asked: bool,
+    /// It was to be put into a pool in this run; if it is not there, it could not be.
+    pub(super) is_pool_tried: bool,
+    /// Number of the last URLs of its record that are those of other records.
+    pub(super) lent: usize,
 }
 
 /// What a backup requires of packages.
@@ -42,7 +46,8 @@ impl<'o> Requirements<'o> {
         let paths = entries.iter().map(|entry| &entry.path);
         let hosts = PrivateHosts::of_tree(&options.machine, root.path(), paths);
         let private = Private::new(move |url| hosts.reason(url).is_some());
-        let rules = Rules { tree, now, unasked: options.unasked, private };
+        let (unasked, policy) = (options.unasked, options.policy.clone());
+        let rules = Rules { tree, now, unasked, private, policy };
         Self { options, today: super::today(), rules }
     }
 
@@ -69,8 +74,29 @@ impl<'o> Requirements<'o> {
         match self.obstacle(&known.record, &known.checks) {
             None => true,
             Some(Obstacle::Place(Doubt::NotAsked)) => self.due(known).is_some(),
+            Some(Obstacle::Place(Doubt::FewPlaces { .. } | Doubt::Young)) => {
+                self.due(known).is_some() || self.helps_to_pool(known)
+            }
             Some(_) => false,
         }
+    }
+
+    /// Is the package not relied on now, and would it be if it lay in the pool that packages are kept in?
+    pub(super) fn helps_to_pool(&self, known: &KnownPackage) -> bool {
+        let KnownPackage { record, checks, is_pool_tried, .. } = known;
+        let is_short = || {
+            let obstacle = self.obstacle(record, checks);
+            matches!(obstacle, Some(Obstacle::Place(Doubt::FewPlaces { .. } | Doubt::Young)))
+        };
+        self.options.keep_in.is_some()
+            && !is_pool_tried
+            && is_short()
+            && self.rules.doubt_if(record, checks, true).is_none()
+    }
+
+    /// The number of independent places that a package must have.
+    pub(super) fn wanted_sources(&self, record: &PackageRecord) -> usize {
+        self.rules.wanted_sources(record)
     }
 
     /// The options that they come from.
@@ -97,8 +123,16 @@ pub(super) fn known_packages(
         for (holder, record) in batch.into_iter().zip(hashdb.records(&ids)?) {
             let Some(record) = record else { continue };
             let contents = holder.iter().map(|&(_, content)| content).collect();
-            let (id, checks, is_asked) = (holder[0].0, Vec::new(), false);
-            known.push(KnownPackage { id, record, checks, contents, is_asked });
+            let (id, checks) = (holder[0].0, Vec::new());
+            known.push(KnownPackage {
+                id,
+                record,
+                checks,
+                contents,
+                is_asked: false,
+                is_pool_tried: false,
+                lent: 0,
+            });
         }
         add_checks(hashdb, &mut known[first..])?;
     }

@@ -43,12 +43,15 @@ impl Packer<'_> {
         monitor: &dyn Monitor,
     ) -> Result<Matched<'a>, PackError> {
         known.sort_by(|a, b| a.record.url.cmp(&b.record.url));
+        lend_places(&mut known, requirements);
         let weights: Vec<u64> =
             contents.numbers().map(|content| contents.weight(content)).collect();
         let choice = loop {
             let offers = offers(&known, &weights, requirements);
             let choice = choose(&offers, &weights, requirements.options().max_fetch_ratio);
-            if !self.ask_places(&mut known, &choice.chosen, requirements, monitor)? {
+            if !self.ask_places(&mut known, &choice.chosen, requirements, monitor)?
+                && !self.pool(&mut known, &choice.chosen, requirements, monitor)?
+            {
                 break choice;
             }
         };
@@ -152,6 +155,8 @@ fn merge_places(known: &mut [KnownPackage], chosen: &[usize], requirements: &Req
         by_digest.entry(one.record.sha256).or_default().push(index);
     }
     for &index in chosen {
+        let KnownPackage { record, lent, .. } = &mut known[index];
+        record.also.truncate(record.also.len() - std::mem::take(lent));
         for &other in &by_digest[&known[index].record.sha256] {
             let KnownPackage { record, checks, .. } = &known[other];
             if other == index
@@ -166,6 +171,27 @@ fn merge_places(known: &mut [KnownPackage], chosen: &[usize], requirements: &Req
                 if url != record.url && !record.also.contains(&url) {
                     record.also.push(url);
                 }
+            }
+        }
+    }
+}
+
+/// Where several independent places are wanted, packages get those of other records of the same bytes, so that these are asked and counted, too.
+/// They are lent: the manifest gets those alone that are certain.
+fn lend_places(known: &mut [KnownPackage], requirements: &Requirements<'_>) {
+    let mut by_digest: HashMap<Digest, Vec<String>> = HashMap::new();
+    for one in known.iter().filter(|one| !is_strange(&one.record)) {
+        let urls = one.record.urls().map(str::to_owned);
+        by_digest.entry(one.record.sha256).or_default().extend(urls);
+    }
+    for KnownPackage { record, lent, .. } in known {
+        if requirements.wanted_sources(record) < 2 {
+            continue;
+        }
+        for url in by_digest.get(&record.sha256).into_iter().flatten() {
+            if *url != record.url && !record.also.contains(url) {
+                record.also.push(url.clone());
+                *lent += 1;
             }
         }
     }

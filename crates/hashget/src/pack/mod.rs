@@ -29,6 +29,7 @@ mod options;
 mod output;
 mod placement;
 mod plan;
+mod pooling;
 mod prefixes;
 mod prepare;
 mod read_back;

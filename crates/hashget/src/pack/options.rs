@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::codec::Codec;
 use crate::detectors::{Detector, Machine};
 use crate::model::Evidence;
+use crate::places::Policy;
 use crate::tree::{BadGlob, FileSystems, Globs, Selected, Supplied};
 
 /// Which files have their digest in the manifest.
@@ -104,6 +105,10 @@ pub struct PackOptions<'a> {
     pub ask: bool,
     /// Rely on places that nobody asked, too: for packing without a network.
     pub unasked: bool,
+    /// What is wanted of the places of packages beyond one that is certain.
+    pub policy: Policy,
+    /// The pool into which packages are put that lack a place, or are too young, by the policy; otherwise their files are archived.
+    pub keep_in: Option<PathBuf>,
     /// Compression of the archive.
     pub codec: Codec,
     /// Its level; the codec's own default if absent.
@@ -175,6 +180,8 @@ impl Default for PackOptions<'_> {
             evidence: Evidence::Signed,
             ask: true,
             unasked: false,
+            policy: Policy::default(),
+            keep_in: None,
             codec: Codec::Zstd,
             level: None,
             reuse: None,

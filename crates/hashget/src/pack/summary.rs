@@ -8,6 +8,7 @@ use super::candidates::DetectorUse;
 use super::heaviest::{Heavy, heaviest};
 use super::plan::{PackageUse, Plan};
 use super::verdict::{Reason, Verdict};
+use crate::archive::{ReliedOn, RequiredPackage};
 use crate::model::{Amount, Kind, add_bytes};
 use crate::monitor::{Event, Monitor};
 use crate::places::Place;
@@ -36,6 +37,8 @@ pub struct Summary {
     pub heaviest: Vec<Heavy>,
     /// The packages that are relied on, by URL.
     pub packages: Vec<PackageUse>,
+    /// The same with what restoring needs to know of them.
+    pub relied_on: Vec<ReliedOn>,
     /// Packages that were not used because downloading them would cost more than they save.
     pub not_worth: Vec<PackageUse>,
     /// Size of the archive in bytes; 0 for a dry run.
@@ -106,5 +109,8 @@ impl Summary {
         }
         self.heaviest = heaviest(entries, &plan.verdicts);
         self.packages.clone_from(&plan.uses);
+        let packages = plan.packages.iter().map(RequiredPackage::from).zip(&plan.uses);
+        self.relied_on =
+            packages.map(|(package, of)| ReliedOn { package, bytes: of.bytes }).collect();
     }
 }

@@ -70,12 +70,15 @@ pub struct Answer {
     pub details: String,
     /// It was forbidden to ask, by our own rules or by the user who works offline.
     pub is_refused: bool,
+    /// When the server says that it was put there, in seconds since 1970 UTC.
+    pub published_at: Option<i64>,
 }
 
 impl Answer {
     /// An answer with this meaning.
     pub fn new(outcome: CheckOutcome, details: impl Into<String>) -> Self {
-        Self { outcome: Some(outcome), details: details.into(), is_refused: false }
+        let details = details.into();
+        Self { outcome: Some(outcome), details, is_refused: false, published_at: None }
     }
 
     /// What an error in place of an answer means.
@@ -88,12 +91,14 @@ impl Answer {
             error if error.not_asked().is_some() => None,
             error => Some(outcome_of(error)),
         };
-        Ok(Self { outcome, details: one_line(error), is_refused: error.is_refused() })
+        let (details, is_refused) = (one_line(error), error.is_refused());
+        Ok(Self { outcome, details, is_refused, published_at: None })
     }
 
     /// The check to keep of the package with this digest; `None` if the URL was not asked.
     pub fn check(&self, sha256: Digest, url: &str) -> Option<Check> {
-        Some(Check::now(sha256, url, false, self.outcome?))
+        let check = Check::now(sha256, url, false, self.outcome?);
+        Some(Check { published_at: self.published_at, ..check })
     }
 }
 
@@ -129,8 +134,10 @@ impl Asker<'_> {
             Ok(range) => range,
             Err(error) => return question.failed(&error, size),
         };
+        let published_at = published_at(&range);
         let Some(size) = size else {
-            return Ok(Answer::new(CheckOutcome::Present, "available"));
+            let answer = Answer::new(CheckOutcome::Present, "available");
+            return Ok(Answer { published_at, ..answer });
         };
         if let Some(found) = range.total.filter(|found| *found != size) {
             return question.differs(format!("has {found} bytes, expected {size}"));
@@ -150,7 +157,8 @@ impl Asker<'_> {
                 }
             }
         }
-        Ok(Answer::new(CheckOutcome::Present, "available, with the right size"))
+        let answer = Answer::new(CheckOutcome::Present, "available, with the right size");
+        Ok(Answer { published_at, ..answer })
     }
 }
 
@@ -204,6 +212,13 @@ impl Question<'_> {
             _ => Ok(answer),
         }
     }
+}
+
+/// When a server says that what it has was put there: an HTTP date, as in `Wed, 21 Oct 2015 07:28:00 GMT` (RFC 9110, section 5.6.7).
+fn published_at(range: &ByteRange) -> Option<i64> {
+    let text = range.stated.last_modified.as_deref()?;
+    let time = jiff::fmt::rfc2822::parse(text).ok()?;
+    Some(time.timestamp().as_second())
 }
 
 /// What an error says about the package.

@@ -4,9 +4,11 @@
 //! whose word counts. What nobody asked counts as "no". Deciding ([`reliance`]) is apart from asking ([`ask`]).
 
 pub mod ask;
+pub mod policy;
 pub mod reliance;
 
 pub use ask::{Answer, Asker, Known, tail_of};
+pub use policy::{InPool, Policy};
 pub use reliance::{
     ASKED_FOR, DUE_AFTER, Doubt, Place, Private, Rules, Standing, is_strange, is_strange_url,
     was_lost_lately,

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::Policy;
 use crate::hashdb::{Check, CheckOutcome};
 use crate::keeping::of_url;
 use crate::model::{Keeping, Origin, PackageRecord};
@@ -101,6 +102,15 @@ pub enum Doubt {
     OtherTree,
     /// This machine's clients have credentials for the host.
     Private,
+    /// It was published too lately: its owner can take it back.
+    Young,
+    /// Fewer independent places than wanted are certain.
+    FewPlaces {
+        /// Those that are.
+        have: usize,
+        /// Those that are wanted.
+        wanted: usize,
+    },
     /// What the URL gives changes.
     Moves,
     /// The URLs do not have it.
@@ -109,7 +119,14 @@ pub enum Doubt {
 
 impl fmt::Display for Doubt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        let text = match self {
+            Self::FewPlaces { have, wanted } => {
+                return write!(
+                    f,
+                    "{wanted} independent places are wanted, and {have} of it {} certain",
+                    if *have == 1 { "is" } else { "are" }
+                );
+            }
             Self::NotAsked => "no server has said lately that it has the package",
             Self::NotFetched => "only a file of the tree names its URL, which never gave it",
             Self::OtherTree => "only a file of another tree names its URL",
@@ -117,9 +134,11 @@ impl fmt::Display for Doubt {
                 "a client of this machine has credentials for its host (public = true for that host in the \
                  configuration says otherwise)"
             }
+            Self::Young => "it was published so lately that its owner can still take it back",
             Self::Moves => "its URL gives other bytes from time to time",
             Self::Lost => "its URL does not have it any more",
-        })
+        };
+        f.write_str(text)
     }
 }
 
@@ -159,14 +178,43 @@ pub struct Rules {
     pub unasked: bool,
     /// Which URLs are not public.
     pub private: Private,
+    /// What is wanted beyond one certain place.
+    pub policy: Policy,
 }
 
 impl Rules {
     /// Why `record` is not relied on with these `checks` of it, if it is not.
     pub fn doubt(&self, record: &PackageRecord, checks: &[Check]) -> Option<Doubt> {
-        let doubts = record.urls().map(|url| self.doubt_of(record, checks, url));
-        // Any URL is enough; the doubt that comes closest to being relied on is reported.
-        doubts.min().flatten()
+        let pooled = self.policy.pooled.has(&record.sha256, Some(record.size));
+        self.doubt_if(record, checks, pooled)
+    }
+
+    /// The same, as if the package lay in a pool of the user's, or in none.
+    pub fn doubt_if(
+        &self,
+        record: &PackageRecord,
+        checks: &[Check],
+        pooled: bool,
+    ) -> Option<Doubt> {
+        let doubts: Vec<Option<Doubt>> =
+            record.urls().map(|url| self.doubt_of(record, checks, url)).collect();
+        // Any URL is certain enough; the doubt that comes closest to being relied on is reported.
+        if !doubts.contains(&None) {
+            return doubts.into_iter().min().flatten();
+        }
+        if !pooled && self.policy.is_young(record, checks, self.now) {
+            return Some(Doubt::Young);
+        }
+        let certain = record.urls().zip(&doubts).filter(|(_, doubt)| doubt.is_none());
+        let have = self.policy.operators_of(certain.map(|(url, _)| url)) + usize::from(pooled);
+        let wanted = self.wanted_sources(record);
+        (have < wanted).then_some(Doubt::FewPlaces { have, wanted })
+    }
+
+    /// The number of independent places that the package must have.
+    pub fn wanted_sources(&self, record: &PackageRecord) -> usize {
+        let kinds = record.signatures.iter().map(|signature| &*signature.kind);
+        self.policy.sources_for(kinds, &record.url)
     }
 
     fn doubt_of(&self, record: &PackageRecord, checks: &[Check], url: &str) -> Option<Doubt> {
@@ -202,16 +250,20 @@ impl Rules {
             let answered = asked.filter(|check| check.outcome != CheckOutcome::Unreachable);
             let latest = answered.map(|check| check.checked_at).max();
             let due_after = if standing.lost_at.is_some() { LOST_DUE_AFTER } else { DUE_AFTER };
-            let never = latest.is_none() && !record.is_vouched_at(url);
+            let never = latest.is_none() && !record.is_vouched_at(url)
+                || self.policy.wants_age(record, checks, self.now);
             !self.private.has(url)
                 && !standing.moves
                 && (never || age(latest).is_some_and(|age| age > due_after))
         };
         let mut urls = record.urls().filter(|_| self.is_named_for_it(record));
         let relied = self.doubt(record, checks).is_none();
-        // If one place is good, only its own age matters.
+        // If enough places are good, only their own age matters.
         match relied {
-            true => urls.find(|url| self.doubt_of(record, checks, url).is_none()).filter(is_due),
+            true => urls
+                .filter(|url| self.doubt_of(record, checks, url).is_none())
+                .take(self.wanted_sources(record))
+                .find(is_due),
             false => urls.find(is_due),
         }
     }

@@ -26,9 +26,6 @@ pub struct Accepting<'a> {
     pub members: PackageMembers<'a>,
 }
 
-/// Why a file is missing that the package would give.
-const NOT_FOUND: &str = "its package cannot be had, and nothing that was offered is this file";
-
 /// All members of the package, if they are known. A HashDB that fails is reported: it is only knowledge.
 pub(super) fn known_members(
     members: &PackageMembers<'_>,
@@ -155,10 +152,12 @@ impl Restoring<'_, '_> {
         missing: &mut Vec<(RelPath, String)>,
     ) -> Result<(), RestoreError> {
         let sha256 = destination.sha256.or(sha256);
-        if !self.accept_file(accepting, &destination, sha256)?
-            && !self.plan.failed(destination.part, NOT_FOUND)
-        {
-            missing.push((destination.path, NOT_FOUND.to_owned()));
+        if !self.accept_file(accepting, &destination, sha256)? {
+            let why =
+                format!("{} cannot be had, and nothing else was found that has it", self.name);
+            if !self.plan.failed(destination.part, &why) {
+                missing.push((destination.path, why));
+            }
         }
         Ok(())
     }

@@ -20,6 +20,7 @@ pub(crate) fn check(checks: &dyn Checks) {
         outcome,
         seen_at: (outcome == CheckOutcome::Present).then_some(checked_at),
         tail: None,
+        published_at: None,
     };
     let first = check("https://b.example/", false, 1_700_000_000, CheckOutcome::Unreachable);
     let deep = check("https://b.example/", true, 1_700_000_001, CheckOutcome::Differs);
@@ -49,12 +50,14 @@ fn the_last_sight_stays(checks: &dyn Checks) {
         nanoseconds: 7,
         seen_at: (outcome == CheckOutcome::Present).then_some(checked_at),
         tail: tail.map(str::to_owned),
+        published_at: tail.map(|_| checked_at - 50),
         ..Check::now(sha256, url, false, outcome)
     };
     checks.put_check(&check(100, CheckOutcome::Present, Some("\"one\""))).unwrap();
     for outcome in [CheckOutcome::Unreachable, CheckOutcome::Gone, CheckOutcome::Differs] {
         checks.put_check(&check(200, outcome, None)).unwrap();
-        let kept = Check { seen_at: Some(100), ..check(200, outcome, Some("\"one\"")) };
+        let (seen_at, published_at) = (Some(100), Some(50));
+        let kept = Check { seen_at, published_at, ..check(200, outcome, Some("\"one\"")) };
         assert_eq!(checks.checks(&[sha256]).unwrap(), [vec![kept]]);
     }
     let again = check(300, CheckOutcome::Present, Some("\"two\""));

@@ -81,8 +81,14 @@ fn open_keeping<'a>(
     monitor: &'a dyn Monitor,
 ) -> Contents<'a> {
     let limits = &scene.limits;
-    let members =
-        PackageMembers { hashdb, source: &Offline, must_have: false, digests: false, limits };
+    let members = PackageMembers {
+        hashdb,
+        supplements: None,
+        source: &Offline,
+        must_have: false,
+        digests: false,
+        limits,
+    };
     let folder = archive.parent().unwrap();
     let access = ContentsAccess { source: &scene.source, folder, kept_bytes, limits, monitor };
     open_archive(Box::new(File::open(archive).unwrap()), "archive", &members, access).unwrap()

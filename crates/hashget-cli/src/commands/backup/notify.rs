@@ -6,6 +6,7 @@ use std::path::Path;
 
 use hashget::fetch::{OriginOptions, TimeOuts, agent_for};
 use hashget::monitor::{Monitor, ProblemKind};
+use hashget_backup::audits::Audits;
 use hashget_backup::job::Job;
 use hashget_backup::notices::{
     At, JOURNAL, MOTD, Mail, journal, ping, send_mail, take_back, write_metrics,
@@ -46,7 +47,8 @@ pub(super) fn ended(
         note("journal", error.to_string());
     }
     if let Some(folder) = &job.notices.metrics {
-        let written = write_metrics(folder, &job.name, &State::read(state, &job.name));
+        let (name, audits) = (&job.name, Audits::read(state, &job.name));
+        let written = write_metrics(folder, name, &State::read(state, name), &audits);
         if let Err(error) = written {
             note("metrics", error.to_string());
         }

@@ -40,6 +40,9 @@ impl Restore {
         let store = &*destination.store;
         environment.console.say(&format!("Unpacking {archive} from {}", store.shown()));
         let name = archive.to_string();
+        if let Some(folder) = &destination.folder {
+            environment.opens(&folder.join(&name));
+        }
         let mut source = environment.decrypted(store.open(&name, environment.console)?, &name)?;
         self.unpacking.run("backup restore", &mut *source, &name, &selection, environment)
     }

@@ -2,10 +2,14 @@
 //!
 //! Invariant: a job that fails does not keep the next one from running, and none ends without a word about every destination.
 
+use std::path::Path;
+
+use hashget::archive::Figures;
 use hashget::fetch::name_beside;
 use hashget::monitor::{Monitor, ProblemKind};
 use hashget::pack::Summary;
 use hashget::wording;
+use hashget_backup::audits;
 use hashget_backup::job::Job;
 use hashget_backup::record::Packed;
 use hashget_backup::run::{Delivered, Report, RunError, Setting, ToPack, run as run_job};
@@ -17,6 +21,8 @@ use serde_json::json;
 use super::destinations::{expect_apart, for_a_run};
 use super::notify;
 use crate::commands::pack::{ForJob, PackLine};
+use crate::commands::{audit, heal};
+use crate::config::HealInto;
 use crate::environment::Environment;
 use crate::exit::{self, Code, EndedAs, UsageError};
 use crate::output::{counted, size};
@@ -98,17 +104,92 @@ fn one(job: &Job, environment: &Environment<'_>) -> Result<Report, RunError> {
             packed
         })
     };
-    let began = || notify::started(job, environment);
+    let began = || {
+        notify::started(job, environment);
+        // What is found to be gone is in tonight's archive.
+        audited(job, environment);
+    };
     console.take_problem_lines();
     let outcome = run_job(job, &destinations, &setting, &pack, &began);
     let log = console.take_problem_lines();
     let mut report = outcome?;
+    let summary = summary.into_inner();
+    remember(&report, summary.as_ref(), &state, environment);
+    let audit = figures(job, &report, environment);
     notify::ended(job, &report, &log, &state, environment);
-    reported(job, &report, summary.into_inner().as_ref(), environment);
+    reported(job, &report, summary.as_ref(), environment);
+    if let Some(figures) = audit {
+        environment.console.say(&format!("Audited     {}", audit::figures_text(figures)));
+    }
     match report.failure.take() {
         Some(failure) => Err(failure),
         None => Ok(report),
     }
+}
+
+/// Keeps what the archive relies on, so that an audit need not read it, or be able to.
+fn remember(
+    report: &Report,
+    summary: Option<&Summary>,
+    state: &Path,
+    environment: &Environment<'_>,
+) {
+    let archive = report.state.archive.as_deref().and_then(ArchiveName::parse);
+    let (Some(archive), Some(summary)) = (archive, summary) else { return };
+    if let Err(error) = audits::remember(state, &archive, summary.relied_on.clone()) {
+        let problem = format!("what it relies on cannot be kept for audits: {error}");
+        let monitor: &dyn Monitor = environment.console;
+        monitor.problem(ProblemKind::Note, archive.to_string(), problem);
+    }
+}
+
+/// Asks the places of what the job's archives rely on, if the configuration wants that.
+fn audited(job: &Job, environment: &Environment<'_>) {
+    let is_wanted = environment.config.audit.is_some() && !environment.is_offline();
+    if !is_wanted {
+        return;
+    }
+    if let Err(error) = audit::of_job(job, audit::How::configured(environment), environment) {
+        let problem = format!("the audit failed: {}", wording::messages(error.as_ref()).join(": "));
+        (environment.console as &dyn Monitor).problem(ProblemKind::Note, &job.name, problem);
+    }
+}
+
+/// What could be restored of the job's archives, if they are audited; the figures of the worst. What is lost is said, and healed if
+/// the configuration wants that.
+fn figures(job: &Job, report: &Report, environment: &Environment<'_>) -> Option<Figures> {
+    let configured = environment.config.audit.as_ref()?;
+    if report.failure.is_some() {
+        return None;
+    }
+    let monitor: &dyn Monitor = environment.console;
+    let note = |problem: String| monitor.problem(ProblemKind::Note, &job.name, problem);
+    let failed = |what: &str, error: &anyhow::Error| {
+        note(format!("{what} failed: {}", wording::messages(error.as_ref()).join(": ")));
+    };
+    let known = || {
+        audit::known_of_job(job, environment).inspect_err(|error| failed("the audit", error)).ok()
+    };
+    let mut outcome = known()?;
+    let into = match configured.heal {
+        None => None,
+        Some(HealInto::Pool) => Some(heal::Kept::InPool),
+        Some(HealInto::Supplement) => Some(heal::Kept::InDestinations(job)),
+    };
+    if let Some(into) = into {
+        match heal::of_job(job, &outcome, None, false, into, environment) {
+            Ok(healed) if healed.packages + healed.files > 0 => outcome = known()?,
+            Ok(_) => {}
+            Err(error) => failed("healing", &error),
+        }
+    }
+    let lost = outcome.lost();
+    if let Some(first) = lost.first() {
+        let more = wording::and_more(lost.len() - 1);
+        note(format!("lost: {first}{more}; `hashget audit {}` says more", job.name));
+    }
+    audit::remember(job, &outcome, environment);
+    Some(outcome.worst())
 }
 
 /// Packs what a job says.

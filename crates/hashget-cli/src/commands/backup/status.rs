@@ -2,8 +2,6 @@
 //!
 //! Invariant: the exit code is the worst of what is shown: 0 well, 3 a warning, 1 a failed or missed night.
 
-mod lost;
-
 use std::process::{Command, Stdio};
 
 use clap::Args;
@@ -24,6 +22,7 @@ use serde_json::json;
 use super::destinations::{of_job, problem};
 use super::jobs;
 use super::list::age;
+use crate::commands::audit;
 use crate::environment::Environment;
 use crate::exit::{Code, EndedAs};
 use crate::output::{safe, size};
@@ -94,12 +93,12 @@ fn looked(
     };
     let circumstances = Circumstances::at(now, TimeZone::system());
     let mut found = status::status(job, state, &looked, due, &circumstances);
-    add_lost(&mut found, job, &destinations, environment);
+    add_figures(&mut found, job, &destinations, environment);
     Ok(found)
 }
 
-/// Adds what of the newest archive could not be restored today.
-fn add_lost(
+/// Adds what of the newest archive could be restored today, by what is known: no place is asked.
+fn add_figures(
     found: &mut status::Status,
     job: &Job,
     destinations: &[Destination],
@@ -111,12 +110,13 @@ fn add_lost(
         return;
     };
     let has_it = |destination: &&Destination| destination.store.shown() == holding.destination;
-    let Some(destination) = destinations.iter().find(has_it).filter(|_| !newest.is_encrypted())
-    else {
-        return;
-    };
-    match lost::packages(&newest, destination, environment) {
-        Ok(packages) => found.add_lost(job, &packages),
+    let Some(destination) = destinations.iter().find(has_it) else { return };
+    match audit::known_of(&newest, destination, environment) {
+        Ok(Some(outcome)) => {
+            found.figures = Some(outcome.worst());
+            found.add_lost(job, &outcome.lost());
+        }
+        Ok(None) => {}
         Err(error) => {
             let message = format!("what of {newest} could not be restored is not known: {error:#}");
             (environment.console as &dyn Monitor).problem(ProblemKind::Note, &job.name, message);
@@ -163,6 +163,7 @@ fn shown(job: &Job, found: &status::Status, environment: &Environment<'_>) -> an
         "growth": growths(found),
         "base": found.base,
         "next": found.next.map(|time| time.to_string()),
+        "restorable": found.figures.map(audit::figures_record),
         "destinations": holdings,
         "findings": findings,
     });
@@ -200,6 +201,9 @@ fn lines(job: &Job, found: &status::Status) -> Vec<String> {
         lines.push(format!("  Growth     {}", growth.join(", ")));
     }
     lines.extend(found.base.as_ref().map(|base| format!("  Needs      {}", safe(base))));
+    if let Some(figures) = found.figures.filter(|figures| figures.total() > 0) {
+        lines.push(format!("  Packages   {}", audit::figures_text(figures)));
+    }
     lines.push(match (&job.schedule, found.next) {
         (_, Some(next)) => {
             let next = next.to_zoned(TimeZone::system());

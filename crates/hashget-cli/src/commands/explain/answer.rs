@@ -230,6 +230,9 @@ fn what_to_do(doubt: &Doubt) -> &'static str {
         Doubt::NotAsked => ": `pack` asks them, unless it runs with --offline",
         Doubt::NotFetched | Doubt::OtherTree => ": `hashget index URL` makes it yours",
         Doubt::Lost => ": `hashget index --again URL` looks for it again",
+        Doubt::Young | Doubt::FewPlaces { .. } => {
+            ": `keep_in = \"pool\"` in [policy] of the configuration puts such packages into a pool"
+        }
         Doubt::Private | Doubt::Moves => "",
     }
 }

@@ -8,6 +8,7 @@ use hashget::model::manifest::Package;
 use hashget::model::{Amount, Evidence, display_name, escaped, total_bytes};
 use serde_json::{Value, json};
 
+use super::restorable::Restorable;
 use crate::output::{counted, ratio, size};
 
 /// Maximum number of rows in a table.
@@ -29,6 +30,8 @@ pub(super) struct Facts<'a> {
     pub(super) hosts: &'a [(String, u64)],
     /// The packages, in the same order as in the survey.
     pub(super) packages: &'a [Package],
+    /// Whether it can be restored.
+    pub(super) restorable: Restorable,
     /// When the page was made.
     pub(super) now: &'a str,
     /// Is it about a folder that has not been backed up?
@@ -49,6 +52,7 @@ struct Page<'a> {
     /// Percentage of bytes that packages give back.
     share: String,
     parts: Vec<PartsSection>,
+    restorable: &'a Restorable,
     hosts: Vec<HostRow>,
     packages: Vec<PackageRow<'a>>,
     map: Value,
@@ -123,6 +127,7 @@ pub(super) fn page(
         figures: figures(survey, facts),
         share: percent(given.bytes, all.bytes),
         parts: vec![fills(top, archived), worth(top, archived)],
+        restorable: &facts.restorable,
         hosts: hosts(facts.hosts),
         packages: packages(survey, facts.packages),
         map: tree(top, survey.unnamed),

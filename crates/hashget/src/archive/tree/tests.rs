@@ -48,6 +48,7 @@ fn tree(mut entries: Vec<Entry>, links: &[(&str, &str)]) -> ArchiveTree {
     }));
     let limits = Limits::default();
     let members = PackageMembers {
+        supplements: None,
         hashdb: &NoHashDb,
         source: &Offline,
         must_have: false,

@@ -236,6 +236,58 @@ impl Verifier<'_> {
     }
 }
 
+impl Verifier<'_> {
+    /// The answer of a URL, and what was downloaded from it if it was asked for all of the package. The answer is kept.
+    pub(super) fn ask_place(
+        &self,
+        package: &RequiredPackage,
+        url: &str,
+        deep: bool,
+        monitor: &dyn Monitor,
+    ) -> Result<(Answer, PackageBytes), VerifyError> {
+        let (answer, bytes) = self.answer_of(package, url, deep, monitor)?;
+        match answer.outcome {
+            // What lies beside this archive says nothing of what lies beside another one.
+            Some(_) if name_beside(url).is_some() => {}
+            // Nobody was asked: this machine is offline, or forbids it.
+            Some(_) if answer.is_refused => {}
+            Some(outcome) => {
+                let check = Check::now(package.sha256, url, deep, outcome);
+                let published_at = answer.published_at;
+                self.checks.put_check(&Check { published_at, ..check })?;
+            }
+            None => {}
+        }
+        Ok((answer, bytes))
+    }
+
+    fn answer_of(
+        &self,
+        package: &RequiredPackage,
+        url: &str,
+        deep: bool,
+        monitor: &dyn Monitor,
+    ) -> Result<(Answer, PackageBytes), VerifyError> {
+        let nothing = PackageBytes::Nothing(String::new());
+        if !deep {
+            let checks = self.checks.checks(&[package.sha256])?.pop().unwrap_or_default();
+            let (asker, known) = (Asker { web: self.web }, Known::by(&checks));
+            let answer = asker.ask(url, Reach::Anywhere, package.size, known, monitor)?;
+            return Ok((answer, nothing));
+        }
+        let wanted = Wanted { url: url.to_owned(), also: Vec::new(), ..package.wanted() };
+        Ok(match self.network.fetch(&wanted, monitor) {
+            Ok(fetched) => {
+                let answer = Answer::new(CheckOutcome::Present, "contents verified");
+                (answer, PackageBytes::Proven(fetched.file))
+            }
+            // It is no answer of the server.
+            Err(error) if error.is_not_kept() => return Err(VerifyError::NotKept(error)),
+            Err(error) => (Answer::of_error(&error)?, PackageBytes::of_error(error)),
+        })
+    }
+}
+
 /// One run: what all of its packages share.
 struct Asking<'a> {
     verifier: &'a Verifier<'a>,
@@ -260,22 +312,11 @@ impl Asking<'_> {
         };
         let mut bytes = PackageBytes::Nothing(String::new());
         for url in package.urls() {
-            let (answer, downloaded) = self.ask_place(package, url)?;
-            let Answer { outcome, details, is_refused } = answer;
+            let (answer, downloaded) = self.verifier.ask_place(package, url, deep, self.monitor)?;
             bytes = bytes.or(downloaded);
-            match outcome {
-                // What lies beside this archive says nothing of what lies beside another one.
-                Some(_) if name_beside(url).is_some() => {}
-                // Nobody was asked: this machine is offline, or forbids it.
-                Some(_) if is_refused => {}
-                Some(outcome) => {
-                    let check = Check::now(package.sha256, url, deep, outcome);
-                    self.verifier.checks.put_check(&check)?;
-                }
-                None => verified.not_asked += 1,
-            }
-            let outcome = outcome.unwrap_or(CheckOutcome::Unreachable);
-            verified.places.push((url.to_owned(), outcome, details));
+            verified.not_asked += usize::from(answer.outcome.is_none());
+            let outcome = answer.outcome.unwrap_or(CheckOutcome::Unreachable);
+            verified.places.push((url.to_owned(), outcome, answer.details));
         }
         if verified.state() != PackageState::Present {
             match self.verifier.local.fetch(&package.wanted(), self.monitor) {
@@ -300,32 +341,6 @@ impl Asking<'_> {
         }
         report::lost(&verified, self.monitor);
         Ok(verified)
-    }
-
-    /// The answer of a URL, and what was downloaded from it.
-    fn ask_place(
-        &self,
-        package: &RequiredPackage,
-        url: &str,
-    ) -> Result<(Answer, PackageBytes), VerifyError> {
-        let Verifier { network, web, checks, .. } = *self.verifier;
-        let nothing = PackageBytes::Nothing(String::new());
-        if !self.options.deep {
-            let checks = checks.checks(&[package.sha256])?.pop().unwrap_or_default();
-            let (asker, known) = (Asker { web }, Known::by(&checks));
-            let answer = asker.ask(url, Reach::Anywhere, package.size, known, self.monitor)?;
-            return Ok((answer, nothing));
-        }
-        let wanted = Wanted { url: url.to_owned(), also: Vec::new(), ..package.wanted() };
-        Ok(match network.fetch(&wanted, self.monitor) {
-            Ok(fetched) => {
-                let answer = Answer::new(CheckOutcome::Present, "contents verified");
-                (answer, PackageBytes::Proven(fetched.file))
-            }
-            // It is no answer of the server.
-            Err(error) if error.is_not_kept() => return Err(VerifyError::NotKept(error)),
-            Err(error) => (Answer::of_error(&error)?, PackageBytes::of_error(error)),
-        })
     }
 
     /// What needs a package: entries by name, and the beginnings of the paths of those whose names

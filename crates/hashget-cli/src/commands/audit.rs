@@ -1,0 +1,256 @@
+//! `hashget audit`: can archives be restored today, and will they be?
+//!
+//! Invariant: figures are of what places answered, with the dates of their answers; what was not asked is at risk. What is lost ends with 4,
+//! what is at risk with 3, whatever else was found.
+
+mod archives;
+mod shown;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use hashget::archive::{
+    Asked, AtMost, Audit as Audited, Auditor, Cadence, Figures, Judge, Outlook, ReliedOn,
+    SeriesFigures,
+};
+use hashget::hashdb::now;
+use hashget::model::Digest;
+use hashget::model::manifest::AnyManifest;
+use hashget::monitor::{Monitor, ProblemKind};
+use hashget::places::InPool;
+use hashget_backup::audits::{AuditState, Audits};
+use hashget_backup::job::Job;
+use hashget_backup::run::Destination;
+use hashget_backup::series::ArchiveName;
+use jiff::Timestamp;
+
+pub(crate) use shown::{figures_record, figures_text, trend};
+
+use super::verify::with_verifier;
+use crate::config;
+use crate::environment::Environment;
+use crate::exit::{Code, EndedAs};
+use crate::values;
+
+/// Ask the places of what archives rely on, and say what could be restored today, what is at risk, and what is lost
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 all could be restored; 3 something is at risk; 4 something is lost.\n\n\
+                        Example: hashget audit\n         \
+                        hashget audit --at-most 1G /srv/backup"
+)]
+pub(crate) struct Audit {
+    /// Jobs of the configuration, archives, and folders or destinations of archives; all jobs if none is given
+    #[arg(value_name = "JOB|ARCHIVE|FOLDER")]
+    of: Vec<String>,
+
+    /// How often each place is asked [default: 30d]
+    #[arg(long, value_name = "TIME", value_parser = values::time)]
+    every: Option<Duration>,
+
+    /// How often each package is downloaded and proven [default: never]
+    #[arg(long, value_name = "TIME", value_parser = values::time)]
+    deep_every: Option<Duration>,
+
+    /// Download no more than this in one run, or ask no longer; the next run continues
+    #[arg(long, value_name = "BYTES|TIME", value_parser = values::at_most)]
+    at_most: Option<AtMost>,
+
+    /// Want so many independent places of each package [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=9))]
+    sources: Option<u8>,
+
+    /// Ask no place: say what is known
+    #[arg(long)]
+    no_ask: bool,
+}
+
+/// How to audit.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct How {
+    cadence: Cadence,
+    at_most: Option<AtMost>,
+    sources: Option<u8>,
+    ask: bool,
+}
+
+impl How {
+    /// As the table `[audit]` says, or, if it is not there, as without it.
+    pub(crate) fn configured(environment: &Environment<'_>) -> Self {
+        Self::of_configuration(&environment.config.audit.clone().unwrap_or_default())
+    }
+
+    /// As the table `[audit]` says.
+    pub(crate) fn of_configuration(audit: &config::Audit) -> Self {
+        let config::Audit { every, deep_every, at_most, heal: _ } = audit.clone();
+        Self { cadence: Cadence { every, deep_every }, at_most, sources: None, ask: true }
+    }
+}
+
+/// What came of an audit.
+pub(crate) struct Outcome {
+    pub(crate) audit: Audited,
+    pub(crate) outlooks: BTreeMap<Digest, Outlook>,
+    pub(crate) asked: Asked,
+}
+
+impl Outcome {
+    /// The figures of the archive for which they are worst.
+    pub(crate) fn worst(&self) -> Figures {
+        let of_series = self.audit.figures(&self.outlooks);
+        let worst = of_series.iter().map(|one| one.worst);
+        worst.max_by_key(|one| (one.lost, one.at_risk)).unwrap_or_default()
+    }
+
+    /// The names of the packages that are lost.
+    pub(crate) fn lost(&self) -> Vec<String> {
+        let endangered = self.audit.endangered(&self.outlooks);
+        let lost = endangered.iter().filter(|one| *one.outlook == Outlook::Lost);
+        lost.map(|one| one.package.shown_name()).collect()
+    }
+}
+
+/// The answers so far are kept.
+pub(super) fn after_interruption() -> String {
+    "the answers so far are recorded: the same command goes on with what is due".to_owned()
+}
+
+impl Audit {
+    pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
+        let configured = environment.config.audit.clone().unwrap_or_default();
+        let cadence = Cadence {
+            every: self.every.unwrap_or(configured.every),
+            deep_every: self.deep_every.or(configured.deep_every),
+        };
+        let at_most = self.at_most.or(configured.at_most);
+        let ask = !self.no_ask && !environment.is_offline();
+        let how = How { cadence, at_most, sources: self.sources, ask };
+        let (audit, jobs) = archives::collected(&self.of, environment)?;
+        let outcome = audited(audit, how, environment)?;
+        for job in &jobs {
+            remember(job, &outcome, environment);
+        }
+        shown::list(&outcome, environment)?;
+        shown::summary(&outcome, &jobs, environment)?;
+        ended(&outcome)
+    }
+}
+
+/// Ends with the code of what was found.
+fn ended(outcome: &Outcome) -> anyhow::Result<()> {
+    let Figures { at_risk, lost, .. } = outcome.worst();
+    let any = |wanted: fn(&Outlook) -> bool| outcome.outlooks.values().any(wanted);
+    let (code, message) = if lost > 0 || any(|one| *one == Outlook::Lost) {
+        let message = "something is lost: `hashget heal` puts it into a supplement while the original is there";
+        (Code::Verification, message)
+    } else if at_risk > 0 || any(|one| matches!(one, Outlook::AtRisk(_))) {
+        (Code::Incomplete, "something is at risk: see above")
+    } else {
+        return Ok(());
+    };
+    Err(EndedAs { code, message: message.to_owned() }.into())
+}
+
+/// What is known of an archive of a destination, without asking; `None` if nothing here can open it.
+pub(crate) fn known_of(
+    name: &ArchiveName,
+    destination: &Destination,
+    environment: &Environment<'_>,
+) -> anyhow::Result<Option<Outcome>> {
+    let mut audit = archives::Collected::default();
+    if !archives::add_one(&mut audit, name, destination, environment)? {
+        return Ok(None);
+    }
+    let how = How { ask: false, ..How::configured(environment) };
+    audited(audit, how, environment).map(Some)
+}
+
+/// What is known of the packages of a manifest, without asking, and how much each gives.
+pub(crate) fn known_of_manifest(
+    name: &str,
+    manifest: &AnyManifest,
+    environment: &Environment<'_>,
+) -> anyhow::Result<(Vec<ReliedOn>, Outcome)> {
+    let packages = archives::packages_of(manifest, environment)?;
+    let mut collected = archives::Collected::default();
+    collected.audit.add(name.to_owned(), name.to_owned(), packages.clone());
+    let how = How { ask: false, ..How::configured(environment) };
+    Ok((packages, audited(collected, how, environment)?))
+}
+
+/// The audit of archives, with or without asking.
+pub(crate) fn of_places(
+    of: &[String],
+    ask: bool,
+    environment: &Environment<'_>,
+) -> anyhow::Result<Outcome> {
+    let (audit, _) = archives::collected(of, environment)?;
+    let how = How { ask: ask && !environment.is_offline(), ..How::configured(environment) };
+    audited(audit, how, environment)
+}
+
+/// What is known of the archives of a job, without asking.
+pub(crate) fn known_of_job(job: &Job, environment: &Environment<'_>) -> anyhow::Result<Outcome> {
+    let mut audit = archives::Collected::default();
+    archives::add_job(&mut audit, job, environment)?;
+    audited(audit, How { ask: false, ..How::configured(environment) }, environment)
+}
+
+/// The audit of a job after its run.
+pub(crate) fn of_job(
+    job: &Job,
+    how: How,
+    environment: &Environment<'_>,
+) -> anyhow::Result<Outcome> {
+    let mut audit = archives::Collected::default();
+    archives::add_job(&mut audit, job, environment)?;
+    audited(audit, how, environment)
+}
+
+/// Asks, and judges.
+fn audited(
+    collected: archives::Collected,
+    how: How,
+    environment: &Environment<'_>,
+) -> anyhow::Result<Outcome> {
+    let archives::Collected { audit, kept } = collected;
+    let mut policy = environment.policy(how.sources)?;
+    let pools = policy.pooled.clone();
+    // A supplement is a place as a pool is.
+    policy.pooled =
+        InPool::new(move |sha256, size| kept.contains(sha256) || pools.has(sha256, size));
+    let (outlooks, asked) = with_verifier(environment, |verifier| {
+        // A proof counts a while longer than until it is due again: an audit with a limit may need some runs.
+        let proof_counts = how.cadence.every.as_secs().saturating_mul(2).max(24 * 60 * 60);
+        let proof_counts = i64::try_from(proof_counts).unwrap_or(i64::MAX);
+        let judge = Judge { policy: &policy, proof_counts, now: now() };
+        let auditor = Auditor { verifier, judge, cadence: how.cadence, at_most: how.at_most };
+        let asked = match how.ask {
+            true => auditor.ask(&audit, environment.console)?,
+            false => Asked::default(),
+        };
+        let judge = Judge { now: now(), ..auditor.judge.clone() };
+        let outlooks = Auditor { judge, ..auditor }.outlooks(&audit)?;
+        Ok::<_, anyhow::Error>((outlooks, asked))
+    })?
+    .context("cannot audit")?;
+    Ok(Outcome { audit, outlooks, asked })
+}
+
+/// Keeps the figures of a job, to compare them with later ones.
+pub(crate) fn remember(job: &Job, outcome: &Outcome, environment: &Environment<'_>) {
+    let Ok(state) = environment.backup_state() else { return };
+    let figures = outcome.audit.figures(&outcome.outlooks);
+    let Some(SeriesFigures { archives, worst, .. }) =
+        figures.iter().find(|series| series.series == archives::series_name(job))
+    else {
+        return;
+    };
+    let audit = AuditState::new(Timestamp::now(), archives.len() as u64, *worst);
+    if let Err(error) = Audits::read(&state, &job.name).add(audit, &state, &job.name) {
+        let problem = format!("the figures of this audit cannot be kept: {error}");
+        (environment.console as &dyn Monitor).problem(ProblemKind::Note, &job.name, problem);
+    }
+}

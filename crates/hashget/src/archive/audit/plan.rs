@@ -1,0 +1,251 @@
+//! What an audit asks for next.
+//!
+//! Invariant: pure. Every place that is due is in the plan, what was proven longest ago first; a limit cuts off its end.
+
+use std::time::Duration;
+
+use super::super::RequiredPackage;
+use super::super::verify::AtMost;
+use crate::fetch::name_beside;
+use crate::hashdb::{Check, CheckOutcome};
+
+/// How often places are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cadence {
+    /// For the size and the last bytes of a package.
+    pub every: Duration,
+    /// For all of its bytes; never if absent.
+    pub deep_every: Option<Duration>,
+}
+
+/// Number of bytes that a question costs at each place: a request and its answer.
+const QUESTION: u64 = 1024;
+
+/// How much of a package is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Depth {
+    /// Its size and some of its bytes.
+    Size,
+    /// All of them.
+    Bytes,
+}
+
+/// A package that is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Due<'p> {
+    pub(super) package: &'p RequiredPackage,
+    pub(super) depth: Depth,
+    /// When it was last proven as wanted, in seconds since 1970 UTC; `None` if it never was.
+    last: Option<i64>,
+}
+
+impl Due<'_> {
+    /// Bytes that it costs to ask all of its places. A size that nothing tells may be any.
+    pub(super) fn cost(&self) -> u64 {
+        let places = u64::try_from(self.package.urls().count()).unwrap_or(u64::MAX);
+        let each = match self.depth {
+            Depth::Size => QUESTION,
+            Depth::Bytes => self.package.size.unwrap_or(u64::MAX).saturating_add(QUESTION),
+        };
+        each.saturating_mul(places)
+    }
+}
+
+/// The packages that are due at `now` (seconds since 1970 UTC), in the order in which they are asked for.
+pub(super) fn plan<'p>(
+    packages: impl Iterator<Item = (&'p RequiredPackage, &'p Vec<Check>)>,
+    cadence: &Cadence,
+    now: i64,
+) -> Vec<Due<'p>> {
+    let mut plan: Vec<Due<'p>> = packages
+        .filter(|(package, _)| package.urls().all(|url| name_beside(url).is_none()))
+        .filter_map(|(package, checks)| due(package, checks, cadence, now))
+        .collect();
+    // Asking is cheap, and tells more than nothing of everything; then come the downloads.
+    plan.sort_by_key(|due| (due.depth, due.last, due.package.sha256));
+    plan
+}
+
+fn due<'p>(
+    package: &'p RequiredPackage,
+    checks: &[Check],
+    cadence: &Cadence,
+    now: i64,
+) -> Option<Due<'p>> {
+    let is_due = |last: Option<i64>, every: Duration| {
+        let every = i64::try_from(every.as_secs()).unwrap_or(i64::MAX);
+        // A time that is still to come is none: a clock was wrong.
+        last.filter(|last| *last <= now).is_none_or(|last| now.saturating_sub(last) >= every)
+    };
+    // A package is as old as the place that was asked longest ago.
+    let oldest = |deep: bool| {
+        let of_place = |url: &str| {
+            let fitting = checks.iter().filter(|check| {
+                check.url == url
+                    && (check.deep || !deep)
+                    && check.outcome != CheckOutcome::Unreachable
+            });
+            fitting.map(|check| check.checked_at).max()
+        };
+        package.urls().map(of_place).min().flatten()
+    };
+    let (asked, proven) = (oldest(false), oldest(true));
+    let all = cadence.deep_every.filter(|every| is_due(proven, *every));
+    match (is_due(asked, cadence.every), all) {
+        (true, _) => Some(Due { package, depth: Depth::Size, last: asked }),
+        (false, Some(_)) => Some(Due { package, depth: Depth::Bytes, last: proven }),
+        (false, None) => None,
+    }
+}
+
+/// Those of the plan that a limit allows, and the number of the others. A package that is larger than the limit alone is left out only if
+/// something else can be asked for: it would be left for ever.
+pub(super) fn within<'a, 'p>(
+    plan: &'a [Due<'p>],
+    at_most: Option<AtMost>,
+) -> (Vec<&'a Due<'p>>, usize) {
+    let Some(AtMost::Bytes(most)) = at_most else { return (plan.iter().collect(), 0) };
+    let (mut chosen, mut sum) = (Vec::new(), 0_u64);
+    for due in plan {
+        let after = sum.saturating_add(due.cost());
+        if after <= most {
+            sum = after;
+            chosen.push(due);
+        }
+    }
+    if let (true, Some(first)) = (chosen.is_empty(), plan.first()) {
+        chosen.push(first);
+    }
+    let left = plan.len() - chosen.len();
+    (chosen, left)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::model::Digest;
+
+    const DAY: i64 = 24 * 60 * 60;
+
+    fn package(number: u32, size: u64) -> RequiredPackage {
+        RequiredPackage {
+            url: format!("https://host.example/{number}"),
+            also: Vec::new(),
+            sha256: Digest::of(&number.to_be_bytes()),
+            size: Some(size),
+            evidence: None,
+            unasked: false,
+            expires: None,
+            signatures: Vec::new(),
+        }
+    }
+
+    fn days(days: u64) -> Duration {
+        Duration::from_secs(days * 24 * 60 * 60)
+    }
+
+    /// Asks for what a run may ask for, and dates the answers.
+    fn run(
+        packages: &[RequiredPackage],
+        checks: &mut BTreeMap<Digest, Vec<Check>>,
+        cadence: &Cadence,
+        most: u64,
+        now: i64,
+    ) -> (u64, usize) {
+        let known: Vec<Vec<Check>> = packages
+            .iter()
+            .map(|package| checks.get(&package.sha256).cloned().unwrap_or_default())
+            .collect();
+        let plan = plan(packages.iter().zip(&known), cadence, now);
+        let (chosen, left) = within(&plan, Some(AtMost::Bytes(most)));
+        let mut bytes = 0;
+        for due in chosen {
+            bytes += due.cost();
+            let deep = due.depth == Depth::Bytes;
+            let answer =
+                Check::now(due.package.sha256, &due.package.url, deep, CheckOutcome::Present);
+            let answer = Check { checked_at: now, seen_at: Some(now), ..answer };
+            let kept = checks.entry(due.package.sha256).or_default();
+            kept.retain(|check| check.deep != deep);
+            kept.push(answer);
+        }
+        (bytes, left)
+    }
+
+    /// 300 archives of 40 machines rely on 9,000 packages of 24 GB: each night at most 1 GiB, and everything is asked for in time.
+    #[test]
+    fn thirty_nights_of_a_gigabyte_reach_everything() {
+        let packages: Vec<RequiredPackage> = (0..9_000)
+            .map(|number| package(number, 1000 + u64::from(number % 97) * 56_000))
+            .collect();
+        let total: u64 = packages.iter().filter_map(|package| package.size).sum();
+        let cadence = Cadence { every: days(30), deep_every: Some(days(180)) };
+        let (mut checks, most) = (BTreeMap::new(), 1 << 30);
+        let mut nights = 0;
+        for night in 0..30 {
+            let (bytes, left) =
+                run(&packages, &mut checks, &cadence, most, 1_800_000_000 + night * DAY);
+            assert!(bytes <= most, "night {night}: {bytes}");
+            nights += usize::from(left > 0);
+        }
+        assert_eq!(checks.len(), packages.len());
+        let deep =
+            |package: &&RequiredPackage| checks[&package.sha256].iter().any(|check| check.deep);
+        let proven: u64 = packages.iter().filter(deep).filter_map(|one| one.size).sum();
+        assert!(total > 20 << 30, "{total}");
+        assert_eq!(proven, total, "after 30 nights, {nights} of which were not enough");
+    }
+
+    #[test]
+    fn what_was_proven_longest_ago_comes_first() {
+        let packages = [package(1, 10), package(2, 10), package(3, 10), package(4, 10)];
+        let now = 1_800_000_000;
+        let seen = |package: &RequiredPackage, days: i64, deep, outcome| {
+            let checked_at = now - days * DAY;
+            vec![Check { checked_at, ..Check::now(package.sha256, &package.url, deep, outcome) }]
+        };
+        let checks = [
+            seen(&packages[0], 40, false, CheckOutcome::Present),
+            // It gave no answer, which proves nothing.
+            seen(&packages[1], 1, false, CheckOutcome::Unreachable),
+            seen(&packages[2], 50, true, CheckOutcome::Present),
+            // By a clock that was wrong.
+            seen(&packages[3], -1, false, CheckOutcome::Present),
+        ];
+        let cadence = Cadence { every: days(30), deep_every: None };
+        let plan = plan(packages.iter().zip(&checks), &cadence, now);
+        let order: Vec<&str> =
+            plan.iter().filter_map(|due| due.package.url.rsplit('/').next()).collect();
+        assert_eq!(order, ["2", "3", "1", "4"], "{plan:?}");
+    }
+
+    #[test]
+    fn each_place_is_asked_and_one_that_was_not_makes_it_due() {
+        let one =
+            RequiredPackage { also: vec!["https://other.example/1".into()], ..package(1, 10) };
+        let now = 1_800_000_000;
+        let check = |url: &str| {
+            let check = Check::now(one.sha256, url, false, CheckOutcome::Present);
+            Check { checked_at: now, ..check }
+        };
+        let cadence = Cadence { every: days(30), deep_every: None };
+        let is_due =
+            |checks: &Vec<Check>| !plan([(&one, checks)].into_iter(), &cadence, now).is_empty();
+        assert!(is_due(&vec![check(&one.url)]));
+        assert!(!is_due(&vec![check(&one.url), check("https://other.example/1")]));
+    }
+
+    #[test]
+    fn one_that_is_larger_than_the_limit_is_not_left_for_ever() {
+        let cadence = Cadence { every: days(30), deep_every: Some(days(1)) };
+        let packages = [package(1, 5000)];
+        let now = 1_800_000_000;
+        let check = Check::now(packages[0].sha256, &packages[0].url, false, CheckOutcome::Present);
+        let checks = [vec![Check { checked_at: now, ..check }]];
+        let plan = plan(packages.iter().zip(&checks), &cadence, now);
+        let (chosen, left) = within(&plan, Some(AtMost::Bytes(100)));
+        assert_eq!((chosen.len(), left), (1, 0));
+    }
+}

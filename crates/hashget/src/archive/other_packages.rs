@@ -1,0 +1,257 @@
+//! Files of a lost package from other packages that have the same files: another build, an archive of the sources, a wheel.
+//!
+//! Invariant: a package is fetched only if the HashDB says that it has files that are wanted, and no other package that can be had gives
+//! more of them. What it gives is proven by its own digest, and each file once more by whoever takes it.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fs::File;
+use std::io::{self, Read, Seek as _};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use crate::fetch::{FetchError, FileSource, KeptFiles, Source, Wanted, WantedFile};
+use crate::formats::{self, FormatError, Input, Visitor, VisitorError};
+use crate::hashdb::{HashDb, HashDbError, Key, PackageId};
+use crate::limits::Limits;
+use crate::model::{Digest, Kind, Member, PackageRecord, RelPath, counted};
+use crate::monitor::{Interrupted, Monitor, ProblemKind};
+use crate::wording::one_line;
+
+/// Number of packages whose members are looked at for the files of one lost package: those that have most of them, as far as the
+/// HashDB's keys say.
+const MOST_LOOKED_AT: usize = 64;
+
+/// Other packages that the HashDB knows.
+pub struct OtherPackages {
+    hashdb: Arc<dyn HashDb>,
+    source: Arc<dyn Source>,
+    limits: Limits,
+    gathered: Mutex<Gathered>,
+}
+
+/// What was unpacked.
+#[derive(Default)]
+struct Gathered {
+    /// The files that were wanted; nothing before the first.
+    files: Option<KeptFiles>,
+    /// The packages that were fetched, or could not be.
+    tried: HashSet<Digest>,
+}
+
+/// A package that may give files that are wanted.
+struct Candidate {
+    record: PackageRecord,
+    /// Those that it has, each with its size.
+    files: BTreeSet<WantedFile>,
+}
+
+impl OtherPackages {
+    /// The packages that `hashdb` knows, fetched from `source`.
+    pub fn new(hashdb: Arc<dyn HashDb>, source: Arc<dyn Source>, limits: Limits) -> Self {
+        Self { hashdb, source, limits, gathered: Mutex::default() }
+    }
+
+    fn gathered(&self) -> MutexGuard<'_, Gathered> {
+        self.gathered.lock().expect("no holder of this lock panics")
+    }
+
+    /// The packages that have some of `files`; not `lost`, and none that was tried.
+    fn candidates(
+        &self,
+        lost: Digest,
+        files: &[WantedFile],
+        tried: &HashSet<Digest>,
+    ) -> Result<Vec<Candidate>, HashDbError> {
+        let wanted: BTreeMap<Digest, u64> = files.iter().copied().collect();
+        let keys: Vec<Key<'_>> = wanted.keys().map(|sha256| Key::Content(*sha256)).collect();
+        let mut hits: BTreeMap<PackageId, usize> = BTreeMap::new();
+        for id in self.hashdb.find(&keys)?.into_iter().flatten() {
+            *hits.entry(id).or_default() += 1;
+        }
+        let mut ids: Vec<(PackageId, usize)> = hits.into_iter().collect();
+        ids.sort_by_key(|&(id, hits)| (std::cmp::Reverse(hits), id));
+        let ids: Vec<PackageId> = ids.into_iter().map(|(id, _)| id).collect();
+        let mut candidates = Vec::new();
+        for (id, record) in ids.iter().zip(self.hashdb.records(&ids)?) {
+            let usable =
+                |record: &PackageRecord| record.sha256 != lost && !tried.contains(&record.sha256);
+            let Some(record) = record.filter(usable) else { continue };
+            if candidates.len() == MOST_LOOKED_AT {
+                break;
+            }
+            let mut has = BTreeSet::new();
+            self.hashdb.each_member(*id, &mut |member| {
+                let size = member.sha256.and_then(|sha256| Some((sha256, *wanted.get(&sha256)?)));
+                has.extend(size);
+            })?;
+            if !has.is_empty() {
+                candidates.push(Candidate { record, files: has });
+            }
+        }
+        Ok(candidates)
+    }
+
+    /// Fetches packages until all that can be had is there.
+    fn fetch_all(
+        &self,
+        lost: Digest,
+        files: &[WantedFile],
+        monitor: &dyn Monitor,
+    ) -> Result<(), Failure> {
+        let mut gathered = self.gathered();
+        let has = |sha256| gathered.files.as_ref().is_some_and(|files| files.has(sha256));
+        let files: Vec<WantedFile> =
+            files.iter().filter(|(sha256, _)| !has(sha256)).copied().collect();
+        let mut candidates = self.candidates(lost, &files, &gathered.tried)?;
+        while let Some(best) = best(&candidates) {
+            monitor.check_interrupted()?;
+            let Candidate { record, files } = candidates.swap_remove(best);
+            gathered.tried.insert(record.sha256);
+            let kept = match gathered.files.take() {
+                Some(kept) => kept,
+                None => KeptFiles::new()?,
+            };
+            let found = self.unpack(&record, &files, gathered.files.insert(kept), monitor)?;
+            if found.is_empty() {
+                continue;
+            }
+            let number = counted(found.len() as u64, "missing file", "missing files");
+            let message = format!("has {number}, which are taken from it");
+            monitor.problem(ProblemKind::Note, record.display_name(), message);
+            for candidate in &mut candidates {
+                candidate.files.retain(|(sha256, _)| !found.contains(sha256));
+            }
+        }
+        Ok(())
+    }
+
+    /// Those of the `wanted` files that are in the package; none if it cannot be had, which is no problem of its own.
+    fn unpack(
+        &self,
+        record: &PackageRecord,
+        wanted: &BTreeSet<WantedFile>,
+        kept: &KeptFiles,
+        monitor: &dyn Monitor,
+    ) -> Result<BTreeSet<Digest>, Failure> {
+        let request = Wanted {
+            name: Some(record.display_name().to_owned()),
+            url: record.url.clone(),
+            also: record.also.clone(),
+            sha256: Some(record.sha256),
+            size: Some(record.size),
+            ..Wanted::default()
+        };
+        let fetched = match self.source.fetch(&request, monitor) {
+            Ok(fetched) => fetched,
+            Err(FetchError::Interrupted(interrupted)) => return Err(interrupted.into()),
+            Err(_) => return Ok(BTreeSet::new()),
+        };
+        let (sizes, digests) = wanted.iter().map(|&(sha256, size)| (size, sha256)).unzip();
+        let mut picked = Picked { sizes, digests, kept, found: BTreeSet::new(), monitor };
+        if picked.digests.contains(&record.sha256) {
+            picked.take(&mut &fetched.file)?;
+            (&fetched.file).rewind()?;
+        }
+        let recurse = |_: &RelPath| record.recursive;
+        let input = Input::File(&fetched.file);
+        match formats::read_package_as(&record.format, input, &recurse, &self.limits, &mut picked) {
+            Err(FormatError::Visitor(error)) if error.is::<Interrupted>() => {
+                Err(Interrupted.into())
+            }
+            // What came before a fault is as good as its digest.
+            _ => Ok(picked.found),
+        }
+    }
+}
+
+/// The index of the candidate with most bytes that are wanted, of these the smallest.
+fn best(candidates: &[Candidate]) -> Option<usize> {
+    let bytes = |one: &Candidate| one.files.iter().map(|(_, size)| size).sum::<u64>();
+    let useful = candidates.iter().enumerate().filter(|(_, one)| !one.files.is_empty());
+    let best = useful.max_by_key(|(_, one)| (bytes(one), std::cmp::Reverse(one.record.size)));
+    best.map(|(index, _)| index)
+}
+
+/// Why nothing could be gathered.
+enum Failure {
+    Interrupted(Interrupted),
+    Other(String),
+}
+
+impl From<Interrupted> for Failure {
+    fn from(interrupted: Interrupted) -> Self {
+        Self::Interrupted(interrupted)
+    }
+}
+
+impl From<HashDbError> for Failure {
+    fn from(error: HashDbError) -> Self {
+        Self::Other(one_line(&error))
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Other(error.to_string())
+    }
+}
+
+/// Takes the files that are wanted out of a package.
+struct Picked<'m> {
+    sizes: HashSet<u64>,
+    digests: HashSet<Digest>,
+    kept: &'m KeptFiles,
+    found: BTreeSet<Digest>,
+    monitor: &'m dyn Monitor,
+}
+
+impl Picked<'_> {
+    fn take(&mut self, content: &mut dyn Read) -> io::Result<()> {
+        let is_wanted = |sha256: &Digest| self.digests.contains(sha256);
+        self.found.extend(self.kept.keep(content, &is_wanted)?);
+        Ok(())
+    }
+}
+
+impl Visitor for Picked<'_> {
+    fn visit(&mut self, member: Member, content: &mut dyn Read) -> Result<(), VisitorError> {
+        self.monitor.check_interrupted()?;
+        match member.kind {
+            Kind::File { size } if self.sizes.contains(&size) => Ok(self.take(content)?),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl FileSource for OtherPackages {
+    fn file(
+        &self,
+        sha256: Digest,
+        _size: u64,
+        monitor: &dyn Monitor,
+    ) -> Result<Option<File>, Interrupted> {
+        let gathered = self.gathered();
+        let Some(files) = &gathered.files else { return Ok(None) };
+        files.open(&sha256).or_else(|error| {
+            let why = format!("a file that was found cannot be read ({error})");
+            monitor.problem(ProblemKind::Note, sha256.to_string(), why);
+            Ok(None)
+        })
+    }
+
+    fn gather(
+        &self,
+        package: Digest,
+        files: &[WantedFile],
+        monitor: &dyn Monitor,
+    ) -> Result<(), Interrupted> {
+        match self.fetch_all(package, files, monitor) {
+            Ok(()) => Ok(()),
+            Err(Failure::Interrupted(interrupted)) => Err(interrupted),
+            Err(Failure::Other(why)) => {
+                let why = format!("other packages could not be searched for files: {why}");
+                monitor.problem(ProblemKind::Note, "HashDB", why);
+                Ok(())
+            }
+        }
+    }
+}

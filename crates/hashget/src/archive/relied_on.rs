@@ -1,0 +1,87 @@
+//! What an archive relies on, in bytes of its tree: the packages, and how much each of them gives back.
+//!
+//! Invariant: the bytes of a package are counted by the plan of restoring; where nothing knows what is in it, they are estimated, and that is
+//! said.
+
+use serde::{Deserialize, Serialize};
+
+use super::package_plan::{Destination, PackagePlan};
+use super::{MembersError, PackageMembers, RequiredPackage, Requirements};
+use crate::hashdb::complete_members;
+use crate::model::manifest::{AnyManifest, ManifestError, Package};
+use crate::model::{Kind, Member};
+
+/// A package that an archive relies on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReliedOn {
+    /// The package.
+    #[serde(flatten)]
+    pub package: RequiredPackage,
+    /// The bytes of the files that it gives.
+    pub bytes: u64,
+}
+
+/// The packages that an archive relies on.
+///
+/// # Errors
+/// The manifest contradicts itself, or the HashDB failed.
+pub fn relied_on(
+    manifest: &AnyManifest,
+    members: &PackageMembers<'_>,
+) -> Result<Vec<ReliedOn>, MembersError> {
+    let requirements = Requirements::from_manifest(manifest)?;
+    let mut bytes: Vec<Option<u64>> = vec![None; requirements.packages.len()];
+    if let AnyManifest::V2(manifest) = manifest {
+        for (bytes, package) in bytes.iter_mut().zip(&manifest.packages) {
+            *bytes = match package.placements.is_empty() {
+                true => Some(bytes_of_files(package)?),
+                false => complete_members(members.hashdb, &package.sha256)?
+                    .map(|members| given_bytes(package, &members))
+                    .transpose()?,
+            };
+        }
+    }
+    Ok(estimated(requirements, &bytes))
+}
+
+/// Bytes of the files that a package without placements gives.
+fn bytes_of_files(package: &Package) -> Result<u64, ManifestError> {
+    let mut bytes = 0_u64;
+    for item in package.files.entries() {
+        let (entry, _) = item?;
+        bytes = bytes.saturating_add(size_of(&entry.kind));
+    }
+    Ok(bytes)
+}
+
+/// Bytes of the files that a package with these members gives.
+fn given_bytes(package: &Package, members: &[Member]) -> Result<u64, ManifestError> {
+    let mut plan = PackagePlan::new(package)?;
+    let mut given: Vec<Destination> = plan.itself();
+    given.extend(members.iter().flat_map(|member| plan.next(member)));
+    Ok(given.iter().fold(0, |sum, one| sum.saturating_add(size_of(&one.kind))))
+}
+
+fn size_of(kind: &Kind) -> u64 {
+    if let Kind::File { size } = kind { *size } else { 0 }
+}
+
+/// Shares what is left among the packages of which nothing is known, by their sizes.
+fn estimated(requirements: Requirements, known: &[Option<u64>]) -> Vec<ReliedOn> {
+    let counted = known.iter().flatten().fold(0_u64, |sum, bytes| sum.saturating_add(*bytes));
+    let left = requirements.left_out.bytes.saturating_sub(counted);
+    let sizes = requirements.packages.iter().map(|package| package.size.unwrap_or(1).max(1));
+    let unknown: u64 = known
+        .iter()
+        .zip(sizes)
+        .filter(|(bytes, _)| bytes.is_none())
+        .fold(0, |sum, (_, size)| sum.saturating_add(size));
+    let packages = requirements.packages.into_iter().zip(known);
+    let relied = packages.map(|(package, bytes)| {
+        let size = package.size.unwrap_or(1).max(1);
+        let share = u128::from(left) * u128::from(size) / u128::from(unknown.max(1));
+        let bytes = bytes.unwrap_or_else(|| u64::try_from(share).unwrap_or(u64::MAX));
+        ReliedOn { package, bytes }
+    });
+    relied.collect()
+}

@@ -1,0 +1,196 @@
+//! Supplements: files beside archives, with what the world is losing of what they left out. `docs/format.md` says how they look.
+//!
+//! Invariant: what a supplement holds is taken only by its digest, so that a wrong or a damaged one costs nothing but itself. A supplement is
+//! never changed: what is found later lies in a further one.
+
+mod heal;
+mod offered;
+mod read;
+mod write;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::ErrorClass;
+use crate::formats::FormatError;
+use crate::model::Digest;
+use crate::monitor::Interrupted;
+
+pub use heal::{Found, HealError, Healed, Healer, ToHeal};
+pub use offered::Supplements;
+pub use read::Supplement;
+pub use write::SupplementWriter;
+
+/// The first entry of a supplement.
+pub const MANIFEST: &str = ".hashget-supplement.json";
+
+/// The entry with the members of the packages whose files are here, as an export of a HashDB.
+const MEMBERS: &str = "members.jsonl";
+
+/// The folder of whole packages, by their digests.
+const PACKAGES: &str = "packages";
+
+/// The folder of files, by their paths in the tree.
+const TREE: &str = "tree";
+
+/// The version of the format.
+const VERSION: u32 = 1;
+
+/// What stands before the ending of a supplement's name.
+const MARK: &str = ".sup";
+
+/// The text of [`MANIFEST`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contents {
+    hashget_supplement: u32,
+    /// Who wrote it.
+    pub tool: String,
+    /// The archives that it was made for.
+    pub archives: Vec<ArchiveOf>,
+    /// The packages of which it has something.
+    pub packages: Vec<PackageOf>,
+}
+
+/// An archive that a supplement was made for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArchiveOf {
+    /// Its name.
+    pub name: String,
+    /// Its tree digest; an archive of version 1 has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tree: Option<Digest>,
+}
+
+/// A package of which a supplement has something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackageOf {
+    /// Its digest.
+    pub sha256: Digest,
+    /// Its URL.
+    pub url: String,
+    /// What is here of it.
+    pub has: Has,
+}
+
+/// What a supplement has of a package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Has {
+    /// Some of the files that the archives need of it.
+    Some,
+    /// All of them.
+    All,
+    /// The package itself.
+    Whole,
+}
+
+impl Contents {
+    /// What a supplement for these archives says of these packages.
+    pub fn new(archives: Vec<ArchiveOf>, packages: Vec<PackageOf>) -> Self {
+        let tool = format!("hashget {}", env!("CARGO_PKG_VERSION"));
+        Self { hashget_supplement: VERSION, tool, archives, packages }
+    }
+
+    /// The packages of which it has all that is needed.
+    pub fn complete(&self) -> impl Iterator<Item = Digest> {
+        self.packages.iter().filter(|package| package.has >= Has::All).map(|package| package.sha256)
+    }
+
+    fn parse(text: &[u8]) -> Result<Self, String> {
+        let value: serde_json::Value =
+            serde_json::from_slice(text).map_err(|error| error.to_string())?;
+        match value.get("hashget_supplement").and_then(serde_json::Value::as_u64) {
+            Some(version) if version == u64::from(VERSION) => {}
+            Some(version) => {
+                return Err(format!(
+                    "it has version {version}, and this hashget reads version {VERSION}: use a newer hashget"
+                ));
+            }
+            None => return Err(format!("its {MANIFEST} does not say its version")),
+        }
+        serde_json::from_value(value).map_err(|error| error.to_string())
+    }
+}
+
+/// Is this the name of a supplement?
+pub fn is_supplement(name: &[u8]) -> bool {
+    let name = String::from_utf8_lossy(name);
+    let stem = name.split(".tar").next().unwrap_or_default();
+    stem.len() < name.len() && stem.ends_with(MARK)
+}
+
+/// The beginning of the names of supplements for what is called `stem`, and their ending: `web`, `web.2`, ... with `.sup.tar.zst`.
+pub fn name_for(stem: &str, number: u32) -> String {
+    match number {
+        0 | 1 => format!("{stem}{MARK}.tar.zst"),
+        number => format!("{stem}.{number}{MARK}.tar.zst"),
+    }
+}
+
+/// Why a supplement cannot be used or made.
+#[derive(Debug, thiserror::Error)]
+pub enum SupplementError {
+    /// It is none, or a newer hashget wrote it.
+    #[error("{name} is no supplement that can be read: {problem}")]
+    Bad {
+        /// The file.
+        name: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// It is damaged.
+    #[error("the supplement {name} cannot be read to its end")]
+    Damaged {
+        /// The file.
+        name: String,
+        /// What is wrong.
+        #[source]
+        error: Box<FormatError>,
+    },
+    /// Reading or writing failed.
+    #[error("{name}")]
+    Io {
+        /// The file.
+        name: String,
+        /// Why.
+        #[source]
+        error: std::io::Error,
+    },
+    /// The monitor asked to stop.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+}
+
+impl SupplementError {
+    /// The class of the error, from which exit code and hint follow.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Bad { .. } => ErrorClass::BadInput,
+            Self::Damaged { error, .. } => error.class(),
+            Self::Io { error, .. } => ErrorClass::of_io(error),
+            Self::Interrupted(interrupted) => interrupted.class(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn supplements_are_known_by_their_names() {
+        for (name, expected) in [
+            ("web.sup.tar.zst", true),
+            ("web.2.sup.tar.zst", true),
+            ("web.sup.tar.zst.age", true),
+            ("web.sup.tar", true),
+            ("web.tar.zst", false),
+            ("web.sup", false),
+            ("web.supper.tar.zst", false),
+            (".sup.tar.gz", true),
+        ] {
+            assert_eq!(is_supplement(name.as_bytes()), expected, "{name}");
+        }
+        assert!(is_supplement(name_for("web", 1).as_bytes()));
+        assert!(is_supplement(name_for("web", 7).as_bytes()));
+    }
+}
