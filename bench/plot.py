@@ -70,3 +70,30 @@ def lines(path, title, series):
         parts.append(f'<rect x="{left + width + 24}" y="{top + 22 * number}" width="12" height="12" fill="{colour}"/>')
         parts.append(text(left + width + 42, top + 22 * number + 11, name))
     picture(path, left + width + 220, top + height + 40, parts)
+
+
+def years(path, title, series):
+    """Areas on top of each other, week by week: `series` maps a name to one value a week; the first lies below."""
+    left, top, width, height = 70, 50, 620, 300
+    weeks = max(len(values) for values in series.values())
+    sums = [sum(values[week] for values in series.values()) for week in range(weeks)]
+    most = 4 * round_up(max(sums) / 4) if max(sums) > 0 else 1
+    x = lambda week: left + width * week / max(weeks - 1, 1)
+    y = lambda value: top + height * (1 - value / most)
+    parts = [text(16, 26, title, 'font-weight="bold"')]
+    for step in range(5):
+        value = most * step / 4
+        parts += [f'<line x1="{left}" x2="{left + width}" y1="{y(value):.1f}" y2="{y(value):.1f}" stroke="#ddd"/>',
+                  text(left - 8, y(value) + 4, f"{value:.3g}", 'text-anchor="end"')]
+    below = [0.0] * weeks
+    for number, (name, values) in enumerate(series.items()):
+        above = [under + value for under, value in zip(below, values)]
+        colour = ["#4b8b3b", "#b8860b", "#c8553d"][number % 3]
+        outline = [f"{x(week):.1f},{y(value):.1f}" for week, value in enumerate(above)]
+        outline += [f"{x(week):.1f},{y(below[week]):.1f}" for week in reversed(range(weeks))]
+        parts.append(f'<polygon points="{" ".join(outline)}" fill="{colour}" fill-opacity="0.85"/>')
+        parts.append(f'<rect x="{left + width + 24}" y="{top + 22 * number}" width="12" height="12" fill="{colour}"/>')
+        parts.append(text(left + width + 42, top + 22 * number + 11, name))
+        below = above
+    parts += [text(x(52 * year), top + height + 20, f"year {year}", 'text-anchor="middle"') for year in range(0, weeks // 52 + 1, 2)]
+    picture(path, left + width + 220, top + height + 40, parts)
