@@ -340,6 +340,10 @@ mod tests {
             ("evidence = \"hearsay\"", ["line 1:", "hearsay", "downloaded"]),
             ("[host.\"a\"]\nconnections = 0\n", ["line 2:", "connections = 0", "1 to 64"]),
             ("[[mirror]]\nprefix = \"x\"\nuse = []\n", ["line 2:", "prefix = \"x\"", "http://"]),
+            (
+                "[[mirror]]\nprefix = \"https://a.example/\"\nuse = [\"https://b.example/{sha1}\"]\n",
+                ["line 3:", "{sha1} has no meaning", "expected {sha256}"],
+            ),
             ("[[archive]]\nsystem = \"a\"\npackages = \"x\"\n", ["line 3:", "packages", "http://"]),
             ("[[rule]]\nnome = \"x\"\n", ["line 2:", "nome", "unknown field"]),
             ("pool = [\"s3://x\"]", ["line 1:", "s3://", "not supported"]),
