@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::io::IsTerminal as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
 use fs_err::File;
@@ -16,8 +16,9 @@ use hashget::archive::{
     verify_stored,
 };
 use hashget::fetch::{Beside, Source};
-use hashget::hashdb::{HashDb, NoHashDb};
+use hashget::hashdb::{HashDb, HashDbError, Key, NoHashDb, PackageId};
 use hashget::model::manifest::{AnyManifest, MANIFEST_NAME};
+use hashget::model::{Member, PackageRecord};
 use hashget::pending_file::behind_links;
 use hashget::storage::{SharedSource, StreamSource};
 use hashget_backup::encryption::{Header, header_of};
@@ -203,16 +204,75 @@ pub(crate) struct Knowledge {
     digests: bool,
 }
 
+/// The HashDB. One that cannot be used is reported: everything else goes on without it.
+fn usable_hashdb(environment: &Environment<'_>) -> Arc<dyn HashDb> {
+    match environment.local_hashdb() {
+        Ok(hashdb) => hashdb,
+        Err(error) => {
+            environment.console.warn(&format!("going on without the HashDB: {error:#}"));
+            Arc::new(NoHashDb)
+        }
+    }
+}
+
+/// What says which files, with which digests, are in a package that is lost. The HashDB is opened when it is first asked.
+pub(crate) struct LateKnowledge<'e> {
+    hashdb: LateHashDb<'e>,
+    source: Box<dyn Source>,
+}
+
+/// A HashDB that is opened when it is first asked.
+struct LateHashDb<'e> {
+    environment: &'e Environment<'e>,
+    opened: OnceLock<Arc<dyn HashDb>>,
+}
+
+impl LateHashDb<'_> {
+    fn opened(&self) -> &dyn HashDb {
+        &**self.opened.get_or_init(|| usable_hashdb(self.environment))
+    }
+}
+
+impl HashDb for LateHashDb<'_> {
+    fn find(&self, keys: &[Key<'_>]) -> Result<Vec<Vec<PackageId>>, HashDbError> {
+        self.opened().find(keys)
+    }
+
+    fn records(&self, packages: &[PackageId]) -> Result<Vec<Option<PackageRecord>>, HashDbError> {
+        self.opened().records(packages)
+    }
+
+    fn each_member(
+        &self,
+        package: PackageId,
+        visit: &mut dyn FnMut(Member),
+    ) -> Result<(), HashDbError> {
+        self.opened().each_member(package, visit)
+    }
+}
+
+impl<'e> LateKnowledge<'e> {
+    pub(crate) fn new(environment: &'e Environment<'e>) -> anyhow::Result<Self> {
+        let hashdb = LateHashDb { environment, opened: OnceLock::new() };
+        Ok(Self { hashdb, source: environment.local()? })
+    }
+
+    /// What it knows of the members of packages.
+    pub(crate) fn members(&self) -> PackageMembers<'_> {
+        PackageMembers {
+            hashdb: &self.hashdb,
+            source: &*self.source,
+            must_have: false,
+            digests: true,
+            limits: &self.hashdb.environment.limits,
+        }
+    }
+}
+
 impl Knowledge {
     /// A HashDB that cannot be used is reported: everything else goes on without it.
     pub(crate) fn new(environment: &Environment<'_>, fetch: bool) -> anyhow::Result<Self> {
-        let hashdb: Arc<dyn HashDb> = match environment.local_hashdb() {
-            Ok(hashdb) => hashdb,
-            Err(error) => {
-                environment.console.warn(&format!("going on without the HashDB: {error:#}"));
-                Arc::new(NoHashDb)
-            }
-        };
+        let hashdb = usable_hashdb(environment);
         let source = if fetch { environment.sources()?.source } else { environment.local()? };
         Ok(Self { hashdb, source, fetch, digests: false })
     }

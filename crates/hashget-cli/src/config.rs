@@ -4,6 +4,7 @@
 //! key.
 
 mod checked;
+mod fallback;
 mod jobs;
 mod nights;
 
@@ -20,6 +21,7 @@ use serde::Deserialize;
 use self::checked::{
     archive_url, bytes, connections, pools, proxy, rate, url_prefix, url_prefixes,
 };
+use self::fallback::Fallback;
 use crate::exit::UsageError;
 
 /// The contents of the configuration file.
@@ -63,6 +65,9 @@ pub(crate) struct Config {
     /// What is known about hosts, by name.
     #[serde(default)]
     host: BTreeMap<String, Host>,
+    /// Public archives that are asked, while restoring, for what no other source has.
+    #[serde(default)]
+    pub(crate) fallback: Fallback,
     /// The user's own detectors.
     #[serde(default)]
     rule: Vec<RuleConfig>,
@@ -151,6 +156,7 @@ impl Config {
         for token_file in config.host.values_mut().filter_map(|host| host.token_file.as_mut()) {
             *token_file = folder.join(&*token_file);
         }
+        config.fallback.place_below(folder);
         for file in config.s3.values_mut().filter_map(|bucket| bucket.credentials_file.as_mut()) {
             *file = folder.join(&*file);
         }
@@ -342,7 +348,7 @@ mod tests {
             ("[[mirror]]\nprefix = \"x\"\nuse = []\n", ["line 2:", "prefix = \"x\"", "http://"]),
             (
                 "[[mirror]]\nprefix = \"https://a.example/\"\nuse = [\"https://b.example/{sha1}\"]\n",
-                ["line 3:", "{sha1} has no meaning", "expected {sha256}"],
+                ["line 3:", "has no meaning", "expected sha256"],
             ),
             ("[[archive]]\nsystem = \"a\"\npackages = \"x\"\n", ["line 3:", "packages", "http://"]),
             ("[[rule]]\nnome = \"x\"\n", ["line 2:", "nome", "unknown field"]),

@@ -10,51 +10,69 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use fs_err::File;
 use hashget::archive::Selection;
-use hashget::fetch::{Accepted, Failover, LeftOver, Source, Sources, Taken, Web};
+use hashget::fetch::{Accepted, Failover, FileSources, LeftOver, Source, Sources, Taken, Web};
 use hashget::monitor::{Monitor, ProblemKind};
 use hashget::restore::{Accepting, Part, Planned, RestoreOptions, Restorer, Summary};
 use hashget::storage::ArchiveSource;
 use hashget::wording::{and_more, one_line};
 
-use crate::archive::Knowledge;
+use crate::archive::{Knowledge, LateKnowledge};
 use crate::environment::Environment;
 use crate::exit::UsageError;
+use crate::fallback::with_fallbacks;
 use crate::output::{counted, safe, standard};
 
 /// What restoring stands on.
 pub(crate) struct Supplies<'e> {
     source: Box<dyn Source>,
     web: Box<dyn Web>,
-    accepted: Option<(Arc<Accepted>, Knowledge)>,
+    /// What the user found.
+    accepted: Option<Arc<Accepted>>,
+    /// Where single files come from.
+    files: FileSources,
+    /// What says where they belong.
+    knowledge: LateKnowledge<'e>,
     environment: &'e Environment<'e>,
 }
 
 impl<'e> Supplies<'e> {
-    /// The sources, and before them what the user found: files, and folders of files.
+    /// The sources, before them what the user found (files, and folders of files), and after them the fall-backs.
     pub(crate) fn new(
         accept: &[PathBuf],
+        fallbacks: bool,
         environment: &'e Environment<'e>,
     ) -> anyhow::Result<Self> {
-        let Sources { source, web } = environment.sources()?;
-        if accept.is_empty() {
-            return Ok(Self { source, web, accepted: None, environment });
+        let Sources { mut source, web } = environment.sources()?;
+        let (mut files, mut accepted) = (FileSources(Vec::new()), None);
+        if fallbacks {
+            let (with_fallbacks, file_source) = with_fallbacks(source, environment)?;
+            source = with_fallbacks;
+            files.0.extend(file_source);
         }
+        if !accept.is_empty() {
+            let found = Arc::new(Self::accepted(accept, environment)?);
+            source = Box::new(Failover::new(vec![Box::new(Arc::clone(&found)), source]));
+            files.0.insert(0, Box::new(Arc::clone(&found)));
+            accepted = Some(found);
+        }
+        let knowledge = LateKnowledge::new(environment)?;
+        Ok(Self { source, web, accepted, files, knowledge, environment })
+    }
+
+    fn accepted(accept: &[PathBuf], environment: &Environment<'_>) -> anyhow::Result<Accepted> {
         let files = Accepted::new(accept, environment.console).map_err(|(path, error)| {
             let (path, why) = (path.display(), one_line(&error));
             UsageError(format!("--accept {path}: {why}"))
         })?;
-        let files = Arc::new(files);
-        let first: Box<dyn Source> = Box::new(Arc::clone(&files));
-        let source = Box::new(Failover::new(vec![first, source]));
-        let knowledge = Knowledge::new(environment, false)?.with_digests();
-        Ok(Self { source, web, accepted: Some((files, knowledge)), environment })
+        Ok(files)
     }
 
     /// A restorer that stands on them.
     pub(crate) fn restorer(&self) -> Restorer<'_> {
-        let accepting = self.accepted.as_ref().map(|(files, knowledge)| Accepting {
-            files: &**files,
-            members: knowledge.members(self.environment),
+        let accepting = (!self.files.0.is_empty()).then(|| Accepting {
+            files: &self.files,
+            members: self.knowledge.members(),
+            is_offered: self.accepted.is_some(),
         });
         Restorer {
             source: &*self.source,
@@ -67,7 +85,7 @@ impl<'e> Supplies<'e> {
 
     /// What was taken of what the user found, if anything was offered. What was not is named.
     pub(crate) fn taken(&self) -> Option<Taken> {
-        let taken = self.accepted.as_ref()?.0.taken();
+        let taken = self.accepted.as_ref()?.taken();
         let monitor: &dyn Monitor = self.environment.console;
         for LeftOver { place, all, files } in &taken.left {
             let names: Vec<String> =
@@ -132,6 +150,7 @@ pub(crate) fn plan_unpack(
 pub(crate) fn contents_to_stdout(
     archive: &mut dyn ArchiveSource,
     selection: &Selection,
+    fallbacks: bool,
     environment: &Environment<'_>,
 ) -> anyhow::Result<Summary> {
     standard::expect_open()?;
@@ -143,7 +162,7 @@ pub(crate) fn contents_to_stdout(
         attributes: false,
         ..RestoreOptions::default()
     };
-    let supplies = Supplies::new(&[], environment)?;
+    let supplies = Supplies::new(&[], fallbacks, environment)?;
     let summary = unpack_part(archive, folder.path(), selection, 0, &options, &supplies)?;
     if environment.console.problems().verification > 0 {
         bail!("something is not what was packed: nothing is printed");

@@ -453,7 +453,7 @@ fn a_mirror_by_digest_is_asked_for_packages_whose_digest_is_known() {
     let range = both.web.fetch_range(&public, Reach::Anywhere, 0, 10, &Silent).unwrap();
     assert_eq!(range.bytes, stage.content[..10]);
     let error = sources(&[stage.origin.url("/{sha256:60:70}")]).err().unwrap().to_string();
-    assert!(error.contains("{sha256:60:70} names no digits"), "{error}");
+    assert!(error.contains("\"sha256:60:70\" in braces names no digits"), "{error}");
 }
 
 #[test]

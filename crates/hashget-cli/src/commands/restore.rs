@@ -78,6 +78,10 @@ pub(super) struct How {
     /// Use this file, or those in this folder, for whatever is missing: packages and files of packages, under any names; repeatable
     #[arg(long, value_name = "FILE|DIR")]
     accept: Vec<PathBuf>,
+
+    /// Ask no public archive (Software Heritage, Wayback Machine) for what no other source has
+    #[arg(long)]
+    no_fallback: bool,
 }
 
 /// Which existing files are replaced.
@@ -127,7 +131,12 @@ impl How {
         &self,
         environment: &'e Environment<'_>,
     ) -> anyhow::Result<Supplies<'e>> {
-        Supplies::new(&self.accept, environment)
+        Supplies::new(&self.accept, self.uses_fallbacks(), environment)
+    }
+
+    /// Are public archives asked for what no other source has?
+    pub(super) fn uses_fallbacks(&self) -> bool {
+        !self.no_fallback
     }
 
     /// Is anything to be removed?

@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 
+use crate::error::ErrorClass;
 use crate::model::{Digest, escaped};
 
 /// Number of hex digits of a SHA-256.
@@ -37,31 +38,41 @@ enum Piece {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadTemplate {
     /// Something in braces has no meaning.
-    #[error(
-        "{{{found}}} has no meaning: expected {{sha256}}, or digits of it, such as {{sha256:0:2}} and {{sha256:2:}}"
-    )]
+    #[error("\"{found}\" in braces has no meaning: expected sha256, sha256:A:B or sha256:A:")]
     Unknown {
         /// What is between the braces, safe for a terminal.
         found: String,
     },
     /// The digits are not in the digest, or none.
-    #[error("{{{found}}} names no digits: expected {{sha256:A:B}} with A < B <= {DIGITS}")]
+    #[error(
+        "\"{found}\" in braces names no digits: expected sha256:A:B with A < B, and B at most 64"
+    )]
     Slice {
         /// What is between the braces, safe for a terminal.
         found: String,
     },
     /// A brace has no partner.
-    #[error("a brace has no partner: expected {{sha256}}")]
+    #[error("a brace has no partner")]
     Brace,
     /// The same URL would stand for several packages.
     #[error(
-        "digit {missing} of the digest is not in it, so that it would be one URL for several packages: use {{sha256}}, or \
-         also {{sha256:{missing}:}}"
+        "digit {missing} of the digest is not in it, so that one URL would stand for several packages"
     )]
     Incomplete {
         /// The first digit that is missing, counted from 0.
         missing: usize,
     },
+}
+
+impl BadTemplate {
+    /// The class of the error, from which exit code and hint follow.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Unknown { .. } | Self::Slice { .. } | Self::Brace | Self::Incomplete { .. } => {
+                ErrorClass::BadInput
+            }
+        }
+    }
 }
 
 impl MirrorPlace {
@@ -171,12 +182,12 @@ mod tests {
     #[test]
     fn what_is_wrong_with_a_template_is_said() {
         for (template, expected) in [
-            ("{sha512}", "{sha512} has no meaning: expected {sha256}"),
-            ("{}", "{} has no meaning"),
-            ("{sha256:2}", "{sha256:2} has no meaning"),
-            ("{path}\u{1b}", "{path} has no meaning"),
-            ("{sha256:2:2}", "{sha256:2:2} names no digits"),
-            ("{sha256:0:65}", "A < B <= 64"),
+            ("{sha512}", "\"sha512\" in braces has no meaning: expected sha256"),
+            ("{}", "\"\" in braces has no meaning"),
+            ("{sha256:2}", "\"sha256:2\" in braces has no meaning"),
+            ("{path}\u{1b}", "\"path\" in braces has no meaning"),
+            ("{sha256:2:2}", "\"sha256:2:2\" in braces names no digits"),
+            ("{sha256:0:65}", "A < B, and B at most 64"),
             ("{sha256:-1:2}", "names no digits"),
             ("{sha256:+1:2}", "names no digits"),
             ("{sha256", "a brace has no partner"),

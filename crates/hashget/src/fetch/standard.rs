@@ -145,7 +145,7 @@ const SPARED: &[(&str, HostLimits)] =
     &[("snapshot.debian.org", HostLimits { connections: 2, requests_per_second: Some(2.0) })];
 
 /// The limits by host: the user's, and those that hosts are known to ask for.
-fn hosts(options: &FetchOptions) -> BTreeMap<String, HostLimits> {
+pub(super) fn hosts(options: &FetchOptions) -> BTreeMap<String, HostLimits> {
     let spared = SPARED.iter().map(|(host, limits)| ((*host).to_owned(), *limits));
     spared.chain(options.hosts.clone()).collect()
 }
