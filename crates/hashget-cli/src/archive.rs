@@ -224,16 +224,21 @@ pub(crate) struct Knowledge {
     digests: bool,
 }
 
+/// The HashDB. One that cannot be used is reported: everything else goes on without it.
+fn usable_hashdb(environment: &Environment<'_>) -> Arc<dyn HashDb> {
+    match environment.local_hashdb() {
+        Ok(hashdb) => hashdb,
+        Err(error) => {
+            environment.console.warn(&format!("going on without the HashDB: {error:#}"));
+            Arc::new(NoHashDb)
+        }
+    }
+}
+
 impl Knowledge {
     /// A HashDB that cannot be used is reported: everything else goes on without it.
     pub(crate) fn new(environment: &Environment<'_>, fetch: bool) -> anyhow::Result<Self> {
-        let hashdb: Arc<dyn HashDb> = match environment.local_hashdb() {
-            Ok(hashdb) => hashdb,
-            Err(error) => {
-                environment.console.warn(&format!("going on without the HashDB: {error:#}"));
-                Arc::new(NoHashDb)
-            }
-        };
+        let hashdb = usable_hashdb(environment);
         let source = if fetch { environment.sources()?.source } else { environment.local()? };
         Ok(Self { hashdb, source, fetch, digests: false })
     }

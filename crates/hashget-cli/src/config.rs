@@ -4,6 +4,7 @@
 //! key.
 
 mod checked;
+mod fallback;
 mod jobs;
 mod nights;
 mod policy;
@@ -22,6 +23,7 @@ use serde::Deserialize;
 use self::checked::{
     archive_url, bytes, connections, pools, proxy, rate, url_prefix, url_prefixes,
 };
+use self::fallback::Fallback;
 pub(crate) use self::policy::{Audit, HealInto, KeepIn};
 use crate::exit::UsageError;
 
@@ -66,6 +68,9 @@ pub(crate) struct Config {
     /// What is known about hosts, by name.
     #[serde(default)]
     host: BTreeMap<String, Host>,
+    /// Public archives that are asked, while restoring, for what no other source has.
+    #[serde(default)]
+    pub(crate) fallback: Fallback,
     /// The user's own detectors.
     #[serde(default)]
     rule: Vec<RuleConfig>,
@@ -164,6 +169,7 @@ impl Config {
         for token_file in config.host.values_mut().filter_map(|host| host.token_file.as_mut()) {
             *token_file = folder.join(&*token_file);
         }
+        config.fallback.place_below(folder);
         for file in config.s3.values_mut().filter_map(|bucket| bucket.credentials_file.as_mut()) {
             *file = folder.join(&*file);
         }
@@ -363,6 +369,10 @@ mod tests {
             ("evidence = \"hearsay\"", ["line 1:", "hearsay", "downloaded"]),
             ("[host.\"a\"]\nconnections = 0\n", ["line 2:", "connections = 0", "1 to 64"]),
             ("[[mirror]]\nprefix = \"x\"\nuse = []\n", ["line 2:", "prefix = \"x\"", "http://"]),
+            (
+                "[[mirror]]\nprefix = \"https://a.example/\"\nuse = [\"https://b.example/{sha1}\"]\n",
+                ["line 3:", "has no meaning", "expected sha256"],
+            ),
             ("[[archive]]\nsystem = \"a\"\npackages = \"x\"\n", ["line 3:", "packages", "http://"]),
             ("[[rule]]\nnome = \"x\"\n", ["line 2:", "nome", "unknown field"]),
             ("pool = [\"s3://x\"]", ["line 1:", "s3://", "not supported"]),

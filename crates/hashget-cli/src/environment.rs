@@ -275,7 +275,8 @@ impl<'a> Environment<'a> {
         }
     }
 
-    fn fetch_options(&self) -> Result<FetchOptions, UsageError> {
+    /// Where packages come from.
+    pub(crate) fn fetch_options(&self) -> Result<FetchOptions, UsageError> {
         Ok(FetchOptions {
             cache_dir: self.cache_folder(),
             cache_limit: Some(self.cache_limit()),

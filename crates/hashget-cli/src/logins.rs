@@ -31,6 +31,16 @@ pub(crate) fn add_token(
     }
 }
 
+/// The token in a file of the configuration.
+pub(crate) fn token(file: &Path) -> Result<String, UsageError> {
+    let wrong = |problem: &str| UsageError(format!("the token file {}: {problem}", file.display()));
+    match read(file) {
+        Ok(Some(token)) => Ok(token.trim().to_owned()),
+        Ok(None) => Err(wrong("everybody can read it: use chmod 600")),
+        Err(error) => Err(UsageError(format!("the token of the fall-back: {error}"))),
+    }
+}
+
 /// Adds the logins of a netrc file, if there is one.
 pub(crate) fn add_netrc(credentials: &mut Credentials, file: &Path, console: &Console) {
     let problem = match read(file) {

@@ -10,6 +10,7 @@ mod compared;
 mod config;
 mod environment;
 mod exit;
+mod fallback;
 mod file_size_limit;
 mod hints;
 mod interrupt;

@@ -22,12 +22,13 @@ use hashget::wording::{and_more, one_line};
 use crate::archive::Knowledge;
 use crate::environment::Environment;
 use crate::exit::UsageError;
+use crate::fallback::with_fallbacks;
 use crate::output::{counted, safe, standard};
 use crate::supplements;
 
 /// What restoring stands on.
 pub(crate) struct Supplies<'e> {
-    source: Arc<dyn Source>,
+    source: Box<dyn Source>,
     web: Box<dyn Web>,
     accepted: Option<Arc<Accepted>>,
     /// The supplements that the user named.
@@ -40,43 +41,56 @@ pub(crate) struct Supplies<'e> {
 }
 
 impl<'e> Supplies<'e> {
-    /// The sources. Before them comes what the user found (files, and folders of files), and what supplements have; after them, single files
-    /// from wherever they can be had.
+    /// The sources. Before them comes what the user found (files, and folders of files), and what supplements have; after them
+    /// come the fall-backs. Single files are taken from wherever they can be had.
     pub(crate) fn new(
         accept: &[PathBuf],
         also: &[PathBuf],
+        fallbacks: bool,
         environment: &'e Environment<'_>,
     ) -> anyhow::Result<Self> {
         let Sources { source, web } = environment.sources()?;
-        let source: Arc<dyn Source> = Arc::from(source);
+        let plain: Arc<dyn Source> = Arc::from(source);
         let supplements = Arc::new(supplements::offered(also, environment)?);
         let knowledge = Knowledge::if_there(environment)?.with_digests();
         let (hashdb, limits) = (knowledge.hashdb(), environment.limits.clone());
-        let others = OtherPackages::new(hashdb, Arc::clone(&source), limits);
+        let others = OtherPackages::new(hashdb, Arc::clone(&plain), limits);
         let mut first: Vec<Box<dyn Source>> = vec![Box::new(Arc::clone(&supplements))];
         let mut files: Vec<Box<dyn FileSource>> =
             vec![Box::new(Arc::clone(&supplements)), Box::new(others)];
-        let mut accepted = None;
-        if !accept.is_empty() {
-            let found = Accepted::new(accept, environment.console).map_err(|(path, error)| {
-                let (path, why) = (path.display(), one_line(&error));
-                UsageError(format!("--accept {path}: {why}"))
-            })?;
-            let found = Arc::new(found);
-            first.insert(0, Box::new(Arc::clone(&found)));
-            files.insert(0, Box::new(Arc::clone(&found)));
-            accepted = Some(found);
+        let accepted = match accept.is_empty() {
+            true => None,
+            false => Some(Arc::new(Self::accepted(accept, environment)?)),
+        };
+        if let Some(found) = &accepted {
+            first.insert(0, Box::new(Arc::clone(found)));
+            files.insert(0, Box::new(Arc::clone(found)));
         }
-        first.push(Box::new(source));
-        let (source, files) = (Arc::new(Failover::new(first)), FileSources(files));
+        let mut source: Box<dyn Source> = Box::new(plain);
+        if fallbacks {
+            let (with_fallbacks, file_source) = with_fallbacks(source, environment)?;
+            source = with_fallbacks;
+            files.extend(file_source);
+        }
+        first.push(source);
+        let (source, files) = (Box::new(Failover::new(first)), FileSources(files));
         let also = also.to_vec();
         Ok(Self { source, web, accepted, also, supplements, files, knowledge, environment })
+    }
+
+    fn accepted(accept: &[PathBuf], environment: &Environment<'_>) -> anyhow::Result<Accepted> {
+        let files = Accepted::new(accept, environment.console).map_err(|(path, error)| {
+            let (path, why) = (path.display(), one_line(&error));
+            UsageError(format!("--accept {path}: {why}"))
+        })?;
+        Ok(files)
     }
 
     /// A restorer that stands on them.
     pub(crate) fn restorer(&self) -> Restorer<'_> {
         let members = self.knowledge.members_with(Some(&*self.supplements), self.environment);
-        let accepting = Some(Accepting { files: &self.files, members });
+        let is_offered = self.accepted.is_some();
+        let accepting = Some(Accepting { files: &self.files, members, is_offered });
         Restorer {
             source: &*self.source,
             web: &*self.web,
@@ -157,6 +171,7 @@ pub(crate) fn plan_unpack(
 pub(crate) fn contents_to_stdout(
     archive: &mut dyn ArchiveSource,
     selection: &Selection,
+    fallbacks: bool,
     environment: &Environment<'_>,
 ) -> anyhow::Result<Summary> {
     standard::expect_open()?;
@@ -168,7 +183,7 @@ pub(crate) fn contents_to_stdout(
         attributes: false,
         ..RestoreOptions::default()
     };
-    let supplies = Supplies::new(&[], &[], environment)?;
+    let supplies = Supplies::new(&[], &[], fallbacks, environment)?;
     let summary = unpack_part(archive, folder.path(), selection, 0, &options, &supplies)?;
     if environment.console.problems().verification > 0 {
         bail!("something is not what was packed: nothing is printed");

@@ -21,7 +21,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("formats", &["model", "limits", "codec"]),
     ("tree", &["model", "limits", "monitor", "pending_file"]),
     ("keeping", &["model"]),
-    ("fetch", &["model", "limits", "monitor", "pending_file", "storage"]),
+    ("fetch", &["model", "limits", "monitor", "pending_file", "storage", "formats"]),
     ("hashdb", &["model", "limits", "codec"]),
     ("detectors", &["model", "limits", "codec", "formats", "tree"]),
     ("places", &["model", "keeping", "monitor", "fetch", "hashdb"]),

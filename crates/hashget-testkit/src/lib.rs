@@ -1,4 +1,4 @@
-//! Building blocks for tests of hashget: a scripted HTTP origin, package builders, full disks, failing system calls,
+//! Building blocks for tests of hashget: a scripted HTTP origin, public archives, package builders, full disks, failing system calls,
 //! nasty trees, trees in turmoil, terminals, and tests with needs.
 //!
 //! Invariant: nothing here depends on hashget, so that builders and checks are independent of the code under test.
@@ -12,6 +12,7 @@ pub mod odd_folder;
 pub mod origin;
 pub mod packages;
 pub mod programs;
+pub mod public_archives;
 pub mod small_disk;
 pub mod terminal;
 pub mod trees;

@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use conformance::{Fixture, assert_clean, check, files_below};
 use hashget::fetch::{
-    Accepted, Cache, DirPool, Failover, FetchError, FetchOptions, FileSource as _, HostLimits,
-    HttpOrigin, HttpPool, MirrorRule, Mirrors, Offline, OriginOptions, Politeness, Retry,
-    RetryOptions, Source, SystemClock, Wanted, standard_sources,
+    Accepted, Cache, DirPool, Failover, FetchError, FetchOptions, FileSource, HostLimits,
+    HttpOrigin, HttpPool, MirrorRule, Mirrors, Offline, OriginOptions, Politeness, Reach, Retry,
+    RetryOptions, Source, SystemClock, Wanted, public_url, standard_sources,
 };
 use hashget::model::Digest;
 use hashget::monitor::{Recorder, Silent};
@@ -172,7 +172,7 @@ fn mirrors_conform() {
         use_urls: vec![stage.origin.url("/nothing/"), stage.origin.url("/a/")],
     };
     let origin = origin_source(stage.dir.path());
-    let mut fixture = stage.fixture(Mirrors::new(vec![rule], origin));
+    let mut fixture = stage.fixture(Mirrors::new(vec![rule], origin).unwrap());
     fixture.url = "https://public.example/package.tar".to_owned();
     check(&fixture);
 }
@@ -397,7 +397,8 @@ fn the_next_source_is_tried_on_wrong_bytes_and_the_first_is_named() {
             .map(|place| stage.origin.url(place))
             .into(),
     };
-    let mirrors = Mirrors::new(vec![rule], origin_source(stage.dir.path()));
+    let rules = vec![rule];
+    let mirrors = Mirrors::new(rules.clone(), origin_source(stage.dir.path())).unwrap();
     let url = "https://public.example/package.tar".to_owned();
     let monitor = Recorder::default();
     let fetched = mirrors.fetch(&wanted(url.clone(), &stage.content), &monitor).unwrap();
@@ -409,13 +410,50 @@ fn the_next_source_is_tried_on_wrong_bytes_and_the_first_is_named() {
             && text.contains("gave other bytes")),
         "{problems:?}"
     );
-    assert_eq!(mirrors.public_url(&stage.url()), url);
+    assert_eq!(public_url(&rules, &stage.url()), url);
 
     // Nobody has it right: what came is still given, for its files.
     stage.origin.serve("/a/package.tar", bytes(2000));
     let error = mirrors.fetch(&wanted(url, &stage.content), &Silent).unwrap_err();
     assert!(matches!(error, FetchError::Mismatch { file: Some(_), .. }), "{error:?}");
     assert_clean(stage.dir.path());
+}
+
+#[test]
+fn a_mirror_by_digest_is_asked_for_packages_whose_digest_is_known() {
+    let stage = Stage::new();
+    let by_digest = format!("/{}", pool_path(&stage.content));
+    stage.origin.serve(&by_digest, stage.content.clone());
+    let rule = |use_urls: &[String]| MirrorRule {
+        prefix: "https://public.example/".to_owned(),
+        use_urls: use_urls.to_vec(),
+    };
+    let template = stage.origin.url("/sha256/{sha256:0:2}/{sha256:2:4}/{sha256:4:6}/{sha256:6:64}");
+    let sources = |use_urls: &[String]| {
+        let mirrors = vec![rule(use_urls)];
+        standard_sources(&FetchOptions { mirrors, ..FetchOptions::default() })
+    };
+    let public = "https://public.example/package.tar".to_owned();
+    let alone = sources(std::slice::from_ref(&template)).unwrap();
+    let fetched = alone.source.fetch(&wanted(public.clone(), &stage.content), &Silent).unwrap();
+    assert_eq!(fetched.from, stage.origin.url(&by_digest));
+    assert_eq!(read(fetched), stage.content);
+    // Without a digest there is nothing to ask for, and whoever answers small questions must know the URL.
+    let unknown = Wanted { url: public.clone(), ..Wanted::default() };
+    let errors = [
+        alone.source.fetch(&unknown, &Silent).unwrap_err(),
+        alone.web.fetch_range(&public, Reach::Anywhere, 0, 10, &Silent).unwrap_err(),
+    ];
+    for error in errors {
+        assert!(error.to_string().contains("by their SHA-256 alone"), "{error}");
+        assert!(error.is_refused(), "{error:?}");
+    }
+    let both = sources(&[template, stage.origin.url("/a/")]).unwrap();
+    assert_eq!(both.source.fetch(&unknown, &Silent).unwrap().from, stage.url());
+    let range = both.web.fetch_range(&public, Reach::Anywhere, 0, 10, &Silent).unwrap();
+    assert_eq!(range.bytes, stage.content[..10]);
+    let error = sources(&[stage.origin.url("/{sha256:60:70}")]).err().unwrap().to_string();
+    assert!(error.contains("\"sha256:60:70\" in braces names no digits"), "{error}");
 }
 
 #[test]

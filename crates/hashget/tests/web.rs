@@ -58,7 +58,7 @@ fn mirror_rule(stage: &Stage) -> MirrorRule {
 fn mirrors_conform() {
     let stage = Stage::new();
     let origin = HttpOrigin::new(OriginOptions::default());
-    let mirrors = Mirrors::new(vec![mirror_rule(&stage)], origin);
+    let mirrors = Mirrors::new(vec![mirror_rule(&stage)], origin).unwrap();
     let [url, missing] = ["p", "nothing"].map(|name| format!("https://public.example/{name}"));
     check(&Fixture { url, missing, ..fixture(&mirrors, &stage) });
 }
@@ -142,7 +142,7 @@ fn a_retry_asks_again_and_a_mirror_is_asked_in_turn() {
     let first_pause = std::time::Duration::from_millis(1);
     let options = RetryOptions { first_pause, ..RetryOptions::default() };
     let patient = Retry::new(HttpOrigin::new(OriginOptions::default()), options);
-    let mirrors = Mirrors::new(vec![mirror_rule(&stage)], patient);
+    let mirrors = Mirrors::new(vec![mirror_rule(&stage)], patient).unwrap();
     let recorder = Recorder::default();
     let found = mirrors
         .fetch_range("https://public.example/p", Reach::Anywhere, 10, 20, &recorder)

@@ -42,8 +42,8 @@ impl Cat {
         let mut archive = archive::open(&self.archive, "print its files themselves", environment)
             .with_context(context)?;
         let selection = Selection::only(path.clone());
-        let summary =
-            contents_to_stdout(&mut *archive, &selection, environment).with_context(context)?;
+        let summary = contents_to_stdout(&mut *archive, &selection, true, environment)
+            .with_context(context)?;
         match (summary.files, summary.missing.first()) {
             (0, Some((_, reason))) => Err(anyhow!("{reason}")).with_context(context),
             (0, None) if summary.entries > 0 => {

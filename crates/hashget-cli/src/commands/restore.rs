@@ -82,6 +82,10 @@ pub(super) struct How {
     /// Use this supplement of the archive, too (those that lie beside it are found); repeatable
     #[arg(long, value_name = "SUPPLEMENT")]
     also: Vec<PathBuf>,
+
+    /// Ask no public archive (Software Heritage, Wayback Machine) for what no other source has
+    #[arg(long)]
+    no_fallback: bool,
 }
 
 /// Which existing files are replaced.
@@ -131,7 +135,12 @@ impl How {
         &self,
         environment: &'e Environment<'_>,
     ) -> anyhow::Result<Supplies<'e>> {
-        Supplies::new(&self.accept, &self.also, environment)
+        Supplies::new(&self.accept, &self.also, self.uses_fallbacks(), environment)
+    }
+
+    /// Are public archives asked for what no other source has?
+    pub(super) fn uses_fallbacks(&self) -> bool {
+        !self.no_fallback
     }
 
     /// Is anything to be removed?

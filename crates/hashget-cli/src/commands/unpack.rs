@@ -103,7 +103,8 @@ impl Unpacking {
                 let wrong = "--json and the contents cannot both go to standard output";
                 return Err(UsageError(wrong.to_owned()).into());
             }
-            contents_to_stdout(archive, selection, environment).with_context(context)?;
+            let fallbacks = self.how.uses_fallbacks();
+            contents_to_stdout(archive, selection, fallbacks, environment).with_context(context)?;
             report_unmatched(selection, NOTHING_MATCHES, environment);
             return Ok(());
         };

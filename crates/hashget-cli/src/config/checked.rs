@@ -3,7 +3,7 @@
 //! Invariant: a value that is not valid is an error that says what was expected.
 
 use hashget::detectors;
-use hashget::fetch::Proxies;
+use hashget::fetch::{MirrorPlace, Proxies};
 use serde::{Deserialize, Deserializer};
 
 use crate::values;
@@ -45,6 +45,7 @@ pub(super) fn archive_url<'de, D: Deserializer<'de>>(
     })
 }
 
+/// Places of a mirror.
 pub(super) fn url_prefixes<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Vec<String>, D::Error> {
@@ -52,7 +53,11 @@ pub(super) fn url_prefixes<'de, D: Deserializer<'de>>(
         if urls.is_empty() {
             return Err("expected at least one URL".to_owned());
         }
-        urls.iter().map(|url| http(url)).collect()
+        let checked = |url: &String| {
+            MirrorPlace::parse(url).map_err(|error| format!("\"{url}\": {error}"))?;
+            http(url)
+        };
+        urls.iter().map(checked).collect()
     })
 }
 

@@ -31,8 +31,8 @@ pub struct OtherPackages {
 /// What was unpacked.
 #[derive(Default)]
 struct Gathered {
-    /// The files that were wanted; nothing before the first.
-    files: Option<KeptFiles>,
+    /// The files that were wanted.
+    files: KeptFiles,
     /// The packages that were fetched, or could not be.
     tried: HashSet<Digest>,
 }
@@ -98,19 +98,14 @@ impl OtherPackages {
         monitor: &dyn Monitor,
     ) -> Result<(), Failure> {
         let mut gathered = self.gathered();
-        let has = |sha256| gathered.files.as_ref().is_some_and(|files| files.has(sha256));
         let files: Vec<WantedFile> =
-            files.iter().filter(|(sha256, _)| !has(sha256)).copied().collect();
+            files.iter().filter(|(sha256, _)| !gathered.files.has(sha256)).copied().collect();
         let mut candidates = self.candidates(lost, &files, &gathered.tried)?;
         while let Some(best) = best(&candidates) {
             monitor.check_interrupted()?;
             let Candidate { record, files } = candidates.swap_remove(best);
             gathered.tried.insert(record.sha256);
-            let kept = match gathered.files.take() {
-                Some(kept) => kept,
-                None => KeptFiles::new()?,
-            };
-            let found = self.unpack(&record, &files, gathered.files.insert(kept), monitor)?;
+            let found = self.unpack(&record, &files, &gathered.files, monitor)?;
             if found.is_empty() {
                 continue;
             }
@@ -206,8 +201,9 @@ struct Picked<'m> {
 
 impl Picked<'_> {
     fn take(&mut self, content: &mut dyn Read) -> io::Result<()> {
-        let is_wanted = |sha256: &Digest| self.digests.contains(sha256);
-        self.found.extend(self.kept.keep(content, &is_wanted)?);
+        let is_wanted = |(sha256, _): WantedFile| self.digests.contains(&sha256);
+        let kept = self.kept.keep(content, &is_wanted)?;
+        self.found.extend(kept.map(|(sha256, _)| sha256));
         Ok(())
     }
 }
@@ -230,8 +226,7 @@ impl FileSource for OtherPackages {
         monitor: &dyn Monitor,
     ) -> Result<Option<File>, Interrupted> {
         let gathered = self.gathered();
-        let Some(files) = &gathered.files else { return Ok(None) };
-        files.open(&sha256).or_else(|error| {
+        gathered.files.open(&sha256).or_else(|error| {
             let why = format!("a file that was found cannot be read ({error})");
             monitor.problem(ProblemKind::Note, sha256.to_string(), why);
             Ok(None)

@@ -45,6 +45,11 @@ impl Credentials {
         }
     }
 
+    /// Is there a login for the host of `target`?
+    pub(super) fn is_for(&self, target: &FetchUrl) -> bool {
+        target.names().iter().any(|name| self.hosts.contains_key(name))
+    }
+
     /// The header for a request to `target`, which the configuration names.
     pub(super) fn authorization(&self, target: &FetchUrl) -> Option<&str> {
         let is_safe = target.is_secure() || target.is_loopback();

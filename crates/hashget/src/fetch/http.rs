@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use ureq::http::{HeaderMap, Response};
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, RequestBuilder};
 
 use super::Reach;
 use super::agent::{new_agent, trouble};
@@ -39,6 +39,15 @@ pub(super) struct Client {
     user_agent: String,
     /// One for each route, to any address or only to public ones.
     agents: Mutex<BTreeMap<(Route, bool), Agent>>,
+}
+
+/// What is done with what a URL names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Method {
+    /// It is read.
+    Get,
+    /// Something is begun there. The request has no body.
+    Post,
 }
 
 /// Why an exchange failed.
@@ -117,11 +126,11 @@ impl Client {
         Self { time_outs, proxies, user_agent, agents: Mutex::default() }
     }
 
-    /// Sends a GET and waits for the head of the answer. With `public_only` it connects to no private
+    /// Sends a request and waits for the head of the answer. With `public_only` it connects to no private
     /// address (most proxies resolve names on their own).
-    pub(super) fn get(
+    pub(super) fn send(
         &self,
-        target: &FetchUrl,
+        (method, target): (Method, &FetchUrl),
         headers: Vec<(&'static str, String)>,
         (reach, public_only): (Reach, bool),
         permit: Permit,
@@ -135,7 +144,7 @@ impl Client {
             .name("hashget-fetch".to_owned())
             .spawn(move || {
                 // Sending fails if the caller no longer waits for the answer.
-                drop(run(&agent, &url, &headers, &sender));
+                drop(run(&agent, (method, &url), &headers, &sender));
                 drop(permit);
             })
             .map_err(|error| Trouble::Passing(format!("no thread could be started ({error})")))?;
@@ -262,15 +271,15 @@ fn receive(messages: &Receiver<Message>, monitor: &dyn Monitor) -> Result<Messag
 /// The thread's work. `Err` if the caller no longer waits.
 fn run(
     agent: &Agent,
-    url: &str,
+    (method, url): (Method, &str),
     headers: &[(&'static str, String)],
     to: &Sender<Message>,
 ) -> Result<(), crossbeam_channel::SendError<Message>> {
-    let mut request = agent.get(url);
-    for (name, value) in headers {
-        request = request.header(*name, value);
-    }
-    let response = match request.call() {
+    let sent = match method {
+        Method::Get => with(agent.get(url), headers).call(),
+        Method::Post => with(agent.post(url), headers).send_empty(),
+    };
+    let response = match sent {
         Ok(response) => response,
         Err(error) => return to.send(Message::Failed(trouble(error))),
     };
@@ -288,6 +297,11 @@ fn run(
             Err(error) => return to.send(Message::Failed(trouble(error.into()))),
         }
     }
+}
+
+/// The request with these headers.
+fn with<B>(request: RequestBuilder<B>, headers: &[(&'static str, String)]) -> RequestBuilder<B> {
+    headers.iter().fold(request, |request, (name, value)| request.header(*name, value))
 }
 
 fn head_of(response: &Response<Body>) -> Head {

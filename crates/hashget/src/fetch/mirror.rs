@@ -3,7 +3,10 @@
 //! Invariant: only public URLs are recorded; a mirror's URLs are used for fetching alone.
 
 use super::failover::{combine, tell_mismatch};
+use super::fetch_url::refused;
+use super::mirror_place::{BadTemplate, MirrorPlace};
 use super::{ByteRange, FetchError, Fetched, Reach, Source, Wanted, Web};
+use crate::model::Digest;
 use crate::monitor::Monitor;
 
 /// Where to fetch URLs of one prefix from.
@@ -11,45 +14,61 @@ use crate::monitor::Monitor;
 pub struct MirrorRule {
     /// The prefix of the public URLs.
     pub prefix: String,
-    /// The replacements, tried in turn. The public server is asked only if it is one of them.
+    /// The replacements, tried in turn; see [`MirrorPlace`] for what may be in one. The public server is asked only if it is
+    /// one of them.
     pub use_urls: Vec<String>,
 }
 
+/// A rule that is valid.
+#[derive(Debug)]
+struct Rule {
+    prefix: String,
+    places: Vec<MirrorPlace>,
+}
+
 /// Applies mirror rules.
+#[derive(Debug)]
 pub struct Mirrors<I> {
-    rules: Vec<MirrorRule>,
+    rules: Vec<Rule>,
     inner: I,
 }
 
 impl<I> Mirrors<I> {
     /// Applies these rules before asking `inner`. If several rules match a URL, the longest prefix wins.
-    pub fn new(rules: Vec<MirrorRule>, inner: I) -> Self {
-        Self { rules, inner }
+    ///
+    /// # Errors
+    /// A place has a template that is not valid.
+    pub fn new(rules: Vec<MirrorRule>, inner: I) -> Result<Self, BadTemplate> {
+        let checked = |rule: MirrorRule| {
+            let places = rule.use_urls.iter().map(|place| MirrorPlace::parse(place));
+            Ok(Rule { prefix: rule.prefix, places: places.collect::<Result<_, _>>()? })
+        };
+        Ok(Self { rules: rules.into_iter().map(checked).collect::<Result<_, _>>()?, inner })
     }
 
-    /// The public URL of a URL learned on this machine; see [`public_url`].
-    pub fn public_url(&self, url: &str) -> String {
-        public_url(&self.rules, url)
-    }
-
-    /// The URLs to try for a public URL, and where each may lead: a place of the configuration to anywhere.
-    fn places(&self, url: &str, reach: Reach) -> Vec<(String, Reach)> {
+    /// The URLs to try for a public URL, and where each may lead: a place of the configuration to anywhere. Places that have
+    /// packages by their digest count only if that is known.
+    fn places(&self, url: &str, sha256: Option<&Digest>, reach: Reach) -> Vec<(String, Reach)> {
         let fitting = self
             .rules
             .iter()
             .filter_map(|rule| Some((rule, rest_after(url, &rule.prefix)?)))
             .max_by_key(|(rule, _)| rule.prefix.len());
-        match fitting {
-            Some((rule, rest)) => {
-                let at = |place: &String| {
-                    let there = format!("{place}{rest}");
-                    let is_configured = there != url && is_below(&there, place);
-                    (there, if is_configured { Reach::Configured } else { reach })
-                };
-                rule.use_urls.iter().map(at).collect()
-            }
-            None => vec![(url.to_owned(), reach)],
-        }
+        let Some((rule, rest)) = fitting else { return vec![(url.to_owned(), reach)] };
+        let at = |place: &MirrorPlace| {
+            let (there, is_below) = match place {
+                MirrorPlace::Prefix(prefix) => {
+                    let there = format!("{prefix}{rest}");
+                    let is_below = is_below(&there, prefix);
+                    (there, is_below)
+                }
+                // Nothing of the URL that was asked for is in it.
+                MirrorPlace::Template(template) => (template.url(sha256?), true),
+            };
+            let reach = if there != url && is_below { Reach::Configured } else { reach };
+            Some((there, reach))
+        };
+        rule.places.iter().filter_map(at).collect()
     }
 }
 
@@ -57,7 +76,7 @@ impl<I: Source> Source for Mirrors<I> {
     fn fetch(&self, wanted: &Wanted, monitor: &dyn Monitor) -> Result<Fetched, FetchError> {
         let mut places: Vec<(String, Reach)> = Vec::new();
         for url in std::iter::once(&wanted.url).chain(&wanted.also) {
-            for place in self.places(url, wanted.reach) {
+            for place in self.places(url, wanted.sha256.as_ref(), wanted.reach) {
                 if !places.contains(&place) {
                     places.push(place);
                 }
@@ -80,8 +99,7 @@ impl<I: Source> Source for Mirrors<I> {
             }
         }
         if errors.is_empty() {
-            let problem = "the mirror rule for it names no place to fetch from";
-            return Err(super::fetch_url::refused(&wanted.url, problem));
+            return Err(no_place(&wanted.url));
         }
         Err(combine(errors))
     }
@@ -124,7 +142,7 @@ impl<I> Mirrors<I> {
         ask: impl Fn(&str, Reach) -> Result<T, FetchError>,
     ) -> Result<T, FetchError> {
         let mut errors = Vec::new();
-        for (place, reach) in self.places(url, reach) {
+        for (place, reach) in self.places(url, None, reach) {
             match ask(&place, reach) {
                 Err(FetchError::Interrupted(interrupted)) => return Err(interrupted.into()),
                 Err(error) => errors.push(error),
@@ -132,11 +150,17 @@ impl<I> Mirrors<I> {
             }
         }
         if errors.is_empty() {
-            let problem = "the mirror rule for it names no place to fetch from";
-            return Err(super::fetch_url::refused(url, problem));
+            return Err(no_place(url));
         }
         Err(combine(errors))
     }
+}
+
+/// The error for a URL of which no place is to be asked.
+fn no_place(url: &str) -> FetchError {
+    let problem = "its mirror has packages by their SHA-256 alone, which is not known here: add \
+                   a place without {sha256} to `use`";
+    refused(url, problem)
 }
 
 /// The public URL of `url`: if it begins with a replacement of some rule (the longest wins), the rule's prefix and
@@ -145,6 +169,8 @@ pub fn public_url(rules: &[MirrorRule], url: &str) -> String {
     rules
         .iter()
         .flat_map(|rule| rule.use_urls.iter().map(move |place| (place, &rule.prefix)))
+        // A template says nothing about which URL it stands for.
+        .filter(|(place, _)| !place.contains('{'))
         .filter_map(|(place, prefix)| Some((place.len(), prefix, rest_after(url, place)?)))
         .max_by_key(|(length, ..)| *length)
         .map_or_else(|| url.to_owned(), |(_, prefix, rest)| format!("{prefix}{rest}"))
@@ -179,8 +205,8 @@ mod tests {
     #[test]
     fn a_place_of_the_configuration_may_be_anywhere_and_nothing_beside_it() {
         let use_urls = ["http://10.0.0.1/mirror/", "https://example.org/"];
-        let mirrors = Mirrors::new(vec![rule("https://example.org/", &use_urls)], ());
-        let places = |url| mirrors.places(url, Reach::PublicOnly);
+        let mirrors = Mirrors::new(vec![rule("https://example.org/", &use_urls)], ()).unwrap();
+        let places = |url| mirrors.places(url, None, Reach::PublicOnly);
         for (url, reach) in [
             ("https://example.org/a/b", Reach::Configured),
             ("https://example.org/a/../b", Reach::Configured),
@@ -194,11 +220,27 @@ mod tests {
     }
 
     #[test]
+    fn a_place_by_digest_counts_only_if_the_digest_is_known() {
+        let use_urls = ["http://10.0.0.1/{sha256:0:2}/{sha256:2:}", "https://b.example/"];
+        let mirrors = Mirrors::new(vec![rule("https://example.org/", &use_urls)], ()).unwrap();
+        let nothing = Digest::of(b"");
+        let places = |sha256| mirrors.places("https://example.org/p", sha256, Reach::PublicOnly);
+        let there = format!("http://10.0.0.1/e3/{}", &nothing.to_string()[2..]);
+        let other = ("https://b.example/p".to_owned(), Reach::Configured);
+        assert_eq!(places(Some(&nothing)), [(there, Reach::Configured), other.clone()]);
+        assert_eq!(places(None), [other]);
+    }
+
+    #[test]
     fn what_a_mirror_gave_is_recorded_under_its_public_url() {
         let rules = [
             rule(
                 "https://example.org/",
-                &["http://mirror.example.com/org/", "https://example.org/"],
+                &[
+                    "http://mirror.example.com/org/",
+                    "http://mirror.example.com/{sha256}",
+                    "https://example.org/",
+                ],
             ),
             rule("https://special.example.org/", &["http://mirror.example.com/org/special/"]),
             rule("https://bare.example.org", &["http://bare.example.com"]),

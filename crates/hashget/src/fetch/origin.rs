@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::download::{Download, Failure, Outcome, of_disk, of_unproven};
 use super::failover::combine;
 use super::fetch_url::FetchUrl;
-use super::http::Client;
+use super::http::{Client, Exchange, Method};
 use super::politeness::Politeness;
 use super::unfinished::Unfinished;
 use super::{
@@ -158,6 +158,19 @@ impl HttpOrigin {
         let client =
             Client::new(options.time_outs, options.proxies.clone(), options.user_agent.clone());
         Self { client, options }
+    }
+
+    /// Sends a request to a place of the configuration, and waits for the head of the answer, whatever its status.
+    pub(super) fn exchange(
+        &self,
+        method: Method,
+        url: &str,
+        accept: &'static str,
+        monitor: &dyn Monitor,
+    ) -> Result<Exchange, FetchError> {
+        self.without_digest(url, Reach::Configured, monitor, |download| {
+            download.answered_to(method, vec![("accept", accept.to_owned())])
+        })
     }
 
     /// Calls `ask` with a download that keeps no file.

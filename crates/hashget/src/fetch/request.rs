@@ -9,7 +9,7 @@ use super::circuit_breaker::{Attempt, Failed};
 use super::download::Download;
 use super::error::not_asked;
 use super::fetch_url::{FetchUrl, refused};
-use super::http::{Exchange, Head, Trouble};
+use super::http::{Exchange, Head, Method, Trouble};
 use super::{FetchError, Reach};
 
 /// Redirects followed for one download.
@@ -19,8 +19,18 @@ const REDIRECTS: usize = 10;
 type Headers = Vec<(&'static str, String)>;
 
 impl Download<'_> {
-    /// Sends the request and follows redirects, after checking each.
-    pub(super) fn answered(&self, mut headers: Headers) -> Result<Exchange, FetchError> {
+    /// Asks for what is at the URL and follows redirects, after checking each.
+    pub(super) fn answered(&self, headers: Headers) -> Result<Exchange, FetchError> {
+        self.answered_to(Method::Get, headers)
+    }
+
+    /// The same for another request. What a redirect leads to is read, unless it says that the request itself is to be
+    /// repeated there.
+    pub(super) fn answered_to(
+        &self,
+        mut method: Method,
+        mut headers: Headers,
+    ) -> Result<Exchange, FetchError> {
         headers.push(("accept-encoding", "identity".to_owned()));
         let mut target = self.target.clone();
         let (mut visited, mut redirects) = (BTreeSet::new(), Vec::new());
@@ -34,7 +44,7 @@ impl Download<'_> {
                 };
                 return Err(refused(target.as_str(), problem));
             }
-            let mut exchange = self.asked(&target, headers.clone(), public_only)?;
+            let mut exchange = self.asked((method, &target), headers.clone(), public_only)?;
             let Some(location) = redirect(&exchange.head).map(str::to_owned) else {
                 exchange.redirects = redirects;
                 return Ok(exchange);
@@ -42,6 +52,9 @@ impl Download<'_> {
             visited.insert(target.as_str().to_owned());
             let next = target.join(&location)?;
             self.check_redirect(&target, &next, &visited)?;
+            if !matches!(exchange.head.status, 307 | 308) {
+                method = Method::Get;
+            }
             redirects.push(exchange.into_head());
             target = next;
         }
@@ -50,7 +63,7 @@ impl Download<'_> {
     /// Sends one request and waits for the head of its answer.
     fn asked(
         &self,
-        target: &FetchUrl,
+        (method, target): (Method, &FetchUrl),
         mut headers: Headers,
         public_only: bool,
     ) -> Result<Exchange, FetchError> {
@@ -64,7 +77,8 @@ impl Download<'_> {
             let authorization = self.options.credentials.authorization(target);
             headers.extend(authorization.map(|value| ("authorization", value.to_owned())));
         }
-        match self.client.get(target, headers, (reach, public_only), permit, self.monitor) {
+        let (asked, to) = ((method, target), (reach, public_only));
+        match self.client.send(asked, headers, to, permit, self.monitor) {
             Ok(exchange) => {
                 let failed = match exchange.head.status {
                     429 | 502..=504 => Some(Failed::Busy),

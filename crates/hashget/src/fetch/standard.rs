@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use super::beside::BesideFirst;
 use super::{
-    BesidePlaces, Cache, CircuitBreaker, Clock, Credentials, DirPool, Failover, HostLimits,
-    HttpOrigin, HttpPool, MirrorRule, Mirrors, Offline, OriginOptions, Politeness, Proxies, Retry,
-    RetryOptions, Source, SystemClock, TimeOuts, Web,
+    BadTemplate, BesidePlaces, Cache, CircuitBreaker, Clock, Credentials, DirPool, Failover,
+    HostLimits, HttpOrigin, HttpPool, MirrorPlace, MirrorRule, Mirrors, Offline, OriginOptions,
+    Politeness, Proxies, Retry, RetryOptions, Source, SystemClock, TimeOuts, Web,
 };
 use crate::error::ErrorClass;
 use crate::limits::Limits;
@@ -75,7 +75,7 @@ pub struct Sources {
 /// For small questions: only mirrors and origins, and nothing is kept.
 ///
 /// # Errors
-/// A pool does not exist; a mirror rule has no places, or others than http and https.
+/// A pool does not exist; a mirror rule has no places, or others than http and https, or a template that is not valid.
 pub fn standard_sources(options: &FetchOptions) -> Result<Sources, BadOption> {
     check_mirrors(&options.mirrors)?;
     let (remote_pools, local_pools): (Vec<&String>, Vec<&String>) =
@@ -92,7 +92,7 @@ pub fn standard_sources(options: &FetchOptions) -> Result<Sources, BadOption> {
     let Sources { source, web } = if options.offline {
         Sources { source: Box::new(Offline), web: Box::new(Offline) }
     } else {
-        network(options, &remote_pools)
+        network(options, &remote_pools)?
     };
     first.push(match &options.cache_dir {
         Some(dir) => Box::new(Cache::new(dir.clone(), source).trimmed_to(options.cache_limit)),
@@ -111,7 +111,7 @@ fn beside(options: &FetchOptions, inner: Failover, web: Box<dyn Web>) -> Sources
 }
 
 /// The sources that use the network.
-fn network(options: &FetchOptions, pools: &[&String]) -> Sources {
+fn network(options: &FetchOptions, pools: &[&String]) -> Result<Sources, BadOption> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let breaker = CircuitBreaker::new(Arc::clone(&clock), options.retry.cool_down);
     let origin = HttpOrigin::new(OriginOptions {
@@ -131,9 +131,13 @@ fn network(options: &FetchOptions, pools: &[&String]) -> Sources {
     for pool in pools {
         sources.push(Box::new(HttpPool::new(pool, Arc::<Retry<HttpOrigin>>::clone(&patient))));
     }
-    let mirrors = Arc::new(Mirrors::new(options.mirrors.clone(), patient));
+    let bad = |error: BadTemplate| BadOption {
+        option: "a mirror".to_owned(),
+        problem: error.to_string(),
+    };
+    let mirrors = Arc::new(Mirrors::new(options.mirrors.clone(), patient).map_err(bad)?);
     sources.push(Box::new(Arc::clone(&mirrors)));
-    Sources { source: Box::new(Failover::new(sources)), web: Box::new(mirrors) }
+    Ok(Sources { source: Box::new(Failover::new(sources)), web: Box::new(mirrors) })
 }
 
 /// Default limits for hosts that ask clients for restraint.
@@ -141,7 +145,7 @@ const SPARED: &[(&str, HostLimits)] =
     &[("snapshot.debian.org", HostLimits { connections: 2, requests_per_second: Some(2.0) })];
 
 /// The limits by host: the user's, and those that hosts are known to ask for.
-fn hosts(options: &FetchOptions) -> BTreeMap<String, HostLimits> {
+pub(super) fn hosts(options: &FetchOptions) -> BTreeMap<String, HostLimits> {
     let spared = SPARED.iter().map(|(host, limits)| ((*host).to_owned(), *limits));
     spared.chain(options.hosts.clone()).collect()
 }
@@ -166,6 +170,10 @@ fn check_mirrors(rules: &[MirrorRule]) -> Result<(), BadOption> {
         if let Some(place) = rule.use_urls.iter().find(|place| !is_url(place)) {
             let place = super::fetch_url::shown(place);
             return Err(bad(format!("{place} is not an http or https URL")));
+        }
+        for place in &rule.use_urls {
+            let checked = MirrorPlace::parse(place);
+            checked.map_err(|error| bad(format!("{}: {error}", super::fetch_url::shown(place))))?;
         }
     }
     Ok(())

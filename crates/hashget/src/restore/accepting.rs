@@ -24,7 +24,12 @@ pub struct Accepting<'a> {
     pub files: &'a dyn FileSource,
     /// What may know which files, with which digests, are in a package.
     pub members: PackageMembers<'a>,
+    /// Did a person offer files? Then it is said of each that is missing still that it was not among them.
+    pub is_offered: bool,
 }
+
+/// Why a file is missing that the package would give.
+const NOT_FOUND: &str = "its package cannot be had, and nothing that was offered is this file";
 
 /// All members of the package, if they are known. A HashDB that fails is reported: it is only knowledge.
 pub(super) fn known_members(
@@ -69,23 +74,38 @@ impl Restoring<'_, '_> {
         let Some(accepting) = self.run.accepting.filter(|_| !missing.is_empty()) else {
             return Ok(missing);
         };
-        match known_members(&accepting.members, self.package, self.run.monitor)? {
-            Some(members) => {
-                self.gather(&accepting, &members)?;
-                self.accept_members(&accepting, &members)
-            }
-            None => {
-                let waiting = self.plan.waiting_files();
-                let wanted = waiting.iter().filter_map(|one| self.not_there(one, one.sha256));
-                let wanted: Vec<WantedFile> = wanted.collect();
-                accepting.files.gather(self.package.sha256, &wanted, self.run.monitor)?;
-                self.accept_files(&accepting, missing)
-            }
+        let members = known_members(&accepting.members, self.package, self.run.monitor)?;
+        let wanted = self.wanted(members.as_deref())?;
+        accepting.files.gather(self.package.sha256, &wanted, self.run.monitor)?;
+        if !accepting.is_offered && !self.has_any(&accepting, &wanted)? {
+            return Ok(missing);
+        }
+        match members {
+            Some(members) => self.accept_members(&accepting, &members, &missing),
+            None => self.accept_files(&accepting, missing),
         }
     }
 
-    /// Says which files will be asked for.
-    fn gather(&self, accepting: &Accepting<'_>, members: &[Member]) -> Result<(), RestoreError> {
+    /// Is any of these files to be had?
+    fn has_any(
+        &self,
+        accepting: &Accepting<'_>,
+        wanted: &[WantedFile],
+    ) -> Result<bool, RestoreError> {
+        for (sha256, size) in wanted {
+            if accepting.files.file(*sha256, *size, self.run.monitor)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The files that are wanted of the package, as far as it is known what they are.
+    fn wanted(&self, members: Option<&[Member]>) -> Result<Vec<WantedFile>, RestoreError> {
+        let Some(members) = members else {
+            let waiting = self.plan.waiting_files();
+            return Ok(waiting.iter().filter_map(|one| self.not_there(one, one.sha256)).collect());
+        };
         let mut plan = PackagePlan::new(self.package)?;
         let mut wanted: Vec<WantedFile> = Vec::new();
         for destination in plan.itself() {
@@ -99,7 +119,7 @@ impl Restoring<'_, '_> {
         }
         wanted.sort_unstable();
         wanted.dedup();
-        Ok(accepting.files.gather(self.package.sha256, &wanted, self.run.monitor)?)
+        Ok(wanted)
     }
 
     /// The file that belongs there, unless one of its size is there: that is looked at when its turn comes.
@@ -113,12 +133,17 @@ impl Restoring<'_, '_> {
         sha256.filter(|_| !is_there).map(|sha256| (sha256, size))
     }
 
-    /// The members are known: each goes where it would have gone.
+    /// The members are known: each goes where it would have gone. Of what was `missing_before`, the reason is known.
     fn accept_members(
         &mut self,
         accepting: &Accepting<'_>,
         members: &[Member],
+        missing_before: &[(RelPath, String)],
     ) -> Result<Vec<(RelPath, String)>, RestoreError> {
+        let why = match missing_before.first() {
+            Some((_, why)) if !accepting.is_offered => why,
+            _ => NOT_FOUND,
+        };
         let mut missing = Vec::new();
         if let Some(places) = self.run.part {
             let mut links = Links { plan: PackagePlan::new(self.package)?, places };
@@ -127,14 +152,15 @@ impl Restoring<'_, '_> {
         self.plan.rewind();
         let (itself, whole) = (self.plan.itself(), Some(self.package.sha256));
         for destination in itself {
-            self.accept_or_miss(accepting, destination, whole, &mut missing)?;
+            self.accept_or_miss(accepting, destination, (whole, why), &mut missing)?;
         }
         for member in members {
             self.run.monitor.check_interrupted()?;
             for destination in self.next(member) {
                 match destination.kind {
                     Kind::File { .. } => {
-                        self.accept_or_miss(accepting, destination, member.sha256, &mut missing)?;
+                        let known = (member.sha256, why);
+                        self.accept_or_miss(accepting, destination, known, &mut missing)?;
                     }
                     _ => self.place_node(&destination)?,
                 }
@@ -148,16 +174,14 @@ impl Restoring<'_, '_> {
         &mut self,
         accepting: &Accepting<'_>,
         destination: Destination,
-        sha256: Option<Digest>,
+        (sha256, why): (Option<Digest>, &str),
         missing: &mut Vec<(RelPath, String)>,
     ) -> Result<(), RestoreError> {
         let sha256 = destination.sha256.or(sha256);
-        if !self.accept_file(accepting, &destination, sha256)? {
-            let why =
-                format!("{} cannot be had, and nothing else was found that has it", self.name);
-            if !self.plan.failed(destination.part, &why) {
-                missing.push((destination.path, why));
-            }
+        if !self.accept_file(accepting, &destination, sha256)?
+            && !self.plan.failed(destination.part, why)
+        {
+            missing.push((destination.path, why.to_owned()));
         }
         Ok(())
     }
@@ -174,7 +198,7 @@ impl Restoring<'_, '_> {
                 missing.retain(|(path, _)| *path != destination.path);
             }
         }
-        if !self.package.placements.is_empty() {
+        if accepting.is_offered && !self.package.placements.is_empty() {
             self.run.ledger.nameless(&self.name);
         }
         Ok(missing)

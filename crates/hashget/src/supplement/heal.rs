@@ -174,10 +174,9 @@ impl Healer<'_> {
         endangered: &BTreeSet<Digest>,
         monitor: &dyn Monitor,
     ) -> Result<Found, HealError> {
-        let kept = KeptFiles::new().map_err(HealError::Temporary)?;
         let mut found = Found {
             archives: archives.iter().map(ArchiveOf::of).collect(),
-            kept,
+            kept: KeptFiles::default(),
             whole: Vec::new(),
             files: BTreeMap::new(),
             parts: Vec::new(),
@@ -300,7 +299,7 @@ impl Healer<'_> {
         if !metadata.is_file() || metadata.len() != size {
             return Ok(false);
         }
-        let kept = found.kept.keep(&mut file, &|found| *found == sha256);
+        let kept = found.kept.keep(&mut file, &|found| found == (sha256, size));
         match kept {
             Ok(None) => return Ok(false),
             Ok(Some(_)) => {}

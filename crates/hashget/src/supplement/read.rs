@@ -55,9 +55,7 @@ impl Supplement {
         limits: &Limits,
         monitor: &dyn Monitor,
     ) -> Result<Self, SupplementError> {
-        let kept = KeptFiles::new()
-            .map_err(|error| SupplementError::Io { name: name.to_owned(), error })?;
-        let mut reading = Reading::new(false, Some(kept), limits, monitor);
+        let mut reading = Reading::new(false, Some(KeptFiles::default()), limits, monitor);
         let damage = reading.read(file, name)?;
         let contents = reading.contents(name)?;
         if let Some(error) = damage {
@@ -163,7 +161,7 @@ impl<'r> Reading<'r> {
 impl Visitor for Reading<'_> {
     fn visit(&mut self, member: Member, content: &mut dyn Read) -> Result<(), VisitorError> {
         self.monitor.check_interrupted()?;
-        let Kind::File { size } = member.kind else { return Ok(()) };
+        let Kind::File { .. } = member.kind else { return Ok(()) };
         let path = member.path.as_bytes();
         if self.contents.is_none() {
             if path != MANIFEST.as_bytes() {
@@ -184,8 +182,7 @@ impl Visitor for Reading<'_> {
             path.strip_prefix(folder.as_bytes()).is_some_and(|rest| rest.first() == Some(&b'/'))
         };
         if let Some(kept) = self.kept.as_ref().filter(|_| is_of(PACKAGES) || is_of(TREE)) {
-            let sha256 = kept.keep(content, &|_| true)?;
-            self.sizes.extend(sha256.map(|sha256| (sha256, size)));
+            self.sizes.extend(kept.keep(content, &|_| true)?);
         }
         Ok(())
     }

@@ -68,7 +68,7 @@ fn restored(
     };
     let selection = Selection::only(path.clone());
     let mut source = environment.decrypted(store.open(&name, console)?, &name)?;
-    let supplies = Supplies::new(&[], &[], environment)?;
+    let supplies = Supplies::new(&[], &[], false, environment)?;
     let summary = unpack_part(&mut *source, folder.path(), &selection, 0, &options, &supplies)?;
     if let Some((path, reason)) = summary.missing.first() {
         anyhow::bail!("{path}: {reason}");

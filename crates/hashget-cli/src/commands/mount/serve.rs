@@ -27,6 +27,7 @@ use super::mount_point::MountPoint;
 use super::shown::Shown;
 use crate::archive::Knowledge;
 use crate::environment::Environment;
+use crate::fallback::with_fallbacks;
 use crate::output::{Console, safe};
 use crate::stores::classed;
 
@@ -76,7 +77,8 @@ impl<'s> Access<'s> {
         fetch: bool,
     ) -> anyhow::Result<Self> {
         let knowledge = Knowledge::new(environment, fetch)?;
-        let source = environment.sources()?.source;
+        // Single files have no place of their own here: a package is read as a whole.
+        let (source, _) = with_fallbacks(environment.sources()?.source, environment)?;
         // The cache is where there is room for packages.
         let cache =
             environment.cache_folder().filter(|cache| fs_err::create_dir_all(cache).is_ok());
