@@ -98,7 +98,7 @@ fn single_files_are_taken_one_after_the_other_until_the_tree_is_whole() {
             "Accepted: 1 file, 0 packages",
             "1 of 2 files match nothing that was missing: found/wrong",
             "lib/small",
-            "nothing else was found that has it",
+            "nothing that was offered is this file",
         ]);
         assert!(!ended.stderr.contains("Proven"), "{}", ended.stderr);
         assert!(has_manifest(&machine) && machine.path("back/lib/large").exists(), "{hashes}");

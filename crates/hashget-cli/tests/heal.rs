@@ -95,6 +95,8 @@ fn what_is_lost_is_taken_out_of_the_living_tree_and_comes_back_with_the_archive_
     machine.hashget(&["audit", "a.tar.zst"]).expect(0);
     machine.hashget(&heal).expect(0).says(&["Nothing to keep"]);
     assert!(!machine.path("a.2.sup.tar.zst").exists());
+    machine.hashget(&["verify", "a.tar.zst"]).expect(0).says(&["only a.sup.tar.zst still has it"]);
+    machine.hashget(&["missing", "a.tar.zst"]).expect(0);
     // On a machine that knows nothing, beside the archive and by name.
     let beside = away(&machine, &["a.tar.zst", "a.sup.tar.zst"]);
     restored(&beside, &[]).expect(0).says(&[PROVEN]);
@@ -228,8 +230,9 @@ fn other_packages_give_the_same_files() {
     }
     // One of them is gone as well: one file is missing, and named.
     fs_err::remove_dir_all(machine.path("cache")).unwrap();
-    gone(&origin, &["third"]);
-    restored(&machine, &[]).expect(5).says(&["one/small", "nothing else was found that has it"]);
+    gone(&origin, &["one", "third"]);
+    restored(&machine, &[]).expect(5).says(&["one/small", "other.tar: has 1 missing file"]);
+    assert_eq!(fs_err::read(machine.path("back/one/large")).unwrap(), text("one").repeat(10));
 }
 
 #[test]

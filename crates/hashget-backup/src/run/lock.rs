@@ -1,6 +1,7 @@
 //! One run of a job at a time.
 //!
-//! Invariant: the lock is gone when the process that holds it is, however that ended.
+//! Invariant: the lock is gone when the process that holds it is, however that ended. When the last run began is known from its file, also if
+//! that run was killed.
 
 use std::fs::TryLockError;
 use std::io::{Read as _, Seek as _, Write as _};
@@ -13,7 +14,9 @@ use super::RunError;
 /// A lock that is held until it is dropped.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
+    /// When the last run began, in seconds since 1970, if it got as far as that.
+    pub last: Option<i64>,
 }
 
 impl Lock {
@@ -31,15 +34,28 @@ impl Lock {
                 let mut process = String::new();
                 // Whoever holds it may not have written its number yet.
                 let _ = file.read_to_string(&mut process);
-                let process = Some(process.trim()).filter(|process| !process.is_empty());
+                let process = process.lines().next().filter(|process| !process.is_empty());
                 let process = process.unwrap_or("of an unknown number").to_owned();
                 return Err(RunError::Busy { job: job.to_owned(), process });
             }
             Err(TryLockError::Error(error)) => return Err(error.into()),
         }
+        let mut before = String::new();
+        // What is no text is of no run.
+        let _ = file.read_to_string(&mut before);
+        let last = before.lines().nth(1).and_then(|line| line.parse().ok());
         file.set_len(0)?;
         file.rewind()?;
         writeln!(file, "{}", std::process::id())?;
-        Ok(Self { _file: file })
+        Ok(Self { file, last })
+    }
+
+    /// Writes down when this run began, in seconds since 1970.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn begins(&mut self, at: i64) -> Result<(), RunError> {
+        writeln!(self.file, "{at}")?;
+        Ok(())
     }
 }

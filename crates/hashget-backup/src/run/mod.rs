@@ -111,10 +111,11 @@ pub fn run(
     began: &dyn Fn(),
 ) -> Result<Report, RunError> {
     fs_err::create_dir_all(setting.state)?;
-    let _lock = Lock::take(setting.state, &job.name)?;
+    let mut lock = Lock::take(setting.state, &job.name)?;
     let mut state = State::read(setting.state, &job.name);
     let series = Series::new(&job.host, &job.name)?;
-    let started = time_of_its_own(&state, setting)?;
+    let started = time_of_its_own(&state, lock.last, setting)?;
+    lock.begins(started.as_second())?;
     began();
     let run = Run { job, destinations, setting, series, started };
     let mut made = Made::default();
@@ -149,11 +150,15 @@ fn spool_folder(destinations: &[Destination], state: &Path) -> PathBuf {
 }
 
 /// The time of a run, at which no other run of the job began: two archives never have one name.
-fn time_of_its_own(state: &State, setting: &Setting<'_>) -> Result<Timestamp, Interrupted> {
+fn time_of_its_own(
+    state: &State,
+    last: Option<i64>,
+    setting: &Setting<'_>,
+) -> Result<Timestamp, Interrupted> {
     loop {
         let now = (setting.now)();
-        let is_taken = |run: &RunState| run.started.as_second() == now.as_second();
-        if !state.runs.iter().any(is_taken) {
+        let mut runs = state.runs.iter().map(|run| run.started.as_second()).chain(last);
+        if !runs.any(|second| second == now.as_second()) {
             return Ok(now);
         }
         setting.monitor.check_interrupted()?;

@@ -21,6 +21,7 @@ use crate::archive;
 use crate::environment::Environment;
 use crate::exit::UsageError;
 use crate::output::{counted, safe, size};
+use crate::supplements;
 use crate::values;
 
 mod against;
@@ -241,7 +242,10 @@ pub(super) fn with_verifier<R>(
     verify: impl FnOnce(&Verifier<'_>) -> R,
 ) -> anyhow::Result<R> {
     let (network, local) = (environment.network()?, environment.local()?);
+    let supplements = supplements::offered(&[], environment)?;
+    let supplements = supplements.complete().map(|(sha256, name)| (sha256, name.to_owned()));
     Ok(verify(&Verifier {
+        supplements: &supplements.collect(),
         network: &*network.source,
         web: &*network.web,
         local: &*local,

@@ -60,9 +60,12 @@ impl Supplements {
         self.all.is_empty()
     }
 
-    /// The packages of which a supplement says that it has all that is needed.
-    pub fn complete(&self) -> impl Iterator<Item = Digest> {
-        self.all.iter().flat_map(|offered| offered.contents.complete())
+    /// The packages of which a supplement says that it has all that is needed, each with its name.
+    pub fn complete(&self) -> impl Iterator<Item = (Digest, &str)> {
+        let of = |offered: &Offered| offered.contents.complete().collect::<Vec<Digest>>();
+        self.all
+            .iter()
+            .flat_map(move |offered| of(offered).into_iter().map(|sha256| (sha256, &*offered.name)))
     }
 
     /// The names of those that nothing was taken from, because nothing that they have was needed.

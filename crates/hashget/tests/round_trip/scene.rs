@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "each test program uses its part")]
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -155,6 +156,7 @@ impl Scene {
             verify_contents(&mut &*archive, "archive", limits, &recorder).unwrap();
         let hashdb = LocalHashDb::open(&self.path("rehearsal-db")).unwrap();
         let verifier = Verifier {
+            supplements: &BTreeMap::new(),
             network: &self.source,
             web: &self.source,
             local: &Offline,

@@ -105,7 +105,7 @@ fn add_file(
     audit.audit.add(name.clone(), series.unwrap_or(name), packages);
     let mut beside = Supplements::new(environment.limits.clone());
     add_beside(archive, &mut beside, environment)?;
-    audit.kept.extend(beside.complete());
+    audit.kept.extend(beside.complete().map(|(package, _)| package));
     Ok(())
 }
 
@@ -198,7 +198,7 @@ fn complete_of(
     let source = destination.store.open(name, environment.console)?;
     let mut supplements = Supplements::new(environment.limits.clone());
     add_source(environment.decrypted(source, name)?, name, &mut supplements, environment)?;
-    Ok(supplements.complete().collect())
+    Ok(supplements.complete().map(|(package, _)| package).collect())
 }
 
 /// Adds one archive of a destination. False if it is encrypted, nothing opens it, and nothing is remembered of it.

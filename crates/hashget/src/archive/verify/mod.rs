@@ -14,6 +14,7 @@ pub use contents::StoredContents;
 pub(crate) use contents::StoredThing;
 pub use stored::{StoredVerified, verify_contents, verify_stored};
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use super::{ArchiveError, PackageBytes, RequiredPackage, Requirements, count, given_entries};
@@ -21,7 +22,7 @@ use crate::error::ErrorClass;
 use crate::fetch::{FetchError, Reach, Source, Wanted, Web, name_beside};
 use crate::hashdb::{Check, CheckOutcome, Checks, HashDb, HashDbError, complete_members};
 use crate::model::manifest::{AnyManifest, ManifestError};
-use crate::model::{RelPath, escaped};
+use crate::model::{Digest, RelPath, escaped};
 use crate::monitor::{Interrupted, Monitor, Step, Total};
 use crate::parallel;
 use crate::places::{Answer, Asker, Known};
@@ -35,6 +36,8 @@ pub struct Verifier<'a> {
     pub web: &'a dyn Web,
     /// Pools and the cache, without the network.
     pub local: &'a dyn Source,
+    /// The packages of which supplements say that they have all that is needed, each with the name of its supplement.
+    pub supplements: &'a BTreeMap<Digest, String>,
     /// Where answers are kept.
     pub checks: &'a dyn Checks,
     /// What knows the members of packages.
@@ -326,7 +329,9 @@ impl Asking<'_> {
                 }
                 Err(FetchError::Interrupted(interrupted)) => return Err(interrupted.into()),
                 Err(error) if error.is_not_kept() => return Err(VerifyError::NotKept(error)),
-                Err(_) => {}
+                // A rehearsal looks for itself.
+                Err(_) if deep => {}
+                Err(_) => verified.local = self.verifier.supplements.get(&package.sha256).cloned(),
             }
             (verified.files, verified.under) = self.dependents(index)?;
         }
