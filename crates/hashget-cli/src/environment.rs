@@ -9,8 +9,8 @@ use std::sync::{Arc, OnceLock};
 use anyhow::Context as _;
 use hashget::detectors::{self, Detector, HINT, Machine, Rule, UnknownDetector};
 use hashget::fetch::{
-    self, Beside, BesidePlaces, Credentials, FetchOptions, MirrorRule, Offline, OriginOptions,
-    Proxies, RetryOptions, Source, Sources, TimeOuts,
+    self, Beside, BesidePlaces, Credentials, FetchOptions, MirrorRule, Offline, OpenedPools,
+    OriginOptions, Proxies, RetryOptions, Source, Sources, TimeOuts,
 };
 use hashget::hashdb::{Checks, HashDbWriter, LocalHashDb};
 use hashget::limits::Limits;
@@ -25,6 +25,7 @@ use crate::keys::person;
 use crate::logins;
 use crate::output::Console;
 use crate::places::Surroundings;
+use crate::pools::is_bucket;
 
 /// The permission bits that new files of this process do not get.
 pub(crate) fn umask() -> anyhow::Result<u32> {
@@ -188,7 +189,8 @@ impl<'a> Environment<'a> {
         Ok(Arc::clone(self.hashdb.get_or_init(|| Arc::new(opened))))
     }
 
-    fn hashdb_folder(&self) -> Result<PathBuf, UsageError> {
+    /// The folder of the HashDB.
+    pub(crate) fn hashdb_folder(&self) -> Result<PathBuf, UsageError> {
         self.surroundings.hashdb(self.global.db.as_deref(), self.config.db.as_deref())
     }
 
@@ -205,7 +207,8 @@ impl<'a> Environment<'a> {
 
     /// Only the network, without the cache and pools.
     pub(crate) fn network(&self) -> anyhow::Result<Sources> {
-        made(&FetchOptions { cache_dir: None, pools: Vec::new(), ..self.fetch_options()? })
+        let (pools, opened_pools) = (Vec::new(), OpenedPools::default());
+        made(&FetchOptions { cache_dir: None, pools, opened_pools, ..self.fetch_options()? })
     }
 
     /// Only pool folders and the cache.
@@ -214,21 +217,20 @@ impl<'a> Environment<'a> {
         Ok(made(&FetchOptions { offline: true, beside, ..self.fetch_options()? })?.source)
     }
 
-    /// The pool folder to work on: the first pool that is a folder.
-    pub(crate) fn pool_folder(&self) -> Result<PathBuf, UsageError> {
-        let pools = self.surroundings.pools(&self.global.pool, &self.config.pool)?;
-        let folder = pools.into_iter().find(|pool| !pool.contains("://"));
-        folder.map(PathBuf::from).ok_or_else(|| {
-            UsageError("no folder of packages is named: give one with --pool DIR".to_owned())
-        })
+    /// The pools, in the order in which they are named.
+    pub(crate) fn pools(&self) -> Result<Vec<String>, UsageError> {
+        self.surroundings.pools(&self.global.pool, &self.config.pool)
     }
 
     /// Where packages come from.
     pub(crate) fn fetch_options(&self) -> Result<FetchOptions, UsageError> {
+        let (opened, pools): (Vec<_>, Vec<_>) =
+            self.pools()?.into_iter().partition(|pool| is_bucket(pool));
         Ok(FetchOptions {
             cache_dir: self.cache_folder(),
             cache_limit: Some(self.cache_limit()),
-            pools: self.surroundings.pools(&self.global.pool, &self.config.pool)?,
+            pools,
+            opened_pools: self.opened_pools(&opened)?,
             beside: self.beside.clone(),
             mirrors: self.mirrors(),
             hosts: self.config.hosts(),
@@ -246,7 +248,7 @@ impl<'a> Environment<'a> {
         if let Some(credentials) = self.credentials.get() {
             return Ok(credentials);
         }
-        let pools = self.surroundings.pools(&self.global.pool, &self.config.pool)?;
+        let pools = self.pools()?;
         let needs_any = pools.iter().any(|pool| pool.contains("://")) || !self.mirrors().is_empty();
         let mut credentials = Credentials::default();
         for (host, file) in self.config.token_files() {
