@@ -10,6 +10,8 @@ mod command;
 mod conformance;
 #[path = "stores/folder.rs"]
 mod folder;
+#[path = "../../hashget/tests/conformance/managed_pool.rs"]
+mod managed_pool;
 #[path = "stores/s3.rs"]
 mod s3;
 #[allow(dead_code, reason = "the suite of sinks is not for stores")]

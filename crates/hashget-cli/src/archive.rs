@@ -51,6 +51,21 @@ fn is_folder(archive: &Path) -> bool {
     archive != Path::new("-") && !is_remote(archive) && archive.is_dir()
 }
 
+/// The archives that are named, and those in the folders that are named, by name.
+pub(crate) fn archives(places: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+    let mut archives = Vec::new();
+    for place in places {
+        // A damaged manifest is an archive that cannot be read, and no folder of archives.
+        let is_series = is_folder(place) && !place.join(MANIFEST_NAME).exists();
+        if !is_series {
+            archives.push(place.clone());
+            continue;
+        }
+        archives.extend(archives_in(place)?);
+    }
+    Ok(archives)
+}
+
 /// The archives in a folder, those files that are called like what `pack` writes, by name.
 pub(crate) fn archives_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut archives = Vec::new();

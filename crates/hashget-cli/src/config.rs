@@ -375,7 +375,7 @@ mod tests {
             ),
             ("[[archive]]\nsystem = \"a\"\npackages = \"x\"\n", ["line 3:", "packages", "http://"]),
             ("[[rule]]\nnome = \"x\"\n", ["line 2:", "nome", "unknown field"]),
-            ("pool = [\"s3://x\"]", ["line 1:", "s3://", "not supported"]),
+            ("pool = [\"ftp://x\"]", ["line 1:", "ftp://", "not supported"]),
             ("exclude = [\n", ["line ", "exclude", "config.toml"]),
         ] {
             let error = parse(text).unwrap_err();

@@ -9,12 +9,12 @@ use std::sync::{Arc, Mutex, OnceLock};
 use anyhow::Context as _;
 use hashget::detectors::{self, Detector, HINT, Machine, Rule, UnknownDetector};
 use hashget::fetch::{
-    self, Beside, BesidePlaces, Credentials, FetchOptions, MirrorRule, Offline, OriginOptions,
-    PoolFolder, Proxies, RetryOptions, Source, Sources, TimeOuts,
+    self, Beside, BesidePlaces, Credentials, FetchOptions, ManagedPool, MirrorRule, Offline,
+    OpenedPools, OriginOptions, Proxies, RetryOptions, Source, Sources, TimeOuts,
 };
 use hashget::hashdb::{Checks, HashDbWriter, LocalHashDb};
 use hashget::limits::Limits;
-use hashget::places::{InPool, Policy};
+use hashget::places::Policy;
 use hashget_backup::encryption::Person;
 use hashget_backup::store::{Store, StoreSettings};
 
@@ -27,6 +27,7 @@ use crate::lazy_hashdb::LazyHashDb;
 use crate::logins;
 use crate::output::Console;
 use crate::places::Surroundings;
+use crate::pools::is_bucket;
 
 /// The permission bits that new files of this process do not get.
 pub(crate) fn umask() -> anyhow::Result<u32> {
@@ -216,7 +217,8 @@ impl<'a> Environment<'a> {
         Ok(Arc::clone(self.hashdb.get_or_init(|| Arc::new(opened))))
     }
 
-    fn hashdb_folder(&self) -> Result<PathBuf, UsageError> {
+    /// The folder of the HashDB.
+    pub(crate) fn hashdb_folder(&self) -> Result<PathBuf, UsageError> {
         self.surroundings.hashdb(self.global.db.as_deref(), self.config.db.as_deref())
     }
 
@@ -233,7 +235,8 @@ impl<'a> Environment<'a> {
 
     /// Only the network, without the cache and pools.
     pub(crate) fn network(&self) -> anyhow::Result<Sources> {
-        made(&FetchOptions { cache_dir: None, pools: Vec::new(), ..self.fetch_options()? })
+        let (pools, opened_pools) = (Vec::new(), OpenedPools::default());
+        made(&FetchOptions { cache_dir: None, pools, opened_pools, ..self.fetch_options()? })
     }
 
     /// Only pool folders and the cache.
@@ -242,45 +245,40 @@ impl<'a> Environment<'a> {
         Ok(made(&FetchOptions { offline: true, beside, ..self.fetch_options()? })?.source)
     }
 
-    /// The pool folder to work on: the first pool that is a folder.
-    pub(crate) fn pool_folder(&self) -> Result<PathBuf, UsageError> {
-        let pools = self.surroundings.pools(&self.global.pool, &self.config.pool)?;
-        let folder = pools.into_iter().find(|pool| !pool.contains("://"));
-        folder.map(PathBuf::from).ok_or_else(|| {
-            UsageError("no folder of packages is named: give one with --pool DIR".to_owned())
-        })
+    /// The pools, in the order in which they are named.
+    pub(crate) fn pools(&self) -> Result<Vec<String>, UsageError> {
+        self.surroundings.pools(&self.global.pool, &self.config.pool)
     }
 
     /// What is wanted of the places of packages, with the number of places that an option gives.
     pub(crate) fn policy(&self, sources: Option<u8>) -> Result<Policy, UsageError> {
         let mut policy = self.config.policy();
         policy.sources = sources.map_or(policy.sources, usize::from);
-        let pools = self.surroundings.pools(&self.global.pool, &self.config.pool)?;
-        let folders = pools.iter().filter(|pool| !pool.contains("://"));
-        let folders: Vec<PoolFolder> =
-            folders.map(|pool| PoolFolder::new(Path::new(pool))).collect();
-        policy.pooled =
-            InPool::new(move |sha256, size| folders.iter().any(|pool| pool.has(sha256, size)));
+        policy.pooled = self.in_pools()?;
         Ok(policy)
     }
 
     /// The pool into which packages are put that have too few places, if the configuration wants that.
-    pub(crate) fn keep_in(&self) -> Result<Option<PathBuf>, UsageError> {
+    pub(crate) fn keep_in(&self) -> Result<Option<Arc<dyn ManagedPool>>, UsageError> {
         match self.config.keep_in() {
             KeepIn::Archive => Ok(None),
-            KeepIn::Pool => self.pool_folder().map(Some).map_err(|_| {
-                let wrong = "keep_in = \"pool\" in [policy], but no pool is a folder: expected one in `pool = [...]`, or --pool DIR";
-                UsageError(wrong.to_owned())
-            }),
+            KeepIn::Pool => {
+                self.managed_pool().map(|pool| Some(Arc::from(pool))).map_err(|error| {
+                    UsageError(format!("keep_in = \"pool\" in [policy]: {}", error.0))
+                })
+            }
         }
     }
 
     /// Where packages come from.
     pub(crate) fn fetch_options(&self) -> Result<FetchOptions, UsageError> {
+        let (opened, pools): (Vec<_>, Vec<_>) =
+            self.pools()?.into_iter().partition(|pool| is_bucket(pool));
         Ok(FetchOptions {
             cache_dir: self.cache_folder(),
             cache_limit: Some(self.cache_limit()),
-            pools: self.surroundings.pools(&self.global.pool, &self.config.pool)?,
+            pools,
+            opened_pools: self.opened_pools(&opened)?,
             beside: self.beside.clone(),
             mirrors: self.mirrors(),
             hosts: self.config.hosts(),
@@ -298,7 +296,7 @@ impl<'a> Environment<'a> {
         if let Some(credentials) = self.credentials.get() {
             return Ok(credentials);
         }
-        let pools = self.surroundings.pools(&self.global.pool, &self.config.pool)?;
+        let pools = self.pools()?;
         let needs_any = pools.iter().any(|pool| pool.contains("://")) || !self.mirrors().is_empty();
         let mut credentials = Credentials::default();
         for (host, file) in self.config.token_files() {

@@ -23,6 +23,7 @@ mod output_file;
 mod packing;
 mod parts;
 mod places;
+mod pools;
 mod selection;
 mod stores;
 mod supplements;

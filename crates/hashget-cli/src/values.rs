@@ -8,6 +8,7 @@ use std::time::Duration;
 use hashget::archive::AtMost;
 use hashget::model::{Digest, Signature};
 use hashget::parity::Share;
+use hashget_backup::store::Address;
 use url::Url;
 
 /// A day, `YYYY-MM-DD`; returned in exactly this form.
@@ -131,16 +132,19 @@ pub(crate) fn package_url(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// A pool: a folder, or an http(s) URL.
+/// A pool: a folder, an http(s) URL, or a bucket.
 pub(crate) fn pool(text: &str) -> Result<String, String> {
     match text.split_once("://") {
         _ if text.is_empty() => Err("expected a folder or an address".to_owned()),
         Some(("http" | "https", _)) => {
             Url::parse(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
         }
-        Some((scheme, _)) => {
-            Err(format!("a pool at {scheme}:// is not supported: expected a folder, http or https"))
+        Some(("s3", _)) => {
+            Address::parse(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
         }
+        Some((scheme, _)) => Err(format!(
+            "a pool at {scheme}:// is not supported: expected a folder, http, https or s3"
+        )),
         None => Ok(text.to_owned()),
     }
 }
@@ -227,11 +231,11 @@ mod tests {
     }
 
     #[test]
-    fn a_pool_is_a_folder_or_an_http_address() {
-        for good in ["pool", "/srv/pool", "http://example.org/pool/"] {
+    fn a_pool_is_a_folder_an_http_address_or_a_bucket() {
+        for good in ["pool", "/srv/pool", "http://example.org/pool/", "s3://bucket/pool"] {
             assert_eq!(pool(good).as_deref(), Ok(good));
         }
-        for bad in ["", "s3://bucket/pool", "ftp://example.org/", "http://"] {
+        for bad in ["", "s3://", "ftp://example.org/", "http://"] {
             assert!(pool(bad).is_err(), "{bad}");
         }
     }

@@ -91,7 +91,7 @@ fn what_cannot_be_put_into_the_pool_is_archived() {
     let ended = pack(&machine, &[]).expect(3).prints(&["could not be put there"]);
     assert_eq!(left_out(&ended), 0);
     machine.write("own-config.toml", "[policy]\nkeep_in = \"pool\"\n");
-    pack(&machine, &[]).expect(2).says(&["no pool is a folder"]);
+    pack(&machine, &[]).expect(2).says(&["keep_in = \"pool\"", "no pool is named"]);
 }
 
 /// A date for `Last-Modified`, so many hours ago.

@@ -4,9 +4,10 @@
 
 mod support;
 
+use hashget_testkit::object_store::{BUCKET, ObjectStore};
 use hashget_testkit::origin::{Fault, Origin};
 use hashget_testkit::packages::TarBuilder;
-use support::{Machine, files_below};
+use support::{Ended, Machine, files_below};
 
 /// A machine with an archive that needs two packages.
 fn machine(origin: &Origin) -> Machine {
@@ -119,4 +120,109 @@ fn what_cannot_be_had_is_told_and_the_rest_is_added() {
     origin.always("/first.tar", Fault::Corrupt(700));
     machine.hashget(&["pool", "add", "--pool", "pool", "a.tar.zst"]).expect(4);
     assert_eq!(files_below(&machine.path("pool")).len(), 1, "nothing unproven is in the pool");
+}
+
+fn with_store(machine: &Machine, server: &ObjectStore, arguments: &[&str]) -> Ended {
+    let mut command = machine.bare();
+    command.envs(machine.variables()).args(arguments).env("AWS_ENDPOINT_URL", server.endpoint());
+    Ended::of(command.env("AWS_ACCESS_KEY_ID", "key").env("AWS_SECRET_ACCESS_KEY", "hidden"))
+}
+
+#[test]
+fn a_bucket_is_a_pool_for_every_command() {
+    let (origin, server) = (Origin::start(), ObjectStore::start());
+    let machine = machine(&origin);
+    let pool = &format!("s3://{BUCKET}/packages");
+    let run = |arguments: &[&str]| with_store(&machine, &server, arguments);
+    let add = ["pool", "add", "--pool", pool, "a.tar.zst"];
+    run(&add).expect(0).says(&["2 packages added to the pool"]);
+    run(&add).expect(0).says(&["0 packages added", "2 packages there already"]);
+    let objects = server.objects();
+    assert!(objects.keys().all(|key| key.starts_with("packages/sha256/")), "{objects:?}");
+    let listed = run(&["pool", "list", "--pool", pool]).expect(0);
+    assert!(listed.stdout.contains(&origin.url("/first.tar")), "{}", listed.stdout);
+    run(&["pool", "verify", "--pool", pool]).expect(0).says(&["2 packages proven"]);
+    // Any server of the bucket's files is a pool as well.
+    let public = Origin::start();
+    for (key, object) in &objects {
+        public.serve(&format!("/{key}"), object.bytes.clone());
+    }
+    for name in ["/first.tar", "/second.tar"] {
+        origin.always(name, Fault::Status(404));
+    }
+    let away = Machine::new();
+    fs_err::copy(machine.path("a.tar.zst"), away.path("a.tar.zst")).unwrap();
+    let unpack = |pool: &str, to: &str| {
+        with_store(&away, &server, &["--pool", pool, "unpack", "a.tar.zst", "-C", to])
+    };
+    unpack(pool, "back").expect(0);
+    assert_eq!(files_below(&away.path("back")), ["first", "own", "second"]);
+    fs_err::remove_dir_all(away.path("cache")).unwrap();
+    unpack(&public.url("/packages"), "again").expect(0);
+    fs_err::remove_dir_all(away.path("cache")).unwrap();
+    away.hashget(&["--pool", pool, "--offline", "unpack", "a.tar.zst", "-C", "off"]).expect(5);
+    run(&["pool", "remove", "--pool", pool, "all"]).expect(0).says(&["2 packages removed"]);
+    assert!(server.objects().is_empty());
+    unpack(pool, "none").expect(5);
+    let nowhere = ["pool", "list", "--pool", "s3://other/p"];
+    run(&nowhere).expect(1).says(&["the pool s3://other/p refused", "make the bucket"]);
+    machine.hashget(&["pool", "list", "--pool", "s3://"]).expect(2).says(&["s3://"]);
+}
+
+#[test]
+fn verifying_goes_on_where_the_last_run_ended() {
+    let origin = Origin::start();
+    let machine = machine(&origin);
+    machine.hashget(&["pool", "add", "--pool", "pool", "a.tar.zst"]).expect(0);
+    let files = files_below(&machine.path("pool"));
+    let second = machine.path("pool").join(&files[1]);
+    let mut bytes = fs_err::read(&second).unwrap();
+    bytes[1000] ^= 1;
+    fs_err::write(&second, bytes).unwrap();
+    // At least one package is looked at in each run.
+    let verify = ["pool", "verify", "--pool", "pool", "--at-most", "1"];
+    machine.hashget(&verify).expect(0).says(&["1 package proven", "1 package not looked at"]);
+    machine.hashget(&verify).expect(4).says(&["1 package DAMAGED", "1 package not looked at"]);
+    machine.hashget(&verify).expect(0).says(&["1 package proven"]);
+    let whole = ["pool", "verify", "--pool", "pool", "--at-most", "1h", "--json"];
+    let record = machine.hashget(&whole).expect(4).last_record();
+    assert_eq!(
+        (&record["proven"], &record["damaged"], &record["left"]),
+        (&1.into(), &1.into(), &0.into())
+    );
+}
+
+#[test]
+fn what_no_archive_needs_is_removed_and_nothing_if_one_cannot_be_read() {
+    let origin = Origin::start();
+    let machine = machine(&origin);
+    machine.write("other.tar", TarBuilder::new().file("a", b"b").finish());
+    machine.hashget(&["pool", "add", "--pool", "p", "other.tar", "a.tar.zst"]).expect(0);
+    machine.hashget(&["unpack", "a.tar.zst", "-C", "back", "--keep-manifest"]).expect(0);
+    fs_err::create_dir_all(machine.path("nights")).unwrap();
+    fs_err::copy(machine.path("a.tar.zst"), machine.path("nights/a.tar.zst")).unwrap();
+    let left = || files_below(&machine.path("p")).len();
+    let remove = |more: &[&str]| {
+        machine.hashget(&[&["pool", "remove", "--pool", "p", "--unused-by"][..], more].concat())
+    };
+    machine.write("nights/b.tar.zst", "no archive");
+    remove(&["nights"])
+        .expect(1)
+        .says(&["nothing is removed, because nights/b.tar.zst may need it"]);
+    fs_err::remove_file(machine.path("nights/b.tar.zst")).unwrap();
+    fs_err::create_dir_all(machine.path("empty")).unwrap();
+    remove(&["nights", "empty"]).expect(2).says(&["no archive lies in empty"]);
+    remove(&["a.tar.zst", "nowhere.tar.zst"]).expect(1);
+    machine.write("broken/.hashget-restore.json", "{");
+    machine.write("broken/a.tar.zst", fs_err::read(machine.path("a.tar.zst")).unwrap());
+    remove(&["broken"]).expect(1);
+    assert_eq!(left(), 3);
+    for archives in ["nights", "back", "a.tar.zst"] {
+        remove(&[archives, "-n"]).expect(0).says(&["1 package would be removed from the pool"]);
+        assert_eq!(left(), 3);
+    }
+    remove(&["nights"]).expect(0).says(&["1 package removed from the pool"]);
+    assert_eq!(left(), 2);
+    remove(&["nights"]).expect(0).says(&["0 packages removed"]);
+    machine.hashget(&["pool", "remove", "--pool", "p"]).expect(2);
 }

@@ -43,7 +43,7 @@ fn wrong_command_lines_are_told_apart_from_failures() {
         ("db show", "--package"),
         ("db list --package sig:vim", "TYPE:VALUE"),
         ("db list --jobs 0", "1 to 1024"),
-        ("db list --pool s3://bucket/", "not supported"),
+        ("db list --pool ftp://bucket/", "not supported"),
         ("db list -q -v", "cannot be used"),
     ] {
         let words: Vec<&str> = words.split_whitespace().collect();

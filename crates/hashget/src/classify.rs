@@ -11,7 +11,7 @@ use crate::archive::{
 };
 use crate::detectors::{RuleError, UnknownDetector};
 use crate::error::{ErrorClass, LayerError};
-use crate::fetch::{AddError, BadOption, BadProxy, BadTemplate, FetchError};
+use crate::fetch::{AddError, BadOption, BadProxy, BadTemplate, FetchError, PoolError};
 use crate::formats::FormatError;
 use crate::hashdb::{ExportError, HashDbError};
 use crate::index::IndexError;
@@ -52,6 +52,7 @@ pub fn own_class(error: &(dyn Error + 'static)) -> Option<ErrorClass> {
         AddError,
         BadOption,
         BadTemplate,
+        PoolError,
         BadProxy,
         FormatError,
         HashDbError,

@@ -282,6 +282,20 @@ impl StoreSettings {
     }
 }
 
+/// The store in this bucket, below a prefix that is empty or ends with `/`. Nothing is asked of it yet.
+///
+/// # Errors
+/// The settings are wrong.
+pub fn open_bucket(
+    (bucket, prefix): (&str, &str),
+    shown: &str,
+    settings: &StoreSettings,
+) -> Result<S3Store, StoreError> {
+    let (options, from) = settings.of_bucket(bucket);
+    let network = (&settings.network, settings.patience.clone());
+    S3Store::new(shown, (bucket, prefix), options, from, network)
+}
+
 /// Opens the store at an address. Nothing is asked of it yet.
 ///
 /// # Errors
@@ -294,11 +308,7 @@ pub fn open_store(
     let patience = settings.patience.clone();
     Ok(match address {
         Address::Folder(folder) => Box::new(FolderStore::new(folder)),
-        Address::S3(bucket, prefix) => {
-            let (options, from) = settings.of_bucket(bucket);
-            let network = (&settings.network, patience);
-            Box::new(S3Store::new(&shown, (bucket, prefix), options, from, network)?)
-        }
+        Address::S3(bucket, prefix) => Box::new(open_bucket((bucket, prefix), &shown, settings)?),
         Address::Sftp(place) => Box::new(SftpStore::new(&shown, place, &settings.ssh, patience)),
         Address::Commands(commands) => Box::new(CommandStore::new(commands.clone())),
     })

@@ -19,12 +19,12 @@ use std::fs::File;
 use hashget::monitor::Monitor;
 use hashget::storage::SharedSource;
 
-pub use address::{Address, BadAddress, S3Settings, StoreSettings, open_store};
+pub use address::{Address, BadAddress, S3Settings, StoreSettings, open_bucket, open_store};
 pub use command::{CommandStore, Commands};
 pub use error::StoreError;
 pub use folder::FolderStore;
 pub use patience::Patience;
-pub use s3::{CredentialsFrom, S3Options, S3Store};
+pub use s3::{CredentialsFrom, S3Options, S3Pool, S3Store};
 pub use sftp::{SftpPlace, SftpStore};
 pub use sink::StoreSink;
 

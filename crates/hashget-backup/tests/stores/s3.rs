@@ -1,15 +1,17 @@
 //! Object stores, with everything that can go wrong on the way.
 
-use hashget::fetch::OriginOptions;
+use hashget::fetch::{ManagedPool as _, OriginOptions, PoolError, place_in_pool};
+use hashget::model::Digest;
 use hashget::monitor::Silent;
 use hashget_backup::store::{
-    Compared, CredentialsFrom, S3Options, S3Store, Sending, Store as _, StoreError,
+    Compared, CredentialsFrom, S3Options, S3Pool, S3Store, Sending, Store as _, StoreError,
 };
 use hashget_testkit::object_store::{Action, BUCKET, Fault, Lack, ObjectStore};
 
 use crate::conformance::{
     Can, StopAfter, bytes, check_store, digest, file_of, names, read, send, send_watched,
 };
+use crate::managed_pool;
 use crate::support::patience;
 
 const CAN: Can = Can { random: true, compared: Compared::Checksum };
@@ -36,6 +38,46 @@ fn in_bucket(server: &ObjectStore, bucket: &str, from: CredentialsFrom) -> S3Sto
 
 fn store_of(server: &ObjectStore) -> S3Store {
     in_bucket(server, BUCKET, CredentialsFrom::of_environment(None, variables))
+}
+
+#[test]
+fn a_pool_in_a_bucket_conforms() {
+    let server = ObjectStore::start();
+    // What is no package is nobody's business.
+    server.put("hosts/sha256/readme", b"x");
+    server.put("sha256/ab/cd/ef/01", b"x");
+    let pool = S3Pool::new(store_of(&server));
+    let damage = |sha256: &Digest| {
+        let key = format!("hosts/{}", place_in_pool(sha256));
+        let mut bytes = server.objects()[&key].bytes.clone();
+        bytes[1000] ^= 1;
+        server.put(&key, &bytes);
+    };
+    managed_pool::check(&managed_pool::Fixture { pool: &pool, damage: &damage, forgets: true });
+    assert_eq!((server.objects().len(), server.uploads()), (2, 0));
+}
+
+#[test]
+fn a_pool_in_a_bucket_that_fails_is_no_damage_and_holds_nothing() {
+    let server = ObjectStore::start();
+    let pool = S3Pool::new(store_of(&server));
+    let content = b"a package".repeat(1000);
+    let file = || file_of(&content);
+    server.fault(Action::Put, Fault::Error(403, "AccessDenied"));
+    let error = pool.add(&file(), None, &Silent).unwrap_err();
+    assert!(matches!(error, PoolError::Refused { .. }), "{error:?}");
+    assert!(server.objects().is_empty());
+    // What the store has damaged on its way goes again.
+    server.fault(Action::Put, Fault::Corrupt);
+    let error = pool.add(&file(), None, &Silent).unwrap_err();
+    assert!(error.to_string().contains("expected"), "{error}");
+    assert!(server.objects().is_empty());
+    let pooled = pool.add(&file(), None, &Silent).unwrap();
+    server.lack(Lack::Reading);
+    let error = pool.damage(&pooled, &Silent).unwrap_err();
+    assert!(error.to_string().contains("it answers 403"), "{error}");
+    let error = pool.list(&Silent).unwrap_err();
+    assert!(matches!(error, PoolError::Refused { .. }), "{error:?}");
 }
 
 #[test]

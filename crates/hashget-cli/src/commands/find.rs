@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use hashget::archive::{Requirements, Selection, read_folder_manifest};
+use hashget::archive::{Requirements, Selection};
 use hashget::model::{Digest, RelPath};
 use hashget::monitor::{Monitor, ProblemKind};
 
@@ -69,7 +69,7 @@ impl Find {
         let console = environment.console;
         let Some((what, places)) = self.arguments.split_last() else { return Ok(()) };
         let wanted = What::parse(what)?;
-        let archives = archives(places, environment)?;
+        let archives = archive::archives(places)?;
         let mut knowledge = Knowledge::new(environment, self.fetch)?;
         if matches!(wanted, What::Digest(_)) {
             knowledge = knowledge.with_digests();
@@ -140,20 +140,4 @@ fn search(
         }
         Ok((found, is_known))
     })
-}
-
-/// The archives that are named, and those in the folders that are named, by name.
-fn archives(places: &[PathBuf], environment: &Environment<'_>) -> anyhow::Result<Vec<PathBuf>> {
-    let mut archives = Vec::new();
-    for place in places {
-        let is_series = place != Path::new("-")
-            && place.is_dir()
-            && read_folder_manifest(place, &environment.limits).is_err();
-        if !is_series {
-            archives.push(place.clone());
-            continue;
-        }
-        archives.extend(archive::archives_in(place)?);
-    }
-    Ok(archives)
 }

@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::Args;
 use hashget::archive::{Outlook, read_for_listing};
-use hashget::fetch::PoolFolder;
 use hashget::model::Digest;
 use hashget::monitor::{Monitor, ProblemKind};
 use hashget::supplement::{Found, Healed, Healer, ToHeal};
@@ -75,9 +74,7 @@ pub(crate) enum Kept<'a> {
 impl Heal {
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
         if self.to_pool {
-            let folder = environment.pool_folder()?;
-            let cannot = || format!("cannot use the pool {}", folder.display());
-            PoolFolder::new(&folder).create().with_context(cannot)?;
+            environment.managed_pool()?.create()?;
         }
         let is_place = |one: &&String| is_destination(one) || Path::new(one).exists();
         let (places, jobs): (Vec<&String>, Vec<&String>) = self.of.iter().partition(is_place);
@@ -213,12 +210,10 @@ fn heal(
 
 /// Whole packages go into the pool. Files of others have no place there, and are named.
 fn into_pool(found: &mut Found, environment: &Environment<'_>) -> anyhow::Result<()> {
-    let folder = environment.pool_folder()?;
-    let pool = PoolFolder::new(&folder);
+    let pool = environment.managed_pool()?;
+    let monitor: &dyn Monitor = environment.console;
     for (package, file) in found.packages() {
-        let mut content = file;
-        io_rewind(&mut content)?;
-        pool.add(content, Some(package.sha256))
+        pool.add(file, Some(package.sha256), monitor)
             .with_context(|| format!("cannot add {} to the pool", package.shown_name()))?;
     }
     if found.healed.files > 0 {
@@ -226,15 +221,10 @@ fn into_pool(found: &mut Found, environment: &Environment<'_>) -> anyhow::Result
         let message = format!(
             "{files} of lost packages are in the tree, and a pool holds packages only: `hashget heal` without --to-pool keeps them"
         );
-        let monitor: &dyn Monitor = environment.console;
-        monitor.problem(ProblemKind::Incomplete, folder.display().to_string(), message);
+        monitor.problem(ProblemKind::Incomplete, pool.shown(), message);
         (found.healed.files, found.healed.file_bytes) = (0, 0);
     }
     Ok(())
-}
-
-fn io_rewind(file: &mut &std::fs::File) -> std::io::Result<()> {
-    std::io::Seek::rewind(file)
 }
 
 fn add(all: &mut Healed, one: Healed) {

@@ -1,25 +1,27 @@
-//! `hashget pool`: the user's own folder of packages.
+//! `hashget pool`: packages that the user keeps, in a folder or a bucket.
 //!
 //! Invariant: added packages are proven; only packages that were selected explicitly are removed.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use hashget::fetch::{PoolFolder, Pooled};
+use hashget::archive::AtMost;
+use hashget::fetch::{ManagedPool, Pooled};
 use hashget::hashdb::{HashDb, HashDbError, Key, PackageId};
-use hashget::model::{Digest, PackageRecord, escaped, total_bytes};
-use hashget::monitor::{Monitor, ProblemKind, Step, Total};
+use hashget::model::{Digest, PackageRecord, total_bytes};
+use hashget::monitor::Monitor;
 use serde_json::json;
 
 use super::db::spec::{self, PackageSpec};
 use crate::environment::Environment;
 use crate::output::{columns, counted, safe, size};
+use crate::values;
 
 mod add;
+mod remove;
+mod verify;
 
-/// Keep packages in a folder of your own
+/// Keep packages in a folder or a bucket of your own
 #[derive(Debug, Args)]
 pub(crate) struct Pool {
     #[command(subcommand)]
@@ -38,12 +40,24 @@ enum Action {
     /// List the packages in the pool
     List,
     /// Read every package again and verify its digest
-    Verify,
+    Verify {
+        /// Limit of one run: bytes such as 10G, or a time such as 2h; the next run continues
+        #[arg(long, value_name = "BYTES|TIME", value_parser = values::at_most)]
+        at_most: Option<AtMost>,
+    },
     /// Remove packages from the pool
     Remove {
         /// sha256:HEX, or URL, file name, sig:TYPE:VALUE, expired, expired:YYYY-MM-DD or all
-        #[arg(value_name = "WHAT", required = true, value_parser = picked)]
+        #[arg(value_name = "WHAT", required_unless_present = "unused_by", value_parser = picked)]
         what: Vec<Picked>,
+
+        /// Remove what none of these archives needs, nor those in these folders
+        #[arg(long, value_name = "ARCHIVE|DIR", num_args = 1.., conflicts_with = "what")]
+        unused_by: Vec<PathBuf>,
+
+        /// Print what would be removed, and remove nothing
+        #[arg(short = 'n', long)]
+        dry_run: bool,
     },
 }
 
@@ -74,26 +88,25 @@ impl Pool {
     }
 
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
-        let folder = environment.pool_folder()?;
-        let pool = PoolFolder::new(&folder);
-        let context = || format!("cannot use the pool {}", folder.display());
+        let pool = environment.managed_pool()?;
+        let (pool, monitor): (&dyn ManagedPool, &dyn Monitor) = (&*pool, environment.console);
         match &self.action {
             Action::Add { paths } => {
-                pool.create().with_context(context)?;
-                add::add(&pool, paths, environment)
+                pool.create()?;
+                add::add(pool, paths, environment)
             }
-            Action::List => list(&pool.list().with_context(context)?, environment),
-            Action::Verify => verify(&pool, &pool.list().with_context(context)?, environment),
-            Action::Remove { what } => {
-                let pooled = pool.list().with_context(context)?;
-                remove(&pool, &pooled, what, environment)
+            Action::List => list(&pool.list(monitor)?, environment),
+            Action::Verify { at_most } => verify::verify(pool, *at_most, environment),
+            Action::Remove { what, unused_by, dry_run } => {
+                let pooled = pool.list(monitor)?;
+                let digests = match unused_by.is_empty() {
+                    true => remove::selected(&pooled, what, environment)?,
+                    false => remove::unused(&pooled, unused_by, environment)?,
+                };
+                remove::remove(pool, &pooled, &digests, *dry_run, environment)
             }
         }
     }
-}
-
-fn shown(path: &Path) -> String {
-    escaped(path.as_os_str().as_encoded_bytes())
 }
 
 fn count(length: usize) -> u64 {
@@ -120,7 +133,7 @@ fn list(packages: &[Pooled], environment: &Environment<'_>) -> anyhow::Result<()
             None => ("-".to_owned(), "-".to_owned()),
         };
         rows.push(vec![size(pooled.size), name, pooled.sha256.to_string(), url]);
-        let (sha256, path) = (pooled.sha256, shown(&pooled.path));
+        let (sha256, path) = (pooled.sha256, &pooled.place);
         let urls: Vec<String> = records.into_iter().map(|record| record.url).collect();
         let record = json!({ "sha256": sha256, "size": pooled.size, "path": path, "urls": urls });
         console.record("pooled", record)?;
@@ -134,78 +147,5 @@ fn list(packages: &[Pooled], environment: &Environment<'_>) -> anyhow::Result<()
     let packages = count(packages.len());
     let line = format!("{}, {}", counted(packages, "package", "packages"), size(bytes));
     console.summary("pool list", json!({ "packages": packages, "bytes": bytes }), &[line])?;
-    Ok(())
-}
-
-fn verify(
-    pool: &PoolFolder,
-    packages: &[Pooled],
-    environment: &Environment<'_>,
-) -> anyhow::Result<()> {
-    let console = environment.console;
-    let monitor: &dyn Monitor = console;
-    let (bytes, things) =
-        (total_bytes(packages.iter().map(|pooled| pooled.size)), count(packages.len()));
-    let total = Total { bytes: Some(bytes), things: Some(things) };
-    let progress = monitor.begin(Step::Check, "the pool", total);
-    let mut damaged = 0_u64;
-    for pooled in packages {
-        monitor.check_interrupted()?;
-        if let Some(problem) = pool.damage(pooled, monitor)? {
-            damaged += 1;
-            monitor.problem(ProblemKind::Verification, shown(&pooled.path), problem);
-        }
-        progress.advance(pooled.size, 1);
-    }
-    let whole = count(packages.len()) - damaged;
-    let mut lines = vec![format!("{} proven", counted(whole, "package", "packages"))];
-    if damaged > 0 {
-        let damaged = counted(damaged, "package", "packages");
-        lines.push(format!(
-            "{damaged} DAMAGED: `hashget pool remove` them, then `hashget pool add` the archive again"
-        ));
-    }
-    console.summary("pool verify", json!({ "proven": whole, "damaged": damaged }), &lines)?;
-    Ok(())
-}
-
-fn remove(
-    pool: &PoolFolder,
-    packages: &[Pooled],
-    what: &[Picked],
-    environment: &Environment<'_>,
-) -> anyhow::Result<()> {
-    let console = environment.console;
-    let hashdb = environment.local_hashdb()?;
-    let today = jiff::Zoned::now().date().to_string();
-    let mut digests = BTreeSet::new();
-    for picked in what {
-        match picked {
-            Picked::Digest(digest) => {
-                digests.insert(*digest);
-            }
-            Picked::Spec(PackageSpec::All) => {
-                digests.extend(packages.iter().map(|pooled| pooled.sha256));
-            }
-            Picked::Spec(spec) => {
-                let all = hashdb.list()?.into_iter().map(|(_, record)| record);
-                digests.extend(all.filter(|one| spec.picks(one, &today)).map(|one| one.sha256));
-            }
-        }
-    }
-    let mut removed = 0_u64;
-    for sha256 in digests {
-        if pool.remove(&sha256)? {
-            removed += 1;
-            console.record("removed", json!({ "sha256": sha256 }))?;
-            console.detail(&format!("Removed {sha256}"));
-        }
-    }
-    anyhow::ensure!(
-        removed > 0,
-        "the pool has none of them: `hashget pool list` shows what it has"
-    );
-    let line = format!("{} removed from the pool", counted(removed, "package", "packages"));
-    console.summary("pool remove", json!({ "removed": removed }), &[line])?;
     Ok(())
 }

@@ -293,7 +293,10 @@ fn list(state: &State, request: &Request) -> Answer {
     let after = request.query.get("continuation-token").and_then(|token| hex::decode(token).ok());
     let after = String::from_utf8(after.unwrap_or_default()).unwrap_or_default();
     let objects = lock(&state.objects);
-    let of_folder = |key: &str| key.strip_prefix(&prefix).is_some_and(|name| !name.contains('/'));
+    let delimiter = request.query.get("delimiter");
+    let is_alone =
+        |name: &str| delimiter.is_none_or(|delimiter| !name.contains(delimiter.as_str()));
+    let of_folder = |key: &str| key.strip_prefix(&prefix).is_some_and(is_alone);
     let found: Vec<_> = objects.iter().filter(|(key, _)| of_folder(key) && **key > after).collect();
     let mut body = "<ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><EncodingType>url</EncodingType>".to_owned();
     for (key, object) in found.iter().take(PAGE) {

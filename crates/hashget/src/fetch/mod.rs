@@ -23,6 +23,7 @@ mod file_digest;
 mod file_source;
 mod http;
 mod kept_files;
+mod managed_pool;
 mod mirror;
 mod mirror_place;
 mod offline;
@@ -55,16 +56,17 @@ pub use fallback::{FallbackOptions, SOFTWARE_HERITAGE, WAYBACK, WithFallbacks, w
 pub use fetch_url::shown;
 pub use file_source::{FileSource, FileSources, WantedFile};
 pub use kept_files::KeptFiles;
+pub use managed_pool::{AddError, Added, ManagedPool, PoolError, Pooled, add_all};
 pub use mirror::{MirrorRule, Mirrors, public_url};
 pub use mirror_place::{BadTemplate, MirrorPlace, Template};
 pub use offline::Offline;
 pub use origin::{HttpOrigin, OriginOptions, TimeOuts};
 pub use politeness::{HostLimits, Permit, Politeness};
-pub use pool::{DirPool, HttpPool};
-pub use pool_folder::{AddError, Added, PoolFolder, Pooled};
+pub use pool::{DirPool, HttpPool, place_in_pool};
+pub use pool_folder::PoolFolder;
 pub use proxy::{BadProxy, Proxies};
 pub use retry::{Retry, RetryOptions};
-pub use standard::{BadOption, FetchOptions, Sources, standard_sources};
+pub use standard::{BadOption, FetchOptions, OpenedPools, Sources, standard_sources};
 pub use stated::Stated;
 
 use crate::model::{Checksum, Digest};

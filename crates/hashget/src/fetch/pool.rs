@@ -16,7 +16,7 @@ use crate::model::{Algorithm, Checksum, Digest, escaped};
 use crate::monitor::{Interrupted, Monitor, ProblemKind};
 
 /// The path of a digest below a pool: `sha256/ab/cd/ef/REST`.
-pub(super) fn canonical(sha256: &Digest) -> String {
+pub fn place_in_pool(sha256: &Digest) -> String {
     let hex = sha256.to_string();
     format!("sha256/{}/{}/{}/{}", &hex[..2], &hex[2..4], &hex[4..6], &hex[6..])
 }
@@ -66,7 +66,7 @@ impl DirPool {
     fn usual_places(&self, checksum: &Checksum) -> Vec<PathBuf> {
         let (name, hex) = (checksum.algorithm().name(), hex::encode(checksum.as_bytes()));
         let short = format!("{}/{}/{}", &hex[..2], &hex[2..4], &hex[4..]);
-        let ours = checksum.sha256().map(|sha256| [canonical(&sha256), short.clone()]);
+        let ours = checksum.sha256().map(|sha256| [place_in_pool(&sha256), short.clone()]);
         let named = [
             format!("{name}/{short}"),
             format!("content-v2/{name}/{short}"),
@@ -291,7 +291,7 @@ impl Source for HttpPool {
         let not_found =
             || FetchError::NotFound { from: shown(&self.base), url: shown(&wanted.url) };
         let Some(sha256) = &wanted.sha256 else { return Err(not_found()) };
-        let url = format!("{}/{}", self.base, canonical(sha256));
+        let url = format!("{}/{}", self.base, place_in_pool(sha256));
         let (name, reach) = (wanted.name.clone(), Reach::Configured);
         let there = Wanted { url, also: Vec::new(), name, reach, ..*wanted };
         match self.inner.fetch(&there, monitor) {

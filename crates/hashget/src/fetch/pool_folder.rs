@@ -4,162 +4,70 @@
 //! Invariant: a file gets its digest's name once it is complete, proven and durable.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::file_digest::{Unproven, hash_whole};
-use super::pool::canonical;
-use super::{FetchError, Source, Wanted, shown};
-use crate::error::ErrorClass;
-use crate::model::{Digest, HashingReader};
-use crate::monitor::{Interrupted, Monitor, Step, Total};
-use crate::parallel;
+use super::pool::place_in_pool;
+use super::{FetchError, Fetched, ManagedPool, PoolError, Pooled, Source, Wanted, shown};
+use crate::model::{Digest, HashingReader, escaped};
+use crate::monitor::Monitor;
 use crate::pending_file::PendingFile;
 
 /// The folder.
 #[derive(Debug)]
 pub struct PoolFolder {
     dir: PathBuf,
-}
-
-/// A package in it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Pooled {
-    /// The digest in its name.
-    pub sha256: Digest,
-    /// Size in bytes.
-    pub size: u64,
-    /// Its path.
-    pub path: PathBuf,
-}
-
-/// The result of adding a package.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Added {
-    /// The pool already had it.
-    Known,
-    /// It was added.
-    New(Pooled),
-}
-
-/// Why a package could not be added.
-#[derive(Debug, thiserror::Error)]
-pub enum AddError {
-    /// It could not be fetched.
-    #[error("{0}")]
-    Fetch(#[from] FetchError),
-    /// It could not be written into the pool.
-    #[error("cannot add {url}")]
-    Write {
-        /// Its URL, safe for a terminal.
-        url: String,
-        /// Why.
-        #[source]
-        error: io::Error,
-    },
-}
-
-impl AddError {
-    /// The class of the error, from which exit code and hint follow.
-    pub fn class(&self) -> ErrorClass {
-        match self {
-            Self::Fetch(error) => error.class(),
-            Self::Write { error, .. } => ErrorClass::of_io(error),
-        }
-    }
+    shown: String,
 }
 
 impl PoolFolder {
     /// The pool in `dir`, which is created when something is added.
     pub fn new(dir: &Path) -> Self {
-        Self { dir: dir.to_owned() }
+        Self { dir: dir.to_owned(), shown: escaped(dir.as_os_str().as_encoded_bytes()) }
     }
 
-    /// Creates the folder, if it does not exist.
-    ///
-    /// # Errors
-    /// It cannot be created.
-    pub fn create(&self) -> io::Result<()> {
+    fn make(&self) -> io::Result<()> {
         fs_err::create_dir_all(self.dir.join("sha256"))
     }
 
     fn path(&self, sha256: &Digest) -> PathBuf {
-        self.dir.join(canonical(sha256))
+        self.dir.join(place_in_pool(sha256))
     }
 
-    /// Does the pool have a file named by this digest, with the right size if that is known?
-    pub fn has(&self, sha256: &Digest, size: Option<u64>) -> bool {
-        let found = fs_err::metadata(self.path(sha256));
-        found.is_ok_and(|found| found.is_file() && size.is_none_or(|size| size == found.len()))
+    /// Keeps everything that `content` returns. A file with the same digest is replaced, since it may have been damaged.
+    fn keep(&self, content: impl Read, expected: Option<Digest>) -> Result<Pooled, PoolError> {
+        let pooled = self.kept(content, expected).map_err(|error| self.failed(error))?;
+        pooled.map_err(|(expected, found)| PoolError::Different { expected, found })
     }
 
-    /// Adds everything that `content` returns; with `expected`, only if it has that digest. A file with the
-    /// same digest is replaced, since it may have been damaged.
-    ///
-    /// # Errors
-    /// The content could not be read or written, or does not match.
-    pub fn add(&self, content: impl Read, expected: Option<Digest>) -> io::Result<Pooled> {
-        self.create()?;
+    fn kept(
+        &self,
+        content: impl Read,
+        expected: Option<Digest>,
+    ) -> io::Result<Result<Pooled, (Digest, Digest)>> {
+        self.make()?;
         let mut copy = PendingFile::create_in(&self.dir, 0o644)?;
         let mut content = HashingReader::new(content);
         io::copy(&mut content, &mut copy)?;
         let (sha256, size) = content.finish();
         if let Some(expected) = expected.filter(|expected| *expected != sha256) {
-            return Err(io::Error::other(format!("it has sha256 {sha256}, expected {expected}")));
+            return Ok(Err((expected, sha256)));
         }
         let path = self.path(&sha256);
         let parent = path.parent().unwrap_or(&self.dir);
         fs_err::create_dir_all(parent)?;
         copy.file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
         copy.commit(&path)?;
-        Ok(Pooled { sha256, size, path })
+        Ok(Ok(Pooled { sha256, size, place: shown_path(&path) }))
     }
 
-    /// Adds those of `packages` that the pool does not have, fetched from `source`, up to `jobs` at once.
-    /// `done` is called with each result as soon as it is known, on any of the threads; its first error stops
-    /// everything.
-    ///
-    /// # Errors
-    /// The first error of `done`; the monitor asked to stop.
-    pub fn add_all<E: Send + From<Interrupted>>(
-        &self,
-        source: &dyn Source,
-        packages: &[Wanted],
-        jobs: usize,
-        monitor: &dyn Monitor,
-        done: impl Fn(&Wanted, Result<Added, AddError>) -> Result<(), E> + Sync,
-    ) -> Result<(), E> {
-        let things = u64::try_from(packages.len()).ok();
-        let progress = monitor.begin(Step::Gather, "packages", Total { bytes: None, things });
-        parallel::for_each(jobs.min(packages.len()), packages.iter(), |wanted| {
-            monitor.check_interrupted()?;
-            done(wanted, self.add_wanted(source, wanted, monitor))?;
-            progress.advance(0, 1);
-            Ok(())
-        })
+    fn failed(&self, error: io::Error) -> PoolError {
+        PoolError::Disk { pool: self.shown.clone(), error }
     }
 
-    fn add_wanted(
-        &self,
-        source: &dyn Source,
-        wanted: &Wanted,
-        monitor: &dyn Monitor,
-    ) -> Result<Added, AddError> {
-        if wanted.sha256.is_some_and(|sha256| self.has(&sha256, wanted.size)) {
-            return Ok(Added::Known);
-        }
-        let fetched = source.fetch(wanted, monitor)?;
-        let url = shown(&wanted.url);
-        let added = self.add(fetched.file, wanted.sha256);
-        added.map(Added::New).map_err(|error| AddError::Write { url, error })
-    }
-
-    /// All packages, by digest. Files with other names are ignored.
-    ///
-    /// # Errors
-    /// The folder cannot be read.
-    pub fn list(&self) -> io::Result<Vec<Pooled>> {
+    fn found(&self) -> io::Result<Vec<Pooled>> {
         let mut found = Vec::new();
         let mut folders = vec![(self.dir.join("sha256"), String::new())];
         fs_err::read_dir(&self.dir)?;
@@ -178,7 +86,7 @@ impl PoolFolder {
                     && entry.path() == self.path(&sha256)
                 {
                     let size = entry.metadata()?.len();
-                    found.push(Pooled { sha256, size, path: entry.path() });
+                    found.push(Pooled { sha256, size, place: shown_path(&entry.path()) });
                 }
             }
         }
@@ -186,33 +94,8 @@ impl PoolFolder {
         Ok(found)
     }
 
-    /// The damage of a package in the pool, if any.
-    ///
-    /// # Errors
-    /// The monitor asked to stop.
-    pub fn damage(
-        &self,
-        pooled: &Pooled,
-        monitor: &dyn Monitor,
-    ) -> Result<Option<String>, Interrupted> {
-        let hashed = File::open(&pooled.path)
-            .map_err(Unproven::Io)
-            .and_then(|file| hash_whole(&file, monitor));
-        match hashed {
-            Ok((found, _)) if found == pooled.sha256 => Ok(None),
-            Ok((found, size)) => {
-                Ok(Some(format!("it is damaged: its {size} bytes have sha256 {found}")))
-            }
-            Err(Unproven::Io(error)) => Ok(Some(format!("it cannot be read ({error})"))),
-            Err(Unproven::Interrupted(interrupted)) => Err(interrupted),
-        }
-    }
-
     /// Removes a package, and the folders that become empty. `false` if it does not exist.
-    ///
-    /// # Errors
-    /// It cannot be removed.
-    pub fn remove(&self, sha256: &Digest) -> io::Result<bool> {
+    fn removed(&self, sha256: &Digest) -> io::Result<bool> {
         let path = self.path(sha256);
         match fs_err::remove_file(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -225,5 +108,85 @@ impl PoolFolder {
             }
         }
         Ok(true)
+    }
+}
+
+fn shown_path(path: &Path) -> String {
+    escaped(path.as_os_str().as_encoded_bytes())
+}
+
+impl Source for PoolFolder {
+    fn fetch(&self, wanted: &Wanted, monitor: &dyn Monitor) -> Result<Fetched, FetchError> {
+        let url = || shown(&wanted.url);
+        let not_found = || FetchError::NotFound { from: self.shown.clone(), url: url() };
+        let sha256 = wanted.sha256.ok_or_else(not_found)?;
+        let path = self.path(&sha256);
+        let disk = |error| FetchError::Disk { url: url(), error };
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(not_found()),
+            opened => opened.map_err(disk)?,
+        };
+        let from = shown_path(&path);
+        match hash_whole(&file, monitor) {
+            Ok((found, size)) if found == sha256 => Ok(Fetched { file, sha256, size, from }),
+            Ok((found, size)) => {
+                let (expected, found) = (sha256.to_string(), format!("{found} ({size} bytes)"));
+                Err(FetchError::Mismatch { from, expected, found, file: Some(file) })
+            }
+            Err(Unproven::Io(error)) => Err(disk(error)),
+            Err(Unproven::Interrupted(interrupted)) => Err(interrupted.into()),
+        }
+    }
+}
+
+impl ManagedPool for PoolFolder {
+    fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    fn create(&self) -> Result<(), PoolError> {
+        self.make().map_err(|error| self.failed(error))
+    }
+
+    fn has(
+        &self,
+        sha256: &Digest,
+        size: Option<u64>,
+        _monitor: &dyn Monitor,
+    ) -> Result<bool, PoolError> {
+        let found = fs_err::metadata(self.path(sha256));
+        Ok(found.is_ok_and(|found| found.is_file() && size.is_none_or(|size| size == found.len())))
+    }
+
+    fn add(
+        &self,
+        mut file: &File,
+        expected: Option<Digest>,
+        _monitor: &dyn Monitor,
+    ) -> Result<Pooled, PoolError> {
+        file.rewind().map_err(|error| self.failed(error))?;
+        self.keep(file, expected)
+    }
+
+    fn list(&self, _monitor: &dyn Monitor) -> Result<Vec<Pooled>, PoolError> {
+        self.found().map_err(|error| self.failed(error))
+    }
+
+    fn damage(&self, pooled: &Pooled, monitor: &dyn Monitor) -> Result<Option<String>, FetchError> {
+        let hashed = File::open(self.path(&pooled.sha256))
+            .map_err(Unproven::Io)
+            .and_then(|file| hash_whole(&file, monitor));
+        match hashed {
+            Ok((found, _)) if found == pooled.sha256 => Ok(None),
+            Ok((found, size)) => {
+                Ok(Some(format!("it is damaged: its {size} bytes have sha256 {found}")))
+            }
+            Err(Unproven::Io(error)) => Ok(Some(format!("it cannot be read ({error})"))),
+            Err(Unproven::Interrupted(interrupted)) => Err(interrupted.into()),
+        }
+    }
+
+    fn remove(&self, sha256: &Digest, _monitor: &dyn Monitor) -> Result<bool, PoolError> {
+        self.removed(sha256).map_err(|error| self.failed(error))
     }
 }

@@ -3,6 +3,7 @@
 //! Invariant: with `offline`, none of the sources can reach a server; only what the program opens itself beside an archive can.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,6 +25,8 @@ pub struct FetchOptions {
     pub cache_limit: Option<u64>,
     /// Pools in order: the path of a folder, or an http or https URL. Folders are asked first.
     pub pools: Vec<String>,
+    /// Pools that the program opened itself, such as buckets. They are asked after folders and the cache.
+    pub opened_pools: OpenedPools,
     /// The places of archives, beside which what they need may lie. They are asked first.
     pub beside: BesidePlaces,
     /// Mirrors.
@@ -44,6 +47,16 @@ pub struct FetchOptions {
     pub credentials: Credentials,
     /// The proxies that requests go through.
     pub proxies: Proxies,
+}
+
+/// Pools that are open.
+#[derive(Clone, Default)]
+pub struct OpenedPools(pub Vec<Arc<dyn Source>>);
+
+impl fmt::Debug for OpenedPools {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("OpenedPools").field(&self.0.len()).finish()
+    }
 }
 
 /// An invalid option.
@@ -128,6 +141,9 @@ fn network(options: &FetchOptions, pools: &[&String]) -> Result<Sources, BadOpti
     });
     let patient = Arc::new(Retry::with_clock(origin, options.retry, clock));
     let mut sources: Vec<Box<dyn Source>> = Vec::new();
+    for pool in &options.opened_pools.0 {
+        sources.push(Box::new(Arc::clone(pool)));
+    }
     for pool in pools {
         sources.push(Box::new(HttpPool::new(pool, Arc::<Retry<HttpOrigin>>::clone(&patient))));
     }

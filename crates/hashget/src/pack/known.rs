@@ -94,6 +94,11 @@ impl<'o> Requirements<'o> {
             && self.rules.doubt_if(record, checks, true).is_none()
     }
 
+    /// This package lies in a pool from now on.
+    pub(super) fn is_pooled(&self, sha256: Digest) {
+        self.rules.policy.pooled.add(sha256);
+    }
+
     /// The number of independent places that a package must have.
     pub(super) fn wanted_sources(&self, record: &PackageRecord) -> usize {
         self.rules.wanted_sources(record)

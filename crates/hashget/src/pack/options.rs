@@ -4,9 +4,11 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::codec::Codec;
 use crate::detectors::{Detector, Machine};
+use crate::fetch::ManagedPool;
 use crate::model::Evidence;
 use crate::places::Policy;
 use crate::tree::{BadGlob, FileSystems, Globs, Selected, Supplied};
@@ -108,7 +110,7 @@ pub struct PackOptions<'a> {
     /// What is wanted of the places of packages beyond one that is certain.
     pub policy: Policy,
     /// The pool into which packages are put that lack a place, or are too young, by the policy; otherwise their files are archived.
-    pub keep_in: Option<PathBuf>,
+    pub keep_in: Option<Arc<dyn ManagedPool>>,
     /// Compression of the archive.
     pub codec: Codec,
     /// Its level; the codec's own default if absent.

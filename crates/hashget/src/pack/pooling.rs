@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use super::known::{KnownPackage, Requirements};
 use super::{PackError, Packer};
-use crate::fetch::{AddError, Added, PoolFolder, Wanted};
+use crate::fetch::{AddError, Added, Wanted, add_all};
 use crate::model::counted;
 use crate::monitor::{Interrupted, Monitor, ProblemKind};
 use crate::wording::one_line;
@@ -20,18 +20,20 @@ impl Packer<'_> {
         requirements: &Requirements<'_>,
         monitor: &dyn Monitor,
     ) -> Result<bool, PackError> {
-        let Some(folder) = &requirements.options().keep_in else { return Ok(false) };
+        let Some(pool) = &requirements.options().keep_in else { return Ok(false) };
         let helps = |index: &&usize| requirements.helps_to_pool(&known[**index]);
         let short: Vec<usize> = chosen.iter().filter(helps).copied().collect();
         if short.is_empty() {
             return Ok(false);
         }
         let wanted: Vec<Wanted> = short.iter().map(|&index| wanted(&known[index])).collect();
-        let pool = PoolFolder::new(folder);
         let (added, failed) = (Mutex::new(0_u64), Mutex::new(Vec::<String>::new()));
         let done = |wanted: &Wanted, result: Result<Added, AddError>| {
             match result {
-                Ok(_) => *added.lock().expect("counting does not panic") += 1,
+                Ok(_) => {
+                    *added.lock().expect("counting does not panic") += 1;
+                    wanted.sha256.into_iter().for_each(|sha256| requirements.is_pooled(sha256));
+                }
                 Err(error) => {
                     let name = wanted.name.as_deref().unwrap_or(&wanted.url);
                     let mut failed = failed.lock().expect("pushing does not panic");
@@ -40,10 +42,10 @@ impl Packer<'_> {
             }
             Ok::<(), Interrupted>(())
         };
-        pool.add_all(self.source, &wanted, self.jobs, monitor, done)?;
+        add_all(&**pool, self.source, &wanted, self.jobs, monitor, done)?;
         short.iter().for_each(|&index| known[index].is_pool_tried = true);
         let added = added.into_inner().expect("counting does not panic");
-        let object = crate::model::escaped(folder.as_os_str().as_encoded_bytes());
+        let object = pool.shown().to_owned();
         let packages = |number| counted(number, "package", "packages");
         if added > 0 {
             let message = format!("{} put there, to have places enough", packages(added));

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use url::{Host, Url};
 
@@ -51,7 +51,11 @@ impl Default for Policy {
 
 /// Tells packages that lie in the user's own pools.
 #[derive(Clone, Default)]
-pub struct InPool(Option<Arc<IsInPool>>);
+pub struct InPool {
+    is_there: Option<Arc<IsInPool>>,
+    /// What was added since.
+    added: Arc<Mutex<BTreeSet<Digest>>>,
+}
 
 /// Is this package there, with this size in bytes if it is known?
 type IsInPool = dyn Fn(&Digest, Option<u64>) -> bool + Send + Sync;
@@ -59,12 +63,22 @@ type IsInPool = dyn Fn(&Digest, Option<u64>) -> bool + Send + Sync;
 impl InPool {
     /// Packages for which `is_there` is true lie in a pool.
     pub fn new(is_there: impl Fn(&Digest, Option<u64>) -> bool + Send + Sync + 'static) -> Self {
-        Self(Some(Arc::new(is_there)))
+        Self { is_there: Some(Arc::new(is_there)), added: Arc::default() }
     }
 
     /// Is this package there, with this size in bytes if it is known?
     pub fn has(&self, sha256: &Digest, size: Option<u64>) -> bool {
-        self.0.as_ref().is_some_and(|is_there| is_there(sha256, size))
+        let is_there = || self.is_there.as_ref().is_some_and(|is_there| is_there(sha256, size));
+        self.added().contains(sha256) || is_there()
+    }
+
+    /// This package was added.
+    pub fn add(&self, sha256: Digest) {
+        self.added().insert(sha256);
+    }
+
+    fn added(&self) -> MutexGuard<'_, BTreeSet<Digest>> {
+        self.added.lock().expect("nothing panics while it holds this")
     }
 }
 

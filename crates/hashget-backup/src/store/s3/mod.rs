@@ -7,6 +7,7 @@ mod answer;
 mod credentials;
 mod examine;
 mod parts;
+mod pool;
 mod upload;
 mod wire;
 
@@ -26,6 +27,7 @@ use super::ranged::{Ranged, Ranges};
 use super::{Compared, Patience, Sending, Store, StoreError, Stored};
 
 pub use self::credentials::CredentialsFrom;
+pub use self::pool::S3Pool;
 
 /// What broke off so many seconds ago is not being sent any more.
 const ABANDONED: i64 = 24 * 60 * 60;

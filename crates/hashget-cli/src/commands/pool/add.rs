@@ -8,12 +8,13 @@ use std::sync::Mutex;
 use anyhow::Context as _;
 use hashget::archive::{ArchiveError, RequiredPackage, Requirements};
 use hashget::error::ErrorClass;
-use hashget::fetch::{AddError, Added, PoolFolder, Pooled, Source, Wanted, shown as shown_url};
+use hashget::fetch::{
+    AddError, Added, ManagedPool, Pooled, Source, Wanted, add_all, shown as shown_url,
+};
 use hashget::monitor::Monitor;
 use hashget::wording::one_line;
 use serde_json::json;
 
-use super::shown;
 use crate::archive;
 use crate::environment::Environment;
 use crate::output::{Console, counted, size};
@@ -28,7 +29,7 @@ struct Counts {
 }
 
 pub(super) fn add(
-    pool: &PoolFolder,
+    pool: &dyn ManagedPool,
     paths: &[PathBuf],
     environment: &Environment<'_>,
 ) -> anyhow::Result<()> {
@@ -70,16 +71,18 @@ fn is_package(path: &Path, error: &anyhow::Error) -> bool {
 }
 
 fn add_file(
-    pool: &PoolFolder,
+    pool: &dyn ManagedPool,
     path: &Path,
     added: &mut Counts,
     environment: &Environment<'_>,
 ) -> anyhow::Result<()> {
     let file = fs_err::File::open(path)?;
-    let pooled = pool.add(file, None).with_context(|| format!("cannot add {}", path.display()))?;
+    let pooled = pool
+        .add(file.file(), None, environment.console)
+        .with_context(|| format!("cannot add {}", path.display()))?;
     added.new += 1;
     added.bytes += pooled.size;
-    let (sha256, place) = (pooled.sha256, shown(&pooled.path));
+    let (sha256, place) = (pooled.sha256, &pooled.place);
     environment.console.detail(&format!("Added {} as sha256 {sha256}", path.display()));
     let record = json!({ "sha256": sha256, "size": pooled.size, "path": place, "state": "new" });
     environment.console.record("pooled", record)?;
@@ -88,7 +91,7 @@ fn add_file(
 
 /// Adds everything that an archive needs, several packages at once.
 fn add_needed(
-    pool: &PoolFolder,
+    pool: &dyn ManagedPool,
     source: &dyn Source,
     packages: &[RequiredPackage],
     counts: &mut Counts,
@@ -96,7 +99,7 @@ fn add_needed(
 ) -> anyhow::Result<()> {
     let wanted: Vec<Wanted> = packages.iter().map(RequiredPackage::wanted).collect();
     let total = Mutex::new(counts);
-    pool.add_all(source, &wanted, environment.jobs, environment.console, |wanted, outcome| {
+    add_all(pool, source, &wanted, environment.jobs, environment.console, |wanted, outcome| {
         total.lock().expect("counting does not panic").count(wanted, &outcome);
         report(wanted, outcome, environment.console)
     })
@@ -123,9 +126,8 @@ fn report(
 ) -> anyhow::Result<()> {
     let url = shown_url(&wanted.url);
     match outcome {
-        Ok(Added::New(Pooled { sha256, size, path })) => {
+        Ok(Added::New(Pooled { sha256, size, place })) => {
             console.detail(&format!("Added {url}"));
-            let place = shown(&path);
             let record = json!({ "sha256": sha256, "size": size, "path": place, "state": "new" });
             console.record("pooled", record)?;
         }
