@@ -207,3 +207,27 @@ fn archives_are_audited_wherever_they_lie() {
     machine.hashget(&["audit", "out"]).expect(0);
     machine.hashget(&["audit", "nowhere"]).expect(2).says(&["there is no job nowhere"]);
 }
+
+#[test]
+fn what_is_at_risk_can_be_put_into_a_pool_alone() {
+    let (origin, other) = (Origin::start(), Origin::start());
+    let machine =
+        machine(&origin, &["one", "two", "three"], "[host.localhost]\noperator = \"another\"");
+    other.serve("/two.tar", package("two"));
+    let elsewhere = other.url("/two.tar").replace("127.0.0.1", "localhost");
+    machine.hashget(&["index", &elsewhere]).expect(0);
+    machine.hashget(&["pack", "tree", "-f", "a.tar", "--detect", "none"]).expect(0);
+    origin.always("/three.tar", Fault::Status(404));
+    fs_err::remove_dir_all(machine.path("cache")).unwrap();
+    let policy = fs_err::read_to_string(machine.path("own-config.toml")).unwrap();
+    machine.write(
+        "own-config.toml",
+        format!("[policy]\nsources = 2\n[audit]\nevery = \"1s\"\n{policy}"),
+    );
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    // Two places have the second, one has the first, and none the third.
+    fs_err::create_dir(machine.path("pool")).unwrap();
+    let add = ["pool", "add", "--pool", "pool", "--at-risk", "a.tar"];
+    machine.hashget(&add).expect(3).says(&["three.tar", "lost", "1 package added to the pool"]);
+    assert_eq!(files_below(&machine.path("pool")).len(), 1);
+}

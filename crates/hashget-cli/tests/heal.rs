@@ -136,7 +136,14 @@ fn what_is_at_risk_is_kept_as_a_whole() {
     let heal = ["heal", "a.tar.zst", "--from", "tree", "--to-pool", "--pool", "pool"];
     machine.hashget(&heal).expect(0).says(&["Kept 2 packages"]);
     assert_eq!(files_below(&machine.path("pool")).len(), 2);
-    machine.hashget(&["audit", "a.tar.zst", "--pool", "pool"]).expect(0);
+    let audit = ["audit", "a.tar.zst", "--pool", "pool", "--every", "0s"];
+    machine.hashget(&audit).expect(3).says(&["1 independent place has it"]);
+    // What is kept there already is not kept once more; a pool and a supplement are two places.
+    machine.hashget(&heal).expect(0).says(&["Nothing to keep"]);
+    let heal = ["heal", "a.tar.zst", "--from", "tree", "--pool", "pool"];
+    machine.hashget(&heal).expect(0).says(&["Kept 2 packages"]);
+    machine.hashget(&audit).expect(0);
+    machine.hashget(&heal).expect(0).says(&["Nothing to keep"]);
 }
 
 #[test]
@@ -223,6 +230,7 @@ fn other_packages_give_the_same_files() {
     }
     fs_err::remove_dir_all(machine.path("cache")).unwrap();
     for fault in [Fault::Status(404), Fault::Other, Fault::Drop] {
+        origin.heal("/one.tar");
         origin.always("/one.tar", fault);
         let ended = restored(&machine, &[]).expect(0);
         ended.says(&["other.tar: has 1 missing file", "third.tar: has 1 missing file", PROVEN]);
@@ -230,6 +238,7 @@ fn other_packages_give_the_same_files() {
     }
     // One of them is gone as well: one file is missing, and named.
     fs_err::remove_dir_all(machine.path("cache")).unwrap();
+    origin.heal("/one.tar");
     gone(&origin, &["one", "third"]);
     restored(&machine, &[]).expect(5).says(&["one/small", "other.tar: has 1 missing file"]);
     assert_eq!(fs_err::read(machine.path("back/one/large")).unwrap(), text("one").repeat(10));

@@ -6,7 +6,7 @@
 mod archives;
 mod shown;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -93,6 +93,8 @@ impl How {
 pub(crate) struct Outcome {
     pub(crate) audit: Audited,
     pub(crate) outlooks: BTreeMap<Digest, Outlook>,
+    /// The packages of which supplements have all that is needed.
+    pub(crate) kept: BTreeSet<Digest>,
     pub(crate) asked: Asked,
 }
 
@@ -217,10 +219,9 @@ fn audited(
 ) -> anyhow::Result<Outcome> {
     let archives::Collected { audit, kept } = collected;
     let mut policy = environment.policy(how.sources)?;
-    let pools = policy.pooled.clone();
     // A supplement is a place as a pool is.
-    policy.pooled =
-        InPool::new(move |sha256, size| kept.contains(sha256) || pools.has(sha256, size));
+    let supplemented = kept.clone();
+    policy.supplemented = InPool::new(move |sha256, _| supplemented.contains(sha256));
     let (outlooks, asked) = with_verifier(environment, |verifier| {
         // A proof counts a while longer than until it is due again: an audit with a limit may need some runs.
         let proof_counts = how.cadence.every.as_secs().saturating_mul(2).max(24 * 60 * 60);
@@ -236,7 +237,7 @@ fn audited(
         Ok::<_, anyhow::Error>((outlooks, asked))
     })?
     .context("cannot audit")?;
-    Ok(Outcome { audit, outlooks, asked })
+    Ok(Outcome { audit, outlooks, kept, asked })
 }
 
 /// Keeps the figures of a job, to compare them with later ones.

@@ -116,7 +116,8 @@ impl Heal {
             let name = archive.file_name().unwrap_or_default().to_string_lossy().into_owned();
             to_heal.push(ToHeal { name, manifest, stored });
         }
-        let healed = heal(&to_heal, &endangered(&outcome, self.lost), from, into, environment)?;
+        let endangered = endangered(&outcome, self.lost, &into, environment)?;
+        let healed = heal(&to_heal, &endangered, from, into, environment)?;
         report(&healed, file.as_deref().filter(|_| !self.dry_run), environment)
     }
 
@@ -150,7 +151,7 @@ pub(crate) fn of_job(
     into: Kept<'_>,
     environment: &Environment<'_>,
 ) -> anyhow::Result<Healed> {
-    let endangered = endangered(outcome, only_lost);
+    let endangered = endangered(outcome, only_lost, &into, environment)?;
     if endangered.is_empty() {
         return Ok(Healed::default());
     }
@@ -171,15 +172,26 @@ pub(crate) fn of_job(
     heal(&to_heal, &endangered, &root, into, environment)
 }
 
-/// The packages that are lost, and those at risk.
-fn endangered(outcome: &Outcome, only_lost: bool) -> BTreeSet<Digest> {
+/// The packages that are lost, and those at risk, as far as they are not kept there already: another copy in the same place would be no
+/// other place.
+fn endangered(
+    outcome: &Outcome,
+    only_lost: bool,
+    into: &Kept<'_>,
+    environment: &Environment<'_>,
+) -> anyhow::Result<BTreeSet<Digest>> {
     let is_meant = |outlook: &Outlook| match outlook {
         Outlook::Lost => true,
         Outlook::AtRisk(_) => !only_lost,
         Outlook::Restorable => false,
     };
+    let pools = environment.in_pools()?;
+    let is_kept = |sha256: &Digest| match into {
+        Kept::InPool => pools.has(sha256, None),
+        _ => outcome.kept.contains(sha256),
+    };
     let meant = outcome.outlooks.iter().filter(|(_, outlook)| is_meant(outlook));
-    meant.map(|(sha256, _)| *sha256).collect()
+    Ok(meant.map(|(sha256, _)| *sha256).filter(|sha256| !is_kept(sha256)).collect())
 }
 
 fn heal(

@@ -33,9 +33,13 @@ enum Action {
     /// Add packages, or everything that archives need
     #[command(after_help = "Example: hashget pool add --pool /srv/pool www.tar.zst")]
     Add {
-        /// Packages, archives, and folders into which one was unpacked
+        /// Packages, archives, and folders into which one was unpacked; with --at-risk, jobs, archives, and folders of archives
         #[arg(value_name = "PACKAGEFILE|ARCHIVE|DIR", required = true)]
         paths: Vec<PathBuf>,
+
+        /// Add only what is at risk, as `audit` judges it, of what jobs and archives rely on
+        #[arg(long)]
+        at_risk: bool,
     },
     /// List the packages in the pool
     List,
@@ -91,9 +95,12 @@ impl Pool {
         let pool = environment.managed_pool()?;
         let (pool, monitor): (&dyn ManagedPool, &dyn Monitor) = (&*pool, environment.console);
         match &self.action {
-            Action::Add { paths } => {
+            Action::Add { paths, at_risk } => {
                 pool.create()?;
-                add::add(pool, paths, environment)
+                match at_risk {
+                    true => add::add_at_risk(pool, paths, environment),
+                    false => add::add(pool, paths, environment),
+                }
             }
             Action::List => list(&pool.list(monitor)?, environment),
             Action::Verify { at_most } => verify::verify(pool, *at_most, environment),

@@ -350,7 +350,8 @@ impl Checks for LocalHashDb {
                      ON CONFLICT DO UPDATE SET checked_at = excluded.checked_at, \
                      nanoseconds = excluded.nanoseconds, outcome = excluded.outcome, seen_at = coalesce(excluded.seen_at, seen_at), \
                      tail = coalesce(excluded.tail, tail), \
-                     published_at = coalesce(excluded.published_at, published_at) WHERE outcome <> 'moves'",
+                     published_at = coalesce(excluded.published_at, published_at) WHERE outcome <> 'moves' \
+                     AND (excluded.outcome <> 'unreachable' OR outcome = 'unreachable')",
                 )?
                 .execute(params![
                     check.sha256.as_bytes(),

@@ -162,7 +162,8 @@ pub trait HashDbWriter: HashDb + Checks {
 /// Keeps the results of checking URLs for packages. Every implementation passes the same conformance suite.
 pub trait Checks: Send + Sync {
     /// Keeps the result of a check. The package need not be known. Replaces an older result of the same digest, URL
-    /// and depth, unless that is [`CheckOutcome::Moves`], which stays; the time at which the package was last there stays, too.
+    /// and depth, unless that is [`CheckOutcome::Moves`], which stays, or this one is [`CheckOutcome::Unreachable`], which says nothing of what was
+    /// answered before. The times at which the package was last there, and at which it was published, stay, too.
     ///
     /// # Errors
     /// See [`HashDbError`].

@@ -34,6 +34,8 @@ pub struct Policy {
     pub operators: BTreeMap<String, String>,
     /// The packages that lie in the user's own pools.
     pub pooled: InPool,
+    /// The packages of which supplements have all that is needed.
+    pub supplemented: InPool,
 }
 
 impl Default for Policy {
@@ -45,6 +47,7 @@ impl Default for Policy {
             min_age: MIN_AGE.iter().map(|(kind, age)| ((*kind).to_owned(), *age)).collect(),
             operators: BTreeMap::new(),
             pooled: InPool::default(),
+            supplemented: InPool::default(),
         }
     }
 }
@@ -110,6 +113,12 @@ impl Policy {
             Some(operator) => format!("={operator}"),
             None => registered(&host).to_owned(),
         }
+    }
+
+    /// The number of the user's own places that have this package, with this size in bytes if it is known: a pool, and a supplement.
+    pub fn own_places(&self, sha256: &Digest, size: Option<u64>) -> usize {
+        let has = |place: &InPool| usize::from(place.has(sha256, size));
+        has(&self.pooled) + has(&self.supplemented)
     }
 
     /// Was the package published too lately to rely on it? Only if its server has said when that was.

@@ -66,10 +66,11 @@ pub(super) fn report_nameless(run: &Run<'_>) {
 }
 
 impl Restoring<'_, '_> {
-    /// Takes what can be taken of all that is `missing` of the package, and gives what is missing still.
+    /// Takes what can be taken of all that is `missing` of the package because of a `problem` with it, and gives what is missing still.
     pub(super) fn accept(
         &mut self,
         missing: Vec<(RelPath, String)>,
+        problem: Option<&str>,
     ) -> Result<Vec<(RelPath, String)>, RestoreError> {
         let Some(accepting) = self.run.accepting.filter(|_| !missing.is_empty()) else {
             return Ok(missing);
@@ -81,7 +82,7 @@ impl Restoring<'_, '_> {
             return Ok(missing);
         }
         match members {
-            Some(members) => self.accept_members(&accepting, &members, &missing),
+            Some(members) => self.accept_members(&accepting, &members, problem),
             None => self.accept_files(&accepting, missing),
         }
     }
@@ -133,17 +134,18 @@ impl Restoring<'_, '_> {
         sha256.filter(|_| !is_there).map(|sha256| (sha256, size))
     }
 
-    /// The members are known: each goes where it would have gone. Of what was `missing_before`, the reason is known.
+    /// The members are known: each goes where it would have gone. `problem` is why the package cannot be had.
     fn accept_members(
         &mut self,
         accepting: &Accepting<'_>,
         members: &[Member],
-        missing_before: &[(RelPath, String)],
+        problem: Option<&str>,
     ) -> Result<Vec<(RelPath, String)>, RestoreError> {
-        let why = match missing_before.first() {
-            Some((_, why)) if !accepting.is_offered => why,
-            _ => NOT_FOUND,
+        let why = match problem.filter(|_| !accepting.is_offered) {
+            Some(problem) => format!("{}: {problem}", self.name),
+            None => NOT_FOUND.to_owned(),
         };
+        let why = &*why;
         let mut missing = Vec::new();
         if let Some(places) = self.run.part {
             let mut links = Links { plan: PackagePlan::new(self.package)?, places };

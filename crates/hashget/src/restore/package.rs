@@ -112,7 +112,7 @@ impl<'r, 'm> Restoring<'r, 'm> {
             problem = problem.or(read);
         }
         let missing = self.plan.missing(problem.as_deref());
-        let missing = self.accept(missing)?;
+        let missing = self.accept(missing, problem.as_deref())?;
         if let (Some(why), true, false) = (&problem, other, missing.is_empty()) {
             self.run.monitor.problem(ProblemKind::Verification, &self.name, why);
         }

@@ -54,10 +54,16 @@ fn the_last_sight_stays(checks: &dyn Checks) {
         ..Check::now(sha256, url, false, outcome)
     };
     checks.put_check(&check(100, CheckOutcome::Present, Some("\"one\""))).unwrap();
-    for outcome in [CheckOutcome::Unreachable, CheckOutcome::Gone, CheckOutcome::Differs] {
+    // A server that does not answer takes nothing back.
+    checks.put_check(&check(150, CheckOutcome::Unreachable, None)).unwrap();
+    let first = check(100, CheckOutcome::Present, Some("\"one\""));
+    assert_eq!(checks.checks(&[sha256]).unwrap(), [vec![first]]);
+    for outcome in [CheckOutcome::Gone, CheckOutcome::Differs] {
         checks.put_check(&check(200, outcome, None)).unwrap();
         let (seen_at, published_at) = (Some(100), Some(50));
         let kept = Check { seen_at, published_at, ..check(200, outcome, Some("\"one\"")) };
+        assert_eq!(checks.checks(&[sha256]).unwrap(), [vec![kept.clone()]]);
+        checks.put_check(&check(250, CheckOutcome::Unreachable, None)).unwrap();
         assert_eq!(checks.checks(&[sha256]).unwrap(), [vec![kept]]);
     }
     let again = check(300, CheckOutcome::Present, Some("\"two\""));

@@ -6,16 +6,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use anyhow::Context as _;
-use hashget::archive::{ArchiveError, RequiredPackage, Requirements};
+use hashget::archive::{ArchiveError, Outlook, RequiredPackage, Requirements};
 use hashget::error::ErrorClass;
 use hashget::fetch::{
     AddError, Added, ManagedPool, Pooled, Source, Wanted, add_all, shown as shown_url,
 };
-use hashget::monitor::Monitor;
+use hashget::monitor::{Monitor, ProblemKind};
 use hashget::wording::one_line;
 use serde_json::json;
 
 use crate::archive;
+use crate::commands::audit;
 use crate::environment::Environment;
 use crate::output::{Console, counted, size};
 
@@ -47,7 +48,36 @@ pub(super) fn add(
             Err(error) => return Err(error),
         }
     }
-    let Counts { new, known, failed, bytes } = added;
+    summary(&added, environment)
+}
+
+/// Adds those packages that jobs and archives rely on and that are at risk. What is lost cannot be added, and is named.
+pub(super) fn add_at_risk(
+    pool: &dyn ManagedPool,
+    of: &[PathBuf],
+    environment: &Environment<'_>,
+) -> anyhow::Result<()> {
+    let of: Vec<String> = of.iter().map(|one| one.display().to_string()).collect();
+    let outcome = audit::of_places(&of, true, environment)?;
+    let (mut at_risk, monitor): (Vec<RequiredPackage>, &dyn Monitor) =
+        (Vec::new(), environment.console);
+    for one in outcome.audit.endangered(&outcome.outlooks) {
+        match one.outlook {
+            Outlook::Lost => {
+                let why = "it is lost: none of its places has it, and no pool; `hashget heal` keeps its files";
+                monitor.problem(ProblemKind::Incomplete, one.package.shown_name(), why);
+            }
+            _ => at_risk.push(one.package.clone()),
+        }
+    }
+    let source = environment.sources()?.source;
+    let mut added = Counts::default();
+    add_needed(pool, &*source, &at_risk, &mut added, environment)?;
+    summary(&added, environment)
+}
+
+fn summary(added: &Counts, environment: &Environment<'_>) -> anyhow::Result<()> {
+    let Counts { new, known, failed, bytes } = *added;
     let packages = |number| counted(number, "package", "packages");
     let mut line = format!("{} added to the pool, {}", packages(new), size(bytes));
     if known > 0 {

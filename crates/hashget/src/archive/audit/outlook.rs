@@ -104,15 +104,15 @@ impl Judge<'_> {
         let standings: Vec<(&str, Standing)> =
             package.urls().map(|url| (url, Standing::new(checks, url))).collect();
         let is_gone = |standing: &Standing| standing.moves || standing.lost_at.is_some();
-        let pooled = self.policy.pooled.has(&package.sha256, package.size);
-        if standings.iter().all(|(_, standing)| is_gone(standing)) && !pooled {
+        let own = self.policy.own_places(&package.sha256, package.size);
+        if standings.iter().all(|(_, standing)| is_gone(standing)) && own == 0 {
             return Outlook::Lost;
         }
         let there = standings.iter().filter(|(_, standing)| !is_gone(standing));
         let seen = |standing: &Standing| standing.seen_at.filter(|at| !self.is_to_come(*at));
         let counts = |at: i64| self.now.saturating_sub(at) <= self.proof_counts;
         let proven = there.clone().filter(|(_, one)| seen(one).is_some_and(counts));
-        let have = self.policy.operators_of(proven.map(|(url, _)| *url)) + usize::from(pooled);
+        let have = self.policy.operators_of(proven.map(|(url, _)| *url)) + own;
         let kinds = package.signatures.iter().filter_map(|name| name.split(':').next());
         let wanted = self.policy.sources_for(kinds, &package.url);
         let mut risks = Vec::new();
@@ -126,8 +126,8 @@ impl Judge<'_> {
                 _ => Risk::FewPlaces { have, wanted },
             });
         }
-        risks.extend(self.young(package, checks).filter(|_| !pooled));
-        risks.extend(self.expiry(package).filter(|_| !pooled));
+        risks.extend(self.young(package, checks).filter(|_| own == 0));
+        risks.extend(self.expiry(package).filter(|_| own == 0));
         if risks.is_empty() { Outlook::Restorable } else { Outlook::AtRisk(risks) }
     }
 
@@ -228,6 +228,9 @@ mod tests {
         assert_eq!(judged(&two, &package(), &gone), few);
         let there = [check(TWO, 1, CheckOutcome::Present)];
         assert_eq!(judged(&two, &package(), &there), Outlook::Restorable);
+        // So is a supplement, and both are two.
+        let both = Policy { supplemented: InPool::new(|_, _| true), ..two };
+        assert_eq!(judged(&both, &package(), &gone), Outlook::Restorable);
     }
 
     #[test]
