@@ -81,7 +81,7 @@ fn verdict(figures: Figures, endangered: &[Endangered<'_>]) -> (String, &'static
     if lost > 0 {
         let packages = counted(lost as u64, "package is", "packages are");
         let text = format!(
-            "No. {packages} gone from everywhere, and {} of the tree with it.",
+            "No: {packages} gone from everywhere, and so {} of the tree.",
             size(figures.lost)
         );
         (
