@@ -5,38 +5,58 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use hashget::fetch::{ManagedPool, OpenedPools, PoolFolder, Source};
+use hashget::fetch::{FetchOptions, ManagedPool, OciPool, OpenedPools, PoolFolder, Source};
 use hashget_backup::store::{Address, Patience, S3Pool, StoreSettings, open_bucket};
 
 use crate::environment::Environment;
 use crate::exit::UsageError;
 
 /// Is it the address of a bucket?
-pub(crate) fn is_bucket(pool: &str) -> bool {
+fn is_bucket(pool: &str) -> bool {
     pool.starts_with("s3://")
 }
 
+/// Is it the address of a repository of a registry?
+fn is_repository(pool: &str) -> bool {
+    pool.starts_with("oci://") || pool.starts_with("oci+http://")
+}
+
+/// Is it opened here?
+pub(crate) fn is_opened(pool: &str) -> bool {
+    is_bucket(pool) || is_repository(pool)
+}
+
 impl Environment<'_> {
-    /// Those of `pools` that are opened here, in order.
-    pub(crate) fn opened_pools(&self, pools: &[String]) -> Result<OpenedPools, UsageError> {
+    /// Opens these pools, in order.
+    pub(crate) fn opened_pools(
+        &self,
+        pools: &[String],
+        options: &FetchOptions,
+    ) -> Result<OpenedPools, UsageError> {
         let mut opened: Vec<Arc<dyn Source>> = Vec::new();
-        for pool in pools.iter().filter(|pool| is_bucket(pool)) {
-            opened.push(Arc::new(self.bucket(pool)?));
+        for pool in pools {
+            match is_bucket(pool) {
+                true => opened.push(Arc::new(self.bucket(pool)?)),
+                false => opened.push(Arc::new(repository(pool, options)?)),
+            }
         }
         Ok(OpenedPools(opened))
     }
 
-    /// The pool to work on: the first that is a folder or a bucket.
+    /// The pool to work on: the first that is a folder, a bucket or a repository.
     pub(crate) fn managed_pool(&self) -> Result<Box<dyn ManagedPool>, UsageError> {
         for pool in self.pools()? {
             if is_bucket(&pool) {
                 return Ok(Box::new(self.bucket(&pool)?));
             }
+            if is_repository(&pool) {
+                return Ok(Box::new(repository(&pool, &self.fetch_options()?)?));
+            }
             if !pool.contains("://") {
                 return Ok(Box::new(PoolFolder::new(Path::new(&pool))));
             }
         }
-        let wrong = "no pool is named that can be changed: give one with --pool DIR (or s3://BUCKET/PREFIX)";
+        let wrong = "no pool is named that can be changed: give one with --pool DIR (or s3://BUCKET/PREFIX, oci://REGISTRY/REPOSITORY)";
         Err(UsageError(wrong.to_owned()))
     }
 
@@ -51,4 +71,8 @@ impl Environment<'_> {
         let store = open_bucket((bucket, prefix), &address.shown(), &settings);
         Ok(S3Pool::new(store.map_err(|error| wrong(&error))?))
     }
+}
+
+fn repository(pool: &str, options: &FetchOptions) -> Result<OciPool, UsageError> {
+    OciPool::new(pool, options).map_err(|error| UsageError(error.to_string()))
 }
