@@ -27,7 +27,7 @@ use crate::lazy_hashdb::LazyHashDb;
 use crate::logins;
 use crate::output::Console;
 use crate::places::Surroundings;
-use crate::pools::is_bucket;
+use crate::pools::is_opened;
 
 /// The permission bits that new files of this process do not get.
 pub(crate) fn umask() -> anyhow::Result<u32> {
@@ -273,12 +273,11 @@ impl<'a> Environment<'a> {
     /// Where packages come from.
     pub(crate) fn fetch_options(&self) -> Result<FetchOptions, UsageError> {
         let (opened, pools): (Vec<_>, Vec<_>) =
-            self.pools()?.into_iter().partition(|pool| is_bucket(pool));
-        Ok(FetchOptions {
+            self.pools()?.into_iter().partition(|pool| is_opened(pool));
+        let options = FetchOptions {
             cache_dir: self.cache_folder(),
             cache_limit: Some(self.cache_limit()),
             pools,
-            opened_pools: self.opened_pools(&opened)?,
             beside: self.beside.clone(),
             mirrors: self.mirrors(),
             hosts: self.config.hosts(),
@@ -288,7 +287,9 @@ impl<'a> Environment<'a> {
             credentials: self.credentials()?.clone(),
             proxies: self.proxies()?,
             ..FetchOptions::default()
-        })
+        };
+        let opened_pools = self.opened_pools(&opened, &options)?;
+        Ok(FetchOptions { opened_pools, ..options })
     }
 
     /// The logins for pools and mirrors. Their files are read once, and not at all if no place could need one.

@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use hashget::archive::AtMost;
+use hashget::fetch::{FetchOptions, OciPool};
 use hashget::model::{Digest, Signature};
 use hashget::parity::Share;
 use hashget_backup::store::Address;
@@ -132,7 +133,7 @@ pub(crate) fn package_url(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// A pool: a folder, an http(s) URL, or a bucket.
+/// A pool: a folder, an http(s) URL, a bucket, or a repository of a registry.
 pub(crate) fn pool(text: &str) -> Result<String, String> {
     match text.split_once("://") {
         _ if text.is_empty() => Err("expected a folder or an address".to_owned()),
@@ -142,8 +143,11 @@ pub(crate) fn pool(text: &str) -> Result<String, String> {
         Some(("s3", _)) => {
             Address::parse(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
         }
+        Some(("oci" | "oci+http", _)) => OciPool::new(text, &FetchOptions::default())
+            .map(|_| text.to_owned())
+            .map_err(|error| error.problem),
         Some((scheme, _)) => Err(format!(
-            "a pool at {scheme}:// is not supported: expected a folder, http, https or s3"
+            "a pool at {scheme}:// is not supported: expected a folder, http, https, s3 or oci"
         )),
         None => Ok(text.to_owned()),
     }
@@ -231,11 +235,17 @@ mod tests {
     }
 
     #[test]
-    fn a_pool_is_a_folder_an_http_address_or_a_bucket() {
-        for good in ["pool", "/srv/pool", "http://example.org/pool/", "s3://bucket/pool"] {
+    fn a_pool_is_a_folder_or_an_address_of_a_known_kind() {
+        for good in [
+            "pool",
+            "/srv/pool",
+            "http://example.org/pool/",
+            "s3://bucket/pool",
+            "oci://r.example/p",
+        ] {
             assert_eq!(pool(good).as_deref(), Ok(good));
         }
-        for bad in ["", "s3://", "ftp://example.org/", "http://"] {
+        for bad in ["", "s3://", "oci://r.example", "ftp://example.org/", "http://"] {
             assert!(pool(bad).is_err(), "{bad}");
         }
     }

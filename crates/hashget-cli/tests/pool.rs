@@ -7,6 +7,7 @@ mod support;
 use hashget_testkit::object_store::{BUCKET, ObjectStore};
 use hashget_testkit::origin::{Fault, Origin};
 use hashget_testkit::packages::TarBuilder;
+use hashget_testkit::registry::{Manner, Registry};
 use support::{Ended, Machine, files_below};
 
 /// A machine with an archive that needs two packages.
@@ -225,4 +226,34 @@ fn what_no_archive_needs_is_removed_and_nothing_if_one_cannot_be_read() {
     assert_eq!(left(), 2);
     remove(&["nights"]).expect(0).says(&["0 packages removed"]);
     machine.hashget(&["pool", "remove", "--pool", "p"]).expect(2);
+}
+
+#[test]
+fn a_repository_of_a_registry_is_a_pool_for_every_command() {
+    let (origin, registry) = (Origin::start(), Registry::start());
+    let machine = machine(&origin);
+    registry.do_so(Manner::Tokens);
+    registry.do_so(Manner::Logins);
+    let pool = &registry.repository("p");
+    let add = ["pool", "add", "--pool", pool, "a.tar.zst"];
+    machine.hashget(&add).expect(1).says(&["give a login"]);
+    let netrc = machine.write("home/.netrc", "machine 127.0.0.1 login user password s3cret\n");
+    fs_err::set_permissions(netrc, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    machine.hashget(&add).expect(0).says(&["2 packages added to the pool"]);
+    machine.hashget(&add).expect(0).says(&["2 packages there already"]);
+    let listed = machine.hashget(&["pool", "list", "--pool", pool]).expect(0);
+    assert!(listed.stdout.contains(&origin.url("/first.tar")), "{}", listed.stdout);
+    machine.hashget(&["pool", "verify", "--pool", pool]).expect(0).says(&["2 packages proven"]);
+    for name in ["/first.tar", "/second.tar"] {
+        origin.always(name, Fault::Status(404));
+    }
+    // Reading needs no login.
+    let away = Machine::new();
+    fs_err::copy(machine.path("a.tar.zst"), away.path("a.tar.zst")).unwrap();
+    away.hashget(&["--pool", pool, "unpack", "a.tar.zst", "-C", "back"]).expect(0);
+    assert_eq!(files_below(&away.path("back")), ["first", "own", "second"]);
+    machine.hashget(&["pool", "remove", "--pool", pool, "first.tar"]).expect(0);
+    registry.do_so(Manner::KeepsAll);
+    let remove = ["pool", "remove", "--pool", pool, "all"];
+    machine.hashget(&remove).expect(1).says(&["it removes nothing on request"]);
 }

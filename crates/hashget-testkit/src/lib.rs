@@ -13,6 +13,7 @@ pub mod origin;
 pub mod packages;
 pub mod programs;
 pub mod public_archives;
+pub mod registry;
 pub mod small_disk;
 pub mod terminal;
 pub mod trees;

@@ -1,4 +1,4 @@
-//! `hashget pool`: packages that the user keeps, in a folder or a bucket.
+//! `hashget pool`: packages that the user keeps, in a folder, a bucket or a registry.
 //!
 //! Invariant: added packages are proven; only packages that were selected explicitly are removed.
 
@@ -21,7 +21,7 @@ mod add;
 mod remove;
 mod verify;
 
-/// Keep packages in a folder or a bucket of your own
+/// Keep packages in a folder, bucket or registry of your own
 #[derive(Debug, Args)]
 pub(crate) struct Pool {
     #[command(subcommand)]

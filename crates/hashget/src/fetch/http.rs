@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use ureq::http::{HeaderMap, Response};
-use ureq::{Agent, Body, RequestBuilder};
+use ureq::{Agent, Body};
 
 use super::Reach;
 use super::agent::{new_agent, trouble};
@@ -18,6 +18,7 @@ use super::circuit_breaker::{Attempt, Failed};
 use super::clock::ATTENTION;
 use super::error::GivenUp;
 use super::fetch_url::FetchUrl;
+use super::method::Request;
 use super::origin::TimeOuts;
 use super::politeness::Permit;
 use super::proxy::{Proxies, Route};
@@ -39,15 +40,6 @@ pub(super) struct Client {
     user_agent: String,
     /// One for each route, to any address or only to public ones.
     agents: Mutex<BTreeMap<(Route, bool), Agent>>,
-}
-
-/// What is done with what a URL names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Method {
-    /// It is read.
-    Get,
-    /// Something is begun there. The request has no body.
-    Post,
 }
 
 /// Why an exchange failed.
@@ -130,7 +122,7 @@ impl Client {
     /// address (most proxies resolve names on their own).
     pub(super) fn send(
         &self,
-        (method, target): (Method, &FetchUrl),
+        (request, target): (Request, &FetchUrl),
         headers: Vec<(&'static str, String)>,
         (reach, public_only): (Reach, bool),
         permit: Permit,
@@ -144,7 +136,7 @@ impl Client {
             .name("hashget-fetch".to_owned())
             .spawn(move || {
                 // Sending fails if the caller no longer waits for the answer.
-                drop(run(&agent, (method, &url), &headers, &sender));
+                drop(run(&agent, (request, &url), &headers, &sender));
                 drop(permit);
             })
             .map_err(|error| Trouble::Passing(format!("no thread could be started ({error})")))?;
@@ -271,15 +263,11 @@ fn receive(messages: &Receiver<Message>, monitor: &dyn Monitor) -> Result<Messag
 /// The thread's work. `Err` if the caller no longer waits.
 fn run(
     agent: &Agent,
-    (method, url): (Method, &str),
+    (request, url): (Request, &str),
     headers: &[(&'static str, String)],
     to: &Sender<Message>,
 ) -> Result<(), crossbeam_channel::SendError<Message>> {
-    let sent = match method {
-        Method::Get => with(agent.get(url), headers).call(),
-        Method::Post => with(agent.post(url), headers).send_empty(),
-    };
-    let response = match sent {
+    let response = match request.ask(agent, url, headers) {
         Ok(response) => response,
         Err(error) => return to.send(Message::Failed(trouble(error))),
     };
@@ -297,11 +285,6 @@ fn run(
             Err(error) => return to.send(Message::Failed(trouble(error.into()))),
         }
     }
-}
-
-/// The request with these headers.
-fn with<B>(request: RequestBuilder<B>, headers: &[(&'static str, String)]) -> RequestBuilder<B> {
-    headers.iter().fold(request, |request, (name, value)| request.header(*name, value))
 }
 
 fn head_of(response: &Response<Body>) -> Head {

@@ -11,7 +11,8 @@ use std::time::Duration;
 use super::download::{Download, Failure, Outcome, of_disk, of_unproven};
 use super::failover::combine;
 use super::fetch_url::FetchUrl;
-use super::http::{Client, Exchange, Method};
+use super::http::{Client, Exchange};
+use super::method::Request;
 use super::politeness::Politeness;
 use super::unfinished::Unfinished;
 use super::{
@@ -163,13 +164,13 @@ impl HttpOrigin {
     /// Sends a request to a place of the configuration, and waits for the head of the answer, whatever its status.
     pub(super) fn exchange(
         &self,
-        method: Method,
+        request: impl Into<Request>,
         url: &str,
-        accept: &'static str,
+        headers: Vec<(&'static str, String)>,
         monitor: &dyn Monitor,
     ) -> Result<Exchange, FetchError> {
         self.without_digest(url, Reach::Configured, monitor, |download| {
-            download.answered_to(method, vec![("accept", accept.to_owned())])
+            download.answered_to(request.into(), headers)
         })
     }
 

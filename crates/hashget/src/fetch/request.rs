@@ -9,7 +9,8 @@ use super::circuit_breaker::{Attempt, Failed};
 use super::download::Download;
 use super::error::not_asked;
 use super::fetch_url::{FetchUrl, refused};
-use super::http::{Exchange, Head, Method, Trouble};
+use super::http::{Exchange, Head, Trouble};
+use super::method::{Method, Request};
 use super::{FetchError, Reach};
 
 /// Redirects followed for one download.
@@ -21,14 +22,14 @@ type Headers = Vec<(&'static str, String)>;
 impl Download<'_> {
     /// Asks for what is at the URL and follows redirects, after checking each.
     pub(super) fn answered(&self, headers: Headers) -> Result<Exchange, FetchError> {
-        self.answered_to(Method::Get, headers)
+        self.answered_to(Method::Get.into(), headers)
     }
 
     /// The same for another request. What a redirect leads to is read, unless it says that the request itself is to be
     /// repeated there.
     pub(super) fn answered_to(
         &self,
-        mut method: Method,
+        mut request: Request,
         mut headers: Headers,
     ) -> Result<Exchange, FetchError> {
         headers.push(("accept-encoding", "identity".to_owned()));
@@ -44,7 +45,8 @@ impl Download<'_> {
                 };
                 return Err(refused(target.as_str(), problem));
             }
-            let mut exchange = self.asked((method, &target), headers.clone(), public_only)?;
+            let mut exchange =
+                self.asked((request.clone(), &target), headers.clone(), public_only)?;
             let Some(location) = redirect(&exchange.head).map(str::to_owned) else {
                 exchange.redirects = redirects;
                 return Ok(exchange);
@@ -53,7 +55,10 @@ impl Download<'_> {
             let next = target.join(&location)?;
             self.check_redirect(&target, &next, &visited)?;
             if !matches!(exchange.head.status, 307 | 308) {
-                method = Method::Get;
+                request = Method::Get.into();
+            }
+            if next.host() != target.host() {
+                headers.retain(|(name, _)| *name != "authorization");
             }
             redirects.push(exchange.into_head());
             target = next;
@@ -63,7 +68,7 @@ impl Download<'_> {
     /// Sends one request and waits for the head of its answer.
     fn asked(
         &self,
-        (method, target): (Method, &FetchUrl),
+        (request, target): (Request, &FetchUrl),
         mut headers: Headers,
         public_only: bool,
     ) -> Result<Exchange, FetchError> {
@@ -77,7 +82,7 @@ impl Download<'_> {
             let authorization = self.options.credentials.authorization(target);
             headers.extend(authorization.map(|value| ("authorization", value.to_owned())));
         }
-        let (asked, to) = ((method, target), (reach, public_only));
+        let (asked, to) = ((request, target), (reach, public_only));
         match self.client.send(asked, headers, to, permit, self.monitor) {
             Ok(exchange) => {
                 let failed = match exchange.head.status {

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::super::http::{Exchange, Method, Trouble};
+use super::super::http::{Exchange, Trouble};
+use super::super::method::Method;
 use super::super::page::is_page;
 use super::super::{Clock, FetchError, HttpOrigin, wait};
 use super::rate::{Rate, Scope};
@@ -71,7 +72,8 @@ impl Asking {
                 return Err(NoAnswer::Limit);
             }
             tries += 1;
-            match self.origin.exchange(method, &url, accept, monitor) {
+            let headers = vec![("accept", accept.to_owned())];
+            match self.origin.exchange(method, &url, headers, monitor) {
                 Ok(exchange) => {
                     let head = &exchange.head;
                     self.rate.heard(scope, head.status, |name| head.header(name));

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::super::http::Method;
+use super::super::method::Method;
 use super::super::{WantedFile, wait};
 use super::asking::NoAnswer;
 use super::rate::Scope;

@@ -55,9 +55,9 @@ impl<I: Source + Web> Wayback<I> {
     /// The times of the copies that are worth fetching, the oldest first: a URL that has other bytes today had the right ones
     /// before.
     fn copies(&self, url: &str, monitor: &dyn Monitor) -> Result<Vec<String>, FetchError> {
-        let question = format!("{}/cdx/search/cdx?{}", self.base, question(url));
+        let list = format!("{}/cdx/search/cdx?{}", self.base, query(url));
         let accept = "application/json";
-        match self.inner.fetch_page(&question, Reach::Configured, accept, LIST_BYTES, monitor) {
+        match self.inner.fetch_page(&list, Reach::Configured, accept, LIST_BYTES, monitor) {
             Ok(list) => Ok(times(&list).unwrap_or_else(|problem| {
                 self.told.trouble(NAME, problem.to_owned(), monitor);
                 Vec::new()
@@ -107,7 +107,7 @@ impl<I: Source + Web> Wayback<I> {
 
 /// The query for the list of a URL's copies, as
 /// <https://github.com/internetarchive/wayback/tree/master/wayback-cdx-server> says.
-fn question(url: &str) -> String {
+fn query(url: &str) -> String {
     url::form_urlencoded::Serializer::new(String::new())
         .append_pair("url", url)
         .append_pair("output", "json")
