@@ -115,7 +115,10 @@ pub(super) fn summary(
     let proven = outcome.outlooks.values().filter(|one| **one == Outlook::Restorable).count();
     let packages = counted(outcome.outlooks.len() as u64, "package", "packages");
     lines.push(format!("{proven} of {packages} proven as wanted"));
-    let mut done = format!("Asked for {}", counted(asked.packages, "package", "packages"));
+    let mut done = match asked.packages {
+        0 => "Asked for nothing: nothing is due, or nothing may be asked".to_owned(),
+        packages => format!("Asked for {}", counted(packages, "package", "packages")),
+    };
     if asked.downloaded > 0 {
         done.push_str(&format!(
             ", downloaded {} of them ({})",
