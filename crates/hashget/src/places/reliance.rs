@@ -63,7 +63,10 @@ impl Standing {
     pub fn new(checks: &[Check], url: &str) -> Self {
         let mut standing = Self::default();
         let mut latest = (i64::MIN, 0);
-        for check in checks.iter().filter(|check| check.url == url) {
+        let of_url = || checks.iter().filter(|check| check.url == url);
+        // Whoever asks for the size alone does not see that the bytes are others.
+        let has_others = of_url().any(|one| one.deep && one.outcome == CheckOutcome::Differs);
+        for check in of_url() {
             standing.seen_at = standing.seen_at.max(check.seen_at);
             if check.deep {
                 standing.fetched_at = standing.fetched_at.max(check.seen_at);
@@ -72,7 +75,12 @@ impl Standing {
             let is_lost = matches!(check.outcome, CheckOutcome::Gone | CheckOutcome::Differs);
             let at = (check.checked_at, check.nanoseconds);
             let is_latest = at > latest || at == latest && is_lost;
-            if check.outcome != CheckOutcome::Unreachable && is_latest {
+            let tells = match check.outcome {
+                CheckOutcome::Unreachable => false,
+                CheckOutcome::Present => check.deep || !has_others,
+                _ => true,
+            };
+            if tells && is_latest {
                 latest = at;
                 standing.lost_at = is_lost.then_some(check.checked_at);
             }

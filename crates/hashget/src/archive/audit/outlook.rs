@@ -218,6 +218,22 @@ mod tests {
     }
 
     #[test]
+    fn bytes_that_were_others_are_not_taken_for_the_package_because_of_their_size() {
+        let one = RequiredPackage { also: Vec::new(), ..package() };
+        let deep = |days, outcome| Check { deep: true, ..check(ONE, days, outcome) };
+        let (present, differs) = (CheckOutcome::Present, CheckOutcome::Differs);
+        let policy = Policy::default();
+        for (checks, expected) in [
+            (vec![deep(9, differs), check(ONE, 1, present)], Outlook::Lost),
+            (vec![deep(1, present), check(ONE, 9, differs)], Outlook::Restorable),
+            (vec![deep(9, CheckOutcome::Gone), check(ONE, 1, present)], Outlook::Restorable),
+            (vec![deep(9, present), check(ONE, 1, differs)], Outlook::Lost),
+        ] {
+            assert_eq!(judged(&policy, &one, &checks), expected, "{checks:?}");
+        }
+    }
+
+    #[test]
     fn a_pool_is_a_place() {
         let pooled = InPool::new(|_, _| true);
         let gone = [check(ONE, 1, CheckOutcome::Gone), check(TWO, 1, CheckOutcome::Gone)];
