@@ -94,6 +94,21 @@ impl From<&Package> for RequiredPackage {
     }
 }
 
+impl From<&PackageV1> for RequiredPackage {
+    fn from(package: &PackageV1) -> Self {
+        Self {
+            url: package.url.clone(),
+            also: Vec::new(),
+            sha256: package.hash,
+            size: None,
+            evidence: None,
+            unasked: false,
+            expires: None,
+            signatures: Vec::new(),
+        }
+    }
+}
+
 impl RequiredPackage {
     /// What a person calls it: its name in its ecosystem, or the file name of its URL. Safe for a terminal.
     pub fn shown_name(&self) -> String {
@@ -140,16 +155,6 @@ impl Requirements {
     }
 
     fn from_v1(manifest: &ManifestV1) -> Self {
-        let package = |package: &PackageV1| RequiredPackage {
-            url: package.url.clone(),
-            also: Vec::new(),
-            sha256: package.hash,
-            size: None,
-            evidence: None,
-            unasked: false,
-            expires: None,
-            signatures: Vec::new(),
-        };
         Self {
             version: 1,
             tool: None,
@@ -161,7 +166,7 @@ impl Requirements {
                 bytes: manifest.files.iter().fold(0, |sum, file| sum.saturating_add(file.size)),
             },
             archived_times: None,
-            packages: manifest.packages.iter().map(package).collect(),
+            packages: manifest.packages.iter().map(RequiredPackage::from).collect(),
         }
     }
 

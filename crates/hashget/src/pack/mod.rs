@@ -265,7 +265,9 @@ impl Packer<'_> {
         };
         let records = plan.chosen.iter().map(|&index| &packages[index].record);
         finders.credit(&mut summary.detectors, records.zip(&plan.uses));
-        Ok(Planned { plan, version_one })
+        let planned = Planned { plan, version_one };
+        summary.relied_on = summary::relied_on(&planned);
+        Ok(planned)
     }
 
     fn scan(

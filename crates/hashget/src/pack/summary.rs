@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use super::Planned;
 use super::candidates::DetectorUse;
 use super::heaviest::{Heavy, heaviest};
 use super::plan::{PackageUse, Plan};
@@ -109,8 +110,15 @@ impl Summary {
         }
         self.heaviest = heaviest(entries, &plan.verdicts);
         self.packages.clone_from(&plan.uses);
-        let packages = plan.packages.iter().map(RequiredPackage::from).zip(&plan.uses);
-        self.relied_on =
-            packages.map(|(package, of)| ReliedOn { package, bytes: of.bytes }).collect();
     }
+}
+
+/// What restoring needs to know of the packages that a plan relies on, and how much each gives.
+pub(super) fn relied_on(planned: &Planned) -> Vec<ReliedOn> {
+    let required: Vec<RequiredPackage> = match &planned.version_one {
+        Some(manifest) => manifest.packages.iter().map(RequiredPackage::from).collect(),
+        None => planned.plan.packages.iter().map(RequiredPackage::from).collect(),
+    };
+    let of_each = required.into_iter().zip(&planned.plan.uses);
+    of_each.map(|(package, used)| ReliedOn { package, bytes: used.bytes }).collect()
 }

@@ -161,6 +161,8 @@ pub(crate) fn a_version_one_archive_comes_back_too() {
     let options = PackOptions { manifest_version: ManifestVersion::One, ..options() };
     let (archive, packed) = scene.pack_well(&options);
     assert!(packed.left_out_files > 5, "{packed:?}");
+    let relied_on = packed.relied_on.iter().map(|one| one.bytes).sum::<u64>();
+    assert_eq!(relied_on, packed.left_out_bytes);
     let (target, restored, recorder) = scene.unpack(&archive);
     assert_eq!(crate::scene::problems(&recorder), "");
     assert_eq!(restored.missing, []);
