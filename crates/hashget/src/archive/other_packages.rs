@@ -8,12 +8,13 @@ use std::fs::File;
 use std::io::{self, Read, Seek as _};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::fetch::{FetchError, FileSource, KeptFiles, Source, Wanted, WantedFile};
+use crate::fetch::{FetchError, FileSource, KeptFiles, Source, WantedFile};
 use crate::formats::{self, FormatError, Input, Visitor, VisitorError};
 use crate::hashdb::{HashDb, HashDbError, Key, PackageId};
 use crate::limits::Limits;
 use crate::model::{Digest, Kind, Member, PackageRecord, RelPath, counted};
 use crate::monitor::{Interrupted, Monitor, ProblemKind};
+use crate::places;
 use crate::wording::one_line;
 
 /// Number of packages whose members are looked at for the files of one lost package: those that have most of them, as far as the
@@ -127,15 +128,7 @@ impl OtherPackages {
         kept: &KeptFiles,
         monitor: &dyn Monitor,
     ) -> Result<BTreeSet<Digest>, Failure> {
-        let request = Wanted {
-            name: Some(record.display_name().to_owned()),
-            url: record.url.clone(),
-            also: record.also.clone(),
-            sha256: Some(record.sha256),
-            size: Some(record.size),
-            ..Wanted::default()
-        };
-        let fetched = match self.source.fetch(&request, monitor) {
+        let fetched = match self.source.fetch(&places::wanted(record), monitor) {
             Ok(fetched) => fetched,
             Err(FetchError::Interrupted(interrupted)) => return Err(interrupted.into()),
             Err(_) => return Ok(BTreeSet::new()),

@@ -5,11 +5,12 @@
 use std::io::{self, Read, Write};
 
 use crate::error::ErrorClass;
-use crate::fetch::{FetchError, Reach, Source, Wanted, shown};
+use crate::fetch::{FetchError, Source, shown};
 use crate::formats::{self, FormatError, Input, Visitor, VisitorError};
 use crate::limits::Limits;
 use crate::model::{Digest, HashingReader, Kind, Member, PackageRecord, RelPath};
 use crate::monitor::{Interrupted, Monitor};
+use crate::places::wanted;
 
 /// Takes single files out of packages.
 pub struct PackageFiles<'a> {
@@ -77,15 +78,7 @@ impl PackageFiles<'_> {
         output: &mut dyn Write,
         monitor: &dyn Monitor,
     ) -> Result<u64, PackageFileError> {
-        let wanted = Wanted {
-            name: package.own_name().map(str::to_owned),
-            url: package.url.clone(),
-            also: package.also.clone(),
-            sha256: Some(package.sha256),
-            size: Some(package.size),
-            reach: Reach::Anywhere,
-        };
-        let fetched = self.source.fetch(&wanted, monitor)?;
+        let fetched = self.source.fetch(&wanted(package), monitor)?;
         let url = shown(&package.url);
         let mut search = Search { sha256, monitor, path: None };
         let recurse = |_: &RelPath| package.recursive;

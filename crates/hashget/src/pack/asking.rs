@@ -8,12 +8,11 @@ use std::time::{Duration, Instant};
 
 use super::known::{KnownPackage, Requirements};
 use super::{PackError, Packer};
-use crate::fetch::Reach;
 use crate::hashdb::{Check, CheckOutcome, HashDbError, HashDbWriter};
-use crate::model::{PackageRecord, counted};
+use crate::model::counted;
 use crate::monitor::{Monitor, ProblemKind, Step, Total};
 use crate::parallel;
-use crate::places::{Asker, Known, is_strange};
+use crate::places::{Asker, Known, reach};
 
 /// Number of places that are asked at the same time. Hosts may have lower limits.
 const AT_ONCE: usize = 16;
@@ -141,11 +140,6 @@ impl Packer<'_> {
         })?;
         Ok(outcomes.into_inner().expect("counting does not panic"))
     }
-}
-
-/// Where a question about a package may lead.
-fn reach(record: &PackageRecord) -> Reach {
-    if is_strange(record) { Reach::PublicOnly } else { Reach::Anywhere }
 }
 
 impl Outcomes {

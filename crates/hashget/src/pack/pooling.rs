@@ -9,6 +9,7 @@ use super::{PackError, Packer};
 use crate::fetch::{AddError, Added, Wanted, add_all};
 use crate::model::counted;
 use crate::monitor::{Interrupted, Monitor, ProblemKind};
+use crate::places::wanted;
 use crate::wording::one_line;
 
 impl Packer<'_> {
@@ -26,7 +27,7 @@ impl Packer<'_> {
         if short.is_empty() {
             return Ok(false);
         }
-        let wanted: Vec<Wanted> = short.iter().map(|&index| wanted(&known[index])).collect();
+        let wanted: Vec<Wanted> = short.iter().map(|&index| wanted(&known[index].record)).collect();
         let (added, failed) = (Mutex::new(0_u64), Mutex::new(Vec::<String>::new()));
         let done = |wanted: &Wanted, result: Result<Added, AddError>| {
             match result {
@@ -59,18 +60,5 @@ impl Packer<'_> {
             monitor.problem(ProblemKind::Incomplete, &object, message);
         }
         Ok(true)
-    }
-}
-
-/// The request for a package.
-fn wanted(known: &KnownPackage) -> Wanted {
-    let record = &known.record;
-    Wanted {
-        name: Some(record.display_name().to_owned()),
-        url: record.url.clone(),
-        also: record.also.clone(),
-        sha256: Some(record.sha256),
-        size: Some(record.size),
-        ..Wanted::default()
     }
 }

@@ -7,9 +7,10 @@ use std::fs::File;
 use std::hash::{BuildHasher as _, RandomState};
 use std::os::unix::fs::FileExt as _;
 
-use crate::fetch::{ByteRange, FetchError, Reach, Web, page};
+use super::is_strange;
+use crate::fetch::{ByteRange, FetchError, Reach, Wanted, Web, page};
 use crate::hashdb::{Check, CheckOutcome};
-use crate::model::Digest;
+use crate::model::{Digest, PackageRecord};
 use crate::monitor::{Interrupted, Monitor};
 use crate::wording::one_line;
 
@@ -50,6 +51,23 @@ impl<'a> Known<'a> {
                 is_end && tail.len() <= bytes.len() && !bytes.ends_with(&tail)
             }
         }
+    }
+}
+
+/// Where a request for a package of the HashDB may lead.
+pub fn reach(record: &PackageRecord) -> Reach {
+    if is_strange(record) { Reach::PublicOnly } else { Reach::Anywhere }
+}
+
+/// The request for a package of the HashDB.
+pub fn wanted(record: &PackageRecord) -> Wanted {
+    Wanted {
+        name: record.own_name().map(str::to_owned),
+        url: record.url.clone(),
+        also: record.also.clone(),
+        sha256: Some(record.sha256),
+        size: Some(record.size),
+        reach: reach(record),
     }
 }
 

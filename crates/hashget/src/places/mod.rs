@@ -7,7 +7,7 @@ pub mod ask;
 pub mod policy;
 pub mod reliance;
 
-pub use ask::{Answer, Asker, Known, tail_of};
+pub use ask::{Answer, Asker, Known, reach, tail_of, wanted};
 pub use policy::{InPool, Policy};
 pub use reliance::{
     ASKED_FOR, DUE_AFTER, Doubt, Place, Private, Rules, Standing, is_strange, is_strange_url,
