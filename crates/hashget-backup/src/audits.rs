@@ -7,8 +7,8 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use hashget::archive::{Figures, ReliedOn};
-use hashget::model::Digest;
 use hashget::pending_file::PendingFile;
+use hashget::supplement::Contents;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -49,20 +49,16 @@ pub fn relied_on(state: &Path, archive: &ArchiveName) -> Option<Vec<ReliedOn>> {
 /// It cannot be written.
 pub fn remember(state: &Path, archive: &ArchiveName, packages: Vec<ReliedOn>) -> io::Result<()> {
     let folder = folder_of(state, archive.series().job());
-    fs_err::create_dir_all(&folder)?;
-    let path = folder.join(format!("{archive}.json"));
-    let mut pending = PendingFile::create(&path, MODE)?;
-    serde_json::to_writer(&mut pending, &Relied { relied: VERSION, packages })?;
-    pending.commit(&path)
+    write(&folder, &archive.to_string(), &Relied { relied: VERSION, packages })
 }
 
-/// The packages of which a supplement of a job has all that is needed, if it is remembered.
-pub fn supplement(state: &Path, job: &str, name: &str) -> Option<Vec<Digest>> {
+/// What a supplement of a job says that it has, if it is remembered.
+pub fn supplement(state: &Path, job: &str, name: &str) -> Option<Contents> {
     let bytes = fs_err::read(folder_of(state, job).join(format!("{name}.json"))).ok()?;
     serde_json::from_slice(&bytes).ok()
 }
 
-/// Remembers of which packages a supplement of a job has all that is needed.
+/// Remembers what a supplement of a job says that it has.
 ///
 /// # Errors
 /// It cannot be written.
@@ -70,13 +66,16 @@ pub fn remember_supplement(
     state: &Path,
     job: &str,
     name: &str,
-    packages: &[Digest],
+    contents: &Contents,
 ) -> io::Result<()> {
-    let folder = folder_of(state, job);
-    fs_err::create_dir_all(&folder)?;
+    write(&folder_of(state, job), name, contents)
+}
+
+fn write(folder: &Path, name: &str, what: &impl Serialize) -> io::Result<()> {
+    fs_err::create_dir_all(folder)?;
     let path = folder.join(format!("{name}.json"));
     let mut pending = PendingFile::create(&path, MODE)?;
-    serde_json::to_writer(&mut pending, packages)?;
+    serde_json::to_writer(&mut pending, what)?;
     pending.commit(&path)
 }
 

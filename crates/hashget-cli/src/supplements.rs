@@ -9,9 +9,10 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use hashget::model::manifest::AnyManifest;
 use hashget::monitor::{Monitor, ProblemKind};
 use hashget::pending_file::behind_links;
-use hashget::supplement::{Supplements, is_supplement};
+use hashget::supplement::{ArchiveOf, Supplements, is_supplement};
 use hashget::wording;
 use hashget_backup::series::ArchiveName;
 
@@ -33,6 +34,12 @@ pub(crate) fn offered(
         add_beside(&archive, &mut supplements, environment)?;
     }
     Ok(supplements)
+}
+
+/// The archive at a path, as supplements name it.
+pub(crate) fn archive_of(path: &Path, manifest: &AnyManifest) -> ArchiveOf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    ArchiveOf::new(name, manifest)
 }
 
 /// Adds what lies beside an archive.

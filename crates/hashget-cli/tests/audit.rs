@@ -178,8 +178,52 @@ fn an_encrypted_archive_is_audited_by_what_this_machine_remembers() {
     fs_err::remove_dir_all(machine.path("state")).unwrap();
     let ended = machine.hashget(&["audit"]).expect(1);
     ended.says(&["not audited, since what it relies on is not known", "encrypted"]);
+    // A backup is whole whatever is known of older ones.
+    let configuration = fs_err::read_to_string(machine.path("own-config.toml")).unwrap();
+    machine.write("own-config.toml", format!("[audit]\nheal = \"supplement\"\n{configuration}"));
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    machine.hashget(&["backup"]).expect(0).says(&["note:", "not audited"]);
+    machine.hashget(&["backup", "status"]).expect(0);
     machine.hashget(&["audit", "--identity", identity.to_str().unwrap()]).expect(0);
     machine.hashget(&["audit"]).expect(0);
+}
+
+#[test]
+fn an_archive_that_cannot_be_read_is_named_and_the_others_are_audited() {
+    let origin = Origin::start();
+    let machine = machine(&origin, &["one"], "");
+    machine.hashget(&["backup"]).expect(0);
+    machine.write("out/broken.tar.zst", "nothing of the kind\n");
+    let ended = machine.hashget(&["audit", "out", "--json"]);
+    assert_eq!(summary(&ended), (all_bytes(1), 0, 0));
+    ended.expect(3);
+    machine.hashget(&["audit", "out"]).expect(3).says(&["out/broken.tar.zst", "not audited"]);
+}
+
+#[test]
+fn what_must_lie_beside_an_archive_is_looked_for() {
+    let origin = Origin::start();
+    let machine = machine(&origin, &["one"], "");
+    let chain = fs_err::read_to_string(machine.path("own-config.toml")).unwrap();
+    machine.write("own-config.toml", chain.replace("options", "share = \"chain\"\noptions"));
+    machine.write("tree/large", text("own").repeat(200));
+    machine.hashget(&["backup"]).expect(0);
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    machine.write("tree/own", "mine, and changed\n");
+    machine.hashget(&["backup"]).expect(0).says(&["Needs"]);
+    let mut archives = files_below(&machine.path("out"));
+    archives.retain(|name| name.ends_with(".tar.zst"));
+    archives.sort();
+    let [base, last] = &archives[..] else { panic!("{archives:?}") };
+    let last = format!("out/{last}");
+    let audits = [&["audit"][..], &["audit", "out"], &["audit", &last]];
+    for audit in audits {
+        machine.hashget(audit).expect(0);
+    }
+    fs_err::rename(machine.path("out").join(base), machine.path("elsewhere")).unwrap();
+    for audit in audits {
+        machine.hashget(audit).expect(4).says(&[base, "LOST"]);
+    }
 }
 
 #[test]

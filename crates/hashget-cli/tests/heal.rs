@@ -120,6 +120,35 @@ fn what_is_lost_is_taken_out_of_the_living_tree_and_comes_back_with_the_archive_
 }
 
 #[test]
+fn what_a_supplement_has_for_another_archive_is_not_taken_for_all_that_is_needed() {
+    let origin = Origin::start();
+    let machine = machine(&origin, &["one"]);
+    let pack = |archive: &str, exclude: &[&str]| {
+        let pack = ["pack", "tree", "-f", archive, "--detect", "none"];
+        machine.hashget(&[&pack, exclude].concat()).expect(0);
+    };
+    pack("h_web_2026-01-01T000000Z.tar.zst", &["--exclude", "one/small"]);
+    pack("h_web_2026-01-02T000000Z.tar.zst", &[]);
+    gone(&origin, &["one"]);
+    fs_err::remove_dir_all(machine.path("cache")).unwrap();
+    let (first, second) = ("h_web_2026-01-01T000000Z.tar.zst", "h_web_2026-01-02T000000Z.tar.zst");
+    machine.hashget(&["audit", first, "--every", "0s"]).expect(4);
+    machine.hashget(&["heal", first, "--from", "tree"]).expect(0).says(&["1 file of others"]);
+    machine.hashget(&["audit", first]).expect(0);
+    machine.hashget(&["verify", first]).expect(0);
+    // It lies beside the other one as well, and has only one of the two files that that one needs.
+    machine.hashget(&["audit", second]).expect(4).says(&["LOST"]);
+    machine.hashget(&["verify", second]).expect(5).says(&["LOST"]);
+    machine.hashget(&["audit", "."]).expect(4).says(&["LOST"]);
+    let heal = ["heal", first, second, "--from", "tree", "-f", "h_web_2.sup.tar.zst"];
+    machine.hashget(&heal).expect(0).says(&["2 files of others"]);
+    for archive in [first, second] {
+        machine.hashget(&["audit", archive]).expect(0);
+        machine.hashget(&["verify", archive]).expect(0);
+    }
+}
+
+#[test]
 fn what_is_at_risk_is_kept_as_a_whole() {
     let origin = Origin::start();
     let machine = machine(&origin, &["one", "two"]);
@@ -282,6 +311,26 @@ fn each_night_heals_what_its_archives_are_losing() {
         machine.hashget(&restore).expect(0).says(&[PROVEN]);
         same_as(&machine, &machine);
     }
+}
+
+#[test]
+fn a_night_that_cannot_open_its_archives_keeps_whole_packages_for_them() {
+    let origin = Origin::start();
+    let machine = machine(&origin, &["one"]);
+    let recipient = "age1sxjgycssl3yeua6gztw4prp4t5xvwgvhptrdnej77ns0khll5qrqamxs7t";
+    fs_err::create_dir_all(machine.path("out")).unwrap();
+    let job = format!(
+        "[backup.web]\nsources = [\"tree\"]\nto = [\"out\"]\nhost = \"h\"\noptions = [\"--detect\", \"none\"]\n\
+         encrypt = [\"{recipient}\"]\n"
+    );
+    machine.write("own-config.toml", &job);
+    machine.hashget(&["backup"]).expect(0);
+    let policy = "[policy]\nsources = 2\n[audit]\nheal = \"supplement\"\n";
+    machine.write("own-config.toml", format!("{policy}{job}"));
+    machine.hashget(&["audit"]).expect(3).says(&["1 independent place has it"]);
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    machine.hashget(&["backup"]).expect(0).says(&["Supplement", "sent to"]);
+    machine.hashget(&["audit"]).expect(0);
 }
 
 #[test]

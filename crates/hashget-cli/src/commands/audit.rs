@@ -4,9 +4,11 @@
 //! what is at risk with 3, whatever else was found.
 
 mod archives;
+mod held;
 mod shown;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -77,15 +79,17 @@ pub(crate) struct How {
 }
 
 impl How {
-    /// As the table `[audit]` says, or, if it is not there, as without it.
+    /// As the table `[audit]` says, or, if it is not there, as without it; asking, unless this machine is offline.
     pub(crate) fn configured(environment: &Environment<'_>) -> Self {
-        Self::of_configuration(&environment.config.audit.clone().unwrap_or_default())
+        let config::Audit { every, deep_every, at_most, heal: _ } =
+            environment.config.audit.clone().unwrap_or_default();
+        let ask = !environment.is_offline();
+        Self { cadence: Cadence { every, deep_every }, at_most, sources: None, ask }
     }
 
-    /// As the table `[audit]` says.
-    pub(crate) fn of_configuration(audit: &config::Audit) -> Self {
-        let config::Audit { every, deep_every, at_most, heal: _ } = audit.clone();
-        Self { cadence: Cadence { every, deep_every }, at_most, sources: None, ask: true }
+    /// The same without asking any place: by what is known.
+    pub(crate) fn known(environment: &Environment<'_>) -> Self {
+        Self { ask: false, ..Self::configured(environment) }
     }
 }
 
@@ -121,14 +125,17 @@ pub(super) fn after_interruption() -> String {
 
 impl Audit {
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
-        let configured = environment.config.audit.clone().unwrap_or_default();
+        let configured = How::configured(environment);
         let cadence = Cadence {
-            every: self.every.unwrap_or(configured.every),
-            deep_every: self.deep_every.or(configured.deep_every),
+            every: self.every.unwrap_or(configured.cadence.every),
+            deep_every: self.deep_every.or(configured.cadence.deep_every),
         };
-        let at_most = self.at_most.or(configured.at_most);
-        let ask = !self.no_ask && !environment.is_offline();
-        let how = How { cadence, at_most, sources: self.sources, ask };
+        let how = How {
+            cadence,
+            at_most: self.at_most.or(configured.at_most),
+            sources: self.sources,
+            ask: configured.ask && !self.no_ask,
+        };
         let (audit, jobs) = archives::collected(&self.of, environment)?;
         let outcome = audited(audit, how, environment)?;
         for job in &jobs {
@@ -161,68 +168,53 @@ pub(crate) fn known_of(
     destination: &Destination,
     environment: &Environment<'_>,
 ) -> anyhow::Result<Option<Outcome>> {
-    let mut audit = archives::Collected::default();
+    let mut audit = Audited::default();
     if !archives::add_one(&mut audit, name, destination, environment)? {
         return Ok(None);
     }
-    let how = How { ask: false, ..How::configured(environment) };
-    audited(audit, how, environment).map(Some)
+    audited(audit, How::known(environment), environment).map(Some)
 }
 
-/// What is known of the packages of a manifest, without asking, and how much each gives.
+/// What is known of the packages of an archive, without asking, and how much each gives.
 pub(crate) fn known_of_manifest(
-    name: &str,
+    archive: &Path,
     manifest: &AnyManifest,
     environment: &Environment<'_>,
 ) -> anyhow::Result<(Vec<ReliedOn>, Outcome)> {
-    let packages = archives::packages_of(manifest, environment)?;
-    let mut collected = archives::Collected::default();
-    collected.audit.add(name.to_owned(), name.to_owned(), packages.clone());
-    let how = How { ask: false, ..How::configured(environment) };
-    Ok((packages, audited(collected, how, environment)?))
+    let mut audit = Audited::default();
+    let packages = archives::add_manifest(&mut audit, archive, manifest, environment)?;
+    Ok((packages, audited(audit, How::known(environment), environment)?))
 }
 
-/// The audit of archives, with or without asking.
+/// The audit of these archives.
 pub(crate) fn of_places(
     of: &[String],
-    ask: bool,
+    how: How,
     environment: &Environment<'_>,
 ) -> anyhow::Result<Outcome> {
     let (audit, _) = archives::collected(of, environment)?;
-    let how = How { ask: ask && !environment.is_offline(), ..How::configured(environment) };
     audited(audit, how, environment)
 }
 
-/// What is known of the archives of a job, without asking.
-pub(crate) fn known_of_job(job: &Job, environment: &Environment<'_>) -> anyhow::Result<Outcome> {
-    let mut audit = archives::Collected::default();
-    archives::add_job(&mut audit, job, environment)?;
-    audited(audit, How { ask: false, ..How::configured(environment) }, environment)
-}
-
-/// The audit of a job after its run.
+/// The audit of the archives of a job.
 pub(crate) fn of_job(
     job: &Job,
     how: How,
     environment: &Environment<'_>,
 ) -> anyhow::Result<Outcome> {
-    let mut audit = archives::Collected::default();
+    let mut audit = Audited::default();
     archives::add_job(&mut audit, job, environment)?;
     audited(audit, how, environment)
 }
 
 /// Asks, and judges.
-fn audited(
-    collected: archives::Collected,
-    how: How,
-    environment: &Environment<'_>,
-) -> anyhow::Result<Outcome> {
-    let archives::Collected { audit, kept } = collected;
+fn audited(audit: Audited, how: How, environment: &Environment<'_>) -> anyhow::Result<Outcome> {
+    let kept = audit.supplemented();
     let mut policy = environment.policy(how.sources)?;
     // A supplement is a place as a pool is.
     let supplemented = kept.clone();
     policy.supplemented = InPool::new(move |sha256, _| supplemented.contains(sha256));
-    let (outlooks, asked) = with_verifier(environment, |verifier| {
+    let (outlooks, asked) = with_verifier(None, environment, |verifier| {
         // A proof counts a while longer than until it is due again: an audit with a limit may need some runs.
         let proof_counts = how.cadence.every.as_secs().saturating_mul(2).max(24 * 60 * 60);
         let proof_counts = i64::try_from(proof_counts).unwrap_or(i64::MAX);
@@ -243,9 +235,10 @@ fn audited(
 /// Keeps the figures of a job, to compare them with later ones.
 pub(crate) fn remember(job: &Job, outcome: &Outcome, environment: &Environment<'_>) {
     let Ok(state) = environment.backup_state() else { return };
+    let of_job = archives::series_name(job);
     let figures = outcome.audit.figures(&outcome.outlooks);
     let Some(SeriesFigures { archives, worst, .. }) =
-        figures.iter().find(|series| series.series == archives::series_name(job))
+        figures.iter().find(|series| series.series == of_job)
     else {
         return;
     };

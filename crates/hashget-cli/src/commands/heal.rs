@@ -1,15 +1,14 @@
 //! `hashget heal`: what archives need and the world is losing is kept, while it can still be had.
 //!
-//! Invariant: a supplement gets its name once it was read back; what was not found is named, and ends with 3 or, if it is lost, with 4.
+//! Invariant: a supplement gets its name once it was read back; what was not found is named, and ends with 4.
 
 mod kept;
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
-use hashget::archive::{Outlook, read_for_listing};
+use hashget::archive::{Outlook, RequiredPackage, read_for_listing};
 use hashget::model::Digest;
 use hashget::monitor::{Monitor, ProblemKind};
 use hashget::supplement::{Found, Healed, Healer, ToHeal};
@@ -17,8 +16,8 @@ use hashget::tree::TreeRoot;
 use hashget_backup::job::Job;
 use serde_json::json;
 
-use super::audit::{self, Outcome};
-use super::backup::destinations::is_destination;
+use super::audit::{self, How, Outcome};
+use super::backup::destinations::{self, is_destination};
 use crate::archive::{self, Knowledge, archives_in};
 use crate::environment::Environment;
 use crate::exit::{Code, EndedAs, UsageError};
@@ -99,7 +98,7 @@ impl Heal {
             }
         }
         let of: Vec<String> = archives.iter().map(|path| path.display().to_string()).collect();
-        let outcome = audit::of_places(&of, !self.no_ask, environment)?;
+        let outcome = audit::of_places(&of, self.how(environment), environment)?;
         let file = self.file.clone().or_else(|| kept::file_beside(&archives));
         let into = match (&file, self.dry_run) {
             (_, true) => Kept::Nowhere,
@@ -110,15 +109,23 @@ impl Heal {
                 return Err(UsageError(wrong.to_owned()).into());
             }
         };
-        let mut to_heal = Vec::new();
-        for archive in &archives {
-            let (manifest, stored) = archive::contents(archive, environment)?;
-            let name = archive.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            to_heal.push(ToHeal { name, manifest, stored });
-        }
         let endangered = endangered(&outcome, self.lost, &into, environment)?;
-        let healed = heal(&to_heal, &endangered, from, into, environment)?;
+        let name =
+            |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let names: Vec<String> = archives.iter().map(name).collect();
+        let opened = archives.iter().rev().map(|archive| {
+            let (manifest, stored) = archive::contents(archive, environment)?;
+            Ok(ToHeal { name: name(archive), manifest, stored })
+        });
+        let healed = heal(&endangered, &names, opened, from, into, environment)?;
         report(&healed, file.as_deref().filter(|_| !self.dry_run), environment)
+    }
+
+    fn how(&self, environment: &Environment<'_>) -> How {
+        match self.no_ask {
+            true => How::known(environment),
+            false => How::configured(environment),
+        }
     }
 
     fn jobs(&self, names: &[String], environment: &Environment<'_>) -> anyhow::Result<()> {
@@ -130,10 +137,7 @@ impl Heal {
                 (.., Some(file)) => Kept::InFile(file),
                 (.., None) => Kept::InDestinations(&job),
             };
-            let outcome = match self.no_ask {
-                true => audit::known_of_job(&job, environment)?,
-                false => audit::of_job(&job, audit::How::configured(environment), environment)?,
-            };
+            let outcome = audit::of_job(&job, self.how(environment), environment)?;
             let healed =
                 of_job(&job, &outcome, self.from.as_deref(), self.lost, into, environment)?;
             add(&mut all, healed);
@@ -155,21 +159,29 @@ pub(crate) fn of_job(
     if endangered.is_empty() {
         return Ok(Healed::default());
     }
-    let relying = outcome.audit.relying_on(&endangered);
-    let mut to_heal = Vec::new();
-    kept::each_archive(job, &relying, environment, &mut |name, source| {
-        let limits = &environment.limits;
-        let (manifest, stored) = read_for_listing(source, name, limits, environment.console)?;
-        to_heal.push(ToHeal { name: name.to_owned(), manifest, stored });
-        Ok(())
-    })?;
+    let digests = endangered.iter().map(|package| package.sha256).collect();
+    let relying = outcome.audit.relying_on(&digests);
+    let names: Vec<String> = relying.into_iter().map(str::to_owned).collect();
+    let destinations = destinations::of_job(job, environment)?;
+    let opened = names.iter().rev().filter_map(|name| {
+        kept::open_archive(name, &destinations, environment)
+            .and_then(|source| match source {
+                None => Ok(None),
+                Some(mut source) => {
+                    let (limits, console) = (&environment.limits, environment.console);
+                    let (manifest, stored) = read_for_listing(&mut *source, name, limits, console)?;
+                    Ok(Some(ToHeal { name: name.clone(), manifest, stored }))
+                }
+            })
+            .transpose()
+    });
     // One folder is packed as a whole; several are packed with their paths.
     let root = match (&from, &job.sources[..]) {
         (Some(from), _) => from.to_path_buf(),
         (None, [source]) if source.is_dir() => source.clone(),
         (None, _) => PathBuf::from("/"),
     };
-    heal(&to_heal, &endangered, &root, into, environment)
+    heal(&endangered, &names, opened, &root, into, environment)
 }
 
 /// The packages that are lost, and those at risk, as far as they are not kept there already: another copy in the same place would be no
@@ -179,7 +191,7 @@ fn endangered(
     only_lost: bool,
     into: &Kept<'_>,
     environment: &Environment<'_>,
-) -> anyhow::Result<BTreeSet<Digest>> {
+) -> anyhow::Result<Vec<RequiredPackage>> {
     let is_meant = |outlook: &Outlook| match outlook {
         Outlook::Lost => true,
         Outlook::AtRisk(_) => !only_lost,
@@ -191,12 +203,14 @@ fn endangered(
         _ => outcome.kept.contains(sha256),
     };
     let meant = outcome.outlooks.iter().filter(|(_, outlook)| is_meant(outlook));
-    Ok(meant.map(|(sha256, _)| *sha256).filter(|sha256| !is_kept(sha256)).collect())
+    let wanted = meant.map(|(sha256, _)| sha256).filter(|sha256| !is_kept(sha256));
+    Ok(wanted.filter_map(|sha256| outcome.audit.package(sha256).cloned()).collect())
 }
 
 fn heal(
-    archives: &[ToHeal],
-    endangered: &BTreeSet<Digest>,
+    endangered: &[RequiredPackage],
+    names: &[String],
+    archives: impl Iterator<Item = anyhow::Result<ToHeal>>,
     from: &Path,
     into: Kept<'_>,
     environment: &Environment<'_>,
@@ -209,7 +223,7 @@ fn heal(
     let source = environment.brief_sources()?.source;
     let members = knowledge.members(environment);
     let healer = Healer { source: &*source, members, tree: &tree };
-    let mut found = healer.find(archives, endangered, environment.console)?;
+    let mut found = healer.find(endangered, names, archives, environment.console)?;
     match into {
         Kept::Nowhere => {}
         _ if found.is_empty() => {}

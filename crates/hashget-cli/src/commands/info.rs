@@ -84,8 +84,7 @@ impl Info {
         if requirements.packages.is_empty() || !environment.has_hashdb() {
             return None;
         }
-        let name = self.archive.display().to_string();
-        match audit::known_of_manifest(&name, manifest, environment) {
+        match audit::known_of_manifest(&self.archive, manifest, environment) {
             Ok((_, known)) => Some(known),
             Err(error) => {
                 let why = wording::messages(error.as_ref()).join(": ");

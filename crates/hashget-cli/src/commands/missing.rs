@@ -20,6 +20,7 @@ use crate::archive::{self, Knowledge};
 use crate::environment::Environment;
 use crate::exit::UsageError;
 use crate::output::{Console, counted, safe, size};
+use crate::supplements::archive_of;
 
 /// List the files of an archive that cannot be had, with what they can be found by
 #[derive(Debug, Args)]
@@ -58,7 +59,8 @@ impl Missing {
         }
         let (manifest, stored) = archive::contents(&self.archive, environment)?;
         let context = || format!("cannot tell what is missing of {}", self.archive.display());
-        let verified = with_verifier(environment, |verifier| {
+        let archive = archive_of(&self.archive, &manifest);
+        let verified = with_verifier(Some(&archive), environment, |verifier| {
             verifier.verify(&manifest, &VerifyOptions::default(), console)
         })?
         .with_context(context)?;

@@ -138,8 +138,7 @@ impl Report {
         manifest: &AnyManifest,
         environment: &Environment<'_>,
     ) -> anyhow::Result<Restorable> {
-        let name = self.archive.display().to_string();
-        let (relied, outcome) = audit::known_of_manifest(&name, manifest, environment)?;
+        let (relied, outcome) = audit::known_of_manifest(&self.archive, manifest, environment)?;
         let file = self.archive.file_name().and_then(|name| name.to_str());
         let archive = file.and_then(ArchiveName::parse);
         let audits = archive.and_then(|archive| {

@@ -3,6 +3,7 @@
 //! Invariant: what is wrong with the archive itself, and what is wrong with sources, have exit codes of their own. Only the results
 //! are kept, in the HashDB; nothing that is downloaded is kept.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -15,6 +16,7 @@ use hashget::model::manifest::AnyManifest;
 use hashget::parity::parity_of;
 use hashget::pending_file::behind_links;
 use hashget::restore::{Rehearsed, rehearse};
+use hashget::supplement::ArchiveOf;
 use serde_json::json;
 
 use crate::archive;
@@ -81,7 +83,8 @@ impl Verify {
             };
             return against::verify(folder, (tree, packed), is_wrong, lines, environment);
         }
-        let verified = with_verifier(environment, |verifier| {
+        let archive = supplements::archive_of(&self.archive, &manifest);
+        let verified = with_verifier(Some(&archive), environment, |verifier| {
             verifier.verify(&manifest, &self.options(), console)
         })?
         .with_context(|| self.failed())?;
@@ -94,7 +97,8 @@ impl Verify {
         let (manifest, read) = self.or_repair(read, environment)?;
         let (stored, contents) = read.unzip();
         let (options, limits) = (self.options(), &environment.limits);
-        let rehearsed = with_verifier(environment, |verifier| {
+        let archive = supplements::archive_of(&self.archive, &manifest);
+        let rehearsed = with_verifier(Some(&archive), environment, |verifier| {
             let (name, console) = (&self.archive, environment.console);
             rehearse(&manifest, contents, verifier, &options, limits, name, console)
         })?
@@ -236,16 +240,19 @@ impl Verify {
     }
 }
 
-/// Calls `verify` with what verifying stands on.
+/// Calls `verify` with what verifying stands on; of an archive, with what supplements beside it have for it.
 pub(super) fn with_verifier<R>(
+    archive: Option<&ArchiveOf>,
     environment: &Environment<'_>,
     verify: impl FnOnce(&Verifier<'_>) -> R,
 ) -> anyhow::Result<R> {
     let (network, local) = (environment.network()?, environment.local()?);
-    let supplements = supplements::offered(&[], environment)?;
-    let supplements = supplements.complete().map(|(sha256, name)| (sha256, name.to_owned()));
+    let supplemented = match archive {
+        Some(archive) => supplements::offered(&[], environment)?.complete(archive),
+        None => BTreeMap::new(),
+    };
     Ok(verify(&Verifier {
-        supplements: &supplements.collect(),
+        supplements: &supplemented,
         network: &*network.source,
         web: &*network.web,
         local: &*local,

@@ -67,6 +67,8 @@ pub(crate) struct Console {
     skipped: AtomicU64,
     /// The first problems that are more than notes, each in a line.
     lines: Mutex<Vec<String>>,
+    /// Problems are notes now.
+    as_notes: AtomicBool,
 }
 
 /// The error that ended a command, as printed.
@@ -119,7 +121,16 @@ impl Console {
             interruption_reported: AtomicBool::new(false),
             skipped: AtomicU64::new(0),
             lines: Mutex::default(),
+            as_notes: AtomicBool::new(false),
         }
+    }
+
+    /// Does something that the command was not asked for: its problems are notes, and change no exit code.
+    pub(crate) fn aside_from_the_task<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.as_notes.store(true, Ordering::Relaxed);
+        let done = work();
+        self.as_notes.store(false, Ordering::Relaxed);
+        done
     }
 
     /// Was `--json` given?
@@ -292,6 +303,7 @@ impl Console {
 
     fn problem(&self, kind: ProblemKind, object: &str, message: &str) {
         let (object, message) = (&*without_logins(object), &*without_logins(message));
+        let kind = if self.as_notes.load(Ordering::Relaxed) { ProblemKind::Note } else { kind };
         let mut problems = self.problems.lock().expect("counting does not panic");
         let (count, style, label, name) = match kind {
             ProblemKind::Note => (&mut problems.notes, NOTE, "note", "note"),

@@ -29,6 +29,12 @@ pub struct ToHeal {
     pub stored: StoredEntries,
 }
 
+impl ToHeal {
+    fn archive(&self) -> ArchiveOf {
+        ArchiveOf::new(self.name.clone(), &self.manifest)
+    }
+}
+
 /// What healing stands on.
 pub struct Healer<'a> {
     /// Where whole packages may still be: pools, the cache, the network.
@@ -52,6 +58,15 @@ pub struct Found {
     parts: Vec<(RequiredPackage, Has)>,
     /// What came of it.
     pub healed: Healed,
+}
+
+/// What is known after some archives.
+#[derive(Default)]
+struct Looked {
+    /// What there is of each package.
+    has: BTreeMap<Digest, Has>,
+    /// The files that were found nowhere.
+    missing: BTreeSet<Digest>,
 }
 
 struct FoundFile {
@@ -164,60 +179,66 @@ impl HealError {
 }
 
 impl Healer<'_> {
-    /// Looks for what the `archives` need of the `endangered` packages. With `whole`, whole packages are fetched where they still are.
+    /// Looks for what archives need of the `endangered` packages: first for whole ones, then, in the `archives`, which are opened one after the
+    /// other only if that is needed, the newest first, for the files of the others. `names` are the names of all archives.
     ///
     /// # Errors
-    /// See [`HealError`]. What cannot be found is in the result.
-    pub fn find(
+    /// See [`HealError`]; an archive could not be opened. What cannot be found is in the result.
+    pub fn find<E: From<HealError>>(
         &self,
-        archives: &[ToHeal],
-        endangered: &BTreeSet<Digest>,
+        endangered: &[RequiredPackage],
+        names: &[String],
+        archives: impl Iterator<Item = Result<ToHeal, E>>,
         monitor: &dyn Monitor,
-    ) -> Result<Found, HealError> {
+    ) -> Result<Found, E> {
         let mut found = Found {
-            archives: archives.iter().map(ArchiveOf::of).collect(),
+            archives: Vec::new(),
             kept: KeptFiles::default(),
             whole: Vec::new(),
             files: BTreeMap::new(),
             parts: Vec::new(),
             healed: Healed::default(),
         };
-        let left = self.whole_packages(archives, endangered, &mut found, monitor)?;
-        self.files(archives, &left, &mut found, monitor)?;
+        let lost = self.whole_packages(endangered, &mut found, monitor)?;
+        if lost.is_empty() {
+            let archive = |name: &String| ArchiveOf { name: name.clone(), tree: None };
+            found.archives = names.iter().map(archive).collect();
+            return Ok(found);
+        }
+        let mut looked = Looked::default();
+        for archive in archives {
+            self.files(&archive?, &lost, &mut looked, &mut found, monitor)?;
+        }
+        found.healed.unknown.sort();
+        found.healed.unknown.dedup();
+        let part =
+            |package: &RequiredPackage| Some((package.clone(), *looked.has.get(&package.sha256)?));
+        found.parts = lost.values().filter_map(part).collect();
         Ok(found)
     }
 
     /// Takes whole packages from where they still are; gives back those that are nowhere.
     fn whole_packages(
         &self,
-        archives: &[ToHeal],
-        endangered: &BTreeSet<Digest>,
+        wanted: &[RequiredPackage],
         found: &mut Found,
         monitor: &dyn Monitor,
     ) -> Result<BTreeMap<Digest, RequiredPackage>, HealError> {
-        let mut wanted: BTreeMap<Digest, RequiredPackage> = BTreeMap::new();
-        for archive in archives {
-            let requirements =
-                Requirements::from_manifest(&archive.manifest).map_err(MembersError::from)?;
-            let packages = requirements.packages.into_iter();
-            let packages = packages.filter(|package| endangered.contains(&package.sha256));
-            wanted.extend(packages.map(|package| (package.sha256, package)));
-        }
         let total = Total { bytes: None, things: u64::try_from(wanted.len()).ok() };
         let progress = monitor.begin(Step::Gather, "packages", total);
         let mut left = BTreeMap::new();
-        for (sha256, package) in wanted {
+        for package in wanted {
             match self.source.fetch(&package.wanted(), monitor) {
                 Ok(fetched) => {
                     found.healed.packages += 1;
                     found.healed.package_bytes += fetched.size;
-                    found.whole.push((package, fetched.file));
+                    found.whole.push((package.clone(), fetched.file));
                 }
                 Err(FetchError::Interrupted(interrupted)) => {
                     return Err(MembersError::from(interrupted).into());
                 }
                 Err(_) => {
-                    left.insert(sha256, package);
+                    left.insert(package.sha256, package.clone());
                 }
             }
             progress.advance(0, 1);
@@ -225,60 +246,45 @@ impl Healer<'_> {
         Ok(left)
     }
 
-    /// Takes the files of the `lost` packages out of the tree.
+    /// Takes the files of the `lost` packages that an archive needs out of the tree.
     fn files(
         &self,
-        archives: &[ToHeal],
+        archive: &ToHeal,
         lost: &BTreeMap<Digest, RequiredPackage>,
+        looked: &mut Looked,
         found: &mut Found,
         monitor: &dyn Monitor,
     ) -> Result<(), HealError> {
-        let mut has: BTreeMap<Digest, Has> = BTreeMap::new();
-        let mut missing: BTreeSet<Digest> = BTreeSet::new();
-        // The newest come first: their paths are those of the tree.
-        for archive in archives.iter().rev() {
-            let requirements =
-                Requirements::from_manifest(&archive.manifest).map_err(MembersError::from)?;
-            let indices: Vec<usize> = (0..requirements.packages.len())
-                .filter(|&index| lost.contains_key(&requirements.packages[index].sha256))
-                .collect();
-            let files = missing_files(
-                &archive.manifest,
-                &archive.stored,
-                &indices,
-                &self.members,
-                monitor,
-            )?;
-            for &index in &indices {
-                has.entry(requirements.packages[index].sha256).or_insert(Has::All);
+        found.archives.push(archive.archive());
+        let packages =
+            Requirements::from_manifest(&archive.manifest).map_err(MembersError::from)?.packages;
+        let indices: Vec<usize> =
+            (0..packages.len()).filter(|&at| lost.contains_key(&packages[at].sha256)).collect();
+        let (manifest, stored) = (&archive.manifest, &archive.stored);
+        let files = missing_files(manifest, stored, &indices, &self.members, monitor)?;
+        for &index in &indices {
+            looked.has.entry(packages[index].sha256).or_insert(Has::All);
+        }
+        for unnamed in &files.unnamed {
+            let package = &packages[unnamed.package];
+            found.healed.unknown.push(package.shown_name());
+            looked.has.insert(package.sha256, Has::Some);
+        }
+        for file in &files.files {
+            let is_here = match file.sha256 {
+                Some(sha256) => self.take(&file.path, (sha256, file.size), found, monitor)?,
+                None => false,
+            };
+            if is_here {
+                continue;
             }
-            for unnamed in &files.unnamed {
-                let package = &requirements.packages[unnamed.package];
-                found.healed.unknown.push(package.shown_name());
-                has.insert(package.sha256, Has::Some);
-            }
-            for file in &files.files {
-                let package = file.package.map(|index| &requirements.packages[index]);
+            let package = file.package.map(|index| &packages[index]);
+            looked.has.extend(package.map(|package| (package.sha256, Has::Some)));
+            if file.sha256.is_none_or(|sha256| looked.missing.insert(sha256)) {
                 let name = package.map(RequiredPackage::shown_name).unwrap_or_default();
-                let is_here = match file.sha256 {
-                    Some(sha256) => self.take(&file.path, (sha256, file.size), found, monitor)?,
-                    None => false,
-                };
-                if !is_here {
-                    if let Some(package) = package {
-                        has.insert(package.sha256, Has::Some);
-                    }
-                    let is_new = file.sha256.is_none_or(|sha256| missing.insert(sha256));
-                    if is_new {
-                        found.healed.not_found.push((file.path.clone(), name));
-                    }
-                }
+                found.healed.not_found.push((file.path.clone(), name));
             }
         }
-        found.healed.unknown.sort();
-        found.healed.unknown.dedup();
-        let part = |package: &RequiredPackage| Some((package.clone(), *has.get(&package.sha256)?));
-        found.parts = lost.values().filter_map(part).collect();
         Ok(())
     }
 
@@ -315,15 +321,5 @@ impl Healer<'_> {
         found.healed.files += 1;
         found.healed.file_bytes += size;
         Ok(true)
-    }
-}
-
-impl ArchiveOf {
-    fn of(archive: &ToHeal) -> Self {
-        let tree = match &archive.manifest {
-            AnyManifest::V2(manifest) => Some(manifest.tree.sha256),
-            AnyManifest::V1(_) => None,
-        };
-        Self { name: archive.name.clone(), tree }
     }
 }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::ErrorClass;
 use crate::formats::FormatError;
 use crate::model::Digest;
+use crate::model::manifest::AnyManifest;
 use crate::monitor::Interrupted;
 
 pub use heal::{Found, HealError, Healed, Healer, ToHeal};
@@ -55,9 +56,26 @@ pub struct Contents {
 pub struct ArchiveOf {
     /// Its name.
     pub name: String,
-    /// Its tree digest; an archive of version 1 has none.
+    /// Its tree digest, if it is known; an archive of version 1 has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tree: Option<Digest>,
+}
+
+impl ArchiveOf {
+    /// The archive with this name and manifest.
+    pub fn new(name: String, manifest: &AnyManifest) -> Self {
+        let tree = match manifest {
+            AnyManifest::V2(manifest) => Some(manifest.tree.sha256),
+            AnyManifest::V1(_) => None,
+        };
+        Self { name, tree }
+    }
+
+    /// Is this the same archive? Two of one tree may need different files of a package, so its name counts, too.
+    fn is(&self, other: &Self) -> bool {
+        let trees = self.tree.zip(other.tree);
+        self.name == other.name && trees.is_none_or(|(one, other)| one == other)
+    }
 }
 
 /// A package of which a supplement has something.
@@ -90,9 +108,12 @@ impl Contents {
         Self { hashget_supplement: VERSION, tool, archives, packages }
     }
 
-    /// The packages of which it has all that is needed.
-    pub fn complete(&self) -> impl Iterator<Item = Digest> {
-        self.packages.iter().filter(|package| package.has >= Has::All).map(|package| package.sha256)
+    /// The packages of which it says that it has all that this archive needs. Of one that it was not made for, these are the whole ones:
+    /// another archive may need other files of a package.
+    pub fn complete(&self, archive: &ArchiveOf) -> impl Iterator<Item = Digest> {
+        let is_for_it = self.archives.iter().any(|one| one.is(archive));
+        let least = if is_for_it { Has::All } else { Has::Whole };
+        self.packages.iter().filter(move |package| package.has >= least).map(|one| one.sha256)
     }
 
     fn parse(text: &[u8]) -> Result<Self, String> {

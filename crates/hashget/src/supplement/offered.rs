@@ -2,10 +2,11 @@
 //!
 //! Invariant: a supplement is read to its end only when something that it says it has is needed.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::{Mutex, MutexGuard};
 
-use super::{Contents, Has, Supplement, SupplementError};
+use super::{ArchiveOf, Contents, Has, Supplement, SupplementError};
 use crate::archive::KnowsMembers;
 use crate::fetch::{FetchError, Fetched, FileSource, Source, Wanted, WantedFile, shown};
 use crate::limits::Limits;
@@ -60,12 +61,20 @@ impl Supplements {
         self.all.is_empty()
     }
 
-    /// The packages of which a supplement says that it has all that is needed, each with its name.
-    pub fn complete(&self) -> impl Iterator<Item = (Digest, &str)> {
-        let of = |offered: &Offered| offered.contents.complete().collect::<Vec<Digest>>();
-        self.all
-            .iter()
-            .flat_map(move |offered| of(offered).into_iter().map(|sha256| (sha256, &*offered.name)))
+    /// The packages of which a supplement says that it has all that this archive needs, each with its name.
+    pub fn complete(&self, archive: &ArchiveOf) -> BTreeMap<Digest, String> {
+        let of = |one: &Offered| {
+            one.contents
+                .complete(archive)
+                .map(|sha256| (sha256, one.name.clone()))
+                .collect::<Vec<_>>()
+        };
+        self.all.iter().flat_map(of).collect()
+    }
+
+    /// What each of them says that it has.
+    pub fn contents(&self) -> impl Iterator<Item = &Contents> {
+        self.all.iter().map(|offered| &offered.contents)
     }
 
     /// The names of those that nothing was taken from, because nothing that they have was needed.

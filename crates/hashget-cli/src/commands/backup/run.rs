@@ -20,6 +20,7 @@ use serde_json::json;
 
 use super::destinations::{expect_apart, for_a_run};
 use super::notify;
+use crate::commands::audit::How;
 use crate::commands::pack::{ForJob, PackLine};
 use crate::commands::{audit, heal};
 use crate::config::HealInto;
@@ -107,7 +108,7 @@ fn one(job: &Job, environment: &Environment<'_>) -> Result<Report, RunError> {
     let began = || {
         notify::started(job, environment);
         // What is found to be gone is in tonight's archive.
-        audited(job, environment);
+        console.aside_from_the_task(|| audited(job, environment));
     };
     console.take_problem_lines();
     let outcome = run_job(job, &destinations, &setting, &pack, &began);
@@ -115,7 +116,8 @@ fn one(job: &Job, environment: &Environment<'_>) -> Result<Report, RunError> {
     let mut report = outcome?;
     let summary = summary.into_inner();
     remember(&report, summary.as_ref(), &state, environment);
-    let audit = figures(job, &report, environment);
+    // The backup is whole, whatever becomes of others.
+    let audit = console.aside_from_the_task(|| figures(job, &report, environment));
     notify::ended(job, &report, &log, &state, environment);
     reported(job, &report, summary.as_ref(), environment);
     if let Some(figures) = audit {
@@ -149,7 +151,7 @@ fn audited(job: &Job, environment: &Environment<'_>) {
     if !is_wanted {
         return;
     }
-    if let Err(error) = audit::of_job(job, audit::How::configured(environment), environment) {
+    if let Err(error) = audit::of_job(job, How::configured(environment), environment) {
         let problem = format!("the audit failed: {}", wording::messages(error.as_ref()).join(": "));
         (environment.console as &dyn Monitor).problem(ProblemKind::Note, &job.name, problem);
     }
@@ -168,7 +170,9 @@ fn figures(job: &Job, report: &Report, environment: &Environment<'_>) -> Option<
         note(format!("{what} failed: {}", wording::messages(error.as_ref()).join(": ")));
     };
     let known = || {
-        audit::known_of_job(job, environment).inspect_err(|error| failed("the audit", error)).ok()
+        audit::of_job(job, How::known(environment), environment)
+            .inspect_err(|error| failed("the audit", error))
+            .ok()
     };
     let mut outcome = known()?;
     let into = match configured.heal {

@@ -111,7 +111,8 @@ fn add_figures(
     };
     let has_it = |destination: &&Destination| destination.store.shown() == holding.destination;
     let Some(destination) = destinations.iter().find(has_it) else { return };
-    match audit::known_of(&newest, destination, environment) {
+    let known = || audit::known_of(&newest, destination, environment);
+    match environment.console.aside_from_the_task(known) {
         Ok(Some(outcome)) => {
             found.figures = Some(outcome.worst());
             found.add_lost(job, &outcome.lost());

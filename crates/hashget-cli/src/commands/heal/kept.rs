@@ -2,7 +2,6 @@
 //!
 //! Invariant: a supplement never replaces anything, and is read back before it gets its name.
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Seek as _, Write};
 use std::path::{Path, PathBuf};
@@ -18,6 +17,7 @@ use hashget::supplement::{Contents, Found, Supplement, is_supplement, name_for};
 use hashget_backup::audits;
 use hashget_backup::encryption::ending;
 use hashget_backup::job::Job;
+use hashget_backup::run::Destination;
 use hashget_backup::store::{Sending, StoreError};
 use jiff::Timestamp;
 
@@ -100,9 +100,8 @@ pub(super) fn send(
         }
     }
     // Audits need not read it, or be able to.
-    let complete: Vec<_> = contents.complete().collect();
     let state = environment.backup_state()?;
-    audits::remember_supplement(&state, &job.name, &name, &complete).ok();
+    audits::remember_supplement(&state, &job.name, &name, &contents).ok();
     anyhow::ensure!(sent > 0, "the supplement is in no destination: {}", failed.join(", "));
     Ok(())
 }
@@ -154,33 +153,26 @@ fn digest(file: &File) -> anyhow::Result<(String, u64)> {
     Ok((sha256.to_string(), bytes))
 }
 
-/// Opens those archives of a job that are called as `names`, each from the first destination that has it.
-pub(super) fn each_archive(
-    job: &Job,
-    names: &BTreeSet<&str>,
-    environment: &Environment<'_>,
-    visit: &mut dyn FnMut(&str, &mut dyn SharedSource) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
+/// Opens an archive, in the first destination that has it; `None` if that is not possible anywhere, which is reported.
+pub(super) fn open_archive<'d>(
+    name: &str,
+    destinations: &'d [Destination],
+    environment: &'d Environment<'_>,
+) -> anyhow::Result<Option<Box<dyn SharedSource + 'd>>> {
     let monitor: &dyn Monitor = environment.console;
-    let destinations = of_job(job, environment)?;
-    for name in names {
+    let mut problems = Vec::new();
+    for destination in destinations {
         monitor.check_interrupted()?;
-        let mut problems = Vec::new();
-        let opened = destinations.iter().find_map(|destination| {
-            let source = destination.store.open(name, environment.console);
-            let source = source.map_err(|error| problem(&*destination.store, &error));
-            let source = source.map_err(|why| problems.push(why)).ok()?;
-            let opened = environment.decrypted(source, name);
-            opened.map_err(|error| problems.push(format!("{error:#}"))).ok()
-        });
+        let opened = match destination.store.open(name, environment.console) {
+            Ok(source) => environment.decrypted(source, name).map_err(|error| format!("{error:#}")),
+            Err(error) => Err(problem(&*destination.store, &error)),
+        };
         match opened {
-            Some(mut source) => visit(name, &mut *source)?,
-            None => {
-                let why =
-                    format!("it is not healed, since it cannot be read: {}", problems.join("; "));
-                monitor.problem(ProblemKind::Incomplete, *name, why);
-            }
+            Ok(source) => return Ok(Some(source)),
+            Err(why) => problems.push(why),
         }
     }
-    Ok(())
+    let why = format!("it is not healed, since it cannot be read: {}", problems.join("; "));
+    monitor.problem(ProblemKind::Incomplete, name, why);
+    Ok(None)
 }

@@ -16,7 +16,7 @@ use hashget::wording::one_line;
 use serde_json::json;
 
 use crate::archive;
-use crate::commands::audit;
+use crate::commands::audit::{self, How};
 use crate::environment::Environment;
 use crate::output::{Console, counted, size};
 
@@ -58,7 +58,7 @@ pub(super) fn add_at_risk(
     environment: &Environment<'_>,
 ) -> anyhow::Result<()> {
     let of: Vec<String> = of.iter().map(|one| one.display().to_string()).collect();
-    let outcome = audit::of_places(&of, true, environment)?;
+    let outcome = audit::of_places(&of, How::configured(environment), environment)?;
     let (mut at_risk, monitor): (Vec<RequiredPackage>, &dyn Monitor) =
         (Vec::new(), environment.console);
     for one in outcome.audit.endangered(&outcome.outlooks) {

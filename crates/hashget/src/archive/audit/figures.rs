@@ -55,7 +55,7 @@ impl Audit {
     /// The figures of each archive, by series.
     pub fn figures(&self, outlooks: &BTreeMap<Digest, Outlook>) -> Vec<SeriesFigures<'_>> {
         let mut series: BTreeMap<&str, SeriesFigures<'_>> = BTreeMap::new();
-        for AuditedArchive { name, series: of, packages } in &self.archives {
+        for AuditedArchive { name, series: of, packages, .. } in &self.archives {
             let mut figures = Figures::default();
             for (package, bytes) in packages {
                 figures.add(outlooks.get(package), *bytes);

@@ -13,6 +13,7 @@ use std::time::Instant;
 
 use super::verify::{AtMost, Verifier, VerifyError};
 use super::{ReliedOn, RequiredPackage, count};
+use crate::fetch::name_beside;
 use crate::hashdb::{Check, CheckOutcome, HashDbError};
 use crate::model::Digest;
 use crate::monitor::{Monitor, Step, Total};
@@ -27,16 +28,31 @@ use plan::{Depth, Due};
 pub struct Audit {
     packages: BTreeMap<Digest, RequiredPackage>,
     archives: Vec<AuditedArchive>,
+    /// Archives that must lie beside others, by their names: are they there?
+    beside: BTreeMap<String, bool>,
+}
+
+/// An archive that is to be audited.
+#[derive(Debug)]
+pub struct ToAudit {
+    /// Its name.
+    pub name: String,
+    /// Its series; of an archive of none, its name.
+    pub series: String,
+    /// What it relies on.
+    pub relied_on: Vec<ReliedOn>,
+    /// The packages of which supplements have all that it needs.
+    pub supplemented: BTreeSet<Digest>,
 }
 
 /// An archive, and what it relies on.
 #[derive(Debug)]
 struct AuditedArchive {
     name: String,
-    /// Its series; of an archive of none, its name.
     series: String,
     /// Each package with the bytes that it gives.
     packages: Vec<(Digest, u64)>,
+    supplemented: BTreeSet<Digest>,
 }
 
 /// What one run did.
@@ -54,6 +70,40 @@ pub struct Asked {
     pub unanswered: u64,
 }
 
+/// What a run has done so far.
+#[derive(Debug, Default)]
+struct Asking {
+    asked: BTreeSet<Digest>,
+    answered: BTreeSet<Digest>,
+    downloaded: BTreeSet<Digest>,
+    left: BTreeSet<Digest>,
+    bytes: u64,
+}
+
+impl Asking {
+    fn count(&mut self, due: &Due<'_>, is_answer: bool) {
+        let package = due.package.sha256;
+        self.asked.insert(package);
+        if is_answer {
+            self.answered.insert(package);
+        }
+        if is_answer && due.depth == Depth::Bytes {
+            self.downloaded.insert(package);
+            self.bytes = self.bytes.saturating_add(due.cost());
+        }
+    }
+
+    fn asked(self) -> Asked {
+        Asked {
+            packages: count(self.asked.len()),
+            downloaded: count(self.downloaded.len()),
+            bytes: self.bytes,
+            left: count(self.left.len()),
+            unanswered: count(self.asked.difference(&self.answered).count()),
+        }
+    }
+}
+
 /// Asks, and judges.
 pub struct Auditor<'a> {
     /// The network, and where answers are kept.
@@ -67,8 +117,11 @@ pub struct Auditor<'a> {
 }
 
 impl Audit {
-    /// Adds an archive of a series. What another archive says of a package that both rely on stays, with the places of both.
-    pub fn add(&mut self, name: String, series: String, relied_on: Vec<ReliedOn>) {
+    /// Adds an archive. What another archive says of a package that both rely on stays, with the places of both.
+    pub fn add(&mut self, archive: ToAudit) {
+        let ToAudit { name, series, relied_on, mut supplemented } = archive;
+        let needed: BTreeSet<Digest> = relied_on.iter().map(|one| one.package.sha256).collect();
+        supplemented.retain(|package| needed.contains(package));
         let mut packages = Vec::with_capacity(relied_on.len());
         for ReliedOn { package, bytes } in relied_on {
             packages.push((package.sha256, bytes));
@@ -87,12 +140,49 @@ impl Audit {
                 }
             }
         }
-        self.archives.push(AuditedArchive { name, series, packages });
+        self.archives.push(AuditedArchive { name, series, packages, supplemented });
+    }
+
+    /// The names of archives that must lie beside those that were added.
+    pub fn needs_beside(&self) -> impl Iterator<Item = &str> {
+        self.packages.values().filter_map(beside)
+    }
+
+    /// Somebody has looked for the archive of this name, and found it, or not.
+    pub fn looked_for(&mut self, name: &str, is_there: bool) {
+        *self.beside.entry(name.to_owned()).or_default() |= is_there;
+    }
+
+    /// The packages of which supplements have all that is needed of them, by every archive that relies on them.
+    pub fn supplemented(&self) -> BTreeSet<Digest> {
+        let mut kept: BTreeSet<Digest> =
+            self.archives.iter().flat_map(|archive| &archive.supplemented).copied().collect();
+        for archive in &self.archives {
+            for (package, _) in &archive.packages {
+                if !archive.supplemented.contains(package) {
+                    kept.remove(package);
+                }
+            }
+        }
+        kept
+    }
+
+    fn outlook_beside(&self, name: &str) -> Outlook {
+        match self.beside.get(name) {
+            Some(true) => Outlook::Restorable,
+            Some(false) => Outlook::Lost,
+            None => Outlook::AtRisk(vec![Risk::NotLookedFor]),
+        }
     }
 
     /// The packages that all of them rely on.
     pub fn packages(&self) -> impl ExactSizeIterator<Item = &RequiredPackage> {
         self.packages.values()
+    }
+
+    /// One of them.
+    pub fn package(&self, package: &Digest) -> Option<&RequiredPackage> {
+        self.packages.get(package)
     }
 
     /// The names of the archives that rely on one of these packages.
@@ -119,45 +209,29 @@ impl Auditor<'_> {
         let known = audit.packages.values().zip(&checks);
         let plan = plan::plan(known, &self.cadence, self.judge.now);
         let (chosen, left) = plan::within(&plan, self.at_most);
-        let asked = Mutex::new(Asked { left: count(left), ..Asked::default() });
+        let left = left.into_iter().map(|due| due.package.sha256).collect();
+        let asking = Mutex::new(Asking { left, ..Asking::default() });
+        let asking_now = || asking.lock().expect("counting does not panic");
         let total = Total { bytes: None, things: Some(count(chosen.len())) };
-        let progress = monitor.begin(Step::Check, "packages", total);
+        let progress = monitor.begin(Step::Check, "places", total);
         let began = Instant::now();
         parallel::for_each(self.verifier.jobs.min(chosen.len()), chosen.iter(), |due| {
             monitor.check_interrupted()?;
             let is_over =
                 matches!(self.at_most, Some(AtMost::Time(most)) if began.elapsed() > most);
             if is_over {
-                asked.lock().expect("counting does not panic").left += 1;
+                asking_now().left.insert(due.package.sha256);
                 return Ok(());
             }
-            self.ask_places(due, &asked, monitor)?;
+            let is_deep = due.depth == Depth::Bytes;
+            let (answer, _) = self.verifier.ask_place(due.package, due.url, is_deep, monitor)?;
+            let is_answer = answer.outcome.is_some_and(|one| one != CheckOutcome::Unreachable);
+            asking_now().count(due, is_answer);
             progress.advance(0, 1);
             Ok::<(), VerifyError>(())
         })?;
-        Ok(asked.into_inner().expect("counting does not panic"))
-    }
-
-    fn ask_places(
-        &self,
-        due: &Due<'_>,
-        asked: &Mutex<Asked>,
-        monitor: &dyn Monitor,
-    ) -> Result<(), VerifyError> {
-        let deep = due.depth == Depth::Bytes;
-        let mut answered = false;
-        for url in due.package.urls() {
-            let (answer, _) = self.verifier.ask_place(due.package, url, deep, monitor)?;
-            answered |= answer.outcome.is_some_and(|outcome| outcome != CheckOutcome::Unreachable);
-        }
-        let mut asked = asked.lock().expect("counting does not panic");
-        asked.packages += 1;
-        asked.unanswered += u64::from(!answered);
-        if deep && answered {
-            asked.downloaded += 1;
-            asked.bytes = asked.bytes.saturating_add(due.cost());
-        }
-        Ok(())
+        drop(progress);
+        Ok(asking.into_inner().expect("counting does not panic").asked())
     }
 
     fn checks(&self, audit: &Audit) -> Result<Vec<Vec<Check>>, HashDbError> {
@@ -171,11 +245,18 @@ impl Auditor<'_> {
     /// The answers cannot be read.
     pub fn outlooks(&self, audit: &Audit) -> Result<BTreeMap<Digest, Outlook>, HashDbError> {
         let checks = self.checks(audit)?;
-        let judged = audit
-            .packages
-            .iter()
-            .zip(checks)
-            .map(|((sha256, package), checks)| (*sha256, self.judge.outlook(package, &checks)));
-        Ok(judged.collect())
+        let outlook = |package: &RequiredPackage, checks: &[Check]| match beside(package) {
+            Some(name) => audit.outlook_beside(name),
+            None => self.judge.outlook(package, checks),
+        };
+        let of_each = audit.packages.iter().zip(checks);
+        Ok(of_each
+            .map(|((sha256, package), checks)| (*sha256, outlook(package, &checks)))
+            .collect())
     }
+}
+
+/// The name of the archive that a package is, if it lies beside those that rely on it.
+fn beside(package: &RequiredPackage) -> Option<&str> {
+    package.urls().find_map(name_beside)
 }

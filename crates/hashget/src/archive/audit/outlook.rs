@@ -6,7 +6,6 @@
 use std::fmt;
 
 use super::super::RequiredPackage;
-use crate::fetch::name_beside;
 use crate::hashdb::Check;
 use crate::places::{Policy, Standing};
 
@@ -45,6 +44,8 @@ pub enum Risk {
     },
     /// It was published so lately that its owner can take it back.
     Young,
+    /// It is an archive that must lie beside the one that relies on it, and nobody has looked whether it does.
+    NotLookedFor,
     /// The last day of its URL.
     Expires {
         /// `YYYY-MM-DD`.
@@ -65,6 +66,9 @@ impl fmt::Display for Risk {
                 write!(f, "{have} independent places have it, and {wanted} are wanted")
             }
             Self::Young => f.write_str("its owner can still take it back"),
+            Self::NotLookedFor => f.write_str(
+                "this archive must lie beside the one that needs it, and where that is could not be looked at",
+            ),
             Self::Expires { day } => write!(f, "its URL is expected to work until {day} only"),
         }
     }
@@ -78,6 +82,7 @@ impl Risk {
             Self::OldProof { .. } => "old_proof",
             Self::FewPlaces { .. } => "few_places",
             Self::Young => "young",
+            Self::NotLookedFor => "not_looked_for",
             Self::Expires { .. } => "expires",
         }
     }
@@ -95,12 +100,8 @@ pub struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    /// Whether `package` can be had, by these `checks` of it. What lies beside an archive is not judged here: whoever has the archive
-    /// sees whether it is there.
+    /// Whether `package`, which has URLs, can be had, by these `checks` of it.
     pub fn outlook(&self, package: &RequiredPackage, checks: &[Check]) -> Outlook {
-        if package.urls().any(|url| name_beside(url).is_some()) {
-            return Outlook::Restorable;
-        }
         let standings: Vec<(&str, Standing)> =
             package.urls().map(|url| (url, Standing::new(checks, url))).collect();
         let is_gone = |standing: &Standing| standing.moves || standing.lost_at.is_some();

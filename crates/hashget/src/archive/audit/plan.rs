@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::super::RequiredPackage;
 use super::super::verify::AtMost;
-use crate::fetch::name_beside;
+use super::beside;
 use crate::hashdb::{Check, CheckOutcome};
 
 /// How often places are asked.
@@ -30,44 +30,45 @@ pub(super) enum Depth {
     Bytes,
 }
 
-/// A package that is due.
+/// A place of a package that is due.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Due<'p> {
     pub(super) package: &'p RequiredPackage,
+    /// The place.
+    pub(super) url: &'p str,
     pub(super) depth: Depth,
-    /// When it was last proven as wanted, in seconds since 1970 UTC; `None` if it never was.
+    /// When it last answered so, in seconds since 1970 UTC; `None` if it never did.
     last: Option<i64>,
 }
 
 impl Due<'_> {
-    /// Bytes that it costs to ask all of its places. A size that nothing tells may be any.
+    /// Bytes that it costs to ask. A size that nothing tells may be any.
     pub(super) fn cost(&self) -> u64 {
-        let places = u64::try_from(self.package.urls().count()).unwrap_or(u64::MAX);
-        let each = match self.depth {
+        match self.depth {
             Depth::Size => QUESTION,
             Depth::Bytes => self.package.size.unwrap_or(u64::MAX).saturating_add(QUESTION),
-        };
-        each.saturating_mul(places)
+        }
     }
 }
 
-/// The packages that are due at `now` (seconds since 1970 UTC), in the order in which they are asked for.
+/// The places of packages that are due at `now` (seconds since 1970 UTC), in the order in which they are asked.
 pub(super) fn plan<'p>(
     packages: impl Iterator<Item = (&'p RequiredPackage, &'p Vec<Check>)>,
     cadence: &Cadence,
     now: i64,
 ) -> Vec<Due<'p>> {
-    let mut plan: Vec<Due<'p>> = packages
-        .filter(|(package, _)| package.urls().all(|url| name_beside(url).is_none()))
-        .filter_map(|(package, checks)| due(package, checks, cadence, now))
-        .collect();
+    let places = |(package, checks): (&'p RequiredPackage, &'p Vec<Check>)| {
+        package.urls().filter_map(move |url| due((package, url), checks, cadence, now))
+    };
+    let mut plan: Vec<Due<'p>> =
+        packages.filter(|(package, _)| beside(package).is_none()).flat_map(places).collect();
     // Asking is cheap, and tells more than nothing of everything; then come the downloads.
     plan.sort_by_key(|due| (due.depth, due.last, due.package.sha256));
     plan
 }
 
 fn due<'p>(
-    package: &'p RequiredPackage,
+    (package, url): (&'p RequiredPackage, &'p str),
     checks: &[Check],
     cadence: &Cadence,
     now: i64,
@@ -77,46 +78,38 @@ fn due<'p>(
         // A time that is still to come is none: a clock was wrong.
         last.filter(|last| *last <= now).is_none_or(|last| now.saturating_sub(last) >= every)
     };
-    // A package is as old as the place that was asked longest ago.
-    let oldest = |deep: bool| {
-        let of_place = |url: &str| {
-            let fitting = checks.iter().filter(|check| {
-                check.url == url
-                    && (check.deep || !deep)
-                    && check.outcome != CheckOutcome::Unreachable
-            });
-            fitting.map(|check| check.checked_at).max()
-        };
-        package.urls().map(of_place).min().flatten()
+    let answered = |deep: bool| {
+        let fitting = checks.iter().filter(|check| {
+            check.url == url && (check.deep || !deep) && check.outcome != CheckOutcome::Unreachable
+        });
+        fitting.map(|check| check.checked_at).max()
     };
-    let (asked, proven) = (oldest(false), oldest(true));
+    let (asked, proven) = (answered(false), answered(true));
     let all = cadence.deep_every.filter(|every| is_due(proven, *every));
     match (is_due(asked, cadence.every), all) {
-        (true, _) => Some(Due { package, depth: Depth::Size, last: asked }),
-        (false, Some(_)) => Some(Due { package, depth: Depth::Bytes, last: proven }),
+        (true, _) => Some(Due { package, url, depth: Depth::Size, last: asked }),
+        (false, Some(_)) => Some(Due { package, url, depth: Depth::Bytes, last: proven }),
         (false, None) => None,
     }
 }
 
-/// Those of the plan that a limit allows, and the number of the others. A package that is larger than the limit alone is left out only if
-/// something else can be asked for: it would be left for ever.
+/// Those of the plan that a limit allows, and the others. A package that is larger than the limit alone is left out only if something else
+/// can be asked for: it would be left for ever.
 pub(super) fn within<'a, 'p>(
     plan: &'a [Due<'p>],
     at_most: Option<AtMost>,
-) -> (Vec<&'a Due<'p>>, usize) {
-    let Some(AtMost::Bytes(most)) = at_most else { return (plan.iter().collect(), 0) };
-    let (mut chosen, mut sum) = (Vec::new(), 0_u64);
-    for due in plan {
+) -> (Vec<&'a Due<'p>>, Vec<&'a Due<'p>>) {
+    let Some(AtMost::Bytes(most)) = at_most else { return (plan.iter().collect(), Vec::new()) };
+    let mut sum = 0_u64;
+    let (mut chosen, mut left): (Vec<_>, Vec<_>) = plan.iter().partition(|due| {
         let after = sum.saturating_add(due.cost());
-        if after <= most {
-            sum = after;
-            chosen.push(due);
-        }
+        let fits = after <= most;
+        sum = if fits { after } else { sum };
+        fits
+    });
+    if chosen.is_empty() && !left.is_empty() {
+        chosen.push(left.remove(0));
     }
-    if let (true, Some(first)) = (chosen.is_empty(), plan.first()) {
-        chosen.push(first);
-    }
-    let left = plan.len() - chosen.len();
     (chosen, left)
 }
 
@@ -171,7 +164,7 @@ mod tests {
             kept.retain(|check| check.deep != deep);
             kept.push(answer);
         }
-        (bytes, left)
+        (bytes, left.len())
     }
 
     /// 300 archives of 40 machines rely on 9,000 packages of 24 GB: each night at most 1 GiB, and everything is asked for in time.
@@ -238,6 +231,28 @@ mod tests {
     }
 
     #[test]
+    fn a_place_that_stays_silent_keeps_no_other_from_being_proven() {
+        let silent = "https://silent.example/1";
+        let one = RequiredPackage { also: vec![silent.into()], ..package(1, 10) };
+        let now = 1_800_000_000;
+        let check = |url: &str, outcome| {
+            let check = Check::now(one.sha256, url, false, outcome);
+            Check { checked_at: now, ..check }
+        };
+        let checks =
+            vec![check(&one.url, CheckOutcome::Present), check(silent, CheckOutcome::Unreachable)];
+        let cadence = Cadence { every: days(30), deep_every: Some(days(180)) };
+        let plan = plan([(&one, &checks)].into_iter(), &cadence, now);
+        let due: Vec<(&str, Depth)> = plan.iter().map(|due| (due.url, due.depth)).collect();
+        assert_eq!(due, [(silent, Depth::Size), (&*one.url, Depth::Bytes)]);
+        // What was proven is not downloaded once more because of the other.
+        let proven = Check { deep: true, ..check(&one.url, CheckOutcome::Present) };
+        let checks = [&checks[..], &[proven]].concat();
+        let plan = super::plan([(&one, &checks)].into_iter(), &cadence, now);
+        assert_eq!(plan.iter().map(|due| due.url).collect::<Vec<_>>(), [silent]);
+    }
+
+    #[test]
     fn one_that_is_larger_than_the_limit_is_not_left_for_ever() {
         let cadence = Cadence { every: days(30), deep_every: Some(days(1)) };
         let packages = [package(1, 5000)];
@@ -246,6 +261,6 @@ mod tests {
         let checks = [vec![Check { checked_at: now, ..check }]];
         let plan = plan(packages.iter().zip(&checks), &cadence, now);
         let (chosen, left) = within(&plan, Some(AtMost::Bytes(100)));
-        assert_eq!((chosen.len(), left), (1, 0));
+        assert_eq!((chosen.len(), left.len()), (1, 0));
     }
 }
