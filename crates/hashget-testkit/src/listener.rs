@@ -32,12 +32,18 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// Listens on a free port of 127.0.0.1. Each connection is passed to `serve`; an error there means that the client is gone.
-    /// `stopping` has begun once the listener is dropped.
-    pub(crate) fn start(
+    /// Listens on a free port of 127.0.0.1. Each connection, which sends without delay, is passed to `serve` with what connections share; an
+    /// error there means that the client is gone. `stopping` has begun once the listener is dropped.
+    pub(crate) fn start<S: Send + Sync + 'static>(
+        shared: &Arc<S>,
         stopping: &Arc<Stopping>,
-        serve: impl Fn(TcpStream) -> io::Result<()> + Send + Sync + 'static,
+        serve: fn(&TcpStream, &S) -> io::Result<()>,
     ) -> Self {
+        let of_all = Arc::clone(shared);
+        let serve = move |stream: TcpStream| {
+            stream.set_nodelay(true)?;
+            serve(&stream, &of_all)
+        };
         let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port is free");
         let address = listener.local_addr().expect("a bound socket has an address");
         let (stopping, shared) = (Arc::clone(stopping), Arc::clone(stopping));

@@ -136,9 +136,7 @@ impl ObjectStore {
     pub fn start() -> Self {
         let state = Arc::new(State::default());
         "key".clone_into(&mut lock(&state.access));
-        let shared = Arc::clone(&state);
-        let serve = move |stream: TcpStream| connection(&stream, &shared);
-        let listener = Listener::start(&state.stopping, serve);
+        let listener = Listener::start(&state, &state.stopping, connection);
         Self { state, listener }
     }
 
@@ -200,7 +198,6 @@ impl Object {
 
 /// Answers the requests of one connection until either side closes it.
 fn connection(stream: &TcpStream, state: &State) -> io::Result<()> {
-    stream.set_nodelay(true)?;
     let mut reader = BufReader::new(stream.try_clone()?);
     while let Some((mut request, length)) = read_head(&mut reader)? {
         let action = answer::action(&request);

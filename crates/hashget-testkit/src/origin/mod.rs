@@ -64,9 +64,7 @@ impl Origin {
     /// Starts a server on a free port of 127.0.0.1.
     pub fn start() -> Self {
         let state = Arc::new(State::default());
-        let shared = Arc::clone(&state);
-        let serve = move |stream| connection(stream, &shared);
-        let listener = Listener::start(&state.stopping, serve);
+        let listener = Listener::start(&state, &state.stopping, connection);
         Self { state, listener }
     }
 
@@ -116,19 +114,19 @@ impl Origin {
 }
 
 /// Answers the requests of one connection until either side closes it.
-fn connection(stream: TcpStream, state: &State) -> io::Result<()> {
-    stream.set_nodelay(true)?;
+fn connection(stream: &TcpStream, state: &State) -> io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     // Not the first letter of a method; for example, a client that speaks TLS.
     if reader.fill_buf()?.first().is_some_and(|byte| !byte.is_ascii_uppercase()) {
-        (&stream).write_all(b"HTTP/1.1 400 Scripted\r\nContent-Length: 0\r\n\r\n")?;
+        let mut out = stream;
+        out.write_all(b"HTTP/1.1 400 Scripted\r\nContent-Length: 0\r\n\r\n")?;
         return stream.shutdown(Shutdown::Both);
     }
     while let Some((request, keep_alive)) = read_request(&mut reader)? {
         let count = state.at_once.fetch_add(1, Ordering::SeqCst) + 1;
         state.most_at_once.fetch_max(count, Ordering::SeqCst);
         let faults = faults_of(state, &request.path);
-        let open = answer::answer(&stream, state, request, &faults);
+        let open = answer::answer(stream, state, request, &faults);
         state.at_once.fetch_sub(1, Ordering::SeqCst);
         if !open? || !keep_alive {
             break;

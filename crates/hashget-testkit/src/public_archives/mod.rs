@@ -101,9 +101,7 @@ impl PublicArchives {
     /// Starts them on a free port of 127.0.0.1. They have nothing yet.
     pub fn start() -> Self {
         let state = Arc::new(State::default());
-        let shared = Arc::clone(&state);
-        let serve = move |stream| connection(stream, &shared);
-        let listener = Listener::start(&state.stopping, serve);
+        let listener = Listener::start(&state, &state.stopping, connection);
         Self { state, listener }
     }
 
@@ -167,8 +165,7 @@ fn now() -> u64 {
 }
 
 /// Answers the requests of one connection until either side closes it.
-fn connection(stream: TcpStream, state: &State) -> io::Result<()> {
-    stream.set_nodelay(true)?;
+fn connection(stream: &TcpStream, state: &State) -> io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     while let Some(mut request) = read_request(&mut reader)? {
         let fault = {
@@ -191,7 +188,7 @@ fn connection(stream: TcpStream, state: &State) -> io::Result<()> {
             head += &format!("{name}: {value}\r\n");
         }
         head += &format!("Content-Length: {}\r\n\r\n", answer.body.len());
-        let mut out = &stream;
+        let mut out = stream;
         out.write_all(head.as_bytes())?;
         out.write_all(&answer.body)?;
     }

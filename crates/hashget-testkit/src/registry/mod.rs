@@ -66,9 +66,7 @@ impl Registry {
     /// Starts a registry on a free port of 127.0.0.1.
     pub fn start() -> Self {
         let state = Arc::new(State::default());
-        let shared = Arc::clone(&state);
-        let serve = move |stream| connection(stream, &shared);
-        let listener = Listener::start(&state.stopping, serve);
+        let listener = Listener::start(&state, &state.stopping, connection);
         *lock(&state.address) = listener.address().to_string();
         Self { state, listener }
     }
@@ -119,8 +117,7 @@ impl Registry {
 }
 
 /// Answers the requests of one connection until either side closes it.
-fn connection(stream: TcpStream, state: &State) -> io::Result<()> {
-    stream.set_nodelay(true)?;
+fn connection(stream: &TcpStream, state: &State) -> io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     while let Some((mut request, length)) = read_head(&mut reader)? {
         let mut body = vec![0; length];
@@ -134,7 +131,7 @@ fn connection(stream: TcpStream, state: &State) -> io::Result<()> {
             head += &format!("{name}: {value}\r\n");
         }
         head += &format!("Content-Length: {}\r\n\r\n", answer.body.len());
-        let mut out = &stream;
+        let mut out = stream;
         out.write_all(head.as_bytes())?;
         if !is_head {
             out.write_all(&answer.body)?;
