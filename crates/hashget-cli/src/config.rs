@@ -8,6 +8,7 @@ mod fallback;
 mod jobs;
 mod nights;
 mod policy;
+mod publishers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -25,6 +26,7 @@ use self::checked::{
 };
 use self::fallback::Fallback;
 pub(crate) use self::policy::{Audit, HealInto, KeepIn};
+pub(crate) use self::publishers::{Publisher, parse_hashes};
 use crate::exit::UsageError;
 
 /// The contents of the configuration file.
@@ -85,6 +87,14 @@ pub(crate) struct Config {
     policy: policy::Section,
     /// How the places of packages are audited; by `backup` only if this is there.
     pub(crate) audit: Option<Audit>,
+    /// Publishers of shared knowledge, in the order in which they are asked.
+    #[serde(default)]
+    pub(crate) publisher: Vec<Publisher>,
+    /// How many of them must say the same of a package.
+    pub(crate) publishers_agree: Option<usize>,
+    /// Bytes that one run may download to check what publishers said.
+    #[serde(default, deserialize_with = "bytes")]
+    pub(crate) spot_checks: Option<u64>,
     /// What is known about buckets, by name.
     #[serde(default)]
     pub(crate) s3: BTreeMap<String, S3Settings>,
@@ -169,6 +179,7 @@ impl Config {
         for token_file in config.host.values_mut().filter_map(|host| host.token_file.as_mut()) {
             *token_file = folder.join(&*token_file);
         }
+        config.publisher.iter_mut().for_each(|publisher| publisher.place_below(folder));
         config.fallback.place_below(folder);
         for file in config.s3.values_mut().filter_map(|bucket| bucket.credentials_file.as_mut()) {
             *file = folder.join(&*file);

@@ -12,6 +12,7 @@ use hashget::monitor::ProblemKind;
 use hashget_backup::run::{HookError, RunError};
 use hashget_backup::series::BadName;
 use hashget_backup::store::{BadAddress, StoreError};
+use hashget_published::{BadKey, BadStatement, PublishedError};
 
 use crate::output::{Problems, print_usage_error};
 
@@ -88,7 +89,9 @@ impl std::error::Error for EndedAs {}
 pub(crate) fn class(error: &anyhow::Error) -> Option<ErrorClass> {
     error.chain().find_map(|cause| match cause.downcast_ref::<UsageError>() {
         Some(_) => Some(ErrorClass::BadInput),
-        None => classify::own_class(cause).or_else(|| class_in_backup(cause)),
+        None => classify::own_class(cause)
+            .or_else(|| class_in_backup(cause))
+            .or_else(|| class_in_published(cause)),
     })
 }
 
@@ -100,6 +103,13 @@ fn class_in_backup(error: &(dyn std::error::Error + 'static)) -> Option<ErrorCla
     let of_address = || error.downcast_ref::<BadAddress>().map(BadAddress::class);
     let of_hook = || error.downcast_ref::<HookError>().map(HookError::class);
     of_run.or_else(of_hook).or_else(of_store).or_else(is_name).or_else(of_address)
+}
+
+/// The class of an error of the crate of published HashDBs.
+fn class_in_published(error: &(dyn std::error::Error + 'static)) -> Option<ErrorClass> {
+    let of_published = error.downcast_ref::<PublishedError>().map(PublishedError::class);
+    let is_input = error.is::<BadKey>() || error.is::<BadStatement>();
+    of_published.or_else(|| is_input.then_some(ErrorClass::BadInput))
 }
 
 /// The code for a command that ended with `error`, or without one, and had `problems`.

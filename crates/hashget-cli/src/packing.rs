@@ -17,7 +17,9 @@ use hashget::wording;
 use crate::environment::Environment;
 use crate::exit::UsageError;
 use crate::hints;
+use crate::publishers::{Asking, Shared};
 use crate::selection::Selection;
+use crate::spot_checks;
 use crate::values;
 
 /// What is part of a backup of `/`.
@@ -147,13 +149,14 @@ pub(crate) fn with_packer<R>(
     sources: Sources,
     work: impl FnOnce(&Packer<'_>) -> anyhow::Result<R>,
 ) -> anyhow::Result<R> {
-    with_hashdb(environment, sources, &*environment.hashdb()?, work)
+    with_hashdb(environment, sources, &Shared::nobody(), &*environment.hashdb()?, work)
 }
 
 /// The same for a backup, which is made whatever is wrong with the HashDB; besides that, it relies on the one in the folder `base`.
 pub(crate) fn with_packer_in_any_case<R>(
     environment: &Environment<'_>,
     sources: Sources,
+    asking: &Asking,
     base: Option<&Path>,
     mut options: PackOptions<'_>,
     work: impl FnOnce(&Packer<'_>, PackOptions<'_>) -> anyhow::Result<R>,
@@ -171,17 +174,27 @@ pub(crate) fn with_packer_in_any_case<R>(
             Arc::new(NoHashDb)
         }
     };
-    let Some(base) = base else {
-        return with_hashdb(environment, sources, &*hashdb, |packer| work(packer, options));
+    let shared = Shared::new(environment, asking)?;
+    if options.index && hashdb.is_writable() {
+        spot_checks::run(environment, &sources)?;
+    }
+    let work = |packer: &Packer<'_>| work(packer, options);
+    let result = match base {
+        None => with_hashdb(environment, sources, &shared, &*hashdb, work)?,
+        Some(base) => {
+            let base = LocalHashDb::open(base)?;
+            let joined = JoinedHashDb::new(&*hashdb, &base);
+            with_hashdb(environment, sources, &shared, &joined, work)?
+        }
     };
-    let base = LocalHashDb::open(base)?;
-    let joined = JoinedHashDb::new(&*hashdb, &base);
-    with_hashdb(environment, sources, &joined, |packer| work(packer, options))
+    shared.report(environment.console)?;
+    Ok(result)
 }
 
 fn with_hashdb<R>(
     environment: &Environment<'_>,
     sources: Sources,
+    shared: &Shared<'_>,
     hashdb: &dyn HashDbWriter,
     work: impl FnOnce(&Packer<'_>) -> anyhow::Result<R>,
 ) -> anyhow::Result<R> {
@@ -191,6 +204,7 @@ fn with_hashdb<R>(
         hashdb,
         source: &*source,
         web: &*web,
+        shared: shared.hashdb(),
         mirrors: &mirrors,
         limits: &environment.limits,
         jobs: environment.jobs,

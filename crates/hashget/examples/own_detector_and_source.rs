@@ -91,6 +91,7 @@ pub(crate) fn plan(folder: &Path) -> Result<Summary, Box<dyn Error>> {
         source: &shelf,
         // Detectors whose index must be asked, and evidence below `signed`, need small answers from the network.
         web: &Offline,
+        shared: None,
         mirrors: &[],
         limits: &Limits::default(),
         jobs: 2,

@@ -68,6 +68,7 @@ fn record(number: u64) -> PackageRecord {
         origin: Origin::User,
         trees: Vec::new(),
         keeping: Keeping::Unknown,
+        publisher: None,
     }
 }
 
@@ -189,6 +190,7 @@ fn plan(files: u64, packages: u64, folder: &Path) -> serde_json::Value {
         hashdb: &hashdb,
         source: &Offline,
         web: &Offline,
+        shared: None,
         mirrors: &[],
         limits: &Limits::default(),
         jobs: std::thread::available_parallelism().map_or(1, usize::from),

@@ -51,6 +51,7 @@
 //!     hashdb: &hashdb,
 //!     source: &*source,
 //!     web: &*web,
+//!     shared: None,
 //!     mirrors: &[],
 //!     limits: &limits,
 //!     jobs: 2,
@@ -69,6 +70,7 @@
 //!     hashdb: &hashdb,
 //!     source: &*source,
 //!     web: &*web,
+//!     shared: None,
 //!     mirrors: &[],
 //!     limits: &limits,
 //!     jobs: 2,
@@ -179,7 +181,7 @@ pub mod limits;
 pub mod model;
 pub mod monitor;
 pub mod pack;
-mod parallel;
+pub mod parallel;
 pub mod parity;
 pub mod pending_file;
 pub mod places;

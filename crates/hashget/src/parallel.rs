@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Calls `work` once on each of `threads` threads (at least one), the caller's own among them, with the thread's
 /// number from 0 on. The results are in the order of those numbers; number 0 is the caller.
-pub(crate) fn on_threads<R: Send>(threads: usize, work: impl Fn(usize) -> R + Sync) -> Vec<R> {
+pub fn on_threads<R: Send>(threads: usize, work: impl Fn(usize) -> R + Sync) -> Vec<R> {
     let work = &work;
     std::thread::scope(|scope| {
         let others: Vec<_> =
@@ -22,10 +22,7 @@ pub(crate) fn on_threads<R: Send>(threads: usize, work: impl Fn(usize) -> R + Sy
 }
 
 /// Does `own` on this thread and, meanwhile, `other` on another one.
-pub(crate) fn beside<A, B: Send>(
-    own: impl FnOnce() -> A,
-    other: impl FnOnce() -> B + Send,
-) -> (A, B) {
+pub fn beside<A, B: Send>(own: impl FnOnce() -> A, other: impl FnOnce() -> B + Send) -> (A, B) {
     std::thread::scope(|scope| {
         let other = scope.spawn(other);
         let own = own();
@@ -36,7 +33,7 @@ pub(crate) fn beside<A, B: Send>(
 /// Calls `work` for each of `items`, on up to `threads` threads, the caller's own among them. Items are taken one at a
 /// time, in their order, as threads become free: no more than one per thread is in memory. After the
 /// first error or panic no further item is taken, and it goes on in the caller once the others at work are done.
-pub(crate) fn for_each<T, E: Send>(
+pub fn for_each<T, E: Send>(
     threads: usize,
     items: impl Iterator<Item = T> + Send,
     work: impl Fn(T) -> Result<(), E> + Sync,

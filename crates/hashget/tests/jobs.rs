@@ -81,6 +81,7 @@ fn build(dir: &Path) -> (Folder, LocalHashDb) {
         hashdb: &hashdb,
         source: &source,
         web: &Offline,
+        shared: None,
         mirrors: &[],
         limits: &limits,
         jobs: 2,
@@ -97,7 +98,8 @@ fn build(dir: &Path) -> (Folder, LocalHashDb) {
 /// The archive that so many jobs make.
 fn pack(dir: &Path, source: &Folder, hashdb: &LocalHashDb, jobs: usize, codec: Codec) -> Vec<u8> {
     let limits = Limits::default();
-    let packer = Packer { hashdb, source, web: &Offline, mirrors: &[], limits: &limits, jobs };
+    let packer =
+        Packer { hashdb, source, web: &Offline, shared: None, mirrors: &[], limits: &limits, jobs };
     let options = PackOptions { codec, index: false, ..PackOptions::default() };
     let (archive, monitor) = (dir.join("archive"), Recorder::default());
     let summary =

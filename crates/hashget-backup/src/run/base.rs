@@ -179,6 +179,7 @@ fn remember(
         hashdb: &hashdb,
         source: &source,
         web: &source,
+        shared: None,
         mirrors: &[],
         limits: &limits,
         jobs: 1,

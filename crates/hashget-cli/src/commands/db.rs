@@ -9,12 +9,14 @@ use hashget::hashdb::{Check, Checks as _, HashDb as _, HashDbWriter as _, LocalH
 use hashget::keeping::keeping;
 use hashget::model::{Kind, Member, PackageRecord, total_bytes};
 use hashget::places::Standing;
+use hashget::wording::one_line;
 use serde_json::json;
 
 use self::set::Assignment;
 use self::spec::PackageSpec;
 use crate::environment::Environment;
 use crate::output::{columns, counted, day, safe, size};
+use crate::publishers;
 
 mod export_import;
 mod set;
@@ -155,6 +157,7 @@ fn status(hashdb: &LocalHashDb, environment: &Environment<'_>) -> anyhow::Result
         "package_bytes": status.package_bytes,
         "disk_bytes": status.disk_bytes,
     });
+    let publishers = publisher_lines(environment)?;
     let rows = [
         ["HashDB", &safe(&status.location)],
         ["Schema", &format!("version {}", status.schema)],
@@ -164,12 +167,42 @@ fn status(hashdb: &LocalHashDb, environment: &Environment<'_>) -> anyhow::Result
         ["On disk", &size(status.disk_bytes)],
     ];
     if !console.is_json() {
-        for line in columns("ll", &rows.map(|row| row.map(str::to_owned).to_vec())) {
+        let rows = rows.iter().map(|row| row.map(str::to_owned).to_vec());
+        for line in columns("ll", &rows.chain(publishers).collect::<Vec<_>>()) {
             console.line(&line)?;
         }
     }
     console.summary("db status", record, &[])?;
     Ok(())
+}
+
+/// What is remembered of each publisher: how many snapshots it has, and when the last one was signed.
+fn publisher_lines(environment: &Environment<'_>) -> anyhow::Result<Vec<Vec<String>>> {
+    let mut lines = Vec::new();
+    for (url, remembered) in publishers::remembered(environment)? {
+        let (told, known) = match &remembered {
+            Ok(None) => ("not asked yet".to_owned(), None),
+            Ok(Some(known)) => {
+                let signed = known.signed_at.map_or("at no known time".to_owned(), day);
+                let lie = known.lie.as_ref().map(|lie| format!("; not relied on: {}", safe(lie)));
+                let told = format!("snapshot {}, signed {signed}", known.size);
+                (format!("{told}{}", lie.unwrap_or_default()), Some(known))
+            }
+            Err(error) => (one_line(error), None),
+        };
+        environment.console.record(
+            "publisher",
+            json!({
+                "url": url,
+                "snapshots": known.map(|known| known.size),
+                "signed_at": known.and_then(|known| known.signed_at),
+                "asked_at": known.map(|known| known.seen_at),
+                "lie": known.and_then(|known| known.lie.clone()),
+            }),
+        )?;
+        lines.push(vec!["Publisher".to_owned(), format!("{}: {told}", safe(&url))]);
+    }
+    Ok(lines)
 }
 
 fn list(packages: &Packages, environment: &Environment<'_>) -> anyhow::Result<()> {
@@ -253,6 +286,7 @@ fn facts(record: &PackageRecord, checks: &[Check]) -> Vec<Vec<String>> {
     let passed_over = counted(record.passed_over, "member", "members");
     facts.extend((record.passed_over > 0).then_some(("passed over", passed_over)));
     facts.push(("evidence", record.evidence.to_string()));
+    facts.extend(record.publisher.iter().map(|publisher| ("publisher", safe(publisher))));
     facts.extend(record.vouched.then(|| ("vouched", "yes".to_owned())));
     facts.push(("origin", record.origin.to_string()));
     facts.extend(record.trees.iter().map(|tree| ("tree", safe(tree))));

@@ -213,6 +213,7 @@ mod tests {
             origin: hashget::model::Origin::User,
             trees: Vec::new(),
             keeping: hashget::model::Keeping::Unknown,
+            publisher: None,
         };
         let member = member.map(|path| (RelPath::try_from(path).unwrap(), Digest::of(b"")));
         KnownFile { package, member }.name().to_string()

@@ -122,6 +122,7 @@ impl Index {
             hashdb: &*hashdb,
             source: &*source,
             web: &*web,
+            shared: None,
             mirrors: &mirrors,
             limits: &environment.limits,
             jobs: environment.jobs,

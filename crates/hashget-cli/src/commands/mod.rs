@@ -24,9 +24,11 @@ mod mount;
 mod pack;
 mod pool;
 mod prepare;
+mod publish;
 mod repair;
 mod report;
 mod restore;
+mod statement;
 mod unpack;
 mod verify;
 
@@ -66,6 +68,8 @@ pub(crate) enum Command {
     Pool(pool::Pool),
     Cache(cache::Cache),
     Db(db::Db),
+    Publish(publish::Publish),
+    Statement(statement::StatementCommand),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -134,6 +138,8 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> anyhow::Result<()
         Command::Pool(pool) => pool.run(&environment()?),
         Command::Cache(cache) => cache.run(&environment()?),
         Command::Db(db) => db.run(&environment()?),
+        Command::Publish(publish) => publish.run(&environment()?),
+        Command::Statement(statement) => statement.run(&environment()?),
         Command::Completions(completions) => completions.run(console),
         Command::Man(man) => man.run(console),
     }

@@ -19,6 +19,7 @@ use crate::environment::Environment;
 use crate::exit::UsageError;
 use crate::output::standard;
 use crate::packing::{Format, Reliance, WholeSystem, pack_options, with_packer_in_any_case};
+use crate::publishers::Asking;
 use crate::selection::Selection;
 use crate::values;
 
@@ -95,6 +96,9 @@ pub(crate) struct Pack {
 
     #[command(flatten)]
     reliance: Reliance,
+
+    #[command(flatten)]
+    asking: Asking,
 
     /// Files whose digests go into the manifest: those of 100 KiB or more, all, or none
     #[arg(long, value_enum, default_value_t, value_name = "anchors|all|none")]
@@ -227,7 +231,7 @@ impl Pack {
             let context = || format!("cannot pack {} into {}", tree.name, destination.name);
             packer.pack(&tree.folder, output, &options, console).with_context(context)
         };
-        with_packer_in_any_case(environment, sources, for_job.base, options, pack)
+        with_packer_in_any_case(environment, sources, &self.asking, for_job.base, options, pack)
     }
 
     fn destination(&self, json: bool) -> Result<Destination, UsageError> {

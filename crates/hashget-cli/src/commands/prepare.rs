@@ -14,6 +14,7 @@ use crate::environment::Environment;
 use crate::exit::UsageError;
 use crate::output::{counted, safe, size};
 use crate::packing::{Reliance, pack_options, with_packer_in_any_case};
+use crate::publishers::Asking;
 use crate::selection::Selection;
 
 /// Write a manifest and an exclude list for a backup by another tool
@@ -46,6 +47,9 @@ pub(crate) struct Prepare {
 
     #[command(flatten)]
     reliance: Reliance,
+
+    #[command(flatten)]
+    asking: Asking,
 }
 
 /// A backup tool, by name.
@@ -92,7 +96,8 @@ impl Prepare {
             packer.prepare(&self.tree, list, tool, options, console).with_context(context)
         };
         let sources = environment.brief_sources()?;
-        let prepared = with_packer_in_any_case(environment, sources, None, options, prepare)?;
+        let prepared =
+            with_packer_in_any_case(environment, sources, &self.asking, None, options, prepare)?;
         self.report(&prepared, environment)
     }
 

@@ -50,6 +50,10 @@ pub const FORMATS: &[&dyn Format] = &[
     &compressed::Compressed,
 ];
 
+/// The version of the rules by which packages are read: it rises whenever some package would get another list of members
+/// than before, so that statements of different versions are never compared (`docs/format-index.md`).
+pub const RULES: u32 = 1;
+
 /// The format name of a package that is not an archive: the file itself is the package.
 pub const FILE: &str = "file";
 

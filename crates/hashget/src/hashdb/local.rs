@@ -114,6 +114,16 @@ impl LocalHashDb {
         Ok(damages)
     }
 
+    /// The member list of a package as one blob, as [`member_list::encode`] makes it; `None` if it is not known.
+    ///
+    /// # Errors
+    /// See [`HashDbError`].
+    pub fn stored_members(&self, package: PackageId) -> Result<Option<Vec<u8>>, HashDbError> {
+        self.with(|connection| {
+            super::rows::stored_members(&connection.transaction()?, package.to_raw())
+        })
+    }
+
     /// Every package with its record, by URL.
     ///
     /// # Errors

@@ -1,11 +1,12 @@
-//! The member list of a package as one blob: a format byte, then zstd over postcard.
+//! The member list of a package: its canonical bytes, as `docs/format-index.md` defines them, and the same as one blob: a
+//! format byte, then zstd over these bytes.
 //!
 //! Invariant: a blob that was damaged on disk never decodes to a different list; zstd's checksum covers every
-//! byte of the list.
+//! byte of the list. The canonical bytes of a list never change.
 
-use std::io::{Read, Write as _};
+use std::io::{self, Read, Write};
 
-use crate::model::Member;
+use crate::model::{Digest, HashingReader, HashingWriter, Member};
 
 /// zstd over postcard's encoding of `Vec<Member>`.
 const FORMAT: u8 = 1;
@@ -16,47 +17,80 @@ const LEVEL: i32 = 3;
 /// Number of decompressed bytes processed at once; more for a member that needs them.
 const WINDOW: usize = 1 << 16;
 
-/// `members` as a blob.
-pub(super) fn encode(members: &[Member]) -> Result<Vec<u8>, String> {
-    let mut encoder = zstd::stream::write::Encoder::new(vec![FORMAT], LEVEL).map_err(text)?;
-    encoder.include_checksum(true).map_err(text)?;
-    // The encoding is that of postcard for the slice, but it is never in memory as a whole.
-    let mut plain = postcard::to_stdvec(&members.len()).map_err(text)?;
+/// Writes the canonical bytes of a list: postcard's encoding of the slice. They are never in memory as a whole.
+///
+/// # Errors
+/// `output` failed.
+pub fn write_canonical(members: &[Member], output: &mut dyn Write) -> io::Result<()> {
+    let mut plain = postcard::to_stdvec(&members.len()).map_err(io::Error::other)?;
     for member in members {
-        plain = postcard::to_extend(member, plain).map_err(text)?;
+        plain = postcard::to_extend(member, plain).map_err(io::Error::other)?;
         if plain.len() >= WINDOW {
-            encoder.write_all(&plain).map_err(text)?;
+            output.write_all(&plain)?;
             plain.clear();
         }
     }
-    encoder.write_all(&plain).and_then(|()| encoder.finish()).map_err(text)
+    output.write_all(&plain)
 }
 
-/// Passes the members in `blob` to `visit`, in order. On an error, returns what is wrong with the blob;
-/// discard all members that were passed.
-pub(super) fn decode(mut blob: impl Read, visit: &mut dyn FnMut(Member)) -> Result<(), String> {
+/// The digest of a list: that of its canonical bytes.
+pub fn digest(members: &[Member]) -> Digest {
+    let mut hashing = HashingWriter::new(io::sink());
+    write_canonical(members, &mut hashing).expect("a sink takes everything");
+    hashing.finish().0
+}
+
+/// `members` as a blob.
+///
+/// # Errors
+/// A message that says why zstd failed.
+pub fn encode(members: &[Member]) -> Result<Vec<u8>, String> {
+    let mut encoder = zstd::stream::write::Encoder::new(vec![FORMAT], LEVEL).map_err(text)?;
+    encoder.include_checksum(true).map_err(text)?;
+    write_canonical(members, &mut encoder).and_then(|()| encoder.finish()).map_err(text)
+}
+
+/// Passes the members in `blob` to `visit`, in order.
+///
+/// # Errors
+/// What is wrong with the blob; discard all members that were passed.
+pub fn decode(blob: impl Read, visit: &mut dyn FnMut(Member)) -> Result<(), String> {
+    visit_all(unpacked(blob)?, visit).map(drop)
+}
+
+/// The same, and the digest of the list.
+///
+/// # Errors
+/// As for [`decode`].
+pub fn decode_and_hash(blob: impl Read, visit: &mut dyn FnMut(Member)) -> Result<Digest, String> {
+    let hashing = visit_all(HashingReader::new(unpacked(blob)?), visit)?;
+    Ok(hashing.finish().0)
+}
+
+/// The canonical bytes in a blob.
+fn unpacked(mut blob: impl Read) -> Result<impl Read, String> {
     let mut format = Vec::new();
     blob.by_ref().take(1).read_to_end(&mut format).map_err(text)?;
     match *format {
-        [FORMAT] => {}
-        [other, ..] => return Err(format!("a member list has the unknown format {other}")),
-        [] => return Err("a member list is empty".to_owned()),
+        [FORMAT] => zstd::stream::read::Decoder::new(blob).map_err(text),
+        [other, ..] => Err(format!("a member list has the unknown format {other}")),
+        [] => Err("a member list is empty".to_owned()),
     }
-    let mut window = Window {
-        unpacked: zstd::stream::read::Decoder::new(blob).map_err(text)?,
-        bytes: Vec::new(),
-        next: 0,
-    };
+}
+
+/// Passes the members in canonical bytes to `visit`; returns the reader, at its end.
+fn visit_all<R: Read>(plain: R, visit: &mut dyn FnMut(Member)) -> Result<R, String> {
+    let mut window = Window { unpacked: plain, bytes: Vec::new(), next: 0 };
     let count: usize = window.take()?;
     for _ in 0..count {
         visit(window.take()?);
     }
     // The checksum follows the last byte.
-    let rest = std::io::copy(&mut window.unpacked, &mut std::io::sink()).map_err(packed_badly)?;
+    let rest = io::copy(&mut window.unpacked, &mut io::sink()).map_err(packed_badly)?;
     if rest > 0 || window.next < window.bytes.len() {
         return Err("a member list does not end after its last member".to_owned());
     }
-    Ok(())
+    Ok(window.unpacked)
 }
 
 /// The part of a list that is being processed.
@@ -95,7 +129,7 @@ impl<R: Read> Window<R> {
     }
 }
 
-fn packed_badly(error: std::io::Error) -> String {
+fn packed_badly(error: io::Error) -> String {
     format!("a member list does not decompress ({error})")
 }
 
@@ -143,6 +177,8 @@ mod tests {
             // The encoding is that of the whole list, which earlier versions wrote and read in one piece.
             let plain = zstd::decode_all(&blob[1..]).unwrap();
             assert_eq!(plain, postcard::to_stdvec(&list).unwrap());
+            let hashed = decode_and_hash(&*blob, &mut |_| ()).unwrap();
+            assert_eq!([hashed, digest(&list)], [Digest::of(&plain); 2]);
         }
     }
 

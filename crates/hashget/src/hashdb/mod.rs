@@ -8,17 +8,19 @@ mod export;
 mod finder;
 mod joined;
 mod local;
-mod member_list;
+pub mod member_list;
 mod nothing;
 mod open;
 mod rows;
 mod schema;
+mod shared;
 
 pub use check::{Check, CheckOutcome, now};
 pub use export::{ExportError, ExportReader, ExportedPackage, HashPackage, export};
 pub use joined::JoinedHashDb;
 pub use local::{LocalHashDb, Status};
 pub use nothing::NoHashDb;
+pub use shared::{AskHashes, LARGE, SharedHashDb};
 
 use crate::error::ErrorClass;
 use crate::model::{Digest, Evidence, Member, PackageRecord, Signature};

@@ -10,7 +10,7 @@ use super::{Check, member_list};
 use crate::model::{Digest, Evidence, Member, Origin, PackageRecord, Signature};
 
 /// Selects records for [`record_of`].
-pub(super) const RECORD: &str = "SELECT id, url, sha256, size, format, project, expires, indexed_at, evidence, vouched, recursive, origin, keeping, passed_over FROM packages";
+pub(super) const RECORD: &str = "SELECT id, url, sha256, size, format, project, expires, indexed_at, evidence, vouched, recursive, origin, keeping, passed_over, publisher FROM packages";
 
 /// Length of a look-up key: a prefix of the digest, in bytes.
 const PREFIX: usize = 16;
@@ -55,8 +55,8 @@ pub(super) fn insert_record(
     transaction
         .prepare_cached(
             "INSERT INTO packages (url, sha256, size, format, project, expires, indexed_at, evidence, \
-             vouched, recursive, origin, keeping, passed_over) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+             vouched, recursive, origin, keeping, passed_over, publisher) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
         )?
         .execute(params![
             record.url,
@@ -72,6 +72,7 @@ pub(super) fn insert_record(
             record.origin.to_string(),
             record.keeping.to_string(),
             i64::try_from(record.passed_over).unwrap_or(i64::MAX),
+            record.publisher,
         ])?;
     let id = transaction.last_insert_rowid();
     insert_names(transaction, id, record)?;
@@ -129,6 +130,18 @@ fn insert_names(
         trees.execute(params![id, tree])?;
     }
     Ok(())
+}
+
+/// The member list of a package as it is stored; `None` if the package is not known.
+pub(super) fn stored_members(
+    transaction: &Transaction<'_>,
+    id: i64,
+) -> Result<Option<Vec<u8>>, Problem> {
+    let list = transaction
+        .prepare_cached("SELECT list FROM members WHERE package = ?1")?
+        .query_row([id], |row| row.get(0))
+        .optional()?;
+    Ok(list)
 }
 
 /// Passes the members of a package to `visit`, as [`super::HashDb::each_member`] says.
@@ -219,6 +232,7 @@ pub(super) fn record_of(row: &Row<'_>) -> rusqlite::Result<(i64, PackageRecord)>
         trees: Vec::new(),
         keeping: word(row, 12)?,
         passed_over: unsigned(row, 13)?,
+        publisher: row.get(14)?,
     };
     Ok((row.get(0)?, record))
 }

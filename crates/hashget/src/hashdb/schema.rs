@@ -27,6 +27,7 @@ const MIGRATIONS: &[Migration] = &[
     order_of_checks,
     members_passed_over,
     times_of_publication,
+    publishers_of_packages,
 ];
 
 /// The version of the schema that this program reads and writes.
@@ -122,6 +123,10 @@ fn members_passed_over(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
 
 fn times_of_publication(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     transaction.execute_batch("ALTER TABLE checks ADD COLUMN published_at INTEGER")
+}
+
+fn publishers_of_packages(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    transaction.execute_batch("ALTER TABLE packages ADD COLUMN publisher TEXT")
 }
 
 /// Converts an error of SQLite to one of the HashDB at `location`.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use super::question::Pages;
-use super::{IndexError, Indexed, Indexer, Request, TreeIndexed, known};
+use super::{IndexError, Indexed, Indexer, Request, TreeIndexed, borrow, known};
 use crate::detectors::Candidate;
 use crate::error::ErrorClass;
 use crate::model::{Origin, escaped};
@@ -25,18 +25,23 @@ pub(super) fn index_all(
     let pages = Pages::default();
     let total = Total { bytes: None, things: Some(candidates.len() as u64) };
     let progress = monitor.begin(Step::Index, "packages", total);
-    let mut unknown = Vec::new();
     // Usually all are known. One thread that looks them up together is faster than several with their own
     // connections.
-    let known = known::known_candidates(indexer, &candidates, monitor)?;
-    for (candidate, known) in candidates.iter().zip(known) {
-        if known.is_some() {
-            progress.advance(0, 1);
-            indexed.known += 1;
-        } else {
-            unknown.push(candidate);
-        }
+    let is_known: Vec<bool> = known::known_candidates(indexer, candidates.iter(), monitor)?
+        .into_iter()
+        .map(|known| known.is_some())
+        .collect();
+    indexed.known = is_known.iter().filter(|known| **known).count();
+    let unknown = candidates.iter().zip(is_known).filter(|(_, known)| !known);
+    let mut unknown: Vec<&Candidate> = unknown.map(|(candidate, _)| candidate).collect();
+    if borrow::candidates(indexer, &unknown, monitor)? > 0 {
+        let known = known::known_candidates(indexer, unknown.iter().copied(), monitor)?;
+        let still = unknown.iter().zip(known).filter(|(_, known)| known.is_none());
+        let still: Vec<&Candidate> = still.map(|(candidate, _)| *candidate).collect();
+        indexed.borrowed = unknown.len() - still.len();
+        unknown = still;
     }
+    progress.advance(0, (indexed.known + indexed.borrowed) as u64);
     let unknown = in_turns(unknown);
     let counts = Mutex::new(indexed);
     let outcome = parallel::for_each(indexer.threads(unknown.len()), unknown.iter(), |candidate| {

@@ -90,15 +90,16 @@ fn rules(tree: &str) -> Rules {
 }
 
 /// For each candidate, in order, its package, if the HashDB knows it. Nothing else is asked.
-pub(super) fn known_candidates(
+pub(super) fn known_candidates<'c>(
     indexer: &Indexer<'_>,
-    candidates: &[Candidate],
+    candidates: impl Iterator<Item = &'c Candidate>,
     monitor: &dyn Monitor,
 ) -> Result<Vec<Option<PackageId>>, IndexError> {
+    let candidates: Vec<&Candidate> = candidates.collect();
     let mut known = Vec::with_capacity(candidates.len());
     for batch in candidates.chunks(BATCH) {
         // A candidate with an open question has no URL yet.
-        let request = |one: &Candidate| one.question.is_none().then(|| indexer.request_of(one));
+        let request = |one: &&Candidate| one.question.is_none().then(|| indexer.request_of(one));
         let requests: Vec<Option<Request>> = batch.iter().map(request).collect();
         let keys = batch.iter().zip(&requests).map(|(candidate, request)| {
             let url = request.iter().map(|request| Key::Url(&request.url));

@@ -140,6 +140,7 @@ fn record_of(
         origin: Origin::Tree,
         trees: Vec::new(),
         keeping: Keeping::Unknown,
+        publisher: None,
     };
     Naming::from_candidate(candidate).add_to(&mut record);
     record

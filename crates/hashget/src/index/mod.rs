@@ -4,6 +4,7 @@
 //! allows weaker evidence, with the members that this evidence proves.
 
 mod belief;
+mod borrow;
 mod candidate_set;
 mod candidates;
 mod detect;
@@ -25,13 +26,14 @@ use self::record::Naming;
 
 pub use detect::{Detected, Effort, detect, detect_tree, tree_name};
 pub use proof::differences;
+pub use read::{Contents, read_contents};
 pub use walk::SearchOptions;
 
 use crate::detectors::{Candidate, DetectError, Detector, Machine};
 use crate::error::ErrorClass;
 use crate::fetch::{FetchError, MirrorRule, Reach, Source, Web, public_url};
 use crate::formats::{self, FormatError, Input};
-use crate::hashdb::{HashDbError, HashDbWriter, PackageId};
+use crate::hashdb::{HashDbError, HashDbWriter, PackageId, SharedHashDb};
 use crate::limits::Limits;
 use crate::model::{Digest, Evidence, Origin, PackageRecord, RelPath, Signature, escaped};
 use crate::monitor::{Interrupted, Monitor, ProblemKind};
@@ -150,6 +152,8 @@ pub struct Indexer<'a> {
     pub limits: &'a Limits,
     /// Number of packages indexed at once; at least 1.
     pub jobs: usize,
+    /// What others publish: asked for what the HashDB does not know, before anything is fetched.
+    pub shared: Option<&'a dyn SharedHashDb>,
     /// The weakest evidence that is accepted. Below `signed`, a package that a detector found need not be
     /// downloaded if weaker evidence says what is in it.
     pub evidence: Evidence,
@@ -162,6 +166,8 @@ pub struct TreeIndexed {
     pub candidates: Vec<Candidate>,
     /// How many of them were already known.
     pub known: usize,
+    /// How many of them publishers knew, and are recorded now.
+    pub borrowed: usize,
     /// How many of them were fetched and recorded now.
     pub new: usize,
     /// Those that could not be indexed: URL and reason.
@@ -219,7 +225,7 @@ impl Indexer<'_> {
         candidate: &Candidate,
         monitor: &dyn Monitor,
     ) -> Result<Option<PackageId>, IndexError> {
-        let known = known::known_candidates(self, std::slice::from_ref(candidate), monitor)?;
+        let known = known::known_candidates(self, std::iter::once(candidate), monitor)?;
         Ok(known.into_iter().flatten().next())
     }
 
@@ -295,6 +301,19 @@ impl Indexer<'_> {
         });
         request.signatures.extend(own_name.filter(|name| !request.signatures.contains(name)));
         record::record(self, &request, naming, package, contents)
+    }
+
+    /// Records what publishers know of packages that have one of these contents, and that the HashDB does not know. Returns how
+    /// many are new. For contents that nothing names: each digest that is asked for is told to the publishers, in its first bits.
+    ///
+    /// # Errors
+    /// The HashDB failed, or the monitor asked to stop.
+    pub fn borrow_holders(
+        &self,
+        contents: &[Digest],
+        monitor: &dyn Monitor,
+    ) -> Result<usize, IndexError> {
+        borrow::holders(self, contents, monitor)
     }
 
     /// Indexes those of `candidates` that the HashDB does not know, several at once. A package that fails is

@@ -15,13 +15,29 @@ use crate::monitor::{Interrupted, Monitor, ProblemKind, Running, Step, Total};
 use crate::wording::{and_more, one_line};
 
 /// What is inside a package.
-pub(super) struct Contents {
+#[derive(Debug)]
+pub struct Contents {
     /// The name of its format.
-    pub(super) format: &'static str,
+    pub format: &'static str,
     /// Its members, in the package's own order.
-    pub(super) members: Vec<Member>,
+    pub members: Vec<Member>,
     /// Number of members that could not be read.
-    pub(super) passed_over: u64,
+    pub passed_over: u64,
+}
+
+/// Reads and hashes all members of the package in `file`, and of packages within it if `nested`. `name` is what a person calls it.
+///
+/// # Errors
+/// See [`IndexError`].
+pub fn read_contents(
+    file: &File,
+    name: &str,
+    nested: bool,
+    limits: &Limits,
+    monitor: &dyn Monitor,
+) -> Result<Contents, IndexError> {
+    let request = Request { url: name.to_owned(), recursive: nested, ..Request::default() };
+    read(file, &request, limits, monitor)
 }
 
 /// Reads and hashes all members of the package in `file`.

@@ -85,6 +85,7 @@ pub(super) fn record(
         origin: Origin::Tree,
         trees: Vec::new(),
         keeping: Keeping::Unknown,
+        publisher: None,
     };
     naming.add_to(&mut record);
     let moved = given_by.is_some() && gave_other_bytes(hashdb, &record)?;

@@ -18,7 +18,7 @@ pub enum Evidence {
     Local,
     /// The package's own list of digests was fetched from the URL, and the local bytes match it.
     Declared,
-    /// A HashDB server says so, under a key that the user trusts.
+    /// A publisher says so, under a key that the user trusts.
     Signed,
     /// The package was fetched and every member hashed here.
     Downloaded,
@@ -178,6 +178,9 @@ pub struct PackageRecord {
     /// Number of its members that could not be read, and are not recorded.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub passed_over: u64,
+    /// Whose word the evidence `signed` is: the origin of a publisher's log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub publisher: Option<String>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -215,6 +218,7 @@ impl PackageRecord {
             evidence: self.evidence,
             recursive: self.recursive,
             passed_over: self.passed_over,
+            publisher: self.publisher.clone(),
             ..changed
         }
     }

@@ -14,7 +14,7 @@ use super::{PackError, Packer, Summary};
 use crate::detectors::Candidate;
 use crate::fetch::{MirrorRule, public_url};
 use crate::index::{self, Detected, Indexer};
-use crate::model::{Amount, Entry, Origin, PackageRecord, RelPath};
+use crate::model::{Amount, Digest, Entry, Kind, Origin, PackageRecord, RelPath};
 use crate::monitor::Monitor;
 use crate::tree::Scan;
 
@@ -67,19 +67,49 @@ impl Packer<'_> {
             web: self.web,
             mirrors: self.mirrors,
             limits: self.limits,
+            shared: self.shared,
             jobs: self.jobs,
             evidence: options.evidence,
         };
         let indexed = indexer.index_candidates(candidates, monitor)?;
         summary.newly_indexed = indexed.new;
+        summary.borrowed = indexed.borrowed;
         summary.not_indexed = indexed.failed.len();
         summary.unreliable = indexed.unreliable;
         // A record may have learned that this tree names its URL, too.
         let names = |candidate: &Candidate| candidate.origin == Origin::Tree;
-        if indexed.new > 0 || indexed.candidates.iter().any(names) {
+        if indexed.new + indexed.borrowed > 0 || indexed.candidates.iter().any(names) {
+            known = look_up()?;
+        }
+        let asked = self.worth_asking(scan, contents, &known, requirements);
+        let holders = indexer.borrow_holders(&asked, monitor)?;
+        summary.borrowed += holders;
+        if holders > 0 {
             known = look_up()?;
         }
         Ok((finders, known))
+    }
+
+    /// The contents that nothing known has and that publishers may be asked for by their digests.
+    fn worth_asking(
+        &self,
+        scan: &Scan,
+        contents: &Contents<'_>,
+        known: &[KnownPackage],
+        requirements: &Requirements<'_>,
+    ) -> Vec<Digest> {
+        let Some(shared) = self.shared else { return Vec::new() };
+        let may_ask = |file: &usize| {
+            let entry = &scan.entries[*file];
+            let size = if let Kind::File { size } = entry.kind { size } else { 0 };
+            shared.hashes().allow(&entry.path.below(scan.root.path()), size)
+        };
+        let unknown = known::unknown(known, requirements, contents);
+        let asked = unknown.iter().filter(|file| may_ask(file));
+        let mut asked: Vec<Digest> = asked.filter_map(|file| scan.entries[*file].sha256).collect();
+        asked.sort_unstable();
+        asked.dedup();
+        asked
     }
 }
 

@@ -79,7 +79,7 @@ use crate::archive::reusable::Reusable;
 use crate::codec::Codec;
 use crate::error::ErrorClass;
 use crate::fetch::{MirrorRule, Source, Web};
-use crate::hashdb::{HashDbError, HashDbWriter};
+use crate::hashdb::{HashDbError, HashDbWriter, SharedHashDb};
 use crate::index::IndexError;
 use crate::limits::Limits;
 use crate::model::manifest::{ManifestV1, OWN_NAMES};
@@ -95,6 +95,8 @@ pub struct Packer<'a> {
     pub source: &'a dyn Source,
     /// For questions to indexes, and for parts of packages, while indexing.
     pub web: &'a dyn Web,
+    /// What others publish, for packages that would have to be indexed.
+    pub shared: Option<&'a dyn SharedHashDb>,
     /// Mirror rules: a mirror's URL is recorded as the public URL it stands for.
     pub mirrors: &'a [MirrorRule],
     /// Limits on untrusted input.

@@ -90,6 +90,7 @@ impl Machine {
             hashdb: &self.hashdb,
             source: &*source,
             web: &*web,
+            shared: None,
             mirrors: &[],
             limits: &limits,
             jobs: 1,
@@ -111,8 +112,15 @@ impl Machine {
         options: PackOptions<'_>,
     ) -> (PathBuf, Summary, String) {
         let (Sources { source, web }, limits) = (self.sources(), Limits::default());
-        let packer =
-            Packer { hashdb, source: &*source, web: &*web, mirrors: &[], limits: &limits, jobs: 2 };
+        let packer = Packer {
+            hashdb,
+            source: &*source,
+            web: &*web,
+            shared: None,
+            mirrors: &[],
+            limits: &limits,
+            jobs: 2,
+        };
         let archive = self.folder.path().join("archive.tar");
         let options = PackOptions { detectors: hints(), ..options };
         let recorder = Recorder::default();

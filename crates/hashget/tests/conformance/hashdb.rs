@@ -34,6 +34,7 @@ pub(crate) fn package(name: &str, files: usize) -> (PackageRecord, Vec<Member>) 
         origin: Origin::User,
         trees: Vec::new(),
         keeping: Keeping::Unknown,
+        publisher: Some("publisher.example/log".to_owned()),
     };
     let members =
         (0..files).map(|number| file(&format!("{name}/{number}"), &content(name, number)));

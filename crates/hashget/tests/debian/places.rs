@@ -364,6 +364,7 @@ fn a_deb_that_was_indexed_by_hand_is_known_by_its_name() {
         hashdb: &system.hashdb,
         source: &*source,
         web: &*web,
+        shared: None,
         mirrors: &[],
         limits: &limits,
         jobs: 1,

@@ -246,6 +246,7 @@ impl System {
             hashdb: &self.hashdb,
             source: &*source,
             web: &*web,
+            shared: None,
             mirrors: &self.mirrors(),
             limits: &limits,
             jobs: 2,

@@ -97,6 +97,7 @@ impl Stage {
             hashdb: &self.hashdb,
             source: &*source,
             web: &*web,
+            shared: None,
             mirrors: &[],
             limits: &Limits::default(),
             jobs: 1,

@@ -238,6 +238,7 @@ pub(crate) fn indexer<'a>(
         hashdb,
         source: server,
         web: &Offline,
+        shared: None,
         mirrors: &[],
         limits,
         jobs: 2,

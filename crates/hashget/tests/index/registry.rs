@@ -165,6 +165,7 @@ impl Stage {
             hashdb: &self.hashdb,
             source: &*source,
             web: &*web,
+            shared: None,
             mirrors: &[],
             limits: &limits,
             jobs: 2,

@@ -118,6 +118,7 @@ pub(crate) fn a_hashdb_and_a_cache_that_do_not_fit_stay_whole() {
             hashdb: &hashdb,
             source: &*source,
             web: &*web,
+            shared: None,
             mirrors: &[],
             limits: &scene.limits,
             jobs: 1,

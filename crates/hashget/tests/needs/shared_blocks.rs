@@ -38,6 +38,7 @@ fn nights_take_the_room_of_what_changed(disk: &Path) {
         hashdb: &NoHashDb,
         source: &Offline,
         web: &Offline,
+        shared: None,
         mirrors: &[],
         limits: &limits,
         jobs: 1,

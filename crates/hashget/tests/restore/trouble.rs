@@ -388,6 +388,7 @@ fn one_file_out_of_a_package() {
         origin: Origin::User,
         trees: Vec::new(),
         keeping: Keeping::Unknown,
+        publisher: None,
     };
     for content in [&b"aaa"[..], b"in a package within"] {
         let mut output = Vec::new();

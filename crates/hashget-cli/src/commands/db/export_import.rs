@@ -201,6 +201,7 @@ fn import_hash_package(
         hashdb,
         source: &*source,
         web: &*web,
+        shared: None,
         mirrors: &mirrors,
         limits: &environment.limits,
         jobs: environment.jobs,

@@ -93,6 +93,7 @@ mod tests {
             origin: hashget::model::Origin::User,
             trees: Vec::new(),
             keeping: hashget::model::Keeping::Unknown,
+            publisher: None,
         }
     }
 

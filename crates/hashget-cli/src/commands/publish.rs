@@ -1,0 +1,350 @@
+//! `hashget publish`: publishes what the HashDB knows, for other machines.
+//!
+//! Invariant: nothing is signed that was not read here or proven by whoever published it; a secret key is printed by nothing.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+use hashget::hashdb::now;
+use hashget::monitor::Silent;
+use hashget::pending_file::PendingFile;
+use hashget_published::publish::{
+    Difference, FromHashDb, FromPublished, Packages, PublishOptions, Published, Rank, diff,
+    publish, verify,
+};
+use hashget_published::{Memory, PublicKey, PublishedRecord, SigningKey, Snapshot};
+use serde_json::json;
+
+use crate::environment::Environment;
+use crate::exit::{Code, EndedAs, UsageError};
+use crate::output::{counted, safe, size};
+use crate::publishers::files;
+
+/// Publish what the HashDB knows, as static signed files for other machines
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(
+    after_help = "Example: hashget publish keygen --key publisher.key --name hashdb.example.org\n         \
+                        hashget publish -o /srv/www/hashdb --key publisher.key"
+)]
+pub(crate) struct Publish {
+    #[command(subcommand)]
+    action: Option<Action>,
+
+    #[command(flatten)]
+    output: Option<Output>,
+
+    /// Publish packages, too, whose URLs only files of packed trees named
+    #[arg(long)]
+    named_by_trees: bool,
+}
+
+/// What is published to, and how.
+#[derive(Debug, Args)]
+struct Output {
+    /// The published folder: it is made, or gets one more snapshot
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+
+    /// Key that signs; repeatable, while keys are changed
+    #[arg(long, value_name = "FILE", required = true)]
+    key: Vec<PathBuf>,
+
+    /// Names of packages, most used first: packages that are used together are fetched together
+    #[arg(long, value_name = "FILE")]
+    rank: Option<PathBuf>,
+
+    /// Name of one collection for all packages [default: one for each ecosystem]
+    #[arg(long, value_name = "NAME")]
+    collection: Option<String>,
+
+    /// Make a new base, even if few packages are new
+    #[arg(long)]
+    whole: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Make a key, and print what readers need of it
+    Keygen {
+        /// File to write the secret key to
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// Name of the log: a host name of yours, and a path if it has several [default: name of FILE]
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// Read all of a published folder, and check that it is what was signed
+    Verify {
+        /// The published folder, or its URL
+        #[arg(value_name = "DIR|URL")]
+        place: String,
+        /// Public key of whoever published it; repeatable
+        #[arg(long, value_name = "KEY", required = true)]
+        key: Vec<PublicKey>,
+    },
+    /// Publish what several published folders have
+    Merge {
+        #[command(flatten)]
+        output: Output,
+        /// Published folders, or their URLs
+        #[arg(value_name = "DIR|URL", required = true)]
+        places: Vec<String>,
+        /// Public key of whoever published them; repeatable [default: those of --key]
+        #[arg(long, value_name = "KEY")]
+        from_key: Vec<PublicKey>,
+    },
+    /// Compare what two published folders say
+    Diff {
+        /// A published folder, or its URL
+        #[arg(value_name = "DIR|URL")]
+        first: String,
+        /// Another one
+        #[arg(value_name = "DIR|URL")]
+        second: String,
+        /// Public key of whoever published them; repeatable
+        #[arg(long, value_name = "KEY", required = true)]
+        key: Vec<PublicKey>,
+    },
+}
+
+impl Publish {
+    pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
+        match (&self.action, &self.output) {
+            (Some(Action::Keygen { key, name }), _) => keygen(key, name.as_deref(), environment),
+            (Some(Action::Verify { place, key }), _) => verify_place(place, key, environment),
+            (Some(Action::Merge { output, places, from_key }), _) => {
+                merge(output, places, from_key, environment)
+            }
+            (Some(Action::Diff { first, second, key }), _) => {
+                diff_places(first, second, key, environment)
+            }
+            (None, Some(output)) => self.publish(output, environment),
+            (None, None) => Err(UsageError("expected -o DIR and --key FILE".to_owned()).into()),
+        }
+    }
+
+    fn publish(&self, output: &Output, environment: &Environment<'_>) -> anyhow::Result<()> {
+        let hashdb = environment.local_hashdb()?;
+        let packages = FromHashDb::new(&hashdb, self.named_by_trees)?;
+        let passed_over = packages.passed_over();
+        let published = output.publish(&[&packages], environment)?;
+        let mut lines = lines(&published, output);
+        if passed_over > 0 {
+            lines.push(format!(
+                "{} not published: not downloaded here, or their URLs are not public{}",
+                counted(passed_over, "package", "packages"),
+                if self.named_by_trees { "" } else { ", or only files of packed trees named them" }
+            ));
+        }
+        report(&published, passed_over, &lines, environment)
+    }
+}
+
+impl Output {
+    fn publish(
+        &self,
+        packages: &[&dyn Packages],
+        environment: &Environment<'_>,
+    ) -> anyhow::Result<Published> {
+        let keys = self.keys()?;
+        let rank = match &self.rank {
+            Some(file) => Rank::parse(&fs_err::read_to_string(file)?),
+            None => Rank::default(),
+        };
+        fs_err::create_dir_all(&self.output)?;
+        let options = PublishOptions {
+            folder: &self.output,
+            keys: &keys,
+            rank: &rank,
+            collection: self.collection.as_deref(),
+            whole: self.whole,
+            now: now(),
+        };
+        publish(packages, &options, environment.console)
+            .with_context(|| format!("cannot publish to {}", self.output.display()))
+    }
+
+    fn keys(&self) -> anyhow::Result<Vec<SigningKey>> {
+        let read = |file: &PathBuf| {
+            let text = fs_err::read_to_string(file)?;
+            SigningKey::parse(&text).with_context(|| format!("{}", file.display()))
+        };
+        self.key.iter().map(read).collect()
+    }
+}
+
+fn keygen(file: &Path, name: Option<&str>, environment: &Environment<'_>) -> anyhow::Result<()> {
+    let own = file.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
+    let key = SigningKey::generate(name.unwrap_or(own))?;
+    let pending = PendingFile::create(file, 0o600)?;
+    pending.file().write_all(key.to_text().as_bytes())?;
+    // A key that is overwritten is lost, and with it the log.
+    pending.commit_new(file).with_context(|| format!("cannot write {}", file.display()))?;
+    let console = environment.console;
+    if !console.is_json() {
+        console.line(&key.public().to_string())?;
+    }
+    let record = json!({ "key": key.public().to_string(), "file": file.to_string_lossy() });
+    let hint = format!(
+        "The secret is in {}; keep a copy elsewhere. Readers write the line above into their configuration, as key below [[publisher]]",
+        safe(&file.display().to_string())
+    );
+    console.summary("publish keygen", record, &[hint])?;
+    Ok(())
+}
+
+fn snapshot(
+    place: &str,
+    keys: &[PublicKey],
+    environment: &Environment<'_>,
+) -> anyhow::Result<Snapshot> {
+    let files = files(environment, place)?;
+    Snapshot::open(files, keys, Memory::none(), now(), environment.console)
+        .with_context(|| format!("cannot read {place}"))
+}
+
+fn verify_place(
+    place: &str,
+    keys: &[PublicKey],
+    environment: &Environment<'_>,
+) -> anyhow::Result<()> {
+    let snapshot = snapshot(place, keys, environment)?;
+    let scratch = tempfile::tempdir()?;
+    let verified = verify(&snapshot, scratch.path(), environment.console)
+        .with_context(|| format!("{place} is not what was signed"))?;
+    let line = format!(
+        "Every byte is what was signed, and every row what follows from the packages: {}, {}, {}",
+        counted(verified.packages, "package", "packages"),
+        counted(verified.members, "member", "members"),
+        size(verified.bytes)
+    );
+    let record = json!({
+        "packages": verified.packages,
+        "members": verified.members,
+        "keys": verified.keys,
+        "bytes": verified.bytes,
+        "snapshots": snapshot.checkpoint.size,
+        "signed_at": snapshot.checkpoint.time,
+    });
+    environment.console.summary("publish verify", record, &[line])?;
+    Ok(())
+}
+
+fn merge(
+    output: &Output,
+    places: &[String],
+    from_keys: &[PublicKey],
+    environment: &Environment<'_>,
+) -> anyhow::Result<()> {
+    let own: Vec<PublicKey> = output.keys()?.iter().map(|key| key.public().clone()).collect();
+    let keys = if from_keys.is_empty() { &own[..] } else { from_keys };
+    let mut inputs = Vec::with_capacity(places.len());
+    for place in places {
+        inputs.push(FromPublished::new(snapshot(place, keys, environment)?, environment.console));
+    }
+    let packages: Vec<&dyn Packages> = inputs.iter().map(|one| one as &dyn Packages).collect();
+    let published = output.publish(&packages, environment)?;
+    let lines = lines(&published, output);
+    report(&published, 0, &lines, environment)
+}
+
+fn diff_places(
+    first: &str,
+    second: &str,
+    keys: &[PublicKey],
+    environment: &Environment<'_>,
+) -> anyhow::Result<()> {
+    let snapshots = [snapshot(first, keys, environment)?, snapshot(second, keys, environment)?];
+    let [one, other] = snapshots.map(|snapshot| FromPublished::new(snapshot, &Silent));
+    let difference = diff(&one, &other)?;
+    let console = environment.console;
+    let line = |sign: &str, kind: &str, record: &PublishedRecord| -> anyhow::Result<()> {
+        let name = record.names.first().map_or(&*record.urls[0], |name| &**name);
+        console.data(
+            || format!("{sign} {} {}", record.sha256, safe(name)),
+            "difference",
+            || json!({ "kind": kind, "sha256": record.sha256, "name": name, "url": record.urls[0] }),
+        )?;
+        Ok(())
+    };
+    for record in &difference.only_first {
+        line("-", "only_first", record)?;
+    }
+    for record in &difference.only_second {
+        line("+", "only_second", record)?;
+    }
+    for (record, _) in &difference.other_records {
+        line("~", "other_record", record)?;
+    }
+    for (record, _) in &difference.contradictions {
+        line("!", "contradiction", record)?;
+    }
+    let counts = counts(&difference);
+    let lines = [format!(
+        "{} only in the first, {} only in the second, {} with other names or places, {} of which other members are stated",
+        counts[0], counts[1], counts[2], counts[3]
+    )];
+    let record = json!({
+        "only_first": counts[0],
+        "only_second": counts[1],
+        "other_records": counts[2],
+        "contradictions": counts[3],
+    });
+    console.summary("publish diff", record, &lines)?;
+    if difference.contradictions.is_empty() {
+        return Ok(());
+    }
+    let message = "the two say different things of what is in a package: one of them is wrong; \
+                   `hashget statement check` tells which one"
+        .to_owned();
+    Err(EndedAs { code: Code::Verification, message }.into())
+}
+
+fn counts(difference: &Difference) -> [usize; 4] {
+    let Difference { only_first, only_second, other_records, contradictions } = difference;
+    [only_first.len(), only_second.len(), other_records.len(), contradictions.len()]
+}
+
+fn lines(published: &Published, output: &Output) -> Vec<String> {
+    let folder = safe(&output.output.display().to_string());
+    let packages = counted(published.packages, "package", "packages");
+    let told = match published.is_new {
+        true => format!("Snapshot {} in {folder}", published.snapshots),
+        false => format!(
+            "Nothing has changed in {folder}: snapshot {} was signed again",
+            published.snapshots
+        ),
+    };
+    let written = match published.is_new {
+        true => format!(", {} written", published.written),
+        false => String::new(),
+    };
+    let withdrawn = match published.withdrawn {
+        0 => String::new(),
+        number => format!(", {number} withdrawn"),
+    };
+    vec![format!("{told}: {packages}{written}{withdrawn}, {}", size(published.bytes))]
+}
+
+fn report(
+    published: &Published,
+    passed_over: u64,
+    lines: &[String],
+    environment: &Environment<'_>,
+) -> anyhow::Result<()> {
+    let record = json!({
+        "packages": published.packages,
+        "written": published.written,
+        "withdrawn": published.withdrawn,
+        "passed_over": passed_over,
+        "keys": published.keys,
+        "snapshots": published.snapshots,
+        "new": published.is_new,
+        "bytes": published.bytes,
+    });
+    environment.console.summary("publish", record, lines)?;
+    Ok(())
+}

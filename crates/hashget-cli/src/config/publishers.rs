@@ -1,0 +1,87 @@
+//! Publishers of shared knowledge (`[[publisher]]`).
+//!
+//! Invariant: what was read is valid: a place, and at least one key.
+
+use std::path::Path;
+
+use hashget::hashdb::AskHashes;
+use hashget_published::PublicKey;
+use serde::{Deserialize, Deserializer};
+
+use super::checked::checked;
+
+/// A publisher.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Publisher {
+    /// Where its files are: a URL, or a folder.
+    #[serde(deserialize_with = "place")]
+    pub(crate) url: String,
+    /// Its key, or several while it changes keys.
+    #[serde(rename = "key", deserialize_with = "keys")]
+    pub(crate) keys: Vec<PublicKey>,
+    /// What it may be asked by digest.
+    #[serde(default, deserialize_with = "hashes")]
+    pub(crate) hashes: AskHashes,
+}
+
+impl Publisher {
+    /// Makes its folder relative to that of the configuration.
+    pub(super) fn place_below(&mut self, folder: &Path) {
+        if !self.url.contains("://")
+            && let Some(joined) = folder.join(&self.url).to_str()
+        {
+            self.url = joined.to_owned();
+        }
+    }
+}
+
+fn place<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    checked(deserializer, |text: String| {
+        let is_web = text.starts_with("https://") || text.starts_with("http://");
+        match text.contains("://") {
+            true if !is_web => {
+                Err(format!("\"{text}\": expected https://..., http://... or a folder"))
+            }
+            _ if text.is_empty() => Err("expected a URL or a folder".to_owned()),
+            _ => Ok(text),
+        }
+    })
+}
+
+/// One key, or a list of them.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMore {
+    One(String),
+    More(Vec<String>),
+}
+
+fn keys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PublicKey>, D::Error> {
+    checked(deserializer, |keys: OneOrMore| {
+        let keys = match keys {
+            OneOrMore::One(key) => vec![key],
+            OneOrMore::More(keys) => keys,
+        };
+        if keys.is_empty() {
+            return Err("expected at least one key".to_owned());
+        }
+        keys.iter()
+            .map(|key| key.parse().map_err(|bad: hashget_published::BadKey| bad.to_string()))
+            .collect()
+    })
+}
+
+fn hashes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<AskHashes, D::Error> {
+    checked(deserializer, |text: String| parse_hashes(&text))
+}
+
+/// What may be asked by digest, by its word.
+pub(crate) fn parse_hashes(text: &str) -> Result<AskHashes, String> {
+    match text {
+        "large" => Ok(AskHashes::Large),
+        "all" => Ok(AskHashes::All),
+        "none" => Ok(AskHashes::None),
+        _ => Err(format!("\"{text}\": expected large, all or none")),
+    }
+}

@@ -1,0 +1,66 @@
+//! Packages of published folders: for merging them, and for comparing them.
+//!
+//! Invariant: what comes from a folder was proven by its checkpoint; of a package that several layers have, the latest record counts.
+
+use std::collections::HashMap;
+
+use hashget::hashdb::PackageId;
+use hashget::model::Digest;
+use hashget::monitor::Monitor;
+
+use super::{Head, Packages};
+use crate::client::{Manner, PublishedHashDb};
+use crate::error::PublishedError;
+use crate::proven::Snapshot;
+
+/// Packages that are fetched together.
+const BATCH: usize = 1 << 10;
+
+/// The packages of a snapshot.
+pub struct FromPublished<'m> {
+    hashdb: PublishedHashDb<'m>,
+}
+
+impl<'m> FromPublished<'m> {
+    /// Those of `snapshot`.
+    pub fn new(snapshot: Snapshot, monitor: &'m dyn Monitor) -> Self {
+        Self { hashdb: PublishedHashDb::new(snapshot, Manner::default(), 0, monitor) }
+    }
+
+    /// The packages of the base layer alone.
+    pub(super) fn base(&self) -> Result<Vec<Head>, PublishedError> {
+        self.heads_of(1)
+    }
+
+    fn heads_of(&self, layers: usize) -> Result<Vec<Head>, PublishedError> {
+        let manifest = &self.hashdb.snapshot().manifest;
+        let mut heads = Vec::new();
+        for (layer, packages) in manifest.layers.iter().take(layers).enumerate() {
+            let ids: Vec<PackageId> =
+                (0..packages.packages).map(|number| crate::client::id(layer, number)).collect();
+            for batch in ids.chunks(BATCH) {
+                for (id, record) in batch.iter().zip(self.hashdb.published(batch)?) {
+                    let Some(record) = record else { continue };
+                    let (record, handle) = ((*record).clone(), id.to_raw().cast_unsigned());
+                    heads.push(Head { record, is_read: true, handle });
+                }
+            }
+        }
+        Ok(heads)
+    }
+}
+
+impl Packages for FromPublished<'_> {
+    fn heads(&self) -> Result<Vec<Head>, PublishedError> {
+        let mut heads = self.heads_of(usize::MAX)?;
+        // Handles ascend with the layers.
+        let latest: HashMap<Digest, u64> =
+            heads.iter().map(|head| (head.record.sha256, head.handle)).collect();
+        heads.retain(|head| latest[&head.record.sha256] == head.handle);
+        Ok(heads)
+    }
+
+    fn list(&self, handle: u64) -> Result<Vec<u8>, PublishedError> {
+        self.hashdb.list(PackageId::from_raw(handle.cast_signed()))
+    }
+}

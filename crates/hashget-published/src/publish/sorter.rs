@@ -1,0 +1,194 @@
+//! Sorting keys that may be too many for memory: first into buckets on the disk, then each bucket.
+//!
+//! Invariant: what comes out is in ascending order, each pair once, and no key has more than [`MOST_PACKAGES`] packages: those with
+//! the lowest numbers.
+
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::Path;
+
+use crate::table::KEY_BITS;
+
+/// Packages of one key that are kept.
+pub(super) const MOST_PACKAGES: usize = 16;
+
+/// Rows that a table of keys has at most, on average.
+const MOST_ROWS: u64 = 4_000_000;
+
+/// By how many of the first bits buckets differ.
+const BUCKET_BITS: u32 = 8;
+
+/// Bytes of a pair on the disk: six of the key, four of the number.
+const PAIR: usize = 10;
+
+/// Bytes of a bucket that are gathered before they are written.
+const GATHERED: usize = 64 << 10;
+
+/// Gathers pairs of a key and the number of a package.
+pub(super) struct KeySorter {
+    buckets: Vec<Bucket>,
+    count: u64,
+}
+
+struct Bucket {
+    gathered: Vec<u8>,
+    file: File,
+}
+
+impl KeySorter {
+    /// With buckets in the folder `scratch`.
+    pub(super) fn new(scratch: &Path) -> io::Result<Self> {
+        let bucket = |_| Ok(Bucket { gathered: Vec::new(), file: tempfile::tempfile_in(scratch)? });
+        let buckets = (0..1u32 << BUCKET_BITS).map(bucket).collect::<io::Result<_>>()?;
+        Ok(Self { buckets, count: 0 })
+    }
+
+    pub(super) fn push(&mut self, key: u64, package: u32) -> io::Result<()> {
+        let bucket = usize::try_from(key >> (KEY_BITS - BUCKET_BITS)).unwrap_or(0);
+        let bucket = &mut self.buckets[bucket];
+        bucket.gathered.extend_from_slice(&key.to_be_bytes()[2..]);
+        bucket.gathered.extend_from_slice(&package.to_be_bytes());
+        self.count += 1;
+        if bucket.gathered.len() >= GATHERED {
+            bucket.file.write_all(&bucket.gathered)?;
+            bucket.gathered.clear();
+        }
+        Ok(())
+    }
+
+    /// Passes the pairs of each table on, in order.
+    pub(super) fn finish(
+        self,
+        mut table: impl FnMut(&[(u64, u32)]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        // The first bits by which tables differ.
+        let bits =
+            [0, 4, 8, 12].into_iter().find(|bits| self.count >> bits <= MOST_ROWS).unwrap_or(12);
+        let shift = KEY_BITS - bits;
+        let mut pairs: Vec<(u64, u32)> = Vec::new();
+        for bucket in self.buckets {
+            let first = pairs.len();
+            bucket.read(&mut pairs)?;
+            pairs[first..].sort_unstable();
+            capped(&mut pairs, first);
+            // What the next bucket cannot add to.
+            while let Some(end) = first_of_next(&pairs, shift) {
+                table(&pairs[..end])?;
+                pairs.drain(..end);
+            }
+            let is_whole = bits >= BUCKET_BITS;
+            if is_whole && !pairs.is_empty() {
+                table(&pairs)?;
+                pairs.clear();
+            }
+        }
+        if !pairs.is_empty() {
+            table(&pairs)?;
+        }
+        Ok(())
+    }
+}
+
+/// Where the pairs of another table begin, if there are some.
+fn first_of_next(pairs: &[(u64, u32)], shift: u32) -> Option<usize> {
+    let (first, _) = pairs.first()?;
+    let end = pairs.partition_point(|(key, _)| key >> shift == first >> shift);
+    (end < pairs.len()).then_some(end)
+}
+
+/// Removes repetitions, and packages above the number that a key may have, from `first` on.
+fn capped(pairs: &mut Vec<(u64, u32)>, first: usize) {
+    let mut kept = first;
+    let (mut same, mut count) = (None, 0);
+    for at in first..pairs.len() {
+        let (key, package) = pairs[at];
+        if kept > first && pairs[kept - 1] == (key, package) {
+            continue;
+        }
+        count = if same == Some(key) { count + 1 } else { 1 };
+        same = Some(key);
+        if count <= MOST_PACKAGES {
+            pairs[kept] = (key, package);
+            kept += 1;
+        }
+    }
+    pairs.truncate(kept);
+}
+
+impl Bucket {
+    fn read(mut self, pairs: &mut Vec<(u64, u32)>) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        self.file.seek(SeekFrom::Start(0))?;
+        self.file.read_to_end(&mut bytes)?;
+        bytes.extend_from_slice(&self.gathered);
+        let pair = |pair: &[u8]| {
+            let key = pair[..6].iter().fold(0, |key, byte| key << 8 | u64::from(*byte));
+            (key, pair[6..].iter().fold(0, |number, byte| number << 8 | u32::from(*byte)))
+        };
+        pairs.extend(bytes.chunks_exact(PAIR).map(pair));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_come_out_sorted_once_and_capped() {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut sorter = KeySorter::new(scratch.path()).unwrap();
+        let mut expected = Vec::new();
+        // A sequence that jumps over all keys.
+        for number in 0..200_000u64 {
+            let key = number.wrapping_mul(0x9E37_79B9_7F4A) & ((1 << KEY_BITS) - 1);
+            sorter.push(key, u32::try_from(number % 7).unwrap()).unwrap();
+            sorter.push(key, u32::try_from(number % 7).unwrap()).unwrap();
+            expected.push((key, u32::try_from(number % 7).unwrap()));
+        }
+        for package in (0..100).rev() {
+            sorter.push(42, package).unwrap();
+        }
+        expected.extend((0..16).map(|package| (42, package)));
+        expected.sort_unstable();
+        expected.dedup();
+        let mut found = Vec::new();
+        let mut tables = 0;
+        sorter
+            .finish(|pairs| {
+                tables += 1;
+                found.extend_from_slice(pairs);
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(tables, 1);
+        assert!(found == expected);
+    }
+
+    #[test]
+    fn many_keys_are_cut_where_the_first_bits_change() {
+        for (bits, shift) in [(4, 44), (8, 40), (12, 36)] {
+            let scratch = tempfile::tempdir().unwrap();
+            let mut sorter = KeySorter::new(scratch.path()).unwrap();
+            for number in 0..50_000u64 {
+                let key = number.wrapping_mul(0x9E37_79B9_7F4A) & ((1 << KEY_BITS) - 1);
+                sorter.push(key, 1).unwrap();
+            }
+            // As if there were so many.
+            sorter.count = MOST_ROWS << bits;
+            let mut last: Option<u64> = None;
+            let mut rows = 0;
+            sorter
+                .finish(|pairs| {
+                    let (first, end) = (pairs[0].0 >> shift, pairs[pairs.len() - 1].0 >> shift);
+                    assert_eq!(first, end);
+                    assert!(last.is_none_or(|last| last < first), "{bits}: {last:?} {first}");
+                    last = Some(end);
+                    rows += pairs.len();
+                    Ok(())
+                })
+                .unwrap();
+            assert_eq!(rows, 50_000);
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Reading a whole snapshot: whether every byte is what was signed, and every row what it must be.
+//!
+//! Invariant: nothing is called right that was not read. Keys and names are made anew from the packages and compared with those in
+//! the tables.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use hashget::hashdb::member_list;
+use hashget::monitor::{Monitor, Step, Total};
+use parquet::data_type::ByteArrayType;
+
+use super::sorter::KeySorter;
+use crate::error::PublishedError;
+use crate::manifest::{Layer, Table};
+use crate::proven::Snapshot;
+use crate::record::PublishedRecord;
+use crate::table::{Fetched, KeyTable, PackTable, PageId, cut, name_key, url_key};
+
+/// What was read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// Number of packages.
+    pub packages: u64,
+    /// Number of their members.
+    pub members: u64,
+    /// Number of pairs of keys.
+    pub keys: u64,
+    /// Number of bytes of the tables.
+    pub bytes: u64,
+}
+
+/// Reads everything that a snapshot is made of. `scratch` is a folder for what is sorted.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn verify(
+    snapshot: &Snapshot,
+    scratch: &Path,
+    monitor: &dyn Monitor,
+) -> Result<Verified, PublishedError> {
+    let total: u64 = snapshot.manifest.tables().map(|table| table.size).sum();
+    let name = snapshot.files.location().to_owned();
+    let progress = monitor.begin(Step::Check, name, Total::bytes(total));
+    let mut verified = Verified { bytes: total, ..Verified::default() };
+    for layer in &snapshot.manifest.layers {
+        let mut keys = KeySorter::new(scratch)?;
+        for collection in &layer.collections {
+            let mut names = Vec::new();
+            let mut number = collection.first;
+            for table in &collection.packs {
+                let (pack, fetched) =
+                    (open_pack(snapshot, table, monitor)?, whole(snapshot, table, monitor)?);
+                for row in rows(&pack, &fetched)? {
+                    let (record, list) = row?;
+                    verified.packages += 1;
+                    verified.members += record.members;
+                    add(&mut keys, &record, &list, number, table)?;
+                    names.extend(record.signatures().map(|name| (name_key(&name), number)));
+                    number += 1;
+                }
+                progress.advance(table.size, 0);
+            }
+            names.sort_unstable();
+            names.dedup();
+            compare(
+                snapshot,
+                std::slice::from_ref(&collection.names),
+                &mut names.into_iter(),
+                monitor,
+            )?;
+        }
+        verified.keys += compare_keys(snapshot, layer, keys, monitor)?;
+    }
+    Ok(verified)
+}
+
+fn open_pack(
+    snapshot: &Snapshot,
+    table: &Table,
+    monitor: &dyn Monitor,
+) -> Result<PackTable, PublishedError> {
+    PackTable::open(table, snapshot.tail(table, monitor)?)
+}
+
+fn whole(
+    snapshot: &Snapshot,
+    table: &Table,
+    monitor: &dyn Monitor,
+) -> Result<Arc<Fetched>, PublishedError> {
+    let bytes = snapshot.whole(table, monitor)?;
+    Ok(Arc::new(Fetched { size: table.size, stretches: [(0, bytes)].into() }))
+}
+
+type ReadRow = Result<(PublishedRecord, Vec<u8>), PublishedError>;
+
+/// The rows of a pack, each page proven.
+fn rows(
+    pack: &PackTable,
+    fetched: &Arc<Fetched>,
+) -> Result<impl Iterator<Item = ReadRow>, PublishedError> {
+    let mut columns = [Vec::new(), Vec::new()];
+    for (column, values) in columns.iter_mut().enumerate() {
+        for page in 0..pack.0.pages(column) {
+            let page = PageId { column, page };
+            check_page(&pack.0, page, fetched)?;
+            values.extend(pack.0.decode::<ByteArrayType>(page, fetched)?);
+        }
+    }
+    let [records, lists] = columns;
+    let row = |(row, (record, list)): (
+        u64,
+        (parquet::data_type::ByteArray, parquet::data_type::ByteArray),
+    )| { Ok((pack.record(row, record.data())?, list.data().to_vec())) };
+    Ok((0..).zip(records.into_iter().zip(lists)).map(row))
+}
+
+fn check_page(
+    table: &crate::table::OpenTable,
+    page: PageId,
+    fetched: &Fetched,
+) -> Result<(), PublishedError> {
+    use parquet::file::reader::ChunkReader as _;
+    let (first, count) = table.place_of(page);
+    let bytes = fetched.get_bytes(first, usize::try_from(count).unwrap_or(usize::MAX));
+    match bytes {
+        Ok(bytes) if table.proves(page, &bytes) => Ok(()),
+        _ => {
+            let problem = "the digest of a page in its tail is not that of the page";
+            Err(PublishedError::damaged(table.table().file(), problem))
+        }
+    }
+}
+
+/// Checks the list of a package, and adds its keys.
+fn add(
+    keys: &mut KeySorter,
+    record: &PublishedRecord,
+    list: &[u8],
+    number: u32,
+    table: &Table,
+) -> Result<(), PublishedError> {
+    let damaged = |problem: String| {
+        PublishedError::damaged(table.file(), format!("package {}: {problem}", record.sha256))
+    };
+    let (mut members, mut pushed) = (0, Ok(()));
+    let digest = member_list::decode_and_hash(list, &mut |member| {
+        members += 1;
+        if let (Some(sha256), Ok(())) = (&member.sha256, &pushed) {
+            pushed = keys.push(cut(sha256), number);
+        }
+    })
+    .map_err(damaged)?;
+    pushed?;
+    if (digest, members) != (record.list, record.members) {
+        return Err(damaged("its member list is not the one that its record names".to_owned()));
+    }
+    let urls = record.urls.iter().map(|url| url_key(url));
+    for key in urls.chain([cut(&record.sha256), cut(&record.statement().digest())]) {
+        keys.push(key, number)?;
+    }
+    Ok(())
+}
+
+/// Compares the keys of a layer with those that its packages have; how many there are.
+fn compare_keys(
+    snapshot: &Snapshot,
+    layer: &Layer,
+    keys: KeySorter,
+    monitor: &dyn Monitor,
+) -> Result<u64, PublishedError> {
+    let (mut tables, mut count, mut result) = (layer.keys.iter(), 0, Ok(()));
+    keys.finish(|pairs| {
+        count += pairs.len() as u64;
+        if result.is_ok() {
+            let table = tables.next().map(std::slice::from_ref).unwrap_or_default();
+            result = compare(snapshot, table, &mut pairs.iter().copied(), monitor);
+        }
+        Ok(())
+    })?;
+    result?;
+    match tables.next() {
+        Some(table) => Err(PublishedError::damaged(table.file(), "its keys are of no package")),
+        None => Ok(count),
+    }
+}
+
+/// Are the pairs of a table these ones?
+fn compare(
+    snapshot: &Snapshot,
+    tables: &[Table],
+    expected: &mut dyn Iterator<Item = (u64, u32)>,
+    monitor: &dyn Monitor,
+) -> Result<(), PublishedError> {
+    let [table] = tables else {
+        let problem = "it has fewer tables of keys than its packages need";
+        return Err(PublishedError::damaged("manifest", problem));
+    };
+    let open = KeyTable::open(table, snapshot.tail(table, monitor)?)?;
+    let fetched = whole(snapshot, table, monitor)?;
+    let other = || {
+        let problem = "its pairs are not those that follow from the packages";
+        PublishedError::damaged(table.file(), problem)
+    };
+    for page in 0..open.0.pages(0) {
+        for column in [0, 1] {
+            check_page(&open.0, PageId { column, page }, &fetched)?;
+        }
+        for pair in open.pairs(page, &fetched)? {
+            if expected.next() != Some(pair) {
+                return Err(other());
+            }
+        }
+    }
+    expected.next().map_or(Ok(()), |_| Err(other()))
+}
