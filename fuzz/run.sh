@@ -13,7 +13,7 @@ export RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-co
 -Cllvm-args=-sanitizer-coverage-trace-compares -Cdebug-assertions -Coverflow-checks"
 nice cargo build --release --target "$host"
 targets=("$@")
-[ "${#targets[@]}" -gt 0 ] || targets=(package tar manifest detectors debian rules http parity unpack archive)
+[ "${#targets[@]}" -gt 0 ] || targets=(package tar manifest detectors debian rules http parity unpack archive published)
 
 # A hostile archive could do harm as root: `unpack` never runs as root, and the others need not.
 as_nobody=()

@@ -111,7 +111,7 @@ fn a_fresh_machine_packs_without_a_package() {
     let shown = machine.hashget(&["db", "show", "--package", "all"]).expect(0);
     shown.prints(&["signed", "publisher.example/log"]);
     let status = machine.hashget(&["db", "status"]).expect(0);
-    status.prints(&["Publisher", "snapshot 1"]);
+    status.prints(&["Publisher", "edition 1"]);
     let before = origin.requests().len();
     assert_eq!(left_out(&pack(&machine, &["--ask-hashes", "all"]).expect(0)), ALL);
     // Nothing is asked, but for the spot check: the package itself, which is what was said.
@@ -277,7 +277,7 @@ fn what_is_published_is_verified_compared_and_merged() {
     let origin = Origin::start();
     let publisher = Publisher::new(&origin);
     let machine = &publisher.machine;
-    publisher.publish().says(&["Snapshot 1", "1 package, 1 written"]);
+    publisher.publish().says(&["Edition 1", "1 package, 1 written"]);
     publisher.publish().says(&["Nothing has changed", "signed again"]);
     machine
         .hashget(&["publish", "verify", "published", "--key", &publisher.key])

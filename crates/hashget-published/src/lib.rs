@@ -24,6 +24,8 @@ pub use key::{BadKey, PublicKey, SigningKey};
 pub use log::Log;
 pub use manifest::{Collection, Layer, Manifest, Table};
 pub use note::{BadNote, Note};
-pub use proven::{Memory, Remembered, Snapshot};
+pub use proven::{Edition, Memory, Remembered};
 pub use record::PublishedRecord;
 pub use statement::{BadStatement, Statement};
+#[doc(hidden)]
+pub use table::read_unproven;

@@ -11,14 +11,14 @@ const TILE: usize = 256;
 /// Entries of the longest log that is read or written.
 pub(crate) const MOST_ENTRIES: u64 = 1 << 16;
 
-/// The entries of a log: of each snapshot, the digest of its manifest.
+/// The entries of a log: of each edition, the digest of its manifest.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Log {
     entries: Vec<Digest>,
 }
 
 impl Log {
-    /// The digests of all manifests, the first snapshot's first.
+    /// The digests of all manifests, the first edition's first.
     pub fn entries(&self) -> &[Digest] {
         &self.entries
     }
@@ -28,7 +28,7 @@ impl Log {
         self.entries.len() as u64
     }
 
-    /// Adds a snapshot.
+    /// Adds an edition.
     pub fn push(&mut self, manifest: Digest) {
         self.entries.push(manifest);
     }

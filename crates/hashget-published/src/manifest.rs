@@ -1,4 +1,4 @@
-//! The manifest of a snapshot: the tables that it is made of (`docs/format-index.md`).
+//! The manifest of an edition: the tables that it is made of (`docs/format-index.md`).
 //!
 //! Invariant: a manifest that was read adds up: every package is in one collection and one pack, and no table is larger than a
 //! reader can bear.
@@ -21,7 +21,7 @@ const MOST_TABLES: usize = 1 << 16;
 const FORMAT: &str = "hashget-published";
 const VERSION: u64 = 1;
 
-/// One snapshot.
+/// One edition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     format: String,
@@ -122,7 +122,7 @@ impl Table {
 }
 
 impl Manifest {
-    /// A snapshot of these layers.
+    /// An edition of these layers.
     pub fn new(layers: Vec<Layer>, withdrawn: Vec<Digest>) -> Self {
         let format = FORMAT.to_owned();
         Self { format, version: VERSION, rules: RULES, layers, withdrawn }

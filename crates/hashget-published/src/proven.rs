@@ -1,6 +1,6 @@
 //! From a checkpoint to a manifest, and what is remembered of a publisher between two runs.
 //!
-//! Invariant: a snapshot is opened only if its manifest is the last entry of a log that has the signed root, and that has
+//! Invariant: an edition is opened only if its manifest is the last entry of a log that has the signed root, and that has
 //! everything that was remembered of it as it was.
 
 use std::collections::HashMap;
@@ -123,8 +123,8 @@ impl Memory {
     }
 }
 
-/// A snapshot whose manifest is proven.
-pub struct Snapshot {
+/// An edition whose manifest is proven.
+pub struct Edition {
     pub(crate) files: Arc<dyn Files>,
     memory: Memory,
     /// Whole tables that were fetched, by their digests.
@@ -139,8 +139,8 @@ pub struct Snapshot {
     pub manifest: Manifest,
 }
 
-impl Snapshot {
-    /// Opens the latest snapshot. `now` is in seconds since 1970 UTC.
+impl Edition {
+    /// Opens the latest edition. `now` is in seconds since 1970 UTC.
     ///
     /// # Errors
     /// See [`PublishedError`]: the publisher does not answer, no key of `keys` has signed, or it took back what it said before.
@@ -253,20 +253,20 @@ fn latest(
     if let Some(known) = remembered {
         if checkpoint.size < known.size {
             return Err(PublishedError::Rollback(format!(
-                "{location} has {} snapshots, and had {} before: an earlier state is served",
+                "{location} has {} editions, and had {} before: an earlier state is served",
                 checkpoint.size, known.size
             )));
         }
         if checkpoint.size == known.size {
             return Err(PublishedError::Rollback(format!(
-                "{location} has signed two states of {} snapshots, with the roots {} and {}: it says different things to \
+                "{location} has signed two states of {} editions, with the roots {} and {}: it says different things to \
                  different people",
                 known.size, known.root, checkpoint.root
             )));
         }
     }
     if checkpoint.size > MOST_ENTRIES {
-        let problem = format!("it has more than {MOST_ENTRIES} snapshots");
+        let problem = format!("it has more than {MOST_ENTRIES} editions");
         return Err(PublishedError::damaged(checkpoint::FILE, problem));
     }
     let mut log = Log::default();
@@ -283,7 +283,7 @@ fn latest(
         && log.root_of(known.size) != Some(known.root)
     {
         return Err(PublishedError::Rollback(format!(
-            "{location} has changed the first {} snapshots, which it had signed before",
+            "{location} has changed the first {} editions, which it had signed before",
             known.size
         )));
     }

@@ -176,7 +176,7 @@ fn status(hashdb: &LocalHashDb, environment: &Environment<'_>) -> anyhow::Result
     Ok(())
 }
 
-/// What is remembered of each publisher: how many snapshots it has, and when the last one was signed.
+/// What is remembered of each publisher: how many editions it has, and when the last one was signed.
 fn publisher_lines(environment: &Environment<'_>) -> anyhow::Result<Vec<Vec<String>>> {
     let mut lines = Vec::new();
     for (url, remembered) in publishers::remembered(environment)? {
@@ -185,7 +185,7 @@ fn publisher_lines(environment: &Environment<'_>) -> anyhow::Result<Vec<Vec<Stri
             Ok(Some(known)) => {
                 let signed = known.signed_at.map_or("at no known time".to_owned(), day);
                 let lie = known.lie.as_ref().map(|lie| format!("; not relied on: {}", safe(lie)));
-                let told = format!("snapshot {}, signed {signed}", known.size);
+                let told = format!("edition {}, signed {signed}", known.size);
                 (format!("{told}{}", lie.unwrap_or_default()), Some(known))
             }
             Err(error) => (one_line(error), None),
@@ -194,7 +194,7 @@ fn publisher_lines(environment: &Environment<'_>) -> anyhow::Result<Vec<Vec<Stri
             "publisher",
             json!({
                 "url": url,
-                "snapshots": known.map(|known| known.size),
+                "editions": known.map(|known| known.size),
                 "signed_at": known.and_then(|known| known.signed_at),
                 "asked_at": known.map(|known| known.seen_at),
                 "lie": known.and_then(|known| known.lie.clone()),

@@ -14,7 +14,7 @@ use hashget_published::publish::{
     Difference, FromHashDb, FromPublished, Packages, PublishOptions, Published, Rank, diff,
     publish, verify,
 };
-use hashget_published::{Memory, PublicKey, PublishedRecord, SigningKey, Snapshot};
+use hashget_published::{Edition, Memory, PublicKey, PublishedRecord, SigningKey};
 use serde_json::json;
 
 use crate::environment::Environment;
@@ -44,7 +44,7 @@ pub(crate) struct Publish {
 /// What is published to, and how.
 #[derive(Debug, Args)]
 struct Output {
-    /// The published folder: it is made, or gets one more snapshot
+    /// The published folder: it is made, or gets one more edition
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
 
@@ -196,13 +196,13 @@ fn keygen(file: &Path, name: Option<&str>, environment: &Environment<'_>) -> any
     Ok(())
 }
 
-fn snapshot(
+fn edition(
     place: &str,
     keys: &[PublicKey],
     environment: &Environment<'_>,
-) -> anyhow::Result<Snapshot> {
+) -> anyhow::Result<Edition> {
     let files = files(environment, place)?;
-    Snapshot::open(files, keys, Memory::none(), now(), environment.console)
+    Edition::open(files, keys, Memory::none(), now(), environment.console)
         .with_context(|| format!("cannot read {place}"))
 }
 
@@ -211,9 +211,9 @@ fn verify_place(
     keys: &[PublicKey],
     environment: &Environment<'_>,
 ) -> anyhow::Result<()> {
-    let snapshot = snapshot(place, keys, environment)?;
+    let edition = edition(place, keys, environment)?;
     let scratch = tempfile::tempdir()?;
-    let verified = verify(&snapshot, scratch.path(), environment.console)
+    let verified = verify(&edition, scratch.path(), environment.console)
         .with_context(|| format!("{place} is not what was signed"))?;
     let line = format!(
         "Every byte is what was signed, and every row what follows from the packages: {}, {}, {}",
@@ -226,8 +226,8 @@ fn verify_place(
         "members": verified.members,
         "keys": verified.keys,
         "bytes": verified.bytes,
-        "snapshots": snapshot.checkpoint.size,
-        "signed_at": snapshot.checkpoint.time,
+        "editions": edition.checkpoint.size,
+        "signed_at": edition.checkpoint.time,
     });
     environment.console.summary("publish verify", record, &[line])?;
     Ok(())
@@ -243,7 +243,7 @@ fn merge(
     let keys = if from_keys.is_empty() { &own[..] } else { from_keys };
     let mut inputs = Vec::with_capacity(places.len());
     for place in places {
-        inputs.push(FromPublished::new(snapshot(place, keys, environment)?, environment.console));
+        inputs.push(FromPublished::new(edition(place, keys, environment)?, environment.console));
     }
     let packages: Vec<&dyn Packages> = inputs.iter().map(|one| one as &dyn Packages).collect();
     let published = output.publish(&packages, environment)?;
@@ -257,8 +257,8 @@ fn diff_places(
     keys: &[PublicKey],
     environment: &Environment<'_>,
 ) -> anyhow::Result<()> {
-    let snapshots = [snapshot(first, keys, environment)?, snapshot(second, keys, environment)?];
-    let [one, other] = snapshots.map(|snapshot| FromPublished::new(snapshot, &Silent));
+    let editions = [edition(first, keys, environment)?, edition(second, keys, environment)?];
+    let [one, other] = editions.map(|edition| FromPublished::new(edition, &Silent));
     let difference = diff(&one, &other)?;
     let console = environment.console;
     let line = |sign: &str, kind: &str, record: &PublishedRecord| -> anyhow::Result<()> {
@@ -312,10 +312,10 @@ fn lines(published: &Published, output: &Output) -> Vec<String> {
     let folder = safe(&output.output.display().to_string());
     let packages = counted(published.packages, "package", "packages");
     let told = match published.is_new {
-        true => format!("Snapshot {} in {folder}", published.snapshots),
+        true => format!("Edition {} in {folder}", published.editions),
         false => format!(
-            "Nothing has changed in {folder}: snapshot {} was signed again",
-            published.snapshots
+            "Nothing has changed in {folder}: edition {} was signed again",
+            published.editions
         ),
     };
     let written = match published.is_new {
@@ -341,7 +341,7 @@ fn report(
         "withdrawn": published.withdrawn,
         "passed_over": passed_over,
         "keys": published.keys,
-        "snapshots": published.snapshots,
+        "editions": published.editions,
         "new": published.is_new,
         "bytes": published.bytes,
     });

@@ -9,7 +9,7 @@ use hashget::monitor::Monitor;
 use hashget::parallel;
 
 use crate::error::PublishedError;
-use crate::proven::Snapshot;
+use crate::proven::Edition;
 use crate::table::{Fetched, OpenTable, PageId};
 
 /// Bytes between two wanted stretches that are fetched with them rather than asked around: what a request costs.
@@ -35,7 +35,7 @@ pub(super) fn joined(mut wanted: Vec<(u64, u64)>, gap: u64) -> Vec<(u64, u64)> {
 
 /// The stretches `wanted` of a file, by where they begin; nothing proves them.
 pub(super) fn stretches(
-    snapshot: &Snapshot,
+    edition: &Edition,
     file: &str,
     wanted: Vec<(u64, u64)>,
     gap: u64,
@@ -43,7 +43,7 @@ pub(super) fn stretches(
 ) -> Result<Fetched, PublishedError> {
     let fetched = Mutex::new(Fetched { size: u64::MAX, ..Fetched::default() });
     parallel::for_each(REQUESTS, joined(wanted, gap).into_iter(), |(first, end)| {
-        let bytes = snapshot.files.part(file, first, end - first, monitor)?;
+        let bytes = edition.files.part(file, first, end - first, monitor)?;
         let mut fetched = fetched.lock().expect("storing bytes does not panic");
         fetched.stretches.insert(first, Bytes::from(bytes));
         Ok::<(), PublishedError>(())
@@ -53,21 +53,21 @@ pub(super) fn stretches(
 
 /// These pages of a table; all of them, if `whole`.
 pub(super) fn pages(
-    snapshot: &Snapshot,
+    edition: &Edition,
     table: &OpenTable,
     wanted: &[PageId],
     whole: bool,
     monitor: &dyn Monitor,
 ) -> Result<Arc<Fetched>, PublishedError> {
     let size = table.table().size;
-    if whole || snapshot.has_whole(table.table()) {
-        let bytes = snapshot.whole(table.table(), monitor)?;
+    if whole || edition.has_whole(table.table()) {
+        let bytes = edition.whole(table.table(), monitor)?;
         return Ok(Arc::new(Fetched { size, stretches: [(0, bytes)].into() }));
     }
     let file = table.table().file();
     for _ in 0..2 {
         let places = wanted.iter().map(|page| table.place_of(*page)).collect();
-        let fetched = stretches(snapshot, &file, places, GAP, monitor)?;
+        let fetched = stretches(edition, &file, places, GAP, monitor)?;
         if let Some(stretches) = proven(table, wanted, &fetched) {
             return Ok(Arc::new(Fetched { size, stretches }));
         }

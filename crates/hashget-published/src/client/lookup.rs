@@ -62,7 +62,7 @@ impl PublishedHashDb<'_> {
 
     /// The cut digest of a key, and the tables that may have it.
     fn tables_of(&self, key: &Key<'_>) -> (u64, Vec<In>) {
-        let layers = &self.snapshot.manifest.layers;
+        let layers = &self.edition.manifest.layers;
         let by_digest = |cut| (cut, (0..layers.len()).map(|layer| In::Keys { layer }).collect());
         match key {
             // Whoever asks for digests in private asks for nothing.
@@ -125,7 +125,7 @@ impl PublishedHashDb<'_> {
         collection: usize,
         keys: &[u64],
     ) -> Result<Vec<(u64, u32)>, PublishedError> {
-        let found = &self.snapshot.manifest.layers[layer].collections[collection];
+        let found = &self.edition.manifest.layers[layer].collections[collection];
         let (table, name) = (&found.names, found.name.clone());
         let most = (keys.len() as u64).saturating_mul(WHOLE_FOR_EACH).max(WHOLE_AT_ALL);
         let whole = self.manner.private || table.size <= most;
@@ -154,7 +154,7 @@ impl PublishedHashDb<'_> {
 
     /// The tables of keys of a layer that could have some of these keys.
     fn by_table(&self, layer: usize, keys: &[u64]) -> Vec<(&Table, Vec<u64>)> {
-        let tables = &self.snapshot.manifest.layers[layer].keys;
+        let tables = &self.edition.manifest.layers[layer].keys;
         let mut by_table: BTreeMap<usize, Vec<u64>> = BTreeMap::new();
         for key in keys {
             let after = tables.partition_point(|table| table.first <= *key);
@@ -175,7 +175,7 @@ impl PublishedHashDb<'_> {
                 keys.iter().map(|key| (*key, Probe::new(filter, *key))).collect();
             let places = probes.iter().map(|(_, probe)| (probe.offset, Probe::bytes())).collect();
             let (file, monitor) = (table.file(), self.monitor);
-            let blocks = fetch::stretches(&self.snapshot, &file, places, FILTER_GAP, monitor)?;
+            let blocks = fetch::stretches(&self.edition, &file, places, FILTER_GAP, monitor)?;
             for (key, probe) in probes {
                 if probe.is_in(&blocks) {
                     present.insert(key);
@@ -199,7 +199,7 @@ impl PublishedHashDb<'_> {
         let pages: BTreeSet<usize> = keys.iter().flat_map(|key| open.pages_of(*key)).collect();
         let both = |page: &usize| [0, 1].map(|column| PageId { column, page: *page });
         let wanted: Vec<PageId> = pages.iter().flat_map(both).collect();
-        let fetched = fetch::pages(&self.snapshot, &open.0, &wanted, whole, self.monitor)?;
+        let fetched = fetch::pages(&self.edition, &open.0, &wanted, whole, self.monitor)?;
         let mut found = Vec::new();
         for page in pages {
             let pairs = open.pairs(page, &fetched)?;
@@ -216,7 +216,7 @@ impl PublishedHashDb<'_> {
         }
         let tail = match whole {
             true => self.tail_of_whole(table)?,
-            false => self.snapshot.tail(table, self.monitor)?,
+            false => self.edition.tail(table, self.monitor)?,
         };
         let open = Arc::new(KeyTable::open(table, tail)?);
         let mut all = self.keys.lock().expect("nothing panics while it looks");

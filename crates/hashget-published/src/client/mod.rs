@@ -1,4 +1,4 @@
-//! A publisher, as a reader sees it: its snapshot as a HashDB, and what it could learn from what was asked.
+//! A publisher, as a reader sees it: its edition as a HashDB, and what it could learn from what was asked.
 //!
 //! Invariant: everything that is answered was proven; what the publisher cannot prove, it does not know.
 
@@ -21,7 +21,7 @@ use self::rows::{Place, Rows};
 pub use self::shared::{Publisher, SharedPublishers, Sharing};
 use crate::error::PublishedError;
 use crate::files::Traffic;
-use crate::proven::Snapshot;
+use crate::proven::Edition;
 use crate::record::PublishedRecord;
 use crate::statement::Statement;
 use crate::table::KeyTable;
@@ -33,9 +33,9 @@ pub struct Manner {
     pub private: bool,
 }
 
-/// A snapshot of a published HashDB as a HashDB.
+/// An edition of a published HashDB as a HashDB.
 pub struct PublishedHashDb<'m> {
-    snapshot: Snapshot,
+    edition: Edition,
     manner: Manner,
     /// Seconds since 1970 UTC.
     now: i64,
@@ -47,20 +47,20 @@ pub struct PublishedHashDb<'m> {
 }
 
 impl<'m> PublishedHashDb<'m> {
-    /// The packages of this snapshot.
-    pub fn new(snapshot: Snapshot, manner: Manner, now: i64, monitor: &'m dyn Monitor) -> Self {
+    /// The packages of this edition.
+    pub fn new(edition: Edition, manner: Manner, now: i64, monitor: &'m dyn Monitor) -> Self {
         let (keys, rows, asked) = (Mutex::default(), Rows::default(), Mutex::default());
-        Self { snapshot, manner, now, monitor, keys, rows, asked }
+        Self { edition, manner, now, monitor, keys, rows, asked }
     }
 
-    /// The snapshot.
-    pub fn snapshot(&self) -> &Snapshot {
-        &self.snapshot
+    /// The edition.
+    pub fn edition(&self) -> &Edition {
+        &self.edition
     }
 
     /// What was asked of the publisher so far.
     pub fn asked(&self) -> Asked {
-        let Traffic { requests, bytes } = self.snapshot.files.traffic();
+        let Traffic { requests, bytes } = self.edition.files.traffic();
         Asked { requests, bytes, ..self.lock_asked().clone() }
     }
 
@@ -73,7 +73,7 @@ impl<'m> PublishedHashDb<'m> {
         let keys: Vec<u64> =
             statements.iter().map(|one| crate::table::cut(&one.digest())).collect();
         let mut says = vec![false; keys.len()];
-        for layer in 0..self.snapshot.manifest.layers.len() {
+        for layer in 0..self.edition.manifest.layers.len() {
             for (said, may_be) in says.iter_mut().zip(self.filtered(layer, &keys)?) {
                 *said |= may_be;
             }
@@ -103,7 +103,7 @@ impl<'m> PublishedHashDb<'m> {
     }
 
     fn failed(&self, error: &PublishedError) -> HashDbError {
-        let location = self.snapshot.files.location().to_owned();
+        let location = self.edition.files.location().to_owned();
         HashDbError::Failed { location, problem: hashget::wording::one_line(error) }
     }
 }
@@ -115,7 +115,7 @@ impl HashDb for PublishedHashDb<'_> {
 
     fn records(&self, packages: &[PackageId]) -> Result<Vec<Option<PackageRecord>>, HashDbError> {
         let records = self.records_of(packages).map_err(|error| self.failed(&error))?;
-        let publisher = &self.snapshot.checkpoint.origin;
+        let publisher = &self.edition.checkpoint.origin;
         let record = |found: Option<Arc<PublishedRecord>>| {
             found.map(|record| (*record).clone().into_record(publisher, self.now))
         };
@@ -132,7 +132,7 @@ impl HashDb for PublishedHashDb<'_> {
 
     fn prefetch_members(&self, packages: &[PackageId]) -> Result<(), HashDbError> {
         let places: Vec<Place> =
-            packages.iter().filter_map(|id| Place::of(&self.snapshot.manifest, *id)).collect();
+            packages.iter().filter_map(|id| Place::of(&self.edition.manifest, *id)).collect();
         self.fetch_rows(&places, true).map_err(|error| self.failed(&error))
     }
 }

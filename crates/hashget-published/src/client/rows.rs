@@ -33,7 +33,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// The place of a package of a snapshot.
+    /// The place of a package of an edition.
     pub(super) fn of(manifest: &Manifest, id: PackageId) -> Option<Self> {
         let raw = u64::try_from(id.to_raw()).ok()?;
         let (layer, number) =
@@ -85,7 +85,7 @@ impl PublishedHashDb<'_> {
         &self,
         packages: &[PackageId],
     ) -> Result<Vec<Option<Arc<PublishedRecord>>>, PublishedError> {
-        let manifest = &self.snapshot.manifest;
+        let manifest = &self.edition.manifest;
         let places: Vec<Option<Place>> =
             packages.iter().map(|id| Place::of(manifest, *id)).collect();
         self.fetch_rows(&places.iter().flatten().copied().collect::<Vec<_>>(), false)?;
@@ -108,7 +108,7 @@ impl PublishedHashDb<'_> {
         if let Some(list) = self.take_list(package) {
             return Ok(list);
         }
-        let place = Place::of(&self.snapshot.manifest, package);
+        let place = Place::of(&self.edition.manifest, package);
         self.fetch_rows(&place.into_iter().collect::<Vec<_>>(), true)?;
         Ok(self.take_list(package).unwrap_or_default())
     }
@@ -119,10 +119,10 @@ impl PublishedHashDb<'_> {
         package: PackageId,
         visit: &mut dyn FnMut(Member),
     ) -> Result<(), PublishedError> {
-        let Some(place) = Place::of(&self.snapshot.manifest, package) else { return Ok(()) };
+        let Some(place) = Place::of(&self.edition.manifest, package) else { return Ok(()) };
         let Some(record) = self.records_of(&[package])?.pop().flatten() else { return Ok(()) };
         let list = self.list(package)?;
-        let file = place.table(&self.snapshot.manifest).file();
+        let file = place.table(&self.edition.manifest).file();
         let mut members = 0;
         let digest = member_list::decode_and_hash(&*list, &mut |member| {
             members += 1;
@@ -170,7 +170,7 @@ impl PublishedHashDb<'_> {
 
     /// The same for packages of one pack, in the order of its rows.
     fn fetch_rows_of_one(&self, places: &[Place], lists: bool) -> Result<(), PublishedError> {
-        let manifest = &self.snapshot.manifest;
+        let manifest = &self.edition.manifest;
         let pack = self.pack(places[0].table(manifest))?;
         let new: Vec<Place> = {
             let records = self.rows.records.lock().expect("nothing panics while it looks");
@@ -185,7 +185,7 @@ impl PublishedHashDb<'_> {
         }
         let wanted: Vec<PageId> = rows.keys().copied().collect();
         let private = self.manner.private;
-        let fetched = fetch::pages(&self.snapshot, &pack.0, &wanted, private, self.monitor)?;
+        let fetched = fetch::pages(&self.edition, &pack.0, &wanted, private, self.monitor)?;
         for (page, places) in rows {
             let (first, values) = pack.values(page, &fetched)?;
             for place in places {
@@ -230,7 +230,7 @@ impl PublishedHashDb<'_> {
         }
         let tail = match self.manner.private {
             true => self.tail_of_whole(table)?,
-            false => self.snapshot.tail(table, self.monitor)?,
+            false => self.edition.tail(table, self.monitor)?,
         };
         let open = Arc::new(PackTable::open(table, tail)?);
         let mut all = self.rows.open.lock().expect("nothing panics while it looks");
@@ -239,7 +239,7 @@ impl PublishedHashDb<'_> {
 
     /// The tail of a table that is fetched as a whole.
     pub(super) fn tail_of_whole(&self, table: &Table) -> Result<bytes::Bytes, PublishedError> {
-        let whole = self.snapshot.whole(table, self.monitor)?;
+        let whole = self.edition.whole(table, self.monitor)?;
         let start = usize::try_from(table.size - table.tail.size).unwrap_or(0);
         Ok(whole.slice(start..))
     }

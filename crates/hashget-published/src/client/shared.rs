@@ -15,10 +15,10 @@ use super::{Asked, Manner, PublishedHashDb};
 use crate::error::PublishedError;
 use crate::files::Files;
 use crate::key::PublicKey;
-use crate::proven::{Memory, Snapshot};
+use crate::proven::{Edition, Memory};
 use crate::statement::Statement;
 
-/// Seconds after which a snapshot is called old.
+/// Seconds after which an edition is called old.
 const OLD: i64 = 30 * 24 * 60 * 60;
 
 /// Bits by which the number of a publisher is above the ids of its packages.
@@ -78,13 +78,12 @@ impl<'m> SharedPublishers<'m> {
 
     /// For each publisher that was asked, its location and what was asked of it.
     pub fn asked(&self) -> Vec<(String, Asked)> {
-        let of = |one: &Open<'_>| {
-            (one.hashdb.snapshot().files.location().to_owned(), one.hashdb.asked())
-        };
+        let of =
+            |one: &Open<'_>| (one.hashdb.edition().files.location().to_owned(), one.hashdb.asked());
         self.opened.get().into_iter().flatten().map(of).collect()
     }
 
-    /// The latest snapshot of each publisher that can be used.
+    /// The latest edition of each publisher that can be used.
     fn publishers(&self) -> &[Open<'m>] {
         self.opened.get_or_init(|| {
             let named = std::mem::take(&mut *self.named.lock().expect("nothing panics with it"));
@@ -96,8 +95,8 @@ impl<'m> SharedPublishers<'m> {
         let (location, hashes) = (publisher.files.location().to_owned(), publisher.hashes);
         let Sharing { manner, now, .. } = self.sharing;
         match opened(publisher, now, self.monitor) {
-            Ok(snapshot) => {
-                let hashdb = PublishedHashDb::new(snapshot, manner, now, self.monitor);
+            Ok(edition) => {
+                let hashdb = PublishedHashDb::new(edition, manner, now, self.monitor);
                 Some(Open { hashdb, hashes, failed: AtomicBool::new(false) })
             }
             Err(PublishedError::Interrupted(_)) => None,
@@ -171,17 +170,17 @@ impl<'m> SharedPublishers<'m> {
     }
 
     fn failure(&self, number: usize, error: &PublishedError) -> HashDbError {
-        let location = self.publishers()[number].hashdb.snapshot().files.location().to_owned();
+        let location = self.publishers()[number].hashdb.edition().files.location().to_owned();
         HashDbError::Failed { location, problem: one_line(error) }
     }
 }
 
-/// The latest snapshot of a publisher, if it may be relied on.
+/// The latest edition of a publisher, if it may be relied on.
 fn opened(
     publisher: Publisher,
     now: i64,
     monitor: &dyn Monitor,
-) -> Result<Snapshot, PublishedError> {
+) -> Result<Edition, PublishedError> {
     let Publisher { files, keys, memory, .. } = publisher;
     if let Some(lie) = memory.read()?.and_then(|known| known.lie) {
         let file = memory.location().unwrap_or_default();
@@ -190,15 +189,15 @@ fn opened(
         )));
     }
     let location = files.location().to_owned();
-    let snapshot = Snapshot::open(files, &keys, memory, now, monitor)?;
-    if let Some(age) = snapshot.checkpoint.time.map(|time| now.saturating_sub(time))
+    let edition = Edition::open(files, &keys, memory, now, monitor)?;
+    if let Some(age) = edition.checkpoint.time.map(|time| now.saturating_sub(time))
         && age > OLD
     {
         let days = age / (24 * 60 * 60);
         let told = format!("its last signature is {days} days old: it may not know newer packages");
         monitor.problem(ProblemKind::Note, &location, told);
     }
-    Ok(snapshot)
+    Ok(edition)
 }
 
 fn report(monitor: &dyn Monitor, location: &str, problem: &str) {

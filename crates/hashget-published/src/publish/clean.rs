@@ -1,6 +1,6 @@
-//! Removing what no recent snapshot is made of.
+//! Removing what no recent edition is made of.
 //!
-//! Invariant: readers of the last 30 days' snapshots find every file; what is not a table or manifest is left alone.
+//! Invariant: readers of the last 30 days' editions find every file; what is not a table or manifest is left alone.
 
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
@@ -11,7 +11,7 @@ use super::folder::OutputFolder;
 use crate::error::PublishedError;
 use crate::manifest::Manifest;
 
-/// For how long a snapshot that is not the last one stays readable.
+/// For how long an edition that is not the last one stays readable.
 const KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Removes manifests that are older and not the last one, and tables that no other manifest names.

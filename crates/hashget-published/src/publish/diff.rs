@@ -1,4 +1,4 @@
-//! What two snapshots say differently.
+//! What two editions say differently.
 //!
 //! Invariant: pure, but for reading. A contradiction is two statements of one package, by the same rules, one of which must be
 //! wrong.
@@ -11,7 +11,7 @@ use super::{Head, Packages};
 use crate::error::PublishedError;
 use crate::record::PublishedRecord;
 
-/// How two snapshots differ, in the order of the packages' digests.
+/// How two editions differ, in the order of the packages' digests.
 #[derive(Debug, Clone, Default)]
 pub struct Difference {
     /// Packages that only the first one has.
@@ -24,7 +24,7 @@ pub struct Difference {
     pub contradictions: Vec<(PublishedRecord, PublishedRecord)>,
 }
 
-/// Compares what two snapshots say.
+/// Compares what two editions say.
 ///
 /// # Errors
 /// See [`PublishedError`].

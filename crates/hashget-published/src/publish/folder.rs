@@ -75,12 +75,12 @@ impl OutputFolder {
         self.path.join("tables")
     }
 
-    /// The number of snapshots.
-    pub(super) fn snapshots(&self) -> u64 {
+    /// The number of editions.
+    pub(super) fn editions(&self) -> u64 {
         self.log.size()
     }
 
-    /// The manifest of the last snapshot.
+    /// The manifest of the last edition.
     pub(super) fn last_manifest(&self) -> Result<Option<Manifest>, PublishedError> {
         let Some(digest) = self.log.entries().last() else { return Ok(None) };
         let file = Manifest::file(digest);
@@ -96,7 +96,7 @@ impl OutputFolder {
         self.log.entries()
     }
 
-    /// Adds a snapshot to the log.
+    /// Adds an edition to the log.
     pub(super) fn add(&mut self, manifest: &Manifest) -> Result<(), PublishedError> {
         let bytes = manifest.to_bytes();
         let digest = Digest::of(&bytes);

@@ -11,20 +11,20 @@ use hashget::monitor::Monitor;
 use super::{Head, Packages};
 use crate::client::{Manner, PublishedHashDb};
 use crate::error::PublishedError;
-use crate::proven::Snapshot;
+use crate::proven::Edition;
 
 /// Packages that are fetched together.
 const BATCH: usize = 1 << 10;
 
-/// The packages of a snapshot.
+/// The packages of an edition.
 pub struct FromPublished<'m> {
     hashdb: PublishedHashDb<'m>,
 }
 
 impl<'m> FromPublished<'m> {
-    /// Those of `snapshot`.
-    pub fn new(snapshot: Snapshot, monitor: &'m dyn Monitor) -> Self {
-        Self { hashdb: PublishedHashDb::new(snapshot, Manner::default(), 0, monitor) }
+    /// Those of `edition`.
+    pub fn new(edition: Edition, monitor: &'m dyn Monitor) -> Self {
+        Self { hashdb: PublishedHashDb::new(edition, Manner::default(), 0, monitor) }
     }
 
     /// The packages of the base layer alone.
@@ -33,7 +33,7 @@ impl<'m> FromPublished<'m> {
     }
 
     fn heads_of(&self, layers: usize) -> Result<Vec<Head>, PublishedError> {
-        let manifest = &self.hashdb.snapshot().manifest;
+        let manifest = &self.hashdb.edition().manifest;
         let mut heads = Vec::new();
         for (layer, packages) in manifest.layers.iter().take(layers).enumerate() {
             let ids: Vec<PackageId> =

@@ -1,4 +1,4 @@
-//! What a snapshot is made of: the base as it is, and a layer of what was added since it was made; or a new base.
+//! What an edition is made of: the base as it is, and a layer of what was added since it was made; or a new base.
 //!
 //! Invariant: pure, but for reading heads. The order of packages is the same whatever the order of the inputs.
 
@@ -14,7 +14,7 @@ use crate::error::PublishedError;
 use crate::files::Folder;
 use crate::key::PublicKey;
 use crate::manifest::{Layer, Manifest};
-use crate::proven::{Memory, Snapshot};
+use crate::proven::{Edition, Memory};
 use crate::record::PublishedRecord;
 
 /// A new base is made once the second layer has more than this share of it: one of so many packages.
@@ -35,7 +35,7 @@ pub(super) struct Planned {
     pub(super) handle: u64,
 }
 
-/// A snapshot to be written.
+/// An edition to be written.
 #[derive(Default)]
 pub(super) struct Plan {
     /// The base that stays.
@@ -51,13 +51,13 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// The number of packages of the snapshot.
+    /// The number of packages of the edition.
     pub(super) fn packages(&self) -> u64 {
         self.unchanged + self.packages.len() as u64
     }
 }
 
-/// Plans a snapshot of everything in `inputs`.
+/// Plans an edition of everything in `inputs`.
 pub(super) fn plan(
     inputs: &[&dyn Packages],
     last: Option<&Manifest>,
@@ -74,8 +74,8 @@ pub(super) fn plan(
     };
     let keys: Vec<PublicKey> = options.keys.iter().map(|key| key.public().clone()).collect();
     let folder = Arc::new(Folder::new(options.folder));
-    let snapshot = Snapshot::open(folder, &keys, Memory::none(), options.now, monitor)?;
-    let known = FromPublished::new(snapshot, monitor).base()?;
+    let edition = Edition::open(folder, &keys, Memory::none(), options.now, monitor)?;
+    let known = FromPublished::new(edition, monitor).base()?;
     let known: HashMap<Digest, PublishedRecord> =
         known.into_iter().map(|head| (head.record.sha256, head.record)).collect();
     let mut withdrawn: Vec<Digest> =

@@ -1,7 +1,7 @@
 //! Publishing: from HashDBs, or published folders, to a published folder.
 //!
 //! Invariant: the same packages give the same rows, whoever publishes them and in however many steps. The checkpoint is written
-//! last: until then, readers see the snapshot before. Memory grows with the number of packages, not with that of files.
+//! last: until then, readers see the edition before. Memory grows with the number of packages, not with that of files.
 
 mod clean;
 mod diff;
@@ -57,7 +57,7 @@ pub struct Head {
 
 /// How a folder is published.
 pub struct PublishOptions<'a> {
-    /// The published folder. It is made, or gets one more snapshot.
+    /// The published folder. It is made, or gets one more edition.
     pub folder: &'a Path,
     /// Whoever signs: all of them do.
     pub keys: &'a [SigningKey],
@@ -74,7 +74,7 @@ pub struct PublishOptions<'a> {
 /// What was published.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Published {
-    /// Number of packages of the snapshot.
+    /// Number of packages of the edition.
     pub packages: u64,
     /// Those of them that are in a layer that was written now.
     pub written: u64,
@@ -82,18 +82,18 @@ pub struct Published {
     pub withdrawn: u64,
     /// Number of pairs of keys that were written.
     pub keys: u64,
-    /// Number of snapshots in the log.
-    pub snapshots: u64,
-    /// Is there a new snapshot? Otherwise nothing has changed, and the last one was signed again.
+    /// Number of editions in the log.
+    pub editions: u64,
+    /// Is there a new edition? Otherwise nothing has changed, and the last one was signed again.
     pub is_new: bool,
-    /// Number of bytes of all tables of the snapshot.
+    /// Number of bytes of all tables of the edition.
     pub bytes: u64,
 }
 
 /// Publishes what is in `inputs`. Of a package that is in several, the names and URLs of all are published.
 ///
 /// # Errors
-/// See [`PublishedError`]. The folder has the snapshot that it had before.
+/// See [`PublishedError`]. The folder has the edition that it had before.
 pub fn publish(
     inputs: &[&dyn Packages],
     options: &PublishOptions<'_>,
@@ -108,7 +108,7 @@ pub fn publish(
     let mut kept: Vec<_> = planned.base.iter().cloned().collect();
     if !planned.packages.is_empty() {
         published.written = planned.packages.len() as u64;
-        let writer = write::LayerWriter::new(&folder, scratch.path(), options, monitor)?;
+        let writer = write::LayerWriter::new(&folder, scratch.path(), options, monitor);
         let (layer, keys) = writer.write(inputs, &planned)?;
         published.keys = keys;
         kept.push(layer);
@@ -120,7 +120,7 @@ pub fn publish(
         folder.add(&manifest)?;
     }
     folder.sign(options.keys, options.now)?;
-    published.snapshots = folder.snapshots();
+    published.editions = folder.editions();
     clean::clean(&folder)?;
     Ok(published)
 }

@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::table::KEY_BITS;
 
@@ -26,21 +26,23 @@ const GATHERED: usize = 64 << 10;
 
 /// Gathers pairs of a key and the number of a package.
 pub(super) struct KeySorter {
+    scratch: PathBuf,
     buckets: Vec<Bucket>,
     count: u64,
 }
 
+#[derive(Default)]
 struct Bucket {
     gathered: Vec<u8>,
-    file: File,
+    /// Made once there is more than is gathered in memory.
+    file: Option<File>,
 }
 
 impl KeySorter {
     /// With buckets in the folder `scratch`.
-    pub(super) fn new(scratch: &Path) -> io::Result<Self> {
-        let bucket = |_| Ok(Bucket { gathered: Vec::new(), file: tempfile::tempfile_in(scratch)? });
-        let buckets = (0..1u32 << BUCKET_BITS).map(bucket).collect::<io::Result<_>>()?;
-        Ok(Self { buckets, count: 0 })
+    pub(super) fn new(scratch: &Path) -> Self {
+        let buckets = (0..1u32 << BUCKET_BITS).map(|_| Bucket::default()).collect();
+        Self { scratch: scratch.to_owned(), buckets, count: 0 }
     }
 
     pub(super) fn push(&mut self, key: u64, package: u32) -> io::Result<()> {
@@ -50,7 +52,11 @@ impl KeySorter {
         bucket.gathered.extend_from_slice(&package.to_be_bytes());
         self.count += 1;
         if bucket.gathered.len() >= GATHERED {
-            bucket.file.write_all(&bucket.gathered)?;
+            let file = match &mut bucket.file {
+                Some(file) => file,
+                none => none.insert(tempfile::tempfile_in(&self.scratch)?),
+            };
+            file.write_all(&bucket.gathered)?;
             bucket.gathered.clear();
         }
         Ok(())
@@ -116,10 +122,12 @@ fn capped(pairs: &mut Vec<(u64, u32)>, first: usize) {
 }
 
 impl Bucket {
-    fn read(mut self, pairs: &mut Vec<(u64, u32)>) -> io::Result<()> {
+    fn read(self, pairs: &mut Vec<(u64, u32)>) -> io::Result<()> {
         let mut bytes = Vec::new();
-        self.file.seek(SeekFrom::Start(0))?;
-        self.file.read_to_end(&mut bytes)?;
+        if let Some(mut file) = self.file {
+            file.seek(SeekFrom::Start(0))?;
+            file.read_to_end(&mut bytes)?;
+        }
         bytes.extend_from_slice(&self.gathered);
         let pair = |pair: &[u8]| {
             let key = pair[..6].iter().fold(0, |key, byte| key << 8 | u64::from(*byte));
@@ -137,7 +145,7 @@ mod tests {
     #[test]
     fn pairs_come_out_sorted_once_and_capped() {
         let scratch = tempfile::tempdir().unwrap();
-        let mut sorter = KeySorter::new(scratch.path()).unwrap();
+        let mut sorter = KeySorter::new(scratch.path());
         let mut expected = Vec::new();
         // A sequence that jumps over all keys.
         for number in 0..200_000u64 {
@@ -169,7 +177,7 @@ mod tests {
     fn many_keys_are_cut_where_the_first_bits_change() {
         for (bits, shift) in [(4, 44), (8, 40), (12, 36)] {
             let scratch = tempfile::tempdir().unwrap();
-            let mut sorter = KeySorter::new(scratch.path()).unwrap();
+            let mut sorter = KeySorter::new(scratch.path());
             for number in 0..50_000u64 {
                 let key = number.wrapping_mul(0x9E37_79B9_7F4A) & ((1 << KEY_BITS) - 1);
                 sorter.push(key, 1).unwrap();

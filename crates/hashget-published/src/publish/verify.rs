@@ -1,4 +1,4 @@
-//! Reading a whole snapshot: whether every byte is what was signed, and every row what it must be.
+//! Reading a whole edition: whether every byte is what was signed, and every row what it must be.
 //!
 //! Invariant: nothing is called right that was not read. Keys and names are made anew from the packages and compared with those in
 //! the tables.
@@ -7,13 +7,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hashget::hashdb::member_list;
+use hashget::model::total_bytes;
 use hashget::monitor::{Monitor, Step, Total};
 use parquet::data_type::ByteArrayType;
 
 use super::sorter::KeySorter;
 use crate::error::PublishedError;
 use crate::manifest::{Layer, Table};
-use crate::proven::Snapshot;
+use crate::proven::Edition;
 use crate::record::PublishedRecord;
 use crate::table::{Fetched, KeyTable, PackTable, PageId, cut, name_key, url_key};
 
@@ -30,27 +31,27 @@ pub struct Verified {
     pub bytes: u64,
 }
 
-/// Reads everything that a snapshot is made of. `scratch` is a folder for what is sorted.
+/// Reads everything that an edition is made of. `scratch` is a folder for what is sorted.
 ///
 /// # Errors
 /// The first thing that is wrong.
 pub fn verify(
-    snapshot: &Snapshot,
+    edition: &Edition,
     scratch: &Path,
     monitor: &dyn Monitor,
 ) -> Result<Verified, PublishedError> {
-    let total: u64 = snapshot.manifest.tables().map(|table| table.size).sum();
-    let name = snapshot.files.location().to_owned();
+    let total = total_bytes(edition.manifest.tables().map(|table| table.size));
+    let name = edition.files.location().to_owned();
     let progress = monitor.begin(Step::Check, name, Total::bytes(total));
     let mut verified = Verified { bytes: total, ..Verified::default() };
-    for layer in &snapshot.manifest.layers {
-        let mut keys = KeySorter::new(scratch)?;
+    for layer in &edition.manifest.layers {
+        let mut keys = KeySorter::new(scratch);
         for collection in &layer.collections {
             let mut names = Vec::new();
             let mut number = collection.first;
             for table in &collection.packs {
                 let (pack, fetched) =
-                    (open_pack(snapshot, table, monitor)?, whole(snapshot, table, monitor)?);
+                    (open_pack(edition, table, monitor)?, whole(edition, table, monitor)?);
                 for row in rows(&pack, &fetched)? {
                     let (record, list) = row?;
                     verified.packages += 1;
@@ -64,31 +65,31 @@ pub fn verify(
             names.sort_unstable();
             names.dedup();
             compare(
-                snapshot,
+                edition,
                 std::slice::from_ref(&collection.names),
                 &mut names.into_iter(),
                 monitor,
             )?;
         }
-        verified.keys += compare_keys(snapshot, layer, keys, monitor)?;
+        verified.keys += compare_keys(edition, layer, keys, monitor)?;
     }
     Ok(verified)
 }
 
 fn open_pack(
-    snapshot: &Snapshot,
+    edition: &Edition,
     table: &Table,
     monitor: &dyn Monitor,
 ) -> Result<PackTable, PublishedError> {
-    PackTable::open(table, snapshot.tail(table, monitor)?)
+    PackTable::open(table, edition.tail(table, monitor)?)
 }
 
 fn whole(
-    snapshot: &Snapshot,
+    edition: &Edition,
     table: &Table,
     monitor: &dyn Monitor,
 ) -> Result<Arc<Fetched>, PublishedError> {
-    let bytes = snapshot.whole(table, monitor)?;
+    let bytes = edition.whole(table, monitor)?;
     Ok(Arc::new(Fetched { size: table.size, stretches: [(0, bytes)].into() }))
 }
 
@@ -164,7 +165,7 @@ fn add(
 
 /// Compares the keys of a layer with those that its packages have; how many there are.
 fn compare_keys(
-    snapshot: &Snapshot,
+    edition: &Edition,
     layer: &Layer,
     keys: KeySorter,
     monitor: &dyn Monitor,
@@ -174,7 +175,7 @@ fn compare_keys(
         count += pairs.len() as u64;
         if result.is_ok() {
             let table = tables.next().map(std::slice::from_ref).unwrap_or_default();
-            result = compare(snapshot, table, &mut pairs.iter().copied(), monitor);
+            result = compare(edition, table, &mut pairs.iter().copied(), monitor);
         }
         Ok(())
     })?;
@@ -187,7 +188,7 @@ fn compare_keys(
 
 /// Are the pairs of a table these ones?
 fn compare(
-    snapshot: &Snapshot,
+    edition: &Edition,
     tables: &[Table],
     expected: &mut dyn Iterator<Item = (u64, u32)>,
     monitor: &dyn Monitor,
@@ -196,8 +197,8 @@ fn compare(
         let problem = "it has fewer tables of keys than its packages need";
         return Err(PublishedError::damaged("manifest", problem));
     };
-    let open = KeyTable::open(table, snapshot.tail(table, monitor)?)?;
-    let fetched = whole(snapshot, table, monitor)?;
+    let open = KeyTable::open(table, edition.tail(table, monitor)?)?;
+    let fetched = whole(edition, table, monitor)?;
     let other = || {
         let problem = "its pairs are not those that follow from the packages";
         PublishedError::damaged(table.file(), problem)

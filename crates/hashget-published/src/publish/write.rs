@@ -48,9 +48,9 @@ impl<'w> LayerWriter<'w> {
         scratch: &'w Path,
         options: &'w PublishOptions<'w>,
         monitor: &'w dyn Monitor,
-    ) -> Result<Self, PublishedError> {
-        let (tables, keys) = (folder.tables(), KeySorter::new(scratch)?);
-        Ok(Self { tables, scratch, options, monitor, keys })
+    ) -> Self {
+        let (tables, keys) = (folder.tables(), KeySorter::new(scratch));
+        Self { tables, scratch, options, monitor, keys }
     }
 
     /// Writes these packages; returns the layer, and the number of pairs of keys.

@@ -1,4 +1,4 @@
-//! Snapshots after the first one: what is added, withdrawn, and unchanged.
+//! Editions after the first one: what is added, withdrawn, and unchanged.
 
 use hashget::hashdb::{HashDb as _, HashDbWriter as _, Key};
 use hashget::monitor::Silent;
@@ -11,12 +11,12 @@ use crate::scene::{NOW, Scene, signature};
 const DAY: i64 = 24 * 60 * 60;
 
 #[test]
-fn a_snapshot_adds_a_layer_and_leaves_the_base_alone() {
+fn a_edition_adds_a_layer_and_leaves_the_base_alone() {
     let scene = Scene::with(100);
     let base = scene.open(Memory::none()).unwrap().manifest;
     // Nothing new: signed again, and nothing else.
     let again = scene.publish_at(NOW + DAY, false).unwrap();
-    assert_eq!((again.is_new, again.written, again.snapshots), (false, 0, 1));
+    assert_eq!((again.is_new, again.written, again.editions), (false, 0, 1));
     let signed = scene.open(Memory::none()).unwrap();
     assert_eq!((signed.checkpoint.time, signed.manifest), (Some(NOW + DAY), base.clone()));
     // A few more.
@@ -26,11 +26,11 @@ fn a_snapshot_adds_a_layer_and_leaves_the_base_alone() {
     let p5 = scene.hashdb.find_one(Key::Signature(&signature("p5"))).unwrap()[0];
     scene.hashdb.remove(p5).unwrap();
     let more = scene.publish_at(NOW + 2 * DAY, false).unwrap();
-    assert_eq!((more.is_new, more.written, more.withdrawn, more.snapshots), (true, 10, 1, 2));
+    assert_eq!((more.is_new, more.written, more.withdrawn, more.editions), (true, 10, 1, 2));
     assert_eq!(more.packages, 109);
-    let snapshot = scene.open(Memory::none()).unwrap();
-    assert_eq!(snapshot.manifest.layers[0], base.layers[0]);
-    verify(&snapshot, scene.folder.path(), &Silent).unwrap();
+    let edition = scene.open(Memory::none()).unwrap();
+    assert_eq!(edition.manifest.layers[0], base.layers[0]);
+    verify(&edition, scene.folder.path(), &Silent).unwrap();
     let db = scene.hashdb(Manner::default());
     for (name, known) in [("p4", true), ("p5", false), ("new3", true), ("new9", true)] {
         let found = db.find_one(Key::Signature(&signature(name))).unwrap();
@@ -93,7 +93,7 @@ fn merging_gives_the_same_rows_as_publishing_everything_at_once() {
         let files = std::sync::Arc::new(hashget_published::Folder::new(target.path()));
         let publics = [keys[0].public().clone()];
         let merged =
-            hashget_published::Snapshot::open(files, &publics, Memory::none(), NOW, &Silent)
+            hashget_published::Edition::open(files, &publics, Memory::none(), NOW, &Silent)
                 .unwrap();
         assert_eq!(merged.manifest.layers, expected);
         let difference = diff(

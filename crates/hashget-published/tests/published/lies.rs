@@ -28,13 +28,13 @@ fn files(scene: &Scene) -> Vec<PathBuf> {
 }
 
 fn reads_everything(scene: &Scene) -> Result<(), PublishedError> {
-    let snapshot = scene.open(Memory::none())?;
-    verify(&snapshot, scene.folder.path(), &Silent).map(drop)
+    let edition = scene.open(Memory::none())?;
+    verify(&edition, scene.folder.path(), &Silent).map(drop)
 }
 
 #[test]
 fn no_flipped_byte_of_any_file_passes() {
-    let scene = Scene::with(12);
+    let scene = Scene::with_many(12);
     reads_everything(&scene).unwrap();
     let mut tried = 0;
     for path in files(&scene) {
@@ -62,8 +62,8 @@ fn no_flipped_byte_of_any_file_passes() {
 
 /// Whoever reads by range gets right answers, or an error.
 fn believes_nothing_wrong(scene: &Scene, path: &Path) {
-    let Ok(snapshot) = scene.open(Memory::none()) else { return };
-    let db = PublishedHashDb::new(snapshot, Manner::default(), NOW, &Silent);
+    let Ok(edition) = scene.open(Memory::none()) else { return };
+    let db = PublishedHashDb::new(edition, Manner::default(), NOW, &Silent);
     for name in ["p3", "p11"] {
         let (record, members) = package(name, name[1..].parse::<usize>().unwrap() % 10);
         let Ok(found) = db.find_one(Key::Signature(&signature(name))) else { continue };
@@ -95,7 +95,7 @@ fn a_rollback_and_two_states_of_one_size_are_told() {
         matches!(&error, PublishedError::Rollback(text) if text.contains("had 2 before")),
         "{error}"
     );
-    // Another second snapshot, signed by the same key.
+    // Another second edition, signed by the same key.
     let other = Scene { key: SigningKey::parse(&scene.key.to_text()).unwrap(), ..Scene::new() };
     copy_folder(copy.path(), &other.output());
     for number in 0..5 {
@@ -123,7 +123,7 @@ fn only_the_readers_keys_count() {
     let scene = Scene::with(3);
     let stranger = [SigningKey::generate("publisher.example/log").unwrap().public().clone()];
     let opened = |keys: &[hashget_published::PublicKey]| {
-        hashget_published::Snapshot::open(scene.files(), keys, Memory::none(), NOW, &Silent)
+        hashget_published::Edition::open(scene.files(), keys, Memory::none(), NOW, &Silent)
             .map(drop)
     };
     assert!(matches!(opened(&stranger), Err(PublishedError::NotSigned { .. })));

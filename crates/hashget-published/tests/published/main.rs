@@ -7,3 +7,5 @@ mod scene;
 mod layers;
 mod lies;
 mod reading;
+mod signed;
+mod vectors;

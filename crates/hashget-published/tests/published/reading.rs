@@ -11,7 +11,7 @@ use crate::scene::{NOW, Scene, content, package, signature};
 
 #[test]
 fn every_package_comes_back_by_name_digest_url_and_contents() {
-    let scene = Scene::with(300);
+    let scene = Scene::with_many(300);
     let db = scene.hashdb(Manner::default());
     for number in [0, 1, 9, 150, 299] {
         let name = format!("p{number}");
@@ -60,9 +60,9 @@ fn every_package_comes_back_by_name_digest_url_and_contents() {
 #[test]
 fn everything_that_is_published_verifies() {
     for packages in [1, 7, 5000] {
-        let scene = Scene::with(packages);
-        let snapshot = scene.open(Memory::none()).unwrap();
-        let verified = verify(&snapshot, scene.folder.path(), &Silent).unwrap();
+        let scene = Scene::with_many(packages);
+        let edition = scene.open(Memory::none()).unwrap();
+        let verified = verify(&edition, scene.folder.path(), &Silent).unwrap();
         assert_eq!(verified.packages, packages as u64);
         let members: usize = (0..packages).map(|number| number % 10).sum();
         assert_eq!(verified.members, members as u64);
@@ -73,9 +73,9 @@ fn everything_that_is_published_verifies() {
 
 #[test]
 fn little_is_asked_for_one_package_of_many() {
-    let scene = Scene::with(5000);
+    let scene = Scene::with_many(1500);
     let db = scene.hashdb(Manner::default());
-    let known = signature("p4321");
+    let known = signature("p1321");
     let id = db.find_one(Key::Signature(&known)).unwrap()[0];
     db.members(id).unwrap();
     let asked = db.asked();
@@ -93,7 +93,7 @@ fn little_is_asked_for_one_package_of_many() {
 
 #[test]
 fn in_private_only_whole_files_are_fetched() {
-    let scene = Scene::with(500);
+    let scene = Scene::with_many(500);
     let db = scene.hashdb(Manner { private: true });
     let known = signature("p77");
     let id = db.find_one(Key::Signature(&known)).unwrap()[0];

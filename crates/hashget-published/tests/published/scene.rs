@@ -3,15 +3,21 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use hashget::hashdb::{Check, CheckOutcome, Checks as _, HashDbWriter as _, LocalHashDb};
+use hashget::hashdb::{
+    Check, CheckOutcome, Checks as _, HashDbWriter as _, LocalHashDb, member_list,
+};
 use hashget::model::{
     Digest, Evidence, Keeping, Kind, Member, MemberMetadata, Origin, PackageRecord, RelPath,
     Signature,
 };
 use hashget::monitor::Silent;
 use hashget_published::client::{Manner, PublishedHashDb};
-use hashget_published::publish::{FromHashDb, PublishOptions, Published, Rank, publish};
-use hashget_published::{Files, Folder, Memory, PublishedError, SigningKey, Snapshot};
+use hashget_published::publish::{
+    FromHashDb, Head, Packages, PublishOptions, Published, Rank, publish,
+};
+use hashget_published::{
+    Edition, Files, Folder, Memory, PublishedError, PublishedRecord, SigningKey,
+};
 
 /// The time at which everything happens, in seconds since 1970 UTC.
 pub(crate) const NOW: i64 = 1_790_000_000;
@@ -67,6 +73,26 @@ pub(crate) fn signature(name: &str) -> Signature {
     Signature { kind: "deb".to_owned(), value: format!("{name}_1.0_amd64") }
 }
 
+/// So many packages that no HashDB has.
+struct Many(usize);
+
+impl Packages for Many {
+    fn heads(&self) -> Result<Vec<Head>, PublishedError> {
+        let head = |number: usize| {
+            let (record, _) = package(&format!("p{number}"), number % 10);
+            let day = jiff::Timestamp::from_second(NOW).unwrap().strftime("%Y-%m-%d").to_string();
+            let record = PublishedRecord::unread(&record, Some(day));
+            Head { record, is_read: false, handle: number as u64 }
+        };
+        Ok((0..self.0).map(head).collect())
+    }
+
+    fn list(&self, handle: u64) -> Result<Vec<u8>, PublishedError> {
+        let (_, members) = package(&format!("p{handle}"), usize::try_from(handle % 10).unwrap());
+        Ok(member_list::encode(&members).unwrap())
+    }
+}
+
 impl Scene {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -82,6 +108,13 @@ impl Scene {
             scene.index(&format!("p{number}"), number % 10);
         }
         scene.publish().unwrap();
+        scene
+    }
+
+    /// The same, for more packages than are recorded quickly.
+    pub(crate) fn with_many(packages: usize) -> Self {
+        let scene = Self::new();
+        scene.publish_all(&[&Many(packages)], NOW, false).unwrap();
         scene
     }
 
@@ -102,6 +135,15 @@ impl Scene {
     }
 
     pub(crate) fn publish_at(&self, now: i64, whole: bool) -> Result<Published, PublishedError> {
+        self.publish_all(&[&FromHashDb::new(&self.hashdb, false).unwrap()], now, whole)
+    }
+
+    fn publish_all(
+        &self,
+        packages: &[&dyn Packages],
+        now: i64,
+        whole: bool,
+    ) -> Result<Published, PublishedError> {
         std::fs::create_dir_all(self.output()).unwrap();
         let keys = [SigningKey::parse(&self.key.to_text()).unwrap()];
         let (output, rank) = (self.output(), Rank::default());
@@ -113,7 +155,7 @@ impl Scene {
             whole,
             now,
         };
-        publish(&[&FromHashDb::new(&self.hashdb, false).unwrap()], &options, &Silent)
+        publish(packages, &options, &Silent)
     }
 
     pub(crate) fn files(&self) -> Arc<dyn Files> {
@@ -125,7 +167,7 @@ impl Scene {
         Memory::new(self.folder.path().join("remembered"), Some(self.folder.path().join("cache")))
     }
 
-    pub(crate) fn open(&self, memory: Memory) -> Result<Snapshot, PublishedError> {
+    pub(crate) fn open(&self, memory: Memory) -> Result<Edition, PublishedError> {
         self.open_from(self.files(), memory)
     }
 
@@ -133,8 +175,8 @@ impl Scene {
         &self,
         files: Arc<dyn Files>,
         memory: Memory,
-    ) -> Result<Snapshot, PublishedError> {
-        Snapshot::open(files, &[self.key.public().clone()], memory, NOW, &Silent)
+    ) -> Result<Edition, PublishedError> {
+        Edition::open(files, &[self.key.public().clone()], memory, NOW, &Silent)
     }
 
     /// The published packages as a HashDB.
