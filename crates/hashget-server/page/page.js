@@ -54,7 +54,8 @@ function rows(packages) {
   for (const one of packages) {
     list.append(el("li", {}, el("a", { class: "row", href: `#/package/${one.sha256}` },
       el("span", { class: "title" }, one.name), el("span", { class: "size" }, size(one.size)),
-      el("span", { class: "where" }, one.url), badge(one.published))));
+      el("span", { class: "where" }, one.url),
+      one.published ? el("span", { class: "day" }, day(one.indexed_at)) : badge(false))));
   }
   return list;
 }

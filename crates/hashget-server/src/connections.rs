@@ -85,7 +85,7 @@ pub(crate) async fn serve(
     let stall = Duration::from_secs(limits.stall_seconds);
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new());
-    builder.header_read_timeout(Duration::from_secs(limits.head_seconds)).max_buf_size(HEAD);
+    builder.header_read_timeout(Duration::from_secs(limits.head_seconds)).max_header_size(HEAD);
     let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = async {

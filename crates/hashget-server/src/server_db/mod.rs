@@ -127,10 +127,9 @@ impl ServerDb {
     /// # Errors
     /// See [`ServerDbError`].
     pub fn check(&self) -> Result<(), ServerDbError> {
-        self.with(|connection| {
-            connection
-                .execute_batch("BEGIN IMMEDIATE; UPDATE tokens SET id = id WHERE id < 0; COMMIT;")
-        })
+        // Written anew, so that a full disk shows.
+        let write = format!("BEGIN IMMEDIATE; PRAGMA user_version = {VERSION}; COMMIT;");
+        self.with(|connection| connection.execute_batch(&write))
     }
 
     fn with<T>(

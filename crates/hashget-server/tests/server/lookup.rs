@@ -1,49 +1,10 @@
 //! Looking packages up: by keys, digests, names; what is in them.
 
 use hashget::hashdb::{HashDbWriter as _, LocalHashDb};
-use hashget::model::{
-    Digest, Evidence, Keeping, Kind, Member, MemberMetadata, Origin, PackageRecord, RelPath,
-    Signature,
-};
+use hashget::model::{Digest, Evidence, Member, PackageRecord};
 use serde_json::{Value, json};
 
-use crate::support::{TestServer, settings};
-
-/// A package of `files` files, each of 10 bytes, as a HashDB has it.
-pub(crate) fn record(name: &str, number: u64) -> PackageRecord {
-    PackageRecord {
-        url: format!("https://a.example/{name}_{number}.deb"),
-        also: Vec::new(),
-        sha256: Digest::of(format!("{name} {number}").as_bytes()),
-        size: 1000 + number,
-        format: "deb".to_owned(),
-        signatures: vec![Signature {
-            kind: "deb".to_owned(),
-            value: format!("{name}_1:{number}_amd64"),
-        }],
-        project: None,
-        expires: None,
-        indexed_at: 1_700_000_000,
-        evidence: Evidence::Downloaded,
-        vouched: true,
-        origin: Origin::User,
-        trees: Vec::new(),
-        keeping: Keeping::Unknown,
-        recursive: false,
-        passed_over: 0,
-    }
-}
-
-/// A file of a package.
-pub(crate) fn member(path: &str, content: &str, size: u64) -> Member {
-    Member {
-        path: RelPath::new(path).unwrap(),
-        kind: Kind::File { size },
-        metadata: MemberMetadata::default(),
-        sha256: Some(Digest::of(content.as_bytes())),
-        extents: None,
-    }
-}
+use crate::support::{TestServer, member, record, settings};
 
 fn key(content: &str) -> String {
     Digest::of(content.as_bytes()).to_string()[..12].to_owned()

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod access;
+mod bad_input;
 mod files;
 mod lookup;
 mod submissions;

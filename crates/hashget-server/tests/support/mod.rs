@@ -13,6 +13,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use hashget::model::{
+    Digest, Evidence, Keeping, Kind, Member, MemberMetadata, Origin, PackageRecord, RelPath,
+    Signature,
+};
 use hashget_server::{Clock, Scope, Server, ServerDb, Settings};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -285,4 +289,40 @@ impl Drop for ServerProcess {
 /// The program, not started yet.
 pub(crate) fn program() -> Command {
     Command::new(env!("CARGO_BIN_EXE_hashget-server"))
+}
+
+/// A Debian package of this name as a HashDB has it.
+pub(crate) fn record(name: &str, number: u64) -> PackageRecord {
+    PackageRecord {
+        url: format!("https://a.example/{name}_{number}.deb"),
+        also: Vec::new(),
+        sha256: Digest::of(format!("{name} {number}").as_bytes()),
+        size: 1000 + number,
+        format: "deb".to_owned(),
+        signatures: vec![Signature {
+            kind: "deb".to_owned(),
+            value: format!("{name}_1:{number}_amd64"),
+        }],
+        project: None,
+        expires: None,
+        indexed_at: 1_700_000_000,
+        evidence: Evidence::Downloaded,
+        vouched: true,
+        origin: Origin::User,
+        trees: Vec::new(),
+        keeping: Keeping::Unknown,
+        recursive: false,
+        passed_over: 0,
+    }
+}
+
+/// A file of a package.
+pub(crate) fn member(path: &str, content: &str, size: u64) -> Member {
+    Member {
+        path: RelPath::new(path).unwrap(),
+        kind: Kind::File { size },
+        metadata: MemberMetadata::default(),
+        sha256: Some(Digest::of(content.as_bytes())),
+        extents: None,
+    }
 }
