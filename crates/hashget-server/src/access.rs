@@ -3,8 +3,10 @@
 //! Invariant: a request reaches its route only with the scope that the route needs, and within the rate of its token or address.
 //! No secret is logged.
 
+use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -19,7 +21,7 @@ use crate::scope::Scope;
 use crate::server_db::{Token, TokenId};
 use crate::settings::Limits;
 
-/// Keys of a rate limiter after which those that are not needed any more are forgotten.
+/// Checks after which a rate limiter forgets the keys that it does not need any more.
 const MANY: usize = 10_000;
 
 /// The other end of a connection.
@@ -32,37 +34,46 @@ pub(crate) struct Caller(pub(crate) String);
 
 /// The rates of tokens and addresses.
 pub(crate) struct Gate {
-    tokens: DefaultKeyedRateLimiter<TokenId>,
-    addresses: DefaultKeyedRateLimiter<IpAddr>,
+    tokens: Rates<TokenId>,
+    addresses: Rates<IpAddr>,
+}
+
+/// The rates of tokens, or of addresses.
+struct Rates<K: Clone + Eq + Hash> {
+    limiter: DefaultKeyedRateLimiter<K>,
+    checks: AtomicUsize,
+}
+
+impl<K: Clone + Eq + Hash> Rates<K> {
+    fn new(quota: Quota) -> Self {
+        Self { limiter: RateLimiter::hashmap(quota), checks: AtomicUsize::new(1) }
+    }
+
+    fn check(&self, key: &K) -> Result<(), Refusal> {
+        if self.checks.fetch_add(1, Ordering::Relaxed).is_multiple_of(MANY) {
+            self.limiter.retain_recent();
+        }
+        self.limiter.check_key(key).map_err(|until| {
+            let seconds = until.wait_time_from(DefaultClock::default().now()).as_secs() + 1;
+            let problem = format!("too many requests: come back in {seconds} s");
+            Refusal::later(StatusCode::TOO_MANY_REQUESTS, problem, seconds)
+        })
+    }
 }
 
 impl Gate {
     pub(crate) fn new(limits: &Limits) -> Self {
         let quota = Quota::per_second(limits.requests_per_second).allow_burst(limits.burst);
-        Self { tokens: RateLimiter::hashmap(quota), addresses: RateLimiter::hashmap(quota) }
+        Self { tokens: Rates::new(quota), addresses: Rates::new(quota) }
     }
 
     fn check_token(&self, token: TokenId) -> Result<(), Refusal> {
-        check(&self.tokens, &token)
+        self.tokens.check(&token)
     }
 
     fn check_address(&self, address: IpAddr) -> Result<(), Refusal> {
-        check(&self.addresses, &network_of(address))
+        self.addresses.check(&network_of(address))
     }
-}
-
-fn check<K: Clone + Eq + std::hash::Hash>(
-    limiter: &DefaultKeyedRateLimiter<K>,
-    key: &K,
-) -> Result<(), Refusal> {
-    if limiter.len() > MANY {
-        limiter.retain_recent();
-    }
-    limiter.check_key(key).map_err(|until| {
-        let seconds = until.wait_time_from(DefaultClock::default().now()).as_secs() + 1;
-        let problem = format!("too many requests: come back in {seconds} s");
-        Refusal::later(StatusCode::TOO_MANY_REQUESTS, problem, seconds)
-    })
 }
 
 /// An IPv4 address; of an IPv6 address its /64, which belongs to one customer.

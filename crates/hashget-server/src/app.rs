@@ -33,6 +33,9 @@ use crate::settings::Settings;
 /// Uploads into the pool at once: each takes a thread.
 const UPLOADS: usize = 64;
 
+/// Calls of the library at once: as many as a HashDB keeps connections open for.
+static CALLS: Semaphore = Semaphore::const_new(8);
+
 /// What all requests share.
 pub(crate) struct App {
     pub(crate) settings: Settings,
@@ -56,8 +59,16 @@ impl App {
     }
 }
 
-/// Runs `work`, which may block, on a thread for that.
+/// Asks the library: runs `work`, which may block, on a thread for that. A few of them run at once, and the others wait.
 pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    let _permit = CALLS.acquire().await.map_err(|error| Refusal::internal(&error))?;
+    on_thread(work).await
+}
+
+/// Runs `work`, which may wait for a client, on a thread for that.
+pub(crate) async fn on_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {
     match tokio::task::spawn_blocking(work).await {

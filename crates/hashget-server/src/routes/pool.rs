@@ -15,7 +15,7 @@ use hashget::model::{Digest, RelPath};
 use hashget::monitor::Silent;
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
-use crate::app::{App, blocking};
+use crate::app::{App, blocking, on_thread};
 use crate::refusal::Refusal;
 use crate::served_file::{Caching, ServedFile};
 
@@ -69,7 +69,7 @@ pub(crate) async fn put(
     let body = StreamReader::new(body.into_data_stream().map_err(io::Error::other));
     // The bridge needs the runtime of this thread.
     let mut reader = SyncIoBridge::new(body);
-    blocking(move || {
+    on_thread(move || {
         if app.pool.has(&sha256, None, &Silent)? {
             return Ok(StatusCode::OK);
         }

@@ -143,6 +143,18 @@ fn a_server_that_stops_goes_on_where_it_was() {
     server.client.wait_for(id, "published");
 }
 
+#[test]
+fn a_server_that_is_told_to_stop_ends_well_though_clients_are_connected() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut process = ServerProcess::start(&folder.path().join("data"), "");
+    assert_eq!(process.client.get("/healthz").status, 200);
+    let idle = std::net::TcpStream::connect(process.client.address).unwrap();
+    let id = rustix::process::Pid::from_child(&process.child);
+    rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+    assert!(process.child.wait().unwrap().success());
+    drop(idle);
+}
+
 /// Killed at many moments, while submissions come: each that was answered is there.
 #[test]
 fn a_server_that_is_killed_loses_nothing_that_it_accepted() {
