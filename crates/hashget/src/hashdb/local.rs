@@ -4,6 +4,8 @@
 //! are never equal by accident, and a collision made on purpose only adds packages to the answer of a
 //! look-up.
 
+mod search;
+
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 

@@ -4,6 +4,7 @@
 //! members and look-up keys) or not at all.
 
 mod check;
+mod cut_key;
 mod export;
 mod finder;
 mod joined;
@@ -16,6 +17,7 @@ mod schema;
 mod shared;
 
 pub use check::{Check, CheckOutcome, now};
+pub use cut_key::CutKey;
 pub use export::{ExportError, ExportReader, ExportedPackage, HashPackage, export};
 pub use joined::JoinedHashDb;
 pub use local::{LocalHashDb, Status};

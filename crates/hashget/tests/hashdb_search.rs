@@ -1,0 +1,107 @@
+//! Looking for packages by less than a whole key, in a local HashDB.
+
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+use hashget::hashdb::{CutKey, HashDb as _, HashDbWriter as _, LocalHashDb};
+use hashget::model::{
+    Digest, Evidence, Keeping, Kind, Member, MemberMetadata, Origin, PackageRecord, RelPath,
+    Signature,
+};
+
+fn record(name: &str) -> PackageRecord {
+    PackageRecord {
+        url: format!("https://a.example/{name}.deb"),
+        also: Vec::new(),
+        sha256: Digest::of(name.as_bytes()),
+        size: 1,
+        format: "deb".to_owned(),
+        signatures: vec![Signature { kind: "deb".to_owned(), value: name.to_owned() }],
+        project: None,
+        expires: None,
+        indexed_at: 0,
+        evidence: Evidence::Downloaded,
+        vouched: false,
+        origin: Origin::User,
+        trees: Vec::new(),
+        keeping: Keeping::Unknown,
+        recursive: false,
+        passed_over: 0,
+    }
+}
+
+fn file(sha256: Digest) -> Member {
+    Member {
+        path: RelPath::new("file").unwrap(),
+        kind: Kind::File { size: 1 },
+        metadata: MemberMetadata::default(),
+        sha256: Some(sha256),
+        extents: None,
+    }
+}
+
+/// A digest that begins so, and is 0 or all ones from there on.
+fn digest(beginning: [u8; 6], rest: u8) -> Digest {
+    let mut bytes = [rest; 32];
+    bytes[..6].copy_from_slice(&beginning);
+    Digest::from_bytes(bytes)
+}
+
+#[test]
+fn a_cut_key_finds_what_begins_so_and_nothing_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let hashdb = LocalHashDb::open(folder.path()).unwrap();
+    let beginnings = [[0; 6], [0xff; 6], [1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 7]];
+    for (number, beginning) in beginnings.iter().enumerate() {
+        for rest in [0, 0xff] {
+            hashdb
+                .put(&record(&format!("p{number}-{rest}")), &[file(digest(*beginning, rest))])
+                .unwrap();
+        }
+    }
+    let keys = beginnings.map(|beginning| CutKey::from(&digest(beginning, 9)));
+    let found = hashdb.find_cut(&keys).unwrap();
+    for (number, packages) in found.iter().enumerate() {
+        let expected = [0, 0xff].map(|rest| Digest::of(format!("p{number}-{rest}").as_bytes()));
+        assert_eq!(packages, &expected, "{}", keys[number]);
+    }
+    let unknown: CutKey = "010203040508".parse().unwrap();
+    assert_eq!(hashdb.find_cut(&[unknown]).unwrap(), [Vec::new()]);
+}
+
+/// A package with two files of one beginning is named once; one that was removed is not named.
+#[test]
+fn a_cut_key_names_each_package_once_and_none_that_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let hashdb = LocalHashDb::open(folder.path()).unwrap();
+    let beginning = [7; 6];
+    let members = [file(digest(beginning, 0)), file(digest(beginning, 1))];
+    let id = hashdb.put(&record("twice"), &members).unwrap();
+    let key = CutKey::from(&digest(beginning, 0));
+    assert_eq!(hashdb.find_cut(&[key]).unwrap(), [vec![Digest::of(b"twice")]]);
+    hashdb.remove(id).unwrap();
+    assert_eq!(hashdb.find_cut(&[key]).unwrap(), [Vec::new()]);
+}
+
+#[test]
+fn names_are_found_by_their_parts_whatever_is_in_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let hashdb = LocalHashDb::open(folder.path()).unwrap();
+    for name in ["vim_9.0_amd64", "vim-common_9.0_all", "100%_sure", "back\\slash"] {
+        hashdb.put(&record(name), &[]).unwrap();
+    }
+    let named = |ids: Vec<_>| -> Vec<String> {
+        let records = hashdb.records(&ids).unwrap().into_iter().flatten();
+        records.map(|record| record.signatures[0].value.clone()).collect()
+    };
+    let search = |text| named(hashdb.search(text, 10).unwrap());
+    assert_eq!(search("VIM"), ["vim-common_9.0_all", "vim_9.0_amd64"]);
+    assert_eq!(search("%_"), ["100%_sure"]);
+    assert_eq!(search("k\\s"), ["back\\slash"]);
+    assert_eq!(search("v_m"), [""; 0]);
+    assert_eq!(search("' OR 1=1 --"), [""; 0]);
+    assert_eq!(search("\0"), [""; 0]);
+    assert_eq!(named(hashdb.search("", 2).unwrap()), ["back\\slash", "100%_sure"]);
+    assert_eq!(named(hashdb.newest(1).unwrap()), ["back\\slash"]);
+    assert_eq!(named(hashdb.named("deb", "vim_", 10).unwrap()), ["vim_9.0_amd64"]);
+    assert_eq!(named(hashdb.named("rpm", "vim_", 10).unwrap()), [""; 0]);
+}
