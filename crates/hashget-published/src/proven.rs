@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use hashget::model::Digest;
@@ -23,6 +24,9 @@ use crate::manifest::{self, Manifest, Table};
 
 /// Bytes of the longest checkpoint, and of the longest bundle of entries.
 const MOST_NOTE: u64 = 64 << 10;
+
+/// For how long bytes that were proven are kept.
+const KEPT_FOR: Duration = Duration::from_secs(60 * 24 * 60 * 60);
 
 /// What is remembered of a log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,6 +112,19 @@ impl Memory {
         (Digest::of(&bytes) == *digest).then_some(bytes)
     }
 
+    /// Removes what was kept long ago: it is most probably of editions that are not read any more.
+    fn forget_old(&self) {
+        let Some(folder) = &self.cache else { return };
+        let Ok(entries) = fs_err::read_dir(folder) else { return };
+        for entry in entries.flatten() {
+            let age = entry.metadata().and_then(|found| found.modified());
+            let age = age.ok().and_then(|modified| SystemTime::now().duration_since(modified).ok());
+            if age.is_some_and(|age| age > KEPT_FOR) {
+                _ = fs_err::remove_file(entry.path());
+            }
+        }
+    }
+
     /// Keeps bytes that were proven. That it fails costs a request the next time.
     fn keep(&self, digest: &Digest, bytes: &[u8]) {
         let Some(folder) = &self.cache else { return };
@@ -167,6 +184,9 @@ impl Edition {
         let opened = Self { files, memory, whole, checkpoint, note, digest, manifest };
         let bytes = opened.proven(&file, &digest, None, manifest::MOST_BYTES, monitor)?;
         let manifest = Manifest::parse(&bytes, &file)?;
+        if !is_known {
+            opened.memory.forget_old();
+        }
         let opened = Self { manifest, ..opened };
         opened.memory.write(&Remembered {
             origin: opened.checkpoint.origin.clone(),
