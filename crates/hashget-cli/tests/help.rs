@@ -57,6 +57,14 @@ const COMMANDS: &[&[&str]] = &[
     &["db", "import"],
     &["completions"],
     &["man"],
+    &["publish"],
+    &["publish", "keygen"],
+    &["publish", "verify"],
+    &["publish", "merge"],
+    &["publish", "diff"],
+    &["statement"],
+    &["statement", "show"],
+    &["statement", "check"],
 ];
 
 fn help(words: &[&str]) -> String {

@@ -26,6 +26,7 @@ fn record(name: &str) -> PackageRecord {
         keeping: Keeping::Unknown,
         recursive: false,
         passed_over: 0,
+        publisher: None,
     }
 }
 

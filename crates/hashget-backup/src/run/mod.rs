@@ -194,11 +194,15 @@ impl Run<'_> {
 
     /// Sends what waits in the spool, and gives up what has been overtaken. Does a destination still lack something?
     fn send_left_over(&self, spool: &Spool) -> Result<bool, RunError> {
-        let waiting = spool.waiting()?;
+        let mut waiting = spool.waiting()?;
         let mut is_behind = false;
         // Tonight's archive will be one more.
         let given_up = Spool::overtaken(waiting.len());
-        for (position, spooled) in waiting.iter().enumerate() {
+        for (position, spooled) in waiting.iter_mut().enumerate() {
+            // Its run may have ended between the archive and its parity.
+            if self.stores().iter().all(|store| !spooled.is_sent(store.shown())) {
+                self.add_parity(spooled)?;
+            }
             let deliveries = self.deliver(spooled)?;
             let is_everywhere = deliveries.iter().all(Delivery::is_complete);
             is_behind |= !is_everywhere;
@@ -272,28 +276,32 @@ impl Run<'_> {
         let mut spooled = spool.add(&name, &packed, ended, self.setting.version)?;
         made.bytes = Some(spooled.record.bytes);
         (made.name, made.packed) = (Some(name), packed);
-        self.add_parity(&mut spooled, &mut made.packed)?;
+        if !self.add_parity(&mut spooled)? {
+            made.packed.add_problem("the archive has no parity: writing it failed".to_owned());
+            if let Err(error) = spooled.add_problems(&made.packed) {
+                let (monitor, message) = (self.setting.monitor, wording::one_line(&error));
+                monitor.problem(ProblemKind::Incomplete, &spooled.name, message);
+            }
+        }
         Ok(spooled)
     }
 
-    /// Writes the parity of an archive that is in the spool, if the job has some. If that cannot be done, it is a problem of the
-    /// archive.
-    fn add_parity(&self, spooled: &mut Spooled, packed: &mut Packed) -> Result<(), Interrupted> {
-        let (Some(share), monitor) = (self.job.parity, self.setting.monitor) else { return Ok(()) };
+    /// Writes the parity of an archive that is in the spool, if the job has some and the archive has none; `false` if that cannot be done.
+    fn add_parity(&self, spooled: &mut Spooled) -> Result<bool, Interrupted> {
+        let Some(share) = self.job.parity.filter(|_| spooled.record.parity.is_none()) else {
+            return Ok(true);
+        };
+        let monitor = self.setting.monitor;
         let written = write_parity(&spooled.path(), share, self.setting.threads, monitor)?;
         match written.map(|_| spooled.add_parity()) {
-            Some(Ok(())) => return Ok(()),
+            Some(Ok(())) => return Ok(true),
             Some(Err(error)) => {
                 let message = format!("its parity is not sent: {error}");
                 monitor.problem(ProblemKind::Incomplete, &spooled.name, message);
             }
             None => {}
         }
-        packed.add_problem("the archive has no parity: writing it failed".to_owned());
-        if let Err(error) = spooled.add_problems(packed) {
-            monitor.problem(ProblemKind::Incomplete, &spooled.name, wording::one_line(&error));
-        }
-        Ok(())
+        Ok(false)
     }
 
     /// What hooks are told in their environment.
