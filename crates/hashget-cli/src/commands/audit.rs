@@ -138,7 +138,9 @@ impl Audit {
         };
         let (audit, jobs) = archives::collected(&self.of, environment)?;
         let outcome = audited(audit, how, environment)?;
-        for job in &jobs {
+        // What other rules than the configured ones say is no step of a trend.
+        let is_as_configured = self.sources.is_none() && self.every.is_none();
+        for job in jobs.iter().filter(|_| is_as_configured) {
             remember(job, &outcome, environment);
         }
         shown::list(&outcome, environment)?;
@@ -214,7 +216,8 @@ fn audited(audit: Audited, how: How, environment: &Environment<'_>) -> anyhow::R
     // A supplement is a place as a pool is.
     let supplemented = kept.clone();
     policy.supplemented = InPool::new(move |sha256, _| supplemented.contains(sha256));
-    let (outlooks, asked) = with_verifier(None, environment, |verifier| {
+    let (nothing, local) = (BTreeMap::new(), environment.local()?);
+    let (outlooks, asked) = with_verifier(&nothing, &*local, environment, |verifier| {
         // A proof counts a while longer than until it is due again: an audit with a limit may need some runs.
         let proof_counts = how.cadence.every.as_secs().saturating_mul(2).max(24 * 60 * 60);
         let proof_counts = i64::try_from(proof_counts).unwrap_or(i64::MAX);
