@@ -1,6 +1,6 @@
-//! What a destination holds: archives with their records and their parity.
+//! What a destination holds: archives with their records and their parity, and supplements.
 //!
-//! Invariant: an inventory is complete, or an error. What has another name than archives, records and parity have is not in it.
+//! Invariant: an inventory is complete, or an error. What has another name than archives, records, parity and supplements have is not in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
@@ -111,6 +111,8 @@ pub struct Inventory {
     pub held: Vec<Held>,
     /// What there is of archives that are not there: their record, their parity.
     pub remains: Vec<Remains>,
+    /// The supplements, by name, each with the name of the archive that it would be called after: its series, and when it was made.
+    pub supplements: Vec<(ArchiveName, String)>,
 }
 
 /// A destination, and what it holds; or why it could not be listed.
@@ -140,7 +142,12 @@ pub fn inventory(
     let (mut records, mut parities) =
         (sizes(ArchiveName::of_record), sizes(ArchiveName::of_parity));
     let damaged = sizes(ArchiveName::of_damaged);
-    let mut found = Inventory::default();
+    let supplements = stored.iter().filter_map(|file| {
+        let after = ArchiveName::of_supplement(&file.name)?;
+        is_wanted(after.series()).then(|| (after, file.name.clone()))
+    });
+    let supplements = supplements.collect::<BTreeSet<_>>().into_iter().collect();
+    let mut found = Inventory { supplements, ..Inventory::default() };
     let wanted =
         |file: &Stored| ArchiveName::parse(&file.name).filter(|name| is_wanted(name.series()));
     let mut archives: Vec<Stored> =

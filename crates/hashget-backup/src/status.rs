@@ -294,7 +294,7 @@ mod tests {
     }
 
     fn judged(held: Vec<Held>, state: &State, now: &str) -> (Option<Severity>, String) {
-        let inventory = Inventory { held, remains: Vec::new() };
+        let inventory = Inventory { held, ..Inventory::default() };
         let found = status(&job(), state, &[("/a", Ok(&inventory))], due(now), &at(now));
         let texts: Vec<String> =
             found.findings.iter().map(|finding| finding.text.clone()).collect();
@@ -384,9 +384,9 @@ mod tests {
     fn destinations_that_lag_behind_or_cannot_be_seen_are_named() {
         let all = Inventory {
             held: vec![held("2026-11-26", 5), held("2026-11-27", 7)],
-            remains: Vec::new(),
+            ..Inventory::default()
         };
-        let old = Inventory { held: vec![held("2026-11-26", 5)], remains: Vec::new() };
+        let old = Inventory { held: vec![held("2026-11-26", 5)], ..Inventory::default() };
         let looked = [("/a", Ok(&all)), ("/b", Ok(&old)), ("/c", Err("no answer".to_owned()))];
         let state = run("2026-11-27T02:30:00Z", 0);
         let now = "2026-11-27T09:00:00Z";

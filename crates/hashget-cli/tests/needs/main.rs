@@ -14,6 +14,8 @@ mod flags;
 mod full_disk;
 mod hashdb;
 mod leases;
+#[path = "../support/losing.rs"]
+mod losing;
 mod mount;
 mod nth_call;
 mod odd_folders;
@@ -22,6 +24,7 @@ mod par2;
 mod prepare;
 mod procfs;
 mod snapshots;
+mod supplements;
 #[path = "../support/mod.rs"]
 mod support;
 mod turmoil;
@@ -107,6 +110,7 @@ const TESTS: &[Test] = tests_with_needs![
     snapshots::unchanged_files_of_a_snapshot_are_not_read_again: [Image, Minutes, Root, Tool("btrfs"), Tool("mkfs.btrfs")],
     snapshots::a_logical_volume_is_snapshotted_mounted_and_given_back: [],
     snapshots::what_cannot_have_a_snapshot_is_an_error_before_anything_is_packed: [],
+    supplements::supplements_are_read_without_hashget: [Tool("python3"), Tool("zstd")],
     turmoil::every_archive_of_a_tree_in_turmoil_comes_back_on_ext4: [Image, Root, Tool("mkfs.ext4")],
     turmoil::every_archive_of_a_tree_in_turmoil_comes_back_on_xfs: [Image, Root, Tool("mkfs.xfs")],
     turmoil::every_archive_of_a_tree_in_turmoil_comes_back_on_btrfs: [Image, Root, Tool("mkfs.btrfs")],

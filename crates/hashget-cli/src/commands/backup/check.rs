@@ -3,6 +3,7 @@
 //! Invariant: "checked" is said only of what was compared, and how.
 
 mod bytes;
+mod supplements;
 
 use std::io::Read as _;
 
@@ -50,6 +51,10 @@ struct Checked {
     wrong: u64,
     /// Archives whose parity is missing, or not as recorded.
     without_parity: u64,
+    /// Supplements that were read, and are whole.
+    supplements: u64,
+    /// Supplements that are not.
+    wrong_supplements: u64,
     /// Archives that could not be read to their end, so that nobody knows how they are.
     unread: u64,
     /// Destinations that could not be listed.
@@ -130,6 +135,10 @@ impl Check {
                 line.push_str(&format!(", {count} {what}"));
             }
         }
+        if checked.wrong_supplements > 0 {
+            let damaged = counted(checked.wrong_supplements, "supplement", "supplements");
+            line.push_str(&format!(", {damaged} damaged"));
+        }
         let lines: Vec<String> = [line].into_iter().chain(keys_line(&checked.opened)).collect();
         let of = |opened: Opened| checked.opened.iter().filter(|one| **one == opened).count();
         let record = json!({
@@ -137,6 +146,8 @@ impl Check {
             "wrong": checked.wrong,
             "without_parity": checked.without_parity,
             "unread": checked.unread,
+            "supplements": checked.supplements,
+            "wrong_supplements": checked.wrong_supplements,
             "unreachable": checked.unseen,
             "not_opened": of(Opened::No),
             "not_tried_to_open": of(Opened::NotTried) + of(Opened::NotRead),
@@ -199,6 +210,9 @@ impl Check {
             monitor.problem(ProblemKind::Unreachable, store.shown(), problem);
         }
         checked.wrong += differing.len() as u64;
+        if self.read {
+            supplements::check(destination, &found, checked, environment)?;
+        }
         let newest = found.held.iter().max_by_key(|held| held.name.started());
         if let Some(held) = newest.filter(|held| held.name.is_encrypted()) {
             checked.opened.push(opens(store, held, environment)?);

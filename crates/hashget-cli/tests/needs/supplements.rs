@@ -1,0 +1,56 @@
+//! Supplements, read by `contrib/restore.py`.
+//!
+//! Invariant: nothing of hashget is needed for that, and only the archive and the supplement.
+
+use std::process::Command;
+
+use hashget_testkit::origin::Origin;
+
+use crate::losing::{away, gone, machine, same_as};
+use crate::support::Machine;
+
+/// Restores without hashget; the exit code, and what was said.
+fn restored(machine: &Machine, options: &[&str]) -> (i32, String) {
+    let _ = fs_err::remove_dir_all(machine.path("back"));
+    let mut python = Command::new("python3");
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/../../contrib/restore.py");
+    python.current_dir(machine.path("")).args(["-B", program, "a.tar.zst", "-C", "back"]);
+    let output = python.args(options).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!said.contains("Traceback"), "{said}");
+    (output.status.code().unwrap(), said)
+}
+
+pub(crate) fn supplements_are_read_without_hashget() {
+    let origin = Origin::start();
+    let machine = machine(&origin, &["one", "two"]);
+    gone(&origin, &["one"]);
+    fs_err::remove_dir_all(machine.path("cache")).unwrap();
+    machine.hashget(&["audit", "a.tar.zst", "--every", "0s"]).expect(4);
+    // Single files of the one, and the other as a whole.
+    machine.write("own-config.toml", "[policy]\nsources = 2\n");
+    machine.hashget(&["heal", "a.tar.zst", "--from", "tree"]).expect(0).says(&["Kept 1 package"]);
+    gone(&origin, &["two"]);
+    let beside = away(&machine, &["a.tar.zst", "a.sup.tar.zst"]);
+    let (code, said) = restored(&beside, &[]);
+    assert!(code == 0 && said.contains("Proven"), "{code}: {said}");
+    same_as(&machine, &beside);
+
+    fs_err::rename(beside.path("a.sup.tar.zst"), beside.path("other")).unwrap();
+    assert_eq!(restored(&beside, &[]).0, 5);
+    let (code, said) = restored(&beside, &["--also", "other"]);
+    assert!(code == 0 && said.contains("Proven"), "{code}: {said}");
+    same_as(&machine, &beside);
+
+    // What is damaged or none of its kind is named, and is no proof.
+    let bytes = fs_err::read(beside.path("other")).unwrap();
+    for (supplement, expected) in
+        [(&bytes[..bytes.len() / 2], [4, 5]), (b"nothing of the kind", [5, 5])]
+    {
+        beside.write("a.sup.tar.zst", supplement);
+        let (code, said) = restored(&beside, &[]);
+        assert!(expected.contains(&code) && said.contains("a.sup.tar.zst"), "{code}: {said}");
+        assert!(!said.contains("Proven"), "{said}");
+    }
+    assert_eq!(restored(&beside, &["--also", "a.sup.tar.zst"]).0, 1);
+}
