@@ -27,6 +27,7 @@ mod pools;
 mod selection;
 mod stores;
 mod supplements;
+mod timers;
 mod values;
 
 use std::process::ExitCode;

@@ -178,6 +178,15 @@ fn figures_by_other_rules_than_the_configured_ones_are_no_step_of_a_trend() {
 }
 
 #[test]
+fn a_timer_of_audits_needs_a_schedule_and_a_job() {
+    let machine = Machine::new();
+    machine.hashget(&["audit", "--enable"]).expect(2).says(&["[audit]", "schedule = \"04:00\""]);
+    machine.write("own-config.toml", "[audit]\nevery = \"30d\"\nschedule = \"04:00\"\n");
+    machine.hashget(&["audit", "--enable"]).expect(2).says(&["has no job"]);
+    machine.hashget(&["audit", "--enable", "--no-ask"]).expect(2).says(&["cannot be used with"]);
+}
+
+#[test]
 fn an_encrypted_archive_is_audited_by_what_this_machine_remembers() {
     let origin = Origin::start();
     let machine = machine(&origin, &["one"], "");

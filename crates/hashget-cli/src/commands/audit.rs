@@ -6,6 +6,7 @@
 mod archives;
 mod held;
 mod shown;
+mod timer;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -30,6 +31,7 @@ use jiff::Timestamp;
 
 pub(crate) use shown::{figures_record, figures_text, trend};
 
+use super::backup::jobs;
 use super::verify::with_verifier;
 use crate::config;
 use crate::environment::Environment;
@@ -67,6 +69,14 @@ pub(crate) struct Audit {
     /// Ask no place: say what is known
     #[arg(long)]
     no_ask: bool,
+
+    /// Let systemd audit all jobs by the schedule of `[audit]`; without systemd, print a line for cron
+    #[arg(long, conflicts_with_all = ["of", "every", "deep_every", "at_most", "sources", "no_ask", "disable"])]
+    enable: bool,
+
+    /// Do not let systemd audit the jobs any more
+    #[arg(long, conflicts_with_all = ["of", "every", "deep_every", "at_most", "sources", "no_ask"])]
+    disable: bool,
 }
 
 /// How to audit.
@@ -81,7 +91,7 @@ pub(crate) struct How {
 impl How {
     /// As the table `[audit]` says, or, if it is not there, as without it; asking, unless this machine is offline.
     pub(crate) fn configured(environment: &Environment<'_>) -> Self {
-        let config::Audit { every, deep_every, at_most, heal: _ } =
+        let config::Audit { every, deep_every, at_most, heal: _, schedule: _ } =
             environment.config.audit.clone().unwrap_or_default();
         let ask = !environment.is_offline();
         Self { cadence: Cadence { every, deep_every }, at_most, sources: None, ask }
@@ -125,6 +135,12 @@ pub(super) fn after_interruption() -> String {
 
 impl Audit {
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
+        if self.enable {
+            return timer::enable(environment);
+        }
+        if self.disable {
+            return timer::disable(environment);
+        }
         let configured = How::configured(environment);
         let cadence = Cadence {
             every: self.every.unwrap_or(configured.cadence.every),
