@@ -1984,6 +1984,38 @@ def arguments():
     return options
 
 
+def opened(path):
+    """The archive; if its manifest is damaged, with the copy of its first bytes that follows its record, PATH.json."""
+    file = open(path, "rb")
+    try:
+        with open(path + ".json", "rb") as record:
+            expected = json.loads(record.readline())["manifest"]["sha256"]
+            head = base64.b64decode(json.loads(record.readline())["head"], validate=True)
+    except DAMAGE:
+        return file
+    if hashlib.sha256(head).hexdigest() != expected or is_readable(path):
+        return file
+    print("restore.py: the manifest in %s is damaged: the copy in %s.json is used" % (shown(path), shown(path)), file=sys.stderr)
+    mended = tempfile.TemporaryFile()
+    mended.write(head)
+    file.seek(len(head))
+    shutil.copyfileobj(file, mended, CHUNK)
+    file.close()
+    mended.seek(0)
+    return mended
+
+
+def is_readable(path):
+    """Has the archive a manifest that can be read?"""
+    try:
+        with open(path, "rb") as file:
+            for member in tar_members(file):
+                return isinstance(json.loads(b"".join(data for _, data in member.contents())), dict)
+    except DAMAGE:
+        pass
+    return False
+
+
 def run(options, report):
     target = os.fsencode(options.target or options.source)
     tempfile.tempdir = options.work
@@ -2000,7 +2032,7 @@ def run(options, report):
             new = not os.path.lexists(target)
             if not new and (not os.path.isdir(target) or os.listdir(target)):
                 raise Failure("%s is not an empty folder; nothing was written" % shown(target))
-            with sys.stdin.buffer if options.source == "-" else open(options.source, "rb") as archive:
+            with sys.stdin.buffer if options.source == "-" else opened(options.source) as archive:
                 report.progress("Unpacking %s" % shown(options.source))
                 restore.unpack(archive)
             if restore.manifest is None:

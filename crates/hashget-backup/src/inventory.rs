@@ -3,10 +3,11 @@
 //! Invariant: an inventory is complete, or an error. What has another name than archives, records, parity and supplements have is not in it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read as _;
+use std::io::{BufRead as _, BufReader, Read as _};
 
 use hashget::monitor::Monitor;
 
+use crate::manifest_copy::MOST_FILE_BYTES;
 use crate::record::{MOST_BYTES, Record};
 use crate::retention::Candidate;
 use crate::series::{ArchiveName, Series};
@@ -198,7 +199,7 @@ fn fetch_record(
     bytes: u64,
     monitor: &dyn Monitor,
 ) -> Result<Result<Record, String>, StoreError> {
-    if bytes > MOST_BYTES as u64 {
+    if bytes > MOST_FILE_BYTES {
         return Ok(Err(format!("its record has {bytes} bytes, which is too much for one")));
     }
     let source = match store.open(&name.record(), monitor) {
@@ -208,7 +209,9 @@ fn fetch_record(
         opened => opened?,
     };
     let mut text = Vec::new();
-    if let Err(error) = source.take(MOST_BYTES as u64 + 1).read_to_end(&mut text) {
+    // What follows the first line is for whoever restores.
+    let mut lines = BufReader::new(source.take(MOST_BYTES as u64 + 1));
+    if let Err(error) = lines.read_until(b'\n', &mut text) {
         return Err(StoreError::Unreachable {
             store: store.shown().to_owned(),
             problem: format!("{}: {error}", name.record()),

@@ -12,6 +12,7 @@ pub mod gone;
 pub mod growth;
 pub mod inventory;
 pub mod job;
+pub mod manifest_copy;
 mod newest;
 pub mod notices;
 pub mod record;

@@ -7,6 +7,7 @@
 #![allow(clippy::print_stdout, reason = "what was counted, and what a parent waits for")]
 
 mod age;
+mod beside;
 mod by_hand;
 mod extremes;
 mod file_systems;
@@ -24,7 +25,6 @@ mod par2;
 mod prepare;
 mod procfs;
 mod snapshots;
-mod supplements;
 #[path = "../support/mod.rs"]
 mod support;
 mod turmoil;
@@ -41,6 +41,8 @@ use hashget_testkit::tests_with_needs;
 const TESTS: &[Test] = tests_with_needs![
     age::whoever_is_asked_for_a_passphrase_can_stop: [Tool("setsid")],
     age::age_opens_what_we_encrypt_and_we_what_it_does: [Tool("age"), Tool("ssh-keygen"), Tool("zstd")],
+    beside::supplements_are_read_without_hashget: [Tool("python3"), Tool("zstd")],
+    beside::a_damaged_manifest_is_read_by_its_copy_without_hashget: [Tool("python3"), Tool("zstd")],
     by_hand::a_night_of_a_chain_comes_back_without_hashget: [Tool("curl"), Tool("jq"), Tool("zstd")],
     extremes::files_of_any_size_come_back_and_so_do_sums_beyond_64_bits: [Mount],
     extremes::times_at_both_ends_come_back: [Mount],
@@ -110,7 +112,6 @@ const TESTS: &[Test] = tests_with_needs![
     snapshots::unchanged_files_of_a_snapshot_are_not_read_again: [Image, Minutes, Root, Tool("btrfs"), Tool("mkfs.btrfs")],
     snapshots::a_logical_volume_is_snapshotted_mounted_and_given_back: [],
     snapshots::what_cannot_have_a_snapshot_is_an_error_before_anything_is_packed: [],
-    supplements::supplements_are_read_without_hashget: [Tool("python3"), Tool("zstd")],
     turmoil::every_archive_of_a_tree_in_turmoil_comes_back_on_ext4: [Image, Root, Tool("mkfs.ext4")],
     turmoil::every_archive_of_a_tree_in_turmoil_comes_back_on_xfs: [Image, Root, Tool("mkfs.xfs")],
     turmoil::every_archive_of_a_tree_in_turmoil_comes_back_on_btrfs: [Image, Root, Tool("mkfs.btrfs")],

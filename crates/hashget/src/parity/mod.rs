@@ -4,13 +4,16 @@
 //! verified, and the damaged one is kept.
 
 mod error;
+mod known_head;
 mod pending;
 mod repair;
+mod replacing;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 pub use error::RepairError;
+pub use known_head::KnownHead;
 pub use pending::write_parity;
 pub use repair::{Repaired, Repairer};
 

@@ -28,6 +28,7 @@ use self::bytes::{Bytes, read};
 use super::destinations::{of_job, problem};
 use super::jobs;
 use crate::environment::Environment;
+use crate::manifest_copy::in_store;
 use crate::output::counted;
 
 /// Compare what the destinations hold with the records of the archives
@@ -203,6 +204,12 @@ impl Check {
                 differing.push(held.name.to_string());
             }
             self.reported(destination, held, &seen, environment)?;
+            if seen.is_read && !has_copy(store, held, monitor) {
+                let object = format!("{} in {}", held.name, store.shown());
+                let message = "the copy of its manifest, behind its record, is damaged: copy its record from another destination";
+                monitor.problem(ProblemKind::Incomplete, object, message);
+            }
+            monitor.check_interrupted()?;
         }
         if not_asked > 0 {
             let archives = counted(not_asked, "further archive", "further archives");
@@ -326,6 +333,12 @@ impl Check {
         });
         Ok(console.record("archive", record)?)
     }
+}
+
+/// Is the copy of its manifest there, if its record says so?
+fn has_copy(store: &dyn Store, held: &Held, monitor: &dyn Monitor) -> bool {
+    let is_expected = held.record.as_ref().is_ok_and(|record| record.manifest.is_some());
+    !is_expected || in_store(store, &held.name, monitor).is_some()
 }
 
 /// Says what has become of an archive of which only something beside it is left.

@@ -1,13 +1,13 @@
-//! Supplements, read by `contrib/restore.py`.
+//! What lies beside an archive, read by `contrib/restore.py`: supplements, and the copy of its manifest.
 //!
-//! Invariant: nothing of hashget is needed for that, and only the archive and the supplement.
+//! Invariant: nothing of hashget is needed for that, and only what lies beside the archive.
 
 use std::process::Command;
 
 use hashget_testkit::origin::Origin;
 
 use crate::losing::{away, gone, machine, same_as};
-use crate::support::Machine;
+use crate::support::{Machine, files_below};
 
 /// Restores without hashget; the exit code, and what was said.
 fn restored(machine: &Machine, options: &[&str]) -> (i32, String) {
@@ -53,4 +53,28 @@ pub(crate) fn supplements_are_read_without_hashget() {
         assert!(!said.contains("Proven"), "{said}");
     }
     assert_eq!(restored(&beside, &["--also", "a.sup.tar.zst"]).0, 1);
+}
+
+pub(crate) fn a_damaged_manifest_is_read_by_its_copy_without_hashget() {
+    let machine = Machine::new();
+    for number in 0..100 {
+        machine.write(&format!("tree/file-{number}"), format!("{number}\n"));
+    }
+    fs_err::create_dir(machine.path("out")).unwrap();
+    let job = "[backup.web]\nsources = [\"tree\"]\nto = [\"out\"]\nhost = \"h\"\n";
+    machine.write("own-config.toml", job);
+    machine.hashget(&["backup"]).expect(0);
+    for name in files_below(&machine.path("out")) {
+        let ending = name.trim_start_matches(|c| c != '.');
+        fs_err::copy(machine.path("out").join(&name), machine.path(&format!("a{ending}"))).unwrap();
+    }
+    let mut bytes = fs_err::read(machine.path("a.tar.zst")).unwrap();
+    bytes[100] ^= 0x55;
+    machine.write("a.tar.zst", bytes);
+    let (code, said) = restored(&machine, &[]);
+    assert!(code == 0 && said.contains("Proven"), "{code}: {said}");
+    assert!(said.contains("the manifest in a.tar.zst is damaged"), "{said}");
+    same_as(&machine, &machine);
+    fs_err::remove_file(machine.path("a.tar.zst.json")).unwrap();
+    assert_eq!(restored(&machine, &[]).0, 1);
 }

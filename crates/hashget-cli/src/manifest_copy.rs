@@ -1,0 +1,102 @@
+//! An archive whose manifest is damaged, read with the second copy that lies beside it.
+//!
+//! Invariant: whoever reads by a copy is told; what the copy is not of is read as it is.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use hashget::archive::{WithHead, is_head_damaged};
+use hashget::monitor::{Monitor, ProblemKind};
+use hashget::pending_file::behind_links;
+use hashget::storage::SharedSource;
+use hashget_backup::manifest_copy::{MOST_FILE_BYTES, ManifestCopy};
+use hashget_backup::series::ArchiveName;
+use hashget_backup::store::Store;
+
+use crate::environment::Environment;
+
+/// How damage is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// All can be read.
+    AsNote,
+    /// Whoever asks how the archive is asks for this.
+    AsDamage,
+}
+
+/// An archive, and whether its manifest is damaged in it and comes from the copy.
+pub(crate) type Opened<'s> = (Box<dyn SharedSource + 's>, bool);
+
+/// The copy of the manifest of an archive on this machine, if one lies beside it, and where it does.
+pub(crate) fn beside(archive: &Path) -> Option<(ManifestCopy, PathBuf)> {
+    [archive.to_owned(), behind_links(archive)].into_iter().find_map(|archive| {
+        let name = ArchiveName::parse(archive.file_name()?.to_str()?)?;
+        let path = archive.with_file_name(name.record());
+        let mut bytes = Vec::new();
+        let file = fs_err::File::open(&path).ok()?;
+        file.take(MOST_FILE_BYTES).read_to_end(&mut bytes).ok()?;
+        Some((ManifestCopy::parse(&bytes, &name)?, path))
+    })
+}
+
+/// The archive, which is a file of this machine, with the copy of its manifest if that is damaged in it.
+pub(crate) fn mended<'s>(
+    source: Box<dyn SharedSource + 's>,
+    archive: &Path,
+    told: Told,
+    environment: &Environment<'_>,
+) -> Opened<'s> {
+    let Some((copy, path)) = beside(archive) else { return (source, false) };
+    // What a disk cannot give is damaged.
+    if !is_head_damaged(&*source, &copy.head, &environment.limits).unwrap_or(true) {
+        return (source, false);
+    }
+    let heals = "`hashget repair` heals the archive";
+    say(&archive.display().to_string(), &path.display().to_string(), heals, told, environment);
+    (Box::new(WithHead::new(source, copy.head)), true)
+}
+
+/// The same of an archive in a store.
+pub(crate) fn mended_in_store<'s>(
+    source: Box<dyn SharedSource + 's>,
+    store: &dyn Store,
+    name: &str,
+    told: Told,
+    environment: &Environment<'_>,
+) -> Opened<'s> {
+    let archive = ArchiveName::parse(name).filter(|name| !name.is_encrypted());
+    let Some(archive) = archive.filter(|_| source.random().is_some()) else {
+        return (source, false);
+    };
+    let copy = in_store(store, &archive, environment.console);
+    // What could not be read is not known.
+    let is_damaged = |copy: &ManifestCopy| {
+        is_head_damaged(&*source, &copy.head, &environment.limits).unwrap_or(false)
+    };
+    let Some(copy) = copy.filter(is_damaged) else { return (source, false) };
+    let heals = "copy both into a folder, where `hashget repair` heals the archive";
+    let shown = format!("{name} in {}", store.shown());
+    say(&shown, &archive.record(), heals, told, environment);
+    (Box::new(WithHead::new(source, copy.head)), true)
+}
+
+/// The copy of the manifest of an archive in a store, if it has one.
+pub(crate) fn in_store(
+    store: &dyn Store,
+    name: &ArchiveName,
+    monitor: &dyn Monitor,
+) -> Option<ManifestCopy> {
+    let mut bytes = Vec::new();
+    let source = store.open(&name.record(), monitor).ok()?;
+    source.take(MOST_FILE_BYTES).read_to_end(&mut bytes).ok()?;
+    ManifestCopy::parse(&bytes, name)
+}
+
+fn say(archive: &str, copy: &str, heals: &str, told: Told, environment: &Environment<'_>) {
+    let kind = match told {
+        Told::AsNote => ProblemKind::Note,
+        Told::AsDamage => ProblemKind::Verification,
+    };
+    let what = format!("its manifest is damaged, and the copy in {copy} is used: {heals}");
+    (environment.console as &dyn Monitor).problem(kind, archive, what);
+}
