@@ -15,6 +15,7 @@ pub mod job;
 pub mod manifest_copy;
 mod newest;
 pub mod notices;
+pub mod parity_audits;
 pub mod record;
 pub mod retention;
 pub mod run;

@@ -6,7 +6,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hashget::archive::MOST_HEAD_BYTES;
 use hashget::model::Digest;
-use hashget::parity::KnownHead;
 use serde::{Deserialize, Serialize};
 
 use crate::record::{MOST_BYTES, Record, Sealed};
@@ -22,11 +21,9 @@ struct Line {
     head: String,
 }
 
-/// An archive's record, and the copy of its first bytes, which hold the manifest.
+/// The copy of an archive's first bytes, which hold the manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ManifestCopy {
-    /// The record.
-    pub record: Record,
     /// The first bytes of the archive.
     pub head: Vec<u8>,
 }
@@ -48,16 +45,10 @@ impl ManifestCopy {
     /// The copy in the file of an archive's record; `None` if there is none, or it is damaged.
     pub fn parse(file: &[u8], archive: &ArchiveName) -> Option<Self> {
         let record = Record::parse(file, archive).ok()?;
-        let expected = record.manifest.as_ref()?;
+        let expected = record.manifest?;
         let line = file.split(|byte| *byte == b'\n').nth(1)?;
         let line: Line = serde_json::from_slice(line).ok()?;
         let head = STANDARD.decode(line.head).ok()?;
-        (sealed(&head) == *expected).then_some(Self { record, head })
-    }
-
-    /// What is known of the archive by it.
-    pub fn known(self) -> Option<KnownHead> {
-        let (bytes, sha256) = (self.record.bytes, self.record.sha256.parse().ok()?);
-        Some(KnownHead { head: self.head, bytes, sha256 })
+        (sealed(&head) == expected).then_some(Self { head })
     }
 }

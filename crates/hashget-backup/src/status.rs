@@ -10,6 +10,7 @@ use crate::gone::lost;
 use crate::growth::{Growths, Point};
 use crate::inventory::{Held, Looked};
 use crate::job::Job;
+use crate::parity_audits::ParityAudits;
 use crate::retention::Circumstances;
 use crate::run::State;
 use crate::series::ArchiveName;
@@ -85,6 +86,22 @@ impl Status {
             job.name
         );
         self.findings.push(Finding { severity: Severity::Warning, text });
+    }
+}
+
+impl Status {
+    /// Adds what looks at parity have found and could not heal.
+    pub fn add_parity(&mut self, audits: &ParityAudits) {
+        for (destination, archive, look) in audits.all() {
+            let Some(problem) = &look.problem else { continue };
+            let object = format!("{destination}, {archive}: ");
+            if self.findings.iter().any(|finding| finding.text.starts_with(&object)) {
+                continue;
+            }
+            let day = look.looked.strftime("%Y-%m-%d");
+            let text = format!("{object}{problem} (seen {day}, and could not be healed)");
+            self.findings.push(Finding { severity: Severity::Warning, text });
+        }
     }
 }
 

@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 
 use hashget::archive::{WithHead, is_head_damaged};
 use hashget::monitor::{Monitor, ProblemKind};
+use hashget::parity::KnownArchive;
 use hashget::pending_file::behind_links;
 use hashget::storage::SharedSource;
 use hashget_backup::manifest_copy::{MOST_FILE_BYTES, ManifestCopy};
+use hashget_backup::record::Record;
 use hashget_backup::series::ArchiveName;
 use hashget_backup::store::Store;
 
@@ -27,16 +29,26 @@ pub(crate) enum Told {
 /// An archive, and whether its manifest is damaged in it and comes from the copy.
 pub(crate) type Opened<'s> = (Box<dyn SharedSource + 's>, bool);
 
-/// The copy of the manifest of an archive on this machine, if one lies beside it, and where it does.
-pub(crate) fn beside(archive: &Path) -> Option<(ManifestCopy, PathBuf)> {
+/// What lies in the file of the record of an archive on this machine, if there is one; with the archive's name, and where it lies.
+fn record_beside(archive: &Path) -> Option<(Vec<u8>, ArchiveName, PathBuf)> {
     [archive.to_owned(), behind_links(archive)].into_iter().find_map(|archive| {
         let name = ArchiveName::parse(archive.file_name()?.to_str()?)?;
         let path = archive.with_file_name(name.record());
         let mut bytes = Vec::new();
         let file = fs_err::File::open(&path).ok()?;
         file.take(MOST_FILE_BYTES).read_to_end(&mut bytes).ok()?;
-        Some((ManifestCopy::parse(&bytes, &name)?, path))
+        Some((bytes, name, path))
     })
+}
+
+/// What the record of an archive on this machine says of all of it, with the copy of its first bytes if there is one; and where it
+/// lies.
+pub(crate) fn known(archive: &Path) -> Option<(KnownArchive, PathBuf)> {
+    let (bytes, name, path) = record_beside(archive)?;
+    let record = Record::parse(&bytes, &name).ok()?;
+    let head = ManifestCopy::parse(&bytes, &name).map(|copy| copy.head).unwrap_or_default();
+    let (bytes, sha256) = (record.bytes, record.sha256.parse().ok()?);
+    Some((KnownArchive { head, bytes, sha256 }, path))
 }
 
 /// The archive, which is a file of this machine, with the copy of its manifest if that is damaged in it.
@@ -46,7 +58,10 @@ pub(crate) fn mended<'s>(
     told: Told,
     environment: &Environment<'_>,
 ) -> Opened<'s> {
-    let Some((copy, path)) = beside(archive) else { return (source, false) };
+    let beside = record_beside(archive);
+    let copy =
+        beside.and_then(|(bytes, name, path)| Some((ManifestCopy::parse(&bytes, &name)?, path)));
+    let Some((copy, path)) = copy else { return (source, false) };
     // What a disk cannot give is damaged.
     if !is_head_damaged(&*source, &copy.head, &environment.limits).unwrap_or(true) {
         return (source, false);

@@ -5,6 +5,7 @@
 
 mod archives;
 mod held;
+mod parity;
 mod shown;
 mod timer;
 
@@ -29,6 +30,7 @@ use hashget_backup::run::Destination;
 use hashget_backup::series::ArchiveName;
 use jiff::Timestamp;
 
+pub(crate) use parity::{Looked, look as look_at_parity};
 pub(crate) use shown::{figures_record, figures_text, trend};
 
 use super::backup::jobs;
@@ -41,7 +43,7 @@ use crate::values;
 /// Ask the places of what archives rely on, and say what could be restored today, what is at risk, and what is lost
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit codes: 0 all could be restored; 3 something is at risk; 4 something is lost.\n\n\
+    after_help = "Exit codes: 0 all could be restored; 3 something is at risk; 4 something is lost or damaged.\n\n\
                         Example: hashget audit\n         \
                         hashget audit --at-most 1G /srv/backup"
 )]
@@ -159,19 +161,28 @@ impl Audit {
         for job in jobs.iter().filter(|_| is_as_configured) {
             remember(job, &outcome, environment);
         }
+        let looked = match how.ask {
+            true => parity::look_at_all(&jobs, how, environment)?,
+            false => Looked::default(),
+        };
         shown::list(&outcome, environment)?;
-        shown::summary(&outcome, &jobs, environment)?;
-        ended(&outcome)
+        shown::summary(&outcome, &looked, &jobs, environment)?;
+        ended(&outcome, &looked)
     }
 }
 
 /// Ends with the code of what was found.
-fn ended(outcome: &Outcome) -> anyhow::Result<()> {
+fn ended(outcome: &Outcome, looked: &Looked) -> anyhow::Result<()> {
     let Figures { at_risk, lost, .. } = outcome.worst();
     let any = |wanted: fn(&Outlook) -> bool| outcome.outlooks.values().any(wanted);
     let (code, message) = if lost > 0 || any(|one| *one == Outlook::Lost) {
         let message = "something is lost: `hashget heal` puts it into a supplement while the original is there";
         (Code::Verification, message)
+    } else if looked.wrong > 0 {
+        (
+            Code::Verification,
+            "an archive or its parity is damaged, and could not be healed: see above",
+        )
     } else if at_risk > 0 || any(|one| matches!(one, Outlook::AtRisk(_))) {
         (Code::Incomplete, "something is at risk: see above")
     } else {

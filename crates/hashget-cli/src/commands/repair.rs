@@ -28,9 +28,8 @@ pub(crate) struct Repair {
 
 impl Repair {
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
-        let known = manifest_copy::beside(&self.archive);
-        let copy = known.as_ref().map(|(_, path)| path.display().to_string()).unwrap_or_default();
-        let known = known.and_then(|(copy, _)| copy.known());
+        let (known, copy) = manifest_copy::known(&self.archive).unzip();
+        let copy = copy.map(|path| path.display().to_string()).unwrap_or_default();
         let repairer = Repairer { limits: &environment.limits, jobs: environment.jobs, known };
         let repaired = repairer
             .repair(&self.archive, self.output.as_deref(), environment.console)

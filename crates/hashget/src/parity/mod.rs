@@ -4,7 +4,7 @@
 //! verified, and the damaged one is kept.
 
 mod error;
-mod known_head;
+mod known_archive;
 mod pending;
 mod repair;
 mod replacing;
@@ -13,8 +13,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use error::RepairError;
-pub use known_head::KnownHead;
-pub use pending::write_parity;
+pub use known_archive::KnownArchive;
+pub use pending::{remake_parity, write_parity};
 pub use repair::{Repaired, Repairer};
 
 pub(crate) use pending::{PendingParity, remove_stale};

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use hashget_parity::{Layout, ParityError, Scanned, Set, create};
 
-use super::known_head::{KnownHead, Overlaid};
+use super::known_archive::{KnownArchive, Overlaid};
 use super::replacing::{expect_room, replace};
 use super::{RepairError, is_missing, parity_of};
 use crate::archive::{read_manifest, verify_stored};
@@ -30,7 +30,7 @@ pub struct Repairer<'a> {
     /// Number of threads; at least 1.
     pub jobs: usize,
     /// What is known of the archive besides its bytes.
-    pub known: Option<KnownHead>,
+    pub known: Option<KnownArchive>,
 }
 
 /// What was found, and done.
@@ -288,6 +288,12 @@ impl Pair<'_> {
         let write = |error| RepairError::Write { path: path.clone(), error };
         let pending = self.healed(scanned, path)?;
         let healed = pending.file().try_clone().map_err(write)?;
+        if let Some(known) = &self.repairer.known
+            && !known.is(&healed).map_err(write)?
+        {
+            let problem = "what it would make of this one has another SHA-256 than its record says";
+            return Err(RepairError::OfAnother { path: self.parity_path.clone(), problem });
+        }
         // An archive that was written under the same name later shares blocks with the one before.
         if let (Some(before), Some(after)) = (self.tree(&self.archive.file), self.tree(&healed))
             && before != after

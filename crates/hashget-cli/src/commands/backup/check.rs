@@ -2,7 +2,7 @@
 //!
 //! Invariant: "checked" is said only of what was compared, and how.
 
-mod bytes;
+pub(in crate::commands) mod bytes;
 mod supplements;
 
 use std::io::Read as _;

@@ -3,7 +3,8 @@
 //! Invariant: what is healed has the SHA-256 of the archive. A copy helps parity, and without parity heals what it is a copy of.
 
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use hashget_parity::ReadAt;
@@ -15,20 +16,27 @@ use crate::model::{Digest, HashingReader, escaped};
 use crate::monitor::{Monitor, Step, Total};
 use crate::pending_file::{PendingFile, behind_links};
 
-use std::os::unix::ffi::OsStrExt as _;
-
 /// Bytes that are copied at a time.
 const PIECE: usize = 256 << 10;
 
 /// What is known of an archive besides its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KnownHead {
-    /// Its first bytes.
+pub struct KnownArchive {
+    /// Its first bytes; none if there is no copy of them.
     pub head: Vec<u8>,
     /// The number of all its bytes.
     pub bytes: u64,
     /// Their digest.
     pub sha256: Digest,
+}
+
+impl KnownArchive {
+    /// Is this the archive?
+    pub(super) fn is(&self, file: &File) -> io::Result<bool> {
+        let mut file = file.try_clone()?;
+        file.rewind()?;
+        Ok(Digest::of_reader(file)? == self.sha256)
+    }
 }
 
 /// A file, read with other first bytes.
@@ -54,7 +62,7 @@ impl Repairer<'_> {
         &self,
         path: &Path,
         output: Option<&Path>,
-        known: &KnownHead,
+        known: &KnownArchive,
         monitor: &dyn Monitor,
     ) -> Result<Repaired, RepairError> {
         if output.is_none() {
@@ -97,7 +105,7 @@ impl Repairer<'_> {
     }
 
     /// Is the head of the archive another one than the copy that is known?
-    pub(super) fn has_other_head(&self, path: &Path, known: &KnownHead) -> bool {
+    pub(super) fn has_other_head(&self, path: &Path, known: &KnownArchive) -> bool {
         let mut own = vec![0; known.head.len()];
         let read = File::open(path).and_then(|file| ReadAt::read_at(&file, &mut own, 0));
         !read.is_ok_and(|count| own[..count] == *known.head)
