@@ -1984,18 +1984,42 @@ def arguments():
     return options
 
 
+def head_in_record(path):
+    """The copy of an archive's first bytes that follows its record."""
+    with open(path + ".json", "rb") as record:
+        expected = json.loads(record.readline())["manifest"]["sha256"]
+        head = base64.b64decode(json.loads(record.readline())["head"], validate=True)
+    if hashlib.sha256(head).hexdigest() != expected:
+        raise Damaged("the copy is damaged")
+    return head
+
+
+def head_in_parity(path):
+    """The same at the end of its parity, in the last packet."""
+    with open(path + ".par2", "rb") as parity:
+        end = parity.seek(-16, os.SEEK_END) + 16
+        length, mark = struct.unpack("<Q8s", parity.read(16))
+        parity.seek(end - 80 - length - -length % 4)
+        packet = parity.read()
+    if mark != b"hashget1" or packet[16:32] != hashlib.md5(packet[32:]).digest():
+        raise Damaged("there is no copy")
+    return packet[64:64 + length]
+
+
 def opened(path):
-    """The archive; if its manifest is damaged, with the copy of its first bytes that follows its record, PATH.json."""
+    """The archive; if its manifest is damaged, with the copy of its first bytes that lies beside it."""
     file = open(path, "rb")
-    try:
-        with open(path + ".json", "rb") as record:
-            expected = json.loads(record.readline())["manifest"]["sha256"]
-            head = base64.b64decode(json.loads(record.readline())["head"], validate=True)
-    except DAMAGE:
+    for copy in (head_in_record, head_in_parity):
+        try:
+            head = copy(path)
+            break
+        except DAMAGE:
+            pass
+    else:
         return file
-    if hashlib.sha256(head).hexdigest() != expected or is_readable(path):
+    if is_readable(path):
         return file
-    print("restore.py: the manifest in %s is damaged: the copy in %s.json is used" % (shown(path), shown(path)), file=sys.stderr)
+    print("restore.py: the manifest in %s is damaged: the copy beside it is used" % shown(path), file=sys.stderr)
     mended = tempfile.TemporaryFile()
     mended.write(head)
     file.seek(len(head))

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use hashget::archive::{WithHead, is_head_damaged};
 use hashget::monitor::{Monitor, ProblemKind};
-use hashget::parity::KnownArchive;
+use hashget::parity::{KnownArchive, head_with_parity};
 use hashget::pending_file::behind_links;
 use hashget::storage::SharedSource;
 use hashget_backup::manifest_copy::{MOST_FILE_BYTES, ManifestCopy};
@@ -58,17 +58,17 @@ pub(crate) fn mended<'s>(
     told: Told,
     environment: &Environment<'_>,
 ) -> Opened<'s> {
-    let beside = record_beside(archive);
-    let copy =
-        beside.and_then(|(bytes, name, path)| Some((ManifestCopy::parse(&bytes, &name)?, path)));
-    let Some((copy, path)) = copy else { return (source, false) };
+    let copy = record_beside(archive)
+        .and_then(|(bytes, name, path)| Some((ManifestCopy::parse(&bytes, &name)?.head, path)))
+        .or_else(|| head_with_parity(&behind_links(archive)));
+    let Some((head, path)) = copy else { return (source, false) };
     // What a disk cannot give is damaged.
-    if !is_head_damaged(&*source, &copy.head, &environment.limits).unwrap_or(true) {
+    if !is_head_damaged(&*source, &head, &environment.limits).unwrap_or(true) {
         return (source, false);
     }
     let heals = "`hashget repair` heals the archive";
     say(&archive.display().to_string(), &path.display().to_string(), heals, told, environment);
-    (Box::new(WithHead::new(source, copy.head)), true)
+    (Box::new(WithHead::new(source, head)), true)
 }
 
 /// The same of an archive in a store.

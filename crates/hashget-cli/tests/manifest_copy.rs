@@ -146,12 +146,17 @@ fn a_copy_helps_parity() {
     let everywhere: Vec<usize> = (0..length).chain([length + 5000]).collect();
     fs_err::write(&archive, damaged(&whole, &everywhere)).unwrap();
     let name = archive.display().to_string();
+    // Parity has a copy itself, and so has the record.
+    let parity = PathBuf::from(format!("{name}.par2"));
+    let bytes = fs_err::read(&parity).unwrap();
+    fs_err::write(&parity, damaged(&bytes, &[bytes.len() - 100])).unwrap();
     fs_err::rename(record_of(&archive), machine.path("record")).unwrap();
     let ended = machine.hashget(&["repair", &name]);
     fs_err::rename(machine.path("record"), record_of(&archive)).unwrap();
     ended.expect(4).says(&["cannot be healed"]);
     machine.hashget(&["repair", &name]).expect(0).says(&["Healed", "comes from"]);
     assert_eq!(fs_err::read(&archive).unwrap(), whole);
+    assert_eq!(fs_err::read(&parity).unwrap(), bytes);
 }
 
 #[test]
@@ -162,4 +167,36 @@ fn an_encrypted_archive_has_no_copy() {
     assert_eq!(record.lines().count(), 1);
     assert!(record.contains("\"manifest\":null"), "{record}");
     machine.hashget(&["backup", "check", "--read"]).expect(0);
+}
+
+#[test]
+fn parity_of_an_archive_without_a_job_has_a_copy() {
+    let (machine, _) = machine("");
+    let pack = ["pack", "tree", "-f", "a.tar.zst", "--parity", "1%"];
+    machine.hashget(&pack).expect(0);
+    let whole = fs_err::read(machine.path("a.tar.zst")).unwrap();
+    let parity = fs_err::read(machine.path("a.tar.zst.par2")).unwrap();
+    // More than the parity could compute.
+    let everywhere: Vec<usize> = (0..2500).collect();
+    machine.write("a.tar.zst", damaged(&whole, &everywhere));
+    for command in ["list", "info"] {
+        machine.hashget(&[command, "a.tar.zst"]).expect(0).says(&[TOLD, "a.tar.zst.par2"]);
+    }
+    restored(&machine, &["unpack", "a.tar.zst"]).expect(0).says(&[TOLD, "Proven"]);
+    machine.hashget(&["verify", "a.tar.zst"]).expect(4).says(&["DAMAGED: 1 fault"]);
+    machine
+        .hashget(&["repair", "a.tar.zst"])
+        .expect(0)
+        .says(&["Healed", "comes from a.tar.zst.par2"]);
+    assert_eq!(fs_err::read(machine.path("a.tar.zst")).unwrap(), whole);
+    // A damaged parity is made anew as it was, with the copy.
+    machine.write("a.tar.zst.par2", damaged(&parity, &[parity.len() - 100]));
+    machine.hashget(&["repair", "a.tar.zst"]).expect(0).says(&["was made anew"]);
+    assert_eq!(fs_err::read(machine.path("a.tar.zst.par2")).unwrap(), parity);
+    // Another archive under this name is read as it is.
+    fs_err::remove_file(machine.path("a.tar.zst")).unwrap();
+    machine.hashget(&["pack", "out", "-f", "other.tar.zst"]).expect(0);
+    fs_err::rename(machine.path("other.tar.zst"), machine.path("a.tar.zst")).unwrap();
+    let ended = machine.hashget(&["list", "a.tar.zst"]).expect(0);
+    assert!(!ended.stderr.contains(TOLD), "{}", ended.stderr);
 }

@@ -29,7 +29,7 @@ pub(crate) struct Repair {
 impl Repair {
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
         let (known, copy) = manifest_copy::known(&self.archive).unzip();
-        let copy = copy.map(|path| path.display().to_string()).unwrap_or_default();
+        let copy = copy.unwrap_or_else(|| parity_of(&self.archive)).display().to_string();
         let repairer = Repairer { limits: &environment.limits, jobs: environment.jobs, known };
         let repaired = repairer
             .repair(&self.archive, self.output.as_deref(), environment.console)

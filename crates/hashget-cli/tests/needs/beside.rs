@@ -77,4 +77,12 @@ pub(crate) fn a_damaged_manifest_is_read_by_its_copy_without_hashget() {
     same_as(&machine, &machine);
     fs_err::remove_file(machine.path("a.tar.zst.json")).unwrap();
     assert_eq!(restored(&machine, &[]).0, 1);
+    // The same by parity.
+    fs_err::remove_file(machine.path("a.tar.zst")).unwrap();
+    machine.hashget(&["pack", "tree", "-f", "a.tar.zst", "--parity", "1%"]).expect(0);
+    let mut bytes = fs_err::read(machine.path("a.tar.zst")).unwrap();
+    bytes[100] ^= 0x55;
+    machine.write("a.tar.zst", bytes);
+    let (code, said) = restored(&machine, &[]);
+    assert!(code == 0 && said.contains("the manifest in a.tar.zst is damaged"), "{code}: {said}");
 }

@@ -8,9 +8,11 @@ use std::io::{self, Seek as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use hashget_parity::{Layout, ParityError, create};
+use hashget_parity::{Layout, ParityError, Proceed, add_extra, create, extra_of};
 
 use super::{Share, is_missing, parity_of};
+use crate::archive::head_of;
+use crate::limits::Limits;
 use crate::model::{Digest, escaped};
 use crate::monitor::{Interrupted, Monitor, ProblemKind, Step, Total};
 use crate::pending_file::PendingFile;
@@ -121,7 +123,7 @@ impl PendingParity {
             progress.advance(bytes, 0);
             !monitor.interrupted()
         };
-        create(&self.archive, name, &layout, self.pending.file(), jobs, &proceed)
+        create_with_head(&self.archive, name, &layout, self.pending.file(), jobs, &proceed)
     }
 
     /// Gives it its name, now that the archive has its own; whoever may read the archive may read it. Is it there? If not, that
@@ -133,6 +135,30 @@ impl PendingParity {
         }
         outcome.is_ok()
     }
+}
+
+/// Writes parity for an archive, and the head of that behind it; its size in bytes. `proceed` is told of the archive's bytes three times.
+pub(super) fn create_with_head(
+    archive: &File,
+    name: &[u8],
+    layout: &Layout,
+    parity: &File,
+    jobs: usize,
+    proceed: &Proceed<'_>,
+) -> Result<u64, ParityError> {
+    let size = create(archive, name, layout, parity, jobs, proceed)?;
+    match head_of(archive, &Limits::default()).map_err(ParityError::Read)? {
+        Some(head) => add_extra(parity, size, &head),
+        None => Ok(size),
+    }
+}
+
+/// The head of an archive that travels with its parity, if that is there; and where the parity lies.
+pub fn head_with_parity(archive: &Path) -> Option<(Vec<u8>, PathBuf)> {
+    let path = parity_of(archive);
+    let parity = File::open(&path).ok()?;
+    let size = parity.metadata().ok().filter(std::fs::Metadata::is_file)?.len();
+    Some((extra_of(&parity, size).ok()??, path))
 }
 
 fn report(archive: &Path, problem: String, monitor: &dyn Monitor) {

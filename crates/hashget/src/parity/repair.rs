@@ -7,9 +7,10 @@ use std::io::{self, Seek as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use hashget_parity::{Layout, ParityError, Scanned, Set, create};
+use hashget_parity::{Layout, ParityError, Scanned, Set};
 
 use super::known_archive::{KnownArchive, Overlaid};
+use super::pending::{create_with_head, head_with_parity};
 use super::replacing::{expect_room, replace};
 use super::{RepairError, is_missing, parity_of};
 use crate::archive::{read_manifest, verify_stored};
@@ -89,8 +90,12 @@ impl Repairer<'_> {
             (pair, _) => pair?,
         };
         let mut scanned = pair.scan()?;
-        if let Some(known) = known.filter(|_| !scanned.is_whole()) {
-            pair.archive.head.clone_from(&known.head);
+        let head = || match known {
+            Some(known) => Some(known.head.clone()),
+            None => head_with_parity(&path).map(|(head, _)| head),
+        };
+        if let Some(head) = (!scanned.is_whole()).then(head).flatten() {
+            pair.archive.head = head;
             let with_copy = pair.scan()?;
             match with_copy.missing().len() < scanned.missing().len() {
                 true => scanned = with_copy,
@@ -332,7 +337,7 @@ impl Pair<'_> {
             !self.monitor.interrupted()
         };
         let (layout, jobs): (&Layout, _) = (self.set.layout(), self.repairer.jobs);
-        create(archive, self.set.name(), layout, pending.file(), jobs, &proceed)
+        create_with_head(archive, self.set.name(), layout, pending.file(), jobs, &proceed)
             .map_err(|error| self.error(error, path))?;
         pending.commit_as(path, &self.archive_path).map_err(write)?;
         repaired.parity_is_renewed = true;
