@@ -4,6 +4,8 @@
     restore.py ARCHIVE -C TARGET      unpack an archive, fetch what it left out, and check the result
     restore.py FOLDER                 complete a folder into which tar has unpacked an archive
 
+Supplements are used that lie beside the archive, or are named by --also.
+
 The program needs Python 3.9 or later on a Unix system, and nothing else for most archives. It was written from the
 description of the format, docs/format.md, and follows its order. Whoever has that page and this file can restore an
 archive when hashget itself is no longer there.
@@ -31,6 +33,7 @@ import base64
 import binascii
 import bz2
 import calendar
+import functools
 import gzip
 import hashlib
 import http.client
@@ -56,6 +59,7 @@ import zlib
 
 MANIFEST = b".hashget-restore.json"
 RESTORER = b".hashget-restore.py"
+SUPPLEMENT = b".hashget-supplement.json"
 FLAGS = b"hashget.flags"
 CHUNK = 1 << 18
 ROOT = os.geteuid() == 0
@@ -1377,8 +1381,9 @@ def own_mode(entry):
 class Places:
     """Where packages come from: folders on this machine, then their URLs and what `--mirror` makes of these."""
 
-    def __init__(self, folders, mirrors, offline, beside, work, report):
+    def __init__(self, folders, mirrors, offline, beside, work, supplements, report):
         self.mirrors, self.offline, self.beside, self.work, self.report = mirrors, offline, beside, work, report
+        self.supplements = supplements
         self.local, self.digests = [], {}
         for folder in folders:
             for below, _, names in os.walk(folder):
@@ -1397,6 +1402,9 @@ class Places:
                         self.digests[path] = digest_of(pieces(file))
                 if self.digests[path] == wanted:
                     return open(path, "rb"), True
+        for supplement in self.with_some_of(wanted):
+            if wanted in supplement.files:
+                return open(supplement.files[wanted], "rb"), True
         reasons, wrong = [], None
         for address in self.addresses([url] + package.get("also", [])):
             try:
@@ -1414,6 +1422,20 @@ class Places:
             raise Problem(what, UNREACHABLE)
         self.report.problem("package with other bytes", what, UNPROVEN)
         return wrong, False
+
+    def with_some_of(self, package):
+        """The supplements that have something of a package, read to their ends."""
+        for supplement in self.supplements:
+            if package in supplement.packages:
+                supplement.read(self.work, self.report)
+                yield supplement
+
+    def members(self, package):
+        """The members of a package that cannot be had, as far as a supplement knows them and has their contents."""
+        for supplement in self.with_some_of(package["sha256"]):
+            if package["sha256"] in supplement.lists:
+                return supplement.members(package["sha256"])
+        return None
 
     def addresses(self, urls):
         """The URLs of mirrors first. A URL of the manifest itself may not name a file of this machine."""
@@ -1467,6 +1489,101 @@ def digest_of(contents):
     for _, data in contents:
         digest.update(data)
     return digest.hexdigest()
+
+
+class Supplement:
+    """What the world was losing of the archive when this file was made. All that it has is taken by its digest alone."""
+
+    def __init__(self, path):
+        self.path, self.files, self.lists, self.folder = path, {}, {}, None
+        with open(path, "rb") as file:
+            first = next(tar_members(file), None)
+            if first is None or first.path != SUPPLEMENT:
+                raise Damaged("its first entry is not %s" % shown(SUPPLEMENT))
+            said = json.loads(b"".join(data for _, data in first.contents()))
+            if said["hashget_supplement"] != 1:
+                raise Damaged("it has another version than 1")
+            self.packages = {package["sha256"] for package in said["packages"]}
+
+    def read(self, work, report):
+        """Keeps what it has under its digests, once. It may have 100 times its own size, or 64 MiB."""
+        if self.folder is not None:
+            return
+        self.folder = tempfile.TemporaryDirectory(dir=work)
+        left = max(64 << 20, 100 * os.path.getsize(self.path))
+        try:
+            with open(self.path, "rb") as file:
+                for member in tar_members(file):
+                    left -= member.size
+                    if left < 0:
+                        raise Damaged("it unpacks to more than 100 times its size")
+                    if member.path == b"members.jsonl":
+                        for line in b"".join(data for _, data in member.contents()).splitlines()[1:]:
+                            package = json.loads(line)
+                            self.lists[package["record"]["sha256"]] = package["members"]
+                    elif member.type == "f" and member.path.startswith((b"packages/", b"tree/")):
+                        self.keep(member)
+        except DAMAGE as error:
+            report.problem("damaged supplement", "%s: %s" % (shown(self.path), shown(error)), UNPROVEN)
+
+    def keep(self, member):
+        digest, part = hashlib.sha256(), os.path.join(self.folder.name, "part")
+        with open(part, "wb") as file:
+            for offset, data in member.contents():
+                file.seek(offset)
+                file.write(data)
+                digest.update(data)
+        path = os.path.join(self.folder.name, digest.hexdigest())
+        os.rename(part, path)
+        self.files[digest.hexdigest()] = path
+
+    def members(self, package):
+        outer = set()
+        for fields in self.lists[package]:
+            kind, value = fields["kind"], {}
+            if isinstance(kind, dict):
+                (kind, value), = kind.items()
+            own, time = fields["metadata"], fields["metadata"].get("mtime")
+            member = Member(name_of(fields["path"]), LISTED[kind], own.get("mode"), own.get("uid"), own.get("gid"),
+                            time and time["seconds"] * 10**9 + time["nanoseconds"], value.get("size", 0),
+                            name_of(value.get("target", "")), (value["major"], value["minor"]) if "major" in value else None,
+                            {bytes(name): bytes(value) for name, value in own.get("xattrs") or []})
+            ends = [found.start() for found in re.finditer(b"!/", member.path) if member.path[:found.start()] in outer]
+            member.inside = member.path[:ends[-1] + 2] if ends else b""
+            if member.type == "f":
+                outer.add(member.path)
+                member.contents = functools.partial(self.contents, fields["sha256"], member)
+            yield member
+
+    def contents(self, sha256, member):
+        if member.size and sha256 not in self.files:
+            raise Problem("%s is not in the supplement" % shown(member.path), UNREACHABLE)
+        if member.size:
+            with open(self.files[sha256], "rb") as file:
+                yield from pieces(file)
+
+
+LISTED = {"File": "f", "Directory": "d", "Symlink": "l", "HardLink": "h", "CharDevice": "c", "BlockDevice": "b", "Fifo": "p"}
+
+
+def supplements_of(options):
+    """Those that are named, which must be some, and those beside the archive that can be read."""
+    paths = list(options.also)
+    if options.target is not None and options.source != "-":
+        folder, name = os.path.split(options.source)
+        stem = re.sub(r"\.tar(\.gz|\.zst|\.xz)?$", "", name)
+        series = re.sub(r"_\d{4}-\d\d-\d\dT\d{6}Z$", "_", stem)
+        starts = (stem + ".",) if series == stem else (stem + ".", series)
+        beside = (other for other in sorted(os.listdir(folder or "."))
+                  if re.search(r"\.sup\.tar(\.gz|\.zst|\.xz)?$", other) and other.startswith(starts))
+        paths += (os.path.join(folder, other) for other in beside)
+    for path in paths:
+        try:
+            yield Supplement(path)
+        except DAMAGE as error:
+            if path in options.also:
+                raise Failure("--also %s: %s" % (shown(path), shown(error)))
+            print("restore.py: %s is not used: %s" % (shown(path), shown(error)), file=sys.stderr)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1586,7 +1703,13 @@ class Restore:
         try:
             file, right = self.places.get(package)
         except Problem as problem:
-            self.report.problem("package", str(problem), problem.code)
+            members = self.places.members(package)
+            if members is None:
+                self.report.problem("package", str(problem), problem.code)
+                return
+            # What the list says of the files is proven by the tree digest, in the end.
+            for member in members:
+                self.lay(member, placements, wanted, True)
             return
         with file:
             prefixes = [placement.source for placement in placements] + list(wanted)
@@ -1840,6 +1963,8 @@ def arguments():
     parser.add_argument("-C", "--target", metavar="TARGET", help="folder to unpack the archive into: new, or empty")
     parser.add_argument("--packages", metavar="DIR", action="append", default=[],
                         help="look for packages in this folder first, whatever they are called there; repeatable")
+    parser.add_argument("--also", metavar="SUPPLEMENT", action="append", default=[],
+                        help="use this supplement, too; those beside the archive are found; repeatable")
     parser.add_argument("--mirror", metavar="OLD=NEW", action="append", default=[],
                         help="try a URL that begins with OLD with NEW in its place first; NEW may begin with file: ;"
                              " repeatable")
@@ -1859,12 +1984,68 @@ def arguments():
     return options
 
 
+def head_in_record(path):
+    """The copy of an archive's first bytes that follows its record."""
+    with open(path + ".json", "rb") as record:
+        expected = json.loads(record.readline())["manifest"]["sha256"]
+        head = base64.b64decode(json.loads(record.readline())["head"], validate=True)
+    if hashlib.sha256(head).hexdigest() != expected:
+        raise Damaged("the copy is damaged")
+    return head
+
+
+def head_in_parity(path):
+    """The same at the end of its parity, in the last packet."""
+    with open(path + ".par2", "rb") as parity:
+        end = parity.seek(-16, os.SEEK_END) + 16
+        length, mark = struct.unpack("<Q8s", parity.read(16))
+        parity.seek(end - 80 - length - -length % 4)
+        packet = parity.read()
+    if mark != b"hashget1" or packet[16:32] != hashlib.md5(packet[32:]).digest():
+        raise Damaged("there is no copy")
+    return packet[64:64 + length]
+
+
+def opened(path):
+    """The archive; if its manifest is damaged, with the copy of its first bytes that lies beside it."""
+    file = open(path, "rb")
+    for copy in (head_in_record, head_in_parity):
+        try:
+            head = copy(path)
+            break
+        except DAMAGE:
+            pass
+    else:
+        return file
+    if is_readable(path):
+        return file
+    print("restore.py: the manifest in %s is damaged: the copy beside it is used" % shown(path), file=sys.stderr)
+    mended = tempfile.TemporaryFile()
+    mended.write(head)
+    file.seek(len(head))
+    shutil.copyfileobj(file, mended, CHUNK)
+    file.close()
+    mended.seek(0)
+    return mended
+
+
+def is_readable(path):
+    """Has the archive a manifest that can be read?"""
+    try:
+        with open(path, "rb") as file:
+            for member in tar_members(file):
+                return isinstance(json.loads(b"".join(data for _, data in member.contents())), dict)
+    except DAMAGE:
+        pass
+    return False
+
+
 def run(options, report):
     target = os.fsencode(options.target or options.source)
     tempfile.tempdir = options.work
     places = Places(options.packages, [mirror.split("=", 1) for mirror in options.mirror], options.offline,
                     None if options.target is None or options.source == "-" else os.path.dirname(options.source) or ".",
-                    options.work, report)
+                    options.work, list(supplements_of(options)), report)
     restore = Restore(Target(target), places, report)
     try:
         if options.target is None:
@@ -1875,7 +2056,7 @@ def run(options, report):
             new = not os.path.lexists(target)
             if not new and (not os.path.isdir(target) or os.listdir(target)):
                 raise Failure("%s is not an empty folder; nothing was written" % shown(target))
-            with sys.stdin.buffer if options.source == "-" else open(options.source, "rb") as archive:
+            with sys.stdin.buffer if options.source == "-" else opened(options.source) as archive:
                 report.progress("Unpacking %s" % shown(options.source))
                 restore.unpack(archive)
             if restore.manifest is None:

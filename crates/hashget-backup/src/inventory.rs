@@ -1,12 +1,13 @@
-//! What a destination holds: archives with their records and their parity.
+//! What a destination holds: archives with their records and their parity, and supplements.
 //!
-//! Invariant: an inventory is complete, or an error. What has another name than archives, records and parity have is not in it.
+//! Invariant: an inventory is complete, or an error. What has another name than archives, records, parity and supplements have is not in it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read as _;
+use std::io::{BufRead as _, BufReader, Read as _};
 
 use hashget::monitor::Monitor;
 
+use crate::manifest_copy::MOST_FILE_BYTES;
 use crate::record::{MOST_BYTES, Record};
 use crate::retention::Candidate;
 use crate::series::{ArchiveName, Series};
@@ -111,6 +112,8 @@ pub struct Inventory {
     pub held: Vec<Held>,
     /// What there is of archives that are not there: their record, their parity.
     pub remains: Vec<Remains>,
+    /// The supplements, by name, each with the name of the archive that it would be called after: its series, and when it was made.
+    pub supplements: Vec<(ArchiveName, String)>,
 }
 
 /// A destination, and what it holds; or why it could not be listed.
@@ -140,7 +143,12 @@ pub fn inventory(
     let (mut records, mut parities) =
         (sizes(ArchiveName::of_record), sizes(ArchiveName::of_parity));
     let damaged = sizes(ArchiveName::of_damaged);
-    let mut found = Inventory::default();
+    let supplements = stored.iter().filter_map(|file| {
+        let after = ArchiveName::of_supplement(&file.name)?;
+        is_wanted(after.series()).then(|| (after, file.name.clone()))
+    });
+    let supplements = supplements.collect::<BTreeSet<_>>().into_iter().collect();
+    let mut found = Inventory { supplements, ..Inventory::default() };
     let wanted =
         |file: &Stored| ArchiveName::parse(&file.name).filter(|name| is_wanted(name.series()));
     let mut archives: Vec<Stored> =
@@ -191,7 +199,7 @@ fn fetch_record(
     bytes: u64,
     monitor: &dyn Monitor,
 ) -> Result<Result<Record, String>, StoreError> {
-    if bytes > MOST_BYTES as u64 {
+    if bytes > MOST_FILE_BYTES {
         return Ok(Err(format!("its record has {bytes} bytes, which is too much for one")));
     }
     let source = match store.open(&name.record(), monitor) {
@@ -201,7 +209,9 @@ fn fetch_record(
         opened => opened?,
     };
     let mut text = Vec::new();
-    if let Err(error) = source.take(MOST_BYTES as u64 + 1).read_to_end(&mut text) {
+    // What follows the first line is for whoever restores.
+    let mut lines = BufReader::new(source.take(MOST_BYTES as u64 + 1));
+    if let Err(error) = lines.read_until(b'\n', &mut text) {
         return Err(StoreError::Unreachable {
             store: store.shown().to_owned(),
             problem: format!("{}: {error}", name.record()),

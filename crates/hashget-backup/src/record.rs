@@ -1,6 +1,7 @@
 //! The record beside an archive: what must be known of it without reading it.
 //!
-//! Invariant: a record that was read fits the name beside which it lies, and has no name of a packed file and no digest of one.
+//! Invariant: a record that was read fits the name beside which it lies, and has no name of a packed file and no digest of one. What may
+//! follow it in its file, a copy of the manifest, does.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -10,7 +11,7 @@ use crate::series::ArchiveName;
 /// The version of records that are written.
 const VERSION: u32 = 1;
 
-/// The longest record that is read, in bytes.
+/// The longest record that is read, in bytes, without what follows it.
 pub const MOST_BYTES: usize = 64 << 10;
 
 /// What is known of one archive.
@@ -48,6 +49,9 @@ pub struct Record {
     /// The bytes of its parity, if it was sent with some.
     #[serde(default)]
     pub parity: Option<Sealed>,
+    /// The first bytes of the archive, with the manifest, if they follow the record a second time.
+    #[serde(default)]
+    pub manifest: Option<Sealed>,
     /// The program that made it.
     pub program: String,
 }
@@ -133,6 +137,7 @@ impl Record {
             problems: u64::try_from(packed.problems.len()).unwrap_or(u64::MAX),
             base: packed.base.clone(),
             parity: None,
+            manifest: None,
             program: format!("hashget {version}"),
         }
     }
@@ -150,13 +155,14 @@ impl Record {
         bytes
     }
 
-    /// Reads the record of an archive.
+    /// Reads the record of an archive: the first line of its file.
     ///
     /// # Errors
     /// It is too long, no JSON, lacks something, is of another archive, or is too new.
     pub fn parse(bytes: &[u8], archive: &ArchiveName) -> Result<Self, BadRecord> {
         let name = archive.record();
         let damaged = |problem: String| BadRecord::Damaged { name: name.clone(), problem };
+        let bytes = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
         if bytes.len() > MOST_BYTES {
             return Err(damaged(format!("it has more than {MOST_BYTES} bytes")));
         }
@@ -178,8 +184,8 @@ impl Record {
         let is_digest = |text: &str| {
             text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
         };
-        let of_parity = record.parity.as_ref().map(|parity| &*parity.sha256);
-        if ![Some(&*record.sha256), of_parity].into_iter().flatten().all(is_digest) {
+        let beside = [&record.parity, &record.manifest].into_iter().flatten();
+        if !beside.map(|sealed| &*sealed.sha256).chain([&*record.sha256]).all(is_digest) {
             return Err(damaged("its sha256 is none".to_owned()));
         }
         Ok(record)

@@ -10,6 +10,7 @@ use crate::gone::lost;
 use crate::growth::{Growths, Point};
 use crate::inventory::{Held, Looked};
 use crate::job::Job;
+use crate::parity_audits::ParityAudits;
 use crate::retention::Circumstances;
 use crate::run::State;
 use crate::series::ArchiveName;
@@ -85,6 +86,22 @@ impl Status {
             job.name
         );
         self.findings.push(Finding { severity: Severity::Warning, text });
+    }
+}
+
+impl Status {
+    /// Adds what looks at parity have found and could not heal.
+    pub fn add_parity(&mut self, audits: &ParityAudits) {
+        for (destination, archive, look) in audits.all() {
+            let Some(problem) = &look.problem else { continue };
+            let object = format!("{destination}, {archive}: ");
+            if self.findings.iter().any(|finding| finding.text.starts_with(&object)) {
+                continue;
+            }
+            let day = look.looked.strftime("%Y-%m-%d");
+            let text = format!("{object}{problem} (seen {day}, and could not be healed)");
+            self.findings.push(Finding { severity: Severity::Warning, text });
+        }
     }
 }
 
@@ -294,7 +311,7 @@ mod tests {
     }
 
     fn judged(held: Vec<Held>, state: &State, now: &str) -> (Option<Severity>, String) {
-        let inventory = Inventory { held, remains: Vec::new() };
+        let inventory = Inventory { held, ..Inventory::default() };
         let found = status(&job(), state, &[("/a", Ok(&inventory))], due(now), &at(now));
         let texts: Vec<String> =
             found.findings.iter().map(|finding| finding.text.clone()).collect();
@@ -384,9 +401,9 @@ mod tests {
     fn destinations_that_lag_behind_or_cannot_be_seen_are_named() {
         let all = Inventory {
             held: vec![held("2026-11-26", 5), held("2026-11-27", 7)],
-            remains: Vec::new(),
+            ..Inventory::default()
         };
-        let old = Inventory { held: vec![held("2026-11-26", 5)], remains: Vec::new() };
+        let old = Inventory { held: vec![held("2026-11-26", 5)], ..Inventory::default() };
         let looked = [("/a", Ok(&all)), ("/b", Ok(&old)), ("/c", Err("no answer".to_owned()))];
         let state = run("2026-11-27T02:30:00Z", 0);
         let now = "2026-11-27T09:00:00Z";

@@ -22,11 +22,13 @@ use hashget::pending_file::behind_links;
 use hashget::storage::{SharedSource, StreamSource};
 use hashget::supplement::is_supplement;
 use hashget_backup::encryption::{Header, header_of};
+use hashget_backup::store::{Patience, Store};
 
 use crate::commands::without_ending;
 use crate::environment::Environment;
 use crate::exit::UsageError;
-use crate::stores::{file_in_store, is_in_store};
+use crate::manifest_copy::{Opened, Told, mended, mended_in_store};
+use crate::stores::{classed, file_in_store, is_in_store};
 
 /// What a command says that read nothing of an archive but its manifest.
 pub(crate) fn unread(archive: &Path) -> Option<String> {
@@ -93,8 +95,38 @@ pub(crate) fn open<'e>(
     for_a_folder: &str,
     environment: &'e Environment<'_>,
 ) -> anyhow::Result<Box<dyn SharedSource + 'e>> {
+    open_told(archive, for_a_folder, Told::AsNote, environment).map(|(source, _)| source)
+}
+
+/// The same; whether its manifest is damaged, and comes from the copy beside it.
+fn open_told<'e>(
+    archive: &Path,
+    for_a_folder: &str,
+    told: Told,
+    environment: &'e Environment<'_>,
+) -> anyhow::Result<Opened<'e>> {
     let source = open_as_it_is(archive, for_a_folder, environment)?;
-    environment.decrypted(source, &archive.display().to_string())
+    let (source, is_damaged) = match file_in_store(archive)? {
+        Some((address, name)) => {
+            let store = environment.store(&address, Patience::brief())?;
+            mended_in_store(source, store, &name, told, environment)
+        }
+        None if archive == Path::new("-") || is_remote(archive) => (source, false),
+        None => mended(source, archive, told, environment),
+    };
+    let source = environment.decrypted(source, &archive.display().to_string())?;
+    Ok((source, is_damaged))
+}
+
+/// Opens an archive of a destination, and decrypts it if it is encrypted.
+pub(crate) fn open_of<'e>(
+    store: &'e dyn Store,
+    name: &str,
+    environment: &'e Environment<'_>,
+) -> anyhow::Result<Box<dyn SharedSource + 'e>> {
+    let source = store.open(name, environment.console).map_err(classed)?;
+    let (source, _) = mended_in_store(source, store, name, Told::AsNote, environment);
+    environment.decrypted(source, name)
 }
 
 /// To whom an archive is encrypted, and its size, if it is and nothing was given that opens it.
@@ -211,9 +243,17 @@ pub(crate) fn verified(
     }
     let name = archive.display().to_string();
     let context = || format!("cannot verify {name}");
-    let mut bytes = open(archive, "", environment).with_context(context)?;
-    verify_stored(&mut *bytes, &name, &environment.limits, environment.console)
-        .with_context(context)
+    let (mut bytes, is_damaged) =
+        open_told(archive, "", Told::AsDamage, environment).with_context(context)?;
+    let read = verify_stored(&mut *bytes, &name, &environment.limits, environment.console);
+    let (manifest, stored) = read.with_context(context)?;
+    Ok((manifest, stored.map(|stored| with_damage(stored, is_damaged))))
+}
+
+/// What was found, and one more fault if the manifest came from its copy.
+fn with_damage(stored: StoredVerified, is_damaged: bool) -> StoredVerified {
+    let wrong = stored.wrong + u64::from(is_damaged);
+    StoredVerified { is_whole: stored.is_whole && !is_damaged, wrong, ..stored }
 }
 
 /// As [`verified`]; also what the archive gave, for the rehearsal of a restore.
@@ -226,9 +266,11 @@ pub(crate) fn verified_contents(
     }
     let name = archive.display().to_string();
     let context = || format!("cannot verify {name}");
-    let mut bytes = open(archive, "", environment).with_context(context)?;
-    verify_contents(&mut *bytes, &name, &environment.limits, environment.console)
-        .with_context(context)
+    let (mut bytes, is_damaged) =
+        open_told(archive, "", Told::AsDamage, environment).with_context(context)?;
+    let read = verify_contents(&mut *bytes, &name, &environment.limits, environment.console);
+    let (manifest, read) = read.with_context(context)?;
+    Ok((manifest, read.map(|(stored, contents)| (with_damage(stored, is_damaged), contents))))
 }
 
 /// What says which files are in a package: the HashDB, and the cache and pools, or with `fetch` the network, too.

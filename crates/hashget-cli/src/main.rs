@@ -18,6 +18,7 @@ mod kept;
 mod keys;
 mod lazy_hashdb;
 mod logins;
+mod manifest_copy;
 mod output;
 mod output_file;
 mod packing;
@@ -29,6 +30,7 @@ mod selection;
 mod spot_checks;
 mod stores;
 mod supplements;
+mod timers;
 mod values;
 
 use std::process::ExitCode;

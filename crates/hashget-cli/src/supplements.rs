@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use hashget::model::manifest::AnyManifest;
 use hashget::monitor::{Monitor, ProblemKind};
 use hashget::pending_file::behind_links;
-use hashget::supplement::{ArchiveOf, Supplements, is_supplement};
+use hashget::supplement::{ArchiveOf, Supplement, Supplements, is_supplement};
 use hashget::wording;
 use hashget_backup::series::ArchiveName;
 
@@ -110,6 +110,19 @@ fn add(
     }
     let file = fs_err::File::open(path)?.into_parts().0;
     Ok(supplements.add(file, name, console)?)
+}
+
+/// Reads a supplement of a store to its end: is it whole?
+///
+/// # Errors
+/// It is not, or could not be read.
+pub(crate) fn verify(
+    mut source: impl io::Read,
+    name: &str,
+    environment: &Environment<'_>,
+) -> anyhow::Result<()> {
+    let file = copied(&mut source).context("it cannot be kept in a temporary file")?;
+    Ok(Supplement::verify(&file, name, &environment.limits, environment.console)?)
 }
 
 /// A copy in a file without a name, at its start.

@@ -164,6 +164,29 @@ fn a_job_audits_itself_and_status_and_metrics_tell() {
 }
 
 #[test]
+fn figures_by_other_rules_than_the_configured_ones_are_no_step_of_a_trend() {
+    let origin = Origin::start();
+    let machine = machine(&origin, &["one"], "[audit]\nevery = \"30d\"\n");
+    machine.hashget(&["backup"]).expect(0);
+    let remembered = || fs_err::read_to_string(machine.path("state/web.audits.json")).unwrap();
+    let before = remembered();
+    machine.hashget(&["audit", "--sources", "2"]).expect(3).says(&["1 independent place has it"]);
+    machine.hashget(&["audit", "--every", "40d"]).expect(0);
+    assert_eq!(remembered(), before);
+    machine.hashget(&["audit"]).expect(0);
+    assert_ne!(remembered(), before);
+}
+
+#[test]
+fn a_timer_of_audits_needs_a_schedule_and_a_job() {
+    let machine = Machine::new();
+    machine.hashget(&["audit", "--enable"]).expect(2).says(&["[audit]", "schedule = \"04:00\""]);
+    machine.write("own-config.toml", "[audit]\nevery = \"30d\"\nschedule = \"04:00\"\n");
+    machine.hashget(&["audit", "--enable"]).expect(2).says(&["has no job"]);
+    machine.hashget(&["audit", "--enable", "--no-ask"]).expect(2).says(&["cannot be used with"]);
+}
+
+#[test]
 fn an_encrypted_archive_is_audited_by_what_this_machine_remembers() {
     let origin = Origin::start();
     let machine = machine(&origin, &["one"], "");

@@ -42,7 +42,7 @@ fn earlier(machine: &Machine, day: &str) -> String {
     fs_err::copy(machine.path("out").join(&newest), machine.path("out").join(&name)).unwrap();
     let record =
         fs_err::read_to_string(machine.path("out").join(format!("{newest}.json"))).unwrap();
-    let mut record: Value = serde_json::from_str(&record).unwrap();
+    let mut record: Value = serde_json::from_str(record.lines().next().unwrap()).unwrap();
     record["started"] = format!("{day}T02:30:00Z").into();
     machine.write(&format!("out/{name}.json"), record.to_string());
     name

@@ -48,8 +48,8 @@ fn archives(folder: &Path) -> Vec<(String, u64, Option<String>)> {
     let mut files = files_below(folder);
     files.retain(|name| name.ends_with(".tar.zst"));
     let with_base = |name: String| {
-        let record = fs_err::read(folder.join(format!("{name}.json"))).unwrap();
-        let record: Value = serde_json::from_slice(&record).unwrap();
+        let record = fs_err::read_to_string(folder.join(format!("{name}.json"))).unwrap();
+        let record: Value = serde_json::from_str(record.lines().next().unwrap()).unwrap();
         let base = record["base"].as_str().map(str::to_owned);
         let size = fs_err::metadata(folder.join(&name)).unwrap().len();
         (name, size, base)

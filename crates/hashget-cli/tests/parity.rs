@@ -52,7 +52,7 @@ fn two_hundred_damages_are_healed_or_named() {
     pack(&machine, "a.tar.zst", &["--parity", "10%"]).expect(0);
     let (whole, parity) = (read(&machine, "a.tar.zst"), read(&machine, "a.tar.zst.par2"));
     let (limits, path) = (Limits::default(), machine.path("a.tar.zst"));
-    let repairer = Repairer { limits: &limits, jobs: 2 };
+    let repairer = Repairer { limits: &limits, jobs: 2, known: None };
     let mut numbers = Numbers(2);
     let (mut healed, mut named) = (0, 0);
     for round in 0..200 {

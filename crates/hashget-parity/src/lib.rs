@@ -32,6 +32,7 @@ mod bits;
 mod combine;
 mod create;
 mod error;
+mod extra;
 mod field;
 mod heal;
 mod layout;
@@ -44,6 +45,7 @@ mod sums;
 
 pub use create::create;
 pub use error::ParityError;
+pub use extra::{MOST_EXTRA, add_extra, extra_of};
 pub use layout::Layout;
 pub use reading::{Proceed, ReadAt};
 pub use scan::Scanned;

@@ -20,6 +20,8 @@ pub(crate) const MAIN: &[u8; 16] = b"PAR 2.0\0Main\0\0\0\0";
 pub(crate) const FILE: &[u8; 16] = b"PAR 2.0\0FileDesc";
 pub(crate) const SLICES: &[u8; 16] = b"PAR 2.0\0IFSC\0\0\0\0";
 pub(crate) const RECOVERY: &[u8; 16] = b"PAR 2.0\0RecvSlic";
+/// What [`crate::extra_of`] gives; other programs pass over it.
+pub(crate) const EXTRA: &[u8; 16] = b"hashget\0Manifest";
 pub(crate) const CREATOR: &[u8; 16] = b"PAR 2.0\0Creator\0";
 
 /// What stands at the beginning of a packet.

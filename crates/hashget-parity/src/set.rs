@@ -4,10 +4,11 @@
 
 use crate::create::PROGRAM;
 use crate::error::ParityError;
+use crate::extra::MOST_EXTRA;
 use crate::layout::{LARGEST, Layout};
 use crate::packet::{
-    CREATOR, FILE, HEADER, Header, MAGIC, MAIN, RECOVERY, RECOVERY_HEADER, SLICES, SUMMED_FROM,
-    Sum, sum,
+    CREATOR, EXTRA, FILE, HEADER, Header, MAGIC, MAIN, RECOVERY, RECOVERY_HEADER, SLICES,
+    SUMMED_FROM, Sum, sum,
 };
 use crate::reading::ReadAt;
 use crate::sums::{BlockSums, FileSums, md5_between};
@@ -148,7 +149,11 @@ impl<'p, P: ReadAt + ?Sized> Reader<'p, P> {
         }
         let Some(header) = Header::parse(&bytes) else { return Ok(None) };
         let is_recovery = header.kind == *RECOVERY;
-        let longest = if is_recovery { RECOVERY_HEADER + LARGEST } else { LONGEST };
+        let longest = match &header.kind {
+            RECOVERY => RECOVERY_HEADER + LARGEST,
+            EXTRA => HEADER + MOST_EXTRA + LONGEST,
+            _ => LONGEST,
+        };
         if header.length > longest || header.length > self.size - position {
             return Ok(None);
         }
@@ -158,7 +163,9 @@ impl<'p, P: ReadAt + ?Sized> Reader<'p, P> {
             return Ok(None);
         }
         let set = header.set;
-        if !is_recovery {
+        if header.kind == *EXTRA {
+            // It says nothing of recovery.
+        } else if !is_recovery {
             let mut body = vec![0; usize::try_from(header.length - HEADER).unwrap_or(0)];
             self.read_at(&mut body, position + HEADER)?;
             self.keep(Kept { set, kind: header.kind, body })?;

@@ -9,13 +9,14 @@ use hashget::pending_file::PendingFile;
 
 use crate::audits::{AuditState, Audits};
 use crate::growth::{Growths, Point};
+use crate::parity_audits::ParityAudits;
 use crate::run::State;
 
 /// Who may read it: the collector runs as another user.
 const MODE: u32 = 0o644;
 
-/// The numbers of the last run and the last audit of a job, in Prometheus's text format.
-pub fn metrics(job: &str, state: &State, audits: &Audits) -> String {
+/// The numbers of the last run, the last audit and the looks at parity of a job, in Prometheus's text format.
+pub fn metrics(job: &str, state: &State, audits: &Audits, parity: &ParityAudits) -> String {
     let Some(last) = state.last() else { return String::new() };
     let mut text = String::new();
     let mut number = |name: &str, help: &str, labels: &str, value: i64| {
@@ -60,6 +61,18 @@ pub fn metrics(job: &str, state: &State, audits: &Audits) -> String {
         }
         number("last_audit_timestamp_seconds", "When the last audit ended.", "", at.as_second());
     }
+    if let Some(oldest) = parity.oldest() {
+        let wrong = parity.all().filter(|(.., look)| look.problem.is_some()).count();
+        let whole = parity.all().count() - wrong;
+        let mut help = "Archives whose parity was looked at, by whether they and it are whole.";
+        for (word, archives) in [("whole", whole), ("wrong", wrong)] {
+            let label = format!(",state=\"{word}\"");
+            number("parity_archives", help, &label, i64::try_from(archives).unwrap_or(i64::MAX));
+            help = "";
+        }
+        let help = "When that parity was looked at which was looked at longest ago.";
+        number("parity_oldest_look_timestamp_seconds", help, "", oldest.as_second());
+    }
     text
 }
 
@@ -81,10 +94,16 @@ fn escaped(value: &str) -> String {
 ///
 /// # Errors
 /// The file cannot be written.
-pub fn write_metrics(folder: &Path, job: &str, state: &State, audits: &Audits) -> io::Result<()> {
+pub fn write_metrics(
+    folder: &Path,
+    job: &str,
+    state: &State,
+    audits: &Audits,
+    parity: &ParityAudits,
+) -> io::Result<()> {
     let path = folder.join(format!("hashget_{job}.prom"));
     let mut pending = PendingFile::create(&path, MODE)?;
-    pending.write_all(metrics(job, state, audits).as_bytes())?;
+    pending.write_all(metrics(job, state, audits, parity).as_bytes())?;
     pending.commit(&path)
 }
 
@@ -93,12 +112,15 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
+    use crate::parity_audits::ParityLook;
     use crate::run::{Delivered, RunState};
 
-    #[test]
-    fn the_last_run_and_the_last_success_are_told() {
-        let time = |second| Timestamp::from_second(second).unwrap();
-        let run = |second: i64, exit| RunState {
+    fn time(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn run(second: i64, exit: u8) -> RunState {
+        RunState {
             started: time(second),
             ended: time(second + 9),
             exit,
@@ -114,7 +136,11 @@ mod tests {
             }],
             problems: Vec::new(),
             failure: None,
-        };
+        }
+    }
+
+    #[test]
+    fn the_last_run_and_the_last_success_are_told() {
         let mut state = State::default();
         state.runs.extend([run(60, 3), run(100, 0), run(200, 1)]);
         let mut audits = Audits::default();
@@ -125,7 +151,8 @@ mod tests {
             at_risk: 1,
             lost: 0,
         });
-        let text = metrics("system", &state, &audits);
+        let parity = ParityAudits::default();
+        let text = metrics("system", &state, &audits, &parity);
         for line in [
             "hashget_backup_last_run_timestamp_seconds{job=\"system\"} 200",
             "hashget_backup_last_success_timestamp_seconds{job=\"system\"} 100",
@@ -140,9 +167,31 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }
         let folder = tempfile::tempdir().unwrap();
-        write_metrics(folder.path(), "system", &state, &audits).unwrap();
+        write_metrics(folder.path(), "system", &state, &audits, &parity).unwrap();
         let written = fs_err::read_to_string(folder.path().join("hashget_system.prom")).unwrap();
         assert_eq!(written, text);
-        assert_eq!(metrics("system", &State::default(), &audits), "");
+        assert_eq!(metrics("system", &State::default(), &audits, &parity), "");
+    }
+
+    #[test]
+    fn what_was_found_of_parity_is_told() {
+        let mut parity = ParityAudits::default();
+        let look = |problem: Option<&str>| ParityLook {
+            looked: time(1_800_000_007),
+            read: None,
+            problem: problem.map(str::to_owned),
+        };
+        parity.note("/srv", "a", look(None));
+        parity.note("/srv", "b", look(Some("damaged")));
+        let mut state = State::default();
+        state.runs.push(run(60, 0));
+        let text = metrics("system", &state, &Audits::default(), &parity);
+        for line in [
+            "hashget_backup_parity_archives{job=\"system\",state=\"whole\"} 1\n",
+            "hashget_backup_parity_archives{job=\"system\",state=\"wrong\"} 1\n",
+            "hashget_backup_parity_oldest_look_timestamp_seconds{job=\"system\"} 1800000007\n",
+        ] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
     }
 }

@@ -69,7 +69,7 @@ pub fn prune(
     }
     if decision.halt.is_none() {
         remove_remains(store, &inventory, keep, circumstances, monitor)?;
-        remove_supplements(store, series, &inventory, &removed, monitor)?;
+        remove_supplements(store, &inventory, &removed, monitor)?;
     }
     match store.clean(monitor) {
         Ok(_) | Err(StoreError::Unsupported { .. }) => {}
@@ -102,22 +102,17 @@ fn remove_remains(
 /// Removes the supplements that were made before the oldest archive that is left: those that they were made for are gone.
 fn remove_supplements(
     store: &dyn Store,
-    series: &Series,
     inventory: &Inventory,
     removed: &[ArchiveName],
     monitor: &dyn Monitor,
 ) -> Result<(), StoreError> {
     let left = inventory.held.iter().map(|held| &held.name).filter(|name| !removed.contains(name));
     let Some(oldest) = left.map(ArchiveName::started).min() else { return Ok(()) };
-    for file in store.list(monitor)? {
-        let supplement = ArchiveName::of_supplement(&file.name);
-        let is_old = supplement.is_some_and(|it| it.series() == series && it.started() < oldest);
-        if is_old {
-            store.remove(&file.name, monitor)?;
-            let message = "this supplement is removed: the archives that it was made for are gone";
-            let object = format!("{} in {}", file.name, store.shown());
-            monitor.problem(ProblemKind::Note, object, message);
-        }
+    let old = inventory.supplements.iter().filter(|(made, _)| made.started() < oldest);
+    for (_, name) in old {
+        store.remove(name, monitor)?;
+        let message = "this supplement is removed: the archives that it was made for are gone";
+        monitor.problem(ProblemKind::Note, format!("{name} in {}", store.shown()), message);
     }
     Ok(())
 }

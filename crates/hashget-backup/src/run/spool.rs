@@ -8,10 +8,13 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use fs_err::{File, OpenOptions};
+use hashget::archive::head_of;
+use hashget::limits::Limits;
 use hashget::parity::parity_of;
 use hashget::pending_file::PendingFile;
 use jiff::Timestamp;
 
+use crate::manifest_copy;
 use crate::record::{Packed, Record, Sealed};
 use crate::series::{ArchiveName, Series};
 use crate::store::digest_of;
@@ -42,6 +45,8 @@ pub struct Spooled {
     pub name: ArchiveName,
     /// What is known of it.
     pub record: Record,
+    /// The line that follows the record; empty if there is none.
+    copy: Vec<u8>,
     folder: PathBuf,
 }
 
@@ -93,9 +98,16 @@ impl Spool {
         version: &str,
     ) -> io::Result<Spooled> {
         let sealed = seal(&self.path(name))?;
-        let record = Record::new(name, sealed, packed, ended, version);
-        write_record(&self.folder, name, &record)?;
-        Ok(Spooled { name: name.clone(), record, folder: self.folder.clone() })
+        let mut record = Record::new(name, sealed, packed, ended, version);
+        // What lies beside an encrypted archive says no more than its size does, and the length of a manifest would.
+        let head = match name.is_encrypted() {
+            true => None,
+            false => head_of(&File::open(self.path(name))?, &Limits::default())?,
+        };
+        record.manifest = head.as_deref().map(manifest_copy::sealed);
+        let copy = head.as_deref().map(manifest_copy::line).unwrap_or_default();
+        write_record(&self.folder, name, &record, &copy)?;
+        Ok(Spooled { name: name.clone(), record, copy, folder: self.folder.clone() })
     }
 
     /// Those that wait, the oldest first. What has no record that can be read was never finished, and is removed.
@@ -113,7 +125,11 @@ impl Spool {
             let folder = self.folder.clone();
             let bytes = fs_err::read(self.folder.join(name.record())).unwrap_or_default();
             match Record::parse(&bytes, &name) {
-                Ok(record) => waiting.push(Spooled { name, record, folder }),
+                Ok(record) => {
+                    let end = bytes.iter().position(|byte| *byte == b'\n').map(|end| end + 1);
+                    let copy = end.map(|end| bytes[end..].to_vec()).unwrap_or_default();
+                    waiting.push(Spooled { name, record, copy, folder });
+                }
                 Err(_) => remove(&self.folder, &name)?,
             }
         }
@@ -146,7 +162,7 @@ impl Spooled {
     pub fn add_parity(&mut self) -> io::Result<()> {
         let mut record = self.record.clone();
         record.parity = Some(seal(&parity_of(&self.path()))?);
-        write_record(&self.folder, &self.name, &record)?;
+        write_record(&self.folder, &self.name, &record, &self.copy)?;
         self.record = record;
         Ok(())
     }
@@ -158,7 +174,7 @@ impl Spooled {
     pub fn add_problems(&mut self, packed: &Packed) -> io::Result<()> {
         let mut record = self.record.clone();
         record.add_problems(packed);
-        write_record(&self.folder, &self.name, &record)?;
+        write_record(&self.folder, &self.name, &record, &self.copy)?;
         self.record = record;
         Ok(())
     }
@@ -252,10 +268,11 @@ fn remove(folder: &Path, name: &ArchiveName) -> io::Result<()> {
     Ok(())
 }
 
-fn write_record(folder: &Path, name: &ArchiveName, record: &Record) -> io::Result<()> {
+fn write_record(folder: &Path, name: &ArchiveName, record: &Record, copy: &[u8]) -> io::Result<()> {
     let path = folder.join(name.record());
     let mut pending = PendingFile::create(&path, MODE)?;
     pending.write_all(&record.to_bytes())?;
+    pending.write_all(copy)?;
     pending.commit(&path)
 }
 

@@ -5,7 +5,9 @@
 
 mod archives;
 mod held;
+mod parity;
 mod shown;
+mod timer;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -28,8 +30,10 @@ use hashget_backup::run::Destination;
 use hashget_backup::series::ArchiveName;
 use jiff::Timestamp;
 
+pub(crate) use parity::{Looked, look as look_at_parity};
 pub(crate) use shown::{figures_record, figures_text, trend};
 
+use super::backup::jobs;
 use super::verify::with_verifier;
 use crate::config;
 use crate::environment::Environment;
@@ -39,7 +43,7 @@ use crate::values;
 /// Ask the places of what archives rely on, and say what could be restored today, what is at risk, and what is lost
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit codes: 0 all could be restored; 3 something is at risk; 4 something is lost.\n\n\
+    after_help = "Exit codes: 0 all could be restored; 3 something is at risk; 4 something is lost or damaged.\n\n\
                         Example: hashget audit\n         \
                         hashget audit --at-most 1G /srv/backup"
 )]
@@ -67,6 +71,14 @@ pub(crate) struct Audit {
     /// Ask no place: say what is known
     #[arg(long)]
     no_ask: bool,
+
+    /// Let systemd audit all jobs by the schedule of `[audit]`; without systemd, print a line for cron
+    #[arg(long, conflicts_with_all = ["of", "every", "deep_every", "at_most", "sources", "no_ask", "disable"])]
+    enable: bool,
+
+    /// Do not let systemd audit the jobs any more
+    #[arg(long, conflicts_with_all = ["of", "every", "deep_every", "at_most", "sources", "no_ask"])]
+    disable: bool,
 }
 
 /// How to audit.
@@ -81,7 +93,7 @@ pub(crate) struct How {
 impl How {
     /// As the table `[audit]` says, or, if it is not there, as without it; asking, unless this machine is offline.
     pub(crate) fn configured(environment: &Environment<'_>) -> Self {
-        let config::Audit { every, deep_every, at_most, heal: _ } =
+        let config::Audit { every, deep_every, at_most, heal: _, schedule: _ } =
             environment.config.audit.clone().unwrap_or_default();
         let ask = !environment.is_offline();
         Self { cadence: Cadence { every, deep_every }, at_most, sources: None, ask }
@@ -125,6 +137,12 @@ pub(super) fn after_interruption() -> String {
 
 impl Audit {
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
+        if self.enable {
+            return timer::enable(environment);
+        }
+        if self.disable {
+            return timer::disable(environment);
+        }
         let configured = How::configured(environment);
         let cadence = Cadence {
             every: self.every.unwrap_or(configured.cadence.every),
@@ -138,22 +156,33 @@ impl Audit {
         };
         let (audit, jobs) = archives::collected(&self.of, environment)?;
         let outcome = audited(audit, how, environment)?;
-        for job in &jobs {
+        // What other rules than the configured ones say is no step of a trend.
+        let is_as_configured = self.sources.is_none() && self.every.is_none();
+        for job in jobs.iter().filter(|_| is_as_configured) {
             remember(job, &outcome, environment);
         }
+        let looked = match how.ask {
+            true => parity::look_at_all(&jobs, how, environment)?,
+            false => Looked::default(),
+        };
         shown::list(&outcome, environment)?;
-        shown::summary(&outcome, &jobs, environment)?;
-        ended(&outcome)
+        shown::summary(&outcome, &looked, &jobs, environment)?;
+        ended(&outcome, &looked)
     }
 }
 
 /// Ends with the code of what was found.
-fn ended(outcome: &Outcome) -> anyhow::Result<()> {
+fn ended(outcome: &Outcome, looked: &Looked) -> anyhow::Result<()> {
     let Figures { at_risk, lost, .. } = outcome.worst();
     let any = |wanted: fn(&Outlook) -> bool| outcome.outlooks.values().any(wanted);
     let (code, message) = if lost > 0 || any(|one| *one == Outlook::Lost) {
         let message = "something is lost: `hashget heal` puts it into a supplement while the original is there";
         (Code::Verification, message)
+    } else if looked.wrong > 0 {
+        (
+            Code::Verification,
+            "an archive or its parity is damaged, and could not be healed: see above",
+        )
     } else if at_risk > 0 || any(|one| matches!(one, Outlook::AtRisk(_))) {
         (Code::Incomplete, "something is at risk: see above")
     } else {
@@ -214,7 +243,8 @@ fn audited(audit: Audited, how: How, environment: &Environment<'_>) -> anyhow::R
     // A supplement is a place as a pool is.
     let supplemented = kept.clone();
     policy.supplemented = InPool::new(move |sha256, _| supplemented.contains(sha256));
-    let (outlooks, asked) = with_verifier(None, environment, |verifier| {
+    let (nothing, local) = (BTreeMap::new(), environment.local()?);
+    let (outlooks, asked) = with_verifier(&nothing, &*local, environment, |verifier| {
         // A proof counts a while longer than until it is due again: an audit with a limit may need some runs.
         let proof_counts = how.cadence.every.as_secs().saturating_mul(2).max(24 * 60 * 60);
         let proof_counts = i64::try_from(proof_counts).unwrap_or(i64::MAX);

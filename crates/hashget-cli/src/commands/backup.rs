@@ -3,7 +3,7 @@
 //! Invariant: a run is made by `hashget_backup::run`, and packs as `hashget pack` does; what is restored is restored as by
 //! `hashget unpack`.
 
-mod check;
+pub(super) mod check;
 pub(super) mod destinations;
 mod init;
 mod list;

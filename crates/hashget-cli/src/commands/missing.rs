@@ -20,7 +20,7 @@ use crate::archive::{self, Knowledge};
 use crate::environment::Environment;
 use crate::exit::UsageError;
 use crate::output::{Console, counted, safe, size};
-use crate::supplements::archive_of;
+use crate::supplements::{archive_of, offered};
 
 /// List the files of an archive that cannot be had, with what they can be found by
 #[derive(Debug, Args)]
@@ -60,7 +60,9 @@ impl Missing {
         let (manifest, stored) = archive::contents(&self.archive, environment)?;
         let context = || format!("cannot tell what is missing of {}", self.archive.display());
         let archive = archive_of(&self.archive, &manifest);
-        let verified = with_verifier(Some(&archive), environment, |verifier| {
+        let supplemented = offered(&[], environment)?.complete(&archive);
+        let local = environment.local()?;
+        let verified = with_verifier(&supplemented, &*local, environment, |verifier| {
             verifier.verify(&manifest, &VerifyOptions::default(), console)
         })?
         .with_context(context)?;

@@ -115,7 +115,7 @@ pub(crate) struct Pack {
     #[arg(long, value_name = "PERCENT", value_parser = values::share)]
     parity: Option<Share>,
 
-    /// Put `restore.py` into the archive, about 24 KB: a program that restores it without hashget
+    /// Put `restore.py` into the archive, about 26 KB: a program that restores it without hashget
     #[arg(long)]
     with_restorer: bool,
 

@@ -10,6 +10,7 @@ use hashget::parity::{Repaired, Repairer, parity_of};
 use serde_json::json;
 
 use crate::environment::Environment;
+use crate::manifest_copy;
 use crate::output::{counted, size};
 
 /// Heal a damaged archive from the parity beside it
@@ -27,7 +28,9 @@ pub(crate) struct Repair {
 
 impl Repair {
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
-        let repairer = Repairer { limits: &environment.limits, jobs: environment.jobs };
+        let (known, copy) = manifest_copy::known(&self.archive).unzip();
+        let copy = copy.unwrap_or_else(|| parity_of(&self.archive)).display().to_string();
+        let repairer = Repairer { limits: &environment.limits, jobs: environment.jobs, known };
         let repaired = repairer
             .repair(&self.archive, self.output.as_deref(), environment.console)
             .with_context(|| format!("cannot repair {}", self.archive.display()))?;
@@ -39,14 +42,16 @@ impl Repair {
             "recovery_blocks": repaired.recoveries,
             "healed": repaired.healed.as_deref().map(Path::to_string_lossy),
             "kept": repaired.kept.as_deref().map(Path::to_string_lossy),
+            "head_was_damaged": repaired.head_was_damaged,
             "parity_was_damaged": repaired.parity_was_damaged,
             "parity_is_renewed": repaired.parity_is_renewed,
         });
-        environment.console.summary("repair", record, &self.lines(&repaired))?;
+        environment.console.summary("repair", record, &self.lines(&repaired, &copy))?;
         Ok(())
     }
 
-    fn lines(&self, repaired: &Repaired) -> Vec<String> {
+    /// What was done; `copy` has the copy of the manifest, if there is one.
+    fn lines(&self, repaired: &Repaired, copy: &str) -> Vec<String> {
         let name = self.archive.display();
         let parity = parity_of(&self.archive);
         let blocks = counted(repaired.blocks, "block", "blocks");
@@ -56,9 +61,13 @@ impl Repair {
             None => lines.push(format!("{name} is whole: {all}, all as they were written")),
             Some(healed) => {
                 let damaged = counted(repaired.damaged, "block was", "blocks were");
-                lines.push(match repaired.damaged {
-                    0 => format!("{all}: none was damaged, but bytes were added or moved"),
-                    _ => format!("{damaged} damaged or missing, of {all}"),
+                if repaired.head_was_damaged {
+                    lines.push(format!("Its manifest was damaged, and comes from {copy}"));
+                }
+                lines.extend(match repaired.damaged {
+                    0 if repaired.head_was_damaged => None,
+                    0 => Some(format!("{all}: none was damaged, but bytes were added or moved")),
+                    _ => Some(format!("{damaged} damaged or missing, of {all}")),
                 });
                 lines.push(format!(
                     "Healed: {} is what was packed (checksum verified)",

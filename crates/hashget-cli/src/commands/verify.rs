@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -12,14 +13,15 @@ use hashget::archive::{
     AtMost, PackageState, StoredEntries, StoredVerified, Verified, VerifiedPackage, Verifier,
     VerifyOptions,
 };
+use hashget::fetch::{Failover, Source};
+use hashget::model::Digest;
 use hashget::model::manifest::AnyManifest;
 use hashget::parity::parity_of;
 use hashget::pending_file::behind_links;
-use hashget::restore::{Rehearsed, rehearse};
-use hashget::supplement::ArchiveOf;
+use hashget::restore::{Accepting, Rehearsed, Rehearser};
 use serde_json::json;
 
-use crate::archive;
+use crate::archive::{self, Knowledge};
 use crate::environment::Environment;
 use crate::exit::UsageError;
 use crate::output::{counted, safe, size};
@@ -84,7 +86,9 @@ impl Verify {
             return against::verify(folder, (tree, packed), is_wrong, lines, environment);
         }
         let archive = supplements::archive_of(&self.archive, &manifest);
-        let verified = with_verifier(Some(&archive), environment, |verifier| {
+        let supplemented = supplements::offered(&[], environment)?.complete(&archive);
+        let local = environment.local()?;
+        let verified = with_verifier(&supplemented, &*local, environment, |verifier| {
             verifier.verify(&manifest, &self.options(), console)
         })?
         .with_context(|| self.failed())?;
@@ -96,11 +100,19 @@ impl Verify {
         let read = archive::verified_contents(&self.archive, environment);
         let (manifest, read) = self.or_repair(read, environment)?;
         let (stored, contents) = read.unzip();
-        let (options, limits) = (self.options(), &environment.limits);
         let archive = supplements::archive_of(&self.archive, &manifest);
-        let rehearsed = with_verifier(Some(&archive), environment, |verifier| {
-            let (name, console) = (&self.archive, environment.console);
-            rehearse(&manifest, contents, verifier, &options, limits, name, console)
+        let supplements = Arc::new(supplements::offered(&[], environment)?);
+        let supplemented = supplements.complete(&archive);
+        let own: Vec<Box<dyn Source>> =
+            vec![Box::new(Arc::clone(&supplements)), environment.local()?];
+        let knowledge = Knowledge::if_there(environment)?.with_digests();
+        let members = knowledge.members_with(Some(&*supplements), environment);
+        let accepting = Some(Accepting { files: &*supplements, members, is_offered: false });
+        let local = Failover::new(own);
+        let rehearsed = with_verifier(&supplemented, &local, environment, |verifier| {
+            let (options, limits) = (self.options(), &environment.limits);
+            let rehearser = Rehearser { verifier, options, limits, accepting };
+            rehearser.rehearse(&manifest, contents, &self.archive, environment.console)
         })?
         .with_context(|| self.failed())?;
         list_packages(&rehearsed.verified, environment)?;
@@ -240,22 +252,19 @@ impl Verify {
     }
 }
 
-/// Calls `verify` with what verifying stands on; of an archive, with what supplements beside it have for it.
+/// Calls `verify` with what verifying stands on: what supplements have, and what is on this machine, beside the network.
 pub(super) fn with_verifier<R>(
-    archive: Option<&ArchiveOf>,
+    supplemented: &BTreeMap<Digest, String>,
+    local: &dyn Source,
     environment: &Environment<'_>,
     verify: impl FnOnce(&Verifier<'_>) -> R,
 ) -> anyhow::Result<R> {
-    let (network, local) = (environment.network()?, environment.local()?);
-    let supplemented = match archive {
-        Some(archive) => supplements::offered(&[], environment)?.complete(archive),
-        None => BTreeMap::new(),
-    };
+    let network = environment.network()?;
     Ok(verify(&Verifier {
-        supplements: &supplemented,
+        supplements: supplemented,
         network: &*network.source,
         web: &*network.web,
-        local: &*local,
+        local,
         checks: &*environment.checks()?,
         hashdb: &*environment.hashdb()?,
         jobs: environment.jobs,

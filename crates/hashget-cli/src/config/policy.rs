@@ -72,6 +72,8 @@ pub(crate) struct Audit {
     pub(crate) at_most: Option<AtMost>,
     /// Where what is lost or at risk is kept after each run; nowhere if absent.
     pub(crate) heal: Option<HealInto>,
+    /// When a timer of its own audits: a time of the day, or a calendar expression of systemd.
+    pub(crate) schedule: Option<String>,
 }
 
 /// Where what is lost or at risk is kept.
@@ -86,7 +88,7 @@ pub(crate) enum HealInto {
 
 impl Default for Audit {
     fn default() -> Self {
-        Self { every: month(), deep_every: None, at_most: None, heal: None }
+        Self { every: month(), deep_every: None, at_most: None, heal: None, schedule: None }
     }
 }
 

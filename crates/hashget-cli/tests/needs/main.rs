@@ -7,6 +7,7 @@
 #![allow(clippy::print_stdout, reason = "what was counted, and what a parent waits for")]
 
 mod age;
+mod beside;
 mod by_hand;
 mod extremes;
 mod file_systems;
@@ -14,6 +15,8 @@ mod flags;
 mod full_disk;
 mod hashdb;
 mod leases;
+#[path = "../support/losing.rs"]
+mod losing;
 mod mount;
 mod nth_call;
 mod odd_folders;
@@ -38,6 +41,8 @@ use hashget_testkit::tests_with_needs;
 const TESTS: &[Test] = tests_with_needs![
     age::whoever_is_asked_for_a_passphrase_can_stop: [Tool("setsid")],
     age::age_opens_what_we_encrypt_and_we_what_it_does: [Tool("age"), Tool("ssh-keygen"), Tool("zstd")],
+    beside::supplements_are_read_without_hashget: [Tool("python3"), Tool("zstd")],
+    beside::a_damaged_manifest_is_read_by_its_copy_without_hashget: [Tool("python3"), Tool("zstd")],
     by_hand::a_night_of_a_chain_comes_back_without_hashget: [Tool("curl"), Tool("jq"), Tool("zstd")],
     extremes::files_of_any_size_come_back_and_so_do_sums_beyond_64_bits: [Mount],
     extremes::times_at_both_ends_come_back: [Mount],

@@ -117,6 +117,12 @@ impl<'a> Directory<'a> {
         self.frames.get(frame)?.1.as_ref()
     }
 
+    /// Where the first entry of the tree begins, behind the manifest and the restorer; `None` if there is no entry.
+    pub(crate) fn end_of_head(&self) -> Option<u64> {
+        let mut entries = self.frames.iter().filter(|(_, entry)| entry.is_some());
+        entries.next().map(|(frame, _)| frame.start)
+    }
+
     /// The first entry of the segment, by its path in the tree; `None` if it is the manifest.
     pub(crate) fn first_entry(&self, segment: &Segment) -> Option<&RelPath> {
         self.entry(segment.0.start)

@@ -19,6 +19,7 @@
 //! | Which entries has its tree? | [`Listing`] |
 //! | How does it differ from another tree? | [`differences()`] |
 //! | What are its own entries? | [`read_archive`] |
+//! | Where is its manifest, as it lies there? | [`head_of`] |
 //! | How does a file system show it? | [`open_archive`]: an [`ArchiveTree`] and [`Contents`] |
 //!
 //! Restoring is built on this module: `package_plan` says what becomes of each member of a package, and
@@ -29,6 +30,7 @@ mod contents;
 mod difference;
 pub(crate) mod directory;
 mod error;
+mod head;
 mod listing;
 mod manifest;
 mod missing;
@@ -60,6 +62,7 @@ pub use audit::{
 pub use contents::{Contents, ContentsAccess, ContentsError, Unreadable};
 pub use difference::{Aspect, Change, Difference, differences};
 pub use error::ArchiveError;
+pub use head::{MOST_HEAD_BYTES, WithHead, head_of, is_head_damaged};
 pub use listing::{Holder, Listed, ListedEntry, Listing, StoredEntries, Unnamed, read_for_listing};
 pub use manifest::{manifest_path, read_folder_manifest, read_manifest};
 pub(crate) use manifest::{parse_manifest, read_manifest_text};

@@ -131,6 +131,11 @@ impl RequiredPackage {
     pub fn urls(&self) -> impl Iterator<Item = &str> {
         std::iter::once(&self.url).chain(&self.also).map(String::as_str)
     }
+
+    /// The ecosystems that it has names in.
+    pub fn kinds(&self) -> impl Iterator<Item = &str> {
+        self.signatures.iter().filter_map(|name| name.split(':').next())
+    }
 }
 
 /// The host that a URL names; empty if there is none. What lies beside the archive has that in place of a host.

@@ -194,6 +194,11 @@ impl PackageRecord {
         std::iter::once(&self.url).chain(&self.also).map(|url| &**url)
     }
 
+    /// The ecosystems that it has names in.
+    pub fn kinds(&self) -> impl Iterator<Item = &str> {
+        self.signatures.iter().map(|signature| &*signature.kind)
+    }
+
     /// Does somebody vouch that this URL gives the package?
     pub fn is_vouched_at(&self, url: &str) -> bool {
         self.vouched && url == self.url

@@ -71,6 +71,15 @@ pub enum RepairError {
         /// Recovery blocks that can be used.
         recoveries: u64,
     },
+    /// There is no parity, and more than the head is damaged.
+    #[error(
+        "{} cannot be healed: more of it is damaged than its manifest, of which there is a copy, and there is no parity",
+        path.display()
+    )]
+    OnlyHead {
+        /// The archive.
+        path: PathBuf,
+    },
     /// The name under which the damaged archive would be kept is taken.
     #[error("{} is there already: the damaged archive would be kept under this name", path.display())]
     KeptBefore {
@@ -90,7 +99,7 @@ impl RepairError {
             Self::Read { error, .. } | Self::Write { error, .. } => ErrorClass::of_io(error),
             Self::Unusable { .. } => ErrorClass::ParityUnusable,
             Self::OfAnother { .. } => ErrorClass::ParityOfAnother,
-            Self::TooDamaged { .. } => ErrorClass::NotHealed,
+            Self::TooDamaged { .. } | Self::OnlyHead { .. } => ErrorClass::NotHealed,
             Self::KeptBefore { .. } => ErrorClass::BadInput,
             Self::Interrupted(interrupted) => interrupted.class(),
         }

@@ -4,14 +4,17 @@
 //! verified, and the damaged one is kept.
 
 mod error;
+mod known_archive;
 mod pending;
 mod repair;
+mod replacing;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 pub use error::RepairError;
-pub use pending::write_parity;
+pub use known_archive::KnownArchive;
+pub use pending::{head_with_parity, remake_parity, write_parity};
 pub use repair::{Repaired, Repairer};
 
 pub(crate) use pending::{PendingParity, remove_stale};

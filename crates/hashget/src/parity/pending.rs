@@ -4,14 +4,16 @@
 //! between, no archive has the parity of another one.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Seek as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use hashget_parity::{Layout, ParityError, create};
+use hashget_parity::{Layout, ParityError, Proceed, add_extra, create, extra_of};
 
 use super::{Share, is_missing, parity_of};
-use crate::model::escaped;
+use crate::archive::head_of;
+use crate::limits::Limits;
+use crate::model::{Digest, escaped};
 use crate::monitor::{Interrupted, Monitor, ProblemKind, Step, Total};
 use crate::pending_file::PendingFile;
 use crate::wording::one_line;
@@ -38,6 +40,27 @@ pub fn write_parity(
     Ok(computed.and_then(|(parity, bytes)| parity.commit(monitor).then_some(bytes)))
 }
 
+/// Makes the parity of the archive at `archive` anew, which is complete, if that gives bytes with this digest; was it made? What is there
+/// under its name is replaced. That it cannot be made is reported.
+///
+/// # Errors
+/// The monitor asked to stop.
+pub fn remake_parity(
+    archive: &Path,
+    share: Share,
+    expected: &Digest,
+    jobs: usize,
+    monitor: &dyn Monitor,
+) -> Result<bool, Interrupted> {
+    let created = File::open(archive)
+        .and_then(|file| PendingParity::create(&file, archive, share))
+        .inspect_err(|error| report(archive, one_line(error), monitor));
+    let Ok(parity) = created else { return Ok(false) };
+    let Some((parity, _)) = parity.computed(jobs, monitor)? else { return Ok(false) };
+    let is_expected = parity.digest().is_ok_and(|digest| digest == *expected);
+    Ok(is_expected && parity.commit(monitor))
+}
+
 /// Parity that has no name yet. Dropping it discards it.
 pub(crate) struct PendingParity {
     archive: File,
@@ -60,6 +83,13 @@ impl PendingParity {
     /// The file that is being written.
     pub(crate) fn file(&self) -> &File {
         self.pending.file()
+    }
+
+    /// The digest of what was computed.
+    fn digest(&self) -> io::Result<Digest> {
+        let mut file = self.pending.file();
+        file.rewind()?;
+        Digest::of_reader(file)
     }
 
     /// Computes it, now that the archive is complete; with its size in bytes. If that fails, it is reported: the archive has no
@@ -93,7 +123,7 @@ impl PendingParity {
             progress.advance(bytes, 0);
             !monitor.interrupted()
         };
-        create(&self.archive, name, &layout, self.pending.file(), jobs, &proceed)
+        create_with_head(&self.archive, name, &layout, self.pending.file(), jobs, &proceed)
     }
 
     /// Gives it its name, now that the archive has its own; whoever may read the archive may read it. Is it there? If not, that
@@ -105,6 +135,30 @@ impl PendingParity {
         }
         outcome.is_ok()
     }
+}
+
+/// Writes parity for an archive, and the head of that behind it; its size in bytes. `proceed` is told of the archive's bytes three times.
+pub(super) fn create_with_head(
+    archive: &File,
+    name: &[u8],
+    layout: &Layout,
+    parity: &File,
+    jobs: usize,
+    proceed: &Proceed<'_>,
+) -> Result<u64, ParityError> {
+    let size = create(archive, name, layout, parity, jobs, proceed)?;
+    match head_of(archive, &Limits::default()).map_err(ParityError::Read)? {
+        Some(head) => add_extra(parity, size, &head),
+        None => Ok(size),
+    }
+}
+
+/// The head of an archive that travels with its parity, if that is there; and where the parity lies.
+pub fn head_with_parity(archive: &Path) -> Option<(Vec<u8>, PathBuf)> {
+    let path = parity_of(archive);
+    let parity = File::open(&path).ok()?;
+    let size = parity.metadata().ok().filter(std::fs::Metadata::is_file)?.len();
+    Some((extra_of(&parity, size).ok()??, path))
 }
 
 fn report(archive: &Path, problem: String, monitor: &dyn Monitor) {

@@ -5,12 +5,14 @@
 use std::fs::File;
 use std::io::{self, Seek as _};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use hashget_parity::{Layout, ParityError, Scanned, Set, create};
+use hashget_parity::{Layout, ParityError, Scanned, Set};
 
-use super::{RepairError, is_missing, parity_of, with_ending};
+use super::known_archive::{KnownArchive, Overlaid};
+use super::pending::{create_with_head, head_with_parity};
+use super::replacing::{expect_room, replace};
+use super::{RepairError, is_missing, parity_of};
 use crate::archive::{read_manifest, verify_stored};
 use crate::limits::Limits;
 use crate::model::manifest::AnyManifest;
@@ -28,6 +30,8 @@ pub struct Repairer<'a> {
     pub limits: &'a Limits,
     /// Number of threads; at least 1.
     pub jobs: usize,
+    /// What is known of the archive besides its bytes.
+    pub known: Option<KnownArchive>,
 }
 
 /// What was found, and done.
@@ -45,6 +49,8 @@ pub struct Repaired {
     pub healed: Option<PathBuf>,
     /// Where the damaged archive is kept, if the healed one has its name.
     pub kept: Option<PathBuf>,
+    /// Was its head damaged, and came from a copy?
+    pub head_was_damaged: bool,
     /// Was the parity damaged?
     pub parity_was_damaged: bool,
     /// Was the parity made anew?
@@ -54,7 +60,7 @@ pub struct Repaired {
 /// An archive beside its parity.
 struct Pair<'r> {
     repairer: &'r Repairer<'r>,
-    archive: File,
+    archive: Overlaid,
     archive_path: PathBuf,
     archive_size: u64,
     parity: File,
@@ -75,20 +81,41 @@ impl Repairer<'_> {
         output: Option<&Path>,
         monitor: &dyn Monitor,
     ) -> Result<Repaired, RepairError> {
-        let pair = self.open(&behind_links(archive), monitor)?;
-        let scanned = pair.scan()?;
+        let path = behind_links(archive);
+        let known = self.known.as_ref().filter(|known| self.has_other_head(&path, known));
+        let mut pair = match (self.open(&path, monitor), known) {
+            (Err(RepairError::NoParity { .. }), Some(known)) => {
+                return self.heal_head(&path, output, known, monitor);
+            }
+            (pair, _) => pair?,
+        };
+        let mut scanned = pair.scan()?;
+        let head = || match known {
+            Some(known) => Some(known.head.clone()),
+            None => head_with_parity(&path).map(|(head, _)| head),
+        };
+        if let Some(head) = (!scanned.is_whole()).then(head).flatten() {
+            pair.archive.head = head;
+            let with_copy = pair.scan()?;
+            match with_copy.missing().len() < scanned.missing().len() {
+                true => scanned = with_copy,
+                false => pair.archive.head.clear(),
+            }
+        }
+        let head_was_damaged = !pair.archive.head.is_empty();
         let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
         let mut repaired = Repaired {
             blocks: count(pair.set.layout().blocks()),
             block_bytes: pair.set.layout().block_bytes(),
             damaged: count(scanned.missing().len()),
             recoveries: count(pair.set.recoveries_left()),
+            head_was_damaged,
             parity_was_damaged: !pair.set.is_whole(),
             ..Repaired::default()
         };
-        if scanned.is_whole() {
+        if scanned.is_whole() && !head_was_damaged {
             if output.is_none() {
-                pair.renew(&pair.archive, &mut repaired)?;
+                pair.renew(&pair.archive.file, &mut repaired)?;
             }
             return Ok(repaired);
         }
@@ -124,7 +151,7 @@ impl Repairer<'_> {
         let repairer = self;
         Ok(Pair {
             repairer,
-            archive,
+            archive: Overlaid { file: archive, head: Vec::new() },
             archive_path,
             archive_size,
             parity,
@@ -194,14 +221,8 @@ impl Pair<'_> {
             self.report(scanned);
             return Err(self.error(error, &self.archive_path));
         }
-        let kept = self.kept();
-        // A repair that was killed has left the damaged archive under both names.
-        if output.is_none() && is_same_file(&kept, &self.archive_path) {
-            fs_err::remove_file(&kept)
-                .map_err(|error| RepairError::Write { path: kept.clone(), error })?;
-        }
-        if output.is_none() && kept.symlink_metadata().is_ok() {
-            return Err(RepairError::KeptBefore { path: kept });
+        if output.is_none() {
+            expect_room(&self.archive_path)?;
         }
         if let Some(output) = output
             && [&self.archive_path, &self.parity_path].contains(&&behind_links(output))
@@ -272,34 +293,24 @@ impl Pair<'_> {
         let write = |error| RepairError::Write { path: path.clone(), error };
         let pending = self.healed(scanned, path)?;
         let healed = pending.file().try_clone().map_err(write)?;
+        if let Some(known) = &self.repairer.known
+            && !known.is(&healed).map_err(write)?
+        {
+            let problem = "what it would make of this one has another SHA-256 than its record says";
+            return Err(RepairError::OfAnother { path: self.parity_path.clone(), problem });
+        }
         // An archive that was written under the same name later shares blocks with the one before.
-        if let (Some(before), Some(after)) = (self.tree(&self.archive), self.tree(&healed))
+        if let (Some(before), Some(after)) = (self.tree(&self.archive.file), self.tree(&healed))
             && before != after
         {
             let problem =
                 "what it would make of this one is a backup of another tree, or of another time";
             return Err(RepairError::OfAnother { path: self.parity_path.clone(), problem });
         }
-        let kept = self.kept();
-        let is_renamed = match fs_err::hard_link(path, &kept) {
-            Ok(()) => false,
-            // Some file systems have no further names.
-            Err(_) => fs_err::rename(path, &kept).map(|()| true).map_err(write)?,
-        };
-        if let Err(error) = pending.commit_as(path, &kept) {
-            // As it was before, as far as the disk allows.
-            let _ =
-                if is_renamed { fs_err::rename(&kept, path) } else { fs_err::remove_file(&kept) };
-            return Err(write(error));
-        }
+        let kept = replace(path, pending)?;
         repaired.healed = Some(path.clone());
         repaired.kept = Some(kept);
         self.renew(&healed, repaired)
-    }
-
-    /// Where the damaged archive is kept.
-    fn kept(&self) -> PathBuf {
-        with_ending(&self.archive_path, ".damaged")
     }
 
     /// The digest of the tree that an archive says it is of.
@@ -326,16 +337,10 @@ impl Pair<'_> {
             !self.monitor.interrupted()
         };
         let (layout, jobs): (&Layout, _) = (self.set.layout(), self.repairer.jobs);
-        create(archive, self.set.name(), layout, pending.file(), jobs, &proceed)
+        create_with_head(archive, self.set.name(), layout, pending.file(), jobs, &proceed)
             .map_err(|error| self.error(error, path))?;
         pending.commit_as(path, &self.archive_path).map_err(write)?;
         repaired.parity_is_renewed = true;
         Ok(())
     }
-}
-
-/// Are both names of one file? Links are not followed.
-fn is_same_file(one: &Path, other: &Path) -> bool {
-    let identity = |path: &Path| path.symlink_metadata().map(|found| (found.dev(), found.ino()));
-    identity(one).is_ok_and(|one| identity(other).is_ok_and(|other| one == other))
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use url::{Host, Url};
 
 use crate::hashdb::Check;
-use crate::model::{Digest, PackageRecord, Signature};
+use crate::model::{Digest, PackageRecord};
 
 /// Seconds of an hour, and of a day.
 const HOUR: i64 = 60 * 60;
@@ -121,9 +121,16 @@ impl Policy {
         has(&self.pooled) + has(&self.supplemented)
     }
 
-    /// Was the package published too lately to rely on it? Only if its server has said when that was.
-    pub fn is_young(&self, record: &PackageRecord, checks: &[Check], now: i64) -> bool {
-        let Some(min_age) = self.min_age_of(record, now) else { return false };
+    /// Was a package with signatures of these kinds published too lately to rely on it? Only if its server has said when that was. What
+    /// has been known here since `known_since` for as long as it must be old is old enough.
+    pub fn is_young<'a>(
+        &self,
+        kinds: impl Iterator<Item = &'a str>,
+        known_since: Option<i64>,
+        checks: &[Check],
+        now: i64,
+    ) -> bool {
+        let Some(min_age) = self.min_age_of(kinds, known_since, now) else { return false };
         let published = checks.iter().filter_map(|check| check.published_at).min();
         published.is_some_and(|at| now.saturating_sub(at) < min_age)
     }
@@ -131,15 +138,20 @@ impl Policy {
     /// Should its server be asked when the package was published?
     pub fn wants_age(&self, record: &PackageRecord, checks: &[Check], now: i64) -> bool {
         // A server that was asked, and did not say, would not say it now.
-        self.min_age_of(record, now).is_some()
+        self.min_age_of(record.kinds(), Some(record.indexed_at), now).is_some()
             && checks.iter().all(|check| check.published_at.is_none() && check.deep)
     }
 
-    /// The age that the package must have, unless it has been known here for as long.
-    fn min_age_of(&self, record: &PackageRecord, now: i64) -> Option<i64> {
-        let kinds = record.signatures.iter().map(|Signature { kind, .. }| kind);
+    /// The age that a package of these kinds must have, unless it has been known here for as long.
+    fn min_age_of<'a>(
+        &self,
+        kinds: impl Iterator<Item = &'a str>,
+        known_since: Option<i64>,
+        now: i64,
+    ) -> Option<i64> {
         let min_age = *kinds.filter_map(|kind| self.min_age.get(kind)).max()?;
-        (now.saturating_sub(record.indexed_at) < min_age).then_some(min_age)
+        let is_known_long = |since: i64| now.saturating_sub(since) >= min_age;
+        (!known_since.is_some_and(is_known_long)).then_some(min_age)
     }
 }
 

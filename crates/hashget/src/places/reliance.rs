@@ -210,7 +210,8 @@ impl Rules {
         if !doubts.contains(&None) {
             return doubts.into_iter().min().flatten();
         }
-        if !pooled && self.policy.is_young(record, checks, self.now) {
+        let since = Some(record.indexed_at);
+        if !pooled && self.policy.is_young(record.kinds(), since, checks, self.now) {
             return Some(Doubt::Young);
         }
         let certain = record.urls().zip(&doubts).filter(|(_, doubt)| doubt.is_none());
@@ -221,8 +222,7 @@ impl Rules {
 
     /// The number of independent places that the package must have.
     pub fn wanted_sources(&self, record: &PackageRecord) -> usize {
-        let kinds = record.signatures.iter().map(|signature| &*signature.kind);
-        self.policy.sources_for(kinds, &record.url)
+        self.policy.sources_for(record.kinds(), &record.url)
     }
 
     fn doubt_of(&self, record: &PackageRecord, checks: &[Check], url: &str) -> Option<Doubt> {

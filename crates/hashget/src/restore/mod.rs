@@ -39,7 +39,7 @@ pub use error::RestoreError;
 pub use overwrite::Overwrite;
 pub use part::Part;
 pub use planned::{Action, Planned, PlannedStep};
-pub use rehearsal::{Rehearsed, rehearse};
+pub use rehearsal::{Rehearsed, Rehearser};
 
 use crate::archive::{self, ArchiveError, manifest_path};
 use crate::fetch::{Source, Web};

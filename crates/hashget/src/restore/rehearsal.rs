@@ -13,7 +13,7 @@ use super::package::Restoring;
 use super::quiet::Quiet;
 use super::run::Run;
 use super::target::Target as _;
-use super::{RestoreError, Restorer, Summary, archived, closing, count, v1};
+use super::{Accepting, RestoreError, Restorer, Summary, archived, closing, count, v1};
 use crate::archive::{
     ArchiveError, PackageState, Received, StoredContents, StoredThing, Verified, Verifier,
     VerifyError, VerifyOptions,
@@ -35,34 +35,49 @@ pub struct Rehearsed {
     pub is_all: bool,
 }
 
-/// Downloads the packages of an archive and rehearses its restore: each entry's record is computed as a restore computes
-/// it, and the tree digest compared. `contents` is what the archive gave when it was read; without it, only what packages give
-/// is looked at.
-///
-/// # Errors
-/// See [`VerifyError`]. What is wrong is reported to `monitor`, and what a restore would lack is in the summary.
-pub fn rehearse(
-    manifest: &AnyManifest,
-    contents: Option<StoredContents>,
-    verifier: &Verifier<'_>,
-    options: &VerifyOptions,
-    limits: &Limits,
-    name: &Path,
-    monitor: &dyn Monitor,
-) -> Result<Rehearsed, VerifyError> {
-    let options = &VerifyOptions { deep: true, ..*options };
-    let (source, web, jobs, accepting) = (&Offline, &Offline, verifier.jobs, None);
-    let restorer = Restorer { source, web, limits, jobs, accepting };
-    let has_contents = contents.is_some();
-    let (target, extracted) = extracted(contents.unwrap_or_default(), manifest, name);
-    let rehearsal = Rehearsal { restorer: &restorer, target: &target, has_contents, monitor };
-    match manifest {
-        AnyManifest::V2(manifest_2) => rehearsal.of_manifest(manifest_2, extracted, |received| {
-            verifier.verify_and_pass_on(manifest, options, Some(received), monitor)
-        }),
-        AnyManifest::V1(manifest_1) => rehearsal.of_v1(manifest_1, extracted, |received| {
-            verifier.verify_and_pass_on(manifest, options, Some(received), monitor)
-        }),
+/// What a rehearsal stands on.
+pub struct Rehearser<'a> {
+    /// Where packages come from.
+    pub verifier: &'a Verifier<'a>,
+    /// Which of them are downloaded.
+    pub options: VerifyOptions,
+    /// Limits on untrusted input.
+    pub limits: &'a Limits,
+    /// Where single files come from whose packages no place has.
+    pub accepting: Option<Accepting<'a>>,
+}
+
+impl Rehearser<'_> {
+    /// Downloads the packages of an archive and rehearses its restore: each entry's record is computed as a restore computes
+    /// it, and the tree digest compared. `contents` is what the archive gave when it was read; without it, only what packages give
+    /// is looked at.
+    ///
+    /// # Errors
+    /// See [`VerifyError`]. What is wrong is reported to `monitor`, and what a restore would lack is in the summary.
+    pub fn rehearse(
+        &self,
+        manifest: &AnyManifest,
+        contents: Option<StoredContents>,
+        name: &Path,
+        monitor: &dyn Monitor,
+    ) -> Result<Rehearsed, VerifyError> {
+        let Self { verifier, limits, accepting, .. } = *self;
+        let options = &VerifyOptions { deep: true, ..self.options };
+        let (source, web, jobs) = (&Offline, &Offline, verifier.jobs);
+        let restorer = Restorer { source, web, limits, jobs, accepting };
+        let has_contents = contents.is_some();
+        let (target, extracted) = extracted(contents.unwrap_or_default(), manifest, name);
+        let rehearsal = Rehearsal { restorer: &restorer, target: &target, has_contents, monitor };
+        match manifest {
+            AnyManifest::V2(manifest_2) => {
+                rehearsal.of_manifest(manifest_2, extracted, |received| {
+                    verifier.verify_and_pass_on(manifest, options, Some(received), monitor)
+                })
+            }
+            AnyManifest::V1(manifest_1) => rehearsal.of_v1(manifest_1, extracted, |received| {
+                verifier.verify_and_pass_on(manifest, options, Some(received), monitor)
+            }),
+        }
     }
 }
 

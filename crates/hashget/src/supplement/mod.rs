@@ -116,6 +116,16 @@ impl Contents {
         self.packages.iter().filter(move |package| package.has >= least).map(|one| one.sha256)
     }
 
+    /// The name that this archive had when the supplement was made for it, if it has another one now: then only the whole packages count
+    /// for it, and not the others that are here completely.
+    pub fn name_before(&self, archive: &ArchiveOf) -> Option<&str> {
+        let is_renamed = |one: &&ArchiveOf| one.tree.is_some() && one.tree == archive.tree;
+        let has_parts = self.packages.iter().any(|package| package.has == Has::All);
+        let is_for_it = self.archives.iter().any(|one| one.is(archive));
+        let before = self.archives.iter().find(is_renamed).filter(|_| has_parts && !is_for_it);
+        before.map(|one| &*one.name)
+    }
+
     fn parse(text: &[u8]) -> Result<Self, String> {
         let value: serde_json::Value =
             serde_json::from_slice(text).map_err(|error| error.to_string())?;

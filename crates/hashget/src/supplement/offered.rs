@@ -72,9 +72,9 @@ impl Supplements {
         self.all.iter().flat_map(of).collect()
     }
 
-    /// What each of them says that it has.
-    pub fn contents(&self) -> impl Iterator<Item = &Contents> {
-        self.all.iter().map(|offered| &offered.contents)
+    /// What each of them says that it has, with its name.
+    pub fn contents(&self) -> impl Iterator<Item = (&str, &Contents)> {
+        self.all.iter().map(|offered| (&*offered.name, &offered.contents))
     }
 
     /// The names of those that nothing was taken from, because nothing that they have was needed.

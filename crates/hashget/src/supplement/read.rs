@@ -4,16 +4,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{self, BufReader, Read};
 
-use super::{Contents, MANIFEST, MEMBERS, PACKAGES, SupplementError, TREE};
+use super::{Contents, Has, MANIFEST, MEMBERS, PACKAGES, PackageOf, SupplementError, TREE};
 use crate::archive::KnownMembers;
 use crate::fetch::{FetchError, Fetched, FileSource, KeptFiles, Source, Wanted, shown};
 use crate::formats::{self, FormatError, Input, Visitor, VisitorError};
 use crate::hashdb::ExportReader;
 use crate::limits::Limits;
-use crate::model::{Digest, Kind, Member, RelPath};
+use crate::model::{Digest, HashingReader, Kind, Member, RelPath};
 use crate::monitor::{Interrupted, Monitor, ProblemKind};
+
+/// Unpacked bytes per byte of a supplement, at most: what it has is kept in a folder for temporary files. Packages are compressed
+/// already, and files of packages are no disk images.
+const RATIO: u64 = 100;
 
 /// A supplement that was read.
 #[derive(Debug)]
@@ -30,12 +34,20 @@ pub struct Supplement {
 #[error("enough was read")]
 struct Enough;
 
+/// What is wanted of a supplement.
+enum Extent {
+    /// What it says of itself.
+    FirstEntry,
+    /// That, and the digests of all that it has.
+    Digests,
+    /// All of it, to be kept.
+    Files(KeptFiles),
+}
+
 /// What is in it, as it is read.
 struct Reading<'r> {
-    /// Only its first entry is wanted.
-    is_only_first: bool,
+    extent: Extent,
     contents: Option<Result<Contents, String>>,
-    kept: Option<KeptFiles>,
     sizes: BTreeMap<Digest, u64>,
     members: KnownMembers,
     problem: Option<String>,
@@ -55,7 +67,8 @@ impl Supplement {
         limits: &Limits,
         monitor: &dyn Monitor,
     ) -> Result<Self, SupplementError> {
-        let mut reading = Reading::new(false, Some(KeptFiles::default()), limits, monitor);
+        let files = Extent::Files(KeptFiles::default());
+        let mut reading = Reading::new(files, limits, monitor);
         let damage = reading.read(file, name)?;
         let contents = reading.contents(name)?;
         if let Some(error) = damage {
@@ -66,8 +79,11 @@ impl Supplement {
         if let Some(problem) = reading.problem.take() {
             monitor.problem(ProblemKind::Verification, name, problem);
         }
-        let Reading { sizes, members, kept, .. } = reading;
-        let kept = kept.expect("it was given");
+        let Reading { sizes, members, extent, .. } = reading;
+        let kept = match extent {
+            Extent::Files(kept) => kept,
+            Extent::FirstEntry | Extent::Digests => KeptFiles::default(),
+        };
         Ok(Self { name: name.to_owned(), contents, kept, sizes, members })
     }
 
@@ -81,9 +97,36 @@ impl Supplement {
         limits: &Limits,
         monitor: &dyn Monitor,
     ) -> Result<Contents, SupplementError> {
-        let mut reading = Reading::new(true, None, limits, monitor);
+        let mut reading = Reading::new(Extent::FirstEntry, limits, monitor);
         reading.read(file, name)?;
         reading.contents(name)
+    }
+
+    /// Reads the supplement `name` to its end, and keeps nothing of it: is it whole, and has it the packages that it says it has?
+    ///
+    /// # Errors
+    /// See [`SupplementError`]; it is not.
+    pub fn verify(
+        file: &File,
+        name: &str,
+        limits: &Limits,
+        monitor: &dyn Monitor,
+    ) -> Result<(), SupplementError> {
+        let mut reading = Reading::new(Extent::Digests, limits, monitor);
+        let damage = reading.read(file, name)?;
+        let contents = reading.contents(name)?;
+        if let Some(error) = damage {
+            return Err(SupplementError::Damaged { name: name.to_owned(), error: Box::new(error) });
+        }
+        let is_there = |package: &&PackageOf| reading.sizes.contains_key(&package.sha256);
+        let whole = contents.packages.iter().filter(|package| package.has == Has::Whole);
+        let lacks = whole.filter(|package| !is_there(package)).map(|package| {
+            format!("it does not have the package {}, which it says it has", shown(&package.url))
+        });
+        match reading.problem.take().or(lacks.into_iter().next()) {
+            Some(problem) => Err(SupplementError::Bad { name: name.to_owned(), problem }),
+            None => Ok(()),
+        }
     }
 
     /// What it says of itself.
@@ -108,21 +151,16 @@ impl Supplement {
 }
 
 impl<'r> Reading<'r> {
-    fn new(
-        is_only_first: bool,
-        kept: Option<KeptFiles>,
-        limits: &'r Limits,
-        monitor: &'r dyn Monitor,
-    ) -> Self {
+    fn new(extent: Extent, limits: &'r Limits, monitor: &'r dyn Monitor) -> Self {
         let (sizes, members) = Default::default();
-        Self { is_only_first, contents: None, kept, sizes, members, problem: None, limits, monitor }
+        Self { extent, contents: None, sizes, members, problem: None, limits, monitor }
     }
 
     /// Reads the file; what is wrong with it, if it can be used for all that.
     fn read(&mut self, file: &File, name: &str) -> Result<Option<FormatError>, SupplementError> {
-        let limits = self.limits;
+        let limits = Limits { ratio: self.limits.ratio.min(RATIO), ..self.limits.clone() };
         let none = |_: &RelPath| false;
-        match formats::read_package_as("tar", Input::File(file), &none, limits, self) {
+        match formats::read_package_as("tar", Input::File(file), &none, &limits, self) {
             Ok(_) => Ok(None),
             Err(FormatError::Visitor(error)) if error.is::<Enough>() => Ok(None),
             Err(FormatError::Visitor(error)) if error.is::<Interrupted>() => {
@@ -172,7 +210,10 @@ impl Visitor for Reading<'_> {
             let mut text = Vec::new();
             content.take(self.limits.manifest_bytes).read_to_end(&mut text)?;
             self.contents = Some(Contents::parse(&text));
-            return if self.is_only_first { Err(Enough.into()) } else { Ok(()) };
+            return match self.extent {
+                Extent::FirstEntry => Err(Enough.into()),
+                Extent::Digests | Extent::Files(_) => Ok(()),
+            };
         }
         if path == MEMBERS.as_bytes() {
             self.read_members(content);
@@ -181,9 +222,18 @@ impl Visitor for Reading<'_> {
         let is_of = |folder: &str| {
             path.strip_prefix(folder.as_bytes()).is_some_and(|rest| rest.first() == Some(&b'/'))
         };
-        if let Some(kept) = self.kept.as_ref().filter(|_| is_of(PACKAGES) || is_of(TREE)) {
-            self.sizes.extend(kept.keep(content, &|_| true)?);
+        if !is_of(PACKAGES) && !is_of(TREE) {
+            return Ok(());
         }
+        self.sizes.extend(match &self.extent {
+            Extent::FirstEntry => None,
+            Extent::Digests => {
+                let mut content = HashingReader::new(content);
+                io::copy(&mut content, &mut io::sink())?;
+                Some(content.finish())
+            }
+            Extent::Files(kept) => kept.keep(content, &|_| true)?,
+        });
         Ok(())
     }
 }

@@ -19,7 +19,7 @@ use hashget::limits::Limits;
 use hashget::model::{Evidence, RelPath};
 use hashget::monitor::{Monitor, ProblemKind, Recorder, Silent};
 use hashget::pack::{Output, PackError, PackOptions, Packer, Summary as Packed};
-use hashget::restore::{RestoreOptions, Restorer, Summary as Restored, rehearse};
+use hashget::restore::{Rehearser, RestoreOptions, Restorer, Summary as Restored};
 use hashget::storage::StreamSink;
 use hashget_testkit::origin::Origin;
 use hashget_testkit::packages::{TarBuilder, TarEntry};
@@ -168,8 +168,8 @@ impl Scene {
         };
         let (options, name) = (VerifyOptions::default(), Path::new("archive"));
         let contents = read.map(|(_, contents)| contents);
-        let rehearsed =
-            rehearse(&manifest, contents, &verifier, &options, limits, name, &recorder).unwrap();
+        let rehearser = Rehearser { verifier: &verifier, options, limits, accepting: None };
+        let rehearsed = rehearser.rehearse(&manifest, contents, name, &recorder).unwrap();
         assert_eq!(problems(&recorder), "");
         let found = &rehearsed.summary;
         let figures = |of: &Restored| {

@@ -103,7 +103,15 @@ pub(super) fn add_manifest(
     let mut beside = Supplements::new(environment.limits.clone());
     add_beside(archive, &mut beside, environment)?;
     let of = archive_of(archive, manifest);
-    let supplemented = beside.contents().flat_map(|contents| contents.complete(&of)).collect();
+    let supplemented = beside.contents().flat_map(|(_, contents)| contents.complete(&of)).collect();
+    for (supplement, contents) in beside.contents() {
+        if let Some(before) = contents.name_before(&of) {
+            let why = format!(
+                "it was made for {before}, which is of the same tree: restoring takes its files, but they count for this archive only under that name"
+            );
+            (environment.console as &dyn Monitor).problem(ProblemKind::Note, supplement, why);
+        }
+    }
     let relied_on = packages_of(manifest, environment)?;
     let series = series.unwrap_or_else(|| name.clone());
     audit.add(ToAudit { name, series, relied_on: relied_on.clone(), supplemented });

@@ -138,7 +138,8 @@ impl Held<'_, '_> {
         let source = destination.store.open(name, environment.console)?;
         let mut supplements = Supplements::new(environment.limits.clone());
         add_source(environment.decrypted(source, name)?, name, &mut supplements, environment)?;
-        let found: Vec<Contents> = supplements.contents().cloned().collect();
+        let found: Vec<Contents> =
+            supplements.contents().map(|(_, contents)| contents.clone()).collect();
         if let (Some((state, job)), Some(contents)) = (state, found.first()) {
             // It is read again by the next audit if that cannot be kept.
             let _ = audits::remember_supplement(&state, job, name, contents);

@@ -8,7 +8,7 @@ use hashget_backup::audits::Audits;
 use hashget_backup::job::Job;
 use serde_json::json;
 
-use super::{Outcome, archives};
+use super::{Looked, Outcome, archives};
 use crate::environment::Environment;
 use crate::output::{counted, safe, size};
 
@@ -105,6 +105,7 @@ pub(crate) fn figures_record(figures: Figures) -> serde_json::Value {
 /// The summary of an audit.
 pub(super) fn summary(
     outcome: &Outcome,
+    looked: &Looked,
     jobs: &[Job],
     environment: &Environment<'_>,
 ) -> anyhow::Result<()> {
@@ -133,6 +134,7 @@ pub(super) fn summary(
         done.push_str(&format!("; {} left for the next run", asked.left));
     }
     lines.push(done);
+    lines.extend(parity_line(looked));
     let mut body = figures_record(outcome.worst());
     body["archives"] = audit.archives().into();
     body["packages"] = outcome.outlooks.len().into();
@@ -142,8 +144,36 @@ pub(super) fn summary(
     body["downloaded_bytes"] = asked.bytes.into();
     body["unanswered"] = asked.unanswered.into();
     body["left"] = asked.left.into();
+    body["parity"] = json!({
+        "looked": looked.looked,
+        "read": looked.read,
+        "healed": looked.healed,
+        "wrong": looked.wrong,
+        "unread": looked.unread,
+        "left": looked.left,
+    });
     environment.console.summary("audit", body, &lines)?;
     Ok(())
+}
+
+/// What was done about parity, if anything was due.
+fn parity_line(looked: &Looked) -> Option<String> {
+    let Looked { looked, read, healed, wrong, unread, left } = *looked;
+    let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+    let of = counted(count(looked), "archive", "archives");
+    let mut line = format!("Looked at the parity of {of}");
+    for (number, what) in [
+        (read, "read with every byte of the archive"),
+        (healed, "HEALED"),
+        (wrong, "DAMAGED"),
+        (unread, "could not be read"),
+        (left, "left for the next run"),
+    ] {
+        if number > 0 {
+            line.push_str(&format!(", {number} {what}"));
+        }
+    }
+    (looked + left > 0).then_some(line)
 }
 
 fn series_lines(

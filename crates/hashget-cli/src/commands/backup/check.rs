@@ -2,7 +2,8 @@
 //!
 //! Invariant: "checked" is said only of what was compared, and how.
 
-mod bytes;
+pub(in crate::commands) mod bytes;
+mod supplements;
 
 use std::io::Read as _;
 
@@ -27,6 +28,7 @@ use self::bytes::{Bytes, read};
 use super::destinations::{of_job, problem};
 use super::jobs;
 use crate::environment::Environment;
+use crate::manifest_copy::in_store;
 use crate::output::counted;
 
 /// Compare what the destinations hold with the records of the archives
@@ -50,6 +52,10 @@ struct Checked {
     wrong: u64,
     /// Archives whose parity is missing, or not as recorded.
     without_parity: u64,
+    /// Supplements that were read, and are whole.
+    supplements: u64,
+    /// Supplements that are not.
+    wrong_supplements: u64,
     /// Archives that could not be read to their end, so that nobody knows how they are.
     unread: u64,
     /// Destinations that could not be listed.
@@ -130,6 +136,10 @@ impl Check {
                 line.push_str(&format!(", {count} {what}"));
             }
         }
+        if checked.wrong_supplements > 0 {
+            let damaged = counted(checked.wrong_supplements, "supplement", "supplements");
+            line.push_str(&format!(", {damaged} damaged"));
+        }
         let lines: Vec<String> = [line].into_iter().chain(keys_line(&checked.opened)).collect();
         let of = |opened: Opened| checked.opened.iter().filter(|one| **one == opened).count();
         let record = json!({
@@ -137,6 +147,8 @@ impl Check {
             "wrong": checked.wrong,
             "without_parity": checked.without_parity,
             "unread": checked.unread,
+            "supplements": checked.supplements,
+            "wrong_supplements": checked.wrong_supplements,
             "unreachable": checked.unseen,
             "not_opened": of(Opened::No),
             "not_tried_to_open": of(Opened::NotTried) + of(Opened::NotRead),
@@ -192,6 +204,12 @@ impl Check {
                 differing.push(held.name.to_string());
             }
             self.reported(destination, held, &seen, environment)?;
+            if seen.is_read && !has_copy(store, held, monitor) {
+                let object = format!("{} in {}", held.name, store.shown());
+                let message = "the copy of its manifest, behind its record, is damaged: copy its record from another destination";
+                monitor.problem(ProblemKind::Incomplete, object, message);
+            }
+            monitor.check_interrupted()?;
         }
         if not_asked > 0 {
             let archives = counted(not_asked, "further archive", "further archives");
@@ -199,6 +217,9 @@ impl Check {
             monitor.problem(ProblemKind::Unreachable, store.shown(), problem);
         }
         checked.wrong += differing.len() as u64;
+        if self.read {
+            supplements::check(destination, &found, checked, environment)?;
+        }
         let newest = found.held.iter().max_by_key(|held| held.name.started());
         if let Some(held) = newest.filter(|held| held.name.is_encrypted()) {
             checked.opened.push(opens(store, held, environment)?);
@@ -312,6 +333,12 @@ impl Check {
         });
         Ok(console.record("archive", record)?)
     }
+}
+
+/// Is the copy of its manifest there, if its record says so?
+fn has_copy(store: &dyn Store, held: &Held, monitor: &dyn Monitor) -> bool {
+    let is_expected = held.record.as_ref().is_ok_and(|record| record.manifest.is_some());
+    !is_expected || in_store(store, &held.name, monitor).is_some()
 }
 
 /// Says what has become of an archive of which only something beside it is left.

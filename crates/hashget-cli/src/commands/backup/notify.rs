@@ -11,6 +11,7 @@ use hashget_backup::job::Job;
 use hashget_backup::notices::{
     At, JOURNAL, MOTD, Mail, journal, ping, send_mail, take_back, write_metrics,
 };
+use hashget_backup::parity_audits::ParityAudits;
 use hashget_backup::run::{Report, State};
 
 use crate::environment::Environment;
@@ -48,7 +49,8 @@ pub(super) fn ended(
     }
     if let Some(folder) = &job.notices.metrics {
         let (name, audits) = (&job.name, Audits::read(state, &job.name));
-        let written = write_metrics(folder, name, &State::read(state, name), &audits);
+        let (run, parity) = (State::read(state, name), ParityAudits::read(state, name));
+        let written = write_metrics(folder, name, &run, &audits, &parity);
         if let Err(error) = written {
             note("metrics", error.to_string());
         }

@@ -6,6 +6,7 @@ use clap::Args;
 use hashget_backup::series::Times;
 
 use super::destinations::Searched;
+use crate::archive;
 use crate::commands::unpack::Unpacking;
 use crate::environment::Environment;
 
@@ -36,14 +37,14 @@ impl Restore {
         let selection = self.unpacking.selection()?;
         let (name, times) = Times::after_name(&self.archive)?;
         let searched = Searched::new(name, self.from.as_deref(), environment)?;
-        let (destination, archive) = searched.find(&times, environment)?;
+        let (destination, found) = searched.find(&times, environment)?;
         let store = &*destination.store;
-        environment.console.say(&format!("Unpacking {archive} from {}", store.shown()));
-        let name = archive.to_string();
+        environment.console.say(&format!("Unpacking {found} from {}", store.shown()));
+        let name = found.to_string();
         if let Some(folder) = &destination.folder {
             environment.opens(&folder.join(&name));
         }
-        let mut source = environment.decrypted(store.open(&name, environment.console)?, &name)?;
+        let mut source = archive::open_of(store, &name, environment)?;
         self.unpacking.run("backup restore", &mut *source, &name, &selection, environment)
     }
 }

@@ -145,15 +145,25 @@ fn remember(
     }
 }
 
-/// Asks the places of what the job's archives rely on, if the configuration wants that.
+/// Asks the places of what the job's archives rely on, and looks at their parity, if the configuration wants that.
 fn audited(job: &Job, environment: &Environment<'_>) {
-    let is_wanted = environment.config.audit.is_some() && !environment.is_offline();
-    if !is_wanted {
+    if environment.config.audit.is_none() {
         return;
     }
-    if let Err(error) = audit::of_job(job, How::configured(environment), environment) {
-        let problem = format!("the audit failed: {}", wording::messages(error.as_ref()).join(": "));
+    let how = How::configured(environment);
+    let failed = |what: &str, error: &anyhow::Error| {
+        let problem = format!("{what}: {}", wording::messages(error.as_ref()).join(": "));
         (environment.console as &dyn Monitor).problem(ProblemKind::Note, &job.name, problem);
+    };
+    if !environment.is_offline()
+        && let Err(error) = audit::of_job(job, how, environment)
+    {
+        failed("the audit failed", &error);
+    }
+    if job.parity.is_some()
+        && let Err(error) = audit::look_at_parity(job, how, environment)
+    {
+        failed("its parity could not be looked at", &error);
     }
 }
 

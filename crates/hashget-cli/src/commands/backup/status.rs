@@ -10,6 +10,7 @@ use hashget_backup::due::{Due, printed_time};
 use hashget_backup::growth::{Growth, Growths};
 use hashget_backup::inventory::{Inventory, Looked, inventory};
 use hashget_backup::job::Job;
+use hashget_backup::parity_audits::ParityAudits;
 use hashget_backup::retention::Circumstances;
 use hashget_backup::run::{Destination, State};
 use hashget_backup::series::Series;
@@ -94,6 +95,7 @@ fn looked(
     let circumstances = Circumstances::at(now, TimeZone::system());
     let mut found = status::status(job, state, &looked, due, &circumstances);
     add_figures(&mut found, job, &destinations, environment);
+    found.add_parity(&ParityAudits::read(&environment.backup_state()?, &job.name));
     Ok(found)
 }
 
@@ -137,6 +139,7 @@ fn next_by_calendar(schedule: &str, after: Timestamp) -> Option<Timestamp> {
 /// Prints how a job is.
 fn shown(job: &Job, found: &status::Status, environment: &Environment<'_>) -> anyhow::Result<()> {
     let console = environment.console;
+    let audits = ParityAudits::read(&environment.backup_state()?, &job.name);
     let holdings: Vec<_> = found
         .holdings
         .iter()
@@ -164,13 +167,14 @@ fn shown(job: &Job, found: &status::Status, environment: &Environment<'_>) -> an
         "growth": growths(found),
         "base": found.base,
         "next": found.next.map(|time| time.to_string()),
+        "parity": parity_record(&audits),
         "restorable": found.figures.map(audit::figures_record),
         "destinations": holdings,
         "findings": findings,
     });
     console.record("job", record)?;
     if !console.is_json() {
-        for line in lines(job, found) {
+        for line in lines(job, found, &audits) {
             console.line(&line)?;
         }
     }
@@ -181,7 +185,14 @@ fn shown(job: &Job, found: &status::Status, environment: &Environment<'_>) -> an
     Ok(())
 }
 
-fn lines(job: &Job, found: &status::Status) -> Vec<String> {
+/// How much parity was looked at, for programs; `None` if none was.
+fn parity_record(audits: &ParityAudits) -> Option<serde_json::Value> {
+    let oldest = audits.oldest()?;
+    let wrong = audits.all().filter(|(.., look)| look.problem.is_some()).count();
+    Some(json!({ "looked": audits.all().count(), "wrong": wrong, "oldest": oldest.to_string() }))
+}
+
+fn lines(job: &Job, found: &status::Status, audits: &ParityAudits) -> Vec<String> {
     let verdict = match found.severity() {
         None => "well",
         Some(Severity::Warning) => "warning",
@@ -204,6 +215,11 @@ fn lines(job: &Job, found: &status::Status) -> Vec<String> {
     lines.extend(found.base.as_ref().map(|base| format!("  Needs      {}", safe(base))));
     if let Some(figures) = found.figures.filter(|figures| figures.total() > 0) {
         lines.push(format!("  Packages   {}", audit::figures_text(figures)));
+    }
+    if let Some(oldest) = audits.oldest() {
+        let archives = crate::output::counted(audits.all().count() as u64, "archive", "archives");
+        let ago = age(now - oldest.as_second());
+        lines.push(format!("  Parity     of {archives} looked at, the longest ago {ago} ago"));
     }
     lines.push(match (&job.schedule, found.next) {
         (_, Some(next)) => {

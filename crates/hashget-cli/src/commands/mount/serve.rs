@@ -29,7 +29,6 @@ use crate::archive::Knowledge;
 use crate::environment::Environment;
 use crate::fallback::with_fallbacks;
 use crate::output::{Console, safe};
-use crate::stores::classed;
 
 /// As often as this it is looked whether the program is to stop.
 const TICK: Duration = Duration::from_millis(100);
@@ -134,8 +133,7 @@ impl<'e> Service<'e> {
         let file = match self.store {
             Some(store) => {
                 let in_store = archive.file.file_name().unwrap_or_default().to_string_lossy();
-                let opened = store.open(&in_store, self.access.monitor).map_err(classed)?;
-                self.environment.decrypted(opened, &name)?
+                crate::archive::open_of(store, &in_store, self.environment)?
             }
             None => crate::archive::open(&archive.file, "", self.environment)?,
         };

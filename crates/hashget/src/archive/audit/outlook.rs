@@ -114,8 +114,7 @@ impl Judge<'_> {
         let counts = |at: i64| self.now.saturating_sub(at) <= self.proof_counts;
         let proven = there.clone().filter(|(_, one)| seen(one).is_some_and(counts));
         let have = self.policy.operators_of(proven.map(|(url, _)| *url)) + own;
-        let kinds = package.signatures.iter().filter_map(|name| name.split(':').next());
-        let wanted = self.policy.sources_for(kinds, &package.url);
+        let wanted = self.policy.sources_for(package.kinds(), &package.url);
         let mut risks = Vec::new();
         if have < wanted {
             let latest = there.filter_map(|(_, standing)| seen(standing)).max();
@@ -127,7 +126,8 @@ impl Judge<'_> {
                 _ => Risk::FewPlaces { have, wanted },
             });
         }
-        risks.extend(self.young(package, checks).filter(|_| own == 0));
+        let is_young = || self.policy.is_young(package.kinds(), None, checks, self.now);
+        risks.extend((own == 0 && is_young()).then_some(Risk::Young));
         risks.extend(self.expiry(package).filter(|_| own == 0));
         if risks.is_empty() { Outlook::Restorable } else { Outlook::AtRisk(risks) }
     }
@@ -135,13 +135,6 @@ impl Judge<'_> {
     /// Is a proof dated later than now, by a clock that was wrong?
     fn is_to_come(&self, at: i64) -> bool {
         at.saturating_sub(self.now) > DAY
-    }
-
-    fn young(&self, package: &RequiredPackage, checks: &[Check]) -> Option<Risk> {
-        let kinds = package.signatures.iter().filter_map(|name| name.split(':').next());
-        let min_age = kinds.filter_map(|kind| self.policy.min_age.get(kind)).max()?;
-        let published = checks.iter().filter_map(|check| check.published_at).min()?;
-        (self.now.saturating_sub(published) < *min_age).then_some(Risk::Young)
     }
 
     fn expiry(&self, package: &RequiredPackage) -> Option<Risk> {

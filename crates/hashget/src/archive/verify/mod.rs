@@ -331,7 +331,7 @@ impl Asking<'_> {
                 Err(error) if error.is_not_kept() => return Err(VerifyError::NotKept(error)),
                 // A rehearsal looks for itself.
                 Err(_) if deep => {}
-                Err(_) => verified.local = self.verifier.supplements.get(&package.sha256).cloned(),
+                Err(_) => verified.local = self.in_supplement(package),
             }
             (verified.files, verified.under) = self.dependents(index)?;
         }
@@ -342,10 +342,19 @@ impl Asking<'_> {
                 bytes => bytes,
             };
             let is_other = matches!(bytes, PackageBytes::Other(..));
-            verified.suffices = received(index, bytes)? && is_other;
+            let has_all = received(index, bytes)?;
+            verified.suffices = has_all && is_other;
+            if has_all && verified.state() != PackageState::Present {
+                verified.local = self.in_supplement(package);
+            }
         }
         report::lost(&verified, self.monitor);
         Ok(verified)
+    }
+
+    /// The supplement that says that it has all that is needed of a package.
+    fn in_supplement(&self, package: &RequiredPackage) -> Option<String> {
+        self.verifier.supplements.get(&package.sha256).cloned()
     }
 
     /// What needs a package: entries by name, and the beginnings of the paths of those whose names

@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use crate::output::Console;
 
 /// How the bytes of a file are.
-pub(super) enum Bytes {
+pub(in crate::commands) enum Bytes {
     AsRecorded,
     /// Others than its record says.
     Others {
@@ -33,7 +33,7 @@ pub(super) enum Bytes {
 ///
 /// # Errors
 /// The user wants to stop.
-pub(super) fn read(
+pub(in crate::commands) fn read(
     destination: &Destination,
     name: &str,
     expected: &Sealed,

@@ -1,0 +1,67 @@
+//! The supplements that a destination holds, read to their end.
+//!
+//! Invariant: damage is said only of what was read and is not whole; what could not be read is not known.
+
+use hashget::classify::class_of;
+use hashget::error::ErrorClass;
+use hashget::monitor::{Monitor, ProblemKind};
+use hashget::wording::messages;
+use hashget_backup::inventory::Inventory;
+use hashget_backup::run::Destination;
+
+use super::Checked;
+use crate::archive::is_encrypted;
+use crate::environment::Environment;
+use crate::supplements;
+
+/// Reads the supplements.
+///
+/// # Errors
+/// The user wants to stop.
+pub(super) fn check(
+    destination: &Destination,
+    held: &Inventory,
+    checked: &mut Checked,
+    environment: &Environment<'_>,
+) -> anyhow::Result<()> {
+    let monitor: &dyn Monitor = environment.console;
+    let sealed = |name: &str| is_encrypted(name.as_ref()) && !environment.has_identity();
+    for (_, name) in &held.supplements {
+        let object = format!("{name} in {}", destination.store.shown());
+        if sealed(name) {
+            let why =
+                "nobody looked whether this supplement is whole: give an identity with --identity";
+            monitor.problem(ProblemKind::Note, object, why);
+            continue;
+        }
+        let Err(error) = read(destination, name, environment) else {
+            checked.supplements += 1;
+            continue;
+        };
+        monitor.check_interrupted()?;
+        let why = messages(error.as_ref()).join(": ");
+        match class_of(error.as_ref()) {
+            Some(ErrorClass::Unreachable | ErrorClass::Refused) => {
+                checked.unread += 1;
+                monitor.problem(ProblemKind::Unreachable, object, why);
+            }
+            _ => {
+                checked.wrong_supplements += 1;
+                let message = format!(
+                    "{why}; remove it, and `hashget heal` makes another one, as far as what it has can still be had"
+                );
+                monitor.problem(ProblemKind::Verification, object, message);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn read(
+    destination: &Destination,
+    name: &str,
+    environment: &Environment<'_>,
+) -> anyhow::Result<()> {
+    let source = destination.store.open(name, environment.console)?;
+    supplements::verify(environment.decrypted(source, name)?, name, environment)
+}

@@ -1,0 +1,144 @@
+//! Supplements that are damaged, renamed or hostile, and the commands that look at them besides `unpack`.
+//!
+//! Invariant: a supplement costs at most what its own size allows, and whoever judges an archive looks at it.
+
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+#[path = "support/losing.rs"]
+mod losing;
+mod support;
+
+use std::process::Command;
+
+use hashget::model::Digest;
+use hashget_testkit::origin::Origin;
+use losing::{away, gone, machine, package, restored, same_as};
+use serde_json::json;
+use support::{Machine, files_below};
+
+/// A machine whose package `one` is lost, and whose supplement has its files.
+fn healed(origin: &Origin) -> Machine {
+    let machine = machine(origin, &["one", "two"]);
+    gone(origin, &["one"]);
+    fs_err::remove_dir_all(machine.path("cache")).unwrap();
+    machine.hashget(&["audit", "a.tar.zst", "--every", "0s"]).expect(4);
+    machine.hashget(&["heal", "a.tar.zst", "--from", "tree"]).expect(0);
+    machine
+}
+
+#[test]
+fn a_deep_verification_rehearses_with_supplements() {
+    let origin = Origin::start();
+    let machine = healed(&origin);
+    let deep = ["verify", "--deep", "a.tar.zst"];
+    machine.hashget(&deep).expect(0).says(&["only a.sup.tar.zst still has it", "Proven"]);
+    // Without the HashDB, the supplement says which files are in the package.
+    let beside = away(&machine, &["a.tar.zst", "a.sup.tar.zst"]);
+    beside.hashget(&deep).expect(0).says(&["Proven"]);
+    let alone = away(&machine, &["a.tar.zst"]);
+    alone.hashget(&deep).expect(5).says(&["lost: found nowhere"]);
+    // One that lacks a file is no proof.
+    let supplement = fs_err::read(machine.path("a.sup.tar.zst")).unwrap();
+    beside.write("a.sup.tar.zst", &supplement[..supplement.len() / 2]);
+    let ended = beside.hashget(&deep);
+    assert!(matches!(ended.code, 4 | 5), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("Proven"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_supplement_with_a_whole_package_is_a_place_for_a_deep_verification() {
+    let origin = Origin::start();
+    let machine = machine(&origin, &["one"]);
+    machine.hashget(&["audit", "a.tar.zst", "--sources", "2"]).expect(3);
+    machine.write("own-config.toml", "[policy]\nsources = 2\n");
+    machine.hashget(&["heal", "a.tar.zst", "--from", "tree"]).expect(0).says(&["Kept 1 package"]);
+    let beside = away(&machine, &["a.tar.zst", "a.sup.tar.zst"]);
+    gone(&origin, &["one"]);
+    beside.hashget(&["verify", "--deep", "a.tar.zst"]).expect(0).says(&["Proven"]);
+}
+
+#[test]
+fn the_supplement_of_a_renamed_archive_is_told_of() {
+    let origin = Origin::start();
+    let machine = healed(&origin);
+    machine.hashget(&["audit", "a.tar.zst"]).expect(0);
+    for (old, new) in [("a.tar.zst", "b.tar.zst"), ("a.sup.tar.zst", "b.sup.tar.zst")] {
+        fs_err::rename(machine.path(old), machine.path(new)).unwrap();
+    }
+    let told = ["note: b.sup.tar.zst", "it was made for a.tar.zst, which is of the same tree"];
+    machine.hashget(&["audit", "b.tar.zst"]).expect(4).says(&told);
+    machine.hashget(&["heal", "b.tar.zst", "--from", "tree"]).expect(0).says(&told);
+    // Restoring takes what it has all the same.
+    let away = Machine::new();
+    for (from, to) in [("b.tar.zst", "a.tar.zst"), ("b.sup.tar.zst", "a.sup.tar.zst")] {
+        fs_err::copy(machine.path(from), away.path(to)).unwrap();
+    }
+    restored(&away, &[]).expect(0);
+    same_as(&machine, &away);
+}
+
+#[test]
+fn a_supplement_cannot_fill_the_folder_for_temporary_files() {
+    let origin = Origin::start();
+    let machine = machine(&origin, &["one"]);
+    gone(&origin, &["one"]);
+    let away = away(&machine, &["a.tar.zst"]);
+    // 300 MiB of zeros, in some KB, before what is lost.
+    let zeros = fs_err::File::create(away.path("zeros")).unwrap();
+    zeros.set_len(300 << 20).unwrap();
+    let one = Digest::of(&package("one"));
+    away.write(format!("bomb/packages/{one}").as_str(), package("one"));
+    fs_err::rename(away.path("zeros"), away.path("bomb/packages/0000")).unwrap();
+    let whole = json!([{ "sha256": one, "url": origin.url("/one.tar"), "has": "whole" }]);
+    let contents =
+        json!({ "hashget_supplement": 1, "tool": "t", "archives": [], "packages": whole });
+    away.write("bomb/.hashget-supplement.json", contents.to_string());
+    let packed = |name: &str, first: &str| {
+        let mut tar = Command::new("tar");
+        tar.args(["--zstd", "-cf"]).arg(away.path(name)).arg("-C").arg(away.path("bomb"));
+        tar.args([".hashget-supplement.json", first, &format!("packages/{one}")]);
+        assert!(tar.status().unwrap().success());
+        fs_err::metadata(away.path(name)).unwrap().len()
+    };
+    assert!(packed("a.sup.tar.zst", "packages/0000") < 1 << 20);
+    let told = ["a.sup.tar.zst", "unpacked bytes for each byte of the package is more than"];
+    restored(&away, &[]).expect(4).says(&told);
+    // The same without the zeros is of use.
+    fs_err::remove_file(away.path("bomb/packages/0000")).unwrap();
+    packed("a.sup.tar.zst", "packages/");
+    restored(&away, &[]).expect(0);
+    same_as(&machine, &away);
+}
+
+#[test]
+fn a_check_of_a_backup_reads_its_supplements() {
+    let origin = Origin::start();
+    let machine = machine(&origin, &["one"]);
+    let job = format!(
+        "[backup.web]\nsources = [\"{}\"]\nto = [\"out\"]\nhost = \"h\"\noptions = [\"--detect\", \"none\"]\n",
+        machine.path("tree").display()
+    );
+    machine.write("own-config.toml", &job);
+    fs_err::create_dir(machine.path("out")).unwrap();
+    machine.hashget(&["backup"]).expect(0);
+    machine.write("own-config.toml", format!("[policy]\nsources = 2\n{job}"));
+    machine.hashget(&["heal", "web"]).expect(0);
+    let check = ["backup", "check", "--read", "--json"];
+    let ended = machine.hashget(&check).expect(0);
+    assert_eq!(ended.last_record()["supplements"], 1);
+    let name = files_below(&machine.path("out")).into_iter().find(|name| name.contains(".sup."));
+    let path = machine.path("out").join(name.unwrap());
+    let mut bytes = fs_err::read(&path).unwrap();
+    let at = bytes.len() / 2;
+    bytes[at] ^= 0x55;
+    fs_err::write(&path, &bytes).unwrap();
+    let ended = machine.hashget(&check).expect(4);
+    let summary = ended.last_record();
+    assert_eq!((&summary["supplements"], &summary["wrong_supplements"]), (&0.into(), &1.into()));
+    machine
+        .hashget(&["backup", "check", "--read"])
+        .expect(4)
+        .says(&["remove it, and `hashget heal`", "1 supplement damaged"]);
+    // Without reading, nothing is said of it.
+    machine.hashget(&["backup", "check"]).expect(0);
+}

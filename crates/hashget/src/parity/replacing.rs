@@ -1,0 +1,59 @@
+//! A damaged archive makes room for the healed one.
+//!
+//! Invariant: the name refers to the old file or to the healed one, and the damaged archive is kept.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use super::{RepairError, with_ending};
+use crate::pending_file::PendingFile;
+
+/// Where a damaged archive is kept.
+fn kept(archive: &Path) -> PathBuf {
+    with_ending(archive, ".damaged")
+}
+
+/// Can the damaged archive be kept?
+///
+/// # Errors
+/// The name is taken, by another file than the archive itself.
+pub(super) fn expect_room(archive: &Path) -> Result<(), RepairError> {
+    let kept = kept(archive);
+    // A repair that was killed has left the damaged archive under both names.
+    if is_same_file(&kept, archive) {
+        fs_err::remove_file(&kept)
+            .map_err(|error| RepairError::Write { path: kept.clone(), error })?;
+    }
+    match kept.symlink_metadata() {
+        Ok(_) => Err(RepairError::KeptBefore { path: kept }),
+        Err(_) => Ok(()),
+    }
+}
+
+/// Gives the healed archive the name of the damaged one; where that is kept.
+///
+/// # Errors
+/// The disk failed: the damaged archive has its name, as far as the disk allows.
+pub(super) fn replace(archive: &Path, healed: PendingFile) -> Result<PathBuf, RepairError> {
+    let write = |error| RepairError::Write { path: archive.to_owned(), error };
+    let kept = kept(archive);
+    let is_renamed = match fs_err::hard_link(archive, &kept) {
+        Ok(()) => false,
+        // Some file systems have no further names.
+        Err(_) => fs_err::rename(archive, &kept).map(|()| true).map_err(write)?,
+    };
+    if let Err(error) = healed.commit_as(archive, &kept) {
+        let _ = match is_renamed {
+            true => fs_err::rename(&kept, archive),
+            false => fs_err::remove_file(&kept),
+        };
+        return Err(write(error));
+    }
+    Ok(kept)
+}
+
+/// Are both names of one file? Links are not followed.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let identity = |path: &Path| path.symlink_metadata().map(|found| (found.dev(), found.ino()));
+    identity(one).is_ok_and(|one| identity(other).is_ok_and(|other| one == other))
+}
