@@ -55,6 +55,8 @@ const COMMANDS: &[&[&str]] = &[
     &["db", "verify"],
     &["db", "export"],
     &["db", "import"],
+    &["publish", "facts"],
+    &["publish", "finish"],
     &["completions"],
     &["man"],
     &["publish"],

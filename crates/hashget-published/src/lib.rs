@@ -6,6 +6,7 @@
 mod checkpoint;
 pub mod client;
 mod error;
+mod facts;
 mod files;
 mod key;
 mod log;
@@ -19,6 +20,7 @@ mod table;
 
 pub use checkpoint::Checkpoint;
 pub use error::PublishedError;
+pub use facts::{Facts, FactsOfOne, FileFacts};
 pub use files::{Files, Folder, OnWeb, Traffic};
 pub use key::{BadKey, PublicKey, SigningKey};
 pub use log::Log;

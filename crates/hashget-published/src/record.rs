@@ -3,6 +3,7 @@
 //! Invariant: nothing of the publisher's own machine is in it (projects, trees, who named the URL).
 
 use hashget::formats::RULES;
+use hashget::hashdb::Check;
 use hashget::model::{Digest, Evidence, Keeping, Origin, PackageRecord, Signature};
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +13,15 @@ const DAY: i64 = 24 * 60 * 60;
 
 /// Seconds for which a publisher's claim that a URL gave a package counts.
 const CLAIM_COUNTS_FOR: i64 = 365 * DAY;
+
+/// The day on which the first URL of a package gave it: what was fetched from it, or what it answered since then.
+pub(crate) fn seen(record: &PackageRecord, checks: &[Check]) -> Option<String> {
+    let of_url = checks.iter().filter(|check| check.url == record.url);
+    let seen = of_url.filter(|check| check.deep).filter_map(|check| check.seen_at).max();
+    let vouched = record.vouched.then_some(record.indexed_at);
+    let day = seen.or(vouched).and_then(|at| jiff::Timestamp::from_second(at).ok());
+    day.map(|at| at.strftime("%Y-%m-%d").to_string())
+}
 
 /// One row of `record` in a pack.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -199,6 +199,21 @@ impl Monitor for Silent {
     fn event(&self, _event: Event<'_>) {}
 }
 
+/// For a step whose problems are none, or are told in another way: passes on progress, and the wish to stop.
+pub struct Quiet<'m>(pub &'m dyn Monitor);
+
+impl Monitor for Quiet<'_> {
+    fn event(&self, event: Event<'_>) {
+        if !matches!(event, Event::Problem { .. } | Event::Skipped { .. }) {
+            self.0.event(event);
+        }
+    }
+
+    fn interrupted(&self) -> bool {
+        self.0.interrupted()
+    }
+}
+
 /// Records problems and the amount of work, for summaries and tests.
 #[derive(Debug, Default)]
 pub struct Recorder {

@@ -11,16 +11,18 @@ use hashget::hashdb::now;
 use hashget::monitor::Silent;
 use hashget::pending_file::PendingFile;
 use hashget_published::publish::{
-    Difference, FromHashDb, FromPublished, Packages, PublishOptions, Published, Rank, diff,
+    Difference, FromHashDb, FromPublished, Packages, PublishOptions, Published, Rank, diff, finish,
     publish, verify,
 };
-use hashget_published::{Edition, Memory, PublicKey, PublishedRecord, SigningKey};
+use hashget_published::{Edition, Memory, PublicKey, PublishedError, PublishedRecord, SigningKey};
 use serde_json::json;
 
 use crate::environment::Environment;
 use crate::exit::{Code, EndedAs, UsageError};
 use crate::output::{counted, safe, size};
 use crate::publishers::files;
+
+mod facts;
 
 /// Publish what the HashDB knows, as static signed files for other machines
 #[derive(Debug, Args)]
@@ -34,7 +36,11 @@ pub(crate) struct Publish {
     action: Option<Action>,
 
     #[command(flatten)]
-    output: Option<Output>,
+    target: Option<Target>,
+
+    /// Make a new base, even if few packages are new
+    #[arg(long)]
+    whole: bool,
 
     /// Publish packages, too, whose URLs only files of packed trees named
     #[arg(long)]
@@ -43,7 +49,7 @@ pub(crate) struct Publish {
 
 /// What is published to, and how.
 #[derive(Debug, Args)]
-struct Output {
+struct Target {
     /// The published folder: it is made, or gets one more edition
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
@@ -59,10 +65,6 @@ struct Output {
     /// Name of one collection for all packages [default: one for each ecosystem]
     #[arg(long, value_name = "NAME")]
     collection: Option<String>,
-
-    /// Make a new base, even if few packages are new
-    #[arg(long)]
-    whole: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -88,13 +90,30 @@ enum Action {
     /// Publish what several published folders have
     Merge {
         #[command(flatten)]
-        output: Output,
+        target: Target,
+        /// Make a new base, even if few packages are new
+        #[arg(long)]
+        whole: bool,
         /// Published folders, or their URLs
         #[arg(value_name = "DIR|URL", required = true)]
         places: Vec<String>,
         /// Public key of whoever published them; repeatable [default: those of --key]
         #[arg(long, value_name = "KEY")]
         from_key: Vec<PublicKey>,
+    },
+    /// Read packages, and print what is published of each as a line of JSON; for clusters
+    #[command(
+        after_help = "Standard input has a package a line: its URL and, behind tabs, its name (KIND:VALUE) and its SHA-256, \
+                            both of which may be left out."
+    )]
+    Facts,
+    /// Publish what a cluster gathered and sorted
+    Finish {
+        /// The folder that the cluster's job wrote
+        #[arg(value_name = "DIR")]
+        gathered: PathBuf,
+        #[command(flatten)]
+        target: Target,
     },
     /// Compare what two published folders say
     Diff {
@@ -112,26 +131,33 @@ enum Action {
 
 impl Publish {
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
-        match (&self.action, &self.output) {
+        match (&self.action, &self.target) {
             (Some(Action::Keygen { key, name }), _) => keygen(key, name.as_deref(), environment),
             (Some(Action::Verify { place, key }), _) => verify_place(place, key, environment),
-            (Some(Action::Merge { output, places, from_key }), _) => {
-                merge(output, places, from_key, environment)
+            (Some(Action::Merge { target, whole, places, from_key }), _) => {
+                merge(target, *whole, places, from_key, environment)
+            }
+            (Some(Action::Facts), _) => facts::print(environment),
+            (Some(Action::Finish { gathered, target }), _) => {
+                let published = target
+                    .publish(true, |options| finish(gathered, options, environment.console))?;
+                report(&published, 0, &lines(&published, target), environment)
             }
             (Some(Action::Diff { first, second, key }), _) => {
                 diff_places(first, second, key, environment)
             }
-            (None, Some(output)) => self.publish(output, environment),
+            (None, Some(target)) => self.publish(target, environment),
             (None, None) => Err(UsageError("expected -o DIR and --key FILE".to_owned()).into()),
         }
     }
 
-    fn publish(&self, output: &Output, environment: &Environment<'_>) -> anyhow::Result<()> {
+    fn publish(&self, target: &Target, environment: &Environment<'_>) -> anyhow::Result<()> {
         let hashdb = environment.local_hashdb()?;
         let packages = FromHashDb::new(&hashdb, self.named_by_trees)?;
         let passed_over = packages.passed_over();
-        let published = output.publish(&[&packages], environment)?;
-        let mut lines = lines(&published, output);
+        let published = target
+            .publish(self.whole, |options| publish(&[&packages], options, environment.console))?;
+        let mut lines = lines(&published, target);
         if passed_over > 0 {
             lines.push(format!(
                 "{} not published: not downloaded here, or their URLs are not public{}",
@@ -143,11 +169,11 @@ impl Publish {
     }
 }
 
-impl Output {
+impl Target {
     fn publish(
         &self,
-        packages: &[&dyn Packages],
-        environment: &Environment<'_>,
+        whole: bool,
+        publish: impl FnOnce(&PublishOptions<'_>) -> Result<Published, PublishedError>,
     ) -> anyhow::Result<Published> {
         let keys = self.keys()?;
         let rank = match &self.rank {
@@ -160,11 +186,10 @@ impl Output {
             keys: &keys,
             rank: &rank,
             collection: self.collection.as_deref(),
-            whole: self.whole,
+            whole,
             now: now(),
         };
-        publish(packages, &options, environment.console)
-            .with_context(|| format!("cannot publish to {}", self.output.display()))
+        publish(&options).with_context(|| format!("cannot publish to {}", self.output.display()))
     }
 
     fn keys(&self) -> anyhow::Result<Vec<SigningKey>> {
@@ -234,21 +259,22 @@ fn verify_place(
 }
 
 fn merge(
-    output: &Output,
+    target: &Target,
+    whole: bool,
     places: &[String],
     from_keys: &[PublicKey],
     environment: &Environment<'_>,
 ) -> anyhow::Result<()> {
-    let own: Vec<PublicKey> = output.keys()?.iter().map(|key| key.public().clone()).collect();
+    let own: Vec<PublicKey> = target.keys()?.iter().map(|key| key.public().clone()).collect();
     let keys = if from_keys.is_empty() { &own[..] } else { from_keys };
     let mut inputs = Vec::with_capacity(places.len());
     for place in places {
         inputs.push(FromPublished::new(edition(place, keys, environment)?, environment.console));
     }
     let packages: Vec<&dyn Packages> = inputs.iter().map(|one| one as &dyn Packages).collect();
-    let published = output.publish(&packages, environment)?;
-    let lines = lines(&published, output);
-    report(&published, 0, &lines, environment)
+    let published =
+        target.publish(whole, |options| publish(&packages, options, environment.console))?;
+    report(&published, 0, &lines(&published, target), environment)
 }
 
 fn diff_places(
@@ -308,8 +334,8 @@ fn counts(difference: &Difference) -> [usize; 4] {
     [only_first.len(), only_second.len(), other_records.len(), contradictions.len()]
 }
 
-fn lines(published: &Published, output: &Output) -> Vec<String> {
-    let folder = safe(&output.output.display().to_string());
+fn lines(published: &Published, target: &Target) -> Vec<String> {
+    let folder = safe(&target.output.display().to_string());
     let packages = counted(published.packages, "package", "packages");
     let told = match published.is_new {
         true => format!("Edition {} in {folder}", published.editions),

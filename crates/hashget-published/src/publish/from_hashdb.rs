@@ -8,7 +8,7 @@ use hashget::model::{Evidence, Origin, PackageRecord};
 
 use super::{Head, Packages};
 use crate::error::PublishedError;
-use crate::record::PublishedRecord;
+use crate::record::{PublishedRecord, seen};
 
 /// The packages of a HashDB that may be published.
 pub struct FromHashDb<'h> {
@@ -39,16 +39,6 @@ impl<'h> FromHashDb<'h> {
     pub fn passed_over(&self) -> u64 {
         self.passed_over
     }
-
-    /// The day on which the first URL gave the package: what was fetched from it, or what it answered since then.
-    fn seen(&self, record: &PackageRecord) -> Result<Option<String>, HashDbError> {
-        let checks = self.hashdb.checks(&[record.sha256])?.pop().unwrap_or_default();
-        let of_url = checks.iter().filter(|check| check.url == record.url);
-        let seen = of_url.filter(|check| check.deep).filter_map(|check| check.seen_at).max();
-        let vouched = record.vouched.then_some(record.indexed_at);
-        let day = seen.or(vouched).and_then(|at| jiff::Timestamp::from_second(at).ok());
-        Ok(day.map(|at| at.strftime("%Y-%m-%d").to_string()))
-    }
 }
 
 /// A URL of the whole world: no name or password in it, and a scheme of the web.
@@ -61,7 +51,8 @@ impl Packages for FromHashDb<'_> {
     fn heads(&self) -> Result<Vec<Head>, PublishedError> {
         let mut heads = Vec::with_capacity(self.packages.len());
         for (handle, (_, record)) in (0..).zip(&self.packages) {
-            let record = PublishedRecord::unread(record, self.seen(record)?);
+            let checks = self.hashdb.checks(&[record.sha256])?.pop().unwrap_or_default();
+            let record = PublishedRecord::unread(record, seen(record, &checks));
             heads.push(Head { record, is_read: false, handle });
         }
         Ok(heads)

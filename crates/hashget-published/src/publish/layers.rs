@@ -66,7 +66,8 @@ pub(super) fn plan(
 ) -> Result<Plan, PublishedError> {
     let packages = merged(inputs)?;
     if packages.is_empty() {
-        return Err(super::nothing(options.folder));
+        let why = "no package in the HashDB was downloaded from a public URL; index some first";
+        return Err(super::nothing(options.folder, why));
     }
     let base = match last.and_then(|last| last.layers.first()) {
         Some(base) if !options.whole => base,
@@ -161,24 +162,33 @@ fn add(all: &mut Vec<String>, more: Vec<String>) {
     }
 }
 
+/// The name of the collection of a package.
+pub(super) fn collection(record: &PublishedRecord, options: &PublishOptions<'_>) -> String {
+    let kind = record.names.first().and_then(|name| name.split_once(':'));
+    let kind = kind.map_or("other", |(kind, _)| kind);
+    options.collection.unwrap_or(kind).to_owned()
+}
+
+/// Where a package is within its collection: by rank, name and digest.
+pub(super) fn place(
+    record: &PublishedRecord,
+    options: &PublishOptions<'_>,
+) -> (u32, String, Digest) {
+    let name = record.names.first().cloned().unwrap_or_default();
+    (options.rank.of(&name), name, record.sha256)
+}
+
 /// The packages in the order in which they are written.
 fn ordered(packages: HashMap<Digest, Planned>, options: &PublishOptions<'_>) -> Plan {
     let mut packages: Vec<Planned> = packages.into_values().collect();
-    let collection = |record: &PublishedRecord| {
-        let kind = record.names.first().and_then(|name| name.split_once(':'));
-        let kind = kind.map_or("other", |(kind, _)| kind);
-        options.collection.unwrap_or(kind).to_owned()
-    };
-    let mut names: Vec<String> = packages.iter().map(|one| collection(&one.record)).collect();
+    let mut names: Vec<String> =
+        packages.iter().map(|one| collection(&one.record, options)).collect();
     names.sort_unstable();
     names.dedup();
     for package in &mut packages {
-        let name = collection(&package.record);
+        let name = collection(&package.record, options);
         package.collection = names.binary_search(&name).unwrap_or(0);
     }
-    packages.sort_by_cached_key(|one| {
-        let name = one.record.names.first().cloned().unwrap_or_default();
-        (one.collection, options.rank.of(&name), name, one.record.sha256)
-    });
+    packages.sort_by_cached_key(|one| (one.collection, place(&one.record, options)));
     Plan { packages, collections: names, ..Plan::default() }
 }

@@ -4,10 +4,14 @@
 //! last: until then, readers see the edition before. Memory grows with the number of packages, not with that of files.
 
 mod clean;
+mod cutter;
 mod diff;
+mod finish;
 mod folder;
 mod from_hashdb;
 mod from_published;
+mod gathered;
+mod key_sum;
 mod layers;
 mod rank;
 mod sorter;
@@ -17,16 +21,20 @@ mod write;
 use std::io;
 use std::path::Path;
 
-use hashget::monitor::Monitor;
+use hashget::monitor::{Monitor, Step, Total};
 
 pub use self::diff::{Difference, diff};
+pub use self::finish::finish;
 use self::folder::OutputFolder;
 pub use self::from_hashdb::FromHashDb;
 pub use self::from_published::FromPublished;
 pub use self::rank::Rank;
+use self::sorter::KeySorter;
 pub use self::verify::{Verified, verify};
+use self::write::{KeyTables, LayerWriter, Target};
 use crate::error::PublishedError;
 use crate::key::SigningKey;
+use crate::manifest::{Layer, Manifest};
 use crate::record::PublishedRecord;
 
 /// Where packages come from.
@@ -99,23 +107,63 @@ pub fn publish(
     options: &PublishOptions<'_>,
     monitor: &dyn Monitor,
 ) -> Result<Published, PublishedError> {
-    let mut folder = OutputFolder::open(options.folder, options.keys)?;
+    let folder = OutputFolder::open(options.folder, options.keys)?;
     let last = folder.last_manifest()?;
-    let scratch = tempfile::Builder::new().prefix(".publish-").tempdir_in(options.folder)?;
-    let planned = layers::plan(inputs, last.as_ref(), options, monitor)?;
-    let mut published = Published { packages: planned.packages(), ..Published::default() };
-    published.withdrawn = planned.withdrawn.len() as u64;
-    let mut kept: Vec<_> = planned.base.iter().cloned().collect();
-    if !planned.packages.is_empty() {
-        published.written = planned.packages.len() as u64;
-        let writer = write::LayerWriter::new(&folder, scratch.path(), options, monitor);
-        let (layer, keys) = writer.write(inputs, &planned)?;
+    let scratch = scratch(options)?;
+    let plan = layers::plan(inputs, last.as_ref(), options, monitor)?;
+    let mut published = Published { packages: plan.packages(), ..Published::default() };
+    published.written = plan.packages.len() as u64;
+    let mut kept: Vec<_> = plan.base.iter().cloned().collect();
+    if !plan.packages.is_empty() {
+        let tables = folder.tables();
+        let target = Target { tables: &tables, scratch: scratch.path() };
+        let (layer, keys) = write(inputs, &plan, target, options, monitor)?;
         published.keys = keys;
         kept.push(layer);
     }
-    let manifest = crate::manifest::Manifest::new(kept, planned.withdrawn);
+    add_edition(folder, Manifest::new(kept, plan.withdrawn), published, options)
+}
+
+/// Writes the packages of a plan; returns their layer, and the number of pairs of keys.
+fn write(
+    inputs: &[&dyn Packages],
+    plan: &layers::Plan,
+    target: Target<'_>,
+    options: &PublishOptions<'_>,
+    monitor: &dyn Monitor,
+) -> Result<(Layer, u64), PublishedError> {
+    let things = Total { bytes: None, things: Some(plan.packages.len() as u64) };
+    let progress = monitor.begin(Step::Gather, options.folder.display().to_string(), things);
+    let mut writer = LayerWriter::new(target, KeySorter::new(target.scratch));
+    for planned in &plan.packages {
+        monitor.check_interrupted()?;
+        let list = inputs[planned.input].list(planned.handle)?;
+        let collection = &plan.collections[planned.collection];
+        writer.push(collection, planned.record.clone(), planned.is_read, list)?;
+        progress.advance(0, 1);
+    }
+    let (mut layer, keys) = writer.finish()?;
+    let mut tables = KeyTables::new(target);
+    keys.finish(|pairs| tables.write(pairs))?;
+    layer.keys = tables.tables;
+    Ok((layer, tables.rows))
+}
+
+/// A folder for what is sorted and not complete.
+fn scratch(options: &PublishOptions<'_>) -> io::Result<tempfile::TempDir> {
+    tempfile::Builder::new().prefix(".publish-").tempdir_in(options.folder)
+}
+
+/// Adds an edition whose tables are written, if it is a new one, and signs the log.
+fn add_edition(
+    mut folder: OutputFolder,
+    manifest: Manifest,
+    mut published: Published,
+    options: &PublishOptions<'_>,
+) -> Result<Published, PublishedError> {
+    published.withdrawn = manifest.withdrawn.len() as u64;
     published.bytes = manifest.tables().map(|table| table.size).sum();
-    published.is_new = last.as_ref() != Some(&manifest);
+    published.is_new = folder.last_manifest()?.as_ref() != Some(&manifest);
     if published.is_new {
         folder.add(&manifest)?;
     }
@@ -125,11 +173,8 @@ pub fn publish(
     Ok(published)
 }
 
-/// An error that names the folder.
-fn nothing(folder: &Path) -> PublishedError {
-    let problem = format!(
-        "nothing can be published to {}: no package in the HashDB was downloaded from a public URL; index some first",
-        folder.display()
-    );
+/// An error that names the folder, and says why there is nothing to publish.
+fn nothing(folder: &Path, why: &str) -> PublishedError {
+    let problem = format!("nothing can be published to {}: {why}", folder.display());
     PublishedError::Io(io::Error::new(io::ErrorKind::InvalidInput, problem))
 }

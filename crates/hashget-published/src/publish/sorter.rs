@@ -1,19 +1,14 @@
 //! Sorting keys that may be too many for memory: first into buckets on the disk, then each bucket.
 //!
-//! Invariant: what comes out is in ascending order, each pair once, and no key has more than [`MOST_PACKAGES`] packages: those with
-//! the lowest numbers.
+//! Invariant: every pair that was pushed comes out, in ascending order, in tables as [`Cutter`] makes them.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
+use super::cutter::Cutter;
+use super::write::Keys;
 use crate::table::KEY_BITS;
-
-/// Packages of one key that are kept.
-pub(super) const MOST_PACKAGES: usize = 16;
-
-/// Rows that a table of keys has at most, on average.
-const MOST_ROWS: u64 = 4_000_000;
 
 /// By how many of the first bits buckets differ.
 const BUCKET_BITS: u32 = 8;
@@ -44,8 +39,10 @@ impl KeySorter {
         let buckets = (0..1u32 << BUCKET_BITS).map(|_| Bucket::default()).collect();
         Self { scratch: scratch.to_owned(), buckets, count: 0 }
     }
+}
 
-    pub(super) fn push(&mut self, key: u64, package: u32) -> io::Result<()> {
+impl Keys for KeySorter {
+    fn push(&mut self, key: u64, package: u32) -> io::Result<()> {
         let bucket = usize::try_from(key >> (KEY_BITS - BUCKET_BITS)).unwrap_or(0);
         let bucket = &mut self.buckets[bucket];
         bucket.gathered.extend_from_slice(&key.to_be_bytes()[2..]);
@@ -61,68 +58,28 @@ impl KeySorter {
         }
         Ok(())
     }
+}
 
+impl KeySorter {
     /// Passes the pairs of each table on, in order.
     pub(super) fn finish(
         self,
-        mut table: impl FnMut(&[(u64, u32)]) -> io::Result<()>,
+        table: impl FnMut(&[(u64, u32)]) -> io::Result<()>,
     ) -> io::Result<()> {
-        // The first bits by which tables differ.
-        let bits =
-            [0, 4, 8, 12].into_iter().find(|bits| self.count >> bits <= MOST_ROWS).unwrap_or(12);
-        let shift = KEY_BITS - bits;
-        let mut pairs: Vec<(u64, u32)> = Vec::new();
+        let mut cutter = Cutter::new(self.count, table);
         for bucket in self.buckets {
-            let first = pairs.len();
-            bucket.read(&mut pairs)?;
-            pairs[first..].sort_unstable();
-            capped(&mut pairs, first);
-            // What the next bucket cannot add to.
-            while let Some(end) = first_of_next(&pairs, shift) {
-                table(&pairs[..end])?;
-                pairs.drain(..end);
-            }
-            let is_whole = bits >= BUCKET_BITS;
-            if is_whole && !pairs.is_empty() {
-                table(&pairs)?;
-                pairs.clear();
+            let mut pairs = bucket.read()?;
+            pairs.sort_unstable();
+            for pair in pairs {
+                cutter.push(pair)?;
             }
         }
-        if !pairs.is_empty() {
-            table(&pairs)?;
-        }
-        Ok(())
+        cutter.finish()
     }
-}
-
-/// Where the pairs of another table begin, if there are some.
-fn first_of_next(pairs: &[(u64, u32)], shift: u32) -> Option<usize> {
-    let (first, _) = pairs.first()?;
-    let end = pairs.partition_point(|(key, _)| key >> shift == first >> shift);
-    (end < pairs.len()).then_some(end)
-}
-
-/// Removes repetitions, and packages above the number that a key may have, from `first` on.
-fn capped(pairs: &mut Vec<(u64, u32)>, first: usize) {
-    let mut kept = first;
-    let (mut same, mut count) = (None, 0);
-    for at in first..pairs.len() {
-        let (key, package) = pairs[at];
-        if kept > first && pairs[kept - 1] == (key, package) {
-            continue;
-        }
-        count = if same == Some(key) { count + 1 } else { 1 };
-        same = Some(key);
-        if count <= MOST_PACKAGES {
-            pairs[kept] = (key, package);
-            kept += 1;
-        }
-    }
-    pairs.truncate(kept);
 }
 
 impl Bucket {
-    fn read(self, pairs: &mut Vec<(u64, u32)>) -> io::Result<()> {
+    fn read(self) -> io::Result<Vec<(u64, u32)>> {
         let mut bytes = Vec::new();
         if let Some(mut file) = self.file {
             file.seek(SeekFrom::Start(0))?;
@@ -133,13 +90,13 @@ impl Bucket {
             let key = pair[..6].iter().fold(0, |key, byte| key << 8 | u64::from(*byte));
             (key, pair[6..].iter().fold(0, |number, byte| number << 8 | u32::from(*byte)))
         };
-        pairs.extend(bytes.chunks_exact(PAIR).map(pair));
-        Ok(())
+        Ok(bytes.chunks_exact(PAIR).map(pair).collect())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::cutter::MOST_ROWS;
     use super::*;
 
     #[test]

@@ -12,6 +12,7 @@ use hashget::monitor::{Monitor, Step, Total};
 use parquet::data_type::ByteArrayType;
 
 use super::sorter::KeySorter;
+use super::write::Keys as _;
 use crate::error::PublishedError;
 use crate::manifest::{Layer, Table};
 use crate::proven::Edition;

@@ -1,18 +1,14 @@
-//! Writing a layer: packs, names and keys of packages in a given order.
+//! Writing a layer: packs, names and keys of packages that come in order.
 //!
 //! Invariant: one package at a time is in memory, besides the pack that is being filled. A list that is not what its record says
 //! ends everything.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 
 use hashget::hashdb::member_list;
-use hashget::monitor::{Monitor, Step, Total};
 
-use super::folder::OutputFolder;
-use super::layers::{Plan, Planned};
-use super::sorter::KeySorter;
-use super::{Packages, PublishOptions};
 use crate::error::PublishedError;
 use crate::manifest::{Collection, Layer, Table};
 use crate::record::PublishedRecord;
@@ -22,18 +18,31 @@ use crate::table::{PackWriter, Row, cut, name_key, url_key, write_keys};
 const NAMES_PAGE: usize = 1 << 10;
 const KEYS_PAGE: usize = 1 << 12;
 
-/// Writes the tables of a layer.
-pub(super) struct LayerWriter<'w> {
-    tables: PathBuf,
-    scratch: &'w Path,
-    options: &'w PublishOptions<'w>,
-    monitor: &'w dyn Monitor,
-    keys: KeySorter,
+/// What gets the keys of packages while these are written.
+pub(super) trait Keys {
+    /// Package number `package` has this key; it may have it more than once.
+    fn push(&mut self, key: u64, package: u32) -> io::Result<()>;
+}
+
+/// Folders that tables are written to.
+#[derive(Clone, Copy)]
+pub(super) struct Target<'w> {
+    pub(super) tables: &'w Path,
+    pub(super) scratch: &'w Path,
+}
+
+/// Writes packs and names of packages, and passes their keys on.
+pub(super) struct LayerWriter<'w, K> {
+    target: Target<'w>,
+    layer: Layer,
+    open: Option<Open>,
+    keys: K,
 }
 
 /// A collection that is being written.
 #[derive(Default)]
 struct Open {
+    name: String,
     pack: PackWriter,
     packs: Vec<Table>,
     names: Vec<(u64, u32)>,
@@ -42,103 +51,113 @@ struct Open {
     packages: u32,
 }
 
-impl<'w> LayerWriter<'w> {
-    pub(super) fn new(
-        folder: &OutputFolder,
-        scratch: &'w Path,
-        options: &'w PublishOptions<'w>,
-        monitor: &'w dyn Monitor,
-    ) -> Self {
-        let (tables, keys) = (folder.tables(), KeySorter::new(scratch));
-        Self { tables, scratch, options, monitor, keys }
+/// The tables of keys of a layer, as they are written.
+pub(super) struct KeyTables<'w> {
+    target: Target<'w>,
+    pub(super) tables: Vec<Table>,
+    pub(super) rows: u64,
+}
+
+impl<'w> KeyTables<'w> {
+    pub(super) fn new(target: Target<'w>) -> Self {
+        Self { target, tables: Vec::new(), rows: 0 }
     }
 
-    /// Writes these packages; returns the layer, and the number of pairs of keys.
-    pub(super) fn write(
-        mut self,
-        inputs: &[&dyn Packages],
-        plan: &Plan,
-    ) -> Result<(Layer, u64), PublishedError> {
-        let things = Total { bytes: None, things: Some(plan.packages.len() as u64) };
-        let name = self.options.folder.display().to_string();
-        let progress = self.monitor.begin(Step::Gather, name, things);
-        let mut layer = Layer::default();
-        for collection in plan.packages.chunk_by(|one, next| one.collection == next.collection) {
-            let mut open = Open { first: layer.packages, ..Open::default() };
-            for planned in collection {
-                self.monitor.check_interrupted()?;
-                let list = inputs[planned.input].list(planned.handle)?;
-                let record = self.add(&mut open, planned, &list)?;
-                if open.pack.push(Row { record, list }) {
-                    open.packs.push(open.pack.finish(&self.tables, self.scratch)?);
-                }
-                progress.advance(0, 1);
-            }
-            layer.packages = open.first + open.packages;
-            let name = plan.collections[collection[0].collection].clone();
-            layer.collections.push(self.finish(open, name)?);
-        }
-        let mut rows = 0;
-        self.keys.finish(|pairs| {
-            rows += pairs.len() as u64;
-            let written = write_keys(pairs, KEYS_PAGE, true, &self.tables, self.scratch)?;
-            layer.keys.push(written);
-            Ok(())
-        })?;
-        Ok((layer, rows))
+    /// Writes one more.
+    pub(super) fn write(&mut self, pairs: &[(u64, u32)]) -> io::Result<()> {
+        let Target { tables, scratch } = self.target;
+        self.rows += pairs.len() as u64;
+        self.tables.push(write_keys(pairs, KEYS_PAGE, true, tables, scratch)?);
+        Ok(())
+    }
+}
+
+impl<'w, K: Keys> LayerWriter<'w, K> {
+    pub(super) fn new(target: Target<'w>, keys: K) -> Self {
+        Self { target, layer: Layer::default(), open: None, keys }
     }
 
-    /// Adds the names and keys of a package; returns its record with what its list says.
-    fn add(
+    /// Adds a package of this collection, whose packages follow each other. If `is_read`, its record has the digest of its list.
+    pub(super) fn push(
         &mut self,
-        open: &mut Open,
-        planned: &Planned,
-        list: &[u8],
-    ) -> Result<PublishedRecord, PublishedError> {
-        let number = open.first + open.packages;
-        open.packages += 1;
-        let mut record = planned.record.clone();
-        let (mut members, mut failed) = (0, Ok(()));
-        let keys = &mut self.keys;
-        let digest = member_list::decode_and_hash(list, &mut |member| {
-            members += 1;
-            if let (Some(sha256), Ok(())) = (&member.sha256, &failed) {
-                failed = keys.push(cut(sha256), number);
-            }
-        })
-        .map_err(|problem| PublishedError::damaged(record.urls[0].clone(), problem))?;
-        failed?;
-        if planned.is_read && (record.list, record.members) != (digest, members) {
-            let problem = "its member list is not the one that its record names";
-            return Err(PublishedError::damaged(record.urls[0].clone(), problem));
+        collection: &str,
+        record: PublishedRecord,
+        is_read: bool,
+        list: Vec<u8>,
+    ) -> Result<(), PublishedError> {
+        if self.open.as_ref().is_none_or(|open| open.name != collection) {
+            self.close()?;
+            let (name, first) = (collection.to_owned(), self.layer.packages);
+            self.open = Some(Open { name, first, ..Open::default() });
         }
-        (record.list, record.members) = (digest, members);
-        let statement = record.statement().digest();
-        let urls = record.urls.iter().map(|url| url_key(url));
-        for key in urls.chain([cut(&record.sha256), cut(&statement)]) {
-            self.keys.push(key, number)?;
+        let open = self.open.get_or_insert_default();
+        let record = add(&mut self.keys, open, record, is_read, &list)?;
+        self.layer.packages += 1;
+        if open.pack.push(Row { record, list }) {
+            open.packs.push(open.pack.finish(self.target.tables, self.target.scratch)?);
         }
-        for signature in record.signatures() {
-            open.names.push((name_key(&signature), number));
-            open.kinds.insert(signature.kind);
-        }
-        Ok(record)
+        Ok(())
     }
 
-    fn finish(&self, mut open: Open, name: String) -> Result<Collection, PublishedError> {
+    /// The layer, without tables of keys, and what got the keys.
+    pub(super) fn finish(mut self) -> Result<(Layer, K), PublishedError> {
+        self.close()?;
+        Ok((self.layer, self.keys))
+    }
+
+    /// Completes the collection that is being written.
+    fn close(&mut self) -> Result<(), PublishedError> {
+        let Some(mut open) = self.open.take() else { return Ok(()) };
+        let Target { tables, scratch } = self.target;
         if !open.pack.is_empty() {
-            open.packs.push(open.pack.finish(&self.tables, self.scratch)?);
+            open.packs.push(open.pack.finish(tables, scratch)?);
         }
         open.names.sort_unstable();
         open.names.dedup();
-        let names = write_keys(&open.names, NAMES_PAGE, false, &self.tables, self.scratch)?;
-        Ok(Collection {
-            name,
+        self.layer.collections.push(Collection {
+            name: open.name,
             kinds: open.kinds.into_iter().collect(),
             first: open.first,
             packages: open.packages,
-            names,
+            names: write_keys(&open.names, NAMES_PAGE, false, tables, scratch)?,
             packs: open.packs,
-        })
+        });
+        Ok(())
     }
+}
+
+/// Adds the names and keys of a package; returns its record with what its list says.
+fn add(
+    keys: &mut impl Keys,
+    open: &mut Open,
+    mut record: PublishedRecord,
+    is_read: bool,
+    list: &[u8],
+) -> Result<PublishedRecord, PublishedError> {
+    let number = open.first + open.packages;
+    open.packages += 1;
+    let (mut members, mut failed) = (0, Ok(()));
+    let digest = member_list::decode_and_hash(list, &mut |member| {
+        members += 1;
+        if let (Some(sha256), Ok(())) = (&member.sha256, &failed) {
+            failed = keys.push(cut(sha256), number);
+        }
+    })
+    .map_err(|problem| PublishedError::damaged(record.urls[0].clone(), problem))?;
+    failed?;
+    if is_read && (record.list, record.members) != (digest, members) {
+        let problem = "its member list is not the one that its record names";
+        return Err(PublishedError::damaged(record.urls[0].clone(), problem));
+    }
+    (record.list, record.members) = (digest, members);
+    let statement = record.statement().digest();
+    let urls = record.urls.iter().map(|url| url_key(url));
+    for key in urls.chain([cut(&record.sha256), cut(&statement)]) {
+        keys.push(key, number)?;
+    }
+    for signature in record.signatures() {
+        open.names.push((name_key(&signature), number));
+        open.kinds.insert(signature.kind);
+    }
+    Ok(record)
 }

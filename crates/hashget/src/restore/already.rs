@@ -6,12 +6,11 @@ use std::path::Path;
 
 use super::finish::{finish_last, owns_the_name, stop};
 use super::place::TargetFolder;
-use super::quiet::Quiet;
 use super::{RestoreError, RestoreOptions, Summary, count};
 use crate::archive::manifest_path;
 use crate::model::Kind;
 use crate::model::manifest::Manifest;
-use crate::monitor::{Interrupted, Monitor};
+use crate::monitor::{Interrupted, Monitor, Quiet};
 use crate::tree::{self, ScanOptions};
 
 /// Is the whole tree there already, and right? Then nothing needs to be fetched.

@@ -23,7 +23,6 @@ mod part;
 mod place;
 mod planned;
 mod proof;
-mod quiet;
 mod ranges;
 mod rehearsal;
 mod run;

@@ -10,7 +10,6 @@ use super::differences::Affected;
 use super::extract::Extracted;
 use super::imagined::ImaginedTarget;
 use super::package::Restoring;
-use super::quiet::Quiet;
 use super::run::Run;
 use super::target::Target as _;
 use super::{Accepting, RestoreError, Restorer, Summary, archived, closing, count, v1};
@@ -22,7 +21,7 @@ use crate::fetch::Offline;
 use crate::limits::Limits;
 use crate::model::manifest::{AnyManifest, EntryTable, Manifest, ManifestV1};
 use crate::model::{Metadata, RelPath, counted, path_of};
-use crate::monitor::{Monitor, ProblemKind, Total};
+use crate::monitor::{Monitor, ProblemKind, Quiet, Total};
 
 /// What came of rehearsing a restore.
 #[derive(Debug, Clone, PartialEq, Eq)]
