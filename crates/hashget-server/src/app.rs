@@ -12,7 +12,7 @@ use axum::response::Response;
 use axum::routing::get;
 use axum::{Router, middleware};
 use hashget::fetch::PoolFolder;
-use hashget::hashdb::LocalHashDb;
+use hashget::hashdb::{KeyTable, LocalHashDb};
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::{RequestBodyDeadlineLayer, RequestBodyTimeoutLayer, TimeoutLayer};
@@ -25,6 +25,7 @@ use crate::clock::Clock;
 use crate::fetching::Fetching;
 use crate::measures::{self, Measures};
 use crate::refusal::Refusal;
+use crate::routes::operations::Size;
 use crate::routes::{lookup, operations, packages, page, pool, published, python, submissions};
 use crate::scope::Scope;
 use crate::server_db::ServerDb;
@@ -44,6 +45,8 @@ pub(crate) struct App {
     pub(crate) pool: PoolFolder,
     pub(crate) uploads: Semaphore,
     pub(crate) hashdb: Arc<LocalHashDb>,
+    pub(crate) keys: KeyTable,
+    pub(crate) size: Size,
     pub(crate) server_db: Arc<ServerDb>,
     pub(crate) fetching: Fetching,
     pub(crate) gate: Gate,

@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use hashget::fetch::{BadOption, PoolFolder};
-use hashget::hashdb::{HashDbError, LocalHashDb};
+use hashget::hashdb::{HashDbError, KeyTable, LocalHashDb};
 use tokio::net::TcpListener;
 
 pub use clock::Clock;
@@ -36,6 +36,7 @@ use access::Gate;
 use app::App;
 use fetching::Fetching;
 use measures::Measures;
+use routes::operations::Size;
 
 /// A server that is ready to serve.
 pub struct Server {
@@ -81,6 +82,8 @@ impl Server {
             measures: Measures::new(),
             openapi: app::openapi(),
             settings: settings.clone(),
+            keys: KeyTable::load(Arc::clone(&hashdb))?,
+            size: Size::default(),
             hashdb,
             server_db,
             fetching,

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
-use hashget::hashdb::{CutKey, HashDb as _, HashDbWriter as _, LocalHashDb};
+use std::sync::Arc;
+
+use hashget::hashdb::{CutKey, HashDb as _, HashDbWriter as _, KeyTable, LocalHashDb};
 use hashget::model::{
     Digest, Evidence, Keeping, Kind, Member, MemberMetadata, Origin, PackageRecord, RelPath,
     Signature,
@@ -59,28 +61,62 @@ fn a_cut_key_finds_what_begins_so_and_nothing_beside_it() {
                 .unwrap();
         }
     }
+    let table = KeyTable::load(Arc::new(hashdb)).unwrap();
     let keys = beginnings.map(|beginning| CutKey::from(&digest(beginning, 9)));
-    let found = hashdb.find_cut(&keys).unwrap();
+    let found = table.find(&keys).unwrap();
     for (number, packages) in found.iter().enumerate() {
         let expected = [0, 0xff].map(|rest| Digest::of(format!("p{number}-{rest}").as_bytes()));
         assert_eq!(packages, &expected, "{}", keys[number]);
     }
     let unknown: CutKey = "010203040508".parse().unwrap();
-    assert_eq!(hashdb.find_cut(&[unknown]).unwrap(), [Vec::new()]);
+    assert_eq!(table.find(&[unknown]).unwrap(), [Vec::new()]);
 }
 
-/// A package with two files of one beginning is named once; one that was removed is not named.
+/// A package with two files of one beginning is named once; and the table follows what others do with the HashDB.
 #[test]
-fn a_cut_key_names_each_package_once_and_none_that_is_gone() {
+fn a_table_of_keys_follows_its_hashdb() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = KeyTable::load(Arc::new(LocalHashDb::open(folder.path()).unwrap())).unwrap();
+    let other = LocalHashDb::open(folder.path()).unwrap();
+    let beginning = [7; 6];
+    let key = CutKey::from(&digest(beginning, 0));
+    let find = || table.find(&[key]).unwrap().pop().unwrap();
+    assert_eq!(find(), []);
+    let members = [file(digest(beginning, 0)), file(digest(beginning, 1))];
+    let first = other.put(&record("twice"), &members).unwrap();
+    assert_eq!(find(), [Digest::of(b"twice")]);
+    other.put(&record("again"), &members[..1]).unwrap();
+    assert_eq!(find(), [Digest::of(b"twice"), Digest::of(b"again")]);
+    other.remove(first).unwrap();
+    assert_eq!(find(), [Digest::of(b"again")]);
+    // A package that replaces another one, so that their number stays.
+    let replaced = PackageRecord { sha256: Digest::of(b"new bytes"), ..record("again") };
+    other.put(&replaced, &members).unwrap();
+    assert_eq!(find(), [Digest::of(b"new bytes")]);
+    let loaded = KeyTable::load(Arc::new(other)).unwrap();
+    assert_eq!(loaded.find(&[key]).unwrap(), [vec![Digest::of(b"new bytes")]]);
+}
+
+/// So many keys that they are merged with those that were read at first.
+#[test]
+fn a_table_of_keys_grows() {
     let folder = tempfile::tempdir().unwrap();
     let hashdb = LocalHashDb::open(folder.path()).unwrap();
-    let beginning = [7; 6];
-    let members = [file(digest(beginning, 0)), file(digest(beginning, 1))];
-    let id = hashdb.put(&record("twice"), &members).unwrap();
-    let key = CutKey::from(&digest(beginning, 0));
-    assert_eq!(hashdb.find_cut(&[key]).unwrap(), [vec![Digest::of(b"twice")]]);
-    hashdb.remove(id).unwrap();
-    assert_eq!(hashdb.find_cut(&[key]).unwrap(), [Vec::new()]);
+    let content = |number: u32| Digest::of(&number.to_le_bytes());
+    let package = |numbers: std::ops::Range<u32>| -> Vec<Member> {
+        numbers.map(|number| file(content(number))).collect()
+    };
+    hashdb.put(&record("first"), &package(0..1000)).unwrap();
+    let table = KeyTable::load(Arc::new(LocalHashDb::open(folder.path()).unwrap())).unwrap();
+    hashdb.put(&record("second"), &package(1000..120_000)).unwrap();
+    hashdb.put(&record("third"), &package(120_000..120_100)).unwrap();
+    for (number, name) in
+        [(0, "first"), (999, "first"), (1000, "second"), (119_999, "second"), (120_050, "third")]
+    {
+        let key = CutKey::from(&content(number));
+        assert_eq!(table.find(&[key]).unwrap(), [vec![Digest::of(name.as_bytes())]], "{number}");
+    }
+    assert_eq!(table.find(&[CutKey::from(&content(120_100))]).unwrap(), [Vec::new()]);
 }
 
 #[test]

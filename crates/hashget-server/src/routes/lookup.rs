@@ -9,7 +9,7 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
-use hashget::hashdb::{CutKey, HashDb as _, Key, LocalHashDb};
+use hashget::hashdb::{CutKey, HashDb as _, Key, KeyTable, LocalHashDb};
 use hashget::model::Digest;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -69,7 +69,7 @@ pub(crate) async fn lookup(
             let problem = format!("{number} keys: at most {MOST} can be asked at once");
             return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, problem));
         }
-        let keys = cut(&app.hashdb, asked.keys)?;
+        let keys = cut(&app.keys, asked.keys)?;
         let digests = whole(&app.hashdb, asked.digests)?;
         app.measures.record(|| {
             let found = u64::try_from(keys.len() + digests.len()).unwrap_or(u64::MAX);
@@ -96,9 +96,9 @@ where
     Ok(parsed)
 }
 
-fn cut(hashdb: &LocalHashDb, texts: Vec<String>) -> Result<BTreeMap<String, Vec<Digest>>, Refusal> {
+fn cut(table: &KeyTable, texts: Vec<String>) -> Result<BTreeMap<String, Vec<Digest>>, Refusal> {
     let (keys, texts): (Vec<CutKey>, Vec<String>) = parsed::<CutKey>(texts)?.into_iter().unzip();
-    let found = hashdb.find_cut(&keys)?;
+    let found = table.find(&keys)?;
     Ok(texts.into_iter().zip(found).filter(|(_, packages)| !packages.is_empty()).collect())
 }
 

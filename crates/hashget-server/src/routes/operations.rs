@@ -2,19 +2,41 @@
 //!
 //! Invariant: who asks whether the server is well needs no token.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use hashget::hashdb::HashDbWriter as _;
+use hashget::hashdb::{self, HashDbError, HashDbWriter as _, LocalHashDb};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::app::{App, blocking};
 use crate::refusal::{Problem, Refusal};
 use crate::server_db::Counts;
+
+/// How long the size of the HashDB is remembered: counting takes a second for each ten million files.
+const REMEMBERED: Duration = Duration::from_secs(60);
+
+/// The size of the HashDB, as it was a short time ago.
+#[derive(Default)]
+pub(crate) struct Size(Mutex<Option<(Instant, hashdb::Status)>>);
+
+impl Size {
+    fn of(&self, hashdb: &LocalHashDb) -> Result<hashdb::Status, HashDbError> {
+        let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, size)) = &*remembered
+            && at.elapsed() < REMEMBERED
+        {
+            return Ok(size.clone());
+        }
+        let size = hashdb.status()?;
+        *remembered = Some((Instant::now(), size.clone()));
+        Ok(size)
+    }
+}
 
 /// How the server does.
 #[derive(Debug, Serialize, ToSchema)]
@@ -36,7 +58,7 @@ pub(crate) struct Status {
 async fn status_of(app: &Arc<App>) -> Result<Status, Refusal> {
     let app = Arc::clone(app);
     blocking(move || {
-        let known = app.hashdb.status()?;
+        let known = app.size.of(&app.hashdb)?;
         Ok(Status {
             version: env!("CARGO_PKG_VERSION"),
             packages: known.packages,

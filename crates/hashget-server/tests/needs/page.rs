@@ -61,7 +61,7 @@ pub(crate) fn people_search_by_name_and_by_keyboard() {
     browser.run("document.querySelector('.more button').click()");
     browser.wait("document.querySelectorAll('tbody tr').length === 1200 && document.querySelector('.more').hidden");
     browser.open(&server.client.url("/#/status"));
-    browser.wait("document.querySelector('main').innerText.includes('1,204')");
+    browser.wait("document.querySelector('main').innerText.includes('1,205')");
     browser.open(&server.client.url("/#/search/nowhere"));
     browser.wait("document.querySelector('main').innerText.includes('No package here has')");
     browser.check_log();

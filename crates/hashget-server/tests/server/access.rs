@@ -1,6 +1,6 @@
 //! Tokens, scopes, rates, and whether the server is well.
 
-use hashget_server::{Scope, ServerDb};
+use hashget_server::{Scope, ServerDb, Settings};
 use serde_json::json;
 
 use crate::support::{BEGIN, TestServer, program, settings};
@@ -216,4 +216,29 @@ fn a_folder_of_something_else_is_left_alone() {
     assert_eq!(fs_err::read(&file).unwrap(), before);
     drop(fs_err::remove_file(&file));
     ServerDb::open(folder.path()).unwrap().add_token("a", Scope::Read, BEGIN).unwrap();
+}
+
+fn page(path: &str) -> String {
+    let project = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    fs_err::read_to_string(format!("{project}/{path}")).unwrap()
+}
+
+#[test]
+fn the_settings_that_the_page_shows_are_the_defaults() {
+    let page = page("docs/server.md");
+    let shown = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    assert_eq!(format!("{:?}", settings(shown)), format!("{:?}", Settings::default()));
+}
+
+/// Whoever removes the `#` before the settings of the packaged file gets settings that are valid.
+#[test]
+fn the_settings_of_the_package_are_valid() {
+    let text = page("packaging/server.toml");
+    let is_prose = |line: &str| line.starts_with("# ");
+    let lines = text.lines().filter(|line| !is_prose(line));
+    let lines: Vec<&str> = lines.map(|line| line.strip_prefix('#').unwrap_or(line)).collect();
+    let settings = settings(&lines.join("\n"));
+    assert!(
+        !settings.submissions.public_hosts.is_empty() && !settings.python.accept_urls.is_empty()
+    );
 }

@@ -5,24 +5,27 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::rows::PREFIX;
 use crate::model::Digest;
 
 /// Bytes of a cut key.
 const BYTES: usize = 6;
-/// Bytes of the look-up keys that it is the beginning of.
-const WHOLE: usize = 16;
 
 /// The first 48 bits of a SHA-256.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CutKey([u8; BYTES]);
 
 impl CutKey {
-    /// The first and the last look-up key that begin so.
-    pub(super) fn bounds(self) -> ([u8; WHOLE], [u8; WHOLE]) {
-        let (mut first, mut last) = ([0; WHOLE], [u8::MAX; WHOLE]);
-        first[..BYTES].copy_from_slice(&self.0);
-        last[..BYTES].copy_from_slice(&self.0);
-        (first, last)
+    /// The key of a look-up key, which is longer.
+    pub(super) fn of_prefix(prefix: [u8; PREFIX]) -> Self {
+        let mut bytes = [0; BYTES];
+        bytes.copy_from_slice(&prefix[..BYTES]);
+        Self(bytes)
+    }
+
+    /// Its 48 bits as a number.
+    pub(super) fn to_bits(self) -> u64 {
+        self.0.iter().fold(0, |bits, byte| bits << 8 | u64::from(*byte))
     }
 }
 

@@ -4,10 +4,13 @@
 //! are never equal by accident, and a collision made on purpose only adds packages to the answer of a
 //! look-up.
 
+mod key_table;
 mod search;
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+
+pub use key_table::KeyTable;
 
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
@@ -224,7 +227,12 @@ impl LocalHashDb {
             idle.push(connection);
         }
         drop(idle);
-        result.map_err(|problem| match problem {
+        result.map_err(|problem| self.failure(problem))
+    }
+
+    /// The error for a problem with the file.
+    fn failure(&self, problem: Problem) -> HashDbError {
+        match problem {
             Problem::Sqlite(error) => schema::failure(&self.location, &error),
             Problem::Damaged(problem) => {
                 HashDbError::Damaged { location: self.location.clone(), problem }
@@ -232,7 +240,7 @@ impl LocalHashDb {
             Problem::Impossible(problem) => {
                 HashDbError::Failed { location: self.location.clone(), problem }
             }
-        })
+        }
     }
 }
 

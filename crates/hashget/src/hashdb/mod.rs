@@ -20,7 +20,7 @@ pub use check::{Check, CheckOutcome, now};
 pub use cut_key::CutKey;
 pub use export::{ExportError, ExportReader, ExportedPackage, HashPackage, export};
 pub use joined::JoinedHashDb;
-pub use local::{LocalHashDb, Status};
+pub use local::{KeyTable, LocalHashDb, Status};
 pub use nothing::NoHashDb;
 pub use shared::{AskHashes, LARGE, SharedHashDb};
 

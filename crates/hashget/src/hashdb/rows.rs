@@ -13,7 +13,7 @@ use crate::model::{Digest, Evidence, Member, Origin, PackageRecord, Signature};
 pub(super) const RECORD: &str = "SELECT id, url, sha256, size, format, project, expires, indexed_at, evidence, vouched, recursive, origin, keeping, passed_over, publisher FROM packages";
 
 /// Length of a look-up key: a prefix of the digest, in bytes.
-const PREFIX: usize = 16;
+pub(super) const PREFIX: usize = 16;
 
 /// Why an operation on a connection failed, without the location of the HashDB.
 pub(super) enum Problem {

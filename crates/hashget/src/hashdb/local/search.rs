@@ -1,46 +1,13 @@
-//! Looking for packages by less than a whole key: cut digests, parts of names, what is new.
+//! Looking for packages by parts of their names, and for what is new.
 //!
 //! Invariant: every answer is bounded, whatever is asked.
 
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::params;
 
 use super::LocalHashDb;
-use crate::hashdb::{CutKey, HashDbError, PackageId};
-use crate::model::Digest;
-
-/// The most packages that a cut key is answered with. Files that more packages have are licences and the like.
-const MOST_OF_A_KEY: i64 = 16;
+use crate::hashdb::{HashDbError, PackageId};
 
 impl LocalHashDb {
-    /// For each key, in order, the digests of up to 16 packages that hold a file whose digest begins so, or that
-    /// themselves begin so: those that were recorded first. Fastest if the keys ascend.
-    ///
-    /// # Errors
-    /// See [`HashDbError`].
-    pub fn find_cut(&self, keys: &[CutKey]) -> Result<Vec<Vec<Digest>>, HashDbError> {
-        self.with(|connection| {
-            let transaction = connection.transaction()?;
-            let mut by_key = transaction.prepare_cached(
-                "SELECT DISTINCT package FROM files WHERE prefix BETWEEN ?1 AND ?2 ORDER BY package LIMIT ?3",
-            )?;
-            let mut by_id = transaction.prepare_cached("SELECT sha256 FROM packages WHERE id = ?1")?;
-            let mut found = Vec::with_capacity(keys.len());
-            for key in keys {
-                let (first, last) = key.bounds();
-                let mut rows = by_key.query(params![first, last, MOST_OF_A_KEY])?;
-                let mut packages = Vec::new();
-                while let Some(row) = rows.next()? {
-                    let id: i64 = row.get(0)?;
-                    let sha256 = by_id.query_row([id], |row| row.get(0)).optional()?;
-                    // A key may have outlived its package.
-                    packages.extend(sha256.map(Digest::from_bytes));
-                }
-                found.push(packages);
-            }
-            Ok(found)
-        })
-    }
-
     /// The first `most` packages whose URL, or whose name in an ecosystem, contains the text, newest first. Upper and lower case
     /// of ASCII are the same. Reads all names: about 0.1 s for each million.
     ///
