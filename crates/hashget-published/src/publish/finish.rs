@@ -95,7 +95,7 @@ fn packages(
         let order = (collection(&record, options), place(&record, options));
         if last.as_ref().is_some_and(|last| *last >= order) {
             let problem = format!(
-                "the package {} is not in order, or there twice: it follows {}",
+                "the package {} is not in order, or there twice: it follows {} (rank and collection must be those of the job)",
                 record.sha256,
                 last.map(|(_, (_, _, digest))| digest.to_string()).unwrap_or_default()
             );
