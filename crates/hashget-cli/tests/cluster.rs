@@ -134,7 +134,8 @@ fn a_package_that_cannot_be_read_is_a_line_that_says_so() {
     for (line, part) in bad {
         let url = line.split('\t').next().unwrap();
         let told = |fact: &&&Value| {
-            text(fact, "url") == url && fact["error"].as_str().unwrap().contains(part)
+            text(fact, "url") == url.replace("me:secret@", "")
+                && fact["error"].as_str().unwrap().contains(part)
         };
         assert!(failed.iter().any(|fact| told(&fact)), "{line}: {failed:?}");
     }

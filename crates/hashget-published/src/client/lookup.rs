@@ -20,7 +20,7 @@ const WHOLE_FOR_EACH: u64 = 8 << 10;
 const WHOLE_AT_ALL: u64 = 64 << 10;
 
 /// Bytes between two blocks of a filter that are fetched with them rather than asked around.
-const FILTER_GAP: u64 = 2 << 10;
+const FILTER_GAP: u64 = 512;
 
 /// Which table has a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

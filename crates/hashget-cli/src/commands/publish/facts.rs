@@ -6,7 +6,7 @@ use std::io::{self, BufRead as _, BufReader, Write as _};
 
 use anyhow::Context as _;
 use hashget::error::ErrorClass;
-use hashget::fetch::Sources;
+use hashget::fetch::{Sources, shown};
 use hashget::index::{Indexer, Request};
 use hashget::model::{Digest, Evidence, Signature};
 use hashget::monitor::{Monitor, Quiet};
@@ -66,7 +66,8 @@ fn write(read: &Read) -> io::Result<()> {
 /// Reads the package that a line names. Only an interruption is an error.
 fn read(line: &str, sources: &Sources, environment: &Environment<'_>) -> anyhow::Result<Read> {
     let failed = |error: String| {
-        let url = line.split('\t').next().unwrap_or_default().to_owned();
+        // Facts are published: no password of a list gets into them.
+        let url = shown(line.split('\t').next().unwrap_or_default());
         Ok(Read::Failed { url, error })
     };
     let request = match request(line) {
