@@ -1,6 +1,6 @@
 //! Measures a published HashDB of so many made-up keys: what publishing and looking up cost.
 //!
-//!     scale FOLDER KEYS
+//!     made_up_keys FOLDER KEYS
 //!
 //! Each package has 100 files. Prints one line of JSON. Run it by `bench/keys`, which also measures processor time and memory.
 
