@@ -88,7 +88,7 @@ pub(crate) struct Config {
     /// How the places of packages are audited; by `backup` only if this is there.
     pub(crate) audit: Option<Audit>,
     /// Publishers of shared knowledge, in the order in which they are asked.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "publishers::distinct")]
     pub(crate) publisher: Vec<Publisher>,
     /// How many of them must say the same of a package.
     pub(crate) publishers_agree: Option<usize>,

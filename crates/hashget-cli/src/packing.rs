@@ -180,15 +180,16 @@ pub(crate) fn with_packer_in_any_case<R>(
     }
     let work = |packer: &Packer<'_>| work(packer, options);
     let result = match base {
-        None => with_hashdb(environment, sources, &shared, &*hashdb, work)?,
+        None => with_hashdb(environment, sources, &shared, &*hashdb, work),
         Some(base) => {
             let base = LocalHashDb::open(base)?;
             let joined = JoinedHashDb::new(&*hashdb, &base);
-            with_hashdb(environment, sources, &shared, &joined, work)?
+            with_hashdb(environment, sources, &shared, &joined, work)
         }
     };
+    // What was asked was asked, however it ended.
     shared.report(environment.console)?;
-    Ok(result)
+    result
 }
 
 fn with_hashdb<R>(

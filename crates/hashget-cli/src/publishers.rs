@@ -14,6 +14,7 @@ use serde_json::json;
 
 use crate::config::{self, parse_hashes};
 use crate::environment::Environment;
+use crate::exit::UsageError;
 use crate::output::{Console, safe, size};
 
 /// How publishers are asked.
@@ -61,6 +62,13 @@ impl<'e> Shared<'e> {
         }
         let manner = Manner { private: asking.private };
         let agree = environment.config.publishers_agree.unwrap_or(1);
+        if agree > configured.len() {
+            let wrong = format!(
+                "publishers_agree = {agree}, and only {} publishers are configured: nothing would ever be known",
+                configured.len()
+            );
+            return Err(UsageError(wrong).into());
+        }
         let sharing = Sharing { manner, agree, now: now() };
         Ok(Self(Some(SharedPublishers::new(publishers, sharing, environment.console))))
     }
@@ -108,7 +116,7 @@ pub(crate) fn files(environment: &Environment<'_>, place: &str) -> anyhow::Resul
 
 /// Where what is remembered of a publisher is kept: beside the HashDB, since the records there are on its word.
 fn memory(environment: &Environment<'_>, publisher: &config::Publisher) -> anyhow::Result<Memory> {
-    let name = &Digest::of(publisher.url.as_bytes()).to_string()[..16];
+    let name = &Digest::of(publisher.name().as_bytes()).to_string()[..16];
     let file = environment.hashdb_folder()?.join("publishers").join(format!("{name}.json"));
     let cache: Option<PathBuf> = environment.cache_folder().map(|cache| cache.join("published"));
     Ok(Memory::new(file, cache))

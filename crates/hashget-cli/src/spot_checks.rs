@@ -3,13 +3,16 @@
 //! Invariant: packages of the run itself are not among them, and what is downloaded for it stays within its limit. Once a publisher
 //! said what is not so, nothing of it is relied on.
 
+use std::cmp::Reverse;
+use std::hash::{BuildHasher as _, RandomState};
 use std::path::PathBuf;
 
 use hashget::fetch::Sources;
-use hashget::hashdb::{HashDb as _, HashDbWriter as _, LocalHashDb, member_list};
-use hashget::index::{IndexError, Indexed, Indexer, Request};
-use hashget::model::{Evidence, Member, PackageRecord, total_bytes};
+use hashget::hashdb::{Checks as _, HashDb as _, HashDbWriter as _, LocalHashDb, now};
+use hashget::index::{Contents, IndexError, Indexer};
+use hashget::model::{Digest, Evidence, Member, PackageRecord, total_bytes};
 use hashget::monitor::{Monitor, ProblemKind};
+use hashget::places::{Answer, was_lost_lately};
 use hashget_published::Statement;
 
 use crate::environment::Environment;
@@ -19,15 +22,15 @@ use crate::publishers;
 /// Bytes that a run may download for it, unless the configuration says otherwise.
 const AT_MOST: u64 = 8 << 20;
 
-/// Packages of which a run chooses: those that have been waiting longest.
+/// Packages of which a run chooses, by chance: their members have to be read to know what they give.
 const CHOICE: usize = 200;
 
 /// A package that is known by a publisher's word.
 struct Signed {
     record: PackageRecord,
     publisher: String,
-    /// What it said.
-    statement: Statement,
+    /// What it said is in it.
+    members: Vec<Member>,
 }
 
 /// Checks as many packages as the limit allows.
@@ -52,20 +55,19 @@ pub(crate) fn run(environment: &Environment<'_>, sources: &Sources) -> anyhow::R
         evidence: Evidence::Downloaded,
     };
     let (mut right, mut left) = (0_u64, limit);
-    for signed in chosen(&hashdb)? {
+    for signed in chosen(&hashdb, limit)? {
         if signed.record.size > left {
             continue;
         }
         left -= signed.record.size;
-        match is_so(&indexer, &hashdb, &signed, environment)? {
-            Some(true) => right += 1,
-            Some(false) => {
-                let origin = &signed.publisher;
-                forget(&hashdb, origin)?;
+        match read(&indexer, &hashdb, &signed, environment)? {
+            Some(Comparison::Same) => right += 1,
+            Some(Comparison::Lie) => {
                 tell(environment, &signed)?;
+                forget(&hashdb, &signed.publisher)?;
                 break;
             }
-            None => {}
+            Some(Comparison::Unclear) | None => {}
         }
     }
     if right > 0 {
@@ -75,52 +77,84 @@ pub(crate) fn run(environment: &Environment<'_>, sources: &Sources) -> anyhow::R
     Ok(())
 }
 
-/// The packages that are worth checking: those that give most for a byte to download first.
-fn chosen(hashdb: &LocalHashDb) -> anyhow::Result<Vec<Signed>> {
+/// The packages that are worth checking, of some that chance chose: those that give most for a byte to download first.
+fn chosen(hashdb: &LocalHashDb, limit: u64) -> anyhow::Result<Vec<Signed>> {
     let mut all = hashdb.list()?;
-    all.retain(|(_, one)| one.evidence == Evidence::Signed && one.publisher.is_some());
-    all.sort_by_key(|(_, one)| (one.indexed_at, one.sha256));
-    all.truncate(CHOICE);
-    let mut ranked = Vec::with_capacity(all.len());
-    for (id, record) in all {
+    let is_eligible = |one: &PackageRecord| {
+        one.evidence == Evidence::Signed && one.publisher.is_some() && one.size <= limit
+    };
+    all.retain(|(_, one)| is_eligible(one));
+    let random = RandomState::new();
+    all.sort_by_cached_key(|(_, one)| random.hash_one(one.sha256));
+    let digests: Vec<Digest> = all.iter().map(|(_, one)| one.sha256).collect();
+    let mut ranked = Vec::new();
+    for ((id, record), checks) in all.into_iter().zip(hashdb.checks(&digests)?) {
+        if record.urls().all(|url| was_lost_lately(&checks, url, now())) {
+            continue;
+        }
         let members = hashdb.members(id)?;
         let gives = total_bytes(members.iter().map(Member::size));
-        let (sha256, size, nested) = (record.sha256, record.size, record.recursive);
-        let statement = Statement::new(sha256, size, &record.format, nested, &members);
         let publisher = record.publisher.clone().unwrap_or_default();
-        ranked.push((gives / size.max(1), Signed { record, publisher, statement }));
+        ranked.push((gives / record.size.max(1), Signed { record, publisher, members }));
+        if ranked.len() == CHOICE {
+            break;
+        }
     }
-    ranked.sort_by_key(|(ratio, one)| (std::cmp::Reverse(*ratio), one.record.sha256));
+    ranked.sort_by_key(|(ratio, one)| (Reverse(*ratio), one.record.sha256));
     Ok(ranked.into_iter().map(|(_, one)| one).collect())
 }
 
-/// Is in the package what its publisher says? `None` if it could not be had.
-fn is_so(
+/// Reads the package, compares, and records it as read here unless it is not what was said. `None` if it could not be had; what its
+/// place answered is kept then.
+fn read(
     indexer: &Indexer<'_>,
     hashdb: &LocalHashDb,
     signed: &Signed,
     environment: &Environment<'_>,
-) -> anyhow::Result<Option<bool>> {
+) -> anyhow::Result<Option<Comparison>> {
     let record = &signed.record;
-    let request = Request {
-        url: record.url.clone(),
-        also: record.also.clone(),
-        sha256: Some(record.sha256),
-        size: Some(record.size),
-        signatures: record.signatures.clone(),
-        project: record.project.clone(),
-        expires: record.expires.clone(),
-        recursive: record.recursive,
-        again: true,
-        ..Request::default()
+    let mut comparison = None;
+    let mut compare = |found: &Contents| {
+        let said = (&*signed.members, record.passed_over);
+        let compared = Comparison::of(said, (&found.members, found.passed_over));
+        comparison = Some(compared);
+        compared != Comparison::Lie
     };
-    match indexer.index(&request, environment.console) {
-        Ok(Indexed::New { id, .. } | Indexed::Known(id)) => {
-            Ok(Some(member_list::digest(&hashdb.members(id)?) == signed.statement.list))
+    match indexer.read_again(record, &mut compare, environment.console) {
+        Ok(()) => Ok(comparison),
+        Err(IndexError::Fetch(error)) => {
+            let check = Answer::of_error(&error)?.check(record.sha256, &record.url);
+            check.map_or(Ok(()), |check| hashdb.put_check(&check))?;
+            Ok(None)
         }
         Err(error @ (IndexError::Interrupted(_) | IndexError::HashDb(_))) => Err(error.into()),
-        // Audits ask for its place, and say what is lost.
         Err(_) => Ok(None),
+    }
+}
+
+/// What was said of a package, beside what was found in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Comparison {
+    Same,
+    /// What was said is not so.
+    Lie,
+    /// One of both passed members over that the other one could read; the rest is the same.
+    Unclear,
+}
+
+impl Comparison {
+    /// Compares two readings: members in the package's own order, and the number of those that could not be read.
+    fn of(said: (&[Member], u64), found: (&[Member], u64)) -> Self {
+        if said.0 == found.0 {
+            return Self::Same;
+        }
+        let (less, more) = if said.1 > found.1 { (said, found) } else { (found, said) };
+        let mut rest = more.0.iter();
+        let is_part = less.0.iter().all(|member| rest.any(|other| other == member));
+        match less.1 > more.1 && is_part {
+            true => Self::Unclear,
+            false => Self::Lie,
+        }
     }
 }
 
@@ -157,6 +191,43 @@ fn keep_proof(environment: &Environment<'_>, signed: &Signed) -> anyhow::Result<
     let folder = environment.hashdb_folder()?.join("publishers");
     fs_err::create_dir_all(&folder)?;
     let file = folder.join(format!("{}.statement", &signed.record.sha256.to_string()[..16]));
-    fs_err::write(&file, signed.statement.to_string())?;
+    let PackageRecord { sha256, size, format, recursive, .. } = &signed.record;
+    let statement = Statement::new(*sha256, *size, format, *recursive, &signed.members);
+    fs_err::write(&file, statement.to_string())?;
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use hashget::model::{Kind, MemberMetadata, RelPath};
+
+    use super::*;
+
+    fn members(paths: &[&str]) -> Vec<Member> {
+        let member = |path: &&str| Member {
+            path: RelPath::new(*path).expect("a path"),
+            kind: Kind::Directory,
+            metadata: MemberMetadata::default(),
+            sha256: None,
+            extents: None,
+        };
+        paths.iter().map(member).collect()
+    }
+
+    #[test]
+    fn only_what_is_not_so_is_a_lie() {
+        let of = |said: (&[&str], u64), found: (&[&str], u64)| {
+            Comparison::of((&members(said.0), said.1), (&members(found.0), found.1))
+        };
+        assert_eq!(of((&["a", "b"], 0), (&["a", "b"], 0)), Comparison::Same);
+        assert_eq!(of((&["a", "c"], 0), (&["a", "b"], 0)), Comparison::Lie);
+        assert_eq!(of((&["b", "a"], 0), (&["a", "b"], 0)), Comparison::Lie);
+        assert_eq!(of((&["a"], 0), (&["a", "b"], 0)), Comparison::Lie);
+        // What one of both could not read.
+        assert_eq!(of((&["a"], 1), (&["a", "b"], 0)), Comparison::Unclear);
+        assert_eq!(of((&["a", "b"], 0), (&["b"], 1)), Comparison::Unclear);
+        // That is no excuse for what is not there.
+        assert_eq!(of((&["c"], 1), (&["a", "b"], 0)), Comparison::Lie);
+        assert_eq!(of((&["a", "b"], 0), (&["c"], 1)), Comparison::Lie);
+    }
 }

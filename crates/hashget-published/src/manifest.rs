@@ -3,6 +3,8 @@
 //! Invariant: a manifest that was read adds up: every package is in one collection and one pack, and no table is larger than a
 //! reader can bear.
 
+use std::collections::HashMap;
+
 use hashget::formats::RULES;
 use hashget::model::Digest;
 use serde::{Deserialize, Serialize};
@@ -12,8 +14,9 @@ use crate::error::PublishedError;
 /// Bytes of the longest manifest that is read.
 pub(crate) const MOST_BYTES: u64 = 64 << 20;
 
-/// Bytes of the longest tail that is read.
+/// Bytes of the longest tail that is read, and of the largest table.
 const MOST_TAIL: u64 = 64 << 20;
+const MOST_TABLE: u64 = 1 << 30;
 
 const MOST_LAYERS: usize = 8;
 const MOST_TABLES: usize = 1 << 16;
@@ -114,6 +117,7 @@ impl Table {
             filter.size % 32 == 0 && filter.size > 0 && end.is_some_and(|end| end <= body)
         });
         match (tail, filter) {
+            _ if self.size > MOST_TABLE => Some("a table is larger than 1 GiB"),
             (false, _) => Some("a tail is longer than its table, or than 64 MiB, or too short"),
             (_, false) => Some("a filter is not within its table"),
             _ => None,
@@ -185,6 +189,13 @@ impl Manifest {
         }
         if let Some(problem) = self.tables().find_map(Table::problem) {
             return Some(problem);
+        }
+        let mut by_digest: HashMap<&Digest, &Table> = HashMap::new();
+        if self.tables().any(|table| *by_digest.entry(&table.sha256).or_insert(table) != table) {
+            return Some("it says different things of one table");
+        }
+        if !self.withdrawn.is_sorted() {
+            return Some("what is withdrawn is not in ascending order");
         }
         self.layers.iter().find_map(Layer::problem)
     }

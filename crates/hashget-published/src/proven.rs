@@ -220,10 +220,19 @@ impl Edition {
         if let Some(bytes) = self.whole_tables().get(&table.sha256) {
             return Ok(bytes.clone());
         }
-        let place = Some((0, table.size));
-        let bytes = self.proven(&table.file(), &table.sha256, place, table.size, monitor)?;
+        let bytes = self.whole_once(table, monitor)?;
         self.whole_tables().insert(table.sha256, bytes.clone());
         Ok(bytes)
+    }
+
+    /// The same for whoever reads it once: it is not kept in memory.
+    pub(crate) fn whole_once(
+        &self,
+        table: &Table,
+        monitor: &dyn Monitor,
+    ) -> Result<Bytes, PublishedError> {
+        let place = Some((0, table.size));
+        self.proven(&table.file(), &table.sha256, place, table.size, monitor)
     }
 
     /// Was the whole table fetched in this run?
@@ -245,7 +254,10 @@ impl Edition {
         most: u64,
         monitor: &dyn Monitor,
     ) -> Result<Bytes, PublishedError> {
-        if let Some(bytes) = self.memory.kept(digest) {
+        // What is kept has the digest; the manifest may still speak of another number of bytes.
+        let has_length =
+            |bytes: &Vec<u8>| place.is_none_or(|(_, count)| bytes.len() as u64 == count);
+        if let Some(bytes) = self.memory.kept(digest).filter(has_length) {
             return Ok(bytes.into());
         }
         for _ in 0..2 {

@@ -3,8 +3,10 @@
 //! Invariant: nothing of the publisher's own machine is in it (projects, trees, who named the URL).
 
 use hashget::formats::RULES;
-use hashget::hashdb::Check;
+use hashget::hashdb::{Check, is_public_url};
+use hashget::limits::Limits;
 use hashget::model::{Digest, Evidence, Keeping, Origin, PackageRecord, Signature};
+use hashget::places::Standing;
 use serde::{Deserialize, Serialize};
 
 use crate::statement::Statement;
@@ -14,13 +16,19 @@ const DAY: i64 = 24 * 60 * 60;
 /// Seconds for which a publisher's claim that a URL gave a package counts.
 const CLAIM_COUNTS_FOR: i64 = 365 * DAY;
 
-/// The day on which the first URL of a package gave it: what was fetched from it, or what it answered since then.
+/// The day on which the first URL of a package gave its bytes, if it did and has not lost or changed them since. What somebody else
+/// vouches for is not claimed.
 pub(crate) fn seen(record: &PackageRecord, checks: &[Check]) -> Option<String> {
-    let of_url = checks.iter().filter(|check| check.url == record.url);
-    let seen = of_url.filter(|check| check.deep).filter_map(|check| check.seen_at).max();
-    let vouched = record.vouched.then_some(record.indexed_at);
-    let day = seen.or(vouched).and_then(|at| jiff::Timestamp::from_second(at).ok());
-    day.map(|at| at.strftime("%Y-%m-%d").to_string())
+    let standing = Standing::new(checks, &record.url);
+    let fetched = standing.fetched_at.filter(|_| standing.lost_at.is_none() && !standing.moves)?;
+    let seen = jiff::Timestamp::from_second(fetched).ok()?;
+    Some(seen.strftime("%Y-%m-%d").to_string())
+}
+
+/// May this be the URL of a published package? Readers refuse others: nothing in it is left out silently, as parsers of URLs do with
+/// line breaks.
+pub(crate) fn is_publishable(url: &str) -> bool {
+    is_public_url(url) && !url.chars().any(|c| c.is_control() || c.is_whitespace())
 }
 
 /// One row of `record` in a pack.
@@ -152,14 +160,13 @@ impl PublishedRecord {
 
     /// What is wrong with it, if it cannot be what a publisher means.
     pub(crate) fn problem(&self) -> Option<&'static str> {
-        let is_public = |url: &String| {
-            let scheme = url.starts_with("https://") || url.starts_with("http://");
-            scheme && !url.chars().any(|c| c.is_control() || c.is_whitespace())
-        };
         let is_day = |day: &Option<String>| {
             day.as_ref().is_none_or(|day| day.parse::<jiff::civil::Date>().is_ok())
         };
-        if self.urls.is_empty() || !self.urls.iter().all(is_public) {
+        if self.members > Limits::default().entries {
+            return Some("a package has more members than any reader takes");
+        }
+        if self.urls.is_empty() || !self.urls.iter().all(|url| is_publishable(url)) {
             return Some("a URL of a package is no public one (http or https)");
         }
         if !is_day(&self.seen) || !is_day(&self.expires) {

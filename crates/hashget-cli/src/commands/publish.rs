@@ -7,9 +7,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
+use hashget::detectors::PrivateHosts;
+use hashget::error::ErrorClass;
 use hashget::hashdb::now;
 use hashget::monitor::Silent;
 use hashget::pending_file::PendingFile;
+use hashget::places::Private;
 use hashget_published::publish::{
     Difference, FromHashDb, FromPublished, Packages, PublishOptions, Published, Rank, diff, finish,
     publish, verify,
@@ -153,7 +156,9 @@ impl Publish {
 
     fn publish(&self, target: &Target, environment: &Environment<'_>) -> anyhow::Result<()> {
         let hashdb = environment.local_hashdb()?;
-        let packages = FromHashDb::new(&hashdb, self.named_by_trees)?;
+        let hosts = PrivateHosts::of_tree(&environment.machine(), Path::new("/"), []);
+        let private = Private::new(move |url| hosts.reason(url).is_some());
+        let packages = FromHashDb::new(&hashdb, &private, self.named_by_trees)?;
         let passed_over = packages.passed_over();
         let published = target
             .publish(self.whole, |options| publish(&[&packages], options, environment.console))?;
@@ -238,8 +243,13 @@ fn verify_place(
 ) -> anyhow::Result<()> {
     let edition = edition(place, keys, environment)?;
     let scratch = tempfile::tempdir()?;
-    let verified = verify(&edition, scratch.path(), environment.console)
-        .with_context(|| format!("{place} is not what was signed"))?;
+    let verified = verify(&edition, scratch.path(), environment.console).map_err(|error| {
+        let told = match error.class() {
+            ErrorClass::BadAnswer => format!("{place} is not what was signed"),
+            _ => format!("{place} cannot be read"),
+        };
+        anyhow::Error::new(error).context(told)
+    })?;
     let line = format!(
         "Every byte is what was signed, and every row what follows from the packages: {}, {}, {}",
         counted(verified.packages, "package", "packages"),

@@ -3,6 +3,7 @@
 //! Invariant: a statement is called right only if the package was read here, by the rules that the statement names.
 
 use std::fs::File;
+use std::io::{self, Seek as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -10,14 +11,14 @@ use clap::{Args, Subcommand};
 use hashget::fetch::{Sources, Wanted};
 use hashget::formats::RULES;
 use hashget::index::{Contents, read_contents};
-use hashget::model::Digest;
+use hashget::model::HashingReader;
 use hashget::monitor::{Monitor, ProblemKind};
 use hashget_published::Statement;
 use serde_json::json;
 
 use crate::environment::Environment;
 use crate::exit::UsageError;
-use crate::output::safe;
+use crate::output::{counted, safe};
 
 /// Show or check what somebody says is in a package
 #[derive(Debug, Args)]
@@ -54,7 +55,7 @@ impl StatementCommand {
         match &self.action {
             Action::Check { statement, package } => check(statement, package, environment),
             Action::Show { package, recursive } => {
-                let found = read(package, None, *recursive, environment)?;
+                let (found, _) = read(package, None, *recursive, environment)?;
                 let console = environment.console;
                 if !console.is_json() {
                     console.line(found.to_string().trim_end())?;
@@ -78,30 +79,48 @@ fn check(file: &Path, package: &str, environment: &Environment<'_>) -> anyhow::R
         );
         return Err(UsageError(wrong).into());
     }
-    let found = read(package, Some(&said), said.nested, environment)?;
+    let (found, passed_over) = read(package, Some(&said), said.nested, environment)?;
     let console = environment.console;
-    let is_true = found == said;
-    if !is_true {
-        let told = format!("the statement is wrong; what is in the package is:\n{found}");
-        let monitor: &dyn Monitor = console;
-        monitor.problem(ProblemKind::Verification, safe(&file.display().to_string()), told);
-    }
-    let line = match is_true {
-        true => "The statement is right: the package has this list of members",
-        false => "The statement is wrong",
+    // Whoever cannot read a member has another list, which proves nothing.
+    let is_right = match found == said {
+        true => Some(true),
+        false if passed_over > 0 => None,
+        false => Some(false),
     };
-    let record = json!({ "right": is_true, "said": record(&said), "found": record(&found) });
+    let problem = match is_right {
+        Some(true) => None,
+        Some(false) => {
+            let told = format!("the statement is wrong; what is in the package is:\n{found}");
+            Some((ProblemKind::Verification, told))
+        }
+        None => {
+            let members = counted(passed_over, "member", "members");
+            let told =
+                format!("it could not be checked: {members} of the package could not be read");
+            Some((ProblemKind::Incomplete, told))
+        }
+    };
+    if let Some((kind, told)) = problem {
+        (console as &dyn Monitor).problem(kind, safe(&file.display().to_string()), told);
+    }
+    let line = match is_right {
+        Some(true) => "The statement is right: the package has this list of members",
+        Some(false) => "The statement is wrong",
+        None => "Nothing was found out about the statement",
+    };
+    let record = json!({ "right": is_right, "said": record(&said), "found": record(&found) });
     console.summary("statement check", record, &[line.to_owned()])?;
     Ok(())
 }
 
-/// What hashget says is in a package. It must be the one that `said` is about, if there is one.
+/// What hashget says is in a package, and how many of its members it could not read. It must be the one that `said` is about, if there
+/// is one.
 fn read(
     package: &str,
     said: Option<&Statement>,
     nested: bool,
     environment: &Environment<'_>,
-) -> anyhow::Result<Statement> {
+) -> anyhow::Result<(Statement, u64)> {
     let (file, sha256, size) = match package.contains("://") {
         true => {
             let Sources { source, .. } = environment.sources()?;
@@ -115,9 +134,11 @@ fn read(
             (fetched.file, fetched.sha256, fetched.size)
         }
         false => {
-            let file: File = fs_err::File::open(package)?.into_file();
-            let sha256 = Digest::of_reader(&file)?;
-            let size = file.metadata()?.len();
+            let mut file: File = fs_err::File::open(package)?.into_file();
+            let mut hashing = HashingReader::new(&file);
+            io::copy(&mut hashing, &mut io::sink())?;
+            let (sha256, size) = hashing.finish();
+            file.rewind()?;
             (file, sha256, size)
         }
     };
@@ -128,7 +149,8 @@ fn read(
     }
     let contents: Contents =
         read_contents(&file, package, nested, &environment.limits, environment.console)?;
-    Ok(Statement::new(sha256, size, contents.format, nested, &contents.members))
+    let statement = Statement::new(sha256, size, contents.format, nested, &contents.members);
+    Ok((statement, contents.passed_over))
 }
 
 fn record(statement: &Statement) -> serde_json::Value {

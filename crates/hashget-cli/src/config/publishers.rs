@@ -1,7 +1,8 @@
 //! Publishers of shared knowledge (`[[publisher]]`).
 //!
-//! Invariant: what was read is valid: a place, and at least one key.
+//! Invariant: what was read is valid: a place, and at least one key; all keys of a publisher have its name, which no other one has.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use hashget::hashdb::AskHashes;
@@ -26,6 +27,11 @@ pub(crate) struct Publisher {
 }
 
 impl Publisher {
+    /// Its name: the origin of its log, which is in each of its keys.
+    pub(crate) fn name(&self) -> &str {
+        self.keys.first().map_or("", PublicKey::name)
+    }
+
     /// Makes its folder relative to that of the configuration.
     pub(super) fn place_below(&mut self, folder: &Path) {
         if !self.url.contains("://")
@@ -34,6 +40,22 @@ impl Publisher {
             self.url = joined.to_owned();
         }
     }
+}
+
+/// Publishers, none of them twice.
+pub(super) fn distinct<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<Publisher>, D::Error> {
+    checked(deserializer, |publishers: Vec<Publisher>| {
+        let mut names = HashSet::new();
+        match publishers.iter().find(|one| !names.insert(one.name())) {
+            Some(twice) => Err(format!(
+                "\"{}\" is here twice: expected each publisher once, with all of its keys",
+                twice.name()
+            )),
+            None => Ok(publishers),
+        }
+    })
 }
 
 fn place<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
@@ -66,9 +88,14 @@ fn keys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PublicKey>, D:
         if keys.is_empty() {
             return Err("expected at least one key".to_owned());
         }
-        keys.iter()
+        let keys = keys
+            .iter()
             .map(|key| key.parse().map_err(|bad: hashget_published::BadKey| bad.to_string()))
-            .collect()
+            .collect::<Result<Vec<PublicKey>, String>>()?;
+        match keys.iter().any(|key| key.name() != keys[0].name()) {
+            true => Err("the keys have several names: expected those of one publisher".to_owned()),
+            false => Ok(keys),
+        }
     })
 }
 

@@ -166,7 +166,7 @@ impl PublishedHashDb<'_> {
     }
 
     /// For each key, does the filter of the layer say that it may be there?
-    pub(super) fn filtered(&self, layer: usize, keys: &[u64]) -> Result<Vec<bool>, PublishedError> {
+    fn filtered(&self, layer: usize, keys: &[u64]) -> Result<Vec<bool>, PublishedError> {
         self.lock_asked().digests += keys.len() as u64;
         let mut present: BTreeSet<u64> = BTreeSet::new();
         for (table, keys) in self.by_table(layer, keys) {
@@ -199,7 +199,7 @@ impl PublishedHashDb<'_> {
         let pages: BTreeSet<usize> = keys.iter().flat_map(|key| open.pages_of(*key)).collect();
         let both = |page: &usize| [0, 1].map(|column| PageId { column, page: *page });
         let wanted: Vec<PageId> = pages.iter().flat_map(both).collect();
-        let fetched = fetch::pages(&self.edition, &open.0, &wanted, whole, self.monitor)?;
+        let fetched = fetch::pages(&self.edition, &open.open, &wanted, whole, self.monitor)?;
         let mut found = Vec::new();
         for page in pages {
             let pairs = open.pairs(page, &fetched)?;

@@ -12,18 +12,17 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use hashget::hashdb::{HashDb, HashDbError, Key, PackageId};
-use hashget::model::{Digest, Member, PackageRecord};
+use hashget::model::{Digest, Member, PackageRecord, Signature};
 use hashget::monitor::Monitor;
 
 pub use self::asked::Asked;
+use self::rows::Rows;
 pub(crate) use self::rows::id;
-use self::rows::{Place, Rows};
 pub use self::shared::{Publisher, SharedPublishers, Sharing};
 use crate::error::PublishedError;
 use crate::files::Traffic;
 use crate::proven::Edition;
 use crate::record::PublishedRecord;
-use crate::statement::Statement;
 use crate::table::KeyTable;
 
 /// How a publisher is asked.
@@ -64,38 +63,30 @@ impl<'m> PublishedHashDb<'m> {
         Asked { requests, bytes, ..self.lock_asked().clone() }
     }
 
-    /// For each statement, does the publisher seem to say the same? One read of 32 bytes each; a false "yes" is possible, and no
-    /// false "no".
-    ///
-    /// # Errors
-    /// The publisher could not be asked.
-    pub fn says(&self, statements: &[Statement]) -> Result<Vec<bool>, PublishedError> {
-        let keys: Vec<u64> =
-            statements.iter().map(|one| crate::table::cut(&one.digest())).collect();
-        let mut says = vec![false; keys.len()];
-        for layer in 0..self.edition.manifest.layers.len() {
-            for (said, may_be) in says.iter_mut().zip(self.filtered(layer, &keys)?) {
-                *said |= may_be;
+    /// For each record of another publisher, does this one say the same of the package? Packages that have names are looked up by
+    /// them; others by their digests, if `by_digest`.
+    fn says(
+        &self,
+        records: &[Arc<PublishedRecord>],
+        by_digest: bool,
+    ) -> Result<Vec<bool>, PublishedError> {
+        let names: Vec<Vec<Signature>> =
+            records.iter().map(|record| record.signatures().collect()).collect();
+        let mut asked: Vec<(usize, Key<'_>)> = Vec::new();
+        for (at, (record, names)) in records.iter().zip(&names).enumerate() {
+            asked.extend(names.iter().map(|name| (at, Key::Signature(name))));
+            if names.is_empty() && by_digest {
+                asked.push((at, Key::Package(record.sha256)));
             }
         }
+        let keys: Vec<Key<'_>> = asked.iter().map(|(_, key)| *key).collect();
+        let mut says = vec![false; records.len()];
+        for ((at, _), found) in asked.into_iter().zip(self.look_up(&keys)?) {
+            let statement = records[at].statement();
+            let found = self.records_of(&found)?;
+            says[at] |= found.into_iter().flatten().any(|one| one.statement() == statement);
+        }
         Ok(says)
-    }
-
-    /// What the publisher says of a package.
-    ///
-    /// # Errors
-    /// The publisher could not be asked.
-    pub fn statement(&self, package: PackageId) -> Result<Option<Statement>, PublishedError> {
-        let rows = self.records_of(&[package])?;
-        Ok(rows.into_iter().flatten().next().map(|record| record.statement()))
-    }
-
-    /// The published records of packages, in order; `None` for one that is not vouched for any more.
-    pub(crate) fn published(
-        &self,
-        packages: &[PackageId],
-    ) -> Result<Vec<Option<Arc<PublishedRecord>>>, PublishedError> {
-        self.records_of(packages)
     }
 
     fn lock_asked(&self) -> std::sync::MutexGuard<'_, Asked> {
@@ -131,8 +122,6 @@ impl HashDb for PublishedHashDb<'_> {
     }
 
     fn prefetch_members(&self, packages: &[PackageId]) -> Result<(), HashDbError> {
-        let places: Vec<Place> =
-            packages.iter().filter_map(|id| Place::of(&self.edition.manifest, *id)).collect();
-        self.fetch_rows(&places, true).map_err(|error| self.failed(&error))
+        self.prefetch(packages).map_err(|error| self.failed(&error))
     }
 }

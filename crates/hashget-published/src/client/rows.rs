@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
+use hashget::formats::RULES;
 use hashget::hashdb::{PackageId, member_list};
 use hashget::model::{Digest, Member};
 
@@ -12,11 +13,7 @@ use super::{PublishedHashDb, fetch};
 use crate::error::PublishedError;
 use crate::manifest::{Manifest, Table};
 use crate::record::PublishedRecord;
-use crate::table::{PackTable, PageId};
-
-/// The number of the column of records, and of that of lists.
-const RECORD: usize = 0;
-const LIST: usize = 1;
+use crate::table::{LIST, PackTable, PageId, RECORD};
 
 /// Bytes of lists that are kept for whoever asks for members next.
 const MOST_KEPT: usize = 256 << 20;
@@ -81,26 +78,46 @@ struct Lists {
 
 impl PublishedHashDb<'_> {
     /// The records of packages, in order; `None` for one that is not known, or not vouched for any more.
-    pub(super) fn records_of(
+    pub(crate) fn records_of(
+        &self,
+        packages: &[PackageId],
+    ) -> Result<Vec<Option<Arc<PublishedRecord>>>, PublishedError> {
+        let withdrawn = &self.edition.manifest.withdrawn;
+        let is_vouched_for = |record: &Arc<PublishedRecord>| {
+            // By other rules the package may have another list.
+            withdrawn.binary_search(&record.sha256).is_err() && record.rules == RULES
+        };
+        let records = self.rows_of(packages)?.into_iter();
+        Ok(records.map(|record| record.filter(is_vouched_for)).collect())
+    }
+
+    /// The records of packages, in order, whether they are vouched for or not.
+    pub(crate) fn rows_of(
         &self,
         packages: &[PackageId],
     ) -> Result<Vec<Option<Arc<PublishedRecord>>>, PublishedError> {
         let manifest = &self.edition.manifest;
         let places: Vec<Option<Place>> =
             packages.iter().map(|id| Place::of(manifest, *id)).collect();
-        self.fetch_rows(&places.iter().flatten().copied().collect::<Vec<_>>(), false)?;
+        self.fetch_rows(
+            &places.iter().flatten().copied().collect::<Vec<_>>(),
+            false,
+            &mut |_, _| {},
+        )?;
         let records = self.rows.records.lock().expect("nothing panics while it looks");
-        let last = manifest.layers.len().saturating_sub(1);
-        let record = |place: &Option<Place>| {
-            let place = place.as_ref()?;
-            let record = records.get(&place.id())?;
-            let is_withdrawn =
-                place.layer < last && manifest.withdrawn.binary_search(&record.sha256).is_ok();
-            // By other rules the package may have another list.
-            let is_ours = record.rules == hashget::formats::RULES;
-            (!is_withdrawn && is_ours).then(|| Arc::clone(record))
-        };
+        let record = |place: &Option<Place>| Some(Arc::clone(records.get(&place.as_ref()?.id())?));
         Ok(places.iter().map(record).collect())
+    }
+
+    /// Fetches what is missing of these packages, and keeps it for whoever asks for it next.
+    pub(super) fn prefetch(&self, packages: &[PackageId]) -> Result<(), PublishedError> {
+        let mut places: Vec<Place> =
+            packages.iter().filter_map(|id| Place::of(&self.edition.manifest, *id)).collect();
+        {
+            let lists = self.rows.lists.lock().expect("nothing panics while it looks");
+            places.retain(|place| !lists.kept.contains_key(&place.id()));
+        }
+        self.fetch_rows(&places, true, &mut |place, list| self.keep_list(place, list))
     }
 
     /// The member list of a package, as it is stored.
@@ -108,9 +125,11 @@ impl PublishedHashDb<'_> {
         if let Some(list) = self.take_list(package) {
             return Ok(list);
         }
+        // What is kept may be taken by another thread.
+        let mut fetched = Vec::new();
         let place = Place::of(&self.edition.manifest, package);
-        self.fetch_rows(&place.into_iter().collect::<Vec<_>>(), true)?;
-        Ok(self.take_list(package).unwrap_or_default())
+        self.fetch_rows(place.as_slice(), true, &mut |_, list| fetched = list.to_vec())?;
+        Ok(fetched)
     }
 
     /// Passes on the members of a package.
@@ -124,7 +143,7 @@ impl PublishedHashDb<'_> {
         let list = self.list(package)?;
         let file = place.table(&self.edition.manifest).file();
         let mut members = 0;
-        let digest = member_list::decode_and_hash(&*list, &mut |member| {
+        let digest = member_list::decode_and_hash(&*list, record.members, &mut |member| {
             members += 1;
             visit(member);
         })
@@ -146,30 +165,37 @@ impl PublishedHashDb<'_> {
         Some(list)
     }
 
-    /// Fetches what is missing of these packages: records, and lists if `lists`.
-    pub(super) fn fetch_rows(&self, places: &[Place], lists: bool) -> Result<(), PublishedError> {
+    /// Fetches the records of these packages that are not known, and with `lists`, passes the lists of all to `visit`.
+    fn fetch_rows(
+        &self,
+        places: &[Place],
+        lists: bool,
+        visit: &mut dyn FnMut(&Place, &[u8]),
+    ) -> Result<(), PublishedError> {
         let mut by_table: BTreeMap<(usize, usize, usize), Vec<Place>> = BTreeMap::new();
         {
             let records = self.rows.records.lock().expect("nothing panics while it looks");
-            let kept = self.rows.lists.lock().expect("nothing panics while it looks");
-            for place in places {
-                let has_list = !lists || kept.kept.contains_key(&place.id());
-                if !records.contains_key(&place.id()) || !has_list {
-                    let table = (place.layer, place.collection, place.pack);
-                    by_table.entry(table).or_default().push(*place);
-                }
+            let is_wanted = |place: &&Place| lists || !records.contains_key(&place.id());
+            for place in places.iter().filter(is_wanted) {
+                let table = (place.layer, place.collection, place.pack);
+                by_table.entry(table).or_default().push(*place);
             }
         }
         for (_, mut places) in by_table {
             places.sort_unstable();
             places.dedup();
-            self.fetch_rows_of_one(&places, lists)?;
+            self.fetch_rows_of_one(&places, lists, visit)?;
         }
         Ok(())
     }
 
     /// The same for packages of one pack, in the order of its rows.
-    fn fetch_rows_of_one(&self, places: &[Place], lists: bool) -> Result<(), PublishedError> {
+    fn fetch_rows_of_one(
+        &self,
+        places: &[Place],
+        lists: bool,
+        visit: &mut dyn FnMut(&Place, &[u8]),
+    ) -> Result<(), PublishedError> {
         let manifest = &self.edition.manifest;
         let pack = self.pack(places[0].table(manifest))?;
         let new: Vec<Place> = {
@@ -191,12 +217,11 @@ impl PublishedHashDb<'_> {
             for place in places {
                 let at = usize::try_from(place.row - first).unwrap_or(usize::MAX);
                 let Some(value) = values.get(at) else { continue };
-                match page.column {
-                    RECORD => {
-                        let record = Arc::new(pack.record(place.row, value.data())?);
-                        self.keep_record(&place, record);
-                    }
-                    _ => self.keep_list(&place, value.data()),
+                if page.column == RECORD {
+                    let record = Arc::new(pack.record(place.row, value.data())?);
+                    self.keep_record(&place, record);
+                } else {
+                    visit(&place, value.data());
                 }
             }
         }

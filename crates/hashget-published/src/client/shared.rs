@@ -3,6 +3,7 @@
 //! Invariant: a publisher that fails, or lies, is reported once and asked nothing more; it never makes a call fail. With
 //! `agree` above 1, a package is known only if so many publishers say the same of it.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -16,7 +17,7 @@ use crate::error::PublishedError;
 use crate::files::Files;
 use crate::key::PublicKey;
 use crate::proven::{Edition, Memory};
-use crate::statement::Statement;
+use crate::record::PublishedRecord;
 
 /// Seconds after which an edition is called old.
 const OLD: i64 = 30 * 24 * 60 * 60;
@@ -141,37 +142,34 @@ impl<'m> SharedPublishers<'m> {
         }
     }
 
-    /// Those of the packages that enough publishers say the same of.
-    fn agreed(&self, found: Vec<PackageId>) -> Vec<PackageId> {
+    /// Those of the packages of one publisher, in ascending order, of which enough publishers say the same.
+    fn agreed(&self, number: usize, found: Vec<PackageId>) -> Vec<PackageId> {
         if self.sharing.agree <= 1 {
             return found;
         }
-        let statement = |id: &PackageId| {
-            let (number, own) = apart(*id);
-            let failed = |error: PublishedError| self.failure(number, &error);
-            self.answer(number, |one| one.statement(own).map_err(failed)).flatten()
-        };
-        let statements: Vec<Option<Statement>> = found.iter().map(statement).collect();
-        let said: Vec<Statement> = statements.iter().flatten().cloned().collect();
-        let mut counts = vec![0; said.len()];
-        for number in 0..self.publishers().len() {
-            let failed = |error: PublishedError| self.failure(number, &error);
-            let says = self.answer(number, |one| one.says(&said).map_err(failed));
+        let records =
+            self.answer(number, |one| one.records_of(&found).map_err(|error| one.failed(&error)));
+        let said = found.into_iter().zip(records.unwrap_or_default());
+        let (found, said): (Vec<PackageId>, Vec<Arc<PublishedRecord>>) =
+            said.filter_map(|(id, record)| Some((id, record?))).unzip();
+        let mut counts = vec![1; said.len()];
+        let origin = |one: &Open<'m>| one.hashdb.edition().checkpoint.origin.clone();
+        // One that is configured twice is one.
+        let mut counted = BTreeSet::from([origin(&self.publishers()[number])]);
+        for (other, publisher) in self.publishers().iter().enumerate() {
+            if !counted.insert(origin(publisher)) {
+                continue;
+            }
+            let by_digest = publisher.hashes != AskHashes::None;
+            let says = self.answer(other, |one| {
+                one.says(&said, by_digest).map_err(|error| one.failed(&error))
+            });
             for (count, says) in counts.iter_mut().zip(says.unwrap_or_default()) {
                 *count += usize::from(says);
             }
         }
-        let mut counts = counts.into_iter();
-        let is_agreed = |statement: &Option<Statement>| {
-            statement.is_some() && counts.next().is_some_and(|count| count >= self.sharing.agree)
-        };
-        let agreed: Vec<bool> = statements.iter().map(is_agreed).collect();
-        found.into_iter().zip(agreed).filter(|(_, agreed)| *agreed).map(|(id, _)| id).collect()
-    }
-
-    fn failure(&self, number: usize, error: &PublishedError) -> HashDbError {
-        let location = self.publishers()[number].hashdb.edition().files.location().to_owned();
-        HashDbError::Failed { location, problem: one_line(error) }
+        let agreed = found.into_iter().zip(counts);
+        agreed.filter(|(_, count)| *count >= self.sharing.agree).map(|(id, _)| id).collect()
     }
 }
 
@@ -219,6 +217,10 @@ fn apart(id: PackageId) -> (usize, PackageId) {
 
 impl HashDb for SharedPublishers<'_> {
     fn find(&self, keys: &[Key<'_>]) -> Result<Vec<Vec<PackageId>>, HashDbError> {
+        if keys.is_empty() {
+            // Nobody is opened for nothing.
+            return Ok(Vec::new());
+        }
         let mut answers: Vec<Vec<PackageId>> = vec![Vec::new(); keys.len()];
         for number in 0..self.publishers().len() {
             // The next one is asked for what this one does not know.
@@ -229,17 +231,13 @@ impl HashDb for SharedPublishers<'_> {
                 continue;
             }
             let found = self.answer(number, |one| one.find(&asked)).unwrap_or_default();
-            for (at, ids) in open.into_iter().zip(found) {
-                answers[at] = ids.into_iter().map(|id| joined(number, id)).collect();
-            }
-        }
-        if self.sharing.agree > 1 {
-            let mut all: Vec<PackageId> = answers.concat();
+            let mut all: Vec<PackageId> = found.concat();
             all.sort_unstable();
             all.dedup();
-            let agreed = self.agreed(all);
-            for ids in &mut answers {
-                ids.retain(|id| agreed.binary_search(id).is_ok());
+            let agreed = self.agreed(number, all);
+            for (at, ids) in open.into_iter().zip(found) {
+                let ids = ids.into_iter().filter(|id| agreed.binary_search(id).is_ok());
+                answers[at] = ids.map(|id| joined(number, id)).collect();
             }
         }
         Ok(answers)

@@ -1,8 +1,10 @@
 //! Removing what no recent edition is made of.
 //!
-//! Invariant: readers of the last 30 days' editions find every file; what is not a table or manifest is left alone.
+//! Invariant: whoever reads an edition that was the last one within 30 days finds every file; what is not a table or manifest is left
+//! alone, but for what runs that were killed have left.
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use hashget::model::Digest;
@@ -14,24 +16,27 @@ use crate::manifest::Manifest;
 /// For how long an edition that is not the last one stays readable.
 const KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// Removes manifests that are older and not the last one, and tables that no other manifest names.
+/// Removes manifests that have not been the last one for long, and tables that no other manifest names.
 pub(super) fn clean(folder: &OutputFolder) -> Result<(), PublishedError> {
-    let last = folder.manifests().last();
+    let manifests = folder.manifests();
+    let path = |digest: &Digest| folder.path().join(Manifest::file(digest));
+    // An edition was the last one until its successor came. Later ones may be the same again.
+    let is_read = |number: usize| {
+        let next = manifests.get(number + 1);
+        next.is_none_or(|next| age(&path(next)).is_some_and(|age| age <= KEPT_FOR))
+    };
+    let (read, others): (Vec<_>, Vec<_>) = (0..manifests.len()).partition(|at| is_read(*at));
+    let read: HashSet<&Digest> = read.into_iter().map(|at| &manifests[at]).collect();
+    for digest in others.into_iter().map(|at| &manifests[at]).filter(|one| !read.contains(one)) {
+        if path(digest).exists() {
+            fs_err::remove_file(path(digest))?;
+        }
+    }
     let mut needed: HashSet<String> = HashSet::new();
-    for digest in folder.manifests() {
-        let file = Manifest::file(digest);
-        let path = folder.path().join(&file);
-        let Ok(metadata) = fs_err::metadata(&path) else { continue };
-        let is_old = age(&metadata).is_some_and(|age| age > KEPT_FOR);
-        if is_old && Some(digest) != last {
-            fs_err::remove_file(&path)?;
-            continue;
-        }
-        let bytes = fs_err::read(&path)?;
-        // What cannot be read names nothing; it was proven when it was written.
-        if let Ok(manifest) = Manifest::parse(&bytes, &file) {
-            needed.extend(manifest.tables().map(|table| table.sha256.to_string()));
-        }
+    for digest in read {
+        // It was proven when it was written; if it cannot be read any more, nothing may be removed.
+        let manifest = Manifest::parse(&fs_err::read(path(digest))?, &Manifest::file(digest))?;
+        needed.extend(manifest.tables().map(|table| table.sha256.to_string()));
     }
     for entry in fs_err::read_dir(folder.tables())? {
         let entry = entry?;
@@ -45,6 +50,8 @@ pub(super) fn clean(folder: &OutputFolder) -> Result<(), PublishedError> {
     Ok(())
 }
 
-fn age(metadata: &std::fs::Metadata) -> Option<Duration> {
-    SystemTime::now().duration_since(metadata.modified().ok()?).ok()
+/// For how long a file has been there; `None` if it is not there any more. One from the future has just come.
+fn age(file: &Path) -> Option<Duration> {
+    let modified = fs_err::metadata(file).ok()?.modified().ok()?;
+    Some(SystemTime::now().duration_since(modified).unwrap_or_default())
 }

@@ -15,6 +15,9 @@ use crate::key::{PublicKey, SigningKey};
 use crate::log::{Log, bundles};
 use crate::manifest::Manifest;
 
+/// How the names of folders begin that are there while one publishes.
+pub(super) const SCRATCH: &str = ".publish-";
+
 /// A published folder that is written to.
 pub(super) struct OutputFolder {
     path: PathBuf,
@@ -44,6 +47,7 @@ impl OutputFolder {
             let problem = format!("another process is publishing to {}", path.display());
             io::Error::new(io::ErrorKind::ResourceBusy, problem)
         })?;
+        remove_scratch(path)?;
         let (path, origin) = (path.to_owned(), first.name().to_owned());
         let mut folder = Self { path, log: Log::default(), origin, _lock: lock };
         match fs_err::read(folder.path.join(checkpoint::FILE)) {
@@ -103,8 +107,8 @@ impl OutputFolder {
         self.write(&Manifest::file(&digest), &bytes)?;
         self.log.push(digest);
         for (name, bytes) in self.log.files() {
-            // A full tile never changes.
-            if !self.path.join(&name).exists() {
+            // A full tile never changes; of one that is not full, a run that was killed may have left another one.
+            if fs_err::read(self.path.join(&name)).ok().as_ref() != Some(&bytes) {
                 self.write(&name, &bytes)?;
             }
         }
@@ -131,4 +135,15 @@ impl OutputFolder {
         pending.commit(&path)?;
         Ok(())
     }
+}
+
+/// Removes what runs that were killed have left.
+fn remove_scratch(folder: &Path) -> io::Result<()> {
+    for entry in fs_err::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name().as_encoded_bytes().starts_with(SCRATCH.as_bytes()) {
+            fs_err::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
 }

@@ -1,14 +1,15 @@
 //! Packages of this machine's HashDB.
 //!
-//! Invariant: only what was downloaded and read here is published, from URLs that are public; never the word of others, and nothing
-//! of the machine itself.
+//! Invariant: only what was downloaded and read here is published, never the word of others; nothing of the machine itself, and no URL
+//! for whose host a client of it has credentials.
 
-use hashget::hashdb::{Checks as _, HashDbError, LocalHashDb, PackageId};
-use hashget::model::{Evidence, Origin, PackageRecord};
+use hashget::hashdb::{Check, Checks as _, HashDbError, LocalHashDb, PackageId};
+use hashget::model::{Digest, Evidence, Origin, PackageRecord};
+use hashget::places::Private;
 
 use super::{Head, Packages};
 use crate::error::PublishedError;
-use crate::record::{PublishedRecord, seen};
+use crate::record::{PublishedRecord, is_publishable, seen};
 
 /// The packages of a HashDB that may be published.
 pub struct FromHashDb<'h> {
@@ -18,16 +19,22 @@ pub struct FromHashDb<'h> {
 }
 
 impl<'h> FromHashDb<'h> {
-    /// Those of `hashdb`; those whose URLs only files of trees named, too, if `of_trees`: such URLs may be nobody else's business.
+    /// Those of `hashdb` without URLs that are `private`; those whose URLs only files of trees named, too, if `of_trees`: such URLs
+    /// may be nobody else's business.
     ///
     /// # Errors
     /// The HashDB failed.
-    pub fn new(hashdb: &'h LocalHashDb, of_trees: bool) -> Result<Self, HashDbError> {
+    pub fn new(
+        hashdb: &'h LocalHashDb,
+        private: &Private,
+        of_trees: bool,
+    ) -> Result<Self, HashDbError> {
+        let may_publish = |url: &str| is_publishable(url) && !private.has(url);
         let (mut packages, mut passed_over) = (Vec::new(), 0);
         for (id, record) in hashdb.list()? {
             let is_read_here = record.evidence == Evidence::Downloaded;
             let may_be_named = of_trees || record.origin > Origin::Tree;
-            match is_read_here && may_be_named && record.urls().all(is_public) {
+            match is_read_here && may_be_named && record.urls().all(may_publish) {
                 true => packages.push((id, record)),
                 false => passed_over += 1,
             }
@@ -41,21 +48,15 @@ impl<'h> FromHashDb<'h> {
     }
 }
 
-/// A URL of the whole world: no name or password in it, and a scheme of the web.
-fn is_public(url: &str) -> bool {
-    let web = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-    web.is_some_and(|rest| !rest.split('/').next().unwrap_or_default().contains('@'))
-}
-
 impl Packages for FromHashDb<'_> {
     fn heads(&self) -> Result<Vec<Head>, PublishedError> {
-        let mut heads = Vec::with_capacity(self.packages.len());
-        for (handle, (_, record)) in (0..).zip(&self.packages) {
-            let checks = self.hashdb.checks(&[record.sha256])?.pop().unwrap_or_default();
+        let digests: Vec<Digest> = self.packages.iter().map(|(_, record)| record.sha256).collect();
+        let checks = self.hashdb.checks(&digests)?;
+        let head = |(handle, ((_, record), checks)): (u64, (&(_, PackageRecord), Vec<Check>))| {
             let record = PublishedRecord::unread(record, seen(record, &checks));
-            heads.push(Head { record, is_read: false, handle });
-        }
-        Ok(heads)
+            Head { record, is_read: false, handle }
+        };
+        Ok((0..).zip(self.packages.iter().zip(checks)).map(head).collect())
     }
 
     fn list(&self, handle: u64) -> Result<Vec<u8>, PublishedError> {

@@ -3,6 +3,7 @@
 //! Invariant: what comes from a folder was proven by its checkpoint; of a package that several layers have, the latest record counts.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use hashget::hashdb::PackageId;
 use hashget::model::Digest;
@@ -12,6 +13,7 @@ use super::{Head, Packages};
 use crate::client::{Manner, PublishedHashDb};
 use crate::error::PublishedError;
 use crate::proven::Edition;
+use crate::record::PublishedRecord;
 
 /// Packages that are fetched together.
 const BATCH: usize = 1 << 10;
@@ -27,23 +29,25 @@ impl<'m> FromPublished<'m> {
         Self { hashdb: PublishedHashDb::new(edition, Manner::default(), 0, monitor) }
     }
 
-    /// The packages of the base layer alone.
+    /// The packages of the base layer, those that were withdrawn since then among them.
     pub(super) fn base(&self) -> Result<Vec<Head>, PublishedError> {
-        self.heads_of(1)
+        self.heads_of(0, |batch| self.hashdb.rows_of(batch))
     }
 
-    fn heads_of(&self, layers: usize) -> Result<Vec<Head>, PublishedError> {
-        let manifest = &self.hashdb.edition().manifest;
-        let mut heads = Vec::new();
-        for (layer, packages) in manifest.layers.iter().take(layers).enumerate() {
-            let ids: Vec<PackageId> =
-                (0..packages.packages).map(|number| crate::client::id(layer, number)).collect();
-            for batch in ids.chunks(BATCH) {
-                for (id, record) in batch.iter().zip(self.hashdb.published(batch)?) {
-                    let Some(record) = record else { continue };
-                    let (record, handle) = ((*record).clone(), id.to_raw().cast_unsigned());
-                    heads.push(Head { record, is_read: true, handle });
-                }
+    fn heads_of(
+        &self,
+        layer: usize,
+        records: impl Fn(&[PackageId]) -> Result<Vec<Option<Arc<PublishedRecord>>>, PublishedError>,
+    ) -> Result<Vec<Head>, PublishedError> {
+        let packages = self.hashdb.edition().manifest.layers[layer].packages;
+        let ids: Vec<PackageId> =
+            (0..packages).map(|number| crate::client::id(layer, number)).collect();
+        let mut heads = Vec::with_capacity(ids.len());
+        for batch in ids.chunks(BATCH) {
+            for (id, record) in batch.iter().zip(records(batch)?) {
+                let Some(record) = record else { continue };
+                let (record, handle) = ((*record).clone(), id.to_raw().cast_unsigned());
+                heads.push(Head { record, is_read: true, handle });
             }
         }
         Ok(heads)
@@ -52,7 +56,10 @@ impl<'m> FromPublished<'m> {
 
 impl Packages for FromPublished<'_> {
     fn heads(&self) -> Result<Vec<Head>, PublishedError> {
-        let mut heads = self.heads_of(usize::MAX)?;
+        let mut heads = Vec::new();
+        for layer in 0..self.hashdb.edition().manifest.layers.len() {
+            heads.extend(self.heads_of(layer, |batch| self.hashdb.records_of(batch))?);
+        }
         // Handles ascend with the layers.
         let latest: HashMap<Digest, u64> =
             heads.iter().map(|head| (head.record.sha256, head.handle)).collect();

@@ -6,6 +6,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use hashget::formats::RULES;
 use hashget::model::Digest;
 use hashget::monitor::Monitor;
 
@@ -69,6 +70,8 @@ pub(super) fn plan(
         let why = "no package in the HashDB was downloaded from a public URL; index some first";
         return Err(super::nothing(options.folder, why));
     }
+    // By other rules the packages of the base may have other lists.
+    let last = last.filter(|last| last.rules == RULES);
     let base = match last.and_then(|last| last.layers.first()) {
         Some(base) if !options.whole => base,
         _ => return Ok(ordered(packages, options)),
@@ -82,18 +85,18 @@ pub(super) fn plan(
     let mut withdrawn: Vec<Digest> =
         known.keys().filter(|digest| !packages.contains_key(digest)).copied().collect();
     withdrawn.sort_unstable();
-    let total = packages.len();
     let is_new = |record: &PublishedRecord| {
         known.get(&record.sha256).is_none_or(|known| is_other(known, record))
     };
-    let mut new = packages;
-    new.retain(|_, planned| is_new(&planned.record));
+    let new = packages.values().filter(|planned| is_new(&planned.record)).count();
     let limit = known.len() / NEW_BASE;
-    if new.len() > limit || withdrawn.len() > limit {
-        return Ok(ordered(merged(inputs)?, options));
+    if new > limit || withdrawn.len() > limit {
+        return Ok(ordered(packages, options));
     }
-    let unchanged = (total - new.len()) as u64;
-    let mut plan = ordered(new, options);
+    let unchanged = (packages.len() - new) as u64;
+    let mut packages = packages;
+    packages.retain(|_, planned| is_new(&planned.record));
+    let mut plan = ordered(packages, options);
     (plan.base, plan.withdrawn, plan.unchanged) = (Some(base.clone()), withdrawn, unchanged);
     Ok(plan)
 }

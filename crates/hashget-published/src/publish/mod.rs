@@ -151,7 +151,7 @@ fn write(
 
 /// A folder for what is sorted and not complete.
 fn scratch(options: &PublishOptions<'_>) -> io::Result<tempfile::TempDir> {
-    tempfile::Builder::new().prefix(".publish-").tempdir_in(options.folder)
+    tempfile::Builder::new().prefix(folder::SCRATCH).tempdir_in(options.folder)
 }
 
 /// Adds an edition whose tables are written, if it is a new one, and signs the log.

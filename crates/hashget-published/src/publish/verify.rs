@@ -3,21 +3,21 @@
 //! Invariant: nothing is called right that was not read. Keys and names are made anew from the packages and compared with those in
 //! the tables.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use hashget::hashdb::member_list;
 use hashget::model::total_bytes;
 use hashget::monitor::{Monitor, Step, Total};
 use parquet::data_type::ByteArrayType;
 
 use super::sorter::KeySorter;
-use super::write::Keys as _;
+use super::write::{OTHER_LIST, add_files, add_own};
 use crate::error::PublishedError;
 use crate::manifest::{Layer, Table};
 use crate::proven::Edition;
 use crate::record::PublishedRecord;
-use crate::table::{Fetched, KeyTable, PackTable, PageId, cut, name_key, url_key};
+use crate::table::{Fetched, KeyTable, PackTable, PageId, Probe, name_key};
 
 /// What was read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -49,6 +49,7 @@ pub fn verify(
         let mut keys = KeySorter::new(scratch);
         for collection in &layer.collections {
             let mut names = Vec::new();
+            let mut kinds = BTreeSet::new();
             let mut number = collection.first;
             for table in &collection.packs {
                 let (pack, fetched) =
@@ -58,10 +59,17 @@ pub fn verify(
                     verified.packages += 1;
                     verified.members += record.members;
                     add(&mut keys, &record, &list, number, table)?;
-                    names.extend(record.signatures().map(|name| (name_key(&name), number)));
+                    for name in record.signatures() {
+                        names.push((name_key(&name), number));
+                        kinds.insert(name.kind);
+                    }
                     number += 1;
                 }
                 progress.advance(table.size, 0);
+            }
+            if !kinds.iter().eq(&collection.kinds) {
+                let problem = format!("the kinds of names in {} are {kinds:?}", collection.name);
+                return Err(PublishedError::damaged("manifest", problem));
             }
             names.sort_unstable();
             names.dedup();
@@ -90,7 +98,7 @@ fn whole(
     table: &Table,
     monitor: &dyn Monitor,
 ) -> Result<Arc<Fetched>, PublishedError> {
-    let bytes = edition.whole(table, monitor)?;
+    let bytes = edition.whole_once(table, monitor)?;
     Ok(Arc::new(Fetched { size: table.size, stretches: [(0, bytes)].into() }))
 }
 
@@ -145,23 +153,11 @@ fn add(
     let damaged = |problem: String| {
         PublishedError::damaged(table.file(), format!("package {}: {problem}", record.sha256))
     };
-    let (mut members, mut pushed) = (0, Ok(()));
-    let digest = member_list::decode_and_hash(list, &mut |member| {
-        members += 1;
-        if let (Some(sha256), Ok(())) = (&member.sha256, &pushed) {
-            pushed = keys.push(cut(sha256), number);
-        }
-    })
-    .map_err(damaged)?;
-    pushed?;
-    if (digest, members) != (record.list, record.members) {
-        return Err(damaged("its member list is not the one that its record names".to_owned()));
+    let read = add_files(keys, number, list)?.map_err(damaged)?;
+    if read != (record.list, record.members) {
+        return Err(damaged(OTHER_LIST.to_owned()));
     }
-    let urls = record.urls.iter().map(|url| url_key(url));
-    for key in urls.chain([cut(&record.sha256), cut(&record.statement().digest())]) {
-        keys.push(key, number)?;
-    }
-    Ok(())
+    Ok(add_own(keys, number, record)?)
 }
 
 /// Compares the keys of a layer with those that its packages have; how many there are.
@@ -204,15 +200,25 @@ fn compare(
         let problem = "its pairs are not those that follow from the packages";
         PublishedError::damaged(table.file(), problem)
     };
-    for page in 0..open.0.pages(0) {
+    let mut first = None;
+    for page in 0..open.open.pages(0) {
         for column in [0, 1] {
-            check_page(&open.0, PageId { column, page }, &fetched)?;
+            check_page(&open.open, PageId { column, page }, &fetched)?;
         }
         for pair in open.pairs(page, &fetched)? {
             if expected.next() != Some(pair) {
                 return Err(other());
             }
+            first.get_or_insert(pair.0);
+            if table.filter.is_some_and(|filter| !Probe::new(filter, pair.0).is_in(&fetched)) {
+                let problem = "its filter does not have all its keys";
+                return Err(PublishedError::damaged(table.file(), problem));
+            }
         }
+    }
+    if first.unwrap_or(0) != table.first {
+        let problem = format!("its first key is {first:?}, and its table says {}", table.first);
+        return Err(PublishedError::damaged(table.file(), problem));
     }
     expected.next().map_or(Ok(()), |_| Err(other()))
 }

@@ -8,6 +8,8 @@ use std::io;
 use std::path::Path;
 
 use hashget::hashdb::member_list;
+use hashget::limits::Limits;
+use hashget::model::Digest;
 
 use crate::error::PublishedError;
 use crate::manifest::{Collection, Layer, Table};
@@ -17,6 +19,9 @@ use crate::table::{PackWriter, Row, cut, name_key, url_key, write_keys};
 /// Rows in a page of names, and in one of keys.
 const NAMES_PAGE: usize = 1 << 10;
 const KEYS_PAGE: usize = 1 << 12;
+
+/// What is wrong with a list that has another digest, or another number of members.
+pub(super) const OTHER_LIST: &str = "its member list is not the one that its record names";
 
 /// What gets the keys of packages while these are written.
 pub(super) trait Keys {
@@ -136,28 +141,46 @@ fn add(
 ) -> Result<PublishedRecord, PublishedError> {
     let number = open.first + open.packages;
     open.packages += 1;
-    let (mut members, mut failed) = (0, Ok(()));
-    let digest = member_list::decode_and_hash(list, &mut |member| {
-        members += 1;
-        if let (Some(sha256), Ok(())) = (&member.sha256, &failed) {
-            failed = keys.push(cut(sha256), number);
-        }
-    })
-    .map_err(|problem| PublishedError::damaged(record.urls[0].clone(), problem))?;
-    failed?;
+    let (digest, members) = add_files(keys, number, list)?
+        .map_err(|problem| PublishedError::damaged(record.urls[0].clone(), problem))?;
     if is_read && (record.list, record.members) != (digest, members) {
-        let problem = "its member list is not the one that its record names";
-        return Err(PublishedError::damaged(record.urls[0].clone(), problem));
+        return Err(PublishedError::damaged(record.urls[0].clone(), OTHER_LIST));
     }
     (record.list, record.members) = (digest, members);
-    let statement = record.statement().digest();
-    let urls = record.urls.iter().map(|url| url_key(url));
-    for key in urls.chain([cut(&record.sha256), cut(&statement)]) {
-        keys.push(key, number)?;
-    }
+    add_own(keys, number, &record)?;
     for signature in record.signatures() {
         open.names.push((name_key(&signature), number));
         open.kinds.insert(signature.kind);
     }
     Ok(record)
+}
+
+/// Adds the keys of the files in a member list, as it is stored; returns its digest and the number of members, or what is wrong with it.
+pub(super) fn add_files(
+    keys: &mut impl Keys,
+    number: u32,
+    list: &[u8],
+) -> io::Result<Result<(Digest, u64), String>> {
+    let (mut members, mut pushed) = (0, Ok(()));
+    let most = Limits::default().entries;
+    let digest = member_list::decode_and_hash(list, most, &mut |member| {
+        members += 1;
+        if let (Some(sha256), Ok(())) = (&member.sha256, &pushed) {
+            pushed = keys.push(cut(sha256), number);
+        }
+    });
+    pushed.map(|()| digest.map(|digest| (digest, members)))
+}
+
+/// Adds the keys of a package itself: its URLs, its digest, its statement.
+pub(super) fn add_own(
+    keys: &mut impl Keys,
+    number: u32,
+    record: &PublishedRecord,
+) -> io::Result<()> {
+    let urls = record.urls.iter().map(|url| url_key(url));
+    for key in urls.chain([cut(&record.sha256), cut(&record.statement().digest())]) {
+        keys.push(key, number)?;
+    }
+    Ok(())
 }

@@ -32,6 +32,7 @@ impl Probe {
     pub(crate) fn new(filter: Filter, key: u64) -> Self {
         let key = key.cast_signed();
         let hash = XxHash64::oneshot(0, &key.to_le_bytes());
+        // A filter has fewer than 2^32 blocks: a table is no larger than 1 GiB.
         let block = ((hash >> 32) * (filter.size / BLOCK)) >> 32;
         Self { offset: filter.offset + block * BLOCK, key }
     }
@@ -51,7 +52,11 @@ impl Probe {
 
 /// An open table of keys.
 #[derive(Debug)]
-pub(crate) struct KeyTable(pub(crate) OpenTable);
+pub(crate) struct KeyTable {
+    pub(crate) open: OpenTable,
+    /// The smallest and the largest key of each page.
+    bounds: Vec<(i64, i64)>,
+}
 
 impl KeyTable {
     pub(crate) fn open(table: &Table, tail: Bytes) -> Result<Self, PublishedError> {
@@ -71,15 +76,15 @@ impl KeyTable {
         if !ascends {
             return Err(damaged("its keys are not in ascending order"));
         }
-        Ok(Self(open))
+        Ok(Self { open, bounds })
     }
 
     /// The pages that may have this key: of each, that of the keys; the one of the packages has the same number.
     pub(crate) fn pages_of(&self, key: u64) -> impl Iterator<Item = usize> {
         let key = key.cast_signed();
-        let bounds = |page| self.0.bounds_of(PageId { column: 0, page }).unwrap_or((0, -1));
-        let first = partition_point(self.0.pages(0), |page| bounds(page).1 < key);
-        (first..self.0.pages(0)).take_while(move |page| bounds(*page).0 <= key)
+        let first = self.bounds.partition_point(|(_, high)| *high < key);
+        let pages = self.bounds.iter().enumerate().skip(first);
+        pages.take_while(move |(_, (low, _))| *low <= key).map(|(page, _)| page)
     }
 
     /// The pairs in a page.
@@ -88,19 +93,9 @@ impl KeyTable {
         page: usize,
         fetched: &Arc<Fetched>,
     ) -> Result<Vec<(u64, u32)>, PublishedError> {
-        let h = self.0.decode::<Int64Type>(PageId { column: 0, page }, fetched)?;
-        let p = self.0.decode::<Int32Type>(PageId { column: 1, page }, fetched)?;
+        let h = self.open.decode::<Int64Type>(PageId { column: 0, page }, fetched)?;
+        let p = self.open.decode::<Int32Type>(PageId { column: 1, page }, fetched)?;
         let pairs = h.into_iter().zip(p);
         Ok(pairs.map(|(h, p)| (h.cast_unsigned(), p.cast_unsigned())).collect())
     }
-}
-
-/// The first number below `end` for which `is_before` is false; it is true for all before that.
-fn partition_point(end: usize, is_before: impl Fn(usize) -> bool) -> usize {
-    let (mut low, mut high) = (0, end);
-    while low < high {
-        let middle = low + (high - low) / 2;
-        if is_before(middle) { low = middle + 1 } else { high = middle }
-    }
-    low
 }

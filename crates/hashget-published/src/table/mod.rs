@@ -12,7 +12,7 @@ mod write;
 
 pub(crate) use key_table::{KeyTable, Probe};
 pub(crate) use keys::{KEY_BITS, cut, name_key, url_key};
-pub(crate) use pack::{PackTable, PackWriter, Row};
+pub(crate) use pack::{LIST, PackTable, PackWriter, RECORD, Row};
 pub(crate) use pages::{Fetched, PageId};
 pub(crate) use read::OpenTable;
 pub(crate) use write::write_keys;
@@ -60,7 +60,7 @@ pub fn read_unproven(bytes: &[u8], tail: usize, rows: u64) -> Result<u64, Publis
         }
         Err(_) => {
             let keys = KeyTable::open(&table, last)?;
-            for page in 0..keys.0.pages(0) {
+            for page in 0..keys.open.pages(0) {
                 values += keys.pairs(page, &fetched)?.len() as u64;
             }
         }

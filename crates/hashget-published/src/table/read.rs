@@ -27,8 +27,9 @@ use crate::manifest::Table;
 /// Bytes of a page's digest that are kept.
 pub(crate) const PAGE_DIGEST: usize = 16;
 
-/// Bytes of the largest page that is read.
+/// Bytes of the largest page that is read, and rows in one.
 const MOST_PAGE: u64 = 64 << 20;
+const MOST_ROWS: u64 = 1 << 20;
 
 /// A table whose tail is proven.
 #[derive(Debug)]
@@ -53,7 +54,9 @@ impl OpenTable {
         tail: Bytes,
         columns: &[&str],
     ) -> Result<Self, PublishedError> {
-        let start = table.size - tail.len() as u64;
+        let Some(start) = table.size.checked_sub(tail.len() as u64) else {
+            return Err(PublishedError::damaged(table.file(), "its tail is longer than itself"));
+        };
         let fetched = Fetched { size: table.size, stretches: [(start, tail)].into() };
         let metadata = guarded(table, || {
             ParquetMetaDataReader::new()
@@ -192,23 +195,24 @@ fn pages(table: &Table, metadata: &ParquetMetaData) -> Result<Vec<Vec<PageEntry>
     Ok(pages)
 }
 
-/// Are the pages one behind the other, within the file, and do they have all rows?
+/// Are the pages one behind the other, within the file, and do they have all rows, none of them too many?
 fn check_pages(table: &Table, pages: &[PageEntry]) -> Result<(), String> {
-    let (mut end, mut rows) = (4, -1);
+    let mut end = 4;
+    let mut rows = Vec::with_capacity(pages.len() + 1);
     for PageEntry { place: page, .. } in pages {
         let (offset, size) = (unsigned(page.offset), unsigned(page.compressed_page_size.into()));
-        let is_in_order = page.offset > 0 && offset >= end && page.first_row_index > rows;
-        if !is_in_order || size == 0 || size > MOST_PAGE {
+        if offset < end || size == 0 || size > MOST_PAGE || page.first_row_index < 0 {
             return Err("its pages are not one behind the other, or one is above 64 MiB".to_owned());
         }
-        (end, rows) = (offset + size, page.first_row_index);
+        end = offset.saturating_add(size);
+        rows.push(unsigned(page.first_row_index));
     }
-    let starts = pages.first().is_none_or(|page| page.place.first_row_index == 0);
-    let has_all =
-        starts && unsigned(rows) < table.rows.max(1) && !(pages.is_empty() && table.rows > 0);
-    (has_all && end <= table.size)
+    rows.push(table.rows);
+    let starts = rows[0] == 0;
+    let ascends = rows.is_sorted_by(|one, next| one < next && next - one <= MOST_ROWS);
+    (starts && ascends && end <= table.size)
         .then_some(())
-        .ok_or_else(|| "its pages have other rows".to_owned())
+        .ok_or_else(|| "its pages have other rows, or one has more than 1,048,576".to_owned())
 }
 
 /// What Parquet's reader makes of proven bytes. It has panicked on damaged files; whoever signed such a file gets an error all

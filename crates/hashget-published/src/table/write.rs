@@ -11,6 +11,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use hashget::model::{Digest, HashingReader};
+use hashget::pending_file::PendingFile;
 use parquet::basic::{Compression, Encoding};
 use parquet::column::writer::{
     ColumnCloseResult, ColumnWriterImpl, get_column_writer, get_typed_column_writer,
@@ -90,9 +91,9 @@ pub(crate) fn table(
     tables: &Path,
 ) -> io::Result<Table> {
     let digests = page_digests(&columns)?;
-    let mut output = tempfile::Builder::new().prefix(".table-").tempfile_in(tables)?;
+    let output = PendingFile::create_in(tables, 0o644)?;
     let root = Arc::clone(&schema.root_schema_ptr());
-    let mut writer = SerializedFileWriter::new(output.as_file_mut(), root, Arc::clone(properties))
+    let mut writer = SerializedFileWriter::new(output.file(), root, Arc::clone(properties))
         .map_err(io::Error::other)?;
     let mut group = writer.next_row_group().map_err(io::Error::other)?;
     for Column { mut pages, closed } in columns {
@@ -135,15 +136,15 @@ fn filter_of(group: &RowGroupMetaData) -> Option<Filter> {
 
 /// Gives the file its name: that of its digest.
 fn name(
-    mut output: tempfile::NamedTempFile,
+    output: PendingFile,
     tables: &Path,
     body: u64,
     rows: u64,
     filter: Option<Filter>,
 ) -> io::Result<Table> {
-    let file = output.as_file_mut();
-    file.seek(SeekFrom::Start(0))?;
-    let mut hashing = HashingReader::new(&*file);
+    let mut file = output.file();
+    file.rewind()?;
+    let mut hashing = HashingReader::new(file);
     io::copy(&mut hashing, &mut io::sink())?;
     let (sha256, size) = hashing.finish();
     let mut tail = Vec::new();
@@ -151,17 +152,8 @@ fn name(
     file.read_to_end(&mut tail)?;
     let tail = Tail { size: tail.len() as u64, sha256: Digest::of(&tail) };
     let table = Table { sha256, size, rows, tail, filter, first: 0 };
-    file.sync_all()?;
-    let path = tables.join(format!("{sha256}.parquet"));
-    readable(file)?;
-    output.persist(&path).map_err(|error| error.error)?;
+    output.commit(&tables.join(format!("{sha256}.parquet")))?;
     Ok(table)
-}
-
-/// Others serve it.
-fn readable(file: &File) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    file.set_permissions(std::fs::Permissions::from_mode(0o644))
 }
 
 /// Writes a table of keys: pairs in ascending order, each once. Pages have `rows_in_page` rows; with a filter, if `filtered`.

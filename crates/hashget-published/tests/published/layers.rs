@@ -104,3 +104,42 @@ fn merging_gives_the_same_rows_as_publishing_everything_at_once() {
         assert!(difference.only_first.is_empty() && difference.other_records.is_empty());
     }
 }
+
+/// What a run leaves that was killed after its manifest and log were written and before it signed.
+#[test]
+fn after_a_run_that_was_killed_another_one_publishes() {
+    let scene = Scene::with(20);
+    let checkpoint = std::fs::read(scene.output().join("checkpoint")).unwrap();
+    scene.index("new", 3);
+    scene.publish_at(NOW + DAY, false).unwrap();
+    std::fs::write(scene.output().join("checkpoint"), &checkpoint).unwrap();
+    std::fs::create_dir(scene.output().join(".publish-killed")).unwrap();
+    std::fs::write(scene.output().join(".publish-killed/rows"), "unsorted").unwrap();
+    // Another second edition than the one whose files are there.
+    scene.index("newer", 5);
+    let published = scene.publish_at(NOW + 2 * DAY, false).unwrap();
+    assert_eq!((published.written, published.editions), (2, 2));
+    let edition = scene.open(Memory::none()).unwrap();
+    verify(&edition, scene.folder.path(), &Silent).unwrap();
+    assert!(!scene.output().join(".publish-killed").exists());
+}
+
+#[test]
+fn what_is_withdrawn_stays_so_and_makes_one_edition() {
+    let scene = Scene::with(40);
+    let p5 = scene.hashdb.find_one(Key::Signature(&signature("p5"))).unwrap()[0];
+    scene.hashdb.remove(p5).unwrap();
+    for (day, is_new) in [(1, true), (2, false), (3, false)] {
+        let published = scene.publish_at(NOW + day * DAY, false).unwrap();
+        assert_eq!((published.is_new, published.editions, published.withdrawn), (is_new, 2, 1));
+        let db = scene.hashdb(Manner::default());
+        assert!(db.find_one(Key::Signature(&signature("p5"))).unwrap().is_empty(), "day {day}");
+        assert_eq!(db.find_one(Key::Signature(&signature("p6"))).unwrap().len(), 1, "day {day}");
+    }
+    // A package that comes back is no longer withdrawn.
+    scene.index("p5", 5);
+    let published = scene.publish_at(NOW + 4 * DAY, false).unwrap();
+    assert_eq!((published.is_new, published.withdrawn), (true, 0));
+    let db = scene.hashdb(Manner::default());
+    assert_eq!(db.find_one(Key::Signature(&signature("p5"))).unwrap().len(), 1);
+}

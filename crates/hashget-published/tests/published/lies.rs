@@ -109,7 +109,7 @@ fn a_rollback_and_two_states_of_one_size_are_told() {
         "{error}"
     );
     // And one more: the first two have changed.
-    other.index("yet another", 3);
+    other.index("yet-another", 3);
     other.publish_at(NOW + 3, false).unwrap();
     let error = scene.open_from(other.files(), scene.memory()).map(drop).unwrap_err();
     assert!(

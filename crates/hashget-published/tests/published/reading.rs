@@ -7,6 +7,7 @@ use hashget_published::Memory;
 use hashget_published::client::Manner;
 use hashget_published::publish::verify;
 
+use crate::hashdb;
 use crate::scene::{NOW, Scene, content, package, signature};
 
 #[test]
@@ -55,6 +56,40 @@ fn every_package_comes_back_by_name_digest_url_and_contents() {
         Key::Content(Digest::of(b"nothing")),
     ];
     assert!(db.find(&keys).unwrap().iter().all(Vec::is_empty));
+}
+
+/// Packages for the suite, as readers see them: on the word of the publisher, without what is the publisher's own.
+fn known_packages() -> Vec<(hashget::model::PackageRecord, Vec<hashget::model::Member>)> {
+    let mut known = hashdb::known_packages();
+    for (record, _) in &mut known {
+        // One package is one row.
+        record.sha256 = Digest::of(record.url.as_bytes());
+        record.project = None;
+        record.evidence = Evidence::Signed;
+        record.origin = hashget::model::Origin::Tree;
+        record.vouched = true;
+        record.indexed_at = NOW;
+        record.publisher = Some("publisher.example/log".to_owned());
+    }
+    known
+}
+
+#[test]
+fn an_edition_conforms_as_a_hashdb() {
+    let scene = Scene::new();
+    let known = known_packages();
+    for (record, members) in &known {
+        let own = hashget::model::PackageRecord {
+            evidence: Evidence::Downloaded,
+            origin: hashget::model::Origin::User,
+            project: Some("mine".to_owned()),
+            publisher: None,
+            ..record.clone()
+        };
+        scene.record(&own, members);
+    }
+    scene.publish().unwrap();
+    hashdb::check_reading_of(&scene.hashdb(Manner::default()), &known);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use hashget::model::{
     Signature,
 };
 use hashget::monitor::Silent;
+use hashget::places::Private;
 use hashget_published::client::{Manner, PublishedHashDb};
 use hashget_published::publish::{
     FromHashDb, Head, Packages, PublishOptions, Published, Rank, publish,
@@ -121,9 +122,14 @@ impl Scene {
     /// Records a package that its URL gave.
     pub(crate) fn index(&self, name: &str, files: usize) {
         let (record, members) = package(name, files);
+        self.record(&record, &members);
+    }
+
+    /// The same for this package.
+    pub(crate) fn record(&self, record: &PackageRecord, members: &[Member]) {
         let check = Check::now(record.sha256, &record.url, true, CheckOutcome::Present);
         self.hashdb.put_check(&Check { seen_at: Some(NOW), checked_at: NOW, ..check }).unwrap();
-        self.hashdb.put(&record, &members).unwrap();
+        self.hashdb.put(record, members).unwrap();
     }
 
     pub(crate) fn output(&self) -> PathBuf {
@@ -135,7 +141,11 @@ impl Scene {
     }
 
     pub(crate) fn publish_at(&self, now: i64, whole: bool) -> Result<Published, PublishedError> {
-        self.publish_all(&[&FromHashDb::new(&self.hashdb, false).unwrap()], now, whole)
+        self.publish_all(
+            &[&FromHashDb::new(&self.hashdb, &Private::default(), false).unwrap()],
+            now,
+            whole,
+        )
     }
 
     fn publish_all(

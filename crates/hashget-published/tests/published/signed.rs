@@ -124,6 +124,12 @@ fn a_manifest_that_does_not_add_up_is_refused() {
         scene.sign(manifest);
         is_refused(&scene, what);
     }
+}
+
+#[test]
+fn a_manifest_whose_parts_do_not_fit_together_is_refused() {
+    let scene = Scene::with_many(PACKAGES);
+    let good = scene.manifest();
     // Tables in each other's places, and twice.
     let tables =
         ["/layers/0/collections/0/packs/0", "/layers/0/collections/0/names", "/layers/0/keys/0"];
@@ -135,10 +141,46 @@ fn a_manifest_that_does_not_add_up_is_refused() {
         is_refused(&scene, &format!("{} is {}", tables[one], tables[other]));
     }
     let mut manifest = good.clone();
+    let table = good.pointer(tables[0]).unwrap();
+    let mut shorter = table.clone();
+    shorter["rows"] = json!(1);
+    manifest["layers"][0]["collections"][0]["packs"] = json!([table, shorter]);
+    scene.sign(&serde_json::to_vec(&manifest).unwrap());
+    is_refused(&scene, "two things of one table");
+    let mut manifest = good.clone();
+    let digests = ["b", "a"].map(|digit| digit.repeat(64));
+    manifest["withdrawn"] = json!(digests);
+    scene.sign(&serde_json::to_vec(&manifest).unwrap());
+    is_refused(&scene, "what is withdrawn in another order");
+    let mut manifest = good.clone();
     let layer = good.pointer("/layers/0").unwrap().clone();
     *manifest.pointer_mut("/layers").unwrap() = json!(vec![layer; 9]);
     scene.sign(&serde_json::to_vec(&manifest).unwrap());
     is_refused(&scene, "nine layers");
+}
+
+/// What is kept has the digest that the manifest names, but another length.
+#[test]
+fn bytes_of_the_cache_with_another_length_are_not_taken() {
+    let scene = Scene::with_many(PACKAGES);
+    let db = PublishedHashDb::new(
+        scene.open(scene.memory()).unwrap(),
+        Manner { private: true },
+        NOW,
+        &Silent,
+    );
+    let known = signature("p7");
+    assert_eq!(db.find_one(Key::Signature(&known)).unwrap().len(), 1);
+    let mut manifest = scene.manifest();
+    let names = &mut manifest["layers"][0]["collections"][0]["names"];
+    names["size"] = json!(names["size"].as_u64().unwrap() + 1);
+    scene.sign(&serde_json::to_vec(&manifest).unwrap());
+    let memory =
+        Memory::new(scene.folder.path().join("other"), Some(scene.folder.path().join("cache")));
+    let db =
+        PublishedHashDb::new(scene.open(memory).unwrap(), Manner { private: true }, NOW, &Silent);
+    let error = db.find_one(Key::Signature(&known)).unwrap_err();
+    assert!(!error.to_string().is_empty());
 }
 
 /// Replaces a table by other bytes, with all digests of the manifest as they must be.

@@ -12,34 +12,25 @@ use crate::support::{TestServer, settings};
 
 /// The tool, in a home folder of its own.
 struct Tool {
-    program: PathBuf,
     home: PathBuf,
     server: String,
 }
 
 impl Tool {
     fn new(home: &Path, server: &TestServer) -> Self {
-        let path = std::env::var_os("PATH").unwrap();
-        // `hashget` itself may be ours; the other program of the package is only the Python tool's.
-        let admin = std::env::split_paths(&path)
-            .map(|folder| folder.join("hashget-admin"))
-            .find(|program| program.exists())
-            .unwrap();
-        let program = fs_err::canonicalize(admin).unwrap().with_file_name("hashget");
         fs_err::create_dir_all(home).unwrap();
-        Self { program, home: home.to_owned(), server: server.client.url("/") }
+        Self { home: home.to_owned(), server: server.client.url("/") }
     }
 
     /// Runs it with these arguments; what it says.
     fn run(&self, arguments: &[&str]) -> String {
-        let script = fs_err::read_to_string(&self.program).unwrap();
-        let python = script.lines().next().and_then(|line| line.strip_prefix("#!")).unwrap();
-        // As root, its cache would be that of the whole machine.
-        let start = "import os, runpy, sys; os.getuid = lambda: 1000; sys.argv = sys.argv[1:]; \
+        // The program of the Python that `pip` installs for: in PATH, `hashget` may be ours, and either may be
+        // a stand-in that looks for the right Python first. As root, its cache would be that of the whole machine.
+        let start = "import os, runpy, sys, sysconfig; os.getuid = lambda: 1000; \
+                     sys.argv[0] = os.path.join(sysconfig.get_path('scripts'), 'hashget'); \
                      runpy.run_path(sys.argv[0], run_name='__main__')";
-        let output = Command::new(python)
+        let output = Command::new("python3")
             .args(["-W", "ignore", "-c", start])
-            .arg(&self.program)
             .args(arguments)
             .arg("--hashdb_path")
             .arg(self.home.join("hashdb"))

@@ -51,7 +51,8 @@ pub const FORMATS: &[&dyn Format] = &[
 ];
 
 /// The version of the rules by which packages are read: it rises whenever some package would get another list of members
-/// than before, so that statements of different versions are never compared (`docs/format-index.md`).
+/// than before, so that statements of different versions are never compared (`docs/format-index.md`). What the HashDB knows at evidence `signed` was
+/// read by this version: whoever raises it removes such records in a migration.
 pub const RULES: u32 = 1;
 
 /// The format name of a package that is not an archive: the file itself is the package.

@@ -144,7 +144,7 @@ impl<R: BufRead> ExportReader<R> {
 fn problem(package: &ExportedPackage) -> Option<String> {
     let record = &package.record;
     let urls = std::iter::once(&record.url).chain(&record.also);
-    if urls.clone().any(|url| !is_public(url)) {
+    if urls.clone().any(|url| !is_public_url(url)) {
         return Some("a URL of it is no public one (http or https, without a name)".to_owned());
     }
     let digested =
@@ -153,8 +153,8 @@ fn problem(package: &ExportedPackage) -> Option<String> {
         .then(|| "a member that is no file has a digest".to_owned())
 }
 
-/// Is this URL allowed for a package?
-fn is_public(url: &str) -> bool {
+/// Is this a URL that a package of everybody may have: http or https, with a host, without a name and password?
+pub fn is_public_url(url: &str) -> bool {
     url::Url::parse(url).is_ok_and(|url| {
         matches!(url.scheme(), "http" | "https")
             && url.host_str().is_some()
@@ -200,7 +200,7 @@ impl HashPackage {
     pub fn parse(json: &[u8]) -> Result<Self, String> {
         let raw: RawHashPackage =
             serde_json::from_slice(json).map_err(|error| format!("no HashPackage: {error}"))?;
-        if !is_public(&raw.url) {
+        if !is_public_url(&raw.url) {
             return Err("its URL is no public one (http or https, without a name)".to_owned());
         }
         let sha256 = raw.hashes.iter().find(|hash| hash.starts_with("sha256:"));

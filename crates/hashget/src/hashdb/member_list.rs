@@ -17,6 +17,9 @@ const LEVEL: i32 = 3;
 /// Number of decompressed bytes processed at once; more for a member that needs them.
 const WINDOW: usize = 1 << 16;
 
+/// Canonical bytes of the longest list of somebody else that is read: ten times those of a million files.
+const MOST_BYTES: u64 = 1 << 30;
+
 /// Writes the canonical bytes of a list: postcard's encoding of the slice. They are never in memory as a whole.
 ///
 /// # Errors
@@ -55,16 +58,20 @@ pub fn encode(members: &[Member]) -> Result<Vec<u8>, String> {
 /// # Errors
 /// What is wrong with the blob; discard all members that were passed.
 pub fn decode(blob: impl Read, visit: &mut dyn FnMut(Member)) -> Result<(), String> {
-    visit_all(unpacked(blob)?, visit).map(drop)
+    visit_all(unpacked(blob)?, u64::MAX, visit).map(drop)
 }
 
-/// The same, and the digest of the list.
+/// The same for a list of somebody else, of at most `most` members: and its digest.
 ///
 /// # Errors
-/// As for [`decode`].
-pub fn decode_and_hash(blob: impl Read, visit: &mut dyn FnMut(Member)) -> Result<Digest, String> {
-    let hashing = visit_all(HashingReader::new(unpacked(blob)?), visit)?;
-    Ok(hashing.finish().0)
+/// As for [`decode`]; also if it has more members, or more than 1 GiB of canonical bytes.
+pub fn decode_and_hash(
+    blob: impl Read,
+    most: u64,
+    visit: &mut dyn FnMut(Member),
+) -> Result<Digest, String> {
+    let hashing = HashingReader::new(unpacked(blob)?.take(MOST_BYTES));
+    Ok(visit_all(hashing, most, visit)?.finish().0)
 }
 
 /// The canonical bytes in a blob.
@@ -79,9 +86,12 @@ fn unpacked(mut blob: impl Read) -> Result<impl Read, String> {
 }
 
 /// Passes the members in canonical bytes to `visit`; returns the reader, at its end.
-fn visit_all<R: Read>(plain: R, visit: &mut dyn FnMut(Member)) -> Result<R, String> {
+fn visit_all<R: Read>(plain: R, most: u64, visit: &mut dyn FnMut(Member)) -> Result<R, String> {
     let mut window = Window { unpacked: plain, bytes: Vec::new(), next: 0 };
-    let count: usize = window.take()?;
+    let count: u64 = window.take()?;
+    if count > most {
+        return Err(format!("a member list has {count} members, expected at most {most}"));
+    }
     for _ in 0..count {
         visit(window.take()?);
     }
@@ -177,7 +187,9 @@ mod tests {
             // The encoding is that of the whole list, which earlier versions wrote and read in one piece.
             let plain = zstd::decode_all(&blob[1..]).unwrap();
             assert_eq!(plain, postcard::to_stdvec(&list).unwrap());
-            let hashed = decode_and_hash(&*blob, &mut |_| ()).unwrap();
+            let hashed = decode_and_hash(&*blob, list.len() as u64, &mut |_| ()).unwrap();
+            decode_and_hash(&*blob, (list.len() as u64).wrapping_sub(1), &mut |_| ())
+                .map_or_else(|_| assert!(!list.is_empty()), |_| assert!(list.is_empty()));
             assert_eq!([hashed, digest(&list)], [Digest::of(&plain); 2]);
         }
     }

@@ -18,7 +18,7 @@ mod shared;
 
 pub use check::{Check, CheckOutcome, now};
 pub use cut_key::CutKey;
-pub use export::{ExportError, ExportReader, ExportedPackage, HashPackage, export};
+pub use export::{ExportError, ExportReader, ExportedPackage, HashPackage, export, is_public_url};
 pub use joined::JoinedHashDb;
 pub use local::{KeyTable, LocalHashDb, Status};
 pub use nothing::NoHashDb;

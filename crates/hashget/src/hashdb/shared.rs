@@ -17,8 +17,8 @@ const SYSTEM: &[&str] =
 const OF_PACKAGES: &[&str] =
     &["node_modules", "site-packages", "dist-packages", "vendor", "gems", "jars"];
 
-/// Folders of people.
-const HOMES: &[&str] = &["/home", "/root", "/Users", "/export/home"];
+/// Folders of people, wherever they are: the tree may be that of another system.
+const HOMES: &[&str] = &["home", "root", "Users"];
 
 /// Which files publishers may be asked for by their digests.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -44,11 +44,9 @@ impl AskHashes {
 }
 
 fn is_of_system(path: &Path) -> bool {
-    if HOMES.iter().any(|home| path.starts_with(home)) {
-        return false;
-    }
-    SYSTEM.iter().any(|folder| path.starts_with(folder))
-        || path.iter().any(|part| OF_PACKAGES.iter().any(|name| part == *name))
+    let is_below = |names: &[&str]| path.iter().any(|part| names.iter().any(|name| part == *name));
+    !is_below(HOMES)
+        && (SYSTEM.iter().any(|folder| path.starts_with(folder)) || is_below(OF_PACKAGES))
 }
 
 /// A HashDB that others publish, or several of them. A publisher that fails is reported and passed over; it never makes a call
@@ -74,6 +72,10 @@ mod tests {
             ("/srv/letters/a.odt", LARGE, false),
             ("/home/ann/app/node_modules/a.js", LARGE, false),
             ("/root/.venv/lib/python3/site-packages/a.so", LARGE, false),
+            ("/var/home/ann/app/node_modules/a.js", LARGE, false),
+            ("/mnt/home/ann/app/vendor/a.js", LARGE, false),
+            ("/mnt/root/.venv/lib/python3/site-packages/a.so", LARGE, false),
+            ("/usr/home/ann/a", LARGE, false),
             ("/etc/shadow", LARGE, false),
             ("/var/lib/db", LARGE, false),
         ] {

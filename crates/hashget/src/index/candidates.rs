@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use super::question::Pages;
-use super::{IndexError, Indexed, Indexer, Request, TreeIndexed, borrow, known};
+use super::{IndexError, Indexed, Indexer, Request, TreeIndexed, known, take_over};
 use crate::detectors::Candidate;
 use crate::error::ErrorClass;
 use crate::model::{Origin, escaped};
@@ -34,14 +34,14 @@ pub(super) fn index_all(
     indexed.known = is_known.iter().filter(|known| **known).count();
     let unknown = candidates.iter().zip(is_known).filter(|(_, known)| !known);
     let mut unknown: Vec<&Candidate> = unknown.map(|(candidate, _)| candidate).collect();
-    if borrow::candidates(indexer, &unknown, monitor)? > 0 {
+    if take_over::candidates(indexer, &unknown, monitor)? > 0 {
         let known = known::known_candidates(indexer, unknown.iter().copied(), monitor)?;
         let still = unknown.iter().zip(known).filter(|(_, known)| known.is_none());
         let still: Vec<&Candidate> = still.map(|(candidate, _)| *candidate).collect();
-        indexed.borrowed = unknown.len() - still.len();
+        indexed.taken_over = unknown.len() - still.len();
         unknown = still;
     }
-    progress.advance(0, (indexed.known + indexed.borrowed) as u64);
+    progress.advance(0, (indexed.known + indexed.taken_over) as u64);
     let unknown = in_turns(unknown);
     let counts = Mutex::new(indexed);
     let outcome = parallel::for_each(indexer.threads(unknown.len()), unknown.iter(), |candidate| {

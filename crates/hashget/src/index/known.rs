@@ -57,9 +57,9 @@ fn as_asked(
     }
     let mut completed = known.clone();
     if !complete(&mut completed.record, request, naming) {
-        return Ok(known.is_settled(&naming.tree).then_some(*id));
+        return Ok(known.is_settled(naming.tree()).then_some(*id));
     }
-    if !completed.is_settled(&naming.tree) {
+    if !completed.is_settled(naming.tree()) {
         return Ok(None);
     }
     // If it was removed or replaced since it was looked up, it is not known any more.

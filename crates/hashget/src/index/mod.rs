@@ -4,7 +4,6 @@
 //! allows weaker evidence, with the members that this evidence proves.
 
 mod belief;
-mod borrow;
 mod candidate_set;
 mod candidates;
 mod detect;
@@ -16,6 +15,7 @@ mod proof;
 mod question;
 mod read;
 mod record;
+mod take_over;
 mod walk;
 
 use std::borrow::Cow;
@@ -37,6 +37,7 @@ use crate::hashdb::{HashDbError, HashDbWriter, PackageId, SharedHashDb};
 use crate::limits::Limits;
 use crate::model::{Digest, Evidence, Origin, PackageRecord, RelPath, Signature, escaped};
 use crate::monitor::{Interrupted, Monitor, ProblemKind};
+use crate::places;
 
 /// A package to index.
 #[derive(Debug, Clone, Default)]
@@ -167,7 +168,7 @@ pub struct TreeIndexed {
     /// How many of them were already known.
     pub known: usize,
     /// How many of them publishers knew, and are recorded now.
-    pub borrowed: usize,
+    pub taken_over: usize,
     /// How many of them were fetched and recorded now.
     pub new: usize,
     /// Those that could not be indexed: URL and reason.
@@ -217,6 +218,38 @@ impl Indexer<'_> {
             None => fetch::fetch(self.source, request, monitor)?,
         };
         self.read_and_record(request, &Naming::by_user(), &package, None, monitor)
+    }
+
+    /// Fetches the package with this record, reads it, and shows what is in it to `is_right`. If that is what was expected, the package is
+    /// recorded as read here, as named by whoever named it before. Otherwise nothing is recorded.
+    ///
+    /// # Errors
+    /// See [`IndexError`]. Nothing is recorded then.
+    pub fn read_again(
+        &self,
+        record: &PackageRecord,
+        is_right: &mut dyn FnMut(&Contents) -> bool,
+        monitor: &dyn Monitor,
+    ) -> Result<(), IndexError> {
+        let request = Request {
+            url: record.url.clone(),
+            also: record.also.clone(),
+            sha256: Some(record.sha256),
+            size: Some(record.size),
+            signatures: record.signatures.clone(),
+            project: record.project.clone(),
+            expires: record.expires.clone(),
+            recursive: record.recursive,
+            again: true,
+            reach: places::reach(record),
+            ..Request::default()
+        };
+        let package = fetch::fetch(self.source, &request, monitor)?;
+        let contents = read::read(&package.file, &request, self.limits, monitor)?;
+        if is_right(&contents) {
+            record::record(self, &request, &Naming::of_record(record), &package, contents)?;
+        }
+        Ok(())
     }
 
     /// The package that a detector found, if the HashDB knows it. Nothing else is asked.
@@ -308,12 +341,12 @@ impl Indexer<'_> {
     ///
     /// # Errors
     /// The HashDB failed, or the monitor asked to stop.
-    pub fn borrow_holders(
+    pub fn take_over_holders(
         &self,
         contents: &[Digest],
         monitor: &dyn Monitor,
     ) -> Result<usize, IndexError> {
-        borrow::holders(self, contents, monitor)
+        take_over::holders(self, contents, monitor)
     }
 
     /// Indexes those of `candidates` that the HashDB does not know, several at once. A package that fails is

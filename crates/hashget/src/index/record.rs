@@ -19,14 +19,20 @@ pub(super) struct Naming {
     vouched: bool,
     /// Its bytes are what was wanted: they have the digest that is named, or the user wants whatever the URL gives.
     pub(super) is_exact: bool,
-    /// The tree whose files named it; empty if it was not named by files.
-    pub(super) tree: String,
+    /// The trees whose files named it.
+    trees: Vec<String>,
 }
 
 impl Naming {
     pub(super) fn by_user() -> Self {
-        let (keeping, tree) = (Keeping::Unknown, String::new());
-        Self { origin: Origin::User, keeping, vouched: false, is_exact: true, tree }
+        let (keeping, trees) = (Keeping::Unknown, Vec::new());
+        Self { origin: Origin::User, keeping, vouched: false, is_exact: true, trees }
+    }
+
+    /// As the package with this record was named before.
+    pub(super) fn of_record(record: &PackageRecord) -> Self {
+        let PackageRecord { origin, keeping, vouched, trees, .. } = record.clone();
+        Self { origin, keeping, vouched, is_exact: true, trees }
     }
 
     pub(super) fn from_candidate(candidate: &Candidate) -> Self {
@@ -35,8 +41,13 @@ impl Naming {
             keeping: candidate.keeping,
             vouched: candidate.vouched.is_some(),
             is_exact: candidate.sha256.is_some() || candidate.checksum.is_some(),
-            tree: candidate.tree.clone(),
+            trees: vec![candidate.tree.clone()],
         }
+    }
+
+    /// The tree that is packed, if its files named the package; empty if none did.
+    pub(super) fn tree(&self) -> &str {
+        self.trees.first().map_or("", |tree| tree)
     }
 
     /// Adds it to the record of a package with this URL.
@@ -44,8 +55,10 @@ impl Naming {
         record.origin = record.origin.max(self.origin);
         record.keeping = record.keeping.max(self.keeping);
         record.vouched |= self.vouched;
-        if self.origin == Origin::Tree && !record.trees.contains(&self.tree) {
-            record.trees.push(self.tree.clone());
+        if self.origin == Origin::Tree {
+            let new = self.trees.iter().filter(|tree| !record.trees.contains(tree));
+            let new: Vec<String> = new.cloned().collect();
+            record.trees.extend(new);
         }
     }
 }

@@ -73,17 +73,17 @@ impl Packer<'_> {
         };
         let indexed = indexer.index_candidates(candidates, monitor)?;
         summary.newly_indexed = indexed.new;
-        summary.borrowed = indexed.borrowed;
+        summary.taken_over = indexed.taken_over;
         summary.not_indexed = indexed.failed.len();
         summary.unreliable = indexed.unreliable;
         // A record may have learned that this tree names its URL, too.
         let names = |candidate: &Candidate| candidate.origin == Origin::Tree;
-        if indexed.new + indexed.borrowed > 0 || indexed.candidates.iter().any(names) {
+        if indexed.new + indexed.taken_over > 0 || indexed.candidates.iter().any(names) {
             known = look_up()?;
         }
         let asked = self.worth_asking(scan, contents, &known, requirements);
-        let holders = indexer.borrow_holders(&asked, monitor)?;
-        summary.borrowed += holders;
+        let holders = indexer.take_over_holders(&asked, monitor)?;
+        summary.taken_over += holders;
         if holders > 0 {
             known = look_up()?;
         }

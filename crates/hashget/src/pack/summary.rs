@@ -57,7 +57,7 @@ pub struct Summary {
     /// Number of those that were indexed now.
     pub newly_indexed: usize,
     /// Number of packages that publishers knew.
-    pub borrowed: usize,
+    pub taken_over: usize,
     /// Number of those that were not indexed: their files may be archived.
     pub not_indexed: usize,
     /// Names of those without a permanent URL: their files are archived.

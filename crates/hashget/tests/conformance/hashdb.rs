@@ -118,17 +118,59 @@ pub(crate) fn known_packages() -> Vec<(PackageRecord, Vec<Member>)> {
 /// Runs the suite of [`HashDb`] on one that knows [`known_packages`].
 pub(crate) fn check_reading(db: &dyn HashDb) {
     let known = known_packages();
+    let ids = check_reading_of(db, &known);
+    keys_of_all_kinds_are_answered_in_their_order(db, &known, &ids);
+    complete_packages_are_those_of_enough_evidence(db, &known, &ids);
+}
+
+/// Runs what holds for every [`HashDb`] on one that knows these packages and no others; returns their ids.
+pub(crate) fn check_reading_of(
+    db: &dyn HashDb,
+    known: &[(PackageRecord, Vec<Member>)],
+) -> Vec<PackageId> {
     let urls: Vec<Key<'_>> = known.iter().map(|(record, _)| Key::Url(&record.url)).collect();
     let ids: Vec<PackageId> = db.find(&urls).unwrap().into_iter().map(|ids| ids[0]).collect();
     let nobody = PackageId::from_raw(987_654_321);
-    what_is_known_comes_back(db, &known, &ids, nobody);
-    keys_of_all_kinds_are_answered_in_their_order(db, &known, &ids);
-    complete_packages_are_those_of_enough_evidence(db, &known, &ids);
+    what_is_known_comes_back(db, known, &ids, nobody);
+    every_key_finds_its_packages(db, known, &ids);
     std::thread::scope(|scope| {
         for _ in 0..8 {
-            scope.spawn(|| what_is_known_comes_back(db, &known, &ids, nobody));
+            scope.spawn(|| what_is_known_comes_back(db, known, &ids, nobody));
         }
     });
+    ids
+}
+
+fn every_key_finds_its_packages(
+    db: &dyn HashDb,
+    known: &[(PackageRecord, Vec<Member>)],
+    ids: &[PackageId],
+) {
+    let holds = |key: &Key<'_>, (record, members): &(PackageRecord, Vec<Member>)| match key {
+        Key::Content(digest) => {
+            record.sha256 == *digest || members.iter().any(|one| one.sha256 == Some(*digest))
+        }
+        Key::Package(digest) => record.sha256 == *digest,
+        Key::Url(url) => record.urls().any(|one| one == *url),
+        Key::Signature(signature) => record.signatures.contains(signature),
+    };
+    let mut keys =
+        vec![Key::Content(Digest::of(b"nobody has it")), Key::Url("https://example.org/")];
+    for (record, members) in known {
+        keys.extend([Key::Package(record.sha256), Key::Content(record.sha256)]);
+        keys.extend(record.urls().map(Key::Url));
+        keys.extend(record.signatures.iter().map(Key::Signature));
+        keys.extend(members.iter().filter_map(|one| one.sha256).map(Key::Content));
+    }
+    for (key, found) in keys.iter().zip(db.find(&keys).unwrap()) {
+        let holders = ids.iter().zip(known).filter(|(_, known)| holds(key, known));
+        let own = |known: &PackageRecord| matches!(key, Key::Url(url) if known.url == **url);
+        let mut expected: Vec<_> = holders.map(|(id, (known, _))| (!own(known), *id)).collect();
+        expected.sort_unstable();
+        let expected: Vec<PackageId> = expected.into_iter().map(|(_, id)| id).collect();
+        assert_eq!(found, expected, "{key:?}");
+        assert_eq!(db.find_one(*key).unwrap(), expected, "{key:?}");
+    }
 }
 
 fn what_is_known_comes_back(

@@ -66,6 +66,7 @@ pub(super) fn print(
         "unasked": summary.unasked(),
         "not_worth": summary.not_worth.len(),
         "detected": summary.detected,
+        "taken_over": summary.taken_over,
         "newly_indexed": summary.newly_indexed,
         "not_indexed": summary.not_indexed,
         "unreliable": summary.unreliable,

@@ -4,7 +4,7 @@
 //! recorded as a whole, at evidence `signed`, under the name of the publisher. A URL that gave the package to a publisher, whom the
 //! user named, counts as named by a client, whoever else named it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::record::Naming;
 use super::{IndexError, Indexer};
@@ -42,7 +42,7 @@ pub(super) fn candidates(
     };
     let wanted: Vec<(PackageId, PackageRecord)> =
         ids.iter().zip(records).filter_map(is_it).collect();
-    take_over(indexer, shared, wanted, monitor)
+    take_over(indexer, shared, wanted, |_| true, monitor)
 }
 
 /// Records what publishers know of packages with these contents. Returns the number of packages.
@@ -56,16 +56,17 @@ pub(super) fn holders(
     let mut ids = shared.find(&keys)?.concat();
     ids.sort_unstable();
     ids.dedup();
-    let records = shared.records(&ids)?;
-    let mut wanted = Vec::new();
-    for (id, record) in ids.into_iter().zip(records) {
-        let Some(record) = record else { continue };
-        let known = indexer.hashdb.find_one(Key::Url(&record.url))?;
-        if known.is_empty() {
-            wanted.push((id, by_publisher(record)));
-        }
-    }
-    take_over(indexer, shared, wanted, monitor)
+    let records = ids.iter().copied().zip(shared.records(&ids)?);
+    let found: Vec<(PackageId, PackageRecord)> =
+        records.filter_map(|(id, record)| Some((id, record?))).collect();
+    let keys: Vec<Key<'_>> = found.iter().map(|(_, record)| Key::Url(&record.url)).collect();
+    let known = indexer.hashdb.find(&keys)?;
+    let new = found.into_iter().zip(known).filter(|(_, known)| known.is_empty());
+    let wanted = new.map(|((id, record), _)| (id, by_publisher(record))).collect();
+    // What was asked for is cut: it may have led to other packages.
+    let contents: HashSet<Digest> = contents.iter().copied().collect();
+    let holds = |member: &Member| member.sha256.is_some_and(|sha256| contents.contains(&sha256));
+    take_over(indexer, shared, wanted, |members| members.iter().any(holds), monitor)
 }
 
 /// Publishers, if their word is accepted, and can be kept.
@@ -121,11 +122,12 @@ fn by_publisher(mut record: PackageRecord) -> PackageRecord {
     record
 }
 
-/// Records packages with their members. One whose members are not those that were signed is passed over.
+/// Records packages with their members, if `is_it`. One whose members are not those that were signed is passed over.
 fn take_over(
     indexer: &Indexer<'_>,
     shared: &dyn SharedHashDb,
     wanted: Vec<(PackageId, PackageRecord)>,
+    is_it: impl Fn(&[Member]) -> bool,
     monitor: &dyn Monitor,
 ) -> Result<usize, IndexError> {
     let mut taken = 0;
@@ -140,8 +142,10 @@ fn take_over(
                 Ok(None) | Err(HashDbError::Failed { .. }) => continue,
                 Err(error) => return Err(error.into()),
             };
-            indexer.hashdb.put(record, &members)?;
-            taken += 1;
+            if is_it(&members) {
+                indexer.hashdb.put(record, &members)?;
+                taken += 1;
+            }
         }
     }
     Ok(taken)
