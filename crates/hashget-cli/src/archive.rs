@@ -321,15 +321,15 @@ impl Knowledge {
         self.members_with(None, environment)
     }
 
-    /// The same with what supplements know.
+    /// The same with what others know: supplements, publishers.
     pub(crate) fn members_with<'k>(
         &'k self,
-        supplements: Option<&'k dyn KnowsMembers>,
+        others: Option<&'k dyn KnowsMembers>,
         environment: &'k Environment<'_>,
     ) -> PackageMembers<'k> {
         PackageMembers {
             hashdb: &*self.hashdb,
-            supplements,
+            others,
             source: &*self.source,
             must_have: self.fetch,
             digests: self.digests,

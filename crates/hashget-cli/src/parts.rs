@@ -9,11 +9,12 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use fs_err::File;
-use hashget::archive::{OtherPackages, Selection};
+use hashget::archive::{KnowsMembers, OtherPackages, Selection, SharedForLost};
 use hashget::fetch::{
     Accepted, Failover, FileSource, FileSources, LeftOver, Source, Sources, Taken, Web,
 };
-use hashget::monitor::{Monitor, ProblemKind};
+use hashget::model::{Digest, Member};
+use hashget::monitor::{Interrupted, Monitor, ProblemKind};
 use hashget::restore::{Accepting, Part, Planned, RestoreOptions, Restorer, Summary};
 use hashget::storage::ArchiveSource;
 use hashget::supplement::Supplements;
@@ -24,6 +25,7 @@ use crate::environment::Environment;
 use crate::exit::UsageError;
 use crate::fallback::with_fallbacks;
 use crate::output::{counted, safe, standard};
+use crate::publishers::{Asking, Shared};
 use crate::supplements;
 
 /// What restoring stands on.
@@ -33,16 +35,36 @@ pub(crate) struct Supplies<'e> {
     accepted: Option<Arc<Accepted>>,
     /// The supplements that the user named.
     also: Vec<PathBuf>,
-    supplements: Arc<Supplements>,
+    others: Others<'e>,
     /// What gives single files of packages that no source has, in the order in which it is asked.
-    files: FileSources,
+    files: FileSources<'e>,
+    shared: Shared<'e>,
     knowledge: Knowledge,
     environment: &'e Environment<'e>,
 }
 
+/// What else says which files are in packages: supplements, and publishers for packages that no source has.
+struct Others<'e> {
+    supplements: Arc<Supplements>,
+    shared: Option<SharedForLost<'e>>,
+}
+
+impl KnowsMembers for Others<'_> {
+    fn members_of(
+        &self,
+        package: &Digest,
+        monitor: &dyn Monitor,
+    ) -> Result<Option<Vec<Member>>, Interrupted> {
+        match (self.supplements.members_of(package, monitor)?, &self.shared) {
+            (None, Some(shared)) => shared.members_of(package, monitor),
+            (known, _) => Ok(known),
+        }
+    }
+}
+
 impl<'e> Supplies<'e> {
     /// The sources. Before them comes what the user found (files, and folders of files), and what supplements have; after them
-    /// come the fall-backs. Single files are taken from wherever they can be had.
+    /// come the fall-backs, and publishers. Single files are taken from wherever they can be had.
     pub(crate) fn new(
         accept: &[PathBuf],
         also: &[PathBuf],
@@ -54,10 +76,19 @@ impl<'e> Supplies<'e> {
         let supplements = Arc::new(supplements::offered(also, environment)?);
         let knowledge = Knowledge::if_there(environment)?.with_digests();
         let (hashdb, limits) = (knowledge.hashdb(), environment.limits.clone());
-        let others = OtherPackages::new(hashdb, Arc::clone(&plain), limits);
+        let mut shared = Shared::nobody();
+        let mut source: Box<dyn Source> = Box::new(Arc::clone(&plain));
+        let (mut last, mut of_lost) = (None, None);
+        if fallbacks {
+            let with_fallbacks = with_fallbacks(source, environment)?;
+            shared = Shared::new(environment, &Asking::default())?;
+            (source, last) = (with_fallbacks.source, with_fallbacks.files);
+            of_lost = shared.of_lost(with_fallbacks.lost);
+        }
+        let packages = OtherPackages::new(hashdb, of_lost.clone(), plain, limits);
         let mut first: Vec<Box<dyn Source>> = vec![Box::new(Arc::clone(&supplements))];
-        let mut files: Vec<Box<dyn FileSource>> =
-            vec![Box::new(Arc::clone(&supplements)), Box::new(others)];
+        let mut files: Vec<Box<dyn FileSource + 'e>> =
+            vec![Box::new(Arc::clone(&supplements)), Box::new(packages)];
         let accepted = match accept.is_empty() {
             true => None,
             false => Some(Arc::new(Self::accepted(accept, environment)?)),
@@ -66,16 +97,11 @@ impl<'e> Supplies<'e> {
             first.insert(0, Box::new(Arc::clone(found)));
             files.insert(0, Box::new(Arc::clone(found)));
         }
-        let mut source: Box<dyn Source> = Box::new(plain);
-        if fallbacks {
-            let (with_fallbacks, file_source) = with_fallbacks(source, environment)?;
-            source = with_fallbacks;
-            files.extend(file_source);
-        }
+        files.extend(last.map(|fallback| fallback as Box<dyn FileSource + 'e>));
         first.push(source);
         let (source, files) = (Box::new(Failover::new(first)), FileSources(files));
-        let also = also.to_vec();
-        Ok(Self { source, web, accepted, also, supplements, files, knowledge, environment })
+        let (also, others) = (also.to_vec(), Others { supplements, shared: of_lost });
+        Ok(Self { source, web, accepted, also, others, files, shared, knowledge, environment })
     }
 
     fn accepted(accept: &[PathBuf], environment: &Environment<'_>) -> anyhow::Result<Accepted> {
@@ -88,7 +114,7 @@ impl<'e> Supplies<'e> {
 
     /// A restorer that stands on them.
     pub(crate) fn restorer(&self) -> Restorer<'_> {
-        let members = self.knowledge.members_with(Some(&*self.supplements), self.environment);
+        let members = self.knowledge.members_with(Some(&self.others), self.environment);
         let is_offered = self.accepted.is_some();
         let accepting = Some(Accepting { files: &self.files, members, is_offered });
         Restorer {
@@ -100,14 +126,17 @@ impl<'e> Supplies<'e> {
         }
     }
 
-    /// What was taken of what the user found, if anything was offered. What was not is named.
-    pub(crate) fn taken(&self) -> Option<Taken> {
+    /// What was taken of what the user found, if anything was offered. What was not is named, and what publishers were asked.
+    pub(crate) fn taken(&self) -> anyhow::Result<Option<Taken>> {
+        self.shared.report(self.environment.console)?;
         let monitor: &dyn Monitor = self.environment.console;
         let is_named = |name: &&str| self.also.iter().any(|also| also.as_os_str() == *name);
-        for name in self.supplements.unused().filter(is_named) {
+        for name in self.others.supplements.unused().filter(is_named) {
             monitor.problem(ProblemKind::Note, safe(name), "nothing that it has was missing");
         }
-        let taken = self.accepted.as_ref()?.taken();
+        let Some(taken) = self.accepted.as_ref().map(|accepted| accepted.taken()) else {
+            return Ok(None);
+        };
         for LeftOver { place, all, files } in &taken.left {
             let names: Vec<String> =
                 files.iter().take(NAMED).map(|path| path.display().to_string()).collect();
@@ -123,7 +152,7 @@ impl<'e> Supplies<'e> {
             };
             monitor.problem(ProblemKind::Note, safe(&place.display().to_string()), message);
         }
-        Some(taken)
+        Ok(Some(taken))
     }
 }
 
@@ -185,6 +214,7 @@ pub(crate) fn contents_to_stdout(
     };
     let supplies = Supplies::new(&[], &[], fallbacks, environment)?;
     let summary = unpack_part(archive, folder.path(), selection, 0, &options, &supplies)?;
+    supplies.taken()?;
     if environment.console.problems().verification > 0 {
         bail!("something is not what was packed: nothing is printed");
     }

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
+use hashget::archive::SharedForLost;
+use hashget::fetch::LostPackages;
 use hashget::hashdb::{AskHashes, SharedHashDb, now};
 use hashget::model::Digest;
 use hashget_published::client::{Asked, Manner, Publisher, SharedPublishers, Sharing};
@@ -32,7 +34,7 @@ pub(crate) struct Asking {
 }
 
 /// The publishers that a command asks; none, if none is configured.
-pub(crate) struct Shared<'e>(Option<SharedPublishers<'e>>);
+pub(crate) struct Shared<'e>(Option<Arc<SharedPublishers<'e>>>);
 
 impl<'e> Shared<'e> {
     /// Nobody.
@@ -70,16 +72,23 @@ impl<'e> Shared<'e> {
             return Err(UsageError(wrong).into());
         }
         let sharing = Sharing { manner, agree, now: now() };
-        Ok(Self(Some(SharedPublishers::new(publishers, sharing, environment.console))))
+        let shared = SharedPublishers::new(publishers, sharing, environment.console);
+        Ok(Self(Some(Arc::new(shared))))
+    }
+
+    /// What they know of packages in `lost`.
+    pub(crate) fn of_lost(&self, lost: Arc<LostPackages>) -> Option<SharedForLost<'e>> {
+        let shared = self.0.clone()?;
+        Some(SharedForLost::new(shared, lost))
     }
 
     pub(crate) fn hashdb(&self) -> Option<&dyn SharedHashDb> {
-        self.0.as_ref().map(|shared| shared as &dyn SharedHashDb)
+        self.0.as_deref().map(|shared| shared as &dyn SharedHashDb)
     }
 
     /// Says what was asked, and what the publishers could learn from it.
     pub(crate) fn report(&self, console: &Console) -> anyhow::Result<()> {
-        for (location, asked) in self.0.iter().flat_map(SharedPublishers::asked) {
+        for (location, asked) in self.0.iter().flat_map(|shared| shared.asked()) {
             let Asked { requests, bytes, packages, digests, .. } = asked;
             let learned = asked.lesson();
             console.record(

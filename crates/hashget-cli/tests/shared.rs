@@ -356,3 +356,53 @@ fn a_key_is_never_overwritten_and_never_printed() {
     let wrong = reader("[[publisher]]\nurl = \"https://a.example/\"\nkey = \"a+b+c\"\n");
     pack(&wrong, &[]).expect(2).says(&["own-config.toml, line 3", "NAME+HASH+BASE64"]);
 }
+
+/// An archive, alone on a machine that knows nothing but a publisher; the package that it needs is gone.
+fn restored_from_elsewhere(origin: &Origin, configuration: &str, options: &[&str]) -> Ended {
+    let machine = Machine::new();
+    machine.write("own-config.toml", configuration);
+    let archive = origin.url("/kept/a.tar");
+    machine.hashget(&[&["unpack", &archive, "-C", "back"][..], options].concat())
+}
+
+#[test]
+fn what_no_source_has_comes_from_where_publishers_say() {
+    let origin = Origin::start();
+    let publisher = Publisher::new(&origin);
+    // Another package with the same file, which only the publisher knows.
+    origin.serve("/b.tar", TarBuilder::new().file("src/b", &text()).file("c", b"c").finish());
+    publisher.machine.hashget(&["index", &origin.url("/b.tar")]).expect(0);
+    publisher.serve(&origin, "/published/");
+    let packing = Machine::new();
+    packing.write("tree/a", text());
+    packing.hashget(&["index", &origin.url("/a.tar")]).expect(0);
+    packing.hashget(&["pack", "tree", "-f", "a.tar", "--hashes", "none"]).expect(0);
+    origin.serve("/kept/a.tar", fs_err::read(packing.path("a.tar")).unwrap());
+    origin.always("/a.tar", Fault::Status(404));
+
+    let entry = publisher.entry(&origin.url("/published/"));
+    let public = "[fallback]\nuse = []\n[host.\"127.0.0.1\"]\npublic = true\n";
+    let ended = restored_from_elsewhere(&origin, &format!("{entry}{public}"), &[]).expect(0);
+    ended.says(&["b.tar: has 1 missing file", "Asked ", "It could learn", "Proven"]);
+    // Nobody is asked whom the user does not want to be asked, nor for what is not everybody's.
+    for (configuration, options) in [
+        (format!("{entry}{public}"), &["--no-fallback"][..]),
+        (format!("{entry}hashes = \"none\"\n{public}"), &[]),
+        (entry.clone(), &[]),
+    ] {
+        let before = origin.requests_of("/b.tar").len();
+        restored_from_elsewhere(&origin, &configuration, options).expect(5);
+        assert_eq!(origin.requests_of("/b.tar").len(), before, "{configuration}");
+    }
+    // The other package is gone as well; the same one is elsewhere.
+    origin.always("/b.tar", Fault::Status(404));
+    origin.heal("/a.tar");
+    let same = TarBuilder::new().file("a", &text()).finish();
+    origin.serve("/mirror/a.tar", same);
+    publisher.machine.hashget(&["index", &origin.url("/mirror/a.tar")]).expect(0);
+    publisher.serve(&origin, "/published/");
+    origin.always("/a.tar", Fault::Status(404));
+    let ended = restored_from_elsewhere(&origin, &format!("{entry}{public}"), &[]).expect(0);
+    ended.says(&["has 1 missing file", "Proven"]);
+    assert!(!origin.requests_of("/mirror/a.tar").is_empty());
+}

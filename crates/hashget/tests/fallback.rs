@@ -43,7 +43,7 @@ fn fallbacks(archives: &PublicArchives, cooking: Duration) -> WithFallbacks {
 
 /// What is said when the package, and its file together with others, is asked for in vain.
 fn notes(archives: &PublicArchives, cooking: Duration, others: u64) -> Vec<String> {
-    let (source, files) = fallbacks(archives, cooking);
+    let WithFallbacks { source, files, .. } = fallbacks(archives, cooking);
     let (files, recorder) = (files.unwrap(), Recorder::default());
     let error = source.fetch(&wanted(), &recorder).unwrap_err();
     assert!(matches!(error, FetchError::NotFound { .. }), "{error:?}");
@@ -94,7 +94,7 @@ fn a_directory_that_is_never_done_is_given_up() {
 fn files_are_asked_for_only_of_packages_that_were_lost_before() {
     let archives = PublicArchives::start();
     archives.has_content(CONTENT);
-    let (source, files) = fallbacks(&archives, Duration::from_secs(1));
+    let WithFallbacks { source, files, .. } = fallbacks(&archives, Duration::from_secs(1));
     let (files, recorder) = (files.unwrap(), Recorder::default());
     let file = (Digest::of(CONTENT), CONTENT.len() as u64);
     files.gather(Digest::of(b"package"), &[file], &recorder).unwrap();

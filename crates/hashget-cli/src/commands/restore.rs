@@ -169,11 +169,11 @@ impl Restore {
         if self.how.is_dry_run() {
             let planned = restorer.plan_restore(&self.target, &options, console);
             let planned = planned.with_context(context)?;
-            supplies.taken();
+            supplies.taken()?;
             return planned::report(console, "restore", &self.target, &planned);
         }
         let summary = restorer.restore(&self.target, &options, console).with_context(context)?;
-        report(console, "restore", &self.target, &summary, supplies.taken(), false)
+        report(console, "restore", &self.target, &summary, supplies.taken()?, false)
     }
 }
 

@@ -119,17 +119,17 @@ impl Unpacking {
             let planned = plan_unpack(archive, target, selection, strip, &options, &supplies)
                 .with_context(context)?;
             report_unmatched(selection, NOTHING_MATCHES, environment);
-            supplies.taken();
+            supplies.taken()?;
             return planned::report(console, command, target, &planned);
         }
         if !selection.is_everything() || strip > 0 {
             let summary = unpack_part(archive, target, selection, strip, &options, &supplies)
                 .with_context(context)?;
             report_unmatched(selection, NOTHING_MATCHES, environment);
-            return report(console, command, target, &summary, supplies.taken(), true);
+            return report(console, command, target, &summary, supplies.taken()?, true);
         }
         let restorer = supplies.restorer();
         let summary = restorer.unpack(archive, target, &options, console).with_context(context)?;
-        report(console, command, target, &summary, supplies.taken(), false)
+        report(console, command, target, &summary, supplies.taken()?, false)
     }
 }

@@ -50,6 +50,7 @@ mod remote;
 mod requirements;
 pub(crate) mod reusable;
 mod selection;
+mod shared_for_lost;
 pub(crate) mod stream;
 mod survey;
 mod tree;
@@ -78,6 +79,7 @@ pub use relied_on::{ReliedOn, relied_on};
 pub use remote::RemoteArchive;
 pub use requirements::{RequiredPackage, Requirements, host_of};
 pub use selection::Selection;
+pub use shared_for_lost::SharedForLost;
 pub use survey::{Folder, Subtree, Survey, SurveyError, SurveyedFile, SurveyedPackage, survey};
 pub use tree::{ArchiveTree, Node, NodeId};
 pub use verify::{

@@ -1,13 +1,14 @@
 //! Files of a lost package from other packages that have the same files: another build, an archive of the sources, a wheel.
 //!
-//! Invariant: a package is fetched only if the HashDB says that it has files that are wanted, and no other package that can be had gives
-//! more of them. What it gives is proven by its own digest, and each file once more by whoever takes it.
+//! Invariant: a package is fetched only if a HashDB says that it has files that are wanted, and no other package that can be had gives
+//! more of them; publishers are asked last, for what is missing still. What it gives is proven by its own digest, and each file once more by whoever takes it.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::File;
 use std::io::{self, Read, Seek as _};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use super::shared_for_lost::SharedForLost;
 use crate::fetch::{FetchError, FileSource, KeptFiles, Source, WantedFile};
 use crate::formats::{self, FormatError, Input, Visitor, VisitorError};
 use crate::hashdb::{HashDb, HashDbError, Key, PackageId};
@@ -21,9 +22,10 @@ use crate::wording::one_line;
 /// HashDB's keys say.
 const MOST_LOOKED_AT: usize = 64;
 
-/// Other packages that the HashDB knows.
-pub struct OtherPackages {
+/// Other packages that the HashDB knows, or that publishers know.
+pub struct OtherPackages<'h> {
     hashdb: Arc<dyn HashDb>,
+    shared: Option<SharedForLost<'h>>,
     source: Arc<dyn Source>,
     limits: Limits,
     gathered: Mutex<Gathered>,
@@ -45,42 +47,44 @@ struct Candidate {
     files: BTreeSet<WantedFile>,
 }
 
-impl OtherPackages {
-    /// The packages that `hashdb` knows, fetched from `source`.
-    pub fn new(hashdb: Arc<dyn HashDb>, source: Arc<dyn Source>, limits: Limits) -> Self {
-        Self { hashdb, source, limits, gathered: Mutex::default() }
+impl<'h> OtherPackages<'h> {
+    /// The packages that `hashdb` knows, and those that `shared` knows, fetched from `source`.
+    pub fn new(
+        hashdb: Arc<dyn HashDb>,
+        shared: Option<SharedForLost<'h>>,
+        source: Arc<dyn Source>,
+        limits: Limits,
+    ) -> Self {
+        Self { hashdb, shared, source, limits, gathered: Mutex::default() }
     }
 
     fn gathered(&self) -> MutexGuard<'_, Gathered> {
         self.gathered.lock().expect("no holder of this lock panics")
     }
 
-    /// The packages that have some of `files`; not `lost`, and none that was tried.
+    /// The packages that have some of `files`, and that are `usable`.
     fn candidates(
-        &self,
-        lost: Digest,
+        hashdb: &dyn HashDb,
         files: &[WantedFile],
-        tried: &HashSet<Digest>,
+        usable: &dyn Fn(&PackageRecord) -> bool,
     ) -> Result<Vec<Candidate>, HashDbError> {
         let wanted: BTreeMap<Digest, u64> = files.iter().copied().collect();
         let keys: Vec<Key<'_>> = wanted.keys().map(|sha256| Key::Content(*sha256)).collect();
         let mut hits: BTreeMap<PackageId, usize> = BTreeMap::new();
-        for id in self.hashdb.find(&keys)?.into_iter().flatten() {
+        for id in hashdb.find(&keys)?.into_iter().flatten() {
             *hits.entry(id).or_default() += 1;
         }
         let mut ids: Vec<(PackageId, usize)> = hits.into_iter().collect();
         ids.sort_by_key(|&(id, hits)| (std::cmp::Reverse(hits), id));
         let ids: Vec<PackageId> = ids.into_iter().map(|(id, _)| id).collect();
         let mut candidates = Vec::new();
-        for (id, record) in ids.iter().zip(self.hashdb.records(&ids)?) {
-            let usable =
-                |record: &PackageRecord| record.sha256 != lost && !tried.contains(&record.sha256);
+        for (id, record) in ids.iter().zip(hashdb.records(&ids)?) {
             let Some(record) = record.filter(usable) else { continue };
             if candidates.len() == MOST_LOOKED_AT {
                 break;
             }
             let mut has = BTreeSet::new();
-            self.hashdb.each_member(*id, &mut |member| {
+            hashdb.each_member(*id, &mut |member| {
                 let size = member.sha256.and_then(|sha256| Some((sha256, *wanted.get(&sha256)?)));
                 has.extend(size);
             })?;
@@ -98,10 +102,33 @@ impl OtherPackages {
         files: &[WantedFile],
         monitor: &dyn Monitor,
     ) -> Result<(), Failure> {
+        let is_other = |record: &PackageRecord| record.sha256 != lost;
+        self.fetch_from(&*self.hashdb, files, &is_other, monitor)?;
+        let shared = self.shared.as_ref().and_then(|shared| shared.of(&lost));
+        let Some((shared, looked)) = shared else { return Ok(()) };
+        // The package itself, if it is said to be elsewhere.
+        let is_elsewhere = |record: &PackageRecord| record.urls().any(|url| !looked.contains(url));
+        let may_give = |record: &PackageRecord| is_other(record) || is_elsewhere(record);
+        self.fetch_from(shared, files, &may_give, monitor)
+    }
+
+    /// Fetches packages that a HashDB knows, of those that `may_give` files, until all that can be had is there.
+    fn fetch_from(
+        &self,
+        hashdb: &dyn HashDb,
+        files: &[WantedFile],
+        may_give: &dyn Fn(&PackageRecord) -> bool,
+        monitor: &dyn Monitor,
+    ) -> Result<(), Failure> {
         let mut gathered = self.gathered();
         let files: Vec<WantedFile> =
             files.iter().filter(|(sha256, _)| !gathered.files.has(sha256)).copied().collect();
-        let mut candidates = self.candidates(lost, &files, &gathered.tried)?;
+        if files.is_empty() {
+            return Ok(());
+        }
+        let usable =
+            |record: &PackageRecord| may_give(record) && !gathered.tried.contains(&record.sha256);
+        let mut candidates = Self::candidates(hashdb, &files, &usable)?;
         while let Some(best) = best(&candidates) {
             monitor.check_interrupted()?;
             let Candidate { record, files } = candidates.swap_remove(best);
@@ -211,7 +238,7 @@ impl Visitor for Picked<'_> {
     }
 }
 
-impl FileSource for OtherPackages {
+impl FileSource for OtherPackages<'_> {
     fn file(
         &self,
         sha256: Digest,

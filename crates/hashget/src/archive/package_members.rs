@@ -37,8 +37,8 @@ pub trait KnowsMembers: Sync {
 pub struct PackageMembers<'a> {
     /// A HashDB that may know it.
     pub hashdb: &'a dyn HashDb,
-    /// What supplements know of it.
-    pub supplements: Option<&'a dyn KnowsMembers>,
+    /// What else knows it: supplements, publishers.
+    pub others: Option<&'a dyn KnowsMembers>,
     /// Where a package comes from that the HashDB does not know: the cache and pools alone, or the network, too.
     pub source: &'a dyn Source,
     /// Is a package that the source cannot give a problem? Otherwise its members are just not known.
@@ -87,8 +87,8 @@ impl PackageMembers<'_> {
         if let Some(members) = complete_members(self.hashdb, &package.sha256)? {
             return Ok(Some(members));
         }
-        if let Some(supplements) = self.supplements
-            && let Some(members) = supplements.members_of(&package.sha256, monitor)?
+        if let Some(others) = self.others
+            && let Some(members) = others.members_of(&package.sha256, monitor)?
         {
             return Ok(Some(members));
         }

@@ -63,9 +63,9 @@ impl<F: FileSource + ?Sized> FileSource for Arc<F> {
 }
 
 /// Several file sources, asked in order. What an earlier one has is not gathered from a later one.
-pub struct FileSources(pub Vec<Box<dyn FileSource>>);
+pub struct FileSources<'s>(pub Vec<Box<dyn FileSource + 's>>);
 
-impl FileSource for FileSources {
+impl FileSource for FileSources<'_> {
     fn file(
         &self,
         sha256: Digest,

@@ -54,7 +54,9 @@ pub use clock::{Clock, SystemClock, wait};
 pub use credentials::Credentials;
 pub use error::{FetchError, GivenUp};
 pub use failover::Failover;
-pub use fallback::{FallbackOptions, SOFTWARE_HERITAGE, WAYBACK, WithFallbacks, with_fallbacks};
+pub use fallback::{
+    FallbackOptions, LostPackages, SOFTWARE_HERITAGE, WAYBACK, WithFallbacks, with_fallbacks,
+};
 pub use fetch_url::shown;
 pub use file_source::{FileSource, FileSources, WantedFile};
 pub use kept_files::KeptFiles;

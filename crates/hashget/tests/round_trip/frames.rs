@@ -199,7 +199,7 @@ fn listed(scene: &Scene, archive: &[u8]) -> (Vec<(String, bool)>, usize) {
     // A HashDB and a source that know nothing.
     let hashdb = LocalHashDb::open(&scene.path("empty-db")).unwrap();
     let members = PackageMembers {
-        supplements: None,
+        others: None,
         hashdb: &hashdb,
         source: &Offline,
         must_have: false,

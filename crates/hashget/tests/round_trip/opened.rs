@@ -83,7 +83,7 @@ fn open_keeping<'a>(
     let limits = &scene.limits;
     let members = PackageMembers {
         hashdb,
-        supplements: None,
+        others: None,
         source: &Offline,
         must_have: false,
         digests: false,

@@ -77,7 +77,7 @@ impl<'s> Access<'s> {
     ) -> anyhow::Result<Self> {
         let knowledge = Knowledge::new(environment, fetch)?;
         // Single files have no place of their own here: a package is read as a whole.
-        let (source, _) = with_fallbacks(environment.sources()?.source, environment)?;
+        let source = with_fallbacks(environment.sources()?.source, environment)?.source;
         // The cache is where there is room for packages.
         let cache =
             environment.cache_folder().filter(|cache| fs_err::create_dir_all(cache).is_ok());

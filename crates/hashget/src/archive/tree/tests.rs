@@ -48,7 +48,7 @@ fn tree(mut entries: Vec<Entry>, links: &[(&str, &str)]) -> ArchiveTree {
     }));
     let limits = Limits::default();
     let members = PackageMembers {
-        supplements: None,
+        others: None,
         hashdb: &NoHashDb,
         source: &Offline,
         must_have: false,

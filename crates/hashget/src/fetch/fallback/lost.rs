@@ -11,18 +11,36 @@ use super::super::{Credentials, Wanted};
 use super::IsPrivate;
 use crate::model::Digest;
 
-/// Packages that no other source has, each with its name, safe for a terminal.
+/// Packages that anybody may know of, and that no source had while restoring.
 #[derive(Debug, Default)]
-pub(super) struct LostPackages(Mutex<BTreeMap<Digest, String>>);
+pub struct LostPackages(Mutex<BTreeMap<Digest, Lost>>);
+
+#[derive(Debug, Clone)]
+struct Lost {
+    /// Its name, safe for a terminal.
+    name: String,
+    /// Where it was looked for.
+    urls: BTreeSet<String>,
+}
 
 impl LostPackages {
-    pub(super) fn add(&self, sha256: Digest, name: &str) {
-        let mut lost = self.0.lock().expect("nothing panics while it looks");
-        lost.insert(sha256, name.to_owned());
+    pub(super) fn add(&self, sha256: Digest, name: &str, wanted: &Wanted) {
+        let urls = std::iter::once(&wanted.url).chain(&wanted.also).cloned().collect();
+        let lost = Lost { name: name.to_owned(), urls };
+        self.0.lock().expect("nothing panics while it looks").insert(sha256, lost);
     }
 
     /// The name of a package that is public and lost.
     pub(super) fn name(&self, sha256: &Digest) -> Option<String> {
+        self.get(sha256).map(|lost| lost.name)
+    }
+
+    /// Where a package that is public and lost was looked for.
+    pub(crate) fn urls(&self, sha256: &Digest) -> Option<BTreeSet<String>> {
+        self.get(sha256).map(|lost| lost.urls)
+    }
+
+    fn get(&self, sha256: &Digest) -> Option<Lost> {
         self.0.lock().expect("nothing panics while it looks").get(sha256).cloned()
     }
 }

@@ -16,7 +16,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use self::asking::Asking;
-use self::lost::{LostPackages, Public};
+pub use self::lost::LostPackages;
+use self::lost::Public;
 use self::rate::Rate;
 use self::software_heritage::SoftwareHeritage;
 use self::wayback::Wayback;
@@ -86,11 +87,17 @@ impl fmt::Debug for FallbackOptions {
     }
 }
 
-/// A source that ends in fall-backs, and where single files come from, if anywhere.
-pub type WithFallbacks = (Box<dyn Source>, Option<Box<dyn FileSource>>);
+/// A source that ends in fall-backs, and what goes with it.
+pub struct WithFallbacks {
+    /// The source, and after it the fall-backs for packages.
+    pub source: Box<dyn Source>,
+    /// The fall-back for single files, if there is one: it is asked only for files of packages that are lost.
+    pub files: Option<Box<dyn FileSource>>,
+    /// The public packages that the source was asked for and did not have.
+    pub lost: Arc<LostPackages>,
+}
 
-/// `source`, and after it the fall-backs for packages; and the fall-back for single files. They work together: files are asked
-/// for only of packages that the returned source was asked for before. With `offline` there are none.
+/// `source` with the fall-backs. With `offline` there are none, and nothing counts as lost.
 ///
 /// # Errors
 /// A base address is no http or https URL; the token has characters that no token has.
@@ -99,11 +106,11 @@ pub fn with_fallbacks(
     fetch: &FetchOptions,
     options: FallbackOptions,
 ) -> Result<WithFallbacks, BadOption> {
-    if fetch.offline || (options.software_heritage.is_none() && options.wayback.is_none()) {
-        return Ok((source, None));
+    let lost = Arc::new(LostPackages::default());
+    if fetch.offline {
+        return Ok(WithFallbacks { source, files: None, lost });
     }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-    let lost = Arc::new(LostPackages::default());
     let made =
         |base: &str, token: Option<&str>| Ok(HttpOrigin::new(origin(fetch, base, token, &clock)?));
     let wayback = match &options.wayback {
@@ -131,8 +138,9 @@ pub fn with_fallbacks(
         credentials: fetch.credentials.clone(),
         is_private: options.is_private,
     };
-    let put_off = Mutex::default();
-    Ok((Box::new(AfterAll { inner: source, wayback, lost, public, put_off }), files))
+    let (put_off, shared) = (Mutex::default(), Arc::clone(&lost));
+    let source = Box::new(AfterAll { inner: source, wayback, lost: shared, public, put_off });
+    Ok(WithFallbacks { source, files, lost })
 }
 
 /// The copies of packages at `base`; what comes from there is kept in the cache.
@@ -219,7 +227,7 @@ impl Source for AfterAll {
         let Some((url, also)) = urls.split_first() else { return Err(error) };
         let name =
             wanted.name.as_deref().map_or_else(|| shown(url), |name| escaped(name.as_bytes()));
-        self.lost.add(sha256, &name);
+        self.lost.add(sha256, &name, wanted);
         let Some(wayback) = &self.wayback else { return Err(error) };
         let public =
             Wanted { url: url.clone(), also: also.to_vec(), name: wanted.name.clone(), ..*wanted };
