@@ -25,6 +25,10 @@ mod packing;
 mod parts;
 mod places;
 mod pools;
+#[cfg(test)]
+#[path = "../../hashget-published/tests/conformance/files.rs"]
+mod published_files;
+mod published_in_store;
 mod publishers;
 mod selection;
 mod spot_checks;

@@ -10,6 +10,7 @@ use hashget::archive::SharedForLost;
 use hashget::fetch::LostPackages;
 use hashget::hashdb::{AskHashes, SharedHashDb, now};
 use hashget::model::Digest;
+use hashget_backup::store::{Address, Patience, StoreSettings};
 use hashget_published::client::{Asked, Manner, Publisher, SharedPublishers, Sharing};
 use hashget_published::{Files, Folder, Memory, OnWeb, PublishedError, Remembered};
 use serde_json::json;
@@ -18,6 +19,7 @@ use crate::config::{self, parse_hashes};
 use crate::environment::Environment;
 use crate::exit::UsageError;
 use crate::output::{Console, safe, size};
+use crate::published_in_store::InBucket;
 
 /// How publishers are asked.
 #[derive(Debug, Clone, Default, Args)]
@@ -115,8 +117,16 @@ impl<'e> Shared<'e> {
     }
 }
 
-/// The files at the place of a publisher: a URL, or a folder.
+/// The files at the place of a publisher: a URL, a bucket, or a folder.
 pub(crate) fn files(environment: &Environment<'_>, place: &str) -> anyhow::Result<Arc<dyn Files>> {
+    if place.starts_with("s3://") {
+        let address = Address::parse(place).map_err(|error| UsageError(error.to_string()))?;
+        let settings =
+            StoreSettings { patience: Patience::brief(), ..environment.store_settings()? };
+        if let Address::S3(bucket, prefix) = address {
+            return Ok(Arc::new(InBucket::new(bucket, prefix, settings)));
+        }
+    }
     Ok(match place.contains("://") {
         true => Arc::new(OnWeb::new(place, Arc::from(environment.network()?.web))),
         false => Arc::new(Folder::new(place)),

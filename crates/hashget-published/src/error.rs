@@ -44,6 +44,14 @@ pub enum PublishedError {
         /// The version that this program knows.
         known: u64,
     },
+    /// The store that has it did not give a file.
+    #[error("{problem}")]
+    Store {
+        /// What is wrong.
+        problem: String,
+        /// The class of the error.
+        class: ErrorClass,
+    },
     /// The disk failed.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -69,6 +77,7 @@ impl PublishedError {
                 ErrorClass::BadAnswer
             }
             Self::TooNew { .. } => ErrorClass::NeedsNewer,
+            Self::Store { class, .. } => *class,
             Self::Io(error) => ErrorClass::of_io(error),
             Self::HashDb(error) => error.class(),
             Self::Interrupted(interrupted) => interrupted.class(),

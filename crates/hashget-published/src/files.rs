@@ -1,4 +1,4 @@
-//! Where a published folder is read from: a folder of this machine, or a web server.
+//! Where a published folder is read from: a folder of this machine, or a web server. The program adds buckets.
 //!
 //! Invariant: nothing that is read here is proven. What was asked is counted.
 
@@ -57,18 +57,20 @@ pub trait Files: Send + Sync {
 
 /// Counts what is asked.
 #[derive(Debug, Default)]
-struct Counter {
+pub struct Counter {
     requests: AtomicU64,
     bytes: AtomicU64,
 }
 
 impl Counter {
-    fn count(&self, bytes: usize) {
-        self.requests.fetch_add(1, Ordering::Relaxed);
+    /// So many bytes came back, for so many requests.
+    pub fn count(&self, requests: u64, bytes: usize) {
+        self.requests.fetch_add(requests, Ordering::Relaxed);
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    fn traffic(&self) -> Traffic {
+    /// What was asked so far.
+    pub fn traffic(&self) -> Traffic {
         Traffic {
             requests: self.requests.load(Ordering::Relaxed),
             bytes: self.bytes.load(Ordering::Relaxed),
@@ -76,8 +78,21 @@ impl Counter {
     }
 }
 
-fn too_long(name: &str, most: u64) -> PublishedError {
+/// The error about a file that is longer than it may be.
+pub fn too_long(name: &str, most: u64) -> PublishedError {
     PublishedError::damaged(name, format!("it is longer than {most} bytes"))
+}
+
+/// Are these bytes within a file of `size` bytes?
+///
+/// # Errors
+/// They are not.
+pub fn check_part(name: &str, first: u64, count: u64, size: u64) -> Result<(), PublishedError> {
+    if first.checked_add(count).is_some_and(|end| end <= size) {
+        return Ok(());
+    }
+    let problem = format!("it has {size} bytes, and {count} are needed from {first} on");
+    Err(PublishedError::damaged(name, problem))
 }
 
 /// A published folder on this machine.
@@ -126,13 +141,10 @@ impl Files for Folder {
     ) -> Result<Vec<u8>, PublishedError> {
         monitor.check_interrupted()?;
         let (file, size) = self.open(name)?;
-        if first.checked_add(count).is_none_or(|end| end > size) {
-            let problem = format!("it has {size} bytes, and {count} are needed from {first} on");
-            return Err(PublishedError::damaged(name, problem));
-        }
+        check_part(name, first, count, size)?;
         let mut bytes = vec![0; usize::try_from(count).map_err(io::Error::other)?];
         file.read_exact_at(&mut bytes, first)?;
-        self.counter.count(bytes.len());
+        self.counter.count(1, bytes.len());
         Ok(bytes)
     }
 
@@ -170,7 +182,7 @@ impl Files for OnWeb {
     ) -> Result<Vec<u8>, PublishedError> {
         let url = format!("{}{name}", self.url);
         let page = self.web.fetch_page(&url, Reach::Configured, "*/*", most + 1, monitor)?;
-        self.counter.count(page.len());
+        self.counter.count(1, page.len());
         match u64::try_from(page.len()) {
             Ok(length) if length <= most => Ok(page),
             _ => Err(too_long(name, most)),
@@ -186,7 +198,7 @@ impl Files for OnWeb {
     ) -> Result<Vec<u8>, PublishedError> {
         let url = format!("{}{name}", self.url);
         let range = self.web.fetch_range(&url, Reach::Configured, first, count, monitor)?;
-        self.counter.count(range.bytes.len());
+        self.counter.count(1, range.bytes.len());
         if range.bytes.len() as u64 != count {
             let found = range.bytes.len();
             let problem = format!("{count} bytes are needed from {first} on, and {found} came");

@@ -21,7 +21,7 @@ mod table;
 pub use checkpoint::Checkpoint;
 pub use error::PublishedError;
 pub use facts::{Facts, FactsOfOne, FileFacts};
-pub use files::{Files, Folder, OnWeb, Traffic};
+pub use files::{Counter, Files, Folder, OnWeb, Traffic, check_part, too_long};
 pub use key::{BadKey, PublicKey, SigningKey};
 pub use log::Log;
 pub use manifest::{Collection, Layer, Manifest, Table};

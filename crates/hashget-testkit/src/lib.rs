@@ -18,3 +18,4 @@ pub mod small_disk;
 pub mod terminal;
 pub mod trees;
 pub mod turmoil;
+pub mod weed;

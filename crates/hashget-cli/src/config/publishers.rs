@@ -15,7 +15,7 @@ use super::checked::checked;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Publisher {
-    /// Where its files are: a URL, or a folder.
+    /// Where its files are: a URL, a bucket, or a folder.
     #[serde(deserialize_with = "place")]
     pub(crate) url: String,
     /// Its key, or several while it changes keys.
@@ -60,10 +60,10 @@ pub(super) fn distinct<'de, D: Deserializer<'de>>(
 
 fn place<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     checked(deserializer, |text: String| {
-        let is_web = text.starts_with("https://") || text.starts_with("http://");
+        let is_known = ["https://", "http://", "s3://"].iter().any(|start| text.starts_with(start));
         match text.contains("://") {
-            true if !is_web => {
-                Err(format!("\"{text}\": expected https://..., http://... or a folder"))
+            true if !is_known => {
+                Err(format!("\"{text}\": expected https://..., http://..., s3://... or a folder"))
             }
             _ if text.is_empty() => Err("expected a URL or a folder".to_owned()),
             _ => Ok(text),

@@ -24,6 +24,7 @@ mod other_disks;
 mod par2;
 mod prepare;
 mod procfs;
+mod shared_bucket;
 mod snapshots;
 #[path = "../support/mod.rs"]
 mod support;
@@ -108,6 +109,7 @@ const TESTS: &[Test] = tests_with_needs![
     prepare::restic_there_and_back: [Tool("restic")],
     prepare::what_cannot_be_prepared_is_told: [],
     procfs::a_system_without_procfs_is_told_and_gets_no_half_backup: [OwnProc],
+    shared_bucket::a_publisher_in_seaweedfs_is_read: [Tool("weed")],
     snapshots::a_job_reads_a_snapshot_of_btrfs_and_removes_it: [Image, Root, Tool("btrfs"), Tool("mkfs.btrfs")],
     snapshots::unchanged_files_of_a_snapshot_are_not_read_again: [Image, Minutes, Root, Tool("btrfs"), Tool("mkfs.btrfs")],
     snapshots::a_logical_volume_is_snapshotted_mounted_and_given_back: [],
