@@ -212,3 +212,27 @@ fn a_supplement_that_another_identity_opens_is_not_said_to_be_damaged() {
     fs_err::write(&path, bytes).unwrap();
     assert_eq!(figures(&with("identity").expect(4)), [0, 1, 0]);
 }
+
+#[test]
+fn an_archive_whose_manifest_is_damaged_is_healed_by_the_copy() {
+    let origin = Origin::start();
+    let machine = machine(&origin, &["one"]);
+    let job = format!(
+        "[backup.web]\nsources = [\"{}\"]\nto = [\"out\"]\nhost = \"h\"\noptions = [\"--detect\", \"none\"]\n",
+        machine.path("tree").display()
+    );
+    machine.write("own-config.toml", &job);
+    fs_err::create_dir(machine.path("out")).unwrap();
+    machine.hashget(&["backup"]).expect(0);
+    gone(&origin, &["one"]);
+    fs_err::remove_dir_all(machine.path("cache")).unwrap();
+    machine.hashget(&["audit", "--every", "0s"]).expect(4);
+    let name = files_below(&machine.path("out")).remove(0);
+    let path = machine.path("out").join(name);
+    let mut bytes = fs_err::read(&path).unwrap();
+    bytes[30] ^= 0x55;
+    fs_err::write(&path, bytes).unwrap();
+    let ended = machine.hashget(&["heal", "web", "--from", "tree"]).expect(0);
+    ended.says(&["its manifest is damaged, and the copy in"]);
+    assert!(files_below(&machine.path("out")).iter().any(|name| name.contains(".sup.")));
+}
