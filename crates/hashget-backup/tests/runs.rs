@@ -287,10 +287,14 @@ fn whoever_takes_the_lock_keeps_when_the_last_run_began() {
     let machine = Machine::new();
     fs_err::create_dir(machine.path("state")).unwrap();
     let take = || Lock::take(&machine.path("state"), "system").unwrap();
-    assert_eq!(take().last, None);
+    let last = || {
+        let lock = take();
+        lock.last
+    };
+    assert_eq!(last(), None);
     for at in [1_800_000_000, 7] {
         take().begins(at).unwrap();
-        assert_eq!([take().last, take().last], [Some(at); 2]);
+        assert_eq!([last(), last()], [Some(at); 2]);
     }
 }
 
