@@ -202,7 +202,7 @@ fn an_archive_whose_manifest_is_damaged_is_healed_and_so_is_its_parity_that_is_g
     let (whole, parity) = (fs_err::read(&archive).unwrap(), parity_of(&archive));
     let before = fs_err::read(&parity).unwrap();
     let spoilt: [&dyn Fn(); 2] = [&|| fs_err::remove_file(&parity).unwrap(), &|| {
-        fs_err::write(&parity, "nothing of the kind").unwrap()
+        fs_err::write(&parity, "nothing of the kind").unwrap();
     }];
     for spoil in spoilt {
         let mut bytes = whole.clone();

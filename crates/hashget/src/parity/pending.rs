@@ -44,15 +44,18 @@ pub fn write_parity(
         Err(ParityError::Stopped) => return Err(Interrupted),
         Err(error) => return Ok(Err(one_line(&error))),
     };
-    if let Some(expected) = expected
-        && !parity.digest().is_ok_and(|digest| digest == *expected)
-    {
-        let shown = share.percent();
-        return Ok(Err(format!(
+    let is_expected = match expected {
+        Some(expected) => parity.digest().map(|digest| digest == *expected),
+        None => Ok(true),
+    };
+    let shown = share.percent();
+    Ok(match is_expected.map_err(why) {
+        Ok(true) => parity.named().map(|()| bytes).map_err(why),
+        Ok(false) => Err(format!(
             "parity of {shown} % that is made anew has another SHA-256 than the record says"
-        )));
-    }
-    Ok(parity.named().map(|()| bytes).map_err(why))
+        )),
+        Err(why) => Err(why),
+    })
 }
 
 /// Parity that has no name yet. Dropping it discards it.
