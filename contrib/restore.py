@@ -1543,6 +1543,8 @@ class Supplement:
             kind, value = fields["kind"], {}
             if isinstance(kind, dict):
                 (kind, value), = kind.items()
+            if kind not in LISTED:
+                continue  # A later hashget knows of it; what needs it is told to be missing.
             own, time = fields["metadata"], fields["metadata"].get("mtime")
             member = Member(name_of(fields["path"]), LISTED[kind], own.get("mode"), own.get("uid"), own.get("gid"),
                             time and time["seconds"] * 10**9 + time["nanoseconds"], value.get("size", 0),
@@ -1708,9 +1710,15 @@ class Restore:
                 self.report.problem("package", str(problem), problem.code)
                 return
             # What the list says of the files is proven by the tree digest, in the end.
-            for member in members:
-                self.lay(member, placements, wanted, True)
-            return
+            try:
+                for member in members:
+                    self.lay(member, placements, wanted, True)
+            except Problem as problem:
+                self.report.problem("package", "%s: %s" % (url, problem), problem.code)
+            except (*DAMAGE, AttributeError) as error:
+                why = "%s: what a supplement says of its members cannot be read: %s" % (url, shown(error))
+                self.report.problem("damaged supplement", why, UNPROVEN)
+            return self.left_over(wanted, url)
         with file:
             prefixes = [placement.source for placement in placements] + list(wanted)
             try:
@@ -1726,6 +1734,9 @@ class Restore:
                 self.report.problem("package", "%s: %s" % (url, problem), problem.code)
             except DAMAGE as error:
                 self.report.problem("package", "%s cannot be read: %s" % (url, shown(error)), UNPROVEN)
+        self.left_over(wanted, url)
+
+    def left_over(self, wanted, url):
         for entries in wanted.values():
             for path, _ in entries:
                 self.report.problem("missing", "%s: its member is not in %s" % (shown(path), url), UNPROVEN)

@@ -90,7 +90,7 @@ impl Status {
 }
 
 impl Status {
-    /// Adds what looks at parity have found and could not heal.
+    /// Adds what looks at parity have found and was not healed.
     pub fn add_parity(&mut self, audits: &ParityAudits) {
         for (destination, archive, look) in audits.all() {
             let Some(problem) = &look.problem else { continue };
@@ -99,7 +99,7 @@ impl Status {
                 continue;
             }
             let day = look.looked.strftime("%Y-%m-%d");
-            let text = format!("{object}{problem} (seen {day}, and could not be healed)");
+            let text = format!("{object}{problem} (seen {day})");
             self.findings.push(Finding { severity: Severity::Warning, text });
         }
     }

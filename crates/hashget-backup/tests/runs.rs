@@ -283,6 +283,22 @@ fn only_one_runs_at_a_time() {
 }
 
 #[test]
+fn whoever_takes_the_lock_keeps_when_the_last_run_began() {
+    let machine = Machine::new();
+    fs_err::create_dir(machine.path("state")).unwrap();
+    let take = || Lock::take(&machine.path("state"), "system").unwrap();
+    let last = || {
+        let lock = take();
+        lock.last
+    };
+    assert_eq!(last(), None);
+    for at in [1_800_000_000, 7] {
+        take().begins(at).unwrap();
+        assert_eq!([last(), last()], [Some(at); 2]);
+    }
+}
+
+#[test]
 fn what_a_killed_run_left_is_sent_or_removed() {
     let machine = Machine::new();
     let job = machine.job();

@@ -2,10 +2,11 @@
 //!
 //! Invariant: whoever reads by a copy is told; what the copy is not of is read as it is.
 
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use hashget::archive::{WithHead, is_head_damaged};
+use hashget::classify::is_of_a_disk;
 use hashget::monitor::{Monitor, ProblemKind};
 use hashget::parity::{KnownArchive, head_with_parity};
 use hashget::pending_file::behind_links;
@@ -16,6 +17,7 @@ use hashget_backup::series::ArchiveName;
 use hashget_backup::store::Store;
 
 use crate::environment::Environment;
+use crate::stores::classed;
 
 /// How damage is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,8 +64,9 @@ pub(crate) fn mended<'s>(
         .and_then(|(bytes, name, path)| Some((ManifestCopy::parse(&bytes, &name)?.head, path)))
         .or_else(|| head_with_parity(&behind_links(archive)));
     let Some((head, path)) = copy else { return (source, false) };
-    // What a disk cannot give is damaged.
-    if !is_head_damaged(&*source, &head, &environment.limits).unwrap_or(true) {
+    // What a disk cannot give is damaged; what else kept us from reading says nothing.
+    let is_damaged = is_head_damaged(&*source, &head, &environment.limits);
+    if !is_damaged.unwrap_or_else(|error| is_of_a_disk(&error)) {
         return (source, false);
     }
     let heals = "`hashget repair` heals the archive";
@@ -83,8 +86,8 @@ pub(crate) fn mended_in_store<'s>(
     let Some(archive) = archive.filter(|_| source.random().is_some()) else {
         return (source, false);
     };
-    let copy = in_store(store, &archive, environment.console);
     // What could not be read is not known.
+    let copy = in_store(store, &archive, environment.console).ok().flatten();
     let is_damaged = |copy: &ManifestCopy| {
         is_head_damaged(&*source, &copy.head, &environment.limits).unwrap_or(false)
     };
@@ -95,16 +98,19 @@ pub(crate) fn mended_in_store<'s>(
     (Box::new(WithHead::new(source, copy.head)), true)
 }
 
-/// The copy of the manifest of an archive in a store, if it has one.
+/// The copy of the manifest of an archive in a store; `None` if it has none, or that is damaged.
+///
+/// # Errors
+/// It could not be read, which says nothing about it.
 pub(crate) fn in_store(
     store: &dyn Store,
     name: &ArchiveName,
     monitor: &dyn Monitor,
-) -> Option<ManifestCopy> {
+) -> io::Result<Option<ManifestCopy>> {
     let mut bytes = Vec::new();
-    let source = store.open(&name.record(), monitor).ok()?;
-    source.take(MOST_FILE_BYTES).read_to_end(&mut bytes).ok()?;
-    ManifestCopy::parse(&bytes, name)
+    let source = store.open(&name.record(), monitor).map_err(classed)?;
+    source.take(MOST_FILE_BYTES).read_to_end(&mut bytes)?;
+    Ok(ManifestCopy::parse(&bytes, name))
 }
 
 fn say(archive: &str, copy: &str, heals: &str, told: Told, environment: &Environment<'_>) {

@@ -4,21 +4,25 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Seek as _};
+use std::io::{self, Seek as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use hashget::error::{ErrorClass, LayerError};
 use hashget::model::manifest::AnyManifest;
 use hashget::monitor::{Monitor, ProblemKind};
 use hashget::pending_file::behind_links;
 use hashget::supplement::{ArchiveOf, Supplement, Supplements, is_supplement};
-use hashget::wording;
+use hashget::wording::{self, one_line};
 use hashget_backup::series::ArchiveName;
 
 use crate::archive;
 use crate::commands::without_ending;
 use crate::environment::Environment;
+
+/// Bytes that are copied at a time.
+const PIECE: usize = 256 << 10;
 
 /// The supplements that the user names, and those beside the archives that were opened.
 pub(crate) fn offered(
@@ -93,7 +97,7 @@ pub(crate) fn add_source(
     supplements: &mut Supplements,
     environment: &Environment<'_>,
 ) -> anyhow::Result<()> {
-    let file = copied(&mut source).context("it cannot be kept in a temporary file")?;
+    let file = copied(&mut source)?;
     Ok(supplements.add(file, name.to_owned(), environment.console)?)
 }
 
@@ -121,14 +125,26 @@ pub(crate) fn verify(
     name: &str,
     environment: &Environment<'_>,
 ) -> anyhow::Result<()> {
-    let file = copied(&mut source).context("it cannot be kept in a temporary file")?;
+    let file = copied(&mut source)?;
     Ok(Supplement::verify(&file, name, &environment.limits, environment.console)?)
 }
 
-/// A copy in a file without a name, at its start.
+/// A copy in a file without a name, at its start. What this machine has no room for is not taken for damage of the source.
 fn copied(source: &mut dyn io::Read) -> io::Result<File> {
-    let mut copy = tempfile::tempfile()?;
-    io::copy(source, &mut copy)?;
-    copy.rewind()?;
+    let not_kept = |error: io::Error| {
+        let message = format!("it cannot be kept in a temporary file: {}", one_line(&error));
+        io::Error::from(LayerError::new(ErrorClass::of_io(&error), message))
+    };
+    let mut copy = tempfile::tempfile().map_err(not_kept)?;
+    let mut buffer = vec![0; PIECE];
+    loop {
+        match source.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => copy.write_all(&buffer[..count]).map_err(not_kept)?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    copy.rewind().map_err(not_kept)?;
     Ok(copy)
 }

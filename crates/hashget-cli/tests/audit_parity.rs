@@ -124,14 +124,34 @@ fn what_cannot_be_healed_is_told_by_status_and_metrics() {
     damage(&archive, 60_000);
     let broken = fs_err::read(&archive).unwrap();
     forget(&machine);
-    machine.hashget(&["audit"]).expect(4).says(&["could not be healed", "1 DAMAGED"]);
+    let why = "blocks are damaged, and 22 recovery blocks are left";
+    machine.hashget(&["audit"]).expect(4).says(&["could not be healed: ", why, "1 DAMAGED"]);
     assert_eq!(fs_err::read(&archive).unwrap(), broken);
-    machine.hashget(&["backup", "status"]).expect(3).says(&["could not be healed", "SHA-256"]);
+    machine.hashget(&["backup", "status"]).expect(3).says(&[
+        "could not be healed: ",
+        why,
+        "SHA-256",
+    ]);
     // A night looks at it before it packs, and tells.
     forget(&machine);
     machine.hashget(&["backup"]).expect(0).says(&["could not be healed"]);
     let wrong = "hashget_backup_parity_archives{job=\"web\",state=\"wrong\"} 1\n";
     assert!(metrics().contains(wrong), "{}", metrics());
+    let as_recorded = "hashget_backup_parity_archives{job=\"web\",state=\"as_recorded\"} 0\n";
+    assert!(metrics().contains(as_recorded), "{}", metrics());
+    // Of what the job has no more, nobody is told: neither of a destination nor of parity.
+    let config = fs_err::read_to_string(machine.path("own-config.toml")).unwrap();
+    fs_err::create_dir(machine.path("other")).unwrap();
+    for (old, new) in [("\"out\"", "\"other\""), ("parity = \"10%\"", "")] {
+        machine.write("own-config.toml", config.replace(old, new));
+        let status = machine.hashget(&["backup", "status"]);
+        assert!(!status.stderr.contains("could not be healed"), "{}", status.stderr);
+        assert!(!status.stdout.contains("Parity"), "{}", status.stdout);
+    }
+    machine.hashget(&["backup"]).expect(0);
+    assert!(!metrics().contains("parity"), "{}", metrics());
+    machine.write("own-config.toml", config);
+    machine.hashget(&["backup", "status"]).expect(3).says(&["could not be healed: "]);
     fs_err::write(&archive, &whole).unwrap();
     forget(&machine);
     machine.hashget(&["audit"]).expect(0);
@@ -155,4 +175,128 @@ fn a_limit_leaves_the_rest_for_the_next_run() {
     // By what is known, nothing is read.
     forget(&machine);
     assert_eq!(figures(&machine.hashget(&["audit", "--no-ask", "--json"]).expect(0)), [0; 5]);
+}
+
+#[test]
+fn a_run_at_work_keeps_nothing_but_healing_from_happening() {
+    let (machine, archive) = machine(DEEP);
+    let whole = fs_err::read(&archive).unwrap();
+    let lock = std::fs::File::options().write(true).open(machine.path("state/web.lock")).unwrap();
+    lock.lock().unwrap();
+    forget(&machine);
+    assert_eq!(figures(&audit(&machine).expect(0)), [1, 1, 0, 0, 0]);
+    damage(&archive, 1);
+    forget(&machine);
+    let ended = audit(&machine).expect(4);
+    assert_eq!(figures(&ended), [1, 1, 0, 1, 0]);
+    assert!(ended.stdout.contains("it is not healed now: the job web"), "{}", ended.stdout);
+    drop(lock);
+    // It is still due.
+    assert_eq!(figures(&audit(&machine).expect(0)), [1, 1, 1, 0, 0]);
+    assert!(fs_err::read(&archive).unwrap() == whole);
+}
+
+#[test]
+fn an_archive_whose_manifest_is_damaged_is_healed_and_so_is_its_parity_that_is_gone() {
+    let (machine, archive) = machine(DEEP);
+    let (whole, parity) = (fs_err::read(&archive).unwrap(), parity_of(&archive));
+    let before = fs_err::read(&parity).unwrap();
+    let spoilt: [&dyn Fn(); 2] = [&|| fs_err::remove_file(&parity).unwrap(), &|| {
+        fs_err::write(&parity, "nothing of the kind").unwrap();
+    }];
+    for spoil in spoilt {
+        let mut bytes = whole.clone();
+        bytes[30] ^= 0x55;
+        fs_err::write(&archive, bytes).unwrap();
+        spoil();
+        forget(&machine);
+        assert_eq!(figures(&audit(&machine).expect(0)), [1, 1, 1, 0, 0]);
+        assert!(fs_err::read(&archive).unwrap() == whole);
+        assert!(fs_err::read(&parity).unwrap() == before);
+        fs_err::remove_file(format!("{}.damaged", archive.display())).unwrap();
+    }
+}
+
+#[test]
+fn what_was_wrong_is_read_again_until_it_is_not() {
+    let (machine, archive) = machine("every = \"1d\"\ndeep_every = \"100d\"");
+    let whole = fs_err::read(&archive).unwrap();
+    damage(&archive, 60_000);
+    forget(&machine);
+    assert_eq!(figures(&audit(&machine).expect(4)), [1, 1, 0, 1, 0]);
+    // A day later, only a look at the parity is due.
+    let state = machine.path("state/web.parity.json");
+    let later = || {
+        let text = fs_err::read_to_string(&state).unwrap();
+        let mut json: Value = serde_json::from_str(&text).unwrap();
+        for (_, archives) in json["looks"].as_object_mut().unwrap() {
+            for (_, look) in archives.as_object_mut().unwrap() {
+                look["looked"] = "2026-01-01T00:00:00Z".into();
+            }
+        }
+        fs_err::write(&state, json.to_string()).unwrap();
+    };
+    later();
+    assert_eq!(figures(&audit(&machine).expect(4)), [1, 1, 0, 1, 0]);
+    fs_err::write(&archive, whole).unwrap();
+    later();
+    assert_eq!(figures(&audit(&machine).expect(0)), [1, 1, 0, 0, 0]);
+    later();
+    assert_eq!(figures(&audit(&machine).expect(0)), [1, 0, 0, 0, 0]);
+}
+
+#[test]
+fn what_is_missing_in_a_store_is_told_also_if_the_rest_cannot_be_read() {
+    let (machine, archive) = machine(DEEP);
+    let config = fs_err::read_to_string(machine.path("own-config.toml")).unwrap();
+    let far = machine.path("out").display().to_string();
+    let store = format!(
+        "{{ send = \"cat > {far}/{{name}}\", list = \"cd {far} && stat -c '%s %n' *\", \
+         read = \"case {{name}} in *.json) cat {far}/{{name}};; *) exit 1;; esac\" }}"
+    );
+    machine.write("own-config.toml", config.replace("\"out\"", &store));
+    fs_err::remove_file(parity_of(&archive)).unwrap();
+    let missing =
+        "its parity is missing; not healed in a store; copy its parity from another destination";
+    // What is wrong is told once in a run.
+    let ended = machine.hashget(&["audit"]).expect(4);
+    let ended = ended.says(&[missing, "1 DAMAGED, 1 left for the next run"]);
+    assert_eq!(ended.stderr.matches("its parity is missing").count(), 1, "{}", ended.stderr);
+    let ended = machine.hashget(&["audit"]).expect(4);
+    ended.says(&[missing, "it could not be read, which says nothing about it", "1 DAMAGED"]);
+    machine.hashget(&["backup", "status"]).expect(3).says(&["its parity is missing"]);
+}
+
+#[test]
+fn an_audit_is_shown_whatever_keeps_parity_from_being_looked_at() {
+    let (machine, _) = machine(DEEP);
+    forget(&machine);
+    // What was found cannot be kept.
+    fs_err::create_dir_all(machine.path("state/web.parity.json/x")).unwrap();
+    let ended = audit(&machine).expect(3);
+    assert!(ended.stdout.contains("its parity could not be looked at"), "{}", ended.stdout);
+    let summary = ended.records().into_iter().find(|one| one["type"] == "summary").unwrap();
+    assert_eq!(summary["archives"], 1);
+}
+
+#[test]
+fn parity_is_looked_at_also_if_nothing_is_known_of_what_archives_rely_on() {
+    let (machine, archive) = machine(DEEP);
+    let config = fs_err::read_to_string(machine.path("own-config.toml")).unwrap();
+    let recipient = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+    machine.write("own-config.toml", format!("{config}encrypt = [\"{recipient}\"]\n"));
+    for file in files_below(&machine.path("out")) {
+        fs_err::remove_file(machine.path("out").join(file)).unwrap();
+    }
+    machine.hashget(&["backup"]).expect(0);
+    assert!(!archive.exists());
+    fs_err::remove_dir_all(machine.path("state")).unwrap();
+    let none = "there is no archive to audit, or none that could be read";
+    let ended = machine.hashget(&["audit"]).expect(1).says(&[none]);
+    ended.says(&["Looked at the parity of 1 archive, 1 read"]);
+    let parity = files_below(&machine.path("out")).into_iter().find(|one| one.ends_with(".par2"));
+    fs_err::remove_file(machine.path("out").join(parity.unwrap())).unwrap();
+    forget(&machine);
+    machine.hashget(&["audit"]).expect(1).says(&["healed, and compared with its record"]);
+    assert!(files_below(&machine.path("out")).iter().any(|one| one.ends_with(".par2")));
 }

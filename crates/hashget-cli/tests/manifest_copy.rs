@@ -138,6 +138,81 @@ fn what_a_copy_cannot_heal_stays_as_it_is() {
 }
 
 #[test]
+fn a_manifest_is_healed_by_its_copy_whatever_its_parity_is() {
+    let (machine, archive) = machine("parity = \"1%\"\n");
+    let (name, whole) = (archive.display().to_string(), fs_err::read(&archive).unwrap());
+    let parity = format!("{name}.par2");
+    for spoilt in ["", "nothing of the kind"] {
+        fs_err::write(&archive, damaged(&whole, &[30])).unwrap();
+        fs_err::write(&parity, spoilt).unwrap();
+        machine.hashget(&["repair", &name]).expect(0).says(&["Its manifest was damaged", "Healed"]);
+        assert_eq!(fs_err::read(&archive).unwrap(), whole);
+        fs_err::remove_file(format!("{name}.damaged")).unwrap();
+    }
+}
+
+#[test]
+fn what_is_healed_into_another_file_is_checked_as_much() {
+    let (machine, archive) = machine("parity = \"1%\"\n");
+    let (name, whole) = (archive.display().to_string(), fs_err::read(&archive).unwrap());
+    let (parity, record) = (format!("{name}.par2"), fs_err::read(record_of(&archive)).unwrap());
+    let out = machine.path("out");
+    // Neither the archive nor its parity is written over, by whatever name.
+    let broken = damaged(&whole, &[30]);
+    fs_err::write(&archive, &broken).unwrap();
+    fs_err::rename(&parity, machine.path("parity")).unwrap();
+    let own = format!("{}/../out/{}", out.display(), archive.file_name().unwrap().display());
+    for output in [name.clone(), own.clone(), parity.clone(), format!("{own}.par2")] {
+        let ended = machine.hashget(&["repair", &name, "-o", &output]).expect(1);
+        ended.says(&["it is the archive itself, or its parity"]);
+    }
+    assert!(fs_err::read(&archive).unwrap() == broken && files_below(&out).len() == 2);
+    // More than the manifest is damaged: nothing is written.
+    fs_err::write(&archive, damaged(&whole, &[30, head_length(&archive) + 5000])).unwrap();
+    let ended = machine.hashget(&["repair", &name, "-o", "healed"]).expect(4);
+    ended.says(&["more of it is damaged than its manifest"]);
+    assert!(!machine.path("healed").exists());
+    // The parity is of another archive than the record.
+    machine.write("tree/other", "other\n");
+    fs_err::remove_file(&archive).unwrap();
+    machine.hashget(&["pack", "tree", "-f", &name, "--parity", "1%"]).expect(0);
+    fs_err::write(record_of(&archive), record).unwrap();
+    let other = fs_err::read(&archive).unwrap();
+    fs_err::write(&archive, damaged(&other, &[other.len() / 2])).unwrap();
+    for options in [&[][..], &["-o", "healed"]] {
+        let ended = machine.hashget(&[&["repair", &name], options].concat()).expect(4);
+        ended.says(&["has another SHA-256 than its record says"]);
+    }
+    assert!(!machine.path("healed").exists());
+}
+
+#[test]
+fn a_copy_that_could_not_be_read_is_not_said_to_be_damaged() {
+    let (machine, _) = machine("");
+    let (far, once) = (machine.path("out").display().to_string(), machine.path("once"));
+    // The record is given once.
+    let read = format!(
+        "case {{name}} in *.json) mkdir {} || exit 1;; esac; cat {far}/{{name}}",
+        once.display()
+    );
+    let list = format!("cd {far} && stat -c '%s %n' *");
+    let store = format!("{{ send = \"exit 1\", list = \"{list}\", read = \"{read}\" }}");
+    let job = format!("[backup.web]\nsources = [\"tree\"]\nto = [{store}]\nhost = \"h\"\n");
+    machine.write("own-config.toml", job);
+    let ended = machine.hashget(&["backup", "check", "--read"]).expect(5);
+    ended.says(&["behind its record, could not be read, which says nothing about it"]);
+}
+
+#[test]
+fn audits_read_by_the_copy() {
+    let (machine, archive) = machine("");
+    let whole = fs_err::read(&archive).unwrap();
+    fs_err::write(&archive, damaged(&whole, &[30])).unwrap();
+    fs_err::remove_dir_all(machine.path("state")).unwrap();
+    machine.hashget(&["audit"]).expect(0).says(&[TOLD, "h_web: 1 archive"]);
+}
+
+#[test]
 fn a_copy_helps_parity() {
     let (machine, archive) = machine("parity = \"1%\"\n");
     let whole = fs_err::read(&archive).unwrap();

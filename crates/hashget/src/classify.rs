@@ -5,6 +5,8 @@
 use std::error::Error;
 use std::io;
 
+use rustix::io::Errno;
+
 use crate::archive::{
     ArchiveError, ContentsError, MembersError, OpenError, PackageFileError, SurveyError,
     VerifyError,
@@ -83,4 +85,54 @@ pub fn own_class(error: &(dyn Error + 'static)) -> Option<ErrorClass> {
     // An error of ours may have been handed through a reader.
     let inner = error.get_ref().and_then(|inner| class_of(inner));
     Some(inner.unwrap_or_else(|| ErrorClass::of_io(error)))
+}
+
+/// Does it say that a disk cannot give what it had, or that a file ended early? Whatever else keeps us from reading, such as a missing
+/// right or a server of the file system that is away, says nothing about the file.
+pub fn is_of_a_disk(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            let is_damage = |code| {
+                [Errno::IO, Errno::UCLEAN, Errno::BADMSG].contains(&Errno::from_raw_os_error(code))
+            };
+            let is_short = error.kind() == io::ErrorKind::UnexpectedEof;
+            if is_short || error.raw_os_error().is_some_and(is_damage) {
+                return true;
+            }
+        }
+        next = error.source();
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_disk_says_of_a_file_is_damage() {
+        let raw = |code: Errno| io::Error::from_raw_os_error(code.raw_os_error());
+        for code in [Errno::IO, Errno::UCLEAN, Errno::BADMSG] {
+            assert!(is_of_a_disk(&raw(code)), "{code}");
+        }
+        for code in [
+            Errno::ACCESS,
+            Errno::TIMEDOUT,
+            Errno::STALE,
+            Errno::NOTCONN,
+            Errno::HOSTDOWN,
+            Errno::NETUNREACH,
+            Errno::REMOTEIO,
+            Errno::CONNABORTED,
+            Errno::MFILE,
+        ] {
+            assert!(!is_of_a_disk(&raw(code)), "{code}");
+        }
+        assert!(is_of_a_disk(&io::Error::from(io::ErrorKind::UnexpectedEof)));
+        // Within what names the file.
+        let folder = tempfile::tempdir().unwrap();
+        let missing = fs_err::File::open(folder.path().join("none")).unwrap_err();
+        assert!(!is_of_a_disk(&missing));
+    }
 }

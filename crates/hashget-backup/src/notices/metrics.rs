@@ -62,10 +62,10 @@ pub fn metrics(job: &str, state: &State, audits: &Audits, parity: &ParityAudits)
         number("last_audit_timestamp_seconds", "When the last audit ended.", "", at.as_second());
     }
     if let Some(oldest) = parity.oldest() {
-        let wrong = parity.all().filter(|(.., look)| look.problem.is_some()).count();
-        let whole = parity.all().count() - wrong;
-        let mut help = "Archives whose parity was looked at, by whether they and it are whole.";
-        for (word, archives) in [("whole", whole), ("wrong", wrong)] {
+        let (wrong, read) = (parity.wrong(), parity.read_whole());
+        let as_recorded = parity.all().count() - wrong;
+        let mut help = "Archives whose parity was looked at: as recorded; of these, read to their last byte; wrong.";
+        for (word, archives) in [("as_recorded", as_recorded), ("read", read), ("wrong", wrong)] {
             let label = format!(",state=\"{word}\"");
             number("parity_archives", help, &label, i64::try_from(archives).unwrap_or(i64::MAX));
             help = "";
@@ -176,18 +176,20 @@ mod tests {
     #[test]
     fn what_was_found_of_parity_is_told() {
         let mut parity = ParityAudits::default();
-        let look = |problem: Option<&str>| ParityLook {
+        let look = |read, problem: Option<&str>| ParityLook {
             looked: time(1_800_000_007),
-            read: None,
+            read,
             problem: problem.map(str::to_owned),
         };
-        parity.note("/srv", "a", look(None));
-        parity.note("/srv", "b", look(Some("damaged")));
+        parity.note("/srv", "a", look(None, None));
+        parity.note("/srv", "b", look(Some(7), Some("damaged")));
+        parity.note("/srv", "c", look(Some(7), None));
         let mut state = State::default();
         state.runs.push(run(60, 0));
         let text = metrics("system", &state, &Audits::default(), &parity);
         for line in [
-            "hashget_backup_parity_archives{job=\"system\",state=\"whole\"} 1\n",
+            "hashget_backup_parity_archives{job=\"system\",state=\"as_recorded\"} 2\n",
+            "hashget_backup_parity_archives{job=\"system\",state=\"read\"} 1\n",
             "hashget_backup_parity_archives{job=\"system\",state=\"wrong\"} 1\n",
             "hashget_backup_parity_oldest_look_timestamp_seconds{job=\"system\"} 1800000007\n",
         ] {

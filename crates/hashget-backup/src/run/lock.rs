@@ -1,7 +1,7 @@
 //! One run of a job at a time.
 //!
 //! Invariant: the lock is gone when the process that holds it is, however that ended. When the last run began is known from its file, also if
-//! that run was killed.
+//! that run was killed, or somebody took the lock without a run.
 
 use std::fs::TryLockError;
 use std::io::{Read as _, Seek as _, Write as _};
@@ -44,10 +44,9 @@ impl Lock {
         // What is no text is of no run.
         let _ = file.read_to_string(&mut before);
         let last = before.lines().nth(1).and_then(|line| line.parse().ok());
-        file.set_len(0)?;
-        file.rewind()?;
-        writeln!(file, "{}", std::process::id())?;
-        Ok(Self { file, last })
+        let mut lock = Self { file, last };
+        lock.write(last)?;
+        Ok(lock)
     }
 
     /// Writes down when this run began, in seconds since 1970.
@@ -55,7 +54,15 @@ impl Lock {
     /// # Errors
     /// The file cannot be written.
     pub fn begins(&mut self, at: i64) -> Result<(), RunError> {
-        writeln!(self.file, "{at}")?;
-        Ok(())
+        self.write(Some(at))
+    }
+
+    /// Writes down whose lock it is, and when the last run began.
+    fn write(&mut self, last: Option<i64>) -> Result<(), RunError> {
+        let last = last.map(|last| format!("{last}\n")).unwrap_or_default();
+        let text = format!("{}\n{last}", std::process::id());
+        self.file.rewind()?;
+        self.file.write_all(text.as_bytes())?;
+        Ok(self.file.set_len(text.len() as u64)?)
     }
 }

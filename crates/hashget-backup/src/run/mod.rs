@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use hashget::error::ErrorClass;
 use hashget::monitor::{Interrupted, Monitor, ProblemKind};
-use hashget::parity::write_parity;
+use hashget::parity::{report_without_parity, write_parity};
 use hashget::wording;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -292,14 +292,16 @@ impl Run<'_> {
             return Ok(true);
         };
         let monitor = self.setting.monitor;
-        let written = write_parity(&spooled.path(), share, self.setting.threads, monitor)?;
-        match written.map(|_| spooled.add_parity()) {
-            Some(Ok(())) => return Ok(true),
-            Some(Err(error)) => {
-                let message = format!("its parity is not sent: {error}");
-                monitor.problem(ProblemKind::Incomplete, &spooled.name, message);
-            }
-            None => {}
+        let path = spooled.path();
+        match write_parity(&path, share, None, self.setting.threads, monitor)? {
+            Err(why) => report_without_parity(&path, why, monitor),
+            Ok(_) => match spooled.add_parity() {
+                Ok(()) => return Ok(true),
+                Err(error) => {
+                    let message = format!("its parity is not sent: {error}");
+                    monitor.problem(ProblemKind::Incomplete, &spooled.name, message);
+                }
+            },
         }
         Ok(false)
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use hashget::error::ErrorClass;
 use hashget::fetch::OriginOptions;
+use hashget::model::escaped;
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use url::Url;
@@ -140,7 +141,7 @@ impl Address {
                     if folder.starts_with('/') { folder.clone() } else { format!("/~/{folder}") };
                 format!("sftp://{user}{host}{port}{folder}")
             }
-            Self::Commands(commands) => format!("exec:{}", commands.send),
+            Self::Commands(commands) => format!("exec:{}", escaped(commands.send.as_bytes())),
         }
     }
 }

@@ -17,7 +17,7 @@ use serde::Deserialize;
 use self::running::{Running, wait_for_output};
 use super::name::{check_name, is_listed};
 use super::outgoing::{Outgoing, digest_of};
-use super::{Compared, Sending, Store, StoreError, Stored};
+use super::{Address, Compared, Sending, Store, StoreError, Stored};
 use crate::shell::{quoted, shell};
 
 /// The commands of a store, for `sh`; `{name}` in them is the file's name, quoted.
@@ -43,7 +43,7 @@ pub struct CommandStore {
 impl CommandStore {
     /// The store of these commands.
     pub fn new(commands: Commands) -> Self {
-        let shown = format!("exec:{}", escaped(commands.send.as_bytes()));
+        let shown = Address::Commands(commands.clone()).shown();
         Self { shown, commands }
     }
 

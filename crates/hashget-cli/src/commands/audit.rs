@@ -30,7 +30,7 @@ use hashget_backup::run::Destination;
 use hashget_backup::series::ArchiveName;
 use jiff::Timestamp;
 
-pub(crate) use parity::{Looked, look as look_at_parity};
+pub(crate) use parity::{JobLock, Looked, look as look_at_parity};
 pub(crate) use shown::{figures_record, figures_text, trend};
 
 use super::backup::jobs;
@@ -156,6 +156,7 @@ impl Audit {
         };
         let (audit, jobs) = archives::collected(&self.of, environment)?;
         let outcome = audited(audit, how, environment)?;
+        shown::list(&outcome, environment)?;
         // What other rules than the configured ones say is no step of a trend.
         let is_as_configured = self.sources.is_none() && self.every.is_none();
         for job in jobs.iter().filter(|_| is_as_configured) {
@@ -165,9 +166,12 @@ impl Audit {
             true => parity::look_at_all(&jobs, how, environment)?,
             false => Looked::default(),
         };
-        shown::list(&outcome, environment)?;
+        if looked == Looked::default() {
+            archives::expect_some(&outcome.audit)?;
+        }
         shown::summary(&outcome, &looked, &jobs, environment)?;
-        ended(&outcome, &looked)
+        ended(&outcome, &looked)?;
+        archives::expect_some(&outcome.audit)
     }
 }
 
@@ -179,10 +183,7 @@ fn ended(outcome: &Outcome, looked: &Looked) -> anyhow::Result<()> {
         let message = "something is lost: `hashget heal` puts it into a supplement while the original is there";
         (Code::Verification, message)
     } else if looked.wrong > 0 {
-        (
-            Code::Verification,
-            "an archive or its parity is damaged, and could not be healed: see above",
-        )
+        (Code::Verification, "an archive or its parity is damaged, and was not healed: see above")
     } else if at_risk > 0 || any(|one| matches!(one, Outlook::AtRisk(_))) {
         (Code::Incomplete, "something is at risk: see above")
     } else {
@@ -222,6 +223,7 @@ pub(crate) fn of_places(
     environment: &Environment<'_>,
 ) -> anyhow::Result<Outcome> {
     let (audit, _) = archives::collected(of, environment)?;
+    archives::expect_some(&audit)?;
     audited(audit, how, environment)
 }
 

@@ -5,6 +5,7 @@
 use std::process::Command;
 
 use hashget_testkit::origin::Origin;
+use serde_json::{Value, json};
 
 use crate::losing::{away, gone, machine, same_as};
 use crate::support::{Machine, files_below};
@@ -53,6 +54,47 @@ pub(crate) fn supplements_are_read_without_hashget() {
         assert!(!said.contains("Proven"), "{said}");
     }
     assert_eq!(restored(&beside, &["--also", "a.sup.tar.zst"]).0, 1);
+}
+
+pub(crate) fn what_a_supplement_says_that_nobody_knows_is_passed_over() {
+    let origin = Origin::start();
+    let machine = machine(&origin, &["one"]);
+    gone(&origin, &["one"]);
+    fs_err::remove_dir_all(machine.path("cache")).unwrap();
+    machine.hashget(&["audit", "a.tar.zst", "--every", "0s"]).expect(4);
+    machine.hashget(&["heal", "a.tar.zst", "--from", "tree"]).expect(0);
+    let beside = away(&machine, &["a.tar.zst", "a.sup.tar.zst"]);
+    let tar = |words: &[&str]| {
+        let mut tar = Command::new("tar");
+        tar.current_dir(beside.path("")).args(words);
+        assert!(tar.status().unwrap().success(), "{words:?}");
+    };
+    fs_err::create_dir(beside.path("sup")).unwrap();
+    tar(&["--zstd", "-xf", "a.sup.tar.zst", "-C", "sup"]);
+    let lists = fs_err::read_to_string(beside.path("sup/members.jsonl")).unwrap();
+    let (head, line) = lists.split_once('\n').unwrap();
+    // The exit code of a restore by these members instead, and what is said.
+    let with = |change: &dyn Fn(&mut Vec<Value>)| {
+        let mut package: Value = serde_json::from_str(line).unwrap();
+        change(package["members"].as_array_mut().unwrap());
+        beside.write("sup/members.jsonl", format!("{head}\n{package}\n"));
+        let first = ["--zstd", "-cf", "a.sup.tar.zst", "-C", "sup", ".hashget-supplement.json"];
+        tar(&[&first[..], &["--exclude=./.hashget-supplement.json", "."]].concat());
+        restored(&beside, &[])
+    };
+    let (code, said) = with(&|members| {
+        let mut door = members[0].clone();
+        (door["path"], door["kind"]) = ("one/door".into(), json!({ "Door": { "size": 7 } }));
+        members.push(door);
+    });
+    assert!(code == 0 && said.contains("Proven"), "{code}: {said}");
+    same_as(&machine, &beside);
+    let (code, said) = with(&|members| {
+        members.iter_mut().for_each(|member| member["kind"] = "Door".into());
+    });
+    assert!(code == 4 && !said.contains("Proven"), "{code}: {said}");
+    let (code, said) = with(&|members| members.insert(0, 7.into()));
+    assert!(code == 4 && said.contains("what a supplement says of its members"), "{code}: {said}");
 }
 
 pub(crate) fn a_damaged_manifest_is_read_by_its_copy_without_hashget() {

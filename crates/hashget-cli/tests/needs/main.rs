@@ -43,6 +43,7 @@ const TESTS: &[Test] = tests_with_needs![
     age::whoever_is_asked_for_a_passphrase_can_stop: [Tool("setsid")],
     age::age_opens_what_we_encrypt_and_we_what_it_does: [Tool("age"), Tool("ssh-keygen"), Tool("zstd")],
     beside::supplements_are_read_without_hashget: [Tool("python3"), Tool("zstd")],
+    beside::what_a_supplement_says_that_nobody_knows_is_passed_over: [Tool("python3"), Tool("zstd")],
     beside::a_damaged_manifest_is_read_by_its_copy_without_hashget: [Tool("python3"), Tool("zstd")],
     by_hand::a_night_of_a_chain_comes_back_without_hashget: [Tool("curl"), Tool("jq"), Tool("zstd")],
     extremes::files_of_any_size_come_back_and_so_do_sums_beyond_64_bits: [Mount],

@@ -30,13 +30,13 @@ pub fn head_of(archive: &dyn ArchiveSource, limits: &Limits) -> io::Result<Optio
 /// Is the head of an archive damaged, of which `copy` is a copy? What cannot be read at random is taken for whole.
 ///
 /// # Errors
-/// The disk or the network failed.
+/// The disk or the network failed: that alone says nothing about the archive.
 pub fn is_head_damaged(
     archive: &dyn ArchiveSource,
     copy: &[u8],
     limits: &Limits,
 ) -> io::Result<bool> {
-    let (Some(random), Some(mut from_start)) = (archive.random(), FromStart::of(archive)) else {
+    let (Some(random), Some(from_start)) = (archive.random(), FromStart::of(archive)) else {
         return Ok(false);
     };
     let mut own = vec![0; copy.len()];
@@ -45,7 +45,42 @@ pub fn is_head_damaged(
         return Ok(false);
     }
     // Other bytes that can be read are another archive.
-    Ok(read_manifest(&mut from_start, "", limits, &Silent).is_err())
+    let mut watched = Watched { archive: from_start, failure: None };
+    let read = read_manifest(&mut watched, "", limits, &Silent);
+    match (read, watched.failure) {
+        (Ok(_), _) => Ok(false),
+        (Err(_), Some(failure)) => Err(failure),
+        (Err(_), None) => Ok(true),
+    }
+}
+
+/// An archive that is read from its start, with what kept us from reading it. Who reads may take that for damage.
+struct Watched<'a> {
+    archive: FromStart<'a>,
+    failure: Option<io::Error>,
+}
+
+impl Read for Watched<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.archive.read(buffer).map_err(|error| {
+            if error.kind() == io::ErrorKind::Interrupted {
+                return error;
+            }
+            let told = io::Error::new(error.kind(), error.to_string());
+            self.failure.get_or_insert(error);
+            told
+        })
+    }
+}
+
+impl ArchiveSource for Watched<'_> {
+    fn size(&self) -> Option<u64> {
+        self.archive.size()
+    }
+
+    fn random(&self) -> Option<&dyn RandomRead> {
+        None
+    }
 }
 
 /// An archive that can be read at random, with the head that it had.
@@ -90,5 +125,63 @@ impl ArchiveSource for WithHead<'_> {
 
     fn random(&self) -> Option<&dyn RandomRead> {
         Some(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    /// Bytes that can be read so many times.
+    struct Breaking {
+        bytes: Vec<u8>,
+        left: AtomicU32,
+    }
+
+    impl RandomRead for Breaking {
+        fn read_at(&self, buffer: &mut [u8], first: u64) -> io::Result<usize> {
+            let once = |left: u32| left.checked_sub(1);
+            if self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, once).is_err() {
+                return Err(io::ErrorKind::ConnectionReset.into());
+            }
+            let rest = self.bytes.get(usize::try_from(first).unwrap()..).unwrap_or_default();
+            let count = rest.len().min(buffer.len());
+            buffer[..count].copy_from_slice(&rest[..count]);
+            Ok(count)
+        }
+    }
+
+    impl Read for Breaking {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            unreachable!("it is read at random")
+        }
+    }
+
+    impl ArchiveSource for Breaking {
+        fn size(&self) -> Option<u64> {
+            Some(self.bytes.len() as u64)
+        }
+
+        fn random(&self) -> Option<&dyn RandomRead> {
+            Some(self)
+        }
+    }
+
+    #[test]
+    fn what_a_network_does_not_give_is_no_damage() {
+        let is_damaged = |left: u32| {
+            let archive = Breaking { bytes: b"nothing of the kind".repeat(100), left: left.into() };
+            is_head_damaged(&archive, b"the head that it had", &Limits::default())
+        };
+        let mut failed = 0;
+        while let Err(error) = is_damaged(failed) {
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+            failed += 1;
+        }
+        // Also after the head itself could be read.
+        assert!(failed > 1, "{failed}");
+        assert!(is_damaged(failed).unwrap());
     }
 }

@@ -58,7 +58,7 @@ mod verify;
 
 pub use audit::{
     Asked, Audit, Auditor, Cadence, Endangered, Figures, Judge, Outlook, Risk, SeriesFigures,
-    ToAudit,
+    ToAudit, within,
 };
 pub use contents::{Contents, ContentsAccess, ContentsError, Unreadable};
 pub use difference::{Aspect, Change, Difference, differences};

@@ -3,13 +3,13 @@
 //! Invariant: what is healed has the SHA-256 of the archive. A copy helps parity, and without parity heals what it is a copy of.
 
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io::{self, Read as _, Seek as _, Write};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use hashget_parity::ReadAt;
 
-use super::replacing::{expect_room, replace};
+use super::replacing::{expect_other, expect_room, replace};
 use super::{RepairError, Repaired, Repairer};
 use crate::archive::WithHead;
 use crate::model::{Digest, HashingReader, escaped};
@@ -65,31 +65,40 @@ impl Repairer<'_> {
         known: &KnownArchive,
         monitor: &dyn Monitor,
     ) -> Result<Repaired, RepairError> {
-        if output.is_none() {
-            expect_room(path)?;
+        match output {
+            Some(output) => expect_other(output, path)?,
+            None => expect_room(path)?,
         }
         let to = output.map_or_else(|| path.to_owned(), behind_links);
         let write = |error| RepairError::Write { path: to.clone(), error };
         let read = |error| RepairError::Read { path: path.to_owned(), error };
         let file = File::open(path).map_err(read)?;
-        let mut pending = PendingFile::create(&to, 0o600).map_err(write)?;
         let name = escaped(path.as_os_str().as_bytes());
-        let progress = monitor.begin(Step::Write, name, Total::bytes(known.bytes));
-        let mut content =
-            HashingReader::new(WithHead::new(Box::new(file), known.head.clone()).take(known.bytes));
-        let mut buffer = vec![0; PIECE];
-        loop {
-            monitor.check_interrupted()?;
-            let count = content.read(&mut buffer).map_err(read)?;
-            if count == 0 {
-                break;
+        let total = Total::bytes(known.bytes.saturating_mul(2));
+        let progress = monitor.begin(Step::Write, name, total);
+        // Room is taken only for what is the archive.
+        let pass = |to: &mut dyn Write| {
+            let file = file.try_clone().map_err(read)?;
+            let content = WithHead::new(Box::new(file), known.head.clone()).take(known.bytes);
+            let mut content = HashingReader::new(content);
+            let mut buffer = vec![0; PIECE];
+            loop {
+                monitor.check_interrupted()?;
+                let count = content.read(&mut buffer).map_err(read)?;
+                if count == 0 {
+                    break;
+                }
+                to.write_all(&buffer[..count]).map_err(write)?;
+                progress.advance(count as u64, 0);
             }
-            pending.write_all(&buffer[..count]).map_err(write)?;
-            progress.advance(count as u64, 0);
-        }
-        if content.finish() != (known.sha256, known.bytes) {
-            return Err(RepairError::OnlyHead { path: path.to_owned() });
-        }
+            if content.finish() != (known.sha256, known.bytes) {
+                return Err(RepairError::OnlyHead { path: path.to_owned() });
+            }
+            Ok(())
+        };
+        pass(&mut io::sink())?;
+        let mut pending = PendingFile::create(&to, 0o600).map_err(write)?;
+        pass(&mut pending)?;
         let mut repaired = Repaired { head_was_damaged: true, ..Repaired::default() };
         match output {
             Some(output) => {

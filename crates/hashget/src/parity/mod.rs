@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 pub use error::RepairError;
 pub use known_archive::KnownArchive;
-pub use pending::{head_with_parity, remake_parity, write_parity};
+pub use pending::{head_with_parity, report_without_parity, write_parity};
 pub use repair::{Repaired, Repairer};
 
 pub(crate) use pending::{PendingParity, remove_stale};

@@ -21,44 +21,41 @@ use crate::wording::one_line;
 /// Passes over the archive: for its checksums, those of its blocks, and the recovery blocks.
 const PASSES: u64 = 3;
 
-/// Writes parity for the archive at `archive`, which is complete, beside it; its size in bytes. If that fails, it is reported: the
-/// archive has no parity then.
+/// Writes parity for the archive at `archive`, which is complete, beside it, in place of what has its name; its size in bytes, or why there
+/// is none: then nothing has changed. With `expected`, only parity of this digest is written.
 ///
 /// # Errors
 /// The monitor asked to stop.
 pub fn write_parity(
     archive: &Path,
     share: Share,
+    expected: Option<&Digest>,
     jobs: usize,
     monitor: &dyn Monitor,
-) -> Result<Option<u64>, Interrupted> {
-    let created = File::open(archive)
-        .and_then(|file| PendingParity::create(&file, archive, share))
-        .inspect_err(|error| report(archive, one_line(error), monitor));
-    let Ok(parity) = created else { return Ok(None) };
-    let computed = parity.computed(jobs, monitor)?;
-    Ok(computed.and_then(|(parity, bytes)| parity.commit(monitor).then_some(bytes)))
-}
-
-/// Makes the parity of the archive at `archive` anew, which is complete, if that gives bytes with this digest; was it made? What is there
-/// under its name is replaced. That it cannot be made is reported.
-///
-/// # Errors
-/// The monitor asked to stop.
-pub fn remake_parity(
-    archive: &Path,
-    share: Share,
-    expected: &Digest,
-    jobs: usize,
-    monitor: &dyn Monitor,
-) -> Result<bool, Interrupted> {
-    let created = File::open(archive)
-        .and_then(|file| PendingParity::create(&file, archive, share))
-        .inspect_err(|error| report(archive, one_line(error), monitor));
-    let Ok(parity) = created else { return Ok(false) };
-    let Some((parity, _)) = parity.computed(jobs, monitor)? else { return Ok(false) };
-    let is_expected = parity.digest().is_ok_and(|digest| digest == *expected);
-    Ok(is_expected && parity.commit(monitor))
+) -> Result<Result<u64, String>, Interrupted> {
+    let why = |error: io::Error| one_line(&error);
+    let created = File::open(archive).and_then(|file| PendingParity::create(&file, archive, share));
+    let parity = match created.map_err(why) {
+        Ok(parity) => parity,
+        Err(why) => return Ok(Err(why)),
+    };
+    let bytes = match parity.compute(jobs, monitor) {
+        Ok(bytes) => bytes,
+        Err(ParityError::Stopped) => return Err(Interrupted),
+        Err(error) => return Ok(Err(one_line(&error))),
+    };
+    let is_expected = match expected {
+        Some(expected) => parity.digest().map(|digest| digest == *expected),
+        None => Ok(true),
+    };
+    let shown = share.percent();
+    Ok(match is_expected.map_err(why) {
+        Ok(true) => parity.named().map(|()| bytes).map_err(why),
+        Ok(false) => Err(format!(
+            "parity of {shown} % that is made anew has another SHA-256 than the record says"
+        )),
+        Err(why) => Err(why),
+    })
 }
 
 /// Parity that has no name yet. Dropping it discards it.
@@ -106,7 +103,7 @@ impl PendingParity {
             Ok(bytes) => Ok(Some((self, bytes))),
             Err(ParityError::Stopped) => Err(Interrupted),
             Err(error) => {
-                report(&self.archive_path, one_line(&error), monitor);
+                report_without_parity(&self.archive_path, one_line(&error), monitor);
                 Ok(None)
             }
         }
@@ -129,11 +126,16 @@ impl PendingParity {
     /// Gives it its name, now that the archive has its own; whoever may read the archive may read it. Is it there? If not, that
     /// is reported.
     pub(crate) fn commit(self, monitor: &dyn Monitor) -> bool {
-        let outcome = self.pending.commit_as(&parity_of(&self.archive_path), &self.archive_path);
+        let archive = self.archive_path.clone();
+        let outcome = self.named();
         if let Err(error) = &outcome {
-            report(&self.archive_path, one_line(error), monitor);
+            report_without_parity(&archive, one_line(error), monitor);
         }
         outcome.is_ok()
+    }
+
+    fn named(self) -> io::Result<()> {
+        self.pending.commit_as(&parity_of(&self.archive_path), &self.archive_path)
     }
 }
 
@@ -161,7 +163,8 @@ pub fn head_with_parity(archive: &Path) -> Option<(Vec<u8>, PathBuf)> {
     Some((extra_of(&parity, size).ok()??, path))
 }
 
-fn report(archive: &Path, problem: String, monitor: &dyn Monitor) {
+/// Says that an archive has no parity.
+pub fn report_without_parity(archive: &Path, problem: String, monitor: &dyn Monitor) {
     let object = escaped(archive.as_os_str().as_bytes());
     let message = format!("the archive is written, but not its parity: {problem}");
     monitor.problem(ProblemKind::Incomplete, object, message);

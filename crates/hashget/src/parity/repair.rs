@@ -11,7 +11,7 @@ use hashget_parity::{Layout, ParityError, Scanned, Set};
 
 use super::known_archive::{KnownArchive, Overlaid};
 use super::pending::{create_with_head, head_with_parity};
-use super::replacing::{expect_room, replace};
+use super::replacing::{expect_other, expect_room, replace};
 use super::{RepairError, is_missing, parity_of};
 use crate::archive::{read_manifest, verify_stored};
 use crate::limits::Limits;
@@ -84,7 +84,7 @@ impl Repairer<'_> {
         let path = behind_links(archive);
         let known = self.known.as_ref().filter(|known| self.has_other_head(&path, known));
         let mut pair = match (self.open(&path, monitor), known) {
-            (Err(RepairError::NoParity { .. }), Some(known)) => {
+            (Err(RepairError::NoParity { .. } | RepairError::Unusable { .. }), Some(known)) => {
                 return self.heal_head(&path, output, known, monitor);
             }
             (pair, _) => pair?,
@@ -224,14 +224,7 @@ impl Pair<'_> {
         if output.is_none() {
             expect_room(&self.archive_path)?;
         }
-        if let Some(output) = output
-            && [&self.archive_path, &self.parity_path].contains(&&behind_links(output))
-        {
-            let problem = "it is the archive itself, or its parity";
-            let error = io::Error::new(io::ErrorKind::InvalidInput, problem);
-            return Err(RepairError::Write { path: output.to_owned(), error });
-        }
-        Ok(())
+        output.map_or(Ok(()), |output| expect_other(output, &self.archive_path))
     }
 
     /// Reports the damaged stretches, and which entries lie in them.
@@ -282,10 +275,22 @@ impl Pair<'_> {
     ) -> Result<(), RepairError> {
         let path = behind_links(output);
         let pending = self.healed(scanned, &path)?;
+        self.expect_known(pending.file(), &path)?;
         let committed = pending.commit_as(&path, &self.archive_path);
         committed.map_err(|error| RepairError::Write { path, error })?;
         repaired.healed = Some(output.to_owned());
         Ok(())
+    }
+
+    /// Is what was healed the archive that is known, if one is?
+    fn expect_known(&self, healed: &File, path: &Path) -> Result<(), RepairError> {
+        let write = |error| RepairError::Write { path: path.to_owned(), error };
+        let known = self.repairer.known.as_ref();
+        if known.map_or(Ok(true), |known| known.is(healed)).map_err(write)? {
+            return Ok(());
+        }
+        let problem = "what it would make of this one has another SHA-256 than its record says";
+        Err(RepairError::OfAnother { path: self.parity_path.clone(), problem })
     }
 
     fn heal_in_place(&self, scanned: &Scanned, repaired: &mut Repaired) -> Result<(), RepairError> {
@@ -293,12 +298,7 @@ impl Pair<'_> {
         let write = |error| RepairError::Write { path: path.clone(), error };
         let pending = self.healed(scanned, path)?;
         let healed = pending.file().try_clone().map_err(write)?;
-        if let Some(known) = &self.repairer.known
-            && !known.is(&healed).map_err(write)?
-        {
-            let problem = "what it would make of this one has another SHA-256 than its record says";
-            return Err(RepairError::OfAnother { path: self.parity_path.clone(), problem });
-        }
+        self.expect_known(&healed, path)?;
         // An archive that was written under the same name later shares blocks with the one before.
         if let (Some(before), Some(after)) = (self.tree(&self.archive.file), self.tree(&healed))
             && before != after

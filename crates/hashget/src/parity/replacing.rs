@@ -2,11 +2,12 @@
 //!
 //! Invariant: the name refers to the old file or to the healed one, and the damaged archive is kept.
 
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::{RepairError, with_ending};
-use crate::pending_file::PendingFile;
+use super::{RepairError, parity_of, with_ending};
+use crate::pending_file::{PendingFile, behind_links};
 
 /// Where a damaged archive is kept.
 fn kept(archive: &Path) -> PathBuf {
@@ -28,6 +29,27 @@ pub(super) fn expect_room(archive: &Path) -> Result<(), RepairError> {
         Ok(_) => Err(RepairError::KeptBefore { path: kept }),
         Err(_) => Ok(()),
     }
+}
+
+/// Is what is to be written neither the archive nor its parity?
+///
+/// # Errors
+/// It is one of them.
+pub(super) fn expect_other(output: &Path, archive: &Path) -> Result<(), RepairError> {
+    let place = |path: &Path| {
+        let path = behind_links(path);
+        let folder = path.parent().filter(|folder| *folder != Path::new(""));
+        let folder = fs_err::canonicalize(folder.unwrap_or(Path::new("."))).ok()?;
+        Some(folder.join(path.file_name()?))
+    };
+    let place_of_output = place(output);
+    let is_it = |other: &Path| place_of_output.is_some() && place(other) == place_of_output;
+    if !is_it(archive) && !is_it(&parity_of(archive)) {
+        return Ok(());
+    }
+    let problem = "it is the archive itself, or its parity";
+    let error = io::Error::new(io::ErrorKind::InvalidInput, problem);
+    Err(RepairError::Write { path: output.to_owned(), error })
 }
 
 /// Gives the healed archive the name of the damaged one; where that is kept.

@@ -126,20 +126,24 @@ impl Contents {
         before.map(|one| &*one.name)
     }
 
-    fn parse(text: &[u8]) -> Result<Self, String> {
-        let value: serde_json::Value =
-            serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    fn parse(text: &[u8]) -> Result<Self, Unfit> {
+        let bad = |error: serde_json::Error| Unfit::Bad(error.to_string());
+        let value: serde_json::Value = serde_json::from_slice(text).map_err(bad)?;
         match value.get("hashget_supplement").and_then(serde_json::Value::as_u64) {
             Some(version) if version == u64::from(VERSION) => {}
-            Some(version) => {
-                return Err(format!(
-                    "it has version {version}, and this hashget reads version {VERSION}: use a newer hashget"
-                ));
-            }
-            None => return Err(format!("its {MANIFEST} does not say its version")),
+            Some(version) => return Err(Unfit::OtherVersion(version)),
+            None => return Err(Unfit::Bad(format!("its {MANIFEST} does not say its version"))),
         }
-        serde_json::from_value(value).map_err(|error| error.to_string())
+        serde_json::from_value(value).map_err(bad)
     }
+}
+
+/// Why what a supplement says of itself cannot be used.
+enum Unfit {
+    /// It is none; what is wrong.
+    Bad(String),
+    /// Another hashget wrote it, in this version.
+    OtherVersion(u64),
 }
 
 /// Is this the name of a supplement?
@@ -160,7 +164,18 @@ pub fn name_for(stem: &str, number: u32) -> String {
 /// Why a supplement cannot be used or made.
 #[derive(Debug, thiserror::Error)]
 pub enum SupplementError {
-    /// It is none, or a newer hashget wrote it.
+    /// A newer hashget wrote it.
+    #[error(
+        "{name} is no supplement that can be read: it has version {version}, and this hashget reads version {}: use a newer hashget",
+        VERSION
+    )]
+    OtherVersion {
+        /// The file.
+        name: String,
+        /// Its version.
+        version: u64,
+    },
+    /// It is none.
     #[error("{name} is no supplement that can be read: {problem}")]
     Bad {
         /// The file.
@@ -195,7 +210,7 @@ impl SupplementError {
     /// The class of the error, from which exit code and hint follow.
     pub fn class(&self) -> ErrorClass {
         match self {
-            Self::Bad { .. } => ErrorClass::BadInput,
+            Self::OtherVersion { .. } | Self::Bad { .. } => ErrorClass::BadInput,
             Self::Damaged { error, .. } => error.class(),
             Self::Io { error, .. } => ErrorClass::of_io(error),
             Self::Interrupted(interrupted) => interrupted.class(),

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 
-use super::{Contents, Has, MANIFEST, MEMBERS, PACKAGES, PackageOf, SupplementError, TREE};
+use super::{Contents, Has, MANIFEST, MEMBERS, PACKAGES, PackageOf, SupplementError, TREE, Unfit};
 use crate::archive::KnownMembers;
 use crate::fetch::{FetchError, Fetched, FileSource, KeptFiles, Source, Wanted, shown};
 use crate::formats::{self, FormatError, Input, Visitor, VisitorError};
@@ -47,7 +47,7 @@ enum Extent {
 /// What is in it, as it is read.
 struct Reading<'r> {
     extent: Extent,
-    contents: Option<Result<Contents, String>>,
+    contents: Option<Result<Contents, Unfit>>,
     sizes: BTreeMap<Digest, u64>,
     members: KnownMembers,
     problem: Option<String>,
@@ -175,9 +175,12 @@ impl<'r> Reading<'r> {
     }
 
     fn contents(&mut self, name: &str) -> Result<Contents, SupplementError> {
-        let missing = || format!("its first entry is not {MANIFEST}");
-        let contents = self.contents.take().unwrap_or_else(|| Err(missing()));
-        contents.map_err(|problem| SupplementError::Bad { name: name.to_owned(), problem })
+        let contents = self.contents.take().unwrap_or_else(|| Err(no_contents()));
+        let name = name.to_owned();
+        contents.map_err(|unfit| match unfit {
+            Unfit::Bad(problem) => SupplementError::Bad { name, problem },
+            Unfit::OtherVersion(version) => SupplementError::OtherVersion { name, version },
+        })
     }
 
     fn read_members(&mut self, content: &mut dyn Read) {
@@ -196,6 +199,10 @@ impl<'r> Reading<'r> {
     }
 }
 
+fn no_contents() -> Unfit {
+    Unfit::Bad(format!("its first entry is not {MANIFEST}"))
+}
+
 impl Visitor for Reading<'_> {
     fn visit(&mut self, member: Member, content: &mut dyn Read) -> Result<(), VisitorError> {
         self.monitor.check_interrupted()?;
@@ -203,8 +210,7 @@ impl Visitor for Reading<'_> {
         let path = member.path.as_bytes();
         if self.contents.is_none() {
             if path != MANIFEST.as_bytes() {
-                let problem = format!("its first entry is not {MANIFEST}");
-                self.contents = Some(Err(problem));
+                self.contents = Some(Err(no_contents()));
                 return Err(Enough.into());
             }
             let mut text = Vec::new();

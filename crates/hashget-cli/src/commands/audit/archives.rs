@@ -44,10 +44,16 @@ pub(super) fn collected(
     for place in &places {
         add_place(&mut audit, place, environment)?;
     }
-    if audit.archives() == 0 {
-        anyhow::bail!("there is no archive to audit, or none that could be read");
-    }
     Ok((audit, jobs))
+}
+
+/// Is there an archive at all?
+pub(super) fn expect_some(audit: &Audit) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        audit.archives() > 0,
+        "there is no archive to audit, or none that could be read"
+    );
+    Ok(())
 }
 
 /// What the series of a job is called.

@@ -14,7 +14,9 @@ use hashget_backup::series::ArchiveName;
 use hashget_backup::store::Stored;
 
 use super::archives::{look_for, not_known, packages_of};
+use crate::archive::open_of;
 use crate::environment::Environment;
+use crate::stores::classed;
 use crate::supplements::add_source;
 
 /// What destinations hold.
@@ -90,8 +92,7 @@ impl Held<'_, '_> {
             return Ok(known);
         }
         let (shown, console) = (name.to_string(), environment.console);
-        let source = destination.store.open(&shown, console)?;
-        let mut source = environment.decrypted(source, &shown)?;
+        let mut source = open_of(&*destination.store, &shown, environment)?;
         let manifest = read_manifest(&mut *source, &shown, &environment.limits, console)?;
         let packages = packages_of(&manifest, environment)?;
         if let Some(state) = state {
@@ -135,7 +136,7 @@ impl Held<'_, '_> {
         if let Some(known) = known {
             return Ok(vec![known]);
         }
-        let source = destination.store.open(name, environment.console)?;
+        let source = destination.store.open(name, environment.console).map_err(classed)?;
         let mut supplements = Supplements::new(environment.limits.clone());
         add_source(environment.decrypted(source, name)?, name, &mut supplements, environment)?;
         let found: Vec<Contents> =

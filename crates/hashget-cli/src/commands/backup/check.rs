@@ -2,6 +2,7 @@
 //!
 //! Invariant: "checked" is said only of what was compared, and how.
 
+mod beside;
 pub(in crate::commands) mod bytes;
 mod supplements;
 
@@ -13,8 +14,7 @@ use hashget::error::ErrorClass;
 use hashget::monitor::{Monitor, ProblemKind};
 use hashget::wording::messages;
 use hashget_backup::encryption::{START, is_archive};
-use hashget_backup::gone::Gone;
-use hashget_backup::inventory::{Held, Remains, inventory};
+use hashget_backup::inventory::{Held, inventory};
 use hashget_backup::retention::{Circumstances, Keep};
 use hashget_backup::run::Destination;
 use hashget_backup::series::Series;
@@ -28,8 +28,8 @@ use self::bytes::{Bytes, read};
 use super::destinations::{of_job, problem};
 use super::jobs;
 use crate::environment::Environment;
-use crate::manifest_copy::in_store;
 use crate::output::counted;
+use crate::stores::classed;
 
 /// Compare what the destinations hold with the records of the archives
 #[derive(Debug, Args)]
@@ -182,7 +182,7 @@ impl Check {
         };
         let circumstances = Circumstances::at(Timestamp::now(), TimeZone::system());
         for (remains, gone) in found.gone(keep, &circumstances) {
-            check_remains(destination, remains, gone, checked, environment)?;
+            beside::check_remains(destination, remains, gone, checked, environment)?;
         }
         let mut differing: Vec<String> = Vec::new();
         let (mut unread, mut not_asked) = (0, 0);
@@ -204,10 +204,8 @@ impl Check {
                 differing.push(held.name.to_string());
             }
             self.reported(destination, held, &seen, environment)?;
-            if seen.is_read && !has_copy(store, held, monitor) {
-                let object = format!("{} in {}", held.name, store.shown());
-                let message = "the copy of its manifest, behind its record, is damaged: copy its record from another destination";
-                monitor.problem(ProblemKind::Incomplete, object, message);
+            if seen.is_read {
+                beside::check_copy(destination, held, environment);
             }
             monitor.check_interrupted()?;
         }
@@ -335,42 +333,6 @@ impl Check {
     }
 }
 
-/// Is the copy of its manifest there, if its record says so?
-fn has_copy(store: &dyn Store, held: &Held, monitor: &dyn Monitor) -> bool {
-    let is_expected = held.record.as_ref().is_ok_and(|record| record.manifest.is_some());
-    !is_expected || in_store(store, &held.name, monitor).is_some()
-}
-
-/// Says what has become of an archive of which only something beside it is left.
-fn check_remains(
-    destination: &Destination,
-    remains: &Remains,
-    gone: Gone,
-    checked: &mut Checked,
-    environment: &Environment<'_>,
-) -> anyhow::Result<()> {
-    let (console, shown) = (environment.console, destination.store.shown());
-    let (monitor, object): (&dyn Monitor, _) = (console, format!("{} in {shown}", remains.name));
-    let Some(difference) = remains.problem(gone) else {
-        let message =
-            "the archive was removed, and what lies beside it was not: the next prune does that";
-        monitor.problem(ProblemKind::Note, object, message);
-        return Ok(());
-    };
-    checked.archives += 1;
-    checked.wrong += 1;
-    monitor.problem(ProblemKind::Verification, object, &difference);
-    let record = json!({
-        "name": remains.name.to_string(),
-        "destination": shown,
-        "compared": "nothing",
-        "difference": difference,
-        "parity_difference": null,
-        "unread": null,
-    });
-    Ok(console.record("archive", record)?)
-}
-
 /// Does an identity open an encrypted archive? That it does not is reported.
 fn opens(store: &dyn Store, held: &Held, environment: &Environment<'_>) -> anyhow::Result<Opened> {
     if !environment.has_identity() {
@@ -398,7 +360,7 @@ fn begins_as_an_archive(
     name: &str,
     environment: &Environment<'_>,
 ) -> anyhow::Result<()> {
-    let source = store.open(name, environment.console)?;
+    let source = store.open(name, environment.console).map_err(classed)?;
     let mut first = Vec::new();
     environment.decrypted(source, name)?.take(START as u64).read_to_end(&mut first)?;
     anyhow::ensure!(is_archive(&first), "what comes out of it is no archive");

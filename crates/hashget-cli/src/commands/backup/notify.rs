@@ -49,7 +49,7 @@ pub(super) fn ended(
     }
     if let Some(folder) = &job.notices.metrics {
         let (name, audits) = (&job.name, Audits::read(state, &job.name));
-        let (run, parity) = (State::read(state, name), ParityAudits::read(state, name));
+        let (run, parity) = (State::read(state, name), ParityAudits::read(state, job));
         let written = write_metrics(folder, name, &run, &audits, &parity);
         if let Err(error) = written {
             note("metrics", error.to_string());

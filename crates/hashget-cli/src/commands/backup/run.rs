@@ -20,7 +20,7 @@ use serde_json::json;
 
 use super::destinations::{expect_apart, for_a_run};
 use super::notify;
-use crate::commands::audit::How;
+use crate::commands::audit::{How, JobLock};
 use crate::commands::pack::{ForJob, PackLine};
 use crate::commands::{audit, heal};
 use crate::config::HealInto;
@@ -161,7 +161,7 @@ fn audited(job: &Job, environment: &Environment<'_>) {
         failed("the audit failed", &error);
     }
     if job.parity.is_some()
-        && let Err(error) = audit::look_at_parity(job, how, environment)
+        && let Err(error) = audit::look_at_parity(job, how, JobLock::IsHeld, environment)
     {
         failed("its parity could not be looked at", &error);
     }

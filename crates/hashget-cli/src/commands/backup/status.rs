@@ -95,7 +95,7 @@ fn looked(
     let circumstances = Circumstances::at(now, TimeZone::system());
     let mut found = status::status(job, state, &looked, due, &circumstances);
     add_figures(&mut found, job, &destinations, environment);
-    found.add_parity(&ParityAudits::read(&environment.backup_state()?, &job.name));
+    found.add_parity(&ParityAudits::read(&environment.backup_state()?, job));
     Ok(found)
 }
 
@@ -139,7 +139,7 @@ fn next_by_calendar(schedule: &str, after: Timestamp) -> Option<Timestamp> {
 /// Prints how a job is.
 fn shown(job: &Job, found: &status::Status, environment: &Environment<'_>) -> anyhow::Result<()> {
     let console = environment.console;
-    let audits = ParityAudits::read(&environment.backup_state()?, &job.name);
+    let audits = ParityAudits::read(&environment.backup_state()?, job);
     let holdings: Vec<_> = found
         .holdings
         .iter()
@@ -188,8 +188,8 @@ fn shown(job: &Job, found: &status::Status, environment: &Environment<'_>) -> an
 /// How much parity was looked at, for programs; `None` if none was.
 fn parity_record(audits: &ParityAudits) -> Option<serde_json::Value> {
     let oldest = audits.oldest()?;
-    let wrong = audits.all().filter(|(.., look)| look.problem.is_some()).count();
-    Some(json!({ "looked": audits.all().count(), "wrong": wrong, "oldest": oldest.to_string() }))
+    let (looked, wrong) = (audits.all().count(), audits.wrong());
+    Some(json!({ "looked": looked, "wrong": wrong, "oldest": oldest.to_string() }))
 }
 
 fn lines(job: &Job, found: &status::Status, audits: &ParityAudits) -> Vec<String> {

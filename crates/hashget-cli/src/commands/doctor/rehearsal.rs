@@ -12,7 +12,7 @@ use hashget_backup::store::Store;
 use jiff::Timestamp;
 
 use super::Finding;
-use crate::archive::Knowledge;
+use crate::archive::{Knowledge, open_of};
 use crate::commands::backup::destinations::Searched;
 use crate::environment::Environment;
 use crate::parts::{Supplies, unpack_part};
@@ -56,7 +56,7 @@ fn restored(
     archive: &ArchiveName,
     environment: &Environment<'_>,
 ) -> anyhow::Result<Option<RelPath>> {
-    let (console, name) = (environment.console, archive.to_string());
+    let name = archive.to_string();
     let Some(path) = chosen(store, &name, environment)? else { return Ok(None) };
     let folder = tempfile::tempdir()?;
     let options = RestoreOptions {
@@ -67,7 +67,7 @@ fn restored(
         ..RestoreOptions::default()
     };
     let selection = Selection::only(path.clone());
-    let mut source = environment.decrypted(store.open(&name, console)?, &name)?;
+    let mut source = open_of(store, &name, environment)?;
     let supplies = Supplies::new(&[], &[], false, environment)?;
     let summary = unpack_part(&mut *source, folder.path(), &selection, 0, &options, &supplies)?;
     if let Some((path, reason)) = summary.missing.first() {
@@ -85,7 +85,7 @@ fn chosen(
     name: &str,
     environment: &Environment<'_>,
 ) -> anyhow::Result<Option<RelPath>> {
-    let mut source = environment.decrypted(store.open(name, environment.console)?, name)?;
+    let mut source = open_of(store, name, environment)?;
     let (manifest, stored) =
         read_for_listing(&mut *source, name, &environment.limits, environment.console)?;
     let knowledge = Knowledge::new(environment, false)?;

@@ -14,6 +14,7 @@ use hashget::monitor::{Monitor, ProblemKind};
 use hashget::pending_file::PendingFile;
 use hashget::storage::{ArchiveSink, SharedSource, StreamSink};
 use hashget::supplement::{Contents, Found, Supplement, is_supplement, name_for};
+use hashget::wording::messages;
 use hashget_backup::audits;
 use hashget_backup::encryption::ending;
 use hashget_backup::job::Job;
@@ -21,6 +22,7 @@ use hashget_backup::run::Destination;
 use hashget_backup::store::{Sending, StoreError};
 use jiff::Timestamp;
 
+use crate::archive::open_of;
 use crate::commands::backup::destinations::{of_job, problem};
 use crate::commands::without_ending;
 use crate::environment::Environment;
@@ -163,13 +165,9 @@ pub(super) fn open_archive<'d>(
     let mut problems = Vec::new();
     for destination in destinations {
         monitor.check_interrupted()?;
-        let opened = match destination.store.open(name, environment.console) {
-            Ok(source) => environment.decrypted(source, name).map_err(|error| format!("{error:#}")),
-            Err(error) => Err(problem(&*destination.store, &error)),
-        };
-        match opened {
+        match open_of(&*destination.store, name, environment) {
             Ok(source) => return Ok(Some(source)),
-            Err(why) => problems.push(why),
+            Err(error) => problems.push(messages(error.as_ref()).join(": ")),
         }
     }
     let why = format!("it is not healed, since it cannot be read: {}", problems.join("; "));

@@ -20,7 +20,7 @@ use crate::monitor::{Monitor, Step, Total};
 use crate::parallel;
 pub use figures::{Endangered, Figures, SeriesFigures};
 pub use outlook::{Judge, Outlook, Risk};
-pub use plan::Cadence;
+pub use plan::{Cadence, within};
 use plan::{Depth, Due};
 
 /// Archives, and the packages that they rely on.
@@ -208,7 +208,7 @@ impl Auditor<'_> {
         let checks = self.checks(audit)?;
         let known = audit.packages.values().zip(&checks);
         let plan = plan::plan(known, &self.cadence, self.judge.now);
-        let (chosen, left) = plan::within(&plan, self.at_most);
+        let (chosen, left) = within(&plan, Due::cost, self.at_most.and_then(AtMost::bytes));
         let left = left.into_iter().map(|due| due.package.sha256).collect();
         let asking = Mutex::new(Asking { left, ..Asking::default() });
         let asking_now = || asking.lock().expect("counting does not panic");

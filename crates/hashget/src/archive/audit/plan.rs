@@ -5,7 +5,6 @@
 use std::time::Duration;
 
 use super::super::RequiredPackage;
-use super::super::verify::AtMost;
 use super::beside;
 use crate::hashdb::{Check, CheckOutcome};
 
@@ -93,16 +92,13 @@ fn due<'p>(
     }
 }
 
-/// Those of the plan that a limit allows, and the others. A package that is larger than the limit alone is left out only if something else
-/// can be asked for: it would be left for ever.
-pub(super) fn within<'a, 'p>(
-    plan: &'a [Due<'p>],
-    at_most: Option<AtMost>,
-) -> (Vec<&'a Due<'p>>, Vec<&'a Due<'p>>) {
-    let Some(AtMost::Bytes(most)) = at_most else { return (plan.iter().collect(), Vec::new()) };
+/// Those of a plan that cost at most `most` bytes together, and the others. What is larger than the limit alone is left out only if something
+/// else can be done: it would be left for ever.
+pub fn within<T>(plan: &[T], cost: impl Fn(&T) -> u64, most: Option<u64>) -> (Vec<&T>, Vec<&T>) {
+    let Some(most) = most else { return (plan.iter().collect(), Vec::new()) };
     let mut sum = 0_u64;
     let (mut chosen, mut left): (Vec<_>, Vec<_>) = plan.iter().partition(|due| {
-        let after = sum.saturating_add(due.cost());
+        let after = sum.saturating_add(cost(due));
         let fits = after <= most;
         sum = if fits { after } else { sum };
         fits
@@ -152,7 +148,7 @@ mod tests {
             .map(|package| checks.get(&package.sha256).cloned().unwrap_or_default())
             .collect();
         let plan = plan(packages.iter().zip(&known), cadence, now);
-        let (chosen, left) = within(&plan, Some(AtMost::Bytes(most)));
+        let (chosen, left) = within(&plan, Due::cost, Some(most));
         let mut bytes = 0;
         for due in chosen {
             bytes += due.cost();
@@ -260,7 +256,7 @@ mod tests {
         let check = Check::now(packages[0].sha256, &packages[0].url, false, CheckOutcome::Present);
         let checks = [vec![Check { checked_at: now, ..check }]];
         let plan = plan(packages.iter().zip(&checks), &cadence, now);
-        let (chosen, left) = within(&plan, Some(AtMost::Bytes(100)));
+        let (chosen, left) = within(&plan, Due::cost, Some(100));
         assert_eq!((chosen.len(), left.len()), (1, 0));
     }
 }

@@ -21,6 +21,16 @@ pub enum AtMost {
     Time(Duration),
 }
 
+impl AtMost {
+    /// The bytes, if it is a limit of those.
+    pub fn bytes(self) -> Option<u64> {
+        match self {
+            Self::Bytes(bytes) => Some(bytes),
+            Self::Time(_) => None,
+        }
+    }
+}
+
 /// The packages to look at, by their index, in order: those first that were checked longest ago, and those before them that
 /// never were; of a sample, in random order where that says nothing.
 pub(super) fn order(

@@ -2,16 +2,15 @@
 //!
 //! Invariant: only what a disk says of a file, or the file itself, is called damage; what could not be read is not known.
 
-use std::error::Error;
 use std::io::{self, Read as _};
 
+use hashget::classify::is_of_a_disk;
 use hashget::monitor::{Interrupted, Monitor, Step, Total};
 use hashget::wording::one_line;
 use hashget_backup::record::Sealed;
 use hashget_backup::run::Destination;
 use hashget_backup::series::ArchiveName;
 use hashget_backup::store::digest_of;
-use rustix::io::Errno;
 
 use crate::output::Console;
 
@@ -70,54 +69,4 @@ pub(in crate::commands) fn read(
             one_line(&error)
         )),
     })
-}
-
-/// Does it say that a disk cannot give what it had, or that a file ended early? Whatever else keeps us from reading, such as a missing
-/// right or a server of the file system that is away, says nothing about the file.
-fn is_of_a_disk(error: &io::Error) -> bool {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<io::Error>() {
-            let is_damage = |code| {
-                [Errno::IO, Errno::UCLEAN, Errno::BADMSG].contains(&Errno::from_raw_os_error(code))
-            };
-            let is_short = error.kind() == io::ErrorKind::UnexpectedEof;
-            if is_short || error.raw_os_error().is_some_and(is_damage) {
-                return true;
-            }
-        }
-        cause = error.source();
-    }
-    false
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_a_disk_says_of_a_file_is_damage() {
-        let raw = |code: Errno| io::Error::from_raw_os_error(code.raw_os_error());
-        for code in [Errno::IO, Errno::UCLEAN, Errno::BADMSG] {
-            assert!(is_of_a_disk(&raw(code)), "{code}");
-        }
-        for code in [
-            Errno::ACCESS,
-            Errno::TIMEDOUT,
-            Errno::STALE,
-            Errno::NOTCONN,
-            Errno::HOSTDOWN,
-            Errno::NETUNREACH,
-            Errno::REMOTEIO,
-            Errno::CONNABORTED,
-            Errno::MFILE,
-        ] {
-            assert!(!is_of_a_disk(&raw(code)), "{code}");
-        }
-        assert!(is_of_a_disk(&io::ErrorKind::UnexpectedEof.into()));
-        // Within what names the file.
-        let folder = tempfile::tempdir().unwrap();
-        let missing = fs_err::File::open(folder.path().join("none")).unwrap_err();
-        assert!(!is_of_a_disk(&missing));
-    }
 }

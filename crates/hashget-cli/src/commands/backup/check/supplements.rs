@@ -2,9 +2,9 @@
 //!
 //! Invariant: damage is said only of what was read and is not whole; what could not be read is not known.
 
-use hashget::classify::class_of;
-use hashget::error::ErrorClass;
+use hashget::classify::{class_of, is_of_a_disk};
 use hashget::monitor::{Monitor, ProblemKind};
+use hashget::supplement::SupplementError;
 use hashget::wording::messages;
 use hashget_backup::inventory::Inventory;
 use hashget_backup::run::Destination;
@@ -12,6 +12,7 @@ use hashget_backup::run::Destination;
 use super::Checked;
 use crate::archive::is_encrypted;
 use crate::environment::Environment;
+use crate::stores::classed;
 use crate::supplements;
 
 /// Reads the supplements.
@@ -40,21 +41,34 @@ pub(super) fn check(
         };
         monitor.check_interrupted()?;
         let why = messages(error.as_ref()).join(": ");
-        match class_of(error.as_ref()) {
-            Some(ErrorClass::Unreachable | ErrorClass::Refused) => {
-                checked.unread += 1;
-                monitor.problem(ProblemKind::Unreachable, object, why);
-            }
-            _ => {
-                checked.wrong_supplements += 1;
-                let message = format!(
-                    "{why}; remove it, and `hashget heal` makes another one, as far as what it has can still be had"
-                );
-                monitor.problem(ProblemKind::Verification, object, message);
-            }
+        if is_damage(&error, destination) {
+            checked.wrong_supplements += 1;
+            let message = format!(
+                "{why}; remove it, and `hashget heal` makes another one, as far as what it has can still be had"
+            );
+            monitor.problem(ProblemKind::Verification, object, message);
+        } else {
+            checked.unread += 1;
+            let message = format!(
+                "{why}; this says nothing about the supplement: check again when it can be read"
+            );
+            monitor.problem(ProblemKind::Unreachable, object, message);
         }
     }
     Ok(())
+}
+
+/// Is it the supplement that is to blame, and not what kept us from reading it?
+fn is_damage(error: &anyhow::Error, destination: &Destination) -> bool {
+    let is_wrong = || {
+        let class = class_of(error.as_ref());
+        class.is_some_and(|class| class.problem_kind() == ProblemKind::Verification)
+    };
+    match error.downcast_ref::<SupplementError>() {
+        Some(SupplementError::Bad { .. }) => true,
+        Some(_) => is_wrong(),
+        None => is_wrong() || destination.folder.is_some() && is_of_a_disk(error.as_ref()),
+    }
 }
 
 fn read(
@@ -62,6 +76,6 @@ fn read(
     name: &str,
     environment: &Environment<'_>,
 ) -> anyhow::Result<()> {
-    let source = destination.store.open(name, environment.console)?;
+    let source = destination.store.open(name, environment.console).map_err(classed)?;
     supplements::verify(environment.decrypted(source, name)?, name, environment)
 }
