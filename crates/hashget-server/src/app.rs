@@ -12,7 +12,7 @@ use axum::response::Response;
 use axum::routing::get;
 use axum::{Router, middleware};
 use hashget::fetch::PoolFolder;
-use hashget::hashdb::{KeyTable, LocalHashDb};
+use hashget::hashdb::{KeysInMemory, LocalHashDb};
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::{RequestBodyDeadlineLayer, RequestBodyTimeoutLayer, TimeoutLayer};
@@ -45,7 +45,7 @@ pub(crate) struct App {
     pub(crate) pool: PoolFolder,
     pub(crate) uploads: Semaphore,
     pub(crate) hashdb: Arc<LocalHashDb>,
-    pub(crate) keys: KeyTable,
+    pub(crate) keys: KeysInMemory,
     pub(crate) size: Size,
     pub(crate) server_db: Arc<ServerDb>,
     pub(crate) fetching: Fetching,

@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use hashget::fetch::{BadOption, PoolFolder};
-use hashget::hashdb::{HashDbError, KeyTable, LocalHashDb};
+use hashget::hashdb::{HashDbError, KeysInMemory, LocalHashDb};
 use tokio::net::TcpListener;
 
 pub use clock::Clock;
@@ -82,7 +82,7 @@ impl Server {
             measures: Measures::new(),
             openapi: app::openapi(),
             settings: settings.clone(),
-            keys: KeyTable::load(Arc::clone(&hashdb))?,
+            keys: KeysInMemory::load(Arc::clone(&hashdb))?,
             size: Size::default(),
             hashdb,
             server_db,

@@ -9,7 +9,7 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
-use hashget::hashdb::{CutKey, HashDb as _, Key, KeyTable, LocalHashDb};
+use hashget::hashdb::{CutKey, HashDb as _, Key, KeysInMemory, LocalHashDb};
 use hashget::model::Digest;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -96,7 +96,7 @@ where
     Ok(parsed)
 }
 
-fn cut(table: &KeyTable, texts: Vec<String>) -> Result<BTreeMap<String, Vec<Digest>>, Refusal> {
+fn cut(table: &KeysInMemory, texts: Vec<String>) -> Result<BTreeMap<String, Vec<Digest>>, Refusal> {
     let (keys, texts): (Vec<CutKey>, Vec<String>) = parsed::<CutKey>(texts)?.into_iter().unzip();
     let found = table.find(&keys)?;
     Ok(texts.into_iter().zip(found).filter(|(_, packages)| !packages.is_empty()).collect())
