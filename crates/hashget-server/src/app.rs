@@ -7,8 +7,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::DefaultBodyLimit;
+use axum::body::HttpBody as _;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::Response;
 use axum::routing::get;
 use axum::{Router, middleware};
@@ -158,13 +160,20 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .layer(RequestBodyTimeoutLayer::new(seconds(limits.stall_seconds.get())))
         .layer(CatchPanicLayer::new())
         .layer(middleware::map_response(refusal::described))
-        .layer(middleware::map_response(with_common_headers))
+        .layer(middleware::from_fn(with_common_headers))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), measures::measure))
         .with_state(app)
 }
 
-/// What every answer says: the page is complete in itself, nothing is guessed or framed.
-async fn with_common_headers(mut response: Response) -> Response {
+/// What every answer says: the page is complete in itself, nothing is guessed or framed. A client that was refused while it sent
+/// something does not use the connection again.
+async fn with_common_headers(request: Request, next: Next) -> Response {
+    let has_body = !request.body().is_end_stream();
+    let mut response = next.run(request).await;
+    if has_body && (response.status().is_client_error() || response.status().is_server_error()) {
+        // The body may not have been read to its end, and what is left of it is not the next request.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     let headers: [(HeaderName, &str); 4] = [
         (
             header::CONTENT_SECURITY_POLICY,

@@ -1,27 +1,32 @@
 //! The body of a form, of which little is kept in memory.
 //!
-//! Invariant: a form whose head, or whatever else is between two fields, goes on and on ends with an error.
+//! Invariant: a form ends with an error once more of it has come than is in fields that were read, and a bit: its head may
+//! go on and on, or have fields without end.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use axum::Error;
 use axum::body::{Body, BodyDataStream, Bytes};
 use futures_util::Stream;
 
-/// Bytes that may come between two fields.
-const MOST: usize = 64 << 10;
+/// Bytes that may have come and not been in a field: heads, and what was not read yet.
+const MOST: usize = 256 << 10;
+/// Bytes that the reader gets at once. It gets more for each field, however many it has already: this lets a form have 32 small
+/// fields before a large one.
+const PIECE: usize = 4 << 10;
 
-/// Counts the bytes that came since the reader of the form last made something of them.
+/// Counts the bytes that came, less those that the reader has found in fields.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Unread(Arc<AtomicUsize>);
 
 impl Unread {
-    /// The reader got a part of a field, or a field.
-    pub(crate) fn forget(&self) {
-        self.0.store(0, Ordering::Relaxed);
+    /// The reader found so many bytes in a field.
+    pub(crate) fn read(&self, bytes: usize) {
+        // Never more than have come.
+        self.0.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// Have so many bytes come for nothing that the form was ended?
@@ -32,12 +37,14 @@ impl Unread {
     /// The same body, which ends with an error once it is too much.
     pub(crate) fn bounded(&self, body: Body) -> Body {
         let (body, unread) = (body.into_data_stream(), self.clone());
-        Body::from_stream(Bounded { body, unread, has_given: false })
+        Body::from_stream(Bounded { body, rest: Bytes::new(), unread, has_given: false })
     }
 }
 
 struct Bounded {
     body: BodyDataStream,
+    /// What has come of the body and was not given yet.
+    rest: Bytes,
     unread: Unread,
     has_given: bool,
 }
@@ -57,11 +64,16 @@ impl Stream for Bounded {
         if self.unread.is_too_much() {
             return Poll::Ready(Some(Err(Error::new("a form without fields"))));
         }
-        let next = Pin::new(&mut self.body).poll_next(context);
-        if let Poll::Ready(Some(Ok(piece))) = &next {
-            self.unread.0.fetch_add(piece.len(), Ordering::Relaxed);
-            self.has_given = true;
+        while self.rest.is_empty() {
+            match ready!(Pin::new(&mut self.body).poll_next(context)) {
+                Some(Ok(rest)) => self.rest = rest,
+                ended => return Poll::Ready(ended),
+            }
         }
-        next
+        let length = self.rest.len().min(PIECE);
+        let piece = self.rest.split_to(length);
+        self.unread.0.fetch_add(length, Ordering::Relaxed);
+        self.has_given = true;
+        Poll::Ready(Some(Ok(piece)))
     }
 }

@@ -207,11 +207,10 @@ async fn submit(
     let broken = |error: MultipartError| broken(error.body_text());
     let (mut url, mut bytes) = (None, 0u64);
     while let Some(mut field) = form.next_field().await.map_err(broken)? {
-        unread.forget();
         let is_url = field.name() == Some("url");
         let mut text = Vec::new();
         while let Some(chunk) = field.chunk().await.map_err(broken)? {
-            unread.forget();
+            unread.read(chunk.len());
             bytes = bytes.saturating_add(u64::try_from(chunk.len()).unwrap_or(u64::MAX));
             if bytes > app.settings.limits.upload_bytes {
                 return Err(too_large());
