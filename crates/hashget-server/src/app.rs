@@ -229,7 +229,9 @@ mod tests {
         runtime.block_on(async {
             let call = blocking(move || {
                 begin.send(()).unwrap();
-                Ok(ended.recv().unwrap_or_default())
+                // Until the other end is dropped.
+                _ = ended.recv();
+                Ok(())
             });
             tokio::select! {
                 _ = call => panic!("it has not ended"),

@@ -31,6 +31,26 @@ fn the_server_starts_as_the_unit_starts_it() {
     assert_eq!(server.client.get("/v1/status").status, 200);
 }
 
+/// Every option and command that the program knows.
+#[test]
+fn the_manual_page_names_all_that_the_program_takes() {
+    let page = fs_err::read_to_string(packaging("hashget-server.8")).unwrap().replace('\\', "");
+    for command in
+        [&[][..], &["token"], &["token", "add"], &["token", "list"], &["token", "remove"]]
+    {
+        let output = program().args(["--data", "x"]).args(command).arg("--help").output().unwrap();
+        let help = String::from_utf8(output.stdout).unwrap();
+        let options = help.split(|one: char| !one.is_ascii_lowercase() && one != '-');
+        let options = options.filter(|word| word.starts_with("--"));
+        let commands = help.split("Commands:\n").nth(1).unwrap_or_default().lines();
+        let commands = commands.take_while(|line| !line.is_empty());
+        let commands = commands.filter_map(|line| line.split_whitespace().next());
+        for word in options.chain(commands) {
+            assert!(page.contains(word), "{word} of {command:?}");
+        }
+    }
+}
+
 /// Runs the script of the package as dpkg does at a purge, with another folder for `/var/lib`.
 fn purge(var_lib: &Path) {
     let script = fs_err::read_to_string(packaging("debian-server/postrm")).unwrap();
