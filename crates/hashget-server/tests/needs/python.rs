@@ -25,7 +25,15 @@ impl Tool {
             .map(|folder| folder.join("hashget-admin"))
             .find(|program| program.exists())
             .unwrap();
-        let program = fs_err::canonicalize(admin).unwrap().with_file_name("hashget");
+        let mut program = fs_err::canonicalize(admin).unwrap().with_file_name("hashget");
+        let script = fs_err::read_to_string(&program).unwrap();
+        if !script.lines().next().unwrap().contains("python") {
+            // It only starts the one of the Python that is chosen here.
+            let scripts = "import sysconfig; print(sysconfig.get_path('scripts'))";
+            let output = Command::new("python3").args(["-c", scripts]).output().unwrap();
+            let folder = String::from_utf8(output.stdout).unwrap();
+            program = Path::new(folder.trim()).join("hashget");
+        }
         fs_err::create_dir_all(home).unwrap();
         Self { program, home: home.to_owned(), server: server.client.url("/") }
     }
