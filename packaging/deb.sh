@@ -2,7 +2,7 @@
 # Builds a Debian package: the program, its manual pages and completions; or the server, its settings and its unit. Prints its path.
 # Needs dpkg-shlibdeps (Debian: dpkg-dev), without which the package would name no dependencies.
 #
-#   packaging/deb.sh [--server] [BINARY]        without the program, a release build is made
+#   packaging/deb.sh [--server] [PROGRAM]       without the program, a release build is made
 set -euo pipefail
 crate=hashget-cli program=hashget
 if [ "${1:-}" = --server ]; then
@@ -21,13 +21,15 @@ else
 fi
 made=$target/release/packaging
 rm -rf "$made"
-mkdir -p "$made/completions"
+mkdir -p "$made/completions" "$made/man"
 if [ "$program" = hashget ]; then
     "$target/release/hashget" -q man "$made/man"
     gzip -9n "$made"/man/*.1
     for shell in bash zsh fish; do
         "$target/release/hashget" -q completions "$shell" >"$made/completions/hashget.$shell"
     done
+else
+    gzip -9nc packaging/hashget-server.8 >"$made/man/hashget-server.8.gz"
 fi
 # Users read the project's changelog. Debian's has one line for each version of the package.
 gzip -9nc CHANGELOG.md >"$made/changelog.gz"

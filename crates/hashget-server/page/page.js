@@ -36,14 +36,14 @@ async function ask(path) {
     throw new Error(token ? "The token is not known." : "This server is read with a token.");
   }
   at("access").hidden = true;
-  const answer = await response.json();
+  const answer = await response.json().catch(() => ({}));
   if (!response.ok) throw new Error(answer.error || `The server answered ${response.status}.`);
   return answer;
 }
 
 const badge = (published) => published
   ? el("span", { class: "badge", title: "Fetched twice, days apart, with the same bytes; or vouched for" }, "published")
-  : el("span", { class: "badge once", title: "Fetched once; it is fetched again after some days" }, "seen once");
+  : el("span", { class: "badge once", title: "Its URL has not given the same bytes twice, days apart" }, "seen once");
 
 function link(url) {
   return /^https?:\/\//i.test(url) ? el("a", { href: url, rel: "noopener noreferrer" }, url) : el("span", {}, url);
@@ -152,7 +152,7 @@ async function showStatus() {
 let view = 0;
 async function show() {
   const mine = (view += 1);
-  const [, page, argument] = decodeURIComponent(location.hash.slice(1)).match(/^\/?(\w*)\/?(.*)$/s) || [];
+  const [, page, encoded] = location.hash.slice(1).match(/^\/?(\w*)\/?(.*)$/s) || [];
   for (const one of document.querySelectorAll("nav a")) {
     if (one.dataset.page === (page === "status" ? "status" : "packages")) one.setAttribute("aria-current", "page");
     else one.removeAttribute("aria-current");
@@ -160,6 +160,7 @@ async function show() {
   main.setAttribute("aria-busy", "true");
   let parts;
   try {
+    const argument = decodeURIComponent(encoded);
     if (page === "package") parts = await showPackage(argument);
     else if (page === "status") parts = await showStatus();
     else {

@@ -28,10 +28,6 @@ const MANY: usize = 10_000;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) IpAddr);
 
-/// Who sent a request: the name of the token, or what stands for none.
-#[derive(Debug, Clone)]
-pub(crate) struct Caller(pub(crate) String);
-
 /// The rates of tokens and addresses.
 pub(crate) struct Gate {
     tokens: Rates<TokenId>,
@@ -77,7 +73,7 @@ impl Gate {
 }
 
 /// An IPv4 address; of an IPv6 address its /64, which belongs to one customer.
-fn network_of(address: IpAddr) -> IpAddr {
+pub(crate) fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();
@@ -117,11 +113,11 @@ fn unauthorized(problem: &str) -> Refusal {
 /// Lets the request through to `next` if whoever sends it may do what `scope` allows, and not too often.
 pub(crate) async fn admit(
     State((app, scope)): State<(Arc<App>, Scope)>,
-    mut request: Request,
+    request: Request,
     next: Next,
 ) -> Result<Response, Refusal> {
     let (secret, address) = (secret_of(request.headers())?, address_of(&app, &request));
-    let caller = match token_of(&app, secret, address).await? {
+    match token_of(&app, secret, address).await? {
         Some(token) => {
             app.gate.check_token(token.id)?;
             if token.scope < scope {
@@ -131,20 +127,17 @@ pub(crate) async fn admit(
                 );
                 return Err(Refusal::new(StatusCode::FORBIDDEN, problem));
             }
-            Caller(token.name)
         }
         None => {
             app.gate.check_address(address)?;
-            if app.settings.anonymous.iter().all(|allowed| *allowed < scope) {
+            if !app.settings.anybody_may(scope) {
                 let problem = format!(
                     "this needs a token with the scope \"{scope}\": send \"Authorization: Bearer TOKEN\""
                 );
                 return Err(unauthorized(&problem));
             }
-            Caller(String::new())
         }
-    };
-    request.extensions_mut().insert(caller);
+    }
     Ok(next.run(request).await)
 }
 

@@ -5,14 +5,17 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::extract::DefaultBodyLimit;
+use axum::body::HttpBody as _;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::Response;
 use axum::routing::get;
 use axum::{Router, middleware};
 use hashget::fetch::PoolFolder;
-use hashget::hashdb::{KeyTable, LocalHashDb};
+use hashget::hashdb::{self, KeysInMemory, LocalHashDb};
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::{RequestBodyDeadlineLayer, RequestBodyTimeoutLayer, TimeoutLayer};
@@ -24,10 +27,11 @@ use crate::access::{self, Gate};
 use crate::clock::Clock;
 use crate::fetching::Fetching;
 use crate::measures::{self, Measures};
-use crate::refusal::Refusal;
-use crate::routes::operations::Size;
+use crate::refusal::{self, Refusal};
+use crate::remembered::Remembered;
 use crate::routes::{lookup, operations, packages, page, pool, published, python, submissions};
 use crate::scope::Scope;
+use crate::served_file::Caching;
 use crate::server_db::ServerDb;
 use crate::settings::Settings;
 
@@ -43,10 +47,11 @@ pub(crate) struct App {
     pub(crate) published: PathBuf,
     pub(crate) pool_dir: PathBuf,
     pub(crate) pool: PoolFolder,
-    pub(crate) uploads: Semaphore,
+    pub(crate) uploads: Arc<Semaphore>,
     pub(crate) hashdb: Arc<LocalHashDb>,
-    pub(crate) keys: KeyTable,
-    pub(crate) size: Size,
+    pub(crate) keys: KeysInMemory,
+    pub(crate) size: Remembered<hashdb::Status>,
+    pub(crate) readiness: Remembered<()>,
     pub(crate) server_db: Arc<ServerDb>,
     pub(crate) fetching: Fetching,
     pub(crate) gate: Gate,
@@ -57,8 +62,13 @@ pub(crate) struct App {
 
 impl App {
     /// The number of permits for uploads.
-    pub(crate) fn uploads() -> Semaphore {
-        Semaphore::new(UPLOADS)
+    pub(crate) fn uploads() -> Arc<Semaphore> {
+        Arc::new(Semaphore::new(UPLOADS))
+    }
+
+    /// How long others may keep what never changes: those between the server and a client only if it is for everybody.
+    pub(crate) fn caching(&self) -> Caching {
+        if self.settings.anybody_may(Scope::Read) { Caching::Shared } else { Caching::Private }
     }
 }
 
@@ -66,8 +76,13 @@ impl App {
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {
-    let _permit = CALLS.acquire().await.map_err(|error| Refusal::internal(&error))?;
-    on_thread(work).await
+    let permit = CALLS.acquire().await.map_err(|error| Refusal::internal(&error))?;
+    // The thread goes on when nobody waits for it any more: it has the permit as long.
+    on_thread(move || {
+        let _permit = permit;
+        work()
+    })
+    .await
 }
 
 /// Runs `work`, which may wait for a client, on a thread for that.
@@ -106,7 +121,7 @@ pub(crate) fn openapi() -> String {
 /// All routes.
 pub(crate) fn router(app: Arc<App>) -> Router {
     let limits = &app.settings.limits;
-    let seconds = std::time::Duration::from_secs;
+    let seconds = |number: u32| Duration::from_secs(number.into());
     let behind = |scope: Scope, routes: Router<Arc<App>>| {
         routes.route_layer(middleware::from_fn_with_state((Arc::clone(&app), scope), access::admit))
     };
@@ -132,25 +147,33 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .layer(DefaultBodyLimit::max(limits.body_bytes))
         .layer(TimeoutLayer::with_status_code(
             StatusCode::REQUEST_TIMEOUT,
-            seconds(limits.request_seconds),
+            seconds(limits.request_seconds.get()),
         ));
     let uploads = Router::new()
         .route("/pool/{*path}", axum::routing::put(pool::put))
         .merge(python::submitting())
         .layer(DefaultBodyLimit::disable())
-        .layer(RequestBodyDeadlineLayer::new(seconds(limits.upload_seconds)));
+        .layer(RequestBodyDeadlineLayer::new(seconds(limits.upload_seconds.get())));
     quick
         .merge(behind(Scope::Submit, uploads))
         .fallback(operations::unknown)
-        .layer(RequestBodyTimeoutLayer::new(seconds(limits.stall_seconds)))
-        .layer(middleware::map_response(with_common_headers))
+        .layer(RequestBodyTimeoutLayer::new(seconds(limits.stall_seconds.get())))
         .layer(CatchPanicLayer::new())
+        .layer(middleware::map_response(refusal::described))
+        .layer(middleware::from_fn(with_common_headers))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), measures::measure))
         .with_state(app)
 }
 
-/// What every answer says: the page is complete in itself, nothing is guessed or framed.
-async fn with_common_headers(mut response: Response) -> Response {
+/// What every answer says: the page is complete in itself, nothing is guessed or framed. A client that was refused while it sent
+/// something does not use the connection again.
+async fn with_common_headers(request: Request, next: Next) -> Response {
+    let has_body = !request.body().is_end_stream();
+    let mut response = next.run(request).await;
+    if has_body && (response.status().is_client_error() || response.status().is_server_error()) {
+        // The body may not have been read to its end, and what is left of it is not the next request.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     let headers: [(HeaderName, &str); 4] = [
         (
             header::CONTENT_SECURITY_POLICY,
@@ -189,5 +212,36 @@ impl utoipa::Modify for Tokens {
         let components = document.components.get_or_insert_with(Default::default);
         let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
         components.add_security_scheme("token", scheme);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CALLS, blocking};
+
+    /// Whoever asks and goes away does not get more threads than others.
+    #[test]
+    fn a_call_that_nobody_waits_for_has_its_permit_until_it_ends() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (begin, begun) = tokio::sync::oneshot::channel();
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let before = CALLS.available_permits();
+        runtime.block_on(async {
+            let call = blocking(move || {
+                begin.send(()).unwrap();
+                // Until the other end is dropped.
+                _ = ended.recv();
+                Ok(())
+            });
+            tokio::select! {
+                _ = call => panic!("it has not ended"),
+                begun = begun => begun.unwrap(),
+            }
+        });
+        assert_eq!(CALLS.available_permits(), before - 1);
+        drop(end);
+        // Waits for the thread.
+        drop(runtime);
+        assert_eq!(CALLS.available_permits(), before);
     }
 }

@@ -1,11 +1,13 @@
 //! The connections of clients: how many, and how long each may take.
 //!
-//! Invariant: a client that sends or takes nothing is gone after a bounded time, and no address has more than its share of the connections.
+//! Invariant: a client that sends or takes nothing is gone after a bounded time, and no address, or network of one customer, has more than its share
+//! of the connections.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,7 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt as _;
 
-use crate::access::Peer;
+use crate::access::{Peer, network_of};
 use crate::lingering::Lingering;
 use crate::settings::Settings;
 
@@ -31,42 +33,43 @@ const GRACE: Duration = Duration::from_secs(20);
 /// Pause after a connection could not be accepted, because there are too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Connections by address.
+/// Connections by network.
 #[derive(Default)]
 struct Shares(Mutex<HashMap<IpAddr, usize>>);
 
-/// A place among the connections of an address.
+/// A place among the connections of a network.
 struct Share {
     shares: Arc<Shares>,
-    address: IpAddr,
+    network: IpAddr,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Share {
-    /// `None` if the address has `most` connections already.
+    /// `None` if the network of the address has `most` connections already.
     fn take(
         shares: &Arc<Shares>,
         address: IpAddr,
         most: usize,
         permit: OwnedSemaphorePermit,
     ) -> Option<Self> {
+        let network = network_of(address);
         let mut counts = shares.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(address).or_default();
+        let count = counts.entry(network).or_default();
         if *count >= most {
             return None;
         }
         *count += 1;
-        Some(Self { shares: Arc::clone(shares), address, _permit: permit })
+        Some(Self { shares: Arc::clone(shares), network, _permit: permit })
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
         let mut counts = self.shares.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.address) {
+        if let Some(count) = counts.get_mut(&self.network) {
             *count -= 1;
             if *count == 0 {
-                counts.remove(&self.address);
+                counts.remove(&self.network);
             }
         }
     }
@@ -80,12 +83,13 @@ pub(crate) async fn serve(
     stop: impl Future<Output = ()>,
 ) {
     let limits = &settings.limits;
-    let places = Arc::new(Semaphore::new(limits.connections));
+    let places = Arc::new(Semaphore::new(number(limits.connections).min(Semaphore::MAX_PERMITS)));
     let (shares, graceful) = (Arc::new(Shares::default()), GracefulShutdown::new());
-    let stall = Duration::from_secs(limits.stall_seconds);
+    let stall = Duration::from_secs(limits.stall_seconds.get().into());
+    let head = Duration::from_secs(limits.head_seconds.get().into());
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new());
-    builder.header_read_timeout(Duration::from_secs(limits.head_seconds)).max_header_size(HEAD);
+    builder.header_read_timeout(head).max_header_size(HEAD);
     let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = async {
@@ -102,7 +106,7 @@ pub(crate) async fn serve(
         };
         let address = peer.ip().to_canonical();
         let is_proxy = settings.proxies.contains(&address);
-        let most = if is_proxy { usize::MAX } else { limits.connections_per_address };
+        let most = if is_proxy { usize::MAX } else { number(limits.connections_per_address) };
         let Some(share) = Share::take(&shares, address, most, permit) else { continue };
         let connection = connection(&builder, stream, address, router.clone(), stall);
         let watched = graceful.watch(connection);
@@ -117,6 +121,11 @@ pub(crate) async fn serve(
     if finished.is_err() {
         tracing::warn!("some requests were not finished when the server stopped");
     }
+}
+
+/// A number of connections.
+fn number(setting: NonZeroU32) -> usize {
+    usize::try_from(setting.get()).unwrap_or(usize::MAX)
 }
 
 /// The connection of one client, whose requests are answered by the router.
@@ -144,4 +153,33 @@ fn connection(
     });
     let stream = Lingering::new(Box::pin(stream));
     builder.serve_connection(TokioIo::new(stream), service)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::Semaphore;
+
+    use super::{Share, Shares};
+
+    /// Whoever has an IPv6 network has 2^64 addresses.
+    #[test]
+    fn the_addresses_of_one_network_have_one_share() {
+        let (shares, places) = (Arc::new(Shares::default()), Arc::new(Semaphore::new(10)));
+        let take = |address: &str| {
+            let permit = Arc::clone(&places).try_acquire_owned().unwrap();
+            Share::take(&shares, address.parse().unwrap(), 2, permit)
+        };
+        let first = take("2001:db8:0:1::1");
+        let second = take("2001:db8:0:1:ffff::2");
+        assert!(first.is_some() && second.is_some());
+        assert!(take("2001:db8:0:1::3").is_none());
+        assert!(take("2001:db8:0:2::1").is_some() && take("192.0.2.1").is_some());
+        drop(first);
+        assert!(take("2001:db8:0:1::3").is_some());
+        drop(second);
+        assert!(shares.0.lock().unwrap().is_empty());
+        assert_eq!(places.available_permits(), 10);
+    }
 }

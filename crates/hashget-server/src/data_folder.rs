@@ -50,11 +50,6 @@ impl DataFolder {
         }
     }
 
-    /// Its path.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// The folder of published HashDBs.
     pub fn published(&self) -> PathBuf {
         self.path.join("published")

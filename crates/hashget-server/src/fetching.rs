@@ -1,11 +1,11 @@
 //! Submissions are fetched and read, twice, with days between.
 //!
 //! Invariant: a place counts as published only after its URL gave the same bytes both times. A server that is killed fetches again what it
-//! had not settled: each step may be done twice.
+//! had not settled, once its time for that is over: each step may be done twice.
 
-use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use hashget::error::ErrorClass;
 use hashget::fetch::{BadOption, FetchError, FetchOptions, Reach, Sources, standard_sources};
 use hashget::hashdb::Checks as _;
 use hashget::hashdb::{
-    Check, CheckOutcome, HashDb as _, HashDbError, HashDbWriter as _, Key, LocalHashDb,
+    Check, CheckOutcome, HashDb as _, HashDbError, HashDbWriter as _, Key, LocalHashDb, PackageId,
 };
 use hashget::index::{IndexError, Indexed, Indexer, Request};
 use hashget::limits::Limits;
-use hashget::model::{Digest, Evidence, PackageRecord};
+use hashget::model::{Digest, Evidence};
 use hashget::monitor::{Event, Monitor};
 use hashget::wording::one_line;
 
@@ -31,20 +31,15 @@ const PAUSE: Duration = Duration::from_secs(1);
 const FIRST_RETRY: i64 = 60;
 /// Seconds until a fetch is tried again that failed for a reason of this machine.
 const OWN_RETRY: i64 = 300;
+/// Seconds after which a fetch that was begun is begun again: the server was killed meanwhile.
+const LONGEST: i64 = 4 * 3600;
 
 /// Stops the workers, and tells them that something may be due.
 #[derive(Default)]
 struct Signal {
     stopping: AtomicBool,
-    /// Numbers of the submissions that are being fetched.
-    underway: Mutex<BTreeSet<i64>>,
+    waiting: Mutex<()>,
     changed: Condvar,
-}
-
-impl Signal {
-    fn underway(&self) -> MutexGuard<'_, BTreeSet<i64>> {
-        self.underway.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Monitor for Signal {
@@ -125,19 +120,14 @@ impl Worker {
     fn run(&self) {
         while !self.signal.interrupted() {
             let Some(submission) = self.take() else {
-                let underway = self.signal.underway();
+                let waiting = self.signal.waiting.lock().unwrap_or_else(PoisonError::into_inner);
                 // What it waits for is looked at again in any case.
-                drop(self.signal.changed.wait_timeout(underway, PAUSE));
+                drop(self.signal.changed.wait_timeout(waiting, PAUSE));
                 continue;
             };
-            let verdict = self.fetch(&submission);
-            if self.signal.interrupted() {
-                return;
-            }
+            let verdict = self.verdict(&submission);
             tracing::info!(id = submission.id, url = submission.url, ?verdict, "fetched");
-            let settled = self.server_db.settle(submission.id, &verdict, self.clock.now());
-            self.signal.underway().remove(&submission.id);
-            if let Err(error) = settled {
+            if let Err(error) = self.server_db.settle(submission.id, &verdict, self.clock.now()) {
                 tracing::error!(error = one_line(&error), "what a fetch showed was not kept");
                 std::thread::sleep(PAUSE);
             }
@@ -146,18 +136,25 @@ impl Worker {
 
     /// The next submission that is due and that no other worker has.
     fn take(&self) -> Option<Submission> {
-        let mut underway = self.signal.underway();
-        let taken: Vec<i64> = underway.iter().copied().collect();
-        match self.server_db.next_due(self.clock.now(), &taken) {
-            Ok(next) => {
-                underway.extend(next.as_ref().map(|submission| submission.id));
-                next
-            }
-            Err(error) => {
-                tracing::error!(error = one_line(&error), "submissions cannot be read");
-                None
-            }
+        let now = self.clock.now();
+        let next = self.server_db.take_due(now, now.saturating_add(LONGEST));
+        next.unwrap_or_else(|error| {
+            tracing::error!(error = one_line(&error), "submissions cannot be read");
+            None
+        })
+    }
+
+    fn verdict(&self, submission: &Submission) -> Verdict {
+        // A reader that panics does so each time, and must not end the worker.
+        let verdict = catch_unwind(AssertUnwindSafe(|| self.fetch(submission)));
+        if self.signal.interrupted() {
+            let problem = "the server was stopped during the fetch".to_owned();
+            return Verdict::Postponed { at: self.clock.now(), problem };
         }
+        verdict.unwrap_or_else(|_| {
+            let problem = "the package could not be read: reading it failed inside".to_owned();
+            Verdict::Failed { problem }
+        })
     }
 
     fn fetch(&self, submission: &Submission) -> Verdict {
@@ -179,9 +176,10 @@ impl Worker {
             ..Request::default()
         };
         let indexed = indexer.index(&request, &*self.signal);
+        let indexed = indexed.map(|(Indexed::Known(id) | Indexed::New { id, .. })| id);
         match (indexed, submission.sha256) {
-            (Ok(indexed), None) => self.seen(&indexed),
-            (Ok(indexed), Some(_)) => self.published(&indexed),
+            (Ok(id), None) => self.seen(id),
+            (Ok(id), Some(sha256)) => self.published(id, &submission.url, sha256),
             (Err(IndexError::Fetch(FetchError::Mismatch { .. })), Some(first)) => {
                 self.moves(&submission.url, first)
             }
@@ -189,26 +187,29 @@ impl Worker {
         }
     }
 
-    fn seen(&self, indexed: &Indexed) -> Verdict {
+    fn seen(&self, id: PackageId) -> Verdict {
         let again_at = self.clock.now() + i64::from(self.settings.again_after_hours) * 3600;
-        match self.record_of(indexed) {
+        match self.hashdb.record(id) {
             Ok(Some(record)) => Verdict::Seen { sha256: record.sha256, again_at },
             Ok(None) => self.own_problem("the package was removed meanwhile".to_owned()),
             Err(error) => self.own_problem(one_line(&error)),
         }
     }
 
-    fn record_of(&self, indexed: &Indexed) -> Result<Option<PackageRecord>, HashDbError> {
-        match indexed {
-            Indexed::New { record, .. } => Ok(Some((**record).clone())),
-            Indexed::Known(id) => self.hashdb.record(*id),
-        }
-    }
-
-    fn published(&self, indexed: &Indexed) -> Verdict {
-        let (Indexed::Known(id) | Indexed::New { id, .. }) = indexed;
-        match self.hashdb.amend(*id, &|record| record.vouched = true) {
-            Ok(_) => Verdict::Published,
+    /// The URL gave `sha256` twice. It may still have given other bytes at another time.
+    fn published(&self, id: PackageId, url: &str, sha256: Digest) -> Verdict {
+        let vouch = || -> Result<bool, HashDbError> {
+            let checks = self.hashdb.checks(&[sha256])?.concat();
+            let moves = |check: &Check| check.url == url && check.outcome == CheckOutcome::Moves;
+            if checks.iter().any(moves) {
+                return Ok(false);
+            }
+            self.hashdb.amend(id, &|record| record.vouched = true)?;
+            Ok(true)
+        };
+        match vouch() {
+            Ok(true) => Verdict::Published,
+            Ok(false) => self.moves(url, sha256),
             Err(error) => self.own_problem(one_line(&error)),
         }
     }
@@ -253,6 +254,6 @@ impl Worker {
 
     /// Nothing was learnt of the URL.
     fn own_problem(&self, problem: String) -> Verdict {
-        Verdict::Again { at: self.clock.now().saturating_add(OWN_RETRY), problem }
+        Verdict::Postponed { at: self.clock.now().saturating_add(OWN_RETRY), problem }
     }
 }

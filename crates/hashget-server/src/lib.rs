@@ -8,9 +8,11 @@ mod clock;
 mod connections;
 mod data_folder;
 mod fetching;
+mod form;
 mod lingering;
 mod measures;
 mod refusal;
+mod remembered;
 mod routes;
 mod scope;
 mod served_file;
@@ -21,9 +23,8 @@ use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
 
-use axum::Router;
 use hashget::fetch::{BadOption, PoolFolder};
-use hashget::hashdb::{HashDbError, KeyTable, LocalHashDb};
+use hashget::hashdb::{HashDbError, KeysInMemory, LocalHashDb};
 use tokio::net::TcpListener;
 
 pub use clock::Clock;
@@ -36,12 +37,12 @@ use access::Gate;
 use app::App;
 use fetching::Fetching;
 use measures::Measures;
-use routes::operations::Size;
+use remembered::Remembered;
+use routes::operations::{READINESS, SIZE};
 
 /// A server that is ready to serve.
 pub struct Server {
-    router: Router,
-    settings: Settings,
+    app: Arc<App>,
     /// Released last.
     _folder: DataFolder,
 }
@@ -81,19 +82,24 @@ impl Server {
             gate: Gate::new(&settings.limits),
             measures: Measures::new(),
             openapi: app::openapi(),
-            settings: settings.clone(),
-            keys: KeyTable::load(Arc::clone(&hashdb))?,
-            size: Size::default(),
+            settings,
+            keys: KeysInMemory::load(Arc::clone(&hashdb))?,
+            size: Remembered::new(SIZE),
+            readiness: Remembered::new(READINESS),
             hashdb,
             server_db,
             fetching,
             clock,
         };
-        Ok(Self { router: app::router(Arc::new(app)), settings, _folder: folder })
+        Ok(Self { app: Arc::new(app), _folder: folder })
     }
 
     /// Answers requests until `stop` is ready; what is underway then is finished.
     pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) {
-        connections::serve(listener, self.router, &self.settings, stop).await;
+        let router = app::router(Arc::clone(&self.app));
+        tokio::select! {
+            () = connections::serve(listener, router, &self.app.settings, stop) => {}
+            never = self.app.measures.keep_small() => match never {},
+        }
     }
 }

@@ -16,7 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Serve what is known about public packages to many machines
 #[derive(Debug, Parser)]
-#[command(version, args_conflicts_with_subcommands = false)]
+#[command(version)]
 struct Arguments {
     /// Folder of everything that the server keeps
     #[arg(long, value_name = "DIR")]

@@ -2,8 +2,9 @@
 //!
 //! Invariant: no label has what a client chose: neither keys nor paths, only routes.
 
+use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
@@ -14,6 +15,9 @@ use crate::app::App;
 
 /// Upper bounds of the histogram of times, in seconds.
 const TIMES: &[f64] = &[0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0];
+
+/// Time between two upkeeps of the histograms.
+const UPKEEP: Duration = Duration::from_secs(5);
 
 /// The server's metrics.
 pub(crate) struct Measures {
@@ -29,6 +33,14 @@ impl Measures {
         let recorder = builder.build_recorder();
         let handle = recorder.handle();
         Self { recorder, handle }
+    }
+
+    /// Puts what was measured into the histograms, again and again: until then, each measurement is kept by itself.
+    pub(crate) async fn keep_small(&self) -> Infallible {
+        loop {
+            tokio::time::sleep(UPKEEP).await;
+            self.handle.run_upkeep();
+        }
     }
 
     /// Runs `work`, whose metrics are the server's.

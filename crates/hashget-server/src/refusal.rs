@@ -13,6 +13,9 @@ use utoipa::ToSchema;
 
 use crate::server_db::ServerDbError;
 
+/// What a client is told of an error that is the server's.
+const INTERNAL: &str = "the server failed; its log says why";
+
 /// The body of every answer that is an error.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Problem {
@@ -21,7 +24,7 @@ pub(crate) struct Problem {
 }
 
 /// An answer that is an error.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Refusal {
     status: StatusCode,
     error: String,
@@ -52,7 +55,7 @@ impl Refusal {
     /// Something failed in the server.
     pub(crate) fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
         tracing::error!(error = one_line(error), "a request failed");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the server failed; its log says why")
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, INTERNAL)
     }
 
     /// The server's disk is full.
@@ -77,6 +80,36 @@ impl IntoResponse for Refusal {
         }
         response
     }
+}
+
+/// Bytes of an explanation that some layer gives as text.
+const EXPLANATION: usize = 4096;
+
+/// The same answer; if it is an error that some layer gave, with the body that errors have here.
+pub(crate) async fn described(response: Response) -> Response {
+    let status = response.status();
+    let is_json = |value: &HeaderValue| value.as_bytes().starts_with(b"application/json");
+    let is_described = response.headers().get(header::CONTENT_TYPE).is_some_and(is_json);
+    if is_described || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let said = axum::body::to_bytes(body, EXPLANATION).await.unwrap_or_default();
+    let error = match (status, std::str::from_utf8(&said)) {
+        (_, _) if status.is_server_error() => INTERNAL.to_owned(),
+        (StatusCode::REQUEST_TIMEOUT, _) => {
+            "the request took too long: ask for less at once".to_owned()
+        }
+        (StatusCode::METHOD_NOT_ALLOWED, _) => {
+            "this address has other methods: /openapi.json lists the routes".to_owned()
+        }
+        (_, Ok(said)) if !said.is_empty() => said.to_owned(),
+        (_, _) => status.to_string(),
+    };
+    let (described, body) = Json(Problem { error }).into_response().into_parts();
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.extend(described.headers);
+    Response::from_parts(parts, body)
 }
 
 impl From<HashDbError> for Refusal {

@@ -23,8 +23,10 @@ const CHUNK: usize = 64 << 10;
 /// How long others may keep a file without asking again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Caching {
-    /// For ever: it never changes.
-    Immutable,
+    /// For ever, for everybody: it never changes.
+    Shared,
+    /// For ever, for the client alone: it never changes, but not everybody may read it.
+    Private,
     /// They ask each time whether it has changed.
     Ask,
 }
@@ -107,7 +109,8 @@ impl ServedFile {
         let modified = httpdate::fmt_http_date(std::time::UNIX_EPOCH + since);
         headers.insert(header::LAST_MODIFIED, value(&modified)?);
         let caching = match caching {
-            Caching::Immutable => "public, max-age=31536000, immutable",
+            Caching::Shared => "public, max-age=31536000, immutable",
+            Caching::Private => "private, max-age=31536000, immutable",
             Caching::Ask => "no-cache",
         };
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));

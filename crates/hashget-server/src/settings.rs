@@ -53,17 +53,17 @@ pub struct Limits {
     /// Bytes of a package that is put into the pool.
     pub upload_bytes: u64,
     /// Connections at once; further ones wait.
-    pub connections: usize,
-    /// Connections of one address at once, unless it is a proxy's; further ones are closed.
-    pub connections_per_address: usize,
+    pub connections: NonZeroU32,
+    /// Connections of one address at once (of an IPv6 network /64), unless it is a proxy's; further ones are closed.
+    pub connections_per_address: NonZeroU32,
     /// Seconds until the head of a request has arrived.
-    pub head_seconds: u64,
+    pub head_seconds: NonZeroU32,
     /// Seconds for which a client may send or take nothing.
-    pub stall_seconds: u64,
+    pub stall_seconds: NonZeroU32,
     /// Seconds until a request is answered.
-    pub request_seconds: u64,
+    pub request_seconds: NonZeroU32,
     /// Seconds until an upload has arrived.
-    pub upload_seconds: u64,
+    pub upload_seconds: NonZeroU32,
     /// Submissions that may wait to be fetched.
     pub waiting_submissions: u64,
 }
@@ -76,12 +76,12 @@ impl Default for Limits {
             burst: number(400),
             body_bytes: 8 << 20,
             upload_bytes: 8 << 30,
-            connections: 16_384,
-            connections_per_address: 1_024,
-            head_seconds: 10,
-            stall_seconds: 20,
-            request_seconds: 60,
-            upload_seconds: 3_600,
+            connections: number(16_384),
+            connections_per_address: number(1_024),
+            head_seconds: number(10),
+            stall_seconds: number(20),
+            request_seconds: number(60),
+            upload_seconds: number(3_600),
             waiting_submissions: 100_000,
         }
     }
@@ -168,6 +168,11 @@ pub enum SettingsError {
 }
 
 impl Settings {
+    /// May requests without a token do what `scope` allows?
+    pub(crate) fn anybody_may(&self, scope: Scope) -> bool {
+        self.anonymous.iter().any(|allowed| *allowed >= scope)
+    }
+
     /// Reads the file.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use hashget::hashdb::{CutKey, HashDb as _, HashDbWriter as _, KeyTable, LocalHashDb};
+use hashget::hashdb::{CutKey, HashDb as _, HashDbWriter as _, Holder, KeysInMemory, LocalHashDb};
 use hashget::model::{
     Digest, Evidence, Keeping, Kind, Member, MemberMetadata, Origin, PackageRecord, RelPath,
     Signature,
@@ -61,7 +61,7 @@ fn a_cut_key_finds_what_begins_so_and_nothing_beside_it() {
                 .unwrap();
         }
     }
-    let table = KeyTable::load(Arc::new(hashdb)).unwrap();
+    let table = KeysInMemory::load(Arc::new(hashdb)).unwrap();
     let keys = beginnings.map(|beginning| CutKey::from(&digest(beginning, 9)));
     let found = table.find(&keys).unwrap();
     for (number, packages) in found.iter().enumerate() {
@@ -76,7 +76,7 @@ fn a_cut_key_finds_what_begins_so_and_nothing_beside_it() {
 #[test]
 fn a_table_of_keys_follows_its_hashdb() {
     let folder = tempfile::tempdir().unwrap();
-    let table = KeyTable::load(Arc::new(LocalHashDb::open(folder.path()).unwrap())).unwrap();
+    let table = KeysInMemory::load(Arc::new(LocalHashDb::open(folder.path()).unwrap())).unwrap();
     let other = LocalHashDb::open(folder.path()).unwrap();
     let beginning = [7; 6];
     let key = CutKey::from(&digest(beginning, 0));
@@ -93,8 +93,48 @@ fn a_table_of_keys_follows_its_hashdb() {
     let replaced = PackageRecord { sha256: Digest::of(b"new bytes"), ..record("again") };
     other.put(&replaced, &members).unwrap();
     assert_eq!(find(), [Digest::of(b"new bytes")]);
-    let loaded = KeyTable::load(Arc::new(other)).unwrap();
+    let loaded = KeysInMemory::load(Arc::new(other)).unwrap();
     assert_eq!(loaded.find(&[key]).unwrap(), [vec![Digest::of(b"new bytes")]]);
+}
+
+/// The files of a package whose list is damaged are not found, but everything else is.
+#[test]
+fn a_damaged_list_keeps_no_other_package_from_being_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let hashdb = LocalHashDb::open(folder.path()).unwrap();
+    let table = KeysInMemory::load(Arc::new(LocalHashDb::open(folder.path()).unwrap())).unwrap();
+    let content = Digest::of(b"content");
+    let damaged = hashdb.put(&record("damaged"), &[file(content)]).unwrap();
+    hashdb.put(&record("whole"), &[file(content)]).unwrap();
+    let connection = rusqlite::Connection::open(folder.path().join("hashdb.sqlite")).unwrap();
+    let cut = "UPDATE members SET list = substr(list, 1, length(list) / 2) WHERE package = ?1";
+    connection.execute(cut, [damaged.to_raw()]).unwrap();
+    hashdb.members(damaged).unwrap_err();
+    let keys = [content, Digest::of(b"damaged")].map(|digest| CutKey::from(&digest));
+    let expected = [vec![Digest::of(b"whole")], vec![Digest::of(b"damaged")]];
+    assert_eq!(table.find(&keys).unwrap(), expected);
+}
+
+#[test]
+fn holders_are_the_first_ones_or_those_that_somebody_vouches_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let hashdb = LocalHashDb::open(folder.path()).unwrap();
+    let content = Digest::of(b"content");
+    let put = |number: u32| {
+        let record = PackageRecord { vouched: number >= 3, ..record(&number.to_string()) };
+        hashdb.put(&record, &[file(content)]).unwrap()
+    };
+    let ids: Vec<_> = (0..6).map(put).collect();
+    let asked = [Digest::of(b"unknown"), content, Digest::of(b"5"), content];
+    let found = hashdb.holders(&asked, 2).unwrap();
+    let holder = |number: usize| {
+        let sha256 = Digest::of(number.to_string().as_bytes());
+        Holder { id: ids[number], sha256 }
+    };
+    let both = vec![holder(0), holder(1)];
+    assert_eq!(found, [Vec::new(), both.clone(), vec![holder(5)], both]);
+    assert_eq!(hashdb.vouched_holders(&content, 2).unwrap(), ids[3..5]);
+    assert_eq!(hashdb.vouched_holders(&Digest::of(b"0"), 2).unwrap(), []);
 }
 
 /// So many keys that they are merged with those that were read at first.
@@ -107,7 +147,7 @@ fn a_table_of_keys_grows() {
         numbers.map(|number| file(content(number))).collect()
     };
     hashdb.put(&record("first"), &package(0..1000)).unwrap();
-    let table = KeyTable::load(Arc::new(LocalHashDb::open(folder.path()).unwrap())).unwrap();
+    let table = KeysInMemory::load(Arc::new(LocalHashDb::open(folder.path()).unwrap())).unwrap();
     hashdb.put(&record("second"), &package(1000..120_000)).unwrap();
     hashdb.put(&record("third"), &package(120_000..120_100)).unwrap();
     for (number, name) in

@@ -23,7 +23,7 @@ fn upload(weed: &Weed, folder: &Path, below: &Path) {
 
 fn with_store(machine: &Machine, weed: &Weed, secret: &str, arguments: &[&str]) -> Ended {
     let mut command = machine.bare();
-    command.args(arguments).env("AWS_ACCESS_KEY_ID", WEED_CREDENTIALS.0);
+    command.envs(machine.variables()).args(arguments).env("AWS_ACCESS_KEY_ID", WEED_CREDENTIALS.0);
     command.env("AWS_SECRET_ACCESS_KEY", secret).env("AWS_ENDPOINT_URL", weed.endpoint());
     Ended::of(&mut command)
 }

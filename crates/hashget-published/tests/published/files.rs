@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hashget::fetch::{FetchOptions, standard_sources};
 use hashget::monitor::Silent;
-use hashget_published::{Folder, OnWeb};
+use hashget_published::{Files as _, Folder, OnWeb};
 use hashget_testkit::origin::{Fault, Origin};
 
 #[path = "../conformance/files.rs"]

@@ -9,7 +9,7 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
-use hashget::hashdb::{CutKey, HashDb as _, Key, KeyTable, LocalHashDb};
+use hashget::hashdb::{CutKey, Holder, KeysInMemory, LocalHashDb};
 use hashget::model::Digest;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -20,7 +20,7 @@ use crate::refusal::{Problem, Refusal};
 /// Keys and digests of one request.
 const MOST: usize = 65_536;
 /// Packages that a key is answered with.
-const MOST_OF_A_KEY: usize = 16;
+const MOST_OF_A_KEY: u32 = 16;
 
 /// The question.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -93,10 +93,11 @@ where
     let mut parsed = parsed.collect::<Result<Vec<(T, String)>, Refusal>>()?;
     // Neighbours lie on the same pages.
     parsed.sort_unstable();
+    parsed.dedup();
     Ok(parsed)
 }
 
-fn cut(table: &KeyTable, texts: Vec<String>) -> Result<BTreeMap<String, Vec<Digest>>, Refusal> {
+fn cut(table: &KeysInMemory, texts: Vec<String>) -> Result<BTreeMap<String, Vec<Digest>>, Refusal> {
     let (keys, texts): (Vec<CutKey>, Vec<String>) = parsed::<CutKey>(texts)?.into_iter().unzip();
     let found = table.find(&keys)?;
     Ok(texts.into_iter().zip(found).filter(|(_, packages)| !packages.is_empty()).collect())
@@ -107,15 +108,8 @@ fn whole(
     texts: Vec<String>,
 ) -> Result<BTreeMap<String, Vec<Digest>>, Refusal> {
     let (digests, texts): (Vec<Digest>, Vec<String>) = parsed::<Digest>(texts)?.into_iter().unzip();
-    let keys: Vec<Key<'_>> = digests.into_iter().map(Key::Content).collect();
-    let mut answer = BTreeMap::new();
-    for (text, mut packages) in texts.into_iter().zip(hashdb.find(&keys)?) {
-        packages.truncate(MOST_OF_A_KEY);
-        let records = hashdb.records(&packages)?;
-        let found: Vec<Digest> = records.into_iter().flatten().map(|one| one.sha256).collect();
-        if !found.is_empty() {
-            answer.insert(text, found);
-        }
-    }
-    Ok(answer)
+    let found = hashdb.holders(&digests, MOST_OF_A_KEY)?;
+    let packages = |holders: Vec<Holder>| holders.iter().map(|holder| holder.sha256).collect();
+    let known = texts.into_iter().zip(found).filter(|(_, holders)| !holders.is_empty());
+    Ok(known.map(|(text, holders)| (text, packages(holders))).collect())
 }

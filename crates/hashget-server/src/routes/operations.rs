@@ -2,14 +2,14 @@
 //!
 //! Invariant: who asks whether the server is well needs no token.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use hashget::hashdb::{self, HashDbError, HashDbWriter as _, LocalHashDb};
+use hashget::hashdb::HashDbWriter as _;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -18,25 +18,9 @@ use crate::refusal::{Problem, Refusal};
 use crate::server_db::Counts;
 
 /// How long the size of the HashDB is remembered: counting takes a second for each ten million files.
-const REMEMBERED: Duration = Duration::from_secs(60);
-
-/// The size of the HashDB, as it was a short time ago.
-#[derive(Default)]
-pub(crate) struct Size(Mutex<Option<(Instant, hashdb::Status)>>);
-
-impl Size {
-    fn of(&self, hashdb: &LocalHashDb) -> Result<hashdb::Status, HashDbError> {
-        let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((at, size)) = &*remembered
-            && at.elapsed() < REMEMBERED
-        {
-            return Ok(size.clone());
-        }
-        let size = hashdb.status()?;
-        *remembered = Some((Instant::now(), size.clone()));
-        Ok(size)
-    }
-}
+pub(crate) const SIZE: Duration = Duration::from_secs(60);
+/// How long it is remembered that the server is ready: asking waits for the disk, and needs no token.
+pub(crate) const READINESS: Duration = Duration::from_secs(1);
 
 /// How the server does.
 #[derive(Debug, Serialize, ToSchema)]
@@ -56,9 +40,10 @@ pub(crate) struct Status {
 }
 
 async fn status_of(app: &Arc<App>) -> Result<Status, Refusal> {
+    let hashdb = Arc::clone(&app.hashdb);
+    let known = app.size.get(move || Ok(hashdb.status()?)).await?;
     let app = Arc::clone(app);
     blocking(move || {
-        let known = app.size.of(&app.hashdb)?;
         Ok(Status {
             version: env!("CARGO_PKG_VERSION"),
             packages: known.packages,
@@ -119,16 +104,17 @@ pub(crate) async fn healthz() -> &'static str {
 
 /// The folder can be read and written to.
 pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Result<&'static str, Refusal> {
-    blocking(move || {
-        app.server_db.check()?;
-        app.hashdb.newest(1)?;
-        if app.hashdb.is_writable() {
-            return Ok("ready\n");
+    let (server_db, hashdb) = (Arc::clone(&app.server_db), Arc::clone(&app.hashdb));
+    let ask = move || {
+        server_db.check()?;
+        hashdb.try_writing()?;
+        if hashdb.is_writable() {
+            return Ok(());
         }
         let problem = "hashdb.sqlite cannot be written to";
         Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, problem))
-    })
-    .await
+    };
+    app.readiness.get(ask).await.map(|()| "ready\n")
 }
 
 /// There is no such route.

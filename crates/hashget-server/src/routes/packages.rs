@@ -9,8 +9,10 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use hashget::fetch::ManagedPool as _;
-use hashget::hashdb::{Checks as _, HashDb as _, Key, LocalHashDb, PackageId};
-use hashget::model::{Digest, Evidence, Member, PackageRecord};
+use hashget::hashdb::{
+    Check, Checks as _, HashDb as _, Key, LocalHashDb, PackageId, complete_packages,
+};
+use hashget::model::{Digest, Member, PackageRecord};
 use hashget::monitor::Silent;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -24,6 +26,8 @@ const MOST_MEMBERS: u64 = 50_000;
 const USUAL_MEMBERS: u64 = 10_000;
 /// Packages that a search finds.
 const MOST_FOUND: u32 = 50;
+/// Characters of what is searched for.
+const LONGEST: usize = 500;
 
 /// A package, in short.
 #[derive(Debug, Serialize, ToSchema)]
@@ -114,7 +118,7 @@ pub(crate) struct Part {
 /// What is searched for.
 #[derive(Debug, Deserialize, IntoParams)]
 pub(crate) struct Searched {
-    /// A part of a name or URL, or the SHA-256 of a file or package; nothing for what is newest.
+    /// A part of a name or URL, or the SHA-256 of a file or package; nothing for what is newest. Up to 500 characters.
     #[serde(default)]
     q: String,
 }
@@ -137,11 +141,6 @@ pub(crate) fn best(
     Ok(known.max_by_key(|(id, record)| (record.vouched, record.evidence, std::cmp::Reverse(*id))))
 }
 
-fn known(app: &App, sha256: &str) -> Result<(PackageId, PackageRecord), Refusal> {
-    let sha256: Digest = digest(sha256)?;
-    best(&app.hashdb, &sha256)?.ok_or_else(|| Refusal::not_found("this package"))
-}
-
 /// A digest as it is written in addresses.
 pub(crate) fn digest(text: &str) -> Result<Digest, Refusal> {
     text.parse().map_err(|error: hashget::model::ParseDigestError| Refusal::bad(error.to_string()))
@@ -160,7 +159,9 @@ pub(crate) async fn package(
     Path(sha256): Path<String>,
 ) -> Result<Json<Package>, Refusal> {
     blocking(move || {
-        let (id, record) = known(&app, &sha256)?;
+        let sha256 = digest(&sha256)?;
+        let (id, record) =
+            best(&app.hashdb, &sha256)?.ok_or_else(|| Refusal::not_found("this package"))?;
         let (mut members, mut files, mut file_bytes) = (0, 0, 0u64);
         app.hashdb.each_member(id, &mut |member| {
             members += 1;
@@ -171,7 +172,7 @@ pub(crate) async fn package(
         let places = record.urls().map(|url| Place {
             url: url.to_owned(),
             published: record.is_vouched_at(url),
-            seen_at: checks.iter().filter(|check| check.url == url).filter_map(|c| c.seen_at).max(),
+            seen_at: seen_at(&checks, url),
         });
         let pooled = app.pool.has(&record.sha256, Some(record.size), &Silent)?;
         Ok(Json(Package {
@@ -186,6 +187,12 @@ pub(crate) async fn package(
         }))
     })
     .await
+}
+
+/// When the URL last gave the package. Whoever asks for its size alone does not see its bytes.
+fn seen_at(checks: &[Check], url: &str) -> Option<i64> {
+    let deep = checks.iter().filter(|check| check.deep && check.url == url);
+    deep.filter_map(|check| check.seen_at).max()
 }
 
 /// What is in a package.
@@ -209,10 +216,8 @@ pub(crate) async fn list(
         return Err(Refusal::bad(format!("most={most}: expected 1 to {MOST_MEMBERS}")));
     }
     blocking(move || {
-        let (id, record) = known(&app, &sha256)?;
-        if record.evidence < Evidence::Signed {
-            return Err(Refusal::not_found("the whole list of this package"));
-        }
+        let complete = complete_packages(&*app.hashdb, &[digest(&sha256)?])?.pop().flatten();
+        let id = complete.ok_or_else(|| Refusal::not_found("the whole list of this package"))?;
         let (mut at, mut members) = (0, Vec::new());
         let end = part.after.saturating_add(most);
         app.hashdb.each_member(id, &mut |member| {
@@ -232,12 +237,20 @@ pub(crate) async fn list(
     path = "/v1/search",
     tag = "packages",
     params(Searched),
-    responses((status = 200, body = SearchResult))
+    responses(
+        (status = 200, body = SearchResult),
+        (status = 400, description = "more than 500 characters", body = Problem),
+    )
 )]
 pub(crate) async fn search(
     State(app): State<Arc<App>>,
     Query(Searched { q }): Query<Searched>,
 ) -> Result<Json<SearchResult>, Refusal> {
+    let length = q.chars().count();
+    if length > LONGEST {
+        let problem = format!("q has {length} characters: at most {LONGEST} can be searched for");
+        return Err(Refusal::bad(problem));
+    }
     blocking(move || {
         let (q, hashdb) = (q.trim(), &app.hashdb);
         let ids = match q.parse::<Digest>() {
@@ -254,7 +267,6 @@ pub(crate) async fn search(
 
 /// The first packages that hold a file of this digest, or are it.
 fn holders(hashdb: &LocalHashDb, digest: &Digest) -> Result<Vec<PackageId>, Refusal> {
-    let mut ids = hashdb.find_one(Key::Content(*digest))?;
-    ids.truncate(usize::try_from(MOST_FOUND).unwrap_or(usize::MAX));
-    Ok(ids)
+    let found = hashdb.holders(&[*digest], MOST_FOUND)?;
+    Ok(found.into_iter().flatten().map(|holder| holder.id).collect())
 }

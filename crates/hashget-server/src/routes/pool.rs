@@ -17,7 +17,7 @@ use tokio_util::io::{StreamReader, SyncIoBridge};
 
 use crate::app::{App, blocking, on_thread};
 use crate::refusal::Refusal;
-use crate::served_file::{Caching, ServedFile};
+use crate::served_file::ServedFile;
 
 /// Seconds after which it is worth trying again when too many upload.
 const LATER: u64 = 30;
@@ -43,7 +43,7 @@ pub(crate) async fn package(
         ServedFile::open(&folder, &path).map_err(|error| Refusal::internal(&error))
     });
     let served = opened.await?.ok_or_else(not_found)?.with_etag(&sha256.to_string());
-    served.answer(&headers, "application/octet-stream", Caching::Immutable).await
+    served.answer(&headers, "application/octet-stream", app.caching()).await
 }
 
 /// Puts a package into the pool.
@@ -58,11 +58,11 @@ pub(crate) async fn put(
     })?;
     let most = app.settings.limits.upload_bytes;
     let stated = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    if stated.and_then(|text| text.parse::<u64>().ok()).is_some_and(|size| size > most) {
+    let stated: Option<u64> = stated.and_then(|text| text.parse().ok());
+    if stated.is_some_and(|size| size > most) {
         return Err(too_large(most));
     }
-    let shared = Arc::clone(&app);
-    let Ok(_permit) = shared.uploads.try_acquire() else {
+    let Ok(permit) = Arc::clone(&app.uploads).try_acquire_owned() else {
         let problem = "too many uploads at once: come back later";
         return Err(Refusal::later(StatusCode::SERVICE_UNAVAILABLE, problem, LATER));
     };
@@ -70,7 +70,8 @@ pub(crate) async fn put(
     // The bridge needs the runtime of this thread.
     let mut reader = SyncIoBridge::new(body);
     on_thread(move || {
-        if app.pool.has(&sha256, None, &Silent)? {
+        let _permit = permit;
+        if app.pool.has(&sha256, stated, &Silent)? {
             return Ok(StatusCode::OK);
         }
         let mut content = Bounded { inner: &mut reader, left: most, broken: None };

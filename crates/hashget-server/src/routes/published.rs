@@ -38,6 +38,6 @@ pub(crate) async fn file(
         ServedFile::open(&folder, &path).map_err(|error| Refusal::internal(&error))
     });
     let served = opened.await?.ok_or_else(not_found)?;
-    let caching = if is_changing { Caching::Ask } else { Caching::Immutable };
+    let caching = if is_changing { Caching::Ask } else { app.caching() };
     served.answer(&headers, kind, caching).await
 }

@@ -4,10 +4,11 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Multipart, Path, State};
+use axum::extract::multipart::MultipartError;
+use axum::extract::{FromRequest as _, Multipart, Path, Request, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
-use axum::{Extension, Json, Router};
+use axum::{Json, Router};
 use hashget::hashdb::{HashDb as _, Key, PackageId};
 use hashget::model::{Digest, PackageRecord, Signature};
 use serde::Serialize;
@@ -15,8 +16,8 @@ use serde_json::json;
 
 use super::packages::digest;
 use super::submissions;
-use crate::access::Caller;
 use crate::app::{App, blocking};
+use crate::form::Unread;
 use crate::refusal::Refusal;
 
 /// Smaller files are not among the `files` of a HashPackage, as the tool has it.
@@ -25,6 +26,8 @@ const FILE_BYTES: u64 = 1024;
 const ANCHOR_BYTES: u64 = 100 * 1024;
 /// Versions of a package that are looked through.
 const MOST_VERSIONS: u32 = 4_096;
+/// Packages with a file whose lists are read: those that have it at another size do not tell of it.
+const MOST_HOLDERS: usize = 16;
 /// Bytes of the URL that is submitted.
 const LONGEST: usize = 4_096;
 
@@ -85,7 +88,7 @@ async fn by_signature(
             let mut debs = record.signatures.iter().filter(|signature| signature.kind == "deb");
             debs.any(|signature| without_epoch(signature) == wanted)
         };
-        first_published(&app, ids, is_it, |_| true)
+        known(first_published(&app, ids, is_it, |_| true)?)
     })
     .await
 }
@@ -97,37 +100,43 @@ async fn by_digest(
     let wanted: Digest = digest(&format!("{first}{second}{third}{rest}"))?;
     let wanted_hash = hash(&wanted);
     blocking(move || {
-        let ids = app.hashdb.find_one(Key::Content(wanted))?;
-        let has_it = |package: &HashPackage| {
-            package.anchors.contains(&wanted_hash) || package.hashes.contains(&wanted_hash)
-        };
-        first_published(&app, ids, |_| true, has_it)
+        let is_it = |record: &PackageRecord| record.sha256 == wanted;
+        let itself = app.hashdb.find_one(Key::Package(wanted))?;
+        if let Some(package) = first_published(&app, itself, is_it, |_| true)? {
+            return Ok(Json(package));
+        }
+        let holders = app.hashdb.vouched_holders(&wanted, MOST_VERSIONS)?;
+        let has_it = |package: &HashPackage| package.anchors.contains(&wanted_hash);
+        known(first_published(&app, holders, |_| true, has_it)?)
     })
     .await
 }
 
-/// The first of these packages that is published and fits.
+fn known(package: Option<HashPackage>) -> Result<Json<HashPackage>, Refusal> {
+    package.map(Json).ok_or_else(|| Refusal::not_found("this package"))
+}
+
+/// The first of these packages that is published and fits. Only of some that do by their records, the lists are read.
 fn first_published(
     app: &App,
     ids: Vec<PackageId>,
     fits: impl Fn(&PackageRecord) -> bool,
     is_it: impl Fn(&HashPackage) -> bool,
-) -> Result<Json<HashPackage>, Refusal> {
+) -> Result<Option<HashPackage>, Refusal> {
     let today = jiff::Timestamp::from_second(app.clock.now()).unwrap_or_default();
     let today = today.strftime("%Y-%m-%d").to_string();
     let records = app.hashdb.records(&ids)?;
     let known = ids.into_iter().zip(records).filter_map(|(id, record)| Some((id, record?)));
-    for (id, record) in known.filter(|(_, record)| fits(record)) {
-        let has_expired = record.expires.as_ref().is_some_and(|day| **day < *today);
-        if !record.vouched || has_expired {
-            continue;
-        }
+    let is_told = |record: &PackageRecord| {
+        record.vouched && record.expires.as_ref().is_none_or(|day| **day >= *today) && fits(record)
+    };
+    for (id, record) in known.filter(|(_, record)| is_told(record)).take(MOST_HOLDERS) {
         let package = hash_package(app, id, record)?;
         if is_it(&package) {
-            return Ok(Json(package));
+            return Ok(Some(package));
         }
     }
-    Err(Refusal::not_found("this package"))
+    Ok(None)
 }
 
 fn hash(sha256: &Digest) -> String {
@@ -179,21 +188,32 @@ fn hash_package(app: &App, id: PackageId, record: PackageRecord) -> Result<HashP
 /// Takes the URL; the file that comes with it is read to its end, so that the tool gets its answer, and dropped.
 async fn submit(
     State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
-    mut form: Multipart,
+    request: Request,
 ) -> Result<(StatusCode, String), Refusal> {
-    let broken = |error: axum::extract::multipart::MultipartError| {
-        Refusal::bad(format!("the form cannot be read: {}", error.body_text()))
+    let unread = Unread::default();
+    let too_large = || {
+        let problem = "the form is too large: submit the URL alone";
+        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, problem)
     };
+    let broken = |problem: String| {
+        if unread.is_too_much() {
+            return too_large();
+        }
+        Refusal::bad(format!("the form cannot be read: {problem}"))
+    };
+    let request = request.map(|body| unread.bounded(body));
+    let form = Multipart::from_request(request, &()).await;
+    let mut form = form.map_err(|error| broken(error.body_text()))?;
+    let broken = |error: MultipartError| broken(error.body_text());
     let (mut url, mut bytes) = (None, 0u64);
     while let Some(mut field) = form.next_field().await.map_err(broken)? {
         let is_url = field.name() == Some("url");
         let mut text = Vec::new();
         while let Some(chunk) = field.chunk().await.map_err(broken)? {
+            unread.read(chunk.len());
             bytes = bytes.saturating_add(u64::try_from(chunk.len()).unwrap_or(u64::MAX));
             if bytes > app.settings.limits.upload_bytes {
-                let problem = "the form is too large: submit the URL alone";
-                return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, problem));
+                return Err(too_large());
             }
             if is_url && text.len() <= LONGEST {
                 text.extend_from_slice(&chunk);
@@ -204,7 +224,7 @@ async fn submit(
         }
     }
     let url = url.ok_or_else(|| Refusal::bad("the form has no field \"url\""))?;
-    let kept = submissions::accept(app, caller, vec![url]).await?;
+    let kept = submissions::accept(app, vec![url]).await?;
     let id = kept.first().map_or(0, |one| one.id);
     Ok((StatusCode::ACCEPTED, format!("submission {id}: the URL will be fetched\n")))
 }

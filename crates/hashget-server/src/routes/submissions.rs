@@ -4,15 +4,14 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use url::Url;
 use utoipa::ToSchema;
 
-use crate::access::Caller;
 use crate::app::{App, blocking};
 use crate::refusal::{Problem, Refusal};
 use crate::server_db::{Accepted, Submission};
@@ -57,12 +56,8 @@ fn checked(url: &str) -> Result<String, Refusal> {
     Ok(parsed.into())
 }
 
-/// Keeps submissions of `caller`, and wakes whoever fetches them.
-pub(crate) async fn accept(
-    app: Arc<App>,
-    caller: Caller,
-    urls: Vec<String>,
-) -> Result<Vec<Submission>, Refusal> {
+/// Keeps submissions, and wakes whoever fetches them.
+pub(crate) async fn accept(app: Arc<App>, urls: Vec<String>) -> Result<Vec<Submission>, Refusal> {
     if urls.len() > MOST {
         let problem = format!("{} URLs: at most {MOST} can be submitted at once", urls.len());
         return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, problem));
@@ -70,7 +65,7 @@ pub(crate) async fn accept(
     let urls = urls.iter().map(|url| checked(url)).collect::<Result<Vec<_>, _>>()?;
     blocking(move || {
         let most = app.settings.limits.waiting_submissions;
-        match app.server_db.submit(&urls, &caller.0, most, app.clock.now())? {
+        match app.server_db.submit(&urls, most, app.clock.now())? {
             Accepted::All(kept) => {
                 app.fetching.wake();
                 Ok(kept)
@@ -99,12 +94,11 @@ pub(crate) async fn accept(
 )]
 pub(crate) async fn submit(
     State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
     body: Bytes,
 ) -> Result<(StatusCode, Json<Submitted>), Refusal> {
     let Submit { urls } = serde_json::from_slice(&body)
         .map_err(|error| Refusal::bad(format!("the body is not a submission: {error}")))?;
-    let submissions = accept(app, caller, urls).await?;
+    let submissions = accept(app, urls).await?;
     Ok((StatusCode::ACCEPTED, Json(Submitted { submissions })))
 }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use hashget::hashdb::{Identity, identity, set_durable};
 use rusqlite::Connection;
 
 pub(crate) use submissions::{Accepted, Counts, Submission, Verdict};
@@ -18,7 +19,7 @@ pub(crate) use tokens::TokenId;
 /// "hgsv" in ASCII: marks the file as a server's.
 const APPLICATION_ID: i32 = 0x6867_7376;
 /// The version of the schema.
-const VERSION: i32 = 1;
+const VERSION: u32 = 1;
 /// How long a call waits for another process that is writing.
 const BUSY: Duration = Duration::from_secs(20);
 
@@ -35,15 +36,16 @@ const SCHEMA: &str = "
         url TEXT NOT NULL UNIQUE,
         state TEXT NOT NULL,
         submitted_at INTEGER NOT NULL,
-        submitted_by TEXT NOT NULL,
         due_at INTEGER,
         tries INTEGER NOT NULL DEFAULT 0,
         sha256 BLOB,
         seen_at INTEGER,
         published_at INTEGER,
+        settled_at INTEGER,
         problem TEXT
     ) STRICT;
     CREATE INDEX submissions_due ON submissions (due_at) WHERE due_at IS NOT NULL;
+    CREATE INDEX submissions_settled ON submissions (settled_at) WHERE settled_at IS NOT NULL;
 ";
 
 /// Tokens and submissions.
@@ -91,7 +93,7 @@ impl ServerDbError {
 }
 
 impl ServerDb {
-    /// Opens `server.sqlite` in the folder, which is made if it is missing.
+    /// Opens `server.sqlite` in the folder; the file is made if it is missing.
     ///
     /// # Errors
     /// See [`ServerDbError`].
@@ -100,24 +102,23 @@ impl ServerDb {
         let failed = |error| ServerDbError::Sqlite { file: file.clone(), error };
         let mut connection = Connection::open(&file).map_err(failed)?;
         connection.busy_timeout(BUSY).map_err(failed)?;
-        // FULL: what was accepted is on the disk, also after the power fails.
-        let settings = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;";
-        connection.execute_batch(settings).map_err(failed)?;
-        let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get(0));
-        let (application, version): (i32, i32) =
-            (number("application_id").map_err(failed)?, number("user_version").map_err(failed)?);
-        match (application, version) {
-            (0, 0) => create(&mut connection).map_err(failed)?,
-            (APPLICATION_ID, VERSION) => {}
-            (APPLICATION_ID, newer) => {
+        let found = identity(&connection, &file, APPLICATION_ID).map_err(failed)?;
+        match found {
+            Identity::Empty | Identity::Own(VERSION) => {}
+            Identity::Own(newer) => {
                 let problem =
                     format!("is of a newer hashget-server (version {newer}): install that");
                 return Err(ServerDbError::Foreign { file, problem });
             }
-            _ => {
-                let problem = "is not a file of hashget-server: give another folder".to_owned();
+            Identity::Foreign(reason) => {
+                let problem =
+                    format!("is not a file of hashget-server ({reason}): give another folder");
                 return Err(ServerDbError::Foreign { file, problem });
             }
+        }
+        set_durable(&connection).map_err(failed)?;
+        if found == Identity::Empty {
+            create(&mut connection).map_err(failed)?;
         }
         Ok(Self { file, connection: Mutex::new(connection) })
     }
@@ -150,7 +151,7 @@ fn create(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction =
         connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     // Another process may have been first.
-    let version: i32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let version: u32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if version == 0 {
         transaction.execute_batch(SCHEMA)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;

@@ -1,6 +1,7 @@
 //! Submissions: URLs that somebody wants to be known, and what became of them.
 //!
-//! Invariant: a submission whose fetch is due has a time at which it is; one that is settled has none.
+//! Invariant: a submission whose fetch is due has a time at which it is, and one that is being fetched a time at which that is given up;
+//! one that is settled has none.
 
 use rusqlite::{OptionalExtension as _, Row, TransactionBehavior, params};
 use serde::Serialize;
@@ -47,7 +48,7 @@ pub(crate) struct Submission {
     pub(crate) state: State,
     /// When it was accepted, in seconds since 1970 UTC.
     pub(crate) submitted_at: i64,
-    /// When it is fetched next, in seconds since 1970 UTC; none if that is settled.
+    /// When it is fetched next, in seconds since 1970 UTC; none if that is settled. Later while it is being fetched.
     pub(crate) due_at: Option<i64>,
     /// Failed tries of the fetch that is due.
     pub(crate) tries: u32,
@@ -92,6 +93,13 @@ pub(crate) enum Verdict {
         /// What went wrong.
         problem: String,
     },
+    /// Nothing was learnt of the URL; the fetch is made at this time.
+    Postponed {
+        /// Seconds since 1970 UTC.
+        at: i64,
+        /// What went wrong.
+        problem: String,
+    },
     /// It failed for good.
     Failed {
         /// What went wrong.
@@ -114,31 +122,38 @@ pub(crate) struct Counts {
     pub(crate) failed: u64,
 }
 
-const COLUMNS: &str = "SELECT id, url, state, submitted_at, due_at, tries, sha256, seen_at, published_at, problem FROM submissions";
+const COLUMNS: &str =
+    "id, url, state, submitted_at, due_at, tries, sha256, seen_at, published_at, problem";
+
+/// Seconds for which it is kept what became of a submission.
+const KEPT: i64 = 30 * 24 * 3600;
 
 impl ServerDb {
-    /// Keeps submissions of `by`, unless that would let more than `most` wait. A URL that was submitted before keeps its
-    /// submission; one that failed starts anew. What is accepted is on the disk when this returns.
+    /// Keeps submissions, unless that would let more than `most` wait. A URL that was submitted before keeps its
+    /// submission; one that failed goes on where it failed. What was settled long ago is removed. What is accepted is on the disk
+    /// when this returns.
     ///
     /// # Errors
     /// See [`ServerDbError`].
     pub(crate) fn submit(
         &self,
         urls: &[String],
-        by: &str,
         most: u64,
         now: i64,
     ) -> Result<Accepted, ServerDbError> {
         self.with(|connection| {
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            transaction
+                .prepare_cached("DELETE FROM submissions WHERE settled_at < ?1")?
+                .execute([now.saturating_sub(KEPT)])?;
             let mut insert = transaction.prepare_cached(
-                "INSERT INTO submissions (url, state, submitted_at, submitted_by, due_at) \
-                 VALUES (?1, 'waiting', ?2, ?3, ?2) ON CONFLICT (url) DO UPDATE SET state = 'waiting', \
-                 due_at = ?2, tries = 0, problem = NULL WHERE state = 'failed'",
+                "INSERT INTO submissions (url, state, submitted_at, due_at) VALUES (?1, 'waiting', ?2, ?2) \
+                 ON CONFLICT (url) DO UPDATE SET state = iif(sha256 IS NULL, 'waiting', 'seen'), \
+                 due_at = ?2, settled_at = NULL, tries = 0, problem = NULL WHERE state = 'failed'",
             )?;
             for url in urls {
-                insert.execute(params![url, now, by])?;
+                insert.execute(params![url, now])?;
             }
             drop(insert);
             let waiting = transaction
@@ -147,7 +162,8 @@ impl ServerDb {
             if waiting > most {
                 return Ok(Accepted::TooMany);
             }
-            let mut select = transaction.prepare_cached(&format!("{COLUMNS} WHERE url = ?1"))?;
+            let select = format!("SELECT {COLUMNS} FROM submissions WHERE url = ?1");
+            let mut select = transaction.prepare_cached(&select)?;
             let kept = urls.iter().map(|url| select.query_row([url], submission_of));
             let kept = kept.collect::<rusqlite::Result<_>>()?;
             drop(select);
@@ -163,32 +179,35 @@ impl ServerDb {
     pub(crate) fn submission(&self, id: i64) -> Result<Option<Submission>, ServerDbError> {
         self.with(|connection| {
             connection
-                .prepare_cached(&format!("{COLUMNS} WHERE id = ?1"))?
+                .prepare_cached(&format!("SELECT {COLUMNS} FROM submissions WHERE id = ?1"))?
                 .query_row([id], submission_of)
                 .optional()
         })
     }
 
-    /// Submissions that are due, the longest first, without those of `underway`.
+    /// The submission that is due for the longest time. Nobody else gets it before the time `until`, unless it is settled.
     ///
     /// # Errors
     /// See [`ServerDbError`].
-    pub(crate) fn next_due(
+    pub(crate) fn take_due(
         &self,
         now: i64,
-        underway: &[i64],
+        until: i64,
     ) -> Result<Option<Submission>, ServerDbError> {
         self.with(|connection| {
-            let mut statement = connection
-                .prepare_cached(&format!("{COLUMNS} WHERE due_at <= ?1 ORDER BY due_at, id"))?;
-            let mut rows = statement.query([now])?;
-            while let Some(row) = rows.next()? {
-                let submission = submission_of(row)?;
-                if !underway.contains(&submission.id) {
-                    return Ok(Some(submission));
-                }
-            }
-            Ok(None)
+            // Without a write while nothing is due.
+            let next: Option<i64> = connection
+                .prepare_cached(
+                    "SELECT id FROM submissions WHERE due_at <= ?1 ORDER BY due_at, id LIMIT 1",
+                )?
+                .query_row([now], |row| row.get(0))
+                .optional()?;
+            let Some(next) = next else { return Ok(None) };
+            let take = format!(
+                "UPDATE submissions SET due_at = ?2 WHERE id = ?3 AND due_at <= ?1 RETURNING {COLUMNS}"
+            );
+            let mut take = connection.prepare_cached(&take)?;
+            take.query_row([now, until, next], submission_of).optional()
         })
     }
 
@@ -206,22 +225,26 @@ impl ServerDb {
                 ),
                 Verdict::Published => connection.execute(
                     "UPDATE submissions SET state = 'published', published_at = ?2, due_at = NULL, \
-                     tries = 0, problem = NULL WHERE id = ?1",
+                     settled_at = ?2, tries = 0, problem = NULL WHERE id = ?1",
                     params![id, now],
                 ),
                 Verdict::Moves => connection.execute(
-                    "UPDATE submissions SET state = 'moves', due_at = NULL, \
+                    "UPDATE submissions SET state = 'moves', due_at = NULL, settled_at = ?2, \
                      problem = 'the URL gave other bytes the second time' WHERE id = ?1",
-                    [id],
+                    [id, now],
                 ),
                 Verdict::Again { at, problem } => connection.execute(
                     "UPDATE submissions SET due_at = ?2, tries = tries + 1, problem = ?3 WHERE id = ?1",
                     params![id, at, problem],
                 ),
+                Verdict::Postponed { at, problem } => connection.execute(
+                    "UPDATE submissions SET due_at = ?2, problem = ?3 WHERE id = ?1",
+                    params![id, at, problem],
+                ),
                 Verdict::Failed { problem } => connection.execute(
-                    "UPDATE submissions SET state = 'failed', due_at = NULL, tries = tries + 1, \
-                     problem = ?2 WHERE id = ?1",
-                    params![id, problem],
+                    "UPDATE submissions SET state = 'failed', due_at = NULL, settled_at = ?3, \
+                     tries = tries + 1, problem = ?2 WHERE id = ?1",
+                    params![id, problem, now],
                 ),
             }
             .map(drop)
@@ -281,4 +304,76 @@ fn submission_of(row: &Row<'_>) -> rusqlite::Result<Submission> {
         published_at: row.get(8)?,
         problem: row.get(9)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Accepted, Counts, KEPT, State, Submission, Verdict};
+    use crate::server_db::ServerDb;
+    use hashget::model::Digest;
+
+    fn submit(server_db: &ServerDb, url: &str, now: i64) -> Submission {
+        match server_db.submit(&[url.to_owned()], 10, now).unwrap() {
+            Accepted::All(mut kept) => kept.remove(0),
+            Accepted::TooMany => panic!("{url} is not kept"),
+        }
+    }
+
+    #[test]
+    fn a_submission_is_taken_once_until_its_time_is_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let server_db = ServerDb::open(folder.path()).unwrap();
+        let ids = ["first", "second"].map(|url| submit(&server_db, url, 10).id);
+        let take = |now| server_db.take_due(now, now + 100).unwrap().map(|taken| taken.id);
+        assert_eq!(
+            [take(9), take(10), take(10), take(10)],
+            [None, Some(ids[0]), Some(ids[1]), None]
+        );
+        let failed = Verdict::Failed { problem: "gone".to_owned() };
+        server_db.settle(ids[1], &failed, 11).unwrap();
+        assert_eq!([take(109), take(110), take(110)], [None, Some(ids[0]), None]);
+    }
+
+    #[test]
+    fn what_is_wrong_with_this_machine_is_no_try() {
+        let folder = tempfile::tempdir().unwrap();
+        let server_db = ServerDb::open(folder.path()).unwrap();
+        let id = submit(&server_db, "url", 0).id;
+        let problem = || "the disk is full".to_owned();
+        server_db.settle(id, &Verdict::Again { at: 5, problem: problem() }, 1).unwrap();
+        server_db.settle(id, &Verdict::Postponed { at: 9, problem: problem() }, 1).unwrap();
+        let found = server_db.submission(id).unwrap().unwrap();
+        assert_eq!((found.tries, found.due_at, found.problem), (1, Some(9), Some(problem())));
+    }
+
+    #[test]
+    fn whoever_submits_again_goes_on_where_it_failed() {
+        let folder = tempfile::tempdir().unwrap();
+        let server_db = ServerDb::open(folder.path()).unwrap();
+        let (first, second) = (submit(&server_db, "first", 0), submit(&server_db, "second", 0));
+        let sha256 = Digest::of(b"package");
+        server_db.settle(first.id, &Verdict::Seen { sha256, again_at: 50 }, 1).unwrap();
+        for one in [&first, &second] {
+            let failed = Verdict::Failed { problem: "gone".to_owned() };
+            server_db.settle(one.id, &failed, 60).unwrap();
+        }
+        let again = submit(&server_db, "first", 70);
+        assert_eq!((again.id, again.state, again.sha256), (first.id, State::Seen, Some(sha256)));
+        assert_eq!((again.due_at, again.tries, again.problem), (Some(70), 0, None));
+        assert_eq!(submit(&server_db, "second", 70), Submission { due_at: Some(70), ..second });
+    }
+
+    #[test]
+    fn what_was_settled_long_ago_is_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let server_db = ServerDb::open(folder.path()).unwrap();
+        let ids = ["old", "new", "due"].map(|url| submit(&server_db, url, 0).id);
+        server_db.settle(ids[0], &Verdict::Moves, 100).unwrap();
+        server_db.settle(ids[1], &Verdict::Published, 101).unwrap();
+        submit(&server_db, "another", KEPT + 101);
+        let known = ids.map(|id| server_db.submission(id).unwrap().is_some());
+        assert_eq!(known, [false, true, true]);
+        let expected = Counts { waiting: 2, published: 1, ..Counts::default() };
+        assert_eq!(server_db.counts().unwrap(), expected);
+    }
 }

@@ -194,6 +194,13 @@ fn settings_that_are_wrong_are_named_and_nothing_starts() {
         ("anonymus = []", "anonymus"),
         ("[limits]\nburst = 0", "burst"),
         ("[limits]\nbody_bytes = -1", "body_bytes"),
+        ("[limits]\nconnections = 0", "connections"),
+        ("[limits]\nconnections = 5000000000", "connections"),
+        ("[limits]\nconnections_per_address = 0", "connections_per_address"),
+        ("[limits]\nhead_seconds = 0", "head_seconds"),
+        ("[limits]\nstall_seconds = 0", "stall_seconds"),
+        ("[limits]\nrequest_seconds = 0", "request_seconds"),
+        ("[limits]\nupload_seconds = 9223372036854775807", "upload_seconds"),
         ("proxies = [\"localhost\"]", "proxies"),
         ("[submissions]\ntries = 0", "tries"),
         ("anonymous = [", "line 1"),
@@ -214,7 +221,23 @@ fn a_folder_of_something_else_is_left_alone() {
     let before = fs_err::read(&file).unwrap();
     assert!(ServerDb::open(folder.path()).is_err());
     assert_eq!(fs_err::read(&file).unwrap(), before);
-    drop(fs_err::remove_file(&file));
+    fs_err::remove_file(&file).unwrap();
+    // Another program's database, with or without a mark of its own; and one that was cut off.
+    for mark in [0, 7] {
+        let other = rusqlite::Connection::open(&file).unwrap();
+        other.execute_batch("CREATE TABLE theirs (a)").unwrap();
+        other.pragma_update(None, "application_id", mark).unwrap();
+        drop(other);
+        let before = fs_err::read(&file).unwrap();
+        let problem = ServerDb::open(folder.path()).unwrap_err().to_string();
+        assert!(problem.contains("is not a file of hashget-server"), "{problem}");
+        assert!(fs_err::read(&file).unwrap() == before, "it was written to");
+        fs_err::remove_file(&file).unwrap();
+    }
+    fs_err::write(&file, "SQLite format 3").unwrap();
+    assert!(ServerDb::open(folder.path()).is_err());
+    assert_eq!(fs_err::read(&file).unwrap(), b"SQLite format 3");
+    fs_err::remove_file(&file).unwrap();
     ServerDb::open(folder.path()).unwrap().add_token("a", Scope::Read, BEGIN).unwrap();
 }
 

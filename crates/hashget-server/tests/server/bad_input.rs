@@ -93,7 +93,8 @@ fn bodies_that_are_too_large_or_endless_are_refused() {
         "anonymous = [\"read\", \"submit\"]\n[limits]\nbody_bytes = 10000\nupload_bytes = 20000",
     ));
     for path in ["/v1/lookup", "/v1/submissions"] {
-        assert_eq!(server.client.ask("POST", path, &[], vec![b' '; 10_001]).status, 413, "{path}");
+        let answer = server.client.ask("POST", path, &[], vec![b' '; 10_001]);
+        assert_eq!((answer.status, answer.header("connection")), (413, "close"), "{path}");
     }
     let form = [("content-type", "multipart/form-data; boundary=x")];
     let field = |content: &str| {
@@ -117,6 +118,68 @@ fn bodies_that_are_too_large_or_endless_are_refused() {
         assert!(answer.status == 400 && answer.error().contains(reason), "{broken}: {answer:?}");
     }
     assert_eq!(server.client.ask("POST", "/submit", &[], "url=a").status, 400);
+}
+
+/// A form that never comes to its first field, or to the next one, or has nothing but fields.
+#[test]
+fn a_form_whose_head_has_no_end_is_refused_early() {
+    let server = TestServer::start(open_to_all());
+    let field = "--x\r\ncontent-disposition: form-data; name=\"package\"; filename=\"a\"\r\n\r\n";
+    let whole = format!("{field}{}\r\n", "y".repeat(1 << 20));
+    let piece = [b' '; 16 << 10];
+    let fields = format!("{field}\r\n").repeat(200).into_bytes();
+    for (before, piece) in [
+        ("", &piece[..]),
+        ("--x", &piece),
+        ("--x\r\na: ", &piece),
+        (&format!("{field}y\r\n--x\r\na: "), &piece),
+        (&format!("{whole}--x\r\na: "), &piece),
+        ("", &fields),
+    ] {
+        let mut stream = TcpStream::connect(server.client.address).unwrap();
+        let head = "POST /submit HTTP/1.1\r\nhost: a\r\ncontent-type: multipart/form-data; boundary=x\r\n\
+                    content-length: 1000000000\r\n\r\n";
+        stream.write_all(format!("{head}{before}").as_bytes()).unwrap();
+        stream.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+        let mut answer = [0; 12];
+        let sent = (0..2_000).find(|_| {
+            // What comes after the answer is dropped, or refused.
+            drop(stream.write_all(piece));
+            stream.read_exact(&mut answer).is_ok()
+        });
+        let shown = &before[..before.len().min(80)];
+        assert!(sent.is_some() && answer == *b"HTTP/1.1 413", "{shown}: {sent:?} {answer:?}");
+    }
+    // What is large, and what comes in many pieces, is none of that.
+    let url = "--x\r\ncontent-disposition: form-data; name=\"url\"\r\n\r\nhttps://a.example/b\r\n";
+    let form = [("content-type", "multipart/form-data; boundary=x")];
+    let body = format!("{whole}{url}--x--\r\n");
+    assert_eq!(server.client.ask("POST", "/submit", &form, body).status, 202);
+}
+
+#[test]
+fn every_error_has_a_text_in_json() {
+    let server = TestServer::start(settings(
+        "anonymous = [\"read\", \"submit\"]\n[limits]\nbody_bytes = 100\nrequest_seconds = 1",
+    ));
+    fs_err::write(server.path().join("published/file"), "content").unwrap();
+    let headers = [("range", "bytes=100-")];
+    for (answer, status, reason) in [
+        (server.client.get("/nothing"), 404, "/openapi.json"),
+        (server.client.ask("DELETE", "/v1/search", &[], ""), 405, "other methods"),
+        (server.client.get("/v1/lists/x?most=x"), 400, "most"),
+        (server.client.get("/v1/packages/%FF"), 400, "UTF-8"),
+        (server.client.ask("POST", "/v1/lookup", &[], vec![b' '; 101]), 413, "length limit"),
+        (server.client.ask("GET", "/published/file", &headers, ""), 416, "416"),
+        (server.client.ask("POST", "/submit", &[], "url=a"), 400, "multipart"),
+    ] {
+        assert_eq!((answer.status, answer.header("content-type")), (status, "application/json"));
+        assert!(answer.error().contains(reason), "{status}: {}", answer.error());
+    }
+    let slow =
+        b"POST /v1/lookup HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 100\r\n\r\n{";
+    let answer = String::from_utf8_lossy(&server.client.raw(slow)).into_owned();
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("took too long"), "{answer}");
 }
 
 /// What would be code in a query, a path, a page or a log is text in each field that a client fills.

@@ -81,6 +81,21 @@ fn what_has_not_changed_is_not_sent_again() {
     );
 }
 
+/// What only some may read is not for a cache between them and the server.
+#[test]
+fn files_are_for_shared_caches_only_if_anybody_may_read_them() {
+    let server = TestServer::start(settings("anonymous = []"));
+    let client = server.client.with_token(&server.token("writer", Scope::Submit));
+    publish(&server, "a/file", b"content");
+    publish(&server, "a/checkpoint", b"one");
+    assert_eq!(client.ask("PUT", &place(b"content"), &[], "content").status, 201);
+    for path in ["/published/a/file", &place(b"content")] {
+        let caching = client.get(path).header("cache-control").to_owned();
+        assert_eq!(caching, "private, max-age=31536000, immutable", "{path}");
+    }
+    assert_eq!(client.get("/published/a/checkpoint").header("cache-control"), "no-cache");
+}
+
 #[test]
 fn nothing_outside_the_published_folder_is_served() {
     let server = TestServer::start(settings(""));
@@ -146,6 +161,12 @@ fn packages_are_put_into_the_pool_once_and_only_if_they_are_what_they_are_called
     assert_eq!(got.header("etag"), format!("\"{}\"", Digest::of(&content)));
     assert_eq!(range(&server.client, &path, "bytes=-3").body, [7; 3]);
     assert_eq!(server.client.ask("HEAD", &path, &[], "").header("content-length"), "500000");
+
+    // One that was cut off there, by a disk perhaps, is put in anew.
+    let file = server.path().join(&path[1..]);
+    fs_err::OpenOptions::new().write(true).open(&file).unwrap().set_len(1000).unwrap();
+    assert_eq!(writer.ask("PUT", &path, &[], content.clone()).status, 201);
+    assert!(server.client.get(&path).body == content);
 
     let other = place(b"other");
     let answer = writer.ask("PUT", &other, &[], "something else");

@@ -4,7 +4,7 @@ use hashget::hashdb::{HashDbWriter as _, LocalHashDb};
 use hashget::model::{Digest, Evidence, Member, PackageRecord};
 use serde_json::{Value, json};
 
-use crate::support::{TestServer, member, record, settings};
+use crate::support::{ServerProcess, TestServer, member, record, settings};
 
 fn key(content: &str) -> String {
     Digest::of(content.as_bytes()).to_string()[..12].to_owned()
@@ -59,6 +59,38 @@ fn a_file_of_everywhere_is_answered_with_sixteen_packages() {
     let found = server.client.post("/v1/lookup", &asked).json();
     assert_eq!(found["keys"][key("free")].as_array().unwrap().len(), 16);
     assert_eq!(found["digests"][whole].as_array().unwrap().len(), 16);
+}
+
+/// A file that 2,000 packages hold, asked for 65,536 times, would be 130 million answers.
+#[test]
+fn a_file_of_everywhere_that_is_asked_for_again_and_again_takes_no_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    drop(LocalHashDb::open(&data).unwrap());
+    let everywhere = Digest::of(b"everywhere");
+    let mut connection = rusqlite::Connection::open(data.join("hashdb.sqlite")).unwrap();
+    let transaction = connection.transaction().unwrap();
+    for number in 1..=2_000 {
+        let sha256 = Digest::of(format!("package {number}").as_bytes());
+        let package = "INSERT INTO packages (id, url, sha256, size, format, indexed_at, evidence, vouched, recursive) \
+                       VALUES (?1, 'https://a.example/' || ?1, ?2, 1, 'deb', 0, 'downloaded', 1, 0)";
+        transaction.execute(package, rusqlite::params![number, sha256.as_bytes()]).unwrap();
+        let file = "INSERT INTO files (prefix, package) VALUES (?1, ?2)";
+        let prefix = &everywhere.as_bytes()[..16];
+        transaction.execute(file, rusqlite::params![prefix, number]).unwrap();
+    }
+    transaction.commit().unwrap();
+    let server = ServerProcess::start(&data, "");
+    let asked = json!({ "digests": vec![everywhere.to_string(); 65_536] });
+    let answer = server.client.post("/v1/lookup", &asked);
+    assert_eq!(answer.status, 200);
+    let found = answer.json();
+    assert_eq!(found["digests"][everywhere.to_string()].as_array().unwrap().len(), 16);
+    let status = format!("/proc/{}/status", server.child.id());
+    let status = fs_err::read_to_string(status).unwrap();
+    let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let kilobytes: u64 = most.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(kilobytes < 300_000, "{kilobytes} KB");
 }
 
 #[test]
@@ -146,8 +178,19 @@ fn packages_are_described_and_their_lists_read_in_parts() {
 fn a_list_that_is_not_whole_is_not_given() {
     let weak = PackageRecord { evidence: Evidence::Local, ..record("vim", 1) };
     let server = server_with(&[(weak.clone(), vec![member("a", "a", 1)])]);
-    assert_eq!(server.client.get(&format!("/v1/lists/{}", weak.sha256)).status, 404);
+    let list = format!("/v1/lists/{}", weak.sha256);
+    assert_eq!(server.client.get(&list).status, 404);
     assert_eq!(server.client.get(&format!("/v1/packages/{}", weak.sha256)).status, 200);
+    // Somebody has read it at another place, which nobody vouches for.
+    let whole = PackageRecord {
+        url: "https://b.example/vim.deb".to_owned(),
+        vouched: false,
+        ..record("vim", 1)
+    };
+    let members = [member("a", "a", 1), member("b", "b", 1)];
+    LocalHashDb::open(server.path()).unwrap().put(&whole, &members).unwrap();
+    let found = server.client.get(&list);
+    assert_eq!((found.status, found.json()["members"].as_array().unwrap().len()), (200, 2));
 }
 
 #[test]
@@ -170,6 +213,10 @@ fn packages_are_searched_by_names_urls_and_digests() {
     for query in ["'%20OR%20'1'='1", "%22%3B--", "%5C", "%00", "%FF", "%F0%9F%A6%80"] {
         assert_eq!(names(&search(query)), [""; 0], "{query}");
     }
+    let search = |query: &str| server.client.get(&format!("/v1/search?q={query}"));
+    assert_eq!(search(&"%C3%A4".repeat(500)).status, 200);
+    let long = search(&"x".repeat(501));
+    assert!(long.status == 400 && long.error().contains("at most 500"), "{long:?}");
     let status = server.client.get("/v1/status").json();
     assert_eq!((&status["packages"], &status["digests"]), (&json!(3), &json!(4)));
 }

@@ -8,6 +8,8 @@ mod access;
 mod bad_input;
 mod files;
 mod lookup;
+mod package;
+mod python;
 mod submissions;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,5 +1,6 @@
 //! Submissions: fetched and read by the server, twice.
 
+use hashget::hashdb::{Check, CheckOutcome, Checks as _, LocalHashDb};
 use hashget_testkit::origin::{Fault, Origin};
 use hashget_testkit::packages::TarBuilder;
 use serde_json::json;
@@ -70,6 +71,42 @@ fn a_fetch_that_fails_is_tried_again_and_given_up_at_last() {
     origin.serve("/gone.tar", package("back"));
     assert_eq!(server.client.submit(&origin.url("/gone.tar")), id);
     server.client.wait_for(id, "seen");
+}
+
+/// What a URL gave once is not forgotten because it was gone for a while.
+#[test]
+fn a_second_fetch_that_failed_is_made_again_and_not_taken_for_the_first() {
+    let origin = Origin::start();
+    origin.serve("/latest.tar", package("first"));
+    let server = TestServer::start(settings(
+        "anonymous = [\"read\", \"submit\"]\n[submissions]\ntries = 1\npublic_hosts = [\"127.0.0.1\"]",
+    ));
+    let id = server.client.submit(&origin.url("/latest.tar"));
+    server.client.wait_for(id, "seen");
+    origin.always("/latest.tar", Fault::Status(404));
+    server.pass(72);
+    server.client.wait_for(id, "failed");
+    origin.heal("/latest.tar");
+    origin.serve("/latest.tar", package("other"));
+    assert_eq!(server.client.submit(&origin.url("/latest.tar")), id);
+    server.client.wait_for(id, "moves");
+}
+
+/// Somebody else has seen it give other bytes in the meantime.
+#[test]
+fn a_url_that_is_known_to_move_is_never_published() {
+    let origin = Origin::start();
+    origin.serve("/tool-1.0.tar", package("as it is"));
+    let server = TestServer::start(open_to_all());
+    let url = origin.url("/tool-1.0.tar");
+    let id = server.client.submit(&url);
+    let seen = server.client.wait_for(id, "seen");
+    let sha256 = seen["sha256"].as_str().unwrap().parse().unwrap();
+    let hashdb = LocalHashDb::open(server.path()).unwrap();
+    hashdb.put_check(&Check::now(sha256, &url, true, CheckOutcome::Moves)).unwrap();
+    server.pass(72);
+    server.client.wait_for(id, "moves");
+    assert_eq!(server.client.get(&format!("/v1/packages/{sha256}")).status, 404);
 }
 
 #[test]

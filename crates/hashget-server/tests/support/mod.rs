@@ -247,15 +247,15 @@ impl ServerProcess {
     pub(crate) fn start(data: &Path, settings: &str) -> Self {
         let config: PathBuf = data.with_extension("toml");
         fs_err::write(&config, settings).unwrap();
-        let mut child = program()
-            .arg("--data")
-            .arg(data)
-            .arg("--config")
-            .arg(&config)
-            .args(["--listen", "127.0.0.1:0"])
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = program();
+        command.arg("--data").arg(data).arg("--config").arg(&config);
+        command.args(["--listen", "127.0.0.1:0"]);
+        Self::run(command)
+    }
+
+    /// Starts this command, which is the program's.
+    pub(crate) fn run(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap());
         let (mut line, mut said) = (String::new(), String::new());
         let address = loop {

@@ -4,13 +4,14 @@
 //! are never equal by accident, and a collision made on purpose only adds packages to the answer of a
 //! look-up.
 
-mod key_table;
+mod keys_in_memory;
 mod search;
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-pub use key_table::KeyTable;
+pub use keys_in_memory::KeysInMemory;
+pub use search::Holder;
 
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
@@ -176,6 +177,14 @@ impl LocalHashDb {
             fs_err::metadata(name).map_or(0, |metadata| metadata.len())
         };
         bytes_of("") + bytes_of("-wal")
+    }
+
+    /// Can it be written to at this moment? Waits while another process writes. Nothing is changed.
+    ///
+    /// # Errors
+    /// It cannot; see [`HashDbError`].
+    pub fn try_writing(&self) -> Result<(), HashDbError> {
+        self.with(|connection| Ok(connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK;")?))
     }
 
     /// Number and size of what is known.

@@ -15,14 +15,16 @@ mod open;
 mod rows;
 mod schema;
 mod shared;
+mod sqlite_file;
 
 pub use check::{Check, CheckOutcome, now};
 pub use cut_key::CutKey;
 pub use export::{ExportError, ExportReader, ExportedPackage, HashPackage, export, is_public_url};
 pub use joined::JoinedHashDb;
-pub use local::{KeyTable, LocalHashDb, Status};
+pub use local::{Holder, KeysInMemory, LocalHashDb, Status};
 pub use nothing::NoHashDb;
 pub use shared::{AskHashes, LARGE, SharedHashDb};
+pub use sqlite_file::{Identity, identity, set_durable};
 
 use crate::error::ErrorClass;
 use crate::model::{Digest, Evidence, Member, PackageRecord, Signature};

@@ -9,6 +9,8 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use super::HashDbError;
+use super::sqlite_file::{Identity, identity, set_durable};
+use crate::model::escaped;
 
 /// "hget" in ASCII: marks the SQLite file as a HashDB.
 const APPLICATION_ID: i32 = 0x6867_6574;
@@ -146,12 +148,9 @@ pub(super) fn failure(location: &str, error: &rusqlite::Error) -> HashDbError {
     }
 }
 
-/// Size of the first page of a complete file, in bytes.
-const FIRST_PAGE: u64 = 4096;
-
 /// Opens a connection to the file, which need not exist yet, and upgrades its schema.
 pub(super) fn connect(file: &Path) -> Result<Connection, HashDbError> {
-    let location = crate::model::escaped(file.as_os_str().as_encoded_bytes());
+    let location = escaped(file.as_os_str().as_encoded_bytes());
     if file.is_dir() {
         let problem = "it is a folder, not a file".to_owned();
         return Err(HashDbError::Damaged { location, problem });
@@ -163,17 +162,7 @@ pub(super) fn connect(file: &Path) -> Result<Connection, HashDbError> {
     let mut connection = Connection::open_with_flags(file, flags).map_err(failed)?;
     connection.busy_timeout(BUSY).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(32);
-    let version = check_identity(&connection, &location, known_version())?;
-    // SQLite takes an incomplete first page for an empty database, and would overwrite it. A complete first
-    // page without further pages is valid: the writes of a killed process were rolled back, or the file is
-    // just being created.
-    let pages: i64 =
-        connection.pragma_query_value(None, "page_count", |row| row.get(0)).map_err(failed)?;
-    let bytes = fs_err::metadata(file).map_or(0, |metadata| metadata.len());
-    if pages == 0 && (1..FIRST_PAGE).contains(&bytes) {
-        let problem = format!("it has only {bytes} bytes");
-        return Err(HashDbError::Damaged { location, problem });
-    }
+    let version = check_identity(&connection, file, known_version())?;
     set_modes(&connection).map_err(failed)?;
     if version < known_version() {
         migrate(&mut connection, MIGRATIONS).map_err(failed)?;
@@ -183,13 +172,13 @@ pub(super) fn connect(file: &Path) -> Result<Connection, HashDbError> {
 
 /// Opens a connection that only reads, with `more` flags. An older schema cannot be upgraded then.
 pub(super) fn connect_for_reading(file: &Path, more: OpenFlags) -> Result<Connection, HashDbError> {
-    let location = crate::model::escaped(file.as_os_str().as_encoded_bytes());
+    let location = escaped(file.as_os_str().as_encoded_bytes());
     let failed = |error: rusqlite::Error| failure(&location, &error);
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | more;
     let connection = Connection::open_with_flags(file, flags).map_err(failed)?;
     connection.busy_timeout(BUSY).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(32);
-    let version = check_identity(&connection, &location, known_version())?;
+    let version = check_identity(&connection, file, known_version())?;
     if version < known_version() {
         let problem = format!("it has the older schema version {version}, and is read-only");
         return Err(HashDbError::Failed { location, problem });
@@ -199,55 +188,22 @@ pub(super) fn connect_for_reading(file: &Path, more: OpenFlags) -> Result<Connec
 }
 
 /// The schema version, 0 for a file without tables. An error if it is not a HashDB, or too new.
-fn check_identity(connection: &Connection, location: &str, known: u32) -> Result<u32, HashDbError> {
-    let failed = |error: rusqlite::Error| failure(location, &error);
-    // One transaction for a consistent view: another process may be creating the tables.
-    let moment = connection.unchecked_transaction().map_err(failed)?;
-    let pragma = |name: &str| -> rusqlite::Result<i32> {
-        moment.pragma_query_value(None, name, |row| row.get(0))
-    };
-    let application = pragma("application_id").map_err(failed)?;
-    let version = pragma("user_version").map_err(failed)?;
-    let objects: i64 = moment
-        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
-        .map_err(failed)?;
-    drop(moment);
-    let location = location.to_owned();
-    if objects == 0 && application == 0 && version == 0 {
-        return Ok(0);
-    }
-    if application != APPLICATION_ID {
-        let problem = "it is an SQLite database of another program".to_owned();
-        return Err(HashDbError::Damaged { location, problem });
-    }
-    match u32::try_from(version) {
-        Ok(found) if found > known => Err(HashDbError::TooNew { location, found, known }),
-        Ok(found) if found > 0 => Ok(found),
-        _ => {
-            let problem = format!("its schema version is {version}");
-            Err(HashDbError::Damaged { location, problem })
+fn check_identity(connection: &Connection, file: &Path, known: u32) -> Result<u32, HashDbError> {
+    let location = escaped(file.as_os_str().as_encoded_bytes());
+    let identity = identity(connection, file, APPLICATION_ID);
+    match identity.map_err(|error| failure(&location, &error))? {
+        Identity::Empty => Ok(0),
+        Identity::Own(found) if found > known => {
+            Err(HashDbError::TooNew { location, found, known })
         }
+        Identity::Own(found) => Ok(found),
+        Identity::Foreign(problem) => Err(HashDbError::Damaged { location, problem }),
     }
 }
 
-/// Settings of a connection. With WAL, others can read during a write; FULL makes a commit durable.
+/// Settings of a connection.
 fn set_modes(connection: &Connection) -> rusqlite::Result<()> {
-    // SQLite does not apply the busy time-out when two processes switch to WAL at once.
-    let mut tries = 0;
-    loop {
-        let result = connection.pragma_update(None, "journal_mode", "WAL");
-        match result {
-            Err(error)
-                if tries < 200
-                    && error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) =>
-            {
-                tries += 1;
-                std::thread::sleep(Duration::from_millis(50));
-            }
-            other => break other?,
-        }
-    }
-    connection.pragma_update(None, "synchronous", "FULL")?;
+    set_durable(connection)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     // Size in bytes to which the log is truncated after a large package.
     connection.pragma_update(None, "journal_size_limit", 4 << 20)?;
@@ -313,7 +269,7 @@ mod tests {
         let seen: i64 =
             connection.query_row("SELECT seen FROM packages", [], |row| row.get(0)).unwrap();
         assert_eq!(seen, 7);
-        assert_eq!(check_identity(&connection, "here", 2).unwrap(), 2);
+        assert_eq!(check_identity(&connection, Path::new("here"), 2).unwrap(), 2);
     }
 
     #[test]
@@ -322,8 +278,9 @@ mod tests {
         let (file, mut connection) = version_one(&dir);
         migrate(&mut connection, &[first_tables, add_a_column, fails]).unwrap_err();
         drop(connection);
-        let version =
-            |connection: &Connection| check_identity(connection, "here", known_version()).unwrap();
+        let version = |connection: &Connection| {
+            check_identity(connection, Path::new("here"), known_version()).unwrap()
+        };
         assert_eq!(version(&Connection::open(&file).unwrap()), 1);
         let connection = connect(&file).unwrap();
         assert_eq!(version(&connection), known_version());

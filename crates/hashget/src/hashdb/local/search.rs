@@ -5,7 +5,18 @@
 use rusqlite::params;
 
 use super::LocalHashDb;
+use crate::hashdb::rows::prefix;
 use crate::hashdb::{HashDbError, PackageId};
+use crate::model::Digest;
+
+/// A package that holds a file, or is it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holder {
+    /// Its id.
+    pub id: PackageId,
+    /// The digest of its bytes.
+    pub sha256: Digest,
+}
 
 impl LocalHashDb {
     /// The first `most` packages whose URL, or whose name in an ecosystem, contains the text, newest first. Upper and lower case
@@ -42,6 +53,46 @@ impl LocalHashDb {
         })
     }
 
+    /// For each digest, in order, the first `most` packages that [`Key::Content`](crate::hashdb::Key::Content) finds. Fastest if
+    /// digests ascend.
+    ///
+    /// # Errors
+    /// See [`HashDbError`].
+    pub fn holders(&self, digests: &[Digest], most: u32) -> Result<Vec<Vec<Holder>>, HashDbError> {
+        let query = "SELECT p.id, p.sha256 FROM files f JOIN packages p ON p.id = f.package \
+                     WHERE f.prefix = ?1 ORDER BY f.package LIMIT ?2";
+        self.with(|connection| {
+            // One transaction avoids locking for each digest.
+            let transaction = connection.transaction()?;
+            let mut statement = transaction.prepare_cached(query)?;
+            let mut all = Vec::with_capacity(digests.len());
+            for digest in digests {
+                let found = statement.query_map(params![prefix(digest), most], holder_of)?;
+                all.push(found.collect::<rusqlite::Result<_>>()?);
+            }
+            Ok(all)
+        })
+    }
+
+    /// The first `most` of the packages that [`Key::Content`](crate::hashdb::Key::Content) finds whose URL somebody vouches for.
+    ///
+    /// # Errors
+    /// See [`HashDbError`].
+    pub fn vouched_holders(
+        &self,
+        digest: &Digest,
+        most: u32,
+    ) -> Result<Vec<PackageId>, HashDbError> {
+        self.with(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT p.id FROM files f JOIN packages p ON p.id = f.package \
+                 WHERE f.prefix = ?1 AND p.vouched ORDER BY f.package LIMIT ?2",
+            )?;
+            let ids = statement.query_map(params![prefix(digest), most], id_of)?;
+            Ok(ids.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
     /// The first `most` packages with a signature of this kind whose value begins so, by value.
     ///
     /// # Errors
@@ -67,6 +118,10 @@ impl LocalHashDb {
 
 fn id_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<PackageId> {
     row.get(0).map(PackageId::from_raw)
+}
+
+fn holder_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Holder> {
+    Ok(Holder { id: id_of(row)?, sha256: Digest::from_bytes(row.get(1)?) })
 }
 
 /// The text with the characters that mean something to LIKE escaped.

@@ -5,7 +5,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Transaction, params};
 
 use super::{LocalHashDb, open};
 use crate::hashdb::rows::{Problem, each_member};
@@ -22,7 +22,7 @@ const FEWEST_BITS: u32 = 16;
 const RECENT: usize = 100_000;
 
 /// All cut keys of a local HashDB, which may change meanwhile. Takes about 9 bytes a key.
-pub struct KeyTable {
+pub struct KeysInMemory {
     hashdb: Arc<LocalHashDb>,
     /// What changes are seen by. Held while they are taken over, so that one caller does it.
     watch: Mutex<Watch>,
@@ -147,6 +147,18 @@ impl Keys {
         found
     }
 
+    fn take_over(&mut self, changes: Changes) {
+        for package in changes.new {
+            self.newest = package.id.into();
+            self.packages.insert(package.id, package.sha256);
+            self.recent.extend(package.keys.into_iter().map(|key| (key, package.id)));
+        }
+        if let Some(packages) = changes.packages {
+            self.packages = packages;
+        }
+        self.merge_recent();
+    }
+
     fn merge_recent(&mut self) {
         let before = self.sorted.rests.len();
         if self.recent.len() < RECENT + before / 8 {
@@ -158,7 +170,7 @@ impl Keys {
     }
 }
 
-impl KeyTable {
+impl KeysInMemory {
     /// Reads all keys: about a second for each ten million.
     ///
     /// # Errors
@@ -192,21 +204,12 @@ impl KeyTable {
         if version == watch.version {
             return Ok(());
         }
-        let newest = self.keys.read().unwrap_or_else(PoisonError::into_inner).newest;
-        let new = new_packages(&watch.connection, newest)?;
-        let count: i64 =
-            watch.connection.query_row("SELECT count(*) FROM packages", [], |row| row.get(0))?;
-        let mut table = self.keys.write().unwrap_or_else(PoisonError::into_inner);
-        for package in new {
-            table.newest = package.id;
-            let id = id_of(package.id)?;
-            table.packages.insert(id, package.sha256);
-            table.recent.extend(package.keys.into_iter().map(|key| (key, id)));
-        }
-        if usize::try_from(count) != Ok(table.packages.len()) {
-            table.packages = packages(&watch.connection)?;
-        }
-        table.merge_recent();
+        let (newest, count) = {
+            let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+            (keys.newest, keys.packages.len())
+        };
+        let changes = Changes::since(&watch.connection, newest, count)?;
+        self.keys.write().unwrap_or_else(PoisonError::into_inner).take_over(changes);
         watch.version = version;
         Ok(())
     }
@@ -257,27 +260,53 @@ fn all_keys(connection: &Connection) -> Result<Keys, Problem> {
     Ok(Keys { sorted, recent: BTreeSet::new(), packages, newest })
 }
 
+/// What has become of the packages.
+struct Changes {
+    /// Those that were recorded since, in ascending order.
+    new: Vec<NewPackage>,
+    /// All that are there, if some were removed.
+    packages: Option<HashMap<u32, Digest>>,
+}
+
 /// A package that was recorded since, and its keys.
 struct NewPackage {
-    id: i64,
+    id: u32,
     sha256: Digest,
     keys: Vec<u64>,
 }
 
+impl Changes {
+    /// Since there were `count` packages, and `newest` was the highest id.
+    fn since(connection: &Connection, newest: i64, count: usize) -> Result<Self, Problem> {
+        let transaction = connection.unchecked_transaction()?;
+        let new = new_packages(&transaction, newest)?;
+        let now: i64 =
+            transaction.query_row("SELECT count(*) FROM packages", [], |row| row.get(0))?;
+        let is_all = usize::try_from(now) == Ok(count + new.len());
+        let packages = if is_all { None } else { Some(packages(&transaction)?) };
+        Ok(Self { new, packages })
+    }
+}
+
 /// The packages with higher ids than `newest`, in ascending order.
-fn new_packages(connection: &Connection, newest: i64) -> Result<Vec<NewPackage>, Problem> {
-    let transaction = connection.unchecked_transaction()?;
+fn new_packages(transaction: &Transaction<'_>, newest: i64) -> Result<Vec<NewPackage>, Problem> {
     let mut statement =
         transaction.prepare_cached("SELECT id, sha256 FROM packages WHERE id > ?1 ORDER BY id")?;
     let found = statement.query_map(params![newest], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let found: Vec<(i64, [u8; 32])> = found.collect::<rusqlite::Result<_>>()?;
     let mut new = Vec::with_capacity(found.len());
-    for (id, sha256) in found {
-        let sha256 = Digest::from_bytes(sha256);
+    for (row, sha256) in found {
+        let (id, sha256) = (id_of(row)?, Digest::from_bytes(sha256));
         let mut keys = vec![CutKey::from(&sha256).to_bits()];
-        each_member(&transaction, id, &mut |member| {
+        let listed = each_member(transaction, row, &mut |member| {
             keys.extend(member.sha256.as_ref().map(|sha256| CutKey::from(sha256).to_bits()));
-        })?;
+        });
+        match listed {
+            Ok(()) => {}
+            // What else there is must still be found.
+            Err(Problem::Damaged(_)) => keys.truncate(1),
+            Err(problem) => return Err(problem),
+        }
         new.push(NewPackage { id, sha256, keys });
     }
     Ok(new)
