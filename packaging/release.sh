@@ -85,7 +85,7 @@ make() { # SOURCES OUT VERIFY
             packaging/sbom.py "$target" hashget-cli hashget-server >"$out/hashget-$version-$arch.cdx.json"
         done
         # Other compilers give other bytes.
-        { rustc --version --verbose; cargo zigbuild --version; python3 -m ziglang version | sed 's/^/zig /'
+        { rustc --version --verbose; cargo-zigbuild --version; python3 -m ziglang version | sed 's/^/zig /'
           cargo deb --version | sed 's/^/cargo-deb /'; } >"$out/hashget-$version-made-with.txt"
         say "packages of the crates"
         # Only crates that may be published are packed together with what they need of each other.
