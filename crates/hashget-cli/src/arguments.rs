@@ -3,6 +3,9 @@
 //! Invariant: values accepted by clap are valid in themselves (dates, sizes, URLs); only what depends on the
 //! configuration or the disk is checked later.
 
+#[cfg(test)]
+mod documented;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, ValueEnum};
