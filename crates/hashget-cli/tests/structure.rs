@@ -19,6 +19,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("limits", &[]),
     ("codec", &["model", "limits", "monitor"]),
     ("formats", &["model", "limits", "codec"]),
+    ("derived", &["model", "limits", "formats"]),
     ("tree", &["model", "limits", "monitor", "pending_file"]),
     ("keeping", &["model"]),
     ("fetch", &["model", "limits", "monitor", "pending_file", "storage", "formats"]),
@@ -43,8 +44,8 @@ const MODULES: &[(&str, &[&str])] = &[
     (
         "archive",
         &[
-            "model", "limits", "monitor", "storage", "codec", "formats", "tree", "fetch", "hashdb",
-            "places",
+            "model", "limits", "monitor", "storage", "codec", "formats", "derived", "tree",
+            "fetch", "hashdb", "places",
         ],
     ),
     ("parity", &["model", "limits", "monitor", "pending_file", "archive"]),
@@ -62,6 +63,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "storage",
             "codec",
             "formats",
+            "derived",
             "tree",
             "fetch",
             "hashdb",
@@ -75,7 +77,10 @@ const MODULES: &[(&str, &[&str])] = &[
     ),
     (
         "restore",
-        &["model", "limits", "monitor", "storage", "codec", "formats", "tree", "fetch", "archive"],
+        &[
+            "model", "limits", "monitor", "storage", "codec", "formats", "derived", "tree",
+            "fetch", "archive",
+        ],
     ),
     (
         "classify",

@@ -170,6 +170,7 @@
 pub mod archive;
 pub mod classify;
 pub mod codec;
+pub mod derived;
 pub mod detectors;
 pub mod error;
 pub mod fetch;
