@@ -982,7 +982,7 @@ def members_of(file, form, opens, depth=0):
 # Derived files: recipes that make further members out of a package
 # ---------------------------------------------------------------------------------------------------------------------
 
-MOST_INPUT = 64 << 20
+MOST_INPUT, MOST_MADE, MOST_NAMES = 64 << 20, 256 << 20, 64 << 20
 
 
 class Kept:
@@ -1015,7 +1015,7 @@ def with_derived(members, derived, wanted, failed):
     """All members, then those that are wanted of the `derived` list: their paths are `!/0`, `!/1`, ... `failed` is told the
     path and the reason of those that cannot be made."""
     tasks = {b"!/%d" % number: how for number, how in enumerate(derived) if b"!/%d" % number in wanted}
-    sources, listed = {}, []
+    sources, listed, names = {}, [], 0
     for path, how in tasks.items():
         if "from" in how:
             sources.setdefault(name_of(how["from"]), []).append(path)
@@ -1029,7 +1029,7 @@ def with_derived(members, derived, wanted, failed):
             data = RECIPES[how["recipe"]](how.get("with", {}), *given)
         except (Problem, KeyError, TypeError, ValueError, AttributeError) as error:
             return failed(path, "the recipe %s: %s" % (how["recipe"], shown(error)))
-        if len(data) > max(entry.size for _, entry in wanted[path]):
+        if len(data) > min(MOST_MADE, max(entry.size for _, entry in wanted[path])):
             return failed(path, "the recipe %s makes more than it should" % how["recipe"])
         return [Member(path, "f", size=len(data), contents=lambda: pieces(io.BytesIO(data)))]
 
@@ -1047,6 +1047,12 @@ def with_derived(members, derived, wanted, failed):
             if tasks:
                 listed.append((member.path, member.type, member.size, None))
             yield member
+        names += len(member.path)
+        if tasks and (names > MOST_NAMES or len(listed) > 1 << 20):
+            for path in [path for path in tasks if "from" not in tasks[path]]:
+                failed(path, "the package has too many members for a recipe")
+                del tasks[path]
+            listed = []
     for path in list(tasks):
         if "from" in tasks[path]:
             failed(path, "the package has no file %s to make it from" % shown(name_of(tasks.pop(path)["from"])))
@@ -1103,6 +1109,8 @@ def conda_prefix(given, contents):
     old, new = given["placeholder"].encode("utf-8"), given["prefix"].encode("utf-8")
     if contents is None or not old:
         raise Problem("it cannot be made of this member")
+    if len(contents) + contents.count(old) * max(0, len(new) - len(old)) > MOST_MADE:
+        raise Problem("it makes too much")
     if given["mode"] == "text":
         return contents.replace(old, new)
     if given["mode"] != "binary" or len(new) > len(old):

@@ -4,8 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Derived, Failure, Ingredients, Made, Proposal, Recipe, Scene, Want, parameter};
-use crate::model::manifest::Placement;
+use super::{
+    Derived, Failure, Ingredients, Made, Proposal, Recipe, Scene, Want, parameter, places,
+};
 use crate::model::{Digest, RelPath};
 
 pub(super) struct CondaPrefix;
@@ -64,19 +65,18 @@ impl Recipe for CondaPrefix {
             "tar" => b"",
             _ => return Vec::new(),
         };
-        let placements = scene.package().placements.iter();
-        let environments = placements.filter(|placement| *placement.from.0 == *beginning);
-        environments.flat_map(|placement| self.of_environment(scene, placement)).collect()
+        let environments = places(scene.package(), beginning).into_iter();
+        environments.flat_map(|place| self.of_environment(scene, beginning, &place)).collect()
     }
 }
 
 impl CondaPrefix {
     /// What the client's record of the package says that it wrote the path of the environment into.
-    fn of_environment(&self, scene: &dyn Scene, placement: &Placement) -> Vec<Proposal> {
-        let Some(record) = record_of(scene, placement) else { return Vec::new() };
+    fn of_environment(&self, scene: &dyn Scene, beginning: &[u8], place: &[u8]) -> Vec<Proposal> {
+        let Some(record) = record_of(scene, place) else { return Vec::new() };
         let mut proposals = Vec::new();
         for file in record.files() {
-            let paths = [&placement.to.0, &placement.from.0]
+            let paths = [place, beginning]
                 .map(|folder| RelPath::new([folder, file.path.as_bytes()].concat()).ok());
             let [Some(path), Some(member)] = paths else { continue };
             let Some(contents) = Some(&path)
@@ -85,7 +85,7 @@ impl CondaPrefix {
             else {
                 continue;
             };
-            for prefix in scene.absolute(&placement.to.0) {
+            for prefix in scene.absolute(place) {
                 let packed = without_prefix(&contents, &file, prefix.as_bytes());
                 let Some(packed) = packed.filter(|packed| is_member(scene, &member, packed)) else {
                     continue;
@@ -137,10 +137,10 @@ impl Record {
 }
 
 /// The record has the name of the package's file.
-fn record_of(scene: &dyn Scene, placement: &Placement) -> Option<Record> {
+fn record_of(scene: &dyn Scene, place: &[u8]) -> Option<Record> {
     let file = scene.package().url.rsplit('/').next()?;
     let name = [".conda", ".tar.bz2"].iter().find_map(|ending| file.strip_suffix(ending))?;
-    let path = [&placement.to.0, &b"conda-meta/"[..], name.as_bytes(), &b".json"[..]].concat();
+    let path = [place, &b"conda-meta/"[..], name.as_bytes(), &b".json"[..]].concat();
     let record = scene.contents(&RelPath::new(path).ok()?)?;
     serde_json::from_slice(&record).ok().map(Record)
 }

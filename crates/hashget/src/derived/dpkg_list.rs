@@ -2,9 +2,8 @@
 //!
 //! Invariant: it follows from the names of the package's members alone, in their order.
 
-use super::{Derived, Failure, Ingredients, Made, Proposal, Recipe, Scene, Want};
+use super::{Derived, Failure, Ingredients, Made, Proposal, Recipe, Scene, Want, places};
 use crate::model::RelPath;
-use crate::model::manifest::Placement;
 
 pub(super) struct DpkgList;
 
@@ -39,15 +38,14 @@ impl Recipe for DpkgList {
         if package.format != "deb" {
             return Vec::new();
         }
-        let list = |placement: &Placement| {
-            let path = [&placement.to.0, &b"list"[..]].concat();
-            let is_control = *placement.from.0 == *CONTROL;
-            RelPath::new(path).ok().filter(|path| is_control && scene.is_wanted(path))
+        let list = |place: Vec<u8>| {
+            let path = RelPath::new([&place, &b"list"[..]].concat()).ok();
+            path.filter(|path| scene.is_wanted(path))
         };
         let derived =
             Derived { recipe: self.name().to_owned(), from: None, parameters: Default::default() };
         let proposal = |path| Proposal { path, derived: derived.clone(), contents: None };
-        package.placements.iter().filter_map(list).map(proposal).collect()
+        places(package, CONTROL).into_iter().filter_map(list).map(proposal).collect()
     }
 }
 

@@ -5,6 +5,9 @@
 use super::Failure;
 use crate::model::{Digest, Kind, Member, RelPath};
 
+/// Bytes of a derived file: it is made in memory.
+const MOST_MADE_BYTES: u64 = 256 << 20;
+
 /// A member, as far as recipes see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Ingredient {
@@ -40,9 +43,9 @@ pub(crate) struct Made {
 }
 
 impl Made {
-    /// Nothing yet, and never more than `most` bytes.
+    /// Nothing yet, and never more than `most` bytes, nor more than [`MOST_MADE_BYTES`].
     pub(crate) fn new(most: u64) -> Self {
-        Self { bytes: Vec::new(), most }
+        Self { bytes: Vec::new(), most: most.min(MOST_MADE_BYTES) }
     }
 
     /// Adds bytes at the end.
@@ -76,5 +79,6 @@ mod tests {
         let error = made.push(b"f").unwrap_err();
         assert!(error.to_string().contains("more than the expected 5 bytes"), "{error}");
         assert_eq!(made.bytes(), b"abcde");
+        assert_eq!(Made::new(u64::MAX).most, MOST_MADE_BYTES);
     }
 }

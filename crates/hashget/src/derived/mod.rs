@@ -9,8 +9,10 @@ mod ingredients;
 mod reading;
 mod wheel_record;
 
+use std::collections::BTreeSet;
+
 use crate::model::RelPath;
-use crate::model::manifest::{Derived, Package};
+use crate::model::manifest::{Derived, Package, Placement};
 
 pub(crate) use ingredients::{Ingredient, Ingredients, Made};
 pub(crate) use reading::read_package;
@@ -153,6 +155,24 @@ pub(crate) fn recipe(name: &str) -> Result<&'static dyn Recipe, Failure> {
 /// What all recipes may make out of a package.
 pub(crate) fn proposals(scene: &dyn Scene) -> Vec<Proposal> {
     RECIPES.iter().flat_map(|recipe| recipe.propose(scene)).collect()
+}
+
+/// Where members whose paths begin with `from` lie in the tree: the beginnings of paths that stand there instead, as far as what
+/// the package gives tells.
+fn places(package: &Package, from: &[u8]) -> BTreeSet<Vec<u8>> {
+    let place = |member: &[u8], path: &[u8]| {
+        let rest = member.strip_prefix(from)?;
+        path.strip_suffix(rest).map(<[u8]>::to_vec)
+    };
+    let of_placement = |placement: &Placement| place(&placement.from.0, &placement.to.0);
+    let mut places: BTreeSet<Vec<u8>> =
+        package.placements.iter().filter_map(of_placement).collect();
+    // What is wrong with the table is found by whoever restores it.
+    let rows = package.files.entries().flatten();
+    places.extend(
+        rows.filter_map(|(entry, member)| place(member?.as_bytes(), entry.path.as_bytes())),
+    );
+    places
 }
 
 /// A parameter of a recipe.

@@ -14,8 +14,9 @@ use crate::limits::Limits;
 use crate::model::manifest::{Derived, Package};
 use crate::model::{HashingReader, Kind, Member, MemberMetadata, RelPath};
 
-/// Members of which a recipe is told; a package with more is none that recipes are for.
+/// Members of which a recipe is told, and bytes of their names; a package with more is none that recipes are for.
 const MOST_MEMBERS: usize = 1 << 20;
+const MOST_NAME_BYTES: usize = 64 << 20;
 
 /// Visits all members of a package, and then the derived ones that are wanted of it.
 ///
@@ -56,6 +57,7 @@ struct Gathering<'p, 'v> {
     /// What is made from the package as a whole.
     of_package: Vec<Task<'p>>,
     members: Vec<Ingredient>,
+    name_bytes: usize,
     has_too_many: bool,
 }
 
@@ -75,8 +77,8 @@ impl<'p, 'v> Gathering<'p, 'v> {
             of_package.iter().any(|task: &Task<'_>| task.derived.recipe == recipe.name())
         };
         let recipes = RECIPES.iter().copied().filter(is_used).collect();
-        let (members, has_too_many) = (Vec::new(), false);
-        Self { visitor, recipes, of_member, of_package, members, has_too_many }
+        let (members, name_bytes, has_too_many) = (Vec::new(), 0, false);
+        Self { visitor, recipes, of_member, of_package, members, name_bytes, has_too_many }
     }
 
     /// Makes what is made from the package as a whole, and names what could not be made.
@@ -102,9 +104,11 @@ impl<'p, 'v> Gathering<'p, 'v> {
     }
 
     fn keep(&mut self, member: Ingredient) {
-        match self.members.len() < MOST_MEMBERS {
-            true => self.members.push(member),
-            false => self.has_too_many = true,
+        self.name_bytes += member.path.as_bytes().len();
+        self.has_too_many |=
+            self.members.len() >= MOST_MEMBERS || self.name_bytes > MOST_NAME_BYTES;
+        if !self.has_too_many {
+            self.members.push(member);
         }
     }
 }

@@ -10,8 +10,8 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
 use super::{
     Derived, Failure, Ingredient, Ingredients, Made, Proposal, Recipe, Scene, Want, parameter,
+    places,
 };
-use crate::model::manifest::Placement;
 use crate::model::{Kind, RelPath};
 
 pub(super) struct WheelRecord;
@@ -69,18 +69,17 @@ impl Recipe for WheelRecord {
 
     fn propose(&self, scene: &dyn Scene) -> Vec<Proposal> {
         let package = scene.package();
-        let is_whole = |placement: &&Placement| placement.from.0.is_empty();
-        if package.format != "zip" || !package.placements.iter().any(|one| is_whole(&one)) {
+        if package.format != "zip" {
             return Vec::new();
         }
         let is_record = |member: &&Ingredient| {
             let path = member.path.as_bytes();
-            path.ends_with(RECORD) && !path[..path.len() - 1].contains(&b'!') && depth(path) == 1
+            path.ends_with(RECORD) && depth(path) == 1
         };
         let Some(record) = scene.members().iter().find(is_record) else { return Vec::new() };
-        let wanted = package.placements.iter().filter(is_whole).filter_map(|placement| {
-            let path = [&placement.to.0, record.path.as_bytes()].concat();
-            RelPath::new(path).ok().filter(|path| scene.is_wanted(path))
+        let wanted = places(package, b"").into_iter().filter_map(|place| {
+            let path = RelPath::new([&place, record.path.as_bytes()].concat()).ok();
+            path.filter(|path| scene.is_wanted(path))
         });
         let proposal = |path: RelPath| {
             let derived = self.derived(scene, &path)?;

@@ -101,7 +101,7 @@ pub(crate) fn conda_environment(prefix: Option<&str>) -> (Scene, Snapshot) {
     let scene = Scene::new();
     let environment = scene.tree().to_str().unwrap().to_owned() + "/env";
     let prefix = prefix.unwrap_or(&environment);
-    let text = |at: &str| format!("#!{at}/bin/python\n{}", format!("use {at}\n").repeat(20));
+    let text = |at: &str| format!("#!{at}/bin/python\n{}", format!("use {at}\n").repeat(100));
     let binary = |at: &str| {
         let string = |rest: &str, times: usize| {
             let padding = "\0".repeat((PLACEHOLDER.len() - at.len()) * times);

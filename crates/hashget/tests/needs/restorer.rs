@@ -119,7 +119,10 @@ pub(crate) fn frozen_archives_come_back() {
     let folder = tempfile::tempdir().unwrap();
     let pool = folder.path().join("pool");
     fs_err::create_dir(&pool).unwrap();
-    fs_err::copy(in_repository("testdata/frozen/tool-1.0.tar.gz"), pool.join("any name")).unwrap();
+    for package in ["tool-1.0.tar.gz", "gadget_1.0_all.deb", "gadget-1.0-py3-none-any.whl"] {
+        let name = pool.join(format!("any name of {package}"));
+        fs_err::copy(in_repository("testdata/frozen").join(package), name).unwrap();
+    }
     let arguments = |archive: &str, target: &Path| {
         let archive = in_repository("testdata/frozen").join(archive);
         let (c, packages, offline) =
@@ -138,6 +141,8 @@ pub(crate) fn frozen_archives_come_back() {
     for (path, node) in &trees[0] {
         assert_eq!((&node.digest, node.mode), (&trees[1][path].digest, trees[1][path].mode));
     }
+    let target = folder.path().join("derived");
+    arguments("v2-derived.tar.zst", &target).expect(0, &["77 entries, 61 files"]);
     let target = folder.path().join("refused");
     arguments("v2-unknown-need.tar.gz", &target)
         .expect(1, &["needs hashget 9.7 or later (feature time-travel)"]);
