@@ -194,3 +194,15 @@ fn the_feature_is_named() {
     let AnyManifest::V2(again) = again else { panic!("it is of version 2") };
     assert_eq!(String::from_utf8(again.to_json()).unwrap(), json);
 }
+
+/// Such a manifest is refused as a whole, like any with such a path, and nothing is written.
+#[test]
+fn an_input_outside_of_the_package() {
+    let scene = conda_environment(None).0;
+    let (archive, _) = scene.pack_well(&options());
+    let json = String::from_utf8(manifest_of(&archive).to_json()).unwrap();
+    let outside = json.replacen(r#""from":"pkg/bin/tool""#, r#""from":"../bin/tool""#, 1);
+    assert_ne!(json, outside);
+    let error = AnyManifest::parse(outside.as_bytes()).unwrap_err().to_string();
+    assert!(error.contains("not a restore manifest"), "{error}");
+}
