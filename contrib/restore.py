@@ -39,6 +39,7 @@ import hashlib
 import http.client
 import inspect
 import io
+import itertools
 import json
 import lzma
 import os
@@ -64,7 +65,7 @@ FLAGS = b"hashget.flags"
 CHUNK = 1 << 18
 ROOT = os.geteuid() == 0
 # Features of the table "Needs" of docs/format.md that this program knows.
-KNOWN_FEATURES = frozenset(["restorer"])
+KNOWN_FEATURES = frozenset(["restorer", "derived"])
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -978,6 +979,151 @@ def members_of(file, form, opens, depth=0):
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# Derived files: recipes that make further members out of a package
+# ---------------------------------------------------------------------------------------------------------------------
+
+MOST_INPUT, MOST_MADE, MOST_NAMES = 64 << 20, 256 << 20, 64 << 20
+
+
+class Kept:
+    """The contents of a member, digested and perhaps kept while somebody reads them."""
+
+    def __init__(self, contents, keeps):
+        self.digest, self.data, self.keeps, self.at = hashlib.sha256(), bytearray(), keeps, 0
+        self.pieces = self.read(contents)
+
+    def read(self, contents):
+        for offset, data in contents:
+            self.add(bytes(offset - self.at))
+            self.add(data)
+            yield offset, data
+
+    def add(self, data):
+        self.at += len(data)
+        self.digest.update(data)
+        if self.keeps:
+            self.data += data
+            self.keeps = len(self.data) <= MOST_INPUT
+
+    def finish(self):
+        """Reads what nobody has read."""
+        for _ in self.pieces:
+            pass
+
+
+def with_derived(members, derived, wanted, failed):
+    """All members, then those that are wanted of the `derived` list: their paths are `!/0`, `!/1`, ... `failed` is told the
+    path and the reason of those that cannot be made."""
+    tasks = {b"!/%d" % number: how for number, how in enumerate(derived) if b"!/%d" % number in wanted}
+    sources, listed, names = {}, [], 0
+    for path, how in tasks.items():
+        if "from" in how:
+            sources.setdefault(name_of(how["from"]), []).append(path)
+    is_digested = any(how["recipe"] == "wheel-record" for how in tasks.values())
+
+    def made(path, *given):
+        how = tasks.pop(path)
+        if how["recipe"] not in RECIPES:
+            return failed(path, "the recipe %s is not known to this program" % shown(how["recipe"]))
+        try:
+            data = RECIPES[how["recipe"]](how.get("with", {}), *given)
+        except (Problem, KeyError, TypeError, ValueError, AttributeError) as error:
+            return failed(path, "the recipe %s: %s" % (how["recipe"], shown(error)))
+        if len(data) > min(MOST_MADE, max(entry.size for _, entry in wanted[path])):
+            return failed(path, "the recipe %s makes more than it should" % how["recipe"])
+        return [Member(path, "f", size=len(data), contents=lambda: pieces(io.BytesIO(data)))]
+
+    for member in members:
+        ready = sources.pop(member.path, []) if member.type == "f" else []
+        if member.type == "f" and tasks and (ready or is_digested):
+            kept = Kept(member.contents(), bool(ready))
+            member.contents = lambda kept=kept: kept.pieces
+            yield member
+            kept.finish()
+            listed.append((member.path, "f", member.size, kept.digest.digest()))
+            for path in ready:
+                yield from made(path, bytes(kept.data) if kept.keeps else None) or ()
+        else:
+            if tasks:
+                listed.append((member.path, member.type, member.size, None))
+            yield member
+        names += len(member.path)
+        if tasks and (names > MOST_NAMES or len(listed) > 1 << 20):
+            for path in [path for path in tasks if "from" not in tasks[path]]:
+                failed(path, "the package has too many members for a recipe")
+                del tasks[path]
+            listed = []
+    for path in list(tasks):
+        if "from" in tasks[path]:
+            failed(path, "the package has no file %s to make it from" % shown(name_of(tasks.pop(path)["from"])))
+        else:
+            yield from made(path, listed) or ()
+
+
+def dpkg_list(_, members):
+    """What dpkg writes into info/NAME.list."""
+    return b"".join([b"/.\n"] + [b"/" + path[5:] + b"\n" for path, *_ in members if path.startswith(b"data/")])
+
+
+def wheel_record(given, members):
+    """What an installer of wheels writes into NAME.dist-info/RECORD."""
+    rows = set()
+    for path, kind, size, digest in members:
+        try:
+            name = path.decode("utf-8")
+        except UnicodeDecodeError:
+            continue
+        top = name.partition("/")[0]
+        if kind != "f" or top != name and top.endswith(".data") or name.endswith((".dist-info/RECORD.jws",
+                                                                                 ".dist-info/RECORD.p7s")):
+            continue
+        if name.endswith(".dist-info/RECORD") and name.count("/") == 1:
+            rows.add(record_row(name, ","))
+            continue
+        encoded = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+        rows.add(record_row(name, "sha256=%s,%d" % (encoded, size)))
+        if "compiled" in given and name.endswith(".py"):
+            folder, slash, module = name[:-3].rpartition("/")
+            rows.add(record_row("%s%s__pycache__/%s.%s.pyc" % (folder, slash, module, given["compiled"]), ","))
+    rows -= {(record_path(line), line) for line in given.get("without", "").split("\n") if line}
+    rows |= {(record_path(line), line) for line in given.get("rows", "").split("\n") if line}
+    end = {"lf": "\n", "crlf": "\r\n"}[given["ends"]]
+    # In Rust and here, texts are sorted by their characters.
+    return "".join(line + end for _, line in sorted(rows)).encode("utf-8")
+
+
+def record_row(path, rest):
+    quoted = '"%s"' % path.replace('"', '""') if any(mark in path for mark in ',"\n\r') else path
+    return path, "%s,%s" % (quoted, rest)
+
+
+def record_path(line):
+    """The first field of a line."""
+    if not line.startswith('"'):
+        return line.partition(",")[0]
+    return re.match(r'"((?:[^"]|"")*)', line).group(1).replace('""', '"')
+
+
+def conda_prefix(given, contents):
+    """A file into which a client of conda wrote the path of the environment."""
+    old, new = given["placeholder"].encode("utf-8"), given["prefix"].encode("utf-8")
+    if contents is None or not old:
+        raise Problem("it cannot be made of this member")
+    if len(contents) + contents.count(old) * max(0, len(new) - len(old)) > MOST_MADE:
+        raise Problem("it makes too much")
+    if given["mode"] == "text":
+        return contents.replace(old, new)
+    if given["mode"] != "binary" or len(new) > len(old):
+        raise Problem("its parameters are wrong")
+    # Each string that ends with a NUL keeps its length.
+    return re.sub(re.escape(old) + b"[^\0]*(?=\0)",
+                  lambda found: found.group().replace(old, new).ljust(len(found.group()), b"\0"), contents)
+
+
+RECIPES = {"conda-prefix": conda_prefix, "dpkg-list": dpkg_list, "wheel-record": wheel_record}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # The manifest: names, needs, entry tables, placements
 # ---------------------------------------------------------------------------------------------------------------------
 
@@ -1434,7 +1580,7 @@ class Places:
         """The members of a package that cannot be had, as far as a supplement knows them and has their contents."""
         for supplement in self.with_some_of(package["sha256"]):
             if package["sha256"] in supplement.lists:
-                return supplement.members(package["sha256"])
+                return itertools.chain(supplement.members(package["sha256"]), supplement.derived(package))
         return None
 
     def addresses(self, urls):
@@ -1556,6 +1702,14 @@ class Supplement:
                 outer.add(member.path)
                 member.contents = functools.partial(self.contents, fields["sha256"], member)
             yield member
+
+    def derived(self, package):
+        """Derived members, which no list has, by their digests."""
+        for _, path, entry in table_entries(package["files"]) if "files" in package else ():
+            if path is not None and path.startswith(b"!/") and entry.sha256 in self.files:
+                member = Member(path, "f", size=entry.size)
+                member.contents = functools.partial(self.contents, entry.sha256, member)
+                yield member
 
     def contents(self, sha256, member):
         if member.size and sha256 not in self.files:
@@ -1696,7 +1850,7 @@ class Restore:
 
     def restore_package(self, package, label):
         url, placements = shown(package["url"]), [Placement(fields) for fields in package.get("trees", [])]
-        wanted, whole = {}, []
+        wanted, whole, derived = {}, [], package.get("derived", [])
         for path, member, entry in table_entries(package["files"]) if "files" in package else ():
             self.attempt("entry", self.add, path, entry)
             if entry.type == "f":
@@ -1721,6 +1875,9 @@ class Restore:
             return self.left_over(wanted, url)
         with file:
             prefixes = [placement.source for placement in placements] + list(wanted)
+            prefixes += [name_of(how["from"]) for how in derived if "from" in how]
+            failed = lambda path, why: [self.report.problem("derived file", "%s: %s" % (shown(name), why))
+                                        for name, _ in wanted.pop(path)] and None
             try:
                 if right:
                     for path, entry in whole:
@@ -1728,8 +1885,10 @@ class Restore:
                         self.attempt("file", self.target.put_file, path, pieces(file))
                 if placements or wanted:
                     opens = lambda path: any(prefix.startswith(path) for prefix in prefixes)
-                    for member in members_of(file, package["format"], opens):
-                        self.lay(member, placements, wanted, right)
+                    members = members_of(file, package["format"], opens)
+                    for member in with_derived(members, derived, wanted, failed):
+                        # Only its digest proves what a recipe makes.
+                        self.lay(member, placements, wanted, right and not member.path.startswith(b"!/"))
             except Problem as problem:
                 self.report.problem("package", "%s: %s" % (url, problem), problem.code)
             except DAMAGE as error:

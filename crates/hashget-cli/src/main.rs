@@ -8,6 +8,7 @@ mod arguments;
 mod commands;
 mod compared;
 mod config;
+mod derive;
 mod environment;
 mod exit;
 mod fallback;

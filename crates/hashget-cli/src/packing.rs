@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use clap::Args;
+use hashget::derived::Derive;
 use hashget::fetch::Sources;
 use hashget::hashdb::{HashDbWriter, JoinedHashDb, LocalHashDb, NoHashDb};
 use hashget::model::Evidence;
@@ -14,6 +15,7 @@ use hashget::monitor::{Monitor, ProblemKind};
 use hashget::pack::{ManifestVersion, PackOptions, Packer, SYSTEM_EXCLUDES, WITHOUT_HASHDB};
 use hashget::wording;
 
+use crate::derive::Deriving;
 use crate::environment::Environment;
 use crate::exit::UsageError;
 use crate::hints;
@@ -58,6 +60,9 @@ pub(crate) struct Reliance {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=9))]
     pub(crate) sources: Option<u8>,
 
+    #[command(flatten)]
+    pub(crate) deriving: Deriving,
+
     /// Day until which the backup must be restorable; packages that expire earlier are not used
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = values::date)]
     pub(crate) expires: Option<String>,
@@ -90,6 +95,7 @@ impl Reliance {
             || self.unasked
             || self.sources.is_some()
             || self.expires.is_some()
+            || self.deriving.which() != Derive::default()
     }
 }
 
@@ -115,6 +121,7 @@ pub(crate) fn pack_options<'a>(
         max_fetch_ratio: reliance.max_fetch_ratio.unwrap_or(default.max_fetch_ratio),
         evidence: reliance.evidence.or(config.evidence).unwrap_or(default.evidence),
         expires: reliance.expires.clone(),
+        derive: reliance.deriving.which(),
         unasked: reliance.unasked,
         policy: environment.policy(reliance.sources)?,
         scan_cache: environment.scan_cache(),

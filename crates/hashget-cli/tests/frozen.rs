@@ -19,11 +19,14 @@ fn frozen(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/frozen").join(name)
 }
 
-/// Unpacks a frozen archive with nothing but its package in a pool.
-fn unpacked(archive: &str) -> (Machine, PathBuf) {
+/// Unpacks a frozen archive with nothing but its packages in a pool.
+fn unpacked(archive: &str, packages: &[&str]) -> (Machine, PathBuf) {
     let machine = Machine::new();
     fs_err::create_dir(machine.path("pool")).unwrap();
-    fs_err::copy(frozen("tool-1.0.tar.gz"), machine.path("pool/any name")).unwrap();
+    for (number, package) in packages.iter().enumerate() {
+        let name = machine.path(&format!("pool/any name {number}"));
+        fs_err::copy(frozen(package), name).unwrap();
+    }
     let archive = frozen(archive);
     let arguments =
         ["--offline", "--pool", "pool", "unpack", archive.to_str().unwrap(), "-C", "back"];
@@ -52,7 +55,7 @@ fn check_contents(back: &Path) {
 #[test]
 fn version_2() {
     for archive in ["v2.tar.zst", "v2.tar.gz"] {
-        let (_machine, back) = unpacked(archive);
+        let (_machine, back) = unpacked(archive, &["tool-1.0.tar.gz"]);
         check_contents(&back);
         let metadata = |name: &str| fs_err::metadata(back.join(name)).unwrap();
         let own = metadata("tool-1.0/own.conf");
@@ -64,13 +67,27 @@ fn version_2() {
 
 #[test]
 fn version_1() {
-    let (_machine, back) = unpacked("v1.tar.gz");
+    let (_machine, back) = unpacked("v1.tar.gz", &["tool-1.0.tar.gz"]);
     check_contents(&back);
     let mtime = |name: &str| fs_err::metadata(back.join(name)).unwrap().mtime();
     assert_eq!(
         ["tool-1.0/own.conf", "tool-1.0/src/1.c"].map(mtime),
         [1_643_767_322, 1_614_834_367]
     );
+}
+
+/// What dpkg and pip wrote is made again.
+#[test]
+fn version_2_with_derived_files() {
+    let packages = ["gadget_1.0_all.deb", "gadget-1.0-py3-none-any.whl"];
+    let (_machine, back) = unpacked("v2-derived.tar.zst", &packages);
+    let text = |name: &str| fs_err::read_to_string(back.join(name)).unwrap();
+    let list = text("var/lib/dpkg/info/gadget.list");
+    assert!(list.starts_with("/.\n/usr\n/usr/share\n/usr/share/gadget\n"), "{list}");
+    assert!(list.ends_with("/part number 29.txt\n"), "{list}");
+    let record = text("opt/env/lib/python3.11/site-packages/gadget-1.0.dist-info/RECORD");
+    assert!(record.starts_with("../../../bin/gadget,sha256=n0u-M23sUNguqjBos"), "{record}");
+    assert_eq!((list.lines().count(), record.matches("\r\n").count()), (35, 50), "{record}");
 }
 
 /// An archive that uses a feature which no version has is refused by every command that reads it, before
@@ -145,7 +162,7 @@ fn stored_manifest(archive: &str) -> Vec<u8> {
 /// The manifests of frozen archives are written again byte for byte: no new field, no other order.
 #[test]
 fn manifests_of_version_2_are_written_as_they_were() {
-    for archive in ["v2.tar.zst", "v2.tar.gz"] {
+    for archive in ["v2.tar.zst", "v2.tar.gz", "v2-derived.tar.zst"] {
         let json = stored_manifest(archive);
         let Ok(AnyManifest::V2(manifest)) = AnyManifest::parse(&json) else {
             panic!("{archive} has no manifest of version 2");

@@ -19,6 +19,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("limits", &[]),
     ("codec", &["model", "limits", "monitor"]),
     ("formats", &["model", "limits", "codec"]),
+    ("derived", &["model", "limits", "formats"]),
     ("tree", &["model", "limits", "monitor", "pending_file"]),
     ("keeping", &["model"]),
     ("fetch", &["model", "limits", "monitor", "pending_file", "storage", "formats"]),
@@ -43,8 +44,8 @@ const MODULES: &[(&str, &[&str])] = &[
     (
         "archive",
         &[
-            "model", "limits", "monitor", "storage", "codec", "formats", "tree", "fetch", "hashdb",
-            "places",
+            "model", "limits", "monitor", "storage", "codec", "formats", "derived", "tree",
+            "fetch", "hashdb", "places",
         ],
     ),
     ("parity", &["model", "limits", "monitor", "pending_file", "archive"]),
@@ -62,6 +63,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "storage",
             "codec",
             "formats",
+            "derived",
             "tree",
             "fetch",
             "hashdb",
@@ -75,7 +77,10 @@ const MODULES: &[(&str, &[&str])] = &[
     ),
     (
         "restore",
-        &["model", "limits", "monitor", "storage", "codec", "formats", "tree", "fetch", "archive"],
+        &[
+            "model", "limits", "monitor", "storage", "codec", "formats", "derived", "tree",
+            "fetch", "archive",
+        ],
     ),
     (
         "classify",
@@ -328,6 +333,11 @@ fn registries_list_every_format_and_every_detector() {
     for format in formats {
         assert!(list.contains(&format!("::{format}")), "{format} is not in FORMATS");
     }
+    let (recipes, list) = registered("derived", "Recipe", "const RECIPES");
+    assert!(recipes.len() >= 3, "{recipes:?}");
+    for recipe in recipes {
+        assert!(list.contains(&format!("::{recipe}")), "{recipe} is not in RECIPES");
+    }
     let (detectors, list) = registered("detectors", "Detector", "pub const DETECTORS");
     assert!(detectors.len() >= 4, "{detectors:?}");
     // Rules are the user's own detectors: they come from the configuration.
@@ -341,13 +351,20 @@ fn registries_list_every_format_and_every_detector() {
 #[test]
 fn only_its_own_files_know_an_ecosystem_or_a_format() {
     let source = Path::new("crates/hashget/src");
-    let owners = ["detectors/debian", "detectors/debian.rs", "formats/deb", "formats/deb.rs"];
+    let owners = [
+        "detectors/debian",
+        "detectors/debian.rs",
+        "formats/deb",
+        "formats/deb.rs",
+        "derived/dpkg_list.rs",
+    ];
     let mut wrong = Vec::new();
     for (path, text) in sources("crates/hashget/src") {
         let name = path.strip_prefix(source).unwrap();
         let code = code(text.split("\n#[cfg(test)]\n").next().unwrap());
-        let is_registry =
-            name == Path::new("detectors/mod.rs") || name == Path::new("formats/mod.rs");
+        let is_registry = ["detectors/mod.rs", "formats/mod.rs", "derived/mod.rs"]
+            .iter()
+            .any(|registry| name == Path::new(registry));
         let is_owner = is_registry || owners.iter().any(|owner| name.starts_with(owner));
         let words = code.split(|byte: char| !byte.is_ascii_alphanumeric());
         // No knowledge of a package: globs of what a backup leaves out, hosts that ask to be spared or promise to keep what they have, the installers that a

@@ -162,14 +162,15 @@
 //!
 //! # The other modules
 //!
-//! The stages use [`formats`] (package readers), [`detectors`] (which packages is this tree made of?),
-//! [`hashdb`] (what is known about packages), [`fetch`] (turns a URL and a digest into verified bytes), [`tree`] (walks
-//! folders) and [`model`] (the shared nouns). The library never touches the terminal, the environment or the home
-//! directory: a program passes everything in.
+//! The stages use [`formats`] (package readers), [`derived`] (files that are made out of packages), [`detectors`] (which
+//! packages is this tree made of?), [`hashdb`] (what is known about packages), [`fetch`] (turns a URL and a digest into
+//! verified bytes), [`tree`] (walks folders) and [`model`] (the shared nouns). The library never touches the terminal, the
+//! environment or the home directory: a program passes everything in.
 
 pub mod archive;
 pub mod classify;
 pub mod codec;
+pub mod derived;
 pub mod detectors;
 pub mod error;
 pub mod fetch;

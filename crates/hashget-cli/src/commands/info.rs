@@ -20,6 +20,7 @@ use serde_json::json;
 
 use super::audit::{self, Outcome};
 use crate::archive;
+use crate::derive::{amounts_record, derived_text};
 use crate::environment::Environment;
 use crate::output::{Console, columns, counted, day, safe, size};
 
@@ -136,6 +137,7 @@ fn record(requirements: &Requirements, known: Option<&Outcome>) -> serde_json::V
         "tree": amount(requirements.tree),
         "archived": amount(requirements.archived),
         "left_out": amount(Some(requirements.left_out)),
+        "derived": amounts_record(&requirements.derived),
         "oldest": requirements.archived_times.map(|(oldest, _)| oldest.seconds),
         "newest": requirements.archived_times.map(|(_, newest)| newest.seconds),
         "restorable": known.map(|known| audit::figures_record(known.worst())),
@@ -227,6 +229,7 @@ fn facts(requirements: &Requirements, known: Option<&Outcome>) -> Vec<Vec<String
     facts.extend(requirements.tree.map(|tree| ("Tree", amount(tree))));
     facts.extend(requirements.archived.map(|archived| ("Archived", amount(archived))));
     facts.push(("Left out", amount(requirements.left_out)));
+    facts.extend(derived_text(&requirements.derived).map(|derived| ("Derived", derived)));
     let packages = u64::try_from(requirements.packages.len()).unwrap_or(u64::MAX);
     let packages = counted(packages, "package", "packages");
     facts.push((

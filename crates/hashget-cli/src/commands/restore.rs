@@ -12,6 +12,7 @@ use hashget::model::RelPath;
 use hashget::restore::{Affected, Overwrite, RestoreOptions, Summary};
 use serde_json::json;
 
+use crate::derive::Deriving;
 use crate::environment::{self, Environment};
 use crate::exit::UsageError;
 use crate::output::{Console, counted, safe, size};
@@ -53,6 +54,9 @@ pub(super) struct How {
     /// Restore no other extended attributes, no capabilities and no flags (chattr)
     #[arg(long)]
     no_xattrs: bool,
+
+    #[command(flatten)]
+    deriving: Deriving,
 
     /// Keep the manifest in the folder after a complete restore
     #[arg(long)]
@@ -119,6 +123,7 @@ impl How {
             mode_mask,
             acls: !self.no_acls,
             attributes: !self.no_xattrs,
+            derive: self.deriving.which(),
             keep_manifest: self.keep_manifest,
             overwrite: self.overwrite.map(Overwrite::from),
             delete: self.delete,

@@ -22,6 +22,7 @@ use hashget::restore::{Accepting, Rehearsed, Rehearser};
 use serde_json::json;
 
 use crate::archive::{self, Knowledge};
+use crate::derive::Deriving;
 use crate::environment::Environment;
 use crate::exit::UsageError;
 use crate::output::{counted, safe, size};
@@ -42,6 +43,9 @@ pub(crate) struct Verify {
     /// Download every package, and rehearse a restore without writing anything: the result is as certain
     #[arg(long)]
     deep: bool,
+
+    #[command(flatten)]
+    deriving: Deriving,
 
     /// Instead of packages, check whether this folder is still what was packed
     #[arg(long, value_name = "DIR", conflicts_with_all = ["deep", "at_most", "sample"])]
@@ -141,7 +145,8 @@ impl Verify {
     }
 
     fn options(&self) -> VerifyOptions {
-        VerifyOptions { deep: self.deep, at_most: self.at_most, sample: self.sample.map(u32::from) }
+        let (at_most, sample) = (self.at_most, self.sample.map(u32::from));
+        VerifyOptions { deep: self.deep, derive: self.deriving.which(), at_most, sample }
     }
 
     fn failed(&self) -> String {

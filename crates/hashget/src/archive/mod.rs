@@ -77,7 +77,7 @@ pub use package_members::{KnownMembers, KnowsMembers, MembersError, PackageMembe
 pub use reading::{ArchiveVisitor, StoredEntry, read_archive};
 pub use relied_on::{ReliedOn, relied_on};
 pub use remote::RemoteArchive;
-pub use requirements::{RequiredPackage, Requirements, host_of};
+pub use requirements::{RequiredPackage, Requirements, derived_amounts, host_of};
 pub use selection::Selection;
 pub use shared_for_lost::SharedForLost;
 pub use survey::{Folder, Subtree, Survey, SurveyError, SurveyedFile, SurveyedPackage, survey};

@@ -75,11 +75,23 @@ impl MembersError {
 }
 
 impl PackageMembers<'_> {
-    /// All members of a package of a manifest, in the package's own order; `None` if they are not known.
+    /// All members of a package of a manifest, in the package's own order, then those that are derived from them; `None` if they are
+    /// not known.
     ///
     /// # Errors
     /// See [`MembersError`]. A package that cannot be had is reported to `monitor` if it must be.
     pub fn of(
+        &self,
+        package: &Package,
+        monitor: &dyn Monitor,
+    ) -> Result<Option<Vec<Member>>, MembersError> {
+        let Some(mut members) = self.own_members(package, monitor)? else { return Ok(None) };
+        members.extend(package.derived_members()?);
+        Ok(Some(members))
+    }
+
+    /// The same without derived members.
+    fn own_members(
         &self,
         package: &Package,
         monitor: &dyn Monitor,

@@ -6,8 +6,11 @@
 use std::collections::{BTreeSet, HashMap};
 
 use crate::formats::PATH_SEPARATOR;
-use crate::model::manifest::{ManifestError, Package, Placement, PlacementCursor};
+use crate::model::manifest::{Derived, ManifestError, Package, Placement, PlacementCursor};
 use crate::model::{Digest, Entry, Kind, Member, Metadata, RelPath};
+
+/// Why a derived file without a digest is not made.
+const UNPROVEN: &str = "the manifest has no digest of it, which alone would prove a derived file";
 
 /// Where a member goes, and with what.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +69,8 @@ enum Outcome {
     Done,
     /// It came, but could not be placed.
     Failed(String),
+    /// It is not to be restored now.
+    LeftOut,
 }
 
 impl<'m> PackagePlan<'m> {
@@ -75,13 +80,22 @@ impl<'m> PackagePlan<'m> {
         let mut files = Vec::with_capacity(package.files.len());
         for (index, item) in package.files.entries().enumerate() {
             let (entry, from) = item?;
-            if let (Some(from), Kind::File { .. }) = (&from, &entry.kind) {
+            let derived = from.as_ref().and_then(|from| package.derivation(from));
+            let outcome = match derived {
+                Some(_) if entry.sha256.is_none() => Outcome::Failed(UNPROVEN.to_owned()),
+                _ => Outcome::Waiting,
+            };
+            if let (Some(from), Kind::File { .. }, Outcome::Waiting) =
+                (&from, &entry.kind, &outcome)
+            {
                 wanted.entry(from.clone()).or_default().push(index);
             }
-            files.push(Single { entry, from, outcome: Outcome::Waiting, kept: false });
+            files.push(Single { entry, from, outcome, kept: false });
         }
         let placements: Vec<_> = package.placements.iter().map(Following::new).collect();
-        let sources = wanted.keys().map(RelPath::as_bytes);
+        let made_from = package.derived.iter().filter_map(|derived| derived.from.as_ref());
+        let sources = wanted.keys().filter(|from| !Derived::is_path(from)).chain(made_from);
+        let sources = sources.map(RelPath::as_bytes);
         let inner = placements
             .iter()
             .map(|placement| placement.from)
@@ -132,14 +146,15 @@ impl<'m> PackagePlan<'m> {
         (0..self.files.len())
             .map(|index| (index, &self.files[index]))
             .filter(|(_, single)| matches!(single.entry.kind, Kind::File { .. }))
-            .filter(|(_, single)| single.outcome != Outcome::Done)
+            .filter(|(_, single)| !matches!(single.outcome, Outcome::Done | Outcome::LeftOut))
             .map(|(index, _)| self.single(index))
             .collect()
     }
 
     /// Must its members be read at all?
     pub(crate) fn needs_members(&self) -> bool {
-        !self.placements.is_empty() || !self.wanted.is_empty()
+        let is_wanted = |index: &usize| self.files[*index].outcome != Outcome::LeftOut;
+        !self.placements.is_empty() || self.wanted.values().flatten().any(is_wanted)
     }
 
     /// The members that `files` want.
@@ -150,7 +165,7 @@ impl<'m> PackagePlan<'m> {
     /// The entries of `files` that are in their places stay as they are. Are those all that the package gives?
     pub(crate) fn keep_done(&mut self) -> bool {
         for single in &mut self.files {
-            single.kept = single.outcome == Outcome::Done;
+            single.kept = matches!(single.outcome, Outcome::Done | Outcome::LeftOut);
         }
         self.placements.is_empty() && self.files.iter().all(|single| single.kept)
     }
@@ -210,6 +225,41 @@ impl<'m> PackagePlan<'m> {
         true
     }
 
+    /// Entries of `files` that are derived and not in their places.
+    pub(crate) fn derived(&self) -> Vec<Destination> {
+        let is_derived = |single: &Single| {
+            let from = single.from.as_ref();
+            from.is_some_and(|from| self.package.derivation(from).is_some())
+        };
+        (0..self.files.len())
+            .filter(|&index| self.files[index].outcome == Outcome::Waiting)
+            .filter(|&index| is_derived(&self.files[index]))
+            .map(|index| self.single(index))
+            .collect()
+    }
+
+    /// An entry of `files` that is not to be restored now: whoever says so names it.
+    pub(crate) fn leave_out(&mut self, part: ManifestPart) {
+        if let ManifestPart::File(index) = part {
+            let single = &mut self.files[index];
+            single.outcome = Outcome::LeftOut;
+            single.kept = true;
+        }
+    }
+
+    /// The member of this name cannot be made. False if nothing waits for it, or it is no derived one.
+    pub(crate) fn cannot_be_made(&mut self, member: &[u8], reason: &str) -> bool {
+        let member = RelPath::new(member).ok().filter(Derived::is_path);
+        let Some(waiting) = member.and_then(|member| self.wanted.get(&member)) else {
+            return false;
+        };
+        for &index in waiting {
+            self.files[index]
+                .fail(format!("it is derived from {}, and {reason}", self.package.shown_name()));
+        }
+        true
+    }
+
     /// All that is not in its place, and why; `problem` says what was wrong with the package as a
     /// whole, if anything was.
     pub(crate) fn missing(&self, problem: Option<&str>) -> Vec<(RelPath, String)> {
@@ -229,7 +279,7 @@ impl<'m> PackagePlan<'m> {
         }
         for single in &self.files {
             let why = match (&single.outcome, problem) {
-                (Outcome::Done, _) => continue,
+                (Outcome::Done | Outcome::LeftOut, _) => continue,
                 (Outcome::Failed(why), _) => why.clone(),
                 (Outcome::Waiting, Some(problem)) => problem.to_owned(),
                 (Outcome::Waiting, None) => match &single.from {
@@ -260,7 +310,7 @@ impl<'m> Following<'m> {
 
 impl Single {
     fn fail(&mut self, reason: String) {
-        if self.outcome != Outcome::Done {
+        if !matches!(self.outcome, Outcome::Done | Outcome::LeftOut) {
             self.outcome = Outcome::Failed(reason);
         }
     }

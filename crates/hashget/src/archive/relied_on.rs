@@ -36,7 +36,10 @@ pub fn relied_on(
             *bytes = match package.placements.is_empty() {
                 true => Some(bytes_of_files(package)?),
                 false => complete_members(members.hashdb, &package.sha256)?
-                    .map(|members| given_bytes(package, &members))
+                    .map(|mut members| {
+                        members.extend(package.derived_members()?);
+                        given_bytes(package, &members)
+                    })
                     .transpose()?,
             };
         }

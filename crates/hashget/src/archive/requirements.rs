@@ -30,6 +30,8 @@ pub struct Requirements {
     pub archived: Option<Amount>,
     /// What packages give back.
     pub left_out: Amount,
+    /// What of that recipes make, by their names.
+    pub derived: BTreeMap<String, Amount>,
     /// The modification times of the oldest and the newest archived file.
     pub archived_times: Option<(Timestamp, Timestamp)>,
     /// The packages, in the manifest's order.
@@ -170,6 +172,7 @@ impl Requirements {
                 files: count(manifest.files.len()),
                 bytes: manifest.files.iter().fold(0, |sum, file| sum.saturating_add(file.size)),
             },
+            derived: BTreeMap::new(),
             archived_times: None,
             packages: manifest.packages.iter().map(RequiredPackage::from).collect(),
         }
@@ -188,6 +191,7 @@ impl Requirements {
                 files: tree.files.saturating_sub(archived.files),
                 bytes: tree.bytes.saturating_sub(archived.bytes),
             },
+            derived: derived_amounts(&manifest.packages)?,
             archived_times,
             packages: manifest.packages.iter().map(RequiredPackage::from).collect(),
         })
@@ -217,6 +221,21 @@ impl Requirements {
         hosts.sort_by_key(|(_, packages, bytes)| std::cmp::Reverse((*bytes, *packages)));
         hosts
     }
+}
+
+/// What recipes make out of packages, by the names of the recipes.
+///
+/// # Errors
+/// A table of the manifest is not what `docs/format.md` says.
+pub fn derived_amounts(packages: &[Package]) -> Result<BTreeMap<String, Amount>, ManifestError> {
+    let mut amounts: BTreeMap<String, Amount> = BTreeMap::new();
+    for package in packages {
+        for (entry, derived) in package.derived_files()? {
+            let Kind::File { size } = entry.kind else { continue };
+            amounts.entry(escaped(derived.recipe.as_bytes())).or_default().add(1, size);
+        }
+    }
+    Ok(amounts)
 }
 
 /// The files that the archive holds, and the times of the oldest and the newest.

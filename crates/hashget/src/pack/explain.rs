@@ -14,8 +14,9 @@ use super::known::Requirements;
 use super::matching::Obstacle;
 use super::plan::{PackageUse, Plan};
 use super::verdict::{Verdict, Verdicts};
-use super::{PackError, PackOptions, Packer, Summary};
+use super::{PackError, PackOptions, Packer, ReplayError, Summary};
 use crate::hashdb::{HashDbError, HashDbWriter, Key, PackageId};
+use crate::model::manifest::Package;
 use crate::model::{Digest, Entry, Kind, Member, PackageRecord, RelPath};
 use crate::monitor::Monitor;
 use crate::tree::{
@@ -47,12 +48,19 @@ pub struct Explanation {
     verdicts: Verdicts,
     /// By digest, for the requested files.
     holders: HashMap<Digest, Vec<Holder>>,
+    /// The recipes of derived entries, by index.
+    recipes: HashMap<usize, String>,
 }
 
 impl Explanation {
     /// The verdict on an entry: packages by their index in [`Self::packages`].
     pub fn verdict(&self, entry: usize) -> Verdict {
         self.verdicts.get(entry)
+    }
+
+    /// The name of the recipe that makes an entry, if it is derived.
+    pub fn recipe(&self, entry: usize) -> Option<&str> {
+        self.recipes.get(&entry).map(String::as_str)
     }
 
     /// The packages that have the contents of a requested entry; those that are relied on come first.
@@ -129,9 +137,10 @@ impl Packer<'_> {
         // Nobody is asked: what nobody asked yet is not relied on.
         let options = PackOptions { ask: false, ..options };
         let (first, mut summary) = (first_verdicts(&scan, &options)?, Summary::default());
-        let Plan { uses, verdicts, .. } =
+        let Plan { uses, verdicts, packages, .. } =
             self.plan(&scan, first, &options, false, &mut summary, monitor)?.plan;
         let entries = scan.entries;
+        let recipes = recipes(&packages, &entries)?;
         let mut asked: Vec<usize> = paths.iter().flat_map(|path| below(&entries, path)).collect();
         asked.sort_unstable();
         asked.dedup();
@@ -144,8 +153,20 @@ impl Packer<'_> {
         let requirements = Requirements::new(&options, &scan.root, &entries);
         let holders = choice.holders(self.hashdb, &digests, &requirements)?;
         let absent = absent(&entries, scan.absent, paths);
-        Ok(Explanation { entries, packages: uses, asked, absent, verdicts, holders })
+        Ok(Explanation { entries, packages: uses, asked, absent, verdicts, holders, recipes })
     }
+}
+
+/// The recipes by which entries are made.
+fn recipes(packages: &[Package], entries: &Entries) -> Result<HashMap<usize, String>, ReplayError> {
+    let mut recipes = HashMap::new();
+    for package in packages {
+        for (entry, derived) in package.derived_files()? {
+            let index = entries.position(&entry.path);
+            recipes.extend(index.map(|index| (index, derived.recipe.clone())));
+        }
+    }
+    Ok(recipes)
 }
 
 /// The entries at and below a path.

@@ -13,6 +13,7 @@ mod candidates;
 mod claims;
 mod contents;
 mod cover;
+mod derive;
 mod draft;
 mod eligibility;
 mod exclude_list;
@@ -67,6 +68,7 @@ pub use verdict::{Reason, Verdict};
 use candidates::Finders;
 use claims::Claims;
 use contents::Contents;
+use derive::DeriveError;
 use eligibility::first_verdicts;
 use frames::ArchiveEncoder;
 use known::{Requirements, known_packages};
@@ -75,8 +77,10 @@ use output::OpenOutput;
 use plan::Plan;
 use verdict::Verdicts;
 
+use crate::archive::derived_amounts;
 use crate::archive::reusable::Reusable;
 use crate::codec::Codec;
+use crate::derived::Derive;
 use crate::error::ErrorClass;
 use crate::fetch::{MirrorRule, Source, Web};
 use crate::hashdb::{HashDbError, HashDbWriter, SharedHashDb};
@@ -192,6 +196,15 @@ impl PackError {
     }
 }
 
+impl From<DeriveError> for PackError {
+    fn from(error: DeriveError) -> Self {
+        match error {
+            DeriveError::HashDb(error) => error.into(),
+            DeriveError::Interrupted(interrupted) => interrupted.into(),
+        }
+    }
+}
+
 impl Packer<'_> {
     /// Packs the tree at `tree` into `output`.
     ///
@@ -251,6 +264,9 @@ impl Packer<'_> {
                 let keep = |size| options.hashes.keeps(size);
                 let mut plan = plan::plan(claims, &contents, packages, &read, &keep)?;
                 let read = |id| Members::read_plain(self.hashdb, id);
+                if options.derive == Derive::Pure {
+                    derive::derive(scan, packages, &read, &mut plan, monitor)?;
+                }
                 replay::replay(entries, packages, &read, &mut plan)?;
                 (plan, None)
             }
@@ -269,6 +285,7 @@ impl Packer<'_> {
         finders.credit(&mut summary.detectors, records.zip(&plan.uses));
         let planned = Planned { plan, version_one };
         summary.relied_on = summary::relied_on(&planned);
+        summary.derived = derived_amounts(&planned.plan.packages).map_err(ReplayError::from)?;
         Ok(planned)
     }
 

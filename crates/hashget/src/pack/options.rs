@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::codec::Codec;
+use crate::derived::Derive;
 use crate::detectors::{Detector, Machine};
 use crate::fetch::ManagedPool;
 use crate::model::Evidence;
@@ -98,6 +99,8 @@ pub struct PackOptions<'a> {
     pub with_restorer: bool,
     /// Format of the manifest.
     pub manifest_version: ManifestVersion,
+    /// Which recipes leave out what they make. Only with [`ManifestVersion::Two`].
+    pub derive: Derive,
     /// `YYYY-MM-DD`: the backup must be restorable until this day; packages that expire earlier are not
     /// relied on.
     pub expires: Option<String>,
@@ -178,6 +181,7 @@ impl Default for PackOptions<'_> {
             names: NamesKept::Auto,
             with_restorer: false,
             manifest_version: ManifestVersion::Two,
+            derive: Derive::default(),
             expires: None,
             evidence: Evidence::Signed,
             ask: true,

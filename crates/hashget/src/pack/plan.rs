@@ -159,6 +159,7 @@ fn package_head(package: &ChosenPackage<'_>) -> Package {
         signatures: record.signatures.iter().map(ToString::to_string).collect(),
         expires: record.expires.clone(),
         unasked: package.place == Place::Supposed,
+        derived: Vec::new(),
         placements: Vec::new(),
         files: EntryTable::default(),
     }

@@ -132,6 +132,8 @@ impl<'a> Replay<'a> {
             let (row, from) = row.map_err(ReplayError::from)?;
             let sha256 = match &from {
                 None => Some(chosen.record.sha256),
+                // It was made when this was planned.
+                Some(from) if package.derivation(from).is_some() => row.sha256,
                 Some(from) => digests.get(from).copied().flatten(),
             };
             self.give(&row.path, &row.kind, &row.metadata, sha256)?;

@@ -28,6 +28,8 @@ pub struct Summary {
     pub left_out_files: u64,
     /// Their size in bytes.
     pub left_out_bytes: u64,
+    /// What of these recipes make, by their names; each file once.
+    pub derived: BTreeMap<String, Amount>,
     /// Files in the archive, each name counted.
     pub archived_files: u64,
     /// Their size in bytes.

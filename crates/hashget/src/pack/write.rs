@@ -14,8 +14,8 @@ use super::tar_writer::{TarOutput, TarWriter, Upcoming};
 use super::verdict::Verdict;
 use super::{PackError, PackOptions};
 use crate::model::manifest::{
-    EntryColumns, MANIFEST_NAME, Manifest, ManifestV1, OWN_NAMES, RESTORER, RESTORER_NAME, Renamed,
-    TreeSummary, own_name_of,
+    DERIVED, EntryColumns, Feature, MANIFEST_NAME, Manifest, ManifestV1, Needs, OWN_NAMES,
+    RESTORER, RESTORER_NAME, Renamed, TreeSummary, own_name_of,
 };
 use crate::model::{Entry, Kind, Metadata, RelPath, total_bytes};
 use crate::monitor::{Monitor, ProblemKind, Running};
@@ -69,7 +69,7 @@ pub(super) fn with_manifest<R>(
     let manifest = Manifest {
         format: Manifest::FORMAT.to_owned(),
         version: 2,
-        needs: [RESTORER].iter().filter(|_| options.with_restorer).collect(),
+        needs: needs(plan, options),
         tool: concat!("hashget ", env!("CARGO_PKG_VERSION")).to_owned(),
         expires: options.expires.clone().or(earliest),
         tree: TreeSummary {
@@ -86,6 +86,15 @@ pub(super) fn with_manifest<R>(
     let done = work(&|output| manifest.write_json(output));
     plan.packages = manifest.packages;
     Ok(done)
+}
+
+/// The features that the manifest of a plan uses.
+fn needs(plan: &Plan, options: &PackOptions) -> Needs {
+    let has_derived = plan.packages.iter().any(|package| !package.derived.is_empty());
+    let used = [(RESTORER, options.with_restorer), (DERIVED, has_derived)];
+    let used: Vec<Feature> =
+        used.into_iter().filter_map(|(feature, is)| is.then_some(feature)).collect();
+    used.iter().collect()
 }
 
 /// Writes the manifest that `write` produces, twice: first only to get its length.

@@ -7,6 +7,7 @@ mod accepting;
 mod already;
 mod archived;
 mod closing;
+mod derived;
 mod destinations;
 mod differences;
 mod error;
@@ -41,6 +42,7 @@ pub use planned::{Action, Planned, PlannedStep};
 pub use rehearsal::{Rehearsed, Rehearser};
 
 use crate::archive::{self, ArchiveError, manifest_path};
+use crate::derived::Derive;
 use crate::fetch::{Source, Web};
 use crate::limits::Limits;
 use crate::model::manifest::{AnyManifest, EntryTable, Manifest, ManifestHeader, ManifestV1};
@@ -77,6 +79,8 @@ pub struct RestoreOptions {
     pub acls: bool,
     /// Give entries their other extended attributes and capabilities.
     pub attributes: bool,
+    /// Which recipes are carried out. Files that others would make are missing then, and [`Restorer::restore`] completes them.
+    pub derive: Derive,
     /// Leave the manifest in the tree when everything is done.
     pub keep_manifest: bool,
     /// Which files and other entries that are there and no folders are replaced. `None`: those that differ; and whatever is in the
@@ -100,6 +104,7 @@ impl Default for RestoreOptions {
             mode_mask: 0o7777,
             acls: true,
             attributes: true,
+            derive: Derive::default(),
             keep_manifest: false,
             overwrite: None,
             delete: false,
@@ -280,7 +285,9 @@ impl Restorer<'_> {
         };
         let archived = (&manifest.archived, &manifest.renamed[..]);
         let may_keep = options.rule() != Some(Overwrite::Always);
-        let run = Run { part, may_keep, ..Run::new(self, target, archived, total, monitor) };
+        let derive = options.derive;
+        let run =
+            Run { part, may_keep, derive, ..Run::new(self, target, archived, total, monitor) };
         let digest = |path: &RelPath| extracted.as_ref()?.entries.get(path).copied();
         let unpacked = extracted
             .as_ref()

@@ -16,6 +16,7 @@ use super::{RestoreError, Run};
 use crate::archive::PackageBytes;
 use crate::archive::package_plan::{Destination, ManifestPart, PackagePlan};
 use crate::archive::placed::Facts;
+use crate::derived;
 use crate::fetch::{Wanted, shown};
 use crate::formats::{self, FormatError, Input, PATH_SEPARATOR, Visitor, VisitorError};
 use crate::model::manifest::Package;
@@ -52,6 +53,7 @@ impl<'r, 'm> Restoring<'r, 'm> {
         for destination in self.plan.without_contents() {
             self.place_node(&destination)?;
         }
+        self.leave_derived_out()?;
         if self.is_here_already()? {
             return Ok(None);
         }
@@ -87,6 +89,7 @@ impl<'r, 'm> Restoring<'r, 'm> {
         for destination in self.plan.without_contents() {
             self.place_node(&destination)?;
         }
+        self.leave_derived_out()?;
         self.place(bytes, true)
     }
 
@@ -183,8 +186,7 @@ impl<'r, 'm> Restoring<'r, 'm> {
             inner.contains(&inside)
         };
         let input = Input::Watched(file, progress.position());
-        let outcome =
-            formats::read_package_as(&self.package.format, input, &recurse, run.limits, self);
+        let outcome = derived::read_package(self.package, input, &recurse, run.limits, self);
         drop(progress);
         let problem = match outcome {
             Ok(found) if found == formats::FILE => "it is no package that can be read".to_owned(),
@@ -374,6 +376,9 @@ impl Visitor for Restoring<'_, '_> {
     }
 
     fn bad_member(&mut self, raw: &[u8], reason: &str) {
+        if self.plan.cannot_be_made(raw, reason) {
+            return;
+        }
         let object = format!("{} in {}", escaped(raw), self.name);
         self.run.monitor.event(Event::Skipped { object: &object, reason });
     }

@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::accepting::report_nameless;
+use super::derived::report_not_made;
 use super::package::Restoring;
 use super::{RestoreError, Run};
 use crate::archive::PackageBytes;
@@ -31,6 +32,7 @@ pub(super) fn restore_packages<'m>(
     })?;
     deferred.ask_again(run, Restoring::restore_at_last)?;
     report_nameless(run);
+    report_not_made(run);
     Ok(())
 }
 

@@ -106,7 +106,7 @@ impl Restorer<'_> {
         };
         let archived = (&manifest.archived, &manifest.renamed[..]);
         let run = Run::new(self, &imagined, archived, Total::UNKNOWN, monitor);
-        let run = Run { part: places.as_ref(), ..run };
+        let run = Run { part: places.as_ref(), derive: options.derive, ..run };
         let unpacked = archived::Unpacked {
             digest: &|path| extracted.entries.get(path).copied(),
             refused: extracted.refused(),
@@ -134,6 +134,7 @@ impl Restorer<'_> {
         let imagined = ImaginedTarget::over(&folder);
         let archived = (&manifest.archived, &manifest.renamed[..]);
         let run = Run::new(self, &imagined, archived, Total::UNKNOWN, monitor);
+        let run = Run { derive: options.derive, ..run };
         archived::check_archived(&run, None)?;
         packages::restore_packages(&run, &manifest.packages)?;
         plan(&run, Some(&folder), &manifest, None, options)

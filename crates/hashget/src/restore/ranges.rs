@@ -58,7 +58,8 @@ impl Restoring<'_, '_> {
             }
             bytes = bytes.saturating_add(size);
         }
-        self.part_reader().is_some()
+        self.package.derived.is_empty()
+            && self.part_reader().is_some()
             && self.package.size >= LEAST_BYTES
             && bytes < self.package.size / SHARE
             && (1..=MOST_FILES).contains(&files.len())

@@ -17,6 +17,7 @@ use crate::archive::{
     ArchiveError, PackageState, Received, StoredContents, StoredThing, Verified, Verifier,
     VerifyError, VerifyOptions,
 };
+use crate::derived::Derive;
 use crate::fetch::Offline;
 use crate::limits::Limits;
 use crate::model::manifest::{AnyManifest, EntryTable, Manifest, ManifestV1};
@@ -66,7 +67,8 @@ impl Rehearser<'_> {
         let restorer = Restorer { source, web, limits, jobs, accepting };
         let has_contents = contents.is_some();
         let (target, extracted) = extracted(contents.unwrap_or_default(), manifest, name);
-        let rehearsal = Rehearsal { restorer: &restorer, target: &target, has_contents, monitor };
+        let (restorer, target, derive) = (&restorer, &target, options.derive);
+        let rehearsal = Rehearsal { restorer, target, has_contents, derive, monitor };
         match manifest {
             AnyManifest::V2(manifest_2) => {
                 rehearsal.of_manifest(manifest_2, extracted, |received| {
@@ -86,6 +88,7 @@ struct Rehearsal<'a> {
     target: &'a ImaginedTarget<'a>,
     /// Was the archive itself read?
     has_contents: bool,
+    derive: Derive,
     monitor: &'a dyn Monitor,
 }
 
@@ -100,6 +103,7 @@ impl Rehearsal<'_> {
         // What is wrong with the archive was reported when it was read.
         let quiet = Quiet(self.monitor);
         let run = Run::new(self.restorer, self.target, archived, Total::UNKNOWN, &quiet);
+        let run = Run { derive: self.derive, ..run };
         if self.has_contents {
             let refused = extracted.refused();
             let digest = |path: &RelPath| self.target.digest(path);

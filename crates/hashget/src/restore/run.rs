@@ -12,6 +12,7 @@ use super::place::PlaceError;
 use super::target::Target;
 use super::{RestoreError, Restorer};
 use crate::archive::manifest_path;
+use crate::derived::Derive;
 use crate::fetch::{Source, Web};
 use crate::limits::Limits;
 use crate::model::manifest::{EntryTable, Renamed};
@@ -37,6 +38,8 @@ pub(super) struct Run<'r> {
     pub(super) renamed: &'r [Renamed],
     /// May a file that a package gives stay if it is right?
     pub(super) may_keep: bool,
+    /// Which recipes are carried out.
+    pub(super) derive: Derive,
     /// Where entries go, if only a part of the tree is restored.
     pub(super) part: Option<&'r Places<'r>>,
 }
@@ -65,6 +68,7 @@ impl<'r> Run<'r> {
             table,
             renamed,
             may_keep: true,
+            derive: Derive::default(),
             part: None,
         }
     }

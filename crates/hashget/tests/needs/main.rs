@@ -15,6 +15,8 @@ mod collect;
 #[path = "../debian/system.rs"]
 #[allow(dead_code, reason = "each test program uses its part")]
 mod debian_system;
+#[path = "../derived/trees.rs"]
+mod derived;
 mod foreign_files;
 mod full_disk;
 mod gnu_tar;
@@ -118,6 +120,7 @@ const TESTS: &[Test] = tests_with_needs![
     random::random_trees_with_random_packages_come_back: [],
     random::random_trees_with_random_packages_come_back_by_gnu_tar: [Root, Tool("xz"), Tool("zstd")],
     random::random_trees_with_random_packages_come_back_by_the_restorer: [Tool("python3"), Tool("zstd")],
+    restorer::derived_files_come_back: [Tool("python3")],
     restorer::frozen_archives_come_back: [Tool("python3"), Tool("zstd")],
     restorer::the_nasty_tree_comes_back: [Tool("python3"), Tool("zstd")],
     restorer::packages_of_every_format_are_read: [Tool("python3"), Tool("bsdtar"), Tool("lz4"), Tool("zstd")],

@@ -18,6 +18,7 @@ use hashget_testkit::packages::{
 use hashget_testkit::programs::NOBODY;
 use hashget_testkit::trees::{self, Nasty, Snapshot, snapshot};
 
+use crate::derived;
 use crate::nasty::{HASHES, left_out_is_what_it_should, random, scene};
 use crate::scene::{Part, Scene, assert_same, gnu_tar, lay_down, options, tar};
 
@@ -118,7 +119,10 @@ pub(crate) fn frozen_archives_come_back() {
     let folder = tempfile::tempdir().unwrap();
     let pool = folder.path().join("pool");
     fs_err::create_dir(&pool).unwrap();
-    fs_err::copy(in_repository("testdata/frozen/tool-1.0.tar.gz"), pool.join("any name")).unwrap();
+    for package in ["tool-1.0.tar.gz", "gadget_1.0_all.deb", "gadget-1.0-py3-none-any.whl"] {
+        let name = pool.join(format!("any name of {package}"));
+        fs_err::copy(in_repository("testdata/frozen").join(package), name).unwrap();
+    }
     let arguments = |archive: &str, target: &Path| {
         let archive = in_repository("testdata/frozen").join(archive);
         let (c, packages, offline) =
@@ -137,10 +141,38 @@ pub(crate) fn frozen_archives_come_back() {
     for (path, node) in &trees[0] {
         assert_eq!((&node.digest, node.mode), (&trees[1][path].digest, trees[1][path].mode));
     }
+    let target = folder.path().join("derived");
+    arguments("v2-derived.tar.zst", &target).expect(0, &["77 entries, 61 files"]);
     let target = folder.path().join("refused");
     arguments("v2-unknown-need.tar.gz", &target)
         .expect(1, &["needs hashget 9.7 or later (feature time-travel)"]);
     assert!(!target.exists());
+}
+
+/// It makes what we make, and names what it cannot.
+pub(crate) fn derived_files_come_back() {
+    let parts = derived::parts(40);
+    let of_pip = [("../../../bin/tool", "#!python\n"), ("tool-1.0.dist-info/INSTALLER", "pip\n")];
+    let of_pip = of_pip.map(|(path, text)| derived::row(path, text));
+    for (scene, before) in [
+        derived::debian(&parts, &derived::list_of(&parts)),
+        derived::virtual_environment(30, &of_pip),
+        derived::conda_environment(None),
+    ] {
+        let (archive, packed) = scene.pack_well(&options());
+        assert_eq!(packed.derived.len(), 1, "{packed:?}");
+        restore_well(&scene, &archive, &before);
+        let unpacked = scene.target();
+        gnu_tar(&archive, &unpacked);
+        let manifest = unpacked.join(".hashget-restore.json");
+        let text = fs_err::read_to_string(&manifest).unwrap();
+        let recipe = packed.derived.keys().next().unwrap();
+        fs_err::write(&manifest, text.replace(&format!("\"{recipe}\""), "\"tea\"")).unwrap();
+        restore(&[&unpacked]).expect(3, &["derived file: ", "the recipe tea is not known"]);
+        fs_err::write(&manifest, text).unwrap();
+        restore(&[&unpacked]).expect(0, &["Proven: "]);
+        assert_same(&before, &snapshot(&unpacked));
+    }
 }
 
 /// The name of a package, its bytes, and the files that a tree has of it.

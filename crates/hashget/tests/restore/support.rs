@@ -100,6 +100,7 @@ pub(crate) fn package(
         signatures: Vec::new(),
         expires: None,
         unasked: false,
+        derived: Vec::new(),
         placements,
         files: EntryTable::default(),
     }

@@ -88,6 +88,7 @@ impl Judged<'_> {
             "owner": Value::Null,
             "size": Value::Null,
             "sha256": Value::Null,
+            "recipe": Value::Null,
             "packages": [],
         });
         let shown = escaped(path.as_os_str().as_encoded_bytes());
@@ -128,6 +129,7 @@ impl Judged<'_> {
                 "owner": owners.get(&entry).map(|owner| owner.signature.to_string()),
                 "size": bytes,
                 "sha256": file.sha256,
+                "recipe": self.explanation.recipe(entry),
                 "packages": packages,
             });
             console.record("explained", record)?;
@@ -155,10 +157,7 @@ impl Judged<'_> {
 
     fn answer(&self, entry: usize) -> Answer {
         match self.explanation.verdict(entry) {
-            Verdict::Given { .. } => {
-                let why = "a package gives it back".to_owned();
-                Answer { fate: LEFT_OUT, code: "given", why }
-            }
+            Verdict::Given { package } => self.given(entry, package),
             Verdict::Link { to } => {
                 let Answer { fate, why, .. } = self.answer(to);
                 let to = escaped(
@@ -180,6 +179,16 @@ impl Judged<'_> {
                 Answer { fate: ARCHIVED, code, why: why.to_owned() }
             }
         }
+    }
+
+    fn given(&self, entry: usize, package: usize) -> Answer {
+        let Some(recipe) = self.explanation.recipe(entry) else {
+            let why = "a package gives it back".to_owned();
+            return Answer { fate: LEFT_OUT, code: "given", why };
+        };
+        let package = safe(&self.explanation.packages[package].name);
+        let why = format!("derived: the recipe {recipe} makes it out of {package}");
+        Answer { fate: LEFT_OUT, code: "derived", why }
     }
 
     /// Why a package is not relied on, and what to do.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use hashget::archive::{EntryOrigin, Requirements, entry_origins};
 use hashget::hashdb::complete_members;
-use hashget::model::manifest::Package;
+use hashget::model::manifest::{AnyManifest, ManifestError, Package};
 use hashget::model::{Digest, RelPath, display_name, escaped};
 use serde_json::json;
 
@@ -43,9 +43,7 @@ pub(super) fn explain(
     for (path, origin) in paths.iter().zip(found) {
         let (fate, why) = match &origin {
             EntryOrigin::Archived => ("archived", "the archive holds it".to_owned()),
-            EntryOrigin::Packages(_) => {
-                ("left_out", "left out: a package gives it back".to_owned())
-            }
+            EntryOrigin::Packages(_) => ("left_out", left_out(recipe_of(&manifest, path)?)),
             EntryOrigin::Link(to) => ("link", format!("a hard link to {to}")),
             EntryOrigin::Unknown(candidates) => ("unknown", may_give(candidates.len())),
             EntryOrigin::Nowhere => {
@@ -60,7 +58,8 @@ pub(super) fn explain(
         };
         let packages = indices.iter().map(|&index| &requirements.packages[index]);
         let urls: Vec<&String> = packages.clone().map(|package| &package.url).collect();
-        let record = json!({ "path": path, "fate": fate, "reason": why, "packages": urls });
+        let recipe = recipe_of(&manifest, path)?;
+        let record = json!({ "path": path, "fate": fate, "reason": why, "recipe": recipe, "packages": urls });
         console.data(|| format!("{path}: {why}"), "explained", || record)?;
         let more = urls.len().saturating_sub(shown);
         for package in packages.take(shown).filter(|_| !console.is_json()) {
@@ -76,6 +75,28 @@ pub(super) fn explain(
     }
     console.summary("explain", json!({ "absent": missing }), &[])?;
     Ok(())
+}
+
+/// The recipe that makes the file at `path`, if it is derived.
+fn recipe_of<'m>(
+    manifest: &'m AnyManifest,
+    path: &RelPath,
+) -> Result<Option<&'m str>, ManifestError> {
+    let AnyManifest::V2(manifest) = manifest else { return Ok(None) };
+    for package in &manifest.packages {
+        let derived = package.derived_files()?;
+        if let Some((_, derived)) = derived.into_iter().find(|(entry, _)| entry.path == *path) {
+            return Ok(Some(&derived.recipe));
+        }
+    }
+    Ok(None)
+}
+
+fn left_out(recipe: Option<&str>) -> String {
+    match recipe {
+        Some(recipe) => format!("left out: the recipe {} makes it out of a package", safe(recipe)),
+        None => "left out: a package gives it back".to_owned(),
+    }
 }
 
 /// A path of the user as one of the packed tree.

@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::destination::{Destination, Medium};
 use super::tree::Tree;
+use crate::derive::{amounts_record, derived_text};
 use crate::output::{Console, columns, counted, ratio, safe, size};
 
 /// Prints the packages that are needed, and the summary.
@@ -54,6 +55,7 @@ pub(super) fn print(
         "bytes": summary.bytes,
         "left_out_files": summary.left_out_files,
         "left_out_bytes": summary.left_out_bytes,
+        "derived": amounts_record(&summary.derived),
         "archived_files": summary.archived_files,
         "archived_bytes": summary.archived_bytes,
         "unknown_files": summary.unknown().files,
@@ -186,6 +188,9 @@ fn lines(verbose: bool, destination: &Destination, summary: &Summary) -> Vec<Str
         ["Folder", &amount(summary.files, summary.bytes)].map(str::to_owned),
         ["Left out", &amount(summary.left_out_files, summary.left_out_bytes)].map(str::to_owned),
     ];
+    if let Some(derived) = derived_text(&summary.derived) {
+        rows.push(["Derived".to_owned(), derived]);
+    }
     if !summary.packages.is_empty() {
         rows.push(["To restore", &download(summary)].map(str::to_owned));
     }

@@ -3,12 +3,13 @@
 //! Invariant: the template escapes all text for its context, and the page loads nothing.
 
 use askama::Template;
-use hashget::archive::{Folder, Subtree, Survey, SurveyedPackage};
+use hashget::archive::{Folder, Subtree, Survey, SurveyedPackage, derived_amounts};
 use hashget::model::manifest::Package;
 use hashget::model::{Amount, Evidence, display_name, escaped, total_bytes};
 use serde_json::{Value, json};
 
 use super::restorable::Restorable;
+use crate::derive::derived_text;
 use crate::output::{counted, ratio, size};
 
 /// Maximum number of rows in a table.
@@ -160,6 +161,12 @@ fn figures(survey: &Survey, facts: &Facts<'_>) -> Vec<Figure> {
         },
         Figure { title: "Archived", number: size(archived.bytes), more: files(archived) },
     ];
+    // A manifest whose tables do not fit is reported where its entries are read.
+    let derived = derived_amounts(facts.packages).unwrap_or_default();
+    if let Some(more) = derived_text(&derived) {
+        let bytes = total_bytes(derived.values().map(|amount| amount.bytes));
+        figures.insert(2, Figure { title: "Derived", number: size(bytes), more });
+    }
     if let Some(bytes) = facts.archive_bytes {
         let more = format!("{} smaller", ratio(all.bytes, bytes));
         figures.push(Figure { title: "The archive", number: size(bytes), more });

@@ -12,6 +12,7 @@ use super::super::tree::{ArchiveTree, NodeId};
 use super::failure::ContentsError;
 use super::unpacked::{CopyError, Unpacked};
 use crate::archive::Holder;
+use crate::derived;
 use crate::fetch::shown;
 use crate::formats::{self, FILE, FormatError, Input, PATH_SEPARATOR, Visitor, VisitorError};
 use crate::limits::Limits;
@@ -49,7 +50,9 @@ impl Unpacking<'_> {
             let recurse = |path: &RelPath| {
                 inner.contains(&[path.as_bytes(), PATH_SEPARATOR.as_bytes()].concat())
             };
-            read(&package.format, file, &name, &recurse, &mut members, (limits, monitor))?;
+            read(file, &name, monitor, |input| {
+                derived::read_package(package, input, &recurse, limits, &mut members)
+            })?;
         }
         finish(members.unpacking.unpacked)
     }
@@ -68,24 +71,24 @@ impl Unpacking<'_> {
         // The package itself may be one of the files.
         let copied = members.copy(size, &mut whole(file, &name)?);
         copied.map_err(|error| read_error(error, &name))?;
-        read(FILE, file, &name, &|_| true, &mut members, (limits, monitor))?;
+        read(file, &name, monitor, |input| {
+            formats::read_package_as(FILE, input, &|_| true, limits, &mut members)
+        })?;
         finish(members.unpacking.unpacked)
     }
 }
 
-/// Reads all members of a package, which was read as `format` before.
+/// Reads all members of a package, by `read`.
 fn read(
-    format: &str,
     file: &File,
     package: &str,
-    recurse: &dyn Fn(&RelPath) -> bool,
-    visitor: &mut dyn Visitor,
-    (limits, monitor): (&Limits, &dyn Monitor),
+    monitor: &dyn Monitor,
+    read: impl FnOnce(Input<'_>) -> Result<&'static str, FormatError>,
 ) -> Result<(), ContentsError> {
     let total = Total::bytes(file.metadata().map_or(0, |found| found.len()));
     let progress = monitor.begin(Step::Read, package, total);
     let input = Input::Watched(file, progress.position());
-    match formats::read_package_as(format, input, recurse, limits, visitor) {
+    match read(input) {
         Ok(_) => Ok(()),
         Err(FormatError::Visitor(error)) => Err(match error.downcast::<ContentsError>() {
             Ok(error) => *error,
@@ -186,6 +189,17 @@ impl Visitor for Members<'_, '_> {
         match member.kind {
             Kind::File { size } => self.copy(destinations, size, content).map_err(member_error),
             _ => Ok(()),
+        }
+    }
+
+    fn bad_member(&mut self, raw: &[u8], reason: &str) {
+        if !self.plan.cannot_be_made(raw, reason) {
+            return;
+        }
+        for (path, why) in self.plan.missing(None) {
+            if let Some(file) = self.unpacking.tree.find(&path) {
+                self.unpacking.unpacked.is_wrong(file, why);
+            }
         }
     }
 }

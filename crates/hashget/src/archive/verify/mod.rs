@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use super::{ArchiveError, PackageBytes, RequiredPackage, Requirements, count, given_entries};
+use crate::derived::Derive;
 use crate::error::ErrorClass;
 use crate::fetch::{FetchError, Reach, Source, Wanted, Web, name_beside};
 use crate::hashdb::{Check, CheckOutcome, Checks, HashDb, HashDbError, complete_members};
@@ -51,6 +52,8 @@ pub struct Verifier<'a> {
 pub struct VerifyOptions {
     /// Download each package and prove it, instead of asking for its size.
     pub deep: bool,
+    /// Which recipes are carried out on what was downloaded.
+    pub derive: Derive,
     /// Look at no package beyond this limit.
     pub at_most: Option<AtMost>,
     /// Look at so many percent of the packages only, chosen at random among those that were checked longest ago.

@@ -6,6 +6,7 @@
 mod beginning;
 mod columns;
 mod cursor;
+mod derived;
 mod needs;
 mod sparse;
 mod table;
@@ -18,7 +19,8 @@ use crate::error::ErrorClass;
 
 pub use columns::EntryColumns;
 pub use cursor::{Given, PlacementCursor};
-pub use needs::{FEATURES, Feature, Needs, RESTORER};
+pub use derived::Derived;
+pub use needs::{DERIVED, FEATURES, Feature, Needs, RESTORER};
 pub use table::EntryTable;
 pub(crate) use table::xattrs_to_map;
 pub use v1::{FileV1, ManifestV1, PackageV1};

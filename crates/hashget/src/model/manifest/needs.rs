@@ -24,8 +24,11 @@ pub struct Feature {
 /// A program that restores the archive without hashget is its second entry.
 pub const RESTORER: Feature = Feature { name: "restorer", since: "0.1" };
 
+/// Some files are made out of packages by recipes.
+pub const DERIVED: Feature = Feature { name: "derived", since: "0.1" };
+
 /// The features that this version reads, one line each. `docs/format.md` defines them.
-pub const FEATURES: &[Feature] = &[RESTORER];
+pub const FEATURES: &[Feature] = &[RESTORER, DERIVED];
 
 /// Bytes of a feature's name.
 const NAME_BYTES: usize = 64;

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 
 use serde::{Deserialize, Serialize};
 
-use super::{EntryTable, FEATURES, ManifestError, Needs, RESTORER};
+use super::{Derived, EntryTable, FEATURES, ManifestError, Needs, RESTORER};
 use crate::model::{Digest, Evidence, RelPath, escaped, own_name};
 
 /// A manifest, version 2. To be written, it need not hold the archived entries itself: see
@@ -79,6 +79,9 @@ pub struct Package {
     /// Nobody asked its URLs whether they have it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unasked: bool,
+    /// What recipes make out of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub derived: Vec<Derived>,
     /// Where it is laid down.
     #[serde(rename = "trees", default, skip_serializing_if = "Vec::is_empty")]
     pub placements: Vec<Placement>,

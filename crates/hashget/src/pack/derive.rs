@@ -1,0 +1,196 @@
+//! Which archived files recipes make out of the packages of a plan.
+//!
+//! Invariant: a file is left out only if its recipe was carried out here, on what the package has by its digest, and made exactly
+//! the bytes that the tree has.
+
+use std::cell::OnceCell;
+use std::fs::File;
+use std::io::Read as _;
+use std::os::unix::ffi::OsStrExt as _;
+
+use super::plan::{ChosenPackage, Plan, ReadMembers};
+use super::verdict::{Verdict, Verdicts};
+use crate::derived::{
+    Ingredient, Ingredients, MOST_INPUT_BYTES, Made, Proposal, Scene, proposals, recipe,
+};
+use crate::hashdb::HashDbError;
+use crate::model::manifest::{Derived, EntryTable, Package};
+use crate::model::{Digest, Entry, Evidence, Kind, RelPath};
+use crate::monitor::{Interrupted, Monitor};
+use crate::tree::Scan;
+
+/// Smaller files cost as much to name as to archive.
+const LEAST_BYTES: u64 = 512;
+
+/// Why the step ended early.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DeriveError {
+    /// The HashDB failed.
+    #[error(transparent)]
+    HashDb(#[from] HashDbError),
+    /// The monitor asked to stop.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+}
+
+/// Leaves out of a plan what recipes make out of its packages.
+pub(super) fn derive(
+    scan: &Scan,
+    packages: &[ChosenPackage<'_>],
+    read: ReadMembers<'_>,
+    plan: &mut Plan,
+    monitor: &dyn Monitor,
+) -> Result<(), DeriveError> {
+    let Plan { packages: manifest, chosen, verdicts, .. } = plan;
+    for (number, package) in manifest.iter_mut().enumerate() {
+        monitor.check_interrupted()?;
+        let chosen = &packages[chosen[number]];
+        // What is made out of a package must not depend on members that nobody knows.
+        if chosen.record.evidence < Evidence::Signed {
+            continue;
+        }
+        let (members, error) = (OnceCell::new(), OnceCell::new());
+        let gather = || match members_of(chosen, read) {
+            Ok(members) => members,
+            Err(failed) => {
+                let _ = error.set(failed);
+                Vec::new()
+            }
+        };
+        let tree = Tree { scan, verdicts, package, members: &members, gather: &gather };
+        let rows = tree.rows();
+        if let Some(error) = error.into_inner() {
+            return Err(error.into());
+        }
+        add(package, number, rows, verdicts);
+    }
+    Ok(())
+}
+
+/// A file that a recipe has made.
+struct Row {
+    index: usize,
+    entry: Entry,
+    derived: Derived,
+}
+
+/// Adds what was made to what the package gives.
+fn add(package: &mut Package, number: usize, made: Vec<Row>, verdicts: &mut Verdicts) {
+    if made.is_empty() {
+        return;
+    }
+    let files = package.files.entries().map(|row| row.expect("the plan has made this table"));
+    let mut rows: Vec<(Entry, Option<RelPath>)> = files.collect();
+    for Row { index, entry, derived } in made {
+        // Two recipes may have made it.
+        if verdicts.is_given(index) {
+            continue;
+        }
+        verdicts.set(index, Verdict::Given { package: number });
+        rows.push((entry, Some(Derived::path(package.derived.len()))));
+        package.derived.push(derived);
+    }
+    rows.sort_by(|(a, _), (b, _)| a.path.cmp(&b.path));
+    let from = rows.iter().map(|(_, from)| from.clone()).collect();
+    package.files = EntryTable::new(rows.iter().map(|(row, _)| row)).with_from(from);
+}
+
+/// The members of a package; none if they are too many to be kept, or one of them could be taken for a derived one.
+fn members_of(
+    chosen: &ChosenPackage<'_>,
+    read: ReadMembers<'_>,
+) -> Result<Vec<Ingredient>, HashDbError> {
+    let mut found = Vec::new();
+    chosen.with_members(read, |members| {
+        if !members.are_kept() {
+            return Ok::<(), HashDbError>(());
+        }
+        members.each(&mut |_, member| found.push(Ingredient::from(member)))
+    })?;
+    if found.iter().any(|member| Derived::is_path(&member.path)) {
+        found.clear();
+    }
+    Ok(found)
+}
+
+/// The tree that is packed, and one package.
+struct Tree<'t> {
+    scan: &'t Scan,
+    verdicts: &'t Verdicts,
+    package: &'t Package,
+    /// The members of the package, once somebody has asked for them.
+    members: &'t OnceCell<Vec<Ingredient>>,
+    gather: &'t dyn Fn() -> Vec<Ingredient>,
+}
+
+impl Tree<'_> {
+    /// The files that come out of recipes as they are in the tree.
+    fn rows(&self) -> Vec<Row> {
+        proposals(self).into_iter().filter_map(|proposal| self.row(proposal)).collect()
+    }
+
+    /// The file that is proposed, if its recipe makes it.
+    fn row(&self, proposal: Proposal) -> Option<Row> {
+        let Proposal { path, derived, contents } = proposal;
+        let (index, size) = self.wanted(&path)?;
+        let entry = self.scan.entries[index].clone();
+        let mut made = Made::new(size);
+        let from = Ingredients { members: self.members(), contents: contents.as_deref() };
+        recipe(&derived.recipe).and_then(|one| one.make(&derived, &from, &mut made)).ok()?;
+        let is_right =
+            made.bytes().len() as u64 == size && entry.sha256 == Some(Digest::of(made.bytes()));
+        is_right.then_some(Row { index, entry, derived })
+    }
+
+    /// The index and size of the regular file at `path` that may be left out and that nothing gives.
+    fn wanted(&self, path: &RelPath) -> Option<(usize, u64)> {
+        let entries = &self.scan.entries;
+        let index = entries.position(path)?;
+        let Kind::File { size } = entries[index].kind else { return None };
+        let may_be_left_out = match self.verdicts.get(index) {
+            Verdict::Archived(reason) => !reason.is_final(),
+            Verdict::Given { .. } | Verdict::Link { .. } => false,
+        };
+        (may_be_left_out && size >= LEAST_BYTES).then_some((index, size))
+    }
+
+    fn read(&self, path: &RelPath) -> std::io::Result<Vec<u8>> {
+        let mut contents = Vec::new();
+        let file: File = self.scan.root.open_file(path)?;
+        file.take(MOST_INPUT_BYTES + 1).read_to_end(&mut contents)?;
+        Ok(contents)
+    }
+}
+
+impl Scene for Tree<'_> {
+    fn package(&self) -> &Package {
+        self.package
+    }
+
+    fn members(&self) -> &[Ingredient] {
+        self.members.get_or_init(self.gather)
+    }
+
+    fn is_wanted(&self, path: &RelPath) -> bool {
+        self.wanted(path).is_some()
+    }
+
+    fn contents(&self, path: &RelPath) -> Option<Vec<u8>> {
+        let size = match self.scan.entries.at(path)?.kind {
+            Kind::File { size } => size,
+            _ => return None,
+        };
+        let contents = (size <= MOST_INPUT_BYTES).then(|| self.read(path).ok()).flatten()?;
+        (contents.len() as u64 <= MOST_INPUT_BYTES).then_some(contents)
+    }
+
+    fn absolute(&self, folder: &[u8]) -> Vec<String> {
+        let folder = folder.strip_suffix(b"/").unwrap_or(folder);
+        let root = self.scan.root.path().as_os_str().as_bytes();
+        // The tree as it is named here, or as the system that it is.
+        [root.strip_suffix(b"/").unwrap_or(root), b""]
+            .into_iter()
+            .filter_map(|root| String::from_utf8([root, b"/", folder].concat()).ok())
+            .collect()
+    }
+}
