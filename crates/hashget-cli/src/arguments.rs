@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, ValueEnum};
 
 use crate::commands::Command;
-use crate::output::Verbosity;
+use crate::output::{ProgressStyle, Verbosity};
 use crate::values;
 
 /// Back up folders without the files that public packages already have
@@ -66,9 +66,18 @@ pub(crate) struct Global {
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
 
-    /// Print more: every package, and every item that was skipped
-    #[arg(short, long, global = true)]
-    pub(crate) verbose: bool,
+    /// Print more: every package, and every item that was skipped; twice, also every request to a server
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+
+    /// Write everything that is said, and every request, to the end of this file, with the time [env: HASHGET_LOG]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) log_file: Option<PathBuf>,
+
+    /// How progress is shown: on a terminal, as plain lines from time to time (for screen readers and logs), or not at all
+    #[arg(long, global = true, value_name = "auto|plain|none", value_enum, default_value_t)]
+    #[arg(hide_possible_values = true)]
+    pub(crate) progress: ProgressStyle,
 
     /// Print JSON records to standard output, one per line; the last is `summary` or `error`
     #[arg(long, global = true)]
@@ -84,8 +93,21 @@ impl Global {
     pub(crate) fn verbosity(&self) -> Verbosity {
         match (self.quiet, self.verbose) {
             (true, _) => Verbosity::Quiet,
-            (_, true) => Verbosity::Verbose,
-            _ => Verbosity::Normal,
+            (false, 0) => Verbosity::Normal,
+            (false, _) => Verbosity::Verbose,
+        }
+    }
+
+    /// Is each request printed?
+    pub(crate) fn shows_requests(&self) -> bool {
+        self.verbose > 1
+    }
+
+    /// How progress is shown. Between lines of requests, only lines that stay can be read.
+    pub(crate) fn progress(&self) -> ProgressStyle {
+        match self.progress {
+            ProgressStyle::Auto if self.shows_requests() => ProgressStyle::None,
+            progress => progress,
         }
     }
 }

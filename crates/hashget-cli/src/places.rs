@@ -57,6 +57,11 @@ impl Surroundings {
         named.or_else(|| Some(Path::new(self.variable("HOME")?).join(".netrc")))
     }
 
+    /// The file in which is written down what is said and asked.
+    pub(crate) fn log_file(&self, flag: Option<&Path>) -> Option<PathBuf> {
+        flag.map(Path::to_owned).or_else(|| self.variable("HASHGET_LOG").map(PathBuf::from))
+    }
+
     /// The text of a variable that is set, even if it is empty.
     pub(crate) fn text(&self, name: &str) -> Option<String> {
         self.variables.get(Path::new(name).as_os_str())?.to_str().map(str::to_owned)

@@ -3,7 +3,7 @@
 //!
 //! Invariant: the end of the log is sent, never a password of an address.
 
-use hashget::fetch::RequestFailed;
+use hashget::fetch::{RequestFailed, RequestLog};
 use ureq::Agent;
 
 /// The most bytes of the log that are sent: the last ones.
@@ -26,7 +26,17 @@ pub enum At {
 /// It could not be told; the text says why.
 pub fn ping(agent: &Agent, address: &str, at: At, log: &str) -> Result<(), String> {
     let url = url_for(address, at);
+    // Its path is a secret.
+    let host = url.split('/').take(3).collect::<Vec<_>>().join("/");
+    let mut noted = RequestLog::begin("POST", &host);
     let answer = agent.post(&url).content_type("text/plain; charset=utf-8").send(tail(log));
+    match &answer {
+        Ok(answer) => {
+            noted.answered(answer.status().as_u16());
+            noted.ended();
+        }
+        Err(error) => noted.failed(&error.to_string()),
+    }
     match answer {
         Ok(answer) if answer.status().is_success() => Ok(()),
         Ok(answer) => Err(format!("the answer was {}", answer.status())),

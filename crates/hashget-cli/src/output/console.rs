@@ -9,11 +9,13 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use anstream::stderr;
+use clap::ValueEnum;
 use clap::builder::styling::{AnsiColor, Style};
 use hashget::monitor::{Event, Monitor, ProblemKind};
 use serde::Serialize;
 use serde_json::json;
 
+use super::journal;
 use super::lines::{Gathered, record, write};
 use super::progress::ProgressReporter;
 use super::text::{counted, safe, without_logins};
@@ -27,6 +29,18 @@ pub(crate) enum Verbosity {
     Normal,
     /// Everything.
     Verbose,
+}
+
+/// How progress is shown to a person.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProgressStyle {
+    /// As lines at the bottom of a terminal, and not at all elsewhere.
+    #[default]
+    Auto,
+    /// As lines of their own, from time to time: for screen readers and logs.
+    Plain,
+    /// Not at all.
+    None,
 }
 
 /// Number of problems of each kind.
@@ -96,10 +110,19 @@ const NOTE: Style = AnsiColor::Cyan.on_default().bold();
 
 impl Console {
     /// A console that asks stages to stop once the flag is set.
-    pub(crate) fn new(verbosity: Verbosity, json: bool, interrupted: Arc<AtomicBool>) -> Self {
+    pub(crate) fn new(
+        verbosity: Verbosity,
+        progress: ProgressStyle,
+        json: bool,
+        interrupted: Arc<AtomicBool>,
+    ) -> Self {
         let reporter = match (verbosity > Verbosity::Quiet, json) {
             (false, _) => None,
-            (true, false) => ProgressReporter::on_terminal(),
+            (true, false) => match progress {
+                ProgressStyle::Auto => ProgressReporter::on_terminal(),
+                ProgressStyle::Plain => Some(ProgressReporter::in_plain_lines()),
+                ProgressStyle::None => None,
+            },
             (true, true) => {
                 // If this fails, writing the summary fails too, and that is reported.
                 let write_record = |body| {
@@ -248,6 +271,7 @@ impl Console {
 
     /// Prints a message for the user to standard error, unless `--quiet` was given.
     pub(crate) fn say(&self, line: &str) {
+        journal::said(line);
         if self.verbosity >= Verbosity::Normal && !self.json {
             self.aside(|| complain(&safe(line)));
         }
@@ -255,13 +279,15 @@ impl Console {
 
     /// Prints a warning that is not about an object of a stage, even with `--quiet`.
     pub(crate) fn warn(&self, text: &str) {
+        journal::said(&format!("warning: {text}"));
         self.aside(|| complain(&format!("{WARNING}warning:{WARNING:#} {}", safe(text))));
     }
 
     /// The same, only with `--verbose`.
     pub(crate) fn detail(&self, line: &str) {
-        if self.is_verbose() {
-            self.say(line);
+        match self.is_verbose() {
+            true => self.say(line),
+            false => journal::said(line),
         }
     }
 
@@ -269,6 +295,7 @@ impl Console {
     pub(crate) fn failure(&self, failure: &Failure) {
         self.close();
         self.aside(|| print_failure(failure));
+        journal::said(&format!("error: {}", failure.messages.join(": ")));
         let causes: Vec<String> =
             failure.messages.iter().map(|message| without_logins(message)).collect();
         let record = json!({
@@ -317,6 +344,7 @@ impl Console {
         };
         *count += 1;
         drop(problems);
+        journal::said(&format!("{label}: {object}: {message}"));
         let mut lines = self.lines.lock().expect("pushing does not panic");
         if kind != ProblemKind::Note && lines.len() < KEPT_LINES {
             lines.push(format!("{object}: {message}"));
@@ -340,6 +368,8 @@ impl Console {
             let _ = self.record("skipped", json!({ "object": object, "reason": reason }));
         } else if before < SHOWN_SKIPPED || self.is_verbose() {
             self.say(&format!("Skipped {object}: {reason}"));
+        } else {
+            journal::said(&format!("Skipped {object}: {reason}"));
         }
     }
 }
@@ -390,7 +420,7 @@ pub(crate) fn print_usage_error(error: &clap::Error, exit_code: u8) {
     let text = error.render();
     complain(text.ansi().to_string().trim_end_matches('\n'));
     if std::env::args_os().skip(1).take_while(|word| word != "--").any(|word| word == "--json") {
-        let console = Console::new(Verbosity::Quiet, true, Arc::default());
+        let console = Console::new(Verbosity::Quiet, ProgressStyle::None, true, Arc::default());
         let text = without_logins(&text.to_string());
         let message = text.lines().next().unwrap_or("").trim_start_matches("error: ");
         let record = json!({
@@ -409,7 +439,7 @@ mod tests {
 
     #[test]
     fn problems_are_counted_by_kind() {
-        let console = Console::new(Verbosity::Quiet, false, Arc::default());
+        let console = Console::new(Verbosity::Quiet, ProgressStyle::None, false, Arc::default());
         for kind in [ProblemKind::Incomplete, ProblemKind::Incomplete, ProblemKind::Unreachable] {
             console.event(Event::Problem { kind, object: "a", message: "b" });
         }
@@ -420,7 +450,7 @@ mod tests {
     #[test]
     fn the_flag_interrupts() {
         let flag = Arc::new(AtomicBool::new(false));
-        let console = Console::new(Verbosity::Quiet, false, Arc::clone(&flag));
+        let console = Console::new(Verbosity::Quiet, ProgressStyle::None, false, Arc::clone(&flag));
         assert!(!console.interrupted());
         flag.store(true, Ordering::Relaxed);
         assert!(console.interrupted());

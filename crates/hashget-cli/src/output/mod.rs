@@ -5,12 +5,15 @@
 //! printed there.
 
 mod console;
+pub(crate) mod journal;
 mod lines;
 mod progress;
 pub(crate) mod standard;
 mod table;
 mod text;
 
-pub(crate) use console::{Console, Failure, Problems, Verbosity, print_usage_error};
+pub(crate) use console::{Console, Failure, Problems, ProgressStyle, Verbosity, print_usage_error};
 pub(crate) use table::columns;
-pub(crate) use text::{counted, day, mode_letters, moment, named_package, ratio, safe, size};
+pub(crate) use text::{
+    counted, day, mode_letters, moment, named_package, ratio, safe, size, without_logins,
+};

@@ -13,6 +13,7 @@ use ureq::http::{HeaderMap, Response};
 use ureq::{Agent, Body};
 
 use super::Reach;
+use super::RequestLog;
 use super::agent::{new_agent, trouble};
 use super::circuit_breaker::{Attempt, Failed};
 use super::clock::ATTENTION;
@@ -55,6 +56,19 @@ pub(super) enum Trouble {
     Refused(String),
     /// The monitor asked to stop.
     Interrupted,
+}
+
+impl Trouble {
+    /// What is wrong.
+    fn problem(&self) -> &str {
+        match self {
+            Self::Passing(text)
+            | Self::Silent(text)
+            | Self::Lasting(text)
+            | Self::Refused(text) => text,
+            Self::Interrupted => "interrupted",
+        }
+    }
 }
 
 impl From<Interrupted> for Trouble {
@@ -267,22 +281,37 @@ fn run(
     headers: &[(&'static str, String)],
     to: &Sender<Message>,
 ) -> Result<(), crossbeam_channel::SendError<Message>> {
+    let mut log = RequestLog::begin(request.method.name(), url);
     let response = match request.ask(agent, url, headers) {
         Ok(response) => response,
-        Err(error) => return to.send(Message::Failed(trouble(error))),
+        Err(error) => {
+            let trouble = trouble(error);
+            log.failed(trouble.problem());
+            return to.send(Message::Failed(trouble));
+        }
     };
-    to.send(Message::Head(head_of(&response)))?;
+    let head = head_of(&response);
+    log.answered(head.status);
+    to.send(Message::Head(head))?;
     let mut body = response.into_body().into_with_config().limit(u64::MAX).reader();
     loop {
         let mut piece = vec![0; PIECE];
         match body.read(&mut piece) {
-            Ok(0) => return to.send(Message::End),
+            Ok(0) => {
+                log.ended();
+                return to.send(Message::End);
+            }
             Ok(count) => {
+                log.came(count);
                 piece.truncate(count);
                 to.send(Message::Bytes(piece))?;
             }
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return to.send(Message::Failed(trouble(error.into()))),
+            Err(error) => {
+                let trouble = trouble(error.into());
+                log.failed(trouble.problem());
+                return to.send(Message::Failed(trouble));
+            }
         }
     }
 }

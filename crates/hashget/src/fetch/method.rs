@@ -39,6 +39,18 @@ pub(super) struct Request {
     pub(super) sent: Sent,
 }
 
+impl Method {
+    /// As HTTP has it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
 impl From<Method> for Request {
     fn from(method: Method) -> Self {
         Self { method, sent: Sent::Nothing }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crossbeam_channel::{RecvTimeoutError, bounded};
-use hashget::fetch::RequestFailed;
+use hashget::fetch::{RequestFailed, RequestLog};
 use hashget::model::escaped;
 use hashget::monitor::{Interrupted, Monitor};
 use rusty_s3::signing::sign;
@@ -301,6 +301,29 @@ fn exchange(
     most: u64,
     is_post: bool,
 ) -> Result<Answer, RequestFailed> {
+    let method = request.method_ref().map_or("", |method| method.as_str());
+    let uri = request.uri_ref().map(ToString::to_string).unwrap_or_default();
+    let mut log = RequestLog::begin(method, &uri);
+    let answer = answered(agent, request, body, most, is_post, &mut log);
+    match &answer {
+        Ok(answer) => {
+            log.came(answer.body.len());
+            log.ended();
+        }
+        Err(failed) => log.failed(&failed.problem),
+    }
+    answer
+}
+
+/// The same, without a note of it.
+fn answered(
+    agent: &Agent,
+    request: ureq::http::request::Builder,
+    body: Option<Outward>,
+    most: u64,
+    is_post: bool,
+    log: &mut RequestLog,
+) -> Result<Answer, RequestFailed> {
     let wrong =
         |error: ureq::http::Error| RequestFailed { problem: error.to_string(), may_pass: false };
     let response = match body {
@@ -311,6 +334,7 @@ fn exchange(
         None => agent.run(request.body(()).map_err(wrong)?)?,
     };
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    log.answered(status);
     let mut reader = response.into_body().into_with_config().limit(u64::MAX).reader();
     let mut body = Vec::new();
     let read = reader.by_ref().take(most).read_to_end(&mut body);

@@ -37,6 +37,17 @@ pub(super) fn lines(rows: &[Row], width: usize, most: usize) -> Vec<String> {
     lines
 }
 
+/// Everything, in words, with nothing to be seen in columns.
+pub(super) fn sentence(row: &Row) -> String {
+    let pieces = [Some(amount(row)), row.bytes_per_second().map(rate), row.time_left().map(left)];
+    let pieces: Vec<String> = pieces.into_iter().flatten().filter(|one| !one.is_empty()).collect();
+    let (step, name) = (verb(row.progress.step), safe(&row.progress.name));
+    match pieces.is_empty() {
+        true => format!("{step} {name}"),
+        false => format!("{step} {name}: {}", pieces.join(", ")),
+    }
+}
+
 /// As much as fits, the most important first.
 fn narrow(row: &Row, width: usize) -> String {
     let amount = row.thousandths().map_or_else(|| amount(row), |part| format!("{}%", part / 10));

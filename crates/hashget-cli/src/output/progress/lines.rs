@@ -63,6 +63,11 @@ fn erased(drawn: &[String]) -> String {
     }
 }
 
+/// Writes lines that stay.
+pub(super) fn write_lines(lines: &[String]) {
+    write(&lines.iter().map(|line| format!("{line}\n")).collect::<String>());
+}
+
 fn write(text: &str) {
     if !text.is_empty() {
         // Nothing can be done if the terminal is gone.

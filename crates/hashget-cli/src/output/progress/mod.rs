@@ -1,4 +1,4 @@
-//! Progress: lines at the bottom of a terminal, or JSON records for a program.
+//! Progress: lines at the bottom of a terminal, plain lines from time to time, or JSON records for a program.
 //!
 //! Invariant: one thread checks the steps from time to time, and the steps never wait for it. After it has
 //! stopped, no line is left and no record follows.
@@ -24,6 +24,9 @@ const FRAME: Duration = Duration::from_millis(100);
 /// Time between two records of a step.
 const RECORD: Duration = Duration::from_secs(1);
 
+/// Time between two plain lines of a step.
+const PLAIN: Duration = Duration::from_secs(10);
+
 /// Writes a record of type `progress`.
 pub(super) type Records = Box<dyn Fn(Value) + Send + Sync>;
 
@@ -31,6 +34,8 @@ pub(super) type Records = Box<dyn Fn(Value) + Send + Sync>;
 enum Output {
     /// On a terminal.
     Lines(Lines),
+    /// As lines that stay.
+    PlainLines,
     /// As records; with `all`, also for the start and the end of every step.
     Records { write: Records, all: bool },
 }
@@ -68,6 +73,11 @@ impl ProgressReporter {
             .then(|| Self::at(Output::Lines(Lines::default())))
     }
 
+    /// Lines on standard error that stay, for each step that takes long.
+    pub(super) fn in_plain_lines() -> Self {
+        Self::at(Output::PlainLines)
+    }
+
     /// Records; with `all`, also for the start and the end of every step.
     pub(super) fn in_records(write: Records, all: bool) -> Self {
         Self::at(Output::Records { write, all })
@@ -96,7 +106,7 @@ impl ProgressReporter {
     pub(super) fn aside(&self, print: impl FnOnce()) {
         match &self.shared.output {
             Output::Lines(lines) => lines.aside(print),
-            Output::Records { .. } => print(),
+            Output::PlainLines | Output::Records { .. } => print(),
         }
     }
 
@@ -143,6 +153,7 @@ impl Shared {
     fn run(&self) {
         let pause = match &self.output {
             Output::Lines(_) => FRAME,
+            Output::PlainLines => PLAIN,
             Output::Records { .. } => RECORD,
         };
         let mut state = self.state();
@@ -176,6 +187,14 @@ impl Shared {
                 let text = Lines::texts(state.rows.shown());
                 drop(state);
                 lines.draw(text);
+            }
+            Output::PlainLines => {
+                let now = self.now();
+                let long = |row: &&mut Row| now.saturating_sub(row.began) >= RECORD;
+                let lines: Vec<String> =
+                    state.rows.under_way().filter(long).map(|row| layout::sentence(row)).collect();
+                drop(state);
+                lines::write_lines(&lines);
             }
             Output::Records { write, .. } => {
                 let now = self.now();
