@@ -3,7 +3,7 @@
 //! Invariant: whatever a recipe does, all members of the package are visited as if there were none; a derived member that cannot be
 //! made is a bad member.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 
 use super::{
@@ -53,7 +53,7 @@ struct Gathering<'p, 'v> {
     /// The recipes that want to know of members.
     recipes: Vec<&'static dyn Recipe>,
     /// What is made from single members, by these.
-    of_member: HashMap<RelPath, Vec<Task<'p>>>,
+    of_member: BTreeMap<RelPath, Vec<Task<'p>>>,
     /// What is made from the package as a whole.
     of_package: Vec<Task<'p>>,
     members: Vec<Ingredient>,
@@ -63,7 +63,7 @@ struct Gathering<'p, 'v> {
 
 impl<'p, 'v> Gathering<'p, 'v> {
     fn new(package: &'p Package, wanted: &[Member], visitor: &'v mut dyn Visitor) -> Self {
-        let mut of_member: HashMap<RelPath, Vec<Task<'p>>> = HashMap::new();
+        let mut of_member: BTreeMap<RelPath, Vec<Task<'p>>> = BTreeMap::new();
         let mut of_package = Vec::new();
         for member in wanted {
             let Some(derived) = package.derivation(&member.path) else { continue };

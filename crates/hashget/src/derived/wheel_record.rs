@@ -69,7 +69,8 @@ impl Recipe for WheelRecord {
 
     fn propose(&self, scene: &dyn Scene) -> Vec<Proposal> {
         let package = scene.package();
-        if package.format != "zip" {
+        // Members are read for this: not of every zip.
+        if package.format != "zip" || !package.url.ends_with(".whl") {
             return Vec::new();
         }
         let is_record = |member: &&Ingredient| {

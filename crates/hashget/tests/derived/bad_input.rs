@@ -1,6 +1,6 @@
 //! Manifests whose derived files are wrong: each costs its file, which is named, and everything else comes back.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use hashget::model::manifest::{AnyManifest, Derived, EntryTable, Manifest};
 use hashget::model::{Digest, Entry, Kind, RelPath};
@@ -22,7 +22,7 @@ fn folder(scene: &Scene, change: impl FnOnce(&mut Manifest)) -> PathBuf {
     target
 }
 
-fn restore(scene: &Scene, target: &PathBuf) -> (Summary, Recorder) {
+fn restore(scene: &Scene, target: &Path) -> (Summary, Recorder) {
     let recorder = Recorder::default();
     let options = RestoreOptions { keep_manifest: true, ..RestoreOptions::default() };
     (scene.restorer().restore(target, &options, &recorder).unwrap(), recorder)
