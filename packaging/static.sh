@@ -34,6 +34,8 @@ export CARGO_PROFILE_RELEASE_STRIP=none
 cargo zigbuild --release --locked --quiet --target "$target" -p hashget-cli -p hashget-server
 
 objcopy=$(echo "$sysroot"/lib/rustlib/*/bin/rust-objcopy)
+[ -x "$objcopy" ] || fail "$sysroot has no rust-objcopy: expected it in lib/rustlib/*/bin"
+objcopy() { LD_LIBRARY_PATH=$sysroot/lib "$objcopy" "$@"; }
 programs=$built/$target/static
 rm -rf "$programs"
 mkdir -p "$programs"
@@ -41,8 +43,8 @@ for program in hashget hashget-server; do
     linked=$built/$target/release/$program
     (
         cd "$programs" # the link to the line tables has no path
-        "$objcopy" --only-keep-debug "$linked" "$program.debug"
-        "$objcopy" --strip-all --add-gnu-debuglink="$program.debug" "$linked" "$program"
+        objcopy --only-keep-debug "$linked" "$program.debug"
+        objcopy --strip-all --add-gnu-debuglink="$program.debug" "$linked" "$program"
     )
 done
 echo "$programs"
