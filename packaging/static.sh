@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds hashget and hashget-server as static programs, which run on every Linux with this type of processor, with any C
 # library. Prints the folder that has them: stripped, and beside each a file NAME.debug with its line tables.
-# The same sources give the same bytes, wherever they lie: of the line tables, only with zig in the same place.
+# The same sources give the same bytes, wherever they lie: of the line tables, only with the same folder and cache of zig.
 # Needs rustup, and zig as the C compiler for all types of processors: pip install cargo-zigbuild ziglang
 #
 #   packaging/static.sh [x86_64|aarch64]        without one, the type of this machine
