@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds hashget and hashget-server as static programs, which run on every Linux with this type of processor, with any C
 # library. Prints the folder that has them: stripped, and beside each a file NAME.debug with its line tables.
-# The same sources give the same bytes, wherever they lie.
+# The same sources give the same bytes, wherever they lie: of the line tables, only with the same folder and cache of zig.
 # Needs rustup, and zig as the C compiler for all types of processors: pip install cargo-zigbuild ziglang
 #
 #   packaging/static.sh [x86_64|aarch64]        without one, the type of this machine
@@ -34,15 +34,15 @@ export CARGO_PROFILE_RELEASE_STRIP=none
 cargo zigbuild --release --locked --quiet --target "$target" -p hashget-cli -p hashget-server
 
 objcopy=$(echo "$sysroot"/lib/rustlib/*/bin/rust-objcopy)
+[ -x "$objcopy" ] || fail "$sysroot has no rust-objcopy: expected it in lib/rustlib/*/bin"
+objcopy() { LD_LIBRARY_PATH=$sysroot/lib "$objcopy" "$@"; }
 programs=$built/$target/static
 rm -rf "$programs"
 mkdir -p "$programs"
 for program in hashget hashget-server; do
     linked=$built/$target/release/$program
-    (
-        cd "$programs" # the link to the line tables has no path
-        "$objcopy" --only-keep-debug "$linked" "$program.debug"
-        "$objcopy" --strip-all --add-gnu-debuglink="$program.debug" "$linked" "$program"
-    )
+    # No link to the line tables: it has a checksum of them, and they name the folder of zig's C library.
+    objcopy --only-keep-debug "$linked" "$programs/$program.debug"
+    objcopy --strip-all "$linked" "$programs/$program"
 done
 echo "$programs"
