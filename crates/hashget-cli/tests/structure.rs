@@ -47,6 +47,8 @@ const MODULES: &[(&str, &[&str])] = &[
             "places",
         ],
     ),
+    ("sbom", &["model", "detectors"]),
+    ("changed", &["model", "monitor", "formats", "detectors", "archive"]),
     ("parity", &["model", "limits", "monitor", "pending_file", "archive"]),
     (
         "supplement",
