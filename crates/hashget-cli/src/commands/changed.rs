@@ -9,7 +9,7 @@ mod shown;
 use std::path::PathBuf;
 
 use clap::Args;
-use hashget::changed::{Changed as Outcome, PackageFiles, changed};
+use hashget::changed::{Changed as Outcome, PackageFiles, Wanted, changed};
 use hashget::detectors::{InstalledSystem, TreeFiles};
 use hashget::model::manifest::AnyManifest;
 use hashget::monitor::{Monitor, ProblemKind};
@@ -87,10 +87,10 @@ impl Changed {
         console.in_bulk(|| self.entries(&outcome, &compared.packages, environment))?;
         let sums = Sums::of(&outcome);
         self.problems(&outcome, &sums, compared, environment);
-        let not_dismissed = compared.packages.len() - outcome.dismissed.len();
+        let packages = compared.packages.len() - outcome.dismissed.len();
         let wanted = outcome.wanted;
         let body = json!({
-            "packages": not_dismissed,
+            "packages": packages,
             "not_compared": compared.unknown,
             "compared": outcome.compared,
             "contents": sums.contents,
@@ -106,35 +106,37 @@ impl Changed {
                 "by_script": wanted.by_script,
             },
         });
-        let entries = counted(outcome.compared, "entry", "entries");
+        console.summary("changed", body, &self.lines(&outcome, &sums, packages))?;
+        Ok(())
+    }
+
+    /// The summary for people.
+    fn lines(&self, outcome: &Outcome, sums: &Sums, packages: usize) -> Vec<String> {
+        let (entries, packages) = (
+            counted(outcome.compared, "entry", "entries"),
+            counted(packages as u64, "package", "packages"),
+        );
+        let Sums { contents, metadata, missing, configuration } = sums;
+        let unowned = counted(outcome.unowned.len() as u64, "file", "files");
+        let how = if self.unowned { "" } else { " (list them with --unowned)" };
         let mut lines = vec![
             format!(
-                "{} of {} compared: {} with other contents, {} with another mode or owner, {} missing; {} of configuration differ",
-                entries,
-                counted(not_dismissed as u64, "package", "packages"),
-                sums.contents,
-                sums.metadata,
-                sums.missing,
-                sums.configuration,
+                "{entries} of {packages} compared: {contents} with other contents, {metadata} with another mode or owner, \
+                 {missing} missing; {configuration} of configuration differ"
             ),
-            format!(
-                "{} of no package{}",
-                counted(outcome.unowned.len() as u64, "file", "files"),
-                if self.unowned { "" } else { " (list them with --unowned)" },
-            ),
+            format!("{unowned} of no package{how}"),
         ];
-        let wanted_all = wanted.unwanted + wanted.overridden + wanted.by_script;
-        if wanted_all > 0 {
+        let Wanted { unwanted, overridden, by_script } = outcome.wanted;
+        if unwanted + overridden + by_script > 0 {
             lines.push(format!(
-                "As the system was told: {} not installed, {} with a mode or owner of its own; by scripts of the packages: {}",
-                wanted.unwanted, wanted.overridden, wanted.by_script
+                "As the system was told: {unwanted} not installed, {overridden} with a mode or owner of its own; by scripts \
+                 of the packages: {by_script}"
             ));
         }
         if outcome.owners_are_others {
             lines.push("Owners were not compared: nearly all are others".to_owned());
         }
-        console.summary("changed", body, &lines)?;
-        Ok(())
+        lines
     }
 
     /// What differs, package by package, and then configuration.
@@ -157,6 +159,10 @@ impl Changed {
                 last = Some(entry.package);
                 console.data(|| line(entry), "changed", || record(entry, package))?;
             }
+        }
+        for path in &outcome.unread {
+            console.detail(&format!("{path}: not compared, its contents cannot be had"));
+            console.record("unread", json!({ "path": path }))?;
         }
         for path in outcome.unowned.iter().filter(|_| self.unowned) {
             console.data(|| format!("? {path}"), "unowned", || json!({ "path": path }))?;
@@ -189,7 +195,9 @@ impl Changed {
         }
         if !outcome.unread.is_empty() {
             let number = files(outcome.unread.len() as u64);
-            let message = format!("{number} not compared: their contents cannot be read here");
+            let message = format!(
+                "{number} not compared: their contents cannot be had here (--verbose names them)"
+            );
             monitor.problem(ProblemKind::Incomplete, &tree, message);
         }
         if !compared.unknown.is_empty() {

@@ -7,12 +7,13 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use hashget::archive::{Holder, Requirements};
+use hashget::archive::{Holder, Requirements, StoredEntries};
 use hashget::detectors::Candidate;
 use hashget::fetch::name_beside;
+use hashget::hashdb::complete_members;
 use hashget::index::detect;
 use hashget::model::manifest::AnyManifest;
-use hashget::model::{Entry, Kind, RelPath, Signature};
+use hashget::model::{Digest, Entry, Kind, Member, RelPath, Signature};
 use hashget::monitor::Monitor;
 use hashget::sbom::{Bom, Found, Specification, cyclonedx, spdx};
 use serde_json::json;
@@ -140,7 +141,8 @@ impl Sbom {
         }
         looked_into::archive(&self.tree, false, environment, |looked, _| {
             let of_archive = looked.archive.as_ref().expect("it is of an archive");
-            let found = given(of_archive, &looked.entries)?;
+            let knowledge = Knowledge::if_there(environment)?;
+            let found = given(of_archive, &looked.entries, &knowledge, environment)?;
             let held = looked.entries.iter().zip(&of_archive.holders);
             let held = held.filter(|(_, holder)| **holder == Holder::Archive);
             let made = Self::made(environment, held.map(|(entry, _)| entry))?;
@@ -172,7 +174,8 @@ impl Sbom {
     ) -> anyhow::Result<Vec<Found>> {
         let manifest = looked_into::draft(&self.tree, excludes, true, environment)?;
         let knowledge = Knowledge::new(environment, false)?;
-        let listing = knowledge.list(&manifest, Default::default(), &|_| true, environment)?;
+        let listing =
+            knowledge.list(&manifest, StoredEntries::default(), &|_| true, environment)?;
         let (mut entries, mut holders) = (Vec::new(), Vec::new());
         for listed in listing.entries() {
             let listed = listed?;
@@ -181,12 +184,18 @@ impl Sbom {
         }
         let unnamed = listing.unnamed().iter().map(|one| one.package).collect();
         drop(listing);
-        given(&OfArchive { manifest, holders, unnamed }, &entries)
+        let of_draft = OfArchive { manifest, holders, unnamed };
+        given(&of_draft, &entries, &knowledge, environment)
     }
 }
 
 /// The packages that an archive relies on, each with the number of files that it gives.
-fn given(of_archive: &OfArchive, entries: &[Entry]) -> anyhow::Result<Vec<Found>> {
+fn given(
+    of_archive: &OfArchive,
+    entries: &[Entry],
+    knowledge: &Knowledge,
+    environment: &Environment<'_>,
+) -> anyhow::Result<Vec<Found>> {
     let requirements = Requirements::from_manifest(&of_archive.manifest)?;
     let mut files = vec![0_u64; requirements.packages.len()];
     for (entry, holder) in entries.iter().zip(&of_archive.holders) {
@@ -200,22 +209,36 @@ fn given(of_archive: &OfArchive, entries: &[Entry]) -> anyhow::Result<Vec<Found>
     let is_version_1 = matches!(of_archive.manifest, AnyManifest::V1(_));
     let packages = requirements.packages.iter().enumerate();
     let packages = packages.filter(|(_, package)| name_beside(&package.url).is_none());
-    let found = packages.map(|(index, package)| Found {
-        signatures: package.signatures.iter().filter_map(|name| name.parse().ok()).collect(),
-        urls: package.urls().map(str::to_owned).collect(),
-        sha256: Some(package.sha256),
-        by_digest: (!is_version_1 && !unnamed.contains(&index)).then_some(files[index]),
-        is_recorded: false,
-        places: places(&of_archive.manifest, index),
-    });
-    Ok(found.collect())
+    let mut found = Vec::new();
+    for (index, package) in packages {
+        (environment.console as &dyn Monitor).check_interrupted()?;
+        found.push(Found {
+            signatures: package.signatures.iter().filter_map(|name| name.parse().ok()).collect(),
+            urls: package.urls().map(str::to_owned).collect(),
+            sha256: Some(package.sha256),
+            by_digest: (!is_version_1 && !unnamed.contains(&index)).then_some(files[index]),
+            files: files_in(&package.sha256, knowledge)?,
+            is_recorded: false,
+            places: places(&of_archive.manifest, index),
+        });
+    }
+    Ok(found)
+}
+
+/// The number of files that a package has, if the HashDB knows all that is in it.
+fn files_in(package: &Digest, knowledge: &Knowledge) -> anyhow::Result<Option<u64>> {
+    let members = complete_members(&*knowledge.hashdb(), package)?;
+    let is_file =
+        |member: &&Member| matches!(member.kind, Kind::File { .. } | Kind::HardLink { .. });
+    let number = members.map(|members| members.iter().filter(is_file).count());
+    Ok(number.map(|number| u64::try_from(number).unwrap_or(u64::MAX)))
 }
 
 /// Where a package of a manifest is laid down.
 fn places(manifest: &AnyManifest, package: usize) -> Vec<RelPath> {
     let AnyManifest::V2(manifest) = manifest else { return Vec::new() };
     let placements = manifest.packages.get(package).map(|package| &*package.placements);
-    let folder = |to: &[u8]| RelPath::normalise(to).ok();
+    let folder = |to: &[u8]| RelPath::normalise(to.strip_suffix(b"/")?).ok();
     let placements = placements.unwrap_or_default().iter();
     placements.filter_map(|placement| folder(&placement.to.0)).collect()
 }
@@ -231,6 +254,7 @@ fn named(candidate: &Candidate) -> Found {
         urls: urls.filter(|_| is_certain).cloned().collect(),
         sha256: candidate.sha256,
         by_digest: None,
+        files: None,
         is_recorded: true,
         places: vec![candidate.found_at.clone()],
     }

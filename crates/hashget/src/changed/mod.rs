@@ -56,7 +56,7 @@ pub struct Changed {
     pub entries: Vec<ChangedEntry>,
     /// Number of paths that packages have and that were compared.
     pub compared: u64,
-    /// Number of files that are there and could not be read to compare them.
+    /// Files that are there, and whose contents could not be had to compare them.
     pub unread: Vec<RelPath>,
     /// Number of differences that are wanted.
     pub wanted: Wanted,

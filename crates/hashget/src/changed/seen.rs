@@ -115,6 +115,10 @@ impl<'s> Seen<'s> {
 
     fn bytes_differ(&self, entry: &Entry, member: &Member, sha256: Option<Digest>) -> Option<bool> {
         let expected = sha256?;
+        let entry = match &entry.kind {
+            Kind::HardLink { target } if entry.sha256.is_none() => self.at(target)?,
+            _ => entry,
+        };
         if let Some(found) = entry.sha256 {
             return Some(found != expected);
         }

@@ -97,17 +97,10 @@ struct Property {
 
 #[derive(Serialize)]
 struct Evidence {
-    identity: Identities,
+    /// 1.6 prefers a list, but allows this: readers of before 2025 refuse a document with a list.
+    identity: Identity,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     occurrences: Vec<Occurrence>,
-}
-
-/// 1.5 has a single one, 1.6 a list.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Identities {
-    One(Identity),
-    List([Identity; 1]),
 }
 
 #[derive(Serialize)]
@@ -180,7 +173,7 @@ fn document(bom: &Bom, specification: Specification) -> Document {
         ..Part::default()
     };
     let systems = bom.systems.iter().map(system);
-    let packages = bom.components.iter().map(|one| package(one, specification));
+    let packages = bom.components.iter().map(package);
     let components: Vec<Part> = systems.chain(packages).collect();
     let all = components.iter().filter_map(|one| one.reference.clone()).collect();
     Document {
@@ -210,7 +203,7 @@ fn system(release: &Release) -> Part {
     }
 }
 
-fn package(component: &Component, specification: Specification) -> Part {
+fn package(component: &Component) -> Part {
     let url = &component.package_url;
     let digest = component.sha256.map(|sha256| sha256.to_string());
     let hashes: Vec<Hash> =
@@ -229,7 +222,7 @@ fn package(component: &Component, specification: Specification) -> Part {
         purl: Some(url.to_string()),
         external_references: component.urls.iter().map(place).collect(),
         properties: files.into_iter().collect(),
-        evidence: Some(evidence(component, specification)),
+        evidence: Some(evidence(component)),
         hashes,
         ..Part::default()
     }
@@ -240,7 +233,7 @@ pub(super) fn is_group(kind: &str) -> bool {
     matches!(kind, "npm" | "maven" | "golang" | "huggingface")
 }
 
-fn evidence(component: &Component, specification: Specification) -> Evidence {
+fn evidence(component: &Component) -> Evidence {
     let is_by_digest = component.by_digest.is_some_and(|files| files > 0);
     let (technique, confidence) = match (is_by_digest, component.is_recorded) {
         (true, _) => ("hash-comparison", 1.0),
@@ -248,13 +241,9 @@ fn evidence(component: &Component, specification: Specification) -> Evidence {
         (false, false) => ("other", 0.9),
     };
     let method = Method { technique, confidence, value: component.evidence() };
-    let identity = Identity { field: "purl", confidence, methods: vec![method] };
     let occurrence = |place: &crate::model::RelPath| Occurrence { location: place.to_string() };
     Evidence {
-        identity: match specification {
-            Specification::V1_5 => Identities::One(identity),
-            Specification::V1_6 => Identities::List([identity]),
-        },
+        identity: Identity { field: "purl", confidence, methods: vec![method] },
         occurrences: component.places.iter().map(occurrence).collect(),
     }
 }

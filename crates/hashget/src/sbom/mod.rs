@@ -39,6 +39,8 @@ pub struct Component {
     pub urls: Vec<String>,
     /// Its files that were found by their digests; `None` if they were not looked for, or are not known.
     pub by_digest: Option<u64>,
+    /// The number of files that the package has, if it is known.
+    pub files: Option<u64>,
     /// Does a record of the tree (a list of installed packages, a lock file) name it?
     pub is_recorded: bool,
     /// Where in the tree it lies, or what names it there, sorted; at most [`MOST_PLACES`].
@@ -59,6 +61,8 @@ pub struct Found {
     pub sha256: Option<Digest>,
     /// See [`Component::by_digest`].
     pub by_digest: Option<u64>,
+    /// See [`Component::files`].
+    pub files: Option<u64>,
     /// See [`Component::is_recorded`].
     pub is_recorded: bool,
     /// Where it lies, or what names it.
@@ -141,6 +145,7 @@ fn merged(found: Vec<Found>, systems: &[InstalledSystem]) -> Vec<Component> {
             sha256: one.sha256,
             urls: one.urls,
             by_digest: one.by_digest,
+            files: one.files,
             is_recorded,
             places: one.places,
         });
@@ -152,6 +157,7 @@ fn merged(found: Vec<Found>, systems: &[InstalledSystem]) -> Vec<Component> {
                 sha256: None,
                 urls: Vec::new(),
                 by_digest: None,
+                files: None,
                 is_recorded: true,
                 places: vec![folder.clone()],
             });
@@ -170,6 +176,7 @@ fn without_doubles(components: Vec<Component>) -> Vec<Component> {
             None => proven.push(other),
         }
     }
+    proven.retain(|one| one.is_recorded || !one.is_fragment());
     for component in &mut proven {
         component.places.retain(|place| !place.as_bytes().is_empty());
         component.places.sort_unstable();
@@ -187,6 +194,7 @@ impl Component {
             (Some(one), Some(another)) => Some(one.max(another)),
             (one, another) => one.or(another),
         };
+        self.files = self.files.or(other.files);
         self.is_recorded |= other.is_recorded;
         for url in other.urls {
             if !self.urls.contains(&url) {
@@ -194,6 +202,12 @@ impl Component {
             }
         }
         self.places.extend(other.places);
+    }
+
+    /// Is less than half of it there? Many packages share a licence or a table of time zones.
+    fn is_fragment(&self) -> bool {
+        let known = self.by_digest.zip(self.files);
+        known.is_some_and(|(by_digest, files)| by_digest < files / 2)
     }
 
     /// What identifies it within the document.
@@ -206,13 +220,16 @@ impl Component {
 
     /// How it was found, in words.
     fn evidence(&self) -> String {
-        match (self.by_digest, self.is_recorded) {
-            (Some(1), _) => "1 file has its digest in this package (SHA-256)".to_owned(),
-            (Some(files), _) if files > 0 => {
-                format!("{files} files have their digests in this package (SHA-256)")
+        match (self.by_digest.filter(|files| *files > 0), self.files, self.is_recorded) {
+            (Some(found), Some(all), _) => {
+                format!("{found} of the {all} files of this package were found by their SHA-256")
             }
-            (_, true) => "a record in the tree names it".to_owned(),
-            _ => "the archive relies on it".to_owned(),
+            (Some(1), None, _) => "1 file of this package was found by its SHA-256".to_owned(),
+            (Some(found), None, _) => {
+                format!("{found} files of this package were found by their SHA-256")
+            }
+            (None, _, true) => "a record in the tree names it".to_owned(),
+            (None, _, false) => "the archive relies on it".to_owned(),
         }
     }
 }
@@ -251,6 +268,19 @@ mod tests {
         assert_eq!(names, ["pkg:npm/a@1", "pkg:npm/b@2"]);
         assert_eq!(bom.components[0].by_digest, Some(3));
         assert_eq!(bom.kinds(), BTreeMap::from([("npm", 2)]));
+    }
+
+    #[test]
+    fn what_shares_a_few_files_with_a_package_has_not_got_it() {
+        let of = |files, is_recorded| Found {
+            files: Some(files),
+            is_recorded,
+            ..found("npm:a@1", "a", 3)
+        };
+        for (files, is_recorded, expected) in [(7, false, 1), (8, false, 0), (80, true, 1)] {
+            let bom = Bom::new("x", None, "1", vec![of(files, is_recorded)], &[]);
+            assert_eq!(bom.components.len(), expected, "{files} {is_recorded}");
+        }
     }
 
     #[test]

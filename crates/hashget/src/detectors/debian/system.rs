@@ -24,6 +24,10 @@ const SCRIPTS: [&str; 2] = ["preinst", "postinst"];
 /// Members of a package that dpkg does not keep as they are.
 const NOT_KEPT: &str = "control/control";
 
+/// Folders of its own whose owner and mode apt sets whenever it downloads, and the user for that.
+const OF_DOWNLOADS: [&str; 2] = ["var/cache/apt/archives/partial", "var/lib/apt/lists/partial"];
+const DOWNLOADER: &str = "_apt";
+
 /// What everybody calls a package with this signature.
 pub(super) fn package_url(signature: &Signature, url: &str) -> Option<PackageUrl> {
     let (rest, architecture) = of_kind(signature, "deb")?.rsplit_once('_')?;
@@ -121,10 +125,12 @@ fn told(tree: &dyn TreeFiles, folder: &RelPath) -> Told {
         read("var/lib/dpkg/diversions").map(|list| diversions_in(&list)).unwrap_or_default();
     let (users, groups) = (numbers(&text("etc/passwd")), numbers(&text("etc/group")));
     let overridden = text("var/lib/dpkg/statoverride");
+    let by_apt = Override { mode: 0o700, uid: users.get(DOWNLOADER).copied(), gid: None };
+    let of_downloads = OF_DOWNLOADS.iter().filter_map(|path| RelPath::new(*path).ok());
     let overridden = overridden.lines().filter_map(|line| overriding(line, &users, &groups));
     Told {
         diverted,
-        overridden: overridden.collect(),
+        overridden: of_downloads.map(|path| (path, by_apt)).chain(overridden).collect(),
         unwanted: unwanted(tree, folder, &text),
         configuration: Vec::new(),
     }
@@ -160,6 +166,8 @@ fn overriding(
 /// `path-exclude` and `path-include` of dpkg's configuration, and the languages that localepurge removes.
 fn unwanted(tree: &dyn TreeFiles, folder: &RelPath, text: &dyn Fn(&str) -> String) -> PathRules {
     let mut rules = PathRules::default();
+    // What apt made may be removed with the lists: it makes it anew.
+    OF_DOWNLOADS.iter().for_each(|path| rules.add(&format!("/{path}"), true));
     let parts = within(folder, "etc/dpkg/dpkg.cfg.d").map(|parts| tree.names(&parts));
     let parts =
         parts.unwrap_or_default().into_iter().filter_map(|name| String::from_utf8(name).ok());
