@@ -3,13 +3,16 @@
 //! Invariant: nothing is written. Records of an archive's tree come from the archive itself, from the cache and pools, and only
 //! if that is asked for from the network.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::Context as _;
-use hashget::archive::{Contents, ContentsAccess, Holder, manifest_path, open_archive};
+use hashget::archive::{
+    Contents, ContentsAccess, Holder, PackageMembers, manifest_path, open_archive,
+};
 use hashget::detectors::{InstalledSystem, TreeFiles, systems};
 use hashget::model::manifest::{AnyManifest, MANIFEST_NAME};
-use hashget::model::{Entry, Evidence, Kind, RelPath};
+use hashget::model::{Digest, Entry, Evidence, Kind, RelPath};
 use hashget::monitor::{Monitor, Quiet};
 use hashget::pack::{PackOptions, SYSTEM_EXCLUDES};
 use hashget::tree::{Entries, Globs, ScanOptions, TreeRoot, scan};
@@ -121,10 +124,10 @@ fn resolved(entries: &Entries) -> Vec<Entry> {
     all.filter(|entry| entry.path != own).collect()
 }
 
-/// Calls `work` with the tree of an archive and its files.
+/// Calls `work` with the tree of an archive and its files. What packages give is known from `knowledge`.
 pub(crate) fn archive<R>(
     path: &Path,
-    fetch: bool,
+    knowledge: &Knowledge,
     environment: &Environment<'_>,
     work: impl FnOnce(&LookedInto, &dyn TreeFiles) -> anyhow::Result<R>,
 ) -> anyhow::Result<R> {
@@ -132,11 +135,6 @@ pub(crate) fn archive<R>(
         let wrong = "an archive on standard input is read only once: give a file or a URL";
         return Err(UsageError(wrong.to_owned()).into());
     }
-    let knowledge = match fetch {
-        true => Knowledge::new(environment, true)?,
-        false => Knowledge::if_there(environment)?,
-    };
-    let knowledge = knowledge.with_digests();
     let (manifest, stored) = archive::contents(path, environment)?;
     let listing = knowledge.list(&manifest, stored, &|_| true, environment)?;
     let (mut entries, mut holders) = (Vec::new(), Vec::new());
@@ -148,27 +146,53 @@ pub(crate) fn archive<R>(
     }
     let unnamed = listing.unnamed().iter().map(|one| one.package).collect();
     drop(listing);
+    let members = knowledge.members(environment);
+    if members.digests {
+        add_digests(&mut entries, &manifest, &members, environment)?;
+    }
     let of_archive = OfArchive { manifest, holders, unnamed };
     let mut looked = LookedInto { entries, systems: Vec::new(), archive: Some(of_archive) };
     if path.is_dir() {
         let root = TreeRoot::open(path)?;
         return with_systems(&mut looked, &root, work);
     }
-    let source = if fetch { environment.sources()?.source } else { environment.local()? };
     // The cache is where there is room for what is unpacked.
     let cache = environment.cache_folder().filter(|cache| fs_err::create_dir_all(cache).is_ok());
     let quiet = Quiet(environment.console);
     let access = ContentsAccess {
-        source: &*source,
+        source: members.source,
         folder: &cache.unwrap_or_else(std::env::temp_dir),
         kept_bytes: KEPT_BYTES,
         limits: &environment.limits,
         monitor: &quiet,
     };
-    let members = knowledge.members(environment);
     let opened = archive::open(path, "", environment)?;
     let files = open_archive(opened, &path.display().to_string(), &members, access)?;
     with_systems(&mut looked, &ArchiveFiles(files), work)
+}
+
+/// Adds the digests of single files of packages: a manifest need not have them, but the package does.
+fn add_digests(
+    entries: &mut [Entry],
+    manifest: &AnyManifest,
+    members: &PackageMembers<'_>,
+    environment: &Environment<'_>,
+) -> anyhow::Result<()> {
+    let AnyManifest::V2(manifest) = manifest else { return Ok(()) };
+    for package in manifest.packages.iter().filter(|package| !package.files.is_empty()) {
+        let known = members.of(package, environment.console)?.unwrap_or_default();
+        let digests: HashMap<RelPath, Digest> =
+            known.into_iter().filter_map(|one| Some((one.path, one.sha256?))).collect();
+        for file in package.files.entries() {
+            let (file, from) = file?;
+            let at = entries.binary_search_by(|entry| entry.path.cmp(&file.path));
+            if let (Ok(at), Some(from)) = (at, from) {
+                let entry = &mut entries[at];
+                entry.sha256 = entry.sha256.or_else(|| digests.get(&from).copied());
+            }
+        }
+    }
+    Ok(())
 }
 
 fn with_systems<R>(

@@ -48,7 +48,7 @@ const MODULES: &[(&str, &[&str])] = &[
         ],
     ),
     ("sbom", &["model", "detectors"]),
-    ("changed", &["model", "monitor", "formats", "detectors", "archive"]),
+    ("changed", &["model", "monitor", "detectors", "archive"]),
     ("parity", &["model", "limits", "monitor", "pending_file", "archive"]),
     (
         "supplement",

@@ -17,6 +17,7 @@ use serde_json::json;
 
 use self::packages::{Compared, of_archive, of_folder};
 use self::shown::{line, record};
+use crate::archive::Knowledge;
 use crate::environment::Environment;
 use crate::exit::UsageError;
 use crate::looked_into::{self, LookedInto};
@@ -63,14 +64,15 @@ impl Changed {
             let wrong = "--exclude is for a folder; the contents of an archive are settled";
             return Err(UsageError(wrong.to_owned()).into());
         }
-        looked_into::archive(&self.tree, self.fetch, environment, |looked, files| {
+        let knowledge = Knowledge::new(environment, self.fetch)?.with_digests();
+        looked_into::archive(&self.tree, &knowledge, environment, |looked, files| {
             let of = looked.archive.as_ref().expect("it is of an archive");
             if matches!(of.manifest, AnyManifest::V1(_)) {
                 anyhow::bail!(
                     "an archive of the older Python tool does not say which package gives a file: unpack it first"
                 );
             }
-            let compared = of_archive(&of.manifest, looked, self.fetch, environment)?;
+            let compared = of_archive(&of.manifest, looked, &knowledge, environment)?;
             self.report(looked, &compared, files, environment)
         })
     }

@@ -139,9 +139,9 @@ impl Sbom {
             let wrong = "--exclude is for a folder; the contents of an archive are settled";
             return Err(UsageError(wrong.to_owned()).into());
         }
-        looked_into::archive(&self.tree, false, environment, |looked, _| {
+        let knowledge = Knowledge::if_there(environment)?;
+        looked_into::archive(&self.tree, &knowledge, environment, |looked, _| {
             let of_archive = looked.archive.as_ref().expect("it is of an archive");
-            let knowledge = Knowledge::if_there(environment)?;
             let found = given(of_archive, &looked.entries, &knowledge, environment)?;
             let held = looked.entries.iter().zip(&of_archive.holders);
             let held = held.filter(|(_, holder)| **holder == Holder::Archive);

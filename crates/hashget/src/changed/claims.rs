@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use super::PackageFiles;
 use super::seen::Seen;
 use crate::detectors::{InstalledSystem, SystemPackage, is_laid_down};
-use crate::formats::PATH_SEPARATOR;
 use crate::model::{Digest, Kind, Member, RelPath};
 
 /// "This member of this package is here."
@@ -54,7 +53,7 @@ pub(super) fn claims(packages: &[PackageFiles<'_>], seen: &Seen<'_>) -> Vec<Clai
             };
             for (from, to) in &package.places {
                 let place = |in_system| placed(package, in_system, seen);
-                let path = rest_of(from, &member.path).and_then(|rest| joined(to, rest));
+                let path = from.rest_of(&member.path).and_then(|rest| joined(&to.0, rest));
                 if let Some((path, in_system)) = path.and_then(place) {
                     claims.push(Claim { path, in_system, package: number, member: index, sha256 });
                 }
@@ -63,14 +62,6 @@ pub(super) fn claims(packages: &[PackageFiles<'_>], seen: &Seen<'_>) -> Vec<Clai
     }
     claims.sort_by(|a, b| a.path.cmp(&b.path).then(a.package.cmp(&b.package)));
     claims
-}
-
-/// The rest of a member's path, unless it is in a package inside the package.
-fn rest_of<'m>(from: &[u8], member: &'m RelPath) -> Option<&'m [u8]> {
-    let rest = member.as_bytes().strip_prefix(from)?;
-    let separator = PATH_SEPARATOR.as_bytes();
-    let is_inside = rest.windows(separator.len()).any(|bytes| bytes == separator);
-    (!rest.is_empty() && !is_inside).then_some(rest)
 }
 
 fn joined(to: &[u8], rest: &[u8]) -> Option<RelPath> {

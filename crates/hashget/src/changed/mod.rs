@@ -6,9 +6,12 @@
 mod claims;
 mod scripts;
 mod seen;
+#[cfg(test)]
+mod tests;
 
 use crate::archive::Aspect;
 use crate::detectors::{InstalledSystem, Override, SystemPackage, TreeFiles};
+use crate::model::manifest::Prefix;
 use crate::model::{Digest, Entry, Kind, Member, RelPath, Signature, effective_mode};
 use crate::monitor::{Interrupted, Monitor};
 
@@ -25,7 +28,7 @@ pub struct PackageFiles<'a> {
     /// All of its members, with their digests.
     pub members: Vec<Member>,
     /// Where its members lie: the first bytes of their paths, and what stands for them in the tree (in its system, if it is of one).
-    pub places: Vec<(Box<[u8]>, Box<[u8]>)>,
+    pub places: Vec<(Prefix, Prefix)>,
     /// The system in which it is installed.
     pub of_system: Option<(&'a InstalledSystem, &'a SystemPackage)>,
     /// Does a record of the tree name it? If nothing does, it counts only if nearly all of its files are there.
@@ -97,8 +100,7 @@ pub fn changed(
 ) -> Result<Changed, Interrupted> {
     let seen = Seen::new(entries, files);
     let mut all = claims(packages, &seen);
-    let mut outcome = Changed::default();
-    outcome.dismissed = dismissed(&all, packages, &seen);
+    let outcome = Changed { dismissed: dismissed(&all, packages, &seen), ..Changed::default() };
     all.retain(|claim| !outcome.dismissed.contains(&claim.package));
     let mut comparison = Comparison {
         seen: &seen,
@@ -150,7 +152,7 @@ struct Comparison<'c, 'a> {
     packages: &'c [PackageFiles<'a>],
     scripts: Scripts<'c, 'a>,
     outcome: Changed,
-    /// For each path that has an owner in its package: is it another one?
+    /// For each path that has an owner in its package, and its contents: is it another one?
     owners: Vec<bool>,
 }
 
@@ -175,7 +177,9 @@ impl Comparison<'_, '_> {
         }
         let Some((aspects, claim)) = best else { return };
         let member = claim.member(self.packages);
-        if self.packages[claim.package].of_system.is_some() && member.metadata.uid.is_some() {
+        let is_of_system = self.packages[claim.package].of_system.is_some();
+        let is_known = member.metadata.uid.is_some() && aspects.iter().all(is_metadata);
+        if is_of_system && is_known {
             self.owners.push(aspects.contains(&Aspect::Owner));
         }
         if !aspects.is_empty() {
@@ -235,7 +239,7 @@ impl Comparison<'_, '_> {
             let is_below =
                 |folder: &&str| claim.in_system.as_bytes().starts_with(folder.as_bytes());
             package.configuration.contains(&claim.in_system)
-                || system.told.configuration.iter().any(|folder| is_below(&folder))
+                || system.told.configuration.iter().any(is_below)
         });
         self.outcome.entries.push(ChangedEntry {
             path: claim.path.clone(),
@@ -263,8 +267,12 @@ impl Comparison<'_, '_> {
 
 /// How much two entries differ: contents count before all else.
 fn weight(aspects: &[Aspect]) -> usize {
-    let is_content = |aspect: &&Aspect| !matches!(aspect, Aspect::Mode | Aspect::Owner);
-    aspects.len() + 10 * aspects.iter().filter(is_content).count()
+    aspects.len() + 10 * aspects.iter().filter(|aspect| !is_metadata(aspect)).count()
+}
+
+/// Is it a mode or an owner?
+fn is_metadata(aspect: &Aspect) -> bool {
+    matches!(aspect, Aspect::Mode | Aspect::Owner)
 }
 
 fn is_overridden(entry: &Entry, wanted: &Override) -> bool {
@@ -277,7 +285,7 @@ fn is_overridden(entry: &Entry, wanted: &Override) -> bool {
 impl ChangedEntry {
     /// Is it something else than its package has, and not only missing, or with another mode or owner?
     pub fn has_other_contents(&self) -> bool {
-        self.aspects.iter().any(|aspect| !matches!(aspect, Aspect::Mode | Aspect::Owner))
+        !self.aspects.iter().all(is_metadata)
     }
 
     /// The digest that its contents should have, if it should be a file.

@@ -9,7 +9,7 @@ use hashget::changed::PackageFiles;
 use hashget::detectors::{InstalledSystem, SystemPackage};
 use hashget::hashdb::{HashDb, HashDbError, Key};
 use hashget::index::detect;
-use hashget::model::manifest::{AnyManifest, Manifest, Package};
+use hashget::model::manifest::{AnyManifest, Manifest, Package, Prefix};
 use hashget::model::{Evidence, Member, Signature};
 use hashget::monitor::Monitor;
 
@@ -61,10 +61,9 @@ pub(super) fn of_folder<'a>(
 pub(super) fn of_archive<'a>(
     manifest: &AnyManifest,
     looked: &'a LookedInto,
-    fetch: bool,
+    knowledge: &Knowledge,
     environment: &Environment<'_>,
 ) -> anyhow::Result<Compared<'a>> {
-    let knowledge = Knowledge::new(environment, fetch)?.with_digests();
     let hashdb = knowledge.hashdb();
     let hint = "compare with --fetch".to_owned();
     let mut compared = Compared { packages: Vec::new(), unknown: Vec::new(), hint };
@@ -87,7 +86,7 @@ pub(super) fn of_archive<'a>(
             None => compared.unknown.push(package.signature.value.clone()),
         }
     }
-    add_others(&mut compared, manifest, (&seen, &BTreeSet::new()), &knowledge, environment)?;
+    add_others(&mut compared, manifest, (&seen, &BTreeSet::new()), knowledge, environment)?;
     Ok(compared)
 }
 
@@ -96,7 +95,9 @@ fn of_system<'a>(
     package: &'a SystemPackage,
     members: Vec<Member>,
 ) -> PackageFiles<'a> {
-    let place = |(from, to): &(&str, String)| (from.as_bytes().into(), to.as_bytes().into());
+    let place = |(from, to): &(&str, String)| {
+        (Prefix(from.as_bytes().into()), Prefix(to.as_bytes().into()))
+    };
     PackageFiles {
         name: package.signature.value.clone(),
         signature: Some(package.signature.clone()),
@@ -157,7 +158,7 @@ fn add_others(
         };
         let mut names = package.signatures.iter().chain([&package.url]);
         let places = package.placements.iter();
-        let places = places.map(|place| (place.from.0.clone(), place.to.0.clone()));
+        let places = places.map(|place| (place.from.clone(), place.to.clone()));
         compared.packages.push(PackageFiles {
             name: package.shown_name(),
             signature: package.signatures.first().and_then(|name| name.parse().ok()),
