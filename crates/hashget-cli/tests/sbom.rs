@@ -6,9 +6,13 @@ mod support;
 #[path = "support/system.rs"]
 mod system;
 
+use hashget_testkit::origin::Origin;
 use serde_json::Value;
 use support::Machine;
 use system::install;
+
+const RECIPIENT: &str = "age1sxjgycssl3yeua6gztw4prp4t5xvwgvhptrdnej77ns0khll5qrqamxs7t";
+const IDENTITY: &str = "AGE-SECRET-KEY-182FWFK6TFUTLMJ0LRYKRGNM7LEMGF2F23R7QLPGY2PPPAGQWPM0SG45ZHX";
 
 const PURL: &str = "pkg:deb/debian/one@1:1.0?arch=none&distro=debian-12&upstream=all%402.0";
 
@@ -101,6 +105,21 @@ fn spdx_names_the_same_packages() {
     assert_eq!(of("debian")["primaryPackagePurpose"], "OPERATING-SYSTEM");
     assert_eq!(of("@a/b")["versionInfo"], "1.2.3");
     assert_eq!(spdx["relationships"].as_array().unwrap().len(), packages.len());
+}
+
+#[test]
+fn of_an_encrypted_archive_and_of_one_at_a_url() {
+    let machine = machine();
+    let pack = ["pack", "root", "-f", "a.tar.zst.age", "--no-index", "--recipient", RECIPIENT];
+    machine.hashget(&pack).expect(0);
+    machine.write("identity", format!("{IDENTITY}\n"));
+    machine.hashget(&["sbom", "a.tar.zst.age"]).expect(1).says(&["--identity"]);
+    let bom = document(&machine, &["a.tar.zst.age", "--identity", "identity"]);
+    component(&bom, PURL);
+    let origin = Origin::start();
+    origin.serve("/a.tar.zst", fs_err::read(machine.path("a.tar.zst")).unwrap());
+    let bom = document(&machine, &[&origin.url("/a.tar.zst")]);
+    assert_eq!(component(&bom, PURL)["properties"][0]["value"], "6");
 }
 
 #[test]

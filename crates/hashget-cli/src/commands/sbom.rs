@@ -37,8 +37,8 @@ pub(crate) struct Sbom {
     #[arg(value_name = "FILE|DIR|URL")]
     tree: PathBuf,
 
-    /// Format of the document
-    #[arg(long, value_enum, default_value_t = Format::Cyclonedx)]
+    /// Format of the document, JSON; SPDX is 2.3
+    #[arg(long, value_name = "cyclonedx|spdx", value_enum, default_value_t = Format::Cyclonedx)]
     format: Format,
 
     /// Version of CycloneDX
@@ -57,9 +57,7 @@ pub(crate) struct Sbom {
 /// The format of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// CycloneDX, JSON
     Cyclonedx,
-    /// SPDX 2.3, JSON
     Spdx,
 }
 
