@@ -198,7 +198,7 @@ fn a_build_is_found_by_its_source() {
 fn a_system_is_named_for_everybody_and_compared() {
     let (system, _) = built();
     system.there_and_back(Evidence::Downloaded);
-    let url = "pkg:rpm/own/tool@1.0~rc1-2.fc41?arch=x86_64&distro=own-41&upstream=source-1.0~rc1-2.fc41.src.rpm";
+    let url = "pkg:rpm/own/tool@1.0~rc1-2.fc41?arch=x86_64&distro=own-41&epoch=3&upstream=source-1.0~rc1-2.fc41.src.rpm";
     system.told_and_compared(url, "usr/bin/tool");
 }
 
