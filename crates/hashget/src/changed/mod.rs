@@ -12,7 +12,7 @@ mod tests;
 use crate::archive::Aspect;
 use crate::detectors::{InstalledSystem, Override, SystemPackage, TreeFiles};
 use crate::model::manifest::Prefix;
-use crate::model::{Digest, Entry, Kind, Member, RelPath, Signature, effective_mode};
+use crate::model::{Entry, Kind, Member, RelPath, Signature, effective_mode};
 use crate::monitor::{Interrupted, Monitor};
 
 use claims::{Claim, claims};
@@ -286,10 +286,5 @@ impl ChangedEntry {
     /// Is it something else than its package has, and not only missing, or with another mode or owner?
     pub fn has_other_contents(&self) -> bool {
         !self.aspects.iter().all(is_metadata)
-    }
-
-    /// The digest that its contents should have, if it should be a file.
-    pub fn expected_digest(&self) -> Option<Digest> {
-        self.expected.sha256
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::detectors::{PackageUrl, Release, Told};
-use crate::model::{MemberMetadata, Metadata};
+use crate::model::{Digest, MemberMetadata, Metadata};
 use crate::monitor::Silent;
 
 /// No file can be read: digests must be enough.
