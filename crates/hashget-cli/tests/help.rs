@@ -33,6 +33,8 @@ const COMMANDS: &[&[&str]] = &[
     &["info"],
     &["explain"],
     &["report"],
+    &["sbom"],
+    &["changed"],
     &["verify"],
     &["missing"],
     &["audit"],

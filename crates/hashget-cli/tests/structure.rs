@@ -48,6 +48,8 @@ const MODULES: &[(&str, &[&str])] = &[
             "fetch", "hashdb", "places",
         ],
     ),
+    ("sbom", &["model", "detectors"]),
+    ("changed", &["model", "monitor", "detectors", "archive"]),
     ("parity", &["model", "limits", "monitor", "pending_file", "archive"]),
     (
         "supplement",

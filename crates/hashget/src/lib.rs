@@ -100,6 +100,8 @@
 //!
 //! [`parity`] heals an archive that is damaged, if parity was written beside it.
 //!
+//! [`sbom`] names the packages of a tree for other tools, and [`changed`](mod@changed) says which of their files are not as they were.
+//!
 //! # Examples
 //!
 //! Whole programs, in `examples/`; a test runs them:
@@ -168,6 +170,7 @@
 //! environment or the home directory: a program passes everything in.
 
 pub mod archive;
+pub mod changed;
 pub mod classify;
 pub mod codec;
 pub mod derived;
@@ -187,6 +190,7 @@ pub mod parity;
 pub mod pending_file;
 pub mod places;
 pub mod restore;
+pub mod sbom;
 pub mod storage;
 pub mod supplement;
 pub mod tree;

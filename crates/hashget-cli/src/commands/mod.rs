@@ -6,6 +6,7 @@ mod audit;
 mod backup;
 mod cache;
 mod cat;
+mod changed;
 mod completions;
 mod db;
 mod diff;
@@ -28,6 +29,7 @@ mod publish;
 mod repair;
 mod report;
 mod restore;
+mod sbom;
 mod statement;
 mod unpack;
 mod verify;
@@ -60,6 +62,8 @@ pub(crate) enum Command {
     Info(info::Info),
     Explain(explain::Explain),
     Report(report::Report),
+    Sbom(sbom::Sbom),
+    Changed(changed::Changed),
     Verify(verify::Verify),
     Missing(missing::Missing),
     Audit(audit::Audit),
@@ -130,6 +134,8 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> anyhow::Result<()
         Command::Info(info) => info.run(&environment()?),
         Command::Explain(explain) => explain.run(&environment()?),
         Command::Report(report) => report.run(&environment()?),
+        Command::Sbom(sbom) => sbom.run(&environment()?),
+        Command::Changed(changed) => changed.run(&environment()?),
         Command::Verify(verify) => verify.run(&environment()?),
         Command::Missing(missing) => missing.run(&environment()?),
         Command::Audit(audit) => audit.run(&environment()?),

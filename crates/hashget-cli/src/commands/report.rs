@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::Args;
 use hashget::archive::{Folder, Requirements, Survey, survey};
-use hashget::model::manifest::{AnyManifest, MANIFEST_NAME, Manifest};
+use hashget::model::manifest::{AnyManifest, Manifest};
 use hashget_backup::audits::Audits;
 use hashget_backup::series::ArchiveName;
 use serde_json::json;
@@ -18,6 +18,7 @@ use super::audit;
 use crate::archive;
 use crate::environment::{Environment, no_sources};
 use crate::exit::UsageError;
+use crate::looked_into::is_live;
 use crate::output::{counted, safe, size, standard};
 use crate::output_file::OutputFile;
 use crate::packing::{Reliance, WholeSystem, pack_options, with_packer};
@@ -58,7 +59,7 @@ impl Report {
                 "--json and the page cannot both go to standard output: name a file with -o";
             return Err(UsageError(wrong.to_owned()).into());
         }
-        let is_live = self.is_live();
+        let is_live = is_live(&self.archive);
         if to_stdout {
             standard::expect_open()?;
         }
@@ -100,13 +101,6 @@ impl Report {
         }
         console.summary("report", record, &lines)?;
         Ok(())
-    }
-
-    /// Is it a folder into which no archive was unpacked?
-    fn is_live(&self) -> bool {
-        let is_stdin = self.archive == Path::new("-");
-        let is_folder = !is_stdin && self.archive.is_dir();
-        is_folder && fs_err::symlink_metadata(self.archive.join(MANIFEST_NAME)).is_err()
     }
 
     fn manifest(&self, environment: &Environment<'_>) -> anyhow::Result<AnyManifest> {

@@ -24,10 +24,13 @@ mod other_disks;
 mod par2;
 mod prepare;
 mod procfs;
+mod sbom;
 mod shared_bucket;
 mod snapshots;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/system.rs"]
+mod system;
 mod turmoil;
 mod users;
 
@@ -111,6 +114,8 @@ const TESTS: &[Test] = tests_with_needs![
     prepare::what_cannot_be_prepared_is_told: [],
     procfs::a_system_without_procfs_is_told_and_gets_no_half_backup: [OwnProc],
     shared_bucket::a_publisher_in_seaweedfs_is_read: [Tool("weed")],
+    sbom::cyclonedx_is_valid_by_its_schemas: [Tool("cyclonedx-py"), Tool("python3")],
+    sbom::spdx_is_valid_by_its_own_tools: [Tool("pyspdxtools")],
     snapshots::a_job_reads_a_snapshot_of_btrfs_and_removes_it: [Image, Root, Tool("btrfs"), Tool("mkfs.btrfs")],
     snapshots::unchanged_files_of_a_snapshot_are_not_read_again: [Image, Minutes, Root, Tool("btrfs"), Tool("mkfs.btrfs")],
     snapshots::a_logical_volume_is_snapshotted_mounted_and_given_back: [],

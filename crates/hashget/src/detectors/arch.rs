@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::os_release::OsRelease;
-use super::{Candidate, DetectError, Detector, Machine, public_url, quoted, small_files};
+use super::{
+    Candidate, DetectError, Detector, InstalledSystem, Machine, PackageUrl, Release, SystemPackage,
+    Told, TreeFiles, of_kind, public_url, quoted, small_files,
+};
 use crate::model::{Origin, RelPath, Signature};
 use crate::tree::TreeRoot;
 
@@ -75,6 +78,50 @@ impl Detector for Arch {
         }
         Ok(candidates)
     }
+
+    fn package_url(&self, signature: &Signature, _url: &str) -> Option<PackageUrl> {
+        let (rest, architecture) = of_kind(signature, "arch")?.rsplit_once('-')?;
+        let (rest, release) = rest.rsplit_once('-')?;
+        let (name, version) = rest.rsplit_once('-')?;
+        let (name, version) = (name.to_lowercase(), format!("{version}-{release}"));
+        Some(PackageUrl::new("alpm", name).within(["arch"]).at(version).with("arch", architecture))
+    }
+
+    fn system(&self, tree: &dyn TreeFiles, path: &RelPath) -> Option<InstalledSystem> {
+        let folder = system_of(path)?;
+        let release = Release::read(tree, &folder);
+        let desc = |name: &Vec<u8>| tree.read(&path.join(name).ok()?.join(b"desc").ok()?);
+        let descs = tree.names(path).iter().filter_map(desc).collect::<Vec<_>>();
+        let packages = descs.iter().filter_map(|desc| described(desc, &release)).collect();
+        let told = Told { configuration: vec!["etc/"], ..Told::default() };
+        Some(InstalledSystem { folder, packages, told, release })
+    }
+
+    fn is_laid_down(&self, member: &RelPath) -> bool {
+        // What describes the package lies at its top.
+        !member.as_bytes().starts_with(b".")
+    }
+}
+
+/// An installed package as everybody calls it; its files lie where the package has them.
+fn described(desc: &[u8], release: &Release) -> Option<SystemPackage> {
+    let text = String::from_utf8_lossy(desc);
+    let fields = installed::fields(&text);
+    let field = |name| installed::first(&fields, name);
+    let (name, version, architecture) = (field("NAME")?, field("VERSION")?, field("ARCH")?);
+    let value = format!("{name}-{version}-{architecture}");
+    let id = if release.id.is_empty() { "arch" } else { &release.id };
+    let url = PackageUrl::new("alpm", name.to_lowercase()).within([id]).at(version);
+    let url = url.with("arch", architecture).with("distro", release.distribution());
+    let source = field("BASE").filter(|base| *base != name).unwrap_or_default();
+    Some(SystemPackage {
+        signature: Signature { kind: "arch".to_owned(), value },
+        name: name.to_owned(),
+        package_url: url.with("upstream", source),
+        places: vec![("", String::new())],
+        configuration: Vec::new(),
+        scripts: Vec::new(),
+    })
 }
 
 /// The folder of the system in the tree whose local database is `path`.

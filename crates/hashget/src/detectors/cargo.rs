@@ -8,7 +8,7 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use super::{Candidate, DetectError, Detector, Machine, small_files};
+use super::{Candidate, DetectError, Detector, Machine, PackageUrl, of_kind, small_files};
 use crate::model::{Digest, Keeping, Origin, RelPath, Signature, escaped};
 
 mod registry;
@@ -71,6 +71,11 @@ impl Detector for Cargo {
             found_at: path.clone(),
             ..Candidate::default()
         }])
+    }
+
+    fn package_url(&self, signature: &Signature, _url: &str) -> Option<PackageUrl> {
+        let package = Package::parse(of_kind(signature, "crate")?.as_bytes())?;
+        Some(PackageUrl::new("cargo", package.name).at(package.version))
     }
 }
 

@@ -10,7 +10,8 @@ use serde::Deserialize;
 
 use super::json::Scalar;
 use super::{
-    Candidate, DetectError, Detector, FileList, Listed, Machine, permanent_url, small_files,
+    Candidate, DetectError, Detector, FileList, Listed, Machine, PackageUrl, of_kind,
+    permanent_url, small_files,
 };
 use crate::model::{Checksum, Digest, RelPath, Signature};
 
@@ -139,6 +140,29 @@ impl Detector for Conda {
             lists: vec![Arc::new(list)],
             ..Candidate::default()
         }])
+    }
+
+    fn package_url(&self, signature: &Signature, url: &str) -> Option<PackageUrl> {
+        let file = of_kind(signature, "conda")?;
+        let ending = ENDINGS.iter().find(|ending| file.ends_with(**ending))?;
+        let (rest, build) = file[..file.len() - ending.len()].rsplit_once('-')?;
+        let (name, version) = rest.rsplit_once('-')?;
+        let package =
+            PackageUrl::new("conda", name.to_lowercase()).at(version).with("build", build);
+        // `CHANNEL/PLATFORM/FILE` is the end of its URL.
+        let of_channel = || {
+            let mut parts = url.rsplit('/');
+            (parts.next() == Some(file)).then_some(())?;
+            Some((parts.next()?, parts.next()?))
+        };
+        let (platform, channel) = of_channel().unwrap_or_default();
+        let package = package.with("channel", channel).with("subdir", platform);
+        Some(package.with("type", ending.trim_start_matches('.')))
+    }
+
+    fn is_laid_down(&self, _member: &RelPath) -> bool {
+        // conda writes the path of the environment into files, and links others elsewhere.
+        false
     }
 }
 

@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use super::os_release::OsRelease;
-use super::{Answer, Candidate, DetectError, Detector, Machine, small_files};
+use super::{
+    Answer, Candidate, DetectError, Detector, InstalledSystem, Machine, PackageUrl, TreeFiles,
+    small_files,
+};
 use crate::model::{Origin, RelPath, Signature};
 
 mod archive_keys;
@@ -25,6 +28,7 @@ mod signers;
 mod snapshot;
 mod sources;
 mod status;
+mod system;
 
 use archives::Permanent;
 use lists::Lists;
@@ -115,6 +119,18 @@ impl Detector for Debian {
 
     fn installed_files(&self, root: &Path, visit: &mut dyn FnMut(&Path, &Signature)) {
         installed_files::each(root, visit);
+    }
+
+    fn package_url(&self, signature: &Signature, url: &str) -> Option<PackageUrl> {
+        system::package_url(signature, url)
+    }
+
+    fn system(&self, tree: &dyn TreeFiles, path: &RelPath) -> Option<InstalledSystem> {
+        system::read(tree, &system_of(path)?, path)
+    }
+
+    fn is_laid_down(&self, member: &RelPath) -> bool {
+        system::is_laid_down(member)
     }
 }
 
@@ -318,10 +334,13 @@ impl Knowledge {
 /// the diversion does not apply (`:` if it applies to all).
 fn diversions(root: &Path, note: &mut dyn FnMut(DetectError)) -> Diversions {
     let file = root.join("var/lib/dpkg/diversions");
-    let Some(bytes) = small_files::read_optional(&file, MAX_BYTES, note) else {
-        return Diversions::new();
-    };
-    let lines: Vec<&[u8]> = bytes.split(|&byte| byte == b'\n').collect();
+    let bytes = small_files::read_optional(&file, MAX_BYTES, note);
+    bytes.map(|bytes| diversions_in(&bytes)).unwrap_or_default()
+}
+
+/// The diversions of dpkg's list.
+fn diversions_in(list: &[u8]) -> Diversions {
+    let lines: Vec<&[u8]> = list.split(|&byte| byte == b'\n').collect();
     let understand = |lines: &[&[u8]]| {
         let [from, to, package] = lines else { return None };
         let (from, to) = (RelPath::normalise(from).ok()?, RelPath::normalise(to).ok()?);

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use super::json::without_mark;
 use super::{
-    Answer, Candidate, DetectError, Detector, Machine, Question, below, public_url, small_files,
-    yaml,
+    Answer, Candidate, DetectError, Detector, Machine, PackageUrl, Question, below, of_kind,
+    package_url, public_url, small_files, yaml,
 };
 use crate::model::{Digest, Keeping, Origin, RelPath, Signature};
 
@@ -76,6 +76,12 @@ impl Detector for Gems {
             question: Some(Arc::new(Versions { pages, gem })),
             ..Candidate::default()
         }])
+    }
+
+    fn package_url(&self, signature: &Signature, _url: &str) -> Option<PackageUrl> {
+        let (name, version) = package_url::name_and_version(of_kind(signature, "gem")?);
+        let (version, platform) = version.split_once('-').unwrap_or((version, ""));
+        Some(PackageUrl::new("gem", name).at(version).with("platform", platform))
     }
 }
 

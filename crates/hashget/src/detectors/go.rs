@@ -9,7 +9,8 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::{
-    Answer, Candidate, DetectError, Detector, Machine, Question, below, public_url, small_files,
+    Answer, Candidate, DetectError, Detector, Machine, PackageUrl, Question, below, of_kind,
+    public_url, small_files,
 };
 use crate::model::{Keeping, Origin, RelPath, Signature};
 
@@ -75,6 +76,13 @@ impl Detector for Go {
             question: Some(Arc::new(Info { pages, version: module.version })),
             ..Candidate::default()
         }])
+    }
+
+    fn package_url(&self, signature: &Signature, _url: &str) -> Option<PackageUrl> {
+        let (module, version) = of_kind(signature, "go")?.rsplit_once('@')?;
+        let module = module.to_lowercase();
+        let (namespace, name) = module.rsplit_once('/').unwrap_or(("", &module));
+        Some(PackageUrl::new("golang", name).within(namespace.split('/')).at(version))
     }
 }
 

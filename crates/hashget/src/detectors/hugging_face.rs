@@ -11,8 +11,8 @@ use serde::Deserialize;
 
 use super::json::Scalar;
 use super::{
-    Answer, Candidate, DetectError, Detector, Machine, NotPublic, Question, below, page_url,
-    public_url, small_files,
+    Answer, Candidate, DetectError, Detector, Machine, NotPublic, PackageUrl, Question, below,
+    of_kind, page_url, public_url, small_files,
 };
 use crate::model::{Digest, Keeping, Origin, RelPath, Signature};
 
@@ -84,6 +84,14 @@ impl Detector for HuggingFace {
             question: Some(Arc::new(revision)),
             ..Candidate::default()
         }])
+    }
+
+    fn package_url(&self, signature: &Signature, _url: &str) -> Option<PackageUrl> {
+        let (repository, rest) = of_kind(signature, "huggingface")?.split_once('@')?;
+        let (revision, _) = rest.split_once('/')?;
+        let (namespace, name) = repository.rsplit_once('/').unwrap_or(("", repository));
+        let namespace = namespace.rsplit('/').next().unwrap_or(namespace);
+        Some(PackageUrl::new("huggingface", name).within([namespace]).at(revision.to_lowercase()))
     }
 }
 

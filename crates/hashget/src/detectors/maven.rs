@@ -7,7 +7,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Answer, Candidate, DetectError, Detector, Machine, Question, public_url, small_files};
+use super::{
+    Answer, Candidate, DetectError, Detector, Machine, PackageUrl, Question, of_kind, public_url,
+    small_files,
+};
 use crate::model::{Checksum, Keeping, Origin, RelPath, Signature};
 
 pub(super) mod repositories;
@@ -79,6 +82,19 @@ impl Detector for Maven {
             });
         }
         Ok(found)
+    }
+
+    fn package_url(&self, signature: &Signature, _url: &str) -> Option<PackageUrl> {
+        let value = of_kind(signature, "maven").or_else(|| of_kind(signature, "gradle"))?;
+        let (place, file) = value.rsplit_once('/')?;
+        let (place, version) = place.rsplit_once('/')?;
+        let (group, name) = place.rsplit_once('/')?;
+        let rest = file.strip_prefix(name)?.strip_prefix('-')?.strip_prefix(version)?;
+        let (classifier, kind) = rest.split_once('.')?;
+        let kind = if kind == "jar" { "" } else { kind };
+        let group = group.replace('/', ".");
+        let url = PackageUrl::new("maven", name).within([&*group]).at(version);
+        Some(url.with("classifier", classifier.trim_start_matches('-')).with("type", kind))
     }
 }
 

@@ -30,6 +30,7 @@ mod moving;
 mod npm;
 mod os_release;
 mod owners;
+mod package_url;
 mod private_hosts;
 mod pypi;
 mod rpm;
@@ -37,6 +38,7 @@ mod rules;
 mod rustup;
 mod small_files;
 mod start;
+mod system;
 mod wordpress;
 mod yaml;
 
@@ -54,10 +56,14 @@ pub use hint::HINT;
 pub use machine::{Archive, ArchiveKey, Machine};
 pub use moving::is_moving;
 pub use owners::{Owner, owners};
+pub use package_url::{PackageUrl, package_url};
 pub use private_hosts::PrivateHosts;
 pub(crate) use private_hosts::refused;
 pub use rules::{Rule, RuleConfig, RuleError};
 pub(crate) use small_files::is_on_disk;
+pub use system::{
+    InstalledSystem, Override, PathRules, Release, SystemPackage, Told, TreeFiles, systems,
+};
 
 /// Every built-in detector, in the order in which they are asked. Adding one takes one file and one line.
 pub const DETECTORS: &[&dyn Detector] = &[
@@ -112,6 +118,24 @@ pub trait Detector: Send + Sync {
     /// Passes each file owned by an installed package of the system at `root` to `visit`, by its path
     /// relative to `root`, with the package's name; nothing if there is no system of this ecosystem.
     fn installed_files(&self, _root: &Path, _visit: &mut dyn FnMut(&Path, &Signature)) {}
+
+    /// What everybody calls a package with this signature, that is at `url`; `None` if the signature is of another ecosystem,
+    /// or says too little.
+    fn package_url(&self, _signature: &Signature, _url: &str) -> Option<PackageUrl> {
+        None
+    }
+
+    /// The system whose list of packages is the entry `path` (selected by [`Self::interested_in`]); `None` if it is no such
+    /// list, or cannot be parsed.
+    fn system(&self, _tree: &dyn TreeFiles, _path: &RelPath) -> Option<InstalledSystem> {
+        None
+    }
+
+    /// Does the client lay this member of one of its packages down as it is? What it writes anew, or puts elsewhere, cannot be
+    /// compared.
+    fn is_laid_down(&self, _member: &RelPath) -> bool {
+        true
+    }
 }
 
 /// An entry that a detector could not parse.
@@ -132,6 +156,17 @@ impl DetectError {
             problem: escaped(problem.to_string().as_bytes()),
         }
     }
+}
+
+/// The name within its ecosystem, if the signature is of this kind.
+fn of_kind<'s>(signature: &'s Signature, kind: &str) -> Option<&'s str> {
+    (signature.kind == kind).then_some(&*signature.value)
+}
+
+/// Does the client of the ecosystem lay this member of a package with this signature down as it is?
+pub fn is_laid_down(signature: &Signature, member: &RelPath) -> bool {
+    let owner = DETECTORS.iter().find(|detector| detector.package_url(signature, "").is_some());
+    owner.is_none_or(|detector| detector.is_laid_down(member))
 }
 
 /// The path of `folder` within the tree at `root`; that of the tree itself if the folder lies above it or elsewhere.

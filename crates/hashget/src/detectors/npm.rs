@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::json::without_mark;
-use super::{Candidate, DetectError, Detector, Machine, below, described_url, small_files};
+use super::{
+    Candidate, DetectError, Detector, Machine, PackageUrl, below, described_url, of_kind,
+    small_files,
+};
 use crate::model::{Algorithm, Checksum, Keeping, Origin, RelPath, Signature};
 
 mod installed;
@@ -90,6 +93,13 @@ impl Detector for Npm {
             }
         }
         Ok(candidates.into_values().collect())
+    }
+
+    fn package_url(&self, signature: &Signature, _url: &str) -> Option<PackageUrl> {
+        let (name, version) = of_kind(signature, "npm")?.rsplit_once('@')?;
+        let name = name.to_lowercase();
+        let (scope, name) = name.rsplit_once('/').unwrap_or(("", &name));
+        Some(PackageUrl::new("npm", name).within([scope]).at(version))
     }
 }
 

@@ -25,7 +25,7 @@ impl OsRelease {
         Self::parse(&String::from_utf8_lossy(&bytes.unwrap_or_default()))
     }
 
-    fn parse(text: &str) -> Self {
+    pub(super) fn parse(text: &str) -> Self {
         let field = |line: &str| {
             let (name, value) = line.split_once('=')?;
             Some((name.to_owned(), value.trim().trim_matches(['"', '\'']).to_owned()))

@@ -8,7 +8,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Candidate, DetectError, Detector, FileList, Machine, described_url, small_files};
+use super::{
+    Candidate, DetectError, Detector, FileList, Machine, PackageUrl, described_url, of_kind,
+    package_url, small_files,
+};
 use crate::model::{Digest, Keeping, Origin, RelPath, Signature, escaped};
 
 mod config;
@@ -83,6 +86,21 @@ impl Detector for PyPi {
             },
         };
         Ok(found.into_iter().collect())
+    }
+
+    fn package_url(&self, signature: &Signature, _url: &str) -> Option<PackageUrl> {
+        let value = of_kind(signature, "pypi")?;
+        let (name, version) = package_url::name_and_version(value.split('@').next()?);
+        // Tags of the wheel follow.
+        let version = version.split('-').next()?;
+        Some(PackageUrl::new("pypi", names::normalised(name)).at(version))
+    }
+
+    fn is_laid_down(&self, member: &RelPath) -> bool {
+        let mut parts = member.as_bytes().split(|&byte| byte == b'/');
+        let first = parts.next().unwrap_or_default();
+        // pip writes its own list of files, and puts scripts and data elsewhere.
+        !first.ends_with(b".data") && !member.as_bytes().ends_with(b".dist-info/RECORD")
     }
 }
 

@@ -8,7 +8,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::os_release::OsRelease;
-use super::{Candidate, DetectError, Detector, Machine, public_url, quoted, small_files};
+use super::{
+    Candidate, DetectError, Detector, InstalledSystem, Machine, PackageUrl, Release, SystemPackage,
+    Told, TreeFiles, of_kind, public_url, quoted, small_files,
+};
+use crate::formats::RpmIdentity;
 use crate::model::{Origin, RelPath, Signature};
 use crate::tree::TreeRoot;
 
@@ -19,7 +23,7 @@ mod ndb;
 mod primary;
 mod repositories;
 
-use database::Database;
+use database::{Copied, Database};
 use installed::Installed;
 use repositories::{Listed, Repositories};
 
@@ -83,6 +87,46 @@ impl Detector for Rpm {
             )));
         }
         Ok(candidates)
+    }
+
+    fn package_url(&self, signature: &Signature, _url: &str) -> Option<PackageUrl> {
+        let stem = of_kind(signature, "rpm")?;
+        let (rest, architecture) = stem.rsplit_once('.')?;
+        let (rest, release) = rest.rsplit_once('-')?;
+        let (name, version) = rest.rsplit_once('-')?;
+        let version = format!("{version}-{release}");
+        Some(PackageUrl::new("rpm", name).at(version).with("arch", architecture))
+    }
+
+    fn system(&self, tree: &dyn TreeFiles, path: &RelPath) -> Option<InstalledSystem> {
+        let (folder, _) = system_of(path)?;
+        let beside = RelPath::new([path.as_bytes(), b"-wal"].concat()).ok()?;
+        let database = Copied::new(&tree.read(path)?, tree.read(&beside).as_deref()).ok()?;
+        let installed = installed::all(&database.open().ok()?, &mut |_| {}).ok()?;
+        let release = Release::read(tree, &folder);
+        let packages = installed.packages.iter().map(|package| described(package, &release));
+        let packages = packages.collect();
+        let told = Told { configuration: vec!["etc/"], ..Told::default() };
+        Some(InstalledSystem { folder, packages, told, release })
+    }
+}
+
+/// An installed package as everybody calls it; its files lie where the package has them.
+fn described(package: &Installed, release: &Release) -> SystemPackage {
+    let RpmIdentity { name, epoch, version, release: build, architecture, .. } = &package.identity;
+    let url = PackageUrl::new("rpm", name.clone()).within([&*release.id]);
+    let url = url.at(format!("{version}-{build}")).with("arch", architecture.clone());
+    let epoch = if *epoch > 0 { epoch.to_string() } else { String::new() };
+    let source = package.source.as_ref();
+    let source = source.map(|it| format!("{}-{}-{}.src.rpm", it.name, it.version, it.release));
+    let url = url.with("distro", release.distribution()).with("epoch", epoch);
+    SystemPackage {
+        signature: Signature { kind: "rpm".to_owned(), value: package.identity.file_stem() },
+        name: name.clone(),
+        package_url: url.with("upstream", source.unwrap_or_default()),
+        places: vec![("", String::new())],
+        configuration: Vec::new(),
+        scripts: Vec::new(),
     }
 }
 

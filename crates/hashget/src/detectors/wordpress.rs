@@ -10,7 +10,8 @@ use serde::de::{DeserializeSeed, MapAccess};
 
 use super::json::{Fields, Object, Scalar, skip};
 use super::{
-    Answer, Candidate, DetectError, Detector, Machine, Question, page_url, public_url, small_files,
+    Answer, Candidate, DetectError, Detector, Machine, PackageUrl, Question, of_kind, package_url,
+    page_url, public_url, small_files,
 };
 use crate::model::{RelPath, Signature};
 
@@ -64,6 +65,13 @@ impl Detector for WordPress {
             question: Some(Arc::new(Published { pages: vec![page], kind, version, url })),
             ..Candidate::default()
         }])
+    }
+
+    fn package_url(&self, signature: &Signature, url: &str) -> Option<PackageUrl> {
+        let value = of_kind(signature, "wordpress")?;
+        let (_, value) = value.rsplit_once('/').unwrap_or(("", value));
+        let (name, version) = package_url::name_and_version(value);
+        Some(PackageUrl::new("generic", name).at(version).with("download_url", url))
     }
 }
 

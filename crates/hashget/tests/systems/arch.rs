@@ -130,6 +130,14 @@ fn a_package_is_known_by_name_digest_and_place() {
 }
 
 #[test]
+fn a_system_is_named_for_everybody_and_compared() {
+    let (system, _) = synced();
+    system.there_and_back(Evidence::Downloaded);
+    let url = "pkg:alpm/arch/tool@1:1.0-2?arch=x86_64&distro=arch-41&upstream=x";
+    system.told_and_compared(url, "usr/share/tool/a b");
+}
+
+#[test]
 fn a_system_comes_back_on_any_evidence() {
     for evidence in [Evidence::Local, Evidence::Declared, Evidence::Downloaded] {
         let (system, _) = synced();

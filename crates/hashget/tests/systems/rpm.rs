@@ -195,6 +195,14 @@ fn a_build_is_found_by_its_source() {
 }
 
 #[test]
+fn a_system_is_named_for_everybody_and_compared() {
+    let (system, _) = built();
+    system.there_and_back(Evidence::Downloaded);
+    let url = "pkg:rpm/own/tool@1.0~rc1-2.fc41?arch=x86_64&distro=own-41&epoch=3&upstream=source-1.0~rc1-2.fc41.src.rpm";
+    system.told_and_compared(url, "usr/bin/tool");
+}
+
+#[test]
 fn both_databases_in_all_their_places() {
     let package = Package::new("tool");
     for (folder, name) in [

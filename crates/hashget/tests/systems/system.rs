@@ -4,15 +4,18 @@
 
 use std::path::{Path, PathBuf};
 
-use hashget::detectors::{Archive, Candidate, DetectError, Machine, select};
+use hashget::changed::{PackageFiles, changed};
+use hashget::detectors::{Archive, Candidate, DetectError, Machine, select, systems};
 use hashget::fetch::{FetchOptions, RetryOptions, Sources, standard_sources};
 use hashget::hashdb::{HashDb as _, LocalHashDb};
 use hashget::index::{Indexer, TreeIndexed, detect_tree};
 use hashget::limits::Limits;
+use hashget::model::manifest::Prefix;
 use hashget::model::{Evidence, Member, PackageRecord};
 use hashget::monitor::{Recorder, Silent};
 use hashget::pack::{Output, PackOptions, Packer, Summary};
 use hashget::restore::{RestoreOptions, Restorer};
+use hashget::tree::{ScanOptions, scan};
 use hashget_testkit::origin::Origin;
 
 /// A system's folder, a HashDB, a server, and the detector that is tried.
@@ -56,6 +59,36 @@ impl System {
         let place = |path: &str| (!path.is_empty()).then(|| self.origin.url(path));
         let (packages, repositories) = (place(packages), place(repositories));
         self.archives.push(Archive { system: system.to_owned(), packages, repositories });
+    }
+
+    /// Its only package has this package URL. As it was installed nothing of it differs, and then `file` alone.
+    pub(crate) fn told_and_compared(&self, package_url: &str, file: &str) {
+        let (known, _) = self.hashdb.list().unwrap().pop().unwrap();
+        let differing = || {
+            let scan = scan(&self.root(), &ScanOptions::default(), &Silent).unwrap();
+            let systems = systems(&scan.root, scan.entries.iter().map(|entry| &entry.path));
+            assert_eq!(systems.len(), 1);
+            let package = &systems[0].packages[0];
+            assert_eq!(package.package_url.to_string(), package_url);
+            let prefix = |text: &str| Prefix(text.as_bytes().into());
+            let places = package.places.iter();
+            let files = PackageFiles {
+                name: package.name.clone(),
+                signature: Some(package.signature.clone()),
+                members: self.hashdb.members(known).unwrap(),
+                places: places.map(|(from, to)| (prefix(from), prefix(to))).collect(),
+                of_system: Some((&systems[0], package)),
+                is_named: true,
+            };
+            let found = changed(&scan.entries, &[files], &scan.root, &Silent).unwrap().entries;
+            // Modes and owners are whatever this test made them.
+            let differing =
+                found.into_iter().filter(|one| one.has_other_contents() || one.found.is_none());
+            differing.map(|one| one.path.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(differing(), [""; 0]);
+        self.write(file, "other");
+        assert_eq!(differing(), [file]);
     }
 
     pub(crate) fn found(&self) -> (Vec<Candidate>, Vec<DetectError>) {

@@ -100,6 +100,7 @@ mod tests {
             architecture: "amd64".to_owned(),
             multi_arch_same: false,
             conffiles: Vec::new(),
+            source: None,
         }
     }
 

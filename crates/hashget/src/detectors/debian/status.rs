@@ -9,8 +9,8 @@ use crate::formats::{Paragraph, Paragraphs};
 use crate::model::{RelPath, escaped};
 
 /// The fields that are used. A file may end in the middle of any other one.
-const FIELDS: [&str; 6] =
-    ["Package", "Status", "Version", "Architecture", "Multi-Arch", "Conffiles"];
+const FIELDS: [&str; 7] =
+    ["Package", "Status", "Version", "Architecture", "Multi-Arch", "Conffiles", "Source"];
 
 /// A package whose files are in the tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub(super) struct Installed {
     pub(super) multi_arch_same: bool,
     /// Configuration files with the MD5s from the package.
     pub(super) conffiles: Vec<(RelPath, [u8; 16])>,
+    /// The source package that it was built from, if that has another name or version; its version, if that is another one.
+    pub(super) source: Option<(String, Option<String>)>,
 }
 
 impl Installed {
@@ -77,7 +79,15 @@ fn understand(paragraph: &Paragraph) -> Result<Option<Installed>, String> {
         architecture: field("Architecture", "-")?,
         multi_arch_same: paragraph.get("Multi-Arch") == Some("same"),
         conffiles: paragraph.get("Conffiles").map(conffiles).unwrap_or_default(),
+        source: paragraph.get("Source").map(source),
     }))
+}
+
+/// `NAME`, or `NAME (VERSION)`.
+fn source(text: &str) -> (String, Option<String>) {
+    let (name, version) = text.split_once(' ').unwrap_or((text, ""));
+    let version = version.trim().trim_start_matches('(').trim_end_matches(')');
+    (name.to_owned(), (!version.is_empty()).then(|| version.to_owned()))
 }
 
 /// Does a package in this state have its files in the tree? Without a state it comes from `status.d`.

@@ -163,10 +163,28 @@ impl Sqlite {
     }
 }
 
+/// A database that came from somewhere else than a folder.
+pub(super) struct Copied(tempfile::TempDir);
+
+impl Copied {
+    /// From the bytes of the database, and of its last changes.
+    pub(super) fn new(database: &[u8], changes: Option<&[u8]>) -> io::Result<Self> {
+        copied(database, changes.unwrap_or_default()).map(Self)
+    }
+
+    /// Opens it. It must not be gone before it is read.
+    pub(super) fn open(&self) -> Result<Database, String> {
+        let tree = TreeRoot::open(self.0.path()).map_err(|error| error.to_string())?;
+        Database::open(&tree, &RelPath::new("rpmdb.sqlite").map_err(|error| error.to_string())?)
+    }
+}
+
 /// Copies the database and its last changes into a temporary folder.
-fn copied(database: &File, changes: &File) -> io::Result<tempfile::TempDir> {
+fn copied(database: impl io::Read, changes: impl io::Read) -> io::Result<tempfile::TempDir> {
     let folder = tempfile::tempdir()?;
-    for (name, file) in [("rpmdb.sqlite", database), ("rpmdb.sqlite-wal", changes)] {
+    let files: [(&str, &mut dyn io::Read); 2] =
+        [("rpmdb.sqlite", &mut { database }), ("rpmdb.sqlite-wal", &mut { changes })];
+    for (name, file) in files {
         let mut options = fs_err::OpenOptions::new();
         let mut copy = options.write(true).create_new(true).open(folder.path().join(name))?;
         let count = io::copy(&mut file.take(MAX_COPY), &mut copy)?;
