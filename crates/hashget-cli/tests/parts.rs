@@ -216,3 +216,29 @@ fn parts_of_frozen_archives_of_both_versions() {
         run(&["unpack", "-C", "back", "nothing"]).expect(3);
     }
 }
+
+#[test]
+fn folders_of_a_package_that_cannot_be_had_contradict_nothing() {
+    let (machine, origin) = (Machine::new(), Origin::start());
+    let (a, b) = (contents("a"), contents("b"));
+    let tar = TarBuilder::new().file("lib/a", a.as_bytes()).file("etc/apt/b", b.as_bytes());
+    origin.serve("/all.tar", tar.finish());
+    machine.write("tree/lib/a", a);
+    machine.write("tree/etc/apt/b", b);
+    machine.write("tree/etc/apt/own", "own");
+    machine.hashget(&["index", &origin.url("/all.tar")]).expect(0);
+    machine.hashget(&["pack", "tree", "-f", "a.tar"]).expect(0);
+    let away = Machine::new();
+    fs_err::copy(machine.path("a.tar"), away.path("a.tar")).unwrap();
+    origin.always("/all.tar", Fault::Status(404));
+    for part in [&[][..], &["etc/apt"], &["etc"], &["etc/apt/own"]] {
+        let target = format!("back-{}", part.len() + part.concat().len());
+        let unpack = [&["unpack", "a.tar", "-C", &target][..], part].concat();
+        let ended = away.hashget(&unpack);
+        assert!(!ended.stderr.contains("does not say so"), "{part:?}: {}", ended.stderr);
+        assert_eq!(ended.code, if part == ["etc/apt/own"] { 0 } else { 5 }, "{part:?}");
+        assert_eq!(fs_err::read(away.path(&format!("{target}/etc/apt/own"))).unwrap(), b"own");
+    }
+    origin.heal("/all.tar");
+    away.hashget(&["restore", "back-0"]).expect(0).says(&["Proven"]);
+}

@@ -153,7 +153,11 @@ fn name_strangers(
     let mut odd_folders = extracted.folders;
     odd_folders.retain(|path, _| !expected(path));
     let why = "the archive holds it, but its manifest does not say so";
-    for path in odd_files.iter().chain(odd_folders.keys()) {
+    // A folder may be one of a package that could not be had: nobody knows what that has in it.
+    let missing = state.missing_paths();
+    let up = |path: &RelPath| std::iter::successors(Some(path.clone()), RelPath::parent);
+    let is_known = |path: &&RelPath| !up(path).any(|one| missing.contains(&one));
+    for path in odd_files.iter().chain(odd_folders.keys().filter(is_known)) {
         run.monitor.problem(ProblemKind::Verification, path, why);
         state.contradict();
     }

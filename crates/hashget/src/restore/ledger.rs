@@ -6,7 +6,7 @@
 mod summary;
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Mutex;
 
 use super::differences::Affected;
@@ -221,6 +221,11 @@ impl<'m> Ledger<'m> {
     /// The entries of the archive that are not there, by the reason.
     pub(super) fn all_not_there(&self) -> BTreeMap<&'static str, Affected> {
         self.state().not_there.clone()
+    }
+
+    /// The paths of what is not restored; of packages of which nothing knows the files, the folder into which they belong.
+    pub(super) fn missing_paths(&self) -> HashSet<RelPath> {
+        self.missing.iter().map(|(path, _)| path.clone()).collect()
     }
 
     /// The proof cannot succeed any more.
