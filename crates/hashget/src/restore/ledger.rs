@@ -223,11 +223,6 @@ impl<'m> Ledger<'m> {
         self.state().not_there.clone()
     }
 
-    /// The paths of what is not restored; of packages of which nothing knows the files, the folder into which they belong.
-    pub(super) fn missing_paths(&self) -> HashSet<RelPath> {
-        self.missing.iter().map(|(path, _)| path.clone()).collect()
-    }
-
     /// The proof cannot succeed any more.
     pub(super) fn contradicted(&self) {
         self.state().contradicted = true;
@@ -389,6 +384,11 @@ impl<'m> State<'m> {
     /// `path` is not restored.
     pub(super) fn add_missing(&mut self, path: RelPath, reason: impl Into<String>) {
         self.missing.push((path, reason.into()));
+    }
+
+    /// The paths of what is not restored; of packages of which nothing knows the files, the folder into which they belong.
+    pub(super) fn missing_paths(&self) -> HashSet<RelPath> {
+        self.missing.iter().map(|(path, _)| path.clone()).collect()
     }
 
     /// The proof cannot succeed any more.
