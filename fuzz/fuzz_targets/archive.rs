@@ -141,7 +141,7 @@ fn in_order(bytes: &[u8], limits: &Limits) -> InOrder {
 
 fn look_into(archive: File, in_order: &InOrder, limits: &Limits) {
     let members = PackageMembers {
-        supplements: None,
+        others: None,
         hashdb: &NoHashDb,
         source: &Offline,
         must_have: false,
