@@ -1068,6 +1068,9 @@ def dpkg_list(_, members):
 def wheel_record(given, members):
     """What an installer of wheels writes into NAME.dist-info/RECORD."""
     rows = set()
+    tag = given.get("compiled", "")
+    if len(tag.encode("utf-8")) > 254 or any(letter in tag for letter in "/\n\r"):
+        raise ValueError("the parameter compiled is no part of a file's name")
     for path, kind, size, digest in members:
         try:
             name = path.decode("utf-8")

@@ -141,7 +141,8 @@ fn in_order(bytes: &[u8], limits: &Limits) -> InOrder {
 
 fn look_into(archive: File, in_order: &InOrder, limits: &Limits) {
     let members = PackageMembers {
-        others: None,
+        least: hashget::model::Evidence::Downloaded,
+        supplements: None,
         hashdb: &NoHashDb,
         source: &Offline,
         must_have: false,

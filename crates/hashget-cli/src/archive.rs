@@ -17,6 +17,7 @@ use hashget::archive::{
 };
 use hashget::fetch::{Beside, Source};
 use hashget::hashdb::{HashDb, NoHashDb};
+use hashget::model::Evidence;
 use hashget::model::manifest::{AnyManifest, MANIFEST_NAME};
 use hashget::pending_file::behind_links;
 use hashget::storage::{SharedSource, StreamSource};
@@ -279,6 +280,7 @@ pub(crate) struct Knowledge {
     source: Box<dyn Source>,
     fetch: bool,
     digests: bool,
+    least: Evidence,
 }
 
 /// The HashDB. One that cannot be used is reported: everything else goes on without it.
@@ -297,18 +299,24 @@ impl Knowledge {
     pub(crate) fn new(environment: &Environment<'_>, fetch: bool) -> anyhow::Result<Self> {
         let hashdb = usable_hashdb(environment);
         let source = if fetch { environment.sources()?.source } else { environment.local()? };
-        Ok(Self { hashdb, source, fetch, digests: false })
+        Ok(Self { hashdb, source, fetch, digests: false, least: Evidence::Signed })
     }
 
     /// The same with a HashDB that is opened when it is first asked for, and is not created.
     pub(crate) fn if_there(environment: &Environment<'_>) -> anyhow::Result<Self> {
         let hashdb: Arc<dyn HashDb> = Arc::new(environment.lazy_hashdb());
-        Ok(Self { hashdb, source: environment.local()?, fetch: false, digests: false })
+        let (source, least) = (environment.local()?, Evidence::Signed);
+        Ok(Self { hashdb, source, fetch: false, digests: false, least })
     }
 
     /// The same with the digests of files.
     pub(crate) fn with_digests(self) -> Self {
-        Self { digests: true, ..self }
+        Self { digests: true, ..self.by_nobodys_word() }
+    }
+
+    /// The same for whoever puts files in their places: what a publisher alone has said does not count.
+    pub(crate) fn by_nobodys_word(self) -> Self {
+        Self { least: Evidence::Downloaded, ..self }
     }
 
     /// The HashDB.
@@ -321,15 +329,16 @@ impl Knowledge {
         self.members_with(None, environment)
     }
 
-    /// The same with what others know: supplements, publishers.
+    /// The same with what supplements know.
     pub(crate) fn members_with<'k>(
         &'k self,
-        others: Option<&'k dyn KnowsMembers>,
+        supplements: Option<&'k dyn KnowsMembers>,
         environment: &'k Environment<'_>,
     ) -> PackageMembers<'k> {
         PackageMembers {
             hashdb: &*self.hashdb,
-            others,
+            least: self.least,
+            supplements,
             source: &*self.source,
             must_have: self.fetch,
             digests: self.digests,

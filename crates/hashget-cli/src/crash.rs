@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::output::{journal, safe, without_logins};
+use crate::output::{journal, safe, without_secrets};
 
 /// The exit code: that of Rust's own programs that panic.
 pub(crate) const EXIT_CODE: u8 = 101;
@@ -79,10 +79,21 @@ impl Crash {
     }
 }
 
+/// Tells it when nothing else can.
+pub(crate) fn tell_plainly(crash: &Crash) {
+    let lines = [crash.messages().join(": "), crash.hint()].join("\nhint: ");
+    let _ = writeln!(io::stderr(), "error: {}", shown(&lines.replace('\n', " ")));
+}
+
 fn problem(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
     text.unwrap_or_else(|| "a panic without a text".to_owned())
+}
+
+/// A line for others to read.
+fn shown(line: &str) -> String {
+    safe(&without_secrets(line))
 }
 
 /// Writes what is known to a new file.
@@ -91,7 +102,7 @@ fn write_report() -> io::Result<PathBuf> {
     let words: Vec<String> =
         std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
     writeln!(file, "hashget {}", env!("CARGO_PKG_VERSION"))?;
-    writeln!(file, "{}", safe(&without_logins(&words.join(" "))))?;
+    writeln!(file, "{}", shown(&words.join(" ")))?;
     let system = rustix::system::uname();
     writeln!(
         file,
@@ -100,7 +111,8 @@ fn write_report() -> io::Result<PathBuf> {
         system.machine().to_string_lossy()
     )?;
     for panic in &*panics() {
-        writeln!(file, "\n{panic}")?;
+        writeln!(file)?;
+        panic.lines().try_for_each(|line| writeln!(file, "{}", shown(line)))?;
     }
     writeln!(file, "\nSaid last:")?;
     for line in journal::last_lines() {

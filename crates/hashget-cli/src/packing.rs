@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use hashget::derived::Derive;
+use hashget::error::ErrorClass;
 use hashget::fetch::Sources;
 use hashget::hashdb::{HashDbWriter, JoinedHashDb, LocalHashDb, NoHashDb};
 use hashget::model::Evidence;
@@ -17,7 +18,7 @@ use hashget::wording;
 
 use crate::derive::Deriving;
 use crate::environment::Environment;
-use crate::exit::UsageError;
+use crate::exit::{self, UsageError};
 use crate::hints;
 use crate::publishers::{Asking, Shared};
 use crate::selection::Selection;
@@ -183,7 +184,14 @@ pub(crate) fn with_packer_in_any_case<R>(
     };
     let shared = Shared::new(environment, asking)?;
     if options.index && hashdb.is_writable() {
-        spot_checks::run(environment, &sources)?;
+        // A backup is made in any case.
+        if let Err(error) = spot_checks::run(environment, &sources) {
+            if exit::class(&error) == Some(ErrorClass::Interrupted) {
+                return Err(error);
+            }
+            let monitor: &dyn Monitor = environment.console;
+            monitor.problem(ProblemKind::Unreachable, "spot checks", format!("{error:#}"));
+        }
     }
     let work = |packer: &Packer<'_>| work(packer, options);
     let result = match base {

@@ -2,6 +2,7 @@
 //!
 //! Invariant: no byte is printed that is not proven: contents are unpacked into a temporary folder first.
 
+use std::cell::Cell;
 use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -9,12 +10,11 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use fs_err::File;
-use hashget::archive::{KnowsMembers, OtherPackages, Selection, SharedForLost};
+use hashget::archive::{Elsewhere, OtherPackages, Selection};
 use hashget::fetch::{
     Accepted, Failover, FileSource, FileSources, LeftOver, Source, Sources, Taken, Web,
 };
-use hashget::model::{Digest, Member};
-use hashget::monitor::{Interrupted, Monitor, ProblemKind};
+use hashget::monitor::{Monitor, ProblemKind};
 use hashget::restore::{Accepting, Part, Planned, RestoreOptions, Restorer, Summary};
 use hashget::storage::ArchiveSource;
 use hashget::supplement::Supplements;
@@ -30,36 +30,18 @@ use crate::supplements;
 
 /// What restoring stands on.
 pub(crate) struct Supplies<'e> {
-    source: Box<dyn Source>,
+    source: Box<dyn Source + 'e>,
     web: Box<dyn Web>,
     accepted: Option<Arc<Accepted>>,
     /// The supplements that the user named.
     also: Vec<PathBuf>,
-    others: Others<'e>,
+    supplements: Arc<Supplements>,
     /// What gives single files of packages that no source has, in the order in which it is asked.
     files: FileSources<'e>,
     shared: Shared<'e>,
+    is_told: Cell<bool>,
     knowledge: Knowledge,
     environment: &'e Environment<'e>,
-}
-
-/// What else says which files are in packages: supplements, and publishers for packages that no source has.
-struct Others<'e> {
-    supplements: Arc<Supplements>,
-    shared: Option<SharedForLost<'e>>,
-}
-
-impl KnowsMembers for Others<'_> {
-    fn members_of(
-        &self,
-        package: &Digest,
-        monitor: &dyn Monitor,
-    ) -> Result<Option<Vec<Member>>, Interrupted> {
-        match (self.supplements.members_of(package, monitor)?, &self.shared) {
-            (None, Some(shared)) => shared.members_of(package, monitor),
-            (known, _) => Ok(known),
-        }
-    }
 }
 
 impl<'e> Supplies<'e> {
@@ -80,12 +62,12 @@ impl<'e> Supplies<'e> {
         let mut source: Box<dyn Source> = Box::new(Arc::clone(&plain));
         let (mut last, mut of_lost) = (None, None);
         if fallbacks {
-            let with_fallbacks = with_fallbacks(source, environment)?;
+            let with_fallbacks = with_fallbacks(Box::new(Arc::clone(&plain)), environment)?;
             shared = Shared::new(environment, &Asking::default())?;
             (source, last) = (with_fallbacks.source, with_fallbacks.files);
             of_lost = shared.of_lost(with_fallbacks.lost);
         }
-        let packages = OtherPackages::new(hashdb, of_lost.clone(), plain, limits);
+        let packages = OtherPackages::new(hashdb, of_lost.clone(), Arc::clone(&plain), limits);
         let mut first: Vec<Box<dyn Source>> = vec![Box::new(Arc::clone(&supplements))];
         let mut files: Vec<Box<dyn FileSource + 'e>> =
             vec![Box::new(Arc::clone(&supplements)), Box::new(packages)];
@@ -99,9 +81,24 @@ impl<'e> Supplies<'e> {
         }
         files.extend(last.map(|fallback| fallback as Box<dyn FileSource + 'e>));
         first.push(source);
-        let (source, files) = (Box::new(Failover::new(first)), FileSources(files));
-        let (also, others) = (also.to_vec(), Others { supplements, shared: of_lost });
-        Ok(Self { source, web, accepted, also, others, files, shared, knowledge, environment })
+        let (mut source, files): (Box<dyn Source + 'e>, _) =
+            (Box::new(Failover::new(first)), FileSources(files));
+        if let Some(of_lost) = of_lost {
+            source = Box::new(Elsewhere::new(source, of_lost, plain));
+        }
+        let (also, is_told) = (also.to_vec(), Cell::new(false));
+        Ok(Self {
+            source,
+            web,
+            accepted,
+            also,
+            supplements,
+            files,
+            shared,
+            is_told,
+            knowledge,
+            environment,
+        })
     }
 
     fn accepted(accept: &[PathBuf], environment: &Environment<'_>) -> anyhow::Result<Accepted> {
@@ -112,9 +109,17 @@ impl<'e> Supplies<'e> {
         Ok(files)
     }
 
+    /// Says what publishers were asked, once.
+    fn tell_what_was_asked(&self) -> io::Result<()> {
+        match self.is_told.replace(true) {
+            true => Ok(()),
+            false => self.shared.report(self.environment.console).map_err(io::Error::other),
+        }
+    }
+
     /// A restorer that stands on them.
     pub(crate) fn restorer(&self) -> Restorer<'_> {
-        let members = self.knowledge.members_with(Some(&self.others), self.environment);
+        let members = self.knowledge.members_with(Some(&*self.supplements), self.environment);
         let is_offered = self.accepted.is_some();
         let accepting = Some(Accepting { files: &self.files, members, is_offered });
         Restorer {
@@ -128,10 +133,10 @@ impl<'e> Supplies<'e> {
 
     /// What was taken of what the user found, if anything was offered. What was not is named, and what publishers were asked.
     pub(crate) fn taken(&self) -> anyhow::Result<Option<Taken>> {
-        self.shared.report(self.environment.console)?;
+        self.tell_what_was_asked()?;
         let monitor: &dyn Monitor = self.environment.console;
         let is_named = |name: &&str| self.also.iter().any(|also| also.as_os_str() == *name);
-        for name in self.others.supplements.unused().filter(is_named) {
+        for name in self.supplements.unused().filter(is_named) {
             monitor.problem(ProblemKind::Note, safe(name), "nothing that it has was missing");
         }
         let Some(taken) = self.accepted.as_ref().map(|accepted| accepted.taken()) else {
@@ -156,6 +161,14 @@ impl<'e> Supplies<'e> {
     }
 }
 
+impl Drop for Supplies<'_> {
+    /// What was asked was asked, however it ended.
+    fn drop(&mut self) {
+        // Nobody is left to be told of an output that is closed.
+        drop(self.tell_what_was_asked());
+    }
+}
+
 /// Number of files that are named of those that were not taken.
 const NAMED: usize = 5;
 
@@ -169,7 +182,7 @@ pub(crate) fn unpack_part(
     supplies: &Supplies<'_>,
 ) -> anyhow::Result<Summary> {
     let environment = supplies.environment;
-    let knowledge = Knowledge::new(environment, false)?;
+    let knowledge = Knowledge::new(environment, false)?.by_nobodys_word();
     let members = knowledge.members(environment);
     let part = Part { selection, strip_components, members: Some(&members) };
     let restorer = supplies.restorer();
@@ -190,7 +203,7 @@ pub(crate) fn plan_unpack(
     if selection.is_everything() && strip_components == 0 {
         return Ok(restorer.plan_unpack(archive, target, None, options, console)?);
     }
-    let knowledge = Knowledge::new(environment, false)?;
+    let knowledge = Knowledge::new(environment, false)?.by_nobodys_word();
     let members = knowledge.members(environment);
     let part = Part { selection, strip_components, members: Some(&members) };
     Ok(restorer.plan_unpack(archive, target, Some(&part), options, console)?)

@@ -22,7 +22,12 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> ExitCode {
     match crash::guarded(|| run_command(arguments, console)) {
         Ok(code) => code.into(),
         Err(crash) => {
-            fail(console, crash.messages(), Some(crash.hint()), crash::EXIT_CODE);
+            // What the console needs may have panicked, too.
+            let (messages, hint) = (crash.messages(), crash.hint());
+            let told = crash::guarded(|| fail(console, messages, Some(hint), crash::EXIT_CODE));
+            if told.is_err() {
+                crash::tell_plainly(&crash);
+            }
             crash::EXIT_CODE.into()
         }
     }

@@ -49,6 +49,11 @@ fn no_query_is_written_down() {
     for line in written {
         assert!(line.contains("/a.tar?...") && !line.contains("hidden"), "{line}");
     }
+    // Nor by what is said of it.
+    let gone = origin.url("/gone.tar?token=hidden");
+    machine.hashget(&["index", "--log-file", "log", &gone]).expect(5);
+    let log = fs_err::read_to_string(machine.path("log")).unwrap();
+    assert!(log.contains("/gone.tar?...") && !log.contains("hidden"), "{log}");
 }
 
 #[test]

@@ -212,6 +212,23 @@ fn other_packages_give_the_same_files() {
 }
 
 #[test]
+fn one_other_package_gives_files_of_several_lost_ones() {
+    let origin = Origin::start();
+    let machine = machine(&origin, &["one", "two"]);
+    let mut other = TarBuilder::new();
+    for name in ["one", "two"] {
+        other = other.file(&format!("{name}/large"), &text(name).repeat(10));
+        other = other.file(&format!("{name}/small"), &text(name));
+    }
+    origin.serve("/other.tar", other.finish());
+    machine.hashget(&["index", &origin.url("/other.tar")]).expect(0);
+    fs_err::remove_dir_all(machine.path("cache")).unwrap();
+    gone(&origin, &["one", "two"]);
+    restored(&machine, &["--jobs", "1"]).expect(0).says(&[PROVEN]);
+    same_as(&machine, &machine);
+}
+
+#[test]
 fn each_night_heals_what_its_archives_are_losing() {
     for encrypt in [false, true] {
         let origin = Origin::start();

@@ -376,7 +376,7 @@ fn what_no_source_has_comes_from_where_publishers_say() {
     let packing = Machine::new();
     packing.write("tree/a", text());
     packing.hashget(&["index", &origin.url("/a.tar")]).expect(0);
-    packing.hashget(&["pack", "tree", "-f", "a.tar", "--hashes", "none"]).expect(0);
+    packing.hashget(&["pack", "tree", "-f", "a.tar"]).expect(0);
     origin.serve("/kept/a.tar", fs_err::read(packing.path("a.tar")).unwrap());
     origin.always("/a.tar", Fault::Status(404));
 
@@ -403,6 +403,68 @@ fn what_no_source_has_comes_from_where_publishers_say() {
     publisher.serve(&origin, "/published/");
     origin.always("/a.tar", Fault::Status(404));
     let ended = restored_from_elsewhere(&origin, &format!("{entry}{public}"), &[]).expect(0);
-    ended.says(&["has 1 missing file", "Proven"]);
+    ended.says(&["a publisher knows another place", "Proven"]);
     assert!(!origin.requests_of("/mirror/a.tar").is_empty());
+}
+
+#[test]
+fn nobody_s_word_puts_a_file_into_its_place() {
+    let origin = Origin::start();
+    let (small, evil) = (b"what was packed\n".repeat(40), b"something else!\n".repeat(40));
+    let tar = TarBuilder::new().file("sub/f", &small).file("sub/g", &text());
+    origin.serve("/a.tar", tar.finish());
+    origin.serve("/q.tar", TarBuilder::new().file("x", &evil).finish());
+    let packing = Machine::new();
+    packing.write("tree/sub/f", &small);
+    packing.write("tree/sub/g", text());
+    packing.hashget(&["index", &origin.url("/a.tar")]).expect(0);
+    packing.hashget(&["pack", "tree", "-f", "a.tar"]).expect(0);
+    origin.serve("/kept/a.tar", fs_err::read(packing.path("a.tar")).unwrap());
+    // The publisher says that another file is at the path.
+    let publisher = Publisher::without_packages("liar.example/log");
+    for name in ["a", "q"] {
+        publisher.machine.hashget(&["index", &origin.url(&format!("/{name}.tar"))]).expect(0);
+    }
+    publisher.machine.hashget(&["db", "export", "-o", "true.jsonl"]).expect(0);
+    let known = fs_err::read_to_string(publisher.machine.path("true.jsonl")).unwrap();
+    let lie = known.replace(&sha256(&small), &sha256(&evil));
+    assert_ne!(lie, known);
+    publisher.machine.write("false.jsonl", lie);
+    publisher.machine.hashget(&["db", "remove", "--package", "all"]).expect(0);
+    publisher.machine.hashget(&["db", "import", "--trust", "false.jsonl"]).expect(0);
+    publisher.serve(&origin, "/published/");
+    origin.always("/a.tar", Fault::Status(404));
+    let public = "[fallback]\nuse = []\n[host.\"127.0.0.1\"]\npublic = true\n";
+    let configuration = format!("{}{public}", publisher.entry(&origin.url("/published/")));
+    let archive = origin.url("/kept/a.tar");
+    for part in [&[][..], &["sub/f"]] {
+        let machine = Machine::new();
+        machine.write("own-config.toml", &configuration);
+        let unpack = [&["unpack", &archive, "-C", "back"][..], part].concat();
+        let ended = machine.hashget(&unpack).expect(5);
+        assert!(!ended.stderr.contains("has the digest that was packed"), "{}", ended.stderr);
+        assert!(!machine.path("back/sub/f").exists(), "{}", ended.stderr);
+    }
+    let machine = Machine::new();
+    machine.write("own-config.toml", &configuration);
+    assert_eq!(machine.hashget(&["cat", &archive, "sub/f"]).stdout, "");
+}
+
+#[test]
+fn a_backup_is_made_whatever_is_wrong_with_what_is_known() {
+    let origin = Origin::start();
+    let publisher = Publisher::new(&origin);
+    publisher.serve(&origin, "/published/");
+    let machine = reader(&publisher.entry(&origin.url("/published/")));
+    pack(&machine, &["--ask-hashes", "all"]).expect(0);
+    // The list of the one package that is known is damaged.
+    let database = rusqlite::Connection::open(machine.path("db/hashdb.sqlite")).unwrap();
+    let changed = database.execute("UPDATE members SET list = x'0102'", []).unwrap();
+    assert_eq!(changed, 1);
+    drop(database);
+    let ended = pack(&machine, &["--ask-hashes", "all"]);
+    assert!(matches!(ended.code, 0 | 5), "{}", ended.stderr);
+    machine.hashget(&["verify", "a.tar"]);
+    machine.hashget(&["unpack", "a.tar", "-C", "back"]).expect(0);
+    assert_eq!(fs_err::read(machine.path("back/a")).unwrap(), text());
 }

@@ -26,22 +26,25 @@ pub enum At {
 /// It could not be told; the text says why.
 pub fn ping(agent: &Agent, address: &str, at: At, log: &str) -> Result<(), String> {
     let url = url_for(address, at);
-    // Its path is a secret.
-    let host = url.split('/').take(3).collect::<Vec<_>>().join("/");
-    let mut noted = RequestLog::begin("POST", &host);
+    let mut noted = RequestLog::begin("POST", &host_of(&url));
     let answer = agent.post(&url).content_type("text/plain; charset=utf-8").send(tail(log));
     match &answer {
         Ok(answer) => {
             noted.answered(answer.status().as_u16());
             noted.ended();
         }
-        Err(error) => noted.failed(&error.to_string()),
+        Err(_) => noted.failed("it could not be told"),
     }
     match answer {
         Ok(answer) if answer.status().is_success() => Ok(()),
         Ok(answer) => Err(format!("the answer was {}", answer.status())),
         Err(error) => Err(RequestFailed::from(error).problem),
     }
+}
+
+/// Scheme and host of an address: its path is a secret.
+pub fn host_of(address: &str) -> String {
+    address.split('/').take(3).collect::<Vec<_>>().join("/")
 }
 
 /// The address for it.

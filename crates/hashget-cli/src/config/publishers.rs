@@ -65,6 +65,9 @@ fn place<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error>
             true if !is_known => {
                 Err(format!("\"{text}\": expected https://..., http://..., s3://... or a folder"))
             }
+            true if text.split('/').nth(2).is_some_and(|host| host.contains('@')) => {
+                Err("expected a URL without a login: what is published is for everybody".to_owned())
+            }
             _ if text.is_empty() => Err("expected a URL or a folder".to_owned()),
             _ => Ok(text),
         }

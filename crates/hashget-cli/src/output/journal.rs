@@ -15,7 +15,7 @@ use anstream::stderr;
 use hashget::fetch::REQUESTS;
 use log::{LevelFilter, Metadata, Record};
 
-use super::text::{safe, without_logins};
+use super::text::{safe, without_secrets};
 
 /// The target of what is said to the user.
 const SAID: &str = "hashget::said";
@@ -97,7 +97,7 @@ impl log::Log for Journal {
         if !self.enabled(record.metadata()) {
             return;
         }
-        let line = safe(&without_logins(&record.args().to_string()));
+        let line = safe(&without_secrets(&record.args().to_string()));
         if self.shows_requests && record.target() == REQUESTS {
             let _ = writeln!(stderr(), "{line}");
         }

@@ -15,5 +15,5 @@ mod text;
 pub(crate) use console::{Console, Failure, Problems, ProgressStyle, Verbosity, print_usage_error};
 pub(crate) use table::columns;
 pub(crate) use text::{
-    counted, day, mode_letters, moment, named_package, ratio, safe, size, without_logins,
+    counted, day, mode_letters, moment, named_package, ratio, safe, size, without_secrets,
 };

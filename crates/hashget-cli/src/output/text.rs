@@ -121,6 +121,32 @@ pub(crate) fn without_logins(text: &str) -> String {
     shown
 }
 
+/// The text with neither logins nor queries of URLs in it: for what is kept, or sent to others.
+pub(crate) fn without_secrets(text: &str) -> String {
+    let text = without_logins(text);
+    let (mut shown, mut rest) = (String::with_capacity(text.len()), &*text);
+    while let Some(at) = rest.find("://") {
+        let (before, url) = rest.split_at(at + 3);
+        let ends = |letter: char| {
+            letter.is_whitespace()
+                || letter.is_control()
+                || matches!(letter, '"' | '\'' | ')' | '>')
+        };
+        let word = &url[..url.find(ends).unwrap_or(url.len())];
+        shown.push_str(before);
+        match word.find(['?', '#']) {
+            Some(query) => {
+                shown.push_str(&word[..query]);
+                shown.push_str("?...");
+            }
+            None => shown.push_str(word),
+        }
+        rest = &url[word.len()..];
+    }
+    shown.push_str(rest);
+    shown
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -79,7 +79,7 @@ pub use relied_on::{ReliedOn, relied_on};
 pub use remote::RemoteArchive;
 pub use requirements::{RequiredPackage, Requirements, derived_amounts, host_of};
 pub use selection::Selection;
-pub use shared_for_lost::SharedForLost;
+pub use shared_for_lost::{Elsewhere, SharedForLost};
 pub use survey::{Folder, Subtree, Survey, SurveyError, SurveyedFile, SurveyedPackage, survey};
 pub use tree::{ArchiveTree, Node, NodeId};
 pub use verify::{

@@ -18,8 +18,8 @@ use crate::monitor::{Interrupted, Monitor, ProblemKind};
 use crate::places;
 use crate::wording::one_line;
 
-/// Number of packages whose members are looked at for the files of one lost package: those that have most of them, as far as the
-/// HashDB's keys say.
+/// Number of packages that are looked at for the files of one lost package: those that have most of them, as far as the HashDB's
+/// keys say.
 const MOST_LOOKED_AT: usize = 64;
 
 /// Other packages that the HashDB knows, or that publishers know.
@@ -36,8 +36,8 @@ pub struct OtherPackages<'h> {
 struct Gathered {
     /// The files that were wanted.
     files: KeptFiles,
-    /// The packages that were fetched, or could not be.
-    tried: HashSet<Digest>,
+    /// The packages that could not be fetched, each with the URLs that were tried.
+    failed: BTreeMap<Digest, BTreeSet<String>>,
 }
 
 /// A package that may give files that are wanted.
@@ -62,12 +62,13 @@ impl<'h> OtherPackages<'h> {
         self.gathered.lock().expect("no holder of this lock panics")
     }
 
-    /// The packages that have some of `files`, and that are `usable`.
+    /// The packages that have some of `files`, and that are `usable`. Of a package whose members cannot be read, nothing is expected.
     fn candidates(
         hashdb: &dyn HashDb,
         files: &[WantedFile],
         usable: &dyn Fn(&PackageRecord) -> bool,
-    ) -> Result<Vec<Candidate>, HashDbError> {
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<Candidate>, Failure> {
         let wanted: BTreeMap<Digest, u64> = files.iter().copied().collect();
         let keys: Vec<Key<'_>> = wanted.keys().map(|sha256| Key::Content(*sha256)).collect();
         let mut hits: BTreeMap<PackageId, usize> = BTreeMap::new();
@@ -76,19 +77,22 @@ impl<'h> OtherPackages<'h> {
         }
         let mut ids: Vec<(PackageId, usize)> = hits.into_iter().collect();
         ids.sort_by_key(|&(id, hits)| (std::cmp::Reverse(hits), id));
+        ids.truncate(MOST_LOOKED_AT);
         let ids: Vec<PackageId> = ids.into_iter().map(|(id, _)| id).collect();
+        let records = hashdb.records(&ids)?;
+        let known = ids.into_iter().zip(records).filter_map(|(id, record)| Some((id, record?)));
+        let known: Vec<(PackageId, PackageRecord)> =
+            known.filter(|(_, record)| usable(record)).collect();
+        hashdb.prefetch_members(&known.iter().map(|(id, _)| *id).collect::<Vec<_>>())?;
         let mut candidates = Vec::new();
-        for (id, record) in ids.iter().zip(hashdb.records(&ids)?) {
-            let Some(record) = record.filter(usable) else { continue };
-            if candidates.len() == MOST_LOOKED_AT {
-                break;
-            }
+        for (id, record) in known {
+            monitor.check_interrupted()?;
             let mut has = BTreeSet::new();
-            hashdb.each_member(*id, &mut |member| {
+            let read = hashdb.each_member(id, &mut |member| {
                 let size = member.sha256.and_then(|sha256| Some((sha256, *wanted.get(&sha256)?)));
                 has.extend(size);
-            })?;
-            if !has.is_empty() {
+            });
+            if read.is_ok() && !has.is_empty() {
                 candidates.push(Candidate { record, files: has });
             }
         }
@@ -102,22 +106,19 @@ impl<'h> OtherPackages<'h> {
         files: &[WantedFile],
         monitor: &dyn Monitor,
     ) -> Result<(), Failure> {
-        let is_other = |record: &PackageRecord| record.sha256 != lost;
-        self.fetch_from(&*self.hashdb, files, &is_other, monitor)?;
-        let shared = self.shared.as_ref().and_then(|shared| shared.of(&lost));
-        let Some((shared, looked)) = shared else { return Ok(()) };
-        // The package itself, if it is said to be elsewhere.
-        let is_elsewhere = |record: &PackageRecord| record.urls().any(|url| !looked.contains(url));
-        let may_give = |record: &PackageRecord| is_other(record) || is_elsewhere(record);
-        self.fetch_from(shared, files, &may_give, monitor)
+        self.fetch_from(&*self.hashdb, lost, files, monitor)?;
+        match self.shared.as_ref().and_then(|shared| shared.of(&lost)) {
+            Some(shared) => self.fetch_from(shared, lost, files, monitor),
+            None => Ok(()),
+        }
     }
 
-    /// Fetches packages that a HashDB knows, of those that `may_give` files, until all that can be had is there.
+    /// Fetches packages that a HashDB knows, until all that can be had is there.
     fn fetch_from(
         &self,
         hashdb: &dyn HashDb,
+        lost: Digest,
         files: &[WantedFile],
-        may_give: &dyn Fn(&PackageRecord) -> bool,
         monitor: &dyn Monitor,
     ) -> Result<(), Failure> {
         let mut gathered = self.gathered();
@@ -126,14 +127,23 @@ impl<'h> OtherPackages<'h> {
         if files.is_empty() {
             return Ok(());
         }
-        let usable =
-            |record: &PackageRecord| may_give(record) && !gathered.tried.contains(&record.sha256);
-        let mut candidates = Self::candidates(hashdb, &files, &usable)?;
+        let failed = &gathered.failed;
+        let is_new = |record: &PackageRecord, failed: &BTreeSet<String>| {
+            record.urls().any(|url| !failed.contains(url))
+        };
+        let usable = |record: &PackageRecord| {
+            record.sha256 != lost
+                && failed.get(&record.sha256).is_none_or(|failed| is_new(record, failed))
+        };
+        let mut candidates = Self::candidates(hashdb, &files, &usable, monitor)?;
         while let Some(best) = best(&candidates) {
             monitor.check_interrupted()?;
             let Candidate { record, files } = candidates.swap_remove(best);
-            gathered.tried.insert(record.sha256);
-            let found = self.unpack(&record, &files, &gathered.files, monitor)?;
+            let Some(found) = self.unpack(&record, &files, &gathered.files, monitor)? else {
+                let urls = record.urls().map(str::to_owned);
+                gathered.failed.entry(record.sha256).or_default().extend(urls);
+                continue;
+            };
             if found.is_empty() {
                 continue;
             }
@@ -147,18 +157,18 @@ impl<'h> OtherPackages<'h> {
         Ok(())
     }
 
-    /// Those of the `wanted` files that are in the package; none if it cannot be had, which is no problem of its own.
+    /// Those of the `wanted` files that are in the package; `None` if it cannot be had, which is no problem of its own.
     fn unpack(
         &self,
         record: &PackageRecord,
         wanted: &BTreeSet<WantedFile>,
         kept: &KeptFiles,
         monitor: &dyn Monitor,
-    ) -> Result<BTreeSet<Digest>, Failure> {
+    ) -> Result<Option<BTreeSet<Digest>>, Failure> {
         let fetched = match self.source.fetch(&places::wanted(record), monitor) {
             Ok(fetched) => fetched,
             Err(FetchError::Interrupted(interrupted)) => return Err(interrupted.into()),
-            Err(_) => return Ok(BTreeSet::new()),
+            Err(_) => return Ok(None),
         };
         let (sizes, digests) = wanted.iter().map(|&(sha256, size)| (size, sha256)).unzip();
         let mut picked = Picked { sizes, digests, kept, found: BTreeSet::new(), monitor };
@@ -173,7 +183,7 @@ impl<'h> OtherPackages<'h> {
                 Err(Interrupted.into())
             }
             // What came before a fault is as good as its digest.
-            _ => Ok(picked.found),
+            _ => Ok(Some(picked.found)),
         }
     }
 }

@@ -9,10 +9,10 @@ use super::package_plan::PackagePlan;
 use crate::error::ErrorClass;
 use crate::fetch::{FetchError, Source, Wanted};
 use crate::formats::{self, FormatError, Input, PATH_SEPARATOR, Visitor, VisitorError};
-use crate::hashdb::{HashDb, HashDbError, complete_members};
+use crate::hashdb::{HashDb, HashDbError, complete_members_by};
 use crate::limits::Limits;
 use crate::model::manifest::{ManifestError, Package};
-use crate::model::{Digest, Kind, Member, RelPath};
+use crate::model::{Digest, Evidence, Kind, Member, RelPath};
 use crate::monitor::{Interrupted, Monitor, ProblemKind};
 use crate::wording::one_line;
 
@@ -37,8 +37,10 @@ pub trait KnowsMembers: Sync {
 pub struct PackageMembers<'a> {
     /// A HashDB that may know it.
     pub hashdb: &'a dyn HashDb,
-    /// What else knows it: supplements, publishers.
-    pub others: Option<&'a dyn KnowsMembers>,
+    /// What must be known there of a package: whoever puts files in their places relies on nobody's word.
+    pub least: Evidence,
+    /// What supplements know of it.
+    pub supplements: Option<&'a dyn KnowsMembers>,
     /// Where a package comes from that the HashDB does not know: the cache and pools alone, or the network, too.
     pub source: &'a dyn Source,
     /// Is a package that the source cannot give a problem? Otherwise its members are just not known.
@@ -96,11 +98,11 @@ impl PackageMembers<'_> {
         package: &Package,
         monitor: &dyn Monitor,
     ) -> Result<Option<Vec<Member>>, MembersError> {
-        if let Some(members) = complete_members(self.hashdb, &package.sha256)? {
+        if let Some(members) = complete_members_by(self.hashdb, &package.sha256, self.least)? {
             return Ok(Some(members));
         }
-        if let Some(others) = self.others
-            && let Some(members) = others.members_of(&package.sha256, monitor)?
+        if let Some(supplements) = self.supplements
+            && let Some(members) = supplements.members_of(&package.sha256, monitor)?
         {
             return Ok(Some(members));
         }

@@ -136,8 +136,9 @@ impl<'m> PackagePlan<'m> {
 
     /// Entries of `files` that are not in their places, if the package has no placement.
     pub(crate) fn only_these(&self) -> Option<Vec<Destination>> {
-        let waiting = |index: &usize| self.files[*index].outcome == Outcome::Waiting;
-        let indices = (0..self.files.len()).filter(waiting);
+        let is_open =
+            |index: &usize| !matches!(self.files[*index].outcome, Outcome::Done | Outcome::LeftOut);
+        let indices = (0..self.files.len()).filter(is_open);
         self.placements.is_empty().then(|| indices.map(|index| self.single(index)).collect())
     }
 

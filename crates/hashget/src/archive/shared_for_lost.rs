@@ -1,15 +1,15 @@
 //! Publishers, as they are asked while restoring: for packages that no source has.
 //!
-//! Invariant: nothing is asked of a package that is not lost, or of which not everybody may know.
+//! Invariant: nothing is asked of a package that is not lost, or of which not everybody may know. Nobody's word puts a byte
+//! into its place: a package that is said to be elsewhere is proven by the digest that the manifest has.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::package_members::KnowsMembers;
-use crate::fetch::LostPackages;
-use crate::hashdb::{HashDb, SharedHashDb, complete_members};
-use crate::model::{Digest, Member};
-use crate::monitor::{Interrupted, Monitor};
+use crate::fetch::{FetchError, Fetched, LostPackages, Source, Wanted, shown};
+use crate::hashdb::{HashDb, Key, SharedHashDb};
+use crate::model::{Checksum, Digest, escaped};
+use crate::monitor::{Interrupted, Monitor, ProblemKind};
 
 /// What publishers know of lost packages.
 #[derive(Clone)]
@@ -25,20 +25,86 @@ impl<'h> SharedForLost<'h> {
     }
 
     /// The publishers, if they may be asked for this package or its files; and where it was looked for.
-    pub(super) fn of(&self, package: &Digest) -> Option<(&dyn HashDb, BTreeSet<String>)> {
+    fn of_lost(&self, package: &Digest) -> Option<(&dyn HashDb, BTreeSet<String>)> {
         let shared: &dyn HashDb = &*self.shared;
         self.lost.urls(package).map(|urls| (shared, urls))
     }
+
+    /// The publishers, if they may be asked for files of this package.
+    pub(super) fn of(&self, package: &Digest) -> Option<&dyn HashDb> {
+        self.of_lost(package).map(|(shared, _)| shared)
+    }
+
+    /// Further URLs of a lost package. A publisher that fails has reported it by itself.
+    fn further_urls(&self, package: &Digest) -> Vec<String> {
+        let Some((shared, looked)) = self.of_lost(package) else { return Vec::new() };
+        let found = shared.find_one(Key::Package(*package)).unwrap_or_default();
+        let records = shared.records(&found).unwrap_or_default().into_iter().flatten();
+        let same = records.filter(|record| record.sha256 == *package);
+        let urls: Vec<String> =
+            same.flat_map(|record| record.urls().map(str::to_owned).collect::<Vec<_>>()).collect();
+        let mut new = BTreeSet::new();
+        urls.into_iter().filter(|url| !looked.contains(url) && new.insert(url.clone())).collect()
+    }
 }
 
-impl KnowsMembers for SharedForLost<'_> {
-    fn members_of(
+/// A source that ends with what publishers know: other places of the same package.
+pub struct Elsewhere<'h> {
+    /// Whatever is asked before; it says which packages are lost.
+    inner: Box<dyn Source + 'h>,
+    shared: SharedForLost<'h>,
+    /// What fetches from other places.
+    plain: Arc<dyn Source>,
+}
+
+impl<'h> Elsewhere<'h> {
+    /// `inner`, and after it `plain` with the URLs that publishers know.
+    pub fn new(
+        inner: Box<dyn Source + 'h>,
+        shared: SharedForLost<'h>,
+        plain: Arc<dyn Source>,
+    ) -> Self {
+        Self { inner, shared, plain }
+    }
+}
+
+impl Source for Elsewhere<'_> {
+    fn fetch(&self, wanted: &Wanted, monitor: &dyn Monitor) -> Result<Fetched, FetchError> {
+        let error = match self.inner.fetch(wanted, monitor) {
+            Err(error) => error,
+            fetched => return fetched,
+        };
+        let mut urls = match wanted.sha256 {
+            Some(sha256) => self.shared.further_urls(&sha256).into_iter(),
+            None => return Err(error),
+        };
+        let Some(url) = urls.next() else { return Err(error) };
+        let name =
+            wanted.name.as_deref().map_or_else(|| shown(&url), |name| escaped(name.as_bytes()));
+        let elsewhere = Wanted { url, also: urls.collect(), name: wanted.name.clone(), ..*wanted };
+        match self.plain.fetch(&elsewhere, monitor) {
+            Ok(fetched) => {
+                let problem =
+                    format!("a publisher knows another place: from {}", shown(&fetched.from));
+                monitor.problem(ProblemKind::Note, name, problem);
+                Ok(fetched)
+            }
+            Err(FetchError::Interrupted(interrupted)) => Err(interrupted.into()),
+            Err(FetchError::Disk { url, error }) => Err(FetchError::Disk { url, error }),
+            Err(_) => Err(error),
+        }
+    }
+
+    fn at_hand_by_checksum(
         &self,
-        package: &Digest,
-        _monitor: &dyn Monitor,
-    ) -> Result<Option<Vec<Member>>, Interrupted> {
-        let Some((shared, _)) = self.of(package) else { return Ok(None) };
-        // A publisher that fails reports it by itself.
-        Ok(complete_members(shared, package).ok().flatten())
+        checksum: &Checksum,
+        wanted: &Wanted,
+        monitor: &dyn Monitor,
+    ) -> Result<Option<Fetched>, Interrupted> {
+        self.inner.at_hand_by_checksum(checksum, wanted, monitor)
+    }
+
+    fn is_at_hand(&self, wanted: &Wanted, monitor: &dyn Monitor) -> bool {
+        self.inner.is_at_hand(wanted, monitor)
     }
 }

@@ -10,7 +10,7 @@ use crate::detectors::TreeFiles;
 use crate::model::{Digest, Entry, Kind, Member, RelPath};
 
 /// Number of links that are followed one after the other.
-const MOST_LINKS: usize = 8;
+const MOST_LINKS: usize = 40;
 
 /// The entries of a tree.
 pub(super) struct Seen<'s> {
@@ -47,7 +47,8 @@ impl<'s> Seen<'s> {
         };
         let known = self.folders.borrow().get(&parent).cloned();
         let real = known.unwrap_or_else(|| {
-            let found = self.real_folder(&parent, MOST_LINKS).filter(|real| *real != parent);
+            let found =
+                self.real_folder(&parent, &mut { MOST_LINKS }).filter(|real| *real != parent);
             self.folders.borrow_mut().insert(parent.clone(), found.clone());
             found
         });
@@ -55,7 +56,7 @@ impl<'s> Seen<'s> {
     }
 
     /// Where a folder really is; the path itself as far as nothing is there.
-    fn real_folder(&self, folder: &RelPath, links: usize) -> Option<RelPath> {
+    fn real_folder(&self, folder: &RelPath, links: &mut usize) -> Option<RelPath> {
         let mut real = RelPath::root();
         for name in folder.components() {
             let next = if real.as_bytes().is_empty() {
@@ -65,7 +66,7 @@ impl<'s> Seen<'s> {
             };
             real = match self.at(&next).map(|entry| &entry.kind) {
                 Some(Kind::Symlink { target }) => {
-                    let links = links.checked_sub(1)?;
+                    *links = links.checked_sub(1)?;
                     self.real_folder(&leads_to(&next, target)?, links)?
                 }
                 _ => next,
@@ -76,7 +77,8 @@ impl<'s> Seen<'s> {
 
     /// Is it a link that leads to a folder of the tree?
     fn leads_to_folder(&self, path: &RelPath, target: &[u8]) -> bool {
-        let real = leads_to(path, target).and_then(|path| self.real_folder(&path, MOST_LINKS));
+        let real =
+            leads_to(path, target).and_then(|path| self.real_folder(&path, &mut { MOST_LINKS }));
         real.is_some_and(|real| {
             real.as_bytes().is_empty()
                 || self.at(&real).is_some_and(|entry| entry.kind == Kind::Directory)

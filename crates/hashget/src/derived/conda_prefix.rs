@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Derived, Failure, Ingredients, Made, Proposal, Recipe, Scene, Want, parameter, places,
+    Derived, Failure, Ingredients, MOST_INPUT_BYTES, Made, Proposal, Recipe, Scene, Want,
+    parameter, places,
 };
 use crate::model::{Digest, RelPath};
 
@@ -151,25 +152,20 @@ fn without_prefix(contents: &[u8], file: &Prefixed<'_>, prefix: &[u8]) -> Option
     if prefix.is_empty() {
         return None;
     }
+    // What a restore would not read is no input of the recipe.
+    let mut packed = Made::new(MOST_INPUT_BYTES);
     if file.mode == "text" {
-        let mut packed = Vec::with_capacity(contents.len());
-        let mut push = |bytes: &[u8]| {
-            packed.extend_from_slice(bytes);
-            Ok(())
-        };
+        let mut push = |bytes: &[u8]| packed.push(bytes);
         let count = replace(contents, prefix, placeholder, &mut push).ok()?;
-        return (count > 0).then_some(packed);
+        return (count > 0).then(|| packed.into_bytes());
     }
     let padding = placeholder.len().checked_sub(prefix.len())?;
-    let (mut packed, mut rest) = (Vec::with_capacity(contents.len()), contents);
+    let mut rest = contents;
     while let Some(at) = find(rest, prefix) {
         let Some(length) = rest[at..].iter().position(|&byte| byte == NUL) else { break };
         let (before, string) = (&rest[..at], &rest[at..at + length]);
-        packed.extend_from_slice(before);
-        let mut push = |bytes: &[u8]| {
-            packed.extend_from_slice(bytes);
-            Ok(())
-        };
+        packed.push(before).ok()?;
+        let mut push = |bytes: &[u8]| packed.push(bytes);
         let count = replace(string, prefix, placeholder, &mut push).ok()?;
         let filled = rest.get(at + length..at + length + padding.checked_mul(count)?)?;
         if filled.iter().any(|&byte| byte != NUL) {
@@ -177,8 +173,8 @@ fn without_prefix(contents: &[u8], file: &Prefixed<'_>, prefix: &[u8]) -> Option
         }
         rest = &rest[at + length + filled.len()..];
     }
-    packed.extend_from_slice(rest);
-    Some(packed)
+    packed.push(rest).ok()?;
+    Some(packed.into_bytes())
 }
 
 /// Passes on `bytes` with `new` in the place of every `old`, which is not empty; how many these were.

@@ -15,7 +15,7 @@ use crate::model::RelPath;
 use crate::model::manifest::{Derived, Package, Placement};
 
 pub(crate) use ingredients::{Ingredient, Ingredients, Made};
-pub(crate) use reading::read_package;
+pub(crate) use reading::{MOST_NAME_BYTES, read_package};
 
 /// All recipes, by name. `docs/derived.md` defines them.
 const RECIPES: &[&dyn Recipe] =

@@ -16,7 +16,7 @@ use crate::model::{HashingReader, Kind, Member, MemberMetadata, RelPath};
 
 /// Members of which a recipe is told, and bytes of their names; a package with more is none that recipes are for.
 const MOST_MEMBERS: usize = 1 << 20;
-const MOST_NAME_BYTES: usize = 64 << 20;
+pub(crate) const MOST_NAME_BYTES: usize = 64 << 20;
 
 /// Visits all members of a package, and then the derived ones that are wanted of it.
 ///

@@ -56,6 +56,10 @@ impl Recipe for WheelRecord {
             value.split('\n').filter(|line| !line.is_empty())
         };
         let compiled = derived.parameters.get(COMPILED).map(String::as_str);
+        if compiled.is_some_and(|tag| !is_tag(tag)) {
+            let (recipe, problem) = (self.name(), "is no part of a file's name");
+            return Err(Failure::Parameter { recipe, parameter: COMPILED, problem });
+        }
         let mut rows = rows(from.members, compiled);
         for line in lines(WITHOUT) {
             rows.remove(&Row::of(line));
@@ -195,7 +199,12 @@ fn tag_of(line: &str) -> Option<&str> {
     let path = line.strip_suffix(",,")?.strip_suffix(".pyc")?;
     let (folder, name) = path.rsplit_once('/')?;
     let is_compiled = folder == "__pycache__" || folder.ends_with("/__pycache__");
-    name.split_once('.').map(|(_, tag)| tag).filter(|_| is_compiled)
+    name.split_once('.').map(|(_, tag)| tag).filter(|tag| is_compiled && is_tag(tag))
+}
+
+/// Can it be a part of a file's name? It is written once for each module.
+fn is_tag(text: &str) -> bool {
+    text.len() < 255 && !text.contains(['/', '\n', '\r'])
 }
 
 /// How many folders a path is in.

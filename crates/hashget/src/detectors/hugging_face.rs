@@ -89,8 +89,11 @@ impl Detector for HuggingFace {
     fn package_url(&self, signature: &Signature, _url: &str) -> Option<PackageUrl> {
         let (repository, rest) = of_kind(signature, "huggingface")?.split_once('@')?;
         let (revision, _) = rest.split_once('/')?;
+        // The type is for models alone.
+        if ["datasets/", "spaces/"].iter().any(|kind| repository.starts_with(kind)) {
+            return None;
+        }
         let (namespace, name) = repository.rsplit_once('/').unwrap_or(("", repository));
-        let namespace = namespace.rsplit('/').next().unwrap_or(namespace);
         Some(PackageUrl::new("huggingface", name).within([namespace]).at(revision.to_lowercase()))
     }
 }

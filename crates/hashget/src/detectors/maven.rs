@@ -90,7 +90,11 @@ impl Detector for Maven {
         let (place, version) = place.rsplit_once('/')?;
         let (group, name) = place.rsplit_once('/')?;
         let rest = file.strip_prefix(name)?.strip_prefix('-')?.strip_prefix(version)?;
-        let (classifier, kind) = rest.split_once('.')?;
+        // A classifier may have dots in it, an ending of two parts is one of tar's.
+        let (classifier, kind) = match rest.rfind(".tar.") {
+            Some(at) => (&rest[..at], &rest[at + 1..]),
+            None => rest.rsplit_once('.')?,
+        };
         let kind = if kind == "jar" { "" } else { kind };
         let group = group.replace('/', ".");
         let url = PackageUrl::new("maven", name).within([&*group]).at(version);

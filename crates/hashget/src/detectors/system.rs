@@ -3,6 +3,7 @@
 //! Invariant: only records of the tree are read, and nothing of them is proven: they say where to look and what to expect,
 //! never what the contents of a file should be.
 
+use rustix::fs::Dir;
 use std::collections::BTreeMap;
 
 use globset::{GlobBuilder, GlobMatcher};
@@ -30,10 +31,13 @@ impl TreeFiles for TreeRoot {
     }
 
     fn names(&self, folder: &RelPath) -> Vec<Vec<u8>> {
-        use std::os::unix::ffi::OsStringExt as _;
-        let Ok(entries) = fs_err::read_dir(folder.below(self.path())) else { return Vec::new() };
+        let opened = self.open_directory_as_root(folder).ok();
+        let Some(entries) = opened.and_then(|opened| Dir::read_from(opened).ok()) else {
+            return Vec::new();
+        };
+        let names = entries.flatten().map(|entry| entry.file_name().to_bytes().to_vec());
         let mut names: Vec<Vec<u8>> =
-            entries.flatten().map(|entry| entry.file_name().into_vec()).collect();
+            names.filter(|name| !matches!(&name[..], b"." | b"..")).collect();
         names.sort_unstable();
         names
     }

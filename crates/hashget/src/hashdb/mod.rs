@@ -182,14 +182,26 @@ pub trait Checks: Send + Sync {
     fn checks(&self, packages: &[Digest]) -> Result<Vec<Vec<Check>>, HashDbError>;
 }
 
-/// For each digest, in order, a package with that digest of which all members are known: with weak evidence only
-/// some are.
+/// For each digest, in order, a package with that digest of which all members are known, if only by a publisher's word: with
+/// weaker evidence only some are.
 ///
 /// # Errors
 /// The HashDB failed.
 pub fn complete_packages(
     hashdb: &dyn HashDb,
     packages: &[Digest],
+) -> Result<Vec<Option<PackageId>>, HashDbError> {
+    complete_packages_by(hashdb, packages, Evidence::Signed)
+}
+
+/// The same, known by `least` or better.
+///
+/// # Errors
+/// The HashDB failed.
+pub fn complete_packages_by(
+    hashdb: &dyn HashDb,
+    packages: &[Digest],
+    least: Evidence,
 ) -> Result<Vec<Option<PackageId>>, HashDbError> {
     let keys: Vec<Key<'_>> = packages.iter().map(|sha256| Key::Package(*sha256)).collect();
     let found = hashdb.find(&keys)?;
@@ -198,7 +210,7 @@ pub fn complete_packages(
         let mut complete = None;
         // Continues after the first complete one, to keep the records in step.
         for (id, record) in ids.into_iter().zip(records.by_ref()) {
-            let is_complete = record.is_some_and(|record| record.evidence >= Evidence::Signed);
+            let is_complete = record.is_some_and(|record| record.evidence >= least);
             complete = complete.or_else(|| is_complete.then_some(id));
         }
         complete
@@ -206,7 +218,7 @@ pub fn complete_packages(
     Ok(found.into_iter().map(first_complete).collect())
 }
 
-/// All members of the package with this digest, if a HashDB knows them all.
+/// All members of the package with this digest, if a HashDB knows them all, if only by a publisher's word.
 ///
 /// # Errors
 /// The HashDB failed.
@@ -214,7 +226,21 @@ pub fn complete_members(
     hashdb: &dyn HashDb,
     sha256: &Digest,
 ) -> Result<Option<Vec<Member>>, HashDbError> {
-    let Some(id) = complete_packages(hashdb, &[*sha256])?.pop().flatten() else { return Ok(None) };
+    complete_members_by(hashdb, sha256, Evidence::Signed)
+}
+
+/// The same, known by `least` or better.
+///
+/// # Errors
+/// The HashDB failed.
+pub fn complete_members_by(
+    hashdb: &dyn HashDb,
+    sha256: &Digest,
+    least: Evidence,
+) -> Result<Option<Vec<Member>>, HashDbError> {
+    let Some(id) = complete_packages_by(hashdb, &[*sha256], least)?.pop().flatten() else {
+        return Ok(None);
+    };
     Ok(whole(hashdb, id)?.map(|(_, members)| members))
 }
 

@@ -11,7 +11,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use super::plan::{ChosenPackage, Plan, ReadMembers};
 use super::verdict::{Verdict, Verdicts};
 use crate::derived::{
-    Ingredient, Ingredients, MOST_INPUT_BYTES, Made, Proposal, Scene, proposals, recipe,
+    Ingredient, Ingredients, MOST_INPUT_BYTES, MOST_NAME_BYTES, Made, Proposal, Scene, proposals,
+    recipe,
 };
 use crate::hashdb::HashDbError;
 use crate::model::manifest::{Derived, EntryTable, Package};
@@ -95,7 +96,7 @@ fn add(package: &mut Package, number: usize, made: Vec<Row>, verdicts: &mut Verd
     package.files = EntryTable::new(rows.iter().map(|(row, _)| row)).with_from(from);
 }
 
-/// The members of a package; none if they are too many to be kept, or one of them could be taken for a derived one.
+/// The members of a package; none if they or their names are too many to be kept, or one of them could be taken for a derived one.
 fn members_of(
     chosen: &ChosenPackage<'_>,
     read: ReadMembers<'_>,
@@ -107,7 +108,8 @@ fn members_of(
         }
         members.each(&mut |_, member| found.push(Ingredient::from(member)))
     })?;
-    if found.iter().any(|member| Derived::is_path(&member.path)) {
+    let name_bytes: usize = found.iter().map(|member| member.path.as_bytes().len()).sum();
+    if name_bytes > MOST_NAME_BYTES || found.iter().any(|one| Derived::is_path(&one.path)) {
         found.clear();
     }
     Ok(found)
@@ -132,6 +134,9 @@ impl Tree<'_> {
     /// The file that is proposed, if its recipe makes it.
     fn row(&self, proposal: Proposal) -> Option<Row> {
         let Proposal { path, derived, contents } = proposal;
+        if contents.as_ref().is_some_and(|input| input.len() as u64 > MOST_INPUT_BYTES) {
+            return None;
+        }
         let (index, size) = self.wanted(&path)?;
         let entry = self.scan.entries[index].clone();
         let mut made = Made::new(size);
@@ -186,11 +191,13 @@ impl Scene for Tree<'_> {
 
     fn absolute(&self, folder: &[u8]) -> Vec<String> {
         let folder = folder.strip_suffix(b"/").unwrap_or(folder);
+        let below = if folder.is_empty() { Vec::new() } else { [b"/", folder].concat() };
         let root = self.scan.root.path().as_os_str().as_bytes();
         // The tree as it is named here, or as the system that it is.
         [root.strip_suffix(b"/").unwrap_or(root), b""]
             .into_iter()
-            .filter_map(|root| String::from_utf8([root, b"/", folder].concat()).ok())
+            .filter_map(|root| String::from_utf8([root, &below].concat()).ok())
+            .filter(|path| !path.is_empty())
             .collect()
     }
 }

@@ -10,6 +10,15 @@ use crate::model::Kind;
 
 /// Why they are missing.
 const NOT_MADE: &str = "derived, not made: `hashget restore --derive pure DIR` makes it";
+/// The same, of a part of an archive, which cannot be completed.
+const NOT_MADE_OF_PART: &str = "derived, not made: unpack it with `--derive pure`";
+
+fn not_made(run: &Run<'_>) -> &'static str {
+    match run.part {
+        Some(_) => NOT_MADE_OF_PART,
+        None => NOT_MADE,
+    }
+}
 
 impl Restoring<'_, '_> {
     /// Takes the derived files out of what is to be restored, if no recipe is carried out.
@@ -25,7 +34,7 @@ impl Restoring<'_, '_> {
                 continue;
             }
             self.plan.leave_out(destination.part);
-            self.run.ledger.not_there(&destination.path, NOT_MADE);
+            self.run.ledger.not_made(&destination.path, not_made(self.run));
         }
         Ok(())
     }
@@ -33,7 +42,7 @@ impl Restoring<'_, '_> {
 
 /// Names all that was not made, in one line.
 pub(super) fn report_not_made(run: &Run<'_>) {
-    if let Some(missing) = run.ledger.all_not_there().get(NOT_MADE) {
-        run.report_group(NOT_MADE, missing);
+    for (why, missing) in run.ledger.all_not_made() {
+        run.report_group(why, &missing);
     }
 }

@@ -51,6 +51,8 @@ pub(super) struct State<'m> {
     missing: Vec<(RelPath, String)>,
     /// Of those: entries of the archive that are not there, by the reason.
     not_there: BTreeMap<&'static str, Affected>,
+    /// Of those: derived files that are not made, by the reason.
+    not_made: BTreeMap<&'static str, Affected>,
     /// What stays as it was before.
     left: BTreeSet<RelPath>,
     /// Two packages gave the same entry, or something else makes a proof worthless.
@@ -218,6 +220,18 @@ impl<'m> Ledger<'m> {
         state.not_there.entry(reason).or_default().add(path);
     }
 
+    /// The derived file at `path` is not made; it is reported with all others of that reason.
+    pub(super) fn not_made(&self, path: &RelPath, reason: &'static str) {
+        let mut state = self.state();
+        state.missing.push((path.clone(), reason.to_owned()));
+        state.not_made.entry(reason).or_default().add(path);
+    }
+
+    /// The derived files that are not made, by the reason.
+    pub(super) fn all_not_made(&self) -> BTreeMap<&'static str, Affected> {
+        self.state().not_made.clone()
+    }
+
     /// The entries of the archive that are not there, by the reason.
     pub(super) fn all_not_there(&self) -> BTreeMap<&'static str, Affected> {
         self.state().not_there.clone()
@@ -247,6 +261,7 @@ impl<'m> State<'m> {
             links: Vec::new(),
             missing: Vec::new(),
             not_there: BTreeMap::new(),
+            not_made: BTreeMap::new(),
             left: BTreeSet::new(),
             contradicted: false,
             files_from_packages: 0,

@@ -195,7 +195,7 @@ fn document(bom: &Bom, specification: Specification) -> Document {
 fn system(release: &Release) -> Part {
     Part {
         kind: "operating-system",
-        reference: Some(format!("os:{}-{}", release.id, release.version)),
+        reference: Some(format!("os:{}-{}#{}", release.id, release.version, release.name)),
         name: release.id.clone(),
         version: Some(release.version.clone()).filter(|version| !version.is_empty()),
         description: release.name.clone(),

@@ -213,7 +213,7 @@ impl Component {
     /// What identifies it within the document.
     fn reference(&self) -> String {
         match &self.sha256 {
-            Some(sha256) => format!("sha256:{sha256}"),
+            Some(sha256) => format!("{}#sha256:{sha256}", self.package_url),
             None => self.package_url.to_string(),
         }
     }

@@ -13,7 +13,7 @@ use crate::archive::{
     MembersError, PackageMembers, RequiredPackage, Requirements, StoredEntries, missing_files,
 };
 use crate::fetch::{FetchError, KeptFiles, Source};
-use crate::hashdb::{HashDbError, complete_packages, export};
+use crate::hashdb::{HashDbError, complete_packages_by, export};
 use crate::model::manifest::AnyManifest;
 use crate::model::{Digest, RelPath};
 use crate::monitor::{Monitor, Step, Total};
@@ -143,7 +143,8 @@ impl Found {
     /// The members of the packages of which files are here, as an export.
     fn lists(&self, members: &PackageMembers<'_>) -> Result<Vec<u8>, HashDbError> {
         let digests: Vec<Digest> = self.parts.iter().map(|(package, _)| package.sha256).collect();
-        let ids = complete_packages(members.hashdb, &digests)?.into_iter().flatten();
+        let ids =
+            complete_packages_by(members.hashdb, &digests, members.least)?.into_iter().flatten();
         let ids: Vec<_> = ids.collect();
         let records = members.hashdb.records(&ids)?;
         let packages: Vec<_> =

@@ -133,6 +133,12 @@ impl TreeRoot {
         Ok(beneath::open_in_root(self.fd.as_fd(), path.as_bytes(), flags).map(File::from)?)
     }
 
+    /// Opens the folder at `path` in the same way.
+    pub fn open_directory_as_root(&self, path: &RelPath) -> io::Result<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        Ok(beneath::open_in_root(self.fd.as_fd(), path.as_bytes(), flags)?)
+    }
+
     fn open_below(&self, path: &RelPath, flags: OFlags) -> io::Result<OwnedFd> {
         Ok(beneath::open(self.fd.as_fd(), path.as_bytes(), flags)?)
     }

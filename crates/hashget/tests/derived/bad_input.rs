@@ -206,3 +206,16 @@ fn an_input_outside_of_the_package() {
     let error = AnyManifest::parse(outside.as_bytes()).unwrap_err().to_string();
     assert!(error.contains("not a restore manifest"), "{error}");
 }
+
+#[test]
+fn a_tag_that_is_no_part_of_a_name_is_written_nowhere() {
+    for tag in ["t".repeat(255), "a/b".to_owned(), "a\nb".to_owned()] {
+        let (scene, _) = virtual_environment(30, &[]);
+        let record = "lib/python3.11/site-packages/tool-1.0.dist-info/RECORD";
+        let why = "the manifest's parameter compiled is no part of a file's name";
+        costs_one_file(&scene, record, why, |manifest| {
+            let parameters = &mut manifest.packages[0].derived[0].parameters;
+            parameters.insert("compiled".to_owned(), tag);
+        });
+    }
+}

@@ -5,9 +5,10 @@ use hashget::model::manifest::{AnyManifest, Manifest};
 use hashget::monitor::{ProblemKind, Recorder};
 use hashget::pack::{HashesKept, ManifestVersion, PackOptions, Summary};
 use hashget::restore::RestoreOptions;
-use hashget_testkit::trees::{Snapshot, snapshot};
+use hashget_testkit::packages::conda;
+use hashget_testkit::trees::{self, Snapshot, snapshot};
 
-use crate::scene::{Scene, assert_same, options, serious};
+use crate::scene::{Part, Scene, assert_same, lay_down, options, serious, tar};
 use crate::trees::{INFO, conda_environment, debian, list_of, parts, row, virtual_environment};
 
 /// The manifest of an archive that is not compressed.
@@ -105,6 +106,55 @@ fn files_with_the_path_of_an_environment_are_left_out() {
     let (scene, before) = conda_environment(Some("/env"));
     assert_eq!(derived(&scene, &before, &options()), "conda-prefix: 2");
     let (scene, before) = conda_environment(Some("/elsewhere/env"));
+    assert_eq!(derived(&scene, &before, &options()), "");
+}
+
+/// An environment of conda at `place` of the tree, of one text file that has `prefix` (if that is absent, where it
+/// is) so often, and of a file of its own.
+fn large_environment(
+    place: &str,
+    prefix: Option<&str>,
+    placeholder: &str,
+    times: usize,
+) -> (Scene, Snapshot) {
+    let scene = Scene::new();
+    let folder = scene.tree().join(place);
+    let own = folder.to_str().unwrap().trim_end_matches('/');
+    let prefix = prefix.unwrap_or(own);
+    let text = |at: &str| format!("{at}\n").repeat(times);
+    let parts = |at: &str| {
+        [
+            Part::folder("bin"),
+            Part::file("bin/own", "what only this package has\n".repeat(50)),
+            Part::file("bin/tool", text(at)),
+        ]
+    };
+    let info = tar(&[Part::folder("info"), Part::file("info/index.json", "{}")]);
+    scene.index("tool-1.0-0.conda", &conda(&tar(&parts(placeholder)), &info));
+    lay_down(&folder, &parts(prefix));
+    let path = serde_json::json!({
+        "_path": "bin/tool", "file_mode": "text", "prefix_placeholder": placeholder,
+    });
+    let record = serde_json::json!({ "paths_data": { "paths": [path] } });
+    trees::file(&folder, "conda-meta/tool-1.0-0.json", record.to_string());
+    let before = snapshot(&scene.tree());
+    (scene, before)
+}
+
+#[test]
+fn an_environment_may_be_the_folder_that_is_packed() {
+    for place in ["", "env"] {
+        let (scene, before) = large_environment(place, None, &"p".repeat(200), 200);
+        assert_eq!(derived(&scene, &before, &options()), "conda-prefix: 1", "{place}");
+    }
+}
+
+#[test]
+fn what_a_restore_would_not_read_is_archived() {
+    let (scene, before) = large_environment("e", Some("/e"), &"p".repeat(255), 300_000);
+    assert_eq!(derived(&scene, &before, &options()), "");
+    // A placeholder that would fill the memory.
+    let (scene, before) = large_environment("e", Some("/e"), &"p".repeat(1 << 20), 1000);
     assert_eq!(derived(&scene, &before, &options()), "");
 }
 

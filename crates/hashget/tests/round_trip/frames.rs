@@ -199,7 +199,8 @@ fn listed(scene: &Scene, archive: &[u8]) -> (Vec<(String, bool)>, usize) {
     // A HashDB and a source that know nothing.
     let hashdb = LocalHashDb::open(&scene.path("empty-db")).unwrap();
     let members = PackageMembers {
-        others: None,
+        least: hashget::model::Evidence::Downloaded,
+        supplements: None,
         hashdb: &hashdb,
         source: &Offline,
         must_have: false,

@@ -83,7 +83,8 @@ fn open_keeping<'a>(
     let limits = &scene.limits;
     let members = PackageMembers {
         hashdb,
-        others: None,
+        least: hashget::model::Evidence::Downloaded,
+        supplements: None,
         source: &Offline,
         must_have: false,
         digests: false,

@@ -91,6 +91,10 @@ fn told(job: &Job, at: At, log: &str, environment: &Environment<'_>) {
         });
     if let Err(problem) = agent.and_then(|agent| ping(&agent, address, at, log)) {
         let monitor: &dyn Monitor = environment.console;
-        monitor.problem(ProblemKind::Note, format!("ping {address}"), problem);
+        monitor.problem(
+            ProblemKind::Note,
+            format!("ping {}", hashget_backup::notices::host_of(address)),
+            problem,
+        );
     }
 }

@@ -48,7 +48,8 @@ fn tree(mut entries: Vec<Entry>, links: &[(&str, &str)]) -> ArchiveTree {
     }));
     let limits = Limits::default();
     let members = PackageMembers {
-        others: None,
+        least: crate::model::Evidence::Downloaded,
+        supplements: None,
         hashdb: &NoHashDb,
         source: &Offline,
         must_have: false,

@@ -211,6 +211,8 @@ impl<'a> Looking<'a> {
         // What is not healed now is due again.
         let is_seen = match (&problem, &states.parity) {
             (Some(_), _) => !matches!(healing, Healing::NotNow(_)),
+            // What was wrong stays so until all of it was looked at.
+            (None, _) if before.is_some_and(|look| look.problem.is_some()) => !is_unread,
             (None, parity) => !matches!(parity, State::Unread(_)),
         };
         let verdict = match (&problem, is_unread) {
