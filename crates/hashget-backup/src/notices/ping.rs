@@ -30,7 +30,7 @@ pub fn ping(agent: &Agent, address: &str, at: At, log: &str) -> Result<(), Strin
     let answer = agent.post(&url).content_type("text/plain; charset=utf-8").send(tail(log));
     match &answer {
         Ok(answer) => {
-            noted.answered(answer.status().as_u16());
+            noted.answered(answer.status().as_u16(), None);
             noted.ended();
         }
         Err(_) => noted.failed("it could not be told"),

@@ -114,6 +114,8 @@ pub(super) struct Exchange {
     too_slow: Option<Trouble>,
     /// What is counted for its host when it ends.
     attempt: Option<Attempt>,
+    /// What is written down of it when it ends.
+    log: RequestLog,
 }
 
 /// A body that ends or falls silent before it has so many bytes is as good as no answer.
@@ -145,6 +147,8 @@ impl Client {
         let route = self.proxies.route(target, reach);
         let agent = self.agent(route, public_only);
         let url = target.as_str().to_owned();
+        // On this thread: whoever ends the program waits for no other one.
+        let mut log = RequestLog::begin(request.method.name(), &url);
         let (sender, body) = bounded(WAITING);
         std::thread::Builder::new()
             .name("hashget-fetch".to_owned())
@@ -156,12 +160,16 @@ impl Client {
             .map_err(|error| Trouble::Passing(format!("no thread could be started ({error})")))?;
         match receive(&body, monitor)? {
             Message::Head(head) => {
+                log.answered(head.status, head.length);
                 let pace = Pace::new(self.time_outs.slow_window, self.time_outs.slow_bytes);
                 let (redirects, given_up, came) = (Vec::new(), None, 0);
                 let (too_slow, attempt) = (None, None);
-                Ok(Exchange { head, redirects, given_up, body, pace, came, too_slow, attempt })
+                Ok(Exchange { head, redirects, given_up, body, pace, came, too_slow, attempt, log })
             }
-            Message::Failed(trouble) => Err(self.with_proxy(trouble, route)),
+            Message::Failed(trouble) => {
+                log.failed(trouble.problem());
+                Err(self.with_proxy(trouble, route))
+            }
             Message::Bytes(_) | Message::End => {
                 Err(Trouble::Lasting("the answer has no head".to_owned()))
             }
@@ -228,12 +236,17 @@ impl Exchange {
         let trouble = match message {
             Ok(Message::Bytes(bytes)) => {
                 self.came += bytes.len() as u64;
+                self.log.came(bytes.len());
                 self.too_slow = self.pace.came(bytes.len()).err();
                 return Ok(Some(bytes));
             }
-            Ok(Message::Head(_) | Message::End) => return Ok(None),
+            Ok(Message::Head(_) | Message::End) => {
+                self.log.ended();
+                return Ok(None);
+            }
             Ok(Message::Failed(trouble)) | Err(trouble) => trouble,
         };
+        self.log.failed(trouble.problem());
         if let Some(attempt) = self.attempt.take() {
             let hardly_began = self.came < NEXT_TO_NOTHING;
             self.given_up = match &trouble {
@@ -281,37 +294,22 @@ fn run(
     headers: &[(&'static str, String)],
     to: &Sender<Message>,
 ) -> Result<(), crossbeam_channel::SendError<Message>> {
-    let mut log = RequestLog::begin(request.method.name(), url);
     let response = match request.ask(agent, url, headers) {
         Ok(response) => response,
-        Err(error) => {
-            let trouble = trouble(error);
-            log.failed(trouble.problem());
-            return to.send(Message::Failed(trouble));
-        }
+        Err(error) => return to.send(Message::Failed(trouble(error))),
     };
-    let head = head_of(&response);
-    log.answered(head.status);
-    to.send(Message::Head(head))?;
+    to.send(Message::Head(head_of(&response)))?;
     let mut body = response.into_body().into_with_config().limit(u64::MAX).reader();
     loop {
         let mut piece = vec![0; PIECE];
         match body.read(&mut piece) {
-            Ok(0) => {
-                log.ended();
-                return to.send(Message::End);
-            }
+            Ok(0) => return to.send(Message::End),
             Ok(count) => {
-                log.came(count);
                 piece.truncate(count);
                 to.send(Message::Bytes(piece))?;
             }
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => {
-                let trouble = trouble(error.into());
-                log.failed(trouble.problem());
-                return to.send(Message::Failed(trouble));
-            }
+            Err(error) => return to.send(Message::Failed(trouble(error.into()))),
         }
     }
 }

@@ -7,12 +7,13 @@ use std::time::Instant;
 /// The target of these lines.
 pub const REQUESTS: &str = "hashget::requests";
 
-/// A request that is under way. Its line is written when it is dropped: one that nobody waited for ends with "given up".
+/// A request that is under way. Its line is written when it is dropped, by whoever waits for it.
 #[derive(Debug)]
 pub struct RequestLog {
     what: String,
     began: Instant,
     status: Option<u16>,
+    length: Option<u64>,
     bytes: u64,
     ended: Option<String>,
 }
@@ -25,12 +26,12 @@ impl RequestLog {
             Some((path, _)) => format!("{method} {path}?..."),
             None => format!("{method} {shown}"),
         };
-        Self { what, began: Instant::now(), status: None, bytes: 0, ended: None }
+        Self { what, began: Instant::now(), status: None, length: None, bytes: 0, ended: None }
     }
 
-    /// The head of the answer has come, with this status.
-    pub fn answered(&mut self, status: u16) {
-        self.status = Some(status);
+    /// The head of the answer has come, with this status; its body has so many bytes, if that is known.
+    pub fn answered(&mut self, status: u16, length: Option<u64>) {
+        (self.status, self.length) = (Some(status), length);
     }
 
     /// So many bytes of its body have come.
@@ -54,7 +55,12 @@ impl Drop for RequestLog {
         let Self { what, bytes, .. } = self;
         let milliseconds = self.began.elapsed().as_millis();
         let status = self.status.map_or("no answer".to_owned(), |status| status.to_string());
-        let end = self.ended.as_deref().unwrap_or(": given up");
+        let end = match (&self.ended, self.status, *bytes) {
+            (Some(end), ..) => end,
+            (None, Some(_), bytes) if bytes == 0 || self.length == Some(bytes) => "",
+            (None, Some(_), _) => ": the rest was not read",
+            (None, None, _) => ": given up",
+        };
         log::debug!(target: REQUESTS, "{what}: {status}, {bytes} bytes, {milliseconds} ms{end}");
     }
 }

@@ -334,7 +334,7 @@ fn answered(
         None => agent.run(request.body(()).map_err(wrong)?)?,
     };
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    log.answered(status);
+    log.answered(status, None);
     let mut reader = response.into_body().into_with_config().limit(u64::MAX).reader();
     let mut body = Vec::new();
     let read = reader.by_ref().take(most).read_to_end(&mut body);
