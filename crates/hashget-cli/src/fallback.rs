@@ -29,6 +29,7 @@ pub(crate) fn with_fallbacks(
         token,
         wait: configured.wait.unwrap_or(default.wait),
         cooking: default.cooking,
+        publishers: !environment.config.publisher.is_empty(),
         is_private: Box::new(is_private),
     };
     let fetch = environment.fetch_options()?;

@@ -60,6 +60,8 @@ pub struct FallbackOptions {
     pub wait: Duration,
     /// How long Software Heritage may take to put one directory together.
     pub cooking: Duration,
+    /// Will others be asked for what is lost? Then it is found out what is public, even if none of the above is asked.
+    pub publishers: bool,
     /// Tells URLs of hosts for which this machine's clients have credentials: nobody else is told of them.
     pub is_private: Box<IsPrivate>,
 }
@@ -72,6 +74,7 @@ impl Default for FallbackOptions {
             token: None,
             wait: Duration::from_secs(600),
             cooking: Duration::from_secs(600),
+            publishers: false,
             is_private: Box::new(|_| false),
         }
     }
@@ -97,7 +100,7 @@ pub struct WithFallbacks {
     pub lost: Arc<LostPackages>,
 }
 
-/// `source` with the fall-backs. With `offline` there are none, and nothing counts as lost.
+/// `source` with the fall-backs. With `offline`, or if nobody is to be asked, there are none, and nothing counts as lost.
 ///
 /// # Errors
 /// A base address is no http or https URL; the token has characters that no token has.
@@ -107,7 +110,8 @@ pub fn with_fallbacks(
     options: FallbackOptions,
 ) -> Result<WithFallbacks, BadOption> {
     let lost = Arc::new(LostPackages::default());
-    if fetch.offline {
+    let is_asked = options.software_heritage.is_some() || options.wayback.is_some();
+    if fetch.offline || !(is_asked || options.publishers) {
         return Ok(WithFallbacks { source, files: None, lost });
     }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
