@@ -90,7 +90,7 @@ impl Status {
 }
 
 impl Status {
-    /// Adds what looks at parity have found and was not healed.
+    /// Adds what looks at parity found wrong and did not heal.
     pub fn add_parity(&mut self, audits: &ParityAudits) {
         for (destination, archive, look) in audits.all() {
             let Some(problem) = &look.problem else { continue };

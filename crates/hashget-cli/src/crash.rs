@@ -14,10 +14,10 @@ use crate::output::{journal, safe, without_secrets};
 /// The exit code: that of Rust's own programs that panic.
 pub(crate) const EXIT_CODE: u8 = 101;
 
-/// Panics that are remembered: of several threads, the first one is the cause.
+/// Panics that are remembered: the last ones.
 const REMEMBERED: usize = 4;
 
-/// Panics, each with where it happened.
+/// Panics, each with where it happened; those that something has caught are among them.
 static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 fn panics() -> MutexGuard<'static, Vec<String>> {

@@ -10,7 +10,7 @@ mod support;
 
 use hashget_testkit::origin::{Fault, Origin};
 use hashget_testkit::packages::TarBuilder;
-use losing::{away, gone, machine, restored, same_as, text};
+use losing::{away, gone, healed, machine, restored, same_as, text};
 use support::{Machine, files_below};
 
 const PROVEN: &str = "Proven";
@@ -137,11 +137,7 @@ fn a_file_that_has_changed_is_named_and_nothing_else_is_lost_for_it() {
 #[test]
 fn a_supplement_that_is_none_or_is_damaged_costs_nothing_but_itself() {
     let origin = Origin::start();
-    let machine = machine(&origin, &["one"]);
-    gone(&origin, &["one"]);
-    fs_err::remove_dir_all(machine.path("cache")).unwrap();
-    machine.hashget(&["audit", "a.tar.zst", "--every", "0s"]).expect(4);
-    machine.hashget(&["heal", "a.tar.zst", "--from", "tree"]).expect(0);
+    let machine = healed(&origin, &["one"], &["one"]);
     let whole = fs_err::read(machine.path("a.sup.tar.zst")).unwrap();
     let away = away(&machine, &["a.tar.zst"]);
     // Beside the archive: named, and passed over.
@@ -170,11 +166,7 @@ fn a_supplement_that_is_none_or_is_damaged_costs_nothing_but_itself() {
         }
     }
     // That of another archive.
-    let other = self::machine(&origin, &["two"]);
-    gone(&origin, &["two"]);
-    fs_err::remove_dir_all(other.path("cache")).unwrap();
-    other.hashget(&["audit", "a.tar.zst", "--every", "0s"]).expect(4);
-    other.hashget(&["heal", "a.tar.zst", "--from", "tree"]).expect(0);
+    let other = healed(&origin, &["two"], &["two"]);
     fs_err::copy(other.path("a.sup.tar.zst"), away.path("b.sup.tar.zst")).unwrap();
     away.write("a.sup.tar.zst", &whole);
     restored(&away, &["--also", "b.sup.tar.zst"]).expect(0).says(&[

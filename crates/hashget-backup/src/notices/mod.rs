@@ -12,4 +12,4 @@ pub use journal::{JOURNAL, journal};
 pub use login::{MOTD, TELL_OF_FAILURE, take_back};
 pub use mail::{Mail, send_mail, sendmail};
 pub use metrics::{metrics, write_metrics};
-pub use ping::{At, host_of, ping};
+pub use ping::{At, origin_of, ping};

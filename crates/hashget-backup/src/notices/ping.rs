@@ -5,6 +5,7 @@
 
 use hashget::fetch::{RequestFailed, RequestLog};
 use ureq::Agent;
+use url::Url;
 
 /// The most bytes of the log that are sent: the last ones.
 const MOST_BYTES: usize = 10_000;
@@ -26,25 +27,26 @@ pub enum At {
 /// It could not be told; the text says why.
 pub fn ping(agent: &Agent, address: &str, at: At, log: &str) -> Result<(), String> {
     let url = url_for(address, at);
-    let mut noted = RequestLog::begin("POST", &host_of(&url));
-    let answer = agent.post(&url).content_type("text/plain; charset=utf-8").send(tail(log));
-    match &answer {
+    let mut noted = RequestLog::begin("POST", &origin_of(&url));
+    match agent.post(&url).content_type("text/plain; charset=utf-8").send(tail(log)) {
         Ok(answer) => {
             noted.answered(answer.status().as_u16(), None);
             noted.ended();
+            match answer.status() {
+                status if status.is_success() => Ok(()),
+                status => Err(format!("the answer was {status}")),
+            }
         }
-        Err(_) => noted.failed("it could not be told"),
-    }
-    match answer {
-        Ok(answer) if answer.status().is_success() => Ok(()),
-        Ok(answer) => Err(format!("the answer was {}", answer.status())),
-        Err(error) => Err(RequestFailed::from(error).problem),
+        Err(error) => {
+            noted.failed("it could not be told");
+            Err(RequestFailed::from(error).problem)
+        }
     }
 }
 
-/// Scheme and host of an address: its path is a secret.
-pub fn host_of(address: &str) -> String {
-    address.split('/').take(3).collect::<Vec<_>>().join("/")
+/// Scheme, host and port of an address: its path is a secret.
+pub fn origin_of(address: &str) -> String {
+    Url::parse(address).map_or_else(|_| String::new(), |url| url.origin().ascii_serialization())
 }
 
 /// The address for it.

@@ -1,6 +1,7 @@
 //! `hashget sbom`: the bill of materials of an archive or a folder, for other tools.
 //!
-//! Invariant: nothing is fetched, indexed or written but the document, which gets its name once it is complete.
+//! Invariant: nothing is fetched or indexed. Nothing is written but the scan cache and the document, which gets its name once it is
+//! complete.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -91,13 +92,13 @@ impl Sbom {
     }
 
     fn summary(&self, bom: &Bom, environment: &Environment<'_>) -> anyhow::Result<()> {
-        let proven = bom.components.iter().filter(|one| one.by_digest.is_some_and(|it| it > 0));
-        let proven = proven.count();
+        let by_digest = bom.components.iter().filter(|one| one.by_digest.is_some_and(|it| it > 0));
+        let by_digest = by_digest.count();
         let kinds = bom.kinds();
         let body = json!({
             "output": self.output.to_string_lossy(),
             "components": bom.components.len(),
-            "by_digest": proven,
+            "by_digest": by_digest,
             "kinds": kinds,
         });
         let of_kinds: Vec<String> =
@@ -105,7 +106,7 @@ impl Sbom {
         let of_kinds = of_kinds.join(", ");
         let between = if of_kinds.is_empty() { "" } else { ": " };
         let line = format!(
-            "{}{between}{of_kinds}; of {proven}, files were found by their digests",
+            "{}{between}{of_kinds}; of {by_digest}, files were found by their digests",
             counted(bom.components.len() as u64, "package", "packages"),
         );
         environment.console.summary("sbom", body, &[line])?;
@@ -150,7 +151,7 @@ impl Sbom {
 
     fn of_folder(&self, environment: &Environment<'_>) -> anyhow::Result<Bom> {
         let excludes = looked_into::excludes(&self.tree, &self.exclude, environment)?;
-        let (mut looked, _) = looked_into::folder(&self.tree, &excludes, true, environment)?;
+        let (looked, _) = looked_into::folder(&self.tree, &excludes, true, environment)?;
         let mut found = self.known(excludes, environment)?;
         let detectors = environment.detectors(&[], &self.tree)?;
         let paths = looked.entries.iter().map(|entry| &entry.path);
@@ -159,7 +160,6 @@ impl Sbom {
         (environment.console as &dyn Monitor).check_interrupted()?;
         found.extend(detected.candidates.iter().map(named));
         let made = Self::made(environment, looked.entries.iter())?;
-        looked.entries.clear();
         Ok(self.bom(made, found, &looked))
     }
 

@@ -7,7 +7,7 @@ use std::process::Command;
 use hashget_testkit::origin::Origin;
 use serde_json::{Value, json};
 
-use crate::losing::{away, gone, machine, same_as};
+use crate::losing::{away, gone, healed, machine, same_as};
 use crate::support::{Machine, files_below};
 
 /// Restores without hashget; the exit code, and what was said.
@@ -58,11 +58,7 @@ pub(crate) fn supplements_are_read_without_hashget() {
 
 pub(crate) fn what_a_supplement_says_that_nobody_knows_is_passed_over() {
     let origin = Origin::start();
-    let machine = machine(&origin, &["one"]);
-    gone(&origin, &["one"]);
-    fs_err::remove_dir_all(machine.path("cache")).unwrap();
-    machine.hashget(&["audit", "a.tar.zst", "--every", "0s"]).expect(4);
-    machine.hashget(&["heal", "a.tar.zst", "--from", "tree"]).expect(0);
+    let machine = healed(&origin, &["one"], &["one"]);
     let beside = away(&machine, &["a.tar.zst", "a.sup.tar.zst"]);
     let tar = |words: &[&str]| {
         let mut tar = Command::new("tar");

@@ -73,3 +73,13 @@ pub(crate) fn same_as(machine: &Machine, back: &Machine) {
         assert_eq!(fs_err::read(own).unwrap(), fs_err::read(found).unwrap(), "{file}");
     }
 }
+
+/// A machine with these packages, of which those that are `lost` are gone and whose supplement has their files.
+pub(crate) fn healed(origin: &Origin, packages: &[&str], lost: &[&str]) -> Machine {
+    let machine = machine(origin, packages);
+    gone(origin, lost);
+    fs_err::remove_dir_all(machine.path("cache")).unwrap();
+    machine.hashget(&["audit", "a.tar.zst", "--every", "0s"]).expect(4);
+    machine.hashget(&["heal", "a.tar.zst", "--from", "tree"]).expect(0);
+    machine
+}

@@ -107,12 +107,11 @@ pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Result<&'static str, 
     let (server_db, hashdb) = (Arc::clone(&app.server_db), Arc::clone(&app.hashdb));
     let ask = move || {
         server_db.check()?;
-        hashdb.try_writing()?;
-        if hashdb.is_writable() {
-            return Ok(());
+        if !hashdb.is_writable() {
+            let problem = "hashdb.sqlite cannot be written to";
+            return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, problem));
         }
-        let problem = "hashdb.sqlite cannot be written to";
-        Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, problem))
+        Ok(hashdb.try_writing()?)
     };
     app.readiness.get(ask).await.map(|()| "ready\n")
 }

@@ -6,9 +6,10 @@ use std::io::{self, Read};
 
 use super::directory::Directory;
 use super::read_manifest;
+use super::reading::Failing;
 use crate::limits::Limits;
 use crate::monitor::Silent;
-use crate::storage::{ArchiveSource, FromStart, RandomRead, SharedSource};
+use crate::storage::{ArchiveSource, FromStart, RandomRead, SharedSource, StreamSource};
 
 /// The longest head of which a copy is kept, in bytes: that of a tree with about a million files of one's own.
 pub const MOST_HEAD_BYTES: u64 = 4 << 20;
@@ -45,41 +46,12 @@ pub fn is_head_damaged(
         return Ok(false);
     }
     // Other bytes that can be read are another archive.
-    let mut watched = Watched { archive: from_start, failure: None };
-    let read = read_manifest(&mut watched, "", limits, &Silent);
+    let mut watched = Failing::new(from_start);
+    let read = read_manifest(&mut StreamSource::new(&mut watched), "", limits, &Silent);
     match (read, watched.failure) {
         (Ok(_), _) => Ok(false),
         (Err(_), Some(failure)) => Err(failure),
         (Err(_), None) => Ok(true),
-    }
-}
-
-/// An archive that is read from its start, with what kept us from reading it. Who reads may take that for damage.
-struct Watched<'a> {
-    archive: FromStart<'a>,
-    failure: Option<io::Error>,
-}
-
-impl Read for Watched<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.archive.read(buffer).map_err(|error| {
-            if error.kind() == io::ErrorKind::Interrupted {
-                return error;
-            }
-            let told = io::Error::new(error.kind(), error.to_string());
-            self.failure.get_or_insert(error);
-            told
-        })
-    }
-}
-
-impl ArchiveSource for Watched<'_> {
-    fn size(&self) -> Option<u64> {
-        self.archive.size()
-    }
-
-    fn random(&self) -> Option<&dyn RandomRead> {
-        None
     }
 }
 

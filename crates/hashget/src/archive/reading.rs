@@ -261,7 +261,7 @@ impl<V: ArchiveVisitor> Reading<'_, V> {
         } else if self.has_restorer && path.as_bytes() == RESTORER_NAME.as_bytes() {
             ControlFlow::Continue(())
         } else if self.visitor.wants(&path) {
-            let mut content = Content { inner: &mut entry.stored(), failure: None };
+            let mut content = Failing::new(entry.stored());
             let outcome = self.visitor.entry(stored, &mut content);
             match content.failure {
                 Some(error) => return Err(self.damage(error)),
@@ -275,7 +275,7 @@ impl<V: ArchiveVisitor> Reading<'_, V> {
     }
 
     fn manifest(&mut self, content: &mut dyn Read) -> Result<ControlFlow<()>, Stop<V::Error>> {
-        let mut content = Content { inner: content, failure: None };
+        let mut content = Failing::new(content);
         let manifest = read_manifest_text(&mut content, self.limits);
         if let Some(error) = content.failure {
             return Err(self.damage(error));
@@ -315,19 +315,26 @@ fn stored<R>(entry: &TarEntry<'_, R>) -> Result<StoredEntry, String> {
     Ok(StoredEntry { path, kind, metadata, extents })
 }
 
-/// The contents of an entry; remembers why they could not be read.
-struct Content<'c> {
-    inner: &'c mut dyn Read,
-    failure: Option<io::Error>,
+/// A reader that remembers what kept it from reading, of several failures the first. Who reads may take that for damage.
+pub(super) struct Failing<R> {
+    inner: R,
+    pub(super) failure: Option<io::Error>,
 }
 
-impl Read for Content<'_> {
+impl<R: Read> Failing<R> {
+    pub(super) fn new(inner: R) -> Self {
+        Self { inner, failure: None }
+    }
+}
+
+impl<R: Read> Read for Failing<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.inner.read(buffer).map_err(|error| {
-            let told = io::Error::new(error.kind(), error.to_string());
-            if error.kind() != io::ErrorKind::Interrupted {
-                self.failure = Some(error);
+            if error.kind() == io::ErrorKind::Interrupted {
+                return error;
             }
+            let told = io::Error::new(error.kind(), error.to_string());
+            self.failure.get_or_insert(error);
             told
         })
     }

@@ -6,10 +6,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::fetch::{FetchError, Fetched, LostPackages, Source, Wanted, shown};
+use crate::fetch::{
+    FetchError, Fetched, LostPackages, Source, Wanted, from_elsewhere, is_of_its_places,
+};
 use crate::hashdb::{HashDb, Key, SharedHashDb};
-use crate::model::{Checksum, Digest, escaped};
-use crate::monitor::{Interrupted, Monitor, ProblemKind};
+use crate::model::{Checksum, Digest};
+use crate::monitor::{Interrupted, Monitor};
 
 /// What publishers know of lost packages.
 #[derive(Clone)]
@@ -40,11 +42,15 @@ impl<'h> SharedForLost<'h> {
         let Some((shared, looked)) = self.of_lost(package) else { return Vec::new() };
         let found = shared.find_one(Key::Package(*package)).unwrap_or_default();
         let records = shared.records(&found).unwrap_or_default().into_iter().flatten();
-        let same = records.filter(|record| record.sha256 == *package);
-        let urls: Vec<String> =
-            same.flat_map(|record| record.urls().map(str::to_owned).collect::<Vec<_>>()).collect();
-        let mut new = BTreeSet::new();
-        urls.into_iter().filter(|url| !looked.contains(url) && new.insert(url.clone())).collect()
+        let mut urls: Vec<String> = Vec::new();
+        for record in records.filter(|record| record.sha256 == *package) {
+            for url in record.urls() {
+                if !looked.contains(url) && !urls.iter().any(|one| one == url) {
+                    urls.push(url.to_owned());
+                }
+            }
+        }
+        urls
     }
 }
 
@@ -74,25 +80,11 @@ impl Source for Elsewhere<'_> {
             Err(error) => error,
             fetched => return fetched,
         };
-        let mut urls = match wanted.sha256 {
-            Some(sha256) => self.shared.further_urls(&sha256).into_iter(),
-            None => return Err(error),
+        let Some(sha256) = wanted.sha256.filter(|_| is_of_its_places(&error)) else {
+            return Err(error);
         };
-        let Some(url) = urls.next() else { return Err(error) };
-        let name =
-            wanted.name.as_deref().map_or_else(|| shown(&url), |name| escaped(name.as_bytes()));
-        let elsewhere = Wanted { url, also: urls.collect(), name: wanted.name.clone(), ..*wanted };
-        match self.plain.fetch(&elsewhere, monitor) {
-            Ok(fetched) => {
-                let problem =
-                    format!("a publisher knows another place: from {}", shown(&fetched.from));
-                monitor.problem(ProblemKind::Note, name, problem);
-                Ok(fetched)
-            }
-            Err(FetchError::Interrupted(interrupted)) => Err(interrupted.into()),
-            Err(FetchError::Disk { url, error }) => Err(FetchError::Disk { url, error }),
-            Err(_) => Err(error),
-        }
+        let places = (&*self.plain, self.shared.further_urls(&sha256));
+        from_elsewhere(error, wanted, places, "a publisher knows another place", monitor)
     }
 
     fn at_hand_by_checksum(

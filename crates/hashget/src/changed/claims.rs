@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use super::PackageFiles;
 use super::seen::Seen;
-use crate::detectors::{InstalledSystem, SystemPackage, is_laid_down};
+use crate::detectors::{InstalledSystem, SystemPackage, laid_down};
 use crate::model::{Digest, Kind, Member, RelPath};
 
 /// "This member of this package is here."
@@ -42,9 +42,9 @@ pub(super) fn claims(packages: &[PackageFiles<'_>], seen: &Seen<'_>) -> Vec<Clai
                 digests.insert(&member.path, sha256);
             }
         }
+        let is_laid_down = package.signature.as_ref().map(laid_down);
         for (index, member) in package.members.iter().enumerate() {
-            let signature = package.signature.as_ref();
-            if signature.is_some_and(|signature| !is_laid_down(signature, &member.path)) {
+            if is_laid_down.as_ref().is_some_and(|is_laid_down| !is_laid_down(&member.path)) {
                 continue;
             }
             let sha256 = match &member.kind {
@@ -76,12 +76,7 @@ fn placed(
 ) -> Option<(RelPath, RelPath)> {
     let Some((system, of)) = package.of_system else { return Some((path.clone(), path)) };
     let in_system = diverted(system, of, path);
-    let folder = &system.folder;
-    let in_tree = if folder.as_bytes().is_empty() {
-        in_system.clone()
-    } else {
-        RelPath::new([folder.as_bytes(), b"/", in_system.as_bytes()].concat()).ok()?
-    };
+    let in_tree = system.folder.join(in_system.as_bytes()).ok()?;
     Some((seen.behind_links(&in_tree), in_system))
 }
 

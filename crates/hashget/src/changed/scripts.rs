@@ -55,8 +55,7 @@ impl<'s, 'a> Scripts<'s, 'a> {
         for (member, place) in &of.scripts {
             let known = package.members.iter().find(|one| one.path == *member);
             let Some(expected) = known.and_then(|one| one.sha256) else { continue };
-            let within = [system.folder.as_bytes(), b"/", place.as_bytes()].concat();
-            let place = RelPath::normalise(&within).ok();
+            let place = system.folder.join(place.as_bytes()).ok();
             let bytes = place.and_then(|place| self.files.read(&place));
             if let Some(bytes) = bytes.filter(|bytes| Digest::of(bytes) == expected) {
                 text.push_str(&String::from_utf8_lossy(&bytes));

@@ -59,11 +59,7 @@ impl<'s> Seen<'s> {
     fn real_folder(&self, folder: &RelPath, links: &mut usize) -> Option<RelPath> {
         let mut real = RelPath::root();
         for name in folder.components() {
-            let next = if real.as_bytes().is_empty() {
-                RelPath::new(name).ok()?
-            } else {
-                real.join(name).ok()?
-            };
+            let next = real.join(name).ok()?;
             real = match self.at(&next).map(|entry| &entry.kind) {
                 Some(Kind::Symlink { target }) => {
                     *links = links.checked_sub(1)?;

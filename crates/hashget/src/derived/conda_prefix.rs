@@ -8,6 +8,7 @@ use super::{
     Derived, Failure, Ingredients, MOST_INPUT_BYTES, Made, Proposal, Recipe, Scene, Want,
     parameter, places,
 };
+use crate::model::manifest::Package;
 use crate::model::{Digest, RelPath};
 
 pub(super) struct CondaPrefix;
@@ -61,6 +62,9 @@ impl Recipe for CondaPrefix {
     }
 
     fn propose(&self, scene: &dyn Scene) -> Vec<Proposal> {
+        if name_of(scene.package()).is_none() {
+            return Vec::new();
+        }
         let beginning: &[u8] = match &*scene.package().format {
             "conda" => b"pkg/",
             "tar" => b"",
@@ -137,10 +141,15 @@ impl Record {
     }
 }
 
+/// What the package's file is called, without its ending; `None` if it is no package of conda's.
+fn name_of(package: &Package) -> Option<&str> {
+    let file = package.url.rsplit('/').next()?;
+    [".conda", ".tar.bz2"].iter().find_map(|ending| file.strip_suffix(ending))
+}
+
 /// The record has the name of the package's file.
 fn record_of(scene: &dyn Scene, place: &[u8]) -> Option<Record> {
-    let file = scene.package().url.rsplit('/').next()?;
-    let name = [".conda", ".tar.bz2"].iter().find_map(|ending| file.strip_suffix(ending))?;
+    let name = name_of(scene.package())?;
     let path = [place, &b"conda-meta/"[..], name.as_bytes(), &b".json"[..]].concat();
     let record = scene.contents(&RelPath::new(path).ok()?)?;
     serde_json::from_slice(&record).ok().map(Record)

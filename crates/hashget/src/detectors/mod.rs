@@ -163,10 +163,10 @@ fn of_kind<'s>(signature: &'s Signature, kind: &str) -> Option<&'s str> {
     (signature.kind == kind).then_some(&*signature.value)
 }
 
-/// Does the client of the ecosystem lay this member of a package with this signature down as it is?
-pub fn is_laid_down(signature: &Signature, member: &RelPath) -> bool {
+/// Does the client of the ecosystem lay a member of a package with this signature down as it is?
+pub fn laid_down(signature: &Signature) -> impl Fn(&RelPath) -> bool + use<> {
     let owner = DETECTORS.iter().find(|detector| detector.package_url(signature, "").is_some());
-    owner.is_none_or(|detector| detector.is_laid_down(member))
+    move |member| owner.is_none_or(|detector| detector.is_laid_down(member))
 }
 
 /// The path of `folder` within the tree at `root`; that of the tree itself if the folder lies above it or elsewhere.

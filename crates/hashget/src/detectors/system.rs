@@ -152,10 +152,7 @@ impl Release {
 
 /// The path in the tree of a path in the system at `folder`.
 pub(super) fn within(folder: &RelPath, path: &str) -> Option<RelPath> {
-    if folder.as_bytes().is_empty() {
-        return RelPath::new(path).ok();
-    }
-    RelPath::new([folder.as_bytes(), b"/", path.as_bytes()].concat()).ok()
+    folder.join(path.as_bytes()).ok()
 }
 
 /// The systems that entries of a tree lead to, each once.

@@ -23,6 +23,7 @@ mod file_digest;
 mod file_source;
 mod http;
 mod kept_files;
+mod last_resort;
 mod managed_pool;
 mod method;
 mod mirror;
@@ -61,6 +62,7 @@ pub use fallback::{
 pub use fetch_url::shown;
 pub use file_source::{FileSource, FileSources, WantedFile};
 pub use kept_files::KeptFiles;
+pub(crate) use last_resort::{from_elsewhere, is_of_its_places};
 pub use managed_pool::{AddError, Added, ManagedPool, PoolError, Pooled, add_all};
 pub use mirror::{MirrorRule, Mirrors, public_url};
 pub use mirror_place::{BadTemplate, MirrorPlace, Template};

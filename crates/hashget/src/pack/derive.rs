@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 
+use super::PackError;
 use super::plan::{ChosenPackage, Plan, ReadMembers};
 use super::verdict::{Verdict, Verdicts};
 use crate::derived::{
@@ -17,22 +18,11 @@ use crate::derived::{
 use crate::hashdb::HashDbError;
 use crate::model::manifest::{Derived, EntryTable, Package};
 use crate::model::{Digest, Entry, Evidence, Kind, RelPath};
-use crate::monitor::{Interrupted, Monitor};
+use crate::monitor::Monitor;
 use crate::tree::Scan;
 
 /// Smaller files cost as much to name as to archive.
 const LEAST_BYTES: u64 = 512;
-
-/// Why the step ended early.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum DeriveError {
-    /// The HashDB failed.
-    #[error(transparent)]
-    HashDb(#[from] HashDbError),
-    /// The monitor asked to stop.
-    #[error(transparent)]
-    Interrupted(#[from] Interrupted),
-}
 
 /// Leaves out of a plan what recipes make out of its packages.
 pub(super) fn derive(
@@ -41,7 +31,7 @@ pub(super) fn derive(
     read: ReadMembers<'_>,
     plan: &mut Plan,
     monitor: &dyn Monitor,
-) -> Result<(), DeriveError> {
+) -> Result<(), PackError> {
     let Plan { packages: manifest, chosen, verdicts, .. } = plan;
     for (number, package) in manifest.iter_mut().enumerate() {
         monitor.check_interrupted()?;

@@ -68,7 +68,6 @@ pub use verdict::{Reason, Verdict};
 use candidates::Finders;
 use claims::Claims;
 use contents::Contents;
-use derive::DeriveError;
 use eligibility::first_verdicts;
 use frames::ArchiveEncoder;
 use known::{Requirements, known_packages};
@@ -192,15 +191,6 @@ impl PackError {
             Self::Replay(error) => error.class(),
             Self::ReadBack(error) => error.class(),
             Self::Interrupted(interrupted) => interrupted.class(),
-        }
-    }
-}
-
-impl From<DeriveError> for PackError {
-    fn from(error: DeriveError) -> Self {
-        match error {
-            DeriveError::HashDb(error) => error.into(),
-            DeriveError::Interrupted(interrupted) => interrupted.into(),
         }
     }
 }

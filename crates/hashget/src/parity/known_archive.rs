@@ -9,7 +9,7 @@ use std::path::Path;
 
 use hashget_parity::ReadAt;
 
-use super::replacing::{expect_other, expect_room, replace};
+use super::replacing::{expect_place, replace};
 use super::{RepairError, Repaired, Repairer};
 use crate::archive::WithHead;
 use crate::model::{Digest, HashingReader, escaped};
@@ -65,10 +65,7 @@ impl Repairer<'_> {
         known: &KnownArchive,
         monitor: &dyn Monitor,
     ) -> Result<Repaired, RepairError> {
-        match output {
-            Some(output) => expect_other(output, path)?,
-            None => expect_room(path)?,
-        }
+        expect_place(path, output)?;
         let to = output.map_or_else(|| path.to_owned(), behind_links);
         let write = |error| RepairError::Write { path: to.clone(), error };
         let read = |error| RepairError::Read { path: path.to_owned(), error };

@@ -11,7 +11,7 @@ use hashget_parity::{Layout, ParityError, Scanned, Set};
 
 use super::known_archive::{KnownArchive, Overlaid};
 use super::pending::{create_with_head, head_with_parity};
-use super::replacing::{expect_other, expect_room, replace};
+use super::replacing::{expect_place, replace};
 use super::{RepairError, is_missing, parity_of};
 use crate::archive::{read_manifest, verify_stored};
 use crate::limits::Limits;
@@ -221,10 +221,7 @@ impl Pair<'_> {
             self.report(scanned);
             return Err(self.error(error, &self.archive_path));
         }
-        if output.is_none() {
-            expect_room(&self.archive_path)?;
-        }
-        output.map_or(Ok(()), |output| expect_other(output, &self.archive_path))
+        expect_place(&self.archive_path, output)
     }
 
     /// Reports the damaged stretches, and which entries lie in them.

@@ -14,11 +14,22 @@ fn kept(archive: &Path) -> PathBuf {
     with_ending(archive, ".damaged")
 }
 
+/// Can what is healed be written: to `output`, or in the place of the archive?
+///
+/// # Errors
+/// Something else is there.
+pub(super) fn expect_place(archive: &Path, output: Option<&Path>) -> Result<(), RepairError> {
+    match output {
+        Some(output) => expect_other(output, archive),
+        None => expect_room(archive),
+    }
+}
+
 /// Can the damaged archive be kept?
 ///
 /// # Errors
 /// The name is taken, by another file than the archive itself.
-pub(super) fn expect_room(archive: &Path) -> Result<(), RepairError> {
+fn expect_room(archive: &Path) -> Result<(), RepairError> {
     let kept = kept(archive);
     // A repair that was killed has left the damaged archive under both names.
     if is_same_file(&kept, archive) {
@@ -35,7 +46,7 @@ pub(super) fn expect_room(archive: &Path) -> Result<(), RepairError> {
 ///
 /// # Errors
 /// It is one of them.
-pub(super) fn expect_other(output: &Path, archive: &Path) -> Result<(), RepairError> {
+fn expect_other(output: &Path, archive: &Path) -> Result<(), RepairError> {
     let place = |path: &Path| {
         let path = behind_links(path);
         let folder = path.parent().filter(|folder| *folder != Path::new(""));

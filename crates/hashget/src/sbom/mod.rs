@@ -1,6 +1,6 @@
 //! The bill of materials (SBOM) of a tree: its packages by names that other tools know, and how each of them was found.
 //!
-//! Invariant: equal trees and packages give equal bytes. Nothing is fetched and nothing is guessed: what is not known is left out.
+//! Invariant: equal trees and packages give equal bytes. Nothing is fetched: what is not known is left out.
 
 mod cyclonedx;
 mod spdx;
@@ -168,23 +168,23 @@ fn merged(found: Vec<Found>, systems: &[InstalledSystem]) -> Vec<Component> {
 
 /// Those without a digest of which another one, with the same name, has one, are a part of that.
 fn without_doubles(components: Vec<Component>) -> Vec<Component> {
-    let (mut proven, others): (Vec<_>, Vec<_>) =
+    let (mut with_digest, others): (Vec<_>, Vec<_>) =
         components.into_iter().partition(|one| one.sha256.is_some());
     for other in others {
-        match proven.iter_mut().find(|one| one.package_url == other.package_url) {
+        match with_digest.iter_mut().find(|one| one.package_url == other.package_url) {
             Some(one) => one.absorb(other),
-            None => proven.push(other),
+            None => with_digest.push(other),
         }
     }
-    proven.retain(|one| one.is_recorded || !one.is_fragment());
-    for component in &mut proven {
+    with_digest.retain(|one| one.is_recorded || !one.is_fragment());
+    for component in &mut with_digest {
         component.places.retain(|place| !place.as_bytes().is_empty());
         component.places.sort_unstable();
         component.places.dedup();
         component.places.truncate(MOST_PLACES);
     }
-    proven.sort_by_cached_key(|one| (one.package_url.to_string(), one.sha256));
-    proven
+    with_digest.sort_by_cached_key(|one| (one.package_url.to_string(), one.sha256));
+    with_digest
 }
 
 impl Component {
@@ -222,11 +222,13 @@ impl Component {
     fn evidence(&self) -> String {
         match (self.by_digest.filter(|files| *files > 0), self.files, self.is_recorded) {
             (Some(found), Some(all), _) => {
-                format!("{found} of the {all} files of this package were found by their SHA-256")
+                format!(
+                    "{found} files of the tree are of this package by their SHA-256; it has {all}"
+                )
             }
-            (Some(1), None, _) => "1 file of this package was found by its SHA-256".to_owned(),
+            (Some(1), None, _) => "1 file of the tree is of this package by its SHA-256".to_owned(),
             (Some(found), None, _) => {
-                format!("{found} files of this package were found by their SHA-256")
+                format!("{found} files of the tree are of this package by their SHA-256")
             }
             (None, _, true) => "a record in the tree names it".to_owned(),
             (None, _, false) => "the archive relies on it".to_owned(),

@@ -121,6 +121,7 @@ pub(crate) fn look(
         .filter_map(|(destination, held)| Looking::new(destination, held, job, lock, environment))
         .collect();
     let all: Vec<ToLook<'_>> = looking.iter().map(Looking::to_look).collect();
+    let by_key: BTreeMap<Key<'_>, &Looking<'_>> = all.iter().map(key_of).zip(&looking).collect();
     let began = std::time::Instant::now();
     let is_over = || matches!(how.at_most, Some(AtMost::Time(most)) if began.elapsed() > most);
     let now = Timestamp::now().as_second();
@@ -137,10 +138,8 @@ pub(crate) fn look(
             left.insert(key_of(one));
             continue;
         }
-        let is_it = |(_, to_look): &(&Looking<'_>, &ToLook<'_>)| std::ptr::eq(*to_look, one);
-        let Some((looking, _)) = looking.iter().zip(&all).find(is_it) else { continue };
         let before = audits.look(one.destination, &one.archive);
-        let Some(seen) = looking.look(depth, before)? else { continue };
+        let Some(seen) = by_key[&key_of(one)].look(depth, before)? else { continue };
         // Of a run of the job that looks meanwhile, nothing is forgotten.
         audits = ParityAudits::read(&state, job);
         seen.note(&mut audits, key_of(one));

@@ -9,7 +9,7 @@ use hashget::monitor::{Monitor, ProblemKind};
 use hashget_backup::audits::Audits;
 use hashget_backup::job::Job;
 use hashget_backup::notices::{
-    At, JOURNAL, MOTD, Mail, journal, ping, send_mail, take_back, write_metrics,
+    At, JOURNAL, MOTD, Mail, journal, origin_of, ping, send_mail, take_back, write_metrics,
 };
 use hashget_backup::parity_audits::ParityAudits;
 use hashget_backup::run::{Report, State};
@@ -91,10 +91,6 @@ fn told(job: &Job, at: At, log: &str, environment: &Environment<'_>) {
         });
     if let Err(problem) = agent.and_then(|agent| ping(&agent, address, at, log)) {
         let monitor: &dyn Monitor = environment.console;
-        monitor.problem(
-            ProblemKind::Note,
-            format!("ping {}", hashget_backup::notices::host_of(address)),
-            problem,
-        );
+        monitor.problem(ProblemKind::Note, format!("ping {}", origin_of(address)), problem);
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use hashget::changed::PackageFiles;
 use hashget::detectors::{InstalledSystem, SystemPackage};
-use hashget::hashdb::{HashDb, HashDbError, Key};
+use hashget::hashdb::{HashDb, HashDbError, Key, whole};
 use hashget::index::detect;
 use hashget::model::manifest::{AnyManifest, Manifest, Package, Prefix};
 use hashget::model::{Evidence, Member, Signature};
@@ -119,7 +119,10 @@ fn by_signature(
     let best = known
         .filter(|(_, record)| record.evidence >= Evidence::Signed)
         .max_by_key(|(id, record)| (record.evidence, std::cmp::Reverse(*id)));
-    best.map(|(id, _)| hashdb.members(id)).transpose()
+    match best {
+        Some((id, _)) => Ok(whole(hashdb, id)?.map(|(_, members)| members)),
+        None => Ok(None),
+    }
 }
 
 /// What the detectors name in the folder: signatures and URLs.

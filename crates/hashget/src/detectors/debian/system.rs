@@ -32,7 +32,10 @@ const DOWNLOADER: &str = "_apt";
 pub(super) fn package_url(signature: &Signature, url: &str) -> Option<PackageUrl> {
     let (rest, architecture) = of_kind(signature, "deb")?.rsplit_once('_')?;
     let (name, version) = rest.split_once('_')?;
-    let is_ubuntu = url.contains("launchpad") || url.contains("ubuntu");
+    // Debian has packages with this name in theirs.
+    let place = url.split("/pool/").next().and_then(|url| url.rsplit_once('/'));
+    let place = place.map_or("", |(place, _)| place);
+    let is_ubuntu = place.contains("launchpad") || place.contains("ubuntu");
     let distribution = if is_ubuntu { "ubuntu" } else { ID };
     let package = PackageUrl::new("deb", name).within([distribution]).at(version);
     Some(package.with("arch", architecture))

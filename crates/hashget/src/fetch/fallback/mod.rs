@@ -22,13 +22,14 @@ use self::rate::Rate;
 use self::software_heritage::SoftwareHeritage;
 use self::wayback::Wayback;
 use super::fetch_url::FetchUrl;
+use super::last_resort::{from_elsewhere, is_of_its_places, name_of};
 use super::standard::hosts;
 use super::{
     BadOption, Cache, CircuitBreaker, Clock, Credentials, FetchError, FetchOptions, Fetched,
     FileSource, HostLimits, HttpOrigin, KeptFiles, OriginOptions, Politeness, Retry, RetryOptions,
     Source, SystemClock, Wanted, shown,
 };
-use crate::model::{Checksum, Digest, escaped};
+use crate::model::{Checksum, Digest};
 use crate::monitor::{Interrupted, Monitor, ProblemKind};
 
 /// Where Software Heritage answers programs: <https://archive.softwareheritage.org/api/>.
@@ -221,29 +222,19 @@ impl Source for AfterAll {
             fetched => return fetched,
         };
         let Some(sha256) = wanted.sha256 else { return Err(error) };
-        let is_final = !matches!(error, FetchError::Interrupted(_)) && !error.is_not_kept();
         let put_off = || self.put_off.lock().expect("nothing panics while it looks").insert(sha256);
         // Whoever restores asks again later: then it counts.
-        if !is_final || (error.again().is_some() && put_off()) {
+        if !is_of_its_places(&error) || (error.again().is_some() && put_off()) {
             return Err(error);
         }
         let urls = self.public.urls(wanted);
-        let Some((url, also)) = urls.split_first() else { return Err(error) };
-        let name =
-            wanted.name.as_deref().map_or_else(|| shown(url), |name| escaped(name.as_bytes()));
-        self.lost.add(sha256, &name, wanted);
-        let Some(wayback) = &self.wayback else { return Err(error) };
-        let public =
-            Wanted { url: url.clone(), also: also.to_vec(), name: wanted.name.clone(), ..*wanted };
-        match wayback.fetch(&public, monitor) {
-            Ok(fetched) => {
-                let problem = format!("no other source has it: from {}", shown(&fetched.from));
-                monitor.problem(ProblemKind::Note, name, problem);
-                Ok(fetched)
+        let Some(url) = urls.first() else { return Err(error) };
+        self.lost.add(sha256, &name_of(wanted, url), wanted);
+        match &self.wayback {
+            Some(wayback) => {
+                from_elsewhere(error, wanted, (&**wayback, urls), "no other source has it", monitor)
             }
-            Err(FetchError::Interrupted(interrupted)) => Err(interrupted.into()),
-            Err(FetchError::Disk { url, error }) => Err(FetchError::Disk { url, error }),
-            Err(_) => Err(error),
+            None => Err(error),
         }
     }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use hashget::classify::class_of;
 use hashget::error::ErrorClass;
 use hashget::monitor::{Interrupted, Monitor, ProblemKind};
-use hashget::parity::{KnownArchive, Repairer, write_parity};
+use hashget::parity::{Repairer, write_parity};
 use hashget::wording::one_line;
 use hashget_backup::inventory::Held;
 use hashget_backup::job::Job;
@@ -20,7 +20,7 @@ use jiff::Timestamp;
 use super::super::super::backup::check::bytes::{Bytes, read};
 use super::JobLock;
 use crate::environment::Environment;
-use crate::manifest_copy::in_store;
+use crate::manifest_copy;
 
 /// How an archive and its parity are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -274,7 +274,7 @@ impl<'a> Looking<'a> {
     /// Heals the archive from its parity, or the parity from the archive; how they are then, and what hindered that, if something did.
     fn heal(&self, path: &Path) -> Result<(States, Option<String>), Interrupted> {
         let (environment, monitor) = (self.environment, self.monitor());
-        let known = self.known();
+        let known = manifest_copy::known(path).map(|(known, _)| known);
         let repairer = Repairer { limits: &environment.limits, jobs: environment.jobs, known };
         let error = repairer.repair(path, None, monitor).err();
         monitor.check_interrupted()?;
@@ -293,14 +293,6 @@ impl<'a> Looking<'a> {
             states.parity = self.parity_state()?;
         }
         Ok((states, why))
-    }
-
-    /// What its record says of all of it, with the copy of its first bytes if there is one.
-    fn known(&self) -> Option<KnownArchive> {
-        let copy = in_store(&*self.destination.store, &self.held.name, self.monitor());
-        let head = copy.ok().flatten().map(|copy| copy.head).unwrap_or_default();
-        let (bytes, sha256) = (self.record.bytes, self.record.sha256.parse().ok()?);
-        Some(KnownArchive { head, bytes, sha256 })
     }
 
     /// Was it removed from its folder? A run that is at work may have done that.
