@@ -30,6 +30,8 @@ pub struct Summary {
     pub left_out_bytes: u64,
     /// What of these recipes make, by their names; each file once.
     pub derived: BTreeMap<String, Amount>,
+    /// Archived files that are made of pieces, and the bytes of these, which are left out, too.
+    pub pieces: Amount,
     /// Files in the archive, each name counted.
     pub archived_files: u64,
     /// Their size in bytes.
@@ -112,6 +114,20 @@ impl Summary {
                 }
             }
         }
+        if let Some(pieces) = &plan.pieces {
+            for file in pieces.files() {
+                let bytes = pieces.run_bytes(&file);
+                self.pieces.add(1, bytes);
+                self.archived_bytes -= bytes;
+                add_bytes(&mut self.left_out_bytes, bytes);
+                let verdict = entries.position(&file.path).map(|at| plan.verdicts.get(at));
+                if let Some(Verdict::Archived(reason)) = verdict
+                    && let Some(amount) = self.reasons.get_mut(&reason)
+                {
+                    amount.bytes -= bytes;
+                }
+            }
+        }
         self.heaviest = heaviest(entries, &plan.verdicts);
         self.packages.clone_from(&plan.uses);
     }
@@ -124,5 +140,10 @@ pub(super) fn relied_on(planned: &Planned) -> Vec<ReliedOn> {
         None => planned.plan.packages.iter().map(RequiredPackage::from).collect(),
     };
     let of_each = required.into_iter().zip(&planned.plan.uses);
-    of_each.map(|(package, used)| ReliedOn { package, bytes: used.bytes }).collect()
+    of_each
+        .map(|(package, used)| ReliedOn {
+            package,
+            bytes: used.bytes.saturating_add(used.bytes_of_pieces),
+        })
+        .collect()
 }

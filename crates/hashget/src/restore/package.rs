@@ -119,7 +119,8 @@ impl<'r, 'm> Restoring<'r, 'm> {
         if let (Some(why), true, false) = (&problem, other, missing.is_empty()) {
             self.run.monitor.problem(ProblemKind::Verification, &self.name, why);
         }
-        let is_complete = missing.is_empty();
+        let lacks = self.run.pieced.as_ref().is_some_and(|pieced| pieced.lacks(self.index));
+        let is_complete = missing.is_empty() && !lacks;
         for (path, reason) in missing {
             if problem.is_none() {
                 self.run.monitor.problem(ProblemKind::Incomplete, &path, &reason);
@@ -134,6 +135,9 @@ impl<'r, 'm> Restoring<'r, 'm> {
         let Some(destinations) = self.plan.only_these().filter(|_| self.run.may_keep) else {
             return Ok(false);
         };
+        if self.is_in_pieces() {
+            return Ok(false);
+        }
         if self.run.target.was_empty() && !destinations.is_empty() {
             return Ok(false);
         }
@@ -174,7 +178,7 @@ impl<'r, 'm> Restoring<'r, 'm> {
 
     /// Reads the package's members; what was wrong with it, if anything.
     fn read(&mut self, file: &File) -> Result<Option<String>, RestoreError> {
-        if !self.plan.needs_members() {
+        if !self.plan.needs_members() && !self.is_in_pieces() {
             return Ok(None);
         }
         let run = self.run;
@@ -204,6 +208,11 @@ impl<'r, 'm> Restoring<'r, 'm> {
         }
         run.monitor.problem(kind, &name, message);
         Ok(Some(problem))
+    }
+
+    /// Do files that are put together need something of the package?
+    pub(super) fn is_in_pieces(&self) -> bool {
+        self.run.pieced.as_ref().is_some_and(|pieced| pieced.needs(self.index))
     }
 
     /// The next member: where it goes, if it is restored.
@@ -308,6 +317,25 @@ impl<'r, 'm> Restoring<'r, 'm> {
         Ok(())
     }
 
+    /// Puts a member of `size` bytes, a regular file, in its places.
+    fn place_member(
+        &mut self,
+        destinations: Vec<Destination>,
+        size: u64,
+        content: &mut dyn Read,
+    ) -> Result<(), VisitorError> {
+        let (files, other): (Vec<_>, Vec<_>) =
+            destinations.into_iter().partition(|one| matches!(one.kind, Kind::File { .. }));
+        debug_assert!(other.is_empty(), "a file is given as a file");
+        if files.is_empty() {
+            return Ok(());
+        }
+        self.place_contents(files, size, content).map_err(|trouble| match trouble {
+            Trouble::Restore(error) => error.into(),
+            Trouble::Package(error) => VisitorError::from(error),
+        })
+    }
+
     /// Is this place the archive's own? Then the package may not have it.
     pub(super) fn is_archived(&mut self, destination: &Destination) -> bool {
         if !self.run.is_archived(&destination.path) {
@@ -355,17 +383,16 @@ impl Visitor for Restoring<'_, '_> {
     fn visit(&mut self, member: Member, content: &mut dyn Read) -> Result<(), VisitorError> {
         self.run.monitor.check_interrupted().map_err(RestoreError::from)?;
         let destinations = self.next(&member);
+        let run = self.run;
+        if let (Kind::File { size }, Some(pieced)) = (&member.kind, &run.pieced)
+            && let Some(mut watch) = pieced.watch(self.index, &member.path, content)
+        {
+            let size = *size;
+            self.place_member(destinations, size, &mut watch)?;
+            return pieced.end_watch(run, watch);
+        }
         if let Kind::File { size } = member.kind {
-            let (files, other): (Vec<_>, Vec<_>) =
-                destinations.into_iter().partition(|one| matches!(one.kind, Kind::File { .. }));
-            debug_assert!(other.is_empty(), "a file is given as a file");
-            if files.is_empty() {
-                return Ok(());
-            }
-            return self.place_contents(files, size, content).map_err(|trouble| match trouble {
-                Trouble::Restore(error) => error.into(),
-                Trouble::Package(error) => VisitorError::from(error),
-            });
+            return self.place_member(destinations, size, content);
         }
         if self.proven {
             for destination in destinations {

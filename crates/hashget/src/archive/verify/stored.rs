@@ -11,7 +11,7 @@ use super::StoredContents;
 use crate::archive::directory::damage_beside_entries;
 use crate::archive::{ArchiveError, ArchiveVisitor, StoredEntry, read_archive};
 use crate::limits::Limits;
-use crate::model::manifest::{AnyManifest, Manifest, ManifestError};
+use crate::model::manifest::{AnyManifest, Manifest, ManifestError, data_bytes};
 use crate::model::{
     Digest, Entry, HashingReader, Kind, MemberMetadata, Metadata, RelPath, counted, effective_mode,
     escaped, path_of,
@@ -203,6 +203,8 @@ struct Comparing<'c> {
     /// Does the seek table say another length of a frame than it has?
     wrong_length: bool,
     found: StoredVerified,
+    /// The rests that were read, by their numbers, with their bytes.
+    rests: BTreeMap<u32, u64>,
     /// What was read, if it is to be kept in mind.
     contents: Option<&'c mut StoredContents>,
 }
@@ -222,11 +224,19 @@ impl Comparing<'_> {
             groups.insert(Wrong::Refused, self.refused);
         }
         let AnyManifest::V2(manifest) = manifest else { return Ok(groups) };
-        let table = &manifest.archived;
+        let (table, pieces, rests) = (&manifest.archived, manifest.pieces(), rests_of(manifest)?);
         let mut add =
             |wrong, path: &RelPath| groups.entry(wrong).or_default().add(path.to_string());
         for (row, path) in table.paths().map(path_of).enumerate() {
             if self.right.get(row).copied().unwrap_or(false) {
+                continue;
+            }
+            if let Some(index) = pieces.and_then(|pieces| pieces.position(&path)) {
+                match self.rests.get(&rests[index].0) {
+                    Some(found) if *found == rests[index].1 => {}
+                    Some(_) => add(Wrong::Contents, &path),
+                    None => add(Wrong::Missing, &path),
+                }
                 continue;
             }
             let Some(found) = self.other.get(&path) else {
@@ -299,6 +309,15 @@ impl Comparing<'_> {
     }
 }
 
+/// The number of each rest, in the order of the files, and the bytes that it should have.
+fn rests_of(manifest: &Manifest) -> Result<Vec<(u32, u64)>, ManifestError> {
+    let Some(pieces) = manifest.pieces() else { return Ok(Vec::new()) };
+    let files = pieces.files().zip(manifest.pieced_entries()?);
+    Ok(files
+        .map(|(file, entry)| (file.rest, data_bytes(&entry) - pieces.run_bytes(&file)))
+        .collect())
+}
+
 /// Is an entry of the archive what the manifest says?
 fn is_as_expected(found: &Entry, expected: &Entry) -> bool {
     let mode = |entry: &Entry| effective_mode(&entry.kind, entry.metadata.mode);
@@ -363,6 +382,23 @@ impl ArchiveVisitor for Comparing<'_> {
         };
         self.compare(Entry { path, kind, metadata: metadata(said), sha256, extents })?;
         Ok(ControlFlow::Continue(()))
+    }
+
+    fn rest(&mut self, number: u32, content: &mut dyn Read) -> Result<(), ArchiveError> {
+        let failed = |error| ArchiveError::Read { error };
+        let bytes = match &mut self.contents {
+            None => std::io::copy(content, &mut std::io::sink()).map_err(failed)?,
+            Some(contents) => {
+                let mut kept = tempfile::tempfile().map_err(failed)?;
+                let bytes = std::io::copy(content, &mut kept).map_err(failed)?;
+                contents.rests.insert(number, kept);
+                bytes
+            }
+        };
+        self.found.entries += 1;
+        self.found.bytes = self.found.bytes.saturating_add(bytes);
+        self.rests.insert(number, bytes);
+        Ok(())
     }
 
     fn goes_on(&mut self, first: &RelPath, next: Option<&RelPath>, problem: &str) -> bool {
