@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::model::manifest::{Pieces, Run, data_bytes};
 use crate::model::{Digest, Entry, Extent, Kind, RelPath};
-use crate::storage::digest_of_data;
+use crate::tree::digest_of_data;
 
 /// Bytes that are copied at once.
 const BUFFER: usize = 128 << 10;
@@ -129,10 +129,19 @@ impl<'m> Assembly<'m> {
         self.wanted.contains_key(&package)
     }
 
-    /// Has the package with this index not given all that is wanted of it?
-    pub(crate) fn lacks(&self, package: usize) -> bool {
+    /// The packages that something is wanted of, by their indices.
+    pub(crate) fn needed(&self) -> Vec<usize> {
+        let mut needed: Vec<usize> = self.wanted.keys().copied().collect();
+        needed.sort_unstable();
+        needed
+    }
+
+    /// The files, by their indices, for which the package with this index has not given all that is wanted of it.
+    pub(crate) fn lacking(&self, package: usize) -> Vec<usize> {
         let lacks = |file: &Making| file.progress().left.contains_key(&package);
-        self.files.iter().flatten().any(lacks)
+        let files = self.files.iter().enumerate();
+        let lacking = files.filter(|(_, file)| file.as_ref().is_some_and(lacks));
+        lacking.map(|(index, _)| index).collect()
     }
 
     /// The file with this index cannot be put together.

@@ -2,7 +2,7 @@
 //!
 //! Invariant: every number is counted from the verdicts, so that the summary and the archive cannot disagree.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::Planned;
 use super::candidates::DetectorUse;
@@ -114,22 +114,29 @@ impl Summary {
                 }
             }
         }
-        if let Some(pieces) = &plan.pieces {
-            for file in pieces.files() {
-                let bytes = pieces.run_bytes(&file);
-                self.pieces.add(1, bytes);
-                self.archived_bytes -= bytes;
-                add_bytes(&mut self.left_out_bytes, bytes);
-                let verdict = entries.position(&file.path).map(|at| plan.verdicts.get(at));
-                if let Some(Verdict::Archived(reason)) = verdict
-                    && let Some(amount) = self.reasons.get_mut(&reason)
-                {
-                    amount.bytes -= bytes;
-                }
+        let in_pieces = self.count_pieces(entries, plan);
+        self.heaviest = heaviest(entries, &plan.verdicts, &in_pieces);
+        self.packages.clone_from(&plan.uses);
+    }
+
+    /// What packages give as pieces is not archived. Returns the bytes by the indices of the entries.
+    fn count_pieces(&mut self, entries: &Entries, plan: &Plan) -> HashMap<usize, u64> {
+        let mut in_pieces = HashMap::new();
+        let Some(pieces) = &plan.pieces else { return in_pieces };
+        for file in pieces.files() {
+            let Some(index) = entries.position(&file.path) else { continue };
+            let bytes = pieces.run_bytes(&file);
+            in_pieces.insert(index, bytes);
+            self.pieces.add(1, bytes);
+            self.archived_bytes = self.archived_bytes.saturating_sub(bytes);
+            add_bytes(&mut self.left_out_bytes, bytes);
+            if let Verdict::Archived(reason) = plan.verdicts.get(index)
+                && let Some(amount) = self.reasons.get_mut(&reason)
+            {
+                amount.bytes = amount.bytes.saturating_sub(bytes);
             }
         }
-        self.heaviest = heaviest(entries, &plan.verdicts);
-        self.packages.clone_from(&plan.uses);
+        in_pieces
     }
 }
 

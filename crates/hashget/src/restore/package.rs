@@ -119,7 +119,10 @@ impl<'r, 'm> Restoring<'r, 'm> {
         if let (Some(why), true, false) = (&problem, other, missing.is_empty()) {
             self.run.monitor.problem(ProblemKind::Verification, &self.name, why);
         }
-        let lacks = self.run.pieced.as_ref().is_some_and(|pieced| pieced.lacks(self.index));
+        let lacks = match &self.run.pieced {
+            Some(pieced) => pieced.lacks(self.run, self.index)?,
+            None => false,
+        };
         let is_complete = missing.is_empty() && !lacks;
         for (path, reason) in missing {
             if problem.is_none() {

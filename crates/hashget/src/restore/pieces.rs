@@ -3,8 +3,10 @@
 //! Invariant: such a file gets its name only with the digest that the manifest has of it. The rests stay in the target until every
 //! file that needs one is in its place, and durable.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
+use std::sync::Mutex;
 
 use super::finish::stop;
 use super::place::{PlaceError, TargetFolder};
@@ -27,6 +29,8 @@ pub(super) struct Pieced<'r> {
     assembly: Assembly<'r>,
     /// By their indices: the files that are being put together.
     files: Vec<Option<(Entry, Box<dyn BegunFile + 'r>)>>,
+    /// Those that were taken as a whole from what was offered.
+    accepted: Mutex<BTreeSet<usize>>,
 }
 
 /// Gives the rest with a number, from its start.
@@ -83,7 +87,8 @@ pub(super) fn begin<'r>(
             assembly.fail(index, one_line(&run.unless_fatal(error)?));
         }
     }
-    Ok(Some(Pieced { pieces, packages: &manifest.packages, assembly, files }))
+    let (packages, accepted) = (&manifest.packages[..], Mutex::default());
+    Ok(Some(Pieced { pieces, packages, assembly, files, accepted }))
 }
 
 /// Begins a file, unless it is in its place, or what is there stays.
@@ -144,9 +149,19 @@ impl<'r> Pieced<'r> {
         self.assembly.needs(package)
     }
 
-    /// Has the package with this index not given all that is wanted of it?
-    pub(super) fn lacks(&self, package: usize) -> bool {
-        self.assembly.lacks(package)
+    /// The package with this index has passed. Are there files that lack something of it, and that nobody has offered as a whole?
+    pub(super) fn lacks(&self, run: &Run<'_>, package: usize) -> Result<bool, RestoreError> {
+        for index in self.assembly.lacking(package) {
+            let mut accepted = self.accepted.lock().expect("no holder of this lock panics");
+            let Some((entry, _)) = &self.files[index] else { continue };
+            if !accepted.contains(&index) {
+                if !accept(run, entry)? {
+                    return Ok(true);
+                }
+                accepted.insert(index);
+            }
+        }
+        Ok(false)
     }
 
     /// The contents of a member, watched while somebody reads them; `None` if nothing is wanted of it.
@@ -175,9 +190,12 @@ impl<'r> Pieced<'r> {
 
     /// Puts every file in its place that is whole, and names the others.
     pub(super) fn finish(self, run: &Run<'_>) -> Result<(), RestoreError> {
+        let accepted = self.accepted.into_inner().expect("no holder of this lock panics");
         for (index, file) in self.files.into_iter().enumerate() {
             run.monitor.check_interrupted()?;
-            let Some((entry, begun)) = file else { continue };
+            let Some((entry, begun)) = file.filter(|_| !accepted.contains(&index)) else {
+                continue;
+            };
             let Some(expected) = entry.sha256 else { continue };
             let (path, found) = (&entry.path, self.assembly.finish(index));
             let (kind, reason) = match found {

@@ -5,12 +5,10 @@
 //! A sink stands at the end of packing, behind the codec; a source at the beginning of everything that reads an
 //! archive. Whatever changes an archive's bytes as a whole, such as encryption, is a layer between them and the codec.
 
-mod file_part;
 mod sink;
 mod source;
 mod stretches;
 
-pub(crate) use file_part::{ReadExtents, ReadFrom, digest_of_data};
 pub use sink::{ArchiveSink, FileSink, StreamSink};
 pub(crate) use source::FromStart;
 pub use source::{ArchiveSource, RandomRead, SharedSource, StreamSource};

@@ -120,7 +120,7 @@ const TESTS: &[Test] = tests_with_needs![
     pending_file::a_process_that_replaces_a_file: [StartedWith(pending_file::FOLDER)],
     pending_file::the_nth_call_that_fails_leaves_the_old_file_or_the_new_one: [Interception],
     pending_file::a_killed_process_leaves_the_old_file: [],
-    pieces::an_ext4_file_system_comes_back: [Tool("mke2fs")],
+    pieces::an_ext4_file_system_comes_back: [Tool("mkfs.ext4")],
     pieces::an_iso_image_comes_back: [Tool("genisoimage")],
     pieces::the_restorer_puts_pieces_together: [Tool("python3"), Tool("zstd")],
     random::explain_says_of_random_trees_what_pack_does: [],

@@ -33,7 +33,7 @@ pub(crate) fn an_ext4_file_system_comes_back() {
     folder(&scene.path("inside"));
     let (image, plain) = (scene.tree().join("disk.ext4"), |text: &'static str| Path::new(text));
     let (inside, size) = (scene.path("inside"), plain("24M"));
-    run("mke2fs", &[plain("-q"), plain("-t"), plain("ext4"), plain("-d"), &inside, &image, size]);
+    run("mkfs.ext4", &[plain("-q"), plain("-d"), &inside, &image, size]);
     let before = snapshot(&scene.tree());
     let (archive, packed) = scene.pack_well(&PackOptions { codec: Codec::Zstd, ..options() });
     assert!(packed.pieces.bytes >= LEAST, "{packed:?}");

@@ -40,10 +40,12 @@ fn comes_back_as_it_was_read(change: impl Fn(&Path) + Send + Clone + 'static) {
         let image = trees::file(&scene.tree(), "a-disk", tar_image());
         trees::file(&scene.tree(), "b-disk", disk_image());
         trees::file(&scene.tree(), "note", "a file beside it");
-        let change = { let change = change.clone(); move || change(&image) };
+        let change = {
+            let change = change.clone();
+            move || change(&image)
+        };
         let monitor = Changing(Recorder::default(), Mutex::new(Some(Box::new(change))));
-        let (archive, _) =
-            scene.pack(&PackOptions { codec, ..options() }, &monitor).unwrap();
+        let (archive, _) = scene.pack(&PackOptions { codec, ..options() }, &monitor).unwrap();
         let now = snapshot(&scene.tree());
         let (target, restored, told) = scene.unpack(&archive);
         assert_eq!((problems(&told), restored.proven), (String::new(), Some(true)));
@@ -58,7 +60,10 @@ fn comes_back_as_it_was_read(change: impl Fn(&Path) + Send + Clone + 'static) {
             gnu_tar(&archive, &target);
             let recorder = Recorder::default();
             let restored = scene.restorer().restore(&target, &Default::default(), &recorder);
-            assert_eq!((problems(&recorder), restored.unwrap().proven), (String::new(), Some(true)));
+            assert_eq!(
+                (problems(&recorder), restored.unwrap().proven),
+                (String::new(), Some(true))
+            );
             assert!(!target.join(".hashget-rest").exists());
         }
     }

@@ -8,6 +8,7 @@ mod bad_input;
 mod changing;
 mod images;
 mod lost;
+mod mounted;
 mod round_trips;
 #[path = "../round_trip/scene.rs"]
 mod scene;

@@ -3,13 +3,13 @@
 //! Invariant: pure. Of checked pieces, the runs of a file lie one behind the other within its data, and no number that follows from
 //! them overflows. No memory is allocated for a single run.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
 use super::{EntryTable, Manifest, ManifestError};
-use crate::model::{Entry, Kind, PathList, RelPath, path_of};
+use crate::model::{Amount, Entry, Kind, PathList, RelPath, path_of, total_bytes};
 
 /// The folder in an archive for the rests of files that are made of pieces.
 pub const RESTS_NAME: &str = ".hashget-rest";
@@ -210,7 +210,20 @@ impl Pieces {
 
     /// The bytes of a file that come from packages.
     pub fn run_bytes(&self, file: &PiecedFile) -> u64 {
-        self.length[file.runs.clone()].iter().fold(0, |sum, length| sum.saturating_add(*length))
+        total_bytes(self.length[file.runs.clone()].iter().copied())
+    }
+
+    /// The files, and their bytes that come from packages.
+    pub fn amount(&self) -> Amount {
+        let bytes = total_bytes(self.length.iter().copied());
+        Amount { files: u64::try_from(self.len()).unwrap_or(u64::MAX), bytes }
+    }
+
+    /// The packages of which something comes into a file, by their indices.
+    pub fn packages_of(&self, file: &PiecedFile) -> Vec<usize> {
+        let packages = file.runs.clone().map(|run| self.member(self.of[run]).0);
+        let packages: BTreeSet<usize> = packages.collect();
+        packages.into_iter().collect()
     }
 
     /// The files of which something comes from the package with this index.

@@ -18,7 +18,7 @@ use super::target::Present;
 use super::{ParentAndName, PlaceError, TargetFolder, lock};
 use crate::model::{Digest, Extent, HashingReader, Metadata, RelPath};
 use crate::restore::target::Content;
-use crate::storage::digest_of_data;
+use crate::tree::digest_of_data;
 
 /// Bytes that are read and written at once.
 const BUFFER: usize = 128 * 1024;

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use super::contents::Staged;
 use super::{PlaceError, TargetFolder};
 use crate::model::{Digest, Extent, RelPath};
-use crate::storage::{ReadExtents, ReadFrom};
+use crate::tree::{ReadExtents, ReadFrom};
 
 impl TargetFolder {
     /// Stages the same contents once more, beside `path`: as a clone that shares them where the file
