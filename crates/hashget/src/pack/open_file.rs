@@ -3,12 +3,10 @@
 //! Invariant: exactly as many bytes go into the tar as the entry's header says, and the digest is of these
 //! bytes.
 
-use std::collections::VecDeque;
 use std::io::{self, Read};
 
 use super::PackError;
 use super::tar_writer::{TarOutput, TarWriter};
-use super::write_rest::RestReader;
 use crate::model::{Digest, Entry, Extent, HashingReader, Kind, RelPath};
 use crate::monitor::{Monitor, Running};
 use crate::tree::{ContentsReader, Held, InspectedFile, Stamp, TreeRoot, inspect_open_file};
@@ -86,35 +84,6 @@ impl OpenFile {
         }
     }
 
-    /// Writes the entry `rest` with what is in none of the runs, each given by the bytes before it and its own. Returns the digest of all
-    /// data; `None` if it could not be read, or changed meanwhile.
-    pub(super) fn store_rest<W: TarOutput>(
-        self,
-        tar: &mut TarWriter<W>,
-        name: &[u8],
-        rest: &Entry,
-        runs: VecDeque<(u64, u64)>,
-        listeners: Listeners<'_>,
-    ) -> Result<Option<Digest>, PackError> {
-        match self {
-            Self::Small { data, held } => {
-                let mut reader = RestReader::new(&*data, runs);
-                let (_, error) = store_data(tar, name, rest, &mut reader, listeners)?;
-                let found = reader.finish().ok().map(|data| data.finish().0);
-                Ok(found.filter(|_| error.is_none() && held.steady))
-            }
-            Self::Large { reader, size } => {
-                let mut reader = RestReader::new(reader, runs);
-                let (_, error) = store_data(tar, name, rest, &mut reader, listeners)?;
-                let Ok(data) = reader.finish() else { return Ok(None) };
-                let (found, _, reader) = data.into_parts();
-                let is_steady =
-                    reader.finish().is_ok_and(|(held, _)| held.steady && held.size == size);
-                Ok(Some(found).filter(|_| error.is_none() && is_steady))
-            }
-        }
-    }
-
     /// Writes the entry. Returns the digest of its contents in the tar, and, if the file changed, why they
     /// may be a state that the file never had.
     pub(super) fn store<W: TarOutput>(
@@ -141,7 +110,7 @@ impl OpenFile {
 }
 
 /// Writes an entry with exactly as much data as its header says: zeros where reading ended early.
-fn store_data<W: TarOutput>(
+pub(super) fn store_data<W: TarOutput>(
     tar: &mut TarWriter<W>,
     name: &[u8],
     entry: &Entry,

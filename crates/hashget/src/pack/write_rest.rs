@@ -4,14 +4,16 @@
 //! scan. Otherwise the file is archived as it is, behind the rest that nobody needs.
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io::{self, Read};
 
 use super::PackError;
-use super::open_file::{Listeners, OpenFile};
+use super::open_file::{Listeners, store_data};
 use super::tar_writer::{TarOutput, TarWriter};
 use super::write::Writer;
 use crate::model::manifest::{data_bytes, rest_path};
-use crate::model::{Entry, HashingReader, Kind, Metadata};
+use crate::model::{Entry, Extent, HashingReader, Kind, Metadata};
+use crate::tree::{InspectedFile, are_holes_empty, data_of, inspect_open_file};
 
 impl Writer<'_> {
     /// Writes the rest of a file that is made of pieces. False if it is no such file, or has changed: then it is to be archived.
@@ -27,14 +29,13 @@ impl Writer<'_> {
         let Kind::File { size } = scanned.kind else { return Ok(false) };
         let runs = file.runs.clone().map(|run| (pieces.run(run).gap, pieces.run(run).length));
         let (runs, run_bytes): (VecDeque<_>, _) = (runs.collect(), pieces.run_bytes(&file));
-        let opened = OpenFile::open(&self.scan.root, &scanned.path, size);
-        let opened = opened.ok().filter(|(_, file)| {
-            file.size() == size && file.extents() == scanned.extents.as_deref()
-        });
-        let Some((inspected, open)) = opened else { return Ok(self.is_no_rest(index)) };
+        let name = rest_path(file.rest);
+        let Some((file, inspected)) = self.as_scanned_still(&scanned, size) else {
+            return Ok(self.is_no_rest(index));
+        };
+        let stamp = inspected.stamp;
         let mut metadata = inspected.metadata;
         super::attributes::drop_too_large(super::attributes::names_of(&scanned), &mut metadata);
-        let name = rest_path(file.rest);
         let rest = Entry {
             path: scanned.path.clone(),
             kind: Kind::File { size: data_bytes(&scanned) - run_bytes },
@@ -42,10 +43,12 @@ impl Writer<'_> {
             sha256: None,
             extents: None,
         };
-        let stamp = *open.stamp();
         let listeners = Listeners(self.progress, self.monitor);
-        let found = open.store_rest(tar, name.as_bytes(), &rest, runs, listeners)?;
-        if found != scanned.sha256 {
+        let mut reader = RestReader::new(data_of(&file, scanned.extents.as_deref()), runs);
+        let (_, error) = store_data(tar, name.as_bytes(), &rest, &mut reader, listeners)?;
+        let found = reader.finish().ok().map(|data| data.finish().0);
+        let is_steady = inspect_open_file(&file).is_ok_and(|now| now.stamp == stamp);
+        if found != scanned.sha256 || error.is_some() || !is_steady {
             return Ok(self.is_no_rest(index));
         }
         self.part_names(index, Some(&stamp));
@@ -56,6 +59,16 @@ impl Writer<'_> {
             self.outdated = true;
         }
         Ok(true)
+    }
+
+    /// A file that is made of pieces, if it has the size that it had, and its holes are empty still.
+    fn as_scanned_still(&self, scanned: &Entry, size: u64) -> Option<(File, InspectedFile)> {
+        let file = self.scan.root.open_file(&scanned.path).ok()?;
+        let inspected = inspect_open_file(&file).ok()?;
+        let is_empty = |extents: &[Extent]| are_holes_empty(&file, extents, size).unwrap_or(false);
+        let is_same =
+            inspected.stamp.size == size && scanned.extents.as_deref().is_none_or(is_empty);
+        is_same.then_some((file, inspected))
     }
 
     /// The file has changed: it is no more made of pieces.

@@ -15,7 +15,7 @@ use super::run::fatal;
 use super::{RestoreError, RestoreOptions, Run, Summary, closing, pieces};
 use crate::archive::manifest_path;
 use crate::model::manifest::{Manifest, Renamed};
-use crate::model::{Kind, Metadata, RelPath, counted, path_of};
+use crate::model::{Kind, Metadata, RelPath, counted};
 use crate::monitor::{Monitor, ProblemKind};
 use crate::wording::one_line;
 
@@ -30,14 +30,8 @@ pub(super) fn finish(
     run.monitor.check_interrupted()?;
     let mut state = closing::all_known(&run, manifest);
     separate(&run, target, &mut state)?;
-    let is_pieced = |row: usize| {
-        manifest.pieces().is_none_or(|pieces| {
-            pieces.position(&path_of(manifest.archived.path(row))).is_none()
-                || state.is_in_place(row)
-        })
-    };
-    if run.part.is_none() && (0..manifest.archived.len()).all(is_pieced) {
-        pieces::remove_rests(target, manifest)?;
+    if run.part.is_none() {
+        pieces::remove_rests(target, manifest, &state)?;
     }
     let Closed { links, odd_folders } = closing::close(&run, &mut state, extracted)?;
     // Flags could forbid what the next run has to do, and that something gets another name once everything is proven.

@@ -7,7 +7,6 @@ use std::fs::File;
 use std::io::Read;
 use std::time::Duration;
 
-use super::destinations::Trouble;
 use super::ledger;
 use super::packages::{FetchOutcome, fetch};
 use super::part::Links;
@@ -318,25 +317,6 @@ impl<'r, 'm> Restoring<'r, 'm> {
             (Err(error), _) => self.not_placed(destination, error)?,
         }
         Ok(())
-    }
-
-    /// Puts a member of `size` bytes, a regular file, in its places.
-    fn place_member(
-        &mut self,
-        destinations: Vec<Destination>,
-        size: u64,
-        content: &mut dyn Read,
-    ) -> Result<(), VisitorError> {
-        let (files, other): (Vec<_>, Vec<_>) =
-            destinations.into_iter().partition(|one| matches!(one.kind, Kind::File { .. }));
-        debug_assert!(other.is_empty(), "a file is given as a file");
-        if files.is_empty() {
-            return Ok(());
-        }
-        self.place_contents(files, size, content).map_err(|trouble| match trouble {
-            Trouble::Restore(error) => error.into(),
-            Trouble::Package(error) => VisitorError::from(error),
-        })
     }
 
     /// Is this place the archive's own? Then the package may not have it.

@@ -9,12 +9,13 @@ use std::io::{self, Read};
 use std::sync::Mutex;
 
 use super::finish::stop;
+use super::ledger::State;
 use super::place::{PlaceError, TargetFolder};
 use super::target::{BegunFile, PresentFile};
 use super::{RestoreError, Run};
 use crate::archive::assembly::{Assembly, CopyError, Unfinished, Watch};
 use crate::formats::VisitorError;
-use crate::model::manifest::{Manifest, Package, Pieces, RESTS_NAME, rest_path};
+use crate::model::manifest::{Manifest, Package, PiecedFile, Pieces, RESTS_NAME, rest_path};
 use crate::model::{Digest, Entry, Kind, RelPath};
 use crate::monitor::ProblemKind;
 use crate::wording::{and_more, one_line};
@@ -280,8 +281,17 @@ pub(super) fn rest_in(folder: &TargetFolder, number: u32) -> Result<Option<File>
     folder.open_file(&rest_path(number))
 }
 
-/// Removes the rests from a folder in which every file that needs one is in its place.
-pub(super) fn remove_rests(target: &TargetFolder, manifest: &Manifest) -> Result<(), RestoreError> {
+/// Removes the rests from a folder, if every file that needs one is in its place.
+pub(super) fn remove_rests(
+    target: &TargetFolder,
+    manifest: &Manifest,
+    state: &State<'_>,
+) -> Result<(), RestoreError> {
+    let row = |file: PiecedFile| manifest.archived.position(&file.path);
+    let mut rows = manifest.pieces().into_iter().flat_map(Pieces::files).map(row);
+    if !rows.all(|row| row.is_some_and(|row| state.is_in_place(row))) {
+        return Ok(());
+    }
     let rests = RelPath::new(RESTS_NAME).expect("it is one component");
     let is_there = target.find(&rests).map_err(|error| stop(target, error))?.is_some();
     if !manifest.has_pieces() || !is_there {

@@ -32,7 +32,7 @@ use conditions::Conditions;
 use contents::read_contents;
 pub use contents::{ContentsReader, Held};
 pub use entries::Entries;
-pub(crate) use file_part::{ReadExtents, ReadFrom, digest_of_data};
+pub(crate) use file_part::{ReadExtents, ReadFrom, are_holes_empty, data_of, digest_of_data};
 pub use file_systems::FileSystems;
 pub(crate) use file_systems::{is_of_kernel, is_searched};
 pub(crate) use find::Finder;

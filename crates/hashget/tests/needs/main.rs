@@ -30,7 +30,6 @@ mod nasty;
 mod other_programs;
 mod pending_file;
 #[path = "../pieces/images.rs"]
-#[allow(dead_code, reason = "each test program uses its part")]
 mod piece_images;
 mod pieces;
 mod random;

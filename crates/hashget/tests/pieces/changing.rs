@@ -1,5 +1,6 @@
 //! Images that change between the scan and the moment at which their rests are written.
 
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -8,7 +9,7 @@ use hashget::monitor::{Event, Monitor, ProblemKind, Recorder, Step};
 use hashget::pack::PackOptions;
 use hashget_testkit::trees::{self, snapshot};
 
-use crate::images::{disk_image, noise, scene, tar_image};
+use crate::images::{disk_image, noise, scene, tar_image, write_with_holes};
 use crate::scene::{assert_same, gnu_tar, options, problems, serious};
 
 type Change = Box<dyn FnOnce() + Send>;
@@ -87,6 +88,31 @@ fn one_that_grows_or_shrinks_is_archived_as_it_is() {
 #[test]
 fn one_that_gets_other_metadata_is_made_of_pieces_still() {
     comes_back_as_it_was_read(|image| trees::mode(image, 0o600));
+}
+
+#[test]
+fn what_is_written_into_holes_decides() {
+    for byte in [0, 7] {
+        let scene = scene();
+        let image = scene.tree().join("disk");
+        write_with_holes(&image, &disk_image());
+        let hole = disk_image().chunks(4096).rposition(|block| block == [0; 4096]).unwrap() * 4096;
+        let change: Change = Box::new(move || {
+            let file = std::fs::File::options().write(true).open(&image).unwrap();
+            let time = file.metadata().unwrap().modified().unwrap();
+            file.write_all_at(&[byte; 4096], hole as u64).unwrap();
+            file.set_modified(time).unwrap();
+        });
+        let monitor = Changing(Recorder::default(), Mutex::new(Some(change)));
+        let (archive, packed) = scene.pack(&options(), &monitor).unwrap();
+        assert_eq!(packed.pieces.files, 1);
+        let needs_all = archive.len() > 1_000_000;
+        assert_eq!(needs_all, byte != 0, "{} bytes", archive.len());
+        let now = fs_err::read(scene.tree().join("disk")).unwrap();
+        let (target, restored, told) = scene.unpack(&archive);
+        assert_eq!((problems(&told), restored.proven), (String::new(), Some(true)));
+        assert!(fs_err::read(target.join("disk")).unwrap() == now);
+    }
 }
 
 #[test]

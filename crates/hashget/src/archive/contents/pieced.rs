@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::Read;
 use std::ops::ControlFlow;
 
-use super::super::assembly::{Assembly, CopyError, Unfinished};
+use super::super::assembly::{Assembly, CopyError, Unfinished, Watch};
 use super::super::tree::{ArchiveTree, NodeId};
 use super::failure::ContentsError;
 use super::framed::ARCHIVE;
@@ -171,7 +171,7 @@ impl Visitor for Members<'_, '_> {
         self.monitor.check_interrupted().map_err(ContentsError::from)?;
         let Kind::File { .. } = member.kind else { return Ok(()) };
         let watch = self.making.assembly.watch(self.index, &member.path, content);
-        match watch.map_or(Ok(()), |watch| watch.finish()) {
+        match watch.map_or(Ok(()), Watch::finish) {
             Ok(()) => Ok(()),
             Err(CopyError::Read(error)) => Err(error.into()),
             Err(CopyError::Write(error)) => Err(ContentsError::Keep { error }.into()),

@@ -7,6 +7,7 @@
 mod chosen;
 mod contents;
 mod report;
+mod rests;
 mod stored;
 
 pub use chosen::AtMost;

@@ -8,10 +8,11 @@ use std::io::Read;
 use std::ops::ControlFlow;
 
 use super::StoredContents;
+use super::rests::{self, Rests};
 use crate::archive::directory::damage_beside_entries;
 use crate::archive::{ArchiveError, ArchiveVisitor, StoredEntry, read_archive};
 use crate::limits::Limits;
-use crate::model::manifest::{AnyManifest, Manifest, ManifestError, data_bytes};
+use crate::model::manifest::{AnyManifest, Manifest, ManifestError};
 use crate::model::{
     Digest, Entry, HashingReader, Kind, MemberMetadata, Metadata, RelPath, counted, effective_mode,
     escaped, path_of,
@@ -203,8 +204,7 @@ struct Comparing<'c> {
     /// Does the seek table say another length of a frame than it has?
     wrong_length: bool,
     found: StoredVerified,
-    /// The rests that were read, by their numbers, with their bytes.
-    rests: BTreeMap<u32, u64>,
+    rests: Rests,
     /// What was read, if it is to be kept in mind.
     contents: Option<&'c mut StoredContents>,
 }
@@ -224,17 +224,17 @@ impl Comparing<'_> {
             groups.insert(Wrong::Refused, self.refused);
         }
         let AnyManifest::V2(manifest) = manifest else { return Ok(groups) };
-        let (table, pieces, rests) = (&manifest.archived, manifest.pieces(), rests_of(manifest)?);
+        let (table, expected_rests) = (&manifest.archived, rests::expected(manifest)?);
         let mut add =
             |wrong, path: &RelPath| groups.entry(wrong).or_default().add(path.to_string());
         for (row, path) in table.paths().map(path_of).enumerate() {
             if self.right.get(row).copied().unwrap_or(false) {
                 continue;
             }
-            if let Some(index) = pieces.and_then(|pieces| pieces.position(&path)) {
-                match self.rests.get(&rests[index].0) {
-                    Some(found) if *found == rests[index].1 => {}
-                    Some(_) => add(Wrong::Contents, &path),
+            if let Some(rest) = expected_rests.get(&path) {
+                match self.rests.is_right(*rest) {
+                    Some(true) => {}
+                    Some(false) => add(Wrong::Contents, &path),
                     None => add(Wrong::Missing, &path),
                 }
                 continue;
@@ -309,15 +309,6 @@ impl Comparing<'_> {
     }
 }
 
-/// The number of each rest, in the order of the files, and the bytes that it should have.
-fn rests_of(manifest: &Manifest) -> Result<Vec<(u32, u64)>, ManifestError> {
-    let Some(pieces) = manifest.pieces() else { return Ok(Vec::new()) };
-    let files = pieces.files().zip(manifest.pieced_entries()?);
-    Ok(files
-        .map(|(file, entry)| (file.rest, data_bytes(&entry) - pieces.run_bytes(&file)))
-        .collect())
-}
-
 /// Is an entry of the archive what the manifest says?
 fn is_as_expected(found: &Entry, expected: &Entry) -> bool {
     let mode = |entry: &Entry| effective_mode(&entry.kind, entry.metadata.mode);
@@ -385,19 +376,9 @@ impl ArchiveVisitor for Comparing<'_> {
     }
 
     fn rest(&mut self, number: u32, content: &mut dyn Read) -> Result<(), ArchiveError> {
-        let failed = |error| ArchiveError::Read { error };
-        let bytes = match &mut self.contents {
-            None => std::io::copy(content, &mut std::io::sink()).map_err(failed)?,
-            Some(contents) => {
-                let mut kept = tempfile::tempfile().map_err(failed)?;
-                let bytes = std::io::copy(content, &mut kept).map_err(failed)?;
-                contents.rests.insert(number, kept);
-                bytes
-            }
-        };
+        let bytes = self.rests.take(number, content, self.contents.as_deref_mut())?;
         self.found.entries += 1;
         self.found.bytes = self.found.bytes.saturating_add(bytes);
-        self.rests.insert(number, bytes);
         Ok(())
     }
 

@@ -7,7 +7,7 @@ mod scan;
 mod table;
 
 use std::collections::{BTreeMap, HashMap};
-use std::io;
+use std::io::{self, Read};
 
 use super::known::{KnownPackage, Requirements, add_checks};
 use super::matching::best_place;
@@ -16,9 +16,9 @@ use super::verdict::{Reason, Verdict};
 use super::{PackError, Packer};
 use crate::hashdb::{BlockStore, Key, PackageId};
 use crate::model::manifest::{Pieces, RESTS_NAME, Run, data_bytes};
-use crate::model::{Evidence, Kind, RelPath, total_bytes};
-use crate::monitor::{Monitor, ProblemKind, Step, Total};
-use crate::tree::{ContentsReader, Scan};
+use crate::model::{Evidence, HashingReader, Kind, RelPath, total_bytes};
+use crate::monitor::{Interrupted, Monitor, ProblemKind, Running, Step, Total};
+use crate::tree::{Scan, data_of};
 use scan::{Found, scan};
 use table::Table;
 
@@ -171,7 +171,7 @@ fn candidates(scan: &Scan, plan: &Plan) -> Vec<Candidate> {
     (0..entries.len()).filter_map(candidate).collect()
 }
 
-/// Reads the candidates. One that is not as it was scanned has no runs.
+/// Reads the candidates, where they had data when they were scanned.
 fn look_into(
     tree: &Scan,
     table: &Table,
@@ -183,20 +183,38 @@ fn look_into(
     for candidate in candidates {
         monitor.check_interrupted()?;
         let entry = &tree.entries[candidate.entry];
-        let opened = tree.root.open_file(&entry.path).and_then(ContentsReader::new);
-        let runs = opened.and_then(|mut reader| {
-            if reader.extents() != entry.extents.as_deref() {
-                return Err(io::ErrorKind::InvalidData.into());
-            }
-            scan(&mut reader, table)
+        let opened = tree.root.open_file(&entry.path);
+        let runs = opened.and_then(|file| {
+            let data = data_of(&file, entry.extents.as_deref());
+            let mut data = HashingReader::new(Watched { data, monitor, progress: &progress });
+            let runs = scan(&mut data, table)?;
+            io::copy(&mut data, &mut io::sink())?;
+            // Runs of other data than that of the scan would give another file.
+            Ok(if Some(data.finish().0) == entry.sha256 { runs } else { Vec::new() })
         });
         // Whatever is wrong with it is found again, and said, when it is written.
-        let mut runs = runs.unwrap_or_default();
-        runs.retain(|run| run.at + run.length <= candidate.data);
-        candidate.runs = runs;
-        progress.advance(candidate.data, 1);
+        candidate.runs = runs.unwrap_or_default();
+        progress.advance(0, 1);
     }
-    Ok(())
+    Ok(monitor.check_interrupted()?)
+}
+
+/// The data of a file, counted, until the monitor asks to stop.
+struct Watched<'w, R> {
+    data: R,
+    monitor: &'w dyn Monitor,
+    progress: &'w Running<'w>,
+}
+
+impl<R: Read> Read for Watched<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.monitor.interrupted() {
+            return Err(io::Error::other(Interrupted));
+        }
+        let count = self.data.read(buffer)?;
+        self.progress.advance(count as u64, 0);
+        Ok(count)
+    }
 }
 
 /// Adds the files to the plan, and the packages that only they need.
