@@ -319,8 +319,13 @@ impl Indexer<'_> {
         own_name: Option<Signature>,
         monitor: &dyn Monitor,
     ) -> Result<Indexed, IndexError> {
-        let mut blocks =
-            self.hashdb.blocks().map(|store| store.writer(&package.sha256)).transpose()?;
+        let not_kept = |error: std::io::Error| {
+            let problem = format!("its blocks cannot be kept: {error}");
+            monitor.problem(ProblemKind::Note, escaped(request.url.as_bytes()), problem);
+        };
+        // Without them, large files that are made of pieces of the package are archived.
+        let writer = self.hashdb.blocks().map(|store| store.writer(&package.sha256));
+        let mut blocks = writer.and_then(|writer| writer.map_err(not_kept).ok());
         let contents = read::read(&package.file, request, blocks.as_mut(), self.limits, monitor)?;
         package.check_unchanged()?;
         if contents.is_something_else(&request.url) {
@@ -343,7 +348,9 @@ impl Indexer<'_> {
         });
         request.signatures.extend(own_name.filter(|name| !request.signatures.contains(name)));
         let indexed = record::record(self, &request, naming, package, contents)?;
-        blocks.map_or(Ok(()), BlockWriter::finish)?;
+        if let Some(Err(error)) = blocks.map(BlockWriter::finish) {
+            not_kept(error);
+        }
         Ok(indexed)
     }
 

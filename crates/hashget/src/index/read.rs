@@ -68,9 +68,6 @@ pub(super) fn read(
             let counts = passed_over.values().map(|over| over.count as u64);
             Ok(Contents { format, members, passed_over: counts.sum() })
         }
-        Err(FormatError::Visitor(error)) if error.is::<BlocksNotKept>() => {
-            Err(IndexError::Io(std::io::Error::other(one_line(&*error))))
-        }
         Err(FormatError::Visitor(error)) if error.is::<Interrupted>() => {
             Err(IndexError::Interrupted(Interrupted))
         }
@@ -127,11 +124,6 @@ enum BadMember {
     #[error("damaged package: {path} declares {declared} bytes and has {found}")]
     Size { path: RelPath, declared: u64, found: u64 },
 }
-
-/// The blocks of a package cannot be written.
-#[derive(Debug, thiserror::Error)]
-#[error("its blocks cannot be kept")]
-struct BlocksNotKept(#[source] std::io::Error);
 
 /// Members are hashed in pieces of this many bytes; the monitor may interrupt between them.
 const PIECE: usize = 1 << 17;
@@ -208,7 +200,7 @@ impl Visitor for Collector<'_> {
                 return Err(BadMember::Size { path: member.path, declared, found }.into());
             }
             if let Some(blocks) = &mut self.blocks {
-                blocks.end().map_err(BlocksNotKept)?;
+                blocks.end();
             }
             member.sha256 = Some(sha256);
         }

@@ -258,7 +258,9 @@ impl Packer<'_> {
                 let read = |id| Members::read_plain(self.hashdb, id);
                 if options.derive == Derive::Pure {
                     derive::derive(scan, packages, &read, &mut plan, monitor)?;
-                    self.find_pieces(scan, packages, &requirements, &mut plan, monitor)?;
+                    if options.pieces {
+                        self.find_pieces(scan, packages, &requirements, &mut plan, monitor)?;
+                    }
                 }
                 replay::replay(entries, packages, &read, &mut plan)?;
                 (plan, None)

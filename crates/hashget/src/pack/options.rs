@@ -101,6 +101,8 @@ pub struct PackOptions<'a> {
     pub manifest_version: ManifestVersion,
     /// Which recipes leave out what they make. Only with [`ManifestVersion::Two`].
     pub derive: Derive,
+    /// Look for pieces of packages in large files, if the HashDB keeps blocks. Their rests can be in an archive alone. Only with [`Derive::Pure`].
+    pub pieces: bool,
     /// `YYYY-MM-DD`: the backup must be restorable until this day; packages that expire earlier are not
     /// relied on.
     pub expires: Option<String>,
@@ -182,6 +184,7 @@ impl Default for PackOptions<'_> {
             with_restorer: false,
             manifest_version: ManifestVersion::Two,
             derive: Derive::default(),
+            pieces: true,
             expires: None,
             evidence: Evidence::Signed,
             ask: true,

@@ -93,6 +93,8 @@ impl Packer<'_> {
         let top = std::path::absolute(tree).map_err(|error| output_error(tree, error))?;
         options.exclude_by_default.push(format!("./{MANIFEST_NAME}"));
         options.manifest_version = ManifestVersion::Two;
+        // The other tool keeps whole files.
+        options.pieces = false;
         let manifest = NewManifest::open(tree).map_err(|error| output_error(tree, error))?;
         let scan = self.scan(tree, manifest.identity(), &options, monitor)?;
         let mut first = first_verdicts(&scan, &options)?;

@@ -3,13 +3,15 @@
 use hashget::archive::Selection;
 use hashget::codec::Codec;
 use hashget::derived::Derive;
-use hashget::model::RelPath;
-use hashget::pack::{HashesKept, PackOptions, Summary};
+use hashget::model::{Digest, RelPath};
+use hashget::model::manifest::AnyManifest;
+use hashget::pack::{HashesKept, PackOptions, Summary, Tool};
 use hashget::restore::{Part as RestoredPart, RestoreOptions};
 use hashget_testkit::trees::{self, snapshot};
 
 use crate::images::{
-    cpio_image, disk_image, manifest_of, noise, scene, tar_image, tar_of, write_with_holes,
+    cpio_image, disk_image, file, manifest_of, noise, package, scene, tar_image, tar_of,
+    write_with_holes,
 };
 use crate::scene::{Scene, options, problems};
 
@@ -146,6 +148,31 @@ fn without_blocks_or_if_it_saves_too_little_there_are_none() {
     plain.index("tool-1.0.tar", &crate::images::package());
     trees::file(&plain.tree(), "images/disk", tar_image());
     none(&plain, &options());
+}
+
+#[test]
+fn a_package_whose_blocks_cannot_be_kept_is_indexed_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let in_the_way = Digest::of(&package()).to_string();
+    fs_err::create_dir_all(folder.path().join("db/blocks").join(in_the_way)).unwrap();
+    let scene = Scene::in_folder(folder);
+    scene.index("tool-1.0.tar", &package());
+    trees::file(&scene.tree(), "images/disk", tar_image());
+    trees::file(&scene.tree(), "copy", file("tool/large"));
+    let (archive, packed) = scene.pack_well(&options());
+    assert_eq!((packed.pieces.files, packed.packages[0].files), (0, 1));
+    scene.unpack_well(&archive, &snapshot(&scene.tree()));
+}
+
+#[test]
+fn for_another_tool_there_are_none() {
+    let scene = with_image(&tar_image());
+    let (list, recorder) = (scene.path("list"), hashget::monitor::Recorder::default());
+    let prepared =
+        scene.packer().prepare(&scene.tree(), &list, Tool::Tar, options(), &recorder).unwrap();
+    assert_eq!((prepared.summary.pieces.files, problems(&recorder)), (0, String::new()));
+    let manifest = fs_err::read(scene.tree().join(".hashget-restore.json")).unwrap();
+    assert!(AnyManifest::parse(&manifest).unwrap().pieces().is_none());
 }
 
 #[test]

@@ -65,7 +65,11 @@ impl BlockStore {
     pub fn packages(&self) -> io::Result<Vec<Digest>> {
         let mut found = Vec::new();
         for entry in fs_err::read_dir(&self.folder)? {
-            let name = entry?.file_name();
+            let entry = entry?;
+            let name = entry.file_name();
+            if !entry.file_type()?.is_file() {
+                continue;
+            }
             // What is not complete yet has another name.
             found.extend(name.to_str().and_then(|name| name.parse::<Digest>().ok()));
         }
@@ -109,7 +113,7 @@ mod tests {
     fn member(writer: &mut BlockWriter, path: &str, contents: &[u8]) {
         writer.begin(&RelPath::new(path).unwrap(), contents.len() as u64);
         contents.chunks(1000).for_each(|part| writer.update(part));
-        writer.end().unwrap();
+        writer.end();
     }
 
     fn blocks_of(store: &BlockStore, package: &Digest) -> Option<Vec<MemberBlocks>> {

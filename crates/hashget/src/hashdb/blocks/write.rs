@@ -24,6 +24,8 @@ pub struct BlockWriter {
     /// What is to be written of the member that is passing; empty if it has no blocks.
     member: Vec<u8>,
     block: Vec<u8>,
+    /// Why nothing more can be written.
+    failure: Option<io::Error>,
 }
 
 impl BlockWriter {
@@ -32,7 +34,8 @@ impl BlockWriter {
         let (passed, state) = (HashSet::new(), RandomState::new());
         let (member, block) = (Vec::new(), Vec::with_capacity(BLOCK_BYTES));
         let sum = Sha256::new();
-        let mut writer = Self { path, output, sum, passed, state, member, block };
+        let failure = None;
+        let mut writer = Self { path, output, sum, passed, state, member, block, failure };
         writer.write(BEGINNING)?;
         writer.write(package.as_bytes())?;
         Ok(writer)
@@ -50,7 +53,7 @@ impl BlockWriter {
         let is_inside = path.as_bytes().windows(2).any(|pair| pair == b"!/");
         let is_first = self.passed.insert(self.state.hash_one(path));
         let Ok(length) = u32::try_from(path.as_bytes().len()) else { return };
-        if size < BLOCK_BYTES as u64 || is_inside || !is_first {
+        if size < BLOCK_BYTES as u64 || is_inside || !is_first || self.failure.is_some() {
             return;
         }
         self.member.extend_from_slice(&length.to_le_bytes());
@@ -73,25 +76,25 @@ impl BlockWriter {
     }
 
     /// All of that file has come, as many bytes as it was said to have.
-    ///
-    /// # Errors
-    /// Writing failed.
-    pub fn end(&mut self) -> io::Result<()> {
+    pub fn end(&mut self) {
         if self.member.is_empty() {
-            return Ok(());
+            return;
         }
         let mut member = std::mem::take(&mut self.member);
         if !self.block.is_empty() {
             member.extend_from_slice(Digest::of(&self.block).as_bytes());
         }
-        self.write(&member)
+        self.failure = self.write(&member).err();
     }
 
     /// All members have passed: the blocks are there from now on.
     ///
     /// # Errors
-    /// Writing failed.
+    /// Writing failed, now or before.
     pub fn finish(mut self) -> io::Result<()> {
+        if let Some(failure) = self.failure {
+            return Err(failure);
+        }
         self.write(&0_u32.to_le_bytes())?;
         let sum = self.sum.finalize();
         self.output.write_all(&sum)?;

@@ -96,6 +96,11 @@ pub fn data_bytes(entry: &Entry) -> u64 {
 }
 
 impl Pieces {
+    /// Is there room for so many more runs?
+    pub(crate) fn has_room_for(&self, runs: usize) -> bool {
+        self.gap.len().saturating_add(runs) <= MOST_RUNS
+    }
+
     /// Adds a member; its index.
     pub fn add_member(&mut self, package: u32, path: &RelPath) -> u32 {
         self.member.push(path);

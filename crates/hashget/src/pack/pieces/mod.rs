@@ -238,6 +238,9 @@ fn add_to_plan(
     let mut pieces = Pieces::default();
     let mut members: HashMap<u32, u32> = HashMap::new();
     for (rest, Candidate { entry, runs, .. }) in (0_u32..).zip(candidates) {
+        if !pieces.has_room_for(runs.len()) {
+            continue;
+        }
         let mut end = 0;
         let runs = runs.into_iter().map(|run| {
             let member = *members.entry(run.member).or_insert_with(|| {
