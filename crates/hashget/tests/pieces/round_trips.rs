@@ -3,8 +3,8 @@
 use hashget::archive::Selection;
 use hashget::codec::Codec;
 use hashget::derived::Derive;
-use hashget::model::{Digest, RelPath};
 use hashget::model::manifest::AnyManifest;
+use hashget::model::{Digest, RelPath};
 use hashget::pack::{HashesKept, PackOptions, Summary, Tool};
 use hashget::restore::{Part as RestoredPart, RestoreOptions};
 use hashget_testkit::trees::{self, snapshot};
@@ -145,7 +145,7 @@ fn without_blocks_or_if_it_saves_too_little_there_are_none() {
     trees::file(&own.tree(), ".hashget-rest/0", "of the tree");
     none(&own, &options());
     let plain = Scene::new();
-    plain.index("tool-1.0.tar", &crate::images::package());
+    plain.index("tool-1.0.tar", &package());
     trees::file(&plain.tree(), "images/disk", tar_image());
     none(&plain, &options());
 }
@@ -178,7 +178,7 @@ fn for_another_tool_there_are_none() {
 #[test]
 fn a_package_that_gives_files_and_pieces_is_there_once() {
     let scene = with_image(&tar_image());
-    trees::file(&scene.tree(), "copy", crate::images::file("tool/large"));
+    trees::file(&scene.tree(), "copy", file("tool/large"));
     scene.index("a-private-thing.tar", &crate::scene::tar(&[]));
     let before = snapshot(&scene.tree());
     let (archive, packed) = scene.pack_well(&options());
