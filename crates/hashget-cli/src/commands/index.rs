@@ -234,6 +234,9 @@ impl Index {
                 }),
             )?;
         }
+        if self.blocks {
+            indexer.add_blocks(&indexed.candidates, console)?;
+        }
         let number = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
         Ok(Outcome {
             new: number(indexed.new),

@@ -4,6 +4,7 @@
 //! allows weaker evidence, with the members that this evidence proves.
 
 mod belief;
+mod blocks;
 mod candidate_set;
 mod candidates;
 mod detect;
@@ -33,7 +34,7 @@ use crate::detectors::{Candidate, DetectError, Detector, Machine};
 use crate::error::ErrorClass;
 use crate::fetch::{FetchError, MirrorRule, Reach, Source, Web, public_url};
 use crate::formats::{self, FormatError, Input};
-use crate::hashdb::{BlockWriter, HashDbError, HashDbWriter, PackageId, SharedHashDb};
+use crate::hashdb::{HashDbError, HashDbWriter, PackageId, SharedHashDb};
 use crate::limits::Limits;
 use crate::model::{Digest, Evidence, Origin, PackageRecord, RelPath, Signature, escaped};
 use crate::monitor::{Interrupted, Monitor, ProblemKind};
@@ -221,12 +222,6 @@ impl Indexer<'_> {
         self.read_and_record(request, &Naming::by_user(), &package, None, monitor)
     }
 
-    /// Are blocks kept, and not those of this package?
-    fn lacks_blocks(&self, package: PackageId) -> Result<bool, HashDbError> {
-        let Some(store) = self.hashdb.blocks() else { return Ok(false) };
-        Ok(self.hashdb.record(package)?.is_some_and(|record| !store.has(&record.sha256)))
-    }
-
     /// Fetches the package with this record, reads it, and shows what is in it to `is_right`. If that is what was expected, the package is
     /// recorded as read here, as named by whoever named it before. Otherwise nothing is recorded.
     ///
@@ -252,9 +247,10 @@ impl Indexer<'_> {
             ..Request::default()
         };
         let package = fetch::fetch(self.source, &request, monitor)?;
-        let contents = read::read(&package.file, &request, None, self.limits, monitor)?;
+        let (contents, blocks) = self.read_with_blocks(&package, &request, monitor)?;
         if is_right(&contents) {
             record::record(self, &request, &Naming::of_record(record), &package, contents)?;
+            blocks::finish(blocks, &request, monitor);
         }
         Ok(())
     }
@@ -319,14 +315,7 @@ impl Indexer<'_> {
         own_name: Option<Signature>,
         monitor: &dyn Monitor,
     ) -> Result<Indexed, IndexError> {
-        let not_kept = |error: std::io::Error| {
-            let problem = format!("its blocks cannot be kept: {error}");
-            monitor.problem(ProblemKind::Note, escaped(request.url.as_bytes()), problem);
-        };
-        // Without them, large files that are made of pieces of the package are archived.
-        let writer = self.hashdb.blocks().map(|store| store.writer(&package.sha256));
-        let mut blocks = writer.and_then(|writer| writer.map_err(not_kept).ok());
-        let contents = read::read(&package.file, request, blocks.as_mut(), self.limits, monitor)?;
+        let (contents, blocks) = self.read_with_blocks(package, request, monitor)?;
         package.check_unchanged()?;
         if contents.is_something_else(&request.url) {
             let url = escaped(request.url.as_bytes());
@@ -348,9 +337,7 @@ impl Indexer<'_> {
         });
         request.signatures.extend(own_name.filter(|name| !request.signatures.contains(name)));
         let indexed = record::record(self, &request, naming, package, contents)?;
-        if let Some(Err(error)) = blocks.map(BlockWriter::finish) {
-            not_kept(error);
-        }
+        blocks::finish(blocks, &request, monitor);
         Ok(indexed)
     }
 

@@ -3,8 +3,12 @@
 use hashget::archive::Selection;
 use hashget::codec::Codec;
 use hashget::derived::Derive;
+use hashget::detectors::Candidate;
+use hashget::hashdb::{BlockStore, HashDbWriter as _, LocalHashDb};
+use hashget::index::Indexer;
 use hashget::model::manifest::AnyManifest;
-use hashget::model::{Digest, RelPath};
+use hashget::model::{Digest, Evidence, PackageRecord, RelPath};
+use hashget::monitor::Silent;
 use hashget::pack::{HashesKept, PackOptions, Summary, Tool};
 use hashget::restore::{Part as RestoredPart, RestoreOptions};
 use hashget_testkit::trees::{self, snapshot};
@@ -162,6 +166,32 @@ fn a_package_whose_blocks_cannot_be_kept_is_indexed_all_the_same() {
     let (archive, packed) = scene.pack_well(&options());
     assert_eq!((packed.pieces.files, packed.packages[0].files), (0, 1));
     scene.unpack_well(&archive, &snapshot(&scene.tree()));
+}
+
+#[test]
+fn packages_of_a_tree_that_were_indexed_before_get_blocks_once() {
+    let scene = Scene::new();
+    scene.index("tool-1.0.tar", &package());
+    BlockStore::keep_in(&scene.path("db")).unwrap();
+    let hashdb = LocalHashDb::open(&scene.path("db")).unwrap();
+    let indexer = Indexer {
+        hashdb: &hashdb,
+        source: &scene.source,
+        web: &scene.source,
+        shared: None,
+        mirrors: &[],
+        limits: &scene.limits,
+        jobs: 2,
+        evidence: Evidence::Downloaded,
+    };
+    let url = |name: &str| Candidate { url: scene.origin.url(name), ..Candidate::default() };
+    let candidates = [url("/tool-1.0.tar"), url("/unknown.tar"), url("/tool-1.0.tar")];
+    let before = hashdb.list().unwrap();
+    let added = || indexer.add_blocks(&candidates, &Silent).unwrap();
+    assert_eq!([added(), added()], [1, 0]);
+    assert!(hashdb.blocks().unwrap().has(&Digest::of(&package())));
+    let who = |record: &PackageRecord| (record.origin, record.keeping, record.url.clone());
+    assert_eq!(who(&hashdb.list().unwrap()[0].1), who(&before[0].1));
 }
 
 #[test]
