@@ -218,8 +218,10 @@ impl<'a> Work<'a> {
             }
             _ => {}
         }
-        let known = self.walker.cache.and_then(|cache| cache.get(&stamp));
         let is_file = matches!(inspected.kind, Kind::File { .. });
+        // Only a file has a digest: what was remembered of something else is nothing of a file, whatever its number and times.
+        let is_of_kind = |known: &Known| is_file == (known.sha256 != Known::BARE.sha256);
+        let known = self.walker.cache.and_then(|cache| cache.get(&stamp)).filter(is_of_kind);
         // The attributes of a file that will be hashed are read when it is open; of what has not changed, most are known to
         // have none.
         if (known.is_some() || !is_file) && !known.is_some_and(|known| known.bare) {
